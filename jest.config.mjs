@@ -1,0 +1,44 @@
+/**
+ * One project per level of test (docs: CONTRIBUTING.md). Levels that touch PostgreSQL share the server
+ * that test/support/global-setup.ts starts; each worker works on a copy of its template database.
+ */
+const base = {
+  rootDir: import.meta.dirname,
+  testEnvironment: 'node',
+  extensionsToTreatAsEsm: ['.ts'],
+  moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
+  modulePathIgnorePatterns: ['<rootDir>/dist', '<rootDir>/.data'],
+  transform: {
+    '^.+\\.ts$': [
+      '@swc/jest',
+      {
+        jsc: {
+          parser: { syntax: 'typescript', decorators: true },
+          transform: { legacyDecorator: true, decoratorMetadata: true, useDefineForClassFields: false },
+          target: 'es2023',
+        },
+        module: { type: 'es6' },
+        sourceMaps: 'inline',
+      },
+    ],
+  },
+};
+
+const withDatabase = (name, testMatch) => ({
+  ...base,
+  displayName: name,
+  testMatch,
+  globalSetup: '<rootDir>/test/support/global-setup.ts',
+  globalTeardown: '<rootDir>/test/support/global-teardown.ts',
+});
+
+export default {
+  maxWorkers: 2,
+  testTimeout: 30_000,
+  projects: [
+    { ...base, displayName: 'unit', testMatch: ['<rootDir>/src/**/*.spec.ts'] },
+    withDatabase('integration', ['<rootDir>/test/integration/**/*.spec.ts']),
+    withDatabase('e2e', ['<rootDir>/test/e2e/**/*.e2e-spec.ts']),
+    withDatabase('contract', ['<rootDir>/test/contract/**/*.spec.ts']),
+  ],
+};
