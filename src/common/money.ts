@@ -1,0 +1,45 @@
+/** Micro-cents in one cent: the only unit in which money is added, compared or stored. */
+export const MICRO_CENTS_PER_CENT = 1_000_000n;
+
+/** Largest amount in cents that one value of the API may name; a sum of many may be larger. */
+export const MAX_CENTS = 1_000_000_000;
+
+/** Decimals of a cent that can be told apart. */
+const CENT_DECIMALS = 6;
+
+const PLAIN_DECIMAL = /^(\d+)(?:\.(\d+))?$/;
+
+/** An amount that cannot be taken as money; its message is a sentence that a caller of the API may read. */
+export class InvalidCentsError extends RangeError {
+  override readonly name = 'InvalidCentsError';
+}
+
+/**
+ * Turns cents as JSON carries them into micro-cents, without any floating-point arithmetic: the digits are
+ * those of `String(cents)`, the shortest text that means this very number.
+ *
+ * @param cents 0 to {@link MAX_CENTS}, at most six decimals. `-0` is 0.
+ * @throws {InvalidCentsError} for NaN, infinities, negative amounts, amounts above the limit, a seventh decimal.
+ */
+export function microCentsFromCents(cents: number): bigint {
+  if (typeof cents !== 'number' || !Number.isFinite(cents)) throw new InvalidCentsError('must be a finite number');
+  if (cents < 0) throw new InvalidCentsError('must not be negative');
+  if (cents > MAX_CENTS) throw new InvalidCentsError(`must not be greater than ${MAX_CENTS}`);
+  // Within the range an exponent appears below 1e-6 only, so a text that is no plain decimal is too fine as well.
+  const [, whole, fraction = ''] = PLAIN_DECIMAL.exec(String(cents)) ?? [];
+  if (whole === undefined || fraction.length > CENT_DECIMALS) {
+    throw new InvalidCentsError(`must not have more than ${CENT_DECIMALS} decimals`);
+  }
+  return BigInt(whole) * MICRO_CENTS_PER_CENT + BigInt(fraction.padEnd(CENT_DECIMALS, '0'));
+}
+
+/**
+ * Turns micro-cents into cents for an answer. Negative amounts (a budget overdrawn by late reports) keep their sign.
+ * Up to 2^33 cents in size the result, read at six decimals, is exact, and {@link microCentsFromCents} gives the same
+ * amount back; above, it is the nearest number that a double can hold to about one part in 2^52.
+ */
+export function centsFromMicroCents(microCents: bigint): number {
+  // Both operands are exact below 2^53 and IEEE 754 rounds a quotient correctly, so this is the double nearest to
+  // the decimal; doubles below 2^33 are less than 1e-6 apart.
+  return Number(microCents) / Number(MICRO_CENTS_PER_CENT);
+}
