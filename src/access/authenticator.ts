@@ -1,0 +1,24 @@
+import type { ExecutionContext } from '@nestjs/common';
+import type { FastifyRequest } from 'fastify';
+import type { Principal } from './caller.js';
+
+/**
+ * Turns a request's credentials into a principal. Declared here, so that the guard stays below the modules
+ * that know sessions, identity providers and keys.
+ */
+export abstract class Authenticator {
+  /**
+   * The principal, or null when no credentials came.
+   * @throws DomainError 401 when credentials came and are bad.
+   */
+  abstract authenticate(context: ExecutionContext): Promise<Principal | null>;
+}
+
+/** Turns an API key that a service presents as its own credential into a principal. */
+export abstract class KeyAuthenticator {
+  /** null for a key that is not, or no longer, good for calling us from `ip`. */
+  abstract authenticateKey(presented: string, ip: string): Promise<Principal | null>;
+
+  /** The key in `Authorization: Bearer` or `X-API-Key`, or null when none is presented there. */
+  abstract presentedKey(request: FastifyRequest): string | null;
+}

@@ -1,0 +1,50 @@
+import type { Permission } from './permissions.js';
+import { covers } from './permission-grammar.js';
+
+/** Whoever calls: a signed-in user, or a key that acts for its owner. */
+export class Principal {
+  constructor(
+    readonly kind: 'user' | 'key',
+    /** The user's id, or the key's. */
+    readonly id: string,
+    /** The user himself, or the key's owner. */
+    readonly ownerId: string,
+    readonly name: string,
+    readonly roles: readonly string[],
+    /** What he holds; of a key, its roles' grants within its owner's. */
+    readonly grants: readonly string[],
+    /** The session of a user who signed in here; null for keys and for an identity provider's tokens. */
+    readonly sessionId: string | null = null,
+  ) {}
+
+  /** Whether this principal holds `permission` at the moment the request began. */
+  may(permission: Permission): boolean {
+    return covers(this.grants, permission);
+  }
+
+  /** Ownership belongs to signed-in people: a key never counts as its owner. */
+  get signedInUserId(): string | null {
+    return this.kind === 'user' ? this.id : null;
+  }
+}
+
+/** A request as services see it: who asks, from where, and what it is called in the audit trail. */
+export interface Caller {
+  /** null on public routes. */
+  readonly principal: Principal | null;
+  /** The client's address, proxies that are trusted taken away. */
+  readonly ip: string | null;
+  readonly requestId: string | null;
+  /** `resource:verb`, from the route's `@Audited`; what the trail calls this act. */
+  readonly action: string | null;
+}
+
+/** A caller that has a principal: what every route but a public one hands to its service. */
+export interface KnownCaller extends Caller {
+  readonly principal: Principal;
+}
+
+/** The server itself, for what it does at boot or from the command line. */
+export function systemCaller(action: string): Caller {
+  return { principal: null, ip: null, requestId: null, action };
+}

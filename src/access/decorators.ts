@@ -1,0 +1,71 @@
+import { applyDecorators, createParamDecorator, type ExecutionContext, SetMetadata } from '@nestjs/common';
+import { ApiBearerAuth, ApiExtension, ApiForbiddenResponse, ApiSecurity, ApiUnauthorizedResponse } from '@nestjs/swagger';
+import type { FastifyRequest } from 'fastify';
+import { ProblemView } from '../common/problem.view.js';
+import type { Caller } from './caller.js';
+import type { Permission } from './permissions.js';
+
+/** Metadata keys; the guard and the boot check read them. */
+export const ACCESS_RULE = 'latchkey:access-rule';
+export const AUDITED = 'latchkey:audited';
+
+/** Who may call a route. A route without one refuses to boot. */
+export type AccessRule =
+  | { readonly kind: 'public' }
+  | { readonly kind: 'signed-in' }
+  | { readonly kind: 'permission'; readonly permission: Permission }
+  | { readonly kind: 'owner-or'; readonly permission: Permission };
+
+/** What a route is called in the audit trail. */
+export interface AuditedAct {
+  /** `resource:verb`. */
+  readonly action: string;
+  readonly resourceType: string;
+}
+
+const authenticated = (rule: AccessRule, who: string) =>
+  applyDecorators(
+    SetMetadata(ACCESS_RULE, rule),
+    ApiBearerAuth(),
+    ApiSecurity('apiKey'),
+    ApiExtension('x-access', rule),
+    ApiUnauthorizedResponse({ description: 'No credentials, or bad ones.', type: ProblemView }),
+    ApiForbiddenResponse({ description: `Needs ${who}.`, type: ProblemView }),
+  );
+
+/** Anybody may call this route. */
+export const Public = () => applyDecorators(SetMetadata(ACCESS_RULE, { kind: 'public' } satisfies AccessRule), ApiExtension('x-access', { kind: 'public' }));
+
+/** Whoever presents valid credentials may call this route. */
+export const SignedIn = () => authenticated({ kind: 'signed-in' }, 'valid credentials');
+
+/** Callers that hold `permission` may call this route. */
+export const RequirePermission = (permission: Permission) =>
+  authenticated({ kind: 'permission', permission }, `the permission \`${permission}\``);
+
+/**
+ * Owners of the thing and callers that hold `permission` may call this route. The guard lets every
+ * authenticated caller in; the service decides on the locked row, by `standingOn`.
+ */
+export const OwnerOr = (permission: Permission) =>
+  authenticated({ kind: 'owner-or', permission }, `to be its owner, or the permission \`${permission}\``);
+
+/** Names the act in the audit trail: reads by the interceptor, changes by the service, refusals by the filter. */
+export const Audited = (action: string, resourceType: string) =>
+  SetMetadata(AUDITED, { action, resourceType } satisfies AuditedAct);
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Set by the guard for every route. */
+    caller?: Caller;
+    /** Set by the guard from the route's `@Audited`. */
+    audited?: AuditedAct;
+  }
+}
+
+/** The caller of this request; on non-public routes its principal is known. */
+export const FromCaller = createParamDecorator((_: unknown, context: ExecutionContext): Caller => {
+  const { caller } = context.switchToHttp().getRequest<FastifyRequest>();
+  if (!caller) throw new Error('No caller: the access guard did not run on this route.');
+  return caller;
+});

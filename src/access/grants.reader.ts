@@ -1,0 +1,112 @@
+import { Injectable } from '@nestjs/common';
+import { EntityManager } from 'typeorm';
+import type { KeyPolicy } from './key-policy.js';
+import { intersect } from './permission-grammar.js';
+
+/** What one user holds: his active roles' grants and key policies. */
+export interface Holder {
+  readonly id: string;
+  readonly name: string;
+  readonly kind: 'person' | 'service';
+  /** Neither disabled nor deleted. */
+  readonly isActive: boolean;
+  /** null: the configured cap. */
+  readonly maxActiveKeys: number | null;
+  readonly managerIds: readonly string[];
+  readonly roles: readonly string[];
+  readonly grants: readonly string[];
+  readonly policies: readonly (KeyPolicy | null)[];
+}
+
+/** How firmly `holders` reads: `share` holds off changes of roles until commit, `update` also other holders' locks. */
+export type HolderLock = 'none' | 'share' | 'update';
+
+interface RoleRow {
+  user_id: string;
+  name: string;
+  permissions: string[];
+  key_policy: KeyPolicy | null;
+}
+
+interface UserRow {
+  id: string;
+  name: string;
+  kind: 'person' | 'service';
+  is_active: boolean;
+  max_active_keys: number | null;
+  manager_ids: string[];
+}
+
+/**
+ * Reads who holds what. Inside a change it locks what it reads, so that a check of grants beside a change
+ * of roles never grants too much: users before roles, each in order of id.
+ */
+@Injectable()
+export class GrantsReader {
+  constructor(private readonly manager: EntityManager) {}
+
+  /** The same repository inside a transaction. */
+  in(tx: EntityManager): GrantsReader {
+    return new GrantsReader(tx);
+  }
+
+  /** One user, or null when there is none (deleted ones count as none). */
+  async findHolder(id: string, lock: HolderLock = 'none'): Promise<Holder | null> {
+    return (await this.holders(new Map([[id, lock]]))).get(id) ?? null;
+  }
+
+  /** Users by id, each locked as asked. Ids that do not exist are absent from the answer. */
+  async holders(wanted: ReadonlyMap<string, HolderLock>): Promise<Map<string, Holder>> {
+    for (const [id, lock] of [...wanted].sort(([a], [b]) => (a < b ? -1 : 1))) {
+      if (lock === 'none') continue;
+      await this.manager.query(`SELECT 1 FROM users WHERE id = $1 FOR ${lock === 'update' ? 'NO KEY UPDATE' : 'SHARE'}`, [id]);
+    }
+    const ids = [...wanted.keys()];
+    const users = await this.manager.query<UserRow[]>(
+      `SELECT id, name, kind, is_active, max_active_keys,
+              ARRAY(SELECT manager_id FROM user_manager m WHERE m.user_id = u.id ORDER BY 1) AS manager_ids
+         FROM users u WHERE id = ANY($1) AND deleted_at IS NULL`,
+      [ids],
+    );
+    const locked = [...wanted.values()].some((lock) => lock !== 'none');
+    const roles = await this.manager.query<RoleRow[]>(
+      `SELECT ur.user_id, r.name, r.permissions, r.key_policy
+         FROM user_role ur JOIN role r ON r.name = ur.role_name
+        WHERE ur.user_id = ANY($1) AND r.is_active ORDER BY r.name, ur.user_id ${locked ? 'FOR SHARE OF r' : ''}`,
+      [ids],
+    );
+    return new Map(users.map((user) => [user.id, holderOf(user, roles.filter((role) => role.user_id === user.id))]));
+  }
+
+  /** The grants of roles by name; names that do not exist or are inactive give none. */
+  async grantsOfRoles(names: readonly string[], lock: 'none' | 'share' = 'none'): Promise<{ known: string[]; grants: string[] }> {
+    if (names.length === 0) return { known: [], grants: [] };
+    const rows = await this.manager.query<{ name: string; permissions: string[]; is_active: boolean }[]>(
+      `SELECT name, permissions, is_active FROM role WHERE name = ANY($1) ORDER BY name ${lock === 'share' ? 'FOR SHARE' : ''}`,
+      [names],
+    );
+    return {
+      known: rows.map((row) => row.name),
+      grants: rows.filter((row) => row.is_active).flatMap((row) => row.permissions),
+    };
+  }
+}
+
+/** A key's effective grants: its roles' within its owner's. */
+export function grantsOfKey(roleGrants: readonly string[], ownerGrants: readonly string[]): string[] {
+  return intersect(roleGrants, ownerGrants);
+}
+
+function holderOf(user: UserRow, roles: readonly RoleRow[]): Holder {
+  return {
+    id: user.id,
+    name: user.name,
+    kind: user.kind,
+    isActive: user.is_active,
+    maxActiveKeys: user.max_active_keys,
+    managerIds: user.manager_ids,
+    roles: roles.map((role) => role.name),
+    grants: [...new Set(roles.flatMap((role) => role.permissions))],
+    policies: roles.map((role) => role.key_policy),
+  };
+}

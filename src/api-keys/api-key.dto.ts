@@ -1,0 +1,270 @@
+import {
+  ArrayMaxSize,
+  ArrayUnique,
+  IsArray,
+  IsBoolean,
+  IsIn,
+  IsInt,
+  IsObject,
+  IsString,
+  IsUUID,
+  Matches,
+  Max,
+  MaxLength,
+  Min,
+} from 'class-validator';
+import { parseCidr } from '../common/address.js';
+import { isModelPattern } from '../common/model-pattern.js';
+import { microCentsFromCents } from '../common/money.js';
+import { IfGiven, IfPresent, Satisfies } from '../common/validators.js';
+import type { BudgetType, Environment } from './api-key.entity.js';
+
+const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/;
+const TAG = /^[A-Za-z0-9._:/-]{1,64}$/;
+const ROLE = /^[a-z][a-z0-9-]{0,63}$/;
+const MAX_METADATA_BYTES = 4096;
+
+/** The grammar of an alias; also that of the route parameter. */
+export const ALIAS = /^[A-Za-z0-9._-]{1,100}$/;
+
+const isAddressEntry = (value: unknown) => typeof value === 'string' && parseCidr(value) !== null;
+
+const isCents = (value: unknown) => {
+  if (typeof value !== 'number') return false;
+  try {
+    microCentsFromCents(value);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+/** An instant in UTC that exists: `2026-02-30` does not. */
+const isInstant = (value: unknown) =>
+  typeof value === 'string' &&
+  /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?Z$/.test(value) &&
+  !Number.isNaN(Date.parse(value)) &&
+  new Date(value).toISOString().slice(0, 19) === value.slice(0, 19);
+
+const isMetadata = (value: unknown) =>
+  typeof value === 'object' &&
+  value !== null &&
+  Object.entries(value).every(([name, text]) => name !== '' && typeof text === 'string' && isStorable(name) && isStorable(text)) &&
+  Buffer.byteLength(JSON.stringify(value)) <= MAX_METADATA_BYTES;
+
+/** PostgreSQL stores no NUL, and UTF-8 has no lone surrogates. */
+const isStorable = (value: unknown) => typeof value === 'string' && !value.includes('\0') && value.isWellFormed();
+
+const isName = (value: unknown) => isStorable(value) && (value as string).trim().length >= 1 && [...(value as string).trim()].length <= 100;
+
+const isDescription = (value: unknown) => isStorable(value) && [...(value as string)].length <= 500;
+
+/** The fields that both create and update take. */
+export class ApiKeyFieldsDto {
+  /**
+   * What people call the key; 1 to 100 characters, trimmed.
+   * @example "Billing service"
+   */
+  @IfPresent()
+  @Satisfies('name', isName, 'must be 1 to 100 characters that are not blank')
+  name?: string;
+
+  /**
+   * At most 500 characters; null clears it.
+   * @example "Used by the nightly invoice run"
+   */
+  @IfGiven()
+  @Satisfies('description', isDescription, 'must be at most 500 characters')
+  description?: string | null;
+
+  /**
+   * Your own name for the key, unique among the owner's keys that are not revoked; null clears it.
+   * @example "billing-nightly"
+   */
+  @IfGiven()
+  @IsString()
+  @Matches(ALIAS, { message: 'must be 1 to 100 of A-Z a-z 0-9 . _ -' })
+  alias?: string | null;
+
+  /**
+   * What the key may do in your own services: RFC 6749 scope tokens, exact. Empty: nothing that needs a scope.
+   * @example ["chat:write"]
+   */
+  @IfPresent()
+  @IsArray()
+  @ArrayMaxSize(100)
+  @ArrayUnique({ message: 'must not name an entry twice' })
+  @IsString({ each: true })
+  @Matches(SCOPE, { each: true, message: 'each entry must be 1 to 128 visible ASCII characters without quotes, backslashes and spaces' })
+  scopes?: string[];
+
+  /**
+   * Roles the key carries; what it may do in Latchkey is what they grant within what its owner holds.
+   * @example ["gateway"]
+   */
+  @IfPresent()
+  @IsArray()
+  @ArrayMaxSize(50)
+  @ArrayUnique({ message: 'must not name an entry twice' })
+  @IsString({ each: true })
+  @Matches(ROLE, { each: true, message: 'each entry must be the name of a role' })
+  roles?: string[];
+
+  /**
+   * Requests in any 60 seconds, 1 to 10 000; null: no limit.
+   * @example 60
+   */
+  @IfGiven()
+  @IsInt()
+  @Min(1)
+  @Max(10_000)
+  rateLimitPerMinute?: number | null;
+
+  /**
+   * Requests in any hour, 1 to 100 000; null: no limit.
+   * @example 1000
+   */
+  @IfGiven()
+  @IsInt()
+  @Min(1)
+  @Max(100_000)
+  rateLimitPerHour?: number | null;
+
+  /**
+   * Requests in any 24 hours, 1 to 1 000 000; null: no limit.
+   * @example 10000
+   */
+  @IfGiven()
+  @IsInt()
+  @Min(1)
+  @Max(1_000_000)
+  rateLimitPerDay?: number | null;
+
+  /**
+   * Addresses and CIDR blocks the key may be used from, IPv4 and IPv6, at most 64. Empty: any.
+   * @example ["10.0.0.0/8", "2001:db8::/32"]
+   */
+  @IfPresent()
+  @IsArray()
+  @ArrayMaxSize(64)
+  @ArrayUnique({ message: 'must not name an entry twice' })
+  @Satisfies('address', isAddressEntry, 'must be an address or a CIDR block without host bits', { each: true })
+  allowedIps?: string[];
+
+  /**
+   * Models the key may ask for: names, or globs with `*`; at most 256. Empty: any.
+   * @example ["gpt-4o*", "claude-sonnet-5"]
+   */
+  @IfPresent()
+  @IsArray()
+  @ArrayMaxSize(256)
+  @ArrayUnique({ message: 'must not name an entry twice' })
+  @Satisfies('model', (value) => typeof value === 'string' && isModelPattern(value), 'must be a model name or a glob with *', { each: true })
+  allowedModels?: string[];
+
+  /**
+   * Chatbots the key may be used for, exact; at most 256. Empty: any.
+   * @example ["support-bot"]
+   */
+  @IfPresent()
+  @IsArray()
+  @ArrayMaxSize(256)
+  @ArrayUnique({ message: 'must not name an entry twice' })
+  @IsString({ each: true })
+  @Matches(/^[\x21-\x7e]{1,128}$/, { each: true, message: 'each entry must be 1 to 128 visible ASCII characters' })
+  allowedChatbots?: string[];
+
+  /**
+   * No budget. Contradicts `budgetLimitCents`.
+   * @example false
+   */
+  @IfPresent()
+  @IsBoolean()
+  isUnlimited?: boolean;
+
+  /**
+   * What the key may spend, in cents with at most 6 decimals, up to 10⁹; 0: every call is refused; null: unlimited.
+   * @example 500
+   */
+  @IfGiven()
+  @Satisfies('cents', isCents, 'must be a number of cents from 0 to 1000000000 with at most 6 decimals')
+  budgetLimitCents?: number | null;
+
+  /**
+   * Whether the budget is for ever or for each UTC month. Needs `budgetLimitCents`; absent: `total`.
+   * @example "monthly"
+   */
+  @IfPresent()
+  @IsIn(['total', 'monthly'])
+  budgetType?: BudgetType;
+
+  /**
+   * For finding and grouping keys; at most 50 of `A-Z a-z 0-9 . _ : / -`.
+   * @example ["team:billing"]
+   */
+  @IfPresent()
+  @IsArray()
+  @ArrayMaxSize(50)
+  @ArrayUnique({ message: 'must not name an entry twice' })
+  @IsString({ each: true })
+  @Matches(TAG, { each: true, message: 'each entry must be 1 to 64 of A-Z a-z 0-9 . _ : / -' })
+  tags?: string[];
+
+  /**
+   * Text by name for your own use, handed to services at verify; at most 4 KiB; replaced whole.
+   * @example { "costCentre": "4711" }
+   */
+  @IfPresent()
+  @IsObject()
+  @Satisfies('metadata', isMetadata, 'must be a flat map of text by name, at most 4096 bytes as JSON')
+  metadata?: Record<string, string>;
+
+  /**
+   * When the key ends; null: never.
+   * @example "2027-12-31T23:59:59Z"
+   */
+  @IfGiven()
+  @MaxLength(32)
+  @Satisfies('instant', isInstant, 'must be an instant in UTC such as 2027-12-31T23:59:59Z')
+  expiresAt?: string | null;
+
+  /**
+   * Days that a renewal gives, 1 to 3650; null: the configured default (15).
+   * @example 30
+   */
+  @IfGiven()
+  @IsInt()
+  @Min(1)
+  @Max(3650)
+  validityDays?: number | null;
+}
+
+/** A new key. Every field has a default, so an absent body makes a key as well. */
+export class CreateApiKeyDto extends ApiKeyFieldsDto {
+  /**
+   * Part of the secret's prefix; cannot be changed later. Absent: `live`.
+   * @example "live"
+   */
+  @IfPresent()
+  @IsIn(['live', 'test'])
+  environment?: Environment;
+
+  /**
+   * Whose key it is; another than yourself needs `platform:api-keys:assign`. Absent: you.
+   * @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55"
+   */
+  @IfPresent()
+  @IsUUID(undefined, { message: 'must be a UUID' })
+  ownerId?: string;
+}
+
+/** A change: absent fields stay as they are. */
+export class UpdateApiKeyDto extends ApiKeyFieldsDto {
+  /**
+   * Activates or deactivates the key, with all rules of those routes.
+   * @example true
+   */
+  @IfPresent()
+  @IsBoolean()
+  isActive?: boolean;
+}

@@ -1,0 +1,118 @@
+import { Column, Entity, PrimaryColumn } from 'typeorm';
+
+/** Where a key is meant to be used; part of its prefix. */
+export type Environment = 'live' | 'test';
+
+/** `total`: one account for ever. `monthly`: a fresh account each UTC month. */
+export type BudgetType = 'total' | 'monthly';
+
+/** PostgreSQL's bigint as exact integer, where TypeORM would give text. */
+const bigintColumn = {
+  to: (value: bigint | null | undefined) => (typeof value === 'bigint' ? value.toString() : value),
+  from: (value: string | null) => (value === null ? null : BigInt(value)),
+};
+
+/**
+ * The thing with limits and a budget that outlives its secrets. Empty `allowed…` lists mean any; empty
+ * `scopes` and `roles` mean none. Spending and windows live in tables of their own, so that traffic never
+ * writes this row.
+ */
+@Entity('api_key')
+export class ApiKey {
+  /** UUIDv7. */
+  @PrimaryColumn('uuid')
+  id: string;
+
+  @Column('uuid', { name: 'owner_id' })
+  ownerId: string;
+
+  /** Unique per owner among keys that are not revoked. */
+  @Column('text', { nullable: true })
+  alias: string | null;
+
+  @Column('text')
+  name: string;
+
+  @Column('text', { nullable: true })
+  description: string | null;
+
+  @Column('text')
+  environment: Environment;
+
+  @Column('boolean', { name: 'is_active', default: true })
+  isActive: boolean;
+
+  @Column('timestamptz', { name: 'deactivated_at', nullable: true })
+  deactivatedAt: Date | null;
+
+  /** The user who deactivated it; an owner cannot undo what somebody else did. */
+  @Column('uuid', { name: 'deactivated_by', nullable: true })
+  deactivatedBy: string | null;
+
+  /** RFC 6749 scope tokens for the platform's own services; opaque to us. */
+  @Column('text', { array: true, default: () => "'{}'" })
+  scopes: string[];
+
+  /** Names of roles; the key's permissions are theirs, within its owner's. */
+  @Column('text', { array: true, default: () => "'{}'" })
+  roles: string[];
+
+  /** Requests in any 60 seconds; null: no limit. */
+  @Column('integer', { name: 'rate_limit_per_minute', nullable: true })
+  rateLimitPerMinute: number | null;
+
+  /** Requests in any 3 600 seconds; null: no limit. */
+  @Column('integer', { name: 'rate_limit_per_hour', nullable: true })
+  rateLimitPerHour: number | null;
+
+  /** Requests in any 86 400 seconds; null: no limit. */
+  @Column('integer', { name: 'rate_limit_per_day', nullable: true })
+  rateLimitPerDay: number | null;
+
+  /** Addresses and CIDR blocks in canonical form. */
+  @Column('text', { name: 'allowed_ips', array: true, default: () => "'{}'" })
+  allowedIps: string[];
+
+  /** Literals, or globs with `*`. */
+  @Column('text', { name: 'allowed_models', array: true, default: () => "'{}'" })
+  allowedModels: string[];
+
+  @Column('text', { name: 'allowed_chatbots', array: true, default: () => "'{}'" })
+  allowedChatbots: string[];
+
+  /** In millionths of a cent; null: unlimited; 0: refuse always. */
+  @Column('bigint', { name: 'budget_limit_micro_cents', nullable: true, transformer: bigintColumn })
+  budgetLimitMicroCents: bigint | null;
+
+  /** null exactly when the budget is unlimited. */
+  @Column('text', { name: 'budget_type', nullable: true })
+  budgetType: BudgetType | null;
+
+  @Column('text', { array: true, default: () => "'{}'" })
+  tags: string[];
+
+  @Column('jsonb', { default: () => "'{}'" })
+  metadata: Record<string, string>;
+
+  @Column('timestamptz', { name: 'expires_at', nullable: true })
+  expiresAt: Date | null;
+
+  /** Length of the window that a renewal starts anew; null: the configured default. */
+  @Column('integer', { name: 'validity_days', nullable: true })
+  validityDays: number | null;
+
+  @Column('timestamptz', { name: 'created_at', default: () => 'now()' })
+  createdAt: Date;
+
+  @Column('timestamptz', { name: 'updated_at', default: () => 'now()' })
+  updatedAt: Date;
+
+  @Column('timestamptz', { name: 'last_used_at', nullable: true })
+  lastUsedAt: Date | null;
+
+  @Column('timestamptz', { name: 'revoked_at', nullable: true })
+  revokedAt: Date | null;
+
+  @Column('text', { name: 'revoked_reason', nullable: true })
+  revokedReason: string | null;
+}

@@ -1,0 +1,191 @@
+import { centsFromMicroCents } from '../common/money.js';
+import type { ApiKeySecret } from './api-key-secret.entity.js';
+import type { ApiKey, BudgetType, Environment } from './api-key.entity.js';
+import { type ApiKeyStatus, statusOf } from './status.js';
+
+/** What a key has used, over its whole life. */
+export interface KeyTotals {
+  readonly requests: number;
+  readonly tokens: number;
+  readonly costMicroCents: bigint;
+}
+
+/** A key with what its view shows beside its own row. */
+export interface ApiKeyDetails {
+  readonly key: ApiKey;
+  readonly ownerName: string;
+  readonly ownerIsActive: boolean;
+  /** Secrets that still work or will be listed; newest first. */
+  readonly secrets: readonly ApiKeySecret[];
+  readonly totals: KeyTotals;
+}
+
+/** One secret of a key, as it may be shown. */
+export class ApiKeySecretView {
+  /**
+   * Public id of the secret.
+   * @example "4fT9aZq01LmXyB"
+   */
+  kid: string;
+
+  /** @example "lk_live_4fT9aZq01LmXyB" */
+  keyPrefix: string;
+
+  createdAt: Date;
+
+  lastUsedAt: Date | null;
+
+  /** End of an overlap; null: as long as the key. */
+  expiresAt: Date | null;
+}
+
+/** An API key. Money is in cents, limits are requests, instants are UTC. */
+export class ApiKeyView {
+  /** @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55" */
+  id: string;
+
+  /** @example "billing-nightly" */
+  alias: string | null;
+
+  /** @example "Billing service" */
+  name: string;
+
+  description: string | null;
+
+  /** @example "019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e55" */
+  ownerId: string;
+
+  /** @example "Ada Lovelace" */
+  ownerName: string;
+
+  /** A key of a disabled owner is refused. */
+  ownerIsActive: boolean;
+
+  /**
+   * Public start of the newest secret.
+   * @example "lk_live_4fT9aZq01LmXyB"
+   */
+  keyPrefix: string;
+
+  environment: Environment;
+
+  /** Derived: revoked before inactive before expired before active. */
+  status: ApiKeyStatus;
+
+  isActive: boolean;
+
+  deactivatedAt: Date | null;
+
+  /** The user who deactivated it. */
+  deactivatedBy: string | null;
+
+  /** @example ["chat:write"] */
+  scopes: string[];
+
+  roles: string[];
+
+  /** @example 60 */
+  rateLimitPerMinute: number | null;
+
+  rateLimitPerHour: number | null;
+
+  rateLimitPerDay: number | null;
+
+  /** @example ["10.0.0.0/8"] */
+  allowedIps: string[];
+
+  /** @example ["gpt-4o*"] */
+  allowedModels: string[];
+
+  allowedChatbots: string[];
+
+  isUnlimited: boolean;
+
+  /** @example 500 */
+  budgetLimitCents: number | null;
+
+  budgetType: BudgetType | null;
+
+  /** @example ["team:billing"] */
+  tags: string[];
+
+  metadata: Record<string, string>;
+
+  expiresAt: Date | null;
+
+  validityDays: number | null;
+
+  createdAt: Date;
+
+  updatedAt: Date;
+
+  lastUsedAt: Date | null;
+
+  revokedAt: Date | null;
+
+  revokedReason: string | null;
+
+  totalRequests: number;
+
+  totalTokens: number;
+
+  /** @example 12.034 */
+  totalCostCents: number;
+
+  /** Secrets that work or have not ended long ago: one, or two during an overlap. */
+  secrets: ApiKeySecretView[];
+
+  /** Lists the fields that may leave. */
+  static from({ key, ownerName, ownerIsActive, secrets, totals }: ApiKeyDetails, now: Date): ApiKeyView {
+    return {
+      id: key.id,
+      alias: key.alias,
+      name: key.name,
+      description: key.description,
+      ownerId: key.ownerId,
+      ownerName,
+      ownerIsActive,
+      keyPrefix: secrets[0]?.keyPrefix ?? '',
+      environment: key.environment,
+      status: statusOf(key, now),
+      isActive: key.isActive,
+      deactivatedAt: key.deactivatedAt,
+      deactivatedBy: key.deactivatedBy,
+      scopes: key.scopes,
+      roles: key.roles,
+      rateLimitPerMinute: key.rateLimitPerMinute,
+      rateLimitPerHour: key.rateLimitPerHour,
+      rateLimitPerDay: key.rateLimitPerDay,
+      allowedIps: key.allowedIps,
+      allowedModels: key.allowedModels,
+      allowedChatbots: key.allowedChatbots,
+      isUnlimited: key.budgetLimitMicroCents === null,
+      budgetLimitCents: key.budgetLimitMicroCents === null ? null : centsFromMicroCents(key.budgetLimitMicroCents),
+      budgetType: key.budgetType,
+      tags: key.tags,
+      metadata: key.metadata,
+      expiresAt: key.expiresAt,
+      validityDays: key.validityDays,
+      createdAt: key.createdAt,
+      updatedAt: key.updatedAt,
+      lastUsedAt: key.lastUsedAt,
+      revokedAt: key.revokedAt,
+      revokedReason: key.revokedReason,
+      totalRequests: totals.requests,
+      totalTokens: totals.tokens,
+      totalCostCents: centsFromMicroCents(totals.costMicroCents),
+      secrets: secrets.map(({ kid, keyPrefix, createdAt, lastUsedAt, expiresAt }) => ({ kid, keyPrefix, createdAt, lastUsedAt, expiresAt })),
+    };
+  }
+}
+
+/** A key just made, with its secret: the only answer that ever shows it. */
+export class CreatedApiKeyView {
+  apiKey: ApiKeyView;
+
+  /**
+   * What clients present. Keep it now: it cannot be shown again.
+   * @example "lk_live_4fT9aZq01LmXyB0kq3v9Jd8sWn2cYp5rTgHbMxLzQf7uEoAiKjDhVt1x6Rw"
+   */
+  secretKey: string;
+}

@@ -1,0 +1,95 @@
+import { Injectable } from '@nestjs/common';
+import { EntityManager } from 'typeorm';
+import type { Ownership } from '../access/standing.js';
+import { ApiKeySecret } from './api-key-secret.entity.js';
+import { ApiKey } from './api-key.entity.js';
+import type { ApiKeyDetails } from './api-key.view.js';
+
+/** A secret to be stored: everything of it but the secret itself. */
+export interface StoredSecret {
+  readonly kid: string;
+  readonly keyId: string;
+  readonly kind: 'own' | 'imported';
+  readonly keyPrefix: string;
+  readonly mac: Buffer;
+  readonly pepperVersion: string;
+}
+
+/** Rows of keys and their secrets. Nothing here reads a MAC. */
+@Injectable()
+export class ApiKeysRepository {
+  constructor(private readonly manager: EntityManager) {}
+
+  /** The same repository inside a transaction. */
+  in(tx: EntityManager): ApiKeysRepository {
+    return new ApiKeysRepository(tx);
+  }
+
+  /** Whose key it is, or null when there is no such key. */
+  async findOwnership(id: string): Promise<Ownership | null> {
+    const [row] = await this.manager.query<{ owner_id: string; manager_ids: string[] }[]>(
+      `SELECT owner_id, ARRAY(SELECT manager_id FROM user_manager m WHERE m.user_id = k.owner_id) AS manager_ids
+         FROM api_key k WHERE id = $1`,
+      [id],
+    );
+    return row ? { ownerId: row.owner_id, managerIds: row.manager_ids } : null;
+  }
+
+  /** The key, its row locked until the transaction ends, or null. */
+  async findForUpdate(id: string): Promise<ApiKey | null> {
+    return this.manager.createQueryBuilder(ApiKey, 'k').where('k.id = :id', { id }).setLock('pessimistic_write').getOne();
+  }
+
+  /** The key as its view shows it, or null. */
+  async findDetails(id: string): Promise<ApiKeyDetails | null> {
+    const key = await this.manager.createQueryBuilder(ApiKey, 'k').where('k.id = :id', { id }).getOne();
+    return key && ((await this.detailsOf([key]))[0] ?? null);
+  }
+
+  /** Adds to each key, in order, what its view shows beside the row: two statements for any number of keys. */
+  async detailsOf(keys: readonly ApiKey[]): Promise<ApiKeyDetails[]> {
+    if (keys.length === 0) return [];
+    const owners = await this.manager.query<{ id: string; name: string; is_active: boolean }[]>(
+      'SELECT id, name, is_active AND deleted_at IS NULL AS is_active FROM users WHERE id = ANY($1)',
+      [[...new Set(keys.map((key) => key.ownerId))]],
+    );
+    const ownerById = new Map(owners.map((owner) => [owner.id, owner]));
+    const secrets = await this.manager
+      .createQueryBuilder(ApiKeySecret, 's')
+      .where('s.keyId IN (:...ids) AND s.revokedAt IS NULL', { ids: keys.map((key) => key.id) })
+      .andWhere('(s.expiresAt IS NULL OR s.expiresAt > now())')
+      .orderBy('s.createdAt', 'DESC')
+      .addOrderBy('s.kid', 'ASC')
+      .getMany();
+    return keys.map((key) => ({
+      key,
+      ownerName: ownerById.get(key.ownerId)?.name ?? '',
+      ownerIsActive: ownerById.get(key.ownerId)?.is_active ?? false,
+      secrets: secrets.filter((secret) => secret.keyId === key.id),
+      totals: { requests: 0, tokens: 0, costMicroCents: 0n },
+    }));
+  }
+
+  /** Keys of an owner that count against his cap. */
+  async countActiveOf(ownerId: string): Promise<number> {
+    const [row] = await this.manager.query<{ count: number }[]>(
+      `SELECT count(*)::int AS count FROM api_key
+        WHERE owner_id = $1 AND is_active AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())`,
+      [ownerId],
+    );
+    return row!.count;
+  }
+
+  /** Adds a key. @throws QueryFailedError 23505 on `api_key_alias_key` when the alias is taken. */
+  async insert(key: ApiKey): Promise<void> {
+    await this.manager.createQueryBuilder().insert().into(ApiKey).values(key).updateEntity(false).execute();
+  }
+
+  /** Adds a secret to a key. */
+  async insertSecret(secret: StoredSecret): Promise<void> {
+    await this.manager.query(
+      `INSERT INTO api_key_secret (kid, key_id, kind, key_prefix, mac, pepper_version) VALUES ($1, $2, $3, $4, $5, $6)`,
+      [secret.kid, secret.keyId, secret.kind, secret.keyPrefix, secret.mac, secret.pepperVersion],
+    );
+  }
+}

@@ -1,0 +1,35 @@
+import { Injectable } from '@nestjs/common';
+import { randomBytes } from 'node:crypto';
+import { Config } from '../config/config.js';
+import type { StoredSecret } from './api-keys.repository.js';
+import type { Environment } from './api-key.entity.js';
+import { type Secret, macOf, mint, signing } from './secret.js';
+
+/** A secret just made: the string for its owner, and the row that remembers it. */
+export interface FreshSecret {
+  readonly secret: Secret;
+  readonly stored: StoredSecret;
+}
+
+/** Draws secrets under the configured prefix, tag key and pepper. */
+@Injectable()
+export class SecretMint {
+  constructor(private readonly config: Config) {}
+
+  /** A new secret for the key `keyId`. */
+  draw(keyId: string, environment: Environment): FreshSecret {
+    const minted = mint({ prefix: this.config.apiKeyPrefix, environment, tagKeys: this.config.tagKeys, randomBytes });
+    const pepper = signing(this.config.peppers);
+    return {
+      secret: minted.secret,
+      stored: {
+        kid: minted.kid,
+        keyId,
+        kind: 'own',
+        keyPrefix: minted.keyPrefix,
+        mac: macOf(pepper.key, keyId, minted),
+        pepperVersion: String(pepper.version),
+      },
+    };
+  }
+}

@@ -1,0 +1,53 @@
+import { Body, Controller, Get, HttpCode, Post, Res } from '@nestjs/common';
+import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply } from 'fastify';
+import type { Caller, KnownCaller } from '../access/caller.js';
+import { Audited, FromCaller, Public, SignedIn } from '../access/decorators.js';
+import { Config } from '../config/config.js';
+import { LoginDto } from './auth.dto.js';
+import { AuthService } from './auth.service.js';
+import { MeView, SessionView } from './auth.view.js';
+import { SESSION_COOKIE } from './session-tokens.js';
+
+/** Signing in and out. */
+@ApiTags('Auth')
+@Controller('auth')
+export class AuthController {
+  private readonly cookie: { path: string; httpOnly: true; sameSite: 'strict'; secure: boolean };
+
+  constructor(
+    private readonly auth: AuthService,
+    config: Config,
+  ) {
+    this.cookie = { path: '/', httpOnly: true, sameSite: 'strict', secure: config.publicUrl.startsWith('https:') };
+  }
+
+  @Post('login')
+  @HttpCode(200)
+  @Public()
+  @Audited('auth:login', 'user')
+  @ApiOperation({ summary: 'Sign in with e-mail and password', description: 'Gives a bearer token, and the same token as httpOnly cookie for the console.' })
+  async login(@FromCaller() caller: Caller, @Body() body: LoginDto, @Res({ passthrough: true }) reply: FastifyReply): Promise<SessionView> {
+    const session = await this.auth.login(caller, body.email, body.password);
+    void reply.header('Cache-Control', 'no-store');
+    void reply.setCookie(SESSION_COOKIE, session.accessToken, { ...this.cookie, expires: session.expiresAt });
+    return session;
+  }
+
+  @Post('logout')
+  @HttpCode(204)
+  @SignedIn()
+  @Audited('auth:logout', 'user')
+  @ApiOperation({ summary: 'Sign out', description: 'Ends the session on all replicas at once.' })
+  async logout(@FromCaller() caller: KnownCaller, @Res({ passthrough: true }) reply: FastifyReply): Promise<void> {
+    await this.auth.logout(caller);
+    void reply.clearCookie(SESSION_COOKIE, this.cookie);
+  }
+
+  @Get('me')
+  @SignedIn()
+  @ApiOperation({ summary: 'Who am I', description: 'The caller, its roles, permissions and key policy.' })
+  me(@FromCaller() caller: KnownCaller): Promise<MeView> {
+    return this.auth.me(caller);
+  }
+}

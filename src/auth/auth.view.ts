@@ -1,0 +1,40 @@
+import { UserView } from '../users/user.view.js';
+import type { KeyPolicy } from '../access/key-policy.js';
+
+/** A session just opened. */
+export class SessionView {
+  /** Bearer token; the same is in the cookie `latchkey_session`. */
+  accessToken: string;
+
+  /**
+   * When the session ends by itself.
+   * @example "2026-11-21T21:00:00.000Z"
+   */
+  expiresAt: Date;
+
+  user: UserView;
+}
+
+/** Who you are and what you may do. */
+export class MeView {
+  /** The signed-in user; the key's owner when a key asks. */
+  user: UserView;
+
+  /**
+   * How you authenticated.
+   * @example "user"
+   */
+  kind: 'user' | 'key';
+
+  /** @example ["admin"] */
+  roles: string[];
+
+  /**
+   * Grants in effect, wildcards included.
+   * @example ["platform:*:read"]
+   */
+  permissions: string[];
+
+  /** The bounds your roles set on keys you make; null: none. */
+  keyPolicy: KeyPolicy | null;
+}

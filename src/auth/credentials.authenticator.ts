@@ -1,0 +1,56 @@
+import { type ExecutionContext, Injectable } from '@nestjs/common';
+import { AuthGuard } from '@nestjs/passport';
+import type { FastifyRequest } from 'fastify';
+import { unauthenticated } from '../access/access.errors.js';
+import { Authenticator, KeyAuthenticator } from '../access/authenticator.js';
+import type { Principal } from '../access/caller.js';
+import { clientIp } from '../access/client-ip.js';
+import { DomainError } from '../common/domain-error.js';
+import { Config } from '../config/config.js';
+import { sessionCookieOf } from './session.strategy.js';
+
+/** Runs passport's strategies and leaves the answer to us: null where none of them knows the token. */
+class TokenGuard extends AuthGuard(['session']) {
+  override handleRequest<T>(error: unknown, principal: T | false): T {
+    if (error) throw error as Error;
+    return (principal || null) as T;
+  }
+}
+
+const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/** Bearer token, session cookie or API key: exactly one of them speaks for a request. */
+@Injectable()
+export class CredentialsAuthenticator extends Authenticator {
+  private readonly tokens = new TokenGuard();
+
+  constructor(
+    private readonly keys: KeyAuthenticator,
+    private readonly config: Config,
+  ) {
+    super();
+  }
+
+  async authenticate(context: ExecutionContext): Promise<Principal | null> {
+    const request = context.switchToHttp().getRequest<FastifyRequest & { user?: Principal | null }>();
+    const key = this.keys.presentedKey(request);
+    if (key !== null) {
+      const principal = await this.keys.authenticateKey(key, clientIp(request));
+      if (principal === null) throw unauthenticated(true);
+      return principal;
+    }
+    const cookie = sessionCookieOf(request);
+    if (request.headers.authorization === undefined && cookie === null) return null;
+    await this.tokens.canActivate(context);
+    const principal = request.user ?? null;
+    if (principal === null) throw unauthenticated(true);
+    if (cookie !== null && !SAFE_METHODS.has(request.method)) this.requireOwnOrigin(request);
+    return principal;
+  }
+
+  /** A cookie is sent by any page the browser shows; only our own pages may use it to change something. */
+  private requireOwnOrigin(request: FastifyRequest): void {
+    if (request.headers.origin === new URL(this.config.publicUrl).origin) return;
+    throw new DomainError('forbidden', 'ORIGIN_NOT_ALLOWED', 'A request with the session cookie must come from the console’s own origin.');
+  }
+}

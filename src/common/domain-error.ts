@@ -1,0 +1,58 @@
+/**
+ * What went wrong, in the words of the domain. The problem filter maps each kind to one HTTP status, so
+ * a kind without a status does not compile.
+ */
+export type ErrorKind =
+  | 'invalid'
+  | 'unauthenticated'
+  | 'forbidden'
+  | 'missing'
+  | 'conflict'
+  | 'too-large'
+  | 'unsupported-media-type'
+  | 'method-not-allowed'
+  | 'unprocessable'
+  | 'throttled'
+  | 'unavailable';
+
+/** One field that is wrong: `path` as in the request (`allowedIps.3`), `message` a sentence. */
+export interface FieldError {
+  readonly path: string;
+  readonly message: string;
+}
+
+/** Members of the problem document beside the standard ones. All of it is public. */
+export interface ErrorExtras {
+  readonly errors?: readonly FieldError[];
+  readonly retryAfterSeconds?: number;
+  readonly [member: string]: unknown;
+}
+
+/**
+ * A refusal that clients may read. `message` and `extras` are public by definition; everything else
+ * belongs into `cause`, which is logged once at the edge and never sent.
+ */
+export class DomainError extends Error {
+  constructor(
+    readonly kind: ErrorKind,
+    readonly code: string,
+    message: string,
+    readonly extras: ErrorExtras = {},
+    options?: { cause?: unknown },
+  ) {
+    super(message, options);
+    this.name = 'DomainError';
+  }
+}
+
+/** 400 for fields that are wrong, all of them at once. */
+export function validationFailed(errors: readonly FieldError[]): DomainError {
+  const first = errors[0];
+  const detail = first ? `${first.path}: ${first.message}` : 'The request is not valid.';
+  return new DomainError('invalid', 'VALIDATION_FAILED', detail, { errors });
+}
+
+/** 503: a dependency is away; the same request may succeed in a moment. */
+export function unavailable(message: string, cause?: unknown): DomainError {
+  return new DomainError('unavailable', 'UNAVAILABLE', message, { retryAfterSeconds: 1 }, { cause });
+}

@@ -1,0 +1,146 @@
+import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Logger } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { STATUS_CODES } from 'node:http';
+import { DomainError, type ErrorKind, unavailable } from './domain-error.js';
+
+const STATUS: Record<ErrorKind, number> = {
+  invalid: 400,
+  unauthenticated: 401,
+  forbidden: 403,
+  missing: 404,
+  'method-not-allowed': 405,
+  conflict: 409,
+  'too-large': 413,
+  'unsupported-media-type': 415,
+  unprocessable: 422,
+  throttled: 429,
+  unavailable: 503,
+};
+
+/** The body of every error answer. @see RFC 9457 */
+export interface Problem {
+  type: string;
+  title: string;
+  status: number;
+  detail: string;
+  code: string;
+  requestId: string;
+  [member: string]: unknown;
+}
+
+/** Turns a domain error into its problem document. */
+export function problemOf(error: DomainError, requestId: string): Problem {
+  const status = STATUS[error.kind];
+  const { retryAfterSeconds, ...members } = error.extras;
+  return {
+    type: 'about:blank',
+    title: STATUS_CODES[status] ?? 'Error',
+    status,
+    detail: error.message,
+    code: error.code,
+    requestId,
+    ...members,
+    ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+  };
+}
+
+/** Writes a domain error as the answer, with the headers its status asks for. */
+export function sendProblem(reply: FastifyReply, error: DomainError, requestId: string): void {
+  const problem = problemOf(error, requestId);
+  if (problem.status === 401) void reply.header('WWW-Authenticate', authenticateChallenge(error));
+  if (error.extras.retryAfterSeconds !== undefined) {
+    void reply.header('Retry-After', String(Math.max(1, Math.ceil(error.extras.retryAfterSeconds))));
+  }
+  void reply
+    .status(problem.status)
+    .header('Cache-Control', 'no-store')
+    .type('application/problem+json; charset=utf-8')
+    .send(JSON.stringify(problem));
+}
+
+/** RFC 6750: the error attribute only when credentials were presented and are bad. */
+function authenticateChallenge(error: DomainError): string {
+  return error.code === 'UNAUTHENTICATED' && error.extras['presented'] === undefined
+    ? 'Bearer realm="latchkey"'
+    : 'Bearer realm="latchkey", error="invalid_token"';
+}
+
+const FRAMEWORK: Record<number, { kind: ErrorKind; code: string }> = {
+  400: { kind: 'invalid', code: 'VALIDATION_FAILED' },
+  404: { kind: 'missing', code: 'ROUTE_NOT_FOUND' },
+  405: { kind: 'method-not-allowed', code: 'METHOD_NOT_ALLOWED' },
+  413: { kind: 'too-large', code: 'BODY_TOO_LARGE' },
+  414: { kind: 'invalid', code: 'VALIDATION_FAILED' },
+  415: { kind: 'unsupported-media-type', code: 'UNSUPPORTED_MEDIA_TYPE' },
+};
+
+/** Connection-level failures of PostgreSQL, and its "not now" states, by SQLSTATE or Node error code. */
+function isDatabaseAway(error: unknown): boolean {
+  const failure = error as { code?: unknown; driverError?: { code?: unknown; message?: string }; message?: string };
+  const code = typeof failure.driverError?.code === 'string' ? failure.driverError.code : failure.code;
+  if (typeof code === 'string') {
+    if (/^(08|53|57P|58|25P03|55P03|40P01|40001)/.test(code)) return true;
+    if (['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND'].includes(code)) return true;
+  }
+  const message = failure.driverError?.message ?? failure.message ?? '';
+  return /Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client has encountered a connection error/.test(
+    message,
+  );
+}
+
+/** What any thrown value means to a client; null when it is a bug of ours. */
+export function domainErrorOf(thrown: unknown): DomainError | null {
+  if (thrown instanceof DomainError) return thrown;
+  if (isDatabaseAway(thrown)) return unavailable('A dependency is not available at the moment.', thrown);
+  const status = thrown instanceof HttpException ? thrown.getStatus() : (thrown as { statusCode?: number })?.statusCode;
+  const known = status === undefined ? undefined : FRAMEWORK[status];
+  if (!known) return null;
+  const message = thrown instanceof Error ? thrown.message : 'The request is not valid.';
+  return new DomainError(known.kind, known.code, message, {}, { cause: thrown });
+}
+
+/** The one place that knows both our errors and HTTP. */
+@Catch()
+export class ProblemFilter implements ExceptionFilter {
+  private readonly logger = new Logger('Problem');
+
+  constructor(private readonly onRefusal?: (error: DomainError, request: FastifyRequest) => Promise<void> | void) {}
+
+  async catch(thrown: unknown, host: ArgumentsHost): Promise<void> {
+    const request = host.switchToHttp().getRequest<FastifyRequest>();
+    const reply = host.switchToHttp().getResponse<FastifyReply>();
+    let error = domainErrorOf(thrown);
+    if (error && this.onRefusal) {
+      try {
+        await this.onRefusal(error, request);
+      } catch (failure) {
+        error = unavailable('A refusal could not be recorded; nothing was done.', failure);
+      }
+    }
+    if (error) {
+      if (error.kind === 'unavailable') this.logger.warn({ requestId: request.id, cause: describe(error.cause) });
+      sendProblem(reply, error, request.id);
+      return;
+    }
+    this.logger.error({ requestId: request.id, cause: describe(thrown) });
+    void reply
+      .status(500)
+      .type('application/problem+json; charset=utf-8')
+      .send(
+        JSON.stringify({
+          type: 'about:blank',
+          title: 'Internal Server Error',
+          status: 500,
+          detail: 'Something went wrong on our side. Quote the requestId when you report it.',
+          code: 'INTERNAL_ERROR',
+          requestId: request.id,
+        } satisfies Problem),
+      );
+  }
+}
+
+/** Name, message and stack only: an error object may carry a query's parameters. */
+function describe(thrown: unknown): string | undefined {
+  if (thrown === undefined) return undefined;
+  return thrown instanceof Error ? (thrown.stack ?? `${thrown.name}: ${thrown.message}`) : 'a thrown value that is no error';
+}

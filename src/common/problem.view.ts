@@ -1,0 +1,53 @@
+/** One field that is wrong. */
+export class FieldErrorView {
+  /**
+   * Where: names and indexes joined by dots.
+   * @example "allowedIps.3"
+   */
+  path: string;
+
+  /**
+   * What is wrong with it.
+   * @example "must be an address or a CIDR block"
+   */
+  message: string;
+}
+
+/** The body of every error answer (RFC 9457, `application/problem+json`). */
+export class ProblemView {
+  /** @example "about:blank" */
+  type: string;
+
+  /**
+   * The status in words.
+   * @example "Not Found"
+   */
+  title: string;
+
+  /**
+   * The HTTP status.
+   * @example 404
+   */
+  status: number;
+
+  /**
+   * A sentence for people.
+   * @example "There is no such API key."
+   */
+  detail: string;
+
+  /**
+   * A stable name for programs.
+   * @example "API_KEY_NOT_FOUND"
+   */
+  code: string;
+
+  /**
+   * Quote it when you ask for help; also in `X-Request-Id`.
+   * @example "019a8b5e-0000-7000-8000-000000000000"
+   */
+  requestId: string;
+
+  /** With 400: all fields that are wrong, at once. */
+  errors?: FieldErrorView[];
+}

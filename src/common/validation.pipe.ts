@@ -1,0 +1,34 @@
+import { type ValidationError, ValidationPipe } from '@nestjs/common';
+import { type FieldError, validationFailed } from './domain-error.js';
+
+/**
+ * The pipe of every management route: unknown fields are refused, nothing is coerced, all wrong fields are
+ * named at once.
+ */
+export function requestValidation(): ValidationPipe {
+  return new ValidationPipe({
+    whitelist: true,
+    forbidNonWhitelisted: true,
+    forbidUnknownValues: true,
+    transform: true,
+    transformOptions: { enableImplicitConversion: false, exposeUnsetFields: false },
+    validationError: { target: false, value: false },
+    exceptionFactory: (errors) => validationFailed(fieldErrors(errors, '')),
+  });
+}
+
+function fieldErrors(errors: readonly ValidationError[], prefix: string): FieldError[] {
+  return errors.flatMap((error) => {
+    const path = `${prefix}${error.property}`;
+    const own = Object.entries(error.constraints ?? {}).map(([rule, message]) => ({
+      path,
+      message: rule === 'whitelistValidation' ? 'is not a field of this request' : withoutName(message, error.property),
+    }));
+    return [...own, ...fieldErrors(error.children ?? [], `${path}.`)];
+  });
+}
+
+/** class-validator begins its sentences with the field's name; the path says it already. */
+function withoutName(message: string, property: string): string {
+  return message.startsWith(`${property} `) ? message.slice(property.length + 1) : message;
+}

@@ -1,0 +1,182 @@
+import { createHash } from 'node:crypto';
+import { resolve } from 'node:path';
+import { type Environment, environmentSchema } from './environment.js';
+import { type GeneratedSecrets, SECRET_NAMES, readOrCreateSecrets } from './generated-secrets.js';
+
+/** A key with the version its rows name. The first of a list signs, all of them verify. */
+export interface VersionedKey {
+  readonly version: string;
+  readonly key: Buffer;
+}
+
+/** A boot that must not go on. The message names variables, never their values. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+/**
+ * All settings of a process, frozen. Made once by `loadConfig`; the only reader of `process.env`.
+ *
+ * @see `.env.example` for the meaning and unit of each variable.
+ */
+export class Config {
+  readonly nodeEnv: Environment['NODE_ENV'];
+  readonly host: string;
+  readonly port: number;
+  readonly publicUrl: string;
+  readonly dataDir: string;
+  /** null: the embedded PostgreSQL in `dataDir`. */
+  readonly databaseUrl: string | null;
+  readonly databaseMigrationUrl: string | null;
+  readonly adminEmail: string;
+  readonly adminPassword: string | null;
+  readonly jwtSecret: string;
+  readonly jwtIssuer: string;
+  readonly jwtAudience: string;
+  readonly sessionTtlSeconds: number;
+  readonly oidc: OidcConfig | null;
+  readonly apiKeyPrefix: string;
+  readonly peppers: readonly VersionedKey[];
+  readonly tagKeys: readonly VersionedKey[];
+  readonly reservationKey: Buffer;
+  readonly auditKey: Buffer;
+  readonly auditCheckpointFile: string | null;
+  readonly denylistFile: string | null;
+  readonly keyValidityDays: number;
+  readonly maxActiveKeys: number;
+  readonly defaultHoldCents: number;
+  readonly staleMaxSeconds: number;
+  readonly rateFallback: Environment['RATE_FALLBACK'];
+  readonly maxReplicas: number;
+  readonly trustedProxies: readonly string[];
+  readonly metricsPort: number | null;
+  readonly metricsToken: string | null;
+  readonly currency: string;
+  readonly swaggerEnabled: boolean;
+  readonly logLevel: Environment['LOG_LEVEL'];
+
+  constructor(environment: Environment, secrets: GeneratedSecrets) {
+    this.nodeEnv = environment.NODE_ENV;
+    this.host = environment.HOST;
+    this.port = environment.PORT;
+    this.publicUrl = (environment.PUBLIC_URL ?? `http://${reachableHost(environment.HOST)}:${environment.PORT}`).replace(/\/+$/, '');
+    this.dataDir = resolve(environment.DATA_DIR);
+    this.databaseUrl = environment.DATABASE_URL ?? null;
+    this.databaseMigrationUrl = environment.DATABASE_MIGRATION_URL ?? environment.DATABASE_URL ?? null;
+    this.adminEmail = environment.ADMIN_EMAIL;
+    this.adminPassword = environment.ADMIN_PASSWORD ?? null;
+    this.jwtSecret = secrets.JWT_SECRET;
+    this.jwtIssuer = environment.JWT_ISSUER;
+    this.jwtAudience = environment.JWT_AUDIENCE;
+    this.sessionTtlSeconds = environment.SESSION_TTL_SECONDS;
+    this.oidc = oidcOf(environment);
+    this.apiKeyPrefix = environment.API_KEY_PREFIX;
+    this.peppers = versionedKeys(secrets.API_KEY_PEPPERS);
+    this.tagKeys = versionedKeys(secrets.TAG_KEYS);
+    this.reservationKey = keyOf(secrets.RESERVATION_KEY);
+    this.auditKey = keyOf(secrets.AUDIT_KEY);
+    this.auditCheckpointFile = environment.AUDIT_CHECKPOINT_FILE ?? null;
+    this.denylistFile = environment.DENYLIST_FILE ?? null;
+    this.keyValidityDays = environment.KEY_VALIDITY_DAYS;
+    this.maxActiveKeys = environment.MAX_ACTIVE_KEYS;
+    this.defaultHoldCents = environment.DEFAULT_HOLD_CENTS;
+    this.staleMaxSeconds = environment.STALE_MAX_SECONDS;
+    this.rateFallback = environment.RATE_FALLBACK;
+    this.maxReplicas = environment.MAX_REPLICAS;
+    this.trustedProxies = list(environment.TRUSTED_PROXIES);
+    this.metricsPort = environment.METRICS_PORT ?? null;
+    this.metricsToken = environment.METRICS_TOKEN ?? null;
+    this.currency = environment.CURRENCY;
+    this.swaggerEnabled = environment.SWAGGER_ENABLED ?? environment.NODE_ENV !== 'production';
+    this.logLevel = environment.LOG_LEVEL;
+    Object.freeze(this);
+  }
+}
+
+/** An identity provider whose tokens are accepted. */
+export interface OidcConfig {
+  readonly issuer: string;
+  readonly jwksUri: string;
+  readonly audience: string;
+  readonly rolesClaim: string;
+  /** Claim value → role name. Values that are not named give no role. */
+  readonly roleMap: ReadonlyMap<string, string>;
+}
+
+/**
+ * Reads and checks the environment. In embedded mode outside production, secrets that are absent are
+ * generated into `DATA_DIR` (mode 0600) and found there again at the next start.
+ *
+ * @throws ConfigError naming every variable that is wrong or missing.
+ */
+export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
+  const present = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''));
+  const parsed = environmentSchema.safeParse(present);
+  if (!parsed.success) {
+    throw new ConfigError(parsed.error.issues.map((issue) => `${issue.path.join('.')} ${issue.message}`).join('\n'));
+  }
+  const environment = parsed.data;
+  const given = Object.fromEntries(SECRET_NAMES.map((name) => [name, present[name]]));
+  refuseExampleValues(given);
+  const missing = SECRET_NAMES.filter((name) => given[name] === undefined);
+  if (missing.length === 0) return new Config(environment, given as GeneratedSecrets);
+  if (environment.NODE_ENV === 'production' || environment.DATABASE_URL !== undefined) {
+    const where = environment.NODE_ENV === 'production' ? 'with NODE_ENV=production' : 'with DATABASE_URL';
+    throw new ConfigError(missing.map((name) => `${name} must be given ${where}`).join('\n'));
+  }
+  const generated = readOrCreateSecrets(resolve(environment.DATA_DIR));
+  return new Config(environment, { ...generated, ...withoutUndefined(given) });
+}
+
+/** Words of `.env.example`, and values nobody can have drawn at random. */
+function refuseExampleValues(given: Record<string, string | undefined>): void {
+  const weak = Object.entries(given).filter(
+    ([, value]) => value !== undefined && (/change-?me|example|secret-?here|placeholder/i.test(value) || new Set(value).size < 10),
+  );
+  if (weak.length > 0) {
+    throw new ConfigError(weak.map(([name]) => `${name} is an example or too simple; use 32 or more random characters`).join('\n'));
+  }
+}
+
+function oidcOf(environment: Environment): OidcConfig | null {
+  const { OIDC_ISSUER, OIDC_JWKS_URI, OIDC_AUDIENCE } = environment;
+  if (OIDC_ISSUER === undefined && OIDC_JWKS_URI === undefined && OIDC_AUDIENCE === undefined) return null;
+  if (OIDC_ISSUER === undefined || OIDC_JWKS_URI === undefined || OIDC_AUDIENCE === undefined) {
+    throw new ConfigError('OIDC_ISSUER, OIDC_JWKS_URI and OIDC_AUDIENCE must be given together');
+  }
+  const roleMap = new Map<string, string>();
+  for (const entry of list(environment.OIDC_ROLE_MAP)) {
+    const [claim, role, ...rest] = entry.split('=');
+    if (!claim || !role || rest.length > 0) throw new ConfigError('OIDC_ROLE_MAP must be a comma-separated list of claim=role');
+    roleMap.set(claim.trim(), role.trim());
+  }
+  return { issuer: OIDC_ISSUER, jwksUri: OIDC_JWKS_URI, audience: OIDC_AUDIENCE, rolesClaim: environment.OIDC_ROLES_CLAIM, roleMap };
+}
+
+function versionedKeys(text: string): VersionedKey[] {
+  return text.split(',').map((entry) => {
+    const [version = '', ...rest] = entry.trim().split(':');
+    return { version, key: keyOf(rest.join(':')) };
+  });
+}
+
+/** Any text of 32 or more characters becomes a 256-bit key; hashing spares operators an encoding to get wrong. */
+function keyOf(text: string): Buffer {
+  return createHash('sha256').update(text, 'utf8').digest();
+}
+
+function list(text: string | undefined): string[] {
+  return (text ?? '')
+    .split(',')
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== '');
+}
+
+function withoutUndefined(values: Record<string, string | undefined>): Partial<GeneratedSecrets> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Partial<GeneratedSecrets>;
+}
+
+function reachableHost(host: string): string {
+  if (host === '0.0.0.0' || host === '::') return 'localhost';
+  return host.includes(':') ? `[${host}]` : host;
+}

@@ -1,0 +1,91 @@
+import { z } from 'zod';
+
+const positiveInteger = (max: number) =>
+  z
+    .string()
+    .regex(/^\d+$/, 'must be a whole number')
+    .transform(Number)
+    .refine((value) => value <= max, `must be at most ${max}`);
+
+const flag = z.enum(['true', 'false'], 'must be true or false').transform((value) => value === 'true');
+
+const url = (schemes: string[]) =>
+  z.string().refine((value) => {
+    try {
+      return schemes.includes(new URL(value).protocol);
+    } catch {
+      return false;
+    }
+  }, `must be a URL that starts with ${schemes.map((scheme) => `${scheme}//`).join(' or ')}`);
+
+const secret = z.string().min(32, 'must have at least 32 characters');
+
+const versionedSecrets = z
+  .string()
+  .transform((text) => text.split(',').map((entry) => /^([A-Za-z0-9]{1,16}):(.{32,})$/.exec(entry.trim())))
+  .refine(
+    (entries) => entries.every((entry) => entry !== null),
+    'must be a comma-separated list of version:secret, each secret of at least 32 characters',
+  )
+  .transform((entries) => entries.map((entry) => ({ version: entry![1]!, secret: entry![2]! })))
+  .refine(
+    (entries) => new Set(entries.map((entry) => entry.version)).size === entries.length,
+    'must not name a version twice',
+  );
+
+/**
+ * Every environment variable the server reads, with its default. `.env.example` explains each; a test
+ * holds the two equal. Values are never part of a message.
+ */
+export const environmentSchema = z.object({
+  NODE_ENV: z.enum(['development', 'test', 'production']).default('development'),
+  HOST: z.string().min(1).default('127.0.0.1'),
+  PORT: positiveInteger(65_535).default(3000),
+  PUBLIC_URL: url(['http:', 'https:']).optional(),
+  DATABASE_URL: url(['postgres:', 'postgresql:']).optional(),
+  DATABASE_MIGRATION_URL: url(['postgres:', 'postgresql:']).optional(),
+  DATA_DIR: z.string().min(1).default('.data'),
+  ADMIN_EMAIL: z.email('must be an e-mail address').default('admin@latchkey.local'),
+  ADMIN_PASSWORD: z.string().min(12, 'must have at least 12 characters').optional(),
+  JWT_SECRET: secret.optional(),
+  JWT_ISSUER: z.string().min(1).default('latchkey'),
+  JWT_AUDIENCE: z.string().min(1).default('latchkey'),
+  SESSION_TTL_SECONDS: positiveInteger(2_592_000).default(28_800),
+  OIDC_ISSUER: url(['http:', 'https:']).optional(),
+  OIDC_JWKS_URI: url(['http:', 'https:']).optional(),
+  OIDC_AUDIENCE: z.string().min(1).optional(),
+  OIDC_ROLES_CLAIM: z.string().min(1).default('roles'),
+  OIDC_ROLE_MAP: z.string().optional(),
+  API_KEY_PREFIX: z
+    .string()
+    .regex(/^[a-z][a-z0-9]{0,15}$/, 'must be 1 to 16 lower-case letters and digits, starting with a letter')
+    .default('lk'),
+  API_KEY_PEPPERS: versionedSecrets.optional(),
+  TAG_KEYS: versionedSecrets.optional(),
+  RESERVATION_KEY: secret.optional(),
+  AUDIT_KEY: secret.optional(),
+  AUDIT_CHECKPOINT_FILE: z.string().min(1).optional(),
+  DENYLIST_FILE: z.string().min(1).optional(),
+  KEY_VALIDITY_DAYS: positiveInteger(3650).default(15),
+  MAX_ACTIVE_KEYS: positiveInteger(1_000_000).default(10),
+  DEFAULT_HOLD_CENTS: z
+    .string()
+    .regex(/^\d+(\.\d{1,6})?$/, 'must be a number of cents with at most 6 decimals')
+    .transform(Number)
+    .default(0),
+  STALE_MAX_SECONDS: positiveInteger(3600).default(30),
+  RATE_FALLBACK: z.enum(['closed', 'share']).default('closed'),
+  MAX_REPLICAS: positiveInteger(1000).default(3),
+  TRUSTED_PROXIES: z.string().optional(),
+  METRICS_PORT: positiveInteger(65_535).optional(),
+  METRICS_TOKEN: secret.optional(),
+  CURRENCY: z
+    .string()
+    .regex(/^[A-Z]{3}$/, 'must be a currency code of three capital letters')
+    .default('USD'),
+  SWAGGER_ENABLED: flag.optional(),
+  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+});
+
+/** The environment after validation; still one entry a variable. */
+export type Environment = z.output<typeof environmentSchema>;

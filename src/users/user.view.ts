@@ -1,0 +1,47 @@
+import type { User, UserKind } from './user.entity.js';
+
+/** A person or a service account. */
+export class UserView {
+  /** @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55" */
+  id: string;
+
+  /** @example "ada@example.com" */
+  email: string | null;
+
+  /** @example "Ada Lovelace" */
+  name: string;
+
+  /** A person signs in; a service account only owns keys. */
+  kind: UserKind;
+
+  /** Who may act as owner of a service account's keys. */
+  managerIds: string[];
+
+  /** @example ["creator"] */
+  roles: string[];
+
+  isActive: boolean;
+
+  /** Own cap on active keys; null: the configured one. */
+  maxActiveKeys: number | null;
+
+  createdAt: Date;
+
+  lastSignInAt: Date | null;
+
+  /** Lists the fields that may leave: a new column stays inside until it is named here. */
+  static from(user: User, roles: readonly string[], managerIds: readonly string[]): UserView {
+    return {
+      id: user.id,
+      email: user.email,
+      name: user.name,
+      kind: user.kind,
+      managerIds: [...managerIds],
+      roles: [...roles],
+      isActive: user.isActive,
+      maxActiveKeys: user.maxActiveKeys,
+      createdAt: user.createdAt,
+      lastSignInAt: user.lastSignInAt,
+    };
+  }
+}
