@@ -1,0 +1,193 @@
+import { isIPv4, isIPv6 } from 'node:net';
+
+/**
+ * An IP address. An IPv4-mapped IPv6 address (`::ffff:1.2.3.4`, however it is written) is the IPv4 address: sockets
+ * that listen on both families report IPv4 clients that way.
+ *
+ * @see RFC 4291, section 2.5.5.2
+ */
+export interface Address {
+  readonly bits: 32 | 128;
+  readonly value: bigint;
+}
+
+/** A network, or a single address when `prefixLength` equals `bits`. All bits behind the prefix are 0. */
+export interface Cidr extends Address {
+  readonly prefixLength: number;
+}
+
+const MAPPED_NETWORK = 0xffffn;
+const MAPPED_PREFIX_LENGTH = 96;
+const MAX_ADDRESS_CHARACTERS = 45;
+const PREFIX_LENGTH_SHAPE = /^(?:0|[1-9]\d{0,2})$/;
+
+/**
+ * Reads one address, strictly: four decimal parts without leading zeros, or IPv6 text. No short forms (`1.2.3`), no
+ * octal or hexadecimal parts, no zone, brackets, port or surrounding space. Anything else is null.
+ * `::1.2.3.4`, long deprecated, is an IPv6 address and not the IPv4 one.
+ */
+export function parseAddress(text: string): Address | null {
+  if (text.length > MAX_ADDRESS_CHARACTERS || text.includes('%')) return null;
+  if (isIPv4(text)) return { bits: 32, value: ipv4Value(text) };
+  if (!isIPv6(text)) return null;
+  const value = ipv6Value(text);
+  return value >> 32n === MAPPED_NETWORK ? { bits: 32, value: value & 0xffff_ffffn } : { bits: 128, value };
+}
+
+/** Reads an address or a network; null where {@link cidrProblem} has something to say. */
+export function parseCidr(text: string): Cidr | null {
+  const result = readCidr(text);
+  return typeof result === 'string' ? null : result;
+}
+
+/** What is wrong with an address or network, as the end of a sentence that begins with its name; null if nothing is. */
+export function cidrProblem(text: string): string | null {
+  const result = readCidr(text);
+  return typeof result === 'string' ? result : null;
+}
+
+/** The one text of an address: RFC 5952 for IPv6, four decimal parts for IPv4 and what is mapped to it. */
+export function formatAddress(address: Address): string {
+  return address.bits === 32 ? ipv4Text(address.value) : ipv6Text(address.value);
+}
+
+/** The one text of a network; a single address is written without a prefix length. Equal networks have equal texts. */
+export function formatCidr(cidr: Cidr): string {
+  const text = formatAddress(cidr);
+  return cidr.prefixLength === cidr.bits ? text : `${text}/${cidr.prefixLength}`;
+}
+
+/**
+ * Whether every address of `inner` is one of `outer`. The families never mix: `::/0` contains no IPv4 address,
+ * not even a mapped one, because that is an IPv4 address here.
+ */
+export function contains(outer: Cidr, inner: Cidr): boolean {
+  return inner.prefixLength >= outer.prefixLength && includes(outer, inner);
+}
+
+/** Whether an entry includes the address. An empty list includes nothing: what "no list" means is the caller's rule. */
+export function matches(entries: readonly Cidr[], address: Address): boolean {
+  return entries.some((entry) => includes(entry, address));
+}
+
+/**
+ * The address of the client behind trusted proxies, in its one text. Starting from the peer of the connection, it
+ * takes the next entry of `X-Forwarded-For` from the right as long as the hop that reported it is trusted, so that
+ * nothing a client writes into the header is believed. An entry that is no plain address ends the walk at the hop
+ * that reported it. Only as much of the header is read as there are trusted hops.
+ *
+ * @param remote the peer of the connection; null is the answer if that is no address, as with a Unix socket.
+ * @param forwardedFor the header's value, several headers joined by commas in their order.
+ */
+export function clientAddress(
+  remote: string,
+  forwardedFor: string | undefined,
+  trusted: readonly Cidr[],
+): string | null {
+  let client = parseAddress(remote);
+  if (client === null) return null;
+  let rest = forwardedFor;
+  while (rest !== undefined && matches(trusted, client)) {
+    const comma = rest.lastIndexOf(',');
+    const next = parseAddress(trimBlanks(rest.slice(comma + 1)));
+    if (next === null) break;
+    client = next;
+    rest = comma === -1 ? undefined : rest.slice(0, comma);
+  }
+  return formatAddress(client);
+}
+
+function includes(network: Cidr, address: Address): boolean {
+  if (network.bits !== address.bits) return false;
+  const hostBits = BigInt(network.bits - network.prefixLength);
+  return network.value >> hostBits === address.value >> hostBits;
+}
+
+function readCidr(text: string): Cidr | string {
+  const slash = text.indexOf('/');
+  const address = parseAddress(slash === -1 ? text : text.slice(0, slash));
+  if (address === null) return 'must be an IPv4 or IPv6 address, or a network in CIDR notation';
+  if (slash === -1) return { ...address, prefixLength: address.bits };
+  const isMapped = address.bits === 32 && text.includes(':');
+  const prefixLength = readPrefixLength(text.slice(slash + 1), isMapped ? MAPPED_PREFIX_LENGTH : 0, address.bits);
+  if (prefixLength === null) return prefixProblem(address.bits, isMapped);
+  const network = { ...address, value: address.value & ~hostMask(address.bits, prefixLength), prefixLength };
+  if (network.value === address.value) return network;
+  return `must not have bits set behind its prefix length; the network is ${formatCidr(network)}`;
+}
+
+function readPrefixLength(digits: string, offset: number, bits: number): number | null {
+  if (!PREFIX_LENGTH_SHAPE.test(digits)) return null;
+  const prefixLength = Number(digits) - offset;
+  return prefixLength >= 0 && prefixLength <= bits ? prefixLength : null;
+}
+
+function prefixProblem(bits: number, isMapped: boolean): string {
+  if (isMapped) return 'must have a prefix length from 96 to 128, being an IPv4 address written as IPv6';
+  return `must have a prefix length from 0 to ${bits}`;
+}
+
+function hostMask(bits: number, prefixLength: number): bigint {
+  return (1n << BigInt(bits - prefixLength)) - 1n;
+}
+
+function ipv4Value(text: string): bigint {
+  return text.split('.').reduce((value, part) => (value << 8n) | BigInt(part), 0n);
+}
+
+/** Of a text that is known to be IPv6 without a zone. */
+function ipv6Value(text: string): bigint {
+  const [head = '', tail] = text.split('::');
+  const before = ipv6Groups(head);
+  if (tail === undefined) return joinGroups(before);
+  const after = ipv6Groups(tail);
+  return joinGroups([...before, ...Array.from({ length: 8 - before.length - after.length }, () => 0n), ...after]);
+}
+
+function ipv6Groups(text: string): bigint[] {
+  if (text === '') return [];
+  return text.split(':').flatMap((group) => {
+    if (!group.includes('.')) return [BigInt(`0x${group}`)];
+    const value = ipv4Value(group);
+    return [value >> 16n, value & 0xffffn];
+  });
+}
+
+function joinGroups(groups: readonly bigint[]): bigint {
+  return groups.reduce((value, group) => (value << 16n) | group, 0n);
+}
+
+function ipv4Text(value: bigint): string {
+  return [24n, 16n, 8n, 0n].map((shift) => ((value >> shift) & 0xffn).toString()).join('.');
+}
+
+/** Lower case, no leading zeros, the first of the longest runs of two or more zero groups shortened to `::`. */
+function ipv6Text(value: bigint): string {
+  const groups = Array.from({ length: 8 }, (_, index) => ((value >> BigInt(112 - 16 * index)) & 0xffffn).toString(16));
+  const run = longestZeroRun(groups);
+  if (run.length < 2) return groups.join(':');
+  return `${groups.slice(0, run.start).join(':')}::${groups.slice(run.start + run.length).join(':')}`;
+}
+
+function longestZeroRun(groups: readonly string[]): { start: number; length: number } {
+  let longest = { start: 0, length: 0 };
+  let start = 0;
+  for (const [index, group] of groups.entries()) {
+    if (group !== '0') start = index + 1;
+    else if (index + 1 - start > longest.length) longest = { start, length: index + 1 - start };
+  }
+  return longest;
+}
+
+/** Without the optional white space of HTTP, which is nothing but spaces and tabs. */
+function trimBlanks(text: string): string {
+  let start = 0;
+  let end = text.length;
+  while (start < end && isBlank(text.charAt(start))) start += 1;
+  while (end > start && isBlank(text.charAt(end - 1))) end -= 1;
+  return text.slice(start, end);
+}
+
+function isBlank(character: string): boolean {
+  return character === ' ' || character === '\t';
+}

@@ -1,0 +1,45 @@
+/**
+ * Names of models and scopes, and patterns over them: `*` stands for any characters, none and `/` included; every
+ * other character, dots and brackets included, for itself. Case matters. No expression is built from input.
+ */
+
+const WILDCARD = '*';
+const PATTERN_SHAPE = /^[\x21-\x7e]{1,128}$/;
+
+/** Whether `text` is a pattern: 1 to 128 visible ASCII characters, no space. A name is a pattern of itself. */
+export function isModelPattern(text: string): boolean {
+  return PATTERN_SHAPE.test(text);
+}
+
+/** Whether `text` is a pattern without `*`, and so matches nothing but itself. */
+export function isModelName(text: string): boolean {
+  return isModelPattern(text) && !text.includes(WILDCARD);
+}
+
+/**
+ * Whether the pattern matches the whole name. Each piece between two `*` is taken at its first place behind the piece
+ * before, which finds a match if there is one; nothing is ever tried twice. The time is at most the pattern's length
+ * times the name's, whatever either contains.
+ *
+ * If `name` is itself a pattern, the answer is whether it lies inside: its `*` can only be met by one of `pattern`.
+ */
+export function matchesModel(pattern: string, name: string): boolean {
+  const pieces = pattern.split(WILDCARD);
+  const first = pieces.shift() ?? '';
+  const last = pieces.pop();
+  if (last === undefined) return name === first;
+  if (name.length < first.length + last.length || !name.startsWith(first) || !name.endsWith(last)) return false;
+  const end = name.length - last.length;
+  let position = first.length;
+  for (const piece of pieces) {
+    const found = name.indexOf(piece, position);
+    if (found === -1 || found + piece.length > end) return false;
+    position = found + piece.length;
+  }
+  return true;
+}
+
+/** Whether one of the patterns matches the name. An empty list matches nothing: what "no list" means is the caller's. */
+export function matchesAny(patterns: readonly string[], name: string): boolean {
+  return patterns.some((pattern) => matchesModel(pattern, name));
+}
