@@ -88,7 +88,9 @@ export async function checkOwner(cluster: string, account: Account | null): Prom
     // A cluster that root copied or restored: PostgreSQL wants to own it.
     if (uid !== account.uid) await chownTree(cluster, account);
   } else if (process.getuid && uid !== process.getuid()) {
-    throw new Error(`The data directory ${cluster} belongs to another user (uid ${uid}): start as that user or as root.`);
+    throw new Error(
+      `The data directory ${cluster} belongs to another user (uid ${uid}): start as that user or as root.`,
+    );
   }
 }
 
@@ -120,7 +122,10 @@ export async function createCluster(
   durable: boolean,
 ): Promise<string> {
   const parent = await chooseParent(dataDir, account);
-  const cluster = join(parent, parent === dataDir ? 'postgres' : `${basename(dataDir).replace(/^\.+/, '')}-${randomUUID()}`);
+  const cluster = join(
+    parent,
+    parent === dataDir ? 'postgres' : `${basename(dataDir).replace(/^\.+/, '')}-${randomUUID()}`,
+  );
   const credentials = { ownerPassword: randomPassword(), appPassword: randomPassword() };
   await writePrivateFile(join(dataDir, CREDENTIALS_FILE), JSON.stringify(credentials, null, 2) + '\n');
   await initialise(cluster, credentials.ownerPassword, binaries, account, durable);
