@@ -1,4 +1,5 @@
 import { type FieldError, validationFailed } from '../common/domain-error.js';
+import { formatCidr, parseCidr } from '../common/address.js';
 import { microCentsFromCents } from '../common/money.js';
 import type { ApiKeyFieldsDto } from './api-key.dto.js';
 import type { BudgetType, Environment } from './api-key.entity.js';
@@ -40,6 +41,7 @@ export function draftOf(base: ApiKeyRules, fields: ApiKeyFieldsDto, now: Date): 
   if (fields.expiresAt && expiresAt !== null && expiresAt <= now) {
     errors.push({ path: 'expiresAt', message: 'must lie in the future' });
   }
+  const allowedIps = fields.allowedIps === undefined ? base.allowedIps : canonicalEntries(fields.allowedIps, errors);
   if (errors.length > 0) throw validationFailed(errors);
   return {
     name: fields.name === undefined ? base.name : fields.name.trim(),
@@ -51,7 +53,7 @@ export function draftOf(base: ApiKeyRules, fields: ApiKeyFieldsDto, now: Date): 
     rateLimitPerMinute: given(fields.rateLimitPerMinute, base.rateLimitPerMinute),
     rateLimitPerHour: given(fields.rateLimitPerHour, base.rateLimitPerHour),
     rateLimitPerDay: given(fields.rateLimitPerDay, base.rateLimitPerDay),
-    allowedIps: fields.allowedIps ?? base.allowedIps,
+    allowedIps,
     allowedModels: fields.allowedModels ?? base.allowedModels,
     allowedChatbots: fields.allowedChatbots ?? base.allowedChatbots,
     ...budget,
@@ -94,4 +96,14 @@ function budgetOf(
     errors.push({ path: 'budgetType', message: 'needs budgetLimitCents' });
   }
   return { budgetLimitMicroCents: limit, budgetType: limit === null ? null : (budgetType ?? base.budgetType ?? 'total') };
+}
+
+/** Address lists are kept in their one text, so that comparing lists is comparing text. */
+function canonicalEntries(entries: readonly string[], errors: FieldError[]): string[] {
+  const canonical = entries.map((entry) => {
+    const cidr = parseCidr(entry);
+    return cidr === null ? entry : formatCidr(cidr);
+  });
+  if (new Set(canonical).size < canonical.length) errors.push({ path: 'allowedIps', message: 'must not name an entry twice' });
+  return canonical;
 }

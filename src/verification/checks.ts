@@ -1,4 +1,4 @@
-import { matches as addressMatches } from '../common/address.js';
+import { matches, parseAddress } from '../common/address.js';
 import { matchesAny } from '../common/model-pattern.js';
 import type { KeyRecord } from './key-record.js';
 
@@ -72,7 +72,7 @@ const CHECKS: readonly Check[] = [
   {
     name: 'address',
     refuse: (key, { ip }) =>
-      key.allowedIps.length === 0 || (ip !== undefined && addressMatches(key.allowedIps, ip))
+      key.allowedIps.length === 0 || isAllowedAddress(key, ip)
         ? null
         : refused('IP_NOT_ALLOWED', ip === undefined ? 'The key is restricted by address, and no ip was given.' : 'The address is not in the key’s list.'),
   },
@@ -118,4 +118,9 @@ export function explainChecks(record: KeyRecord, question: Question, now: Date):
 
 function hasPassed(instant: Date | null, now: Date): boolean {
   return instant !== null && instant <= now;
+}
+
+function isAllowedAddress(key: KeyRecord, ip: string | undefined): boolean {
+  const address = ip === undefined ? null : parseAddress(ip);
+  return address !== null && matches(key.allowedIps, address);
 }

@@ -1,4 +1,5 @@
 import type { BudgetType } from '../api-keys/api-key.entity.js';
+import type { Cidr } from '../common/address.js';
 
 /** All that a decision about a key needs, joined from key, secret, owner and roles. Never leaves the process. */
 export interface KeyRecord {
@@ -20,7 +21,7 @@ export interface KeyRecord {
   readonly roles: readonly string[];
   readonly tags: readonly string[];
   readonly metadata: Readonly<Record<string, string>>;
-  readonly allowedIps: readonly string[];
+  readonly allowedIps: readonly Cidr[];
   readonly allowedModels: readonly string[];
   readonly allowedChatbots: readonly string[];
   readonly rateLimitPerMinute: number | null;

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
 import { grantsOfKey } from '../access/grants.reader.js';
 import type { BudgetType } from '../api-keys/api-key.entity.js';
+import { type Cidr, parseCidr } from '../common/address.js';
 import type { KeyRecord } from './key-record.js';
 
 interface RecordRow {
@@ -92,7 +93,7 @@ function recordOf(row: RecordRow): KeyRecord {
     roles: row.roles,
     tags: row.tags,
     metadata: row.metadata,
-    allowedIps: row.allowed_ips,
+    allowedIps: row.allowed_ips.map(storedCidr),
     allowedModels: row.allowed_models,
     allowedChatbots: row.allowed_chatbots,
     rateLimitPerMinute: row.rate_limit_per_minute,
@@ -102,4 +103,11 @@ function recordOf(row: RecordRow): KeyRecord {
     budgetType: row.budget_type,
     grants: grantsOfKey(row.role_grants ?? [], row.owner_grants ?? []),
   };
+}
+
+/** A stored entry was checked when it came in; one that does not parse must not open the list. */
+function storedCidr(entry: string): Cidr {
+  const cidr = parseCidr(entry);
+  if (cidr === null) throw new Error('A stored address list has an entry that is no address.');
+  return cidr;
 }

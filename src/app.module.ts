@@ -1,0 +1,46 @@
+import { type DynamicModule, Global, Module } from '@nestjs/common';
+import { DataSource, EntityManager } from 'typeorm';
+import { AccessModule } from './access/access.module.js';
+import { ApiKeysModule } from './api-keys/api-keys.module.js';
+import { AuditModule } from './audit/audit.module.js';
+import { AuthModule } from './auth/auth.module.js';
+import { Clock } from './common/clock.js';
+import { Config } from './config/config.js';
+import { HealthModule } from './health/health.module.js';
+import { UsersModule } from './users/users.module.js';
+import { VerificationModule } from './verification/verification.module.js';
+
+/** What every module may inject: the settings, the clock and the database. */
+@Global()
+@Module({})
+export class CoreModule {
+  static for(config: Config, dataSource: DataSource): DynamicModule {
+    const providers = [
+      { provide: Config, useValue: config },
+      { provide: DataSource, useValue: dataSource },
+      { provide: EntityManager, useValue: dataSource.manager },
+      Clock,
+    ];
+    return { module: CoreModule, providers, exports: providers };
+  }
+}
+
+/** The whole backend. */
+@Module({})
+export class AppModule {
+  static for(config: Config, dataSource: DataSource): DynamicModule {
+    return {
+      module: AppModule,
+      imports: [
+        CoreModule.for(config, dataSource),
+        AccessModule,
+        AuditModule,
+        UsersModule,
+        AuthModule,
+        ApiKeysModule,
+        VerificationModule,
+        HealthModule,
+      ],
+    };
+  }
+}
