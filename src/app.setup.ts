@@ -27,6 +27,7 @@ export async function createApp(config: Config, dataSource: DataSource): Promise
   const adapter = new FastifyAdapter(serverOptions(config));
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.for(config, dataSource), adapter, {
     bufferLogs: true,
+    bodyParser: false,
     abortOnError: false,
   });
   app.useLogger(new NestLogger(app.getHttpAdapter().getInstance().log));

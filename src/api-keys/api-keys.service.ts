@@ -46,7 +46,7 @@ export class ApiKeysService {
       const { owner, actor } = await this.admission.lockParties(tx, caller, ownerId);
       if (owner === null) throw unknownOwner();
       const defaults = caller.principal.may('platform:api-keys:update') ? null : widest(actor?.policies ?? []);
-      const rules = draftOf(emptyRules(input.environment ?? 'live'), withDefaults(defaults, input), now);
+      const rules = draftOf({ ...emptyRules(input.environment ?? 'live'), ...withDefaults<Partial<ApiKeyRules>>(defaults, {}, now) }, input, now);
       await this.admission.requireGrantable(tx, caller, actor, owner, rules.roles);
       this.admission.requireInsidePolicy(caller, actor, rules, now);
       await this.admission.requireRoom(tx, owner);

@@ -100,7 +100,7 @@ export class Changes {
                 b->>'ip', b->>'requestId', b->'changes', b->'details', body, hash
            FROM unnest($1::text[], $2::bytea[]) AS row (body, hash), LATERAL (SELECT body::jsonb AS b) AS parsed
        )
-       UPDATE change_head SET seq = $3, audit_hash = $4 RETURNING pg_notify($5, $3::text)`,
+       UPDATE change_head SET seq = ($3::text)::bigint, audit_hash = $4 RETURNING pg_notify($5, $3::text)`,
       [links.map((entry) => entry.body), links.map((entry) => entry.hash), last.record.seq, last.hash, CHANGE_CHANNEL],
     );
     return last.record.seq;

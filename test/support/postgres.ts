@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { Client } from 'pg';
-import { TEMPLATE_DATABASE } from './template.js';
+
+/** The database that each test database is a copy of. */
+export const TEMPLATE_DATABASE = 'template_latchkey';
 
 /** Carries the URLs of the run's server from the global setup to the workers. */
 export const TEST_SERVER_VARIABLE = 'LATCHKEY_TEST_POSTGRES';
@@ -41,7 +43,8 @@ async function execute(url: string, statement: string): Promise<void> {
   }
 }
 
-function withDatabase(url: string, name: string): string {
+/** The same server and login, another database. */
+export function withDatabase(url: string, name: string): string {
   const changed = new URL(url);
   changed.pathname = `/${name}`;
   return changed.href;

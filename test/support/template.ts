@@ -1,7 +1,6 @@
 import { Client } from 'pg';
-
-/** The database that each test database is a copy of. */
-export const TEMPLATE_DATABASE = 'template_latchkey';
+import { migrate } from '../../src/database/migrate.js';
+import { TEMPLATE_DATABASE, withDatabase } from './postgres.js';
 
 /**
  * Makes the template once a run, before any worker starts. Migrations belong here. Every connection to the template
@@ -15,4 +14,5 @@ export async function prepareTemplate(ownerUrl: string): Promise<void> {
   } finally {
     await client.end();
   }
+  await migrate(withDatabase(ownerUrl, TEMPLATE_DATABASE));
 }

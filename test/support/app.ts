@@ -1,0 +1,164 @@
+import 'reflect-metadata';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { randomBytes } from 'node:crypto';
+import { DataSource } from 'typeorm';
+import { createApp } from '../../src/app.setup.js';
+import { Config } from '../../src/config/config.js';
+import { environmentSchema } from '../../src/config/environment.js';
+import { dataSource } from '../../src/database/data-source.js';
+import { entities } from '../../src/entities.js';
+import { seed } from '../../src/users/seed.js';
+import { hashPassword } from '../../src/users/password.js';
+import { uuidv7 } from '../../src/common/uuid.js';
+import { createTestDatabase, type TestDatabase } from './postgres.js';
+
+export const ADMIN = { email: 'admin@latchkey.test', password: 'a password for tests' };
+
+/** Key material of the tests; no random, so that several apps share a database. */
+const SECRETS = {
+  JWT_SECRET: 'jwt-0123456789abcdefghijklmnopqrstuv',
+  API_KEY_PEPPERS: '1:pepper-0123456789abcdefghijklmnopqrstuv',
+  TAG_KEYS: '1:tag-0123456789abcdefghijklmnopqrstuv-tags',
+  RESERVATION_KEY: 'reservation-0123456789abcdefghijklmnop',
+  AUDIT_KEY: 'audit-0123456789abcdefghijklmnopqrstuv',
+};
+
+/** A configuration for tests, with the given variables on top. */
+export function testConfig(overrides: Record<string, string> = {}): Config {
+  const { API_KEY_PEPPERS, TAG_KEYS, ...rest } = { ...SECRETS, ...overrides };
+  const environment = environmentSchema.parse({ NODE_ENV: 'test', LOG_LEVEL: process.env['TEST_LOG_LEVEL'] ?? 'silent', ...rest });
+  return new Config(environment, { ...SECRETS, ...overrides, API_KEY_PEPPERS, TAG_KEYS });
+}
+
+export interface Answer {
+  status: number;
+  headers: Headers;
+  /** Parsed JSON, or the text where it is none. */
+  body: any;
+}
+
+export interface RequestOptions {
+  token?: string;
+  apiKey?: string;
+  headers?: Record<string, string>;
+  body?: unknown;
+  /** Sent as it is, with no content type unless `headers` says so. */
+  rawBody?: string;
+}
+
+/** One whole application over real HTTP, on a database of its own. */
+export class TestApp {
+  private constructor(
+    readonly app: NestFastifyApplication,
+    readonly config: Config,
+    readonly database: TestDatabase,
+    readonly dataSource: DataSource,
+    readonly baseUrl: string,
+    private readonly ownsDatabase: boolean,
+  ) {}
+
+  /** `database` shares the database of another app: a second replica. */
+  static async start(overrides: Record<string, string> = {}, database?: TestDatabase): Promise<TestApp> {
+    const config = testConfig(overrides);
+    const own = database ?? (await createTestDatabase());
+    const pool = await dataSource(own.appUrl, { max: 10, entities }).initialize();
+    await seed(pool, ADMIN);
+    const app = await createApp(config, pool);
+    await app.listen(0, '127.0.0.1');
+    const address = app.getHttpServer().address() as { port: number };
+    return new TestApp(app, config, own, pool, `http://127.0.0.1:${address.port}`, database === undefined);
+  }
+
+  async stop(): Promise<void> {
+    await this.app.close();
+    await this.dataSource.destroy();
+    if (this.ownsDatabase) await this.database.drop();
+  }
+
+  /** A request below /api/v1, or at the root for paths that begin with `//`. */
+  async request(method: string, path: string, options: RequestOptions = {}): Promise<Answer> {
+    const url = path.startsWith('//') ? `${this.baseUrl}${path.slice(1)}` : `${this.baseUrl}/api/v1${path}`;
+    const headers: Record<string, string> = {
+      ...(options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }),
+      ...(options.apiKey === undefined ? {} : { 'x-api-key': options.apiKey }),
+      ...(options.body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...options.headers,
+    };
+    const body = options.rawBody ?? (options.body === undefined ? null : JSON.stringify(options.body));
+    const response = await fetch(url, { method, headers, body, redirect: 'manual' });
+    const text = await response.text();
+    return { status: response.status, headers: response.headers, body: parsed(text) };
+  }
+
+  get(path: string, options?: RequestOptions): Promise<Answer> {
+    return this.request('GET', path, options);
+  }
+
+  post(path: string, options?: RequestOptions): Promise<Answer> {
+    return this.request('POST', path, options);
+  }
+
+  put(path: string, options?: RequestOptions): Promise<Answer> {
+    return this.request('PUT', path, options);
+  }
+
+  patch(path: string, options?: RequestOptions): Promise<Answer> {
+    return this.request('PATCH', path, options);
+  }
+
+  delete(path: string, options?: RequestOptions): Promise<Answer> {
+    return this.request('DELETE', path, options);
+  }
+
+  /** A bearer token of the seeded admin. */
+  adminToken(): Promise<string> {
+    return this.tokenOf(ADMIN.email, ADMIN.password);
+  }
+
+  async tokenOf(email: string, password: string): Promise<string> {
+    const answer = await this.post('/auth/login', { body: { email, password } });
+    if (answer.status !== 200) throw new Error(`sign-in failed: ${JSON.stringify(answer.body)}`);
+    return answer.body.accessToken as string;
+  }
+
+  /** Adds a role straight into the database. */
+  async addRole(name: string, permissions: readonly string[], keyPolicy: unknown = null): Promise<void> {
+    await this.dataSource.query('INSERT INTO role (name, permissions, key_policy) VALUES ($1, $2, $3)', [name, permissions, keyPolicy]);
+  }
+
+  /** Adds a user with a session, straight into the database; returns his id and a bearer token. */
+  async addUser(roles: readonly string[] = ['creator'], fields: { kind?: 'person' | 'service'; managerIds?: string[]; maxActiveKeys?: number } = {}): Promise<TestUser> {
+    const id = uuidv7();
+    const email = `${randomBytes(6).toString('hex')}@latchkey.test`;
+    const person = fields.kind !== 'service';
+    await this.dataSource.query(
+      `INSERT INTO users (id, email, name, kind, password_hash, max_active_keys) VALUES ($1, $2, $3, $4, $5, $6)`,
+      [id, email, `User ${email}`, fields.kind ?? 'person', person ? await passwordHash() : null, fields.maxActiveKeys ?? null],
+    );
+    for (const role of roles) await this.dataSource.query('INSERT INTO user_role VALUES ($1, $2)', [id, role]);
+    for (const manager of fields.managerIds ?? []) await this.dataSource.query('INSERT INTO user_manager VALUES ($1, $2)', [id, manager]);
+    return { id, email, password: ADMIN.password, token: person ? await this.tokenOf(email, ADMIN.password) : '' };
+  }
+}
+
+export interface TestUser {
+  id: string;
+  email: string;
+  password: string;
+  /** Empty for service accounts, who cannot sign in. */
+  token: string;
+}
+
+let cachedHash: Promise<string> | undefined;
+
+function passwordHash(): Promise<string> {
+  return (cachedHash ??= hashPassword(ADMIN.password));
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
