@@ -18,7 +18,7 @@ import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Account, Binaries } from './embedded-binaries.js';
 import { binaryOptions, canEnter, executable, SYSTEM_DIRECTORY } from './embedded-binaries.js';
-import { findProcess } from './embedded-lock.js';
+import { findProcess, signalReaches } from './embedded-lock.js';
 
 /** The role that owns the database and runs migrations: the cluster's superuser. */
 export const OWNER_ROLE = 'latchkey_owner';
@@ -218,14 +218,22 @@ export async function findPostmaster(cluster: string): Promise<Postmaster | null
   const lines = text.split('\n');
   const pid = Number.parseInt(lines[0] ?? '', 10);
   // A negative pid is a single-user backend; it listens nowhere and PostgreSQL itself refuses beside it.
-  if (!(pid > 0) || (await findProcess(pid)) === null) return null;
-  if (await isPostgresOf(pid, cluster)) return { pid, port: Number.parseInt(lines[3] ?? '', 10) || 0 };
-  // The pid of a dead server was given to somebody else. PostgreSQL would refuse to start beside him if he is of
-  // the same user. Only the pid is replaced: PostgreSQL still checks the shared memory named in the file.
-  const { uid, gid } = await lstat(path);
-  await writePrivateFile(path, [NOBODYS_PID, ...lines.slice(1)].join('\n'));
-  if (process.getuid?.() === 0) await chown(path, uid, gid);
+  if (!(pid > 0)) return null;
+  if ((await findProcess(pid)) !== null && (await isPostgresOf(pid, cluster))) {
+    return { pid, port: Number.parseInt(lines[3] ?? '', 10) || 0 };
+  }
+  // The server is dead, and its pid is a zombie's, which a container without an init never reaps, or was given to
+  // somebody else: PostgreSQL would refuse to start beside either. Only the pid is replaced: PostgreSQL still checks
+  // the shared memory named in the file, so a backend that outlived its server keeps a second one out.
+  if (signalReaches(pid)) await writeClusterFile(cluster, path, [NOBODYS_PID, ...lines.slice(1)].join('\n'));
   return null;
+}
+
+async function writeClusterFile(cluster: string, path: string, content: string): Promise<void> {
+  await writePrivateFile(path, content);
+  if (process.getuid?.() !== 0) return;
+  const { uid, gid } = await lstat(cluster);
+  await chown(path, uid, gid);
 }
 
 /** A server works in its data directory (and is called with it); where neither can be seen it is taken for one. */

@@ -25,7 +25,8 @@ export async function findProcess(pid: number): Promise<ProcessIdentity | null> 
   return { pid, started: listed?.stdout.trim() || UNKNOWN_START };
 }
 
-function signalReaches(pid: number): boolean {
+/** Whether the pid is taken, be it by a zombie or by another user's process. */
+export function signalReaches(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;
