@@ -41,7 +41,7 @@ export async function createApp(config: Config, dataSource: DataSource): Promise
   app.useGlobalFilters(new ProblemFilter());
   // Nest's default cookie and helmet types follow another Fastify minor than ours; the plugins are the same.
   await app.register(fastifyCookie as never);
-  await app.register(fastifyHelmet as never, helmetOptions(config) as never);
+  await app.register(fastifyHelmet, helmetOptions(config));
   tameFastify(app);
   app.enableShutdownHooks([]);
   return app;
@@ -57,13 +57,13 @@ function serverOptions(config: Config): FastifyServerOptions {
     routerOptions: { maxParamLength: 200, caseSensitive: true },
     frameworkErrors: (error, request, reply) => {
       const domain = domainErrorOf(error) ?? new DomainError('invalid', 'VALIDATION_FAILED', 'The request line is not valid.');
-      sendProblem(reply as never, domain, request.id);
+      sendProblem(reply, domain, request.id);
     },
     logger:
       config.logLevel === 'silent'
         ? false
         : { level: config.logLevel, serializers: { req: () => ({}), res: () => ({}) }, base: null },
-  } as FastifyServerOptions;
+  };
 }
 
 function helmetOptions(config: Config): object {
@@ -99,7 +99,7 @@ function tameFastify(app: NestFastifyApplication): void {
   fastify.removeAllContentTypeParsers();
   fastify.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
     if (body === '') return done(null, undefined);
-    fastify.getDefaultJsonParser('error', 'error')(_request, body as string, done);
+    void fastify.getDefaultJsonParser('error', 'error')(_request, body as string, done);
   });
   fastify.addHook('onResponse', (request, reply, done) => {
     request.log.info(

@@ -22,7 +22,7 @@ export interface ChangeEntry {
 /** A change in progress: work in `tx`, and say what was done by `record`. */
 export interface Change {
   readonly tx: EntityManager;
-  record(entry: ChangeEntry): void;
+  readonly record: (entry: ChangeEntry) => void;
 }
 
 /** What a change came to: its result, and the `seq` by which a replica has applied it (null: nothing changed). */
@@ -147,7 +147,7 @@ function recordOf(seq: bigint, at: Date, caller: Caller, entry: ChangeEntry): Au
 }
 
 /** SQLSTATE of a failed statement. */
-export function sqlState(error: QueryFailedError): string {
-  const { code } = error.driverError as { code?: unknown };
+export function sqlState(error: unknown): string {
+  const { code } = ((error as { driverError?: unknown }).driverError ?? {}) as { code?: unknown };
   return typeof code === 'string' ? code : '';
 }

@@ -24,7 +24,7 @@ export class SessionStrategy extends PassportStrategy(Strategy, 'session') {
     private readonly grants: GrantsReader,
   ) {
     super({
-      jwtFromRequest: (request) => fromBearer(request) ?? sessionCookieOf(request as unknown as FastifyRequest),
+      jwtFromRequest: (request) => fromBearer(request) ?? sessionCookieOf(request),
       secretOrKey: config.jwtSecret,
       algorithms: [SESSION_ALGORITHM],
       issuer: config.jwtIssuer,

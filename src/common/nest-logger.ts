@@ -14,7 +14,7 @@ export class NestLogger implements LoggerService {
   }
 
   error(message: unknown, ...rest: unknown[]): void {
-    this.log_.error({ ...fields(message, String(rest.at(-1) ?? '')), ...(typeof rest[0] === 'string' && rest.length > 1 ? { stack: rest[0] } : {}) });
+    this.log_.error({ ...fields(message, typeof rest.at(-1) === 'string' ? (rest.at(-1) as string) : undefined), ...(typeof rest[0] === 'string' && rest.length > 1 ? { stack: rest[0] } : {}) });
   }
 
   debug(message: unknown, context?: string): void {

@@ -173,7 +173,7 @@ function list(text: string | undefined): string[] {
 }
 
 function withoutUndefined(values: Record<string, string | undefined>): Partial<GeneratedSecrets> {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Partial<GeneratedSecrets>;
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
 }
 
 function reachableHost(host: string): string {

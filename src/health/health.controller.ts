@@ -1,7 +1,7 @@
 import { Controller, Get, HttpCode } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { HealthCheck, HealthCheckService, HealthIndicatorService } from '@nestjs/terminus';
-import { DataSource } from 'typeorm';
+import { DatabaseProbe } from '../database/database-probe.js';
 import { Public } from '../access/decorators.js';
 
 /** For load balancers and orchestrators. */
@@ -11,7 +11,7 @@ export class HealthController {
   constructor(
     private readonly health: HealthCheckService,
     private readonly indicators: HealthIndicatorService,
-    private readonly dataSource: DataSource,
+    private readonly database: DatabaseProbe,
   ) {}
 
   @Get('live')
@@ -31,7 +31,7 @@ export class HealthController {
       async () => {
         const indicator = this.indicators.check('database');
         try {
-          await this.dataSource.query('SELECT 1');
+          await this.database.ask();
           return indicator.up();
         } catch {
           return indicator.down();

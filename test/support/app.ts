@@ -34,6 +34,7 @@ export interface Answer {
   status: number;
   headers: Headers;
   /** Parsed JSON, or the text where it is none. */
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- the assertions are what gives it a type
   body: any;
 }
 
