@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { PassportStrategy } from '@nestjs/passport';
 import type { FastifyRequest } from 'fastify';
-import { ExtractJwt, Strategy } from 'passport-jwt';
+import { ExtractJwt, type JwtFromRequestFunction, Strategy } from 'passport-jwt';
 import { Principal } from '../access/caller.js';
 import { GrantsReader } from '../access/grants.reader.js';
 import { Config } from '../config/config.js';
@@ -9,6 +9,9 @@ import { SESSION_ALGORITHM, SESSION_COOKIE, type SessionClaims } from './session
 import { SessionsRepository } from './sessions.repository.js';
 
 const fromBearer = ExtractJwt.fromAuthHeaderAsBearerToken();
+
+const presentedToken: JwtFromRequestFunction<FastifyRequest & Parameters<typeof fromBearer>[0]> = (request) =>
+  fromBearer(request) ?? sessionCookieOf(request);
 
 /** The console's token, when no bearer token takes precedence. */
 export function sessionCookieOf(request: FastifyRequest): string | null {
@@ -24,7 +27,7 @@ export class SessionStrategy extends PassportStrategy(Strategy, 'session') {
     private readonly grants: GrantsReader,
   ) {
     super({
-      jwtFromRequest: (request) => fromBearer(request) ?? sessionCookieOf(request),
+      jwtFromRequest: presentedToken,
       secretOrKey: config.jwtSecret,
       algorithms: [SESSION_ALGORITHM],
       issuer: config.jwtIssuer,
