@@ -1,0 +1,257 @@
+import { matchesAny } from '../common/model-pattern.js';
+import { microCentsFromCents } from '../common/money.js';
+
+/** The values that a new key gets in fields its creator did not fill in. */
+export interface KeyPolicyDefaults {
+  readonly scopes?: readonly string[];
+  readonly allowedModels?: readonly string[];
+  readonly rateLimitPerMinute?: number;
+  readonly rateLimitPerHour?: number;
+  readonly rateLimitPerDay?: number;
+  readonly budgetLimitCents?: number;
+  /** Only beside `budgetLimitCents`; absent means `total`. */
+  readonly budgetType?: 'total' | 'monthly';
+  readonly validityDays?: number;
+}
+
+/**
+ * What the keys of people without `platform:api-keys:update` must lie inside. It hangs on a role. A field that is
+ * absent bounds nothing, so `{}` is the explicit way to say "no bounds".
+ */
+export interface KeyPolicy {
+  /** Scopes a key may have: exact, or patterns with `*` by the same matcher as models. Empty: none at all. */
+  readonly scopes?: readonly string[];
+  /** Models and patterns inside which each entry of a key's list must lie; a key open to any model is outside. */
+  readonly models?: readonly string[];
+  /** Highest limits; a key without the limit is outside. */
+  readonly maxRateLimitPerMinute?: number;
+  readonly maxRateLimitPerHour?: number;
+  readonly maxRateLimitPerDay?: number;
+  /** Highest budget; an unlimited key is outside. */
+  readonly maxBudgetLimitCents?: number;
+  /**
+   * What `maxBudgetLimitCents` is counted for, and only beside it. `total`: the key's budget must be a total one.
+   * `monthly`, or absent: either kind, because who spends at most so much in all never spends more in a month.
+   */
+  readonly budgetType?: 'total' | 'monthly';
+  /** Longest time from now to the expiry, and longest renewal; a key that never expires is outside. */
+  readonly maxValidityDays?: number;
+  readonly defaults?: KeyPolicyDefaults;
+}
+
+/** As much of a key as a policy bounds. */
+export interface PolicyBoundKey {
+  readonly scopes: readonly string[];
+  readonly rateLimitPerMinute: number | null;
+  readonly rateLimitPerHour: number | null;
+  readonly rateLimitPerDay: number | null;
+  readonly allowedModels: readonly string[];
+  readonly budgetLimitMicroCents: bigint | null;
+  readonly budgetType: 'total' | 'monthly' | null;
+  readonly expiresAt: Date | null;
+  readonly validityDays: number | null;
+}
+
+/** A field of the API that lies outside, and the sentence to its owner. */
+export interface PolicyViolation {
+  readonly path: string;
+  readonly message: string;
+}
+
+const MS_PER_DAY = 86_400_000;
+/** As many models as a key may list; a longer list is never filled in for anybody. */
+const MAX_MODELS = 256;
+const MAX_SCOPES = 100;
+
+/**
+ * The policy of somebody with several roles: for each field the widest bound any of them gives, so a key inside one of
+ * the policies is inside this one. Of the defaults, the widest that is stated.
+ * A role without a policy (null) says nothing and removes nothing: `creator` beside `trial-plan` leaves the trial's
+ * bounds as they are. Only where no role has a policy the answer is null: no bounds.
+ */
+export function widest(policies: readonly (KeyPolicy | null)[]): KeyPolicy | null {
+  const stated = policies.filter((policy) => policy !== null);
+  if (stated.length === 0) return null;
+  const defaults = stated.flatMap((policy) => policy.defaults ?? []);
+  return withoutUndefined({
+    scopes: ifAll(stated, (policy) => policy.scopes, union),
+    models: ifAll(stated, (policy) => policy.models, union),
+    maxRateLimitPerMinute: ifAll(stated, (policy) => policy.maxRateLimitPerMinute, max),
+    maxRateLimitPerHour: ifAll(stated, (policy) => policy.maxRateLimitPerHour, max),
+    maxRateLimitPerDay: ifAll(stated, (policy) => policy.maxRateLimitPerDay, max),
+    ...widestBudget(stated),
+    maxValidityDays: ifAll(stated, (policy) => policy.maxValidityDays, max),
+    defaults: defaults.length === 0 ? undefined : widestDefaults(defaults),
+  });
+}
+
+/**
+ * Everything in which a key, as it would be after the change, lies outside the policy: API names, in the API's order.
+ * Empty means inside, as any key is where the policy is null.
+ */
+export function violations(policy: KeyPolicy | null, key: PolicyBoundKey, now: Date): PolicyViolation[] {
+  if (policy === null) return [];
+  return [
+    ...scopeViolations(policy, key),
+    ...rateViolation('rateLimitPerMinute', key.rateLimitPerMinute, policy.maxRateLimitPerMinute),
+    ...rateViolation('rateLimitPerHour', key.rateLimitPerHour, policy.maxRateLimitPerHour),
+    ...rateViolation('rateLimitPerDay', key.rateLimitPerDay, policy.maxRateLimitPerDay),
+    ...modelViolations(policy, key),
+    ...budgetViolations(policy, key),
+    ...validityViolations(policy, key, now),
+  ];
+}
+
+/**
+ * Fills the fields that the creator of a key left out (undefined); what he gave, null included, stays and is judged by
+ * {@link violations}. Where the policy bounds a field and states no default for it, the bound itself is the default, so
+ * that a key made of nothing lies inside every policy. Limit and type of a budget are filled in together or not at all.
+ * Where the policy says anything about validity, an expiry left out is `validityDays` (given or filled in) from now.
+ * (The one exception: the models of several policies, if they are more than a key may list, are not filled in.)
+ */
+export function withDefaults<T extends Partial<PolicyBoundKey>>(
+  policy: KeyPolicy | null,
+  given: T,
+  now: Date,
+): T & Partial<PolicyBoundKey> {
+  if (policy === null) return given;
+  const { defaults = {} } = policy;
+  const validityDays = defaults.validityDays ?? policy.maxValidityDays;
+  const filled = {
+    scopes: upTo(MAX_SCOPES, defaults.scopes),
+    rateLimitPerMinute: defaults.rateLimitPerMinute ?? policy.maxRateLimitPerMinute,
+    rateLimitPerHour: defaults.rateLimitPerHour ?? policy.maxRateLimitPerHour,
+    rateLimitPerDay: defaults.rateLimitPerDay ?? policy.maxRateLimitPerDay,
+    allowedModels: upTo(MAX_MODELS, defaults.allowedModels ?? policy.models),
+    ...(given.budgetLimitMicroCents === undefined ? defaultBudget(policy) : {}),
+    expiresAt: validityDays === undefined ? undefined : expiryIn(given.validityDays ?? validityDays, now),
+    validityDays,
+  };
+  return { ...given, ...withoutUndefined(filled), ...withoutUndefined(given) };
+}
+
+function expiryIn(days: number, now: Date): Date {
+  return new Date(now.getTime() + days * MS_PER_DAY);
+}
+
+function widestBudget(policies: readonly KeyPolicy[]): Pick<KeyPolicy, 'maxBudgetLimitCents' | 'budgetType'> {
+  const maxBudgetLimitCents = ifAll(policies, (policy) => policy.maxBudgetLimitCents, max);
+  if (maxBudgetLimitCents === undefined) return {};
+  return { maxBudgetLimitCents, budgetType: ifAll(policies, (policy) => policy.budgetType, widerType) };
+}
+
+function widestDefaults(defaults: readonly KeyPolicyDefaults[]): KeyPolicyDefaults {
+  const budgets = defaults.filter(({ budgetLimitCents }) => budgetLimitCents !== undefined);
+  return withoutUndefined({
+    scopes: ifAny(defaults, (one) => one.scopes, union),
+    allowedModels: ifAny(defaults, (one) => one.allowedModels, unionUnlessAny),
+    rateLimitPerMinute: ifAny(defaults, (one) => one.rateLimitPerMinute, max),
+    rateLimitPerHour: ifAny(defaults, (one) => one.rateLimitPerHour, max),
+    rateLimitPerDay: ifAny(defaults, (one) => one.rateLimitPerDay, max),
+    budgetLimitCents: ifAny(budgets, (one) => one.budgetLimitCents, max),
+    budgetType: ifAny(budgets, (one) => one.budgetType ?? 'total', widerType),
+    validityDays: ifAny(defaults, (one) => one.validityDays, max),
+  });
+}
+
+function defaultBudget({ defaults, maxBudgetLimitCents, budgetType }: KeyPolicy): Partial<PolicyBoundKey> {
+  if (defaults?.budgetLimitCents !== undefined) {
+    const budgetLimitMicroCents = microCentsFromCents(defaults.budgetLimitCents);
+    return { budgetLimitMicroCents, budgetType: defaults.budgetType ?? 'total' };
+  }
+  if (maxBudgetLimitCents === undefined) return {};
+  return { budgetLimitMicroCents: microCentsFromCents(maxBudgetLimitCents), budgetType: budgetType ?? 'total' };
+}
+
+function scopeViolations(policy: KeyPolicy, key: PolicyBoundKey): PolicyViolation[] {
+  const { scopes } = policy;
+  if (scopes === undefined) return [];
+  return entriesOutside('scopes', scopes, key.scopes);
+}
+
+function modelViolations(policy: KeyPolicy, key: PolicyBoundKey): PolicyViolation[] {
+  const { models } = policy;
+  if (models === undefined) return [];
+  if (key.allowedModels.length > 0) return entriesOutside('allowedModels', models, key.allowedModels);
+  return [{ path: 'allowedModels', message: 'must list models, because your policy restricts them' }];
+}
+
+/** An entry that is a pattern has to lie inside a single pattern of the policy, which the same matcher decides. */
+function entriesOutside(path: string, allowed: readonly string[], entries: readonly string[]): PolicyViolation[] {
+  const outside = entries.filter((entry) => !matchesAny(allowed, entry));
+  if (outside.length === 0) return [];
+  const more = outside.length > 3 ? ` and ${outside.length - 3} more` : '';
+  return [{ path, message: `must not contain ${outside.slice(0, 3).join(', ')}${more}` }];
+}
+
+function rateViolation(path: string, limit: number | null, bound: number | undefined): PolicyViolation[] {
+  if (bound === undefined || (limit !== null && limit <= bound)) return [];
+  return [{ path, message: `must be at most ${bound}` }];
+}
+
+function budgetViolations(policy: KeyPolicy, key: PolicyBoundKey): PolicyViolation[] {
+  const { maxBudgetLimitCents, budgetType } = policy;
+  if (maxBudgetLimitCents === undefined) return [];
+  const bound = `at most ${maxBudgetLimitCents}`;
+  if (key.budgetLimitMicroCents === null) {
+    return [{ path: 'isUnlimited', message: `must be false, with a budgetLimitCents of ${bound}` }];
+  }
+  const found: PolicyViolation[] = [];
+  if (key.budgetLimitMicroCents > microCentsFromCents(maxBudgetLimitCents)) {
+    found.push({ path: 'budgetLimitCents', message: `must be ${bound}` });
+  }
+  if (budgetType === 'total' && key.budgetType !== 'total') {
+    found.push({ path: 'budgetType', message: 'must be total' });
+  }
+  return found;
+}
+
+function validityViolations(policy: KeyPolicy, key: PolicyBoundKey, now: Date): PolicyViolation[] {
+  const { maxValidityDays: days } = policy;
+  if (days === undefined) return [];
+  const found: PolicyViolation[] = [];
+  if (key.expiresAt === null || !(key.expiresAt <= expiryIn(days, now))) {
+    found.push({ path: 'expiresAt', message: `must be at most ${days} days from now` });
+  }
+  if (key.validityDays !== null && key.validityDays > days) {
+    found.push({ path: 'validityDays', message: `must be at most ${days}` });
+  }
+  return found;
+}
+
+/** Combines a bound that all of them state; one that does not bounds nothing, and so is the widest. */
+function ifAll<P, V>(all: readonly P[], read: (one: P) => V | undefined, combine: (values: V[]) => V): V | undefined {
+  const values = all.map(read).filter((value) => value !== undefined);
+  return values.length === all.length ? combine(values) : undefined;
+}
+
+/** Combines what some of them state. */
+function ifAny<P, V>(all: readonly P[], read: (one: P) => V | undefined, combine: (values: V[]) => V): V | undefined {
+  const values = all.map(read).filter((value) => value !== undefined);
+  return values.length > 0 ? combine(values) : undefined;
+}
+
+function max(values: readonly number[]): number {
+  return Math.max(...values);
+}
+
+function union(lists: readonly (readonly string[])[]): readonly string[] {
+  return [...new Set(lists.flat())];
+}
+
+/** Of lists that mean "any" when they are empty. */
+function unionUnlessAny(lists: readonly (readonly string[])[]): readonly string[] {
+  return lists.some((list) => list.length === 0) ? [] : union(lists);
+}
+
+function widerType(types: readonly ('total' | 'monthly')[]): 'total' | 'monthly' {
+  return types.includes('monthly') ? 'monthly' : 'total';
+}
+
+function upTo(length: number, list: readonly string[] | undefined): readonly string[] | undefined {
+  return list !== undefined && list.length <= length ? list : undefined;
+}
+
+function withoutUndefined<T extends object>(fields: T): T {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as T;
+}
