@@ -109,7 +109,11 @@ export function violations(policy: KeyPolicy | null, key: PolicyBoundKey, now: D
  * Where the policy says anything about validity, an expiry left out is `validityDays` (given or filled in) from now.
  * (The one exception: the models of several policies, if they are more than a key may list, are not filled in.)
  */
-export function withDefaults<T extends Partial<PolicyBoundKey>>(policy: KeyPolicy | null, given: T, now: Date): T {
+export function withDefaults<T extends Partial<PolicyBoundKey>>(
+  policy: KeyPolicy | null,
+  given: T,
+  now: Date,
+): T & Partial<PolicyBoundKey> {
   if (policy === null) return given;
   const { defaults = {} } = policy;
   const validityDays = defaults.validityDays ?? policy.maxValidityDays;

@@ -70,8 +70,8 @@ function isOpen(grant: readonly string[]): boolean {
   return grant.at(-1) === WILDCARD;
 }
 
+/** A `*` of `inner`, the last one included, can only be met by a `*` of `outer`. */
 function contains(outer: readonly string[], inner: readonly string[]): boolean {
-  if (isOpen(inner) && !isOpen(outer)) return false;
   if (isOpen(outer) ? inner.length < outer.length : inner.length !== outer.length) return false;
   const fixed = isOpen(outer) ? outer.slice(0, -1) : outer;
   return fixed.every((segment, index) => segment === WILDCARD || segment === inner[index]);

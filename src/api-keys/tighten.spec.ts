@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
+import { violations, type KeyPolicy } from '../access/key-policy.js';
 import { formatCidr, matches, parseAddress, parseCidr, type Cidr } from '../common/address.js';
 import { matchesAny } from '../common/model-pattern.js';
 import type { ApiKeyRules } from './rules.js';
@@ -310,6 +311,34 @@ describe('looseningPaths over any keys', () => {
         expect(looseningPaths(before, after)).not.toEqual([]);
       }),
       { numRuns: 200, maxSkipsPerRun: 1000 },
+    );
+  });
+
+  it('keeps a key inside its policy, so that an owner never leaves it by tightening', () => {
+    const policy: KeyPolicy = {
+      scopes: ['a', 'b'],
+      models: ['a*', 'c'],
+      maxRateLimitPerMinute: 2,
+      maxBudgetLimitCents: 0.000002,
+      budgetType: 'total',
+      maxValidityDays: 15,
+    };
+    const inside = rules.map((key): ApiKeyRules => ({
+      ...key,
+      scopes: key.scopes.filter((scope) => scope !== 'c'),
+      allowedModels: ['a*', ...key.allowedModels.filter((model) => model !== '*' && model !== '*b' && model !== 'a*')],
+      rateLimitPerMinute: Math.min(key.rateLimitPerMinute ?? 2, 2),
+      budgetLimitMicroCents: 2n,
+      budgetType: 'total',
+      expiresAt: key.expiresAt ?? day(1),
+    }));
+    const pairs = inside.chain((before) => tighterOf(before).map((after) => [before, after] as const));
+    fc.assert(
+      fc.property(pairs, ([before, after]) => {
+        expect(violations(policy, before, day(0))).toEqual([]);
+        expect(violations(policy, after, day(0))).toEqual([]);
+      }),
+      { numRuns: 300 },
     );
   });
 
