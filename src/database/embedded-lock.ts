@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { execFile } from 'node:child_process';
-import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chown, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
@@ -99,6 +99,7 @@ async function take(directory: string, number: number, content: string): Promise
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
     throw error;
   }
+  await leaveToDirectoryOwner(lockPath(directory, number));
   if ((await findLatestLock(directory)) !== number) {
     await rm(lockPath(directory, number), { force: true });
     return false;
@@ -106,6 +107,16 @@ async function take(directory: string, number: number, content: string): Promise
   const lower = (await lockNumbers(directory)).filter((other) => other < number);
   await Promise.all(lower.map((other) => rm(lockPath(directory, other), { force: true })));
   return true;
+}
+
+/** What root writes into another user's directory must not lock that user out of it at his next start. */
+export async function leaveToDirectoryOwner(path: string): Promise<void> {
+  if (process.getuid?.() !== 0) return;
+  const { uid, gid } = await stat(dirname(path));
+  // A later taker may have removed a lock file already; that taker decides then.
+  await chown(path, uid, gid).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error;
+  });
 }
 
 async function isHeld(path: string): Promise<boolean> {
@@ -144,6 +155,7 @@ const lockPath = (directory: string, number: number): string => join(directory, 
 export async function addReference(directory: string): Promise<string> {
   const path = join(directory, `user-${randomUUID()}`);
   await writeFile(path, JSON.stringify(await thisProcess()), { mode: 0o600 });
+  await leaveToDirectoryOwner(path);
   return path;
 }
 

@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { createServer } from 'node:net';
-import { mkdir, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
+import { access, constants, mkdir, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -20,7 +20,7 @@ import {
   getCredentials,
   OWNER_ROLE,
 } from './embedded-cluster.js';
-import { addReference, countReferences, findProcess, withLock } from './embedded-lock.js';
+import { addReference, countReferences, findProcess, leaveToDirectoryOwner, withLock } from './embedded-lock.js';
 
 export interface EmbeddedPostgresOptions {
   /** Holds the cluster, its passwords and its log. Made (mode 0700) if absent. */
@@ -75,7 +75,6 @@ const SETTINGS: Record<string, string> = {
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const dataDir = await openDataDirectory(options.dataDir);
   const references = join(dataDir, 'postgres-run');
-  await mkdir(references, { recursive: true, mode: 0o700 });
   return withLock(references, LOCK_TIMEOUT_MS, async () => {
     const running = await ensureRunning(dataDir, options);
     const reference = await addReference(references);
@@ -110,9 +109,18 @@ async function openDataDirectory(path: string): Promise<string> {
   try {
     await mkdir(dirname(resolve(path)), { recursive: true });
     await mkdir(path, { recursive: true, mode: 0o700 });
+    const references = join(path, 'postgres-run');
+    await mkdir(references, { recursive: true, mode: 0o700 });
+    await leaveToDirectoryOwner(references);
+    for (const directory of [path, references])
+      await access(directory, constants.R_OK | constants.W_OK | constants.X_OK);
     return await realpath(path);
   } catch (cause) {
-    throw new Error(`The data directory ${resolve(path)} cannot be used (${(cause as Error).message}).`, { cause });
+    throw new Error(
+      `The data directory ${resolve(path)} cannot be used (${(cause as Error).message}): start as the user who owns ` +
+        'it, or set DATA_DIR to another directory.',
+      { cause },
+    );
   }
 }
 
@@ -205,6 +213,7 @@ async function spawnServer({ binaries, account, cluster, settings, logFile }: La
   const chosen = Object.entries({ ...SETTINGS, ...settings, port: String(port) });
   const args = ['-D', cluster, ...chosen.flatMap(([name, value]) => ['-c', `${name}=${value}`])];
   const output = await open(logFile, 'a', 0o600);
+  await leaveToDirectoryOwner(logFile);
   try {
     const server = spawn(executable(binaries.directory, 'postgres'), args, {
       ...binaryOptions(account),

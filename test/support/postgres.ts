@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto';
+import { chmod, mkdtemp } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Client } from 'pg';
 
 /** The database that each test database is a copy of. */
@@ -27,7 +29,14 @@ export async function createTestDatabase(): Promise<TestDatabase> {
   };
 }
 
-function getServer(): { ownerUrl: string; appUrl: string } {
+/** An empty directory that is removed with the run at the latest. The account PostgreSQL runs as can enter it. */
+export async function createTestDirectory(): Promise<string> {
+  const directory = await mkdtemp(join(getServer().directory, 'test-'));
+  await chmod(directory, 0o755);
+  return directory;
+}
+
+function getServer(): { ownerUrl: string; appUrl: string; directory: string } {
   const shared = process.env[TEST_SERVER_VARIABLE];
   if (shared === undefined) throw new Error('No PostgreSQL of this run: does the Jest project name the global setup?');
   return JSON.parse(shared);

@@ -27,7 +27,11 @@ export async function startTestServer(): Promise<() => Promise<void>> {
       await stop();
       throw error;
     }
-    process.env[TEST_SERVER_VARIABLE] = JSON.stringify({ ownerUrl: server.ownerUrl, appUrl: server.appUrl });
+    process.env[TEST_SERVER_VARIABLE] = JSON.stringify({
+      ownerUrl: server.ownerUrl,
+      appUrl: server.appUrl,
+      directory: dataDir,
+    });
     return stop;
   } catch (error) {
     await removeDirectory();
@@ -35,7 +39,10 @@ export async function startTestServer(): Promise<() => Promise<void>> {
   }
 }
 
-/** A run that was killed had no teardown: the next one ends its server and removes its directory. */
+/**
+ * A run that was killed had no teardown: the next one ends its server and removes its directory. A server that a test
+ * started below the directory ends by itself, because PostgreSQL looks every minute whether its lock file is there.
+ */
 async function removeAbandonedRuns(): Promise<void> {
   const parent = await realpath(tmpdir());
   for (const name of await readdir(parent)) {

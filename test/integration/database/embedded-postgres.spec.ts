@@ -1,8 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, mkdtemp, readdir, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -14,6 +13,7 @@ import {
   startEmbeddedPostgres,
   stopAbandonedPostgres,
 } from '../../../src/database/embedded-postgres.js';
+import { createTestDirectory } from '../../support/postgres.js';
 
 type Started = Omit<EmbeddedPostgres, 'stop'>;
 
@@ -59,8 +59,7 @@ describe('The embedded PostgreSQL', () => {
   };
 
   beforeEach(async () => {
-    parent = await realpath(await mkdtemp(join(tmpdir(), 'latchkey-embedded-')));
-    await chmod(parent, 0o755);
+    parent = await createTestDirectory();
     dataDir = join(parent, '.data');
   });
 
