@@ -107,6 +107,7 @@ describe('POST /api-keys/self-revoke', () => {
       expect(status).toBe(429);
       expect(body.code).toBe('TOO_MANY_REQUESTS');
       expect(Number(headers.get('retry-after'))).toBeGreaterThan(0);
+      expect(headers.get('ratelimit')).toMatch(/^"minute";r=0;t=\d+$/);
       expect((await revoke({ key: 'x' }, '203.0.113.10')).status).toBe(202);
     });
   });
