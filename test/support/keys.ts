@@ -57,4 +57,5 @@ export async function expire(app: TestApp, keyId: string): Promise<void> {
 export const inDays = (days: number): string => new Date(Date.now() + days * 86_400_000).toISOString();
 
 /** Whether an instant lies `days` from now, to the minute. */
-export const isInDays = (instant: string, days: number): boolean => Math.abs(Date.parse(instant) - Date.parse(inDays(days))) < 60_000;
+export const isInDays = (instant: string, days: number): boolean =>
+  Math.abs(Date.parse(instant) - Date.parse(inDays(days))) < 60_000;

@@ -7,7 +7,8 @@ describe('POST /api-keys/:id/deactivate', () => {
   let admin: string;
   let owner: TestUser;
 
-  const deactivate = (id: string, token: string, query = '') => app.post(`/api-keys/${id}/deactivate${query}`, { token });
+  const deactivate = (id: string, token: string, query = '') =>
+    app.post(`/api-keys/${id}/deactivate${query}`, { token });
 
   beforeAll(async () => {
     app = await TestApp.start();
@@ -21,7 +22,12 @@ describe('POST /api-keys/:id/deactivate', () => {
       const key = await makeKey(app, owner.token);
       const { status, body } = await deactivate(key.id, owner.token, '?wait=true');
       expect(status).toBe(200);
-      expect(body).toMatchObject({ isActive: false, status: 'inactive', deactivatedBy: owner.id, deactivatedAt: expect.any(String) });
+      expect(body).toMatchObject({
+        isActive: false,
+        status: 'inactive',
+        deactivatedBy: owner.id,
+        deactivatedAt: expect.any(String),
+      });
       expect(await verdictOn(app, key.secret)).toBe('DISABLED');
       expect((await trailOf(app, key.id)).at(-1)).toMatchObject({
         action: 'api-keys:deactivate',
