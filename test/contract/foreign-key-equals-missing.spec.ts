@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { type DeclaredRoute, RouteAccess } from '../../src/access/route-access.js';
 import { TestApp, type TestUser, type Answer } from '../support/app.js';
-import { makeKey, trailOf } from '../support/keys.js';
+import { makeKey, trailOf } from '../support/made-keys.js';
 
 const MISSING = '019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55';
 

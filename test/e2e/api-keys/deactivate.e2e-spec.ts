@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApp, type TestUser } from '../../support/app.js';
-import { makeKey, trailOf, verdictOn } from '../../support/keys.js';
+import { makeKey, trailOf, verdictOn } from '../../support/made-keys.js';
 
 describe('POST /api-keys/:id/deactivate', () => {
   let app: TestApp;

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { EntityManager } from 'typeorm';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TestApp, type TestUser, type Answer } from '../../support/app.js';
-import { makeKey, trailOf, verdictOn } from '../../support/keys.js';
+import { makeKey, trailOf, verdictOn } from '../../support/made-keys.js';
 
 /** Long enough for a request to reach the lock it has to wait for. */
 const REACHES_LOCK_MS = 300;

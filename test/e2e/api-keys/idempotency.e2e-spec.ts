@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createHash } from 'node:crypto';
 import { TestApp, type TestUser } from '../../support/app.js';
-import { makeKey, pathsOf, trailOf, verdictOn } from '../../support/keys.js';
+import { makeKey, pathsOf, trailOf, verdictOn } from '../../support/made-keys.js';
 
 let app: TestApp;
 let admin: string;

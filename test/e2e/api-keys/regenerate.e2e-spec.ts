@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Answer, TestApp, type TestUser } from '../../support/app.js';
-import { expire, makeKey, pathsOf, trailOf, verdictOn } from '../../support/keys.js';
+import { expire, makeKey, pathsOf, trailOf, verdictOn } from '../../support/made-keys.js';
 
 describe('POST /api-keys/:id/regenerate', () => {
   let app: TestApp;

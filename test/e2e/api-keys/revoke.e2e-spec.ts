@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApp, type TestUser } from '../../support/app.js';
-import { countByStatus, makeKey, pathsOf, trailOf, verdictOn } from '../../support/keys.js';
+import { countByStatus, makeKey, pathsOf, trailOf, verdictOn } from '../../support/made-keys.js';
 
 /** `POST /:id/revoke` and `DELETE /:id` are one act; only the first takes a reason. */
 describe.each([

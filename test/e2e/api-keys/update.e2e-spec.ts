@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApp, type TestUser } from '../../support/app.js';
-import { countByStatus, expire, inDays, makeKey, pathsOf, trailOf } from '../../support/keys.js';
+import { countByStatus, expire, inDays, makeKey, pathsOf, trailOf } from '../../support/made-keys.js';
 
 const RULES = {
   name: 'Old',
