@@ -11,11 +11,12 @@ import { noteClientIps } from './access/client-ip.js';
 import { validationFailed } from './common/domain-error.js';
 import { NestLogger } from './common/nest-logger.js';
 import { ProblemFilter, domainErrorOf, sendProblem } from './common/problem.filter.js';
+import { Meters } from './common/meters.js';
 import { requestValidation } from './common/validation.pipe.js';
 import type { Config } from './config/config.js';
 import { answerClientError } from './http/client-errors.js';
 import { RefusedBodies, acceptOnlyJson } from './http/request-bodies.js';
-import { logRequests } from './http/request-log.js';
+import { logRequests, timeRequests } from './http/request-log.js';
 import { urlProblem } from './http/request-url.js';
 import { API_PREFIX } from './openapi/document.js';
 import { serveOpenApi } from './openapi/serve.js';
@@ -48,6 +49,7 @@ export async function createApp(config: Config, dataSource: DataSource, options:
     exclude: [
       { path: 'health/live', method: RequestMethod.GET },
       { path: 'health/ready', method: RequestMethod.GET },
+      { path: 'metrics', method: RequestMethod.GET },
     ],
   });
   app.useGlobalPipes(requestValidation());
@@ -117,4 +119,5 @@ function tameFastify(app: NestFastifyApplication, config: Config): void {
   noteClientIps(fastify, config.trustedProxies);
   acceptOnlyJson(fastify);
   logRequests(fastify);
+  timeRequests(fastify, app.get(Meters));
 }

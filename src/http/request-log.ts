@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import type { Meters } from '../common/meters.js';
 
 /**
  * One line a request, of named fields alone: no URL, whose query may hold anything, no header and no body. The
@@ -18,6 +19,15 @@ export function logRequests(fastify: FastifyInstance): void {
       },
       'request',
     );
+    done();
+  });
+}
+
+/** Observes the duration of every request, by the pattern of its route. */
+export function timeRequests(fastify: FastifyInstance, meters: Meters): void {
+  const durations = meters.duration('latchkey_http_request_duration_seconds', 'Duration of requests by route and status', ['method', 'route', 'status']);
+  fastify.addHook('onResponse', (request, reply, done) => {
+    durations.labels(request.method, request.routeOptions.url ?? 'none', String(reply.statusCode)).observe(reply.elapsedTime / 1000);
     done();
   });
 }
