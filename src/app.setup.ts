@@ -3,7 +3,7 @@ import fastifyHelmet from '@fastify/helmet';
 import { RequestMethod } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { type FastifyServerOptions, LogController } from 'fastify';
+import { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify';
 import { randomUUID } from 'node:crypto';
 import type { DataSource } from 'typeorm';
 import { AppModule } from './app.module.js';
@@ -14,6 +14,7 @@ import { ProblemFilter, domainErrorOf, sendProblem } from './common/problem.filt
 import { Meters } from './common/meters.js';
 import { requestValidation } from './common/validation.pipe.js';
 import type { Config } from './config/config.js';
+import { Readiness } from './health/readiness.js';
 import { answerClientError } from './http/client-errors.js';
 import { RefusedBodies, acceptOnlyJson } from './http/request-bodies.js';
 import { logRequests, timeRequests } from './http/request-log.js';
@@ -118,6 +119,15 @@ function tameFastify(app: NestFastifyApplication, config: Config): void {
   });
   noteClientIps(fastify, config.trustedProxies);
   acceptOnlyJson(fastify);
+  leaveWhileDraining(fastify, app.get(Readiness, { strict: false }));
   logRequests(fastify);
   timeRequests(fastify, app.get(Meters));
+}
+
+/** An answer that closes its connection is the one way to send a client elsewhere without failing a request of his. */
+function leaveWhileDraining(fastify: FastifyInstance, readiness: Readiness): void {
+  fastify.addHook('onSend', (_request, reply, payload, done) => {
+    if (readiness.isDraining) void reply.header('Connection', 'close');
+    done(null, payload);
+  });
 }
