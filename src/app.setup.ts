@@ -61,7 +61,6 @@ export async function createApp(config: Config, dataSource: DataSource, options:
   await app.register(fastifyHelmet, helmetOptions(config));
   tameFastify(app, config);
   if (config.swaggerEnabled) serveOpenApi(app, options.exampleSecret);
-  app.enableShutdownHooks([]);
   return app;
 }
 

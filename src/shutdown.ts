@@ -19,7 +19,7 @@ const SWEEP_MS = 50;
 export async function shutDown(app: NestFastifyApplication, noticeMs: number = NOTICE_MS): Promise<void> {
   app.get(Readiness, { strict: false }).startDraining();
   await sleep(noticeMs);
-  await finishRequests(app.getHttpServer() as Server);
+  await finishRequests(app.getHttpServer());
   await app.close();
 }
 
