@@ -7,13 +7,14 @@ import type { FastifyServerOptions } from 'fastify';
 import { randomUUID } from 'node:crypto';
 import type { DataSource } from 'typeorm';
 import { AppModule } from './app.module.js';
+import { applyBodyLimit } from './common/body-limit.js';
 import { ProblemFilter, domainErrorOf, sendProblem } from './common/problem.filter.js';
 import { DomainError } from './common/domain-error.js';
 import { requestValidation } from './common/validation.pipe.js';
 import type { Config } from './config/config.js';
 import { NestLogger } from './common/nest-logger.js';
 
-/** Bodies above this are 413; usage batches have a limit of their own. */
+/** Bodies above this are 413; routes with `@BodyLimit` have a limit of their own. */
 const MAX_BODY_BYTES = 64 * 1024;
 
 /** Everything below this path is the API; the rest is listed here, by name. */
@@ -91,6 +92,7 @@ function helmetOptions(config: Config): object {
 /** What Fastify does by itself and we do not want. */
 function tameFastify(app: NestFastifyApplication): void {
   const fastify = app.getHttpAdapter().getInstance();
+  fastify.addHook('onRoute', applyBodyLimit);
   fastify.addHook('onRequest', (request, reply, done) => {
     void reply.header('X-Request-Id', request.id);
     done();
