@@ -10,6 +10,7 @@ import { AppModule } from './app.module.js';
 import { noteClientIps } from './access/client-ip.js';
 import { validationFailed } from './common/domain-error.js';
 import { NestLogger } from './common/nest-logger.js';
+import { applyBodyLimit } from './common/body-limit.js';
 import { ProblemFilter, domainErrorOf, sendProblem } from './common/problem.filter.js';
 import { Meters } from './common/meters.js';
 import { requestValidation } from './common/validation.pipe.js';
@@ -22,7 +23,7 @@ import { urlProblem } from './http/request-url.js';
 import { API_PREFIX } from './openapi/document.js';
 import { serveOpenApi } from './openapi/serve.js';
 
-/** Bodies above this are 413; usage batches have a limit of their own. */
+/** Bodies above this are 413; routes with `@BodyLimit` have a limit of their own. */
 const MAX_BODY_BYTES = 64 * 1024;
 
 /** A request that has not arrived whole by then is dropped, so that slow senders do not keep connections. */
@@ -110,6 +111,7 @@ function helmetOptions(config: Config): object {
 /** What Fastify does by itself and we do not want, and what every request meets before Nest. */
 function tameFastify(app: NestFastifyApplication, config: Config): void {
   const fastify = app.getHttpAdapter().getInstance();
+  fastify.addHook('onRoute', applyBodyLimit);
   fastify.addHook('onRequest', (request, reply, done) => {
     void reply.header('X-Request-Id', request.id);
     const problem = urlProblem(request.url);

@@ -19,8 +19,12 @@ import { microCentsFromCents } from '../common/money.js';
 import { IfGiven, IfPresent, Satisfies } from '../common/validators.js';
 import type { BudgetType, Environment } from './api-key.entity.js';
 
-const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/;
-const TAG = /^[A-Za-z0-9._:/-]{1,64}$/;
+/** The grammar of a scope. @see RFC 6749, 3.3 */
+export const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/;
+
+/** The grammar of a tag. */
+export const TAG = /^[A-Za-z0-9._:/-]{1,64}$/;
+
 const ROLE = /^[a-z][a-z0-9-]{0,63}$/;
 const MAX_METADATA_BYTES = 4096;
 
@@ -53,7 +57,7 @@ const isMetadata = (value: unknown) =>
   Buffer.byteLength(JSON.stringify(value)) <= MAX_METADATA_BYTES;
 
 /** PostgreSQL stores no NUL, and UTF-8 has no lone surrogates. */
-const isStorable = (value: unknown) => typeof value === 'string' && !value.includes('\0') && value.isWellFormed();
+export const isStorable = (value: unknown) => typeof value === 'string' && !value.includes('\0') && value.isWellFormed();
 
 /** What a key may be called. */
 export const isName = (value: unknown) => isStorable(value) && (value as string).trim().length >= 1 && [...(value as string).trim()].length <= 100;

@@ -1,4 +1,7 @@
 import { Module } from '@nestjs/common';
+import { ApiKeyListingService } from './api-key-listing.service.js';
+import { ApiKeyListsController } from './api-key-lists.controller.js';
+import { ApiKeyListsRepository } from './api-key-lists.repository.js';
 import { ApiKeysController } from './api-keys.controller.js';
 import { ApiKeysRepository } from './api-keys.repository.js';
 import { ApiKeysService } from './api-keys.service.js';
@@ -23,9 +26,11 @@ import { SelfRevokeService } from './self-revoke.service.js';
 /** The keys themselves: the management plane. */
 @Module({
   imports: [IdempotencyModule],
-  controllers: [ApiKeysController, KeyLifecycleController, KeySecretsController, KeyByAliasController, SelfRevokeController],
+  controllers: [ApiKeyListsController, ApiKeysController, KeyLifecycleController, KeySecretsController, KeyByAliasController, SelfRevokeController],
   providers: [
     ApiKeysRepository,
+    ApiKeyListingService,
+    ApiKeyListsRepository,
     ApiKeysService,
     KeyUpdateService,
     KeyRemovalService,
