@@ -1,4 +1,5 @@
 import 'reflect-metadata';
+import { Changes } from './audit/changes.js';
 import { createApp } from './app.setup.js';
 import { printBanner } from './banner.js';
 import { ConfigError, loadConfig } from './config/config.js';
@@ -12,7 +13,7 @@ const MAX_SHUTDOWN_MS = 10_000;
 async function main(): Promise<void> {
   const config = loadConfig();
   const database = await openDatabase(config, entities);
-  const admin = await seed(database.dataSource, { email: config.adminEmail, password: config.adminPassword });
+  const admin = await seed(new Changes(database.dataSource, config), { email: config.adminEmail, password: config.adminPassword });
   const app = await createApp(config, database.dataSource);
   await app.listen(config.port, config.host);
   printBanner(config, admin, database.runsAsAppRole);
