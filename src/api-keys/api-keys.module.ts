@@ -7,6 +7,7 @@ import { ApiKeysRepository } from './api-keys.repository.js';
 import { ApiKeysService } from './api-keys.service.js';
 import { ChangeAdmission } from './change-admission.js';
 import { IdempotencyModule } from './idempotency/idempotency.module.js';
+import { KeyOffBoarding } from './key-off-boarding.service.js';
 import { KeyAdmission } from './key-admission.js';
 import { KeyByAliasController } from './key-by-alias.controller.js';
 import { KeyByAliasService } from './key-by-alias.service.js';
@@ -35,6 +36,7 @@ import { SelfRevokeService } from './self-revoke.service.js';
     KeyUpdateService,
     KeyRemovalService,
     KeyTransferService,
+    KeyOffBoarding,
     KeySecretsService,
     KeyByAliasService,
     SelfRevokeService,
@@ -45,6 +47,6 @@ import { SelfRevokeService } from './self-revoke.service.js';
     SecretMint,
     SecretReplay,
   ],
-  exports: [ApiKeysService],
+  exports: [ApiKeysService, KeyOffBoarding],
 })
 export class ApiKeysModule {}
