@@ -23,7 +23,7 @@ const REASON = 'The owner was deleted.';
 export interface Handover {
   readonly caller: KnownCaller;
   readonly authority: Authority;
-  readonly actor: Holder | null;
+  readonly actor: Holder;
   readonly to: Holder;
 }
 
@@ -76,7 +76,7 @@ export class KeyOffBoarding {
     await this.requireGrantable(tx, ownerId, handover);
     const batch = await this.lockBatch(tx, ownerId);
     const now = this.clock.now();
-    for (const key of batch) this.admission.requireInsidePolicy(caller, actor, key, now);
+    for (const key of batch) this.admission.requireInsidePolicy({ caller, actor }, key, now);
     await tx.query('UPDATE api_key SET owner_id = $2, updated_at = $3 WHERE id = ANY($1)', [batch.map((key) => key.id), to.id, now]);
     for (const key of batch) {
       const after = Object.assign(new ApiKey(), key, { ownerId: to.id });

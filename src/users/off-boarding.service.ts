@@ -1,3 +1,4 @@
+import { unauthenticated } from '../access/access.errors.js';
 import { Injectable } from '@nestjs/common';
 import { lockAdministration } from '../access/administration-lock.js';
 import type { KnownCaller } from '../access/caller.js';
@@ -63,7 +64,8 @@ export class OffBoarding {
       authority.requirePermission('platform:api-keys:assign');
       const to = holders.get(fate.transferTo);
       if (!to?.isActive) throw validationFailed([{ path: 'transferTo', message: 'must be an active user' }]);
-      const actor = holders.get(caller.principal.ownerId) ?? null;
+      const actor = holders.get(caller.principal.ownerId);
+      if (!actor) throw unauthenticated(true);
       return count === 0 || this.keys.transferSome(change, target.id, { caller, authority, actor, to });
     }
     if (count === 0) return true;
