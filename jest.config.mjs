@@ -1,13 +1,13 @@
 /**
  * One project per level of test (docs: CONTRIBUTING.md). Levels that touch PostgreSQL share the server
- * that test/support/global-setup.ts starts; each worker works on a copy of its template database.
+ * that test/support/global-setup.mjs starts; each worker works on a copy of its template database.
  */
 const base = {
   rootDir: import.meta.dirname,
   testEnvironment: 'node',
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
-  modulePathIgnorePatterns: ['<rootDir>/dist', '<rootDir>/.data'],
+  modulePathIgnorePatterns: ['<rootDir>/dist', '<rootDir>/.build', '<rootDir>/.data'],
   transform: {
     '^.+\\.ts$': [
       '@swc/jest',
@@ -28,8 +28,8 @@ const withDatabase = (name, testMatch) => ({
   ...base,
   displayName: name,
   testMatch,
-  globalSetup: '<rootDir>/test/support/global-setup.ts',
-  globalTeardown: '<rootDir>/test/support/global-teardown.ts',
+  globalSetup: '<rootDir>/test/support/global-setup.mjs',
+  globalTeardown: '<rootDir>/test/support/global-teardown.mjs',
 });
 
 export default {

@@ -1,0 +1,354 @@
+import { execFile, spawn } from 'node:child_process';
+import { createServer } from 'node:net';
+import { access, constants, mkdir, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
+import { dirname, join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { Client } from 'pg';
+import type { Account, Binaries } from './embedded-binaries.js';
+import { binaryOptions, chooseAccount, executable, prepareBinaries } from './embedded-binaries.js';
+import type { Credentials, Postmaster } from './embedded-cluster.js';
+import {
+  APP_ROLE,
+  checkOwner,
+  checkVersion,
+  createCluster,
+  DATABASE,
+  findCluster,
+  findPostmaster,
+  getCredentials,
+  OWNER_ROLE,
+} from './embedded-cluster.js';
+import { addReference, countReferences, findProcess, leaveToDirectoryOwner, withLock } from './embedded-lock.js';
+
+export interface EmbeddedPostgresOptions {
+  /** Holds the cluster, its passwords and its log. Made (mode 0700) if absent. */
+  dataDir: string;
+  /** Gets one sentence for each thing worth telling an operator. */
+  log?: (line: string) => void;
+  /** PostgreSQL settings over the launcher's own; they count for a server that this call starts. */
+  settings?: Record<string, string>;
+}
+
+export interface EmbeddedPostgres {
+  /** Superuser and owner of the database: for migrations. */
+  ownerUrl: string;
+  /** The role with no right but those the migrations grant. */
+  appUrl: string;
+  /** Whether the server ran already: left behind by a killed process, or shared with a living one. */
+  adopted: boolean;
+  /** The postmaster's process id. */
+  pid: number;
+  /** Gives the server back; the last living user's call stops it, and returns when it has ended. Safe to repeat. */
+  stop(): Promise<void>;
+}
+
+const READY_TIMEOUT_MS = 60_000;
+const READY_POLL_MS = 50;
+/** Longer than one start with crash recovery, which a waiting second process has to sit out. */
+const LOCK_TIMEOUT_MS = 120_000;
+const FAST_STOP_TIMEOUT_MS = 10_000;
+const LOG_LIMIT_BYTES = 10 * 1024 * 1024;
+
+/** For a small machine, never at the price of durability. Errors of statements are logged by the server, once. */
+const SETTINGS: Record<string, string> = {
+  listen_addresses: '127.0.0.1',
+  unix_socket_directories: '',
+  shared_buffers: '128MB',
+  max_connections: '200',
+  timezone: 'UTC',
+  log_timezone: 'UTC',
+  log_min_messages: 'log',
+  log_checkpoints: 'off',
+  logging_collector: 'off',
+};
+
+/**
+ * Starts the embedded PostgreSQL of a data directory, or adopts the one that runs there already: never two on one
+ * directory, whatever was killed before and however many processes call at once. The server listens on loopback
+ * alone, on a port of its own choice, and outlives this process until `stop()`.
+ *
+ * @throws Error in words for an operator: no binaries for this platform, data of another major version, a directory
+ * that cannot be used, a server that does not get ready within a minute.
+ */
+export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
+  const dataDir = await openDataDirectory(options.dataDir);
+  const references = join(dataDir, 'postgres-run');
+  return withLock(references, LOCK_TIMEOUT_MS, async () => {
+    const running = await ensureRunning(dataDir, options);
+    const reference = await addReference(references);
+    let stopped: Promise<void> | undefined;
+    return {
+      ownerUrl: urlOf(OWNER_ROLE, running.credentials.ownerPassword, running.port),
+      appUrl: urlOf(APP_ROLE, running.credentials.appPassword, running.port),
+      adopted: running.adopted,
+      pid: running.pid,
+      stop: () => (stopped ??= giveBack(references, running.cluster, reference, options.log)),
+    };
+  });
+}
+
+/**
+ * Stops the server that a data directory's dead users left behind. Returns false, and leaves it alone, if a living
+ * process uses it. A directory that is absent or has no cluster counts as stopped.
+ */
+export async function stopAbandonedPostgres(dataDir: string): Promise<boolean> {
+  const references = join(dataDir, 'postgres-run');
+  if ((await stat(references).catch(() => null)) === null) return true;
+  return withLock(references, LOCK_TIMEOUT_MS, async () => {
+    if ((await countReferences(references)) > 0) return false;
+    const cluster = await findCluster(dataDir);
+    const postmaster = cluster === null ? null : await findPostmaster(cluster);
+    if (postmaster !== null) await stopServer(postmaster.pid);
+    return true;
+  });
+}
+
+async function openDataDirectory(path: string): Promise<string> {
+  try {
+    await mkdir(dirname(resolve(path)), { recursive: true });
+    await mkdir(path, { recursive: true, mode: 0o700 });
+    const references = join(path, 'postgres-run');
+    await mkdir(references, { recursive: true, mode: 0o700 });
+    await leaveToDirectoryOwner(references);
+    for (const directory of [path, references])
+      await access(directory, constants.R_OK | constants.W_OK | constants.X_OK);
+    return await realpath(path);
+  } catch (cause) {
+    throw new Error(
+      `The data directory ${resolve(path)} cannot be used (${(cause as Error).message}): start as the user who owns ` +
+        'it, or set DATA_DIR to another directory.',
+      { cause },
+    );
+  }
+}
+
+interface Running extends Postmaster {
+  cluster: string;
+  credentials: Credentials;
+  adopted: boolean;
+}
+
+async function ensureRunning(dataDir: string, { log, settings = {} }: EmbeddedPostgresOptions): Promise<Running> {
+  const existing = await findCluster(dataDir);
+  const account = await chooseAccount(existing);
+  const binaries = await prepareBinaries(account, dataDir);
+  if (existing !== null) {
+    await checkVersion(existing, binaries.major);
+    await checkOwner(existing, account);
+    const credentials = await getCredentials(dataDir);
+    const left = await findPostmaster(existing);
+    if (left !== null) {
+      const adopted = await adopt(existing, left, credentials);
+      if (adopted !== null) {
+        log?.(`Adopted the PostgreSQL that runs on ${existing} (process ${adopted.pid}).`);
+        return { ...adopted, cluster: existing, credentials, adopted: true };
+      }
+    }
+  } else {
+    log?.(`Creating a PostgreSQL ${binaries.version} database in ${dataDir}.`);
+  }
+  const cluster = existing ?? (await createCluster(dataDir, binaries, account, settings['fsync'] !== 'off'));
+  const credentials = await getCredentials(dataDir);
+  const launch = { cluster, credentials, binaries, account, settings, logFile: join(dataDir, 'postgres.log') };
+  const started = await startServer(launch);
+  await ensureRoles(started.port, credentials).catch(async (error: unknown) => {
+    await stopServer(started.pid);
+    throw error;
+  });
+  log?.(`PostgreSQL ${binaries.version} runs on 127.0.0.1:${started.port} (process ${started.pid}).`);
+  return { ...started, cluster, credentials, adopted: false };
+}
+
+/** Waits until the server answers for this very cluster; null if it ended instead. */
+async function adopt(cluster: string, left: Postmaster, credentials: Credentials): Promise<Postmaster | null> {
+  const deadline = Date.now() + READY_TIMEOUT_MS;
+  let reason = 'it has not opened its port';
+  while (Date.now() < deadline) {
+    const found = await findPostmaster(cluster);
+    if (found === null) return null;
+    if (found.port > 0) {
+      const answer = await tryToConnect(found.port, credentials);
+      if (answer === null) return found;
+      reason = answer;
+    }
+    await sleep(READY_POLL_MS);
+  }
+  throw new Error(
+    `A PostgreSQL (process ${left.pid}) runs on ${cluster} and does not let us in (${reason}): end that process ` +
+      'and start again.',
+  );
+}
+
+interface Launch {
+  cluster: string;
+  credentials: Credentials;
+  binaries: Binaries;
+  account: Account | null;
+  settings: Record<string, string>;
+  logFile: string;
+}
+
+/** Starts a server and waits until it lets us in; tries again where a port was snatched or a dead server lingers. */
+async function startServer(launch: Launch): Promise<Postmaster> {
+  await rotateLog(launch.logFile);
+  const deadline = Date.now() + READY_TIMEOUT_MS;
+  for (;;) {
+    const logged = (await stat(launch.logFile).catch(() => null))?.size ?? 0;
+    const port = await probeFreePort();
+    const pid = await spawnServer(launch, port);
+    const problem = await waitUntilReady(pid, port, launch.credentials, deadline);
+    if (problem === null) return { pid, port };
+    const output = (await readFile(launch.logFile, 'utf8')).slice(logged).trim();
+    const passing = /address already in use|could not create any TCP\/IP sockets|shared memory block .* still in use/i;
+    if (!passing.test(output) || Date.now() > deadline) {
+      throw new Error(`PostgreSQL did not start on ${launch.cluster} (${problem}).\n${output.slice(-2_000)}`);
+    }
+    await sleep(READY_POLL_MS);
+  }
+}
+
+async function spawnServer({ binaries, account, cluster, settings, logFile }: Launch, port: number): Promise<number> {
+  const chosen = Object.entries({ ...SETTINGS, ...settings, port: String(port) });
+  const args = ['-D', cluster, ...chosen.flatMap(([name, value]) => ['-c', `${name}=${value}`])];
+  const output = await open(logFile, 'a', 0o600);
+  await leaveToDirectoryOwner(logFile);
+  try {
+    const server = spawn(executable(binaries.directory, 'postgres'), args, {
+      ...binaryOptions(account),
+      // In a session of its own: a Ctrl-C in our terminal must not stop the database before we have drained.
+      detached: true,
+      stdio: ['ignore', output.fd, output.fd],
+    });
+    await new Promise<void>((spawned, failed) => server.once('spawn', spawned).once('error', failed));
+    server.unref();
+    if (server.pid === undefined) throw new Error('PostgreSQL has no process id.');
+    return server.pid;
+  } finally {
+    await output.close();
+  }
+}
+
+async function waitUntilReady(
+  pid: number,
+  port: number,
+  credentials: Credentials,
+  deadline: number,
+): Promise<string | null> {
+  let reason: string | null = 'it was not tried';
+  while (Date.now() < deadline) {
+    reason = await tryToConnect(port, credentials);
+    if (reason === null) return null;
+    if ((await findProcess(pid)) === null) return 'it ended';
+    await sleep(READY_POLL_MS);
+  }
+  await stopServer(pid);
+  return `not ready after ${READY_TIMEOUT_MS / 1_000} s: ${reason}`;
+}
+
+/** Null if the owner gets in, else why not. */
+async function tryToConnect(port: number, credentials: Credentials): Promise<string | null> {
+  return withClient(port, credentials, async () => null).catch((error: unknown) => (error as Error).message);
+}
+
+async function withClient<T>(port: number, credentials: Credentials, work: (client: Client) => Promise<T>): Promise<T> {
+  const client = new Client({
+    host: '127.0.0.1',
+    port,
+    user: OWNER_ROLE,
+    password: credentials.ownerPassword,
+    database: 'postgres',
+    ssl: false,
+    connectionTimeoutMillis: 5_000,
+  });
+  // A connection that is lost between two statements is reported by the next one; unheard it would end the process.
+  client.on('error', () => undefined);
+  try {
+    await client.connect();
+    return await work(client);
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+/** Completes what a first start has to do once, also if that one was killed on the way. */
+async function ensureRoles(port: number, credentials: Credentials): Promise<void> {
+  await withClient(port, credentials, async (client) => {
+    const roles = await client.query('SELECT FROM pg_roles WHERE rolname = $1', [APP_ROLE]);
+    if (roles.rowCount === 0) {
+      const password = client.escapeLiteral(credentials.appPassword);
+      await client.query(`CREATE ROLE ${APP_ROLE} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD ${password}`);
+    }
+    const databases = await client.query('SELECT FROM pg_database WHERE datname = $1', [DATABASE]);
+    if (databases.rowCount === 0) await client.query(`CREATE DATABASE ${DATABASE}`);
+  });
+}
+
+async function giveBack(
+  references: string,
+  cluster: string,
+  reference: string,
+  log?: (line: string) => void,
+): Promise<void> {
+  await withLock(references, LOCK_TIMEOUT_MS, async () => {
+    await rm(reference, { force: true });
+    if ((await countReferences(references)) > 0) return;
+    const postmaster = await findPostmaster(cluster);
+    if (postmaster === null) return;
+    await stopServer(postmaster.pid);
+    log?.(`PostgreSQL (process ${postmaster.pid}) has stopped.`);
+  });
+}
+
+/** A fast shutdown; after 10 s an immediate one, which loses nothing committed and costs the next start a recovery. */
+async function stopServer(pid: number): Promise<void> {
+  await signalServer(pid, 'SIGINT');
+  if (await hasEnded(pid, FAST_STOP_TIMEOUT_MS)) return;
+  await signalServer(pid, 'SIGQUIT');
+  if (await hasEnded(pid, FAST_STOP_TIMEOUT_MS)) return;
+  throw new Error(`PostgreSQL (process ${pid}) does not stop.`);
+}
+
+async function signalServer(pid: number, signal: 'SIGINT' | 'SIGQUIT'): Promise<void> {
+  if (process.platform === 'win32') {
+    // Windows has no signals; pg_ctl sends them the way a server listens to there.
+    const { directory } = await prepareBinaries(null, '');
+    const name = signal.slice('SIG'.length);
+    await promisify(execFile)(executable(directory, 'pg_ctl'), ['kill', name, String(pid)]).catch(() => undefined);
+    return;
+  }
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
+async function hasEnded(pid: number, timeoutMs: number): Promise<boolean> {
+  const deadline = Date.now() + timeoutMs;
+  while ((await findProcess(pid)) !== null) {
+    if (Date.now() > deadline) return false;
+    await sleep(READY_POLL_MS / 2);
+  }
+  return true;
+}
+
+/** One old log is kept; a running server writes little (starts, stops, crashes), so this bounds the file. */
+async function rotateLog(path: string): Promise<void> {
+  const size = (await stat(path).catch(() => null))?.size ?? 0;
+  if (size > LOG_LIMIT_BYTES) await rename(path, `${path}.1`);
+}
+
+function probeFreePort(): Promise<number> {
+  return new Promise((found, failed) => {
+    const probe = createServer().once('error', failed);
+    probe.listen(0, '127.0.0.1', () => {
+      const { port } = probe.address() as AddressInfo;
+      probe.close(() => found(port));
+    });
+  });
+}
+
+const urlOf = (role: string, password: string, port: number): string =>
+  `postgresql://${role}:${password}@127.0.0.1:${port}/${DATABASE}`;

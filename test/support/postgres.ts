@@ -1,0 +1,57 @@
+import { randomBytes } from 'node:crypto';
+import { chmod, mkdtemp } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Client } from 'pg';
+import { TEMPLATE_DATABASE } from './template.js';
+
+/** Carries the URLs of the run's server from the global setup to the workers. */
+export const TEST_SERVER_VARIABLE = 'LATCHKEY_TEST_POSTGRES';
+
+/** A database of one test file, migrated like all others and shared with nobody. */
+export interface TestDatabase {
+  ownerUrl: string;
+  appUrl: string;
+  /** Removes the database, also from under open connections. */
+  drop(): Promise<void>;
+}
+
+/** Copies the template database. Safe to call in all workers at once. */
+export async function createTestDatabase(): Promise<TestDatabase> {
+  const server = getServer();
+  const name = `test_${randomBytes(8).toString('hex')}`;
+  await execute(server.ownerUrl, `CREATE DATABASE ${name} TEMPLATE ${TEMPLATE_DATABASE}`);
+  return {
+    ownerUrl: withDatabase(server.ownerUrl, name),
+    appUrl: withDatabase(server.appUrl, name),
+    drop: () => execute(server.ownerUrl, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`),
+  };
+}
+
+/** An empty directory that is removed with the run at the latest. The account PostgreSQL runs as can enter it. */
+export async function createTestDirectory(): Promise<string> {
+  const directory = await mkdtemp(join(getServer().directory, 'test-'));
+  await chmod(directory, 0o755);
+  return directory;
+}
+
+function getServer(): { ownerUrl: string; appUrl: string; directory: string } {
+  const shared = process.env[TEST_SERVER_VARIABLE];
+  if (shared === undefined) throw new Error('No PostgreSQL of this run: does the Jest project name the global setup?');
+  return JSON.parse(shared);
+}
+
+async function execute(url: string, statement: string): Promise<void> {
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  try {
+    await client.query(statement);
+  } finally {
+    await client.end();
+  }
+}
+
+function withDatabase(url: string, name: string): string {
+  const changed = new URL(url);
+  changed.pathname = `/${name}`;
+  return changed.href;
+}
