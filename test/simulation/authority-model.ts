@@ -209,13 +209,16 @@ export class AuthorityModel {
   private returnLease(back: LeaseReturn): void {
     const lease = this.leases.get(back.leaseId);
     if (lease === undefined) return;
-    if (lease.returns >= back.number && this.fault !== 'return-counts-twice') return;
+    if (lease.returns < back.number || this.fault === 'return-counts-twice') this.shrink(lease, back);
+    if (lease.granted === lease.settled) this.leases.delete(lease.id);
+  }
+
+  private shrink(lease: ModelLease, back: LeaseReturn): void {
     const open = lease.granted - lease.settled;
     const amount = back.amount === null || back.amount > open ? open : back.amount;
     lease.returns = back.number;
     lease.granted -= amount;
     this.accountOf(lease).leased -= amount;
-    if (lease.granted === lease.settled) this.leases.delete(lease.id);
   }
 
   /** The sums of a batch are applied at once, so that the order of its events does not matter. */
@@ -236,7 +239,7 @@ export class AuthorityModel {
     if (typeof isAfterRelease === 'string') return { outcome: isAfterRelease, late: false, excess: 0n };
     const month = one.month ?? monthOf(this.clock());
     this.makeMonth(one.keyId, month);
-    const holds = one.reservationId === null ? this.defaultHold(one) : one.holds.map((hold) => ({ ...hold, size: one.reserved }));
+    const holds = one.reservationId === null ? this.defaultHold(one, month) : one.holds.map((hold) => ({ ...hold, size: one.reserved }));
     const named = new Set([`${one.keyId}|total`, `${one.keyId}|${month}`, ...holds.map((hold) => `${hold.accountId}|${hold.period}`)]);
     let late = isAfterRelease;
     for (const name of named) {
@@ -295,10 +298,10 @@ export class AuthorityModel {
     return before.by === one.settledBy ? 'duplicate' : 'already-settled';
   }
 
-  private defaultHold(one: Settlement): { accountId: string; period: Period; leaseId: string; size: bigint }[] {
+  private defaultHold(one: Settlement, month: Period): { accountId: string; period: Period; leaseId: string; size: bigint }[] {
     if (one.defaultHold === 0n) return [];
     const oldest = [...this.leases.values()]
-      .filter((lease) => lease.keyId === one.keyId && lease.kind === 'default' && lease.granted > lease.settled)
+      .filter((lease) => lease.keyId === one.keyId && ['total', month].includes(lease.period) && lease.kind === 'default' && lease.granted > lease.settled)
       .sort((a, b) => a.grantedAt - b.grantedAt || (a.id < b.id ? -1 : 1))[0];
     if (oldest === undefined) return [];
     const open = oldest.granted - oldest.settled;
