@@ -147,6 +147,14 @@ export class Ledger implements AcquireHandler {
     this.keepTicking(nowMs);
   }
 
+  /** Drops, memory first, what is held for all keys. */
+  dropHeld(): void {
+    const nowMs = this.now();
+    this.dropHoldings();
+    this.back.flush(() => this.clock.monotonicMs());
+    this.keepTicking(nowMs);
+  }
+
   /** Drops everything and asks for nothing for 10 s: another epoch or timeline has begun (restore, failover). */
   dropAll(): void {
     const nowMs = this.now();

@@ -47,7 +47,7 @@ interface WindowPart {
 /**
  * The authority in PostgreSQL: one statement per call, over functions of the migration, so that no row lock is held
  * while a replica thinks. Statements that touch only windows do not wait for the disk.
- * @see src/database/migrations/1795300000000-quotas.ts
+ * @see src/database/migrations/1790000000300-quotas.ts
  */
 export class PostgresAuthority implements QuotaAuthority {
   constructor(private readonly sql: Sql) {}
