@@ -27,7 +27,8 @@ export async function createQuotaDatabase(): Promise<QuotaDatabase> {
   await owner.connect();
   const pool = new Pool({ connectionString: database.appUrl, max: 40 });
   const asOwner: Sql = async (text, values) => (await owner.query(text, [...values])).rows;
-  const has = async (table: string): Promise<boolean> => (await asOwner('SELECT to_regclass($1) AS it', [table]))[0]?.it !== null;
+  const has = async (table: string): Promise<boolean> =>
+    (await asOwner('SELECT to_regclass($1) AS it', [table]))[0]?.it !== null;
   if (!(await has('api_key'))) {
     await owner.query(API_KEY);
     await owner.query('GRANT SELECT, INSERT, UPDATE ON api_key TO latchkey_app');
@@ -40,14 +41,20 @@ export async function createQuotaDatabase(): Promise<QuotaDatabase> {
     sql: async (text, values) => (await pool.query(text, [...values])).rows,
     asOwner,
     createKey: async (id, limit, type) => {
-      await asOwner('INSERT INTO api_key (id, budget_limit_micro_cents, budget_type) VALUES ($1, $2, $3)', [id, limit?.toString(), type]);
+      await asOwner('INSERT INTO api_key (id, budget_limit_micro_cents, budget_type) VALUES ($1, $2, $3)', [
+        id,
+        limit?.toString(),
+        type,
+      ]);
     },
     setClock: async (ms) => {
       await owner.query('CREATE TABLE IF NOT EXISTS test_clock (at timestamptz)');
       await owner.query('GRANT SELECT ON test_clock TO latchkey_app');
       await owner.query('DELETE FROM test_clock');
       await owner.query('INSERT INTO test_clock VALUES (to_timestamp($1::numeric / 1000))', [ms]);
-      await owner.query('CREATE OR REPLACE FUNCTION quota_clock() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$ SELECT at FROM test_clock $$');
+      await owner.query(
+        'CREATE OR REPLACE FUNCTION quota_clock() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$ SELECT at FROM test_clock $$',
+      );
     },
     drop: async () => {
       await pool.end();
