@@ -1,9 +1,13 @@
 import { Module } from '@nestjs/common';
+import { ApiKeyListingService } from './api-key-listing.service.js';
+import { ApiKeyListsController } from './api-key-lists.controller.js';
+import { ApiKeyListsRepository } from './api-key-lists.repository.js';
 import { ApiKeysController } from './api-keys.controller.js';
 import { ApiKeysRepository } from './api-keys.repository.js';
 import { ApiKeysService } from './api-keys.service.js';
 import { ChangeAdmission } from './change-admission.js';
 import { IdempotencyModule } from './idempotency/idempotency.module.js';
+import { KeyOffBoarding } from './key-off-boarding.service.js';
 import { KeyAdmission } from './key-admission.js';
 import { KeyByAliasController } from './key-by-alias.controller.js';
 import { KeyByAliasService } from './key-by-alias.service.js';
@@ -23,13 +27,16 @@ import { SelfRevokeService } from './self-revoke.service.js';
 /** The keys themselves: the management plane. */
 @Module({
   imports: [IdempotencyModule],
-  controllers: [ApiKeysController, KeyLifecycleController, KeySecretsController, KeyByAliasController, SelfRevokeController],
+  controllers: [ApiKeyListsController, ApiKeysController, KeyLifecycleController, KeySecretsController, KeyByAliasController, SelfRevokeController],
   providers: [
     ApiKeysRepository,
+    ApiKeyListingService,
+    ApiKeyListsRepository,
     ApiKeysService,
     KeyUpdateService,
     KeyRemovalService,
     KeyTransferService,
+    KeyOffBoarding,
     KeySecretsService,
     KeyByAliasService,
     SelfRevokeService,
@@ -40,6 +47,6 @@ import { SelfRevokeService } from './self-revoke.service.js';
     SecretMint,
     SecretReplay,
   ],
-  exports: [ApiKeysService],
+  exports: [ApiKeysService, KeyOffBoarding],
 })
 export class ApiKeysModule {}
