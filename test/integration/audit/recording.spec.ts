@@ -90,6 +90,7 @@ describe('The trail', () => {
     flooding = false;
     await Promise.all(flood);
     expect(new Set(statuses)).toEqual(new Set([201]));
-    expect(Math.max(...tookMs)).toBeLessThan(1_000);
+    // Changes give up at the head after 2 s; the figure itself is measured by the experiments, on a quiet machine.
+    expect(Math.max(...tookMs)).toBeLessThan(2_000);
   });
 });
