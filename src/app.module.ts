@@ -7,6 +7,9 @@ import { AuthModule } from './auth/auth.module.js';
 import { Clock } from './common/clock.js';
 import { Config } from './config/config.js';
 import { HealthModule } from './health/health.module.js';
+import { Meters } from './common/meters.js';
+import { QuotasModule } from './quotas/quotas.module.js';
+import { MetricsModule } from './metrics/metrics.module.js';
 import { UsersModule } from './users/users.module.js';
 import { VerificationModule } from './verification/verification.module.js';
 
@@ -20,6 +23,7 @@ export class CoreModule {
       { provide: DataSource, useValue: dataSource },
       { provide: EntityManager, useValue: dataSource.manager },
       Clock,
+      Meters,
     ];
     return { module: CoreModule, providers, exports: providers };
   }
@@ -38,8 +42,10 @@ export class AppModule {
         UsersModule,
         AuthModule,
         ApiKeysModule,
+        QuotasModule,
         VerificationModule,
         HealthModule,
+        MetricsModule,
       ],
     };
   }
