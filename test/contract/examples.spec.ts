@@ -31,7 +31,7 @@ describe('with --demo', () => {
   it.each(pressed.map(({ method, path }) => [method, path]))('the example of %s %s works when it is tried', async (method, path) => {
     await startAfresh(app);
     const { operation } = operationsOf(example).find((candidate) => candidate.method === method && candidate.path === path)!;
-    const answer = await app.request(method!, urlOf({ method: method!, path: path!, operation }), { token: await app.adminToken(), body: bodyOf(example, operation) });
+    const answer = await app.request(method, urlOf({ method: method, path: path, operation }), { token: await app.adminToken(), body: bodyOf(example, operation) });
     // With the body, so that a failure says why.
     expect(answer.status < 300 ? 'works' : [answer.status, answer.body]).toBe('works');
   });
