@@ -8,22 +8,20 @@ export type ReadinessState = 'ready' | 'draining' | 'stale';
 
 /**
  * Whether traffic may be sent here: false only when a verify would be refused, which is while draining, and when
- * nothing was heard of the database for `STALE_MAX_SECONDS`. A database that is briefly away is no reason: every
+ * the database has been away for longer than `STALE_MAX_SECONDS`. A database that is briefly away is no reason: every
  * replica would leave the load balancer at once.
  */
 @Injectable()
 export class Readiness {
   private draining = false;
-  private lastAnswerMs: number;
+  /** When the database was first found not to answer; null while it does. */
+  private awaySinceMs: number | null = null;
 
   constructor(
     private readonly database: DatabaseProbe,
     private readonly clock: Clock,
     private readonly config: Config,
-  ) {
-    // Nothing boots without a database that answers.
-    this.lastAnswerMs = clock.monotonicMs();
-  }
+  ) {}
 
   /** From now on `draining`, for good: the process is about to end. */
   startDraining(): void {
@@ -39,8 +37,8 @@ export class Readiness {
   async check(): Promise<{ state: ReadinessState; databaseAnswers: boolean }> {
     const databaseAnswers = await this.database.answers();
     const now = this.clock.monotonicMs();
-    if (databaseAnswers) this.lastAnswerMs = now;
-    const isStale = now - this.lastAnswerMs > this.config.staleMaxSeconds * 1000;
+    this.awaySinceMs = databaseAnswers ? null : (this.awaySinceMs ?? now);
+    const isStale = this.awaySinceMs !== null && now - this.awaySinceMs > this.config.staleMaxSeconds * 1000;
     return { state: this.draining ? 'draining' : isStale ? 'stale' : 'ready', databaseAnswers };
   }
 }
