@@ -59,9 +59,11 @@ const isMetadata = (value: unknown) =>
 /** PostgreSQL stores no NUL, and UTF-8 has no lone surrogates. */
 export const isStorable = (value: unknown) => typeof value === 'string' && !value.includes('\0') && value.isWellFormed();
 
-const isName = (value: unknown) => isStorable(value) && (value as string).trim().length >= 1 && [...(value as string).trim()].length <= 100;
+/** What a key may be called. */
+export const isName = (value: unknown) => isStorable(value) && (value as string).trim().length >= 1 && [...(value as string).trim()].length <= 100;
 
-const isDescription = (value: unknown) => isStorable(value) && [...(value as string)].length <= 500;
+/** A text that PostgreSQL can store, of at most 500 characters. */
+export const isDescription = (value: unknown) => isStorable(value) && [...(value as string)].length <= 500;
 
 /** The fields that both create and update take. */
 export class ApiKeyFieldsDto {

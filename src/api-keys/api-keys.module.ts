@@ -5,13 +5,46 @@ import { ApiKeyListsRepository } from './api-key-lists.repository.js';
 import { ApiKeysController } from './api-keys.controller.js';
 import { ApiKeysRepository } from './api-keys.repository.js';
 import { ApiKeysService } from './api-keys.service.js';
+import { ChangeAdmission } from './change-admission.js';
+import { IdempotencyModule } from './idempotency/idempotency.module.js';
 import { KeyAdmission } from './key-admission.js';
+import { KeyByAliasController } from './key-by-alias.controller.js';
+import { KeyByAliasService } from './key-by-alias.service.js';
+import { KeyChanges } from './key-changes.js';
+import { KeyCreation } from './key-creation.js';
+import { KeyLifecycleController } from './key-lifecycle.controller.js';
+import { KeyRemovalService } from './key-removal.service.js';
+import { KeySecretsController } from './key-secrets.controller.js';
+import { KeySecretsService } from './key-secrets.service.js';
+import { KeyTransferService } from './key-transfer.service.js';
+import { KeyUpdateService } from './key-update.service.js';
 import { SecretMint } from './secret-mint.js';
+import { SecretReplay } from './secret-replay.js';
+import { SelfRevokeController } from './self-revoke.controller.js';
+import { SelfRevokeService } from './self-revoke.service.js';
 
 /** The keys themselves: the management plane. */
 @Module({
-  controllers: [ApiKeyListsController, ApiKeysController],
-  providers: [ApiKeysService, ApiKeysRepository, ApiKeyListingService, ApiKeyListsRepository, KeyAdmission, SecretMint],
+  imports: [IdempotencyModule],
+  controllers: [ApiKeyListsController, ApiKeysController, KeyLifecycleController, KeySecretsController, KeyByAliasController, SelfRevokeController],
+  providers: [
+    ApiKeysRepository,
+    ApiKeysService,
+    ApiKeyListsRepository,
+    ApiKeyListingService,
+    KeyUpdateService,
+    KeyRemovalService,
+    KeyTransferService,
+    KeySecretsService,
+    KeyByAliasService,
+    SelfRevokeService,
+    KeyChanges,
+    KeyCreation,
+    KeyAdmission,
+    ChangeAdmission,
+    SecretMint,
+    SecretReplay,
+  ],
   exports: [ApiKeysService],
 })
 export class ApiKeysModule {}
