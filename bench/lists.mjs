@@ -262,7 +262,7 @@ async function plansOf(client, path) {
       return (await client.query(sql, parameters)).rows;
     },
   };
-  const asked = new URLSearchParams(path.slice(1));
+  const asked = new URL(path, server.baseUrl).searchParams;
   const flags = ['isActive', 'neverUsed', 'hasExpiry'];
   const filter = Object.fromEntries(
     [...new Set(asked.keys())]
