@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApp, type TestUser } from '../../support/app.js';
-import { storeKeys } from '../../support/keys.js';
+import { storeKeys } from '../../support/stored-keys.js';
 
 const UNKNOWN = '019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55';
 
