@@ -14,6 +14,7 @@ import {
   Min,
 } from 'class-validator';
 import { parseCidr } from '../common/address.js';
+import { isInstant } from '../common/instant.js';
 import { isModelPattern } from '../common/model-pattern.js';
 import { microCentsFromCents } from '../common/money.js';
 import { IfGiven, IfPresent, Satisfies } from '../common/validators.js';
@@ -43,13 +44,6 @@ const isCents = (value: unknown) => {
   }
 };
 
-/** An instant in UTC that exists: `2026-02-30` does not. */
-export const isInstant = (value: unknown) =>
-  typeof value === 'string' &&
-  /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?Z$/.test(value) &&
-  !Number.isNaN(Date.parse(value)) &&
-  new Date(value).toISOString().slice(0, 19) === value.slice(0, 19);
-
 const isMetadata = (value: unknown) =>
   typeof value === 'object' &&
   value !== null &&
@@ -72,7 +66,7 @@ export class ApiKeyFieldsDto {
    * @example "Billing service"
    */
   @IfPresent()
-  @Satisfies('name', isName, 'must be 1 to 100 characters that are not blank')
+  @Satisfies('name', isName, 'must be 1 to 100 characters that are not blank', { schema: { minLength: 1, pattern: '\\S' } })
   name?: string;
 
   /**
@@ -80,7 +74,7 @@ export class ApiKeyFieldsDto {
    * @example "Used by the nightly invoice run"
    */
   @IfGiven()
-  @Satisfies('description', isDescription, 'must be at most 500 characters')
+  @Satisfies('description', isDescription, 'must be at most 500 characters', { schema: { maxLength: 500 } })
   description?: string | null;
 
   /**
@@ -193,7 +187,7 @@ export class ApiKeyFieldsDto {
    * @example 500
    */
   @IfGiven()
-  @Satisfies('cents', isCents, 'must be a number of cents from 0 to 1000000000 with at most 6 decimals')
+  @Satisfies('cents', isCents, 'must be a number of cents from 0 to 1000000000 with at most 6 decimals', { schema: { minimum: 0, maximum: 1_000_000_000 } })
   budgetLimitCents?: number | null;
 
   /**
@@ -231,7 +225,7 @@ export class ApiKeyFieldsDto {
    */
   @IfGiven()
   @MaxLength(32)
-  @Satisfies('instant', isInstant, 'must be an instant in UTC such as 2027-12-31T23:59:59Z')
+  @Satisfies('instant', isInstant, 'must be an instant in UTC such as 2027-12-31T23:59:59Z', { schema: { format: 'date-time' } })
   expiresAt?: string | null;
 
   /**
@@ -257,7 +251,7 @@ export class CreateApiKeyDto extends ApiKeyFieldsDto {
 
   /**
    * Whose key it is; another than yourself needs `platform:api-keys:assign`. Absent: you.
-   * @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55"
+   * @example "019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e55"
    */
   @IfPresent()
   @IsUUID(undefined, { message: 'must be a UUID' })

@@ -1,7 +1,8 @@
+import { isInstant } from '../common/instant.js';
 import { ArrayMaxSize, ArrayUnique, IsArray, IsBoolean, IsIn, IsInt, IsNumber, IsString, IsUUID, Matches, Max, MaxLength, Min } from 'class-validator';
 import { BooleanText, DecimalText, ListText, WholeNumberText } from '../common/query-text.js';
 import { IfPresent, Satisfies } from '../common/validators.js';
-import { SCOPE, TAG, isInstant, isStorable } from './api-key.dto.js';
+import { SCOPE, TAG, isStorable } from './api-key.dto.js';
 import type { Environment } from './api-key.entity.js';
 import { KEY_SORTS, type KeySort } from './key-sort.js';
 import { looksLikeSecret } from './secret.js';

@@ -7,6 +7,7 @@ import { ApiKeysRepository } from './api-keys.repository.js';
 import { ApiKeysService } from './api-keys.service.js';
 import { ChangeAdmission } from './change-admission.js';
 import { IdempotencyModule } from './idempotency/idempotency.module.js';
+import { KeyOffBoarding } from './key-off-boarding.service.js';
 import { KeyAdmission } from './key-admission.js';
 import { KeyBatchesController } from './key-batches.controller.js';
 import { KeyBulkService } from './key-bulk.service.js';
@@ -32,14 +33,15 @@ import { SelfRevokeService } from './self-revoke.service.js';
   controllers: [ApiKeyListsController, KeyBatchesController, ApiKeysController, KeyLifecycleController, KeySecretsController, KeyByAliasController, SelfRevokeController],
   providers: [
     ApiKeysRepository,
-    ApiKeysService,
-    ApiKeyListsRepository,
     ApiKeyListingService,
+    ApiKeyListsRepository,
+    ApiKeysService,
     KeyImportService,
     KeyBulkService,
     KeyUpdateService,
     KeyRemovalService,
     KeyTransferService,
+    KeyOffBoarding,
     KeySecretsService,
     KeyByAliasService,
     SelfRevokeService,
@@ -50,6 +52,6 @@ import { SelfRevokeService } from './self-revoke.service.js';
     SecretMint,
     SecretReplay,
   ],
-  exports: [ApiKeysService],
+  exports: [ApiKeysService, KeyOffBoarding],
 })
 export class ApiKeysModule {}

@@ -91,7 +91,7 @@ export class KeyAdmission {
    *
    * @throws DomainError 403 OUTSIDE_POLICY with every offending path
    */
-  requireInsidePolicy({ caller, actor }: Parties, rules: ApiKeyRules, now: Date, before?: ApiKeyRules): void {
+  requireInsidePolicy({ caller, actor }: Pick<Parties, 'caller' | 'actor'>, rules: ApiKeyRules, now: Date, before?: ApiKeyRules): void {
     if (caller.principal.may('platform:api-keys:update')) return;
     const loosened = before && looseningPaths(before, rules);
     const offending = violations(widest(actor.policies), rules, now).filter(({ path }) => loosened?.includes(path) ?? true);

@@ -1,7 +1,8 @@
+import { isInstant } from '../common/instant.js';
 import { OmitType } from '@nestjs/swagger';
 import { IsIn, IsInt, IsUUID, Max, MaxLength, Min } from 'class-validator';
 import { IfPresent, Satisfies } from '../common/validators.js';
-import { CreateApiKeyDto, isDescription, isInstant, isName } from './api-key.dto.js';
+import { CreateApiKeyDto, isDescription, isName } from './api-key.dto.js';
 
 /** Longest overlap of two secrets: 7 days. */
 const MAX_OVERLAP_SECONDS = 604_800;
