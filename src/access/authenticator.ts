@@ -16,8 +16,8 @@ export abstract class Authenticator {
 
 /** Turns an API key that a service presents as its own credential into a principal. */
 export abstract class KeyAuthenticator {
-  /** null for a key that is not, or no longer, good for calling us from `ip`. */
-  abstract authenticateKey(presented: string, ip: string): Promise<Principal | null>;
+  /** null for a key that is not, or no longer, good for calling us from `ip`. At once where memory suffices. */
+  abstract authenticateKey(presented: string, ip: string): Principal | null | Promise<Principal | null>;
 
   /** The key in `Authorization: Bearer` or `X-API-Key`, or null when none is presented there. */
   abstract presentedKey(request: FastifyRequest): string | null;
