@@ -5,6 +5,7 @@ import { uuidv7 } from '../common/uuid.js';
 import { Config } from '../config/config.js';
 import type { FieldChange } from './audit-event.entity.js';
 import { type AuditLink, type AuditRecord, link } from './chain.js';
+import { StartOver } from './start-over.js';
 
 /** The channel that wakes replicas; the rows themselves are the message. */
 export const CHANGE_CHANNEL = 'latchkey_changes';
@@ -65,7 +66,7 @@ export class Changes {
       try {
         return await this.attempt(caller, work);
       } catch (error) {
-        if (attempt >= MAX_ATTEMPTS || !(error instanceof QueryFailedError) || !RETRIABLE.has(sqlState(error))) throw error;
+        if (attempt >= MAX_ATTEMPTS || !isRetriable(error)) throw error;
       }
     }
   }
@@ -144,6 +145,10 @@ function recordOf(seq: bigint, at: Date, caller: Caller, entry: ChangeEntry): Au
     changes: entry.changes ?? [],
     details: entry.details ?? {},
   };
+}
+
+function isRetriable(error: unknown): boolean {
+  return error instanceof StartOver || (error instanceof QueryFailedError && RETRIABLE.has(sqlState(error)));
 }
 
 /** SQLSTATE of a failed statement. */

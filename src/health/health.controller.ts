@@ -1,8 +1,8 @@
 import { Controller, Get, HttpCode } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { HealthCheck, HealthCheckService, HealthIndicatorService } from '@nestjs/terminus';
-import { DatabaseProbe } from '../database/database-probe.js';
 import { Public } from '../access/decorators.js';
+import { FeedService } from '../verification/feed.service.js';
 
 /** For load balancers and orchestrators. */
 @ApiTags('Health')
@@ -11,7 +11,7 @@ export class HealthController {
   constructor(
     private readonly health: HealthCheckService,
     private readonly indicators: HealthIndicatorService,
-    private readonly database: DatabaseProbe,
+    private readonly feed: FeedService,
   ) {}
 
   @Get('live')
@@ -25,17 +25,12 @@ export class HealthController {
   @Get('ready')
   @Public()
   @HealthCheck()
-  @ApiOperation({ summary: 'May traffic be sent here', description: 'Take it out of the load balancer when this fails.' })
+  @ApiOperation({ summary: 'May traffic be sent here', description: 'Take it out of the load balancer when this is 503: only when a verify would be refused, not when the database is briefly away.' })
   ready() {
     return this.health.check([
-      async () => {
-        const indicator = this.indicators.check('database');
-        try {
-          await this.database.ask();
-          return indicator.up();
-        } catch {
-          return indicator.down();
-        }
+      () => {
+        const indicator = this.indicators.check('verify');
+        return this.feed.isReady ? indicator.up() : indicator.down();
       },
     ]);
   }

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
-import { KeyAuthenticator } from '../access/authenticator.js';
+import { KeyAuthenticator, type ProvenSecret } from '../access/authenticator.js';
 import { Principal } from '../access/caller.js';
 import { Config } from '../config/config.js';
 import { decideOnCaller } from './checks.js';
@@ -33,6 +33,11 @@ export class ServiceKeyAuthenticator extends KeyAuthenticator {
     const bearer = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
     // A JWT has two dots; a key has none.
     return bearer !== undefined && (bearer.startsWith(`${this.config.apiKeyPrefix}_`) || !/^[^.]+\.[^.]+\.[^.]*$/.test(bearer)) ? bearer : null;
+  }
+
+  async prove(presented: string): Promise<ProvenSecret | null> {
+    const recognition = await this.recognizer.recognise(presented);
+    return typeof recognition === 'string' ? null : { keyId: recognition.record.key.id, kid: recognition.record.secret.kid };
   }
 
   authenticateKey(presented: string, ip: string): Principal | null | Promise<Principal | null> {
