@@ -61,6 +61,8 @@ export class ChangeFeed {
   private position: Position | null = null;
   private freshAtMs = Number.NEGATIVE_INFINITY;
   private failedAtMs = Number.NEGATIVE_INFINITY;
+  private announcedAtMs = Number.NEGATIVE_INFINITY;
+  private isUnannounced = false;
   private suspensions = 0;
   private readonly freshMs: number;
 
@@ -84,10 +86,23 @@ export class ChangeFeed {
   /** Applies what a poll has read. Polls are given in the order they were sent, never two at once. */
   polled(ticket: PollTicket, poll: Poll): PollOutcome {
     const outcome = this.follows(poll) ? this.advance(poll) : this.restart(poll);
-    if (outcome !== 'more' && ticket.suspensions === this.suspensions) {
-      this.freshAtMs = Math.max(this.freshAtMs, ticket.sentAtMs);
-    }
+    if (outcome === 'more' || ticket.suspensions !== this.suspensions) return outcome;
+    this.isUnannounced = !this.isKnownToOthers(ticket.sentAtMs);
+    if (!this.isUnannounced) this.freshAtMs = Math.max(this.freshAtMs, ticket.sentAtMs);
     return outcome;
+  }
+
+  /**
+   * Whether the last poll reached the head but does not count, because this replica was out of touch before: whoever
+   * waits for a change to be applied everywhere may have given it up. It has to give a sign of life, and poll again.
+   */
+  get needsAnnouncement(): boolean {
+    return this.isUnannounced;
+  }
+
+  /** A sign of life of this replica has been answered by the database at this instant. */
+  announced(nowMs: number): void {
+    this.announcedAtMs = nowMs;
   }
 
   /** A poll that was sent at `ticket` has failed, or could not be sent. */
@@ -100,6 +115,7 @@ export class ChangeFeed {
     this.suspensions += 1;
     this.freshAtMs = Number.NEGATIVE_INFINITY;
     this.failedAtMs = Number.NEGATIVE_INFINITY;
+    this.announcedAtMs = Number.NEGATIVE_INFINITY;
   }
 
   standing(nowMs: number): Standing {
@@ -116,6 +132,11 @@ export class ChangeFeed {
   /** Whether a poll of late has failed, so that waiting for another one would only cost the caller time. */
   isKnownAway(nowMs: number): boolean {
     return this.failedAtMs > this.freshAtMs && nowMs - this.failedAtMs <= this.freshMs;
+  }
+
+  /** In touch without a break, or announced after the break and before the poll was sent. */
+  private isKnownToOthers(sentAtMs: number): boolean {
+    return sentAtMs - this.freshAtMs <= this.freshMs || (this.announcedAtMs <= sentAtMs && sentAtMs - this.announcedAtMs <= this.freshMs);
   }
 
   private follows(poll: Poll): boolean {

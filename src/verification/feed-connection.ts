@@ -35,6 +35,8 @@ export interface PollObserver {
   /** Before each poll: has the host been suspended? */
   readonly beforePoll: () => void;
   readonly afterPoll: (poll: Poll, ticket: PollTicket, outcome: PollOutcome) => void;
+  /** Gives a sign of life; tells whether the database took it. Never throws. */
+  readonly announce: () => Promise<boolean>;
   readonly onFailure: (error: unknown) => void;
 }
 
@@ -110,6 +112,7 @@ export class FeedConnection {
       const poll = pollOf(row);
       outcome = this.feed.polled(ticket, poll);
       this.observer.afterPoll(poll, ticket, outcome);
+      if (this.feed.needsAnnouncement && (await this.observer.announce())) outcome = 'more';
     } catch (error) {
       this.feed.failed(ticket);
       if (!this.isStopping) this.observer.onFailure(error);

@@ -30,6 +30,7 @@ export class FeedService implements FeedTarget {
   private readonly guard = new SuspendGuard(SUSPEND_TOLERANCE_MS);
   private readonly listeners: FeedListener[] = [];
   private onApplied: () => void = () => undefined;
+  private announce: () => Promise<boolean> = () => Promise.resolve(false);
   private isAway = false;
   private isDraining = false;
 
@@ -44,6 +45,7 @@ export class FeedService implements FeedTarget {
       monotonicMs: () => clock.monotonicMs(),
       beforePoll: () => void this.tick(),
       afterPoll: (poll, ticket, outcome) => this.afterPoll(poll, ticket, outcome),
+      announce: () => this.announce(),
       onFailure: (error) => this.reportAway(error),
     });
   }
@@ -56,6 +58,16 @@ export class FeedService implements FeedTarget {
   /** Calls `run` whenever changes have been applied here. */
   whenApplied(run: () => void): void {
     this.onApplied = run;
+  }
+
+  /** How this replica gives a sign of life when it must before it may answer again. */
+  announceBy(announce: () => Promise<boolean>): void {
+    this.announce = announce;
+  }
+
+  /** A sign of life of this replica has just been answered by the database. */
+  announced(): void {
+    this.feed.announced(this.tick());
   }
 
   /** Begins to listen and poll; resolves after the first attempt. */

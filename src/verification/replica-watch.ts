@@ -18,11 +18,18 @@ interface Seen {
  */
 export class ReplicaWatch {
   private readonly seen = new Map<string, Seen>();
+  private observedAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(private readonly silentMs: number) {}
+  /** Silence counts only while this replica itself looks at least every `gapMs`. */
+  constructor(
+    private readonly silentMs: number,
+    private readonly gapMs: number,
+  ) {}
 
-  /** The whole table, as read at `nowMs` or later. */
+  /** The whole table, as read at `nowMs` or before. */
   observe(rows: readonly ReplicaRow[], nowMs: number): void {
+    if (nowMs - this.observedAtMs > this.gapMs) this.forgive(nowMs);
+    this.observedAtMs = nowMs;
     const present = new Set(rows.map(({ id }) => id));
     for (const id of this.seen.keys()) if (!present.has(id)) this.seen.delete(id);
     for (const { id, appliedSeq, beat } of rows) {
@@ -30,6 +37,11 @@ export class ReplicaWatch {
       if (known?.beat === beat) continue;
       this.seen.set(id, { appliedSeq, beat, changedAtMs: nowMs });
     }
+  }
+
+  /** Nobody could be heard of late, so everybody's silence begins anew: we were away, or nobody could write. */
+  forgive(nowMs: number): void {
+    for (const replica of this.seen.values()) replica.changedAtMs = nowMs;
   }
 
   /** Replicas that may still answer by a state before `seq`. */

@@ -1,4 +1,4 @@
-import { type BeforeApplicationShutdown, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ChangePropagation } from '../audit/change-propagation.js';
 import { Clock } from '../common/clock.js';
@@ -11,6 +11,8 @@ import { type ReplicaTable, ReplicasRepository } from './replicas.repository.js'
 import { ReplicasView } from './replicas.view.js';
 
 const BEAT_EVERY_MS = 1_000;
+/** Whoever has not looked for this long does not know who was silent in the meantime. */
+const WATCH_GAP_MS = 3_000;
 /** Signs of life that tell of an applied change are sent at once, but not closer than this. */
 const BEAT_GAP_MS = 20;
 /** Beyond `STALE_MAX`: for clocks that do not run alike. */
@@ -29,12 +31,11 @@ export class ReplicasService extends ChangePropagation implements OnApplicationB
   /** Of this process; another one after every start. */
   readonly id = uuidv7();
   readonly effectiveWithinMs = 1_000;
-  private readonly logger = new Logger('Replicas');
   private readonly watch: ReplicaWatch;
   private readonly silentMs: number;
   private timer: NodeJS.Timeout | undefined;
   private early: NodeJS.Timeout | undefined;
-  private beating: Promise<void> | null = null;
+  private beating: Promise<boolean> | null = null;
 
   constructor(
     config: Config,
@@ -45,12 +46,14 @@ export class ReplicasService extends ChangePropagation implements OnApplicationB
   ) {
     super();
     this.silentMs = config.staleMaxSeconds * 1000 + MARGIN_MS;
-    this.watch = new ReplicaWatch(this.silentMs);
+    this.watch = new ReplicaWatch(this.silentMs, WATCH_GAP_MS);
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    await this.repository.enter(this.id);
     this.feed.whenApplied(() => this.beatSoon());
+    this.feed.announceBy(() => this.beat());
+    await this.repository.enter(this.id);
+    this.feed.announced();
     await this.feed.start();
     await this.beat();
     this.timer = setInterval(() => void this.beat(), BEAT_EVERY_MS);
@@ -126,24 +129,41 @@ export class ReplicasService extends ChangePropagation implements OnApplicationB
   }
 
   /** One at a time; one that is due while another is under way follows it if there is something new to tell. */
-  private async beat(): Promise<void> {
+  private async beat(): Promise<boolean> {
     if (this.beating !== null) return this.beating;
     const told = this.feed.appliedSeq;
-    this.beating = this.tell(told).finally(() => {
-      this.beating = null;
-    });
-    await this.beating;
-    if (this.feed.appliedSeq !== told) this.beatSoon();
+    this.beating = this.tell(told).finally(() => (this.beating = null));
+    const wasHeard = await this.beating;
+    if (wasHeard && this.feed.appliedSeq !== told) this.beatSoon();
+    return wasHeard;
   }
 
-  private async tell(appliedSeq: bigint): Promise<void> {
+  private async tell(appliedSeq: bigint): Promise<boolean> {
     try {
       await this.repository.beat(this.id, appliedSeq, this.feed.ageMs);
-      await this.look();
-      const dead = this.watch.silentFor(FORGET_AFTER_MS, this.clock.monotonicMs()).filter((id) => id !== this.id);
-      if (dead.length > 0) await this.repository.remove(dead);
     } catch (error) {
-      this.logger.debug?.(`A sign of life could not be given: ${error instanceof Error ? error.message : 'unknown'}`);
+      this.watch.forgive(this.clock.monotonicMs());
+      // A database that can write for nobody commits no change either: nobody waits for us.
+      const isForAll = CANNOT_WRITE.test(sqlState(error));
+      if (isForAll) this.feed.announced();
+      return isForAll;
     }
+    this.feed.announced();
+    await this.look();
+    await this.forgetDead();
+    return true;
   }
+
+  private async forgetDead(): Promise<void> {
+    const dead = this.watch.silentFor(FORGET_AFTER_MS, this.clock.monotonicMs()).filter((id) => id !== this.id);
+    if (dead.length > 0) await this.repository.remove(dead).catch(() => undefined);
+  }
+}
+
+/** Disk full, and read-only: the server answers, but takes no write. @see PostgreSQL, Appendix A */
+const CANNOT_WRITE = /^(53100|25006)$/;
+
+function sqlState(error: unknown): string {
+  const { code } = error as { code?: unknown };
+  return typeof code === 'string' ? code : '';
 }

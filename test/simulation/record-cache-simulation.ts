@@ -263,6 +263,8 @@ export class RecordCacheSimulation {
     const { poll } = this;
     if (poll === null) {
       const nowMs = this.tick();
+      // What a sign of life is for, this simulation of one replica does not ask: it is always given in time.
+      this.feed.announced(nowMs);
       this.poll = { ticket: this.feed.beginPoll(nowMs), from: this.feed.appliedSeq, poll: null };
     } else if (poll.poll === null) {
       poll.poll = this.snapshot(poll.from);
