@@ -7,12 +7,23 @@ import type { Principal } from './caller.js';
 import { ACCESS_RULE, AUDITED, type AccessRule, type AuditedAct } from './decorators.js';
 import { clientIp } from './client-ip.js';
 
+type DeclaringTarget = Parameters<Reflector['get']>[1];
+
+interface Declaration {
+  readonly controller: DeclaringTarget;
+  readonly rule: AccessRule | undefined;
+  readonly audited: AuditedAct | undefined;
+}
+
 /**
  * The guard of every route: authenticates, then applies the rule the route declares. A route without a
  * rule is refused here too, should it ever get past the boot check.
  */
 @Injectable()
 export class AccessGuard implements CanActivate {
+  /** What each handler declares; decorators do not change after boot, and reading them is not free. */
+  private readonly declarations = new WeakMap<object, Declaration>();
+
   constructor(
     private readonly reflector: Reflector,
     private readonly authenticator: Authenticator,
@@ -20,9 +31,7 @@ export class AccessGuard implements CanActivate {
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const request = context.switchToHttp().getRequest<FastifyRequest>();
-    const targets = [context.getHandler(), context.getClass()];
-    const rule = this.reflector.getAllAndOverride<AccessRule | undefined>(ACCESS_RULE, targets);
-    const audited = this.reflector.getAllAndOverride<AuditedAct | undefined>(AUDITED, targets);
+    const { rule, audited } = this.declaredOn(context.getHandler(), context.getClass());
     request.audited = audited;
     request.caller = { principal: null, ip: clientIp(request), requestId: request.id, action: audited?.action ?? null };
     if (rule?.kind === 'public') return true;
@@ -32,6 +41,18 @@ export class AccessGuard implements CanActivate {
     request.caller = { ...request.caller, principal };
     this.apply(rule, principal);
     return true;
+  }
+
+  private declaredOn(handler: DeclaringTarget, controller: DeclaringTarget): Declaration {
+    const known = this.declarations.get(handler);
+    if (known?.controller === controller) return known;
+    const declaration = {
+      controller,
+      rule: this.reflector.getAllAndOverride<AccessRule | undefined>(ACCESS_RULE, [handler, controller]),
+      audited: this.reflector.getAllAndOverride<AuditedAct | undefined>(AUDITED, [handler, controller]),
+    };
+    this.declarations.set(handler, declaration);
+    return declaration;
   }
 
   private apply(rule: AccessRule | undefined, principal: Principal): void {

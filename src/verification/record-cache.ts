@@ -120,7 +120,7 @@ export class RecordCache {
   /** What a cached key may do in Latchkey: its roles' grants within its owner's; null when a part is missing. */
   findGrants(record: KeyRecord, nowMs: number): readonly string[] | null {
     const secret = this.byKid.get(record.secret.kid);
-    if (secret?.record !== record) return null;
+    if (secret?.facts !== record.secret || this.join(secret, nowMs)?.owner !== record.owner) return null;
     const { key } = secret;
     if (key.grants !== null && key.grants.parts.every((part) => isGood(part, nowMs))) return key.grants.grants;
     key.grants = this.joinGrants(secret, nowMs);

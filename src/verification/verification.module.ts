@@ -17,6 +17,7 @@ import { ReplicasRepository } from './replicas.repository.js';
 import { ReplicasService } from './replicas.service.js';
 import { SecretProver } from './secret-prover.js';
 import { ServiceKeyAuthenticator } from './service-key.authenticator.js';
+import { VerificationMeters } from './verification-meters.js';
 import { Verifier } from './verifier.js';
 import { VerifyController } from './verify.controller.js';
 
@@ -53,6 +54,7 @@ const cores = [
     ReplicasService,
     DenylistFile,
     LastUsedWriter,
+    VerificationMeters,
     { provide: KeyAuthenticator, useClass: ServiceKeyAuthenticator },
     { provide: ChangePropagation, useExisting: ReplicasService },
   ],

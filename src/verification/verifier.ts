@@ -4,6 +4,7 @@ import { domainErrorOf } from '../common/problem.filter.js';
 import { type Question, type StaticDecision, type VerdictCode, decide, explainChecks } from './checks.js';
 import { KeyRecognizer, type Recognised, type Recognition } from './key-recognizer.js';
 import { LastUsed } from './last-used.js';
+import { VerificationMeters } from './verification-meters.js';
 import type { VerdictView } from './verdict.view.js';
 import type { VerifyDto } from './verify.dto.js';
 
@@ -15,6 +16,7 @@ export class Verifier {
   constructor(
     private readonly recognizer: KeyRecognizer,
     private readonly lastUsed: LastUsed,
+    private readonly meters: VerificationMeters,
   ) {}
 
   /**
@@ -24,7 +26,7 @@ export class Verifier {
    */
   verify(question: VerifyDto): VerdictView | Promise<VerdictView> {
     const recognition = this.recognizer.recognise(question.key);
-    return recognition instanceof Promise ? recognition.then((known) => this.verdictOn(known, question)) : this.verdictOn(recognition, question);
+    return recognition instanceof Promise ? this.verdictLater(recognition, question) : this.verdictOn(recognition, question);
   }
 
   /** Decides on each by itself, in order; one that cannot be decided is `UNAVAILABLE` and spoils no other. */
@@ -33,12 +35,25 @@ export class Verifier {
       const verdict = this.verify(question);
       return verdict instanceof Promise ? verdict.catch(undecided) : verdict;
     });
-    return verdicts.every(isDecided) ? verdicts : Promise.all(verdicts);
+    return verdicts.every(isDecided) ? verdicts : Promise.all(verdicts as readonly Promise<VerdictView>[]);
+  }
+
+  private async verdictLater(recognition: Promise<Recognition>, question: VerifyDto): Promise<VerdictView> {
+    try {
+      return this.verdictOn(await recognition, question);
+    } catch (error) {
+      this.meters.count('UNAVAILABLE');
+      throw error;
+    }
   }
 
   private verdictOn(recognition: Recognition, question: VerifyDto): VerdictView {
-    if (typeof recognition === 'string') return unproven(recognition);
+    if (typeof recognition === 'string') {
+      this.meters.count(recognition);
+      return unproven(recognition);
+    }
     const refusal = recognition.isDenied ? DENIED : decide(recognition.record, question, recognition.databaseNowMs);
+    this.meters.count(refusal?.code ?? 'VALID');
     if (refusal === null && question.dryRun !== true) this.lastUsed.note(recognition.record, recognition.databaseNowMs);
     return verdictView(recognition, question, refusal);
   }

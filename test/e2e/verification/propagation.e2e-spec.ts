@@ -96,7 +96,7 @@ describe('how changes reach three replicas', () => {
   });
 
   it('without any notice the polls bring them, within three seconds', async () => {
-    const sessions = await replicas[0]!.dataSource.query<{ count: number }[]>(
+    const sessions = await replicas[0]!.dataSource.query(
       `SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'latchkey-feed'`,
     );
     expect(sessions).toEqual([{ count: 3 }]);
@@ -122,8 +122,13 @@ describe('how changes reach three replicas', () => {
   });
 });
 
+/** What the feed's service keeps to itself: the session that polls. */
+interface PollingSession {
+  connection: { connection: { query(statement: { text: string }, timeoutMs: number): Promise<unknown> } };
+}
+
 /** Ends the feed's subscription in the very session that polls. */
 async function silenceNotices(replica: TestApp): Promise<void> {
-  const feed = replica.app.get(FeedService, { strict: false }) as unknown as { connection: { connection: { query(statement: { text: string }, timeoutMs: number): Promise<unknown> } } };
-  await feed.connection.connection.query({ text: 'UNLISTEN *' }, 1_000);
+  const feed: unknown = replica.app.get(FeedService, { strict: false });
+  await (feed as PollingSession).connection.connection.query({ text: 'UNLISTEN *' }, 1_000);
 }
