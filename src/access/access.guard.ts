@@ -13,6 +13,8 @@ interface Declaration {
   readonly controller: DeclaringTarget;
   readonly rule: AccessRule | undefined;
   readonly audited: AuditedAct | undefined;
+  /** What refusals are called where the route has no name of its own. */
+  readonly act: AuditedAct | undefined;
 }
 
 /**
@@ -31,8 +33,8 @@ export class AccessGuard implements CanActivate {
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const request = context.switchToHttp().getRequest<FastifyRequest>();
-    const { rule, audited } = this.declaredOn(context.getHandler(), context.getClass());
-    request.audited = audited;
+    const { rule, audited, act } = this.declaredOn(context.getHandler(), context.getClass());
+    request.audited = audited ?? act;
     request.caller = { principal: null, ip: clientIp(request), requestId: request.id, action: audited?.action ?? null };
     if (rule?.kind === 'public') return true;
 
@@ -46,9 +48,11 @@ export class AccessGuard implements CanActivate {
   private declaredOn(handler: DeclaringTarget, controller: DeclaringTarget): Declaration {
     const known = this.declarations.get(handler);
     if (known?.controller === controller) return known;
+    const rule = this.reflector.getAllAndOverride<AccessRule | undefined>(ACCESS_RULE, [handler, controller]);
     const declaration = {
       controller,
-      rule: this.reflector.getAllAndOverride<AccessRule | undefined>(ACCESS_RULE, [handler, controller]),
+      rule,
+      act: actOf(rule),
       audited: this.reflector.getAllAndOverride<AuditedAct | undefined>(AUDITED, [handler, controller]),
     };
     this.declarations.set(handler, declaration);
@@ -59,4 +63,9 @@ export class AccessGuard implements CanActivate {
     if (rule === undefined) throw new Error('This route declares no access rule.');
     if (rule.kind === 'permission' && !principal.may(rule.permission)) throw permissionDenied(rule.permission);
   }
+}
+
+/** A route without an `@Audited` is called after its permission, so that its refusals have a name in the trail. */
+function actOf(rule: AccessRule | undefined): AuditedAct | undefined {
+  return rule && 'permission' in rule ? { action: rule.permission.replace(/^platform:/, ''), resourceType: 'route' } : undefined;
 }

@@ -1,14 +1,14 @@
-import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Logger } from '@nestjs/common';
+import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Injectable, Logger } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { STATUS_CODES } from 'node:http';
 import { DomainError, type ErrorKind, unavailable } from './domain-error.js';
+import { RefusalRecorder } from './refusal-recorder.js';
 
 const STATUS: Record<ErrorKind, number> = {
   invalid: 400,
   unauthenticated: 401,
   forbidden: 403,
   missing: 404,
-  'method-not-allowed': 405,
   conflict: 409,
   'too-large': 413,
   'unsupported-media-type': 415,
@@ -54,6 +54,7 @@ export function sendProblem(reply: FastifyReply, error: DomainError, requestId: 
   void reply
     .status(problem.status)
     .header('Cache-Control', 'no-store')
+    .header('X-Request-Id', requestId)
     .type('application/problem+json; charset=utf-8')
     .send(JSON.stringify(problem));
 }
@@ -65,13 +66,13 @@ function authenticateChallenge(error: DomainError): string {
     : 'Bearer realm="latchkey", error="invalid_token"';
 }
 
-const FRAMEWORK: Record<number, { kind: ErrorKind; code: string }> = {
-  400: { kind: 'invalid', code: 'VALIDATION_FAILED' },
-  404: { kind: 'missing', code: 'ROUTE_NOT_FOUND' },
-  405: { kind: 'method-not-allowed', code: 'METHOD_NOT_ALLOWED' },
-  413: { kind: 'too-large', code: 'BODY_TOO_LARGE' },
-  414: { kind: 'invalid', code: 'VALIDATION_FAILED' },
-  415: { kind: 'unsupported-media-type', code: 'UNSUPPORTED_MEDIA_TYPE' },
+/** Errors of Nest and Fastify. Their own sentences are not sent: they repeat URLs and parts of bodies. */
+const FRAMEWORK: Record<number, { kind: ErrorKind; code: string; detail: string }> = {
+  400: { kind: 'invalid', code: 'VALIDATION_FAILED', detail: 'The request is not valid.' },
+  404: { kind: 'missing', code: 'ROUTE_NOT_FOUND', detail: 'There is no such route.' },
+  413: { kind: 'too-large', code: 'BODY_TOO_LARGE', detail: 'The body is larger than this route takes.' },
+  414: { kind: 'invalid', code: 'VALIDATION_FAILED', detail: 'A part of the path is too long.' },
+  415: { kind: 'unsupported-media-type', code: 'UNSUPPORTED_MEDIA_TYPE', detail: 'Send the body as application/json.' },
 };
 
 /** Connection-level failures of PostgreSQL, and its "not now" states, by SQLSTATE or Node error code. */
@@ -95,28 +96,21 @@ export function domainErrorOf(thrown: unknown): DomainError | null {
   const status = thrown instanceof HttpException ? thrown.getStatus() : (thrown as { statusCode?: number })?.statusCode;
   const known = status === undefined ? undefined : FRAMEWORK[status];
   if (!known) return null;
-  const message = thrown instanceof Error ? thrown.message : 'The request is not valid.';
-  return new DomainError(known.kind, known.code, message, {}, { cause: thrown });
+  return new DomainError(known.kind, known.code, known.detail, {}, { cause: thrown });
 }
 
 /** The one place that knows both our errors and HTTP. */
+@Injectable()
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
   private readonly logger = new Logger('Problem');
 
-  constructor(private readonly onRefusal?: (error: DomainError, request: FastifyRequest) => Promise<void> | void) {}
+  constructor(private readonly refusals: RefusalRecorder) {}
 
   async catch(thrown: unknown, host: ArgumentsHost): Promise<void> {
     const request = host.switchToHttp().getRequest<FastifyRequest>();
     const reply = host.switchToHttp().getResponse<FastifyReply>();
-    let error = domainErrorOf(thrown);
-    if (error && this.onRefusal) {
-      try {
-        await this.onRefusal(error, request);
-      } catch (failure) {
-        error = unavailable('A refusal could not be recorded; nothing was done.', failure);
-      }
-    }
+    const error = await this.recorded(domainErrorOf(thrown), request);
     if (error) {
       if (error.kind === 'unavailable') this.logger.warn({ requestId: request.id, cause: describe(error.cause) });
       sendProblem(reply, error, request.id);
@@ -136,6 +130,17 @@ export class ProblemFilter implements ExceptionFilter {
           requestId: request.id,
         } satisfies Problem),
       );
+  }
+
+  /** The error once it is in the trail; what must be recorded and cannot be is 503. */
+  private async recorded(error: DomainError | null, request: FastifyRequest): Promise<DomainError | null> {
+    if (error === null) return null;
+    try {
+      await this.refusals.record(error, request);
+      return error;
+    } catch (failure) {
+      return unavailable('A refusal could not be recorded; nothing was done.', failure);
+    }
   }
 }
 

@@ -9,4 +9,6 @@ export interface FeedListener {
   onEpochChanged(): void;
   /** The host was suspended: nothing that was to end at an instant is to be trusted. */
   onSuspended(): void;
+  /** The database's clock (Unix milliseconds), as one poll has read it; the other instants are monotonic. */
+  onPolled(sentAtMs: number, answeredAtMs: number, databaseNowMs: number): void;
 }

@@ -32,7 +32,6 @@ export class FeedService implements FeedTarget {
   private onApplied: () => void = () => undefined;
   private announce: () => Promise<boolean> = () => Promise.resolve(false);
   private isAway = false;
-  private isDraining = false;
 
   constructor(
     config: Config,
@@ -73,11 +72,6 @@ export class FeedService implements FeedTarget {
   /** Begins to listen and poll; resolves after the first attempt. */
   start(): Promise<void> {
     return this.connection.start();
-  }
-
-  /** From now on this replica is not ready, though it still answers. */
-  drain(): void {
-    this.isDraining = true;
   }
 
   stop(): Promise<void> {
@@ -122,11 +116,6 @@ export class FeedService implements FeedTarget {
     return Number.isFinite(ageMs) ? ageMs : null;
   }
 
-  /** Whether a verify would be answered: not while booting, draining, or cut off for too long. */
-  get isReady(): boolean {
-    return !this.isDraining && this.feed.standing(this.tick()) !== 'lost';
-  }
-
   /** Polls now instead of at the next notice. */
   poke(): void {
     this.connection.poke();
@@ -153,7 +142,9 @@ export class FeedService implements FeedTarget {
   }
 
   private afterPoll(poll: Poll, ticket: PollTicket, outcome: PollOutcome): void {
-    this.databaseClock.observe(poll.databaseNowMs, ticket.sentAtMs, this.clock.monotonicMs());
+    const answeredAtMs = this.clock.monotonicMs();
+    this.databaseClock.observe(poll.databaseNowMs, ticket.sentAtMs, answeredAtMs);
+    for (const listener of this.listeners) listener.onPolled(ticket.sentAtMs, answeredAtMs, poll.databaseNowMs);
     if (this.isAway) this.logger.log('The change feed is back.');
     this.isAway = false;
     if (poll.rows.length > 0 && outcome !== 'more') this.onApplied();

@@ -1,9 +1,10 @@
-import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ChangePropagation } from '../audit/change-propagation.js';
 import { Clock } from '../common/clock.js';
 import { uuidv7 } from '../common/uuid.js';
 import { Config } from '../config/config.js';
+import { Quotas } from '../quotas/quotas.service.js';
 import { FeedService } from './feed.service.js';
 import { ReplicaConnections } from './replica-connections.js';
 import { ReplicaWatch } from './replica-watch.js';
@@ -27,7 +28,7 @@ const LOOK_AGAIN_MS = [5, 10, 20, 40] as const;
  * applied changes, and can wait until all the others have.
  */
 @Injectable()
-export class ReplicasService extends ChangePropagation implements OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown {
+export class ReplicasService extends ChangePropagation implements OnApplicationBootstrap, OnApplicationShutdown {
   /** Of this process; another one after every start. */
   readonly id = uuidv7();
   readonly effectiveWithinMs = 1_000;
@@ -43,8 +44,10 @@ export class ReplicasService extends ChangePropagation implements OnApplicationB
     private readonly feed: FeedService,
     private readonly repository: ReplicasRepository,
     private readonly connections: ReplicaConnections,
+    private readonly quotas: Quotas,
   ) {
     super();
+    feed.addListener(quotas);
     this.silentMs = config.staleMaxSeconds * 1000 + MARGIN_MS;
     this.watch = new ReplicaWatch(this.silentMs, WATCH_GAP_MS);
   }
@@ -57,10 +60,6 @@ export class ReplicasService extends ChangePropagation implements OnApplicationB
     await this.feed.start();
     await this.beat();
     this.timer = setInterval(() => void this.beat(), BEAT_EVERY_MS);
-  }
-
-  beforeApplicationShutdown(): void {
-    this.feed.drain();
   }
 
   async onApplicationShutdown(): Promise<void> {
@@ -150,6 +149,7 @@ export class ReplicasService extends ChangePropagation implements OnApplicationB
     }
     this.feed.announced();
     await this.look();
+    this.quotas.setLiveReplicas(this.liveCount);
     await this.forgetDead();
     return true;
   }

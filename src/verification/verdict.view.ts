@@ -1,4 +1,4 @@
-import { ApiProperty } from '@nestjs/swagger';
+import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import type { BudgetType } from '../api-keys/api-key.entity.js';
 import type { CheckOutcome, VerdictCode } from './checks.js';
 import { VERDICT_CODES } from './checks.js';
@@ -96,16 +96,16 @@ export class VerdictView {
   ownerId?: string;
 
   /** @example ["chat:write"] */
-  @ApiProperty({ type: [String] })
+  @ApiPropertyOptional({ type: [String] })
   scopes?: readonly string[];
 
-  @ApiProperty({ type: [String] })
+  @ApiPropertyOptional({ type: [String] })
   roles?: readonly string[];
 
-  @ApiProperty({ type: [String] })
+  @ApiPropertyOptional({ type: [String] })
   tags?: readonly string[];
 
-  @ApiProperty({ type: 'object', additionalProperties: { type: 'string' } })
+  @ApiPropertyOptional({ type: 'object', additionalProperties: { type: 'string' } })
   metadata?: Readonly<Record<string, string>>;
 
   /** Of a key with rate limits. */

@@ -1,10 +1,13 @@
 import { Global, Module } from '@nestjs/common';
 import { KeyAuthenticator } from '../access/authenticator.js';
+import { ApiKeysModule } from '../api-keys/api-keys.module.js';
 import { ChangePropagation } from '../audit/change-propagation.js';
 import { Clock } from '../common/clock.js';
 import { Denylist } from './denylist.js';
 import { DenylistFile } from './denylist-file.js';
+import { ExplainController } from './explain.controller.js';
 import { FeedService } from './feed.service.js';
+import { KeyExplainer } from './key-explainer.js';
 import { KeyRecognizer } from './key-recognizer.js';
 import { KeyRecordsRepository } from './key-records.repository.js';
 import { LastUsed } from './last-used.js';
@@ -41,10 +44,12 @@ const cores = [
 /** The data plane: from a presented string to a verdict, out of memory that the change feed keeps true. */
 @Global()
 @Module({
-  controllers: [VerifyController, ReplicasController],
+  imports: [ApiKeysModule],
+  controllers: [VerifyController, ExplainController, ReplicasController],
   providers: [
     ...cores,
     Verifier,
+    KeyExplainer,
     KeyRecognizer,
     SecretProver,
     KeyRecordsRepository,

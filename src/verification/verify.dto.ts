@@ -1,23 +1,21 @@
-import { ApiProperty } from '@nestjs/swagger';
+import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { BodySchema } from '../common/body-schema.js';
 
-const QUESTION_SCHEMA = {
-  type: 'object',
-  additionalProperties: false,
-  required: ['key'],
-  properties: {
-    key: { type: 'string', minLength: 1, maxLength: 512 },
-    ip: { type: 'string', format: 'ip' },
-    model: { type: 'string', minLength: 1, maxLength: 128 },
-    chatbot: { type: 'string', minLength: 1, maxLength: 128 },
-    scopes: { type: 'array', maxItems: 100, items: { type: 'string', pattern: '^[\\x21\\x23-\\x5b\\x5d-\\x7e]{1,128}$' } },
-    cost: { type: 'integer', minimum: 1, maximum: 1000 },
-    reserveCents: { type: 'number', cents: true },
-    reservationTtlSeconds: { type: 'integer', minimum: 1, maximum: 1800 },
-    dryRun: { type: 'boolean' },
-    explain: { type: 'boolean' },
-  },
+/** The fields of a question, as they are checked. */
+export const QUESTION_FIELDS = {
+  key: { type: 'string', minLength: 1, maxLength: 512 },
+  ip: { type: 'string', format: 'ip' },
+  model: { type: 'string', minLength: 1, maxLength: 128 },
+  chatbot: { type: 'string', minLength: 1, maxLength: 128 },
+  scopes: { type: 'array', maxItems: 100, items: { type: 'string', pattern: '^[\\x21\\x23-\\x5b\\x5d-\\x7e]{1,128}$' } },
+  cost: { type: 'integer', minimum: 1, maximum: 1000 },
+  reserveCents: { type: 'number', cents: true },
+  reservationTtlSeconds: { type: 'integer', minimum: 1, maximum: 1800 },
+  dryRun: { type: 'boolean' },
+  explain: { type: 'boolean' },
 } as const;
+
+const QUESTION_SCHEMA = { type: 'object', additionalProperties: false, required: ['key'], properties: QUESTION_FIELDS } as const;
 
 /** May this key do this, now? */
 @BodySchema(QUESTION_SCHEMA)
@@ -39,50 +37,50 @@ export class VerifyDto {
    * The model the call is for. A key restricted by model is refused without it.
    * @example "gpt-4o-mini"
    */
-  @ApiProperty({ minLength: 1, maxLength: 128 })
+  @ApiPropertyOptional({ minLength: 1, maxLength: 128 })
   model?: string;
 
   /**
    * The chatbot the call is for. A key restricted by chatbot is refused without it.
    * @example "support-bot"
    */
-  @ApiProperty({ minLength: 1, maxLength: 128 })
+  @ApiPropertyOptional({ minLength: 1, maxLength: 128 })
   chatbot?: string;
 
   /**
    * Scopes the call needs, all of them.
    * @example ["chat:write"]
    */
-  @ApiProperty({ maxItems: 100 })
+  @ApiPropertyOptional({ maxItems: 100 })
   scopes?: string[];
 
   /**
    * How many requests of the rate limits the call counts as, 1 to 1000.
    * @example 1
    */
-  @ApiProperty({ type: 'integer', minimum: 1, maximum: 1000, default: 1 })
+  @ApiPropertyOptional({ type: 'integer', minimum: 1, maximum: 1000, default: 1 })
   cost?: number;
 
   /**
    * Cents of the budget to hold for this call until it is reported: an upper bound of its cost, at most six decimals.
    * @example 1.5
    */
-  @ApiProperty({ minimum: 0, maximum: 1_000_000_000 })
+  @ApiPropertyOptional({ minimum: 0, maximum: 1_000_000_000 })
   reserveCents?: number;
 
   /**
    * How long the reservation holds, in seconds, 1 to 1800. What is reported later is charged as late.
    * @example 60
    */
-  @ApiProperty({ type: 'integer', minimum: 1, maximum: 1800, default: 60 })
+  @ApiPropertyOptional({ type: 'integer', minimum: 1, maximum: 1800, default: 60 })
   reservationTtlSeconds?: number;
 
   /** Decide, but consume nothing. */
-  @ApiProperty({ default: false })
+  @ApiPropertyOptional({ default: false })
   dryRun?: boolean;
 
   /** List every check with its outcome. */
-  @ApiProperty({ default: false })
+  @ApiPropertyOptional({ default: false })
   explain?: boolean;
 }
 

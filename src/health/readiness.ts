@@ -1,0 +1,34 @@
+import { Injectable } from '@nestjs/common';
+import { FeedService } from '../verification/feed.service.js';
+
+/** Why a replica should get no traffic; `ready` when it should. */
+export type ReadinessState = 'ready' | 'draining' | 'stale';
+
+/**
+ * Whether traffic may be sent here: false only when a verify would be refused, which is while booting or draining, and
+ * when no change was heard of for `STALE_MAX_SECONDS`. A database that is briefly away is no reason: every replica
+ * would leave the load balancer at once. Judged by the change feed, so asking costs the database nothing.
+ */
+@Injectable()
+export class Readiness {
+  private draining = false;
+
+  constructor(private readonly feed: FeedService) {}
+
+  /** From now on `draining`, for good: the process is about to end. */
+  startDraining(): void {
+    this.draining = true;
+  }
+
+  /** Whether answers should ask their clients to go elsewhere with the next request. */
+  get isDraining(): boolean {
+    return this.draining;
+  }
+
+  /** `databaseAnswers`: false once the database has been away for more than 3 s. */
+  check(): { state: ReadinessState; databaseAnswers: boolean } {
+    const standing = this.feed.standing(this.feed.tick());
+    const state = this.draining ? 'draining' : standing === 'lost' ? 'stale' : 'ready';
+    return { state, databaseAnswers: standing === 'fresh' };
+  }
+}
