@@ -7,6 +7,7 @@ import { AuthModule } from './auth/auth.module.js';
 import { Clock } from './common/clock.js';
 import { Config } from './config/config.js';
 import { HealthModule } from './health/health.module.js';
+import { UsageModule } from './usage/usage.module.js';
 import { UsersModule } from './users/users.module.js';
 import { VerificationModule } from './verification/verification.module.js';
 
@@ -39,6 +40,7 @@ export class AppModule {
         AuthModule,
         ApiKeysModule,
         VerificationModule,
+        UsageModule,
         HealthModule,
       ],
     };

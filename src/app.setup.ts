@@ -15,6 +15,7 @@ import { NestLogger } from './common/nest-logger.js';
 
 /** Bodies above this are 413; usage batches have a limit of their own. */
 const MAX_BODY_BYTES = 64 * 1024;
+const MAX_USAGE_BODY_BYTES = 1024 * 1024;
 
 /** Everything below this path is the API; the rest is listed here, by name. */
 export const API_PREFIX = 'api/v1';
@@ -91,6 +92,9 @@ function helmetOptions(config: Config): object {
 /** What Fastify does by itself and we do not want. */
 function tameFastify(app: NestFastifyApplication): void {
   const fastify = app.getHttpAdapter().getInstance();
+  fastify.addHook('onRoute', (route) => {
+    if (route.url === `/${API_PREFIX}/usage` && route.method === 'POST') route.bodyLimit = MAX_USAGE_BODY_BYTES;
+  });
   fastify.addHook('onRequest', (request, reply, done) => {
     void reply.header('X-Request-Id', request.id);
     done();
