@@ -103,7 +103,7 @@ const PREPARE_PARTITIONS = `
     partition_name text;
     made integer := 0;
   BEGIN
-    PERFORM pg_advisory_xact_lock(4242002);
+    PERFORM pg_advisory_xact_lock(4242004);
     FOR step IN 0..least(ahead, 24) LOOP
       starts := (date_trunc('month', coalesce(first_month::timestamp, now() AT TIME ZONE 'UTC')) + make_interval(months => step))::date;
       ends := (starts + interval '1 month')::date;
