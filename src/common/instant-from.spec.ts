@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { instantFrom, instantOrDayFrom } from './instant.js';
+import { instantFrom, instantOrDayFrom } from './instant-from.js';
 
 describe('instantFrom', () => {
   it.each([
