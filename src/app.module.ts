@@ -7,6 +7,8 @@ import { AuthModule } from './auth/auth.module.js';
 import { Clock } from './common/clock.js';
 import { Config } from './config/config.js';
 import { HealthModule } from './health/health.module.js';
+import { Meters } from './common/meters.js';
+import { MetricsModule } from './metrics/metrics.module.js';
 import { UsageModule } from './usage/usage.module.js';
 import { UsersModule } from './users/users.module.js';
 import { VerificationModule } from './verification/verification.module.js';
@@ -21,6 +23,7 @@ export class CoreModule {
       { provide: DataSource, useValue: dataSource },
       { provide: EntityManager, useValue: dataSource.manager },
       Clock,
+      Meters,
     ];
     return { module: CoreModule, providers, exports: providers };
   }
@@ -42,6 +45,7 @@ export class AppModule {
         VerificationModule,
         UsageModule,
         HealthModule,
+        MetricsModule,
       ],
     };
   }

@@ -9,6 +9,7 @@ import type { DataSource } from 'typeorm';
 import { AppModule } from './app.module.js';
 import { ProblemFilter, domainErrorOf, sendProblem } from './common/problem.filter.js';
 import { DomainError } from './common/domain-error.js';
+import { Meters } from './common/meters.js';
 import { requestValidation } from './common/validation.pipe.js';
 import type { Config } from './config/config.js';
 import { NestLogger } from './common/nest-logger.js';
@@ -36,6 +37,7 @@ export async function createApp(config: Config, dataSource: DataSource): Promise
     exclude: [
       { path: 'health/live', method: RequestMethod.GET },
       { path: 'health/ready', method: RequestMethod.GET },
+      { path: 'metrics', method: RequestMethod.GET },
     ],
   });
   app.useGlobalPipes(requestValidation());
@@ -105,7 +107,9 @@ function tameFastify(app: NestFastifyApplication): void {
     if (body === '') return done(null, undefined);
     void fastify.getDefaultJsonParser('error', 'error')(_request, body as string, done);
   });
+  const durations = app.get(Meters).duration('latchkey_http_request_duration_seconds', 'Duration of requests by route and status', ['method', 'route', 'status']);
   fastify.addHook('onResponse', (request, reply, done) => {
+    durations.labels(request.method, request.routeOptions.url ?? 'none', String(reply.statusCode)).observe(reply.elapsedTime / 1000);
     request.log.info(
       {
         requestId: request.id,

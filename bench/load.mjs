@@ -1,0 +1,70 @@
+/**
+ * The loader: reads its options from standard input, prints one JSON object.
+ * `bodiesFile` holds JSON bodies, one a line; each connection walks them in its own order (`order`: `cycle`, or
+ * `zipf` with exponent 1 over their ranks).
+ */
+import autocannon from 'autocannon';
+import { readFileSync } from 'node:fs';
+
+const options = JSON.parse(readFileSync(0, 'utf8'));
+const bodies = readFileSync(options.bodiesFile, 'utf8').split('\n').filter(Boolean);
+const next = options.order === 'zipf' ? zipf(bodies.length) : cycle(bodies.length);
+const codes = {};
+
+const result = await autocannon({
+  url: options.url,
+  method: 'POST',
+  connections: options.connections,
+  duration: options.seconds,
+  ...(options.rate ? { overallRate: options.rate } : {}),
+  headers: { 'content-type': 'application/json', ...options.headers },
+  requests: [
+    {
+      setupRequest: (request) => ({ ...request, body: bodies[next()] }),
+      onResponse: (status, body) => {
+        // Every 64th answer is looked into: enough to notice that a run measured refusals.
+        if ((Math.random() * 64) | 0) return;
+        const code = /"code":"([A-Z_]+)"/.exec(body)?.[1] ?? String(status);
+        codes[code] = (codes[code] ?? 0) + 1;
+      },
+    },
+  ],
+});
+
+console.log(
+  JSON.stringify({
+    requestsPerSecond: result.requests.average,
+    p50Ms: result.latency.p50,
+    p99Ms: result.latency.p99,
+    non2xx: result.non2xx,
+    errors: result.errors,
+    codes,
+  }),
+);
+
+function cycle(length) {
+  let index = Math.floor(Math.random() * length);
+  return () => (index = (index + 1) % length);
+}
+
+/** Ranks in Zipf order by inverting the cumulative weights; drawn ahead, so that drawing costs nothing under load. */
+function zipf(length) {
+  const cumulative = new Float64Array(length);
+  let total = 0;
+  for (let rank = 0; rank < length; rank += 1) cumulative[rank] = total += 1 / (rank + 1);
+  const drawn = new Uint32Array(1 << 20);
+  for (let draw = 0; draw < drawn.length; draw += 1) drawn[draw] = lowerBound(cumulative, Math.random() * total);
+  let at = 0;
+  return () => drawn[(at = (at + 1) & (drawn.length - 1))];
+}
+
+function lowerBound(values, wanted) {
+  let low = 0;
+  let high = values.length - 1;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (values[middle] < wanted) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

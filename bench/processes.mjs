@@ -1,0 +1,63 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const hasTaskset = spawnSync('taskset', ['--version']).status === 0;
+
+/** Runs a command on one processor where the system can pin; null: wherever. */
+export function spawnOn(cpu, command, args, options = {}) {
+  const [file, list] = hasTaskset && cpu !== null ? ['taskset', ['-c', String(cpu), command, ...args]] : [command, args];
+  return spawn(file, list, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
+}
+
+/** A port that was free a moment ago. */
+export async function freePort() {
+  const server = createServer();
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** Waits until `url` answers 200, or the child ends. */
+export async function untilReady(child, url) {
+  const output = [];
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk) => {
+      output.push(chunk.toString());
+      if (output.length > 100) output.shift();
+    });
+  }
+  for (let attempt = 0; attempt < 600; attempt += 1) {
+    if (child.exitCode !== null) throw new Error(`the server ended:\n${output.join('')}`);
+    const answer = await fetch(url).catch(() => null);
+    if (answer?.status === 200) return;
+    await sleep(50);
+  }
+  throw new Error(`the server did not get ready:\n${output.join('')}`);
+}
+
+export async function end(child) {
+  if (child.exitCode !== null) return;
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  child.kill('SIGTERM');
+  await Promise.race([ended, sleep(12_000).then(() => child.kill('SIGKILL'))]);
+}
+
+/** Runs one load in a process of its own and gives autocannon's figures. */
+export async function load(cpu, options) {
+  const child = spawnOn(cpu, process.execPath, [new URL('load.mjs', import.meta.url).pathname], { stdio: ['pipe', 'pipe', 'inherit'] });
+  child.stdin.end(JSON.stringify(options));
+  let text = '';
+  child.stdout.on('data', (chunk) => (text += chunk));
+  await new Promise((resolve) => child.once('close', resolve));
+  return JSON.parse(text);
+}
+
+/** Resident memory of a process in MB, as the kernel counts it. */
+export async function residentMb(pid) {
+  const { readFile } = await import('node:fs/promises');
+  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
+  const kb = /VmRSS:\s+(\d+) kB/.exec(status)?.[1];
+  return kb === undefined ? null : Math.round(Number(kb) / 1024);
+}

@@ -1,0 +1,27 @@
+import { Controller, Get, Header, UseGuards } from '@nestjs/common';
+import { ApiBearerAuth, ApiOperation, ApiProduces, ApiTags } from '@nestjs/swagger';
+import { Public } from '../access/decorators.js';
+import { Meters } from '../common/meters.js';
+import { MetricsTokenGuard } from './metrics-token.guard.js';
+
+/** What Prometheus scrapes. */
+@ApiTags('Health')
+@Controller('metrics')
+export class MetricsController {
+  constructor(private readonly meters: Meters) {}
+
+  @Get()
+  @Public()
+  @UseGuards(MetricsTokenGuard)
+  @ApiBearerAuth()
+  @ApiProduces('text/plain')
+  @Header('Content-Type', 'text/plain; version=0.0.4; charset=utf-8')
+  @Header('Cache-Control', 'no-store')
+  @ApiOperation({
+    summary: 'Metrics for Prometheus',
+    description: 'Needs the bearer token `METRICS_TOKEN`; missing without one. With `METRICS_PORT` they are on that port instead.',
+  })
+  read(): Promise<string> {
+    return this.meters.registry.metrics();
+  }
+}

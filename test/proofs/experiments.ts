@@ -1,0 +1,6 @@
+import { g14 } from './experiments/g14-every-change-is-audited.js';
+import { g20 } from './experiments/g20-database-restarts.js';
+import type { Experiment } from './harness/experiment.js';
+
+/** Every experiment, in the order of the guarantees. */
+export const experiments: readonly Experiment[] = [g14, g20];

@@ -1,0 +1,47 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ProofCluster } from '../harness/cluster.js';
+import type { Experiment } from '../harness/experiment.js';
+
+const RESTARTS = { ci: 10, full: 100 } as const;
+const MAX_RECOVERY_MS = 2000;
+
+/** PostgreSQL is killed and started again under load: every server process lives on, and changes work soon after. */
+export const g20: Experiment = {
+  id: 'G20',
+  guarantee: 'restarts of PostgreSQL never end a server process; first success ≤ 2 s after it is back',
+  inCi: true,
+  run: async ({ size, random, log }) => {
+    const cluster = await ProofCluster.start(3);
+    const violations: string[] = [];
+    let slowestMs = 0;
+    try {
+      for (let restart = 0; restart < RESTARTS[size]; restart += 1) {
+        cluster.database.kill();
+        await sleep(random.integer(500));
+        await Promise.allSettled(cluster.replicas.map(({ client }) => client.post('/api-keys', { token: cluster.adminToken, timeoutMs: 3000 })));
+        await cluster.database.restart();
+        const back = performance.now();
+        for (const replica of cluster.replicas) {
+          if (!replica.isRunning) violations.push(`restart ${restart}: ${replica.name} ended: ${replica.output.slice(-3).join('')}`);
+          else slowestMs = Math.max(slowestMs, await firstSuccess(() => replica.client.post('/api-keys', { token: cluster.adminToken, timeoutMs: 3000 }), back));
+        }
+        if (slowestMs > MAX_RECOVERY_MS) violations.push(`restart ${restart}: first success after ${Math.round(slowestMs)} ms`);
+        if (violations.length > 0) break;
+      }
+      log(`slowest recovery ${Math.round(slowestMs)} ms`);
+      return { violations, figures: { restarts: RESTARTS[size], slowestRecoveryMs: Math.round(slowestMs) } };
+    } finally {
+      await cluster.stop();
+    }
+  },
+};
+
+async function firstSuccess(act: () => Promise<{ status: number }>, since: number): Promise<number> {
+  const deadline = performance.now() + 15_000;
+  while (performance.now() < deadline) {
+    const answer = await act().catch(() => null);
+    if (answer !== null && answer.status < 300) return performance.now() - since;
+    await sleep(20);
+  }
+  return Number.POSITIVE_INFINITY;
+}

@@ -1,0 +1,232 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Client } from 'pg';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../../src/database/embedded-postgres.js';
+import { HttpClient } from './http-client.js';
+import { TcpProxy } from './tcp-proxy.js';
+
+export const ADMIN = { email: 'admin@latchkey.test', password: 'a password for proofs' };
+
+const READY_TIMEOUT_MS = 30_000;
+
+/** A PostgreSQL that can be killed and brought back, behind a proxy that keeps its address. */
+export class ProofDatabase {
+  private constructor(
+    private readonly dataDir: string,
+    private server: EmbeddedPostgres,
+    readonly proxy: TcpProxy,
+  ) {}
+
+  static async start(): Promise<ProofDatabase> {
+    const dataDir = await mkdtemp(join(tmpdir(), 'latchkey-proof-'));
+    const server = await startEmbeddedPostgres({ dataDir });
+    return new ProofDatabase(dataDir, server, await TcpProxy.start(portOf(server.ownerUrl)));
+  }
+
+  /** For replicas: as owner through the proxy. */
+  get ownerUrl(): string {
+    return withPort(this.server.ownerUrl, this.proxy.port);
+  }
+
+  /** For replicas: as the application's role through the proxy. */
+  get appUrl(): string {
+    return withPort(this.server.appUrl, this.proxy.port);
+  }
+
+  /** For the experiment itself: past the proxy, as owner. */
+  async query<T>(sql: string, values: unknown[] = []): Promise<T[]> {
+    const client = new Client({ connectionString: this.server.ownerUrl });
+    await client.connect();
+    try {
+      return (await client.query(sql, values)).rows as T[];
+    } finally {
+      await client.end();
+    }
+  }
+
+  /** `kill -9` of the postmaster; its children follow at once, as after a power cut of the process. */
+  kill(): void {
+    process.kill(this.server.pid, 'SIGKILL');
+  }
+
+  /** Stops every process of the server where it stands. */
+  async pause(): Promise<void> {
+    this.proxy.setMode('silent');
+  }
+
+  resume(): void {
+    // What was swallowed is lost: connections that waited for it must break, as after a real hang.
+    this.proxy.setMode('pass');
+    this.proxy.reset();
+  }
+
+  /** Starts it again, with crash recovery, where replicas look for it. */
+  async restart(): Promise<void> {
+    await this.server.stop().catch(() => undefined);
+    this.server = await startEmbeddedPostgres({ dataDir: this.dataDir });
+    this.proxy.pointTo(portOf(this.server.ownerUrl));
+  }
+
+  async stop(): Promise<void> {
+    await this.proxy.stop();
+    await this.server.stop();
+    await rm(this.dataDir, { recursive: true, force: true });
+  }
+}
+
+/** One server process of the built product. */
+export class Replica {
+  private child: ChildProcess | null = null;
+  /** The last lines it wrote, for a failed experiment. */
+  readonly output: string[] = [];
+  readonly client: HttpClient;
+
+  constructor(
+    readonly name: string,
+    private readonly port: number,
+    private readonly environment: Record<string, string>,
+  ) {
+    this.client = new HttpClient(port);
+  }
+
+  async start(): Promise<void> {
+    const child = spawn(process.execPath, ['dist/src/main.js'], {
+      env: { PATH: process.env['PATH'], ...this.environment, PORT: String(this.port) },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.child = child;
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (chunk: Buffer) => {
+        this.output.push(chunk.toString());
+        if (this.output.length > 200) this.output.shift();
+      });
+    }
+    const deadline = performance.now() + READY_TIMEOUT_MS;
+    while (performance.now() < deadline) {
+      if (child.exitCode !== null) throw new Error(`${this.name} ended while it started:\n${this.output.join('')}`);
+      const answer = await this.client.request('GET', '/health/ready', {}).catch(() => null);
+      if (answer?.status === 200) return;
+      await sleep(50);
+    }
+    throw new Error(`${this.name} did not get ready:\n${this.output.join('')}`);
+  }
+
+  get pid(): number {
+    return this.child!.pid!;
+  }
+
+  get isRunning(): boolean {
+    return this.child !== null && this.child.exitCode === null && this.child.signalCode === null;
+  }
+
+  /** Ends it; resolves to the exit code (null: by signal) when it has ended. */
+  async end(signal: 'SIGKILL' | 'SIGTERM'): Promise<number | null> {
+    const { child } = this;
+    if (child === null || !this.isRunning) return child?.exitCode ?? null;
+    const ended = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
+    child.kill(signal);
+    return ended;
+  }
+
+  pause(): void {
+    this.child?.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.child?.kill('SIGCONT');
+  }
+}
+
+/** A database with replicas on it, and an admin who is signed in. */
+export class ProofCluster {
+  private constructor(
+    readonly database: ProofDatabase,
+    readonly replicas: readonly Replica[],
+    readonly adminToken: string,
+  ) {}
+
+  static async start(count: number, overrides: Record<string, string> = {}): Promise<ProofCluster> {
+    const database = await ProofDatabase.start();
+    const environment = { ...environmentOf(database), ...overrides };
+    const ports = await freePorts(count);
+    const replicas = ports.map((port, index) => new Replica(`replica ${index}`, port, environment));
+    try {
+      await Promise.all(replicas.map((replica) => replica.start()));
+      const answer = await replicas[0]!.client.post('/auth/login', { body: ADMIN });
+      return new ProofCluster(database, replicas, answer.body.accessToken as string);
+    } catch (error) {
+      await Promise.all(replicas.map((replica) => replica.end('SIGKILL')));
+      await database.stop();
+      throw error;
+    }
+  }
+
+  /** A replica by turn. */
+  replica(index: number): Replica {
+    return this.replicas[index % this.replicas.length]!;
+  }
+
+  /** A key of the admin's; gives its id and secret. */
+  async createKey(fields: Record<string, unknown> = {}): Promise<{ id: string; secret: string }> {
+    const { status, body } = await this.replica(0).client.post('/api-keys', { token: this.adminToken, body: fields });
+    if (status !== 201) throw new Error(`create answered ${status}: ${JSON.stringify(body)}`);
+    return { id: body.apiKey.id as string, secret: body.secretKey as string };
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(
+      this.replicas.map(async (replica) => {
+        replica.resume();
+        await replica.end('SIGKILL');
+        replica.client.close();
+      }),
+    );
+    await this.database.stop();
+  }
+}
+
+function environmentOf(database: ProofDatabase): Record<string, string> {
+  const draw = () => randomBytes(32).toString('base64url');
+  return {
+    NODE_ENV: 'test',
+    DATABASE_URL: database.appUrl,
+    DATABASE_MIGRATION_URL: database.ownerUrl,
+    ADMIN_EMAIL: ADMIN.email,
+    ADMIN_PASSWORD: ADMIN.password,
+    JWT_SECRET: draw(),
+    API_KEY_PEPPERS: `1:${draw()}`,
+    TAG_KEYS: `1:${draw()}`,
+    RESERVATION_KEY: draw(),
+    AUDIT_KEY: draw(),
+    LOG_LEVEL: 'warn',
+    MAX_ACTIVE_KEYS: '1000000',
+  };
+}
+
+async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer();
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      return server;
+    }),
+  );
+  const ports = servers.map((server) => (server.address() as { port: number }).port);
+  await Promise.all(servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))));
+  return ports;
+}
+
+function portOf(url: string): number {
+  return Number(new URL(url).port);
+}
+
+function withPort(url: string, port: number): string {
+  const changed = new URL(url);
+  changed.port = String(port);
+  return changed.href;
+}

@@ -1,0 +1,47 @@
+import { parseArgs } from 'node:util';
+import { experiments } from './experiments.js';
+import type { Experiment } from './harness/experiment.js';
+import { Random } from './harness/random.js';
+
+/**
+ * `npm run prove -- G01 [--seed N] [--full]` runs one experiment and prints one line of JSON; exit 0 when the
+ * guarantee held. `npm run prove:ci` runs those marked for CI, one after the other.
+ */
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: { seed: { type: 'string' }, full: { type: 'boolean', default: false }, ci: { type: 'boolean', default: false } },
+});
+
+const wanted = values.ci ? experiments.filter(({ inCi }) => inCi) : experiments.filter(({ id }) => positionals.includes(id));
+const unknown = positionals.filter((id) => !experiments.some((experiment) => experiment.id === id));
+if (unknown.length > 0 || wanted.length === 0) {
+  console.error(`Which experiment? ${experiments.map(({ id, guarantee }) => `\n  ${id}  ${guarantee}`).join('')}`);
+  process.exit(2);
+}
+
+let passed = 0;
+for (const experiment of wanted) {
+  if (await prove(experiment)) passed += 1;
+}
+if (values.ci) console.log(`${passed} proofs passed, ${wanted.length - passed} proofs failed`);
+process.exit(passed === wanted.length ? 0 : 1);
+
+async function prove({ id, guarantee, run }: Experiment): Promise<boolean> {
+  const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
+  const started = performance.now();
+  try {
+    const { violations, figures } = await run({
+      seed,
+      size: values.full ? 'full' : 'ci',
+      random: new Random(seed),
+      log: (line) => console.error(`${id} ${line}`),
+    });
+    const seconds = Math.round((performance.now() - started) / 100) / 10;
+    const held = violations.length === 0;
+    console.log(JSON.stringify({ id, guarantee, held, seed, seconds, ...figures, ...(held ? {} : { violations: violations.slice(0, 20) }) }));
+    return held;
+  } catch (error) {
+    console.log(JSON.stringify({ id, guarantee, held: false, seed, error: (error as Error).stack }));
+    return false;
+  }
+}
