@@ -4,10 +4,11 @@ import { RequestMethod } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyServerOptions } from 'fastify';
+import type { Writable } from 'node:stream';
 import { randomUUID } from 'node:crypto';
 import type { DataSource } from 'typeorm';
 import { AppModule } from './app.module.js';
-import { ProblemFilter, domainErrorOf, sendProblem } from './common/problem.filter.js';
+import { domainErrorOf, sendProblem } from './common/problem.filter.js';
 import { DomainError } from './common/domain-error.js';
 import { Meters } from './common/meters.js';
 import { requestValidation } from './common/validation.pipe.js';
@@ -23,10 +24,10 @@ export const API_PREFIX = 'api/v1';
 
 /**
  * The application, ready to listen: filters, pipes, limits and headers as every entry point must have them.
- * The caller owns `dataSource` and closes it after the application.
+ * The caller owns `dataSource` and closes it after the application. `logStream` takes the log instead of stdout.
  */
-export async function createApp(config: Config, dataSource: DataSource): Promise<NestFastifyApplication> {
-  const adapter = new FastifyAdapter(serverOptions(config));
+export async function createApp(config: Config, dataSource: DataSource, logStream?: Writable): Promise<NestFastifyApplication> {
+  const adapter = new FastifyAdapter(serverOptions(config, logStream));
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.for(config, dataSource), adapter, {
     bufferLogs: true,
     bodyParser: false,
@@ -41,7 +42,6 @@ export async function createApp(config: Config, dataSource: DataSource): Promise
     ],
   });
   app.useGlobalPipes(requestValidation());
-  app.useGlobalFilters(new ProblemFilter());
   // Nest's default cookie and helmet types follow another Fastify minor than ours; the plugins are the same.
   await app.register(fastifyCookie as never);
   await app.register(fastifyHelmet, helmetOptions(config));
@@ -50,7 +50,7 @@ export async function createApp(config: Config, dataSource: DataSource): Promise
   return app;
 }
 
-function serverOptions(config: Config): FastifyServerOptions {
+function serverOptions(config: Config, logStream: Writable | undefined): FastifyServerOptions {
   return {
     bodyLimit: MAX_BODY_BYTES,
     trustProxy: config.trustedProxies.length > 0 ? [...config.trustedProxies] : false,
@@ -65,7 +65,12 @@ function serverOptions(config: Config): FastifyServerOptions {
     logger:
       config.logLevel === 'silent'
         ? false
-        : { level: config.logLevel, serializers: { req: () => ({}), res: () => ({}) }, base: null },
+        : {
+            level: config.logLevel,
+            serializers: { req: () => ({}), res: () => ({}) },
+            base: null,
+            ...(logStream === undefined ? {} : { stream: logStream }),
+          },
   };
 }
 

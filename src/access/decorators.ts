@@ -21,6 +21,8 @@ export interface AuditedAct {
   /** `resource:verb`. */
   readonly action: string;
   readonly resourceType: string;
+  /** Set on a POST that changes nothing: it is recorded as a read. Every GET is one. */
+  readonly isRead?: boolean;
 }
 
 const authenticated = (rule: AccessRule, who: string) =>
@@ -51,14 +53,14 @@ export const OwnerOr = (permission: Permission) =>
   authenticated({ kind: 'owner-or', permission }, `to be its owner, or the permission \`${permission}\``);
 
 /** Names the act in the audit trail: reads by the interceptor, changes by the service, refusals by the filter. */
-export const Audited = (action: string, resourceType: string) =>
-  SetMetadata(AUDITED, { action, resourceType } satisfies AuditedAct);
+export const Audited = (action: string, resourceType: string, options: Pick<AuditedAct, 'isRead'> = {}) =>
+  SetMetadata(AUDITED, { action, resourceType, ...options } satisfies AuditedAct);
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** Set by the guard for every route. */
     caller?: Caller;
-    /** Set by the guard from the route's `@Audited`. */
+    /** Set by the guard: what the trail calls a refusal of this route. */
     audited?: AuditedAct;
   }
 }

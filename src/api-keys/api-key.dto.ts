@@ -14,6 +14,7 @@ import {
   Min,
 } from 'class-validator';
 import { parseCidr } from '../common/address.js';
+import { isInstant } from '../common/instant.js';
 import { isModelPattern } from '../common/model-pattern.js';
 import { microCentsFromCents } from '../common/money.js';
 import { IfGiven, IfPresent, Satisfies } from '../common/validators.js';
@@ -38,13 +39,6 @@ const isCents = (value: unknown) => {
     return false;
   }
 };
-
-/** An instant in UTC that exists: `2026-02-30` does not. */
-const isInstant = (value: unknown) =>
-  typeof value === 'string' &&
-  /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?Z$/.test(value) &&
-  !Number.isNaN(Date.parse(value)) &&
-  new Date(value).toISOString().slice(0, 19) === value.slice(0, 19);
 
 const isMetadata = (value: unknown) =>
   typeof value === 'object' &&
