@@ -2,6 +2,7 @@ import { Module } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { ApiKeysModule } from '../api-keys/api-keys.module.js';
 import { Clock } from '../common/clock.js';
+import { Meters } from '../common/meters.js';
 import { microCentsFromCents } from '../common/money.js';
 import { Config } from '../config/config.js';
 import { ReservationSigner } from '../quotas/reservation.js';
@@ -10,6 +11,7 @@ import { settleKnownKeys } from './settle-known-keys.js';
 import { type BatchClock, UsageBatcher } from './usage-batcher.js';
 import type { BookEntry, BookResult } from './usage-entry.js';
 import { UsageHousekeeping } from './usage-housekeeping.js';
+import { metered, showQueues } from './usage-meters.js';
 import { UsageReadsService } from './usage-reads.service.js';
 import { UsageSummaryController } from './usage-summary.controller.js';
 import { UsageWriter } from './usage-writer.js';
@@ -34,17 +36,19 @@ const LIMITS = { maxBatch: 200, maxWaitMs: 5, maxInFlight: 2, maxQueued: 10_000,
     VerdictRecorder,
     { provide: VerdictCounter, useFactory: (clock: Clock) => new VerdictCounter(clock), inject: [Clock] },
     { provide: ReservationSigner, useFactory: (config: Config) => new ReservationSigner(config.reservationKey), inject: [Config] },
-    { provide: UsageBatcher, useFactory: batcher, inject: [DataSource, Config, Clock] },
+    { provide: UsageBatcher, useFactory: batcher, inject: [DataSource, Config, Clock, Meters, VerdictCounter] },
   ],
   exports: [VerdictCounter, UsageBatcher],
 })
 export class UsageModule {}
 
-function batcher(dataSource: DataSource, config: Config, clock: Clock): UsageBatcher<BookEntry, BookResult> {
+function batcher(dataSource: DataSource, config: Config, clock: Clock, meters: Meters, verdicts: VerdictCounter): UsageBatcher<BookEntry, BookResult> {
   const writer = new UsageWriter(dataSource, settleKnownKeys, microCentsFromCents(config.defaultHoldCents));
   const timed: BatchClock = {
     monotonicMs: () => clock.monotonicMs(),
     after: (delayMs, run) => void setTimeout(run, delayMs).unref(),
   };
-  return new UsageBatcher<BookEntry, BookResult>((entries) => writer.write(entries), timed, LIMITS);
+  const made = new UsageBatcher<BookEntry, BookResult>(metered(meters, (entries) => writer.write(entries)), timed, LIMITS);
+  showQueues(meters, made, verdicts);
+  return made;
 }

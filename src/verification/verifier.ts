@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { Clock } from '../common/clock.js';
 import { type VerdictCode, decide, explainChecks } from './checks.js';
 import type { KeyRecord } from './key-record.js';
+import { VerdictCounter } from '../usage/verdict-counter.js';
 import { SecretProver } from './secret-prover.js';
 import type { VerdictView } from './verdict.view.js';
 import type { VerifyDto } from './verify.dto.js';
@@ -12,13 +13,16 @@ export class Verifier {
   constructor(
     private readonly prover: SecretProver,
     private readonly clock: Clock,
+    private readonly verdicts: VerdictCounter,
   ) {}
 
   /** Decides on a presented secret. */
   async verify(question: VerifyDto): Promise<VerdictView> {
     const proof = await this.prover.prove(question.key);
     if (!('record' in proof)) return unproven(proof.code);
-    return this.verdictOn(proof.record, question);
+    const verdict = this.verdictOn(proof.record, question);
+    if (question.dryRun !== true) this.verdicts.count(proof.record.keyId, verdict.code);
+    return verdict;
   }
 
   private verdictOn(record: KeyRecord, question: VerifyDto): VerdictView {
