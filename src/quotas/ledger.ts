@@ -387,15 +387,18 @@ export class Ledger implements AcquireHandler {
       this.takePermits(record, grant, call, isLate, nowMs);
       for (const waiter of record.waiters) affected.add(waiter);
     }
-    const fresh: [BudgetEntry, BudgetLease][] = [];
+    const fresh: [BudgetRecord, BudgetLease][] = [];
     for (const [record, grant] of pairs(call.budgets, answer.budgets)) {
       const lease = this.takeSlices(record, grant, call, isLate, nowMs);
-      if (lease !== null) fresh.push([record.entry, lease]);
+      if (lease !== null) fresh.push([record, lease]);
       for (const waiter of record.waiters) affected.add(waiter);
     }
     if (!call.isAbandoned) this.serve(affected, nowMs);
     // A slice whose callers were refused elsewhere is of use to others, not to us.
-    for (const [entry, lease] of fresh) if (lease.remaining === lease.slice && entry.isQuiet) this.handBack(lease);
+    for (const [{ entry, waiters }, lease] of fresh) {
+      const isUnused = lease.remaining === lease.slice && waiters.every((waiter) => waiter.isDone);
+      if (isUnused && entry.isQuiet) this.handBack(lease);
+    }
     this.keepTicking(nowMs);
   }
 
