@@ -101,8 +101,7 @@ export class UsageWriter {
       try {
         return await boundedTransaction(this.dataSource, MAX_TRANSACTION_MS, (tx) => this.book(tx, entries));
       } catch (error) {
-        const isRetriable = error instanceof VanishedIdError || (error instanceof QueryFailedError && RETRIABLE.has(sqlStateOf(error)));
-        if (attempt >= MAX_ATTEMPTS || !isRetriable) throw error;
+        if (attempt >= MAX_ATTEMPTS || !isPassing(error)) throw error;
       }
     }
   }
@@ -171,6 +170,17 @@ function bookedOf(entry: BookEntry, result: SettleResult): Booked {
 function repeatOf(entry: UsageEntry, known: ReadonlyMap<UsageEntry, Buffer>): Booked {
   const payloadHash = known.get(entry)!;
   return booked(payloadHash.equals(entry.payloadHash) ? 'duplicate' : 'conflict', payloadHash);
+}
+
+/**
+ * Whether the same batch may succeed a moment later. A CHECK that has no name is that of a partition: the events of a
+ * month were just moved out of the default one, while we waited for it.
+ */
+function isPassing(error: unknown): boolean {
+  if (error instanceof VanishedIdError) return true;
+  if (!(error instanceof QueryFailedError)) return false;
+  const state = sqlStateOf(error);
+  return RETRIABLE.has(state) || (state === '23514' && (error.driverError as { constraint?: string }).constraint === undefined);
 }
 
 /** Classes 22 and 23: the data itself is refused (`23514`: a CHECK; `22003`: a sum beyond 64 bits). */
