@@ -1,12 +1,17 @@
 import { Injectable } from '@nestjs/common';
+import { EntityManager } from 'typeorm';
 import type { KnownCaller } from '../access/caller.js';
+import type { ApiKeyView } from '../api-keys/api-key.view.js';
 import { ApiKeysService } from '../api-keys/api-keys.service.js';
 import { Clock } from '../common/clock.js';
 import { type CsvValue, csvLine } from '../common/csv.js';
 import { MICRO_CENTS_PER_CENT, centsFromMicroCents } from '../common/money.js';
+import { findBudget } from '../quotas/budget-reader.js';
+import type { Sql } from '../quotas/sql.js';
+import { readWindows } from '../quotas/window-reader.js';
 import { DAY_MS, HOUR_MS, rangeOf, stepsOf } from './time-range.js';
 import type { RefusalsQuery, UsageSeriesQuery, UsageSummaryQuery } from './usage-reads.dto.js';
-import { type KeyUsageView, type RefusalsView, type UsageSeriesView, UsageSummaryRowView, type UsageSummaryView, UsageTotalsView } from './usage-reads.view.js';
+import { type BudgetView, type KeyUsageView, type RateLimitView, type RefusalsView, type UsageSeriesView, UsageSummaryRowView, type UsageSummaryView, UsageTotalsView } from './usage-reads.view.js';
 import { lineOf, linesByModel } from './usage-series.js';
 import { UsageRepository } from './usage.repository.js';
 
@@ -27,11 +32,16 @@ const CSV_COLUMNS = ['group', 'name', 'requests', 'inputTokens', 'outputTokens',
 /** Answers "who uses what, and what does it cost?". */
 @Injectable()
 export class UsageReadsService {
+  private readonly sql: Sql;
+
   constructor(
     private readonly keys: ApiKeysService,
     private readonly usage: UsageRepository,
     private readonly clock: Clock,
-  ) {}
+    manager: EntityManager,
+  ) {
+    this.sql = (text, values) => manager.query(text, [...values]);
+  }
 
   /** @throws DomainError 404 for keys that do not exist or are not for this caller to know */
   async ofKey(caller: KnownCaller, id: string): Promise<KeyUsageView> {
@@ -52,8 +62,8 @@ export class UsageReadsService {
       acceptedVerifiesToday: accepted,
       refusalsToday: refusals,
       lastUsedAt,
-      rateLimits: [],
-      budget: null,
+      rateLimits: await this.rateLimitsOf(key),
+      budget: await this.budgetOf(key.id),
     };
   }
 
@@ -87,6 +97,27 @@ export class UsageReadsService {
       return csvLine([...cells, centsText(sums.costMicroCents)]);
     });
     return csvLine(CSV_COLUMNS) + lines.join('');
+  }
+
+  private async rateLimitsOf(key: ApiKeyView): Promise<RateLimitView[]> {
+    const limits = { minute: key.rateLimitPerMinute, hour: key.rateLimitPerHour, day: key.rateLimitPerDay };
+    const standings = await readWindows(this.sql, key.id, limits);
+    return standings.map(({ window, limit, remaining, resetMs }) => ({ window, limit, remaining, resetSeconds: Math.ceil(resetMs / 1000) }));
+  }
+
+  private async budgetOf(keyId: string): Promise<BudgetView | null> {
+    const budget = await findBudget(this.sql, keyId);
+    return (
+      budget && {
+        type: budget.type,
+        limitCents: centsFromMicroCents(budget.limit),
+        spentCents: centsFromMicroCents(budget.spent),
+        heldCents: centsFromMicroCents(budget.held),
+        remainingCents: centsFromMicroCents(budget.remaining),
+        periodStart: budget.periodStart,
+        periodEnd: budget.periodEnd,
+      }
+    );
   }
 
   /** @throws DomainError 400 for a range that is wrong or too long */
