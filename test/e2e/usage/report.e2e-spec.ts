@@ -7,7 +7,7 @@ describe('POST /usage', () => {
   let keyId: string;
 
   beforeAll(async () => {
-    app = await TestApp.start();
+    app = await TestApp.start({ MAX_ACTIVE_KEYS: '1000' });
     admin = await app.adminToken();
     keyId = (await app.post('/api-keys', { token: admin })).body.apiKey.id;
   });

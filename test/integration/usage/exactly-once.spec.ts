@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { reconcileUsage } from '../../../src/usage/reconcile.js';
+import { reconcileBudgets, reconcileUsage } from '../../../src/usage/reconcile.js';
 import { TestApp } from '../../support/app.js';
 
 interface Sent {
@@ -20,7 +20,7 @@ describe('Usage over two replicas', () => {
   let keys: string[];
 
   beforeAll(async () => {
-    one = await TestApp.start();
+    one = await TestApp.start({ MAX_ACTIVE_KEYS: '1000' });
     other = await TestApp.start({}, one.database);
     token = await one.adminToken();
     keys = [];
@@ -31,7 +31,7 @@ describe('Usage over two replicas', () => {
     await one.stop();
   });
   afterEach(async () => {
-    expect(await reconcileUsage(one.dataSource)).toEqual([]);
+    expect([...(await reconcileUsage(one.dataSource)), ...(await reconcileBudgets(one.dataSource))]).toEqual([]);
   });
 
   const send = (app: TestApp, events: readonly unknown[]) => app.post('/usage', { token, body: { events } });

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { DataSource } from 'typeorm';
 import { dataSource } from '../../../src/database/data-source.js';
-import { reconcileUsage } from '../../../src/usage/reconcile.js';
+import { reconcileBudgets, reconcileUsage } from '../../../src/usage/reconcile.js';
 import { TestApp } from '../../support/app.js';
 
 /** A trigger on `key_totals` that misbehaves for keys whose requests come to 13. */
@@ -29,7 +29,7 @@ describe('When the database refuses, dies or hangs', () => {
   let round = 0;
 
   beforeAll(async () => {
-    app = await TestApp.start();
+    app = await TestApp.start({ MAX_ACTIVE_KEYS: '1000' });
     owner = await dataSource(app.database.ownerUrl, { max: 2 }).initialize();
     for (const statement of [
       'CREATE TABLE usage_fault_kind (kind text)',
@@ -51,7 +51,7 @@ describe('When the database refuses, dies or hangs', () => {
   });
   afterEach(async () => {
     await owner.query(`UPDATE usage_fault_kind SET kind = 'none'`);
-    expect(await reconcileUsage(app.dataSource)).toEqual([]);
+    expect([...(await reconcileUsage(app.dataSource)), ...(await reconcileBudgets(app.dataSource))]).toEqual([]);
   });
 
   const breakWith = async (kind: string) => {
