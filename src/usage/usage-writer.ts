@@ -178,17 +178,21 @@ function repeatOf(entry: UsageEntry, known: ReadonlyMap<UsageEntry, Buffer>): Bo
  */
 function isPassing(error: unknown): boolean {
   if (error instanceof VanishedIdError) return true;
-  if (!(error instanceof QueryFailedError)) return false;
+  if (!isFailedQuery(error)) return false;
   const state = sqlStateOf(error);
   return RETRIABLE.has(state) || (state === '23514' && (error.driverError as { constraint?: string }).constraint === undefined);
 }
 
 /** Classes 22 and 23: the data itself is refused (`23514`: a CHECK; `22003`: a sum beyond 64 bits). */
-function isRefusal(error: unknown): error is QueryFailedError {
-  return error instanceof QueryFailedError && /^2[23]/.test(sqlStateOf(error));
+function isRefusal(error: unknown): error is QueryFailedError<Error> {
+  return isFailedQuery(error) && /^2[23]/.test(sqlStateOf(error));
 }
 
-function sqlStateOf(error: QueryFailedError): string {
-  const { code } = error.driverError as { code?: unknown };
+function isFailedQuery(error: unknown): error is QueryFailedError<Error> {
+  return error instanceof QueryFailedError;
+}
+
+function sqlStateOf({ driverError }: QueryFailedError<Error>): string {
+  const { code } = driverError as { code?: unknown };
   return typeof code === 'string' ? code : '';
 }

@@ -69,17 +69,19 @@ export class VerdictCounter {
   }
 
   private add(keyId: string, code: string, minuteMs: number, count: number): void {
-    let keys = this.minutes.get(minuteMs);
-    if (keys === undefined) this.minutes.set(minuteMs, (keys = new Map()));
-    let codes = keys.get(keyId);
-    if (codes === undefined) {
-      if (this.keys >= this.maxKeys) {
-        this.droppedCount += count;
-        return;
-      }
-      keys.set(keyId, (codes = new Map()));
-      this.keys += 1;
-    }
-    codes.set(code, (codes.get(code) ?? 0) + count);
+    const codes = this.minutes.get(minuteMs)?.get(keyId) ?? this.open(minuteMs, keyId);
+    if (codes === null) this.droppedCount += count;
+    else codes.set(code, (codes.get(code) ?? 0) + count);
+  }
+
+  /** A place for the counts of a key in a minute, or null: memory for them is full. */
+  private open(minuteMs: number, keyId: string): Codes | null {
+    if (this.keys >= this.maxKeys) return null;
+    const codes: Codes = new Map<string, number>();
+    const keys = this.minutes.get(minuteMs);
+    if (keys === undefined) this.minutes.set(minuteMs, new Map([[keyId, codes]]));
+    else keys.set(keyId, codes);
+    this.keys += 1;
+    return codes;
   }
 }

@@ -113,6 +113,33 @@ describe('When the database refuses, dies or hangs', () => {
     expect(await totalOf(sick)).toBe(13);
   });
 
+  it('refuses at once what its queue cannot hold, gives up the rest in time, and counts all of it once in the end', async () => {
+    await breakWith('none');
+    const before = await totalOf(healthy);
+    const requests = Array.from({ length: 14 }, (_, request) => Array.from({ length: 1_000 }, (_event, index) => ({ id: `full-${request}-${index}`, apiKeyId: healthy })));
+    const blocker = owner.createQueryRunner();
+    await blocker.startTransaction();
+    await blocker.query('LOCK TABLE usage_id IN ACCESS EXCLUSIVE MODE');
+    const answers = await Promise.all(
+      requests.map(async (events) => {
+        const { status, headers, body } = await send(...events);
+        return { status, retryAfter: headers.get('retry-after'), detail: body.detail as string };
+      }),
+    );
+    await blocker.rollbackTransaction();
+    await blocker.release();
+    expect(answers.every(({ status, retryAfter }) => status === 503 && retryAfter === '1')).toBe(true);
+    expect(new Set(answers.map(({ detail }) => detail))).toEqual(
+      new Set(['Too many reports are waiting. Send this one again.', 'The books are not available at the moment. Send this report again.']),
+    );
+    for (const events of requests) {
+      let answer = await send(...events);
+      while (answer.status === 503) answer = await send(...events);
+      expect(answer.body.accepted + answer.body.duplicates).toBe(1_000);
+    }
+    expect(await totalOf(healthy)).toBe(before + 14_000);
+  });
+
   it('answers 503 within 1.5 s when the database hangs, serves others meanwhile, and counts once in the end', async () => {
     await breakWith('hang');
     const event = { id: 'hang', apiKeyId: sick, requests: 13 };
