@@ -8,6 +8,7 @@ import { Clock } from './common/clock.js';
 import { Config } from './config/config.js';
 import { HealthModule } from './health/health.module.js';
 import { Meters } from './common/meters.js';
+import { QuotasModule } from './quotas/quotas.module.js';
 import { MetricsModule } from './metrics/metrics.module.js';
 import { UsageModule } from './usage/usage.module.js';
 import { UsersModule } from './users/users.module.js';
@@ -42,6 +43,7 @@ export class AppModule {
         UsersModule,
         AuthModule,
         ApiKeysModule,
+        QuotasModule,
         VerificationModule,
         UsageModule,
         HealthModule,

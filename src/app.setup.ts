@@ -3,31 +3,47 @@ import fastifyHelmet from '@fastify/helmet';
 import { RequestMethod } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import type { FastifyServerOptions } from 'fastify';
-import type { Writable } from 'node:stream';
+import { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify';
 import { randomUUID } from 'node:crypto';
+import type { Writable } from 'node:stream';
 import type { DataSource } from 'typeorm';
 import { AppModule } from './app.module.js';
+import { noteClientIps } from './access/client-ip.js';
+import { validationFailed } from './common/domain-error.js';
+import { NestLogger } from './common/nest-logger.js';
+import { applyBodyLimit } from './common/body-limit.js';
 import { domainErrorOf, sendProblem } from './common/problem.filter.js';
-import { DomainError } from './common/domain-error.js';
 import { Meters } from './common/meters.js';
 import { requestValidation } from './common/validation.pipe.js';
 import type { Config } from './config/config.js';
-import { NestLogger } from './common/nest-logger.js';
+import { Readiness } from './health/readiness.js';
+import { answerClientError } from './http/client-errors.js';
+import { RefusedBodies, acceptOnlyJson } from './http/request-bodies.js';
+import { logRequests, timeRequests } from './http/request-log.js';
+import { urlProblem } from './http/request-url.js';
+import { API_PREFIX } from './openapi/document.js';
+import { serveOpenApi } from './openapi/serve.js';
 
-/** Bodies above this are 413; usage batches have a limit of their own. */
+/** Bodies above this are 413; routes with `@BodyLimit` have a limit of their own. */
 const MAX_BODY_BYTES = 64 * 1024;
-const MAX_USAGE_BODY_BYTES = 1024 * 1024;
 
-/** Everything below this path is the API; the rest is listed here, by name. */
-export const API_PREFIX = 'api/v1';
+/** A request that has not arrived whole by then is dropped, so that slow senders do not keep connections. */
+const REQUEST_TIMEOUT_MS = 30_000;
+
+/** What an entry point may want to be otherwise. */
+export interface AppOptions {
+  /** A secret that works here, to stand in the document's examples. */
+  readonly exampleSecret?: string;
+  /** Takes the log instead of standard output. */
+  readonly logStream?: Writable;
+}
 
 /**
  * The application, ready to listen: filters, pipes, limits and headers as every entry point must have them.
- * The caller owns `dataSource` and closes it after the application. `logStream` takes the log instead of stdout.
+ * The caller owns `dataSource` and closes it after the application.
  */
-export async function createApp(config: Config, dataSource: DataSource, logStream?: Writable): Promise<NestFastifyApplication> {
-  const adapter = new FastifyAdapter(serverOptions(config, logStream));
+export async function createApp(config: Config, dataSource: DataSource, options: AppOptions = {}): Promise<NestFastifyApplication> {
+  const adapter = new FastifyAdapter(serverOptions(config, options.logStream));
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.for(config, dataSource), adapter, {
     bufferLogs: true,
     bodyParser: false,
@@ -42,25 +58,28 @@ export async function createApp(config: Config, dataSource: DataSource, logStrea
     ],
   });
   app.useGlobalPipes(requestValidation());
+  app.useGlobalInterceptors(new RefusedBodies());
   // Nest's default cookie and helmet types follow another Fastify minor than ours; the plugins are the same.
   await app.register(fastifyCookie as never);
   await app.register(fastifyHelmet, helmetOptions(config));
-  tameFastify(app);
-  app.enableShutdownHooks([]);
+  tameFastify(app, config);
+  if (config.swaggerEnabled) serveOpenApi(app, options.exampleSecret);
   return app;
 }
 
 function serverOptions(config: Config, logStream: Writable | undefined): FastifyServerOptions {
   return {
     bodyLimit: MAX_BODY_BYTES,
-    trustProxy: config.trustedProxies.length > 0 ? [...config.trustedProxies] : false,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    // While draining, what still comes over open connections is answered as ever.
+    return503OnClosing: false,
     genReqId: () => randomUUID(),
     requestIdHeader: false,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     routerOptions: { maxParamLength: 200, caseSensitive: true },
+    clientErrorHandler: answerClientError,
     frameworkErrors: (error, request, reply) => {
-      const domain = domainErrorOf(error) ?? new DomainError('invalid', 'VALIDATION_FAILED', 'The request line is not valid.');
-      sendProblem(reply, domain, request.id);
+      sendProblem(reply, domainErrorOf(error) ?? validationFailed([{ path: 'url', message: 'is not valid' }]), request.id);
     },
     logger:
       config.logLevel === 'silent'
@@ -96,36 +115,27 @@ function helmetOptions(config: Config): object {
   };
 }
 
-/** What Fastify does by itself and we do not want. */
-function tameFastify(app: NestFastifyApplication): void {
+/** What Fastify does by itself and we do not want, and what every request meets before Nest. */
+function tameFastify(app: NestFastifyApplication, config: Config): void {
   const fastify = app.getHttpAdapter().getInstance();
-  fastify.addHook('onRoute', (route) => {
-    if (route.url === `/${API_PREFIX}/usage` && route.method === 'POST') route.bodyLimit = MAX_USAGE_BODY_BYTES;
-  });
+  fastify.addHook('onRoute', applyBodyLimit);
   fastify.addHook('onRequest', (request, reply, done) => {
     void reply.header('X-Request-Id', request.id);
-    done();
+    const problem = urlProblem(request.url);
+    if (problem) sendProblem(reply, problem, request.id);
+    else done();
   });
-  // An absent body is a request with defaults, also under a JSON content type; text/plain is not JSON.
-  fastify.removeAllContentTypeParsers();
-  fastify.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
-    if (body === '') return done(null, undefined);
-    void fastify.getDefaultJsonParser('error', 'error')(_request, body as string, done);
-  });
-  const durations = app.get(Meters).duration('latchkey_http_request_duration_seconds', 'Duration of requests by route and status', ['method', 'route', 'status']);
-  fastify.addHook('onResponse', (request, reply, done) => {
-    durations.labels(request.method, request.routeOptions.url ?? 'none', String(reply.statusCode)).observe(reply.elapsedTime / 1000);
-    request.log.info(
-      {
-        requestId: request.id,
-        method: request.method,
-        route: request.routeOptions.url,
-        status: reply.statusCode,
-        durationMs: Math.round(reply.elapsedTime * 100) / 100,
-        principal: request.caller?.principal ? { kind: request.caller.principal.kind, id: request.caller.principal.id } : undefined,
-      },
-      'request',
-    );
-    done();
+  noteClientIps(fastify, config.trustedProxies);
+  acceptOnlyJson(fastify);
+  leaveWhileDraining(fastify, app.get(Readiness, { strict: false }));
+  logRequests(fastify);
+  timeRequests(fastify, app.get(Meters));
+}
+
+/** An answer that closes its connection is the one way to send a client elsewhere without failing a request of his. */
+function leaveWhileDraining(fastify: FastifyInstance, readiness: Readiness): void {
+  fastify.addHook('onSend', (_request, reply, payload, done) => {
+    if (readiness.isDraining) void reply.header('Connection', 'close');
+    done(null, payload);
   });
 }

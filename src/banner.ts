@@ -1,18 +1,23 @@
 import type { Config } from './config/config.js';
+import type { DemoAccess } from './demo.js';
 import type { FirstAdmin } from './users/seed.js';
 
-/** What a start tells the person at the terminal; the generated password appears here and nowhere else. */
-export function printBanner(config: Config, admin: FirstAdmin | null, runsAsAppRole: boolean): void {
+/**
+ * What a start tells the person at the terminal; the generated password appears here and nowhere else. On standard
+ * error: standard output carries the log, one JSON object a line.
+ */
+export function printBanner(config: Config, admin: FirstAdmin | null, runsAsAppRole: boolean, demo: DemoAccess | null): void {
   const base = config.publicUrl;
   const lines = [
     '',
     `  Latchkey is ready at ${base}`,
     ...(config.swaggerEnabled ? [`  Swagger UI           ${base}/docs`] : []),
     ...(admin === null ? [] : firstSteps(base, admin)),
+    ...(demo === null ? [] : demoLines(demo)),
     ...(runsAsAppRole ? [] : ['', '  The role latchkey_app does not exist: trigger and hash chain alone protect the audit trail.']),
     '',
   ];
-  process.stdout.write(`${lines.join('\n')}\n`);
+  process.stderr.write(`${lines.join('\n')}\n`);
 }
 
 function firstSteps(base: string, admin: FirstAdmin): string[] {
@@ -29,5 +34,15 @@ function firstSteps(base: string, admin: FirstAdmin): string[] {
     `      | sed 's/.*"secretKey":"\\([^"]*\\)".*/\\1/')`,
     '  Verify it:',
     `    curl -s ${base}/api/v1/verify -H "authorization: Bearer $TOKEN" -H 'content-type: application/json' -d "{\\"key\\":\\"$KEY\\"}"`,
+  ];
+}
+
+function demoLines(demo: DemoAccess): string[] {
+  return [
+    '',
+    '  Demo data            people, keys and a service account; examples in Swagger UI work with it',
+    ...demo.people.map(({ email, password, role }) => `    ${email.padEnd(24)} ${password}   (${role})`),
+    `    a key to verify          ${demo.exampleSecret}`,
+    `    a gateway's key          ${demo.gatewaySecret}`,
   ];
 }

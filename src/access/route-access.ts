@@ -10,6 +10,8 @@ export interface DeclaredRoute {
   readonly handler: string;
   readonly rule: AccessRule | undefined;
   readonly audited: AuditedAct | undefined;
+  /** Types of the handler's parameters, as declared; interfaces are `Object`. */
+  readonly parameterTypes: readonly unknown[];
 }
 
 /** Routes that change nothing of the management plane need no name in the audit trail. */
@@ -56,6 +58,7 @@ export class RouteAccess implements OnApplicationBootstrap {
             handler: `${metatype.name}.${name}`,
             rule: this.reflector.getAllAndOverride<AccessRule | undefined>(ACCESS_RULE, targets),
             audited: this.reflector.getAllAndOverride<AuditedAct | undefined>(AUDITED, targets),
+            parameterTypes: (Reflect.getMetadata('design:paramtypes', prototype, name) ?? []) as unknown[],
           })),
         );
       });

@@ -20,8 +20,12 @@ import { microCentsFromCents } from '../common/money.js';
 import { IfGiven, IfPresent, Satisfies } from '../common/validators.js';
 import type { BudgetType, Environment } from './api-key.entity.js';
 
-const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/;
-const TAG = /^[A-Za-z0-9._:/-]{1,64}$/;
+/** The grammar of a scope. @see RFC 6749, 3.3 */
+export const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/;
+
+/** The grammar of a tag. */
+export const TAG = /^[A-Za-z0-9._:/-]{1,64}$/;
+
 const ROLE = /^[a-z][a-z0-9-]{0,63}$/;
 const MAX_METADATA_BYTES = 4096;
 
@@ -47,11 +51,13 @@ const isMetadata = (value: unknown) =>
   Buffer.byteLength(JSON.stringify(value)) <= MAX_METADATA_BYTES;
 
 /** PostgreSQL stores no NUL, and UTF-8 has no lone surrogates. */
-const isStorable = (value: unknown) => typeof value === 'string' && !value.includes('\0') && value.isWellFormed();
+export const isStorable = (value: unknown) => typeof value === 'string' && !value.includes('\0') && value.isWellFormed();
 
-const isName = (value: unknown) => isStorable(value) && (value as string).trim().length >= 1 && [...(value as string).trim()].length <= 100;
+/** What a key may be called. */
+export const isName = (value: unknown) => isStorable(value) && (value as string).trim().length >= 1 && [...(value as string).trim()].length <= 100;
 
-const isDescription = (value: unknown) => isStorable(value) && [...(value as string)].length <= 500;
+/** A text that PostgreSQL can store, of at most 500 characters. */
+export const isDescription = (value: unknown) => isStorable(value) && [...(value as string)].length <= 500;
 
 /** The fields that both create and update take. */
 export class ApiKeyFieldsDto {
@@ -60,7 +66,7 @@ export class ApiKeyFieldsDto {
    * @example "Billing service"
    */
   @IfPresent()
-  @Satisfies('name', isName, 'must be 1 to 100 characters that are not blank')
+  @Satisfies('name', isName, 'must be 1 to 100 characters that are not blank', { schema: { minLength: 1, pattern: '\\S' } })
   name?: string;
 
   /**
@@ -68,7 +74,7 @@ export class ApiKeyFieldsDto {
    * @example "Used by the nightly invoice run"
    */
   @IfGiven()
-  @Satisfies('description', isDescription, 'must be at most 500 characters')
+  @Satisfies('description', isDescription, 'must be at most 500 characters', { schema: { maxLength: 500 } })
   description?: string | null;
 
   /**
@@ -181,7 +187,7 @@ export class ApiKeyFieldsDto {
    * @example 500
    */
   @IfGiven()
-  @Satisfies('cents', isCents, 'must be a number of cents from 0 to 1000000000 with at most 6 decimals')
+  @Satisfies('cents', isCents, 'must be a number of cents from 0 to 1000000000 with at most 6 decimals', { schema: { minimum: 0, maximum: 1_000_000_000 } })
   budgetLimitCents?: number | null;
 
   /**
@@ -219,7 +225,7 @@ export class ApiKeyFieldsDto {
    */
   @IfGiven()
   @MaxLength(32)
-  @Satisfies('instant', isInstant, 'must be an instant in UTC such as 2027-12-31T23:59:59Z')
+  @Satisfies('instant', isInstant, 'must be an instant in UTC such as 2027-12-31T23:59:59Z', { schema: { format: 'date-time' } })
   expiresAt?: string | null;
 
   /**
@@ -245,7 +251,7 @@ export class CreateApiKeyDto extends ApiKeyFieldsDto {
 
   /**
    * Whose key it is; another than yourself needs `platform:api-keys:assign`. Absent: you.
-   * @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55"
+   * @example "019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e55"
    */
   @IfPresent()
   @IsUUID(undefined, { message: 'must be a UUID' })

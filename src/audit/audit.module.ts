@@ -8,6 +8,7 @@ import { AuditInterceptor } from './audit.interceptor.js';
 import { AuditTrailService } from './audit-trail.service.js';
 import { AuditedRefusals } from './audited-refusals.js';
 import { ChainVerifier } from './chain-verifier.js';
+import { ChangePropagation, ImmediatePropagation } from './change-propagation.js';
 import { Changes } from './changes.js';
 import { Checkpoints } from './checkpoints.js';
 import { CheckpointsRepository } from './checkpoints.repository.js';
@@ -19,6 +20,7 @@ import { TrailRecorder } from './trail-recorder.js';
   controllers: [AuditEventsController],
   providers: [
     Changes,
+    { provide: ChangePropagation, useClass: ImmediatePropagation },
     TrailRecorder,
     AuditedRefusals,
     AuditEventsRepository,
@@ -30,7 +32,7 @@ import { TrailRecorder } from './trail-recorder.js';
     { provide: APP_FILTER, useClass: ProblemFilter },
     { provide: APP_INTERCEPTOR, useClass: AuditInterceptor },
   ],
-  exports: [Changes, AuditedRefusals],
+  exports: [Changes, ChangePropagation, AuditedRefusals],
 })
 export class AuditModule implements OnApplicationShutdown {
   constructor(

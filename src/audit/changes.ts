@@ -3,6 +3,7 @@ import { DataSource, type EntityManager } from 'typeorm';
 import type { Caller } from '../access/caller.js';
 import { Config } from '../config/config.js';
 import { type ActEntry, appendActs, isRetriable } from './append.js';
+import { StartOver } from './start-over.js';
 
 /** The channel that wakes replicas; the rows themselves are the message. */
 export const CHANGE_CHANNEL = 'latchkey_changes';
@@ -54,7 +55,7 @@ export class Changes {
       try {
         return await this.attempt(caller, work);
       } catch (error) {
-        if (attempt >= MAX_ATTEMPTS || !isRetriable(error)) throw error;
+        if (attempt >= MAX_ATTEMPTS || !(isRetriable(error) || error instanceof StartOver)) throw error;
       }
     }
   }

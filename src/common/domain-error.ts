@@ -10,7 +10,6 @@ export type ErrorKind =
   | 'conflict'
   | 'too-large'
   | 'unsupported-media-type'
-  | 'method-not-allowed'
   | 'unprocessable'
   | 'throttled'
   | 'unavailable';

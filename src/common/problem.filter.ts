@@ -9,7 +9,6 @@ const STATUS: Record<ErrorKind, number> = {
   unauthenticated: 401,
   forbidden: 403,
   missing: 404,
-  'method-not-allowed': 405,
   conflict: 409,
   'too-large': 413,
   'unsupported-media-type': 415,
@@ -55,6 +54,7 @@ export function sendProblem(reply: FastifyReply, error: DomainError, requestId: 
   void reply
     .status(problem.status)
     .header('Cache-Control', 'no-store')
+    .header('X-Request-Id', requestId)
     .type('application/problem+json; charset=utf-8')
     .send(JSON.stringify(problem));
 }
@@ -66,13 +66,13 @@ function authenticateChallenge(error: DomainError): string {
     : 'Bearer realm="latchkey", error="invalid_token"';
 }
 
-const FRAMEWORK: Record<number, { kind: ErrorKind; code: string }> = {
-  400: { kind: 'invalid', code: 'VALIDATION_FAILED' },
-  404: { kind: 'missing', code: 'ROUTE_NOT_FOUND' },
-  405: { kind: 'method-not-allowed', code: 'METHOD_NOT_ALLOWED' },
-  413: { kind: 'too-large', code: 'BODY_TOO_LARGE' },
-  414: { kind: 'invalid', code: 'VALIDATION_FAILED' },
-  415: { kind: 'unsupported-media-type', code: 'UNSUPPORTED_MEDIA_TYPE' },
+/** Errors of Nest and Fastify. Their own sentences are not sent: they repeat URLs and parts of bodies. */
+const FRAMEWORK: Record<number, { kind: ErrorKind; code: string; detail: string }> = {
+  400: { kind: 'invalid', code: 'VALIDATION_FAILED', detail: 'The request is not valid.' },
+  404: { kind: 'missing', code: 'ROUTE_NOT_FOUND', detail: 'There is no such route.' },
+  413: { kind: 'too-large', code: 'BODY_TOO_LARGE', detail: 'The body is larger than this route takes.' },
+  414: { kind: 'invalid', code: 'VALIDATION_FAILED', detail: 'A part of the path is too long.' },
+  415: { kind: 'unsupported-media-type', code: 'UNSUPPORTED_MEDIA_TYPE', detail: 'Send the body as application/json.' },
 };
 
 /** Connection-level failures of PostgreSQL, and its "not now" states, by SQLSTATE or Node error code. */
@@ -96,8 +96,7 @@ export function domainErrorOf(thrown: unknown): DomainError | null {
   const status = thrown instanceof HttpException ? thrown.getStatus() : (thrown as { statusCode?: number })?.statusCode;
   const known = status === undefined ? undefined : FRAMEWORK[status];
   if (!known) return null;
-  const message = thrown instanceof Error ? thrown.message : 'The request is not valid.';
-  return new DomainError(known.kind, known.code, message, {}, { cause: thrown });
+  return new DomainError(known.kind, known.code, known.detail, {}, { cause: thrown });
 }
 
 /** The one place that knows both our errors and HTTP. */

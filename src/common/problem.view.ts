@@ -44,7 +44,7 @@ export class ProblemView {
 
   /**
    * Quote it when you ask for help; also in `X-Request-Id`.
-   * @example "019a8b5e-0000-7000-8000-000000000000"
+   * @example "0d8e5c7a-3b1f-4f0e-9a54-6c2d7e8f9a10"
    */
   requestId: string;
 

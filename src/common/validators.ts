@@ -6,16 +6,26 @@ export const IfPresent = () => ValidateIf((_, value) => value !== undefined);
 /** Validates a field only when a value was sent; `null` is allowed and means "cleared". */
 export const IfGiven = () => ValidateIf((_, value) => value !== undefined && value !== null);
 
-/** A rule of our own: `check` decides, `sentence` says what would be right. Lists are checked entry by entry. */
-export function Satisfies(name: string, check: (value: unknown) => boolean, sentence: string, options?: ValidationOptions): PropertyDecorator {
+/** Where a rule keeps what the OpenAPI document says of its field. */
+export const SCHEMA_OF_RULE = Symbol('schema of rule');
+
+/** `each` checks a list entry by entry; `schema` is what the OpenAPI document says of the rule. */
+export interface RuleOptions extends ValidationOptions {
+  readonly schema?: Readonly<Record<string, unknown>>;
+}
+
+/** A rule of our own: `check` decides, `sentence` says what would be right. */
+export function Satisfies(name: string, check: (value: unknown) => boolean, sentence: string, options: RuleOptions = {}): PropertyDecorator {
+  const { schema, ...rest } = options;
   return ValidateBy(
     {
       name,
+      constraints: [{ [SCHEMA_OF_RULE]: schema }],
       validator: {
         validate: (value: unknown) => check(value),
         defaultMessage: (args?: ValidationArguments) => `${args?.property ?? 'value'} ${sentence}`,
       },
     },
-    { ...options, message: options?.each ? `each entry ${sentence}` : sentence },
+    { ...rest, message: rest.each ? `each entry ${sentence}` : sentence },
   );
 }

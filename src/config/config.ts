@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';
+import { type Cidr, parseCidr } from '../common/address.js';
 import { type Environment, environmentSchema } from './environment.js';
 import { type GeneratedSecrets, SECRET_NAMES, readOrCreateSecrets } from './generated-secrets.js';
 
@@ -48,7 +49,8 @@ export class Config {
   readonly staleMaxSeconds: number;
   readonly rateFallback: Environment['RATE_FALLBACK'];
   readonly maxReplicas: number;
-  readonly trustedProxies: readonly string[];
+  /** Networks whose `X-Forwarded-For` is believed. */
+  readonly trustedProxies: readonly Cidr[];
   readonly metricsPort: number | null;
   readonly metricsToken: string | null;
   readonly currency: string;
@@ -83,7 +85,7 @@ export class Config {
     this.staleMaxSeconds = environment.STALE_MAX_SECONDS;
     this.rateFallback = environment.RATE_FALLBACK;
     this.maxReplicas = environment.MAX_REPLICAS;
-    this.trustedProxies = list(environment.TRUSTED_PROXIES);
+    this.trustedProxies = networks(list(environment.TRUSTED_PROXIES));
     this.metricsPort = environment.METRICS_PORT ?? null;
     this.metricsToken = environment.METRICS_TOKEN ?? null;
     this.currency = environment.CURRENCY;
@@ -170,6 +172,14 @@ function list(text: string | undefined): string[] {
     .split(',')
     .map((entry) => entry.trim())
     .filter((entry) => entry !== '');
+}
+
+function networks(entries: readonly string[]): Cidr[] {
+  return entries.map((entry) => {
+    const cidr = parseCidr(entry);
+    if (cidr === null) throw new ConfigError('TRUSTED_PROXIES must be a comma-separated list of addresses and CIDR blocks without host bits');
+    return cidr;
+  });
 }
 
 function withoutUndefined(values: Record<string, string | undefined>): Partial<GeneratedSecrets> {

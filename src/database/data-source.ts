@@ -22,6 +22,8 @@ export function dataSourceOptions(url: string, pool: PoolOptions): DataSourceOpt
     applicationName: 'latchkey',
     poolSize: pool.max,
     connectTimeoutMS: 1500,
+    // The pool has dropped the lost connection already, and the next statement tells; unheard it would end the process.
+    poolErrorHandler: () => undefined,
     extra: {
       // A statement that hangs must become an error within the bound protocol section 9 states.
       statement_timeout: 15_000,

@@ -1,8 +1,15 @@
-import { Controller, Get, HttpCode } from '@nestjs/common';
-import { ApiOperation, ApiTags } from '@nestjs/swagger';
-import { HealthCheck, HealthCheckService, HealthIndicatorService } from '@nestjs/terminus';
-import { DatabaseProbe } from '../database/database-probe.js';
+import { Controller, Get, Header } from '@nestjs/common';
+import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { type HealthCheckResult, HealthCheckService, HealthIndicatorService } from '@nestjs/terminus';
 import { Public } from '../access/decorators.js';
+import { DomainError } from '../common/domain-error.js';
+import { LiveView, ReadyView } from './health.view.js';
+import { Readiness, type ReadinessState } from './readiness.js';
+
+const REASONS: Record<Exclude<ReadinessState, 'ready'>, string> = {
+  draining: 'This replica is about to end.',
+  stale: 'This replica has not heard of its database for too long.',
+};
 
 /** For load balancers and orchestrators. */
 @ApiTags('Health')
@@ -11,31 +18,34 @@ export class HealthController {
   constructor(
     private readonly health: HealthCheckService,
     private readonly indicators: HealthIndicatorService,
-    private readonly database: DatabaseProbe,
+    private readonly readiness: Readiness,
   ) {}
 
   @Get('live')
-  @HttpCode(200)
+  @Header('Cache-Control', 'no-store')
   @Public()
-  @ApiOperation({ summary: 'Is the process alive', description: 'Restart it when this fails.' })
-  live(): { status: 'ok' } {
+  @ApiOperation({ summary: 'Is the process alive', description: 'Restart it when this fails. Asks nobody else: a database that is away is no reason to restart.' })
+  live(): LiveView {
     return { status: 'ok' };
   }
 
   @Get('ready')
+  @Header('Cache-Control', 'no-store')
   @Public()
-  @HealthCheck()
-  @ApiOperation({ summary: 'May traffic be sent here', description: 'Take it out of the load balancer when this fails.' })
-  ready() {
+  @ApiOperation({
+    summary: 'May traffic be sent here',
+    description:
+      'Take it out of the load balancer when this is 503: while it drains, and when its data is older than `STALE_MAX_SECONDS`. ' +
+      'A database that is briefly away makes it `degraded`, still with 200.',
+  })
+  @ApiOkResponse({ type: ReadyView })
+  async ready(): Promise<HealthCheckResult> {
+    const { state, databaseAnswers } = await this.readiness.check();
+    if (state !== 'ready') throw new DomainError('unavailable', 'NOT_READY', REASONS[state], { state, retryAfterSeconds: 1 });
     return this.health.check([
-      async () => {
-        const indicator = this.indicators.check('database');
-        try {
-          await this.database.ask();
-          return indicator.up();
-        } catch {
-          return indicator.down();
-        }
+      () => {
+        const database = this.indicators.check('database');
+        return databaseAnswers ? database.up() : database.degraded();
       },
     ]);
   }

@@ -2,6 +2,7 @@ import { Body, Controller, HttpCode, Post } from '@nestjs/common';
 import { ApiBody, ApiConflictResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { KnownCaller } from '../access/caller.js';
 import { FromCaller, RequirePermission } from '../access/decorators.js';
+import { BATCH_BODY_BYTES, BodyLimit } from '../common/body-limit.js';
 import { ProblemView } from '../common/problem.view.js';
 import { ReleaseReservationDto } from './release.dto.js';
 import { ReportUsageDto } from './usage.dto.js';
@@ -15,6 +16,7 @@ export class UsageController {
   constructor(private readonly usage: UsageService) {}
 
   @Post('usage')
+  @BodyLimit(BATCH_BODY_BYTES)
   @HttpCode(200)
   @RequirePermission('platform:usage:report')
   @ApiOperation({

@@ -6,7 +6,6 @@ import { Meters } from '../common/meters.js';
 import { microCentsFromCents } from '../common/money.js';
 import { Config } from '../config/config.js';
 import { PostgresAuthority } from '../quotas/postgres-authority.js';
-import { ReservationSigner } from '../quotas/reservation.js';
 import { KeyUsageController } from './key-usage.controller.js';
 import { type BatchClock, UsageBatcher } from './usage-batcher.js';
 import type { BookEntry, BookResult } from './usage-entry.js';
@@ -35,7 +34,6 @@ const LIMITS = { maxBatch: 200, maxWaitMs: 5, maxInFlight: 2, maxQueued: 10_000,
     UsageHousekeeping,
     VerdictRecorder,
     { provide: VerdictCounter, useFactory: (clock: Clock) => new VerdictCounter(clock), inject: [Clock] },
-    { provide: ReservationSigner, useFactory: (config: Config) => new ReservationSigner(config.reservationKey), inject: [Config] },
     { provide: UsageBatcher, useFactory: batcher, inject: [DataSource, Config, Clock, Meters, VerdictCounter] },
   ],
   exports: [VerdictCounter, UsageBatcher],

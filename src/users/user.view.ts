@@ -1,8 +1,9 @@
+import { PageMetaView } from '../common/page-meta.view.js';
 import type { User, UserKind } from './user.entity.js';
 
 /** A person or a service account. */
 export class UserView {
-  /** @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55" */
+  /** @example "019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e55" */
   id: string;
 
   /** @example "ada@example.com" */
@@ -44,4 +45,10 @@ export class UserView {
       lastSignInAt: user.lastSignInAt,
     };
   }
+}
+
+/** A page of users, newest first. */
+export class UsersPageView {
+  data: UserView[];
+  meta: PageMetaView;
 }

@@ -1,6 +1,9 @@
 import { Global, Module } from '@nestjs/common';
 import { KeyAuthenticator } from '../access/authenticator.js';
+import { ApiKeysModule } from '../api-keys/api-keys.module.js';
 import { UsageModule } from '../usage/usage.module.js';
+import { ExplainController } from './explain.controller.js';
+import { KeyExplainer } from './key-explainer.js';
 import { KeyRecordsRepository } from './key-records.repository.js';
 import { SecretProver } from './secret-prover.js';
 import { ServiceKeyAuthenticator } from './service-key.authenticator.js';
@@ -10,9 +13,9 @@ import { VerifyController } from './verify.controller.js';
 /** The data plane: from a presented string to a verdict. */
 @Global()
 @Module({
-  imports: [UsageModule],
-  controllers: [VerifyController],
-  providers: [Verifier, SecretProver, KeyRecordsRepository, { provide: KeyAuthenticator, useClass: ServiceKeyAuthenticator }],
+  imports: [ApiKeysModule, UsageModule],
+  controllers: [VerifyController, ExplainController],
+  providers: [Verifier, KeyExplainer, SecretProver, KeyRecordsRepository, { provide: KeyAuthenticator, useClass: ServiceKeyAuthenticator }],
   exports: [KeyAuthenticator],
 })
 export class VerificationModule {}

@@ -38,6 +38,8 @@ export class Foundation1790000000000 implements MigrationInterface {
         updated_at       timestamptz NOT NULL DEFAULT now(),
         last_sign_in_at  timestamptz,
         deleted_at       timestamptz,
+        oidc_roles       text[],
+        oidc_issued_at   bigint,
         CONSTRAINT users_pkey PRIMARY KEY (id),
         CONSTRAINT users_kind_check CHECK (kind IN ('person', 'service')),
         CONSTRAINT users_max_active_keys_check CHECK (max_active_keys >= 0),
@@ -48,7 +50,7 @@ export class Foundation1790000000000 implements MigrationInterface {
       `CREATE UNIQUE INDEX users_email_key ON users (lower(email)) WHERE deleted_at IS NULL AND oidc_issuer IS NULL`,
     );
     await runner.query(
-      `CREATE UNIQUE INDEX users_oidc_key ON users (oidc_issuer, oidc_subject) WHERE deleted_at IS NULL`,
+      `CREATE UNIQUE INDEX users_oidc_key ON users (oidc_issuer, oidc_subject)`,
     );
     await runner.query(`
       CREATE TABLE user_role (
@@ -125,6 +127,7 @@ export class Foundation1790000000000 implements MigrationInterface {
         CONSTRAINT api_key_deactivated_check CHECK (is_active = (deactivated_at IS NULL)),
         CONSTRAINT api_key_revoked_reason_check CHECK (revoked_at IS NOT NULL OR revoked_reason IS NULL)
       )`);
+    await runner.query(`CREATE INDEX api_key_roles_idx ON api_key USING gin (roles) WHERE roles <> '{}' AND revoked_at IS NULL`);
     await runner.query(`CREATE UNIQUE INDEX api_key_alias_key ON api_key (owner_id, alias) WHERE revoked_at IS NULL`);
     await runner.query(`
       CREATE TABLE api_key_secret (

@@ -94,7 +94,7 @@ describe('GET /audit-events', () => {
       ['outcome=maybe', 'outcome'],
       ['from=yesterday', 'from'],
       ['to=2026-02-30T00:00:00Z', 'to'],
-      ['actorId=%00', 'actorId'],
+      ['actorId=%00', 'url'],
       ['action=a&action=b', 'action'],
       ['resourceId=%F0%9F%98%80', 'resourceId'],
       ['unknown=1', 'unknown'],

@@ -1,0 +1,10 @@
+/** `node scripts/openapi.mjs [file]`: writes the OpenAPI document of the built server; needs no database. */
+import { writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import './build.mjs';
+
+const { buildOpenApiDocument } = await import('../dist/src/openapi/offline.js');
+const target = process.argv[2] ?? fileURLToPath(new URL('../docs/openapi.json', import.meta.url));
+const text = `${JSON.stringify(await buildOpenApiDocument(), null, 2)}\n`;
+if (target === '-') process.stdout.write(text);
+else await writeFile(target, text);

@@ -1,0 +1,56 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { readJson } from './json-text.js';
+
+const read = (text: string) => readJson(Buffer.from(text, 'utf8'));
+const errorOf = (text: string | Buffer) => {
+  const reading = readJson(Buffer.from(text as string));
+  return 'errors' in reading ? reading.errors[0] : null;
+};
+
+describe('readJson', () => {
+  it('reads what JSON.parse reads', () => {
+    const safe = fc.jsonValue({ maxDepth: 8, stringUnit: 'grapheme' }).filter((value) => !/__proto__|constructor|prototype|\\u0000|\\ud/i.test(JSON.stringify(value)));
+    fc.assert(
+      fc.property(safe, fc.constantFrom(0, 1, '\t'), (value, indent) => {
+        const text = JSON.stringify(value, null, indent);
+        expect(read(text)).toEqual({ value: JSON.parse(text) });
+      }),
+    );
+  });
+
+  it.each([
+    ['', 'the body must be one JSON value', ''],
+    ['{"a":1} {"b":2}', 'the body must be one JSON value', ''],
+    ['{"a":1}x', 'the body must be one JSON value', ''],
+    ['\ufeff{}', 'the body must be one JSON value', ''],
+    ['{"a":NaN}', 'the body must be one JSON value', ''],
+    ['{"a":1,"b":2,"a":3}', 'must not be given twice', 'a'],
+    ['{"a":1,"\\u0061":3}', 'must not be given twice', 'a'],
+    ['{"list":[{"x":1},{"x":1,"x":2}]}', 'must not be given twice', 'list.1.x'],
+    ['{"__proto__":{}}', 'is not a name a request may use', '__proto__'],
+    ['{"\\u005f_proto__":{}}', 'is not a name a request may use', '__proto__'],
+    ['{"a":{"constructor":{"prototype":1}}}', 'is not a name a request may use', 'a.constructor'],
+    ['{"name":"a\\u0000b"}', 'must not contain NUL', 'name'],
+    ['{"tags":["ok","\\ud800"]}', 'must not contain half a surrogate pair', 'tags.1'],
+    ['{"\\udc00":1}', 'must not contain half a surrogate pair', '?'],
+    ['[[1,{"a":[2,3,"\\u0000"]}]]', 'must not contain NUL', '0.1.a.2'],
+  ])('refuses %s', (text, message, path) => {
+    expect(errorOf(text)).toEqual({ path, message });
+  });
+
+  it('refuses bytes that are no UTF-8', () => {
+    expect(errorOf(Buffer.from([0x22, 0xff, 0x22]) as never)).toEqual({ path: '', message: 'the body must be UTF-8' });
+    expect(errorOf(Buffer.from([0x22, 0xed, 0xa0, 0x80, 0x22]) as never)).toEqual({ path: '', message: 'the body must be UTF-8' });
+  });
+
+  it('accepts the deepest nesting and refuses one more', () => {
+    expect(errorOf('['.repeat(32) + ']'.repeat(32))).toBeNull();
+    expect(errorOf('['.repeat(33) + ']'.repeat(33))?.message).toBe('must not be nested deeper than 32');
+    expect(errorOf('{"a":'.repeat(1000) + '1' + '}'.repeat(1000))?.message).toBe('must not be nested deeper than 32');
+  });
+
+  it('accepts one name in two objects, escaped quotes and whole surrogate pairs', () => {
+    expect(read('[{"a":"\\"}"},{"a":"\\\\"},"\\ud83d\\ude00"]')).toEqual({ value: [{ a: '"}' }, { a: '\\' }, '😀'] });
+  });
+});

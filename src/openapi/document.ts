@@ -1,0 +1,118 @@
+import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { readFileSync } from 'node:fs';
+import { RouteAccess } from '../access/route-access.js';
+import { ProblemView } from '../common/problem.view.js';
+import { addErrors } from './errors.js';
+import { addExamples, withExampleSecret } from './examples.js';
+import { operationsOf } from './operations.js';
+import { type ValidatedClass, completeSchemas } from './schemas.js';
+
+/** Everything below this path is the API; the rest is listed where the prefix is set, by name. */
+export const API_PREFIX = 'api/v1';
+
+/** What the parts of the API are for, in the order of the document. Tags that no route carries are left out. */
+const TAGS: Record<string, string> = {
+  Auth: 'Signing in and out, and who one is.',
+  'API keys': 'Creating, reading, changing and ending keys.',
+  Verification: 'What services ask on every request they serve.',
+  Usage: 'Reporting what keys used, and reading it.',
+  Gateways: 'Token introspection and the authorisation calls of reverse proxies.',
+  Users: 'People and service accounts.',
+  Roles: 'Roles, their grants and their key policies.',
+  Audit: 'The trail of every change, read and refusal.',
+  System: 'The replicas of this installation.',
+  Health: 'For load balancers and orchestrators.',
+};
+
+const DESCRIPTION = `An API-key authority: issues, manages, verifies and meters API keys.
+
+- **Credentials**: a bearer token from \`POST /api/v1/auth/login\`, or an API key in \`X-API-Key\` or as bearer token.
+- **Errors** are \`application/problem+json\` (RFC 9457) with a stable \`code\`; every answer carries \`X-Request-Id\`.
+- **Money** is in cents with at most six decimals, **instants** are UTC in ISO 8601, **ids** are UUIDs.
+- Unknown fields are refused and nothing is coerced.`;
+
+/** The OpenAPI 3.1 document of the application; needs neither a database nor a listening server. */
+export function openApiDocument(app: NestFastifyApplication, exampleSecret?: string): OpenAPIObject {
+  const routes = app.get(RouteAccess);
+  const document = SwaggerModule.createDocument(app, settings(), {
+    extraModels: [ProblemView],
+    operationIdFactory: (controller, method) => operationId(controller, method),
+  });
+  const audited = new Set(routes.routes().filter((route) => route.audited && route.method !== 'GET').map((route) => `${route.method} ${route.path}`));
+  const short = (path: string) => path.replace(`/${API_PREFIX}`, '').replace(/\{(\w+)\}/g, ':$1');
+  completeSchemas(document, bodyClasses(routes));
+  addErrors(document, (method, path) => audited.has(`${method} ${short(path)}`));
+  addExamples(document, API_PREFIX);
+  for (const { operation } of operationsOf(document)) operation.security ??= [];
+  const used = new Set(operationsOf(document).flatMap(({ operation }) => operation.tags ?? []));
+  delete document.info.contact;
+  document.tags = Object.entries(TAGS)
+    .filter(([name]) => used.has(name))
+    .map(([name, description]) => ({ name, description }));
+  return exampleSecret === undefined ? document : withExampleSecret(document, exampleSecret);
+}
+
+function settings(): Omit<OpenAPIObject, 'paths'> {
+  return new DocumentBuilder()
+    .setOpenAPIVersion('3.1.0')
+    .setTitle('Latchkey')
+    .setDescription(DESCRIPTION)
+    .setVersion(packageVersion())
+    .addServer('/', 'This installation')
+    .addBearerAuth({ type: 'http', scheme: 'bearer', description: 'A session token, a token of the identity provider, or an API key.' })
+    .addApiKey({ type: 'apiKey', in: 'header', name: 'X-API-Key', description: 'The API key of a service.' }, 'apiKey')
+    .build();
+}
+
+/** `ApiKeysController.create` → `apiKeysCreate`: stable as long as the method keeps its name. */
+function operationId(controller: string, method: string): string {
+  const name = controller.replace(/Controller$/, '');
+  return `${name[0]!.toLowerCase()}${name.slice(1)}${method[0]!.toUpperCase()}${method.slice(1)}`;
+}
+
+/** The classes of all handlers' parameters, and of what these are made of. */
+function bodyClasses(routes: RouteAccess): Set<ValidatedClass> {
+  const classes = new Set<ValidatedClass>();
+  for (const { parameterTypes } of routes.routes()) {
+    for (const type of parameterTypes) if (typeof type === 'function') addWithParts(classes, type as ValidatedClass);
+  }
+  return classes;
+}
+
+const MODEL_PROPERTIES = 'swagger/apiModelPropertiesArray';
+const MODEL_PROPERTY = 'swagger/apiModelProperties';
+
+function addWithParts(classes: Set<ValidatedClass>, type: ValidatedClass): void {
+  if (classes.has(type)) return;
+  classes.add(type);
+  const prototype = type.prototype as object;
+  for (const property of (Reflect.getMetadata(MODEL_PROPERTIES, prototype) ?? []) as string[]) {
+    const { type: part } = (Reflect.getMetadata(MODEL_PROPERTY, prototype, property.replace(/^:/, '')) ?? {}) as { type?: unknown };
+    for (const candidate of [part].flat()) {
+      const resolved: unknown = isLazy(candidate) ? candidate() : candidate;
+      for (const one of [resolved].flat()) if (isClass(one)) addWithParts(classes, one);
+    }
+  }
+}
+
+function isLazy(value: unknown): value is () => unknown {
+  return typeof value === 'function' && value.prototype === undefined;
+}
+
+function isClass(value: unknown): value is ValidatedClass {
+  return typeof value === 'function' && value.toString().startsWith('class ');
+}
+
+/** Of the package this file belongs to, from the sources as well as from the build. */
+function packageVersion(): string {
+  for (let folder = new URL('.', import.meta.url); folder.pathname !== '/'; folder = new URL('..', folder)) {
+    try {
+      const found = JSON.parse(readFileSync(new URL('package.json', folder), 'utf8')) as { name?: string; version?: string };
+      if (found.name === 'latchkey' && found.version) return found.version;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
+  }
+  throw new Error('The package.json of this server is missing.');
+}

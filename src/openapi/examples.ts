@@ -1,0 +1,80 @@
+import type { OpenAPIObject } from '@nestjs/swagger';
+import { DEMO } from './demo-ids.js';
+import { type ParameterObject, type RequestBodyObject, operationsOf } from './operations.js';
+
+/** Of path parameters, by the resource they stand behind. */
+const PATH_EXAMPLES: Record<string, string> = {
+  'api-keys/{id}': DEMO.keyId,
+  'secrets/{kid}': DEMO.previousKid,
+  'by-alias/{alias}': DEMO.alias,
+  'users/{id}': DEMO.ownerId,
+  'roles/{name}': DEMO.roleName,
+};
+
+/** A path parameter's example where the usual one would not do: a key must be dead to be deleted for good. */
+const PATH_EXCEPTIONS: Record<string, string> = {
+  'POST /api-keys/{id}/activate': DEMO.deactivatedKeyId,
+  'DELETE /api-keys/{id}/permanent': DEMO.revokedKeyId,
+  'DELETE /users/{id}': DEMO.auditorId,
+};
+
+const HOURLY = '2027-12-31T23:59:59Z';
+
+/**
+ * Bodies worth sending, by method and path below the prefix: what a person would send first, where the fields'
+ * own examples together would be too much, or contradict each other.
+ */
+export const BODY_EXAMPLES: Record<string, unknown> = {
+  'POST /api-keys': { name: 'Billing service', scopes: ['chat:write'], rateLimitPerMinute: 60, budgetLimitCents: 500, budgetType: 'monthly', tags: ['team:billing'] },
+  'PATCH /api-keys/{id}': { rateLimitPerMinute: 30, tags: ['team:billing', 'reviewed'] },
+  'PUT /api-keys/{id}': { rateLimitPerMinute: 30, tags: ['team:billing', 'reviewed'] },
+  'PUT /api-keys/by-alias/{alias}': { name: 'Billing service' },
+  'POST /api-keys/{id}/regenerate': { overlapSeconds: 3600 },
+  'POST /api-keys/{id}/renew': { expiresAt: HOURLY },
+  'POST /api-keys/{id}/revoke': { reason: 'Found in a public repository' },
+  'POST /api-keys/{id}/transfer': { ownerId: DEMO.serviceId },
+  'POST /api-keys/{id}/explain': { ip: '203.0.113.7', model: 'gpt-4o-mini', chatbot: 'support-bot', scopes: ['chat:write'] },
+  'POST /api-keys/bulk': { ids: [DEMO.keyId, DEMO.deactivatedKeyId], action: 'tag', add: ['reviewed'], dryRun: true },
+  'POST /api-keys/import': {
+    keys: [{ sha256: '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08', prefix: 'old_4711', name: 'Imported key', ownerId: DEMO.ownerId }],
+  },
+  'POST /api-keys/self-revoke': { key: 'lk_live_0000000000000000000000000000000000000000000000000000000000000000' },
+  'POST /users': { email: 'marie@example.com', name: 'Marie Curie', kind: 'person', password: 'a long enough password', roles: ['creator'] },
+  'PATCH /users/{id}': { maxActiveKeys: 20 },
+  'PUT /users/{id}/roles': { roles: ['creator'] },
+  'PUT /users/{id}/password': { password: 'another long password' },
+  'POST /roles': { name: 'data-team', description: 'Makes keys for small models.', permissions: ['platform:api-keys:create'] },
+  'PATCH /roles/{name}': { description: 'Helps customers.' },
+  'POST /verify': {
+    key: 'lk_live_4fT9aZq01LmXyB0kq3v9Jd8sWn2cYp5rTgHbMxLzQf7uEoAiKjDhVt1x6Rw',
+    ip: '203.0.113.7',
+    model: 'gpt-4o-mini',
+    chatbot: 'support-bot',
+    scopes: ['chat:write'],
+  },
+};
+
+/** Gives path parameters and bodies their examples. */
+export function addExamples(document: OpenAPIObject, prefix: string): void {
+  for (const { method, path, operation } of operationsOf(document)) {
+    const route = `${method} ${path.startsWith(`/${prefix}`) ? path.slice(prefix.length + 1) : path}`;
+    for (const parameter of (operation.parameters ?? []) as ParameterObject[]) {
+      const example = parameter.in === 'path' ? pathExample(route, parameter.name) : undefined;
+      if (example !== undefined) parameter.example = example;
+    }
+    const body = (operation.requestBody as RequestBodyObject | undefined)?.content['application/json'];
+    if (body && BODY_EXAMPLES[route] !== undefined) body.example = BODY_EXAMPLES[route];
+  }
+}
+
+function pathExample(route: string, name: string): string | undefined {
+  if (PATH_EXCEPTIONS[route] !== undefined && name === 'id') return PATH_EXCEPTIONS[route];
+  const resource = new RegExp(`([^/]+)/\\{${name}\\}`).exec(route)?.[1];
+  return resource === undefined ? undefined : PATH_EXAMPLES[`${resource}/{${name}}`];
+}
+
+/** The same document with a secret that works in place of the made-up one. */
+export function withExampleSecret(document: OpenAPIObject, secret: string): OpenAPIObject {
+  const madeUp = (BODY_EXAMPLES['POST /verify'] as { key: string }).key;
+  return JSON.parse(JSON.stringify(document).replaceAll(madeUp, secret)) as OpenAPIObject;
+}

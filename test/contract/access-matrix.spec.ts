@@ -1,0 +1,96 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { readFile, writeFile } from 'node:fs/promises';
+import type { DeclaredRoute } from '../../src/access/route-access.js';
+import { RouteAccess } from '../../src/access/route-access.js';
+import { type Answer, TestApp, type TestUser } from '../support/app.js';
+import { ROLES, matrixText, verdictOf } from './access-matrix.js';
+
+const FILE = new URL('./access-matrix.md', `file://${import.meta.dirname}/`);
+
+/** Nobody's id: whoever passes the guard finds nothing, so that trying changes nothing. */
+const MISSING_ID = '00000000-0000-7000-8000-000000000000';
+
+/** Public to the guard, because they look at credentials of their own kind. */
+const OWN_CREDENTIALS = /^\/(metrics|forward-auth|ext-authz)/;
+
+/** Served by Fastify itself, without a guard: nothing in them is secret. */
+const UNGUARDED = [/^\/docs(\/|$)/, /^\/docs-json$/, /^\/console(\/|$)/];
+
+describe('access', () => {
+  let app: TestApp;
+  let routes: DeclaredRoute[];
+  const users = new Map<string, TestUser>();
+
+  beforeAll(async () => {
+    app = await TestApp.start();
+    routes = app.app.get(RouteAccess, { strict: false }).routes();
+    for (const role of ROLES) users.set(role, await app.addUser([role]));
+  });
+  afterAll(() => app.stop());
+
+  it('is what the checked-in table says', async () => {
+    const text = matrixText(routes);
+    if (process.env['UPDATE_CONTRACT'] === '1') await writeFile(FILE, text);
+    expect(text).toBe(await readFile(FILE, 'utf8'));
+  });
+
+  it('is refused to strangers on every route that is not public', async () => {
+    const wrong: string[] = [];
+    for (const route of routes) {
+      const { status, headers } = await ask(route);
+      const isOpen = route.rule?.kind === 'public' && !OWN_CREDENTIALS.test(route.path);
+      if (isOpen ? status === 403 : route.rule?.kind !== 'public' && status !== 401) wrong.push(`${route.method} ${route.path}: ${status}`);
+      if (status === 401 && !headers.get('www-authenticate')?.startsWith('Bearer')) wrong.push(`${route.method} ${route.path}: no challenge`);
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  it.each(ROLES)('is for the role %s what the table says, on every route', async (role) => {
+    const wrong: string[] = [];
+    for (const route of routes) {
+      const user = users.get(role)!;
+      const answer = await ask(route, user.token);
+      const isRefused = answer.status === 403 && answer.body.code === 'PERMISSION_DENIED' && 'permission' in (route.rule ?? {}) && answer.body.permission === (route.rule as { permission: string }).permission;
+      const expected = verdictOf(route, role) === 'no';
+      const isUnknown = answer.status === 401 && !route.path.startsWith('/auth/') && !OWN_CREDENTIALS.test(route.path);
+      if (isRefused !== expected || isUnknown || answer.status >= 500) wrong.push(`${route.method} ${route.path}: ${answer.status} ${answer.body?.code}, expected ${verdictOf(route, role)}`);
+      // Signing out, say, has ended the session.
+      if (route.path.startsWith('/auth/')) users.set(role, { ...user, token: await app.tokenOf(user.email, user.password) });
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  it('guards every path that Fastify serves, but for documents and the console', () => {
+    const known = new Set(routes.map(({ method, path }) => `${method} ${fullPath(path)}`));
+    const unguarded = servedRoutes(app).filter(({ method, path }) => {
+      if (UNGUARDED.some((pattern) => pattern.test(path))) return false;
+      return !known.has(`${method === 'HEAD' ? 'GET' : method} ${path}`);
+    });
+    expect(unguarded).toEqual([]);
+    expect(servedRoutes(app).length).toBeGreaterThan(routes.length);
+  });
+
+  function ask(route: DeclaredRoute, token?: string): Promise<Answer> {
+    const path = fullPath(route.path).replace(/:id\b/g, MISSING_ID).replace(/:kid\b/g, '0'.repeat(14)).replace(/:\w+/g, 'missing').replace(/\*.*$/, '');
+    return app.request(route.method, `/${path}`, token === undefined ? {} : { token });
+  }
+});
+
+function fullPath(path: string): string {
+  return /^\/(health|metrics)(\/|$)/.test(path) ? path : `/api/v1${path}`;
+}
+
+/** From the router itself, not from the decorators. */
+function servedRoutes(app: TestApp): { method: string; path: string }[] {
+  const tree = (app.app.getHttpAdapter().getInstance() as { printRoutes(options: object): string }).printRoutes({ commonPrefix: false });
+  const parents: string[] = [];
+  return tree.split('\n').flatMap((line) => {
+    const found = /^([│├└─\s]*)(.*?)(?: \(([A-Z, ]+)\))?$/.exec(line);
+    if (!found?.[2]) return [];
+    const depth = Math.ceil(found[1]!.length / 4);
+    parents.length = depth;
+    const path = `${parents.join('')}${found[2]}`;
+    parents.push(found[2]);
+    return (found[3] ?? '').split(', ').filter(Boolean).map((method) => ({ method, path: path.startsWith('/') ? path : `/${path}` }));
+  });
+}

@@ -1,0 +1,86 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Client } from 'pg';
+import type { DataSource, EntityMetadata } from 'typeorm';
+import { dataSource } from '../../src/database/data-source.js';
+import { migrate } from '../../src/database/migrate.js';
+import { migrations } from '../../src/database/migrations.js';
+import { entities } from '../../src/entities.js';
+import { createTestDatabase, type TestDatabase } from '../support/postgres.js';
+
+/** Columns that no entity maps, on purpose. */
+const UNMAPPED = new Set(['api_key_secret.mac', 'api_key.search_text', 'api_key.secret_prefixes']);
+
+/** PostgreSQL's names of the types that entities name otherwise. */
+const TYPES: Record<string, string> = { text: 'text', uuid: 'uuid', boolean: 'boolean', integer: 'integer', bigint: 'bigint', smallint: 'smallint', timestamptz: 'timestamp with time zone', jsonb: 'jsonb', bytea: 'bytea', numeric: 'numeric' };
+
+describe('migrations', () => {
+  let database: TestDatabase;
+  let owner: DataSource;
+
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    owner = await dataSource(database.ownerUrl, { max: 2, entities }).initialize();
+  });
+  afterAll(async () => {
+    await owner.destroy();
+    await database.drop();
+  });
+
+  it('go down to nothing and up again to the same schema', async () => {
+    const first = await schemaOf(database.ownerUrl);
+    for (let index = 0; index < migrations.length; index += 1) await owner.undoLastMigration();
+    expect((await schemaOf(database.ownerUrl)).filter((line) => !line.includes('schema_migration'))).toEqual([]);
+    await migrate(database.ownerUrl);
+    expect(await schemaOf(database.ownerUrl)).toEqual(first);
+    expect(first.length).toBeGreaterThan(50);
+  });
+
+  it('run once, however many processes start at once', async () => {
+    for (let index = 0; index < migrations.length; index += 1) await owner.undoLastMigration();
+    await Promise.all([migrate(database.ownerUrl), migrate(database.ownerUrl), migrate(database.ownerUrl)]);
+    const [row] = await owner.query<{ count: number }[]>('SELECT count(*)::int AS count FROM schema_migration');
+    expect(row!.count).toBe(migrations.length);
+  });
+
+  it('make the columns that entities map, and no others', async () => {
+    const columns = await owner.query<{ place: string; kind: string; nullable: boolean }[]>(
+      `SELECT c.relname || '.' || a.attname AS place, format_type(a.atttypid, NULL) AS kind, NOT a.attnotnull AS nullable
+         FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace
+        WHERE a.attnum > 0 AND NOT a.attisdropped AND NOT c.relispartition`,
+    );
+    const tables = new Set(owner.entityMetadatas.map(({ tableName }) => tableName));
+    const made = columns.filter(({ place }) => tables.has(place.split('.')[0]!) && !UNMAPPED.has(place)).map(({ place, kind, nullable }) => `${place} ${kind}${nullable ? ' null' : ''}`);
+    expect(made.sort()).toEqual(owner.entityMetadatas.flatMap(columnsOf).sort());
+  });
+});
+
+function columnsOf(metadata: EntityMetadata): string[] {
+  return metadata.columns.map((column) => {
+    const type = TYPES[String(column.type)] ?? `unknown type ${String(column.type)}`;
+    return `${metadata.tableName}.${column.databaseName} ${type}${column.isArray ? '[]' : ''}${column.isNullable ? ' null' : ''}`;
+  });
+}
+
+/** Everything that migrations make, a line each. */
+async function schemaOf(url: string): Promise<string[]> {
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  try {
+    const { rows } = await client.query<{ line: string }>(`
+      SELECT 'column ' || c.relname || '.' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod) || ' ' || a.attnotnull || ' ' || coalesce(pg_get_expr(d.adbin, d.adrelid), '') AS line
+        FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p', 'v', 'm') AND c.relnamespace = 'public'::regnamespace
+        LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+       WHERE a.attnum > 0 AND NOT a.attisdropped
+      UNION ALL SELECT 'constraint ' || conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+      UNION ALL SELECT 'index ' || indexdef FROM pg_indexes WHERE schemaname = 'public'
+      UNION ALL SELECT 'trigger ' || pg_get_triggerdef(t.oid) FROM pg_trigger t WHERE NOT tgisinternal
+      UNION ALL SELECT 'function ' || p.oid::regprocedure FROM pg_proc p WHERE pronamespace = 'public'::regnamespace
+      UNION ALL SELECT 'type ' || typname FROM pg_type WHERE typnamespace = 'public'::regnamespace AND typtype IN ('e', 'd')
+      UNION ALL SELECT 'sequence ' || c.relname FROM pg_class c WHERE relkind = 'S' AND relnamespace = 'public'::regnamespace
+      UNION ALL SELECT 'grant ' || table_name || ' ' || grantee || ' ' || privilege_type FROM information_schema.role_table_grants WHERE table_schema = 'public' AND grantee = 'latchkey_app'
+       ORDER BY 1`);
+    return rows.map(({ line }) => line);
+  } finally {
+    await client.end();
+  }
+}
