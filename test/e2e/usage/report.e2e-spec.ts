@@ -79,7 +79,7 @@ describe('POST /usage', () => {
         { id: 'd', costCents: -1 },
         { id: 'e', reservationId: 'forged', latencyMs: -1 },
         { id: 'f', apiKeyId: id, occurredAt: new Date(Date.now() + 6 * 60_000).toISOString() },
-        { id: 'nul \u0000', apiKeyId: id, model: '\ud800' },
+        { id: 'bell \u0007', apiKeyId: id, model: 'delete \u007f' },
         { apiKeyId: id, inputTokens: 1.5, costCents: 1e10 },
         null,
       );
@@ -98,6 +98,11 @@ describe('POST /usage', () => {
 
     it.each([[undefined], [{}], [[]], [{ events: [] }], [{ events: 'x' }], [{ events: [{ id: 'a' }], more: 1 }]])('refuses %j', async (body) => {
       expect(await app.post('/usage', { token: admin, body })).toMatchObject({ status: 400, body: { code: 'VALIDATION_FAILED' } });
+    });
+
+    it.each(['nul \u0000', 'half a pair \ud800'])('refuses text that cannot be stored: %j', async (id) => {
+      const { status, body } = await report({ id, apiKeyId: keyId });
+      expect([status, body.errors.map(({ path }: { path: string }) => path)]).toEqual([400, ['events.0.id']]);
     });
 
     it('refuses 1001 events, and says how many may be', async () => {
