@@ -8,6 +8,8 @@ export interface KeyTotals {
   readonly requests: number;
   readonly tokens: number;
   readonly costMicroCents: bigint;
+  /** The later of the last report of usage and the last accepted verify, the latter to the minute. */
+  readonly lastUsedAt: Date | null;
 }
 
 /** A key with what its view shows beside its own row. */
@@ -168,7 +170,7 @@ export class ApiKeyView {
       validityDays: key.validityDays,
       createdAt: key.createdAt,
       updatedAt: key.updatedAt,
-      lastUsedAt: key.lastUsedAt,
+      lastUsedAt: totals.lastUsedAt,
       revokedAt: key.revokedAt,
       revokedReason: key.revokedReason,
       totalRequests: totals.requests,

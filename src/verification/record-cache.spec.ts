@@ -34,6 +34,7 @@ function rowsOf(id: string, { seq = 1n, kids = [`kid-${id}`], ...key }: Partial<
     rateLimitPerDay: null,
     budgetLimitMicroCents: null,
     budgetType: null,
+    limits: { accounts: [], windows: [] },
     ...key,
   };
   return {
