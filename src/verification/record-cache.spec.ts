@@ -82,6 +82,14 @@ describe('RecordCache', () => {
     expect(cache.findByKid('kid-two', 1)).not.toBeNull();
   });
 
+  it('keeps what was loaded after the change and before it was applied', () => {
+    const cache = filled('key', { seq: 7n });
+    cache.apply([{ seq: 7n, touches: 'key', id: 'key' }]);
+    expect(cache.findByKid('kid-key', 1)).not.toBeNull();
+    cache.apply([{ seq: 8n, touches: 'key', id: 'key' }]);
+    expect(cache.findByKid('kid-key', 1)).toBeNull();
+  });
+
   it('needs the owner again after a change of his, and the roles after one of theirs', () => {
     const cache = filled();
     const record = cache.findByKid('kid-key', 1)!;
