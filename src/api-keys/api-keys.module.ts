@@ -52,6 +52,7 @@ import { SelfRevokeService } from './self-revoke.service.js';
     SecretMint,
     SecretReplay,
   ],
-  exports: [ApiKeysService, KeyOffBoarding],
+  // The repository for OwnerOrGuard, which other modules put on their routes about one key.
+  exports: [ApiKeysService, KeyOffBoarding, ApiKeysRepository],
 })
 export class ApiKeysModule {}
