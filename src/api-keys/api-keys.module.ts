@@ -52,6 +52,7 @@ import { SelfRevokeService } from './self-revoke.service.js';
     SecretMint,
     SecretReplay,
   ],
-  exports: [ApiKeysService, KeyOffBoarding],
+  // The repository for the sake of OwnerOrGuard, which guards routes about one key in other modules as well.
+  exports: [ApiKeysService, ApiKeysRepository, KeyOffBoarding],
 })
 export class ApiKeysModule {}
