@@ -210,7 +210,9 @@ export class AcquirePump {
     entry.isAsking = true;
     const previous = this.handler.closeLease(entry);
     // The newest waiter read the newest record of the key.
-    const limit = waiters.at(-1)?.request.windows.find((one) => one.id === entry.id && one.window === entry.window)?.limit;
+    const limit = waiters
+      .at(-1)
+      ?.request.windows.find((one) => one.id === entry.id && one.window === entry.window)?.limit;
     const ask: WindowAsk = {
       id: entry.id,
       window: entry.window,

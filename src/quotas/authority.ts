@@ -163,13 +163,7 @@ export interface Settlement {
  * defect or a forged row can cause; nothing was applied.
  */
 export type SettleOutcome =
-  | 'settled'
-  | 'released'
-  | 'already-released'
-  | 'duplicate'
-  | 'already-settled'
-  | 'unknown-key'
-  | 'refused';
+  'settled' | 'released' | 'already-released' | 'duplicate' | 'already-settled' | 'unknown-key' | 'refused';
 
 /** The answer to one `Settlement`. */
 export interface SettleResult {

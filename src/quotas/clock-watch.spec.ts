@@ -2,7 +2,11 @@ import { describe, expect, it } from '@jest/globals';
 import { ClockWatch } from './clock-watch.js';
 
 /** Polls once a second for `seconds`; the authority's clock says what `clock` makes of the time. */
-function watched(seconds: number, clock: (ms: number) => number, missing: (second: number) => boolean = () => false): ClockWatch {
+function watched(
+  seconds: number,
+  clock: (ms: number) => number,
+  missing: (second: number) => boolean = () => false,
+): ClockWatch {
   const watch = new ClockWatch();
   for (let second = 0; second <= seconds; second++) {
     const now = second * 1000;
@@ -29,7 +33,11 @@ describe('a watch over the authority’s clock', () => {
   });
 
   it('starts anew after a gap of more than 3 s', () => {
-    const order = watched(100, (ms) => ms, (second) => second > 80 && second < 85).closeOrder(100_500, 10);
+    const order = watched(
+      100,
+      (ms) => ms,
+      (second) => second > 80 && second < 85,
+    ).closeOrder(100_500, 10);
     expect(order?.watchedMs).toBeLessThanOrEqual(15_000);
   });
 

@@ -50,7 +50,9 @@ export class GiveBackQueue {
 
   /** Resolves once nothing is left to send. */
   drained(): Promise<void> {
-    return this.size === 0 && !this.isSending ? Promise.resolve() : new Promise((resolve) => this.whenEmpty.push(resolve));
+    return this.size === 0 && !this.isSending
+      ? Promise.resolve()
+      : new Promise((resolve) => this.whenEmpty.push(resolve));
   }
 
   private settled(): void {

@@ -55,7 +55,7 @@ class Stage {
     const until = this.events.now + ms;
     for (let run = this.events.next(until); run !== null; run = this.events.next(until)) {
       run();
-      for (let turn = 0; turn < 5; turn++) await null;
+      for (let turn = 0; turn < 5; turn++) await Promise.resolve();
     }
     this.events.now = until;
   }
@@ -70,7 +70,15 @@ class Stage {
 }
 
 function call(given: Partial<AdmitRequest>): AdmitRequest {
-  return { accounts: [{ id: KEY, type: 'total' }], windows: [], cost: 1, reserve: 0n, ttlSeconds: 60, isDefaultHold: false, ...given };
+  return {
+    accounts: [{ id: KEY, type: 'total' }],
+    windows: [],
+    cost: 1,
+    reserve: 0n,
+    ttlSeconds: 60,
+    isDefaultHold: false,
+    ...given,
+  };
 }
 
 describe('a ledger', () => {
@@ -85,7 +93,8 @@ describe('a ledger', () => {
     for (let calls = 0; calls < 20; calls++) await stage.admit({ reserve: 10n, windows: minute(1_000) });
     const asked = stage.calls.length;
     let sync = 0;
-    for (let calls = 0; calls < 10; calls++) if (!(stage.ledger.admit(call({ reserve: 10n, windows: minute(1_000) })) instanceof Promise)) sync++;
+    for (let calls = 0; calls < 10; calls++)
+      if (!(stage.ledger.admit(call({ reserve: 10n, windows: minute(1_000) })) instanceof Promise)) sync++;
     expect(sync).toBeGreaterThan(5);
     expect(stage.calls.length).toBe(asked);
   });
@@ -115,7 +124,8 @@ describe('a ledger', () => {
   it('gives each waiter its own verdict, in order', async () => {
     stage.model.createKey(KEY, 10n, 'total');
     const verdicts: boolean[] = [];
-    for (const reserve of [6n, 5n, 4n]) void Promise.resolve(stage.ledger.admit(call({ reserve }))).then(({ admitted }) => verdicts.push(admitted));
+    for (const reserve of [6n, 5n, 4n])
+      void Promise.resolve(stage.ledger.admit(call({ reserve }))).then(({ admitted }) => verdicts.push(admitted));
     await stage.pass(50);
     expect(verdicts).toEqual([true, false, true]);
   });
@@ -130,7 +140,11 @@ describe('a ledger', () => {
   });
 
   it('refuses a cost above the limit without asking and without a time to retry', () => {
-    expect(stage.ledger.admit(call({ windows: minute(3), cost: 4 }))).toMatchObject({ code: 'RATE_LIMITED', retryAfterMs: null, window: 'minute' });
+    expect(stage.ledger.admit(call({ windows: minute(3), cost: 4 }))).toMatchObject({
+      code: 'RATE_LIMITED',
+      retryAfterMs: null,
+      window: 'minute',
+    });
     expect(stage.calls).toHaveLength(0);
   });
 
@@ -152,7 +166,8 @@ describe('a ledger', () => {
     }
     await stage.pass(20_000);
     const verdicts = [];
-    for (let calls = 0; calls < 5; calls++) verdicts.push((await stage.admit({ reserve: 1n, windows: minute(5) }))?.admitted);
+    for (let calls = 0; calls < 5; calls++)
+      verdicts.push((await stage.admit({ reserve: 1n, windows: minute(5) }))?.admitted);
     expect(verdicts).toEqual([true, true, true, true, true]);
   });
 
@@ -161,7 +176,9 @@ describe('a ledger', () => {
     const reservation = verdict?.admitted ? verdict.reservation : null;
     expect(stage.model.leases.get(reservation?.holds[0]?.leaseId ?? '')?.kind).toBe('own');
     expect(reservation?.expiresAtMs).toBeGreaterThanOrEqual(START + 900_000);
-    expect(stage.model.leases.get(reservation?.holds[0]?.leaseId ?? '')?.holdUntil).toBeGreaterThan(reservation?.expiresAtMs ?? Infinity);
+    expect(stage.model.leases.get(reservation?.holds[0]?.leaseId ?? '')?.holdUntil).toBeGreaterThan(
+      reservation?.expiresAtMs ?? Infinity,
+    );
   });
 
   it('keeps default holds in leases of their own kind', async () => {
@@ -194,7 +211,13 @@ describe('a ledger', () => {
     for (let key = 1; key <= 99; key++) {
       const id = KEY.slice(0, -2) + String(key).padStart(2, '0');
       stage.model.createKey(id, 100n, 'total');
-      expect(await stage.admit({ accounts: [{ id, type: 'total' }], windows: [{ id, window: 'hour', limit: 5 }], reserve: 1n })).toMatchObject({ admitted: true });
+      expect(
+        await stage.admit({
+          accounts: [{ id, type: 'total' }],
+          windows: [{ id, window: 'hour', limit: 5 }],
+          reserve: 1n,
+        }),
+      ).toMatchObject({ admitted: true });
       expect(stage.ledger.stats().entries).toBeLessThanOrEqual(20);
     }
   });
@@ -231,7 +254,9 @@ describe('a ledger', () => {
     expect(stage.ledger.findWindow({ id: KEY, window: 'minute', limit: 1_000 })).toBeNull();
     // Only what was admitted stays leased, and what the call above has asked for.
     await stage.pass(20);
-    expect([...stage.model.leases.values()].filter((lease) => lease.returns === 0 && lease.granted > 10n)).toHaveLength(1);
+    expect([...stage.model.leases.values()].filter((lease) => lease.returns === 0 && lease.granted > 10n)).toHaveLength(
+      1,
+    );
   });
 
   it('takes no grant that was asked for before a feed entry, but the waiting call is served', async () => {
@@ -282,8 +307,16 @@ describe('a ledger', () => {
 
   it('knows a budget and a window as of the last acquire', async () => {
     await stage.admit({ reserve: 10n, windows: minute(50) });
-    expect(stage.ledger.findBudget({ id: KEY, type: 'total' })).toEqual({ period: 'total', limit: 1_000_000n, spent: 0n, leased: 10n });
-    expect(stage.ledger.findWindow({ id: KEY, window: 'minute', limit: 50 })).toMatchObject({ limit: 50, remaining: 49 });
+    expect(stage.ledger.findBudget({ id: KEY, type: 'total' })).toEqual({
+      period: 'total',
+      limit: 1_000_000n,
+      spent: 0n,
+      leased: 10n,
+    });
+    expect(stage.ledger.findWindow({ id: KEY, window: 'minute', limit: 50 })).toMatchObject({
+      limit: 50,
+      remaining: 49,
+    });
     stage.ledger.observe({ id: KEY, type: 'total' }, { period: 'total', limit: 1_000_000n, spent: 7n, leased: 0n });
     expect(stage.ledger.findBudget({ id: KEY, type: 'total' })).toMatchObject({ spent: 7n });
   });

@@ -147,6 +147,14 @@ export class Ledger implements AcquireHandler {
     this.keepTicking(nowMs);
   }
 
+  /** Drops, memory first, what is held for all keys. */
+  dropHeld(): void {
+    const nowMs = this.now();
+    this.dropHoldings();
+    this.back.flush(() => this.clock.monotonicMs());
+    this.keepTicking(nowMs);
+  }
+
   /** Drops everything and asks for nothing for 10 s: another epoch or timeline has begun (restore, failover). */
   dropAll(): void {
     const nowMs = this.now();
@@ -426,7 +434,13 @@ export class Ledger implements AcquireHandler {
     for (const leaseId of ids) this.back.addLease({ leaseId, number: 1, amount: null });
   }
 
-  private takePermits(record: WindowRecord, grant: WindowGrant, call: AcquireCall, isLate: boolean, nowMs: number): void {
+  private takePermits(
+    record: WindowRecord,
+    grant: WindowGrant,
+    call: AcquireCall,
+    isLate: boolean,
+    nowMs: number,
+  ): void {
     const { entry, ask } = record;
     const isStale = isLate || record.generation !== entry.generation;
     if (grant.permits > 0) {
@@ -568,7 +582,8 @@ export class Ledger implements AcquireHandler {
 
   private keepTicking(nowMs: number): void {
     if (this.isTicking) return;
-    const isIdle = this.waiters.size + this.busy.size + this.resting.size + this.back.size + this.pump.callsUnderWay === 0;
+    const isIdle =
+      this.waiters.size + this.busy.size + this.resting.size + this.back.size + this.pump.callsUnderWay === 0;
     if (isIdle) return;
     this.isTicking = true;
     // Memory that only rests can be looked at rarely.
@@ -606,7 +621,8 @@ export class Ledger implements AcquireHandler {
     if (entry instanceof BudgetEntry) {
       const kept: BudgetLease[] = [];
       for (const lease of entry.leases) {
-        if (nowMs < lease.deadlineMs && nowMs - lease.usedAtMs < this.options.idleMs && lease.remaining > 0n) kept.push(lease);
+        if (nowMs < lease.deadlineMs && nowMs - lease.usedAtMs < this.options.idleMs && lease.remaining > 0n)
+          kept.push(lease);
         else this.handBack(lease);
       }
       entry.leases = kept;
@@ -702,7 +718,9 @@ function isWaitedFor(entry: BudgetEntry | WindowRow): boolean {
 
 function isBusy(entry: BudgetEntry | WindowRow): boolean {
   if (isWaitedFor(entry)) return true;
-  return entry instanceof BudgetEntry ? entry.leases.length > 0 : WINDOW_NAMES.some((name) => entry[name].lease !== null);
+  return entry instanceof BudgetEntry
+    ? entry.leases.length > 0
+    : WINDOW_NAMES.some((name) => entry[name].lease !== null);
 }
 
 function isGone(entry: BudgetEntry | WindowRow): boolean {

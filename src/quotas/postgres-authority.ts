@@ -25,7 +25,9 @@ const TRIES = 4;
 const BUDGETS = `SELECT 'b' AS kind, b.ask, b.is_found, b.period, b.month, b.verdicts,
   ARRAY[b.limit_mc, b.spent_mc, b.leased_mc, b.slice, b.admit_for_ms, b.clock_ms, b.month_ends_in_ms] AS numbers
   FROM quota_acquire_budgets($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) b`;
-const windowsFrom = (first: number): string => `SELECT 'w' AS kind, w.ask, NULL::boolean AS is_found, NULL::text AS period,
+const windowsFrom = (
+  first: number,
+): string => `SELECT 'w' AS kind, w.ask, NULL::boolean AS is_found, NULL::text AS period,
   NULL::text AS month, w.verdicts, ARRAY[w.permits, w.bucket, w.valid_ms, w.free, w.reset_ms, w.retry_ms] AS numbers
   FROM quota_windows(${Array.from({ length: 13 }, (_, index) => `$${first + index}`).join(', ')}) w`;
 
@@ -47,7 +49,7 @@ interface WindowPart {
 /**
  * The authority in PostgreSQL: one statement per call, over functions of the migration, so that no row lock is held
  * while a replica thinks. Statements that touch only windows do not wait for the disk.
- * @see src/database/migrations/1795300000000-quotas.ts
+ * @see src/database/migrations/1790000000300-quotas.ts
  */
 export class PostgresAuthority implements QuotaAuthority {
   constructor(private readonly sql: Sql) {}
@@ -185,7 +187,9 @@ function budgetValues(asks: readonly BudgetAsk[]): unknown[] {
 }
 
 function windowRows(asks: readonly WindowPart[], live: number, isRelaxed: boolean, creates: boolean): WindowRows {
-  const places = asks.map((_, index) => index).sort((one, other) => compare(asks[one]?.id ?? '', asks[other]?.id ?? ''));
+  const places = asks
+    .map((_, index) => index)
+    .sort((one, other) => compare(asks[one]?.id ?? '', asks[other]?.id ?? ''));
   const sorted = places.map((place) => asks[place] as WindowPart);
   const values = [
     live,

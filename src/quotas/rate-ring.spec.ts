@@ -69,7 +69,10 @@ describe('a ring of permits', () => {
     const ask = { limit: 3, want: 0, needs: [3], live: 1 };
     const { resetMs } = grantPermits(ring, shape, START, ask);
     slideRing(ring, shape, START + resetMs - 1);
-    expect(grantPermits(ring, shape, START + resetMs - 1, { ...ask, needs: [1] })).toMatchObject({ permits: 0, retryMs: 1 });
+    expect(grantPermits(ring, shape, START + resetMs - 1, { ...ask, needs: [1] })).toMatchObject({
+      permits: 0,
+      retryMs: 1,
+    });
     slideRing(ring, shape, START + resetMs);
     expect(grantPermits(ring, shape, START + resetMs, ask).permits).toBe(3);
   });

@@ -4,7 +4,9 @@ import { MAX_HOLDS, ReservationSigner } from './reservation.js';
 import type { Reservation } from './reservation.js';
 
 const id = fc.uuid();
-const month = fc.record({ year: fc.integer({ min: 1970, max: 2200 }), of: fc.integer({ min: 1, max: 12 }) }).map(({ year, of }) => `${year}-${String(of).padStart(2, '0')}-01`);
+const month = fc
+  .record({ year: fc.integer({ min: 1970, max: 2200 }), of: fc.integer({ min: 1, max: 12 }) })
+  .map(({ year, of }) => `${year}-${String(of).padStart(2, '0')}-01`);
 const reservation: fc.Arbitrary<Reservation> = fc.record({
   keyId: id,
   reservationId: id,
@@ -13,7 +15,9 @@ const reservation: fc.Arbitrary<Reservation> = fc.record({
   month,
   expiresAtMs: fc.integer({ min: 0, max: 7_000_000_000 }).map((seconds) => seconds * 1000),
   isDefaultHold: fc.boolean(),
-  holds: fc.array(fc.record({ accountId: id, period: fc.oneof(fc.constant('total'), month), leaseId: id }), { maxLength: MAX_HOLDS }),
+  holds: fc.array(fc.record({ accountId: id, period: fc.oneof(fc.constant('total'), month), leaseId: id }), {
+    maxLength: MAX_HOLDS,
+  }),
 });
 const signer = new ReservationSigner(Buffer.alloc(32, 1));
 
@@ -42,10 +46,16 @@ describe('a signed reservation', () => {
   });
 
   it('does not open under another key', () => {
-    fc.assert(fc.property(reservation, (one) => expect(new ReservationSigner(Buffer.alloc(32, 2)).open(signer.sign(one))).toBeNull()));
+    fc.assert(
+      fc.property(reservation, (one) =>
+        expect(new ReservationSigner(Buffer.alloc(32, 2)).open(signer.sign(one))).toBeNull(),
+      ),
+    );
   });
 
-  it.each(['', ' ', 'é', 'a'.repeat(513), 'a'.repeat(200), '=='])('does not open %p', (text) => expect(signer.open(text)).toBeNull());
+  it.each(['', ' ', 'é', 'a'.repeat(513), 'a'.repeat(200), '=='])('does not open %p', (text) =>
+    expect(signer.open(text)).toBeNull(),
+  );
 
   it('takes no more holds than fit', () => {
     const [one] = fc.sample(reservation, 1) as [Reservation];

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { type DeclaredRoute, RouteAccess } from '../../src/access/route-access.js';
 import { TestApp, type TestUser, type Answer } from '../support/app.js';
-import { makeKey, trailOf } from '../support/keys.js';
+import { makeKey, trailOf } from '../support/made-keys.js';
 
 const MISSING = '019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55';
 
@@ -24,7 +24,10 @@ describe('another’s key', () => {
     const owner = await app.addUser(['creator']);
     foreign = await makeKey(app, owner.token);
     strangersKey = await makeKey(app, stranger.token, { roles: ['creator'] });
-    routes = app.app.get(RouteAccess).routes().filter(({ path }) => path.startsWith('/api-keys/:id'));
+    routes = app.app
+      .get(RouteAccess)
+      .routes()
+      .filter(({ path }) => path.startsWith('/api-keys/:id'));
   });
   afterAll(() => app.stop());
 
@@ -42,10 +45,16 @@ describe('another’s key', () => {
     for (const route of routes) {
       for (const credentials of [{ token: stranger.token }, { apiKey: strangersKey.secret }]) {
         for (const body of [undefined, {}, { name: '', unknown: 1, ownerId: stranger.id }, { ownerId: stranger.id }]) {
-          const [existing, missing] = [await ask(route, foreign.id, credentials, body), await ask(route, MISSING, credentials, body)];
+          const [existing, missing] = [
+            await ask(route, foreign.id, credentials, body),
+            await ask(route, MISSING, credentials, body),
+          ];
           const where = `${route.method} ${route.path} ${JSON.stringify(body)}`;
           expect({ where, ...seen(existing) }).toEqual({ where, ...seen(missing) });
-          expect({ where, status: existing.status }).toEqual({ where, status: route.rule?.kind === 'permission' ? 403 : 404 });
+          expect({ where, status: existing.status }).toEqual({
+            where,
+            status: route.rule?.kind === 'permission' ? 403 : 404,
+          });
         }
       }
     }
@@ -56,7 +65,11 @@ describe('another’s key', () => {
     for (const route of routes) {
       expect((await ask(route, foreign.id, {}, undefined)).status).toBe(401);
       const { status, body } = await ask(route, 'no-uuid', { token: await app.adminToken() }, undefined);
-      expect({ path: route.path, status, code: body.code }).toEqual({ path: route.path, status: 400, code: 'INVALID_KEY_ID' });
+      expect({ path: route.path, status, code: body.code }).toEqual({
+        path: route.path,
+        status: 400,
+        code: 'INVALID_KEY_ID',
+      });
     }
   });
 });

@@ -39,7 +39,9 @@ function check(model, variant, mustVerify) {
   const isRight = result !== null && (result.errors === 0) === mustVerify;
   isAsExpected &&= isRight;
   const found = result === null ? 'did not build' : `${result.errors} errors, ${result.states} states`;
-  console.log(`${isRight ? 'ok  ' : 'FAIL'} ${model} ${variant || 'base'} (must ${mustVerify ? 'verify' : 'fail'}): ${found}`);
+  console.log(
+    `${isRight ? 'ok  ' : 'FAIL'} ${model} ${variant || 'base'} (must ${mustVerify ? 'verify' : 'fail'}): ${found}`,
+  );
 }
 
 /** Gives null unless the search ran to its end or to an error. */

@@ -131,7 +131,15 @@ export class AuthorityModel {
     const account = this.accounts.get(`${ask.account.id}|${period}`);
     const common = { period, month, clockMs: now, admitForMs, monthEndsInMs };
     if (account === undefined) {
-      return { ...common, found: false, limit: null, spent: 0n, leased: 0n, slice: 0n, verdicts: ask.needs.map(() => false) };
+      return {
+        ...common,
+        found: false,
+        limit: null,
+        spent: 0n,
+        leased: 0n,
+        slice: 0n,
+        verdicts: ask.needs.map(() => false),
+      };
     }
     const room = account.limit === null ? null : max(0n, account.limit - account.spent - account.leased);
     let left = room ?? 0n;
@@ -177,7 +185,8 @@ export class AuthorityModel {
     const row = this.rows.get(id) ?? this.putRow(id, now);
     row.at = Math.max(row.at, now);
     const shape = RING_SHAPES[window];
-    if (this.fault === 'slide-forgets-too-early') return [row.rings[window], { ...shape, lengthMs: shape.lengthMs - 2 * shape.bucketMs }, row.at];
+    if (this.fault === 'slide-forgets-too-early')
+      return [row.rings[window], { ...shape, lengthMs: shape.lengthMs - 2 * shape.bucketMs }, row.at];
     return [row.rings[window], shape, row.at];
   }
 
@@ -239,8 +248,15 @@ export class AuthorityModel {
     if (typeof isAfterRelease === 'string') return { outcome: isAfterRelease, late: false, excess: 0n };
     const month = one.month ?? monthOf(this.clock());
     this.makeMonth(one.keyId, month);
-    const holds = one.reservationId === null ? this.defaultHold(one, month) : one.holds.map((hold) => ({ ...hold, size: one.reserved }));
-    const named = new Set([`${one.keyId}|total`, `${one.keyId}|${month}`, ...holds.map((hold) => `${hold.accountId}|${hold.period}`)]);
+    const holds =
+      one.reservationId === null
+        ? this.defaultHold(one, month)
+        : one.holds.map((hold) => ({ ...hold, size: one.reserved }));
+    const named = new Set([
+      `${one.keyId}|total`,
+      `${one.keyId}|${month}`,
+      ...holds.map((hold) => `${hold.accountId}|${hold.period}`),
+    ]);
     let late = isAfterRelease;
     for (const name of named) {
       const account = this.accounts.get(name);
@@ -298,10 +314,19 @@ export class AuthorityModel {
     return before.by === one.settledBy ? 'duplicate' : 'already-settled';
   }
 
-  private defaultHold(one: Settlement, month: Period): { accountId: string; period: Period; leaseId: string; size: bigint }[] {
+  private defaultHold(
+    one: Settlement,
+    month: Period,
+  ): { accountId: string; period: Period; leaseId: string; size: bigint }[] {
     if (one.defaultHold === 0n) return [];
     const oldest = [...this.leases.values()]
-      .filter((lease) => lease.keyId === one.keyId && ['total', month].includes(lease.period) && lease.kind === 'default' && lease.granted > lease.settled)
+      .filter(
+        (lease) =>
+          lease.keyId === one.keyId &&
+          ['total', month].includes(lease.period) &&
+          lease.kind === 'default' &&
+          lease.granted > lease.settled,
+      )
       .sort((a, b) => a.grantedAt - b.grantedAt || (a.id < b.id ? -1 : 1))[0];
     if (oldest === undefined) return [];
     const open = oldest.granted - oldest.settled;
@@ -314,7 +339,8 @@ export class AuthorityModel {
     let closed = 0;
     for (const lease of [...this.leases.values()].sort((a, b) => a.holdUntil - b.holdUntil)) {
       if (closed >= order.limit) break;
-      const until = this.fault === 'janitor-closes-early' ? lease.holdUntil - 1000 * POOLED_TTL_SECONDS : lease.holdUntil;
+      const until =
+        this.fault === 'janitor-closes-early' ? lease.holdUntil - 1000 * POOLED_TTL_SECONDS : lease.holdUntil;
       const isOver = until < now && (until < order.beforeMs || this.fault === 'janitor-does-not-watch');
       const isWatched = until - lease.grantedAt <= order.watchedMs || this.fault === 'janitor-does-not-watch';
       if (!isOver || !isWatched) continue;
@@ -352,7 +378,17 @@ export class AuthorityModel {
   ): void {
     account.leased += slice;
     const { keyId, period } = account;
-    this.leases.set(id, { id, keyId, period, kind, granted: slice, settled: 0n, returns: 0, grantedAt: now, holdUntil });
+    this.leases.set(id, {
+      id,
+      keyId,
+      period,
+      kind,
+      granted: slice,
+      settled: 0n,
+      returns: 0,
+      grantedAt: now,
+      holdUntil,
+    });
   }
 
   private accountOf(lease: ModelLease): ModelAccount {

@@ -124,7 +124,8 @@ export class Books {
     log.calls.push({ at: now, cost });
     log.sum += cost;
     const since = Math.max(now - lengthMs, this.rateFreeUntil);
-    for (let first = log.calls[log.first]; first && first.at <= since; first = log.calls[++log.first]) log.sum -= first.cost;
+    for (let first = log.calls[log.first]; first && first.at <= since; first = log.calls[++log.first])
+      log.sum -= first.cost;
     let limit = 0;
     log.limits.forEach((one, index) => {
       const until = log.limits[index + 1]?.from ?? Infinity;
@@ -216,7 +217,10 @@ export class Books {
       if (lease === undefined || !this.authority.leases.has(one.leaseId) || lease.returns >= one.number) continue;
       lease.returns = one.number;
       const amount = one.amount ?? lease.outstanding;
-      must(one.number === 1 && amount + lease.drawn === lease.slice, `returned ${amount} of ${lease.slice}, of which ${lease.drawn} were drawn`);
+      must(
+        one.number === 1 && amount + lease.drawn === lease.slice,
+        `returned ${amount} of ${lease.slice}, of which ${lease.drawn} were drawn`,
+      );
       lease.outstanding -= amount;
       add(this.leased, lease.account, -amount);
       this.touched.add(one.leaseId);
@@ -232,10 +236,15 @@ export class Books {
     const name = one.reservationId === null ? null : `${one.keyId}|${one.reservationId}`;
     const before = name === null ? undefined : this.claims.get(name);
     const expected = expectedOutcome(one, before);
-    if (expected !== 'settled' && expected !== 'released') return (result) => must(result.outcome === expected, `${result.outcome} instead of ${expected}`);
+    if (expected !== 'settled' && expected !== 'released')
+      return (result) => must(result.outcome === expected, `${result.outcome} instead of ${expected}`);
     if (name !== null) this.claims.set(name, { kind: one.kind, by: one.settledBy });
     const month = one.month ?? monthOf(now);
-    const names = new Set([`${one.keyId}|total`, `${one.keyId}|${month}`, ...one.holds.map((hold) => `${hold.accountId}|${hold.period}`)]);
+    const names = new Set([
+      `${one.keyId}|total`,
+      `${one.keyId}|${month}`,
+      ...one.holds.map((hold) => `${hold.accountId}|${hold.period}`),
+    ]);
     let late = before !== undefined;
     for (const account of names) {
       const hold = one.holds.find(({ accountId, period }) => `${accountId}|${period}` === account);
@@ -301,12 +310,21 @@ export class Books {
     }
     if (account.limit === null) return;
     const wall = account.floor !== null && account.floor > account.limit ? account.floor : account.limit;
-    must(spent - account.overdraft + leased <= wall, `${name}: ${spent} spent and ${leased} held of ${wall}, overdraft ${account.overdraft}`);
-    must(!this.isStrict || account.overdraft === 0n, `${name}: overdraft ${account.overdraft}, though all callers kept to the rules`);
+    must(
+      spent - account.overdraft + leased <= wall,
+      `${name}: ${spent} spent and ${leased} held of ${wall}, overdraft ${account.overdraft}`,
+    );
+    must(
+      !this.isStrict || account.overdraft === 0n,
+      `${name}: overdraft ${account.overdraft}, though all callers kept to the rules`,
+    );
   }
 }
 
-function expectedOutcome(one: Settlement, before: { kind: 'settle' | 'release'; by: string } | undefined): SettleResult['outcome'] {
+function expectedOutcome(
+  one: Settlement,
+  before: { kind: 'settle' | 'release'; by: string } | undefined,
+): SettleResult['outcome'] {
   if (before === undefined) return one.kind === 'settle' ? 'settled' : 'released';
   if (one.kind === 'release') return before.kind === 'release' ? 'already-released' : 'already-settled';
   if (before.kind === 'release') return 'settled';

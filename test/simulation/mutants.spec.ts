@@ -28,7 +28,7 @@ const LEDGER_FAULTS: Record<LedgerFault, number> = {
   'deadline-without-margin': 60,
   'late-grant-used-and-returned': 60,
   'returns-under-two-numbers': 60,
-  'suspension-not-noticed': 60,
+  'suspension-not-noticed': 200,
   'refusal-consumes': 60,
   'draws-without-test': 60,
 };

@@ -157,7 +157,7 @@ export class Simulation {
     this.isMild = random.chance(0.15);
     this.slowest = random.pick([5, 20, 200, 1_500]);
     this.loss = random.pick([0, 0, 0.02, 0.1]);
-    this.runMs = random.pick([30_000, 60_000, 110_000]);
+    this.runMs = random.pick([20_000, 50_000, 110_000]);
     this.start = random.chance(0.35) ? MONTH_END - random.between(5_000, 35_000) : START;
     this.authority = new AuthorityModel(() => Math.floor(this.clockMs()), authorityFault);
     this.books = new Books(this.authority, this.isGood);
@@ -207,7 +207,7 @@ export class Simulation {
     for (let run = this.events.next(until); run !== null; run = this.events.next(until)) {
       run();
       // Lets the promises that this event resolved run before the next one.
-      if (this.mayHaveResolved) for (let turn = 0; turn < 4; turn++) await null;
+      if (this.mayHaveResolved) for (let turn = 0; turn < 4; turn++) await Promise.resolve();
       this.mayHaveResolved = false;
       if (this.failure !== null) throw this.failure;
     }
@@ -251,7 +251,13 @@ export class Simulation {
     const { random } = this;
     const type = random.chance(0.5) ? 'total' : 'monthly';
     const limit = BigInt(random.pick([0, 40, 300, 2_000, 20_000, 1_000_000, 1_000_000]));
-    const names = ([['minute', [5, 30, 200, 900]], ['hour', [60, 2_000]], ['day', [200, 4_000]]] as const).filter(() => random.chance(0.4));
+    const names = (
+      [
+        ['minute', [5, 30, 200, 900]],
+        ['hour', [60, 2_000]],
+        ['day', [200, 4_000]],
+      ] as const
+    ).filter(() => random.chance(0.4));
     const id = uuidOf(0xa000 + index);
     const windows = names.map(([window, limits]): RateWindow => ({ id, window, limit: random.pick<number>(limits) }));
     return { id, grain: random.pick([2, 8, 40, 1_000, 10_000]), limit, type, windows };
@@ -378,7 +384,11 @@ export class Simulation {
     this.books.planned(key.id, key.limit, key.type, this.month());
     this.books.compare();
     for (const { id, window, limit } of key.windows) this.books.limited(id, window, limit, this.now);
-    for (const replica of this.replicas) this.at(random.between(1, 900), replica.guard(() => replica.ledger.dropKey(key.id)));
+    for (const replica of this.replicas)
+      this.at(
+        random.between(1, 900),
+        replica.guard(() => replica.ledger.dropKey(key.id)),
+      );
   }
 
   // ---- wire
@@ -423,7 +433,10 @@ export class Simulation {
   }
 
   private giveBack(replica: Replica, back: GiveBack): void {
-    this.log(() => `back ${replica.name} ${back.leases.map((one) => `${one.leaseId.slice(-4)}:${one.amount}`).join()} ${back.windows.length}`);
+    this.log(
+      () =>
+        `back ${replica.name} ${back.leases.map((one) => `${one.leaseId.slice(-4)}:${one.amount}`).join()} ${back.windows.length}`,
+    );
     this.books.returning(back, replica.name, Math.floor(this.clockMs()));
     this.authority.giveBack(back);
     // Slices may arrive twice: the first answer was lost.
@@ -438,8 +451,15 @@ export class Simulation {
       const sent = replica.monotonicMs();
       if (!replica.isPaused && this.isUp && !this.random.chance(this.isOver ? 0 : this.loss)) {
         const clock = Math.floor(this.clockMs());
-        this.at(this.random.between(1, 10), replica.guard(() => replica.watch.observe(sent, replica.monotonicMs(), clock)));
-        if (this.random.chance(0.3)) this.at(this.random.between(20, 900), replica.guard(() => this.close(replica)));
+        this.at(
+          this.random.between(1, 10),
+          replica.guard(() => replica.watch.observe(sent, replica.monotonicMs(), clock)),
+        );
+        if (this.random.chance(0.3))
+          this.at(
+            this.random.between(20, 900),
+            replica.guard(() => this.close(replica)),
+          );
       }
       this.at(1_000, replica.guard(again));
     };
@@ -463,7 +483,8 @@ export class Simulation {
     if (replica.isDown || replica.isPaused) return;
     const key = random.pick(this.keys);
     const most = Number(key.limit ?? 1_000n);
-    const reserve = this.isGood || random.chance(0.8) ? BigInt(random.between(1, Math.max(2, Math.ceil(most / key.grain)))) : 0n;
+    const reserve =
+      this.isGood || random.chance(0.8) ? BigInt(random.between(1, Math.max(2, Math.ceil(most / key.grain)))) : 0n;
     const request: AdmitRequest = {
       accounts: key.limit === null ? [] : [{ id: key.id, type: key.type }],
       windows: key.windows,
@@ -480,7 +501,8 @@ export class Simulation {
       if (replica.life !== life) return;
       try {
         const tookMs = replica.monotonicMs() - askedAt;
-        if (!replica.isPaused && tookMs > 1_200 && this.tally.pauses + this.tally.suspensions === 0) throw new Violation(`a verdict took ${tookMs} ms`);
+        if (!replica.isPaused && tookMs > 1_200 && this.tally.pauses + this.tally.suspensions === 0)
+          throw new Violation(`a verdict took ${tookMs} ms`);
         this.decided(replica, key, request, admission);
       } catch (error) {
         this.failure ??= error as Error;
@@ -489,7 +511,10 @@ export class Simulation {
   }
 
   private decided(replica: Replica, key: KeyPlan, request: AdmitRequest, verdict: Admission): void {
-    this.log(() => `${replica.name} ${key.id.slice(-4)} ${request.reserve}/${request.cost} ttl ${request.ttlSeconds}: ${verdict.admitted ? `admitted ${verdict.reservation?.holds[0]?.leaseId.slice(-4) ?? ''}` : verdict.code}`);
+    this.log(
+      () =>
+        `${replica.name} ${key.id.slice(-4)} ${request.reserve}/${request.cost} ttl ${request.ttlSeconds}: ${verdict.admitted ? `admitted ${verdict.reservation?.holds[0]?.leaseId.slice(-4) ?? ''}` : verdict.code}`,
+    );
     if (!verdict.admitted) {
       if (verdict.code === 'RATE_LIMITED') this.tally.rateLimited++;
       else if (verdict.code === 'BUDGET_EXCEEDED') this.tally.budgetExceeded++;
@@ -537,7 +562,17 @@ export class Simulation {
   private reportUnreserved(key: KeyPlan, reserve: bigint): void {
     const amount = reserve > 0n ? reserve : BigInt(this.random.between(0, 30));
     this.send(
-      { kind: 'settle', keyId: key.id, reservationId: null, month: null, holds: [], reserved: 0n, amount, settledBy: this.newId(), defaultHold: 0n },
+      {
+        kind: 'settle',
+        keyId: key.id,
+        reservationId: null,
+        month: null,
+        holds: [],
+        reserved: 0n,
+        amount,
+        settledBy: this.newId(),
+        defaultHold: 0n,
+      },
       this.random.between(1, 3_000),
       false,
     );
@@ -549,13 +584,17 @@ export class Simulation {
       if (!this.isUp) return this.at(this.random.between(100, 1_000), () => arrive(isFirst));
       const check = this.books.settling(one, Math.floor(this.clockMs()));
       const [result] = this.checked(() => this.authority.settle([one]));
-      this.log(() => `settle ${one.kind} ${one.holds[0]?.leaseId.slice(-4) ?? ''} ${one.amount}/${one.reserved}: ${result?.outcome}`);
+      this.log(
+        () =>
+          `settle ${one.kind} ${one.holds[0]?.leaseId.slice(-4) ?? ''} ${one.amount}/${one.reserved}: ${result?.outcome}`,
+      );
       if (result) check(result, this.isGood && isGood);
       if (result?.outcome === 'settled') this.tally.settled++;
       if (result?.outcome === 'released') this.tally.released++;
       this.books.compare();
       if (isFirst) then?.();
-      if (isFirst && one.reservationId !== null && this.random.chance(0.15)) this.at(this.random.between(1, 20_000), () => arrive(false));
+      if (isFirst && one.reservationId !== null && this.random.chance(0.15))
+        this.at(this.random.between(1, 20_000), () => arrive(false));
     };
     this.at(delayMs, () => arrive(true));
   }
@@ -569,19 +608,27 @@ export class Simulation {
     }
     for (const replica of this.replicas) {
       const { waiting, returns } = replica.ledger.stats();
-      if (waiting > 0 || returns > 0) throw new Violation(`${replica.name} still has ${waiting} waiting, ${returns} returns`);
+      if (waiting > 0 || returns > 0)
+        throw new Violation(`${replica.name} still has ${waiting} waiting, ${returns} returns`);
     }
     await this.checkRestIsReachable();
   }
 
   /** All that is left of each budget can be reserved, in one piece, by a new replica. */
   private async checkRestIsReachable(): Promise<void> {
-    const fresh = new Replica('four', this, 1, false, (replica) =>
-      new Ledger(this.wireOf(replica), replica, () => this.newId(), { replicaId: 'four' }));
+    const fresh = new Replica(
+      'four',
+      this,
+      1,
+      false,
+      (replica) => new Ledger(this.wireOf(replica), replica, () => this.newId(), { replicaId: 'four' }),
+    );
     for (const key of this.keys) {
       if (key.limit === null) continue;
       const account = { id: key.id, type: key.type };
-      const row = this.authority.accountsOf(key.id).find((one) => one.limit !== null && (one.period === 'total' || one.period === this.month()));
+      const row = this.authority
+        .accountsOf(key.id)
+        .find((one) => one.limit !== null && (one.period === 'total' || one.period === this.month()));
       const reserve = key.limit - (row?.spent ?? 0n);
       if (reserve <= 0n) continue;
       let verdict: Admission | null = null;
@@ -589,7 +636,10 @@ export class Simulation {
       void Promise.resolve(fresh.ledger.admit(request)).then((admission) => (verdict = admission));
       await this.advance(5_000);
       const last = verdict as Admission | null;
-      if (last?.admitted !== true) throw new Violation(`${reserve} left of ${key.limit} cannot be reserved: ${last?.admitted === false ? last.code : 'no answer'}`);
+      if (last?.admitted !== true)
+        throw new Violation(
+          `${reserve} left of ${key.limit} cannot be reserved: ${last?.admitted === false ? last.code : 'no answer'}`,
+        );
     }
   }
 

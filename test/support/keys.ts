@@ -21,22 +21,6 @@ export async function verdictOn(app: TestApp, secret: string): Promise<string> {
   return body.code as string;
 }
 
-export interface TrailRow {
-  action: string;
-  actor_kind: string;
-  actor_id: string | null;
-  changes: { field: string; before: unknown; after: unknown }[];
-  details: Record<string, unknown>;
-}
-
-/** What the trail says about a key, oldest first. */
-export function trailOf(app: TestApp, keyId: string): Promise<TrailRow[]> {
-  return app.dataSource.query(
-    `SELECT action, actor_kind, actor_id, changes, details FROM audit_event WHERE resource_id = $1 AND outcome = 'success' ORDER BY seq`,
-    [keyId],
-  );
-}
-
 /** The fields that a refusal names, each once. */
 export function pathsOf({ body }: Answer): string[] {
   return [...new Set((body.errors as { path: string }[]).map(({ path }) => path))].sort();

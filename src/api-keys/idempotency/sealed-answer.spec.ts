@@ -15,9 +15,12 @@ const binding: AnswerBinding = {
 describe('a sealed answer', () => {
   it('gives back any text', () => {
     fc.assert(
-      fc.property(fc.string({ unit: 'binary' }).filter((text) => text.isWellFormed()), (text) => {
-        expect(unseal(PEPPER, binding, seal(PEPPER, binding, text))).toBe(text);
-      }),
+      fc.property(
+        fc.string({ unit: 'binary' }).filter((text) => text.isWellFormed()),
+        (text) => {
+          expect(unseal(PEPPER, binding, seal(PEPPER, binding, text))).toBe(text);
+        },
+      ),
     );
   });
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApp, type TestUser } from '../../support/app.js';
-import { countByStatus, expire, makeKey, trailOf, verdictOn } from '../../support/keys.js';
+import { countByStatus, expire, makeKey, trailOf, verdictOn } from '../../support/made-keys.js';
 
 describe('POST /api-keys/:id/activate', () => {
   let app: TestApp;
@@ -99,7 +99,10 @@ describe('POST /api-keys/:id/activate', () => {
       const full = await app.addUser(['creator'], { maxActiveKeys: 50 });
       const ids: string[] = [];
       for (let count = 0; count < 25; count += 1) ids.push((await makeKey(app, full.token)).id);
-      await app.dataSource.query(`UPDATE api_key SET is_active = false, deactivated_at = now(), deactivated_by = owner_id WHERE owner_id = $1`, [full.id]);
+      await app.dataSource.query(
+        `UPDATE api_key SET is_active = false, deactivated_at = now(), deactivated_by = owner_id WHERE owner_id = $1`,
+        [full.id],
+      );
       await app.dataSource.query(`UPDATE users SET max_active_keys = 7 WHERE id = $1`, [full.id]);
       const answers = await Promise.all([
         ...ids.map((id) => activate(id, full.token)),
@@ -108,7 +111,10 @@ describe('POST /api-keys/:id/activate', () => {
       const counts = countByStatus(answers);
       expect((counts[200] ?? 0) + (counts[201] ?? 0)).toBe(7);
       expect(counts[429]).toBe(43);
-      const [row] = await app.dataSource.query<{ count: number }[]>('SELECT count(*)::int AS count FROM api_key WHERE owner_id = $1 AND is_active', [full.id]);
+      const [row] = await app.dataSource.query<{ count: number }[]>(
+        'SELECT count(*)::int AS count FROM api_key WHERE owner_id = $1 AND is_active',
+        [full.id],
+      );
       expect(row!.count).toBe(7);
     });
   });

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApp, type TestUser } from '../../support/app.js';
-import { countByStatus, expire, inDays, isInDays, makeKey, pathsOf, trailOf, verdictOn } from '../../support/keys.js';
+import { countByStatus, expire, inDays, isInDays, makeKey, pathsOf, trailOf, verdictOn } from '../../support/made-keys.js';
 
 describe('PUT /api-keys/by-alias/:alias', () => {
   let app: TestApp;
@@ -9,7 +9,8 @@ describe('PUT /api-keys/by-alias/:alias', () => {
   let count = 0;
 
   const fresh = () => `alias-${(count += 1)}`;
-  const put = (alias: string, token: string, body: object = { name: 'Nightly' }, query = '') => app.put(`/api-keys/by-alias/${alias}${query}`, { token, body });
+  const put = (alias: string, token: string, body: object = { name: 'Nightly' }, query = '') =>
+    app.put(`/api-keys/by-alias/${alias}${query}`, { token, body });
 
   beforeAll(async () => {
     app = await TestApp.start({ KEY_VALIDITY_DAYS: '15' });
@@ -24,7 +25,10 @@ describe('PUT /api-keys/by-alias/:alias', () => {
       const { status, body, headers } = await put(alias, owner.token, { name: ' Nightly ', scopes: ['x'] });
       expect(status).toBe(201);
       expect(headers.get('cache-control')).toBe('no-store');
-      expect(body).toMatchObject({ renewed: false, apiKey: { alias, name: 'Nightly', scopes: ['x'], roles: [], ownerId: owner.id } });
+      expect(body).toMatchObject({
+        renewed: false,
+        apiKey: { alias, name: 'Nightly', scopes: ['x'], roles: [], ownerId: owner.id },
+      });
       expect(isInDays(body.apiKey.expiresAt, 15)).toBe(true);
       expect(await verdictOn(app, body.secretKey)).toBe('VALID');
       expect(await trailOf(app, body.apiKey.id)).toMatchObject([{ action: 'api-keys:create' }]);
@@ -55,7 +59,10 @@ describe('PUT /api-keys/by-alias/:alias', () => {
 
     it('makes one for the owner of a key that calls', async () => {
       const caller = await makeKey(app, owner.token, { roles: ['creator'] });
-      const { status, body } = await app.put(`/api-keys/by-alias/${fresh()}`, { apiKey: caller.secret, body: { name: 'x' } });
+      const { status, body } = await app.put(`/api-keys/by-alias/${fresh()}`, {
+        apiKey: caller.secret,
+        body: { name: 'x' },
+      });
       expect(status).toBe(201);
       expect(body.apiKey.ownerId).toBe(owner.id);
     });
@@ -68,11 +75,17 @@ describe('PUT /api-keys/by-alias/:alias', () => {
       await expire(app, first.apiKey.id);
       const { status, body } = await put(alias, owner.token, { name: 'New' });
       expect(status).toBe(200);
-      expect(body).toMatchObject({ renewed: true, apiKey: { id: first.apiKey.id, name: 'New', roles: [], scopes: ['kept'], status: 'active' } });
+      expect(body).toMatchObject({
+        renewed: true,
+        apiKey: { id: first.apiKey.id, name: 'New', roles: [], scopes: ['kept'], status: 'active' },
+      });
       expect(body.secretKey).toBeUndefined();
       expect(isInDays(body.apiKey.expiresAt, 15)).toBe(true);
       expect(await verdictOn(app, first.secretKey)).toBe('VALID');
-      expect((await trailOf(app, first.apiKey.id)).at(-1)).toMatchObject({ action: 'api-keys:renew', details: { isByAlias: true } });
+      expect((await trailOf(app, first.apiKey.id)).at(-1)).toMatchObject({
+        action: 'api-keys:renew',
+        details: { isByAlias: true },
+      });
     });
 
     it('activates what the owner deactivated', async () => {
@@ -166,7 +179,11 @@ describe('PUT /api-keys/by-alias/:alias', () => {
         await put(fresh(), stranger.token, { name: 'x' }, `?ownerId=${owner.id}`),
         await put(alias, stranger.token, { name: 'x' }, '?ownerId=019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55'),
       ].map(({ status, body: { requestId: _, ...problem } }) => ({ status, ...problem }));
-      expect(answers[0]).toMatchObject({ status: 403, code: 'PERMISSION_DENIED', permission: 'platform:api-keys:assign' });
+      expect(answers[0]).toMatchObject({
+        status: 403,
+        code: 'PERMISSION_DENIED',
+        permission: 'platform:api-keys:assign',
+      });
       expect(answers[1]).toEqual(answers[0]);
       expect(answers[2]).toEqual(answers[0]);
     });
@@ -177,9 +194,13 @@ describe('PUT /api-keys/by-alias/:alias', () => {
       const [updater, assigner] = [await app.addUser(['only-update']), await app.addUser(['only-assign'])];
       const alias = fresh();
       const query = `?ownerId=${owner.id}`;
-      expect((await put(alias, updater.token, { name: 'x' }, query)).body).toMatchObject({ permission: 'platform:api-keys:assign' });
+      expect((await put(alias, updater.token, { name: 'x' }, query)).body).toMatchObject({
+        permission: 'platform:api-keys:assign',
+      });
       expect((await put(alias, assigner.token, { name: 'x' }, query)).status).toBe(201);
-      expect((await put(alias, assigner.token, { name: 'x' }, query)).body).toMatchObject({ permission: 'platform:api-keys:update' });
+      expect((await put(alias, assigner.token, { name: 'x' }, query)).body).toMatchObject({
+        permission: 'platform:api-keys:update',
+      });
       expect((await put(alias, updater.token, { name: 'x' }, query)).status).toBe(200);
     });
 
@@ -187,7 +208,10 @@ describe('PUT /api-keys/by-alias/:alias', () => {
       const caller = await makeKey(app, owner.token, { roles: ['creator'] });
       const alias = fresh();
       await app.put(`/api-keys/by-alias/${alias}`, { apiKey: caller.secret, body: { name: 'x' } });
-      const { status, body } = await app.put(`/api-keys/by-alias/${alias}`, { apiKey: caller.secret, body: { name: 'x' } });
+      const { status, body } = await app.put(`/api-keys/by-alias/${alias}`, {
+        apiKey: caller.secret,
+        body: { name: 'x' },
+      });
       expect(status).toBe(403);
       expect(body).toMatchObject({ code: 'PERMISSION_DENIED', permission: 'platform:api-keys:update' });
     });
@@ -195,7 +219,13 @@ describe('PUT /api-keys/by-alias/:alias', () => {
     it('names everything an owner would loosen by it', async () => {
       const alias = fresh();
       const { body: first } = await put(alias, owner.token, { name: 'x', rateLimitPerMinute: 5 });
-      const answer = await put(alias, owner.token, { name: 'y', roles: ['creator'], rateLimitPerMinute: 6, validityDays: 90, expiresAt: inDays(90) });
+      const answer = await put(alias, owner.token, {
+        name: 'y',
+        roles: ['creator'],
+        rateLimitPerMinute: 6,
+        validityDays: 90,
+        expiresAt: inDays(90),
+      });
       expect(answer.status).toBe(403);
       expect(answer.body.code).toBe('OWNER_MAY_ONLY_TIGHTEN');
       expect(pathsOf(answer)).toEqual(['expiresAt', 'rateLimitPerMinute', 'roles', 'validityDays']);
@@ -205,7 +235,11 @@ describe('PUT /api-keys/by-alias/:alias', () => {
     it('refuses a new key outside the key policy, and a window beyond it', async () => {
       await app.addRole('brief', ['platform:api-keys:create'], { maxValidityDays: 7, maxRateLimitPerMinute: 10 });
       const brief = await app.addUser(['brief']);
-      expect(pathsOf(await put(fresh(), brief.token, { name: 'x', rateLimitPerMinute: 11, validityDays: 8 }))).toEqual(['expiresAt', 'rateLimitPerMinute', 'validityDays']);
+      expect(pathsOf(await put(fresh(), brief.token, { name: 'x', rateLimitPerMinute: 11, validityDays: 8 }))).toEqual([
+        'expiresAt',
+        'rateLimitPerMinute',
+        'validityDays',
+      ]);
       const alias = fresh();
       await makeKey(app, admin, { ownerId: brief.id, alias, expiresAt: inDays(1) });
       const answer = await put(alias, brief.token);

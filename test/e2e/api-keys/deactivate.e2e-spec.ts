@@ -1,13 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApp, type TestUser } from '../../support/app.js';
-import { makeKey, trailOf, verdictOn } from '../../support/keys.js';
+import { makeKey, trailOf, verdictOn } from '../../support/made-keys.js';
 
 describe('POST /api-keys/:id/deactivate', () => {
   let app: TestApp;
   let admin: string;
   let owner: TestUser;
 
-  const deactivate = (id: string, token: string, query = '') => app.post(`/api-keys/${id}/deactivate${query}`, { token });
+  const deactivate = (id: string, token: string, query = '') =>
+    app.post(`/api-keys/${id}/deactivate${query}`, { token });
 
   beforeAll(async () => {
     app = await TestApp.start();
@@ -21,7 +22,12 @@ describe('POST /api-keys/:id/deactivate', () => {
       const key = await makeKey(app, owner.token);
       const { status, body } = await deactivate(key.id, owner.token, '?wait=true');
       expect(status).toBe(200);
-      expect(body).toMatchObject({ isActive: false, status: 'inactive', deactivatedBy: owner.id, deactivatedAt: expect.any(String) });
+      expect(body).toMatchObject({
+        isActive: false,
+        status: 'inactive',
+        deactivatedBy: owner.id,
+        deactivatedAt: expect.any(String),
+      });
       expect(await verdictOn(app, key.secret)).toBe('DISABLED');
       expect((await trailOf(app, key.id)).at(-1)).toMatchObject({
         action: 'api-keys:deactivate',

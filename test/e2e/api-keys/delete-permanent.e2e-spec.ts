@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApp, type TestUser } from '../../support/app.js';
-import { countByStatus, expire, makeKey, trailOf, verdictOn } from '../../support/keys.js';
+import { countByStatus, expire, makeKey, trailOf, verdictOn } from '../../support/made-keys.js';
 
 describe('DELETE /api-keys/:id/permanent', () => {
   let app: TestApp;

@@ -1,17 +1,26 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApp, type TestUser } from '../../support/app.js';
-import { countByStatus, makeKey, trailOf, verdictOn } from '../../support/keys.js';
+import { countByStatus, makeKey, trailOf, verdictOn } from '../../support/made-keys.js';
 
 describe('DELETE /api-keys/:id/secrets/:kid', () => {
   let app: TestApp;
   let owner: TestUser;
 
-  const end = (id: string, kid: string, query = '') => app.delete(`/api-keys/${id}/secrets/${kid}${query}`, { token: owner.token });
+  const end = (id: string, kid: string, query = '') =>
+    app.delete(`/api-keys/${id}/secrets/${kid}${query}`, { token: owner.token });
   /** A key in an overlap: the old secret and the new one. */
   const overlap = async () => {
     const key = await makeKey(app, owner.token);
-    const { body } = await app.post(`/api-keys/${key.id}/regenerate`, { token: owner.token, body: { overlapSeconds: 600 } });
-    return { ...key, newKid: body.apiKey.secrets[0].kid as string, newSecret: body.secretKey as string, endsAt: body.previousSecretExpiresAt as string };
+    const { body } = await app.post(`/api-keys/${key.id}/regenerate`, {
+      token: owner.token,
+      body: { overlapSeconds: 600 },
+    });
+    return {
+      ...key,
+      newKid: body.apiKey.secrets[0].kid as string,
+      newSecret: body.secretKey as string,
+      endsAt: body.previousSecretExpiresAt as string,
+    };
   };
 
   beforeAll(async () => {
@@ -28,7 +37,10 @@ describe('DELETE /api-keys/:id/secrets/:kid', () => {
       expect(body.secrets.map(({ kid }: { kid: string }) => kid)).toEqual([key.newKid]);
       expect(await verdictOn(app, key.secret)).toBe('REVOKED');
       expect(await verdictOn(app, key.newSecret)).toBe('VALID');
-      expect((await trailOf(app, key.id)).at(-1)).toMatchObject({ action: 'api-key-secrets:delete', details: { endedKids: [key.kid] } });
+      expect((await trailOf(app, key.id)).at(-1)).toMatchObject({
+        action: 'api-key-secrets:delete',
+        details: { endedKids: [key.kid] },
+      });
     });
 
     it('ends the new secret and leaves the old one its time', async () => {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { EntityManager } from 'typeorm';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TestApp, type TestUser, type Answer } from '../../support/app.js';
-import { makeKey, trailOf, verdictOn } from '../../support/keys.js';
+import { makeKey, trailOf, verdictOn } from '../../support/made-keys.js';
 
 /** Long enough for a request to reach the lock it has to wait for. */
 const REACHES_LOCK_MS = 300;
@@ -20,7 +20,10 @@ describe('a check of what the caller holds', () => {
   afterAll(() => app.stop());
 
   /** Sends a request while `change` is done but not committed; the request has to wait for it. */
-  async function beside(change: (tx: EntityManager) => Promise<unknown>, request: () => Promise<Answer>): Promise<Answer> {
+  async function beside(
+    change: (tx: EntityManager) => Promise<unknown>,
+    request: () => Promise<Answer>,
+  ): Promise<Answer> {
     let answer: Promise<Answer> | undefined;
     let isAnswered = false;
     await app.dataSource.transaction(async (tx) => {
@@ -34,8 +37,15 @@ describe('a check of what the caller holds', () => {
     return answer!;
   }
 
-  async function helpdeskWith(role: string): Promise<{ user: TestUser; keyId: string; grant: (token: string) => Promise<Answer> }> {
-    await app.addRole(role, ['platform:api-keys:create', 'platform:api-keys:update', 'platform:api-keys:verify', 'platform:usage:report']);
+  async function helpdeskWith(
+    role: string,
+  ): Promise<{ user: TestUser; keyId: string; grant: (token: string) => Promise<Answer> }> {
+    await app.addRole(role, [
+      'platform:api-keys:create',
+      'platform:api-keys:update',
+      'platform:api-keys:verify',
+      'platform:usage:report',
+    ]);
     const user = await app.addUser([role]);
     const { id } = await makeKey(app, admin, { ownerId: service.id });
     return { user, keyId: id, grant: (token) => app.patch(`/api-keys/${id}`, { token, body: { roles: ['gateway'] } }) };

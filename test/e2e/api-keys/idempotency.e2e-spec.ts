@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createHash } from 'node:crypto';
 import { TestApp, type TestUser } from '../../support/app.js';
-import { makeKey, pathsOf, trailOf, verdictOn } from '../../support/keys.js';
+import { makeKey, pathsOf, trailOf, verdictOn } from '../../support/made-keys.js';
 
 let app: TestApp;
 let admin: string;
@@ -21,12 +21,28 @@ afterAll(() => app.stop());
 
 /** The three routes that take an Idempotency-Key, each with what makes one request of it. */
 describe.each<[string, () => Promise<{ method: string; path: string; body: object; otherBody: object }>]>([
-  ['POST /api-keys', async () => ({ method: 'POST', path: '/api-keys', body: { name: 'A' }, otherBody: { name: 'B' } })],
+  [
+    'POST /api-keys',
+    async () => ({ method: 'POST', path: '/api-keys', body: { name: 'A' }, otherBody: { name: 'B' } }),
+  ],
   [
     'POST /api-keys/:id/regenerate',
-    async () => ({ method: 'POST', path: `/api-keys/${(await makeKey(app, owner.token)).id}/regenerate`, body: {}, otherBody: { overlapSeconds: 1 } }),
+    async () => ({
+      method: 'POST',
+      path: `/api-keys/${(await makeKey(app, owner.token)).id}/regenerate`,
+      body: {},
+      otherBody: { overlapSeconds: 1 },
+    }),
   ],
-  ['PUT /api-keys/by-alias/:alias', async () => ({ method: 'PUT', path: `/api-keys/by-alias/${fresh()}`, body: { name: 'A' }, otherBody: { name: 'B' } })],
+  [
+    'PUT /api-keys/by-alias/:alias',
+    async () => ({
+      method: 'PUT',
+      path: `/api-keys/by-alias/${fresh()}`,
+      body: { name: 'A' },
+      otherBody: { name: 'B' },
+    }),
+  ],
 ])('%s with an Idempotency-Key', (_, requestOf) => {
   it('gives a retry the same answer, the secret included, and does nothing twice', async () => {
     const { method, path, body } = await requestOf();
@@ -64,7 +80,10 @@ describe.each<[string, () => Promise<{ method: string; path: string; body: objec
     const { method, path, body } = await requestOf();
     const key = fresh();
     const first = await send(method, path, owner.token, key, body);
-    await app.post(`/api-keys/${first.body.apiKey.id}/regenerate`, { token: owner.token, body: { overlapSeconds: 600 } });
+    await app.post(`/api-keys/${first.body.apiKey.id}/regenerate`, {
+      token: owner.token,
+      body: { overlapSeconds: 600 },
+    });
     const { status, body: problem } = await send(method, path, owner.token, key, body);
     expect(status).toBe(409);
     expect(problem.code).toBe('IDEMPOTENCY_CONFLICT');
@@ -148,7 +167,11 @@ describe('an Idempotency-Key', () => {
     const weak = await makeKey(app, both.token, { roles: ['creator'] });
     const key = fresh();
     const first = await send('POST', '/api-keys', both.token, key, { roles: ['gateway'] });
-    const replay = await app.post('/api-keys', { apiKey: weak.secret, headers: { 'idempotency-key': key }, body: { roles: ['gateway'] } });
+    const replay = await app.post('/api-keys', {
+      apiKey: weak.secret,
+      headers: { 'idempotency-key': key },
+      body: { roles: ['gateway'] },
+    });
     expect(replay.status).toBe(403);
     expect(replay.body.code).toBe('CANNOT_GRANT');
     const plain = fresh();
@@ -202,7 +225,9 @@ describe('an Idempotency-Key', () => {
   it('leaves nothing readable in the database', async () => {
     const key = fresh();
     const { body } = await send('POST', '/api-keys', owner.token, key, {});
-    const [row] = await app.dataSource.query<{ text: string }[]>(`SELECT string_agg(encode(ciphertext, 'escape') || i::text, '') AS text FROM idempotency i`);
+    const [row] = await app.dataSource.query<{ text: string }[]>(
+      `SELECT string_agg(encode(ciphertext, 'escape') || i::text, '') AS text FROM idempotency i`,
+    );
     expect(row!.text).not.toContain(body.secretKey.slice(-49));
     expect(row!.text).not.toContain(key);
   });

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApp, type TestUser } from '../../support/app.js';
-import { makeKey } from '../../support/keys.js';
+import { makeKey } from '../../support/made-keys.js';
 
 describe('GET /api-keys/:id', () => {
   let app: TestApp;

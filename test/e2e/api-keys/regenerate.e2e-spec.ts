@@ -1,13 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { TestApp, type TestUser } from '../../support/app.js';
-import { expire, makeKey, pathsOf, trailOf, verdictOn } from '../../support/keys.js';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Answer, TestApp, type TestUser } from '../../support/app.js';
+import { expire, makeKey, pathsOf, trailOf, verdictOn } from '../../support/made-keys.js';
 
 describe('POST /api-keys/:id/regenerate', () => {
   let app: TestApp;
   let admin: string;
   let owner: TestUser;
 
-  const regenerate = (id: string, token: string, body?: object) => app.post(`/api-keys/${id}/regenerate`, { token, ...(body && { body }) });
+  const regenerate = (id: string, token: string, body?: object) =>
+    app.post(`/api-keys/${id}/regenerate`, { token, ...(body && { body }) });
 
   beforeAll(async () => {
     app = await TestApp.start();
@@ -23,7 +25,13 @@ describe('POST /api-keys/:id/regenerate', () => {
       expect(status).toBe(200);
       expect(headers.get('cache-control')).toBe('no-store');
       expect(body.secretKey).toMatch(/^lk_test_[0-9A-Za-z]{63}$/);
-      expect(body.apiKey).toMatchObject({ id: key.id, rateLimitPerMinute: 7, tags: ['kept'], status: 'active', secrets: [{ kid: expect.any(String) }] });
+      expect(body.apiKey).toMatchObject({
+        id: key.id,
+        rateLimitPerMinute: 7,
+        tags: ['kept'],
+        status: 'active',
+        secrets: [{ kid: expect.any(String) }],
+      });
       expect(body.apiKey.secrets).toHaveLength(1);
       expect(Date.parse(body.previousSecretExpiresAt)).toBeLessThanOrEqual(Date.now());
       expect(await verdictOn(app, key.secret)).toBe('REVOKED');
@@ -34,7 +42,10 @@ describe('POST /api-keys/:id/regenerate', () => {
       const key = await makeKey(app, owner.token);
       const { body } = await regenerate(key.id, owner.token, { overlapSeconds: 3600 });
       expect(Math.abs(Date.parse(body.previousSecretExpiresAt) - Date.now() - 3_600_000)).toBeLessThan(10_000);
-      expect(body.apiKey.secrets.map(({ expiresAt }: { expiresAt: string | null }) => expiresAt)).toEqual([null, body.previousSecretExpiresAt]);
+      expect(body.apiKey.secrets.map(({ expiresAt }: { expiresAt: string | null }) => expiresAt)).toEqual([
+        null,
+        body.previousSecretExpiresAt,
+      ]);
       expect(await verdictOn(app, key.secret)).toBe('VALID');
       expect(await verdictOn(app, body.secretKey)).toBe('VALID');
       await app.dataSource.query(`UPDATE api_key_secret SET expires_at = now() WHERE kid = $1`, [key.kid]);
@@ -46,7 +57,9 @@ describe('POST /api-keys/:id/regenerate', () => {
       const key = await makeKey(app, owner.token);
       const { body: second } = await regenerate(key.id, owner.token, { overlapSeconds: 600 });
       const { body: third } = await regenerate(key.id, owner.token, { overlapSeconds: 600 });
-      expect(await Promise.all([key.secret, second.secretKey, third.secretKey].map((secret) => verdictOn(app, secret)))).toEqual(['REVOKED', 'VALID', 'VALID']);
+      expect(
+        await Promise.all([key.secret, second.secretKey, third.secretKey].map((secret) => verdictOn(app, secret))),
+      ).toEqual(['REVOKED', 'VALID', 'VALID']);
       expect(third.apiKey.secrets).toHaveLength(2);
     });
 
@@ -61,12 +74,35 @@ describe('POST /api-keys/:id/regenerate', () => {
 
     it('leaves two secrets at most, however many ask at once', async () => {
       const key = await makeKey(app, owner.token);
-      const answers = await Promise.all(Array.from({ length: 8 }, () => regenerate(key.id, owner.token, { overlapSeconds: 600 })));
+      const answers = await Promise.all(
+        Array.from({ length: 8 }, () => regenerate(key.id, owner.token, { overlapSeconds: 600 })),
+      );
       const verdicts = await Promise.all(answers.map(({ body }) => verdictOn(app, body.secretKey)));
       expect(verdicts.filter((code) => code === 'VALID')).toHaveLength(2);
       const { body } = await app.get(`/api-keys/${key.id}`, { token: owner.token });
       expect(body.secrets).toHaveLength(2);
       expect(body.secrets[0].expiresAt).toBeNull();
+    });
+
+    it('calls the secret the newest that came last, whoever asked first', async () => {
+      const key = await makeKey(app, owner.token);
+      let answer: Promise<Answer> | undefined;
+      await app.dataSource.transaction(async (tx) => {
+        await tx.query('SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE', [owner.id]);
+        answer = regenerate(key.id, owner.token, { overlapSeconds: 600 });
+        await sleep(300);
+        await tx.query(
+          `INSERT INTO api_key_secret (kid, key_id, kind, key_prefix, mac, pepper_version, created_at)
+           SELECT 'madeMeanwhile0', key_id, kind, key_prefix, mac, pepper_version, clock_timestamp() FROM api_key_secret WHERE kid = $1`,
+          [key.kid],
+        );
+      });
+      const { body } = await answer!;
+      expect(body.apiKey.secrets).toMatchObject([
+        { expiresAt: null },
+        { kid: 'madeMeanwhile0', expiresAt: body.previousSecretExpiresAt },
+      ]);
+      expect(await verdictOn(app, key.secret)).toBe('REVOKED');
     });
 
     it.each([
@@ -84,9 +120,17 @@ describe('POST /api-keys/:id/regenerate', () => {
       const [, entry] = await trailOf(app, key.id);
       expect(entry).toMatchObject({
         action: 'api-keys:regenerate',
-        details: { kid: body.apiKey.secrets[0].kid, previousKid: key.kid, overlapSeconds: 60, previousSecretExpiresAt: body.previousSecretExpiresAt, endedKids: [] },
+        details: {
+          kid: body.apiKey.secrets[0].kid,
+          previousKid: key.kid,
+          overlapSeconds: 60,
+          previousSecretExpiresAt: body.previousSecretExpiresAt,
+          endedKids: [],
+        },
       });
-      const [{ text }] = await app.dataSource.query<[{ text: string }]>(`SELECT string_agg(body, '') AS text FROM audit_event`);
+      const [{ text }] = await app.dataSource.query<[{ text: string }]>(
+        `SELECT string_agg(body, '') AS text FROM audit_event`,
+      );
       expect(text).not.toContain(body.secretKey.slice(-49));
     });
 
@@ -116,7 +160,10 @@ describe('POST /api-keys/:id/regenerate', () => {
       const key = await makeKey(app, admin, { ownerId: service.id, roles: ['gateway'] });
       const { status, body } = await regenerate(key.id, helpdesk.token);
       expect(status).toBe(403);
-      expect(body).toMatchObject({ code: 'CANNOT_GRANT', grants: ['platform:api-keys:verify', 'platform:usage:report'] });
+      expect(body).toMatchObject({
+        code: 'CANNOT_GRANT',
+        grants: ['platform:api-keys:verify', 'platform:usage:report'],
+      });
       expect(await verdictOn(app, key.secret)).toBe('VALID');
     });
   });
@@ -132,7 +179,10 @@ describe('POST /api-keys/:id/regenerate', () => {
     it('refuses a revoked key', async () => {
       const key = await makeKey(app, owner.token);
       const { body: revoked } = await app.post(`/api-keys/${key.id}/revoke`, { token: owner.token });
-      expect((await regenerate(key.id, owner.token)).body).toMatchObject({ code: 'ALREADY_REVOKED', revokedAt: revoked.revokedAt });
+      expect((await regenerate(key.id, owner.token)).body).toMatchObject({
+        code: 'ALREADY_REVOKED',
+        revokedAt: revoked.revokedAt,
+      });
     });
   });
 });

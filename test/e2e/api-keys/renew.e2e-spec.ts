@@ -1,13 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApp, type TestUser } from '../../support/app.js';
-import { countByStatus, expire, inDays, isInDays, makeKey, pathsOf, trailOf, verdictOn } from '../../support/keys.js';
+import { countByStatus, expire, inDays, isInDays, makeKey, pathsOf, trailOf, verdictOn } from '../../support/made-keys.js';
 
 describe('POST /api-keys/:id/renew', () => {
   let app: TestApp;
   let admin: string;
   let owner: TestUser;
 
-  const renew = (id: string, token: string, body?: object) => app.post(`/api-keys/${id}/renew`, { token, ...(body && { body }) });
+  const renew = (id: string, token: string, body?: object) =>
+    app.post(`/api-keys/${id}/renew`, { token, ...(body && { body }) });
 
   beforeAll(async () => {
     app = await TestApp.start({ KEY_VALIDITY_DAYS: '15' });
@@ -111,11 +112,16 @@ describe('POST /api-keys/:id/renew', () => {
       const full = await app.addUser(['creator'], { maxActiveKeys: 50 });
       const ids: string[] = [];
       for (let count = 0; count < 50; count += 1) ids.push((await makeKey(app, full.token)).id);
-      await app.dataSource.query(`UPDATE api_key SET expires_at = now() - interval '1 hour' WHERE owner_id = $1`, [full.id]);
+      await app.dataSource.query(`UPDATE api_key SET expires_at = now() - interval '1 hour' WHERE owner_id = $1`, [
+        full.id,
+      ]);
       await app.dataSource.query(`UPDATE users SET max_active_keys = 4 WHERE id = $1`, [full.id]);
       const answers = await Promise.all(ids.map((id) => renew(id, full.token)));
       expect(countByStatus(answers)).toEqual({ 200: 4, 429: 46 });
-      expect(answers.find(({ status }) => status === 429)!.body).toMatchObject({ code: 'API_KEY_LIMIT_REACHED', maxActiveKeys: 4 });
+      expect(answers.find(({ status }) => status === 429)!.body).toMatchObject({
+        code: 'API_KEY_LIMIT_REACHED',
+        maxActiveKeys: 4,
+      });
       // What is active already does not count as one more.
       const renewed = answers.find(({ status }) => status === 200)!.body.id;
       expect((await renew(renewed, full.token)).status).toBe(200);

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApp, type TestUser } from '../../support/app.js';
-import { countByStatus, makeKey, pathsOf, trailOf, verdictOn } from '../../support/keys.js';
+import { countByStatus, makeKey, pathsOf, trailOf, verdictOn } from '../../support/made-keys.js';
 
 /** `POST /:id/revoke` and `DELETE /:id` are one act; only the first takes a reason. */
 describe.each([
@@ -10,7 +10,8 @@ describe.each([
   let app: TestApp;
   let owner: TestUser;
 
-  const revoke = (id: string, options: object, query = '') => app.request(method, `/api-keys/${id}${suffix}${query}`, options);
+  const revoke = (id: string, options: object, query = '') =>
+    app.request(method, `/api-keys/${id}${suffix}${query}`, options);
 
   beforeAll(async () => {
     app = await TestApp.start();
@@ -26,7 +27,12 @@ describe.each([
       expect(body).toEqual({ id: key.id, revoked: true, revokedAt: expect.any(String), effectiveWithinMs: 0 });
       expect(await verdictOn(app, key.secret)).toBe('REVOKED');
       const { body: read } = await app.get(`/api-keys/${key.id}`, { token: owner.token });
-      expect(read).toMatchObject({ status: 'revoked', revokedAt: body.revokedAt, revokedReason: null, keyPrefix: key.view.keyPrefix });
+      expect(read).toMatchObject({
+        status: 'revoked',
+        revokedAt: body.revokedAt,
+        revokedReason: null,
+        keyPrefix: key.view.keyPrefix,
+      });
     });
 
     it('frees the alias', async () => {
@@ -91,7 +97,9 @@ describe.each([
       const answers = await Promise.all(Array.from({ length: 20 }, () => revoke(key.id, { token: owner.token })));
       expect(countByStatus(answers)).toEqual({ 200: 1, 409: 19 });
       const { revokedAt } = answers.find(({ status }) => status === 200)!.body;
-      const codes = new Set(answers.filter(({ status }) => status === 409).map(({ body }) => `${body.code} ${body.revokedAt}`));
+      const codes = new Set(
+        answers.filter(({ status }) => status === 409).map(({ body }) => `${body.code} ${body.revokedAt}`),
+      );
       expect([...codes]).toEqual([`ALREADY_REVOKED ${revokedAt}`]);
       expect(await trailOf(app, key.id)).toHaveLength(2);
     });
@@ -110,7 +118,11 @@ describe('POST /api-keys/:id/revoke with a reason', () => {
     const key = await makeKey(app, token);
     await app.post(`/api-keys/${key.id}/revoke`, { token, body: { reason: 'Found in a repository' } });
     expect((await app.get(`/api-keys/${key.id}`, { token })).body.revokedReason).toBe('Found in a repository');
-    expect((await trailOf(app, key.id)).at(-1)?.changes).toContainEqual({ field: 'revokedReason', before: null, after: 'Found in a repository' });
+    expect((await trailOf(app, key.id)).at(-1)?.changes).toContainEqual({
+      field: 'revokedReason',
+      before: null,
+      after: 'Found in a repository',
+    });
   });
 
   it('refuses one of more than 500 characters and leaves the key as it is', async () => {

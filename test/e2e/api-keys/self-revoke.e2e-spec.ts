@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApp, type TestUser } from '../../support/app.js';
-import { expire, makeKey, trailOf, verdictOn } from '../../support/keys.js';
+import { expire, makeKey, trailOf, verdictOn } from '../../support/made-keys.js';
 
 describe('POST /api-keys/self-revoke', () => {
   let app: TestApp;
@@ -8,7 +8,8 @@ describe('POST /api-keys/self-revoke', () => {
   let client = 0;
 
   /** Each from an address of its own, so that tests do not throttle each other. */
-  const revoke = (body: unknown, ip = `198.51.100.${(client += 1)}`) => app.post('/api-keys/self-revoke', { body, headers: { 'x-forwarded-for': ip } });
+  const revoke = (body: unknown, ip = `198.51.100.${(client += 1)}`) =>
+    app.post('/api-keys/self-revoke', { body, headers: { 'x-forwarded-for': ip } });
 
   beforeAll(async () => {
     app = await TestApp.start({ TRUSTED_PROXIES: '127.0.0.1' });
@@ -23,7 +24,10 @@ describe('POST /api-keys/self-revoke', () => {
       expect(status).toBe(202);
       expect(body).toEqual({ accepted: true });
       expect(await verdictOn(app, key.secret)).toBe('REVOKED');
-      expect((await app.get(`/api-keys/${key.id}`, { token: owner.token })).body).toMatchObject({ status: 'revoked', revokedReason: 'Revoked by presenting the key itself' });
+      expect((await app.get(`/api-keys/${key.id}`, { token: owner.token })).body).toMatchObject({
+        status: 'revoked',
+        revokedReason: 'Revoked by presenting the key itself',
+      });
       expect((await trailOf(app, key.id)).at(-1)).toMatchObject({
         action: 'api-keys:revoke',
         actor_kind: 'anonymous',
@@ -34,7 +38,10 @@ describe('POST /api-keys/self-revoke', () => {
 
     it('ends one secret of two and leaves the key to the other', async () => {
       const key = await makeKey(app, owner.token);
-      const { body: rotated } = await app.post(`/api-keys/${key.id}/regenerate`, { token: owner.token, body: { overlapSeconds: 600 } });
+      const { body: rotated } = await app.post(`/api-keys/${key.id}/regenerate`, {
+        token: owner.token,
+        body: { overlapSeconds: 600 },
+      });
       await revoke({ key: key.secret });
       expect(await verdictOn(app, key.secret)).toBe('REVOKED');
       expect(await verdictOn(app, rotated.secretKey)).toBe('VALID');
@@ -74,7 +81,9 @@ describe('POST /api-keys/self-revoke', () => {
       ];
       const answers = [];
       for (const body of bodies) answers.push(await revoke(body));
-      expect(new Set(answers.map(({ status, body }) => `${status} ${JSON.stringify(body)}`))).toEqual(new Set(['202 {"accepted":true}']));
+      expect(new Set(answers.map(({ status, body }) => `${status} ${JSON.stringify(body)}`))).toEqual(
+        new Set(['202 {"accepted":true}']),
+      );
     });
 
     it('touches nothing when the secret is not genuine', async () => {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApp, type TestUser } from '../../support/app.js';
-import { countByStatus, makeKey, pathsOf, trailOf, verdictOn } from '../../support/keys.js';
+import { countByStatus, makeKey, pathsOf, trailOf, verdictOn } from '../../support/made-keys.js';
 
 describe('POST /api-keys/:id/transfer', () => {
   let app: TestApp;
@@ -8,7 +8,8 @@ describe('POST /api-keys/:id/transfer', () => {
   let owner: TestUser;
   let next: TestUser;
 
-  const transfer = (id: string, token: string, ownerId: unknown, query = '') => app.post(`/api-keys/${id}/transfer${query}`, { token, body: { ownerId } });
+  const transfer = (id: string, token: string, ownerId: unknown, query = '') =>
+    app.post(`/api-keys/${id}/transfer${query}`, { token, body: { ownerId } });
 
   beforeAll(async () => {
     app = await TestApp.start();
@@ -131,8 +132,13 @@ describe('POST /api-keys/:id/transfer', () => {
       Array.from({ length: 10 }, (_, index) => transfer(key.id, admin, index % 2 === 0 ? next.id : owner.id)),
     );
     // Who finds the key elsewhere time and again is asked to come back; nobody gets a deadlock or half a transfer.
-    expect(answers.filter(({ status, headers }) => status !== 200 && !(status === 503 && headers.get('retry-after') === '1'))).toEqual([]);
+    expect(
+      answers.filter(
+        ({ status, headers }) => status !== 200 && !(status === 503 && headers.get('retry-after') === '1'),
+      ),
+    ).toEqual([]);
     const moves = (await trailOf(app, key.id)).slice(1).map(({ changes }) => changes[0]!);
-    for (const [index, move] of moves.entries()) expect(move.before).toBe(index === 0 ? owner.id : moves[index - 1]!.after);
+    for (const [index, move] of moves.entries())
+      expect(move.before).toBe(index === 0 ? owner.id : moves[index - 1]!.after);
   });
 });

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApp, type TestUser } from '../../support/app.js';
-import { countByStatus, expire, inDays, makeKey, pathsOf, trailOf } from '../../support/keys.js';
+import { countByStatus, expire, inDays, makeKey, pathsOf, trailOf } from '../../support/made-keys.js';
 
 const RULES = {
   name: 'Old',
@@ -25,9 +25,11 @@ describe.each(['PATCH', 'PUT'])('%s /api-keys/:id', (method) => {
   let admin: string;
   let owner: TestUser;
 
-  const update = (id: string, token: string, body: object, query = '') => app.request(method, `/api-keys/${id}${query}`, { token, body });
+  const update = (id: string, token: string, body: object, query = '') =>
+    app.request(method, `/api-keys/${id}${query}`, { token, body });
   /** A key with every field set, made by an admin for the owner. */
-  const fullKey = (fields: object = {}) => makeKey(app, admin, { ...RULES, expiresAt: inDays(20), ownerId: owner.id, ...fields });
+  const fullKey = (fields: object = {}) =>
+    makeKey(app, admin, { ...RULES, expiresAt: inDays(20), ownerId: owner.id, ...fields });
 
   beforeAll(async () => {
     app = await TestApp.start();
@@ -61,10 +63,17 @@ describe.each(['PATCH', 'PUT'])('%s /api-keys/:id', (method) => {
       };
       const { status, body } = await update(key.id, admin, fields);
       expect(status).toBe(200);
-      expect(body).toMatchObject({ ...fields, isUnlimited: false, status: 'inactive', deactivatedAt: expect.any(String) });
+      expect(body).toMatchObject({
+        ...fields,
+        isUnlimited: false,
+        status: 'inactive',
+        deactivatedAt: expect.any(String),
+      });
       const [, changed] = await trailOf(app, key.id);
       expect(changed!.action).toBe('api-keys:update');
-      expect(changed!.changes.map(({ field }) => field).sort()).toEqual([...Object.keys(fields), 'deactivatedAt', 'deactivatedBy'].sort());
+      expect(changed!.changes.map(({ field }) => field).sort()).toEqual(
+        [...Object.keys(fields), 'deactivatedAt', 'deactivatedBy'].sort(),
+      );
       expect(changed!.changes).toContainEqual({ field: 'budgetLimitCents', before: 100, after: 12.5 });
       expect(changed!.changes).toContainEqual({ field: 'metadata', before: { team: 'old' }, after: { team: 'new' } });
     });
@@ -94,7 +103,11 @@ describe.each(['PATCH', 'PUT'])('%s /api-keys/:id', (method) => {
     });
 
     it('lets an owner change a key that lies outside his policy already, as long as it only narrows', async () => {
-      await app.addRole(`trial-${method.toLowerCase()}`, ['platform:api-keys:create'], { maxRateLimitPerMinute: 10, scopes: ['x'], maxValidityDays: 7 });
+      await app.addRole(`trial-${method.toLowerCase()}`, ['platform:api-keys:create'], {
+        maxRateLimitPerMinute: 10,
+        scopes: ['x'],
+        maxValidityDays: 7,
+      });
       const trial = await app.addUser([`trial-${method.toLowerCase()}`]);
       const key = await fullKey({ ownerId: trial.id });
       const { status, body } = await update(key.id, trial.token, { rateLimitPerMinute: 40, name: 'Narrower' });
@@ -122,7 +135,12 @@ describe.each(['PATCH', 'PUT'])('%s /api-keys/:id', (method) => {
       const key = await fullKey();
       await expire(app, key.id);
       const { body: read } = await app.get(`/api-keys/${key.id}`, { token: owner.token });
-      const { status } = await update(key.id, owner.token, { name: read.name, expiresAt: read.expiresAt, budgetLimitCents: read.budgetLimitCents, isActive: read.isActive });
+      const { status } = await update(key.id, owner.token, {
+        name: read.name,
+        expiresAt: read.expiresAt,
+        budgetLimitCents: read.budgetLimitCents,
+        isActive: read.isActive,
+      });
       expect(status).toBe(200);
     });
 
@@ -135,7 +153,10 @@ describe.each(['PATCH', 'PUT'])('%s /api-keys/:id', (method) => {
 
     it('keeps the limit of a budget whose type changes', async () => {
       const key = await fullKey();
-      expect((await update(key.id, admin, { budgetType: 'monthly' })).body).toMatchObject({ budgetType: 'monthly', budgetLimitCents: 100 });
+      expect((await update(key.id, admin, { budgetType: 'monthly' })).body).toMatchObject({
+        budgetType: 'monthly',
+        budgetLimitCents: 100,
+      });
     });
   });
 
@@ -190,7 +211,21 @@ describe.each(['PATCH', 'PUT'])('%s /api-keys/:id', (method) => {
       expect(answer.status).toBe(403);
       expect(answer.body.code).toBe('OWNER_MAY_ONLY_TIGHTEN');
       expect(pathsOf(answer)).toEqual(
-        ['scopes', 'roles', 'rateLimitPerMinute', 'rateLimitPerHour', 'rateLimitPerDay', 'allowedIps', 'allowedModels', 'allowedChatbots', 'budgetLimitCents', 'budgetType', 'metadata', 'expiresAt', 'validityDays'].sort(),
+        [
+          'scopes',
+          'roles',
+          'rateLimitPerMinute',
+          'rateLimitPerHour',
+          'rateLimitPerDay',
+          'allowedIps',
+          'allowedModels',
+          'allowedChatbots',
+          'budgetLimitCents',
+          'budgetType',
+          'metadata',
+          'expiresAt',
+          'validityDays',
+        ].sort(),
       );
       expect((await app.get(`/api-keys/${key.id}`, { token: owner.token })).body).toEqual(key.view);
       expect(await trailOf(app, key.id)).toHaveLength(1);
@@ -210,7 +245,10 @@ describe.each(['PATCH', 'PUT'])('%s /api-keys/:id', (method) => {
       const key = await fullKey({ ownerId: service.id, roles: [] });
       const { status, body } = await update(key.id, helpdesk.token, { roles: ['gateway'] });
       expect(status).toBe(403);
-      expect(body).toMatchObject({ code: 'CANNOT_GRANT', grants: ['platform:api-keys:verify', 'platform:usage:report'] });
+      expect(body).toMatchObject({
+        code: 'CANNOT_GRANT',
+        grants: ['platform:api-keys:verify', 'platform:usage:report'],
+      });
       await update(key.id, admin, { roles: ['gateway'] });
       expect((await update(key.id, helpdesk.token, { roles: ['gateway'], scopes: ['a', 'b', 'c'] })).status).toBe(200);
       expect((await update(key.id, helpdesk.token, { roles: [] })).status).toBe(200);
@@ -233,14 +271,21 @@ describe.each(['PATCH', 'PUT'])('%s /api-keys/:id', (method) => {
       const key = await fullKey();
       const other = await fullKey();
       for (const id of [key.id, other.id]) {
-        const { status, body } = await app.request(method, `/api-keys/${id}`, { apiKey: key.secret, body: { name: 'x' }, headers: { 'x-forwarded-for': '10.0.0.1' } });
+        const { status, body } = await app.request(method, `/api-keys/${id}`, {
+          apiKey: key.secret,
+          body: { name: 'x' },
+          headers: { 'x-forwarded-for': '10.0.0.1' },
+        });
         // The key is bound to 10.0.0.0/8, so it does not even get in.
         expect(status).toBe(401);
         expect(body.code).toBe('UNAUTHENTICATED');
       }
       const free = await makeKey(app, owner.token);
       for (const id of [free.id, other.id]) {
-        const { status, body } = await app.request(method, `/api-keys/${id}`, { apiKey: free.secret, body: { name: 'x' } });
+        const { status, body } = await app.request(method, `/api-keys/${id}`, {
+          apiKey: free.secret,
+          body: { name: 'x' },
+        });
         expect(status).toBe(404);
         expect(body.code).toBe('API_KEY_NOT_FOUND');
       }

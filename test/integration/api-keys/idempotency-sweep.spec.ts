@@ -24,7 +24,8 @@ describe('the sweep of kept answers', () => {
        SELECT gen_random_uuid(), 'r', '', '\\x00', '\\x00', '1', 200, '\\x00', now() - $2::interval FROM generate_series(1, $1)`,
       [rows, age],
     );
-  const kept = async () => (await pool.query<{ count: number }[]>('SELECT count(*)::int AS count FROM idempotency'))[0]!.count;
+  const kept = async () =>
+    (await pool.query<{ count: number }[]>('SELECT count(*)::int AS count FROM idempotency'))[0]!.count;
 
   it('deletes all that is older than ten minutes, in as many batches as it takes, and nothing else', async () => {
     await keep(2300, '10 minutes');

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { AcquireRequest, BudgetAsk, GiveBack, Hold, Settlement, WindowAsk, WindowName } from '../../../src/quotas/authority.js';
-import { BudgetAccountRepository } from '../../../src/quotas/budget-account.repository.js';
 import { PostgresAuthority } from '../../../src/quotas/postgres-authority.js';
 import { AuthorityModel } from '../../simulation/authority-model.js';
 import { Random, uuidOf } from '../../simulation/random.js';
@@ -17,7 +16,6 @@ class Twins {
   private readonly random: Random;
   private readonly model: AuthorityModel;
   private readonly real: PostgresAuthority;
-  private readonly accounts: BudgetAccountRepository;
   private readonly keys: string[];
   private readonly leases: { id: string; hold: Hold; size: bigint; month: string; numbers: number }[] = [];
   private readonly permits: { id: string; window: WindowName; bucket: number; granted: number }[] = [];
@@ -33,7 +31,6 @@ class Twins {
     this.ids = seed * 1_000_000;
     this.model = new AuthorityModel(() => this.clock);
     this.real = new PostgresAuthority(database.sql);
-    this.accounts = new BudgetAccountRepository(database.sql);
     this.keys = [0, 1, 2].map(() => this.newId());
   }
 
@@ -44,7 +41,6 @@ class Twins {
       const limit = this.random.chance(0.15) ? null : BigInt(this.random.between(0, 3_000));
       const type = this.random.pick(['total', 'monthly'] as const);
       await this.database.createKey(key, limit, type);
-      await this.accounts.open(key);
       this.model.createKey(key, limit, type);
     }
     for (let step = 0; step < STEPS; step++) {
@@ -178,8 +174,7 @@ class Twins {
     const key = this.random.pick(this.keys);
     const limit = this.random.chance(0.2) ? null : BigInt(this.random.between(0, 4_000));
     const type = this.random.pick(['total', 'monthly'] as const);
-    await this.database.asOwner('UPDATE api_key SET budget_limit_micro_cents = $2, budget_type = $3 WHERE id = $1', [key, limit?.toString() ?? null, type]);
-    await this.accounts.changeLimit(key);
+    await this.database.asOwner('UPDATE api_key SET budget_limit_micro_cents = $2, budget_type = $3 WHERE id = $1', [key, limit?.toString() ?? null, limit === null ? null : type]);
     this.model.patch(key, limit, type);
   }
 

@@ -1,8 +1,8 @@
 import { Client, Pool } from 'pg';
-import type { QueryRunner } from 'typeorm';
-import { Quotas1795300000000 } from '../../../src/database/migrations/1795300000000-quotas.js';
 import type { Sql } from '../../../src/quotas/sql.js';
 import { createTestDatabase } from '../../support/postgres.js';
+
+const OWNER = '00000000-0000-7000-8000-000000000001';
 
 /** A database with the quota tables, and with a clock that a test may set. */
 export interface QuotaDatabase {
@@ -17,30 +17,22 @@ export interface QuotaDatabase {
   drop(): Promise<void>;
 }
 
-/** Only what the quotas need to know of a key, where the key's own migration has not made it. */
-const API_KEY = `CREATE TABLE IF NOT EXISTS api_key (
-  id uuid PRIMARY KEY, budget_limit_micro_cents bigint, budget_type text, rate_limit_per_minute int)`;
-
 export async function createQuotaDatabase(): Promise<QuotaDatabase> {
   const database = await createTestDatabase();
   const owner = new Client({ connectionString: database.ownerUrl });
   await owner.connect();
   const pool = new Pool({ connectionString: database.appUrl, max: 40 });
   const asOwner: Sql = async (text, values) => (await owner.query(text, [...values])).rows;
-  const has = async (table: string): Promise<boolean> => (await asOwner('SELECT to_regclass($1) AS it', [table]))[0]?.it !== null;
-  if (!(await has('api_key'))) {
-    await owner.query(API_KEY);
-    await owner.query('GRANT SELECT, INSERT, UPDATE ON api_key TO latchkey_app');
-  }
-  if (!(await has('budget_account'))) {
-    await new Quotas1795300000000().up({ query: (text: string) => owner.query(text) } as unknown as QueryRunner);
-  }
+  await owner.query(`INSERT INTO users (id, name, kind) VALUES ('${OWNER}', 'Owner of the keys', 'service')`);
   return {
     url: database.appUrl,
     sql: async (text, values) => (await pool.query(text, [...values])).rows,
     asOwner,
     createKey: async (id, limit, type) => {
-      await asOwner('INSERT INTO api_key (id, budget_limit_micro_cents, budget_type) VALUES ($1, $2, $3)', [id, limit?.toString(), type]);
+      await asOwner(
+        `INSERT INTO api_key (id, owner_id, name, environment, budget_limit_micro_cents, budget_type) VALUES ($1, $2, 'Key', 'live', $3, $4)`,
+        [id, OWNER, limit?.toString(), limit === null ? null : type],
+      );
     },
     setClock: async (ms) => {
       await owner.query('CREATE TABLE IF NOT EXISTS test_clock (at timestamptz)');

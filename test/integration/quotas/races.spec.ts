@@ -2,7 +2,6 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { randomUUID } from 'node:crypto';
 import { Client } from 'pg';
 import type { AcquireRequest, BudgetAsk, Settlement } from '../../../src/quotas/authority.js';
-import { BudgetAccountRepository } from '../../../src/quotas/budget-account.repository.js';
 import { PostgresAuthority } from '../../../src/quotas/postgres-authority.js';
 import { createQuotaDatabase } from './quota-database.js';
 import type { QuotaDatabase } from './quota-database.js';
@@ -12,13 +11,11 @@ const AT_ONCE = 32;
 describe('the quota authority in PostgreSQL', () => {
   let database: QuotaDatabase;
   let authority: PostgresAuthority;
-  let accounts: BudgetAccountRepository;
   let key: string;
 
   beforeAll(async () => {
     database = await createQuotaDatabase();
     authority = new PostgresAuthority(database.sql);
-    accounts = new BudgetAccountRepository(database.sql);
   });
   afterAll(() => database.drop());
   beforeEach(() => {
@@ -27,7 +24,6 @@ describe('the quota authority in PostgreSQL', () => {
 
   const create = async (limit: bigint | null, type: 'total' | 'monthly' = 'total'): Promise<void> => {
     await database.createKey(key, limit, type);
-    await accounts.open(key);
   };
   const ask = (amount: bigint, type: 'total' | 'monthly' = 'total', ttlSeconds: number | null = null): BudgetAsk => ({
     account: { id: key, type },
@@ -163,7 +159,6 @@ describe('the quota authority in PostgreSQL', () => {
     await create(100n);
     const change = async (limit: number): Promise<void> => {
       await database.asOwner('UPDATE api_key SET budget_limit_micro_cents = $2 WHERE id = $1', [key, limit]);
-      await accounts.changeLimit(key);
     };
     await change(10);
     await change(1_000);
@@ -180,7 +175,6 @@ describe('the quota authority in PostgreSQL', () => {
       await client.query('UPDATE api_key SET budget_limit_micro_cents = 50 WHERE id = $1', [key]);
       const asked = authority.acquire(request([ask(100n, 'monthly')]));
       expect(await isWaiting()).toBe(true);
-      await new BudgetAccountRepository(async (text, values) => (await client.query(text, [...values])).rows).changeLimit(key);
       await client.query('COMMIT');
       const [grant] = (await asked).budgets;
       expect(grant).toMatchObject({ found: true, limit: 50n, verdicts: [false] });

@@ -11,17 +11,20 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
  * Lock order, everywhere: api_key → reservation_end → budget_account → budget_lease → rate_window; inside a table by
  * key. Whoever changes a lease holds its account's lock, so leases need no order among themselves.
  */
-export class Quotas1795300000000 implements MigrationInterface {
-  name = 'Quotas1795300000000';
+export class Quotas1790000000300 implements MigrationInterface {
+  name = 'Quotas1790000000300';
 
   async up(runner: QueryRunner): Promise<void> {
-    for (const statement of [TABLES, CLOCK, OPEN_MONTHS, ACQUIRE_BUDGETS, WINDOWS, GIVE_BACK, SETTLE, CLOSE, GRANTS]) {
+    for (const statement of [TABLES, CLOCK, KEY_ACCOUNTS, OPEN_MONTHS, ACQUIRE_BUDGETS, WINDOWS, GIVE_BACK, SETTLE, CLOSE, GRANTS]) {
       await runner.query(statement);
     }
   }
 
   async down(runner: QueryRunner): Promise<void> {
     await runner.query(`
+      DROP TRIGGER api_key_open_account ON api_key;
+      DROP TRIGGER api_key_change_limit ON api_key;
+      DROP FUNCTION quota_open_account, quota_change_limit;
       DROP FUNCTION quota_close_expired, quota_settle, quota_give_back, quota_windows, quota_acquire_budgets,
         quota_open_months, quota_month, quota_ms, quota_clock;
       DROP TABLE reservation_end, rate_window, budget_lease, budget_account;
@@ -100,6 +103,49 @@ AS $$ SELECT (extract(epoch FROM instant) * 1000)::bigint $$;
 
 CREATE FUNCTION quota_month(instant timestamptz) RETURNS text LANGUAGE sql IMMUTABLE
 AS $$ SELECT to_char(instant AT TIME ZONE 'UTC', 'YYYY-MM"-01"') $$;
+`;
+
+/**
+ * Triggers, so that no door to a key can forget its money: a key has its total account from birth, and a change of its
+ * budget reaches its accounts in the same transaction, after the key row and before anything else.
+ *
+ * The floor is what the account holds at the moment of the change, if that is more than the new limit: so much may
+ * remain, no more may come. (The lowest floor ever, as an earlier draft had it, refuses the change once a limit has
+ * been raised, used and lowered again.)
+ */
+const KEY_ACCOUNTS = `
+CREATE FUNCTION quota_open_account() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO budget_account (key_id, period, limit_micro_cents, floor_micro_cents)
+  SELECT NEW.id, 'total', l.active, l.active
+  FROM (SELECT CASE WHEN NEW.budget_type = 'total' THEN NEW.budget_limit_micro_cents END AS active) l
+  ON CONFLICT DO NOTHING;
+  RETURN NULL;
+END $$;
+
+CREATE FUNCTION quota_change_limit() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM FROM budget_account a WHERE a.key_id = NEW.id AND (a.period = 'total' OR a.period >= quota_month(quota_clock()))
+    ORDER BY a.period FOR UPDATE;
+  UPDATE budget_account a
+  SET limit_micro_cents = l.active,
+    floor_micro_cents = CASE WHEN l.active IS NOT NULL
+      THEN greatest(l.active, a.spent_micro_cents - a.overdraft_micro_cents + a.leased_micro_cents) END
+  FROM (VALUES ('total', true), ('monthly', false)) AS t(type, is_total),
+    LATERAL (SELECT CASE WHEN NEW.budget_type = t.type THEN NEW.budget_limit_micro_cents END AS active) l
+  WHERE a.key_id = NEW.id AND (a.period = 'total') = t.is_total
+    AND (a.period = 'total' OR a.period >= quota_month(quota_clock()));
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER api_key_open_account AFTER INSERT ON api_key FOR EACH ROW EXECUTE FUNCTION quota_open_account();
+CREATE TRIGGER api_key_change_limit AFTER UPDATE OF budget_limit_micro_cents, budget_type ON api_key FOR EACH ROW
+  WHEN (OLD.budget_limit_micro_cents IS DISTINCT FROM NEW.budget_limit_micro_cents OR OLD.budget_type IS DISTINCT FROM NEW.budget_type)
+  EXECUTE FUNCTION quota_change_limit();
+
+INSERT INTO budget_account (key_id, period, limit_micro_cents, floor_micro_cents)
+SELECT k.id, 'total', l.active, l.active
+FROM api_key k CROSS JOIN LATERAL (SELECT CASE WHEN k.budget_type = 'total' THEN k.budget_limit_micro_cents END AS active) l;
 `;
 
 /**
