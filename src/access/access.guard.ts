@@ -61,7 +61,10 @@ export class AccessGuard implements CanActivate {
 
   private apply(rule: AccessRule | undefined, principal: Principal): void {
     if (rule === undefined) throw new Error('This route declares no access rule.');
-    if (rule.kind === 'permission' && !principal.may(rule.permission)) throw permissionDenied(rule.permission);
+    if (rule.kind !== 'permission') return;
+    for (const permission of [rule.permission, rule.alsoNeeds]) {
+      if (permission !== undefined && !principal.may(permission)) throw permissionDenied(permission);
+    }
   }
 }
 

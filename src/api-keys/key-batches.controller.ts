@@ -23,12 +23,12 @@ export class KeyBatchesController {
   @Post('import')
   @HttpCode(200)
   @BodyLimit(BATCH_BODY_BYTES)
-  @RequirePermission('platform:api-keys:create')
+  @RequirePermission('platform:api-keys:create', 'platform:api-keys:assign')
   @Audited('api-keys:import', 'api-key')
   @ApiOperation({
     summary: 'Import keys',
     description:
-      'Takes over up to 500 keys of another system by the SHA-256 of their secrets, so that clients keep them. Needs `platform:api-keys:assign` as well. Every entry is judged like a create of its own; importing the same again finds duplicates. At most 1 MiB.',
+      'Takes over up to 500 keys of another system by the SHA-256 of their secrets, so that clients keep them. Every entry is judged like a create of its own; importing the same again finds duplicates. At most 1 MiB.',
   })
   import(@FromCaller() caller: KnownCaller, @Body() body: ImportApiKeysDto): Promise<ImportApiKeysView> {
     return this.imports.import(caller, body.keys);

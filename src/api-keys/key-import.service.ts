@@ -40,9 +40,8 @@ export class KeyImportService {
     private readonly config: Config,
   ) {}
 
-  /** @throws DomainError 403 PERMISSION_DENIED; 503 when nothing has been imported */
+  /** For callers that hold `platform:api-keys:create` and `:assign`. @throws DomainError 503 when nothing has been imported */
   async import(caller: KnownCaller, keys: readonly ImportApiKeyDto[]): Promise<ImportApiKeysView> {
-    if (!caller.principal.may('platform:api-keys:assign')) throw permissionDenied('platform:api-keys:assign');
     const entries = keys.map((fields, index): Entry => {
       const ownerId = fields.ownerId?.toLowerCase() ?? caller.principal.ownerId;
       return { index, ownerId, sha256: Buffer.from(fields.sha256, 'hex'), fields };
@@ -60,6 +59,8 @@ export class KeyImportService {
   private async importBatch(change: Change, caller: KnownCaller, batch: readonly Entry[]): Promise<ImportResultView[]> {
     const ownerIds = [...new Set(batch.map((entry) => entry.ownerId))];
     const parties = await this.admission.lockParties(change.tx, caller, ownerIds[0]!, ownerIds);
+    // Asked again of what the caller holds now that nobody can take it away before the commit.
+    if (!parties.caller.principal.may('platform:api-keys:assign')) throw permissionDenied('platform:api-keys:assign');
     const results: ImportResultView[] = [];
     for (const entry of batch) {
       const owner = parties.others.get(entry.ownerId) ?? null;
