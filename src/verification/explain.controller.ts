@@ -16,7 +16,7 @@ export class ExplainController {
   @Post(':id/explain')
   @HttpCode(200)
   @OwnerOr('platform:api-keys:read')
-  @Audited('api-keys:explain', 'api-key')
+  @Audited('api-keys:explain', 'api-key', { isRead: true })
   @ApiOperation({
     summary: 'Explain a key',
     description: 'Tries a call on a key without its secret and lists every check with its outcome. Consumes nothing.',

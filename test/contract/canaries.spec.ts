@@ -3,6 +3,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Writable } from 'node:stream';
 import type { DataSource } from 'typeorm';
 import { createApp } from '../../src/app.setup.js';
+import { Changes } from '../../src/audit/changes.js';
 import { dataSource } from '../../src/database/data-source.js';
 import { entities } from '../../src/entities.js';
 import { seed } from '../../src/users/seed.js';
@@ -45,16 +46,17 @@ describe('A secret', () => {
   };
 
   beforeAll(async () => {
+    const config = testConfig({ LOG_LEVEL: 'trace' });
     database = await createTestDatabase();
     pool = await dataSource(database.appUrl, { max: 5, entities }).initialize();
-    await seed(pool, { email: EMAIL, password: PASSWORD });
+    await seed(new Changes(pool, config), { email: EMAIL, password: PASSWORD });
     const stream = new Writable({
       write(chunk, _, done) {
         log += String(chunk);
         done();
       },
     });
-    app = await createApp(testConfig({ LOG_LEVEL: 'trace' }), pool, stream);
+    app = await createApp(config, pool, { logStream: stream });
     await app.listen(0, '127.0.0.1');
     base = `http://127.0.0.1:${(app.getHttpServer().address() as { port: number }).port}/api/v1`;
 
