@@ -8,6 +8,7 @@ import { Clock } from './common/clock.js';
 import { Config } from './config/config.js';
 import { HealthModule } from './health/health.module.js';
 import { Meters } from './common/meters.js';
+import { QuotasModule } from './quotas/quotas.module.js';
 import { MetricsModule } from './metrics/metrics.module.js';
 import { UsersModule } from './users/users.module.js';
 import { VerificationModule } from './verification/verification.module.js';
@@ -41,6 +42,7 @@ export class AppModule {
         UsersModule,
         AuthModule,
         ApiKeysModule,
+        QuotasModule,
         VerificationModule,
         HealthModule,
         MetricsModule,

@@ -5,12 +5,14 @@ import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify';
 import { randomUUID } from 'node:crypto';
+import type { Writable } from 'node:stream';
 import type { DataSource } from 'typeorm';
 import { AppModule } from './app.module.js';
 import { noteClientIps } from './access/client-ip.js';
 import { validationFailed } from './common/domain-error.js';
 import { NestLogger } from './common/nest-logger.js';
-import { ProblemFilter, domainErrorOf, sendProblem } from './common/problem.filter.js';
+import { applyBodyLimit } from './common/body-limit.js';
+import { domainErrorOf, sendProblem } from './common/problem.filter.js';
 import { Meters } from './common/meters.js';
 import { requestValidation } from './common/validation.pipe.js';
 import type { Config } from './config/config.js';
@@ -22,7 +24,7 @@ import { urlProblem } from './http/request-url.js';
 import { API_PREFIX } from './openapi/document.js';
 import { serveOpenApi } from './openapi/serve.js';
 
-/** Bodies above this are 413; usage batches have a limit of their own. */
+/** Bodies above this are 413; routes with `@BodyLimit` have a limit of their own. */
 const MAX_BODY_BYTES = 64 * 1024;
 
 /** A request that has not arrived whole by then is dropped, so that slow senders do not keep connections. */
@@ -32,6 +34,8 @@ const REQUEST_TIMEOUT_MS = 30_000;
 export interface AppOptions {
   /** A secret that works here, to stand in the document's examples. */
   readonly exampleSecret?: string;
+  /** Takes the log instead of standard output. */
+  readonly logStream?: Writable;
 }
 
 /**
@@ -39,7 +43,7 @@ export interface AppOptions {
  * The caller owns `dataSource` and closes it after the application.
  */
 export async function createApp(config: Config, dataSource: DataSource, options: AppOptions = {}): Promise<NestFastifyApplication> {
-  const adapter = new FastifyAdapter(serverOptions(config));
+  const adapter = new FastifyAdapter(serverOptions(config, options.logStream));
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.for(config, dataSource), adapter, {
     bufferLogs: true,
     bodyParser: false,
@@ -55,7 +59,6 @@ export async function createApp(config: Config, dataSource: DataSource, options:
   });
   app.useGlobalPipes(requestValidation());
   app.useGlobalInterceptors(new RefusedBodies());
-  app.useGlobalFilters(new ProblemFilter());
   // Nest's default cookie and helmet types follow another Fastify minor than ours; the plugins are the same.
   await app.register(fastifyCookie as never);
   await app.register(fastifyHelmet, helmetOptions(config));
@@ -64,7 +67,7 @@ export async function createApp(config: Config, dataSource: DataSource, options:
   return app;
 }
 
-function serverOptions(config: Config): FastifyServerOptions {
+function serverOptions(config: Config, logStream: Writable | undefined): FastifyServerOptions {
   return {
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -81,7 +84,12 @@ function serverOptions(config: Config): FastifyServerOptions {
     logger:
       config.logLevel === 'silent'
         ? false
-        : { level: config.logLevel, serializers: { req: () => ({}), res: () => ({}) }, base: null },
+        : {
+            level: config.logLevel,
+            serializers: { req: () => ({}), res: () => ({}) },
+            base: null,
+            ...(logStream === undefined ? {} : { stream: logStream }),
+          },
   };
 }
 
@@ -110,6 +118,7 @@ function helmetOptions(config: Config): object {
 /** What Fastify does by itself and we do not want, and what every request meets before Nest. */
 function tameFastify(app: NestFastifyApplication, config: Config): void {
   const fastify = app.getHttpAdapter().getInstance();
+  fastify.addHook('onRoute', applyBodyLimit);
   fastify.addHook('onRequest', (request, reply, done) => {
     void reply.header('X-Request-Id', request.id);
     const problem = urlProblem(request.url);

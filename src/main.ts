@@ -1,5 +1,6 @@
 import 'reflect-metadata';
 import { parseArgs } from 'node:util';
+import { Changes } from './audit/changes.js';
 import { createApp } from './app.setup.js';
 import { printBanner } from './banner.js';
 import { ConfigError, loadConfig } from './config/config.js';
@@ -17,7 +18,7 @@ async function main(): Promise<void> {
   const config = loadConfig();
   if (demo && config.nodeEnv === 'production') throw new ConfigError('--demo is refused with NODE_ENV=production: its data is public knowledge');
   const database = await openDatabase(config, entities);
-  const admin = await seed(database.dataSource, { email: config.adminEmail, password: config.adminPassword });
+  const admin = await seed(new Changes(database.dataSource, config), { email: config.adminEmail, password: config.adminPassword });
   const access = demo ? demoAccess(config) : null;
   const app = await createApp(config, database.dataSource, access === null ? {} : { exampleSecret: access.exampleSecret });
   if (demo) await addDemoData(app, config);

@@ -1,11 +1,11 @@
 import { DomainError } from '../common/domain-error.js';
 
-/** 401. `presented`: credentials came and are bad, as opposed to none. */
-export function unauthenticated(presented: boolean): DomainError {
+/** 401. `presented`: credentials came and are bad, as opposed to none; `why` where a caller can mend it. */
+export function unauthenticated(presented: boolean, why = 'The credentials are not valid (any more).'): DomainError {
   return new DomainError(
     'unauthenticated',
     'UNAUTHENTICATED',
-    presented ? 'The credentials are not valid (any more).' : 'Sign in, or present a bearer token or an API key.',
+    presented ? why : 'Sign in, or present a bearer token or an API key.',
     presented ? { presented: true } : {},
   );
 }
@@ -18,4 +18,9 @@ export function permissionDenied(permission: string): DomainError {
 /** 403: the caller would hand out, or get at, more than he holds. */
 export function cannotGrant(grants: readonly string[]): DomainError {
   return new DomainError('forbidden', 'CANNOT_GRANT', `You do not hold ${grants.join(', ')} yourself.`, { grants });
+}
+
+/** 403: the caller is bound by a key policy, and would let himself or another leave it. */
+export function beyondKeyPolicy(): DomainError {
+  return new DomainError('forbidden', 'OUTSIDE_POLICY', 'The key policy of your roles binds you; this would reach beyond it.');
 }

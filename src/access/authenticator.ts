@@ -14,10 +14,21 @@ export abstract class Authenticator {
   abstract authenticate(context: ExecutionContext): Promise<Principal | null>;
 }
 
+/** A secret that was presented and is genuine; nothing is said about whether it still works. */
+export interface ProvenSecret {
+  readonly keyId: string;
+  readonly kid: string;
+}
+
 /** Turns an API key that a service presents as its own credential into a principal. */
 export abstract class KeyAuthenticator {
   /** null for a key that is not, or no longer, good for calling us from `ip`. */
   abstract authenticateKey(presented: string, ip: string): Promise<Principal | null>;
+
+  /**
+   * Whose secret `presented` is, whatever state its key is in, or null. Costs no I/O for what has not the shape of one.
+   */
+  abstract prove(presented: string): Promise<ProvenSecret | null>;
 
   /** The key in `Authorization: Bearer` or `X-API-Key`, or null when none is presented there. */
   abstract presentedKey(request: FastifyRequest): string | null;

@@ -14,13 +14,16 @@ export type AccessRule =
   | { readonly kind: 'public' }
   | { readonly kind: 'signed-in' }
   | { readonly kind: 'permission'; readonly permission: Permission }
-  | { readonly kind: 'owner-or'; readonly permission: Permission };
+  /** `itself`: a key as caller may also act on itself. */
+  | { readonly kind: 'owner-or'; readonly permission: Permission; readonly itself?: true };
 
 /** What a route is called in the audit trail. */
 export interface AuditedAct {
   /** `resource:verb`. */
   readonly action: string;
   readonly resourceType: string;
+  /** Set on a POST that changes nothing: it is recorded as a read. Every GET is one. */
+  readonly isRead?: boolean;
 }
 
 const authenticated = (rule: AccessRule, who: string) =>
@@ -44,21 +47,25 @@ export const RequirePermission = (permission: Permission) =>
   authenticated({ kind: 'permission', permission }, `the permission \`${permission}\``);
 
 /**
- * Owners of the thing and callers that hold `permission` may call this route. The guard lets every
- * authenticated caller in; the service decides on the locked row, by `standingOn`.
+ * Owners of the thing and callers that hold `permission` may call this route; with `itself`, also a key about
+ * itself. The global guard lets every authenticated caller in; the resource's own guard answers 404 to those who may
+ * not know the thing, and the service decides again on the locked row, by `standingOn`.
  */
-export const OwnerOr = (permission: Permission) =>
-  authenticated({ kind: 'owner-or', permission }, `to be its owner, or the permission \`${permission}\``);
+export const OwnerOr = (permission: Permission, options: { itself?: true } = {}) =>
+  authenticated(
+    { kind: 'owner-or', permission, ...options },
+    `to be its owner${options.itself ? ', to be the key itself' : ''}, or the permission \`${permission}\``,
+  );
 
 /** Names the act in the audit trail: reads by the interceptor, changes by the service, refusals by the filter. */
-export const Audited = (action: string, resourceType: string) =>
-  SetMetadata(AUDITED, { action, resourceType } satisfies AuditedAct);
+export const Audited = (action: string, resourceType: string, options: Pick<AuditedAct, 'isRead'> = {}) =>
+  SetMetadata(AUDITED, { action, resourceType, ...options } satisfies AuditedAct);
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** Set by the guard for every route. */
     caller?: Caller;
-    /** Set by the guard from the route's `@Audited`. */
+    /** Set by the guard: what the trail calls a refusal of this route. */
     audited?: AuditedAct;
   }
 }

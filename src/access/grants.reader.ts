@@ -13,9 +13,12 @@ export interface Holder {
   /** null: the configured cap. */
   readonly maxActiveKeys: number | null;
   readonly managerIds: readonly string[];
+  /** Active ones only. */
   readonly roles: readonly string[];
   readonly grants: readonly string[];
   readonly policies: readonly (KeyPolicy | null)[];
+  /** What all roles assigned to him grant, inactive ones included: what he holds as soon as they are active again. */
+  readonly assignedGrants: readonly string[];
 }
 
 /** How firmly `holders` reads: `share` holds off changes of roles until commit, `update` also other holders' locks. */
@@ -26,6 +29,7 @@ interface RoleRow {
   name: string;
   permissions: string[];
   key_policy: KeyPolicy | null;
+  is_active: boolean;
 }
 
 interface UserRow {
@@ -70,9 +74,9 @@ export class GrantsReader {
     );
     const locked = [...wanted.values()].some((lock) => lock !== 'none');
     const roles = await this.manager.query<RoleRow[]>(
-      `SELECT ur.user_id, r.name, r.permissions, r.key_policy
+      `SELECT ur.user_id, r.name, r.permissions, r.key_policy, r.is_active
          FROM user_role ur JOIN role r ON r.name = ur.role_name
-        WHERE ur.user_id = ANY($1) AND r.is_active ORDER BY r.name, ur.user_id ${locked ? 'FOR SHARE OF r' : ''}`,
+        WHERE ur.user_id = ANY($1) ORDER BY r.name, ur.user_id ${locked ? 'FOR SHARE OF r' : ''}`,
       [ids],
     );
     return new Map(users.map((user) => [user.id, holderOf(user, roles.filter((role) => role.user_id === user.id))]));
@@ -97,7 +101,8 @@ export function grantsOfKey(roleGrants: readonly string[], ownerGrants: readonly
   return intersect(roleGrants, ownerGrants);
 }
 
-function holderOf(user: UserRow, roles: readonly RoleRow[]): Holder {
+function holderOf(user: UserRow, assigned: readonly RoleRow[]): Holder {
+  const roles = assigned.filter((role) => role.is_active);
   return {
     id: user.id,
     name: user.name,
@@ -108,5 +113,6 @@ function holderOf(user: UserRow, roles: readonly RoleRow[]): Holder {
     roles: roles.map((role) => role.name),
     grants: [...new Set(roles.flatMap((role) => role.permissions))],
     policies: roles.map((role) => role.key_policy),
+    assignedGrants: [...new Set(assigned.flatMap((role) => role.permissions))],
   };
 }

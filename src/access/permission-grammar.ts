@@ -37,6 +37,11 @@ export function containsAll(holder: readonly string[], wanted: readonly string[]
   });
 }
 
+/** Whether a grant matches at least one of `permissions`; one that does not would never do anything. */
+export function coversAny(grant: string, permissions: readonly string[]): boolean {
+  return permissions.some((permission) => covers([grant], permission));
+}
+
 /**
  * The grants that match exactly the permissions which both sides match; the smallest such list (none lies inside
  * another), sorted. A key's permissions are the intersection of its roles' grants with its owner's.

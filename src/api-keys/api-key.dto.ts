@@ -14,13 +14,18 @@ import {
   Min,
 } from 'class-validator';
 import { parseCidr } from '../common/address.js';
+import { isInstant } from '../common/instant.js';
 import { isModelPattern } from '../common/model-pattern.js';
 import { microCentsFromCents } from '../common/money.js';
 import { IfGiven, IfPresent, Satisfies } from '../common/validators.js';
 import type { BudgetType, Environment } from './api-key.entity.js';
 
-const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/;
-const TAG = /^[A-Za-z0-9._:/-]{1,64}$/;
+/** The grammar of a scope. @see RFC 6749, 3.3 */
+export const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/;
+
+/** The grammar of a tag. */
+export const TAG = /^[A-Za-z0-9._:/-]{1,64}$/;
+
 const ROLE = /^[a-z][a-z0-9-]{0,63}$/;
 const MAX_METADATA_BYTES = 4096;
 
@@ -39,13 +44,6 @@ const isCents = (value: unknown) => {
   }
 };
 
-/** An instant in UTC that exists: `2026-02-30` does not. */
-const isInstant = (value: unknown) =>
-  typeof value === 'string' &&
-  /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?Z$/.test(value) &&
-  !Number.isNaN(Date.parse(value)) &&
-  new Date(value).toISOString().slice(0, 19) === value.slice(0, 19);
-
 const isMetadata = (value: unknown) =>
   typeof value === 'object' &&
   value !== null &&
@@ -53,11 +51,13 @@ const isMetadata = (value: unknown) =>
   Buffer.byteLength(JSON.stringify(value)) <= MAX_METADATA_BYTES;
 
 /** PostgreSQL stores no NUL, and UTF-8 has no lone surrogates. */
-const isStorable = (value: unknown) => typeof value === 'string' && !value.includes('\0') && value.isWellFormed();
+export const isStorable = (value: unknown) => typeof value === 'string' && !value.includes('\0') && value.isWellFormed();
 
-const isName = (value: unknown) => isStorable(value) && (value as string).trim().length >= 1 && [...(value as string).trim()].length <= 100;
+/** What a key may be called. */
+export const isName = (value: unknown) => isStorable(value) && (value as string).trim().length >= 1 && [...(value as string).trim()].length <= 100;
 
-const isDescription = (value: unknown) => isStorable(value) && [...(value as string)].length <= 500;
+/** A text that PostgreSQL can store, of at most 500 characters. */
+export const isDescription = (value: unknown) => isStorable(value) && [...(value as string)].length <= 500;
 
 /** The fields that both create and update take. */
 export class ApiKeyFieldsDto {

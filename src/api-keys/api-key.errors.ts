@@ -17,6 +17,34 @@ export function aliasTaken(): DomainError {
   return new DomainError('conflict', 'ALIAS_TAKEN', 'Another key of this owner has this alias.');
 }
 
+/** 409: revoking is final; nothing but reading and deleting is left. */
+export function alreadyRevoked(revokedAt: Date): DomainError {
+  return new DomainError('conflict', 'ALREADY_REVOKED', 'The key has been revoked, which is final.', { revokedAt });
+}
+
+/** 409: somebody other than this owner deactivated the key, and only he or the permission can undo it. */
+export function deactivatedByOther(): DomainError {
+  return new DomainError('conflict', 'DEACTIVATED_BY_OTHER', 'Somebody else deactivated this key; you cannot activate it.');
+}
+
+/** 409: the key would have no secret left. */
+export function lastSecret(): DomainError {
+  return new DomainError('conflict', 'LAST_SECRET', 'This is the last secret of the key. Regenerate it, or revoke the key.');
+}
+
+/** 404: the key has no such secret, or it has ended. */
+export function secretNotFound(): DomainError {
+  return new DomainError('missing', 'SECRET_NOT_FOUND', 'The key has no such secret that still works.');
+}
+
+/** 403: an owner without `platform:api-keys:update` asked for more than the key allows now. */
+export function ownerMayOnlyTighten(paths: readonly string[]): DomainError {
+  return new DomainError('forbidden', 'OWNER_MAY_ONLY_TIGHTEN', `You may only narrow your key; this loosens it: ${paths.join(', ')}.`, {
+    permission: 'platform:api-keys:update',
+    errors: paths.map((path) => ({ path, message: 'can only be narrowed without the permission platform:api-keys:update' })),
+  });
+}
+
 /** 429: the owner's cap on active keys. */
 export function apiKeyLimitReached(cap: number): DomainError {
   return new DomainError('throttled', 'API_KEY_LIMIT_REACHED', `The owner may have ${cap} active keys and has them.`, { maxActiveKeys: cap });

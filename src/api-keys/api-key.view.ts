@@ -15,7 +15,7 @@ export interface ApiKeyDetails {
   readonly key: ApiKey;
   readonly ownerName: string;
   readonly ownerIsActive: boolean;
-  /** Secrets that still work or will be listed; newest first. */
+  /** Newest first: those that work, and the newest also when it has ended. */
   readonly secrets: readonly ApiKeySecret[];
   readonly totals: KeyTotals;
 }
@@ -132,7 +132,7 @@ export class ApiKeyView {
   /** @example 12.034 */
   totalCostCents: number;
 
-  /** Secrets that work or have not ended long ago: one, or two during an overlap. */
+  /** Secrets that work, newest first: one, or two during an overlap. */
   secrets: ApiKeySecretView[];
 
   /** Lists the fields that may leave. */
@@ -174,9 +174,13 @@ export class ApiKeyView {
       totalRequests: totals.requests,
       totalTokens: totals.tokens,
       totalCostCents: centsFromMicroCents(totals.costMicroCents),
-      secrets: secrets.map(({ kid, keyPrefix, createdAt, lastUsedAt, expiresAt }) => ({ kid, keyPrefix, createdAt, lastUsedAt, expiresAt })),
+      secrets: secrets.filter((secret) => works(secret, now)).map(({ kid, keyPrefix, createdAt, lastUsedAt, expiresAt }) => ({ kid, keyPrefix, createdAt, lastUsedAt, expiresAt })),
     };
   }
+}
+
+function works(secret: ApiKeySecret, now: Date): boolean {
+  return secret.revokedAt === null && (secret.expiresAt === null || secret.expiresAt > now);
 }
 
 /** A key just made, with its secret: the only answer that ever shows it. */

@@ -1,33 +1,67 @@
-import { Body, Controller, Get, Header, HttpCode, Param, Post } from '@nestjs/common';
-import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { Body, Controller, Get, HttpCode, Param, Patch, Post, Put, Query, Res, UseGuards } from '@nestjs/common';
+import { ApiHeader, ApiOperation, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply } from 'fastify';
 import type { KnownCaller } from '../access/caller.js';
 import { Audited, FromCaller, OwnerOr, RequirePermission } from '../access/decorators.js';
-import { CreateApiKeyDto } from './api-key.dto.js';
+import { CreateApiKeyDto, UpdateApiKeyDto } from './api-key.dto.js';
 import { ApiKeyView, CreatedApiKeyView } from './api-key.view.js';
 import { ApiKeysService } from './api-keys.service.js';
+import { FromIdempotencyKey, IDEMPOTENCY_KEY_HEADER } from './idempotency/idempotency-key.decorator.js';
 import { KeyIdPipe } from './key-id.pipe.js';
+import { WaitQuery } from './key-lifecycle.dto.js';
+import { KeyUpdateService } from './key-update.service.js';
+import { OwnerOrGuard } from './owner-or.guard.js';
+import { sendAnswer } from './repeated-answer.js';
+
+const UPDATE_DESCRIPTION =
+  'Absent fields stay, null clears. Owners without `platform:api-keys:update` may rename, tag and tighten; a refusal names every offending field, and nothing is applied.';
 
 /** Creating, reading and changing keys. */
 @ApiTags('API keys')
 @Controller('api-keys')
+@UseGuards(OwnerOrGuard)
 export class ApiKeysController {
-  constructor(private readonly keys: ApiKeysService) {}
+  constructor(
+    private readonly keys: ApiKeysService,
+    private readonly updates: KeyUpdateService,
+  ) {}
 
   @Post()
   @HttpCode(201)
-  @Header('Cache-Control', 'no-store')
   @RequirePermission('platform:api-keys:create')
   @Audited('api-keys:create', 'api-key')
+  @ApiHeader(IDEMPOTENCY_KEY_HEADER)
   @ApiOperation({ summary: 'Create a key', description: 'The secret is in this answer and nowhere else, ever.' })
-  create(@FromCaller() caller: KnownCaller, @Body() body: CreateApiKeyDto): Promise<CreatedApiKeyView> {
-    return this.keys.create(caller, body);
+  async create(
+    @FromCaller() caller: KnownCaller,
+    @Body() body: CreateApiKeyDto,
+    @FromIdempotencyKey() idempotencyKey: string | null,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<CreatedApiKeyView> {
+    return sendAnswer(reply, await this.keys.create(caller, body, idempotencyKey));
   }
 
   @Get(':id')
-  @OwnerOr('platform:api-keys:read')
+  @OwnerOr('platform:api-keys:read', { itself: true })
   @Audited('api-keys:read', 'api-key')
   @ApiOperation({ summary: 'Read a key' })
   get(@FromCaller() caller: KnownCaller, @Param('id', KeyIdPipe) id: string): Promise<ApiKeyView> {
     return this.keys.get(caller, id);
+  }
+
+  @Patch(':id')
+  @OwnerOr('platform:api-keys:update')
+  @Audited('api-keys:update', 'api-key')
+  @ApiOperation({ summary: 'Change a key', description: UPDATE_DESCRIPTION })
+  update(@FromCaller() caller: KnownCaller, @Param('id', KeyIdPipe) id: string, @Body() body: UpdateApiKeyDto, @Query() query: WaitQuery): Promise<ApiKeyView> {
+    return this.updates.update(caller, id, body, { wait: query.wait === 'true' });
+  }
+
+  @Put(':id')
+  @OwnerOr('platform:api-keys:update')
+  @Audited('api-keys:update', 'api-key')
+  @ApiOperation({ summary: 'Change a key (the same as PATCH)', description: UPDATE_DESCRIPTION })
+  replace(@FromCaller() caller: KnownCaller, @Param('id', KeyIdPipe) id: string, @Body() body: UpdateApiKeyDto, @Query() query: WaitQuery): Promise<ApiKeyView> {
+    return this.updates.update(caller, id, body, { wait: query.wait === 'true' });
   }
 }

@@ -1,9 +1,10 @@
 import { Injectable } from '@nestjs/common';
-import { EntityManager } from 'typeorm';
+import { EntityManager, QueryFailedError } from 'typeorm';
 import type { Ownership } from '../access/standing.js';
 import { ApiKeySecret } from './api-key-secret.entity.js';
 import { ApiKey } from './api-key.entity.js';
 import type { ApiKeyDetails } from './api-key.view.js';
+import type { KeyState } from './rules.js';
 
 /** A secret to be stored: everything of it but the secret itself. */
 export interface StoredSecret {
@@ -14,6 +15,9 @@ export interface StoredSecret {
   readonly mac: Buffer;
   readonly pepperVersion: string;
 }
+
+/** A key is called by its newest secret, also when that has ended. */
+const NEWEST_KID = 'SELECT n.kid FROM api_key_secret n WHERE n.key_id = s.key_id ORDER BY n.created_at DESC, n.kid LIMIT 1';
 
 /** Rows of keys and their secrets. Nothing here reads a MAC. */
 @Injectable()
@@ -40,6 +44,24 @@ export class ApiKeysRepository {
     return this.manager.createQueryBuilder(ApiKey, 'k').where('k.id = :id', { id }).setLock('pessimistic_write').getOne();
   }
 
+  /** The owner's key of this alias that is not revoked, its row locked until the transaction ends, or null. */
+  async findByAliasForUpdate(ownerId: string, alias: string): Promise<ApiKey | null> {
+    return this.manager
+      .createQueryBuilder(ApiKey, 'k')
+      .where('k.ownerId = :ownerId AND k.alias = :alias AND k.revokedAt IS NULL', { ownerId, alias })
+      .setLock('pessimistic_write')
+      .getOne();
+  }
+
+  /** The roles of a key that still acts, its row held as it is until the transaction ends; null when it acts no more. */
+  async findActingRoles(id: string): Promise<string[] | null> {
+    const [row] = await this.manager.query<{ roles: string[] }[]>(
+      'SELECT roles FROM api_key WHERE id = $1 AND is_active AND revoked_at IS NULL FOR SHARE',
+      [id],
+    );
+    return row?.roles ?? null;
+  }
+
   /** The key as its view shows it, or null. */
   async findDetails(id: string): Promise<ApiKeyDetails | null> {
     const key = await this.manager.createQueryBuilder(ApiKey, 'k').where('k.id = :id', { id }).getOne();
@@ -56,8 +78,8 @@ export class ApiKeysRepository {
     const ownerById = new Map(owners.map((owner) => [owner.id, owner]));
     const secrets = await this.manager
       .createQueryBuilder(ApiKeySecret, 's')
-      .where('s.keyId IN (:...ids) AND s.revokedAt IS NULL', { ids: keys.map((key) => key.id) })
-      .andWhere('(s.expiresAt IS NULL OR s.expiresAt > now())')
+      .where('s.keyId IN (:...ids)', { ids: keys.map((key) => key.id) })
+      .andWhere(`((s.revokedAt IS NULL AND (s.expiresAt IS NULL OR s.expiresAt > now())) OR s.kid = (${NEWEST_KID}))`)
       .orderBy('s.createdAt', 'DESC')
       .addOrderBy('s.kid', 'ASC')
       .getMany();
@@ -70,12 +92,13 @@ export class ApiKeysRepository {
     }));
   }
 
-  /** Keys of an owner that count against his cap. */
-  async countActiveOf(ownerId: string): Promise<number> {
+  /** Keys of an owner that count against his cap, `exceptId` left out. */
+  async countActiveOf(ownerId: string, exceptId: string | null = null): Promise<number> {
     const [row] = await this.manager.query<{ count: number }[]>(
       `SELECT count(*)::int AS count FROM api_key
-        WHERE owner_id = $1 AND is_active AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())`,
-      [ownerId],
+        WHERE owner_id = $1 AND is_active AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+          AND id IS DISTINCT FROM $2`,
+      [ownerId, exceptId],
     );
     return row!.count;
   }
@@ -85,11 +108,52 @@ export class ApiKeysRepository {
     await this.manager.createQueryBuilder().insert().into(ApiKey).values(key).updateEntity(false).execute();
   }
 
-  /** Adds a secret to a key. */
+  /**
+   * Stores what a management change may change of a key; what traffic writes stays as it is.
+   *
+   * @throws QueryFailedError 23505 on `api_key_alias_key` when the alias is taken.
+   */
+  async update(key: KeyState): Promise<void> {
+    const { id, createdAt: _createdAt, lastUsedAt: _lastUsedAt, ...columns } = key;
+    await this.manager.createQueryBuilder().update(ApiKey).set(columns as Partial<ApiKey>).where('id = :id', { id }).execute();
+  }
+
+  /** Removes a key with its secrets. */
+  async delete(id: string): Promise<void> {
+    await this.manager.query('DELETE FROM api_key WHERE id = $1', [id]);
+  }
+
+  /** The secrets of a key that work at `now`, newest first. */
+  async findLiveSecrets(keyId: string, now: Date): Promise<ApiKeySecret[]> {
+    return this.manager
+      .createQueryBuilder(ApiKeySecret, 's')
+      .where('s.keyId = :keyId AND s.revokedAt IS NULL AND (s.expiresAt IS NULL OR s.expiresAt > :now)', { keyId, now })
+      .orderBy('s.createdAt', 'DESC')
+      .addOrderBy('s.kid', 'ASC')
+      .getMany();
+  }
+
+  /** Adds a secret to a key. By the clock and not the transaction's start: order of locks is order of secrets. */
   async insertSecret(secret: StoredSecret): Promise<void> {
     await this.manager.query(
-      `INSERT INTO api_key_secret (kid, key_id, kind, key_prefix, mac, pepper_version) VALUES ($1, $2, $3, $4, $5, $6)`,
+      `INSERT INTO api_key_secret (kid, key_id, kind, key_prefix, mac, pepper_version, created_at)
+       VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp())`,
       [secret.kid, secret.keyId, secret.kind, secret.keyPrefix, secret.mac, secret.pepperVersion],
     );
   }
+
+  /** Ends secrets at once. */
+  async revokeSecrets(kids: readonly string[], at: Date): Promise<void> {
+    await this.manager.query('UPDATE api_key_secret SET revoked_at = $2 WHERE kid = ANY($1)', [kids, at]);
+  }
+
+  /** Lets a secret work until `at`. */
+  async expireSecret(kid: string, at: Date): Promise<void> {
+    await this.manager.query('UPDATE api_key_secret SET expires_at = $2 WHERE kid = $1', [kid, at]);
+  }
+}
+
+/** Whether a statement failed because another key of the owner has the alias. */
+export function isAliasTaken(error: unknown): boolean {
+  return error instanceof QueryFailedError && (error.driverError as { constraint?: string }).constraint === 'api_key_alias_key';
 }

@@ -1,9 +1,9 @@
 import type { Audited } from '../audit/diff.js';
 import { centsFromMicroCents } from '../common/money.js';
-import type { ApiKey } from './api-key.entity.js';
+import type { KeyState } from './rules.js';
 
 /** A key as the audit trail shows it: every field that can change, named as in the API, never a secret. */
-export function auditedKey(key: ApiKey): Audited {
+export function auditedKey(key: KeyState): Audited {
   return {
     ownerId: key.ownerId,
     alias: key.alias,

@@ -38,7 +38,8 @@ export function draftOf(base: ApiKeyRules, fields: ApiKeyFieldsDto, now: Date): 
   const errors: FieldError[] = [];
   const budget = budgetOf(base, fields, errors);
   const expiresAt = given(fields.expiresAt, base.expiresAt, (text) => new Date(text));
-  if (fields.expiresAt && expiresAt !== null && expiresAt <= now) {
+  // A client may send back what it read: an expiry that stays as it was is no new one.
+  if (fields.expiresAt && expiresAt !== null && expiresAt <= now && expiresAt.getTime() !== base.expiresAt?.getTime()) {
     errors.push({ path: 'expiresAt', message: 'must lie in the future' });
   }
   const allowedIps = fields.allowedIps === undefined ? base.allowedIps : canonicalEntries(fields.allowedIps, errors);

@@ -1,3 +1,4 @@
+import type { ApiKey } from './api-key.entity.js';
 import type { SecretEnvironment } from './secret.js';
 
 /** The stretch of time one budget is for: the key's whole life, or each month (UTC). */
@@ -40,3 +41,6 @@ export interface ApiKeyRules {
   /** How long a renewal lasts; null: as long as the deployment says. */
   readonly validityDays: number | null;
 }
+
+/** A key as a change makes it: its rules, and all that the server itself says about it. */
+export type KeyState = Readonly<Omit<ApiKey, keyof ApiKeyRules>> & ApiKeyRules;

@@ -1,7 +1,50 @@
-import { Global, Module } from '@nestjs/common';
+import { Global, Module, type OnApplicationShutdown } from '@nestjs/common';
+import { APP_FILTER, APP_INTERCEPTOR } from '@nestjs/core';
+import { ProblemFilter } from '../common/problem.filter.js';
+import { RefusalRecorder } from '../common/refusal-recorder.js';
+import { AuditEventsController } from './audit-events.controller.js';
+import { AuditEventsRepository } from './audit-events.repository.js';
+import { AuditInterceptor } from './audit.interceptor.js';
+import { AuditTrailService } from './audit-trail.service.js';
+import { AuditedRefusals } from './audited-refusals.js';
+import { ChainVerifier } from './chain-verifier.js';
+import { ChangePropagation, ImmediatePropagation } from './change-propagation.js';
 import { Changes } from './changes.js';
+import { Checkpoints } from './checkpoints.js';
+import { CheckpointsRepository } from './checkpoints.repository.js';
+import { TrailRecorder } from './trail-recorder.js';
 
 /** The audit trail and, with it, the change feed. */
 @Global()
-@Module({ providers: [Changes], exports: [Changes] })
-export class AuditModule {}
+@Module({
+  controllers: [AuditEventsController],
+  providers: [
+    Changes,
+    { provide: ChangePropagation, useClass: ImmediatePropagation },
+    TrailRecorder,
+    AuditedRefusals,
+    AuditEventsRepository,
+    AuditTrailService,
+    ChainVerifier,
+    CheckpointsRepository,
+    Checkpoints,
+    { provide: RefusalRecorder, useExisting: AuditedRefusals },
+    { provide: APP_FILTER, useClass: ProblemFilter },
+    { provide: APP_INTERCEPTOR, useClass: AuditInterceptor },
+  ],
+  exports: [Changes, ChangePropagation, AuditedRefusals],
+})
+export class AuditModule implements OnApplicationShutdown {
+  constructor(
+    private readonly refusals: AuditedRefusals,
+    private readonly recorder: TrailRecorder,
+    private readonly checkpoints: Checkpoints,
+  ) {}
+
+  /** After the last answer: what was only counted is recorded, what was recorded is committed, then anchored. */
+  async onApplicationShutdown(): Promise<void> {
+    this.refusals.close();
+    await this.recorder.close();
+    await this.checkpoints.close();
+  }
+}

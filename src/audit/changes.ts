@@ -1,23 +1,15 @@
 import { Injectable } from '@nestjs/common';
-import { DataSource, type EntityManager, QueryFailedError } from 'typeorm';
+import { DataSource, type EntityManager } from 'typeorm';
 import type { Caller } from '../access/caller.js';
-import { uuidv7 } from '../common/uuid.js';
 import { Config } from '../config/config.js';
-import type { FieldChange } from './audit-event.entity.js';
-import { type AuditLink, type AuditRecord, link } from './chain.js';
+import { type ActEntry, appendActs, isRetriable } from './append.js';
+import { StartOver } from './start-over.js';
 
 /** The channel that wakes replicas; the rows themselves are the message. */
 export const CHANGE_CHANNEL = 'latchkey_changes';
 
-/** One act for the trail. `action` defaults to what the route is called. */
-export interface ChangeEntry {
-  readonly action?: string;
-  readonly resourceType: string;
-  readonly resourceId: string | null;
-  readonly outcome?: 'success' | 'refused';
-  readonly changes?: readonly FieldChange[];
-  readonly details?: Readonly<Record<string, unknown>>;
-}
+/** One change for the trail. */
+export type ChangeEntry = ActEntry;
 
 /** A change in progress: work in `tx`, and say what was done by `record`. */
 export interface Change {
@@ -31,8 +23,6 @@ export interface Committed<T> {
   readonly seq: string | null;
 }
 
-/** Deadlocks and serialisation failures are nobody's fault: the whole change runs again. */
-const RETRIABLE = new Set(['40P01', '40001']);
 const MAX_ATTEMPTS = 4;
 
 /**
@@ -40,7 +30,7 @@ const MAX_ATTEMPTS = 4;
  * the audit rows are the change feed: the head row is locked last, so that order of `seq` is order of
  * commit, without gaps.
  *
- * @see docs/adr on the change feed
+ * @see docs/adr/0003-audit-chain-and-change-feed.md
  */
 @Injectable()
 export class Changes {
@@ -65,7 +55,7 @@ export class Changes {
       try {
         return await this.attempt(caller, work);
       } catch (error) {
-        if (attempt >= MAX_ATTEMPTS || !(error instanceof QueryFailedError) || !RETRIABLE.has(sqlState(error))) throw error;
+        if (attempt >= MAX_ATTEMPTS || !(isRetriable(error) || error instanceof StartOver)) throw error;
       }
     }
   }
@@ -75,79 +65,9 @@ export class Changes {
       await tx.query(`SET LOCAL lock_timeout = '2s'`);
       const entries: ChangeEntry[] = [];
       const result = await work({ tx, record: (entry) => entries.push(entry) });
-      const seq = entries.length === 0 ? null : await this.append(tx, caller, entries);
-      return { result, seq };
+      if (entries.length === 0) return { result, seq: null };
+      const acts = entries.map((entry) => ({ caller, entry }));
+      return { result, seq: await appendActs(tx, this.config.auditKey, acts, CHANGE_CHANNEL) };
     });
   }
-
-  /** Locks the head, links the rows and writes both in one statement; returns the last `seq`. */
-  private async append(tx: EntityManager, caller: Caller, entries: readonly ChangeEntry[]): Promise<string> {
-    // A replica paused while it holds the head must not stop the others for longer than this.
-    const [head] = await tx.query<{ seq: string; audit_hash: Buffer; at: Date }[]>(
-      `SELECT seq, audit_hash, date_trunc('milliseconds', clock_timestamp()) AS at,
-              set_config('idle_in_transaction_session_timeout', '500ms', true)
-         FROM change_head FOR UPDATE`,
-    );
-    if (!head) throw new Error('The change head is missing: the schema is damaged.');
-    const links = linkAll(this.config.auditKey, head, caller, entries);
-    const last = links.at(-1)!;
-    await tx.query(
-      `WITH appended AS (
-         INSERT INTO audit_event (seq, id, at, actor_kind, actor_id, actor_owner_id, action, resource_type,
-                                  resource_id, outcome, ip, request_id, changes, details, body, hash)
-         SELECT (b->>'seq')::bigint, (b->>'id')::uuid, (b->>'at')::timestamptz, b->'actor'->>'kind', b->'actor'->>'id',
-                (b->'actor'->>'ownerId')::uuid, b->>'action', b->>'resourceType', b->>'resourceId', b->>'outcome',
-                b->>'ip', b->>'requestId', b->'changes', b->'details', body, hash
-           FROM unnest($1::text[], $2::bytea[]) AS row (body, hash), LATERAL (SELECT body::jsonb AS b) AS parsed
-       )
-       UPDATE change_head SET seq = ($3::text)::bigint, audit_hash = $4 RETURNING pg_notify($5, $3::text)`,
-      [links.map((entry) => entry.body), links.map((entry) => entry.hash), last.record.seq, last.hash, CHANGE_CHANNEL],
-    );
-    return last.record.seq;
-  }
-}
-
-/** Links `entries`, in order, to the chain that ends in `head`. */
-function linkAll(
-  auditKey: Buffer,
-  head: { seq: string; audit_hash: Buffer; at: Date },
-  caller: Caller,
-  entries: readonly ChangeEntry[],
-): AuditLink[] {
-  let previous = head.audit_hash;
-  let seq = BigInt(head.seq);
-  return entries.map((entry) => {
-    seq += 1n;
-    const next = link(auditKey, previous, recordOf(seq, head.at, caller, entry));
-    previous = next.hash;
-    return next;
-  });
-}
-
-function recordOf(seq: bigint, at: Date, caller: Caller, entry: ChangeEntry): AuditRecord {
-  const action = entry.action ?? caller.action;
-  if (action === null) throw new Error('A change without a name: give the route an @Audited.');
-  const { principal } = caller;
-  return {
-    seq: seq.toString(),
-    id: uuidv7(at.getTime()),
-    at: at.toISOString(),
-    actor: principal
-      ? { kind: principal.kind, id: principal.id, ownerId: principal.ownerId }
-      : { kind: caller.requestId === null ? 'system' : 'anonymous', id: null, ownerId: null },
-    action,
-    resourceType: entry.resourceType,
-    resourceId: entry.resourceId,
-    outcome: entry.outcome ?? 'success',
-    ip: caller.ip,
-    requestId: caller.requestId,
-    changes: entry.changes ?? [],
-    details: entry.details ?? {},
-  };
-}
-
-/** SQLSTATE of a failed statement. */
-export function sqlState(error: unknown): string {
-  const { code } = ((error as { driverError?: unknown }).driverError ?? {}) as { code?: unknown };
-  return typeof code === 'string' ? code : '';
 }

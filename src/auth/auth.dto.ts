@@ -1,4 +1,6 @@
-import { IsEmail, IsString, Length, MaxLength } from 'class-validator';
+import { IsString, Length } from 'class-validator';
+import { Satisfies } from '../common/validators.js';
+import { isEmailAddress } from '../users/user.dto.js';
 
 /** E-mail and password of a person. */
 export class LoginDto {
@@ -6,8 +8,7 @@ export class LoginDto {
    * The e-mail address of the account; upper and lower case are the same.
    * @example "admin@latchkey.local"
    */
-  @IsEmail()
-  @MaxLength(254)
+  @Satisfies('email', isEmailAddress, 'must be an e-mail address')
   email: string;
 
   /**

@@ -6,19 +6,17 @@ import { unauthenticated } from '../access/access.errors.js';
 import { Changes } from '../audit/changes.js';
 import { DomainError } from '../common/domain-error.js';
 import { Config } from '../config/config.js';
-import { passwordMatches } from '../users/password.js';
-import { UserView } from '../users/user.view.js';
-import { UsersRepository } from '../users/users.repository.js';
+import { Accounts } from '../users/accounts.service.js';
+import { Sessions } from '../users/sessions.service.js';
 import type { MeView, SessionView } from './auth.view.js';
 import { SessionTokens } from './session-tokens.js';
-import { SessionsRepository } from './sessions.repository.js';
 
 /** Signing in and out with e-mail and password. */
 @Injectable()
 export class AuthService {
   constructor(
-    private readonly users: UsersRepository,
-    private readonly sessions: SessionsRepository,
+    private readonly accounts: Accounts,
+    private readonly sessions: Sessions,
     private readonly tokens: SessionTokens,
     private readonly grants: GrantsReader,
     private readonly changes: Changes,
@@ -29,25 +27,17 @@ export class AuthService {
    * Opens a session. The answer to a wrong password, an unknown address and a disabled account is the same,
    * and takes the same time.
    *
-   * @throws DomainError 401
+   * @throws DomainError 401; 429 TOO_MANY_REQUESTS
    */
   async login(caller: Caller, email: string, password: string): Promise<SessionView> {
-    const account = await this.users.findByEmailWithPassword(email);
-    const matches = await passwordMatches(account?.passwordHash ?? null, password);
-    if (!account || !matches || !account.isActive) {
-      throw new DomainError('unauthenticated', 'UNAUTHENTICATED', 'E-mail or password is wrong.');
-    }
+    const account = await this.accounts.prove(email, password, caller.ip);
+    if (account === null) throw signInFailed();
     return this.changes.transaction(caller, async ({ tx, record }) => {
+      const user = await this.accounts.enter(tx, account);
+      if (user === null) throw signInFailed();
       const session = await this.sessions.in(tx).open(account.id, this.config.sessionTtlSeconds);
-      await this.users.in(tx).touchSignIn(account.id);
-      const found = await this.users.in(tx).findById(account.id);
-      if (!found) throw unauthenticated(true);
       record({ resourceType: 'user', resourceId: account.id, details: { sessionId: session.id } });
-      return {
-        accessToken: this.tokens.sign(account.id, session.id, session.expiresAt),
-        expiresAt: session.expiresAt,
-        user: UserView.from(found.user, found.roles, found.managerIds),
-      };
+      return { accessToken: this.tokens.sign(account.id, session.id, session.expiresAt), expiresAt: session.expiresAt, user };
     });
   }
 
@@ -64,15 +54,19 @@ export class AuthService {
   /** Who the caller is, and what he may do right now. */
   async me(caller: KnownCaller): Promise<MeView> {
     const { principal } = caller;
-    const found = await this.users.findById(principal.ownerId);
+    const user = await this.accounts.findView(principal.ownerId);
     const holder = await this.grants.findHolder(principal.ownerId);
-    if (!found || !holder) throw unauthenticated(true);
+    if (!user || !holder) throw unauthenticated(true);
     return {
-      user: UserView.from(found.user, found.roles, found.managerIds),
+      user,
       kind: principal.kind,
       roles: [...principal.roles],
       permissions: [...principal.grants],
       keyPolicy: widest(holder.policies),
     };
   }
+}
+
+function signInFailed(): DomainError {
+  return new DomainError('unauthenticated', 'UNAUTHENTICATED', 'E-mail or password is wrong.');
 }

@@ -7,32 +7,26 @@ import type { Principal } from '../access/caller.js';
 import { clientIp } from '../access/client-ip.js';
 import { DomainError } from '../common/domain-error.js';
 import { Config } from '../config/config.js';
-import { sessionCookieOf } from './session.strategy.js';
-
-/** Runs passport's strategies and leaves the answer to us: null where none of them knows the token. */
-class TokenGuard extends AuthGuard(['session']) {
-  override handleRequest<T>(error: unknown, principal: T | false): T {
-    if (error) throw error as Error;
-    return (principal || null) as T;
-  }
-}
+import { sessionCookieOf } from './bearer.js';
 
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /** Bearer token, session cookie or API key: exactly one of them speaks for a request. */
 @Injectable()
 export class CredentialsAuthenticator extends Authenticator {
-  private readonly tokens = new TokenGuard();
+  private readonly tokens: { canActivate(context: ExecutionContext): unknown };
 
   constructor(
     private readonly keys: KeyAuthenticator,
     private readonly config: Config,
   ) {
     super();
+    this.tokens = new (tokenGuard(config.oidc === null ? ['session'] : ['session', 'oidc']))();
   }
 
   async authenticate(context: ExecutionContext): Promise<Principal | null> {
     const request = context.switchToHttp().getRequest<FastifyRequest & { user?: Principal | null }>();
+    requireOneCredential(request);
     const key = this.keys.presentedKey(request);
     if (key !== null) {
       const principal = await this.keys.authenticateKey(key, clientIp(request));
@@ -53,4 +47,23 @@ export class CredentialsAuthenticator extends Authenticator {
     if (request.headers.origin === new URL(this.config.publicUrl).origin) return;
     throw new DomainError('forbidden', 'ORIGIN_NOT_ALLOWED', 'A request with the session cookie must come from the console’s own origin.');
   }
+}
+
+/** Runs passport's strategies and leaves the answer to us: null where none of them knows the token. */
+function tokenGuard(strategies: string[]) {
+  return class TokenGuard extends AuthGuard(strategies) {
+    override handleRequest<T>(error: unknown, principal: T | false, info: unknown): T {
+      if (error) throw error as Error;
+      // A strategy that could not find out says so in its info; that is not the token's fault.
+      const unavailable = [info].flat().find((one) => one instanceof DomainError && one.kind === 'unavailable');
+      if (!principal && unavailable) throw unavailable as DomainError;
+      return (principal || null) as T;
+    }
+  };
+}
+
+/** Two credentials in one request contradict each other, even when both are good: who would have done it? */
+function requireOneCredential(request: FastifyRequest): void {
+  if (request.headers['x-api-key'] === undefined || request.headers.authorization === undefined) return;
+  throw unauthenticated(true, 'Present either X-API-Key or Authorization, not both.');
 }

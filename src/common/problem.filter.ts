@@ -1,7 +1,8 @@
-import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Logger } from '@nestjs/common';
+import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Injectable, Logger } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { STATUS_CODES } from 'node:http';
 import { DomainError, type ErrorKind, unavailable } from './domain-error.js';
+import { RefusalRecorder } from './refusal-recorder.js';
 
 const STATUS: Record<ErrorKind, number> = {
   invalid: 400,
@@ -103,23 +104,17 @@ export function domainErrorOf(thrown: unknown): DomainError | null {
 }
 
 /** The one place that knows both our errors and HTTP. */
+@Injectable()
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
   private readonly logger = new Logger('Problem');
 
-  constructor(private readonly onRefusal?: (error: DomainError, request: FastifyRequest) => Promise<void> | void) {}
+  constructor(private readonly refusals: RefusalRecorder) {}
 
   async catch(thrown: unknown, host: ArgumentsHost): Promise<void> {
     const request = host.switchToHttp().getRequest<FastifyRequest>();
     const reply = host.switchToHttp().getResponse<FastifyReply>();
-    let error = domainErrorOf(thrown);
-    if (error && this.onRefusal) {
-      try {
-        await this.onRefusal(error, request);
-      } catch (failure) {
-        error = unavailable('A refusal could not be recorded; nothing was done.', failure);
-      }
-    }
+    const error = await this.recorded(domainErrorOf(thrown), request);
     if (error) {
       if (error.kind === 'unavailable') this.logger.warn({ requestId: request.id, cause: describe(error.cause) });
       sendProblem(reply, error, request.id);
@@ -139,6 +134,17 @@ export class ProblemFilter implements ExceptionFilter {
           requestId: request.id,
         } satisfies Problem),
       );
+  }
+
+  /** The error once it is in the trail; what must be recorded and cannot be is 503. */
+  private async recorded(error: DomainError | null, request: FastifyRequest): Promise<DomainError | null> {
+    if (error === null) return null;
+    try {
+      await this.refusals.record(error, request);
+      return error;
+    } catch (failure) {
+      return unavailable('A refusal could not be recorded; nothing was done.', failure);
+    }
   }
 }
 

@@ -1,4 +1,6 @@
 import { Foundation1790000000000 } from './migrations/1790000000000-foundation.js';
+import { ApiKeyLists1790000000100 } from './migrations/1790000000100-api-key-lists.js';
+import { Quotas1790000000300 } from './migrations/1790000000300-quotas.js';
 
 /** All migrations, oldest first. */
-export const migrations = [Foundation1790000000000];
+export const migrations = [Foundation1790000000000, ApiKeyLists1790000000100, Quotas1790000000300];

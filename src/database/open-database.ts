@@ -1,6 +1,7 @@
 import type { DataSource, EntityTarget } from 'typeorm';
 import type { Config } from '../config/config.js';
 import { dataSource } from './data-source.js';
+import { findCluster } from './embedded-cluster.js';
 import { startEmbeddedPostgres } from './embedded-postgres.js';
 import { APP_ROLE, migrate } from './migrate.js';
 
@@ -40,6 +41,30 @@ export async function openDatabase(config: Config, entities: readonly EntityTarg
         await embedded.stop();
       },
     };
+  } catch (error) {
+    await embedded.stop();
+    throw error;
+  }
+}
+
+/**
+ * Opens the database as it is, for commands that look and change nothing: no migration, and no empty database
+ * where there is none.
+ *
+ * @throws Error with a sentence that says what to do
+ */
+export async function openForReading(config: Config): Promise<Pick<Database, 'dataSource' | 'close'>> {
+  if (config.databaseUrl !== null) {
+    const pool = await open(config.databaseUrl, [], await assumableRole(config.databaseUrl));
+    return { dataSource: pool, close: () => pool.destroy() };
+  }
+  if ((await findCluster(config.dataDir)) === null) {
+    throw new Error(`There is no database in ${config.dataDir}: set DATA_DIR to where it is, or DATABASE_URL.`);
+  }
+  const embedded = await startEmbeddedPostgres({ dataDir: config.dataDir });
+  try {
+    const pool = await open(embedded.appUrl, []);
+    return { dataSource: pool, close: () => pool.destroy().then(() => embedded.stop()) };
   } catch (error) {
     await embedded.stop();
     throw error;

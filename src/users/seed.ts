@@ -1,7 +1,12 @@
-import type { DataSource } from 'typeorm';
-import { hashPassword } from './password.js';
 import { randomBytes } from 'node:crypto';
+import type { EntityManager } from 'typeorm';
+import { systemCaller } from '../access/caller.js';
+import { type Change, Changes } from '../audit/changes.js';
+import { diff } from '../audit/diff.js';
 import { uuidv7 } from '../common/uuid.js';
+import { auditedUser } from './audited-user.js';
+import { hashPassword } from './password.js';
+import { UsersRepository } from './users.repository.js';
 
 /** The roles every installation starts with; all but `admin` may be edited. */
 export const SEEDED_ROLES: readonly { name: string; description: string; permissions: readonly string[] }[] = [
@@ -18,25 +23,50 @@ export interface FirstAdmin {
   readonly password: string | null;
 }
 
+/** Any constant, the same in every replica. */
+const SEED_LOCK = 4_242_002;
+
 /**
- * Adds the seeded roles that are missing and, where no user exists at all, the first admin. Replicas may
- * call it at once; one of them creates the admin and learns the password.
+ * Adds the seeded roles where there is none and, where no user ever existed, the first admin; both are in the audit
+ * trail, done by the server itself. Replicas may call it at once: one creates the admin and learns the password.
  */
-export async function seed(dataSource: DataSource, admin: { email: string; password: string | null }): Promise<FirstAdmin | null> {
-  return dataSource.transaction(async (tx) => {
-    await tx.query('SELECT pg_advisory_xact_lock(4242002)');
-    const [roles] = await tx.query<{ count: number }[]>('SELECT count(*)::int AS count FROM role');
-    if (roles!.count === 0) {
-      for (const role of SEEDED_ROLES) {
-        await tx.query('INSERT INTO role (name, description, permissions, is_seeded) VALUES ($1, $2, $3, true)', [role.name, role.description, role.permissions]);
-      }
-    }
-    const [users] = await tx.query<unknown[]>('SELECT 1 FROM users LIMIT 1');
-    if (users) return null;
-    const password = admin.password ?? randomBytes(15).toString('base64url');
-    const id = uuidv7();
-    await tx.query(`INSERT INTO users (id, email, name, kind, password_hash) VALUES ($1, $2, 'Administrator', 'person', $3)`, [id, admin.email, await hashPassword(password)]);
-    await tx.query(`INSERT INTO user_role (user_id, role_name) VALUES ($1, 'admin')`, [id]);
+export async function seed(changes: Changes, admin: { email: string; password: string | null }): Promise<FirstAdmin | null> {
+  return changes.transaction(systemCaller('users:create'), async (change) => {
+    const { tx } = change;
+    // Replicas that start at once wait for the first; its work is short, but a loaded machine may take its time.
+    await tx.query(`SET LOCAL lock_timeout = '60s'`);
+    await tx.query('SELECT pg_advisory_xact_lock($1)', [SEED_LOCK]);
+    if (!(await anyIn(tx, 'role'))) await seedRoles(change);
+    if (await anyIn(tx, 'users')) return null;
+    const password = admin.password ?? generatedPassword();
+    await insertAdmin(change, admin.email, password);
     return { email: admin.email, password: admin.password === null ? password : null };
   });
+}
+
+/** 120 random bits, as text to be copied from a terminal. */
+export function generatedPassword(): string {
+  return randomBytes(15).toString('base64url');
+}
+
+/** Adds a local admin. */
+export async function insertAdmin({ tx, record }: Change, email: string, password: string): Promise<string> {
+  const id = uuidv7();
+  await tx.query(`INSERT INTO users (id, email, name, kind, password_hash) VALUES ($1, $2, 'Administrator', 'person', $3)`, [id, email, await hashPassword(password)]);
+  await tx.query(`INSERT INTO user_role (user_id, role_name) VALUES ($1, 'admin')`, [id]);
+  const created = await new UsersRepository(tx).findById(id);
+  record({ action: 'users:create', resourceType: 'user', resourceId: id, changes: diff(null, auditedUser(created!)) });
+  return id;
+}
+
+async function seedRoles({ tx, record }: Change): Promise<void> {
+  for (const { name, description, permissions } of SEEDED_ROLES) {
+    await tx.query('INSERT INTO role (name, description, permissions, is_seeded) VALUES ($1, $2, $3, true)', [name, description, permissions]);
+    const after = { description, permissions, keyPolicy: null, isActive: true };
+    record({ action: 'roles:create', resourceType: 'role', resourceId: name, changes: diff(null, after) });
+  }
+}
+
+async function anyIn(tx: EntityManager, table: 'role' | 'users'): Promise<boolean> {
+  return (await tx.query<unknown[]>(`SELECT 1 FROM ${table} LIMIT 1`)).length > 0;
 }

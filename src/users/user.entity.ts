@@ -28,6 +28,14 @@ export class User {
   @Column('text', { name: 'oidc_subject', nullable: true })
   oidcSubject: string | null;
 
+  /** Roles that the identity provider's claim gave when it was last read; null for local accounts. */
+  @Column('text', { name: 'oidc_roles', array: true, nullable: true })
+  oidcRoles: string[] | null;
+
+  /** `iat` of the newest token seen, in seconds: an older one never changes anything. */
+  @Column('bigint', { name: 'oidc_issued_at', nullable: true })
+  oidcIssuedAt: string | null;
+
   @Column('boolean', { name: 'is_active', default: true })
   isActive: boolean;
 

@@ -1,3 +1,4 @@
+import { PageMetaView } from '../common/page-meta.view.js';
 import type { User, UserKind } from './user.entity.js';
 
 /** A person or a service account. */
@@ -44,4 +45,10 @@ export class UserView {
       lastSignInAt: user.lastSignInAt,
     };
   }
+}
+
+/** A page of users, newest first. */
+export class UsersPageView {
+  data: UserView[];
+  meta: PageMetaView;
 }

@@ -1,6 +1,8 @@
 import { Injectable } from '@nestjs/common';
-import { EntityManager } from 'typeorm';
-import { User } from './user.entity.js';
+import { EntityManager, QueryFailedError, type SelectQueryBuilder } from 'typeorm';
+import { MAX_COUNTED_ROWS } from '../common/page.js';
+import { likeAnywhere } from '../common/text.js';
+import { User, type UserKind } from './user.entity.js';
 
 /** A user with what hangs on him. */
 export interface UserWithRoles {
@@ -10,7 +12,15 @@ export interface UserWithRoles {
   readonly managerIds: string[];
 }
 
-/** Rows of users. Deleted users are not found. */
+/** What a list of users is narrowed by; all of it must hold. */
+export interface UserFilter {
+  readonly search?: string | undefined;
+  readonly kind?: UserKind | undefined;
+  readonly role?: string | undefined;
+  readonly isActive?: boolean | undefined;
+}
+
+/** Rows of users. Deleted users are not found unless a method says so. */
 @Injectable()
 export class UsersRepository {
   constructor(private readonly manager: EntityManager) {}
@@ -23,7 +33,19 @@ export class UsersRepository {
   /** A user by id, or null. */
   async findById(id: string): Promise<UserWithRoles | null> {
     const user = await this.manager.createQueryBuilder(User, 'u').where('u.id = :id AND u.deletedAt IS NULL', { id }).getOne();
-    return user && (await this.withRoles(user));
+    return user && ((await this.withRoles([user]))[0] ?? null);
+  }
+
+  /** A page of users, newest first. */
+  async findPage(filter: UserFilter, offset: number, size: number): Promise<UserWithRoles[]> {
+    return this.withRoles(await this.matching(filter).orderBy('u.id', 'DESC').offset(offset).limit(size).getMany());
+  }
+
+  /** How many users match, counted up to one more than a list shows. */
+  async count(filter: UserFilter): Promise<number> {
+    const [sql, parameters] = this.matching(filter).select('1').limit(MAX_COUNTED_ROWS + 1).getQueryAndParameters();
+    const [row] = await this.manager.query<{ count: number }[]>(`SELECT count(*)::int AS count FROM (${sql}) AS counted`, parameters);
+    return row!.count;
   }
 
   /** The local account behind an e-mail address, with its password hash, or null. */
@@ -35,17 +57,145 @@ export class UsersRepository {
       .getOne();
   }
 
-  /** Notes a sign-in; not a change of the user, so `updatedAt` stays. */
-  async touchSignIn(id: string): Promise<void> {
-    await this.manager.query('UPDATE users SET last_sign_in_at = now() WHERE id = $1', [id]);
+  /** A user by id with his password hash, or null. */
+  async findByIdWithPassword(id: string): Promise<User | null> {
+    return this.manager.createQueryBuilder(User, 'u').addSelect('u.passwordHash').where('u.id = :id AND u.deletedAt IS NULL', { id }).getOne();
   }
 
-  private async withRoles(user: User): Promise<UserWithRoles> {
-    const [row] = await this.manager.query<{ roles: string[]; manager_ids: string[] }[]>(
-      `SELECT ARRAY(SELECT role_name FROM user_role WHERE user_id = $1 ORDER BY 1) AS roles,
-              ARRAY(SELECT manager_id FROM user_manager WHERE user_id = $1 ORDER BY 1) AS manager_ids`,
-      [user.id],
-    );
-    return { user, roles: row!.roles, managerIds: row!.manager_ids };
+  /** The user an identity provider calls `subject`, deleted ones included, or null. */
+  async findByIdentity(issuer: string, subject: string): Promise<User | null> {
+    return this.manager.createQueryBuilder(User, 'u').where('u.oidcIssuer = :issuer AND u.oidcSubject = :subject', { issuer, subject }).getOne();
   }
+
+  /** Adds a user. @throws QueryFailedError 23505, see {@link isEmailTaken} */
+  async insert(user: User): Promise<void> {
+    await this.manager.createQueryBuilder().insert().into(User).values(user).updateEntity(false).execute();
+  }
+
+  /** Adds the user of an identity; false when there is one already, deleted ones included. Waits for a twin at work. */
+  async insertIdentity(user: User): Promise<boolean> {
+    const rows = await this.manager.query<unknown[]>(
+      `INSERT INTO users (id, email, name, kind, oidc_issuer, oidc_subject, oidc_roles, oidc_issued_at, created_at, updated_at, last_sign_in_at)
+       VALUES ($1, $2, $3, 'person', $4, $5, $6, $7, $8, $8, $8) ON CONFLICT (oidc_issuer, oidc_subject) DO NOTHING RETURNING 1`,
+      [user.id, user.email, user.name, user.oidcIssuer, user.oidcSubject, user.oidcRoles, user.oidcIssuedAt, user.createdAt],
+    );
+    return rows.length > 0;
+  }
+
+  /** Writes the fields of a user that can change. @throws QueryFailedError 23505, see {@link isEmailTaken} */
+  async update(user: User): Promise<void> {
+    const { email, name, isActive, maxActiveKeys, updatedAt } = user;
+    await this.manager
+      .createQueryBuilder()
+      .update(User)
+      .set({ email, name, isActive, maxActiveKeys, updatedAt })
+      .where('id = :id', { id: user.id })
+      .execute();
+  }
+
+  /** Replaces a user's roles. */
+  async setRoles(id: string, roles: readonly string[]): Promise<void> {
+    await this.manager.query('DELETE FROM user_role WHERE user_id = $1 AND role_name <> ALL($2)', [id, roles]);
+    await this.manager.query(
+      'INSERT INTO user_role (user_id, role_name) SELECT $1, name FROM unnest($2::text[]) AS name ORDER BY name ON CONFLICT DO NOTHING',
+      [id, roles],
+    );
+  }
+
+  /** Replaces a service account's managers. */
+  async setManagers(id: string, managerIds: readonly string[]): Promise<void> {
+    await this.manager.query('DELETE FROM user_manager WHERE user_id = $1 AND manager_id <> ALL($2)', [id, managerIds]);
+    await this.manager.query(
+      'INSERT INTO user_manager (user_id, manager_id) SELECT $1, id FROM unnest($2::uuid[]) AS id ORDER BY id ON CONFLICT DO NOTHING',
+      [id, managerIds],
+    );
+  }
+
+  /** Writes a new password; false when `current` (a hash) was given and is no longer the stored one. */
+  async setPassword(id: string, passwordHash: string, current: string | null = null): Promise<boolean> {
+    const [rows] = await this.manager.query<[unknown[], number]>(
+      `UPDATE users SET password_hash = $2, updated_at = now()
+        WHERE id = $1 AND deleted_at IS NULL AND ($3::text IS NULL OR password_hash = $3) RETURNING 1`,
+      [id, passwordHash, current],
+    );
+    return rows.length > 0;
+  }
+
+  /**
+   * Notes a sign-in, unless password or state changed since `passwordHash` was read; not a change of the user, so
+   * `updatedAt` stays. Locks the row, so that a new password waits and then ends the session that is being opened.
+   */
+  async noteSignIn(id: string, passwordHash: string): Promise<boolean> {
+    const [rows] = await this.manager.query<[unknown[], number]>(
+      `UPDATE users SET last_sign_in_at = now()
+        WHERE id = $1 AND password_hash = $2 AND is_active AND deleted_at IS NULL RETURNING 1`,
+      [id, passwordHash],
+    );
+    return rows.length > 0;
+  }
+
+  /** Notes the newest token of an identity, and the roles its claim gave. */
+  async noteIdentity(id: string, issuedAt: number, claimRoles: readonly string[]): Promise<void> {
+    await this.manager.query('UPDATE users SET last_sign_in_at = now(), oidc_issued_at = $2, oidc_roles = $3 WHERE id = $1', [id, issuedAt, claimRoles]);
+  }
+
+  /** Which of `roles` exist, locked until commit so that they still do then; in order of name. */
+  async existingRoles(roles: readonly string[]): Promise<string[]> {
+    const rows = await this.manager.query<{ name: string }[]>('SELECT name FROM role WHERE name = ANY($1) ORDER BY name FOR SHARE', [roles]);
+    return rows.map((row) => row.name);
+  }
+
+  /** Service accounts this person manages. */
+  async findManagedBy(managerId: string): Promise<UserWithRoles[]> {
+    const users = await this.manager
+      .createQueryBuilder(User, 'u')
+      .where('u.id IN (SELECT user_id FROM user_manager WHERE manager_id = :managerId)', { managerId })
+      .orderBy('u.id')
+      .getMany();
+    return this.withRoles(users);
+  }
+
+  /** Deletes a user: his row stays for history, his address is free, and nothing hangs on him any more. */
+  async delete(id: string, now: Date): Promise<void> {
+    await this.manager.query('DELETE FROM user_role WHERE user_id = $1', [id]);
+    await this.manager.query('DELETE FROM user_manager WHERE user_id = $1 OR manager_id = $1', [id]);
+    await this.manager.query('UPDATE users SET deleted_at = $2, updated_at = $2, is_active = false, password_hash = NULL WHERE id = $1', [id, now]);
+  }
+
+  /** People who can sign in, by password or through the configured provider, and are admins. */
+  async countActiveAdmins(issuer: string | null): Promise<number> {
+    const [row] = await this.manager.query<{ count: number }[]>(
+      `SELECT count(*)::int AS count FROM users u JOIN user_role ur ON ur.user_id = u.id AND ur.role_name = 'admin'
+        WHERE u.kind = 'person' AND u.is_active AND u.deleted_at IS NULL AND (u.password_hash IS NOT NULL OR u.oidc_issuer = $1)`,
+      [issuer],
+    );
+    return row!.count;
+  }
+
+  private matching(filter: UserFilter): SelectQueryBuilder<User> {
+    const query = this.manager.createQueryBuilder(User, 'u').where('u.deletedAt IS NULL');
+    if (filter.kind !== undefined) query.andWhere('u.kind = :kind', { kind: filter.kind });
+    if (filter.isActive !== undefined) query.andWhere('u.isActive = :isActive', { isActive: filter.isActive });
+    if (filter.role !== undefined) query.andWhere('u.id IN (SELECT user_id FROM user_role WHERE role_name = :role)', { role: filter.role });
+    if (filter.search !== undefined) query.andWhere('(u.name ILIKE :search OR u.email ILIKE :search)', { search: likeAnywhere(filter.search.trim()) });
+    return query;
+  }
+
+  /** One statement for any number of users. */
+  private async withRoles(users: readonly User[]): Promise<UserWithRoles[]> {
+    if (users.length === 0) return [];
+    const rows = await this.manager.query<{ id: string; roles: string[]; manager_ids: string[] }[]>(
+      `SELECT id, ARRAY(SELECT role_name FROM user_role WHERE user_id = id ORDER BY 1) AS roles,
+              ARRAY(SELECT manager_id FROM user_manager WHERE user_id = id ORDER BY 1) AS manager_ids
+         FROM unnest($1::uuid[]) AS id`,
+      [users.map((user) => user.id)],
+    );
+    const byId = new Map(rows.map((row) => [row.id, row]));
+    return users.map((user) => ({ user, roles: byId.get(user.id)?.roles ?? [], managerIds: byId.get(user.id)?.manager_ids ?? [] }));
+  }
+}
+
+/** Whether a statement failed because another local account has the e-mail address. */
+export function isEmailTaken(error: unknown): boolean {
+  return error instanceof QueryFailedError && (error.driverError as { constraint?: string }).constraint === 'users_email_key';
 }

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
-import { KeyAuthenticator } from '../access/authenticator.js';
+import { KeyAuthenticator, type ProvenSecret } from '../access/authenticator.js';
 import { Principal } from '../access/caller.js';
 import { Clock } from '../common/clock.js';
 import { Config } from '../config/config.js';
@@ -27,6 +27,11 @@ export class ServiceKeyAuthenticator extends KeyAuthenticator {
     const bearer = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
     // A JWT has two dots; a key has none.
     return bearer !== undefined && (bearer.startsWith(`${this.config.apiKeyPrefix}_`) || !/^[^.]+\.[^.]+\.[^.]*$/.test(bearer)) ? bearer : null;
+  }
+
+  async prove(presented: string): Promise<ProvenSecret | null> {
+    const proof = await this.prover.prove(presented);
+    return 'record' in proof ? { keyId: proof.record.keyId, kid: proof.record.kid } : null;
   }
 
   async authenticateKey(presented: string, ip: string): Promise<Principal | null> {

@@ -1,3 +1,4 @@
+import { Changes } from '../../src/audit/changes.js';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Client } from 'pg';
 import { addDemoData, demoAccess } from '../../src/demo.js';
@@ -96,7 +97,7 @@ async function startAfresh(app: TestApp): Promise<void> {
   } finally {
     await owner.end();
   }
-  await seed(app.dataSource, ADMIN);
+  await seed(new Changes(app.dataSource, app.config), ADMIN);
   await addDemoData(app.app, app.config);
 }
 

@@ -2,6 +2,7 @@ import 'reflect-metadata';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { randomBytes } from 'node:crypto';
 import { DataSource } from 'typeorm';
+import { Changes } from '../../src/audit/changes.js';
 import { createApp } from '../../src/app.setup.js';
 import { Config } from '../../src/config/config.js';
 import { environmentSchema } from '../../src/config/environment.js';
@@ -63,7 +64,7 @@ export class TestApp {
     const config = testConfig(overrides);
     const own = database ?? (await createTestDatabase());
     const pool = await dataSource(own.appUrl, { max: 10, entities }).initialize();
-    await seed(pool, ADMIN);
+    await seed(new Changes(pool, config), ADMIN);
     const app = await createApp(config, pool);
     await app.listen(0, '127.0.0.1');
     const address = app.getHttpServer().address() as { port: number };

@@ -38,6 +38,8 @@ export class Foundation1790000000000 implements MigrationInterface {
         updated_at       timestamptz NOT NULL DEFAULT now(),
         last_sign_in_at  timestamptz,
         deleted_at       timestamptz,
+        oidc_roles       text[],
+        oidc_issued_at   bigint,
         CONSTRAINT users_pkey PRIMARY KEY (id),
         CONSTRAINT users_kind_check CHECK (kind IN ('person', 'service')),
         CONSTRAINT users_max_active_keys_check CHECK (max_active_keys >= 0),
@@ -48,7 +50,7 @@ export class Foundation1790000000000 implements MigrationInterface {
       `CREATE UNIQUE INDEX users_email_key ON users (lower(email)) WHERE deleted_at IS NULL AND oidc_issuer IS NULL`,
     );
     await runner.query(
-      `CREATE UNIQUE INDEX users_oidc_key ON users (oidc_issuer, oidc_subject) WHERE deleted_at IS NULL`,
+      `CREATE UNIQUE INDEX users_oidc_key ON users (oidc_issuer, oidc_subject)`,
     );
     await runner.query(`
       CREATE TABLE user_role (
@@ -125,6 +127,7 @@ export class Foundation1790000000000 implements MigrationInterface {
         CONSTRAINT api_key_deactivated_check CHECK (is_active = (deactivated_at IS NULL)),
         CONSTRAINT api_key_revoked_reason_check CHECK (revoked_at IS NOT NULL OR revoked_reason IS NULL)
       )`);
+    await runner.query(`CREATE INDEX api_key_roles_idx ON api_key USING gin (roles) WHERE roles <> '{}' AND revoked_at IS NULL`);
     await runner.query(`CREATE UNIQUE INDEX api_key_alias_key ON api_key (owner_id, alias) WHERE revoked_at IS NULL`);
     await runner.query(`
       CREATE TABLE api_key_secret (
@@ -186,14 +189,28 @@ export class Foundation1790000000000 implements MigrationInterface {
     await runner.query(`CREATE INDEX audit_event_actor_idx ON audit_event (actor_id, seq DESC)`);
     await runner.query(`CREATE INDEX audit_event_action_idx ON audit_event (action, seq DESC)`);
     await runner.query(`CREATE INDEX audit_event_at_idx ON audit_event (at)`);
+    await runner.query(`CREATE INDEX audit_event_refused_idx ON audit_event (seq DESC) WHERE outcome = 'refused'`);
     await runner.query(`
-      CREATE FUNCTION audit_event_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+      CREATE TABLE audit_checkpoint (
+        seq        bigint      NOT NULL,
+        hash       bytea       NOT NULL,
+        at         timestamptz NOT NULL,
+        signature  text        NOT NULL,
+        CONSTRAINT audit_checkpoint_pkey PRIMARY KEY (seq),
+        CONSTRAINT audit_checkpoint_hash_check CHECK (octet_length(hash) = 32)
+      )`);
+    await runner.query(`
+      CREATE FUNCTION audit_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
       BEGIN
-        RAISE EXCEPTION 'audit_event is append-only' USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';
       END $$`);
-    await runner.query(`
-      CREATE TRIGGER audit_event_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_event
-      FOR EACH STATEMENT EXECUTE FUNCTION audit_event_refuse_change()`);
+    for (const table of ['audit_event', 'audit_checkpoint']) {
+      await runner.query(`
+        CREATE TRIGGER ${table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ${table}
+        FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse_change()`);
+      // ALWAYS: also in a session that plays the replica of a replication.
+      await runner.query(`ALTER TABLE ${table} ENABLE ALWAYS TRIGGER ${table}_append_only`);
+    }
     await runner.query(`
       CREATE TABLE idempotency (
         principal_id    uuid        NOT NULL,
@@ -212,10 +229,10 @@ export class Foundation1790000000000 implements MigrationInterface {
   }
 
   async down(runner: QueryRunner): Promise<void> {
-    for (const table of ['idempotency', 'audit_event', 'change_head', 'api_key_secret', 'api_key', 'session', 'user_manager', 'user_role', 'users', 'role']) {
+    for (const table of ['idempotency', 'audit_checkpoint', 'audit_event', 'change_head', 'api_key_secret', 'api_key', 'session', 'user_manager', 'user_role', 'users', 'role']) {
       await runner.query(`DROP TABLE ${table}`);
     }
-    await runner.query(`DROP FUNCTION audit_event_refuse_change()`);
+    await runner.query(`DROP FUNCTION audit_refuse_change()`);
     await runner.query(`DROP EXTENSION IF EXISTS pg_trgm`);
   }
 }

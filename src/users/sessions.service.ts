@@ -2,14 +2,17 @@ import { Injectable } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
 import { uuidv7 } from '../common/uuid.js';
 
-/** Sessions of people who signed in here. A row that is gone is a session that ended. */
+/**
+ * Sessions of people who signed in here. A row that is gone is a session that ended. They belong to users, because a new
+ * password, disabling and deleting end them in the same transaction.
+ */
 @Injectable()
-export class SessionsRepository {
+export class Sessions {
   constructor(private readonly manager: EntityManager) {}
 
-  /** The same repository inside a transaction. */
-  in(tx: EntityManager): SessionsRepository {
-    return new SessionsRepository(tx);
+  /** The same service inside a transaction. */
+  in(tx: EntityManager): Sessions {
+    return new Sessions(tx);
   }
 
   /** Opens a session by the database's clock, and drops the user's expired ones. */

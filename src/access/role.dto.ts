@@ -1,0 +1,65 @@
+import { ArrayMaxSize, ArrayUnique, IsArray, IsBoolean, IsObject, IsString, Matches } from 'class-validator';
+import { IfGiven, IfPresent, Satisfies } from '../common/validators.js';
+import { isStorableText } from '../common/text.js';
+import { coversAny, isGrant } from './permission-grammar.js';
+import { PERMISSIONS } from './permissions.js';
+
+/** The grammar of a role's name; the column checks the same. */
+export const ROLE_NAME = /^[a-z][a-z0-9-]{0,63}$/;
+
+const REGISTERED = Object.keys(PERMISSIONS);
+
+const isDescription = (value: unknown) => isStorableText(value) && [...value].length <= 500;
+
+const isUsefulGrant = (value: unknown) => typeof value === 'string' && isGrant(value) && coversAny(value, REGISTERED);
+
+/** The fields that both create and update take. */
+export class RoleFieldsDto {
+  /**
+   * What the role is for; at most 500 characters.
+   * @example "Runs the trial plan"
+   */
+  @IfPresent()
+  @Satisfies('description', isDescription, 'must be at most 500 characters')
+  description?: string;
+
+  /**
+   * Grants: permissions, or patterns with `*` as a whole segment (`platform:*:read`). Each must match at least one
+   * permission of `GET /permissions`. You must hold all of them yourself.
+   * @example ["platform:api-keys:create"]
+   */
+  @IfPresent()
+  @IsArray()
+  @ArrayMaxSize(100)
+  @ArrayUnique({ message: 'must not name an entry twice' })
+  @Satisfies('permissions', isUsefulGrant, 'must be a grant that matches at least one permission', { each: true })
+  permissions?: string[];
+
+  /**
+   * Bounds on, and defaults for, the keys that holders of this role make; null: the role says nothing about keys.
+   * `{}` says "no bounds", also to those whose other roles state some.
+   * @example {"maxRateLimitPerMinute": 60, "maxValidityDays": 30, "models": ["gpt-4o-mini"]}
+   */
+  @IfGiven()
+  @IsObject()
+  keyPolicy?: Record<string, unknown> | null;
+
+  /** An inactive role grants nothing and bounds nothing. */
+  @IfPresent()
+  @IsBoolean()
+  isActive?: boolean;
+}
+
+/** A new role. */
+export class CreateRoleDto extends RoleFieldsDto {
+  /**
+   * 1 to 64 of a-z 0-9 and -, beginning with a letter; it cannot be changed later.
+   * @example "trial-plan"
+   */
+  @IsString()
+  @Matches(ROLE_NAME, { message: 'must be 1 to 64 of a-z 0-9 - and begin with a letter' })
+  name: string;
+}
+
+/** A change of a role: fields that are absent stay. */
+export class UpdateRoleDto extends RoleFieldsDto {}

@@ -1,0 +1,159 @@
+import { Injectable } from '@nestjs/common';
+import { type EntityManager, QueryFailedError } from 'typeorm';
+import { Changes } from '../audit/changes.js';
+import { type Audited, diff } from '../audit/diff.js';
+import { Clock } from '../common/clock.js';
+import { validationFailed } from '../common/domain-error.js';
+import { MAX_COUNTED_ROWS } from '../common/page.js';
+import { type PageQueryDto, pageOf } from '../common/page-query.dto.js';
+import { lockAdministration } from './administration-lock.js';
+import { Authority } from './authority.js';
+import type { KnownCaller } from './caller.js';
+import { GrantsReader } from './grants.reader.js';
+import type { KeyPolicy } from './key-policy.js';
+import { InvalidKeyPolicyError, parseKeyPolicy } from './key-policy.schema.js';
+import { PERMISSIONS, type Permission } from './permissions.js';
+import type { CreateRoleDto, UpdateRoleDto } from './role.dto.js';
+import { Role } from './role.entity.js';
+import { roleImmutable, roleInUse, roleNameTaken, roleNotFound } from './role.errors.js';
+import { type PermissionsView, RoleView, type RolesPageView } from './role.view.js';
+import { RolesRepository } from './roles.repository.js';
+
+/**
+ * Roles. Whoever makes or changes one must hold everything it grants, before and after, at the moment of the change; what
+ * changes takes effect on the next request of everybody who has the role.
+ */
+@Injectable()
+export class RolesService {
+  constructor(
+    private readonly roles: RolesRepository,
+    private readonly grants: GrantsReader,
+    private readonly changes: Changes,
+    private readonly clock: Clock,
+  ) {}
+
+  /** A page of roles in order of name. */
+  async list(query: PageQueryDto): Promise<RolesPageView> {
+    const { page, size, offset } = pageOf(query);
+    const [roles, count] = await Promise.all([this.roles.findPage(offset, size), this.roles.count()]);
+    const total = Math.min(count, MAX_COUNTED_ROWS);
+    return { data: roles.map((role) => RoleView.from(role)), meta: { total, page, size, totalIsCapped: count > total } };
+  }
+
+  /** @throws DomainError 404 */
+  async get(name: string): Promise<RoleView> {
+    const role = await this.roles.findByName(name);
+    if (!role) throw roleNotFound();
+    return RoleView.from(role);
+  }
+
+  /** The registry of permissions, in its own order. */
+  permissions(): PermissionsView {
+    return { data: Object.entries(PERMISSIONS).map(([name, description]) => ({ name, description })) };
+  }
+
+  /** @throws DomainError 400; 403 CANNOT_GRANT, OUTSIDE_POLICY; 409 ROLE_NAME_TAKEN */
+  async create(caller: KnownCaller, input: CreateRoleDto): Promise<RoleView> {
+    const keyPolicy = keyPolicyOf(input.keyPolicy) ?? null;
+    const created = this.changes.transaction(caller, async ({ tx, record }) => {
+      const authority = await this.lockAuthority(tx, caller, 'platform:roles:create');
+      const role = newRole(input, keyPolicy, this.clock.now());
+      authority.requireHolding(role.permissions);
+      authority.requireRoleWithinPolicy(null, role);
+      await this.roles.in(tx).insert(role);
+      record({ resourceType: 'role', resourceId: role.name, changes: diff(null, auditedRole(role)) });
+      return RoleView.from(role);
+    });
+    return created.catch((error: unknown) => {
+      throw isNameTaken(error) ? roleNameTaken() : error;
+    });
+  }
+
+  /** @throws DomainError 400; 403 CANNOT_GRANT, OUTSIDE_POLICY; 404; 409 ROLE_IMMUTABLE */
+  async update(caller: KnownCaller, name: string, input: UpdateRoleDto): Promise<RoleView> {
+    const keyPolicy = keyPolicyOf(input.keyPolicy);
+    return this.changes.transaction(caller, async ({ tx, record }) => {
+      const authority = await this.lockAuthority(tx, caller, 'platform:roles:update');
+      const before = await this.lockChangeable(tx, name);
+      const after = changedRole(before, input, keyPolicy, this.clock.now());
+      authority.requireHolding([...before.permissions, ...after.permissions]);
+      authority.requireRoleWithinPolicy(before, after);
+      const changes = diff(auditedRole(before), auditedRole(after));
+      if (changes.length === 0) return RoleView.from(before);
+      await this.roles.in(tx).update(after);
+      record({ resourceType: 'role', resourceId: name, changes });
+      return RoleView.from(after);
+    });
+  }
+
+  /** Deletes a role that nobody carries. @throws DomainError 404; 409 ROLE_IMMUTABLE, ROLE_IN_USE */
+  async delete(caller: KnownCaller, name: string): Promise<void> {
+    await this.changes.transaction(caller, async ({ tx, record }) => {
+      await this.lockAuthority(tx, caller, 'platform:roles:delete');
+      const role = await this.lockChangeable(tx, name);
+      const { users, keys } = await this.roles.in(tx).countHolders(name);
+      if (users + keys > 0) throw roleInUse(users, keys);
+      await this.roles.in(tx).delete(name);
+      record({ resourceType: 'role', resourceId: name, changes: diff(auditedRole(role), null) });
+    });
+  }
+
+  private async lockAuthority(tx: EntityManager, caller: KnownCaller, permission: Permission): Promise<Authority> {
+    await lockAdministration(tx);
+    const reader = this.grants.in(tx);
+    const holder = await reader.findHolder(caller.principal.ownerId, 'share');
+    const authority = await Authority.of(caller.principal, holder, reader);
+    authority.requirePermission(permission);
+    return authority;
+  }
+
+  private async lockChangeable(tx: EntityManager, name: string): Promise<Role> {
+    const role = await this.roles.in(tx).findForUpdate(name);
+    if (!role) throw roleNotFound();
+    if (role.name === 'admin') throw roleImmutable();
+    return role;
+  }
+}
+
+/** A role as the audit trail shows it. */
+export function auditedRole(role: Pick<Role, 'description' | 'permissions' | 'keyPolicy' | 'isActive'>): Audited {
+  return { description: role.description, permissions: role.permissions, keyPolicy: role.keyPolicy, isActive: role.isActive };
+}
+
+/** undefined: not sent. @throws DomainError 400 naming every path that is wrong */
+function keyPolicyOf(json: unknown): KeyPolicy | null | undefined {
+  if (json === undefined || json === null) return json;
+  try {
+    return parseKeyPolicy(json);
+  } catch (error) {
+    if (!(error instanceof InvalidKeyPolicyError)) throw error;
+    throw validationFailed(error.errors.map(({ path, message }) => ({ path: path === '' ? 'keyPolicy' : `keyPolicy.${path}`, message })));
+  }
+}
+
+function newRole(input: CreateRoleDto, keyPolicy: KeyPolicy | null, now: Date): Role {
+  return Object.assign(new Role(), {
+    name: input.name,
+    description: input.description ?? '',
+    permissions: input.permissions ?? [],
+    keyPolicy,
+    isActive: input.isActive ?? true,
+    isSeeded: false,
+    createdAt: now,
+    updatedAt: now,
+  });
+}
+
+function changedRole(role: Role, input: UpdateRoleDto, keyPolicy: KeyPolicy | null | undefined, now: Date): Role {
+  return Object.assign(new Role(), role, {
+    description: input.description ?? role.description,
+    permissions: input.permissions ?? role.permissions,
+    keyPolicy: keyPolicy === undefined ? role.keyPolicy : keyPolicy,
+    isActive: input.isActive ?? role.isActive,
+    updatedAt: now,
+  });
+}
+
+function isNameTaken(error: unknown): boolean {
+  return error instanceof QueryFailedError && (error.driverError as { constraint?: string }).constraint === 'role_pkey';
+}

@@ -1,0 +1,87 @@
+import type { ApiKeyFilterDto } from './api-keys-query.dto.js';
+import { ENDS_AT, USED_AT } from './key-sort.js';
+import type { ApiKeyStatus } from './status.js';
+
+/** Whose keys a caller may see: all, those of some owners, or one. Narrowing never widens it. */
+export type VisibleKeys =
+  | { readonly kind: 'all' }
+  | { readonly kind: 'owners'; readonly ownerIds: readonly string[] }
+  | { readonly kind: 'key'; readonly id: string };
+
+/** A condition on `api_key k` with the values of its placeholders `$1`, `$2`, … */
+export interface SqlCondition {
+  readonly sql: string;
+  readonly parameters: readonly unknown[];
+}
+
+/** Gives the placeholder of a value. */
+type Bind = (value: unknown, type: string) => string;
+
+/**
+ * Money a key has spent in the period its budget is for, in micro-cents.
+ * Nothing is metered before there are accounts, so every key has spent nothing.
+ */
+const SPENT_MICRO_CENTS = '0::numeric';
+
+/**
+ * The statuses in SQL: exactly one of them holds for a key, and it is the one that `statusOf` gives at `now`.
+ * Spelt so that the partial indexes on keys revoked and inactive are seen to apply.
+ */
+const STATUS: Record<ApiKeyStatus, (now: () => string) => string> = {
+  revoked: () => 'k.revoked_at IS NOT NULL',
+  inactive: () => 'k.revoked_at IS NULL AND NOT k.is_active',
+  expired: (now) => `k.revoked_at IS NULL AND k.is_active AND ${ENDS_AT} <= ${now()}`,
+  active: (now) => `k.revoked_at IS NULL AND k.is_active AND ${ENDS_AT} > ${now()}`,
+};
+
+/** The keys that `filter` asks for among those that are visible. */
+export function conditionOf(filter: ApiKeyFilterDto, visible: VisibleKeys, now: Date): SqlCondition {
+  const parameters: unknown[] = [];
+  const bind: Bind = (value, type) => `$${parameters.push(value)}::${type}`;
+  const terms = [...visibleTerms(visible, bind), ...filterTerms(filter, now, bind)];
+  return { sql: terms.length === 0 ? 'true' : terms.join(' AND '), parameters };
+}
+
+function visibleTerms(visible: VisibleKeys, bind: Bind): string[] {
+  if (visible.kind === 'all') return [];
+  if (visible.kind === 'key') return [`k.id = ${bind(visible.id, 'uuid')}`];
+  const [first, ...others] = visible.ownerIds;
+  // One owner as an equation: his index then gives his keys in order.
+  return [others.length === 0 ? `k.owner_id = ${bind(first ?? null, 'uuid')}` : `k.owner_id = ANY(${bind(visible.ownerIds, 'uuid[]')})`];
+}
+
+function filterTerms(filter: ApiKeyFilterDto, now: Date, bind: Bind): string[] {
+  const terms: string[] = [];
+  const { ownerId, status, isActive, environment, tag, scope, search } = filter;
+  if (ownerId !== undefined) terms.push(`k.owner_id = ${bind(ownerId.toLowerCase(), 'uuid')}`);
+  if (status !== undefined) terms.push(STATUS[status](() => bind(now, 'timestamptz')));
+  if (isActive !== undefined) terms.push(isActive ? 'k.is_active' : 'NOT k.is_active');
+  // A literal of a closed set, not a value: so that the partial index on keys for tests is seen to apply.
+  if (environment !== undefined) terms.push(environment === 'test' ? `k.environment = 'test'` : `k.environment = 'live'`);
+  if (tag !== undefined) terms.push(`k.tags @> ${bind(tag, 'text[]')}`);
+  if (scope !== undefined) terms.push(`k.scopes @> ${bind(scope, 'text[]')}`);
+  if (search !== undefined) terms.push(`k.search_text LIKE lower(${bind(`%${literal(search)}%`, 'text')})`);
+  return [...terms, ...hygieneTerms(filter, bind)];
+}
+
+function hygieneTerms(filter: ApiKeyFilterDto, bind: Bind): string[] {
+  const terms: string[] = [];
+  const { expiresBefore, unusedSince, neverUsed, hasExpiry, budgetUsedAbove } = filter;
+  if (expiresBefore !== undefined) terms.push(`${ENDS_AT} < ${bind(expiresBefore, 'timestamptz')}`);
+  if (unusedSince !== undefined) {
+    const since = bind(unusedSince, 'timestamptz');
+    // A key made later was not unused since then: there was none.
+    terms.push(`${USED_AT} < ${since} AND k.created_at < ${since}`);
+  }
+  if (neverUsed !== undefined) terms.push(`${USED_AT} ${neverUsed ? '=' : '>'} '-infinity'`);
+  if (hasExpiry !== undefined) terms.push(`${ENDS_AT} ${hasExpiry ? '<' : '='} 'infinity'`);
+  if (budgetUsedAbove !== undefined) {
+    terms.push(`${SPENT_MICRO_CENTS} * 100 > ${bind(budgetUsedAbove, 'numeric')} * k.budget_limit_micro_cents`);
+  }
+  return terms;
+}
+
+/** A text that LIKE takes for itself. */
+function literal(text: string): string {
+  return text.replace(/[\\%_]/g, '\\$&');
+}

@@ -1,0 +1,127 @@
+import { type EntityManager, QueryFailedError } from 'typeorm';
+import type { Caller } from '../access/caller.js';
+import { unavailable } from '../common/domain-error.js';
+import { uuidv7 } from '../common/uuid.js';
+import type { FieldChange } from './audit-event.entity.js';
+import { type AuditLink, type AuditRecord, link } from './chain.js';
+
+/** One thing that happened. `action` defaults to what the caller's route is called. */
+export interface ActEntry {
+  readonly action?: string;
+  readonly resourceType: string;
+  readonly resourceId: string | null;
+  readonly outcome?: 'success' | 'refused';
+  readonly changes?: readonly FieldChange[];
+  readonly details?: Readonly<Record<string, unknown>>;
+}
+
+/** Who did what: all that becomes one row of the trail. */
+export interface Act {
+  readonly caller: Caller;
+  readonly entry: ActEntry;
+}
+
+interface Head {
+  readonly seq: string;
+  readonly audit_hash: Buffer;
+  readonly at: Date;
+}
+
+/**
+ * Appends `acts`, in their order, as the last thing a transaction does, and returns the last `seq`. The head row
+ * stays locked from here to the commit, which makes order of `seq` order of commit, without gaps: nothing may
+ * follow in `tx` but its commit. `channel` is notified on commit; null wakes nobody.
+ *
+ * @throws DomainError 503 when the trail does not take the acts: what was to be recorded must not happen either.
+ * @throws QueryFailedError for deadlocks, which the caller may retry, and for acts that no row can hold.
+ * @see docs/adr/0003-audit-chain-and-change-feed.md
+ */
+export async function appendActs(tx: EntityManager, auditKey: Buffer, acts: readonly Act[], channel: string | null): Promise<string> {
+  try {
+    const head = await lockHead(tx);
+    const links = linkAll(auditKey, head, acts);
+    await store(tx, links, channel);
+    return links.at(-1)!.record.seq;
+  } catch (error) {
+    throw isTrailAway(error) ? unavailable('This could not be recorded in the audit trail, so it was not done.', error) : error;
+  }
+}
+
+async function lockHead(tx: EntityManager): Promise<Head> {
+  // A replica paused while it holds the head must not stop the others for longer than this.
+  const [head] = await tx.query<Head[]>(
+    `SELECT seq, audit_hash, date_trunc('milliseconds', clock_timestamp()) AS at,
+            set_config('idle_in_transaction_session_timeout', '500ms', true)
+       FROM change_head FOR UPDATE`,
+  );
+  if (!head) throw new Error('The change head is missing: the schema is damaged.');
+  return head;
+}
+
+async function store(tx: EntityManager, links: readonly AuditLink[], channel: string | null): Promise<void> {
+  const last = links.at(-1)!;
+  await tx.query(
+    `WITH appended AS (
+       INSERT INTO audit_event (seq, id, at, actor_kind, actor_id, actor_owner_id, action, resource_type,
+                                resource_id, outcome, ip, request_id, changes, details, body, hash)
+       SELECT (b->>'seq')::bigint, (b->>'id')::uuid, (b->>'at')::timestamptz, b->'actor'->>'kind', b->'actor'->>'id',
+              (b->'actor'->>'ownerId')::uuid, b->>'action', b->>'resourceType', b->>'resourceId', b->>'outcome',
+              b->>'ip', b->>'requestId', b->'changes', b->'details', body, hash
+         FROM unnest($1::text[], $2::bytea[]) AS row (body, hash), LATERAL (SELECT body::jsonb AS b) AS parsed
+     ), moved AS (
+       UPDATE change_head SET seq = ($3::text)::bigint, audit_hash = $4 RETURNING seq
+     )
+     SELECT pg_notify($5::text, seq::text) FROM moved WHERE $5::text IS NOT NULL`,
+    [links.map((entry) => entry.body), links.map((entry) => entry.hash), last.record.seq, last.hash, channel],
+  );
+}
+
+/** Links `acts`, in order, to the chain that ends in `head`. */
+function linkAll(auditKey: Buffer, head: Head, acts: readonly Act[]): AuditLink[] {
+  let previous = head.audit_hash;
+  let seq = BigInt(head.seq);
+  return acts.map((act) => {
+    seq += 1n;
+    const next = link(auditKey, previous, recordOf(seq, head.at, act));
+    previous = next.hash;
+    return next;
+  });
+}
+
+function recordOf(seq: bigint, at: Date, { caller, entry }: Act): AuditRecord {
+  const action = entry.action ?? caller.action;
+  if (action === null) throw new Error('An act without a name: give the route an @Audited.');
+  const { principal } = caller;
+  return {
+    seq: seq.toString(),
+    id: uuidv7(at.getTime()),
+    at: at.toISOString(),
+    actor: principal
+      ? { kind: principal.kind, id: principal.id, ownerId: principal.ownerId }
+      : { kind: caller.requestId === null ? 'system' : 'anonymous', id: null, ownerId: null },
+    action,
+    resourceType: entry.resourceType,
+    resourceId: entry.resourceId,
+    outcome: entry.outcome ?? 'success',
+    ip: caller.ip,
+    requestId: caller.requestId,
+    changes: entry.changes ?? [],
+    details: entry.details ?? {},
+  };
+}
+
+/** Deadlocks and serialisation failures are nobody's fault: the whole transaction may run again. */
+export function isRetriable(error: unknown): boolean {
+  return error instanceof QueryFailedError && ['40P01', '40001'].includes(sqlState(error));
+}
+
+/** SQLSTATE of a failed statement; empty where there is none. */
+export function sqlState(error: unknown): string {
+  const { code } = ((error as { driverError?: unknown }).driverError ?? {}) as { code?: unknown };
+  return typeof code === 'string' ? code : '';
+}
+
+/** Data that no row can hold (class 22) is a bug of ours and must look like one. */
+function isTrailAway(error: unknown): boolean {
+  return error instanceof QueryFailedError && !isRetriable(error) && !sqlState(error).startsWith('22');
+}

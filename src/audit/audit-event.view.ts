@@ -1,0 +1,170 @@
+import type { ActorKind } from './audit-event.entity.js';
+import type { AuditedEvent } from './audit-events.repository.js';
+import type { ChainReport } from './chain-verifier.js';
+
+/** Who acted. */
+export class AuditActorView {
+  /**
+   * A signed-in user, a key, a stranger, or the server itself.
+   * @example "user"
+   */
+  kind: ActorKind;
+
+  /**
+   * Of the user or key; null for strangers and the server.
+   * @example "019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e55"
+   */
+  id: string | null;
+
+  /**
+   * The user himself, or the key's owner.
+   * @example "019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e55"
+   */
+  ownerId: string | null;
+}
+
+/** One field before and after a change. */
+export class FieldChangeView {
+  /** @example "rateLimitPerMinute" */
+  field: string;
+
+  /** Null if the thing was made by this change. */
+  before: unknown;
+
+  /** Null if the thing was removed by this change. */
+  after: unknown;
+}
+
+/** One entry of the audit trail, exactly as it was hashed: without `hash`, in canonical JSON, it is what the hash covers. */
+export class AuditEventView {
+  /** @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55" */
+  id: string;
+
+  /**
+   * Order of commit, without gaps; digits.
+   * @example "4711"
+   */
+  seq: string;
+
+  /**
+   * When it was recorded.
+   * @example "2026-03-01T12:00:00.000Z"
+   */
+  at: string;
+
+  actor: AuditActorView;
+
+  /**
+   * `resource:verb`.
+   * @example "api-keys:revoke"
+   */
+  action: string;
+
+  /** @example "api-key" */
+  resourceType: string;
+
+  /**
+   * Id or name of what was acted on; null for lists and for what came to nothing.
+   * @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55"
+   */
+  resourceId: string | null;
+
+  /** @example "success" */
+  outcome: 'success' | 'refused';
+
+  /**
+   * The caller's address.
+   * @example "192.0.2.7"
+   */
+  ip: string | null;
+
+  /**
+   * `X-Request-Id` of the answer.
+   * @example "4f7f2c1e-5d8e-4e43-9e0f-2f6f0a1f7c11"
+   */
+  requestId: string | null;
+
+  changes: FieldChangeView[];
+
+  /**
+   * What else there is to say. Of refusals: `code`, and `count` where one entry stands for many.
+   * @example { "code": "PERMISSION_DENIED" }
+   */
+  details: Record<string, unknown>;
+
+  /**
+   * HMAC-SHA-256 over the hash of the entry before and this entry; hexadecimal.
+   * @example "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+   */
+  hash: string;
+
+  static from({ record, hash }: AuditedEvent): AuditEventView {
+    return {
+      id: record.id,
+      seq: record.seq,
+      at: record.at,
+      actor: { kind: record.actor.kind, id: record.actor.id, ownerId: record.actor.ownerId },
+      action: record.action,
+      resourceType: record.resourceType,
+      resourceId: record.resourceId,
+      outcome: record.outcome,
+      ip: record.ip,
+      requestId: record.requestId,
+      changes: record.changes.map(({ field, before, after }) => ({ field, before, after })),
+      details: { ...record.details },
+      hash: hash.toString('hex'),
+    };
+  }
+}
+
+/** How to go on. */
+export class AuditEventsMetaView {
+  /**
+   * Events of a page.
+   * @example 50
+   */
+  limit: number;
+
+  /**
+   * Asks for the events before these; null: there are none.
+   * @example "MTIzNA"
+   */
+  nextCursor: string | null;
+}
+
+/** A page of the audit trail, newest first. */
+export class AuditEventsPageView {
+  data: AuditEventView[];
+
+  meta: AuditEventsMetaView;
+}
+
+/** Where the trail stops being what was recorded. */
+export class ChainBreakView {
+  /**
+   * The first entry that is wrong or missing; "0" if it is none of them.
+   * @example "4711"
+   */
+  seq: string;
+
+  /** @example "This entry is missing." */
+  reason: string;
+}
+
+/** What a check of the whole trail came to. */
+export class ChainReportView {
+  ok: boolean;
+
+  /**
+   * Entries found sound, from the first on.
+   * @example 4711
+   */
+  checked: number;
+
+  /** Null if nothing is wrong. */
+  firstBroken: ChainBreakView | null;
+
+  static from({ ok, checked, firstBroken }: ChainReport): ChainReportView {
+    return { ok, checked, firstBroken: firstBroken && { seq: firstBroken.seq, reason: firstBroken.reason } };
+  }
+}

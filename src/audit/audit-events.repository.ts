@@ -1,0 +1,106 @@
+import { Injectable } from '@nestjs/common';
+import { EntityManager } from 'typeorm';
+import type { AuditRecord } from './chain.js';
+import type { ChainHead, StoredLink } from './chain-check.js';
+
+/** What events are looked for; absent members do not narrow. */
+export interface AuditFilter {
+  readonly actorId?: string | undefined;
+  readonly action?: string | undefined;
+  readonly resourceType?: string | undefined;
+  readonly resourceId?: string | undefined;
+  readonly outcome?: string | undefined;
+  /** From this instant on. */
+  readonly from?: string | undefined;
+  /** Before this instant. */
+  readonly to?: string | undefined;
+}
+
+/** An event as it was hashed, with its hash. */
+export interface AuditedEvent {
+  readonly record: AuditRecord;
+  readonly hash: Buffer;
+}
+
+interface EventRow {
+  readonly body: string;
+  readonly hash: Buffer;
+}
+
+/** Reads the trail. What it gives of an event is the body that was hashed; the columns only serve to find it. */
+@Injectable()
+export class AuditEventsRepository {
+  constructor(private readonly manager: EntityManager) {}
+
+  /** Events before `before` (null: from the newest on), newest first. */
+  async findBefore(filter: AuditFilter, before: string | null, limit: number): Promise<AuditedEvent[]> {
+    const { where, parameters } = conditions(filter);
+    const rows = await this.manager.query<EventRow[]>(
+      `SELECT body, hash FROM audit_event WHERE seq < coalesce($1::bigint, 9223372036854775807) ${where} ORDER BY seq DESC LIMIT $2`,
+      [before, limit, ...parameters],
+    );
+    return rows.map(eventOf);
+  }
+
+  /** Events after `after`, oldest first. */
+  async findAfter(filter: AuditFilter, after: string, limit: number): Promise<AuditedEvent[]> {
+    const { where, parameters } = conditions(filter);
+    const rows = await this.manager.query<EventRow[]>(
+      `SELECT body, hash FROM audit_event WHERE seq > $1 ${where} ORDER BY seq LIMIT $2`,
+      [after, limit, ...parameters],
+    );
+    return rows.map(eventOf);
+  }
+
+  /** `seq` of the newest event; 0 if there is none. */
+  async lastSeq(): Promise<string> {
+    const [row] = await this.manager.query<{ seq: string }[]>(`SELECT coalesce(max(seq), 0) AS seq FROM audit_event`);
+    return row!.seq;
+  }
+
+  /** Where the trail ends, all of it as of one instant; null if there is no head row. */
+  async findHead(): Promise<ChainHead | null> {
+    const [head] = await this.manager.query<ChainHead[]>(
+      `SELECT seq, audit_hash AS hash, (SELECT coalesce(max(seq), 0) FROM audit_event) AS "maxSeq" FROM change_head`,
+    );
+    return head ?? null;
+  }
+
+  /**
+   * Stored rows from `from` up to and with `upTo`, in order of `seq`. Ask for a range no larger than `limit`: for a
+   * larger one PostgreSQL may sort all of it.
+   */
+  findLinks(from: bigint, upTo: bigint, limit: number): Promise<StoredLink[]> {
+    return this.manager.query<StoredLink[]>(
+      `SELECT seq, id, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at,
+              actor_kind AS "actorKind", actor_id AS "actorId", actor_owner_id AS "actorOwnerId", action,
+              resource_type AS "resourceType", resource_id AS "resourceId", outcome, ip, request_id AS "requestId",
+              changes::text AS changes, details::text AS details, body, hash
+         FROM audit_event WHERE seq >= $1 AND seq <= $2 ORDER BY seq LIMIT $3`,
+      [from.toString(), upTo.toString(), limit],
+    );
+  }
+}
+
+const COLUMNS = {
+  actorId: 'actor_id =',
+  action: 'action =',
+  resourceType: 'resource_type =',
+  resourceId: 'resource_id =',
+  outcome: 'outcome =',
+  from: 'at >=',
+  to: 'at <',
+} satisfies Record<keyof AuditFilter, string>;
+
+/** The conditions of a filter, with parameters from $3 on. */
+function conditions(filter: AuditFilter): { where: string; parameters: string[] } {
+  const given = (Object.keys(COLUMNS) as (keyof AuditFilter)[]).filter((name) => filter[name] !== undefined);
+  return {
+    where: given.map((name, index) => `AND ${COLUMNS[name]} $${index + 3}`).join(' '),
+    parameters: given.map((name) => filter[name]!),
+  };
+}
+
+function eventOf({ body, hash }: EventRow): AuditedEvent {
+  return { record: JSON.parse(body) as AuditRecord, hash };
+}

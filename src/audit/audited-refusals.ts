@@ -1,0 +1,86 @@
+import { Injectable } from '@nestjs/common';
+import type { FastifyRequest } from 'fastify';
+import { Clock } from '../common/clock.js';
+import type { DomainError } from '../common/domain-error.js';
+import { RefusalRecorder } from '../common/refusal-recorder.js';
+import type { Act } from './append.js';
+import { namedResource } from './named-resource.js';
+import { type CountedRefusals, RefusalTally } from './refusal-tally.js';
+import { StrangerCounts } from './stranger-counts.js';
+import { TrailRecorder } from './trail-recorder.js';
+
+const SWEEP_MS = 1_000;
+
+/**
+ * Records refusals (403, and 404 of a route there is) before they are answered. Of a flood the rest is counted,
+ * see `RefusalTally`; a crash loses the counts of at most the last minute. 401s are counted in memory alone.
+ */
+@Injectable()
+export class AuditedRefusals extends RefusalRecorder {
+  /** 401s by address: for metrics. */
+  readonly strangers = new StrangerCounts();
+  private readonly tally = new RefusalTally<Act>();
+  private readonly sweeper = setInterval(() => this.sweep(this.clock.monotonicMs()), SWEEP_MS).unref();
+
+  constructor(
+    private readonly recorder: TrailRecorder,
+    private readonly clock: Clock,
+  ) {
+    super();
+  }
+
+  async record(error: DomainError, request: FastifyRequest): Promise<void> {
+    const nowMs = this.clock.monotonicMs();
+    if (error.kind === 'unauthenticated') this.strangers.count(request.caller?.ip ?? request.ip, nowMs);
+    const act = refusedAct(error, request);
+    if (act === null) return;
+    const { principal } = act.caller;
+    const shared = `${act.entry.action} ${error.code}`;
+    const isSingle = this.tally.tellsSingly(`${principal?.kind} ${principal?.id} ${shared}`, shared, act, nowMs);
+    if (isSingle) await this.recorder.record(act.caller, act.entry);
+  }
+
+  /** Hands the counts of all windows to the recorder, open ones too. */
+  close(): void {
+    clearInterval(this.sweeper);
+    this.sweep(Number.POSITIVE_INFINITY);
+  }
+
+  private sweep(nowMs: number): void {
+    for (const counted of this.tally.close(nowMs)) this.recordCounted(counted);
+  }
+
+  /** Address and request are those of the last one counted. */
+  private recordCounted({ example, count, isShared }: CountedRefusals<Act>): void {
+    const { caller, entry } = example;
+    const { code } = entry.details as { code: string };
+    this.recorder.recordLater(isShared ? { ...caller, principal: null } : caller, {
+      ...entry,
+      resourceId: null,
+      details: { code, count, ...(isShared ? { principals: 'several' } : {}) },
+    });
+  }
+}
+
+/** What the trail says of a refusal; null if it says nothing. */
+function refusedAct(error: DomainError, { caller, audited, params, routeOptions, method }: FastifyRequest): Act | null {
+  if (error.kind !== 'forbidden' && error.kind !== 'missing') return null;
+  if (!caller || !audited) return null;
+  const { resourceId, details } = namedResource(params);
+  const { permission } = error.extras;
+  return {
+    caller,
+    entry: {
+      action: audited.action,
+      resourceType: audited.resourceType,
+      resourceId,
+      outcome: 'refused',
+      details: {
+        code: error.code,
+        ...(typeof permission === 'string' ? { permission } : {}),
+        ...(audited.resourceType === 'route' ? { route: `${method} ${routeOptions.url ?? ''}` } : {}),
+        ...details,
+      },
+    },
+  };
+}

@@ -1,0 +1,153 @@
+import { isDeepStrictEqual } from 'node:util';
+import { type AuditRecord, linkHash } from './chain.js';
+
+/** A row of the trail as it lies in the database; texts, so that nothing is lost in translation. */
+export interface StoredLink {
+  readonly seq: string;
+  readonly id: string;
+  /** ISO 8601, UTC, microseconds. */
+  readonly at: string;
+  readonly actorKind: string;
+  readonly actorId: string | null;
+  readonly actorOwnerId: string | null;
+  readonly action: string;
+  readonly resourceType: string;
+  readonly resourceId: string | null;
+  readonly outcome: string;
+  readonly ip: string | null;
+  readonly requestId: string | null;
+  /** JSON. */
+  readonly changes: string;
+  /** JSON. */
+  readonly details: string;
+  readonly body: string;
+  readonly hash: Buffer;
+}
+
+/** Where the chain ends, by the change head. */
+export interface ChainHead {
+  readonly seq: string;
+  readonly hash: Buffer;
+  /** The highest `seq` of any row, seen at the same instant. */
+  readonly maxSeq: string;
+}
+
+/** A place the chain is known to have passed through: a signed checkpoint. */
+export interface Anchor {
+  readonly seq: string;
+  readonly hash: Buffer;
+  /** When it was signed, ISO 8601. */
+  readonly at: string;
+}
+
+/** Where a chain stops being what was recorded. */
+export interface ChainBreak {
+  readonly seq: string;
+  /** A sentence. */
+  readonly reason: string;
+}
+
+/** `hash` of the row before the first. */
+export const GENESIS: Buffer = Buffer.alloc(32);
+
+/**
+ * Checks a chain row by row, from its first row on. Together with `end` it finds every edited, deleted, inserted
+ * or swapped row, a column that says something else than the hashed body, and a chain that was calculated
+ * without the key. A tail that was cut off together with the head is found by an anchor behind the cut.
+ *
+ * Feed rows in order of `seq` until the first break; then stop.
+ */
+export class ChainCheck {
+  /** Rows found sound. */
+  checked = 0;
+  private seq = 0n;
+  private hash = GENESIS;
+  /** Not yet reached, next one last. */
+  private readonly anchors: Anchor[];
+
+  constructor(
+    private readonly auditKey: Buffer,
+    anchors: Iterable<Anchor> = [],
+  ) {
+    this.anchors = [...anchors].sort((a, b) => (BigInt(a.seq) > BigInt(b.seq) ? -1 : 1));
+  }
+
+  /** What is wrong with the next row; null if nothing is. */
+  next(row: StoredLink): ChainBreak | null {
+    const expected = this.seq + 1n;
+    if (BigInt(row.seq) < expected) return { seq: row.seq, reason: 'This entry should not exist: the trail begins with 1.' };
+    if (BigInt(row.seq) > expected) return missing(expected);
+    const reason = this.fault(row);
+    if (reason !== null) return { seq: row.seq, reason };
+    this.seq = expected;
+    this.hash = row.hash;
+    this.checked += 1;
+    return null;
+  }
+
+  /** What is wrong with where the chain ends; null if nothing is. The head must be younger than the anchors. */
+  end(head: ChainHead): ChainBreak | null {
+    if (BigInt(head.maxSeq) > BigInt(head.seq)) {
+      return { seq: (BigInt(head.seq) + 1n).toString(), reason: 'There are entries behind the head of the trail.' };
+    }
+    if (this.seq < BigInt(head.seq)) return missing(this.seq + 1n);
+    if (!this.hash.equals(head.hash)) return { seq: head.seq, reason: 'The head of the trail is not the hash of its last entry.' };
+    const cut = this.anchors.at(-1);
+    if (!cut) return null;
+    return { seq: (this.seq + 1n).toString(), reason: `The trail was cut off: a checkpoint of ${cut.at} has seen entry ${cut.seq}.` };
+  }
+
+  private fault(row: StoredLink): string | null {
+    if (!linkHash(this.auditKey, this.hash, row.body).equals(row.hash)) {
+      return 'The hash does not follow from the entry before and the body: one of them was changed, or hashed with another key.';
+    }
+    while (this.anchors.at(-1)?.seq === row.seq) {
+      const anchor = this.anchors.pop()!;
+      if (!anchor.hash.equals(row.hash)) return `The hash is not the one that a checkpoint of ${anchor.at} has seen.`;
+    }
+    const column = differingColumn(row, JSON.parse(row.body) as AuditRecord);
+    return column === null ? null : `The column ${column} says something else than the body that was hashed.`;
+  }
+}
+
+function missing(seq: bigint): ChainBreak {
+  return { seq: seq.toString(), reason: 'This entry is missing.' };
+}
+
+/** The first column that does not repeat the body. */
+function differingColumn(row: StoredLink, body: AuditRecord): string | null {
+  const pairs: [string, unknown, unknown][] = [
+    ['seq', row.seq, body.seq],
+    ['id', row.id, body.id],
+    ['at', row.at, body.at.replace('Z', '000Z')],
+    ['actor_kind', row.actorKind, body.actor.kind],
+    ['actor_id', row.actorId, body.actor.id],
+    ['actor_owner_id', row.actorOwnerId, body.actor.ownerId],
+    ['action', row.action, body.action],
+    ['resource_type', row.resourceType, body.resourceType],
+    ['resource_id', row.resourceId, body.resourceId],
+    ['outcome', row.outcome, body.outcome],
+    ['ip', row.ip, body.ip],
+    ['request_id', row.requestId, body.requestId],
+  ];
+  const differing = pairs.find(([, column, said]) => column !== said);
+  if (differing) return differing[0];
+  if (!saysTheSame(row.changes, body.changes)) return 'changes';
+  return saysTheSame(row.details, body.details) ? null : 'details';
+}
+
+function saysTheSame(column: string, said: unknown): boolean {
+  return isDeepStrictEqual(JSON.parse(column), said) && hasPlainNumbers(column);
+}
+
+/**
+ * Whether every number in a `jsonb` column is written as we write it. PostgreSQL keeps digits that JavaScript
+ * would round away (5.00000000000000000001), so equal after parsing is not yet equal.
+ */
+function hasPlainNumbers(json: string): boolean {
+  for (const [token, number] of json.matchAll(/"(?:[^"\\]|\\.)*"|(-?\d[\d.]*)/g)) {
+    if (number === undefined || /e/i.test(String(Number(number)))) continue;
+    if (String(Number(number)) !== token) return false;
+  }
+  return true;
+}

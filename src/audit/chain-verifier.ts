@@ -1,0 +1,100 @@
+import { createPublicKey, type KeyObject } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { Injectable } from '@nestjs/common';
+import { Config } from '../config/config.js';
+import { AuditEventsRepository } from './audit-events.repository.js';
+import { type Anchor, type ChainBreak, ChainCheck, type ChainHead } from './chain-check.js';
+import { readCheckpoints } from './checkpoint-file.js';
+import { checkpointKey, openCheckpoint } from './checkpoint.js';
+import { CheckpointsRepository } from './checkpoints.repository.js';
+
+const ROWS_PER_QUERY = 5_000n;
+/** Some 5 ms of work, between which requests get their turn. */
+const ROWS_PER_TURN = 200;
+const LOWEST_SEQ = -(2n ** 63n);
+
+/** What a check of the whole trail came to. */
+export interface ChainReport {
+  readonly ok: boolean;
+  /** Entries found sound, from the first on. */
+  readonly checked: number;
+  /** Checkpoints the trail was held against. */
+  readonly checkpoints: number;
+  readonly firstBroken: ChainBreak | null;
+}
+
+/** Checks the whole trail against the audit key, the head and all checkpoints at hand. */
+@Injectable()
+export class ChainVerifier {
+  private readonly publicKey: KeyObject;
+  private running: Promise<ChainReport> | null = null;
+
+  constructor(
+    private readonly events: AuditEventsRepository,
+    private readonly checkpoints: CheckpointsRepository,
+    private readonly config: Config,
+  ) {
+    this.publicKey = createPublicKey(checkpointKey(config.auditKey));
+  }
+
+  /**
+   * As `check`, with the configured checkpoint file if it has been begun. Who asks while a check is under way gets
+   * that one's answer.
+   */
+  verify(): Promise<ChainReport> {
+    const file = this.config.auditCheckpointFile;
+    this.running ??= this.check(file !== null && existsSync(file) ? file : null).finally(() => (this.running = null));
+    return this.running;
+  }
+
+  /**
+   * Reads the trail from its first entry on, in short queries, and stops at the first break. Entries that are
+   * written meanwhile are not looked at.
+   *
+   * @param checkpointFile anchors outside the database; null: those in it alone
+   * @throws Error when database or file cannot be read
+   */
+  async check(checkpointFile: string | null): Promise<ChainReport> {
+    // Before the head: it must not be older than any checkpoint it is held against.
+    const { anchors, forged } = await this.findAnchors(checkpointFile);
+    const check = new ChainCheck(this.config.auditKey, anchors);
+    const head = await this.events.findHead();
+    const broken = head === null ? { seq: '0', reason: 'The head of the trail is missing.' } : await this.firstBreak(check, head);
+    const firstBroken = broken ?? forged;
+    return { ok: firstBroken === null, checked: check.checked, checkpoints: anchors.length, firstBroken };
+  }
+
+  private async firstBreak(check: ChainCheck, head: ChainHead): Promise<ChainBreak | null> {
+    const [early] = await this.events.findLinks(LOWEST_SEQ, 0n, 1);
+    if (early) return check.next(early);
+    const last = BigInt(head.seq);
+    for (let from = 1n; from <= last; from += ROWS_PER_QUERY) {
+      const upTo = last < from + ROWS_PER_QUERY ? last : from + ROWS_PER_QUERY - 1n;
+      const rows = await this.events.findLinks(from, upTo, Number(ROWS_PER_QUERY));
+      for (const [index, row] of rows.entries()) {
+        const broken = check.next(row);
+        if (broken !== null) return broken;
+        if (index % ROWS_PER_TURN === ROWS_PER_TURN - 1) await nextTurn();
+      }
+      if (BigInt(rows.length) < upTo - from + 1n) break;
+    }
+    return check.end(head);
+  }
+
+  private async findAnchors(file: string | null): Promise<{ anchors: Anchor[]; forged: ChainBreak | null }> {
+    const newest = await this.checkpoints.findNewest();
+    const stored = newest === null ? null : openCheckpoint(this.publicKey, newest);
+    const written = file === null ? { anchors: [], forgedLines: [] } : await readCheckpoints(file, this.publicKey);
+    const [line] = written.forgedLines;
+    return {
+      anchors: [...written.anchors, ...(stored === null ? [] : [stored])],
+      forged:
+        line !== undefined
+          ? { seq: '0', reason: `Line ${line} of the checkpoint file was not signed with this audit key.` }
+          : newest !== null && stored === null
+            ? { seq: newest.seq, reason: 'The newest checkpoint in the database was not signed with this audit key.' }
+            : null,
+    };
+  }
+}

@@ -1,0 +1,24 @@
+import { Injectable } from '@nestjs/common';
+
+/**
+ * How far a committed change has come: what `?wait=true` waits for. Declared here, so that the routes that narrow
+ * know nothing of what keeps copies of keys.
+ */
+export abstract class ChangePropagation {
+  /** Milliseconds after the commit by which every process acts on a change, when nothing is broken. */
+  abstract readonly effectiveWithinMs: number;
+
+  /**
+   * Returns once every process has applied all changes up to `seq`; null means all that are committed by now, for
+   * a request that found its work already done.
+   */
+  abstract waitUntilApplied(seq: string | null): Promise<void>;
+}
+
+/** While every decision reads the database itself, a change is applied by being committed. */
+@Injectable()
+export class ImmediatePropagation extends ChangePropagation {
+  readonly effectiveWithinMs = 0;
+
+  async waitUntilApplied(): Promise<void> {}
+}

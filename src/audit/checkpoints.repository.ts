@@ -1,0 +1,63 @@
+import { Injectable } from '@nestjs/common';
+import { EntityManager } from 'typeorm';
+import type { Anchor } from './chain-check.js';
+import type { SignedCheckpoint } from './checkpoint.js';
+
+/** Any constant: it only has to be the same in every replica. */
+const CHECKPOINT_LOCK = 4_242_003;
+
+/** Where the chain is, and how long ago the last checkpoint was. */
+export interface CheckpointState {
+  readonly head: Anchor;
+  readonly rowsSince: number;
+  /** null: there has been no checkpoint yet. */
+  readonly ageMs: number | null;
+}
+
+/** Checkpoints in the database: they tell replicas what was written, and anchor the chain for whoever checks it. */
+@Injectable()
+export class CheckpointsRepository {
+  constructor(private readonly manager: EntityManager) {}
+
+  /** The newest checkpoint, as it was signed; null if there is none. */
+  async findNewest(): Promise<SignedCheckpoint | null> {
+    const [row] = await this.manager.query<{ seq: string; hash: Buffer; at: Date; signature: string }[]>(
+      `SELECT seq, hash, at, signature FROM audit_checkpoint ORDER BY seq DESC LIMIT 1`,
+    );
+    if (!row) return null;
+    const { seq, hash, at, signature } = row;
+    return { type: 'latchkey-audit-checkpoint/1', seq, hash: hash.toString('hex'), at: at.toISOString(), signature };
+  }
+
+  findState(): Promise<CheckpointState> {
+    return findState(this.manager);
+  }
+
+  /**
+   * Lets this replica write a checkpoint while no other does: `write` gets the state under the lock and gives the
+   * checkpoint, or null if none is due after all. It is stored only when `write` has come back.
+   */
+  async exclusively(write: (state: CheckpointState) => Promise<SignedCheckpoint | null>): Promise<void> {
+    await this.manager.transaction(async (tx) => {
+      const [lock] = await tx.query<{ taken: boolean }[]>('SELECT pg_try_advisory_xact_lock($1) AS taken', [CHECKPOINT_LOCK]);
+      if (!lock?.taken) return;
+      const checkpoint = await write(await findState(tx));
+      if (checkpoint === null) return;
+      const { seq, hash, at, signature } = checkpoint;
+      await tx.query(`INSERT INTO audit_checkpoint (seq, hash, at, signature) VALUES ($1, decode($2, 'hex'), $3, $4)`, [seq, hash, at, signature]);
+    });
+  }
+}
+
+async function findState(runner: EntityManager): Promise<CheckpointState> {
+  const [row] = await runner.query<{ seq: string; hash: Buffer; at: Date; last_seq: string | null; last_at: Date | null }[]>(
+    `SELECT h.seq, h.audit_hash AS hash, clock_timestamp() AS at, c.seq AS last_seq, c.at AS last_at
+       FROM change_head h LEFT JOIN LATERAL (SELECT seq, at FROM audit_checkpoint ORDER BY seq DESC LIMIT 1) c ON true`,
+  );
+  const { seq, hash, at, last_seq, last_at } = row!;
+  return {
+    head: { seq, hash, at: at.toISOString() },
+    rowsSince: Number(BigInt(seq) - BigInt(last_seq ?? 0)),
+    ageMs: last_at === null ? null : at.getTime() - last_at.getTime(),
+  };
+}

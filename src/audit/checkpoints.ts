@@ -1,0 +1,68 @@
+import { Injectable, Logger } from '@nestjs/common';
+import { HttpAdapterHost } from '@nestjs/core';
+import type { FastifyInstance } from 'fastify';
+import { Config } from '../config/config.js';
+import { appendCheckpoint } from './checkpoint-file.js';
+import { checkpointKey, signCheckpoint, type SignedCheckpoint } from './checkpoint.js';
+import { type CheckpointState, CheckpointsRepository } from './checkpoints.repository.js';
+
+/** A checkpoint is due after this many rows, or this long after the last one if there are rows at all. */
+const MAX_ROWS = 1_000;
+const MAX_AGE_MS = 60_000;
+const LOOK_EVERY_MS = 5_000;
+
+/**
+ * Writes signed checkpoints of the chain to where the database cannot reach: the log, and the file that is
+ * configured. Without them whoever owns the database could cut off the end of the trail unseen. Of several
+ * replicas one writes at a time.
+ */
+@Injectable()
+export class Checkpoints {
+  private readonly key;
+  private readonly logger = new Logger('Audit');
+  private readonly watch = setInterval(() => void this.look(MAX_AGE_MS), LOOK_EVERY_MS).unref();
+  private looking: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly checkpoints: CheckpointsRepository,
+    private readonly config: Config,
+    private readonly host: HttpAdapterHost,
+  ) {
+    this.key = checkpointKey(config.auditKey);
+  }
+
+  /** Writes a checkpoint if there are rows it could cover and the last one is `maxAgeMs` old. Logs what fails. */
+  look(maxAgeMs: number): Promise<void> {
+    this.looking = this.looking.then(() => this.writeIfDue(maxAgeMs)).catch((error: unknown) => {
+      this.logger.error({ msg: 'no audit checkpoint could be written', cause: (error as Error).message });
+    });
+    return this.looking;
+  }
+
+  /** Covers what was recorded last, so that a stopped server leaves no tail that could be cut. */
+  async close(): Promise<void> {
+    clearInterval(this.watch);
+    await this.look(0);
+  }
+
+  private async writeIfDue(maxAgeMs: number): Promise<void> {
+    if (!isDue(await this.checkpoints.findState(), maxAgeMs)) return;
+    await this.checkpoints.exclusively(async (state) => {
+      if (!isDue(state, maxAgeMs)) return null;
+      const checkpoint = signCheckpoint(this.key, state.head);
+      await this.publish(checkpoint);
+      return checkpoint;
+    });
+  }
+
+  private async publish(checkpoint: SignedCheckpoint): Promise<void> {
+    if (this.config.auditCheckpointFile !== null) await appendCheckpoint(this.config.auditCheckpointFile, checkpoint);
+    // At a level of its own: a quieter LOG_LEVEL must not lose the anchor.
+    const { log } = this.host.httpAdapter.getInstance<FastifyInstance>();
+    log.child({}, { level: 'info' }).info({ auditCheckpoint: checkpoint }, 'audit checkpoint');
+  }
+}
+
+function isDue({ rowsSince, ageMs }: CheckpointState, maxAgeMs: number): boolean {
+  return rowsSince >= MAX_ROWS || (rowsSince > 0 && (ageMs === null || ageMs >= maxAgeMs));
+}

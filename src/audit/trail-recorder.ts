@@ -1,0 +1,154 @@
+import { Injectable, Logger } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import { type Caller, systemCaller } from '../access/caller.js';
+import { Clock } from '../common/clock.js';
+import { unavailable } from '../common/domain-error.js';
+import { Config } from '../config/config.js';
+import { type Act, type ActEntry, appendActs } from './append.js';
+import { AuditBatcher } from './audit-batcher.js';
+
+/** Whoever waits for a group commit longer than this is told that it failed. */
+const MAX_WAIT_MS = 3_000;
+/** Reads are tried this often, a second apart; then they are counted as lost. */
+const MAX_ATTEMPTS = 30;
+/** From this delay on, an entry says when it happened; `at` is when it was chained. */
+const LATE_MS = 1_000;
+/** At shutdown, what is still waiting is given this long. */
+const MAX_CLOSE_MS = 3_000;
+
+interface Pending extends Act {
+  readonly at: Date;
+  /** null: nobody waits. */
+  readonly settle: ((failure: unknown) => void) | null;
+  attempts: number;
+}
+
+/**
+ * Records what is no change, reads and refusals, in group commits: one head update for many rows. It wakes no
+ * replica, because nothing changed that one could have cached.
+ */
+@Injectable()
+export class TrailRecorder {
+  /** Reads that could not be recorded and have not yet been confessed in the trail. */
+  private lost = 0;
+  private readonly logger = new Logger('Audit');
+  private readonly batcher = new AuditBatcher<Pending>();
+  private timer: { readonly handle: NodeJS.Timeout; readonly atMs: number } | null = null;
+  private committing: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly config: Config,
+    private readonly clock: Clock,
+  ) {}
+
+  /**
+   * Records an act and resolves when it is committed.
+   *
+   * @throws DomainError 503 when it could not be within 3 s, or too many wait already
+   */
+  record(caller: Caller, entry: ActEntry): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const timeout = setTimeout(() => reject(notRecorded()), MAX_WAIT_MS);
+      const settle = (failure: unknown) => {
+        clearTimeout(timeout);
+        if (failure === null) resolve();
+        else reject(notRecorded(failure));
+      };
+      if (!this.offer({ caller, entry, at: this.clock.now(), settle, attempts: 0 })) settle(new Error('Too many audit entries wait.'));
+    });
+  }
+
+  /**
+   * Records an act in a moment, without waiting. It is tried again while the database is away, so it may appear
+   * twice if a commit's answer was lost; what has no room is counted, and the count is recorded later.
+   */
+  recordLater(caller: Caller, entry: ActEntry): void {
+    const taken = this.offer({ caller, entry, at: this.clock.now(), settle: null, attempts: 0 });
+    if (!taken) this.lose(1);
+  }
+
+  /** Commits what waits. Nothing may be recorded afterwards. */
+  async close(): Promise<void> {
+    const deadlineMs = this.clock.monotonicMs() + MAX_CLOSE_MS;
+    if (this.timer !== null) clearTimeout(this.timer.handle);
+    await this.committing;
+    while (this.batcher.size > 0 && this.clock.monotonicMs() < deadlineMs) {
+      const batch = this.batcher.takeAtOnce(this.clock.monotonicMs());
+      this.committing = this.commit(batch);
+      await this.committing;
+    }
+    if (this.timer !== null) clearTimeout(this.timer.handle);
+    if (this.batcher.size > 0) this.logger.error({ msg: 'audit entries lost at shutdown', count: this.batcher.size });
+  }
+
+  private offer(pending: Pending): boolean {
+    const taken = this.batcher.offer(pending, pending.settle !== null, this.clock.monotonicMs());
+    if (taken) this.schedule();
+    return taken;
+  }
+
+  private schedule(): void {
+    const dueMs = this.batcher.dueAtMs();
+    if (dueMs === null || (this.timer !== null && this.timer.atMs <= dueMs)) return;
+    if (this.timer !== null) clearTimeout(this.timer.handle);
+    const handle = setTimeout(() => this.tick(), Math.max(0, dueMs - this.clock.monotonicMs()));
+    this.timer = { handle, atMs: dueMs };
+  }
+
+  private tick(): void {
+    this.timer = null;
+    const batch = this.batcher.take(this.clock.monotonicMs());
+    if (batch.length > 0) this.committing = this.commit(batch);
+    else this.schedule();
+  }
+
+  private async commit(batch: readonly Pending[]): Promise<void> {
+    const now = this.clock.now();
+    try {
+      await this.dataSource.transaction(async (tx) => {
+        await tx.query(`SET LOCAL lock_timeout = '2s'`);
+        await appendActs(tx, this.config.auditKey, batch.map((pending) => asAct(pending, now)), null);
+      });
+      this.batcher.landed();
+      for (const { settle } of batch) settle?.(null);
+      this.confess();
+    } catch (error) {
+      this.retry(batch, error);
+    }
+    this.schedule();
+  }
+
+  private retry(batch: readonly Pending[], failure: unknown): void {
+    const patient = batch.filter(({ settle }) => settle === null);
+    for (const pending of patient) pending.attempts += 1;
+    const again = patient.filter(({ attempts }) => attempts < MAX_ATTEMPTS);
+    const noRoom = this.batcher.failed(again, this.clock.monotonicMs());
+    this.lose(patient.length - again.length + noRoom.length);
+    for (const { settle } of batch) settle?.(failure);
+    this.logger.warn({ msg: 'audit entries could not be recorded', count: batch.length, cause: (failure as Error).message });
+  }
+
+  private lose(count: number): void {
+    if (this.lost === 0 && count > 0) this.logger.error({ msg: 'audit entries of reads are being lost' });
+    this.lost += count;
+  }
+
+  /** A trail with a hole says so. */
+  private confess(): void {
+    if (this.lost === 0) return;
+    const count = this.lost;
+    this.lost = 0;
+    this.recordLater(systemCaller('audit:lose'), { resourceType: 'audit-event', resourceId: null, details: { count } });
+  }
+}
+
+/** What is chained late says when it happened. */
+function asAct({ caller, entry, at }: Pending, now: Date): Act {
+  if (now.getTime() - at.getTime() < LATE_MS) return { caller, entry };
+  return { caller, entry: { ...entry, details: { ...entry.details, occurredAt: at.toISOString() } } };
+}
+
+function notRecorded(cause?: unknown) {
+  return unavailable('This could not be recorded in the audit trail.', cause);
+}

@@ -1,0 +1,47 @@
+import { parseArgs } from 'node:util';
+import type { DataSource } from 'typeorm';
+import type { Config } from '../config/config.js';
+import { AuditEventsRepository } from './audit-events.repository.js';
+import { ChainVerifier } from './chain-verifier.js';
+import { checkpointPublicKeyPem } from './checkpoint.js';
+import { CheckpointsRepository } from './checkpoints.repository.js';
+
+/** What the command line asks for. */
+export interface VerifyRequest {
+  /** A file of checkpoints, or of log lines with checkpoints; null: the configured one, if any. */
+  readonly checkpoints: string | null;
+  /** Print the public key of the checkpoints and do nothing else. */
+  readonly publicKey: boolean;
+}
+
+/** What the command says, and its exit code: 0 whole, 1 broken. */
+export interface VerifyAnswer {
+  readonly text: string;
+  readonly exitCode: 0 | 1;
+}
+
+/** @throws TypeError for arguments that are not known */
+export function parseVerifyArguments(args: string[]): VerifyRequest {
+  const { values } = parseArgs({ args, options: { checkpoints: { type: 'string' }, 'public-key': { type: 'boolean' } } });
+  return { checkpoints: values.checkpoints ?? null, publicKey: values['public-key'] ?? false };
+}
+
+/** The public key that checkpoints are checked with, for whoever keeps them. */
+export function describePublicKey(config: Config): VerifyAnswer {
+  return { text: checkpointPublicKeyPem(config.auditKey).trimEnd(), exitCode: 0 };
+}
+
+/**
+ * Checks the whole trail in `dataSource`.
+ *
+ * @throws Error when database or file cannot be read: then nothing is known
+ */
+export async function verifyTrail(config: Config, dataSource: DataSource, checkpoints: string | null): Promise<VerifyAnswer> {
+  const { manager } = dataSource;
+  const verifier = new ChainVerifier(new AuditEventsRepository(manager), new CheckpointsRepository(manager), config);
+  const report = await (checkpoints === null ? verifier.verify() : verifier.check(checkpoints));
+  const checked = `${report.checked} entries, ${report.checkpoints} checkpoints`;
+  if (report.firstBroken === null) return { text: `The audit trail is whole: ${checked}.`, exitCode: 0 };
+  const { seq, reason } = report.firstBroken;
+  return { text: `The audit trail is BROKEN at seq ${seq}: ${reason}\nSound before that: ${checked}.`, exitCode: 1 };
+}

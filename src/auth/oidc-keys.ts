@@ -1,0 +1,112 @@
+import { createPublicKey } from 'node:crypto';
+import type { Clock } from '../common/clock.js';
+import { unavailable } from '../common/domain-error.js';
+
+/** A set younger than this is not asked for again because of a key it contains. */
+const FRESH_MS = 10 * 60_000;
+/** While the provider is away its last set goes on for so long; a key it withdrew meanwhile counts that much longer. */
+const STALE_MS = 24 * 60 * 60_000;
+/** Between two requests to the provider, whatever strangers write into the `kid` of their tokens. */
+const COOLDOWN_MS = 5_000;
+const TIMEOUT_MS = 3_000;
+const MAX_BYTES = 256 * 1024;
+
+interface SigningKey {
+  readonly pem: string;
+  /** The one algorithm the provider means it for, if it says so. */
+  readonly algorithm: string | null;
+}
+
+/** What an address of key sets answers, before anything of it is believed. */
+export type KeySetFetcher = (uri: string) => Promise<readonly unknown[]>;
+
+/**
+ * The identity provider's signing keys (RFC 7517). A set counts for ten minutes, and for a day while the provider is away;
+ * a key that is not in it makes us ask again, once in five seconds at most, so that strangers with made-up key ids cost
+ * the provider nothing and never keep a known key from being renewed.
+ */
+export class OidcKeys {
+  private keys: ReadonlyMap<string, SigningKey> = new Map();
+  private fetchedAtMs = Number.NEGATIVE_INFINITY;
+  private triedAtMs = Number.NEGATIVE_INFINITY;
+  private failure: unknown = null;
+  private inFlight: Promise<void> | null = null;
+
+  constructor(
+    private readonly uri: string,
+    private readonly clock: Clock,
+    private readonly fetchKeys: KeySetFetcher = fetchKeySet,
+  ) {}
+
+  /**
+   * The public key (PEM) of `kid`, if the provider has it for `algorithm`, else null.
+   *
+   * @throws DomainError 503 while the provider is away and the key is not known from before
+   */
+  async find(kid: string, algorithm: string): Promise<string | null> {
+    const fresh = this.age() < FRESH_MS && this.keys.has(kid);
+    if (!fresh) await this.refresh();
+    if (this.age() >= STALE_MS) this.keys = new Map();
+    const key = this.keys.get(kid);
+    if (key) return key.algorithm === null || key.algorithm === algorithm ? key.pem : null;
+    if (this.failure !== null) throw unavailable('The identity provider is not available, so this token cannot be checked.', this.failure);
+    return null;
+  }
+
+  private age(): number {
+    return this.clock.monotonicMs() - this.fetchedAtMs;
+  }
+
+  /** Asks the provider, unless that was done a moment ago; callers at once share one request. */
+  private async refresh(): Promise<void> {
+    if (this.inFlight === null) {
+      if (this.clock.monotonicMs() - this.triedAtMs < COOLDOWN_MS) return;
+      this.triedAtMs = this.clock.monotonicMs();
+      this.inFlight = this.load().finally(() => (this.inFlight = null));
+    }
+    await this.inFlight;
+  }
+
+  private async load(): Promise<void> {
+    try {
+      this.keys = signingKeysOf(await this.fetchKeys(this.uri));
+      this.fetchedAtMs = this.clock.monotonicMs();
+      this.failure = null;
+    } catch (error) {
+      this.failure = error;
+    }
+  }
+}
+
+/** The keys of a set that are public, meant for signatures and named; what cannot be read is left out. */
+function signingKeysOf(set: readonly unknown[]): Map<string, SigningKey> {
+  const keys = new Map<string, SigningKey>();
+  for (const entry of set) {
+    const jwk = (typeof entry === 'object' && entry !== null ? entry : {}) as Readonly<Record<string, unknown>>;
+    const { kid, kty, use, alg } = jwk;
+    if (typeof kid !== 'string' || (kty !== 'RSA' && kty !== 'EC') || (use !== undefined && use !== 'sig')) continue;
+    try {
+      const pem = createPublicKey({ key: jwk, format: 'jwk' }).export({ type: 'spki', format: 'pem' });
+      keys.set(kid, { pem: String(pem), algorithm: typeof alg === 'string' ? alg : null });
+    } catch {
+      // One key of a kind we do not know must not keep the others from being used.
+    }
+  }
+  return keys;
+}
+
+/** A JSON Web Key Set, within bounds of time and size; redirects are not followed. */
+async function fetchKeySet(uri: string): Promise<readonly unknown[]> {
+  const response = await fetch(uri, { redirect: 'error', signal: AbortSignal.timeout(TIMEOUT_MS), headers: { accept: 'application/json' } });
+  if (!response.ok) throw new Error(`The key set's address answered ${response.status}.`);
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of response.body ?? []) {
+    bytes += (chunk as Uint8Array).length;
+    if (bytes > MAX_BYTES) throw new Error('The key set is too large.');
+    chunks.push(chunk as Uint8Array);
+  }
+  const set = JSON.parse(Buffer.concat(chunks).toString('utf8')) as { keys?: unknown } | null;
+  if (!Array.isArray(set?.keys)) throw new Error('The key set has no keys.');
+  return set.keys as unknown[];
+}

@@ -1,0 +1,245 @@
+import { poolOf } from './admission.js';
+import type {
+  AcquireAnswer,
+  AcquireRequest,
+  BudgetAsk,
+  BudgetNeed,
+  PoolKind,
+  QuotaAuthority,
+  WindowAsk,
+} from './authority.js';
+import { POOLED_TTL_SECONDS } from './authority.js';
+import type { BudgetEntry } from './budget-entry.js';
+import { Fifo } from './fifo.js';
+import type { QuotaClock } from './quota-clock.js';
+import type { Waiter } from './waiter.js';
+import type { WindowEntry } from './window-entry.js';
+
+/** One account's part of a call: who waits for which need, and what the ledger held to be true when it asked. */
+export interface BudgetRecord {
+  readonly entry: BudgetEntry;
+  readonly generation: number;
+  readonly waiters: readonly Waiter[];
+  readonly ask: BudgetAsk;
+}
+
+/** One window's part of a call. */
+export interface WindowRecord {
+  readonly entry: WindowEntry;
+  readonly generation: number;
+  readonly waiters: readonly Waiter[];
+  readonly ask: WindowAsk;
+}
+
+/** One call to the authority that is under way. */
+export interface AcquireCall {
+  readonly sentMs: number;
+  readonly budgets: readonly BudgetRecord[];
+  readonly windows: readonly WindowRecord[];
+  /** Its waiters no longer wait for it; what it still grants is handed back. */
+  isAbandoned: boolean;
+}
+
+/** What the ledger does with the outcome of a call. */
+export interface AcquireHandler {
+  answered(call: AcquireCall, answer: AcquireAnswer): void;
+  /** The outcome is unknown: for now (it takes too long), or `isOver`, for good. */
+  failed(call: AcquireCall, isOver: boolean): void;
+  /** Gives up the window's lease, memory first, and says what to close. */
+  closeLease(entry: WindowEntry): WindowAsk['previous'];
+}
+
+/** Bounds of the calls. */
+export interface PumpOptions {
+  readonly replicaId: string;
+  /** Calls under way at once; abandoned ones count until they end, so that a hung authority is not piled upon. */
+  readonly maxCalls: number;
+  readonly maxAsks: number;
+  readonly maxNeeds: number;
+  readonly collectMs: number;
+  readonly acquireTimeoutMs: number;
+}
+
+/**
+ * Collects what accounts and windows need into few calls: one under way per account and window, the needs of its
+ * waiters in order, many accounts in one call.
+ */
+export class AcquirePump {
+  liveReplicas = 1;
+  private readonly budgets = new Set<BudgetEntry>();
+  private readonly windows = new Set<WindowEntry>();
+  private readonly calls = new Fifo<AcquireCall>();
+  private underWay = 0;
+  private isScheduled = false;
+  private pausedUntilMs = 0;
+
+  constructor(
+    private readonly authority: QuotaAuthority,
+    private readonly clock: QuotaClock,
+    private readonly newId: () => string,
+    private readonly options: PumpOptions,
+    private readonly handler: AcquireHandler,
+  ) {}
+
+  get callsUnderWay(): number {
+    return this.underWay;
+  }
+
+  /** Nothing is asked before then (another epoch: older leases must have ended). */
+  pauseUntil(atMs: number): void {
+    this.pausedUntilMs = atMs;
+  }
+
+  pauseLeftMs(nowMs: number): number {
+    return Math.max(0, this.pausedUntilMs - nowMs);
+  }
+
+  askBudget(entry: BudgetEntry): void {
+    this.budgets.add(entry);
+    this.schedule();
+  }
+
+  askWindow(entry: WindowEntry): void {
+    this.windows.add(entry);
+    this.schedule();
+  }
+
+  /** Abandons the calls that take too long. */
+  sweep(nowMs: number): void {
+    for (let call = this.calls.peek(); call !== undefined; call = this.calls.peek()) {
+      if (nowMs - call.sentMs < this.options.acquireTimeoutMs) return;
+      this.calls.shift();
+      if (call.isAbandoned) continue;
+      this.end(call);
+      call.isAbandoned = true;
+      this.handler.failed(call, false);
+    }
+  }
+
+  /** The first need of a quiet moment goes at once, later ones are collected. */
+  private schedule(): void {
+    if (this.isScheduled) return;
+    this.isScheduled = true;
+    this.clock.after(this.underWay === 0 ? 0 : this.options.collectMs, () => {
+      this.isScheduled = false;
+      this.send();
+    });
+  }
+
+  private send(): void {
+    const nowMs = this.clock.monotonicMs();
+    while (this.underWay < this.options.maxCalls && nowMs >= this.pausedUntilMs) {
+      const call = this.collect(nowMs);
+      if (call === null) return;
+      this.dispatch(call);
+    }
+  }
+
+  private dispatch(call: AcquireCall): void {
+    const request: AcquireRequest = {
+      replicaId: this.options.replicaId,
+      liveReplicas: this.liveReplicas,
+      budgets: call.budgets.map((record) => record.ask),
+      windows: call.windows.map((record) => record.ask),
+    };
+    this.underWay++;
+    this.calls.push(call);
+    this.authority.acquire(request).then(
+      (answer) => this.finished(call, () => this.handler.answered(call, answer)),
+      () => this.finished(call, () => this.handler.failed(call, true)),
+    );
+  }
+
+  private finished(call: AcquireCall, handle: () => void): void {
+    this.underWay--;
+    if (!call.isAbandoned) this.end(call);
+    handle();
+    call.isAbandoned = true;
+    if (this.budgets.size + this.windows.size > 0) this.schedule();
+  }
+
+  private end(call: AcquireCall): void {
+    for (const { entry } of call.budgets) {
+      entry.isAsking = false;
+      if (entry.waiting.length > 0) this.budgets.add(entry);
+    }
+    for (const { entry } of call.windows) {
+      entry.isAsking = false;
+      if (entry.waiting.length > 0) this.windows.add(entry);
+    }
+    if (this.budgets.size + this.windows.size > 0) this.schedule();
+  }
+
+  private collect(nowMs: number): AcquireCall | null {
+    const windows: WindowRecord[] = [];
+    for (const entry of this.windows) {
+      if (windows.length >= this.options.maxAsks) break;
+      this.windows.delete(entry);
+      const waiters = entry.isAsking ? [] : take(entry.waiting, this.options.maxNeeds, () => true);
+      if (waiters.length > 0) windows.push(this.windowRecord(entry, waiters, nowMs));
+    }
+    const budgets: BudgetRecord[] = [];
+    for (const entry of this.budgets) {
+      if (budgets.length >= this.options.maxAsks) break;
+      this.budgets.delete(entry);
+      if (entry.isAsking) continue;
+      for (const kind of ['pooled', 'default'] as const) {
+        const waiters = take(entry.waiting, this.options.maxNeeds, ({ request }) => poolOf(request) === kind);
+        if (waiters.length > 0) budgets.push(this.budgetRecord(entry, kind, waiters, nowMs));
+      }
+    }
+    if (windows.length + budgets.length === 0) return null;
+    return { sentMs: nowMs, budgets, windows, isAbandoned: false };
+  }
+
+  private budgetRecord(entry: BudgetEntry, kind: PoolKind, waiters: Waiter[], nowMs: number): BudgetRecord {
+    entry.isAsking = true;
+    const needs = waiters.map(({ request }): BudgetNeed => {
+      const isLong = request.ttlSeconds > POOLED_TTL_SECONDS && request.reserve > 0n;
+      return {
+        amount: request.reserve,
+        own: isLong ? { leaseId: this.newId(), ttlSeconds: request.ttlSeconds } : null,
+      };
+    });
+    const want = BigInt(Math.floor(entry.flow.recent(nowMs)));
+    const ask: BudgetAsk = { account: entry.account, kind, leaseId: this.newId(), want, needs };
+    return { entry, generation: entry.generation, waiters, ask };
+  }
+
+  private windowRecord(entry: WindowEntry, waiters: Waiter[], nowMs: number): WindowRecord {
+    entry.isAsking = true;
+    const previous = this.handler.closeLease(entry);
+    // The newest waiter read the newest record of the key.
+    const limit = waiters
+      .at(-1)
+      ?.request.windows.find((one) => one.id === entry.id && one.window === entry.window)?.limit;
+    const ask: WindowAsk = {
+      id: entry.id,
+      window: entry.window,
+      limit: limit ?? 0,
+      want: Math.floor(entry.flow.recent(nowMs)),
+      needs: waiters.map(({ request }) => request.cost),
+      previous,
+    };
+    return { entry, generation: entry.generation, waiters, ask };
+  }
+}
+
+/** Gives the answers beside their asks. */
+export function pairs<R, G>(records: readonly R[], grants: readonly G[]): [R, G][] {
+  return records.flatMap((record, index): [R, G][] => {
+    const grant = grants[index];
+    return grant === undefined ? [] : [[record, grant]];
+  });
+}
+
+function take(queue: Waiter[], most: number, wanted: (waiter: Waiter) => boolean): Waiter[] {
+  const taken: Waiter[] = [];
+  const left: Waiter[] = [];
+  for (const waiter of queue) {
+    if (waiter.isDone) continue;
+    (taken.length < most && wanted(waiter) ? taken : left).push(waiter);
+  }
+  queue.splice(0, queue.length, ...left);
+  return taken;
+}

@@ -1,0 +1,80 @@
+import type { Account, Hold, Period, PoolKind, RateWindow, WindowName } from './authority.js';
+
+/**
+ * One call to be admitted: all of its accounts and windows or none. The arrays belong to the cached record of a key
+ * and are not copied; at most `MAX_HOLDS` accounts.
+ */
+export interface AdmitRequest {
+  readonly accounts: readonly Account[];
+  readonly windows: readonly RateWindow[];
+  /** Requests that the call counts as in every window; at least 1. */
+  readonly cost: number;
+  /** Micro-cents to hold in every account; 0 = only ask whether anything is left. */
+  readonly reserve: bigint;
+  /** 1…1800. */
+  readonly ttlSeconds: number;
+  /** True for the hold that `DEFAULT_HOLD_CENTS` places (time to live ≤ 60 s). */
+  readonly isDefaultHold: boolean;
+}
+
+/** What a reservation is made of, for the signer. */
+export interface ReservationParts {
+  readonly amount: bigint;
+  readonly month: Period;
+  /** By the authority's clock, at least the asked time to live from the verdict. */
+  readonly expiresAtMs: number;
+  readonly isDefaultHold: boolean;
+  readonly holds: readonly Hold[];
+}
+
+/** Everything asked was taken. */
+export interface Admitted {
+  readonly admitted: true;
+  /** A window was counted by the local share only (`RATE_FALLBACK=share`), inexactly. */
+  readonly degraded: boolean;
+  /** Null if nothing was held. */
+  readonly reservation: ReservationParts | null;
+}
+
+/** Nothing was taken. */
+export interface Refused {
+  readonly admitted: false;
+  readonly code: 'RATE_LIMITED' | 'BUDGET_EXCEEDED' | 'UNAVAILABLE';
+  /** Null = a retry of the same call cannot succeed by waiting. */
+  readonly retryAfterMs: number | null;
+  readonly window: WindowName | null;
+  readonly account: Account | null;
+}
+
+/** The ledger's verdict: a value, never an exception. */
+export type Admission = Admitted | Refused;
+
+/** What is known of a window, as of the last acquire. */
+export interface WindowState {
+  readonly limit: number;
+  readonly remaining: number;
+  readonly resetMs: number;
+}
+
+/** What is known of a budget, as of the last acquire. */
+export interface BudgetState {
+  readonly period: Period;
+  readonly limit: bigint | null;
+  readonly spent: bigint;
+  readonly leased: bigint;
+}
+
+/** The verdict of calls that hold nothing: one object for all of them. */
+export const ADMITTED: Admitted = Object.freeze({ admitted: true, degraded: false, reservation: null });
+/** The same, where a window was counted by the local share. */
+export const ADMITTED_DEGRADED: Admitted = Object.freeze({ admitted: true, degraded: true, reservation: null });
+
+/** A refusal because nothing could be decided. */
+export function unavailable(retryAfterMs: number): Refused {
+  return { admitted: false, code: 'UNAVAILABLE', retryAfterMs, window: null, account: null };
+}
+
+/** The pool a short hold draws from. */
+export function poolOf(request: AdmitRequest): PoolKind {
+  return request.isDefaultHold ? 'default' : 'pooled';
+}

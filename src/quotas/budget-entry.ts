@@ -1,0 +1,65 @@
+import type { AdmitRequest } from './admission.js';
+import type { Account, BudgetGrant, PoolKind } from './authority.js';
+import { POOLED_TTL_SECONDS } from './authority.js';
+import { Flow } from './flow.js';
+import type { BudgetLease } from './lease.js';
+import type { Waiter } from './waiter.js';
+
+/** What one replica knows and holds of one account. */
+export class BudgetEntry {
+  leases: BudgetLease[] = [];
+  waiting: Waiter[] = [];
+  /** An acquire of this account is under way: one at a time. */
+  isAsking = false;
+  isGone = false;
+  isWatched = false;
+  /** Grows whenever everything held is dropped: grants asked for before are not taken. */
+  generation = 0;
+  touchedAtMs = 0;
+  readonly flow = new Flow();
+  /** The last answer of the authority; calls that reserve nothing are judged by it until `knownUntilMs`. */
+  known: BudgetGrant | null = null;
+  knownUntilMs = 0;
+  /** Smallest need that was refused, and until when that is remembered. */
+  private refusedNeed = 0n;
+  private refusedUntilMs = 0;
+
+  constructor(readonly account: Account) {}
+
+  /** A lease that covers the call, or null. Calls with a long time to live never draw from the pool. */
+  findLease(request: AdmitRequest, kind: PoolKind, nowMs: number): BudgetLease | null {
+    if (request.ttlSeconds > POOLED_TTL_SECONDS) return null;
+    for (const lease of this.leases) {
+      if (lease.kind === kind && lease.remaining >= request.reserve && nowMs < lease.deadlineMs) return lease;
+    }
+    return null;
+  }
+
+  /** Whether a call that reserves nothing passes: null = unknown. */
+  isOpen(nowMs: number): boolean | null {
+    if (this.known === null || nowMs >= this.knownUntilMs) return null;
+    const { limit, spent, leased } = this.known;
+    // A full budget is believed only as long as a refusal is remembered: it may have been raised or freed since.
+    return limit === null || spent + leased < limit ? true : null;
+  }
+
+  rememberRefusal(need: bigint, untilMs: number, nowMs: number): void {
+    this.refusedNeed = nowMs < this.refusedUntilMs && this.refusedNeed < need ? this.refusedNeed : need;
+    this.refusedUntilMs = untilMs;
+  }
+
+  isRefused(need: bigint, nowMs: number): boolean {
+    return nowMs < this.refusedUntilMs && need >= this.refusedNeed;
+  }
+
+  forgetKnowledge(): void {
+    this.generation++;
+    this.known = null;
+    this.knownUntilMs = 0;
+    this.refusedUntilMs = 0;
+  }
+
+  get isQuiet(): boolean {
+    return !this.isAsking && this.waiting.length === 0;
+  }
+}

@@ -1,0 +1,44 @@
+import type { Period, PoolKind } from './authority.js';
+
+/** A slice of a budget in this replica's memory. What remains of it only ever shrinks. */
+export class BudgetLease {
+  remaining: bigint;
+  usedAtMs: number;
+
+  constructor(
+    readonly id: string,
+    readonly kind: PoolKind | 'own',
+    readonly period: Period,
+    readonly month: Period,
+    readonly slice: bigint,
+    /** Monotonic: from then on it admits nothing. */
+    readonly deadlineMs: number,
+    /** Monotonic time at which the grant arrived, and the authority's clock when it was made. */
+    readonly receivedAtMs: number,
+    readonly clockMs: number,
+  ) {
+    this.remaining = slice;
+    this.usedAtMs = receivedAtMs;
+  }
+}
+
+/** Permits of one rate window in this replica's memory. */
+export class PermitLease {
+  used = 0;
+  usedAtMs: number;
+
+  constructor(
+    readonly granted: number,
+    readonly bucket: number,
+    /** The limit under which they were granted. */
+    readonly limit: number,
+    readonly deadlineMs: number,
+    receivedAtMs: number,
+  ) {
+    this.usedAtMs = receivedAtMs;
+  }
+
+  get remaining(): number {
+    return this.granted - this.used;
+  }
+}

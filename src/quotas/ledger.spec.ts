@@ -1,0 +1,323 @@
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import { AuthorityModel } from '../../test/simulation/authority-model.js';
+import { EventQueue } from '../../test/simulation/event-queue.js';
+import type { Admission, AdmitRequest } from './admission.js';
+import type { AcquireRequest, GiveBack, QuotaAuthority } from './authority.js';
+import { Ledger } from './ledger.js';
+import type { LedgerOptions } from './ledger.js';
+
+const KEY = '00000000-0000-4000-8000-000000000001';
+const START = Date.UTC(2026, 5, 15);
+
+/** A ledger before the model of the authority, on virtual time, over a wire of 5 ms that can be cut. */
+class Stage {
+  readonly events = new EventQueue();
+  readonly model = new AuthorityModel(() => Math.floor(START + this.events.now));
+  readonly calls: AcquireRequest[] = [];
+  readonly backs: GiveBack[] = [];
+  isCut = false;
+  isHung = false;
+  wallOffset = 0;
+  private ids = 0;
+  readonly ledger: Ledger;
+
+  constructor(options: Partial<LedgerOptions> = {}) {
+    const authority: QuotaAuthority = {
+      acquire: (request) => {
+        this.calls.push(request);
+        return this.wire(() => this.model.acquire(request));
+      },
+      giveBack: (back) => {
+        this.backs.push(back);
+        return this.wire(() => this.model.giveBack(back));
+      },
+      settle: () => Promise.reject(new Error('not here')),
+      closeExpired: () => Promise.reject(new Error('not here')),
+    };
+    const clock = {
+      monotonicMs: () => this.events.now,
+      wallMs: () => START + this.events.now + this.wallOffset,
+      after: (delayMs: number, run: () => void) => this.events.at(this.events.now + delayMs, run),
+    };
+    const newId = (): string => `00000000-0000-4000-8000-${String(++this.ids + 100).padStart(12, '0')}`;
+    this.ledger = new Ledger(authority, clock, newId, { replicaId: 'one', ...options });
+  }
+
+  private wire<T>(act: () => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      if (this.isHung) return;
+      const isCut = this.isCut;
+      this.events.at(this.events.now + 5, () => (isCut ? reject(new Error('cut')) : resolve(act())));
+    });
+  }
+
+  async pass(ms: number): Promise<void> {
+    const until = this.events.now + ms;
+    for (let run = this.events.next(until); run !== null; run = this.events.next(until)) {
+      run();
+      for (let turn = 0; turn < 5; turn++) await Promise.resolve();
+    }
+    this.events.now = until;
+  }
+
+  /** The verdict, within `ms` of virtual time. */
+  async admit(request: Partial<AdmitRequest>, ms = 1_200): Promise<Admission | null> {
+    let verdict: Admission | null = null;
+    void Promise.resolve(this.ledger.admit(call(request))).then((admission) => (verdict = admission));
+    for (let passed = 0; passed < ms && verdict === null; passed += 5) await this.pass(5);
+    return verdict;
+  }
+}
+
+function call(given: Partial<AdmitRequest>): AdmitRequest {
+  return {
+    accounts: [{ id: KEY, type: 'total' }],
+    windows: [],
+    cost: 1,
+    reserve: 0n,
+    ttlSeconds: 60,
+    isDefaultHold: false,
+    ...given,
+  };
+}
+
+describe('a ledger', () => {
+  let stage: Stage;
+  beforeEach(() => {
+    stage = new Stage();
+    stage.model.createKey(KEY, 1_000_000n, 'total');
+  });
+  const minute = (limit: number): AdmitRequest['windows'] => [{ id: KEY, window: 'minute', limit }];
+
+  it('answers at once, and not by a promise, what its memory covers', async () => {
+    for (let calls = 0; calls < 20; calls++) await stage.admit({ reserve: 10n, windows: minute(1_000) });
+    const asked = stage.calls.length;
+    let sync = 0;
+    for (let calls = 0; calls < 10; calls++)
+      if (!(stage.ledger.admit(call({ reserve: 10n, windows: minute(1_000) })) instanceof Promise)) sync++;
+    expect(sync).toBeGreaterThan(5);
+    expect(stage.calls.length).toBe(asked);
+  });
+
+  it('asks for many callers and many keys in one call', async () => {
+    for (let key = 2; key < 52; key++) {
+      const id = KEY.replace(/1$/, '') + String(key).padStart(2, '0').slice(-1);
+      stage.model.createKey(id, 1_000n, 'total');
+      void stage.ledger.admit(call({ accounts: [{ id, type: 'total' }], reserve: 1n }));
+    }
+    await stage.pass(20);
+    expect(stage.calls).toHaveLength(1);
+  });
+
+  it('admits a call that holds nothing as long as something is left, and refuses it when nothing is', async () => {
+    stage.model.createKey(KEY, 10n, 'total');
+    expect(await stage.admit({})).toMatchObject({ admitted: true, reservation: null });
+    expect(await stage.admit({ reserve: 10n })).toMatchObject({ admitted: true });
+    expect(await stage.admit({})).toMatchObject({ admitted: false, code: 'BUDGET_EXCEEDED', retryAfterMs: null });
+  });
+
+  it('always refuses with a limit of 0', async () => {
+    stage.model.createKey(KEY, 0n, 'total');
+    expect(await stage.admit({})).toMatchObject({ code: 'BUDGET_EXCEEDED' });
+  });
+
+  it('gives each waiter its own verdict, in order', async () => {
+    stage.model.createKey(KEY, 10n, 'total');
+    const verdicts: boolean[] = [];
+    for (const reserve of [6n, 5n, 4n])
+      void Promise.resolve(stage.ledger.admit(call({ reserve }))).then(({ admitted }) => verdicts.push(admitted));
+    await stage.pass(50);
+    expect(verdicts).toEqual([true, false, true]);
+  });
+
+  it('remembers a refusal for 100 ms, and asks again after it', async () => {
+    stage.model.createKey(KEY, 10n, 'total');
+    await stage.admit({ reserve: 11n });
+    expect(stage.ledger.admit(call({ reserve: 12n }))).toMatchObject({ code: 'BUDGET_EXCEEDED' });
+    await stage.pass(101);
+    stage.model.patch(KEY, 20n, 'total');
+    expect(await stage.admit({ reserve: 12n })).toMatchObject({ admitted: true });
+  });
+
+  it('refuses a cost above the limit without asking and without a time to retry', () => {
+    expect(stage.ledger.admit(call({ windows: minute(3), cost: 4 }))).toMatchObject({
+      code: 'RATE_LIMITED',
+      retryAfterMs: null,
+      window: 'minute',
+    });
+    expect(stage.calls).toHaveLength(0);
+  });
+
+  it('says when a refused call may be tried again', async () => {
+    for (let calls = 0; calls < 3; calls++) await stage.admit({ accounts: [], windows: minute(3) });
+    const refusal = await stage.admit({ accounts: [], windows: minute(3) });
+    expect(refusal).toMatchObject({ code: 'RATE_LIMITED' });
+    const retryAfterMs = refusal?.admitted === false ? refusal.retryAfterMs : null;
+    expect(retryAfterMs).toBeGreaterThan(55_000);
+    await stage.pass((retryAfterMs ?? 0) + 5);
+    expect(await stage.admit({ accounts: [], windows: minute(3) })).toMatchObject({ admitted: true });
+  });
+
+  it('takes nothing from a window when the budget refuses', async () => {
+    stage.model.createKey(KEY, 10n, 'total');
+    for (let calls = 0; calls < 8; calls++) {
+      await stage.admit({ reserve: 50n, windows: minute(5) });
+      await stage.pass(150);
+    }
+    await stage.pass(20_000);
+    const verdicts = [];
+    for (let calls = 0; calls < 5; calls++)
+      verdicts.push((await stage.admit({ reserve: 1n, windows: minute(5) }))?.admitted);
+    expect(verdicts).toEqual([true, true, true, true, true]);
+  });
+
+  it('gives a long reservation a lease of its own and promises at least its time', async () => {
+    const verdict = await stage.admit({ reserve: 5n, ttlSeconds: 900 });
+    const reservation = verdict?.admitted ? verdict.reservation : null;
+    expect(stage.model.leases.get(reservation?.holds[0]?.leaseId ?? '')?.kind).toBe('own');
+    expect(reservation?.expiresAtMs).toBeGreaterThanOrEqual(START + 900_000);
+    expect(stage.model.leases.get(reservation?.holds[0]?.leaseId ?? '')?.holdUntil).toBeGreaterThan(
+      reservation?.expiresAtMs ?? Infinity,
+    );
+  });
+
+  it('keeps default holds in leases of their own kind', async () => {
+    const verdict = await stage.admit({ reserve: 5n, isDefaultHold: true });
+    const reservation = verdict?.admitted ? verdict.reservation : null;
+    expect(stage.model.leases.get(reservation?.holds[0]?.leaseId ?? '')?.kind).toBe('default');
+  });
+
+  it('is UNAVAILABLE within a second and a bit when the authority hangs, never BUDGET_EXCEEDED', async () => {
+    stage.isHung = true;
+    expect(await stage.admit({ reserve: 1n }, 1_100)).toMatchObject({ code: 'UNAVAILABLE' });
+  });
+
+  it('does not pile calls upon a hung authority', async () => {
+    stage.isHung = true;
+    for (let second = 0; second < 60; second++) await stage.admit({ reserve: 1n });
+    expect(stage.calls.length).toBeLessThanOrEqual(8);
+    expect(stage.ledger.stats()).toMatchObject({ waiting: 0 });
+  });
+
+  it('bounds its waiters', () => {
+    stage = new Stage({ maxWaiters: 3 });
+    const verdicts = Array.from({ length: 5 }, () => stage.ledger.admit(call({ reserve: 1n })));
+    expect(verdicts.filter((verdict) => !(verdict instanceof Promise))).toHaveLength(2);
+    expect(verdicts.at(-1)).toMatchObject({ code: 'UNAVAILABLE' });
+  });
+
+  it('bounds its memory of accounts and windows', async () => {
+    stage = new Stage({ maxEntries: 10 });
+    for (let key = 1; key <= 99; key++) {
+      const id = KEY.slice(0, -2) + String(key).padStart(2, '0');
+      stage.model.createKey(id, 100n, 'total');
+      expect(
+        await stage.admit({
+          accounts: [{ id, type: 'total' }],
+          windows: [{ id, window: 'hour', limit: 5 }],
+          reserve: 1n,
+        }),
+      ).toMatchObject({ admitted: true });
+      expect(stage.ledger.stats().entries).toBeLessThanOrEqual(20);
+    }
+  });
+
+  it('forgets accounts that nobody uses', async () => {
+    await stage.admit({ reserve: 5n, windows: minute(5) });
+    await stage.pass(60_000);
+    expect(stage.ledger.stats()).toEqual({ entries: 0, waiting: 0, calls: 0, returns: 0 });
+    expect(stage.events.size).toBe(0);
+  });
+
+  it('hands back what is idle within two seconds', async () => {
+    for (let calls = 0; calls < 20; calls++) await stage.admit({ reserve: 10n });
+    expect([...stage.model.accounts.values()][0]?.leased).toBeGreaterThan(200n);
+    await stage.pass(2_000);
+    expect([...stage.model.accounts.values()][0]?.leased).toBe(200n);
+  });
+
+  it('sends a return until it has arrived, and permits once', async () => {
+    for (let calls = 0; calls < 30; calls++) await stage.admit({ reserve: 10n, windows: minute(10_000) });
+    stage.isCut = true;
+    await stage.pass(4_000);
+    stage.isCut = false;
+    await stage.pass(2_000);
+    expect([...stage.model.accounts.values()][0]?.leased).toBe(300n);
+    expect(stage.backs.filter(({ windows }) => windows.length > 0)).toHaveLength(1);
+    expect(stage.backs.filter(({ leases }) => leases.length > 0).length).toBeGreaterThan(3);
+  });
+
+  it('drops a key’s leases, permits and knowledge at a feed entry', async () => {
+    for (let calls = 0; calls < 20; calls++) await stage.admit({ reserve: 10n, windows: minute(1_000) });
+    stage.ledger.dropKey(KEY);
+    expect(stage.ledger.admit(call({ reserve: 1n }))).toBeInstanceOf(Promise);
+    expect(stage.ledger.findWindow({ id: KEY, window: 'minute', limit: 1_000 })).toBeNull();
+    // Only what was admitted stays leased, and what the call above has asked for.
+    await stage.pass(20);
+    expect([...stage.model.leases.values()].filter((lease) => lease.returns === 0 && lease.granted > 10n)).toHaveLength(
+      1,
+    );
+  });
+
+  it('takes no grant that was asked for before a feed entry, but the waiting call is served', async () => {
+    const verdict = stage.ledger.admit(call({ reserve: 10n }));
+    await stage.pass(2);
+    stage.ledger.dropKey(KEY);
+    await stage.pass(100);
+    expect(await verdict).toMatchObject({ admitted: true });
+    expect(stage.calls).toHaveLength(2);
+  });
+
+  it('asks for nothing for 10 s in another epoch', async () => {
+    await stage.admit({ reserve: 10n });
+    const asked = stage.calls.length;
+    stage.ledger.dropAll();
+    await stage.pass(9_000);
+    expect(stage.ledger.admit(call({ reserve: 1n }))).toMatchObject({ code: 'UNAVAILABLE', retryAfterMs: 1_000 });
+    expect(stage.calls.length).toBe(asked);
+    await stage.pass(1_001);
+    expect(await stage.admit({ reserve: 1n })).toMatchObject({ admitted: true });
+  });
+
+  it('drops what it holds when wall and monotonic clock part', async () => {
+    for (let calls = 0; calls < 20; calls++) await stage.admit({ reserve: 10n });
+    stage.wallOffset = 1_500;
+    expect(stage.ledger.admit(call({ reserve: 1n }))).toBeInstanceOf(Promise);
+  });
+
+  it('hands everything back when it stops, and refuses from then on', async () => {
+    for (let calls = 0; calls < 20; calls++) await stage.admit({ reserve: 10n });
+    let isOver = false;
+    void stage.ledger.stop().then(() => (isOver = true));
+    await stage.pass(100);
+    expect(isOver).toBe(true);
+    expect([...stage.model.accounts.values()][0]?.leased).toBe(200n);
+    expect(stage.ledger.admit(call({}))).toMatchObject({ code: 'UNAVAILABLE' });
+  });
+
+  it('counts a share of the limit by itself while the authority is away, where that is allowed', async () => {
+    stage = new Stage({ shareReplicas: 4 });
+    stage.isCut = true;
+    const verdicts = [];
+    for (let calls = 0; calls < 5; calls++) verdicts.push(await stage.admit({ accounts: [], windows: minute(12) }));
+    expect(verdicts.map((verdict) => verdict?.admitted)).toEqual([true, true, true, false, false]);
+    expect(verdicts[0]).toMatchObject({ degraded: true });
+    expect(await stage.admit({ reserve: 1n, windows: minute(1_000) })).toMatchObject({ code: 'UNAVAILABLE' });
+  });
+
+  it('knows a budget and a window as of the last acquire', async () => {
+    await stage.admit({ reserve: 10n, windows: minute(50) });
+    expect(stage.ledger.findBudget({ id: KEY, type: 'total' })).toEqual({
+      period: 'total',
+      limit: 1_000_000n,
+      spent: 0n,
+      leased: 10n,
+    });
+    expect(stage.ledger.findWindow({ id: KEY, window: 'minute', limit: 50 })).toMatchObject({
+      limit: 50,
+      remaining: 49,
+    });
+    stage.ledger.observe({ id: KEY, type: 'total' }, { period: 'total', limit: 1_000_000n, spent: 7n, leased: 0n });
+    expect(stage.ledger.findBudget({ id: KEY, type: 'total' })).toMatchObject({ spent: 7n });
+  });
+});

@@ -1,0 +1,192 @@
+import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import { Clock } from '../common/clock.js';
+import { Meters } from '../common/meters.js';
+import { microCentsFromCents } from '../common/money.js';
+import { uuidv7 } from '../common/uuid.js';
+import { Config } from '../config/config.js';
+import type { Admission, BudgetState, WindowState } from './admission.js';
+import type { Account, RateWindow } from './authority.js';
+import { POOLED_TTL_SECONDS } from './authority.js';
+import { ClockWatch } from './clock-watch.js';
+import type { KeyLimits } from './key-limits.js';
+import { Ledger } from './ledger.js';
+import { monthOf } from './period.js';
+import { PostgresAuthority } from './postgres-authority.js';
+import { ReservationSigner } from './reservation.js';
+
+/** How often this replica looks for leases whose holders are gone. */
+const JANITOR_MS = 1_000;
+const MAX_CLOSED_AT_ONCE = 500;
+/** Ends of reservations are kept as long as usage ids: a repeat after that counts anew. */
+const RESERVATION_DAYS = 35;
+const FORGET_EVERY_MS = 60_000;
+const MAX_FORGOTTEN_AT_ONCE = 10_000;
+
+/** What a call asks of a key's limits. */
+export interface QuotaQuestion {
+  /** Requests it counts as. */
+  readonly cost: number;
+  /** Upper bound of what it will cost, in micro-cents; null: the caller does not reserve. */
+  readonly reserveMicroCents: bigint | null;
+  /** 1…1800. */
+  readonly ttlSeconds: number;
+}
+
+/** A reservation as its caller gets it. */
+export interface GivenReservation {
+  /** Opaque and signed, at most 512 characters. */
+  readonly id: string;
+  readonly expiresAt: Date;
+  readonly amountMicroCents: bigint;
+}
+
+/** Most calls reserve nothing and count once. */
+export const ONE_REQUEST: QuotaQuestion = Object.freeze({ cost: 1, reserveMicroCents: null, ttlSeconds: POOLED_TTL_SECONDS });
+
+/**
+ * Budgets and rate windows of this replica: the ledger with real clocks, PostgreSQL behind it, the janitor beside it.
+ * It drops what it holds for a key when the change feed names the key.
+ */
+@Injectable()
+export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
+  private readonly logger = new Logger('Quotas');
+  private readonly authority: PostgresAuthority;
+  private readonly ledger: Ledger;
+  private readonly watch = new ClockWatch();
+  private readonly defaultHold: bigint;
+  private readonly timers: NodeJS.Timeout[] = [];
+  private isAway = false;
+
+  constructor(
+    dataSource: DataSource,
+    private readonly clock: Clock,
+    private readonly signer: ReservationSigner,
+    config: Config,
+    meters: Meters,
+  ) {
+    this.authority = new PostgresAuthority((text, values) => dataSource.query(text, [...values]));
+    this.defaultHold = microCentsFromCents(config.defaultHoldCents);
+    this.ledger = new Ledger(
+      this.authority,
+      {
+        monotonicMs: () => clock.monotonicMs(),
+        wallMs: () => clock.now().getTime(),
+        after: (delayMs, run) => void setTimeout(run, delayMs).unref(),
+      },
+      () => uuidv7(),
+      { replicaId: uuidv7(), shareReplicas: config.rateFallback === 'share' ? config.maxReplicas : null },
+    );
+    meters.gauge('latchkey_ledger_entries', 'Budgets and windows in the memory of this replica.', () => this.ledger.stats().entries);
+    meters.gauge('latchkey_ledger_waiting', 'Verifies that wait for a lease.', () => this.ledger.stats().waiting);
+    meters.gauge('latchkey_ledger_acquires_under_way', 'Statements for leases under way.', () => this.ledger.stats().calls);
+    meters.gauge('latchkey_ledger_returns_pending', 'Leases that are being handed back.', () => this.ledger.stats().returns);
+  }
+
+  onApplicationBootstrap(): void {
+    this.timers.push(setInterval(() => void this.closeExpired(), JANITOR_MS).unref());
+    this.timers.push(setInterval(() => void this.forgetReservations(), FORGET_EVERY_MS).unref());
+  }
+
+  /** The last requests have been answered: hands everything back. */
+  async onApplicationShutdown(): Promise<void> {
+    for (const timer of this.timers) clearInterval(timer);
+    await this.ledger.stop();
+  }
+
+  /**
+   * Takes the call from all windows and accounts of the key, or from none: at once where memory suffices, else by a
+   * promise. After a promise read the key's record again: it may have changed meanwhile.
+   */
+  admit({ accounts, windows }: KeyLimits, question: QuotaQuestion): Admission | Promise<Admission> {
+    const isDefaultHold = question.reserveMicroCents === null && this.defaultHold > 0n;
+    return this.ledger.admit({
+      accounts,
+      windows,
+      cost: question.cost,
+      reserve: question.reserveMicroCents ?? this.defaultHold,
+      ttlSeconds: isDefaultHold ? POOLED_TTL_SECONDS : question.ttlSeconds,
+      isDefaultHold,
+    });
+  }
+
+  /**
+   * The signed reservation of an admitted call; null where none was asked for. A key without a budget gets one as
+   * well, so that its caller settles alike for every key.
+   */
+  reservationOf(admission: Admission, keyId: string, callerId: string, question: QuotaQuestion, databaseNowMs: number): GivenReservation | null {
+    if (!admission.admitted) return null;
+    const parts = admission.reservation;
+    const amount = parts?.amount ?? question.reserveMicroCents;
+    if (amount === null || amount === 0n) return null;
+    const expiresAtMs = Math.floor((parts?.expiresAtMs ?? databaseNowMs + question.ttlSeconds * 1000) / 1000) * 1000;
+    const id = this.signer.sign({
+      keyId,
+      reservationId: uuidv7(),
+      callerId,
+      amount,
+      month: parts?.month ?? monthOf(databaseNowMs),
+      expiresAtMs,
+      isDefaultHold: parts?.isDefaultHold ?? false,
+      holds: parts?.holds ?? [],
+    });
+    return { id, expiresAt: new Date(expiresAtMs), amountMicroCents: amount };
+  }
+
+  /** What is known of a window, as of the last acquire; null before the first. */
+  findWindow(window: RateWindow): WindowState | null {
+    return this.ledger.findWindow(window);
+  }
+
+  /** What is known of a budget, as of the last acquire; null before the first. */
+  findBudget(account: Account): BudgetState | null {
+    return this.ledger.findBudget(account);
+  }
+
+  /** A change of this key was applied here; null: of any key. */
+  onKeyChanged(keyId: string | null): void {
+    if (keyId === null) this.ledger.dropHeld();
+    else this.ledger.dropKey(keyId);
+  }
+
+  /** The database has another history now. */
+  onEpochChanged(): void {
+    this.ledger.dropAll();
+  }
+
+  /** The ledger compares the clocks itself at every admit: nothing more to do. */
+  onSuspended(): void {
+    return;
+  }
+
+  /** One poll of the database's clock, for the janitor's watch over it; instants are monotonic. */
+  onPolled(sentMs: number, receivedMs: number, databaseMs: number): void {
+    this.watch.observe(sentMs, receivedMs, databaseMs);
+  }
+
+  /** How many replicas share what is left near a limit. */
+  setLiveReplicas(count: number): void {
+    this.ledger.setLiveReplicas(count);
+  }
+
+  private async closeExpired(): Promise<void> {
+    const order = this.watch.closeOrder(this.clock.monotonicMs(), MAX_CLOSED_AT_ONCE);
+    if (order === null) return;
+    await this.quietly('Leases past their hold could not be closed', () => this.authority.closeExpired(order));
+  }
+
+  private async forgetReservations(): Promise<void> {
+    await this.quietly('Old reservations could not be forgotten', () => this.authority.forgetReservations(RESERVATION_DAYS, MAX_FORGOTTEN_AT_ONCE));
+  }
+
+  /** Housekeeping waits for better times; it is said once an outage. */
+  private async quietly(what: string, run: () => Promise<unknown>): Promise<void> {
+    try {
+      await run();
+      this.isAway = false;
+    } catch (error) {
+      if (!this.isAway) this.logger.warn(`${what}: ${(error as Error).message}`);
+      this.isAway = true;
+    }
+  }
+}

@@ -1,0 +1,111 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import type { PermitClose, WindowName } from './authority.js';
+import { cellsFor, closePermits, emptyRing, grantPermits, RING_SHAPES, slideRing } from './rate-ring.js';
+
+const START = Date.UTC(2026, 0, 1);
+
+/** Steps of a history: wait, then ask, use some of the permits at once and some later, close some leases. */
+const step = fc.record({
+  wait: fc.oneof(fc.nat(900), fc.nat(20_000), fc.nat(100_000)),
+  needs: fc.array(fc.integer({ min: 1, max: 4 }), { maxLength: 3 }),
+  want: fc.nat(20),
+  useNow: fc.nat(10),
+  useLater: fc.nat(10),
+  laterPart: fc.double({ min: 0, max: 1, noNaN: true }),
+  closes: fc.boolean(),
+});
+
+interface Held extends PermitClose {
+  used: number;
+  readonly until: number;
+}
+
+describe('a ring of permits', () => {
+  it.each<WindowName>(['minute', 'hour', 'day'])('lets no interval of a %s see more calls than the limit', (name) => {
+    const shape = RING_SHAPES[name];
+    const stretch = shape.lengthMs / 60_000;
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 5, maxLength: 60 }), fc.integer({ min: 1, max: 60 }), (steps, limit) => {
+        const ring = emptyRing(shape, START);
+        const calls: { at: number; cost: number }[] = [];
+        let now = START;
+        let held: Held | null = null;
+        for (const one of steps) {
+          // What is used later is used before the lease ends, and before the next acquire closes it.
+          const next: number = now + Math.ceil(one.wait * (one.wait > 20_000 ? stretch : 1));
+          if (held) {
+            const at = Math.min(held.until, next, now + one.laterPart * (held.until - now));
+            const cost = Math.min(one.useLater, held.granted - held.used);
+            if (cost > 0 && at >= now) calls.push({ at, cost });
+            if (at >= now) held.used += cost;
+          }
+          now = next;
+          slideRing(ring, shape, now);
+          if (held && one.closes) closePermits(ring, shape, held);
+          const grant = grantPermits(ring, shape, now, { limit, want: one.want, needs: one.needs, live: 1 });
+          const cost = Math.min(one.useNow, grant.permits);
+          if (cost > 0) calls.push({ at: now, cost });
+          held = { bucket: grant.bucket, granted: grant.permits, used: cost, until: now + grant.validForMs };
+          expect(ring.sum).toBe(ring.cells.reduce((sum, cell) => sum + cell, 0));
+          expect(ring.cells.every((cell) => cell >= 0)).toBe(true);
+        }
+        for (const last of calls) {
+          const within = calls.filter(({ at }) => at <= last.at && at > last.at - shape.lengthMs);
+          expect(within.reduce((sum, { cost: one }) => sum + one, 0)).toBeLessThanOrEqual(limit);
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('has a cell for every bucket that counts or may be granted', () => {
+    expect([cellsFor(60_000, 2_000), cellsFor(3_600_000, 60_000), cellsFor(86_400_000, 900_000)]).toEqual([40, 63, 99]);
+  });
+
+  it('is whole again one window and one bucket after its last call', () => {
+    const shape = RING_SHAPES.minute;
+    const ring = emptyRing(shape, START);
+    const ask = { limit: 3, want: 0, needs: [3], live: 1 };
+    const { resetMs } = grantPermits(ring, shape, START, ask);
+    slideRing(ring, shape, START + resetMs - 1);
+    expect(grantPermits(ring, shape, START + resetMs - 1, { ...ask, needs: [1] })).toMatchObject({
+      permits: 0,
+      retryMs: 1,
+    });
+    slideRing(ring, shape, START + resetMs);
+    expect(grantPermits(ring, shape, START + resetMs, ask).permits).toBe(3);
+  });
+
+  it('grants each need that fits, in order', () => {
+    const ring = emptyRing(RING_SHAPES.minute, START);
+    const grant = grantPermits(ring, RING_SHAPES.minute, START, { limit: 10, want: 0, needs: [6, 5, 4, 1], live: 1 });
+    expect(grant).toMatchObject({ verdicts: [true, false, true, false], permits: 10, free: 0 });
+  });
+
+  it('gives unused permits back at once when their lease is closed', () => {
+    const shape = RING_SHAPES.minute;
+    const ring = emptyRing(shape, START);
+    const { bucket, permits } = grantPermits(ring, shape, START, { limit: 100, want: 8, needs: [1], live: 1 });
+    expect(permits).toBe(8);
+    closePermits(ring, shape, { bucket, granted: permits, used: 1 });
+    expect(ring.sum).toBe(1);
+  });
+
+  it('ignores the close of a bucket that it no longer holds', () => {
+    const shape = RING_SHAPES.minute;
+    const ring = emptyRing(shape, START);
+    const { bucket } = grantPermits(ring, shape, START, { limit: 10, want: 0, needs: [4], live: 1 });
+    slideRing(ring, shape, START + 200_000);
+    closePermits(ring, shape, { bucket, granted: 4, used: 4 });
+    expect(ring.sum).toBe(0);
+  });
+
+  it('stands still when the clock goes back', () => {
+    const shape = RING_SHAPES.minute;
+    const ring = emptyRing(shape, START);
+    grantPermits(ring, shape, START, { limit: 5, want: 0, needs: [5], live: 1 });
+    slideRing(ring, shape, START - 600_000);
+    expect(ring.sum).toBe(5);
+  });
+});

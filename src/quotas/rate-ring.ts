@@ -1,0 +1,146 @@
+import type { PermitClose, WindowGrant, WindowName } from './authority.js';
+import { permitSlice } from './slice.js';
+
+/** The longest life of a permit lease. */
+export const PERMIT_MS = 15_000;
+/** The life of a permit lease that is exact, or large against the limit. */
+export const SHORT_PERMIT_MS = 1_000;
+
+/** The shape of one window: its length, its buckets and the cells of its ring. */
+export interface RingShape {
+  readonly lengthMs: number;
+  readonly bucketMs: number;
+  readonly cells: number;
+}
+
+function shape(lengthMs: number, bucketMs: number): RingShape {
+  return { lengthMs, bucketMs, cells: cellsFor(lengthMs, bucketMs) };
+}
+
+/**
+ * Cells that a ring needs: the window, the future in which permits may be counted, and two for the buckets that the
+ * edges cut. With fewer, a deadline's bucket shares a cell with one that still counts.
+ */
+export function cellsFor(lengthMs: number, bucketMs: number): number {
+  return Math.ceil((lengthMs + PERMIT_MS) / bucketMs) + 2;
+}
+
+/** The three windows. The SQL of the migration knows the same numbers. */
+export const RING_SHAPES: Readonly<Record<WindowName, RingShape>> = {
+  minute: shape(60_000, 2_000),
+  hour: shape(3_600_000, 60_000),
+  day: shape(86_400_000, 900_000),
+};
+
+/**
+ * Counts of one window by absolute bucket number (`cells[bucket mod length]`), with their running sum. All buckets
+ * that are held reach into the window that ends in bucket `head`, or lie ahead of it.
+ */
+export interface RateRing {
+  head: number;
+  sum: number;
+  readonly cells: number[];
+}
+
+/** A ring that counts nothing yet. */
+export function emptyRing(shape: RingShape, nowMs: number): RateRing {
+  return { head: Math.floor(nowMs / shape.bucketMs), sum: 0, cells: new Array<number>(shape.cells).fill(0) };
+}
+
+/** Moves the head to `nowMs` and forgets the buckets that no longer reach into the window. The head never goes back. */
+export function slideRing(ring: RateRing, shape: RingShape, nowMs: number): void {
+  const head = Math.floor(nowMs / shape.bucketMs);
+  if (head <= ring.head) return;
+  const size = ring.cells.length;
+  const reach = shape.lengthMs / shape.bucketMs;
+  const leaving = Math.min(head - ring.head, size);
+  for (let bucket = ring.head - reach; bucket < ring.head - reach + leaving; bucket++) {
+    const cell = cellOf(bucket, size);
+    ring.sum -= ring.cells[cell] ?? 0;
+    ring.cells[cell] = 0;
+  }
+  ring.head = head;
+}
+
+/**
+ * Closes a lease of permits: they leave the bucket of their deadline, the used ones go into the current bucket if that
+ * is earlier (their use lies before now and before the deadline, so either is conservative). A bucket no longer held
+ * is ignored: its calls left the window.
+ */
+export function closePermits(ring: RateRing, shape: RingShape, close: PermitClose): void {
+  const oldest = ring.head - shape.lengthMs / shape.bucketMs;
+  if (close.bucket < oldest || close.bucket >= oldest + ring.cells.length) return;
+  const cell = cellOf(close.bucket, ring.cells.length);
+  const held = ring.cells[cell] ?? 0;
+  // Fewer than granted: the grant was lost with a crash of the authority; others' permits must stay.
+  const removed = held >= close.granted ? close.granted : 0;
+  ring.cells[cell] = held - removed;
+  const current = cellOf(Math.min(ring.head, close.bucket), ring.cells.length);
+  ring.cells[current] = (ring.cells[current] ?? 0) + close.used;
+  ring.sum += close.used - removed;
+}
+
+/** What is asked of a ring at once. */
+export interface RingAsk {
+  readonly limit: number;
+  readonly want: number;
+  readonly needs: readonly number[];
+  readonly live: number;
+}
+
+/**
+ * Grants, in order, each need that fits, and counts the permits in the bucket of their deadline. Slide first.
+ * In any interval of the window's length at most `limit` permits so granted are used: of the grants used in it take
+ * the last; every other permit used in it was counted, in a bucket not before its use, when that one was made.
+ */
+export function grantPermits(ring: RateRing, shape: RingShape, nowMs: number, ask: RingAsk): WindowGrant {
+  const room = Math.max(0, ask.limit - ring.sum);
+  let left = room;
+  const verdicts = ask.needs.map((need) => {
+    const fits = need <= left;
+    if (fits) left -= need;
+    return fits;
+  });
+  const need = room - left;
+  const permits = permitSlice(need, ask.want, room, ask.limit, ask.live);
+  const validForMs = permits > need && permits * 8 <= ask.limit ? PERMIT_MS : SHORT_PERMIT_MS;
+  const bucket = Math.floor((nowMs + validForMs) / shape.bucketMs);
+  const cell = cellOf(bucket, ring.cells.length);
+  ring.cells[cell] = (ring.cells[cell] ?? 0) + permits;
+  ring.sum += permits;
+  const refused = ask.needs[verdicts.indexOf(false)];
+  return {
+    verdicts,
+    permits,
+    bucket,
+    validForMs,
+    free: Math.max(0, ask.limit - ring.sum),
+    resetMs: resetMs(ring, shape, nowMs),
+    retryMs: refused === undefined ? 0 : retryMs(ring, shape, nowMs, ask.limit, refused),
+  };
+}
+
+/** Until the newest counted bucket has left the window. */
+function resetMs(ring: RateRing, shape: RingShape, nowMs: number): number {
+  if (ring.sum === 0) return 0;
+  const reach = shape.lengthMs / shape.bucketMs;
+  for (let bucket = ring.head - reach + ring.cells.length - 1; bucket >= ring.head - reach; bucket--) {
+    if ((ring.cells[cellOf(bucket, ring.cells.length)] ?? 0) > 0) return (bucket + reach + 1) * shape.bucketMs - nowMs;
+  }
+  return 0;
+}
+
+/** Until `need` permits are free, if nobody else takes any; 0 if it can never fit. */
+function retryMs(ring: RateRing, shape: RingShape, nowMs: number, limit: number, need: number): number {
+  const reach = shape.lengthMs / shape.bucketMs;
+  let free = limit - ring.sum;
+  for (let bucket = ring.head - reach; bucket < ring.head - reach + ring.cells.length; bucket++) {
+    free += ring.cells[cellOf(bucket, ring.cells.length)] ?? 0;
+    if (free >= need) return (bucket + reach + 1) * shape.bucketMs - nowMs;
+  }
+  return 0;
+}
+
+function cellOf(bucket: number, size: number): number {
+  return ((bucket % size) + size) % size;
+}

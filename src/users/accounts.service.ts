@@ -1,0 +1,56 @@
+import { Injectable } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
+import { passwordMatches } from './password.js';
+import { PasswordThrottle } from './password-throttle.js';
+import { UserView } from './user.view.js';
+import { UsersRepository } from './users.repository.js';
+
+/** Somebody who proved his password; good for opening one session, if nothing changed since. */
+export interface ProvenAccount {
+  readonly id: string;
+  /** The hash that was matched: a session must not outlive the password it was opened with. */
+  readonly passwordHash: string;
+}
+
+/** What signing in needs of users. */
+@Injectable()
+export class Accounts {
+  constructor(
+    private readonly users: UsersRepository,
+    private readonly throttle: PasswordThrottle,
+  ) {}
+
+  /**
+   * The active local account behind e-mail and password, or null: wrong password, unknown address and disabled account
+   * are the same, also in time.
+   *
+   * @throws DomainError 429 TOO_MANY_REQUESTS after too many wrong passwords from `ip`
+   */
+  async prove(email: string, password: string, ip: string | null): Promise<ProvenAccount | null> {
+    const address = email.trim();
+    let proven: ProvenAccount | null = null;
+    await this.throttle.guard(ip, address, async () => {
+      const account = await this.users.findByEmailWithPassword(address);
+      const matches = await passwordMatches(account?.passwordHash ?? null, password);
+      if (matches && account?.passwordHash && account.isActive) proven = { id: account.id, passwordHash: account.passwordHash };
+      return proven !== null;
+    });
+    return proven;
+  }
+
+  /** Notes the sign-in and gives the user as clients see him; null when password or state changed since the proof. */
+  async enter(tx: EntityManager, account: ProvenAccount): Promise<UserView | null> {
+    const users = this.users.in(tx);
+    return (await users.noteSignIn(account.id, account.passwordHash)) ? this.viewOf(users, account.id) : null;
+  }
+
+  /** A user as clients see him, or null. */
+  async findView(id: string): Promise<UserView | null> {
+    return this.viewOf(this.users, id);
+  }
+
+  private async viewOf(users: UsersRepository, id: string): Promise<UserView | null> {
+    const found = await users.findById(id);
+    return found && UserView.from(found.user, found.roles, found.managerIds);
+  }
+}

@@ -1,0 +1,90 @@
+import { unauthenticated } from '../access/access.errors.js';
+import { Injectable } from '@nestjs/common';
+import { lockAdministration } from '../access/administration-lock.js';
+import type { KnownCaller } from '../access/caller.js';
+import type { HolderLock } from '../access/grants.reader.js';
+import { KeyOffBoarding } from '../api-keys/key-off-boarding.service.js';
+import { type Change, Changes } from '../audit/changes.js';
+import { diff } from '../audit/diff.js';
+import { Clock } from '../common/clock.js';
+import { validationFailed } from '../common/domain-error.js';
+import { auditedUser } from './audited-user.js';
+import { Sessions } from './sessions.service.js';
+import { type Parties, UserAdmission } from './user-admission.js';
+import type { DeleteUserQueryDto } from './user.dto.js';
+import { ownerHasKeys, userNotFound } from './user.errors.js';
+import { UsersRepository } from './users.repository.js';
+
+/**
+ * Deleting users. Keys go first, a batch a transaction, the user with the last batch: whatever stops it in the middle, the
+ * same request goes on from there.
+ */
+@Injectable()
+export class OffBoarding {
+  constructor(
+    private readonly users: UsersRepository,
+    private readonly sessions: Sessions,
+    private readonly admission: UserAdmission,
+    private readonly keys: KeyOffBoarding,
+    private readonly changes: Changes,
+    private readonly clock: Clock,
+  ) {}
+
+  /**
+   * Deletes a user. His row stays for history; his address is free, his sessions have ended, nobody manages him or is
+   * managed by him.
+   *
+   * @throws DomainError 400; 403 PERMISSION_DENIED, CANNOT_GRANT, OUTSIDE_POLICY; 404; 409 OWNER_HAS_KEYS, LAST_ADMIN,
+   *   ALIAS_TAKEN; 429 API_KEY_LIMIT_REACHED. Batches that were committed before stay.
+   */
+  async delete(caller: KnownCaller, id: string, fate: DeleteUserQueryDto): Promise<void> {
+    if (fate.keys !== undefined && fate.transferTo !== undefined) {
+      throw validationFailed([{ path: 'transferTo', message: 'contradicts keys=revoke' }]);
+    }
+    if (fate.transferTo === id) throw validationFailed([{ path: 'transferTo', message: 'must be another user' }]);
+    let deleted = false;
+    while (!deleted) deleted = await this.changes.transaction(caller, (change) => this.step(change, caller, id, fate));
+  }
+
+  /** One transaction: the next keys and, with the last of them, the user. Every step asks again whether the caller may. */
+  private async step(change: Change, caller: KnownCaller, id: string, fate: DeleteUserQueryDto): Promise<boolean> {
+    const { tx } = change;
+    await lockAdministration(tx);
+    const locks = new Map<string, HolderLock>(fate.transferTo === undefined ? [] : [[fate.transferTo, 'update']]);
+    const parties = await this.admission.lockParties(tx, caller, 'platform:users:delete', id, locks);
+    if (!(await this.disposeOfKeys(change, caller, parties, fate))) return false;
+    await this.remove(change, parties);
+    return true;
+  }
+
+  private async disposeOfKeys(change: Change, caller: KnownCaller, parties: Parties, fate: DeleteUserQueryDto): Promise<boolean> {
+    const { authority, target, holders } = parties;
+    const count = await this.keys.count(change.tx, target.id);
+    if (fate.transferTo !== undefined) {
+      authority.requirePermission('platform:api-keys:assign');
+      const to = holders.get(fate.transferTo);
+      if (!to?.isActive) throw validationFailed([{ path: 'transferTo', message: 'must be an active user' }]);
+      const actor = holders.get(caller.principal.ownerId);
+      if (!actor) throw unauthenticated(true);
+      return count === 0 || this.keys.transferSome(change, target.id, { caller, authority, actor, to });
+    }
+    if (count === 0) return true;
+    if (fate.keys !== 'revoke') throw ownerHasKeys(count);
+    return this.keys.revokeSome(change, target.id);
+  }
+
+  private async remove({ tx, record }: Change, { target }: Parties): Promise<void> {
+    const users = this.users.in(tx);
+    const before = await users.findById(target.id);
+    if (!before) throw userNotFound();
+    const managed = await users.findManagedBy(target.id);
+    await this.sessions.in(tx).closeAllOf(target.id);
+    await users.delete(target.id, this.clock.now());
+    await this.admission.requireAdminRemains(tx, target);
+    for (const service of managed) {
+      const after = { ...service, managerIds: service.managerIds.filter((managerId) => managerId !== target.id) };
+      record({ action: 'users:update', resourceType: 'user', resourceId: service.user.id, changes: diff(auditedUser(service), auditedUser(after)) });
+    }
+    record({ resourceType: 'user', resourceId: target.id, changes: diff(auditedUser(before), null) });
+  }
+}

@@ -1,0 +1,86 @@
+import { Injectable } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
+import { permissionDenied } from '../access/access.errors.js';
+import type { KnownCaller } from '../access/caller.js';
+import { GrantsReader } from '../access/grants.reader.js';
+import { Changes } from '../audit/changes.js';
+import { validationFailed } from '../common/domain-error.js';
+import { hashPassword, isSameAsEmail, passwordMatches } from './password.js';
+import { PasswordThrottle } from './password-throttle.js';
+import { Sessions } from './sessions.service.js';
+import { UserAdmission } from './user-admission.js';
+import type { SetPasswordDto } from './user.dto.js';
+import type { User } from './user.entity.js';
+import { hasNoPassword, userNotFound, wrongPassword } from './user.errors.js';
+import { UsersRepository } from './users.repository.js';
+
+/** New passwords. Each ends the sessions that were opened with the old one, but for the one that asked. */
+@Injectable()
+export class Passwords {
+  constructor(
+    private readonly users: UsersRepository,
+    private readonly sessions: Sessions,
+    private readonly admission: UserAdmission,
+    private readonly grants: GrantsReader,
+    private readonly throttle: PasswordThrottle,
+    private readonly changes: Changes,
+  ) {}
+
+  /**
+   * One's own password with the old one; another's with `platform:users:update` and everything he may do.
+   *
+   * @throws DomainError 400; 403 WRONG_PASSWORD, PERMISSION_DENIED, CANNOT_GRANT; 404; 409 HAS_NO_PASSWORD; 429
+   */
+  async set(caller: KnownCaller, id: string, input: SetPasswordDto): Promise<void> {
+    if (caller.principal.signedInUserId === id) return this.setOwn(caller, id, input);
+    // Said before anything is looked up: who may not do this does not learn who exists.
+    if (!caller.principal.may('platform:users:update')) throw permissionDenied('platform:users:update');
+    if (input.currentPassword !== undefined) {
+      throw validationFailed([{ path: 'currentPassword', message: 'is only for your own password' }]);
+    }
+    return this.setAnothers(caller, id, input.password);
+  }
+
+  private async setOwn(caller: KnownCaller, id: string, { password, currentPassword }: SetPasswordDto): Promise<void> {
+    const user = await this.users.findByIdWithPassword(id);
+    if (!user) throw userNotFound();
+    const { passwordHash } = requireAllowed(user, password);
+    if (passwordHash === null) throw hasNoPassword();
+    if (currentPassword === undefined) {
+      throw validationFailed([{ path: 'currentPassword', message: 'is required for your own password' }]);
+    }
+    const right = await this.throttle.guard(caller.ip, id, () => passwordMatches(passwordHash, currentPassword));
+    if (!right) throw wrongPassword();
+    const newHash = await hashPassword(password);
+    await this.changes.transaction(caller, async ({ tx, record }) => {
+      const holder = await this.grants.in(tx).findHolder(id, 'update');
+      if (!holder?.isActive || !(await this.users.in(tx).setPassword(id, newHash, passwordHash))) throw wrongPassword();
+      await this.sessions.in(tx).closeAllOf(id, caller.principal.sessionId);
+      record({ resourceType: 'user', resourceId: id, details: { credential: 'password' } });
+    });
+  }
+
+  private async setAnothers(caller: KnownCaller, id: string, password: string): Promise<void> {
+    const newHash = await hashPassword(password);
+    await this.changes.transaction(caller, async ({ tx, record }) => {
+      await this.admission.lockParties(tx, caller, 'platform:users:update', id);
+      requireAllowed(await this.require(tx, id), password);
+      await this.users.in(tx).setPassword(id, newHash);
+      await this.sessions.in(tx).closeAllOf(id);
+      record({ resourceType: 'user', resourceId: id, details: { credential: 'password' } });
+    });
+  }
+
+  private async require(tx: EntityManager, id: string): Promise<User> {
+    const user = await this.users.in(tx).findByIdWithPassword(id);
+    if (!user) throw userNotFound();
+    return user;
+  }
+}
+
+/** @throws DomainError 400, 409 HAS_NO_PASSWORD */
+function requireAllowed(user: User, password: string): User {
+  if (user.kind === 'service' || user.oidcIssuer !== null) throw hasNoPassword();
+  if (isSameAsEmail(password, user.email)) throw validationFailed([{ path: 'password', message: 'must not be the e-mail address' }]);
+  return user;
+}

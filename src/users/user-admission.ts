@@ -1,0 +1,103 @@
+import { Injectable } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
+import { Authority } from '../access/authority.js';
+import type { KnownCaller } from '../access/caller.js';
+import { GrantsReader, type Holder, type HolderLock } from '../access/grants.reader.js';
+import type { Permission } from '../access/permissions.js';
+import { validationFailed } from '../common/domain-error.js';
+import { Config } from '../config/config.js';
+import { lastAdmin, unknownRoles, userNotFound } from './user.errors.js';
+import { UsersRepository } from './users.repository.js';
+
+/** The caller and the user a change is about, both locked until it commits. */
+export interface Parties {
+  readonly authority: Authority;
+  readonly target: Holder;
+  /** All that were locked, by id; the caller's own user included. */
+  readonly holders: ReadonlyMap<string, Holder>;
+}
+
+/**
+ * The questions asked of every door through which a user is changed: may the caller still do this, does he hold
+ * everything that user may do (before, and after), and does an admin remain. All are answered on locked rows.
+ */
+@Injectable()
+export class UserAdmission {
+  constructor(
+    private readonly grants: GrantsReader,
+    private readonly users: UsersRepository,
+    private readonly config: Config,
+  ) {}
+
+  /** Locks the caller, and `shared` users besides. @throws DomainError 401, 403 PERMISSION_DENIED */
+  async lockAuthority(tx: EntityManager, caller: KnownCaller, permission: Permission, shared: readonly string[] = []): Promise<{ authority: Authority; holders: Map<string, Holder> }> {
+    return this.lock(tx, caller, permission, new Map(shared.map((id) => [id, 'share'])));
+  }
+
+  /**
+   * Locks the caller and the user who is to change, who must not do anything the caller may not.
+   *
+   * @throws DomainError 401; 403 PERMISSION_DENIED, CANNOT_GRANT, OUTSIDE_POLICY; 404
+   */
+  async lockParties(tx: EntityManager, caller: KnownCaller, permission: Permission, targetId: string, locks: ReadonlyMap<string, HolderLock> = new Map()): Promise<Parties> {
+    const { authority, holders } = await this.lock(tx, caller, permission, new Map([...locks, [targetId, 'update' as const]]));
+    const target = holders.get(targetId);
+    if (!target) throw userNotFound();
+    requireHoldingAllOf(authority, target);
+    return { authority, target, holders };
+  }
+
+  /** As `requireHoldingAllOf`, for the user as this very change leaves him. */
+  async requireHoldingAllAfter(tx: EntityManager, authority: Authority, id: string): Promise<void> {
+    const after = await this.grants.in(tx).findHolder(id);
+    if (after) requireHoldingAllOf(authority, after);
+  }
+
+  /** The names, all of which exist and cannot be deleted until commit. @throws DomainError 400 */
+  async requireRoles(tx: EntityManager, names: readonly string[]): Promise<void> {
+    if (names.length === 0) return;
+    const existing = await this.users.in(tx).existingRoles(names);
+    const unknown = names.filter((name) => !existing.includes(name));
+    if (unknown.length > 0) throw unknownRoles(unknown);
+  }
+
+  /** Every id is a person among the locked `holders`. @throws DomainError 400 */
+  requireManagers(ids: readonly string[], holders: ReadonlyMap<string, Holder>): void {
+    const wrong = ids.filter((id) => holders.get(id)?.kind !== 'person');
+    if (wrong.length > 0) throw validationFailed(wrong.map((id) => ({ path: 'managerIds', message: `there is no person ${id}` })));
+  }
+
+  /**
+   * After a change of somebody who was an admin: somebody who can sign in still is one. The change holds the
+   * administration lock from its start, so that two such changes at once see each other.
+   *
+   * @throws DomainError 409 LAST_ADMIN
+   */
+  async requireAdminRemains(tx: EntityManager, before: Holder): Promise<void> {
+    if (before.isActive && before.roles.includes('admin') && !(await this.adminRemains(tx))) throw lastAdmin();
+  }
+
+  /** Whether anybody is left who can sign in and is an admin. */
+  async adminRemains(tx: EntityManager): Promise<boolean> {
+    return (await this.users.in(tx).countActiveAdmins(this.config.oidc?.issuer ?? null)) > 0;
+  }
+
+  private async lock(tx: EntityManager, caller: KnownCaller, permission: Permission, locks: ReadonlyMap<string, HolderLock>) {
+    const callerId = caller.principal.ownerId;
+    const reader = this.grants.in(tx);
+    const holders = await reader.holders(new Map([[callerId, 'share' as const], ...locks]));
+    const authority = await Authority.of(caller.principal, holders.get(callerId) ?? null, reader);
+    authority.requirePermission(permission);
+    return { authority, holders };
+  }
+}
+
+/**
+ * Nobody gets at the credentials of somebody who may do more, inactive roles included: they may be active tomorrow.
+ *
+ * @throws DomainError 403 CANNOT_GRANT, OUTSIDE_POLICY
+ */
+function requireHoldingAllOf(authority: Authority, holder: Holder): void {
+  authority.requireHolding(holder.assignedGrants);
+  authority.requireWithinPolicy(holder);
+}

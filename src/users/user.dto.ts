@@ -1,0 +1,192 @@
+import { Transform } from 'class-transformer';
+import { ArrayMaxSize, ArrayUnique, IsArray, IsBoolean, IsIn, IsInt, IsString, IsUUID, Matches, Max, Min, isEmail } from 'class-validator';
+import { ROLE_NAME } from '../access/role.dto.js';
+import { AsFlag, PageQueryDto } from '../common/page-query.dto.js';
+import { isNameOf, isStorableText } from '../common/text.js';
+import { IfGiven, IfPresent, Satisfies } from '../common/validators.js';
+import { PASSWORD_RULE, isPassword } from './password.js';
+import type { UserKind } from './user.entity.js';
+
+const MAX_EMAIL = 254;
+
+/** Whether `value` is an e-mail address once it is trimmed; at most 254 characters. @see RFC 5321, 4.5.3.1.3 */
+export function isEmailAddress(value: unknown): value is string {
+  return isStorableText(value) && value.trim().length <= MAX_EMAIL && isEmail(value.trim());
+}
+
+const isName = (value: unknown) => isNameOf(value, 100);
+
+const isSearch = (value: unknown) => isNameOf(value, 100);
+
+/** UUIDs are compared as text; PostgreSQL gives them in lower case. */
+const InLowerCase = () =>
+  Transform(({ value }: { value: unknown }) => {
+    if (Array.isArray(value)) return value.map((entry: unknown) => (typeof entry === 'string' ? entry.toLowerCase() : entry));
+    return typeof value === 'string' ? value.toLowerCase() : value;
+  });
+
+/** The fields that both create and update take. */
+export class UserFieldsDto {
+  /**
+   * Unique among local accounts, upper and lower case being the same; a service account may have none (null).
+   * @example "ada@example.com"
+   */
+  @IfGiven()
+  @Satisfies('email', isEmailAddress, 'must be an e-mail address of at most 254 characters')
+  email?: string | null;
+
+  /**
+   * Who may act as owner of a service account's keys: people's ids, at most 50. Only service accounts have managers.
+   * Whoever names them must hold everything the account may do.
+   * @example ["019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55"]
+   */
+  @IfPresent()
+  @InLowerCase()
+  @IsArray()
+  @ArrayMaxSize(50)
+  @ArrayUnique({ message: 'must not name an entry twice' })
+  @IsUUID('all', { each: true, message: 'each entry must be a UUID' })
+  managerIds?: string[];
+
+  /** A disabled user cannot sign in, his sessions have ended and his keys are refused. */
+  @IfPresent()
+  @IsBoolean()
+  isActive?: boolean;
+
+  /**
+   * Own cap on active keys, 0 to 1 000 000; null: the configured one.
+   * @example 25
+   */
+  @IfGiven()
+  @IsInt()
+  @Min(0)
+  @Max(1_000_000)
+  maxActiveKeys?: number | null;
+}
+
+/** A new person or service account. */
+export class CreateUserDto extends UserFieldsDto {
+  /**
+   * 1 to 100 characters, trimmed.
+   * @example "Ada Lovelace"
+   */
+  @Satisfies('name', isName, 'must be 1 to 100 characters that are not blank')
+  name: string;
+
+  /** A person signs in and needs an e-mail address; a service account only owns keys. It cannot be changed later. */
+  @IfPresent()
+  @IsIn(['person', 'service'])
+  kind?: UserKind;
+
+  /**
+   * A person's first password: 12 to 1 024 characters, not the e-mail address. Without one he cannot sign in until
+   * `PUT /users/:id/password`.
+   * @example "correct horse battery staple"
+   */
+  @IfPresent()
+  @Satisfies('password', isPassword, PASSWORD_RULE)
+  password?: string;
+
+  /**
+   * Names of roles. You must hold everything they grant.
+   * @example ["creator"]
+   */
+  @IfPresent()
+  @IsArray()
+  @ArrayMaxSize(50)
+  @ArrayUnique({ message: 'must not name an entry twice' })
+  @IsString({ each: true })
+  @Matches(ROLE_NAME, { each: true, message: 'each entry must be the name of a role' })
+  roles?: string[];
+}
+
+/** A change of a user: fields that are absent stay. */
+export class UpdateUserDto extends UserFieldsDto {
+  /**
+   * 1 to 100 characters, trimmed.
+   * @example "Ada King"
+   */
+  @IfPresent()
+  @Satisfies('name', isName, 'must be 1 to 100 characters that are not blank')
+  name?: string;
+}
+
+/** The roles a user shall have. */
+export class SetRolesDto {
+  /**
+   * Names of roles; they replace the ones he has. You must hold everything he may do, before and after.
+   * @example ["creator"]
+   */
+  @IsArray()
+  @ArrayMaxSize(50)
+  @ArrayUnique({ message: 'must not name an entry twice' })
+  @IsString({ each: true })
+  @Matches(ROLE_NAME, { each: true, message: 'each entry must be the name of a role' })
+  roles: string[];
+}
+
+/** A new password. */
+export class SetPasswordDto {
+  /**
+   * 12 to 1 024 characters, not the e-mail address.
+   * @example "correct horse battery staple"
+   */
+  @Satisfies('password', isPassword, PASSWORD_RULE)
+  password: string;
+
+  /**
+   * The old one; required for your own password, refused for another's.
+   * @example "admin password of last year"
+   */
+  @IfPresent()
+  @IsString()
+  @Satisfies('currentPassword', (value) => typeof value === 'string' && value.length <= 4096, 'must be at most 4096 characters')
+  currentPassword?: string;
+}
+
+/** Filters of the list of users; all that are given must hold. */
+export class UsersQueryDto extends PageQueryDto {
+  /**
+   * Part of the name or the e-mail address, 1 to 100 characters; `%` and `_` stand for themselves.
+   * @example "ada"
+   */
+  @IfPresent()
+  @Satisfies('search', isSearch, 'must be 1 to 100 characters that are not blank')
+  search?: string;
+
+  @IfPresent()
+  @IsIn(['person', 'service'])
+  kind?: UserKind;
+
+  /**
+   * Users who have this role.
+   * @example "creator"
+   */
+  @IfPresent()
+  @IsString()
+  @Matches(ROLE_NAME, { message: 'must be the name of a role' })
+  role?: string;
+
+  /** Disabled users only, or active ones only. */
+  @IfPresent()
+  @AsFlag()
+  @IsBoolean({ message: 'must be true or false' })
+  isActive?: boolean;
+}
+
+/** What becomes of a deleted user's keys; needed exactly when he owns some that are not revoked. */
+export class DeleteUserQueryDto {
+  /** Revoke them all. */
+  @IfPresent()
+  @IsIn(['revoke'])
+  keys?: 'revoke';
+
+  /**
+   * Give them to this user; needs `platform:api-keys:assign`.
+   * @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55"
+   */
+  @IfPresent()
+  @InLowerCase()
+  @IsUUID('all', { message: 'must be a UUID' })
+  transferTo?: string;
+}

@@ -1,0 +1,37 @@
+import { DomainError, validationFailed } from '../common/domain-error.js';
+
+/** 404. */
+export function userNotFound(): DomainError {
+  return new DomainError('missing', 'USER_NOT_FOUND', 'There is no such user.');
+}
+
+/** 409: another local account that is not deleted has this address, in upper or lower case. */
+export function emailTaken(): DomainError {
+  return new DomainError('conflict', 'EMAIL_TAKEN', 'Another user has this e-mail address.');
+}
+
+/** 409: nobody would be left who can sign in and do everything. */
+export function lastAdmin(): DomainError {
+  return new DomainError('conflict', 'LAST_ADMIN', 'This is the last active admin. Make somebody else an admin first.');
+}
+
+/** 409: what becomes of his keys has to be said. */
+export function ownerHasKeys(keys: number): DomainError {
+  const detail = `The user owns ${keys} keys that are not revoked. Say ?keys=revoke or ?transferTo=<user id>.`;
+  return new DomainError('conflict', 'OWNER_HAS_KEYS', detail, { keys });
+}
+
+/** 409: service accounts never sign in, and users of the identity provider sign in there. */
+export function hasNoPassword(): DomainError {
+  return new DomainError('conflict', 'HAS_NO_PASSWORD', 'This account has no password here: it is a service account, or its identity provider signs it in.');
+}
+
+/** 403: the old password is not the old password. */
+export function wrongPassword(): DomainError {
+  return new DomainError('forbidden', 'WRONG_PASSWORD', 'The current password is wrong.');
+}
+
+/** 400: roles that do not exist. */
+export function unknownRoles(names: readonly string[]): DomainError {
+  return validationFailed(names.map((name) => ({ path: 'roles', message: `there is no role ${name}` })));
+}

@@ -1,0 +1,95 @@
+import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Put, Query } from '@nestjs/common';
+import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import type { KnownCaller } from '../access/caller.js';
+import { Audited, FromCaller, RequirePermission, SignedIn } from '../access/decorators.js';
+import { OffBoarding } from './off-boarding.service.js';
+import { Passwords } from './passwords.service.js';
+import { CreateUserDto, DeleteUserQueryDto, SetPasswordDto, SetRolesDto, UpdateUserDto, UsersQueryDto } from './user.dto.js';
+import { UserIdPipe } from './user-id.pipe.js';
+import { UsersPageView, UserView } from './user.view.js';
+import { UsersService } from './users.service.js';
+
+/** People and service accounts. */
+@ApiTags('Users')
+@Controller('users')
+export class UsersController {
+  constructor(
+    private readonly users: UsersService,
+    private readonly passwords: Passwords,
+    private readonly offBoarding: OffBoarding,
+  ) {}
+
+  @Get()
+  @RequirePermission('platform:users:read')
+  @Audited('users:read', 'user')
+  @ApiOperation({ summary: 'List users', description: 'Newest first; deleted users are not listed.' })
+  list(@Query() query: UsersQueryDto): Promise<UsersPageView> {
+    return this.users.list(query);
+  }
+
+  @Post()
+  @RequirePermission('platform:users:create')
+  @Audited('users:create', 'user')
+  @ApiOperation({ summary: 'Add a person or a service account', description: 'You must hold everything the new user may do.' })
+  create(@FromCaller() caller: KnownCaller, @Body() body: CreateUserDto): Promise<UserView> {
+    return this.users.create(caller, body);
+  }
+
+  @Get(':id')
+  @RequirePermission('platform:users:read')
+  @Audited('users:read', 'user')
+  @ApiOperation({ summary: 'Read a user' })
+  get(@Param('id', UserIdPipe) id: string): Promise<UserView> {
+    return this.users.get(id);
+  }
+
+  @Patch(':id')
+  @RequirePermission('platform:users:update')
+  @Audited('users:update', 'user')
+  @ApiOperation({
+    summary: 'Change a user',
+    description: 'You must hold everything he may do. Disabling ends his sessions and stops his keys at once.',
+  })
+  update(@FromCaller() caller: KnownCaller, @Param('id', UserIdPipe) id: string, @Body() body: UpdateUserDto): Promise<UserView> {
+    return this.users.update(caller, id, body);
+  }
+
+  @Delete(':id')
+  @HttpCode(204)
+  @RequirePermission('platform:users:delete')
+  @Audited('users:delete', 'user')
+  @ApiOperation({
+    summary: 'Delete a user',
+    description:
+      'You must hold everything he may do. Of an owner of keys that are not revoked, say what becomes of them. Many keys are ' +
+      'done in batches: if the request is cut off, send it again.',
+  })
+  delete(@FromCaller() caller: KnownCaller, @Param('id', UserIdPipe) id: string, @Query() query: DeleteUserQueryDto): Promise<void> {
+    return this.offBoarding.delete(caller, id, query);
+  }
+
+  @Put(':id/roles')
+  @RequirePermission('platform:users:update')
+  @Audited('users:update', 'user')
+  @ApiOperation({
+    summary: 'Set a user’s roles',
+    description: 'You must hold everything he may do, before and after. Takes effect on his next request.',
+  })
+  setRoles(@FromCaller() caller: KnownCaller, @Param('id', UserIdPipe) id: string, @Body() body: SetRolesDto): Promise<UserView> {
+    return this.users.setRoles(caller, id, body.roles);
+  }
+
+  @Put(':id/password')
+  @HttpCode(204)
+  @SignedIn()
+  @Audited('users:update', 'user')
+  @ApiOperation({
+    summary: 'Set a password',
+    description:
+      'Your own with the old one; another’s with `platform:users:update`, holding everything he may do. Ends all his sessions ' +
+      'but the one that asks.',
+  })
+  setPassword(@FromCaller() caller: KnownCaller, @Param('id', UserIdPipe) id: string, @Body() body: SetPasswordDto): Promise<void> {
+    return this.passwords.set(caller, id, body);
+  }
+}

@@ -1,0 +1,170 @@
+import { Injectable } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
+import { lockAdministration } from '../access/administration-lock.js';
+import type { KnownCaller } from '../access/caller.js';
+import type { Holder } from '../access/grants.reader.js';
+import { Changes } from '../audit/changes.js';
+import { diff } from '../audit/diff.js';
+import { Clock } from '../common/clock.js';
+import { type FieldError, validationFailed } from '../common/domain-error.js';
+import { MAX_COUNTED_ROWS } from '../common/page.js';
+import { pageOf } from '../common/page-query.dto.js';
+import { uuidv7 } from '../common/uuid.js';
+import { auditedUser } from './audited-user.js';
+import { hashPassword, isSameAsEmail } from './password.js';
+import { Sessions } from './sessions.service.js';
+import { UserAdmission } from './user-admission.js';
+import type { CreateUserDto, UpdateUserDto, UsersQueryDto } from './user.dto.js';
+import { User } from './user.entity.js';
+import { emailTaken, userNotFound } from './user.errors.js';
+import { UserView, type UsersPageView } from './user.view.js';
+import { UsersRepository, type UserWithRoles, isEmailTaken } from './users.repository.js';
+
+/**
+ * People and service accounts. Whoever changes another must hold everything that one may do, before and after; who is
+ * disabled or loses roles notices it on his next request.
+ */
+@Injectable()
+export class UsersService {
+  constructor(
+    private readonly users: UsersRepository,
+    private readonly sessions: Sessions,
+    private readonly admission: UserAdmission,
+    private readonly changes: Changes,
+    private readonly clock: Clock,
+  ) {}
+
+  /** A page of users, newest first. */
+  async list(query: UsersQueryDto): Promise<UsersPageView> {
+    const { page, size, offset } = pageOf(query);
+    const [found, count] = await Promise.all([this.users.findPage(query, offset, size), this.users.count(query)]);
+    const total = Math.min(count, MAX_COUNTED_ROWS);
+    return { data: found.map(viewOf), meta: { total, page, size, totalIsCapped: count > total } };
+  }
+
+  /** @throws DomainError 404 */
+  async get(id: string): Promise<UserView> {
+    const found = await this.users.findById(id);
+    if (!found) throw userNotFound();
+    return viewOf(found);
+  }
+
+  /** @throws DomainError 400; 403 CANNOT_GRANT, OUTSIDE_POLICY; 409 EMAIL_TAKEN */
+  async create(caller: KnownCaller, input: CreateUserDto): Promise<UserView> {
+    requireConsistent(input);
+    // Hashing takes its time; no lock waits for it.
+    const passwordHash = input.password === undefined ? null : await hashPassword(input.password);
+    const created = this.changes.transaction(caller, async ({ tx, record }) => {
+      const { managerIds = [], roles = [] } = input;
+      const { authority, holders } = await this.admission.lockAuthority(tx, caller, 'platform:users:create', managerIds);
+      this.admission.requireManagers(managerIds, holders);
+      await this.admission.requireRoles(tx, roles);
+      const user = userFrom(input, passwordHash, this.clock.now());
+      await this.users.in(tx).insert(user);
+      await this.users.in(tx).setRoles(user.id, roles);
+      await this.users.in(tx).setManagers(user.id, managerIds);
+      await this.admission.requireHoldingAllAfter(tx, authority, user.id);
+      const found = await this.require(tx, user.id);
+      record({ resourceType: 'user', resourceId: user.id, changes: diff(null, auditedUser(found)) });
+      return viewOf(found);
+    });
+    return created.catch(asEmailTaken);
+  }
+
+  /** @throws DomainError 400; 403 CANNOT_GRANT, OUTSIDE_POLICY; 404; 409 EMAIL_TAKEN, LAST_ADMIN */
+  async update(caller: KnownCaller, id: string, input: UpdateUserDto): Promise<UserView> {
+    const updated = this.changes.transaction(caller, async ({ tx, record }) => {
+      if (input.isActive === false) await lockAdministration(tx);
+      const locks = new Map((input.managerIds ?? []).map((managerId) => [managerId, 'share' as const]));
+      const { target, holders } = await this.admission.lockParties(tx, caller, 'platform:users:update', id, locks);
+      requireApplicable(target, input);
+      if (input.managerIds) this.admission.requireManagers(input.managerIds, holders);
+      const before = await this.require(tx, id);
+      await this.users.in(tx).update(changedUser(before.user, input, this.clock.now()));
+      if (input.managerIds) await this.users.in(tx).setManagers(id, input.managerIds);
+      if (input.isActive === false) {
+        await this.sessions.in(tx).closeAllOf(id);
+        await this.admission.requireAdminRemains(tx, target);
+      }
+      const after = await this.require(tx, id);
+      const changes = diff(auditedUser(before), auditedUser(after));
+      if (changes.length > 0) record({ resourceType: 'user', resourceId: id, changes });
+      return viewOf(after);
+    });
+    return updated.catch(asEmailTaken);
+  }
+
+  /** Replaces a user's roles. @throws DomainError 400; 403 CANNOT_GRANT, OUTSIDE_POLICY; 404; 409 LAST_ADMIN */
+  async setRoles(caller: KnownCaller, id: string, roles: readonly string[]): Promise<UserView> {
+    return this.changes.transaction(caller, async ({ tx, record }) => {
+      await lockAdministration(tx);
+      const { authority, target } = await this.admission.lockParties(tx, caller, 'platform:users:update', id);
+      await this.admission.requireRoles(tx, roles);
+      const before = await this.require(tx, id);
+      await this.users.in(tx).setRoles(id, roles);
+      await this.admission.requireHoldingAllAfter(tx, authority, id);
+      await this.admission.requireAdminRemains(tx, target);
+      const after = await this.require(tx, id);
+      const changes = diff(auditedUser(before), auditedUser(after));
+      if (changes.length > 0) record({ resourceType: 'user', resourceId: id, changes });
+      return viewOf(after);
+    });
+  }
+
+  private async require(tx: EntityManager, id: string): Promise<UserWithRoles> {
+    const found = await this.users.in(tx).findById(id);
+    if (!found) throw userNotFound();
+    return found;
+  }
+}
+
+function viewOf({ user, roles, managerIds }: UserWithRoles): UserView {
+  return UserView.from(user, roles, managerIds);
+}
+
+function asEmailTaken(error: unknown): never {
+  throw isEmailTaken(error) ? emailTaken() : error;
+}
+
+/** Fields of a new user that contradict each other. */
+function requireConsistent(input: CreateUserDto): void {
+  const errors: FieldError[] = [];
+  const service = input.kind === 'service';
+  if (!service && (input.email ?? null) === null) errors.push({ path: 'email', message: 'is required for a person' });
+  if (!service && (input.managerIds ?? []).length > 0) errors.push({ path: 'managerIds', message: 'only service accounts have managers' });
+  if (service && input.password !== undefined) errors.push({ path: 'password', message: 'a service account never signs in' });
+  if (input.password !== undefined && isSameAsEmail(input.password, input.email)) errors.push({ path: 'password', message: 'must not be the e-mail address' });
+  if (errors.length > 0) throw validationFailed(errors);
+}
+
+/** Fields that this user cannot have. */
+function requireApplicable(target: Holder, input: UpdateUserDto): void {
+  const errors: FieldError[] = [];
+  if (target.kind === 'person' && input.email === null) errors.push({ path: 'email', message: 'is required for a person' });
+  if (target.kind === 'person' && (input.managerIds ?? []).length > 0) errors.push({ path: 'managerIds', message: 'only service accounts have managers' });
+  if (errors.length > 0) throw validationFailed(errors);
+}
+
+function userFrom(input: CreateUserDto, passwordHash: string | null, now: Date): User {
+  return Object.assign(new User(), {
+    id: uuidv7(now.getTime()),
+    email: input.email?.trim() ?? null,
+    name: input.name.trim(),
+    kind: input.kind ?? 'person',
+    passwordHash,
+    isActive: input.isActive ?? true,
+    maxActiveKeys: input.maxActiveKeys ?? null,
+    createdAt: now,
+    updatedAt: now,
+  });
+}
+
+function changedUser(user: User, input: UpdateUserDto, now: Date): User {
+  return Object.assign(new User(), user, {
+    email: input.email === undefined ? user.email : (input.email?.trim() ?? null),
+    name: input.name?.trim() ?? user.name,
+    isActive: input.isActive ?? user.isActive,
+    maxActiveKeys: input.maxActiveKeys === undefined ? user.maxActiveKeys : input.maxActiveKeys,
+    updatedAt: now,
+  });
+}

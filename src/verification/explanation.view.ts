@@ -1,0 +1,25 @@
+import { ApiProperty } from '@nestjs/swagger';
+import { VERDICT_CODES, type VerdictCode } from './checks.js';
+import { CheckView } from './verdict.view.js';
+
+/** What a verify of the key's secret would come to, and why. Nothing was consumed. */
+export class ExplanationView {
+  /** @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55" */
+  keyId: string;
+
+  /**
+   * Whether every check passes.
+   * @example true
+   */
+  valid: boolean;
+
+  /** The code of the first check that fails; `VALID` where none does. */
+  @ApiProperty({ enum: VERDICT_CODES, example: 'VALID' })
+  code: VerdictCode;
+
+  /** With a refusal: a sentence. */
+  detail?: string;
+
+  /** Every check in the order they are made, each with its own outcome, whether or not an earlier one failed. */
+  checks: CheckView[];
+}

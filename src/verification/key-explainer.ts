@@ -1,0 +1,63 @@
+import { Injectable } from '@nestjs/common';
+import type { KnownCaller } from '../access/caller.js';
+import { apiKeyNotFound } from '../api-keys/api-key.errors.js';
+import type { ApiKeyView } from '../api-keys/api-key.view.js';
+import { ApiKeysService } from '../api-keys/api-keys.service.js';
+import { Clock } from '../common/clock.js';
+import { type CheckOutcome, type Question, decide, explainChecks } from './checks.js';
+import type { ExplanationView } from './explanation.view.js';
+import { KeyRecordsRepository } from './key-records.repository.js';
+
+/** The checks that only a presented secret can pass. */
+const SECRET_CHECK: CheckOutcome = {
+  check: 'secret',
+  outcome: 'skipped',
+  detail: 'The key is explained by its id: no secret was presented, so its shape, tag and MAC were not checked.',
+};
+
+/** What a check that passed looked at: the sentence an operator needs when the answer is not the one he expected. */
+const PASSED: Readonly<Record<string, (key: ApiKeyView, question: Question) => string>> = {
+  revoked: () => 'Neither the key nor its newest secret is revoked.',
+  active: () => 'The key is switched on.',
+  expiry: ({ expiresAt }) => (expiresAt === null ? 'The key never ends.' : `The key ends at ${expiresAt.toISOString()}.`),
+  owner: ({ ownerName }) => `The owner, ${ownerName}, is active.`,
+  address: ({ allowedIps }, { ip }) =>
+    allowedIps.length === 0 ? 'The key may be used from any address.' : `${ip} lies in the key’s list of addresses.`,
+  model: ({ allowedModels }, { model }) =>
+    allowedModels.length === 0 ? 'The key may be used with any model.' : `${model} matches the key’s list of models.`,
+  chatbot: ({ allowedChatbots }, { chatbot }) =>
+    allowedChatbots.length === 0 ? 'The key may be used for any chatbot.' : `${chatbot} is in the key’s list of chatbots.`,
+  scopes: (_, { scopes = [] }) => (scopes.length === 0 ? 'No scope is asked for.' : `The key has ${scopes.join(' ')}.`),
+};
+
+/** Says of a key, without its secret, what a verify would come to. Reads only: nothing is consumed, remembered or counted. */
+@Injectable()
+export class KeyExplainer {
+  constructor(
+    private readonly keys: ApiKeysService,
+    private readonly records: KeyRecordsRepository,
+    private readonly clock: Clock,
+  ) {}
+
+  /** @throws DomainError 404 for keys that do not exist or are not for this caller to know */
+  async explain(caller: KnownCaller, keyId: string, question: Question): Promise<ExplanationView> {
+    const key = await this.keys.get(caller, keyId);
+    const record = await this.records.findByKeyId(keyId);
+    if (record === null) throw apiKeyNotFound();
+    const now = this.clock.now();
+    const refusal = decide(record, question, now);
+    const outcomes = explainChecks(record, question, now);
+    return {
+      keyId,
+      valid: refusal === null,
+      code: refusal?.code ?? 'VALID',
+      ...(refusal === null ? {} : { detail: refusal.detail }),
+      checks: [SECRET_CHECK, ...outcomes.map((outcome) => withInput(outcome, key, question))],
+    };
+  }
+}
+
+function withInput(outcome: CheckOutcome, key: ApiKeyView, question: Question): CheckOutcome {
+  const detail = outcome.outcome === 'passed' ? PASSED[outcome.check]?.(key, question) : undefined;
+  return { ...outcome, detail: detail ?? outcome.detail };
+}

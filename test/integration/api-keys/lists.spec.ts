@@ -1,0 +1,105 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { Client } from 'pg';
+import { conditionOf } from '../../../src/api-keys/key-conditions.js';
+import { KEY_SORTS, orderOf } from '../../../src/api-keys/key-sort.js';
+import { API_KEY_STATUSES, statusOf } from '../../../src/api-keys/status.js';
+import { createTestDatabase, type TestDatabase } from '../../support/postgres.js';
+
+const NOW = new Date('2026-11-21T12:00:00.000Z');
+const OWNER = '019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e55';
+const OTHER = '019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e56';
+
+describe('lists of keys in PostgreSQL', () => {
+  let database: TestDatabase;
+  let client: Client;
+
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    client = new Client({ connectionString: database.ownerUrl });
+    await client.connect();
+    await client.query(`INSERT INTO users (id, name, kind) VALUES ($1, 'Ada', 'person'), ($2, 'Ben', 'person')`, [OWNER, OTHER]);
+  });
+  afterAll(async () => {
+    await client.end();
+    await database.drop();
+  });
+
+  it('finds each key by exactly the status that statusOf gives it', async () => {
+    // Around now, to the millisecond: a key expires at its instant, not after it.
+    const instant = fc.oneof(fc.constantFrom(-1, 0, 1), fc.integer({ min: -1e9, max: 1e9 })).map((offset) => new Date(NOW.getTime() + offset));
+    const keys = fc.array(
+      fc.record({ revokedAt: fc.option(instant), isActive: fc.boolean(), expiresAt: fc.option(instant) }),
+      { minLength: 1, maxLength: 50 },
+    );
+    await fc.assert(
+      fc.asyncProperty(keys, async (keys) => {
+        await client.query('TRUNCATE api_key CASCADE');
+        await client.query(
+          `INSERT INTO api_key (id, owner_id, name, environment, is_active, deactivated_at, revoked_at, expires_at)
+           SELECT gen_random_uuid(), $1, row.position::text, 'live', (row.key->>'isActive')::boolean,
+                  CASE WHEN (row.key->>'isActive')::boolean THEN NULL ELSE now() END, (row.key->>'revokedAt')::timestamptz, (row.key->>'expiresAt')::timestamptz
+             FROM jsonb_array_elements($2::jsonb) WITH ORDINALITY AS row (key, position)`,
+          [OWNER, JSON.stringify(keys)],
+        );
+        const found = new Map<string, string[]>();
+        for (const status of API_KEY_STATUSES) {
+          const { sql, parameters } = conditionOf({ status }, { kind: 'all' }, NOW);
+          const { rows } = await client.query<{ name: string }>(`SELECT k.name FROM api_key k WHERE ${sql}`, [...parameters]);
+          for (const { name } of rows) found.set(name, [...(found.get(name) ?? []), status]);
+        }
+        for (const [index, key] of keys.entries()) expect(found.get(String(index + 1))).toEqual([statusOf(key, NOW)]);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  describe('with many keys', () => {
+    beforeAll(async () => {
+      await client.query('TRUNCATE api_key CASCADE');
+      // Every filter is passed by one key in a hundred, so that an index is worth it.
+      await client.query(
+        `INSERT INTO api_key (id, owner_id, name, environment, is_active, deactivated_at, revoked_at, expires_at, last_used_at, created_at, tags, scopes)
+         SELECT gen_random_uuid(), CASE n % 100 WHEN 0 THEN $1::uuid ELSE $2::uuid END, CASE n % 100 WHEN 1 THEN 'billing ' ELSE 'other ' END || n,
+                CASE n % 100 WHEN 2 THEN 'test' ELSE 'live' END, n % 100 <> 3, CASE n % 100 WHEN 3 THEN now() END, CASE n % 100 WHEN 4 THEN now() END,
+                CASE n % 100 WHEN 5 THEN NULL WHEN 6 THEN '2025-01-01'::timestamptz ELSE '2999-01-01'::timestamptz END,
+                CASE n % 100 WHEN 7 THEN NULL WHEN 8 THEN '2025-01-01'::timestamptz ELSE now() END, '2024-01-01'::timestamptz + n * interval '1 s',
+                ARRAY[CASE n % 100 WHEN 9 THEN 'a' ELSE 'b' END], ARRAY[CASE n % 100 WHEN 10 THEN 'a' ELSE 'b' END]
+           FROM generate_series(1, 5000) n`,
+        [OWNER, OTHER],
+      );
+      await client.query('ANALYZE api_key');
+    });
+
+    it.each(KEY_SORTS)('has an index that gives the order %s without sorting', async (sort) => {
+      const { expression, direction } = orderOf(sort);
+      const plan = await planOf(`SELECT k.id FROM api_key k ORDER BY ${expression} ${direction}, k.id ${direction} LIMIT 10`);
+      expect(plan).not.toMatch(/Sort/);
+    });
+
+    it.each([
+      ['search', { search: 'bil' }, 'api_key_search_idx'],
+      ['tag', { tag: ['a'] }, 'api_key_tags_idx'],
+      ['scope', { scope: ['a'] }, 'api_key_scopes_idx'],
+      ['ownerId', { ownerId: OWNER }, 'api_key_owner_idx'],
+      ['status=revoked', { status: 'revoked' as const }, 'api_key_revoked_idx'],
+      ['status=inactive', { status: 'inactive' as const }, 'api_key_switched_off_idx'],
+      ['status=expired', { status: 'expired' as const }, 'api_key_expires_idx'],
+      ['environment=test', { environment: 'test' as const }, 'api_key_test_idx'],
+      ['expiresBefore', { expiresBefore: '2026-01-01T00:00:00Z' }, 'api_key_expires_idx'],
+      ['unusedSince', { unusedSince: '2026-01-01T00:00:00Z' }, 'api_key_(last_used|created)_idx'],
+      ['neverUsed', { neverUsed: true }, 'api_key_last_used_idx'],
+      ['hasExpiry', { hasExpiry: false }, 'api_key_expires_idx'],
+    ])('has an index that serves the filter %s', async (_, filter, index) => {
+      const { sql, parameters } = conditionOf(filter, { kind: 'all' }, NOW);
+      expect(await planOf(`SELECT k.id FROM api_key k WHERE ${sql}`, parameters)).toMatch(new RegExp(index));
+    });
+  });
+
+  /** What PostgreSQL does when reading the whole table is no way out: on a few rows it would always be cheaper. */
+  async function planOf(sql: string, parameters: readonly unknown[] = []): Promise<string> {
+    await client.query('SET enable_seqscan = off');
+    const { rows } = await client.query<{ 'QUERY PLAN': string }>(`EXPLAIN ${sql}`, [...parameters]);
+    return rows.map((row) => row['QUERY PLAN']).join('\n');
+  }
+});

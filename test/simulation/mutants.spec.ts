@@ -1,0 +1,60 @@
+import { describe, expect, it } from '@jest/globals';
+import type { AuthorityFault } from './authority-model.js';
+import type { LedgerFault } from './faulty-ledger.js';
+import { Simulation, SimulationFailure } from './simulation.js';
+
+/** Each fault, and within how many seeds the simulation must notice it. */
+const AUTHORITY_FAULTS: Record<AuthorityFault, number> = {
+  'slice-not-clamped': 60,
+  'settle-keeps-the-rest': 60,
+  'settle-counts-twice': 60,
+  'return-counts-twice': 60,
+  'janitor-closes-early': 60,
+  'janitor-does-not-watch': 60,
+  'own-lease-held-like-pooled': 60,
+  'admits-past-the-month': 60,
+  'late-is-not-charged': 60,
+  'excess-is-not-overdraft': 60,
+  'release-frees-again': 60,
+  'month-made-without-limit': 60,
+  'patch-keeps-the-lowest-floor': 60,
+  'ring-without-margin': 60,
+  'permits-in-the-current-bucket': 60,
+  'close-forgets-used-permits': 60,
+  'slide-forgets-too-early': 60,
+};
+
+const LEDGER_FAULTS: Record<LedgerFault, number> = {
+  'deadline-without-margin': 60,
+  'late-grant-used-and-returned': 60,
+  'returns-under-two-numbers': 60,
+  'suspension-not-noticed': 200,
+  'refusal-consumes': 60,
+  'draws-without-test': 60,
+};
+
+async function firstCaught(within: number, make: (seed: number) => Simulation): Promise<string | null> {
+  for (let seed = 1; seed <= within; seed++) {
+    try {
+      await make(seed).run();
+    } catch (error) {
+      if (!(error instanceof SimulationFailure)) throw error;
+      return error.message.split('\n')[0] ?? '';
+    }
+  }
+  return null;
+}
+
+describe('the simulation notices', () => {
+  it.each(Object.entries(AUTHORITY_FAULTS))('an authority with the fault %s', async (fault, within) => {
+    const caught = await firstCaught(within, (seed) => new Simulation(seed, fault as AuthorityFault));
+    if (process.env.SIMULATION_VERBOSE) console.info(`${fault}: ${caught}`);
+    expect(caught).not.toBeNull();
+  });
+
+  it.each(Object.entries(LEDGER_FAULTS))('a ledger with the fault %s', async (fault, within) => {
+    const caught = await firstCaught(within, (seed) => new Simulation(seed, null, fault as LedgerFault));
+    if (process.env.SIMULATION_VERBOSE) console.info(`${fault}: ${caught}`);
+    expect(caught).not.toBeNull();
+  });
+});

@@ -1,0 +1,661 @@
+import type { Admission, AdmitRequest, ReservationParts } from '../../src/quotas/admission.js';
+import type {
+  AcquireAnswer,
+  AcquireRequest,
+  BudgetType,
+  GiveBack,
+  QuotaAuthority,
+  RateWindow,
+  Settlement,
+} from '../../src/quotas/authority.js';
+import { ClockWatch } from '../../src/quotas/clock-watch.js';
+import { Ledger } from '../../src/quotas/ledger.js';
+import type { QuotaClock } from '../../src/quotas/quota-clock.js';
+import { AuthorityModel, WallViolation } from './authority-model.js';
+import type { AuthorityFault } from './authority-model.js';
+import { Books, Violation } from './books.js';
+import { EventQueue } from './event-queue.js';
+import { faultyLedger } from './faulty-ledger.js';
+import type { LedgerFault } from './faulty-ledger.js';
+import { Random, uuidOf } from './random.js';
+
+/** What a run has done: a run in which nothing happens proves nothing. */
+export interface Tally {
+  admitted: number;
+  rateLimited: number;
+  budgetExceeded: number;
+  unavailable: number;
+  settled: number;
+  released: number;
+  closed: number;
+  kills: number;
+  pauses: number;
+  suspensions: number;
+  outages: number;
+  clockSteps: number;
+  patches: number;
+}
+
+/** A run that broke a promise: its message holds seed and trace, and the seed replays it. */
+export class SimulationFailure extends Error {}
+
+interface KeyPlan {
+  readonly id: string;
+  /** Callers reserve up to this part of the limit. */
+  readonly grain: number;
+  limit: bigint | null;
+  type: BudgetType;
+  windows: RateWindow[];
+}
+
+const START = Date.UTC(2026, 10, 15, 12);
+const MONTH_END = Date.UTC(2026, 11, 1);
+const LONGEST_TTL_SECONDS = 300;
+
+/** A replica: a ledger on its own clocks, behind its own wire, that can be paused, suspended and killed. */
+class Replica implements QuotaClock {
+  ledger: Ledger;
+  readonly watch = new ClockWatch();
+  life = 0;
+  isPaused = false;
+  isDown = false;
+  private frozenSince: number | null = null;
+  private frozenMs = 0;
+  private deferred: (() => void)[] = [];
+
+  constructor(
+    readonly name: string,
+    private readonly world: Simulation,
+    private readonly drift: number,
+    /** A suspended host, not only a stopped process: the monotonic clock stands still. */
+    readonly isClockStopping: boolean,
+    private readonly makeLedger: (replica: Replica) => Ledger,
+  ) {
+    this.ledger = makeLedger(this);
+  }
+
+  monotonicMs(): number {
+    return 5_000 + (this.world.now - this.frozenMs) * this.drift;
+  }
+
+  wallMs(): number {
+    return START + this.world.now;
+  }
+
+  after(delayMs: number, run: () => void): void {
+    this.world.at(delayMs / this.drift, this.guard(run));
+  }
+
+  /** Something that happens inside this replica: not once it is dead, and later while it is paused. */
+  guard(run: () => void, life = this.life): () => void {
+    const guarded = (): void => {
+      if (life !== this.life) return;
+      this.world.stirred();
+      if (this.isPaused) this.deferred.push(guarded);
+      else run();
+    };
+    return guarded;
+  }
+
+  pause(): void {
+    this.isPaused = true;
+    this.frozenSince = this.world.now;
+  }
+
+  resume(): void {
+    if (!this.isPaused) return;
+    this.isPaused = false;
+    if (this.isClockStopping && this.frozenSince !== null) this.frozenMs += this.world.now - this.frozenSince;
+    for (const run of this.deferred.splice(0)) run();
+  }
+
+  kill(): void {
+    this.life++;
+    this.isPaused = false;
+    this.deferred = [];
+    this.isDown = true;
+  }
+
+  start(): void {
+    this.isDown = false;
+    this.ledger = this.makeLedger(this);
+  }
+}
+
+/** Three ledgers, one authority, callers, and everything that can go wrong between them, from one seed. */
+export class Simulation {
+  readonly tally: Tally = {
+    admitted: 0, rateLimited: 0, budgetExceeded: 0, unavailable: 0, settled: 0, released: 0, closed: 0,
+    kills: 0, pauses: 0, suspensions: 0, outages: 0, clockSteps: 0, patches: 0,
+  }; // prettier-ignore
+  private readonly random: Random;
+  private readonly events = new EventQueue();
+  private readonly authority: AuthorityModel;
+  private readonly books: Books;
+  private readonly replicas: Replica[];
+  private readonly keys: KeyPlan[];
+  private readonly trace: string[] = [];
+  private readonly isGood: boolean;
+  private readonly isMild: boolean;
+  private readonly slowest: number;
+  private readonly loss: number;
+  private readonly runMs: number;
+  private readonly start: number;
+  private ids = 0;
+  private clockOffset = 0;
+  private lastStepAt = -Infinity;
+  private isUp = true;
+  private isOver = false;
+
+  constructor(
+    private readonly seed: number,
+    authorityFault: AuthorityFault | null = null,
+    ledgerFault: LedgerFault | null = null,
+  ) {
+    const random = (this.random = new Random(Math.imul(seed, 0x9e3779b1)));
+    this.isGood = random.chance(0.6);
+    this.isMild = random.chance(0.15);
+    this.slowest = random.pick([5, 20, 200, 1_500]);
+    this.loss = random.pick([0, 0, 0.02, 0.1]);
+    this.runMs = random.pick([20_000, 50_000, 110_000]);
+    this.start = random.chance(0.35) ? MONTH_END - random.between(5_000, 35_000) : START;
+    this.authority = new AuthorityModel(() => Math.floor(this.clockMs()), authorityFault);
+    this.books = new Books(this.authority, this.isGood);
+    const ledgerClass = ledgerFault === null ? Ledger : faultyLedger(ledgerFault);
+    const make = (replica: Replica): Ledger => {
+      const ledger = new ledgerClass(this.wireOf(replica), replica, () => this.newId(), { replicaId: replica.name });
+      ledger.setLiveReplicas(3);
+      return ledger;
+    };
+    this.replicas = ['one', 'two', 'three'].map((name, index) => {
+      const drift = 1 + (index === 0 ? 0.0002 : random.pick([0.0005, 0.015])) * (2 * random.next() - 1);
+      return new Replica(name, this, drift, random.chance(0.5), make);
+    });
+    this.keys = [0, 1].map((index) => this.planKey(index));
+  }
+
+  get now(): number {
+    return this.events.now;
+  }
+
+  at(delayMs: number, run: () => void): void {
+    this.events.at(this.events.now + delayMs, run);
+  }
+
+  /** Runs to the end. @throws SimulationFailure with seed and trace if a promise did not hold. */
+  async run(): Promise<Tally> {
+    try {
+      this.setUp();
+      await this.advance(this.runMs);
+      this.isOver = true;
+      this.heal();
+      await this.advance(20_000);
+      for (const replica of this.replicas) void replica.ledger.stop();
+      // The longest hold, and as much again for watches that a late fault started anew.
+      await this.advance(2 * (LONGEST_TTL_SECONDS + 20) * 1000 + 60_000);
+      await this.checkNothingIsStranded();
+      return this.tally;
+    } catch (error) {
+      if (!(error instanceof Violation || error instanceof WallViolation)) throw error;
+      const tail = this.trace.slice(-Number(process.env.SIMULATION_TRACE ?? 60)).join('\n');
+      throw new SimulationFailure(`seed ${this.seed}: ${error.message}\n${tail}\nreplay: SIMULATION_SEED=${this.seed}`);
+    }
+  }
+
+  private async advance(ms: number): Promise<void> {
+    const until = this.events.now + ms;
+    for (let run = this.events.next(until); run !== null; run = this.events.next(until)) {
+      run();
+      // Lets the promises that this event resolved run before the next one.
+      if (this.mayHaveResolved) for (let turn = 0; turn < 4; turn++) await Promise.resolve();
+      this.mayHaveResolved = false;
+      if (this.failure !== null) throw this.failure;
+    }
+    this.events.now = until;
+  }
+
+  private failure: Error | null = null;
+  private mayHaveResolved = false;
+
+  /** Something happened inside a replica. */
+  stirred(): void {
+    this.mayHaveResolved = true;
+  }
+
+  /** Runs a check in a place from which an error would not reach the loop. */
+  private checked<T>(run: () => T): T {
+    try {
+      return run();
+    } catch (error) {
+      this.failure ??= error as Error;
+      throw error;
+    }
+  }
+
+  private log(text: () => string): void {
+    this.trace.push(`${(this.now / 1000).toFixed(3).padStart(9)} ${text()}`);
+    if (this.trace.length > 4_000) this.trace.splice(0, 2_000);
+  }
+
+  private newId(): string {
+    return uuidOf(++this.ids);
+  }
+
+  private clockMs(): number {
+    return this.start + this.now + this.clockOffset;
+  }
+
+  // ---- plan
+
+  private planKey(index: number): KeyPlan {
+    const { random } = this;
+    const type = random.chance(0.5) ? 'total' : 'monthly';
+    const limit = BigInt(random.pick([0, 40, 300, 2_000, 20_000, 1_000_000, 1_000_000]));
+    const names = (
+      [
+        ['minute', [5, 30, 200, 900]],
+        ['hour', [60, 2_000]],
+        ['day', [200, 4_000]],
+      ] as const
+    ).filter(() => random.chance(0.4));
+    const id = uuidOf(0xa000 + index);
+    const windows = names.map(([window, limits]): RateWindow => ({ id, window, limit: random.pick<number>(limits) }));
+    return { id, grain: random.pick([2, 8, 40, 1_000, 10_000]), limit, type, windows };
+  }
+
+  private setUp(): void {
+    for (const key of this.keys) {
+      this.authority.createKey(key.id, key.limit, key.type);
+      this.books.planned(key.id, key.limit, key.type, this.month());
+      for (const { id, window, limit } of key.windows) this.books.limited(id, window, limit, this.now);
+    }
+    for (const replica of this.replicas) this.poll(replica);
+    // Busy times, in which leases grow, and slow ones, in which they last.
+    const gaps = this.random.pick([[40], [80], [40, 400], [150], [20, 110], [30, 90], [400]]);
+    let gap = gaps[0] ?? 40;
+    const turn = (): void => {
+      gap = this.random.pick(gaps);
+      this.at(this.random.between(3_000, 15_000), turn);
+    };
+    turn();
+    const next = (): void => {
+      if (this.isOver) return;
+      for (let calls = this.random.chance(0.05) ? 12 : 1; calls > 0; calls--) this.call();
+      this.at(-Math.log(1 - this.random.next()) * gap, next);
+    };
+    next();
+    if (!this.isMild) this.planFaults();
+    this.planPatches();
+  }
+
+  private planFaults(): void {
+    const { random } = this;
+    const often = (probability: number, everyMs: number, fault: () => void): void => {
+      if (!random.chance(probability)) return;
+      const again = (): void => {
+        if (this.isOver) return;
+        fault();
+        this.at(random.between(everyMs / 2, everyMs * 2), again);
+      };
+      this.at(random.between(1_000, everyMs), again);
+    };
+    often(0.5, 15_000, () => this.killOne());
+    often(0.5, 12_000, () => this.pauseOne());
+    often(0.35, 40_000, () => this.outage());
+    often(0.3, 30_000, () => this.stepClock());
+    often(0.15, 40_000, () => random.pick(this.replicas).ledger.dropAll());
+  }
+
+  private planPatches(): void {
+    const { random } = this;
+    if (!random.chance(0.5)) return;
+    const again = (): void => {
+      if (this.isOver) return;
+      this.patch(random.pick(this.keys));
+      this.at(random.between(3_000, 30_000), again);
+    };
+    this.at(random.between(1_000, 20_000), again);
+  }
+
+  // ---- faults
+
+  private killOne(): void {
+    const replica = this.random.pick(this.replicas);
+    if (replica.isDown) return;
+    this.tally.kills++;
+    this.log(() => `kill ${replica.name}`);
+    replica.kill();
+    this.at(this.random.between(200, 8_000), () => {
+      this.log(() => `start ${replica.name}`);
+      replica.start();
+      this.poll(replica);
+    });
+  }
+
+  private pauseOne(): void {
+    const replica = this.random.pick(this.replicas);
+    if (replica.isDown || replica.isPaused) return;
+    this.tally[replica.isClockStopping ? 'suspensions' : 'pauses']++;
+    this.log(() => `${replica.isClockStopping ? 'suspend' : 'pause'} ${replica.name}`);
+    replica.pause();
+    const { life } = replica;
+    this.at(this.random.pick([1_600, 5_000, 12_000, 25_000]), () => {
+      if (replica.life !== life) return;
+      this.log(() => `resume ${replica.name}`);
+      replica.resume();
+    });
+  }
+
+  private outage(): void {
+    if (!this.isUp) return;
+    this.tally.outages++;
+    this.log(() => 'authority down');
+    this.isUp = false;
+    this.at(this.random.pick([500, 3_000, 20_000, 100_000]), () => {
+      this.log(() => 'authority up');
+      this.isUp = true;
+    });
+  }
+
+  private stepClock(): void {
+    const stepMs = this.random.pick([-60_000, -5_000, 5_000, 90_000, 400_000]);
+    this.tally.clockSteps++;
+    this.log(() => `clock steps by ${stepMs}`);
+    this.clockOffset += stepMs;
+    this.lastStepAt = this.now;
+    if (stepMs > 0) this.books.excuseRates(this.now + 20_000);
+  }
+
+  private heal(): void {
+    this.log(() => 'faults end');
+    this.isUp = true;
+    for (const replica of this.replicas) replica.resume();
+  }
+
+  private patch(key: KeyPlan): void {
+    const { random } = this;
+    this.tally.patches++;
+    const mayChangeType = !this.isGood;
+    if (mayChangeType && random.chance(0.3)) key.type = random.pick(['total', 'monthly'] as const);
+    key.limit = mayChangeType && random.chance(0.2) ? null : BigInt(random.pick([10, 100, 1_000, 30_000, 500_000]));
+    key.windows = key.windows.map((window) => ({ ...window, limit: random.pick([2, 20, 100, 1_000]) }));
+    this.log(() => `patch ${key.id.slice(-4)}: ${key.limit} ${key.type} ${key.windows.map((one) => one.limit).join()}`);
+    this.checked(() => this.authority.patch(key.id, key.limit, key.type));
+    this.books.planned(key.id, key.limit, key.type, this.month());
+    this.books.compare();
+    for (const { id, window, limit } of key.windows) this.books.limited(id, window, limit, this.now);
+    for (const replica of this.replicas)
+      this.at(
+        random.between(1, 900),
+        replica.guard(() => replica.ledger.dropKey(key.id)),
+      );
+  }
+
+  // ---- wire
+
+  private latency(): number {
+    const isQuick = this.isOver || this.random.chance(0.9);
+    return this.random.between(1, isQuick ? Math.min(20, this.slowest) : this.slowest);
+  }
+
+  private wireOf(replica: Replica): QuotaAuthority {
+    const send = <T>(what: string, act: () => T): Promise<T> =>
+      new Promise((resolve, reject) => {
+        const { life } = replica;
+        const fail = (): void => replica.guard(() => reject(new Error(what)), life)();
+        const isLost = !this.isOver && this.random.chance(this.loss);
+        this.at(this.latency(), () => {
+          if (isLost) return this.at(this.random.between(5, 3_000), fail);
+          if (!this.isUp && !this.random.chance(0.2)) return this.at(this.random.between(1, 2_000), fail);
+          // A hung authority may still act when it is back.
+          const whenUp = (): void => {
+            if (!this.isUp) return this.at(500, whenUp);
+            const answer = this.checked(act);
+            const isAnswerLost = !this.isOver && this.random.chance(this.loss);
+            this.at(this.latency(), isAnswerLost ? fail : replica.guard(() => resolve(answer), life));
+          };
+          whenUp();
+        });
+      });
+    return {
+      acquire: (request) => send('acquire', () => this.acquire(replica, request)),
+      giveBack: (back) => send('give back', () => this.giveBack(replica, back)),
+      settle: () => Promise.reject(new Error('callers settle')),
+      closeExpired: () => Promise.reject(new Error('the poll closes')),
+    };
+  }
+
+  private acquire(replica: Replica, request: AcquireRequest): AcquireAnswer {
+    const answer = this.authority.acquire(request);
+    this.log(() => `acquire ${replica.name} ${describe(request, answer)}`);
+    this.books.acquired(request, answer, this.now, Math.floor(this.clockMs()));
+    return answer;
+  }
+
+  private giveBack(replica: Replica, back: GiveBack): void {
+    this.log(
+      () =>
+        `back ${replica.name} ${back.leases.map((one) => `${one.leaseId.slice(-4)}:${one.amount}`).join()} ${back.windows.length}`,
+    );
+    this.books.returning(back, replica.name, Math.floor(this.clockMs()));
+    this.authority.giveBack(back);
+    // Slices may arrive twice: the first answer was lost.
+    if (this.random.chance(0.1)) this.authority.giveBack({ leases: back.leases, windows: [] });
+    this.books.compare();
+  }
+
+  private poll(replica: Replica): void {
+    const { life } = replica;
+    const again = (): void => {
+      if (replica.life !== life) return;
+      const sent = replica.monotonicMs();
+      if (!replica.isPaused && this.isUp && !this.random.chance(this.isOver ? 0 : this.loss)) {
+        const clock = Math.floor(this.clockMs());
+        this.at(
+          this.random.between(1, 10),
+          replica.guard(() => replica.watch.observe(sent, replica.monotonicMs(), clock)),
+        );
+        if (this.random.chance(0.3))
+          this.at(
+            this.random.between(20, 900),
+            replica.guard(() => this.close(replica)),
+          );
+      }
+      this.at(1_000, replica.guard(again));
+    };
+    again();
+  }
+
+  private close(replica: Replica): void {
+    const order = replica.watch.closeOrder(replica.monotonicMs(), 100);
+    if (order === null || !this.isUp) return;
+    const closed = this.checked(() => this.authority.closeExpired(order));
+    this.tally.closed += closed;
+    if (closed > 0) this.log(() => `${replica.name} closes ${closed}`);
+    this.books.compare();
+  }
+
+  // ---- callers
+
+  private call(): void {
+    const { random } = this;
+    const replica = random.pick(this.replicas);
+    if (replica.isDown || replica.isPaused) return;
+    const key = random.pick(this.keys);
+    const most = Number(key.limit ?? 1_000n);
+    const reserve =
+      this.isGood || random.chance(0.8) ? BigInt(random.between(1, Math.max(2, Math.ceil(most / key.grain)))) : 0n;
+    const request: AdmitRequest = {
+      accounts: key.limit === null ? [] : [{ id: key.id, type: key.type }],
+      windows: key.windows,
+      cost: random.chance(0.9) ? 1 : random.between(1, 4),
+      reserve,
+      ttlSeconds: random.chance(0.3) ? random.between(61, LONGEST_TTL_SECONDS) : random.between(1, 60),
+      isDefaultHold: false,
+    };
+    const { life } = replica;
+    const verdict = replica.ledger.admit(request);
+    if (!(verdict instanceof Promise)) return this.decided(replica, key, request, verdict);
+    const askedAt = replica.monotonicMs();
+    void verdict.then((admission) => {
+      if (replica.life !== life) return;
+      try {
+        const tookMs = replica.monotonicMs() - askedAt;
+        if (!replica.isPaused && tookMs > 1_200 && this.tally.pauses + this.tally.suspensions === 0)
+          throw new Violation(`a verdict took ${tookMs} ms`);
+        this.decided(replica, key, request, admission);
+      } catch (error) {
+        this.failure ??= error as Error;
+      }
+    });
+  }
+
+  private decided(replica: Replica, key: KeyPlan, request: AdmitRequest, verdict: Admission): void {
+    this.log(
+      () =>
+        `${replica.name} ${key.id.slice(-4)} ${request.reserve}/${request.cost} ttl ${request.ttlSeconds}: ${verdict.admitted ? `admitted ${verdict.reservation?.holds[0]?.leaseId.slice(-4) ?? ''}` : verdict.code}`,
+    );
+    if (!verdict.admitted) {
+      if (verdict.code === 'RATE_LIMITED') this.tally.rateLimited++;
+      else if (verdict.code === 'BUDGET_EXCEEDED') this.tally.budgetExceeded++;
+      else this.tally.unavailable++;
+      return;
+    }
+    this.tally.admitted++;
+    for (const { id, window } of request.windows) this.books.counted(replica.name, id, window, request.cost, this.now);
+    const parts = verdict.reservation;
+    if (parts === null) {
+      if (request.reserve > 0n || this.random.chance(0.5)) this.reportUnreserved(key, request.reserve);
+      return;
+    }
+    const isClockQuiet = this.now - this.lastStepAt > 15_000;
+    this.books.admitted(parts, this.now, Math.floor(this.clockMs()), isClockQuiet, this.isGood);
+    this.behave(key, parts, request.ttlSeconds);
+  }
+
+  /** What the caller does with his reservation. */
+  private behave(key: KeyPlan, parts: ReservationParts, ttlSeconds: number): void {
+    const { random } = this;
+    const latest = (ttlSeconds + 4.9) * 1000;
+    const reservationId = this.newId();
+    const one = (kind: Settlement['kind'], amount: bigint): Settlement => ({
+      kind, keyId: key.id, reservationId, month: parts.month, holds: parts.holds, reserved: parts.amount, amount,
+      settledBy: this.newId(), defaultHold: 0n,
+    }); // prettier-ignore
+    const amount = random.chance(0.3) ? parts.amount : BigInt(random.between(0, Number(parts.amount)));
+    const soon = random.chance(0.7) ? Math.min(latest, random.between(1, 3_000)) : random.between(1, latest);
+    const dice = random.next();
+    if (dice < 0.08) return this.at(latest + 1, () => this.books.abandoned(parts));
+    if (dice < 0.2) return this.send(one('release', 0n), soon, true);
+    if (dice < 0.3) {
+      // Settles, then somebody tries under another id, or releases.
+      const second = random.chance(0.5) ? one('settle', amount) : one('release', 0n);
+      return this.send(one('settle', amount), soon, true, () => this.send(second, random.between(0, 9_000), false));
+    }
+    if (this.isGood) return this.send(one('settle', amount), soon, true);
+    const excess = random.chance(0.3) ? parts.amount * BigInt(random.between(1, 4)) : amount;
+    const late = random.chance(0.15) ? latest + random.between(1, 120_000) : soon;
+    if (random.chance(0.05)) this.send(one('release', 0n), soon, false);
+    this.send(one('settle', excess), late, false);
+  }
+
+  private reportUnreserved(key: KeyPlan, reserve: bigint): void {
+    const amount = reserve > 0n ? reserve : BigInt(this.random.between(0, 30));
+    this.send(
+      {
+        kind: 'settle',
+        keyId: key.id,
+        reservationId: null,
+        month: null,
+        holds: [],
+        reserved: 0n,
+        amount,
+        settledBy: this.newId(),
+        defaultHold: 0n,
+      },
+      this.random.between(1, 3_000),
+      false,
+    );
+  }
+
+  /** Sends until it has arrived, and sometimes once more. */
+  private send(one: Settlement, delayMs: number, isGood: boolean, then?: () => void): void {
+    const arrive = (isFirst: boolean): void => {
+      if (!this.isUp) return this.at(this.random.between(100, 1_000), () => arrive(isFirst));
+      const check = this.books.settling(one, Math.floor(this.clockMs()));
+      const [result] = this.checked(() => this.authority.settle([one]));
+      this.log(
+        () =>
+          `settle ${one.kind} ${one.holds[0]?.leaseId.slice(-4) ?? ''} ${one.amount}/${one.reserved}: ${result?.outcome}`,
+      );
+      if (result) check(result, this.isGood && isGood);
+      if (result?.outcome === 'settled') this.tally.settled++;
+      if (result?.outcome === 'released') this.tally.released++;
+      this.books.compare();
+      if (isFirst) then?.();
+      if (isFirst && one.reservationId !== null && this.random.chance(0.15))
+        this.at(this.random.between(1, 20_000), () => arrive(false));
+    };
+    this.at(delayMs, () => arrive(true));
+  }
+
+  // ---- the end
+
+  private async checkNothingIsStranded(): Promise<void> {
+    if (this.authority.leases.size > 0) throw new Violation(`${this.authority.leases.size} leases stay open for ever`);
+    for (const account of this.authority.accounts.values()) {
+      if (account.leased !== 0n) throw new Violation(`${account.leased} stranded in ${account.period}`);
+    }
+    for (const replica of this.replicas) {
+      const { waiting, returns } = replica.ledger.stats();
+      if (waiting > 0 || returns > 0)
+        throw new Violation(`${replica.name} still has ${waiting} waiting, ${returns} returns`);
+    }
+    await this.checkRestIsReachable();
+  }
+
+  /** All that is left of each budget can be reserved, in one piece, by a new replica. */
+  private async checkRestIsReachable(): Promise<void> {
+    const fresh = new Replica(
+      'four',
+      this,
+      1,
+      false,
+      (replica) => new Ledger(this.wireOf(replica), replica, () => this.newId(), { replicaId: 'four' }),
+    );
+    for (const key of this.keys) {
+      if (key.limit === null) continue;
+      const account = { id: key.id, type: key.type };
+      const row = this.authority
+        .accountsOf(key.id)
+        .find((one) => one.limit !== null && (one.period === 'total' || one.period === this.month()));
+      const reserve = key.limit - (row?.spent ?? 0n);
+      if (reserve <= 0n) continue;
+      let verdict: Admission | null = null;
+      const request = { accounts: [account], windows: [], cost: 1, reserve, ttlSeconds: 60, isDefaultHold: false };
+      void Promise.resolve(fresh.ledger.admit(request)).then((admission) => (verdict = admission));
+      await this.advance(5_000);
+      const last = verdict as Admission | null;
+      if (last?.admitted !== true)
+        throw new Violation(
+          `${reserve} left of ${key.limit} cannot be reserved: ${last?.admitted === false ? last.code : 'no answer'}`,
+        );
+    }
+  }
+
+  private month(): string {
+    return `${new Date(this.clockMs()).toISOString().slice(0, 7)}-01`;
+  }
+}
+
+function describe(request: AcquireRequest, answer: AcquireAnswer): string {
+  const budgets = request.budgets.map((ask, index) => {
+    const grant = answer.budgets[index];
+    return `${ask.leaseId.slice(-4)} needs ${ask.needs.map((need) => need.amount).join()} want ${ask.want}: ${grant?.verdicts.join()} slice ${grant?.slice} (${grant?.spent}+${grant?.leased} of ${grant?.limit})`;
+  });
+  const windows = request.windows.map((ask, index) => {
+    const grant = answer.windows[index];
+    return `${ask.window} of ${ask.id.slice(-4)} closes ${ask.previous ? `${ask.previous.used}/${ask.previous.granted}` : 0} needs ${ask.needs.join()} want ${ask.want}: ${grant?.permits} of ${ask.limit}, free ${grant?.free}`;
+  });
+  return [...windows, ...budgets].join('; ');
+}
