@@ -16,12 +16,6 @@ export interface Allowance {
   readonly seconds: number;
 }
 
-/** What is left of an address' allowance after a request. */
-export interface Remaining {
-  readonly requests: number;
-  readonly resetSeconds: number;
-}
-
 /**
  * Counts the requests of each address in this process' memory. IPv6 clients count by network (/64). Which addresses
  * share a counter is drawn anew in each process, so nobody can choose to share somebody else's.
@@ -34,25 +28,29 @@ export class AddressThrottle {
     this.limiter = new RateLimiterMemory({ points: allowance.requests, duration: allowance.seconds });
   }
 
-  /** @throws DomainError 429 TOO_MANY_REQUESTS with the time until the address may knock again */
-  async admit(ip: string | null): Promise<Remaining> {
+  /**
+   * Counts one request, and says in headers what is left, also when it is refused.
+   *
+   * @throws DomainError 429 TOO_MANY_REQUESTS with the time until the address may knock again
+   * @see draft-ietf-httpapi-ratelimit-headers
+   */
+  async admit(ip: string | null, setHeaders: (headers: Record<string, string>) => unknown): Promise<void> {
     try {
-      const left = await this.limiter.consume(this.counterOf(ip));
-      return { requests: left.remainingPoints, resetSeconds: Math.ceil(left.msBeforeNext / 1000) };
+      setHeaders(this.headersFor(await this.limiter.consume(this.counterOf(ip))));
     } catch (refusal) {
       if (!(refusal instanceof RateLimiterRes)) throw refusal;
+      setHeaders(this.headersFor(refusal));
       throw new DomainError('throttled', 'TOO_MANY_REQUESTS', 'Too many requests from this address.', {
         retryAfterSeconds: Math.max(1, Math.ceil(refusal.msBeforeNext / 1000)),
       });
     }
   }
 
-  /** @see draft-ietf-httpapi-ratelimit-headers */
-  headersFor(left: Remaining): Record<string, string> {
+  private headersFor({ remainingPoints, msBeforeNext }: RateLimiterRes): Record<string, string> {
     const { name, requests, seconds } = this.allowance;
     return {
       'RateLimit-Policy': `"${name}";q=${requests};w=${seconds}`,
-      RateLimit: `"${name}";r=${left.requests};t=${left.resetSeconds}`,
+      RateLimit: `"${name}";r=${Math.max(0, remainingPoints)};t=${Math.ceil(msBeforeNext / 1000)}`,
     };
   }
 

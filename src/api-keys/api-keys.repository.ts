@@ -31,12 +31,26 @@ export class ApiKeysRepository {
 
   /** Whose key it is, or null when there is no such key. */
   async findOwnership(id: string): Promise<Ownership | null> {
-    const [row] = await this.manager.query<{ owner_id: string; manager_ids: string[] }[]>(
-      `SELECT owner_id, ARRAY(SELECT manager_id FROM user_manager m WHERE m.user_id = k.owner_id) AS manager_ids
-         FROM api_key k WHERE id = $1`,
-      [id],
+    return (await this.ownershipsOf([id]))[0] ?? null;
+  }
+
+  /** Whose keys these are; ids of keys that do not exist are left out. */
+  async ownershipsOf(ids: readonly string[]): Promise<(Ownership & { readonly id: string })[]> {
+    const rows = await this.manager.query<{ id: string; owner_id: string; manager_ids: string[] }[]>(
+      `SELECT id, owner_id, ARRAY(SELECT manager_id FROM user_manager m WHERE m.user_id = k.owner_id) AS manager_ids
+         FROM api_key k WHERE id = ANY($1)`,
+      [ids],
     );
-    return row ? { ownerId: row.owner_id, managerIds: row.manager_ids } : null;
+    return rows.map((row) => ({ id: row.id, ownerId: row.owner_id, managerIds: row.manager_ids }));
+  }
+
+  /** Which key an imported secret belongs to, under any of the given MACs (one a pepper), or null. */
+  async findByImportedMac(macs: readonly Buffer[]): Promise<(Ownership & { readonly id: string }) | null> {
+    const [row] = await this.manager.query<{ key_id: string }[]>(
+      `SELECT key_id FROM api_key_secret WHERE mac = ANY($1) AND kind = 'imported'`,
+      [macs],
+    );
+    return row ? ((await this.ownershipsOf([row.key_id]))[0] ?? null) : null;
   }
 
   /** The key, its row locked until the transaction ends, or null. */

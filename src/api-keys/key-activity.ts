@@ -19,7 +19,7 @@ export function activityOf(held: HeldKey, isActive: boolean): KeyActivity {
   return { isActive: false, deactivatedAt: now, deactivatedBy: caller.principal.ownerId };
 }
 
-function takesOver({ key, standing, isOwn, parties }: HeldKey): boolean {
-  if (standing !== 'permission' || isOwn || key.deactivatedBy === null) return false;
+function takesOver({ key, caller, standing, isOwn, parties }: HeldKey): boolean {
+  if (standing !== 'permission' || isOwn || key.deactivatedBy === caller.principal.ownerId || key.deactivatedBy === null) return false;
   return key.deactivatedBy === key.ownerId || parties.owner.managerIds.includes(key.deactivatedBy);
 }

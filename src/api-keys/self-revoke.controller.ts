@@ -31,8 +31,7 @@ export class SelfRevokeController {
   })
   @ApiTooManyRequestsResponse({ description: 'Too many requests from this address; see `Retry-After`.', type: ProblemView })
   async revoke(@FromCaller() caller: Caller, @Body() body: unknown, @Res({ passthrough: true }) reply: FastifyReply): Promise<SelfRevokeView> {
-    const left = await this.throttle.admit(caller.ip);
-    void reply.headers(this.throttle.headersFor(left));
+    await this.throttle.admit(caller.ip, (headers) => reply.headers(headers));
     await this.keys.revoke(caller, (body as { key?: unknown } | null | undefined)?.key);
     return { accepted: true };
   }

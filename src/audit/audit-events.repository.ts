@@ -34,7 +34,7 @@ export class AuditEventsRepository {
 
   /** Events before `before` (null: from the newest on), newest first. */
   async findBefore(filter: AuditFilter, before: string | null, limit: number): Promise<AuditedEvent[]> {
-    const { where, parameters } = conditions(filter, 2);
+    const { where, parameters } = conditions(filter);
     const rows = await this.manager.query<EventRow[]>(
       `SELECT body, hash FROM audit_event WHERE seq < coalesce($1::bigint, 9223372036854775807) ${where} ORDER BY seq DESC LIMIT $2`,
       [before, limit, ...parameters],
@@ -42,12 +42,12 @@ export class AuditEventsRepository {
     return rows.map(eventOf);
   }
 
-  /** Events after `after` up to and with `upTo`, oldest first. */
-  async findAfter(filter: AuditFilter, after: string, upTo: string, limit: number): Promise<AuditedEvent[]> {
-    const { where, parameters } = conditions(filter, 3);
+  /** Events after `after`, oldest first. */
+  async findAfter(filter: AuditFilter, after: string, limit: number): Promise<AuditedEvent[]> {
+    const { where, parameters } = conditions(filter);
     const rows = await this.manager.query<EventRow[]>(
-      `SELECT body, hash FROM audit_event WHERE seq > $1 AND seq <= $2 ${where} ORDER BY seq LIMIT $3`,
-      [after, upTo, limit, ...parameters],
+      `SELECT body, hash FROM audit_event WHERE seq > $1 ${where} ORDER BY seq LIMIT $2`,
+      [after, limit, ...parameters],
     );
     return rows.map(eventOf);
   }
@@ -66,15 +66,18 @@ export class AuditEventsRepository {
     return head ?? null;
   }
 
-  /** Stored rows from `from` up to and with `upTo`, in order of `seq`. */
-  findLinks(from: string, upTo: string, limit: number): Promise<StoredLink[]> {
+  /**
+   * Stored rows from `from` up to and with `upTo`, in order of `seq`. Ask for a range no larger than `limit`: for a
+   * larger one PostgreSQL may sort all of it.
+   */
+  findLinks(from: bigint, upTo: bigint, limit: number): Promise<StoredLink[]> {
     return this.manager.query<StoredLink[]>(
       `SELECT seq, id, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at,
               actor_kind AS "actorKind", actor_id AS "actorId", actor_owner_id AS "actorOwnerId", action,
               resource_type AS "resourceType", resource_id AS "resourceId", outcome, ip, request_id AS "requestId",
               changes::text AS changes, details::text AS details, body, hash
          FROM audit_event WHERE seq >= $1 AND seq <= $2 ORDER BY seq LIMIT $3`,
-      [from, upTo, limit],
+      [from.toString(), upTo.toString(), limit],
     );
   }
 }
@@ -89,11 +92,11 @@ const COLUMNS = {
   to: 'at <',
 } satisfies Record<keyof AuditFilter, string>;
 
-/** The conditions of a filter, with parameters numbered behind the first `taken`. */
-function conditions(filter: AuditFilter, taken: number): { where: string; parameters: string[] } {
+/** The conditions of a filter, with parameters from $3 on. */
+function conditions(filter: AuditFilter): { where: string; parameters: string[] } {
   const given = (Object.keys(COLUMNS) as (keyof AuditFilter)[]).filter((name) => filter[name] !== undefined);
   return {
-    where: given.map((name, index) => `AND ${COLUMNS[name]} $${taken + index + 1}`).join(' '),
+    where: given.map((name, index) => `AND ${COLUMNS[name]} $${index + 3}`).join(' '),
     parameters: given.map((name) => filter[name]!),
   };
 }

@@ -24,10 +24,11 @@ export class AuditTrailService {
 
   /** All events that were there at the call, oldest first, as lines of JSON; some thousand rows in memory at once. */
   async *export(filter: AuditFilter): AsyncGenerator<string> {
-    const upTo = await this.events.lastSeq();
+    const upTo = BigInt(await this.events.lastSeq());
     let after = '0';
     for (;;) {
-      const events = await this.events.findAfter(filter, after, upTo, EXPORT_ROWS_PER_QUERY);
+      const found = await this.events.findAfter(filter, after, EXPORT_ROWS_PER_QUERY);
+      const events = found.filter(({ record }) => BigInt(record.seq) <= upTo);
       if (events.length > 0) yield events.map((event) => `${JSON.stringify(AuditEventView.from(event))}\n`).join('');
       if (events.length < EXPORT_ROWS_PER_QUERY) return;
       after = events.at(-1)!.record.seq;

@@ -9,10 +9,10 @@ import { readCheckpoints } from './checkpoint-file.js';
 import { checkpointKey, openCheckpoint } from './checkpoint.js';
 import { CheckpointsRepository } from './checkpoints.repository.js';
 
-const ROWS_PER_QUERY = 5_000;
+const ROWS_PER_QUERY = 5_000n;
 /** Some 5 ms of work, between which requests get their turn. */
 const ROWS_PER_TURN = 200;
-const LOWEST_SEQ = '-9223372036854775808';
+const LOWEST_SEQ = -(2n ** 63n);
 
 /** What a check of the whole trail came to. */
 export interface ChainReport {
@@ -66,17 +66,20 @@ export class ChainVerifier {
   }
 
   private async firstBreak(check: ChainCheck, head: ChainHead): Promise<ChainBreak | null> {
-    let from = LOWEST_SEQ;
-    for (;;) {
-      const rows = await this.events.findLinks(from, head.seq, ROWS_PER_QUERY);
+    const [early] = await this.events.findLinks(LOWEST_SEQ, 0n, 1);
+    if (early) return check.next(early);
+    const last = BigInt(head.seq);
+    for (let from = 1n; from <= last; from += ROWS_PER_QUERY) {
+      const upTo = last < from + ROWS_PER_QUERY ? last : from + ROWS_PER_QUERY - 1n;
+      const rows = await this.events.findLinks(from, upTo, Number(ROWS_PER_QUERY));
       for (const [index, row] of rows.entries()) {
         const broken = check.next(row);
         if (broken !== null) return broken;
         if (index % ROWS_PER_TURN === ROWS_PER_TURN - 1) await nextTurn();
       }
-      if (rows.length < ROWS_PER_QUERY) return check.end(head);
-      from = (BigInt(rows.at(-1)!.seq) + 1n).toString();
+      if (BigInt(rows.length) < upTo - from + 1n) break;
     }
+    return check.end(head);
   }
 
   private async findAnchors(file: string | null): Promise<{ anchors: Anchor[]; forged: ChainBreak | null }> {

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { DataSource } from 'typeorm';
+import { EntityManager } from 'typeorm';
 import type { Anchor } from './chain-check.js';
 import type { SignedCheckpoint } from './checkpoint.js';
 
@@ -17,11 +17,11 @@ export interface CheckpointState {
 /** Checkpoints in the database: they tell replicas what was written, and anchor the chain for whoever checks it. */
 @Injectable()
 export class CheckpointsRepository {
-  constructor(private readonly dataSource: DataSource) {}
+  constructor(private readonly manager: EntityManager) {}
 
   /** The newest checkpoint, as it was signed; null if there is none. */
   async findNewest(): Promise<SignedCheckpoint | null> {
-    const [row] = await this.dataSource.query<{ seq: string; hash: Buffer; at: Date; signature: string }[]>(
+    const [row] = await this.manager.query<{ seq: string; hash: Buffer; at: Date; signature: string }[]>(
       `SELECT seq, hash, at, signature FROM audit_checkpoint ORDER BY seq DESC LIMIT 1`,
     );
     if (!row) return null;
@@ -30,7 +30,7 @@ export class CheckpointsRepository {
   }
 
   findState(): Promise<CheckpointState> {
-    return findState(this.dataSource);
+    return findState(this.manager);
   }
 
   /**
@@ -38,7 +38,7 @@ export class CheckpointsRepository {
    * checkpoint, or null if none is due after all. It is stored only when `write` has come back.
    */
   async exclusively(write: (state: CheckpointState) => Promise<SignedCheckpoint | null>): Promise<void> {
-    await this.dataSource.transaction(async (tx) => {
+    await this.manager.transaction(async (tx) => {
       const [lock] = await tx.query<{ taken: boolean }[]>('SELECT pg_try_advisory_xact_lock($1) AS taken', [CHECKPOINT_LOCK]);
       if (!lock?.taken) return;
       const checkpoint = await write(await findState(tx));
@@ -49,7 +49,7 @@ export class CheckpointsRepository {
   }
 }
 
-async function findState(runner: Pick<DataSource, 'query'>): Promise<CheckpointState> {
+async function findState(runner: EntityManager): Promise<CheckpointState> {
   const [row] = await runner.query<{ seq: string; hash: Buffer; at: Date; last_seq: string | null; last_at: Date | null }[]>(
     `SELECT h.seq, h.audit_hash AS hash, clock_timestamp() AS at, c.seq AS last_seq, c.at AS last_at
        FROM change_head h LEFT JOIN LATERAL (SELECT seq, at FROM audit_checkpoint ORDER BY seq DESC LIMIT 1) c ON true`,

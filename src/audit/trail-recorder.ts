@@ -11,6 +11,8 @@ import { AuditBatcher } from './audit-batcher.js';
 const MAX_WAIT_MS = 3_000;
 /** Reads are tried this often, a second apart; then they are counted as lost. */
 const MAX_ATTEMPTS = 30;
+/** From this delay on, an entry says when it happened; `at` is when it was chained. */
+const LATE_MS = 1_000;
 /** At shutdown, what is still waiting is given this long. */
 const MAX_CLOSE_MS = 3_000;
 
@@ -102,10 +104,11 @@ export class TrailRecorder {
   }
 
   private async commit(batch: readonly Pending[]): Promise<void> {
+    const now = this.clock.now();
     try {
       await this.dataSource.transaction(async (tx) => {
         await tx.query(`SET LOCAL lock_timeout = '2s'`);
-        await appendActs(tx, this.config.auditKey, batch.map(asAct), null);
+        await appendActs(tx, this.config.auditKey, batch.map((pending) => asAct(pending, now)), null);
       });
       this.batcher.landed();
       for (const { settle } of batch) settle?.(null);
@@ -140,9 +143,10 @@ export class TrailRecorder {
   }
 }
 
-/** What was recorded late says when it happened; `at` is when it was chained. */
-function asAct({ caller, entry, at, attempts }: Pending): Act {
-  return attempts === 0 ? { caller, entry } : { caller, entry: { ...entry, details: { ...entry.details, occurredAt: at.toISOString() } } };
+/** What is chained late says when it happened. */
+function asAct({ caller, entry, at }: Pending, now: Date): Act {
+  if (now.getTime() - at.getTime() < LATE_MS) return { caller, entry };
+  return { caller, entry: { ...entry, details: { ...entry.details, occurredAt: at.toISOString() } } };
 }
 
 function notRecorded(cause?: unknown) {

@@ -37,8 +37,8 @@ export function describePublicKey(config: Config): VerifyAnswer {
  * @throws Error when database or file cannot be read: then nothing is known
  */
 export async function verifyTrail(config: Config, dataSource: DataSource, checkpoints: string | null): Promise<VerifyAnswer> {
-  const repository = new AuditEventsRepository(dataSource.manager);
-  const verifier = new ChainVerifier(repository, new CheckpointsRepository(dataSource), config);
+  const { manager } = dataSource;
+  const verifier = new ChainVerifier(new AuditEventsRepository(manager), new CheckpointsRepository(manager), config);
   const report = await (checkpoints === null ? verifier.verify() : verifier.check(checkpoints));
   const checked = `${report.checked} entries, ${report.checkpoints} checkpoints`;
   if (report.firstBroken === null) return { text: `The audit trail is whole: ${checked}.`, exitCode: 0 };

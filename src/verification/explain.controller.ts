@@ -15,7 +15,7 @@ export class ExplainController {
 
   @Post(':id/explain')
   @HttpCode(200)
-  @OwnerOr('platform:api-keys:read')
+  @OwnerOr('platform:api-keys:read', { itself: true })
   @Audited('api-keys:explain', 'api-key')
   @ApiOperation({
     summary: 'Explain a key',

@@ -3,9 +3,9 @@ import type { KnownCaller } from '../access/caller.js';
 import { apiKeyNotFound } from '../api-keys/api-key.errors.js';
 import type { ApiKeyView } from '../api-keys/api-key.view.js';
 import { ApiKeysService } from '../api-keys/api-keys.service.js';
-import { Clock } from '../common/clock.js';
 import { type CheckOutcome, type Question, decide, explainChecks } from './checks.js';
 import type { ExplanationView } from './explanation.view.js';
+import { FeedService } from './feed.service.js';
 import { KeyRecordsRepository } from './key-records.repository.js';
 
 /** The checks that only a presented secret can pass. */
@@ -36,7 +36,7 @@ export class KeyExplainer {
   constructor(
     private readonly keys: ApiKeysService,
     private readonly records: KeyRecordsRepository,
-    private readonly clock: Clock,
+    private readonly feed: FeedService,
   ) {}
 
   /** @throws DomainError 404 for keys that do not exist or are not for this caller to know */
@@ -44,9 +44,9 @@ export class KeyExplainer {
     const key = await this.keys.get(caller, keyId);
     const record = await this.records.findByKeyId(keyId);
     if (record === null) throw apiKeyNotFound();
-    const now = this.clock.now();
-    const refusal = decide(record, question, now);
-    const outcomes = explainChecks(record, question, now);
+    const nowMs = this.feed.databaseNowMs(this.feed.tick());
+    const refusal = decide(record, question, nowMs);
+    const outcomes = explainChecks(record, question, nowMs);
     return {
       keyId,
       valid: refusal === null,

@@ -20,7 +20,7 @@ describe('three ledgers and the authority, under faults', () => {
       for (const [name, count] of Object.entries(total)) expect([name, count > 20]).toEqual([name, true]);
       console.info(JSON.stringify(total));
     },
-    Math.max(60_000, SEEDS * 400),
+    Math.max(60_000, SEEDS * 1_000),
   );
 
   it('replays: the same seed gives the same run', async () => {

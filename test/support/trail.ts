@@ -40,3 +40,8 @@ export async function asOwner<T>(database: TestDatabase, work: (client: Client) 
   await client.connect();
   return work(client).finally(() => client.end());
 }
+
+/** What a change left in the trail about one thing, oldest first: reads and refusals left out. */
+export async function trailOf(app: TestApp, resourceId: string): Promise<TrailRow[]> {
+  return trailRows(app, `resource_id = $1 AND outcome = 'success' AND action NOT LIKE '%:read'`, [resourceId]);
+}

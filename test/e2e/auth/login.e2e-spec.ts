@@ -1,0 +1,110 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { TestApp } from '../../support/app.js';
+
+describe('POST /auth/login', () => {
+  let app: TestApp;
+  /** Each test comes from an address of its own: what one uses up is not missing in the next. */
+  let addresses = 0;
+  const from = () => ({ 'x-forwarded-for': `203.0.113.${(addresses += 1)}` });
+  const login = (email: unknown, password: unknown, headers: Record<string, string>) => app.post('/auth/login', { body: { email, password }, headers });
+
+  beforeAll(async () => {
+    app = await TestApp.start({ TRUSTED_PROXIES: '127.0.0.1/32' });
+  });
+  afterAll(() => app.stop());
+
+  describe('200', () => {
+    it('opens a session, as bearer token and as cookie that scripts cannot read', async () => {
+      const user = await app.addUser(['creator']);
+      const { status, body, headers } = await login(` ${user.email.toUpperCase()} `, user.password, from());
+      expect(status).toBe(200);
+      expect(body).toMatchObject({ accessToken: expect.any(String), expiresAt: expect.any(String), user: { id: user.id, roles: ['creator'], lastSignInAt: expect.any(String) } });
+      expect(headers.get('set-cookie')).toMatch(/^latchkey_session=.+; Path=\/; Expires=.+; HttpOnly; SameSite=Strict$/);
+      expect(headers.get('cache-control')).toBe('no-store');
+    });
+
+    it('is chained in the audit trail, with who and from where', async () => {
+      const user = await app.addUser([]);
+      const headers = from();
+      await login(user.email, user.password, headers);
+      const rows = await app.dataSource.query<{ action: string; ip: string }[]>(`SELECT action, ip FROM audit_event WHERE resource_id = $1 ORDER BY seq DESC LIMIT 1`, [user.id]);
+      expect(rows).toEqual([{ action: 'auth:login', ip: headers['x-forwarded-for'] }]);
+    });
+
+    it('forgets the wrong tries of an address once the password was right', async () => {
+      const user = await app.addUser([]);
+      const headers = from();
+      for (let round = 0; round < 2; round += 1) {
+        for (let attempt = 0; attempt < 15; attempt += 1) await login(user.email, 'wrong', headers);
+        expect((await login(user.email, user.password, headers)).status).toBe(200);
+      }
+    });
+
+    it('opens many at once', async () => {
+      const user = await app.addUser([]);
+      const headers = from();
+      const answers = await Promise.all(Array.from({ length: 15 }, () => login(user.email, user.password, headers)));
+      expect(answers.map(({ status }) => status)).toEqual(Array(15).fill(200));
+    });
+  });
+
+  describe('400', () => {
+    it.each([[{}], [{ email: 'x', password: 'y' }], [{ email: ['a@b.co'], password: 'y' }], [{ email: 'a@b.co', password: '' }], [{ email: 'a@b.co', password: 'x'.repeat(1025) }], [{ email: 'a@b.co', password: 'x', remember: true }]])(
+      'refuses %j',
+      async (body) => {
+        expect(await app.post('/auth/login', { body, headers: from() })).toMatchObject({ status: 400, body: { code: 'VALIDATION_FAILED' } });
+      },
+    );
+  });
+
+  describe('401', () => {
+    it('answers the same for a wrong password, nobody, a disabled account and a service account', async () => {
+      const [user, off, bot] = [await app.addUser([]), await app.addUser([]), await app.addUser([], { kind: 'service' })];
+      await app.dataSource.query('UPDATE users SET is_active = false WHERE id = $1', [off.id]);
+      const answers = [
+        await login(user.email, 'wrong password', from()),
+        await login('nobody@latchkey.test', 'wrong password', from()),
+        await login(off.email, off.password, from()),
+        await login(bot.email, bot.password, from()),
+      ];
+      expect(new Set(answers.map(({ status, body }) => JSON.stringify({ ...body, status, requestId: '' }))).size).toBe(1);
+      expect(answers[0]).toMatchObject({ status: 401, body: { detail: 'E-mail or password is wrong.' } });
+    });
+
+    it('does not chain failures: a stranger must not delay a revocation', async () => {
+      const count = async () => (await app.dataSource.query<{ seq: string }[]>('SELECT seq FROM change_head'))[0]?.seq;
+      const before = await count();
+      await login('nobody@latchkey.test', 'wrong password', from());
+      expect(await count()).toBe(before);
+    });
+  });
+
+  describe('429', () => {
+    it('slows an address on one account, and lets its owner in from elsewhere', async () => {
+      const user = await app.addUser([]);
+      const attacker = from();
+      const answers = await Promise.all(Array.from({ length: 30 }, () => login(user.email, 'guess', attacker)));
+      expect(answers.filter(({ status }) => status === 401)).toHaveLength(20);
+      const refused = await login(user.email.toUpperCase(), user.password, attacker);
+      expect(refused).toMatchObject({ status: 429, body: { code: 'TOO_MANY_REQUESTS', retryAfterSeconds: expect.any(Number) } });
+      expect(Number(refused.headers.get('retry-after'))).toBeLessThanOrEqual(900);
+      expect((await login(user.email, user.password, from())).status).toBe(200);
+    });
+
+    it('slows an address that tries many accounts, existing or not', async () => {
+      const attacker = from();
+      const statuses: number[] = [];
+      for (let round = 0; round < 11; round += 1) {
+        const answers = await Promise.all(Array.from({ length: 10 }, (_, index) => login(`target-${round}-${index}@latchkey.test`, 'guess', attacker)));
+        statuses.push(...answers.map(({ status }) => status));
+      }
+      expect(statuses).toEqual([...Array<number>(100).fill(401), ...Array<number>(10).fill(429)]);
+    });
+
+    it('counts an IPv6 subscriber’s addresses as one', async () => {
+      const answers = await Promise.all(Array.from({ length: 25 }, (_, index) => login('victim@latchkey.test', 'guess', { 'x-forwarded-for': `2001:db8:1:2::${index + 1}` })));
+      expect(answers.filter(({ status }) => status === 429)).toHaveLength(5);
+      expect((await login('victim@latchkey.test', 'guess', { 'x-forwarded-for': '2001:db8:1:3::1' })).status).toBe(401);
+    });
+  });
+});

@@ -1,0 +1,172 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { createHmac, randomUUID } from 'node:crypto';
+import jwt from 'jsonwebtoken';
+import { TestApp, type TestUser } from '../../support/app.js';
+import { TestProvider } from '../../support/key-set.js';
+
+const base64 = (value: unknown) => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url');
+const now = () => Math.floor(Date.now() / 1000);
+
+/** G26: every one of these is a 401 and none a 5xx. */
+describe('bad tokens', () => {
+  let provider: TestProvider;
+  let app: TestApp;
+  let user: TestUser;
+  let other: TestUser;
+  let good: string;
+  let sid: string;
+
+  beforeAll(async () => {
+    provider = await TestProvider.start();
+    app = await TestApp.start(provider.variables);
+    [user, other] = [await app.addUser(['creator']), await app.addUser(['creator'])];
+    good = user.token;
+    sid = (jwt.decode(good) as { sid: string }).sid;
+  });
+  afterAll(async () => {
+    await app.stop();
+    await provider.stop();
+  });
+
+  /** One of our own tokens, signed with the right secret unless `secret` says otherwise. */
+  const own = (claims: Record<string, unknown> = {}, options: { header?: Record<string, unknown>; secret?: string; hash?: string } = {}) => {
+    const { jwtIssuer: iss, jwtAudience: aud, jwtSecret } = app.config;
+    const payload = { iss, aud, sub: user.id, sid, iat: now(), exp: now() + 300, ...claims };
+    return signed({ alg: 'HS256', typ: 'JWT', ...options.header }, payload, options.secret ?? jwtSecret, options.hash);
+  };
+  const signed = (header: unknown, payload: unknown, secret: string, hash = 'sha256') => {
+    const input = `${base64(header)}.${base64(payload)}`;
+    return `${input}.${createHmac(hash, secret).update(input).digest('base64url')}`;
+  };
+  const parts = () => good.split('.') as [string, string, string];
+  const publicPem = () => provider.keys.get('rsa-1')!.publicKey.export({ type: 'spki', format: 'pem' }).toString();
+  const foreign = () => provider.keys.get('retired')!;
+  const statusOf = async (token: string) => (await app.get('/auth/me', { token })).status;
+
+  const OWN: [string, () => string | Promise<string>][] = [
+    ['alg none, no signature', () => `${base64({ alg: 'none', typ: 'JWT' })}.${parts()[1]}.`],
+    ['alg none, the old signature', () => `${base64({ alg: 'none' })}.${parts()[1]}.${parts()[2]}`],
+    ['alg None in another case', () => `${base64({ alg: 'nOnE' })}.${parts()[1]}.`],
+    ['no alg at all', () => `${base64({ typ: 'JWT' })}.${parts()[1]}.${parts()[2]}`],
+    ['alg HS512 with the right secret', () => own({}, { header: { alg: 'HS512' }, hash: 'sha512' })],
+    ['alg HS384 in the header, HS256 in fact', () => own({}, { header: { alg: 'HS384' } })],
+    ['signed with another secret', () => own({}, { secret: 'another-secret-of-more-than-32-characters' })],
+    ['signed with an empty secret', () => own({}, { secret: '' })],
+    ['signed by RS256 with a key of its own', () => jwt.sign({ sub: user.id, sid, exp: now() + 300, iss: 'latchkey', aud: 'latchkey' }, foreign().privateKey, { algorithm: 'RS256' })],
+    ['no signature', () => `${parts()[0]}.${parts()[1]}.`],
+    ['two parts', () => `${parts()[0]}.${parts()[1]}`],
+    ['four parts', () => `${good}.${parts()[2]}`],
+    ['a truncated signature', () => good.slice(0, -4)],
+    ['one character of the signature changed', () => `${parts()[0]}.${parts()[1]}.${parts()[2].startsWith('A') ? 'B' : 'A'}${parts()[2].slice(1)}`],
+    ['swapped parts', () => `${parts()[1]}.${parts()[0]}.${parts()[2]}`],
+    ['the payload of another under this signature', () => `${parts()[0]}.${other.token.split('.')[1]}.${parts()[2]}`],
+    ['another issuer', () => own({ iss: 'somebody-else' })],
+    ['no issuer', () => own({ iss: undefined })],
+    ['another audience', () => own({ aud: 'somebody-else' })],
+    ['a list of other audiences', () => own({ aud: ['a', 'b', 'latchkey2'] })],
+    ['no audience', () => own({ aud: undefined })],
+    ['expired', () => own({ exp: now() - 1 })],
+    ['no expiry', () => own({ exp: undefined })],
+    ['an expiry that is text', () => own({ exp: String(now() + 300) })],
+    ['not valid yet', () => own({ nbf: now() + 60 })],
+    ['no subject', () => own({ sub: undefined })],
+    ['a subject that is no UUID', () => own({ sub: `' OR 1=1 --` })],
+    ['a subject that is an object', () => own({ sub: { $ne: null } })],
+    ['no session', () => own({ sid: undefined })],
+    ['a session that is no UUID', () => own({ sid: `${sid}'; DROP TABLE session; --` })],
+    ['a session that never was', () => own({ sid: randomUUID() })],
+    ['the session of another user', () => own({ sub: other.id })],
+    ['the subject twice, another’s last', () => {
+      const text = JSON.stringify({ iss: 'latchkey', aud: 'latchkey', sub: user.id, sid, exp: now() + 300 });
+      return signed({ alg: 'HS256' }, `${text.slice(0, -1)},"sub":"${other.id}"}`, app.config.jwtSecret);
+    }],
+    ['a payload that is a list', () => signed({ alg: 'HS256' }, [], app.config.jwtSecret)],
+    ['a payload that is no JSON', () => signed({ alg: 'HS256' }, 'not json', app.config.jwtSecret)],
+    ['a header that is no JSON', () => `${base64('nonsense')}.${parts()[1]}.${parts()[2]}`],
+    ['8 193 characters', () => own({ padding: 'x'.repeat(8193) })],
+    ['bytes that are no base64', () => `${parts()[0]}.§§§.${parts()[2]}`.replaceAll('§', '%')],
+    ['a closed session', async () => {
+      const token = await app.tokenOf(user.email, user.password);
+      await app.post('/auth/logout', { token });
+      return token;
+    }],
+    ['an expired session', async () => {
+      const token = await app.tokenOf(user.email, user.password);
+      await app.dataSource.query(`UPDATE session SET expires_at = now() WHERE id = $1`, [(jwt.decode(token) as { sid: string }).sid]);
+      return token;
+    }],
+    ['of a disabled user', async () => {
+      const disabled = await app.addUser([]);
+      await app.dataSource.query('UPDATE users SET is_active = false WHERE id = $1', [disabled.id]);
+      return disabled.token;
+    }],
+    ['of a deleted user', async () => {
+      const deleted = await app.addUser([]);
+      await app.dataSource.query('UPDATE users SET deleted_at = now() WHERE id = $1', [deleted.id]);
+      return deleted.token;
+    }],
+  ];
+
+  const PROVIDERS: [string, () => string][] = [
+    ['alg none', () => `${base64({ alg: 'none', kid: 'rsa-1' })}.${provider.token().split('.')[1]}.`],
+    ['HMAC with the public key as secret', () => signed({ alg: 'HS256', kid: 'rsa-1' }, jwt.decode(provider.token()), publicPem())],
+    ['our own secret under the provider’s name', () => own({ iss: provider.issuer, aud: provider.audience, sub: 'subject-1' }, { header: { kid: 'rsa-1' } })],
+    ['RS512 by the right key', () => provider.token({}, { alg: 'RS512' })],
+    ['PS256 by a key that is meant for RS256', () => provider.token({}, { alg: 'PS256' })],
+    ['RS256 in the header of an ES256 key', () => provider.token({}, { kid: 'ec-1' }, 'rsa-1')],
+    ['no kid', () => provider.token({}, { kid: undefined })],
+    ['an empty kid', () => provider.token({}, { kid: '' })],
+    ['a kid that is a number', () => provider.token({}, { kid: 1 })],
+    ['a kid that is a path', () => provider.token({}, { kid: '../../../../dev/null' })],
+    ['a kid that is SQL', () => provider.token({}, { kid: `x' UNION SELECT 'key` })],
+    ['a kid that is a property of every object', () => provider.token({}, { kid: '__proto__' })],
+    ['a kid of 300 characters', () => provider.token({}, { kid: 'k'.repeat(300) })],
+    ['a retired key', () => provider.token({}, {}, 'retired')],
+    ['a retired key under the id of a good one', () => provider.token({}, { kid: 'rsa-1' }, 'retired')],
+    ['a key of its own behind jku', () => provider.token({}, { kid: 'retired', jku: provider.uri }, 'retired')],
+    ['a key of its own behind x5u', () => provider.token({}, { kid: 'retired', x5u: provider.uri }, 'retired')],
+    ['a key of its own embedded as jwk', () => provider.token({}, { kid: 'rsa-1', jwk: foreign().publicKey.export({ format: 'jwk' }) }, 'retired')],
+    ['an extension that must be understood', () => provider.token({}, { crit: ['exp'] })],
+    ['another issuer', () => provider.token({ iss: 'https://login.other.test' })],
+    ['an issuer that only begins like ours', () => provider.token({ iss: `${provider.issuer}/` })],
+    ['another audience', () => provider.token({ aud: 'another-api' })],
+    ['a list of other audiences', () => provider.token({ aud: ['another-api', 'latchkey'] })],
+    ['no audience', () => provider.token({ aud: undefined })],
+    ['expired', () => provider.token({ exp: now() - 30 })],
+    ['no expiry', () => provider.token({ exp: undefined })],
+    ['not valid yet', () => provider.token({ nbf: now() + 60 })],
+    ['no subject', () => provider.token({ sub: undefined })],
+    ['an empty subject', () => provider.token({ sub: ' ' })],
+    ['a subject with a NUL', () => provider.token({ sub: 'a\0b' })],
+    ['a subject of 256 characters', () => provider.token({ sub: 's'.repeat(256) })],
+    ['no time of issue', () => provider.token({ iat: undefined })],
+  ];
+
+  it('are more than forty, and a good one of each kind is accepted', async () => {
+    expect(OWN.length + PROVIDERS.length).toBeGreaterThan(40);
+    expect(await statusOf(good)).toBe(200);
+    expect(await statusOf(own())).toBe(200);
+    expect(await statusOf(own({ aud: ['other', 'latchkey'] }))).toBe(200);
+    expect(await statusOf(provider.token())).toBe(200);
+  });
+
+  it.each(OWN)('of our own are refused: %s', async (_, token) => {
+    const answer = await app.get('/auth/me', { token: await token() });
+    expect(answer).toMatchObject({ status: 401, body: { code: 'UNAUTHENTICATED' } });
+    expect(answer.headers.get('www-authenticate')).toBe('Bearer realm="latchkey", error="invalid_token"');
+  });
+
+  it.each(PROVIDERS)('of the identity provider are refused: %s', async (_, token) => {
+    expect(await app.get('/auth/me', { token: token() })).toMatchObject({ status: 401, body: { code: 'UNAUTHENTICATED' } });
+  });
+
+  it.each(OWN.slice(0, 16))('in the cookie are refused alike: %s', async (_, token) => {
+    expect((await app.get('/auth/me', { headers: { cookie: `latchkey_session=${await token()}` } })).status).toBe(401);
+  });
+
+  it('never make a user of the identity provider, nor ask for its keys once a token', async () => {
+    const [row] = await app.dataSource.query<{ count: number }[]>('SELECT count(*)::int AS count FROM users WHERE oidc_issuer IS NOT NULL');
+    expect(row?.count).toBe(1);
+    expect(provider.asked).toBeLessThan(10);
+  });
+});

@@ -1,0 +1,86 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { DataSource } from 'typeorm';
+import { Changes } from '../../../src/audit/changes.js';
+import { dataSource } from '../../../src/database/data-source.js';
+import { entities } from '../../../src/entities.js';
+import { resetAdmin } from '../../../src/users/admin-reset.js';
+import { passwordMatches } from '../../../src/users/password.js';
+import { seed } from '../../../src/users/seed.js';
+import { testConfig } from '../../support/app.js';
+import { type TestDatabase, createTestDatabase } from '../../support/postgres.js';
+
+const EMAIL = 'Admin@latchkey.test';
+
+describe('the first admin, and the way back in', () => {
+  let database: TestDatabase;
+  let pools: DataSource[];
+  let changes: Changes;
+  const rows = <T>(sql: string, parameters: unknown[] = []) => pools[0]!.query<T[]>(sql, parameters);
+  const admin = async () => (await rows<{ id: string; password_hash: string; is_active: boolean; roles: string[] }>(
+    `SELECT id, password_hash, is_active, ARRAY(SELECT role_name FROM user_role WHERE user_id = id ORDER BY 1) AS roles
+       FROM users WHERE lower(email) = lower($1) AND deleted_at IS NULL`, [EMAIL]))[0]!;
+
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    pools = await Promise.all(Array.from({ length: 4 }, () => dataSource(database.appUrl, { max: 2, entities }).initialize()));
+    changes = new Changes(pools[0]!, testConfig());
+  });
+  afterAll(async () => {
+    await Promise.all(pools.map((pool) => pool.destroy()));
+    await database.drop();
+  });
+
+  it('is made by one of the replicas that start at once, and is in the trail', async () => {
+    const answers = await Promise.all(pools.map((pool) => seed(new Changes(pool, testConfig()), { email: EMAIL, password: null })));
+    const made = answers.filter((answer) => answer !== null);
+    expect(made).toEqual([{ email: EMAIL, password: expect.stringMatching(/^[\w-]{20}$/) }]);
+    expect(await passwordMatches((await admin()).password_hash, made[0]!.password!)).toBe(true);
+    expect(await rows(`SELECT action, actor_kind, resource_type, count(*)::int AS count FROM audit_event GROUP BY 1, 2, 3 ORDER BY 1`)).toEqual([
+      { action: 'roles:create', actor_kind: 'system', resource_type: 'role', count: 5 },
+      { action: 'users:create', actor_kind: 'system', resource_type: 'user', count: 1 },
+    ]);
+    expect(JSON.stringify(await rows('SELECT body FROM audit_event'))).not.toMatch(new RegExp(`argon2|${made[0]!.password!}`));
+  });
+
+  it('is not made again, also when every user was deleted', async () => {
+    await rows('UPDATE users SET deleted_at = now()');
+    expect(await seed(changes, { email: EMAIL, password: null })).toBeNull();
+    await rows('UPDATE users SET deleted_at = NULL');
+  });
+
+  it('keeps a role that an admin deleted deleted', async () => {
+    await rows(`DELETE FROM role WHERE name = 'gateway'`);
+    await seed(changes, { email: EMAIL, password: null });
+    expect(await rows(`SELECT 1 FROM role WHERE name = 'gateway'`)).toEqual([]);
+  });
+
+  it('gets a new password, his role and his account back, and no old session', async () => {
+    const { id } = await admin();
+    await rows('DELETE FROM user_role');
+    await rows(`INSERT INTO user_role VALUES ($1, 'creator')`, [id]);
+    await rows('UPDATE users SET is_active = false');
+    await rows(`INSERT INTO session (id, user_id, expires_at) VALUES (gen_random_uuid(), $1, now() + interval '1 hour')`, [id]);
+    const reset = await resetAdmin(changes, EMAIL.toUpperCase());
+    expect(reset).toEqual({ email: EMAIL, password: expect.any(String), created: false });
+    const now = await admin();
+    expect(now).toMatchObject({ id, is_active: true, roles: ['admin', 'creator'] });
+    expect(await passwordMatches(now.password_hash, reset.password)).toBe(true);
+    expect(await rows('SELECT 1 FROM session')).toEqual([]);
+    expect(await rows(`SELECT actor_kind, action, changes, details FROM audit_event ORDER BY seq DESC LIMIT 1`)).toEqual([{
+      actor_kind: 'system', action: 'users:update', details: { credential: 'password', by: 'admin:reset' },
+      changes: [{ field: 'roles', before: ['creator'], after: ['admin', 'creator'] }, { field: 'isActive', before: false, after: true }],
+    }]);
+  });
+
+  it('is made anew where the account was deleted', async () => {
+    await rows('UPDATE users SET deleted_at = now()');
+    const reset = await resetAdmin(changes, EMAIL);
+    expect(reset.created).toBe(true);
+    expect(await admin()).toMatchObject({ is_active: true, roles: ['admin'] });
+  });
+
+  it('is not made of a service account', async () => {
+    await rows(`UPDATE users SET kind = 'service', password_hash = NULL WHERE deleted_at IS NULL`);
+    await expect(resetAdmin(changes, EMAIL)).rejects.toThrow('is a service account');
+  });
+});
