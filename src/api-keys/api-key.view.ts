@@ -8,7 +8,7 @@ export interface KeyTotals {
   readonly requests: number;
   readonly tokens: number;
   readonly costMicroCents: bigint;
-  /** The later of the last report of usage and the last accepted verify, the latter to the minute. */
+  /** When usage was last reported. */
   readonly lastUsedAt: Date | null;
 }
 
@@ -170,7 +170,7 @@ export class ApiKeyView {
       validityDays: key.validityDays,
       createdAt: key.createdAt,
       updatedAt: key.updatedAt,
-      lastUsedAt: totals.lastUsedAt,
+      lastUsedAt: laterOf(key.lastUsedAt, totals.lastUsedAt),
       revokedAt: key.revokedAt,
       revokedReason: key.revokedReason,
       totalRequests: totals.requests,
@@ -194,4 +194,10 @@ export class CreatedApiKeyView {
    * @example "lk_live_4fT9aZq01LmXyB0kq3v9Jd8sWn2cYp5rTgHbMxLzQf7uEoAiKjDhVt1x6Rw"
    */
   secretKey: string;
+}
+
+/** The later of the last accepted verify and the last report. */
+function laterOf(verifiedAt: Date | null, reportedAt: Date | null): Date | null {
+  if (verifiedAt === null || reportedAt === null) return verifiedAt ?? reportedAt;
+  return verifiedAt > reportedAt ? verifiedAt : reportedAt;
 }

@@ -48,8 +48,6 @@ export class VerdictRecorder implements OnApplicationBootstrap, OnApplicationShu
     if (counts.length === 0) return;
     try {
       await boundedTransaction(this.dataSource, MAX_FLUSH_MS, async (tx) => {
-        const uses = counts.filter(({ code }) => code === 'VALID');
-        await tx.query(LAST_USED, [uses.map(({ keyId }) => keyId), uses.map(({ minuteMs }) => new Date(minuteMs).toISOString())]);
         await tx.query(COUNTS, [
           counts.map(({ keyId }) => keyId),
           counts.map(({ minuteMs }) => new Date(minuteMs).toISOString()),
@@ -63,19 +61,6 @@ export class VerdictRecorder implements OnApplicationBootstrap, OnApplicationShu
     }
   }
 }
-
-/**
- * One write per key and minute at most: rows that were touched in this minute are not even locked. The clock of the
- * database has the last word, so that a replica that is ahead makes no use in the future.
- */
-const LAST_USED = `
-  INSERT INTO key_totals AS t (key_id, last_used_at)
-  SELECT s.key_id, s.used_at
-    FROM (SELECT key_id, least(now(), max(minute) + interval '1 minute') AS used_at FROM unnest($1::uuid[], $2::timestamptz[]) AS u (key_id, minute) GROUP BY key_id) AS s
-    LEFT JOIN key_totals old USING (key_id)
-   WHERE old.last_used_at IS NULL OR date_trunc('minute', old.last_used_at) < date_trunc('minute', s.used_at)
-   ORDER BY s.key_id
-  ON CONFLICT (key_id) DO UPDATE SET last_used_at = greatest(t.last_used_at, EXCLUDED.last_used_at)`;
 
 const COUNTS = `
   INSERT INTO verdict_minute AS v (key_id, minute, code, count)

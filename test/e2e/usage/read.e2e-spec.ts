@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { VerdictRecorder } from '../../../src/usage/verdict-recorder.js';
 import { TestApp, type TestUser } from '../../support/app.js';
 
@@ -76,8 +77,12 @@ describe('Reading usage', () => {
     it('knows a key as used once it was accepted, though nothing was reported', async () => {
       const { body } = await app.post('/api-keys', { token: admin });
       await app.post('/verify', { token: admin, body: { key: body.secretKey } });
-      await flush();
-      const usage = await app.get(`/api-keys/${body.apiKey.id}/usage`, { token: admin });
+      const read = () => app.get(`/api-keys/${body.apiKey.id}/usage`, { token: admin });
+      let usage = await read();
+      for (let look = 0; look < 50 && usage.body.lastUsedAt === null; look += 1) {
+        await sleep(100);
+        usage = await read();
+      }
       expect(usage.body).toMatchObject({ totalRequests: 0, lastUsedAt: expect.any(String) });
       expect((await app.get(`/api-keys/${body.apiKey.id}`, { token: admin })).body.lastUsedAt).toBe(usage.body.lastUsedAt);
     });
