@@ -47,7 +47,7 @@ export class Verifier {
       const verdict = this.verify(question, callerId);
       return verdict instanceof Promise ? verdict.catch(undecided) : verdict;
     });
-    return verdicts.every(isDecided) ? verdicts : Promise.all(verdicts);
+    return verdicts.every(isDecided) ? verdicts : Promise.all(verdicts as readonly Promise<VerdictView>[]);
   }
 
   private decide(recognition: Recognition, question: VerifyDto, callerId: string): Later<VerdictView> {
