@@ -1,4 +1,4 @@
-import { type ValidationError, ValidationPipe } from '@nestjs/common';
+import { type ArgumentMetadata, type ValidationError, ValidationPipe } from '@nestjs/common';
 import { type FieldError, validationFailed } from './domain-error.js';
 
 /**
@@ -6,7 +6,7 @@ import { type FieldError, validationFailed } from './domain-error.js';
  * named at once.
  */
 export function requestValidation(): ValidationPipe {
-  return new ValidationPipe({
+  return new RequestValidation({
     whitelist: true,
     forbidNonWhitelisted: true,
     forbidUnknownValues: true,
@@ -15,6 +15,16 @@ export function requestValidation(): ValidationPipe {
     validationError: { target: false, value: false },
     exceptionFactory: (errors) => validationFailed(fieldErrors(errors, '')),
   });
+}
+
+/** Nest's pipe takes a body that is `null` for one that is absent, which would be a request with defaults. */
+class RequestValidation extends ValidationPipe {
+  override async transform(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
+    if (value === null && metadata.type === 'body' && this.toValidate(metadata)) {
+      throw validationFailed([{ path: 'body', message: 'must be a JSON object' }]);
+    }
+    return super.transform(value, metadata);
+  }
 }
 
 function fieldErrors(errors: readonly ValidationError[], prefix: string): FieldError[] {
