@@ -1,12 +1,28 @@
 import { type ArgumentMetadata, type ValidationError, ValidationPipe } from '@nestjs/common';
+import { checkedBody, hasBodySchema } from './body-schema.js';
 import { type FieldError, validationFailed } from './domain-error.js';
 
 /**
- * The pipe of every management route: unknown fields are refused, nothing is coerced, all wrong fields are
- * named at once.
+ * Checks a body that declares a schema by its compiled function, at once and without a promise: class-validator would
+ * halve the throughput of a small route. Everything else goes its usual way.
+ */
+class RequestValidationPipe extends ValidationPipe {
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- Nest's own type
+  override transform(value: unknown, metadata: ArgumentMetadata): any {
+    if (metadata.metatype !== undefined && hasBodySchema(metadata.metatype)) return checkedBody(metadata.metatype, value);
+    // Nest's pipe takes `null` for absent, which would be a request with defaults.
+    if (value === null && metadata.type === 'body' && this.toValidate(metadata)) {
+      throw validationFailed([{ path: 'body', message: 'must be a JSON object' }]);
+    }
+    return super.transform(value, metadata);
+  }
+}
+
+/**
+ * The pipe of every route: unknown fields are refused, nothing is coerced, all wrong fields are named at once.
  */
 export function requestValidation(): ValidationPipe {
-  return new RequestValidation({
+  return new RequestValidationPipe({
     whitelist: true,
     forbidNonWhitelisted: true,
     forbidUnknownValues: true,
@@ -15,16 +31,6 @@ export function requestValidation(): ValidationPipe {
     validationError: { target: false, value: false },
     exceptionFactory: (errors) => validationFailed(fieldErrors(errors, '')),
   });
-}
-
-/** Nest's pipe takes a body that is `null` for one that is absent, which would be a request with defaults. */
-class RequestValidation extends ValidationPipe {
-  override async transform(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
-    if (value === null && metadata.type === 'body' && this.toValidate(metadata)) {
-      throw validationFailed([{ path: 'body', message: 'must be a JSON object' }]);
-    }
-    return super.transform(value, metadata);
-  }
 }
 
 function fieldErrors(errors: readonly ValidationError[], prefix: string): FieldError[] {
