@@ -1,12 +1,10 @@
 import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { DataSource } from 'typeorm';
-import { boundedTransaction } from '../database/bounded-transaction.js';
 import { VerdictCounter } from './verdict-counter.js';
 
 const FLUSH_EVERY_MS = 1_000;
 /** Keys per flush: with many active keys a count waits up to a minute, and the database does the same work as before. */
 const KEYS_PER_FLUSH = 2_000;
-const MAX_FLUSH_MS = 5_000;
 
 /** Takes counted verdicts to the database, at most once a second and off the path of any request. */
 @Injectable()
@@ -47,14 +45,12 @@ export class VerdictRecorder implements OnApplicationBootstrap, OnApplicationShu
     const counts = this.counter.take(KEYS_PER_FLUSH);
     if (counts.length === 0) return;
     try {
-      await boundedTransaction(this.dataSource, MAX_FLUSH_MS, async (tx) => {
-        await tx.query(COUNTS, [
-          counts.map(({ keyId }) => keyId),
-          counts.map(({ minuteMs }) => new Date(minuteMs).toISOString()),
-          counts.map(({ code }) => code),
-          counts.map(({ count }) => count),
-        ]);
-      });
+      await this.dataSource.query(COUNTS, [
+        counts.map(({ keyId }) => keyId),
+        counts.map(({ minuteMs }) => new Date(minuteMs).toISOString()),
+        counts.map(({ code }) => code),
+        counts.map(({ count }) => count),
+      ]);
     } catch (error) {
       this.counter.giveBack(counts);
       this.logger.warn({ message: 'Counted verdicts could not be written; they are kept for the next try.', cause: (error as Error).message });
