@@ -78,7 +78,7 @@ const UNKNOWN_BYTES = 160;
  * A revoked key is never resurrected: a load is taken only if its snapshot contains the last change applied here, and
  * applying evicts and moves that mark in one step.
  *
- * @see docs/adr/0003-memory-that-a-feed-keeps-true.md, and the simulation beside this file
+ * @see docs/adr/0006-memory-that-a-feed-keeps-true.md, and the simulation beside this file
  */
 export class RecordCache {
   private readonly keys: BoundedStore<KeyEntry>;

@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { DataSource } from 'typeorm';
 import { Changes } from '../../src/audit/changes.js';
 import { createApp } from '../../src/app.setup.js';
+import { ChangePropagation } from '../../src/audit/change-propagation.js';
 import { Config } from '../../src/config/config.js';
 import { environmentSchema } from '../../src/config/environment.js';
 import { dataSource } from '../../src/database/data-source.js';
@@ -110,6 +111,11 @@ export class TestApp {
 
   delete(path: string, options?: RequestOptions): Promise<Answer> {
     return this.request('DELETE', path, options);
+  }
+
+  /** Resolves once every replica has applied what was committed before the call: what was changed counts from then on. */
+  async applied(): Promise<void> {
+    await this.app.get(ChangePropagation, { strict: false }).waitUntilApplied(null);
   }
 
   /** A bearer token of the seeded admin. */

@@ -17,6 +17,7 @@ export async function makeKey(app: TestApp, token: string, body: object = {}): P
 
 /** The code of the verdict on a secret. */
 export async function verdictOn(app: TestApp, secret: string): Promise<string> {
+  await app.applied();
   const { body } = await app.post('/verify', { token: await app.adminToken(), body: { key: secret } });
   return body.code as string;
 }

@@ -1,3 +1,4 @@
+import { eventually } from '../../support/eventually.js';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Answer, TestApp, type TestUser } from '../../support/app.js';
@@ -48,8 +49,14 @@ describe('POST /api-keys/:id/regenerate', () => {
       ]);
       expect(await verdictOn(app, key.secret)).toBe('VALID');
       expect(await verdictOn(app, body.secretKey)).toBe('VALID');
-      await app.dataSource.query(`UPDATE api_key_secret SET expires_at = now() WHERE kid = $1`, [key.kid]);
-      expect(await verdictOn(app, key.secret)).toBe('EXPIRED');
+    });
+
+    it('refuses the old one when the overlap is over', async () => {
+      const key = await makeKey(app, owner.token);
+      const { body } = await regenerate(key.id, owner.token, { overlapSeconds: 1 });
+      await eventually(async () => expect(await verdictOn(app, key.secret)).toBe('EXPIRED'));
+      expect(Date.now()).toBeGreaterThanOrEqual(Date.parse(body.previousSecretExpiresAt) - 50);
+      expect(await verdictOn(app, body.secretKey)).toBe('VALID');
       expect((await app.get(`/api-keys/${key.id}`, { token: owner.token })).body.secrets).toHaveLength(1);
     });
 

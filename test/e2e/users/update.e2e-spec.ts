@@ -40,7 +40,10 @@ describe('PATCH /users/:id', () => {
     it('ends sessions and refuses keys at once when it disables, and revives keys but no session', async () => {
       const user = await app.addUser(['creator']);
       const key = (await app.post('/api-keys', { token: user.token })).body;
-      const verify = async () => (await app.post('/verify', { token: admin, body: { key: key.secretKey } })).body.code;
+      const verify = async () => {
+        await app.applied();
+        return (await app.post('/verify', { token: admin, body: { key: key.secretKey } })).body.code;
+      };
       expect(await verify()).toBe('VALID');
       expect((await app.patch(`/users/${user.id}`, { token: admin, body: { isActive: false } })).status).toBe(200);
       expect(await verify()).toBe('OWNER_INACTIVE');
