@@ -52,7 +52,7 @@ import { SelfRevokeService } from './self-revoke.service.js';
     SecretMint,
     SecretReplay,
   ],
-  // The repository for the sake of OwnerOrGuard, which guards routes about one key in other modules as well.
-  exports: [ApiKeysService, ApiKeysRepository, KeyOffBoarding],
+  // The repository for OwnerOrGuard, which other modules put on their routes about one key.
+  exports: [ApiKeysService, KeyOffBoarding, ApiKeysRepository],
 })
 export class ApiKeysModule {}

@@ -27,7 +27,7 @@ export class SelfRevokeController {
   @ApiBody({ type: SelfRevokeDto })
   @ApiOperation({
     summary: 'Revoke a leaked key by presenting it',
-    description: 'The answer is the same whatever was sent. Ends the secret, and the key with its last one. At most 30 requests a minute from one address.',
+    description: 'The answer is the same whatever the JSON object says. Ends the secret, and the key with its last one. At most 30 requests a minute from one address.',
   })
   @ApiTooManyRequestsResponse({ description: 'Too many requests from this address; see `Retry-After`.', type: ProblemView })
   async revoke(@FromCaller() caller: Caller, @Body() body: unknown, @Res({ passthrough: true }) reply: FastifyReply): Promise<SelfRevokeView> {

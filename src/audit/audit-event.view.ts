@@ -1,3 +1,4 @@
+import { ApiProperty } from '@nestjs/swagger';
 import type { ActorKind } from './audit-event.entity.js';
 import type { AuditedEvent } from './audit-events.repository.js';
 import type { ChainReport } from './chain-verifier.js';
@@ -23,15 +24,20 @@ export class AuditActorView {
   ownerId: string | null;
 }
 
+/** What the plugin cannot read from `unknown`: any value of JSON. */
+const ANY_JSON = { oneOf: [{ type: 'string' }, { type: 'number' }, { type: 'boolean' }, { type: 'array', items: {} }, { type: 'object' }], nullable: true };
+
 /** One field before and after a change. */
 export class FieldChangeView {
   /** @example "rateLimitPerMinute" */
   field: string;
 
   /** Null if the thing was made by this change. */
+  @ApiProperty(ANY_JSON)
   before: unknown;
 
   /** Null if the thing was removed by this change. */
+  @ApiProperty(ANY_JSON)
   after: unknown;
 }
 

@@ -10,6 +10,10 @@ class RequestValidationPipe extends ValidationPipe {
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- Nest's own type
   override transform(value: unknown, metadata: ArgumentMetadata): any {
     if (metadata.metatype !== undefined && hasBodySchema(metadata.metatype)) return checkedBody(metadata.metatype, value);
+    // Nest's pipe takes `null` for absent, which would be a request with defaults.
+    if (value === null && metadata.type === 'body' && this.toValidate(metadata)) {
+      throw validationFailed([{ path: 'body', message: 'must be a JSON object' }]);
+    }
     return super.transform(value, metadata);
   }
 }

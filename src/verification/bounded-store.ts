@@ -44,6 +44,11 @@ export class BoundedStore<E extends Stored> {
     return entry;
   }
 
+  /** What is there, however old, without counting as a read. */
+  peek(name: string): E | null {
+    return this.entries.get(name) ?? null;
+  }
+
   /** Keeps `entry` in place of what was there; one that alone exceeds the cap is not kept. */
   put(name: string, entry: E): void {
     this.delete(name);

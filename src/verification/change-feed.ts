@@ -42,7 +42,7 @@ export interface ChangeFeedOptions {
   readonly staleMaxMs: number;
 }
 
-/** @see docs/adr on the change feed */
+/** @see docs/adr/0003-memory-that-a-feed-keeps-true.md */
 export const FRESH_MS = 3_000;
 
 interface Position {

@@ -1,5 +1,6 @@
 import type { BudgetType } from '../api-keys/api-key.entity.js';
 import type { Cidr } from '../common/address.js';
+import type { KeyLimits } from '../quotas/key-limits.js';
 
 /** One secret of a key, as a decision needs it. Instants are Unix milliseconds. Never leaves the process. */
 export interface SecretFacts {
@@ -35,6 +36,8 @@ export interface KeyFacts {
   readonly rateLimitPerDay: number | null;
   readonly budgetLimitMicroCents: bigint | null;
   readonly budgetType: BudgetType | null;
+  /** What its calls draw from: made once, so that no call allocates it. */
+  readonly limits: KeyLimits;
 }
 
 /** The owner of keys, as a decision needs him. */

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { type Cidr, parseCidr } from '../common/address.js';
+import { limitsOf } from '../quotas/key-limits.js';
 import type { KeyFacts, KeyRecord, OwnerFacts, RoleFacts, SecretFacts } from './key-record.js';
 import { LoadedRecords, type LoadedRows, type Wanted } from './loaded-records.js';
 import { ReplicaConnections } from './replica-connections.js';
@@ -53,6 +54,9 @@ const LOAD = `
          (SELECT json_agg(json_build_object('name', name, 'isActive', is_active, 'permissions', permissions)) FROM r) AS roles
     FROM change_head head`;
 
+/** A key as the statement gives it. */
+type StoredKey = Omit<KeyFacts, 'allowedIps' | 'budgetLimitMicroCents' | 'limits'> & { allowedIps: string[]; budgetLimitMicroCents: string | null };
+
 type Stored<T, Changed extends object> = Omit<T, keyof Changed> & Changed;
 
 interface LoadRow {
@@ -60,7 +64,7 @@ interface LoadRow {
   epoch: string;
   has_imported: boolean;
   secrets: Stored<SecretFacts, { mac: string }>[] | null;
-  keys: Stored<KeyFacts, { allowedIps: string[]; budgetLimitMicroCents: string | null }>[] | null;
+  keys: StoredKey[] | null;
   owners: OwnerFacts[] | null;
   roles: RoleFacts[] | null;
 }
@@ -89,15 +93,17 @@ export class KeyRecordsRepository {
       epoch: row.epoch,
       hasImported: row.has_imported,
       secrets: (row.secrets ?? []).map((secret) => ({ ...secret, mac: Buffer.from(secret.mac, 'hex') })),
-      keys: (row.keys ?? []).map((key) => ({
-        ...key,
-        allowedIps: key.allowedIps.map(storedCidr),
-        budgetLimitMicroCents: key.budgetLimitMicroCents === null ? null : BigInt(key.budgetLimitMicroCents),
-      })),
+      keys: (row.keys ?? []).map(factsOf),
       owners: row.owners ?? [],
       roles: row.roles ?? [],
     };
   }
+}
+
+function factsOf(stored: StoredKey): KeyFacts {
+  const budgetLimitMicroCents = stored.budgetLimitMicroCents === null ? null : BigInt(stored.budgetLimitMicroCents);
+  const key = { ...stored, allowedIps: stored.allowedIps.map(storedCidr), budgetLimitMicroCents };
+  return { ...key, limits: limitsOf(key) };
 }
 
 /** A stored entry was checked when it came in; one that does not parse must not open the list. */

@@ -34,6 +34,7 @@ function rowsOf(id: string, { seq = 1n, kids = [`kid-${id}`], ...key }: Partial<
     rateLimitPerDay: null,
     budgetLimitMicroCents: null,
     budgetType: null,
+    limits: { accounts: [], windows: [] },
     ...key,
   };
   return {
@@ -79,6 +80,14 @@ describe('RecordCache', () => {
     cache.apply([{ seq: 2n, touches: 'key', id: 'one' }]);
     expect(cache.findByKid('kid-one', 1)).toBeNull();
     expect(cache.findByKid('kid-two', 1)).not.toBeNull();
+  });
+
+  it('keeps what was loaded after the change and before it was applied', () => {
+    const cache = filled('key', { seq: 7n });
+    cache.apply([{ seq: 7n, touches: 'key', id: 'key' }]);
+    expect(cache.findByKid('kid-key', 1)).not.toBeNull();
+    cache.apply([{ seq: 8n, touches: 'key', id: 'key' }]);
+    expect(cache.findByKid('kid-key', 1)).toBeNull();
   });
 
   it('needs the owner again after a change of his, and the roles after one of theirs', () => {

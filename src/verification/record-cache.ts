@@ -30,7 +30,12 @@ export interface LoadTicket {
 /** Whether a load was taken: `behind` a change applied here, or from another `epoch`. */
 export type PutOutcome = 'put' | 'behind' | 'other-epoch';
 
-interface KeyEntry extends Stored {
+/** A thing as one snapshot had it; changes up to `seq` are in it. */
+interface Dated extends Stored {
+  readonly seq: bigint;
+}
+
+interface KeyEntry extends Dated {
   readonly facts: KeyFacts;
   readonly secrets: readonly SecretEntry[];
   grants: JoinedGrants | null;
@@ -48,11 +53,11 @@ class SecretEntry {
   constructor(readonly facts: SecretFacts) {}
 }
 
-interface OwnerEntry extends Stored {
+interface OwnerEntry extends Dated {
   readonly facts: OwnerFacts;
 }
 
-interface RoleEntry extends Stored {
+interface RoleEntry extends Dated {
   readonly facts: RoleFacts;
 }
 
@@ -73,7 +78,7 @@ const UNKNOWN_BYTES = 160;
  * A revoked key is never resurrected: a load is taken only if its snapshot contains the last change applied here, and
  * applying evicts and moves that mark in one step.
  *
- * @see docs/adr on the change feed, and the simulation beside this file
+ * @see docs/adr/0003-memory-that-a-feed-keeps-true.md, and the simulation beside this file
  */
 export class RecordCache {
   private readonly keys: BoundedStore<KeyEntry>;
@@ -146,9 +151,10 @@ export class RecordCache {
     if (ticket.generation !== this.generation || rows.epoch !== this.epoch) return 'other-epoch';
     if (!this.contains(rows.seq)) return 'behind';
     const staleAtMs = ticket.sentAtMs + this.options.maxAgeMs;
-    for (const owner of rows.owners) this.owners.put(owner.id, entryOf({ facts: owner }, staleAtMs));
-    for (const role of rows.roles) this.roles.put(role.name, entryOf({ facts: role }, staleAtMs));
-    for (const key of rows.keys) this.putKey(key, rows.secrets, staleAtMs);
+    const { seq } = rows;
+    for (const owner of rows.owners) this.owners.put(owner.id, entryOf({ facts: owner, seq }, staleAtMs));
+    for (const role of rows.roles) this.roles.put(role.name, entryOf({ facts: role, seq }, staleAtMs));
+    for (const key of rows.keys) this.putKey(key, rows, staleAtMs);
     for (const name of missing) {
       this.unknown.put(name, { bytes: UNKNOWN_BYTES, staleAtMs, isGone: false, wasRead: false });
     }
@@ -193,25 +199,18 @@ export class RecordCache {
     return seq >= this.lastChangeSeq;
   }
 
-  protected evict(change: Change): void {
-    switch (change.touches) {
-      case 'key':
-        if (change.id === null) this.keys.clear();
-        else this.keys.delete(change.id);
-        // A new or imported secret may be one that was asked for before.
-        this.unknown.clear();
-        this.imported = null;
-        return;
-      case 'owner':
-        return change.id === null ? this.owners.clear() : this.owners.delete(change.id);
-      case 'role':
-        return change.id === null ? this.roles.clear() : this.roles.delete(change.id);
-    }
+  protected evict({ touches, id, seq }: Change): void {
+    if (touches === 'owner') return evictFrom(this.owners, id, seq);
+    if (touches === 'role') return evictFrom(this.roles, id, seq);
+    evictFrom(this.keys, id, seq);
+    // A new or imported secret may be one that was asked for before.
+    this.unknown.clear();
+    this.imported = null;
   }
 
-  private putKey(facts: KeyFacts, all: readonly SecretFacts[], staleAtMs: number): void {
+  private putKey(facts: KeyFacts, { secrets: all, seq }: LoadedRows, staleAtMs: number): void {
     const secrets = all.filter(({ keyId }) => keyId === facts.id).map((secret) => new SecretEntry(secret));
-    const entry: KeyEntry = entryOf({ facts, secrets, grants: null }, staleAtMs);
+    const entry: KeyEntry = entryOf({ facts, secrets, seq, grants: null }, staleAtMs);
     for (const secret of secrets) secret.key = entry;
     this.keys.put(facts.id, entry);
     if (entry.isGone) return;
@@ -256,6 +255,13 @@ export class RecordCache {
 
 function entryOf<T extends object>(content: T, staleAtMs: number): T & Stored {
   return { ...content, bytes: ENTRY_BYTES + sizeOf(content), staleAtMs, isGone: false, wasRead: false };
+}
+
+/** What was loaded after the change, and before it was applied here, contains it already. */
+function evictFrom(store: BoundedStore<KeyEntry> | BoundedStore<OwnerEntry> | BoundedStore<RoleEntry>, name: string | null, seq: bigint): void {
+  if (name === null) return store.clear();
+  const entry = store.peek(name);
+  if (entry !== null && entry.seq < seq) store.delete(name);
 }
 
 function isGood(part: Stored, nowMs: number): boolean {

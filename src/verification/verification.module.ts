@@ -1,6 +1,7 @@
 import { Global, Module } from '@nestjs/common';
 import { KeyAuthenticator } from '../access/authenticator.js';
 import { ApiKeysModule } from '../api-keys/api-keys.module.js';
+import { UsageModule } from '../usage/usage.module.js';
 import { ChangePropagation } from '../audit/change-propagation.js';
 import { Clock } from '../common/clock.js';
 import { Denylist } from './denylist.js';
@@ -12,6 +13,7 @@ import { KeyRecognizer } from './key-recognizer.js';
 import { KeyRecordsRepository } from './key-records.repository.js';
 import { LastUsed } from './last-used.js';
 import { LastUsedWriter } from './last-used.writer.js';
+import { QuotaGate } from './quota-gate.js';
 import { RecordCache } from './record-cache.js';
 import { RecordLoader } from './record-loader.js';
 import { ReplicaConnections } from './replica-connections.js';
@@ -44,11 +46,12 @@ const cores = [
 /** The data plane: from a presented string to a verdict, out of memory that the change feed keeps true. */
 @Global()
 @Module({
-  imports: [ApiKeysModule],
+  imports: [ApiKeysModule, UsageModule],
   controllers: [VerifyController, ExplainController, ReplicasController],
   providers: [
     ...cores,
     Verifier,
+    QuotaGate,
     KeyExplainer,
     KeyRecognizer,
     SecretProver,

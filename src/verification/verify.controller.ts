@@ -1,7 +1,8 @@
 import { Body, Controller, HttpCode, Post } from '@nestjs/common';
 import { RouteSchema } from '@nestjs/platform-fastify';
 import { ApiOperation, ApiServiceUnavailableResponse, ApiTags } from '@nestjs/swagger';
-import { RequirePermission } from '../access/decorators.js';
+import type { KnownCaller } from '../access/caller.js';
+import { FromCaller, RequirePermission } from '../access/decorators.js';
 import { ProblemView } from '../common/problem.view.js';
 import { VERDICTS_SCHEMA, VERDICT_SCHEMA } from './verdict.schema.js';
 import { VerdictView, VerdictsView } from './verdict.view.js';
@@ -20,8 +21,8 @@ export class VerifyController {
   @RouteSchema({ response: { 200: VERDICT_SCHEMA } })
   @ApiOperation({ summary: 'Verify a key', description: 'Answers 200 with a verdict whenever it could be decided; a refusal is a verdict with `valid: false`.' })
   @ApiServiceUnavailableResponse({ description: 'Nothing could be decided at the moment.', type: ProblemView })
-  verify(@Body() body: VerifyDto): VerdictView | Promise<VerdictView> {
-    return this.verifier.verify(body);
+  verify(@FromCaller() { principal }: KnownCaller, @Body() body: VerifyDto): VerdictView | Promise<VerdictView> {
+    return this.verifier.verify(body, principal.ownerId);
   }
 
   @Post('batch')
@@ -29,8 +30,8 @@ export class VerifyController {
   @RequirePermission('platform:api-keys:verify')
   @RouteSchema({ response: { 200: VERDICTS_SCHEMA } })
   @ApiOperation({ summary: 'Verify several keys', description: 'Each is decided by itself; one that could not be decided has the code `UNAVAILABLE`.' })
-  verifyBatch(@Body() body: VerifyBatchDto): VerdictsView | Promise<VerdictsView> {
-    const results = this.verifier.verifyAll(body.items);
+  verifyBatch(@FromCaller() { principal }: KnownCaller, @Body() body: VerifyBatchDto): VerdictsView | Promise<VerdictsView> {
+    const results = this.verifier.verifyAll(body.items, principal.ownerId);
     return results instanceof Promise ? results.then((verdicts) => ({ results: verdicts })) : { results };
   }
 }

@@ -73,7 +73,7 @@ function urlOf({ path, operation }: NamedOperation): string {
     if (place === 'path') url = url.replace(`{${name}}`, String(example));
     else if (place === 'query' && required) query.append(name, String(example));
   }
-  return query.size > 0 ? `${url}?${query}` : url;
+  return query.size > 0 ? `${url}?${query.toString()}` : url;
 }
 
 /** As Swagger UI fills it in: the body's example, or the examples of its fields. */

@@ -373,6 +373,7 @@ const KEY_FACTS = {
   rateLimitPerDay: null,
   budgetLimitMicroCents: null,
   budgetType: null,
+    limits: { accounts: [], windows: [] },
 } as const;
 
 function versionsOf({ key, owner }: KeyRecord, grants: readonly string[] | null) {

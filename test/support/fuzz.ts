@@ -72,10 +72,10 @@ export class Fuzzer {
     const parameters = operation.parameters ?? [];
     const filled = path.replace(/\{(\w+)\}/g, (_, name: string) => {
       const example = parameters.find((parameter) => parameter.name === name)?.example;
-      return segment(this.chance(3) ? this.pick(TEXTS) : String(example ?? 'x'));
+      return segment(this.chance(3) ? this.pick(TEXTS) : textOf(example ?? 'x'));
     });
     const query = parameters.filter(({ in: place, required }) => place === 'query' && (required || this.chance(3)));
-    const parts = query.map(({ name, schema, example }) => `${name}=${segment(this.chance(2) ? this.pick(TEXTS) : String(example ?? this.fromSchema(schema ?? {}, 0) as string))}`);
+    const parts = query.map(({ name, schema, example }) => `${name}=${segment(this.chance(2) ? this.pick(TEXTS) : textOf(example ?? this.fromSchema(schema ?? {}, 0)))}`);
     if (this.chance(15)) parts.push(`${segment(this.pick(TEXTS))}=${segment(this.pick(TEXTS))}`);
     if (parts.length > 0 && this.chance(20)) parts.push(parts[0]!);
     return parts.length > 0 ? `${filled}?${parts.join('&')}` : filled;
@@ -201,6 +201,11 @@ export class AnswerJudge {
     }
     return validate(value) ? null : `does not match its schema: ${this.ajv.errorsText(validate.errors)}`;
   }
+}
+
+/** As it would stand in a URL. */
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
 /** What may stand in a header at all. */

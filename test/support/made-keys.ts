@@ -29,10 +29,10 @@ export interface TrailRow {
   details: Record<string, unknown>;
 }
 
-/** What the trail says about a key, oldest first. */
+/** What the trail says was done to a key, oldest first; who read it meanwhile is left out. */
 export function trailOf(app: TestApp, keyId: string): Promise<TrailRow[]> {
   return app.dataSource.query(
-    `SELECT action, actor_kind, actor_id, changes, details FROM audit_event WHERE resource_id = $1 AND outcome = 'success' ORDER BY seq`,
+    `SELECT action, actor_kind, actor_id, changes, details FROM audit_event WHERE resource_id = $1 AND outcome = 'success' AND action <> 'api-keys:read' ORDER BY seq`,
     [keyId],
   );
 }

@@ -75,9 +75,9 @@ describe('POST /verify while PostgreSQL is away', () => {
     expect(within(3_700, STALE_MAX_MS - 700).length).toBeGreaterThan(3);
     expect(within(STALE_MAX_MS + 200, Infinity).every(({ status }) => status === 503)).toBe(true);
     expect(Math.max(...seen.map(({ ms }) => ms), cold.ms)).toBeLessThan(REFUSED_WITHIN_MS);
-    // Nobody waits for a database that is known to be away.
+    // Nobody waits for a database that is known to be away: an attempt to reach it takes a second.
     const sorted = seen.map(({ ms }) => ms).sort((a, b) => a - b);
-    expect(sorted[Math.floor(sorted.length * 0.95)]).toBeLessThan(50);
+    expect(sorted[Math.floor(sorted.length * 0.95)]).toBeLessThan(300);
 
     expect((await app.get('//health/ready')).status).toBe(503);
     expect((await app.get('//health/live')).status).toBe(200);
