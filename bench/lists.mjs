@@ -170,7 +170,6 @@ async function measure(client) {
   const { rows: owners } = await client.query(
     `SELECT owner_id AS id, count(*)::int AS keys FROM api_key GROUP BY 1 ORDER BY 2 DESC, 1`,
   );
-  const idleMs = Math.min(...Array.from({ length: 50 }, spin));
   const report = {
     at: new Date().toISOString(),
     keys: KEYS,
@@ -180,9 +179,8 @@ async function measure(client) {
     cases: [],
   };
   for (const one of casesOf(owners)) {
-    const slowdown = spin() / idleMs;
     const times = [];
-    let cpuBefore = 0;
+    let cpuBefore = new Map();
     for (let request = 0; request < WARM_UP_REQUESTS + REQUESTS; request += 1) {
       if (request === WARM_UP_REQUESTS) cpuBefore = await cpuMs();
       const path = one.paths[request % one.paths.length];
@@ -192,7 +190,7 @@ async function measure(client) {
       if (answer.status !== 200) throw new Error(`${path}: ${JSON.stringify(body)}`);
       if (request >= WARM_UP_REQUESTS) times.push(performance.now() - sent);
     }
-    const cpuMeanMs = (await cpuMs() - cpuBefore) / REQUESTS;
+    const cpuMeanMs = [...(await cpuMs())].reduce((sum, [pid, ms]) => sum + (cpuBefore.has(pid) ? ms - cpuBefore.get(pid) : 0), 0) / REQUESTS;
     times.sort((a, b) => a - b);
     report.cases.push({
       name: one.name,
@@ -202,7 +200,6 @@ async function measure(client) {
       p95Ms: at(times, 0.95),
       maxMs: at(times, 1),
       cpuMeanMs: Math.round(cpuMeanMs * 10) / 10,
-      slowdown: Math.round(slowdown * 10) / 10,
       loadAverage: loadavg()[0],
       plans: await plansOf(client, one.paths[0]),
     });
@@ -212,24 +209,16 @@ async function measure(client) {
   return report;
 }
 
-/** Processor time of the server and of PostgreSQL so far, in ms: what a request costs, however many others share the machine. Linux only. */
+/** Processor time so far of the server and of each process of PostgreSQL, in ms: what requests cost, however many others share the machine. Linux only. */
 async function cpuMs() {
-  let ticks = 0;
+  const times = new Map();
   for (const pid of await readdir('/proc').catch(() => [])) {
     if (!/^\d+$/.test(pid)) continue;
     const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
     const [, parent, , , , , , , , , , user, system] = stat.slice(stat.lastIndexOf(')') + 2).split(' ').map(Number);
-    if (Number(pid) === server.pid || parent === database.pid) ticks += user + system;
+    if (Number(pid) === server.pid || parent === database.pid) times.set(pid, (user + system) * 10);
   }
-  return ticks * 10;
-}
-
-/** Milliseconds of a fixed piece of work: against its best time, how much of the machine others have at the moment. */
-function spin() {
-  const started = performance.now();
-  let sum = 0;
-  for (let n = 0; n < 20_000_000; n += 1) sum = (sum + n) % 1_000_003;
-  return performance.now() - started + (sum < 0 ? 1 : 0);
+  return times;
 }
 
 /** What is asked; several paths of a case take turns, so that no answer is warm by repetition alone. */
@@ -335,8 +324,8 @@ function at(sorted, quantile) {
 function print(report) {
   const pad = (text, width) => String(text).padStart(width);
   console.log(`\n${report.keys} keys, ${report.requestsPerCase} requests a case, load ${report.machine.loadAverage.map((load) => load.toFixed(1)).join(' ')}`);
-  console.log(`${'case'.padEnd(40)}${pad('p50 ms', 9)}${pad('p95 ms', 9)}${pad('max ms', 9)}${pad('cpu ms', 9)}${pad('slowdown', 10)}`);
-  for (const one of report.cases) console.log(`${one.name.padEnd(40)}${pad(one.p50Ms, 9)}${pad(one.p95Ms, 9)}${pad(one.maxMs, 9)}${pad(one.cpuMeanMs, 9)}${pad(one.slowdown, 10)}${one.boundMs !== null && one.p95Ms > one.boundMs ? '  over' : ''}`);
+  console.log(`${'case'.padEnd(40)}${pad('p50 ms', 9)}${pad('p95 ms', 9)}${pad('max ms', 9)}${pad('cpu ms', 9)}${pad('load', 7)}`);
+  for (const one of report.cases) console.log(`${one.name.padEnd(40)}${pad(one.p50Ms, 9)}${pad(one.p95Ms, 9)}${pad(one.maxMs, 9)}${pad(one.cpuMeanMs, 9)}${pad(one.loadAverage.toFixed(1), 7)}${one.boundMs !== null && one.p95Ms > one.boundMs ? '  over' : ''}`);
   const { lines, megabytes, seconds, keysPerSecond, rssBeforeMb, rssMaxMb } = report.export;
   console.log(`export: ${lines} keys, ${megabytes} MB in ${seconds} s (${keysPerSecond} a second), memory ${rssBeforeMb} MB before, at most ${rssMaxMb} MB during`);
 }

@@ -46,16 +46,12 @@ export class ApiKeyListsRepository {
   /**
    * Keys `offset` to `offset + limit` of a list, and its length. What is short enough to be counted is read whole and
    * sorted here: the planner cannot take an index of the order, and walk it to its end in search of keys that are few or
-   * all at the far end. In a longer list such a walk meets matches soon, and nothing but counting was in vain.
+   * all at the far end. In a longer list such a walk meets matches soon.
    */
   async slice(condition: SqlCondition, order: SqlOrder, limit: number, offset: number): Promise<Slice> {
     const at = condition.parameters.length;
     const [row] = await this.manager.query<{ matches: number; ids: string[] | null }[]>(
-      `WITH counted AS (
-         SELECT count(*)::int AS matches FROM (SELECT FROM api_key k WHERE ${condition.sql} LIMIT ${MAX_COUNTED_ROWS + 1}) AS one
-       ), matching AS MATERIALIZED (
-         SELECT k.id, ${order.expression} AS sort_value FROM api_key k WHERE ${condition.sql}
-       )
+      `WITH ${condition.isInverted ? readOnce(condition, order) : countedFirst(condition, order)}
        SELECT matches,
               CASE WHEN matches <= ${MAX_COUNTED_ROWS} THEN ARRAY(
                 SELECT id FROM matching ORDER BY sort_value ${order.direction}, id ${order.direction}
@@ -139,6 +135,20 @@ export class ApiKeyListsRepository {
     );
     return rows.map((row) => row.id);
   }
+}
+
+/** Finding matches is the work, and each is looked at in its row anyway: it is done once, for count and page. */
+function readOnce({ sql }: SqlCondition, order: SqlOrder): string {
+  return `matching AS MATERIALIZED (
+      SELECT k.id, ${order.expression} AS sort_value FROM api_key k WHERE ${sql} LIMIT ${MAX_COUNTED_ROWS + 1}
+    ), counted AS (SELECT count(*)::int AS matches FROM matching)`;
+}
+
+/** Counting needs no row where an index has all that the condition asks for; rows are read only if they are few. */
+function countedFirst({ sql }: SqlCondition, order: SqlOrder): string {
+  return `counted AS (
+      SELECT count(*)::int AS matches FROM (SELECT FROM api_key k WHERE ${sql} LIMIT ${MAX_COUNTED_ROWS + 1}) AS one
+    ), matching AS MATERIALIZED (SELECT k.id, ${order.expression} AS sort_value FROM api_key k WHERE ${sql})`;
 }
 
 /** The largest groups as one JSON column, largest first; equal ones by value. */

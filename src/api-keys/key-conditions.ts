@@ -12,6 +12,8 @@ export type VisibleKeys =
 export interface SqlCondition {
   readonly sql: string;
   readonly parameters: readonly unknown[];
+  /** Whether an inverted index finds its keys (tags, scopes, search): it is costlier to ask, and counts no keys by itself. */
+  readonly isInverted: boolean;
 }
 
 /** Gives the placeholder of a value. */
@@ -44,7 +46,8 @@ export function conditionOf(filter: ApiKeyFilterDto, visible: VisibleKeys, now: 
   const parameters: unknown[] = [];
   const bind: Bind = (value, type) => `$${parameters.push(value)}::${type}`;
   const terms = [...visibleTerms(visible, bind), ...filterTerms(filter, now, bind)];
-  return { sql: terms.length === 0 ? 'true' : terms.join(' AND '), parameters };
+  const isInverted = [filter.tag, filter.scope, filter.search].some((part) => part !== undefined);
+  return { sql: terms.length === 0 ? 'true' : terms.join(' AND '), parameters, isInverted };
 }
 
 function visibleTerms(visible: VisibleKeys, bind: Bind): string[] {
