@@ -18,7 +18,10 @@ const PATH_EXCEPTIONS: Record<string, string> = {
   'DELETE /users/{id}': DEMO.auditorId,
 };
 
-const HOURLY = '2027-12-31T23:59:59Z';
+const NEXT_EXPIRY = '2027-12-31T23:59:59Z';
+
+/** Made up; a server with demo data puts one that works in its place. */
+const EXAMPLE_SECRET = 'lk_live_4fT9aZq01LmXyB0kq3v9Jd8sWn2cYp5rTgHbMxLzQf7uEoAiKjDhVt1x6Rw';
 
 /**
  * Bodies worth sending, by method and path below the prefix: what a person would send first, where the fields'
@@ -30,7 +33,7 @@ export const BODY_EXAMPLES: Record<string, unknown> = {
   'PUT /api-keys/{id}': { rateLimitPerMinute: 30, tags: ['team:billing', 'reviewed'] },
   'PUT /api-keys/by-alias/{alias}': { name: 'Billing service' },
   'POST /api-keys/{id}/regenerate': { overlapSeconds: 3600 },
-  'POST /api-keys/{id}/renew': { expiresAt: HOURLY },
+  'POST /api-keys/{id}/renew': { expiresAt: NEXT_EXPIRY },
   'POST /api-keys/{id}/revoke': { reason: 'Found in a public repository' },
   'POST /api-keys/{id}/transfer': { ownerId: DEMO.serviceId },
   'POST /api-keys/{id}/explain': { ip: '203.0.113.7', model: 'gpt-4o-mini', chatbot: 'support-bot', scopes: ['chat:write'] },
@@ -46,12 +49,22 @@ export const BODY_EXAMPLES: Record<string, unknown> = {
   'POST /roles': { name: 'data-team', description: 'Makes keys for small models.', permissions: ['platform:api-keys:create'] },
   'PATCH /roles/{name}': { description: 'Helps customers.' },
   'POST /verify': {
-    key: 'lk_live_4fT9aZq01LmXyB0kq3v9Jd8sWn2cYp5rTgHbMxLzQf7uEoAiKjDhVt1x6Rw',
+    key: EXAMPLE_SECRET,
     ip: '203.0.113.7',
     model: 'gpt-4o-mini',
     chatbot: 'support-bot',
     scopes: ['chat:write'],
   },
+  'POST /verify/batch': {
+    items: [
+      { key: EXAMPLE_SECRET, ip: '203.0.113.7', model: 'gpt-4o-mini', chatbot: 'support-bot', scopes: ['chat:write'] },
+      { key: EXAMPLE_SECRET, ip: '198.51.100.1', dryRun: true },
+    ],
+  },
+  'POST /usage': {
+    events: [{ id: 'call-0001', apiKeyId: DEMO.keyId, inputTokens: 812, outputTokens: 204, costCents: 0.034, model: 'gpt-4o-mini', statusCode: 200, latencyMs: 950 }],
+  },
+  'POST /reservations/release': { reservationId: 'the id of a reservation, as POST /verify answered it' },
 };
 
 /** Gives path parameters and bodies their examples. */
@@ -75,6 +88,5 @@ function pathExample(route: string, name: string): string | undefined {
 
 /** The same document with a secret that works in place of the made-up one. */
 export function withExampleSecret(document: OpenAPIObject, secret: string): OpenAPIObject {
-  const madeUp = (BODY_EXAMPLES['POST /verify'] as { key: string }).key;
-  return JSON.parse(JSON.stringify(document).replaceAll(madeUp, secret)) as OpenAPIObject;
+  return JSON.parse(JSON.stringify(document).replaceAll(EXAMPLE_SECRET, secret)) as OpenAPIObject;
 }

@@ -11,6 +11,7 @@ import { type Document, type NamedOperation, checkedInDocument, operationsOf } f
 const CANNOT_WORK: Record<string, string> = {
   'POST /api/v1/auth/login': 'the password is each installation’s own',
   'GET /metrics': 'needs METRICS_TOKEN',
+  'POST /api/v1/reservations/release': 'a reservation is made by a verify, and lives for minutes',
 };
 
 /** Operations whose caller is somebody else than an admin at Swagger UI: a proxy, a gateway. */

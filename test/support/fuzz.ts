@@ -172,8 +172,11 @@ export class AnswerJudge {
     if (request.method !== request.operation.method) return null;
     const response = request.operation.operation.responses[String(status)];
     if (!response) return `answered ${status}, which the document does not name`;
-    const schema = response.content?.['application/json']?.schema;
-    if (!schema || status === 204) return null;
+    if (status === 204) return null;
+    const type = answer.headers('content-type')?.split(';')[0] ?? 'nothing';
+    if (response.content && !(type in response.content)) return `answered ${type}, which the document does not name`;
+    const schema = type === 'application/json' ? response.content?.[type]?.schema : undefined;
+    if (!schema) return null;
     return this.mismatch(`${request.operation.operation.operationId} ${status}`, schema, answer.text);
   }
 

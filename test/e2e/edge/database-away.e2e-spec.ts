@@ -18,7 +18,7 @@ describe('while PostgreSQL is away', () => {
     process.on('unhandledRejection', note);
     database = await ProofDatabase.start();
     await migrate(database.ownerUrl);
-    app = await TestApp.start({ MAX_ACTIVE_KEYS: '100000', STALE_MAX_SECONDS: '3' }, { ownerUrl: database.ownerUrl, appUrl: database.appUrl, drop: async () => undefined });
+    app = await TestApp.start({ MAX_ACTIVE_KEYS: '100000', STALE_MAX_SECONDS: '6' }, { ownerUrl: database.ownerUrl, appUrl: database.appUrl, drop: async () => undefined });
     token = await app.adminToken();
   }, 60_000);
   afterAll(async () => {
@@ -27,6 +27,14 @@ describe('while PostgreSQL is away', () => {
     process.off('uncaughtException', note);
     process.off('unhandledRejection', note);
   }, 60_000);
+
+  /** The first answer of ready for which `isIt` holds; 15 s at most. */
+  const ready = async (isIt: (answer: Answer) => boolean): Promise<Answer> => {
+    for (const deadline = performance.now() + 15_000; ; await sleep(50)) {
+      const answer = await app.get('//health/ready');
+      if (isIt(answer) || performance.now() > deadline) return answer;
+    }
+  };
 
   it('every answer is a whole success or a 503 that says when to come again, and no error escapes', async () => {
     const answers: Answer[] = [];
@@ -55,11 +63,11 @@ describe('while PostgreSQL is away', () => {
     const refused = await app.post('/api-keys', { token });
     expect([refused.status, refused.body.code]).toEqual([503, 'UNAVAILABLE']);
     expect((await app.get('//health/live')).status).toBe(200);
-    const early = await app.get('//health/ready');
-    expect([early.status, early.body.status, early.body.details]).toEqual([200, 'degraded', { database: { status: 'degraded' } }]);
-    await sleep(3200);
-    const late = await app.get('//health/ready');
-    expect([late.status, late.body.code, late.body.state, late.headers.get('content-type')]).toEqual([503, 'NOT_READY', 'stale', 'application/problem+json; charset=utf-8']);
+    expect((await app.get('//health/ready')).status).toBe(200);
+    const degraded = await ready((answer) => answer.status !== 200 || answer.body.status === 'degraded');
+    expect([degraded.status, degraded.body.details]).toEqual([200, { database: { status: 'degraded' } }]);
+    const stale = await ready((answer) => answer.status !== 200);
+    expect([stale.status, stale.body.code, stale.body.state, stale.headers.get('content-type')]).toEqual([503, 'NOT_READY', 'stale', 'application/problem+json; charset=utf-8']);
 
     await database.restart();
     const back = performance.now();
@@ -68,7 +76,7 @@ describe('while PostgreSQL is away', () => {
       await sleep(20);
     }
     expect(performance.now() - back).toBeLessThan(MAX_RECOVERY_MS);
-    expect((await app.get('//health/ready')).body.status).toBe('ok');
+    expect((await ready((answer) => answer.body.status === 'ok')).status).toBe(200);
     expect(escaped).toEqual([]);
   }, 60_000);
 

@@ -56,7 +56,8 @@ export class HttpClient {
         },
       );
       request.setTimeout(options.timeoutMs ?? 10_000, () => request.destroy(new Error('timed out')));
-      request.on('error', reject);
+      // A kept connection that was closed meanwhile is another thing than one that broke under a request.
+      request.on('error', (error) => reject(Object.assign(error, { reusedSocket: request.reusedSocket })));
       request.end(payload);
     });
   }
