@@ -84,7 +84,7 @@ function isDatabaseAway(error: unknown): boolean {
   if (failure.name !== undefined && LOST_CONNECTIONS.has(failure.name)) return true;
   const code = typeof failure.driverError?.code === 'string' ? failure.driverError.code : failure.code;
   if (typeof code === 'string') {
-    if (/^(08|53|57P|58|25P03|55P03|40P01|40001)/.test(code)) return true;
+    if (/^(08|53|57P|57014|58|25P03|55P03|40P01|40001)/.test(code)) return true;
     if (['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND'].includes(code)) return true;
   }
   const message = failure.driverError?.message ?? failure.message ?? '';

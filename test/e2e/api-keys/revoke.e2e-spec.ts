@@ -24,7 +24,7 @@ describe.each([
       const key = await makeKey(app, owner.token, { alias: `ended${method}` });
       const { status, body } = await revoke(key.id, { token: owner.token });
       expect(status).toBe(200);
-      expect(body).toEqual({ id: key.id, revoked: true, revokedAt: expect.any(String), effectiveWithinMs: 0 });
+      expect(body).toEqual({ id: key.id, revoked: true, revokedAt: expect.any(String), effectiveWithinMs: 1000 });
       expect(await verdictOn(app, key.secret)).toBe('REVOKED');
       const { body: read } = await app.get(`/api-keys/${key.id}`, { token: owner.token });
       expect(read).toMatchObject({

@@ -114,7 +114,8 @@ describe('the credentials of a request', () => {
       const owner = await app.addUser(['creator']);
       const { secretKey } = (await app.post('/api-keys', { token: owner.token })).body;
       expect((await app.get('/auth/me', { apiKey: secretKey })).status).toBe(200);
-      await app.dataSource.query('UPDATE users SET is_active = false WHERE id = $1', [owner.id]);
+      await app.patch(`/users/${owner.id}`, { token: await app.adminToken(), body: { isActive: false } });
+      await app.applied();
       expect((await app.get('/auth/me', { apiKey: secretKey })).status).toBe(401);
     });
   });

@@ -33,6 +33,7 @@ describe('PUT /users/:id/roles', () => {
       const verify = () => app.post('/verify', { apiKey: key, body: { key } });
       expect((await verify()).status).toBe(200);
       await app.put(`/users/${user.id}/roles`, { token: admin, body: { roles: ['creator'] } });
+      await app.applied();
       expect((await verify()).status).toBe(403);
     });
 
@@ -117,7 +118,7 @@ describe('PUT /users/:id/roles', () => {
         ]);
         expect(widened.status).toBe(200);
         const order = await app.dataSource.query<{ action: string }[]>(
-          `SELECT action FROM audit_event WHERE resource_id = ANY($1) AND action IN ('users:update', 'roles:update') ORDER BY seq`,
+          `SELECT action FROM audit_event WHERE resource_id = ANY($1) AND action IN ('users:update', 'roles:update') AND outcome = 'success' ORDER BY seq`,
           [[other.id, name]],
         );
         // Assigned first: the admin widened it afterwards, knowing who has it. Widened first: refused.

@@ -80,6 +80,7 @@ describe('POST /verify', () => {
         ['model', 'failed'],
         ['chatbot', 'passed'],
         ['scopes', 'passed'],
+        ['quota', 'skipped'],
       ]);
     });
 

