@@ -30,6 +30,27 @@ const BUILDS = [
       return ['node_modules/@nestjs/cli/bin/nest.js', 'build', '--path', relative(root, project)];
     },
   },
+  {
+    name: 'console',
+    folder: join(root, 'console'),
+    inputs: [
+      'src',
+      'index.html',
+      'vite.config.ts',
+      'tsconfig.json',
+      'package.json',
+      'scripts',
+      '../docs/openapi.json',
+      // What it shares with the server: pure rules, so that both say the same.
+      '../src/access',
+      '../src/common/model-pattern.ts',
+      '../package-lock.json',
+    ],
+    // Made by the build itself.
+    ignored: ['src/api/schema.ts'],
+    output: 'dist',
+    command: async (_workshop, output) => ['scripts/build.mjs', output],
+  },
 ];
 
 try {
