@@ -9,7 +9,7 @@
  */
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -143,6 +143,7 @@ async function startServer() {
   }
   return {
     baseUrl,
+    pid: child.pid,
     rssMb: async () => Math.round(Number(/VmRSS:\s+(\d+)/.exec(await readFile(`/proc/${child.pid}/status`, 'utf8').catch(() => ''))?.[1] ?? 0) / 1024),
     stop: () =>
       new Promise((resolve) => {
@@ -169,6 +170,7 @@ async function measure(client) {
   const { rows: owners } = await client.query(
     `SELECT owner_id AS id, count(*)::int AS keys FROM api_key GROUP BY 1 ORDER BY 2 DESC, 1`,
   );
+  const idleMs = Math.min(...Array.from({ length: 50 }, spin));
   const report = {
     at: new Date().toISOString(),
     keys: KEYS,
@@ -178,8 +180,11 @@ async function measure(client) {
     cases: [],
   };
   for (const one of casesOf(owners)) {
+    const slowdown = spin() / idleMs;
     const times = [];
+    let cpuBefore = 0;
     for (let request = 0; request < WARM_UP_REQUESTS + REQUESTS; request += 1) {
+      if (request === WARM_UP_REQUESTS) cpuBefore = await cpuMs();
       const path = one.paths[request % one.paths.length];
       const sent = performance.now();
       const answer = await fetch(`${server.baseUrl}/api/v1/api-keys${path}`, { headers: { authorization: `Bearer ${token}` } });
@@ -187,6 +192,7 @@ async function measure(client) {
       if (answer.status !== 200) throw new Error(`${path}: ${JSON.stringify(body)}`);
       if (request >= WARM_UP_REQUESTS) times.push(performance.now() - sent);
     }
+    const cpuMeanMs = (await cpuMs() - cpuBefore) / REQUESTS;
     times.sort((a, b) => a - b);
     report.cases.push({
       name: one.name,
@@ -195,6 +201,8 @@ async function measure(client) {
       p50Ms: at(times, 0.5),
       p95Ms: at(times, 0.95),
       maxMs: at(times, 1),
+      cpuMeanMs: Math.round(cpuMeanMs * 10) / 10,
+      slowdown: Math.round(slowdown * 10) / 10,
       loadAverage: loadavg()[0],
       plans: await plansOf(client, one.paths[0]),
     });
@@ -202,6 +210,26 @@ async function measure(client) {
   }
   report.export = await measureExport(token);
   return report;
+}
+
+/** Processor time of the server and of PostgreSQL so far, in ms: what a request costs, however many others share the machine. Linux only. */
+async function cpuMs() {
+  let ticks = 0;
+  for (const pid of await readdir('/proc').catch(() => [])) {
+    if (!/^\d+$/.test(pid)) continue;
+    const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+    const [, parent, , , , , , , , , , user, system] = stat.slice(stat.lastIndexOf(')') + 2).split(' ').map(Number);
+    if (Number(pid) === server.pid || parent === database.pid) ticks += user + system;
+  }
+  return ticks * 10;
+}
+
+/** Milliseconds of a fixed piece of work: against its best time, how much of the machine others have at the moment. */
+function spin() {
+  const started = performance.now();
+  let sum = 0;
+  for (let n = 0; n < 20_000_000; n += 1) sum = (sum + n) % 1_000_003;
+  return performance.now() - started + (sum < 0 ? 1 : 0);
 }
 
 /** What is asked; several paths of a case take turns, so that no answer is warm by repetition alone. */
@@ -251,7 +279,7 @@ async function plansOf(client, path) {
       return (await client.query(sql, parameters)).rows;
     },
   };
-  const asked = new URLSearchParams(path.slice(1));
+  const asked = new URL(path, server.baseUrl).searchParams;
   const flags = ['isActive', 'neverUsed', 'hasExpiry'];
   const filter = Object.fromEntries(
     [...new Set(asked.keys())]
@@ -307,8 +335,8 @@ function at(sorted, quantile) {
 function print(report) {
   const pad = (text, width) => String(text).padStart(width);
   console.log(`\n${report.keys} keys, ${report.requestsPerCase} requests a case, load ${report.machine.loadAverage.map((load) => load.toFixed(1)).join(' ')}`);
-  console.log(`${'case'.padEnd(40)}${pad('p50 ms', 9)}${pad('p95 ms', 9)}${pad('max ms', 9)}`);
-  for (const one of report.cases) console.log(`${one.name.padEnd(40)}${pad(one.p50Ms, 9)}${pad(one.p95Ms, 9)}${pad(one.maxMs, 9)}${one.boundMs !== null && one.p95Ms > one.boundMs ? '  over' : ''}`);
+  console.log(`${'case'.padEnd(40)}${pad('p50 ms', 9)}${pad('p95 ms', 9)}${pad('max ms', 9)}${pad('cpu ms', 9)}${pad('slowdown', 10)}`);
+  for (const one of report.cases) console.log(`${one.name.padEnd(40)}${pad(one.p50Ms, 9)}${pad(one.p95Ms, 9)}${pad(one.maxMs, 9)}${pad(one.cpuMeanMs, 9)}${pad(one.slowdown, 10)}${one.boundMs !== null && one.p95Ms > one.boundMs ? '  over' : ''}`);
   const { lines, megabytes, seconds, keysPerSecond, rssBeforeMb, rssMaxMb } = report.export;
   console.log(`export: ${lines} keys, ${megabytes} MB in ${seconds} s (${keysPerSecond} a second), memory ${rssBeforeMb} MB before, at most ${rssMaxMb} MB during`);
 }

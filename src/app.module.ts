@@ -10,6 +10,7 @@ import { HealthModule } from './health/health.module.js';
 import { Meters } from './common/meters.js';
 import { QuotasModule } from './quotas/quotas.module.js';
 import { MetricsModule } from './metrics/metrics.module.js';
+import { UsageModule } from './usage/usage.module.js';
 import { UsersModule } from './users/users.module.js';
 import { VerificationModule } from './verification/verification.module.js';
 
@@ -44,6 +45,7 @@ export class AppModule {
         ApiKeysModule,
         QuotasModule,
         VerificationModule,
+        UsageModule,
         HealthModule,
         MetricsModule,
       ],

@@ -22,8 +22,8 @@ export interface ProvenSecret {
 
 /** Turns an API key that a service presents as its own credential into a principal. */
 export abstract class KeyAuthenticator {
-  /** null for a key that is not, or no longer, good for calling us from `ip`. */
-  abstract authenticateKey(presented: string, ip: string): Promise<Principal | null>;
+  /** null for a key that is not, or no longer, good for calling us from `ip`. At once where memory suffices. */
+  abstract authenticateKey(presented: string, ip: string): Principal | null | Promise<Principal | null>;
 
   /**
    * Whose secret `presented` is, whatever state its key is in, or null. Costs no I/O for what has not the shape of one.

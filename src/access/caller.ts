@@ -3,6 +3,9 @@ import { covers } from './permission-grammar.js';
 
 /** Whoever calls: a signed-in user, or a key that acts for its owner. */
 export class Principal {
+  /** Answers so far: a service's principal is asked the same on every one of its requests. */
+  private readonly answers = new Map<Permission, boolean>();
+
   constructor(
     readonly kind: 'user' | 'key',
     /** The user's id, or the key's. */
@@ -19,7 +22,11 @@ export class Principal {
 
   /** Whether this principal holds `permission` at the moment the request began. */
   may(permission: Permission): boolean {
-    return covers(this.grants, permission);
+    const known = this.answers.get(permission);
+    if (known !== undefined) return known;
+    const answer = covers(this.grants, permission);
+    this.answers.set(permission, answer);
+    return answer;
   }
 
   /** Ownership belongs to signed-in people: a key never counts as its owner. */

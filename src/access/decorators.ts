@@ -13,7 +13,8 @@ export const AUDITED = 'latchkey:audited';
 export type AccessRule =
   | { readonly kind: 'public' }
   | { readonly kind: 'signed-in' }
-  | { readonly kind: 'permission'; readonly permission: Permission }
+  /** `alsoNeeds`: a second permission, asked for after the first. */
+  | { readonly kind: 'permission'; readonly permission: Permission; readonly alsoNeeds?: Permission }
   /** `itself`: a key as caller may also act on itself. */
   | { readonly kind: 'owner-or'; readonly permission: Permission; readonly itself?: true };
 
@@ -42,9 +43,11 @@ export const Public = () => applyDecorators(SetMetadata(ACCESS_RULE, { kind: 'pu
 /** Whoever presents valid credentials may call this route. */
 export const SignedIn = () => authenticated({ kind: 'signed-in' }, 'valid credentials');
 
-/** Callers that hold `permission` may call this route. */
-export const RequirePermission = (permission: Permission) =>
-  authenticated({ kind: 'permission', permission }, `the permission \`${permission}\``);
+/** Callers that hold `permission`, and `alsoNeeds` where it is given, may call this route. */
+export const RequirePermission = (permission: Permission, alsoNeeds?: Permission) =>
+  alsoNeeds === undefined
+    ? authenticated({ kind: 'permission', permission }, `the permission \`${permission}\``)
+    : authenticated({ kind: 'permission', permission, alsoNeeds }, `the permissions \`${permission}\` and \`${alsoNeeds}\``);
 
 /**
  * Owners of the thing and callers that hold `permission` may call this route; with `itself`, also a key about

@@ -20,15 +20,6 @@ export class FacetView {
   count: number;
 }
 
-/** How many keys have one value of a few, counted over the whole list. */
-export class CountedFacetView extends FacetView {
-  /**
-   * Whether there are more than `count` says; counting ends at 10 000.
-   * @example false
-   */
-  countIsCapped: boolean;
-}
-
 /** An owner and how many of the keys are his. */
 export class OwnerFacetView extends FacetView {
   /**
@@ -38,7 +29,10 @@ export class OwnerFacetView extends FacetView {
   name: string;
 }
 
-/** How the keys of a list fall into groups. */
+/**
+ * How the keys of a list fall into groups. The groups of a list longer than 10 000 keys (`totalIsCapped`) are those of its
+ * 10 000 newest; how many keys of the whole list have one value, a list filtered by it tells as `meta.total`.
+ */
 export class ApiKeyFacetsView {
   /**
    * Keys in the whole list, exact up to 10 000.
@@ -49,17 +43,17 @@ export class ApiKeyFacetsView {
   totalIsCapped: boolean;
 
   /** Every status, with how many of the keys have it. */
-  status: CountedFacetView[];
+  status: FacetView[];
 
   /** Every environment, with how many of the keys belong to it. */
-  environment: CountedFacetView[];
+  environment: FacetView[];
 
-  /** The owners with most of the keys, at most 20; where `totalIsCapped`, among the 10 000 newest keys of the list. */
+  /** The owners with most of the keys, at most 20. */
   owners: OwnerFacetView[];
 
-  /** The most frequent tags, at most 20; where `totalIsCapped`, among the 10 000 newest keys of the list. */
+  /** The most frequent tags, at most 20. */
   tags: FacetView[];
 
-  /** The most frequent scopes, at most 20; where `totalIsCapped`, among the 10 000 newest keys of the list. */
+  /** The most frequent scopes, at most 20. */
   scopes: FacetView[];
 }

@@ -5,7 +5,7 @@ import { Clock } from '../common/clock.js';
 import { validationFailed } from '../common/domain-error.js';
 import { MAX_COUNTED_ROWS, MAX_PAGED_ROWS } from '../common/page.js';
 import type { Environment } from './api-key.entity.js';
-import type { ApiKeyFacetsView, ApiKeyPageView, CountedFacetView } from './api-key-list.view.js';
+import type { ApiKeyFacetsView, ApiKeyPageView, FacetView } from './api-key-list.view.js';
 import { ApiKeyListsRepository } from './api-key-lists.repository.js';
 import { ApiKeyView } from './api-key.view.js';
 import type { ApiKeyFilterDto, ExportApiKeysDto, ListApiKeysDto } from './api-keys-query.dto.js';
@@ -47,29 +47,25 @@ export class ApiKeyListingService {
   }
 
   /**
-   * How the keys of a list fall into groups. Statuses and environments are counted over the whole list, each up to
-   * 10 000; owners, tags and scopes of a longer list among its 10 000 newest keys.
+   * How the keys of a list fall into groups; those of a list longer than 10 000 are told of its 10 000 newest keys.
    *
    * @throws DomainError 403 for another's `ownerId`
    */
   async facets(caller: KnownCaller, filter: ApiKeyFilterDto): Promise<ApiKeyFacetsView> {
     const now = this.clock.now();
-    const visible = await this.visibleTo(caller, filter);
-    const count = async (narrowed: ApiKeyFilterDto) => this.lists.count(conditionOf(narrowed, visible, now));
-    const total = await count(filter);
-    const status: CountedFacetView[] = [];
-    for (const value of API_KEY_STATUSES) {
-      const isAsked = filter.status === undefined || filter.status === value;
-      status.push(countedFacet(value, isAsked ? await count({ ...filter, status: value }) : 0));
-    }
-    const environment: CountedFacetView[] = [];
-    for (const value of ENVIRONMENTS) {
-      const isAsked = filter.environment === undefined || filter.environment === value;
-      environment.push(countedFacet(value, isAsked ? await count({ ...filter, environment: value }) : 0));
-    }
+    const condition = conditionOf(filter, await this.visibleTo(caller, filter), now);
+    const total = await this.lists.count(condition);
     const totalIsCapped = total > MAX_COUNTED_ROWS;
-    const groups = await this.lists.groups(conditionOf(filter, visible, now), totalIsCapped);
-    return { total: Math.min(total, MAX_COUNTED_ROWS), totalIsCapped, status, environment, ...groups };
+    const groups = await this.lists.groups(condition, totalIsCapped, now);
+    const complete = (found: readonly FacetView[], values: readonly string[]): FacetView[] =>
+      values.map((value) => found.find((group) => group.value === value) ?? { value, count: 0 });
+    return {
+      total: Math.min(total, MAX_COUNTED_ROWS),
+      totalIsCapped,
+      ...groups,
+      status: complete(groups.status, API_KEY_STATUSES),
+      environment: complete(groups.environment, ENVIRONMENTS),
+    };
   }
 
   /**
@@ -105,8 +101,4 @@ export class ApiKeyListingService {
     const details = await this.keys.detailsOf(await this.lists.findAll(ids));
     return details.map((each) => ApiKeyView.from(each, now));
   }
-}
-
-function countedFacet(value: string, counted: number): CountedFacetView {
-  return { value, count: Math.min(counted, MAX_COUNTED_ROWS), countIsCapped: counted > MAX_COUNTED_ROWS };
 }

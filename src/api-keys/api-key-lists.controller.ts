@@ -16,7 +16,7 @@ export class ApiKeyListsController {
   constructor(private readonly listing: ApiKeyListingService) {}
 
   @Get()
-  @OwnerOr('platform:api-keys:read')
+  @OwnerOr('platform:api-keys:read', { itself: true })
   @Audited('api-keys:read', 'api-key')
   @ApiOperation({
     summary: 'List keys',
@@ -27,7 +27,7 @@ export class ApiKeyListsController {
   }
 
   @Get('facets')
-  @OwnerOr('platform:api-keys:read')
+  @OwnerOr('platform:api-keys:read', { itself: true })
   @Audited('api-keys:read', 'api-key')
   @ApiOperation({ summary: 'Count keys by group', description: 'How the keys of a list fall into statuses, environments, owners, tags and scopes.' })
   facets(@FromCaller() caller: KnownCaller, @Query() query: ApiKeyFilterDto): Promise<ApiKeyFacetsView> {
@@ -35,7 +35,7 @@ export class ApiKeyListsController {
   }
 
   @Get('export')
-  @OwnerOr('platform:api-keys:read')
+  @OwnerOr('platform:api-keys:read', { itself: true })
   @Audited('api-keys:export', 'api-key')
   @Header('Cache-Control', 'no-store')
   @ApiOperation({

@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
 import { MAX_COUNTED_ROWS } from '../common/page.js';
 import { ApiKey } from './api-key.entity.js';
-import type { SqlCondition } from './key-conditions.js';
+import { type SqlCondition, statusExpression } from './key-conditions.js';
 import type { SqlOrder } from './key-sort.js';
 
 /** A stretch of a list, and how long the list is: `total` is exact up to `MAX_COUNTED_ROWS`. */
@@ -18,11 +18,19 @@ export interface Cursor {
   readonly id: string;
 }
 
-/** The groups of a list, largest first. */
+/** How many keys have one value. */
+export interface Group {
+  readonly value: string;
+  readonly count: number;
+}
+
+/** The groups of a list, largest first; values that no key has are absent. */
 export interface Groups {
   readonly owners: { value: string; name: string; count: number }[];
-  readonly tags: { value: string; count: number }[];
-  readonly scopes: { value: string; count: number }[];
+  readonly status: Group[];
+  readonly environment: Group[];
+  readonly tags: Group[];
+  readonly scopes: Group[];
 }
 
 /** Groups of one kind that are told. */
@@ -36,16 +44,18 @@ export class ApiKeyListsRepository {
   constructor(private readonly manager: EntityManager) {}
 
   /**
-   * Keys `offset` to `offset + limit` of a list, and its length. A list that is short enough to be counted is read
-   * once, unordered, and sorted here: the planner cannot take an index of the order, and walk it to its end in search
-   * of keys that are few or all at the far end. In a longer one, such a walk meets matches soon.
+   * Keys `offset` to `offset + limit` of a list, and its length. What is short enough to be counted is read whole and
+   * sorted here: the planner cannot take an index of the order, and walk it to its end in search of keys that are few or
+   * all at the far end. In a longer list such a walk meets matches soon, and nothing but counting was in vain.
    */
   async slice(condition: SqlCondition, order: SqlOrder, limit: number, offset: number): Promise<Slice> {
     const at = condition.parameters.length;
     const [row] = await this.manager.query<{ matches: number; ids: string[] | null }[]>(
-      `WITH matching AS MATERIALIZED (
-         SELECT k.id, ${order.expression} AS sort_value FROM api_key k WHERE ${condition.sql} LIMIT ${MAX_COUNTED_ROWS + 1}
-       ), counted AS (SELECT count(*)::int AS matches FROM matching)
+      `WITH counted AS (
+         SELECT count(*)::int AS matches FROM (SELECT FROM api_key k WHERE ${condition.sql} LIMIT ${MAX_COUNTED_ROWS + 1}) AS one
+       ), matching AS MATERIALIZED (
+         SELECT k.id, ${order.expression} AS sort_value FROM api_key k WHERE ${condition.sql}
+       )
        SELECT matches,
               CASE WHEN matches <= ${MAX_COUNTED_ROWS} THEN ARRAY(
                 SELECT id FROM matching ORDER BY sort_value ${order.direction}, id ${order.direction}
@@ -62,25 +72,28 @@ export class ApiKeyListsRepository {
   /** Keys that match, counted up to `MAX_COUNTED_ROWS` and one. */
   async count(condition: SqlCondition): Promise<number> {
     const [row] = await this.manager.query<{ count: number }[]>(
-      `SELECT count(*)::int AS count FROM (SELECT 1 FROM api_key k WHERE ${condition.sql} LIMIT ${MAX_COUNTED_ROWS + 1}) AS matching`,
+      `SELECT count(*)::int AS count FROM (SELECT FROM api_key k WHERE ${condition.sql} LIMIT ${MAX_COUNTED_ROWS + 1}) AS one`,
       [...condition.parameters],
     );
     return row!.count;
   }
 
-  /** The largest groups of keys that match; of a list longer than `MAX_COUNTED_ROWS`, among its newest ones. */
-  async groups(condition: SqlCondition, isLong: boolean): Promise<Groups> {
+  /**
+   * How the keys that match fall into groups at `now`; of a list longer than `MAX_COUNTED_ROWS`, its newest keys.
+   */
+  async groups(condition: SqlCondition, isLong: boolean, now: Date): Promise<Groups> {
     const [row] = await this.manager.query<Groups[]>(
       `WITH basis AS MATERIALIZED (
-         SELECT k.owner_id, k.tags, k.scopes FROM api_key k WHERE ${condition.sql}
-          ${isLong ? 'ORDER BY k.created_at DESC, k.id DESC' : ''} LIMIT ${MAX_COUNTED_ROWS}
+         SELECT k.owner_id, k.environment, ${statusExpression(`$${condition.parameters.length + 1}::timestamptz`)} AS status, k.tags, k.scopes
+           FROM api_key k WHERE ${condition.sql}
+          ${isLong ? `ORDER BY k.created_at DESC, k.id DESC LIMIT ${MAX_COUNTED_ROWS}` : ''}
        )
-       SELECT (SELECT coalesce(json_agg(g ORDER BY g.count DESC, g.value), '[]')
-                 FROM (SELECT b.owner_id AS value, min(u.name) AS name, count(*) AS count
-                         FROM basis b JOIN users u ON u.id = b.owner_id
-                        GROUP BY 1 ORDER BY 3 DESC, 1 LIMIT ${MAX_GROUPS}) g) AS owners,
-              ${mostFrequent('tags')}, ${mostFrequent('scopes')}`,
-      [...condition.parameters],
+       SELECT ${grouped('owners', `SELECT b.owner_id AS value, min(u.name) AS name, count(*) AS count FROM basis b JOIN users u ON u.id = b.owner_id GROUP BY 1`)},
+              ${grouped('status', 'SELECT status AS value, count(*) AS count FROM basis GROUP BY 1')},
+              ${grouped('environment', 'SELECT environment AS value, count(*) AS count FROM basis GROUP BY 1')},
+              ${grouped('tags', 'SELECT value, count(*) AS count FROM basis, unnest(tags) AS value GROUP BY 1')},
+              ${grouped('scopes', 'SELECT value, count(*) AS count FROM basis, unnest(scopes) AS value GROUP BY 1')}`,
+      [...condition.parameters, now],
     );
     return row!;
   }
@@ -128,8 +141,8 @@ export class ApiKeyListsRepository {
   }
 }
 
-function mostFrequent(column: 'tags' | 'scopes'): string {
-  return `(SELECT coalesce(json_agg(g ORDER BY g.count DESC, g.value COLLATE "C"), '[]')
-             FROM (SELECT entry AS value, count(*) AS count FROM basis, unnest(${column}) AS entry
-                    GROUP BY 1 ORDER BY 2 DESC, entry COLLATE "C" LIMIT ${MAX_GROUPS}) g) AS ${column}`;
+/** The largest groups as one JSON column, largest first; equal ones by value. */
+function grouped(name: string, groups: string): string {
+  return `(SELECT coalesce(json_agg(g ORDER BY g.count DESC, g.value::text COLLATE "C"), '[]')
+             FROM (SELECT * FROM (${groups}) AS all_groups ORDER BY count DESC, value::text COLLATE "C" LIMIT ${MAX_GROUPS}) AS g) AS ${name}`;
 }

@@ -9,6 +9,9 @@ import { ChangeAdmission } from './change-admission.js';
 import { IdempotencyModule } from './idempotency/idempotency.module.js';
 import { KeyOffBoarding } from './key-off-boarding.service.js';
 import { KeyAdmission } from './key-admission.js';
+import { KeyBatchesController } from './key-batches.controller.js';
+import { KeyBulkService } from './key-bulk.service.js';
+import { KeyImportService } from './key-import.service.js';
 import { KeyByAliasController } from './key-by-alias.controller.js';
 import { KeyByAliasService } from './key-by-alias.service.js';
 import { KeyChanges } from './key-changes.js';
@@ -27,12 +30,14 @@ import { SelfRevokeService } from './self-revoke.service.js';
 /** The keys themselves: the management plane. */
 @Module({
   imports: [IdempotencyModule],
-  controllers: [ApiKeyListsController, ApiKeysController, KeyLifecycleController, KeySecretsController, KeyByAliasController, SelfRevokeController],
+  controllers: [ApiKeyListsController, KeyBatchesController, ApiKeysController, KeyLifecycleController, KeySecretsController, KeyByAliasController, SelfRevokeController],
   providers: [
     ApiKeysRepository,
     ApiKeyListingService,
     ApiKeyListsRepository,
     ApiKeysService,
+    KeyImportService,
+    KeyBulkService,
     KeyUpdateService,
     KeyRemovalService,
     KeyTransferService,
@@ -47,6 +52,7 @@ import { SelfRevokeService } from './self-revoke.service.js';
     SecretMint,
     SecretReplay,
   ],
-  exports: [ApiKeysService, KeyOffBoarding],
+  // The repository for OwnerOrGuard, which other modules put on their routes about one key.
+  exports: [ApiKeysService, KeyOffBoarding, ApiKeysRepository],
 })
 export class ApiKeysModule {}

@@ -3,7 +3,7 @@ import { EntityManager, QueryFailedError } from 'typeorm';
 import type { Ownership } from '../access/standing.js';
 import { ApiKeySecret } from './api-key-secret.entity.js';
 import { ApiKey } from './api-key.entity.js';
-import type { ApiKeyDetails } from './api-key.view.js';
+import type { ApiKeyDetails, KeyTotals } from './api-key.view.js';
 import type { KeyState } from './rules.js';
 
 /** A secret to be stored: everything of it but the secret itself. */
@@ -31,12 +31,26 @@ export class ApiKeysRepository {
 
   /** Whose key it is, or null when there is no such key. */
   async findOwnership(id: string): Promise<Ownership | null> {
-    const [row] = await this.manager.query<{ owner_id: string; manager_ids: string[] }[]>(
-      `SELECT owner_id, ARRAY(SELECT manager_id FROM user_manager m WHERE m.user_id = k.owner_id) AS manager_ids
-         FROM api_key k WHERE id = $1`,
-      [id],
+    return (await this.ownershipsOf([id]))[0] ?? null;
+  }
+
+  /** Whose keys these are; ids of keys that do not exist are left out. */
+  async ownershipsOf(ids: readonly string[]): Promise<(Ownership & { readonly id: string })[]> {
+    const rows = await this.manager.query<{ id: string; owner_id: string; manager_ids: string[] }[]>(
+      `SELECT id, owner_id, ARRAY(SELECT manager_id FROM user_manager m WHERE m.user_id = k.owner_id) AS manager_ids
+         FROM api_key k WHERE id = ANY($1)`,
+      [ids],
     );
-    return row ? { ownerId: row.owner_id, managerIds: row.manager_ids } : null;
+    return rows.map((row) => ({ id: row.id, ownerId: row.owner_id, managerIds: row.manager_ids }));
+  }
+
+  /** Which key an imported secret belongs to, under any of the given MACs (one a pepper), or null. */
+  async findByImportedMac(macs: readonly Buffer[]): Promise<(Ownership & { readonly id: string }) | null> {
+    const [row] = await this.manager.query<{ key_id: string }[]>(
+      `SELECT key_id FROM api_key_secret WHERE mac = ANY($1) AND kind = 'imported'`,
+      [macs],
+    );
+    return row ? ((await this.ownershipsOf([row.key_id]))[0] ?? null) : null;
   }
 
   /** The key, its row locked until the transaction ends, or null. */
@@ -68,7 +82,7 @@ export class ApiKeysRepository {
     return key && ((await this.detailsOf([key]))[0] ?? null);
   }
 
-  /** Adds to each key, in order, what its view shows beside the row: two statements for any number of keys. */
+  /** Adds to each key, in order, what its view shows beside the row: three statements for any number of keys. */
   async detailsOf(keys: readonly ApiKey[]): Promise<ApiKeyDetails[]> {
     if (keys.length === 0) return [];
     const owners = await this.manager.query<{ id: string; name: string; is_active: boolean }[]>(
@@ -83,13 +97,28 @@ export class ApiKeysRepository {
       .orderBy('s.createdAt', 'DESC')
       .addOrderBy('s.kid', 'ASC')
       .getMany();
+    const totals = await this.totalsOf(keys.map((key) => key.id));
     return keys.map((key) => ({
       key,
       ownerName: ownerById.get(key.ownerId)?.name ?? '',
       ownerIsActive: ownerById.get(key.ownerId)?.is_active ?? false,
       secrets: secrets.filter((secret) => secret.keyId === key.id),
-      totals: { requests: 0, tokens: 0, costMicroCents: 0n },
+      totals: totals.get(key.id) ?? { requests: 0, tokens: 0, costMicroCents: 0n, lastUsedAt: null },
     }));
+  }
+
+  /** What keys have used so far; those never used are absent. */
+  private async totalsOf(ids: readonly string[]): Promise<Map<string, KeyTotals>> {
+    const rows = await this.manager.query<{ key_id: string; requests: string; tokens: string; cost_micro_cents: string; last_used_at: Date | null }[]>(
+      `SELECT key_id, requests, input_tokens + output_tokens AS tokens, cost_micro_cents, last_used_at FROM key_totals WHERE key_id = ANY($1)`,
+      [ids],
+    );
+    return new Map(
+      rows.map((row) => [
+        row.key_id,
+        { requests: Number(row.requests), tokens: Number(row.tokens), costMicroCents: BigInt(row.cost_micro_cents), lastUsedAt: row.last_used_at },
+      ]),
+    );
   }
 
   /** Keys of an owner that count against his cap, `exceptId` left out. */

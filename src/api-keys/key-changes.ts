@@ -8,7 +8,7 @@ import { Clock } from '../common/clock.js';
 import { aliasTaken, apiKeyNotFound } from './api-key.errors.js';
 import { ApiKeysRepository, isAliasTaken } from './api-keys.repository.js';
 import { HeldKey } from './held-key.js';
-import { KeyAdmission } from './key-admission.js';
+import { KeyAdmission, type Parties } from './key-admission.js';
 import { type KeyRule, standingOnKey } from './key-standing.js';
 
 /** How a route wants its change made. */
@@ -62,12 +62,21 @@ export class KeyChanges {
     const keys = this.keys.in(change.tx);
     const ownership = await keys.findOwnership(id);
     if (ownership === null) throw apiKeyNotFound();
-    const parties = await this.admission.lockParties(change.tx, caller, ownership.ownerId, others);
+    return this.take(change, await this.admission.lockParties(change.tx, caller, ownership.ownerId, others), rule, { id, ...ownership });
+  }
+
+  /**
+   * As `hold`, where everybody concerned has been locked already: `key` says whose it was then.
+   *
+   * @throws DomainError 404
+   */
+  async take(change: Change, parties: Parties, rule: KeyRule, { id, ownerId }: { readonly id: string; readonly ownerId: string }): Promise<HeldKey> {
+    const keys = this.keys.in(change.tx);
     const key = await keys.findForUpdate(id);
     if (key === null) throw apiKeyNotFound();
-    if (key.ownerId !== ownership.ownerId) throw new StartOver();
-    const owner = parties.owner ?? nobody(key.ownerId);
-    const standing = standingOnKey(parties.caller.principal, rule, { id, ownerId: owner.id, managerIds: owner.managerIds });
+    if (key.ownerId !== ownerId) throw new StartOver();
+    const owner = parties.others.get(ownerId) ?? nobody(ownerId);
+    const standing = standingOnKey(parties.caller.principal, rule, { id, ownerId, managerIds: owner.managerIds });
     if (standing === null) throw apiKeyNotFound();
     return new HeldKey(key, { ...parties, owner }, standing, this.clock.now(), change, keys);
   }

@@ -1,6 +1,6 @@
 import type { ApiKeyFilterDto } from './api-keys-query.dto.js';
 import { ENDS_AT, USED_AT } from './key-sort.js';
-import type { ApiKeyStatus } from './status.js';
+import { API_KEY_STATUSES, type ApiKeyStatus } from './status.js';
 
 /** Whose keys a caller may see: all, those of some owners, or one. Narrowing never widens it. */
 export type VisibleKeys =
@@ -25,7 +25,7 @@ const SPENT_MICRO_CENTS = '0::numeric';
 
 /**
  * The statuses in SQL: exactly one of them holds for a key, and it is the one that `statusOf` gives at `now`.
- * Spelt so that the partial indexes on keys revoked and inactive are seen to apply.
+ * Spelt so that the partial indexes on the statuses are seen to apply.
  */
 const STATUS: Record<ApiKeyStatus, (now: () => string) => string> = {
   revoked: () => 'k.revoked_at IS NOT NULL',
@@ -33,6 +33,11 @@ const STATUS: Record<ApiKeyStatus, (now: () => string) => string> = {
   expired: (now) => `k.revoked_at IS NULL AND k.is_active AND ${ENDS_AT} <= ${now()}`,
   active: (now) => `k.revoked_at IS NULL AND k.is_active AND ${ENDS_AT} > ${now()}`,
 };
+
+/** The status of a key at `now`, an SQL expression of type timestamptz. @see statusOf */
+export function statusExpression(now: string): string {
+  return `CASE ${API_KEY_STATUSES.map((status) => `WHEN ${STATUS[status](() => now)} THEN '${status}'`).join(' ')} END`;
+}
 
 /** The keys that `filter` asks for among those that are visible. */
 export function conditionOf(filter: ApiKeyFilterDto, visible: VisibleKeys, now: Date): SqlCondition {

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
 import { permissionDenied } from '../access/access.errors.js';
 import type { KnownCaller } from '../access/caller.js';
 import { widest, withDefaults } from '../access/key-policy.js';
@@ -11,12 +12,12 @@ import type { CreateApiKeyDto } from './api-key.dto.js';
 import { ApiKey } from './api-key.entity.js';
 import { unknownOwner } from './api-key.errors.js';
 import { ApiKeyView } from './api-key.view.js';
-import { ApiKeysRepository } from './api-keys.repository.js';
+import { ApiKeysRepository, type StoredSecret } from './api-keys.repository.js';
 import { auditedKey } from './audited-key.js';
 import { draftOf, emptyRules } from './draft.js';
 import { KeyAdmission, type Parties } from './key-admission.js';
 import type { ApiKeyRules } from './rules.js';
-import { SecretMint } from './secret-mint.js';
+import { type ForeignSecret, SecretMint } from './secret-mint.js';
 import { windowEnd } from './validity.js';
 
 /** A key just made, and the public id of its secret. */
@@ -32,7 +33,7 @@ export interface CreationOptions {
   readonly startsWindow?: boolean;
 }
 
-/** Brings a key to life inside a change; the doors are create and create-or-renew. */
+/** Brings a key to life inside a change; the doors are create, create-or-renew and import. */
 @Injectable()
 export class KeyCreation {
   constructor(
@@ -58,12 +59,32 @@ export class KeyCreation {
    * @throws QueryFailedError 23505 on `api_key_alias_key` when the alias is taken
    */
   async create(
-    { tx, record }: Change,
+    change: Change,
     parties: Parties,
     ownerId: string,
     input: CreateApiKeyDto,
     options: CreationOptions = {},
   ): Promise<CreatedKey> {
+    const key = await this.admit(change.tx, parties, ownerId, input, options);
+    const { secret, stored } = this.mint.draw(key.id, key.environment);
+    await this.store(change, key, stored, 'api-keys:create');
+    const details = await this.keys.in(change.tx).findDetails(key.id);
+    return { apiKey: ApiKeyView.from(details!, key.createdAt), secretKey: secret.reveal(), kid: stored.kid };
+  }
+
+  /**
+   * Makes a key for a secret of another system, which its clients go on presenting; gives the key's id.
+   *
+   * @throws as `create`; QueryFailedError 23505 on `api_key_secret_imported_mac_key` when the secret is known already
+   */
+  async adopt(change: Change, parties: Parties, ownerId: string, input: CreateApiKeyDto, foreign: ForeignSecret): Promise<string> {
+    const key = await this.admit(change.tx, parties, ownerId, input, {});
+    await this.store(change, key, this.mint.adopt(key.id, foreign), 'api-keys:import');
+    return key.id;
+  }
+
+  /** The key as it will be, if it may be. */
+  private async admit(tx: EntityManager, parties: Parties, ownerId: string, input: CreateApiKeyDto, options: CreationOptions): Promise<ApiKey> {
     const { caller, owner } = parties;
     const refusal = this.refusal(caller, ownerId);
     if (refusal !== null) throw refusal;
@@ -73,20 +94,13 @@ export class KeyCreation {
     await this.admission.requireGrantable(tx, caller, owner, rules.roles);
     this.admission.requireInsidePolicy(parties, rules, now);
     await this.admission.requireRoom(tx, owner);
+    return keyFrom(rules, ownerId, now);
+  }
 
-    const key = keyFrom(rules, ownerId, now);
-    const { secret, stored } = this.mint.draw(key.id, key.environment);
+  private async store({ tx, record }: Change, key: ApiKey, secret: StoredSecret, action: string): Promise<void> {
     await this.keys.in(tx).insert(key);
-    await this.keys.in(tx).insertSecret(stored);
-    record({
-      action: 'api-keys:create',
-      resourceType: 'api-key',
-      resourceId: key.id,
-      changes: diff(null, auditedKey(key)),
-      details: { kid: stored.kid },
-    });
-    const details = await this.keys.in(tx).findDetails(key.id);
-    return { apiKey: ApiKeyView.from(details!, now), secretKey: secret.reveal(), kid: stored.kid };
+    await this.keys.in(tx).insertSecret(secret);
+    record({ action, resourceType: 'api-key', resourceId: key.id, changes: diff(null, auditedKey(key)), details: { kid: secret.kid } });
   }
 
   private rulesOf({ caller, actor }: Parties, input: CreateApiKeyDto, now: Date, { startsWindow }: CreationOptions): ApiKeyRules {

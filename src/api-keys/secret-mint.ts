@@ -3,12 +3,20 @@ import { randomBytes } from 'node:crypto';
 import { Config } from '../config/config.js';
 import type { StoredSecret } from './api-keys.repository.js';
 import type { Environment } from './api-key.entity.js';
-import { type Secret, macOf, mint, signing } from './secret.js';
+import { type Secret, importedMacOf, macOf, mint, signing } from './secret.js';
 
 /** A secret just made: the string for its owner, and the row that remembers it. */
 export interface FreshSecret {
   readonly secret: Secret;
   readonly stored: StoredSecret;
+}
+
+/** A secret of another system: nobody here has ever seen it. */
+export interface ForeignSecret {
+  /** SHA-256 of the whole string that clients present. */
+  readonly sha256: Buffer;
+  /** Its public start. */
+  readonly prefix: string;
 }
 
 /** Draws secrets under the configured prefix, tag key and pepper. */
@@ -31,5 +39,12 @@ export class SecretMint {
         pepperVersion: String(pepper.version),
       },
     };
+  }
+
+  /** What is stored of another system's secret for the key `keyId`. Its kid is drawn: it names the secret and is no part of it. */
+  adopt(keyId: string, { sha256, prefix }: ForeignSecret): StoredSecret {
+    const { kid } = mint({ prefix: this.config.apiKeyPrefix, environment: 'live', tagKeys: this.config.tagKeys, randomBytes });
+    const pepper = signing(this.config.peppers);
+    return { kid, keyId, kind: 'imported', keyPrefix: prefix, mac: importedMacOf(pepper.key, sha256), pepperVersion: String(pepper.version) };
   }
 }

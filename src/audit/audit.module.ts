@@ -8,7 +8,6 @@ import { AuditInterceptor } from './audit.interceptor.js';
 import { AuditTrailService } from './audit-trail.service.js';
 import { AuditedRefusals } from './audited-refusals.js';
 import { ChainVerifier } from './chain-verifier.js';
-import { ChangePropagation, ImmediatePropagation } from './change-propagation.js';
 import { Changes } from './changes.js';
 import { Checkpoints } from './checkpoints.js';
 import { CheckpointsRepository } from './checkpoints.repository.js';
@@ -20,7 +19,6 @@ import { TrailRecorder } from './trail-recorder.js';
   controllers: [AuditEventsController],
   providers: [
     Changes,
-    { provide: ChangePropagation, useClass: ImmediatePropagation },
     TrailRecorder,
     AuditedRefusals,
     AuditEventsRepository,
@@ -32,7 +30,7 @@ import { TrailRecorder } from './trail-recorder.js';
     { provide: APP_FILTER, useClass: ProblemFilter },
     { provide: APP_INTERCEPTOR, useClass: AuditInterceptor },
   ],
-  exports: [Changes, ChangePropagation, AuditedRefusals],
+  exports: [Changes, AuditedRefusals],
 })
 export class AuditModule implements OnApplicationShutdown {
   constructor(

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import { Clock } from '../common/clock.js';
 import type { DomainError } from '../common/domain-error.js';
+import { Meters } from '../common/meters.js';
 import { RefusalRecorder } from '../common/refusal-recorder.js';
 import type { Act } from './append.js';
 import { namedResource } from './named-resource.js';
@@ -10,6 +11,7 @@ import { StrangerCounts } from './stranger-counts.js';
 import { TrailRecorder } from './trail-recorder.js';
 
 const SWEEP_MS = 1_000;
+const REFUSALS = new Set(['unauthenticated', 'forbidden', 'missing']);
 
 /**
  * Records refusals (403, and 404 of a route there is) before they are answered. Of a flood the rest is counted,
@@ -17,21 +19,25 @@ const SWEEP_MS = 1_000;
  */
 @Injectable()
 export class AuditedRefusals extends RefusalRecorder {
-  /** 401s by address: for metrics. */
+  /** 401s by address; the metric has their number alone, since its labels are closed sets. */
   readonly strangers = new StrangerCounts();
+  private readonly refusals: ReturnType<typeof Meters.prototype.counter<'kind'>>;
   private readonly tally = new RefusalTally<Act>();
   private readonly sweeper = setInterval(() => this.sweep(this.clock.monotonicMs()), SWEEP_MS).unref();
 
   constructor(
     private readonly recorder: TrailRecorder,
     private readonly clock: Clock,
+    meters: Meters,
   ) {
     super();
+    this.refusals = meters.counter('latchkey_refusals_total', 'Requests refused as unauthenticated, forbidden or missing.', ['kind']);
   }
 
   async record(error: DomainError, request: FastifyRequest): Promise<void> {
     const nowMs = this.clock.monotonicMs();
     if (error.kind === 'unauthenticated') this.strangers.count(request.caller?.ip ?? request.ip, nowMs);
+    if (REFUSALS.has(error.kind)) this.refusals.labels(error.kind).inc();
     const act = refusedAct(error, request);
     if (act === null) return;
     const { principal } = act.caller;

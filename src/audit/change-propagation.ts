@@ -1,5 +1,3 @@
-import { Injectable } from '@nestjs/common';
-
 /**
  * How far a committed change has come: what `?wait=true` waits for. Declared here, so that the routes that narrow
  * know nothing of what keeps copies of keys.
@@ -13,12 +11,4 @@ export abstract class ChangePropagation {
    * a request that found its work already done.
    */
   abstract waitUntilApplied(seq: string | null): Promise<void>;
-}
-
-/** While every decision reads the database itself, a change is applied by being committed. */
-@Injectable()
-export class ImmediatePropagation extends ChangePropagation {
-  readonly effectiveWithinMs = 0;
-
-  async waitUntilApplied(): Promise<void> {}
 }

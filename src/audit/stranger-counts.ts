@@ -14,7 +14,7 @@ export interface StrangerMinute {
  * whose head every revocation needs. Bounded, however many addresses there are.
  */
 export class StrangerCounts {
-  /** Since the process began: for metrics. */
+  /** Since the process began. */
   total = 0;
   private minute = -1;
   private counts = new Map<string, number>();

@@ -3,6 +3,7 @@ import { DataSource } from 'typeorm';
 import { type Caller, systemCaller } from '../access/caller.js';
 import { Clock } from '../common/clock.js';
 import { unavailable } from '../common/domain-error.js';
+import { Meters } from '../common/meters.js';
 import { Config } from '../config/config.js';
 import { type Act, type ActEntry, appendActs } from './append.js';
 import { AuditBatcher } from './audit-batcher.js';
@@ -31,6 +32,7 @@ interface Pending extends Act {
 export class TrailRecorder {
   /** Reads that could not be recorded and have not yet been confessed in the trail. */
   private lost = 0;
+  private readonly lostEntries: ReturnType<Meters['counter']>;
   private readonly logger = new Logger('Audit');
   private readonly batcher = new AuditBatcher<Pending>();
   private timer: { readonly handle: NodeJS.Timeout; readonly atMs: number } | null = null;
@@ -40,7 +42,11 @@ export class TrailRecorder {
     private readonly dataSource: DataSource,
     private readonly config: Config,
     private readonly clock: Clock,
-  ) {}
+    meters: Meters,
+  ) {
+    this.lostEntries = meters.counter('latchkey_audit_entries_lost_total', 'Reads that could not be recorded in the audit trail.');
+    meters.gauge('latchkey_audit_entries_queued', 'Reads and refusals that wait for their group commit.', () => this.batcher.size);
+  }
 
   /**
    * Records an act and resolves when it is committed.
@@ -132,6 +138,7 @@ export class TrailRecorder {
   private lose(count: number): void {
     if (this.lost === 0 && count > 0) this.logger.error({ msg: 'audit entries of reads are being lost' });
     this.lost += count;
+    this.lostEntries.inc(count);
   }
 
   /** A trail with a hole says so. */

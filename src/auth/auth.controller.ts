@@ -1,8 +1,9 @@
 import { Body, Controller, Get, HttpCode, Post, Res } from '@nestjs/common';
-import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiOperation, ApiTags, ApiUnauthorizedResponse } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import type { Caller, KnownCaller } from '../access/caller.js';
 import { Audited, FromCaller, Public, SignedIn } from '../access/decorators.js';
+import { ProblemView } from '../common/problem.view.js';
 import { Config } from '../config/config.js';
 import { LoginDto } from './auth.dto.js';
 import { AuthService } from './auth.service.js';
@@ -27,6 +28,7 @@ export class AuthController {
   @Public()
   @Audited('auth:login', 'user')
   @ApiOperation({ summary: 'Sign in with e-mail and password', description: 'Gives a bearer token, and the same token as httpOnly cookie for the console.' })
+  @ApiUnauthorizedResponse({ description: 'E-mail or password is wrong, or the account is disabled: the answers are the same.', type: ProblemView })
   async login(@FromCaller() caller: Caller, @Body() body: LoginDto, @Res({ passthrough: true }) reply: FastifyReply): Promise<SessionView> {
     const session = await this.auth.login(caller, body.email, body.password);
     void reply.header('Cache-Control', 'no-store');

@@ -75,9 +75,13 @@ const FRAMEWORK: Record<number, { kind: ErrorKind; code: string; detail: string 
   415: { kind: 'unsupported-media-type', code: 'UNSUPPORTED_MEDIA_TYPE', detail: 'Send the body as application/json.' },
 };
 
+/** What TypeORM says of a connection that was lost between two statements of a transaction. */
+const LOST_CONNECTIONS = new Set(['QueryRunnerAlreadyReleasedError', 'QueryRunnerProviderAlreadyReleasedError']);
+
 /** Connection-level failures of PostgreSQL, and its "not now" states, by SQLSTATE or Node error code. */
 function isDatabaseAway(error: unknown): boolean {
-  const failure = error as { code?: unknown; driverError?: { code?: unknown; message?: string }; message?: string };
+  const failure = error as { code?: unknown; driverError?: { code?: unknown; message?: string }; message?: string; name?: string };
+  if (failure.name !== undefined && LOST_CONNECTIONS.has(failure.name)) return true;
   const code = typeof failure.driverError?.code === 'string' ? failure.driverError.code : failure.code;
   if (typeof code === 'string') {
     if (/^(08|53|57P|58|25P03|55P03|40P01|40001)/.test(code)) return true;

@@ -1,12 +1,24 @@
-import { type ValidationError, ValidationPipe } from '@nestjs/common';
+import { type ArgumentMetadata, type ValidationError, ValidationPipe } from '@nestjs/common';
+import { checkedBody, hasBodySchema } from './body-schema.js';
 import { type FieldError, validationFailed } from './domain-error.js';
 
 /**
- * The pipe of every management route: unknown fields are refused, nothing is coerced, all wrong fields are
- * named at once.
+ * Checks a body that declares a schema by its compiled function, at once and without a promise: class-validator would
+ * halve the throughput of a small route. Everything else goes its usual way.
+ */
+class RequestValidationPipe extends ValidationPipe {
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- Nest's own type
+  override transform(value: unknown, metadata: ArgumentMetadata): any {
+    if (metadata.metatype !== undefined && hasBodySchema(metadata.metatype)) return checkedBody(metadata.metatype, value);
+    return super.transform(value, metadata);
+  }
+}
+
+/**
+ * The pipe of every route: unknown fields are refused, nothing is coerced, all wrong fields are named at once.
  */
 export function requestValidation(): ValidationPipe {
-  return new ValidationPipe({
+  return new RequestValidationPipe({
     whitelist: true,
     forbidNonWhitelisted: true,
     forbidUnknownValues: true,

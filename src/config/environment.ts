@@ -73,7 +73,9 @@ export const environmentSchema = z.object({
     .regex(/^\d+(\.\d{1,6})?$/, 'must be a number of cents with at most 6 decimals')
     .transform(Number)
     .default(0),
-  STALE_MAX_SECONDS: positiveInteger(3600).default(30),
+  STALE_MAX_SECONDS: positiveInteger(3600)
+    .refine((value) => value >= 1, 'must be at least 1')
+    .default(30),
   RATE_FALLBACK: z.enum(['closed', 'share']).default('closed'),
   MAX_REPLICAS: positiveInteger(1000).default(3),
   TRUSTED_PROXIES: z.string().optional(),

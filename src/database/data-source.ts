@@ -1,3 +1,4 @@
+import { Client, type ClientConfig } from 'pg';
 import { DataSource, type DataSourceOptions, type EntityTarget } from 'typeorm';
 import { migrations } from './migrations.js';
 
@@ -6,6 +7,18 @@ export interface PoolOptions {
   readonly max: number;
   readonly role?: string;
   readonly entities?: readonly EntityTarget<unknown>[];
+}
+
+/**
+ * A connection whose loss is always heard: the pool listens while it is idle and TypeORM while it is used, but between
+ * the two nobody does for a moment, and an error that nobody hears ends the process. Whoever uses the connection next
+ * gets the error of his statement.
+ */
+class HeardClient extends Client {
+  constructor(config?: string | ClientConfig) {
+    super(config);
+    this.on('error', () => undefined);
+  }
 }
 
 /** Options of a connection pool on `url`. The schema comes from migrations alone. */
@@ -22,9 +35,10 @@ export function dataSourceOptions(url: string, pool: PoolOptions): DataSourceOpt
     applicationName: 'latchkey',
     poolSize: pool.max,
     connectTimeoutMS: 1500,
-    // The pool has dropped the lost connection already, and the next statement tells; unheard it would end the process.
+    // The pool has dropped the lost connection already; the next statement opens another.
     poolErrorHandler: () => undefined,
     extra: {
+      Client: HeardClient,
       // A statement that hangs must become an error within the bound protocol section 9 states.
       statement_timeout: 15_000,
       ...(pool.role === undefined ? {} : { options: `-c role=${pool.role}` }),

@@ -1,6 +1,8 @@
 import { Foundation1790000000000 } from './migrations/1790000000000-foundation.js';
 import { ApiKeyLists1790000000100 } from './migrations/1790000000100-api-key-lists.js';
+import { Replicas1790000000200 } from './migrations/1790000000200-replicas.js';
 import { Quotas1790000000300 } from './migrations/1790000000300-quotas.js';
+import { Usage1790000000400 } from './migrations/1790000000400-usage.js';
 
 /** All migrations, oldest first. */
-export const migrations = [Foundation1790000000000, ApiKeyLists1790000000100, Quotas1790000000300];
+export const migrations = [Foundation1790000000000, ApiKeyLists1790000000100, Replicas1790000000200, Quotas1790000000300, Usage1790000000400];

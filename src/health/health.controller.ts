@@ -39,8 +39,8 @@ export class HealthController {
       'A database that is briefly away makes it `degraded`, still with 200.',
   })
   @ApiOkResponse({ type: ReadyView })
-  async ready(): Promise<HealthCheckResult> {
-    const { state, databaseAnswers } = await this.readiness.check();
+  ready(): Promise<HealthCheckResult> {
+    const { state, databaseAnswers } = this.readiness.check();
     if (state !== 'ready') throw new DomainError('unavailable', 'NOT_READY', REASONS[state], { state, retryAfterSeconds: 1 });
     return this.health.check([
       () => {

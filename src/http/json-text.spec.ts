@@ -10,7 +10,7 @@ const errorOf = (text: string | Buffer) => {
 
 describe('readJson', () => {
   it('reads what JSON.parse reads', () => {
-    const safe = fc.jsonValue({ maxDepth: 8, stringUnit: 'grapheme' }).filter((value) => !/__proto__|constructor|prototype|\\u0000|\\ud/i.test(JSON.stringify(value)));
+    const safe = fc.jsonValue({ maxDepth: 8, stringUnit: 'grapheme' }).filter((value) => !/__|"(constructor|prototype|toString|valueOf|toLocaleString|hasOwnProperty|isPrototypeOf|propertyIsEnumerable)":|\\u0000|\\ud/i.test(JSON.stringify(value)));
     fc.assert(
       fc.property(safe, fc.constantFrom(0, 1, '\t'), (value, indent) => {
         const text = JSON.stringify(value, null, indent);
@@ -31,6 +31,7 @@ describe('readJson', () => {
     ['{"__proto__":{}}', 'is not a name a request may use', '__proto__'],
     ['{"\\u005f_proto__":{}}', 'is not a name a request may use', '__proto__'],
     ['{"a":{"constructor":{"prototype":1}}}', 'is not a name a request may use', 'a.constructor'],
+    ['{"metadata":{"toString":"x"}}', 'is not a name a request may use', 'metadata.toString'],
     ['{"name":"a\\u0000b"}', 'must not contain NUL', 'name'],
     ['{"tags":["ok","\\ud800"]}', 'must not contain half a surrogate pair', 'tags.1'],
     ['{"\\udc00":1}', 'must not contain half a surrogate pair', '?'],

@@ -3,8 +3,11 @@ import type { FieldError } from '../common/domain-error.js';
 /** Deeper nesting than any request of ours; a bound, so that nothing behind it recurses without one. */
 const MAX_DEPTH = 32;
 
-/** Names through which a careless merge would reach a prototype. */
-const POISONOUS = new Set(['__proto__', 'constructor', 'prototype']);
+/**
+ * Names that every object has already: through some of them a careless merge reaches a prototype, and class-transformer
+ * overlooks all of them, so that the check for unknown fields would never see them.
+ */
+const POISONOUS = new Set(['prototype', ...Object.getOwnPropertyNames(Object.prototype)]);
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 

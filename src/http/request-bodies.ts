@@ -30,10 +30,20 @@ function jsonBody(request: FastifyRequest, body: Buffer): unknown {
   }
   if (body.length === 0) return undefined;
   const reading = readJson(body);
-  if ('value' in reading) return reading.value;
+  // The validation pipe takes `null` for absent, and no route takes anything but an object.
+  if ('value' in reading) return isObject(reading.value) ? reading.value : notAnObject();
   const [first] = reading.errors;
   const detail = first!.path === '' ? `${first!.message[0]!.toUpperCase()}${first!.message.slice(1)}.` : `${first!.path}: ${first!.message}`;
   return new RefusedBody(new DomainError('invalid', 'VALIDATION_FAILED', detail, { errors: reading.errors }));
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function notAnObject(): RefusedBody {
+  const message = 'the body must be a JSON object';
+  return new RefusedBody(new DomainError('invalid', 'VALIDATION_FAILED', 'The body must be a JSON object.', { errors: [{ path: '', message }] }));
 }
 
 function unsupported(message: string): DomainError {

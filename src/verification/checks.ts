@@ -46,11 +46,71 @@ export interface StaticDecision {
 
 interface Check {
   readonly name: string;
-  /** null: passed. */
-  readonly refuse: (record: KeyRecord, question: Question, now: Date) => StaticDecision | null;
+  /** null: passed. `nowMs` is Unix time by the database's clock. */
+  readonly refuse: (record: KeyRecord, question: Question, nowMs: number) => StaticDecision | null;
 }
 
 const refused = (code: VerdictCode, detail: string): StaticDecision => ({ code, detail });
+
+const REVOKED = refused('REVOKED', 'The key has been revoked.');
+const DISABLED = refused('DISABLED', 'The key is deactivated.');
+const EXPIRED = refused('EXPIRED', 'The key has expired.');
+const OWNER_INACTIVE = refused('OWNER_INACTIVE', 'The owner of the key is disabled.');
+const NO_IP = refused('IP_NOT_ALLOWED', 'The key is restricted by address, and no ip was given.');
+const OTHER_IP = refused('IP_NOT_ALLOWED', 'The address is not in the key’s list.');
+const NO_MODEL = refused('MODEL_NOT_ALLOWED', 'The key is restricted by model, and no model was given.');
+const OTHER_MODEL = refused('MODEL_NOT_ALLOWED', 'The model is not in the key’s list.');
+const NO_CHATBOT = refused('CHATBOT_NOT_ALLOWED', 'The key is restricted by chatbot, and no chatbot was given.');
+const OTHER_CHATBOT = refused('CHATBOT_NOT_ALLOWED', 'The chatbot is not in the key’s list.');
+
+/** Whether the key is good at all, whoever asks for whatever. */
+const STATE_CHECKS: readonly Check[] = [
+  { name: 'revoked', refuse: ({ key, secret }) => (key.revokedAtMs !== null || secret.revokedAtMs !== null ? REVOKED : null) },
+  { name: 'active', refuse: ({ key }) => (key.isActive ? null : DISABLED) },
+  {
+    name: 'expiry',
+    refuse: ({ key, secret }, _, nowMs) => (hasPassed(key.expiresAtMs, nowMs) || hasPassed(secret.expiresAtMs, nowMs) ? EXPIRED : null),
+  },
+  { name: 'owner', refuse: ({ owner }) => (owner.isActive ? null : OWNER_INACTIVE) },
+];
+
+const ADDRESS_CHECK: Check = {
+  name: 'address',
+  refuse: ({ key: { allowedIps } }, { ip }) => {
+    if (allowedIps.length === 0) return null;
+    if (ip === undefined) return NO_IP;
+    const address = parseAddress(ip);
+    return address !== null && matches(allowedIps, address) ? null : OTHER_IP;
+  },
+};
+
+/** What the key may be used for on the platform. */
+const USE_CHECKS: readonly Check[] = [
+  {
+    name: 'model',
+    refuse: ({ key: { allowedModels } }, { model }) => {
+      if (allowedModels.length === 0) return null;
+      if (model === undefined) return NO_MODEL;
+      return matchesAny(allowedModels, model) ? null : OTHER_MODEL;
+    },
+  },
+  {
+    name: 'chatbot',
+    refuse: ({ key: { allowedChatbots } }, { chatbot }) => {
+      if (allowedChatbots.length === 0) return null;
+      if (chatbot === undefined) return NO_CHATBOT;
+      return allowedChatbots.includes(chatbot) ? null : OTHER_CHATBOT;
+    },
+  },
+  {
+    name: 'scopes',
+    refuse: ({ key }, { scopes }) => {
+      if (scopes === undefined || scopes.every((scope) => key.scopes.includes(scope))) return null;
+      const missing = scopes.filter((scope) => !key.scopes.includes(scope));
+      return refused('INSUFFICIENT_SCOPE', `The key lacks the scope ${missing.join(' ')}.`);
+    },
+  },
+];
 
 /**
  * Every check after the MAC and before the counters, in the order they are made. Absence never opens: a
@@ -58,69 +118,37 @@ const refused = (code: VerdictCode, detail: string): StaticDecision => ({ code, 
  *
  * @see docs/api-design.md, Verification
  */
-const CHECKS: readonly Check[] = [
-  {
-    name: 'revoked',
-    refuse: (key) => (key.revokedAt !== null || key.secretRevokedAt !== null ? refused('REVOKED', 'The key has been revoked.') : null),
-  },
-  { name: 'active', refuse: (key) => (key.isActive ? null : refused('DISABLED', 'The key is deactivated.')) },
-  {
-    name: 'expiry',
-    refuse: (key, _, now) => (hasPassed(key.expiresAt, now) || hasPassed(key.secretExpiresAt, now) ? refused('EXPIRED', 'The key has expired.') : null),
-  },
-  { name: 'owner', refuse: (key) => (key.ownerIsActive ? null : refused('OWNER_INACTIVE', 'The owner of the key is disabled.')) },
-  {
-    name: 'address',
-    refuse: (key, { ip }) =>
-      key.allowedIps.length === 0 || isAllowedAddress(key, ip)
-        ? null
-        : refused('IP_NOT_ALLOWED', ip === undefined ? 'The key is restricted by address, and no ip was given.' : 'The address is not in the key’s list.'),
-  },
-  {
-    name: 'model',
-    refuse: (key, { model }) =>
-      key.allowedModels.length === 0 || (model !== undefined && matchesAny(key.allowedModels, model))
-        ? null
-        : refused('MODEL_NOT_ALLOWED', model === undefined ? 'The key is restricted by model, and no model was given.' : 'The model is not in the key’s list.'),
-  },
-  {
-    name: 'chatbot',
-    refuse: (key, { chatbot }) =>
-      key.allowedChatbots.length === 0 || (chatbot !== undefined && key.allowedChatbots.includes(chatbot))
-        ? null
-        : refused('CHATBOT_NOT_ALLOWED', chatbot === undefined ? 'The key is restricted by chatbot, and no chatbot was given.' : 'The chatbot is not in the key’s list.'),
-  },
-  {
-    name: 'scopes',
-    refuse: (key, { scopes }) => {
-      const missing = (scopes ?? []).filter((scope) => !key.scopes.includes(scope));
-      return missing.length === 0 ? null : refused('INSUFFICIENT_SCOPE', `The key lacks the scope ${missing.join(' ')}.`);
-    },
-  },
-];
+const CHECKS: readonly Check[] = [...STATE_CHECKS, ADDRESS_CHECK, ...USE_CHECKS];
 
-/** The first check that refuses, or null when all pass. */
-export function decide(record: KeyRecord, question: Question, now: Date): StaticDecision | null {
-  for (const check of CHECKS) {
-    const refusal = check.refuse(record, question, now);
+/** The checks of a key as a credential for calling us: what it may be used for elsewhere does not matter. */
+const CALLER_CHECKS: readonly Check[] = [...STATE_CHECKS, ADDRESS_CHECK];
+
+/** The first check that refuses, or null when all pass. `nowMs`: Unix time by the database's clock. */
+export function decide(record: KeyRecord, question: Question, nowMs: number): StaticDecision | null {
+  return firstRefusal(CHECKS, record, question, nowMs);
+}
+
+/** As `decide`, for a key with which a service calls us from `ip`. */
+export function decideOnCaller(record: KeyRecord, ip: string, nowMs: number): StaticDecision | null {
+  return firstRefusal(CALLER_CHECKS, record, { ip }, nowMs);
+}
+
+/** Every check with its own outcome, whether or not an earlier one failed. `nowMs` as for `decide`. */
+export function explainChecks(record: KeyRecord, question: Question, nowMs: number): CheckOutcome[] {
+  return CHECKS.map(({ name, refuse }) => {
+    const refusal = refuse(record, question, nowMs);
+    return { check: name, outcome: refusal === null ? ('passed' as const) : ('failed' as const), detail: refusal?.detail ?? 'Passed.' };
+  });
+}
+
+function firstRefusal(checks: readonly Check[], record: KeyRecord, question: Question, nowMs: number): StaticDecision | null {
+  for (const check of checks) {
+    const refusal = check.refuse(record, question, nowMs);
     if (refusal !== null) return refusal;
   }
   return null;
 }
 
-/** Every check with its own outcome, whether or not an earlier one failed. */
-export function explainChecks(record: KeyRecord, question: Question, now: Date): CheckOutcome[] {
-  return CHECKS.map(({ name, refuse }) => {
-    const refusal = refuse(record, question, now);
-    return { check: name, outcome: refusal === null ? ('passed' as const) : ('failed' as const), detail: refusal?.detail ?? 'Passed.' };
-  });
-}
-
-function hasPassed(instant: Date | null, now: Date): boolean {
-  return instant !== null && instant <= now;
-}
-
-function isAllowedAddress(key: KeyRecord, ip: string | undefined): boolean {
-  const address = ip === undefined ? null : parseAddress(ip);
-  return address !== null && matches(key.allowedIps, address);
+function hasPassed(instantMs: number | null, nowMs: number): boolean {
+  return instantMs !== null && instantMs <= nowMs;
 }

@@ -1,8 +1,9 @@
-import { Body, Controller, HttpCode, Param, Post } from '@nestjs/common';
+import { Body, Controller, HttpCode, Param, Post, UseGuards } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { KnownCaller } from '../access/caller.js';
 import { Audited, FromCaller, OwnerOr } from '../access/decorators.js';
 import { KeyIdPipe } from '../api-keys/key-id.pipe.js';
+import { OwnerOrGuard } from '../api-keys/owner-or.guard.js';
 import { ExplainDto } from './explain.dto.js';
 import { ExplanationView } from './explanation.view.js';
 import { KeyExplainer } from './key-explainer.js';
@@ -10,13 +11,14 @@ import { KeyExplainer } from './key-explainer.js';
 /** Why a key is refused, for those who have its id and not its secret. */
 @ApiTags('Verification')
 @Controller('api-keys')
+@UseGuards(OwnerOrGuard)
 export class ExplainController {
   constructor(private readonly explainer: KeyExplainer) {}
 
   @Post(':id/explain')
   @HttpCode(200)
-  @OwnerOr('platform:api-keys:read')
-  @Audited('api-keys:explain', 'api-key')
+  @OwnerOr('platform:api-keys:read', { itself: true })
+  @Audited('api-keys:explain', 'api-key', { isRead: true })
   @ApiOperation({
     summary: 'Explain a key',
     description: 'Tries a call on a key without its secret and lists every check with its outcome. Consumes nothing.',

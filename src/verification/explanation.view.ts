@@ -1,6 +1,6 @@
 import { ApiProperty } from '@nestjs/swagger';
 import { VERDICT_CODES, type VerdictCode } from './checks.js';
-import { CheckView } from './verdict.view.js';
+import { BudgetView, CheckView, RateLimitView } from './verdict.view.js';
 
 /** What a verify of the key's secret would come to, and why. Nothing was consumed. */
 export class ExplanationView {
@@ -22,4 +22,10 @@ export class ExplanationView {
 
   /** Every check in the order they are made, each with its own outcome, whether or not an earlier one failed. */
   checks: CheckView[];
+
+  /** The key's rate limits as they stand in the database. */
+  rateLimits: RateLimitView[];
+
+  /** The key's budget as it stands in the database; null: unlimited. */
+  budget: BudgetView | null;
 }

@@ -3,10 +3,12 @@ import type { KnownCaller } from '../access/caller.js';
 import { apiKeyNotFound } from '../api-keys/api-key.errors.js';
 import type { ApiKeyView } from '../api-keys/api-key.view.js';
 import { ApiKeysService } from '../api-keys/api-keys.service.js';
-import { Clock } from '../common/clock.js';
 import { type CheckOutcome, type Question, decide, explainChecks } from './checks.js';
+import type { ExplainDto } from './explain.dto.js';
 import type { ExplanationView } from './explanation.view.js';
+import { FeedService } from './feed.service.js';
 import { KeyRecordsRepository } from './key-records.repository.js';
+import { QuotaGate } from './quota-gate.js';
 
 /** The checks that only a presented secret can pass. */
 const SECRET_CHECK: CheckOutcome = {
@@ -36,23 +38,27 @@ export class KeyExplainer {
   constructor(
     private readonly keys: ApiKeysService,
     private readonly records: KeyRecordsRepository,
-    private readonly clock: Clock,
+    private readonly feed: FeedService,
+    private readonly gate: QuotaGate,
   ) {}
 
   /** @throws DomainError 404 for keys that do not exist or are not for this caller to know */
-  async explain(caller: KnownCaller, keyId: string, question: Question): Promise<ExplanationView> {
+  async explain(caller: KnownCaller, keyId: string, question: ExplainDto): Promise<ExplanationView> {
     const key = await this.keys.get(caller, keyId);
     const record = await this.records.findByKeyId(keyId);
     if (record === null) throw apiKeyNotFound();
-    const now = this.clock.now();
-    const refusal = decide(record, question, now);
-    const outcomes = explainChecks(record, question, now);
+    const nowMs = this.feed.databaseNowMs(this.feed.tick());
+    const standing = await this.gate.standing(record.key, question);
+    const refusal = decide(record, question, nowMs) ?? standing.refusal;
+    const outcomes = explainChecks(record, question, nowMs);
     return {
       keyId,
       valid: refusal === null,
       code: refusal?.code ?? 'VALID',
       ...(refusal === null ? {} : { detail: refusal.detail }),
-      checks: [SECRET_CHECK, ...outcomes.map((outcome) => withInput(outcome, key, question))],
+      checks: [SECRET_CHECK, ...outcomes.map((outcome) => withInput(outcome, key, question)), ...standing.checks],
+      rateLimits: standing.rateLimits,
+      budget: standing.budget,
     };
   }
 }

@@ -1,22 +1,29 @@
 import type { BudgetType } from '../api-keys/api-key.entity.js';
 import type { Cidr } from '../common/address.js';
+import type { KeyLimits } from '../quotas/key-limits.js';
 
-/** All that a decision about a key needs, joined from key, secret, owner and roles. Never leaves the process. */
-export interface KeyRecord {
-  readonly keyId: string;
+/** One secret of a key, as a decision needs it. Instants are Unix milliseconds. Never leaves the process. */
+export interface SecretFacts {
   readonly kid: string;
+  readonly keyId: string;
   readonly kind: 'own' | 'imported';
   readonly mac: Buffer;
   readonly pepperVersion: string;
+  readonly revokedAtMs: number | null;
+  readonly expiresAtMs: number | null;
+  readonly lastUsedAtMs: number | null;
+}
+
+/** One key, as a decision needs it. Instants are Unix milliseconds. */
+export interface KeyFacts {
+  readonly id: string;
   readonly environment: 'live' | 'test';
-  readonly secretRevokedAt: Date | null;
-  readonly secretExpiresAt: Date | null;
   readonly name: string;
   readonly ownerId: string;
-  readonly ownerIsActive: boolean;
   readonly isActive: boolean;
-  readonly revokedAt: Date | null;
-  readonly expiresAt: Date | null;
+  readonly revokedAtMs: number | null;
+  readonly expiresAtMs: number | null;
+  readonly lastUsedAtMs: number | null;
   readonly scopes: readonly string[];
   readonly roles: readonly string[];
   readonly tags: readonly string[];
@@ -29,6 +36,28 @@ export interface KeyRecord {
   readonly rateLimitPerDay: number | null;
   readonly budgetLimitMicroCents: bigint | null;
   readonly budgetType: BudgetType | null;
-  /** What the key may do in Latchkey: its roles' grants within its owner's. */
-  readonly grants: readonly string[];
+  /** What its calls draw from: made once, so that no call allocates it. */
+  readonly limits: KeyLimits;
+}
+
+/** The owner of keys, as a decision needs him. */
+export interface OwnerFacts {
+  readonly id: string;
+  /** Neither disabled nor deleted. */
+  readonly isActive: boolean;
+  readonly roles: readonly string[];
+}
+
+/** A role; one that does not exist is inactive and grants nothing. */
+export interface RoleFacts {
+  readonly name: string;
+  readonly isActive: boolean;
+  readonly permissions: readonly string[];
+}
+
+/** Key, secret and owner, joined at the moment of the question. */
+export interface KeyRecord {
+  readonly secret: SecretFacts;
+  readonly key: KeyFacts;
+  readonly owner: OwnerFacts;
 }

@@ -1,108 +1,109 @@
 import { Injectable } from '@nestjs/common';
-import { EntityManager } from 'typeorm';
-import { grantsOfKey } from '../access/grants.reader.js';
-import type { BudgetType } from '../api-keys/api-key.entity.js';
 import { type Cidr, parseCidr } from '../common/address.js';
-import type { KeyRecord } from './key-record.js';
+import { limitsOf } from '../quotas/key-limits.js';
+import type { KeyFacts, KeyRecord, OwnerFacts, RoleFacts, SecretFacts } from './key-record.js';
+import { LoadedRecords, type LoadedRows, type Wanted } from './loaded-records.js';
+import { ReplicaConnections } from './replica-connections.js';
 
-interface RecordRow {
-  kid: string;
-  key_id: string;
-  kind: 'own' | 'imported';
-  mac: Buffer;
-  pepper_version: string;
-  secret_revoked_at: Date | null;
-  secret_expires_at: Date | null;
-  environment: 'live' | 'test';
-  name: string;
-  owner_id: string;
-  owner_is_active: boolean;
-  is_active: boolean;
-  revoked_at: Date | null;
-  expires_at: Date | null;
-  scopes: string[];
-  roles: string[];
-  tags: string[];
-  metadata: Record<string, string>;
-  allowed_ips: string[];
-  allowed_models: string[];
-  allowed_chatbots: string[];
-  rate_limit_per_minute: number | null;
-  rate_limit_per_hour: number | null;
-  rate_limit_per_day: number | null;
-  budget_limit_micro_cents: string | null;
-  budget_type: BudgetType | null;
-  role_grants: string[] | null;
-  owner_grants: string[] | null;
+/** Nobody waits longer for one statement. */
+const STATEMENT_TIMEOUT_MS = 1_000;
+
+/** `date_part` gives seconds; what is stored finer than a millisecond counts as the millisecond it lies in. */
+const unixMs = (column: string) => `floor(extract(epoch FROM ${column}) * 1000)`;
+
+/**
+ * Everything a decision about the wanted secrets needs, and the change head, in one snapshot. Of a key's other secrets
+ * those come along that are good, so that two of them in an overlap do not push each other out of the cache.
+ */
+const LOAD = `
+  WITH wanted AS MATERIALIZED (
+    SELECT kid, key_id FROM api_key_secret WHERE kid = ANY($1::text[]) AND kind = 'own'
+    UNION ALL
+    SELECT kid, key_id FROM api_key_secret WHERE mac = ANY($2::bytea[]) AND kind = 'imported'
+    UNION ALL
+    SELECT newest.kid, newest.key_id FROM unnest($3::uuid[]) AS asked (id), LATERAL (
+      SELECT kid, key_id FROM api_key_secret WHERE key_id = asked.id ORDER BY revoked_at IS NOT NULL, created_at DESC LIMIT 1) AS newest
+  ), k AS MATERIALIZED (
+    SELECT * FROM api_key WHERE id IN (SELECT key_id FROM wanted)
+  ), s AS MATERIALIZED (
+    SELECT * FROM api_key_secret WHERE key_id IN (SELECT id FROM k)
+       AND ((revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())) OR kid IN (SELECT kid FROM wanted))
+  ), o AS MATERIALIZED (
+    SELECT id, is_active AND deleted_at IS NULL AS is_active,
+           ARRAY(SELECT role_name FROM user_role WHERE user_id = users.id ORDER BY 1) AS roles
+      FROM users WHERE id IN (SELECT owner_id FROM k)
+  ), r AS MATERIALIZED (
+    SELECT named.name, coalesce(role.is_active, false) AS is_active, coalesce(role.permissions, '{}') AS permissions
+      FROM (SELECT unnest(roles) FROM k UNION SELECT unnest(roles) FROM o) AS named (name) LEFT JOIN role USING (name)
+  )
+  SELECT head.seq, head.epoch,
+         EXISTS (SELECT 1 FROM api_key_secret WHERE kind = 'imported') AS has_imported,
+         (SELECT json_agg(json_build_object(
+            'kid', kid, 'keyId', key_id, 'kind', kind, 'mac', encode(mac, 'hex'), 'pepperVersion', pepper_version,
+            'revokedAtMs', ${unixMs('revoked_at')}, 'expiresAtMs', ${unixMs('expires_at')},
+            'lastUsedAtMs', ${unixMs('last_used_at')})) FROM s) AS secrets,
+         (SELECT json_agg(json_build_object(
+            'id', id, 'environment', environment, 'name', name, 'ownerId', owner_id, 'isActive', is_active,
+            'revokedAtMs', ${unixMs('revoked_at')}, 'expiresAtMs', ${unixMs('expires_at')},
+            'lastUsedAtMs', ${unixMs('last_used_at')}, 'scopes', scopes, 'roles', roles, 'tags', tags, 'metadata', metadata,
+            'allowedIps', allowed_ips, 'allowedModels', allowed_models, 'allowedChatbots', allowed_chatbots,
+            'rateLimitPerMinute', rate_limit_per_minute, 'rateLimitPerHour', rate_limit_per_hour,
+            'rateLimitPerDay', rate_limit_per_day, 'budgetLimitMicroCents', budget_limit_micro_cents::text,
+            'budgetType', budget_type)) FROM k) AS keys,
+         (SELECT json_agg(json_build_object('id', id, 'isActive', is_active, 'roles', roles)) FROM o) AS owners,
+         (SELECT json_agg(json_build_object('name', name, 'isActive', is_active, 'permissions', permissions)) FROM r) AS roles
+    FROM change_head head`;
+
+/** A key as the statement gives it. */
+type StoredKey = Omit<KeyFacts, 'allowedIps' | 'budgetLimitMicroCents' | 'limits'> & { allowedIps: string[]; budgetLimitMicroCents: string | null };
+
+type Stored<T, Changed extends object> = Omit<T, keyof Changed> & Changed;
+
+interface LoadRow {
+  seq: string;
+  epoch: string;
+  has_imported: boolean;
+  secrets: Stored<SecretFacts, { mac: string }>[] | null;
+  keys: StoredKey[] | null;
+  owners: OwnerFacts[] | null;
+  roles: RoleFacts[] | null;
 }
 
-const RECORD = `
-  SELECT s.kid, s.key_id, s.kind, s.mac, s.pepper_version, s.revoked_at AS secret_revoked_at, s.expires_at AS secret_expires_at,
-         k.environment, k.name, k.owner_id, u.is_active AND u.deleted_at IS NULL AS owner_is_active, k.is_active, k.revoked_at,
-         k.expires_at, k.scopes, k.roles, k.tags, k.metadata, k.allowed_ips, k.allowed_models, k.allowed_chatbots,
-         k.rate_limit_per_minute, k.rate_limit_per_hour, k.rate_limit_per_day, k.budget_limit_micro_cents, k.budget_type,
-         (SELECT array_agg(DISTINCT p) FROM role r, unnest(r.permissions) p WHERE r.name = ANY(k.roles) AND r.is_active) AS role_grants,
-         (SELECT array_agg(DISTINCT p) FROM user_role ur JOIN role r ON r.name = ur.role_name, unnest(r.permissions) p
-           WHERE ur.user_id = k.owner_id AND r.is_active) AS owner_grants
-    FROM api_key_secret s JOIN api_key k ON k.id = s.key_id JOIN users u ON u.id = k.owner_id`;
-
-/** Reads records for decisions. The only reader of MACs. */
+/** Reads records for decisions, on connections of their own. The only reader of MACs. */
 @Injectable()
 export class KeyRecordsRepository {
-  constructor(private readonly manager: EntityManager) {}
+  constructor(private readonly connections: ReplicaConnections) {}
 
-  /** The record of a secret made here, or null. */
-  async findByKid(kid: string): Promise<KeyRecord | null> {
-    const [row] = await this.manager.query<RecordRow[]>(`${RECORD} WHERE s.kid = $1 AND s.kind = 'own'`, [kid]);
-    return row ? recordOf(row) : null;
+  /** Everything about the wanted secrets, in one statement. @throws when there is no answer within `timeoutMs`. */
+  async load(wanted: Wanted, timeoutMs: number): Promise<LoadedRows> {
+    return this.read([wanted.kids, wanted.macs, []], timeoutMs);
   }
 
-  /** The record of an imported secret under any of the given MACs (one a pepper), or null. */
-  async findByImportedMac(macs: readonly Buffer[]): Promise<KeyRecord | null> {
-    const [row] = await this.manager.query<RecordRow[]>(`${RECORD} WHERE s.mac = ANY($1) AND s.kind = 'imported'`, [macs]);
-    return row ? recordOf(row) : null;
-  }
-
-  /** The record of a key by its id, under its newest secret, or null. */
+  /** The record of a key by its id, under its newest secret, read from the database; null when there is none. */
   async findByKeyId(keyId: string): Promise<KeyRecord | null> {
-    const [row] = await this.manager.query<RecordRow[]>(
-      `${RECORD} WHERE k.id = $1 ORDER BY s.revoked_at IS NOT NULL, s.created_at DESC LIMIT 1`,
-      [keyId],
-    );
-    return row ? recordOf(row) : null;
+    const loaded = new LoadedRecords(await this.read([[], [], [keyId]], STATEMENT_TIMEOUT_MS));
+    return loaded.findByKeyId(keyId);
+  }
+
+  private async read(values: unknown[], timeoutMs: number): Promise<LoadedRows> {
+    const [row] = await this.connections.reader().query<LoadRow>({ name: 'load-records', text: LOAD, values }, timeoutMs);
+    if (!row) throw new Error('The change head is missing: the schema is damaged.');
+    return {
+      seq: BigInt(row.seq),
+      epoch: row.epoch,
+      hasImported: row.has_imported,
+      secrets: (row.secrets ?? []).map((secret) => ({ ...secret, mac: Buffer.from(secret.mac, 'hex') })),
+      keys: (row.keys ?? []).map(factsOf),
+      owners: row.owners ?? [],
+      roles: row.roles ?? [],
+    };
   }
 }
 
-function recordOf(row: RecordRow): KeyRecord {
-  return {
-    keyId: row.key_id,
-    kid: row.kid,
-    kind: row.kind,
-    mac: row.mac,
-    pepperVersion: row.pepper_version,
-    environment: row.environment,
-    secretRevokedAt: row.secret_revoked_at,
-    secretExpiresAt: row.secret_expires_at,
-    name: row.name,
-    ownerId: row.owner_id,
-    ownerIsActive: row.owner_is_active,
-    isActive: row.is_active,
-    revokedAt: row.revoked_at,
-    expiresAt: row.expires_at,
-    scopes: row.scopes,
-    roles: row.roles,
-    tags: row.tags,
-    metadata: row.metadata,
-    allowedIps: row.allowed_ips.map(storedCidr),
-    allowedModels: row.allowed_models,
-    allowedChatbots: row.allowed_chatbots,
-    rateLimitPerMinute: row.rate_limit_per_minute,
-    rateLimitPerHour: row.rate_limit_per_hour,
-    rateLimitPerDay: row.rate_limit_per_day,
-    budgetLimitMicroCents: row.budget_limit_micro_cents === null ? null : BigInt(row.budget_limit_micro_cents),
-    budgetType: row.budget_type,
-    grants: grantsOfKey(row.role_grants ?? [], row.owner_grants ?? []),
-  };
+function factsOf(stored: StoredKey): KeyFacts {
+  const budgetLimitMicroCents = stored.budgetLimitMicroCents === null ? null : BigInt(stored.budgetLimitMicroCents);
+  const key = { ...stored, allowedIps: stored.allowedIps.map(storedCidr), budgetLimitMicroCents };
+  return { ...key, limits: limitsOf(key) };
 }
 
 /** A stored entry was checked when it came in; one that does not parse must not open the list. */

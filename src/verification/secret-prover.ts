@@ -1,42 +1,96 @@
 import { Injectable } from '@nestjs/common';
-import { createHash } from 'node:crypto';
-import { findVersion, importedMacOf, macMatches, macOf, parse, tagMatches } from '../api-keys/secret.js';
+import { hash } from 'node:crypto';
+import { type ParsedSecret, findVersion, importedMacOf, macMatches, macOf, parse, tagMatches } from '../api-keys/secret.js';
 import { Config } from '../config/config.js';
 import type { KeyRecord } from './key-record.js';
-import { KeyRecordsRepository } from './key-records.repository.js';
+import { RecordCache } from './record-cache.js';
+import { RecordLoader, type Want, recordIn } from './record-loader.js';
 
 /** Another system's key: visible ASCII, neither tiny nor huge. */
 const IMPORTED_SHAPE = /^[\x21-\x7e]{16,512}$/;
 
-/** Whom a presented string belongs to, or why nobody can say. */
-export type Proof = { readonly record: KeyRecord } | { readonly code: 'MALFORMED' | 'NOT_FOUND' };
+/** The record a presented string proves, or why nobody can say whose it is. */
+export type Proof = KeyRecord | 'MALFORMED' | 'NOT_FOUND';
 
 /**
- * From a presented string to the record it proves: shape, tag, record, MAC. A bad tag, an unknown kid and a
- * wrong secret give one and the same answer, and none of them touches the key.
+ * From a presented string to the record it proves: shape, tag, record, MAC. A bad tag, an unknown kid and a wrong
+ * secret give one and the same answer, and none of them touches the key.
+ *
+ * What has proven itself is remembered under the SHA-256 of the whole string, for as long as its record is: tag and MAC
+ * are computed on a miss only. Garbage costs no statement.
  */
 @Injectable()
 export class SecretProver {
   constructor(
-    private readonly records: KeyRecordsRepository,
+    private readonly cache: RecordCache,
+    private readonly loader: RecordLoader,
     private readonly config: Config,
   ) {}
 
-  async prove(presented: string): Promise<Proof> {
+  /** At once where memory suffices; else a promise that rejects when the database is away. */
+  prove(presented: string, nowMs: number): Proof | Promise<Proof> {
+    const digest = hash('sha256', presented, 'binary');
+    const proven = this.cache.findProven(digest, nowMs);
+    if (proven !== null) return proven;
     const parsed = parse(presented, this.config.apiKeyPrefix);
-    if (parsed === null) return this.proveImported(presented);
-    if (!tagMatches(parsed, this.config.tagKeys)) return { code: 'NOT_FOUND' };
-    const record = await this.records.findByKid(parsed.kid);
-    if (record === null || record.environment !== parsed.environment) return { code: 'NOT_FOUND' };
-    const pepper = findVersion(this.config.peppers, record.pepperVersion);
-    if (pepper === null || !macMatches(record.mac, macOf(pepper.key, record.keyId, parsed))) return { code: 'NOT_FOUND' };
-    return { record };
+    return parsed === null ? this.proveImported(presented, digest, nowMs) : this.proveOwn(parsed, digest, nowMs);
   }
 
-  private async proveImported(presented: string): Promise<Proof> {
-    if (presented.startsWith(`${this.config.apiKeyPrefix}_`) || !IMPORTED_SHAPE.test(presented)) return { code: 'MALFORMED' };
-    const sha256 = createHash('sha256').update(presented, 'utf8').digest();
-    const record = await this.records.findByImportedMac(this.config.peppers.map(({ key }) => importedMacOf(key, sha256)));
-    return record ? { record } : { code: 'NOT_FOUND' };
+  /** A refusal for which nothing has to be known: bad shape or bad tag. null when there is more to ask. */
+  refuseAtSight(presented: string): 'MALFORMED' | 'NOT_FOUND' | null {
+    const parsed = parse(presented, this.config.apiKeyPrefix);
+    if (parsed === null) return this.couldBeImported(presented) ? null : 'MALFORMED';
+    return tagMatches(parsed, this.config.tagKeys) ? null : 'NOT_FOUND';
+  }
+
+  /** What a proven key may do in Latchkey: its roles' grants within its owner's. */
+  grantsOf(record: KeyRecord, nowMs: number): readonly string[] | Promise<readonly string[]> {
+    return this.cache.findGrants(record, nowMs) ?? this.loadGrants(record.secret.kid, record.secret.mac);
+  }
+
+  private proveOwn(parsed: ParsedSecret, digest: string, nowMs: number): Proof | Promise<Proof> {
+    const { kid } = parsed;
+    if (!tagMatches(parsed, this.config.tagKeys) || this.cache.isUnknown(kid, nowMs)) return 'NOT_FOUND';
+    const cached = this.cache.findByKid(kid, nowMs);
+    if (cached !== null) return this.checkMac(cached, parsed, digest);
+    return this.load({ name: kid, kid }, (record) => this.checkMac(record, parsed, digest));
+  }
+
+  private checkMac(record: KeyRecord, parsed: ParsedSecret, digest: string): Proof {
+    const { secret, key } = record;
+    const pepper = findVersion(this.config.peppers, secret.pepperVersion);
+    if (secret.kind !== 'own' || key.environment !== parsed.environment || pepper === null) return 'NOT_FOUND';
+    if (!macMatches(secret.mac, macOf(pepper.key, key.id, parsed))) return 'NOT_FOUND';
+    this.cache.remember(record, digest);
+    return record;
+  }
+
+  private proveImported(presented: string, digest: string, nowMs: number): Proof | Promise<Proof> {
+    if (!this.couldBeImported(presented)) return 'MALFORMED';
+    const name = `imported:${digest}`;
+    if (this.cache.hasImported(nowMs) === false || this.cache.isUnknown(name, nowMs)) return 'NOT_FOUND';
+    const sha256 = Buffer.from(digest, 'latin1');
+    const macs = this.config.peppers.map(({ key }) => importedMacOf(key, sha256));
+    return this.load({ name, macs }, (record) => {
+      this.cache.remember(record, digest);
+      return record;
+    });
+  }
+
+  private couldBeImported(presented: string): boolean {
+    return !presented.startsWith(`${this.config.apiKeyPrefix}_`) && IMPORTED_SHAPE.test(presented);
+  }
+
+  private async load(want: Want, check: (record: KeyRecord) => Proof): Promise<Proof> {
+    const record = recordIn(await this.loader.load(want), want);
+    return record === null ? 'NOT_FOUND' : check(record);
+  }
+
+  /** A role or the owner has changed since the key was loaded: everything is read anew. */
+  private async loadGrants(kid: string, mac: Buffer): Promise<readonly string[]> {
+    const want: Want = { name: `grants:${kid}`, kid, macs: [mac] };
+    const loaded = await this.loader.load(want);
+    const record = recordIn(loaded, want);
+    return record === null ? [] : loaded.grantsOf(record);
   }
 }

@@ -2,20 +2,26 @@ import { Injectable } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import { KeyAuthenticator, type ProvenSecret } from '../access/authenticator.js';
 import { Principal } from '../access/caller.js';
-import { Clock } from '../common/clock.js';
 import { Config } from '../config/config.js';
-import { decide } from './checks.js';
+import { decideOnCaller } from './checks.js';
+import type { KeyRecord } from './key-record.js';
+import { KeyRecognizer, type Recognition, type Recognised } from './key-recognizer.js';
+import { LastUsed } from './last-used.js';
 import { SecretProver } from './secret-prover.js';
 
 /**
  * A service that calls us with a key of its own. The key's status, owner and address list are enforced; its
- * models, chatbots, windows and budget concern the platform's services, not us.
+ * models, chatbots, windows and budget concern the platform's services, not us. Answered from memory like any verify.
  */
 @Injectable()
 export class ServiceKeyAuthenticator extends KeyAuthenticator {
+  /** A principal is as good as the grants it was made of; those are the same array while nothing has changed. */
+  private readonly principals = new WeakMap<readonly string[], Principal>();
+
   constructor(
+    private readonly recognizer: KeyRecognizer,
     private readonly prover: SecretProver,
-    private readonly clock: Clock,
+    private readonly lastUsed: LastUsed,
     private readonly config: Config,
   ) {
     super();
@@ -30,16 +36,32 @@ export class ServiceKeyAuthenticator extends KeyAuthenticator {
   }
 
   async prove(presented: string): Promise<ProvenSecret | null> {
-    const proof = await this.prover.prove(presented);
-    return 'record' in proof ? { keyId: proof.record.keyId, kid: proof.record.kid } : null;
+    const recognition = await this.recognizer.recognise(presented);
+    return typeof recognition === 'string' ? null : { keyId: recognition.record.key.id, kid: recognition.record.secret.kid };
   }
 
-  async authenticateKey(presented: string, ip: string): Promise<Principal | null> {
-    const proof = await this.prover.prove(presented);
-    if (!('record' in proof)) return null;
-    const { record } = proof;
-    const asCaller = { ...record, allowedModels: [], allowedChatbots: [] };
-    if (decide(asCaller, { ip }, this.clock.now()) !== null) return null;
-    return new Principal('key', record.keyId, record.ownerId, record.name, record.roles, record.grants);
+  authenticateKey(presented: string, ip: string): Principal | null | Promise<Principal | null> {
+    const recognition = this.recognizer.recognise(presented);
+    return recognition instanceof Promise ? recognition.then((known) => this.admit(known, ip)) : this.admit(recognition, ip);
   }
+
+  private admit(recognition: Recognition, ip: string): Principal | null | Promise<Principal | null> {
+    if (typeof recognition === 'string' || isRefused(recognition, ip)) return null;
+    const { record, nowMs, databaseNowMs } = recognition;
+    this.lastUsed.note(record, databaseNowMs);
+    const grants = this.prover.grantsOf(record, nowMs);
+    return grants instanceof Promise ? grants.then((loaded) => this.principalOf(record, loaded)) : this.principalOf(record, grants);
+  }
+
+  private principalOf({ key }: KeyRecord, grants: readonly string[]): Principal {
+    const known = this.principals.get(grants);
+    if (known !== undefined) return known;
+    const principal = new Principal('key', key.id, key.ownerId, key.name, key.roles, grants);
+    this.principals.set(grants, principal);
+    return principal;
+  }
+}
+
+function isRefused({ record, isDenied, databaseNowMs }: Recognised, ip: string): boolean {
+  return isDenied || decideOnCaller(record, ip, databaseNowMs) !== null;
 }

@@ -1,6 +1,7 @@
+import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import type { BudgetType } from '../api-keys/api-key.entity.js';
 import type { CheckOutcome, VerdictCode } from './checks.js';
 import { VERDICT_CODES } from './checks.js';
-import { ApiProperty } from '@nestjs/swagger';
 
 /** One check of an explanation. */
 export class CheckView implements CheckOutcome {
@@ -12,6 +13,63 @@ export class CheckView implements CheckOutcome {
 
   /** @example "Passed." */
   detail: string;
+}
+
+/** One rate limit of the key, as of the last time it was asked for. */
+export class RateLimitView {
+  @ApiProperty({ enum: ['minute', 'hour', 'day'], example: 'minute' })
+  window: 'minute' | 'hour' | 'day';
+
+  /**
+   * Requests in any interval of the window's length.
+   * @example 60
+   */
+  limit: number;
+
+  /**
+   * How many more are left.
+   * @example 41
+   */
+  remaining: number;
+
+  /**
+   * Seconds until all of them are there again if none is used.
+   * @example 37
+   */
+  resetSeconds: number;
+}
+
+/** The key's budget, as of the last time it was asked for. */
+export class BudgetView {
+  @ApiProperty({ enum: ['total', 'monthly'], example: 'monthly' })
+  type: BudgetType;
+
+  /** @example 500 */
+  limitCents: number;
+
+  /** @example 12.034 */
+  spentCents: number;
+
+  /**
+   * Held by reservations and by replicas.
+   * @example 1
+   */
+  heldCents: number;
+
+  /** @example 486.966 */
+  remainingCents: number;
+}
+
+/** Budget that is held for this call until it is reported or released. */
+export class ReservationView {
+  /** Opaque; give it to `POST /usage` or `POST /reservations/release`. */
+  id: string;
+
+  /** @example "2030-01-31T12:00:00.000Z" */
+  expiresAt: string;
+
+  /** @example 1 */
+  cents: number;
 }
 
 /** The answer to a verify. */
@@ -26,6 +84,9 @@ export class VerdictView {
   /** With a refusal: a sentence. */
   detail?: string;
 
+  /** With a refusal that ends by itself: when to ask again. */
+  retryAfterSeconds?: number;
+
   /** @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55" */
   keyId?: string;
 
@@ -35,14 +96,35 @@ export class VerdictView {
   ownerId?: string;
 
   /** @example ["chat:write"] */
-  scopes?: string[];
+  @ApiPropertyOptional({ type: [String] })
+  scopes?: readonly string[];
 
-  roles?: string[];
+  @ApiPropertyOptional({ type: [String] })
+  roles?: readonly string[];
 
-  tags?: string[];
+  @ApiPropertyOptional({ type: [String] })
+  tags?: readonly string[];
 
-  metadata?: Record<string, string>;
+  @ApiPropertyOptional({ type: 'object', additionalProperties: { type: 'string' } })
+  metadata?: Readonly<Record<string, string>>;
+
+  /** Of a key with rate limits. */
+  rateLimits?: RateLimitView[];
+
+  /** Of a key with a budget. */
+  budget?: BudgetView;
+
+  /** When something was to be reserved, and was. */
+  reservation?: ReservationView;
+
+  /** The server has not heard of changes for more than 3 seconds: a revocation of late may not be known here. */
+  degraded: boolean;
 
   /** With `explain`: every check, in the order they are made. */
   checks?: CheckView[];
+}
+
+/** The answers to several questions, in their order. */
+export class VerdictsView {
+  results: VerdictView[];
 }

@@ -1,20 +1,71 @@
 import { Global, Module } from '@nestjs/common';
 import { KeyAuthenticator } from '../access/authenticator.js';
 import { ApiKeysModule } from '../api-keys/api-keys.module.js';
+import { UsageModule } from '../usage/usage.module.js';
+import { ChangePropagation } from '../audit/change-propagation.js';
+import { Clock } from '../common/clock.js';
+import { Denylist } from './denylist.js';
+import { DenylistFile } from './denylist-file.js';
 import { ExplainController } from './explain.controller.js';
+import { FeedService } from './feed.service.js';
 import { KeyExplainer } from './key-explainer.js';
+import { KeyRecognizer } from './key-recognizer.js';
 import { KeyRecordsRepository } from './key-records.repository.js';
+import { LastUsed } from './last-used.js';
+import { LastUsedWriter } from './last-used.writer.js';
+import { QuotaGate } from './quota-gate.js';
+import { RecordCache } from './record-cache.js';
+import { RecordLoader } from './record-loader.js';
+import { ReplicaConnections } from './replica-connections.js';
+import { ReplicasController } from './replicas.controller.js';
+import { ReplicasRepository } from './replicas.repository.js';
+import { ReplicasService } from './replicas.service.js';
 import { SecretProver } from './secret-prover.js';
 import { ServiceKeyAuthenticator } from './service-key.authenticator.js';
+import { VerificationMeters } from './verification-meters.js';
 import { Verifier } from './verifier.js';
 import { VerifyController } from './verify.controller.js';
 
-/** The data plane: from a presented string to a verdict. */
+/** The cores know no framework: what they need of the outside is given to them here. */
+const cores = [
+  { provide: RecordCache, useFactory: () => new RecordCache() },
+  {
+    provide: RecordLoader,
+    inject: [RecordCache, KeyRecordsRepository, Clock],
+    useFactory: (cache: RecordCache, records: KeyRecordsRepository, clock: Clock) =>
+      new RecordLoader(cache, {
+        monotonicMs: () => clock.monotonicMs(),
+        soon: setImmediate,
+        fetch: (wanted, timeoutMs) => records.load(wanted, timeoutMs),
+      }),
+  },
+  { provide: Denylist, useFactory: () => new Denylist() },
+  { provide: LastUsed, useFactory: () => new LastUsed() },
+];
+
+/** The data plane: from a presented string to a verdict, out of memory that the change feed keeps true. */
 @Global()
 @Module({
-  imports: [ApiKeysModule],
-  controllers: [VerifyController, ExplainController],
-  providers: [Verifier, KeyExplainer, SecretProver, KeyRecordsRepository, { provide: KeyAuthenticator, useClass: ServiceKeyAuthenticator }],
-  exports: [KeyAuthenticator],
+  imports: [ApiKeysModule, UsageModule],
+  controllers: [VerifyController, ExplainController, ReplicasController],
+  providers: [
+    ...cores,
+    Verifier,
+    QuotaGate,
+    KeyExplainer,
+    KeyRecognizer,
+    SecretProver,
+    KeyRecordsRepository,
+    ReplicaConnections,
+    FeedService,
+    ReplicasRepository,
+    ReplicasService,
+    DenylistFile,
+    LastUsedWriter,
+    VerificationMeters,
+    { provide: KeyAuthenticator, useClass: ServiceKeyAuthenticator },
+    { provide: ChangePropagation, useExisting: ReplicasService },
+  ],
+  exports: [KeyAuthenticator, ChangePropagation, FeedService, ReplicasService, Verifier],
 })
 export class VerificationModule {}

@@ -1,49 +1,175 @@
 import { Injectable } from '@nestjs/common';
-import { Clock } from '../common/clock.js';
-import { type VerdictCode, decide, explainChecks } from './checks.js';
-import type { KeyRecord } from './key-record.js';
-import { SecretProver } from './secret-prover.js';
+import { centsFromMicroCents } from '../common/money.js';
+import type { DomainError } from '../common/domain-error.js';
+import { domainErrorOf } from '../common/problem.filter.js';
+import { VerdictCounter } from '../usage/verdict-counter.js';
+import { type StaticDecision, type VerdictCode, decide, explainChecks } from './checks.js';
+import { KeyRecognizer, type Recognised, type Recognition } from './key-recognizer.js';
+import { LastUsed } from './last-used.js';
+import { QuotaGate, type QuotaOutcome, type QuotaRefusal, type QuotaStanding } from './quota-gate.js';
+import { VerificationMeters } from './verification-meters.js';
 import type { VerdictView } from './verdict.view.js';
 import type { VerifyDto } from './verify.dto.js';
+
+const DENIED: StaticDecision = { code: 'REVOKED', detail: 'The key has been revoked.' };
+
+type Later<T> = T | Promise<T>;
 
 /** Answers "may this key do this, now?". A refusal is a value, never an exception. */
 @Injectable()
 export class Verifier {
   constructor(
-    private readonly prover: SecretProver,
-    private readonly clock: Clock,
+    private readonly recognizer: KeyRecognizer,
+    private readonly gate: QuotaGate,
+    private readonly lastUsed: LastUsed,
+    private readonly meters: VerificationMeters,
+    private readonly counter: VerdictCounter,
   ) {}
 
-  /** Decides on a presented secret. */
-  async verify(question: VerifyDto): Promise<VerdictView> {
-    const proof = await this.prover.prove(question.key);
-    if (!('record' in proof)) return unproven(proof.code);
-    return this.verdictOn(proof.record, question);
+  /**
+   * Decides on a presented secret: at once, without a promise, where memory suffices. `callerId` is the owner of the
+   * credential that asks: only he may settle a reservation that comes of it.
+   *
+   * @throws DomainError 503, as the promise's rejection, when nothing can be decided.
+   */
+  verify(question: VerifyDto, callerId: string): Later<VerdictView> {
+    const recognition = this.recognizer.recognise(question.key);
+    const verdict =
+      recognition instanceof Promise
+        ? recognition.then((known) => this.decide(known, question, callerId))
+        : this.decide(recognition, question, callerId);
+    return verdict instanceof Promise ? this.counted(verdict) : verdict;
   }
 
-  private verdictOn(record: KeyRecord, question: VerifyDto): VerdictView {
-    const now = this.clock.now();
-    const refusal = decide(record, question, now);
+  /** Decides on each by itself, in order; one that cannot be decided is `UNAVAILABLE` and spoils no other. */
+  verifyAll(questions: readonly VerifyDto[], callerId: string): Later<VerdictView[]> {
+    const verdicts = questions.map((question) => {
+      const verdict = this.verify(question, callerId);
+      return verdict instanceof Promise ? verdict.catch(undecided) : verdict;
+    });
+    return verdicts.every(isDecided) ? verdicts : Promise.all(verdicts);
+  }
+
+  private decide(recognition: Recognition, question: VerifyDto, callerId: string): Later<VerdictView> {
+    if (typeof recognition === 'string') return this.unproven(recognition);
+    const refusal = staticRefusal(recognition, question);
+    if (refusal !== null) return this.refused(recognition, question, refusal);
+    const { key } = recognition.record;
+    if (question.dryRun === true) return this.gate.standing(key, question).then((standing) => dryVerdict(recognition, question, standing));
+    const outcome = this.gate.admit(key, question, callerId, recognition.databaseNowMs);
+    return outcome instanceof Promise
+      ? outcome.then((later) => this.decideAgain(later, question))
+      : this.answer(recognition, question, outcome);
+  }
+
+  /** While a lease was fetched the key may have changed: what counts is what it is now. */
+  private async decideAgain(outcome: QuotaOutcome, question: VerifyDto): Promise<VerdictView> {
+    const recognition = await this.recognizer.recognise(question.key);
+    if (typeof recognition === 'string') return this.unproven(recognition);
+    const refusal = staticRefusal(recognition, question);
+    return refusal === null ? this.answer(recognition, question, outcome) : this.refused(recognition, question, refusal);
+  }
+
+  private answer(recognition: Recognised, question: VerifyDto, outcome: QuotaOutcome): VerdictView {
+    if (outcome.refusal !== null) return this.refused(recognition, question, outcome.refusal);
+    const { key } = recognition.record;
+    this.count(key.id, 'VALID');
+    this.lastUsed.note(recognition.record, recognition.databaseNowMs);
+    const verdict = this.verdict(recognition, question, null);
+    if (outcome.isDegraded) verdict.degraded = true;
+    if (outcome.reservation !== null) {
+      const { id, expiresAt, amountMicroCents } = outcome.reservation;
+      verdict.reservation = { id, expiresAt: expiresAt.toISOString(), cents: centsFromMicroCents(amountMicroCents) };
+    }
+    return verdict;
+  }
+
+  private refused(recognition: Recognised, question: VerifyDto, refusal: StaticDecision | QuotaRefusal): VerdictView {
+    if (question.dryRun !== true) this.count(recognition.record.key.id, refusal.code);
+    return this.verdict(recognition, question, refusal);
+  }
+
+  private verdict(recognition: Recognised, question: VerifyDto, refusal: StaticDecision | QuotaRefusal | null): VerdictView {
+    const verdict = verdictView(recognition, refusal);
+    const { key } = recognition.record;
+    const rateLimits = this.gate.rateLimitsOf(key);
+    if (rateLimits !== undefined) verdict.rateLimits = rateLimits;
+    const budget = this.gate.budgetOf(key);
+    if (budget !== undefined) verdict.budget = budget;
+    if (question.explain === true) {
+      verdict.checks = explainChecks(recognition.record, question, recognition.databaseNowMs);
+      const isQuota = refusal?.code === 'RATE_LIMITED' || refusal?.code === 'BUDGET_EXCEEDED';
+      const outcome = refusal === null ? 'passed' : isQuota ? 'failed' : 'skipped';
+      verdict.checks.push({ check: 'quota', outcome, detail: isQuota ? refusal.detail : refusal === null ? 'Passed.' : 'Not reached.' });
+    }
+    return verdict;
+  }
+
+  private unproven(code: Extract<VerdictCode, 'MALFORMED' | 'NOT_FOUND'>): VerdictView {
+    this.meters.count(code);
     return {
-      valid: refusal === null,
-      code: refusal?.code ?? 'VALID',
-      ...(refusal === null ? {} : { detail: refusal.detail }),
-      keyId: record.keyId,
-      name: record.name,
-      ownerId: record.ownerId,
-      scopes: [...record.scopes],
-      roles: [...record.roles],
-      tags: [...record.tags],
-      metadata: { ...record.metadata },
-      ...(question.explain ? { checks: explainChecks(record, question, now) } : {}),
+      valid: false,
+      code,
+      detail: code === 'MALFORMED' ? 'This has not the shape of a key.' : 'There is no such key.',
+      degraded: false,
     };
+  }
+
+  private count(keyId: string, code: VerdictCode): void {
+    this.meters.count(code);
+    this.counter.count(keyId, code);
+  }
+
+  private async counted(verdict: Promise<VerdictView>): Promise<VerdictView> {
+    try {
+      return await verdict;
+    } catch (error) {
+      this.meters.count('UNAVAILABLE');
+      throw error;
+    }
   }
 }
 
-function unproven(code: Extract<VerdictCode, 'MALFORMED' | 'NOT_FOUND'>): VerdictView {
-  return {
-    valid: false,
-    code,
-    detail: code === 'MALFORMED' ? 'This has not the shape of a key.' : 'There is no such key.',
+function staticRefusal(recognition: Recognised, question: VerifyDto): StaticDecision | null {
+  return recognition.isDenied ? DENIED : decide(recognition.record, question, recognition.databaseNowMs);
+}
+
+function verdictView({ record: { key }, isDegraded }: Recognised, refusal: StaticDecision | QuotaRefusal | null): VerdictView {
+  const verdict: VerdictView = {
+    valid: refusal === null,
+    code: refusal?.code ?? 'VALID',
+    keyId: key.id,
+    name: key.name,
+    ownerId: key.ownerId,
+    scopes: key.scopes,
+    roles: key.roles,
+    tags: key.tags,
+    metadata: key.metadata,
+    degraded: isDegraded,
   };
+  if (refusal !== null) {
+    verdict.detail = refusal.detail;
+    if ('retryAfterSeconds' in refusal && refusal.retryAfterSeconds !== null) verdict.retryAfterSeconds = refusal.retryAfterSeconds;
+  }
+  return verdict;
+}
+
+/** What the call would come to; nothing was taken. */
+function dryVerdict(recognition: Recognised, question: VerifyDto, { rateLimits, budget, refusal, checks }: QuotaStanding): VerdictView {
+  const verdict = verdictView(recognition, refusal);
+  if (rateLimits.length > 0) verdict.rateLimits = rateLimits;
+  if (budget !== null) verdict.budget = budget;
+  if (question.explain === true) verdict.checks = [...explainChecks(recognition.record, question, recognition.databaseNowMs), ...checks];
+  return verdict;
+}
+
+/** The verdict of one item that a dependency's absence left undecided. @throws whatever else went wrong */
+function undecided(error: unknown): VerdictView {
+  const known: DomainError | null = domainErrorOf(error);
+  if (known?.kind !== 'unavailable') throw error;
+  return { valid: false, code: 'UNAVAILABLE', detail: known.message, retryAfterSeconds: known.extras.retryAfterSeconds ?? 1, degraded: false };
+}
+
+function isDecided(verdict: Later<VerdictView>): verdict is VerdictView {
+  return !(verdict instanceof Promise);
 }

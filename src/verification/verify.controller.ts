@@ -1,21 +1,37 @@
 import { Body, Controller, HttpCode, Post } from '@nestjs/common';
-import { ApiOperation, ApiTags } from '@nestjs/swagger';
-import { RequirePermission } from '../access/decorators.js';
-import { VerdictView } from './verdict.view.js';
+import { RouteSchema } from '@nestjs/platform-fastify';
+import { ApiOperation, ApiServiceUnavailableResponse, ApiTags } from '@nestjs/swagger';
+import type { KnownCaller } from '../access/caller.js';
+import { FromCaller, RequirePermission } from '../access/decorators.js';
+import { ProblemView } from '../common/problem.view.js';
+import { VERDICTS_SCHEMA, VERDICT_SCHEMA } from './verdict.schema.js';
+import { VerdictView, VerdictsView } from './verdict.view.js';
 import { Verifier } from './verifier.js';
-import { VerifyDto } from './verify.dto.js';
+import { VerifyBatchDto, VerifyDto } from './verify.dto.js';
 
 /** The data plane: what services ask on every request. */
 @ApiTags('Verification')
-@Controller()
+@Controller('verify')
 export class VerifyController {
   constructor(private readonly verifier: Verifier) {}
 
-  @Post('verify')
+  @Post()
   @HttpCode(200)
   @RequirePermission('platform:api-keys:verify')
+  @RouteSchema({ response: { 200: VERDICT_SCHEMA } })
   @ApiOperation({ summary: 'Verify a key', description: 'Answers 200 with a verdict whenever it could be decided; a refusal is a verdict with `valid: false`.' })
-  verify(@Body() body: VerifyDto): Promise<VerdictView> {
-    return this.verifier.verify(body);
+  @ApiServiceUnavailableResponse({ description: 'Nothing could be decided at the moment.', type: ProblemView })
+  verify(@FromCaller() { principal }: KnownCaller, @Body() body: VerifyDto): VerdictView | Promise<VerdictView> {
+    return this.verifier.verify(body, principal.ownerId);
+  }
+
+  @Post('batch')
+  @HttpCode(200)
+  @RequirePermission('platform:api-keys:verify')
+  @RouteSchema({ response: { 200: VERDICTS_SCHEMA } })
+  @ApiOperation({ summary: 'Verify several keys', description: 'Each is decided by itself; one that could not be decided has the code `UNAVAILABLE`.' })
+  verifyBatch(@FromCaller() { principal }: KnownCaller, @Body() body: VerifyBatchDto): VerdictsView | Promise<VerdictsView> {
+    const results = this.verifier.verifyAll(body.items, principal.ownerId);
+    return results instanceof Promise ? results.then((verdicts) => ({ results: verdicts })) : { results };
   }
 }

@@ -50,7 +50,8 @@ describe('access', () => {
     for (const route of routes) {
       const user = users.get(role)!;
       const answer = await ask(route, user.token);
-      const isRefused = answer.status === 403 && answer.body.code === 'PERMISSION_DENIED' && 'permission' in (route.rule ?? {}) && answer.body.permission === (route.rule as { permission: string }).permission;
+      const { permission, alsoNeeds } = (route.rule ?? {}) as { permission?: string; alsoNeeds?: string };
+      const isRefused = answer.status === 403 && answer.body.code === 'PERMISSION_DENIED' && [permission, alsoNeeds ?? permission].includes(answer.body.permission as string);
       const expected = verdictOf(route, role) === 'no';
       const isUnknown = answer.status === 401 && !route.path.startsWith('/auth/') && !OWN_CREDENTIALS.test(route.path);
       if (isRefused !== expected || isUnknown || answer.status >= 500) wrong.push(`${route.method} ${route.path}: ${answer.status} ${answer.body?.code}, expected ${verdictOf(route, role)}`);

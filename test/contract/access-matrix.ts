@@ -15,7 +15,7 @@ export function verdictOf({ rule }: DeclaredRoute, role: string): Verdict {
     case 'signed-in':
       return 'yes';
     case 'permission':
-      return covers(grants, rule.permission) ? 'yes' : 'no';
+      return [rule.permission, rule.alsoNeeds ?? rule.permission].every((permission) => covers(grants, permission)) ? 'yes' : 'no';
     case 'owner-or':
       return covers(grants, rule.permission) ? 'yes' : 'own';
     case undefined:
@@ -31,7 +31,7 @@ export function ruleText({ rule }: DeclaredRoute): string {
     case 'signed-in':
       return 'any credentials';
     case 'permission':
-      return `\`${rule.permission}\``;
+      return rule.alsoNeeds ? `\`${rule.permission}\` and \`${rule.alsoNeeds}\`` : `\`${rule.permission}\``;
     case 'owner-or':
       return `its owner, or \`${rule.permission}\``;
     case undefined:

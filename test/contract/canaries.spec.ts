@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Writable } from 'node:stream';
 import type { DataSource } from 'typeorm';
+import { Changes } from '../../src/audit/changes.js';
 import { createApp } from '../../src/app.setup.js';
 import { dataSource } from '../../src/database/data-source.js';
 import { entities } from '../../src/entities.js';
@@ -47,14 +48,14 @@ describe('A secret', () => {
   beforeAll(async () => {
     database = await createTestDatabase();
     pool = await dataSource(database.appUrl, { max: 5, entities }).initialize();
-    await seed(pool, { email: EMAIL, password: PASSWORD });
+    await seed(new Changes(pool, testConfig()), { email: EMAIL, password: PASSWORD });
     const stream = new Writable({
       write(chunk, _, done) {
         log += String(chunk);
         done();
       },
     });
-    app = await createApp(testConfig({ LOG_LEVEL: 'trace' }), pool, stream);
+    app = await createApp(testConfig({ LOG_LEVEL: 'trace' }), pool, { logStream: stream });
     await app.listen(0, '127.0.0.1');
     base = `http://127.0.0.1:${(app.getHttpServer().address() as { port: number }).port}/api/v1`;
 

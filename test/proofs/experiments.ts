@@ -1,7 +1,10 @@
+import { g03 } from './experiments/g03-no-acknowledged-usage-is-lost.js';
+import { g04 } from './experiments/g04-usage-counts-exactly-once.js';
 import { g14 } from './experiments/g14-every-change-is-audited.js';
 import { g20 } from './experiments/g20-database-restarts.js';
+import { g25 } from './experiments/g25-made-up-requests.js';
 import { g30 } from './experiments/g30-clean-shutdown.js';
 import type { Experiment } from './harness/experiment.js';
 
 /** Every experiment, in the order of the guarantees. */
-export const experiments: readonly Experiment[] = [g14, g20, g30];
+export const experiments: readonly Experiment[] = [g03, g04, g14, g20, g25, g30];

@@ -1,69 +1,44 @@
-import { uuidv7 } from '../../src/common/uuid.js';
-import type { TestApp } from './app.js';
+import type { Answer, TestApp } from './app.js';
 
-/** A key put straight into the database; what is not given is as a create with an empty body leaves it. */
-export interface StoredKey {
-  id?: string;
-  ownerId: string;
-  name?: string;
-  alias?: string | null;
-  description?: string | null;
-  environment?: 'live' | 'test';
-  isActive?: boolean;
-  scopes?: string[];
-  tags?: string[];
-  budgetLimitMicroCents?: number | null;
-  expiresAt?: Date | null;
-  createdAt?: Date;
-  updatedAt?: Date;
-  lastUsedAt?: Date | null;
-  revokedAt?: Date | null;
-  keyPrefix?: string;
+export interface TestKey {
+  id: string;
+  kid: string;
+  secret: string;
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- the view, as JSON; assertions give it a type
+  view: any;
 }
 
-/** Adds keys with one secret each, without the rules of the API; gives their ids in order. */
-export async function storeKeys(app: TestApp, keys: readonly StoredKey[]): Promise<string[]> {
-  const rows = keys.map((key, index) => {
-    const id = key.id ?? uuidv7();
-    const createdAt = key.createdAt ?? new Date();
-    const kid = `${id.replaceAll('-', '').slice(-9)}${String(index).padStart(5, '0')}`;
-    return {
-      id,
-      owner_id: key.ownerId,
-      name: key.name ?? 'Default API Key',
-      alias: key.alias ?? null,
-      description: key.description ?? null,
-      environment: key.environment ?? 'live',
-      is_active: key.isActive ?? true,
-      deactivated_at: key.isActive === false ? createdAt : null,
-      scopes: key.scopes ?? [],
-      roles: [],
-      allowed_ips: [],
-      allowed_models: [],
-      allowed_chatbots: [],
-      tags: key.tags ?? [],
-      metadata: {},
-      budget_limit_micro_cents: key.budgetLimitMicroCents ?? null,
-      budget_type: key.budgetLimitMicroCents === undefined || key.budgetLimitMicroCents === null ? null : 'total',
-      expires_at: key.expiresAt ?? null,
-      created_at: createdAt,
-      updated_at: key.updatedAt ?? createdAt,
-      last_used_at: key.lastUsedAt ?? null,
-      revoked_at: key.revokedAt ?? null,
-      secret_prefixes: '',
-      kid,
-      key_prefix: key.keyPrefix ?? `lk_${key.environment ?? 'live'}_${kid}`,
-    };
-  });
-  const columns = Object.keys(rows[0] ?? {}).filter((column) => !['kid', 'key_prefix'].includes(column));
-  await app.dataSource.query(
-    `INSERT INTO api_key (${columns.join(', ')}) SELECT ${columns.join(', ')} FROM jsonb_populate_recordset(null::api_key, $1::jsonb)`,
-    [JSON.stringify(rows)],
-  );
-  await app.dataSource.query(
-    `INSERT INTO api_key_secret (kid, key_id, kind, key_prefix, mac, pepper_version)
-     SELECT kid, id, 'own', key_prefix, sha256(kid::bytea), '1' FROM jsonb_to_recordset($1::jsonb) AS r (kid text, id uuid, key_prefix text)`,
-    [JSON.stringify(rows)],
-  );
-  return rows.map((row) => row.id);
+/** A key of whoever the token belongs to. */
+export async function makeKey(app: TestApp, token: string, body: object = {}): Promise<TestKey> {
+  const { status, body: made } = await app.post('/api-keys', { token, body });
+  if (status !== 201) throw new Error(`no key: ${JSON.stringify(made)}`);
+  return { id: made.apiKey.id, kid: made.apiKey.secrets[0].kid, secret: made.secretKey, view: made.apiKey };
 }
+
+/** The code of the verdict on a secret. */
+export async function verdictOn(app: TestApp, secret: string): Promise<string> {
+  const { body } = await app.post('/verify', { token: await app.adminToken(), body: { key: secret } });
+  return body.code as string;
+}
+
+/** The fields that a refusal names, each once. */
+export function pathsOf({ body }: Answer): string[] {
+  return [...new Set((body.errors as { path: string }[]).map(({ path }) => path))].sort();
+}
+
+/** How often each status came. */
+export function countByStatus(answers: readonly Answer[]): Record<number, number> {
+  const counts: Record<number, number> = {};
+  for (const { status } of answers) counts[status] = (counts[status] ?? 0) + 1;
+  return counts;
+}
+
+/** Moves the expiry of a key without asking anybody. */
+export async function expire(app: TestApp, keyId: string): Promise<void> {
+  await app.dataSource.query(`UPDATE api_key SET expires_at = now() - interval '1 hour' WHERE id = $1`, [keyId]);
+}
+
+export const inDays = (days: number): string => new Date(Date.now() + days * 86_400_000).toISOString();
+
+/** Whether an instant lies `days` from now, to the minute. */
+export const isInDays = (instant: string, days: number): boolean => Math.abs(Date.parse(instant) - Date.parse(inDays(days))) < 60_000;

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApp, type TestUser } from '../../support/app.js';
-import { storeKeys } from '../../support/keys.js';
+import { storeKeys } from '../../support/stored-keys.js';
 
 describe('GET /api-keys/export', () => {
   let app: TestApp;

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApp, type TestUser } from '../../support/app.js';
-import { storeKeys } from '../../support/keys.js';
+import { storeKeys } from '../../support/stored-keys.js';
 
 const past = new Date(Date.now() - 60_000);
 
@@ -32,14 +32,14 @@ describe('GET /api-keys/facets', () => {
         total: 4,
         totalIsCapped: false,
         status: [
-          { value: 'revoked', count: 0, countIsCapped: false },
-          { value: 'inactive', count: 1, countIsCapped: false },
-          { value: 'expired', count: 1, countIsCapped: false },
-          { value: 'active', count: 2, countIsCapped: false },
+          { value: 'revoked', count: 0 },
+          { value: 'inactive', count: 1 },
+          { value: 'expired', count: 1 },
+          { value: 'active', count: 2 },
         ],
         environment: [
-          { value: 'live', count: 3, countIsCapped: false },
-          { value: 'test', count: 1, countIsCapped: false },
+          { value: 'live', count: 3 },
+          { value: 'test', count: 1 },
         ],
         owners: [{ value: owner.id, name: `User ${owner.email}`, count: 4 }],
         tags: [
@@ -68,12 +68,12 @@ describe('GET /api-keys/facets', () => {
       expect(body).toMatchObject({ total: 0, owners: [], tags: [], scopes: [] });
     });
 
-    it('names at most twenty of each, and caps what it counts', async () => {
+    it('names at most twenty of each, and of a long list only its newest keys', async () => {
       const busy = await app.addUser();
       await storeKeys(app, Array.from({ length: 10_005 }, (_, index) => ({ ownerId: busy.id, tags: [`tag-${String(index % 30).padStart(2, '0')}`] })));
       const { body } = await app.get(`/api-keys/facets?ownerId=${busy.id}`, { token: admin });
       expect(body).toMatchObject({ total: 10_000, totalIsCapped: true });
-      expect(body.status.at(-1)).toEqual({ value: 'active', count: 10_000, countIsCapped: true });
+      expect(body.status.at(-1)).toEqual({ value: 'active', count: 10_000 });
       expect(body.tags).toHaveLength(20);
       await app.dataSource.query('DELETE FROM api_key WHERE owner_id = $1', [busy.id]);
     });

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { TestApp, type TestUser } from '../../support/app.js';
-import { type StoredKey, storeKeys } from '../../support/keys.js';
+import { type StoredKey, storeKeys } from '../../support/stored-keys.js';
 
 const DAY_MS = 86_400_000;
 const daysAgo = (days: number) => new Date(Date.now() - days * DAY_MS);

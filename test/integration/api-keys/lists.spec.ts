@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { Client } from 'pg';
-import { conditionOf } from '../../../src/api-keys/key-conditions.js';
+import { conditionOf, statusExpression } from '../../../src/api-keys/key-conditions.js';
 import { KEY_SORTS, orderOf } from '../../../src/api-keys/key-sort.js';
 import { API_KEY_STATUSES, statusOf } from '../../../src/api-keys/status.js';
 import { createTestDatabase, type TestDatabase } from '../../support/postgres.js';
@@ -48,6 +48,8 @@ describe('lists of keys in PostgreSQL', () => {
           const { rows } = await client.query<{ name: string }>(`SELECT k.name FROM api_key k WHERE ${sql}`, [...parameters]);
           for (const { name } of rows) found.set(name, [...(found.get(name) ?? []), status]);
         }
+        const { rows } = await client.query<{ name: string; status: string }>(`SELECT k.name, ${statusExpression('$1::timestamptz')} AS status FROM api_key k`, [NOW]);
+        for (const { name, status } of rows) expect([status]).toEqual(found.get(name));
         for (const [index, key] of keys.entries()) expect(found.get(String(index + 1))).toEqual([statusOf(key, NOW)]);
       }),
       { numRuns: 40 },
@@ -83,8 +85,9 @@ describe('lists of keys in PostgreSQL', () => {
       ['scope', { scope: ['a'] }, 'api_key_scopes_idx'],
       ['ownerId', { ownerId: OWNER }, 'api_key_owner_idx'],
       ['status=revoked', { status: 'revoked' as const }, 'api_key_revoked_idx'],
-      ['status=inactive', { status: 'inactive' as const }, 'api_key_switched_off_idx'],
-      ['status=expired', { status: 'expired' as const }, 'api_key_expires_idx'],
+      ['status=inactive', { status: 'inactive' as const }, 'api_key_inactive_idx'],
+      ['status=expired', { status: 'expired' as const }, 'api_key_switched_on_idx'],
+      ['isActive=false', { isActive: false }, 'api_key_switched_off_idx'],
       ['environment=test', { environment: 'test' as const }, 'api_key_test_idx'],
       ['expiresBefore', { expiresBefore: '2026-01-01T00:00:00Z' }, 'api_key_expires_idx'],
       ['unusedSince', { unusedSince: '2026-01-01T00:00:00Z' }, 'api_key_(last_used|created)_idx'],

@@ -3,7 +3,7 @@ import { Client } from 'pg';
 import { Changes } from '../../../src/audit/changes.js';
 import { systemCaller } from '../../../src/access/caller.js';
 import { ChainVerifier } from '../../../src/audit/chain-verifier.js';
-import { TestApp } from '../../support/app.js';
+import { type Answer, TestApp } from '../../support/app.js';
 import { createTestDatabase, type TestDatabase } from '../../support/postgres.js';
 import { trailRows } from '../../support/trail.js';
 
@@ -29,16 +29,17 @@ describe('Three replicas that change, read and refuse at once', () => {
     const user = await replicas[0]!.addUser(['user']);
     // Owners of their own: keys of one owner are made one after the other.
     const creators = await Promise.all(Array.from({ length: 6 }, () => replicas[0]!.addUser(['creator'])));
-    const answers = await Promise.all(
-      Array.from({ length: CHANGES }, async (_, n) => {
-        const replica = replicas[n % REPLICAS]!;
-        const created = await replica.post('/api-keys', { token: creators[n % creators.length]!.token, body: { name: `Key ${n}` } });
-        await replica.get(`/api-keys/${created.body.apiKey.id}`, { token: admin });
-        if (n % 10 === 0) await replica.post('/api-keys', { token: user.token });
-        return created;
-      }),
-    );
-    expect(answers.every(({ status }) => status === 201)).toBe(true);
+    const change = async (n: number) => {
+      const replica = replicas[n % REPLICAS]!;
+      const created = await replica.post('/api-keys', { token: creators[n % creators.length]!.token, body: { name: `Key ${n}` } });
+      await replica.get(`/api-keys/${created.body.apiKey?.id}`, { token: admin });
+      if (n % 10 === 0) await replica.post('/api-keys', { token: user.token });
+      return created;
+    };
+    // Few enough at once that none waits 2 s for its turn on a busy machine.
+    const answers: Answer[] = [];
+    for (let n = 0; n < CHANGES; n += 12) answers.push(...(await Promise.all(Array.from({ length: 12 }, (_, m) => change(n + m)))));
+    expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 201));
     for (const replica of replicas) await replica.app.get(Changes).transaction(systemCaller('test:end'), async ({ record }) => record({ resourceType: 'test', resourceId: null }));
 
     const rows = await trailRows(replicas[0]!);

@@ -15,7 +15,6 @@ export const g30: Experiment = {
     const cluster = await ProofCluster.start(3);
     const violations: string[] = [];
     let slowestExitMs = 0;
-    let answered = 0;
     try {
       const { secret } = await cluster.createKey();
       const load = new Load(cluster, secret);
@@ -27,7 +26,7 @@ export const g30: Experiment = {
           violations.push(...problems.map((problem) => `round ${round}: ${problem}`));
         }
       }
-      answered = await load.stop();
+      const answered = await load.stop();
       violations.push(...load.failures.slice(0, 10));
       if (answered < 1000) violations.push(`only ${answered} requests were answered: that is no load`);
       log(`${answered} answers, slowest exit ${Math.round(slowestExitMs)} ms`);

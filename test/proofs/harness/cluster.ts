@@ -116,6 +116,10 @@ export class Replica {
     throw new Error(`${this.name} did not get ready:\n${this.output.join('')}`);
   }
 
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
   get pid(): number {
     return this.child!.pid!;
   }

@@ -1,0 +1,122 @@
+import type { MigrationInterface, QueryRunner } from 'typeorm';
+
+/**
+ * What: usage ids, usage events by month, totals and hourly rollups of keys, verdicts counted by minute.
+ * Why: the metering plane. Ids are apart from events because a table partitioned by time cannot keep them unique. No
+ * foreign keys to keys: what a deleted key has used still settles and stays.
+ * Lock taken: none that matters, all tables are new.
+ * Can old code run against it: yes, it knows none of these tables.
+ */
+export class Usage1790000000400 implements MigrationInterface {
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query(`
+      CREATE TABLE usage_id (
+        key_id          uuid        NOT NULL,
+        caller_id       uuid        NOT NULL,
+        id_hash         bytea       NOT NULL,
+        payload_hash    bytea       NOT NULL,
+        reservation_id  uuid,
+        received_at     timestamptz NOT NULL DEFAULT now(),
+        CONSTRAINT usage_id_pkey PRIMARY KEY (key_id, caller_id, id_hash),
+        CONSTRAINT usage_id_hash_check CHECK (octet_length(id_hash) = 16 AND octet_length(payload_hash) = 16)
+      )`);
+    await runner.query(`CREATE INDEX usage_id_received_idx ON usage_id (received_at)`);
+    await runner.query(`
+      CREATE TABLE usage_event (
+        received_at       timestamptz NOT NULL DEFAULT now(),
+        key_id            uuid        NOT NULL,
+        caller_id         uuid        NOT NULL,
+        event_id          text        NOT NULL,
+        month             date        NOT NULL,
+        reservation_id    uuid,
+        requests          integer     NOT NULL,
+        input_tokens      bigint      NOT NULL,
+        output_tokens     bigint      NOT NULL,
+        cost_micro_cents  bigint      NOT NULL,
+        model             text        NOT NULL DEFAULT '',
+        chatbot           text,
+        endpoint          text,
+        status_code       smallint,
+        latency_ms        double precision,
+        occurred_at       timestamptz,
+        is_late           boolean     NOT NULL DEFAULT false,
+        excess_micro_cents bigint     NOT NULL DEFAULT 0,
+        CONSTRAINT usage_event_amounts_check
+          CHECK (requests >= 1 AND input_tokens >= 0 AND output_tokens >= 0 AND cost_micro_cents >= 0 AND excess_micro_cents >= 0)
+      ) PARTITION BY RANGE (received_at)`);
+    await runner.query(`CREATE INDEX usage_event_key_idx ON usage_event (key_id, received_at)`);
+    await runner.query(`CREATE TABLE usage_event_default PARTITION OF usage_event DEFAULT`);
+    await runner.query(PREPARE_PARTITIONS);
+    await runner.query(`SELECT usage_event_prepare(2)`);
+    await runner.query(`
+      CREATE TABLE key_totals (
+        key_id            uuid   NOT NULL,
+        requests          bigint NOT NULL DEFAULT 0,
+        input_tokens      bigint NOT NULL DEFAULT 0,
+        output_tokens     bigint NOT NULL DEFAULT 0,
+        cost_micro_cents  bigint NOT NULL DEFAULT 0,
+        last_used_at      timestamptz,
+        CONSTRAINT key_totals_pkey PRIMARY KEY (key_id)
+      ) WITH (fillfactor = 70)`);
+    await runner.query(`
+      CREATE TABLE usage_rollup_hour (
+        key_id            uuid        NOT NULL,
+        hour              timestamptz NOT NULL,
+        model             text        NOT NULL,
+        requests          bigint      NOT NULL,
+        input_tokens      bigint      NOT NULL,
+        output_tokens     bigint      NOT NULL,
+        cost_micro_cents  bigint      NOT NULL,
+        CONSTRAINT usage_rollup_hour_pkey PRIMARY KEY (key_id, hour, model)
+      ) WITH (fillfactor = 70)`);
+    await runner.query(`CREATE INDEX usage_rollup_hour_idx ON usage_rollup_hour (hour)`);
+    await runner.query(`
+      CREATE TABLE verdict_minute (
+        key_id  uuid        NOT NULL,
+        minute  timestamptz NOT NULL,
+        code    text        NOT NULL,
+        count   bigint      NOT NULL,
+        CONSTRAINT verdict_minute_pkey PRIMARY KEY (key_id, minute, code)
+      ) WITH (fillfactor = 70)`);
+    await runner.query(`CREATE INDEX verdict_minute_idx ON verdict_minute (minute)`);
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    for (const table of ['verdict_minute', 'usage_rollup_hour', 'key_totals', 'usage_event', 'usage_id']) {
+      await runner.query(`DROP TABLE ${table}`);
+    }
+    await runner.query(`DROP FUNCTION usage_event_prepare(integer, date)`);
+  }
+}
+
+/**
+ * Makes the partitions of a month and those after it. Any number of replicas may call it at once. It runs with the
+ * rights of the schema's owner, because the application's role makes no tables. Events that came before their
+ * partition lie in the default one, and are moved. ATTACH, unlike CREATE … PARTITION OF, does not stop the writers.
+ */
+const PREPARE_PARTITIONS = `
+  CREATE FUNCTION usage_event_prepare(ahead integer, first_month date DEFAULT NULL) RETURNS integer
+  LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET lock_timeout = '2s' AS $$
+  DECLARE
+    starts date;
+    ends date;
+    partition_name text;
+    made integer := 0;
+  BEGIN
+    PERFORM pg_advisory_xact_lock(4242004);
+    FOR step IN 0..least(ahead, 24) LOOP
+      starts := (date_trunc('month', coalesce(first_month::timestamp, now() AT TIME ZONE 'UTC')) + make_interval(months => step))::date;
+      ends := (starts + interval '1 month')::date;
+      partition_name := 'usage_event_' || to_char(starts, 'YYYY_MM');
+      CONTINUE WHEN to_regclass(partition_name) IS NOT NULL;
+      EXECUTE format('CREATE TABLE %I (LIKE usage_event INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', partition_name);
+      LOCK TABLE usage_event_default IN ACCESS EXCLUSIVE MODE;
+      EXECUTE format(
+        'WITH moved AS (DELETE FROM usage_event_default WHERE received_at >= %1$L AND received_at < %2$L RETURNING *)
+         INSERT INTO %3$I SELECT * FROM moved', starts || ' 00:00+00', ends || ' 00:00+00', partition_name);
+      EXECUTE format('ALTER TABLE usage_event ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+                     partition_name, starts || ' 00:00+00', ends || ' 00:00+00');
+      made := made + 1;
+    END LOOP;
+    RETURN made;
+  END $$`;

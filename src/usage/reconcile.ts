@@ -1,0 +1,110 @@
+import type { DataSource, EntityManager } from 'typeorm';
+
+/** Two places that must agree and do not. */
+export interface Difference {
+  /** What was compared. */
+  readonly check: string;
+  /** Where it differs: a key, an hour, an account. */
+  readonly subject: string;
+  /** What the books say, and what they should say by their sources. */
+  readonly found: string;
+  readonly expected: string;
+}
+
+/** One comparison: its sentence when all is well, and the statement that finds where it is not. */
+interface Comparison {
+  readonly check: string;
+  readonly sql: string;
+}
+
+/** So many differences of one check are named; one is already too many. */
+const MAX_NAMED = 100;
+
+const AMOUNTS = ['requests', 'input_tokens', 'output_tokens', 'cost_micro_cents'] as const;
+const sums = AMOUNTS.map((name) => `sum(${name}) AS ${name}`).join(', ');
+const row = (alias: string) => `ROW(${AMOUNTS.map((name) => `coalesce(${alias}.${name}, 0)::numeric`).join(', ')})`;
+
+const USAGE: readonly Comparison[] = [
+  {
+    check: 'totals of keys = Σ events',
+    sql: `SELECT key_id::text AS subject, ${row('t')}::text AS found, ${row('e')}::text AS expected
+            FROM key_totals t FULL JOIN (SELECT key_id, ${sums} FROM usage_event GROUP BY key_id) e USING (key_id)
+           WHERE ${row('t')} <> ${row('e')}`,
+  },
+  {
+    check: 'hourly rollups = Σ events',
+    sql: `SELECT concat_ws(' ', key_id, hour, model) AS subject, ${row('r')}::text AS found, ${row('e')}::text AS expected
+            FROM usage_rollup_hour r
+            FULL JOIN (SELECT key_id, date_trunc('hour', received_at, 'UTC') AS hour, model, ${sums} FROM usage_event GROUP BY 1, 2, 3) e
+                 USING (key_id, hour, model)
+           WHERE ${row('r')} <> ${row('e')}`,
+  },
+  {
+    // Ids are swept after 35 days, events never: the last 34 are compared.
+    check: 'every event has its id, every id one event',
+    sql: `SELECT concat_ws(' ', key_id, caller_id, encode(id_hash, 'hex')) AS subject,
+                 coalesce(e.n, 0) || ' events' AS found, CASE WHEN i.key_id IS NULL THEN 'no id' ELSE 'one' END AS expected
+            FROM (SELECT key_id, caller_id, substring(sha256(convert_to(event_id, 'UTF8')) FROM 1 FOR 16) AS id_hash, count(*) AS n
+                    FROM usage_event WHERE received_at > now() - interval '34 days' GROUP BY 1, 2, 3) e
+            FULL JOIN (SELECT * FROM usage_id WHERE received_at > now() - interval '34 days') i USING (key_id, caller_id, id_hash)
+           WHERE e.n IS DISTINCT FROM 1 OR i.key_id IS NULL`,
+  },
+];
+
+const BUDGETS: readonly Comparison[] = [
+  {
+    check: 'spent of accounts = Σ costs of events',
+    sql: `SELECT concat_ws(' ', a.key_id, a.period) AS subject, a.spent_micro_cents::text AS found, coalesce(t.cost, m.cost, 0)::text AS expected
+            FROM budget_account a
+            LEFT JOIN (SELECT key_id, sum(cost_micro_cents) AS cost FROM usage_event GROUP BY 1) t ON a.period = 'total' AND t.key_id = a.key_id
+            LEFT JOIN (SELECT key_id, month::text AS period, sum(cost_micro_cents) AS cost FROM usage_event GROUP BY 1, 2) m
+                 ON m.key_id = a.key_id AND m.period = a.period
+           WHERE a.spent_micro_cents <> coalesce(t.cost, m.cost, 0)`,
+  },
+  {
+    check: 'every event has its account',
+    sql: `SELECT e.key_id::text AS subject, 'no account' AS found, 'one' AS expected FROM (SELECT DISTINCT key_id FROM usage_event) e
+           WHERE NOT EXISTS (SELECT FROM budget_account a WHERE a.key_id = e.key_id AND a.period = 'total')`,
+  },
+  {
+    check: 'leased of accounts = Σ open leases',
+    sql: `SELECT concat_ws(' ', key_id, period) AS subject, coalesce(a.leased_micro_cents, 0)::text AS found, coalesce(l.open, 0)::text AS expected
+            FROM budget_account a
+            FULL JOIN (SELECT key_id, period, sum(granted_micro_cents - settled_micro_cents) AS open FROM budget_lease GROUP BY 1, 2) l USING (key_id, period)
+           WHERE coalesce(a.leased_micro_cents, 0) <> coalesce(l.open, 0)`,
+  },
+];
+
+/** What `reconcileUsage` and `reconcileBudgets` compare, in order. */
+export const USAGE_CHECKS: readonly string[] = USAGE.map(({ check }) => check);
+
+/** @see USAGE_CHECKS */
+export const BUDGET_CHECKS: readonly string[] = BUDGETS.map(({ check }) => check);
+
+/**
+ * Compares totals, rollups and ids with the events themselves, in one snapshot: right also under traffic. Reads every
+ * event there is.
+ */
+export function reconcileUsage(dataSource: DataSource): Promise<Difference[]> {
+  return compare(dataSource, USAGE);
+}
+
+/** Compares the accounts of budgets with what was charged and with the open leases, in one snapshot. */
+export function reconcileBudgets(dataSource: DataSource): Promise<Difference[]> {
+  return compare(dataSource, BUDGETS);
+}
+
+function compare(dataSource: DataSource, comparisons: readonly Comparison[]): Promise<Difference[]> {
+  return dataSource.transaction('REPEATABLE READ', async (tx) => {
+    await tx.query('SET TRANSACTION READ ONLY');
+    await tx.query('SET LOCAL statement_timeout = 0');
+    const differences: Difference[] = [];
+    for (const comparison of comparisons) differences.push(...(await differencesOf(tx, comparison)));
+    return differences;
+  });
+}
+
+async function differencesOf(tx: EntityManager, { check, sql }: Comparison): Promise<Difference[]> {
+  const rows = await tx.query<Omit<Difference, 'check'>[]>(`${sql} ORDER BY 1 LIMIT ${MAX_NAMED}`);
+  return rows.map((difference) => ({ check, ...difference }));
+}

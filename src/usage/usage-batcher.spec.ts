@@ -1,0 +1,225 @@
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { type BatchLimits, UsageBatcher } from './usage-batcher.js';
+
+/** A clock that stands still until it is moved. */
+class HandClock {
+  private nowMs = 0;
+  private timers: { atMs: number; run: () => void }[] = [];
+
+  monotonicMs(): number {
+    return this.nowMs;
+  }
+
+  after(delayMs: number, run: () => void): void {
+    this.timers.push({ atMs: this.nowMs + delayMs, run });
+  }
+
+  /** Runs every timer that falls due, in order, at its time. */
+  async advance(ms: number): Promise<void> {
+    const untilMs = this.nowMs + ms;
+    for (;;) {
+      const [next] = this.timers.filter(({ atMs }) => atMs <= untilMs).sort((a, b) => a.atMs - b.atMs);
+      if (next === undefined) break;
+      this.timers.splice(this.timers.indexOf(next), 1);
+      this.nowMs = Math.max(this.nowMs, next.atMs);
+      next.run();
+      await settled();
+    }
+    this.nowMs = untilMs;
+  }
+}
+
+/** A writer whose batches end when told. */
+class HandWriter {
+  readonly batches: { entries: readonly number[]; commit: () => void; fail: (error: Error) => void }[] = [];
+
+  write = (entries: readonly number[]): Promise<string[]> =>
+    new Promise((resolve, reject) => {
+      this.batches.push({ entries, commit: () => resolve(entries.map((entry) => `did ${entry}`)), fail: reject });
+    });
+
+  get sizes(): number[] {
+    return this.batches.map(({ entries }) => entries.length);
+  }
+}
+
+async function settled(): Promise<void> {
+  for (let turn = 0; turn < 10; turn += 1) await Promise.resolve();
+}
+
+const LIMITS: BatchLimits = { maxBatch: 200, maxWaitMs: 5, maxInFlight: 2, maxQueued: 1_000, answerWithinMs: 1_400 };
+
+describe('A usage batcher', () => {
+  let clock: HandClock;
+  let writer: HandWriter;
+  let batcher: UsageBatcher<number, string>;
+
+  beforeEach(() => {
+    clock = new HandClock();
+    writer = new HandWriter();
+    batcher = new UsageBatcher(writer.write, clock, LIMITS);
+  });
+
+  it('writes at once when it is idle', () => {
+    void batcher.submit([1]);
+    expect(writer.sizes).toEqual([1]);
+  });
+
+  it('answers after the commit, never before', async () => {
+    let answer: string[] | undefined;
+    void batcher.submit([1, 2]).then((results) => (answer = results));
+    await clock.advance(1_000);
+    expect(answer).toBeUndefined();
+    writer.batches[0]!.commit();
+    await settled();
+    expect(answer).toEqual(['did 1', 'did 2']);
+  });
+
+  it('collects for at most 5 ms what comes while a batch is under way', async () => {
+    void batcher.submit([0]);
+    for (const entry of [1, 2, 3]) void batcher.submit([entry]);
+    await clock.advance(4);
+    expect(writer.sizes).toEqual([1]);
+    await clock.advance(1);
+    expect(writer.sizes).toEqual([1, 3]);
+  });
+
+  it('does not wait for more than a full batch', () => {
+    void batcher.submit([0]);
+    void batcher.submit(Array.from({ length: 200 }, (_, entry) => entry));
+    expect(writer.sizes).toEqual([1, 200]);
+  });
+
+  it('sends what waits as soon as the last batch under way has ended', async () => {
+    void batcher.submit([0]);
+    void batcher.submit([1]);
+    writer.batches[0]!.commit();
+    await settled();
+    expect(writer.sizes).toEqual([1, 1]);
+  });
+
+  it('keeps no more batches under way than it may', async () => {
+    void batcher.submit(Array.from({ length: 1_000 }, (_, entry) => entry)).catch(() => undefined);
+    await clock.advance(100);
+    expect(writer.sizes).toEqual([200, 200]);
+    expect([batcher.inFlight, batcher.queued]).toEqual([2, 600]);
+  });
+
+  it('gives a large submission its results in order, over all of its batches', async () => {
+    const entries = Array.from({ length: 450 }, (_, entry) => entry);
+    const answer = batcher.submit(entries);
+    writer.batches[1]!.commit();
+    await settled();
+    writer.batches[0]!.commit();
+    await settled();
+    writer.batches[2]!.commit();
+    expect(await answer).toEqual(entries.map((entry) => `did ${entry}`));
+  });
+
+  it('refuses with 503 what does not fit into its queue, and takes more once there is room', async () => {
+    const full = batcher.submit(Array.from({ length: 1_000 }, (_, entry) => entry));
+    const second = batcher.submit(Array.from({ length: 600 }, (_, entry) => entry)).catch((error: unknown) => error);
+    const room = batcher.submit(Array.from({ length: 400 }, (_, entry) => entry));
+    expect(await second).toMatchObject({ kind: 'unavailable', extras: { retryAfterSeconds: 1 } });
+    for (let batch = 0; batch < 7; batch += 1) {
+      writer.batches[batch]!.commit();
+      await settled();
+    }
+    expect((await full).length + (await room).length).toBe(1_400);
+  });
+
+  it('answers 503 in time when a batch hangs, and goes on when it comes back', async () => {
+    const hung = batcher.submit([1]).catch((error: unknown) => error);
+    await clock.advance(1_399);
+    const later = batcher.submit([2]).catch((error: unknown) => error);
+    await clock.advance(1);
+    expect(await hung).toMatchObject({ kind: 'unavailable' });
+    writer.batches[0]!.commit();
+    await settled();
+    writer.batches[1]!.commit();
+    expect(await later).toEqual(['did 2']);
+  });
+
+  it('holds no more than its bound while everything hangs', async () => {
+    const answers = Array.from({ length: 50 }, (_, entry) => batcher.submit(Array.from({ length: 100 }, () => entry)).catch((error: unknown) => error));
+    await clock.advance(1_400);
+    expect((await Promise.all(answers)).every((answer) => answer instanceof Error)).toBe(true);
+    expect(batcher.queued).toBe(0);
+  });
+
+  it('rejects what was in a failed batch, forgets the rest of it, and serves the others', async () => {
+    const failed = batcher.submit(Array.from({ length: 500 }, (_, entry) => entry)).catch((error: unknown) => error);
+    const other = batcher.submit([7]);
+    writer.batches[0]!.fail(new Error('connection lost'));
+    await settled();
+    writer.batches[1]!.commit();
+    await settled();
+    writer.batches[2]!.commit();
+    expect(await failed).toEqual(new Error('connection lost'));
+    expect(await other).toEqual(['did 7']);
+    expect(writer.sizes).toEqual([200, 200, 1]);
+  });
+
+  it('takes a writer that gives too few results for a failure', async () => {
+    const short = new UsageBatcher<number, string>(() => Promise.resolve([]), clock, LIMITS);
+    await expect(short.submit([1])).rejects.toThrow('another number of results');
+  });
+
+  it('answers nothing at once', async () => {
+    expect(await batcher.submit([])).toEqual([]);
+  });
+
+  it('answers every submission exactly once with its own results, whatever fails and however long it takes', async () => {
+    const step = fc.oneof(
+      fc.record({ kind: fc.constant('submit' as const), size: fc.integer({ min: 1, max: 450 }) }),
+      fc.record({ kind: fc.constantFrom('commit' as const, 'fail' as const), pick: fc.nat() }),
+      fc.record({ kind: fc.constant('wait' as const), ms: fc.integer({ min: 1, max: 900 }) }),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+        const time = new HandClock();
+        const hand = new HandWriter();
+        const tested = new UsageBatcher(hand.write, time, LIMITS);
+        const ended = new Set<number>();
+        const endings: (readonly [number[], string[] | Error])[] = [];
+        let submitted = 0;
+        let next = 0;
+        const end = () => {
+          for (const [index, batch] of hand.batches.entries()) if (!ended.has(index)) batch.commit();
+        };
+        for (const one of steps) {
+          if (one.kind === 'submit') {
+            const entries = Array.from({ length: one.size }, () => next++);
+            submitted += 1;
+            void tested.submit(entries).then(
+              (results) => endings.push([entries, results]),
+              (error: Error) => endings.push([entries, error]),
+            );
+          } else if (one.kind === 'wait') await time.advance(one.ms);
+          else {
+            const open = hand.batches.map((_, index) => index).filter((index) => !ended.has(index));
+            const index = open[one.pick % Math.max(1, open.length)];
+            if (index === undefined) continue;
+            ended.add(index);
+            if (one.kind === 'commit') hand.batches[index]!.commit();
+            else hand.batches[index]!.fail(new Error('lost'));
+          }
+          await settled();
+          expect(tested.inFlight).toBeLessThanOrEqual(LIMITS.maxInFlight);
+          expect(tested.queued).toBeLessThanOrEqual(LIMITS.maxQueued);
+        }
+        for (let round = 0; round < 30; round += 1) {
+          end();
+          await time.advance(100);
+        }
+        expect(endings).toHaveLength(submitted);
+        expect(tested.queued + tested.inFlight).toBe(0);
+        for (const [entries, results] of endings) {
+          if (!(results instanceof Error)) expect(results).toEqual(entries.map((entry) => `did ${entry}`));
+        }
+      }),
+      { numRuns: 200 },
+    );
+  });
+});

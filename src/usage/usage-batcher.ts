@@ -1,0 +1,171 @@
+import { unavailable } from '../common/domain-error.js';
+
+/** Time as the batcher sees it: given from outside, so that a simulation can own it. */
+export interface BatchClock {
+  /** Milliseconds that never go back. */
+  monotonicMs(): number;
+  /** Runs something once, `delayMs` from now at the earliest; must not keep a process alive. */
+  after(delayMs: number, run: () => void): void;
+}
+
+/** Commits a batch: one result per entry, in order. A rejection means that the outcome is unknown. */
+export type BatchWriter<Entry, Result> = (entries: readonly Entry[]) => Promise<readonly Result[]>;
+
+/** Bounds of a batcher. */
+export interface BatchLimits {
+  /** Entries in one batch. */
+  readonly maxBatch: number;
+  /** While a batch is under way, others wait so long for company. An idle batcher waits for nothing. */
+  readonly maxWaitMs: number;
+  /** Batches under way at once. */
+  readonly maxInFlight: number;
+  /** Entries that wait for a batch; above, a submission is refused. */
+  readonly maxQueued: number;
+  /** A submission without an answer for so long is rejected; what of it is under way may still be committed. */
+  readonly answerWithinMs: number;
+}
+
+interface Submission<Result> {
+  readonly results: Result[];
+  readonly deadlineMs: number;
+  missing: number;
+  isOver: boolean;
+  readonly resolve: (results: Result[]) => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+interface Queued<Entry, Result> {
+  readonly entry: Entry;
+  readonly submission: Submission<Result>;
+  readonly index: number;
+  readonly sinceMs: number;
+}
+
+/**
+ * Group commit: what comes while a batch is being committed goes together with the next one. A submission is answered
+ * after all of its entries are committed, never before; nothing that was answered can be lost with the process. It
+ * does no I/O of its own.
+ */
+export class UsageBatcher<Entry, Result> {
+  private queue: Queued<Entry, Result>[] = [];
+  private readonly waiting = new Set<Submission<Result>>();
+  private underWay = 0;
+  private isSendScheduled = false;
+  private isSweepScheduled = false;
+
+  constructor(
+    private readonly write: BatchWriter<Entry, Result>,
+    private readonly clock: BatchClock,
+    private readonly limits: BatchLimits,
+  ) {}
+
+  /** Entries that wait for a batch. */
+  get queued(): number {
+    return this.queue.length;
+  }
+
+  /** Batches that are being committed. */
+  get inFlight(): number {
+    return this.underWay;
+  }
+
+  /**
+   * The results of `entries`, in order, once all of them are committed.
+   *
+   * @throws DomainError 503 when the queue is full or no answer came in time; otherwise whatever kept a batch from
+   *   being committed. Some of the entries may have been committed then, so a repeat must be harmless.
+   */
+  submit(entries: readonly Entry[]): Promise<Result[]> {
+    if (entries.length === 0) return Promise.resolve([]);
+    if (this.queue.length + entries.length > this.limits.maxQueued) {
+      return Promise.reject(unavailable('Too many reports are waiting. Send this one again.'));
+    }
+    const sinceMs = this.clock.monotonicMs();
+    return new Promise((resolve, reject) => {
+      const deadlineMs = sinceMs + this.limits.answerWithinMs;
+      const submission: Submission<Result> = { results: [], deadlineMs, missing: entries.length, isOver: false, resolve, reject };
+      this.waiting.add(submission);
+      for (const [index, entry] of entries.entries()) this.queue.push({ entry, submission, index, sinceMs });
+      this.scheduleSweep(this.limits.answerWithinMs);
+      this.pump();
+    });
+  }
+
+  private pump(): void {
+    while (this.underWay < this.limits.maxInFlight && this.queue.length > 0) {
+      const waitMs = this.underWay === 0 ? 0 : this.limits.maxWaitMs - (this.clock.monotonicMs() - this.queue[0]!.sinceMs);
+      if (this.queue.length < this.limits.maxBatch && waitMs > 0) return this.scheduleSend(waitMs);
+      this.dispatch(this.queue.splice(0, this.limits.maxBatch));
+    }
+  }
+
+  private scheduleSend(waitMs: number): void {
+    if (this.isSendScheduled) return;
+    this.isSendScheduled = true;
+    this.clock.after(waitMs, () => {
+      this.isSendScheduled = false;
+      this.pump();
+    });
+  }
+
+  private dispatch(batch: readonly Queued<Entry, Result>[]): void {
+    this.underWay += 1;
+    void this.commit(batch).finally(() => {
+      this.underWay -= 1;
+      this.pump();
+    });
+  }
+
+  private async commit(batch: readonly Queued<Entry, Result>[]): Promise<void> {
+    try {
+      const results = await this.write(batch.map(({ entry }) => entry));
+      if (results.length !== batch.length) throw new Error('A batch came back with another number of results.');
+      for (const [position, { submission, index }] of batch.entries()) this.answer(submission, index, results[position]!);
+    } catch (error) {
+      this.end(new Set(batch.map(({ submission }) => submission)), error);
+    }
+  }
+
+  private answer(submission: Submission<Result>, index: number, result: Result): void {
+    submission.results[index] = result;
+    submission.missing -= 1;
+    if (submission.missing > 0 || submission.isOver) return;
+    submission.isOver = true;
+    this.waiting.delete(submission);
+    submission.resolve(submission.results);
+  }
+
+  /** Rejects submissions and forgets what of them still waits: their callers will send all of it again. */
+  private end(submissions: ReadonlySet<Submission<Result>>, reason: unknown): void {
+    for (const submission of submissions) {
+      if (submission.isOver) continue;
+      submission.isOver = true;
+      this.waiting.delete(submission);
+      submission.reject(reason);
+    }
+    this.queue = this.queue.filter(({ submission }) => !submission.isOver);
+  }
+
+  private scheduleSweep(delayMs: number): void {
+    if (this.isSweepScheduled) return;
+    this.isSweepScheduled = true;
+    this.clock.after(delayMs, () => {
+      this.isSweepScheduled = false;
+      this.sweep();
+    });
+  }
+
+  /** All submissions have the same time, so the oldest is the first of the set. */
+  private sweep(): void {
+    const nowMs = this.clock.monotonicMs();
+    const late = new Set<Submission<Result>>();
+    for (const submission of this.waiting) {
+      if (submission.deadlineMs > nowMs) {
+        this.scheduleSweep(submission.deadlineMs - nowMs);
+        break;
+      }
+      late.add(submission);
+    }
+    if (late.size > 0) this.end(late, unavailable('The books are not available at the moment. Send this report again.'));
+  }
+}

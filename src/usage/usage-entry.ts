@@ -1,0 +1,80 @@
+import { createHash } from 'node:crypto';
+import { canonicalJson } from '../common/canonical-json.js';
+import type { Reservation } from '../quotas/reservation.js';
+
+/** What a service reports, after every check that needs no database. Ids are lower-case; money is micro-cents. */
+export interface UsageReport {
+  /** Unique per caller and key. */
+  readonly id: string;
+  readonly keyId: string;
+  /** What it settles, or null: the caller did not reserve. */
+  readonly reservation: Reservation | null;
+  readonly requests: number;
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+  /** null: not named. It then costs what was reserved, or nothing. */
+  readonly costMicroCents: bigint | null;
+  readonly model: string | null;
+  readonly chatbot: string | null;
+  readonly endpoint: string | null;
+  readonly statusCode: number | null;
+  readonly latencyMs: number | null;
+  readonly occurredAt: Date | null;
+}
+
+/** One event on its way into the books. */
+export interface UsageEntry {
+  readonly kind: 'usage';
+  /** The owner of the credential that reports. */
+  readonly callerId: string;
+  readonly idHash: Buffer;
+  readonly payloadHash: Buffer;
+  /** What the event costs. */
+  readonly chargeMicroCents: bigint;
+  readonly report: UsageReport;
+}
+
+/** A reservation that is dropped without a cost. */
+export interface ReleaseEntry {
+  readonly kind: 'release';
+  readonly reservation: Reservation;
+}
+
+/** Whatever goes through the group commit. */
+export type BookEntry = UsageEntry | ReleaseEntry;
+
+/**
+ * What became of an entry. `refused`: the database's own constraints refused it, which only a defect or a sum beyond
+ * 64 bits can cause; nothing of it was applied. Everything else but `accepted` and `released` changed nothing either.
+ */
+export type BookOutcome = 'accepted' | 'duplicate' | 'conflict' | 'already-settled' | 'unknown-key' | 'refused' | 'released' | 'already-released';
+
+/** The answer to one entry. */
+export interface BookResult {
+  readonly outcome: BookOutcome;
+  /** The reservation's lease was closed, or it was released, before; charged all the same. */
+  readonly isLate: boolean;
+  /** What it cost beyond its reservation. */
+  readonly excessMicroCents: bigint;
+}
+
+/**
+ * The entry of a report. Two reports have the same payload hash exactly if they mean the same after defaults: the
+ * order of members and the spelling of numbers and instants do not count. 128 bits of SHA-256: whoever finds a
+ * collision among his own ids has only deceived himself.
+ */
+export function entryOf(callerId: string, report: UsageReport): UsageEntry {
+  const { id, reservation, ...fields } = report;
+  return {
+    kind: 'usage',
+    callerId,
+    idHash: hash(id),
+    payloadHash: hash(canonicalJson({ ...fields, reservationId: reservation?.reservationId ?? null })),
+    chargeMicroCents: report.costMicroCents ?? reservation?.amount ?? 0n,
+    report,
+  };
+}
+
+function hash(text: string): Buffer {
+  return createHash('sha256').update(text, 'utf8').digest().subarray(0, 16);
+}

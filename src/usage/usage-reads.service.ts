@@ -1,0 +1,137 @@
+import { Injectable } from '@nestjs/common';
+import { EntityManager } from 'typeorm';
+import type { KnownCaller } from '../access/caller.js';
+import type { ApiKeyView } from '../api-keys/api-key.view.js';
+import { ApiKeysService } from '../api-keys/api-keys.service.js';
+import { Clock } from '../common/clock.js';
+import { type CsvValue, csvLine } from '../common/csv.js';
+import { MICRO_CENTS_PER_CENT, centsFromMicroCents } from '../common/money.js';
+import { findBudget } from '../quotas/budget-reader.js';
+import type { Sql } from '../quotas/sql.js';
+import { readWindows } from '../quotas/window-reader.js';
+import { DAY_MS, HOUR_MS, rangeOf, stepsOf } from './time-range.js';
+import type { RefusalsQuery, UsageSeriesQuery, UsageSummaryQuery } from './usage-reads.dto.js';
+import { type BudgetView, type KeyUsageView, type RateLimitView, type RefusalsView, type UsageSeriesView, UsageSummaryRowView, type UsageSummaryView, UsageTotalsView } from './usage-reads.view.js';
+import { lineOf, linesByModel } from './usage-series.js';
+import { UsageRepository } from './usage.repository.js';
+
+/** Groups in a JSON answer, and lines of a CSV file. */
+const MAX_ROWS = 1_000;
+const MAX_CSV_ROWS = 100_000;
+
+const SERIES_RANGES = {
+  hour: { stepMs: HOUR_MS, defaultMs: DAY_MS, maxMs: 31 * DAY_MS },
+  day: { stepMs: DAY_MS, defaultMs: 30 * DAY_MS, maxMs: 400 * DAY_MS },
+} as const;
+const SUMMARY_RANGE = { stepMs: HOUR_MS, defaultMs: 30 * DAY_MS, maxMs: 400 * DAY_MS } as const;
+/** So far back refusals are kept. */
+const REFUSALS_RANGE = { stepMs: 60_000, defaultMs: DAY_MS, maxMs: 35 * DAY_MS } as const;
+
+const CSV_COLUMNS = ['group', 'name', 'requests', 'inputTokens', 'outputTokens', 'totalTokens', 'costCents'];
+
+/** Answers "who uses what, and what does it cost?". */
+@Injectable()
+export class UsageReadsService {
+  private readonly sql: Sql;
+
+  constructor(
+    private readonly keys: ApiKeysService,
+    private readonly usage: UsageRepository,
+    private readonly clock: Clock,
+    manager: EntityManager,
+  ) {
+    this.sql = (text, values) => manager.query(text, [...values]);
+  }
+
+  /** @throws DomainError 404 for keys that do not exist or are not for this caller to know */
+  async ofKey(caller: KnownCaller, id: string): Promise<KeyUsageView> {
+    const key = await this.keys.get(caller, id);
+    const { total, today, thisHour, verdictsToday, lastUsedAt } = await this.usage.figuresOf(key.id);
+    const { VALID: accepted = 0, ...refusals } = Object.fromEntries(verdictsToday);
+    return {
+      apiKeyId: key.id,
+      totalRequests: total.requests,
+      totalTokens: total.inputTokens + total.outputTokens,
+      totalCostCents: centsFromMicroCents(total.costMicroCents),
+      requestsToday: today.requests,
+      tokensToday: today.inputTokens + today.outputTokens,
+      costTodayCents: centsFromMicroCents(today.costMicroCents),
+      requestsThisHour: thisHour.requests,
+      tokensThisHour: thisHour.inputTokens + thisHour.outputTokens,
+      costThisHourCents: centsFromMicroCents(thisHour.costMicroCents),
+      acceptedVerifiesToday: accepted,
+      refusalsToday: refusals,
+      lastUsedAt,
+      rateLimits: await this.rateLimitsOf(key),
+      budget: await this.budgetOf(key.id),
+    };
+  }
+
+  /** @throws DomainError 404 as `ofKey`; 400 for a range that is wrong or too long */
+  async seriesOf(caller: KnownCaller, id: string, query: UsageSeriesQuery): Promise<UsageSeriesView> {
+    const key = await this.keys.get(caller, id);
+    const interval = query.interval ?? 'hour';
+    const rules = SERIES_RANGES[interval];
+    const range = rangeOf(query, rules, this.clock.now());
+    const isByModel = query.groupBy === 'model';
+    const steps = await this.usage.stepsOf(key.id, interval, range, isByModel);
+    const starts = stepsOf(range, rules.stepMs);
+    return { apiKeyId: key.id, interval, ...range, series: isByModel ? linesByModel(steps, starts) : [lineOf(steps, starts)] };
+  }
+
+  /** @throws DomainError 400 for a range that is wrong or too long */
+  async summarize(query: UsageSummaryQuery): Promise<UsageSummaryView> {
+    const groupBy = query.groupBy ?? 'day';
+    const range = rangeOf(query, SUMMARY_RANGE, this.clock.now());
+    const groups = await this.usage.summarize(groupBy, range, MAX_ROWS + 1);
+    const rows = groups.slice(0, MAX_ROWS).map(({ group, name, sums }) => UsageSummaryRowView.from(group, name, sums));
+    return { ...range, groupBy, totals: UsageTotalsView.from(await this.usage.sumOf(range)), rows, isCapped: groups.length > MAX_ROWS };
+  }
+
+  /** The rows of `summarize` as CSV with a header line, costs to the last decimal; up to 100 000 groups. */
+  async summarizeAsCsv(query: UsageSummaryQuery): Promise<string> {
+    const range = rangeOf(query, SUMMARY_RANGE, this.clock.now());
+    const groups = await this.usage.summarize(query.groupBy ?? 'day', range, MAX_CSV_ROWS);
+    const lines = groups.map(({ group, name, sums }) => {
+      const cells: CsvValue[] = [group, name, sums.requests, sums.inputTokens, sums.outputTokens, sums.inputTokens + sums.outputTokens];
+      return csvLine([...cells, centsText(sums.costMicroCents)]);
+    });
+    return csvLine(CSV_COLUMNS) + lines.join('');
+  }
+
+  private async rateLimitsOf(key: ApiKeyView): Promise<RateLimitView[]> {
+    const limits = { minute: key.rateLimitPerMinute, hour: key.rateLimitPerHour, day: key.rateLimitPerDay };
+    const standings = await readWindows(this.sql, key.id, limits);
+    return standings.map(({ window, limit, remaining, resetMs }) => ({ window, limit, remaining, resetSeconds: Math.ceil(resetMs / 1000) }));
+  }
+
+  private async budgetOf(keyId: string): Promise<BudgetView | null> {
+    const budget = await findBudget(this.sql, keyId);
+    return (
+      budget && {
+        type: budget.type,
+        limitCents: centsFromMicroCents(budget.limit),
+        spentCents: centsFromMicroCents(budget.spent),
+        heldCents: centsFromMicroCents(budget.held),
+        remainingCents: centsFromMicroCents(budget.remaining),
+        periodStart: budget.periodStart,
+        periodEnd: budget.periodEnd,
+      }
+    );
+  }
+
+  /** @throws DomainError 400 for a range that is wrong or too long */
+  async refusals(query: RefusalsQuery): Promise<RefusalsView> {
+    const range = rangeOf(query, REFUSALS_RANGE, this.clock.now());
+    const keyId = query.apiKeyId?.toLowerCase() ?? null;
+    const counts = await this.usage.refusalCounts(range, keyId);
+    const refusals = await this.usage.refusalsIn(range, keyId, MAX_ROWS + 1);
+    return { ...range, counts: Object.fromEntries(counts), refusals: refusals.slice(0, MAX_ROWS), isCapped: refusals.length > MAX_ROWS };
+  }
+}
+
+/** Cents as decimal text, exact at any size. */
+function centsText(microCents: bigint): string {
+  const fraction = (microCents % MICRO_CENTS_PER_CENT).toString().padStart(6, '0').replace(/0+$/, '');
+  return `${microCents / MICRO_CENTS_PER_CENT}${fraction === '' ? '' : `.${fraction}`}`;
+}

@@ -1,0 +1,240 @@
+import { ApiProperty } from '@nestjs/swagger';
+import type { BudgetType } from '../api-keys/api-key.entity.js';
+import { centsFromMicroCents } from '../common/money.js';
+import { SUMMARY_GROUPS, type SummaryGroup } from './usage-reads.dto.js';
+
+/** Sums of usage; money in micro-cents. */
+export interface UsageSums {
+  readonly requests: number;
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+  readonly costMicroCents: bigint;
+}
+
+/** One rate limit of a key, as its windows stand. */
+export class RateLimitView {
+  /** @example "minute" */
+  window: 'minute' | 'hour' | 'day';
+
+  /** @example 60 */
+  limit: number;
+
+  /** What is left. Permits that replicas have in hand count as used. */
+  remaining: number;
+
+  /** Until the window is whole again, if nothing more is used. */
+  resetSeconds: number;
+}
+
+/** The budget of a key, as its account stands. */
+export class BudgetView {
+  type: BudgetType;
+
+  /** @example 500 */
+  limitCents: number;
+
+  /** What has been charged, reported costs beyond the limit included. */
+  spentCents: number;
+
+  /** What is reserved, and what replicas have in hand for the next calls. */
+  heldCents: number;
+
+  remainingCents: number;
+
+  /** First day of the month, or null: a total budget. */
+  periodStart: Date | null;
+
+  periodEnd: Date | null;
+}
+
+/** What a key has used. Today and this hour are those of UTC. Requests and tokens are as reported. */
+export class KeyUsageView {
+  apiKeyId: string;
+
+  totalRequests: number;
+
+  totalTokens: number;
+
+  totalCostCents: number;
+
+  requestsToday: number;
+
+  tokensToday: number;
+
+  costTodayCents: number;
+
+  requestsThisHour: number;
+
+  tokensThisHour: number;
+
+  costThisHourCents: number;
+
+  /** Verifies that allowed, a second or so late. */
+  acceptedVerifiesToday: number;
+
+  /**
+   * Verifies that refused, by code, a second or so late.
+   * @example { "RATE_LIMITED": 3 }
+   */
+  refusalsToday: Record<string, number>;
+
+  /** The later of the last report and the last accepted verify, the latter to the minute. */
+  lastUsedAt: Date | null;
+
+  rateLimits: RateLimitView[];
+
+  /** null: unlimited. */
+  budget: BudgetView | null;
+}
+
+/** Usage within one step. */
+export class UsagePointView {
+  /** Start of the step. */
+  at: Date;
+
+  requests: number;
+
+  inputTokens: number;
+
+  outputTokens: number;
+
+  totalTokens: number;
+
+  costCents: number;
+
+  static from(at: Date, sums: UsageSums): UsagePointView {
+    return { at, ...amountsOf(sums) };
+  }
+}
+
+/** One line of a chart. */
+export class UsageLineView {
+  /** With `groupBy=model`: null is usage without a model. */
+  model?: string | null;
+
+  /** With `groupBy=model`: all models beyond the fifty that cost most, together. */
+  isRest?: boolean;
+
+  /** Every step of the range, in order; steps without usage are zero. */
+  points: UsagePointView[];
+}
+
+/** Usage of a key over time. */
+export class UsageSeriesView {
+  apiKeyId: string;
+
+  interval: 'hour' | 'day';
+
+  /** Widened to a whole step. */
+  from: Date;
+
+  to: Date;
+
+  series: UsageLineView[];
+}
+
+/** Usage of one group. */
+export class UsageSummaryRowView {
+  /**
+   * The day, id, tag or model; null: none (no tag, no model, or a key that has been deleted).
+   * @example "2026-11-21"
+   */
+  group: string | null;
+
+  /** Of owners and keys. */
+  name: string | null;
+
+  requests: number;
+
+  inputTokens: number;
+
+  outputTokens: number;
+
+  totalTokens: number;
+
+  /** @example 812.25 */
+  costCents: number;
+
+  static from(group: string | null, name: string | null, sums: UsageSums): UsageSummaryRowView {
+    return { group, name, ...amountsOf(sums) };
+  }
+}
+
+/** Sums over the whole range. */
+export class UsageTotalsView {
+  requests: number;
+
+  inputTokens: number;
+
+  outputTokens: number;
+
+  totalTokens: number;
+
+  costCents: number;
+
+  static from(sums: UsageSums): UsageTotalsView {
+    return amountsOf(sums);
+  }
+}
+
+/** Usage over all keys. */
+export class UsageSummaryView {
+  /** Widened to a whole hour. */
+  from: Date;
+
+  to: Date;
+
+  @ApiProperty({ enum: SUMMARY_GROUPS })
+  groupBy: SummaryGroup;
+
+  /** Everything, counted once; a key with several tags counts in the row of each. */
+  totals: UsageTotalsView;
+
+  /** Days in order, everything else by cost. Owners and tags are those that the keys have now. */
+  rows: UsageSummaryRowView[];
+
+  /** There are more than a thousand groups; the CSV has up to 100 000. */
+  isCapped: boolean;
+}
+
+/** How often one key was refused for one reason. */
+export class RefusalView {
+  apiKeyId: string;
+
+  /** null: the key has been deleted. */
+  name: string | null;
+
+  ownerId: string | null;
+
+  /** @example "BUDGET_EXCEEDED" */
+  code: string;
+
+  count: number;
+
+  /** The first and last minute in which it happened. */
+  firstAt: Date;
+
+  lastAt: Date;
+}
+
+/** Refused verifies over all keys. Strings that prove no key are not counted here. */
+export class RefusalsView {
+  from: Date;
+
+  to: Date;
+
+  /**
+   * By code, all keys together.
+   * @example { "RATE_LIMITED": 12 }
+   */
+  counts: Record<string, number>;
+
+  /** Most refused first, at most a thousand. */
+  refusals: RefusalView[];
+
+  isCapped: boolean;
+}
+
+function amountsOf({ requests, inputTokens, outputTokens, costMicroCents }: UsageSums): UsageTotalsView {
+  return { requests, inputTokens, outputTokens, totalTokens: inputTokens + outputTokens, costCents: centsFromMicroCents(costMicroCents) };
+}

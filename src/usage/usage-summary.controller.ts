@@ -1,0 +1,49 @@
+import { Controller, Get, Headers, Query, Res } from '@nestjs/common';
+import { ApiExtraModels, ApiOkResponse, ApiOperation, ApiTags, getSchemaPath } from '@nestjs/swagger';
+import type { FastifyReply } from 'fastify';
+import { Audited, RequirePermission } from '../access/decorators.js';
+import { RefusalsQuery, UsageSummaryQuery } from './usage-reads.dto.js';
+import { UsageReadsService } from './usage-reads.service.js';
+import { RefusalsView, UsageSummaryView } from './usage-reads.view.js';
+
+/** Usage and refusals over all keys. */
+@ApiTags('Usage')
+@Controller('usage')
+export class UsageSummaryController {
+  constructor(private readonly usage: UsageReadsService) {}
+
+  @Get('summary')
+  @RequirePermission('platform:usage:read')
+  @Audited('usage:read', 'usage')
+  @ApiOperation({ summary: 'Sum up usage over all keys', description: 'JSON, or CSV by `Accept: text/csv` or `format=csv`. Up to 400 days, by default the last 30.' })
+  @ApiExtraModels(UsageSummaryView)
+  @ApiOkResponse({
+    content: { 'application/json': { schema: { $ref: getSchemaPath(UsageSummaryView) } }, 'text/csv': { schema: { type: 'string' } } },
+  })
+  async summary(
+    @Query() query: UsageSummaryQuery,
+    @Headers('accept') accept: string | undefined,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<UsageSummaryView | string> {
+    void reply.header('Vary', 'Accept');
+    if (!wantsCsv(query, accept)) return this.usage.summarize(query);
+    const csv = await this.usage.summarizeAsCsv(query);
+    void reply.type('text/csv; charset=utf-8').header('Content-Disposition', 'attachment; filename="usage.csv"');
+    return csv;
+  }
+
+  @Get('refusals')
+  @RequirePermission('platform:usage:read')
+  @Audited('usage:read', 'usage')
+  @ApiOperation({ summary: 'Read refused verifies', description: 'By key and code, a second or so late. Up to 35 days, by default the last 24 hours.' })
+  refusals(@Query() query: RefusalsQuery): Promise<RefusalsView> {
+    return this.usage.refusals(query);
+  }
+}
+
+/** `format` decides; without it, whichever of the two types `Accept` names first. */
+function wantsCsv({ format }: UsageSummaryQuery, accept = ''): boolean {
+  if (format !== undefined) return format === 'csv';
+  const types = accept.toLowerCase().split(',').map((range) => range.split(';')[0]?.trim());
+  return types.find((type) => type === 'text/csv' || type === 'application/json') === 'text/csv';
+}

@@ -1,0 +1,42 @@
+import { Body, Controller, HttpCode, Post } from '@nestjs/common';
+import { ApiBody, ApiConflictResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import type { KnownCaller } from '../access/caller.js';
+import { FromCaller, RequirePermission } from '../access/decorators.js';
+import { BATCH_BODY_BYTES, BodyLimit } from '../common/body-limit.js';
+import { ProblemView } from '../common/problem.view.js';
+import { ReleaseReservationDto } from './release.dto.js';
+import { ReportUsageDto } from './usage.dto.js';
+import { UsageService } from './usage.service.js';
+import { ReleasedReservationView, UsageReceiptView } from './usage.view.js';
+
+/** The data plane: what services say after every request. */
+@ApiTags('Usage')
+@Controller()
+export class UsageController {
+  constructor(private readonly usage: UsageService) {}
+
+  @Post('usage')
+  @BodyLimit(BATCH_BODY_BYTES)
+  @HttpCode(200)
+  @RequirePermission('platform:usage:report')
+  @ApiOperation({
+    summary: 'Report usage',
+    description:
+      '200 means committed: what was acknowledged is never lost, and an id counts once, however often it is sent. Up to 1000 events and 1 MiB. ' +
+      'After a 503, or none, send the same events again. A budget is charged what is reported, also beyond a reservation or after its end; what is never reported is never charged.',
+  })
+  @ApiBody({ type: ReportUsageDto })
+  @ApiConflictResponse({ description: '`USAGE_CONFLICT` or `ALREADY_SETTLED`, with the members of the receipt: the other events are committed.', type: ProblemView })
+  report(@FromCaller() caller: KnownCaller, @Body() body: unknown): Promise<UsageReceiptView> {
+    return this.usage.report(caller, body);
+  }
+
+  @Post('reservations/release')
+  @HttpCode(200)
+  @RequirePermission('platform:usage:report')
+  @ApiOperation({ summary: 'Release a reservation', description: 'Nothing was used: what was held is free again at once. A second time changes nothing.' })
+  @ApiConflictResponse({ description: '`ALREADY_SETTLED`: usage was reported for it.', type: ProblemView })
+  release(@FromCaller() caller: KnownCaller, @Body() body: ReleaseReservationDto): Promise<ReleasedReservationView> {
+    return this.usage.release(caller, body.reservationId);
+  }
+}

@@ -1,0 +1,54 @@
+import { Module } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import { ApiKeysModule } from '../api-keys/api-keys.module.js';
+import { Clock } from '../common/clock.js';
+import { Meters } from '../common/meters.js';
+import { microCentsFromCents } from '../common/money.js';
+import { Config } from '../config/config.js';
+import { PostgresAuthority } from '../quotas/postgres-authority.js';
+import { KeyUsageController } from './key-usage.controller.js';
+import { type BatchClock, UsageBatcher } from './usage-batcher.js';
+import type { BookEntry, BookResult } from './usage-entry.js';
+import { UsageHousekeeping } from './usage-housekeeping.js';
+import { metered, showQueues } from './usage-meters.js';
+import { UsageReadsService } from './usage-reads.service.js';
+import { UsageSummaryController } from './usage-summary.controller.js';
+import { type Settle, UsageWriter } from './usage-writer.js';
+import { UsageController } from './usage.controller.js';
+import { UsageRepository } from './usage.repository.js';
+import { UsageService } from './usage.service.js';
+import { VerdictCounter } from './verdict-counter.js';
+import { VerdictRecorder } from './verdict-recorder.js';
+
+/** An answer comes within 1.5 s, also when PostgreSQL gives none. */
+const LIMITS = { maxBatch: 200, maxWaitMs: 5, maxInFlight: 2, maxQueued: 10_000, answerWithinMs: 1_400 } as const;
+
+/** Metering: reports of usage, and what was used. */
+@Module({
+  imports: [ApiKeysModule],
+  controllers: [UsageController, KeyUsageController, UsageSummaryController],
+  providers: [
+    UsageService,
+    UsageReadsService,
+    UsageRepository,
+    UsageHousekeeping,
+    VerdictRecorder,
+    { provide: VerdictCounter, useFactory: (clock: Clock) => new VerdictCounter(clock), inject: [Clock] },
+    { provide: UsageBatcher, useFactory: batcher, inject: [DataSource, Config, Clock, Meters, VerdictCounter] },
+  ],
+  exports: [VerdictCounter, UsageBatcher],
+})
+export class UsageModule {}
+
+function batcher(dataSource: DataSource, config: Config, clock: Clock, meters: Meters, verdicts: VerdictCounter): UsageBatcher<BookEntry, BookResult> {
+  const authority = new PostgresAuthority((text, values) => dataSource.query(text, [...values]));
+  const settle: Settle = (tx, settlements) => authority.settleIn((text, values) => tx.query(text, [...values]), settlements);
+  const writer = new UsageWriter(dataSource, settle, microCentsFromCents(config.defaultHoldCents));
+  const timed: BatchClock = {
+    monotonicMs: () => clock.monotonicMs(),
+    after: (delayMs, run) => void setTimeout(run, delayMs).unref(),
+  };
+  const made = new UsageBatcher<BookEntry, BookResult>(metered(meters, (entries) => writer.write(entries)), timed, LIMITS);
+  showQueues(meters, made, verdicts);
+  return made;
+}

@@ -1,0 +1,69 @@
+import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import { boundedTransaction } from '../database/bounded-transaction.js';
+import { VerdictCounter } from './verdict-counter.js';
+
+const FLUSH_EVERY_MS = 1_000;
+/** Keys per flush: with many active keys a count waits up to a minute, and the database does the same work as before. */
+const KEYS_PER_FLUSH = 2_000;
+const MAX_FLUSH_MS = 5_000;
+
+/** Takes counted verdicts to the database, at most once a second and off the path of any request. */
+@Injectable()
+export class VerdictRecorder implements OnApplicationBootstrap, OnApplicationShutdown {
+  private readonly logger = new Logger('Usage');
+  private timer: NodeJS.Timeout | undefined;
+  private flushing: Promise<void> | null = null;
+
+  constructor(
+    private readonly counter: VerdictCounter,
+    private readonly dataSource: DataSource,
+  ) {}
+
+  onApplicationBootstrap(): void {
+    this.timer = setInterval(() => void this.flush(), FLUSH_EVERY_MS).unref();
+  }
+
+  /** Nobody asks any more: writes what is left. */
+  async onApplicationShutdown(): Promise<void> {
+    clearInterval(this.timer);
+    await this.flushing;
+    while (this.counter.pending > 0) {
+      const before = this.counter.pending;
+      await this.flush();
+      if (this.counter.pending >= before) return;
+    }
+  }
+
+  /** Writes what has been counted longest; one flush at a time. What cannot be written is kept for the next. */
+  flush(): Promise<void> {
+    this.flushing ??= this.writeSome().finally(() => {
+      this.flushing = null;
+    });
+    return this.flushing;
+  }
+
+  private async writeSome(): Promise<void> {
+    const counts = this.counter.take(KEYS_PER_FLUSH);
+    if (counts.length === 0) return;
+    try {
+      await boundedTransaction(this.dataSource, MAX_FLUSH_MS, async (tx) => {
+        await tx.query(COUNTS, [
+          counts.map(({ keyId }) => keyId),
+          counts.map(({ minuteMs }) => new Date(minuteMs).toISOString()),
+          counts.map(({ code }) => code),
+          counts.map(({ count }) => count),
+        ]);
+      });
+    } catch (error) {
+      this.counter.giveBack(counts);
+      this.logger.warn({ message: 'Counted verdicts could not be written; they are kept for the next try.', cause: (error as Error).message });
+    }
+  }
+}
+
+const COUNTS = `
+  INSERT INTO verdict_minute AS v (key_id, minute, code, count)
+  SELECT key_id, minute, code, count FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::bigint[]) AS s (key_id, minute, code, count)
+   ORDER BY key_id, minute, code
+  ON CONFLICT (key_id, minute, code) DO UPDATE SET count = v.count + EXCLUDED.count`;

@@ -1,0 +1,34 @@
+/** One change of the feed that may touch what replicas remember. */
+export interface Change {
+  readonly seq: bigint;
+  readonly touches: 'key' | 'owner' | 'role';
+  /** null: all of them. */
+  readonly id: string | null;
+}
+
+/** One row of the audit trail, as much of it as the feed reads. */
+export interface FeedRow {
+  readonly seq: bigint;
+  readonly action: string;
+  readonly resourceType: string;
+  readonly resourceId: string | null;
+  readonly outcome: string;
+  /** Whether the row names fields that changed. */
+  readonly hasChanges: boolean;
+}
+
+const TOUCHED: Readonly<Record<string, Change['touches']>> = { 'api-key': 'key', user: 'owner', role: 'role' };
+
+/** Acts about a user that change nothing a key depends on. */
+const SESSION_ACTS = new Set(['auth:login', 'auth:logout']);
+
+/**
+ * What a row of the trail means for caches. Refusals, reads and sign-ins are rows too and mean nothing; a change
+ * without a name of its thing means all things of its kind.
+ */
+export function changeOf(row: FeedRow): Change | null {
+  const touches = TOUCHED[row.resourceType];
+  if (touches === undefined || row.outcome !== 'success' || row.action.endsWith(':read') || SESSION_ACTS.has(row.action)) return null;
+  if (row.resourceId === null && !row.hasChanges) return null;
+  return { seq: row.seq, touches, id: touches === 'role' ? row.resourceId : (row.resourceId?.toLowerCase() ?? null) };
+}

@@ -1,0 +1,176 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ClientConfig } from 'pg';
+import { CHANGE_CHANNEL } from '../audit/changes.js';
+import { LiveConnection } from '../database/live-connection.js';
+import type { FeedRow } from './change.js';
+import type { ChangeFeed, Poll, PollOutcome, PollTicket } from './change-feed.js';
+
+/** Without a notice, the head is looked at this often. */
+const POLL_EVERY_MS = 500;
+const POLL_TIMEOUT_MS = 1_000;
+/** Pauses between failed attempts; with the time an attempt may take, the feed is back 2 s after the database at the latest. */
+const BACKOFF_MS = [25, 50, 100, 200, 400, 500] as const;
+/** Rows that one poll may carry; behind by more, it polls again at once. */
+const MAX_ROWS = 1_000;
+
+const POLL = `
+  SELECT head.seq, head.epoch, substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) AS timeline,
+         extract(epoch FROM clock_timestamp()) * 1000 AS now_ms,
+         (SELECT json_agg(row ORDER BY row.seq) FROM (
+            SELECT seq, action, resource_type, resource_id, outcome, changes <> '[]' AS has_changes
+              FROM audit_event WHERE seq > $1::bigint ORDER BY seq LIMIT ${MAX_ROWS}) AS row) AS rows
+    FROM change_head head`;
+
+interface PollRow {
+  seq: string;
+  epoch: string;
+  timeline: string;
+  now_ms: string;
+  rows: { seq: number; action: string; resource_type: string; resource_id: string | null; outcome: string; has_changes: boolean }[] | null;
+}
+
+/** Who is told of polls besides the feed itself. */
+export interface PollObserver {
+  readonly monotonicMs: () => number;
+  /** Before each poll: has the host been suspended? */
+  readonly beforePoll: () => void;
+  readonly afterPoll: (poll: Poll, ticket: PollTicket, outcome: PollOutcome) => void;
+  /** Gives a sign of life; tells whether the database took it. Never throws. */
+  readonly announce: () => Promise<boolean>;
+  readonly onFailure: (error: unknown) => void;
+}
+
+/**
+ * Feeds a `ChangeFeed`: listens first, then polls, on each notice and every 500 ms, for as long as the process lives.
+ * Failures are normal here: the session is thrown away and opened anew, sooner than 2 s after the database is back.
+ */
+export class FeedConnection {
+  private readonly connection: LiveConnection;
+  private loop: Promise<void> | null = null;
+  private isStopping = false;
+  private wasNoticed = false;
+  private wake: () => void = () => undefined;
+  private attempt = newAttempt();
+
+  constructor(
+    config: ClientConfig,
+    private readonly feed: ChangeFeed,
+    private readonly observer: PollObserver,
+  ) {
+    this.connection = new LiveConnection(config, {
+      onOpen: (client) => client.query(`LISTEN ${CHANGE_CHANNEL}`),
+      onNotice: () => this.poke(),
+    });
+  }
+
+  /** Starts polling; resolves after the first attempt, whatever became of it. */
+  async start(): Promise<void> {
+    this.loop ??= this.run();
+    await this.attempt.settled;
+  }
+
+  /** Resolves when the poll that is under way, or the next one, has ended, well or not. */
+  async nextPoll(): Promise<void> {
+    const { settled } = this.attempt;
+    this.poke();
+    await settled;
+  }
+
+  /** Polls now, or again at once if a poll is under way. */
+  poke(): void {
+    this.wasNoticed = true;
+    this.wake();
+  }
+
+  async stop(): Promise<void> {
+    this.isStopping = true;
+    this.wake();
+    await this.connection.close();
+    await this.loop;
+  }
+
+  private async run(): Promise<void> {
+    let failures = 0;
+    while (!this.isStopping) {
+      this.wasNoticed = false;
+      const outcome = await this.pollOnce();
+      failures = outcome === null ? failures + 1 : 0;
+      if (outcome !== 'more') await this.pause(failures);
+    }
+  }
+
+  private async pollOnce(): Promise<PollOutcome | null> {
+    this.observer.beforePoll();
+    const ticket = this.feed.beginPoll(this.observer.monotonicMs());
+    let outcome: PollOutcome | null = null;
+    try {
+      const [row] = await this.connection.query<PollRow>(
+        { name: 'poll-changes', text: POLL, values: [this.feed.appliedSeq?.toString() ?? null] },
+        POLL_TIMEOUT_MS,
+      );
+      if (!row) throw new Error('The change head is missing: the schema is damaged.');
+      const poll = pollOf(row);
+      outcome = this.feed.polled(ticket, poll);
+      this.observer.afterPoll(poll, ticket, outcome);
+      if (this.feed.needsAnnouncement && (await this.observer.announce())) outcome = 'more';
+    } catch (error) {
+      this.feed.failed(ticket);
+      if (!this.isStopping) this.observer.onFailure(error);
+    }
+    if (outcome !== 'more') this.endAttempt();
+    return outcome;
+  }
+
+  private endAttempt(): void {
+    const { settle } = this.attempt;
+    this.attempt = newAttempt();
+    settle();
+  }
+
+  /** Until the next poll is due, or somebody pokes; after a failure a poke does not shorten it. */
+  private async pause(failures: number): Promise<void> {
+    if (failures > 0) {
+      await sleep(BACKOFF_MS[Math.min(failures, BACKOFF_MS.length) - 1]);
+      return;
+    }
+    if (this.wasNoticed || this.isStopping) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, POLL_EVERY_MS);
+      this.wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.wake = () => undefined;
+  }
+}
+
+interface Attempt {
+  readonly settled: Promise<void>;
+  readonly settle: () => void;
+}
+
+function newAttempt(): Attempt {
+  let settle!: () => void;
+  const settled = new Promise<void>((resolve) => (settle = resolve));
+  return { settled, settle };
+}
+
+function pollOf(row: PollRow): Poll {
+  return {
+    headSeq: BigInt(row.seq),
+    epoch: row.epoch,
+    timeline: row.timeline,
+    databaseNowMs: Number(row.now_ms),
+    rows: (row.rows ?? []).map(
+      (event): FeedRow => ({
+        seq: BigInt(event.seq),
+        action: event.action,
+        resourceType: event.resource_type,
+        resourceId: event.resource_id,
+        outcome: event.outcome,
+        hasChanges: event.has_changes,
+      }),
+    ),
+  };
+}

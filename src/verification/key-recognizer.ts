@@ -1,0 +1,65 @@
+import { Injectable } from '@nestjs/common';
+import { unavailable } from '../common/domain-error.js';
+import { Denylist } from './denylist.js';
+import { FeedService } from './feed.service.js';
+import type { KeyRecord } from './key-record.js';
+import { SecretProver, type Proof } from './secret-prover.js';
+
+/** A record whose secret is proven, and how far it is to be trusted. */
+export interface Recognised {
+  readonly record: KeyRecord;
+  /** Named in the emergency list: to be treated as revoked, whatever the record says. */
+  readonly isDenied: boolean;
+  /** The feed is behind by more than 3 s, so a recent change may not be known here. */
+  readonly isDegraded: boolean;
+  /** Monotonic milliseconds of the answer. */
+  readonly nowMs: number;
+  /** Unix milliseconds by the database's clock. */
+  readonly databaseNowMs: number;
+}
+
+/** Who a presented string is, or why nobody can say. */
+export type Recognition = Recognised | 'MALFORMED' | 'NOT_FOUND';
+
+/**
+ * Tells whom a presented string belongs to, from memory only as far as the change feed vouches for it. The same for
+ * keys that services ask about and for the keys they call us with.
+ */
+@Injectable()
+export class KeyRecognizer {
+  constructor(
+    private readonly prover: SecretProver,
+    private readonly feed: FeedService,
+    private readonly denylist: Denylist,
+  ) {}
+
+  /**
+   * At once where memory suffices. @throws DomainError 503, as the promise's rejection, when the feed has been lost for
+   * too long, or the record must be read and the database is away.
+   */
+  recognise(presented: string): Recognition | Promise<Recognition> {
+    const nowMs = this.feed.tick();
+    if (this.feed.standing(nowMs) !== 'fresh') return this.recogniseBehind(presented);
+    const proof = this.prover.prove(presented, nowMs);
+    return proof instanceof Promise ? proof.then((proven) => this.answer(proven, false)) : this.answer(proof, false, nowMs);
+  }
+
+  private async recogniseBehind(presented: string): Promise<Recognition> {
+    const refusal = this.prover.refuseAtSight(presented);
+    if (refusal !== null) return refusal;
+    const standing = await this.feed.settle();
+    if (standing === 'lost') throw unavailable('This server has not heard of changes for too long to answer.');
+    return this.answer(await this.prover.prove(presented, this.feed.tick()), standing === 'degraded');
+  }
+
+  private answer(proof: Proof, isDegraded: boolean, nowMs: number = this.feed.tick()): Recognition {
+    if (typeof proof === 'string') return proof;
+    return {
+      record: proof,
+      isDenied: this.denylist.denies(proof.secret.kid, proof.key.id),
+      isDegraded,
+      nowMs,
+      databaseNowMs: this.feed.databaseNowMs(nowMs),
+    };
+  }
+}

@@ -1,0 +1,172 @@
+import { Injectable } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import { unavailable } from '../common/domain-error.js';
+import { centsFromMicroCents, microCentsFromCents } from '../common/money.js';
+import type { Admission, Refused } from '../quotas/admission.js';
+import { findBudget } from '../quotas/budget-reader.js';
+import { type GivenReservation, ONE_REQUEST, type QuotaQuestion, Quotas } from '../quotas/quotas.service.js';
+import type { Sql } from '../quotas/sql.js';
+import { readWindows } from '../quotas/window-reader.js';
+import type { CheckOutcome, StaticDecision } from './checks.js';
+import type { KeyFacts } from './key-record.js';
+import type { BudgetView, RateLimitView } from './verdict.view.js';
+import type { VerifyDto } from './verify.dto.js';
+
+/** Why budgets or windows refuse, and when to ask again (null: waiting does not help). */
+export interface QuotaRefusal extends StaticDecision {
+  readonly retryAfterSeconds: number | null;
+}
+
+/** What budgets and windows come to. */
+export interface QuotaOutcome {
+  readonly refusal: QuotaRefusal | null;
+  /** A window was counted by this replica alone. */
+  readonly isDegraded: boolean;
+  readonly reservation: GivenReservation | null;
+}
+
+/** Budgets and windows as they stand, and what a call would come to. */
+export interface QuotaStanding {
+  readonly rateLimits: RateLimitView[];
+  readonly budget: BudgetView | null;
+  readonly refusal: QuotaRefusal | null;
+  readonly checks: CheckOutcome[];
+}
+
+type Asked = Pick<VerifyDto, 'cost' | 'reserveCents' | 'reservationTtlSeconds'>;
+
+const PASSED: QuotaOutcome = Object.freeze({ refusal: null, isDegraded: false, reservation: null });
+const DEFAULT_TTL_SECONDS = 60;
+
+/** The last check of a verify: rate windows and budget, in one all-or-nothing step. */
+@Injectable()
+export class QuotaGate {
+  private readonly sql: Sql;
+
+  constructor(
+    private readonly quotas: Quotas,
+    dataSource: DataSource,
+  ) {
+    this.sql = (text, values) => dataSource.query(text, [...values]);
+  }
+
+  /**
+   * Takes the call: at once where memory suffices.
+   *
+   * @throws DomainError 503, as the promise's rejection, when nothing can be decided
+   */
+  admit(key: KeyFacts, asked: Asked, callerId: string, databaseNowMs: number): QuotaOutcome | Promise<QuotaOutcome> {
+    const { limits } = key;
+    if (limits.windows.length === 0 && limits.accounts.length === 0 && asked.reserveCents === undefined) return PASSED;
+    const question = questionOf(asked);
+    const admission = this.quotas.admit(limits, question);
+    return admission instanceof Promise
+      ? admission.then((later) => this.outcome(later, key, callerId, question, databaseNowMs))
+      : this.outcome(admission, key, callerId, question, databaseNowMs);
+  }
+
+  /** What a call would come to, read from the database; consumes nothing. */
+  async standing(key: KeyFacts, asked: Asked): Promise<QuotaStanding> {
+    const question = questionOf(asked);
+    const windows = await readWindows(this.sql, key.id, { minute: key.rateLimitPerMinute, hour: key.rateLimitPerHour, day: key.rateLimitPerDay });
+    const budget = await findBudget(this.sql, key.id);
+    const rateLimits = windows.map(({ window, limit, remaining, resetMs }) => rateLimitView(window, limit, remaining, resetMs));
+    const checks: CheckOutcome[] = [];
+    let refusal: QuotaRefusal | null = null;
+    for (const { window, limit, remaining, resetMs } of windows) {
+      const passes = question.cost <= remaining;
+      const detail = `${remaining} of ${limit} requests are left in this ${window}; the call counts as ${question.cost}.`;
+      checks.push({ check: `rate-limit-${window}`, outcome: passes ? 'passed' : 'failed', detail });
+      if (!passes) refusal ??= { code: 'RATE_LIMITED', detail: rateDetail(window), retryAfterSeconds: question.cost > limit ? null : seconds(resetMs) };
+    }
+    if (budget !== null) {
+      const need = question.reserveMicroCents ?? 0n;
+      const passes = need === 0n ? budget.remaining > 0n : need <= budget.remaining;
+      const left = centsFromMicroCents(budget.remaining);
+      checks.push({
+        check: 'budget',
+        outcome: passes ? 'passed' : 'failed',
+        detail: `${left} of ${centsFromMicroCents(budget.limit)} cents are left (${budget.type}); the call reserves ${centsFromMicroCents(need)}.`,
+      });
+      if (!passes) refusal ??= { code: 'BUDGET_EXCEEDED', detail: BUDGET_DETAIL, retryAfterSeconds: null };
+    }
+    return {
+      rateLimits,
+      budget: budget === null ? null : budgetView(budget.type, budget.limit, budget.spent, budget.held),
+      refusal,
+      checks,
+    };
+  }
+
+  /** The key's windows as this replica knows them; those it has not asked for are absent. */
+  rateLimitsOf(key: KeyFacts): RateLimitView[] | undefined {
+    const { windows } = key.limits;
+    if (windows.length === 0) return undefined;
+    const views: RateLimitView[] = [];
+    for (const window of windows) {
+      const state = this.quotas.findWindow(window);
+      if (state !== null) views.push(rateLimitView(window.window, state.limit, state.remaining, state.resetMs));
+    }
+    return views;
+  }
+
+  /** The key's budget as this replica knows it. */
+  budgetOf(key: KeyFacts): BudgetView | undefined {
+    const [account] = key.limits.accounts;
+    const state = account === undefined ? null : this.quotas.findBudget(account);
+    if (account === undefined || state === null || state.limit === null) return undefined;
+    return budgetView(account.type, state.limit, state.spent, state.leased);
+  }
+
+  private outcome(admission: Admission, key: KeyFacts, callerId: string, question: QuotaQuestion, databaseNowMs: number): QuotaOutcome | Promise<QuotaOutcome> {
+    if (!admission.admitted) {
+      if (admission.code === 'UNAVAILABLE') return Promise.reject(undecidable(admission.retryAfterMs));
+      return { refusal: refusalOf(admission), isDegraded: false, reservation: null };
+    }
+    const reservation = this.quotas.reservationOf(admission, key.id, callerId, question, databaseNowMs);
+    return reservation === null && !admission.degraded ? PASSED : { refusal: null, isDegraded: admission.degraded, reservation };
+  }
+}
+
+const BUDGET_DETAIL = 'The budget of the key does not cover this call.';
+
+function rateDetail(window: string): string {
+  return `The rate limit per ${window} is used up.`;
+}
+
+function refusalOf({ code, window, retryAfterMs }: Refused): QuotaRefusal {
+  const detail = code === 'RATE_LIMITED' ? rateDetail(window ?? 'minute') : BUDGET_DETAIL;
+  return { code, detail, retryAfterSeconds: retryAfterMs === null ? null : seconds(retryAfterMs) };
+}
+
+function undecidable(retryAfterMs: number | null): Error {
+  return unavailable(`Budget and rate limits cannot be decided at the moment; try again in ${seconds(retryAfterMs ?? 1000)} s.`);
+}
+
+function questionOf({ cost, reserveCents, reservationTtlSeconds }: Asked): QuotaQuestion {
+  if (cost === undefined && reserveCents === undefined) return ONE_REQUEST;
+  return {
+    cost: cost ?? 1,
+    reserveMicroCents: reserveCents === undefined ? null : microCentsFromCents(reserveCents),
+    ttlSeconds: reservationTtlSeconds ?? DEFAULT_TTL_SECONDS,
+  };
+}
+
+function rateLimitView(window: RateLimitView['window'], limit: number, remaining: number, resetMs: number): RateLimitView {
+  return { window, limit, remaining, resetSeconds: Math.ceil(resetMs / 1000) };
+}
+
+function budgetView(type: BudgetView['type'], limit: bigint, spent: bigint, held: bigint): BudgetView {
+  const left = limit - spent - held;
+  return {
+    type,
+    limitCents: centsFromMicroCents(limit),
+    spentCents: centsFromMicroCents(spent),
+    heldCents: centsFromMicroCents(held),
+    remainingCents: left > 0n ? centsFromMicroCents(left) : 0,
+  };
+}
+
+function seconds(ms: number): number {
+  return Math.max(1, Math.ceil(ms / 1000));
+}

@@ -1,0 +1,31 @@
+import { describe, expect, it } from '@jest/globals';
+import { type Fault, RecordCacheSimulation, findViolation } from '../../test/simulation/record-cache-simulation.js';
+
+const STEPS = 80;
+
+describe('record cache, loader and feed under scheduled interleavings', () => {
+  it('never resurrects what a change has ended, in 10 000 of them', async () => {
+    expect(await findViolation('none', { first: 1, count: 10_000, steps: STEPS })).toBeNull();
+  }, 300_000);
+
+  it('answers from memory and from loads, of revoked keys too', async () => {
+    let [remembered, loaded, revoked] = [0, 0, 0];
+    for (let seed = 1; seed <= 200; seed += 1) {
+      const result = await new RecordCacheSimulation(seed).run(STEPS);
+      remembered += result.remembered;
+      loaded += result.loaded;
+      revoked += result.revoked;
+    }
+    expect(remembered).toBeGreaterThan(200);
+    expect(loaded).toBeGreaterThan(100);
+    expect(revoked).toBeGreaterThan(50);
+  });
+
+  it.each<Fault>(['no-fill-guard', 'evict-before-mark', 'no-generation', 'fresh-from-answer', 'fresh-before-head', 'no-suspend-guard', 'no-epoch'])(
+    'would notice: %s',
+    async (fault) => {
+      expect(await findViolation(fault, { first: 1, count: 10_000, steps: STEPS })).not.toBeNull();
+    },
+    300_000,
+  );
+});

@@ -1,0 +1,273 @@
+import { grantsOfKey } from '../access/grants.reader.js';
+import { BoundedStore, type Stored, sizeOf } from './bounded-store.js';
+import type { Change } from './change.js';
+import type { KeyFacts, KeyRecord, OwnerFacts, RoleFacts, SecretFacts } from './key-record.js';
+import { type LoadedRows, grantsOfRole } from './loaded-records.js';
+
+/** Bounds of a cache. */
+export interface RecordCacheOptions {
+  /** Cap of the estimated bytes of all records. */
+  readonly maxBytes: number;
+  /** Absolute age of a record, counted from before its load was sent; reads never extend it. */
+  readonly maxAgeMs: number;
+  /** Most names that are remembered as unknown. */
+  readonly maxUnknown: number;
+}
+
+/** What a process with nothing configured uses: some 100 000 keys of usual size. */
+export const RECORD_CACHE_DEFAULTS: RecordCacheOptions = {
+  maxBytes: 160 * 1024 * 1024,
+  maxAgeMs: 5 * 60_000,
+  maxUnknown: 10_000,
+};
+
+/** A load under way: taken before its statement is sent. */
+export interface LoadTicket {
+  readonly sentAtMs: number;
+  readonly generation: number;
+}
+
+/** Whether a load was taken: `behind` a change applied here, or from another `epoch`. */
+export type PutOutcome = 'put' | 'behind' | 'other-epoch';
+
+/** A thing as one snapshot had it; changes up to `seq` are in it. */
+interface Dated extends Stored {
+  readonly seq: bigint;
+}
+
+interface KeyEntry extends Dated {
+  readonly facts: KeyFacts;
+  readonly secrets: readonly SecretEntry[];
+  grants: JoinedGrants | null;
+}
+
+/** A secret in the cache; it lives exactly as long as its key's entry. */
+class SecretEntry {
+  /** Set by the key's entry, which is made of its secrets. */
+  key: KeyEntry;
+  record: KeyRecord | null = null;
+  owner: OwnerEntry | null = null;
+  /** Under which the whole presented string is remembered as proven. */
+  digest: string | null = null;
+
+  constructor(readonly facts: SecretFacts) {}
+}
+
+interface OwnerEntry extends Dated {
+  readonly facts: OwnerFacts;
+}
+
+interface RoleEntry extends Dated {
+  readonly facts: RoleFacts;
+}
+
+/** Grants of a key, good while every role they were joined from, and its owner, are. */
+interface JoinedGrants {
+  readonly grants: readonly string[];
+  readonly parts: readonly Stored[];
+}
+
+/** Maps, entries and links around the facts. */
+const ENTRY_BYTES = 320;
+const UNKNOWN_BYTES = 160;
+
+/**
+ * What a replica remembers of keys, never of decisions: key with its secrets, owner and role, each its own, so that a
+ * change of one evicts one. A plain class: time is passed in, and whoever loads and applies calls it in any order.
+ *
+ * A revoked key is never resurrected: a load is taken only if its snapshot contains the last change applied here, and
+ * applying evicts and moves that mark in one step.
+ *
+ * @see docs/adr/0003-memory-that-a-feed-keeps-true.md, and the simulation beside this file
+ */
+export class RecordCache {
+  private readonly keys: BoundedStore<KeyEntry>;
+  private readonly owners: BoundedStore<OwnerEntry>;
+  private readonly roles: BoundedStore<RoleEntry>;
+  private readonly unknown: BoundedStore<Stored>;
+  private readonly byKid = new Map<string, SecretEntry>();
+  private readonly byDigest = new Map<string, SecretEntry>();
+  private imported: { readonly exist: boolean; readonly staleAtMs: number } | null = null;
+  private generation = 0;
+  private epoch: string | null = null;
+  /** The last change that could have touched a record. */
+  private lastChangeSeq = 0n;
+
+  constructor(private readonly options: RecordCacheOptions = RECORD_CACHE_DEFAULTS) {
+    this.keys = new BoundedStore(Math.floor(options.maxBytes * 0.85), (entry) => this.forgetSecrets(entry));
+    this.owners = new BoundedStore(Math.floor(options.maxBytes * 0.1));
+    this.roles = new BoundedStore(Math.floor(options.maxBytes * 0.05));
+    this.unknown = new BoundedStore(options.maxUnknown * UNKNOWN_BYTES);
+  }
+
+  /** The record whose secret this digest of a whole presented string has proven, or null. */
+  findProven(digest: string, nowMs: number): KeyRecord | null {
+    const secret = this.byDigest.get(digest);
+    return secret === undefined ? null : this.join(secret, nowMs);
+  }
+
+  /** The record of a secret by its kid; nothing about what was presented is proven by it. */
+  findByKid(kid: string, nowMs: number): KeyRecord | null {
+    const secret = this.byKid.get(kid);
+    return secret === undefined ? null : this.join(secret, nowMs);
+  }
+
+  /** Whether `name` (a kid, or the digest of another system's key) was looked up and not found. */
+  isUnknown(name: string, nowMs: number): boolean {
+    return this.unknown.find(name, nowMs) !== null;
+  }
+
+  /** Whether any imported secret exists; null when that must be asked. */
+  hasImported(nowMs: number): boolean | null {
+    return this.imported === null || this.imported.staleAtMs <= nowMs ? null : this.imported.exist;
+  }
+
+  /** What a cached key may do in Latchkey: its roles' grants within its owner's; null when a part is missing. */
+  findGrants(record: KeyRecord, nowMs: number): readonly string[] | null {
+    const secret = this.byKid.get(record.secret.kid);
+    if (secret?.facts !== record.secret || this.join(secret, nowMs)?.owner !== record.owner) return null;
+    const { key } = secret;
+    if (key.grants !== null && key.grants.parts.every((part) => isGood(part, nowMs))) return key.grants.grants;
+    key.grants = this.joinGrants(secret, nowMs);
+    return key.grants?.grants ?? null;
+  }
+
+  /** Remembers that `digest` proves the secret of `record`, for as long as this very record is cached. */
+  remember(record: KeyRecord, digest: string): void {
+    const secret = this.byKid.get(record.secret.kid);
+    if (secret?.facts !== record.secret) return;
+    if (secret.digest !== null) this.byDigest.delete(secret.digest);
+    secret.digest = digest;
+    this.byDigest.set(digest, secret);
+  }
+
+  /** To be taken before a load's statement is sent. */
+  beginLoad(nowMs: number): LoadTicket {
+    return { sentAtMs: nowMs, generation: this.generation };
+  }
+
+  /** Takes the rows of a load, and the names it asked for in vain, if no change has overtaken them. */
+  put(ticket: LoadTicket, rows: LoadedRows, missing: readonly string[]): PutOutcome {
+    if (ticket.generation !== this.generation || rows.epoch !== this.epoch) return 'other-epoch';
+    if (!this.contains(rows.seq)) return 'behind';
+    const staleAtMs = ticket.sentAtMs + this.options.maxAgeMs;
+    const { seq } = rows;
+    for (const owner of rows.owners) this.owners.put(owner.id, entryOf({ facts: owner, seq }, staleAtMs));
+    for (const role of rows.roles) this.roles.put(role.name, entryOf({ facts: role, seq }, staleAtMs));
+    for (const key of rows.keys) this.putKey(key, rows, staleAtMs);
+    for (const name of missing) {
+      this.unknown.put(name, { bytes: UNKNOWN_BYTES, staleAtMs, isGone: false, wasRead: false });
+    }
+    this.imported = { exist: rows.hasImported, staleAtMs };
+    return 'put';
+  }
+
+  /** Evicts what the changes touch, and from now on refuses loads that do not contain them. In order of `seq`. */
+  apply(changes: readonly Change[]): void {
+    for (const change of changes) {
+      this.evict(change);
+      this.lastChangeSeq = change.seq;
+    }
+  }
+
+  /** Drops everything and starts anew at `seq` of `epoch`; loads under way are refused. */
+  restart(epoch: string, seq: bigint): void {
+    this.generation += 1;
+    this.epoch = epoch;
+    this.lastChangeSeq = seq;
+    for (const store of [this.keys, this.owners, this.roles, this.unknown]) store.clear();
+    this.imported = null;
+  }
+
+  /** Sizes, for metrics and bounds. */
+  stats(): { keys: number; secrets: number; proven: number; owners: number; roles: number; unknown: number; bytes: number } {
+    return {
+      keys: this.keys.size,
+      secrets: this.byKid.size,
+      proven: this.byDigest.size,
+      owners: this.owners.size,
+      roles: this.roles.size,
+      unknown: this.unknown.size,
+      bytes: this.keys.bytes + this.owners.bytes + this.roles.bytes + this.unknown.bytes,
+    };
+  }
+
+  // The two rules that the simulation breaks on purpose, one at a time, to show that it would notice.
+
+  /** The fill guard. */
+  protected contains(seq: bigint): boolean {
+    return seq >= this.lastChangeSeq;
+  }
+
+  protected evict({ touches, id, seq }: Change): void {
+    if (touches === 'owner') return evictFrom(this.owners, id, seq);
+    if (touches === 'role') return evictFrom(this.roles, id, seq);
+    evictFrom(this.keys, id, seq);
+    // A new or imported secret may be one that was asked for before.
+    this.unknown.clear();
+    this.imported = null;
+  }
+
+  private putKey(facts: KeyFacts, { secrets: all, seq }: LoadedRows, staleAtMs: number): void {
+    const secrets = all.filter(({ keyId }) => keyId === facts.id).map((secret) => new SecretEntry(secret));
+    const entry: KeyEntry = entryOf({ facts, secrets, seq, grants: null }, staleAtMs);
+    for (const secret of secrets) secret.key = entry;
+    this.keys.put(facts.id, entry);
+    if (entry.isGone) return;
+    for (const secret of secrets) this.byKid.set(secret.facts.kid, secret);
+  }
+
+  private forgetSecrets(key: KeyEntry): void {
+    for (const secret of key.secrets) {
+      if (this.byKid.get(secret.facts.kid) === secret) this.byKid.delete(secret.facts.kid);
+      if (secret.digest !== null) this.byDigest.delete(secret.digest);
+      secret.digest = null;
+    }
+  }
+
+  /** Key and owner as they are now; null when either is gone or too old. */
+  private join(secret: SecretEntry, nowMs: number): KeyRecord | null {
+    const { key } = secret;
+    if (key.staleAtMs <= nowMs) {
+      this.keys.delete(key.facts.id);
+      return null;
+    }
+    key.wasRead = true;
+    if (secret.record !== null && isGood(secret.owner!, nowMs)) {
+      secret.owner!.wasRead = true;
+      return secret.record;
+    }
+    secret.owner = this.owners.find(key.facts.ownerId, nowMs);
+    secret.record = secret.owner && { secret: secret.facts, key: key.facts, owner: secret.owner.facts };
+    return secret.record;
+  }
+
+  private joinGrants(secret: SecretEntry, nowMs: number): JoinedGrants | null {
+    const owner = secret.owner!;
+    const find = (name: string): RoleEntry | null => this.roles.find(name, nowMs);
+    const keyRoles = secret.key.facts.roles.map(find);
+    const ownerRoles = owner.facts.roles.map(find);
+    if (!areAll(keyRoles) || !areAll(ownerRoles)) return null;
+    const granted = (roles: readonly RoleEntry[]) => roles.flatMap(({ facts }) => grantsOfRole(facts));
+    return { grants: grantsOfKey(granted(keyRoles), granted(ownerRoles)), parts: [owner, ...keyRoles, ...ownerRoles] };
+  }
+}
+
+function entryOf<T extends object>(content: T, staleAtMs: number): T & Stored {
+  return { ...content, bytes: ENTRY_BYTES + sizeOf(content), staleAtMs, isGone: false, wasRead: false };
+}
+
+/** What was loaded after the change, and before it was applied here, contains it already. */
+function evictFrom(store: BoundedStore<KeyEntry> | BoundedStore<OwnerEntry> | BoundedStore<RoleEntry>, name: string | null, seq: bigint): void {
+  if (name === null) return store.clear();
+  const entry = store.peek(name);
+  if (entry !== null && entry.seq < seq) store.delete(name);
+}
+
+function isGood(part: Stored, nowMs: number): boolean {
+  return !part.isGone && part.staleAtMs > nowMs;
+}
+
+function areAll<T>(entries: readonly (T | null)[]): entries is readonly T[] {
+  return !entries.includes(null);
+}

@@ -1,0 +1,42 @@
+const text = { type: 'string' } as const;
+const number = { type: 'number' } as const;
+const flag = { type: 'boolean' } as const;
+const texts = { type: 'array', items: text } as const;
+
+/**
+ * How a verdict is written out: compiled by Fastify, several times faster than `JSON.stringify`. Members that are not
+ * listed here would not be sent, so it names exactly those of `VerdictView`; a test holds the two equal.
+ */
+export const VERDICT_SCHEMA = {
+  type: 'object',
+  properties: {
+    valid: flag,
+    code: text,
+    detail: text,
+    retryAfterSeconds: number,
+    keyId: text,
+    name: text,
+    ownerId: text,
+    scopes: texts,
+    roles: texts,
+    tags: texts,
+    metadata: { type: 'object', additionalProperties: text },
+    rateLimits: {
+      type: 'array',
+      items: { type: 'object', properties: { window: text, limit: number, remaining: number, resetSeconds: number } },
+    },
+    budget: {
+      type: 'object',
+      properties: { type: text, limitCents: number, spentCents: number, heldCents: number, remainingCents: number },
+    },
+    reservation: { type: 'object', properties: { id: text, expiresAt: text, cents: number } },
+    degraded: flag,
+    checks: { type: 'array', items: { type: 'object', properties: { check: text, outcome: text, detail: text } } },
+  },
+} as const;
+
+/** How the answer to a batch is written out. */
+export const VERDICTS_SCHEMA = {
+  type: 'object',
+  properties: { results: { type: 'array', items: VERDICT_SCHEMA } },
+} as const;

@@ -1,0 +1,107 @@
+import { Changes } from '../../src/audit/changes.js';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Client } from 'pg';
+import { addDemoData, demoAccess } from '../../src/demo.js';
+import { withExampleSecret } from '../../src/openapi/examples.js';
+import { seed } from '../../src/users/seed.js';
+import { ADMIN, TestApp } from '../support/app.js';
+import { type Document, type NamedOperation, checkedInDocument, operationsOf } from '../support/openapi.js';
+
+/** Examples that cannot work as they are, each with the reason. */
+const CANNOT_WORK: Record<string, string> = {
+  'POST /api/v1/auth/login': 'the password is each installation’s own',
+  'GET /metrics': 'needs METRICS_TOKEN',
+};
+
+/** Operations whose caller is somebody else than an admin at Swagger UI: a proxy, a gateway. */
+const NOT_FOR_PEOPLE = /^\/api\/v1\/(forward-auth|ext-authz|introspect)/;
+
+const document = await checkedInDocument();
+const pressed = operationsOf(document).filter(({ method, path }) => !(`${method} ${path}` in CANNOT_WORK) && !NOT_FOR_PEOPLE.test(path));
+
+describe('with --demo', () => {
+  let app: TestApp;
+  let example: Document;
+
+  beforeAll(async () => {
+    app = await TestApp.start();
+    example = withExampleSecret(document as never, demoAccess(app.config).exampleSecret) as unknown as Document;
+  });
+  afterAll(() => app.stop());
+
+  it.each(pressed.map(({ method, path }) => [method, path]))('the example of %s %s works when it is tried', async (method, path) => {
+    await startAfresh(app);
+    const { operation } = operationsOf(example).find((candidate) => candidate.method === method && candidate.path === path)!;
+    const answer = await app.request(method, urlOf({ method: method, path: path, operation }), { token: await app.adminToken(), body: bodyOf(example, operation) });
+    // With the body, so that a failure says why.
+    expect(answer.status < 300 ? 'works' : [answer.status, answer.body]).toBe('works');
+  });
+
+  it('the example of a verify is accepted, and not only answered', async () => {
+    await startAfresh(app);
+    const operation = example.paths['/api/v1/verify']!['post']!;
+    const { body } = await app.post('/verify', { token: await app.adminToken(), body: bodyOf(example, operation) });
+    expect(body).toMatchObject({ valid: true, code: 'VALID' });
+  });
+
+  it('a second start adds nothing and changes nothing', async () => {
+    await startAfresh(app);
+    await app.dataSource.query(`UPDATE api_key SET name = 'renamed' WHERE name = 'Billing service'`);
+    const before = await contents(app);
+    await addDemoData(app.app, app.config);
+    expect(await contents(app)).toEqual(before);
+  });
+
+  it('people can sign in, and keys have all there is to see', async () => {
+    await startAfresh(app);
+    for (const { email, password } of demoAccess(app.config).people) expect(await app.tokenOf(email, password)).toMatch(/^ey/);
+    const rows = await app.dataSource.query<{ count: number }[]>('SELECT count(*)::int AS count FROM audit_event WHERE action = $1', ['demo:add']);
+    expect(rows[0]!.count).toBeGreaterThanOrEqual(10);
+  });
+
+  it('no secret works in two installations', async () => {
+    const other = await TestApp.start({ API_KEY_PEPPERS: '1:another-pepper-0123456789-abcdefghijkl' });
+    expect(demoAccess(other.config).exampleSecret).not.toBe(demoAccess(app.config).exampleSecret);
+    await other.stop();
+  });
+});
+
+function urlOf({ path, operation }: NamedOperation): string {
+  let url = path.startsWith('/api/v1') ? path.slice('/api/v1'.length) : `/${path}`;
+  const query = new URLSearchParams();
+  for (const { name, in: place, required, example } of operation.parameters ?? []) {
+    if (place === 'path') url = url.replace(`{${name}}`, String(example));
+    else if (place === 'query' && required) query.append(name, String(example));
+  }
+  return query.size > 0 ? `${url}?${query.toString()}` : url;
+}
+
+/** As Swagger UI fills it in: the body's example, or the examples of its fields. */
+function bodyOf(document: Document, operation: NamedOperation['operation']): unknown {
+  const content = operation.requestBody?.content['application/json'];
+  if (content === undefined || content.example !== undefined) return content?.example;
+  const properties = (document.components.schemas[(content.schema['$ref'] as string).split('/').at(-1)!]!['properties'] ?? {}) as Record<string, { example?: unknown }>;
+  return Object.fromEntries(Object.entries(properties).flatMap(([name, { example }]) => (example === undefined ? [] : [[name, example]])));
+}
+
+/** Nothing but the seeded roles, the admin and the demo data; what was audited stays. */
+async function startAfresh(app: TestApp): Promise<void> {
+  const owner = new Client({ connectionString: app.database.ownerUrl });
+  await owner.connect();
+  try {
+    const { rows } = await owner.query<{ name: string }>(
+      `SELECT quote_ident(c.relname) AS name FROM pg_class c WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relnamespace = 'public'::regnamespace
+          AND c.relname IN ('users', 'role', 'api_key')`,
+    );
+    await owner.query(`TRUNCATE ${rows.map(({ name }) => name).join(', ')} CASCADE`);
+  } finally {
+    await owner.end();
+  }
+  await seed(new Changes(app.dataSource, app.config), ADMIN);
+  await addDemoData(app.app, app.config);
+}
+
+async function contents(app: TestApp): Promise<unknown> {
+  const all = (table: string) => app.dataSource.query<unknown[]>(`SELECT * FROM ${table} ORDER BY 1`);
+  return Promise.all(['users', 'user_role', 'user_manager', 'role', 'api_key', 'api_key_secret', 'change_head'].map(all));
+}

@@ -1,0 +1,83 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { migrate } from '../../../src/database/migrate.js';
+import { ProofDatabase } from '../../proofs/harness/cluster.js';
+import { type Answer, TestApp } from '../../support/app.js';
+
+const MAX_RECOVERY_MS = 2000;
+
+describe('while PostgreSQL is away', () => {
+  let database: ProofDatabase;
+  let app: TestApp;
+  let token: string;
+  const escaped: unknown[] = [];
+  const note = (error: unknown) => escaped.push(error);
+
+  beforeAll(async () => {
+    process.on('uncaughtException', note);
+    process.on('unhandledRejection', note);
+    database = await ProofDatabase.start();
+    await migrate(database.ownerUrl);
+    app = await TestApp.start({ MAX_ACTIVE_KEYS: '100000', STALE_MAX_SECONDS: '3' }, { ownerUrl: database.ownerUrl, appUrl: database.appUrl, drop: async () => undefined });
+    token = await app.adminToken();
+  }, 60_000);
+  afterAll(async () => {
+    await app.stop();
+    await database.stop();
+    process.off('uncaughtException', note);
+    process.off('unhandledRejection', note);
+  }, 60_000);
+
+  it('every answer is a whole success or a 503 that says when to come again, and no error escapes', async () => {
+    const answers: Answer[] = [];
+    let running = true;
+    const load = Array.from({ length: 8 }, async () => {
+      while (running) answers.push(await app.post('/api-keys', { token }));
+    });
+    for (let round = 0; round < 10; round += 1) {
+      await sleep(50);
+      await database.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'latchkey'`);
+    }
+    running = false;
+    await Promise.all(load);
+    const created = answers.filter(({ status }) => status === 201);
+    const refused = answers.filter(({ status }) => status !== 201);
+    expect(refused.filter(({ status, body, headers }) => status !== 503 || body.code !== 'UNAVAILABLE' || headers.get('retry-after') === null).map(({ body }) => body)).toEqual([]);
+    expect(refused.length).toBeGreaterThan(0);
+    const [row] = await database.query<{ count: number }>('SELECT count(*)::int AS count FROM api_key WHERE id = ANY($1)', [created.map(({ body }) => body.apiKey.id)]);
+    expect(row!.count).toBe(created.length);
+    expect(escaped).toEqual([]);
+  });
+
+  it('requests are 503, live is 200, ready turns 503 only when data is stale, and work goes on within 2 s', async () => {
+    database.kill();
+    await sleep(100);
+    const refused = await app.post('/api-keys', { token });
+    expect([refused.status, refused.body.code]).toEqual([503, 'UNAVAILABLE']);
+    expect((await app.get('//health/live')).status).toBe(200);
+    const early = await app.get('//health/ready');
+    expect([early.status, early.body.status, early.body.details]).toEqual([200, 'degraded', { database: { status: 'degraded' } }]);
+    await sleep(3200);
+    const late = await app.get('//health/ready');
+    expect([late.status, late.body.code, late.body.state, late.headers.get('content-type')]).toEqual([503, 'NOT_READY', 'stale', 'application/problem+json; charset=utf-8']);
+
+    await database.restart();
+    const back = performance.now();
+    for (;;) {
+      if ((await app.post('/api-keys', { token })).status === 201) break;
+      await sleep(20);
+    }
+    expect(performance.now() - back).toBeLessThan(MAX_RECOVERY_MS);
+    expect((await app.get('//health/ready')).body.status).toBe('ok');
+    expect(escaped).toEqual([]);
+  }, 60_000);
+
+  it('a database that hangs makes ready slow, but not hang', async () => {
+    await database.pause();
+    const started = performance.now();
+    const { status } = await app.get('//health/ready');
+    expect([200, 503]).toContain(status);
+    expect(performance.now() - started).toBeLessThan(1500);
+    database.resume();
+  }, 60_000);
+});

@@ -1,0 +1,163 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { reconcileBudgets, reconcileUsage } from '../../../src/usage/reconcile.js';
+import { TestApp, type TestUser } from '../../support/app.js';
+import { reserve } from '../../support/reserve.js';
+
+describe('Settling by POST /usage and POST /reservations/release', () => {
+  let app: TestApp;
+  let other: TestApp;
+  let admin: string;
+  let service: TestUser;
+
+  beforeAll(async () => {
+    app = await TestApp.start({ MAX_ACTIVE_KEYS: '1000' });
+    other = await TestApp.start({ MAX_ACTIVE_KEYS: '1000' }, app.database);
+    admin = await app.adminToken();
+    service = await app.addUser(['gateway']);
+  });
+  afterAll(async () => {
+    await other.stop();
+    await app.stop();
+  });
+  afterEach(async () => {
+    expect([...(await reconcileUsage(app.dataSource)), ...(await reconcileBudgets(app.dataSource))]).toEqual([]);
+  });
+
+  const newKey = async (budgetLimitCents: number, budgetType = 'total') =>
+    (await app.post('/api-keys', { token: admin, body: { budgetLimitCents, budgetType } })).body.apiKey.id as string;
+  const hold = async (keyId: string, cents: number, type: 'total' | 'monthly' = 'total') => (await reserve(app, keyId, { cents, type, callerId: service.id }))!;
+  const report = (...events: unknown[]) => app.post('/usage', { token: service.token, body: { events } });
+  const release = (reservationId: string, token = service.token) => app.post('/reservations/release', { token, body: { reservationId } });
+  const budgetOf = async (keyId: string) => (await app.get(`/api-keys/${keyId}/usage`, { token: admin })).body.budget;
+
+  describe('200', () => {
+    it('replaces what is held by what it cost, and frees the rest at once', async () => {
+      const key = await newKey(10);
+      const reservationId = await hold(key, 8);
+      expect(await budgetOf(key)).toEqual({ type: 'total', limitCents: 10, spentCents: 0, heldCents: 8, remainingCents: 2, periodStart: null, periodEnd: null });
+      expect(await reserve(app, key, { cents: 3, callerId: service.id })).toBeNull();
+      const { status, body } = await report({ id: 'a', reservationId, costCents: 1.25 });
+      expect([status, body]).toEqual([200, { accepted: 1, duplicates: 0, results: [{ id: 'a', outcome: 'accepted' }] }]);
+      expect(await budgetOf(key)).toMatchObject({ spentCents: 1.25, heldCents: 0, remainingCents: 8.75 });
+    });
+
+    it('charges what was reserved when no cost is named', async () => {
+      const key = await newKey(10);
+      await report({ id: 'a', reservationId: await hold(key, 4), apiKeyId: key });
+      expect(await budgetOf(key)).toMatchObject({ spentCents: 4, heldCents: 0 });
+      expect((await app.get(`/api-keys/${key}`, { token: admin })).body.totalCostCents).toBe(4);
+    });
+
+    it('charges more than was reserved, and says how much more', async () => {
+      const key = await newKey(10);
+      const { body } = await report({ id: 'a', reservationId: await hold(key, 4), costCents: 12 });
+      expect(body.results).toEqual([{ id: 'a', outcome: 'accepted', excessCents: 8 }]);
+      expect(await budgetOf(key)).toMatchObject({ spentCents: 12, remainingCents: 0 });
+    });
+
+    it('charges a cost that nobody reserved', async () => {
+      const key = await newKey(10);
+      await report({ id: 'a', apiKeyId: key, costCents: 2.5 });
+      expect(await budgetOf(key)).toMatchObject({ spentCents: 2.5, remainingCents: 7.5 });
+    });
+
+    it('charges a late report, and says that it is late', async () => {
+      const key = await newKey(10);
+      const reservationId = await hold(key, 4);
+      await app.dataSource.query('WITH gone AS (DELETE FROM budget_lease WHERE key_id = $1) UPDATE budget_account SET leased_micro_cents = 0 WHERE key_id = $1', [key]);
+      const { body } = await report({ id: 'a', reservationId, costCents: 3 });
+      expect(body.results).toEqual([{ id: 'a', outcome: 'accepted', late: true }]);
+      expect(await budgetOf(key)).toMatchObject({ spentCents: 3 });
+    });
+
+    it('charges the month of a monthly budget, and says when it ends', async () => {
+      const key = await newKey(10, 'monthly');
+      await report({ id: 'a', reservationId: await hold(key, 4, 'monthly'), costCents: 3 });
+      const budget = await budgetOf(key);
+      expect(budget).toMatchObject({ type: 'monthly', spentCents: 3, heldCents: 0 });
+      expect([budget.periodStart, budget.periodEnd]).toEqual([expect.stringMatching(/-01T00:00:00\.000Z$/), expect.stringMatching(/-01T00:00:00\.000Z$/)]);
+    });
+
+    it('settles the reservation of a key that has been deleted', async () => {
+      const key = await newKey(10);
+      const reservationId = await hold(key, 4);
+      await app.dataSource.query('DELETE FROM api_key WHERE id = $1', [key]);
+      expect((await report({ id: 'a', reservationId, costCents: 1 })).body.accepted).toBe(1);
+    });
+
+    it('counts a settle once that comes three times at once, over two replicas', async () => {
+      const key = await newKey(10);
+      const event = { id: 'a', reservationId: await hold(key, 4), costCents: 3 };
+      const answers = await Promise.all([app, other, app].map((one) => one.post('/usage', { token: service.token, body: { events: [event] } })));
+      expect(answers.map(({ body }) => body.results[0].outcome).sort()).toEqual(['accepted', 'duplicate', 'duplicate']);
+      expect(await budgetOf(key)).toMatchObject({ spentCents: 3, heldCents: 0 });
+    });
+
+    it('drops a reservation, a second time without effect', async () => {
+      const key = await newKey(10);
+      const reservationId = await hold(key, 4);
+      for (let time = 0; time < 2; time += 1) {
+        const { status, body } = await release(reservationId);
+        expect([status, body]).toEqual([200, { released: true, cents: 4 }]);
+      }
+      expect(await budgetOf(key)).toMatchObject({ spentCents: 0, heldCents: 0, remainingCents: 10 });
+    });
+
+    it('charges as late what is reported after its release', async () => {
+      const key = await newKey(10);
+      const reservationId = await hold(key, 4);
+      await release(reservationId);
+      const { body } = await report({ id: 'a', reservationId, costCents: 3 });
+      expect(body.results).toEqual([{ id: 'a', outcome: 'accepted', late: true }]);
+      expect(await budgetOf(key)).toMatchObject({ spentCents: 3, heldCents: 0 });
+    });
+  });
+
+  describe('400', () => {
+    it('answers a reservation of another caller like a forged one', async () => {
+      const stranger = await app.addUser(['gateway']);
+      const reservationId = await hold(await newKey(10), 4);
+      const foreign = await release(reservationId, stranger.token);
+      const forged = await release(`${reservationId.slice(0, -2)}AA`);
+      expect([foreign.status, foreign.body.errors]).toEqual([400, [{ path: 'reservationId', message: 'is no reservation of yours' }]]);
+      expect(forged.body.errors).toEqual(foreign.body.errors);
+      const settled = await app.post('/usage', { token: stranger.token, body: { events: [{ id: 'a', reservationId }] } });
+      expect(settled.body.errors).toEqual([{ path: 'events.0.reservationId', message: 'is no reservation of yours' }]);
+    });
+  });
+
+  describe('401 and 403', () => {
+    it('needs the permission to report', async () => {
+      const user = await app.addUser(['creator']);
+      expect((await app.post('/reservations/release', { body: { reservationId: 'x' } })).status).toBe(401);
+      expect((await release('x', user.token)).body).toMatchObject({ permission: 'platform:usage:report' });
+    });
+  });
+
+  describe('409', () => {
+    it('refuses a second settle under another id, without a charge, and leaves that id free', async () => {
+      const key = await newKey(10);
+      const reservationId = await hold(key, 4);
+      await report({ id: 'first', reservationId, costCents: 1 });
+      const { status, body } = await report({ id: 'second', reservationId, costCents: 2 }, { id: 'third', apiKeyId: key, costCents: 0.5 });
+      expect([status, body.code, body.accepted]).toEqual([409, 'ALREADY_SETTLED', 1]);
+      expect(body.results).toEqual([{ id: 'second', outcome: 'already-settled' }, { id: 'third', outcome: 'accepted' }]);
+      expect(await budgetOf(key)).toMatchObject({ spentCents: 1.5 });
+      expect((await report({ id: 'second', apiKeyId: key, costCents: 1 })).body.accepted).toBe(1);
+    });
+
+    it('lets one of two settles in the same request win', async () => {
+      const reservationId = await hold(await newKey(10), 4);
+      const { status, body } = await report({ id: 'x', reservationId, costCents: 1 }, { id: 'y', reservationId, costCents: 1 });
+      expect([status, body.results.map(({ outcome }: { outcome: string }) => outcome)]).toEqual([409, ['accepted', 'already-settled']]);
+    });
+
+    it('does not release what was settled', async () => {
+      const key = await newKey(10);
+      const reservationId = await hold(key, 4);
+      await report({ id: 'a', reservationId, costCents: 3 });
+      expect((await release(reservationId)).body.code).toBe('ALREADY_SETTLED');
+      expect(await budgetOf(key)).toMatchObject({ spentCents: 3 });
+    });
+  });
+});

@@ -1,0 +1,125 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ReplicasService } from '../../../src/verification/replicas.service.js';
+import { TcpProxy } from '../../proofs/harness/tcp-proxy.js';
+import { TestApp, type Answer } from '../../support/app.js';
+import { eventually } from '../../support/eventually.js';
+import { Management, type IssuedKey, issueKey, issueServiceKey } from '../../support/management.js';
+import { type TestDatabase, createTestDatabase } from '../../support/postgres.js';
+
+/** Short, so that the test sees both sides of it. */
+const STALE_MAX_MS = 5_000;
+const BACK_WITHIN_MS = 2_000;
+const REFUSED_WITHIN_MS = 1_500;
+
+describe('POST /verify while PostgreSQL is away', () => {
+  let database: TestDatabase;
+  let proxy: TcpProxy;
+  let app: TestApp;
+  let near: TestApp;
+  let admin: string;
+  let service: string;
+  let key: IssuedKey;
+
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    const url = new URL(database.appUrl);
+    proxy = await TcpProxy.start(Number(url.port));
+    url.port = String(proxy.port);
+    // One replica behind the proxy, and one that stays in touch with the database and makes the changes.
+    app = await TestApp.start({ STALE_MAX_SECONDS: String(STALE_MAX_MS / 1000) }, { ...database, appUrl: url.href });
+    near = await TestApp.start({ STALE_MAX_SECONDS: String(STALE_MAX_MS / 1000), MAX_ACTIVE_KEYS: '1000' }, database);
+    admin = await near.adminToken();
+    service = (await issueServiceKey(near, admin)).secret;
+    key = await issueKey(near, admin);
+  });
+  afterEach(async () => {
+    proxy.setMode('pass');
+    proxy.reset();
+    await eventually(async () => expect((await verify(key)).body).toMatchObject({ code: 'VALID', degraded: false }), 5_000);
+  });
+  afterAll(async () => {
+    await app.stop();
+    await near.stop();
+    await proxy.stop();
+    await database.drop();
+  });
+
+  const verify = async ({ secret }: IssuedKey) => app.post('/verify', { apiKey: service, body: { key: secret } });
+
+  async function timed(ask: () => Promise<Answer>): Promise<Answer & { ms: number }> {
+    const started = performance.now();
+    const answer = await ask();
+    return { ...answer, ms: performance.now() - started };
+  }
+
+  it.each(['refuse', 'silent'] as const)('goes on from memory, degraded after 3 s, and refuses after STALE_MAX (%s)', async (mode) => {
+    const unknown = await issueKey(near, admin);
+    expect((await verify(key)).body.code).toBe('VALID');
+    proxy.setMode(mode);
+    const away = performance.now();
+    const seen: { atMs: number; status: number; degraded: unknown; ms: number }[] = [];
+    while (performance.now() - away < STALE_MAX_MS + 2_000) {
+      const { status, body, ms } = await timed(() => verify(key));
+      seen.push({ atMs: performance.now() - away, status, degraded: body.degraded, ms });
+      await sleep(50);
+    }
+    // A key that is not in memory cannot be decided; that is said soon enough.
+    const cold = await timed(() => verify(unknown));
+    expect(cold).toMatchObject({ status: 503, body: { code: 'UNAVAILABLE' } });
+    expect(cold.headers.get('retry-after')).toBe('1');
+
+    const within = (from: number, to: number) => seen.filter(({ atMs }) => atMs > from && atMs < to);
+    expect(within(0, 2_400).every(({ status, degraded }) => status === 200 && degraded === false)).toBe(true);
+    expect(within(3_700, STALE_MAX_MS - 700).every(({ status, degraded }) => status === 200 && degraded === true)).toBe(true);
+    expect(within(3_700, STALE_MAX_MS - 700).length).toBeGreaterThan(3);
+    expect(within(STALE_MAX_MS + 200, Infinity).every(({ status }) => status === 503)).toBe(true);
+    expect(Math.max(...seen.map(({ ms }) => ms), cold.ms)).toBeLessThan(REFUSED_WITHIN_MS);
+    // Nobody waits for a database that is known to be away: an attempt to reach it takes a second.
+    const sorted = seen.map(({ ms }) => ms).sort((a, b) => a - b);
+    expect(sorted[Math.floor(sorted.length * 0.95)]).toBeLessThan(300);
+
+    expect((await app.get('//health/ready')).status).toBe(503);
+    expect((await app.get('//health/live')).status).toBe(200);
+    proxy.setMode('pass');
+    proxy.reset();
+    const backMs = await eventually(async () => expect((await verify(key)).body).toMatchObject({ code: 'VALID', degraded: false }), 5_000);
+    expect(backMs).toBeLessThan(BACK_WITHIN_MS);
+    expect((await app.get('//health/ready')).status).toBe(200);
+  });
+
+  it('answers 503 soon to a key that is not in memory, at once and in a batch', async () => {
+    const unknown = await issueKey(near, admin);
+    await verify(key);
+    proxy.setMode('silent');
+    const cold = await timed(() => verify(unknown));
+    expect(cold).toMatchObject({ status: 503, body: { code: 'UNAVAILABLE', retryAfterSeconds: 1 } });
+    expect(cold.ms).toBeLessThan(REFUSED_WITHIN_MS);
+    const batch = await timed(() => app.post('/verify/batch', { apiKey: service, body: { items: [{ key: key.secret }, { key: unknown.secret }, { key: 'garbage' }] } }));
+    expect(batch).toMatchObject({ status: 200, body: { results: [{ code: 'VALID' }, { code: 'UNAVAILABLE', valid: false, retryAfterSeconds: 1 }, { code: 'MALFORMED' }] } });
+    expect(batch.ms).toBeLessThan(REFUSED_WITHIN_MS);
+  });
+
+  it('acts on what was revoked in the meantime as soon as it is back', async () => {
+    const victim = await issueKey(near, admin);
+    expect((await verify(victim)).body.code).toBe('VALID');
+    proxy.setMode('refuse');
+    await new Management(near).revoke(victim.id);
+    await sleep(300);
+    expect((await verify(victim)).body.code).toBe('VALID');
+    proxy.setMode('pass');
+    expect(await eventually(async () => expect((await verify(victim)).body.code).toBe('REVOKED'), 5_000)).toBeLessThan(BACK_WITHIN_MS);
+  });
+
+  it('waits for a replica that is cut off no longer than that one may answer', async () => {
+    const victim = await issueKey(near, admin);
+    expect((await verify(victim)).body.code).toBe('VALID');
+    proxy.setMode('silent');
+    const started = performance.now();
+    await near.app.get(ReplicasService, { strict: false }).waitUntilApplied(await new Management(near).revoke(victim.id));
+    const waitedMs = performance.now() - started;
+    expect((await verify(victim)).status).toBe(503);
+    expect(waitedMs).toBeGreaterThan(STALE_MAX_MS - 1_500);
+    expect(waitedMs).toBeLessThan(STALE_MAX_MS + 2_500);
+  });
+});

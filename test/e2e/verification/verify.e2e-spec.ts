@@ -1,0 +1,152 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { TestApp } from '../../support/app.js';
+import { eventually } from '../../support/eventually.js';
+import { type IssuedKey, Management, issueKey, issueServiceKey } from '../../support/management.js';
+
+describe('POST /verify', () => {
+  let app: TestApp;
+  let admin: string;
+  let service: IssuedKey;
+  let management: Management;
+  const verify = (body: unknown) => app.post('/verify', { apiKey: service.secret, body });
+
+  beforeAll(async () => {
+    app = await TestApp.start({ MAX_ACTIVE_KEYS: '1000' });
+    admin = await app.adminToken();
+    service = await issueServiceKey(app, admin);
+    management = new Management(app);
+  });
+  afterAll(() => app.stop());
+
+  describe('200', () => {
+    it('answers with what the key is, the first time and from memory alike', async () => {
+      const fields = { name: 'Billing', scopes: ['chat:write'], tags: ['a'], metadata: { team: 'x"y\u2028' } };
+      const key = await issueKey(app, admin, fields);
+      const first = await verify({ key: key.secret, scopes: ['chat:write'] });
+      const second = await verify({ key: key.secret, scopes: ['chat:write'] });
+      expect(first).toMatchObject({ status: 200, body: { valid: true, code: 'VALID', keyId: key.id, ...fields, roles: [], degraded: false } });
+      expect(second.body).toEqual(first.body);
+    });
+
+    it.each([
+      ['MALFORMED', 'no key at all'],
+      ['MALFORMED', 'lk_live_short'],
+      ['NOT_FOUND', `lk_live_${'a'.repeat(63)}`],
+      ['NOT_FOUND', 'some-other-systems-key-0123456789'],
+    ])('says %s of %s', async (code, key) => {
+      expect((await verify({ key })).body).toMatchObject({ valid: false, code, degraded: false });
+    });
+
+    it('says NOT_FOUND of a key of the other environment, though its tag is right', async () => {
+      const key = await issueKey(app, admin);
+      expect((await verify({ key: key.secret.replace('lk_live_', 'lk_test_') })).body.code).toBe('NOT_FOUND');
+    });
+
+    it.each([
+      ['REVOKED', (id: string) => management.revoke(id)],
+      ['DISABLED', (id: string) => management.deactivate(id)],
+      ['EXPIRED', (id: string) => management.expire(id)],
+    ])('says %s as soon as it is', async (code, change) => {
+      const key = await issueKey(app, admin);
+      expect((await verify({ key: key.secret })).body.code).toBe('VALID');
+      await change(key.id);
+      await eventually(async () => expect((await verify({ key: key.secret })).body).toMatchObject({ valid: false, code, keyId: key.id }));
+    });
+
+    it('refuses restricted keys to whoever names nothing', async () => {
+      const key = await issueKey(app, admin, { allowedIps: ['203.0.113.0/24'], allowedModels: ['gpt-*'], allowedChatbots: ['support'], scopes: ['a'] });
+      const right = { key: key.secret, ip: '203.0.113.7', model: 'gpt-4o', chatbot: 'support', scopes: ['a'] };
+      expect((await verify(right)).body.code).toBe('VALID');
+      for (const [name, wrong, code] of [
+        ['ip', '198.51.100.1', 'IP_NOT_ALLOWED'],
+        ['model', 'claude', 'MODEL_NOT_ALLOWED'],
+        ['chatbot', 'other', 'CHATBOT_NOT_ALLOWED'],
+      ] as const) {
+        expect((await verify({ ...right, [name]: undefined })).body.code).toBe(code);
+        expect((await verify({ ...right, [name]: wrong })).body.code).toBe(code);
+      }
+      expect((await verify({ ...right, scopes: ['a', 'b'] })).body.code).toBe('INSUFFICIENT_SCOPE');
+    });
+
+    it('lists every check when it is asked to explain', async () => {
+      const key = await issueKey(app, admin, { allowedModels: ['gpt-4o'] });
+      const { body } = await verify({ key: key.secret, explain: true });
+      expect(body.checks.map((entry: { check: string; outcome: string }) => [entry.check, entry.outcome])).toEqual([
+        ['revoked', 'passed'],
+        ['active', 'passed'],
+        ['expiry', 'passed'],
+        ['owner', 'passed'],
+        ['address', 'passed'],
+        ['model', 'failed'],
+        ['chatbot', 'passed'],
+        ['scopes', 'passed'],
+      ]);
+    });
+
+    it('notes when key and secret were last used, and not for a dry run', async () => {
+      const [used, tried] = [await issueKey(app, admin), await issueKey(app, admin)];
+      await verify({ key: used.secret });
+      await verify({ key: tried.secret, dryRun: true });
+      const lastUsed = async (id: string) =>
+        (await app.dataSource.query('SELECT k.last_used_at AS key, s.last_used_at AS secret FROM api_key k JOIN api_key_secret s ON s.key_id = k.id WHERE k.id = $1', [id]))[0];
+      await eventually(async () => expect(await lastUsed(used.id)).toEqual({ key: expect.any(Date), secret: expect.any(Date) }));
+      expect(await lastUsed(tried.id)).toEqual({ key: null, secret: null });
+    });
+  });
+
+  describe('400', () => {
+    it('names every wrong field and coerces nothing', async () => {
+      const { status, body } = await verify({ key: '', ip: '1.2.3', cost: '1', reserveCents: 0.0000001, scopes: ['with space'], dryRun: 1, reservationTtlSeconds: 1801, model: null, extra: 1 });
+      expect(status).toBe(400);
+      expect(body.code).toBe('VALIDATION_FAILED');
+      expect(body.errors.map((error: { path: string }) => error.path).sort()).toEqual([
+        'cost',
+        'dryRun',
+        'extra',
+        'ip',
+        'key',
+        'model',
+        'reservationTtlSeconds',
+        'reserveCents',
+        'scopes.0',
+      ]);
+    });
+
+    it('wants a body', async () => {
+      expect((await app.post('/verify', { apiKey: service.secret })).status).toBe(400);
+      expect((await verify([])).status).toBe(400);
+      expect((await verify({})).body.errors).toEqual([{ path: 'key', message: 'must be given' }]);
+    });
+  });
+
+  describe('401', () => {
+    it('comes before the body is looked at', async () => {
+      expect((await app.post('/verify', { body: {} })).status).toBe(401);
+      expect((await app.post('/verify', { apiKey: `lk_live_${'a'.repeat(63)}`, body: {} })).status).toBe(401);
+    });
+
+    it('is the answer to a service whose own key is revoked, expired or disabled', async () => {
+      for (const change of [management.revoke.bind(management), management.expire.bind(management), management.deactivate.bind(management)]) {
+        const own = await issueServiceKey(app, admin);
+        const ask = () => app.post('/verify', { apiKey: own.secret, body: { key: service.secret } });
+        expect((await ask()).status).toBe(200);
+        await change(own.id);
+        await eventually(async () => expect((await ask()).status).toBe(401));
+      }
+    });
+
+    it('is the answer to a service that calls from another address than its key allows', async () => {
+      const own = await issueKey(app, admin, { roles: ['gateway'], allowedIps: ['192.0.2.1'] });
+      expect((await app.post('/verify', { apiKey: own.secret, body: { key: service.secret } })).status).toBe(401);
+    });
+  });
+
+  describe('403', () => {
+    it('names the permission a key lacks', async () => {
+      const key = await issueKey(app, admin);
+      const { status, body } = await app.post('/verify', { apiKey: key.secret, body: { key: key.secret } });
+      expect(status).toBe(403);
+      expect(body.permission).toBe('platform:api-keys:verify');
+    });
+  });
+});

@@ -1,0 +1,72 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { DataSource } from 'typeorm';
+import { dataSource } from '../../../src/database/data-source.js';
+import { describe as lineOf, examine } from '../../../src/health/doctor.js';
+import { TestApp, testConfig } from '../../support/app.js';
+import { reserve } from '../../support/reserve.js';
+
+describe('The doctor', () => {
+  let app: TestApp;
+  let owner: DataSource;
+  let key: string;
+
+  beforeAll(async () => {
+    app = await TestApp.start();
+    owner = await dataSource(app.database.ownerUrl, { max: 1 }).initialize();
+    const token = await app.adminToken();
+    const created = await app.post('/api-keys', { token, body: { budgetLimitCents: 100 } });
+    key = created.body.apiKey.id;
+    await reserve(app, key, { cents: 3, callerId: created.body.apiKey.ownerId });
+    await app.post('/usage', { token, body: { events: [{ id: 'a', apiKeyId: key, costCents: 5 }] } });
+  });
+  afterAll(async () => {
+    await owner.destroy();
+    await app.stop();
+  });
+
+  const ill = async (config = app.config) => (await examine(config, app.dataSource)).filter(({ differences }) => differences.length > 0).map(({ check }) => check);
+
+  it('finds nothing wrong with a healthy database', async () => {
+    const findings = await examine(app.config, app.dataSource);
+    expect(findings.flatMap(({ differences }) => differences)).toEqual([]);
+    expect(findings.map(lineOf)).toEqual([
+      'ok    totals of keys = Σ events',
+      'ok    hourly rollups = Σ events',
+      'ok    every event has its id, every id one event',
+      'ok    spent of accounts = Σ costs of events',
+      'ok    every event has its account',
+      'ok    leased of accounts = Σ open leases',
+      expect.stringMatching(/^ok {4}audit trail \(The audit trail is whole: \d+ entries/),
+      'ok    every secret has its pepper (pepper 1: 1)',
+    ]);
+  });
+
+  it.each([
+    ['spent of accounts = Σ costs of events', `UPDATE budget_account SET spent_micro_cents = spent_micro_cents + $2 WHERE key_id = $1 AND period = 'total'`],
+    ['leased of accounts = Σ open leases', `UPDATE budget_account SET leased_micro_cents = leased_micro_cents + $2 WHERE key_id = $1 AND period = 'total'`],
+    ['totals of keys = Σ events', 'UPDATE key_totals SET cost_micro_cents = cost_micro_cents + $2 WHERE key_id = $1'],
+    ['hourly rollups = Σ events', 'UPDATE usage_rollup_hour SET cost_micro_cents = cost_micro_cents + $2 WHERE key_id = $1'],
+  ])('sees one micro-cent too much in: %s', async (check, sql) => {
+    await app.dataSource.query(sql, [key, 1]);
+    expect(await ill()).toEqual([check]);
+    await app.dataSource.query(sql, [key, -1]);
+    expect(await ill()).toEqual([]);
+  });
+
+  it('sees an event without an account, and says which key it is', async () => {
+    await app.dataSource.query(`UPDATE budget_account SET key_id = $2 WHERE key_id = $1 AND period = 'total'`, [key, '019a8b5e-0000-7000-8000-000000000000']);
+    const findings = await examine(app.config, app.dataSource);
+    expect(findings.find(({ check }) => check === 'every event has its account')!.differences).toEqual([`${key}: no account, should be one`]);
+    await app.dataSource.query(`UPDATE budget_account SET key_id = $1 WHERE key_id = $2`, [key, '019a8b5e-0000-7000-8000-000000000000']);
+  });
+
+  it('sees a secret whose pepper is gone', async () => {
+    expect(await ill(testConfig({ API_KEY_PEPPERS: '2:pepper-0123456789abcdefghijklmnopqrstuv' }))).toEqual(['every secret has its pepper']);
+  });
+
+  it('sees an edited audit row', async () => {
+    await owner.query('ALTER TABLE audit_event DISABLE TRIGGER USER');
+    await owner.query(`UPDATE audit_event SET action = 'api-keys:delete' WHERE seq = 1`);
+    expect(await ill()).toEqual(['audit trail']);
+  });
+});

@@ -1,0 +1,91 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ProofCluster } from '../harness/cluster.js';
+import type { Experiment } from '../harness/experiment.js';
+import { bookDifferences } from '../harness/books.js';
+
+const SIZES = { ci: { kills: 20, crashes: 5 }, full: { kills: 200, crashes: 50 } } as const;
+const KEYS = 5;
+
+/** One event as its reporter knows it. */
+interface Sent {
+  readonly id: string;
+  readonly apiKeyId: string;
+  readonly costCents: number;
+}
+
+/**
+ * Replicas and PostgreSQL are killed under reporters that send each event until it is acknowledged, many of them again
+ * after that. In the end the database has every acknowledged event exactly once, nothing that nobody sent, and books
+ * that balance.
+ */
+export const g03: Experiment = {
+  id: 'G03',
+  guarantee: 'no acknowledged usage is lost, none invented, over kills of servers and crashes of PostgreSQL',
+  inCi: true,
+  run: async ({ size, random, log }) => {
+    const cluster = await ProofCluster.start(3);
+    try {
+      const keys: string[] = [];
+      for (let index = 0; index < KEYS; index += 1) keys.push((await cluster.createKey()).id);
+      const sent = new Map<string, Sent>();
+      const acknowledged = new Set<string>();
+      let reporting = true;
+      let retries = 0;
+
+      const reporter = async (index: number) => {
+        for (let round = 0; reporting; round += 1) {
+          const events = Array.from({ length: 1 + random.integer(20) }, (_, at): Sent => ({
+            id: `r${index}-${round}-${at}`,
+            apiKeyId: random.pick(keys),
+            costCents: random.integer(1000) / 1000,
+          }));
+          for (const event of events) sent.set(event.id, event);
+          for (let attempt = 0; ; attempt += 1) {
+            if (attempt > 0) retries += 1;
+            const { client } = cluster.replica(index + attempt);
+            const answer = await client.post('/usage', { token: cluster.adminToken, body: { events }, timeoutMs: 3_000 }).catch(() => null);
+            if (answer?.status === 200) break;
+            if (answer !== null && answer.status < 500) throw new Error(`a report answered ${answer.status}: ${JSON.stringify(answer.body)}`);
+            // Events that were never acknowledged may be there or not: whoever stops here knows nothing of them.
+            if (!reporting && attempt > 20) return;
+            await sleep(20);
+          }
+          for (const { id } of events) acknowledged.add(id);
+          // An acknowledgement that got lost on the way: the same once more.
+          if (random.next() < 0.3) await cluster.replica(index + 1).client.post('/usage', { token: cluster.adminToken, body: { events }, timeoutMs: 3_000 }).catch(() => null);
+        }
+      };
+      const reporters = Array.from({ length: 9 }, (_, index) => reporter(index));
+      const everyKills = SIZES[size].kills / SIZES[size].crashes;
+      for (let kill = 0; kill < SIZES[size].kills; kill += 1) {
+        await sleep(100 + random.integer(200));
+        const replica = random.pick(cluster.replicas);
+        await replica.end('SIGKILL');
+        if (kill % everyKills === everyKills - 1) {
+          cluster.database.kill();
+          await sleep(random.integer(300));
+          await cluster.database.restart();
+        }
+        await replica.start();
+      }
+      reporting = false;
+      await Promise.all(reporters);
+      log(`${acknowledged.size} events acknowledged, ${retries} sent again`);
+
+      const rows = await cluster.database.query<{ event_id: string; n: number; cost: string }>(
+        'SELECT event_id, count(*)::int AS n, min(cost_micro_cents)::text AS cost FROM usage_event GROUP BY event_id',
+      );
+      const kept = new Map(rows.map((row) => [row.event_id, row]));
+      const violations = [
+        ...[...acknowledged].filter((id) => !kept.has(id)).map((id) => `lost: ${id}`),
+        ...rows.filter(({ event_id }) => !sent.has(event_id)).map(({ event_id }) => `invented: ${event_id}`),
+        ...rows.filter(({ n }) => n !== 1).map(({ event_id, n }) => `counted ${n} times: ${event_id}`),
+        ...rows.filter(({ event_id, cost }) => Number(cost) !== Math.round((sent.get(event_id)?.costCents ?? 0) * 1e6)).map(({ event_id }) => `another cost: ${event_id}`),
+        ...(await bookDifferences(cluster)),
+      ];
+      return { violations, figures: { ...SIZES[size], acknowledged: acknowledged.size, kept: kept.size, retries } };
+    } finally {
+      await cluster.stop();
+    }
+  },
+};

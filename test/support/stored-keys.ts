@@ -1,0 +1,69 @@
+import { uuidv7 } from '../../src/common/uuid.js';
+import type { TestApp } from './app.js';
+
+/** A key put straight into the database; what is not given is as a create with an empty body leaves it. */
+export interface StoredKey {
+  id?: string;
+  ownerId: string;
+  name?: string;
+  alias?: string | null;
+  description?: string | null;
+  environment?: 'live' | 'test';
+  isActive?: boolean;
+  scopes?: string[];
+  tags?: string[];
+  budgetLimitMicroCents?: number | null;
+  expiresAt?: Date | null;
+  createdAt?: Date;
+  updatedAt?: Date;
+  lastUsedAt?: Date | null;
+  revokedAt?: Date | null;
+  keyPrefix?: string;
+}
+
+/** Adds keys with one secret each, without the rules of the API; gives their ids in order. */
+export async function storeKeys(app: TestApp, keys: readonly StoredKey[]): Promise<string[]> {
+  const rows = keys.map((key, index) => {
+    const id = key.id ?? uuidv7();
+    const createdAt = key.createdAt ?? new Date();
+    const kid = `${id.replaceAll('-', '').slice(-9)}${String(index).padStart(5, '0')}`;
+    return {
+      id,
+      owner_id: key.ownerId,
+      name: key.name ?? 'Default API Key',
+      alias: key.alias ?? null,
+      description: key.description ?? null,
+      environment: key.environment ?? 'live',
+      is_active: key.isActive ?? true,
+      deactivated_at: key.isActive === false ? createdAt : null,
+      scopes: key.scopes ?? [],
+      roles: [],
+      allowed_ips: [],
+      allowed_models: [],
+      allowed_chatbots: [],
+      tags: key.tags ?? [],
+      metadata: {},
+      budget_limit_micro_cents: key.budgetLimitMicroCents ?? null,
+      budget_type: key.budgetLimitMicroCents === undefined || key.budgetLimitMicroCents === null ? null : 'total',
+      expires_at: key.expiresAt ?? null,
+      created_at: createdAt,
+      updated_at: key.updatedAt ?? createdAt,
+      last_used_at: key.lastUsedAt ?? null,
+      revoked_at: key.revokedAt ?? null,
+      secret_prefixes: '',
+      kid,
+      key_prefix: key.keyPrefix ?? `lk_${key.environment ?? 'live'}_${kid}`,
+    };
+  });
+  const columns = Object.keys(rows[0] ?? {}).filter((column) => !['kid', 'key_prefix'].includes(column));
+  await app.dataSource.query(
+    `INSERT INTO api_key (${columns.join(', ')}) SELECT ${columns.join(', ')} FROM jsonb_populate_recordset(null::api_key, $1::jsonb)`,
+    [JSON.stringify(rows)],
+  );
+  await app.dataSource.query(
+    `INSERT INTO api_key_secret (kid, key_id, kind, key_prefix, mac, pepper_version)
+     SELECT kid, id, 'own', key_prefix, sha256(kid::bytea), '1' FROM jsonb_to_recordset($1::jsonb) AS r (kid text, id uuid, key_prefix text)`,
+    [JSON.stringify(rows)],
+  );
+  return rows.map((row) => row.id);
+}
