@@ -135,7 +135,7 @@ function Try({ created: { apiKey, secretKey } }: { created: Schemas['CreatedApiK
         headers: { 'content-type': 'application/json', 'x-api-key': secretKey },
         body: JSON.stringify({ key: presented.trim() === '' ? secretKey : presented.trim(), dryRun: true }),
       });
-      const body = (await response.json()) as Partial<Schemas['VerdictView']> & { detail?: string; code?: string };
+      const body = (await response.json()) as { valid?: boolean; name?: string; detail?: string; code?: string };
       return { ok: response.ok, ...body };
     },
   });

@@ -22,7 +22,7 @@ export function ExplainPanel({ apiKey }: { apiKey: ApiKey }) {
             ...(input.model === '' ? {} : { model: input.model }),
             ...(input.chatbot === '' ? {} : { chatbot: input.chatbot }),
             ...(input.scopes.length === 0 ? {} : { scopes: input.scopes }),
-            ...(input.cost === '' ? {} : { cost: input.cost }),
+            cost: input.cost === '' ? 1 : input.cost,
             ...(input.reserveCents === '' ? {} : { reserveCents: input.reserveCents }),
           },
         }),
