@@ -1,9 +1,10 @@
 import { ActionIcon, Button, Group, Stack, Table, Text } from '@mantine/core';
-import { useInfiniteQuery } from '@tanstack/react-query';
+import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { Fragment, useState } from 'react';
 import { type AuditEvent, api, dataOf } from '../api/client';
 import type { paths } from '../api/schema';
+import { useSession } from '../session/session';
 import { Icon } from '../ui/icons';
 import { Empty, Loading, ProblemAlert } from '../ui/states';
 import { Facts, Instant } from '../ui/values';
@@ -94,7 +95,14 @@ function Resource({ event: { resourceType, resourceId } }: { event: AuditEvent }
 function Actor({ event: { actor } }: { event: AuditEvent }) {
   if (actor.id === null) return <>{actor.kind === 'system' ? 'the server' : 'a stranger'}</>;
   if (actor.kind === 'key') return <Link className="plain-link nowrap" to="/keys/$keyId" params={{ keyId: actor.id }} search={{ tab: undefined }} title={actor.id}>key {shortId(actor.id)}</Link>;
-  return <Link className="plain-link nowrap" to="/people/$userId" params={{ userId: actor.id }} title={actor.id}>user {shortId(actor.id)}</Link>;
+  return <Link className="plain-link nowrap" to="/people/$userId" params={{ userId: actor.id }} title={actor.id}><UserName id={actor.id} /></Link>;
+}
+
+/** By name for those who may see people. */
+function UserName({ id }: { id: string }) {
+  const { can, user: me } = useSession();
+  const user = useQuery({ queryKey: ['users', id], enabled: id !== me.id && can('platform:users:read'), staleTime: 300_000, queryFn: () => dataOf(api.GET('/api/v1/users/{id}', { params: { path: { id } } })) });
+  return <>{id === me.id ? me.name : (user.data?.name ?? `user ${shortId(id)}`)}</>;
 }
 
 function Details({ event }: { event: AuditEvent }) {

@@ -38,7 +38,7 @@ function KeyDetails({ apiKey }: { apiKey: ApiKey }) {
         <Copy value={apiKey.keyPrefix} label="Copy the key prefix" />
       </Group>
       <span>
-        owned by {can('platform:users:read') ? <Link className="plain-link" to="/people/$userId" params={{ userId: apiKey.ownerId }}>{apiKey.ownerName}</Link> : apiKey.ownerName}
+        owned by {can('platform:users:read') ? <Link className="text-link" to="/people/$userId" params={{ userId: apiKey.ownerId }}>{apiKey.ownerName}</Link> : apiKey.ownerName}
         {isOwn ? ' (you)' : ''}
         {apiKey.ownerIsActive ? '' : ', who is disabled'}
       </span>
@@ -123,7 +123,7 @@ function Actions({ apiKey, isOwn, onAction }: { apiKey: ApiKey; isOwn: boolean; 
 function Usage({ apiKey }: { apiKey: ApiKey }) {
   const usage = useQuery({
     queryKey: ['keys', apiKey.id, 'usage'],
-    refetchInterval: 5_000,
+    refetchInterval: 10_000,
     queryFn: () => dataOf(api.GET('/api/v1/api-keys/{id}/usage', { params: { path: { id: apiKey.id } } })),
   });
   return (

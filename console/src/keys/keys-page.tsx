@@ -47,7 +47,7 @@ function KeyList({ title, lead, search, to, fixed = {}, isOwn = false }: ListPro
   const { can } = useSession();
   const navigate = useNavigate();
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
-  const query = { size: DEFAULT_SIZE, ...search, ...fixed };
+  const query = { ...search, ...fixed, size: search.size ?? DEFAULT_SIZE };
   const { page: _page, size: _size, sort: _sort, ...filters } = query;
   const list = useQuery({
     queryKey: ['keys', query],
@@ -243,7 +243,7 @@ export function KeyTable({ keys, sort = '-createdAt', onSort, selected, onSelect
                   <Checkbox size="xs" aria-label={`Select ${key.name}`} checked={selected?.has(key.id) ?? false} onChange={(event) => toggle([key.id], event.currentTarget.checked)} />
                 </Table.Td>
               )}
-              <Table.Td maw={280}>
+              <Table.Td maw={280} miw={150}>
                 <Link to="/keys/$keyId" params={{ keyId: key.id }} search={{ tab: undefined }} className="plain-link breakable" style={{ fontWeight: 500 }}>
                   {key.name}
                 </Link>
@@ -251,7 +251,7 @@ export function KeyTable({ keys, sort = '-createdAt', onSort, selected, onSelect
               </Table.Td>
               <Table.Td><StatusMark status={key.status} /></Table.Td>
               {showOwner && (
-                <Table.Td visibleFrom="sm" maw={180} className="breakable">
+                <Table.Td visibleFrom="sm" maw={180} style={{ overflowWrap: 'break-word' }}>
                   {key.ownerName}
                   {!key.ownerIsActive && <Text size="xs" c="dimmed">disabled</Text>}
                 </Table.Td>

@@ -17,10 +17,10 @@ export function short(value: number): string {
   return value < 10_000 ? count(value) : compact.format(value);
 }
 
-/** Cents as money. Fractions of a cent show where there are any, up to 6 places. */
+/** Cents as money. Fractions of a cent show in amounts below one unit, where they matter. */
 export function money(cents: number): string {
-  const fraction = Number.isInteger(Math.round(cents * 1e6) / 1e6) ? 2 : Math.abs(cents) >= 100 ? 3 : 5;
-  return new Intl.NumberFormat(undefined, { style: 'currency', currency: settings.currency, minimumFractionDigits: 2, maximumFractionDigits: fraction }).format(cents / 100);
+  const fraction = Math.abs(cents) >= 100 || Number.isInteger(cents) ? 2 : 5;
+  return new Intl.NumberFormat(undefined, { style: 'currency', currency: settings.currency, currencyDisplay: 'narrowSymbol', minimumFractionDigits: 2, maximumFractionDigits: fraction }).format(cents / 100);
 }
 
 /** Local time. */

@@ -19,9 +19,20 @@ type Summary = Schemas['UsageSummaryView'];
 export function useSummary(groupBy: Summary['groupBy'], range: { from?: string; to?: string } = {}) {
   return useQuery({
     queryKey: ['usage', 'summary', groupBy, range],
-    refetchInterval: 30_000,
+    refetchInterval: 60_000,
     queryFn: async () => (await dataOf(api.GET('/api/v1/usage/summary', { params: { query: { groupBy, ...range } } }))) as Summary,
   });
+}
+
+/** Every day of the range, those without usage included. */
+export function daysOf({ from, to, rows }: Pick<Summary, 'from' | 'to' | 'rows'>) {
+  const known = new Map(rows.map((row) => [row.group, row]));
+  const points = [];
+  for (let at = new Date(`${from.slice(0, 10)}T00:00:00Z`); at < new Date(to); at = new Date(at.getTime() + DAY_MS)) {
+    const row = known.get(at.toISOString().slice(0, 10));
+    points.push({ at: at.toISOString(), requests: row?.requests ?? 0, totalTokens: row?.totalTokens ?? 0, costCents: row?.costCents ?? 0 });
+  }
+  return points;
 }
 
 /** How the whole is doing. */
@@ -47,7 +58,7 @@ function Spending() {
   const days = useSummary('day');
   return (
     <Loaded query={days} rows={6}>
-      {({ totals, rows }) => (
+      {({ totals, ...summary }) => (
         <Stack gap="sm">
           <SimpleGrid cols={{ base: 1, xs: 3 }} spacing="sm">
             <Figure label="Spend" value={money(totals.costCents)} />
@@ -60,7 +71,7 @@ function Spending() {
               <SegmentedControl size="xs" aria-label="Measure" data={[{ value: 'costCents', label: 'Spend' }, { value: 'requests', label: 'Requests' }, { value: 'totalTokens', label: 'Tokens' }]} value={measure} onChange={(value) => setMeasure(value as Measure)} />
             </Group>
             <Suspense fallback={<Loading rows={4} />}>
-              <Chart lines={[{ name: 'all', points: rows.map((row) => ({ ...row, at: `${row.group ?? ''}T00:00:00Z` })) }]} measure={measure} step="day" />
+              <Chart lines={[{ name: 'all', points: daysOf(summary) }]} measure={measure} step="day" />
             </Suspense>
           </Paper>
         </Stack>
@@ -149,7 +160,7 @@ function Refusals() {
                       <Table.Td className="mono nowrap">{code}</Table.Td>
                       <Table.Td ta="right" fw={500}>{count(times)}</Table.Td>
                       <Table.Td className="breakable">
-                        {most && most.name !== null && <Text size="xs" c="dimmed">mostly <Link className="plain-link" to="/keys/$keyId" params={{ keyId: most.apiKeyId }} search={{ tab: 'explain' }}>{most.name}</Link></Text>}
+                        {most && most.name !== null && <Text size="xs" c="dimmed">mostly <Link className="text-link" to="/keys/$keyId" params={{ keyId: most.apiKeyId }} search={{ tab: 'explain' }}>{most.name}</Link></Text>}
                       </Table.Td>
                     </Table.Tr>
                   );

@@ -5,7 +5,7 @@ import { useSession } from '../session/session';
 import { count, money } from '../ui/format';
 import { Empty, Loaded, Loading, NoPermission, Page } from '../ui/states';
 import { Download } from '../ui/values';
-import { GroupName, useSummary } from './overview';
+import { GroupName, daysOf, useSummary } from './overview';
 
 const Chart = lazy(() => import('./usage-chart'));
 const GROUPS = [
@@ -39,7 +39,7 @@ function Spend({ groupBy = 'owner', from, to }: { groupBy?: (typeof GROUPS)[numb
         {!from && !to && <Text size="xs" c="dimmed" pb={6}>the last 30 days</Text>}
       </Group>
       <Loaded query={summary} rows={8}>
-        {({ rows, totals, isCapped }) =>
+        {({ rows, totals, isCapped, from: start, to: end }) =>
           rows.length === 0 || totals.requests === 0 ? (
             <Empty title="No usage in this time">Services report what calls cost with <span className="mono">POST /usage</span>.</Empty>
           ) : (
@@ -47,7 +47,7 @@ function Spend({ groupBy = 'owner', from, to }: { groupBy?: (typeof GROUPS)[numb
               {groupBy === 'day' && (
                 <Paper withBorder p="sm">
                   <Suspense fallback={<Loading rows={4} />}>
-                    <Chart lines={[{ name: 'all', points: rows.map((row) => ({ ...row, at: `${row.group ?? ''}T00:00:00Z` })) }]} measure="costCents" step="day" />
+                    <Chart lines={[{ name: 'all', points: daysOf({ from: start, to: end, rows }) }]} measure="costCents" step="day" />
                   </Suspense>
                 </Paper>
               )}

@@ -45,7 +45,7 @@ export default function UsageChart({ lines, measure, step, height = 220 }: { lin
         series={series}
         withLegend={series.length > 1}
         valueFormatter={format}
-        gridAxis="y"
+        gridAxis="x"
         tickLine="none"
         barProps={{ isAnimationActive: false, maxBarSize: 28 }}
         yAxisProps={{ width: 64, tickFormatter: (value: number) => (measure === 'costCents' ? money(value) : short(value)) }}

@@ -17,7 +17,7 @@ export function UsageSeries({ keyId }: { keyId: string }) {
   const series = useQuery({
     queryKey: ['keys', keyId, 'series', interval, byModel],
     placeholderData: keepPreviousData,
-    refetchInterval: 15_000,
+    refetchInterval: 30_000,
     queryFn: () => dataOf(api.GET('/api/v1/api-keys/{id}/usage/series', { params: { path: { id: keyId }, query: { interval, ...(byModel ? { groupBy: 'model' as const } : {}) } } })),
   });
   return (
