@@ -35,6 +35,8 @@ export async function serveConsole(app: NestFastifyApplication, config: Config):
     });
   }
   const answer = (_request: unknown, reply: FastifyReply) => {
+    // With Helmet's `no-referrer` a browser sends `Origin: null`, and every change under the cookie would be refused.
+    void reply.header('Referrer-Policy', 'same-origin');
     void reply.header('Cache-Control', 'no-cache').type('text/html; charset=utf-8');
     return page === null ? reply.code(503).send(NOT_BUILT) : reply.send(page);
   };

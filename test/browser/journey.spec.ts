@@ -86,7 +86,7 @@ inBrowser('an admin in the console', () => {
     await page.getByLabel('In any minute').fill('60');
     await page.getByLabel('In any hour').fill('600');
     await page.getByLabel('In any day').fill('6000');
-    await page.getByText('Limit what this key may spend').click();
+    await page.getByRole('switch', { name: 'Limit what this key may spend' }).check();
     await page.getByLabel('Amount in USD').fill('5');
     await page.getByRole('button', { name: 'in 90 days' }).click();
     await page.getByLabel('Days a renewal gives').fill('30');

@@ -26,7 +26,8 @@ export function useAct<Input = void, Output = unknown>({ run, done, onDone, onRe
       const text = typeof done === 'function' ? done(output, input) : done;
       if (text) notifications.show({ message: text, color: 'teal', withBorder: true });
       onDone?.(output, input);
-      return queries.invalidateQueries();
+      // Not waited for: what was answered shows at once, the rest as it comes.
+      void queries.invalidateQueries();
     },
     onError: (error) => {
       if (error instanceof Problem && onRefused?.(error)) return;
