@@ -7,7 +7,7 @@ const base = {
   testEnvironment: 'node',
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
-  modulePathIgnorePatterns: ['<rootDir>/dist', '<rootDir>/.build', '<rootDir>/.data'],
+  modulePathIgnorePatterns: ['<rootDir>/dist', '<rootDir>/.build', '<rootDir>/.data', '<rootDir>/console'],
   transform: {
     '^.+\\.ts$': [
       '@swc/jest',
@@ -41,5 +41,6 @@ export default {
     withDatabase('integration', ['<rootDir>/test/integration/**/*.spec.ts']),
     withDatabase('e2e', ['<rootDir>/test/e2e/**/*.e2e-spec.ts']),
     withDatabase('contract', ['<rootDir>/test/contract/**/*.spec.ts']),
+    withDatabase('browser', ['<rootDir>/test/browser/**/*.spec.ts']),
   ],
 };

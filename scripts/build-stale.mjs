@@ -22,6 +22,7 @@ const LOCK_EXPIRY_MS = 5_000;
  * @property {string} name what the operator reads
  * @property {string} folder absolute; skipped if it has no package.json
  * @property {string[]} inputs files and folders inside, whose contents the output depends on
+ * @property {string[]} [ignored] files among the inputs that the build makes itself
  * @property {string} output a folder inside, that nothing else writes to
  * @property {(workshop: string, output: string) => Promise<string[]>} command arguments for Node that fill `output`;
  *   `workshop` is an empty folder for files that the command needs
@@ -80,6 +81,7 @@ async function hashInputs(build) {
   const hash = createHash('sha256');
   for (const input of build.inputs) {
     for (const file of await listFiles(build.folder, input)) {
+      if (build.ignored?.includes(file)) continue;
       const content = await readFile(join(build.folder, file));
       hash.update(`${file}\0${content.length}\0`).update(content);
     }

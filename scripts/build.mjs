@@ -1,36 +1,6 @@
 /** `npm run build`: builds what is stale; nothing if nothing has changed. */
-import { writeFile } from 'node:fs/promises';
-import { join, relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { buildStale } from './build-stale.mjs';
-
-const root = fileURLToPath(new URL('../', import.meta.url));
-
-/** What there is to build, in order; @see build-stale.mjs for the fields. */
-const BUILDS = [
-  {
-    name: 'server',
-    folder: root,
-    inputs: [
-      'src',
-      'ormconfig.ts',
-      'tsconfig.json',
-      'tsconfig.build.json',
-      'nest-cli.json',
-      'package-lock.json',
-      'scripts/build.mjs',
-    ],
-    output: 'dist',
-    async command(workshop, output) {
-      const project = join(workshop, 'tsconfig.json');
-      const extended = join(root, 'tsconfig.build.json');
-      // The output moves after the build, so the paths in its source maps must not be relative to where it was built.
-      const compilerOptions = { outDir: output, sourceRoot: root };
-      await writeFile(project, JSON.stringify({ extends: extended, compilerOptions }));
-      return ['node_modules/@nestjs/cli/bin/nest.js', 'build', '--path', relative(root, project)];
-    },
-  },
-];
+import { BUILDS } from './builds.mjs';
 
 try {
   await buildStale(BUILDS);

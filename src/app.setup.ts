@@ -18,6 +18,7 @@ import { requestValidation } from './common/validation.pipe.js';
 import type { Config } from './config/config.js';
 import { Readiness } from './health/readiness.js';
 import { answerClientError } from './http/client-errors.js';
+import { serveConsole } from './http/console.js';
 import { RefusedBodies, acceptOnlyJson } from './http/request-bodies.js';
 import { logRequests, timeRequests } from './http/request-log.js';
 import { urlProblem } from './http/request-url.js';
@@ -64,6 +65,7 @@ export async function createApp(config: Config, dataSource: DataSource, options:
   await app.register(fastifyHelmet, helmetOptions(config));
   tameFastify(app, config);
   if (config.swaggerEnabled) serveOpenApi(app, options.exampleSecret);
+  await serveConsole(app, config);
   return app;
 }
 

@@ -1,5 +1,6 @@
 import type { Config } from './config/config.js';
 import type { DemoAccess } from './demo.js';
+import { CONSOLE_PATH } from './http/console.js';
 import type { FirstAdmin } from './users/seed.js';
 
 /**
@@ -11,6 +12,7 @@ export function printBanner(config: Config, admin: FirstAdmin | null, runsAsAppR
   const lines = [
     '',
     `  Latchkey is ready at ${base}`,
+    `  Console              ${base}${CONSOLE_PATH}`,
     ...(config.swaggerEnabled ? [`  Swagger UI           ${base}/docs`] : []),
     ...(admin === null ? [] : firstSteps(base, admin)),
     ...(demo === null ? [] : demoLines(demo)),

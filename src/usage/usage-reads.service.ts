@@ -11,7 +11,7 @@ import type { Sql } from '../quotas/sql.js';
 import { readWindows } from '../quotas/window-reader.js';
 import { DAY_MS, HOUR_MS, rangeOf, stepsOf } from './time-range.js';
 import type { RefusalsQuery, UsageSeriesQuery, UsageSummaryQuery } from './usage-reads.dto.js';
-import { type BudgetView, type KeyUsageView, type RateLimitView, type RefusalsView, type UsageSeriesView, UsageSummaryRowView, type UsageSummaryView, UsageTotalsView } from './usage-reads.view.js';
+import { type KeyBudgetView, type KeyUsageView, type KeyRateLimitView, type RefusalsView, type UsageSeriesView, UsageSummaryRowView, type UsageSummaryView, UsageTotalsView } from './usage-reads.view.js';
 import { lineOf, linesByModel } from './usage-series.js';
 import { UsageRepository } from './usage.repository.js';
 
@@ -99,13 +99,13 @@ export class UsageReadsService {
     return csvLine(CSV_COLUMNS) + lines.join('');
   }
 
-  private async rateLimitsOf(key: ApiKeyView): Promise<RateLimitView[]> {
+  private async rateLimitsOf(key: ApiKeyView): Promise<KeyRateLimitView[]> {
     const limits = { minute: key.rateLimitPerMinute, hour: key.rateLimitPerHour, day: key.rateLimitPerDay };
     const standings = await readWindows(this.sql, key.id, limits);
     return standings.map(({ window, limit, remaining, resetMs }) => ({ window, limit, remaining, resetSeconds: Math.ceil(resetMs / 1000) }));
   }
 
-  private async budgetOf(keyId: string): Promise<BudgetView | null> {
+  private async budgetOf(keyId: string): Promise<KeyBudgetView | null> {
     const budget = await findBudget(this.sql, keyId);
     return (
       budget && {

@@ -12,7 +12,7 @@ export interface UsageSums {
 }
 
 /** One rate limit of a key, as its windows stand. */
-export class RateLimitView {
+export class KeyRateLimitView {
   /** @example "minute" */
   window: 'minute' | 'hour' | 'day';
 
@@ -27,7 +27,7 @@ export class RateLimitView {
 }
 
 /** The budget of a key, as its account stands. */
-export class BudgetView {
+export class KeyBudgetView {
   type: BudgetType;
 
   /** @example 500 */
@@ -81,10 +81,10 @@ export class KeyUsageView {
   /** The later of the last report and the last accepted verify, the latter to the minute. */
   lastUsedAt: Date | null;
 
-  rateLimits: RateLimitView[];
+  rateLimits: KeyRateLimitView[];
 
   /** null: unlimited. */
-  budget: BudgetView | null;
+  budget: KeyBudgetView | null;
 }
 
 /** Usage within one step. */

@@ -67,7 +67,7 @@ export class TestApp {
     const pool = await dataSource(own.appUrl, { max: 10, entities }).initialize();
     await seed(new Changes(pool, config), ADMIN);
     const app = await createApp(config, pool);
-    await app.listen(0, '127.0.0.1');
+    await app.listen('PORT' in overrides ? config.port : 0, '127.0.0.1');
     const address = app.getHttpServer().address() as { port: number };
     return new TestApp(app, config, own, pool, `http://127.0.0.1:${address.port}`, database === undefined);
   }

@@ -1,0 +1,77 @@
+import createClient, { type Middleware } from 'openapi-fetch';
+import type { components, paths } from './schema';
+
+/** Names of the contract's schemas: a renamed one breaks the build here. */
+export type Schemas = components['schemas'];
+export type ApiKey = Schemas['ApiKeyView'];
+export type User = Schemas['UserView'];
+export type Role = Schemas['RoleView'];
+export type Me = Schemas['MeView'];
+export type AuditEvent = Schemas['AuditEventView'];
+
+/** A field the server found fault with; `path` such as `allowedIps.2`. */
+export interface FieldProblem {
+  path: string;
+  message: string;
+}
+
+/** An answer of the server that says no (RFC 9457), or no answer at all: status 0. */
+export class Problem extends Error {
+  override readonly name = 'Problem';
+
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    detail: string,
+    readonly errors: readonly FieldProblem[] = [],
+    readonly requestId: string | null = null,
+    readonly members: Readonly<Record<string, unknown>> = {},
+  ) {
+    super(detail);
+  }
+}
+
+const listeners = new Set<(problem: Problem) => void>();
+
+/** Calls `listener` for every refusal, whoever asked. Returns what ends that. */
+export function onProblem(listener: (problem: Problem) => void): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+/** Turns every answer that is not 2xx into a thrown {@link Problem}. */
+const refusals: Middleware = {
+  async onResponse({ response }) {
+    if (response.ok) return undefined;
+    const problem = await problemOf(response);
+    for (const listener of listeners) listener(problem);
+    throw problem;
+  },
+  onError({ error }) {
+    if (error instanceof Problem) return error;
+    return new Problem(0, 'UNREACHABLE', 'The server does not answer. Is it running, and are you online?');
+  },
+};
+
+async function problemOf(response: Response): Promise<Problem> {
+  try {
+    const body = (await response.json()) as Record<string, unknown> & { detail?: string; title?: string; code?: string; errors?: FieldProblem[]; requestId?: string };
+    return new Problem(response.status, body.code ?? 'UNKNOWN', body.detail ?? body.title ?? 'The server refused this.', body.errors ?? [], body.requestId ?? null, body);
+  } catch {
+    return new Problem(response.status, 'UNKNOWN', `The server answered with status ${response.status}.`);
+  }
+}
+
+/** The API; the session is a cookie that scripts cannot read. */
+export const api = createClient<paths>({ baseUrl: '/', credentials: 'same-origin' });
+api.use(refusals);
+
+/** The body of an answer. Refusals have been thrown before, so there is one. */
+export async function dataOf<T>(answer: Promise<{ data?: T }>): Promise<T> {
+  return (await answer).data as T;
+}
+
+/** One per act, not per attempt: a retry with the same one makes no second key. */
+export function newIdempotencyKey(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+}

@@ -1,0 +1,192 @@
+import { Alert, Button, Checkbox, Group, Paper, Radio, Stack, Stepper, Text, TextInput } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
+import { useEffect, useRef, useState } from 'react';
+import { type Schemas, type User, api, dataOf, newIdempotencyKey } from '../api/client';
+import { NewUser } from '../people/people-page';
+import { UserPicker } from '../people/user-picker';
+import { useSession } from '../session/session';
+import { settings } from '../settings';
+import { useAct } from '../ui/act';
+import { Empty, NoPermission, Page } from '../ui/states';
+import { Snippet } from '../ui/values';
+
+/** The role that lets a key ask about other keys. */
+const GATEWAY = 'gateway';
+
+/** From nothing to a service that asks Latchkey, with a call that is tried before one leaves. */
+export function ConnectPage() {
+  const { can } = useSession();
+  const [step, setStep] = useState(0);
+  const [owner, setOwner] = useState<User | null>(null);
+  const [created, setCreated] = useState<Schemas['CreatedApiKeyView'] | null>(null);
+  useEffect(() => {
+    if (created === null) return;
+    const warn = (event: BeforeUnloadEvent) => event.preventDefault();
+    window.addEventListener('beforeunload', warn);
+    return () => window.removeEventListener('beforeunload', warn);
+  }, [created]);
+  if (!can('platform:api-keys:create')) return <NoPermission permission="platform:api-keys:create" />;
+  return (
+    <Page title="Connect a service" lead="A service asks Latchkey whether a key may do something. It needs a key of its own for that.">
+      <Stepper active={step} size="sm" maw={860} allowNextStepsSelect={false}>
+        <Stepper.Step label="Owner" description="who is responsible">
+          <Owner
+            onNext={(user) => {
+              setOwner(user);
+              setStep(1);
+            }}
+          />
+        </Stepper.Step>
+        <Stepper.Step label="Key" description="of the service itself">
+          <ServiceKey
+            owner={owner}
+            onBack={() => setStep(0)}
+            onNext={(answer) => {
+              setCreated(answer);
+              setStep(2);
+            }}
+          />
+        </Stepper.Step>
+        <Stepper.Step label="Connect" description="copy, and try">
+          {created && <Try created={created} />}
+        </Stepper.Step>
+      </Stepper>
+    </Page>
+  );
+}
+
+function Owner({ onNext }: { onNext: (user: User | null) => void }) {
+  const { can, user: me } = useSession();
+  const mayAssign = can('platform:api-keys:assign') && can('platform:users:read');
+  const [choice, setChoice] = useState<'me' | 'service'>(mayAssign ? 'service' : 'me');
+  const [ownerId, setOwnerId] = useState<string | null>(null);
+  const [isAdding, setAdding] = useState(false);
+  const owner = useQuery({ queryKey: ['users', ownerId], enabled: ownerId !== null, queryFn: () => dataOf(api.GET('/api/v1/users/{id}', { params: { path: { id: ownerId! } } })) });
+  const lacksRole = choice === 'service' && owner.data && !owner.data.roles.includes(GATEWAY) && !owner.data.roles.includes('admin');
+  return (
+    <Stack gap="sm" mt="md">
+      <Text size="sm">A service account outlives the people who look after it, so its keys do not end when somebody leaves.</Text>
+      <Radio.Group value={choice} onChange={(value) => setChoice(value as typeof choice)} aria-label="Owner of the key">
+        <Stack gap={6}>
+          <Radio value="service" label="A service account" disabled={!mayAssign} description={mayAssign ? undefined : 'You may not create keys for others.'} />
+          <Radio value="me" label={`Myself (${me.name})`} />
+        </Stack>
+      </Radio.Group>
+      {choice === 'service' && mayAssign && (
+        <Group align="flex-end" gap="xs">
+          <div style={{ flex: 1, minWidth: 220 }}><UserPicker label="Service account" kind="service" value={ownerId} onChange={setOwnerId} /></div>
+          {can('platform:users:create') && <Button variant="default" onClick={() => setAdding(true)}>New service account</Button>}
+        </Group>
+      )}
+      {lacksRole && <Alert color="yellow" variant="outline" p="xs">{owner.data?.name} does not have the role {GATEWAY}. A key may do only what its owner may: <Link className="plain-link" to="/people/$userId" params={{ userId: owner.data!.id }}>give it the role first</Link>.</Alert>}
+      <Group><Button disabled={choice === 'service' && !owner.data} onClick={() => onNext(choice === 'me' ? null : (owner.data ?? null))}>Next</Button></Group>
+      {isAdding && <NewUser kind="service" onClose={() => setAdding(false)} onCreated={(user) => setOwnerId(user.id)} />}
+    </Stack>
+  );
+}
+
+function ServiceKey({ owner, onBack, onNext }: { owner: User | null; onBack: () => void; onNext: (created: Schemas['CreatedApiKeyView']) => void }) {
+  const [name, setName] = useState(owner ? `${owner.name} gateway` : 'Gateway');
+  const [addresses, setAddresses] = useState('');
+  const attempt = useRef(newIdempotencyKey());
+  const create = useAct({
+    run: () =>
+      dataOf(
+        api.POST('/api/v1/api-keys', {
+          params: { header: { 'Idempotency-Key': attempt.current } },
+          body: {
+            name,
+            description: 'A service that verifies keys and reports their usage.',
+            roles: [GATEWAY],
+            allowedIps: addresses.split(/[\s,]+/).filter((one) => one !== ''),
+            ...(owner ? { ownerId: owner.id } : {}),
+          },
+        }),
+      ),
+    onDone: onNext,
+    onRefused: () => {
+      attempt.current = newIdempotencyKey();
+      return false;
+    },
+  });
+  return (
+    <Stack gap="sm" mt="md">
+      <Text size="sm">The key carries the role <span className="mono">{GATEWAY}</span>: it may verify keys and report usage, and nothing else.</Text>
+      <TextInput label="Name" required maxLength={100} value={name} onChange={(event) => setName(event.currentTarget.value)} />
+      <TextInput label="Addresses the service calls from" description="Addresses or networks, separated by spaces; empty: any. A stolen key is then of no use elsewhere." placeholder="10.0.0.0/8" value={addresses} onChange={(event) => setAddresses(event.currentTarget.value)} />
+      <Group>
+        <Button variant="default" onClick={onBack}>Back</Button>
+        <Button onClick={() => create.go()} loading={create.isPending} disabled={name.trim() === ''}>Create the key</Button>
+      </Group>
+    </Stack>
+  );
+}
+
+function Try({ created: { apiKey, secretKey } }: { created: Schemas['CreatedApiKeyView'] }) {
+  const [presented, setPresented] = useState('');
+  const [stored, setStored] = useState(false);
+  const verify = useAct({
+    run: async () => {
+      // As the service will: with its key and without the cookie of whoever looks at this page.
+      const response = await fetch('/api/v1/verify', {
+        method: 'POST',
+        credentials: 'omit',
+        headers: { 'content-type': 'application/json', 'x-api-key': secretKey },
+        body: JSON.stringify({ key: presented.trim() === '' ? secretKey : presented.trim(), dryRun: true }),
+      });
+      const body = (await response.json()) as { valid?: boolean; name?: string; detail?: string; code?: string };
+      return { ok: response.ok, ...body };
+    },
+  });
+  const host = new URL(settings.publicUrl);
+  const curl = [
+    `export GATEWAY_KEY='${secretKey}'`,
+    `curl -s ${settings.publicUrl}/api/v1/verify \\`,
+    `  -H "x-api-key: $GATEWAY_KEY" -H 'content-type: application/json' \\`,
+    `  -d '{"key":"<the key your caller presented>"}'`,
+  ].join('\n');
+  const nginx = [
+    'location = /_latchkey {',
+    '  internal;',
+    `  proxy_pass ${settings.publicUrl}/api/v1/forward-auth?mode=nginx;`,
+    '  proxy_pass_request_body off;',
+    '  proxy_set_header Content-Length "";',
+    `  proxy_set_header Host ${host.host};`,
+    '  proxy_set_header X-Forwarded-For $remote_addr;',
+    `  proxy_set_header X-Latchkey-Gateway-Key ${secretKey};`,
+    '}',
+    '',
+    'location / {',
+    '  auth_request /_latchkey;',
+    '  auth_request_set $latchkey_key_id $upstream_http_x_latchkey_key_id;',
+    '  proxy_set_header X-Latchkey-Key-Id $latchkey_key_id;',
+    '  proxy_pass http://your-service;',
+    '}',
+  ].join('\n');
+  return (
+    <Stack gap="md" mt="md">
+      <Alert color="yellow" variant="outline" p="xs">The secret of {apiKey.name} is in these snippets, and shown this once.</Alert>
+      <Snippet label="Secret of the service" text={secretKey} />
+      <Snippet label="Verify a key" text={curl} />
+      <Snippet label="nginx, in front of a service" text={nginx} />
+      <Paper withBorder p="sm">
+        <Stack gap="xs">
+          <Text fw={600} size="sm">Try it from here</Text>
+          <Text size="sm" c="dimmed">Asks as the service would, and counts nothing. Without a key it asks about the service’s own.</Text>
+          <Group align="flex-end" gap="xs">
+            <TextInput style={{ flex: 1, minWidth: 220 }} label="A key a caller might present" value={presented} onChange={(event) => setPresented(event.currentTarget.value)} autoComplete="off" spellCheck={false} />
+            <Button onClick={() => verify.go()} loading={verify.isPending}>Verify</Button>
+          </Group>
+          {verify.data && (
+            <Alert color={verify.data.valid ? 'teal' : 'yellow'} variant="outline" p="xs" role="status" title={verify.data.valid ? 'It works: the key may be used' : `It works, and the answer is no: ${verify.data.code ?? ''}`}>
+              {verify.data.detail ?? (verify.data.valid ? `${verify.data.name ?? ''}` : '')}
+            </Alert>
+          )}
+        </Stack>
+      </Paper>
+      <Checkbox label="I have stored the secret in a safe place" checked={stored} onChange={(event) => setStored(event.currentTarget.checked)} />
+      {stored && <Empty title="Connected" action={<Button size="xs" variant="default" mt="xs" renderRoot={(props) => <Link {...props} to="/keys/$keyId" params={{ keyId: apiKey.id }} search={{ tab: undefined }} />}>See the key of the service</Button>}>The service can verify keys and report what calls cost.</Empty>}
+    </Stack>
+  );
+}

@@ -1,0 +1,183 @@
+import type { KeyPolicy } from '../../../src/access/key-policy.js';
+import type { ApiKey, Schemas } from '../api/client';
+import { local, money, toInstant, toLocalInput } from '../ui/format';
+import { addressProblem } from './address-problem';
+
+/** A key as the form holds it. Empty text stands for null. */
+export interface KeyDraft {
+  name: string;
+  description: string;
+  alias: string;
+  environment: 'live' | 'test';
+  ownerId: string | null;
+  scopes: string[];
+  roles: string[];
+  rateLimitPerMinute: number | '';
+  rateLimitPerHour: number | '';
+  rateLimitPerDay: number | '';
+  allowedIps: string[];
+  allowedModels: string[];
+  allowedChatbots: string[];
+  hasBudget: boolean;
+  /** In whole units of the currency, as people say it: 5 is 500 cents. */
+  budget: number | '';
+  budgetType: 'total' | 'monthly';
+  tags: string[];
+  metadata: { name: string; value: string }[];
+  expiresAt: string;
+  validityDays: number | '';
+}
+
+/** The API fields that the form shows an error beside. */
+export const FIELDS = ['name', 'description', 'alias', 'environment', 'ownerId', 'scopes', 'roles', 'rateLimitPerMinute', 'rateLimitPerHour', 'rateLimitPerDay', 'allowedIps', 'allowedModels', 'allowedChatbots', 'isUnlimited', 'budgetLimitCents', 'budgetType', 'tags', 'metadata', 'expiresAt', 'validityDays'] as const;
+
+const DAY_MS = 86_400_000;
+
+/** A new key, filled in with what the policy of one's roles gives. */
+export function emptyDraft(policy: KeyPolicy | null, now = Date.now()): KeyDraft {
+  const { defaults = {} } = policy ?? {};
+  const validityDays = defaults.validityDays ?? policy?.maxValidityDays;
+  const budgetCents = defaults.budgetLimitCents ?? policy?.maxBudgetLimitCents;
+  return {
+    name: '',
+    description: '',
+    alias: '',
+    environment: 'live',
+    ownerId: null,
+    scopes: [...(defaults.scopes ?? [])],
+    roles: [],
+    rateLimitPerMinute: defaults.rateLimitPerMinute ?? policy?.maxRateLimitPerMinute ?? '',
+    rateLimitPerHour: defaults.rateLimitPerHour ?? policy?.maxRateLimitPerHour ?? '',
+    rateLimitPerDay: defaults.rateLimitPerDay ?? policy?.maxRateLimitPerDay ?? '',
+    allowedIps: [],
+    allowedModels: [...(defaults.allowedModels ?? policy?.models ?? [])],
+    allowedChatbots: [],
+    hasBudget: budgetCents !== undefined,
+    budget: budgetCents === undefined ? '' : budgetCents / 100,
+    budgetType: (defaults.budgetLimitCents === undefined ? policy?.budgetType : defaults.budgetType) ?? (budgetCents === undefined ? 'monthly' : 'total'),
+    tags: [],
+    metadata: [],
+    // A minute short of the bound, so that filling in the form does not make it too late.
+    expiresAt: validityDays === undefined ? '' : toLocalInput(new Date(now + validityDays * DAY_MS - 60_000)),
+    validityDays: validityDays ?? '',
+  };
+}
+
+/** A key that there is, to be changed. */
+export function draftOf(key: ApiKey): KeyDraft {
+  return {
+    name: key.name,
+    description: key.description ?? '',
+    alias: key.alias ?? '',
+    environment: key.environment,
+    ownerId: key.ownerId,
+    scopes: [...key.scopes],
+    roles: [...key.roles],
+    rateLimitPerMinute: key.rateLimitPerMinute ?? '',
+    rateLimitPerHour: key.rateLimitPerHour ?? '',
+    rateLimitPerDay: key.rateLimitPerDay ?? '',
+    allowedIps: [...key.allowedIps],
+    allowedModels: [...key.allowedModels],
+    allowedChatbots: [...key.allowedChatbots],
+    hasBudget: key.budgetLimitCents !== null,
+    budget: key.budgetLimitCents === null ? '' : key.budgetLimitCents / 100,
+    budgetType: key.budgetType ?? 'monthly',
+    tags: [...key.tags],
+    metadata: Object.entries(key.metadata).map(([name, value]) => ({ name, value: String(value) })),
+    expiresAt: key.expiresAt === null ? '' : toLocalInput(key.expiresAt),
+    validityDays: key.validityDays ?? '',
+  };
+}
+
+/** Cents of an amount as people say it, with the API's six decimals. */
+export function centsOf(amount: number): number {
+  return Math.round(amount * 1e8) / 1e6;
+}
+
+/** The draft as the API takes it. */
+export function bodyOf(draft: KeyDraft): Schemas['CreateApiKeyDto'] {
+  const orNull = <T>(value: T | ''): T | null => (value === '' ? null : value);
+  return {
+    name: draft.name,
+    description: orNull(draft.description),
+    alias: orNull(draft.alias),
+    environment: draft.environment,
+    ...(draft.ownerId === null ? {} : { ownerId: draft.ownerId }),
+    scopes: draft.scopes,
+    roles: draft.roles,
+    rateLimitPerMinute: orNull(draft.rateLimitPerMinute),
+    rateLimitPerHour: orNull(draft.rateLimitPerHour),
+    rateLimitPerDay: orNull(draft.rateLimitPerDay),
+    allowedIps: draft.allowedIps,
+    allowedModels: draft.allowedModels,
+    allowedChatbots: draft.allowedChatbots,
+    ...(draft.hasBudget ? { isUnlimited: false, budgetLimitCents: centsOf(Number(draft.budget)), budgetType: draft.budgetType } : { isUnlimited: true }),
+    tags: draft.tags,
+    metadata: Object.fromEntries(draft.metadata.filter(({ name }) => name !== '').map(({ name, value }) => [name, value])),
+    expiresAt: draft.expiresAt === '' ? null : toInstant(draft.expiresAt),
+    validityDays: orNull(draft.validityDays),
+  };
+}
+
+/** Only the fields that differ: whoever may only narrow is not asked about what he did not touch. */
+export function changesOf(before: KeyDraft, after: KeyDraft): Schemas['UpdateApiKeyDto'] {
+  const { environment: _environment, ownerId: _owner, ...old } = bodyOf(before);
+  const { environment: _newEnvironment, ownerId: _newOwner, ...next } = bodyOf(after);
+  const changed = Object.entries(next).filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(old[name as keyof typeof old]));
+  const names = new Set(changed.map(([name]) => name));
+  // A budget is said whole: limit and kind mean nothing without each other.
+  const budget = ['isUnlimited', 'budgetLimitCents', 'budgetType'].some((name) => names.has(name)) && after.hasBudget ? { isUnlimited: false, budgetLimitCents: next.budgetLimitCents, ...(names.has('budgetType') ? { budgetType: next.budgetType } : {}) } : {};
+  return { ...(Object.fromEntries(changed) as Schemas['UpdateApiKeyDto']), ...budget };
+}
+
+/** What can be said before asking the server, beside its field. */
+export function problemsOf(draft: KeyDraft): Record<string, string | null> {
+  const list = (values: string[], shape: RegExp, what: string) => {
+    const wrong = values.find((value) => !shape.test(value));
+    return wrong === undefined ? null : `“${wrong}” is no ${what}`;
+  };
+  const limit = (value: number | '', max: number) => (value === '' || (Number.isInteger(value) && value >= 1 && value <= max) ? null : `a whole number from 1 to ${max.toLocaleString()}`);
+  const badAddress = draft.allowedIps.map((text) => [text, addressProblem(text)] as const).find(([, problem]) => problem !== null);
+  const names = draft.metadata.map(({ name }) => name).filter((name) => name !== '');
+  return {
+    name: draft.name.trim() === '' ? 'a name is needed' : draft.name.trim().length > 100 ? 'at most 100 characters' : null,
+    description: draft.description.length > 500 ? 'at most 500 characters' : null,
+    alias: draft.alias === '' || /^[A-Za-z0-9._-]{1,100}$/.test(draft.alias) ? null : 'letters, digits, dot, underscore and hyphen, at most 100',
+    scopes: list(draft.scopes, /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/, 'scope'),
+    tags: list(draft.tags, /^[A-Za-z0-9._:/-]{1,64}$/, 'tag: letters, digits and . _ : / -'),
+    allowedModels: list(draft.allowedModels, /^[\x21-\x7e]{1,128}$/, 'model'),
+    allowedChatbots: list(draft.allowedChatbots, /^[\x21-\x7e]{1,128}$/, 'chatbot'),
+    allowedIps: badAddress === undefined ? null : `${badAddress[0]} ${badAddress[1]}`,
+    rateLimitPerMinute: limit(draft.rateLimitPerMinute, 10_000),
+    rateLimitPerHour: limit(draft.rateLimitPerHour, 100_000),
+    rateLimitPerDay: limit(draft.rateLimitPerDay, 1_000_000),
+    budgetLimitCents: draft.hasBudget && (draft.budget === '' || draft.budget < 0) ? 'an amount of 0 or more is needed' : null,
+    metadata: new Set(names).size !== names.length ? 'a name appears twice' : null,
+    validityDays: limit(draft.validityDays, 3650),
+  };
+}
+
+/** The key in a sentence, as one would tell a colleague. */
+export function inWords(draft: KeyDraft, now = Date.now()): string {
+  const models = draft.allowedModels.length === 0 ? 'any model' : listed(draft.allowedModels);
+  const from = draft.allowedIps.length === 0 ? 'any address' : listed(draft.allowedIps);
+  const limits = [
+    draft.rateLimitPerMinute === '' ? null : `${draft.rateLimitPerMinute.toLocaleString()} per minute`,
+    draft.rateLimitPerHour === '' ? null : `${draft.rateLimitPerHour.toLocaleString()} per hour`,
+    draft.rateLimitPerDay === '' ? null : `${draft.rateLimitPerDay.toLocaleString()} per day`,
+  ].filter((one) => one !== null);
+  const sentences = [
+    `May call ${models}${draft.allowedChatbots.length > 0 ? ` with ${listed(draft.allowedChatbots)}` : ''} from ${from}`,
+    limits.length === 0 ? 'as often as it likes' : limits.join(' and '),
+    draft.hasBudget && draft.budget !== '' ? (draft.budget === 0 ? 'with a budget of nothing, so that every call is refused' : `${money(centsOf(draft.budget))} ${draft.budgetType === 'monthly' ? 'per month' : 'in all'}`) : 'without a budget',
+  ].join(', ');
+  const scopes = draft.scopes.length === 0 ? 'It holds no scopes.' : `It holds the ${draft.scopes.length === 1 ? 'scope' : 'scopes'} ${listed(draft.scopes)}.`;
+  const roles = draft.roles.length === 0 ? '' : ` Within Latchkey it acts as ${listed(draft.roles)}, as far as its owner may.`;
+  const ends = draft.expiresAt === '' ? 'It never expires.' : new Date(draft.expiresAt).getTime() < now ? `It expired on ${local(draft.expiresAt)}.` : `It expires on ${local(draft.expiresAt)}.`;
+  return `${sentences}. ${scopes}${roles} ${ends}`;
+}
+
+function listed(values: readonly string[]): string {
+  if (values.length <= 4) return values.length < 2 ? (values[0] ?? '') : `${values.slice(0, -1).join(', ')} or ${values.at(-1)}`;
+  return `${values.slice(0, 3).join(', ')} and ${values.length - 3} more`;
+}

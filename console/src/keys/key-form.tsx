@@ -1,0 +1,293 @@
+import { ActionIcon, Alert, Button, Fieldset, Group, NumberInput, Paper, SegmentedControl, Select, SimpleGrid, Stack, Switch, TagsInput, Text, TextInput, Textarea } from '@mantine/core';
+import { useForm } from '@mantine/form';
+import { useQuery } from '@tanstack/react-query';
+import { Link, useBlocker, useNavigate, useParams, useSearch } from '@tanstack/react-router';
+import { type ReactNode, useRef, useState } from 'react';
+import type { KeyPolicy } from '../../../src/access/key-policy.js';
+import { type ApiKey, Problem, type Schemas, api, dataOf, newIdempotencyKey } from '../api/client';
+import { UserPicker } from '../people/user-picker';
+import { useSession } from '../session/session';
+import { settings } from '../settings';
+import { fieldErrors, useAct } from '../ui/act';
+import { money, toLocalInput, utc } from '../ui/format';
+import { Icon } from '../ui/icons';
+import { Loaded, NoPermission, Page, ProblemAlert } from '../ui/states';
+import { type KeyDraft, FIELDS, bodyOf, centsOf, changesOf, draftOf, emptyDraft, inWords, problemsOf } from './key-draft';
+import { SecretDialog } from './secret-dialog';
+
+type Created = Schemas['CreatedApiKeyView'];
+
+/** A new key, from nothing or from what the policy of one's roles gives. */
+export function NewKey() {
+  const { can, keyPolicy, user } = useSession();
+  const { ownerId } = useSearch({ from: '/shell/keys/new' });
+  const navigate = useNavigate();
+  const [created, setCreated] = useState<Created | null>(null);
+  // One per form: sending it again after a lost answer makes no second key.
+  const attempt = useRef(newIdempotencyKey());
+  // The policy binds those who may not change keys anyway.
+  const bounds = can('platform:api-keys:update') ? null : keyPolicy;
+  if (!can('platform:api-keys:create')) return <NoPermission permission="platform:api-keys:create" />;
+  const create = async (draft: KeyDraft) => {
+    const { ownerId: owner, ...body } = bodyOf(draft);
+    const answer = await dataOf(
+      api.POST('/api/v1/api-keys', {
+        params: { header: { 'Idempotency-Key': attempt.current } },
+        body: owner === undefined || owner === user.id ? body : { ...body, ownerId: owner },
+      }),
+    );
+    setCreated(answer);
+  };
+  return (
+    <Page title="New key" lead="Its secret is shown once, when it is created.">
+      <KeyForm
+        initial={{ ...emptyDraft(bounds), ownerId: ownerId ?? user.id }}
+        policy={bounds}
+        isNew
+        submit={create}
+        onRefused={() => {
+          attempt.current = newIdempotencyKey();
+        }}
+        action="Create key"
+        isDone={created !== null}
+      />
+      {created && (
+        <SecretDialog
+          title="Key created"
+          secret={created.secretKey}
+          apiKey={created.apiKey}
+          onClose={() => void navigate({ to: '/keys/$keyId', params: { keyId: created.apiKey.id }, search: { tab: undefined } })}
+        />
+      )}
+    </Page>
+  );
+}
+
+/** Changes of a key that there is; only what differs is sent. */
+export function EditKey() {
+  const { keyId } = useParams({ from: '/shell/keys/$keyId/edit' });
+  const key = useQuery({ queryKey: ['keys', keyId], queryFn: () => dataOf(api.GET('/api/v1/api-keys/{id}', { params: { path: { id: keyId } } })) });
+  return <Loaded query={key} rows={10}>{(data) => <EditForm key={data.id} apiKey={data} />}</Loaded>;
+}
+
+function EditForm({ apiKey }: { apiKey: ApiKey }) {
+  const { can, keyPolicy } = useSession();
+  const navigate = useNavigate();
+  const [initial] = useState(() => draftOf(apiKey));
+  const [isDone, setDone] = useState(false);
+  const mayLoosen = can('platform:api-keys:update');
+  const save = async (draft: KeyDraft) => {
+    const body = changesOf(initial, draft);
+    if (Object.keys(body).length > 0) await api.PATCH('/api/v1/api-keys/{id}', { params: { path: { id: apiKey.id } }, body });
+    setDone(true);
+  };
+  return (
+    <Page title={`Edit ${apiKey.name}`} lead={<span className="mono">{apiKey.keyPrefix}</span>}>
+      {!mayLoosen && (
+        <Alert color="indigo" variant="outline" p="xs">
+          Name, description, tags and alias are yours to choose. Everything else you can narrow, not widen: lower limits, shorter lists, an earlier end.
+        </Alert>
+      )}
+      <KeyForm
+        initial={initial}
+        policy={mayLoosen ? null : keyPolicy}
+        submit={save}
+        action="Save"
+        isDone={isDone}
+        onDone={() => void navigate({ to: '/keys/$keyId', params: { keyId: apiKey.id }, search: { tab: 'settings' } })}
+        cancel={<Button variant="default" renderRoot={(props) => <Link {...props} to="/keys/$keyId" params={{ keyId: apiKey.id }} search={{ tab: undefined }} />}>Cancel</Button>}
+      />
+    </Page>
+  );
+}
+
+interface FormProps {
+  initial: KeyDraft;
+  policy: KeyPolicy | null;
+  isNew?: boolean;
+  submit: (draft: KeyDraft) => Promise<void>;
+  onRefused?: () => void;
+  onDone?: () => void;
+  action: string;
+  isDone: boolean;
+  cancel?: ReactNode;
+}
+
+function KeyForm({ initial, policy, isNew = false, submit, onRefused, onDone, action, isDone, cancel }: FormProps) {
+  const { can } = useSession();
+  const form = useForm<KeyDraft>({ initialValues: initial, validate: problemsOf, validateInputOnChange: ['allowedIps', 'allowedModels', 'scopes', 'tags', 'alias', 'rateLimitPerMinute', 'rateLimitPerHour', 'rateLimitPerDay'] });
+  const [refused, setRefused] = useState<Problem | null>(null);
+  const draft = form.getValues();
+  const act = useAct({
+    run: submit,
+    done: isNew ? null as never : 'Saved.',
+    onDone,
+    onRefused: (problem) => {
+      onRefused?.();
+      const errors = fieldErrors(problem, FIELDS);
+      if (errors['isUnlimited'] && !errors['budgetLimitCents']) errors['budgetLimitCents'] = errors['isUnlimited'];
+      form.setErrors(errors);
+      setRefused(problem);
+      return true;
+    },
+  });
+  useBlocker({
+    shouldBlockFn: () => form.isDirty() && !isDone && !act.isSuccess && !window.confirm('Leave without saving?'),
+    enableBeforeUnload: () => form.isDirty() && !isDone && !act.isSuccess,
+  });
+  const facets = useQuery({ queryKey: ['keys', 'facets', {}], staleTime: 60_000, queryFn: () => dataOf(api.GET('/api/v1/api-keys/facets')) });
+  const models = useModels();
+  const roles = useQuery({ queryKey: ['roles', 'names'], enabled: can('platform:roles:read'), staleTime: 60_000, queryFn: () => dataOf(api.GET('/api/v1/roles', { params: { query: { size: 100 } } })) });
+  const bound = (value: number | undefined, text: (value: number) => string) => (value === undefined ? undefined : `Your policy: ${text(value)}`);
+  const limit = (field: 'rateLimitPerMinute' | 'rateLimitPerHour' | 'rateLimitPerDay', label: string, max: number, most: number | undefined) => (
+    <NumberInput label={label} description={bound(most, (value) => `at most ${value.toLocaleString()}`) ?? 'requests; empty: no limit'} min={1} max={most ?? max} allowDecimal={false} thousandSeparator="," clampBehavior="none" suffix=" requests" {...form.getInputProps(field)} onChange={(value) => form.setFieldValue(field, value === '' ? '' : Number(value))} />
+  );
+  return (
+    <form noValidate onSubmit={form.onSubmit((values) => { setRefused(null); act.go(values); }, () => document.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus())}>
+      <Stack gap="md" maw={860}>
+        {policy && (
+          <Alert color="indigo" variant="outline" p="xs" title="Bounds of your roles">
+            {policyInWords(policy)}
+          </Alert>
+        )}
+        <Fieldset legend="Identity">
+          <Stack gap="sm">
+            <SimpleGrid cols={{ base: 1, sm: 2 }} spacing="sm">
+              <TextInput label="Name" required maxLength={100} {...form.getInputProps('name')} data-autofocus autoFocus={isNew} />
+              <TextInput label="Alias" description="A stable name for scripts; unique per owner" {...form.getInputProps('alias')} />
+            </SimpleGrid>
+            <Textarea label="Description" autosize minRows={2} maxLength={500} {...form.getInputProps('description')} />
+            <SimpleGrid cols={{ base: 1, sm: 2 }} spacing="sm">
+              <TagsInput label="Tags" description="For filters and for spend by tag" data={(facets.data?.tags ?? []).map(({ value }) => value)} clearable {...form.getInputProps('tags')} />
+              {isNew && (
+                <Select label="Environment" description="Part of the secret: lk_live_… or lk_test_…" data={['live', 'test']} allowDeselect={false} {...form.getInputProps('environment')} />
+              )}
+              {isNew && can('platform:api-keys:assign') && can('platform:users:read') && (
+                <UserPicker label="Owner" description="A person or a service account" value={draft.ownerId} onChange={(id) => form.setFieldValue('ownerId', id)} error={form.errors['ownerId']} />
+              )}
+            </SimpleGrid>
+          </Stack>
+        </Fieldset>
+        <Fieldset legend="Access">
+          <Stack gap="sm">
+            <TagsInput label="Scopes" description="What the key may do in your own services; empty: nothing that needs a scope" data={[...new Set([...(facets.data?.scopes ?? []).map(({ value }) => value), ...(policy?.scopes ?? []).filter((scope) => !scope.includes('*'))])]} clearable {...form.getInputProps('scopes')} />
+            {roles.data ? (
+              <TagsInput label="Roles" description="What the key may do in Latchkey itself, within what its owner may; most keys need none" data={roles.data.data.map(({ name }) => name)} {...form.getInputProps('roles')} />
+            ) : (
+              <TagsInput label="Roles" description="What the key may do in Latchkey itself; most keys need none" {...form.getInputProps('roles')} />
+            )}
+          </Stack>
+        </Fieldset>
+        <Fieldset legend="Restrictions">
+          <Stack gap="sm">
+            <TagsInput label="Addresses" description="Addresses and networks of IPv4 and IPv6, such as 10.0.0.0/8; empty: any" {...form.getInputProps('allowedIps')} splitChars={[',', ' ']} />
+            <TagsInput label="Models" description={bound(policy?.models?.length, () => `inside ${(policy?.models ?? []).join(', ')}`) ?? 'Exact, or with * for any characters, such as gpt-4o*; empty: any'} data={[...new Set([...models, ...(policy?.models ?? [])])]} {...form.getInputProps('allowedModels')} />
+            <TagsInput label="Chatbots" description="Empty: any" {...form.getInputProps('allowedChatbots')} />
+          </Stack>
+        </Fieldset>
+        <Fieldset legend="Limits">
+          <SimpleGrid cols={{ base: 1, sm: 3 }} spacing="sm">
+            {limit('rateLimitPerMinute', 'In any minute', 10_000, policy?.maxRateLimitPerMinute)}
+            {limit('rateLimitPerHour', 'In any hour', 100_000, policy?.maxRateLimitPerHour)}
+            {limit('rateLimitPerDay', 'In any day', 1_000_000, policy?.maxRateLimitPerDay)}
+          </SimpleGrid>
+        </Fieldset>
+        <Fieldset legend="Budget">
+          <Stack gap="sm">
+            <Switch label="Limit what this key may spend" checked={draft.hasBudget} onChange={(event) => form.setFieldValue('hasBudget', event.currentTarget.checked)} error={draft.hasBudget ? undefined : form.errors['budgetLimitCents']} />
+            {draft.hasBudget && (
+              <Group align="flex-start" gap="sm">
+                <NumberInput
+                  label={`Amount in ${settings.currency}`}
+                  description={draft.budget === '' ? bound(policy?.maxBudgetLimitCents, (cents) => `at most ${money(cents)}`) ?? '5.00 is 500 cents' : `${centsOf(draft.budget).toLocaleString(undefined, { maximumFractionDigits: 6 })} cents${policy?.maxBudgetLimitCents === undefined ? '' : `; your policy: at most ${money(policy.maxBudgetLimitCents)}`}`}
+                  min={0}
+                  decimalScale={8}
+                  thousandSeparator=","
+                  value={draft.budget}
+                  error={form.errors['budgetLimitCents']}
+                  onChange={(value) => form.setFieldValue('budget', value === '' ? '' : Number(value))}
+                />
+                <div>
+                  <Text size="sm" fw={500} id="budget-type">Counted</Text>
+                  <Text size="xs" c="dimmed" mb={4}>Months are those of UTC</Text>
+                  <SegmentedControl aria-labelledby="budget-type" data={[{ value: 'monthly', label: 'per month' }, { value: 'total', label: 'in all' }]} value={draft.budgetType} onChange={(value) => form.setFieldValue('budgetType', value as KeyDraft['budgetType'])} />
+                  {form.errors['budgetType'] && <Text size="xs" c="red">{form.errors['budgetType']}</Text>}
+                </div>
+              </Group>
+            )}
+          </Stack>
+        </Fieldset>
+        <Fieldset legend="Lifetime">
+          <SimpleGrid cols={{ base: 1, sm: 2 }} spacing="sm">
+            <div>
+              <TextInput type="datetime-local" label="Expires" description={draft.expiresAt === '' ? 'Local time; empty: never' : utc(draft.expiresAt)} {...form.getInputProps('expiresAt')} />
+              <Group gap={6} mt={6}>
+                {[30, 90, 365].filter((days) => days <= (policy?.maxValidityDays ?? 3650)).map((days) => (
+                  <Button key={days} size="compact-xs" variant="default" onClick={() => form.setFieldValue('expiresAt', toLocalInput(new Date(Date.now() + days * 86_400_000)))}>
+                    in {days} days
+                  </Button>
+                ))}
+                {policy?.maxValidityDays === undefined && <Button size="compact-xs" variant="default" onClick={() => form.setFieldValue('expiresAt', '')}>never</Button>}
+              </Group>
+            </div>
+            <NumberInput label="Days a renewal gives" description={bound(policy?.maxValidityDays, (days) => `at most ${days} days`) ?? 'Empty: the setting of this installation'} min={1} max={3650} allowDecimal={false} suffix=" days" {...form.getInputProps('validityDays')} onChange={(value) => form.setFieldValue('validityDays', value === '' ? '' : Number(value))} />
+          </SimpleGrid>
+        </Fieldset>
+        <Fieldset legend="Metadata">
+          <Stack gap="xs">
+            <Text size="sm" c="dimmed">Names and values that every verdict on this key carries.</Text>
+            {draft.metadata.map((_, index) => (
+              <Group key={index} gap="xs" wrap="nowrap">
+                <TextInput aria-label={`Name of entry ${index + 1}`} placeholder="name" style={{ flex: 1 }} {...form.getInputProps(`metadata.${index}.name`)} />
+                <TextInput aria-label={`Value of entry ${index + 1}`} placeholder="value" style={{ flex: 2 }} {...form.getInputProps(`metadata.${index}.value`)} />
+                <ActionIcon variant="subtle" color="gray" aria-label={`Remove entry ${index + 1}`} onClick={() => form.removeListItem('metadata', index)}>
+                  <Icon name="close" size={15} />
+                </ActionIcon>
+              </Group>
+            ))}
+            {form.errors['metadata'] && <Text size="xs" c="red">{form.errors['metadata']}</Text>}
+            <Group>
+              <Button size="compact-sm" variant="default" onClick={() => form.insertListItem('metadata', { name: '', value: '' })}>Add an entry</Button>
+            </Group>
+          </Stack>
+        </Fieldset>
+        {refused && <ProblemAlert error={refused} />}
+        <Paper withBorder p="sm" style={{ position: 'sticky', bottom: 8, zIndex: 5 }}>
+          <Group justify="space-between" gap="sm">
+            <Text size="sm" className="grow" miw={240} data-testid="summary">{inWords(draft)}</Text>
+            <Group gap="xs">
+              {cancel}
+              <Button type="submit" loading={act.isPending} disabled={isDone}>{action}</Button>
+            </Group>
+          </Group>
+        </Paper>
+      </Stack>
+    </form>
+  );
+}
+
+/** Models that have been used, for those who may see that. */
+function useModels(): string[] {
+  const { can } = useSession();
+  const { data } = useQuery({
+    queryKey: ['usage', 'models'],
+    enabled: can('platform:usage:read'),
+    staleTime: 300_000,
+    queryFn: () => dataOf(api.GET('/api/v1/usage/summary', { params: { query: { groupBy: 'model' } } })),
+  });
+  return typeof data === 'object' ? data.rows.flatMap(({ group }) => group ?? []) : [];
+}
+
+/** A policy as sentences. */
+export function policyInWords(policy: KeyPolicy): string {
+  const said = [
+    policy.scopes && `scopes among ${policy.scopes.join(', ') || 'none'}`,
+    policy.models && `models inside ${policy.models.join(', ')}`,
+    policy.maxRateLimitPerMinute && `at most ${policy.maxRateLimitPerMinute.toLocaleString()} per minute`,
+    policy.maxRateLimitPerHour && `at most ${policy.maxRateLimitPerHour.toLocaleString()} per hour`,
+    policy.maxRateLimitPerDay && `at most ${policy.maxRateLimitPerDay.toLocaleString()} per day`,
+    policy.maxBudgetLimitCents !== undefined && `at most ${money(policy.maxBudgetLimitCents)} ${policy.budgetType === 'total' ? 'in all' : 'per month'}`,
+    policy.maxValidityDays && `valid for at most ${policy.maxValidityDays} days`,
+  ].filter(Boolean);
+  return said.length === 0 ? 'No bounds.' : `Keys lie inside: ${said.join('; ')}.`;
+}

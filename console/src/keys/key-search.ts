@@ -1,0 +1,43 @@
+import type { paths } from '../api/schema';
+
+type Query = NonNullable<paths['/api/v1/api-keys']['get']['parameters']['query']>;
+
+/** The state of a table of keys, as the URL carries it: the API's own filters. */
+export type KeySearch = Pick<Query, 'page' | 'size' | 'sort' | 'ownerId' | 'status' | 'environment' | 'tag' | 'scope' | 'search' | 'expiresBefore' | 'unusedSince' | 'neverUsed' | 'hasExpiry' | 'budgetUsedAbove'>;
+
+const STATUSES = ['active', 'inactive', 'expired', 'revoked'] as const;
+const text = (value: unknown) => (typeof value === 'string' && value !== '' ? value : undefined);
+const list = (value: unknown) => (Array.isArray(value) ? value.filter((one) => typeof one === 'string') : typeof value === 'string' ? [value] : undefined);
+const whole = (value: unknown) => (Number.isInteger(value) && Number(value) >= 1 ? Number(value) : undefined);
+const flag = (value: unknown) => (typeof value === 'boolean' ? value : undefined);
+
+/** Reads what somebody typed or a link says; what is no filter is left out. */
+export function readKeySearch(search: Record<string, unknown>): KeySearch {
+  return {
+    page: whole(search['page']),
+    size: whole(search['size']),
+    sort: text(search['sort']) as KeySearch['sort'],
+    ownerId: text(search['ownerId']),
+    status: STATUSES.find((status) => status === search['status']),
+    environment: (['live', 'test'] as const).find((one) => one === search['environment']),
+    tag: list(search['tag']),
+    scope: list(search['scope']),
+    // A term of digits is read as a number.
+    search: typeof search['search'] === 'number' ? String(search['search']) : text(search['search']),
+    expiresBefore: text(search['expiresBefore']),
+    unusedSince: text(search['unusedSince']),
+    neverUsed: flag(search['neverUsed']),
+    hasExpiry: flag(search['hasExpiry']),
+    budgetUsedAbove: typeof search['budgetUsedAbove'] === 'number' ? search['budgetUsedAbove'] : undefined,
+  };
+}
+
+/** The filters as a query string for a file the server makes. */
+export function keyQueryString(search: KeySearch): string {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(search)) {
+    if (value === undefined || name === 'page' || name === 'size') continue;
+    for (const one of Array.isArray(value) ? value : [value]) parameters.append(name, String(one));
+  }
+  return parameters.toString();
+}

@@ -1,0 +1,44 @@
+import '@mantine/core/styles.css';
+import '@mantine/notifications/styles.css';
+import './app.css';
+import { MantineProvider } from '@mantine/core';
+import { Notifications } from '@mantine/notifications';
+import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
+import { RouterProvider } from '@tanstack/react-router';
+import { createRoot } from 'react-dom/client';
+import { Problem, onProblem } from './api/client';
+import { createAppRouter } from './router';
+import { sessionQuery } from './session/session';
+import { theme, variables } from './theme';
+
+const queries = new QueryClient({
+  defaultOptions: {
+    queries: {
+      staleTime: 5_000,
+      // What the server refused it refuses again; only silence is worth another try.
+      retry: (failures, error) => failures < 2 && error instanceof Problem && (error.status === 0 || error.status === 503),
+    },
+  },
+});
+const router = createAppRouter(queries);
+
+onProblem(({ status, code }) => {
+  // The session has ended elsewhere (signed out, disabled, expired): everything that was read goes with it.
+  if (status === 401 && code === 'UNAUTHENTICATED' && queries.getQueryData(sessionQuery.queryKey)) {
+    queries.clear();
+    queries.setQueryData(sessionQuery.queryKey, null);
+    const here = router.state.location;
+    void router.navigate({ to: '/sign-in', search: { redirect: here.pathname === '/sign-in' ? undefined : here.href, ended: true } });
+  }
+  // A right was taken away meanwhile: ask what is left.
+  if (status === 403) void queries.invalidateQueries({ queryKey: sessionQuery.queryKey });
+});
+
+createRoot(document.getElementById('root')!).render(
+  <MantineProvider theme={theme} cssVariablesResolver={variables} defaultColorScheme="auto">
+    <Notifications position="bottom-right" />
+    <QueryClientProvider client={queries}>
+      <RouterProvider router={router} />
+    </QueryClientProvider>
+  </MantineProvider>,
+);

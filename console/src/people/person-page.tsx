@@ -1,0 +1,228 @@
+import { Alert, Button, Group, NumberInput, Paper, PasswordInput, Radio, Stack, Text, TextInput } from '@mantine/core';
+import { useForm } from '@mantine/form';
+import { useQuery } from '@tanstack/react-query';
+import { Link, useNavigate, useParams } from '@tanstack/react-router';
+import { useState } from 'react';
+import { Problem, type User, api, dataOf } from '../api/client';
+import { KeyTable } from '../keys/keys-page';
+import { RolesField } from '../roles/roles-field';
+import { useSession } from '../session/session';
+import { fieldErrors, useAct } from '../ui/act';
+import { Confirm } from '../ui/confirm';
+import { count } from '../ui/format';
+import { Empty, Loaded, NoPermission, Page, ProblemAlert } from '../ui/states';
+import { ActiveMark, Copy, Facts, Instant, Marks } from '../ui/values';
+import { UserPicker, UsersPicker } from './user-picker';
+
+/** One person or service account, with keys. */
+export function PersonPage() {
+  const { can } = useSession();
+  const { userId } = useParams({ from: '/shell/people/$userId' });
+  const user = useQuery({ queryKey: ['users', userId], enabled: can('platform:users:read'), queryFn: () => dataOf(api.GET('/api/v1/users/{id}', { params: { path: { id: userId } } })) });
+  if (!can('platform:users:read')) return <NoPermission permission="platform:users:read" />;
+  return <Loaded query={user} rows={6}>{(data) => <Person key={data.id} user={data} />}</Loaded>;
+}
+
+type Dialog = 'edit' | 'roles' | 'password' | 'switch' | 'off-board';
+
+function Person({ user }: { user: User }) {
+  const { can, user: me } = useSession();
+  const [dialog, setDialog] = useState<Dialog | null>(null);
+  const close = () => setDialog(null);
+  const mayUpdate = can('platform:users:update');
+  const isMe = user.id === me.id;
+  const button = (name: Dialog, label: string, color?: string) => <Button key={name} size="xs" variant={color ? 'outline' : 'default'} color={color} onClick={() => setDialog(name)}>{label}</Button>;
+  const actions = (
+    <>
+      {mayUpdate && button('edit', 'Edit')}
+      {mayUpdate && button('roles', 'Roles')}
+      {mayUpdate && user.kind === 'person' && !isMe && button('password', 'Set password')}
+      {mayUpdate && !isMe && button('switch', user.isActive ? 'Disable' : 'Enable', user.isActive ? 'red' : undefined)}
+      {can('platform:users:delete') && !isMe && button('off-board', 'Off-board', 'red')}
+    </>
+  );
+  return (
+    <Page title={user.name} lead={user.kind === 'service' ? 'Service account' : (user.email ?? 'Person')} actions={actions}>
+      {!user.isActive && <Alert color="yellow" variant="outline" p="xs">Disabled: {user.kind === 'person' ? 'cannot sign in, and ' : ''}all keys are refused.</Alert>}
+      <Paper withBorder p="md">
+        <Facts
+          rows={[
+            ['State', <ActiveMark key="state" isActive={user.isActive} />],
+            ['Roles', <Marks key="roles" values={user.roles} none="none" />],
+            ...(user.kind === 'service' ? [['Managers', <Managers key="managers" ids={user.managerIds} />] as const] : [['Last sign-in', <Instant key="seen" at={user.lastSignInAt} />] as const]),
+            ['Cap on active keys', user.maxActiveKeys === null ? 'the setting of this installation' : count(user.maxActiveKeys)],
+            ['Since', <Instant key="since" at={user.createdAt} />],
+            ['Id', <Group key="id" gap={4} wrap="nowrap"><span className="mono">{user.id}</span><Copy value={user.id} label="Copy the id" /></Group>],
+          ]}
+        />
+      </Paper>
+      <OwnedKeys user={user} />
+      {dialog === 'edit' && <Edit user={user} onClose={close} />}
+      {dialog === 'roles' && <Roles user={user} onClose={close} />}
+      {dialog === 'password' && <Password user={user} onClose={close} />}
+      {dialog === 'switch' && <Switch user={user} onClose={close} />}
+      {dialog === 'off-board' && <OffBoard user={user} onClose={close} />}
+    </Page>
+  );
+}
+
+function Managers({ ids }: { ids: readonly string[] }) {
+  if (ids.length === 0) return <Text span size="sm" c="dimmed">none</Text>;
+  return <Group gap="xs" component="span">{ids.map((id) => <Manager key={id} id={id} />)}</Group>;
+}
+
+function Manager({ id }: { id: string }) {
+  const user = useQuery({ queryKey: ['users', id], staleTime: 60_000, queryFn: () => dataOf(api.GET('/api/v1/users/{id}', { params: { path: { id } } })) });
+  return <Link className="plain-link" to="/people/$userId" params={{ userId: id }}>{user.data?.name ?? `…${id.slice(-12)}`}</Link>;
+}
+
+function OwnedKeys({ user }: { user: User }) {
+  const { can } = useSession();
+  const query = { ownerId: user.id, size: 10 };
+  const keys = useQuery({ queryKey: ['keys', query], enabled: can('platform:api-keys:read'), queryFn: () => dataOf(api.GET('/api/v1/api-keys', { params: { query } })) });
+  if (!can('platform:api-keys:read')) return null;
+  return (
+    <Stack gap="xs">
+      <Group justify="space-between">
+        <Text component="h2" fw={600}>Keys</Text>
+        <Group gap="xs">
+          <Button size="compact-sm" variant="subtle" renderRoot={(props) => <Link {...props} to="/keys" search={{ ownerId: user.id } as never} />}>Show all</Button>
+          {can('platform:api-keys:assign') && can('platform:api-keys:create') && <Button size="compact-sm" variant="default" renderRoot={(props) => <Link {...props} to="/keys/new" search={{ ownerId: user.id }} />}>New key</Button>}
+        </Group>
+      </Group>
+      <Loaded query={keys} rows={3}>{({ data }) => (data.length === 0 ? <Empty title="Owns no keys" /> : <KeyTable keys={data} showOwner={false} />)}</Loaded>
+    </Stack>
+  );
+}
+
+interface DialogProps {
+  user: User;
+  onClose: () => void;
+}
+
+function Edit({ user, onClose }: DialogProps) {
+  const [refused, setRefused] = useState<Problem | null>(null);
+  const form = useForm({ initialValues: { name: user.name, email: user.email ?? '', managerIds: [...user.managerIds], maxActiveKeys: (user.maxActiveKeys ?? '') as number | '' } });
+  const act = useAct({
+    run: () => {
+      const { name, email, managerIds, maxActiveKeys } = form.getValues();
+      return api.PATCH('/api/v1/users/{id}', {
+        params: { path: { id: user.id } },
+        body: {
+          ...(name === user.name ? {} : { name }),
+          ...(email === (user.email ?? '') ? {} : { email: email === '' ? null : email }),
+          ...(user.kind === 'service' ? { managerIds } : {}),
+          ...(maxActiveKeys === (user.maxActiveKeys ?? '') ? {} : { maxActiveKeys: maxActiveKeys === '' ? null : maxActiveKeys }),
+        },
+      });
+    },
+    done: 'Saved.',
+    onDone: onClose,
+    onRefused: (problem) => {
+      form.setErrors(fieldErrors(problem, ['name', 'email', 'managerIds', 'maxActiveKeys']));
+      setRefused(problem);
+      return true;
+    },
+  });
+  return (
+    <Confirm title={`Edit ${user.name}`} opened onClose={onClose} onConfirm={() => act.go()} pending={act.isPending} action="Save">
+      <TextInput label="Name" required {...form.getInputProps('name')} />
+      <TextInput label="E-mail" type="email" {...form.getInputProps('email')} />
+      {user.kind === 'service' && <UsersPicker label="Managers" kind="person" value={form.getValues().managerIds} onChange={(ids) => form.setFieldValue('managerIds', ids)} error={form.errors['managerIds']} />}
+      <NumberInput label="Cap on active keys" description="Empty: the setting of this installation" min={0} max={1_000_000} allowDecimal={false} {...form.getInputProps('maxActiveKeys')} />
+      {refused && <ProblemAlert error={refused} />}
+    </Confirm>
+  );
+}
+
+function Roles({ user, onClose }: DialogProps) {
+  const [roles, setRoles] = useState(user.roles);
+  const [refused, setRefused] = useState<Problem | null>(null);
+  const act = useAct({
+    run: () => api.PUT('/api/v1/users/{id}/roles', { params: { path: { id: user.id } }, body: { roles } }),
+    done: 'Roles set; they hold from the next request on.',
+    onDone: onClose,
+    onRefused: (problem) => {
+      setRefused(problem);
+      return true;
+    },
+  });
+  return (
+    <Confirm title={`Roles of ${user.name}`} opened onClose={onClose} onConfirm={() => act.go()} pending={act.isPending} action="Set roles">
+      <RolesField value={roles} onChange={setRoles} />
+      {refused && <ProblemAlert error={refused} />}
+    </Confirm>
+  );
+}
+
+function Password({ user, onClose }: DialogProps) {
+  const [password, setPassword] = useState('');
+  const [refused, setRefused] = useState<Problem | null>(null);
+  const act = useAct({
+    run: () => api.PUT('/api/v1/users/{id}/password', { params: { path: { id: user.id } }, body: { password } }),
+    done: 'Password set; all sessions have ended.',
+    onDone: onClose,
+    onRefused: (problem) => {
+      setRefused(problem);
+      return true;
+    },
+  });
+  return (
+    <Confirm title={`Set a password for ${user.name}`} opened onClose={onClose} onConfirm={() => act.go()} pending={act.isPending} action="Set password" disabled={password.length < 12}>
+      <PasswordInput label="New password" description="12 characters or more. All sessions end." autoComplete="new-password" value={password} error={refused ? fieldErrors(refused, ['password'])['password'] : undefined} onChange={(event) => setPassword(event.currentTarget.value)} visibilityToggleButtonProps={{ 'aria-label': 'Show or hide the password' }} />
+      {refused && <ProblemAlert error={refused} />}
+    </Confirm>
+  );
+}
+
+function Switch({ user, onClose }: DialogProps) {
+  const act = useAct({
+    run: () => api.PATCH('/api/v1/users/{id}', { params: { path: { id: user.id } }, body: { isActive: !user.isActive } }),
+    done: user.isActive ? `${user.name} is disabled.` : `${user.name} is active again.`,
+    onDone: onClose,
+  });
+  return (
+    <Confirm title={user.isActive ? `Disable ${user.name}?` : `Enable ${user.name}?`} opened onClose={onClose} onConfirm={() => act.go()} pending={act.isPending} action={user.isActive ? 'Disable' : 'Enable'} danger={user.isActive}>
+      {user.isActive ? 'All sessions end and all keys are refused, on every replica, until this is undone.' : 'Signing in works again, and so do all keys that are active themselves.'}
+    </Confirm>
+  );
+}
+
+/** Leaving for good: first what becomes of the keys. */
+function OffBoard({ user, onClose }: DialogProps) {
+  const { can } = useSession();
+  const navigate = useNavigate();
+  const [fate, setFate] = useState<'none' | 'revoke' | 'transfer'>('none');
+  const [heir, setHeir] = useState<string | null>(null);
+  const [refused, setRefused] = useState<Problem | null>(null);
+  const facets = useQuery({ queryKey: ['keys', 'facets', { ownerId: user.id }], enabled: can('platform:api-keys:read'), queryFn: () => dataOf(api.GET('/api/v1/api-keys/facets', { params: { query: { ownerId: user.id } } })) });
+  const living = facets.data?.status.filter(({ value }) => value !== 'revoked').reduce((sum, { count: keys }) => sum + keys, 0);
+  const act = useAct({
+    run: () => api.DELETE('/api/v1/users/{id}', { params: { path: { id: user.id }, query: fate === 'revoke' ? { keys: 'revoke' } : fate === 'transfer' ? { transferTo: heir! } : {} } }),
+    done: `${user.name} has left.`,
+    onDone: () => void navigate({ to: '/people', search: { kind: user.kind, search: undefined, role: undefined, isActive: undefined, page: undefined } }),
+    onRefused: (problem) => {
+      setRefused(problem);
+      return true;
+    },
+  });
+  const mustChoose = (living ?? 0) > 0 && fate === 'none';
+  return (
+    <Confirm title={`Off-board ${user.name}`} opened onClose={onClose} onConfirm={() => act.go()} pending={act.isPending} action="Off-board" danger phrase={user.name} disabled={mustChoose || (fate === 'transfer' && heir === null)}>
+      <Text size="sm">
+        {living === undefined ? 'What becomes of the keys that are not revoked?' : living === 0 ? 'No key is left that is not revoked.' : `${count(living)} ${living === 1 ? 'key is' : 'keys are'} not revoked. What becomes of ${living === 1 ? 'it' : 'them'}?`} The audit trail stays.
+      </Text>
+      {living !== 0 && (
+        <Radio.Group value={fate} onChange={(value) => setFate(value as typeof fate)} aria-label="What becomes of the keys">
+          <Stack gap={6}>
+            <Radio value="revoke" label="Revoke them all: whoever uses one is refused" />
+            {can('platform:api-keys:assign') && <Radio value="transfer" label="Transfer them all: secrets go on working" />}
+          </Stack>
+        </Radio.Group>
+      )}
+      {fate === 'transfer' && <UserPicker label="New owner" value={heir} onChange={setHeir} except={user.id} />}
+      {refused && <ProblemAlert error={refused} />}
+    </Confirm>
+  );
+}
+

@@ -1,0 +1,140 @@
+import type { QueryClient } from '@tanstack/react-query';
+import { createRootRouteWithContext, createRoute, createRouter, lazyRouteComponent, redirect } from '@tanstack/react-router';
+import { readKeySearch } from './keys/key-search';
+import { Shell } from './session/shell';
+import { SignIn } from './session/sign-in';
+import { sessionQuery } from './session/session';
+import { covers } from '../../src/access/permission-grammar.js';
+import { Empty, Page, ProblemAlert } from './ui/states';
+
+type Search = Record<string, unknown>;
+const text = (value: unknown) => (typeof value === 'string' && value !== '' ? value : typeof value === 'number' ? String(value) : undefined);
+const whole = (value: unknown) => (Number.isInteger(Number(value)) && Number(value) >= 1 ? Number(value) : undefined);
+const oneOf = <T extends string>(value: unknown, values: readonly T[]) => values.find((one) => one === value);
+
+const root = createRootRouteWithContext<{ queries: QueryClient }>()();
+
+const signIn = createRoute({
+  getParentRoute: () => root,
+  path: '/sign-in',
+  component: SignIn,
+  validateSearch: (search: Search) => ({ redirect: text(search['redirect']), ended: search['ended'] === true ? true : undefined }),
+  beforeLoad: async ({ context, search }) => {
+    if (search.ended) return;
+    if (await context.queries.ensureQueryData(sessionQuery).catch(() => null)) throw redirect({ to: '/' });
+  },
+});
+
+const shell = createRoute({
+  getParentRoute: () => root,
+  id: 'shell',
+  component: Shell,
+  beforeLoad: async ({ context, location }) => {
+    const session = await context.queries.ensureQueryData(sessionQuery);
+    if (!session) throw redirect({ to: '/sign-in', search: { redirect: location.pathname === '/' ? undefined : location.href, ended: undefined } });
+    return { session };
+  },
+});
+
+const home = createRoute({
+  getParentRoute: () => shell,
+  path: '/',
+  beforeLoad: ({ context }) => {
+    if (!covers(context.session.permissions, 'platform:usage:read')) throw redirect({ to: '/my-keys' });
+  },
+  component: lazyRouteComponent(() => import('./usage/overview'), 'Overview'),
+});
+
+const keys = createRoute({ getParentRoute: () => shell, path: '/keys', validateSearch: readKeySearch, component: lazyRouteComponent(() => import('./keys/keys-page'), 'KeysPage') });
+const myKeys = createRoute({ getParentRoute: () => shell, path: '/my-keys', validateSearch: readKeySearch, component: lazyRouteComponent(() => import('./keys/keys-page'), 'MyKeysPage') });
+const newKey = createRoute({
+  getParentRoute: () => shell,
+  path: '/keys/new',
+  validateSearch: (search: Search) => ({ ownerId: text(search['ownerId']) }),
+  component: lazyRouteComponent(() => import('./keys/key-form'), 'NewKey'),
+});
+const key = createRoute({
+  getParentRoute: () => shell,
+  path: '/keys/$keyId',
+  validateSearch: (search: Search) => ({ tab: oneOf(search['tab'], ['usage', 'settings', 'secrets', 'explain', 'history']) }),
+  component: lazyRouteComponent(() => import('./keys/key-page'), 'KeyPage'),
+});
+const editKey = createRoute({ getParentRoute: () => shell, path: '/keys/$keyId/edit', component: lazyRouteComponent(() => import('./keys/key-form'), 'EditKey') });
+
+const people = createRoute({
+  getParentRoute: () => shell,
+  path: '/people',
+  validateSearch: (search: Search) => ({
+    kind: oneOf(search['kind'], ['person', 'service']),
+    search: text(search['search']),
+    role: text(search['role']),
+    isActive: oneOf(String(search['isActive']), ['true', 'false']),
+    page: whole(search['page']),
+  }),
+  component: lazyRouteComponent(() => import('./people/people-page'), 'PeoplePage'),
+});
+const person = createRoute({ getParentRoute: () => shell, path: '/people/$userId', component: lazyRouteComponent(() => import('./people/person-page'), 'PersonPage') });
+
+const roles = createRoute({
+  getParentRoute: () => shell,
+  path: '/roles',
+  component: lazyRouteComponent(() => import('./roles/roles-page'), 'RolesPage'),
+});
+const newRole = createRoute({ getParentRoute: () => shell, path: '/roles/new', component: lazyRouteComponent(() => import('./roles/role-form'), 'NewRole') });
+const role = createRoute({ getParentRoute: () => shell, path: '/roles/$name', component: lazyRouteComponent(() => import('./roles/role-form'), 'EditRole') });
+
+const audit = createRoute({
+  getParentRoute: () => shell,
+  path: '/audit',
+  validateSearch: (search: Search) => ({
+    actorId: text(search['actorId']),
+    action: text(search['action']),
+    resourceType: text(search['resourceType']),
+    resourceId: text(search['resourceId']),
+    outcome: oneOf(search['outcome'], ['success', 'refused']),
+    from: text(search['from']),
+    to: text(search['to']),
+  }),
+  component: lazyRouteComponent(() => import('./audit/audit-page'), 'AuditPage'),
+});
+
+const hygiene = createRoute({ getParentRoute: () => shell, path: '/hygiene', component: lazyRouteComponent(() => import('./keys/hygiene-page'), 'HygienePage') });
+const spend = createRoute({
+  getParentRoute: () => shell,
+  path: '/spend',
+  validateSearch: (search: Search) => ({
+    groupBy: oneOf(search['groupBy'], ['day', 'owner', 'tag', 'model', 'key']),
+    from: text(search['from']),
+    to: text(search['to']),
+  }),
+  component: lazyRouteComponent(() => import('./usage/spend-page'), 'SpendPage'),
+});
+const connect = createRoute({ getParentRoute: () => shell, path: '/connect', component: lazyRouteComponent(() => import('./connect/connect-page'), 'ConnectPage') });
+const account = createRoute({ getParentRoute: () => shell, path: '/account', component: lazyRouteComponent(() => import('./people/account-page'), 'AccountPage') });
+
+const tree = root.addChildren([
+  signIn,
+  shell.addChildren([home, keys, myKeys, newKey, key, editKey, people, person, roles, newRole, role, audit, hygiene, spend, connect, account]),
+]);
+
+/** The pages; everything behind the sign-in is loaded when it is first opened. */
+export function createAppRouter(queries: QueryClient) {
+  return createRouter({
+    routeTree: tree,
+    basepath: '/console',
+    context: { queries },
+    defaultPreload: 'intent',
+    defaultErrorComponent: ({ error, reset }) => <ProblemAlert error={error} onRetry={reset} />,
+    defaultNotFoundComponent: () => (
+      <Page title="Not found">
+        <Empty title="There is no such page">The address may be misspelt, or the page belongs to another version.</Empty>
+      </Page>
+    ),
+  });
+}
+
+declare module '@tanstack/react-router' {
+  interface Register {
+    router: ReturnType<typeof createAppRouter>;
+  }
+}

@@ -1,0 +1,46 @@
+import { queryOptions, useQuery, useQueryClient } from '@tanstack/react-query';
+import { covers } from '../../../src/access/permission-grammar.js';
+import type { KeyPolicy } from '../../../src/access/key-policy.js';
+import type { Permission } from '../../../src/access/permissions.js';
+import { type Me, Problem, api, dataOf } from '../api/client';
+
+/** How often a page that stays open asks what its user may do. */
+const REFRESH_MS = 30_000;
+
+/** Who is signed in; null: nobody. */
+export const sessionQuery = queryOptions({
+  queryKey: ['session'],
+  staleTime: REFRESH_MS,
+  refetchInterval: REFRESH_MS,
+  queryFn: async (): Promise<Me | null> => {
+    try {
+      return await dataOf(api.GET('/api/v1/auth/me'));
+    } catch (error) {
+      if (error instanceof Problem && error.status === 401) return null;
+      throw error;
+    }
+  },
+});
+
+/** The signed-in user and what he may do. Only below the shell, which is not shown to strangers. */
+export function useSession() {
+  const { data } = useQuery(sessionQuery);
+  if (!data) throw new Error('useSession needs a signed-in user');
+  return {
+    user: data.user,
+    roles: data.roles,
+    permissions: data.permissions,
+    keyPolicy: data.keyPolicy as KeyPolicy | null,
+    /** Whether to offer something; the server decides again. */
+    can: (permission: Permission) => covers(data.permissions, permission),
+  };
+}
+
+/** What ends the session here: the next look at it finds nobody. */
+export function useEndSession() {
+  const queries = useQueryClient();
+  return () => {
+    queries.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== 'session' });
+    queries.setQueryData(sessionQuery.queryKey, null);
+  };
+}

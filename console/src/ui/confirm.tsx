@@ -1,0 +1,44 @@
+import { Alert, Button, Group, Modal, Stack, Text, TextInput } from '@mantine/core';
+import { type ReactNode, useState } from 'react';
+
+interface ConfirmProps {
+  title: string;
+  opened: boolean;
+  onClose: () => void;
+  onConfirm: () => void;
+  pending: boolean;
+  action: string;
+  danger?: boolean;
+  /** To be typed before the button works: for what cannot be undone. */
+  phrase?: string;
+  disabled?: boolean;
+  children?: ReactNode;
+}
+
+/** A question before an act. Enter in it does nothing by accident: the button has to be meant. */
+export function Confirm({ title, opened, onClose, onConfirm, pending, action, danger = false, phrase, disabled = false, children }: ConfirmProps) {
+  const [typed, setTyped] = useState('');
+  const close = () => {
+    setTyped('');
+    onClose();
+  };
+  return (
+    <Modal opened={opened} onClose={close} title={title} centered closeButtonProps={{ 'aria-label': 'Close' }}>
+      <Stack gap="sm">
+        {typeof children === 'string' ? <Text size="sm">{children}</Text> : children}
+        {phrase !== undefined && (
+          <>
+            <Alert color="red" variant="outline" p="xs">This cannot be undone.</Alert>
+            <TextInput label={`Type “${phrase}” to go on`} value={typed} onChange={(event) => setTyped(event.currentTarget.value)} autoComplete="off" />
+          </>
+        )}
+        <Group justify="flex-end" mt="xs">
+          <Button variant="default" onClick={close}>Cancel</Button>
+          <Button color={danger ? 'red.8' : undefined} loading={pending} disabled={disabled || (phrase !== undefined && typed.trim() !== phrase.trim())} onClick={onConfirm}>
+            {action}
+          </Button>
+        </Group>
+      </Stack>
+    </Modal>
+  );
+}

@@ -1,0 +1,109 @@
+import { Alert, Button, Center, Group, Skeleton, Stack, Text, Title } from '@mantine/core';
+import type { UseQueryResult } from '@tanstack/react-query';
+import { type ReactNode, useEffect } from 'react';
+import { Problem } from '../api/client';
+
+/** Something the server refused, in its own words, with what to quote when asking for help. */
+export function ProblemAlert({ error, onRetry }: { error: unknown; onRetry?: () => void }) {
+  const problem = error instanceof Problem ? error : null;
+  const missingRight = problem?.status === 403;
+  return (
+    <Alert color={missingRight ? 'yellow' : 'red'} variant="outline" title={missingRight ? 'Not permitted' : 'This did not work'} role="alert">
+      <Stack gap="xs" align="flex-start">
+        <Text size="sm">{error instanceof Error ? error.message : 'Something went wrong.'}</Text>
+        {problem !== null && problem.errors.length > 0 && (
+          <ul style={{ margin: 0, paddingLeft: 18 }}>
+            {problem.errors.map(({ path, message }) => (
+              <li key={`${path} ${message}`}>
+                <Text size="sm" component="span">
+                  <span className="mono">{path}</span> {message}
+                </Text>
+              </li>
+            ))}
+          </ul>
+        )}
+        {problem?.requestId && (
+          <Text size="xs" c="dimmed">
+            Request {problem.requestId}
+          </Text>
+        )}
+        {onRetry && (
+          <Button size="xs" variant="default" onClick={onRetry}>
+            Try again
+          </Button>
+        )}
+      </Stack>
+    </Alert>
+  );
+}
+
+/** What is shown where there is nothing: what would be here, and how to get it. */
+export function Empty({ title, children, action }: { title: string; children?: ReactNode; action?: ReactNode }) {
+  return (
+    <Center py={36} px="md" className="bordered">
+      <Stack gap={6} align="center" maw={440}>
+        <Text fw={600}>{title}</Text>
+        {children && (
+          <Text size="sm" c="dimmed" ta="center" component="div">
+            {children}
+          </Text>
+        )}
+        {action}
+      </Stack>
+    </Center>
+  );
+}
+
+/** Grey bars of about the height of what will come. */
+export function Loading({ rows = 5 }: { rows?: number }) {
+  return (
+    <Stack gap={8} aria-busy="true" role="status" aria-label="Loading">
+      {Array.from({ length: rows }, (_, index) => (
+        <Skeleton key={index} height={28} radius="sm" />
+      ))}
+    </Stack>
+  );
+}
+
+/** Loading, refused, or the data; data of before stays while it is being refreshed. */
+export function Loaded<T>({ query, rows, children }: { query: UseQueryResult<T>; rows?: number; children: (data: T) => ReactNode }) {
+  if (query.data !== undefined && (!query.isError || query.isRefetching)) return <>{children(query.data)}</>;
+  if (query.isError) return <ProblemAlert error={query.error} onRetry={() => void query.refetch()} />;
+  return <Loading rows={rows} />;
+}
+
+/** Heading, what the page is for, and what can be done on it. */
+export function Page({ title, lead, actions, children }: { title: string; lead?: ReactNode; actions?: ReactNode; children: ReactNode }) {
+  useEffect(() => {
+    document.title = `${title} · Latchkey`;
+  }, [title]);
+  return (
+    <Stack gap="md">
+      <Group justify="space-between" align="flex-start" gap="sm">
+        <div className="grow">
+          <Title order={1} className="breakable">
+            {title}
+          </Title>
+          {lead && (
+            <Text c="dimmed" size="sm" mt={2} component="div">
+              {lead}
+            </Text>
+          )}
+        </div>
+        {actions && <Group gap="xs">{actions}</Group>}
+      </Group>
+      {children}
+    </Stack>
+  );
+}
+
+/** A page one may not see: said plainly, with the permission it takes. */
+export function NoPermission({ permission }: { permission: string }) {
+  return (
+    <Page title="Not permitted">
+      <Empty title="Your roles do not include this page">
+        It takes the permission <span className="mono">{permission}</span>. An administrator of roles can grant it.
+      </Empty>
+    </Page>
+  );
+}

@@ -1,0 +1,132 @@
+import { ActionIcon, Badge, Button, CopyButton, Group, Progress, Text, Tooltip } from '@mantine/core';
+import type { ReactNode } from 'react';
+import type { ApiKey } from '../api/client';
+import { fromNow, local, money, utc } from './format';
+import { Icon } from './icons';
+
+/** Local time, UTC on hover and focus; `relative` for how long ago. */
+export function Instant({ at, relative = false, none = 'never' }: { at: string | null; relative?: boolean; none?: string }) {
+  if (at === null) return <Text span size="sm" c="dimmed">{none}</Text>;
+  return (
+    <time dateTime={at} title={`${utc(at)} (${relative ? local(at) : fromNow(at)})`} className="nowrap">
+      {relative ? fromNow(at) : local(at)}
+    </time>
+  );
+}
+
+const STATUS_COLORS: Record<ApiKey['status'], string> = { active: '#2f9e44', inactive: '#868e96', expired: '#e67700', revoked: '#e03131' };
+
+/** A key's status: a word, and a colour for those who see it. */
+export function StatusMark({ status }: { status: ApiKey['status'] }) {
+  return (
+    <span className="status" style={{ ['--status-color' as string]: STATUS_COLORS[status] }}>
+      {status}
+    </span>
+  );
+}
+
+/** Whether somebody or something is switched on. */
+export function ActiveMark({ isActive, off = 'disabled' }: { isActive: boolean; off?: string }) {
+  return (
+    <span className="status" style={{ ['--status-color' as string]: isActive ? STATUS_COLORS.active : STATUS_COLORS.revoked }}>
+      {isActive ? 'active' : off}
+    </span>
+  );
+}
+
+/** A short list as marks; `none` is what an empty one means. */
+export function Marks({ values, none, limit = 50 }: { values: readonly string[]; none: string; limit?: number }) {
+  if (values.length === 0) return <Text span size="sm" c="dimmed">{none}</Text>;
+  return (
+    <Group gap={4} component="span">
+      {values.slice(0, limit).map((value) => (
+        <Badge key={value} variant="default" radius="sm" size="sm" tt="none" fw={500} maw="100%" title={value}>
+          {value}
+        </Badge>
+      ))}
+      {values.length > limit && (
+        <Text span size="xs" c="dimmed" title={values.slice(limit).join(', ')}>
+          +{values.length - limit}
+        </Text>
+      )}
+    </Group>
+  );
+}
+
+/** Copies; says so. */
+export function Copy({ value, label }: { value: string; label: string }) {
+  return (
+    <CopyButton value={value} timeout={1500}>
+      {({ copied, copy }) => (
+        <Tooltip label={copied ? 'Copied' : label}>
+          <ActionIcon variant="subtle" color={copied ? 'teal' : 'gray'} size="sm" onClick={copy} aria-label={copied ? 'Copied' : label}>
+            <Icon name={copied ? 'check' : 'copy'} size={15} />
+          </ActionIcon>
+        </Tooltip>
+      )}
+    </CopyButton>
+  );
+}
+
+/** Text to take away, with a button that copies it. */
+export function Snippet({ text, label }: { text: string; label: string }) {
+  return (
+    <div>
+      <Group justify="space-between" mb={4}>
+        <Text size="sm" fw={500}>{label}</Text>
+        <CopyButton value={text} timeout={1500}>
+          {({ copied, copy }) => (
+            <Button size="compact-xs" variant="default" onClick={copy} leftSection={<Icon name={copied ? 'check' : 'copy'} size={13} />} aria-label={copied ? 'Copied' : `Copy: ${label}`}>
+              {copied ? 'Copied' : 'Copy'}
+            </Button>
+          )}
+        </CopyButton>
+      </Group>
+      <pre className="snippet" tabIndex={0} aria-label={label}>{text}</pre>
+    </div>
+  );
+}
+
+/** Term and value pairs. */
+export function Facts({ rows }: { rows: readonly (readonly [string, ReactNode])[] }) {
+  return (
+    <dl className="facts">
+      {rows.map(([term, value]) => (
+        <div key={term} style={{ display: 'contents' }}>
+          <dt>{term}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+/** What of a budget is spent, held and left. */
+export function BudgetBar({ limitCents, spentCents, heldCents, remainingCents }: { limitCents: number; spentCents: number; heldCents: number; remainingCents: number }) {
+  const share = (cents: number) => (limitCents === 0 ? 0 : Math.min(100, (100 * cents) / limitCents));
+  const color = limitCents === 0 || share(spentCents) >= 95 ? 'red' : share(spentCents) >= 80 ? 'orange' : 'indigo';
+  return (
+    <div>
+      <Progress.Root size="lg" aria-hidden="true">
+        <Progress.Section value={limitCents === 0 ? 100 : share(spentCents)} color={color} />
+        <Progress.Section value={share(heldCents)} color="gray" />
+      </Progress.Root>
+      <Group gap="lg" mt={6}>
+        {[['spent', spentCents], ['held', heldCents], ['remaining', remainingCents], ['limit', limitCents]].map(([term, cents]) => (
+          <Text key={term} size="sm" component="span">
+            <b>{money(Number(cents))}</b> <Text span size="sm" c="dimmed">{term}</Text>
+          </Text>
+        ))}
+      </Group>
+    </div>
+  );
+}
+
+/** A file the server makes; the session cookie goes with it. */
+export function Download({ href, children }: { href: string; children: ReactNode }) {
+  return (
+    <Button component="a" href={href} download variant="default" size="xs" leftSection={<Icon name="download" size={15} />}>
+      {children}
+    </Button>
+  );
+}

@@ -1,0 +1,52 @@
+import { writeFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../', import.meta.url));
+
+/** What there is to build, in order; @see build-stale.mjs for the fields. */
+export const BUILDS = [
+  {
+    name: 'server',
+    folder: root,
+    inputs: [
+      'src',
+      'ormconfig.ts',
+      'tsconfig.json',
+      'tsconfig.build.json',
+      'nest-cli.json',
+      'package-lock.json',
+      'scripts/builds.mjs',
+    ],
+    output: 'dist',
+    async command(workshop, output) {
+      const project = join(workshop, 'tsconfig.json');
+      const extended = join(root, 'tsconfig.build.json');
+      // The output moves after the build, so the paths in its source maps must not be relative to where it was built.
+      const compilerOptions = { outDir: output, sourceRoot: root };
+      await writeFile(project, JSON.stringify({ extends: extended, compilerOptions }));
+      return ['node_modules/@nestjs/cli/bin/nest.js', 'build', '--path', relative(root, project)];
+    },
+  },
+  {
+    name: 'console',
+    folder: join(root, 'console'),
+    inputs: [
+      'src',
+      'index.html',
+      'vite.config.ts',
+      'tsconfig.json',
+      'package.json',
+      'scripts',
+      '../docs/openapi.json',
+      // What it shares with the server: pure rules, so that both say the same.
+      '../src/access',
+      '../src/common/model-pattern.ts',
+      '../package-lock.json',
+    ],
+    // Made by the build itself.
+    ignored: ['src/api/schema.ts'],
+    output: 'dist',
+    command: async (_workshop, output) => ['scripts/build.mjs', output],
+  },
+];

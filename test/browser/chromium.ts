@@ -1,0 +1,31 @@
+import { createServer } from 'node:net';
+import { type Browser, chromium as playwright } from 'playwright-core';
+
+/**
+ * A real Chromium: the one of `CHROME_PATH`, or on x64 Linux the one that came from npm. null where there is neither,
+ * said loudly, because then nothing below has been tested.
+ */
+export async function launchChromium(): Promise<Browser | null> {
+  const given = process.env['CHROME_PATH'];
+  if (given !== undefined) return playwright.launch({ executablePath: given, args: ['--no-sandbox'] });
+  if (process.platform !== 'linux' || process.arch !== 'x64') {
+    console.warn('\nBROWSER TESTS SKIPPED: set CHROME_PATH to a Chromium; the one from npm runs on x64 Linux alone.\n');
+    return null;
+  }
+  // It decides at its import which libraries to bring along.
+  process.env['AWS_LAMBDA_JS_RUNTIME'] = 'nodejs20.x';
+  const { default: chromium } = await import('@sparticuz/chromium');
+  return playwright.launch({ executablePath: await chromium.executablePath(), args: chromium.args, headless: true });
+}
+
+/** A port that is free now: the console's cookie wants the origin to be known before the server listens. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+}

@@ -1,0 +1,96 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
+import { ADMIN, TestApp } from '../support/app.js';
+import { freePort } from './chromium.js';
+
+const SCREENSHOTS = 'test-results/screenshots';
+const axeSource = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+/** The server with its console, on an origin of its own. */
+export async function startConsole(): Promise<TestApp> {
+  const port = await freePort();
+  return TestApp.start({ PORT: String(port), PUBLIC_URL: `http://127.0.0.1:${port}` });
+}
+
+/** One browser window with its own cookies. What goes wrong in the page itself is kept. */
+export class ConsoleSession {
+  readonly errors: string[] = [];
+
+  private constructor(
+    readonly app: TestApp,
+    readonly context: BrowserContext,
+    readonly page: Page,
+  ) {
+    page.on('pageerror', (error) => this.errors.push(error.message));
+    page.on('console', (message) => {
+      // The browser's own line about a status that the page deals with is no error of the page.
+      if (message.type() === 'error' && !message.text().startsWith('Failed to load resource')) this.errors.push(message.text());
+    });
+  }
+
+  static async open(browser: Browser, app: TestApp): Promise<ConsoleSession> {
+    const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, acceptDownloads: true, locale: 'en-GB', timezoneId: 'Europe/Berlin', reducedMotion: 'reduce' });
+    context.setDefaultTimeout(10_000);
+    await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: app.config.publicUrl });
+    return new ConsoleSession(app, context, await context.newPage());
+  }
+
+  async goto(path: string): Promise<void> {
+    await this.page.goto(`${this.app.config.publicUrl}/console${path}`);
+  }
+
+  async signIn(email = ADMIN.email, password = ADMIN.password): Promise<void> {
+    await this.goto('/sign-in');
+    await this.page.getByLabel('E-mail').fill(email);
+    await this.page.getByLabel('Password', { exact: true }).fill(password);
+    await this.page.getByRole('button', { name: 'Sign in' }).click();
+    await this.page.getByRole('navigation', { name: 'Main' }).waitFor();
+  }
+
+  /** Waits until nothing is loading any more. */
+  async settle(): Promise<void> {
+    await this.page.waitForFunction(() => document.querySelector('[aria-busy="true"]') === null);
+    await this.page.evaluate(() => document.fonts.ready);
+    // Menus and dialogs fade.
+    await this.page.waitForTimeout(250);
+  }
+
+  /** What axe finds serious or worse, as one line each. */
+  async seriousViolations(): Promise<string[]> {
+    // Evaluated, not added as a script: the content security policy holds for tests as well.
+    await this.page.evaluate(axeSource);
+    return this.page.evaluate(async () => {
+      const { axe } = window as unknown as { axe: { run(options: object): Promise<{ violations: { id: string; impact: string; nodes: { html: string; failureSummary: string }[] }[] }> } };
+      const { violations } = await axe.run({ resultTypes: ['violations'] });
+      return violations
+        .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+        .flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${html.slice(0, 160)} ${failureSummary.slice(0, 200)}`));
+    });
+  }
+
+  /** Pictures of the page in light, dark and narrow, and what axe says of each. */
+  async inspect(name: string): Promise<string[]> {
+    await mkdir(SCREENSHOTS, { recursive: true });
+    const found: string[] = [];
+    const looks = [
+      ['light', 1280, 'light'],
+      ['dark', 1280, 'dark'],
+      ['narrow', 390, 'light'],
+    ] as const;
+    for (const [look, width, scheme] of looks) {
+      await this.page.emulateMedia({ colorScheme: scheme });
+      await this.page.setViewportSize({ width, height: 860 });
+      await this.settle();
+      await this.page.screenshot({ path: `${SCREENSHOTS}/${name}-${look}.png`, fullPage: true });
+      // Narrow has the colours and the parts of light.
+      const violations = look === 'narrow' ? [] : await this.seriousViolations();
+      found.push(...violations.map((text) => `${name} ${look}: ${text}`));
+      const overflow = await this.page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      if (overflow > 1) found.push(`${name} ${look}: ${overflow} px wider than the window`);
+    }
+    await this.page.emulateMedia({ colorScheme: 'light' });
+    await this.page.setViewportSize({ width: 1280, height: 860 });
+    return found;
+  }
+}
