@@ -15,8 +15,9 @@ export async function launchChromium(): Promise<Browser | null> {
   // It decides at its import which libraries to bring along.
   process.env['AWS_LAMBDA_JS_RUNTIME'] = 'nodejs20.x';
   const { default: chromium } = await import('@sparticuz/chromium');
-  // Its own arguments switch the same-origin policy off, and with it the Origin header that the server asks for.
-  const args = chromium.args.filter((one) => one !== '--disable-web-security');
+  // Its own arguments switch the same-origin policy off, and with it the Origin header that the server asks for;
+  // in a single process a second window takes the first one down.
+  const args = chromium.args.filter((one) => !['--disable-web-security', '--single-process', '--no-zygote'].includes(one));
   return playwright.launch({ executablePath: await chromium.executablePath(), args, headless: true });
 }
 
