@@ -15,7 +15,10 @@ export async function launchChromium(): Promise<Browser | null> {
   // It decides at its import which libraries to bring along.
   process.env['AWS_LAMBDA_JS_RUNTIME'] = 'nodejs20.x';
   const { default: chromium } = await import('@sparticuz/chromium');
-  return playwright.launch({ executablePath: await chromium.executablePath(), args: chromium.args, headless: true });
+  // Its own arguments switch the same-origin policy off, and with it the Origin header that the server asks for;
+  // in a single process a second window takes the first one down.
+  const args = chromium.args.filter((one) => !['--disable-web-security', '--single-process', '--no-zygote'].includes(one));
+  return playwright.launch({ executablePath: await chromium.executablePath(), args, headless: true });
 }
 
 /** A port that is free now: the console's cookie wants the origin to be known before the server listens. */

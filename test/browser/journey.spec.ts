@@ -133,10 +133,10 @@ inBrowser('an admin in the console', () => {
   it('explains why a call is refused, by the check that refuses it', async () => {
     await page.getByRole('tab', { name: 'Would this call pass?' }).click();
     await page.getByLabel('Caller’s address').fill('10.1.2.3');
-    await page.getByLabel('Model').fill('claude');
+    await page.getByRole('textbox', { name: 'Model' }).fill('claude');
     await page.getByRole('button', { name: 'Would it pass?' }).click();
     await page.getByText('It would be refused: MODEL_NOT_ALLOWED').waitFor();
-    await page.getByLabel('Model').fill('gpt-4o');
+    await page.getByRole('textbox', { name: 'Model' }).fill('gpt-4o');
     await page.getByLabel('Chatbot').fill('support-bot');
     await page.getByRole('button', { name: 'Would it pass?' }).click();
     await page.getByText('It would pass').waitFor();

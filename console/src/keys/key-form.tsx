@@ -118,10 +118,15 @@ function KeyForm({ initial, policy, isNew = false, submit, onRefused, onDone, ac
   const form = useForm<KeyDraft>({ initialValues: initial, validate: problemsOf, validateInputOnChange: ['allowedIps', 'allowedModels', 'scopes', 'tags', 'alias', 'rateLimitPerMinute', 'rateLimitPerHour', 'rateLimitPerDay'] });
   const [refused, setRefused] = useState<Problem | null>(null);
   const draft = form.getValues();
+  // Known at once: the page that follows is asked for before anything is drawn again.
+  const saved = useRef(false);
   const act = useAct({
     run: submit,
     done: isNew ? null as never : 'Saved.',
-    onDone,
+    onDone: () => {
+      saved.current = true;
+      onDone?.();
+    },
     onRefused: (problem) => {
       onRefused?.();
       const errors = fieldErrors(problem, FIELDS);
@@ -132,8 +137,8 @@ function KeyForm({ initial, policy, isNew = false, submit, onRefused, onDone, ac
     },
   });
   useBlocker({
-    shouldBlockFn: () => form.isDirty() && !isDone && !act.isSuccess && !window.confirm('Leave without saving?'),
-    enableBeforeUnload: () => form.isDirty() && !isDone && !act.isSuccess,
+    shouldBlockFn: () => form.isDirty() && !isDone && !saved.current && !window.confirm('Leave without saving?'),
+    enableBeforeUnload: () => form.isDirty() && !isDone && !saved.current,
   });
   const facets = useQuery({ queryKey: ['keys', 'facets', {}], staleTime: 60_000, queryFn: () => dataOf(api.GET('/api/v1/api-keys/facets')) });
   const models = useModels();
