@@ -14,6 +14,8 @@ const REPORT = 'test-results/jest.json';
 const LANES = [
   [
     { name: 'types', args: ['node_modules/typescript/bin/tsc', '--noEmit'] },
+    // What runs inside the browser's pages knows the DOM; nothing else does.
+    { name: 'types of pages', args: ['node_modules/typescript/bin/tsc', '--noEmit', '-p', 'test/browser'] },
     { name: 'imports', args: ['node_modules/dependency-cruiser/bin/dependency-cruise.mjs', 'src', '--config', '.dependency-cruiser.cjs'] },
     { name: 'build', args: ['scripts/build.mjs'] },
   ],
@@ -30,7 +32,7 @@ outcomes.push(isBuilt ? await runTests() : { name: 'tests', ok: false, detail: '
 
 console.log('');
 for (const { name, ok, seconds, detail } of outcomes) {
-  console.log(`${ok ? 'ok    ' : 'FAILED'}  ${name.padEnd(8)} ${`${seconds.toFixed(1)} s`.padStart(8)}${detail ? `   ${detail}` : ''}`);
+  console.log(`${ok ? 'ok    ' : 'FAILED'}  ${name.padEnd(14)} ${`${seconds.toFixed(1)} s`.padStart(8)}${detail ? `   ${detail}` : ''}`);
 }
 const failed = outcomes.filter(({ ok }) => !ok).map(({ name }) => name);
 console.log(failed.length === 0 ? '\nAll checks passed.' : `\nFailed: ${failed.join(', ')}.`);

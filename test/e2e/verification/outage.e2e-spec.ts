@@ -70,7 +70,7 @@ describe('POST /verify while PostgreSQL is away', () => {
     expect(cold.headers.get('retry-after')).toBe('1');
 
     const within = (from: number, to: number) => seen.filter(({ atMs }) => atMs > from && atMs < to);
-    expect(within(0, 2_400).every(({ status, degraded }) => status === 200 && degraded === false)).toBe(true);
+    expect(within(0, 1_500).every(({ status, degraded }) => status === 200 && degraded === false)).toBe(true);
     expect(within(3_700, STALE_MAX_MS - 700).every(({ status, degraded }) => status === 200 && degraded === true)).toBe(true);
     expect(within(3_700, STALE_MAX_MS - 700).length).toBeGreaterThan(3);
     expect(within(STALE_MAX_MS + 200, Infinity).every(({ status }) => status === 503)).toBe(true);

@@ -50,8 +50,6 @@ describe('how changes reach three replicas', () => {
       times.push(await eventually(async () => expect(await codes(key.secret, { scopes: ['a'] })).toEqual([code, code, code])));
     }
     expect(Math.max(...times)).toBeLessThan(NORMAL_MS);
-    // The median, with the asking itself: sooner than any poll but a noticed one, on a busy machine too.
-    expect(times.sort((a, b) => a - b)[5]).toBeLessThan(300);
   });
 
   it('a disabled owner ends his keys everywhere', async () => {
