@@ -2,6 +2,7 @@ import { g01 } from './experiments/g01-no-overspend.js';
 import { g02 } from './experiments/g02-no-overspend-under-faults.js';
 import { g03 } from './experiments/g03-no-acknowledged-usage-is-lost.js';
 import { g04 } from './experiments/g04-usage-counts-exactly-once.js';
+import { g05 } from './experiments/g05-changes-reach-every-replica.js';
 import { g14 } from './experiments/g14-every-change-is-audited.js';
 import { g16 } from './experiments/g16-rate-limits-in-any-interval.js';
 import { g20 } from './experiments/g20-database-restarts.js';
@@ -10,4 +11,4 @@ import { g30 } from './experiments/g30-clean-shutdown.js';
 import type { Experiment } from './harness/experiment.js';
 
 /** Every experiment, in the order of the guarantees. */
-export const experiments: readonly Experiment[] = [g01, g02, g03, g04, g14, g16, g20, g25, g30];
+export const experiments: readonly Experiment[] = [g01, g02, g03, g04, g05, g14, g16, g20, g25, g30];
