@@ -9,7 +9,8 @@ import { g20 } from './experiments/g20-database-restarts.js';
 import { g22 } from './experiments/g22-floods-of-made-up-keys.js';
 import { g25 } from './experiments/g25-made-up-requests.js';
 import { g30 } from './experiments/g30-clean-shutdown.js';
+import { g36 } from './experiments/g36-the-books-balance.js';
 import type { Experiment } from './harness/experiment.js';
 
 /** Every experiment, in the order of the guarantees. */
-export const experiments: readonly Experiment[] = [g01, g02, g03, g04, g05, g14, g16, g20, g22, g25, g30];
+export const experiments: readonly Experiment[] = [g01, g02, g03, g04, g05, g14, g16, g20, g22, g25, g30, g36];
