@@ -37,7 +37,7 @@ export default {
   testTimeout: 30_000,
   projects: [
     { ...base, displayName: 'unit', testMatch: ['<rootDir>/src/**/*.spec.ts'] },
-    { ...base, displayName: 'simulation', testMatch: ['<rootDir>/test/simulation/**/*.spec.ts'] },
+    { ...base, displayName: 'simulation', testMatch: ['<rootDir>/test/simulation/**/*.spec.ts', '<rootDir>/test/proofs/**/*.spec.ts'] },
     withDatabase('integration', ['<rootDir>/test/integration/**/*.spec.ts']),
     withDatabase('e2e', ['<rootDir>/test/e2e/**/*.e2e-spec.ts']),
     withDatabase('contract', ['<rootDir>/test/contract/**/*.spec.ts']),

@@ -7,12 +7,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../../src/database/embedded-postgres.js';
-import { HttpClient } from './http-client.js';
+import { HttpClient, type ProofAnswer } from './http-client.js';
 import { TcpProxy } from './tcp-proxy.js';
 
 export const ADMIN = { email: 'admin@latchkey.test', password: 'a password for proofs' };
 
-const READY_TIMEOUT_MS = 30_000;
+const READY_TIMEOUT_MS = 60_000;
+const SETUP_ATTEMPTS = 10;
 
 /** A PostgreSQL that can be killed and brought back, behind a proxy that keeps its address. */
 export class ProofDatabase {
@@ -152,6 +153,7 @@ export class ProofCluster {
     readonly database: ProofDatabase,
     readonly replicas: readonly Replica[],
     readonly adminToken: string,
+    private readonly environment: Readonly<Record<string, string>>,
   ) {}
 
   static async start(count: number, overrides: Record<string, string> = {}): Promise<ProofCluster> {
@@ -162,7 +164,7 @@ export class ProofCluster {
     try {
       await Promise.all(replicas.map((replica) => replica.start()));
       const answer = await replicas[0]!.client.post('/auth/login', { body: ADMIN });
-      return new ProofCluster(database, replicas, answer.body.accessToken as string);
+      return new ProofCluster(database, replicas, answer.body.accessToken as string, environment);
     } catch (error) {
       await Promise.all(replicas.map((replica) => replica.end('SIGKILL')));
       await database.stop();
@@ -177,9 +179,21 @@ export class ProofCluster {
 
   /** A key of the admin's; gives its id and secret. */
   async createKey(fields: Record<string, unknown> = {}): Promise<{ id: string; secret: string }> {
-    const { status, body } = await this.replica(0).client.post('/api-keys', { token: this.adminToken, body: fields });
+    const { status, body } = await patiently(() => this.replica(0).client.post('/api-keys', { token: this.adminToken, body: fields }));
     if (status !== 201) throw new Error(`create answered ${status}: ${JSON.stringify(body)}`);
     return { id: body.apiKey.id as string, secret: body.secretKey as string };
+  }
+
+  /** What the doctor says of this cluster's database, and the code it ends with. */
+  async doctor(): Promise<{ exitCode: number | null; report: string }> {
+    const child = spawn(process.execPath, ['dist/src/doctor.js'], {
+      env: { PATH: process.env['PATH'], ...this.environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const chunks: Buffer[] = [];
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+    const exitCode = await new Promise<number | null>((resolve) => child.once('close', resolve));
+    return { exitCode, report: Buffer.concat(chunks).toString() };
   }
 
   async stop(): Promise<void> {
@@ -191,6 +205,15 @@ export class ProofCluster {
       }),
     );
     await this.database.stop();
+  }
+}
+
+/** Asks again after a 503, as it says of itself: what an experiment sets up must not fail for a machine that is busy. */
+export async function patiently(ask: () => Promise<ProofAnswer>): Promise<ProofAnswer> {
+  for (let attempt = 1; ; attempt += 1) {
+    const answer = await ask();
+    if (answer.status !== 503 || attempt === SETUP_ATTEMPTS) return answer;
+    await sleep(200 * attempt);
   }
 }
 

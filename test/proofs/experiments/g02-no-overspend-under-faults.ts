@@ -1,0 +1,90 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { bookDifferences } from '../harness/books.js';
+import { ProofCluster } from '../harness/cluster.js';
+import type { Experiment } from '../harness/experiment.js';
+import type { Random } from '../harness/random.js';
+import { Spenders } from '../harness/spenders.js';
+
+const SIZES = { ci: { rounds: 1, roundMs: 35_000 }, full: { rounds: 200, roundMs: 30_000 } } as const;
+const CLIENTS = 32;
+const MICRO_CENTS = 1_000_000;
+/** Enough for some seconds of traffic, so that most faults meet a budget that is nearly used up. */
+const LIMIT = 300 * MICRO_CENTS;
+
+/**
+ * G01's spenders, while replicas are killed and paused and PostgreSQL crashes and hangs; reports and releases are sent
+ * twice, at once and in any order. All reports come within their reservations' time, so there is no excuse for a
+ * single micro-cent beyond the limit. What nobody knows the outcome of stays held: that is no overspending.
+ */
+export const g02: Experiment = {
+  id: 'G02',
+  guarantee: 'no overspend under kills, pauses, crashes of PostgreSQL and repeated reports and releases',
+  inCi: true,
+  run: async ({ size, random, log }) => {
+    const { rounds, roundMs } = SIZES[size];
+    const cluster = await ProofCluster.start(3);
+    try {
+      const caller = await cluster.createKey({ roles: ['gateway'] });
+      const violations: string[] = [];
+      const figures = { rounds, faults: 0, calls: 0, admitted: 0, refused: 0, undecided: 0, spentMicroCents: 0 };
+      for (let round = 0; round < rounds && violations.length === 0; round += 1) {
+        const key = await cluster.createKey({ budgetLimitCents: LIMIT / MICRO_CENTS });
+        const spenders = new Spenders(cluster, key, caller.secret, LIMIT, random, { clients: CLIENTS, thinkMs: 400, repeats: 0.2, withFaults: true });
+        const spending = spenders.spend(Number.POSITIVE_INFINITY, roundMs);
+        const until = performance.now() + roundMs;
+        while (performance.now() < until) {
+          await sleep(300 + random.integer(1_200));
+          await fault(cluster, random);
+          figures.faults += 1;
+        }
+        spenders.end();
+        await spending;
+        const [account] = await cluster.database.query<{ spent: string; overdraft: string; leased: string }>(
+          `SELECT spent_micro_cents::text AS spent, overdraft_micro_cents::text AS overdraft, leased_micro_cents::text AS leased
+             FROM budget_account WHERE key_id = $1 AND period = 'total'`,
+          [key.id],
+        );
+        const spent = Number(account!.spent);
+        violations.push(...spenders.violations);
+        if (spent > LIMIT) violations.push(`overspent: ${spent} of ${LIMIT} µ¢`);
+        if (spent !== spenders.acknowledged) violations.push(`${spenders.acknowledged} µ¢ were acknowledged, ${spent} are in the account`);
+        if (spenders.late > 0) violations.push(`${spenders.late} reports in time were called late`);
+        if (account!.overdraft !== '0') violations.push(`an overdraft of ${account!.overdraft} µ¢`);
+        if (spenders.admitted < CLIENTS) violations.push(`only ${spenders.admitted} calls were admitted: that is no load`);
+        figures.calls += spenders.calls;
+        figures.admitted += spenders.admitted;
+        figures.refused += spenders.refused;
+        figures.undecided += spenders.undecided;
+        figures.spentMicroCents += spent;
+        log(`round ${round}: ${spenders.calls} calls, ${spenders.admitted} admitted, ${spenders.refused} refused, ${spenders.undecided} undecided, ${spent} of ${LIMIT} µ¢ spent`);
+        violations.push(...(await bookDifferences(cluster)));
+      }
+      return { violations, figures };
+    } finally {
+      await cluster.stop();
+    }
+  },
+};
+
+/** One thing that breaks, until it is whole again. */
+async function fault(cluster: ProofCluster, random: Random): Promise<void> {
+  const replica = random.pick(cluster.replicas);
+  const choice = random.next();
+  if (choice < 0.4) {
+    await replica.end('SIGKILL');
+    await sleep(random.integer(500));
+    await replica.start();
+  } else if (choice < 0.65) {
+    replica.pause();
+    await sleep(500 + random.integer(3_000));
+    replica.resume();
+  } else if (choice < 0.85) {
+    cluster.database.kill();
+    await sleep(random.integer(1_500));
+    await cluster.database.restart();
+  } else {
+    await cluster.database.pause();
+    await sleep(500 + random.integer(2_500));
+    cluster.database.resume();
+  }
+}
