@@ -14,7 +14,7 @@ const MISSING_ID = '00000000-0000-7000-8000-000000000000';
 const OWN_CREDENTIALS = /^\/(metrics|forward-auth|ext-authz)/;
 
 /** Served by Fastify itself, without a guard: nothing in them is secret. */
-const UNGUARDED = [/^\/docs(\/|$)/, /^\/docs-json$/, /^\/console(\/|$)/];
+const UNGUARDED = [/^\/docs(\/|$)/, /^\/docs-json$/, /^\/console(\/|\*|$)/];
 
 describe('access', () => {
   let app: TestApp;
