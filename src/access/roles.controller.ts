@@ -2,6 +2,7 @@ import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Query } fr
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { PageQueryDto } from '../common/page-query.dto.js';
 import type { KnownCaller } from './caller.js';
+import { WaitsForReplicas } from '../audit/waits-for-replicas.js';
 import { Audited, FromCaller, RequirePermission } from './decorators.js';
 import { RoleNamePipe } from './role-name.pipe.js';
 import { CreateRoleDto, UpdateRoleDto } from './role.dto.js';
@@ -39,6 +40,7 @@ export class RolesController {
   }
 
   @Patch(':name')
+  @WaitsForReplicas()
   @RequirePermission('platform:roles:update')
   @Audited('roles:update', 'role')
   @ApiOperation({
@@ -50,6 +52,7 @@ export class RolesController {
   }
 
   @Delete(':name')
+  @WaitsForReplicas()
   @HttpCode(204)
   @RequirePermission('platform:roles:delete')
   @Audited('roles:delete', 'role')

@@ -1,3 +1,4 @@
+import { ApiHideProperty } from '@nestjs/swagger';
 import { Transform } from 'class-transformer';
 import { ArrayMaxSize, ArrayUnique, IsArray, IsBoolean, IsIn, IsInt, IsString, IsUUID, Matches, Max, Min, isEmail } from 'class-validator';
 import { ROLE_NAME } from '../access/role.dto.js';
@@ -189,4 +190,10 @@ export class DeleteUserQueryDto {
   @InLowerCase()
   @IsUUID('all', { message: 'must be a UUID' })
   transferTo?: string;
+
+  // Read by `WaitsForReplicas`, which documents it as well; named here because unknown parameters are refused.
+  @ApiHideProperty()
+  @IfPresent()
+  @IsIn(['true', 'false'])
+  wait?: 'true' | 'false';
 }

@@ -1,6 +1,7 @@
 import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Put, Query } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { KnownCaller } from '../access/caller.js';
+import { WaitsForReplicas } from '../audit/waits-for-replicas.js';
 import { Audited, FromCaller, RequirePermission, SignedIn } from '../access/decorators.js';
 import { OffBoarding } from './off-boarding.service.js';
 import { Passwords } from './passwords.service.js';
@@ -44,6 +45,7 @@ export class UsersController {
   }
 
   @Patch(':id')
+  @WaitsForReplicas()
   @RequirePermission('platform:users:update')
   @Audited('users:update', 'user')
   @ApiOperation({
@@ -55,6 +57,7 @@ export class UsersController {
   }
 
   @Delete(':id')
+  @WaitsForReplicas()
   @HttpCode(204)
   @RequirePermission('platform:users:delete')
   @Audited('users:delete', 'user')
@@ -69,6 +72,7 @@ export class UsersController {
   }
 
   @Put(':id/roles')
+  @WaitsForReplicas()
   @RequirePermission('platform:users:update')
   @Audited('users:update', 'user')
   @ApiOperation({

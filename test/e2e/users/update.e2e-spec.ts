@@ -56,6 +56,20 @@ describe('PATCH /users/:id', () => {
       expect(await app.tokenOf(user.email, user.password)).toEqual(expect.any(String));
     });
 
+    it('answers with ?wait=true only once no replica lets his keys pass any more', async () => {
+      const user = await app.addUser(['creator']);
+      const key = (await app.post('/api-keys', { token: user.token })).body.secretKey;
+      for (let round = 0; round < 5; round += 1) {
+        const verdict = async () => (await app.post('/verify', { token: admin, body: { key } })).body.code;
+        await app.patch(`/users/${user.id}?wait=true`, { token: admin, body: { isActive: false } });
+        expect(await verdict()).toBe('OWNER_INACTIVE');
+        await app.patch(`/users/${user.id}?wait=true`, { token: admin, body: { isActive: true } });
+        expect(await verdict()).toBe('VALID');
+      }
+      expect((await app.patch(`/users/${user.id}?wait=yes`, { token: admin, body: { isActive: false } })).status).toBe(400);
+      expect((await app.get(`/users/${user.id}`, { token: admin })).body.isActive).toBe(true);
+    });
+
     it('replaces the managers of a service account', async () => {
       const [first, second] = [await app.addUser([]), await app.addUser([])];
       const bot = await app.addUser([], { kind: 'service', managerIds: [first.id] });
