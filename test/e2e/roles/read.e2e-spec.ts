@@ -39,7 +39,7 @@ describe('reading roles', () => {
     });
 
     describe('404', () => {
-      it.each(['nobody', 'ADMIN', '%00', 'a%20b', '__proto__'])('does not know %s', async (name) => {
+      it.each(['nobody', 'ADMIN', 'a%20b', '__proto__'])('does not know %s', async (name) => {
         expect(await app.get(`/roles/${name}`, { token: admin })).toMatchObject({ status: 404, body: { code: 'ROLE_NOT_FOUND' } });
       });
     });

@@ -22,7 +22,7 @@ describe('POST /verify/batch', () => {
     const { status, body } = await verify({ items });
     expect(status).toBe(200);
     expect(body.results.map(({ code }: { code: string }) => code)).toEqual(['VALID', 'MALFORMED', 'REVOKED', 'INSUFFICIENT_SCOPE', 'VALID']);
-    expect(body.results[4].checks).toHaveLength(8);
+    expect(body.results[4].checks).toHaveLength(9);
   });
 
   it('200: takes a hundred', async () => {
