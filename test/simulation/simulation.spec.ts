@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { Simulation } from './simulation.js';
 import type { Tally } from './simulation.js';
 
-const SEEDS = Number(process.env.SIMULATION_SEEDS ?? 500);
+const SEEDS = Number(process.env.SIMULATION_SEEDS ?? 100);
 const ONLY = process.env.SIMULATION_SEED;
 
 describe('three ledgers and the authority, under faults', () => {
@@ -17,7 +17,7 @@ describe('three ledgers and the authority, under faults', () => {
       }
       if (ONLY !== undefined || SEEDS < 50) return;
       // A simulation in which one of these never happens has lost its worth.
-      for (const [name, count] of Object.entries(total)) expect([name, count > 20]).toEqual([name, true]);
+      for (const [name, count] of Object.entries(total)) expect([name, count > SEEDS / 25]).toEqual([name, true]);
       console.info(JSON.stringify(total));
     },
     Math.max(60_000, SEEDS * 1_000),

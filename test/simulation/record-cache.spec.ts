@@ -1,11 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
-import { type Fault, RecordCacheSimulation, findViolation } from '../../test/simulation/record-cache-simulation.js';
+import { type Fault, RecordCacheSimulation, findViolation } from './record-cache-simulation.js';
 
 const STEPS = 80;
+/** All of them where time is given (`SIMULATION_SEEDS`, as CI does); fewer on every change. */
+const SCHEDULES = process.env.SIMULATION_SEEDS === undefined ? 2_000 : 10_000;
 
 describe('record cache, loader and feed under scheduled interleavings', () => {
-  it('never resurrects what a change has ended, in 10 000 of them', async () => {
-    expect(await findViolation('none', { first: 1, count: 10_000, steps: STEPS })).toBeNull();
+  it('never resurrects what a change has ended, whatever the schedule', async () => {
+    expect(await findViolation('none', { first: 1, count: SCHEDULES, steps: STEPS })).toBeNull();
   }, 300_000);
 
   it('answers from memory and from loads, of revoked keys too', async () => {
