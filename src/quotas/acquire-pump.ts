@@ -212,12 +212,12 @@ export class AcquirePump {
     // The newest waiter read the newest record of the key.
     const limit = waiters
       .at(-1)
-      ?.request.windows.find((one) => one.id === entry.id && one.window === entry.window)?.limit;
+      ?.request.windows.find((one) => one.id === entry.id && one.window === entry.window)?.limit ?? 0;
     const ask: WindowAsk = {
       id: entry.id,
       window: entry.window,
-      limit: limit ?? 0,
-      want: Math.floor(entry.flow.recent(nowMs)),
+      limit,
+      want: entry.flow.permitsAhead(nowMs, limit, this.liveReplicas),
       needs: waiters.map(({ request }) => request.cost),
       previous,
     };
