@@ -1,14 +1,14 @@
 /**
  * The loader: reads its options from standard input, prints one JSON object.
  * `bodiesFile` holds JSON bodies, one a line; each connection walks them in its own order (`order`: `cycle`, or
- * `zipf` with exponent 1 over their ranks).
+ * `zipf` with exponent 1 over their ranks). Or `events`: reports of usage, `perRequest` each, no id twice.
  */
 import autocannon from 'autocannon';
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
 const options = JSON.parse(readFileSync(0, 'utf8'));
-const bodies = readFileSync(options.bodiesFile, 'utf8').split('\n').filter(Boolean);
-const next = options.order === 'zipf' ? zipf(bodies.length) : cycle(bodies.length);
+const nextBody = options.events ? reports(options.events) : ready(readFileSync(options.bodiesFile, 'utf8').split('\n').filter(Boolean));
 const codes = {};
 
 const result = await autocannon({
@@ -20,7 +20,7 @@ const result = await autocannon({
   headers: { 'content-type': 'application/json', ...options.headers },
   requests: [
     {
-      setupRequest: (request) => ({ ...request, body: bodies[next()] }),
+      setupRequest: (request) => ({ ...request, body: nextBody() }),
       onResponse: (status, body) => {
         // Every 64th answer is looked into: enough to notice that a run measured refusals.
         if ((Math.random() * 64) | 0) return;
@@ -41,6 +41,21 @@ console.log(
     codes,
   }),
 );
+
+function ready(bodies) {
+  const next = options.order === 'zipf' ? zipf(bodies.length) : cycle(bodies.length);
+  return () => bodies[next()];
+}
+
+function reports({ keyIds, perRequest }) {
+  const run = randomUUID();
+  let made = 0;
+  const event = () => {
+    made += 1;
+    return { id: `${run}-${made}`, apiKeyId: keyIds[made % keyIds.length], inputTokens: 812, outputTokens: 96, costCents: 0.0123, model: 'gpt-4o-mini' };
+  };
+  return () => JSON.stringify({ events: Array.from({ length: perRequest }, event) });
+}
 
 function cycle(length) {
   let index = Math.floor(Math.random() * length);

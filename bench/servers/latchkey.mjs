@@ -59,6 +59,11 @@ export class Latchkey {
     this.replicas.push({ port, child });
   }
 
+  /** Stops the replica that was added last. */
+  async removeReplica() {
+    await end(this.replicas.pop().child);
+  }
+
   get port() {
     return this.replicas[0].port;
   }
