@@ -1,5 +1,3 @@
-import fastifyCookie from '@fastify/cookie';
-import fastifyHelmet from '@fastify/helmet';
 import { RequestMethod } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
@@ -19,9 +17,10 @@ import type { Config } from './config/config.js';
 import { Readiness } from './health/readiness.js';
 import { answerClientError } from './http/client-errors.js';
 import { serveConsole } from './http/console.js';
-import { RefusedBodies, acceptOnlyJson } from './http/request-bodies.js';
-import { logRequests, timeRequests } from './http/request-log.js';
+import { acceptOnlyJson } from './http/request-bodies.js';
+import { logRequests, sharedLogger, timeRequests } from './http/request-log.js';
 import { urlProblem } from './http/request-url.js';
+import { secureAnswers } from './http/security-headers.js';
 import { API_PREFIX } from './openapi/document.js';
 import { serveOpenApi } from './openapi/serve.js';
 
@@ -44,7 +43,11 @@ export interface AppOptions {
  * The caller owns `dataSource` and closes it after the application.
  */
 export async function createApp(config: Config, dataSource: DataSource, options: AppOptions = {}): Promise<NestFastifyApplication> {
-  const adapter = new FastifyAdapter(serverOptions(config, options.logStream));
+  const adapter = new FastifyAdapter({
+    ...serverOptions(config, options.logStream),
+    // No Express-style middleware anywhere: its runner need not look at every request.
+    skipMiddie: true,
+  });
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.for(config, dataSource), adapter, {
     bufferLogs: true,
     bodyParser: false,
@@ -59,10 +62,6 @@ export async function createApp(config: Config, dataSource: DataSource, options:
     ],
   });
   app.useGlobalPipes(requestValidation());
-  app.useGlobalInterceptors(new RefusedBodies());
-  // Nest's default cookie and helmet types follow another Fastify minor than ours; the plugins are the same.
-  await app.register(fastifyCookie as never);
-  await app.register(fastifyHelmet, helmetOptions(config));
   tameFastify(app, config);
   if (config.swaggerEnabled) serveOpenApi(app, options.exampleSecret);
   await serveConsole(app, config);
@@ -77,7 +76,8 @@ function serverOptions(config: Config, logStream: Writable | undefined): Fastify
     return503OnClosing: false,
     genReqId: () => randomUUID(),
     requestIdHeader: false,
-    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
+    childLoggerFactory: sharedLogger,
+    logController: new LogController({ disableRequestLogging: true }),
     routerOptions: { maxParamLength: 200, caseSensitive: true },
     clientErrorHandler: answerClientError,
     frameworkErrors: (error, request, reply) => {
@@ -95,32 +95,11 @@ function serverOptions(config: Config, logStream: Writable | undefined): Fastify
   };
 }
 
-function helmetOptions(config: Config): object {
-  const https = config.publicUrl.startsWith('https:');
-  return {
-    contentSecurityPolicy: {
-      directives: {
-        defaultSrc: ["'self'"],
-        scriptSrc: ["'self'"],
-        styleSrc: ["'self'", "'unsafe-inline'"],
-        imgSrc: ["'self'", 'data:'],
-        fontSrc: ["'self'", 'data:'],
-        connectSrc: ["'self'"],
-        frameAncestors: ["'none'"],
-        objectSrc: ["'none'"],
-        baseUri: ["'self'"],
-        formAction: ["'self'"],
-        upgradeInsecureRequests: https ? [] : null,
-      },
-    },
-    strictTransportSecurity: https,
-  };
-}
-
 /** What Fastify does by itself and we do not want, and what every request meets before Nest. */
 function tameFastify(app: NestFastifyApplication, config: Config): void {
   const fastify = app.getHttpAdapter().getInstance();
   fastify.addHook('onRoute', applyBodyLimit);
+  secureAnswers(fastify, config);
   fastify.addHook('onRequest', (request, reply, done) => {
     void reply.header('X-Request-Id', request.id);
     const problem = urlProblem(request.url);
@@ -130,7 +109,7 @@ function tameFastify(app: NestFastifyApplication, config: Config): void {
   noteClientIps(fastify, config.trustedProxies);
   acceptOnlyJson(fastify);
   leaveWhileDraining(fastify, app.get(Readiness, { strict: false }));
-  logRequests(fastify);
+  logRequests(fastify, config.logLevel);
   timeRequests(fastify, app.get(Meters));
 }
 

@@ -3,9 +3,10 @@ import { Reflector } from '@nestjs/core';
 import type { FastifyRequest } from 'fastify';
 import { permissionDenied, unauthenticated } from './access.errors.js';
 import { Authenticator } from './authenticator.js';
-import type { Principal } from './caller.js';
-import { ACCESS_RULE, AUDITED, type AccessRule, type AuditedAct } from './decorators.js';
+import type { Caller, Principal } from './caller.js';
+import { ACCESS_RULE, AUDITED, type AccessRule, type AuditedAct } from './access-rule.js';
 import { clientIp } from './client-ip.js';
+import { requireReadable } from '../common/refused-body.js';
 
 type DeclaringTarget = Parameters<Reflector['get']>[1];
 
@@ -31,18 +32,32 @@ export class AccessGuard implements CanActivate {
     private readonly authenticator: Authenticator,
   ) {}
 
-  async canActivate(context: ExecutionContext): Promise<boolean> {
+  /** At once where the credential is known in memory. */
+  canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     const request = context.switchToHttp().getRequest<FastifyRequest>();
-    const { rule, audited, act } = this.declaredOn(context.getHandler(), context.getClass());
+    const declaration = this.declaredOn(context.getHandler(), context.getClass());
+    const { rule, audited, act } = declaration;
     request.audited = audited ?? act;
-    request.caller = { principal: null, ip: clientIp(request), requestId: request.id, action: audited?.action ?? null };
-    if (rule?.kind === 'public') return true;
+    if (rule?.kind === 'public') return this.admit(request, declaration, null);
+    // Set before anybody is known, so that a refusal has its caller in the trail.
+    request.caller = this.callerOf(request, declaration, null);
+    const principal = this.authenticator.authenticate(context);
+    return principal instanceof Promise
+      ? principal.then((known) => this.admit(request, declaration, known))
+      : this.admit(request, declaration, principal);
+  }
 
-    const principal = await this.authenticator.authenticate(context);
-    if (principal === null) throw unauthenticated(false);
-    request.caller = { ...request.caller, principal };
-    this.apply(rule, principal);
+  private admit(request: FastifyRequest, declaration: Declaration, principal: Principal | null): boolean {
+    const { rule } = declaration;
+    if (principal === null && rule?.kind !== 'public') throw unauthenticated(false);
+    request.caller = this.callerOf(request, declaration, principal);
+    if (principal !== null) this.apply(rule, principal);
+    requireReadable(request.body);
     return true;
+  }
+
+  private callerOf(request: FastifyRequest, { audited }: Declaration, principal: Principal | null): Caller {
+    return { principal, ip: clientIp(request), requestId: request.id, action: audited?.action ?? null };
   }
 
   private declaredOn(handler: DeclaringTarget, controller: DeclaringTarget): Declaration {

@@ -8,10 +8,10 @@ import type { Principal } from './caller.js';
  */
 export abstract class Authenticator {
   /**
-   * The principal, or null when no credentials came.
+   * The principal, or null when no credentials came. At once where memory suffices.
    * @throws DomainError 401 when credentials came and are bad.
    */
-  abstract authenticate(context: ExecutionContext): Promise<Principal | null>;
+  abstract authenticate(context: ExecutionContext): Principal | null | Promise<Principal | null>;
 }
 
 /** A secret that was presented and is genuine; nothing is said about whether it still works. */

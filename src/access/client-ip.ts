@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Socket } from 'node:net';
 import { type Cidr, clientAddress } from '../common/address.js';
 
 /** What the peer is called where it has no address: it matches no list. */
@@ -6,14 +7,23 @@ const UNKNOWN = 'unknown';
 
 /** Notes the client's address of every request, so that all who ask get one answer. */
 export function noteClientIps(fastify: FastifyInstance, trustedProxies: readonly Cidr[]): void {
+  // Of connections whose requests come without the header: their peer does not change.
+  const peers = new WeakMap<Socket, string>();
   fastify.decorateRequest('clientIp', UNKNOWN);
   fastify.addHook('onRequest', (request, _reply, done) => {
+    const { socket } = request.raw;
     const forwardedFor = request.headers['x-forwarded-for'];
-    // A link-local peer comes with the zone of our own interface.
-    const peer = request.socket.remoteAddress?.replace(/%.*$/, '') ?? '';
-    request.clientIp = clientAddress(peer, Array.isArray(forwardedFor) ? forwardedFor.join(',') : forwardedFor, trustedProxies) ?? UNKNOWN;
+    const known = forwardedFor === undefined ? peers.get(socket) : undefined;
+    request.clientIp = known ?? addressOf(socket, forwardedFor, trustedProxies);
+    if (forwardedFor === undefined && known === undefined) peers.set(socket, request.clientIp);
     done();
   });
+}
+
+function addressOf(socket: Socket, forwardedFor: string | string[] | undefined, trustedProxies: readonly Cidr[]): string {
+  // A link-local peer comes with the zone of our own interface.
+  const peer = socket.remoteAddress?.replace(/%.*$/, '') ?? '';
+  return clientAddress(peer, Array.isArray(forwardedFor) ? forwardedFor.join(',') : forwardedFor, trustedProxies) ?? UNKNOWN;
 }
 
 /** The client's address in its one text form: trusted proxies (`TRUSTED_PROXIES`) taken away, walking from the right. */

@@ -1,31 +1,11 @@
-import { applyDecorators, createParamDecorator, type ExecutionContext, SetMetadata } from '@nestjs/common';
+import { applyDecorators, createParamDecorator, type ExecutionContext, SetMetadata, UseInterceptors } from '@nestjs/common';
 import { ApiBearerAuth, ApiExtension, ApiForbiddenResponse, ApiSecurity, ApiUnauthorizedResponse } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
+import { AuditInterceptor } from '../audit/audit.interceptor.js';
 import { ProblemView } from '../common/problem.view.js';
+import { ACCESS_RULE, AUDITED, type AccessRule, type AuditedAct } from './access-rule.js';
 import type { Caller } from './caller.js';
 import type { Permission } from './permissions.js';
-
-/** Metadata keys; the guard and the boot check read them. */
-export const ACCESS_RULE = 'latchkey:access-rule';
-export const AUDITED = 'latchkey:audited';
-
-/** Who may call a route. A route without one refuses to boot. */
-export type AccessRule =
-  | { readonly kind: 'public' }
-  | { readonly kind: 'signed-in' }
-  /** `alsoNeeds`: a second permission, asked for after the first. */
-  | { readonly kind: 'permission'; readonly permission: Permission; readonly alsoNeeds?: Permission }
-  /** `itself`: a key as caller may also act on itself. */
-  | { readonly kind: 'owner-or'; readonly permission: Permission; readonly itself?: true };
-
-/** What a route is called in the audit trail. */
-export interface AuditedAct {
-  /** `resource:verb`. */
-  readonly action: string;
-  readonly resourceType: string;
-  /** Set on a POST that changes nothing: it is recorded as a read. Every GET is one. */
-  readonly isRead?: boolean;
-}
 
 const authenticated = (rule: AccessRule, who: string) =>
   applyDecorators(
@@ -62,7 +42,7 @@ export const OwnerOr = (permission: Permission, options: { itself?: true } = {})
 
 /** Names the act in the audit trail: reads by the interceptor, changes by the service, refusals by the filter. */
 export const Audited = (action: string, resourceType: string, options: Pick<AuditedAct, 'isRead'> = {}) =>
-  SetMetadata(AUDITED, { action, resourceType, ...options } satisfies AuditedAct);
+  applyDecorators(SetMetadata(AUDITED, { action, resourceType, ...options } satisfies AuditedAct), UseInterceptors(AuditInterceptor));
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -73,9 +53,15 @@ declare module 'fastify' {
   }
 }
 
-/** The caller of this request; on non-public routes its principal is known. */
-export const FromCaller = createParamDecorator((_: unknown, context: ExecutionContext): Caller => {
-  const { caller } = context.switchToHttp().getRequest<FastifyRequest>();
+/**
+ * The caller of this request; on non-public routes its principal is known. For handlers that take the whole request,
+ * as those on the hot path do: a parameter of one's own decorator costs a promise.
+ */
+export function callerOf(request: FastifyRequest): Caller {
+  const { caller } = request;
   if (!caller) throw new Error('No caller: the access guard did not run on this route.');
   return caller;
-});
+}
+
+/** The caller of this request, as a handler's parameter. @see callerOf */
+export const FromCaller = createParamDecorator((_: unknown, context: ExecutionContext): Caller => callerOf(context.switchToHttp().getRequest<FastifyRequest>()));

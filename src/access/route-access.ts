@@ -1,7 +1,7 @@
 import { Injectable, type OnApplicationBootstrap, RequestMethod } from '@nestjs/common';
 import { METHOD_METADATA, PATH_METADATA } from '@nestjs/common/constants.js';
 import { DiscoveryService, MetadataScanner, Reflector } from '@nestjs/core';
-import { ACCESS_RULE, AUDITED, type AccessRule, type AuditedAct } from './decorators.js';
+import { ACCESS_RULE, AUDITED, type AccessRule, type AuditedAct } from './access-rule.js';
 
 /** One route as declared in code. */
 export interface DeclaredRoute {

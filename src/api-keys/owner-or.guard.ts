@@ -2,7 +2,7 @@ import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/com
 import { Reflector } from '@nestjs/core';
 import type { FastifyRequest } from 'fastify';
 import type { Principal } from '../access/caller.js';
-import { ACCESS_RULE, type AccessRule } from '../access/decorators.js';
+import { ACCESS_RULE, type AccessRule } from '../access/access-rule.js';
 import { isUuid } from '../common/uuid.js';
 import { apiKeyNotFound, invalidKeyId } from './api-key.errors.js';
 import { ApiKeysRepository } from './api-keys.repository.js';

@@ -2,14 +2,14 @@ import { type CallHandler, type ExecutionContext, Injectable, type NestIntercept
 import { Reflector } from '@nestjs/core';
 import type { FastifyRequest } from 'fastify';
 import { type Observable, tap } from 'rxjs';
-import { AUDITED, type AuditedAct } from '../access/decorators.js';
+import { AUDITED, type AuditedAct } from '../access/access-rule.js';
 import { namedResource } from './named-resource.js';
 import { TrailRecorder } from './trail-recorder.js';
 
 const READING = new Set(['GET', 'HEAD']);
 
 /**
- * Records reads of routes with an `@Audited` once they have succeeded, without holding up the answer. Changes
+ * Bound by `@Audited`: records reads of its routes once they have succeeded, without holding up the answer. Changes
  * record themselves, in their own transaction; refusals never get here, because guards run before interceptors.
  */
 @Injectable()

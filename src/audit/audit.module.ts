@@ -1,10 +1,9 @@
 import { Global, Module, type OnApplicationShutdown } from '@nestjs/common';
-import { APP_FILTER, APP_INTERCEPTOR } from '@nestjs/core';
+import { APP_FILTER } from '@nestjs/core';
 import { ProblemFilter } from '../common/problem.filter.js';
 import { RefusalRecorder } from '../common/refusal-recorder.js';
 import { AuditEventsController } from './audit-events.controller.js';
 import { AuditEventsRepository } from './audit-events.repository.js';
-import { AuditInterceptor } from './audit.interceptor.js';
 import { AuditTrailService } from './audit-trail.service.js';
 import { AuditedRefusals } from './audited-refusals.js';
 import { ChainVerifier } from './chain-verifier.js';
@@ -28,9 +27,8 @@ import { TrailRecorder } from './trail-recorder.js';
     Checkpoints,
     { provide: RefusalRecorder, useExisting: AuditedRefusals },
     { provide: APP_FILTER, useClass: ProblemFilter },
-    { provide: APP_INTERCEPTOR, useClass: AuditInterceptor },
   ],
-  exports: [Changes, AuditedRefusals],
+  exports: [Changes, AuditedRefusals, TrailRecorder],
 })
 export class AuditModule implements OnApplicationShutdown {
   constructor(

@@ -1,5 +1,6 @@
 import { Body, Controller, Get, HttpCode, Post, Res } from '@nestjs/common';
 import { ApiOperation, ApiTags, ApiUnauthorizedResponse } from '@nestjs/swagger';
+import { type SerializeOptions, stringifySetCookie } from 'cookie';
 import type { FastifyReply } from 'fastify';
 import type { Caller, KnownCaller } from '../access/caller.js';
 import { Audited, FromCaller, Public, SignedIn } from '../access/decorators.js';
@@ -14,7 +15,7 @@ import { SESSION_COOKIE } from './session-tokens.js';
 @ApiTags('Auth')
 @Controller('auth')
 export class AuthController {
-  private readonly cookie: { path: string; httpOnly: true; sameSite: 'strict'; secure: boolean };
+  private readonly cookie: SerializeOptions;
 
   constructor(
     private readonly auth: AuthService,
@@ -32,7 +33,7 @@ export class AuthController {
   async login(@FromCaller() caller: Caller, @Body() body: LoginDto, @Res({ passthrough: true }) reply: FastifyReply): Promise<SessionView> {
     const session = await this.auth.login(caller, body.email, body.password);
     void reply.header('Cache-Control', 'no-store');
-    void reply.setCookie(SESSION_COOKIE, session.accessToken, { ...this.cookie, expires: session.expiresAt });
+    void reply.header('Set-Cookie', stringifySetCookie(SESSION_COOKIE, session.accessToken, { ...this.cookie, expires: session.expiresAt }));
     return session;
   }
 
@@ -43,7 +44,7 @@ export class AuthController {
   @ApiOperation({ summary: 'Sign out', description: 'Ends the session on all replicas at once.' })
   async logout(@FromCaller() caller: KnownCaller, @Res({ passthrough: true }) reply: FastifyReply): Promise<void> {
     await this.auth.logout(caller);
-    void reply.clearCookie(SESSION_COOKIE, this.cookie);
+    void reply.header('Set-Cookie', stringifySetCookie(SESSION_COOKIE, '', { ...this.cookie, expires: new Date(0), maxAge: 0 }));
   }
 
   @Get('me')

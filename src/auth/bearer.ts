@@ -1,3 +1,4 @@
+import { parseCookie } from 'cookie';
 import type { FastifyRequest } from 'fastify';
 import { ExtractJwt, type JwtFromRequestFunction } from 'passport-jwt';
 import { SESSION_COOKIE } from './session-tokens.js';
@@ -16,7 +17,8 @@ export function bearerOf(request: FastifyRequest): string | null {
 
 /** The console's token, when no `Authorization` takes precedence. */
 export function sessionCookieOf(request: FastifyRequest): string | null {
-  if (request.headers.authorization !== undefined) return null;
-  const token = request.cookies[SESSION_COOKIE];
+  const { authorization, cookie } = request.headers;
+  if (authorization !== undefined || cookie === undefined) return null;
+  const token = parseCookie(cookie)[SESSION_COOKIE];
   return token !== undefined && token.length <= MAX_TOKEN_CHARACTERS ? token : null;
 }

@@ -24,20 +24,20 @@ export class CredentialsAuthenticator extends Authenticator {
     this.tokens = new (tokenGuard(config.oidc === null ? ['session'] : ['session', 'oidc']))();
   }
 
-  async authenticate(context: ExecutionContext): Promise<Principal | null> {
-    const request = context.switchToHttp().getRequest<FastifyRequest & { user?: Principal | null }>();
+  authenticate(context: ExecutionContext): Principal | null | Promise<Principal | null> {
+    const request = context.switchToHttp().getRequest<FastifyRequest>();
     requireOneCredential(request);
     const key = this.keys.presentedKey(request);
-    if (key !== null) {
-      const principal = await this.keys.authenticateKey(key, clientIp(request));
-      if (principal === null) throw unauthenticated(true);
-      return principal;
-    }
+    if (key === null) return this.authenticateByToken(context, request);
+    const principal = this.keys.authenticateKey(key, clientIp(request));
+    return principal instanceof Promise ? principal.then(requireKnown) : requireKnown(principal);
+  }
+
+  private async authenticateByToken(context: ExecutionContext, request: FastifyRequest & { user?: Principal | null }): Promise<Principal | null> {
     const cookie = sessionCookieOf(request);
     if (request.headers.authorization === undefined && cookie === null) return null;
     await this.tokens.canActivate(context);
-    const principal = request.user ?? null;
-    if (principal === null) throw unauthenticated(true);
+    const principal = requireKnown(request.user ?? null);
     if (cookie !== null && !SAFE_METHODS.has(request.method)) this.requireOwnOrigin(request);
     return principal;
   }
@@ -60,6 +60,11 @@ function tokenGuard(strategies: string[]) {
       return (principal || null) as T;
     }
   };
+}
+
+function requireKnown(principal: Principal | null): Principal {
+  if (principal === null) throw unauthenticated(true);
+  return principal;
 }
 
 /** Two credentials in one request contradict each other, even when both are good: who would have done it? */

@@ -1,8 +1,6 @@
 import { Injectable } from '@nestjs/common';
-import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
-
-/** Buckets of request durations in seconds: fine where a verify lives, coarse where something is wrong. */
-const DURATION_BUCKETS_SECONDS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10];
+import { Counter, Gauge, type Metric, Registry, collectDefaultMetrics } from 'prom-client';
+import { DurationHistogram } from './duration-histogram.js';
 
 /**
  * The meters of one process, for Prometheus. Modules make theirs once, in a constructor; names begin with
@@ -33,8 +31,44 @@ export class Meters {
     });
   }
 
+  /** Something that happens on every request, by one label of a closed set: counted in an array, told when asked. */
+  tally<L extends string>(name: string, help: string, label: string, values: readonly L[]): Tally<L> {
+    const tally = new Tally(values);
+    new Counter({
+      name,
+      help,
+      labelNames: [label],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        for (const value of values) this.inc({ [label]: value }, tally.of(value));
+      },
+    });
+    return tally;
+  }
+
   /** Durations in seconds. */
-  duration<L extends string>(name: string, help: string, labelNames: readonly L[] = []): Histogram<L> {
-    return new Histogram({ name, help, labelNames, buckets: DURATION_BUCKETS_SECONDS, registers: [this.registry] });
+  durations(name: string, help: string): DurationHistogram {
+    const histogram = new DurationHistogram(name, help);
+    // The registry asks a metric for its name and its samples, and for nothing else.
+    this.registry.registerMetric(histogram as unknown as Metric);
+    return histogram;
+  }
+}
+
+/** How often each of a few things has happened. */
+export class Tally<L extends string> {
+  private readonly counts: Record<L, number>;
+
+  constructor(values: readonly L[]) {
+    this.counts = Object.fromEntries(values.map((value) => [value, 0])) as Record<L, number>;
+  }
+
+  count(value: L): void {
+    this.counts[value] += 1;
+  }
+
+  of(value: L): number {
+    return this.counts[value];
   }
 }

@@ -1,3 +1,4 @@
+import { isAscii } from 'node:buffer';
 import type { FieldError } from '../common/domain-error.js';
 
 /** Deeper nesting than any request of ours; a bound, so that nothing behind it recurses without one. */
@@ -24,7 +25,7 @@ export type JsonReading = { readonly value: unknown } | { readonly errors: reado
 export function readJson(bytes: Buffer): JsonReading {
   let text: string;
   try {
-    text = UTF8.decode(bytes);
+    text = isAscii(bytes) ? bytes.toString('latin1') : UTF8.decode(bytes);
   } catch {
     return refused('', 'the body must be UTF-8');
   }
@@ -52,9 +53,12 @@ interface Level {
 /** One pass over text that `JSON.parse` accepted: it only has to tell strings, brackets and commas apart. */
 class JsonScan {
   private readonly levels: Level[] = [];
+  private readonly hasEscapes: boolean;
   private position = 0;
 
-  constructor(private readonly text: string) {}
+  constructor(private readonly text: string) {
+    this.hasEscapes = text.includes('\\');
+  }
 
   /** The first thing that is wrong, or null. */
   problem(): FieldError | null {
@@ -90,12 +94,7 @@ class JsonScan {
   /** Reads the string that begins here; `owner` when it is a member's name. */
   private string(owner: Level | null): FieldError | null {
     const start = this.position;
-    let escaped = false;
-    for (this.position += 1; this.text.charCodeAt(this.position) !== 0x22; this.position += 1) {
-      if (this.text.charCodeAt(this.position) !== 0x5c) continue;
-      escaped = true;
-      this.position += 1;
-    }
+    const escaped = this.toEndOfString();
     const raw = this.text.slice(start + 1, this.position);
     const content = escaped ? (JSON.parse(`"${raw}"`) as string) : raw;
     if (owner) {
@@ -108,6 +107,21 @@ class JsonScan {
     if (escaped && content.includes('\0')) return this.error('must not contain NUL');
     if (escaped && !content.isWellFormed()) return this.error('must not contain half a surrogate pair');
     return null;
+  }
+
+  /** Moves from a string's first quote to its last; tells whether anything in it is escaped. */
+  private toEndOfString(): boolean {
+    if (!this.hasEscapes) {
+      this.position = this.text.indexOf('"', this.position + 1);
+      return false;
+    }
+    let escaped = false;
+    for (this.position += 1; this.text.charCodeAt(this.position) !== 0x22; this.position += 1) {
+      if (this.text.charCodeAt(this.position) !== 0x5c) continue;
+      escaped = true;
+      this.position += 1;
+    }
+    return escaped;
   }
 
   private error(message: string): FieldError {

@@ -1,13 +1,7 @@
-import { type CallHandler, type ExecutionContext, Injectable, type NestInterceptor } from '@nestjs/common';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { Observable } from 'rxjs';
 import { DomainError } from '../common/domain-error.js';
+import { RefusedBody } from '../common/refused-body.js';
 import { readJson } from './json-text.js';
-
-/** Stands in for a body that is refused, until the guard has asked for credentials: 401 comes before 400 and 415. */
-class RefusedBody {
-  constructor(readonly error: DomainError) {}
-}
 
 /**
  * JSON is the one kind of body, whatever its length; an absent one is a request with defaults. Other content types
@@ -38,14 +32,4 @@ function jsonBody(request: FastifyRequest, body: Buffer): unknown {
 
 function unsupported(message: string): DomainError {
   return new DomainError('unsupported-media-type', 'UNSUPPORTED_MEDIA_TYPE', message);
-}
-
-/** Throws what the parser found, now that the guard has let the caller in. Must be the first interceptor. */
-@Injectable()
-export class RefusedBodies implements NestInterceptor {
-  intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
-    const { body } = context.switchToHttp().getRequest<FastifyRequest>();
-    if (body instanceof RefusedBody) throw body.error;
-    return next.handle();
-  }
 }

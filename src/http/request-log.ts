@@ -1,33 +1,69 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { DurationHistogram, DurationSeries } from '../common/duration-histogram.js';
 import type { Meters } from '../common/meters.js';
 
+/** A request of which no route knows. */
+const NO_ROUTE = 'none';
+
+/** The server's own logger for every request: a child of its own for each would be made and thrown away unused. */
+export function sharedLogger(logger: FastifyBaseLogger): FastifyBaseLogger {
+  return logger;
+}
+
+/** Levels at which a line a request is written. */
+const TELLING = new Set(['info', 'debug', 'trace']);
+
 /**
- * One line a request, of named fields alone: no URL, whose query may hold anything, no header and no body. The
- * request's id is bound by Fastify's own child logger, as `requestId`.
+ * One line a request, of named fields alone: no URL, whose query may hold anything, no header and no body. Nothing is
+ * made where the level would throw it away.
  */
-export function logRequests(fastify: FastifyInstance): void {
+export function logRequests(fastify: FastifyInstance, level: string): void {
+  if (!TELLING.has(level)) return;
   fastify.addHook('onResponse', (request, reply, done) => {
-    const principal = request.caller?.principal;
-    request.log.info(
-      {
-        method: request.method,
-        // The pattern of the route; absent when there is none.
-        route: request.routeOptions.url,
-        status: reply.statusCode,
-        durationMs: Math.round(reply.elapsedTime * 100) / 100,
-        principal: principal ? { kind: principal.kind, id: principal.id } : undefined,
-      },
-      'request',
-    );
+    logRequest(fastify.log, request, reply);
     done();
   });
 }
 
+function logRequest(log: FastifyBaseLogger, request: FastifyRequest, reply: FastifyReply): void {
+  const principal = request.caller?.principal;
+  log.info(
+    {
+      requestId: request.id,
+      method: request.method,
+      // The pattern of the route; absent when there is none.
+      route: request.routeOptions.url,
+      status: reply.statusCode,
+      durationMs: Math.round(reply.elapsedTime * 100) / 100,
+      principal: principal ? { kind: principal.kind, id: principal.id } : undefined,
+    },
+    'request',
+  );
+}
+
 /** Observes the duration of every request, by the pattern of its route. */
 export function timeRequests(fastify: FastifyInstance, meters: Meters): void {
-  const durations = meters.duration('latchkey_http_request_duration_seconds', 'Duration of requests by route and status', ['method', 'route', 'status']);
+  const durations = new RouteDurations(meters.durations('latchkey_http_request_duration_seconds', 'Duration of requests by route and status'));
   fastify.addHook('onResponse', (request, reply, done) => {
-    durations.labels(request.method, request.routeOptions.url ?? 'none', String(reply.statusCode)).observe(reply.elapsedTime / 1000);
+    durations.of(request.routeOptions.url ?? NO_ROUTE, request.method, reply.statusCode).observe(reply.elapsedTime / 1000);
     done();
   });
+}
+
+/** The series of each route, method and status: a closed, small set, made as it is met. */
+class RouteDurations {
+  private readonly routes = new Map<string, Map<string, DurationSeries>>();
+
+  constructor(private readonly histogram: DurationHistogram) {}
+
+  of(route: string, method: string, status: number): DurationSeries {
+    const ofRoute = this.routes.get(route) ?? new Map<string, DurationSeries>();
+    const name = `${method} ${status}`;
+    const known = ofRoute.get(name);
+    if (known !== undefined) return known;
+    const series = this.histogram.series({ method, route, status: String(status) });
+    ofRoute.set(name, series);
+    this.routes.set(route, ofRoute);
+    return series;
+  }
 }

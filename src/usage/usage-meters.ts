@@ -9,10 +9,10 @@ export function metered(meters: Meters, write: BatchWriter<BookEntry, BookResult
   const outcomes = meters.counter('latchkey_usage_entries_total', 'Reported events and releases by what became of them.', ['outcome']);
   const late = meters.counter('latchkey_usage_late_total', 'Events charged after their reservation had ended or been released.');
   const excess = meters.counter('latchkey_usage_excess_cents_total', 'Costs beyond their reservation.');
-  const duration = meters.duration('latchkey_usage_batch_duration_seconds', 'From the first statement of a batch to its commit.');
+  const duration = meters.durations('latchkey_usage_batch_duration_seconds', 'From the first statement of a batch to its commit.').series({});
   return async (entries) => {
-    const end = duration.startTimer();
-    const results = await write(entries).finally(end);
+    const beganMs = performance.now();
+    const results = await write(entries).finally(() => duration.observe((performance.now() - beganMs) / 1000));
     for (const { outcome, isLate, excessMicroCents } of results) {
       outcomes.labels(outcome).inc();
       if (isLate) late.inc();

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { Meters } from '../common/meters.js';
+import { Meters, type Tally } from '../common/meters.js';
 import { VERDICT_CODES, type VerdictCode } from './checks.js';
 import { FeedService } from './feed.service.js';
 import { RecordCache } from './record-cache.js';
@@ -9,11 +9,10 @@ import { ReplicasService } from './replicas.service.js';
 /** What Prometheus is told of the data plane. */
 @Injectable()
 export class VerificationMeters {
-  private readonly verdicts: Readonly<Record<VerdictCode, { inc(): void }>>;
+  private readonly verdicts: Tally<VerdictCode>;
 
   constructor(meters: Meters, feed: FeedService, cache: RecordCache, loader: RecordLoader, replicas: ReplicasService) {
-    const verdicts = meters.counter('latchkey_verdicts_total', 'Verdicts by code', ['code']);
-    this.verdicts = Object.fromEntries(VERDICT_CODES.map((code) => [code, verdicts.labels(code)])) as typeof this.verdicts;
+    this.verdicts = meters.tally('latchkey_verdicts_total', 'Verdicts by code', 'code', VERDICT_CODES);
     meters.gauge('latchkey_feed_age_seconds', 'Age of what is known of changes; beyond STALE_MAX_SECONDS nothing is answered', () => (feed.ageMs ?? Infinity) / 1000);
     meters.gauge('latchkey_feed_applied_seq', 'The last change applied here', () => Number(feed.appliedSeq));
     meters.gauge('latchkey_record_cache_bytes', 'Estimated size of the record cache', () => cache.stats().bytes);
@@ -25,6 +24,6 @@ export class VerificationMeters {
 
   /** Counts one verdict. */
   count(code: VerdictCode): void {
-    this.verdicts[code].inc();
+    this.verdicts.count(code);
   }
 }

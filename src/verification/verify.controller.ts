@@ -1,8 +1,8 @@
-import { Body, Controller, HttpCode, Post } from '@nestjs/common';
+import { Body, Controller, HttpCode, Post, Req } from '@nestjs/common';
 import { RouteSchema } from '@nestjs/platform-fastify';
 import { ApiOperation, ApiServiceUnavailableResponse, ApiTags } from '@nestjs/swagger';
-import type { KnownCaller } from '../access/caller.js';
-import { FromCaller, RequirePermission } from '../access/decorators.js';
+import type { FastifyRequest } from 'fastify';
+import { callerOf, RequirePermission } from '../access/decorators.js';
 import { ProblemView } from '../common/problem.view.js';
 import { VERDICTS_SCHEMA, VERDICT_SCHEMA } from './verdict.schema.js';
 import { VerdictView, VerdictsView } from './verdict.view.js';
@@ -21,8 +21,8 @@ export class VerifyController {
   @RouteSchema({ response: { 200: VERDICT_SCHEMA } })
   @ApiOperation({ summary: 'Verify a key', description: 'Answers 200 with a verdict whenever it could be decided; a refusal is a verdict with `valid: false`.' })
   @ApiServiceUnavailableResponse({ description: 'Nothing could be decided at the moment.', type: ProblemView })
-  verify(@FromCaller() { principal }: KnownCaller, @Body() body: VerifyDto): VerdictView | Promise<VerdictView> {
-    return this.verifier.verify(body, principal.ownerId);
+  verify(@Req() request: FastifyRequest, @Body() body: VerifyDto): VerdictView | Promise<VerdictView> {
+    return this.verifier.verify(body, askerOf(request));
   }
 
   @Post('batch')
@@ -30,8 +30,13 @@ export class VerifyController {
   @RequirePermission('platform:api-keys:verify')
   @RouteSchema({ response: { 200: VERDICTS_SCHEMA } })
   @ApiOperation({ summary: 'Verify several keys', description: 'Each is decided by itself; one that could not be decided has the code `UNAVAILABLE`.' })
-  verifyBatch(@FromCaller() { principal }: KnownCaller, @Body() body: VerifyBatchDto): VerdictsView | Promise<VerdictsView> {
-    const results = this.verifier.verifyAll(body.items, principal.ownerId);
+  verifyBatch(@Req() request: FastifyRequest, @Body() body: VerifyBatchDto): VerdictsView | Promise<VerdictsView> {
+    const results = this.verifier.verifyAll(body.items, askerOf(request));
     return results instanceof Promise ? results.then((verdicts) => ({ results: verdicts })) : { results };
   }
+}
+
+/** The owner of the credential that asks. */
+function askerOf(request: FastifyRequest): string {
+  return callerOf(request).principal!.ownerId;
 }

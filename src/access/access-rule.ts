@@ -1,0 +1,23 @@
+import type { Permission } from './permissions.js';
+
+/** Metadata keys; the guard and the boot check read them. */
+export const ACCESS_RULE = 'latchkey:access-rule';
+export const AUDITED = 'latchkey:audited';
+
+/** Who may call a route. A route without one refuses to boot. */
+export type AccessRule =
+  | { readonly kind: 'public' }
+  | { readonly kind: 'signed-in' }
+  /** `alsoNeeds`: a second permission, asked for after the first. */
+  | { readonly kind: 'permission'; readonly permission: Permission; readonly alsoNeeds?: Permission }
+  /** `itself`: a key as caller may also act on itself. */
+  | { readonly kind: 'owner-or'; readonly permission: Permission; readonly itself?: true };
+
+/** What a route is called in the audit trail. */
+export interface AuditedAct {
+  /** `resource:verb`. */
+  readonly action: string;
+  readonly resourceType: string;
+  /** Set on a POST that changes nothing: it is recorded as a read. Every GET is one. */
+  readonly isRead?: boolean;
+}

@@ -1,0 +1,14 @@
+import type { DomainError } from './domain-error.js';
+
+/**
+ * Stands in for a body that is refused, until the guard has let the caller in: 401 and 403 come before 400 and 415, and
+ * a stranger's body is not even judged.
+ */
+export class RefusedBody {
+  constructor(readonly error: DomainError) {}
+}
+
+/** @throws DomainError 400 or 415, what the parser found wrong with the body */
+export function requireReadable(body: unknown): void {
+  if (body instanceof RefusedBody) throw body.error;
+}
