@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { type Cidr, parseCidr } from '../common/address.js';
 import { limitsOf } from '../quotas/key-limits.js';
 import type { KeyFacts, KeyRecord, OwnerFacts, RoleFacts, SecretFacts } from './key-record.js';
+import { SharedValues } from './shared-values.js';
 import { LoadedRecords, type LoadedRows, type Wanted } from './loaded-records.js';
 import { ReplicaConnections } from './replica-connections.js';
 
@@ -59,11 +60,13 @@ type StoredKey = Omit<KeyFacts, 'allowedIps' | 'budgetLimitMicroCents' | 'limits
 
 type Stored<T, Changed extends object> = Omit<T, keyof Changed> & Changed;
 
+type StoredSecret = Stored<SecretFacts, { mac: string }>;
+
 interface LoadRow {
   seq: string;
   epoch: string;
   has_imported: boolean;
-  secrets: Stored<SecretFacts, { mac: string }>[] | null;
+  secrets: StoredSecret[] | null;
   keys: StoredKey[] | null;
   owners: OwnerFacts[] | null;
   roles: RoleFacts[] | null;
@@ -72,6 +75,11 @@ interface LoadRow {
 /** Reads records for decisions, on connections of their own. The only reader of MACs. */
 @Injectable()
 export class KeyRecordsRepository {
+  private readonly texts = new SharedValues<string>();
+  private readonly lists = new SharedValues<readonly string[]>();
+  private readonly networks = new SharedValues<readonly Cidr[]>();
+  private readonly metadata = new SharedValues<Readonly<Record<string, string>>>();
+
   constructor(private readonly connections: ReplicaConnections) {}
 
   /** Everything about the wanted secrets, in one statement. @throws when there is no answer within `timeoutMs`. */
@@ -92,18 +100,70 @@ export class KeyRecordsRepository {
       seq: BigInt(row.seq),
       epoch: row.epoch,
       hasImported: row.has_imported,
-      secrets: (row.secrets ?? []).map((secret) => ({ ...secret, mac: Buffer.from(secret.mac, 'hex') })),
-      keys: (row.keys ?? []).map(factsOf),
+      secrets: (row.secrets ?? []).map((secret) => this.secretOf(secret)),
+      keys: (row.keys ?? []).map((key) => this.keyOf(key)),
       owners: row.owners ?? [],
       roles: row.roles ?? [],
     };
   }
-}
 
-function factsOf(stored: StoredKey): KeyFacts {
-  const budgetLimitMicroCents = stored.budgetLimitMicroCents === null ? null : BigInt(stored.budgetLimitMicroCents);
-  const key = { ...stored, allowedIps: stored.allowedIps.map(storedCidr), budgetLimitMicroCents };
-  return { ...key, limits: limitsOf(key) };
+  // Written out member by member: copied by spreading, each record would get a shape of its own, which costs more
+  // memory than the record and makes every read of it slow.
+
+  private secretOf(stored: StoredSecret): SecretFacts {
+    return {
+      kid: stored.kid,
+      keyId: stored.keyId,
+      kind: stored.kind,
+      mac: Buffer.from(stored.mac, 'hex'),
+      pepperVersion: this.text(stored.pepperVersion),
+      revokedAtMs: stored.revokedAtMs,
+      expiresAtMs: stored.expiresAtMs,
+      lastUsedAtMs: stored.lastUsedAtMs,
+    };
+  }
+
+  private keyOf(stored: StoredKey): KeyFacts {
+    const budgetLimitMicroCents = stored.budgetLimitMicroCents === null ? null : BigInt(stored.budgetLimitMicroCents);
+    return {
+      id: stored.id,
+      environment: stored.environment,
+      name: stored.name,
+      ownerId: this.text(stored.ownerId),
+      isActive: stored.isActive,
+      revokedAtMs: stored.revokedAtMs,
+      expiresAtMs: stored.expiresAtMs,
+      lastUsedAtMs: stored.lastUsedAtMs,
+      scopes: this.list(stored.scopes),
+      roles: this.list(stored.roles),
+      tags: this.list(stored.tags),
+      metadata: this.metadata.share(JSON.stringify(stored.metadata), () => stored.metadata),
+      allowedIps: this.networks.share(JSON.stringify(stored.allowedIps), () => stored.allowedIps.map(storedCidr)),
+      allowedModels: this.list(stored.allowedModels),
+      allowedChatbots: this.list(stored.allowedChatbots),
+      rateLimitPerMinute: stored.rateLimitPerMinute,
+      rateLimitPerHour: stored.rateLimitPerHour,
+      rateLimitPerDay: stored.rateLimitPerDay,
+      budgetLimitMicroCents,
+      budgetType: stored.budgetType,
+      limits: limitsOf({
+        id: stored.id,
+        rateLimitPerMinute: stored.rateLimitPerMinute,
+        rateLimitPerHour: stored.rateLimitPerHour,
+        rateLimitPerDay: stored.rateLimitPerDay,
+        budgetLimitMicroCents,
+        budgetType: stored.budgetType,
+      }),
+    };
+  }
+
+  private text(text: string): string {
+    return this.texts.share(text, () => text);
+  }
+
+  private list(list: readonly string[]): readonly string[] {
+    return this.lists.share(JSON.stringify(list), () => list);
+  }
 }
 
 /** A stored entry was checked when it came in; one that does not parse must not open the list. */

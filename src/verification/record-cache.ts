@@ -21,6 +21,10 @@ export const RECORD_CACHE_DEFAULTS: RecordCacheOptions = {
   maxUnknown: 10_000,
 };
 
+/** Maps, entries and links around the facts. */
+const ENTRY_BYTES = 320;
+const UNKNOWN_BYTES = 160;
+
 /** A load under way: taken before its statement is sent. */
 export interface LoadTicket {
   readonly sentAtMs: number;
@@ -30,15 +34,39 @@ export interface LoadTicket {
 /** Whether a load was taken: `behind` a change applied here, or from another `epoch`. */
 export type PutOutcome = 'put' | 'behind' | 'other-epoch';
 
-/** A thing as one snapshot had it; changes up to `seq` are in it. */
-interface Dated extends Stored {
-  readonly seq: bigint;
+/**
+ * A thing as one snapshot had it; changes up to `seq` are in it. A class: made by spreading, each entry would have a
+ * shape of its own.
+ */
+class Entry<F extends object> implements Stored {
+  readonly bytes: number;
+  isGone = false;
+  wasRead = false;
+
+  constructor(
+    readonly facts: F,
+    readonly seq: bigint,
+    readonly staleAtMs: number,
+    parts: object = facts,
+  ) {
+    this.bytes = ENTRY_BYTES + sizeOf(parts);
+  }
 }
 
-interface KeyEntry extends Dated {
-  readonly facts: KeyFacts;
-  readonly secrets: readonly SecretEntry[];
-  grants: JoinedGrants | null;
+type OwnerEntry = Entry<OwnerFacts>;
+type RoleEntry = Entry<RoleFacts>;
+
+class KeyEntry extends Entry<KeyFacts> {
+  grants: JoinedGrants | null = null;
+
+  constructor(
+    facts: KeyFacts,
+    readonly secrets: readonly SecretEntry[],
+    seq: bigint,
+    staleAtMs: number,
+  ) {
+    super(facts, seq, staleAtMs, { facts, secrets });
+  }
 }
 
 /** A secret in the cache; it lives exactly as long as its key's entry. */
@@ -53,23 +81,11 @@ class SecretEntry {
   constructor(readonly facts: SecretFacts) {}
 }
 
-interface OwnerEntry extends Dated {
-  readonly facts: OwnerFacts;
-}
-
-interface RoleEntry extends Dated {
-  readonly facts: RoleFacts;
-}
-
 /** Grants of a key, good while every role they were joined from, and its owner, are. */
 interface JoinedGrants {
   readonly grants: readonly string[];
   readonly parts: readonly Stored[];
 }
-
-/** Maps, entries and links around the facts. */
-const ENTRY_BYTES = 320;
-const UNKNOWN_BYTES = 160;
 
 /**
  * What a replica remembers of keys, never of decisions: key with its secrets, owner and role, each its own, so that a
@@ -152,8 +168,8 @@ export class RecordCache {
     if (!this.contains(rows.seq)) return 'behind';
     const staleAtMs = ticket.sentAtMs + this.options.maxAgeMs;
     const { seq } = rows;
-    for (const owner of rows.owners) this.owners.put(owner.id, entryOf({ facts: owner, seq }, staleAtMs));
-    for (const role of rows.roles) this.roles.put(role.name, entryOf({ facts: role, seq }, staleAtMs));
+    for (const owner of rows.owners) this.owners.put(owner.id, new Entry(owner, seq, staleAtMs));
+    for (const role of rows.roles) this.roles.put(role.name, new Entry(role, seq, staleAtMs));
     for (const key of rows.keys) this.putKey(key, rows, staleAtMs);
     for (const name of missing) {
       this.unknown.put(name, { bytes: UNKNOWN_BYTES, staleAtMs, isGone: false, wasRead: false });
@@ -210,7 +226,7 @@ export class RecordCache {
 
   private putKey(facts: KeyFacts, { secrets: all, seq }: LoadedRows, staleAtMs: number): void {
     const secrets = all.filter(({ keyId }) => keyId === facts.id).map((secret) => new SecretEntry(secret));
-    const entry: KeyEntry = entryOf({ facts, secrets, seq, grants: null }, staleAtMs);
+    const entry = new KeyEntry(facts, secrets, seq, staleAtMs);
     for (const secret of secrets) secret.key = entry;
     this.keys.put(facts.id, entry);
     if (entry.isGone) return;
@@ -251,10 +267,6 @@ export class RecordCache {
     const granted = (roles: readonly RoleEntry[]) => roles.flatMap(({ facts }) => grantsOfRole(facts));
     return { grants: grantsOfKey(granted(keyRoles), granted(ownerRoles)), parts: [owner, ...keyRoles, ...ownerRoles] };
   }
-}
-
-function entryOf<T extends object>(content: T, staleAtMs: number): T & Stored {
-  return { ...content, bytes: ENTRY_BYTES + sizeOf(content), staleAtMs, isGone: false, wasRead: false };
 }
 
 /** What was loaded after the change, and before it was applied here, contains it already. */
