@@ -5,6 +5,9 @@ import { Flow } from './flow.js';
 import type { BudgetLease } from './lease.js';
 import type { Waiter } from './waiter.js';
 
+/** What is kept of an answer of the authority. */
+export type KnownBudget = Pick<BudgetGrant, 'period' | 'limit' | 'spent' | 'leased' | 'monthEndsInMs'>;
+
 /** What one replica knows and holds of one account. */
 export class BudgetEntry {
   leases: BudgetLease[] = [];
@@ -18,7 +21,7 @@ export class BudgetEntry {
   touchedAtMs = 0;
   readonly flow = new Flow();
   /** The last answer of the authority; calls that reserve nothing are judged by it until `knownUntilMs`. */
-  known: BudgetGrant | null = null;
+  known: KnownBudget | null = null;
   knownUntilMs = 0;
   /** Smallest need that was refused, and until when that is remembered. */
   private refusedNeed = 0n;

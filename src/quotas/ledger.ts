@@ -166,17 +166,19 @@ export class Ledger implements AcquireHandler {
   /** A newer state of an account, as a settle on this replica has seen it. */
   observe(account: Account, state: BudgetState): void {
     const entry = this.bookOf(account).get(account.id);
-    if (entry?.known?.period === state.period) entry.known = { ...entry.known, ...state };
+    if (entry?.known?.period !== state.period) return;
+    const { period, limit, spent, leased } = state;
+    entry.known = { period, limit, spent, leased, monthEndsInMs: entry.known.monthEndsInMs };
   }
 
   /** What is known of a window, or null before the first acquire. */
   findWindow(window: RateWindow): WindowState | null {
     const entry = this.rows.get(window.id)?.[window.window];
-    if (!entry?.known) return null;
+    if (entry === undefined || entry.free === null) return null;
     const nowMs = this.clock.monotonicMs();
     const held = entry.lease !== null && nowMs < entry.lease.deadlineMs ? entry.lease.remaining : 0;
-    const remaining = Math.min(window.limit, entry.known.free + held);
-    return { limit: window.limit, remaining, resetMs: Math.max(0, entry.known.resetMs - (nowMs - entry.knownAtMs)) };
+    const remaining = Math.min(window.limit, entry.free + held);
+    return { limit: window.limit, remaining, resetMs: Math.max(0, entry.resetMs - (nowMs - entry.knownAtMs)) };
   }
 
   /** What is known of a budget, or null before the first acquire. */
@@ -452,10 +454,7 @@ export class Ledger implements AcquireHandler {
         this.watch(this.rows.get(entry.id), nowMs);
       }
     }
-    if (!isStale) {
-      entry.known = grant;
-      entry.knownAtMs = nowMs;
-    }
+    if (!isStale) entry.learn(grant, nowMs);
     record.waiters.forEach((waiter, index) => {
       waiter.pending--;
       if (isStale || grant.verdicts[index] !== false) return;
@@ -478,7 +477,8 @@ export class Ledger implements AcquireHandler {
     const lease = (id: string, kind: BudgetLease['kind'], slice: bigint): BudgetLease =>
       new BudgetLease(id, kind, grant.period, grant.month, slice, deadlineMs, nowMs, grant.clockMs);
     if (!isStale && grant.found) {
-      entry.known = grant;
+      const { period, limit, spent, leased, monthEndsInMs } = grant;
+      entry.known = { period, limit, spent, leased, monthEndsInMs };
       entry.knownUntilMs = deadlineMs;
     }
     record.waiters.forEach((waiter, index) => {

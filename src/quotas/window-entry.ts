@@ -15,7 +15,9 @@ export class WindowEntry {
   generation = 0;
   touchedAtMs = 0;
   readonly flow = new Flow();
-  known: WindowGrant | null = null;
+  /** What the last answer left, and until when it counts; of the answer nothing else is kept. null before the first. */
+  free: number | null = null;
+  resetMs = 0;
   knownAtMs = 0;
   private refusedNeed = 0;
   private refusedUntilMs = 0;
@@ -34,6 +36,12 @@ export class WindowEntry {
     return lease !== null && lease.remaining >= cost && lease.limit <= limit && nowMs < lease.deadlineMs;
   }
 
+  learn({ free, resetMs }: WindowGrant, nowMs: number): void {
+    this.free = free;
+    this.resetMs = resetMs;
+    this.knownAtMs = nowMs;
+  }
+
   rememberRefusal(need: number, retryMs: number, untilMs: number, nowMs: number): void {
     this.refusedNeed = nowMs < this.refusedUntilMs ? Math.min(this.refusedNeed, need) : need;
     this.refusedUntilMs = untilMs;
@@ -50,7 +58,7 @@ export class WindowEntry {
 
   forgetKnowledge(): void {
     this.generation++;
-    this.known = null;
+    this.free = null;
     this.refusedUntilMs = 0;
   }
 

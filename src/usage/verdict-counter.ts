@@ -12,7 +12,33 @@ const MINUTE_MS = 60_000;
 /** Keys of one minute that are kept apart; more than that within a minute are counted as `dropped`. */
 const MAX_KEYS = 200_000;
 
-type Codes = Map<string, number>;
+/**
+ * Counts of one key in one minute, in the order in which the codes first came. Nearly every key meets one code in a
+ * minute, and a Map for each would weigh more than all the rest that is known of it.
+ */
+class Codes {
+  private more: Map<string, number> | null = null;
+
+  constructor(
+    private readonly code: string,
+    private counted: number,
+  ) {}
+
+  add(code: string, count: number): void {
+    if (code === this.code) {
+      this.counted += count;
+      return;
+    }
+    this.more ??= new Map();
+    this.more.set(code, (this.more.get(code) ?? 0) + count);
+  }
+
+  /** Hands every count to `tell`. */
+  each(tell: (code: string, count: number) => void): void {
+    tell(this.code, this.counted);
+    this.more?.forEach((count, code) => tell(code, count));
+  }
+}
 
 /**
  * Counts verdicts in memory, by key, code and minute, until somebody takes them to the database. Counting is
@@ -53,7 +79,7 @@ export class VerdictCounter {
     for (const [minuteMs, keys] of this.minutes) {
       for (const [keyId, codes] of keys) {
         if (left === 0) return taken;
-        for (const [code, count] of codes) taken.push({ keyId, code, minuteMs, count });
+        codes.each((code, count) => taken.push({ keyId, code, minuteMs, count }));
         keys.delete(keyId);
         this.keys -= 1;
         left -= 1;
@@ -69,19 +95,20 @@ export class VerdictCounter {
   }
 
   private add(keyId: string, code: string, minuteMs: number, count: number): void {
-    const codes = this.minutes.get(minuteMs)?.get(keyId) ?? this.open(minuteMs, keyId);
-    if (codes === null) this.droppedCount += count;
-    else codes.set(code, (codes.get(code) ?? 0) + count);
+    const codes = this.minutes.get(minuteMs)?.get(keyId);
+    if (codes !== undefined) codes.add(code, count);
+    else this.open(keyId, code, minuteMs, count);
   }
 
-  /** A place for the counts of a key in a minute, or null: memory for them is full. */
-  private open(minuteMs: number, keyId: string): Codes | null {
-    if (this.keys >= this.maxKeys) return null;
-    const codes: Codes = new Map<string, number>();
-    const keys = this.minutes.get(minuteMs);
-    if (keys === undefined) this.minutes.set(minuteMs, new Map([[keyId, codes]]));
-    else keys.set(keyId, codes);
+  /** A place for the counts of a key in a minute, unless memory for them is full. */
+  private open(keyId: string, code: string, minuteMs: number, count: number): void {
+    if (this.keys >= this.maxKeys) {
+      this.droppedCount += count;
+      return;
+    }
+    const keys = this.minutes.get(minuteMs) ?? new Map<string, Codes>();
+    keys.set(keyId, new Codes(code, count));
+    this.minutes.set(minuteMs, keys);
     this.keys += 1;
-    return codes;
   }
 }
