@@ -81,15 +81,16 @@ async function seed(client) {
   // Indexes are built once over all rows, not row by row; the trigger's work is done by the seed itself.
   const indexes = await client.query(
     `SELECT i.indexname AS name, i.indexdef AS definition FROM pg_indexes i
-      WHERE i.tablename IN ('api_key', 'api_key_secret') AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conname = i.indexname)`,
+      WHERE i.tablename IN ('api_key', 'api_key_secret', 'key_totals', 'budget_account') AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conname = i.indexname)`,
   );
   for (const { name } of indexes.rows) await client.query(`DROP INDEX ${name}`);
   await client.query('ALTER TABLE api_key_secret DISABLE TRIGGER api_key_secret_note_prefix');
+  await client.query('ALTER TABLE api_key DISABLE TRIGGER USER');
   await client.query(`SET maintenance_work_mem = '512MB'`);
   await client.query('SELECT setseed(0.42)');
   await client.query(
     `INSERT INTO api_key (id, owner_id, name, alias, description, environment, is_active, deactivated_at, scopes, tags, expires_at,
-                          created_at, updated_at, last_used_at, revoked_at, secret_prefixes)
+                          created_at, updated_at, revoked_at, secret_prefixes, budget_limit_micro_cents, budget_type)
      SELECT (lpad(to_hex((extract(epoch FROM created) * 1000)::bigint), 12, '0') || substr(md5(n::text), 1, 20))::uuid,
             owners.ids[1 + floor($2::int * r1 ^ 3)::int],
             initcap(words[1 + floor(40 * r2 ^ 2)::int]) || ' ' || kinds[1 + floor(8 * r3)::int] || ' ' || n,
@@ -101,9 +102,9 @@ async function seed(client) {
             ARRAY['team:' || floor(1000 * r9 ^ 3), 'region:' || regions[1 + floor(6 * r5)::int]],
             CASE WHEN r8 < 0.4 THEN NULL ELSE created + (r8 - 0.4) * interval '2000 days' END,
             created, created + r9 * (now() - created),
-            CASE WHEN r2 > 0.3 THEN created + r6 * (now() - created) END,
             CASE WHEN r9 < 0.04 THEN created + r4 * (now() - created) END,
-            'lk_' || CASE WHEN r6 < 0.15 THEN 'test' ELSE 'live' END || '_' || kid
+            'lk_' || CASE WHEN r6 < 0.15 THEN 'test' ELSE 'live' END || '_' || kid,
+            CASE WHEN r1 < 0.25 THEN 500000000 END, CASE WHEN r1 < 0.2 THEN 'total' WHEN r1 < 0.25 THEN 'monthly' END
        FROM (SELECT n, random() r1, random() r2, random() r3, random() r4, random() r5, random() r6, random() r7, random() r8, random() r9,
                     now() - (1 - n / $1::float8) * interval '1095 days' AS created,
                     substr(translate(encode(sha256(('kid' || n)::bytea), 'base64'), '+/=', 'xyz'), 1, 14) AS kid
@@ -121,6 +122,23 @@ async function seed(client) {
     `INSERT INTO api_key_secret (kid, key_id, kind, key_prefix, mac, pepper_version, created_at)
      SELECT right(secret_prefixes, 14), id, 'own', secret_prefixes, sha256(secret_prefixes::bytea), '1', created_at FROM api_key`,
   );
+  // Three in ten were never used; of those with a budget one in five has spent more than four fifths of it.
+  await client.query('TRUNCATE key_totals, budget_account');
+  await client.query(
+    `INSERT INTO key_totals (key_id, is_listed, last_used_at)
+     SELECT id, true, CASE WHEN random() > 0.3 THEN created_at + random() * (now() - created_at) END FROM api_key ORDER BY id`,
+  );
+  await client.query(
+    `INSERT INTO budget_account (key_id, period, limit_micro_cents, floor_micro_cents, spent_micro_cents)
+     SELECT id, 'total', l.active, l.active, coalesce(floor(l.active * random()), 0)
+       FROM api_key, LATERAL (SELECT CASE WHEN budget_type = 'total' THEN budget_limit_micro_cents END AS active) AS l ORDER BY id`,
+  );
+  await client.query(
+    `INSERT INTO budget_account (key_id, period, limit_micro_cents, floor_micro_cents, spent_micro_cents)
+     SELECT id, quota_month(now()), budget_limit_micro_cents, budget_limit_micro_cents, floor(budget_limit_micro_cents * random())
+       FROM api_key WHERE budget_type = 'monthly' ORDER BY id`,
+  );
+  await client.query('ALTER TABLE api_key ENABLE TRIGGER USER');
   await client.query('ALTER TABLE api_key_secret ENABLE TRIGGER api_key_secret_note_prefix');
   for (const { definition } of indexes.rows) await client.query(definition);
   await client.query('VACUUM ANALYZE');
@@ -225,6 +243,7 @@ async function cpuMs() {
 function casesOf(owners) {
   const sorts = ['createdAt', 'updatedAt', 'name', 'expiresAt', 'lastUsedAt'].flatMap((field) => [field, `-${field}`]);
   const ninetyDaysAgo = new Date(Date.now() - 90 * 86_400_000).toISOString();
+  const aYearAgo = new Date(Date.now() - 365 * 86_400_000).toISOString();
   const soon = new Date(Date.now() + 7 * 86_400_000).toISOString();
   const some = Array.from({ length: 50 }, (_, index) => owners[Math.floor((index / 50) * owners.length)].id);
   const paths = (values, path) => values.map((value) => path(encodeURIComponent(value)));
@@ -250,6 +269,9 @@ function casesOf(owners) {
     { name: 'status, sorted by expiry', paths: ['?status=active&sort=expiresAt', '?status=expired&sort=-expiresAt'] },
     { name: 'never used', paths: ['?neverUsed=true', '?neverUsed=true&status=active'] },
     { name: 'unused for 90 days', paths: [`?unusedSince=${ninetyDaysAgo}&status=active`] },
+    { name: 'unused for a year, sorted by last use', paths: [`?unusedSince=${aYearAgo}&sort=lastUsedAt`, `?unusedSince=${aYearAgo}&sort=-lastUsedAt`] },
+    { name: 'budget used, rare to frequent', paths: ['?budgetUsedAbove=99.9', '?budgetUsedAbove=99', '?budgetUsedAbove=80', '?budgetUsedAbove=0'] },
+    { name: 'budget used and status', paths: ['?budgetUsedAbove=80&status=active', '?budgetUsedAbove=95&status=active&sort=name'] },
     { name: 'expiring within a week', paths: [`?status=active&expiresBefore=${soon}&sort=expiresAt`] },
     { name: 'without expiry', paths: ['?hasExpiry=false&status=active'] },
     { name: 'facets of all', paths: ['/facets'], isBounded: false },

@@ -138,12 +138,12 @@ export class ApiKeysRepository {
   }
 
   /**
-   * Stores what a management change may change of a key; what traffic writes stays as it is.
+   * Stores what a management change may change of a key.
    *
    * @throws QueryFailedError 23505 on `api_key_alias_key` when the alias is taken.
    */
   async update(key: KeyState): Promise<void> {
-    const { id, createdAt: _createdAt, lastUsedAt: _lastUsedAt, ...columns } = key;
+    const { id, createdAt: _createdAt, ...columns } = key;
     await this.manager.createQueryBuilder().update(ApiKey).set(columns as Partial<ApiKey>).where('id = :id', { id }).execute();
   }
 

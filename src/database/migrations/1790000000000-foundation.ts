@@ -109,7 +109,6 @@ export class Foundation1790000000000 implements MigrationInterface {
         validity_days             integer,
         created_at                timestamptz NOT NULL DEFAULT now(),
         updated_at                timestamptz NOT NULL DEFAULT now(),
-        last_used_at              timestamptz,
         revoked_at                timestamptz,
         revoked_reason            text,
         CONSTRAINT api_key_pkey PRIMARY KEY (id),

@@ -7,7 +7,6 @@ const INDEXES: Record<string, string> = {
   api_key_updated_idx: '(updated_at, id)',
   api_key_name_idx: '((lower(name) COLLATE "C"), id)',
   api_key_expires_idx: `((coalesce(expires_at, 'infinity')), id) INCLUDE (expires_at)`,
-  api_key_last_used_idx: `((coalesce(last_used_at, '-infinity')), id) INCLUDE (last_used_at)`,
   // One for each filter; those of a status hold exactly its keys.
   api_key_owner_idx: '(owner_id, created_at, id)',
   api_key_revoked_idx: '(created_at, id) WHERE revoked_at IS NOT NULL',
