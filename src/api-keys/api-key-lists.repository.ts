@@ -51,7 +51,7 @@ export class ApiKeyListsRepository {
   async slice(condition: SqlCondition, order: SqlOrder, limit: number, offset: number): Promise<Slice> {
     const at = condition.parameters.length;
     const [row] = await this.manager.query<{ matches: number; ids: string[] | null }[]>(
-      `WITH ${condition.isInverted ? readOnce(condition, order) : countedFirst(condition, order)}
+      `WITH ${condition.isSearch ? readOnce(condition, order) : countedFirst(condition, order)}
        SELECT matches,
               CASE WHEN matches <= ${MAX_COUNTED_ROWS} THEN ARRAY(
                 SELECT id FROM matching ORDER BY sort_value ${order.direction}, id ${order.direction}

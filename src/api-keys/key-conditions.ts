@@ -14,8 +14,8 @@ export interface SqlCondition {
   readonly parameters: readonly unknown[];
   /** Tables it needs beside `api_key k`. @see keysWith */
   readonly companions: readonly KeyCompanion[];
-  /** Whether an inverted index finds its keys (tags, scopes, search): it is costlier to ask, and counts no keys by itself. */
-  readonly isInverted: boolean;
+  /** Whether looking for its keys is the work (tags, scopes, search, another table), and not reading them: it is done once. */
+  readonly isSearch: boolean;
 }
 
 /** Gives the placeholder of a value. */
@@ -54,8 +54,9 @@ export function conditionOf(filter: ApiKeyFilterDto, visible: VisibleKeys, now: 
   const parameters: unknown[] = [];
   const bind: Bind = (value, type) => `$${parameters.push(value)}::${type}`;
   const terms = [...visibleTerms(visible, bind), ...filterTerms(filter, now, bind)];
-  const isInverted = [filter.tag, filter.scope, filter.search].some((part) => part !== undefined);
-  return { sql: terms.length === 0 ? 'true' : terms.join(' AND '), parameters, companions: companionsOf(filter), isInverted };
+  const companions = companionsOf(filter);
+  const isSearch = companions.length > 0 || [filter.tag, filter.scope, filter.search].some((part) => part !== undefined);
+  return { sql: terms.length === 0 ? 'true' : terms.join(' AND '), parameters, companions, isSearch };
 }
 
 function companionsOf({ unusedSince, neverUsed, budgetUsedAbove }: ApiKeyFilterDto): KeyCompanion[] {
@@ -102,12 +103,11 @@ function hygieneTerms(filter: ApiKeyFilterDto, bind: Bind): string[] {
 function budgetTerms({ budgetUsedAbove }: ApiKeyFilterDto, now: Date, bind: Bind): string[] {
   if (budgetUsedAbove === undefined) return [];
   const month = bind(`${now.toISOString().slice(0, 7)}-01`, 'text');
-  return [
-    `b.period = CASE k.budget_type WHEN 'total' THEN 'total' WHEN 'monthly' THEN ${month} END`,
-    // What the index has, whole percents rounded up; the exact share below decides.
-    `b.period IN ('total', ${month}) AND b.used_percent >= ${bind(Math.floor(budgetUsedAbove) + 1, 'integer')}`,
-    `b.spent_micro_cents::numeric * 100 > ${bind(budgetUsedAbove, 'numeric')} * b.limit_micro_cents`,
-  ];
+  // A key is limited by its only account or by that of the month: of these two at most one has a percentage.
+  const terms = [`b.period IN ('total', ${month}) AND b.used_percent >= ${bind(Math.floor(budgetUsedAbove) + 1, 'integer')}`];
+  // The index has whole percents, rounded up: they decide unless a part of one is asked for.
+  if (!Number.isInteger(budgetUsedAbove)) terms.push(`b.spent_micro_cents::numeric * 100 > ${bind(budgetUsedAbove, 'numeric')} * b.limit_micro_cents`);
+  return terms;
 }
 
 /** A text that LIKE takes for itself. */

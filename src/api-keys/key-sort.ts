@@ -30,8 +30,8 @@ export interface SqlOrder {
 /** Ends never: after every instant. */
 export const ENDS_AT = `coalesce(k.expires_at, 'infinity')`;
 
-/** Never used: before every instant. Needs the companion `use`. */
-export const USED_AT = `coalesce(u.last_used_at, '-infinity')`;
+/** Never used: `-infinity`, before every instant. Needs the companion `use`. */
+export const USED_AT = 'u.last_used_at';
 
 const SQL: Record<SortField, Pick<SqlOrder, 'expression' | 'type'>> = {
   createdAt: { expression: 'k.created_at', type: 'timestamptz' },

@@ -64,7 +64,8 @@ const SHARED_BUFFERS_MB = Math.floor(
 
 /**
  * For a small machine, never at the price of durability. Errors of statements are logged by the server, once. No
- * statement runs long enough for a compiler to pay, and a page that is not in memory is no further away than the next.
+ * statement runs long enough for a compiler to pay, none may take a second core from the verifies, and a page that is
+ * not in memory is no further away than the next.
  */
 const SETTINGS: Record<string, string> = {
   listen_addresses: '127.0.0.1',
@@ -73,6 +74,7 @@ const SETTINGS: Record<string, string> = {
   work_mem: '16MB',
   random_page_cost: '1.1',
   jit: 'off',
+  max_parallel_workers_per_gather: '0',
   max_connections: '200',
   timezone: 'UTC',
   log_timezone: 'UTC',

@@ -16,7 +16,7 @@ const WRITE = `
     SELECT kid, key_id, to_timestamp(at_ms / 1000) AS at FROM quick, unnest($1::text[], $2::uuid[], $3::float8[]) AS use (kid, key_id, at_ms)
   ), keys AS MATERIALIZED (
     SELECT t.key_id, latest.at FROM key_totals t JOIN (SELECT key_id, max(at) AS at FROM uses GROUP BY key_id) latest USING (key_id)
-     WHERE t.last_used_at IS NULL OR t.last_used_at <= latest.at - interval '1 minute'
+     WHERE t.last_used_at <= latest.at - interval '1 minute'
      ORDER BY t.key_id FOR NO KEY UPDATE OF t SKIP LOCKED
   ), written AS (
     UPDATE key_totals SET last_used_at = keys.at FROM keys WHERE key_totals.key_id = keys.key_id RETURNING 1

@@ -111,7 +111,7 @@ export class Foundation1790000000000 implements MigrationInterface {
         updated_at                timestamptz NOT NULL DEFAULT now(),
         revoked_at                timestamptz,
         revoked_reason            text,
-        CONSTRAINT api_key_pkey PRIMARY KEY (id),
+        CONSTRAINT api_key_pkey PRIMARY KEY (id) INCLUDE (created_at, expires_at, revoked_at, is_active),
         CONSTRAINT api_key_owner_fkey FOREIGN KEY (owner_id) REFERENCES users (id),
         CONSTRAINT api_key_environment_check CHECK (environment IN ('live', 'test')),
         CONSTRAINT api_key_name_check CHECK (char_length(name) BETWEEN 1 AND 100),

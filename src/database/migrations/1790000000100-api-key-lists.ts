@@ -1,6 +1,7 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 const INDEXES: Record<string, string> = {
+  // The primary key includes what a status is made of: lists that start at another table read no rows of keys.
   // One for each order of a list, the id as its tie-breaker; the expressions are those of key-sort.ts. What an expression
   // is made of is included, so that keys are counted by it in the index alone.
   api_key_created_idx: '(created_at, id)',

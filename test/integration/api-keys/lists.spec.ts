@@ -71,7 +71,7 @@ describe('lists of keys in PostgreSQL', () => {
         [OWNER, OTHER],
       );
       await client.query(
-        `UPDATE key_totals SET last_used_at = CASE n % 100 WHEN 7 THEN NULL WHEN 8 THEN '2025-01-01'::timestamptz ELSE now() END
+        `UPDATE key_totals SET last_used_at = CASE n % 100 WHEN 7 THEN '-infinity' WHEN 8 THEN '2025-01-01'::timestamptz ELSE now() END
            FROM (SELECT id, row_number() OVER (ORDER BY created_at) AS n FROM api_key) AS k WHERE id = key_id`,
       );
       await client.query(
