@@ -133,7 +133,6 @@ export class KeyRecordsRepository {
       isActive: stored.isActive,
       revokedAtMs: stored.revokedAtMs,
       expiresAtMs: stored.expiresAtMs,
-      lastUsedAtMs: stored.lastUsedAtMs,
       scopes: this.list(stored.scopes),
       roles: this.list(stored.roles),
       tags: this.list(stored.tags),
