@@ -135,7 +135,6 @@ function plainKey(now: Date): Omit<ApiKey, 'id' | 'ownerId' | 'name'> {
     validityDays: null,
     createdAt: now,
     updatedAt: now,
-    lastUsedAt: null,
     revokedAt: null,
     revokedReason: null,
   };

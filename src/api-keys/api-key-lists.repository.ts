@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
 import { MAX_COUNTED_ROWS } from '../common/page.js';
 import { ApiKey } from './api-key.entity.js';
-import { type SqlCondition, statusExpression } from './key-conditions.js';
+import { type SqlCondition, keysWith, statusExpression } from './key-conditions.js';
 import type { SqlOrder } from './key-sort.js';
 
 /** A stretch of a list, and how long the list is: `total` is exact up to `MAX_COUNTED_ROWS`. */
@@ -51,7 +51,7 @@ export class ApiKeyListsRepository {
   async slice(condition: SqlCondition, order: SqlOrder, limit: number, offset: number): Promise<Slice> {
     const at = condition.parameters.length;
     const [row] = await this.manager.query<{ matches: number; ids: string[] | null }[]>(
-      `WITH ${condition.isInverted ? readOnce(condition, order) : countedFirst(condition, order)}
+      `WITH ${condition.isSearch ? readOnce(condition, order) : countedFirst(condition, order)}
        SELECT matches,
               CASE WHEN matches <= ${MAX_COUNTED_ROWS} THEN ARRAY(
                 SELECT id FROM matching ORDER BY sort_value ${order.direction}, id ${order.direction}
@@ -68,7 +68,7 @@ export class ApiKeyListsRepository {
   /** Keys that match, counted up to `MAX_COUNTED_ROWS` and one. */
   async count(condition: SqlCondition): Promise<number> {
     const [row] = await this.manager.query<{ count: number }[]>(
-      `SELECT count(*)::int AS count FROM (SELECT FROM api_key k WHERE ${condition.sql} LIMIT ${MAX_COUNTED_ROWS + 1}) AS one`,
+      `SELECT count(*)::int AS count FROM (SELECT FROM ${keysWith(condition)} WHERE ${condition.sql} LIMIT ${MAX_COUNTED_ROWS + 1}) AS one`,
       [...condition.parameters],
     );
     return row!.count;
@@ -81,7 +81,7 @@ export class ApiKeyListsRepository {
     const [row] = await this.manager.query<Groups[]>(
       `WITH basis AS MATERIALIZED (
          SELECT k.owner_id, k.environment, ${statusExpression(`$${condition.parameters.length + 1}::timestamptz`)} AS status, k.tags, k.scopes
-           FROM api_key k WHERE ${condition.sql}
+           FROM ${keysWith(condition)} WHERE ${condition.sql}
           ${isLong ? `ORDER BY k.created_at DESC, k.id DESC LIMIT ${MAX_COUNTED_ROWS}` : ''}
        )
        SELECT ${grouped('owners', `SELECT b.owner_id AS value, min(u.name) AS name, count(*) AS count FROM basis b JOIN users u ON u.id = b.owner_id GROUP BY 1`)},
@@ -98,11 +98,11 @@ export class ApiKeyListsRepository {
   async after(condition: SqlCondition, order: SqlOrder, cursor: Cursor | null, limit: number): Promise<{ ids: string[]; next: Cursor | null }> {
     const at = condition.parameters.length;
     const beyond = order.direction === 'ASC' ? '>' : '<';
-    const from = cursor === null ? '' : `AND (${order.expression}, k.id) ${beyond} ($${at + 2}::${order.type}, $${at + 3}::uuid)`;
+    const from = cursor === null ? '' : `AND (${order.expression}, ${order.id}) ${beyond} ($${at + 2}::${order.type}, $${at + 3}::uuid)`;
     // As text: a Date would lose the microseconds, and with them keys.
     const rows = await this.manager.query<{ id: string; value: string }[]>(
-      `SELECT k.id, (${order.expression})::text AS value FROM api_key k WHERE ${condition.sql} ${from}
-        ORDER BY ${order.expression} ${order.direction}, k.id ${order.direction} LIMIT $${at + 1}::int`,
+      `SELECT k.id, (${order.expression})::text AS value FROM ${keysWith(condition, order)} WHERE ${condition.sql} ${from}
+        ORDER BY ${order.expression} ${order.direction}, ${order.id} ${order.direction} LIMIT $${at + 1}::int`,
       [...condition.parameters, limit, ...(cursor === null ? [] : [cursor.value, cursor.id])],
     );
     const last = rows.at(-1);
@@ -129,8 +129,8 @@ export class ApiKeyListsRepository {
   private async walk(condition: SqlCondition, order: SqlOrder, limit: number, offset: number): Promise<string[]> {
     const at = condition.parameters.length;
     const rows = await this.manager.query<{ id: string }[]>(
-      `SELECT k.id FROM api_key k WHERE ${condition.sql}
-        ORDER BY ${order.expression} ${order.direction}, k.id ${order.direction} LIMIT $${at + 1}::int OFFSET $${at + 2}::int`,
+      `SELECT k.id FROM ${keysWith(condition, order)} WHERE ${condition.sql}
+        ORDER BY ${order.expression} ${order.direction}, ${order.id} ${order.direction} LIMIT $${at + 1}::int OFFSET $${at + 2}::int`,
       [...condition.parameters, limit, offset],
     );
     return rows.map((row) => row.id);
@@ -138,17 +138,17 @@ export class ApiKeyListsRepository {
 }
 
 /** Finding matches is the work, and each is looked at in its row anyway: it is done once, for count and page. */
-function readOnce({ sql }: SqlCondition, order: SqlOrder): string {
+function readOnce(condition: SqlCondition, order: SqlOrder): string {
   return `matching AS MATERIALIZED (
-      SELECT k.id, ${order.expression} AS sort_value FROM api_key k WHERE ${sql} LIMIT ${MAX_COUNTED_ROWS + 1}
+      SELECT k.id, ${order.expression} AS sort_value FROM ${keysWith(condition, order)} WHERE ${condition.sql} LIMIT ${MAX_COUNTED_ROWS + 1}
     ), counted AS (SELECT count(*)::int AS matches FROM matching)`;
 }
 
 /** Counting needs no row where an index has all that the condition asks for; rows are read only if they are few. */
-function countedFirst({ sql }: SqlCondition, order: SqlOrder): string {
+function countedFirst(condition: SqlCondition, order: SqlOrder): string {
   return `counted AS (
-      SELECT count(*)::int AS matches FROM (SELECT FROM api_key k WHERE ${sql} LIMIT ${MAX_COUNTED_ROWS + 1}) AS one
-    ), matching AS MATERIALIZED (SELECT k.id, ${order.expression} AS sort_value FROM api_key k WHERE ${sql})`;
+      SELECT count(*)::int AS matches FROM (SELECT FROM ${keysWith(condition)} WHERE ${condition.sql} LIMIT ${MAX_COUNTED_ROWS + 1}) AS one
+    ), matching AS MATERIALIZED (SELECT k.id, ${order.expression} AS sort_value FROM ${keysWith(condition, order)} WHERE ${condition.sql})`;
 }
 
 /** The largest groups as one JSON column, largest first; equal ones by value. */

@@ -107,9 +107,6 @@ export class ApiKey {
   @Column('timestamptz', { name: 'updated_at', default: () => 'now()' })
   updatedAt: Date;
 
-  @Column('timestamptz', { name: 'last_used_at', nullable: true })
-  lastUsedAt: Date | null;
-
   @Column('timestamptz', { name: 'revoked_at', nullable: true })
   revokedAt: Date | null;
 

@@ -8,7 +8,7 @@ export interface KeyTotals {
   readonly requests: number;
   readonly tokens: number;
   readonly costMicroCents: bigint;
-  /** When usage was last reported. */
+  /** The last accepted verify or report, to the minute; null: never used. */
   readonly lastUsedAt: Date | null;
 }
 
@@ -170,7 +170,7 @@ export class ApiKeyView {
       validityDays: key.validityDays,
       createdAt: key.createdAt,
       updatedAt: key.updatedAt,
-      lastUsedAt: laterOf(key.lastUsedAt, totals.lastUsedAt),
+      lastUsedAt: totals.lastUsedAt,
       revokedAt: key.revokedAt,
       revokedReason: key.revokedReason,
       totalRequests: totals.requests,
@@ -194,10 +194,4 @@ export class CreatedApiKeyView {
    * @example "lk_live_4fT9aZq01LmXyB0kq3v9Jd8sWn2cYp5rTgHbMxLzQf7uEoAiKjDhVt1x6Rw"
    */
   secretKey: string;
-}
-
-/** The later of the last accepted verify and the last report. */
-function laterOf(verifiedAt: Date | null, reportedAt: Date | null): Date | null {
-  if (verifiedAt === null || reportedAt === null) return verifiedAt ?? reportedAt;
-  return verifiedAt > reportedAt ? verifiedAt : reportedAt;
 }

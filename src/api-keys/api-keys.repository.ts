@@ -107,10 +107,11 @@ export class ApiKeysRepository {
     }));
   }
 
-  /** What keys have used so far; those never used are absent. */
+  /** What keys have used so far. */
   private async totalsOf(ids: readonly string[]): Promise<Map<string, KeyTotals>> {
     const rows = await this.manager.query<{ key_id: string; requests: string; tokens: string; cost_micro_cents: string; last_used_at: Date | null }[]>(
-      `SELECT key_id, requests, input_tokens + output_tokens AS tokens, cost_micro_cents, last_used_at FROM key_totals WHERE key_id = ANY($1)`,
+      `SELECT key_id, requests, input_tokens + output_tokens AS tokens, cost_micro_cents, nullif(last_used_at, '-infinity') AS last_used_at
+         FROM key_totals WHERE key_id = ANY($1)`,
       [ids],
     );
     return new Map(
@@ -138,12 +139,12 @@ export class ApiKeysRepository {
   }
 
   /**
-   * Stores what a management change may change of a key; what traffic writes stays as it is.
+   * Stores what a management change may change of a key.
    *
    * @throws QueryFailedError 23505 on `api_key_alias_key` when the alias is taken.
    */
   async update(key: KeyState): Promise<void> {
-    const { id, createdAt: _createdAt, lastUsedAt: _lastUsedAt, ...columns } = key;
+    const { id, createdAt: _createdAt, ...columns } = key;
     await this.manager.createQueryBuilder().update(ApiKey).set(columns as Partial<ApiKey>).where('id = :id', { id }).execute();
   }
 

@@ -1,5 +1,5 @@
 import type { ApiKeyFilterDto } from './api-keys-query.dto.js';
-import { ENDS_AT, USED_AT } from './key-sort.js';
+import { ENDS_AT, type KeyCompanion, USED_AT } from './key-sort.js';
 import { API_KEY_STATUSES, type ApiKeyStatus } from './status.js';
 
 /** Whose keys a caller may see: all, those of some owners, or one. Narrowing never widens it. */
@@ -8,22 +8,30 @@ export type VisibleKeys =
   | { readonly kind: 'owners'; readonly ownerIds: readonly string[] }
   | { readonly kind: 'key'; readonly id: string };
 
-/** A condition on `api_key k` with the values of its placeholders `$1`, `$2`, … */
+/** A condition on `api_key k` and its companions with the values of its placeholders `$1`, `$2`, … */
 export interface SqlCondition {
   readonly sql: string;
   readonly parameters: readonly unknown[];
-  /** Whether an inverted index finds its keys (tags, scopes, search): it is costlier to ask, and counts no keys by itself. */
-  readonly isInverted: boolean;
+  /** Tables it needs beside `api_key k`. @see keysWith */
+  readonly companions: readonly KeyCompanion[];
+  /** Whether looking for its keys is the work (tags, scopes, search, another table), and not reading them: it is done once. */
+  readonly isSearch: boolean;
 }
 
 /** Gives the placeholder of a value. */
 type Bind = (value: unknown, type: string) => string;
 
-/**
- * Money a key has spent in the period its budget is for, in micro-cents.
- * Nothing is metered before there are accounts, so every key has spent nothing.
- */
-const SPENT_MICRO_CENTS = '0::numeric';
+/** Every key has its totals, from birth; of its accounts a condition on `b.period` must choose one. */
+const COMPANIONS: Record<KeyCompanion, string> = {
+  use: 'JOIN key_totals u ON u.key_id = k.id AND u.is_listed',
+  budget: 'JOIN budget_account b ON b.key_id = k.id',
+};
+
+/** The tables of a list: `api_key k` and what condition or order need beside it. */
+export function keysWith(...needed: readonly { readonly companions: readonly KeyCompanion[] }[]): string {
+  const names = new Set(needed.flatMap(({ companions }) => companions));
+  return ['api_key k', ...[...names].map((name) => COMPANIONS[name])].join(' ');
+}
 
 /**
  * The statuses in SQL: exactly one of them holds for a key, and it is the one that `statusOf` gives at `now`.
@@ -46,8 +54,13 @@ export function conditionOf(filter: ApiKeyFilterDto, visible: VisibleKeys, now: 
   const parameters: unknown[] = [];
   const bind: Bind = (value, type) => `$${parameters.push(value)}::${type}`;
   const terms = [...visibleTerms(visible, bind), ...filterTerms(filter, now, bind)];
-  const isInverted = [filter.tag, filter.scope, filter.search].some((part) => part !== undefined);
-  return { sql: terms.length === 0 ? 'true' : terms.join(' AND '), parameters, isInverted };
+  const companions = companionsOf(filter);
+  const isSearch = companions.length > 0 || [filter.tag, filter.scope, filter.search].some((part) => part !== undefined);
+  return { sql: terms.length === 0 ? 'true' : terms.join(' AND '), parameters, companions, isSearch };
+}
+
+function companionsOf({ unusedSince, neverUsed, budgetUsedAbove }: ApiKeyFilterDto): KeyCompanion[] {
+  return [...(unusedSince !== undefined || neverUsed !== undefined ? ['use' as const] : []), ...(budgetUsedAbove !== undefined ? ['budget' as const] : [])];
 }
 
 function visibleTerms(visible: VisibleKeys, bind: Bind): string[] {
@@ -69,12 +82,12 @@ function filterTerms(filter: ApiKeyFilterDto, now: Date, bind: Bind): string[] {
   if (tag !== undefined) terms.push(`k.tags @> ${bind(tag, 'text[]')}`);
   if (scope !== undefined) terms.push(`k.scopes @> ${bind(scope, 'text[]')}`);
   if (search !== undefined) terms.push(`k.search_text LIKE lower(${bind(`%${literal(search)}%`, 'text')})`);
-  return [...terms, ...hygieneTerms(filter, bind)];
+  return [...terms, ...hygieneTerms(filter, bind), ...budgetTerms(filter, now, bind)];
 }
 
 function hygieneTerms(filter: ApiKeyFilterDto, bind: Bind): string[] {
   const terms: string[] = [];
-  const { expiresBefore, unusedSince, neverUsed, hasExpiry, budgetUsedAbove } = filter;
+  const { expiresBefore, unusedSince, neverUsed, hasExpiry } = filter;
   if (expiresBefore !== undefined) terms.push(`${ENDS_AT} < ${bind(expiresBefore, 'timestamptz')}`);
   if (unusedSince !== undefined) {
     const since = bind(unusedSince, 'timestamptz');
@@ -83,9 +96,17 @@ function hygieneTerms(filter: ApiKeyFilterDto, bind: Bind): string[] {
   }
   if (neverUsed !== undefined) terms.push(`${USED_AT} ${neverUsed ? '=' : '>'} '-infinity'`);
   if (hasExpiry !== undefined) terms.push(`${ENDS_AT} ${hasExpiry ? '<' : '='} 'infinity'`);
-  if (budgetUsedAbove !== undefined) {
-    terms.push(`${SPENT_MICRO_CENTS} * 100 > ${bind(budgetUsedAbove, 'numeric')} * k.budget_limit_micro_cents`);
-  }
+  return terms;
+}
+
+/** A month without an account is one without spending. */
+function budgetTerms({ budgetUsedAbove }: ApiKeyFilterDto, now: Date, bind: Bind): string[] {
+  if (budgetUsedAbove === undefined) return [];
+  const month = bind(`${now.toISOString().slice(0, 7)}-01`, 'text');
+  // A key is limited by its only account or by that of the month: of these two at most one has a percentage.
+  const terms = [`b.period IN ('total', ${month}) AND b.used_percent >= ${bind(Math.floor(budgetUsedAbove) + 1, 'integer')}`];
+  // The index has whole percents, rounded up: they decide unless a part of one is asked for.
+  if (!Number.isInteger(budgetUsedAbove)) terms.push(`b.spent_micro_cents::numeric * 100 > ${bind(budgetUsedAbove, 'numeric')} * b.limit_micro_cents`);
   return terms;
 }
 

@@ -123,7 +123,6 @@ export function keyFrom(rules: ApiKeyRules, ownerId: string, now: Date): ApiKey 
     deactivatedBy: null,
     createdAt: now,
     updatedAt: now,
-    lastUsedAt: null,
     revokedAt: null,
     revokedReason: null,
   });

@@ -2,6 +2,7 @@ import { execFile, spawn } from 'node:child_process';
 import { createServer } from 'node:net';
 import { access, constants, mkdir, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
+import { totalmem } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -51,11 +52,29 @@ const LOCK_TIMEOUT_MS = 120_000;
 const FAST_STOP_TIMEOUT_MS = 10_000;
 const LOG_LIMIT_BYTES = 10 * 1024 * 1024;
 
-/** For a small machine, never at the price of durability. Errors of statements are logged by the server, once. */
+const MEBIBYTE = 1024 * 1024;
+
+/**
+ * An eighth of the memory this process may use, at least 128 and at most 512 MB: enough for the lists of a million keys
+ * to be read from it, and taken page by page as data is read, not at the start.
+ */
+const SHARED_BUFFERS_MB = Math.floor(
+  Math.min(Math.max(Math.min(totalmem(), process.constrainedMemory() || Infinity) / 8 / MEBIBYTE, 128), 512),
+);
+
+/**
+ * For a small machine, never at the price of durability. Errors of statements are logged by the server, once. No
+ * statement runs long enough for a compiler to pay, none may take a second core from the verifies, and a page that is
+ * not in memory is no further away than the next.
+ */
 const SETTINGS: Record<string, string> = {
   listen_addresses: '127.0.0.1',
   unix_socket_directories: '',
-  shared_buffers: '128MB',
+  shared_buffers: `${SHARED_BUFFERS_MB}MB`,
+  work_mem: '16MB',
+  random_page_cost: '1.1',
+  jit: 'off',
+  max_parallel_workers_per_gather: '0',
   max_connections: '200',
   timezone: 'UTC',
   log_timezone: 'UTC',

@@ -32,6 +32,12 @@ const USAGE: readonly Comparison[] = [
            WHERE ${row('t')} <> ${row('e')}`,
   },
   {
+    // Lists by last use join them: a key without would be missing there.
+    check: 'every key has its totals',
+    sql: `SELECT k.id::text AS subject, 'none' AS found, 'one' AS expected FROM api_key k
+           WHERE NOT EXISTS (SELECT FROM key_totals t WHERE t.key_id = k.id AND t.is_listed)`,
+  },
+  {
     check: 'hourly rollups = Σ events',
     sql: `SELECT concat_ws(' ', key_id, hour, model) AS subject, ${row('r')}::text AS found, ${row('e')}::text AS expected
             FROM usage_rollup_hour r

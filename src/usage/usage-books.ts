@@ -98,7 +98,10 @@ export async function addEvents(tx: EntityManager, applied: readonly AppliedEntr
   );
 }
 
-/** Adds to the totals of the keys, in order of key. */
+/**
+ * Adds to the totals of the keys, in order of key. The last use moves only when a minute has passed, as that of verifies
+ * does: it is indexed, and a charge that leaves it is an update in place.
+ */
 export async function addTotals(tx: EntityManager, applied: readonly AppliedEntry[]): Promise<void> {
   if (applied.length === 0) return;
   await tx.query(
@@ -109,7 +112,7 @@ export async function addTotals(tx: EntityManager, applied: readonly AppliedEntr
      ON CONFLICT (key_id) DO UPDATE
        SET requests = t.requests + EXCLUDED.requests, input_tokens = t.input_tokens + EXCLUDED.input_tokens,
            output_tokens = t.output_tokens + EXCLUDED.output_tokens, cost_micro_cents = t.cost_micro_cents + EXCLUDED.cost_micro_cents,
-           last_used_at = greatest(t.last_used_at, EXCLUDED.last_used_at)`,
+           last_used_at = CASE WHEN t.last_used_at > EXCLUDED.last_used_at - interval '1 minute' THEN t.last_used_at ELSE EXCLUDED.last_used_at END`,
     sumColumns(sums(applied, () => '')),
   );
 }

@@ -65,7 +65,7 @@ export class UsageRepository {
               (SELECT row_to_json(s) FROM (SELECT ${SUMS.replaceAll(') AS', ')::text AS')} FROM today WHERE hour = date_trunc('hour', now(), 'UTC')) s) AS hour,
               (SELECT jsonb_object_agg(code, n) FROM (SELECT code, sum(count) AS n FROM verdict_minute
                 WHERE key_id = $1 AND minute >= date_trunc('day', now(), 'UTC') GROUP BY code) v) AS verdicts,
-              greatest((SELECT last_used_at FROM key_totals WHERE key_id = $1), (SELECT last_used_at FROM api_key WHERE id = $1)) AS last_used_at`,
+              (SELECT nullif(last_used_at, '-infinity') FROM key_totals WHERE key_id = $1) AS last_used_at`,
       [keyId],
     );
     return {

@@ -23,7 +23,6 @@ export interface KeyFacts {
   readonly isActive: boolean;
   readonly revokedAtMs: number | null;
   readonly expiresAtMs: number | null;
-  readonly lastUsedAtMs: number | null;
   readonly scopes: readonly string[];
   readonly roles: readonly string[];
   readonly tags: readonly string[];

@@ -46,7 +46,7 @@ const LOAD = `
          (SELECT json_agg(json_build_object(
             'id', id, 'environment', environment, 'name', name, 'ownerId', owner_id, 'isActive', is_active,
             'revokedAtMs', ${unixMs('revoked_at')}, 'expiresAtMs', ${unixMs('expires_at')},
-            'lastUsedAtMs', ${unixMs('last_used_at')}, 'scopes', scopes, 'roles', roles, 'tags', tags, 'metadata', metadata,
+            'scopes', scopes, 'roles', roles, 'tags', tags, 'metadata', metadata,
             'allowedIps', allowed_ips, 'allowedModels', allowed_models, 'allowedChatbots', allowed_chatbots,
             'rateLimitPerMinute', rate_limit_per_minute, 'rateLimitPerHour', rate_limit_per_hour,
             'rateLimitPerDay', rate_limit_per_day, 'budgetLimitMicroCents', budget_limit_micro_cents::text,
@@ -133,7 +133,6 @@ export class KeyRecordsRepository {
       isActive: stored.isActive,
       revokedAtMs: stored.revokedAtMs,
       expiresAtMs: stored.expiresAtMs,
-      lastUsedAtMs: stored.lastUsedAtMs,
       scopes: this.list(stored.scopes),
       roles: this.list(stored.roles),
       tags: this.list(stored.tags),

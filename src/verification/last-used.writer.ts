@@ -7,19 +7,19 @@ const MAX_USES = 500;
 const TIMEOUT_MS = 1_000;
 
 /**
- * Keys before secrets, each in order of its name. A row that a change of the key has locked is left out: its use is
- * noted again a minute later. What another replica has written within the minute is not written again.
+ * Totals before secrets, each in order of its name. A row that is locked is left out: a report that holds it notes the
+ * use itself, and else it is noted again a minute later. What has been written within the minute is not written again.
  */
 const WRITE = `
   WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
   uses AS MATERIALIZED (
     SELECT kid, key_id, to_timestamp(at_ms / 1000) AS at FROM quick, unnest($1::text[], $2::uuid[], $3::float8[]) AS use (kid, key_id, at_ms)
   ), keys AS MATERIALIZED (
-    SELECT k.id, latest.at FROM api_key k JOIN (SELECT key_id, max(at) AS at FROM uses GROUP BY key_id) latest ON latest.key_id = k.id
-     WHERE k.last_used_at IS NULL OR k.last_used_at <= latest.at - interval '1 minute'
-     ORDER BY k.id FOR NO KEY UPDATE OF k SKIP LOCKED
+    SELECT t.key_id, latest.at FROM key_totals t JOIN (SELECT key_id, max(at) AS at FROM uses GROUP BY key_id) latest USING (key_id)
+     WHERE t.last_used_at <= latest.at - interval '1 minute'
+     ORDER BY t.key_id FOR NO KEY UPDATE OF t SKIP LOCKED
   ), written AS (
-    UPDATE api_key SET last_used_at = keys.at FROM keys WHERE api_key.id = keys.id RETURNING 1
+    UPDATE key_totals SET last_used_at = keys.at FROM keys WHERE key_totals.key_id = keys.key_id RETURNING 1
   ), secrets AS MATERIALIZED (
     SELECT s.kid, uses.at FROM api_key_secret s JOIN uses ON uses.kid = s.kid
      WHERE s.last_used_at IS NULL OR s.last_used_at <= uses.at - interval '1 minute'

@@ -21,7 +21,6 @@ function rowsOf(id: string, { seq = 1n, kids = [`kid-${id}`], ...key }: Partial<
     isActive: true,
     revokedAtMs: null,
     expiresAtMs: null,
-    lastUsedAtMs: null,
     scopes: [],
     roles: ['key-role'],
     tags: [],

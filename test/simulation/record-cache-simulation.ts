@@ -360,7 +360,6 @@ const KEY_FACTS = {
   ownerId: OWNER,
   isActive: true,
   expiresAtMs: null,
-  lastUsedAtMs: null,
   scopes: [],
   roles: [ROLE],
   tags: [],

@@ -48,7 +48,6 @@ export async function storeKeys(app: TestApp, keys: readonly StoredKey[]): Promi
       expires_at: key.expiresAt ?? null,
       created_at: createdAt,
       updated_at: key.updatedAt ?? createdAt,
-      last_used_at: key.lastUsedAt ?? null,
       revoked_at: key.revokedAt ?? null,
       secret_prefixes: '',
       kid,
@@ -64,6 +63,11 @@ export async function storeKeys(app: TestApp, keys: readonly StoredKey[]): Promi
     `INSERT INTO api_key_secret (kid, key_id, kind, key_prefix, mac, pepper_version)
      SELECT kid, id, 'own', key_prefix, sha256(kid::bytea), '1' FROM jsonb_to_recordset($1::jsonb) AS r (kid text, id uuid, key_prefix text)`,
     [JSON.stringify(rows)],
+  );
+  const used = keys.flatMap(({ lastUsedAt }, index) => (lastUsedAt ? [{ id: rows[index]!.id, at: lastUsedAt }] : []));
+  await app.dataSource.query(
+    'UPDATE key_totals SET last_used_at = used.at FROM jsonb_to_recordset($1::jsonb) AS used (id uuid, at timestamptz) WHERE key_id = used.id',
+    [JSON.stringify(used)],
   );
   return rows.map((row) => row.id);
 }

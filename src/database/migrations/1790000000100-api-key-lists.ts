@@ -1,13 +1,13 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 const INDEXES: Record<string, string> = {
+  // The primary key includes what a status is made of: lists that start at another table read no rows of keys.
   // One for each order of a list, the id as its tie-breaker; the expressions are those of key-sort.ts. What an expression
   // is made of is included, so that keys are counted by it in the index alone.
   api_key_created_idx: '(created_at, id)',
   api_key_updated_idx: '(updated_at, id)',
   api_key_name_idx: '((lower(name) COLLATE "C"), id)',
   api_key_expires_idx: `((coalesce(expires_at, 'infinity')), id) INCLUDE (expires_at)`,
-  api_key_last_used_idx: `((coalesce(last_used_at, '-infinity')), id) INCLUDE (last_used_at)`,
   // One for each filter; those of a status hold exactly its keys.
   api_key_owner_idx: '(owner_id, created_at, id)',
   api_key_revoked_idx: '(created_at, id) WHERE revoked_at IS NOT NULL',

@@ -41,6 +41,9 @@ CREATE TABLE budget_account (
   leased_micro_cents bigint NOT NULL DEFAULT 0,
   overdraft_micro_cents bigint NOT NULL DEFAULT 0,
   floor_micro_cents bigint,
+  used_percent integer GENERATED ALWAYS AS (CASE
+    WHEN limit_micro_cents > 0 THEN least(ceil(spent_micro_cents::numeric * 100 / limit_micro_cents), 1000)::integer
+    WHEN limit_micro_cents = 0 THEN CASE WHEN spent_micro_cents > 0 THEN 1000 ELSE 0 END END) STORED,
   CONSTRAINT budget_account_pk PRIMARY KEY (key_id, period),
   CONSTRAINT budget_account_period CHECK (period = 'total' OR period ~ '^[0-9]{4}-(0[1-9]|1[0-2])-01$'),
   CONSTRAINT budget_account_not_negative CHECK (limit_micro_cents >= 0 AND spent_micro_cents >= 0
@@ -49,6 +52,9 @@ CREATE TABLE budget_account (
     OR spent_micro_cents - overdraft_micro_cents + leased_micro_cents <= greatest(limit_micro_cents, floor_micro_cents))
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE budget_account IS 'Money of one key in one period; limit NULL = not limited by this account';
+-- Whole percents, rounded up: the index on spending moves a hundred times in the life of a budget and not with every
+-- charge, so that charges stay updates in place. Accounts without spending are not in it.
+CREATE INDEX budget_account_used_idx ON budget_account (period, used_percent, key_id) WHERE used_percent > 0;
 
 CREATE TABLE budget_lease (
   id uuid NOT NULL,

@@ -4,7 +4,7 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
  * What: usage ids, usage events by month, totals and hourly rollups of keys, verdicts counted by minute.
  * Why: the metering plane. Ids are apart from events because a table partitioned by time cannot keep them unique. No
  * foreign keys to keys: what a deleted key has used still settles and stays.
- * Lock taken: none that matters, all tables are new.
+ * Lock taken: SHARE ROW EXCLUSIVE on api_key while its triggers are made; all tables are new.
  * Can old code run against it: yes, it knows none of these tables.
  */
 export class Usage1790000000400 implements MigrationInterface {
@@ -55,9 +55,11 @@ export class Usage1790000000400 implements MigrationInterface {
         input_tokens      bigint NOT NULL DEFAULT 0,
         output_tokens     bigint NOT NULL DEFAULT 0,
         cost_micro_cents  bigint NOT NULL DEFAULT 0,
-        last_used_at      timestamptz,
+        last_used_at      timestamptz NOT NULL DEFAULT '-infinity',
+        is_listed         boolean NOT NULL DEFAULT false,
         CONSTRAINT key_totals_pkey PRIMARY KEY (key_id)
       ) WITH (fillfactor = 70)`);
+    for (const statement of LISTED_TOTALS) await runner.query(statement);
     await runner.query(`
       CREATE TABLE usage_rollup_hour (
         key_id            uuid        NOT NULL,
@@ -82,12 +84,43 @@ export class Usage1790000000400 implements MigrationInterface {
   }
 
   async down(runner: QueryRunner): Promise<void> {
+    await runner.query(`DROP TRIGGER api_key_add_totals ON api_key`);
+    await runner.query(`DROP TRIGGER api_key_keep_totals ON api_key`);
+    await runner.query(`DROP FUNCTION key_totals_add, key_totals_keep`);
     for (const table of ['verdict_minute', 'usage_rollup_hour', 'key_totals', 'usage_event', 'usage_id']) {
       await runner.query(`DROP TABLE ${table}`);
     }
     await runner.query(`DROP FUNCTION usage_event_prepare(integer, date)`);
   }
 }
+
+/**
+ * Every key has its row from birth, by a trigger, so that no door to a key can forget it and lists by last use join no
+ * row in vain. What a deleted key has used stays; it leaves the index, and what was never reported goes with its key.
+ * The one index on what traffic writes moves at most once a minute and key: both writers of `last_used_at` see to it.
+ */
+const LISTED_TOTALS: readonly string[] = [
+  `CREATE FUNCTION key_totals_add() RETURNS trigger LANGUAGE plpgsql AS $$
+  BEGIN
+    INSERT INTO key_totals (key_id, is_listed) SELECT id, true FROM added ORDER BY id
+    ON CONFLICT (key_id) DO UPDATE SET is_listed = true;
+    RETURN NULL;
+  END $$`,
+  `CREATE FUNCTION key_totals_keep() RETURNS trigger LANGUAGE plpgsql AS $$
+  BEGIN
+    PERFORM FROM key_totals WHERE key_id IN (SELECT id FROM removed) ORDER BY key_id FOR UPDATE;
+    DELETE FROM key_totals WHERE key_id IN (SELECT id FROM removed) AND requests = 0;
+    UPDATE key_totals SET is_listed = false WHERE key_id IN (SELECT id FROM removed);
+    RETURN NULL;
+  END $$`,
+  `CREATE TRIGGER api_key_add_totals AFTER INSERT ON api_key
+   REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION key_totals_add()`,
+  `CREATE TRIGGER api_key_keep_totals AFTER DELETE ON api_key
+   REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION key_totals_keep()`,
+  `INSERT INTO key_totals (key_id, is_listed) SELECT id, true FROM api_key`,
+  // Never used is -infinity and not null: an index on coalesce() would have no statistics, being partial.
+  `CREATE INDEX key_totals_last_used_idx ON key_totals (last_used_at, key_id) WHERE is_listed`,
+];
 
 /**
  * Makes the partitions of a month and those after it. Any number of replicas may call it at once. It runs with the

@@ -138,6 +138,25 @@ describe('GET /api-keys', () => {
         expect(answer.body.meta.total).toBe(expected.length);
       });
 
+      it('by how much of the budget is spent, of this month where it is monthly', async () => {
+        const spender = await app.addUser();
+        const [nearly, half, , monthly] = await storeKeys(app, [1000, 1000, 1000, 1000, null].map((limit) => ({ ownerId: spender.id, budgetLimitMicroCents: limit })));
+        await app.dataSource.query(`UPDATE api_key SET budget_type = 'monthly' WHERE id = $1`, [monthly]);
+        await app.dataSource.query(`SELECT quota_open_months(ARRAY[$1, $1]::uuid[], ARRAY[quota_month(now() - interval '40 days'), quota_month(now())])`, [monthly]);
+        await app.dataSource.query(
+          `UPDATE budget_account SET spent_micro_cents = CASE WHEN key_id = $1 THEN 805 WHEN key_id = $2 THEN 500 WHEN period < quota_month(now()) THEN 1000 ELSE 10 END
+            WHERE key_id IN ($1, $2, $3) AND limit_micro_cents IS NOT NULL`,
+          [nearly, half, monthly],
+        );
+        const above = async (percent: number) => new Set(ids(await app.get(`/api-keys?budgetUsedAbove=${percent}`, { token: spender.token })));
+        expect(await above(0)).toEqual(new Set([nearly, half, monthly]));
+        expect(await above(1)).toEqual(new Set([nearly, half]));
+        expect(await above(49.99)).toEqual(new Set([nearly, half]));
+        expect(await above(50)).toEqual(new Set([nearly]));
+        expect(await above(80.49)).toEqual(new Set([nearly]));
+        expect(await above(80.5)).toEqual(new Set());
+      });
+
       it('finds a key by the middle of its prefix, also after its secret has been replaced', async () => {
         const [id] = await storeKeys(app, [{ ownerId: owner.id, keyPrefix: 'lk_live_0ldPref1xAbCdE' }]);
         await app.dataSource.query(

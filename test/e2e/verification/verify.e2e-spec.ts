@@ -89,7 +89,7 @@ describe('POST /verify', () => {
       await verify({ key: used.secret });
       await verify({ key: tried.secret, dryRun: true });
       const lastUsed = async (id: string) =>
-        (await app.dataSource.query('SELECT k.last_used_at AS key, s.last_used_at AS secret FROM api_key k JOIN api_key_secret s ON s.key_id = k.id WHERE k.id = $1', [id]))[0];
+        (await app.dataSource.query(`SELECT nullif(t.last_used_at, '-infinity') AS key, s.last_used_at AS secret FROM key_totals t JOIN api_key_secret s USING (key_id) WHERE key_id = $1`, [id]))[0];
       await eventually(async () => expect(await lastUsed(used.id)).toEqual({ key: expect.any(Date), secret: expect.any(Date) }));
       expect(await lastUsed(tried.id)).toEqual({ key: null, secret: null });
     });

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { Client } from 'pg';
-import { conditionOf, statusExpression } from '../../../src/api-keys/key-conditions.js';
+import { conditionOf, keysWith, statusExpression } from '../../../src/api-keys/key-conditions.js';
 import { KEY_SORTS, orderOf } from '../../../src/api-keys/key-sort.js';
 import { API_KEY_STATUSES, statusOf } from '../../../src/api-keys/status.js';
 import { createTestDatabase, type TestDatabase } from '../../support/postgres.js';
@@ -61,21 +61,29 @@ describe('lists of keys in PostgreSQL', () => {
       await client.query('TRUNCATE api_key CASCADE');
       // Every filter is passed by one key in a hundred, so that an index is worth it.
       await client.query(
-        `INSERT INTO api_key (id, owner_id, name, environment, is_active, deactivated_at, revoked_at, expires_at, last_used_at, created_at, tags, scopes)
+        `INSERT INTO api_key (id, owner_id, name, environment, is_active, deactivated_at, revoked_at, expires_at, created_at, tags, scopes)
          SELECT gen_random_uuid(), CASE n % 100 WHEN 0 THEN $1::uuid ELSE $2::uuid END, CASE n % 100 WHEN 1 THEN 'billing ' ELSE 'other ' END || n,
                 CASE n % 100 WHEN 2 THEN 'test' ELSE 'live' END, n % 100 <> 3, CASE n % 100 WHEN 3 THEN now() END, CASE n % 100 WHEN 4 THEN now() END,
                 CASE n % 100 WHEN 5 THEN NULL WHEN 6 THEN '2025-01-01'::timestamptz ELSE '2999-01-01'::timestamptz END,
-                CASE n % 100 WHEN 7 THEN NULL WHEN 8 THEN '2025-01-01'::timestamptz ELSE now() END, '2024-01-01'::timestamptz + n * interval '1 s',
+                '2024-01-01'::timestamptz + n * interval '1 s',
                 ARRAY[CASE n % 100 WHEN 9 THEN 'a' ELSE 'b' END], ARRAY[CASE n % 100 WHEN 10 THEN 'a' ELSE 'b' END]
            FROM generate_series(1, 5000) n`,
         [OWNER, OTHER],
       );
-      await client.query('ANALYZE api_key');
+      await client.query(
+        `UPDATE key_totals SET last_used_at = CASE n % 100 WHEN 7 THEN '-infinity' WHEN 8 THEN '2025-01-01'::timestamptz ELSE now() END
+           FROM (SELECT id, row_number() OVER (ORDER BY created_at) AS n FROM api_key) AS k WHERE id = key_id`,
+      );
+      await client.query(
+        `UPDATE api_key SET budget_limit_micro_cents = 1000, budget_type = 'total' WHERE substr(name, strpos(name, ' ') + 1)::int % 100 < 2`,
+      );
+      await client.query(`UPDATE budget_account SET spent_micro_cents = 950 WHERE limit_micro_cents = 1000 AND key_id IN (SELECT id FROM api_key WHERE name LIKE 'billing%')`);
+      await client.query('ANALYZE api_key, key_totals, budget_account');
     });
 
     it.each(KEY_SORTS)('has an index that gives the order %s without sorting', async (sort) => {
-      const { expression, direction } = orderOf(sort);
-      const plan = await planOf(`SELECT k.id FROM api_key k ORDER BY ${expression} ${direction}, k.id ${direction} LIMIT 10`);
+      const order = orderOf(sort);
+      const plan = await planOf(`SELECT k.id FROM ${keysWith(order)} ORDER BY ${order.expression} ${order.direction}, ${order.id} ${order.direction} LIMIT 10`);
       expect(plan).not.toMatch(/Sort/);
     });
 
@@ -90,12 +98,13 @@ describe('lists of keys in PostgreSQL', () => {
       ['isActive=false', { isActive: false }, 'api_key_switched_off_idx'],
       ['environment=test', { environment: 'test' as const }, 'api_key_test_idx'],
       ['expiresBefore', { expiresBefore: '2026-01-01T00:00:00Z' }, 'api_key_expires_idx'],
-      ['unusedSince', { unusedSince: '2026-01-01T00:00:00Z' }, 'api_key_(last_used|created)_idx'],
-      ['neverUsed', { neverUsed: true }, 'api_key_last_used_idx'],
+      ['unusedSince', { unusedSince: '2026-01-01T00:00:00Z' }, '(key_totals_last_used|api_key_created)_idx'],
+      ['neverUsed', { neverUsed: true }, 'key_totals_last_used_idx'],
+      ['budgetUsedAbove', { budgetUsedAbove: 90 }, 'budget_account_used_idx'],
       ['hasExpiry', { hasExpiry: false }, 'api_key_expires_idx'],
     ])('has an index that serves the filter %s', async (_, filter, index) => {
-      const { sql, parameters } = conditionOf(filter, { kind: 'all' }, NOW);
-      expect(await planOf(`SELECT k.id FROM api_key k WHERE ${sql}`, parameters)).toMatch(new RegExp(index));
+      const condition = conditionOf(filter, { kind: 'all' }, NOW);
+      expect(await planOf(`SELECT k.id FROM ${keysWith(condition)} WHERE ${condition.sql}`, condition.parameters)).toMatch(new RegExp(index));
     });
   });
 

@@ -31,6 +31,7 @@ describe('The doctor', () => {
     expect(findings.flatMap(({ differences }) => differences)).toEqual([]);
     expect(findings.map(lineOf)).toEqual([
       'ok    totals of keys = Σ events',
+      'ok    every key has its totals',
       'ok    hourly rollups = Σ events',
       'ok    every event has its id, every id one event',
       'ok    spent of accounts = Σ costs of events',
@@ -51,6 +52,13 @@ describe('The doctor', () => {
     expect(await ill()).toEqual([check]);
     await app.dataSource.query(sql, [key, -1]);
     expect(await ill()).toEqual([]);
+  });
+
+  it('sees a key that lists by last use would miss', async () => {
+    await app.dataSource.query('UPDATE key_totals SET is_listed = false WHERE key_id = $1', [key]);
+    const findings = await examine(app.config, app.dataSource);
+    expect(findings.find(({ check }) => check === 'every key has its totals')!.differences).toEqual([`${key}: none, should be one`]);
+    await app.dataSource.query('UPDATE key_totals SET is_listed = true WHERE key_id = $1', [key]);
   });
 
   it('sees an event without an account, and says which key it is', async () => {
