@@ -40,6 +40,7 @@ export default {
     { ...base, displayName: 'simulation', testMatch: ['<rootDir>/test/simulation/**/*.spec.ts', '<rootDir>/test/proofs/**/*.spec.ts'] },
     withDatabase('integration', ['<rootDir>/test/integration/**/*.spec.ts']),
     withDatabase('e2e', ['<rootDir>/test/e2e/**/*.e2e-spec.ts']),
+    withDatabase('gateways', ['<rootDir>/test/gateways/**/*.spec.ts']),
     withDatabase('contract', ['<rootDir>/test/contract/**/*.spec.ts']),
     withDatabase('browser', ['<rootDir>/test/browser/**/*.spec.ts']),
   ],

@@ -6,6 +6,7 @@ import { AuditModule } from './audit/audit.module.js';
 import { AuthModule } from './auth/auth.module.js';
 import { Clock } from './common/clock.js';
 import { Config } from './config/config.js';
+import { GatewaysModule } from './gateways/gateways.module.js';
 import { HealthModule } from './health/health.module.js';
 import { Meters } from './common/meters.js';
 import { QuotasModule } from './quotas/quotas.module.js';
@@ -46,6 +47,7 @@ export class AppModule {
         QuotasModule,
         VerificationModule,
         UsageModule,
+        GatewaysModule,
         HealthModule,
         MetricsModule,
       ],

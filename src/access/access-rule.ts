@@ -11,7 +11,9 @@ export type AccessRule =
   /** `alsoNeeds`: a second permission, asked for after the first. */
   | { readonly kind: 'permission'; readonly permission: Permission; readonly alsoNeeds?: Permission }
   /** `itself`: a key as caller may also act on itself. */
-  | { readonly kind: 'owner-or'; readonly permission: Permission; readonly itself?: true };
+  | { readonly kind: 'owner-or'; readonly permission: Permission; readonly itself?: true }
+  /** The gateway that asks is authenticated by a key of its own; the other credentials of the request are its client's. */
+  | { readonly kind: 'gateway'; readonly permission: Permission };
 
 /** What a route is called in the audit trail. */
 export interface AuditedAct {

@@ -2,10 +2,11 @@ import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/com
 import { Reflector } from '@nestjs/core';
 import type { FastifyRequest } from 'fastify';
 import { permissionDenied, unauthenticated } from './access.errors.js';
-import { Authenticator } from './authenticator.js';
+import { Authenticator, GatewayAuthenticator, type KnownGateway } from './authenticator.js';
 import type { Caller, Principal } from './caller.js';
 import { ACCESS_RULE, AUDITED, type AccessRule, type AuditedAct } from './access-rule.js';
 import { clientIp } from './client-ip.js';
+import type { Permission } from './permissions.js';
 import { requireReadable } from '../common/refused-body.js';
 
 type DeclaringTarget = Parameters<Reflector['get']>[1];
@@ -30,6 +31,7 @@ export class AccessGuard implements CanActivate {
   constructor(
     private readonly reflector: Reflector,
     private readonly authenticator: Authenticator,
+    private readonly gateways: GatewayAuthenticator,
   ) {}
 
   /** At once where the credential is known in memory. */
@@ -41,6 +43,12 @@ export class AccessGuard implements CanActivate {
     if (rule?.kind === 'public') return this.admit(request, declaration, null);
     // Set before anybody is known, so that a refusal has its caller in the trail.
     request.caller = this.callerOf(request, declaration, null);
+    if (rule?.kind === 'gateway') {
+      const gateway = this.gateways.authenticateGateway(request);
+      return gateway instanceof Promise
+        ? gateway.then((known) => this.admitGateway(request, declaration, known, rule.permission))
+        : this.admitGateway(request, declaration, gateway, rule.permission);
+    }
     const principal = this.authenticator.authenticate(context);
     return principal instanceof Promise
       ? principal.then((known) => this.admit(request, declaration, known))
@@ -53,6 +61,16 @@ export class AccessGuard implements CanActivate {
     request.caller = this.callerOf(request, declaration, principal);
     if (principal !== null) this.apply(rule, principal);
     requireReadable(request.body);
+    return true;
+  }
+
+  /**
+   * The client's credentials are not looked at here: they are what the gateway asks about. Nor is the body, whatever it
+   * is: it is the client's as well.
+   */
+  private admitGateway(request: FastifyRequest, declaration: Declaration, { principal, ip }: KnownGateway, permission: Permission): boolean {
+    request.caller = { ...this.callerOf(request, declaration, principal), ip };
+    if (principal !== null && !principal.may(permission)) throw permissionDenied(permission);
     return true;
   }
 

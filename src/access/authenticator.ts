@@ -33,3 +33,17 @@ export abstract class KeyAuthenticator {
   /** The key in `Authorization: Bearer` or `X-API-Key`, or null when none is presented there. */
   abstract presentedKey(request: FastifyRequest): string | null;
 }
+
+/** A gateway that may be answered. */
+export interface KnownGateway {
+  /** null: it came by the gateways' own listener, without a key. */
+  readonly principal: Principal | null;
+  /** Where it called from: the peer of the connection, and not the client it speaks of. */
+  readonly ip: string;
+}
+
+/** Tells which gateway asks for its client. */
+export abstract class GatewayAuthenticator {
+  /** @throws DomainError 401 for whoever is no gateway of ours */
+  abstract authenticateGateway(request: FastifyRequest): KnownGateway | Promise<KnownGateway>;
+}

@@ -40,6 +40,21 @@ export const OwnerOr = (permission: Permission, options: { itself?: true } = {})
     `to be its owner${options.itself ? ', to be the key itself' : ''}, or the permission \`${permission}\``,
   );
 
+/**
+ * Gateways that hold `permission` may call this route, with any method. They show a key of their own in
+ * `X-Latchkey-Gateway-Key`, or come by the gateways' own listener; what is in `Authorization` and `X-API-Key` is what
+ * their client presented, and never speaks for the caller.
+ *
+ * @see docs/adr/0008-how-a-gateway-is-known.md
+ */
+export const GatewayOnly = (permission: Permission) =>
+  applyDecorators(
+    SetMetadata(ACCESS_RULE, { kind: 'gateway', permission } satisfies AccessRule),
+    ApiSecurity({ gatewayKey: [], bearer: [] }),
+    ApiSecurity({ gatewayKey: [], apiKey: [] }),
+    ApiExtension('x-access', { kind: 'gateway', permission }),
+  );
+
 /** Names the act in the audit trail: reads by the interceptor, changes by the service, refusals by the filter. */
 export const Audited = (action: string, resourceType: string, options: Pick<AuditedAct, 'isRead'> = {}) =>
   applyDecorators(SetMetadata(AUDITED, { action, resourceType, ...options } satisfies AuditedAct), UseInterceptors(AuditInterceptor));

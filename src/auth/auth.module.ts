@@ -11,6 +11,7 @@ import { AuthService } from './auth.service.js';
 import { CredentialsAuthenticator } from './credentials.authenticator.js';
 import { OidcKeys } from './oidc-keys.js';
 import { OidcStrategy } from './oidc.strategy.js';
+import { SessionInspector } from './session-inspector.js';
 import { SessionTokens } from './session-tokens.js';
 import { SessionStrategy } from './session.strategy.js';
 
@@ -27,7 +28,7 @@ const oidcStrategy = {
 @Module({
   imports: [PassportModule, UsersModule],
   controllers: [AuthController],
-  providers: [AuthService, SessionTokens, SessionStrategy, oidcStrategy, { provide: Authenticator, useClass: CredentialsAuthenticator }],
-  exports: [Authenticator],
+  providers: [AuthService, SessionTokens, SessionStrategy, SessionInspector, oidcStrategy, { provide: Authenticator, useClass: CredentialsAuthenticator }],
+  exports: [Authenticator, SessionInspector],
 })
 export class AuthModule {}

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';
-import { type Cidr, parseCidr } from '../common/address.js';
+import { type Cidr, matches, parseAddress, parseCidr } from '../common/address.js';
 import { type Environment, environmentSchema } from './environment.js';
 import { type GeneratedSecrets, SECRET_NAMES, readOrCreateSecrets } from './generated-secrets.js';
 
@@ -51,6 +51,8 @@ export class Config {
   readonly maxReplicas: number;
   /** Networks whose `X-Forwarded-For` is believed. */
   readonly trustedProxies: readonly Cidr[];
+  /** Where gateways ask without a key of their own; null: nowhere. */
+  readonly gatewayListener: GatewayListenerConfig | null;
   readonly metricsPort: number | null;
   readonly metricsToken: string | null;
   readonly currency: string;
@@ -86,6 +88,7 @@ export class Config {
     this.rateFallback = environment.RATE_FALLBACK;
     this.maxReplicas = environment.MAX_REPLICAS;
     this.trustedProxies = networks(list(environment.TRUSTED_PROXIES));
+    this.gatewayListener = gatewayListenerOf(environment);
     this.metricsPort = environment.METRICS_PORT ?? null;
     this.metricsToken = environment.METRICS_TOKEN ?? null;
     this.currency = environment.CURRENCY;
@@ -103,6 +106,13 @@ export interface OidcConfig {
   readonly rolesClaim: string;
   /** Claim value → role name. Values that are not named give no role. */
   readonly roleMap: ReadonlyMap<string, string>;
+}
+
+/** A listener that answers gateways, and trusts whoever reaches it. */
+export interface GatewayListenerConfig {
+  /** An address of loopback or of a private network. */
+  readonly host: string;
+  readonly port: number;
 }
 
 /**
@@ -153,6 +163,19 @@ function oidcOf(environment: Environment): OidcConfig | null {
     roleMap.set(claim.trim(), role.trim());
   }
   return { issuer: OIDC_ISSUER, jwksUri: OIDC_JWKS_URI, audience: OIDC_AUDIENCE, rolesClaim: environment.OIDC_ROLES_CLAIM, roleMap };
+}
+
+/** Loopback, RFC 1918 and RFC 4193: what no stranger on the internet reaches. */
+const PRIVATE_NETWORKS = networks(['127.0.0.0/8', '::1', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7']);
+
+function gatewayListenerOf({ GATEWAY_HOST, GATEWAY_PORT, PORT }: Environment): GatewayListenerConfig | null {
+  if (GATEWAY_PORT === undefined) return null;
+  const address = parseAddress(GATEWAY_HOST);
+  if (address === null || !matches(PRIVATE_NETWORKS, address)) {
+    throw new ConfigError('GATEWAY_HOST must be an address of loopback or of a private network: whoever reaches it is answered without a key');
+  }
+  if (GATEWAY_PORT === PORT && PORT !== 0) throw new ConfigError('GATEWAY_PORT must not be PORT');
+  return { host: GATEWAY_HOST, port: GATEWAY_PORT };
 }
 
 function versionedKeys(text: string): VersionedKey[] {

@@ -79,6 +79,8 @@ export const environmentSchema = z.object({
   RATE_FALLBACK: z.enum(['closed', 'share']).default('closed'),
   MAX_REPLICAS: positiveInteger(1000).default(3),
   TRUSTED_PROXIES: z.string().optional(),
+  GATEWAY_HOST: z.string().min(1).default('127.0.0.1'),
+  GATEWAY_PORT: positiveInteger(65_535).optional(),
   METRICS_PORT: positiveInteger(65_535).optional(),
   METRICS_TOKEN: secret.optional(),
   CURRENCY: z

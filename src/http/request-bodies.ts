@@ -1,33 +1,61 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { DomainError } from '../common/domain-error.js';
+import { DomainError, type FieldError } from '../common/domain-error.js';
 import { RefusedBody } from '../common/refused-body.js';
+import { readForm } from './form-text.js';
 import { readJson } from './json-text.js';
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Set on the few routes that take a form. */
+    takesForm?: boolean;
+  }
+}
+
 /**
- * JSON is the one kind of body, whatever its length; an absent one is a request with defaults. Other content types
- * and encodings are 415. Adds no parser for a content type that a module of its own reads (a form, say).
+ * JSON is the one kind of body, whatever its length, and on routes that say so a form; an absent one is a request with
+ * defaults. Other content types and encodings are 415.
  */
 export function acceptOnlyJson(fastify: FastifyInstance): void {
   fastify.removeAllContentTypeParsers();
   fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
     done(null, jsonBody(request, body as Buffer));
   });
+  fastify.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'buffer' }, (request, body, done) => {
+    done(null, request.routeOptions.config.takesForm === true ? formBody(request, body as Buffer) : otherBody(body as Buffer));
+  });
   fastify.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => {
-    done(null, body.length === 0 ? undefined : new RefusedBody(unsupported('Send the body as application/json.')));
+    done(null, otherBody(body as Buffer));
   });
 }
 
+function otherBody(body: Buffer): RefusedBody | undefined {
+  return body.length === 0 ? undefined : new RefusedBody(unsupported('Send the body as application/json.'));
+}
+
+function formBody(request: FastifyRequest, body: Buffer): unknown {
+  const encoded = encodedBody(request);
+  if (encoded !== null) return encoded;
+  const reading = readForm(body);
+  return 'value' in reading ? reading.value : unreadable(reading.errors);
+}
+
+function encodedBody({ headers }: FastifyRequest): RefusedBody | null {
+  const encoding = headers['content-encoding'];
+  return encoding === undefined || encoding.toLowerCase() === 'identity' ? null : new RefusedBody(unsupported('Send the body without a content encoding.'));
+}
+
 function jsonBody(request: FastifyRequest, body: Buffer): unknown {
-  const encoding = request.headers['content-encoding'];
-  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
-    return new RefusedBody(unsupported('Send the body without a content encoding.'));
-  }
+  const encoded = encodedBody(request);
+  if (encoded !== null) return encoded;
   if (body.length === 0) return undefined;
   const reading = readJson(body);
-  if ('value' in reading) return reading.value;
-  const [first] = reading.errors;
+  return 'value' in reading ? reading.value : unreadable(reading.errors);
+}
+
+function unreadable(errors: readonly FieldError[]): RefusedBody {
+  const [first] = errors;
   const detail = first!.path === '' ? `${first!.message[0]!.toUpperCase()}${first!.message.slice(1)}.` : `${first!.path}: ${first!.message}`;
-  return new RefusedBody(new DomainError('invalid', 'VALIDATION_FAILED', detail, { errors: reading.errors }));
+  return new RefusedBody(new DomainError('invalid', 'VALIDATION_FAILED', detail, { errors }));
 }
 
 function unsupported(message: string): DomainError {

@@ -23,7 +23,8 @@ export function urlProblem(url: string): DomainError | null {
   return null;
 }
 
-function showsSecret(url: string): boolean {
+/** Whether a URL, or a part of one, contains something shaped like a key, however it is encoded. */
+export function showsSecret(url: string): boolean {
   let text: string | null = url;
   for (let round = 0; text !== null && round <= MAX_DECODINGS; round += 1) {
     if (looksLikeSecret(text)) return true;

@@ -9,9 +9,12 @@ type Headers = Readonly<Record<string, string>>;
 /** What is shown by a browser: the console and Swagger UI. */
 const PAGE = /^\/(?:console|docs)(?:[/?]|$)/;
 
+/** What a gateway may copy to its client, whose site has headers of its own. */
+const OF_GATEWAYS = /^\/api\/v1\/(?:forward-auth|ext-authz)(?:[/?]|$)/;
+
 /**
  * Sets the security headers of every answer: all of Helmet's where a browser shows a page, and for the rest those that
- * say something about JSON. Helmet works its values out anew on each request, which took a tenth of a verify; they never
+ * say something about JSON; none where a gateway asks. Helmet works its values out anew on each request, which took a tenth of a verify; they never
  * change, so they are worked out once.
  *
  * @see https://cheatsheetseries.owasp.org/cheatsheets/REST_Security_Cheat_Sheet.html#security-headers
@@ -50,7 +53,7 @@ export function secureAnswers(fastify: FastifyInstance, config: Config): void {
     xXssProtection: false,
   });
   fastify.addHook('onRequest', (request, reply, done) => {
-    void reply.headers(PAGE.test(request.url) ? ofPages : ofData);
+    if (!OF_GATEWAYS.test(request.url)) void reply.headers(PAGE.test(request.url) ? ofPages : ofData);
     done();
   });
 }

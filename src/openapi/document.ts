@@ -3,6 +3,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { readFileSync } from 'node:fs';
 import { RouteAccess } from '../access/route-access.js';
 import { ProblemView } from '../common/problem.view.js';
+import { documentAnyMethodOnce } from './any-method.js';
 import { addErrors } from './errors.js';
 import { addExamples, withExampleSecret } from './examples.js';
 import { operationsOf } from './operations.js';
@@ -41,6 +42,7 @@ export function openApiDocument(app: NestFastifyApplication, exampleSecret?: str
   });
   const audited = new Set(routes.routes().filter((route) => route.audited && route.method !== 'GET').map((route) => `${route.method} ${route.path}`));
   const short = (path: string) => path.replace(`/${API_PREFIX}`, '').replace(/\{(\w+)\}/g, ':$1');
+  documentAnyMethodOnce(document);
   completeSchemas(document, bodyClasses(routes));
   addErrors(document, (method, path) => audited.has(`${method} ${short(path)}`));
   addExamples(document, API_PREFIX);
@@ -62,6 +64,7 @@ function settings(): Omit<OpenAPIObject, 'paths'> {
     .addServer('/', 'This installation')
     .addBearerAuth({ type: 'http', scheme: 'bearer', description: 'A session token, a token of the identity provider, or an API key.' })
     .addApiKey({ type: 'apiKey', in: 'header', name: 'X-API-Key', description: 'The API key of a service.' }, 'apiKey')
+    .addApiKey({ type: 'apiKey', in: 'header', name: 'X-Latchkey-Gateway-Key', description: 'The API key of a gateway, beside what its client presented.' }, 'gatewayKey')
     .build();
 }
 

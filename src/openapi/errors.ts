@@ -28,7 +28,8 @@ export function addErrors(document: OpenAPIObject, changesState: ChangesState): 
   for (const operation of operationsOf(document)) {
     const responses = operation.operation.responses;
     for (const [status, response] of Object.entries(responses)) {
-      if (Number(status) >= 400) responses[status] = problem(Number(status), (response as ResponseObject).description);
+      const { description, headers } = response as ResponseObject;
+      if (Number(status) >= 400) responses[status] = { ...problem(Number(status), description), ...(headers ? { headers } : {}) };
       else if ((response as ResponseObject).description === '') (response as ResponseObject).description = STATUS_CODES[Number(status)] ?? status;
     }
     for (const status of statusesOf(operation, changesState)) {

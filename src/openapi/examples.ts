@@ -9,6 +9,7 @@ const PATH_EXAMPLES: Record<string, string> = {
   'by-alias/{alias}': DEMO.alias,
   'users/{id}': DEMO.ownerId,
   'roles/{name}': DEMO.roleName,
+  'ext-authz/{path}': 'v1/chat/completions',
 };
 
 /** A path parameter's example where the usual one would not do: a key must be dead to be deleted for good. */

@@ -133,6 +133,11 @@ export function decideOnCaller(record: KeyRecord, ip: string, nowMs: number): St
   return firstRefusal(CALLER_CHECKS, record, { ip }, nowMs);
 }
 
+/** As `decide`, for a key about which nothing is asked but whether it works at all. */
+export function decideOnState(record: KeyRecord, nowMs: number): StaticDecision | null {
+  return firstRefusal(STATE_CHECKS, record, {}, nowMs);
+}
+
 /** Every check with its own outcome, whether or not an earlier one failed. `nowMs` as for `decide`. */
 export function explainChecks(record: KeyRecord, question: Question, nowMs: number): CheckOutcome[] {
   return CHECKS.map(({ name, refuse }) => {

@@ -9,6 +9,7 @@ export interface SecretFacts {
   readonly kind: 'own' | 'imported';
   readonly mac: Buffer;
   readonly pepperVersion: string;
+  readonly createdAtMs: number;
   readonly revokedAtMs: number | null;
   readonly expiresAtMs: number | null;
   readonly lastUsedAtMs: number | null;

@@ -41,6 +41,7 @@ const LOAD = `
          EXISTS (SELECT 1 FROM api_key_secret WHERE kind = 'imported') AS has_imported,
          (SELECT json_agg(json_build_object(
             'kid', kid, 'keyId', key_id, 'kind', kind, 'mac', encode(mac, 'hex'), 'pepperVersion', pepper_version,
+            'createdAtMs', ${unixMs('created_at')},
             'revokedAtMs', ${unixMs('revoked_at')}, 'expiresAtMs', ${unixMs('expires_at')},
             'lastUsedAtMs', ${unixMs('last_used_at')})) FROM s) AS secrets,
          (SELECT json_agg(json_build_object(
@@ -117,6 +118,7 @@ export class KeyRecordsRepository {
       kind: stored.kind,
       mac: Buffer.from(stored.mac, 'hex'),
       pepperVersion: this.text(stored.pepperVersion),
+      createdAtMs: stored.createdAtMs,
       revokedAtMs: stored.revokedAtMs,
       expiresAtMs: stored.expiresAtMs,
       lastUsedAtMs: stored.lastUsedAtMs,

@@ -9,6 +9,7 @@ import { DenylistFile } from './denylist-file.js';
 import { ExplainController } from './explain.controller.js';
 import { FeedService } from './feed.service.js';
 import { KeyExplainer } from './key-explainer.js';
+import { KeyInspector } from './key-inspector.js';
 import { KeyRecognizer } from './key-recognizer.js';
 import { KeyRecordsRepository } from './key-records.repository.js';
 import { LastUsed } from './last-used.js';
@@ -53,6 +54,7 @@ const cores = [
     Verifier,
     QuotaGate,
     KeyExplainer,
+    KeyInspector,
     KeyRecognizer,
     SecretProver,
     KeyRecordsRepository,
@@ -66,6 +68,6 @@ const cores = [
     { provide: KeyAuthenticator, useClass: ServiceKeyAuthenticator },
     { provide: ChangePropagation, useExisting: ReplicasService },
   ],
-  exports: [KeyAuthenticator, ChangePropagation, FeedService, ReplicasService, Verifier],
+  exports: [KeyAuthenticator, ChangePropagation, FeedService, KeyInspector, ReplicasService, Verifier],
 })
 export class VerificationModule {}

@@ -16,6 +16,9 @@ export function verdictOf({ rule }: DeclaredRoute, role: string): Verdict {
       return 'yes';
     case 'permission':
       return [rule.permission, rule.alsoNeeds ?? rule.permission].every((permission) => covers(grants, permission)) ? 'yes' : 'no';
+    // The role of the key that the gateway shows; what its client presented is not asked for a permission.
+    case 'gateway':
+      return covers(grants, rule.permission) ? 'yes' : 'no';
     case 'owner-or':
       return covers(grants, rule.permission) ? 'yes' : 'own';
     case undefined:
@@ -32,6 +35,8 @@ export function ruleText({ rule }: DeclaredRoute): string {
       return 'any credentials';
     case 'permission':
       return rule.alsoNeeds ? `\`${rule.permission}\` and \`${rule.alsoNeeds}\`` : `\`${rule.permission}\``;
+    case 'gateway':
+      return `a gateway's key with \`${rule.permission}\``;
     case 'owner-or':
       return `its owner, or \`${rule.permission}\``;
     case undefined:

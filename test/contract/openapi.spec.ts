@@ -42,8 +42,11 @@ describe('the OpenAPI document', () => {
   });
 
   it('has every route with its access rule, and nothing else', () => {
-    const declared = app.app.get(RouteAccess, { strict: false }).routes().map(({ method, path, rule }) => [`${method} ${path.replace(/:(\w+)/g, '{$1}')}`, rule]);
-    const documented = operationsOf(document).map(({ method, path, operation }) => [`${method} ${path.replace('/api/v1', '')}`, operation['x-access']]);
+    const declared = app.app.get(RouteAccess, { strict: false }).routes().map(({ method, path, rule }) => [`${method} ${path.replace(/:(\w+)/g, '{$1}').replace(/\*$/, '{path}')}`, rule]);
+    const documented = operationsOf(document).map(({ method, path, operation }) => [
+      `${operation['x-any-method'] === true ? 'ALL' : method} ${path.replace('/api/v1', '')}`,
+      operation['x-access'],
+    ]);
     expect(Object.fromEntries(documented)).toEqual(Object.fromEntries(declared));
   });
 
@@ -81,13 +84,17 @@ describe('the OpenAPI document', () => {
   });
 
   it('offers both kinds of credentials wherever some are needed', () => {
-    expect(Object.keys(document.components.securitySchemes).sort()).toEqual(['apiKey', 'bearer']);
+    expect(Object.keys(document.components.securitySchemes).sort()).toEqual(['apiKey', 'bearer', 'gatewayKey']);
     const guarded = operationsOf(document).filter(({ operation }) => (operation['x-access'] as { kind: string }).kind !== 'public');
-    expect(guarded.filter(({ operation }) => JSON.stringify(operation.security) !== '[{"bearer":[]},{"apiKey":[]}]').map(({ path }) => path)).toEqual([]);
+    const expected = (kind: string) =>
+      kind === 'gateway' ? [{ gatewayKey: [], bearer: [] }, { gatewayKey: [], apiKey: [] }] : [{ bearer: [] }, { apiKey: [] }];
+    const wrong = guarded.filter(({ operation }) => JSON.stringify(operation.security) !== JSON.stringify(expected((operation['x-access'] as { kind: string }).kind)));
+    expect(wrong.map(({ path }) => path)).toEqual([]);
   });
 
-  it('describes an answer of JSON for every success but 204', () => {
-    const silent = operationsOf(document).flatMap(({ method, path, operation }) =>
+  it('describes an answer of JSON for every success but 204 and what gateways get, whose answer is in headers', () => {
+    const withBody = operationsOf(document).filter(({ operation }) => (operation['x-access'] as { kind: string }).kind !== 'gateway');
+    const silent = withBody.flatMap(({ method, path, operation }) =>
       Object.entries(operation.responses)
         .filter(([status, response]) => Number(status) < 300 && status !== '204' && !response.content)
         .map(([status]) => `${method} ${path}: ${status}`),

@@ -23,6 +23,7 @@ export interface Operation {
   requestBody?: { required?: boolean; content: Record<string, { schema: Schema; example?: unknown }> };
   responses: Record<string, { $ref?: string; description?: string; content?: Record<string, { schema: Schema }> }>;
   'x-access'?: unknown;
+  'x-any-method'?: boolean;
 }
 
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- JSON Schema of any shape

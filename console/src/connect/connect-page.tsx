@@ -10,6 +10,7 @@ import { settings } from '../settings';
 import { useAct } from '../ui/act';
 import { Empty, NoPermission, Page } from '../ui/states';
 import { Snippet } from '../ui/values';
+import { nginxSnippet } from './nginx-snippet';
 
 /** The role that lets a key ask about other keys. */
 const GATEWAY = 'gateway';
@@ -139,37 +140,18 @@ function Try({ created: { apiKey, secretKey } }: { created: Schemas['CreatedApiK
       return { ok: response.ok, ...body };
     },
   });
-  const host = new URL(settings.publicUrl);
   const curl = [
     `export GATEWAY_KEY='${secretKey}'`,
     `curl -s ${settings.publicUrl}/api/v1/verify \\`,
     `  -H "x-api-key: $GATEWAY_KEY" -H 'content-type: application/json' \\`,
     `  -d '{"key":"<the key your caller presented>"}'`,
   ].join('\n');
-  const nginx = [
-    'location = /_latchkey {',
-    '  internal;',
-    `  proxy_pass ${settings.publicUrl}/api/v1/forward-auth?mode=nginx;`,
-    '  proxy_pass_request_body off;',
-    '  proxy_set_header Content-Length "";',
-    `  proxy_set_header Host ${host.host};`,
-    '  proxy_set_header X-Forwarded-For $remote_addr;',
-    `  proxy_set_header X-Latchkey-Gateway-Key ${secretKey};`,
-    '}',
-    '',
-    'location / {',
-    '  auth_request /_latchkey;',
-    '  auth_request_set $latchkey_key_id $upstream_http_x_latchkey_key_id;',
-    '  proxy_set_header X-Latchkey-Key-Id $latchkey_key_id;',
-    '  proxy_pass http://your-service;',
-    '}',
-  ].join('\n');
   return (
     <Stack gap="md" mt="md">
       <Alert color="yellow" variant="outline" p="xs">The secret of {apiKey.name} is in these snippets, and shown this once.</Alert>
       <Snippet label="Secret of the service" text={secretKey} />
       <Snippet label="Verify a key" text={curl} />
-      <Snippet label="nginx, in front of a service" text={nginx} />
+      <Snippet label="nginx, in front of a service" text={nginxSnippet(settings.publicUrl, secretKey)} />
       <Paper withBorder p="sm">
         <Stack gap="xs">
           <Text fw={600} size="sm">Try it from here</Text>

@@ -1,0 +1,27 @@
+import type { FastifyRequest } from 'fastify';
+import { clientIp } from '../access/client-ip.js';
+import { type Cidr, formatAddress, matches, parseAddress } from '../common/address.js';
+
+/** The peer of the connection, in the one text of addresses. */
+export function peerOf(request: FastifyRequest): string {
+  const peer = parsedPeer(request);
+  return peer === null ? 'unknown' : formatAddress(peer);
+}
+
+/**
+ * The address of the client that a gateway speaks of, or undefined when nobody trusted has named one: then a key that is
+ * restricted by address is refused. The gateway's own address never stands in for it, since a key that is allowed from
+ * the gateway's network would be allowed to everybody.
+ */
+export function clientOf(request: FastifyRequest, trustedProxies: readonly Cidr[]): string | undefined {
+  const peer = parsedPeer(request);
+  if (peer === null || !matches(trustedProxies, peer)) return undefined;
+  const chain = [request.headers['x-forwarded-for'] ?? ''].flat().join(',');
+  const nearest = chain.slice(chain.lastIndexOf(',') + 1).trim();
+  return parseAddress(nearest) === null ? undefined : clientIp(request);
+}
+
+function parsedPeer(request: FastifyRequest) {
+  // A link-local peer comes with the zone of our own interface.
+  return parseAddress(request.socket.remoteAddress?.replace(/%.*$/, '') ?? '');
+}

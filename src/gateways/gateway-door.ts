@@ -1,0 +1,76 @@
+import { Injectable } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Caller } from '../access/caller.js';
+import { callerOf } from '../access/decorators.js';
+import { type DomainError, validationFailed } from '../common/domain-error.js';
+import { sendProblem } from '../common/problem.filter.js';
+import { Config } from '../config/config.js';
+import { showsSecret } from '../http/request-url.js';
+import { Verifier } from '../verification/verifier.js';
+import type { VerdictView } from '../verification/verdict.view.js';
+import { identityHeaders, rateLimitHeaders } from './answer-headers.js';
+import { clientOf } from './client-of.js';
+import type { GatewayAsk, GatewayMode } from './gateway-ask.js';
+import { GATEWAY_KEY_HEADER } from './gateway-key.authenticator.js';
+import { presentedKey } from './presented-key.js';
+import { asked, gatewayKeyPresented, keyInUrl, refusalOf, withoutKey } from './refusal.js';
+
+/** Nobody's id: a reservation made under it is nobody's to settle. */
+const NOBODY = '00000000-0000-0000-0000-000000000000';
+
+/**
+ * Answers a gateway that asks whether a request of its client may pass: the same decision as `POST /verify`, counted and
+ * paid for the same way. A refusal is an answer here, not an exception: it is the client's, and it is not in the trail.
+ */
+@Injectable()
+export class GatewayDoor {
+  constructor(
+    private readonly verifier: Verifier,
+    private readonly config: Config,
+  ) {}
+
+  /**
+   * @throws DomainError 400 when the gateway asks for a reservation and nobody could settle it; 503 when nothing can be
+   * decided
+   */
+  async answer(request: FastifyRequest, reply: FastifyReply, ask: GatewayAsk, mode: GatewayMode): Promise<void> {
+    const caller = callerOf(request);
+    if (ask.reserveCents !== undefined && caller.principal === null) {
+      throw validationFailed([{ path: 'reserveCents', message: 'needs a gateway with a key of its own: only its owner may settle' }]);
+    }
+    const decision = await this.decide(request, caller, ask, mode);
+    if (decision.verdict !== null) void reply.headers(rateLimitHeaders(decision.verdict));
+    if (decision.refusal === null) allow(reply, decision.verdict, caller);
+    else refuse(request, reply, decision.refusal, ask);
+  }
+
+  private async decide(request: FastifyRequest, { principal }: Caller, ask: GatewayAsk, mode: GatewayMode): Promise<Decision> {
+    if (showsSecret(String(request.headers['x-forwarded-uri'] ?? ''))) return refused(asked(keyInUrl(), mode));
+    const presented = presentedKey(request);
+    if (typeof presented === 'string') return refused(withoutKey(presented));
+    const { key } = presented;
+    if (key === request.headers[GATEWAY_KEY_HEADER]) return refused(gatewayKeyPresented());
+    const ip = clientOf(request, this.config.trustedProxies);
+    const verdict = await this.verifier.verify({ ...ask, key, ...(ip === undefined ? {} : { ip }) }, principal?.ownerId ?? NOBODY);
+    // Another secret of the same key.
+    if (principal?.kind === 'key' && verdict.keyId === principal.id) return refused(gatewayKeyPresented());
+    return verdict.valid ? { refusal: null, verdict } : { refusal: refusalOf(verdict, mode), verdict };
+  }
+}
+
+type Decision = { readonly refusal: DomainError; readonly verdict: VerdictView | null } | { readonly refusal: null; readonly verdict: VerdictView };
+
+const refused = (refusal: DomainError): Decision => ({ refusal, verdict: null });
+
+function allow(reply: FastifyReply, verdict: VerdictView, { principal }: Caller): void {
+  void reply.status(200).header('Cache-Control', 'no-store').headers(identityHeaders(verdict, principal !== null)).send();
+}
+
+function refuse(request: FastifyRequest, reply: FastifyReply, refusal: DomainError, { scopes = [] }: GatewayAsk): void {
+  void reply.header('X-Latchkey-Code', refusal.code);
+  // RFC 6750, section 3.1. For 401 the challenge is written with the problem.
+  if (refusal.code === 'INSUFFICIENT_SCOPE') {
+    void reply.header('WWW-Authenticate', `Bearer realm="latchkey", error="insufficient_scope", scope="${scopes.join(' ')}"`);
+  }
+  sendProblem(reply, refusal, request.id);
+}
