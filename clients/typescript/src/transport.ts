@@ -167,20 +167,17 @@ function visibleAscii(key: string): string {
 }
 
 function notAnswered(error: unknown): unknown {
-  // Without a cause it is no failure of the network but a fault of the program.
-  if (!(error instanceof TypeError) || error.cause === undefined) return error;
-  const connected = !NOT_CONNECTED.has(causeCode(error));
+  const { name, cause } = error as { name?: unknown; cause?: { code?: unknown } };
+  // By name, since a `fetch` may come from another realm. Without a cause it is no failure of the network but a fault
+  // of the program.
+  if (name !== 'TypeError' || cause === undefined) return error;
+  const connected = !NOT_CONNECTED.has(String(cause.code));
   return new LatchkeyUnreachable(
     connected ? 'CONNECTION_LOST' : 'NOT_CONNECTED',
     connected ? 'The connection to Latchkey broke before the answer.' : 'Latchkey cannot be reached.',
     null,
     { cause: error },
   );
-}
-
-function causeCode(error: Error): string {
-  const cause = error.cause as { code?: unknown } | undefined;
-  return typeof cause?.code === 'string' ? cause.code : '';
 }
 
 function readAnswer(response: Response, text: string): Pick<ApiAnswer, 'status' | 'body' | 'headers'> {

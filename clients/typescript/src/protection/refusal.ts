@@ -7,7 +7,7 @@ export interface ProblemBody {
   title: string;
   status: number;
   detail: string;
-  /** A verdict's code, or one of `MISSING_API_KEY`, `TWO_API_KEYS`, `API_KEY_IN_URL`, `VALIDATION_FAILED`. */
+  /** A verdict's code; without a verdict `UNAUTHENTICATED`, `VALIDATION_FAILED` or `UNAVAILABLE`. */
   code: string;
   retryAfterSeconds?: number;
   errors?: readonly { path: string; message: string }[];
@@ -22,8 +22,11 @@ export interface Refusal {
   verdict: Verdict | null;
 }
 
-/** By code, exhaustively: a code that the contract adds does not compile until it has its status. */
-const STATUS: Readonly<Record<VerdictCode, 401 | 402 | 403 | 429 | 503>> = {
+/**
+ * By code, exhaustively: a code that the contract adds does not compile until it has its status. A key that is none
+ * any more is a bad credential; one that may not do this is a good one.
+ */
+const STATUS: Readonly<Record<VerdictCode, 401 | 403 | 429 | 503>> = {
   VALID: 503,
   MALFORMED: 401,
   NOT_FOUND: 401,
@@ -36,14 +39,13 @@ const STATUS: Readonly<Record<VerdictCode, 401 | 402 | 403 | 429 | 503>> = {
   CHATBOT_NOT_ALLOWED: 403,
   INSUFFICIENT_SCOPE: 403,
   RATE_LIMITED: 429,
-  BUDGET_EXCEEDED: 402,
+  BUDGET_EXCEEDED: 403,
   UNAVAILABLE: 503,
 };
 
 const TITLES: Readonly<Record<number, string>> = {
   400: 'Bad Request',
   401: 'Unauthorized',
-  402: 'Payment Required',
   403: 'Forbidden',
   429: 'Too Many Requests',
   503: 'Service Unavailable',
@@ -67,11 +69,13 @@ export function refusalOf(verdict: Verdict, scopes: readonly string[]): Refusal 
 /** The answer where there is no key to verify. @see RFC 6750, section 3 */
 export function refusalOfPresented(reason: 'missing' | 'two' | 'in-url'): Refusal {
   if (reason === 'missing') {
-    return refusal(401, 'MISSING_API_KEY', 'Present an API key as Authorization: Bearer, or as X-API-Key.', { 'WWW-Authenticate': 'Bearer' });
+    return refusal(401, 'UNAUTHENTICATED', 'Present an API key, in Authorization: Bearer or in X-API-Key.', { 'WWW-Authenticate': 'Bearer' });
   }
-  const headers = { 'WWW-Authenticate': 'Bearer error="invalid_request"' };
-  if (reason === 'two') return refusal(400, 'TWO_API_KEYS', 'Present one API key, not two.', headers);
-  return refusal(400, 'API_KEY_IN_URL', 'There is an API key in the URL, where logs keep it. Revoke it, and send keys in a header.', headers);
+  if (reason === 'two') {
+    return refusal(401, 'UNAUTHENTICATED', 'Present one key, in Authorization or in X-API-Key.', { 'WWW-Authenticate': 'Bearer error="invalid_token"' });
+  }
+  const errors = [{ path: 'url', message: 'must not contain a key' }];
+  return refusalOfInput('A key does not belong into a URL, where logs keep it: revoke it, and send its successor in a header.', errors);
 }
 
 /** The answer where the client's own words (such as a model's name) are what Latchkey finds fault with. */
