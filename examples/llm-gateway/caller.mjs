@@ -5,11 +5,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const openai = new OpenAI({ maxRetries: 8 });
 const messages = [{ role: 'user', content: 'What do keys do?' }];
 
-const answer = await openai.chat.completions.create({ model: 'gpt-4o-mini', messages });
+/** Ada reads; meanwhile what she has not used is free again. */
+const read = () => sleep(500);
+
+const answer = await openai.chat.completions.create({ model: 'gpt-4o-mini', messages, max_completion_tokens: 60 });
 console.log(`gpt-4o-mini: ${answer.usage.completion_tokens} tokens: ${answer.choices[0].message.content.slice(0, 36)}…`);
 
-await openai.chat.completions.create({ model: 'o3', messages }).catch(({ status, code, message }) => console.log(`o3: ${status} ${code}: ${message}`));
+await openai.chat.completions.create({ model: 'o3', messages, max_completion_tokens: 60 }).catch(({ status, code, message }) => console.log(`o3: ${status} ${code}: ${message}`));
 
+await read();
 const stream = await openai.chat.completions.create({ model: 'gpt-4o', messages, max_completion_tokens: 60, stream: true });
 let pieces = 0;
 for await (const chunk of stream) {
@@ -19,7 +23,7 @@ for await (const chunk of stream) {
 console.log(`gpt-4o: left the stream after ${pieces} tokens`);
 
 for (let call = 1; ; call += 1) {
-  await sleep(Number(process.env.PAUSE_MS ?? 300));
+  await read();
   try {
     const { usage } = await openai.chat.completions.create({ model: 'gpt-4o', messages, max_completion_tokens: 60 });
     console.log(`gpt-4o, call ${call}: ${usage.prompt_tokens} + ${usage.completion_tokens} tokens`);

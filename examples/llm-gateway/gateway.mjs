@@ -18,7 +18,7 @@ const latchkey = new LatchkeyClient({
   baseUrl: process.env.LATCHKEY_URL ?? 'http://127.0.0.1:3000',
   key: process.env.GATEWAY_KEY,
 });
-const app = Fastify({ trustProxy: ['127.0.0.1'] });
+const app = Fastify({ trustProxy: ['127.0.0.1'], logger: { level: 'warn' } });
 
 app.post('/v1/chat/completions', async (request, reply) => {
   const key = /^Bearer (\S+)$/.exec(request.headers.authorization ?? '')?.[1] ?? '';
@@ -50,9 +50,10 @@ function meterOf(hold, model, price) {
 
 async function forward(request, reply, most, record) {
   const left = new AbortController();
-  reply.raw.once('close', () => left.abort());
   const wantsUsage = request.body.stream_options?.include_usage === true;
   const { stream = false } = request.body;
+  // A provider charges a whole answer also to who does not wait for it, so only a stream ends when the client leaves.
+  if (stream) reply.raw.once('close', () => left.abort());
   const response = await fetch(`${UPSTREAM}/v1/chat/completions`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', authorization: `Bearer ${process.env.UPSTREAM_KEY ?? ''}` },

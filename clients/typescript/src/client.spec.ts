@@ -37,8 +37,8 @@ describe('the client', () => {
       attempts: 1,
       onUnavailable: (error) => outages.push(error),
       fetch: async (url, init) => {
-        const path = new URL(String(url)).pathname.replace('/api/v1', '');
-        const body = JSON.parse(String(init?.body ?? '{}')) as Record<string, unknown>;
+        const path = new URL(url).pathname.replace('/api/v1', '');
+        const body = JSON.parse((init?.body as string | undefined) ?? '{}') as Record<string, unknown>;
         calls.push({ path, body, headers: init?.headers as Record<string, string> });
         return routes[path]!(body);
       },

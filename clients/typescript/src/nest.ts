@@ -106,10 +106,10 @@ export class ApiKeyGuard implements CanActivate {
   }
 }
 
-function requirementOf(context: ExecutionContext): NestKeyRequirement {
+function requirementOf(context: ExecutionContext): KeyRequirement<NestRequest> {
   // The handler's own word counts before that of its class.
   for (const target of [context.getHandler(), context.getClass()]) {
-    const requirement = Reflect.getMetadata(REQUIREMENT, target) as NestKeyRequirement | undefined;
+    const requirement = Reflect.getMetadata(REQUIREMENT, target) as KeyRequirement<NestRequest> | undefined;
     if (requirement !== undefined) return requirement;
   }
   return {};

@@ -30,7 +30,7 @@ describe('the transport', () => {
       runtime,
       attempts: 3,
       fetch: async (url, init) => {
-        requests.push({ url: String(url), init: init! });
+        requests.push({ url: url as string, init: init! });
         const answer = answers.length > 1 ? answers.shift()! : answers[0]!;
         return answer();
       },
@@ -96,7 +96,7 @@ describe('the transport', () => {
     ['a 429', () => problem(429, 'TOO_MANY_REQUESTS'), { always: 1, undecided: 1, 'not-sent': 1 }],
   ] as const)('after %s', (_, answer, attempts) => {
     it.each(['always', 'undecided', 'not-sent'] as const)('repeats what may be repeated: %s', async (repeat) => {
-      answers = [answer as () => Promise<Response>];
+      answers = [answer];
       expect(await send({ repeat })).toBeInstanceOf(Error);
       expect(requests).toHaveLength(attempts[repeat]);
     });

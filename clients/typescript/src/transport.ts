@@ -205,7 +205,7 @@ function problemOf(status: number, body: unknown, headers: Headers): LatchkeyPro
   return new LatchkeyProblem(
     status,
     code,
-    String(detail ?? title ?? code),
+    [detail, title].find((text) => typeof text === 'string') ?? code,
     Array.isArray(errors) ? (errors as FieldError[]) : [],
     typeof requestId === 'string' ? requestId : null,
     retryAfterOf(headers),

@@ -1,4 +1,5 @@
 /** What users of the package rely upon, as the compiler sees it: this file is only checked, never run. */
+/* eslint-disable @typescript-eslint/no-unused-vars -- most names are here for their types */
 import type { FastifyRequest } from 'fastify';
 import type { Request } from 'express';
 import { type ApiKey, KeyRefused, LatchkeyClient, LatchkeyError, type LatchkeyProblem, type Reservation, type UsageResult, type Verdict } from '../src/latchkey.js';

@@ -28,7 +28,7 @@ describe('a guard', () => {
       baseUrl: 'http://latchkey.test',
       key: 'service',
       fetch: async (_, init) => {
-        questions.push(JSON.parse(String(init!.body)) as VerifyQuestion);
+        questions.push(JSON.parse(init!.body as string) as VerifyQuestion);
         const said = answer();
         return said instanceof Response ? said : Response.json(said);
       },

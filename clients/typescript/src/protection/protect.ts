@@ -69,7 +69,8 @@ export async function protect<Request>(
 
 function questionOf<Request>(key: string, ip: string | undefined, request: Request, requirement: KeyRequirement<Request>): VerifyQuestion {
   const { scopes, reservationTtlSeconds } = requirement;
-  const question = {
+  // JSON leaves out what is undefined.
+  return {
     key,
     ip,
     scopes: scopes === undefined ? undefined : [...scopes],
@@ -79,8 +80,6 @@ function questionOf<Request>(key: string, ip: string | undefined, request: Reque
     reserveCents: valueOf(requirement.reserveCents, request),
     reservationTtlSeconds,
   };
-  // JSON leaves out what is undefined.
-  return question as VerifyQuestion;
 }
 
 function valueOf<Request, T>(value: FromRequest<Request, T> | undefined, request: Request): T | undefined {
