@@ -11,7 +11,7 @@ const read = () => sleep(500);
 const answer = await openai.chat.completions.create({ model: 'gpt-4o-mini', messages, max_completion_tokens: 60 });
 console.log(`gpt-4o-mini: ${answer.usage.completion_tokens} tokens: ${answer.choices[0].message.content.slice(0, 36)}…`);
 
-await openai.chat.completions.create({ model: 'o3', messages, max_completion_tokens: 60 }).catch(({ status, code, message }) => console.log(`o3: ${status} ${code}: ${message}`));
+await openai.chat.completions.create({ model: 'o3', messages, max_completion_tokens: 60 }).catch(({ code, message }) => console.log(`o3: ${code}: ${message}`));
 
 await read();
 const stream = await openai.chat.completions.create({ model: 'gpt-4o', messages, max_completion_tokens: 60, stream: true });
@@ -30,7 +30,7 @@ for (let call = 1; ; call += 1) {
   } catch (error) {
     if (error.code !== 'insufficient_quota') throw error;
     const days = Number(error.headers.get('retry-after')) / 86_400;
-    console.log(`gpt-4o, call ${call}: ${error.status} ${error.code}: ${error.message} (new month in ${days.toFixed(1)} days)`);
+    console.log(`gpt-4o, call ${call}: ${error.code}: ${error.message} (new month in ${days.toFixed(1)} days)`);
     break;
   }
 }

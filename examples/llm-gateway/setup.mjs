@@ -1,6 +1,6 @@
 /**
  * Makes a key for the gateway and one for Ada, who may use the gpt-4o models for 0.3 cents a month, and prints them as
- * shell commands: `eval "$(node examples/llm-gateway/setup.mjs)"`.
+ * shell commands for `eval`.
  */
 import { LatchkeyClient } from '@latchkey/client';
 
