@@ -47,7 +47,7 @@ interface Entry {
 const MAX_BATCH = 1_000;
 /** The server takes 1 MiB; the rest is for the brackets around the events. */
 const MAX_BATCH_BYTES = 1_000_000;
-const BACKOFF = { baseMs: 200, maxMs: 10_000 };
+const BACKOFF = { baseMs: 200, maxMs: 5_000 };
 const BOOKED = new Set<UsageResult['outcome']>(['accepted', 'duplicate']);
 const WARNING = 'LatchkeyUsageWarning';
 
