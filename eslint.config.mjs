@@ -2,11 +2,11 @@ import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['dist/', '.build/', 'node_modules/', 'coverage/', '.data/', 'bench/node_modules/', 'console/dist/', 'clients/*/dist/'] },
+  { ignores: ['dist/', '.build/', 'node_modules/', 'coverage/', '.data/', 'bench/node_modules/', 'console/dist/', 'clients/*/dist/', 'clients/*/src/schema.ts'] },
   js.configs.recommended,
-  ...tseslint.configs.recommendedTypeChecked.map((config) => ({ ...config, files: ['src/**/*.ts', 'test/**/*.ts', 'ormconfig.ts'] })),
+  ...tseslint.configs.recommendedTypeChecked.map((config) => ({ ...config, files: ['src/**/*.ts', 'test/**/*.ts', 'clients/**/*.ts', 'ormconfig.ts'] })),
   {
-    files: ['src/**/*.ts', 'test/**/*.ts', 'ormconfig.ts'],
+    files: ['src/**/*.ts', 'test/**/*.ts', 'clients/**/*.ts', 'ormconfig.ts'],
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
     rules: {
       '@typescript-eslint/consistent-type-definitions': 'off',
@@ -26,7 +26,7 @@ export default tseslint.config(
   },
   {
     // Tests read JSON answers of any shape; the assertions are what gives them a type.
-    files: ['test/**/*.ts', 'src/**/*.spec.ts'],
+    files: ['test/**/*.ts', 'src/**/*.spec.ts', 'clients/**/*.spec.ts', 'clients/*/test/**/*.ts'],
     rules: {
       '@typescript-eslint/no-unsafe-assignment': 'off',
       '@typescript-eslint/no-unsafe-member-access': 'off',
@@ -35,5 +35,5 @@ export default tseslint.config(
       '@typescript-eslint/no-unsafe-return': 'off',
     },
   },
-  { files: ['**/*.mjs'], languageOptions: { globals: { process: 'readonly', console: 'readonly', URL: 'readonly', setTimeout: 'readonly', clearTimeout: 'readonly', setInterval: 'readonly', clearInterval: 'readonly', fetch: 'readonly', Buffer: 'readonly', performance: 'readonly', AbortSignal: 'readonly' } } },
+  { files: ['**/*.mjs'], languageOptions: { globals: { process: 'readonly', console: 'readonly', URL: 'readonly', setTimeout: 'readonly', clearTimeout: 'readonly', setInterval: 'readonly', clearInterval: 'readonly', fetch: 'readonly', Buffer: 'readonly', performance: 'readonly', AbortController: 'readonly', AbortSignal: 'readonly', ReadableStream: 'readonly', TextDecoder: 'readonly' } } },
 );

@@ -36,12 +36,13 @@ export default {
   maxWorkers: 2,
   testTimeout: 30_000,
   projects: [
-    { ...base, displayName: 'unit', testMatch: ['<rootDir>/src/**/*.spec.ts'] },
+    { ...base, displayName: 'unit', testMatch: ['<rootDir>/src/**/*.spec.ts', '<rootDir>/clients/typescript/src/**/*.spec.ts'] },
     { ...base, displayName: 'simulation', testMatch: ['<rootDir>/test/simulation/**/*.spec.ts', '<rootDir>/test/proofs/**/*.spec.ts'] },
     withDatabase('integration', ['<rootDir>/test/integration/**/*.spec.ts']),
     withDatabase('e2e', ['<rootDir>/test/e2e/**/*.e2e-spec.ts']),
     withDatabase('gateways', ['<rootDir>/test/gateways/**/*.spec.ts']),
     withDatabase('contract', ['<rootDir>/test/contract/**/*.spec.ts']),
     withDatabase('browser', ['<rootDir>/test/browser/**/*.spec.ts']),
+    withDatabase('client', ['<rootDir>/test/client/**/*.spec.ts']),
   ],
 };

@@ -49,4 +49,13 @@ export const BUILDS = [
     output: 'dist',
     command: async (_workshop, output) => ['scripts/build.mjs', output],
   },
+  {
+    name: 'client',
+    folder: join(root, 'clients/typescript'),
+    inputs: ['src', 'scripts', 'tsconfig.json', 'tsconfig.build.json', 'package.json', '../../docs/openapi.json', '../../package-lock.json'],
+    // Made by the build itself.
+    ignored: ['src/schema.ts'],
+    output: 'dist',
+    command: async (_workshop, output) => ['scripts/build.mjs', output],
+  },
 ];

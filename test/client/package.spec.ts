@@ -1,0 +1,116 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { LatchkeyClient } from '@latchkey/client';
+import { mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { TestApp } from '../support/app.js';
+import { eventually } from '../support/eventually.js';
+import { examplesIn, freePort, ROOT, run, start } from './examples.js';
+
+const TSC = join(ROOT, 'clients/typescript/node_modules/typescript/bin/tsc');
+const COMPILER_OPTIONS = { target: 'ES2022', module: 'nodenext', strict: true, skipLibCheck: false, types: [], outDir: 'compiled' };
+const NODE = process.execPath;
+
+/** What a TypeScript project of somebody else's would say first. */
+const CONSUMER = `
+import { LatchkeyClient, type Verdict } from '@latchkey/client';
+const latchkey = new LatchkeyClient({ baseUrl: 'http://127.0.0.1:1', key: 'k', attempts: 1 });
+const verdict: Verdict = await latchkey.verify({ key: 'x', model: 'gpt' });
+// @ts-expect-error a question without a key is none
+void (() => latchkey.verify({ model: 'gpt' }));
+const code: string = verdict.code;
+console.log(code);
+await latchkey.close();
+`;
+
+describe('The package', () => {
+  let app: TestApp;
+  let project: string;
+  /** What the tarball has. */
+  let files: string[];
+  let examples: Map<string, string>;
+  let env: Record<string, string>;
+  let secret: string;
+  let keyId: string;
+  let admin: LatchkeyClient;
+
+  beforeAll(async () => {
+    project = await mkdtemp(join(tmpdir(), 'latchkey-client-'));
+    [app, examples] = await Promise.all([TestApp.start(), examplesIn('clients/typescript/README.md')]);
+    const token = await app.adminToken();
+    admin = new LatchkeyClient({ baseUrl: app.baseUrl, key: token });
+    const service = await admin.keys.create({ name: 'A service', roles: ['gateway'] });
+    const key = await admin.keys.create({ name: 'Ada', scopes: ['chat:write'], budgetLimitCents: 500 });
+    [secret, keyId] = [key.secretKey, key.apiKey.id];
+    env = { LATCHKEY_URL: app.baseUrl, LATCHKEY_KEY: service.secretKey, LATCHKEY_ADMIN_TOKEN: token };
+    const packed = await run('npm', ['pack', '--json', '--silent', '--pack-destination', project], { cwd: join(ROOT, 'clients/typescript') });
+    files = (JSON.parse(packed.slice(packed.indexOf('['))) as [{ files: { path: string }[] }])[0].files.map(({ path }) => path);
+    await writeFile(join(project, 'package.json'), JSON.stringify({ name: 'somebody-elses', private: true, type: 'module' }));
+    await run('npm', ['install', '--offline', '--no-audit', '--no-fund', '--silent', './latchkey-client-0.1.0.tgz'], { cwd: project });
+    for (const [name, code] of examples) await writeFile(join(project, name), code);
+  }, 120_000);
+  afterAll(async () => {
+    await app.stop();
+    await rm(project, { recursive: true, force: true });
+  });
+
+  const compile = (config: object) => writeFile(join(project, 'tsconfig.json'), JSON.stringify(config)).then(() => run(NODE, [TSC], { cwd: project }));
+
+  it('brings what it says and nothing else', async () => {
+    expect(files).toEqual(expect.arrayContaining(['dist/latchkey.js', 'dist/latchkey.d.ts', 'dist/nest.js', 'dist/fastify.js', 'dist/express.js']));
+    const others = files.filter((path) => !/^dist\/[\w/-]+(\.d\.ts|\.js)$/.test(path));
+    expect(others.sort()).toEqual(['README.md', 'package.json']);
+    const installed = await readdir(join(project, 'node_modules'));
+    expect(installed.filter((name) => !name.startsWith('.'))).toEqual(['@latchkey']);
+  });
+
+  it('works from JavaScript in an empty project, as its README says', async () => {
+    expect(await run(NODE, ['quickstart.mjs', secret], { cwd: project, env })).toBe('Welcome, Ada.\n');
+    expect(await run(NODE, ['quickstart.mjs', 'made-up'], { cwd: project, env })).toBe('No: MALFORMED\n');
+    expect(await run(NODE, ['reserve.mjs', secret], { cwd: project, env })).toBe('Forty-two.\n');
+    expect((await admin.keys.usage(keyId)).budget).toMatchObject({ spentCents: 0.8, heldCents: 0 });
+    const managed = (await run(NODE, ['manage.mjs'], { cwd: project, env })).split('\n');
+    expect(managed).toEqual([expect.stringMatching(/^Billing: \d+ characters, shown once$/), 'revoked', 'admin, auditor, creator, gateway, user', '']);
+  }, 60_000);
+
+  it('works from TypeScript in an empty project', async () => {
+    await writeFile(join(project, 'consumer.ts'), CONSUMER);
+    await compile({ compilerOptions: COMPILER_OPTIONS, files: ['consumer.ts'] });
+    expect(await run(NODE, ['compiled/consumer.js'], { cwd: project })).toBe('UNAVAILABLE\n');
+  }, 60_000);
+
+  describe('beside its frameworks', () => {
+    const services = ['express-service', 'fastify-service', 'nest-service'];
+
+    beforeAll(async () => {
+      for (const name of ['express', 'fastify', '@nestjs', '@types', 'reflect-metadata', 'rxjs']) await symlink(join(ROOT, 'node_modules', name), join(project, 'node_modules', name));
+      const decorators = { experimentalDecorators: true, emitDecoratorMetadata: true };
+      await compile({
+        // As in a new Nest project: what the frameworks' own declarations lack is not ours to find.
+        compilerOptions: { ...COMPILER_OPTIONS, ...decorators, types: ['node'], skipLibCheck: true },
+        files: services.map((name) => `${name}.ts`),
+      });
+    }, 120_000);
+
+    it.each(services)('runs %s as printed', async (name) => {
+      const port = await freePort();
+      const service = start(NODE, [`compiled/${name}.js`], { cwd: project, env: { ...env, PORT: String(port) } });
+      const ask = (authorization: string) => fetch(`http://127.0.0.1:${port}/chat`, { method: 'POST', headers: { authorization, 'content-type': 'application/json' }, body: '{"model":"gpt-4o"}' });
+      try {
+        const before = (await admin.keys.usage(keyId)).totalRequests;
+        await eventually(async () => expect((await ask('')).status).toBe(401), 20_000).catch((error: Error) => {
+          throw new Error(`${error.message}\n${service.output()}`);
+        });
+        const answer = await ask(`Bearer ${secret}`);
+        expect([answer.status, await answer.json()]).toEqual([200, { answer: 'Hello, Ada.' }]);
+        service.child.kill('SIGTERM');
+        await service.ended;
+        // Sent by the shutdown: nothing waited for it before.
+        expect((await admin.keys.usage(keyId)).totalRequests).toBe(before + 1);
+        expect(service.output()).toBe('');
+      } finally {
+        service.child.kill('SIGKILL');
+      }
+    }, 60_000);
+  });
+});
