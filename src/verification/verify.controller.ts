@@ -1,6 +1,6 @@
 import { Body, Controller, HttpCode, Post, Req } from '@nestjs/common';
 import { RouteSchema } from '@nestjs/platform-fastify';
-import { ApiOperation, ApiServiceUnavailableResponse, ApiTags } from '@nestjs/swagger';
+import { ApiOkResponse, ApiOperation, ApiServiceUnavailableResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { callerOf, RequirePermission } from '../access/decorators.js';
 import { ProblemView } from '../common/problem.view.js';
@@ -20,6 +20,7 @@ export class VerifyController {
   @RequirePermission('platform:api-keys:verify')
   @RouteSchema({ response: { 200: VERDICT_SCHEMA } })
   @ApiOperation({ summary: 'Verify a key', description: 'Answers 200 with a verdict whenever it could be decided; a refusal is a verdict with `valid: false`.' })
+  @ApiOkResponse({ type: VerdictView })
   @ApiServiceUnavailableResponse({ description: 'Nothing could be decided at the moment.', type: ProblemView })
   verify(@Req() request: FastifyRequest, @Body() body: VerifyDto): VerdictView | Promise<VerdictView> {
     return this.verifier.verify(body, askerOf(request));
@@ -30,6 +31,7 @@ export class VerifyController {
   @RequirePermission('platform:api-keys:verify')
   @RouteSchema({ response: { 200: VERDICTS_SCHEMA } })
   @ApiOperation({ summary: 'Verify several keys', description: 'Each is decided by itself; one that could not be decided has the code `UNAVAILABLE`.' })
+  @ApiOkResponse({ type: VerdictsView })
   verifyBatch(@Req() request: FastifyRequest, @Body() body: VerifyBatchDto): VerdictsView | Promise<VerdictsView> {
     const results = this.verifier.verifyAll(body.items, askerOf(request));
     return results instanceof Promise ? results.then((verdicts) => ({ results: verdicts })) : { results };
