@@ -135,7 +135,7 @@ inBrowser('an admin in the console', () => {
     await page.getByLabel('Caller’s address').fill('10.1.2.3');
     await page.getByRole('textbox', { name: 'Model' }).fill('claude');
     await page.getByRole('button', { name: 'Would it pass?' }).click();
-    await page.getByText('It would be refused: MODEL_NOT_ALLOWED').waitFor();
+    await page.getByText('It would be refused: model not allowed').waitFor();
     await page.getByRole('textbox', { name: 'Model' }).fill('gpt-4o');
     await page.getByLabel('Chatbot').fill('support-bot');
     await page.getByRole('button', { name: 'Would it pass?' }).click();

@@ -1,7 +1,9 @@
-import { Alert, Button, Center, Group, Skeleton, Stack, Text, Title } from '@mantine/core';
+import { ActionIcon, Alert, Button, Center, Group, Skeleton, Stack, Text, Title } from '@mantine/core';
 import type { UseQueryResult } from '@tanstack/react-query';
 import { type ReactNode, useEffect } from 'react';
 import { Problem } from '../api/client';
+import { time } from './format';
+import { Icon } from './icons';
 
 /** Something the server refused, in its own words, with what to quote when asking for help. */
 export function ProblemAlert({ error, onRetry }: { error: unknown; onRetry?: () => void }) {
@@ -94,6 +96,21 @@ export function Page({ title, lead, actions, children }: { title: string; lead?:
       </Group>
       {children}
     </Stack>
+  );
+}
+
+/** When what is shown was asked for, and a button to ask again. Pages do not ask by themselves: reads are audited. */
+export function AsOf({ at, isFetching, onRefresh, children }: { at: number; isFetching: boolean; onRefresh: () => void; children?: ReactNode }) {
+  return (
+    <Group gap="sm" justify="flex-end">
+      {children}
+      <Group gap={4} wrap="nowrap">
+        <Text size="xs" c="dimmed">as of {time(at)}</Text>
+        <ActionIcon variant="subtle" color="gray" size="sm" aria-label="Refresh" onClick={onRefresh} loading={isFetching}>
+          <Icon name="refresh" size={14} />
+        </ActionIcon>
+      </Group>
+    </Group>
   );
 }
 

@@ -10,7 +10,7 @@ const FRESH_MS = 3000;
 
 /** The running servers, and how fresh what they know is. */
 export function Replicas() {
-  const replicas = useQuery({ queryKey: ['replicas'], refetchInterval: 10_000, queryFn: () => dataOf(api.GET('/api/v1/system/replicas')) });
+  const replicas = useQuery({ queryKey: ['replicas'], queryFn: () => dataOf(api.GET('/api/v1/system/replicas')) });
   return (
     <Paper withBorder p="sm">
       <Text component="h2" fw={600} size="sm" mb="xs">Replicas</Text>
