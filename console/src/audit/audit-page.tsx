@@ -80,7 +80,7 @@ function Filter({ search }: { search: Search }) {
   const isFiltered = Object.values(search).some((value) => value !== undefined);
   return (
     <form onSubmit={submit} role="search" aria-label="Filter events">
-      <div className="filters filters-end">
+      <div className="filters filters-loose">
         <Select size="xs" label="Action" placeholder="any" clearable searchable data={known} value={draft.action ?? null} onChange={(value) => apply({ ...draft, action: value ?? undefined })} clearButtonProps={{ 'aria-label': 'Any action' }} />
         <Select size="xs" label="On" placeholder="anything" clearable data={TYPES} value={draft.resourceType ?? null} onChange={(value) => apply({ ...draft, resourceType: value ?? undefined })} clearButtonProps={{ 'aria-label': 'Anything' }} />
         <TextInput size="xs" label="Id or name of it" maxLength={100} value={draft.resourceId ?? ''} onChange={(event) => set({ resourceId: event.currentTarget.value.trim() })} />

@@ -135,6 +135,8 @@ function ServiceKey({ owner, onBack, onNext }: { owner: User | null; onBack: () 
 function Try({ created: { apiKey, secretKey } }: { created: Schemas['CreatedApiKeyView'] }) {
   const [presented, setPresented] = useState('');
   const [stored, setStored] = useState(false);
+  // Asked about itself, the key of the service must come from where it may.
+  const ip = apiKey.allowedIps[0]?.split('/')[0] ?? '203.0.113.7';
   const verify = useAct({
     run: async () => {
       // As the service will: with its key and without the cookie of whoever looks at this page.
@@ -142,7 +144,7 @@ function Try({ created: { apiKey, secretKey } }: { created: Schemas['CreatedApiK
         method: 'POST',
         credentials: 'omit',
         headers: { 'content-type': 'application/json', 'x-api-key': secretKey },
-        body: JSON.stringify({ key: presented.trim() === '' ? secretKey : presented.trim(), dryRun: true }),
+        body: JSON.stringify({ key: presented.trim() === '' ? secretKey : presented.trim(), ip, dryRun: true }),
       });
       const body = (await response.json()) as Partial<Schemas['VerdictView']>;
       if (!response.ok) throw new Problem(response.status, 'UNKNOWN', body.detail ?? `The server answered with status ${response.status}.`);
@@ -152,9 +154,10 @@ function Try({ created: { apiKey, secretKey } }: { created: Schemas['CreatedApiK
   const curl = [
     `GATEWAY_KEY='${secretKey}'`,
     'KEY="$GATEWAY_KEY" # what a caller presented; to try it, the service\u2019s own',
+    `IP=${ip} # where the caller came from`,
     `curl -s ${settings.publicUrl}/api/v1/verify \\`,
     `  -H "x-api-key: $GATEWAY_KEY" -H 'content-type: application/json' \\`,
-    `  -d "{\\"key\\":\\"$KEY\\"}"`,
+    `  -d "{\\"key\\":\\"$KEY\\",\\"ip\\":\\"$IP\\"}"`,
   ].join('\n');
   return (
     <Stack gap="md" mt="md">

@@ -295,7 +295,7 @@ export function KeyTable({ keys, sort = '-createdAt', onSort, selected, onSelect
             {head('Scopes', undefined, { visibleFrom: 'lg' })}
             {head('Budget', undefined, { visibleFrom: 'md' })}
             {head('Spent', undefined, { visibleFrom: 'md', ta: 'right' })}
-            {head('Requests', undefined, { visibleFrom: 'lg', ta: 'right' })}
+            {head('Requests', undefined, { visibleFrom: 'xl', ta: 'right' })}
             {head('Last used', 'lastUsedAt', { visibleFrom: 'sm' })}
             {head('Expires', 'expiresAt', { visibleFrom: 'md' })}
             {head('Created', 'createdAt', { visibleFrom: 'xl' })}
@@ -323,16 +323,16 @@ export function KeyTable({ keys, sort = '-createdAt', onSort, selected, onSelect
                   {!key.ownerIsActive && <Text size="xs" c="dimmed">disabled</Text>}
                 </Table.Td>
               )}
-              <Table.Td visibleFrom="lg" maw={220}><Marks values={key.scopes} none="none" limit={3} /></Table.Td>
+              <Table.Td visibleFrom="lg" miw={120} maw={220}><Marks values={key.scopes} none="none" limit={3} /></Table.Td>
               <Table.Td visibleFrom="md" className="nowrap">{key.budgetLimitCents === null ? <Text span size="sm" c="dimmed">unlimited</Text> : `${money(key.budgetLimitCents)}${key.budgetType === 'monthly' ? ' / month' : ''}`}</Table.Td>
               <Table.Td visibleFrom="md" ta="right" className="nowrap">{money(key.totalCostCents)}</Table.Td>
-              <Table.Td visibleFrom="lg" ta="right">{short(key.totalRequests)}</Table.Td>
+              <Table.Td visibleFrom="xl" ta="right">{short(key.totalRequests)}</Table.Td>
               <Table.Td visibleFrom="sm"><Instant at={key.lastUsedAt} relative /></Table.Td>
               <Table.Td visibleFrom="md"><Instant at={key.expiresAt} relative /></Table.Td>
               <Table.Td visibleFrom="xl"><Instant at={key.createdAt} relative /></Table.Td>
               <Table.Td pl={0}>
                 <KeyMenu apiKey={key} withEdit onAction={(action) => setAct({ action, apiKey: key })}>
-                  <ActionIcon variant="subtle" color="gray" size="sm" aria-label={`Actions on ${key.name}`}><Icon name="more" size={16} /></ActionIcon>
+                  <ActionIcon variant="subtle" color="gray" size="sm" display="flex" aria-label={`Actions on ${key.name}`}><Icon name="more" size={16} /></ActionIcon>
                 </KeyMenu>
               </Table.Td>
             </Table.Tr>

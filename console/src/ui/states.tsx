@@ -82,7 +82,7 @@ export function Page({ title, lead, actions, children }: { title: string; lead?:
   return (
     <Stack gap="md">
       <Group justify="space-between" align="flex-start" gap="sm">
-        <div className="grow">
+        <div className="page-title">
           <Title order={1} className="breakable">
             {title}
           </Title>

@@ -59,7 +59,7 @@ const THINGS: Readonly<Record<string, readonly [one: string, many: string]>> = {
 
 const VERBS: Readonly<Record<string, string>> = {
   create: 'Create',
-  read: 'Look at',
+  read: 'View',
   update: 'Change',
   delete: 'Delete',
   regenerate: 'Regenerate secret of',
@@ -81,7 +81,7 @@ const WHOLE: Readonly<Record<string, string>> = {
   'auth:logout': 'Sign out',
   'audit:verify': 'Verify the audit trail',
   'api-key-secrets:delete': 'End a secret',
-  'system:read': 'Look at replicas',
+  'system:read': 'View replicas',
 };
 
 /** An action of the trail in words: `api-keys:revoke` is “Revoke key”. */

@@ -17,7 +17,7 @@ export function Replicas() {
       <Loaded query={replicas} rows={2}>
         {({ data }) => (
           <div className="scroll-x" tabIndex={0} role="region" aria-label="Replicas">
-            <Table highlightOnHover={false} verticalSpacing={4} horizontalSpacing={4}>
+            <Table highlightOnHover={false} verticalSpacing={4} horizontalSpacing="xs">
               <Table.Thead>
                 <Table.Tr><Table.Th>Server</Table.Th><Table.Th>Health</Table.Th><Table.Th ta="right">Freshness</Table.Th><Table.Th ta="right" visibleFrom="sm">Changes behind</Table.Th><Table.Th visibleFrom="sm">Last sign of life</Table.Th><Table.Th visibleFrom="sm">Started</Table.Th></Table.Tr>
               </Table.Thead>
