@@ -72,9 +72,14 @@ export class ConsoleSession {
     });
   }
 
-  /** Pictures of the page in light, dark and narrow, and what axe says of light, dark, and narrow in dark. */
-  async inspect(name: string): Promise<string[]> {
+  /** One picture of the page as it is now. */
+  async picture(name: string): Promise<void> {
     await mkdir(SCREENSHOTS, { recursive: true });
+    await this.page.screenshot({ path: `${SCREENSHOTS}/${name}.png` });
+  }
+
+  /** Pictures of the page in light, dark and narrow; and what axe says of it, wide in light and narrow in dark. */
+  async inspect(name: string): Promise<string[]> {
     const found: string[] = [];
     const looks = [
       ['light', 1280, 'light'],
@@ -92,8 +97,9 @@ export class ConsoleSession {
         await this.page.setViewportSize({ width, height });
         await this.settle();
       }
-      await this.page.screenshot({ path: `${SCREENSHOTS}/${name}-${look}.png` });
-      // The colours of the narrow page in light are those of the wide one.
+      await this.picture(`${name}-${look}`);
+      // Two looks show each width and each palette once; axe takes longer than all the rest.
+      if (look === 'dark') continue;
       if (look === 'narrow') await this.page.emulateMedia({ colorScheme: 'dark' });
       found.push(...(await this.seriousViolations()).map((text) => `${name} ${look}: ${text}`));
     }

@@ -173,6 +173,7 @@ function Details({ event }: { event: AuditEvent }) {
 }
 
 function said(value: unknown): string {
+  if (Array.isArray(value) && value.every((one) => typeof one === 'string')) return value.length === 0 ? '(none)' : value.join(', ');
   return typeof value === 'string' ? value : JSON.stringify(value);
 }
 

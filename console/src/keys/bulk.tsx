@@ -40,7 +40,7 @@ export function BulkActions({ ids, onClose, only = ALL, children }: BarProps) {
   return (
     <Paper withBorder p="xs" role="region" aria-label="Selected keys" className="selection">
       <Group gap="xs">
-        <Text size="sm" fw={500} role="status">{count(ids.length)} selected</Text>
+        <Text size="sm" fw={600} role="status">{count(ids.length)} selected</Text>
         {only.map((one) => (
           <Button key={one} size="compact-sm" variant={WORDS[one].danger ? 'outline' : 'default'} color={WORDS[one].danger ? 'red' : undefined} onClick={() => setAction(one)}>
             {WORDS[one].verb}

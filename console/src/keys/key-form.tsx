@@ -214,7 +214,7 @@ function KeyForm({ initial, policy, isNew = false, submit, onRefused, onDone, ac
                   onChange={(value) => form.setFieldValue('budget', value === '' ? '' : Number(value))}
                 />
                 <div>
-                  <Text size="sm" fw={500} id="budget-type">Counted</Text>
+                  <Text size="sm" fw={600} id="budget-type">Counted</Text>
                   <Text size="xs" c="dimmed" mb={4}>Months are those of UTC</Text>
                   <SegmentedControl aria-labelledby="budget-type" data={[{ value: 'monthly', label: 'per month' }, { value: 'total', label: 'in all' }]} value={draft.budgetType} onChange={(value) => form.setFieldValue('budgetType', value as KeyDraft['budgetType'])} />
                   {form.errors['budgetType'] && <Text size="xs" c="red">{form.errors['budgetType']}</Text>}

@@ -135,7 +135,7 @@ function Usage({ apiKey }: { apiKey: ApiKey }) {
 function Figures({ title, requests, tokens, cents }: { title: string; requests: number; tokens: number; cents: number }) {
   return (
     <Paper withBorder p="sm">
-      <Text size="xs" c="dimmed" fw={500}>{title}</Text>
+      <Text size="xs" c="dimmed">{title}</Text>
       <Text fz="lg" fw={600}>{money(cents)}</Text>
       <Text size="sm">{count(requests)} {plural(requests, 'request')} · {count(tokens)} {plural(tokens, 'token')}</Text>
     </Paper>

@@ -40,7 +40,7 @@ export function Marks({ values, none, limit = 50 }: { values: readonly string[];
   return (
     <Group gap={4} component="span">
       {values.slice(0, limit).map((value) => (
-        <Badge key={value} variant="default" radius="sm" size="sm" tt="none" fw={500} maw="100%" title={value}>
+        <Badge key={value} variant="default" radius="sm" size="sm" tt="none" fw={600} maw="100%" title={value}>
           {value}
         </Badge>
       ))}
@@ -73,7 +73,7 @@ export function Snippet({ text, label }: { text: string; label: string }) {
   return (
     <div>
       <Group justify="space-between" mb={4}>
-        <Text size="sm" fw={500}>{label}</Text>
+        <Text size="sm" fw={600}>{label}</Text>
         <CopyButton value={text} timeout={1500}>
           {({ copied, copy }) => (
             <Button size="compact-xs" variant="default" onClick={copy} leftSection={<Icon name={copied ? 'check' : 'copy'} size={13} />} aria-label={copied ? 'Copied' : `Copy: ${label}`}>

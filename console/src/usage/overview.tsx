@@ -89,7 +89,7 @@ function Spending() {
 function Figure({ label, value, note }: { label: string; value: string; note?: string }) {
   return (
     <Paper withBorder p="sm">
-      <Text size="xs" c="dimmed" fw={500}>{label}</Text>
+      <Text size="xs" c="dimmed">{label}</Text>
       <Text fz={22} fw={600} lh={1.3}>{value}</Text>
       {note && <Text size="xs" c="dimmed">{note}</Text>}
     </Paper>
@@ -123,7 +123,7 @@ function Top({ title, groupBy }: { title: string; groupBy: 'key' | 'model' }) {
                   <Table.Tr key={row.group ?? ''}>
                     <Table.Td className="breakable"><GroupName row={row} groupBy={groupBy} /></Table.Td>
                     <Table.Td ta="right" className="nowrap">{short(row.requests)} {plural(row.requests, 'request')}</Table.Td>
-                    <Table.Td ta="right" className="nowrap" fw={500}>{money(row.costCents)}</Table.Td>
+                    <Table.Td ta="right" className="nowrap" fw={600}>{money(row.costCents)}</Table.Td>
                     <Table.Td ta="right" className="nowrap" c="dimmed">{totals.costCents === 0 ? '' : `${Math.round((100 * row.costCents) / totals.costCents)} %`}</Table.Td>
                   </Table.Tr>
                 ))}
@@ -163,7 +163,7 @@ function Refusals() {
                   return (
                     <Table.Tr key={code}>
                       <Table.Td className="nowrap" title={code}>{verdictInWords(code)}</Table.Td>
-                      <Table.Td ta="right" fw={500}>{count(times)}</Table.Td>
+                      <Table.Td ta="right" fw={600}>{count(times)}</Table.Td>
                       <Table.Td className="breakable">
                         {most && most.name !== null && <Text size="xs" c="dimmed">mostly <Link className="text-link" to="/keys/$keyId" params={{ keyId: most.apiKeyId }} search={{ tab: 'explain' }}>{most.name}</Link></Text>}
                       </Table.Td>

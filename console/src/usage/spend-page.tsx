@@ -86,7 +86,7 @@ function Spend({ groupBy = 'owner', from, to }: { groupBy?: (typeof GROUPS)[numb
                       return (
                         <Table.Tr key={row.group ?? ''}>
                           <Table.Td className="breakable"><GroupName row={row} groupBy={groupBy} /></Table.Td>
-                          <Table.Td ta="right" className="nowrap" fw={500}>{money(row.costCents)}</Table.Td>
+                          <Table.Td ta="right" className="nowrap" fw={600}>{money(row.costCents)}</Table.Td>
                           <Table.Td visibleFrom="sm"><Group gap={6} wrap="nowrap"><Progress value={share} size="sm" w={90} aria-hidden="true" /><Text size="xs" c="dimmed">{share.toFixed(share < 10 ? 1 : 0)} %</Text></Group></Table.Td>
                           <Table.Td ta="right">{count(row.requests)}</Table.Td>
                           <Table.Td ta="right" visibleFrom="sm">{count(row.inputTokens)}</Table.Td>
