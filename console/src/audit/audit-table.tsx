@@ -24,6 +24,8 @@ export function AuditTable({ filter, withoutReads = false }: { filter: AuditFilt
     queryFn: ({ pageParam }) => (withoutReads ? changesFrom(filter, pageParam) : dataOf(api.GET('/api/v1/audit-events', { params: { query: { ...filter, cursor: pageParam } } }))),
     getNextPageParam: ({ meta }) => meta.nextCursor ?? undefined,
   });
+  // All about one thing: no need to say in each row which.
+  const isOfOne = filter.resourceId !== undefined;
   if (events.isPending) return <Loading rows={8} />;
   if (events.isError) return <ProblemAlert error={events.error} onRetry={() => void events.refetch()} />;
   const rows = events.data.pages.flatMap(({ data }) => data);
@@ -38,7 +40,7 @@ export function AuditTable({ filter, withoutReads = false }: { filter: AuditFilt
               <Table.Th>When</Table.Th>
               <Table.Th>Action</Table.Th>
               <Table.Th visibleFrom="sm">Outcome</Table.Th>
-              <Table.Th visibleFrom="sm">On</Table.Th>
+              {!isOfOne && <Table.Th visibleFrom="sm">On</Table.Th>}
               <Table.Th visibleFrom="sm">By</Table.Th>
               <Table.Th visibleFrom="lg">From</Table.Th>
               <Table.Th visibleFrom="lg" ta="right">No.</Table.Th>
@@ -57,7 +59,7 @@ export function AuditTable({ filter, withoutReads = false }: { filter: AuditFilt
                   <Table.Td title={event.action}>
                     {actionInWords(event.action, event.resourceId === null)}
                     <Text size="xs" c="dimmed" component="div" hiddenFrom="sm">
-                      {event.resourceId !== null && <><Resource event={event} /> </>}
+                      {!isOfOne && event.resourceId !== null && <><Resource event={event} /> </>}
                       {event.actor.id === me.id ? 'by you' : <>by <Actor event={event} /></>}
                       {event.outcome === 'refused' && <Text span size="xs" c="var(--mantine-color-error)"> · refused</Text>}
                     </Text>
@@ -65,7 +67,7 @@ export function AuditTable({ filter, withoutReads = false }: { filter: AuditFilt
                   <Table.Td visibleFrom="sm">
                     <span className="status" style={{ ['--status-color' as string]: event.outcome === 'success' ? '#2f9e44' : '#e03131' }}>{event.outcome === 'success' ? 'done' : 'refused'}</span>
                   </Table.Td>
-                  <Table.Td visibleFrom="sm"><Resource event={event} /></Table.Td>
+                  {!isOfOne && <Table.Td visibleFrom="sm"><Resource event={event} /></Table.Td>}
                   <Table.Td visibleFrom="sm"><Actor event={event} /></Table.Td>
                   <Table.Td visibleFrom="lg" className="mono">{event.ip ?? ''}</Table.Td>
                   <Table.Td visibleFrom="lg" ta="right" className="mono">{event.seq}</Table.Td>

@@ -33,8 +33,8 @@ export function ConnectPage() {
   if (!can('platform:api-keys:create')) return <NoPermission permission="platform:api-keys:create" />;
   return (
     <Page title="Connect a service" lead="A service asks Latchkey whether a key may do something. It needs a key of its own for that.">
-      <Stepper active={step} size="sm" maw={860} allowNextStepsSelect={false}>
-        <Stepper.Step label="Owner" description="who is responsible">
+      <Stepper active={step} size="sm" maw={860} allowNextStepsSelect={false} wrap={false}>
+        <Stepper.Step label="Owner" description={<Hint>who is responsible</Hint>}>
           <Owner
             onNext={(user) => {
               setOwner(user);
@@ -42,7 +42,7 @@ export function ConnectPage() {
             }}
           />
         </Stepper.Step>
-        <Stepper.Step label="Key" description="of the service itself">
+        <Stepper.Step label="Key" description={<Hint>of the service itself</Hint>}>
           <ServiceKey
             owner={owner}
             onBack={() => setStep(0)}
@@ -52,12 +52,17 @@ export function ConnectPage() {
             }}
           />
         </Stepper.Step>
-        <Stepper.Step label="Connect" description="copy, and try">
+        <Stepper.Step label="Connect" description={<Hint>copy, and try</Hint>}>
           {created && <Try created={created} />}
         </Stepper.Step>
       </Stepper>
     </Page>
   );
+}
+
+/** What there is room for on a wide page alone. */
+function Hint({ children }: { children: string }) {
+  return <span className="only-wide">{children}</span>;
 }
 
 function Owner({ onNext }: { onNext: (user: User | null) => void }) {

@@ -54,15 +54,13 @@ function KeyDetails({ apiKey }: { apiKey: ApiKey }) {
       <Standing apiKey={apiKey} />
       {apiKey.description && <Text size="sm" className="breakable" style={{ whiteSpace: 'pre-wrap' }}>{apiKey.description}</Text>}
       <Tabs value={tab} onChange={(value) => void navigate({ to: '/keys/$keyId', params: { keyId: apiKey.id }, search: { tab: value as Tab }, replace: true })} keepMounted={false}>
-        <div className="scroll-x">
-          <Tabs.List style={{ flexWrap: 'nowrap' }}>
-            <Tabs.Tab value="usage">Usage</Tabs.Tab>
-            <Tabs.Tab value="settings">Settings</Tabs.Tab>
-            <Tabs.Tab value="secrets" className="nowrap">Secrets</Tabs.Tab>
-            <Tabs.Tab value="explain" className="nowrap">Would this call pass?</Tabs.Tab>
-            {can('platform:audit:read') && <Tabs.Tab value="history">History</Tabs.Tab>}
-          </Tabs.List>
-        </div>
+        <Tabs.List>
+          <Tabs.Tab value="usage">Usage</Tabs.Tab>
+          <Tabs.Tab value="settings">Settings</Tabs.Tab>
+          <Tabs.Tab value="secrets" className="nowrap">Secrets</Tabs.Tab>
+          <Tabs.Tab value="explain" className="nowrap">Would this call pass?</Tabs.Tab>
+          {can('platform:audit:read') && <Tabs.Tab value="history">History</Tabs.Tab>}
+        </Tabs.List>
         <Tabs.Panel value="usage" pt="md"><Usage apiKey={apiKey} /></Tabs.Panel>
         <Tabs.Panel value="settings" pt="md"><Settings apiKey={apiKey} /></Tabs.Panel>
         <Tabs.Panel value="secrets" pt="md"><Secrets apiKey={apiKey} onRegenerate={() => setAction('regenerate')} /></Tabs.Panel>
@@ -235,14 +233,14 @@ function Secrets({ apiKey, onRegenerate }: { apiKey: ApiKey; onRegenerate: () =>
       <div className="bordered scroll-x" tabIndex={0} role="region" aria-label="Secrets">
         <Table>
           <Table.Thead>
-            <Table.Tr><Table.Th>Secret</Table.Th><Table.Th>Created</Table.Th><Table.Th>Last used</Table.Th><Table.Th>Ends</Table.Th><Table.Th aria-label="Act" /></Table.Tr>
+            <Table.Tr><Table.Th>Secret</Table.Th><Table.Th visibleFrom="sm">Created</Table.Th><Table.Th visibleFrom="sm">Last used</Table.Th><Table.Th>Ends</Table.Th><Table.Th aria-label="Act" /></Table.Tr>
           </Table.Thead>
           <Table.Tbody>
             {apiKey.secrets.map((secret) => (
               <Table.Tr key={secret.kid}>
                 <Table.Td className="mono nowrap">{secret.keyPrefix}…</Table.Td>
-                <Table.Td><Instant at={secret.createdAt} /></Table.Td>
-                <Table.Td><Instant at={secret.lastUsedAt} relative /></Table.Td>
+                <Table.Td visibleFrom="sm"><Instant at={secret.createdAt} /></Table.Td>
+                <Table.Td visibleFrom="sm"><Instant at={secret.lastUsedAt} relative /></Table.Td>
                 <Table.Td>{secret.expiresAt === null ? <Text span size="sm" c="dimmed">with the key</Text> : <Instant at={secret.expiresAt} relative />}</Table.Td>
                 <Table.Td>
                   {apiKey.secrets.length > 1 && secret.expiresAt !== null && apiKey.status !== 'revoked' && (

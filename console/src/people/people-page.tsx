@@ -81,7 +81,7 @@ function UserTable({ users, isService }: { users: readonly User[]; isService: bo
         <Table.Thead>
           <Table.Tr>
             <Table.Th>Name</Table.Th>
-            <Table.Th>State</Table.Th>
+            <Table.Th visibleFrom="sm">State</Table.Th>
             <Table.Th>Roles</Table.Th>
             {isService ? <Table.Th visibleFrom="sm">Managers</Table.Th> : <Table.Th visibleFrom="sm">Last sign-in</Table.Th>}
             <Table.Th visibleFrom="md">Since</Table.Th>
@@ -93,8 +93,9 @@ function UserTable({ users, isService }: { users: readonly User[]; isService: bo
               <Table.Td maw={300}>
                 <Link className="plain-link breakable" style={{ fontWeight: 500 }} to="/people/$userId" params={{ userId: user.id }}>{user.name}</Link>
                 {user.email && <Text size="xs" c="dimmed" className="breakable">{user.email}</Text>}
+                {!user.isActive && <Text size="xs" hiddenFrom="sm">disabled</Text>}
               </Table.Td>
-              <Table.Td><ActiveMark isActive={user.isActive} /></Table.Td>
+              <Table.Td visibleFrom="sm"><ActiveMark isActive={user.isActive} /></Table.Td>
               <Table.Td><Marks values={user.roles} none="none" limit={4} /></Table.Td>
               {isService ? <Table.Td visibleFrom="sm">{user.managerIds.length}</Table.Td> : <Table.Td visibleFrom="sm"><Instant at={user.lastSignInAt} relative /></Table.Td>}
               <Table.Td visibleFrom="md"><Instant at={user.createdAt} relative /></Table.Td>

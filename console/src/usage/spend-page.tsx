@@ -47,8 +47,10 @@ function Spend({ groupBy = 'owner', from, to }: { groupBy?: (typeof GROUPS)[numb
     <Page title="Spend" lead="As services reported it; days are those of UTC." actions={<Download href={`/api/v1/usage/summary?${parameters.toString()}`}>Export CSV</Download>}>
       <Group gap="sm" align="flex-end">
         <SegmentedControl size="xs" aria-label="Group by" data={[...GROUPS]} value={groupBy} onChange={(value) => change({ groupBy: value })} />
-        <TextInput size="xs" type="date" label="From" value={from?.slice(0, 10) ?? ''} error={errors['from']} onChange={(event) => change({ from: event.currentTarget.value || undefined })} />
-        <TextInput size="xs" type="date" label="Before" value={to?.slice(0, 10) ?? ''} error={errors['to']} onChange={(event) => change({ to: event.currentTarget.value || undefined })} />
+        <Group gap="sm" wrap="nowrap">
+          <TextInput size="xs" type="date" label="From" value={from?.slice(0, 10) ?? ''} error={errors['from']} onChange={(event) => change({ from: event.currentTarget.value || undefined })} />
+          <TextInput size="xs" type="date" label="Before" value={to?.slice(0, 10) ?? ''} error={errors['to']} onChange={(event) => change({ to: event.currentTarget.value || undefined })} />
+        </Group>
         <Button.Group>
           {ranges().map(({ label, ...range }) => (
             <Button key={label} size="xs" variant={range.from === from && range.to === to ? 'light' : 'default'} aria-pressed={range.from === from && range.to === to} onClick={() => change(range)}>{label}</Button>
