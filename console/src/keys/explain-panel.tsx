@@ -69,24 +69,22 @@ function Verdict({ verdict }: { verdict: Schemas['ExplanationView'] }) {
         {verdict.detail}
         {!verdict.valid && <Text size="xs" c="dimmed">Services get the code <span className="mono">{verdict.code}</span>.</Text>}
       </Alert>
-      <div className="scroll-x" tabIndex={0} role="region" aria-label="Checks">
-        <Table mt="xs" highlightOnHover={false} aria-label="Checks in their order">
-          <Table.Tbody>
-            {verdict.checks.map(({ check, outcome, detail }) => {
-              const [icon, color, word] = OUTCOMES[outcome];
-              return (
-                <Table.Tr key={check}>
-                  <Table.Td w={28} style={{ color }}><Icon name={icon} size={16} /></Table.Td>
-                  <Table.Td className="nowrap" fw={600} title={check}>{checkInWords(check)}</Table.Td>
-                  <Table.Td>
-                    <Text size="sm" span><span style={{ position: 'absolute', clip: 'rect(0 0 0 0)', width: 1, height: 1, overflow: 'hidden' }}>{word}: </span>{detail}</Text>
-                  </Table.Td>
-                </Table.Tr>
-              );
-            })}
-          </Table.Tbody>
-        </Table>
-      </div>
+      <Table mt="xs" highlightOnHover={false} aria-label="Checks in their order">
+        <Table.Tbody>
+          {verdict.checks.map(({ check, outcome, detail }) => {
+            const [icon, color, word] = OUTCOMES[outcome];
+            return (
+              <Table.Tr key={check}>
+                <Table.Td w={28} style={{ color }}><Icon name={icon} size={16} /></Table.Td>
+                <Table.Td>
+                  <Text size="sm" fw={600} title={check}>{checkInWords(check)}</Text>
+                  <Text size="sm" className="breakable"><span style={{ position: 'absolute', clip: 'rect(0 0 0 0)', width: 1, height: 1, overflow: 'hidden' }}>{word}: </span>{detail}</Text>
+                </Table.Td>
+              </Table.Tr>
+            );
+          })}
+        </Table.Tbody>
+      </Table>
     </Paper>
   );
 }

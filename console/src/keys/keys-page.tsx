@@ -294,7 +294,7 @@ export function KeyTable({ keys, sort = '-createdAt', onSort, selected, onSelect
             {showOwner && head('Owner', undefined, { visibleFrom: 'sm' })}
             {head('Scopes', undefined, { visibleFrom: 'lg' })}
             {head('Budget', undefined, { visibleFrom: 'md' })}
-            {head('Spent in all', undefined, { visibleFrom: 'md', ta: 'right' })}
+            {head('Spent', undefined, { visibleFrom: 'md', ta: 'right' })}
             {head('Requests', undefined, { visibleFrom: 'xl', ta: 'right' })}
             {head('Last used', 'lastUsedAt', { visibleFrom: 'sm' })}
             {head('Expires', 'expiresAt', { visibleFrom: 'md' })}

@@ -10,7 +10,7 @@ export function ProblemAlert({ error, onRetry }: { error: unknown; onRetry?: () 
   const problem = error instanceof Problem ? error : null;
   const missingRight = problem?.status === 403;
   return (
-    <Alert color={missingRight ? 'yellow' : 'red'} variant="outline" title={missingRight ? 'Not permitted' : 'This did not work'} role="alert">
+    <Alert color={missingRight ? 'yellow' : 'red'} variant="outline" title={missingRight ? 'Not permitted' : problem?.status === 404 ? 'Not found' : 'This did not work'} role="alert">
       <Stack gap="xs" align="flex-start">
         <Text size="sm">{error instanceof Error ? error.message : 'Something went wrong.'}</Text>
         {problem !== null && problem.errors.length > 0 && (

@@ -24,7 +24,7 @@ export function Replicas() {
               <Table.Tbody>
                 {data.map((replica) => (
                   <Table.Tr key={replica.id}>
-                    <Table.Td className="mono nowrap" title={replica.id}>…{replica.id.slice(-12)}{replica.isThis ? ' (answers here)' : ''}</Table.Td>
+                    <Table.Td className="mono nowrap" title={replica.id}>…{replica.id.slice(-12)}{replica.isThis && <Text size="xs" c="dimmed">answers here</Text>}</Table.Td>
                     <Table.Td><Health replica={replica} /></Table.Td>
                     <Table.Td ta="right" className="nowrap">{replica.freshnessMs === null ? 'unknown' : `${count(replica.freshnessMs)} ms`}</Table.Td>
                     <Table.Td ta="right" visibleFrom="sm">{count(replica.behind)}</Table.Td>
