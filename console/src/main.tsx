@@ -14,7 +14,8 @@ import { theme, variables } from './theme';
 const queries = new QueryClient({
   defaultOptions: {
     queries: {
-      staleTime: 5_000,
+      // Looking again at once shows what was there; what one does oneself is asked for anew. Every read is audited.
+      staleTime: 15_000,
       // What the server refused it refuses again; only silence is worth another try.
       retry: (failures, error) => failures < 2 && error instanceof Problem && (error.status === 0 || error.status === 503),
     },

@@ -47,6 +47,11 @@ const home = createRoute({
 
 const keys = createRoute({ getParentRoute: () => shell, path: '/keys', validateSearch: readKeySearch, component: lazyRouteComponent(() => import('./keys/keys-page'), 'KeysPage') });
 const myKeys = createRoute({ getParentRoute: () => shell, path: '/my-keys', validateSearch: readKeySearch, component: lazyRouteComponent(() => import('./keys/keys-page'), 'MyKeysPage') });
+const importKeys = createRoute({ getParentRoute: () => shell, path: '/keys/import', component: lazyRouteComponent(() => import('./keys/import-page'), 'ImportPage') });
+const byAlias = createRoute({ getParentRoute: () => shell, path: '/keys/by-alias', component: lazyRouteComponent(() => import('./keys/alias-page'), 'AliasPage') });
+const foundKey = createRoute({ getParentRoute: () => shell, path: '/found-key', component: lazyRouteComponent(() => import('./keys/found-key-page'), 'FoundKeyPage') });
+/** Open to everybody: whoever finds a key need not have an account. */
+const revoke = createRoute({ getParentRoute: () => root, path: '/revoke', component: lazyRouteComponent(() => import('./keys/found-key-page'), 'FoundKey') });
 const newKey = createRoute({
   getParentRoute: () => shell,
   path: '/keys/new',
@@ -94,6 +99,7 @@ const audit = createRoute({
     outcome: oneOf(search['outcome'], ['success', 'refused']),
     from: text(search['from']),
     to: text(search['to']),
+    changes: search['changes'] === true ? true : undefined,
   }),
   component: lazyRouteComponent(() => import('./audit/audit-page'), 'AuditPage'),
 });
@@ -114,7 +120,8 @@ const account = createRoute({ getParentRoute: () => shell, path: '/account', com
 
 const tree = root.addChildren([
   signIn,
-  shell.addChildren([home, keys, myKeys, newKey, key, editKey, people, person, roles, newRole, role, audit, hygiene, spend, connect, account]),
+  revoke,
+  shell.addChildren([home, keys, myKeys, newKey, importKeys, byAlias, foundKey, key, editKey, people, person, roles, newRole, role, audit, hygiene, spend, connect, account]),
 ]);
 
 /** The pages; everything behind the sign-in is loaded when it is first opened. */

@@ -4,6 +4,12 @@ export interface Settings {
   publicUrl: string;
   /** ISO 4217; amounts of the API are hundredths of it. */
   currency: string;
+  /** What every secret made here begins with: `lk` in `lk_live_…`. */
+  keyPrefix: string;
+  /** What a renewal gives where the key says nothing. */
+  keyValidityDays: number;
+  /** The cap on an owner's active keys where the owner has none of his own. */
+  maxActiveKeys: number;
 }
 
 function read(name: string): string | null {
@@ -14,4 +20,7 @@ function read(name: string): string | null {
 export const settings: Settings = {
   publicUrl: read('public-url') ?? window.location.origin,
   currency: read('currency') ?? 'USD',
+  keyPrefix: read('key-prefix') ?? 'lk',
+  keyValidityDays: Number(read('key-validity-days') ?? 15),
+  maxActiveKeys: Number(read('max-active-keys') ?? 10),
 };

@@ -1,9 +1,10 @@
-import { ArrayMaxSize, ArrayMinSize, ArrayUnique, IsArray, IsBoolean, IsIn, IsString, IsUUID, Matches } from 'class-validator';
+import { ArrayMaxSize, ArrayMinSize, ArrayUnique, IsArray, IsBoolean, IsIn, IsString, IsUUID, Matches, MaxLength } from 'class-validator';
+import { isInstant } from '../common/instant.js';
 import { IfPresent, Satisfies } from '../common/validators.js';
 import { TAG, isDescription } from './api-key.dto.js';
 
 /** What can be done to many keys at once. */
-export const BULK_ACTIONS = ['activate', 'deactivate', 'revoke', 'tag'] as const;
+export const BULK_ACTIONS = ['activate', 'deactivate', 'renew', 'revoke', 'tag'] as const;
 
 /** One of them. */
 export type BulkAction = (typeof BULK_ACTIONS)[number];
@@ -27,6 +28,15 @@ export class BulkApiKeysDto {
    */
   @IsIn(BULK_ACTIONS)
   action: BulkAction;
+
+  /**
+   * With `renew`: when they are to end, with `platform:api-keys:update`; absent: each its own `validityDays` from now.
+   * @example "2027-12-31T23:59:59Z"
+   */
+  @IfPresent()
+  @MaxLength(32)
+  @Satisfies('instant', isInstant, 'must be an instant in UTC such as 2027-12-31T23:59:59Z')
+  expiresAt?: string;
 
   /**
    * With `revoke`: why; at most 500 characters.

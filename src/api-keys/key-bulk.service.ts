@@ -54,6 +54,7 @@ export class KeyBulkService {
     this.acts = {
       activate: { rule: UPDATE, name: 'api-keys:activate', apply: (held) => updates.switch(held, true) },
       deactivate: { rule: UPDATE, name: 'api-keys:deactivate', apply: (held) => updates.switch(held, false) },
+      renew: { rule: UPDATE, name: 'api-keys:renew', apply: (held, { expiresAt }) => updates.startWindow(held, { expiresAt }) },
       revoke: { rule: REVOKE, name: 'api-keys:revoke', apply: (held, { reason }) => removals.end(held, reason ?? null) },
       tag: { rule: UPDATE, name: 'api-keys:update', apply: (held, input) => this.tag(held, input, changeAdmission) },
     };
@@ -140,8 +141,9 @@ function refusalOf(id: string, act: Act, { code, message }: DomainError): BulkRe
 }
 
 /** @throws DomainError 400 naming fields that do not belong to the action, or that it lacks */
-function requireFieldsOf({ action, reason, add, remove }: BulkApiKeysDto): void {
+function requireFieldsOf({ action, expiresAt, reason, add, remove }: BulkApiKeysDto): void {
   const errors: FieldError[] = [];
+  if (action !== 'renew' && expiresAt !== undefined) errors.push({ path: 'expiresAt', message: 'belongs to the action renew' });
   if (action !== 'revoke' && reason !== undefined) errors.push({ path: 'reason', message: 'belongs to the action revoke' });
   if (action !== 'tag' && add !== undefined) errors.push({ path: 'add', message: 'belongs to the action tag' });
   if (action !== 'tag' && remove !== undefined) errors.push({ path: 'remove', message: 'belongs to the action tag' });

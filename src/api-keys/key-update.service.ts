@@ -69,13 +69,18 @@ export class KeyUpdateService {
    */
   renew(caller: KnownCaller, id: string, input: RenewApiKeyDto): Promise<ApiKeyView> {
     return this.changes.change(caller, id, UPDATE, async (held) => {
-      held.requireNotRevoked();
-      const asked = draftOf(held.key, input, held.now).expiresAt;
-      const expiresAt = input.expiresAt === undefined ? windowEnd(held.now, held.key.validityDays ?? this.config.keyValidityDays) : asked;
-      const after = { ...held.key, expiresAt };
-      await this.admission.admit(held, after, { isRenewal: input.expiresAt === undefined });
-      await held.save(after);
+      await this.startWindow(held, input);
       return held.view();
     });
+  }
+
+  /** Starts the window of a key that a change holds: until `expiresAt`, or for as long as the key's renewals last. */
+  async startWindow(held: HeldKey, input: RenewApiKeyDto): Promise<void> {
+    held.requireNotRevoked();
+    const asked = draftOf(held.key, input, held.now).expiresAt;
+    const expiresAt = input.expiresAt === undefined ? windowEnd(held.now, held.key.validityDays ?? this.config.keyValidityDays) : asked;
+    const after = { ...held.key, expiresAt };
+    await this.admission.admit(held, after, { isRenewal: input.expiresAt === undefined });
+    await held.save(after);
   }
 }

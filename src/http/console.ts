@@ -55,7 +55,13 @@ function findBuild(): string | null {
 }
 
 function withSettings(html: string, config: Config): string {
-  const tags = [meta('public-url', config.publicUrl), meta('currency', config.currency)];
+  const tags = [
+    meta('public-url', config.publicUrl),
+    meta('currency', config.currency),
+    meta('key-prefix', config.apiKeyPrefix),
+    meta('key-validity-days', String(config.keyValidityDays)),
+    meta('max-active-keys', String(config.maxActiveKeys)),
+  ];
   return html.replace(SETTINGS_MARK, () => tags.join('\n    '));
 }
 

@@ -5,6 +5,7 @@ import { ADMIN, TestApp } from '../support/app.js';
 import { freePort } from './chromium.js';
 
 const SCREENSHOTS = 'test-results/screenshots';
+const HEIGHT = 860;
 const axeSource = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 /** The server with its console, on an origin of its own. */
@@ -30,7 +31,7 @@ export class ConsoleSession {
   }
 
   static async open(browser: Browser, app: TestApp): Promise<ConsoleSession> {
-    const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, acceptDownloads: true, locale: 'en-GB', timezoneId: 'Europe/Berlin', reducedMotion: 'reduce' });
+    const context = await browser.newContext({ viewport: { width: 1280, height: HEIGHT }, acceptDownloads: true, locale: 'en-GB', timezoneId: 'Europe/Berlin', reducedMotion: 'reduce' });
     context.setDefaultTimeout(10_000);
     await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: app.config.publicUrl });
     return new ConsoleSession(app, context, await context.newPage());
@@ -50,16 +51,18 @@ export class ConsoleSession {
 
   /** Waits until nothing is loading any more. */
   async settle(): Promise<void> {
-    await this.page.waitForFunction(() => document.querySelector('[aria-busy="true"]') === null);
-    await this.page.evaluate(() => document.fonts.ready);
-    // Menus and dialogs fade.
-    await this.page.waitForTimeout(250);
+    await this.page.waitForFunction(() => document.querySelector('[aria-busy="true"], [data-loading="true"]') === null);
+    await this.page.evaluate(async () => {
+      await document.fonts.ready;
+      // Two frames: what has been laid out anew is drawn.
+      await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+    });
   }
 
   /** What axe finds serious or worse, as one line each. */
   async seriousViolations(): Promise<string[]> {
     // Evaluated, not added as a script: the content security policy holds for tests as well.
-    await this.page.evaluate(axeSource);
+    await this.page.evaluate(`window.axe || (() => { ${axeSource} })()`);
     return this.page.evaluate(async () => {
       const { axe } = window as unknown as { axe: { run(options: object): Promise<{ violations: { id: string; impact: string; nodes: { html: string; failureSummary: string }[] }[] }> } };
       const { violations } = await axe.run({ resultTypes: ['violations'] });
@@ -69,9 +72,14 @@ export class ConsoleSession {
     });
   }
 
-  /** Pictures of the page in light, dark and narrow, and what axe says of each. */
-  async inspect(name: string): Promise<string[]> {
+  /** One picture of the page as it is now. */
+  async picture(name: string): Promise<void> {
     await mkdir(SCREENSHOTS, { recursive: true });
+    await this.page.screenshot({ path: `${SCREENSHOTS}/${name}.png` });
+  }
+
+  /** Pictures of the page in light, dark and narrow; and what axe says of it, wide in light and narrow in dark. */
+  async inspect(name: string): Promise<string[]> {
     const found: string[] = [];
     const looks = [
       ['light', 1280, 'light'],
@@ -80,17 +88,23 @@ export class ConsoleSession {
     ] as const;
     for (const [look, width, scheme] of looks) {
       await this.page.emulateMedia({ colorScheme: scheme });
-      await this.page.setViewportSize({ width, height: 860 });
+      await this.page.setViewportSize({ width, height: HEIGHT });
       await this.settle();
-      await this.page.screenshot({ path: `${SCREENSHOTS}/${name}-${look}.png`, fullPage: true });
-      // Narrow has the colours and the parts of light.
-      const violations = look === 'narrow' ? [] : await this.seriousViolations();
-      found.push(...violations.map((text) => `${name} ${look}: ${text}`));
-      const overflow = await this.page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      const [overflow, height] = await this.page.evaluate(() => [document.documentElement.scrollWidth - document.documentElement.clientWidth, document.documentElement.scrollHeight] as const);
       if (overflow > 1) found.push(`${name} ${look}: ${overflow} px wider than the window`);
+      // As tall as the page, so that what sticks to the edge of the window is where one would see it at the end.
+      if (height > HEIGHT) {
+        await this.page.setViewportSize({ width, height });
+        await this.settle();
+      }
+      await this.picture(`${name}-${look}`);
+      // Two looks show each width and each palette once; axe takes longer than all the rest.
+      if (look === 'dark') continue;
+      if (look === 'narrow') await this.page.emulateMedia({ colorScheme: 'dark' });
+      found.push(...(await this.seriousViolations()).map((text) => `${name} ${look}: ${text}`));
     }
     await this.page.emulateMedia({ colorScheme: 'light' });
-    await this.page.setViewportSize({ width: 1280, height: 860 });
+    await this.page.setViewportSize({ width: 1280, height: HEIGHT });
     return found;
   }
 }

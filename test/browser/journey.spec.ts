@@ -125,6 +125,7 @@ inBrowser('an admin in the console', () => {
     const id = new URL(keyUrl).pathname.split('/').at(-1);
     const answer = await app.post('/usage', { apiKey: gateway, body: { events: [{ id: 'one', apiKeyId: id, requests: 7, inputTokens: 100, outputTokens: 11, costCents: 125, model: 'gpt-4o' }] } });
     expect(answer.status).toBe(200);
+    await page.getByRole('button', { name: 'Refresh' }).click();
     await page.getByText('7 requests · 111 tokens').first().waitFor({ timeout: 20_000 });
     await page.getByText('$1.25').first().waitFor();
     await page.getByText('$3.75').first().waitFor();
@@ -135,7 +136,7 @@ inBrowser('an admin in the console', () => {
     await page.getByLabel('Caller’s address').fill('10.1.2.3');
     await page.getByRole('textbox', { name: 'Model' }).fill('claude');
     await page.getByRole('button', { name: 'Would it pass?' }).click();
-    await page.getByText('It would be refused: MODEL_NOT_ALLOWED').waitFor();
+    await page.getByText('It would be refused: model not allowed').waitFor();
     await page.getByRole('textbox', { name: 'Model' }).fill('gpt-4o');
     await page.getByLabel('Chatbot').fill('support-bot');
     await page.getByRole('button', { name: 'Would it pass?' }).click();
@@ -164,7 +165,7 @@ inBrowser('an admin in the console', () => {
     await page.getByRole('button', { name: 'Save' }).click();
     await page.getByText('42 per minute').waitFor();
     await page.getByRole('tab', { name: 'History' }).click();
-    const row = page.getByRole('row').filter({ hasText: 'api-keys:update' }).first();
+    const row = page.getByRole('row').filter({ hasText: 'Change key' }).first();
     await row.getByRole('button').click();
     const diff = page.getByRole('table', { name: 'What changed' });
     expect(await diff.getByRole('row').filter({ hasText: 'rateLimitPerMinute' }).textContent()).toBe('rateLimitPerMinute6042');

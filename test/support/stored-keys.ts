@@ -14,6 +14,7 @@ export interface StoredKey {
   tags?: string[];
   budgetLimitMicroCents?: number | null;
   expiresAt?: Date | null;
+  validityDays?: number | null;
   createdAt?: Date;
   updatedAt?: Date;
   lastUsedAt?: Date | null;
@@ -46,6 +47,7 @@ export async function storeKeys(app: TestApp, keys: readonly StoredKey[]): Promi
       budget_limit_micro_cents: key.budgetLimitMicroCents ?? null,
       budget_type: key.budgetLimitMicroCents === undefined || key.budgetLimitMicroCents === null ? null : 'total',
       expires_at: key.expiresAt ?? null,
+      validity_days: key.validityDays ?? null,
       created_at: createdAt,
       updated_at: key.updatedAt ?? createdAt,
       revoked_at: key.revokedAt ?? null,

@@ -1,4 +1,4 @@
-import { Alert, Button, Group, Select, TextInput } from '@mantine/core';
+import { Alert, Button, Group, Select, Switch, TextInput } from '@mantine/core';
 import { useNavigate, useSearch } from '@tanstack/react-router';
 import { type FormEvent, useEffect, useState } from 'react';
 import { api, dataOf } from '../api/client';
@@ -7,16 +7,30 @@ import { useAct } from '../ui/act';
 import { count, toInstant, toLocalInput } from '../ui/format';
 import { NoPermission, Page } from '../ui/states';
 import { Download } from '../ui/values';
+import { ACTIONS } from '../ui/words';
+import { ActorPicker } from './actor-picker';
 import { type AuditFilter, AuditTable } from './audit-table';
 
-const TYPES = ['api-key', 'user', 'role', 'usage', 'audit', 'system'];
+const TYPES = [
+  { value: 'api-key', label: 'keys' },
+  { value: 'user', label: 'users' },
+  { value: 'role', label: 'roles' },
+  { value: 'usage', label: 'usage' },
+  { value: 'audit-event', label: 'audit trail' },
+  { value: 'permission', label: 'permissions' },
+  { value: 'session', label: 'sessions' },
+  { value: 'system', label: 'replicas' },
+];
+
+/** What the page is looking at: the API's filters, and whether reads are left out of what is shown. */
+type Search = AuditFilter & { changes?: boolean };
 
 /** Who changed, read or was refused what; and the proof that nobody altered the record. */
 export function AuditPage() {
   const { can } = useSession();
-  const filter = useSearch({ from: '/shell/audit' });
+  const { changes, ...filter }: Search = useSearch({ from: '/shell/audit' });
   if (!can('platform:audit:read')) return <NoPermission permission="platform:audit:read" />;
-  const parameters = new URLSearchParams(Object.entries(filter).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
+  const parameters = new URLSearchParams(Object.entries(filter).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]])));
   return (
     <Page
       title="Audit"
@@ -24,8 +38,8 @@ export function AuditPage() {
       actions={can('platform:audit:export') && <Download href={`/api/v1/audit-events/export?${parameters.toString()}`}>Export NDJSON</Download>}
     >
       {can('platform:audit:export') && <Chain />}
-      <Filter filter={filter} />
-      <AuditTable filter={filter} />
+      <Filter search={{ ...filter, changes }} />
+      <AuditTable filter={filter} withoutReads={changes === true} />
     </Page>
   );
 }
@@ -45,33 +59,41 @@ function Chain() {
   );
 }
 
-function Filter({ filter }: { filter: AuditFilter }) {
+function Filter({ search }: { search: Search }) {
   const navigate = useNavigate();
-  const [draft, setDraft] = useState(filter);
-  useEffect(() => setDraft(filter), [filter]);
-  const apply = (next: AuditFilter) => {
-    const given = Object.fromEntries(Object.entries(next).filter(([, value]) => value !== undefined && value !== ''));
+  const [draft, setDraft] = useState(search);
+  const inUrl = JSON.stringify(search);
+  useEffect(() => setDraft(JSON.parse(inUrl) as Search), [inUrl]);
+  const apply = (next: Search) => {
+    const given = Object.fromEntries(Object.entries(next).filter(([, value]) => value !== undefined && value !== '' && value !== false));
     void navigate({ to: '/audit', search: given as never, replace: true });
   };
   const submit = (event: FormEvent) => {
     event.preventDefault();
     apply(draft);
   };
-  const set = (changes: Partial<AuditFilter>) => setDraft({ ...draft, ...changes });
-  const isFiltered = Object.values(filter).some((value) => value !== undefined);
+  const set = (changes: Partial<Search>) => setDraft({ ...draft, ...changes });
+  const at = (field: 'from' | 'to', label: string) => (
+    <TextInput size="xs" type="datetime-local" label={label} value={draft[field] ? toLocalInput(draft[field]) : ''} onChange={(event) => set({ [field]: event.currentTarget.value === '' ? undefined : toInstant(event.currentTarget.value) })} />
+  );
+  const known = ACTIONS.some(({ value }) => value === draft.action) || !draft.action ? ACTIONS : [...ACTIONS, { value: draft.action, label: draft.action }];
+  const isFiltered = Object.values(search).some((value) => value !== undefined);
   return (
     <form onSubmit={submit} role="search" aria-label="Filter events">
-      <Group gap="xs" align="flex-end">
-        <TextInput size="xs" w={170} label="Action" placeholder="api-keys:revoke" value={draft.action ?? ''} onChange={(event) => set({ action: event.currentTarget.value })} />
-        <Select size="xs" w={120} label="Type" placeholder="any" clearable data={TYPES} value={draft.resourceType ?? null} onChange={(value) => apply({ ...draft, resourceType: value ?? undefined })} clearButtonProps={{ 'aria-label': 'Any type' }} />
-        <TextInput size="xs" w={170} label="Id or name of the thing" value={draft.resourceId ?? ''} onChange={(event) => set({ resourceId: event.currentTarget.value })} />
-        <TextInput size="xs" w={170} label="Id of the actor" value={draft.actorId ?? ''} onChange={(event) => set({ actorId: event.currentTarget.value })} />
-        <Select size="xs" w={110} label="Outcome" placeholder="any" clearable data={[{ value: 'success', label: 'done' }, { value: 'refused', label: 'refused' }]} value={draft.outcome ?? null} onChange={(value) => apply({ ...draft, outcome: (value ?? undefined) as AuditFilter['outcome'] })} clearButtonProps={{ 'aria-label': 'Any outcome' }} />
-        <TextInput size="xs" type="datetime-local" label="From" value={draft.from ? toLocalInput(draft.from) : ''} onChange={(event) => set({ from: event.currentTarget.value === '' ? undefined : toInstant(event.currentTarget.value) })} />
-        <TextInput size="xs" type="datetime-local" label="To" value={draft.to ? toLocalInput(draft.to) : ''} onChange={(event) => set({ to: event.currentTarget.value === '' ? undefined : toInstant(event.currentTarget.value) })} />
-        <Button size="xs" type="submit" variant="default">Apply</Button>
-        {isFiltered && <Button size="xs" variant="subtle" onClick={() => apply({})}>Clear</Button>}
-      </Group>
+      <div className="filters filters-loose">
+        <Select size="xs" label="Action" placeholder="any" clearable searchable data={known} value={draft.action ?? null} onChange={(value) => apply({ ...draft, action: value ?? undefined })} clearButtonProps={{ 'aria-label': 'Any action' }} />
+        <Select size="xs" label="On" placeholder="anything" clearable data={TYPES} value={draft.resourceType ?? null} onChange={(value) => apply({ ...draft, resourceType: value ?? undefined })} clearButtonProps={{ 'aria-label': 'Anything' }} />
+        <TextInput size="xs" label="Id or name of it" maxLength={100} value={draft.resourceId ?? ''} onChange={(event) => set({ resourceId: event.currentTarget.value.trim() })} />
+        <ActorPicker value={draft.actorId ?? null} onChange={(actorId) => apply({ ...draft, actorId: actorId ?? undefined })} />
+        <Select size="xs" label="Outcome" placeholder="any" clearable data={[{ value: 'success', label: 'done' }, { value: 'refused', label: 'refused' }]} value={draft.outcome ?? null} onChange={(value) => apply({ ...draft, outcome: (value ?? undefined) as AuditFilter['outcome'] })} clearButtonProps={{ 'aria-label': 'Any outcome' }} />
+        {at('from', 'From')}
+        {at('to', 'Before')}
+        <Group gap={4} wrap="nowrap">
+          <Button size="xs" type="submit" variant="default">Apply</Button>
+          {isFiltered && <Button size="xs" variant="subtle" onClick={() => apply({})}>Clear</Button>}
+        </Group>
+      </div>
+      <Switch size="xs" mt="xs" label="Without reads that were allowed" checked={search.changes === true} onChange={(event) => apply({ ...draft, changes: event.currentTarget.checked })} />
     </form>
   );
 }

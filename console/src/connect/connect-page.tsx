@@ -2,18 +2,21 @@ import { Alert, Button, Checkbox, Group, Paper, Radio, Stack, Stepper, Text, Tex
 import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { useEffect, useRef, useState } from 'react';
-import { type Schemas, type User, api, dataOf, newIdempotencyKey } from '../api/client';
+import { Problem, type Schemas, type User, api, dataOf, newIdempotencyKey } from '../api/client';
+import { addressProblem } from '../keys/address-problem';
 import { NewUser } from '../people/people-page';
 import { UserPicker } from '../people/user-picker';
 import { useSession } from '../session/session';
 import { settings } from '../settings';
-import { useAct } from '../ui/act';
-import { Empty, NoPermission, Page } from '../ui/states';
+import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
+import { Empty, NoPermission, Page, ProblemAlert } from '../ui/states';
 import { Snippet } from '../ui/values';
+import { verdictInWords } from '../ui/words';
 import { nginxSnippet } from './nginx-snippet';
 
 /** The role that lets a key ask about other keys. */
 const GATEWAY = 'gateway';
+const FIELDS = ['name', 'allowedIps', 'roles'];
 
 /** From nothing to a service that asks Latchkey, with a call that is tried before one leaves. */
 export function ConnectPage() {
@@ -30,8 +33,8 @@ export function ConnectPage() {
   if (!can('platform:api-keys:create')) return <NoPermission permission="platform:api-keys:create" />;
   return (
     <Page title="Connect a service" lead="A service asks Latchkey whether a key may do something. It needs a key of its own for that.">
-      <Stepper active={step} size="sm" maw={860} allowNextStepsSelect={false}>
-        <Stepper.Step label="Owner" description="who is responsible">
+      <Stepper active={step} size="sm" maw={860} allowNextStepsSelect={false} wrap={false}>
+        <Stepper.Step label="Owner" description={<Hint>who is responsible</Hint>}>
           <Owner
             onNext={(user) => {
               setOwner(user);
@@ -39,7 +42,7 @@ export function ConnectPage() {
             }}
           />
         </Stepper.Step>
-        <Stepper.Step label="Key" description="of the service itself">
+        <Stepper.Step label="Key" description={<Hint>of the service itself</Hint>}>
           <ServiceKey
             owner={owner}
             onBack={() => setStep(0)}
@@ -49,12 +52,17 @@ export function ConnectPage() {
             }}
           />
         </Stepper.Step>
-        <Stepper.Step label="Connect" description="copy, and try">
+        <Stepper.Step label="Connect" description={<Hint>copy, and try</Hint>}>
           {created && <Try created={created} />}
         </Stepper.Step>
       </Stepper>
     </Page>
   );
+}
+
+/** What there is room for on a wide page alone. */
+function Hint({ children }: { children: string }) {
+  return <span className="only-wide">{children}</span>;
 }
 
 function Owner({ onNext }: { onNext: (user: User | null) => void }) {
@@ -90,6 +98,7 @@ function Owner({ onNext }: { onNext: (user: User | null) => void }) {
 function ServiceKey({ owner, onBack, onNext }: { owner: User | null; onBack: () => void; onNext: (created: Schemas['CreatedApiKeyView']) => void }) {
   const [name, setName] = useState(owner ? `${owner.name} gateway` : 'Gateway');
   const [addresses, setAddresses] = useState('');
+  const [refused, setRefused] = useState<Problem | null>(null);
   const attempt = useRef(newIdempotencyKey());
   const create = useAct({
     run: () =>
@@ -106,19 +115,23 @@ function ServiceKey({ owner, onBack, onNext }: { owner: User | null; onBack: () 
         }),
       ),
     onDone: onNext,
-    onRefused: () => {
+    onRefused: (problem) => {
       attempt.current = newIdempotencyKey();
-      return false;
+      setRefused(problem);
+      return true;
     },
   });
+  const errors = refused ? fieldErrors(refused, FIELDS) : {};
+  const wrong = addresses.split(/[\s,]+/).filter((one) => one !== '').map((one) => [one, addressProblem(one)] as const).find(([, problem]) => problem !== null);
   return (
-    <Stack gap="sm" mt="md">
+    <Stack gap="sm" mt="md" maw={560}>
       <Text size="sm">The key carries the role <span className="mono">{GATEWAY}</span>: it may verify keys and report usage, and nothing else.</Text>
-      <TextInput label="Name" required maxLength={100} value={name} onChange={(event) => setName(event.currentTarget.value)} />
-      <TextInput label="Addresses the service calls from" description="Addresses or networks, separated by spaces; empty: any. A stolen key is then of no use elsewhere." placeholder="10.0.0.0/8" value={addresses} onChange={(event) => setAddresses(event.currentTarget.value)} />
+      <TextInput label="Name" required maxLength={100} value={name} error={errors['name']} onChange={(event) => setName(event.currentTarget.value)} />
+      <TextInput label="Addresses the service calls from" description="Addresses or networks, separated by spaces; empty: any. A stolen key is then of no use elsewhere." placeholder="10.0.0.0/8" value={addresses} error={wrong ? `${wrong[0]} ${wrong[1]}` : errors['allowedIps']} onChange={(event) => setAddresses(event.currentTarget.value)} />
+      {refused && !isSaidByFields(refused, errors, FIELDS) && <ProblemAlert error={refused} />}
       <Group>
         <Button variant="default" onClick={onBack}>Back</Button>
-        <Button onClick={() => create.go()} loading={create.isPending} disabled={name.trim() === ''}>Create the key</Button>
+        <Button onClick={() => create.go()} loading={create.isPending} disabled={name.trim() === '' || wrong !== undefined}>Create the key</Button>
       </Group>
     </Stack>
   );
@@ -127,6 +140,8 @@ function ServiceKey({ owner, onBack, onNext }: { owner: User | null; onBack: () 
 function Try({ created: { apiKey, secretKey } }: { created: Schemas['CreatedApiKeyView'] }) {
   const [presented, setPresented] = useState('');
   const [stored, setStored] = useState(false);
+  // Asked about itself, the key of the service must come from where it may.
+  const ip = apiKey.allowedIps[0]?.split('/')[0] ?? '203.0.113.7';
   const verify = useAct({
     run: async () => {
       // As the service will: with its key and without the cookie of whoever looks at this page.
@@ -134,17 +149,20 @@ function Try({ created: { apiKey, secretKey } }: { created: Schemas['CreatedApiK
         method: 'POST',
         credentials: 'omit',
         headers: { 'content-type': 'application/json', 'x-api-key': secretKey },
-        body: JSON.stringify({ key: presented.trim() === '' ? secretKey : presented.trim(), dryRun: true }),
+        body: JSON.stringify({ key: presented.trim() === '' ? secretKey : presented.trim(), ip, dryRun: true }),
       });
-      const body = (await response.json()) as { valid?: boolean; name?: string; detail?: string; code?: string };
-      return { ok: response.ok, ...body };
+      const body = (await response.json()) as Partial<Schemas['VerdictView']>;
+      if (!response.ok) throw new Problem(response.status, 'UNKNOWN', body.detail ?? `The server answered with status ${response.status}.`);
+      return body;
     },
   });
   const curl = [
-    `export GATEWAY_KEY='${secretKey}'`,
+    `GATEWAY_KEY='${secretKey}'`,
+    'KEY="$GATEWAY_KEY" # what a caller presented; to try it, the service\u2019s own',
+    `IP=${ip} # where the caller came from`,
     `curl -s ${settings.publicUrl}/api/v1/verify \\`,
     `  -H "x-api-key: $GATEWAY_KEY" -H 'content-type: application/json' \\`,
-    `  -d '{"key":"<the key your caller presented>"}'`,
+    `  -d "{\\"key\\":\\"$KEY\\",\\"ip\\":\\"$IP\\"}"`,
   ].join('\n');
   return (
     <Stack gap="md" mt="md">
@@ -161,7 +179,7 @@ function Try({ created: { apiKey, secretKey } }: { created: Schemas['CreatedApiK
             <Button onClick={() => verify.go()} loading={verify.isPending}>Verify</Button>
           </Group>
           {verify.data && (
-            <Alert color={verify.data.valid ? 'teal' : 'yellow'} variant="outline" p="xs" role="status" title={verify.data.valid ? 'It works: the key may be used' : `It works, and the answer is no: ${verify.data.code ?? ''}`}>
+            <Alert color={verify.data.valid ? 'teal' : 'yellow'} variant="outline" p="xs" role="status" title={verify.data.valid ? 'It works: the key may be used' : `It works, and the answer is no: ${verdictInWords(verify.data.code ?? '').toLowerCase()}`}>
               {verify.data.detail ?? (verify.data.valid ? `${verify.data.name ?? ''}` : '')}
             </Alert>
           )}

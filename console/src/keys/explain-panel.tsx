@@ -4,6 +4,7 @@ import { type ApiKey, type Problem, type Schemas, api, dataOf } from '../api/cli
 import { fieldErrors, useAct } from '../ui/act';
 import { Icon } from '../ui/icons';
 import { ProblemAlert } from '../ui/states';
+import { checkInWords, verdictInWords } from '../ui/words';
 
 const FIELDS = ['ip', 'model', 'chatbot', 'scopes', 'cost', 'reserveCents'];
 const OUTCOMES = { passed: ['check', '#2f9e44', 'passed'], failed: ['close', '#e03131', 'failed'], skipped: ['minus', '#868e96', 'not asked'] } as const;
@@ -64,27 +65,26 @@ export function ExplainPanel({ apiKey }: { apiKey: ApiKey }) {
 function Verdict({ verdict }: { verdict: Schemas['ExplanationView'] }) {
   return (
     <Paper withBorder p="sm">
-      <Alert color={verdict.valid ? 'teal' : 'red'} variant="outline" p="xs" title={verdict.valid ? 'It would pass' : `It would be refused: ${verdict.code}`}>
+      <Alert color={verdict.valid ? 'teal' : 'red'} variant="outline" p="xs" title={verdict.valid ? 'It would pass' : `It would be refused: ${verdictInWords(verdict.code).toLowerCase()}`}>
         {verdict.detail}
+        {!verdict.valid && <Text size="xs" c="dimmed">Services get the code <span className="mono">{verdict.code}</span>.</Text>}
       </Alert>
-      <div className="scroll-x">
-        <Table mt="xs" highlightOnHover={false} aria-label="Checks in their order">
-          <Table.Tbody>
-            {verdict.checks.map(({ check, outcome, detail }) => {
-              const [icon, color, word] = OUTCOMES[outcome];
-              return (
-                <Table.Tr key={check}>
-                  <Table.Td w={28} style={{ color }}><Icon name={icon} size={16} /></Table.Td>
-                  <Table.Td className="nowrap" fw={500}>{check}</Table.Td>
-                  <Table.Td>
-                    <Text size="sm" span><span style={{ position: 'absolute', clip: 'rect(0 0 0 0)', width: 1, height: 1, overflow: 'hidden' }}>{word}: </span>{detail}</Text>
-                  </Table.Td>
-                </Table.Tr>
-              );
-            })}
-          </Table.Tbody>
-        </Table>
-      </div>
+      <Table mt="xs" highlightOnHover={false} aria-label="Checks in their order">
+        <Table.Tbody>
+          {verdict.checks.map(({ check, outcome, detail }) => {
+            const [icon, color, word] = OUTCOMES[outcome];
+            return (
+              <Table.Tr key={check}>
+                <Table.Td w={28} style={{ color }}><Icon name={icon} size={16} /></Table.Td>
+                <Table.Td>
+                  <Text size="sm" fw={600} title={check}>{checkInWords(check)}</Text>
+                  <Text size="sm" className="breakable"><span style={{ position: 'absolute', clip: 'rect(0 0 0 0)', width: 1, height: 1, overflow: 'hidden' }}>{word}: </span>{detail}</Text>
+                </Table.Td>
+              </Table.Tr>
+            );
+          })}
+        </Table.Tbody>
+      </Table>
     </Paper>
   );
 }

@@ -6,9 +6,10 @@ import { api, dataOf } from '../api/client';
 import { useSession } from '../session/session';
 import { count } from '../ui/format';
 import { Loaded, NoPermission, Page } from '../ui/states';
-import { BulkActions } from './bulk';
+import { type BulkAction, BulkActions } from './bulk';
 import type { KeySearch } from './key-search';
 import { KeyTable } from './keys-page';
+import { RaiseBudgets } from './raise-budgets';
 
 const DAY_MS = 86_400_000;
 const SIZE = 10;
@@ -18,7 +19,8 @@ interface Check {
   lead: string;
   none: string;
   search: KeySearch;
-  acts: readonly ('deactivate' | 'revoke' | 'tag')[];
+  acts: readonly BulkAction[];
+  raisesBudgets?: boolean;
 }
 
 /** Instants to the day, so that the same question is the same query. */
@@ -30,11 +32,11 @@ function days(offset: number): string {
 
 function checks(): Check[] {
   return [
-    { title: 'Near their budget', lead: 'More than 80 % spent. Soon refused; raise the budget, or ask why.', none: 'No key is near its budget.', search: { status: 'active', budgetUsedAbove: 80 }, acts: ['tag', 'deactivate'] },
-    { title: 'Expiring within 14 days', lead: 'Renew those that are in use, before their services stop.', none: 'No key expires within 14 days.', search: { status: 'active', expiresBefore: days(14), sort: 'expiresAt' }, acts: ['tag'] },
+    { title: 'Near their budget', lead: 'More than 80 % spent. Soon refused; raise the budget, or ask why.', none: 'No key is near its budget.', search: { status: 'active', budgetUsedAbove: 80 }, acts: ['tag', 'deactivate'], raisesBudgets: true },
+    { title: 'Expiring within 14 days', lead: 'Renew those that are in use, before their services stop.', none: 'No key expires within 14 days.', search: { status: 'active', expiresBefore: days(14), sort: 'expiresAt' }, acts: ['renew', 'tag'] },
     { title: 'Never used', lead: 'Created and forgotten: a secret that lies somewhere without need.', none: 'Every active key has been used.', search: { status: 'active', neverUsed: true, sort: 'createdAt' }, acts: ['deactivate', 'revoke', 'tag'] },
     { title: 'Unused for 90 days', lead: 'Deactivate first; revoke when nobody complains.', none: 'Every key older than 90 days has been used since.', search: { status: 'active', unusedSince: days(-90), neverUsed: false, sort: 'lastUsedAt' }, acts: ['deactivate', 'revoke', 'tag'] },
-    { title: 'Without an expiry', lead: 'They work until somebody ends them. Give them an end, or a reason in a tag.', none: 'Every active key ends by itself.', search: { status: 'active', hasExpiry: false }, acts: ['tag', 'deactivate'] },
+    { title: 'Without an expiry', lead: 'They work until somebody ends them. Renew gives them an end; a tag says why one has none.', none: 'Every active key ends by itself.', search: { status: 'active', hasExpiry: false }, acts: ['renew', 'tag', 'deactivate'] },
   ];
 }
 
@@ -50,7 +52,7 @@ export function HygienePage() {
   );
 }
 
-function Section({ title, lead, none, search, acts }: Check) {
+function Section({ title, lead, none, search, acts, raisesBudgets = false }: Check) {
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
   const query = { ...search, size: SIZE };
   const keys = useQuery({ queryKey: ['keys', query], queryFn: () => dataOf(api.GET('/api/v1/api-keys', { params: { query } })) });
@@ -68,7 +70,9 @@ function Section({ title, lead, none, search, acts }: Check) {
             </Group>
             {data.length > 0 && (
               <>
-                <BulkActions ids={[...selected]} onClose={() => setSelected(new Set())} only={acts} />
+                <BulkActions ids={[...selected]} onClose={() => setSelected(new Set())} only={acts}>
+                  {raisesBudgets && <RaiseBudgets keys={data.filter(({ id }) => selected.has(id))} onDone={() => setSelected(new Set())} />}
+                </BulkActions>
                 <KeyTable keys={data} selected={selected} onSelect={setSelected} />
               </>
             )}

@@ -1,10 +1,11 @@
-import { Button, Group, Modal, Select, Stack, Text, TextInput, Textarea } from '@mantine/core';
-import { useNavigate } from '@tanstack/react-router';
-import { useRef, useState } from 'react';
+import { Button, Group, Menu, Modal, Select, Stack, Text, TextInput, Textarea } from '@mantine/core';
+import { Link, useNavigate } from '@tanstack/react-router';
+import { type ReactNode, useRef, useState } from 'react';
 import { type ApiKey, type Problem, type Schemas, api, dataOf, newIdempotencyKey } from '../api/client';
 import { UserPicker } from '../people/user-picker';
 import { useSession } from '../session/session';
-import { useAct } from '../ui/act';
+import { settings } from '../settings';
+import { fieldErrors, useAct } from '../ui/act';
 import { Confirm } from '../ui/confirm';
 import { local, toInstant, utc } from '../ui/format';
 import { ProblemAlert } from '../ui/states';
@@ -16,6 +17,44 @@ export type KeyAction = 'regenerate' | 'renew' | 'activate' | 'deactivate' | 'tr
 interface DialogProps {
   apiKey: ApiKey;
   onClose: () => void;
+}
+
+/** What the signed-in user may do to a key, as far as the console can tell; the server decides again. */
+export function useOffered(apiKey: ApiKey): { mayEdit: boolean; actions: { action: KeyAction; label: string; isFinal: boolean }[] } {
+  const { can, user } = useSession();
+  const isOwn = apiKey.ownerId === user.id;
+  const isRevoked = apiKey.status === 'revoked';
+  // Whoever sees a key without the right to see all owns or manages it.
+  const mayChange = can('platform:api-keys:update') || isOwn || !can('platform:api-keys:read');
+  const mayEnd = can('platform:api-keys:delete') || isOwn || !can('platform:api-keys:read');
+  const mayDelete = can('platform:api-keys:delete') || (mayEnd && (isRevoked || apiKey.status === 'expired'));
+  const all: [KeyAction, string, boolean, boolean?][] = [
+    ['regenerate', 'Regenerate the secret', mayChange && !isRevoked],
+    ['renew', 'Renew', mayChange && !isRevoked],
+    ['activate', 'Activate', mayChange && !isRevoked && !apiKey.isActive],
+    ['deactivate', 'Deactivate', mayChange && !isRevoked && apiKey.isActive],
+    ['transfer', 'Transfer to another owner', can('platform:api-keys:assign') && can('platform:users:read') && !isRevoked],
+    ['revoke', 'Revoke', mayEnd && !isRevoked, true],
+    ['delete', 'Delete permanently', mayDelete, true],
+  ];
+  return { mayEdit: mayChange && !isRevoked, actions: all.filter(([, , may]) => may).map(([action, label, , isFinal = false]) => ({ action, label, isFinal })) };
+}
+
+/** A button that opens to what can be done to the key. */
+export function KeyMenu({ apiKey, onAction, withEdit = false, children }: { apiKey: ApiKey; onAction: (action: KeyAction) => void; withEdit?: boolean; children: ReactNode }) {
+  const { mayEdit, actions } = useOffered(apiKey);
+  if (actions.length === 0) return null;
+  return (
+    <Menu position="bottom-end">
+      <Menu.Target>{children}</Menu.Target>
+      <Menu.Dropdown>
+        {withEdit && mayEdit && <Menu.Item renderRoot={(props) => <Link {...props} to="/keys/$keyId/edit" params={{ keyId: apiKey.id }} />}>Edit</Menu.Item>}
+        {actions.map(({ action, label, isFinal }) => (
+          <Menu.Item key={action} c={isFinal ? 'var(--mantine-color-error)' : undefined} onClick={() => onAction(action)}>{label}</Menu.Item>
+        ))}
+      </Menu.Dropdown>
+    </Menu>
+  );
 }
 
 /** The dialog of an act; it closes when the act is done, and shows the refusal if it is not. */
@@ -81,15 +120,22 @@ function Regenerate({ apiKey, onClose }: DialogProps) {
 function Renew({ apiKey, onClose }: DialogProps) {
   const { can } = useSession();
   const [expiresAt, setExpiresAt] = useState('');
+  const [refused, setRefused] = useState<Problem | null>(null);
+  const error = refused ? fieldErrors(refused, ['expiresAt'])['expiresAt'] : undefined;
   const act = useAct({
     run: () => dataOf(api.POST('/api/v1/api-keys/{id}/renew', { params: { path: { id: apiKey.id } }, body: expiresAt === '' ? {} : { expiresAt: toInstant(expiresAt) } })),
     done: (key) => (key.expiresAt ? `Renewed until ${local(key.expiresAt)}.` : 'Renewed.'),
     onDone: onClose,
+    onRefused: (problem) => {
+      setRefused(problem);
+      return true;
+    },
   });
   return (
     <Confirm title="Renew the key" opened onClose={onClose} onConfirm={() => act.go()} pending={act.isPending} action="Renew">
-      <Text size="sm">{apiKey.validityDays === null ? 'Its validity starts anew.' : `Its validity starts anew, for ${apiKey.validityDays} days from now.`} The secret stays as it is.</Text>
-      {can('platform:api-keys:update') && <TextInput type="datetime-local" label="Or until" description={expiresAt === '' ? 'Local time; empty: the days above' : utc(new Date(expiresAt))} value={expiresAt} onChange={(event) => setExpiresAt(event.currentTarget.value)} />}
+      <Text size="sm">Its validity starts anew, for {apiKey.validityDays ?? settings.keyValidityDays} days from now. The secret stays as it is.</Text>
+      {can('platform:api-keys:update') && <TextInput type="datetime-local" label="Or until" description={expiresAt === '' ? 'Local time; empty: the days above' : utc(new Date(expiresAt))} value={expiresAt} error={error} onChange={(event) => setExpiresAt(event.currentTarget.value)} />}
+      {refused && error === undefined && <ProblemAlert error={refused} />}
     </Confirm>
   );
 }
@@ -110,15 +156,22 @@ function Switch({ apiKey, onClose, action }: DialogProps & { action: 'activate' 
 
 function Transfer({ apiKey, onClose }: DialogProps) {
   const [ownerId, setOwnerId] = useState<string | null>(null);
+  const [refused, setRefused] = useState<Problem | null>(null);
+  const error = refused ? fieldErrors(refused, ['ownerId'])['ownerId'] : undefined;
   const act = useAct({
     run: () => api.POST('/api/v1/api-keys/{id}/transfer', { params: { path: { id: apiKey.id } }, body: { ownerId: ownerId! } }),
     done: 'The key has a new owner.',
     onDone: onClose,
+    onRefused: (problem) => {
+      setRefused(problem);
+      return true;
+    },
   });
   return (
     <Confirm title="Transfer the key" opened onClose={onClose} onConfirm={() => act.go()} pending={act.isPending} action="Transfer" disabled={ownerId === null}>
       <Text size="sm">It belongs to {apiKey.ownerName}. Secret, limits, budget and usage stay; who may manage it changes.</Text>
-      <UserPicker label="New owner" value={ownerId} onChange={setOwnerId} except={apiKey.ownerId} />
+      <UserPicker label="New owner" value={ownerId} onChange={setOwnerId} except={apiKey.ownerId} error={error} />
+      {refused && error === undefined && <ProblemAlert error={refused} />}
     </Confirm>
   );
 }

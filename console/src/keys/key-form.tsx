@@ -8,7 +8,7 @@ import { type ApiKey, Problem, type Schemas, api, dataOf, newIdempotencyKey } fr
 import { UserPicker } from '../people/user-picker';
 import { useSession } from '../session/session';
 import { settings } from '../settings';
-import { fieldErrors, useAct } from '../ui/act';
+import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
 import { money, toLocalInput, utc } from '../ui/format';
 import { Icon } from '../ui/icons';
 import { Loaded, NoPermission, Page, ProblemAlert } from '../ui/states';
@@ -133,6 +133,7 @@ function KeyForm({ initial, policy, isNew = false, submit, onRefused, onDone, ac
       if (errors['isUnlimited'] && !errors['budgetLimitCents']) errors['budgetLimitCents'] = errors['isUnlimited'];
       form.setErrors(errors);
       setRefused(problem);
+      focusFirstError();
       return true;
     },
   });
@@ -148,7 +149,7 @@ function KeyForm({ initial, policy, isNew = false, submit, onRefused, onDone, ac
     <NumberInput label={label} description={bound(most, (value) => `at most ${value.toLocaleString()}`) ?? 'requests; empty: no limit'} min={1} max={most ?? max} allowDecimal={false} thousandSeparator="," clampBehavior="none" suffix=" requests" {...form.getInputProps(field)} onChange={(value) => form.setFieldValue(field, value === '' ? '' : Number(value))} />
   );
   return (
-    <form noValidate onSubmit={form.onSubmit((values) => { setRefused(null); act.go(values); }, () => document.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus())}>
+    <form noValidate onSubmit={form.onSubmit((values) => { setRefused(null); act.go(values); }, focusFirstError)}>
       <Stack gap="md" maw={860}>
         {policy && (
           <Alert color="indigo" variant="outline" p="xs" title="Bounds of your roles">
@@ -158,14 +159,14 @@ function KeyForm({ initial, policy, isNew = false, submit, onRefused, onDone, ac
         <Fieldset legend="Identity">
           <Stack gap="sm">
             <SimpleGrid cols={{ base: 1, sm: 2 }} spacing="sm">
-              <TextInput label="Name" required maxLength={100} {...form.getInputProps('name')} data-autofocus autoFocus={isNew} />
+              <TextInput label="Name" description="What people call it" required maxLength={100} {...form.getInputProps('name')} data-autofocus autoFocus={isNew} />
               <TextInput label="Alias" description="A stable name for scripts; unique per owner" {...form.getInputProps('alias')} />
             </SimpleGrid>
             <Textarea label="Description" autosize minRows={2} maxLength={500} {...form.getInputProps('description')} />
             <SimpleGrid cols={{ base: 1, sm: 2 }} spacing="sm">
               <TagsInput label="Tags" description="For filters and for spend by tag" data={(facets.data?.tags ?? []).map(({ value }) => value)} clearable {...form.getInputProps('tags')} />
               {isNew && (
-                <Select label="Environment" description="Part of the secret: lk_live_… or lk_test_…" data={['live', 'test']} allowDeselect={false} {...form.getInputProps('environment')} />
+                <Select label="Environment" description={`Part of the secret: ${settings.keyPrefix}_live_… or ${settings.keyPrefix}_test_…`} data={['live', 'test']} allowDeselect={false} {...form.getInputProps('environment')} />
               )}
               {isNew && can('platform:api-keys:assign') && can('platform:users:read') && (
                 <UserPicker label="Owner" description="A person or a service account" value={draft.ownerId} onChange={(id) => form.setFieldValue('ownerId', id)} error={form.errors['ownerId']} />
@@ -213,7 +214,7 @@ function KeyForm({ initial, policy, isNew = false, submit, onRefused, onDone, ac
                   onChange={(value) => form.setFieldValue('budget', value === '' ? '' : Number(value))}
                 />
                 <div>
-                  <Text size="sm" fw={500} id="budget-type">Counted</Text>
+                  <Text size="sm" fw={600} id="budget-type">Counted</Text>
                   <Text size="xs" c="dimmed" mb={4}>Months are those of UTC</Text>
                   <SegmentedControl aria-labelledby="budget-type" data={[{ value: 'monthly', label: 'per month' }, { value: 'total', label: 'in all' }]} value={draft.budgetType} onChange={(value) => form.setFieldValue('budgetType', value as KeyDraft['budgetType'])} />
                   {form.errors['budgetType'] && <Text size="xs" c="red">{form.errors['budgetType']}</Text>}
@@ -235,7 +236,7 @@ function KeyForm({ initial, policy, isNew = false, submit, onRefused, onDone, ac
                 {policy?.maxValidityDays === undefined && <Button size="compact-xs" variant="default" onClick={() => form.setFieldValue('expiresAt', '')}>never</Button>}
               </Group>
             </div>
-            <NumberInput label="Days a renewal gives" description={bound(policy?.maxValidityDays, (days) => `at most ${days} days`) ?? 'Empty: the setting of this installation'} min={1} max={3650} allowDecimal={false} suffix=" days" {...form.getInputProps('validityDays')} onChange={(value) => form.setFieldValue('validityDays', value === '' ? '' : Number(value))} />
+            <NumberInput label="Days a renewal gives" description={bound(policy?.maxValidityDays, (days) => `at most ${days} days`) ?? `Empty: ${settings.keyValidityDays} days, as set for this installation`} min={1} max={3650} allowDecimal={false} suffix=" days" {...form.getInputProps('validityDays')} onChange={(value) => form.setFieldValue('validityDays', value === '' ? '' : Number(value))} />
           </SimpleGrid>
         </Fieldset>
         <Fieldset legend="Metadata">
@@ -256,7 +257,7 @@ function KeyForm({ initial, policy, isNew = false, submit, onRefused, onDone, ac
             </Group>
           </Stack>
         </Fieldset>
-        {refused && <ProblemAlert error={refused} />}
+        {refused && !isSaidByFields(refused, form.errors as Record<string, string>, FIELDS) && <ProblemAlert error={refused} />}
         <Paper withBorder p="sm" style={{ position: 'sticky', bottom: 8, zIndex: 5 }}>
           <Group justify="space-between" gap="sm">
             <Text size="sm" className="grow" miw={240} data-testid="summary">{inWords(draft)}</Text>
@@ -269,6 +270,11 @@ function KeyForm({ initial, policy, isNew = false, submit, onRefused, onDone, ac
       </Stack>
     </form>
   );
+}
+
+/** Takes whoever sent the form to what he has to mend, once it is marked. */
+function focusFirstError(): void {
+  requestAnimationFrame(() => document.querySelector<HTMLElement>('form [aria-invalid="true"]')?.focus());
 }
 
 /** Models that have been used, for those who may see that. */
@@ -294,5 +300,21 @@ export function policyInWords(policy: KeyPolicy): string {
     policy.maxBudgetLimitCents !== undefined && `at most ${money(policy.maxBudgetLimitCents)} ${policy.budgetType === 'total' ? 'in all' : 'per month'}`,
     policy.maxValidityDays && `valid for at most ${policy.maxValidityDays} days`,
   ].filter(Boolean);
-  return said.length === 0 ? 'No bounds.' : `Keys lie inside: ${said.join('; ')}.`;
+  const bounds = said.length === 0 ? 'No bounds.' : `Keys lie inside: ${said.join('; ')}.`;
+  const filled = defaultsInWords(policy);
+  return filled === '' ? bounds : `${bounds} New keys are filled in with ${filled}.`;
+}
+
+function defaultsInWords({ defaults = {} }: KeyPolicy): string {
+  return [
+    defaults.scopes && `scopes ${defaults.scopes.join(', ') || 'none'}`,
+    defaults.allowedModels && `models ${defaults.allowedModels.join(', ') || 'any'}`,
+    defaults.rateLimitPerMinute && `${defaults.rateLimitPerMinute.toLocaleString()} per minute`,
+    defaults.rateLimitPerHour && `${defaults.rateLimitPerHour.toLocaleString()} per hour`,
+    defaults.rateLimitPerDay && `${defaults.rateLimitPerDay.toLocaleString()} per day`,
+    defaults.budgetLimitCents !== undefined && `${money(defaults.budgetLimitCents)} ${defaults.budgetType === 'monthly' ? 'per month' : 'in all'}`,
+    defaults.validityDays && `${defaults.validityDays} days`,
+  ]
+    .filter(Boolean)
+    .join('; ');
 }

@@ -1,19 +1,24 @@
-import { Alert, Button, Group, Menu, Paper, SimpleGrid, Stack, Table, Tabs, Text } from '@mantine/core';
-import { useQuery } from '@tanstack/react-query';
+import { Alert, Button, Group, Paper, SimpleGrid, Stack, Switch, Table, Tabs, Text } from '@mantine/core';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router';
 import { useState } from 'react';
 import { type ApiKey, type Schemas, api, dataOf } from '../api/client';
 import { AuditTable } from '../audit/audit-table';
 import { useSession } from '../session/session';
+import { settings } from '../settings';
 import { UsageSeries } from '../usage/usage-series';
 import { count, duration, fromNow, local, money } from '../ui/format';
 import { Icon } from '../ui/icons';
-import { Empty, Loaded, Page } from '../ui/states';
+import { AsOf, Empty, Loaded, Page } from '../ui/states';
+import { plural, verdictInWords } from '../ui/words';
 import { BudgetBar, Copy, Facts, Instant, Marks, StatusMark } from '../ui/values';
 import { useAct } from '../ui/act';
 import { Confirm } from '../ui/confirm';
 import { ExplainPanel } from './explain-panel';
-import { type KeyAction, KeyActionDialog } from './key-actions';
+import { type KeyAction, KeyActionDialog, KeyMenu, useOffered } from './key-actions';
+
+/** How often a page asks that has been told to. */
+const LIVE_MS = 5_000;
 
 type Tab = 'usage' | 'settings' | 'secrets' | 'explain' | 'history';
 
@@ -45,19 +50,17 @@ function KeyDetails({ apiKey }: { apiKey: ApiKey }) {
     </Group>
   );
   return (
-    <Page title={apiKey.name} lead={lead} actions={<Actions apiKey={apiKey} isOwn={isOwn} onAction={setAction} />}>
+    <Page title={apiKey.name} lead={lead} actions={<Actions apiKey={apiKey} onAction={setAction} />}>
       <Standing apiKey={apiKey} />
       {apiKey.description && <Text size="sm" className="breakable" style={{ whiteSpace: 'pre-wrap' }}>{apiKey.description}</Text>}
       <Tabs value={tab} onChange={(value) => void navigate({ to: '/keys/$keyId', params: { keyId: apiKey.id }, search: { tab: value as Tab }, replace: true })} keepMounted={false}>
-        <div className="scroll-x">
-          <Tabs.List style={{ flexWrap: 'nowrap' }}>
-            <Tabs.Tab value="usage">Usage</Tabs.Tab>
-            <Tabs.Tab value="settings">Settings</Tabs.Tab>
-            <Tabs.Tab value="secrets" className="nowrap">Secrets</Tabs.Tab>
-            <Tabs.Tab value="explain" className="nowrap">Would this call pass?</Tabs.Tab>
-            {can('platform:audit:read') && <Tabs.Tab value="history">History</Tabs.Tab>}
-          </Tabs.List>
-        </div>
+        <Tabs.List>
+          <Tabs.Tab value="usage">Usage</Tabs.Tab>
+          <Tabs.Tab value="settings">Settings</Tabs.Tab>
+          <Tabs.Tab value="secrets" className="nowrap">Secrets</Tabs.Tab>
+          <Tabs.Tab value="explain" className="nowrap">Would this call pass?</Tabs.Tab>
+          {can('platform:audit:read') && <Tabs.Tab value="history">History</Tabs.Tab>}
+        </Tabs.List>
         <Tabs.Panel value="usage" pt="md"><Usage apiKey={apiKey} /></Tabs.Panel>
         <Tabs.Panel value="settings" pt="md"><Settings apiKey={apiKey} /></Tabs.Panel>
         <Tabs.Panel value="secrets" pt="md"><Secrets apiKey={apiKey} onRegenerate={() => setAction('regenerate')} /></Tabs.Panel>
@@ -82,54 +85,34 @@ function Standing({ apiKey }: { apiKey: ApiKey }) {
   return <Alert color={apiKey.revokedAt ? 'red' : 'yellow'} variant="outline" p="xs">{text}</Alert>;
 }
 
-function Actions({ apiKey, isOwn, onAction }: { apiKey: ApiKey; isOwn: boolean; onAction: (action: KeyAction) => void }) {
-  const { can } = useSession();
-  const isRevoked = apiKey.status === 'revoked';
-  const mayAdmin = can('platform:api-keys:update');
-  // Whoever sees a key without the right to see all owns or manages it.
-  const mayChange = mayAdmin || isOwn || !can('platform:api-keys:read');
-  const mayEnd = can('platform:api-keys:delete') || isOwn || !can('platform:api-keys:read');
-  const mayDelete = can('platform:api-keys:delete') || (mayEnd && (isRevoked || apiKey.status === 'expired'));
-  const items: [KeyAction, string, boolean, boolean?][] = [
-    ['regenerate', 'Regenerate the secret', mayChange && !isRevoked],
-    ['renew', 'Renew', mayChange && !isRevoked],
-    ['activate', 'Activate', mayChange && !isRevoked && !apiKey.isActive],
-    ['deactivate', 'Deactivate', mayChange && !isRevoked && apiKey.isActive],
-    ['transfer', 'Transfer to another owner', can('platform:api-keys:assign') && can('platform:users:read') && !isRevoked],
-    ['revoke', 'Revoke', mayEnd && !isRevoked, true],
-    ['delete', 'Delete permanently', mayDelete, true],
-  ];
-  const offered = items.filter(([, , may]) => may);
-  if (offered.length === 0) return null;
+function Actions({ apiKey, onAction }: { apiKey: ApiKey; onAction: (action: KeyAction) => void }) {
+  const { mayEdit } = useOffered(apiKey);
   return (
     <>
-      {mayChange && !isRevoked && (
-        <Button size="xs" variant="default" renderRoot={(props) => <Link {...props} to="/keys/$keyId/edit" params={{ keyId: apiKey.id }} />}>Edit</Button>
-      )}
-      <Menu position="bottom-end">
-        <Menu.Target>
-          <Button size="xs" variant="default" rightSection={<Icon name="more" size={15} />}>Actions</Button>
-        </Menu.Target>
-        <Menu.Dropdown>
-          {offered.map(([action, label, , danger]) => (
-            <Menu.Item key={action} c={danger ? 'var(--mantine-color-error)' : undefined} onClick={() => onAction(action)}>{label}</Menu.Item>
-          ))}
-        </Menu.Dropdown>
-      </Menu>
+      {mayEdit && <Button size="xs" variant="default" renderRoot={(props) => <Link {...props} to="/keys/$keyId/edit" params={{ keyId: apiKey.id }} />}>Edit</Button>}
+      <KeyMenu apiKey={apiKey} onAction={onAction}>
+        <Button size="xs" variant="default" rightSection={<Icon name="more" size={15} />}>Actions</Button>
+      </KeyMenu>
     </>
   );
 }
 
 function Usage({ apiKey }: { apiKey: ApiKey }) {
+  const queries = useQueryClient();
+  const [isLive, setLive] = useState(false);
   const usage = useQuery({
     queryKey: ['keys', apiKey.id, 'usage'],
-    refetchInterval: 10_000,
+    // Each look is an entry in the audit trail: nobody's open page fills it unasked.
+    refetchInterval: isLive ? LIVE_MS : false,
     queryFn: () => dataOf(api.GET('/api/v1/api-keys/{id}/usage', { params: { path: { id: apiKey.id } } })),
   });
   return (
     <Loaded query={usage} rows={4}>
       {(data) => (
-        <Stack gap="md">
+        <Stack gap="sm">
+          <AsOf at={usage.dataUpdatedAt} isFetching={usage.isFetching} onRefresh={() => void queries.invalidateQueries({ queryKey: ['keys', apiKey.id] })}>
+            <Switch size="xs" label="Live" checked={isLive} onChange={(event) => setLive(event.currentTarget.checked)} title="Asks every 5 seconds. Each look is an entry in the audit trail." />
+          </AsOf>
           <SimpleGrid cols={{ base: 1, xs: 3 }} spacing="sm">
             <Figures title="This hour" requests={data.requestsThisHour} tokens={data.tokensThisHour} cents={data.costThisHourCents} />
             <Figures title="Today (UTC)" requests={data.requestsToday} tokens={data.tokensToday} cents={data.costTodayCents} />
@@ -140,7 +123,7 @@ function Usage({ apiKey }: { apiKey: ApiKey }) {
             <Windows usage={data} />
           </SimpleGrid>
           <Verdicts usage={data} />
-          <UsageSeries keyId={apiKey.id} />
+          <UsageSeries keyId={apiKey.id} refetchMs={isLive ? LIVE_MS : false} />
         </Stack>
       )}
     </Loaded>
@@ -150,9 +133,9 @@ function Usage({ apiKey }: { apiKey: ApiKey }) {
 function Figures({ title, requests, tokens, cents }: { title: string; requests: number; tokens: number; cents: number }) {
   return (
     <Paper withBorder p="sm">
-      <Text size="xs" c="dimmed" fw={500}>{title}</Text>
+      <Text size="xs" c="dimmed">{title}</Text>
       <Text fz="lg" fw={600}>{money(cents)}</Text>
-      <Text size="sm">{count(requests)} requests · {count(tokens)} tokens</Text>
+      <Text size="sm">{count(requests)} {plural(requests, 'request')} · {count(tokens)} {plural(tokens, 'token')}</Text>
     </Paper>
   );
 }
@@ -162,7 +145,7 @@ function Budget({ usage: { budget } }: { usage: Schemas['KeyUsageView'] }) {
     <Paper withBorder p="sm">
       <Group justify="space-between" mb="xs">
         <Text fw={600} size="sm">Budget</Text>
-        {budget && <Text size="xs" c="dimmed">{budget.type === 'monthly' && budget.periodEnd ? `this month; anew ${fromNow(budget.periodEnd)}` : 'in all'}</Text>}
+        {budget && <Text size="xs" c="dimmed">{budget.type === 'monthly' && budget.periodEnd ? `this month; starts anew ${fromNow(budget.periodEnd)}` : 'in all'}</Text>}
       </Group>
       {budget ? <BudgetBar {...budget} /> : <Text size="sm" c="dimmed">Unlimited. Nothing holds this key back but its rate limits.</Text>}
     </Paper>
@@ -182,7 +165,7 @@ function Windows({ usage: { rateLimits } }: { usage: Schemas['KeyUsageView'] }) 
               <Table.Tr key={window}>
                 <Table.Td>any {window}</Table.Td>
                 <Table.Td ta="right"><b>{count(remaining)}</b> of {count(limit)} left</Table.Td>
-                <Table.Td ta="right" c="dimmed">{resetSeconds === 0 || remaining === limit ? 'whole' : `whole in ${duration(resetSeconds)}`}</Table.Td>
+                <Table.Td ta="right" c="dimmed">{resetSeconds === 0 || remaining === limit ? 'full' : `full again in ${duration(resetSeconds)}`}</Table.Td>
               </Table.Tr>
             ))}
           </Table.Tbody>
@@ -196,8 +179,8 @@ function Verdicts({ usage }: { usage: Schemas['KeyUsageView'] }) {
   const refusals = Object.entries(usage.refusalsToday as Record<string, number>);
   return (
     <Text size="sm">
-      <b>{count(usage.acceptedVerifiesToday)}</b> verifies allowed today
-      {refusals.length === 0 ? ', none refused.' : `; refused: ${refusals.map(([code, times]) => `${count(times)} × ${code}`).join(', ')}.`}{' '}
+      <b>{count(usage.acceptedVerifiesToday)}</b> {plural(usage.acceptedVerifiesToday, 'call')} allowed today
+      {refusals.length === 0 ? ', none refused.' : <>; refused: {refusals.map(([code, times], index) => <span key={code} title={code}>{index > 0 ? ', ' : ''}{count(times)} × {verdictInWords(code).toLowerCase()}</span>)}.</>}{' '}
       <Text span size="sm" c="dimmed">Last used: <Instant at={usage.lastUsedAt} relative />.</Text>
     </Text>
   );
@@ -226,7 +209,7 @@ function Settings({ apiKey }: { apiKey: ApiKey }) {
           ['Rate limits', limits.length === 0 ? 'none' : limits.join(', ')],
           ['Budget', apiKey.budgetLimitCents === null ? 'unlimited' : `${money(apiKey.budgetLimitCents)} (${count(apiKey.budgetLimitCents)} cents) ${apiKey.budgetType === 'monthly' ? 'per month' : 'in all'}`],
           ['Expires', <Instant key="expires" at={apiKey.expiresAt} />],
-          ['A renewal gives', apiKey.validityDays === null ? 'the setting of this installation' : `${count(apiKey.validityDays)} days`],
+          ['A renewal gives', apiKey.validityDays === null ? `${settings.keyValidityDays} days, as set for this installation` : `${count(apiKey.validityDays)} ${plural(apiKey.validityDays, 'day')}`],
           ['Metadata', metadata.length === 0 ? 'none' : metadata.map(([name, value]) => <div key={name}><span className="mono">{name}</span>: {value}</div>)],
           ['Created', <Instant key="created" at={apiKey.createdAt} />],
           ['Changed', <Instant key="updated" at={apiKey.updatedAt} />],
@@ -250,14 +233,14 @@ function Secrets({ apiKey, onRegenerate }: { apiKey: ApiKey; onRegenerate: () =>
       <div className="bordered scroll-x" tabIndex={0} role="region" aria-label="Secrets">
         <Table>
           <Table.Thead>
-            <Table.Tr><Table.Th>Secret</Table.Th><Table.Th>Created</Table.Th><Table.Th>Last used</Table.Th><Table.Th>Ends</Table.Th><Table.Th><span className="nowrap">Act</span></Table.Th></Table.Tr>
+            <Table.Tr><Table.Th>Secret</Table.Th><Table.Th visibleFrom="sm">Created</Table.Th><Table.Th visibleFrom="sm">Last used</Table.Th><Table.Th>Ends</Table.Th><Table.Th aria-label="Act" /></Table.Tr>
           </Table.Thead>
           <Table.Tbody>
             {apiKey.secrets.map((secret) => (
               <Table.Tr key={secret.kid}>
                 <Table.Td className="mono nowrap">{secret.keyPrefix}…</Table.Td>
-                <Table.Td><Instant at={secret.createdAt} /></Table.Td>
-                <Table.Td><Instant at={secret.lastUsedAt} relative /></Table.Td>
+                <Table.Td visibleFrom="sm"><Instant at={secret.createdAt} /></Table.Td>
+                <Table.Td visibleFrom="sm"><Instant at={secret.lastUsedAt} relative /></Table.Td>
                 <Table.Td>{secret.expiresAt === null ? <Text span size="sm" c="dimmed">with the key</Text> : <Instant at={secret.expiresAt} relative />}</Table.Td>
                 <Table.Td>
                   {apiKey.secrets.length > 1 && secret.expiresAt !== null && apiKey.status !== 'revoked' && (

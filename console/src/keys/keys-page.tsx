@@ -1,15 +1,16 @@
 import { ActionIcon, Button, Checkbox, CloseButton, Group, Menu, MultiSelect, Pagination, Select, Stack, Table, Text, TextInput } from '@mantine/core';
 import { useDebouncedCallback } from '@mantine/hooks';
-import { keepPreviousData, useQuery } from '@tanstack/react-query';
+import { keepPreviousData, useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
-import { type ReactNode, useEffect, useState } from 'react';
+import { type ReactNode, useEffect, useRef, useState } from 'react';
 import { type ApiKey, api, dataOf } from '../api/client';
 import { useSession } from '../session/session';
 import { count, money, short } from '../ui/format';
 import { Icon } from '../ui/icons';
 import { Empty, Loaded, NoPermission, Page } from '../ui/states';
 import { Download, Instant, Marks, StatusMark } from '../ui/values';
-import { BulkActions } from './bulk';
+import { BULK_MAX, BulkActions } from './bulk';
+import { type KeyAction, KeyActionDialog, KeyMenu } from './key-actions';
 import { type KeySearch, keyQueryString } from './key-search';
 
 const SIZES = [10, 25, 50, 100];
@@ -62,17 +63,15 @@ function KeyList({ title, lead, search, to, fixed = {}, isOwn = false }: ListPro
   const actions = (
     <>
       <Download href={`/api/v1/api-keys/export?${keyQueryString({ ...search, ...fixed })}`}>Export CSV</Download>
-      {can('platform:api-keys:create') && (
-        <Button size="xs" leftSection={<Icon name="plus" size={15} />} renderRoot={(props) => <Link {...props} to="/keys/new" search={{ ownerId: undefined }} />}>
-          New key
-        </Button>
-      )}
+      <NewKeyButtons />
     </>
   );
   return (
     <Page title={title} lead={lead} actions={actions}>
       <Filters search={search} change={change} isOwn={isOwn} fixed={fixed} isFiltered={isFiltered} />
-      <BulkActions ids={[...selected]} onClose={() => setSelected(new Set())} />
+      <BulkActions ids={[...selected]} onClose={() => setSelected(new Set())}>
+        {list.data && <SelectMatching total={list.data.meta.total} isCapped={list.data.meta.totalIsCapped} shown={list.data.data} query={query} selected={selected} onSelect={setSelected} />}
+      </BulkActions>
       <Loaded query={list} rows={8}>
         {({ data, meta }) =>
           data.length === 0 ? (
@@ -91,6 +90,72 @@ function KeyList({ title, lead, search, to, fixed = {}, isOwn = false }: ListPro
         }
       </Loaded>
     </Page>
+  );
+}
+
+/** A new key, and the other ways to one. */
+function NewKeyButtons() {
+  const { can } = useSession();
+  const mayCreate = can('platform:api-keys:create');
+  return (
+    <Group gap={4} wrap="nowrap">
+      {mayCreate && (
+        <Button size="xs" leftSection={<Icon name="plus" size={15} />} renderRoot={(props) => <Link {...props} to="/keys/new" search={{ ownerId: undefined }} />}>
+          New key
+        </Button>
+      )}
+      <Menu position="bottom-end">
+        <Menu.Target>
+          <ActionIcon variant="default" size={30} aria-label="Other ways to a key"><Icon name="more" size={16} /></ActionIcon>
+        </Menu.Target>
+        <Menu.Dropdown>
+          <Menu.Item renderRoot={(props) => <Link {...props} to="/keys/by-alias" />}>Create or renew by alias</Menu.Item>
+          {mayCreate && can('platform:api-keys:assign') && <Menu.Item renderRoot={(props) => <Link {...props} to="/keys/import" />}>Import keys</Menu.Item>}
+        </Menu.Dropdown>
+      </Menu>
+    </Group>
+  );
+}
+
+interface MatchingProps {
+  total: number;
+  isCapped: boolean;
+  shown: readonly ApiKey[];
+  query: KeySearch;
+  selected: ReadonlySet<string>;
+  onSelect: (ids: ReadonlySet<string>) => void;
+}
+
+/** Beyond the page: everything that matches, up to what one bulk change takes, however many there are. */
+function SelectMatching({ total, isCapped, shown, query, selected, onSelect }: MatchingProps) {
+  const queries = useQueryClient();
+  const [isPending, setPending] = useState(false);
+  const busy = useRef(false);
+  const isPageSelected = shown.length > 0 && shown.every(({ id }) => selected.has(id));
+  const number = Math.min(total, BULK_MAX);
+  if (!isPageSelected || total <= shown.length || selected.size >= number) return null;
+  const select = async () => {
+    if (busy.current) return;
+    busy.current = true;
+    setPending(true);
+    const ids = new Set<string>();
+    try {
+      for (let page = 1; ids.size < number; page += 1) {
+        const one = { ...query, page, size: 100 };
+        const { data } = await queries.fetchQuery({ queryKey: ['keys', one], queryFn: () => dataOf(api.GET('/api/v1/api-keys', { params: { query: one } })) });
+        if (data.length === 0) break;
+        for (const { id } of data.slice(0, number - ids.size)) ids.add(id);
+      }
+      onSelect(ids);
+    } finally {
+      busy.current = false;
+      setPending(false);
+    }
+  };
+  return (
+    <Button size="compact-sm" variant="light" loading={isPending} onClick={() => void select()}>
+      {total > BULK_MAX || isCapped ? `Select the first ${count(number)} that match` : `Select all ${count(number)} that match`}
+    </Button>
   );
 }
 
@@ -120,15 +185,15 @@ function Filters({ search, change, isOwn, fixed, isFiltered }: FilterProps) {
   if (search.ownerId && !owners.some(({ value }) => value === search.ownerId)) owners.push({ value: search.ownerId, label: search.ownerId });
   return (
     <Stack gap={6}>
-      <Group gap="xs" align="flex-end" role="search" aria-label="Filter keys">
+      <div className="filters" role="search" aria-label="Filter keys">
         <SearchField value={search.search ?? ''} onChange={(text) => change({ search: text === '' ? undefined : text })} />
-        <Select aria-label="Status" placeholder="Any status" size="xs" w={130} clearable data={['active', 'inactive', 'expired', 'revoked']} value={search.status ?? null} onChange={(value) => change({ status: (value ?? undefined) as KeySearch['status'] })} clearButtonProps={{ 'aria-label': 'Any status' }} />
-        {!isOwn && <Select aria-label="Owner" placeholder="Any owner" size="xs" w={180} clearable searchable data={owners} value={search.ownerId ?? null} onChange={(value) => change({ ownerId: value ?? undefined })} clearButtonProps={{ 'aria-label': 'Any owner' }} />}
-        <MultiSelect aria-label="Tags, all of them" placeholder={search.tag?.length ? '' : 'Any tag'} size="xs" miw={140} maw={260} searchable clearable data={options(facets.data?.tags, search.tag)} value={search.tag ?? []} onChange={(tag) => change({ tag: tag.length ? tag : undefined })} clearButtonProps={{ 'aria-label': 'Any tag' }} />
-        <MultiSelect aria-label="Scopes, all of them" placeholder={search.scope?.length ? '' : 'Any scope'} size="xs" miw={140} maw={260} searchable clearable data={options(facets.data?.scopes, search.scope)} value={search.scope ?? []} onChange={(scope) => change({ scope: scope.length ? scope : undefined })} clearButtonProps={{ 'aria-label': 'Any scope' }} />
-        <Select aria-label="Environment" placeholder="live and test" size="xs" w={120} clearable data={['live', 'test']} value={search.environment ?? null} onChange={(value) => change({ environment: (value ?? undefined) as KeySearch['environment'] })} clearButtonProps={{ 'aria-label': 'live and test' }} />
-        {isFiltered && <Button size="xs" variant="subtle" onClick={() => change(cleared(search))}>Clear</Button>}
-      </Group>
+        <Select aria-label="Status" placeholder="Any status" size="xs" clearable data={['active', 'inactive', 'expired', 'revoked']} value={search.status ?? null} onChange={(value) => change({ status: (value ?? undefined) as KeySearch['status'] })} clearButtonProps={{ 'aria-label': 'Any status' }} />
+        {!isOwn && <Select aria-label="Owner" placeholder="Any owner" size="xs" clearable searchable data={owners} value={search.ownerId ?? null} onChange={(value) => change({ ownerId: value ?? undefined })} clearButtonProps={{ 'aria-label': 'Any owner' }} />}
+        <MultiSelect aria-label="Tags, all of them" placeholder={search.tag?.length ? '' : 'Any tag'} size="xs" searchable clearable data={options(facets.data?.tags, search.tag)} value={search.tag ?? []} onChange={(tag) => change({ tag: tag.length ? tag : undefined })} clearButtonProps={{ 'aria-label': 'Any tag' }} />
+        <MultiSelect aria-label="Scopes, all of them" placeholder={search.scope?.length ? '' : 'Any scope'} size="xs" searchable clearable data={options(facets.data?.scopes, search.scope)} value={search.scope ?? []} onChange={(scope) => change({ scope: scope.length ? scope : undefined })} clearButtonProps={{ 'aria-label': 'Any scope' }} />
+        <Select aria-label="Environment" placeholder="Live and test" size="xs" clearable data={['live', 'test']} value={search.environment ?? null} onChange={(value) => change({ environment: (value ?? undefined) as KeySearch['environment'] })} clearButtonProps={{ 'aria-label': 'Live and test' }} />
+        {isFiltered && <Button size="xs" variant="subtle" onClick={() => change(cleared(search))}>Clear the filters</Button>}
+      </div>
       <MoreFilters search={search} change={change} />
     </Stack>
   );
@@ -169,7 +234,7 @@ function SearchField({ value, onChange }: { value: string; onChange: (text: stri
       aria-label="Search in name, description, alias and key prefix"
       placeholder="Search, 3 characters or more"
       size="xs"
-      w={230}
+      className="filters-wide"
       leftSection={<Icon name="search" size={15} />}
       value={text}
       maxLength={100}
@@ -195,6 +260,7 @@ interface TableProps {
 
 /** Keys in rows, with the way to each. */
 export function KeyTable({ keys, sort = '-createdAt', onSort, selected, onSelect, showOwner = true }: TableProps) {
+  const [act, setAct] = useState<{ action: KeyAction; apiKey: ApiKey } | null>(null);
   const all = selected !== undefined && keys.length > 0 && keys.every(({ id }) => selected.has(id));
   const some = selected !== undefined && keys.some(({ id }) => selected.has(id));
   const toggle = (ids: readonly string[], on: boolean) => {
@@ -229,10 +295,11 @@ export function KeyTable({ keys, sort = '-createdAt', onSort, selected, onSelect
             {head('Scopes', undefined, { visibleFrom: 'lg' })}
             {head('Budget', undefined, { visibleFrom: 'md' })}
             {head('Spent', undefined, { visibleFrom: 'md', ta: 'right' })}
-            {head('Requests', undefined, { visibleFrom: 'lg', ta: 'right' })}
+            {head('Requests', undefined, { visibleFrom: 'xl', ta: 'right' })}
             {head('Last used', 'lastUsedAt', { visibleFrom: 'sm' })}
             {head('Expires', 'expiresAt', { visibleFrom: 'md' })}
             {head('Created', 'createdAt', { visibleFrom: 'xl' })}
+            <Table.Th w={44} aria-label="Actions" />
           </Table.Tr>
         </Table.Thead>
         <Table.Tbody>
@@ -256,17 +323,23 @@ export function KeyTable({ keys, sort = '-createdAt', onSort, selected, onSelect
                   {!key.ownerIsActive && <Text size="xs" c="dimmed">disabled</Text>}
                 </Table.Td>
               )}
-              <Table.Td visibleFrom="lg" maw={220}><Marks values={key.scopes} none="none" limit={3} /></Table.Td>
+              <Table.Td visibleFrom="lg" miw={120} maw={220}><Marks values={key.scopes} none="none" limit={3} /></Table.Td>
               <Table.Td visibleFrom="md" className="nowrap">{key.budgetLimitCents === null ? <Text span size="sm" c="dimmed">unlimited</Text> : `${money(key.budgetLimitCents)}${key.budgetType === 'monthly' ? ' / month' : ''}`}</Table.Td>
               <Table.Td visibleFrom="md" ta="right" className="nowrap">{money(key.totalCostCents)}</Table.Td>
-              <Table.Td visibleFrom="lg" ta="right">{short(key.totalRequests)}</Table.Td>
+              <Table.Td visibleFrom="xl" ta="right">{short(key.totalRequests)}</Table.Td>
               <Table.Td visibleFrom="sm"><Instant at={key.lastUsedAt} relative /></Table.Td>
               <Table.Td visibleFrom="md"><Instant at={key.expiresAt} relative /></Table.Td>
               <Table.Td visibleFrom="xl"><Instant at={key.createdAt} relative /></Table.Td>
+              <Table.Td pl={0}>
+                <KeyMenu apiKey={key} withEdit onAction={(action) => setAct({ action, apiKey: key })}>
+                  <ActionIcon variant="subtle" color="gray" size="sm" display="flex" aria-label={`Actions on ${key.name}`}><Icon name="more" size={16} /></ActionIcon>
+                </KeyMenu>
+              </Table.Td>
             </Table.Tr>
           ))}
         </Table.Tbody>
       </Table>
+      {act && <KeyActionDialog key={`${act.action} ${act.apiKey.id}`} action={act.action} apiKey={act.apiKey} onClose={() => setAct(null)} />}
     </div>
   );
 }
@@ -277,7 +350,7 @@ export function Pages({ meta, size, onPage, onSize }: { meta: { total: number; p
   return (
     <Group justify="space-between" gap="xs">
       <Text size="sm" c="dimmed">
-        {meta.totalIsCapped ? `More than ${count(meta.total)}` : count(meta.total)} in all{meta.totalIsCapped ? '; narrow the list to see the rest' : ''}
+        {meta.totalIsCapped ? `More than ${count(meta.total)}; narrow the list to see the rest` : `${count(meta.total)} in all`}
       </Text>
       <Group gap="xs">
         {onSize && (

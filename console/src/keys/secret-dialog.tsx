@@ -32,7 +32,7 @@ export function SecretDialog({ secret, apiKey, title, note, onClose }: { secret:
         </Alert>
         {note && <Text size="sm">{note}</Text>}
         <div>
-          <Text size="sm" fw={500} mb={4}>Secret of {apiKey.name}</Text>
+          <Text size="sm" fw={600} mb={4}>Secret of {apiKey.name}</Text>
           <Group gap={6} wrap="nowrap">
             <Code className="breakable" data-testid="secret" p={8} fz="sm" style={{ flex: 1 }}>{secret}</Code>
             <Copy value={secret} label="Copy the secret" />

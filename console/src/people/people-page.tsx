@@ -8,13 +8,15 @@ import { type Problem, type User, api, dataOf } from '../api/client';
 import { Pages } from '../keys/keys-page';
 import { RolesField } from '../roles/roles-field';
 import { useSession } from '../session/session';
-import { fieldErrors, useAct } from '../ui/act';
+import { settings } from '../settings';
+import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
 import { Icon } from '../ui/icons';
 import { Empty, Loaded, NoPermission, Page, ProblemAlert } from '../ui/states';
 import { ActiveMark, Instant, Marks } from '../ui/values';
 import { UsersPicker } from './user-picker';
 
 const SIZE = 25;
+const FIELDS = ['name', 'email', 'password', 'roles', 'managerIds', 'maxActiveKeys'];
 
 /** People, or service accounts. */
 export function PeoplePage() {
@@ -79,7 +81,7 @@ function UserTable({ users, isService }: { users: readonly User[]; isService: bo
         <Table.Thead>
           <Table.Tr>
             <Table.Th>Name</Table.Th>
-            <Table.Th>State</Table.Th>
+            <Table.Th visibleFrom="sm">State</Table.Th>
             <Table.Th>Roles</Table.Th>
             {isService ? <Table.Th visibleFrom="sm">Managers</Table.Th> : <Table.Th visibleFrom="sm">Last sign-in</Table.Th>}
             <Table.Th visibleFrom="md">Since</Table.Th>
@@ -91,8 +93,9 @@ function UserTable({ users, isService }: { users: readonly User[]; isService: bo
               <Table.Td maw={300}>
                 <Link className="plain-link breakable" style={{ fontWeight: 500 }} to="/people/$userId" params={{ userId: user.id }}>{user.name}</Link>
                 {user.email && <Text size="xs" c="dimmed" className="breakable">{user.email}</Text>}
+                {!user.isActive && <Text size="xs" hiddenFrom="sm">disabled</Text>}
               </Table.Td>
-              <Table.Td><ActiveMark isActive={user.isActive} /></Table.Td>
+              <Table.Td visibleFrom="sm"><ActiveMark isActive={user.isActive} /></Table.Td>
               <Table.Td><Marks values={user.roles} none="none" limit={4} /></Table.Td>
               {isService ? <Table.Td visibleFrom="sm">{user.managerIds.length}</Table.Td> : <Table.Td visibleFrom="sm"><Instant at={user.lastSignInAt} relative /></Table.Td>}
               <Table.Td visibleFrom="md"><Instant at={user.createdAt} relative /></Table.Td>
@@ -143,7 +146,7 @@ export function NewUser({ kind, onClose, onCreated }: { kind: User['kind']; onCl
       else void navigate({ to: '/people/$userId', params: { userId: user.id } });
     },
     onRefused: (problem) => {
-      form.setErrors(fieldErrors(problem, ['name', 'email', 'password', 'roles', 'managerIds', 'maxActiveKeys']));
+      form.setErrors(fieldErrors(problem, FIELDS));
       setRefused(problem);
       return true;
     },
@@ -157,9 +160,9 @@ export function NewUser({ kind, onClose, onCreated }: { kind: User['kind']; onCl
           {!isService && <PasswordInput label="First password" description="12 characters or more; empty: he cannot sign in until one is set, or signs in at the identity provider" autoComplete="new-password" {...form.getInputProps('password')} visibilityToggleButtonProps={{ 'aria-label': 'Show or hide the password' }} />}
           <RolesField value={form.getValues().roles} onChange={(roles) => form.setFieldValue('roles', roles)} error={form.errors['roles']} />
           {isService && <UsersPicker label="Managers" description="People who may act as owner of its keys" kind="person" value={form.getValues().managerIds} onChange={(ids) => form.setFieldValue('managerIds', ids)} error={form.errors['managerIds']} />}
-          <NumberInput label="Cap on active keys" description="Empty: the setting of this installation" min={0} max={1_000_000} allowDecimal={false} {...form.getInputProps('maxActiveKeys')} />
+          <NumberInput label="Cap on active keys" description={`Empty: ${settings.maxActiveKeys}, as set for this installation`} min={0} max={1_000_000} allowDecimal={false} {...form.getInputProps('maxActiveKeys')} />
           <Checkbox label="Active" {...form.getInputProps('isActive', { type: 'checkbox' })} />
-          {refused && <ProblemAlert error={refused} />}
+          {refused && !isSaidByFields(refused, form.errors as Record<string, string>, FIELDS) && <ProblemAlert error={refused} />}
           <Group justify="flex-end">
             <Button variant="default" onClick={onClose}>Cancel</Button>
             <Button type="submit" loading={act.isPending}>Add</Button>

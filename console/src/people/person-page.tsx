@@ -7,7 +7,8 @@ import { Problem, type User, api, dataOf } from '../api/client';
 import { KeyTable } from '../keys/keys-page';
 import { RolesField } from '../roles/roles-field';
 import { useSession } from '../session/session';
-import { fieldErrors, useAct } from '../ui/act';
+import { settings } from '../settings';
+import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
 import { Confirm } from '../ui/confirm';
 import { count } from '../ui/format';
 import { Empty, Loaded, NoPermission, Page, ProblemAlert } from '../ui/states';
@@ -50,7 +51,7 @@ function Person({ user }: { user: User }) {
             ['State', <ActiveMark key="state" isActive={user.isActive} />],
             ['Roles', <Marks key="roles" values={user.roles} none="none" />],
             ...(user.kind === 'service' ? [['Managers', <Managers key="managers" ids={user.managerIds} />] as const] : [['Last sign-in', <Instant key="seen" at={user.lastSignInAt} />] as const]),
-            ['Cap on active keys', user.maxActiveKeys === null ? 'the setting of this installation' : count(user.maxActiveKeys)],
+            ['Cap on active keys', user.maxActiveKeys === null ? `${settings.maxActiveKeys}, as set for this installation` : count(user.maxActiveKeys)],
             ['Since', <Instant key="since" at={user.createdAt} />],
             ['Id', <Group key="id" gap={4} wrap="nowrap"><span className="mono">{user.id}</span><Copy value={user.id} label="Copy the id" /></Group>],
           ]}
@@ -100,6 +101,8 @@ interface DialogProps {
   onClose: () => void;
 }
 
+const EDITED = ['name', 'email', 'managerIds', 'maxActiveKeys'];
+
 function Edit({ user, onClose }: DialogProps) {
   const [refused, setRefused] = useState<Problem | null>(null);
   const form = useForm({ initialValues: { name: user.name, email: user.email ?? '', managerIds: [...user.managerIds], maxActiveKeys: (user.maxActiveKeys ?? '') as number | '' } });
@@ -119,7 +122,7 @@ function Edit({ user, onClose }: DialogProps) {
     done: 'Saved.',
     onDone: onClose,
     onRefused: (problem) => {
-      form.setErrors(fieldErrors(problem, ['name', 'email', 'managerIds', 'maxActiveKeys']));
+      form.setErrors(fieldErrors(problem, EDITED));
       setRefused(problem);
       return true;
     },
@@ -129,8 +132,8 @@ function Edit({ user, onClose }: DialogProps) {
       <TextInput label="Name" required {...form.getInputProps('name')} />
       <TextInput label="E-mail" type="email" {...form.getInputProps('email')} />
       {user.kind === 'service' && <UsersPicker label="Managers" kind="person" value={form.getValues().managerIds} onChange={(ids) => form.setFieldValue('managerIds', ids)} error={form.errors['managerIds']} />}
-      <NumberInput label="Cap on active keys" description="Empty: the setting of this installation" min={0} max={1_000_000} allowDecimal={false} {...form.getInputProps('maxActiveKeys')} />
-      {refused && <ProblemAlert error={refused} />}
+      <NumberInput label="Cap on active keys" description={`Empty: ${settings.maxActiveKeys}, as set for this installation`} min={0} max={1_000_000} allowDecimal={false} {...form.getInputProps('maxActiveKeys')} />
+      {refused && !isSaidByFields(refused, form.errors as Record<string, string>, EDITED) && <ProblemAlert error={refused} />}
     </Confirm>
   );
 }
@@ -149,8 +152,8 @@ function Roles({ user, onClose }: DialogProps) {
   });
   return (
     <Confirm title={`Roles of ${user.name}`} opened onClose={onClose} onConfirm={() => act.go()} pending={act.isPending} action="Set roles">
-      <RolesField value={roles} onChange={setRoles} />
-      {refused && <ProblemAlert error={refused} />}
+      <RolesField value={roles} onChange={setRoles} error={refused ? fieldErrors(refused, ['roles'])['roles'] : undefined} />
+      {refused && !isSaidByFields(refused, fieldErrors(refused, ['roles']), ['roles']) && <ProblemAlert error={refused} />}
     </Confirm>
   );
 }
@@ -170,7 +173,7 @@ function Password({ user, onClose }: DialogProps) {
   return (
     <Confirm title={`Set a password for ${user.name}`} opened onClose={onClose} onConfirm={() => act.go()} pending={act.isPending} action="Set password" disabled={password.length < 12}>
       <PasswordInput label="New password" description="12 characters or more. All sessions end." autoComplete="new-password" value={password} error={refused ? fieldErrors(refused, ['password'])['password'] : undefined} onChange={(event) => setPassword(event.currentTarget.value)} visibilityToggleButtonProps={{ 'aria-label': 'Show or hide the password' }} />
-      {refused && <ProblemAlert error={refused} />}
+      {refused && !isSaidByFields(refused, fieldErrors(refused, ['password']), ['password']) && <ProblemAlert error={refused} />}
     </Confirm>
   );
 }
@@ -220,7 +223,7 @@ function OffBoard({ user, onClose }: DialogProps) {
           </Stack>
         </Radio.Group>
       )}
-      {fate === 'transfer' && <UserPicker label="New owner" value={heir} onChange={setHeir} except={user.id} />}
+      {fate === 'transfer' && <UserPicker label="New owner" value={heir} onChange={setHeir} except={user.id} error={refused ? fieldErrors(refused, ['transferTo'])['transferTo'] : undefined} />}
       {refused && <ProblemAlert error={refused} />}
     </Confirm>
   );

@@ -1,15 +1,15 @@
-import { Alert, Button, Checkbox, Fieldset, Group, NumberInput, SegmentedControl, SimpleGrid, Stack, Switch, TagsInput, Text, TextInput, Textarea } from '@mantine/core';
+import { Alert, Button, Checkbox, Fieldset, Group, NumberInput, Select, SimpleGrid, Stack, Switch, TagsInput, TextInput, Textarea } from '@mantine/core';
 import { type UseFormReturnType, useForm } from '@mantine/form';
 import { useQuery } from '@tanstack/react-query';
-import { useNavigate, useParams } from '@tanstack/react-router';
-import { useState } from 'react';
+import { useBlocker, useNavigate, useParams } from '@tanstack/react-router';
+import { useRef, useState } from 'react';
 import { covers } from '../../../src/access/permission-grammar.js';
 import type { KeyPolicy } from '../../../src/access/key-policy.js';
 import { type Problem, type Role, api, dataOf } from '../api/client';
 import { centsOf } from '../keys/key-draft';
 import { useSession } from '../session/session';
 import { settings } from '../settings';
-import { fieldErrors, useAct } from '../ui/act';
+import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
 import { Confirm } from '../ui/confirm';
 import { Loaded, NoPermission, Page, ProblemAlert } from '../ui/states';
 
@@ -31,9 +31,27 @@ interface Draft {
   budget: Number_;
   budgetType: 'monthly' | 'total';
   validityDays: Number_;
-  /** Kept as it is: what the form does not show is not lost. */
-  defaults: KeyPolicy['defaults'];
+  hasDefaults: boolean;
+  defaults: {
+    fillsScopes: boolean;
+    scopes: string[];
+    fillsModels: boolean;
+    models: string[];
+    perMinute: Number_;
+    perHour: Number_;
+    perDay: Number_;
+    budget: Number_;
+    budgetType: 'monthly' | 'total';
+    validityDays: Number_;
+  };
 }
+
+/** Fields of the API that the form shows an error beside. */
+const FIELDS = [
+  'name', 'description', 'permissions',
+  ...['scopes', 'models', 'maxRateLimitPerMinute', 'maxRateLimitPerHour', 'maxRateLimitPerDay', 'maxBudgetLimitCents', 'budgetType', 'maxValidityDays'].map((field) => `keyPolicy.${field}`),
+  ...['scopes', 'allowedModels', 'rateLimitPerMinute', 'rateLimitPerHour', 'rateLimitPerDay', 'budgetLimitCents', 'budgetType', 'validityDays'].map((field) => `keyPolicy.defaults.${field}`),
+];
 
 /** A role to be. */
 export function NewRole() {
@@ -69,7 +87,19 @@ function draftOf(role: Role | null): Draft {
     budget: policy?.maxBudgetLimitCents === undefined ? '' : policy.maxBudgetLimitCents / 100,
     budgetType: policy?.budgetType ?? 'monthly',
     validityDays: policy?.maxValidityDays ?? '',
-    defaults: policy?.defaults,
+    hasDefaults: policy?.defaults !== undefined,
+    defaults: {
+      fillsScopes: policy?.defaults?.scopes !== undefined,
+      scopes: [...(policy?.defaults?.scopes ?? [])],
+      fillsModels: policy?.defaults?.allowedModels !== undefined,
+      models: [...(policy?.defaults?.allowedModels ?? [])],
+      perMinute: policy?.defaults?.rateLimitPerMinute ?? '',
+      perHour: policy?.defaults?.rateLimitPerHour ?? '',
+      perDay: policy?.defaults?.rateLimitPerDay ?? '',
+      budget: policy?.defaults?.budgetLimitCents === undefined ? '' : policy.defaults.budgetLimitCents / 100,
+      budgetType: policy?.defaults?.budgetType ?? 'total',
+      validityDays: policy?.defaults?.validityDays ?? '',
+    },
   };
 }
 
@@ -83,7 +113,19 @@ function policyOf(draft: Draft): KeyPolicy | null {
     ...(draft.perDay === '' ? {} : { maxRateLimitPerDay: draft.perDay }),
     ...(draft.budget === '' ? {} : { maxBudgetLimitCents: centsOf(draft.budget), budgetType: draft.budgetType }),
     ...(draft.validityDays === '' ? {} : { maxValidityDays: draft.validityDays }),
-    ...(draft.defaults === undefined ? {} : { defaults: draft.defaults }),
+    ...(draft.hasDefaults ? { defaults: defaultsOf(draft.defaults) } : {}),
+  };
+}
+
+function defaultsOf(defaults: Draft['defaults']): KeyPolicy['defaults'] {
+  return {
+    ...(defaults.fillsScopes ? { scopes: defaults.scopes } : {}),
+    ...(defaults.fillsModels ? { allowedModels: defaults.models } : {}),
+    ...(defaults.perMinute === '' ? {} : { rateLimitPerMinute: defaults.perMinute }),
+    ...(defaults.perHour === '' ? {} : { rateLimitPerHour: defaults.perHour }),
+    ...(defaults.perDay === '' ? {} : { rateLimitPerDay: defaults.perDay }),
+    ...(defaults.budget === '' ? {} : { budgetLimitCents: centsOf(defaults.budget), budgetType: defaults.budgetType }),
+    ...(defaults.validityDays === '' ? {} : { validityDays: defaults.validityDays }),
   };
 }
 
@@ -91,6 +133,7 @@ function RoleForm({ role }: { role: Role | null }) {
   const { can } = useSession();
   const navigate = useNavigate();
   const [refused, setRefused] = useState<Problem | null>(null);
+  const [errors, setErrors] = useState<Record<string, string>>({});
   const [isDeleting, setDeleting] = useState(false);
   const isFixed = role?.name === 'admin';
   const mayEdit = !isFixed && (role === null || can('platform:roles:update'));
@@ -99,6 +142,7 @@ function RoleForm({ role }: { role: Role | null }) {
     validate: { name: (name) => (/^[a-z][a-z0-9-]{0,63}$/.test(name) ? null : 'lower-case letters, digits and hyphens, starting with a letter') },
   });
   const draft = form.getValues();
+  const saved = useRef(false);
   const act = useAct<void, unknown>({
     run: () => {
       const body = { description: draft.description, permissions: draft.permissions, isActive: draft.isActive, keyPolicy: policyOf(draft) as Record<string, unknown> | null };
@@ -106,9 +150,12 @@ function RoleForm({ role }: { role: Role | null }) {
       return api.PATCH('/api/v1/roles/{name}', { params: { path: { name: role.name } }, body });
     },
     done: role === null ? 'Role added.' : 'Saved; it holds from the next request on of everybody who has the role.',
-    onDone: () => void navigate({ to: '/roles' }),
+    onDone: () => {
+      saved.current = true;
+      void navigate({ to: '/roles' });
+    },
     onRefused: (problem) => {
-      form.setErrors(fieldErrors(problem, ['name', 'description', 'permissions']));
+      setErrors(fieldErrors(problem, FIELDS));
       setRefused(problem);
       return true;
     },
@@ -116,7 +163,14 @@ function RoleForm({ role }: { role: Role | null }) {
   const remove = useAct({
     run: () => api.DELETE('/api/v1/roles/{name}', { params: { path: { name: role!.name } } }),
     done: 'Role deleted.',
-    onDone: () => void navigate({ to: '/roles' }),
+    onDone: () => {
+      saved.current = true;
+      void navigate({ to: '/roles' });
+    },
+  });
+  useBlocker({
+    shouldBlockFn: () => form.isDirty() && !saved.current && !window.confirm('Leave without saving?'),
+    enableBeforeUnload: () => form.isDirty() && !saved.current,
   });
   return (
     <Page
@@ -125,22 +179,22 @@ function RoleForm({ role }: { role: Role | null }) {
       actions={role !== null && !isFixed && can('platform:roles:delete') && <Button size="xs" variant="outline" color="red" onClick={() => setDeleting(true)}>Delete</Button>}
     >
       {isFixed && <Alert color="indigo" variant="outline" p="xs">The role admin may do everything and cannot be changed, so that somebody can always mend the rest.</Alert>}
-      <form noValidate onSubmit={form.onSubmit(() => { setRefused(null); act.go(); })}>
+      <form noValidate onSubmit={form.onSubmit(() => { setRefused(null); setErrors({}); act.go(); })}>
         <Fieldset disabled={!mayEdit} variant="unstyled">
           <Stack gap="md" maw={860}>
             <SimpleGrid cols={{ base: 1, sm: 2 }} spacing="sm">
-              {role === null ? <TextInput label="Name" required autoFocus placeholder="trial-plan" {...form.getInputProps('name')} /> : null}
-              <Textarea label="Description" autosize {...form.getInputProps('description')} />
+              {role === null ? <TextInput label="Name" required autoFocus placeholder="trial-plan" description="Lower-case letters, digits and hyphens; it stays for good" {...form.getInputProps('name')} error={form.errors['name'] ?? errors['name']} /> : null}
+              <Textarea label="Description" description="For whoever chooses a role" autosize minRows={1} {...form.getInputProps('description')} error={errors['description']} />
             </SimpleGrid>
             <Switch label="Active" description="An inactive role grants nothing and bounds nothing" {...form.getInputProps('isActive', { type: 'checkbox' })} />
-            <Grants value={draft.permissions} onChange={(permissions) => form.setFieldValue('permissions', permissions)} error={form.errors['permissions']} />
+            <Grants value={draft.permissions} onChange={(permissions) => form.setFieldValue('permissions', permissions)} error={errors['permissions']} />
             <Fieldset legend="Key policy">
               <Stack gap="sm">
                 <Switch label="Bound the keys of people who have this role" description="Those who may change any key are not bound. With several roles the widest bound holds." {...form.getInputProps('hasPolicy', { type: 'checkbox' })} />
-                {draft.hasPolicy && <Policy form={form} />}
+                {draft.hasPolicy && <Policy form={form} errors={errors} />}
               </Stack>
             </Fieldset>
-            {refused && <ProblemAlert error={refused} />}
+            {refused && !isSaidByFields(refused, errors, FIELDS) && <ProblemAlert error={refused} />}
             {mayEdit && (
               <Group>
                 <Button type="submit" loading={act.isPending}>{role === null ? 'Add role' : 'Save'}</Button>
@@ -194,28 +248,70 @@ function Grants({ value, onChange, error }: { value: string[]; onChange: (grants
   );
 }
 
-function Policy({ form }: { form: Pick<UseFormReturnType<Draft>, 'getValues' | 'setFieldValue' | 'getInputProps'> }) {
+type RoleFormOf = Pick<UseFormReturnType<Draft>, 'getValues' | 'setFieldValue' | 'getInputProps'>;
+
+interface PolicyProps {
+  form: RoleFormOf;
+  errors: Readonly<Record<string, string>>;
+}
+
+function Policy({ form, errors }: PolicyProps) {
   const draft = form.getValues();
-  const number = (field: 'perMinute' | 'perHour' | 'perDay' | 'validityDays', label: string, max: number, suffix: string) => (
-    <NumberInput label={label} description="empty: no bound" min={1} max={max} allowDecimal={false} thousandSeparator="," suffix={suffix} value={draft[field]} onChange={(value) => form.setFieldValue(field, value === '' ? '' : Number(value))} />
+  const error = (field: string) => errors[`keyPolicy.${field}`];
+  const number = (field: 'perMinute' | 'perHour' | 'perDay' | 'validityDays', label: string, max: number, suffix: string, name: string) => (
+    <NumberInput label={label} description="Empty: no bound" min={1} max={max} allowDecimal={false} thousandSeparator="," suffix={suffix} value={draft[field]} error={error(name)} onChange={(value) => form.setFieldValue(field, value === '' ? '' : Number(value))} />
   );
   return (
     <Stack gap="sm">
       <Switch label="Only these scopes" checked={draft.boundsScopes} onChange={(event) => form.setFieldValue('boundsScopes', event.currentTarget.checked)} />
-      {draft.boundsScopes && <TagsInput aria-label="Scopes keys may have" description="Exact or with *; empty: none at all" {...form.getInputProps('scopes')} />}
+      {draft.boundsScopes && <TagsInput aria-label="Scopes keys may have" description="Exact or with *; empty: none at all" {...form.getInputProps('scopes')} error={error('scopes')} />}
       <Switch label="Only these models" checked={draft.boundsModels} onChange={(event) => form.setFieldValue('boundsModels', event.currentTarget.checked)} />
-      {draft.boundsModels && <TagsInput aria-label="Models keys may call" description="Exact or with *, such as gpt-4o*" {...form.getInputProps('models')} />}
+      {draft.boundsModels && <TagsInput aria-label="Models keys may call" description="Exact or with *, such as gpt-4o*" {...form.getInputProps('models')} error={error('models')} />}
       <SimpleGrid cols={{ base: 1, sm: 3 }} spacing="sm">
-        {number('perMinute', 'At most in a minute', 10_000, ' requests')}
-        {number('perHour', 'At most in an hour', 100_000, ' requests')}
-        {number('perDay', 'At most in a day', 1_000_000, ' requests')}
+        {number('perMinute', 'At most in a minute', 10_000, ' requests', 'maxRateLimitPerMinute')}
+        {number('perHour', 'At most in an hour', 100_000, ' requests', 'maxRateLimitPerHour')}
+        {number('perDay', 'At most in a day', 1_000_000, ' requests', 'maxRateLimitPerDay')}
+        <Amount label={`Highest budget in ${settings.currency}`} none="Empty: no bound" value={draft.budget} error={error('maxBudgetLimitCents')} onChange={(value) => form.setFieldValue('budget', value)} />
+        <BudgetType label="Budget counted" isShown={draft.budget !== ''} value={draft.budgetType} error={error('budgetType')} onChange={(value) => form.setFieldValue('budgetType', value)} />
+        {number('validityDays', 'Longest validity', 3650, ' days', 'maxValidityDays')}
       </SimpleGrid>
-      <Group align="flex-end" gap="sm">
-        <NumberInput label={`Highest budget in ${settings.currency}`} description={draft.budget === '' ? 'empty: no bound' : `${centsOf(draft.budget).toLocaleString()} cents`} min={0} decimalScale={2} value={draft.budget} onChange={(value) => form.setFieldValue('budget', value === '' ? '' : Number(value))} />
-        {draft.budget !== '' && <SegmentedControl aria-label="Counted" data={[{ value: 'monthly', label: 'per month' }, { value: 'total', label: 'in all' }]} value={draft.budgetType} onChange={(value) => form.setFieldValue('budgetType', value as Draft['budgetType'])} />}
-        {number('validityDays', 'Longest validity', 3650, ' days')}
-      </Group>
-      {draft.defaults && <Text size="sm" c="dimmed">Its defaults for new keys stay as they are: <span className="mono breakable">{JSON.stringify(draft.defaults)}</span></Text>}
+      <Switch label="Fill in new keys" description="Values that a new key gets where its creator says nothing; without one the bound itself" {...form.getInputProps('hasDefaults', { type: 'checkbox' })} />
+      {draft.hasDefaults && <Defaults form={form} errors={errors} />}
     </Stack>
   );
+}
+
+function Defaults({ form, errors }: PolicyProps) {
+  const { defaults } = form.getValues();
+  const error = (field: string) => errors[`keyPolicy.defaults.${field}`];
+  const number = (field: 'perMinute' | 'perHour' | 'perDay' | 'validityDays', label: string, max: number, suffix: string, name: string) => (
+    <NumberInput label={label} description="Empty: not filled in" min={1} max={max} allowDecimal={false} thousandSeparator="," suffix={suffix} value={defaults[field]} error={error(name)} onChange={(value) => form.setFieldValue(`defaults.${field}`, value === '' ? '' : Number(value))} />
+  );
+  return (
+    <Fieldset legend="Filled in" variant="filled">
+      <Stack gap="sm">
+        <Switch label="Fill in scopes" checked={defaults.fillsScopes} onChange={(event) => form.setFieldValue('defaults.fillsScopes', event.currentTarget.checked)} />
+        {defaults.fillsScopes && <TagsInput aria-label="Scopes a new key gets" description="Empty: none" {...form.getInputProps('defaults.scopes')} error={error('scopes')} />}
+        <Switch label="Fill in models" checked={defaults.fillsModels} onChange={(event) => form.setFieldValue('defaults.fillsModels', event.currentTarget.checked)} />
+        {defaults.fillsModels && <TagsInput aria-label="Models a new key gets" description="Empty: any" {...form.getInputProps('defaults.models')} error={error('allowedModels')} />}
+        <SimpleGrid cols={{ base: 1, sm: 3 }} spacing="sm">
+          {number('perMinute', 'Limit in a minute', 10_000, ' requests', 'rateLimitPerMinute')}
+          {number('perHour', 'Limit in an hour', 100_000, ' requests', 'rateLimitPerHour')}
+          {number('perDay', 'Limit in a day', 1_000_000, ' requests', 'rateLimitPerDay')}
+          <Amount label={`Budget in ${settings.currency}`} none="Empty: not filled in" value={defaults.budget} error={error('budgetLimitCents')} onChange={(value) => form.setFieldValue('defaults.budget', value)} />
+          <BudgetType label="Default counted" isShown={defaults.budget !== ''} value={defaults.budgetType} error={error('budgetType')} onChange={(value) => form.setFieldValue('defaults.budgetType', value)} />
+          {number('validityDays', 'Validity', 3650, ' days', 'validityDays')}
+        </SimpleGrid>
+      </Stack>
+    </Fieldset>
+  );
+}
+
+function Amount({ label, none, value, error, onChange }: { label: string; none: string; value: Number_; error?: string; onChange: (value: Number_) => void }) {
+  return <NumberInput label={label} description={value === '' ? none : `${centsOf(value).toLocaleString()} cents`} min={0} decimalScale={2} thousandSeparator="," value={value} error={error} onChange={(next) => onChange(next === '' ? '' : Number(next))} />;
+}
+
+function BudgetType({ label, isShown, value, error, onChange }: { label: string; isShown: boolean; value: 'monthly' | 'total'; error?: string; onChange: (value: 'monthly' | 'total') => void }) {
+  if (!isShown) return <div className="only-wide" />;
+  return <Select label={label} description="Months are those of UTC" allowDeselect={false} data={[{ value: 'monthly', label: 'per month' }, { value: 'total', label: 'in all' }]} value={value} error={error} onChange={(next) => onChange(next as 'monthly' | 'total')} />;
 }

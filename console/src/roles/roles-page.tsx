@@ -49,7 +49,7 @@ function RoleTable({ roles }: { roles: readonly Role[] }) {
         <Table.Thead>
           <Table.Tr>
             <Table.Th>Role</Table.Th>
-            <Table.Th>State</Table.Th>
+            <Table.Th visibleFrom="sm">State</Table.Th>
             <Table.Th>Grants</Table.Th>
             <Table.Th visibleFrom="md">Key policy</Table.Th>
           </Table.Tr>
@@ -60,8 +60,9 @@ function RoleTable({ roles }: { roles: readonly Role[] }) {
               <Table.Td maw={260}>
                 <Link className="plain-link" style={{ fontWeight: 500 }} to="/roles/$name" params={{ name: role.name }}>{role.name}</Link>
                 <Text size="xs" c="dimmed" className="breakable">{role.description}</Text>
+                {!role.isActive && <Text size="xs" hiddenFrom="sm">inactive</Text>}
               </Table.Td>
-              <Table.Td><ActiveMark isActive={role.isActive} off="inactive" /></Table.Td>
+              <Table.Td visibleFrom="sm"><ActiveMark isActive={role.isActive} off="inactive" /></Table.Td>
               <Table.Td><Marks values={role.permissions} none="nothing" limit={6} /></Table.Td>
               <Table.Td visibleFrom="md" maw={340}><Text size="sm" c={role.keyPolicy ? undefined : 'dimmed'}>{role.keyPolicy ? policyInWords(role.keyPolicy as KeyPolicy) : 'none'}</Text></Table.Td>
             </Table.Tr>

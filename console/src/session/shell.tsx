@@ -29,6 +29,7 @@ const PLACES: readonly Place[] = [
   { label: 'Roles', icon: 'role', to: '/roles', needs: ['platform:roles:read'] },
   { label: 'Audit', icon: 'audit', to: '/audit', needs: ['platform:audit:read'] },
   { label: 'Connect a service', icon: 'connect', to: '/connect', needs: ['platform:api-keys:create'] },
+  { label: 'Revoke a found key', icon: 'stop', to: '/found-key' },
 ];
 
 /** Frame of every page behind the sign-in. */
@@ -71,7 +72,7 @@ function Places() {
   const { can } = useSession();
   const { path, kind } = useRouterState({ select: ({ location }) => ({ path: location.pathname, kind: (location.search as { kind?: string }).kind }) });
   return PLACES.filter(({ needs }) => needs === undefined || needs.some(can)).map(({ label, icon, to, search }) => {
-    const isHere = to === '/' ? path === '/' : path === to || (path.startsWith(`${to}/`) && search === undefined);
+    const isHere = to === '/' ? path === '/' : path === to || path.startsWith(`${to}/`);
     const active = isHere && (search === undefined || (path === to && (kind ?? 'person') === search['kind']));
     return (
       <NavLink

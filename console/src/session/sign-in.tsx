@@ -1,6 +1,6 @@
 import { Alert, Box, Button, Center, Group, Paper, PasswordInput, Stack, Text, TextInput, Title } from '@mantine/core';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
-import { getRouteApi, useRouter } from '@tanstack/react-router';
+import { Link, getRouteApi, useRouter } from '@tanstack/react-router';
 import { type FormEvent, useEffect, useState } from 'react';
 import { Problem, api, dataOf } from '../api/client';
 import { settings } from '../settings';
@@ -64,6 +64,8 @@ export function SignIn() {
         </Paper>
         <Text size="xs" c="dimmed" ta="center" mt="md">
           No account? An administrator adds people.
+          <br />
+          Found a key where it should not be? <Link className="text-link" to="/revoke">Revoke it</Link>, with or without an account.
         </Text>
       </Box>
     </Center>

@@ -45,14 +45,29 @@ export function useAct<Input = void, Output = unknown>({ run, done, onDone, onRe
   return { ...mutation, go };
 }
 
-/** Errors by form field: `allowedIps.2` belongs to `allowedIps`. What names no field of the form is left out. */
+/** Refusals that name no field, and are about one all the same. */
+const FIELD_OF_CODE: Readonly<Record<string, string>> = { ALIAS_TAKEN: 'alias', EMAIL_TAKEN: 'email', ROLE_NAME_TAKEN: 'name' };
+
+/**
+ * Errors by form field: `allowedIps.2` belongs to `allowedIps`, and `keyPolicy.models.0` to `keyPolicy.models` where the
+ * form has it. What names no field of the form is left out.
+ */
 export function fieldErrors(problem: Problem, fields: readonly string[]): Record<string, string> {
   const errors: Record<string, string> = {};
+  const about = FIELD_OF_CODE[problem.code];
+  if (about !== undefined && problem.errors.length === 0 && fields.includes(about)) return { [about]: problem.message };
   for (const { path, message } of problem.errors) {
-    const [field = '', entry] = path.split('.');
-    if (!fields.includes(field)) continue;
-    const text = entry !== undefined && /^\d+$/.test(entry) ? `entry ${Number(entry) + 1} ${message}` : message;
+    const field = fields.filter((one) => path === one || path.startsWith(`${one}.`)).sort((a, b) => b.length - a.length)[0];
+    if (field === undefined) continue;
+    const entry = path.slice(field.length + 1).split('.')[0]!;
+    const text = /^\d+$/.test(entry) ? `entry ${Number(entry) + 1} ${message}` : message;
     errors[field] = errors[field] === undefined ? text : `${errors[field]}; ${text}`;
   }
   return errors;
+}
+
+/** Whether every word of the refusal stands beside a field already, so that an alert would only say it again. */
+export function isSaidByFields(problem: Problem, errors: Readonly<Record<string, string>>, fields: readonly string[]): boolean {
+  if (Object.keys(errors).length === 0) return false;
+  return problem.errors.every(({ path }) => fields.some((field) => path === field || path.startsWith(`${field}.`)));
 }

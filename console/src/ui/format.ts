@@ -23,9 +23,22 @@ export function money(cents: number): string {
   return new Intl.NumberFormat(undefined, { style: 'currency', currency: settings.currency, currencyDisplay: 'narrowSymbol', minimumFractionDigits: 2, maximumFractionDigits: fraction }).format(cents / 100);
 }
 
+/** Amounts that belong together, each with as many digits as the finest of them needs: what is spent and what is left add up. */
+export function moneys(amounts: readonly number[]): string[] {
+  const digits = amounts.some((cents) => !Number.isInteger(Math.round(cents * 1e4) / 1e4)) ? 4 : 2;
+  return amounts.map((cents) => new Intl.NumberFormat(undefined, { style: 'currency', currency: settings.currency, currencyDisplay: 'narrowSymbol', minimumFractionDigits: 2, maximumFractionDigits: digits }).format(cents / 100));
+}
+
 /** Local time. */
 export function local(instant: string | Date): string {
   return instants.format(new Date(instant));
+}
+
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
+
+/** Local time of day, to the second. */
+export function time(instant: number | Date): string {
+  return clock.format(instant);
 }
 
 /** Local day. */

@@ -22,6 +22,8 @@ const PATHS = {
   close: 'M6 6l12 12M18 6L6 18',
   minus: 'M6 12h12',
   left: 'M14 6l-6 6 6 6',
+  stop: 'M8 3h8l5 5v8l-5 5H8l-5-5V8zM8.500 8.500l7 7M15.500 8.500l-7 7',
+  refresh: 'M20 11a8 8 0 0 0-14.500-4L3 9.500M3 4v5.500h5.500M4 13a8 8 0 0 0 14.500 4l2.500-2.500M21 20v-5.500h-5.500',
 } as const;
 
 export type IconName = keyof typeof PATHS;

@@ -1,14 +1,16 @@
-import { Alert, Button, Center, Group, Skeleton, Stack, Text, Title } from '@mantine/core';
+import { ActionIcon, Alert, Button, Center, Group, Skeleton, Stack, Text, Title } from '@mantine/core';
 import type { UseQueryResult } from '@tanstack/react-query';
 import { type ReactNode, useEffect } from 'react';
 import { Problem } from '../api/client';
+import { time } from './format';
+import { Icon } from './icons';
 
 /** Something the server refused, in its own words, with what to quote when asking for help. */
 export function ProblemAlert({ error, onRetry }: { error: unknown; onRetry?: () => void }) {
   const problem = error instanceof Problem ? error : null;
   const missingRight = problem?.status === 403;
   return (
-    <Alert color={missingRight ? 'yellow' : 'red'} variant="outline" title={missingRight ? 'Not permitted' : 'This did not work'} role="alert">
+    <Alert color={missingRight ? 'yellow' : 'red'} variant="outline" title={missingRight ? 'Not permitted' : problem?.status === 404 ? 'Not found' : 'This did not work'} role="alert">
       <Stack gap="xs" align="flex-start">
         <Text size="sm">{error instanceof Error ? error.message : 'Something went wrong.'}</Text>
         {problem !== null && problem.errors.length > 0 && (
@@ -80,7 +82,7 @@ export function Page({ title, lead, actions, children }: { title: string; lead?:
   return (
     <Stack gap="md">
       <Group justify="space-between" align="flex-start" gap="sm">
-        <div className="grow">
+        <div className="page-title">
           <Title order={1} className="breakable">
             {title}
           </Title>
@@ -94,6 +96,21 @@ export function Page({ title, lead, actions, children }: { title: string; lead?:
       </Group>
       {children}
     </Stack>
+  );
+}
+
+/** When what is shown was asked for, and a button to ask again. Pages do not ask by themselves: reads are audited. */
+export function AsOf({ at, isFetching, onRefresh, children }: { at: number; isFetching: boolean; onRefresh: () => void; children?: ReactNode }) {
+  return (
+    <Group gap="sm" justify="flex-end">
+      {children}
+      <Group gap={4} wrap="nowrap">
+        <Text size="xs" c="dimmed">as of {time(at)}</Text>
+        <ActionIcon variant="subtle" color="gray" size="sm" aria-label="Refresh" onClick={onRefresh} loading={isFetching}>
+          <Icon name="refresh" size={14} />
+        </ActionIcon>
+      </Group>
+    </Group>
   );
 }
 

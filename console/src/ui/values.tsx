@@ -1,14 +1,14 @@
 import { ActionIcon, Badge, Button, CopyButton, Group, Progress, Text, Tooltip } from '@mantine/core';
 import type { ReactNode } from 'react';
 import type { ApiKey } from '../api/client';
-import { fromNow, local, money, utc } from './format';
+import { fromNow, local, moneys, utc } from './format';
 import { Icon } from './icons';
 
 /** Local time, UTC on hover and focus; `relative` for how long ago. */
-export function Instant({ at, relative = false, none = 'never' }: { at: string | null; relative?: boolean; none?: string }) {
+export function Instant({ at, relative = false, none = 'never', wraps = false }: { at: string | null; relative?: boolean; none?: string; wraps?: boolean }) {
   if (at === null) return <Text span size="sm" c="dimmed">{none}</Text>;
   return (
-    <time dateTime={at} title={`${utc(at)} (${relative ? local(at) : fromNow(at)})`} className="nowrap">
+    <time dateTime={at} title={`${utc(at)} (${relative ? local(at) : fromNow(at)})`} className={wraps ? undefined : 'nowrap'}>
       {relative ? fromNow(at) : local(at)}
     </time>
   );
@@ -40,7 +40,7 @@ export function Marks({ values, none, limit = 50 }: { values: readonly string[];
   return (
     <Group gap={4} component="span">
       {values.slice(0, limit).map((value) => (
-        <Badge key={value} variant="default" radius="sm" size="sm" tt="none" fw={500} maw="100%" title={value}>
+        <Badge key={value} variant="default" radius="sm" size="sm" tt="none" fw={600} maw="100%" title={value}>
           {value}
         </Badge>
       ))}
@@ -73,7 +73,7 @@ export function Snippet({ text, label }: { text: string; label: string }) {
   return (
     <div>
       <Group justify="space-between" mb={4}>
-        <Text size="sm" fw={500}>{label}</Text>
+        <Text size="sm" fw={600}>{label}</Text>
         <CopyButton value={text} timeout={1500}>
           {({ copied, copy }) => (
             <Button size="compact-xs" variant="default" onClick={copy} leftSection={<Icon name={copied ? 'check' : 'copy'} size={13} />} aria-label={copied ? 'Copied' : `Copy: ${label}`}>
@@ -104,6 +104,7 @@ export function Facts({ rows }: { rows: readonly (readonly [string, ReactNode])[
 /** What of a budget is spent, held and left. */
 export function BudgetBar({ limitCents, spentCents, heldCents, remainingCents }: { limitCents: number; spentCents: number; heldCents: number; remainingCents: number }) {
   const share = (cents: number) => (limitCents === 0 ? 0 : Math.min(100, (100 * cents) / limitCents));
+  const amounts = moneys([spentCents, heldCents, remainingCents, limitCents]);
   const color = limitCents === 0 || share(spentCents) >= 95 ? 'red' : share(spentCents) >= 80 ? 'orange' : 'indigo';
   return (
     <div>
@@ -111,10 +112,10 @@ export function BudgetBar({ limitCents, spentCents, heldCents, remainingCents }:
         <Progress.Section value={limitCents === 0 ? 100 : share(spentCents)} color={color} />
         <Progress.Section value={share(heldCents)} color="gray" />
       </Progress.Root>
-      <Group gap="lg" mt={6}>
-        {[['spent', spentCents], ['held', heldCents], ['remaining', remainingCents], ['limit', limitCents]].map(([term, cents]) => (
-          <Text key={term} size="sm" component="span">
-            <b>{money(Number(cents))}</b> <Text span size="sm" c="dimmed">{term}</Text>
+      <Group mt={6} style={{ columnGap: 20, rowGap: 2 }}>
+        {['spent', 'held', 'remaining', 'limit'].map((term, index) => (
+          <Text key={term} size="sm" component="span" className="nowrap">
+            <b>{amounts[index]}</b> <Text span size="sm" c="dimmed">{term}</Text>
           </Text>
         ))}
       </Group>

@@ -1,12 +1,13 @@
 import { Group, Paper, SegmentedControl, SimpleGrid, Stack, Table, Text } from '@mantine/core';
-import { useQuery } from '@tanstack/react-query';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { Suspense, lazy, useState, type ReactNode } from 'react';
 import { type Schemas, api, dataOf } from '../api/client';
 import { useSession } from '../session/session';
 import { count, money, short } from '../ui/format';
-import { Loaded, Loading, NoPermission, Page } from '../ui/states';
-import { Instant, StatusMark } from '../ui/values';
+import { AsOf, Loaded, Loading, NoPermission, Page } from '../ui/states';
+import { plural, verdictInWords } from '../ui/words';
+import { Instant } from '../ui/values';
 import { Replicas } from './replicas';
 import type { Measure } from './usage-series';
 
@@ -19,7 +20,6 @@ type Summary = Schemas['UsageSummaryView'];
 export function useSummary(groupBy: Summary['groupBy'], range: { from?: string; to?: string } = {}) {
   return useQuery({
     queryKey: ['usage', 'summary', groupBy, range],
-    refetchInterval: 60_000,
     queryFn: async () => (await dataOf(api.GET('/api/v1/usage/summary', { params: { query: { groupBy, ...range } } }))) as Summary,
   });
 }
@@ -38,9 +38,14 @@ export function daysOf({ from, to, rows }: Pick<Summary, 'from' | 'to' | 'rows'>
 /** How the whole is doing. */
 export function Overview() {
   const { can } = useSession();
+  const queries = useQueryClient();
+  const days = useSummary('day');
   if (!can('platform:usage:read')) return <NoPermission permission="platform:usage:read" />;
+  const refresh = () => {
+    for (const first of ['usage', 'keys', 'replicas']) void queries.invalidateQueries({ queryKey: [first] });
+  };
   return (
-    <Page title="Overview" lead="The last 30 days; days are those of UTC.">
+    <Page title="Overview" lead="The last 30 days; days are those of UTC." actions={<AsOf at={days.dataUpdatedAt} isFetching={days.isFetching} onRefresh={refresh} />}>
       <Spending />
       <SimpleGrid cols={{ base: 1, md: 2 }} spacing="sm">
         <Top title="Top keys" groupBy="key" />
@@ -61,8 +66,8 @@ function Spending() {
       {({ totals, ...summary }) => (
         <Stack gap="sm">
           <SimpleGrid cols={{ base: 1, xs: 3 }} spacing="sm">
-            <Figure label="Spend" value={money(totals.costCents)} />
-            <Figure label="Requests" value={count(totals.requests)} />
+            <Figure label="Spend" value={money(totals.costCents)} note={totals.requests === 0 ? 'nothing reported' : `${money(totals.costCents / totals.requests)} a request`} />
+            <Figure label="Requests" value={count(totals.requests)} note={`${short(totals.requests / 30)} a day`} />
             <Figure label="Tokens" value={count(totals.totalTokens)} note={`${short(totals.inputTokens)} in, ${short(totals.outputTokens)} out`} />
           </SimpleGrid>
           <Paper withBorder p="sm">
@@ -84,7 +89,7 @@ function Spending() {
 function Figure({ label, value, note }: { label: string; value: string; note?: string }) {
   return (
     <Paper withBorder p="sm">
-      <Text size="xs" c="dimmed" fw={500}>{label}</Text>
+      <Text size="xs" c="dimmed">{label}</Text>
       <Text fz={22} fw={600} lh={1.3}>{value}</Text>
       {note && <Text size="xs" c="dimmed">{note}</Text>}
     </Paper>
@@ -117,8 +122,8 @@ function Top({ title, groupBy }: { title: string; groupBy: 'key' | 'model' }) {
                 {rows.slice(0, 6).map((row) => (
                   <Table.Tr key={row.group ?? ''}>
                     <Table.Td className="breakable"><GroupName row={row} groupBy={groupBy} /></Table.Td>
-                    <Table.Td ta="right" className="nowrap">{short(row.requests)} req.</Table.Td>
-                    <Table.Td ta="right" className="nowrap" fw={500}>{money(row.costCents)}</Table.Td>
+                    <Table.Td ta="right" className="nowrap">{short(row.requests)} {plural(row.requests, 'request')}</Table.Td>
+                    <Table.Td ta="right" className="nowrap" fw={600}>{money(row.costCents)}</Table.Td>
                     <Table.Td ta="right" className="nowrap" c="dimmed">{totals.costCents === 0 ? '' : `${Math.round((100 * row.costCents) / totals.costCents)} %`}</Table.Td>
                   </Table.Tr>
                 ))}
@@ -143,7 +148,7 @@ export function GroupName({ row, groupBy }: { row: Schemas['UsageSummaryRowView'
 }
 
 function Refusals() {
-  const refusals = useQuery({ queryKey: ['usage', 'refusals'], refetchInterval: 30_000, queryFn: () => dataOf(api.GET('/api/v1/usage/refusals')) });
+  const refusals = useQuery({ queryKey: ['usage', 'refusals'], queryFn: () => dataOf(api.GET('/api/v1/usage/refusals')) });
   return (
     <Panel title="Refused in the last 24 hours">
       <Loaded query={refusals} rows={4}>
@@ -157,8 +162,8 @@ function Refusals() {
                   const most = rows.find((row) => row.code === code);
                   return (
                     <Table.Tr key={code}>
-                      <Table.Td className="mono nowrap">{code}</Table.Td>
-                      <Table.Td ta="right" fw={500}>{count(times)}</Table.Td>
+                      <Table.Td className="nowrap" title={code}>{verdictInWords(code)}</Table.Td>
+                      <Table.Td ta="right" fw={600}>{count(times)}</Table.Td>
                       <Table.Td className="breakable">
                         {most && most.name !== null && <Text size="xs" c="dimmed">mostly <Link className="text-link" to="/keys/$keyId" params={{ keyId: most.apiKeyId }} search={{ tab: 'explain' }}>{most.name}</Link></Text>}
                       </Table.Td>
@@ -193,14 +198,12 @@ function Attention() {
                     {data.map((key) => (
                       <Table.Tr key={`b${key.id}`}>
                         <Table.Td className="breakable"><Link className="plain-link" to="/keys/$keyId" params={{ keyId: key.id }} search={{ tab: undefined }}>{key.name}</Link></Table.Td>
-                        <Table.Td className="nowrap"><StatusMark status={key.status} /></Table.Td>
                         <Table.Td ta="right">over 80 % of {money(key.budgetLimitCents ?? 0)}</Table.Td>
                       </Table.Tr>
                     ))}
                     {ending.map((key) => (
                       <Table.Tr key={`e${key.id}`}>
                         <Table.Td className="breakable"><Link className="plain-link" to="/keys/$keyId" params={{ keyId: key.id }} search={{ tab: undefined }}>{key.name}</Link></Table.Td>
-                        <Table.Td className="nowrap"><StatusMark status={key.status} /></Table.Td>
                         <Table.Td ta="right">expires <Instant at={key.expiresAt} relative /></Table.Td>
                       </Table.Tr>
                     ))}

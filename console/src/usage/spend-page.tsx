@@ -1,7 +1,9 @@
-import { Group, Paper, Progress, SegmentedControl, Stack, Table, Text, TextInput } from '@mantine/core';
+import { Button, Group, Paper, Progress, SegmentedControl, Stack, Table, Text, TextInput } from '@mantine/core';
 import { useNavigate, useSearch } from '@tanstack/react-router';
 import { Suspense, lazy } from 'react';
+import { Problem } from '../api/client';
 import { useSession } from '../session/session';
+import { fieldErrors } from '../ui/act';
 import { count, money } from '../ui/format';
 import { Empty, Loaded, Loading, NoPermission, Page } from '../ui/states';
 import { Download } from '../ui/values';
@@ -16,6 +18,16 @@ const GROUPS = [
   { value: 'key', label: 'Key' },
 ] as const;
 
+/** Stretches people ask for, in days of UTC. */
+function ranges(now = new Date()): { label: string; from: string | undefined; to: string | undefined }[] {
+  const month = (offset: number) => new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + offset, 1)).toISOString().slice(0, 10);
+  return [
+    { label: 'Last 30 days', from: undefined, to: undefined },
+    { label: 'This month', from: month(0), to: undefined },
+    { label: 'Last month', from: month(-1), to: month(0) },
+  ];
+}
+
 /** Who spent what, and on which models. */
 export function SpendPage() {
   const { can } = useSession();
@@ -29,16 +41,23 @@ function Spend({ groupBy = 'owner', from, to }: { groupBy?: (typeof GROUPS)[numb
   const change = (next: object) => void navigate({ to: '/spend', search: { groupBy, from, to, ...next }, replace: true });
   const range = { ...(from ? { from } : {}), ...(to ? { to } : {}) };
   const summary = useSummary(groupBy, range);
+  const errors = summary.error instanceof Problem ? fieldErrors(summary.error, ['from', 'to']) : {};
   const parameters = new URLSearchParams({ groupBy, ...range, format: 'csv' });
   return (
     <Page title="Spend" lead="As services reported it; days are those of UTC." actions={<Download href={`/api/v1/usage/summary?${parameters.toString()}`}>Export CSV</Download>}>
       <Group gap="sm" align="flex-end">
         <SegmentedControl size="xs" aria-label="Group by" data={[...GROUPS]} value={groupBy} onChange={(value) => change({ groupBy: value })} />
-        <TextInput size="xs" type="date" label="From" value={from?.slice(0, 10) ?? ''} onChange={(event) => change({ from: event.currentTarget.value || undefined })} />
-        <TextInput size="xs" type="date" label="Before" value={to?.slice(0, 10) ?? ''} onChange={(event) => change({ to: event.currentTarget.value || undefined })} />
-        {!from && !to && <Text size="xs" c="dimmed" pb={6}>the last 30 days</Text>}
+        <Group gap="sm" wrap="nowrap">
+          <TextInput size="xs" type="date" label="From" value={from?.slice(0, 10) ?? ''} error={errors['from']} onChange={(event) => change({ from: event.currentTarget.value || undefined })} />
+          <TextInput size="xs" type="date" label="Before" value={to?.slice(0, 10) ?? ''} error={errors['to']} onChange={(event) => change({ to: event.currentTarget.value || undefined })} />
+        </Group>
+        <Button.Group>
+          {ranges().map(({ label, ...range }) => (
+            <Button key={label} size="xs" variant={range.from === from && range.to === to ? 'light' : 'default'} aria-pressed={range.from === from && range.to === to} onClick={() => change(range)}>{label}</Button>
+          ))}
+        </Button.Group>
       </Group>
-      <Loaded query={summary} rows={8}>
+      {Object.keys(errors).length === 0 && <Loaded query={summary} rows={8}>
         {({ rows, totals, isCapped, from: start, to: end }) =>
           rows.length === 0 || totals.requests === 0 ? (
             <Empty title="No usage in this time">Services report what calls cost with <span className="mono">POST /usage</span>.</Empty>
@@ -69,7 +88,7 @@ function Spend({ groupBy = 'owner', from, to }: { groupBy?: (typeof GROUPS)[numb
                       return (
                         <Table.Tr key={row.group ?? ''}>
                           <Table.Td className="breakable"><GroupName row={row} groupBy={groupBy} /></Table.Td>
-                          <Table.Td ta="right" className="nowrap" fw={500}>{money(row.costCents)}</Table.Td>
+                          <Table.Td ta="right" className="nowrap" fw={600}>{money(row.costCents)}</Table.Td>
                           <Table.Td visibleFrom="sm"><Group gap={6} wrap="nowrap"><Progress value={share} size="sm" w={90} aria-hidden="true" /><Text size="xs" c="dimmed">{share.toFixed(share < 10 ? 1 : 0)} %</Text></Group></Table.Td>
                           <Table.Td ta="right">{count(row.requests)}</Table.Td>
                           <Table.Td ta="right" visibleFrom="sm">{count(row.inputTokens)}</Table.Td>
@@ -94,7 +113,7 @@ function Spend({ groupBy = 'owner', from, to }: { groupBy?: (typeof GROUPS)[numb
             </Stack>
           )
         }
-      </Loaded>
+      </Loaded>}
     </Page>
   );
 }

@@ -49,7 +49,7 @@ export default function UsageChart({ lines, measure, step, height = 220 }: { lin
         tickLine="none"
         barProps={{ isAnimationActive: false, maxBarSize: 28 }}
         yAxisProps={{ width: 64, tickFormatter: (value: number) => (measure === 'costCents' ? money(value) : short(value)) }}
-        xAxisProps={{ minTickGap: 24 }}
+        xAxisProps={{ minTickGap: 16, interval: 'equidistantPreserveStart' }}
       />
     </div>
   );

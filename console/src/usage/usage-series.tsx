@@ -10,14 +10,14 @@ const Chart = lazy(() => import('./usage-chart'));
 export type Measure = 'requests' | 'totalTokens' | 'costCents';
 
 /** A key's usage over time. The chart's code is loaded when there is one to draw. */
-export function UsageSeries({ keyId }: { keyId: string }) {
+export function UsageSeries({ keyId, refetchMs }: { keyId: string; refetchMs: number | false }) {
   const [interval, setInterval] = useState<'hour' | 'day'>('hour');
   const [measure, setMeasure] = useState<Measure>('requests');
   const [byModel, setByModel] = useState(false);
   const series = useQuery({
     queryKey: ['keys', keyId, 'series', interval, byModel],
     placeholderData: keepPreviousData,
-    refetchInterval: 30_000,
+    refetchInterval: refetchMs,
     queryFn: () => dataOf(api.GET('/api/v1/api-keys/{id}/usage/series', { params: { path: { id: keyId }, query: { interval, ...(byModel ? { groupBy: 'model' as const } : {}) } } })),
   });
   return (
@@ -25,7 +25,7 @@ export function UsageSeries({ keyId }: { keyId: string }) {
       <Group justify="space-between" mb="sm" gap="xs">
         <Text fw={600} size="sm">{interval === 'hour' ? 'Last 24 hours' : 'Last 30 days'}</Text>
         <Group gap="xs">
-          <Switch size="xs" label="by model" checked={byModel} onChange={(event) => setByModel(event.currentTarget.checked)} />
+          <Switch size="xs" label="By model" checked={byModel} onChange={(event) => setByModel(event.currentTarget.checked)} />
           <SegmentedControl size="xs" aria-label="Measure" data={[{ value: 'requests', label: 'Requests' }, { value: 'totalTokens', label: 'Tokens' }, { value: 'costCents', label: 'Cost' }]} value={measure} onChange={(value) => setMeasure(value as Measure)} />
           <SegmentedControl size="xs" aria-label="Step" data={[{ value: 'hour', label: 'Hours' }, { value: 'day', label: 'Days' }]} value={interval} onChange={(value) => setInterval(value as 'hour' | 'day')} />
         </Group>

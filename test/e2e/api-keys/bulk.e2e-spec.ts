@@ -60,6 +60,30 @@ describe('POST /api-keys/bulk', () => {
       expect(ids.map((id) => tags.get(id))).toEqual([['b', 'c', 'x'], ['d', 'x', 'c']]);
     });
 
+    it('renews each for its own window, or all until one instant', async () => {
+      const ids = await storeKeys(app, [
+        { ownerId: owner.id, validityDays: 3, expiresAt: new Date(Date.now() - 1000) },
+        { ownerId: owner.id, validityDays: 40, expiresAt: null },
+        { ownerId: owner.id, revokedAt: new Date() },
+      ]);
+      const ends = async () => (await app.dataSource.query<{ days: number | null }[]>(`SELECT round(extract(epoch FROM expires_at - now()) / 86400)::int AS days FROM api_key WHERE id = ANY($1) ORDER BY array_position($1::uuid[], id)`, [ids.slice(0, 2)])).map(({ days }) => days);
+      expect(outcomes(await bulk({ ids, action: 'renew', dryRun: true }))).toEqual(['done', 'done', 'ALREADY_REVOKED']);
+      expect(await ends()).toEqual([0, null]);
+      expect(outcomes(await bulk({ ids, action: 'renew' }))).toEqual(['done', 'done', 'ALREADY_REVOKED']);
+      expect(await ends()).toEqual([3, 40]);
+      const expiresAt = new Date(Date.now() + 100 * 86_400_000).toISOString().replace(/\.\d+Z/, 'Z');
+      expect(outcomes(await bulk({ ids: ids.slice(0, 2), action: 'renew', expiresAt }))).toEqual(['done', 'done']);
+      expect(await ends()).toEqual([100, 100]);
+      expect((await eventsOf(ids)).map((event) => event.action)).toEqual(Array(4).fill('api-keys:renew'));
+    });
+
+    it('renews for an owner as the single route does: his window, and no date of his own', async () => {
+      const ids = await storeKeys(app, [{ ownerId: owner.id, validityDays: 5, expiresAt: new Date(Date.now() + 86_400_000) }]);
+      const expiresAt = new Date(Date.now() + 100 * 86_400_000).toISOString().replace(/\.\d+Z/, 'Z');
+      expect(outcomes(await bulk({ ids, action: 'renew', expiresAt }, owner.token))).toEqual(['OWNER_MAY_ONLY_TIGHTEN']);
+      expect(outcomes(await bulk({ ids, action: 'renew' }, owner.token))).toEqual(['done']);
+    });
+
     it('leaves alone and unrecorded what is so already', async () => {
       const ids = await storeKeys(app, [{ ownerId: owner.id, tags: ['t'] }, { ownerId: owner.id, isActive: false }, { ownerId: owner.id, revokedAt: new Date() }]);
       expect(outcomes(await bulk({ ids: [ids[0]], action: 'activate' }))).toEqual(['unchanged']);
@@ -140,6 +164,8 @@ describe('POST /api-keys/bulk', () => {
       [{ ids: [UNKNOWN], action: 'delete' }, 'action'],
       [{ ids: [UNKNOWN] }, 'action'],
       [{ ids: [UNKNOWN], action: 'activate', reason: 'x' }, 'reason'],
+      [{ ids: [UNKNOWN], action: 'revoke', expiresAt: '2030-01-01T00:00:00Z' }, 'expiresAt'],
+      [{ ids: [UNKNOWN], action: 'renew', expiresAt: 'tomorrow' }, 'expiresAt'],
       [{ ids: [UNKNOWN], action: 'revoke', reason: 'x'.repeat(501) }, 'reason'],
       [{ ids: [UNKNOWN], action: 'revoke', add: ['t'] }, 'add'],
       [{ ids: [UNKNOWN], action: 'tag' }, 'add'],

@@ -1,0 +1,156 @@
+import type { Schemas } from '../api/client';
+
+/** One key of an import, as the API takes it. */
+export type ImportEntry = Schemas['ImportApiKeyDto'];
+
+/** One line of what was pasted: an entry, or what is wrong with it. */
+export interface ImportRow {
+  /** As people count: the header is line 1. */
+  readonly line: number;
+  readonly entry: ImportEntry | null;
+  readonly problem: string | null;
+}
+
+/** As many keys as one request takes. */
+export const BATCH_ENTRIES = 500;
+/** Of the 1 MiB that a request may have; the rest is for the fields around. */
+const BATCH_BYTES = 900_000;
+
+const TEXTS = ['prefix', 'name', 'description', 'alias', 'environment', 'ownerId', 'budgetType', 'expiresAt'] as const;
+const LISTS = ['scopes', 'roles', 'tags', 'allowedIps', 'allowedModels', 'allowedChatbots'] as const;
+const NUMBERS = ['rateLimitPerMinute', 'rateLimitPerHour', 'rateLimitPerDay', 'budgetLimitCents', 'validityDays'] as const;
+
+/** What a column may be called. `key` is hashed in the browser and goes nowhere. */
+export const COLUMNS: readonly string[] = ['sha256', 'key', ...TEXTS, ...LISTS, ...NUMBERS];
+
+/**
+ * Reads pasted CSV with a header, or JSON: a list, or the body of the API's own import. A line that is wrong says so,
+ * and none fails another.
+ *
+ * @throws Error with a sentence where the whole cannot be read
+ */
+export async function readImport(text: string): Promise<ImportRow[]> {
+  const trimmed = text.trim();
+  if (trimmed === '') return [];
+  const records = /^[[{]/.test(trimmed) ? readJson(trimmed) : readCsv(trimmed);
+  return Promise.all(records.map(({ line, fields }) => rowOf(line, fields)));
+}
+
+interface RawRecord {
+  readonly line: number;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+function readJson(text: string): RawRecord[] {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new Error(`This is not JSON: ${(error as Error).message}`);
+  }
+  const list = Array.isArray(value) ? value : (value as { keys?: unknown }).keys;
+  if (!Array.isArray(list)) throw new Error('The JSON must be a list of keys, or an object with the list keys.');
+  return list.map((fields: unknown, index) => ({ line: index + 1, fields: typeof fields === 'object' && fields !== null ? (fields as Record<string, unknown>) : {} }));
+}
+
+function readCsv(text: string): RawRecord[] {
+  const [header = { line: 1, cells: [] }, ...rows] = csvRows(text);
+  const names = header.cells.map((cell) => cell.trim());
+  const unknown = names.filter((name) => !COLUMNS.includes(name));
+  if (unknown.length > 0) throw new Error(`The first line names the columns, and there is no column ${unknown.slice(0, 3).join(', ')}. Known are ${COLUMNS.join(', ')}.`);
+  return rows.map(({ line, cells }) => ({ line, fields: Object.fromEntries(names.map((name, index) => [name, cells[index]?.trim() ?? ''])) }));
+}
+
+/** RFC 4180: quotes around a cell, doubled inside; separated by commas, semicolons or tabs, whichever the header has. */
+function csvRows(text: string): { line: number; cells: string[] }[] {
+  const first = text.split('\n', 1)[0]!;
+  const separator = ['\t', ';', ','].find((one) => first.includes(one)) ?? ',';
+  const rows: { line: number; cells: string[] }[] = [];
+  let cells: string[] = [];
+  let cell = '';
+  let quoted = false;
+  let line = 1;
+  let startedAt = 1;
+  const endRow = () => {
+    cells.push(cell);
+    if (cells.some((one) => one.trim() !== '')) rows.push({ line: startedAt, cells });
+    cells = [];
+    cell = '';
+    startedAt = line;
+  };
+  for (let at = 0; at < text.length; at += 1) {
+    const character = text[at]!;
+    if (character === '\n') line += 1;
+    if (quoted) {
+      if (character !== '"') cell += character;
+      else if (text[at + 1] === '"') cell += text[(at += 1)]!;
+      else quoted = false;
+    } else if (character === '"' && cell === '') quoted = true;
+    else if (character === separator) {
+      cells.push(cell);
+      cell = '';
+    } else if (character === '\n') endRow();
+    else if (character !== '\r') cell += character;
+  }
+  endRow();
+  return rows;
+}
+
+async function rowOf(line: number, fields: Readonly<Record<string, unknown>>): Promise<ImportRow> {
+  const refused = (problem: string): ImportRow => ({ line, entry: null, problem });
+  const stray = Object.keys(fields).find((name) => !COLUMNS.includes(name) && !['isUnlimited', 'metadata'].includes(name));
+  if (stray !== undefined) return refused(`there is no field ${stray}`);
+  const { key, ...given } = fields;
+  const present = Object.entries(given).filter(([, value]) => value !== '' && value !== undefined);
+  const entry: Record<string, unknown> = {};
+  for (const [name, value] of present) {
+    const read = valueOf(name, value);
+    if (typeof read === 'object' && read !== null && 'problem' in read) return refused(`${name} ${read.problem}`);
+    entry[name] = read;
+  }
+  if (typeof key === 'string' && key !== '') {
+    const hash = await sha256(key);
+    if (entry['sha256'] !== undefined && String(entry['sha256']).toLowerCase() !== hash) return refused('sha256 is not the hash of key');
+    entry['sha256'] = hash;
+    entry['prefix'] ??= key.slice(0, Math.min(8, Math.floor(key.length / 2)));
+  }
+  if (!/^[0-9a-fA-F]{64}$/.test(String(entry['sha256'] ?? ''))) return refused('needs key, or sha256 with 64 hexadecimal digits');
+  if (typeof entry['prefix'] !== 'string') return refused('needs prefix: the public start of the key, by which it is shown and found');
+  return { line, entry: entry as unknown as ImportEntry, problem: null };
+}
+
+function valueOf(name: string, value: unknown): unknown {
+  if (typeof value !== 'string') return value;
+  if ((NUMBERS as readonly string[]).includes(name)) {
+    const number = Number(value);
+    return Number.isFinite(number) ? number : { problem: `is no number: ${value}` };
+  }
+  // Neither a comma nor a space is part of any of these.
+  if ((LISTS as readonly string[]).includes(name)) return value.split(/[\s,;|]+/).filter((one) => one !== '');
+  return value;
+}
+
+async function sha256(text: string): Promise<string> {
+  if (!('subtle' in crypto)) throw new Error('Keys can be hashed here only over HTTPS. Give their hashes in a column sha256 instead.');
+  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text));
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+/** Requests of at most 500 entries, and of a size that the API takes. */
+export function inRequests<T extends { readonly entry: ImportEntry }>(rows: readonly T[]): T[][] {
+  const batches: T[][] = [];
+  let batch: T[] = [];
+  let bytes = 0;
+  for (const row of rows) {
+    const size = JSON.stringify(row.entry).length * 2;
+    if (batch.length > 0 && (batch.length === BATCH_ENTRIES || bytes + size > BATCH_BYTES)) {
+      batches.push(batch);
+      batch = [];
+      bytes = 0;
+    }
+    batch.push(row);
+    bytes += size;
+  }
+  if (batch.length > 0) batches.push(batch);
+  return batches;
+}
