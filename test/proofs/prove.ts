@@ -6,10 +6,12 @@ import { Random } from './harness/random.js';
 /**
  * `npm run prove -- G01 [--seed N] [--full]` runs one experiment and prints one line of JSON; exit 0 when the
  * guarantee held. `npm run prove:ci` runs those marked for CI, one after the other.
+ *
+ * `npm run prove -- G01 --teeth` runs it against a product that is broken on purpose; exit 0 when it has noticed.
  */
 const { positionals, values } = parseArgs({
   allowPositionals: true,
-  options: { seed: { type: 'string' }, full: { type: 'boolean', default: false }, ci: { type: 'boolean', default: false } },
+  options: { seed: { type: 'string' }, full: { type: 'boolean', default: false }, ci: { type: 'boolean', default: false }, teeth: { type: 'boolean', default: false } },
 });
 
 const wanted = values.ci ? experiments.filter(({ inCi }) => inCi) : experiments.filter(({ id }) => positionals.includes(id));
@@ -26,7 +28,11 @@ for (const experiment of wanted) {
 if (values.ci) console.log(`${passed} proofs passed, ${wanted.length - passed} proofs failed`);
 process.exit(passed === wanted.length ? 0 : 1);
 
-async function prove({ id, guarantee, run }: Experiment): Promise<boolean> {
+async function prove({ id, guarantee, run, fault }: Experiment): Promise<boolean> {
+  if (values.teeth && fault === undefined) {
+    console.log(JSON.stringify({ id, guarantee, teeth: 'none: it has no fault to notice' }));
+    return false;
+  }
   const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
   const started = performance.now();
   try {
@@ -35,9 +41,14 @@ async function prove({ id, guarantee, run }: Experiment): Promise<boolean> {
       size: values.full ? 'full' : 'ci',
       random: new Random(seed),
       log: (line) => console.error(`${id} ${line}`),
+      ...(values.teeth && fault !== undefined ? { fault } : {}),
     });
     const seconds = Math.round((performance.now() - started) / 100) / 10;
     const held = violations.length === 0;
+    if (values.teeth) {
+      console.log(JSON.stringify({ id, teeth: fault!.what, noticed: !held, seed, seconds, violations: violations.length, first: violations.slice(0, 3) }));
+      return !held;
+    }
     console.log(JSON.stringify({ id, guarantee, held, seed, seconds, ...figures, ...(held ? {} : { violations: violations.slice(0, 20) }) }));
     return held;
   } catch (error) {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../../src/database/embedded-postgres.js';
+import type { Fault } from './experiment.js';
 import { HttpClient, type ProofAnswer } from './http-client.js';
 import { TcpProxy } from './tcp-proxy.js';
 
@@ -14,6 +15,8 @@ export const ADMIN = { email: 'admin@latchkey.test', password: 'a password for p
 
 const READY_TIMEOUT_MS = 60_000;
 const SETUP_ATTEMPTS = 10;
+/** What is slow, or waits for a lock, is told by the server's log: the reason when an experiment fails for its time. */
+const DATABASE_SETTINGS = { log_min_duration_statement: '500', log_lock_waits: 'on', deadlock_timeout: '500ms' };
 
 /** A PostgreSQL that can be killed and brought back, behind a proxy that keeps its address. */
 export class ProofDatabase {
@@ -25,7 +28,7 @@ export class ProofDatabase {
 
   static async start(): Promise<ProofDatabase> {
     const dataDir = await mkdtemp(join(tmpdir(), 'latchkey-proof-'));
-    const server = await startEmbeddedPostgres({ dataDir });
+    const server = await startEmbeddedPostgres({ dataDir, settings: DATABASE_SETTINGS });
     return new ProofDatabase(dataDir, server, await TcpProxy.start(portOf(server.ownerUrl)));
   }
 
@@ -69,7 +72,7 @@ export class ProofDatabase {
   /** Starts it again, with crash recovery, where replicas look for it. */
   async restart(): Promise<void> {
     await this.server.stop().catch(() => undefined);
-    this.server = await startEmbeddedPostgres({ dataDir: this.dataDir });
+    this.server = await startEmbeddedPostgres({ dataDir: this.dataDir, settings: DATABASE_SETTINGS });
     this.proxy.pointTo(portOf(this.server.ownerUrl));
   }
 
@@ -91,12 +94,14 @@ export class Replica {
     readonly name: string,
     private readonly port: number,
     private readonly environment: Record<string, string>,
+    private readonly imports: readonly string[] = [],
+    private readonly program: readonly string[] = ['dist/src/main.js'],
   ) {
     this.client = new HttpClient(port);
   }
 
   async start(): Promise<void> {
-    const child = spawn(process.execPath, ['dist/src/main.js'], {
+    const child = spawn(process.execPath, [...this.imports.flatMap((module) => ['--import', module]), ...this.program], {
       env: { PATH: process.env['PATH'], ...this.environment, PORT: String(this.port) },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -145,6 +150,10 @@ export class Replica {
   resume(): void {
     this.child?.kill('SIGCONT');
   }
+
+  signal(signal: NodeJS.Signals): void {
+    this.child?.kill(signal);
+  }
 }
 
 /** A database with replicas on it, and an admin who is signed in. */
@@ -154,22 +163,33 @@ export class ProofCluster {
     readonly replicas: readonly Replica[],
     readonly adminToken: string,
     private readonly environment: Readonly<Record<string, string>>,
+    private readonly imports: readonly string[],
   ) {}
 
-  static async start(count: number, overrides: Record<string, string> = {}): Promise<ProofCluster> {
+  static async start(count: number, overrides: Record<string, string> = {}, fault?: Fault): Promise<ProofCluster> {
     const database = await ProofDatabase.start();
     const environment = { ...environmentOf(database), ...overrides };
     const ports = await freePorts(count);
-    const replicas = ports.map((port, index) => new Replica(`replica ${index}`, port, environment));
+    const imports = modulesOf(fault);
+    const replicas = ports.map((port, index) => new Replica(`replica ${index}`, port, environment, imports));
     try {
       await Promise.all(replicas.map((replica) => replica.start()));
+      if (fault?.sql !== undefined) await database.query(fault.sql);
       const answer = await replicas[0]!.client.post('/auth/login', { body: ADMIN });
-      return new ProofCluster(database, replicas, answer.body.accessToken as string, environment);
+      return new ProofCluster(database, replicas, answer.body.accessToken as string, environment, imports);
     } catch (error) {
       await Promise.all(replicas.map((replica) => replica.end('SIGKILL')));
       await database.stop();
       throw error;
     }
+  }
+
+  /** Workers behind one port on the same database, as `npm run start:cluster` runs them. */
+  async startWorkers(count: number): Promise<Replica> {
+    const [port] = await freePorts(1);
+    const primary = new Replica('cluster', port!, this.environment, this.imports, ['dist/src/cluster.js', '--workers', String(count)]);
+    await primary.start();
+    return primary;
   }
 
   /** A replica by turn. */
@@ -215,6 +235,11 @@ export async function patiently(ask: () => Promise<ProofAnswer>): Promise<ProofA
     if (answer.status !== 503 || attempt === SETUP_ATTEMPTS) return answer;
     await sleep(200 * attempt);
   }
+}
+
+function modulesOf(fault: Fault | undefined): string[] {
+  const diagnosis = process.env['PROOF_IMPORT'];
+  return [...(diagnosis === undefined ? [] : [diagnosis]), ...(fault?.patch === undefined ? [] : [new URL(`../faults/${fault.patch}`, import.meta.url).href])];
 }
 
 function environmentOf(database: ProofDatabase): Record<string, string> {
