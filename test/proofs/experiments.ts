@@ -5,12 +5,14 @@ import { g04 } from './experiments/g04-usage-counts-exactly-once.js';
 import { g05 } from './experiments/g05-changes-reach-every-replica.js';
 import { g14 } from './experiments/g14-every-change-is-audited.js';
 import { g16 } from './experiments/g16-rate-limits-in-any-interval.js';
+import { g19 } from './experiments/g19-a-database-that-hangs.js';
 import { g20 } from './experiments/g20-database-restarts.js';
 import { g22 } from './experiments/g22-floods-of-made-up-keys.js';
+import { g23 } from './experiments/g23-nobody-is-locked-out.js';
 import { g25 } from './experiments/g25-made-up-requests.js';
 import { g30 } from './experiments/g30-clean-shutdown.js';
 import { g36 } from './experiments/g36-the-books-balance.js';
 import type { Experiment } from './harness/experiment.js';
 
 /** Every experiment, in the order of the guarantees. */
-export const experiments: readonly Experiment[] = [g01, g02, g03, g04, g05, g14, g16, g20, g22, g25, g30, g36];
+export const experiments: readonly Experiment[] = [g01, g02, g03, g04, g05, g14, g16, g19, g20, g22, g23, g25, g30, g36];

@@ -21,9 +21,10 @@ export const g01: Experiment = {
   id: 'G01',
   guarantee: 'no overspend under concurrency: 0 µ¢ over, nothing stranded, < 2 % refused while there was room',
   inCi: true,
-  run: async ({ size, random, log }) => {
+  fault: { what: 'what a call draws from a lease stays in it', patch: 'draws-without-test.mjs' },
+  run: async ({ size, random, log, fault }) => {
     const { calls, forgetMs, mostMs } = SIZES[size];
-    const cluster = await ProofCluster.start(3);
+    const cluster = await ProofCluster.start(3, {}, fault);
     try {
       const limit = Math.floor((calls * MEAN_COST) / 2);
       const key = await cluster.createKey({ budgetLimitCents: limit / MICRO_CENTS });

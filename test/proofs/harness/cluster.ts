@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,6 +20,8 @@ const DATABASE_SETTINGS = { log_min_duration_statement: '500', log_lock_waits: '
 
 /** A PostgreSQL that can be killed and brought back, behind a proxy that keeps its address. */
 export class ProofDatabase {
+  private halted: number[] = [];
+
   private constructor(
     private readonly dataDir: string,
     private server: EmbeddedPostgres,
@@ -53,12 +55,18 @@ export class ProofDatabase {
     }
   }
 
+  /** What its log says was slow, or waited for a lock. */
+  async slowStatements(): Promise<string[]> {
+    const text = await readFile(join(this.dataDir, 'postgres.log'), 'utf8').catch(() => '');
+    return text.split('\n').filter((line) => /duration: |still waiting/.test(line)).map((line) => `slow in PostgreSQL: ${line.slice(0, 200)}`);
+  }
+
   /** `kill -9` of the postmaster; its children follow at once, as after a power cut of the process. */
   kill(): void {
     process.kill(this.server.pid, 'SIGKILL');
   }
 
-  /** Stops every process of the server where it stands. */
+  /** The network swallows what is sent to it and what it sends. */
   async pause(): Promise<void> {
     this.proxy.setMode('silent');
   }
@@ -67,6 +75,22 @@ export class ProofDatabase {
     // What was swallowed is lost: connections that waited for it must break, as after a real hang.
     this.proxy.setMode('pass');
     this.proxy.reset();
+  }
+
+  /** Stops every process of the server where it stands: connections live, and nobody answers. */
+  async halt(): Promise<void> {
+    this.halted = [this.server.pid, ...(await childrenOf(this.server.pid))];
+    for (const pid of this.halted) process.kill(pid, 'SIGSTOP');
+  }
+
+  proceed(): void {
+    for (const pid of this.halted.splice(0)) {
+      try {
+        process.kill(pid, 'SIGCONT');
+      } catch {
+        // A session that has ended meanwhile.
+      }
+    }
   }
 
   /** Starts it again, with crash recovery, where replicas look for it. */
@@ -271,6 +295,12 @@ async function freePorts(count: number): Promise<number[]> {
   const ports = servers.map((server) => (server.address() as { port: number }).port);
   await Promise.all(servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))));
   return ports;
+}
+
+/** Linux only, as the experiments are. */
+async function childrenOf(pid: number): Promise<number[]> {
+  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
+  return children.split(' ').filter((text) => text.trim() !== '').map(Number);
 }
 
 function portOf(url: string): number {
