@@ -26,6 +26,14 @@ interface Seen {
   readonly valid: boolean;
 }
 
+interface Hang {
+  readonly seen: Seen[];
+  /** Until keys were verified as before. */
+  readonly backMs: number;
+  /** Of a cached verify before the hang. */
+  readonly quietP99Ms: number;
+}
+
 /**
  * PostgreSQL says nothing more, and nothing breaks: once because the network swallows everything, once because all its
  * processes stand still. Replicas are asked for keys they know, for keys they have never seen, and for a key with a
@@ -43,10 +51,11 @@ export const g19: Experiment = {
     try {
       for (let round = 0; round < ROUNDS[size] && violations.length === 0; round += 1) {
         for (const way of ['silence', 'stop'] as const) {
-          const { seen, backMs } = await hang(cluster, way);
-          violations.push(...judged(seen, backMs).map((problem) => `${way} ${round}: ${problem}`));
+          const { seen, backMs, quietP99Ms } = await hang(cluster, way);
+          violations.push(...judged({ seen, backMs, quietP99Ms }).map((problem) => `${way} ${round}: ${problem}`));
           const cached = seen.filter(({ kind, atMs }) => kind === 'cached' && atMs < STALE_MAX_MS - MARGIN_MS).map(({ tookMs }) => tookMs);
           figures[`${way}CachedP99Ms`] = quantile(cached, 0.99);
+          figures[`${way}QuietP99Ms`] = quietP99Ms;
           figures[`${way}CachedCalls`] = cached.length;
           figures[`${way}SlowestRefusalMs`] = Math.round(Math.max(...seen.filter(({ status }) => status === 503).map(({ tookMs }) => tookMs)));
           figures[`${way}BackMs`] = Math.round(backMs);
@@ -61,14 +70,26 @@ export const g19: Experiment = {
   },
 };
 
-async function hang(cluster: ProofCluster, way: 'silence' | 'stop'): Promise<{ seen: Seen[]; backMs: number }> {
+async function hang(cluster: ProofCluster, way: 'silence' | 'stop'): Promise<Hang> {
   const caller = await cluster.createKey({ roles: ['gateway'] });
   const known = await cluster.createKey();
-  const limited = await cluster.createKey({ rateLimitPerMinute: 1_000_000, budgetLimitCents: 1_000_000 });
+  const limited = await cluster.createKey({ rateLimitPerMinute: 10_000, budgetLimitCents: 1_000_000 });
   const cold: string[] = [];
   for (let index = 0; index < COLD_KEYS; index += 1) cold.push((await cluster.createKey()).secret);
   const verify = (replica: number, key: string) => cluster.replica(replica).client.post('/verify', { apiKey: caller.secret, body: { key }, timeoutMs: 15_000 });
   for (const replica of [0, 1]) for (const { secret } of [known, limited]) for (let warm = 0; warm < 20; warm += 1) await verify(replica, secret);
+
+  const quiet: number[] = [];
+  await Promise.all(
+    Array.from({ length: CLIENTS }, async (_, index) => {
+      for (let call = 0; call < 200; call += 1) {
+        const start = performance.now();
+        await verify(index, known.secret);
+        quiet.push(performance.now() - start);
+        await sleep(PAUSE_MS);
+      }
+    }),
+  );
 
   if (way === 'silence') await cluster.database.pause();
   else await cluster.database.halt();
@@ -110,10 +131,10 @@ async function hang(cluster: ProofCluster, way: 'silence' | 'stop'): Promise<{ s
       await sleep(20);
     }
   }
-  return { seen, backMs: performance.now() - back };
+  return { seen, backMs: performance.now() - back, quietP99Ms: quantile(quiet, 0.99) };
 }
 
-function judged(seen: readonly Seen[], backMs: number): string[] {
+function judged({ seen, backMs, quietP99Ms }: Hang): string[] {
   const problems: string[] = [];
   const of = (kind: Seen['kind'], from: number, to: number) => seen.filter((one) => one.kind === kind && one.atMs > from && one.atMs < to);
   const trusted = of('cached', 0, STALE_MAX_MS - MARGIN_MS);
@@ -122,7 +143,8 @@ function judged(seen: readonly Seen[], backMs: number): string[] {
   const refused = trusted.filter(({ valid }) => !valid);
   if (refused.length > 0) problems.push(`${refused.length} of ${trusted.length} cached verifies were not answered before STALE_MAX, the first with ${refused[0]!.status} at ${Math.round(refused[0]!.atMs)} ms`);
   const p99 = quantile(trusted.map(({ tookMs }) => tookMs), 0.99);
-  if (p99 > CACHED_P99_MS) problems.push(`p99 of a cached verify is ${p99} ms`);
+  // On a machine where a verify takes long in any case, waiting for the database would still be told apart.
+  if (p99 > Math.max(CACHED_P99_MS, 2 * quietP99Ms)) problems.push(`p99 of a cached verify is ${p99} ms, before the hang ${quietP99Ms} ms`);
   const slow = seen.filter(({ tookMs }) => tookMs > REFUSED_WITHIN_MS);
   if (slow.length > 0) problems.push(`${slow.length} answers took longer than ${REFUSED_WITHIN_MS} ms, up to ${Math.round(Math.max(...slow.map(({ tookMs }) => tookMs)))} ms`);
   // What only the database knows, and what was known too long ago, must not be allowed.

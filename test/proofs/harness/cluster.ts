@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
+import { BINARY_ENVIRONMENT } from '../../../src/database/embedded-binaries.js';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../../src/database/embedded-postgres.js';
 import type { Fault } from './experiment.js';
 import { HttpClient, type ProofAnswer } from './http-client.js';
@@ -26,12 +27,15 @@ export class ProofDatabase {
     private readonly dataDir: string,
     private server: EmbeddedPostgres,
     readonly proxy: TcpProxy,
+    private readonly added: readonly string[],
   ) {}
 
-  static async start(): Promise<ProofDatabase> {
+  /** `environment` is the server's own, beside what it always has. */
+  static async start(environment: Readonly<Record<string, string>> = {}): Promise<ProofDatabase> {
     const dataDir = await mkdtemp(join(tmpdir(), 'latchkey-proof-'));
+    Object.assign(BINARY_ENVIRONMENT, environment);
     const server = await startEmbeddedPostgres({ dataDir, settings: DATABASE_SETTINGS });
-    return new ProofDatabase(dataDir, server, await TcpProxy.start(portOf(server.ownerUrl)));
+    return new ProofDatabase(dataDir, server, await TcpProxy.start(portOf(server.ownerUrl)), Object.keys(environment));
   }
 
   /** For replicas: as owner through the proxy. */
@@ -104,6 +108,7 @@ export class ProofDatabase {
     await this.proxy.stop();
     await this.server.stop();
     await rm(this.dataDir, { recursive: true, force: true });
+    for (const name of this.added) delete BINARY_ENVIRONMENT[name];
   }
 }
 
@@ -190,11 +195,11 @@ export class ProofCluster {
     private readonly imports: readonly string[],
   ) {}
 
-  static async start(count: number, overrides: Record<string, string> = {}, fault?: Fault): Promise<ProofCluster> {
-    const database = await ProofDatabase.start();
+  static async start(count: number, overrides: Record<string, string> = {}, fault?: Fault, modules: readonly string[] = [], databaseEnvironment: Readonly<Record<string, string>> = {}): Promise<ProofCluster> {
+    const database = await ProofDatabase.start(databaseEnvironment);
     const environment = { ...environmentOf(database), ...overrides };
     const ports = await freePorts(count);
-    const imports = modulesOf(fault);
+    const imports = modulesOf(fault, modules);
     const replicas = ports.map((port, index) => new Replica(`replica ${index}`, port, environment, imports));
     try {
       await Promise.all(replicas.map((replica) => replica.start()));
@@ -261,9 +266,11 @@ export async function patiently(ask: () => Promise<ProofAnswer>): Promise<ProofA
   }
 }
 
-function modulesOf(fault: Fault | undefined): string[] {
+/** Of `faults/`, loaded before the product; `PROOF_IMPORT` adds one for whoever looks for the reason of something. */
+function modulesOf(fault: Fault | undefined, modules: readonly string[]): string[] {
   const diagnosis = process.env['PROOF_IMPORT'];
-  return [...(diagnosis === undefined ? [] : [diagnosis]), ...(fault?.patch === undefined ? [] : [new URL(`../faults/${fault.patch}`, import.meta.url).href])];
+  const names = fault?.patch === undefined ? modules : [...modules, fault.patch];
+  return [...(diagnosis === undefined ? [] : [diagnosis]), ...names.map((name) => new URL(`../faults/${name}`, import.meta.url).href)];
 }
 
 function environmentOf(database: ProofDatabase): Record<string, string> {

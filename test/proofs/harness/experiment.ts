@@ -32,6 +32,8 @@ export interface Outcome {
   readonly violations: readonly string[];
   /** What was counted and measured, units in the names. */
   readonly figures: Readonly<Record<string, number | string | boolean>>;
+  /** Why nothing was shown: something is missing on this machine. */
+  readonly skipped?: string;
 }
 
 /** One row of the guarantees, as something that runs. */
