@@ -19,6 +19,20 @@ const SETUP_ATTEMPTS = 10;
 /** What is slow, or waits for a lock, is told by the server's log: the reason when an experiment fails for its time. */
 const DATABASE_SETTINGS = { log_min_duration_statement: '500', log_lock_waits: 'on', deadlock_timeout: '500ms' };
 
+/** Processes that must not outlive the experiment, however that ends. */
+const children = new Map<number, NodeJS.Signals>();
+process.once('exit', () => {
+  for (const [pid, signal] of children) {
+    try {
+      process.kill(pid, signal);
+    } catch {
+      // It has ended.
+    }
+  }
+});
+process.once('SIGTERM', () => process.exit(143));
+process.once('SIGINT', () => process.exit(130));
+
 /** A PostgreSQL that can be killed and brought back, behind a proxy that keeps its address. */
 export class ProofDatabase {
   private halted: number[] = [];
@@ -28,7 +42,10 @@ export class ProofDatabase {
     private server: EmbeddedPostgres,
     readonly proxy: TcpProxy,
     private readonly added: readonly string[],
-  ) {}
+  ) {
+    // An immediate shutdown: its children end with it.
+    children.set(server.pid, 'SIGQUIT');
+  }
 
   /** `environment` is the server's own, beside what it always has. */
   static async start(environment: Readonly<Record<string, string>> = {}): Promise<ProofDatabase> {
@@ -100,13 +117,16 @@ export class ProofDatabase {
   /** Starts it again, with crash recovery, where replicas look for it. */
   async restart(): Promise<void> {
     await this.server.stop().catch(() => undefined);
+    children.delete(this.server.pid);
     this.server = await startEmbeddedPostgres({ dataDir: this.dataDir, settings: DATABASE_SETTINGS });
+    children.set(this.server.pid, 'SIGQUIT');
     this.proxy.pointTo(portOf(this.server.ownerUrl));
   }
 
   async stop(): Promise<void> {
     await this.proxy.stop();
     await this.server.stop();
+    children.delete(this.server.pid);
     await rm(this.dataDir, { recursive: true, force: true });
     for (const name of this.added) delete BINARY_ENVIRONMENT[name];
   }
@@ -135,6 +155,11 @@ export class Replica {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.child = child;
+    const { pid } = child;
+    if (pid !== undefined) {
+      children.set(pid, 'SIGKILL');
+      child.once('exit', () => children.delete(pid));
+    }
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (chunk: Buffer) => {
         this.output.push(chunk.toString());
