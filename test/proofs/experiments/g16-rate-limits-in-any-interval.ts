@@ -54,7 +54,7 @@ export const g16: Experiment = {
           if (load > 1 && refused === 0) violations.push(`${load}×: nothing was refused`);
         }),
       );
-      if (violations.length > 0) violations.push(...(await cluster.database.slowStatements()));
+      if (violations.length > 0) for (const reason of await cluster.reasons()) log(reason);
       violations.push(...(await underKills(cluster, await newKey(), SECONDS[size], random, 0, figures, log)));
       if (size === 'full') violations.push(...(await underKills(cluster, await newKey(), SECONDS[size], random, 4, figures, log)));
       return { violations, figures };

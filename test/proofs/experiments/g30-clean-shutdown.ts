@@ -56,6 +56,7 @@ export const g30: Experiment = {
         violations.push(...one.failures.slice(0, 10));
         if (one.answered < 500 || one.settled < 50) violations.push(`only ${one.answered} requests were answered, ${one.settled} reservations settled: that is no load`);
       }
+      if (violations.length > 0) for (const reason of await cluster.reasons()) log(reason);
       const stranded = await leasedWhenIdle(cluster, id);
       if (stranded > 0) violations.push(`${stranded} µ¢ were not handed back`);
       const failures = load.failures.length + rolled.failures.length;

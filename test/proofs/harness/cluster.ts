@@ -137,6 +137,8 @@ export class Replica {
   private child: ChildProcess | null = null;
   /** The last lines it wrote, for a failed experiment. */
   readonly output: string[] = [];
+  /** When its event loop stood still. @see stall-watch.mjs */
+  readonly stalls: string[] = [];
   readonly client: HttpClient;
 
   constructor(
@@ -162,7 +164,9 @@ export class Replica {
     }
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (chunk: Buffer) => {
-        this.output.push(chunk.toString());
+        const text = chunk.toString();
+        this.stalls.push(...text.split('\n').filter((line) => line.startsWith('STALL')));
+        this.output.push(text);
         if (this.output.length > 200) this.output.shift();
       });
     }
@@ -270,6 +274,12 @@ export class ProofCluster {
     return { exitCode, report: Buffer.concat(chunks).toString() };
   }
 
+  /** Why something may have taken long: what was slow in PostgreSQL, and replicas that stood still. */
+  async reasons(): Promise<string[]> {
+    const stalls = this.replicas.flatMap(({ name, stalls: lines }) => lines.map((line) => `${name}: ${line}`));
+    return [...(await this.database.slowStatements()), ...stalls];
+  }
+
   async stop(): Promise<void> {
     await Promise.all(
       this.replicas.map(async (replica) => {
@@ -291,11 +301,10 @@ export async function patiently(ask: () => Promise<ProofAnswer>): Promise<ProofA
   }
 }
 
-/** Of `faults/`, loaded before the product; `PROOF_IMPORT` adds one for whoever looks for the reason of something. */
+/** Loaded before the product. */
 function modulesOf(fault: Fault | undefined, modules: readonly string[]): string[] {
-  const diagnosis = process.env['PROOF_IMPORT'];
   const names = fault?.patch === undefined ? modules : [...modules, fault.patch];
-  return [...(diagnosis === undefined ? [] : [diagnosis]), ...names.map((name) => new URL(`../faults/${name}`, import.meta.url).href)];
+  return ['./stall-watch.mjs', ...names.map((name) => `../faults/${name}`)].map((path) => new URL(path, import.meta.url).href);
 }
 
 function environmentOf(database: ProofDatabase): Record<string, string> {
