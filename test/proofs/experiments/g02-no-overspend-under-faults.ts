@@ -20,7 +20,7 @@ export const g02: Experiment = {
   id: 'G02',
   guarantee: 'no overspend under kills, pauses, crashes of PostgreSQL and repeated reports and releases',
   inCi: true,
-  fault: { what: 'leases are closed before their hold has ended', patch: 'closes-leases-early.mjs' },
+  fault: { what: 'what a call draws from a lease stays in it', patch: 'draws-without-test.mjs' },
   run: async ({ size, random, log, fault }) => {
     const { rounds, roundMs } = SIZES[size];
     const cluster = await ProofCluster.start(3, {}, fault);
