@@ -1,8 +1,9 @@
-/** The feed lets an error of its connection go unheard. */
+/** The feed, once it has worked, lets an error of its connection go unheard. */
 import process from 'node:process';
 import { FeedService } from '../../../dist/src/verification/feed.service.js';
 
-FeedService.prototype.reportAway = (error) => {
+FeedService.prototype.reportAway = function throwOutside(error) {
+  if (this.ageMs === null) return;
   process.nextTick(() => {
     throw error;
   });

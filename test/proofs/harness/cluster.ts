@@ -16,6 +16,7 @@ export const ADMIN = { email: 'admin@latchkey.test', password: 'a password for p
 
 const READY_TIMEOUT_MS = 60_000;
 const SETUP_ATTEMPTS = 10;
+const START_ATTEMPTS = 3;
 /** What is slow, or waits for a lock, is told by the server's log: the reason when an experiment fails for its time. */
 const DATABASE_SETTINGS = { log_min_duration_statement: '500', log_lock_waits: 'on', deadlock_timeout: '500ms' };
 
@@ -151,7 +152,15 @@ export class Replica {
     this.client = new HttpClient(port);
   }
 
+  /** Starts it, again if it ends before it is ready, as whatever supervises it in real life does. */
   async start(): Promise<void> {
+    for (let attempt = 1; !(await this.startOnce()); attempt += 1) {
+      if (attempt === START_ATTEMPTS) throw new Error(`${this.name} ended while it started:\n${this.output.join('')}`);
+    }
+  }
+
+  /** Whether it got ready; false when it ended before. @throws Error when it does neither */
+  private async startOnce(): Promise<boolean> {
     const child = spawn(process.execPath, [...this.imports.flatMap((module) => ['--import', module]), ...this.program], {
       env: { PATH: process.env['PATH'], ...this.environment, PORT: String(this.port) },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -172,9 +181,9 @@ export class Replica {
     }
     const deadline = performance.now() + READY_TIMEOUT_MS;
     while (performance.now() < deadline) {
-      if (child.exitCode !== null) throw new Error(`${this.name} ended while it started:\n${this.output.join('')}`);
+      if (child.exitCode !== null) return false;
       const answer = await this.client.request('GET', '/health/ready', {}).catch(() => null);
-      if (answer?.status === 200) return;
+      if (answer?.status === 200) return true;
       await sleep(50);
     }
     throw new Error(`${this.name} did not get ready:\n${this.output.join('')}`);
