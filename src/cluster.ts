@@ -12,7 +12,7 @@ const MAX_SHUTDOWN_MS = 12_000;
 /**
  * Several replicas on one machine behind one port: one process a worker, each a whole replica with its own cache and
  * leases on the same database. `--workers N`, by default one a processor. A worker that dies is replaced; SIGTERM
- * drains all of them; SIGHUP replaces them one after the other, while the port stays open.
+ * drains all of them; SIGUSR2 replaces them one after the other, while the port stays open.
  */
 const { values, positionals } = parseArgs({
   options: { workers: { type: 'string', default: String(availableParallelism()) } },
@@ -34,7 +34,8 @@ for (let index = 0; index < count; index += 1) fork();
 
 process.on('SIGTERM', stop);
 process.on('SIGINT', stop);
-process.on('SIGHUP', () => void roll());
+// Not SIGHUP: that comes when a terminal closes. Windows has neither.
+if (process.platform !== 'win32') process.on('SIGUSR2', () => void roll());
 
 function fork(): Worker {
   const started = performance.now();

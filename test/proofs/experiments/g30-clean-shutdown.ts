@@ -6,7 +6,9 @@ import type { ProofAnswer } from '../harness/http-client.js';
 import type { Experiment } from '../harness/experiment.js';
 
 const ROUNDS = { ci: 2, full: 10 } as const;
-const CLIENTS = 12;
+const CLIENTS = 16;
+/** Load, and no more than that: what waits for a processor is no failure of a shutdown. */
+const PAUSE_MS = 25;
 /** Few: creates of one owner wait for each other. */
 const CREATORS = 3;
 const MAX_EXIT_MS = 10_000;
@@ -100,7 +102,7 @@ async function opened({ hostname, port }: URL): Promise<Socket> {
 /** Replaces all workers, and waits until the primary says so. */
 async function roll(workers: Replica, violations: string[]): Promise<void> {
   await sleep(1_000);
-  workers.signal('SIGHUP');
+  workers.signal('SIGUSR2');
   const until = performance.now() + ROLL_MS;
   while (!workers.output.join('').includes('2 workers run.')) {
     if (performance.now() > until) return void violations.push(`the workers were not replaced within a minute: ${workers.output.join('').slice(-300)}`);
@@ -146,6 +148,7 @@ class Load {
       if (turn % 4 === 0 && index < CREATORS) await this.ask('/api-keys');
       else if (turn % 4 === 1) await this.reserveAndSettle(`${this.token.slice(-4)}-${index}-${turn}-${Math.round(performance.now())}`);
       else await this.ask('/verify', { key: this.secret });
+      await sleep(PAUSE_MS);
     }
   }
 

@@ -17,6 +17,7 @@ export const ADMIN = { email: 'admin@latchkey.test', password: 'a password for p
 const READY_TIMEOUT_MS = 60_000;
 const SETUP_ATTEMPTS = 10;
 const START_ATTEMPTS = 3;
+const MOST_REASONS = 12;
 /** What is slow, or waits for a lock, is told by the server's log: the reason when an experiment fails for its time. */
 const DATABASE_SETTINGS = { log_min_duration_statement: '500', log_lock_waits: 'on', deadlock_timeout: '500ms' };
 
@@ -286,7 +287,7 @@ export class ProofCluster {
   /** Why something may have taken long: what was slow in PostgreSQL, and replicas that stood still. */
   async reasons(): Promise<string[]> {
     const stalls = this.replicas.flatMap(({ name, stalls: lines }) => lines.map((line) => `${name}: ${line}`));
-    return [...(await this.database.slowStatements()), ...stalls];
+    return [...(await this.database.slowStatements()).slice(-MOST_REASONS), ...stalls.slice(-MOST_REASONS)];
   }
 
   async stop(): Promise<void> {
