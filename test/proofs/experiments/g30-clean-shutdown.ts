@@ -7,6 +7,7 @@ import type { Experiment } from '../harness/experiment.js';
 
 const ROUNDS = { ci: 2, full: 10 } as const;
 const CLIENTS = 16;
+const KEYS = 5;
 /** Load, and no more than that: what waits for a processor is no failure of a shutdown. */
 const PAUSE_MS = 25;
 /** Few: creates of one owner wait for each other. */
@@ -30,9 +31,11 @@ export const g30: Experiment = {
     const violations: string[] = [];
     let slowestExitMs = 0;
     try {
-      const { id, secret } = await cluster.createKey({ budgetLimitCents: 1_000_000 });
+      // Several: all calls on one account would wait for each other's commits.
+      const keys = await Promise.all(Array.from({ length: KEYS }, async () => cluster.createKey({ budgetLimitCents: 1_000_000 })));
+      const secrets = keys.map(({ secret }) => secret);
       const balancer = new Balancer(cluster.replicas);
-      const load = new Load(() => balancer.next(), cluster.adminToken, secret);
+      const load = new Load(() => balancer.next(), cluster.adminToken, secrets);
       for (let round = 0; round < ROUNDS[size] && violations.length === 0; round += 1) {
         for (const replica of cluster.replicas) {
           await sleep(300);
@@ -45,7 +48,7 @@ export const g30: Experiment = {
       await balancer.stop();
       log(`replicas: ${load.answered} answers, ${load.elsewhere} connections refused and taken elsewhere, slowest exit ${Math.round(slowestExitMs)} ms`);
       const workers = await cluster.startWorkers(2);
-      const rolled = new Load(() => workers, cluster.adminToken, secret);
+      const rolled = new Load(() => workers, cluster.adminToken, secrets);
       await roll(workers, violations);
       await rolled.stop();
       const code = await workers.end('SIGTERM');
@@ -59,7 +62,7 @@ export const g30: Experiment = {
         if (one.answered < 500 || one.settled < 50) violations.push(`only ${one.answered} requests were answered, ${one.settled} reservations settled: that is no load`);
       }
       if (violations.length > 0) for (const reason of await cluster.reasons()) log(reason);
-      const stranded = await leasedWhenIdle(cluster, id);
+      const stranded = await leasedWhenIdle(cluster);
       if (stranded > 0) violations.push(`${stranded} µ¢ were not handed back`);
       const failures = load.failures.length + rolled.failures.length;
       return {
@@ -111,10 +114,10 @@ async function roll(workers: Replica, violations: string[]): Promise<void> {
   await sleep(1_000);
 }
 
-async function leasedWhenIdle({ database }: ProofCluster, keyId: string): Promise<number> {
+async function leasedWhenIdle({ database }: ProofCluster): Promise<number> {
   const until = performance.now() + IDLE_MS;
   for (;;) {
-    const [row] = await database.query<{ leased: string }>('SELECT sum(leased_micro_cents)::text AS leased FROM budget_account WHERE key_id = $1', [keyId]);
+    const [row] = await database.query<{ leased: string }>('SELECT sum(leased_micro_cents)::text AS leased FROM budget_account');
     if (row!.leased === '0' || performance.now() > until) return Number(row!.leased);
     await sleep(100);
   }
@@ -132,7 +135,7 @@ class Load {
   constructor(
     private readonly next: () => Replica,
     private readonly token: string,
-    private readonly secret: string,
+    private readonly secrets: readonly string[],
   ) {
     this.clients = Array.from({ length: CLIENTS }, (_, index) => this.work(index));
   }
@@ -146,14 +149,18 @@ class Load {
     for (let turn = index; !this.stopping; turn += 1) {
       // Verifies, with a reservation and without, and changes by turns: all kinds are in flight when the signal comes.
       if (turn % 4 === 0 && index < CREATORS) await this.ask('/api-keys');
-      else if (turn % 4 === 1) await this.reserveAndSettle(`${this.token.slice(-4)}-${index}-${turn}-${Math.round(performance.now())}`);
-      else await this.ask('/verify', { key: this.secret });
+      else if (turn % 4 === 1) await this.reserveAndSettle(turn, `${this.token.slice(-4)}-${index}-${turn}-${Math.round(performance.now())}`);
+      else await this.ask('/verify', { key: this.secretOf(turn) });
       await sleep(PAUSE_MS);
     }
   }
 
-  private async reserveAndSettle(id: string): Promise<void> {
-    const reserved = await this.ask('/verify', { key: this.secret, reserveCents: 0.5 });
+  private secretOf(turn: number): string {
+    return this.secrets[turn % this.secrets.length]!;
+  }
+
+  private async reserveAndSettle(turn: number, id: string): Promise<void> {
+    const reserved = await this.ask('/verify', { key: this.secretOf(turn), reserveCents: 0.5 });
     const reservationId = reserved?.body.reservation?.id as string | undefined;
     if (reserved === null || reserved.status !== 200) return;
     if (reservationId === undefined) return void this.failures.push(`no reservation: ${JSON.stringify(reserved.body)}`);
