@@ -23,6 +23,7 @@ import { urlProblem } from './http/request-url.js';
 import { secureAnswers } from './http/security-headers.js';
 import { API_PREFIX } from './openapi/document.js';
 import { serveOpenApi } from './openapi/serve.js';
+import { noteConnections } from './shutdown.js';
 
 /** Bodies above this are 413; routes with `@BodyLimit` have a limit of their own. */
 const MAX_BODY_BYTES = 64 * 1024;
@@ -108,6 +109,7 @@ function tameFastify(app: NestFastifyApplication, config: Config): void {
   });
   noteClientIps(fastify, config.trustedProxies);
   acceptOnlyJson(fastify);
+  noteConnections(fastify.server);
   leaveWhileDraining(fastify, app.get(Readiness, { strict: false }));
   logRequests(fastify, config.logLevel);
   timeRequests(fastify, app.get(Meters));

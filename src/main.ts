@@ -23,6 +23,8 @@ async function main(): Promise<void> {
   const app = await createApp(config, database.dataSource, access === null ? {} : { exampleSecret: access.exampleSecret });
   if (demo) await addDemoData(app, config);
   await app.listen(config.port, config.host);
+  // As a worker of a cluster: the one before this may leave now.
+  process.send?.('listening');
   printBanner(config, admin, database.runsAsAppRole, access);
 
   let ending = false;

@@ -8,6 +8,7 @@ import { Management, issueKey, issueServiceKey } from '../../support/management.
 /** Bounds of the guarantee, in milliseconds. */
 const NORMAL_MS = 1_000;
 const WITHOUT_NOTICES_MS = 3_000;
+const WITH_NOTICES_MEDIAN_MS = 250;
 
 describe('how changes reach three replicas', () => {
   let replicas: TestApp[];
@@ -50,6 +51,8 @@ describe('how changes reach three replicas', () => {
       times.push(await eventually(async () => expect(await codes(key.secret, { scopes: ['a'] })).toEqual([code, code, code])));
     }
     expect(Math.max(...times)).toBeLessThan(NORMAL_MS);
+    // Notices bring them: of three replicas that only poll the last would take 0.4 s. To its figure: the experiment of G05.
+    expect(times.sort((left, right) => left - right)[times.length / 2]).toBeLessThan(WITH_NOTICES_MEDIAN_MS);
   });
 
   it('a disabled owner ends his keys everywhere', async () => {

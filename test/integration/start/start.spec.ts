@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createServer } from 'node:net';
+import { type Socket, connect, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createTestDatabase, type TestDatabase } from '../../support/postgres.js';
 
@@ -74,7 +74,10 @@ describe('a start', () => {
     await fetch(`${base}/api/v1/canary-path`);
     await fetch(`${base}/api/v1/auth/login`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ email: 'canary@example.com', password: 'canary-password' }) });
     await fetch(`${base}/%zz?canary-url`);
+    // A connection that never asks for anything, as browsers open them, keeps nobody from ending.
+    const silent = await silentConnection(port);
     expect(await server.terminate()).toBe(0);
+    silent.destroy();
 
     expect(server.stderr).not.toMatch(/warning|deprecat|FSTDEP|DEP0/i);
     expect(server.stderr).not.toContain('{"level"');
@@ -92,6 +95,12 @@ describe('a start', () => {
     for (const secret of Object.values(SECRETS)) expect(server.stdout + server.stderr).not.toContain(secret.replace(/^1:/, ''));
   });
 });
+
+async function silentConnection(port: number): Promise<Socket> {
+  const socket = connect(port, '127.0.0.1').on('error', () => undefined);
+  await new Promise<void>((resolve) => socket.once('connect', resolve));
+  return socket;
+}
 
 async function freePort(): Promise<number> {
   const server = createServer();

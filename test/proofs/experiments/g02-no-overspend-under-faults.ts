@@ -20,9 +20,10 @@ export const g02: Experiment = {
   id: 'G02',
   guarantee: 'no overspend under kills, pauses, crashes of PostgreSQL and repeated reports and releases',
   inCi: true,
-  run: async ({ size, random, log }) => {
+  fault: { what: 'what a call draws from a lease stays in it', patch: 'draws-without-test.mjs' },
+  run: async ({ size, random, log, fault }) => {
     const { rounds, roundMs } = SIZES[size];
-    const cluster = await ProofCluster.start(3);
+    const cluster = await ProofCluster.start(3, {}, fault);
     try {
       const caller = await cluster.createKey({ roles: ['gateway'] });
       const violations: string[] = [];
@@ -34,7 +35,7 @@ export const g02: Experiment = {
         const until = performance.now() + roundMs;
         while (performance.now() < until) {
           await sleep(300 + random.integer(1_200));
-          await fault(cluster, random);
+          await breakSomething(cluster, random);
           figures.faults += 1;
         }
         spenders.end();
@@ -67,7 +68,7 @@ export const g02: Experiment = {
 };
 
 /** One thing that breaks, until it is whole again. */
-async function fault(cluster: ProofCluster, random: Random): Promise<void> {
+async function breakSomething(cluster: ProofCluster, random: Random): Promise<void> {
   const replica = random.pick(cluster.replicas);
   const choice = random.next();
   if (choice < 0.4) {

@@ -22,8 +22,9 @@ export const g03: Experiment = {
   id: 'G03',
   guarantee: 'no acknowledged usage is lost, none invented, over kills of servers and crashes of PostgreSQL',
   inCi: true,
-  run: async ({ size, random, log }) => {
-    const cluster = await ProofCluster.start(3);
+  fault: { what: 'reports are acknowledged before they are committed', patch: 'acknowledges-before-commit.mjs' },
+  run: async ({ size, random, log, fault }) => {
+    const cluster = await ProofCluster.start(3, {}, fault);
     try {
       const keys: string[] = [];
       for (let index = 0; index < KEYS; index += 1) keys.push((await cluster.createKey()).id);

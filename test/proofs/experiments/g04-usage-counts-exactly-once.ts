@@ -6,14 +6,22 @@ const IDS = { ci: 20_000, full: 100_000 } as const;
 const PER_REQUEST = 500;
 const KEYS = 20;
 const CONFLICTS = 500;
+const FORGETS_IDS = `
+  CREATE FUNCTION forget_id() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+  BEGIN
+    DELETE FROM usage_id WHERE key_id = NEW.key_id AND caller_id = NEW.caller_id AND id_hash = NEW.id_hash;
+    RETURN NEW;
+  END $$;
+  CREATE TRIGGER forget_id BEFORE INSERT ON usage_id FOR EACH ROW EXECUTE FUNCTION forget_id()`;
 
 /** Every id is sent three times at once, to three replicas, in three orders; then with other content. */
 export const g04: Experiment = {
   id: 'G04',
   guarantee: 'usage counts exactly once; another payload under a used id is a conflict',
   inCi: true,
-  run: async ({ size, random, log }) => {
-    const cluster = await ProofCluster.start(3);
+  fault: { what: 'an id that comes again is forgotten first', sql: FORGETS_IDS },
+  run: async ({ size, random, log, fault }) => {
+    const cluster = await ProofCluster.start(3, {}, fault);
     try {
       const keys: string[] = [];
       for (let index = 0; index < KEYS; index += 1) keys.push((await cluster.createKey()).id);

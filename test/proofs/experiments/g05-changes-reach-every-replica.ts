@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { patiently, ProofCluster } from '../harness/cluster.js';
 import type { ProofAnswer } from '../harness/http-client.js';
 import type { Experiment } from '../harness/experiment.js';
+import { quantile } from '../harness/quantile.js';
 
 const ROUNDS = { ci: 30, full: 300 } as const;
 const MAX_LAG_MS = 1_000;
@@ -11,9 +12,11 @@ const REFUSALS = 5;
 /** A machine that is busy otherwise may stop for seconds: that is no lag of ours. */
 const PATIENCE_MS = 20_000;
 const PAUSE_MS = 15;
-/** Every so many rounds the change waits for the replicas, where its route can. */
+const P99_MS = 100;
+/** Every so many rounds the change waits for the replicas. */
 const WAIT_EVERY = 3;
-const WAITING_KINDS: readonly string[] = ['revoke', 'disable', 'narrow'];
+/** Ahead of now, so that the key is seen to be good before it ends. */
+const EXPIRES_IN_MS = 1_500;
 
 /** A key that all replicas accept, how that is asked, and what ends it. */
 interface Case {
@@ -44,6 +47,23 @@ const KINDS: Readonly<Record<string, Kind>> = {
       change: (wait) => manage(setting, 'PATCH', `/api-keys/${key.id}${wait}`, { scopes: ['chat:read'] }),
     };
   },
+  expire: async (setting) => {
+    const key = await setting.cluster.createKey();
+    return {
+      isAccepted: verify(setting, { key: key.secret }),
+      change: async (wait) => {
+        for (let ahead = EXPIRES_IN_MS; ; ahead *= 2) {
+          const expiresAt = new Date(Date.now() + ahead);
+          const answer = await manage(setting, 'PATCH', `/api-keys/${key.id}${wait}`, { expiresAt: expiresAt.toISOString() });
+          // On a machine that is busy the instant may have passed before the request arrived.
+          if (answer.status === 400 && ahead < PATIENCE_MS) continue;
+          // The change counts from its instant.
+          await sleep(Math.max(0, expiresAt.getTime() - Date.now()));
+          return answer;
+        }
+      },
+    };
+  },
   ownerDisabled: async (setting, round) => {
     const user = await manage(setting, 'POST', '/users', { email: `owner-${round}@latchkey.test`, name: `Owner ${round}`, password: `the password of ${round}` });
     const key = await setting.cluster.createKey({ ownerId: created(user).id });
@@ -64,13 +84,14 @@ const KINDS: Readonly<Record<string, Kind>> = {
   },
 };
 
-/** Keys in use on three replicas are revoked, disabled, narrowed, and lose their owner or role. */
+/** Keys in use on three replicas are revoked, disabled, narrowed, expire, and lose their owner or role. */
 export const g05: Experiment = {
   id: 'G05',
-  guarantee: 'revoke, disable, narrowing, owner disabled and role changed take effect on every replica within 1 s; after ?wait=true at once',
+  guarantee: 'revoke, disable, expiry, narrowing, owner disabled and role changed take effect on every replica: p99 ≤ 100 ms, max ≤ 1 s; after ?wait=true at once',
   inCi: true,
-  run: async ({ size, log }) => {
-    const cluster = await ProofCluster.start(3, { MAX_ACTIVE_KEYS: '1000000' });
+  fault: { what: 'notices wake nobody, and nobody waits for the replicas', patch: 'deaf-replicas.mjs' },
+  run: async ({ size, log, fault }) => {
+    const cluster = await ProofCluster.start(3, {}, fault);
     try {
       const setting: Setting = { cluster, callerSecret: (await cluster.createKey({ roles: ['gateway'] })).secret };
       const violations: string[] = [];
@@ -81,8 +102,8 @@ export const g05: Experiment = {
       await Promise.all(
         Object.entries(KINDS).map(async ([name, kind]) => {
           const lags: number[] = [];
-          for (let round = 0; round < ROUNDS[size]; round += 1) {
-            const waits = WAITING_KINDS.includes(name) && round % WAIT_EVERY === WAIT_EVERY - 1;
+          for (let round = 0; round < ROUNDS[size] && violations.length < 20; round += 1) {
+            const waits = round % WAIT_EVERY === WAIT_EVERY - 1;
             const { lagMs, problems } = await lagOf(await kind(setting, round), waits);
             violations.push(...problems.map((problem) => `${name} ${round}: ${problem}`));
             if (!waits) lags.push(lagMs);
@@ -95,6 +116,7 @@ export const g05: Experiment = {
           all.push(...lags);
         }),
       );
+      if (quantile(all, 0.99) > P99_MS) violations.push(`p99 of the lag is ${quantile(all, 0.99)} ms`);
       return { violations, figures: { ...figures, p50Ms: quantile(all, 0.5), p99Ms: quantile(all, 0.99), maxMs: quantile(all, 1), acceptedAfterWait } };
     } finally {
       await cluster.stop();
@@ -102,7 +124,10 @@ export const g05: Experiment = {
   },
 };
 
-/** Time from the answer of the change until the answer of the last call that was accepted on any replica; 0: none was. */
+/**
+ * Time from the answer of the change until the last call that was sent and accepted on any replica; 0: none was. What
+ * counts is when a call was sent: how long it then waited for its answer, on a machine with more to do, is no lag.
+ */
 async function lagOf({ isAccepted, change }: Case, waits: boolean): Promise<{ lagMs: number; problems: string[] }> {
   const problems: string[] = [];
   let watching = true;
@@ -121,7 +146,7 @@ async function lagOf({ isAccepted, change }: Case, waits: boolean): Promise<{ la
       });
       if (accepted) begun();
       // A call that was already under way may have been decided before the change.
-      if (accepted && start > changedAt) last = Math.max(last, performance.now() - changedAt);
+      if (accepted && start > changedAt) last = Math.max(last, start - changedAt);
       if (!accepted && start > changedAt) refusedSince[replica]! += 1;
       await sleep(PAUSE_MS);
     }
@@ -151,9 +176,4 @@ function manage({ cluster }: Setting, method: string, path: string, body?: unkno
 function created({ status, body }: ProofAnswer): { id: string } {
   if (status !== 201) throw new Error(`a create answered ${status}: ${JSON.stringify(body)}`);
   return body as { id: string };
-}
-
-function quantile(values: readonly number[], part: number): number {
-  const sorted = [...values].sort((left, right) => left - right);
-  return Math.round(sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? 0);
 }

@@ -10,8 +10,9 @@ export const g20: Experiment = {
   id: 'G20',
   guarantee: 'restarts of PostgreSQL never end a server process; first success ≤ 2 s after it is back',
   inCi: true,
-  run: async ({ size, random, log }) => {
-    const cluster = await ProofCluster.start(3);
+  fault: { what: 'an error of the feed is not heard', patch: 'dies-with-the-database.mjs' },
+  run: async ({ size, random, log, fault }) => {
+    const cluster = await ProofCluster.start(3, {}, fault);
     const violations: string[] = [];
     let slowestMs = 0;
     try {

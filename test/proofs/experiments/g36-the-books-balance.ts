@@ -12,13 +12,22 @@ const FALSIFIED = [
   { what: 'what an account has spent', check: 'spent of accounts', sql: (sign: string) => `UPDATE budget_account SET spent_micro_cents = spent_micro_cents ${sign} 1 WHERE key_id = $1` },
 ] as const;
 
+const ROUNDS_UP = `
+  CREATE FUNCTION round_up() RETURNS trigger LANGUAGE plpgsql AS $$
+  BEGIN
+    NEW.cost_micro_cents := NEW.cost_micro_cents + 1;
+    RETURN NEW;
+  END $$;
+  CREATE TRIGGER round_up BEFORE UPDATE ON key_totals FOR EACH ROW EXECUTE FUNCTION round_up()`;
+
 /** Random traffic of every kind; the doctor finds nothing while servers run, and finds one micro-cent that is not right. */
 export const g36: Experiment = {
   id: 'G36',
   guarantee: 'the books always balance: the doctor finds nothing after random traffic, and any book that is off by one',
   inCi: true,
-  run: async ({ size, random, log }) => {
-    const cluster = await ProofCluster.start(2);
+  fault: { what: 'the totals of a key grow by a micro-cent too much', sql: ROUNDS_UP },
+  run: async ({ size, random, log, fault }) => {
+    const cluster = await ProofCluster.start(2, {}, fault);
     try {
       const caller = await cluster.createKey({ roles: ['gateway'] });
       const limit = CALLS[size] * 300_000;

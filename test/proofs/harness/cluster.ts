@@ -1,12 +1,14 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
+import { BINARY_ENVIRONMENT } from '../../../src/database/embedded-binaries.js';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../../src/database/embedded-postgres.js';
+import type { Fault } from './experiment.js';
 import { HttpClient, type ProofAnswer } from './http-client.js';
 import { TcpProxy } from './tcp-proxy.js';
 
@@ -14,19 +16,45 @@ export const ADMIN = { email: 'admin@latchkey.test', password: 'a password for p
 
 const READY_TIMEOUT_MS = 60_000;
 const SETUP_ATTEMPTS = 10;
+const START_ATTEMPTS = 3;
+const MOST_REASONS = 12;
+/** What is slow, or waits for a lock, is told by the server's log: the reason when an experiment fails for its time. */
+const DATABASE_SETTINGS = { log_min_duration_statement: '500', log_lock_waits: 'on', deadlock_timeout: '500ms' };
+
+/** Processes that must not outlive the experiment, however that ends. */
+const children = new Map<number, NodeJS.Signals>();
+process.once('exit', () => {
+  for (const [pid, signal] of children) {
+    try {
+      process.kill(pid, signal);
+    } catch {
+      // It has ended.
+    }
+  }
+});
+process.once('SIGTERM', () => process.exit(143));
+process.once('SIGINT', () => process.exit(130));
 
 /** A PostgreSQL that can be killed and brought back, behind a proxy that keeps its address. */
 export class ProofDatabase {
+  private halted: number[] = [];
+
   private constructor(
     private readonly dataDir: string,
     private server: EmbeddedPostgres,
     readonly proxy: TcpProxy,
-  ) {}
+    private readonly added: readonly string[],
+  ) {
+    // An immediate shutdown: its children end with it.
+    children.set(server.pid, 'SIGQUIT');
+  }
 
-  static async start(): Promise<ProofDatabase> {
+  /** `environment` is the server's own, beside what it always has. */
+  static async start(environment: Readonly<Record<string, string>> = {}): Promise<ProofDatabase> {
     const dataDir = await mkdtemp(join(tmpdir(), 'latchkey-proof-'));
-    const server = await startEmbeddedPostgres({ dataDir });
-    return new ProofDatabase(dataDir, server, await TcpProxy.start(portOf(server.ownerUrl)));
+    Object.assign(BINARY_ENVIRONMENT, environment);
+    const server = await startEmbeddedPostgres({ dataDir, settings: DATABASE_SETTINGS });
+    return new ProofDatabase(dataDir, server, await TcpProxy.start(portOf(server.ownerUrl)), Object.keys(environment));
   }
 
   /** For replicas: as owner through the proxy. */
@@ -50,12 +78,18 @@ export class ProofDatabase {
     }
   }
 
+  /** What its log says was slow, or waited for a lock. */
+  async slowStatements(): Promise<string[]> {
+    const text = await readFile(join(this.dataDir, 'postgres.log'), 'utf8').catch(() => '');
+    return text.split('\n').filter((line) => /duration: |still waiting/.test(line)).map((line) => `slow in PostgreSQL: ${line.slice(0, 200)}`);
+  }
+
   /** `kill -9` of the postmaster; its children follow at once, as after a power cut of the process. */
   kill(): void {
     process.kill(this.server.pid, 'SIGKILL');
   }
 
-  /** Stops every process of the server where it stands. */
+  /** The network swallows what is sent to it and what it sends. */
   async pause(): Promise<void> {
     this.proxy.setMode('silent');
   }
@@ -66,17 +100,37 @@ export class ProofDatabase {
     this.proxy.reset();
   }
 
+  /** Stops every process of the server where it stands: connections live, and nobody answers. */
+  async halt(): Promise<void> {
+    this.halted = [this.server.pid, ...(await childrenOf(this.server.pid))];
+    for (const pid of this.halted) process.kill(pid, 'SIGSTOP');
+  }
+
+  proceed(): void {
+    for (const pid of this.halted.splice(0)) {
+      try {
+        process.kill(pid, 'SIGCONT');
+      } catch {
+        // A session that has ended meanwhile.
+      }
+    }
+  }
+
   /** Starts it again, with crash recovery, where replicas look for it. */
   async restart(): Promise<void> {
     await this.server.stop().catch(() => undefined);
-    this.server = await startEmbeddedPostgres({ dataDir: this.dataDir });
+    children.delete(this.server.pid);
+    this.server = await startEmbeddedPostgres({ dataDir: this.dataDir, settings: DATABASE_SETTINGS });
+    children.set(this.server.pid, 'SIGQUIT');
     this.proxy.pointTo(portOf(this.server.ownerUrl));
   }
 
   async stop(): Promise<void> {
     await this.proxy.stop();
     await this.server.stop();
+    children.delete(this.server.pid);
     await rm(this.dataDir, { recursive: true, force: true });
+    for (const name of this.added) delete BINARY_ENVIRONMENT[name];
   }
 }
 
@@ -85,33 +139,52 @@ export class Replica {
   private child: ChildProcess | null = null;
   /** The last lines it wrote, for a failed experiment. */
   readonly output: string[] = [];
+  /** When its event loop stood still. @see stall-watch.mjs */
+  readonly stalls: string[] = [];
   readonly client: HttpClient;
 
   constructor(
     readonly name: string,
     private readonly port: number,
     private readonly environment: Record<string, string>,
+    private readonly imports: readonly string[] = [],
+    private readonly program: readonly string[] = ['dist/src/main.js'],
   ) {
     this.client = new HttpClient(port);
   }
 
+  /** Starts it, again if it ends before it is ready, as whatever supervises it in real life does. */
   async start(): Promise<void> {
-    const child = spawn(process.execPath, ['dist/src/main.js'], {
+    for (let attempt = 1; !(await this.startOnce()); attempt += 1) {
+      if (attempt === START_ATTEMPTS) throw new Error(`${this.name} ended while it started:\n${this.output.join('')}`);
+    }
+  }
+
+  /** Whether it got ready; false when it ended before. @throws Error when it does neither */
+  private async startOnce(): Promise<boolean> {
+    const child = spawn(process.execPath, [...this.imports.flatMap((module) => ['--import', module]), ...this.program], {
       env: { PATH: process.env['PATH'], ...this.environment, PORT: String(this.port) },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.child = child;
+    const { pid } = child;
+    if (pid !== undefined) {
+      children.set(pid, 'SIGKILL');
+      child.once('exit', () => children.delete(pid));
+    }
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (chunk: Buffer) => {
-        this.output.push(chunk.toString());
+        const text = chunk.toString();
+        this.stalls.push(...text.split('\n').filter((line) => line.startsWith('STALL')));
+        this.output.push(text);
         if (this.output.length > 200) this.output.shift();
       });
     }
     const deadline = performance.now() + READY_TIMEOUT_MS;
     while (performance.now() < deadline) {
-      if (child.exitCode !== null) throw new Error(`${this.name} ended while it started:\n${this.output.join('')}`);
+      if (child.exitCode !== null) return false;
       const answer = await this.client.request('GET', '/health/ready', {}).catch(() => null);
-      if (answer?.status === 200) return;
+      if (answer?.status === 200) return true;
       await sleep(50);
     }
     throw new Error(`${this.name} did not get ready:\n${this.output.join('')}`);
@@ -145,6 +218,10 @@ export class Replica {
   resume(): void {
     this.child?.kill('SIGCONT');
   }
+
+  signal(signal: NodeJS.Signals): void {
+    this.child?.kill(signal);
+  }
 }
 
 /** A database with replicas on it, and an admin who is signed in. */
@@ -154,22 +231,33 @@ export class ProofCluster {
     readonly replicas: readonly Replica[],
     readonly adminToken: string,
     private readonly environment: Readonly<Record<string, string>>,
+    private readonly imports: readonly string[],
   ) {}
 
-  static async start(count: number, overrides: Record<string, string> = {}): Promise<ProofCluster> {
-    const database = await ProofDatabase.start();
+  static async start(count: number, overrides: Record<string, string> = {}, fault?: Fault, modules: readonly string[] = [], databaseEnvironment: Readonly<Record<string, string>> = {}): Promise<ProofCluster> {
+    const database = await ProofDatabase.start(databaseEnvironment);
     const environment = { ...environmentOf(database), ...overrides };
     const ports = await freePorts(count);
-    const replicas = ports.map((port, index) => new Replica(`replica ${index}`, port, environment));
+    const imports = modulesOf(fault, modules);
+    const replicas = ports.map((port, index) => new Replica(`replica ${index}`, port, environment, imports));
     try {
       await Promise.all(replicas.map((replica) => replica.start()));
+      if (fault?.sql !== undefined) await database.query(fault.sql);
       const answer = await replicas[0]!.client.post('/auth/login', { body: ADMIN });
-      return new ProofCluster(database, replicas, answer.body.accessToken as string, environment);
+      return new ProofCluster(database, replicas, answer.body.accessToken as string, environment, imports);
     } catch (error) {
       await Promise.all(replicas.map((replica) => replica.end('SIGKILL')));
       await database.stop();
       throw error;
     }
+  }
+
+  /** Workers behind one port on the same database, as `npm run start:cluster` runs them. */
+  async startWorkers(count: number): Promise<Replica> {
+    const [port] = await freePorts(1);
+    const primary = new Replica('cluster', port!, this.environment, this.imports, ['dist/src/cluster.js', '--workers', String(count)]);
+    await primary.start();
+    return primary;
   }
 
   /** A replica by turn. */
@@ -196,6 +284,12 @@ export class ProofCluster {
     return { exitCode, report: Buffer.concat(chunks).toString() };
   }
 
+  /** Why something may have taken long: what was slow in PostgreSQL, and replicas that stood still. */
+  async reasons(): Promise<string[]> {
+    const stalls = this.replicas.flatMap(({ name, stalls: lines }) => lines.map((line) => `${name}: ${line}`));
+    return [...(await this.database.slowStatements()).slice(-MOST_REASONS), ...stalls.slice(-MOST_REASONS)];
+  }
+
   async stop(): Promise<void> {
     await Promise.all(
       this.replicas.map(async (replica) => {
@@ -215,6 +309,12 @@ export async function patiently(ask: () => Promise<ProofAnswer>): Promise<ProofA
     if (answer.status !== 503 || attempt === SETUP_ATTEMPTS) return answer;
     await sleep(200 * attempt);
   }
+}
+
+/** Loaded before the product. */
+function modulesOf(fault: Fault | undefined, modules: readonly string[]): string[] {
+  const names = fault?.patch === undefined ? modules : [...modules, fault.patch];
+  return ['./stall-watch.mjs', ...names.map((name) => `../faults/${name}`)].map((path) => new URL(path, import.meta.url).href);
 }
 
 function environmentOf(database: ProofDatabase): Record<string, string> {
@@ -246,6 +346,12 @@ async function freePorts(count: number): Promise<number[]> {
   const ports = servers.map((server) => (server.address() as { port: number }).port);
   await Promise.all(servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))));
   return ports;
+}
+
+/** Linux only, as the experiments are. */
+async function childrenOf(pid: number): Promise<number[]> {
+  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
+  return children.split(' ').filter((text) => text.trim() !== '').map(Number);
 }
 
 function portOf(url: string): number {
