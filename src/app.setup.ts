@@ -15,6 +15,7 @@ import { Meters } from './common/meters.js';
 import { requestValidation } from './common/validation.pipe.js';
 import type { Config } from './config/config.js';
 import { Readiness } from './health/readiness.js';
+import { sendTogether } from './http/answers-together.js';
 import { answerClientError } from './http/client-errors.js';
 import { serveConsole } from './http/console.js';
 import { acceptOnlyJson } from './http/request-bodies.js';
@@ -111,6 +112,7 @@ function tameFastify(app: NestFastifyApplication, config: Config): void {
   acceptOnlyJson(fastify);
   noteConnections(fastify.server);
   leaveWhileDraining(fastify, app.get(Readiness, { strict: false }));
+  sendTogether(fastify);
   logRequests(fastify, config.logLevel);
   timeRequests(fastify, app.get(Meters));
 }
