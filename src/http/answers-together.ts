@@ -15,6 +15,6 @@ export function sendTogether(fastify: FastifyInstance): void {
     for (const [done, payload] of ready) done(null, payload);
   };
   fastify.addHook('onSend', (_request, _reply, payload, done) => {
-    if (waiting.push([done as Done, payload]) === 1) setImmediate(send);
+    if (waiting.push([done, payload]) === 1) setImmediate(send);
   });
 }
