@@ -29,7 +29,10 @@ inBrowser('an admin of people and their keys', () => {
   const userNamed = async (name: string) => (await app.get(`/users?search=${encodeURIComponent(name)}`, { token })).body.data[0] as { id: string; managerIds: string[]; roles: string[]; maxActiveKeys: number } | undefined;
   const verify = async (key: string) => ((await app.post('/verify', { apiKey: gateway, body: { key } })).body as { code: string }).code;
   const pick = async (label: string, text: string, option: string | RegExp) => {
-    await page.getByRole('combobox', { name: label, exact: true }).or(page.getByRole('textbox', { name: label, exact: true })).first().fill(text);
+    const field = page.getByRole('combobox', { name: label, exact: true }).or(page.getByRole('textbox', { name: label, exact: true })).first();
+    // A dialog that is still opening takes the focus once more, which would close the list again: a click waits for it.
+    await field.click();
+    await field.fill(text);
     await page.getByRole('option', { name: option }).first().click();
   };
   const saved = async (click: () => Promise<void>) => {

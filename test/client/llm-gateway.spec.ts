@@ -87,7 +87,8 @@ describe('The LLM gateway', () => {
       let pieces = 0;
       for await (const _chunk of stream) if ((pieces += 1) === 10) break;
       const { budget, totalTokens } = await settled(client.id);
-      expect(totalTokens).toBeGreaterThan(60 + 10);
+      // The ten pieces that were read at least; more may have come before the leaving was noticed.
+      expect(totalTokens).toBeGreaterThanOrEqual(60 + 10);
       expect(totalTokens).toBeLessThan(63 + 60);
       expect(budget!.spentCents).toBeGreaterThan(0.01);
     });
