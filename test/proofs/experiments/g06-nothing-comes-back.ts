@@ -8,6 +8,8 @@ const KEYS = 12;
 /** Looks at each replica after a change has been waited for; a load that was under way then has arrived by the last. */
 const LOOKS = 4;
 const BETWEEN_LOOKS_MS = 110;
+/** See faults/slow-loads.mjs. */
+const LONGEST_LOAD_MS = 400;
 
 /**
  * Keys are switched off and on again as fast as it goes, while every replica is asked for them without a pause: each
@@ -80,8 +82,9 @@ class Race {
         }
         await sleep(BETWEEN_LOOKS_MS);
       }
-      // At once: the loads that this evicts for are on their way when the next change comes.
       await this.change(key.id, 'activate');
+      // At once, so that the loads this evicts for are on their way when the next change comes; or while they arrive.
+      await sleep(this.random.integer(2) * this.random.integer(LONGEST_LOAD_MS));
     }
     racing = false;
     await Promise.all(verifiers);

@@ -155,11 +155,15 @@ class Spending {
       reservationId: verdict.body.reservation.id as string,
       costCents: cost / MICRO_CENTS,
     };
-    const { status, body } = await patiently(() =>
-      client().post('/usage', { apiKey: this.callerSecret, body: { events: [event] } }),
-    );
+    let tries = 0;
+    const { status, body } = await patiently(() => {
+      tries += 1;
+      return client().post('/usage', { apiKey: this.callerSecret, body: { events: [event] } });
+    });
     const result = body.results?.[0] as { outcome: string; late?: boolean } | undefined;
-    if (status !== 200 || result?.outcome !== 'accepted' || result.late === true)
+    // What a 503 left open may have been counted: the report sent again is then a duplicate of the first.
+    const isCounted = result?.outcome === 'accepted' || (result?.outcome === 'duplicate' && tries > 1);
+    if (status !== 200 || !isCounted || result?.late === true)
       return void this.violations.push(`a report answered ${status}: ${JSON.stringify(body)}`);
     // Milliseconds are cut off on both sides.
     if (end < this.monthEnd - 1) this.before += cost;
