@@ -54,8 +54,11 @@ async function runLane(steps) {
 }
 
 async function runTests() {
+  const chosen = process.argv.slice(2);
+  // Who chooses, chooses among the files.
+  const byFolder = chosen.length === 0 ? { TESTS_BY_FOLDER: '1' } : {};
   const jest = ['--experimental-vm-modules', '--no-warnings=ExperimentalWarning', 'node_modules/jest/bin/jest.js'];
-  const { ok, seconds } = await run([...jest, '--json', '--outputFile', REPORT, '--reporters=default', ...process.argv.slice(2)], 'inherit');
+  const { ok, seconds } = await run([...jest, '--json', '--outputFile', REPORT, '--reporters=default', ...chosen], 'inherit', byFolder);
   if (!existsSync(`${root}${REPORT}`)) return { name: 'tests', ok: false, seconds, detail: 'no report' };
   const { numPassedTests, numFailedTests, numPendingTests, numRuntimeErrorTestSuites } = JSON.parse(await readFile(`${root}${REPORT}`, 'utf8'));
   const detail = [
@@ -67,11 +70,11 @@ async function runTests() {
   return { name: 'tests', ok: ok && numPassedTests > 0, seconds, detail: numPassedTests > 0 ? detail : `${detail}: nothing was tested` };
 }
 
-function run(args, output) {
+function run(args, output, variables = {}) {
   const started = performance.now();
   return new Promise((resolve) => {
     // Jest writes its report to a file; what it prints with --json on standard output is the same once more.
-    const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', output === 'pipe' ? 'pipe' : 'ignore', output === 'pipe' ? 'pipe' : 'inherit'] });
+    const child = spawn(process.execPath, args, { cwd: root, env: { ...process.env, ...variables }, stdio: ['ignore', output === 'pipe' ? 'pipe' : 'ignore', output === 'pipe' ? 'pipe' : 'inherit'] });
     const chunks = [];
     child.stdout?.on('data', (chunk) => chunks.push(chunk));
     child.stderr?.on('data', (chunk) => chunks.push(chunk));
