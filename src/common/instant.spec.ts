@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { instantFrom, instantOrDayFrom } from './instant-from.js';
+import { instantFrom, instantOrDayFrom, isInstant } from './instant.js';
 
 describe('instantFrom', () => {
   it.each([
@@ -23,4 +23,17 @@ describe('instantFrom', () => {
     expect(instantOrDayFrom('2026-11-21')?.toISOString()).toBe('2026-11-21T00:00:00.000Z');
     expect(instantOrDayFrom('2026-02-30')).toBeNull();
   });
+});
+
+describe('isInstant', () => {
+  it.each(['2027-12-31T23:59:59Z', '2027-12-31T23:59:59.5Z', '2027-12-31T23:59:59.123456Z'])('takes %s', (text) => {
+    expect(isInstant(text)).toBe(true);
+  });
+
+  it.each(['2027-12-31T23:59Z', '2027-12-31T23:59:59+00:00', '2027-12-31T23:59:59.1234567Z', '2027-02-30T00:00:00Z', '2027-12-31', 5, null])(
+    'refuses %p',
+    (value) => {
+      expect(isInstant(value)).toBe(false);
+    },
+  );
 });

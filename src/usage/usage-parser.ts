@@ -1,5 +1,5 @@
 import type { FieldError } from '../common/domain-error.js';
-import { instantFrom } from '../common/instant-from.js';
+import { instantFrom } from '../common/instant.js';
 import { compileSchema } from '../common/json-schema.js';
 import { InvalidCentsError, microCentsFromCents } from '../common/money.js';
 import type { Reservation } from '../quotas/reservation.js';
