@@ -54,6 +54,8 @@ async function roll(): Promise<void> {
   if (rolling || stopping) return;
   rolling = true;
   for (const old of workers()) {
+    // It has died since, and been replaced.
+    if (old.isDead()) continue;
     const next = fork();
     leaving.add(next);
     if (!(await listens(next))) {
