@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { type Fault, RecordCacheSimulation, findViolation } from './record-cache-simulation.js';
 
 const STEPS = 80;
-/** All of them where time is given (`SIMULATION_SEEDS`, as CI does); fewer on every change. */
+/** All of them where time is given (`SIMULATION_SEEDS`, as the proof G38 does); fewer on every change. */
 const SCHEDULES = process.env.SIMULATION_SEEDS === undefined ? 2_000 : 10_000;
 
 describe('record cache, loader and feed under scheduled interleavings', () => {

@@ -6,7 +6,7 @@ import type { Random } from '../harness/random.js';
 import { Spenders } from '../harness/spenders.js';
 
 const SIZES = { ci: { rounds: 1, roundMs: 35_000 }, full: { rounds: 200, roundMs: 30_000 } } as const;
-const CLIENTS = 32;
+const CLIENTS = 64;
 const MICRO_CENTS = 1_000_000;
 /** Enough for some seconds of traffic, so that most faults meet a budget that is nearly used up. */
 const LIMIT = 300 * MICRO_CENTS;
@@ -18,7 +18,7 @@ const LIMIT = 300 * MICRO_CENTS;
  */
 export const g02: Experiment = {
   id: 'G02',
-  guarantee: 'no overspend under kills, pauses, crashes of PostgreSQL and repeated reports and releases',
+  guarantee: 'no overspend and no acknowledged report lost by 64 clients under kills, pauses, crashes of PostgreSQL, repeated reports and releases; the doctor is content',
   inCi: true,
   fault: { what: 'what a call draws from a lease stays in it', patch: 'draws-without-test.mjs' },
   run: async ({ size, random, log, fault }) => {
@@ -60,6 +60,8 @@ export const g02: Experiment = {
         log(`round ${round}: ${spenders.calls} calls, ${spenders.admitted} admitted, ${spenders.refused} refused, ${spenders.undecided} undecided, ${spent} of ${LIMIT} µ¢ spent`);
         violations.push(...(await bookDifferences(cluster)));
       }
+      const { exitCode, report } = await cluster.doctor();
+      if (exitCode !== 0) violations.push(`the doctor ended with ${exitCode}: ${report}`);
       return { violations, figures };
     } finally {
       await cluster.stop();
