@@ -3,7 +3,7 @@ import { EntityManager, QueryFailedError } from 'typeorm';
 import type { Ownership } from '../access/standing.js';
 import { ApiKeySecret } from './api-key-secret.entity.js';
 import { ApiKey } from './api-key.entity.js';
-import type { ApiKeyDetails, KeyTotals } from './api-key.view.js';
+import type { ApiKeyDetails } from './api-key.view.js';
 import type { KeyState } from './rules.js';
 
 /** A secret to be stored: everything of it but the secret itself. */
@@ -14,6 +14,17 @@ export interface StoredSecret {
   readonly keyPrefix: string;
   readonly mac: Buffer;
   readonly pepperVersion: string;
+}
+
+/** What stands beside a key's row. Null where there is no such row any more. */
+interface StandingRow {
+  readonly key_id: string;
+  readonly name: string | null;
+  readonly is_active: boolean | null;
+  readonly requests: string | null;
+  readonly tokens: string | null;
+  readonly cost_micro_cents: string | null;
+  readonly last_used_at: Date | null;
 }
 
 /** A key is called by its newest secret, also when that has ended. */
@@ -82,14 +93,9 @@ export class ApiKeysRepository {
     return key && ((await this.detailsOf([key]))[0] ?? null);
   }
 
-  /** Adds to each key, in order, what its view shows beside the row: three statements for any number of keys. */
+  /** Adds to each key, in order, what its view shows beside the row: two statements for any number of keys. */
   async detailsOf(keys: readonly ApiKey[]): Promise<ApiKeyDetails[]> {
     if (keys.length === 0) return [];
-    const owners = await this.manager.query<{ id: string; name: string; is_active: boolean }[]>(
-      'SELECT id, name, is_active AND deleted_at IS NULL AS is_active FROM users WHERE id = ANY($1)',
-      [[...new Set(keys.map((key) => key.ownerId))]],
-    );
-    const ownerById = new Map(owners.map((owner) => [owner.id, owner]));
     const secrets = await this.manager
       .createQueryBuilder(ApiKeySecret, 's')
       .where('s.keyId IN (:...ids)', { ids: keys.map((key) => key.id) })
@@ -97,27 +103,27 @@ export class ApiKeysRepository {
       .orderBy('s.createdAt', 'DESC')
       .addOrderBy('s.kid', 'ASC')
       .getMany();
-    const totals = await this.totalsOf(keys.map((key) => key.id));
-    return keys.map((key) => ({
-      key,
-      ownerName: ownerById.get(key.ownerId)?.name ?? '',
-      ownerIsActive: ownerById.get(key.ownerId)?.is_active ?? false,
-      secrets: secrets.filter((secret) => secret.keyId === key.id),
-      totals: totals.get(key.id) ?? { requests: 0, tokens: 0, costMicroCents: 0n, lastUsedAt: null },
-    }));
+    const standings = await this.standingsOf(keys);
+    return keys.map((key) => ({ key, ...standings.get(key.id)!, secrets: secrets.filter((secret) => secret.keyId === key.id) }));
   }
 
-  /** What keys have used so far. */
-  private async totalsOf(ids: readonly string[]): Promise<Map<string, KeyTotals>> {
-    const rows = await this.manager.query<{ key_id: string; requests: string; tokens: string; cost_micro_cents: string; last_used_at: Date | null }[]>(
-      `SELECT key_id, requests, input_tokens + output_tokens AS tokens, cost_micro_cents, nullif(last_used_at, '-infinity') AS last_used_at
-         FROM key_totals WHERE key_id = ANY($1)`,
-      [ids],
+  /** Who the owners are, and what keys have used so far. By the keys at hand: one that is gone meanwhile has both still. */
+  private async standingsOf(keys: readonly ApiKey[]): Promise<Map<string, Omit<ApiKeyDetails, 'key' | 'secrets'>>> {
+    const rows = await this.manager.query<StandingRow[]>(
+      `SELECT k.id AS key_id, u.name, u.is_active AND u.deleted_at IS NULL AS is_active,
+              t.requests, t.input_tokens + t.output_tokens AS tokens, t.cost_micro_cents, nullif(t.last_used_at, '-infinity') AS last_used_at
+         FROM unnest($1::uuid[], $2::uuid[]) AS k (id, owner_id)
+         LEFT JOIN users u ON u.id = k.owner_id LEFT JOIN key_totals t ON t.key_id = k.id`,
+      [keys.map((key) => key.id), keys.map((key) => key.ownerId)],
     );
     return new Map(
       rows.map((row) => [
         row.key_id,
-        { requests: Number(row.requests), tokens: Number(row.tokens), costMicroCents: BigInt(row.cost_micro_cents), lastUsedAt: row.last_used_at },
+        {
+          ownerName: row.name ?? '',
+          ownerIsActive: row.is_active ?? false,
+          totals: { requests: Number(row.requests ?? 0), tokens: Number(row.tokens ?? 0), costMicroCents: BigInt(row.cost_micro_cents ?? 0), lastUsedAt: row.last_used_at },
+        },
       ]),
     );
   }

@@ -33,9 +33,8 @@ export class SessionStrategy extends PassportStrategy(Strategy, 'session') {
   async validate(claims: Partial<SessionClaims>): Promise<Principal | null> {
     const { sub, sid, exp } = claims;
     if (!isUuid(sub) || !isUuid(sid) || typeof exp !== 'number') return null;
-    if (!(await this.sessions.isOpen(sid, sub))) return null;
-    const holder = await this.grants.findHolder(sub);
-    if (!holder?.isActive) return null;
+    const [isOpen, holder] = await Promise.all([this.sessions.isOpen(sid, sub), this.grants.findHolder(sub)]);
+    if (!isOpen || !holder?.isActive) return null;
     return new Principal('user', holder.id, holder.id, holder.name, holder.roles, holder.grants, sid);
   }
 }
