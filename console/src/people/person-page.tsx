@@ -37,7 +37,7 @@ function Person({ user }: { user: User }) {
     <>
       {mayUpdate && button('edit', 'Edit')}
       {mayUpdate && button('roles', 'Roles')}
-      {mayUpdate && user.kind === 'person' && !isMe && button('password', 'Set password')}
+      {mayUpdate && user.signsInWith === 'password' && !isMe && button('password', 'Set password')}
       {mayUpdate && !isMe && button('switch', user.isActive ? 'Disable' : 'Enable', user.isActive ? 'red' : undefined)}
       {can('platform:users:delete') && !isMe && button('off-board', 'Off-board', 'red')}
     </>
@@ -50,7 +50,7 @@ function Person({ user }: { user: User }) {
           rows={[
             ['State', <ActiveMark key="state" isActive={user.isActive} />],
             ['Roles', <Marks key="roles" values={user.roles} none="none" />],
-            ...(user.kind === 'service' ? [['Managers', <Managers key="managers" ids={user.managerIds} />] as const] : [['Last sign-in', <Instant key="seen" at={user.lastSignInAt} />] as const]),
+            ...(user.kind === 'service' ? [['Managers', <Managers key="managers" ids={user.managerIds} />] as const] : [['Signs in with', user.signsInWith === 'password' ? 'a password' : 'the identity provider'] as const, ['Last sign-in', <Instant key="seen" at={user.lastSignInAt} />] as const]),
             ['Cap on active keys', user.maxActiveKeys === null ? `${settings.maxActiveKeys}, as set for this installation` : count(user.maxActiveKeys)],
             ['Since', <Instant key="since" at={user.createdAt} />],
             ['Id', <Group key="id" gap={4} wrap="nowrap"><span className="mono">{user.id}</span><Copy value={user.id} label="Copy the id" /></Group>],
