@@ -103,7 +103,7 @@ const audit = createRoute({
     outcome: oneOf(search['outcome'], ['success', 'refused']),
     from: text(search['from']),
     to: text(search['to']),
-    changes: search['changes'] === true ? true : undefined,
+    isRead: search['isRead'] === false ? false : undefined,
   }),
   component: lazyRouteComponent(() => import('./audit/audit-page'), 'AuditPage'),
 });
