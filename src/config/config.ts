@@ -166,7 +166,7 @@ function refuseExampleValues(given: Record<string, string | undefined>): void {
 function oidcOf(environment: Environment): OidcConfig | null {
   const { OIDC_ISSUER, OIDC_JWKS_URI, OIDC_AUDIENCE } = environment;
   if (OIDC_ISSUER === undefined && OIDC_JWKS_URI === undefined && OIDC_AUDIENCE === undefined) {
-    if (environment.OIDC_CLIENT_ID !== undefined) throw new ConfigError('OIDC_CLIENT_ID needs OIDC_ISSUER, OIDC_JWKS_URI and OIDC_AUDIENCE');
+    if (oidcClientOf(environment) !== null) throw new ConfigError('OIDC_CLIENT_ID needs OIDC_ISSUER, OIDC_JWKS_URI and OIDC_AUDIENCE');
     return null;
   }
   if (OIDC_ISSUER === undefined || OIDC_JWKS_URI === undefined || OIDC_AUDIENCE === undefined) {
