@@ -11,7 +11,7 @@ import { settings } from '../settings';
 import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
 import { Confirm } from '../ui/confirm';
 import { count } from '../ui/format';
-import { Empty, Loaded, NoPermission, Page, ProblemAlert } from '../ui/states';
+import { Empty, Loaded, LoadedPage, NoPermission, Page, ProblemAlert } from '../ui/states';
 import { ActiveMark, Copy, Facts, Instant, Marks } from '../ui/values';
 import { UserPicker, UsersPicker } from './user-picker';
 
@@ -21,7 +21,7 @@ export function PersonPage() {
   const { userId } = useParams({ from: '/shell/people/$userId' });
   const user = useQuery({ queryKey: ['users', userId], enabled: can('platform:users:read'), queryFn: () => dataOf(api.GET('/api/v1/users/{id}', { params: { path: { id: userId } } })) });
   if (!can('platform:users:read')) return <NoPermission permission="platform:users:read" />;
-  return <Loaded query={user} rows={6}>{(data) => <Person key={data.id} user={data} />}</Loaded>;
+  return <LoadedPage query={user} rows={6} back={<Link className="text-link" to="/people" search={{} as never}>All people</Link>}>{(data) => <Person key={data.id} user={data} />}</LoadedPage>;
 }
 
 type Dialog = 'edit' | 'roles' | 'password' | 'switch' | 'off-board';
