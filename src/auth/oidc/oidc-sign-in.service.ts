@@ -8,7 +8,6 @@ import type { Identity } from '../../users/identities.service.js';
 import { PasswordThrottle } from '../../users/password-throttle.js';
 import { AuthService } from '../auth.service.js';
 import type { SessionView } from '../auth.view.js';
-import { MAX_TOKEN_CHARACTERS } from '../bearer.js';
 import { CLOCK_TOLERANCE_SECONDS, type Claims, OIDC_ALGORITHMS, findSigningKey, identityOf } from './oidc-identity.js';
 import { OidcKeys } from './oidc-keys.js';
 import { OidcProvider } from './oidc-provider.js';
@@ -41,6 +40,8 @@ class SignInEnded extends Error {
 }
 
 const MAX_CODE_CHARACTERS = 4096;
+/** It comes in no header, and with the 200 groups that a large directory puts into one it has some 11 000. */
+const MAX_ID_TOKEN_CHARACTERS = 32 * 1024;
 
 /**
  * Signing in to the console with the company's identity provider: the provider sends a code, the server redeems it, proves
@@ -109,7 +110,8 @@ export class OidcSignIn {
   /** The identity of an ID token. @see OpenID Connect Core 1.0, 3.1.3.7 */
   private async prove(token: string, nonce: string): Promise<Identity> {
     const { oidc, client, keys } = this.configured();
-    const key = token.length <= MAX_TOKEN_CHARACTERS ? await findSigningKey(oidc, keys, token) : null;
+    if (token.length > MAX_ID_TOKEN_CHARACTERS) throw new SignInEnded('refused', 'The ID token is too long.');
+    const key = await findSigningKey(oidc, keys, token);
     if (key === null) throw new SignInEnded('refused', 'The ID token is signed with no key of the provider.');
     const claims = verified(token, key, { issuer: oidc.issuer, audience: client.id, nonce });
     const { aud, azp } = claims;

@@ -96,6 +96,11 @@ describe('signing in to the console with the identity provider', () => {
       expect((await me(sessionOf(answer)!)).body).toMatchObject({ kind: 'user', roles: ['admin'], user: { name: 'Grace', email: 'grace@example.com', roles: ['admin'], lastSignInAt: expect.any(String) } });
     });
 
+    it('with the mapped one of the groups of a large directory', async () => {
+      somebody({ roles: [...Array.from({ length: 200 }, (_, index) => `${String(index).padStart(4, '0')}5b5e-0000-7cc3-b4a1-3a7c2f1d9e00`), 'staff'] });
+      expect((await me(sessionOf(await signIn())!)).body.roles).toEqual(['creator']);
+    });
+
     it('at the page of the console it was begun for', async () => {
       somebody();
       expect((await signIn(`?returnTo=${encodeURIComponent('/console/keys?status=active&search=a%20b#x')}`)).headers.get('location')).toBe(`${app.config.publicUrl}/console/keys?status=active&search=a%20b#x`);
