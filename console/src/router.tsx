@@ -2,7 +2,7 @@ import type { QueryClient } from '@tanstack/react-query';
 import { createRootRouteWithContext, createRoute, createRouter, lazyRouteComponent, redirect } from '@tanstack/react-router';
 import { readKeySearch } from './keys/key-search';
 import { Shell } from './session/shell';
-import { SignIn } from './session/sign-in';
+import { SIGN_IN_PROBLEMS, SignIn, type SignInProblem } from './session/sign-in';
 import { sessionQuery } from './session/session';
 import { covers } from '../../src/access/permission-grammar.js';
 import { Empty, Page, ProblemAlert } from './ui/states';
@@ -18,9 +18,13 @@ const signIn = createRoute({
   getParentRoute: () => root,
   path: '/sign-in',
   component: SignIn,
-  validateSearch: (search: Search) => ({ redirect: text(search['redirect']), ended: search['ended'] === true ? true : undefined }),
+  validateSearch: (search: Search): { redirect?: string; ended?: true; problem?: SignInProblem } => ({
+    redirect: text(search['redirect']),
+    ended: search['ended'] === true ? true : undefined,
+    problem: oneOf(search['problem'], SIGN_IN_PROBLEMS),
+  }),
   beforeLoad: async ({ context, search }) => {
-    if (search.ended) return;
+    if (search.ended || search.problem) return;
     if (await context.queries.ensureQueryData(sessionQuery).catch(() => null)) throw redirect({ to: '/' });
   },
 });
@@ -99,7 +103,7 @@ const audit = createRoute({
     outcome: oneOf(search['outcome'], ['success', 'refused']),
     from: text(search['from']),
     to: text(search['to']),
-    changes: search['changes'] === true ? true : undefined,
+    isRead: search['isRead'] === false ? false : undefined,
   }),
   component: lazyRouteComponent(() => import('./audit/audit-page'), 'AuditPage'),
 });

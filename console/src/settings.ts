@@ -10,6 +10,8 @@ export interface Settings {
   keyValidityDays: number;
   /** The cap on an owner's active keys where the owner has none of his own. */
   maxActiveKeys: number;
+  /** What the identity provider is called that people may sign in with; null: with a password alone. */
+  identityProvider: string | null;
 }
 
 function read(name: string): string | null {
@@ -23,4 +25,5 @@ export const settings: Settings = {
   keyPrefix: read('key-prefix') ?? 'lk',
   keyValidityDays: Number(read('key-validity-days') ?? 15),
   maxActiveKeys: Number(read('max-active-keys') ?? 10),
+  identityProvider: read('identity-provider'),
 };

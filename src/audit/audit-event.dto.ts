@@ -1,5 +1,6 @@
-import { IsIn, IsString, Matches, MaxLength } from 'class-validator';
+import { IsBoolean, IsIn, IsString, Matches, MaxLength } from 'class-validator';
 import { isInstant } from '../common/instant.js';
+import { AsFlag } from '../common/page-query.dto.js';
 import { IfPresent, Satisfies } from '../common/validators.js';
 import { isCursor } from './cursor.js';
 
@@ -47,6 +48,16 @@ export class AuditFilterDto {
   @IfPresent()
   @IsIn(['success', 'refused'], { message: 'must be success or refused' })
   outcome?: 'success' | 'refused';
+
+  /**
+   * `false`: changes and refusals, without what was read, explained, exported or verified; `true`: that alone. A read that
+   * was refused is a refusal.
+   * @example false
+   */
+  @IfPresent()
+  @AsFlag()
+  @IsBoolean({ message: 'must be true or false' })
+  isRead?: boolean;
 
   /**
    * From this instant on.

@@ -1,28 +1,22 @@
 import { Body, Controller, Get, HttpCode, Post, Res } from '@nestjs/common';
 import { ApiOperation, ApiTags, ApiUnauthorizedResponse } from '@nestjs/swagger';
-import { type SerializeOptions, stringifySetCookie } from 'cookie';
 import type { FastifyReply } from 'fastify';
 import type { Caller, KnownCaller } from '../access/caller.js';
 import { Audited, FromCaller, Public, SignedIn } from '../access/decorators.js';
 import { ProblemView } from '../common/problem.view.js';
-import { Config } from '../config/config.js';
 import { LoginDto } from './auth.dto.js';
 import { AuthService } from './auth.service.js';
 import { MeView, SessionView } from './auth.view.js';
-import { SESSION_COOKIE } from './session-tokens.js';
+import { SessionCookie } from './session-cookie.js';
 
 /** Signing in and out. */
 @ApiTags('Auth')
 @Controller('auth')
 export class AuthController {
-  private readonly cookie: SerializeOptions;
-
   constructor(
     private readonly auth: AuthService,
-    config: Config,
-  ) {
-    this.cookie = { path: '/', httpOnly: true, sameSite: 'strict', secure: config.publicUrl.startsWith('https:') };
-  }
+    private readonly cookie: SessionCookie,
+  ) {}
 
   @Post('login')
   @HttpCode(200)
@@ -33,7 +27,7 @@ export class AuthController {
   async login(@FromCaller() caller: Caller, @Body() body: LoginDto, @Res({ passthrough: true }) reply: FastifyReply): Promise<SessionView> {
     const session = await this.auth.login(caller, body.email, body.password);
     void reply.header('Cache-Control', 'no-store');
-    void reply.header('Set-Cookie', stringifySetCookie(SESSION_COOKIE, session.accessToken, { ...this.cookie, expires: session.expiresAt }));
+    void reply.header('Set-Cookie', this.cookie.of(session));
     return session;
   }
 
@@ -44,7 +38,7 @@ export class AuthController {
   @ApiOperation({ summary: 'Sign out', description: 'Ends the session on all replicas at once.' })
   async logout(@FromCaller() caller: KnownCaller, @Res({ passthrough: true }) reply: FastifyReply): Promise<void> {
     await this.auth.logout(caller);
-    void reply.header('Set-Cookie', stringifySetCookie(SESSION_COOKIE, '', { ...this.cookie, expires: new Date(0), maxAge: 0 }));
+    void reply.header('Set-Cookie', this.cookie.ended());
   }
 
   @Get('me')

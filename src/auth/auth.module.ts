@@ -9,26 +9,40 @@ import { UsersModule } from '../users/users.module.js';
 import { AuthController } from './auth.controller.js';
 import { AuthService } from './auth.service.js';
 import { CredentialsAuthenticator } from './credentials.authenticator.js';
-import { OidcKeys } from './oidc-keys.js';
-import { OidcStrategy } from './oidc.strategy.js';
+import { OidcKeys } from './oidc/oidc-keys.js';
+import { OidcProvider } from './oidc/oidc-provider.js';
+import { OidcSignIn } from './oidc/oidc-sign-in.service.js';
+import { OidcController } from './oidc/oidc.controller.js';
+import { OidcStrategy } from './oidc/oidc.strategy.js';
+import { SignInAttempts } from './oidc/sign-in-attempts.js';
+import { SessionCookie } from './session-cookie.js';
 import { SessionInspector } from './session-inspector.js';
 import { SessionTokens } from './session-tokens.js';
 import { SessionStrategy } from './session.strategy.js';
 
-/** Without an identity provider there is no strategy for its tokens. */
-const oidcStrategy = {
-  provide: OidcStrategy,
-  inject: [Config, Clock, Identities, GrantsReader],
-  useFactory: ({ oidc }: Config, clock: Clock, identities: Identities, grants: GrantsReader) =>
-    oidc && new OidcStrategy(oidc, new OidcKeys(oidc.jwksUri, clock), identities, grants),
-};
+/** What there is of an identity provider: nothing without one, and its keys alone where nobody signs in with it here. */
+const identityProvider = [
+  { provide: OidcKeys, inject: [Config, Clock], useFactory: ({ oidc }: Config, clock: Clock) => oidc && new OidcKeys(oidc.jwksUri, clock) },
+  {
+    provide: OidcStrategy,
+    inject: [Config, OidcKeys, Identities, GrantsReader],
+    useFactory: ({ oidc }: Config, keys: OidcKeys | null, identities: Identities, grants: GrantsReader) =>
+      oidc && keys && new OidcStrategy(oidc, keys, identities, grants),
+  },
+  {
+    provide: OidcProvider,
+    inject: [Config, Clock],
+    useFactory: ({ oidc, publicUrl }: Config, clock: Clock) =>
+      oidc?.client ? new OidcProvider(oidc, oidc.client, `${publicUrl}/api/v1/auth/oidc/callback`, clock) : null,
+  },
+];
 
 /** Sign-in, sessions, and the credentials of every request. */
 @Global()
 @Module({
   imports: [PassportModule, UsersModule],
-  controllers: [AuthController],
-  providers: [AuthService, SessionTokens, SessionStrategy, SessionInspector, oidcStrategy, { provide: Authenticator, useClass: CredentialsAuthenticator }],
+  controllers: [AuthController, OidcController],
+  providers: [AuthService, SessionTokens, SessionCookie, SessionStrategy, SessionInspector, SignInAttempts, OidcSignIn, ...identityProvider, { provide: Authenticator, useClass: CredentialsAuthenticator }],
   exports: [Authenticator, SessionInspector],
 })
 export class AuthModule {}

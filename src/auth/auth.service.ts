@@ -3,19 +3,25 @@ import type { Caller, KnownCaller } from '../access/caller.js';
 import { GrantsReader } from '../access/grants.reader.js';
 import { widest } from '../access/key-policy.js';
 import { unauthenticated } from '../access/access.errors.js';
-import { Changes } from '../audit/changes.js';
+import { type Change, Changes } from '../audit/changes.js';
 import { DomainError } from '../common/domain-error.js';
 import { Config } from '../config/config.js';
 import { Accounts } from '../users/accounts.service.js';
+import { Identities, type Identity } from '../users/identities.service.js';
 import { Sessions } from '../users/sessions.service.js';
+import type { UserView } from '../users/user.view.js';
 import type { MeView, SessionView } from './auth.view.js';
 import { SessionTokens } from './session-tokens.js';
 
-/** Signing in and out with e-mail and password. */
+/** What a sign-in is called in the trail, whichever way it came. */
+const LOGIN = 'auth:login';
+
+/** Signing in and out. */
 @Injectable()
 export class AuthService {
   constructor(
     private readonly accounts: Accounts,
+    private readonly identities: Identities,
     private readonly sessions: Sessions,
     private readonly tokens: SessionTokens,
     private readonly grants: GrantsReader,
@@ -32,13 +38,31 @@ export class AuthService {
   async login(caller: Caller, email: string, password: string): Promise<SessionView> {
     const account = await this.accounts.prove(email, password, caller.ip);
     if (account === null) throw signInFailed();
-    return this.changes.transaction(caller, async ({ tx, record }) => {
-      const user = await this.accounts.enter(tx, account);
+    return this.changes.transaction(caller, async (change) => {
+      const user = await this.accounts.enter(change.tx, account);
       if (user === null) throw signInFailed();
-      const session = await this.sessions.in(tx).open(account.id, this.config.sessionTtlSeconds);
-      record({ resourceType: 'user', resourceId: account.id, details: { sessionId: session.id } });
-      return { accessToken: this.tokens.sign(account.id, session.id, session.expiresAt), expiresAt: session.expiresAt, user };
+      return this.open(change, user);
     });
+  }
+
+  /**
+   * Opens a session for somebody the identity provider has just vouched for; his user is made on first sight. null when
+   * that is disabled or deleted. The session is like any other from then on: disabling ends it, and his rights are looked
+   * up anew on each request.
+   */
+  async loginByIdentity(caller: Caller, identity: Identity): Promise<SessionView | null> {
+    const userId = await this.identities.admit(caller, identity);
+    if (userId === null) return null;
+    return this.changes.transaction(caller, async (change) => {
+      const user = await this.accounts.enterByIdentity(change.tx, userId);
+      return user && this.open(change, user, { issuer: identity.issuer });
+    });
+  }
+
+  private async open({ tx, record }: Change, user: UserView, details: Readonly<Record<string, string>> = {}): Promise<SessionView> {
+    const session = await this.sessions.in(tx).open(user.id, this.config.sessionTtlSeconds);
+    record({ action: LOGIN, resourceType: 'user', resourceId: user.id, details: { sessionId: session.id, ...details } });
+    return { accessToken: this.tokens.sign(user.id, session.id, session.expiresAt), expiresAt: session.expiresAt, user };
   }
 
   /** Ends the caller's session; a token of it is worthless from then on. */

@@ -106,6 +106,19 @@ export interface OidcConfig {
   readonly rolesClaim: string;
   /** Claim value → role name. Values that are not named give no role. */
   readonly roleMap: ReadonlyMap<string, string>;
+  /** What the console signs in as; null: it does not offer to. */
+  readonly client: OidcClientConfig | null;
+}
+
+/** This installation as a client that is registered at the identity provider. */
+export interface OidcClientConfig {
+  readonly id: string;
+  /** null: a public client, whose codes PKCE alone protects. */
+  readonly secret: string | null;
+  /** With spaces between; `openid` is among them. */
+  readonly scopes: string;
+  /** What follows “Sign in with” on the button. */
+  readonly name: string;
 }
 
 /** A listener that answers gateways, and trusts whoever reaches it. */
@@ -152,7 +165,10 @@ function refuseExampleValues(given: Record<string, string | undefined>): void {
 
 function oidcOf(environment: Environment): OidcConfig | null {
   const { OIDC_ISSUER, OIDC_JWKS_URI, OIDC_AUDIENCE } = environment;
-  if (OIDC_ISSUER === undefined && OIDC_JWKS_URI === undefined && OIDC_AUDIENCE === undefined) return null;
+  if (OIDC_ISSUER === undefined && OIDC_JWKS_URI === undefined && OIDC_AUDIENCE === undefined) {
+    if (oidcClientOf(environment) !== null) throw new ConfigError('OIDC_CLIENT_ID needs OIDC_ISSUER, OIDC_JWKS_URI and OIDC_AUDIENCE');
+    return null;
+  }
   if (OIDC_ISSUER === undefined || OIDC_JWKS_URI === undefined || OIDC_AUDIENCE === undefined) {
     throw new ConfigError('OIDC_ISSUER, OIDC_JWKS_URI and OIDC_AUDIENCE must be given together');
   }
@@ -162,7 +178,12 @@ function oidcOf(environment: Environment): OidcConfig | null {
     if (!claim || !role || rest.length > 0) throw new ConfigError('OIDC_ROLE_MAP must be a comma-separated list of claim=role');
     roleMap.set(claim.trim(), role.trim());
   }
-  return { issuer: OIDC_ISSUER, jwksUri: OIDC_JWKS_URI, audience: OIDC_AUDIENCE, rolesClaim: environment.OIDC_ROLES_CLAIM, roleMap };
+  return { issuer: OIDC_ISSUER, jwksUri: OIDC_JWKS_URI, audience: OIDC_AUDIENCE, rolesClaim: environment.OIDC_ROLES_CLAIM, roleMap, client: oidcClientOf(environment) };
+}
+
+function oidcClientOf({ OIDC_CLIENT_ID: id, OIDC_CLIENT_SECRET: secret, OIDC_SCOPES: scopes, OIDC_NAME: name }: Environment): OidcClientConfig | null {
+  if (id === undefined && secret !== undefined) throw new ConfigError('OIDC_CLIENT_SECRET needs OIDC_CLIENT_ID');
+  return id === undefined ? null : { id, secret: secret ?? null, scopes, name };
 }
 
 /** Loopback, RFC 1918 and RFC 4193: what no stranger on the internet reaches. */

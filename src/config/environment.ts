@@ -56,6 +56,13 @@ export const environmentSchema = z.object({
   OIDC_AUDIENCE: z.string().min(1).optional(),
   OIDC_ROLES_CLAIM: z.string().min(1).default('roles'),
   OIDC_ROLE_MAP: z.string().optional(),
+  OIDC_CLIENT_ID: z.string().min(1).optional(),
+  OIDC_CLIENT_SECRET: z.string().min(1).optional(),
+  OIDC_SCOPES: z
+    .string()
+    .refine((value) => value.split(' ').includes('openid'), 'must be a list with spaces between that contains openid')
+    .default('openid profile email'),
+  OIDC_NAME: z.string().min(1).max(60, 'must have at most 60 characters').default('your company account'),
   API_KEY_PREFIX: z
     .string()
     .regex(/^[a-z][a-z0-9]{0,15}$/, 'must be 1 to 16 lower-case letters and digits, starting with a letter')

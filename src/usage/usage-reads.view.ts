@@ -13,7 +13,7 @@ export interface UsageSums {
 
 /** One rate limit of a key, as its windows stand. */
 export class KeyRateLimitView {
-  /** @example "minute" */
+  @ApiProperty({ enum: ['minute', 'hour', 'day'], example: 'minute' })
   window: 'minute' | 'hour' | 'day';
 
   /** @example 60 */

@@ -44,6 +44,12 @@ export class Accounts {
     return (await users.noteSignIn(account.id, account.passwordHash)) ? this.viewOf(users, account.id) : null;
   }
 
+  /** Notes a sign-in by the identity provider, which has no password here; null when the user may not sign in any more. */
+  async enterByIdentity(tx: EntityManager, id: string): Promise<UserView | null> {
+    const users = this.users.in(tx);
+    return (await users.noteSignIn(id, null)) ? this.viewOf(users, id) : null;
+  }
+
   /** A user as clients see him, or null. */
   async findView(id: string): Promise<UserView | null> {
     return this.viewOf(this.users, id);

@@ -39,6 +39,25 @@ export class PasswordThrottle {
     }
     return right;
   }
+
+  /**
+   * Runs `signIn` if the address has tries left, where an account is not known before. One that throws a refusal is
+   * counted like a wrong password; what worked, and what could not be decided, is given back.
+   *
+   * @throws DomainError 429 TOO_MANY_REQUESTS
+   */
+  async guardAddress<T>(ip: string | null, signIn: () => Promise<T>): Promise<T> {
+    const address = neighbourhood(ip);
+    await this.perAddress.take(address);
+    try {
+      const result = await signIn();
+      await this.perAddress.giveBack(address);
+      return result;
+    } catch (error) {
+      if (error instanceof DomainError && error.kind === 'unavailable') await this.perAddress.giveBack(address);
+      throw error;
+    }
+  }
 }
 
 /** A limiter that remembers at most `maxEntries` keys. */
@@ -88,7 +107,7 @@ function neighbourhood(ip: string | null): string {
 }
 
 function tooManyTries(msBeforeNext: number): DomainError {
-  return new DomainError('throttled', 'TOO_MANY_REQUESTS', 'Too many wrong passwords from this address. Try again later.', {
+  return new DomainError('throttled', 'TOO_MANY_REQUESTS', 'Too many failed sign-ins from this address. Try again later.', {
     retryAfterSeconds: Math.max(1, Math.ceil(msBeforeNext / 1000)),
   });
 }

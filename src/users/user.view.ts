@@ -26,6 +26,12 @@ export class UserView {
   /** Own cap on active keys; null: the configured one. */
   maxActiveKeys: number | null;
 
+  /**
+   * How this user signs in to the console; null: not at all, as service accounts.
+   * @example "password"
+   */
+  signsInWith: 'password' | 'identity-provider' | null;
+
   createdAt: Date;
 
   lastSignInAt: Date | null;
@@ -41,6 +47,7 @@ export class UserView {
       roles: [...roles],
       isActive: user.isActive,
       maxActiveKeys: user.maxActiveKeys,
+      signsInWith: user.oidcSubject !== null ? 'identity-provider' : user.kind === 'person' ? 'password' : null,
       createdAt: user.createdAt,
       lastSignInAt: user.lastSignInAt,
     };

@@ -16,6 +16,6 @@ import { UsersService } from './users.service.js';
   imports: [ApiKeysModule],
   controllers: [UsersController],
   providers: [UsersService, Passwords, OffBoarding, Accounts, Identities, Sessions, UserAdmission, PasswordThrottle, UsersRepository],
-  exports: [Accounts, Identities, Sessions],
+  exports: [Accounts, Identities, Sessions, PasswordThrottle],
 })
 export class UsersModule {}

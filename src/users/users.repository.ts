@@ -125,10 +125,10 @@ export class UsersRepository {
    * Notes a sign-in, unless password or state changed since `passwordHash` was read; not a change of the user, so
    * `updatedAt` stays. Locks the row, so that a new password waits and then ends the session that is being opened.
    */
-  async noteSignIn(id: string, passwordHash: string): Promise<boolean> {
+  async noteSignIn(id: string, passwordHash: string | null): Promise<boolean> {
     const [rows] = await this.manager.query<[unknown[], number]>(
       `UPDATE users SET last_sign_in_at = now()
-        WHERE id = $1 AND password_hash = $2 AND is_active AND deleted_at IS NULL RETURNING 1`,
+        WHERE id = $1 AND password_hash IS NOT DISTINCT FROM $2 AND is_active AND deleted_at IS NULL RETURNING 1`,
       [id, passwordHash],
     );
     return rows.length > 0;

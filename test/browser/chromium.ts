@@ -9,8 +9,7 @@ export async function launchChromium(): Promise<Browser | null> {
   const given = process.env['CHROME_PATH'];
   if (given !== undefined) return playwright.launch({ executablePath: given, args: ['--no-sandbox'] });
   if (process.platform !== 'linux' || process.arch !== 'x64') {
-    console.warn('\nBROWSER TESTS SKIPPED: set CHROME_PATH to a Chromium; the one from npm runs on x64 Linux alone.\n');
-    return null;
+    return skipped('the Chromium from npm runs on x64 Linux alone.');
   }
   // It decides at its import which libraries to bring along.
   process.env['AWS_LAMBDA_JS_RUNTIME'] = 'nodejs20.x';
@@ -19,6 +18,12 @@ export async function launchChromium(): Promise<Browser | null> {
   // in a single process a second window takes the first one down.
   const args = chromium.args.filter((one) => !['--disable-web-security', '--single-process', '--no-zygote'].includes(one));
   return playwright.launch({ executablePath: await chromium.executablePath(), args, headless: true });
+}
+
+/** Straight to the terminal: what goes by `console` is held back by the test runner, or shown as a note of some test. */
+function skipped(why: string): null {
+  process.stderr.write(`\n!!! BROWSER TESTS SKIPPED, the console is untested: ${why} Set CHROME_PATH to a Chromium.\n\n`);
+  return null;
 }
 
 /** A port that is free now: the console's cookie wants the origin to be known before the server listens. */

@@ -8,10 +8,10 @@ const SCREENSHOTS = 'test-results/screenshots';
 const HEIGHT = 860;
 const axeSource = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
-/** The server with its console, on an origin of its own. */
-export async function startConsole(): Promise<TestApp> {
+/** The server with its console, on an origin of its own; `variables` on top. */
+export async function startConsole(variables: Record<string, string> = {}): Promise<TestApp> {
   const port = await freePort();
-  return TestApp.start({ PORT: String(port), PUBLIC_URL: `http://127.0.0.1:${port}` });
+  return TestApp.start({ ...variables, PORT: String(port), PUBLIC_URL: `http://127.0.0.1:${port}` });
 }
 
 /** One browser window with its own cookies. What goes wrong in the page itself is kept. */

@@ -2,8 +2,9 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Browser, Page } from 'playwright-core';
 import type { TestApp } from '../support/app.js';
 import { launchChromium } from './chromium.js';
-import { ConsoleSession, startConsole } from './console-session.js';
-import { type SampleData, addSampleData } from './sample-data.js';
+import { type ConsoleInUse, leaveWithoutAsking, startConsoleInUse } from './console-in-use.js';
+import { ConsoleSession } from './console-session.js';
+import type { SampleData } from './sample-data.js';
 
 const browser: Browser | null = await launchChromium();
 const inBrowser = browser === null ? describe.skip : describe;
@@ -11,23 +12,17 @@ const inBrowser = browser === null ? describe.skip : describe;
 /** What opens on the screens, and what others than an admin see: the same looks as in screens.spec.ts. */
 inBrowser('the console, opened', () => {
   let app: TestApp;
+  let inUse: ConsoleInUse;
   let session: ConsoleSession;
   let data: SampleData;
 
   beforeAll(async () => {
-    app = await startConsole();
-    data = await addSampleData(app);
-    session = await ConsoleSession.open(browser!, app);
-    // Forms with something in them, and secrets that are shown, ask before they are left.
-    session.page.on('dialog', (question) => void question.accept());
+    inUse = await startConsoleInUse(browser!);
+    ({ app, session, data } = inUse);
+    leaveWithoutAsking(session);
     await session.signIn();
   }, 60_000);
-
-  afterAll(async () => {
-    await session.context.close();
-    await browser!.close();
-    await app.stop();
-  });
+  afterAll(() => inUse.stop());
 
   /** What opens on the screens: menus, dialogs, rows, steps, and what a form says. */
   const opened: [string, () => string, (page: Page) => Promise<unknown>][] = [

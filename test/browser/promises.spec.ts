@@ -2,8 +2,9 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Browser, Page, Request } from 'playwright-core';
 import type { TestApp } from '../support/app.js';
 import { launchChromium } from './chromium.js';
-import { ConsoleSession, startConsole } from './console-session.js';
-import { XSS, addSampleData, type SampleData } from './sample-data.js';
+import { type ConsoleInUse, startConsoleInUse } from './console-in-use.js';
+import type { ConsoleSession } from './console-session.js';
+import { XSS, type SampleData } from './sample-data.js';
 
 /** More keys than the list counts exactly, and than any page could draw. */
 const MANY_KEYS = 20_000;
@@ -14,25 +15,20 @@ const inBrowser = browser === null ? describe.skip : describe;
 /** What holds on every page, whatever is on it. */
 inBrowser('the console', () => {
   let app: TestApp;
+  let inUse: ConsoleInUse;
   let session: ConsoleSession;
   let page: Page;
   let token: string;
   let data: SampleData;
 
   beforeAll(async () => {
-    app = await startConsole();
-    token = await app.adminToken();
-    data = await addSampleData(app);
-    session = await ConsoleSession.open(browser!, app);
+    inUse = await startConsoleInUse(browser!);
+    ({ app, session, data } = inUse);
     page = session.page;
+    token = await app.adminToken();
     await session.signIn();
   }, 60_000);
-
-  afterAll(async () => {
-    await session.context.close();
-    await browser!.close();
-    await app.stop();
-  });
+  afterAll(() => inUse.stop());
 
   const requestsDuring = async (work: () => Promise<unknown>, which: (request: Request) => boolean = () => true) => {
     const seen: string[] = [];
@@ -70,6 +66,8 @@ inBrowser('the console', () => {
       expect(outline).not.toBe('none');
       await page.keyboard.press('Enter');
       await page.getByRole('menuitem', { name: 'Edit' }).waitFor();
+      // It is drawn before it has the focus, and Escape is for who has that.
+      await page.waitForFunction(() => document.activeElement?.closest('[role="menu"]'));
       await page.keyboard.press('Escape');
       await page.getByRole('menuitem', { name: 'Edit' }).waitFor({ state: 'hidden' });
       expect(await focused()).toBe('Actions on Support bot');

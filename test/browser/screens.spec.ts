@@ -1,32 +1,25 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Browser } from 'playwright-core';
-import type { TestApp } from '../support/app.js';
 import { launchChromium } from './chromium.js';
-import { ConsoleSession, startConsole } from './console-session.js';
-import { type SampleData, addSampleData } from './sample-data.js';
+import { type ConsoleInUse, leaveWithoutAsking, startConsoleInUse } from './console-in-use.js';
+import type { ConsoleSession } from './console-session.js';
+import type { SampleData } from './sample-data.js';
 
 /** Every screen with something on it: no serious finding of axe, nothing wider than the window, and a picture of each. */
 const browser: Browser | null = await launchChromium();
 const inBrowser = browser === null ? describe.skip : describe;
 
 inBrowser('the screens of the console', () => {
-  let app: TestApp;
+  let inUse: ConsoleInUse;
   let session: ConsoleSession;
   let data: SampleData;
 
   beforeAll(async () => {
-    app = await startConsole();
-    data = await addSampleData(app);
-    session = await ConsoleSession.open(browser!, app);
-    // Forms with something in them, and secrets that are shown, ask before they are left.
-    session.page.on('dialog', (question) => void question.accept());
+    inUse = await startConsoleInUse(browser!);
+    ({ session, data } = inUse);
+    leaveWithoutAsking(session);
   }, 60_000);
-
-  afterAll(async () => {
-    await session.context.close();
-    await browser!.close();
-    await app.stop();
-  });
+  afterAll(() => inUse.stop());
 
   it('has an accessible sign-in', async () => {
     await session.goto('/sign-in');

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { type DeclaredRoute, RouteAccess } from '../../src/access/route-access.js';
+import { READING_VERBS } from '../../src/audit/audit-events.repository.js';
 import { TestApp } from '../support/app.js';
 
 /** Routes with an unsafe method that change nothing of the management plane, each with its reason. */
@@ -28,6 +29,12 @@ describe('the audit trail', () => {
     const name = ({ method, path }: DeclaredRoute) => `${method} ${path}`;
     const silent = access.unaudited().filter((route) => !AS_VERIFY.test(route.path) && !(name(route) in UNAUDITED));
     expect(silent.map(name)).toEqual([]);
+  });
+
+  it('names what changes nothing by a reading verb, and nothing else: the filter isRead goes by it', () => {
+    const verbs: readonly string[] = READING_VERBS;
+    const wrong = access.routes().filter(({ method, audited }) => audited && (audited.isRead === true || method === 'GET') !== verbs.includes(audited.action.split(':')[1]!));
+    expect(wrong.map(({ method, path, audited }) => `${method} ${path}: ${audited?.action}`)).toEqual([]);
   });
 
   it('calls every act resource:verb', () => {

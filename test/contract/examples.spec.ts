@@ -10,6 +10,8 @@ import { type Document, type NamedOperation, checkedInDocument, operationsOf } f
 /** Examples that cannot work as they are, each with the reason. */
 const CANNOT_WORK: Record<string, string> = {
   'POST /api/v1/auth/login': 'the password is each installation’s own',
+  'GET /api/v1/auth/oidc/login': 'leads a browser to an identity provider, and the demo has none',
+  'GET /api/v1/auth/oidc/callback': 'as GET /api/v1/auth/oidc/login',
   'GET /metrics': 'needs METRICS_TOKEN',
   'POST /api/v1/reservations/release': 'a reservation is made by a verify, and lives for minutes',
 };

@@ -22,13 +22,10 @@ const TYPES = [
   { value: 'system', label: 'replicas' },
 ];
 
-/** What the page is looking at: the API's filters, and whether reads are left out of what is shown. */
-type Search = AuditFilter & { changes?: boolean };
-
 /** Who changed, read or was refused what; and the proof that nobody altered the record. */
 export function AuditPage() {
   const { can } = useSession();
-  const { changes, ...filter }: Search = useSearch({ from: '/shell/audit' });
+  const filter: AuditFilter = useSearch({ from: '/shell/audit' });
   if (!can('platform:audit:read')) return <NoPermission permission="platform:audit:read" />;
   const parameters = new URLSearchParams(Object.entries(filter).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]])));
   return (
@@ -38,8 +35,8 @@ export function AuditPage() {
       actions={can('platform:audit:export') && <Download href={`/api/v1/audit-events/export?${parameters.toString()}`}>Export NDJSON</Download>}
     >
       {can('platform:audit:export') && <Chain />}
-      <Filter search={{ ...filter, changes }} />
-      <AuditTable filter={filter} withoutReads={changes === true} />
+      <Filter search={filter} />
+      <AuditTable filter={filter} />
     </Page>
   );
 }
@@ -59,20 +56,20 @@ function Chain() {
   );
 }
 
-function Filter({ search }: { search: Search }) {
+function Filter({ search }: { search: AuditFilter }) {
   const navigate = useNavigate();
   const [draft, setDraft] = useState(search);
   const inUrl = JSON.stringify(search);
-  useEffect(() => setDraft(JSON.parse(inUrl) as Search), [inUrl]);
-  const apply = (next: Search) => {
-    const given = Object.fromEntries(Object.entries(next).filter(([, value]) => value !== undefined && value !== '' && value !== false));
+  useEffect(() => setDraft(JSON.parse(inUrl) as AuditFilter), [inUrl]);
+  const apply = (next: AuditFilter) => {
+    const given = Object.fromEntries(Object.entries(next).filter(([, value]) => value !== undefined && value !== ''));
     void navigate({ to: '/audit', search: given as never, replace: true });
   };
   const submit = (event: FormEvent) => {
     event.preventDefault();
     apply(draft);
   };
-  const set = (changes: Partial<Search>) => setDraft({ ...draft, ...changes });
+  const set = (changes: Partial<AuditFilter>) => setDraft({ ...draft, ...changes });
   const at = (field: 'from' | 'to', label: string) => (
     <TextInput size="xs" type="datetime-local" label={label} value={draft[field] ? toLocalInput(draft[field]) : ''} onChange={(event) => set({ [field]: event.currentTarget.value === '' ? undefined : toInstant(event.currentTarget.value) })} />
   );
@@ -93,7 +90,7 @@ function Filter({ search }: { search: Search }) {
           {isFiltered && <Button size="xs" variant="subtle" onClick={() => apply({})}>Clear</Button>}
         </Group>
       </div>
-      <Switch size="xs" mt="xs" label="Without reads that were allowed" checked={search.changes === true} onChange={(event) => apply({ ...draft, changes: event.currentTarget.checked })} />
+      <Switch size="xs" mt="xs" label="Without reads that were allowed" checked={search.isRead === false} onChange={(event) => apply({ ...draft, isRead: event.currentTarget.checked ? false : undefined })} />
     </form>
   );
 }

@@ -63,11 +63,11 @@ function Import() {
         error={read.problem}
         onChange={(event) => setText(event.currentTarget.value)}
       />
-      <Group gap="xs">
+      <Group gap="xs" align="flex-start">
         <FileButton accept=".csv,.json,.txt,text/csv,application/json" onChange={(file) => void file?.text().then(setText)}>
           {(props) => <Button {...props} size="xs" variant="default">Choose a file</Button>}
         </FileButton>
-        <Text size="xs" c="dimmed" className="grow">
+        <Text size="xs" c="dimmed" style={{ flex: '1 1 280px' }}>
           Columns: {COLUMNS.join(', ')}. Lists are separated by spaces.
         </Text>
       </Group>

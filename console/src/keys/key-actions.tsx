@@ -11,6 +11,12 @@ import { local, toInstant, utc } from '../ui/format';
 import { ProblemAlert } from '../ui/states';
 import { SecretDialog } from './secret-dialog';
 
+/** Back to a list of keys that one may see. */
+export function ToKeys() {
+  const { can } = useSession();
+  return can('platform:api-keys:read') ? <Link className="text-link" to="/keys">All keys</Link> : <Link className="text-link" to="/my-keys">My keys</Link>;
+}
+
 /** What can be done to one key. */
 export type KeyAction = 'regenerate' | 'renew' | 'activate' | 'deactivate' | 'transfer' | 'revoke' | 'delete';
 

@@ -1,4 +1,4 @@
-import { ActionIcon, Alert, Button, Fieldset, Group, NumberInput, Paper, SegmentedControl, Select, SimpleGrid, Stack, Switch, TagsInput, Text, TextInput, Textarea } from '@mantine/core';
+import { ActionIcon, Alert, Button, Fieldset, Group, Input, NumberInput, Paper, SegmentedControl, Select, SimpleGrid, Stack, Switch, TagsInput, Text, TextInput, Textarea } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useQuery } from '@tanstack/react-query';
 import { Link, useBlocker, useNavigate, useParams, useSearch } from '@tanstack/react-router';
@@ -11,7 +11,8 @@ import { settings } from '../settings';
 import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
 import { money, toLocalInput, utc } from '../ui/format';
 import { Icon } from '../ui/icons';
-import { Loaded, NoPermission, Page, ProblemAlert } from '../ui/states';
+import { LoadedPage, NoPermission, Page, ProblemAlert } from '../ui/states';
+import { ToKeys } from './key-actions';
 import { type KeyDraft, FIELDS, bodyOf, centsOf, changesOf, draftOf, emptyDraft, inWords, problemsOf } from './key-draft';
 import { SecretDialog } from './secret-dialog';
 
@@ -67,7 +68,7 @@ export function NewKey() {
 export function EditKey() {
   const { keyId } = useParams({ from: '/shell/keys/$keyId/edit' });
   const key = useQuery({ queryKey: ['keys', keyId], queryFn: () => dataOf(api.GET('/api/v1/api-keys/{id}', { params: { path: { id: keyId } } })) });
-  return <Loaded query={key} rows={10}>{(data) => <EditForm key={data.id} apiKey={data} />}</Loaded>;
+  return <LoadedPage query={key} rows={10} back={<ToKeys />}>{(data) => <EditForm key={data.id} apiKey={data} />}</LoadedPage>;
 }
 
 function EditForm({ apiKey }: { apiKey: ApiKey }) {
@@ -213,12 +214,9 @@ function KeyForm({ initial, policy, isNew = false, submit, onRefused, onDone, ac
                   error={form.errors['budgetLimitCents']}
                   onChange={(value) => form.setFieldValue('budget', value === '' ? '' : Number(value))}
                 />
-                <div>
-                  <Text size="sm" fw={600} id="budget-type">Counted</Text>
-                  <Text size="xs" c="dimmed" mb={4}>Months are those of UTC</Text>
-                  <SegmentedControl aria-labelledby="budget-type" data={[{ value: 'monthly', label: 'per month' }, { value: 'total', label: 'in all' }]} value={draft.budgetType} onChange={(value) => form.setFieldValue('budgetType', value as KeyDraft['budgetType'])} />
-                  {form.errors['budgetType'] && <Text size="xs" c="red">{form.errors['budgetType']}</Text>}
-                </div>
+                <Input.Wrapper labelElement="div" label="Counted" labelProps={{ id: 'budget-type' }} description="Months are those of UTC" error={form.errors['budgetType']}>
+                  <SegmentedControl aria-labelledby="budget-type" display="flex" w="fit-content" data={[{ value: 'monthly', label: 'per month' }, { value: 'total', label: 'in all' }]} value={draft.budgetType} onChange={(value) => form.setFieldValue('budgetType', value as KeyDraft['budgetType'])} />
+                </Input.Wrapper>
               </Group>
             )}
           </Stack>

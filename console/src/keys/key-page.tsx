@@ -9,13 +9,13 @@ import { settings } from '../settings';
 import { UsageSeries } from '../usage/usage-series';
 import { count, duration, fromNow, local, money } from '../ui/format';
 import { Icon } from '../ui/icons';
-import { AsOf, Empty, Loaded, Page } from '../ui/states';
+import { AsOf, Empty, Loaded, LoadedPage, Page } from '../ui/states';
 import { plural, verdictInWords } from '../ui/words';
 import { BudgetBar, Copy, Facts, Instant, Marks, StatusMark } from '../ui/values';
 import { useAct } from '../ui/act';
 import { Confirm } from '../ui/confirm';
 import { ExplainPanel } from './explain-panel';
-import { type KeyAction, KeyActionDialog, KeyMenu, useOffered } from './key-actions';
+import { type KeyAction, KeyActionDialog, KeyMenu, ToKeys, useOffered } from './key-actions';
 
 /** How often a page asks that has been told to. */
 const LIVE_MS = 5_000;
@@ -26,7 +26,7 @@ type Tab = 'usage' | 'settings' | 'secrets' | 'explain' | 'history';
 export function KeyPage() {
   const { keyId } = useParams({ from: '/shell/keys/$keyId' });
   const key = useQuery({ queryKey: ['keys', keyId], queryFn: () => dataOf(api.GET('/api/v1/api-keys/{id}', { params: { path: { id: keyId } } })) });
-  return <Loaded query={key} rows={8}>{(data) => <KeyDetails apiKey={data} />}</Loaded>;
+  return <LoadedPage query={key} rows={8} back={<ToKeys />}>{(data) => <KeyDetails apiKey={data} />}</LoadedPage>;
 }
 
 function KeyDetails({ apiKey }: { apiKey: ApiKey }) {
@@ -47,6 +47,7 @@ function KeyDetails({ apiKey }: { apiKey: ApiKey }) {
         {isOwn ? ' (you)' : ''}
         {apiKey.ownerIsActive ? '' : ', who is disabled'}
       </span>
+      {apiKey.revokedAt === null && <span>{apiKey.expiresAt === null ? 'without an end' : <>{apiKey.status === 'expired' ? 'ended' : 'ends'} <Instant at={apiKey.expiresAt} relative /></>}</span>}
     </Group>
   );
   return (
@@ -58,17 +59,28 @@ function KeyDetails({ apiKey }: { apiKey: ApiKey }) {
           <Tabs.Tab value="usage">Usage</Tabs.Tab>
           <Tabs.Tab value="settings">Settings</Tabs.Tab>
           <Tabs.Tab value="secrets" className="nowrap">Secrets</Tabs.Tab>
-          <Tabs.Tab value="explain" className="nowrap">Would this call pass?</Tabs.Tab>
+          <Tabs.Tab value="explain" className="nowrap"><span className="only-wide">Would this call pass?</span><span className="only-narrow">Explain</span></Tabs.Tab>
           {can('platform:audit:read') && <Tabs.Tab value="history">History</Tabs.Tab>}
         </Tabs.List>
         <Tabs.Panel value="usage" pt="md"><Usage apiKey={apiKey} /></Tabs.Panel>
         <Tabs.Panel value="settings" pt="md"><Settings apiKey={apiKey} /></Tabs.Panel>
         <Tabs.Panel value="secrets" pt="md"><Secrets apiKey={apiKey} onRegenerate={() => setAction('regenerate')} /></Tabs.Panel>
         <Tabs.Panel value="explain" pt="md"><ExplainPanel apiKey={apiKey} /></Tabs.Panel>
-        {can('platform:audit:read') && <Tabs.Panel value="history" pt="md"><AuditTable filter={{ resourceType: 'api-key', resourceId: apiKey.id }} /></Tabs.Panel>}
+        {can('platform:audit:read') && <Tabs.Panel value="history" pt="md"><History keyId={apiKey.id} /></Tabs.Panel>}
       </Tabs>
       {action && <KeyActionDialog key={action} action={action} apiKey={apiKey} onClose={() => setAction(null)} />}
     </Page>
+  );
+}
+
+/** What was done to the key; who looked at it, when that is asked for. */
+function History({ keyId }: { keyId: string }) {
+  const [withReads, setWithReads] = useState(false);
+  return (
+    <Stack gap="sm">
+      <Switch size="xs" label="Reads as well" checked={withReads} onChange={(event) => setWithReads(event.currentTarget.checked)} />
+      <AuditTable filter={{ resourceType: 'api-key', resourceId: keyId, isRead: withReads ? undefined : false }} />
+    </Stack>
   );
 }
 

@@ -77,9 +77,8 @@ function KeyList({ title, lead, search, to, fixed = {}, isOwn = false }: ListPro
           data.length === 0 ? (
             <Empty
               title={isFiltered ? 'No key matches these filters' : 'No keys yet'}
-              action={isFiltered ? <Button size="xs" variant="default" mt="xs" onClick={() => change(cleared(search))}>Clear the filters</Button> : null}
             >
-              {isFiltered ? 'Widen or clear the filters.' : can('platform:api-keys:create') ? 'Create the first one: its secret is shown once.' : 'Your roles do not let you create keys; ask an administrator for one.'}
+              {isFiltered ? 'Widen or clear the filters above.' : can('platform:api-keys:create') ? 'Create the first one: its secret is shown once.' : 'Your roles do not let you create keys; ask an administrator for one.'}
             </Empty>
           ) : (
             <Stack gap="xs">
@@ -192,7 +191,7 @@ function Filters({ search, change, isOwn, fixed, isFiltered }: FilterProps) {
         <MultiSelect aria-label="Tags, all of them" placeholder={search.tag?.length ? '' : 'Any tag'} size="xs" searchable clearable data={options(facets.data?.tags, search.tag)} value={search.tag ?? []} onChange={(tag) => change({ tag: tag.length ? tag : undefined })} clearButtonProps={{ 'aria-label': 'Any tag' }} />
         <MultiSelect aria-label="Scopes, all of them" placeholder={search.scope?.length ? '' : 'Any scope'} size="xs" searchable clearable data={options(facets.data?.scopes, search.scope)} value={search.scope ?? []} onChange={(scope) => change({ scope: scope.length ? scope : undefined })} clearButtonProps={{ 'aria-label': 'Any scope' }} />
         <Select aria-label="Environment" placeholder="Live and test" size="xs" clearable data={['live', 'test']} value={search.environment ?? null} onChange={(value) => change({ environment: (value ?? undefined) as KeySearch['environment'] })} clearButtonProps={{ 'aria-label': 'Live and test' }} />
-        {isFiltered && <Button size="xs" variant="subtle" onClick={() => change(cleared(search))}>Clear the filters</Button>}
+        {isFiltered && <Button size="xs" variant="subtle" px={6} justify="flex-start" onClick={() => change(cleared(search))}>Clear the filters</Button>}
       </div>
       <MoreFilters search={search} change={change} />
     </Stack>

@@ -43,11 +43,11 @@ export function PeoplePage() {
       lead={isService ? 'They own keys and never sign in; their managers act for them.' : 'Whoever signs in, with the roles that say what he may do.'}
       actions={can('platform:users:create') && <Button size="xs" leftSection={<Icon name="plus" size={15} />} onClick={() => setAdding(true)}>{isService ? 'New service account' : 'New person'}</Button>}
     >
-      <Group gap="xs" role="search" aria-label="Filter people" key={kind}>
-        <TextInput size="xs" w={230} aria-label="Search name and e-mail" placeholder="Name or e-mail" leftSection={<Icon name="search" size={15} />} defaultValue={search.search ?? ''} maxLength={100} onChange={(event) => find(event.currentTarget.value)} />
-        <Select size="xs" w={130} aria-label="State" placeholder="Any state" clearable data={[{ value: 'true', label: 'active' }, { value: 'false', label: 'disabled' }]} value={search.isActive ?? null} onChange={(value) => change({ isActive: (value ?? undefined) as 'true' | undefined })} clearButtonProps={{ 'aria-label': 'Any state' }} />
+      <div className="filters" style={{ maxWidth: 640 }} role="search" aria-label="Filter people" key={kind}>
+        <TextInput size="xs" className="filters-wide" aria-label="Search name and e-mail" placeholder="Name or e-mail" leftSection={<Icon name="search" size={15} />} defaultValue={search.search ?? ''} maxLength={100} onChange={(event) => find(event.currentTarget.value)} />
+        <Select size="xs" aria-label="State" placeholder="Any state" clearable data={[{ value: 'true', label: 'active' }, { value: 'false', label: 'disabled' }]} value={search.isActive ?? null} onChange={(value) => change({ isActive: (value ?? undefined) as 'true' | undefined })} clearButtonProps={{ 'aria-label': 'Any state' }} />
         <RoleFilter value={search.role} onChange={(role) => change({ role })} />
-      </Group>
+      </div>
       <Loaded query={users} rows={6}>
         {({ data, meta }) =>
           data.length === 0 ? (
@@ -71,7 +71,7 @@ function RoleFilter({ value, onChange }: { value: string | undefined; onChange: 
   const { can } = useSession();
   const roles = useQuery({ queryKey: ['roles', 'names'], enabled: can('platform:roles:read'), staleTime: 60_000, queryFn: () => dataOf(api.GET('/api/v1/roles', { params: { query: { size: 100 } } })) });
   if (!roles.data) return null;
-  return <Select size="xs" w={150} aria-label="Role" placeholder="Any role" clearable searchable data={roles.data.data.map(({ name }) => name)} value={value ?? null} onChange={(role) => onChange(role ?? undefined)} clearButtonProps={{ 'aria-label': 'Any role' }} />;
+  return <Select size="xs" aria-label="Role" placeholder="Any role" clearable searchable data={roles.data.data.map(({ name }) => name)} value={value ?? null} onChange={(role) => onChange(role ?? undefined)} clearButtonProps={{ 'aria-label': 'Any role' }} />;
 }
 
 function UserTable({ users, isService }: { users: readonly User[]; isService: boolean }) {
@@ -157,7 +157,7 @@ export function NewUser({ kind, onClose, onCreated }: { kind: User['kind']; onCl
         <Stack gap="sm">
           <TextInput label="Name" required maxLength={100} data-autofocus {...form.getInputProps('name')} />
           {!isService && <TextInput label="E-mail" type="email" required autoComplete="off" {...form.getInputProps('email')} />}
-          {!isService && <PasswordInput label="First password" description="12 characters or more; empty: he cannot sign in until one is set, or signs in at the identity provider" autoComplete="new-password" {...form.getInputProps('password')} visibilityToggleButtonProps={{ 'aria-label': 'Show or hide the password' }} />}
+          {!isService && <PasswordInput label="First password" description="12 characters or more; empty: no sign-in until one is set" autoComplete="new-password" {...form.getInputProps('password')} visibilityToggleButtonProps={{ 'aria-label': 'Show or hide the password' }} />}
           <RolesField value={form.getValues().roles} onChange={(roles) => form.setFieldValue('roles', roles)} error={form.errors['roles']} />
           {isService && <UsersPicker label="Managers" description="People who may act as owner of its keys" kind="person" value={form.getValues().managerIds} onChange={(ids) => form.setFieldValue('managerIds', ids)} error={form.errors['managerIds']} />}
           <NumberInput label="Cap on active keys" description={`Empty: ${settings.maxActiveKeys}, as set for this installation`} min={0} max={1_000_000} allowDecimal={false} {...form.getInputProps('maxActiveKeys')} />

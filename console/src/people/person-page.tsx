@@ -11,7 +11,7 @@ import { settings } from '../settings';
 import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
 import { Confirm } from '../ui/confirm';
 import { count } from '../ui/format';
-import { Empty, Loaded, NoPermission, Page, ProblemAlert } from '../ui/states';
+import { Empty, Loaded, LoadedPage, NoPermission, Page, ProblemAlert } from '../ui/states';
 import { ActiveMark, Copy, Facts, Instant, Marks } from '../ui/values';
 import { UserPicker, UsersPicker } from './user-picker';
 
@@ -21,7 +21,7 @@ export function PersonPage() {
   const { userId } = useParams({ from: '/shell/people/$userId' });
   const user = useQuery({ queryKey: ['users', userId], enabled: can('platform:users:read'), queryFn: () => dataOf(api.GET('/api/v1/users/{id}', { params: { path: { id: userId } } })) });
   if (!can('platform:users:read')) return <NoPermission permission="platform:users:read" />;
-  return <Loaded query={user} rows={6}>{(data) => <Person key={data.id} user={data} />}</Loaded>;
+  return <LoadedPage query={user} rows={6} back={<Link className="text-link" to="/people" search={{} as never}>All people</Link>}>{(data) => <Person key={data.id} user={data} />}</LoadedPage>;
 }
 
 type Dialog = 'edit' | 'roles' | 'password' | 'switch' | 'off-board';
@@ -37,7 +37,7 @@ function Person({ user }: { user: User }) {
     <>
       {mayUpdate && button('edit', 'Edit')}
       {mayUpdate && button('roles', 'Roles')}
-      {mayUpdate && user.kind === 'person' && !isMe && button('password', 'Set password')}
+      {mayUpdate && user.signsInWith === 'password' && !isMe && button('password', 'Set password')}
       {mayUpdate && !isMe && button('switch', user.isActive ? 'Disable' : 'Enable', user.isActive ? 'red' : undefined)}
       {can('platform:users:delete') && !isMe && button('off-board', 'Off-board', 'red')}
     </>
@@ -50,7 +50,7 @@ function Person({ user }: { user: User }) {
           rows={[
             ['State', <ActiveMark key="state" isActive={user.isActive} />],
             ['Roles', <Marks key="roles" values={user.roles} none="none" />],
-            ...(user.kind === 'service' ? [['Managers', <Managers key="managers" ids={user.managerIds} />] as const] : [['Last sign-in', <Instant key="seen" at={user.lastSignInAt} />] as const]),
+            ...(user.kind === 'service' ? [['Managers', <Managers key="managers" ids={user.managerIds} />] as const] : [['Signs in with', user.signsInWith === 'password' ? 'a password' : 'the identity provider'] as const, ['Last sign-in', <Instant key="seen" at={user.lastSignInAt} />] as const]),
             ['Cap on active keys', user.maxActiveKeys === null ? `${settings.maxActiveKeys}, as set for this installation` : count(user.maxActiveKeys)],
             ['Since', <Instant key="since" at={user.createdAt} />],
             ['Id', <Group key="id" gap={4} wrap="nowrap"><span className="mono">{user.id}</span><Copy value={user.id} label="Copy the id" /></Group>],

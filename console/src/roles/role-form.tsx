@@ -1,7 +1,7 @@
 import { Alert, Button, Checkbox, Fieldset, Group, NumberInput, Select, SimpleGrid, Stack, Switch, TagsInput, TextInput, Textarea } from '@mantine/core';
 import { type UseFormReturnType, useForm } from '@mantine/form';
 import { useQuery } from '@tanstack/react-query';
-import { useBlocker, useNavigate, useParams } from '@tanstack/react-router';
+import { Link, useBlocker, useNavigate, useParams } from '@tanstack/react-router';
 import { useRef, useState } from 'react';
 import { covers } from '../../../src/access/permission-grammar.js';
 import type { KeyPolicy } from '../../../src/access/key-policy.js';
@@ -11,7 +11,7 @@ import { useSession } from '../session/session';
 import { settings } from '../settings';
 import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
 import { Confirm } from '../ui/confirm';
-import { Loaded, NoPermission, Page, ProblemAlert } from '../ui/states';
+import { Loaded, LoadedPage, NoPermission, Page, ProblemAlert } from '../ui/states';
 
 type Number_ = number | '';
 
@@ -66,7 +66,7 @@ export function EditRole() {
   const { name } = useParams({ from: '/shell/roles/$name' });
   const role = useQuery({ queryKey: ['roles', name], enabled: can('platform:roles:read'), queryFn: () => dataOf(api.GET('/api/v1/roles/{name}', { params: { path: { name } } })) });
   if (!can('platform:roles:read')) return <NoPermission permission="platform:roles:read" />;
-  return <Loaded query={role} rows={8}>{(data) => <RoleForm key={data.name} role={data} />}</Loaded>;
+  return <LoadedPage query={role} rows={8} back={<Link className="text-link" to="/roles">All roles</Link>}>{(data) => <RoleForm key={data.name} role={data} />}</LoadedPage>;
 }
 
 function draftOf(role: Role | null): Draft {
@@ -248,7 +248,7 @@ function Grants({ value, onChange, error }: { value: string[]; onChange: (grants
   );
 }
 
-type RoleFormOf = Pick<UseFormReturnType<Draft>, 'getValues' | 'setFieldValue' | 'getInputProps'>;
+type RoleFormOf = Pick<UseFormReturnType<Draft>, 'getValues' | 'setFieldValue' | 'setValues' | 'getInputProps'>;
 
 interface PolicyProps {
   form: RoleFormOf;
@@ -258,23 +258,25 @@ interface PolicyProps {
 function Policy({ form, errors }: PolicyProps) {
   const draft = form.getValues();
   const error = (field: string) => errors[`keyPolicy.${field}`];
-  const number = (field: 'perMinute' | 'perHour' | 'perDay' | 'validityDays', label: string, max: number, suffix: string, name: string) => (
-    <NumberInput label={label} description="Empty: no bound" min={1} max={max} allowDecimal={false} thousandSeparator="," suffix={suffix} value={draft[field]} error={error(name)} onChange={(value) => form.setFieldValue(field, value === '' ? '' : Number(value))} />
-  );
   return (
     <Stack gap="sm">
       <Switch label="Only these scopes" checked={draft.boundsScopes} onChange={(event) => form.setFieldValue('boundsScopes', event.currentTarget.checked)} />
       {draft.boundsScopes && <TagsInput aria-label="Scopes keys may have" description="Exact or with *; empty: none at all" {...form.getInputProps('scopes')} error={error('scopes')} />}
       <Switch label="Only these models" checked={draft.boundsModels} onChange={(event) => form.setFieldValue('boundsModels', event.currentTarget.checked)} />
       {draft.boundsModels && <TagsInput aria-label="Models keys may call" description="Exact or with *, such as gpt-4o*" {...form.getInputProps('models')} error={error('models')} />}
-      <SimpleGrid cols={{ base: 1, sm: 3 }} spacing="sm">
-        {number('perMinute', 'At most in a minute', 10_000, ' requests', 'maxRateLimitPerMinute')}
-        {number('perHour', 'At most in an hour', 100_000, ' requests', 'maxRateLimitPerHour')}
-        {number('perDay', 'At most in a day', 1_000_000, ' requests', 'maxRateLimitPerDay')}
-        <Amount label={`Highest budget in ${settings.currency}`} none="Empty: no bound" value={draft.budget} error={error('maxBudgetLimitCents')} onChange={(value) => form.setFieldValue('budget', value)} />
-        <BudgetType label="Budget counted" isShown={draft.budget !== ''} value={draft.budgetType} error={error('budgetType')} onChange={(value) => form.setFieldValue('budgetType', value)} />
-        {number('validityDays', 'Longest validity', 3650, ' days', 'maxValidityDays')}
-      </SimpleGrid>
+      <Limits
+        empty="no bound"
+        values={draft}
+        fields={{
+          perMinute: { label: 'At most in a minute', error: error('maxRateLimitPerMinute') },
+          perHour: { label: 'At most in an hour', error: error('maxRateLimitPerHour') },
+          perDay: { label: 'At most in a day', error: error('maxRateLimitPerDay') },
+          budget: { label: `Highest budget in ${settings.currency}`, error: error('maxBudgetLimitCents') },
+          budgetType: { label: 'Budget counted', error: error('budgetType') },
+          validityDays: { label: 'Longest validity', error: error('maxValidityDays') },
+        }}
+        onChange={form.setValues}
+      />
       <Switch label="Fill in new keys" description="Values that a new key gets where its creator says nothing; without one the bound itself" {...form.getInputProps('hasDefaults', { type: 'checkbox' })} />
       {draft.hasDefaults && <Defaults form={form} errors={errors} />}
     </Stack>
@@ -284,9 +286,6 @@ function Policy({ form, errors }: PolicyProps) {
 function Defaults({ form, errors }: PolicyProps) {
   const { defaults } = form.getValues();
   const error = (field: string) => errors[`keyPolicy.defaults.${field}`];
-  const number = (field: 'perMinute' | 'perHour' | 'perDay' | 'validityDays', label: string, max: number, suffix: string, name: string) => (
-    <NumberInput label={label} description="Empty: not filled in" min={1} max={max} allowDecimal={false} thousandSeparator="," suffix={suffix} value={defaults[field]} error={error(name)} onChange={(value) => form.setFieldValue(`defaults.${field}`, value === '' ? '' : Number(value))} />
-  );
   return (
     <Fieldset legend="Filled in" variant="filled">
       <Stack gap="sm">
@@ -294,16 +293,48 @@ function Defaults({ form, errors }: PolicyProps) {
         {defaults.fillsScopes && <TagsInput aria-label="Scopes a new key gets" description="Empty: none" {...form.getInputProps('defaults.scopes')} error={error('scopes')} />}
         <Switch label="Fill in models" checked={defaults.fillsModels} onChange={(event) => form.setFieldValue('defaults.fillsModels', event.currentTarget.checked)} />
         {defaults.fillsModels && <TagsInput aria-label="Models a new key gets" description="Empty: any" {...form.getInputProps('defaults.models')} error={error('allowedModels')} />}
-        <SimpleGrid cols={{ base: 1, sm: 3 }} spacing="sm">
-          {number('perMinute', 'Limit in a minute', 10_000, ' requests', 'rateLimitPerMinute')}
-          {number('perHour', 'Limit in an hour', 100_000, ' requests', 'rateLimitPerHour')}
-          {number('perDay', 'Limit in a day', 1_000_000, ' requests', 'rateLimitPerDay')}
-          <Amount label={`Budget in ${settings.currency}`} none="Empty: not filled in" value={defaults.budget} error={error('budgetLimitCents')} onChange={(value) => form.setFieldValue('defaults.budget', value)} />
-          <BudgetType label="Default counted" isShown={defaults.budget !== ''} value={defaults.budgetType} error={error('budgetType')} onChange={(value) => form.setFieldValue('defaults.budgetType', value)} />
-          {number('validityDays', 'Validity', 3650, ' days', 'validityDays')}
-        </SimpleGrid>
+        <Limits
+          empty="not filled in"
+          values={defaults}
+          fields={{
+            perMinute: { label: 'Limit in a minute', error: error('rateLimitPerMinute') },
+            perHour: { label: 'Limit in an hour', error: error('rateLimitPerHour') },
+            perDay: { label: 'Limit in a day', error: error('rateLimitPerDay') },
+            budget: { label: `Budget in ${settings.currency}`, error: error('budgetLimitCents') },
+            budgetType: { label: 'Default counted', error: error('budgetType') },
+            validityDays: { label: 'Validity', error: error('validityDays') },
+          }}
+          onChange={(changes) => form.setFieldValue('defaults', { ...defaults, ...changes })}
+        />
       </Stack>
     </Fieldset>
+  );
+}
+
+/** What bounds and defaults both have: limits, a budget and a validity. */
+type LimitValues = Pick<Draft, 'perMinute' | 'perHour' | 'perDay' | 'budget' | 'budgetType' | 'validityDays'>;
+
+interface LimitsProps {
+  /** What an empty field means. */
+  empty: string;
+  values: LimitValues;
+  fields: Readonly<Record<keyof LimitValues, { label: string; error?: string }>>;
+  onChange: (changes: Partial<LimitValues>) => void;
+}
+
+function Limits({ empty, values, fields, onChange }: LimitsProps) {
+  const number = (field: 'perMinute' | 'perHour' | 'perDay' | 'validityDays', max: number, suffix: string) => (
+    <NumberInput {...fields[field]} description={`Empty: ${empty}`} min={1} max={max} allowDecimal={false} thousandSeparator="," suffix={suffix} value={values[field]} onChange={(value) => onChange({ [field]: value === '' ? '' : Number(value) })} />
+  );
+  return (
+    <SimpleGrid cols={{ base: 1, sm: 3 }} spacing="sm">
+      {number('perMinute', 10_000, ' requests')}
+      {number('perHour', 100_000, ' requests')}
+      {number('perDay', 1_000_000, ' requests')}
+      <Amount {...fields.budget} none={`Empty: ${empty}`} value={values.budget} onChange={(budget) => onChange({ budget })} />
+      <BudgetType {...fields.budgetType} isShown={values.budget !== ''} value={values.budgetType} onChange={(budgetType) => onChange({ budgetType })} />
+      {number('validityDays', 3650, ' days')}
+    </SimpleGrid>
   );
 }
 

@@ -99,8 +99,8 @@ function Matrix({ roles }: { roles: readonly Role[] }) {
                     {roles.map((role) => {
                       const may = role.isActive && covers(role.permissions, name);
                       return (
-                        <Table.Td key={role.name} ta="center" style={{ color: may ? '#2f9e44' : undefined }} title={`${role.name}: ${may ? 'yes' : 'no'}`}>
-                          {may ? <><Icon name="check" size={16} /><span style={{ position: 'absolute', clip: 'rect(0 0 0 0)', width: 1, height: 1, overflow: 'hidden' }}>yes</span></> : <Text span size="sm" c="dimmed" aria-label="no">·</Text>}
+                        <Table.Td key={role.name} className="centred" style={{ color: may ? '#2f9e44' : undefined }} title={`${role.name}: ${may ? 'yes' : 'no'}`}>
+                          {may ? <><Icon name="check" size={16} /><span className="visually-hidden">yes</span></> : <Text span size="sm" c="dimmed" aria-label="no">·</Text>}
                         </Table.Td>
                       );
                     })}

@@ -1,4 +1,5 @@
-import { queryOptions, useQuery, useQueryClient } from '@tanstack/react-query';
+import { queryOptions, useQueryClient } from '@tanstack/react-query';
+import { createContext, useContext } from 'react';
 import { covers } from '../../../src/access/permission-grammar.js';
 import type { KeyPolicy } from '../../../src/access/key-policy.js';
 import type { Permission } from '../../../src/access/permissions.js';
@@ -22,9 +23,15 @@ export const sessionQuery = queryOptions({
   },
 });
 
+/**
+ * Who is signed in, as the shell hands it to its pages. They take it from here and not from the query: when a session
+ * ends the shell is gone before any of its pages finds nobody.
+ */
+export const SignedInAs = createContext<Me | null>(null);
+
 /** The signed-in user and what he may do. Only below the shell, which is not shown to strangers. */
 export function useSession() {
-  const { data } = useQuery(sessionQuery);
+  const data = useContext(SignedInAs);
   if (!data) throw new Error('useSession needs a signed-in user');
   return {
     user: data.user,

@@ -7,7 +7,7 @@ import type { Permission } from '../../../src/access/permissions.js';
 import { api } from '../api/client';
 import { useAct } from '../ui/act';
 import { Icon, type IconName } from '../ui/icons';
-import { sessionQuery, useEndSession, useSession } from './session';
+import { SignedInAs, sessionQuery, useEndSession, useSession } from './session';
 
 interface Place {
   label: string;
@@ -36,7 +36,7 @@ const PLACES: readonly Place[] = [
 export function Shell() {
   const { data } = useQuery(sessionQuery);
   if (!data) return <Navigate to="/sign-in" search={{ redirect: undefined, ended: undefined }} />;
-  return <Frame />;
+  return <SignedInAs value={data}><Frame /></SignedInAs>;
 }
 
 function Frame() {

@@ -1,38 +1,35 @@
-import { Alert, Box, Button, Center, Group, Paper, PasswordInput, Stack, Text, TextInput, Title } from '@mantine/core';
+import { Alert, Box, Button, Center, Divider, Group, Paper, PasswordInput, Stack, Text, TextInput, Title } from '@mantine/core';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { Link, getRouteApi, useRouter } from '@tanstack/react-router';
 import { type FormEvent, useEffect, useState } from 'react';
 import { Problem, api, dataOf } from '../api/client';
 import { settings } from '../settings';
+import { Icon } from '../ui/icons';
 import { sessionQuery } from './session';
 
 const route = getRouteApi('/sign-in');
 
-/** E-mail and password; the session comes as a cookie that no script can read. */
+/** Why a sign-in with the identity provider came to nothing; the server says it in the address. */
+export const SIGN_IN_PROBLEMS = ['expired', 'refused', 'not-admitted', 'throttled', 'unavailable'] as const;
+export type SignInProblem = (typeof SIGN_IN_PROBLEMS)[number];
+
+const PROBLEM_IN_WORDS: Record<SignInProblem, string> = {
+  expired: 'That sign-in took too long, or was begun in another window. Try again.',
+  refused: 'Your identity provider did not confirm the sign-in. Try again; if that does not help, ask an administrator.',
+  'not-admitted': 'Your account may not sign in here. Ask an administrator.',
+  throttled: 'Too many failed sign-ins from your network. Try again in a quarter of an hour.',
+  unavailable: 'The identity provider cannot be reached at the moment. Try again in a minute.',
+};
+
+/** E-mail and password, or the company’s identity provider; the session comes as a cookie that no script can read. */
 export function SignIn() {
-  const { redirect, ended } = route.useSearch();
-  const router = useRouter();
-  const queries = useQueryClient();
-  const [email, setEmail] = useState('');
-  const [password, setPassword] = useState('');
+  const { redirect, ended, problem } = route.useSearch();
+  // The console's own pages only: a link into the console cannot send anybody elsewhere after the sign-in.
+  const target = redirect?.startsWith('/') && !redirect.startsWith('//') ? redirect.replace(/^\/console/, '') : '/';
+  const returnTo = `/console${target === '/' ? '' : target}`;
   useEffect(() => {
     document.title = 'Sign in · Latchkey';
   }, []);
-  const signIn = useMutation({
-    mutationFn: () => dataOf(api.POST('/api/v1/auth/login', { body: { email, password } })),
-    onSuccess: async () => {
-      setPassword('');
-      queries.clear();
-      await queries.fetchQuery(sessionQuery);
-      // The router's own paths only: a link into the console cannot send anybody elsewhere after the sign-in.
-      const target = redirect?.startsWith('/') && !redirect.startsWith('//') ? redirect.replace(/^\/console/, '') : '/';
-      router.history.push(`/console${target === '/' ? '' : target}`);
-    },
-  });
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    if (!signIn.isPending) signIn.mutate();
-  };
   return (
     <Center component="main" mih="100vh" px="md">
       <Box w="100%" maw={380}>
@@ -41,34 +38,85 @@ export function SignIn() {
           <Title order={1}>Latchkey</Title>
         </Group>
         <Paper withBorder p="lg" radius="md">
-          <form onSubmit={submit}>
-            <Stack gap="sm">
-              {ended && !signIn.isError && (
-                <Alert color="yellow" variant="outline" p="xs" role="status">
-                  Your session has ended. Sign in again to go on where you were.
-                </Alert>
-              )}
-              <WrongAddress />
-              <TextInput label="E-mail" name="email" type="email" autoComplete="username" required withAsterisk={false} autoFocus value={email} onChange={(event) => setEmail(event.currentTarget.value)} />
-              <PasswordInput label="Password" name="password" autoComplete="current-password" required withAsterisk={false} value={password} onChange={(event) => setPassword(event.currentTarget.value)} visibilityToggleButtonProps={{ 'aria-label': 'Show or hide the password' }} />
-              {signIn.isError && (
-                <Alert color="red" variant="outline" p="xs" role="alert">
-                  {messageOf(signIn.error)}
-                </Alert>
-              )}
-              <Button type="submit" loading={signIn.isPending} fullWidth mt="xs">
-                Sign in
-              </Button>
-            </Stack>
-          </form>
+          <Stack gap="sm">
+            {ended && !problem && (
+              <Alert color="yellow" variant="outline" p="xs" role="status">
+                Your session has ended. Sign in again to go on where you were.
+              </Alert>
+            )}
+            {problem && (
+              <Alert color="red" variant="outline" p="xs" role="alert">
+                {PROBLEM_IN_WORDS[problem]}
+              </Alert>
+            )}
+            <WrongAddress />
+            {settings.identityProvider !== null && <WithProvider name={settings.identityProvider} returnTo={returnTo} />}
+            <WithPassword returnTo={returnTo} />
+          </Stack>
         </Paper>
         <Text size="xs" c="dimmed" ta="center" mt="md">
-          No account? An administrator adds people.
+          No account? {settings.identityProvider === null ? 'An administrator adds people.' : 'Your first sign-in makes one.'}
           <br />
-          Found a key where it should not be? <Link className="text-link" to="/revoke">Revoke it</Link>, with or without an account.
+          Found a key where it should not be? <Link className="text-link" to="/revoke">Revoke it</Link>.
         </Text>
       </Box>
     </Center>
+  );
+}
+
+/** A link, not a request: the browser goes to the provider’s own page, and comes back signed in. */
+function WithProvider({ name, returnTo }: { name: string; returnTo: string }) {
+  const [isLeaving, setLeaving] = useState(false);
+  // Who comes back by the browser’s own button finds the page as it was left.
+  useEffect(() => {
+    const restored = () => setLeaving(false);
+    window.addEventListener('pageshow', restored);
+    return () => window.removeEventListener('pageshow', restored);
+  }, []);
+  const search = returnTo.length > 1024 ? '' : `?${new URLSearchParams({ returnTo }).toString()}`;
+  return (
+    <>
+      <Button component="a" href={`/api/v1/auth/oidc/login${search}`} fullWidth leftSection={<Icon name="role" />} loading={isLeaving} onClick={() => setLeaving(true)} styles={{ root: { height: 'auto', minHeight: 36, paddingBlock: 6 }, label: { whiteSpace: 'normal', height: 'auto', lineHeight: 1.4, overflow: 'visible' } }}>
+        Sign in with {name}
+      </Button>
+      <Divider label="or with a password" labelPosition="center" />
+    </>
+  );
+}
+
+function WithPassword({ returnTo }: { returnTo: string }) {
+  const router = useRouter();
+  const queries = useQueryClient();
+  const [email, setEmail] = useState('');
+  const [password, setPassword] = useState('');
+  const signIn = useMutation({
+    mutationFn: () => dataOf(api.POST('/api/v1/auth/login', { body: { email, password } })),
+    onSuccess: async () => {
+      setPassword('');
+      queries.clear();
+      await queries.fetchQuery(sessionQuery);
+      router.history.push(returnTo);
+    },
+  });
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    if (!signIn.isPending) signIn.mutate();
+  };
+  return (
+    <form onSubmit={submit}>
+      <Stack gap="sm">
+        <TextInput label="E-mail" name="email" type="email" autoComplete="username" required withAsterisk={false} autoFocus={settings.identityProvider === null} value={email} onChange={(event) => setEmail(event.currentTarget.value)} />
+        <PasswordInput label="Password" name="password" autoComplete="current-password" required withAsterisk={false} value={password} onChange={(event) => setPassword(event.currentTarget.value)} visibilityToggleButtonProps={{ 'aria-label': 'Show or hide the password' }} />
+        {signIn.isError && (
+          <Alert color="red" variant="outline" p="xs" role="alert">
+            {messageOf(signIn.error)}
+          </Alert>
+        )}
+        <Button type="submit" variant={settings.identityProvider === null ? 'filled' : 'default'} loading={signIn.isPending} fullWidth mt="xs">
+          Sign in
+        </Button>
+      </Stack>
+    </form>
   );
 }
 

@@ -1,7 +1,7 @@
 /** Strokes on a 24 by 24 grid. Decorative: whoever uses one says its meaning in words. */
 const PATHS = {
   overview: 'M4 20V10m6 10V4m6 16v-7m4 7H2',
-  key: 'M8 15a4 4 0 1 1 3.4-6.1L21 9v3h-2v3h-3v-3h-4.600A4 4 0 0 1 8 15zM8 11h.01',
+  key: 'M8 16a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM12 12h9v4m-4-4v3',
   mine: 'M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8zm-8 9c0-4 4-6 8-6s8 2 8 6',
   people: 'M9 11a3.500 3.500 0 1 0 0-7 3.500 3.500 0 0 0 0 7zm-7 9c0-3.500 3.500-5.500 7-5.500s7 2 7 5.500M16 4.500a3.500 3.500 0 0 1 0 6M18.500 15c2 .8 3.500 2.500 3.500 5',
   service: 'M4 4h16v6H4zM4 14h16v6H4zM8 7h.01M8 17h.01',

@@ -74,6 +74,18 @@ export function Loaded<T>({ query, rows, children }: { query: UseQueryResult<T>;
   return <Loading rows={rows} />;
 }
 
+/** As `Loaded`, for a page that is about one thing: where there is no such thing, asking again does not help. */
+export function LoadedPage<T>({ query, rows, back, children }: { query: UseQueryResult<T>; rows?: number; back: ReactNode; children: (data: T) => ReactNode }) {
+  if (query.error instanceof Problem && query.error.status === 404) {
+    return (
+      <Page title="Not found">
+        <Empty title={query.error.message} action={back}>It was deleted for good, or it is not for you to see.</Empty>
+      </Page>
+    );
+  }
+  return <Loaded query={query} rows={rows}>{children}</Loaded>;
+}
+
 /** Heading, what the page is for, and what can be done on it. */
 export function Page({ title, lead, actions, children }: { title: string; lead?: ReactNode; actions?: ReactNode; children: ReactNode }) {
   useEffect(() => {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { conditionsOf } from '../../../src/audit/audit-events.repository.js';
 import { TestApp } from '../../support/app.js';
 import { trailRowsOnce } from '../../support/trail.js';
 
@@ -75,6 +76,32 @@ describe('GET /audit-events', () => {
       expect((await app.get('/audit-events?from=2999-01-01T00:00:00Z', { token: admin })).body.data).toEqual([]);
     });
 
+    it('leaves reads out, or shows them alone; a read that was refused is none', async () => {
+      const [auditor, stranger] = [await app.addUser(['auditor']), await app.addUser([])];
+      const of = async (id: string, isRead: boolean) => {
+        const { body } = await app.get(`/audit-events?actorId=${id}&isRead=${isRead}`, { token: admin });
+        return body.data.map(({ action, outcome }: { action: string; outcome: string }) => `${action} ${outcome}`);
+      };
+      await app.get(`/api-keys/${keyIds[0]}`, { token: auditor.token });
+      await app.post(`/api-keys/${keyIds[0]}/explain`, { token: auditor.token, body: {} });
+      await app.post('/auth/logout', { token: auditor.token });
+      await app.get('/audit-events', { token: stranger.token });
+      await trailRowsOnce(app, 2, `actor_id = $1 AND action ~ 'api-keys'`, [auditor.id]);
+      expect((await of(auditor.id, true)).sort()).toEqual(['api-keys:explain success', 'api-keys:read success']);
+      expect(await of(auditor.id, false)).toEqual(['auth:logout success']);
+      expect([await of(stranger.id, true), await of(stranger.id, false)]).toEqual([[], ['audit:read refused']]);
+    });
+
+    it('finds changes among reads by an index', async () => {
+      await app.dataSource.query('ANALYZE audit_event');
+      const plan = await app.dataSource.transaction(async (tx) => {
+        await tx.query('SET LOCAL enable_seqscan = off');
+        const { where } = conditionsOf({ isRead: false });
+        return tx.query(`EXPLAIN SELECT body, hash FROM audit_event WHERE seq < 9223372036854775807 ${where} ORDER BY seq DESC LIMIT 50`);
+      });
+      expect(JSON.stringify(plan)).toContain('audit_event_not_read_idx');
+    });
+
     it('is itself in the trail', async () => {
       const auditor = await app.addUser(['auditor']);
       const { headers } = await app.get('/audit-events', { token: auditor.token });
@@ -92,6 +119,8 @@ describe('GET /audit-events', () => {
       ['cursor=x', 'cursor'],
       ['cursor=MTIzNA&cursor=MTIzNA', 'cursor'],
       ['outcome=maybe', 'outcome'],
+      ['isRead=no', 'isRead'],
+      ['isRead=true&isRead=false', 'isRead'],
       ['from=yesterday', 'from'],
       ['to=2026-02-30T00:00:00Z', 'to'],
       ['actorId=%00', 'url'],

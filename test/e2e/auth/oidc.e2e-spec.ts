@@ -30,7 +30,7 @@ describe('tokens of an identity provider', () => {
   it('make a user on first sight, with the roles that are mapped and exist', async () => {
     const sub = subject();
     const { body } = await me(provider.token({ sub, email: ' Grace@Example.com ', name: 'Grace', roles: ['staff', 'unknown', 'ghosts', 7] }));
-    expect(body).toMatchObject({ kind: 'user', roles: ['creator'], user: { email: 'Grace@Example.com', name: 'Grace', kind: 'person', roles: ['creator'], lastSignInAt: expect.any(String) } });
+    expect(body).toMatchObject({ kind: 'user', roles: ['creator'], user: { email: 'Grace@Example.com', name: 'Grace', kind: 'person', roles: ['creator'], signsInWith: 'identity-provider', lastSignInAt: expect.any(String) } });
     expect(await trailOf(app, body.user.id)).toMatchObject([{ action: 'users:create', actor_kind: 'user', actor_id: body.user.id, details: { issuer: provider.issuer, subject: sub } }]);
     expect((await me(provider.token({ sub }))).body.user.id).toBe(body.user.id);
   });

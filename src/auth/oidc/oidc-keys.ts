@@ -1,6 +1,7 @@
 import { createPublicKey } from 'node:crypto';
-import type { Clock } from '../common/clock.js';
-import { unavailable } from '../common/domain-error.js';
+import type { Clock } from '../../common/clock.js';
+import { unavailable } from '../../common/domain-error.js';
+import { fetchJson } from './bounded-fetch.js';
 
 /** A set younger than this is not asked for again because of a key it contains. */
 const FRESH_MS = 10 * 60_000;
@@ -8,8 +9,6 @@ const FRESH_MS = 10 * 60_000;
 const STALE_MS = 24 * 60 * 60_000;
 /** Between two requests to the provider, whatever strangers write into the `kid` of their tokens. */
 const COOLDOWN_MS = 5_000;
-const TIMEOUT_MS = 3_000;
-const MAX_BYTES = 256 * 1024;
 
 interface SigningKey {
   readonly pem: string;
@@ -95,18 +94,10 @@ function signingKeysOf(set: readonly unknown[]): Map<string, SigningKey> {
   return keys;
 }
 
-/** A JSON Web Key Set, within bounds of time and size; redirects are not followed. */
 async function fetchKeySet(uri: string): Promise<readonly unknown[]> {
-  const response = await fetch(uri, { redirect: 'error', signal: AbortSignal.timeout(TIMEOUT_MS), headers: { accept: 'application/json' } });
-  if (!response.ok) throw new Error(`The key set's address answered ${response.status}.`);
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of response.body ?? []) {
-    bytes += (chunk as Uint8Array).length;
-    if (bytes > MAX_BYTES) throw new Error('The key set is too large.');
-    chunks.push(chunk as Uint8Array);
-  }
-  const set = JSON.parse(Buffer.concat(chunks).toString('utf8')) as { keys?: unknown } | null;
-  if (!Array.isArray(set?.keys)) throw new Error('The key set has no keys.');
-  return set.keys as unknown[];
+  const { status, body } = await fetchJson(uri);
+  if (status < 200 || status > 299) throw new Error(`The key set's address answered ${status}.`);
+  const keys = (body as { keys?: unknown } | null)?.keys;
+  if (!Array.isArray(keys)) throw new Error('The key set has no keys.');
+  return keys as unknown[];
 }

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { generateKeyPairSync } from 'node:crypto';
-import { Clock } from '../common/clock.js';
+import { Clock } from '../../common/clock.js';
 import { OidcKeys } from './oidc-keys.js';
 
 class TestClock extends Clock {

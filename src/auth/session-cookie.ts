@@ -1,0 +1,25 @@
+import { Injectable } from '@nestjs/common';
+import { type SerializeOptions, stringifySetCookie } from 'cookie';
+import { Config } from '../config/config.js';
+import type { SessionView } from './auth.view.js';
+import { SESSION_COOKIE } from './session-tokens.js';
+
+/** The `Set-Cookie` of the console's session: no script reads it, no other site sends it, and with https nothing else does. */
+@Injectable()
+export class SessionCookie {
+  private readonly options: SerializeOptions;
+
+  constructor(config: Config) {
+    this.options = { path: '/', httpOnly: true, sameSite: 'strict', secure: config.publicUrl.startsWith('https:') };
+  }
+
+  /** Brings the session into the browser, for as long as it lasts. */
+  of({ accessToken, expiresAt }: SessionView): string {
+    return stringifySetCookie(SESSION_COOKIE, accessToken, { ...this.options, expires: expiresAt });
+  }
+
+  /** Takes it out again. */
+  ended(): string {
+    return stringifySetCookie(SESSION_COOKIE, '', { ...this.options, expires: new Date(0), maxAge: 0 });
+  }
+}
