@@ -62,8 +62,13 @@ export class PostgresAuthority implements QuotaAuthority {
     const looks = takes.length === 0 ? budgets : budgets.filter((ask) => !takesAnything(ask));
     const statement = new Statement('acquire');
     // In this order: accounts are locked before windows.
-    if (takes.length > 0) statement.add('take', TAKE, [request.replicaId, request.liveReplicas, ...budgetValues(takes)]);
-    if (looks.length > 0) statement.add('look', LOOK, [list(looks.map((ask) => ask.account.id)), list(looks.map((ask) => ask.account.type))]);
+    if (takes.length > 0)
+      statement.add('take', TAKE, [request.replicaId, request.liveReplicas, ...budgetValues(takes)]);
+    if (looks.length > 0)
+      statement.add('look', LOOK, [
+        list(looks.map((ask) => ask.account.id)),
+        list(looks.map((ask) => ask.account.type)),
+      ]);
     const rows = windowRows(windows, request.liveReplicas, takes.length === 0, true);
     if (windows.length > 0) statement.add('windows', WINDOWS, rows.values);
     const [row] = await retrying(() => statement.run(this.sql));
@@ -78,11 +83,15 @@ export class PostgresAuthority implements QuotaAuthority {
     const { leases, windows } = back;
     if (leases.length > 0) {
       await retrying(() =>
-        this.sql('SELECT quota_give_back($1::uuid[], $2::integer[], $3::bigint[])', [
-          leases.map((one) => one.leaseId),
-          leases.map((one) => one.number),
-          leases.map((one) => one.amount?.toString() ?? null),
-        ]),
+        this.sql(
+          'SELECT quota_give_back($1::uuid[], $2::integer[], $3::bigint[])',
+          [
+            list(leases.map((one) => one.leaseId)),
+            list(leases.map((one) => one.number)),
+            list(leases.map((one) => one.amount?.toString() ?? null)),
+          ],
+          'return-leases',
+        ),
       );
     }
     if (windows.length === 0) return;
@@ -161,7 +170,8 @@ function takesAnything({ needs }: BudgetAsk): boolean {
 
 function takenGrants(text: string | null): BudgetGrant[] {
   return partsOf(text).map((part) => {
-    const [found, period, month, limit, spent, leased, slice, admitForMs, clockMs, monthEndsInMs, verdicts] = part.split(',') as Eleven;
+    const [found, period, month, limit, spent, leased, slice, admitForMs, clockMs, monthEndsInMs, verdicts] =
+      part.split(',') as Eleven;
     return {
       found: found === '1',
       period,
@@ -278,7 +288,8 @@ function windowRows(asks: readonly WindowPart[], live: number, isRelaxed: boolea
     if (keys.at(-1) !== id) counts[keys.push(id) - 1] = 0;
     counts[keys.length - 1] = (counts[keys.length - 1] ?? 0) + 1;
   }
-  const column = (valueOf: (ask: WindowPart) => number | null): string => list(places.map((place) => valueOf(asks[place] as WindowPart)));
+  const column = (valueOf: (ask: WindowPart) => number | null): string =>
+    list(places.map((place) => valueOf(asks[place] as WindowPart)));
   const values = [
     live,
     isRelaxed,

@@ -22,7 +22,11 @@ interface WindowsRow {
 }
 
 /** The windows of a key, shortest first, for the limits that it has. Takes no lock and changes nothing. */
-export async function readWindows(sql: Sql, keyId: string, limits: Readonly<Record<WindowName, number | null>>): Promise<WindowStanding[]> {
+export async function readWindows(
+  sql: Sql,
+  keyId: string,
+  limits: Readonly<Record<WindowName, number | null>>,
+): Promise<WindowStanding[]> {
   const names = (['minute', 'hour', 'day'] as const).filter((name) => limits[name] !== null);
   if (names.length === 0) return [];
   const [row] = (await sql(
