@@ -12,7 +12,7 @@ import { POOLED_TTL_SECONDS } from './authority.js';
 import type { BudgetEntry } from './budget-entry.js';
 import { Fifo } from './fifo.js';
 import type { QuotaClock } from './quota-clock.js';
-import type { Waiter } from './waiter.js';
+import { type Awaited, NOBODY, type Waiter } from './waiter.js';
 import type { WindowEntry } from './window-entry.js';
 
 /** One account's part of a call: who waits for which need, and what the ledger held to be true when it asked. */
@@ -144,7 +144,7 @@ export class AcquirePump {
     const leftMs =
       this.underWay < this.options.fewCalls ? 0 : (this.waitingSinceMs ?? 0) + this.options.patienceMs - nowMs;
     if (leftMs > 0) {
-      if (!this.isScheduled) this.wakeAfter(leftMs);
+      if (!this.isScheduled) this.wakeAfter(Math.max(1, leftMs));
       return;
     }
     while (this.underWay < this.options.maxCalls && nowMs >= this.pausedUntilMs) {
@@ -195,7 +195,7 @@ export class AcquirePump {
     for (const entry of this.windows) {
       if (windows.length >= this.options.maxAsks) break;
       this.windows.delete(entry);
-      const waiters = entry.isAsking ? [] : take(entry.waiting, this.options.maxNeeds, () => true);
+      const waiters = entry.isAsking ? [] : take(entry, this.options.maxNeeds, () => true);
       if (waiters.length > 0) windows.push(this.windowRecord(entry, waiters, nowMs));
     }
     const budgets: BudgetRecord[] = [];
@@ -204,7 +204,7 @@ export class AcquirePump {
       this.budgets.delete(entry);
       if (entry.isAsking) continue;
       for (const kind of ['pooled', 'default'] as const) {
-        const waiters = take(entry.waiting, this.options.maxNeeds, ({ request }) => poolOf(request) === kind);
+        const waiters = take(entry, this.options.maxNeeds, ({ request }) => poolOf(request) === kind);
         if (waiters.length > 0) budgets.push(this.budgetRecord(entry, kind, waiters, nowMs));
       }
     }
@@ -252,13 +252,15 @@ export function pairs<R, G>(records: readonly R[], grants: readonly G[]): [R, G]
   });
 }
 
-function take(queue: Waiter[], most: number, wanted: (waiter: Waiter) => boolean): Waiter[] {
+function take(awaited: Awaited, most: number, wanted: (waiter: Waiter) => boolean): Waiter[] {
   const taken: Waiter[] = [];
-  const left: Waiter[] = [];
-  for (const waiter of queue) {
+  let left: Waiter[] = NOBODY;
+  for (const waiter of awaited.waiting) {
     if (waiter.isDone) continue;
-    (taken.length < most && wanted(waiter) ? taken : left).push(waiter);
+    if (taken.length < most && wanted(waiter)) taken.push(waiter);
+    else if (left === NOBODY) left = [waiter];
+    else left.push(waiter);
   }
-  queue.splice(0, queue.length, ...left);
+  awaited.waiting = left;
   return taken;
 }

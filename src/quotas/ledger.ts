@@ -15,7 +15,7 @@ import type {
 } from './authority.js';
 import { BudgetEntry } from './budget-entry.js';
 import { Fifo } from './fifo.js';
-import { areFew } from './flow.js';
+import { areFew, Flow } from './flow.js';
 import { GiveBackQueue } from './give-back-queue.js';
 import { BudgetLease, PermitLease } from './lease.js';
 import type { QuotaClock } from './quota-clock.js';
@@ -292,7 +292,7 @@ export class Ledger implements AcquireHandler {
       this.foundAccounts[index] = entry;
       this.foundLeases[index] = null;
       if (reserve === 0n) {
-        if (waiter?.open.has(entry)) continue;
+        if (waiter?.isOpen(entry)) continue;
         if (entry.isOpen(nowMs)) {
           // Asked for anyway: what is known of the budget is renewed by the same statement, soon it would need its own.
           if (this.missing.length > 0 && entry.knownUntilMs - nowMs < RENEW_MS) this.missing.push(entry);
@@ -310,7 +310,7 @@ export class Ledger implements AcquireHandler {
   }
 
   private ownLease(waiter: Waiter | null, entry: BudgetEntry, nowMs: number): BudgetLease | null {
-    const lease = waiter?.own.get(entry);
+    const lease = waiter?.findOwn(entry);
     return lease !== undefined && lease.remaining > 0n && nowMs < lease.deadlineMs ? lease : null;
   }
 
@@ -326,7 +326,8 @@ export class Ledger implements AcquireHandler {
       const lease = entry.lease as PermitLease;
       lease.used += request.cost;
       lease.usedAtMs = nowMs;
-      entry.flow.add(request.cost, nowMs);
+      // Those of one key share their flow and come one after the other.
+      if (index === 0 || entry.flow !== this.foundWindows[index - 1]?.flow) entry.flow.add(request.cost, nowMs);
     }
     if (request.reserve === 0n || request.accounts.length === 0) return isDegraded ? ADMITTED_DEGRADED : ADMITTED;
     return { admitted: true, degraded: isDegraded, reservation: this.hold(request, nowMs) };
@@ -368,7 +369,7 @@ export class Ledger implements AcquireHandler {
     waiter.rounds++;
     for (const entry of this.missing) {
       waiter.pending++;
-      enqueue(entry.waiting, waiter);
+      enqueue(entry, waiter);
       if (entry instanceof BudgetEntry) this.pump.askBudget(entry);
       else this.pump.askWindow(entry);
     }
@@ -377,8 +378,7 @@ export class Ledger implements AcquireHandler {
   private finish(waiter: Waiter, admission: Admission): void {
     this.waiting--;
     waiter.finish(admission);
-    for (const lease of waiter.own.values()) this.handBack(lease);
-    waiter.own.clear();
+    for (const lease of waiter.takeOwn()) this.handBack(lease);
   }
 
   private failWaiters(which: (waiter: Waiter) => boolean, retryAfterMs: number): void {
@@ -499,11 +499,11 @@ export class Ledger implements AcquireHandler {
       waiter.pending--;
       const need = ask.needs[index];
       const isGranted = grant.verdicts[index] === true;
-      if (isGranted && !isStale && need?.amount === 0n) waiter.open.add(entry);
+      if (isGranted && !isStale && need?.amount === 0n) waiter.foundOpen(entry);
       if (need?.own && isGranted) {
         const own = lease(need.own.leaseId, 'own', need.amount);
         if (isStale || waiter.isDone) this.handBack(own);
-        else waiter.own.set(entry, own);
+        else waiter.addOwn(entry, own);
       }
       if (isStale || isGranted) return;
       if (!grant.found) {
@@ -585,8 +585,7 @@ export class Ledger implements AcquireHandler {
     for (let left = this.waiters.size; left > 0; left--) {
       const waiter = this.waiters.shift() as Waiter;
       if (waiter.isDone) continue;
-      for (const lease of waiter.own.values()) this.handBack(lease);
-      waiter.own.clear();
+      for (const lease of waiter.takeOwn()) this.handBack(lease);
       this.waiters.push(waiter);
     }
     this.back.flush(() => this.clock.monotonicMs());
@@ -701,10 +700,11 @@ export class Ledger implements AcquireHandler {
     const known = this.rows.get(window.id);
     if (known !== undefined) return known[window.window];
     if (this.rows.size >= this.options.maxEntries && !this.makeRoom(this.rows)) return null;
+    const flow = new Flow();
     const row: WindowRow = {
-      minute: new WindowEntry(window.id, 'minute'),
-      hour: new WindowEntry(window.id, 'hour'),
-      day: new WindowEntry(window.id, 'day'),
+      minute: new WindowEntry(window.id, 'minute', flow),
+      hour: new WindowEntry(window.id, 'hour', flow),
+      day: new WindowEntry(window.id, 'day', flow),
     };
     this.rows.set(window.id, row);
     this.resting.push({ entry: row, atMs: this.lastMonoMs + REST_MS });
