@@ -12,7 +12,7 @@ import { POOLED_TTL_SECONDS } from './authority.js';
 import type { BudgetEntry } from './budget-entry.js';
 import { Fifo } from './fifo.js';
 import type { QuotaClock } from './quota-clock.js';
-import type { Waiter } from './waiter.js';
+import { type Awaited, NOBODY, type Waiter } from './waiter.js';
 import type { WindowEntry } from './window-entry.js';
 
 /** One account's part of a call: who waits for which need, and what the ledger held to be true when it asked. */
@@ -46,7 +46,7 @@ export interface AcquireHandler {
   /** The outcome is unknown: for now (it takes too long), or `isOver`, for good. */
   failed(call: AcquireCall, isOver: boolean): void;
   /** Gives up the window's lease, memory first, and says what to close. */
-  closeLease(entry: WindowEntry): WindowAsk['previous'];
+  closeLease(entry: WindowEntry, nowMs: number): WindowAsk['previous'];
 }
 
 /** Bounds of the calls. */
@@ -54,6 +54,9 @@ export interface PumpOptions {
   readonly replicaId: string;
   /** Calls under way at once; abandoned ones count until they end, so that a hung authority is not piled upon. */
   readonly maxCalls: number;
+  /** From so many on, what is needed waits up to `patienceMs` for one of them to end: fewer statements ask for more. */
+  readonly fewCalls: number;
+  readonly patienceMs: number;
   readonly maxAsks: number;
   readonly maxNeeds: number;
   readonly collectMs: number;
@@ -71,6 +74,8 @@ export class AcquirePump {
   private readonly calls = new Fifo<AcquireCall>();
   private underWay = 0;
   private isScheduled = false;
+  /** Since when something has been waiting to be sent; null: nothing is. */
+  private waitingSinceMs: number | null = null;
   private pausedUntilMs = 0;
 
   constructor(
@@ -116,11 +121,19 @@ export class AcquirePump {
     }
   }
 
-  /** The first need of a quiet moment goes at once, later ones are collected. */
+  /**
+   * The first need of a quiet moment goes at once, later ones are collected; while some calls are under way, until one
+   * of them ends, so that under load many needs share a statement.
+   */
   private schedule(): void {
     if (this.isScheduled) return;
+    this.waitingSinceMs ??= this.clock.monotonicMs();
+    this.wakeAfter(this.underWay === 0 ? 0 : this.options.collectMs);
+  }
+
+  private wakeAfter(delayMs: number): void {
     this.isScheduled = true;
-    this.clock.after(this.underWay === 0 ? 0 : this.options.collectMs, () => {
+    this.clock.after(delayMs, () => {
       this.isScheduled = false;
       this.send();
     });
@@ -128,11 +141,18 @@ export class AcquirePump {
 
   private send(): void {
     const nowMs = this.clock.monotonicMs();
+    const leftMs =
+      this.underWay < this.options.fewCalls ? 0 : (this.waitingSinceMs ?? 0) + this.options.patienceMs - nowMs;
+    if (leftMs > 0) {
+      if (!this.isScheduled) this.wakeAfter(Math.max(1, leftMs));
+      return;
+    }
     while (this.underWay < this.options.maxCalls && nowMs >= this.pausedUntilMs) {
       const call = this.collect(nowMs);
-      if (call === null) return;
+      if (call === null) break;
       this.dispatch(call);
     }
+    this.waitingSinceMs = this.budgets.size + this.windows.size > 0 ? nowMs : null;
   }
 
   private dispatch(call: AcquireCall): void {
@@ -155,7 +175,7 @@ export class AcquirePump {
     if (!call.isAbandoned) this.end(call);
     handle();
     call.isAbandoned = true;
-    if (this.budgets.size + this.windows.size > 0) this.schedule();
+    if (this.budgets.size + this.windows.size > 0) this.send();
   }
 
   private end(call: AcquireCall): void {
@@ -175,7 +195,7 @@ export class AcquirePump {
     for (const entry of this.windows) {
       if (windows.length >= this.options.maxAsks) break;
       this.windows.delete(entry);
-      const waiters = entry.isAsking ? [] : take(entry.waiting, this.options.maxNeeds, () => true);
+      const waiters = entry.isAsking ? [] : take(entry, this.options.maxNeeds, () => true);
       if (waiters.length > 0) windows.push(this.windowRecord(entry, waiters, nowMs));
     }
     const budgets: BudgetRecord[] = [];
@@ -184,7 +204,7 @@ export class AcquirePump {
       this.budgets.delete(entry);
       if (entry.isAsking) continue;
       for (const kind of ['pooled', 'default'] as const) {
-        const waiters = take(entry.waiting, this.options.maxNeeds, ({ request }) => poolOf(request) === kind);
+        const waiters = take(entry, this.options.maxNeeds, ({ request }) => poolOf(request) === kind);
         if (waiters.length > 0) budgets.push(this.budgetRecord(entry, kind, waiters, nowMs));
       }
     }
@@ -208,11 +228,10 @@ export class AcquirePump {
 
   private windowRecord(entry: WindowEntry, waiters: Waiter[], nowMs: number): WindowRecord {
     entry.isAsking = true;
-    const previous = this.handler.closeLease(entry);
+    const previous = this.handler.closeLease(entry, nowMs);
     // The newest waiter read the newest record of the key.
-    const limit = waiters
-      .at(-1)
-      ?.request.windows.find((one) => one.id === entry.id && one.window === entry.window)?.limit ?? 0;
+    const limit =
+      waiters.at(-1)?.request.windows.find((one) => one.id === entry.id && one.window === entry.window)?.limit ?? 0;
     const ask: WindowAsk = {
       id: entry.id,
       window: entry.window,
@@ -233,13 +252,15 @@ export function pairs<R, G>(records: readonly R[], grants: readonly G[]): [R, G]
   });
 }
 
-function take(queue: Waiter[], most: number, wanted: (waiter: Waiter) => boolean): Waiter[] {
+function take(awaited: Awaited, most: number, wanted: (waiter: Waiter) => boolean): Waiter[] {
   const taken: Waiter[] = [];
-  const left: Waiter[] = [];
-  for (const waiter of queue) {
+  let left: Waiter[] = NOBODY;
+  for (const waiter of awaited.waiting) {
     if (waiter.isDone) continue;
-    (taken.length < most && wanted(waiter) ? taken : left).push(waiter);
+    if (taken.length < most && wanted(waiter)) taken.push(waiter);
+    else if (left === NOBODY) left = [waiter];
+    else left.push(waiter);
   }
-  queue.splice(0, queue.length, ...left);
+  awaited.waiting = left;
   return taken;
 }

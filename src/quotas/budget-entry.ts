@@ -3,7 +3,7 @@ import type { Account, BudgetGrant, PoolKind } from './authority.js';
 import { POOLED_TTL_SECONDS } from './authority.js';
 import { Flow } from './flow.js';
 import type { BudgetLease } from './lease.js';
-import type { Waiter } from './waiter.js';
+import { NOBODY, type Waiter } from './waiter.js';
 
 /** What is kept of an answer of the authority. */
 export type KnownBudget = Pick<BudgetGrant, 'period' | 'limit' | 'spent' | 'leased' | 'monthEndsInMs'>;
@@ -11,7 +11,7 @@ export type KnownBudget = Pick<BudgetGrant, 'period' | 'limit' | 'spent' | 'leas
 /** What one replica knows and holds of one account. */
 export class BudgetEntry {
   leases: BudgetLease[] = [];
-  waiting: Waiter[] = [];
+  waiting: Waiter[] = NOBODY;
   /** An acquire of this account is under way: one at a time. */
   isAsking = false;
   isGone = false;

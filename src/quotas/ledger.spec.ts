@@ -94,7 +94,8 @@ describe('a ledger', () => {
     let asked = stage.calls.length;
     while (stage.calls.length === asked) await stage.admit({ windows: minute(10_000) });
     asked = stage.calls.length;
-    for (let calls = 0; calls < 10; calls++) expect(stage.ledger.admit(call({ windows: minute(10_000) }))).not.toBeInstanceOf(Promise);
+    for (let calls = 0; calls < 10; calls++)
+      expect(stage.ledger.admit(call({ windows: minute(10_000) }))).not.toBeInstanceOf(Promise);
     expect(stage.calls.length).toBe(asked);
   });
 
@@ -241,7 +242,7 @@ describe('a ledger', () => {
   });
 
   it('sends a return until it has arrived, and permits once', async () => {
-    for (let calls = 0; calls < 30; calls++) await stage.admit({ reserve: 10n, windows: minute(10_000) });
+    for (let calls = 0; calls < 30; calls++) await stage.admit({ reserve: 10n, windows: minute(300) });
     stage.isCut = true;
     await stage.pass(4_000);
     stage.isCut = false;
@@ -249,6 +250,55 @@ describe('a ledger', () => {
     expect([...stage.model.accounts.values()][0]?.leased).toBe(300n);
     expect(stage.backs.filter(({ windows }) => windows.length > 0)).toHaveLength(1);
     expect(stage.backs.filter(({ leases }) => leases.length > 0).length).toBeGreaterThan(3);
+  });
+
+  it('asks once in fifteen seconds for a key that is used rarely and is far from its limit', async () => {
+    let asks = 0;
+    for (let second = 0; second < 60; second += 4) {
+      const asked = stage.calls.flatMap(({ windows }) => windows).length;
+      expect(await stage.admit({ accounts: [], windows: minute(10_000) })).toMatchObject({ admitted: true });
+      await stage.pass(2_800);
+      asks += stage.calls.flatMap(({ windows }) => windows).length - asked;
+    }
+    expect(asks).toBeLessThanOrEqual(6);
+    expect(stage.backs).toHaveLength(0);
+    await stage.pass(60_000);
+    // What was left of the last lease went back when the key was forgotten, all else with the asks.
+    expect(stage.backs.flatMap(({ windows }) => windows)).toHaveLength(1);
+    expect([...stage.model.rows.values()][0]?.rings.hour.sum).toBe(0);
+    expect(stage.ledger.stats()).toMatchObject({ entries: 0, returns: 0 });
+  });
+
+  it('asks for what it needs alone where a few permits are much of the limit', async () => {
+    for (let second = 0; second < 20; second += 4) {
+      await stage.admit({ accounts: [], windows: minute(60) });
+      await stage.pass(2_800);
+    }
+    expect(stage.calls.flatMap(({ windows }) => windows).map(({ want }) => want)).toEqual([0, 0, 0, 0, 0]);
+  });
+
+  it('renews what it knows of a budget when it asks for permits anyway', async () => {
+    await stage.admit({});
+    await stage.pass(6_000);
+    await stage.admit({ windows: minute(10_000) });
+    expect(stage.calls.map(({ budgets, windows }) => [budgets.length, windows.length])).toEqual([
+      [1, 0],
+      [1, 1],
+    ]);
+    await stage.pass(5_000);
+    expect(stage.ledger.admit(call({}))).toMatchObject({ admitted: true });
+  });
+
+  it('lets needs share a statement while two are under way', async () => {
+    stage.isHung = true;
+    for (let key = 1; key <= 5; key++) {
+      const id = KEY.replace(/.$/, String(key));
+      void stage.ledger.admit(call({ accounts: [{ id, type: 'total' }], reserve: 1n }));
+      await stage.pass(key <= 2 ? 4 : 2);
+    }
+    expect(stage.calls.map(({ budgets }) => budgets.length)).toEqual([1, 1]);
+    await stage.pass(10);
+    expect(stage.calls.map(({ budgets }) => budgets.length)).toEqual([1, 1, 3]);
   });
 
   it('drops a key’s leases, permits and knowledge at a feed entry', async () => {

@@ -15,6 +15,7 @@ import type {
 } from './authority.js';
 import { BudgetEntry } from './budget-entry.js';
 import { Fifo } from './fifo.js';
+import { areFew, Flow } from './flow.js';
 import { GiveBackQueue } from './give-back-queue.js';
 import { BudgetLease, PermitLease } from './lease.js';
 import type { QuotaClock } from './quota-clock.js';
@@ -28,6 +29,8 @@ export interface LedgerOptions {
   readonly acquireTimeoutMs: number;
   readonly collectMs: number;
   readonly maxCalls: number;
+  readonly fewCalls: number;
+  readonly patienceMs: number;
   /** Accounts, and windows, in one call. */
   readonly maxAsks: number;
   readonly maxNeeds: number;
@@ -48,6 +51,8 @@ export const LEDGER_DEFAULTS: Omit<LedgerOptions, 'replicaId'> = {
   acquireTimeoutMs: 1_000,
   collectMs: 2,
   maxCalls: 8,
+  fewCalls: 2,
+  patienceMs: 10,
   maxAsks: 200,
   maxNeeds: 500,
   maxWaiters: 20_000,
@@ -65,6 +70,8 @@ const TICK_MS = 50;
 /** How often what is held is looked at, and how long an account without holdings is remembered. */
 const LOOK_MS = 500;
 const REST_MS = 15_000;
+/** What is known of a budget for less than this is renewed when something else is asked for. */
+const RENEW_MS = 5_000;
 const MOST_ROUNDS = 5;
 const WINDOW_NAMES: readonly WindowName[] = ['minute', 'hour', 'day'];
 
@@ -285,7 +292,12 @@ export class Ledger implements AcquireHandler {
       this.foundAccounts[index] = entry;
       this.foundLeases[index] = null;
       if (reserve === 0n) {
-        if (entry.isOpen(nowMs) || waiter?.open.has(entry)) continue;
+        if (waiter?.isOpen(entry)) continue;
+        if (entry.isOpen(nowMs)) {
+          // Asked for anyway: what is known of the budget is renewed by the same statement, soon it would need its own.
+          if (this.missing.length > 0 && entry.knownUntilMs - nowMs < RENEW_MS) this.missing.push(entry);
+          continue;
+        }
       } else {
         const lease = this.ownLease(waiter, entry, nowMs) ?? entry.findLease(request, poolOf(request), nowMs);
         this.foundLeases[index] = lease;
@@ -298,7 +310,7 @@ export class Ledger implements AcquireHandler {
   }
 
   private ownLease(waiter: Waiter | null, entry: BudgetEntry, nowMs: number): BudgetLease | null {
-    const lease = waiter?.own.get(entry);
+    const lease = waiter?.findOwn(entry);
     return lease !== undefined && lease.remaining > 0n && nowMs < lease.deadlineMs ? lease : null;
   }
 
@@ -314,7 +326,8 @@ export class Ledger implements AcquireHandler {
       const lease = entry.lease as PermitLease;
       lease.used += request.cost;
       lease.usedAtMs = nowMs;
-      entry.flow.add(request.cost, nowMs);
+      // Those of one key share their flow and come one after the other.
+      if (index === 0 || entry.flow !== this.foundWindows[index - 1]?.flow) entry.flow.add(request.cost, nowMs);
     }
     if (request.reserve === 0n || request.accounts.length === 0) return isDegraded ? ADMITTED_DEGRADED : ADMITTED;
     return { admitted: true, degraded: isDegraded, reservation: this.hold(request, nowMs) };
@@ -356,7 +369,7 @@ export class Ledger implements AcquireHandler {
     waiter.rounds++;
     for (const entry of this.missing) {
       waiter.pending++;
-      enqueue(entry.waiting, waiter);
+      enqueue(entry, waiter);
       if (entry instanceof BudgetEntry) this.pump.askBudget(entry);
       else this.pump.askWindow(entry);
     }
@@ -365,8 +378,7 @@ export class Ledger implements AcquireHandler {
   private finish(waiter: Waiter, admission: Admission): void {
     this.waiting--;
     waiter.finish(admission);
-    for (const lease of waiter.own.values()) this.handBack(lease);
-    waiter.own.clear();
+    for (const lease of waiter.takeOwn()) this.handBack(lease);
   }
 
   private failWaiters(which: (waiter: Waiter) => boolean, retryAfterMs: number): void {
@@ -381,10 +393,12 @@ export class Ledger implements AcquireHandler {
   // ---- outcomes of calls
 
   /** @see AcquireHandler */
-  closeLease(entry: WindowEntry): PermitClose | null {
+  closeLease(entry: WindowEntry, nowMs: number): PermitClose | null {
     const lease = entry.lease;
     entry.lease = null;
-    return lease === null ? null : { bucket: lease.bucket, granted: lease.granted, used: lease.used };
+    // All used, and counted where they belong: in the bucket of a deadline that has passed.
+    if (lease === null || (lease.used === lease.granted && nowMs >= lease.deadlineMs)) return null;
+    return { bucket: lease.bucket, granted: lease.granted, used: lease.used };
   }
 
   /** @see AcquireHandler */
@@ -451,7 +465,7 @@ export class Ledger implements AcquireHandler {
       } else {
         const deadlineMs = this.deadline(call.sentMs, grant.validForMs, nowMs);
         entry.lease = new PermitLease(grant.permits, grant.bucket, ask.limit, deadlineMs, nowMs);
-        this.watch(this.rows.get(entry.id), nowMs);
+        if (!this.isSmall(entry.lease)) this.watch(this.rows.get(entry.id), nowMs);
       }
     }
     if (!isStale) entry.learn(grant, nowMs);
@@ -485,11 +499,11 @@ export class Ledger implements AcquireHandler {
       waiter.pending--;
       const need = ask.needs[index];
       const isGranted = grant.verdicts[index] === true;
-      if (isGranted && !isStale && need?.amount === 0n) waiter.open.add(entry);
+      if (isGranted && !isStale && need?.amount === 0n) waiter.foundOpen(entry);
       if (need?.own && isGranted) {
         const own = lease(need.own.leaseId, 'own', need.amount);
         if (isStale || waiter.isDone) this.handBack(own);
-        else waiter.own.set(entry, own);
+        else waiter.addOwn(entry, own);
       }
       if (isStale || isGranted) return;
       if (!grant.found) {
@@ -548,8 +562,16 @@ export class Ledger implements AcquireHandler {
     }
   }
 
+  /**
+   * Whether nobody misses these permits: they are kept while they are idle, and beyond their deadline for the next acquire to
+   * close, until the window is forgotten. A key that is used rarely would else write twice for each use.
+   */
+  private isSmall(lease: PermitLease): boolean {
+    return areFew(lease.granted, lease.limit, this.pump.liveReplicas);
+  }
+
   private handBackPermits(entry: WindowEntry): void {
-    const close = this.closeLease(entry);
+    const close = this.closeLease(entry, this.lastMonoMs);
     if (close !== null && close.used < close.granted) {
       this.back.addPermits({ id: entry.id, window: entry.window, ...close });
     }
@@ -563,8 +585,7 @@ export class Ledger implements AcquireHandler {
     for (let left = this.waiters.size; left > 0; left--) {
       const waiter = this.waiters.shift() as Waiter;
       if (waiter.isDone) continue;
-      for (const lease of waiter.own.values()) this.handBack(lease);
-      waiter.own.clear();
+      for (const lease of waiter.takeOwn()) this.handBack(lease);
       this.waiters.push(waiter);
     }
     this.back.flush(() => this.clock.monotonicMs());
@@ -632,7 +653,7 @@ export class Ledger implements AcquireHandler {
     let holds = false;
     for (const name of WINDOW_NAMES) {
       const lease = entry[name].lease;
-      if (lease === null) continue;
+      if (lease === null || this.isSmall(lease)) continue;
       // One that is used up stays until its deadline: the next acquire closes it, which frees a part of the window.
       const isIdle = lease.remaining > 0 && nowMs - lease.usedAtMs >= this.options.idleMs;
       if (nowMs < lease.deadlineMs && !isIdle) holds = true;
@@ -644,7 +665,7 @@ export class Ledger implements AcquireHandler {
   /** Forgets accounts and windows that nobody has touched for a while and that hold nothing. */
   private retire(entry: BudgetEntry | WindowRow, nowMs: number): void {
     if (isGone(entry)) return;
-    if (isBusy(entry) || nowMs - touchedAt(entry) < REST_MS) this.resting.push({ entry, atMs: nowMs + REST_MS });
+    if (isBusy(entry, nowMs) || nowMs - touchedAt(entry) < REST_MS) this.resting.push({ entry, atMs: nowMs + REST_MS });
     else this.forget(entry);
   }
 
@@ -679,10 +700,11 @@ export class Ledger implements AcquireHandler {
     const known = this.rows.get(window.id);
     if (known !== undefined) return known[window.window];
     if (this.rows.size >= this.options.maxEntries && !this.makeRoom(this.rows)) return null;
+    const flow = new Flow();
     const row: WindowRow = {
-      minute: new WindowEntry(window.id, 'minute'),
-      hour: new WindowEntry(window.id, 'hour'),
-      day: new WindowEntry(window.id, 'day'),
+      minute: new WindowEntry(window.id, 'minute', flow),
+      hour: new WindowEntry(window.id, 'hour', flow),
+      day: new WindowEntry(window.id, 'day', flow),
     };
     this.rows.set(window.id, row);
     this.resting.push({ entry: row, atMs: this.lastMonoMs + REST_MS });
@@ -716,11 +738,11 @@ function isWaitedFor(entry: BudgetEntry | WindowRow): boolean {
   return entry instanceof BudgetEntry ? !entry.isQuiet : WINDOW_NAMES.some((name) => !entry[name].isQuiet);
 }
 
-function isBusy(entry: BudgetEntry | WindowRow): boolean {
+function isBusy(entry: BudgetEntry | WindowRow, nowMs: number): boolean {
   if (isWaitedFor(entry)) return true;
   return entry instanceof BudgetEntry
     ? entry.leases.length > 0
-    : WINDOW_NAMES.some((name) => entry[name].lease !== null);
+    : WINDOW_NAMES.some((name) => nowMs < (entry[name].lease?.deadlineMs ?? 0));
 }
 
 function isGone(entry: BudgetEntry | WindowRow): boolean {

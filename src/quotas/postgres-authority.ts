@@ -22,14 +22,14 @@ const MOST_WANT = 10n ** 18n;
 const TRANSIENT = new Set(['40P01', '40001']);
 const TRIES = 4;
 
-const BUDGETS = `SELECT 'b' AS kind, b.ask, b.is_found, b.period, b.month, b.verdicts,
-  ARRAY[b.limit_mc, b.spent_mc, b.leased_mc, b.slice, b.admit_for_ms, b.clock_ms, b.month_ends_in_ms] AS numbers
-  FROM quota_acquire_budgets($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) b`;
-const windowsFrom = (
-  first: number,
-): string => `SELECT 'w' AS kind, w.ask, NULL::boolean AS is_found, NULL::text AS period,
-  NULL::text AS month, w.verdicts, ARRAY[w.permits, w.bucket, w.valid_ms, w.free, w.reset_ms, w.retry_ms] AS numbers
-  FROM quota_windows(${Array.from({ length: 13 }, (_, index) => `$${first + index}`).join(', ')}) w`;
+/** Budgets that something is taken from: durable, under locks. Each `;`-separated part is one answer. */
+const TAKE = `(SELECT string_agg(concat_ws(',', b.is_found::integer, b.period, b.month, concat(b.limit_mc), b.spent_mc, b.leased_mc, b.slice,
+    b.admit_for_ms, b.clock_ms, b.month_ends_in_ms, (SELECT string_agg(v::integer::text, '' ORDER BY at) FROM unnest(b.verdicts) WITH ORDINALITY AS u(v, at))), ';' ORDER BY b.ask)
+  FROM quota_acquire_budgets(?::text, ?::integer, ?::uuid[], ?::text[], ?::text[], ?::uuid[], ?::bigint[], ?::integer[], ?::integer[],
+    ?::bigint[], ?::integer[], ?::uuid[]) b) AS taken`;
+const LOOK = 'quota_look_at_budgets(?::uuid[], ?::text[]) AS looked';
+const WINDOWS = `quota_windows(?::integer, ?::boolean, ?::boolean, ?::uuid[], ?::integer[], ?::integer[], ?::integer[], ?::integer[], ?::integer[],
+    ?::integer[], ?::bigint[], ?::integer[], ?::integer[]) AS windows`;
 
 /** The windows of a request as the function takes them, sorted by key, and where each came from. */
 interface WindowRows {
@@ -58,43 +58,48 @@ export class PostgresAuthority implements QuotaAuthority {
   async acquire(request: AcquireRequest): Promise<AcquireAnswer> {
     const { budgets, windows } = request;
     if (budgets.length + windows.length === 0) return { budgets: [], windows: [] };
-    const rows = windowRows(windows, request.liveReplicas, budgets.length === 0, true);
-    const parts: string[] = [];
-    const values: unknown[] = [];
+    const takes = budgets.filter(takesAnything);
+    const looks = takes.length === 0 ? budgets : budgets.filter((ask) => !takesAnything(ask));
+    const statement = new Statement('acquire');
     // In this order: accounts are locked before windows.
-    if (budgets.length > 0) {
-      parts.push(BUDGETS);
-      values.push(request.replicaId, request.liveReplicas, ...budgetValues(budgets));
-    }
-    if (windows.length > 0) {
-      parts.push(windowsFrom(values.length + 1));
-      values.push(...rows.values);
-    }
-    const answer = await retrying(() => this.sql(parts.join('\nUNION ALL\n'), values));
-    const budgetGrants: BudgetGrant[] = [];
-    const windowGrants: WindowGrant[] = [];
-    for (const row of answer as unknown as GrantRow[]) {
-      if (row.kind === 'b') budgetGrants[row.ask - 1] = budgetGrant(row);
-      else windowGrants[rows.places[row.ask - 1] ?? 0] = windowGrant(row);
-    }
-    return { budgets: budgetGrants, windows: windowGrants };
+    if (takes.length > 0)
+      statement.add('take', TAKE, [request.replicaId, request.liveReplicas, ...budgetValues(takes)]);
+    if (looks.length > 0)
+      statement.add('look', LOOK, [
+        list(looks.map((ask) => ask.account.id)),
+        list(looks.map((ask) => ask.account.type)),
+      ]);
+    const rows = windowRows(windows, request.liveReplicas, takes.length === 0, true);
+    if (windows.length > 0) statement.add('windows', WINDOWS, rows.values);
+    const [row] = await retrying(() => statement.run(this.sql));
+    const { taken, looked, windows: counted } = row as unknown as AcquireRow;
+    return {
+      budgets: inOrderOf(budgets, takenGrants(taken ?? null), lookedGrants(looked ?? null, looks)),
+      windows: windowGrants(counted ?? null, rows.places),
+    };
   }
 
   async giveBack(back: GiveBack): Promise<void> {
     const { leases, windows } = back;
     if (leases.length > 0) {
       await retrying(() =>
-        this.sql('SELECT quota_give_back($1::uuid[], $2::integer[], $3::bigint[])', [
-          leases.map((one) => one.leaseId),
-          leases.map((one) => one.number),
-          leases.map((one) => one.amount?.toString() ?? null),
-        ]),
+        this.sql(
+          'SELECT quota_give_back($1::uuid[], $2::integer[], $3::bigint[])',
+          [
+            list(leases.map((one) => one.leaseId)),
+            list(leases.map((one) => one.number)),
+            list(leases.map((one) => one.amount?.toString() ?? null)),
+          ],
+          'return-leases',
+        ),
       );
     }
     if (windows.length === 0) return;
     const parts = windows.map((one): WindowPart => ({ ...one, limit: 0, want: 0, needs: [], previous: one }));
     // Sent once: permits have no return number.
-    await this.sql(windowsFrom(1), windowRows(parts, 1, true, false).values);
+    const statement = new Statement('return');
+    statement.add('windows', WINDOWS, windowRows(parts, 1, true, false).values);
+    await statement.run(this.sql);
   }
 
   /** In a transaction of its own, tried again after a deadlock. */
@@ -131,79 +136,174 @@ export class PostgresAuthority implements QuotaAuthority {
   }
 }
 
-interface GrantRow {
-  readonly kind: 'b' | 'w';
-  readonly ask: number;
-  readonly is_found: boolean;
-  readonly period: string;
-  readonly month: string;
-  readonly verdicts: boolean[];
-  readonly numbers: (string | null)[];
+interface AcquireRow {
+  readonly taken?: string | null;
+  readonly looked?: string | null;
+  readonly windows?: string | null;
 }
 
-function budgetGrant(row: GrantRow): BudgetGrant {
-  const [limit, spent, leased, slice, admitForMs, clockMs, monthEndsInMs] = row.numbers;
-  return {
-    found: row.is_found,
-    period: row.period,
-    month: row.month,
-    limit: limit == null ? null : BigInt(limit),
-    spent: BigInt(spent ?? 0),
-    leased: BigInt(leased ?? 0),
-    verdicts: row.verdicts,
-    slice: BigInt(slice ?? 0),
-    admitForMs: Number(admitForMs),
-    clockMs: Number(clockMs),
-    monthEndsInMs: Number(monthEndsInMs),
-  };
+/** One statement out of parts; equal parts make the same text under the same name, so that it is prepared once. */
+class Statement {
+  private readonly texts: string[] = [];
+  private readonly values: unknown[] = [];
+
+  constructor(private name: string) {}
+
+  /** `text` has a `?` for each value. */
+  add(name: string, text: string, values: readonly unknown[]): void {
+    let place = this.values.length;
+    this.texts.push(text.replace(/\?/g, () => `$${++place}`));
+    this.values.push(...values);
+    this.name += `-${name}`;
+  }
+
+  run(sql: Sql): Promise<Record<string, unknown>[]> {
+    return sql(`SELECT ${this.texts.join(',\n')}`, this.values, this.name);
+  }
 }
 
-function windowGrant(row: GrantRow): WindowGrant {
-  const [permits, bucket, validForMs, free, resetMs, retryMs] = row.numbers.map(Number);
-  return {
-    verdicts: row.verdicts,
-    permits: permits ?? 0,
-    bucket: bucket ?? 0,
-    validForMs: validForMs ?? 0,
-    free: free ?? 0,
-    resetMs: resetMs ?? 0,
-    retryMs: retryMs ?? 0,
-  };
+/** Whether a grant would move money; all other asks only want to know whether anything is left. */
+function takesAnything({ needs }: BudgetAsk): boolean {
+  for (const { amount } of needs) if (amount > 0n) return true;
+  return false;
+}
+
+function takenGrants(text: string | null): BudgetGrant[] {
+  return partsOf(text).map((part) => {
+    const [found, period, month, limit, spent, leased, slice, admitForMs, clockMs, monthEndsInMs, verdicts] =
+      part.split(',') as Eleven;
+    return {
+      found: found === '1',
+      period,
+      month,
+      limit: limit === '' ? null : BigInt(limit),
+      spent: BigInt(spent),
+      leased: BigInt(leased),
+      verdicts: verdictsOf(verdicts),
+      slice: BigInt(slice),
+      admitForMs: Number(admitForMs),
+      clockMs: Number(clockMs),
+      monthEndsInMs: Number(monthEndsInMs),
+    };
+  });
+}
+
+type Eleven = [string, string, string, string, string, string, string, string, string, string, string];
+
+function lookedGrants(text: string | null, asks: readonly BudgetAsk[]): BudgetGrant[] {
+  const parts = partsOf(text);
+  const [month = '', admitForMs, clockMs, monthEndsInMs] = (parts[0] ?? '').split(',');
+  return asks.map(({ account, needs }, index) => {
+    const [found, limit = '', spent = '0', leased = '0'] = (parts[index + 1] ?? '').split(',');
+    const isFound = found === '1';
+    const grant = {
+      found: isFound,
+      period: account.type === 'total' ? 'total' : month,
+      month,
+      limit: limit === '' ? null : BigInt(limit),
+      spent: BigInt(spent),
+      leased: BigInt(leased),
+      slice: 0n,
+      admitForMs: Number(admitForMs),
+      clockMs: Number(clockMs),
+      monthEndsInMs: Number(monthEndsInMs),
+    };
+    const isOpen = isFound && (grant.limit === null || grant.spent + grant.leased < grant.limit);
+    return { ...grant, verdicts: needs.map(() => isOpen) };
+  });
+}
+
+/** The answers in the order of the asks, of which some took and some only looked. */
+function inOrderOf(asks: readonly BudgetAsk[], taken: BudgetGrant[], looked: BudgetGrant[]): BudgetGrant[] {
+  if (taken.length === 0 || looked.length === 0) return taken.length === 0 ? looked : taken;
+  let took = 0;
+  return asks.map((ask, index) => (takesAnything(ask) ? taken[took++] : looked[index - took]) as BudgetGrant);
+}
+
+function windowGrants(text: string | null, places: readonly number[]): WindowGrant[] {
+  const grants = new Array<WindowGrant>(places.length);
+  partsOf(text).forEach((part, index) => {
+    const [verdicts, permits, bucket, validForMs, free, resetMs, retryMs] = part.split(',') as Eleven;
+    grants[places[index] ?? 0] = {
+      verdicts: verdictsOf(verdicts),
+      permits: Number(permits),
+      bucket: Number(bucket),
+      validForMs: Number(validForMs),
+      free: Number(free),
+      resetMs: Number(resetMs),
+      retryMs: Number(retryMs),
+    };
+  });
+  return grants;
+}
+
+function partsOf(text: string | null): string[] {
+  return text === null || text === '' ? [] : text.split(';');
+}
+
+/** Most asks are those of one call. */
+const GRANTED: readonly boolean[] = Object.freeze([true]);
+const REFUSED: readonly boolean[] = Object.freeze([false]);
+
+function verdictsOf(text: string): readonly boolean[] {
+  if (text.length === 1) return text === '1' ? GRANTED : REFUSED;
+  return Array.from(text, (one) => one === '1');
+}
+
+/** A list of ids, names or numbers as PostgreSQL reads it: none of them needs quotes, which the driver would look for. */
+function list(items: readonly (string | number | null)[]): string {
+  let text = '{';
+  for (let index = 0; index < items.length; index++) {
+    if (index > 0) text += ',';
+    text += items[index] ?? 'NULL';
+  }
+  return `${text}}`;
 }
 
 function budgetValues(asks: readonly BudgetAsk[]): unknown[] {
   const needs = asks.flatMap((ask) => ask.needs);
+  const [firsts, counts] = spans(asks);
   return [
-    asks.map((ask) => ask.account.id),
-    asks.map((ask) => ask.account.type),
-    asks.map((ask) => ask.kind),
-    asks.map((ask) => ask.leaseId),
-    asks.map((ask) => String(ask.want > MOST_WANT ? MOST_WANT : ask.want)),
-    ...spans(asks),
-    needs.map((need) => String(need.amount)),
-    needs.map((need) => need.own?.ttlSeconds ?? null),
-    needs.map((need) => need.own?.leaseId ?? null),
+    list(asks.map((ask) => ask.account.id)),
+    list(asks.map((ask) => ask.account.type)),
+    list(asks.map((ask) => ask.kind)),
+    list(asks.map((ask) => ask.leaseId)),
+    list(asks.map((ask) => String(ask.want > MOST_WANT ? MOST_WANT : ask.want))),
+    list(firsts),
+    list(counts),
+    list(needs.map((need) => String(need.amount))),
+    list(needs.map((need) => need.own?.ttlSeconds ?? null)),
+    list(needs.map((need) => need.own?.leaseId ?? null)),
   ];
 }
 
 function windowRows(asks: readonly WindowPart[], live: number, isRelaxed: boolean, creates: boolean): WindowRows {
   const places = asks
     .map((_, index) => index)
-    .sort((one, other) => compare(asks[one]?.id ?? '', asks[other]?.id ?? ''));
-  const sorted = places.map((place) => asks[place] as WindowPart);
+    .sort((one, other) => compare(asks[one]?.id ?? '', asks[other]?.id ?? '') || one - other);
+  const keys: string[] = [];
+  const counts: number[] = [];
+  for (const place of places) {
+    const { id } = asks[place] as WindowPart;
+    if (keys.at(-1) !== id) counts[keys.push(id) - 1] = 0;
+    counts[keys.length - 1] = (counts[keys.length - 1] ?? 0) + 1;
+  }
+  const column = (valueOf: (ask: WindowPart) => number | null): string =>
+    list(places.map((place) => valueOf(asks[place] as WindowPart)));
   const values = [
     live,
     isRelaxed,
     creates,
-    sorted.map((ask) => ask.id),
-    sorted.map((ask) => WINDOW_NUMBERS[ask.window]),
-    sorted.map((ask) => ask.limit),
-    sorted.map((ask) => Math.min(ask.want, 2 ** 31 - 1)),
-    ...spans(sorted),
-    sorted.flatMap((ask) => ask.needs),
-    sorted.map((ask) => ask.previous?.bucket ?? null),
-    sorted.map((ask) => ask.previous?.granted ?? null),
-    sorted.map((ask) => ask.previous?.used ?? null),
+    list(keys),
+    list(counts),
+    column((ask) => WINDOW_NUMBERS[ask.window]),
+    column((ask) => ask.limit),
+    column((ask) => Math.min(ask.want, 2 ** 31 - 1)),
+    column((ask) => ask.needs.length),
+    list(places.flatMap((place) => (asks[place] as WindowPart).needs)),
+    column((ask) => ask.previous?.bucket ?? null),
+    column((ask) => ask.previous?.granted ?? null),
+    column((ask) => ask.previous?.used ?? null),
   ];
   return { values, places };
 }

@@ -5,6 +5,7 @@ import { Meters } from '../common/meters.js';
 import { microCentsFromCents } from '../common/money.js';
 import { uuidv7 } from '../common/uuid.js';
 import { Config } from '../config/config.js';
+import { clientConfigOf } from '../database/client-config.js';
 import type { Admission, BudgetState, WindowState } from './admission.js';
 import type { Account, RateWindow } from './authority.js';
 import { POOLED_TTL_SECONDS } from './authority.js';
@@ -13,6 +14,7 @@ import type { KeyLimits } from './key-limits.js';
 import { Ledger } from './ledger.js';
 import { monthOf } from './period.js';
 import { PostgresAuthority } from './postgres-authority.js';
+import { QuotaConnections } from './quota-connections.js';
 import { ReservationSigner } from './reservation.js';
 
 /** How often this replica looks for leases whose holders are gone. */
@@ -52,6 +54,7 @@ export const ONE_REQUEST: QuotaQuestion = Object.freeze({ cost: 1, reserveMicroC
 export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger('Quotas');
   private readonly authority: PostgresAuthority;
+  private readonly connections: QuotaConnections;
   private readonly ledger: Ledger;
   private readonly watch = new ClockWatch();
   private readonly defaultHold: bigint;
@@ -65,7 +68,10 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
     config: Config,
     meters: Meters,
   ) {
-    this.authority = new PostgresAuthority((text, values) => dataSource.query(text, [...values]));
+    this.connections = new QuotaConnections(clientConfigOf(dataSource, 'quotas'));
+    this.authority = new PostgresAuthority((text, values, name) =>
+      name === undefined ? dataSource.query(text, [...values]) : this.connections.query(text, values, name),
+    );
     this.defaultHold = microCentsFromCents(config.defaultHoldCents);
     this.ledger = new Ledger(
       this.authority,
@@ -92,6 +98,7 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
   async onApplicationShutdown(): Promise<void> {
     for (const timer of this.timers) clearInterval(timer);
     await this.ledger.stop();
+    await this.connections.close();
   }
 
   /**

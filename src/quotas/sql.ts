@@ -1,5 +1,6 @@
 /**
  * Runs one statement and gives its rows: a pool outside of transactions, an entity manager inside one. `bigint`
- * columns arrive as decimal text.
+ * columns arrive as decimal text. `name`: of a statement that comes often and always has the same text; a connection
+ * that can prepares it once.
  */
-export type Sql = (text: string, values: readonly unknown[]) => Promise<Record<string, unknown>[]>;
+export type Sql = (text: string, values: readonly unknown[], name?: string) => Promise<Record<string, unknown>[]>;

@@ -11,10 +11,10 @@ export class Waiter {
   isDone = false;
   /** The first refusal of one of its parts. */
   refusal: Refused | null = null;
-  /** Leases of its own (long reservations), by account. */
-  readonly own = new Map<BudgetEntry, BudgetLease>();
-  /** Accounts that the authority found open for a call that holds nothing. */
-  readonly open = new Set<BudgetEntry>();
+  /** Leases of its own (long reservations), by account; null: none. */
+  private own: Map<BudgetEntry, BudgetLease> | null = null;
+  /** Accounts that the authority found open for a call that holds nothing; null: none. */
+  private open: BudgetEntry[] | null = null;
   private resolve!: (admission: Admission) => void;
 
   constructor(
@@ -26,14 +26,54 @@ export class Waiter {
     this.answer = new Promise((resolve) => (this.resolve = resolve));
   }
 
+  /** A lease that the authority granted to this call alone. */
+  addOwn(entry: BudgetEntry, lease: BudgetLease): void {
+    this.own ??= new Map();
+    this.own.set(entry, lease);
+  }
+
+  findOwn(entry: BudgetEntry): BudgetLease | undefined {
+    return this.own?.get(entry);
+  }
+
+  /** Takes the leases of its own out. */
+  takeOwn(): Iterable<BudgetLease> {
+    const own = this.own?.values() ?? [];
+    this.own = null;
+    return own;
+  }
+
+  /** The authority found something left in this account. */
+  foundOpen(entry: BudgetEntry): void {
+    (this.open ??= []).push(entry);
+  }
+
+  isOpen(entry: BudgetEntry): boolean {
+    return this.open !== null && this.open.includes(entry);
+  }
+
   finish(admission: Admission): void {
     this.isDone = true;
     this.resolve(admission);
   }
 }
 
-/** Puts a waiter into a queue at the place of its order; nearly always the end. */
-export function enqueue(queue: Waiter[], waiter: Waiter): void {
+/** An account or window that calls wait for. */
+export interface Awaited {
+  waiting: Waiter[];
+}
+
+/** The queue of everything that nobody waits for: nearly all of what is in memory. Never written to. */
+export const NOBODY: Waiter[] = Object.freeze([]) as unknown as Waiter[];
+
+/** Puts a waiter into the queue at the place of its order; nearly always the end. */
+export function enqueue(awaited: Awaited, waiter: Waiter): void {
+  const queue = awaited.waiting;
+  if (queue.length === 0) {
+    // Exactly one place: an empty array that grows makes room for seventeen.
+    awaited.waiting = [waiter];
+    return;
+  }
   let at = queue.length;
   while (at > 0 && (queue[at - 1]?.order ?? 0) > waiter.order) at--;
   queue.splice(at, 0, waiter);

@@ -1,20 +1,19 @@
 import type { RateWindow, WindowGrant, WindowName } from './authority.js';
-import { Flow } from './flow.js';
+import type { Flow } from './flow.js';
 import type { PermitLease } from './lease.js';
 import { emptyRing, grantPermits, RING_SHAPES, slideRing } from './rate-ring.js';
 import type { RateRing } from './rate-ring.js';
-import type { Waiter } from './waiter.js';
+import { NOBODY, type Waiter } from './waiter.js';
 
 /** What one replica knows and holds of one rate window. */
 export class WindowEntry {
   lease: PermitLease | null = null;
-  waiting: Waiter[] = [];
+  waiting: Waiter[] = NOBODY;
   isAsking = false;
   isGone = false;
   isWatched = false;
   generation = 0;
   touchedAtMs = 0;
-  readonly flow = new Flow();
   /** What the last answer left, and until when it counts; of the answer nothing else is kept. null before the first. */
   free: number | null = null;
   resetMs = 0;
@@ -28,6 +27,8 @@ export class WindowEntry {
   constructor(
     readonly id: string,
     readonly window: WindowName,
+    /** What is drawn from the windows of this id: the same for all three. */
+    readonly flow: Flow,
   ) {}
 
   /** Permits granted under a higher limit than today's are not used any more. */

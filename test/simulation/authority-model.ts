@@ -127,8 +127,9 @@ export class AuthorityModel {
     const monthEndsInMs = monthEnd(month) - now;
     const period = periodOf(ask.account, now);
     const admitForMs = this.fault === 'admits-past-the-month' ? ADMIT_MS : Math.min(ADMIT_MS, monthEndsInMs);
-    if (period !== 'total') this.makeMonth(ask.account.id, period);
-    const account = this.accounts.get(`${ask.account.id}|${period}`);
+    const isLook = ask.needs.every(({ amount }) => amount === 0n);
+    if (period !== 'total' && !isLook) this.makeMonth(ask.account.id, period);
+    const account = this.accounts.get(`${ask.account.id}|${period}`) ?? (isLook ? this.unmadeMonth(ask.account.id, period) : undefined);
     const common = { period, month, clockMs: now, admitForMs, monthEndsInMs };
     if (account === undefined) {
       return {
@@ -363,8 +364,15 @@ export class AuthorityModel {
     this.putAccount(keyId, period, limit);
   }
 
+  /** What a month's account would be if it were made now; who takes nothing does not make it. */
+  private unmadeMonth(keyId: string, period: Period): ModelAccount | undefined {
+    const key = this.keys.get(keyId);
+    if (key === undefined || period === 'total') return undefined;
+    return newAccount(keyId, period, key.type === 'monthly' ? key.limit : null);
+  }
+
   private putAccount(keyId: string, period: Period, limit: bigint | null): void {
-    const account = { keyId, period, limit, spent: 0n, leased: 0n, overdraft: 0n, floor: limit };
+    const account = newAccount(keyId, period, limit);
     this.accounts.set(`${keyId}|${period}`, account);
   }
 
@@ -405,6 +413,10 @@ export class AuthorityModel {
       if (used > wall) throw new WallViolation(`${one.period}: ${used} used of ${wall}`);
     }
   }
+}
+
+function newAccount(keyId: string, period: Period, limit: bigint | null): ModelAccount {
+  return { keyId, period, limit, spent: 0n, leased: 0n, overdraft: 0n, floor: limit };
 }
 
 function max(one: bigint, other: bigint): bigint {

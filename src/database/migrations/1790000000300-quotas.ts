@@ -15,7 +15,7 @@ export class Quotas1790000000300 implements MigrationInterface {
   name = 'Quotas1790000000300';
 
   async up(runner: QueryRunner): Promise<void> {
-    for (const statement of [TABLES, CLOCK, KEY_ACCOUNTS, OPEN_MONTHS, ACQUIRE_BUDGETS, WINDOWS, GIVE_BACK, SETTLE, CLOSE, GRANTS]) {
+    for (const statement of [TABLES, CLOCK, KEY_ACCOUNTS, OPEN_MONTHS, ACQUIRE_BUDGETS, LOOK_AT_BUDGETS, WINDOWS, GIVE_BACK, SETTLE, CLOSE, GRANTS]) {
       await runner.query(statement);
     }
   }
@@ -25,7 +25,7 @@ export class Quotas1790000000300 implements MigrationInterface {
       DROP TRIGGER api_key_open_account ON api_key;
       DROP TRIGGER api_key_change_limit ON api_key;
       DROP FUNCTION quota_open_account, quota_change_limit;
-      DROP FUNCTION quota_close_expired, quota_settle, quota_give_back, quota_windows, quota_acquire_budgets,
+      DROP FUNCTION quota_close_expired, quota_settle, quota_give_back, quota_windows, quota_look_at_budgets, quota_acquire_budgets,
         quota_open_months, quota_month, quota_ms, quota_clock;
       DROP TABLE reservation_end, rate_window, budget_lease, budget_account;
     `);
@@ -89,14 +89,13 @@ CREATE INDEX reservation_end_ended_at ON reservation_end (ended_at);
 CREATE TABLE rate_window (
   key_id uuid NOT NULL,
   at_ms bigint NOT NULL,
-  heads bigint[] NOT NULL,
   sums integer[] NOT NULL,
-  minute_cells integer[] NOT NULL,
-  hour_cells integer[] NOT NULL,
-  day_cells integer[] NOT NULL,
+  minute_cells bigint[] NOT NULL,
+  hour_cells bigint[] NOT NULL,
+  day_cells bigint[] NOT NULL,
   CONSTRAINT rate_window_pk PRIMARY KEY (key_id)
 ) WITH (fillfactor = 50);
-COMMENT ON TABLE rate_window IS 'Permits by bucket, as rings; see src/quotas/rate-ring.ts, which says the same in TypeScript';
+COMMENT ON TABLE rate_window IS 'Permits by bucket: of each bucket that counts any, oldest first, bucket * 2^32 + permits; sums has the sum of each list. See src/quotas/rate-ring.ts, which says the same in TypeScript';
 `;
 
 /** The one clock of the authority: whole milliseconds, and one place for a test to set. */
@@ -266,132 +265,168 @@ END $$;
 `;
 
 /**
- * The rings of many keys: slides, closes previous leases, grants. With p_creates false it only closes, in rows that
- * exist. Asks come sorted by key; those of one key share one read and one write of its row.
+ * Budgets that nothing is taken from: read without a lock, so that it neither waits nor writes. A month that has no row
+ * yet is what its row would be: nothing spent, the limit of the key.
+ *
+ * Gives `month,admit_for_ms,clock_ms,month_ends_in_ms`, then for each account `;found,limit,spent,leased`.
+ */
+const LOOK_AT_BUDGETS = `
+CREATE FUNCTION quota_look_at_budgets(p_account uuid[], p_type text[]) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  v_now timestamptz := quota_clock();
+  v_month text := quota_month(v_now);
+  v_month_end timestamptz := (date_trunc('month', v_now AT TIME ZONE 'UTC') + interval '1 month') AT TIME ZONE 'UTC';
+  v_clock bigint := quota_ms(v_now);
+  v_ends bigint := quota_ms(v_month_end) - v_clock;
+  v_found text;
+BEGIN
+  SELECT string_agg(CASE
+      WHEN a.key_id IS NOT NULL THEN concat('1,', a.limit_micro_cents, ',', a.spent_micro_cents, ',', a.leased_micro_cents)
+      WHEN u.type = 'total' THEN '0,,0,0'
+      ELSE coalesce((SELECT concat('1,', CASE WHEN k.budget_type = 'monthly' THEN k.budget_limit_micro_cents END, ',0,0')
+        FROM api_key k WHERE k.id = u.id), '0,,0,0')
+    END, ';' ORDER BY u.n) INTO v_found
+  FROM unnest(p_account, p_type) WITH ORDINALITY AS u(id, type, n)
+  LEFT JOIN budget_account a ON a.key_id = u.id AND a.period = CASE u.type WHEN 'total' THEN 'total' ELSE v_month END;
+  RETURN concat_ws(',', v_month, least(10000, v_ends), v_clock, v_ends) || ';' || v_found;
+END $$;
+`;
+
+/**
+ * The windows of many keys: slides, closes previous leases, grants. With p_creates false it only closes, in rows that
+ * exist. Keys come sorted and each once, with p_asks asks each; the asks of a key share one read and one write of its row.
+ *
+ * Gives for each ask, in order, `verdicts,permits,bucket,valid_ms,free,reset_ms,retry_ms`, separated by semicolons; a
+ * verdict is 1 or 0 for each need. Text, because building and reading rows and arrays cost more than the arithmetic.
  */
 const WINDOWS = `
 CREATE FUNCTION quota_windows(
   p_live integer, p_relaxed boolean, p_creates boolean,
-  p_key uuid[], p_window integer[], p_limit integer[], p_want integer[], p_first integer[], p_count integer[],
+  p_key uuid[], p_asks integer[], p_window integer[], p_limit integer[], p_want integer[], p_count integer[],
   n_cost integer[], c_bucket bigint[], c_granted integer[], c_used integer[]
-) RETURNS TABLE (
-  ask integer, verdicts boolean[], permits integer, bucket bigint, valid_ms bigint, free integer, reset_ms bigint, retry_ms bigint
-) LANGUAGE plpgsql AS $$
+) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
-  k_length CONSTANT bigint[] := ARRAY[60000, 3600000, 86400000];
   k_bucket CONSTANT bigint[] := ARRAY[2000, 60000, 900000];
-  k_cells CONSTANT integer[] := ARRAY[40, 63, 99];
-  v_start bigint := quota_ms(quota_clock());
-  v_row rate_window%ROWTYPE;
-  v_now bigint; v_head bigint; v_old bigint; v_reach bigint; v_size integer; v_sum integer; v_cells integer[];
-  v_cell integer; v_left integer; v_need integer; v_room integer; v_refused integer; v_seen integer; v_held integer;
-  w integer; i integer := 1;
+  k_reach CONSTANT bigint[] := ARRAY[30, 60, 96];
+  k_cells CONSTANT bigint[] := ARRAY[40, 63, 99];
+  k_count CONSTANT bigint := 4294967295;
+  v_out text[] := '{}';
+  v_now bigint; v_sums integer[]; v_minute bigint[]; v_hour bigint[]; v_day bigint[];
+  v_size bigint; v_head bigint; v_oldest bigint; v_sum bigint; v_cells bigint[]; v_at integer; v_held bigint;
+  v_room bigint; v_left bigint; v_need bigint; v_refused bigint; v_permits bigint; v_verdicts text;
+  v_valid bigint; v_bucket bigint; v_retry bigint; v_seen bigint;
+  w integer; i integer := 0; n integer := 1;
 BEGIN
   -- Losing the last half second of counts with a crash is a stated exception; waiting for the disk is not worth it.
   IF p_relaxed THEN PERFORM set_config('synchronous_commit', 'off', true); END IF;
-  IF p_creates THEN
-    INSERT INTO rate_window (key_id, at_ms, heads, sums, minute_cells, hour_cells, day_cells)
-    SELECT DISTINCT u.key, v_start, ARRAY[v_start / k_bucket[1], v_start / k_bucket[2], v_start / k_bucket[3]], ARRAY[0, 0, 0],
-      array_fill(0, ARRAY[40]), array_fill(0, ARRAY[63]), array_fill(0, ARRAY[99])
-    FROM unnest(p_key) AS u(key)
-    WHERE NOT EXISTS (SELECT FROM rate_window r WHERE r.key_id = u.key)
-    ORDER BY u.key
-    ON CONFLICT DO NOTHING;
-  END IF;
-  WHILE i <= cardinality(p_key) LOOP
-    SELECT * INTO v_row FROM rate_window r WHERE r.key_id = p_key[i] FOR UPDATE;
+  FOR k IN 1 .. cardinality(p_key) LOOP
+    SELECT r.at_ms, r.sums, r.minute_cells, r.hour_cells, r.day_cells INTO v_now, v_sums, v_minute, v_hour, v_day
+      FROM rate_window r WHERE r.key_id = p_key[k] FOR UPDATE;
     IF NOT FOUND THEN
-      i := i + 1;
-      CONTINUE;
+      IF NOT p_creates THEN
+        i := i + p_asks[k];
+        CONTINUE;
+      END IF;
+      INSERT INTO rate_window AS r (key_id, at_ms, sums, minute_cells, hour_cells, day_cells)
+        VALUES (p_key[k], quota_ms(quota_clock()), ARRAY[0, 0, 0], '{}', '{}', '{}') ON CONFLICT DO NOTHING;
+      -- Ours, or that of another replica, which came first.
+      SELECT r.at_ms, r.sums, r.minute_cells, r.hour_cells, r.day_cells INTO v_now, v_sums, v_minute, v_hour, v_day
+        FROM rate_window r WHERE r.key_id = p_key[k] FOR UPDATE;
     END IF;
-    v_now := greatest(quota_ms(quota_clock()), v_row.at_ms);
-    v_row.at_ms := v_now;
-    LOOP
+    v_now := greatest(quota_ms(quota_clock()), v_now);
+    FOR a IN 1 .. p_asks[k] LOOP
+      i := i + 1;
       w := p_window[i];
-      v_size := k_cells[w];
-      v_reach := k_length[w] / k_bucket[w];
-      v_head := v_now / k_bucket[w];
-      v_old := v_row.heads[w];
-      v_sum := v_row.sums[w];
-      v_cells := CASE w WHEN 1 THEN v_row.minute_cells WHEN 2 THEN v_row.hour_cells ELSE v_row.day_cells END;
+      v_size := k_bucket[w];
+      v_head := v_now / v_size;
+      v_oldest := v_head - k_reach[w];
+      v_sum := v_sums[w];
+      v_cells := CASE w WHEN 1 THEN v_minute WHEN 2 THEN v_hour ELSE v_day END;
       -- slide
-      IF v_head > v_old THEN
-        FOR b IN v_old - v_reach .. v_old - v_reach + least(v_head - v_old, v_size) - 1 LOOP
-          v_cell := b % v_size + 1;
-          v_sum := v_sum - v_cells[v_cell];
-          v_cells[v_cell] := 0;
+      IF v_cells[1] < v_oldest << 32 THEN
+        v_at := 1;
+        WHILE v_cells[v_at] < v_oldest << 32 LOOP
+          v_sum := v_sum - (v_cells[v_at] & k_count);
+          v_at := v_at + 1;
         END LOOP;
-        v_row.heads[w] := v_head;
-      ELSE
-        v_head := v_old;
+        v_cells := v_cells[v_at:];
       END IF;
       -- close
-      IF c_bucket[i] >= v_head - v_reach AND c_bucket[i] < v_head - v_reach + v_size THEN
-        v_cell := c_bucket[i] % v_size + 1;
-        v_held := CASE WHEN v_cells[v_cell] >= c_granted[i] THEN c_granted[i] ELSE 0 END;
-        v_cells[v_cell] := v_cells[v_cell] - v_held;
-        v_cell := least(v_head, c_bucket[i]) % v_size + 1;
-        v_cells[v_cell] := v_cells[v_cell] + c_used[i];
+      IF c_bucket[i] >= v_oldest AND c_bucket[i] < v_oldest + k_cells[w] THEN
+        v_at := cardinality(v_cells);
+        WHILE v_cells[v_at] >> 32 > c_bucket[i] LOOP v_at := v_at - 1; END LOOP;
+        -- Fewer than granted: the grant was lost with a crash; others' permits must stay.
+        v_held := CASE WHEN v_cells[v_at] >> 32 = c_bucket[i] AND v_cells[v_at] & k_count >= c_granted[i] THEN c_granted[i] ELSE 0 END;
+        v_bucket := least(v_head, c_bucket[i]);
         v_sum := v_sum + c_used[i] - v_held;
+        IF v_bucket = c_bucket[i] AND v_cells[v_at] >> 32 = v_bucket AND (v_cells[v_at] & k_count) + c_used[i] > v_held THEN
+          IF v_held <> c_used[i] THEN v_cells[v_at] := v_cells[v_at] + c_used[i] - v_held; END IF;
+        ELSE
+          IF v_held > 0 THEN
+            v_cells[v_at] := v_cells[v_at] - v_held;
+            IF v_cells[v_at] & k_count = 0 THEN v_cells := v_cells[:v_at - 1] || v_cells[v_at + 1:]; END IF;
+          END IF;
+          IF c_used[i] > 0 THEN
+            v_at := cardinality(v_cells);
+            WHILE v_cells[v_at] >> 32 > v_bucket LOOP v_at := v_at - 1; END LOOP;
+            IF v_cells[v_at] >> 32 = v_bucket THEN
+              v_cells[v_at] := v_cells[v_at] + c_used[i];
+            ELSE
+              v_cells := v_cells[:v_at] || (v_bucket << 32 | c_used[i]) || v_cells[v_at + 1:];
+            END IF;
+          END IF;
+        END IF;
       END IF;
       -- grant
-      ask := i;
-      verdicts := array_fill(false, ARRAY[p_count[i]]);
       v_room := greatest(0, p_limit[i] - v_sum);
       v_left := v_room;
       v_refused := NULL;
-      FOR n IN p_first[i] .. p_first[i] + p_count[i] - 1 LOOP
-        IF n_cost[n] <= v_left THEN
-          v_left := v_left - n_cost[n];
-          verdicts[n - p_first[i] + 1] := true;
+      v_verdicts := '';
+      FOR need IN n .. n + p_count[i] - 1 LOOP
+        IF n_cost[need] <= v_left THEN
+          v_left := v_left - n_cost[need];
+          v_verdicts := v_verdicts || '1';
         ELSE
-          v_refused := coalesce(v_refused, n_cost[n]);
+          v_refused := coalesce(v_refused, n_cost[need]);
+          v_verdicts := v_verdicts || '0';
         END IF;
       END LOOP;
+      n := n + p_count[i];
       v_need := v_room - v_left;
-      permits := v_need;
-      IF v_need > 0 AND v_room >= 8 * v_need AND v_room::bigint * 50 >= p_limit[i] THEN
-        permits := greatest(v_need, least(p_want[i], v_room / (4 * p_live)));
+      v_permits := CASE WHEN v_need > 0 AND v_room >= 8 * v_need AND v_room * 50 >= p_limit[i]
+        THEN greatest(v_need, least(p_want[i], v_room / (4 * p_live))) ELSE v_need END;
+      v_valid := CASE WHEN v_permits > v_need AND v_permits * 8 <= p_limit[i] THEN 15000 ELSE 1000 END;
+      v_bucket := (v_now + v_valid) / v_size;
+      IF v_permits > 0 THEN
+        v_sum := v_sum + v_permits;
+        v_at := cardinality(v_cells);
+        WHILE v_cells[v_at] >> 32 > v_bucket LOOP v_at := v_at - 1; END LOOP;
+        IF v_cells[v_at] >> 32 = v_bucket THEN
+          v_cells[v_at] := v_cells[v_at] + v_permits;
+        ELSE
+          v_cells := v_cells[:v_at] || (v_bucket << 32 | v_permits) || v_cells[v_at + 1:];
+        END IF;
       END IF;
-      valid_ms := CASE WHEN permits > v_need AND permits::bigint * 8 <= p_limit[i] THEN 15000 ELSE 1000 END;
-      bucket := (v_now + valid_ms) / k_bucket[w];
-      v_cell := bucket % v_size + 1;
-      v_cells[v_cell] := v_cells[v_cell] + permits;
-      v_sum := v_sum + permits;
-      free := greatest(0, p_limit[i] - v_sum);
-      reset_ms := 0;
-      IF v_sum > 0 THEN
-        FOR b IN REVERSE v_head - v_reach + v_size - 1 .. v_head - v_reach LOOP
-          CONTINUE WHEN v_cells[b % v_size + 1] = 0;
-          reset_ms := (b + v_reach + 1) * k_bucket[w] - v_now;
-          EXIT;
-        END LOOP;
-      END IF;
-      retry_ms := 0;
+      v_retry := 0;
       IF v_refused IS NOT NULL THEN
         v_seen := p_limit[i] - v_sum;
-        FOR b IN v_head - v_reach .. v_head - v_reach + v_size - 1 LOOP
-          v_seen := v_seen + v_cells[b % v_size + 1];
+        FOR at IN 1 .. cardinality(v_cells) LOOP
+          v_seen := v_seen + (v_cells[at] & k_count);
           IF v_seen >= v_refused THEN
-            retry_ms := (b + v_reach + 1) * k_bucket[w] - v_now;
+            v_retry := ((v_cells[at] >> 32) + k_reach[w] + 1) * v_size - v_now;
             EXIT;
           END IF;
         END LOOP;
       END IF;
-      v_row.sums[w] := v_sum;
-      CASE w
-        WHEN 1 THEN v_row.minute_cells := v_cells;
-        WHEN 2 THEN v_row.hour_cells := v_cells;
-        ELSE v_row.day_cells := v_cells;
-      END CASE;
-      RETURN NEXT;
-      i := i + 1;
-      EXIT WHEN i > cardinality(p_key) OR p_key[i] <> v_row.key_id;
+      v_out[i] := concat_ws(',', v_verdicts, v_permits, v_bucket, v_valid, greatest(0, p_limit[i] - v_sum),
+        coalesce(((v_cells[cardinality(v_cells)] >> 32) + k_reach[w] + 1) * v_size - v_now, 0), v_retry);
+      v_sums[w] := v_sum;
+      CASE w WHEN 1 THEN v_minute := v_cells; WHEN 2 THEN v_hour := v_cells; ELSE v_day := v_cells; END CASE;
     END LOOP;
-    UPDATE rate_window r SET at_ms = v_row.at_ms, heads = v_row.heads, sums = v_row.sums,
-      minute_cells = v_row.minute_cells, hour_cells = v_row.hour_cells, day_cells = v_row.day_cells
-      WHERE r.key_id = v_row.key_id;
+    UPDATE rate_window r SET at_ms = v_now, sums = v_sums, minute_cells = v_minute, hour_cells = v_hour, day_cells = v_day
+      WHERE r.key_id = p_key[k];
   END LOOP;
+  RETURN array_to_string(v_out, ';');
 END $$;
 `;
 

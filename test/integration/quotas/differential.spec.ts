@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { AcquireRequest, BudgetAsk, GiveBack, Hold, Settlement, WindowAsk, WindowName } from '../../../src/quotas/authority.js';
 import { PostgresAuthority } from '../../../src/quotas/postgres-authority.js';
+import { RING_SHAPES, type RateRing } from '../../../src/quotas/rate-ring.js';
 import { AuthorityModel } from '../../simulation/authority-model.js';
 import { Random, uuidOf } from '../../simulation/random.js';
 import { createQuotaDatabase } from './quota-database.js';
@@ -89,7 +90,9 @@ class Twins {
       };
     });
     const request: AcquireRequest = { replicaId: 'one', liveReplicas: random.between(1, 3), budgets, windows };
-    // The function works through the windows by key.
+    // Windows are worked through by key, and looks after what takes.
+    const looks = (ask: BudgetAsk): number => Number(ask.needs.every(({ amount }) => amount === 0n));
+    budgets.sort((a, b) => looks(a) - looks(b));
     const sorted = { ...request, windows: [...windows].sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0)) };
     const expected = this.model.acquire(sorted);
     const answer = await this.real.acquire(sorted);
@@ -201,10 +204,21 @@ class Twins {
     const rows = await this.database.asOwner('SELECT * FROM rate_window WHERE key_id = ANY ($1) ORDER BY key_id', [this.keys]);
     expect(rows).toEqual(
       [...this.model.rows].sort(([a], [b]) => (a < b ? -1 : 1)).map(([id, row]) => ({
-        key_id: id, at_ms: String(row.at), heads: NAMES.map((name) => String(row.rings[name].head)), sums: NAMES.map((name) => row.rings[name].sum),
-        minute_cells: row.rings.minute.cells, hour_cells: row.rings.hour.cells, day_cells: row.rings.day.cells,
+        key_id: id, at_ms: String(row.at), sums: NAMES.map((name) => row.rings[name].sum),
+        minute_cells: cellsOf(row.rings.minute, 'minute'), hour_cells: cellsOf(row.rings.hour, 'hour'), day_cells: cellsOf(row.rings.day, 'day'),
       }))); // prettier-ignore
   }
+}
+
+/** The buckets of a ring that count any, oldest first, as the table lists them. */
+function cellsOf({ head, cells }: RateRing, window: WindowName): string[] {
+  const oldest = head - RING_SHAPES[window].lengthMs / RING_SHAPES[window].bucketMs;
+  return cells
+    .map((_, index) => oldest + index)
+    .flatMap((bucket) => {
+      const count = cells[bucket % cells.length] ?? 0;
+      return count === 0 ? [] : [String((BigInt(bucket) << 32n) + BigInt(count))];
+    });
 }
 
 describe('PostgreSQL and the model of the authority', () => {
