@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Reservation } from '../quotas/reservation.js';
 
 /** What a service reports, after every check that needs no database. Ids are lower-case; money is micro-cents. */
@@ -47,7 +47,10 @@ export type BookEntry = UsageEntry | ReleaseEntry;
  * What became of an entry. `refused`: the database's own constraints refused it, which only a defect or a sum beyond
  * 64 bits can cause; nothing of it was applied. Everything else but `accepted` and `released` changed nothing either.
  */
-export type BookOutcome = 'accepted' | 'duplicate' | 'conflict' | 'already-settled' | 'unknown-key' | 'refused' | 'released' | 'already-released';
+export const BOOK_OUTCOMES = ['accepted', 'duplicate', 'conflict', 'already-settled', 'unknown-key', 'refused', 'released', 'already-released'] as const;
+
+/** One of them. */
+export type BookOutcome = (typeof BOOK_OUTCOMES)[number];
 
 /** The answer to one entry. */
 export interface BookResult {
@@ -67,8 +70,8 @@ export function entryOf(callerId: string, report: UsageReport): UsageEntry {
   return {
     kind: 'usage',
     callerId,
-    idHash: hash(report.id),
-    payloadHash: hash(payloadOf(report)),
+    idHash: hashOf(report.id),
+    payloadHash: hashOf(payloadOf(report)),
     chargeMicroCents: report.costMicroCents ?? report.reservation?.amount ?? 0n,
     report,
   };
@@ -92,6 +95,6 @@ function payloadOf(report: UsageReport): string {
   ]);
 }
 
-function hash(text: string): string {
-  return createHash('sha256').update(text, 'utf8').digest('hex').slice(0, 32);
+function hashOf(text: string): string {
+  return hash('sha256', text, 'hex').slice(0, 32);
 }

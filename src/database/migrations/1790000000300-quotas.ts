@@ -459,8 +459,8 @@ END $$;
  * are shorter than the entries are NULL from there on. One event that the wall refuses is told apart from the others by
  * trying them one by one.
  *
- * Lists are walked once and never joined with each other, and the plans are pinned to index look-ups: a plan that was
- * made while a table was small would read all of it for good. Accounts are charged by INSERT … ON CONFLICT, which locks
+ * Lists are walked once and never joined with each other. Plans are made once a connection and pinned to index look-ups:
+ * one that was made while a table was small would read all of it for good. Accounts are charged by INSERT … ON CONFLICT, which locks
  * one after the other in the order of its rows, where an UPDATE promises no order.
  */
 const SETTLE = `
@@ -468,7 +468,7 @@ CREATE FUNCTION quota_settle(
   e_kind text[], e_key uuid[], e_reservation uuid[], e_month text[], e_reserved bigint[], e_amount bigint[], e_by text[], e_default bigint[],
   h_event integer[], h_account uuid[], h_period text[], h_lease uuid[]
 ) RETURNS TABLE (event integer, outcome text, is_late boolean, excess bigint) LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
   v_now timestamptz := quota_clock();
   v_count integer := cardinality(e_kind);

@@ -174,7 +174,7 @@ CREATE FUNCTION usage_book(
   e_id text[], e_requests integer[], e_input bigint[], e_output bigint[], e_model text[], e_chatbot text[], e_endpoint text[],
   e_status smallint[], e_latency float8[], e_occurred timestamptz[]
 ) RETURNS TABLE (entry integer, outcome text, is_late boolean, excess bigint, payload_hash bytea) LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 #variable_conflict use_column
 DECLARE
   v_count integer := cardinality(e_key);
