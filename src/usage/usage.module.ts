@@ -44,6 +44,7 @@ function batcher(dataSource: DataSource, config: Config, clock: Clock, meters: M
   const timed: BatchClock = {
     monotonicMs: () => clock.monotonicMs(),
     after: (delayMs, run) => void setTimeout(run, delayMs).unref(),
+    soon: (run) => void setImmediate(run),
   };
   const made = new UsageBatcher<BookEntry, BookResult>(metered(meters, (entries) => writer.write(entries)), timed, LIMITS);
   showQueues(meters, made, verdicts);
