@@ -107,11 +107,6 @@ export class PostgresAuthority implements QuotaAuthority {
     return rounds(settlements, (round) => retrying(() => settleRound(this.sql, round)));
   }
 
-  /** The same inside the caller's transaction, beside the usage it belongs to; deadlocks are the caller's. */
-  settleIn(sql: Sql, settlements: readonly Settlement[]): Promise<SettleResult[]> {
-    return rounds(settlements, (round) => settleRound(sql, round));
-  }
-
   async closeExpired(order: CloseOrder): Promise<number> {
     const [row] = await retrying(() =>
       this.sql(

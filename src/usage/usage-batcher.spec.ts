@@ -6,6 +6,8 @@ import { type BatchLimits, UsageBatcher } from './usage-batcher.js';
 class HandClock {
   private nowMs = 0;
   private timers: { atMs: number; run: () => void }[] = [];
+  /** What waits for the end of the turn; null: every turn ends at once. */
+  turn: (() => void)[] | null = null;
 
   monotonicMs(): number {
     return this.nowMs;
@@ -13,6 +15,15 @@ class HandClock {
 
   after(delayMs: number, run: () => void): void {
     this.timers.push({ atMs: this.nowMs + delayMs, run });
+  }
+
+  soon(run: () => void): void {
+    if (this.turn === null) run();
+    else this.turn.push(run);
+  }
+
+  endTurn(): void {
+    for (const run of this.turn?.splice(0) ?? []) run();
   }
 
   /** Runs every timer that falls due, in order, at its time. */
@@ -64,6 +75,29 @@ describe('A usage batcher', () => {
   it('writes at once when it is idle', () => {
     void batcher.submit([1]);
     expect(writer.sizes).toEqual([1]);
+  });
+
+  it('writes what arrived in one turn together, at its end, and waits for nothing else', async () => {
+    clock.turn = [];
+    for (const entry of [1, 2, 3]) void batcher.submit([entry]);
+    expect(writer.sizes).toEqual([]);
+    clock.endTurn();
+    expect(writer.sizes).toEqual([3]);
+    writer.batches[0]!.commit();
+    await settled();
+    void batcher.submit([4]);
+    clock.endTurn();
+    expect(writer.sizes).toEqual([3, 1]);
+  });
+
+  it('writes what its turn has brought after it was given up, without the rest', async () => {
+    clock.turn = [];
+    const late = batcher.submit([1]).catch((error: unknown) => error);
+    await clock.advance(1_400);
+    expect(await late).toMatchObject({ kind: 'unavailable' });
+    void batcher.submit([2]);
+    clock.endTurn();
+    expect(writer.batches.map(({ entries }) => entries)).toEqual([[2]]);
   });
 
   it('answers after the commit, never before', async () => {

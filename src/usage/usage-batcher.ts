@@ -6,6 +6,8 @@ export interface BatchClock {
   monotonicMs(): number;
   /** Runs something once, `delayMs` from now at the earliest; must not keep a process alive. */
   after(delayMs: number, run: () => void): void;
+  /** Runs something once, as soon as what has arrived by now has been looked at. */
+  soon(run: () => void): void;
 }
 
 /** Commits a batch: one result per entry, in order. A rejection means that the outcome is unknown. */
@@ -15,7 +17,7 @@ export type BatchWriter<Entry, Result> = (entries: readonly Entry[]) => Promise<
 export interface BatchLimits {
   /** Entries in one batch. */
   readonly maxBatch: number;
-  /** While a batch is under way, others wait so long for company. An idle batcher waits for nothing. */
+  /** While a batch is under way, others wait so long for company. An idle batcher waits for nothing that has not come. */
   readonly maxWaitMs: number;
   /** Batches under way at once. */
   readonly maxInFlight: number;
@@ -42,7 +44,7 @@ interface Queued<Entry, Result> {
 }
 
 /**
- * Group commit: what comes while a batch is being committed goes together with the next one. A submission is answered
+ * Group commit: what arrives together, and what comes while a batch is being committed, goes together. A submission is answered
  * after all of its entries are committed, never before; nothing that was answered can be lost with the process. It
  * does no I/O of its own.
  */
@@ -51,6 +53,7 @@ export class UsageBatcher<Entry, Result> {
   private readonly waiting = new Set<Submission<Result>>();
   private underWay = 0;
   private isSendScheduled = false;
+  private isSendingSoon = false;
   private isSweepScheduled = false;
 
   constructor(
@@ -87,6 +90,17 @@ export class UsageBatcher<Entry, Result> {
       this.waiting.add(submission);
       for (const [index, entry] of entries.entries()) this.queue.push({ entry, submission, index, sinceMs });
       this.scheduleSweep(this.limits.answerWithinMs);
+      if (this.underWay === 0) this.sendSoon();
+      else this.pump();
+    });
+  }
+
+  /** A batch costs as much as many entries: those that arrived together go together, not the first of them alone. */
+  private sendSoon(): void {
+    if (this.isSendingSoon) return;
+    this.isSendingSoon = true;
+    this.clock.soon(() => {
+      this.isSendingSoon = false;
       this.pump();
     });
   }

@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto';
-import { canonicalJson } from '../common/canonical-json.js';
+import { hash } from 'node:crypto';
 import type { Reservation } from '../quotas/reservation.js';
 
 /** What a service reports, after every check that needs no database. Ids are lower-case; money is micro-cents. */
@@ -27,8 +26,9 @@ export interface UsageEntry {
   readonly kind: 'usage';
   /** The owner of the credential that reports. */
   readonly callerId: string;
-  readonly idHash: Buffer;
-  readonly payloadHash: Buffer;
+  /** 16 bytes in hexadecimal, like the next. */
+  readonly idHash: string;
+  readonly payloadHash: string;
   /** What the event costs. */
   readonly chargeMicroCents: bigint;
   readonly report: UsageReport;
@@ -47,7 +47,10 @@ export type BookEntry = UsageEntry | ReleaseEntry;
  * What became of an entry. `refused`: the database's own constraints refused it, which only a defect or a sum beyond
  * 64 bits can cause; nothing of it was applied. Everything else but `accepted` and `released` changed nothing either.
  */
-export type BookOutcome = 'accepted' | 'duplicate' | 'conflict' | 'already-settled' | 'unknown-key' | 'refused' | 'released' | 'already-released';
+export const BOOK_OUTCOMES = ['accepted', 'duplicate', 'conflict', 'already-settled', 'unknown-key', 'refused', 'released', 'already-released'] as const;
+
+/** One of them. */
+export type BookOutcome = (typeof BOOK_OUTCOMES)[number];
 
 /** The answer to one entry. */
 export interface BookResult {
@@ -64,17 +67,34 @@ export interface BookResult {
  * collision among his own ids has only deceived himself.
  */
 export function entryOf(callerId: string, report: UsageReport): UsageEntry {
-  const { id, reservation, ...fields } = report;
   return {
     kind: 'usage',
     callerId,
-    idHash: hash(id),
-    payloadHash: hash(canonicalJson({ ...fields, reservationId: reservation?.reservationId ?? null })),
-    chargeMicroCents: report.costMicroCents ?? reservation?.amount ?? 0n,
+    idHash: hashOf(report.id),
+    payloadHash: hashOf(payloadOf(report)),
+    chargeMicroCents: report.costMicroCents ?? report.reservation?.amount ?? 0n,
     report,
   };
 }
 
-function hash(text: string): Buffer {
-  return createHash('sha256').update(text, 'utf8').digest().subarray(0, 16);
+/** Everything but the id, in this order for good: the hashes of five weeks are compared with it. */
+function payloadOf(report: UsageReport): string {
+  return JSON.stringify([
+    report.keyId,
+    report.reservation?.reservationId ?? null,
+    report.requests,
+    report.inputTokens,
+    report.outputTokens,
+    report.costMicroCents?.toString() ?? null,
+    report.model,
+    report.chatbot,
+    report.endpoint,
+    report.statusCode,
+    report.latencyMs,
+    report.occurredAt,
+  ]);
+}
+
+function hashOf(text: string): string {
+  return hash('sha256', text, 'hex').slice(0, 32);
 }

@@ -1,12 +1,12 @@
 import type { Meters } from '../common/meters.js';
 import { centsFromMicroCents } from '../common/money.js';
 import type { BatchWriter, UsageBatcher } from './usage-batcher.js';
-import type { BookEntry, BookResult } from './usage-entry.js';
+import { BOOK_OUTCOMES, type BookEntry, type BookResult } from './usage-entry.js';
 import type { VerdictCounter } from './verdict-counter.js';
 
 /** Counts what a writer books: outcomes, costs beyond their reservation, reports after its end, and the time it takes. */
 export function metered(meters: Meters, write: BatchWriter<BookEntry, BookResult>): BatchWriter<BookEntry, BookResult> {
-  const outcomes = meters.counter('latchkey_usage_entries_total', 'Reported events and releases by what became of them.', ['outcome']);
+  const outcomes = meters.tally('latchkey_usage_entries_total', 'Reported events and releases by what became of them.', 'outcome', BOOK_OUTCOMES);
   const late = meters.counter('latchkey_usage_late_total', 'Events charged after their reservation had ended or been released.');
   const excess = meters.counter('latchkey_usage_excess_cents_total', 'Costs beyond their reservation.');
   const duration = meters.durations('latchkey_usage_batch_duration_seconds', 'From the first statement of a batch to its commit.').series({});
@@ -14,7 +14,7 @@ export function metered(meters: Meters, write: BatchWriter<BookEntry, BookResult
     const beganMs = performance.now();
     const results = await write(entries).finally(() => duration.observe((performance.now() - beganMs) / 1000));
     for (const { outcome, isLate, excessMicroCents } of results) {
-      outcomes.labels(outcome).inc();
+      outcomes.count(outcome);
       if (isLate) late.inc();
       if (excessMicroCents > 0n) excess.inc(centsFromMicroCents(excessMicroCents));
     }

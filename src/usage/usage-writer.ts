@@ -1,12 +1,9 @@
 import { Logger } from '@nestjs/common';
-import { type DataSource, type EntityManager, QueryFailedError } from 'typeorm';
-import { boundedTransaction } from '../database/bounded-transaction.js';
-import type { Settlement, SettleResult } from '../quotas/authority.js';
-import * as books from './usage-books.js';
+import { DatabaseError } from 'pg';
+import type { DataSource } from 'typeorm';
+import { boundedQuery } from '../database/bounded-query.js';
+import { type BookRow, bookStatement, reservationOf } from './usage-books.js';
 import type { BookEntry, BookOutcome, BookResult, UsageEntry } from './usage-entry.js';
-
-/** Charges and releases inside a transaction: one result per settlement, in order. */
-export type Settle = (tx: EntityManager, settlements: readonly Settlement[]) => Promise<readonly SettleResult[]>;
 
 /** Deadlocks and serialisation failures are nobody's fault: the whole batch runs again. */
 const RETRIABLE = new Set(['40P01', '40001']);
@@ -16,48 +13,35 @@ const MAX_TRANSACTION_MS = 5_000;
 
 /** What an entry came to, and the payload under its id afterwards (null: the id is free). */
 interface Booked extends BookResult {
-  readonly payloadHash: Buffer | null;
+  readonly payloadHash: string | null;
 }
 
-/** A row that was in the way is gone again: look once more. */
-class VanishedIdError extends Error {}
-
 /**
- * Writes batches of reports into the books, each batch in one transaction with one statement a table: ids, accounts
- * and leases, events, totals, rollups, in that order and inside each by key, so that no two batches wait for each
- * other in a circle. An id counts once, over any number of batches and replicas. One entry that the database refuses
- * fails alone.
+ * Writes batches of reports into the books, each in one statement that is a transaction. An id counts once, over any
+ * number of batches and replicas. One entry that the database refuses fails alone.
  */
 export class UsageWriter {
   private readonly logger = new Logger('Usage');
 
   constructor(
     private readonly dataSource: DataSource,
-    private readonly settle: Settle,
     private readonly defaultHoldMicroCents: bigint,
   ) {}
 
   /**
-   * Gives one result per entry, in order, after the commit. Entries that share an id are decided one after the other,
-   * as if each had come by itself.
+   * Gives one result per entry, in order, after the commit. Entries that share an id or a reservation are decided one
+   * after the other, as if each had come by itself.
    *
-   * @throws QueryFailedError and errors of the driver when the database is away; the outcome is then unknown
+   * @throws errors of the driver when the database is away; the outcome is then unknown
    */
   async write(entries: readonly BookEntry[]): Promise<BookResult[]> {
     const results = new Array<Booked | undefined>(entries.length);
-    const twins = new Map<string, number[]>();
-    const firsts: number[] = [];
-    for (const [index, entry] of entries.entries()) {
-      const name = entry.kind === 'usage' ? nameOf(entry) : null;
-      const others = name === null ? undefined : twins.get(name);
-      if (others !== undefined) others.push(index);
-      else {
-        firsts.push(index);
-        if (name !== null) twins.set(name, [index]);
-      }
+    const { rounds, twins } = inRounds(entries);
+    for (const round of rounds) {
+      const booked = await this.commit(round.map((index) => entries[index]!));
+      for (const [position, index] of round.entries()) results[index] = booked[position];
     }
-    for (const [position, booked] of (await this.commit(firsts.map((index) => entries[index]!))).entries()) results[firsts[position]!] = booked;
-    for (const group of twins.values()) await this.followFirst(group, entries, results);
+    for (const group of twins) await this.followFirst(group, entries, results);
     return results as BookResult[];
   }
 
@@ -68,8 +52,8 @@ export class UsageWriter {
       const entry = entries[index] as UsageEntry;
       const before = results[previous]!;
       if (before.payloadHash !== null) {
-        results[index] = booked(entry.payloadHash.equals(before.payloadHash) ? 'duplicate' : 'conflict', before.payloadHash);
-      } else if (entry.payloadHash.equals((entries[previous] as UsageEntry).payloadHash)) {
+        results[index] = repeatOf(entry, before.payloadHash);
+      } else if (entry.payloadHash === (entries[previous] as UsageEntry).payloadHash) {
         results[index] = before;
       } else {
         [results[index]] = await this.commit([entry]);
@@ -90,8 +74,7 @@ export class UsageWriter {
     }
   }
 
-  private refused(error: QueryFailedError): Booked {
-    const { code, constraint } = error.driverError as { code?: string; constraint?: string };
+  private refused({ code, constraint }: DatabaseError): Booked {
     this.logger.error({ message: 'The database refused a usage event; nothing of it was charged.', code, constraint });
     return booked('refused', null);
   }
@@ -99,77 +82,59 @@ export class UsageWriter {
   private async attempts(entries: readonly BookEntry[]): Promise<Booked[]> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await boundedTransaction(this.dataSource, MAX_TRANSACTION_MS, (tx) => this.book(tx, entries));
+        return await this.book(entries);
       } catch (error) {
         if (attempt >= MAX_ATTEMPTS || !isPassing(error)) throw error;
       }
     }
   }
 
-  private async book(tx: EntityManager, entries: readonly BookEntry[]): Promise<Booked[]> {
-    const usages = entries.filter((entry) => entry.kind === 'usage');
-    const { month, fresh } = await books.addIds(tx, usages);
-    const repeated = usages.filter((entry) => !fresh.has(entry));
-    const known = await books.findPayloads(tx, repeated);
-    if (known.size < repeated.length) throw new VanishedIdError();
-
-    const open = entries.filter((entry) => entry.kind === 'release' || fresh.has(entry));
-    const settlements = open.map((entry) => this.settlementOf(entry, month));
-    const settled = settlements.length === 0 ? [] : await this.settle(tx, settlements);
-    const outcomes = new Map(open.map((entry, position) => [entry, bookedOf(entry, settled[position]!)]));
-
-    const isApplied = (entry: UsageEntry) => outcomes.get(entry)?.outcome === 'accepted';
-    await books.removeIds(tx, [...fresh].filter((entry) => !isApplied(entry)));
-    const applied = usages.filter(isApplied).map((entry) => {
-      const { isLate, excessMicroCents } = outcomes.get(entry)!;
-      return { entry, month: entry.report.reservation?.month ?? month, isLate, excessMicroCents };
-    });
-    await books.addEvents(tx, applied);
-    await books.addTotals(tx, applied);
-    await books.addRollups(tx, applied);
-    return entries.map((entry) => outcomes.get(entry) ?? repeatOf(entry as UsageEntry, known));
+  private async book(entries: readonly BookEntry[]): Promise<Booked[]> {
+    const rows = await boundedQuery<BookRow>(this.dataSource, MAX_TRANSACTION_MS, bookStatement(entries, this.defaultHoldMicroCents));
+    const results = entries.map((entry) => booked('accepted', entry.kind === 'usage' ? entry.payloadHash : null));
+    for (const row of rows) results[row.entry - 1] = bookedOf(entries[row.entry - 1]!, row);
+    return results;
   }
+}
 
-  private settlementOf(entry: BookEntry, month: string): Settlement {
-    const reservation = entry.kind === 'release' ? entry.reservation : entry.report.reservation;
-    const of = {
-      reservationId: reservation?.reservationId ?? null,
-      month: reservation?.month ?? month,
-      holds: reservation?.holds ?? [],
-      reserved: reservation?.amount ?? 0n,
-    };
-    if (entry.kind === 'release') {
-      return { kind: 'release', keyId: entry.reservation.keyId, ...of, amount: 0n, settledBy: 'release', defaultHold: 0n };
+/**
+ * The places of entries that one statement may take together, in the order of the statements, and the groups of those
+ * that share an id, of which only the first is in a round. Nearly always all entries are one round.
+ */
+function inRounds(entries: readonly BookEntry[]): { rounds: number[][]; twins: number[][] } {
+  const rounds: number[][] = [[]];
+  const byId = new Map<string, number[]>();
+  const settled = new Map<string, number>();
+  for (const [index, entry] of entries.entries()) {
+    if (entry.kind === 'usage') {
+      const name = `${entry.report.keyId}:${entry.callerId}:${entry.report.id}`;
+      const others = byId.get(name);
+      if (others !== undefined) {
+        others.push(index);
+        continue;
+      }
+      byId.set(name, [index]);
     }
-    return {
-      kind: 'settle',
-      keyId: entry.report.keyId,
-      ...of,
-      amount: entry.chargeMicroCents,
-      settledBy: `${entry.callerId}:${entry.idHash.toString('hex')}`,
-      defaultHold: reservation === null ? this.defaultHoldMicroCents : 0n,
-    };
+    const reservationId = reservationOf(entry)?.reservationId;
+    const round = reservationId === undefined ? 0 : (settled.get(reservationId) ?? 0);
+    if (reservationId !== undefined) settled.set(reservationId, round + 1);
+    (rounds[round] ??= []).push(index);
   }
+  return { rounds, twins: [...byId.values()].filter(({ length }) => length > 1) };
 }
 
-function nameOf({ report, callerId, idHash }: UsageEntry): string {
-  return `${report.keyId}:${callerId}:${idHash.toString('hex')}`;
-}
-
-function booked(outcome: BookOutcome, payloadHash: Buffer | null): Booked {
+function booked(outcome: BookOutcome, payloadHash: string | null): Booked {
   return { outcome, isLate: false, excessMicroCents: 0n, payloadHash };
 }
 
-function bookedOf(entry: BookEntry, result: SettleResult): Booked {
-  if (entry.kind === 'release' || result.outcome !== 'settled') {
-    return booked(result.outcome === 'settled' ? 'accepted' : result.outcome, null);
-  }
-  return { outcome: 'accepted', isLate: result.late, excessMicroCents: result.excess, payloadHash: entry.payloadHash };
+function bookedOf(entry: BookEntry, row: BookRow): Booked {
+  if (row.payload_hash !== null) return repeatOf(entry as UsageEntry, row.payload_hash);
+  if (row.outcome !== 'settled') return booked(row.outcome as BookOutcome, null);
+  return { outcome: 'accepted', isLate: row.is_late, excessMicroCents: BigInt(row.excess), payloadHash: (entry as UsageEntry).payloadHash };
 }
 
-function repeatOf(entry: UsageEntry, known: ReadonlyMap<UsageEntry, Buffer>): Booked {
-  const payloadHash = known.get(entry)!;
-  return booked(payloadHash.equals(entry.payloadHash) ? 'duplicate' : 'conflict', payloadHash);
+function repeatOf(entry: UsageEntry, payloadHash: string): Booked {
+  return booked(payloadHash === entry.payloadHash ? 'duplicate' : 'conflict', payloadHash);
 }
 
 /**
@@ -177,22 +142,11 @@ function repeatOf(entry: UsageEntry, known: ReadonlyMap<UsageEntry, Buffer>): Bo
  * month were just moved out of the default one, while we waited for it.
  */
 function isPassing(error: unknown): boolean {
-  if (error instanceof VanishedIdError) return true;
-  if (!isFailedQuery(error)) return false;
-  const state = sqlStateOf(error);
-  return RETRIABLE.has(state) || (state === '23514' && (error.driverError as { constraint?: string }).constraint === undefined);
+  if (!(error instanceof DatabaseError)) return false;
+  return RETRIABLE.has(error.code ?? '') || (error.code === '23514' && error.constraint === undefined);
 }
 
 /** Classes 22 and 23: the data itself is refused (`23514`: a CHECK; `22003`: a sum beyond 64 bits). */
-function isRefusal(error: unknown): error is QueryFailedError<Error> {
-  return isFailedQuery(error) && /^2[23]/.test(sqlStateOf(error));
-}
-
-function isFailedQuery(error: unknown): error is QueryFailedError<Error> {
-  return error instanceof QueryFailedError;
-}
-
-function sqlStateOf({ driverError }: QueryFailedError<Error>): string {
-  const { code } = driverError as { code?: unknown };
-  return typeof code === 'string' ? code : '';
+function isRefusal(error: unknown): error is DatabaseError {
+  return error instanceof DatabaseError && /^2[23]/.test(error.code ?? '');
 }

@@ -5,7 +5,6 @@ import { Clock } from '../common/clock.js';
 import { Meters } from '../common/meters.js';
 import { microCentsFromCents } from '../common/money.js';
 import { Config } from '../config/config.js';
-import { PostgresAuthority } from '../quotas/postgres-authority.js';
 import { KeyUsageController } from './key-usage.controller.js';
 import { type BatchClock, UsageBatcher } from './usage-batcher.js';
 import type { BookEntry, BookResult } from './usage-entry.js';
@@ -13,7 +12,7 @@ import { UsageHousekeeping } from './usage-housekeeping.js';
 import { metered, showQueues } from './usage-meters.js';
 import { UsageReadsService } from './usage-reads.service.js';
 import { UsageSummaryController } from './usage-summary.controller.js';
-import { type Settle, UsageWriter } from './usage-writer.js';
+import { UsageWriter } from './usage-writer.js';
 import { UsageController } from './usage.controller.js';
 import { UsageRepository } from './usage.repository.js';
 import { UsageService } from './usage.service.js';
@@ -41,12 +40,11 @@ const LIMITS = { maxBatch: 200, maxWaitMs: 5, maxInFlight: 2, maxQueued: 10_000,
 export class UsageModule {}
 
 function batcher(dataSource: DataSource, config: Config, clock: Clock, meters: Meters, verdicts: VerdictCounter): UsageBatcher<BookEntry, BookResult> {
-  const authority = new PostgresAuthority((text, values) => dataSource.query(text, [...values]));
-  const settle: Settle = (tx, settlements) => authority.settleIn((text, values) => tx.query(text, [...values]), settlements);
-  const writer = new UsageWriter(dataSource, settle, microCentsFromCents(config.defaultHoldCents));
+  const writer = new UsageWriter(dataSource, microCentsFromCents(config.defaultHoldCents));
   const timed: BatchClock = {
     monotonicMs: () => clock.monotonicMs(),
     after: (delayMs, run) => void setTimeout(run, delayMs).unref(),
+    soon: (run) => void setImmediate(run),
   };
   const made = new UsageBatcher<BookEntry, BookResult>(metered(meters, (entries) => writer.write(entries)), timed, LIMITS);
   showQueues(meters, made, verdicts);
