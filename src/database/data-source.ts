@@ -10,13 +10,6 @@ export interface PoolOptions {
 }
 
 /**
- * No statement of ours is meant to read a table from its beginning, but the planner takes the comparison of two arrays
- * for as cheap as that of two numbers: for 10 000 keys of a frequent tag it would look at 60 000 rows, twice as long as
- * the index takes. Where there is no index, tables are read as ever.
- */
-const INDEXES_FIRST = '-c enable_seqscan=off';
-
-/**
  * A connection whose loss is always heard: the pool listens while it is idle and TypeORM while it is used, but between
  * the two nobody does for a moment, and an error that nobody hears ends the process. Whoever uses the connection next
  * gets the error of his statement.
@@ -48,7 +41,7 @@ export function dataSourceOptions(url: string, pool: PoolOptions): DataSourceOpt
       Client: HeardClient,
       // A statement that hangs must become an error within the bound protocol section 9 states.
       statement_timeout: 15_000,
-      options: [INDEXES_FIRST, ...(pool.role === undefined ? [] : [`-c role=${pool.role}`])].join(' '),
+      ...(pool.role === undefined ? {} : { options: `-c role=${pool.role}` }),
     },
   };
 }
