@@ -22,14 +22,13 @@ const INDEXES: Record<string, string> = {
 };
 
 /**
- * What: a searchable text for each key, and the indexes of lists.
+ * What: the prefixes of its secrets in a key's searchable text, and the indexes of lists.
  * Why: pages, filters and searches stay fast with a million keys.
- * Lock taken: ACCESS EXCLUSIVE on api_key while the column is added and the indexes are built.
- * Can old code run against it: yes; it neither reads nor writes the new columns.
+ * Lock taken: ACCESS EXCLUSIVE on api_key while the indexes are built.
+ * Can old code run against it: yes; it reads neither the prefixes nor the indexes.
  */
 export class ApiKeyLists1790000000100 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
-    await runner.query(`ALTER TABLE api_key ADD COLUMN secret_prefixes text NOT NULL DEFAULT ''`);
     // The newest ten: enough to find the key of an old secret in some log, and no more than one row can bear.
     await runner.query(`
       CREATE FUNCTION api_key_secret_prefixes(wanted uuid) RETURNS text LANGUAGE sql STABLE AS $$
@@ -48,10 +47,6 @@ export class ApiKeyLists1790000000100 implements MigrationInterface {
     await runner.query(`
       CREATE TRIGGER api_key_secret_note_prefix AFTER INSERT ON api_key_secret
       FOR EACH ROW EXECUTE FUNCTION api_key_note_prefix()`);
-    // Lines, because no term of a search has a line break: it cannot match across two fields.
-    await runner.query(`
-      ALTER TABLE api_key ADD COLUMN search_text text NOT NULL GENERATED ALWAYS AS
-        (lower(name || E'\\n' || coalesce(alias, '') || E'\\n' || secret_prefixes || E'\\n' || coalesce(description, ''))) STORED`);
     // How many keys match a term is judged by a sample: a finer one than for other columns, or rare terms look common.
     await runner.query(`ALTER TABLE api_key ALTER COLUMN search_text SET STATISTICS 1000`);
     for (const [name, definition] of Object.entries(INDEXES)) {
@@ -61,10 +56,8 @@ export class ApiKeyLists1790000000100 implements MigrationInterface {
 
   async down(runner: QueryRunner): Promise<void> {
     for (const name of Object.keys(INDEXES)) await runner.query(`DROP INDEX ${name}`);
-    await runner.query(`ALTER TABLE api_key DROP COLUMN search_text`);
     await runner.query(`DROP TRIGGER api_key_secret_note_prefix ON api_key_secret`);
     await runner.query(`DROP FUNCTION api_key_note_prefix()`);
-    await runner.query(`ALTER TABLE api_key DROP COLUMN secret_prefixes`);
     await runner.query(`DROP FUNCTION api_key_secret_prefixes(uuid)`);
   }
 }
