@@ -171,13 +171,13 @@ export function inWords(draft: KeyDraft, now = Date.now()): string {
     limits.length === 0 ? 'as often as it likes' : limits.join(' and '),
     draft.hasBudget && draft.budget !== '' ? (draft.budget === 0 ? 'with a budget of nothing, so that every call is refused' : `${money(centsOf(draft.budget))} ${draft.budgetType === 'monthly' ? 'per month' : 'in all'}`) : 'without a budget',
   ].join(', ');
-  const scopes = draft.scopes.length === 0 ? 'It holds no scopes.' : `It holds the ${draft.scopes.length === 1 ? 'scope' : 'scopes'} ${listed(draft.scopes)}.`;
-  const roles = draft.roles.length === 0 ? '' : ` Within Latchkey it acts as ${listed(draft.roles)}, as far as its owner may.`;
+  const scopes = draft.scopes.length === 0 ? 'It holds no scopes.' : `It holds the ${draft.scopes.length === 1 ? 'scope' : 'scopes'} ${listed(draft.scopes, 'and')}.`;
+  const roles = draft.roles.length === 0 ? '' : ` Within Latchkey it acts as ${listed(draft.roles, 'and')}, as far as its owner may.`;
   const ends = draft.expiresAt === '' ? 'It never expires.' : new Date(draft.expiresAt).getTime() < now ? `It expired on ${local(draft.expiresAt)}.` : `It expires on ${local(draft.expiresAt)}.`;
   return `${sentences}. ${scopes}${roles} ${ends}`;
 }
 
-function listed(values: readonly string[]): string {
-  if (values.length <= 4) return values.length < 2 ? (values[0] ?? '') : `${values.slice(0, -1).join(', ')} or ${values.at(-1)}`;
+function listed(values: readonly string[], last: 'and' | 'or' = 'or'): string {
+  if (values.length <= 4) return values.length < 2 ? (values[0] ?? '') : `${values.slice(0, -1).join(', ')} ${last} ${values.at(-1)}`;
   return `${values.slice(0, 3).join(', ')} and ${values.length - 3} more`;
 }
