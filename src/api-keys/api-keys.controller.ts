@@ -1,12 +1,12 @@
 import { Body, Controller, Get, HttpCode, Param, Patch, Post, Put, Query, Res, UseGuards } from '@nestjs/common';
-import { ApiHeader, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import type { KnownCaller } from '../access/caller.js';
 import { Audited, FromCaller, OwnerOr, RequirePermission } from '../access/decorators.js';
 import { CreateApiKeyDto, UpdateApiKeyDto } from './api-key.dto.js';
 import { ApiKeyView, CreatedApiKeyView } from './api-key.view.js';
 import { ApiKeysService } from './api-keys.service.js';
-import { FromIdempotencyKey, IDEMPOTENCY_KEY_HEADER } from './idempotency/idempotency-key.decorator.js';
+import { FromIdempotencyKey, TakesIdempotencyKey } from './idempotency/idempotency-key.decorator.js';
 import { KeyIdPipe } from './key-id.pipe.js';
 import { WaitQuery } from './key-lifecycle.dto.js';
 import { KeyUpdateService } from './key-update.service.js';
@@ -30,7 +30,7 @@ export class ApiKeysController {
   @HttpCode(201)
   @RequirePermission('platform:api-keys:create')
   @Audited('api-keys:create', 'api-key')
-  @ApiHeader(IDEMPOTENCY_KEY_HEADER)
+  @TakesIdempotencyKey()
   @ApiOperation({ summary: 'Create a key', description: 'The secret is in this answer and nowhere else, ever.' })
   async create(
     @FromCaller() caller: KnownCaller,

@@ -1,10 +1,10 @@
 import { Body, Controller, Param, Put, Query, Res } from '@nestjs/common';
-import { ApiHeader, ApiOkResponse, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
+import { ApiOkResponse, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import type { KnownCaller } from '../access/caller.js';
 import { Audited, FromCaller, OwnerOr } from '../access/decorators.js';
 import { AliasPipe } from './alias.pipe.js';
-import { FromIdempotencyKey, IDEMPOTENCY_KEY_HEADER } from './idempotency/idempotency-key.decorator.js';
+import { FromIdempotencyKey, TakesIdempotencyKey } from './idempotency/idempotency-key.decorator.js';
 import { KeyByAliasService } from './key-by-alias.service.js';
 import { ByAliasQuery, UpsertApiKeyDto } from './key-lifecycle.dto.js';
 import { UpsertedApiKeyView } from './key-lifecycle.view.js';
@@ -19,7 +19,7 @@ export class KeyByAliasController {
   @Put(':alias')
   @OwnerOr('platform:api-keys:update')
   @Audited('api-keys:renew', 'api-key')
-  @ApiHeader(IDEMPOTENCY_KEY_HEADER)
+  @TakesIdempotencyKey()
   @ApiOperation({
     summary: 'Create or renew the key of an alias',
     description:

@@ -1,10 +1,10 @@
 import { Body, Controller, Delete, HttpCode, Param, Post, Query, Res, UseGuards } from '@nestjs/common';
-import { ApiHeader, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import type { KnownCaller } from '../access/caller.js';
 import { Audited, FromCaller, OwnerOr } from '../access/decorators.js';
 import { ApiKeyView } from './api-key.view.js';
-import { FromIdempotencyKey, IDEMPOTENCY_KEY_HEADER } from './idempotency/idempotency-key.decorator.js';
+import { FromIdempotencyKey, TakesIdempotencyKey } from './idempotency/idempotency-key.decorator.js';
 import { KeyIdPipe } from './key-id.pipe.js';
 import { RegenerateApiKeyDto, WaitQuery } from './key-lifecycle.dto.js';
 import { RegeneratedApiKeyView } from './key-lifecycle.view.js';
@@ -23,7 +23,7 @@ export class KeySecretsController {
   @HttpCode(200)
   @OwnerOr('platform:api-keys:update')
   @Audited('api-keys:regenerate', 'api-key')
-  @ApiHeader(IDEMPOTENCY_KEY_HEADER)
+  @TakesIdempotencyKey()
   @ApiOperation({
     summary: 'Give a key a new secret',
     description: 'Id, limits, budget and usage stay. With an overlap the old secret works on for that long; regenerating again ends the oldest. The new secret is in this answer and nowhere else, ever.',
