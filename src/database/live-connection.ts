@@ -20,6 +20,7 @@ export interface LiveConnectionHooks {
  */
 export class LiveConnection {
   private session: Promise<Session> | null = null;
+  private opened: Session | null = null;
   private isClosed = false;
   private last: Promise<unknown> = Promise.resolve();
   private underWay = 0;
@@ -28,6 +29,11 @@ export class LiveConnection {
     private readonly config: ClientConfig,
     private readonly hooks: LiveConnectionHooks = {},
   ) {}
+
+  /** Whether there is a session to send a statement over at once. */
+  get isOpen(): boolean {
+    return this.opened !== null;
+  }
 
   /** How many statements are under way here or wait for their turn. */
   get load(): number {
@@ -74,9 +80,15 @@ export class LiveConnection {
     if (this.isClosed) return Promise.reject(new NoAnswer('The connection has been closed.'));
     const session = new Session(this.config, () => {
       if (this.session === opening) this.session = null;
+      if (this.opened === session) this.opened = null;
     });
     const opening = session.open(this.hooks);
-    opening.catch(() => session.destroy());
+    opening.then(
+      () => {
+        if (this.session === opening) this.opened = session;
+      },
+      () => session.destroy(),
+    );
     return opening;
   }
 }

@@ -89,7 +89,8 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
     meters.gauge('latchkey_ledger_returns_pending', 'Leases that are being handed back.', () => this.ledger.stats().returns);
   }
 
-  onApplicationBootstrap(): void {
+  async onApplicationBootstrap(): Promise<void> {
+    await this.connections.open();
     this.timers.push(setInterval(() => void this.closeExpired(), JANITOR_MS).unref());
     this.timers.push(setInterval(() => void this.forgetReservations(), FORGET_EVERY_MS).unref());
   }
