@@ -2,13 +2,12 @@ import { createPublicKey } from 'node:crypto';
 import type { Clock } from '../../common/clock.js';
 import { unavailable } from '../../common/domain-error.js';
 import { fetchJson } from './bounded-fetch.js';
+import { ProviderDocument } from './provider-document.js';
 
 /** A set younger than this is not asked for again because of a key it contains. */
 const FRESH_MS = 10 * 60_000;
 /** While the provider is away its last set goes on for so long; a key it withdrew meanwhile counts that much longer. */
 const STALE_MS = 24 * 60 * 60_000;
-/** Between two requests to the provider, whatever strangers write into the `kid` of their tokens. */
-const COOLDOWN_MS = 5_000;
 
 interface SigningKey {
   readonly pem: string;
@@ -25,17 +24,11 @@ export type KeySetFetcher = (uri: string) => Promise<readonly unknown[]>;
  * the provider nothing and never keep a known key from being renewed.
  */
 export class OidcKeys {
-  private keys: ReadonlyMap<string, SigningKey> = new Map();
-  private fetchedAtMs = Number.NEGATIVE_INFINITY;
-  private triedAtMs = Number.NEGATIVE_INFINITY;
-  private failure: unknown = null;
-  private inFlight: Promise<void> | null = null;
+  private readonly set: ProviderDocument<ReadonlyMap<string, SigningKey>>;
 
-  constructor(
-    private readonly uri: string,
-    private readonly clock: Clock,
-    private readonly fetchKeys: KeySetFetcher = fetchKeySet,
-  ) {}
+  constructor(uri: string, clock: Clock, fetchKeys: KeySetFetcher = fetchKeySet) {
+    this.set = new ProviderDocument(clock, async () => signingKeysOf(await fetchKeys(uri)));
+  }
 
   /**
    * The public key (PEM) of `kid`, if the provider has it for `algorithm`, else null.
@@ -43,37 +36,11 @@ export class OidcKeys {
    * @throws DomainError 503 while the provider is away and the key is not known from before
    */
   async find(kid: string, algorithm: string): Promise<string | null> {
-    const fresh = this.age() < FRESH_MS && this.keys.has(kid);
-    if (!fresh) await this.refresh();
-    if (this.age() >= STALE_MS) this.keys = new Map();
-    const key = this.keys.get(kid);
-    if (key) return key.algorithm === null || key.algorithm === algorithm ? key.pem : null;
-    if (this.failure !== null) throw unavailable('The identity provider is not available, so this token cannot be checked.', this.failure);
+    if (this.set.within(FRESH_MS)?.has(kid) !== true) await this.set.refresh();
+    const key = this.set.within(STALE_MS)?.get(kid);
+    if (key !== undefined) return key.algorithm === null || key.algorithm === algorithm ? key.pem : null;
+    if (this.set.failure !== null) throw unavailable('The identity provider is not available, so this token cannot be checked.', this.set.failure);
     return null;
-  }
-
-  private age(): number {
-    return this.clock.monotonicMs() - this.fetchedAtMs;
-  }
-
-  /** Asks the provider, unless that was done a moment ago; callers at once share one request. */
-  private async refresh(): Promise<void> {
-    if (this.inFlight === null) {
-      if (this.clock.monotonicMs() - this.triedAtMs < COOLDOWN_MS) return;
-      this.triedAtMs = this.clock.monotonicMs();
-      this.inFlight = this.load().finally(() => (this.inFlight = null));
-    }
-    await this.inFlight;
-  }
-
-  private async load(): Promise<void> {
-    try {
-      this.keys = signingKeysOf(await this.fetchKeys(this.uri));
-      this.fetchedAtMs = this.clock.monotonicMs();
-      this.failure = null;
-    } catch (error) {
-      this.failure = error;
-    }
   }
 }
 

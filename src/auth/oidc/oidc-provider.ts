@@ -3,12 +3,11 @@ import type { Clock } from '../../common/clock.js';
 import { unavailable } from '../../common/domain-error.js';
 import type { OidcClientConfig, OidcConfig } from '../../config/config.js';
 import { fetchJson } from './bounded-fetch.js';
+import { ProviderDocument } from './provider-document.js';
 import type { SignInAttempt } from './sign-in-attempts.js';
 
 /** How long the provider's description of itself counts; it names addresses, which hardly ever change. */
 const FRESH_MS = 60 * 60_000;
-/** Between two requests for it while it is not to be had, however many people press the button. */
-const COOLDOWN_MS = 5_000;
 
 /** What we need of OpenID Connect Discovery 1.0, section 3. */
 interface Description {
@@ -28,19 +27,17 @@ export type Redemption = { readonly idToken: string } | { readonly refusal: stri
  * @see RFC 6749, 4.1; RFC 7636; OpenID Connect Core 1.0, 3.1
  */
 export class OidcProvider {
-  private known: Description | null = null;
-  private fetchedAtMs = Number.NEGATIVE_INFINITY;
-  private triedAtMs = Number.NEGATIVE_INFINITY;
-  private failure: unknown = null;
-  private inFlight: Promise<void> | null = null;
+  private readonly description: ProviderDocument<Description>;
 
   constructor(
-    private readonly oidc: OidcConfig,
+    oidc: OidcConfig,
     private readonly client: OidcClientConfig,
     /** Where the provider sends people back to: `/api/v1/auth/oidc/callback` below `PUBLIC_URL`. */
     private readonly redirectUri: string,
-    private readonly clock: Clock,
-  ) {}
+    clock: Clock,
+  ) {
+    this.description = new ProviderDocument(clock, () => fetchDescription(oidc.issuer));
+  }
 
   /** Where somebody goes to sign in. @throws DomainError 503 while the provider does not say where that is */
   async authorizationUrl({ state, nonce, verifier }: SignInAttempt): Promise<string> {
@@ -78,32 +75,17 @@ export class OidcProvider {
   }
 
   private async describe(): Promise<Description> {
-    if (this.clock.monotonicMs() - this.fetchedAtMs >= FRESH_MS) await this.refresh();
-    if (this.known === null) throw away(this.failure);
-    return this.known;
+    if (this.description.within(FRESH_MS) === null) await this.description.refresh();
+    const known = this.description.within(Number.POSITIVE_INFINITY);
+    if (known === null) throw away(this.description.failure);
+    return known;
   }
+}
 
-  /** Asks the provider, unless that was done a moment ago; callers at once share one request. What was known goes on. */
-  private async refresh(): Promise<void> {
-    if (this.inFlight === null) {
-      if (this.clock.monotonicMs() - this.triedAtMs < COOLDOWN_MS) return;
-      this.triedAtMs = this.clock.monotonicMs();
-      this.inFlight = this.load().finally(() => (this.inFlight = null));
-    }
-    await this.inFlight;
-  }
-
-  private async load(): Promise<void> {
-    try {
-      const { status, body } = await fetchJson(`${this.oidc.issuer.replace(/\/$/, '')}/.well-known/openid-configuration`);
-      if (status !== 200) throw new Error(`The provider's description of itself answered ${status}.`);
-      this.known = descriptionOf(body, this.oidc.issuer);
-      this.fetchedAtMs = this.clock.monotonicMs();
-      this.failure = null;
-    } catch (error) {
-      this.failure = error;
-    }
-  }
+async function fetchDescription(issuer: string): Promise<Description> {
+  const { status, body } = await fetchJson(`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`);
+  if (status !== 200) throw new Error(`The provider's description of itself answered ${status}.`);
+  return descriptionOf(body, issuer);
 }
 
 /** @throws Error when it is another issuer's, or names no usable endpoints */
