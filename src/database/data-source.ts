@@ -2,11 +2,16 @@ import { Client, type ClientConfig } from 'pg';
 import { DataSource, type DataSourceOptions, type EntityTarget } from 'typeorm';
 import { migrations } from './migrations.js';
 
+/** A statement that hangs must become an error within the bound that protocol section 9 states. */
+const STATEMENT_TIMEOUT_MS = 15_000;
+
 /** How a pool is opened. `role` is assumed after connecting; `entities` are only needed where rows are mapped. */
 export interface PoolOptions {
   readonly max: number;
   readonly role?: string;
   readonly entities?: readonly EntityTarget<unknown>[];
+  /** Whether statements may take as long as they take: those of migrations. */
+  readonly isPatient?: boolean;
 }
 
 /**
@@ -39,8 +44,7 @@ export function dataSourceOptions(url: string, pool: PoolOptions): DataSourceOpt
     poolErrorHandler: () => undefined,
     extra: {
       Client: HeardClient,
-      // A statement that hangs must become an error within the bound protocol section 9 states.
-      statement_timeout: 15_000,
+      ...(pool.isPatient === true ? {} : { statement_timeout: STATEMENT_TIMEOUT_MS }),
       ...(pool.role === undefined ? {} : { options: `-c role=${pool.role}` }),
     },
   };

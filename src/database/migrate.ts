@@ -2,17 +2,17 @@ import type { DataSource } from 'typeorm';
 import { dataSource } from './data-source.js';
 
 /** Any constant: it only has to be the same in every replica. */
-const MIGRATION_LOCK = 4_242_001;
+export const MIGRATION_LOCK = 4_242_001;
 
 /** The role the application works as where it exists: it cannot alter the audit trail. */
 export const APP_ROLE = 'latchkey_app';
 
 /**
  * Brings the schema behind `ownerUrl` up to date. Any number of processes may call it at once: an
- * advisory lock lets one of them work while the others wait and then find nothing to do.
+ * advisory lock lets one of them work while the others wait, minutes if need be, and then find nothing to do.
  */
 export async function migrate(ownerUrl: string): Promise<void> {
-  const owner = dataSource(ownerUrl, { max: 2 });
+  const owner = dataSource(ownerUrl, { max: 2, isPatient: true });
   await owner.initialize();
   try {
     const lock = owner.createQueryRunner();
