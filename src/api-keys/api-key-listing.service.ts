@@ -69,22 +69,15 @@ export class ApiKeyListingService {
   }
 
   /**
-   * All keys of a list, batch after batch; each batch goes on behind the last key of the one before, so that memory is
-   * bounded and no key is given twice. Keys that change their place in the order meanwhile may be missed or be given
-   * again; by the default order none does.
+   * All keys of a list, batch after batch, so that memory is bounded. Keys that are deleted meanwhile are left out; those
+   * that change their place in the order may be missed or be given twice, by the default order none does.
    *
    * @throws DomainError 403 for another's `ownerId`, with the first batch
    */
   async *walk(caller: KnownCaller, { sort = DEFAULT_KEY_SORT, ...filter }: ExportApiKeysDto): AsyncGenerator<ApiKeyView[]> {
     const now = this.clock.now();
     const condition = conditionOf(filter, await this.visibleTo(caller, filter), now);
-    const order = orderOf(sort);
-    let batch = await this.lists.after(condition, order, null, BATCH_KEYS);
-    for (;;) {
-      yield await this.viewsOf(batch.ids, now);
-      if (batch.next === null) return;
-      batch = await this.lists.after(condition, order, batch.next, BATCH_KEYS);
-    }
+    for await (const ids of this.lists.walk(condition, orderOf(sort), BATCH_KEYS)) yield await this.viewsOf(ids, now);
   }
 
   /** @throws DomainError 403 where the filter asks for an owner whose keys are not for this caller to see */

@@ -1,5 +1,6 @@
 import type { ApiKeyFilterDto } from './api-keys-query.dto.js';
 import { ENDS_AT, type KeyCompanion, USED_AT } from './key-sort.js';
+import { termsCondition } from './key-terms.js';
 import { API_KEY_STATUSES, type ApiKeyStatus } from './status.js';
 
 /** Whose keys a caller may see: all, those of some owners, or one. Narrowing never widens it. */
@@ -14,11 +15,11 @@ export interface SqlCondition {
   readonly parameters: readonly unknown[];
   /** Tables it needs beside `api_key k`. @see keysWith */
   readonly companions: readonly KeyCompanion[];
-  /** Whether looking for its keys is the work (tags, scopes, search, another table), and not reading them: it is done once. */
-  readonly isSearch: boolean;
+  /** How the index of terms finds its keys and some others; null where other indexes find them. @see selectByTerms */
+  readonly terms: string | null;
 }
 
-/** Gives the placeholder of a value. */
+/** Gives the placeholder of a value; the same one to the same value. */
 type Bind = (value: unknown, type: string) => string;
 
 /** Every key has its totals, from birth; of its accounts a condition on `b.period` must choose one. */
@@ -29,8 +30,12 @@ const COMPANIONS: Record<KeyCompanion, string> = {
 
 /** The tables of a list: `api_key k` and what condition or order need beside it. */
 export function keysWith(...needed: readonly { readonly companions: readonly KeyCompanion[] }[]): string {
-  const names = new Set(needed.flatMap(({ companions }) => companions));
-  return ['api_key k', ...[...names].map((name) => COMPANIONS[name])].join(' ');
+  return `api_key k ${companionsOf(...needed)}`;
+}
+
+/** The joins of what condition or order need beside `k`. */
+export function companionsOf(...needed: readonly { readonly companions: readonly KeyCompanion[] }[]): string {
+  return [...new Set(needed.flatMap(({ companions }) => companions))].map((name) => COMPANIONS[name]).join(' ');
 }
 
 /**
@@ -52,65 +57,93 @@ export function statusExpression(now: string): string {
 /** The keys that `filter` asks for among those that are visible. */
 export function conditionOf(filter: ApiKeyFilterDto, visible: VisibleKeys, now: Date): SqlCondition {
   const parameters: unknown[] = [];
-  const bind: Bind = (value, type) => `$${parameters.push(value)}::${type}`;
-  const terms = [...visibleTerms(visible, bind), ...filterTerms(filter, now, bind)];
-  const companions = companionsOf(filter);
-  const isSearch = companions.length > 0 || [filter.tag, filter.scope, filter.search].some((part) => part !== undefined);
-  return { sql: terms.length === 0 ? 'true' : terms.join(' AND '), parameters, companions, isSearch };
+  const placeholders = new Map<string, string>();
+  const bind: Bind = (value, type) => {
+    const known = `${type} ${JSON.stringify(value)}`;
+    if (!placeholders.has(known)) placeholders.set(known, `$${parameters.push(value)}::${type}`);
+    return placeholders.get(known)!;
+  };
+  const parts = [...visibleParts(visible, bind), ...filterParts(filter, now, bind)];
+  return {
+    sql: parts.length === 0 ? 'true' : parts.join(' AND '),
+    parameters,
+    companions: neededCompanions(filter),
+    terms: termsOf(filter, visible, bind),
+  };
 }
 
-function companionsOf({ unusedSince, neverUsed, budgetUsedAbove }: ApiKeyFilterDto): KeyCompanion[] {
+/**
+ * One key is found by its id; and where neither tag, scope nor text is asked for, an index has the very keys. Every value
+ * stands in the condition as well: a statement may go by it alone.
+ */
+function termsOf(filter: ApiKeyFilterDto, visible: VisibleKeys, bind: Bind): string | null {
+  const { status, isActive, tag, scope, search } = filter;
+  if (visible.kind === 'key' || (tag === undefined && scope === undefined && search === undefined)) return null;
+  const owners = ownersOf(filter, visible);
+  return termsCondition({
+    owner: owners?.length === 1 ? bind(owners[0], 'uuid') : undefined,
+    anyOwner: owners !== null && owners.length !== 1 ? bind(owners, 'uuid[]') : undefined,
+    tags: tag === undefined ? undefined : bind(tag, 'text[]'),
+    scopes: scope === undefined ? undefined : bind(scope, 'text[]'),
+    isRevoked: status === 'revoked',
+    isSwitchedOff: status === 'inactive' || isActive === false,
+    text: search === undefined ? undefined : `lower(${bind(search, 'text')})`,
+  });
+}
+
+/** The owners whose keys may be in the list; null: any. */
+function ownersOf({ ownerId }: ApiKeyFilterDto, visible: VisibleKeys): readonly string[] | null {
+  if (ownerId !== undefined) return [ownerId.toLowerCase()];
+  return visible.kind === 'owners' ? visible.ownerIds : null;
+}
+
+function neededCompanions({ unusedSince, neverUsed, budgetUsedAbove }: ApiKeyFilterDto): KeyCompanion[] {
   return [...(unusedSince !== undefined || neverUsed !== undefined ? ['use' as const] : []), ...(budgetUsedAbove !== undefined ? ['budget' as const] : [])];
 }
 
-function visibleTerms(visible: VisibleKeys, bind: Bind): string[] {
+function visibleParts(visible: VisibleKeys, bind: Bind): string[] {
   if (visible.kind === 'all') return [];
   if (visible.kind === 'key') return [`k.id = ${bind(visible.id, 'uuid')}`];
   const [first, ...others] = visible.ownerIds;
   // One owner as an equation: his index then gives his keys in order.
-  return [others.length === 0 ? `k.owner_id = ${bind(first ?? null, 'uuid')}` : `k.owner_id = ANY(${bind(visible.ownerIds, 'uuid[]')})`];
+  return [first !== undefined && others.length === 0 ? `k.owner_id = ${bind(first, 'uuid')}` : `k.owner_id = ANY(${bind(visible.ownerIds, 'uuid[]')})`];
 }
 
-function filterTerms(filter: ApiKeyFilterDto, now: Date, bind: Bind): string[] {
-  const terms: string[] = [];
+function filterParts(filter: ApiKeyFilterDto, now: Date, bind: Bind): string[] {
+  const parts: string[] = [];
   const { ownerId, status, isActive, environment, tag, scope, search } = filter;
-  if (ownerId !== undefined) terms.push(`k.owner_id = ${bind(ownerId.toLowerCase(), 'uuid')}`);
-  if (status !== undefined) terms.push(STATUS[status](() => bind(now, 'timestamptz')));
-  if (isActive !== undefined) terms.push(isActive ? 'k.is_active' : 'NOT k.is_active');
+  if (ownerId !== undefined) parts.push(`k.owner_id = ${bind(ownerId.toLowerCase(), 'uuid')}`);
+  if (status !== undefined) parts.push(STATUS[status](() => bind(now, 'timestamptz')));
+  if (isActive !== undefined) parts.push(isActive ? 'k.is_active' : 'NOT k.is_active');
   // A literal of a closed set, not a value: so that the partial index on keys for tests is seen to apply.
-  if (environment !== undefined) terms.push(environment === 'test' ? `k.environment = 'test'` : `k.environment = 'live'`);
-  if (tag !== undefined) terms.push(`k.tags @> ${bind(tag, 'text[]')}`);
-  if (scope !== undefined) terms.push(`k.scopes @> ${bind(scope, 'text[]')}`);
-  if (search !== undefined) terms.push(`k.search_text LIKE lower(${bind(`%${literal(search)}%`, 'text')})`);
-  return [...terms, ...hygieneTerms(filter, bind), ...budgetTerms(filter, now, bind)];
+  if (environment !== undefined) parts.push(environment === 'test' ? `k.environment = 'test'` : `k.environment = 'live'`);
+  if (tag !== undefined) parts.push(`k.tags @> ${bind(tag, 'text[]')}`);
+  if (scope !== undefined) parts.push(`k.scopes @> ${bind(scope, 'text[]')}`);
+  if (search !== undefined) parts.push(`strpos(k.search_text, lower(${bind(search, 'text')})) > 0`);
+  return [...parts, ...hygieneParts(filter, bind), ...budgetParts(filter, now, bind)];
 }
 
-function hygieneTerms(filter: ApiKeyFilterDto, bind: Bind): string[] {
-  const terms: string[] = [];
+function hygieneParts(filter: ApiKeyFilterDto, bind: Bind): string[] {
+  const parts: string[] = [];
   const { expiresBefore, unusedSince, neverUsed, hasExpiry } = filter;
-  if (expiresBefore !== undefined) terms.push(`${ENDS_AT} < ${bind(expiresBefore, 'timestamptz')}`);
+  if (expiresBefore !== undefined) parts.push(`${ENDS_AT} < ${bind(expiresBefore, 'timestamptz')}`);
   if (unusedSince !== undefined) {
     const since = bind(unusedSince, 'timestamptz');
     // A key made later was not unused since then: there was none.
-    terms.push(`${USED_AT} < ${since} AND k.created_at < ${since}`);
+    parts.push(`${USED_AT} < ${since} AND k.created_at < ${since}`);
   }
-  if (neverUsed !== undefined) terms.push(`${USED_AT} ${neverUsed ? '=' : '>'} '-infinity'`);
-  if (hasExpiry !== undefined) terms.push(`${ENDS_AT} ${hasExpiry ? '<' : '='} 'infinity'`);
-  return terms;
+  if (neverUsed !== undefined) parts.push(`${USED_AT} ${neverUsed ? '=' : '>'} '-infinity'`);
+  if (hasExpiry !== undefined) parts.push(`${ENDS_AT} ${hasExpiry ? '<' : '='} 'infinity'`);
+  return parts;
 }
 
 /** A month without an account is one without spending. */
-function budgetTerms({ budgetUsedAbove }: ApiKeyFilterDto, now: Date, bind: Bind): string[] {
+function budgetParts({ budgetUsedAbove }: ApiKeyFilterDto, now: Date, bind: Bind): string[] {
   if (budgetUsedAbove === undefined) return [];
   const month = bind(`${now.toISOString().slice(0, 7)}-01`, 'text');
   // A key is limited by its only account or by that of the month: of these two at most one has a percentage.
-  const terms = [`b.period IN ('total', ${month}) AND b.used_percent >= ${bind(Math.floor(budgetUsedAbove) + 1, 'integer')}`];
+  const parts = [`b.period IN ('total', ${month}) AND b.used_percent >= ${bind(Math.floor(budgetUsedAbove) + 1, 'integer')}`];
   // The index has whole percents, rounded up: they decide unless a part of one is asked for.
-  if (!Number.isInteger(budgetUsedAbove)) terms.push(`b.spent_micro_cents::numeric * 100 > ${bind(budgetUsedAbove, 'numeric')} * b.limit_micro_cents`);
-  return terms;
-}
-
-/** A text that LIKE takes for itself. */
-function literal(text: string): string {
-  return text.replace(/[\\%_]/g, '\\$&');
+  if (!Number.isInteger(budgetUsedAbove)) parts.push(`b.spent_micro_cents::numeric * 100 > ${bind(budgetUsedAbove, 'numeric')} * b.limit_micro_cents`);
+  return parts;
 }

@@ -19,6 +19,9 @@ export type KeyCompanion = 'use' | 'budget';
 export interface SqlOrder {
   /** Never null, so that a row comparison can go on from it; each has an index with the id. */
   readonly expression: string;
+  /** The one column the expression is made of; and the expression made of that column under another name. */
+  readonly column: string;
+  readonly expressionOf: (column: string) => string;
   /** The key's id, in the table of the expression: an index gives both or neither. */
   readonly id: string;
   /** Tables the expression needs beside `api_key k`. */
@@ -28,18 +31,23 @@ export interface SqlOrder {
 }
 
 /** Ends never: after every instant. */
-export const ENDS_AT = `coalesce(k.expires_at, 'infinity')`;
+const endsAt = (column: string) => `coalesce(${column}, 'infinity')`;
+
+/** When a key ends. */
+export const ENDS_AT = endsAt('k.expires_at');
 
 /** Never used: `-infinity`, before every instant. Needs the companion `use`. */
 export const USED_AT = 'u.last_used_at';
 
-const SQL: Record<SortField, Pick<SqlOrder, 'expression' | 'type'>> = {
-  createdAt: { expression: 'k.created_at', type: 'timestamptz' },
-  updatedAt: { expression: 'k.updated_at', type: 'timestamptz' },
+const itself = (column: string) => column;
+
+const SQL: Record<SortField, Pick<SqlOrder, 'column' | 'expressionOf' | 'type'>> = {
+  createdAt: { column: 'k.created_at', expressionOf: itself, type: 'timestamptz' },
+  updatedAt: { column: 'k.updated_at', expressionOf: itself, type: 'timestamptz' },
   // The order of code points, the same on every installation and after every update of its operating system.
-  name: { expression: 'lower(k.name) COLLATE "C"', type: 'text' },
-  expiresAt: { expression: ENDS_AT, type: 'timestamptz' },
-  lastUsedAt: { expression: USED_AT, type: 'timestamptz' },
+  name: { column: 'k.name', expressionOf: (column) => `lower(${column}) COLLATE "C"`, type: 'text' },
+  expiresAt: { column: 'k.expires_at', expressionOf: endsAt, type: 'timestamptz' },
+  lastUsedAt: { column: USED_AT, expressionOf: itself, type: 'timestamptz' },
 };
 
 /** What a client's order means in SQL. */
@@ -47,5 +55,6 @@ export function orderOf(sort: KeySort): SqlOrder {
   const isDescending = sort.startsWith('-');
   const field = (isDescending ? sort.slice(1) : sort) as SortField;
   const place = field === 'lastUsedAt' ? { id: 'u.key_id', companions: ['use'] as const } : { id: 'k.id', companions: [] };
-  return { ...SQL[field], ...place, direction: isDescending ? 'DESC' : 'ASC' };
+  const { column, expressionOf, type } = SQL[field];
+  return { column, expressionOf, expression: expressionOf(column), type, ...place, direction: isDescending ? 'DESC' : 'ASC' };
 }

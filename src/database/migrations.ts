@@ -3,6 +3,14 @@ import { ApiKeyLists1790000000100 } from './migrations/1790000000100-api-key-lis
 import { Replicas1790000000200 } from './migrations/1790000000200-replicas.js';
 import { Quotas1790000000300 } from './migrations/1790000000300-quotas.js';
 import { Usage1790000000400 } from './migrations/1790000000400-usage.js';
+import { ApiKeyTerms1790000000500 } from './migrations/1790000000500-api-key-terms.js';
 
 /** All migrations, oldest first. */
-export const migrations = [Foundation1790000000000, ApiKeyLists1790000000100, Replicas1790000000200, Quotas1790000000300, Usage1790000000400];
+export const migrations = [
+  Foundation1790000000000,
+  ApiKeyLists1790000000100,
+  Replicas1790000000200,
+  Quotas1790000000300,
+  Usage1790000000400,
+  ApiKeyTerms1790000000500,
+];

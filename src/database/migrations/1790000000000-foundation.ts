@@ -8,7 +8,6 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
  */
 export class Foundation1790000000000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
-    await runner.query(`CREATE EXTENSION IF NOT EXISTS pg_trgm`);
     await runner.query(`
       CREATE TABLE role (
         name         text        NOT NULL,
@@ -241,6 +240,5 @@ export class Foundation1790000000000 implements MigrationInterface {
       await runner.query(`DROP TABLE ${table}`);
     }
     await runner.query(`DROP FUNCTION audit_refuse_change()`);
-    await runner.query(`DROP EXTENSION IF EXISTS pg_trgm`);
   }
 }

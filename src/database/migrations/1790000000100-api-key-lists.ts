@@ -15,10 +15,6 @@ const INDEXES: Record<string, string> = {
   api_key_switched_off_idx: '(created_at, id) WHERE NOT is_active',
   api_key_switched_on_idx: `((coalesce(expires_at, 'infinity'))) INCLUDE (expires_at) WHERE revoked_at IS NULL AND is_active`,
   api_key_test_idx: `(created_at, id) WHERE environment = 'test'`,
-  api_key_tags_idx: 'USING gin (tags)',
-  api_key_scopes_idx: 'USING gin (scopes)',
-  // A short pending list (kB): without one each changed row costs a hundred insertions, a long one every search reads through.
-  api_key_search_idx: 'USING gin (search_text gin_trgm_ops) WITH (fastupdate = on, gin_pending_list_limit = 256)',
 };
 
 /**
@@ -47,8 +43,6 @@ export class ApiKeyLists1790000000100 implements MigrationInterface {
     await runner.query(`
       CREATE TRIGGER api_key_secret_note_prefix AFTER INSERT ON api_key_secret
       FOR EACH ROW EXECUTE FUNCTION api_key_note_prefix()`);
-    // How many keys match a term is judged by a sample: a finer one than for other columns, or rare terms look common.
-    await runner.query(`ALTER TABLE api_key ALTER COLUMN search_text SET STATISTICS 1000`);
     for (const [name, definition] of Object.entries(INDEXES)) {
       await runner.query(`CREATE INDEX ${name} ON api_key ${definition}`);
     }
