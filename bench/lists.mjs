@@ -17,9 +17,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
-import { ApiKeyListsRepository } from '../dist/src/api-keys/api-key-lists.repository.js';
-import { conditionOf } from '../dist/src/api-keys/key-conditions.js';
-import { orderOf } from '../dist/src/api-keys/key-sort.js';
+import { ApiKeyListsRepository } from '../dist/src/api-keys/lists/api-key-lists.repository.js';
+import { conditionOf } from '../dist/src/api-keys/lists/key-conditions.js';
+import { orderOf } from '../dist/src/api-keys/lists/key-sort.js';
 import { startEmbeddedPostgres } from '../dist/src/database/embedded-postgres.js';
 import { migrate } from '../dist/src/database/migrate.js';
 

@@ -4,7 +4,7 @@ import type { EntityManager } from 'typeorm';
 import { systemCaller } from './access/caller.js';
 import { ApiKey } from './api-keys/api-key.entity.js';
 import { ApiKeysRepository } from './api-keys/api-keys.repository.js';
-import { auditedKey } from './api-keys/audited-key.js';
+import { auditedKey } from './api-keys/changes/audited-key.js';
 import { type MintedSecret, macOf, mint, signing } from './api-keys/secret.js';
 import { type ChangeEntry, Changes } from './audit/changes.js';
 import { diff } from './audit/diff.js';

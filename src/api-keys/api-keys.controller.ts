@@ -8,10 +8,10 @@ import { ApiKeyView, CreatedApiKeyView } from './api-key.view.js';
 import { ApiKeysService } from './api-keys.service.js';
 import { FromIdempotencyKey, TakesIdempotencyKey } from './idempotency/idempotency-key.decorator.js';
 import { KeyIdPipe } from './key-id.pipe.js';
-import { WaitQuery } from './key-lifecycle.dto.js';
-import { KeyUpdateService } from './key-update.service.js';
+import { WaitQuery } from './lifecycle/key-lifecycle.dto.js';
+import { KeyUpdateService } from './lifecycle/key-update.service.js';
 import { OwnerOrGuard } from './owner-or.guard.js';
-import { sendAnswer } from './repeated-answer.js';
+import { sendAnswer } from './secrets/repeated-answer.js';
 
 const UPDATE_DESCRIPTION =
   'Absent fields stay, null clears. Owners without `platform:api-keys:update` may rename, tag and tighten; a refusal names every offending field, and nothing is applied.';

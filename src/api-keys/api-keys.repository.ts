@@ -4,7 +4,7 @@ import type { Ownership } from '../access/standing.js';
 import { ApiKeySecret } from './api-key-secret.entity.js';
 import { ApiKey } from './api-key.entity.js';
 import type { ApiKeyDetails } from './api-key.view.js';
-import type { KeyState } from './rules.js';
+import type { KeyState } from './changes/rules.js';
 
 /** A secret to be stored: everything of it but the secret itself. */
 export interface StoredSecret {

@@ -6,11 +6,11 @@ import type { CreateApiKeyDto } from './api-key.dto.js';
 import { ApiKeyView, type CreatedApiKeyView } from './api-key.view.js';
 import { ApiKeysRepository } from './api-keys.repository.js';
 import { Idempotency, type RepeatedAnswer } from './idempotency/idempotency.js';
-import { KeyAdmission } from './key-admission.js';
-import { KeyChanges } from './key-changes.js';
-import { KeyCreation } from './key-creation.js';
+import { KeyAdmission } from './changes/key-admission.js';
+import { KeyChanges } from './changes/key-changes.js';
+import { KeyCreation } from './changes/key-creation.js';
 import { standingOnKey } from './key-standing.js';
-import { SecretReplay } from './secret-replay.js';
+import { SecretReplay } from './secrets/secret-replay.js';
 
 /** Creating and reading keys. */
 @Injectable()

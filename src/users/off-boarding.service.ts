@@ -3,7 +3,7 @@ import { Injectable } from '@nestjs/common';
 import { lockAdministration } from '../access/administration-lock.js';
 import type { KnownCaller } from '../access/caller.js';
 import type { HolderLock } from '../access/grants.reader.js';
-import { KeyOffBoarding } from '../api-keys/key-off-boarding.service.js';
+import { KeyOffBoarding } from '../api-keys/lifecycle/key-off-boarding.service.js';
 import { type Change, Changes } from '../audit/changes.js';
 import { diff } from '../audit/diff.js';
 import { Clock } from '../common/clock.js';

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import type { DataSource } from 'typeorm';
-import { ApiKeyListsRepository } from '../../../src/api-keys/api-key-lists.repository.js';
-import type { ApiKeyFilterDto } from '../../../src/api-keys/api-keys-query.dto.js';
-import { type VisibleKeys, conditionOf } from '../../../src/api-keys/key-conditions.js';
-import { KEY_SORTS, type KeySort, orderOf } from '../../../src/api-keys/key-sort.js';
+import { ApiKeyListsRepository } from '../../../src/api-keys/lists/api-key-lists.repository.js';
+import type { ApiKeyFilterDto } from '../../../src/api-keys/lists/api-keys-query.dto.js';
+import { type VisibleKeys, conditionOf } from '../../../src/api-keys/lists/key-conditions.js';
+import { KEY_SORTS, type KeySort, orderOf } from '../../../src/api-keys/lists/key-sort.js';
 import { API_KEY_STATUSES, statusOf } from '../../../src/api-keys/status.js';
 import { MAX_COUNTED_ROWS } from '../../../src/common/page.js';
 import { dataSource } from '../../../src/database/data-source.js';

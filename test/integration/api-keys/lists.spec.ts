@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { Client } from 'pg';
-import { conditionOf, keysWith, statusExpression } from '../../../src/api-keys/key-conditions.js';
-import { KEY_SORTS, orderOf } from '../../../src/api-keys/key-sort.js';
-import { selectByTerms } from '../../../src/api-keys/key-terms.js';
+import { conditionOf, keysWith, statusExpression } from '../../../src/api-keys/lists/key-conditions.js';
+import { KEY_SORTS, orderOf } from '../../../src/api-keys/lists/key-sort.js';
+import { selectByTerms } from '../../../src/api-keys/lists/key-terms.js';
 import { API_KEY_STATUSES, statusOf } from '../../../src/api-keys/status.js';
 import { createTestDatabase, type TestDatabase } from '../../support/postgres.js';
 

@@ -1,0 +1,41 @@
+import { Body, Controller, Param, Put, Query, Res } from '@nestjs/common';
+import { ApiOkResponse, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply } from 'fastify';
+import type { KnownCaller } from '../../access/caller.js';
+import { Audited, FromCaller, OwnerOr } from '../../access/decorators.js';
+import { AliasPipe } from './alias.pipe.js';
+import { FromIdempotencyKey, TakesIdempotencyKey } from '../idempotency/idempotency-key.decorator.js';
+import { KeyByAliasService } from './key-by-alias.service.js';
+import { ByAliasQuery, UpsertApiKeyDto } from '../lifecycle/key-lifecycle.dto.js';
+import { UpsertedApiKeyView } from '../lifecycle/key-lifecycle.view.js';
+import { sendAnswer } from '../secrets/repeated-answer.js';
+
+/** Keys by the name their owner gave them. */
+@ApiTags('API keys')
+@Controller('api-keys/by-alias')
+export class KeyByAliasController {
+  constructor(private readonly keys: KeyByAliasService) {}
+
+  @Put(':alias')
+  @OwnerOr('platform:api-keys:update')
+  @Audited('api-keys:renew', 'api-key')
+  @TakesIdempotencyKey()
+  @ApiOperation({
+    summary: 'Create or renew the key of an alias',
+    description:
+      'An unknown alias creates a key (needs `platform:api-keys:create`, for others also `platform:api-keys:assign`); a revoked key has freed its alias. ' +
+      'A known one renews it: the validity window starts anew, the key is active again, name and roles are replaced (absent roles: none), other fields that are given are changed as by an update.',
+  })
+  @ApiResponse({ status: 201, description: 'Created; the secret is in this answer and nowhere else, ever.', type: UpsertedApiKeyView })
+  @ApiOkResponse({ description: 'Renewed; the secret is as it was.', type: UpsertedApiKeyView })
+  async put(
+    @FromCaller() caller: KnownCaller,
+    @Param('alias', AliasPipe) alias: string,
+    @Query() query: ByAliasQuery,
+    @Body() body: UpsertApiKeyDto,
+    @FromIdempotencyKey() idempotencyKey: string | null,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<UpsertedApiKeyView> {
+    return sendAnswer(reply, await this.keys.put(caller, alias, query.ownerId, body, idempotencyKey));
+  }
+}

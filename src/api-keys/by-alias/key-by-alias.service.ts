@@ -1,0 +1,126 @@
+import { Injectable } from '@nestjs/common';
+import { permissionDenied } from '../../access/access.errors.js';
+import type { KnownCaller } from '../../access/caller.js';
+import { standingOn } from '../../access/standing.js';
+import type { Change } from '../../audit/changes.js';
+import { StartOver } from '../../audit/start-over.js';
+import { validationFailed } from '../../common/domain-error.js';
+import { Config } from '../../config/config.js';
+import type { ApiKey } from '../api-key.entity.js';
+import { unknownOwner } from '../api-key.errors.js';
+import { ApiKeysRepository, isAliasTaken } from '../api-keys.repository.js';
+import { ChangeAdmission } from '../changes/change-admission.js';
+import { draftOf } from '../changes/draft.js';
+import type { HeldKey } from '../changes/held-key.js';
+import { Idempotency, type Answer, type RepeatedAnswer } from '../idempotency/idempotency.js';
+import { activityOf } from '../lifecycle/key-activity.js';
+import { KeyAdmission, type Parties } from '../changes/key-admission.js';
+import { KeyChanges } from '../changes/key-changes.js';
+import { KeyCreation } from '../changes/key-creation.js';
+import type { UpsertApiKeyDto } from '../lifecycle/key-lifecycle.dto.js';
+import type { UpsertedApiKeyView } from '../lifecycle/key-lifecycle.view.js';
+import { SecretReplay } from '../secrets/secret-replay.js';
+import { windowEnd } from '../validity.js';
+
+const UPDATE = { permission: 'platform:api-keys:update' } as const;
+
+/** Create-or-renew: one call that a pipeline can make as often as it likes. */
+@Injectable()
+export class KeyByAliasService {
+  constructor(
+    private readonly changes: KeyChanges,
+    private readonly creation: KeyCreation,
+    private readonly admission: KeyAdmission,
+    private readonly changeAdmission: ChangeAdmission,
+    private readonly keys: ApiKeysRepository,
+    private readonly idempotency: Idempotency,
+    private readonly replay: SecretReplay,
+    private readonly config: Config,
+  ) {}
+
+  /**
+   * Makes a key of this alias, or renews the owner's key that has it: window anew, active again, name and roles
+   * replaced, the secret as it was. Of two at once, one creates and the other renews.
+   *
+   * @throws DomainError 400, 403, 409 and 429 as create and as update, each for its own half
+   */
+  put(
+    caller: KnownCaller,
+    alias: string,
+    askedOwnerId: string | undefined,
+    input: UpsertApiKeyDto,
+    idempotencyKey: string | null = null,
+  ): Promise<RepeatedAnswer<UpsertedApiKeyView>> {
+    const ownerId = askedOwnerId?.toLowerCase() ?? caller.principal.ownerId;
+    const request = {
+      idempotencyKey,
+      principalId: caller.principal.ownerId,
+      route: 'PUT /api-keys/by-alias/:alias',
+      target: `${ownerId}/${alias}`,
+      payload: input,
+    };
+    return this.changes.commit(caller, (change) =>
+      this.idempotency.answer<UpsertedApiKeyView>(
+        change.tx,
+        request,
+        () => this.createOrRenew(change, caller, ownerId, alias, input),
+        (answer) => this.recheck(change, caller, ownerId, answer),
+      ),
+    );
+  }
+
+  private async createOrRenew(change: Change, caller: KnownCaller, ownerId: string, alias: string, input: UpsertApiKeyDto): Promise<Answer<UpsertedApiKeyView>> {
+    const parties = await this.admission.lockParties(change.tx, caller, ownerId);
+    this.requireSomeRight(parties, ownerId);
+    const known = await this.keys.in(change.tx).findByAliasForUpdate(ownerId, alias);
+    if (known !== null) return this.renew(await this.holdKnown(change, parties, known), input);
+    try {
+      const { kid, ...created } = await this.creation.create(change, parties, ownerId, { ...input, alias }, { startsWindow: true });
+      return { status: 201, kid, body: { ...created, renewed: false } };
+    } catch (error) {
+      // Somebody gave the alias to another key since we looked: now it is known.
+      throw isAliasTaken(error) ? new StartOver() : error;
+    }
+  }
+
+  /**
+   * Who may neither create for this owner nor change his keys gets one answer, whether or not he has such a key, or
+   * exists.
+   */
+  private requireSomeRight({ caller, owner }: Parties, ownerId: string): void {
+    const refusal = this.creation.refusal(caller, ownerId);
+    if (refusal === null) {
+      if (owner === null) throw unknownOwner();
+      return;
+    }
+    const ownership = { ownerId, managerIds: owner?.managerIds ?? [] };
+    if (owner === null || standingOn(caller.principal, UPDATE.permission, ownership) === null) throw refusal;
+  }
+
+  private async holdKnown(change: Change, { caller, owner }: Parties, key: ApiKey): Promise<HeldKey> {
+    const ownership = { ownerId: key.ownerId, managerIds: owner?.managerIds ?? [] };
+    if (standingOn(caller.principal, UPDATE.permission, ownership) === null) throw permissionDenied(UPDATE.permission);
+    return this.changes.hold(change, caller, key.id, UPDATE);
+  }
+
+  private async renew(held: HeldKey, input: UpsertApiKeyDto): Promise<Answer<UpsertedApiKeyView>> {
+    const { key, now } = held;
+    if (input.environment !== undefined && input.environment !== key.environment) {
+      throw validationFailed([{ path: 'environment', message: `is ${key.environment} for the key of this alias and cannot be changed` }]);
+    }
+    const rules = draftOf(key, { ...input, roles: input.roles ?? [] }, now);
+    const isOwnWindow = input.expiresAt === undefined;
+    const expiresAt = isOwnWindow ? windowEnd(now, rules.validityDays ?? this.config.keyValidityDays) : rules.expiresAt;
+    const after = { ...key, ...rules, expiresAt, ...activityOf(held, true) };
+    await this.changeAdmission.admit(held, after, { isRenewal: isOwnWindow });
+    await held.save(after, { action: 'api-keys:renew', details: { isByAlias: true } });
+    return { status: 200, kid: null, body: { apiKey: await held.view(), renewed: true } };
+  }
+
+  private async recheck(change: Change, caller: KnownCaller, ownerId: string, { body, kid }: Answer<UpsertedApiKeyView>): Promise<void> {
+    const parties = await this.admission.lockParties(change.tx, caller, ownerId);
+    this.requireSomeRight(parties, ownerId);
+    if (kid !== null) await this.replay.require(change, caller, { keyId: body.apiKey.id, kid, ownerId });
+    else await this.changes.hold(change, caller, body.apiKey.id, UPDATE);
+  }
+}

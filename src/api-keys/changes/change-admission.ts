@@ -1,0 +1,63 @@
+import { Injectable } from '@nestjs/common';
+import { containsAll } from '../../access/permission-grammar.js';
+import { deactivatedByOther, ownerMayOnlyTighten } from '../api-key.errors.js';
+import type { HeldKey } from './held-key.js';
+import { KeyAdmission } from './key-admission.js';
+import type { KeyState } from './rules.js';
+import { statusOf } from '../status.js';
+import { looseningPaths } from './tighten.js';
+
+/**
+ * Whether a key that exists may become what a change makes of it: asked by every door (update, activate, renew, create
+ * by alias), so that what one refuses no other lets through.
+ */
+@Injectable()
+export class ChangeAdmission {
+  constructor(private readonly admission: KeyAdmission) {}
+
+  /**
+   * @param isRenewal the expiry follows from the key's own window, which an owner may start anew
+   * @throws DomainError 400 roles that do not exist; 403 OWNER_MAY_ONLY_TIGHTEN, CANNOT_GRANT, OUTSIDE_POLICY;
+   *   409 ALREADY_REVOKED, DEACTIVATED_BY_OTHER; 429 API_KEY_LIMIT_REACHED
+   */
+  async admit(held: HeldKey, after: KeyState, { isRenewal = false } = {}): Promise<void> {
+    held.requireNotRevoked();
+    if (held.standing !== 'permission') requireOwnersRight(held, after, isRenewal);
+    await this.requireGrants(held, after);
+    this.admission.requireInsidePolicy(held.parties, after, held.now, held.key);
+    if (becomesActive(held, after)) await this.admission.requireRoom(held.tx, held.parties.owner, after.id);
+  }
+
+  /** Who gives a key more than it may do must hold that; who revives a key of another must hold all it may do. */
+  private async requireGrants(held: HeldKey, after: KeyState): Promise<void> {
+    const { key, tx, caller, parties } = held;
+    const added = after.roles.filter((role) => !key.roles.includes(role));
+    if (added.length > 0) {
+      await this.admission.requireKnownRoles(tx, added);
+      const before = await this.admission.grantsUnder(tx, parties.owner, key.roles);
+      const gained = (await this.admission.grantsUnder(tx, parties.owner, after.roles)).filter((grant) => !containsAll(before, [grant]));
+      this.admission.requireHeld(caller, gained);
+    }
+    if (!held.isOwn && revives(key, after)) {
+      this.admission.requireHeld(caller, await this.admission.grantsUnder(tx, parties.owner, after.roles));
+    }
+  }
+}
+
+function requireOwnersRight(held: HeldKey, after: KeyState, isRenewal: boolean): void {
+  const loosened = looseningPaths(held.key, after).filter((path) => !(isRenewal && path === 'expiresAt'));
+  if (loosened.length > 0) throw ownerMayOnlyTighten(loosened);
+  const undoes = !held.key.isActive && after.isActive;
+  if (undoes && held.key.deactivatedBy !== held.caller.principal.id) throw deactivatedByOther();
+}
+
+/** Whether the key will work where, or as late as, it would not have before. */
+function revives(before: KeyState, after: KeyState): boolean {
+  const isReactivated = !before.isActive && after.isActive;
+  const livesLonger = before.expiresAt !== null && (after.expiresAt === null || after.expiresAt > before.expiresAt);
+  return isReactivated || livesLonger;
+}
+
+function becomesActive({ key, now }: HeldKey, after: KeyState): boolean {
+  return statusOf(key, now) !== 'active' && statusOf(after, now) === 'active';
+}

@@ -1,0 +1,89 @@
+import type { EntityManager } from 'typeorm';
+import type { KnownCaller } from '../../access/caller.js';
+import type { Holder } from '../../access/grants.reader.js';
+import type { Change } from '../../audit/changes.js';
+import { diff } from '../../audit/diff.js';
+import type { ApiKey } from '../api-key.entity.js';
+import { alreadyRevoked, apiKeyNotFound } from '../api-key.errors.js';
+import { ApiKeyView } from '../api-key.view.js';
+import type { ApiKeysRepository } from '../api-keys.repository.js';
+import { auditedKey } from './audited-key.js';
+import type { Parties } from './key-admission.js';
+import type { KeyStanding } from '../key-standing.js';
+import type { KeyState } from './rules.js';
+
+/** What the trail says about a change beside the fields that differ. */
+export interface ChangeNote {
+  /** When it is not what the route is called. */
+  readonly action?: string;
+  /** Never a secret. */
+  readonly details?: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * One key in the hands of one change: its row, its owner and the caller are locked, and `standing` was decided on
+ * them. Whatever a change does to a key goes through here, so that nothing is stored that the trail does not say.
+ */
+export class HeldKey {
+  constructor(
+    /** As it was when it was locked. */
+    readonly key: ApiKey,
+    readonly parties: Parties & { readonly owner: Holder },
+    readonly standing: KeyStanding,
+    /** The instant of the change. */
+    readonly now: Date,
+    private readonly change: Change,
+    private readonly keys: ApiKeysRepository,
+  ) {}
+
+  get tx(): EntityManager {
+    return this.change.tx;
+  }
+
+  get caller(): KnownCaller {
+    return this.parties.caller;
+  }
+
+  /** Whether the caller is its owner, or manages its owner; he may hold the permission as well. */
+  get isOwn(): boolean {
+    const userId = this.caller.principal.signedInUserId;
+    return userId !== null && (this.key.ownerId === userId || this.parties.owner.managerIds.includes(userId));
+  }
+
+  /** @throws DomainError 409 ALREADY_REVOKED with `revokedAt` */
+  requireNotRevoked(): void {
+    if (this.key.revokedAt !== null) throw alreadyRevoked(this.key.revokedAt);
+  }
+
+  /**
+   * Stores `after` and records every field that differs. Where none does nothing is stored or recorded, and
+   * `updatedAt` stays.
+   *
+   * @throws QueryFailedError 23505 on `api_key_alias_key` when the alias is taken
+   */
+  async save(after: KeyState, note: ChangeNote = {}): Promise<void> {
+    const changes = diff(auditedKey(this.key), auditedKey(after));
+    if (changes.length === 0) return;
+    await this.keys.update({ ...after, updatedAt: this.now });
+    this.change.record({ ...note, resourceType: 'api-key', resourceId: this.key.id, changes });
+  }
+
+  /** Records a change of the key's secrets, which are no fields of it. */
+  async saveSecrets(note: ChangeNote): Promise<void> {
+    await this.keys.update({ ...this.key, updatedAt: this.now });
+    this.change.record({ ...note, resourceType: 'api-key', resourceId: this.key.id });
+  }
+
+  /** Removes the key; the trail keeps what it was. */
+  async delete(): Promise<void> {
+    await this.keys.delete(this.key.id);
+    this.change.record({ resourceType: 'api-key', resourceId: this.key.id, changes: diff(auditedKey(this.key), null) });
+  }
+
+  /** The key as it is now, for the answer. */
+  async view(): Promise<ApiKeyView> {
+    const details = await this.keys.findDetails(this.key.id);
+    if (details === null) throw apiKeyNotFound();
+    return ApiKeyView.from(details, this.now);
+  }
+}

@@ -1,0 +1,129 @@
+import { Injectable } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
+import { permissionDenied } from '../../access/access.errors.js';
+import type { KnownCaller } from '../../access/caller.js';
+import { widest, withDefaults } from '../../access/key-policy.js';
+import type { Change } from '../../audit/changes.js';
+import { diff } from '../../audit/diff.js';
+import { Clock } from '../../common/clock.js';
+import { uuidv7 } from '../../common/uuid.js';
+import { Config } from '../../config/config.js';
+import type { CreateApiKeyDto } from '../api-key.dto.js';
+import { ApiKey } from '../api-key.entity.js';
+import { unknownOwner } from '../api-key.errors.js';
+import { ApiKeyView } from '../api-key.view.js';
+import { ApiKeysRepository, type StoredSecret } from '../api-keys.repository.js';
+import { auditedKey } from './audited-key.js';
+import { draftOf, emptyRules } from './draft.js';
+import { KeyAdmission, type Parties } from './key-admission.js';
+import type { ApiKeyRules } from './rules.js';
+import { type ForeignSecret, SecretMint } from '../secret-mint.js';
+import { windowEnd } from '../validity.js';
+
+/** A key just made, and the public id of its secret. */
+export interface CreatedKey {
+  readonly apiKey: ApiKeyView;
+  readonly secretKey: string;
+  readonly kid: string;
+}
+
+/** What a door adds to the fields of a create. */
+export interface CreationOptions {
+  /** Without an expiry from anywhere else, the key ends with its first validity window. */
+  readonly startsWindow?: boolean;
+}
+
+/** Brings a key to life inside a change; the doors are create, create-or-renew and import. */
+@Injectable()
+export class KeyCreation {
+  constructor(
+    private readonly keys: ApiKeysRepository,
+    private readonly admission: KeyAdmission,
+    private readonly mint: SecretMint,
+    private readonly clock: Clock,
+    private readonly config: Config,
+  ) {}
+
+  /** What `caller` lacks to make a key for `ownerId`, as error, or null. */
+  refusal({ principal }: KnownCaller, ownerId: string): Error | null {
+    if (!principal.may('platform:api-keys:create')) return permissionDenied('platform:api-keys:create');
+    if (ownerId !== principal.ownerId && !principal.may('platform:api-keys:assign')) return permissionDenied('platform:api-keys:assign');
+    return null;
+  }
+
+  /**
+   * Makes a key with its first secret. What the caller left out comes from his key policy, then from the defaults.
+   *
+   * @throws DomainError 400 contradictory fields, unknown owner or roles; 403 PERMISSION_DENIED, CANNOT_GRANT,
+   *   OUTSIDE_POLICY; 429 API_KEY_LIMIT_REACHED
+   * @throws QueryFailedError 23505 on `api_key_alias_key` when the alias is taken
+   */
+  async create(
+    change: Change,
+    parties: Parties,
+    ownerId: string,
+    input: CreateApiKeyDto,
+    options: CreationOptions = {},
+  ): Promise<CreatedKey> {
+    const key = await this.admit(change.tx, parties, ownerId, input, options);
+    const { secret, stored } = this.mint.draw(key.id, key.environment);
+    await this.store(change, key, stored, 'api-keys:create');
+    const details = await this.keys.in(change.tx).findDetails(key.id);
+    return { apiKey: ApiKeyView.from(details!, key.createdAt), secretKey: secret.reveal(), kid: stored.kid };
+  }
+
+  /**
+   * Makes a key for a secret of another system, which its clients go on presenting; gives the key's id.
+   *
+   * @throws as `create`; QueryFailedError 23505 on `api_key_secret_imported_mac_key` when the secret is known already
+   */
+  async adopt(change: Change, parties: Parties, ownerId: string, input: CreateApiKeyDto, foreign: ForeignSecret): Promise<string> {
+    const key = await this.admit(change.tx, parties, ownerId, input, {});
+    await this.store(change, key, this.mint.adopt(key.id, foreign), 'api-keys:import');
+    return key.id;
+  }
+
+  /** The key as it will be, if it may be. */
+  private async admit(tx: EntityManager, parties: Parties, ownerId: string, input: CreateApiKeyDto, options: CreationOptions): Promise<ApiKey> {
+    const { caller, owner } = parties;
+    const refusal = this.refusal(caller, ownerId);
+    if (refusal !== null) throw refusal;
+    if (owner === null) throw unknownOwner();
+    const now = this.clock.now();
+    const rules = this.rulesOf(parties, input, now, options);
+    await this.admission.requireGrantable(tx, caller, owner, rules.roles);
+    this.admission.requireInsidePolicy(parties, rules, now);
+    await this.admission.requireRoom(tx, owner);
+    return keyFrom(rules, ownerId, now);
+  }
+
+  private async store({ tx, record }: Change, key: ApiKey, secret: StoredSecret, action: string): Promise<void> {
+    await this.keys.in(tx).insert(key);
+    await this.keys.in(tx).insertSecret(secret);
+    record({ action, resourceType: 'api-key', resourceId: key.id, changes: diff(null, auditedKey(key)), details: { kid: secret.kid } });
+  }
+
+  private rulesOf({ caller, actor }: Parties, input: CreateApiKeyDto, now: Date, { startsWindow }: CreationOptions): ApiKeyRules {
+    const policy = caller.principal.may('platform:api-keys:update') ? null : widest(actor.policies);
+    const given = typeof input.validityDays === 'number' ? { validityDays: input.validityDays } : {};
+    const base = { ...emptyRules(input.environment ?? 'live'), ...withDefaults<Partial<ApiKeyRules>>(policy, given, now) };
+    const rules = draftOf(base, input, now);
+    if (!startsWindow || input.expiresAt !== undefined || rules.expiresAt !== null) return rules;
+    return { ...rules, expiresAt: windowEnd(now, rules.validityDays ?? this.config.keyValidityDays) };
+  }
+}
+
+/** A fresh, active key of these rules. */
+export function keyFrom(rules: ApiKeyRules, ownerId: string, now: Date): ApiKey {
+  return Object.assign(new ApiKey(), rules, {
+    id: uuidv7(now.getTime()),
+    ownerId,
+    isActive: true,
+    deactivatedAt: null,
+    deactivatedBy: null,
+    createdAt: now,
+    updatedAt: now,
+    revokedAt: null,
+    revokedReason: null,
+  });
+}

@@ -1,0 +1,99 @@
+import { isInstant } from '../../common/instant.js';
+import { OmitType } from '@nestjs/swagger';
+import { IsIn, IsInt, IsUUID, Max, MaxLength, Min } from 'class-validator';
+import { IfPresent, Satisfies } from '../../common/validators.js';
+import { CreateApiKeyDto, isDescription, isName } from '../api-key.dto.js';
+
+/** Longest overlap of two secrets: 7 days. */
+const MAX_OVERLAP_SECONDS = 604_800;
+
+/** How to answer a change that narrows. */
+export class WaitQuery {
+  /**
+   * `true`: answer only once every replica has applied the change.
+   * @example "true"
+   */
+  @IfPresent()
+  @IsIn(['true', 'false'])
+  wait?: 'true' | 'false';
+}
+
+/** A new secret for a key. */
+export class RegenerateApiKeyDto {
+  /**
+   * How long the old secret goes on working beside the new one, 0 to 604 800 (7 days); absent: 0, it ends at once.
+   * @example 3600
+   */
+  @IfPresent()
+  @IsInt()
+  @Min(0)
+  @Max(MAX_OVERLAP_SECONDS)
+  overlapSeconds?: number;
+}
+
+/** A new validity window. */
+export class RenewApiKeyDto {
+  /**
+   * When the key is to end, with `platform:api-keys:update`; absent: the key's `validityDays` from now.
+   * @example "2027-12-31T23:59:59Z"
+   */
+  @IfPresent()
+  @MaxLength(32)
+  @Satisfies('instant', isInstant, 'must be an instant in UTC such as 2027-12-31T23:59:59Z')
+  expiresAt?: string;
+}
+
+/** The end of a key. */
+export class RevokeApiKeyDto {
+  /**
+   * Why, for whoever reads the key or the trail later; at most 500 characters.
+   * @example "Found in a public repository"
+   */
+  @IfPresent()
+  @Satisfies('reason', isDescription, 'must be at most 500 characters')
+  reason?: string;
+}
+
+/** Another owner. */
+export class TransferApiKeyDto {
+  /**
+   * The user whose key it becomes.
+   * @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55"
+   */
+  @IsUUID(undefined, { message: 'must be a UUID' })
+  ownerId: string;
+}
+
+/** Whose alias it is. */
+export class ByAliasQuery {
+  /**
+   * The owner of the key; another than yourself needs `platform:api-keys:assign` to create and
+   * `platform:api-keys:update` to renew. Absent: you.
+   * @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55"
+   */
+  @IfPresent()
+  @IsUUID(undefined, { message: 'must be a UUID' })
+  ownerId?: string;
+}
+
+/**
+ * The key that an alias is to have. On a renewal name and roles are replaced, other fields that are given are changed as
+ * by an update, absent ones stay.
+ */
+export class UpsertApiKeyDto extends OmitType(CreateApiKeyDto, ['alias', 'ownerId', 'name'] as const) {
+  /**
+   * What people call the key; 1 to 100 characters, trimmed.
+   * @example "Nightly build"
+   */
+  @Satisfies('name', isName, 'must be 1 to 100 characters that are not blank')
+  name: string;
+}
+
+/** A leaked key. */
+export class SelfRevokeDto {
+  /**
+   * The whole key, as it was found.
+   * @example "lk_live_4fT9aZq01LmXyB0kq3v9Jd8sWn2cYp5rTgHbMxLzQf7uEoAiKjDhVt1x6Rw"
+   */
+  key: string;
+}

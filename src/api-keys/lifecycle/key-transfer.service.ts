@@ -1,0 +1,43 @@
+import { Injectable } from '@nestjs/common';
+import { permissionDenied } from '../../access/access.errors.js';
+import type { KnownCaller } from '../../access/caller.js';
+import { unknownOwner } from '../api-key.errors.js';
+import type { ApiKeyView } from '../api-key.view.js';
+import { KeyAdmission } from '../changes/key-admission.js';
+import { type ChangeOptions, KeyChanges } from '../changes/key-changes.js';
+import { statusOf } from '../status.js';
+
+const ASSIGN = { permission: 'platform:api-keys:assign' } as const;
+
+/** Giving keys to another owner. */
+@Injectable()
+export class KeyTransferService {
+  constructor(
+    private readonly changes: KeyChanges,
+    private readonly admission: KeyAdmission,
+  ) {}
+
+  /**
+   * Makes a key another user's. What it may do then must be covered by what the caller holds, and it must lie inside
+   * the caller's key policy as if he made it; an active key counts against the new owner's cap. The secret stays: whoever
+   * knew it knows it still, until it is regenerated.
+   *
+   * @throws DomainError 400 unknown owner; 403 CANNOT_GRANT, OUTSIDE_POLICY, PERMISSION_DENIED; 404;
+   *   409 ALIAS_TAKEN, ALREADY_REVOKED; 429 API_KEY_LIMIT_REACHED
+   */
+  transfer(caller: KnownCaller, id: string, newOwnerId: string, options: ChangeOptions = {}): Promise<ApiKeyView> {
+    return this.changes.change(caller, id, ASSIGN, async (held) => {
+      const { key, parties, tx, now } = held;
+      if (held.standing !== 'permission') throw permissionDenied(ASSIGN.permission);
+      held.requireNotRevoked();
+      const newOwner = parties.others.get(newOwnerId);
+      if (newOwner === undefined) throw unknownOwner();
+      if (newOwnerId === key.ownerId) return held.view();
+      this.admission.requireHeld(held.caller, await this.admission.grantsUnder(tx, newOwner, key.roles));
+      this.admission.requireInsidePolicy(parties, key, now);
+      if (statusOf(key, now) === 'active') await this.admission.requireRoom(tx, newOwner, key.id);
+      await held.save({ ...key, ownerId: newOwnerId });
+      return held.view();
+    }, { ...options, others: [newOwnerId] });
+  }
+}

@@ -1,0 +1,59 @@
+import { PageMetaView } from '../../common/page.view.js';
+import { ApiKeyView } from '../api-key.view.js';
+
+/** A page of keys. */
+export class ApiKeyPageView {
+  data: ApiKeyView[];
+
+  meta: PageMetaView;
+}
+
+/** How many keys have one value. */
+export class FacetView {
+  /** @example "team:billing" */
+  value: string;
+
+  /**
+   * Keys with this value.
+   * @example 12
+   */
+  count: number;
+}
+
+/** An owner and how many of the keys are his. */
+export class OwnerFacetView extends FacetView {
+  /**
+   * The owner's name.
+   * @example "Ada Lovelace"
+   */
+  name: string;
+}
+
+/**
+ * How the keys of a list fall into groups. The groups of a list longer than 10 000 keys (`totalIsCapped`) are those of its
+ * 10 000 newest; how many keys of the whole list have one value, a list filtered by it tells as `meta.total`.
+ */
+export class ApiKeyFacetsView {
+  /**
+   * Keys in the whole list, exact up to 10 000.
+   * @example 42
+   */
+  total: number;
+
+  totalIsCapped: boolean;
+
+  /** Every status, with how many of the keys have it. */
+  status: FacetView[];
+
+  /** Every environment, with how many of the keys belong to it. */
+  environment: FacetView[];
+
+  /** The owners with most of the keys, at most 20. */
+  owners: OwnerFacetView[];
+
+  /** The most frequent tags, at most 20. */
+  tags: FacetView[];
+
+  /** The most frequent scopes, at most 20. */
+  scopes: FacetView[];
+}

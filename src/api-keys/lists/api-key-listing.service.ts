@@ -1,0 +1,97 @@
+import { Injectable } from '@nestjs/common';
+import { permissionDenied } from '../../access/access.errors.js';
+import type { KnownCaller } from '../../access/caller.js';
+import { Clock } from '../../common/clock.js';
+import { validationFailed } from '../../common/domain-error.js';
+import { MAX_COUNTED_ROWS, MAX_PAGED_ROWS } from '../../common/page.js';
+import type { Environment } from '../api-key.entity.js';
+import type { ApiKeyFacetsView, ApiKeyPageView, FacetView } from './api-key-list.view.js';
+import { ApiKeyListsRepository } from './api-key-lists.repository.js';
+import { ApiKeyView } from '../api-key.view.js';
+import type { ApiKeyFilterDto, ExportApiKeysDto, ListApiKeysDto } from './api-keys-query.dto.js';
+import { ApiKeysRepository } from '../api-keys.repository.js';
+import { type VisibleKeys, conditionOf } from './key-conditions.js';
+import { DEFAULT_KEY_SORT, orderOf } from './key-sort.js';
+import { API_KEY_STATUSES } from '../status.js';
+
+/** Keys read at once while a list is walked: what bounds the memory of an export. */
+const BATCH_KEYS = 500;
+
+const ENVIRONMENTS: readonly Environment[] = ['live', 'test'];
+
+/**
+ * Lists of keys. A caller with `platform:api-keys:read` sees all; a signed-in user his own and those of the service
+ * accounts he manages; a key itself. Every list, count and export goes through the one condition that says so.
+ */
+@Injectable()
+export class ApiKeyListingService {
+  constructor(
+    private readonly lists: ApiKeyListsRepository,
+    private readonly keys: ApiKeysRepository,
+    private readonly clock: Clock,
+  ) {}
+
+  /**
+   * One page. A key that is deleted while the page is read is left out.
+   *
+   * @throws DomainError 400 past the last page that may be asked for, 403 for another's `ownerId`
+   */
+  async page(caller: KnownCaller, { page = 1, size = 10, sort = DEFAULT_KEY_SORT, ...filter }: ListApiKeysDto): Promise<ApiKeyPageView> {
+    if (page * size > MAX_PAGED_ROWS) {
+      throw validationFailed([{ path: 'page', message: `page times size must be at most ${MAX_PAGED_ROWS}: narrow the list instead` }]);
+    }
+    const now = this.clock.now();
+    const condition = conditionOf(filter, await this.visibleTo(caller, filter), now);
+    const { ids, total, totalIsCapped } = await this.lists.slice(condition, orderOf(sort), size, (page - 1) * size);
+    return { data: await this.viewsOf(ids, now), meta: { total, page, size, totalIsCapped } };
+  }
+
+  /**
+   * How the keys of a list fall into groups; those of a list longer than 10 000 are told of its 10 000 newest keys.
+   *
+   * @throws DomainError 403 for another's `ownerId`
+   */
+  async facets(caller: KnownCaller, filter: ApiKeyFilterDto): Promise<ApiKeyFacetsView> {
+    const now = this.clock.now();
+    const condition = conditionOf(filter, await this.visibleTo(caller, filter), now);
+    const total = await this.lists.count(condition);
+    const totalIsCapped = total > MAX_COUNTED_ROWS;
+    const groups = await this.lists.groups(condition, totalIsCapped, now);
+    const complete = (found: readonly FacetView[], values: readonly string[]): FacetView[] =>
+      values.map((value) => found.find((group) => group.value === value) ?? { value, count: 0 });
+    return {
+      total: Math.min(total, MAX_COUNTED_ROWS),
+      totalIsCapped,
+      ...groups,
+      status: complete(groups.status, API_KEY_STATUSES),
+      environment: complete(groups.environment, ENVIRONMENTS),
+    };
+  }
+
+  /**
+   * All keys of a list, batch after batch, so that memory is bounded. Keys that are deleted meanwhile are left out; those
+   * that change their place in the order may be missed or be given twice, by the default order none does.
+   *
+   * @throws DomainError 403 for another's `ownerId`, with the first batch
+   */
+  async *walk(caller: KnownCaller, { sort = DEFAULT_KEY_SORT, ...filter }: ExportApiKeysDto): AsyncGenerator<ApiKeyView[]> {
+    const now = this.clock.now();
+    const condition = conditionOf(filter, await this.visibleTo(caller, filter), now);
+    for await (const ids of this.lists.walk(condition, orderOf(sort), BATCH_KEYS)) yield await this.viewsOf(ids, now);
+  }
+
+  /** @throws DomainError 403 where the filter asks for an owner whose keys are not for this caller to see */
+  private async visibleTo({ principal }: KnownCaller, { ownerId }: ApiKeyFilterDto): Promise<VisibleKeys> {
+    if (principal.may('platform:api-keys:read')) return { kind: 'all' };
+    const userId = principal.signedInUserId;
+    const ownerIds = userId === null ? [principal.ownerId] : [userId, ...(await this.lists.managedBy(userId))];
+    // Whether there is such an owner is not for this caller to know either: no look, one answer.
+    if (ownerId !== undefined && !ownerIds.includes(ownerId.toLowerCase())) throw permissionDenied('platform:api-keys:read');
+    return userId === null ? { kind: 'key', id: principal.id } : { kind: 'owners', ownerIds };
+  }
+
+  private async viewsOf(ids: readonly string[], now: Date): Promise<ApiKeyView[]> {
+    const details = await this.keys.detailsOf(await this.lists.findAll(ids));
+    return details.map((each) => ApiKeyView.from(each, now));
+  }
+}

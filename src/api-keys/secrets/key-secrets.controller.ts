@@ -1,0 +1,52 @@
+import { Body, Controller, Delete, HttpCode, Param, Post, Query, Res, UseGuards } from '@nestjs/common';
+import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply } from 'fastify';
+import type { KnownCaller } from '../../access/caller.js';
+import { Audited, FromCaller, OwnerOr } from '../../access/decorators.js';
+import { ApiKeyView } from '../api-key.view.js';
+import { FromIdempotencyKey, TakesIdempotencyKey } from '../idempotency/idempotency-key.decorator.js';
+import { KeyIdPipe } from '../key-id.pipe.js';
+import { RegenerateApiKeyDto, WaitQuery } from '../lifecycle/key-lifecycle.dto.js';
+import { RegeneratedApiKeyView } from '../lifecycle/key-lifecycle.view.js';
+import { KeySecretsService } from './key-secrets.service.js';
+import { OwnerOrGuard } from '../owner-or.guard.js';
+import { sendAnswer } from './repeated-answer.js';
+
+/** The secrets of a key. */
+@ApiTags('API keys')
+@Controller('api-keys/:id')
+@UseGuards(OwnerOrGuard)
+export class KeySecretsController {
+  constructor(private readonly secrets: KeySecretsService) {}
+
+  @Post('regenerate')
+  @HttpCode(200)
+  @OwnerOr('platform:api-keys:update')
+  @Audited('api-keys:regenerate', 'api-key')
+  @TakesIdempotencyKey()
+  @ApiOperation({
+    summary: 'Give a key a new secret',
+    description: 'Id, limits, budget and usage stay. With an overlap the old secret works on for that long; regenerating again ends the oldest. The new secret is in this answer and nowhere else, ever.',
+  })
+  async regenerate(
+    @FromCaller() caller: KnownCaller,
+    @Param('id', KeyIdPipe) id: string,
+    @Body() body: RegenerateApiKeyDto,
+    @FromIdempotencyKey() idempotencyKey: string | null,
+    @Query() query: WaitQuery,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<RegeneratedApiKeyView> {
+    return sendAnswer(reply, await this.secrets.regenerate(caller, id, body, idempotencyKey, { wait: query.wait === 'true' }));
+  }
+
+  @Delete('secrets/:kid')
+  @OwnerOr('platform:api-keys:update')
+  @Audited('api-key-secrets:delete', 'api-key')
+  @ApiOperation({
+    summary: 'End an overlap',
+    description: 'Ends one of two secrets at once; the last one cannot be ended. The other one works as long as it would have: end the newest, and the key has a secret until the overlap is over.',
+  })
+  endSecret(@FromCaller() caller: KnownCaller, @Param('id', KeyIdPipe) id: string, @Param('kid') kid: string, @Query() query: WaitQuery): Promise<ApiKeyView> {
+    return this.secrets.endSecret(caller, id, kid, { wait: query.wait === 'true' });
+  }
+}

@@ -1,0 +1,105 @@
+import { Injectable } from '@nestjs/common';
+import type { KnownCaller } from '../../access/caller.js';
+import type { ApiKeySecret } from '../api-key-secret.entity.js';
+import { lastSecret, secretNotFound } from '../api-key.errors.js';
+import type { ApiKeyView } from '../api-key.view.js';
+import { ApiKeysRepository } from '../api-keys.repository.js';
+import type { HeldKey } from '../changes/held-key.js';
+import { Idempotency, type Answer, type RepeatedAnswer } from '../idempotency/idempotency.js';
+import { KeyAdmission } from '../changes/key-admission.js';
+import { type ChangeOptions, KeyChanges } from '../changes/key-changes.js';
+import type { RegenerateApiKeyDto } from '../lifecycle/key-lifecycle.dto.js';
+import type { RegeneratedApiKeyView } from '../lifecycle/key-lifecycle.view.js';
+import { SecretMint } from '../secret-mint.js';
+import { SecretReplay } from './secret-replay.js';
+
+const UPDATE = { permission: 'platform:api-keys:update' } as const;
+
+/** Replacing the secret of a key. Id, limits, budget and usage are the key's and stay. */
+@Injectable()
+export class KeySecretsService {
+  constructor(
+    private readonly changes: KeyChanges,
+    private readonly admission: KeyAdmission,
+    private readonly keys: ApiKeysRepository,
+    private readonly mint: SecretMint,
+    private readonly idempotency: Idempotency,
+    private readonly replay: SecretReplay,
+  ) {}
+
+  /**
+   * Gives a key a new secret; the one before works on for the overlap, and any older one ends now, so there are never
+   * more than two.
+   *
+   * @throws DomainError 403 CANNOT_GRANT for whoever is not its owner and does not hold all it may do; 404;
+   *   409 ALREADY_REVOKED, IDEMPOTENCY_CONFLICT; 422 IDEMPOTENCY_KEY_REUSED
+   */
+  regenerate(
+    caller: KnownCaller,
+    id: string,
+    input: RegenerateApiKeyDto,
+    idempotencyKey: string | null = null,
+    options?: ChangeOptions,
+  ): Promise<RepeatedAnswer<RegeneratedApiKeyView>> {
+    const request = {
+      idempotencyKey,
+      principalId: caller.principal.ownerId,
+      route: 'POST /api-keys/:id/regenerate',
+      target: id,
+      payload: input,
+    };
+    return this.changes.commit(caller, (change) =>
+      this.idempotency.answer<RegeneratedApiKeyView>(
+        change.tx,
+        request,
+        async () => this.replaceSecret(await this.changes.hold(change, caller, id, UPDATE), input.overlapSeconds ?? 0),
+        async ({ body, kid }) => {
+          await this.changes.hold(change, caller, id, UPDATE);
+          await this.replay.require(change, caller, { keyId: id, kid: kid!, ownerId: body.apiKey.ownerId });
+        },
+      ), options);
+  }
+
+  /**
+   * Ends one of two secrets. The one that stays works as long as it would have: after the newest is ended, that is
+   * until the end of the overlap.
+   *
+   * @throws DomainError 404 SECRET_NOT_FOUND; 409 LAST_SECRET, ALREADY_REVOKED
+   */
+  endSecret(caller: KnownCaller, id: string, kid: string, options?: ChangeOptions): Promise<ApiKeyView> {
+    return this.changes.change(caller, id, UPDATE, async (held) => {
+      held.requireNotRevoked();
+      const live = await this.keys.in(held.tx).findLiveSecrets(id, held.now);
+      if (!live.some((secret) => secret.kid === kid)) throw secretNotFound();
+      if (live.length === 1) throw lastSecret();
+      await this.keys.in(held.tx).revokeSecrets([kid], held.now);
+      await held.saveSecrets({ details: { endedKids: [kid] } });
+      return held.view();
+    }, options);
+  }
+
+  private async replaceSecret(held: HeldKey, overlapSeconds: number): Promise<Answer<RegeneratedApiKeyView>> {
+    held.requireNotRevoked();
+    const { key, tx, now } = held;
+    if (!held.isOwn) {
+      this.admission.requireHeld(held.caller, await this.admission.grantsUnder(tx, held.parties.owner, key.roles));
+    }
+    const [previous, ...older] = await this.keys.in(tx).findLiveSecrets(key.id, now);
+    const previousSecretExpiresAt = previous ? overlapEnd(previous, overlapSeconds, now) : null;
+    const ended = previous && overlapSeconds === 0 ? [previous, ...older] : older;
+    await this.keys.in(tx).revokeSecrets(ended.map(({ kid }) => kid), now);
+    if (previous && previousSecretExpiresAt && overlapSeconds > 0) await this.keys.in(tx).expireSecret(previous.kid, previousSecretExpiresAt);
+    const { secret, stored } = this.mint.draw(key.id, key.environment);
+    await this.keys.in(tx).insertSecret(stored);
+    await held.saveSecrets({
+      details: { kid: stored.kid, overlapSeconds, previousKid: previous?.kid ?? null, previousSecretExpiresAt, endedKids: ended.map(({ kid }) => kid) },
+    });
+    return { status: 200, kid: stored.kid, body: { apiKey: await held.view(), secretKey: secret.reveal(), previousSecretExpiresAt } };
+  }
+}
+
+/** An overlap never makes a secret work longer than it would have. */
+function overlapEnd(previous: ApiKeySecret, overlapSeconds: number, now: Date): Date {
+  const end = new Date(now.getTime() + overlapSeconds * 1000);
+  return previous.expiresAt !== null && previous.expiresAt < end ? previous.expiresAt : end;
+}
