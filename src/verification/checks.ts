@@ -1,6 +1,6 @@
 import { matches, parseAddress } from '../common/address.js';
 import { matchesAny } from '../common/model-pattern.js';
-import type { KeyRecord } from './key-record.js';
+import type { KeyRecord } from './records/key-record.js';
 
 /** The closed set of answers to "may this key do this, now?". */
 export const VERDICT_CODES = [

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { decideOnState } from './checks.js';
 import { KeyRecognizer } from './key-recognizer.js';
-import type { KeyRecord } from './key-record.js';
+import type { KeyRecord } from './records/key-record.js';
 
 /** Tells what a presented secret is, for whoever asks about it and not on its behalf: nothing is counted or noted. */
 @Injectable()

@@ -1,8 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { unavailable } from '../common/domain-error.js';
-import { Denylist } from './denylist.js';
-import { FeedService } from './feed.service.js';
-import type { KeyRecord } from './key-record.js';
+import { Denylist } from './denylist/denylist.js';
+import { FeedService } from './feed/feed.service.js';
+import type { KeyRecord } from './records/key-record.js';
 import { SecretProver, type Proof } from './secret-prover.js';
 
 /** A record whose secret is proven, and how far it is to be trusted. */

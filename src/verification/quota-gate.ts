@@ -8,7 +8,7 @@ import { type GivenReservation, ONE_REQUEST, type QuotaQuestion, Quotas } from '
 import type { Sql } from '../quotas/sql.js';
 import { readWindows } from '../quotas/window-reader.js';
 import type { CheckOutcome, StaticDecision } from './checks.js';
-import type { KeyFacts } from './key-record.js';
+import type { KeyFacts } from './records/key-record.js';
 import type { BudgetView, RateLimitView } from './verdict.view.js';
 import type { VerifyDto } from './verify.dto.js';
 

@@ -2,9 +2,9 @@ import { Injectable } from '@nestjs/common';
 import { hash } from 'node:crypto';
 import { type ParsedSecret, findVersion, importedMacOf, macMatches, macOf, parse, tagMatches } from '../api-keys/secret.js';
 import { Config } from '../config/config.js';
-import type { KeyRecord } from './key-record.js';
-import { RecordCache } from './record-cache.js';
-import { RecordLoader, type Want, recordIn } from './record-loader.js';
+import type { KeyRecord } from './records/key-record.js';
+import { RecordCache } from './records/record-cache.js';
+import { RecordLoader, type Want, recordIn } from './records/record-loader.js';
 
 /** Another system's key: visible ASCII, neither tiny nor huge. */
 const IMPORTED_SHAPE = /^[\x21-\x7e]{16,512}$/;

@@ -4,9 +4,9 @@ import { KeyAuthenticator, type ProvenSecret } from '../access/authenticator.js'
 import { Principal } from '../access/caller.js';
 import { Config } from '../config/config.js';
 import { decideOnCaller } from './checks.js';
-import type { KeyRecord } from './key-record.js';
+import type { KeyRecord } from './records/key-record.js';
 import { KeyRecognizer, type Recognition, type Recognised } from './key-recognizer.js';
-import { LastUsed } from './last-used.js';
+import { LastUsed } from './last-used/last-used.js';
 import { SecretProver } from './secret-prover.js';
 
 /**

@@ -1,10 +1,10 @@
 import { Injectable } from '@nestjs/common';
 import { Meters, type Tally } from '../common/meters.js';
 import { VERDICT_CODES, type VerdictCode } from './checks.js';
-import { FeedService } from './feed.service.js';
-import { RecordCache } from './record-cache.js';
-import { RecordLoader } from './record-loader.js';
-import { ReplicasService } from './replicas.service.js';
+import { FeedService } from './feed/feed.service.js';
+import { RecordCache } from './records/record-cache.js';
+import { RecordLoader } from './records/record-loader.js';
+import { ReplicasService } from './replicas/replicas.service.js';
 
 /** What Prometheus is told of the data plane. */
 @Injectable()

@@ -5,7 +5,7 @@ import { domainErrorOf } from '../common/problem.filter.js';
 import { VerdictCounter } from '../usage/verdict-counter.js';
 import { type StaticDecision, type VerdictCode, decide, explainChecks } from './checks.js';
 import { KeyRecognizer, type Recognised, type Recognition } from './key-recognizer.js';
-import { LastUsed } from './last-used.js';
+import { LastUsed } from './last-used/last-used.js';
 import { QuotaGate, type QuotaOutcome, type QuotaRefusal, type QuotaStanding } from './quota-gate.js';
 import { VerificationMeters } from './verification-meters.js';
 import type { VerdictView } from './verdict.view.js';

@@ -1,10 +1,10 @@
-import type { FeedRow } from '../../src/verification/change.js';
-import { ChangeFeed, type ChangeFeedOptions, type Poll, type PollTicket } from '../../src/verification/change-feed.js';
-import type { KeyRecord } from '../../src/verification/key-record.js';
-import type { LoadedRecords, LoadedRows } from '../../src/verification/loaded-records.js';
-import { RecordCache } from '../../src/verification/record-cache.js';
-import { RecordLoader, recordIn } from '../../src/verification/record-loader.js';
-import { SuspendGuard } from '../../src/verification/suspend-guard.js';
+import type { FeedRow } from '../../src/verification/records/change.js';
+import { ChangeFeed, type ChangeFeedOptions, type Poll, type PollTicket } from '../../src/verification/feed/change-feed.js';
+import type { KeyRecord } from '../../src/verification/records/key-record.js';
+import type { LoadedRecords, LoadedRows } from '../../src/verification/records/loaded-records.js';
+import { RecordCache } from '../../src/verification/records/record-cache.js';
+import { RecordLoader, recordIn } from '../../src/verification/records/record-loader.js';
+import { SuspendGuard } from '../../src/verification/feed/suspend-guard.js';
 import { Random } from '../proofs/harness/random.js';
 
 /** A rule of the protocol that a run may break on purpose, to show that the checker would notice. */

@@ -1,5 +1,5 @@
 /** No fault, but bad luck: what a replica reads of keys is on its way for up to 400 ms, so that changes overtake it. */
-import { KeyRecordsRepository } from '../../../dist/src/verification/key-records.repository.js';
+import { KeyRecordsRepository } from '../../../dist/src/verification/records/key-records.repository.js';
 
 const { load } = KeyRecordsRepository.prototype;
 const LONGEST_MS = 400;

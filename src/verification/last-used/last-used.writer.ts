@@ -1,6 +1,6 @@
 import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { LastUsed, type Use } from './last-used.js';
-import { ReplicaConnections } from './replica-connections.js';
+import { ReplicaConnections } from '../replica-connections.js';
 
 const WRITE_EVERY_MS = 1_000;
 const MAX_USES = 500;

@@ -1,4 +1,4 @@
-import { grantsOfKey } from '../access/grants.reader.js';
+import { grantsOfKey } from '../../access/grants.reader.js';
 import { BoundedStore, type Stored, sizeOf } from './bounded-store.js';
 import type { Change } from './change.js';
 import type { KeyFacts, KeyRecord, OwnerFacts, RoleFacts, SecretFacts } from './key-record.js';

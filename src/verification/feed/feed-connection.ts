@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClientConfig } from 'pg';
-import { CHANGE_CHANNEL } from '../audit/changes.js';
-import { LiveConnection } from '../database/live-connection.js';
-import type { FeedRow } from './change.js';
+import { CHANGE_CHANNEL } from '../../audit/changes.js';
+import { LiveConnection } from '../../database/live-connection.js';
+import type { FeedRow } from '../records/change.js';
 import type { ChangeFeed, Poll, PollOutcome, PollTicket } from './change-feed.js';
 
 /** Without a notice, the head is looked at this often. */

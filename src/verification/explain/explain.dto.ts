@@ -1,6 +1,6 @@
 import { PickType } from '@nestjs/swagger';
-import { BodySchema } from '../common/body-schema.js';
-import { QUESTION_FIELDS, VerifyDto } from './verify.dto.js';
+import { BodySchema } from '../../common/body-schema.js';
+import { QUESTION_FIELDS, VerifyDto } from '../verify.dto.js';
 
 const { ip, model, chatbot, scopes, cost, reserveCents } = QUESTION_FIELDS;
 

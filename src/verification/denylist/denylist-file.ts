@@ -1,6 +1,6 @@
 import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { open } from 'node:fs/promises';
-import { Config } from '../config/config.js';
+import { Config } from '../../config/config.js';
 import { Denylist } from './denylist.js';
 
 const READ_EVERY_MS = 1_000;

@@ -1,14 +1,14 @@
 import { Injectable } from '@nestjs/common';
-import type { KnownCaller } from '../access/caller.js';
-import { apiKeyNotFound } from '../api-keys/api-key.errors.js';
-import type { ApiKeyView } from '../api-keys/api-key.view.js';
-import { ApiKeysService } from '../api-keys/api-keys.service.js';
-import { type CheckOutcome, type Question, decide, explainChecks } from './checks.js';
+import type { KnownCaller } from '../../access/caller.js';
+import { apiKeyNotFound } from '../../api-keys/api-key.errors.js';
+import type { ApiKeyView } from '../../api-keys/api-key.view.js';
+import { ApiKeysService } from '../../api-keys/api-keys.service.js';
+import { type CheckOutcome, type Question, decide, explainChecks } from '../checks.js';
 import type { ExplainDto } from './explain.dto.js';
 import type { ExplanationView } from './explanation.view.js';
-import { FeedService } from './feed.service.js';
-import { KeyRecordsRepository } from './key-records.repository.js';
-import { QuotaGate } from './quota-gate.js';
+import { FeedService } from '../feed/feed.service.js';
+import { KeyRecordsRepository } from '../records/key-records.repository.js';
+import { QuotaGate } from '../quota-gate.js';
 
 /** The checks that only a presented secret can pass. */
 const SECRET_CHECK: CheckOutcome = {

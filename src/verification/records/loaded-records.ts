@@ -1,4 +1,4 @@
-import { grantsOfKey } from '../access/grants.reader.js';
+import { grantsOfKey } from '../../access/grants.reader.js';
 import type { KeyFacts, KeyRecord, OwnerFacts, RoleFacts, SecretFacts } from './key-record.js';
 
 /** What one load has to find. */

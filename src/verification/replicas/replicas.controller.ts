@@ -1,7 +1,7 @@
 import { Controller, Get } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
-import { RequirePermission } from '../access/decorators.js';
-import { Audited } from '../access/decorators.js';
+import { RequirePermission } from '../../access/decorators.js';
+import { Audited } from '../../access/decorators.js';
 import { ReplicasService } from './replicas.service.js';
 import { ReplicasView } from './replicas.view.js';
 

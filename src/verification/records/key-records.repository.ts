@@ -1,10 +1,10 @@
 import { Injectable } from '@nestjs/common';
-import { type Cidr, parseCidr } from '../common/address.js';
-import { limitsOf } from '../quotas/key-limits.js';
+import { type Cidr, parseCidr } from '../../common/address.js';
+import { limitsOf } from '../../quotas/key-limits.js';
 import type { KeyFacts, KeyRecord, OwnerFacts, RoleFacts, SecretFacts } from './key-record.js';
 import { SharedValues } from './shared-values.js';
 import { LoadedRecords, type LoadedRows, type Wanted } from './loaded-records.js';
-import { ReplicaConnections } from './replica-connections.js';
+import { ReplicaConnections } from '../replica-connections.js';
 
 /** Nobody waits longer for one statement. */
 const STATEMENT_TIMEOUT_MS = 1_000;

@@ -1,6 +1,6 @@
-import type { BudgetType } from '../api-keys/api-key.entity.js';
-import type { Cidr } from '../common/address.js';
-import type { KeyLimits } from '../quotas/key-limits.js';
+import type { BudgetType } from '../../api-keys/api-key.entity.js';
+import type { Cidr } from '../../common/address.js';
+import type { KeyLimits } from '../../quotas/key-limits.js';
 
 /** One secret of a key, as a decision needs it. Instants are Unix milliseconds. Never leaves the process. */
 export interface SecretFacts {

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import type { FeedRow } from './change.js';
-import { changeOf } from './change.js';
+import type { FeedRow } from '../records/change.js';
+import { changeOf } from '../records/change.js';
 import { ChangeFeed, type Poll } from './change-feed.js';
 
 const FRESH_MS = 3_000;

@@ -1,9 +1,9 @@
 import { Body, Controller, HttpCode, Param, Post, UseGuards } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
-import type { KnownCaller } from '../access/caller.js';
-import { Audited, FromCaller, OwnerOr } from '../access/decorators.js';
-import { KeyIdPipe } from '../api-keys/key-id.pipe.js';
-import { OwnerOrGuard } from '../api-keys/owner-or.guard.js';
+import type { KnownCaller } from '../../access/caller.js';
+import { Audited, FromCaller, OwnerOr } from '../../access/decorators.js';
+import { KeyIdPipe } from '../../api-keys/key-id.pipe.js';
+import { OwnerOrGuard } from '../../api-keys/owner-or.guard.js';
 import { ExplainDto } from './explain.dto.js';
 import { ExplanationView } from './explanation.view.js';
 import { KeyExplainer } from './key-explainer.js';

@@ -1,4 +1,4 @@
-import { unavailable } from '../common/domain-error.js';
+import { unavailable } from '../../common/domain-error.js';
 import type { KeyRecord } from './key-record.js';
 import { LoadedRecords, type LoadedRows, type Wanted } from './loaded-records.js';
 import type { RecordCache } from './record-cache.js';

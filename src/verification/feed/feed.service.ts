@@ -1,14 +1,14 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { DataSource } from 'typeorm';
-import { Clock } from '../common/clock.js';
-import { Config } from '../config/config.js';
-import { clientConfigOf } from '../database/client-config.js';
-import type { Change } from './change.js';
+import { Clock } from '../../common/clock.js';
+import { Config } from '../../config/config.js';
+import { clientConfigOf } from '../../database/client-config.js';
+import type { Change } from '../records/change.js';
 import { ChangeFeed, FRESH_MS, type FeedTarget, type Poll, type PollOutcome, type PollTicket, type Standing } from './change-feed.js';
 import { DatabaseClock } from './database-clock.js';
 import { FeedConnection } from './feed-connection.js';
 import type { FeedListener } from './feed-listener.js';
-import { RecordCache } from './record-cache.js';
+import { RecordCache } from '../records/record-cache.js';
 import { SuspendGuard } from './suspend-guard.js';
 
 /** The clocks may part by this much between two looks; beyond it the host was suspended. */

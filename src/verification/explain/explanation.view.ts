@@ -1,6 +1,6 @@
 import { ApiProperty } from '@nestjs/swagger';
-import { VERDICT_CODES, type VerdictCode } from './checks.js';
-import { BudgetView, CheckView, RateLimitView } from './verdict.view.js';
+import { VERDICT_CODES, type VerdictCode } from '../checks.js';
+import { BudgetView, CheckView, RateLimitView } from '../verdict.view.js';
 
 /** What a verify of the key's secret would come to, and why. Nothing was consumed. */
 export class ExplanationView {

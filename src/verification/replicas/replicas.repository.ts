@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { ReplicaConnections } from './replica-connections.js';
+import { ReplicaConnections } from '../replica-connections.js';
 
 /** One replica as the table knows it. */
 export interface StoredReplica {

@@ -1,4 +1,4 @@
-import { type Change, type FeedRow, changeOf } from './change.js';
+import { type Change, type FeedRow, changeOf } from '../records/change.js';
 
 /** What one poll has read, in one snapshot. */
 export interface Poll {
