@@ -9,7 +9,7 @@ import { AsOf, Loaded, Loading, NoPermission, Page } from '../ui/states';
 import { plural, verdictInWords } from '../ui/words';
 import { Instant } from '../ui/values';
 import { Replicas } from './replicas';
-import type { Measure } from './usage-series';
+import type { Measure } from './usage-chart';
 
 const Chart = lazy(() => import('./usage-chart'));
 const DAY_MS = 86_400_000;

@@ -2,7 +2,6 @@ import '@mantine/charts/styles.css';
 import { BarChart } from '@mantine/charts';
 import { Text } from '@mantine/core';
 import { count, localDay, money, short, utc } from '../ui/format';
-import type { Measure } from './usage-series';
 
 interface Point {
   at: string;
@@ -12,6 +11,9 @@ interface Point {
 }
 
 const COLORS = ['indigo.6', 'teal.6', 'orange.6', 'grape.6', 'cyan.6', 'pink.6', 'lime.7', 'yellow.6', 'gray.6'];
+/** What a chart can show, and in which unit. */
+export type Measure = 'requests' | 'totalTokens' | 'costCents';
+
 const NAMES: Record<Measure, string> = { requests: 'Requests', totalTokens: 'Tokens', costCents: 'Cost' };
 /** More lines than this cannot be told apart. */
 const MAX_LINES = 8;

@@ -3,11 +3,9 @@ import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Suspense, lazy, useState } from 'react';
 import { api, dataOf } from '../api/client';
 import { Loaded, Loading } from '../ui/states';
+import type { Measure } from './usage-chart';
 
 const Chart = lazy(() => import('./usage-chart'));
-
-/** What a chart can show, and in which unit. */
-export type Measure = 'requests' | 'totalTokens' | 'costCents';
 
 /** A key's usage over time. The chart's code is loaded when there is one to draw. */
 export function UsageSeries({ keyId, refetchMs }: { keyId: string; refetchMs: number | false }) {
