@@ -1,15 +1,18 @@
-import { ArrayMaxSize, ArrayUnique, IsArray, IsBoolean, IsObject, IsString, Matches } from 'class-validator';
-import { IfGiven, IfPresent, Satisfies } from '../common/validators.js';
-import { isStorableText } from '../common/text.js';
+import { IsBoolean, IsObject, IsString, Matches } from 'class-validator';
+import { IfGiven, IfPresent, IsSet, IsSetOf, Satisfies } from '../common/validators.js';
+import { isTextOf } from '../common/text.js';
 import { coversAny, isGrant } from './permission-grammar.js';
 import { PERMISSIONS } from './permissions.js';
 
 /** The grammar of a role's name; the column checks the same. */
 export const ROLE_NAME = /^[a-z][a-z0-9-]{0,63}$/;
 
+/** A list of roles' names. */
+export const IsRoleNames = () => IsSetOf(50, ROLE_NAME, 'the name of a role');
+
 const REGISTERED = Object.keys(PERMISSIONS);
 
-const isDescription = (value: unknown) => isStorableText(value) && [...value].length <= 500;
+const isDescription = (value: unknown) => isTextOf(value, 500);
 
 const isUsefulGrant = (value: unknown) => typeof value === 'string' && isGrant(value) && coversAny(value, REGISTERED);
 
@@ -29,9 +32,7 @@ export class RoleFieldsDto {
    * @example ["platform:api-keys:create"]
    */
   @IfPresent()
-  @IsArray()
-  @ArrayMaxSize(100)
-  @ArrayUnique({ message: 'must not name an entry twice' })
+  @IsSet(100)
   @Satisfies('permissions', isUsefulGrant, 'must be a grant that matches at least one permission', { each: true })
   permissions?: string[];
 

@@ -1,7 +1,4 @@
 import {
-  ArrayMaxSize,
-  ArrayUnique,
-  IsArray,
   IsBoolean,
   IsIn,
   IsInt,
@@ -17,7 +14,9 @@ import { parseCidr } from '../common/address.js';
 import { isInstant } from '../common/instant.js';
 import { isModelPattern } from '../common/model-pattern.js';
 import { microCentsFromCents } from '../common/money.js';
-import { IfGiven, IfPresent, Satisfies } from '../common/validators.js';
+import { isNameOf, isStorableText, isTextOf } from '../common/text.js';
+import { IsRoleNames } from '../access/role.dto.js';
+import { IfGiven, IfPresent, IsSet, IsSetOf, Satisfies } from '../common/validators.js';
 import type { BudgetType, Environment } from './api-key.entity.js';
 
 /** The grammar of a scope. @see RFC 6749, 3.3 */
@@ -26,7 +25,12 @@ export const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/;
 /** The grammar of a tag. */
 export const TAG = /^[A-Za-z0-9._:/-]{1,64}$/;
 
-const ROLE = /^[a-z][a-z0-9-]{0,63}$/;
+/** A list of scopes. */
+export const IsScopes = () => IsSetOf(100, SCOPE, '1 to 128 visible ASCII characters without quotes, backslashes and spaces');
+
+/** A list of tags. */
+export const IsTags = () => IsSetOf(50, TAG, '1 to 64 of A-Z a-z 0-9 . _ : / -');
+
 const MAX_METADATA_BYTES = 4096;
 
 /** The grammar of an alias; also that of the route parameter. */
@@ -47,17 +51,14 @@ const isCents = (value: unknown) => {
 const isMetadata = (value: unknown) =>
   typeof value === 'object' &&
   value !== null &&
-  Object.entries(value).every(([name, text]) => name !== '' && typeof text === 'string' && isStorable(name) && isStorable(text)) &&
+  Object.entries(value).every(([name, text]) => name !== '' && isStorableText(name) && isStorableText(text)) &&
   Buffer.byteLength(JSON.stringify(value)) <= MAX_METADATA_BYTES;
 
-/** PostgreSQL stores no NUL, and UTF-8 has no lone surrogates. */
-export const isStorable = (value: unknown) => typeof value === 'string' && !value.includes('\0') && value.isWellFormed();
-
 /** What a key may be called. */
-export const isName = (value: unknown) => isStorable(value) && (value as string).trim().length >= 1 && [...(value as string).trim()].length <= 100;
+export const isName = (value: unknown) => isNameOf(value, 100);
 
-/** A text that PostgreSQL can store, of at most 500 characters. */
-export const isDescription = (value: unknown) => isStorable(value) && [...(value as string)].length <= 500;
+/** What may be said of a key, or of a reason. */
+export const isDescription = (value: unknown) => isTextOf(value, 500);
 
 /** The fields that both create and update take. */
 export class ApiKeyFieldsDto {
@@ -91,11 +92,7 @@ export class ApiKeyFieldsDto {
    * @example ["chat:write"]
    */
   @IfPresent()
-  @IsArray()
-  @ArrayMaxSize(100)
-  @ArrayUnique({ message: 'must not name an entry twice' })
-  @IsString({ each: true })
-  @Matches(SCOPE, { each: true, message: 'each entry must be 1 to 128 visible ASCII characters without quotes, backslashes and spaces' })
+  @IsScopes()
   scopes?: string[];
 
   /**
@@ -103,11 +100,7 @@ export class ApiKeyFieldsDto {
    * @example ["gateway"]
    */
   @IfPresent()
-  @IsArray()
-  @ArrayMaxSize(50)
-  @ArrayUnique({ message: 'must not name an entry twice' })
-  @IsString({ each: true })
-  @Matches(ROLE, { each: true, message: 'each entry must be the name of a role' })
+  @IsRoleNames()
   roles?: string[];
 
   /**
@@ -145,9 +138,7 @@ export class ApiKeyFieldsDto {
    * @example ["10.0.0.0/8", "2001:db8::/32"]
    */
   @IfPresent()
-  @IsArray()
-  @ArrayMaxSize(64)
-  @ArrayUnique({ message: 'must not name an entry twice' })
+  @IsSet(64)
   @Satisfies('address', isAddressEntry, 'must be an address or a CIDR block without host bits', { each: true })
   allowedIps?: string[];
 
@@ -156,9 +147,7 @@ export class ApiKeyFieldsDto {
    * @example ["gpt-4o*", "claude-sonnet-5"]
    */
   @IfPresent()
-  @IsArray()
-  @ArrayMaxSize(256)
-  @ArrayUnique({ message: 'must not name an entry twice' })
+  @IsSet(256)
   @Satisfies('model', (value) => typeof value === 'string' && isModelPattern(value), 'must be a model name or a glob with *', { each: true })
   allowedModels?: string[];
 
@@ -167,11 +156,7 @@ export class ApiKeyFieldsDto {
    * @example ["support-bot"]
    */
   @IfPresent()
-  @IsArray()
-  @ArrayMaxSize(256)
-  @ArrayUnique({ message: 'must not name an entry twice' })
-  @IsString({ each: true })
-  @Matches(/^[\x21-\x7e]{1,128}$/, { each: true, message: 'each entry must be 1 to 128 visible ASCII characters' })
+  @IsSetOf(256, /^[\x21-\x7e]{1,128}$/, '1 to 128 visible ASCII characters')
   allowedChatbots?: string[];
 
   /**
@@ -203,11 +188,7 @@ export class ApiKeyFieldsDto {
    * @example ["team:billing"]
    */
   @IfPresent()
-  @IsArray()
-  @ArrayMaxSize(50)
-  @ArrayUnique({ message: 'must not name an entry twice' })
-  @IsString({ each: true })
-  @Matches(TAG, { each: true, message: 'each entry must be 1 to 64 of A-Z a-z 0-9 . _ : / -' })
+  @IsTags()
   tags?: string[];
 
   /**

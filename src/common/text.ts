@@ -10,6 +10,11 @@ export function isNameOf(value: unknown, max: number): value is string {
   return length >= 1 && length <= max;
 }
 
+/** Storable text of at most `max` characters. */
+export function isTextOf(value: unknown, max: number): value is string {
+  return isStorableText(value) && [...value].length <= max;
+}
+
 /** A pattern for `LIKE` that finds `text` anywhere; `%`, `_` and `\` stand for themselves. */
 export function likeAnywhere(text: string): string {
   return `%${text.replace(/[\\%_]/g, '\\$&')}%`;

@@ -1,4 +1,4 @@
-import { ValidateBy, ValidateIf, type ValidationArguments, type ValidationOptions } from 'class-validator';
+import { ArrayMaxSize, ArrayUnique, IsArray, IsString, Matches, ValidateBy, ValidateIf, type ValidationArguments, type ValidationOptions } from 'class-validator';
 
 /** Validates a field only when it was sent; `null` counts as sent. (`@IsOptional()` would let null through.) */
 export const IfPresent = () => ValidateIf((_, value) => value !== undefined);
@@ -28,4 +28,19 @@ export function Satisfies(name: string, check: (value: unknown) => boolean, sent
     },
     { ...rest, message: rest.each ? `each entry ${sentence}` : sentence },
   );
+}
+
+/** A list of at most `maxSize` entries, none of them twice. */
+export function IsSet(maxSize: number): PropertyDecorator {
+  return together(IsArray(), ArrayMaxSize(maxSize), ArrayUnique({ message: 'must not name an entry twice' }));
+}
+
+/** A list of at most `maxSize` texts of a grammar, none of them twice; `sentence` says what an entry must be. */
+export function IsSetOf(maxSize: number, grammar: RegExp, sentence: string): PropertyDecorator {
+  return together(IsSet(maxSize), IsString({ each: true }), Matches(grammar, { each: true, message: `each entry must be ${sentence}` }));
+}
+
+/** As if they stood one below the other. */
+function together(...decorators: readonly PropertyDecorator[]): PropertyDecorator {
+  return (target, property) => decorators.toReversed().forEach((decorate) => decorate(target, property));
 }

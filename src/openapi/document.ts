@@ -7,7 +7,7 @@ import { documentAnyMethodOnce } from './any-method.js';
 import { addErrors } from './errors.js';
 import { addExamples, withExampleSecret } from './examples.js';
 import { operationsOf } from './operations.js';
-import { type ValidatedClass, completeSchemas } from './schemas.js';
+import { type ValidatedClass, completeQueries, completeSchemas } from './schemas.js';
 
 /** Everything below this path is the API; the rest is listed where the prefix is set, by name. */
 export const API_PREFIX = 'api/v1';
@@ -44,6 +44,7 @@ export function openApiDocument(app: NestFastifyApplication, exampleSecret?: str
   const short = (path: string) => path.replace(`/${API_PREFIX}`, '').replace(/\{(\w+)\}/g, ':$1');
   documentAnyMethodOnce(document);
   completeSchemas(document, bodyClasses(routes));
+  completeQueries(document, parameterClasses(routes));
   addErrors(document, (method, path) => audited.has(`${method} ${short(path)}`));
   addExamples(document, API_PREFIX);
   for (const { operation } of operationsOf(document)) operation.security ??= [];
@@ -72,6 +73,16 @@ function settings(): Omit<OpenAPIObject, 'paths'> {
 function operationId(controller: string, method: string): string {
   const name = controller.replace(/Controller$/, '');
   return `${name[0]!.toLowerCase()}${name.slice(1)}${method[0]!.toUpperCase()}${method.slice(1)}`;
+}
+
+/** The classes of each handler's parameters, by the id of its operation. */
+function parameterClasses(routes: RouteAccess): Map<string, ValidatedClass[]> {
+  return new Map(
+    routes.routes().map(({ handler, parameterTypes }) => {
+      const [controller, method] = handler.split('.') as [string, string];
+      return [operationId(controller, method), parameterTypes.filter(isClass)];
+    }),
+  );
 }
 
 /** The classes of all handlers' parameters, and of what these are made of. */

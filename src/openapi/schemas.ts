@@ -1,7 +1,7 @@
 import type { OpenAPIObject } from '@nestjs/swagger';
 import { getMetadataStorage } from 'class-validator';
 import { SCHEMA_OF_RULE } from '../common/validators.js';
-import { type RequestBodyObject, type SchemaObject, operationsOf } from './operations.js';
+import { type ParameterObject, type RequestBodyObject, type SchemaObject, operationsOf } from './operations.js';
 
 /** A class whose fields carry validation. */
 export type ValidatedClass = new (...args: never[]) => object;
@@ -37,6 +37,15 @@ export function completeSchemas(document: OpenAPIObject, classes: Iterable<Valid
     const body = operation.requestBody as RequestBodyObject | undefined;
     const reference = body?.content['application/json']?.schema?.$ref;
     if (body && reference) body.required = (schemas[reference.split('/').at(-1)!]?.required ?? []).length > 0;
+  }
+}
+
+/** Completes the parameters of queries likewise. `classesOf`: the classes of a handler's parameters, by operation id. */
+export function completeQueries(document: OpenAPIObject, classesOf: ReadonlyMap<string, readonly ValidatedClass[]>): void {
+  for (const { operation } of operationsOf(document)) {
+    const parameters = ((operation.parameters ?? []) as ParameterObject[]).filter((parameter) => parameter.in === 'query');
+    const properties = Object.fromEntries(parameters.flatMap(({ name, schema }) => (schema === undefined ? [] : [[name, schema]])));
+    for (const target of classesOf.get(operation.operationId ?? '') ?? []) complete(properties, target);
   }
 }
 

@@ -1,10 +1,10 @@
 import { ApiHideProperty } from '@nestjs/swagger';
 import { Transform } from 'class-transformer';
-import { ArrayMaxSize, ArrayUnique, IsArray, IsBoolean, IsIn, IsInt, IsString, IsUUID, Matches, Max, Min, isEmail } from 'class-validator';
-import { ROLE_NAME } from '../access/role.dto.js';
+import { IsBoolean, IsIn, IsInt, IsString, IsUUID, Matches, Max, Min, isEmail } from 'class-validator';
+import { IsRoleNames, ROLE_NAME } from '../access/role.dto.js';
 import { AsFlag, PageQueryDto } from '../common/page-query.dto.js';
 import { isNameOf, isStorableText } from '../common/text.js';
-import { IfGiven, IfPresent, Satisfies } from '../common/validators.js';
+import { IfGiven, IfPresent, IsSet, Satisfies } from '../common/validators.js';
 import { PASSWORD_RULE, isPassword } from './password.js';
 import type { UserKind } from './user.entity.js';
 
@@ -43,9 +43,7 @@ export class UserFieldsDto {
    */
   @IfPresent()
   @InLowerCase()
-  @IsArray()
-  @ArrayMaxSize(50)
-  @ArrayUnique({ message: 'must not name an entry twice' })
+  @IsSet(50)
   @IsUUID('all', { each: true, message: 'each entry must be a UUID' })
   managerIds?: string[];
 
@@ -93,11 +91,7 @@ export class CreateUserDto extends UserFieldsDto {
    * @example ["creator"]
    */
   @IfPresent()
-  @IsArray()
-  @ArrayMaxSize(50)
-  @ArrayUnique({ message: 'must not name an entry twice' })
-  @IsString({ each: true })
-  @Matches(ROLE_NAME, { each: true, message: 'each entry must be the name of a role' })
+  @IsRoleNames()
   roles?: string[];
 }
 
@@ -118,11 +112,7 @@ export class SetRolesDto {
    * Names of roles; they replace the ones he has. You must hold everything he may do, before and after.
    * @example ["creator"]
    */
-  @IsArray()
-  @ArrayMaxSize(50)
-  @ArrayUnique({ message: 'must not name an entry twice' })
-  @IsString({ each: true })
-  @Matches(ROLE_NAME, { each: true, message: 'each entry must be the name of a role' })
+  @IsRoleNames()
   roles: string[];
 }
 

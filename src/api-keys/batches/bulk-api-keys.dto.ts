@@ -1,7 +1,7 @@
-import { ArrayMaxSize, ArrayMinSize, ArrayUnique, IsArray, IsBoolean, IsIn, IsString, IsUUID, Matches, MaxLength } from 'class-validator';
+import { ArrayMaxSize, ArrayMinSize, ArrayUnique, IsArray, IsBoolean, IsIn, IsUUID, MaxLength } from 'class-validator';
 import { isInstant } from '../../common/instant.js';
 import { IfPresent, Satisfies } from '../../common/validators.js';
-import { TAG, isDescription } from '../api-key.dto.js';
+import { IsTags, isDescription } from '../api-key.dto.js';
 
 /** What can be done to many keys at once. */
 export const BULK_ACTIONS = ['activate', 'deactivate', 'renew', 'revoke', 'tag'] as const;
@@ -51,11 +51,7 @@ export class BulkApiKeysDto {
    * @example ["team:billing"]
    */
   @IfPresent()
-  @IsArray()
-  @ArrayMaxSize(50)
-  @ArrayUnique({ message: 'must not name an entry twice' })
-  @IsString({ each: true })
-  @Matches(TAG, { each: true, message: 'each entry must be 1 to 64 of A-Z a-z 0-9 . _ : / -' })
+  @IsTags()
   add?: string[];
 
   /**
@@ -63,11 +59,7 @@ export class BulkApiKeysDto {
    * @example ["team:sales"]
    */
   @IfPresent()
-  @IsArray()
-  @ArrayMaxSize(50)
-  @ArrayUnique({ message: 'must not name an entry twice' })
-  @IsString({ each: true })
-  @Matches(TAG, { each: true, message: 'each entry must be 1 to 64 of A-Z a-z 0-9 . _ : / -' })
+  @IsTags()
   remove?: string[];
 
   /**

@@ -1,19 +1,16 @@
 import { isInstant } from '../../common/instant.js';
-import { ArrayMaxSize, ArrayUnique, IsArray, IsBoolean, IsIn, IsInt, IsNumber, IsString, IsUUID, Matches, Max, MaxLength, Min } from 'class-validator';
+import { IsBoolean, IsIn, IsInt, IsNumber, IsUUID, Max, MaxLength, Min } from 'class-validator';
 import { BooleanText, DecimalText, ListText, WholeNumberText } from '../../common/query-text.js';
+import { isTextOf } from '../../common/text.js';
 import { IfPresent, Satisfies } from '../../common/validators.js';
-import { SCOPE, TAG, isStorable } from '../api-key.dto.js';
+import { IsScopes, IsTags } from '../api-key.dto.js';
 import type { Environment } from '../api-key.entity.js';
 import { KEY_SORTS, type KeySort } from './key-sort.js';
 import { looksLikeSecret } from '../secret.js';
 import { API_KEY_STATUSES, type ApiKeyStatus } from '../status.js';
 
 /** A line break would match from one field into the next. */
-const isSearchTerm = (value: unknown) => {
-  if (!isStorable(value) || (value as string).includes('\n')) return false;
-  const { length } = [...(value as string)];
-  return length >= 3 && length <= 100;
-};
+const isSearchTerm = (value: unknown) => isTextOf(value, 100) && !value.includes('\n') && [...value].length >= 3;
 
 /** A secret in a URL ends in logs and histories: refused wherever free text is taken. */
 const isNoSecret = (value: unknown) => typeof value !== 'string' || !looksLikeSecret(value);
@@ -61,11 +58,7 @@ export class ApiKeyFilterDto {
    */
   @IfPresent()
   @ListText()
-  @IsArray()
-  @ArrayMaxSize(50)
-  @ArrayUnique({ message: 'must not name an entry twice' })
-  @IsString({ each: true })
-  @Matches(TAG, { each: true, message: 'each entry must be 1 to 64 of A-Z a-z 0-9 . _ : / -' })
+  @IsTags()
   tag?: string[];
 
   /**
@@ -74,11 +67,7 @@ export class ApiKeyFilterDto {
    */
   @IfPresent()
   @ListText()
-  @IsArray()
-  @ArrayMaxSize(100)
-  @ArrayUnique({ message: 'must not name an entry twice' })
-  @IsString({ each: true })
-  @Matches(SCOPE, { each: true, message: 'each entry must be a scope' })
+  @IsScopes()
   @Satisfies('no-secret', isNoSecret, NO_SECRET, { each: true })
   scope?: string[];
 
