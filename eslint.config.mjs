@@ -2,7 +2,7 @@ import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['dist/', '.build/', 'node_modules/', 'coverage/', '.data/', 'bench/node_modules/', 'console/dist/', 'clients/*/dist/', 'clients/*/src/schema.ts'] },
+  { ignores: ['dist/', '**/.build/', 'node_modules/', 'coverage/', '.data/', 'bench/node_modules/', 'console/dist/', 'clients/*/dist/', 'clients/*/src/schema.ts'] },
   js.configs.recommended,
   ...tseslint.configs.recommendedTypeChecked.map((config) => ({ ...config, files: ['src/**/*.ts', 'test/**/*.ts', 'clients/**/*.ts', 'ormconfig.ts'] })),
   {

@@ -58,7 +58,7 @@ async function runTests() {
   // Who chooses, chooses among the files.
   const byFolder = chosen.length === 0 ? { TESTS_BY_FOLDER: '1' } : {};
   const jest = ['--experimental-vm-modules', '--no-warnings=ExperimentalWarning', 'node_modules/jest/bin/jest.js'];
-  const { ok, seconds } = await run([...jest, '--json', '--outputFile', REPORT, '--reporters=default', ...chosen], 'inherit', byFolder);
+  const { ok, seconds } = await run([...jest, '--reporters=default', '--json', '--outputFile', REPORT, ...chosen], 'inherit', byFolder);
   if (!existsSync(`${root}${REPORT}`)) return { name: 'tests', ok: false, seconds, detail: 'no report' };
   const { numPassedTests, numFailedTests, numPendingTests, numRuntimeErrorTestSuites } = JSON.parse(await readFile(`${root}${REPORT}`, 'utf8'));
   const detail = [
