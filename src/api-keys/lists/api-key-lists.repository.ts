@@ -49,7 +49,11 @@ const WALKED_ROWS_PER_MATCH = 12;
 export class ApiKeyListsRepository {
   constructor(private readonly manager: EntityManager) {}
 
-  /** Keys `offset` to `offset + limit` of a list, and its length. */
+  /**
+   * Keys `offset` to `offset + limit` of a list, and its length.
+   *
+   * @param maxWalked keys of the order that are looked at for a page of a long list, before all its keys are sorted
+   */
   async slice(condition: SqlCondition, order: SqlOrder, limit: number, offset: number, maxWalked = Math.max(WALKED_ROWS, WALKED_ROWS_PER_MATCH * (offset + limit))): Promise<Slice> {
     const { ids, total } = await this.short(condition, order, limit, offset);
     if (ids !== null) return { ids, total, totalIsCapped: false };
@@ -139,15 +143,16 @@ export class ApiKeyListsRepository {
   /** In a long list a walk along the order meets matches soon, unless they are at its far end. */
   private async pageOfLong(condition: SqlCondition, order: SqlOrder, limit: number, offset: number, maxWalked: number): Promise<string[]> {
     const at = condition.parameters.length;
-    const read = async (rows: string, direction: SqlOrder['direction']) => {
-      const page = `${rows} ORDER BY sort_value ${direction}, id ${direction} LIMIT $${at + 1}::int OFFSET $${at + 2}::int`;
+    const read = async (rows: string) => {
+      const page = `${rows} ORDER BY sort_value ${order.direction}, id ${order.direction} LIMIT $${at + 1}::int OFFSET $${at + 2}::int`;
       const found = await this.manager.query<{ id: string }[]>(`SELECT id FROM (${page}) AS page`, [...condition.parameters, limit, offset]);
       return found.map((row) => row.id);
     };
     const select = `${order.id} AS id, ${order.expression} AS sort_value`;
-    const ids = await read(condition.terms === null ? `SELECT ${select} FROM ${keysWith(condition, order)} WHERE ${condition.sql}` : alongOrder(condition, order, maxWalked), order.direction);
-    if (condition.terms === null || ids.length === limit) return ids;
-    return read(selectByTerms(condition.terms, select, `${companionsOf(condition, order)} WHERE ${condition.sql}`), order.direction);
+    if (condition.terms === null) return read(`SELECT ${select} FROM ${keysWith(condition, order)} WHERE ${condition.sql}`);
+    const ids = await read(alongOrder(condition, order, maxWalked));
+    if (ids.length === limit) return ids;
+    return read(selectByTerms(condition.terms, select, `${companionsOf(condition, order)} WHERE ${condition.sql}`));
   }
 
   /** The next keys of a list behind `cursor` (null: its first), with the cursor behind the last of them. */
@@ -167,7 +172,6 @@ export class ApiKeyListsRepository {
       next: rows.length < limit || last === undefined ? null : { value: last.value, id: last.id },
     };
   }
-
 }
 
 /** Keys that match, in no order, and no more than tell that they are too many to be counted. */

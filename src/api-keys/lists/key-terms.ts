@@ -23,8 +23,8 @@ export interface LookedFor {
 }
 
 /**
- * The condition that finds, within a batch, a superset of the keys that have what is looked for: terms are hashes, and
- * three letters that a key has need not follow each other as in the text.
+ * The condition that finds, within a batch, the keys that have what is looked for, and perhaps some that do not: terms are
+ * hashes, and a key that has every three letters of a text need not have the text.
  */
 export function termsCondition({ owner, anyOwner, tags, scopes, isRevoked, isSwitchedOff, text }: LookedFor): string {
   const owners = owner === undefined ? 'NULL' : `ARRAY[${owner}]`;
