@@ -10,6 +10,7 @@ import { type ChangeEntry, Changes } from './audit/changes.js';
 import { diff } from './audit/diff.js';
 import { MICRO_CENTS_PER_CENT } from './common/money.js';
 import type { Config } from './config/config.js';
+import { ADVISORY_LOCKS } from './database/advisory-locks.js';
 import { DEMO } from './openapi/demo-ids.js';
 import { hashPassword } from './users/password.js';
 
@@ -61,7 +62,7 @@ export async function addDemoData(app: NestFastifyApplication, config: Config): 
   for (const { id, email } of USERS) if (email !== null) passwords.set(id, await hashPassword(passwordOf(config, id)));
   await app.get(Changes, { strict: false }).transaction(systemCaller('demo:add'), async ({ tx, record }) => {
     // Replicas that start at once add the data once.
-    await tx.query('SELECT pg_advisory_xact_lock(4242003)');
+    await tx.query('SELECT pg_advisory_xact_lock($1)', [ADVISORY_LOCKS.demo]);
     await tx.query(
       `INSERT INTO role (name, description, permissions, key_policy) VALUES ($1, 'Helps customers with their keys.', '{}', NULL) ON CONFLICT (name) DO NOTHING`,
       [DEMO.roleName],

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { Changes } from './audit/changes.js';
 import { createApp } from './app.setup.js';
 import { printBanner } from './banner.js';
+import { StartRefusal } from './common/start-refusal.js';
 import { ConfigError, loadConfig } from './config/config.js';
 import { openDatabase } from './database/open-database.js';
 import { addDemoData, demoAccess } from './demo.js';
@@ -53,7 +54,7 @@ function readArguments(): { demo: boolean } {
 try {
   await main();
 } catch (error) {
-  // A wrong setting is the operator's to mend: its sentence, no stack.
-  process.stderr.write(error instanceof ConfigError ? `Latchkey cannot start:\n${error.message}\n` : `Latchkey cannot start: ${(error as Error).stack}\n`);
+  // What the operator can put right is one sentence; a stack is for what the product got wrong.
+  process.stderr.write(error instanceof StartRefusal ? `Latchkey cannot start:\n${error.message}\n` : `Latchkey cannot start: ${(error as Error).stack}\n`);
   process.exit(1);
 }

@@ -1,10 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
+import { ADVISORY_LOCKS } from '../database/advisory-locks.js';
 import type { Anchor } from './chain-check.js';
 import type { SignedCheckpoint } from './checkpoint.js';
-
-/** Any constant: it only has to be the same in every replica. */
-const CHECKPOINT_LOCK = 4_242_003;
 
 /** Where the chain is, and how long ago the last checkpoint was. */
 export interface CheckpointState {
@@ -39,7 +37,7 @@ export class CheckpointsRepository {
    */
   async exclusively(write: (state: CheckpointState) => Promise<SignedCheckpoint | null>): Promise<void> {
     await this.manager.transaction(async (tx) => {
-      const [lock] = await tx.query<{ taken: boolean }[]>('SELECT pg_try_advisory_xact_lock($1) AS taken', [CHECKPOINT_LOCK]);
+      const [lock] = await tx.query<{ taken: boolean }[]>('SELECT pg_try_advisory_xact_lock($1) AS taken', [ADVISORY_LOCKS.checkpoint]);
       if (!lock?.taken) return;
       const checkpoint = await write(await findState(tx));
       if (checkpoint === null) return;

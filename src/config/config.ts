@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';
 import { type Cidr, matches, parseAddress, parseCidr } from '../common/address.js';
+import { StartRefusal } from '../common/start-refusal.js';
 import { type Environment, environmentSchema } from './environment.js';
 import { type GeneratedSecrets, SECRET_NAMES, readOrCreateSecrets } from './generated-secrets.js';
 
@@ -11,7 +12,7 @@ export interface VersionedKey {
 }
 
 /** A boot that must not go on. The message names variables, never their values. */
-export class ConfigError extends Error {
+export class ConfigError extends StartRefusal {
   override readonly name = 'ConfigError';
 }
 

@@ -1,8 +1,6 @@
 import type { DataSource } from 'typeorm';
+import { ADVISORY_LOCKS } from './advisory-locks.js';
 import { dataSource } from './data-source.js';
-
-/** Any constant: it only has to be the same in every replica. */
-export const MIGRATION_LOCK = 4_242_001;
 
 /** The role the application works as where it exists: it cannot alter the audit trail. */
 export const APP_ROLE = 'latchkey_app';
@@ -17,11 +15,11 @@ export async function migrate(ownerUrl: string): Promise<void> {
   try {
     const lock = owner.createQueryRunner();
     try {
-      await lock.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
+      await lock.query('SELECT pg_advisory_lock($1)', [ADVISORY_LOCKS.migration]);
       await owner.runMigrations();
       await grantToApp(owner);
     } finally {
-      await lock.query('SELECT pg_advisory_unlock($1)', [MIGRATION_LOCK]).catch(() => undefined);
+      await lock.query('SELECT pg_advisory_unlock($1)', [ADVISORY_LOCKS.migration]).catch(() => undefined);
       await lock.release();
     }
   } finally {

@@ -1,5 +1,6 @@
 import type { DataSource } from 'typeorm';
 import { verifyTrail } from '../audit/verify-command.js';
+import { type StartCheck, StartRefusal } from '../common/start-refusal.js';
 import type { Config } from '../config/config.js';
 import { BUDGET_CHECKS, type Difference, USAGE_CHECKS, reconcileBudgets, reconcileUsage } from '../usage/reconcile.js';
 
@@ -13,6 +14,14 @@ export interface Finding {
 }
 
 /**
+ * What a start would refuse, in the order in which it would meet it. Settings and the connection come before: where they
+ * are wrong, there is no `dataSource`.
+ */
+export function startChecks(_config: Config, _dataSource: DataSource): readonly StartCheck[] {
+  return [];
+}
+
+/**
  * Holds the books against their sources: usage, budgets, the audit trail and the peppers of secrets. It changes
  * nothing, and may run beside servers.
  *
@@ -20,6 +29,7 @@ export interface Finding {
  */
 export async function examine(config: Config, dataSource: DataSource): Promise<Finding[]> {
   return [
+    ...(await refusals(startChecks(config, dataSource))),
     ...findingsOf(USAGE_CHECKS, await reconcileUsage(dataSource)),
     ...findingsOf(BUDGET_CHECKS, await reconcileBudgets(dataSource)),
     await trail(config, dataSource),
@@ -31,6 +41,22 @@ export async function examine(config: Config, dataSource: DataSource): Promise<F
 export function describe({ check, differences, note }: Finding): string {
   const head = `${differences.length === 0 ? 'ok  ' : 'DIFF'}  ${check}${note === undefined ? '' : ` (${note})`}`;
   return [head, ...differences.map((difference) => `      ${difference}`)].join('\n');
+}
+
+async function refusals(checks: readonly StartCheck[]): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  for (const { check, run } of checks) findings.push(await findingOf(check, run));
+  return findings;
+}
+
+async function findingOf(check: string, run: StartCheck['run']): Promise<Finding> {
+  try {
+    const note = await run();
+    return { check, differences: [], ...(note === null ? {} : { note }) };
+  } catch (error) {
+    if (!(error instanceof StartRefusal)) throw error;
+    return { check, differences: [error.message] };
+  }
 }
 
 function findingsOf(checks: readonly string[], differences: readonly Difference[]): Finding[] {

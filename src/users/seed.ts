@@ -4,6 +4,7 @@ import { systemCaller } from '../access/caller.js';
 import { type Change, Changes } from '../audit/changes.js';
 import { diff } from '../audit/diff.js';
 import { uuidv7 } from '../common/uuid.js';
+import { ADVISORY_LOCKS } from '../database/advisory-locks.js';
 import { auditedUser } from './audited-user.js';
 import { hashPassword } from './password.js';
 import { UsersRepository } from './users.repository.js';
@@ -23,9 +24,6 @@ export interface FirstAdmin {
   readonly password: string | null;
 }
 
-/** Any constant, the same in every replica. */
-const SEED_LOCK = 4_242_002;
-
 /**
  * Adds the seeded roles where there is none and, where no user ever existed, the first admin; both are in the audit
  * trail, done by the server itself. Replicas may call it at once: one creates the admin and learns the password.
@@ -35,7 +33,7 @@ export async function seed(changes: Changes, admin: { email: string; password: s
     const { tx } = change;
     // Replicas that start at once wait for the first; its work is short, but a loaded machine may take its time.
     await tx.query(`SET LOCAL lock_timeout = '60s'`);
-    await tx.query('SELECT pg_advisory_xact_lock($1)', [SEED_LOCK]);
+    await tx.query('SELECT pg_advisory_xact_lock($1)', [ADVISORY_LOCKS.seed]);
     if (!(await anyIn(tx, 'role'))) await seedRoles(change);
     if (await anyIn(tx, 'users')) return null;
     const password = admin.password ?? generatedPassword();

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Client } from 'pg';
 import type { DataSource, EntityMetadata } from 'typeorm';
+import { ADVISORY_LOCKS } from '../../src/database/advisory-locks.js';
 import { dataSource } from '../../src/database/data-source.js';
-import { MIGRATION_LOCK, migrate } from '../../src/database/migrate.js';
+import { migrate } from '../../src/database/migrate.js';
 import { migrations } from '../../src/database/migrations.js';
 import { entities } from '../../src/entities.js';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.js';
@@ -45,7 +46,7 @@ describe('migrations', () => {
   it('wait for another process that migrates for longer than a statement of the server may take', async () => {
     const other = new Client({ connectionString: database.ownerUrl });
     await other.connect();
-    await other.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
+    await other.query('SELECT pg_advisory_lock($1)', [ADVISORY_LOCKS.migration]);
     const waiting = migrate(database.ownerUrl);
     const isThrough = await Promise.race([waiting.then(() => true), new Promise<boolean>((resolve) => setTimeout(() => resolve(false), 16_000))]);
     await other.end();

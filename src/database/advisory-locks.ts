@@ -1,0 +1,18 @@
+/**
+ * Every advisory lock of the database, each with a number of its own: two purposes that share a number block each
+ * other. `usage_event_prepare` in a released migration holds 4 242 004; a test keeps this list and the SQL equal.
+ */
+export const ADVISORY_LOCKS = {
+  /** One process migrates, the others wait. Held by a session. */
+  migration: 4_242_001,
+  /** One process adds roles and the first admin. */
+  seed: 4_242_002,
+  /** One change at a time alters roles, or takes something from an admin. */
+  administration: 4_242_003,
+  /** One replica makes the partitions of usage events. Taken inside `usage_event_prepare`. */
+  partitions: 4_242_004,
+  /** One replica writes a checkpoint of the audit trail. */
+  checkpoint: 4_242_005,
+  /** One process adds the data of `--demo`. */
+  demo: 4_242_006,
+} as const;
