@@ -33,6 +33,7 @@ const result = await autocannon({
 
 console.log(
   JSON.stringify({
+    requests: result.requests.total,
     requestsPerSecond: result.requests.average,
     p50Ms: result.latency.p50,
     p99Ms: result.latency.p99,

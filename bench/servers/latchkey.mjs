@@ -9,6 +9,8 @@ import { uuidv7 } from '../../dist/src/common/uuid.js';
 import { startEmbeddedPostgres } from '../../dist/src/database/embedded-postgres.js';
 import { end, freePort, spawnOn, untilReady } from '../processes.mjs';
 
+const ROOT = new URL('../..', import.meta.url).pathname;
+
 const SECRETS = Object.fromEntries(
   ['JWT_SECRET', 'API_KEY_PEPPERS', 'TAG_KEYS', 'RESERVATION_KEY', 'AUDIT_KEY'].map((name) => {
     const text = randomBytes(32).toString('base64url');
@@ -21,10 +23,11 @@ const keyOf = (name) => createHash('sha256').update(SECRETS[name].replace(/^1:/,
 export const QUESTION = { ip: '203.0.113.7', model: 'gpt-4o-mini', scopes: ['chat:write'] };
 
 export class Latchkey {
-  static async start({ cpu = 0, replicas = 1, environment = {} } = {}) {
+  /** `root`: another checkout of the product, built, whose server is run instead of this one's. */
+  static async start({ cpu = 0, replicas = 1, environment = {}, root = ROOT } = {}) {
     const dataDir = await mkdtemp(join(tmpdir(), 'latchkey-bench-'));
     const postgres = await startEmbeddedPostgres({ dataDir });
-    const product = new Latchkey(dataDir, postgres, cpu, environment);
+    const product = new Latchkey(dataDir, postgres, cpu, environment, root);
     for (let index = 0; index < replicas; index += 1) await product.addReplica();
     const answer = await product.call('/auth/login', { email: 'admin@latchkey.bench', password: 'a password for benches' });
     product.adminToken = answer.accessToken;
@@ -33,14 +36,14 @@ export class Latchkey {
     return product;
   }
 
-  constructor(dataDir, postgres, cpu, environment) {
-    Object.assign(this, { dataDir, postgres, cpu, environment, replicas: [] });
+  constructor(dataDir, postgres, cpu, environment, root) {
+    Object.assign(this, { dataDir, postgres, cpu, environment, root, replicas: [] });
   }
 
   async addReplica() {
     const port = await freePort();
     const child = spawnOn(this.cpu, process.execPath, ['dist/src/main.js'], {
-      cwd: new URL('../..', import.meta.url).pathname,
+      cwd: this.root,
       env: {
         PATH: process.env.PATH,
         NODE_ENV: 'production',
