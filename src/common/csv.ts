@@ -1,12 +1,16 @@
 /** What a cell can hold. Lists become one cell, their entries separated by spaces. */
 export type CsvValue = string | number | boolean | Date | null | readonly string[];
 
-/** What a spreadsheet takes for a formula at the start of a cell; the full-width forms too, which some of them fold. */
-const FORMULA = /^[=+\-@\t\r\n＝＋－＠]/;
+/**
+ * Places where a spreadsheet would begin a formula, the full-width forms included, which some of them fold: the start of
+ * the text, and what follows a `;`, a tab or a line break. Where `;` or the tab is the separator, quotes do not protect it.
+ */
+const FORMULA_STARTS = /(?<=^|[;\t\r\n])(?=\s*[=+\-@＝＋－＠])|^(?=[\t\r\n])/g;
 
 /**
- * One line of a CSV document, with its CRLF. A text that a spreadsheet would run as a formula gets an apostrophe in
- * front, so an export of names that strangers chose is safe to open.
+ * One line of a CSV document, with its CRLF. Every text is quoted and gets an apostrophe before each part that a
+ * spreadsheet would run as a formula, so an export of names that callers chose is safe to open, whatever the separator of
+ * the reader's locale.
  *
  * @see RFC 4180; OWASP, CSV Injection
  */
@@ -15,14 +19,9 @@ export function csvLine(values: readonly CsvValue[]): string {
 }
 
 function cell(value: CsvValue): string {
-  if (typeof value === 'number') return String(value);
-  const text = textOf(value);
-  const harmless = FORMULA.test(text) ? `'${text}` : text;
-  return /[",\r\n]/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless;
-}
-
-function textOf(value: Exclude<CsvValue, number>): string {
   if (value === null) return '';
   if (value instanceof Date) return value.toISOString();
-  return typeof value === 'object' ? value.join(' ') : String(value);
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+  const text = typeof value === 'string' ? value : value.join(' ');
+  return `"${text.replace(FORMULA_STARTS, "'").replaceAll('"', '""')}"`;
 }

@@ -195,7 +195,9 @@ describe('Reading usage', () => {
       const answer = await summary(`groupBy=key&from=${new Date().toISOString().slice(0, 10)}&${query}`, headers);
       expect(answer.headers.get('content-type')).toBe('text/csv; charset=utf-8');
       expect(answer.headers.get('content-disposition')).toContain('usage.csv');
-      expect(answer.body).toBe(`group,name,requests,inputTokens,outputTokens,totalTokens,costCents\r\n${key},'=Metered,4,11,5,16,1.500001\r\n`);
+      expect(answer.body).toBe(
+        `"group","name","requests","inputTokens","outputTokens","totalTokens","costCents"\r\n"${key}","'=Metered",4,11,5,16,"1.500001"\r\n`,
+      );
     });
 
     it('is JSON when JSON is asked for first, or by format', async () => {
