@@ -6,15 +6,12 @@
  *
  * Exits with 1 if this checkout needs more than `--most` microseconds above the other in the median of the pairs.
  */
-import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { load } from './processes.mjs';
+import { loadOf } from './processes.mjs';
 import { median, percentile, report } from './report.mjs';
 import { Latchkey } from './servers/latchkey.mjs';
 
-/** Of `utime` and `stime` in `/proc/<pid>/stat`. */
-const TICKS_PER_SECOND = 100;
 const KEYS = 1_000;
 const CONNECTIONS = 64;
 const RUN_UP_SECONDS = 5;
@@ -66,26 +63,18 @@ async function start(root) {
   return { product, bodiesFile };
 }
 
-/** User and system time of the server's process for one request, while it answers as fast as it can. */
+/** Processor time of the server for one request, while it answers as fast as it can. */
 async function microsecondsOf({ product, bodiesFile }, duration) {
-  const before = await ticksOf(product.pid);
-  const run = await load(LOADER_CPU, {
+  const run = await loadOf(product.pid, LOADER_CPU, {
     url: `http://127.0.0.1:${product.port}/api/v1/verify`,
     headers: { 'x-api-key': product.serviceKey },
     bodiesFile,
     connections: CONNECTIONS,
     seconds: duration,
   });
-  const ticks = (await ticksOf(product.pid)) - before;
   const isGood = run.errors === 0 && run.non2xx === 0 && Object.keys(run.codes).join() === 'VALID';
   if (!isGood || run.requests < 1_000) throw new Error(`Not all verdicts were VALID: ${JSON.stringify(run)}`);
-  return (ticks / TICKS_PER_SECOND / run.requests) * 1e6;
-}
-
-async function ticksOf(pid) {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return Number(fields[11]) + Number(fields[12]);
+  return run.microsecondsEach;
 }
 
 function row(figure, value) {

@@ -1,4 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -44,9 +45,9 @@ export async function end(child) {
   await Promise.race([ended, sleep(12_000).then(() => child.kill('SIGKILL'))]);
 }
 
-/** Runs one load in a process of its own and gives autocannon's figures. */
+/** Runs one load in a process of its own and gives its figures; @see load/load.mjs */
 export async function load(cpu, options) {
-  const child = spawnOn(cpu, process.execPath, [new URL('load.mjs', import.meta.url).pathname], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawnOn(cpu, process.execPath, [new URL('load/load.mjs', import.meta.url).pathname], { stdio: ['pipe', 'pipe', 'inherit'] });
   child.stdin.end(JSON.stringify(options));
   let text = '';
   child.stdout.on('data', (chunk) => (text += chunk));
@@ -54,9 +55,32 @@ export async function load(cpu, options) {
   return JSON.parse(text);
 }
 
+/** Of `utime` and `stime` in `/proc/<pid>/stat`. */
+const TICKS_PER_SECOND = 100;
+
+/** As `load`, and the user and system time that the process `pid` spent meanwhile, in microseconds a request. */
+export async function loadOf(pid, cpu, options) {
+  const before = await ticksOf(pid);
+  const run = await load(cpu, options);
+  const seconds = ((await ticksOf(pid)) - before) / TICKS_PER_SECOND;
+  return { ...run, microsecondsEach: (seconds / run.requests) * 1e6 };
+}
+
+async function ticksOf(pid) {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return Number(fields[11]) + Number(fields[12]);
+}
+
+/** Processor time of `pid` while `work` runs, in microseconds. */
+export async function processorTimeOf(pid, work) {
+  const before = await ticksOf(pid);
+  await work();
+  return (((await ticksOf(pid)) - before) / TICKS_PER_SECOND) * 1e6;
+}
+
 /** Resident memory of a process in MB, as the kernel counts it. */
 export async function residentMb(pid) {
-  const { readFile } = await import('node:fs/promises');
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
   const kb = /VmRSS:\s+(\d+) kB/.exec(status)?.[1];
   return kb === undefined ? null : Math.round(Number(kb) / 1024);

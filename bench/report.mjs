@@ -1,4 +1,5 @@
 import { cpus, totalmem } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 
 export function median(values) {
@@ -7,14 +8,19 @@ export function median(values) {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
+/** The version of a peer that was measured; bench/package.json pins it. */
+export function versionOf(name) {
+  return JSON.parse(readFileSync(new URL(`node_modules/${name}/package.json`, import.meta.url), 'utf8')).version;
+}
+
 /** The value below which `part` (0 to 1) of the values lie. */
 export function percentile(values, part) {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * part) - 1)];
 }
 
-/** Prints a table and writes `bench/results/<name>.json`. */
-export async function report(name, rows) {
+/** Prints a table and writes `bench/results/<name>.json`; `run` says more about the run as a whole. */
+export async function report(name, rows, run = {}) {
   const machine = { cpu: cpus()[0].model.trim(), cores: cpus().length, memoryGb: Math.round(totalmem() / 2 ** 30), node: process.version };
   console.log(`\n${name}: ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGb} GiB, Node ${machine.node}`);
   for (const { figure, value, unit, reach = '', requestsPerSecond, rounds, p99Ms, detail: more } of rows) {
@@ -23,5 +29,5 @@ export async function report(name, rows) {
   }
   const directory = new URL('results/', import.meta.url);
   await mkdir(directory, { recursive: true });
-  await writeFile(new URL(`${name}.json`, directory), `${JSON.stringify({ at: new Date().toISOString(), machine, rows }, null, 2)}\n`);
+  await writeFile(new URL(`${name}.json`, directory), `${JSON.stringify({ at: new Date().toISOString(), machine, ...run, rows }, null, 2)}\n`);
 }

@@ -1,11 +1,12 @@
 /** Verify against better-auth's API-key plugin on the same PostgreSQL, limits on; 500 keys, 32 connections. */
 import { join } from 'node:path';
 import { end, freePort, load, spawnOn, untilReady } from '../processes.mjs';
-import { median } from '../report.mjs';
+import { median, versionOf } from '../report.mjs';
 
 export const title = 'verify against better-auth';
 
 const KEYS = 500;
+const VERSION = versionOf('better-auth');
 
 export async function run(bench) {
   const rows = [];
@@ -42,7 +43,7 @@ async function against(bench, peer, storage, reach) {
     unit: '× better-auth',
     reach: `≥ ${reach}`,
     rounds: ratios.map(bench.round),
-    detail: `better-auth ${Math.round(median(theirs.map((run) => run.requestsPerSecond)))}/s`,
+    detail: `better-auth ${VERSION}, ${Math.round(median(theirs.map((run) => run.requestsPerSecond)))}/s`,
   };
 }
 

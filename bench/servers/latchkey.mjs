@@ -40,9 +40,10 @@ export class Latchkey {
     Object.assign(this, { dataDir, postgres, cpu, environment, root, replicas: [] });
   }
 
-  async addReplica() {
+  /** `runtime`: the Node to run it with; by default this one. */
+  async addReplica({ runtime = process.execPath } = {}) {
     const port = await freePort();
-    const child = spawnOn(this.cpu, process.execPath, ['dist/src/main.js'], {
+    const child = spawnOn(this.cpu, runtime, ['dist/src/main.js'], {
       cwd: this.root,
       env: {
         PATH: process.env.PATH,
@@ -59,7 +60,9 @@ export class Latchkey {
       },
     });
     await untilReady(child, `http://127.0.0.1:${port}/health/ready`);
-    this.replicas.push({ port, child });
+    const replica = { port, child };
+    this.replicas.push(replica);
+    return replica;
   }
 
   /** Stops the replica that was added last. */
