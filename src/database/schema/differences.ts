@@ -3,16 +3,20 @@ import type { Catalog } from './catalog.js';
 /** How much of a definition is printed. */
 const MAX_SHOWN = 140;
 
-/** What is missing in `found`, or is another thing than in `expected`; a sentence without its full stop each. */
+/**
+ * What is missing in `found`, or is another thing than in `expected`; a sentence without its full stop each, those about
+ * tables first.
+ */
 export function differences(expected: Catalog, found: Catalog): string[] {
-  const missing: string[] = [];
+  const all: string[] = [];
   for (const [object, definition] of expected) {
     const actual = found.get(object);
     // A table that is missing says it for its columns, and for all else on it.
-    if (actual === undefined && !isOnMissingTable(object, expected, found)) missing.push(`${object} is missing`);
-    else if (actual !== undefined && actual !== definition) missing.push(changed(object, actual, definition));
+    if (actual === undefined && !isOnMissingTable(object, expected, found)) all.push(`${object} is missing`);
+    else if (actual !== undefined && actual !== definition) all.push(changed(object, actual, definition));
   }
-  return missing;
+  const isOfTable = (difference: string) => Number(difference.startsWith('table '));
+  return all.sort((one, other) => isOfTable(other) - isOfTable(one));
 }
 
 /**

@@ -31,7 +31,7 @@ export function pendingMigrations(records: SchemaRecords, { migrations }: KnownS
  * @throws StartRefusal where a migration or function of this build is not the one that was recorded, where a function was
  *   edited in the database, or where neither this build nor the one that made the database is the newer one
  */
-export function checkBefore(records: SchemaRecords, known: KnownSchema, catalog: Catalog): void {
+export function checkBefore(records: SchemaRecords, known: KnownSchema, catalog: Catalog, named = NAMED): void {
   for (const { name, checksum } of known.migrations) {
     if (records.applied.includes(name)) refuseOther(records.migrations.get(name), checksum, `migration ${name}`);
   }
@@ -45,7 +45,7 @@ export function checkBefore(records: SchemaRecords, known: KnownSchema, catalog:
     );
   }
   if (records.applied.length === 0) refuseOthersTables(known, catalog);
-  else refuseEdited(functionDifferences(records, known, catalog), newer, NAMED);
+  else refuseEdited(functionDifferences(records, known, catalog), newer, named);
 }
 
 /**

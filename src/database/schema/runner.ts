@@ -33,13 +33,18 @@ export async function bringUpToDate(runner: QueryRunner, log: SchemaLog): Promis
 
 /** As `bringUpToDate`, without the comparison at the end: for what writes down what is to be expected. */
 export async function applyMissing(runner: QueryRunner, known: KnownSchema, log: SchemaLog): Promise<void> {
+  const startedMs = performance.now();
   let records = await readRecords(runner);
   checkBefore(records, known, await readCatalog(runner));
-  if (records.applied.length === 0) await makeRecordTables(runner);
+  const isNew = records.applied.length === 0;
+  if (isNew) await makeRecordTables(runner);
   else if (!records.hasChecksums) await adopt(runner, known, log);
   records = await readRecords(runner);
-  for (const pending of pendingMigrations(records, known)) await apply(runner, pending, true, log);
-  if (newerMigrations(records, known).length === 0) await makeFunctions(runner, known, log);
+  // Of a new database, one line says it all.
+  const each = isNew ? () => undefined : log;
+  for (const pending of pendingMigrations(records, known)) await apply(runner, pending, true, each);
+  if (newerMigrations(records, known).length === 0) await makeFunctions(runner, known, each);
+  if (isNew) log(`Made the schema: ${known.migrations.length} migrations, in ${secondsSince(startedMs)} s.`);
 }
 
 /** Takes over a database of the first release, which kept no checksums. One that was killed in its first start is completed. */
