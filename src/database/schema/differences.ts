@@ -32,18 +32,19 @@ export function additions(expected: Catalog, found: Catalog): string[] {
 }
 
 function isForeignUniqueIndex(object: string, definition: string, expected: Catalog): boolean {
-  const on = /^CREATE UNIQUE INDEX \S+ ON (?:ONLY )?(?:public\.)?(\S+) /.exec(definition)?.[1];
-  return object.startsWith('index ') && !expected.has(object) && on !== undefined && expected.has(`table ${on}`);
+  const isUniqueIndex = object.startsWith('index ') && definition.startsWith('CREATE UNIQUE ');
+  return isUniqueIndex && !expected.has(object) && expected.has(`table ${tableOf(object, definition)}`);
 }
 
 function isOnMissingTable(object: string, expected: Catalog, found: Catalog): boolean {
-  const table = `table ${tableOf(object)}`;
+  const table = `table ${tableOf(object, expected.get(object))}`;
   return object !== table && expected.has(table) && !found.has(table);
 }
 
-/** The table of `column users.id`, `constraint users.users_pkey` and `trigger users.x`; of anything else, its name. */
-function tableOf(object: string): string {
-  return object.slice(object.indexOf(' ') + 1).split('.')[0]!;
+/** The table of `column users.id`, of `trigger users.x`, or of an index, whose definition says it; of all else, its name. */
+function tableOf(object: string, definition = ''): string {
+  const indexed = object.startsWith('index ') ? / ON (?:ONLY )?(?:public\.)?(\S+) /.exec(definition)?.[1] : undefined;
+  return indexed ?? object.slice(object.indexOf(' ') + 1).split('.')[0]!;
 }
 
 function changed(object: string, actual: string, definition: string): string {

@@ -20,8 +20,9 @@ export function schemaCheck(on: Statements): StartCheck {
       const [known, records, catalog] = [knownSchema(), await readRecords(on), await readCatalog(on)];
       checkBefore(records, known, catalog, NAMED);
       const pending = pendingMigrations(records, known);
-      if (!records.hasChecksums) {
-        if (!pending.some(({ name }) => FIRST_RELEASE_MIGRATIONS.includes(name))) checkFirstRelease(firstReleaseCatalog(), catalog, NAMED);
+      if (records.applied.length === 0) return 'none yet; the next start makes it';
+      if (!records.hasChecksums && !pending.some(({ name }) => FIRST_RELEASE_MIGRATIONS.includes(name))) {
+        checkFirstRelease(firstReleaseCatalog(), catalog, NAMED);
         return 'as the first release made it; the next start keeps its checksums';
       }
       if (pending.length > 0) return `the next start runs ${pending.length} migrations, from ${pending[0]!.name}`;

@@ -145,6 +145,7 @@ describe('The schema of a database', () => {
 
     it('is completed where its first start was killed', async () => {
       database = await createFirstReleaseDatabase(3);
+      expect(await doctor()).toMatch(/^the next start runs \d+ migrations, from Quotas1790000000300$/);
       const lines: string[] = [];
       await migrate(database.ownerUrl, (line) => lines.push(line));
       expect(lines[0]).toMatch(/^Migrated: Quotas1790000000300, in \d+\.\d s\.$/);
@@ -164,6 +165,14 @@ describe('The schema of a database', () => {
       expect(sentence).toContain(named);
       expect(await execute(`SELECT to_regclass('schema_checksum') AS found, (SELECT count(*)::int FROM schema_migration) AS count`)).toEqual([{ found: null, count: 6 }]);
     });
+  });
+
+  it('is made by the first start, which says it in one line', async () => {
+    database = await createTestDatabase('template0');
+    expect(await doctor()).toBe('none yet; the next start makes it');
+    const lines: string[] = [];
+    await migrate(database.ownerUrl, (line) => lines.push(line));
+    expect(lines).toEqual([expect.stringMatching(/^Made the schema: \d+ migrations, in \d+\.\d s\.$/)]);
   });
 
   it('is refused where another product has a table of ours', async () => {

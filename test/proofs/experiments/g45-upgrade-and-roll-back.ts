@@ -67,7 +67,7 @@ export const g45: Experiment = {
       await older.end('SIGTERM');
       await newer.start();
       await load.run([newer], ALONE_MS[size]);
-      violations.push(...(await bookDifferences({ database })), ...(await objections(newer, load, environment)));
+      violations.push(...(await bookDifferences({ database })), ...(await objections(newer, load, environment)), ...(await tooManyRights(database)));
       await newer.end('SIGTERM');
       load.check();
       const refused = violations.length > 0 ? 0 : await refusals(database, environment, fault === undefined ? [] : modulesOf(fault), violations);
@@ -220,6 +220,14 @@ async function objections(newer: Replica, { token }: Load, environment: Record<s
   const { body } = await newer.client.post('/audit-events/verify', { token });
   const { code, output } = await runProgram(['dist/src/doctor.js'], environment);
   return [...(body.ok === true ? [] : [`the chain is broken: ${JSON.stringify(body)}`]), ...(code === 0 ? [] : [`the doctor ended with ${code}: ${output}`])];
+}
+
+/** The first release grants all tables that there are to the application; this build takes back what it must not have. */
+async function tooManyRights(database: ProofDatabase): Promise<string[]> {
+  const rows = await database.query<{ right: string }>(
+    `SELECT p.right FROM unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) AS p("right") WHERE has_table_privilege('latchkey_app', 'schema_checksum', p.right)`,
+  );
+  return rows.map(({ right }) => `the application has ${right} on schema_checksum`);
 }
 
 /** Gives how many starts were refused with one sentence; each other one is a violation. */
