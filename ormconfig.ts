@@ -1,12 +1,23 @@
+import { StartRefusal } from './src/common/start-refusal.js';
 import { loadConfig } from './src/config/config.js';
-import { dataSource } from './src/database/data-source.js';
+import { CommandLineDataSource } from './src/database/command-line.js';
 import { entities } from './src/entities.js';
 
 /**
- * The data source of TypeORM's command line (`npx typeorm migration:show -d dist/ormconfig.js`).
+ * The data source of TypeORM's command line (`npx typeorm migration:run -d dist/ormconfig.js`).
  * It needs a PostgreSQL that runs: give DATABASE_MIGRATION_URL or DATABASE_URL.
  */
-const url = loadConfig().databaseMigrationUrl;
-if (url === null) throw new Error('Give DATABASE_URL: the command line does not start the embedded PostgreSQL.');
+export default new CommandLineDataSource(ownerUrl(), { max: 2, entities });
 
-export default dataSource(url, { max: 2, entities });
+function ownerUrl(): string {
+  try {
+    const url = loadConfig().databaseMigrationUrl;
+    if (url === null) throw new StartRefusal('Give DATABASE_URL: the command line does not start the embedded PostgreSQL.');
+    return url;
+  } catch (error) {
+    if (!(error instanceof StartRefusal)) throw error;
+    // TypeORM would print the stack of what fails here.
+    process.stderr.write(`${error.message}\n`);
+    process.exit(1);
+  }
+}

@@ -18,7 +18,7 @@ async function main(): Promise<void> {
   const { demo } = readArguments();
   const config = loadConfig();
   if (demo && config.nodeEnv === 'production') throw new ConfigError('--demo is refused with NODE_ENV=production: its data is public knowledge');
-  const database = await openDatabase(config, entities);
+  const database = await openDatabase(config, entities, (line) => process.stderr.write(`${line}\n`));
   const admin = await seed(new Changes(database.dataSource, config), { email: config.adminEmail, password: config.adminPassword });
   const access = demo ? demoAccess(config) : null;
   const app = await createApp(config, database.dataSource, access === null ? {} : { exampleSecret: access.exampleSecret });

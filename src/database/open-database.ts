@@ -4,6 +4,7 @@ import { dataSource } from './data-source.js';
 import { findCluster } from './embedded-cluster.js';
 import { startEmbeddedPostgres } from './embedded-postgres.js';
 import { APP_ROLE, migrate } from './migrate.js';
+import type { SchemaLog } from './schema/runner.js';
 
 /** An open, migrated database. */
 export interface Database {
@@ -18,20 +19,25 @@ export interface Database {
 const POOL_SIZE = 20;
 
 /**
- * Opens the configured PostgreSQL, or starts the embedded one, and migrates it.
+ * Opens the configured PostgreSQL, or starts the embedded one, and migrates it. `log` gets a line for each thing that the
+ * migration does or waits for.
  *
  * @throws Error with a sentence that says what to do
  */
-export async function openDatabase(config: Config, entities: readonly EntityTarget<unknown>[]): Promise<Database> {
+export async function openDatabase(
+  config: Config,
+  entities: readonly EntityTarget<unknown>[],
+  log: SchemaLog = () => undefined,
+): Promise<Database> {
   if (config.databaseUrl !== null && config.databaseMigrationUrl !== null) {
-    await migrate(config.databaseMigrationUrl);
+    await migrate(config.databaseMigrationUrl, log);
     const role = await assumableRole(config.databaseUrl);
     const pool = await open(config.databaseUrl, entities, role);
     return { dataSource: pool, runsAsAppRole: role !== undefined, close: () => pool.destroy() };
   }
   const embedded = await startEmbeddedPostgres({ dataDir: config.dataDir });
   try {
-    await migrate(embedded.ownerUrl);
+    await migrate(embedded.ownerUrl, log);
     const pool = await open(embedded.appUrl, entities);
     return {
       dataSource: pool,

@@ -1,7 +1,8 @@
-import type { DataSource } from 'typeorm';
+import { type DataSource, QueryFailedError } from 'typeorm';
 import { verifyTrail } from '../audit/verify-command.js';
 import { type StartCheck, StartRefusal } from '../common/start-refusal.js';
 import type { Config } from '../config/config.js';
+import { schemaCheck } from '../database/schema/schema-check.js';
 import { BUDGET_CHECKS, type Difference, USAGE_CHECKS, reconcileBudgets, reconcileUsage } from '../usage/reconcile.js';
 
 /** What one check came to: everything in order, or where it is not. */
@@ -13,12 +14,15 @@ export interface Finding {
   readonly note?: string;
 }
 
+/** undefined_table, undefined_column, undefined_function */
+const SCHEMA_ERRORS: readonly string[] = ['42P01', '42703', '42883'];
+
 /**
  * What a start would refuse, in the order in which it would meet it. Settings and the connection come before: where they
  * are wrong, there is no `dataSource`.
  */
-export function startChecks(_config: Config, _dataSource: DataSource): readonly StartCheck[] {
-  return [];
+export function startChecks(_config: Config, dataSource: DataSource): readonly StartCheck[] {
+  return [schemaCheck(dataSource)];
 }
 
 /**
@@ -30,10 +34,10 @@ export function startChecks(_config: Config, _dataSource: DataSource): readonly 
 export async function examine(config: Config, dataSource: DataSource): Promise<Finding[]> {
   return [
     ...(await refusals(startChecks(config, dataSource))),
-    ...findingsOf(USAGE_CHECKS, await reconcileUsage(dataSource)),
-    ...findingsOf(BUDGET_CHECKS, await reconcileBudgets(dataSource)),
-    await trail(config, dataSource),
-    await peppers(config, dataSource),
+    ...(await findingsFrom('usage', async () => findingsOf(USAGE_CHECKS, await reconcileUsage(dataSource)))),
+    ...(await findingsFrom('budgets', async () => findingsOf(BUDGET_CHECKS, await reconcileBudgets(dataSource)))),
+    ...(await findingsFrom('audit trail', async () => [await trail(config, dataSource)])),
+    ...(await findingsFrom('every secret has its pepper', async () => [await peppers(config, dataSource)])),
   ];
 }
 
@@ -56,6 +60,17 @@ async function findingOf(check: string, run: StartCheck['run']): Promise<Finding
   } catch (error) {
     if (!(error instanceof StartRefusal)) throw error;
     return { check, differences: [error.message] };
+  }
+}
+
+/** What lacks a table, a column or a function is said, and the other checks are made all the same. */
+async function findingsFrom(check: string, examination: () => Promise<Finding[]>): Promise<Finding[]> {
+  try {
+    return await examination();
+  } catch (error) {
+    const { code } = error as { code?: unknown };
+    if (!(error instanceof QueryFailedError) || !SCHEMA_ERRORS.includes(String(code))) throw error;
+    return [{ check, differences: [`could not be made: ${error.message}`] }];
   }
 }
 

@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { hostname } from 'node:os';
 import { Client } from 'pg';
 import type { DataSource, EntityMetadata } from 'typeorm';
 import { ADVISORY_LOCKS } from '../../src/database/advisory-locks.js';
 import { dataSource } from '../../src/database/data-source.js';
 import { migrate } from '../../src/database/migrate.js';
 import { migrations } from '../../src/database/migrations.js';
+import { withMigrationLock } from '../../src/database/schema/migration-lock.js';
 import { entities } from '../../src/entities.js';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.js';
 
@@ -20,7 +22,7 @@ describe('migrations', () => {
 
   beforeAll(async () => {
     database = await createTestDatabase();
-    owner = await dataSource(database.ownerUrl, { max: 2, entities }).initialize();
+    owner = await dataSource(database.ownerUrl, { max: 3, entities }).initialize();
   });
   afterAll(async () => {
     await owner.destroy();
@@ -30,7 +32,7 @@ describe('migrations', () => {
   it('go down to nothing and up again to the same schema', async () => {
     const first = await schemaOf(database.ownerUrl);
     for (let index = 0; index < migrations.length; index += 1) await owner.undoLastMigration();
-    expect((await schemaOf(database.ownerUrl)).filter((line) => !line.includes('schema_migration'))).toEqual([]);
+    expect((await schemaOf(database.ownerUrl)).filter((line) => !line.includes('schema_migration') && !line.includes('schema_checksum'))).toEqual([]);
     await migrate(database.ownerUrl);
     expect(await schemaOf(database.ownerUrl)).toEqual(first);
     expect(first.length).toBeGreaterThan(50);
@@ -43,15 +45,42 @@ describe('migrations', () => {
     expect(row!.count).toBe(migrations.length);
   });
 
-  it('wait for another process that migrates for longer than a statement of the server may take', async () => {
-    const other = new Client({ connectionString: database.ownerUrl });
+  it('wait for another process that migrates, however long a statement of the server may take, and say for whom', async () => {
+    const other = new Client({ connectionString: database.ownerUrl, application_name: 'the other replica' });
     await other.connect();
     await other.query('SELECT pg_advisory_lock($1)', [ADVISORY_LOCKS.migration]);
-    const waiting = migrate(database.ownerUrl);
+    const { pid } = (await other.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows[0]!;
+    const lines: string[] = [];
+    const waiting = migrate(database.ownerUrl, (line) => lines.push(line));
     const isThrough = await Promise.race([waiting.then(() => true), new Promise<boolean>((resolve) => setTimeout(() => resolve(false), 16_000))]);
     await other.end();
     await waiting;
     expect(isThrough).toBe(false);
+    expect(lines).toEqual([
+      expect.stringMatching(
+        new RegExp(
+          `^Waiting for another process that migrates this database: "the other replica", PostgreSQL process ${pid}, from 127\\.0\\.0\\.1:\\d+, for 1\\d s\\. ` +
+            `If that process is dead or stopped, end its session: SELECT pg_terminate_backend\\(${pid}\\)\\.$`,
+        ),
+      ),
+    ]);
+  });
+
+  it('say which transaction they wait for, and whom others wait for', async () => {
+    const other = new Client({ connectionString: database.ownerUrl, application_name: 'a report' });
+    await other.connect();
+    await other.query('BEGIN; LOCK TABLE role');
+    const lines: string[] = [];
+    let holder: unknown;
+    const work = withMigrationLock(owner, (line) => lines.push(line), async (runner) => {
+      [holder] = (await runner.query(`SELECT application_name AS name FROM pg_stat_activity JOIN pg_locks USING (pid) WHERE objid = $1 AND granted`, [ADVISORY_LOCKS.migration])) as unknown[];
+      await runner.query('SELECT 1 FROM role');
+    });
+    for (const deadline = Date.now() + 20_000; lines.length === 0 && Date.now() < deadline; ) await new Promise((resolve) => setTimeout(resolve, 100));
+    await other.end();
+    await work;
+    expect(lines[0]).toMatch(/^The migration waits for a transaction that has locked a table: "a report", PostgreSQL process \d+, from 127\.0\.0\.1:\d+, for \d+ s\./);
+    expect(holder).toEqual({ name: `latchkey-migrate ${process.pid} on ${hostname()}`.slice(0, 63) });
   });
 
   it('make the columns that entities map, and no others', async () => {

@@ -17,11 +17,11 @@ export interface TestDatabase {
   drop(): Promise<void>;
 }
 
-/** Copies the template database. Safe to call in all workers at once. */
-export async function createTestDatabase(): Promise<TestDatabase> {
+/** Copies the template database, or another one: `template0` is empty. Safe to call in all workers at once. */
+export async function createTestDatabase(template = TEMPLATE_DATABASE): Promise<TestDatabase> {
   const server = getServer();
   const name = `test_${randomBytes(8).toString('hex')}`;
-  await execute(server.ownerUrl, `CREATE DATABASE ${name} TEMPLATE ${TEMPLATE_DATABASE}`);
+  await execute(server.ownerUrl, `CREATE DATABASE ${name} TEMPLATE ${template}`);
   return {
     ownerUrl: withDatabase(server.ownerUrl, name),
     appUrl: withDatabase(server.appUrl, name),

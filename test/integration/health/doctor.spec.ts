@@ -30,6 +30,7 @@ describe('The doctor', () => {
     const findings = await examine(app.config, app.dataSource);
     expect(findings.flatMap(({ differences }) => differences)).toEqual([]);
     expect(findings.map(lineOf)).toEqual([
+      'ok    the schema is what this build expects',
       'ok    totals of keys = Σ events',
       'ok    every key has its totals',
       'ok    hourly rollups = Σ events',
@@ -72,9 +73,19 @@ describe('The doctor', () => {
     expect(await ill(testConfig({ API_KEY_PEPPERS: '2:pepper-0123456789abcdefghijklmnopqrstuv' }))).toEqual(['every secret has its pepper']);
   });
 
-  it('sees an edited audit row', async () => {
+  it('sees an edited schema, and says all that it can about the rest', async () => {
+    await owner.query('ALTER TABLE usage_rollup_hour RENAME TO gone');
+    const findings = await examine(app.config, app.dataSource);
+    expect(findings[0]!.differences[0]).toContain('The schema of this database was edited: table usage_rollup_hour is missing');
+    expect(findings.filter(({ differences }) => differences.some((one) => one.startsWith('could not be made: '))).map(({ check }) => check)).toEqual(['usage']);
+    expect(findings.at(-1)).toMatchObject({ check: 'every secret has its pepper', differences: [] });
+    await owner.query('ALTER TABLE gone RENAME TO usage_rollup_hour');
+    expect(await ill()).toEqual([]);
+  });
+
+  it('sees an edited audit row, and the trigger that was switched off for it', async () => {
     await owner.query('ALTER TABLE audit_event DISABLE TRIGGER USER');
     await owner.query(`UPDATE audit_event SET action = 'api-keys:delete' WHERE seq = 1`);
-    expect(await ill()).toEqual(['audit trail']);
+    expect(await ill()).toEqual(['the schema is what this build expects', 'audit trail']);
   });
 });

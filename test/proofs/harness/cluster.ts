@@ -311,13 +311,14 @@ export async function patiently(ask: () => Promise<ProofAnswer>): Promise<ProofA
   }
 }
 
-/** Loaded before the product. */
-function modulesOf(fault: Fault | undefined, modules: readonly string[]): string[] {
+/** What a replica loads before the product. */
+export function modulesOf(fault: Fault | undefined, modules: readonly string[] = []): string[] {
   const names = fault?.patch === undefined ? modules : [...modules, fault.patch];
   return ['./stall-watch.mjs', ...names.map((name) => `../faults/${name}`)].map((path) => new URL(path, import.meta.url).href);
 }
 
-function environmentOf(database: ProofDatabase): Record<string, string> {
+/** Settings of a server on this database, with secrets of its own. */
+export function environmentOf(database: ProofDatabase): Record<string, string> {
   const draw = () => randomBytes(32).toString('base64url');
   return {
     NODE_ENV: 'test',
@@ -335,7 +336,8 @@ function environmentOf(database: ProofDatabase): Record<string, string> {
   };
 }
 
-async function freePorts(count: number): Promise<number[]> {
+/** Ports that nothing listens on now. */
+export async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(
     Array.from({ length: count }, async () => {
       const server = createServer();
