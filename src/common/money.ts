@@ -56,8 +56,13 @@ export function boundFromCents(cents: number): bigint {
   return /[1-9]/.test(rest) ? microCents + 1n : microCents;
 }
 
+/** Whether a number is an amount of cents; its decimals are not looked at. */
+export function isAmount(cents: number): boolean {
+  return cents >= 0 && cents <= MAX_CENTS;
+}
+
 /** @throws {InvalidCentsError} for what is no amount of cents; its decimals are not looked at. */
-export function requireAmount(cents: number): void {
+function requireAmount(cents: number): void {
   if (typeof cents !== 'number' || !Number.isFinite(cents)) throw new InvalidCentsError('must be a finite number');
   if (cents < 0) throw new InvalidCentsError('must not be negative');
   if (cents > MAX_CENTS) throw new InvalidCentsError(`must not be greater than ${MAX_CENTS}`);

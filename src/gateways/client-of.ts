@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import { clientIp } from '../access/client-ip.js';
-import { type Cidr, formatAddress, matches, parseAddress } from '../common/address.js';
+import { type Cidr, addressIn, formatAddress, matches } from '../common/address.js';
 
 /** The peer of the connection, in the one text of addresses. */
 export function peerOf(request: FastifyRequest): string {
@@ -17,11 +17,10 @@ export function clientOf(request: FastifyRequest, trustedProxies: readonly Cidr[
   const peer = parsedPeer(request);
   if (peer === null || !matches(trustedProxies, peer)) return undefined;
   const chain = [request.headers['x-forwarded-for'] ?? ''].flat().join(',');
-  const nearest = chain.slice(chain.lastIndexOf(',') + 1).trim();
-  return parseAddress(nearest) === null ? undefined : clientIp(request);
+  const nearest = chain.slice(chain.lastIndexOf(',') + 1);
+  return addressIn(nearest) === null ? undefined : clientIp(request);
 }
 
 function parsedPeer(request: FastifyRequest) {
-  // A link-local peer comes with the zone of our own interface.
-  return parseAddress(request.socket.remoteAddress?.replace(/%.*$/, '') ?? '');
+  return addressIn(request.socket.remoteAddress ?? '');
 }
