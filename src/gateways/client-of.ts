@@ -9,16 +9,17 @@ export function peerOf(request: FastifyRequest): string {
 }
 
 /**
- * The address of the client that a gateway speaks of, or undefined when nobody trusted has named one: then a key that is
- * restricted by address is refused. The gateway's own address never stands in for it, since a key that is allowed from
- * the gateway's network would be allowed to everybody.
+ * The address of the client that a gateway speaks of, what it wrote where that is no address, or undefined when no
+ * trusted proxy wrote anything: without an address, a key that is restricted by address is refused. The gateway's own
+ * address never stands in for it, since a key that is allowed from the gateway's network would be allowed to everybody.
  */
 export function clientOf(request: FastifyRequest, trustedProxies: readonly Cidr[]): string | undefined {
   const peer = parsedPeer(request);
   if (peer === null || !matches(trustedProxies, peer)) return undefined;
   const chain = [request.headers['x-forwarded-for'] ?? ''].flat().join(',');
-  const nearest = chain.slice(chain.lastIndexOf(',') + 1);
-  return addressIn(nearest) === null ? undefined : clientIp(request);
+  const nearest = chain.slice(chain.lastIndexOf(',') + 1).trim();
+  if (nearest === '') return undefined;
+  return addressIn(nearest) === null ? nearest : clientIp(request);
 }
 
 function parsedPeer(request: FastifyRequest) {
