@@ -58,7 +58,7 @@ export function addressIn(text: string): Address | null {
   const [, quoted, bare] = QUOTES.exec(trimBlanks(text)) ?? [];
   const written = quoted ?? bare ?? '';
   const [, address] = BRACKETED.exec(written) ?? WITH_PORT.exec(written) ?? WITH_ZONE.exec(written) ?? [written, written];
-  return parseAddress(address!);
+  return parseAddress(address);
 }
 
 /** Reads an address or a network; null where {@link cidrProblem} has something to say. */

@@ -74,7 +74,7 @@ function splitCents(cents: number): { microCents: bigint; rest: string } {
   const text = String(cents);
   const [, whole, fraction = ''] = PLAIN_DECIMAL.exec(text) ?? plainParts(text);
   const micro = fraction.slice(0, CENT_DECIMALS).padEnd(CENT_DECIMALS, '0');
-  return { microCents: BigInt(whole!) * MICRO_CENTS_PER_CENT + BigInt(micro), rest: fraction.slice(CENT_DECIMALS) };
+  return { microCents: BigInt(whole) * MICRO_CENTS_PER_CENT + BigInt(micro), rest: fraction.slice(CENT_DECIMALS) };
 }
 
 /** The parts of a number below 1e-6, as if its text had no exponent. */
