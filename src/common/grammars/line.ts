@@ -12,6 +12,7 @@ export function lineOf(max: number): Grammar {
 /** What is left of a value as a line of at most `max` characters; null where nothing is. */
 export function cutToLine(value: unknown, max: number): string | null {
   if (typeof value !== 'string') return null;
+  // Twice as many UTF-16 units hold at least as many characters; a pair that is cut in half lies behind them.
   const text = [...value.replace(FORBIDDEN, '').slice(0, 2 * max)].slice(0, max).join('');
-  return text === '' ? null : text.toWellFormed();
+  return text === '' ? null : text;
 }
