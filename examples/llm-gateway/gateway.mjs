@@ -5,7 +5,7 @@
  */
 import Fastify from 'fastify';
 import { once } from 'node:events';
-import { KeyRefused, LatchkeyClient } from '@latchkey/client';
+import { KeyRefused, LatchkeyClient, SettlementRefused } from '@latchkey/client';
 import { errorBody, refusalOf } from './openai-error.mjs';
 import { costCents, findPrice, mostInputTokens } from './prices.mjs';
 import { readEvents } from './sse.mjs';
@@ -32,6 +32,11 @@ app.post('/v1/chat/completions', async (request, reply) => {
   try {
     return await latchkey.withReservation(key, costCents(price, most), (hold) => forward(request, reply, most, meterOf(hold, model, price)), question);
   } catch (error) {
+    if (error instanceof SettlementRefused) {
+      // The caller has the answer already; that the call is not charged is for the operator to see.
+      request.log.error(error);
+      return error.result;
+    }
     if (reply.sent) return reply.raw.destroy();
     if (error instanceof KeyRefused) {
       const { status, headers, body } = refusalOf(error);

@@ -1,6 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
-import { parseAddress } from '../common/address.js';
+import { addressIn } from '../common/address.js';
 import { DomainError } from '../common/domain-error.js';
 
 /** Addresses share this many counters, so that memory stays bounded however many there are. */
@@ -55,7 +55,7 @@ export class AddressThrottle {
   }
 
   private counterOf(ip: string | null): number {
-    const address = ip === null ? null : parseAddress(ip);
+    const address = ip === null ? null : addressIn(ip);
     const network =
       address === null ? (ip ?? '') : `${address.bits}:${address.bits === 128 ? address.value >> IPV6_NETWORK_BITS : address.value}`;
     return createHmac('sha256', this.draw).update(network).digest().readUInt32BE(0) % COUNTERS;

@@ -21,9 +21,7 @@ export function noteClientIps(fastify: FastifyInstance, trustedProxies: readonly
 }
 
 function addressOf(socket: Socket, forwardedFor: string | string[] | undefined, trustedProxies: readonly Cidr[]): string {
-  // A link-local peer comes with the zone of our own interface.
-  const peer = socket.remoteAddress?.replace(/%.*$/, '') ?? '';
-  return clientAddress(peer, Array.isArray(forwardedFor) ? forwardedFor.join(',') : forwardedFor, trustedProxies) ?? UNKNOWN;
+  return clientAddress(socket.remoteAddress ?? '', Array.isArray(forwardedFor) ? forwardedFor.join(',') : forwardedFor, trustedProxies) ?? UNKNOWN;
 }
 
 /** The client's address in its one text form: trusted proxies (`TRUSTED_PROXIES`) taken away, walking from the right. */

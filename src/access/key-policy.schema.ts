@@ -1,11 +1,11 @@
 import { z } from 'zod';
+import { isOf } from '../common/grammars/grammar.js';
+import { SCOPE } from '../common/grammars/scope.js';
 import { isModelPattern } from '../common/model-pattern.js';
 import { InvalidCentsError, microCentsFromCents } from '../common/money.js';
 import { violations, withDefaults, type KeyPolicy, type PolicyViolation } from './key-policy.js';
 
 const MAX_VALIDITY_DAYS = 3650;
-/** A scope as RFC 6749 (section 3.3) has it, which allows `*`. */
-const SCOPE_SHAPE = /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/;
 
 /** What is wrong with a text that was to become a key policy; `errors` may be shown to whoever sent it. */
 export class InvalidKeyPolicyError extends Error {
@@ -27,7 +27,7 @@ const listOf = (name: string, maxEntries: number, isEntry: (text: string) => boo
     .max(maxEntries, `must be a list of at most ${maxEntries}`)
     .refine((entries) => new Set(entries).size === entries.length, 'must not contain an entry twice');
 
-const scopes = listOf('a scope or a pattern of scopes', 100, (text) => SCOPE_SHAPE.test(text));
+const scopes = listOf('a scope or a pattern of scopes', 100, (text) => isOf(SCOPE, text));
 const models = listOf('a model or a pattern of models', 256, isModelPattern);
 const budgetType = z.enum(['total', 'monthly'], 'must be total or monthly').optional();
 const cents = z

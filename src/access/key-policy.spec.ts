@@ -429,7 +429,7 @@ describe('parseKeyPolicy', () => {
     ['{"models": []}', ['models']],
     ['{"models": "gpt-4"}', ['models']],
     ['{"models": ["a", "a"]}', ['models']],
-    ['{"models": ["a", "b c", 5, ""]}', ['models.1', 'models.2', 'models.3']],
+    ['{"models": ["a", "b\\nc", 5, ""]}', ['models.1', 'models.2', 'models.3']],
     ['{"scopes": ["a\\"b"]}', ['scopes.0']],
     ['{"scopes": ["a\\\\b"]}', ['scopes.0']],
     [`{"scopes": ["${'x'.repeat(129)}"]}`, ['scopes.0']],

@@ -1,14 +1,13 @@
-import { IsBoolean, IsObject, IsString, Matches } from 'class-validator';
-import { IfGiven, IfPresent, IsSet, IsSetOf, Satisfies } from '../common/validators.js';
+import { IsBoolean, IsObject } from 'class-validator';
+import { IfGiven, IfPresent, IsOf, IsSet, IsSetOf, Satisfies } from '../common/validators.js';
+import { ROLE_NAME } from '../common/grammars/role-name.js';
 import { isTextOf } from '../common/text.js';
 import { coversAny, isGrant } from './permission-grammar.js';
 import { PERMISSIONS } from './permissions.js';
 
-/** The grammar of a role's name; the column checks the same. */
-export const ROLE_NAME = /^[a-z][a-z0-9-]{0,63}$/;
 
 /** A list of roles' names. */
-export const IsRoleNames = () => IsSetOf(50, ROLE_NAME, 'the name of a role');
+export const IsRoleNames = () => IsSetOf(50, { ...ROLE_NAME, sentence: 'must be the name of a role' });
 
 const REGISTERED = Object.keys(PERMISSIONS);
 
@@ -57,8 +56,7 @@ export class CreateRoleDto extends RoleFieldsDto {
    * 1 to 64 of a-z 0-9 and -, beginning with a letter; it cannot be changed later.
    * @example "trial-plan"
    */
-  @IsString()
-  @Matches(ROLE_NAME, { message: 'must be 1 to 64 of a-z 0-9 - and begin with a letter' })
+  @IsOf(ROLE_NAME)
   name: string;
 }
 

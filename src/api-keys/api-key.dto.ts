@@ -3,38 +3,30 @@ import {
   IsIn,
   IsInt,
   IsObject,
-  IsString,
-  IsUUID,
-  Matches,
   Max,
   MaxLength,
   Min,
 } from 'class-validator';
 import { parseCidr } from '../common/address.js';
 import { isInstant } from '../common/instant.js';
-import { isModelPattern } from '../common/model-pattern.js';
+import { ALIAS } from '../common/grammars/alias.js';
+import { CHATBOT } from '../common/grammars/chatbot.js';
+import { MODEL } from '../common/grammars/model.js';
+import { SCOPE } from '../common/grammars/scope.js';
+import { TAG } from '../common/grammars/tag.js';
 import { microCentsFromCents } from '../common/money.js';
 import { isNameOf, isStorableText, isTextOf } from '../common/text.js';
 import { IsRoleNames } from '../access/role.dto.js';
-import { IfGiven, IfPresent, IsSet, IsSetOf, Satisfies } from '../common/validators.js';
+import { IfGiven, IfPresent, IsId, IsOf, IsSet, IsSetOf, Satisfies } from '../common/validators.js';
 import type { BudgetType, Environment } from './api-key.entity.js';
 
-/** The grammar of a scope. @see RFC 6749, 3.3 */
-export const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/;
-
-/** The grammar of a tag. */
-export const TAG = /^[A-Za-z0-9._:/-]{1,64}$/;
-
 /** A list of scopes. */
-export const IsScopes = () => IsSetOf(100, SCOPE, '1 to 128 visible ASCII characters without quotes, backslashes and spaces');
+export const IsScopes = () => IsSetOf(100, SCOPE);
 
 /** A list of tags. */
-export const IsTags = () => IsSetOf(50, TAG, '1 to 64 of A-Z a-z 0-9 . _ : / -');
+export const IsTags = () => IsSetOf(50, TAG);
 
 const MAX_METADATA_BYTES = 4096;
-
-/** The grammar of an alias; also that of the route parameter. */
-export const ALIAS = /^[A-Za-z0-9._-]{1,100}$/;
 
 const isAddressEntry = (value: unknown) => typeof value === 'string' && parseCidr(value) !== null;
 
@@ -83,8 +75,7 @@ export class ApiKeyFieldsDto {
    * @example "billing-nightly"
    */
   @IfGiven()
-  @IsString()
-  @Matches(ALIAS, { message: 'must be 1 to 100 of A-Z a-z 0-9 . _ -' })
+  @IsOf(ALIAS)
   alias?: string | null;
 
   /**
@@ -143,20 +134,20 @@ export class ApiKeyFieldsDto {
   allowedIps?: string[];
 
   /**
-   * Models the key may ask for: names, or globs with `*`; at most 256. Empty: any.
+   * Models the key may ask for: names of 1 to 128 characters without control characters, or globs with `*`; at most
+   * 256. Empty: any.
    * @example ["gpt-4o*", "claude-sonnet-5"]
    */
   @IfPresent()
-  @IsSet(256)
-  @Satisfies('model', (value) => typeof value === 'string' && isModelPattern(value), 'must be a model name or a glob with *', { each: true })
+  @IsSetOf(256, MODEL)
   allowedModels?: string[];
 
   /**
-   * Chatbots the key may be used for, exact; at most 256. Empty: any.
+   * Chatbots the key may be used for, exact, 1 to 128 characters without control characters; at most 256. Empty: any.
    * @example ["support-bot"]
    */
   @IfPresent()
-  @IsSetOf(256, /^[\x21-\x7e]{1,128}$/, '1 to 128 visible ASCII characters')
+  @IsSetOf(256, CHATBOT)
   allowedChatbots?: string[];
 
   /**
@@ -235,7 +226,7 @@ export class CreateApiKeyDto extends ApiKeyFieldsDto {
    * @example "019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e55"
    */
   @IfPresent()
-  @IsUUID(undefined, { message: 'must be a UUID' })
+  @IsId()
   ownerId?: string;
 }
 

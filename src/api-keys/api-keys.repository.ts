@@ -16,6 +16,12 @@ export interface StoredSecret {
   readonly pepperVersion: string;
 }
 
+/** The use of a key before it was imported. */
+export interface PastUse {
+  readonly spentMicroCents: bigint;
+  readonly lastUsedAt: Date | null;
+}
+
 /** What stands beside a key's row. Null where there is no such row any more. */
 interface StandingRow {
   readonly key_id: string;
@@ -175,6 +181,29 @@ export class ApiKeysRepository {
       `INSERT INTO api_key_secret (kid, key_id, kind, key_prefix, mac, pepper_version, created_at)
        VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp())`,
       [secret.kid, secret.keyId, secret.kind, secret.keyPrefix, secret.mac, secret.pepperVersion],
+    );
+  }
+
+  /** Notes what a key that was just made spent, and when it and its secret were last used, before it was imported. */
+  async carryOver(keyId: string, { spentMicroCents, lastUsedAt }: PastUse): Promise<void> {
+    if (spentMicroCents > 0n) await this.carrySpend(keyId, spentMicroCents);
+    if (lastUsedAt === null) return;
+    await this.manager.query('UPDATE key_totals SET last_used_at = $2 WHERE key_id = $1', [keyId, lastUsedAt]);
+    await this.manager.query('UPDATE api_key_secret SET last_used_at = $2 WHERE key_id = $1', [keyId, lastUsedAt]);
+  }
+
+  /** Like a cost that was not reserved: charged also beyond the limit, to the month as well where the budget is monthly. */
+  private async carrySpend(keyId: string, microCents: bigint): Promise<void> {
+    await this.manager.query(
+      `SELECT quota_open_months(ARRAY[id], ARRAY[quota_month(quota_clock())]) FROM api_key WHERE id = $1 AND budget_type = 'monthly'`,
+      [keyId],
+    );
+    await this.manager.query(
+      `UPDATE budget_account
+          SET spent_micro_cents = $2::bigint, carried_micro_cents = $2::bigint,
+              overdraft_micro_cents = CASE WHEN limit_micro_cents IS NULL THEN 0 ELSE greatest(0, $2::bigint - limit_micro_cents) END
+        WHERE key_id = $1`,
+      [keyId, microCents.toString()],
     );
   }
 

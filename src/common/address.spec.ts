@@ -1,7 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import ipaddr from 'ipaddr.js';
+import { ADDRESS_FORMS } from '../../test/support/address-forms.js';
 import {
+  addressIn,
   cidrProblem,
   clientAddress,
   contains,
@@ -304,14 +306,14 @@ describe('clientAddress', () => {
     ['an empty last entry', '10.0.0.1', '5.6.7.8,', '10.0.0.1'],
     ['an empty entry in between', '10.0.0.1', '5.6.7.8,,10.0.0.2', '10.0.0.2'],
     ['a word', '10.0.0.1', '5.6.7.8, unknown', '10.0.0.1'],
-    ['a port', '10.0.0.1', '5.6.7.8:1234', '10.0.0.1'],
-    ['brackets', '10.0.0.1', '[2001:db8::1]', '10.0.0.1'],
-    ['a zone', '10.0.0.1', 'fe80::1%eth0', '10.0.0.1'],
+    ['a port', '10.0.0.1', '5.6.7.8:1234', '5.6.7.8'],
+    ['brackets and a port', '10.0.0.1', '[2001:db8::1]:443', '2001:db8::1'],
+    ['a zone', '10.0.0.1', 'fe80::1%eth0', 'fe80::1'],
     ['octal', '10.0.0.1', '010.0.0.5', '10.0.0.1'],
     ['malformed text beyond the client', '10.0.0.1', 'garbage, 5.6.7.8', '5.6.7.8'],
     ['malformed text behind a trusted hop', '10.0.0.1', '5.6.7.8, x, 10.0.0.2', '10.0.0.2'],
     ['a space of another kind', '10.0.0.1', '5.6.7.8\u00a0', '10.0.0.1'],
-    ['a zone in the peer', 'fe80::1%eth0', '5.6.7.8', null],
+    ['a zone in the peer', 'fe80::1%eth0', '5.6.7.8', 'fe80::1'],
     ['no peer address', '', '5.6.7.8', null],
   ])('with %s', (_, remote, header, expected) => {
     expect(clientAddress(remote, header, trusted)).toBe(expected);
@@ -333,5 +335,22 @@ describe('clientAddress', () => {
   it('comes to its end with a huge header', () => {
     expect(clientAddress('10.0.0.1', `x${' '.repeat(200_000)}x`, trusted)).toBe('10.0.0.1');
     expect(clientAddress('10.0.0.1', '10.0.0.1,'.repeat(20_000) + '10.0.0.9', trusted)).toBe('10.0.0.1');
+  });
+});
+
+describe('addressIn', () => {
+  it.each(ADDRESS_FORMS)('reads %j as %j', (written, address) => {
+    const read = addressIn(written);
+    expect(read === null ? null : formatAddress(read)).toBe(address);
+  });
+
+  it('never throws, and finds in every address with a port that very address', () => {
+    fc.assert(fc.property(fc.string({ maxLength: 140 }), (text) => void addressIn(text)));
+    fc.assert(
+      fc.property(fc.ipV4(), fc.ipV6(), fc.nat(65_535), (v4, v6, port) => {
+        expect(addressIn(`${v4}:${port}`)).toEqual(parseAddress(v4));
+        expect(addressIn(`[${v6}]:${port}`)).toEqual(parseAddress(v6));
+      }),
+    );
   });
 });

@@ -19,6 +19,13 @@ export interface Cidr extends Address {
 const MAPPED_NETWORK = 0xffffn;
 const MAPPED_PREFIX_LENGTH = 96;
 const MAX_ADDRESS_CHARACTERS = 45;
+/** An address, a zone, a port and what is around them. */
+const MAX_WRITTEN_CHARACTERS = 128;
+const QUOTES = /^(?:"([^"]*)"|([^"]*))$/;
+/** `[IPv6%zone]:port`, `IPv4:port` or `IPv6%zone`; zone and port may be missing, a port may be obfuscated. */
+const BRACKETED = /^\[([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)(?:%[\w.~-]+)?\](?::(?:\d{1,5}|_[\w.-]+))?$/;
+const WITH_PORT = /^([\d.]+):(?:\d{1,5}|_[\w.-]+)$/;
+const WITH_ZONE = /^([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)%[\w.~-]+$/;
 /** 0n to 128n: asked for on every call of a key with an address list, where making them would show. */
 const HOST_BITS: readonly bigint[] = Array.from({ length: 129 }, (_, bits) => BigInt(bits));
 const DOT = 0x2e;
@@ -36,6 +43,22 @@ export function parseAddress(text: string): Address | null {
   if (!isIPv6(text)) return null;
   const value = ipv6Value(text);
   return value >> 32n === MAPPED_NETWORK ? { bits: 32, value: value & 0xffff_ffffn } : { bits: 128, value };
+}
+
+/**
+ * The address in what proxies and frameworks make of one: with a port (`203.0.113.7:443`), brackets (`[2001:db8::5]:443`),
+ * a zone (`fe80::1%eth0`), the quotes of `Forwarded`, blanks around it. null where there is none: the address is then
+ * unknown. Never throws.
+ *
+ * @see RFC 7239, section 6, and RFC 4007, section 11
+ */
+export function addressIn(text: string): Address | null {
+  const plain = parseAddress(text);
+  if (plain !== null || text.length > MAX_WRITTEN_CHARACTERS) return plain;
+  const [, quoted, bare] = QUOTES.exec(trimBlanks(text)) ?? [];
+  const written = quoted ?? bare ?? '';
+  const [, address] = BRACKETED.exec(written) ?? WITH_PORT.exec(written) ?? WITH_ZONE.exec(written) ?? [written, written];
+  return parseAddress(address);
 }
 
 /** Reads an address or a network; null where {@link cidrProblem} has something to say. */
@@ -77,7 +100,7 @@ export function matches(entries: readonly Cidr[], address: Address): boolean {
 /**
  * The address of the client behind trusted proxies, in its one text. Starting from the peer of the connection, it
  * takes the next entry of `X-Forwarded-For` from the right as long as the hop that reported it is trusted, so that
- * nothing a client writes into the header is believed. An entry that is no plain address ends the walk at the hop
+ * nothing a client writes into the header is believed. An entry in which there is no address ends the walk at the hop
  * that reported it. Only as much of the header is read as there are trusted hops.
  *
  * @param remote the peer of the connection; null is the answer if that is no address, as with a Unix socket.
@@ -88,12 +111,12 @@ export function clientAddress(
   forwardedFor: string | undefined,
   trusted: readonly Cidr[],
 ): string | null {
-  let client = parseAddress(remote);
+  let client = addressIn(remote);
   if (client === null) return null;
   let rest = forwardedFor;
   while (rest !== undefined && matches(trusted, client)) {
     const comma = rest.lastIndexOf(',');
-    const next = parseAddress(trimBlanks(rest.slice(comma + 1)));
+    const next = addressIn(rest.slice(comma + 1));
     if (next === null) break;
     client = next;
     rest = comma === -1 ? undefined : rest.slice(0, comma);

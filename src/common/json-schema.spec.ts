@@ -20,7 +20,7 @@ describe('A compiled schema', () => {
   it('names every wrong field by its path, in sentences', () => {
     expect(check({ count: 0, list: ['a', 1], other: true }, 'events.3')).toEqual(
       expect.arrayContaining([
-        { path: 'events.3.id', message: 'is required' },
+        { path: 'events.3.id', message: 'must be given' },
         { path: 'events.3.other', message: 'is not a field of this request' },
         { path: 'events.3.count', message: 'must be at least 1' },
         { path: 'events.3.list', message: 'must have at most 1 entries' },

@@ -26,12 +26,13 @@ describe('isModelPattern and isModelName', () => {
     ['**', true, false],
     ['', false, false],
     ['x'.repeat(129), false, false],
-    ['gpt 4', false, false],
-    [' gpt', false, false],
+    ['Claude 3.5 Sonnet', true, true],
+    ['Claude 3*', true, false],
     ['gpt\n', false, false],
     ['gpt\0', false, false],
     ['gpt\x7f', false, false],
-    ['modèle', false, false],
+    ['modèle', true, true],
+    ['gpt\u0085', false, false],
     ['\ud800', false, false],
   ])('reads %j as pattern %p, as name %p', (text, pattern, name) => {
     expect(isModelPattern(text)).toBe(pattern);

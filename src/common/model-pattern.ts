@@ -1,14 +1,16 @@
+import { isOf } from './grammars/grammar.js';
+import { MODEL } from './grammars/model.js';
+
 /**
  * Names of models and scopes, and patterns over them: `*` stands for any characters, none and `/` included; every
  * other character, dots and brackets included, for itself. Case matters. No expression is built from input.
  */
 
 const WILDCARD = '*';
-const PATTERN_SHAPE = /^[\x21-\x7e]{1,128}$/;
 
-/** Whether `text` is a pattern: 1 to 128 visible ASCII characters, no space. A name is a pattern of itself. */
+/** Whether `text` is a pattern; a name is a pattern of itself. @see grammars/model.ts */
 export function isModelPattern(text: string): boolean {
-  return PATTERN_SHAPE.test(text);
+  return isOf(MODEL, text);
 }
 
 /** Whether `text` is a pattern without `*`, and so matches nothing but itself. */

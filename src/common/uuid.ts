@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto';
+import { isOf } from './grammars/grammar.js';
+import { UUID } from './grammars/uuid.js';
 
 /**
  * A UUIDv7: 48 bits of Unix milliseconds, then 74 random bits, so that new rows land at the end of an index.
@@ -17,5 +19,5 @@ export function uuidv7(now: number = Date.now()): string {
 
 /** Whether `text` is a UUID of any version in its canonical, hyphenated form; upper case is accepted. */
 export function isUuid(text: unknown): text is string {
-  return typeof text === 'string' && /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i.test(text);
+  return isOf(UUID, text);
 }

@@ -1,4 +1,6 @@
 import { type ArgumentMetadata, type ValidationError, ValidationPipe } from '@nestjs/common';
+import { plainToInstance } from 'class-transformer';
+import { validate } from 'class-validator';
 import { checkedBody, hasBodySchema } from './body-schema.js';
 import { type FieldError, validationFailed } from './domain-error.js';
 
@@ -18,16 +20,29 @@ class RequestValidationPipe extends ValidationPipe {
   }
 }
 
+/** How bodies are read: unknown fields are refused, nothing is coerced. */
+const TRANSFORM = { enableImplicitConversion: false, exposeUnsetFields: false } as const;
+const VALIDATE = { whitelist: true, forbidNonWhitelisted: true, forbidUnknownValues: true } as const;
+
+/** One entry of a list that is right, or every field of it that is wrong, by its path inside of the entry. */
+export type EntryReading<T> = { readonly value: T } | { readonly errors: readonly FieldError[] };
+
+/** Reads an entry of a list whose entries are judged each by itself, by the rules of `type`. */
+export async function readEntry<T extends object>(type: new () => T, entry: unknown): Promise<EntryReading<T>> {
+  if (typeof entry !== 'object' || entry === null || Array.isArray(entry)) return { errors: [{ path: 'entry', message: 'must be an object' }] };
+  const value = plainToInstance(type, entry, TRANSFORM);
+  const errors = fieldErrors(await validate(value, { ...VALIDATE, validationError: { target: false, value: false } }), '');
+  return errors.length === 0 ? { value } : { errors };
+}
+
 /**
  * The pipe of every route: unknown fields are refused, nothing is coerced, all wrong fields are named at once.
  */
 export function requestValidation(): ValidationPipe {
   return new RequestValidationPipe({
-    whitelist: true,
-    forbidNonWhitelisted: true,
-    forbidUnknownValues: true,
+    ...VALIDATE,
     transform: true,
-    transformOptions: { enableImplicitConversion: false, exposeUnsetFields: false },
+    transformOptions: TRANSFORM,
     validationError: { target: false, value: false },
     exceptionFactory: (errors) => validationFailed(fieldErrors(errors, '')),
   });

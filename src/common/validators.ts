@@ -1,4 +1,6 @@
 import { ArrayMaxSize, ArrayUnique, IsArray, IsString, Matches, ValidateBy, ValidateIf, type ValidationArguments, type ValidationOptions } from 'class-validator';
+import { type Grammar, isOf } from './grammars/grammar.js';
+import { UUID } from './grammars/uuid.js';
 
 /** Validates a field only when it was sent; `null` counts as sent. (`@IsOptional()` would let null through.) */
 export const IfPresent = () => ValidateIf((_, value) => value !== undefined);
@@ -35,9 +37,19 @@ export function IsSet(maxSize: number): PropertyDecorator {
   return together(IsArray(), ArrayMaxSize(maxSize), ArrayUnique({ message: 'must not name an entry twice' }));
 }
 
-/** A list of at most `maxSize` texts of a grammar, none of them twice; `sentence` says what an entry must be. */
-export function IsSetOf(maxSize: number, grammar: RegExp, sentence: string): PropertyDecorator {
-  return together(IsSet(maxSize), IsString({ each: true }), Matches(grammar, { each: true, message: `each entry must be ${sentence}` }));
+/** A list of at most `maxSize` texts of a grammar, none of them twice. */
+export function IsSetOf(maxSize: number, { expression, sentence }: Pick<Grammar, 'expression' | 'sentence'>): PropertyDecorator {
+  return together(IsSet(maxSize), IsString({ each: true }), Matches(expression, { each: true, message: `each entry ${sentence}` }));
+}
+
+/** Text of a grammar. */
+export function IsOf({ expression, sentence }: Grammar): PropertyDecorator {
+  return together(IsString(), Matches(expression, { message: sentence }));
+}
+
+/** The id of anything; `each`: a list of them. */
+export function IsId(options: Pick<RuleOptions, 'each'> = {}): PropertyDecorator {
+  return Satisfies('isUuid', (value) => isOf(UUID, value), UUID.sentence, { ...options, schema: { format: 'uuid' } });
 }
 
 /** As if they stood one below the other. */

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import { clientIp } from '../access/client-ip.js';
-import { type Cidr, formatAddress, matches, parseAddress } from '../common/address.js';
+import { type Cidr, addressIn, formatAddress, matches } from '../common/address.js';
 
 /** The peer of the connection, in the one text of addresses. */
 export function peerOf(request: FastifyRequest): string {
@@ -9,19 +9,19 @@ export function peerOf(request: FastifyRequest): string {
 }
 
 /**
- * The address of the client that a gateway speaks of, or undefined when nobody trusted has named one: then a key that is
- * restricted by address is refused. The gateway's own address never stands in for it, since a key that is allowed from
- * the gateway's network would be allowed to everybody.
+ * The address of the client that a gateway speaks of, what it wrote where that is no address, or undefined when no
+ * trusted proxy wrote anything: without an address, a key that is restricted by address is refused. The gateway's own
+ * address never stands in for it, since a key that is allowed from the gateway's network would be allowed to everybody.
  */
 export function clientOf(request: FastifyRequest, trustedProxies: readonly Cidr[]): string | undefined {
   const peer = parsedPeer(request);
   if (peer === null || !matches(trustedProxies, peer)) return undefined;
   const chain = [request.headers['x-forwarded-for'] ?? ''].flat().join(',');
   const nearest = chain.slice(chain.lastIndexOf(',') + 1).trim();
-  return parseAddress(nearest) === null ? undefined : clientIp(request);
+  if (nearest === '') return undefined;
+  return addressIn(nearest) === null ? nearest : clientIp(request);
 }
 
 function parsedPeer(request: FastifyRequest) {
-  // A link-local peer comes with the zone of our own interface.
-  return parseAddress(request.socket.remoteAddress?.replace(/%.*$/, '') ?? '');
+  return addressIn(request.socket.remoteAddress ?? '');
 }

@@ -31,7 +31,7 @@ export class GatewayAsk {
 export type Parameters = Readonly<Record<string, string | string[] | undefined>>;
 
 const WHOLE = /^(0|[1-9]\d{0,14})$/;
-const CENTS = /^(0|[1-9]\d{0,14})(\.\d{1,6})?$/;
+const CENTS = /^(0|[1-9]\d{0,14})(\.\d{1,40})?$/;
 
 /** How the text of each parameter becomes its value; other text stays text, so that the schema refuses it by name. */
 const READERS: Readonly<Record<string, (text: string) => unknown>> = {

@@ -20,5 +20,5 @@ export class IntrospectDto {
    * @example "access_token"
    */
   @ApiPropertyOptional({ maxLength: 128 })
-  token_type_hint?: string;
+  token_type_hint?: string | null;
 }

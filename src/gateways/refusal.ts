@@ -4,7 +4,7 @@ import type { VerdictCode } from '../verification/checks.js';
 import type { VerdictView } from '../verification/verdict.view.js';
 import type { GatewayMode } from './gateway-ask.js';
 
-type RefusalCode = Exclude<VerdictCode, 'VALID' | 'UNAVAILABLE'>;
+type RefusalCode = Exclude<VerdictCode, 'VALID' | 'UNAVAILABLE' | 'VALIDATION_FAILED'>;
 
 /** A key that is none any more is a bad credential; one that may not do this, or not now, is a good one. */
 const KINDS: Record<RefusalCode, ErrorKind> = {

@@ -1,4 +1,5 @@
 import { IsString, Length } from 'class-validator';
+import { RESERVATION_ID } from '../common/grammars/reservation-id.js';
 
 /** Which reservation to drop. */
 export class ReleaseReservationDto {
@@ -7,6 +8,6 @@ export class ReleaseReservationDto {
    * @example "AQABogBWoV14ZrsbFG0zP5e9AaIAVqM"
    */
   @IsString()
-  @Length(1, 512)
+  @Length(RESERVATION_ID.minLength, RESERVATION_ID.maxLength)
   reservationId: string;
 }

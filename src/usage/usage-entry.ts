@@ -62,9 +62,10 @@ export interface BookResult {
 }
 
 /**
- * The entry of a report. Two reports have the same payload hash exactly if they mean the same after defaults: the
- * order of members and the spelling of numbers and instants do not count. 128 bits of SHA-256: whoever finds a
- * collision among his own ids has only deceived himself.
+ * The entry of a report. Its payload hash does not depend on the order of members or the spelling of numbers and
+ * instants. 128 bits of SHA-256: a collision among a caller's own ids harms that caller alone.
+ *
+ * @see isRepeatOf, for reports that mean the same and have different hashes
  */
 export function entryOf(callerId: string, report: UsageReport): UsageEntry {
   return {
@@ -77,7 +78,23 @@ export function entryOf(callerId: string, report: UsageReport): UsageEntry {
   };
 }
 
-/** Everything but the id, in this order for good: the hashes of five weeks are compared with it. */
+/**
+ * Whether an entry says what was booked under its id. Without a reservation, a cost of 0 and no cost mean the same and
+ * have different hashes, in the released form; so the other spelling is tried where the hashes differ. With a
+ * reservation no cost means what was reserved, and 0 means nothing.
+ */
+export function isRepeatOf({ payloadHash, report }: UsageEntry, bookedHash: string): boolean {
+  if (payloadHash === bookedHash) return true;
+  if (report.reservation !== null || (report.costMicroCents ?? 0n) !== 0n) return false;
+  return bookedHash === hashOf(payloadOf({ ...report, costMicroCents: report.costMicroCents === null ? 0n : null }));
+}
+
+/**
+ * Form 1: everything but the id, in this order for good. Hashes of five weeks are compared with it, also by a replica
+ * of an older build on the same database, so an event that an older build can read must keep the hash that build gives
+ * it. A member that is new is appended only to an event that has it (form 2 and so on): an older build refuses such an
+ * event, and no event without the member changes its hash.
+ */
 function payloadOf(report: UsageReport): string {
   return JSON.stringify([
     report.keyId,

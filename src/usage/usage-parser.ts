@@ -1,7 +1,14 @@
 import type { FieldError } from '../common/domain-error.js';
+import { CHATBOT, CHATBOT_CHARACTERS } from '../common/grammars/chatbot.js';
+import { ENDPOINT, ENDPOINT_CHARACTERS } from '../common/grammars/endpoint.js';
+import { EVENT_ID } from '../common/grammars/event-id.js';
+import { cutToLine } from '../common/grammars/line.js';
+import { MODEL, MODEL_CHARACTERS } from '../common/grammars/model.js';
+import { RESERVATION_ID } from '../common/grammars/reservation-id.js';
+import { UUID } from '../common/grammars/uuid.js';
 import { instantFrom } from '../common/instant.js';
-import { compileSchema } from '../common/json-schema.js';
-import { InvalidCentsError, microCentsFromCents } from '../common/money.js';
+import { compileSchema, withoutNulls } from '../common/json-schema.js';
+import { costFromCents } from '../common/money.js';
 import type { Reservation } from '../quotas/reservation.js';
 import type { UsageReport } from './usage-entry.js';
 
@@ -9,16 +16,12 @@ import type { UsageReport } from './usage-entry.js';
 export const MAX_EVENTS = 1000;
 /** A clock of a service may be ahead by this much. */
 const MAX_AHEAD_MS = 5 * 60_000;
-/** A wrong request names this many of its wrong fields. */
-const MAX_ERRORS = 100;
+/** An event names this many of its wrong fields, so that an answer stays in proportion to its request. */
+const MAX_ERRORS_OF_EVENT = 10;
 /** Per event. Sums of many events are 64 bits. */
 const MAX_REQUESTS = 1_000_000;
 const MAX_TOKENS = 1_000_000_000;
 const MAX_LATENCY_MS = 86_400_000;
-
-const UUID = '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$';
-/** PostgreSQL stores no NUL, and half a surrogate pair is no character; the rest of the controls have no use here. */
-const TEXT = { type: 'string', minLength: 1, pattern: '^[^\\p{Cc}\\p{Cs}]*$', description: 'must be text without control characters' } as const;
 
 const checkEnvelope = compileSchema({
   type: 'object',
@@ -32,21 +35,40 @@ const checkEvent = compileSchema({
   additionalProperties: false,
   required: ['id'],
   properties: {
-    id: { ...TEXT, maxLength: 128 },
-    apiKeyId: { type: 'string', pattern: UUID, description: 'must be a UUID' },
-    reservationId: { type: 'string', minLength: 1, maxLength: 512 },
+    id: EVENT_ID.schema,
+    apiKeyId: UUID.schema,
+    reservationId: RESERVATION_ID,
     requests: { type: 'integer', minimum: 1, maximum: MAX_REQUESTS },
     inputTokens: { type: 'integer', minimum: 0, maximum: MAX_TOKENS },
     outputTokens: { type: 'integer', minimum: 0, maximum: MAX_TOKENS },
-    costCents: { type: 'number' },
-    model: { ...TEXT, maxLength: 128 },
-    chatbot: { ...TEXT, maxLength: 128 },
-    endpoint: { ...TEXT, maxLength: 256 },
+    costCents: { type: 'number', cents: true },
+    model: MODEL.schema,
+    chatbot: CHATBOT.schema,
+    endpoint: ENDPOINT.schema,
     statusCode: { type: 'integer', minimum: 100, maximum: 599 },
     latencyMs: { type: 'number', minimum: 0, maximum: MAX_LATENCY_MS },
     occurredAt: { type: 'string', maxLength: 40 },
   },
 });
+
+/** What is left of a label that is wrong; undefined where nothing is. */
+type Cut = (value: unknown) => string | undefined;
+
+const cutTo = (characters: number): Cut => (value) => cutToLine(value, characters) ?? undefined;
+const dropped: Cut = () => undefined;
+
+/** The members that say nothing of money or of whose it is. With a reservation they never keep it from being settled. */
+const LABELS = new Map<string, Cut>([
+  ['requests', dropped],
+  ['inputTokens', dropped],
+  ['outputTokens', dropped],
+  ['model', cutTo(MODEL_CHARACTERS)],
+  ['chatbot', cutTo(CHATBOT_CHARACTERS)],
+  ['endpoint', cutTo(ENDPOINT_CHARACTERS)],
+  ['statusCode', dropped],
+  ['latencyMs', dropped],
+  ['occurredAt', dropped],
+]);
 
 /** An event as it comes in, its shape checked. */
 interface RawEvent {
@@ -74,68 +96,103 @@ export interface ParserContext {
   readonly openReservation: (text: string) => Reservation | null;
 }
 
-/** A body that is right, or everything that is wrong with it (the first hundred fields). */
-export type Parsed = { readonly reports: readonly UsageReport[] } | { readonly errors: readonly FieldError[] };
+/** An event that is right; `labelsCut` names the labels that were not, and of which it keeps what could be kept. */
+export interface ReadEvent {
+  readonly id: string;
+  readonly report: UsageReport;
+  readonly labelsCut: readonly string[];
+}
 
-/** Turns the body of a report into events; each wrong field is named by its path (`events.3.costCents`). */
+/** An event that is not: every wrong field by its path inside of the event, which itself has the path ''. */
+export interface InvalidEvent {
+  /** As it was given; empty where it was no text. */
+  readonly id: string;
+  readonly errors: readonly FieldError[];
+}
+
+/** The events of a body, each read by itself, or what is wrong with the body as a whole. */
+export type Parsed = { readonly events: readonly (ReadEvent | InvalidEvent)[] } | { readonly errors: readonly FieldError[] };
+
+const NO_LABELS: readonly string[] = Object.freeze([]);
+
+/** Turns the body of a report into events. A member that is null is absent. */
 export function parseReports(body: unknown, context: ParserContext): Parsed {
   // An absent body lacks its events, like any other body without them.
   const wrong = checkEnvelope(body ?? {});
   if (wrong.length > 0) return { errors: wrong.map(({ path, message }) => ({ path: path || 'body', message })) };
-  const reports: UsageReport[] = [];
-  const errors: FieldError[] = [];
-  for (const [index, event] of (body as { events: unknown[] }).events.entries()) {
-    const at = `events.${index}`;
-    const misshapen = checkEvent(event, at);
-    if (misshapen.length > 0) errors.push(...misshapen);
-    else reports.push(reportOf(event as RawEvent, at, context, errors));
-    if (errors.length >= MAX_ERRORS) break;
-  }
-  return errors.length > 0 ? { errors: errors.slice(0, MAX_ERRORS) } : { reports };
+  return { events: (body as { events: unknown[] }).events.map((event) => readEvent(withoutNulls(event), context)) };
 }
 
-/** The rules that a schema cannot say; what is wrong is added to `errors`. */
-function reportOf(event: RawEvent, at: string, context: ParserContext, errors: FieldError[]): UsageReport {
-  const refuse = (field: string, message: string) => errors.push({ path: `${at}.${field}`, message });
-  const reservation = event.reservationId === undefined ? null : context.openReservation(event.reservationId);
+function readEvent(event: unknown, context: ParserContext): ReadEvent | InvalidEvent {
+  const wrong = checkEvent(event);
+  if (wrong.length === 0) return reportOf(event as RawEvent, context, NO_LABELS);
+  const cut = cutLabels(event, wrong, context);
+  return cut === null ? invalid(event, wrong) : reportOf(cut.event, context, cut.labels);
+}
+
+/** The event without its wrong labels, where it settles a reservation of the caller and nothing else is wrong with it. */
+function cutLabels(event: unknown, wrong: readonly FieldError[], context: ParserContext): { event: RawEvent; labels: string[] } | null {
+  const names = [...new Set(wrong.map(({ path }) => path))];
+  if (!names.every((name) => LABELS.has(name))) return null;
+  const { reservationId, ...members } = event as RawEvent;
+  if (reservationId === undefined || openOwn(reservationId, context) === null) return null;
+  const kept = Object.entries(members).map(([name, value]) => [name, names.includes(name) ? LABELS.get(name)!(value) : value] as const);
+  return { event: { ...(Object.fromEntries(kept) as unknown as RawEvent), reservationId }, labels: names };
+}
+
+/** The rules that a schema cannot say. */
+function reportOf(event: RawEvent, context: ParserContext, labelsCut: readonly string[]): ReadEvent | InvalidEvent {
+  const errors: FieldError[] = [];
+  const refuse = (path: string, message: string) => errors.push({ path, message });
+  const reservation = event.reservationId === undefined ? null : openOwn(event.reservationId, context);
   const apiKeyId = event.apiKeyId?.toLowerCase();
   if (event.reservationId === undefined && apiKeyId === undefined) {
-    refuse('apiKeyId', 'is required, unless a reservationId is given');
-  } else if (event.reservationId !== undefined && (reservation === null || reservation.callerId !== context.callerId)) {
-    refuse('reservationId', 'is no reservation of yours');
+    refuse('apiKeyId', 'must be given, unless a reservationId is');
+  } else if (event.reservationId !== undefined && reservation === null) {
+    refuse('reservationId', 'unknown reservation, or made by another caller');
   } else if (reservation !== null && apiKeyId !== undefined && apiKeyId !== reservation.keyId) {
-    refuse('apiKeyId', 'is not the key of the reservation');
+    refuse('apiKeyId', 'must be the key of the reservation, or absent');
   }
-  return {
+  let cut = labelsCut;
+  let occurredAt: Date | null = null;
+  if (event.occurredAt !== undefined) {
+    const instant = instantOf(event.occurredAt, context.now);
+    if (typeof instant !== 'string') occurredAt = instant;
+    else if (reservation === null) refuse('occurredAt', instant);
+    else cut = [...labelsCut, 'occurredAt'];
+  }
+  if (errors.length > 0) return invalid(event, errors);
+  const report: UsageReport = {
     id: event.id,
-    keyId: reservation?.keyId ?? apiKeyId ?? '',
+    keyId: reservation?.keyId ?? apiKeyId!,
     reservation,
     requests: event.requests ?? 1,
     inputTokens: event.inputTokens ?? 0,
     outputTokens: event.outputTokens ?? 0,
-    costMicroCents: event.costCents === undefined ? null : costOf(event.costCents, (message) => refuse('costCents', message)),
+    costMicroCents: event.costCents === undefined ? null : costFromCents(event.costCents),
     model: event.model ?? null,
     chatbot: event.chatbot ?? null,
     endpoint: event.endpoint ?? null,
     statusCode: event.statusCode ?? null,
     latencyMs: event.latencyMs ?? null,
-    occurredAt: event.occurredAt === undefined ? null : instantOf(event.occurredAt, context.now, (message) => refuse('occurredAt', message)),
+    occurredAt,
   };
+  return { id: event.id, report, labelsCut: cut };
 }
 
-function costOf(cents: number, refuse: (message: string) => void): bigint | null {
-  try {
-    return microCentsFromCents(cents);
-  } catch (error) {
-    if (!(error instanceof InvalidCentsError)) throw error;
-    refuse(error.message);
-    return null;
-  }
+function openOwn(reservationId: unknown, { openReservation, callerId }: ParserContext): Reservation | null {
+  const reservation = typeof reservationId === 'string' ? openReservation(reservationId) : null;
+  return reservation?.callerId === callerId ? reservation : null;
 }
 
-function instantOf(text: string, now: Date, refuse: (message: string) => void): Date | null {
+function invalid(event: unknown, errors: readonly FieldError[]): InvalidEvent {
+  const { id } = (event ?? {}) as { id?: unknown };
+  return { id: typeof id === 'string' ? id.slice(0, 128) : '', errors: errors.slice(0, MAX_ERRORS_OF_EVENT) };
+}
+
+/** The instant, or what is wrong with it. */
+function instantOf(text: string, now: Date): Date | string {
   const instant = instantFrom(text);
-  if (instant === null) refuse('must be an instant such as 2027-12-31T23:59:59Z');
-  else if (instant.getTime() > now.getTime() + MAX_AHEAD_MS) refuse('must not be more than 5 minutes ahead');
-  return instant;
+  if (instant === null) return 'must be an instant such as 2027-12-31T23:59:59Z';
+  return instant.getTime() > now.getTime() + MAX_AHEAD_MS ? 'must not be more than 5 minutes ahead' : instant;
 }

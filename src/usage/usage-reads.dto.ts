@@ -1,5 +1,5 @@
-import { IsIn, IsString, IsUUID, MaxLength } from 'class-validator';
-import { IfPresent } from '../common/validators.js';
+import { IsIn, IsString, MaxLength } from 'class-validator';
+import { IfPresent, IsId } from '../common/validators.js';
 
 /** By what a summary can be grouped. */
 export const SUMMARY_GROUPS = ['day', 'owner', 'tag', 'model', 'key'] as const;
@@ -58,6 +58,6 @@ export class UsageSummaryQuery extends RangeQuery {
 export class RefusalsQuery extends RangeQuery {
   /** Of this key alone. */
   @IfPresent()
-  @IsUUID()
+  @IsId()
   apiKeyId?: string;
 }

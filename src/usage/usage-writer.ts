@@ -3,7 +3,7 @@ import { DatabaseError } from 'pg';
 import type { DataSource } from 'typeorm';
 import { boundedQuery } from '../database/bounded-query.js';
 import { type BookRow, bookStatement, reservationOf } from './usage-books.js';
-import type { BookEntry, BookOutcome, BookResult, UsageEntry } from './usage-entry.js';
+import { type BookEntry, type BookOutcome, type BookResult, type UsageEntry, isRepeatOf } from './usage-entry.js';
 
 /** Deadlocks and serialisation failures are nobody's fault: the whole batch runs again. */
 const RETRIABLE = new Set(['40P01', '40001']);
@@ -53,7 +53,7 @@ export class UsageWriter {
       const before = results[previous]!;
       if (before.payloadHash !== null) {
         results[index] = repeatOf(entry, before.payloadHash);
-      } else if (entry.payloadHash === (entries[previous] as UsageEntry).payloadHash) {
+      } else if (isRepeatOf(entry, (entries[previous] as UsageEntry).payloadHash)) {
         results[index] = before;
       } else {
         [results[index]] = await this.commit([entry]);
@@ -134,7 +134,7 @@ function bookedOf(entry: BookEntry, row: BookRow): Booked {
 }
 
 function repeatOf(entry: UsageEntry, payloadHash: string): Booked {
-  return booked(payloadHash === entry.payloadHash ? 'duplicate' : 'conflict', payloadHash);
+  return booked(isRepeatOf(entry, payloadHash) ? 'duplicate' : 'conflict', payloadHash);
 }
 
 /**

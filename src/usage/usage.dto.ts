@@ -1,4 +1,7 @@
-/** One thing that a key was used for. Its shape is checked by a compiled schema. @see usage-parser.ts */
+/**
+ * One thing that a key was used for. A member that is null is absent. With a `reservationId`, a label that is wrong
+ * (anything but the ids and the cost) is cut or left out and named in `labelsCut`, so that the money is settled.
+ */
 export class UsageEventDto {
   /**
    * Your name for this event, unique per key; send an event again under the same id, and it counts once. Kept for
@@ -11,65 +14,65 @@ export class UsageEventDto {
    * The key that was used. Not needed with a `reservationId`.
    * @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55"
    */
-  apiKeyId?: string;
+  apiKeyId?: string | null;
 
   /** The reservation of the verify that this settles. What is left of it is free again at once. */
-  reservationId?: string;
+  reservationId?: string | null;
 
   /**
    * 1 to 1 000 000.
    * @example 1
    */
-  requests?: number;
+  requests?: number | null;
 
   /**
    * 0 to 1 000 000 000.
    * @example 812
    */
-  inputTokens?: number;
+  inputTokens?: number | null;
 
   /**
    * 0 to 1 000 000 000.
    * @example 164
    */
-  outputTokens?: number;
+  outputTokens?: number | null;
 
   /**
-   * In cents, at most six decimals. Absent: what was reserved, or nothing.
+   * In cents, up to 10⁹; decimals beyond six are rounded half up. Absent: what was reserved, or nothing.
    * @example 1.25
    */
-  costCents?: number;
+  costCents?: number | null;
 
   /** @example "gpt-4o-mini" */
-  model?: string;
+  model?: string | null;
 
   /** @example "support-bot" */
-  chatbot?: string;
+  chatbot?: string | null;
 
   /**
    * At most 256 characters.
    * @example "POST /v1/chat"
    */
-  endpoint?: string;
+  endpoint?: string | null;
 
   /**
    * What you answered: 100 to 599.
    * @example 200
    */
-  statusCode?: number;
+  statusCode?: number | null;
 
   /** @example 412.5 */
-  latencyMs?: number;
+  latencyMs?: number | null;
 
   /**
    * When it happened by your clock; at most five minutes ahead. Reports count by when they come in.
    * @example "2026-11-21T21:32:55.120Z"
    */
-  occurredAt?: string;
+  occurredAt?: string | null;
 }
 
 /** A report of usage. */
 export class ReportUsageDto {
-  /** 1 to 1000. */
+  /** 1 to 1000, each decided by itself. */
   events: UsageEventDto[];
 }

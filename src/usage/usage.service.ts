@@ -6,7 +6,7 @@ import { centsFromMicroCents } from '../common/money.js';
 import { ReservationSigner } from '../quotas/reservation.js';
 import { UsageBatcher } from './usage-batcher.js';
 import { type BookEntry, type BookResult, entryOf } from './usage-entry.js';
-import { alreadySettled, usageConflict } from './usage.errors.js';
+import { alreadySettled, invalidEvents, usageConflict } from './usage.errors.js';
 import { parseReports } from './usage-parser.js';
 import { type ReleasedReservationView, UsageReceiptView } from './usage.view.js';
 
@@ -22,15 +22,17 @@ export class UsageService {
   /**
    * Books the events of `body`, each by itself; gives the receipt after the commit.
    *
-   * @throws DomainError 400 naming every wrong field, nothing is booked then; 409 USAGE_CONFLICT, ALREADY_SETTLED with
-   *   the members of the receipt, the rest is booked; 503: some may be booked, send all of them again
+   * @throws DomainError 400 naming every wrong field, 409 USAGE_CONFLICT, ALREADY_SETTLED, all with the members of the
+   *   receipt: the rest is booked; 400 for a body that is no list of events; 503: some may be booked, send all again
    */
   async report(caller: KnownCaller, body: unknown): Promise<UsageReceiptView> {
     const callerId = caller.principal.ownerId;
     const parsed = parseReports(body, { now: this.clock.now(), callerId, openReservation: (text) => this.signer.open(text) });
     if ('errors' in parsed) throw validationFailed(parsed.errors);
-    const booked = await this.batcher.submit(parsed.reports.map((report) => entryOf(callerId, report)));
-    const receipt = UsageReceiptView.from(parsed.reports.map(({ id }) => id), booked);
+    const entries = parsed.events.flatMap((event) => ('report' in event ? [entryOf(callerId, event.report)] : []));
+    const receipt = UsageReceiptView.from(parsed.events, await this.batcher.submit(entries));
+    if (entries.length < parsed.events.length) throw invalidEvents(parsed.events, receipt);
+    const { results: booked } = receipt;
     if (booked.some(({ outcome }) => outcome === 'conflict' || outcome === 'refused')) throw usageConflict(receipt);
     if (booked.some(({ outcome }) => outcome === 'already-settled')) throw alreadySettled(receipt);
     return receipt;
@@ -44,7 +46,7 @@ export class UsageService {
   async release(caller: KnownCaller, reservationId: string): Promise<ReleasedReservationView> {
     const reservation = this.signer.open(reservationId);
     if (reservation === null || reservation.callerId !== caller.principal.ownerId) {
-      throw validationFailed([{ path: 'reservationId', message: 'is no reservation of yours' }]);
+      throw validationFailed([{ path: 'reservationId', message: 'unknown reservation, or made by another caller' }]);
     }
     const [booked] = await this.batcher.submit([{ kind: 'release', reservation }]);
     if (booked!.outcome === 'already-settled') throw alreadySettled();

@@ -1,9 +1,11 @@
 import { ApiProperty } from '@nestjs/swagger';
 import { centsFromMicroCents } from '../common/money.js';
+import { FieldErrorView } from '../common/problem.view.js';
 import type { BookResult } from './usage-entry.js';
+import type { InvalidEvent, ReadEvent } from './usage-parser.js';
 
 /** What can become of a reported event. */
-export const USAGE_OUTCOMES = ['accepted', 'duplicate', 'conflict', 'already-settled', 'unknown-key', 'refused'] as const;
+export const USAGE_OUTCOMES = ['accepted', 'duplicate', 'conflict', 'already-settled', 'unknown-key', 'refused', 'invalid'] as const;
 
 /** One of them. */
 export type UsageOutcome = (typeof USAGE_OUTCOMES)[number];
@@ -16,7 +18,7 @@ export class UsageResultView {
   /**
    * `duplicate`: counted before. `conflict`: the id was used before with other content. `already-settled`: another id
    * settled the reservation. `unknown-key`: there never was such a key. `refused`: the amounts are beyond what can be
-   * stored. All but `accepted` changed nothing.
+   * stored. `invalid`: a field is wrong, see `errors`. All but `accepted` changed nothing.
    */
   @ApiProperty({ enum: USAGE_OUTCOMES, example: 'accepted' })
   outcome: UsageOutcome;
@@ -29,6 +31,15 @@ export class UsageResultView {
    * @example 0.5
    */
   excessCents?: number;
+
+  /**
+   * Labels of a settlement that were wrong: cut to what can be stored, or left out. The cost was charged all the same.
+   * @example ["model"]
+   */
+  labelsCut?: string[];
+
+  /** With `invalid`: every wrong field, by its path inside of the event. */
+  errors?: FieldErrorView[];
 }
 
 /** The receipt of a report. It comes after the commit: what it names accepted is kept. */
@@ -42,17 +53,27 @@ export class UsageReceiptView {
   /** One entry per event, in order. */
   results: UsageResultView[];
 
-  /** The receipt of events by their ids. */
-  static from(ids: readonly string[], booked: readonly BookResult[]): UsageReceiptView {
-    const results = booked.map(({ outcome, isLate, excessMicroCents }, index) => ({
-      id: ids[index]!,
-      outcome: outcome as UsageOutcome,
-      ...(isLate ? { late: true } : {}),
-      ...(excessMicroCents > 0n ? { excessCents: centsFromMicroCents(excessMicroCents) } : {}),
-    }));
+  /** The receipt of events; `booked` has one result for each of those that are right, in order. */
+  static from(events: readonly (ReadEvent | InvalidEvent)[], booked: readonly BookResult[]): UsageReceiptView {
+    let next = 0;
+    const results = events.map((event) => ('report' in event ? resultOf(event, booked[next++]!) : invalidResult(event)));
     const count = (wanted: UsageOutcome) => results.filter(({ outcome }) => outcome === wanted).length;
     return { accepted: count('accepted'), duplicates: count('duplicate'), results };
   }
+}
+
+function resultOf({ id, labelsCut }: ReadEvent, { outcome, isLate, excessMicroCents }: BookResult): UsageResultView {
+  return {
+    id,
+    outcome: outcome as UsageOutcome,
+    ...(isLate ? { late: true } : {}),
+    ...(excessMicroCents > 0n ? { excessCents: centsFromMicroCents(excessMicroCents) } : {}),
+    ...(labelsCut.length > 0 ? { labelsCut: [...labelsCut] } : {}),
+  };
+}
+
+function invalidResult({ id, errors }: InvalidEvent): UsageResultView {
+  return { id, outcome: 'invalid', errors: errors.map(({ path, message }) => ({ path: path || 'event', message })) };
 }
 
 /** A reservation that holds nothing any more. */

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { RateLimiterMemory, type RateLimiterRes } from 'rate-limiter-flexible';
-import { parseAddress } from '../common/address.js';
+import { addressIn } from '../common/address.js';
 import { DomainError } from '../common/domain-error.js';
 
 /** Wrong passwords one address may try on one account. */
@@ -101,7 +101,7 @@ class BoundedLimiter {
 
 /** One subscriber has 2^64 IPv6 addresses: they count as one. */
 function neighbourhood(ip: string | null): string {
-  const address = ip === null ? null : parseAddress(ip.replace(/%.*$/, ''));
+  const address = ip === null ? null : addressIn(ip);
   if (address === null) return 'unknown';
   return address.bits === 128 ? `${(address.value >> 64n).toString(16)}::/64` : String(ip);
 }

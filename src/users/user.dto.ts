@@ -1,10 +1,11 @@
 import { ApiHideProperty } from '@nestjs/swagger';
 import { Transform } from 'class-transformer';
-import { IsBoolean, IsIn, IsInt, IsString, IsUUID, Matches, Max, Min, isEmail } from 'class-validator';
-import { IsRoleNames, ROLE_NAME } from '../access/role.dto.js';
+import { IsBoolean, IsIn, IsInt, IsString, Max, Min, isEmail } from 'class-validator';
+import { IsRoleNames } from '../access/role.dto.js';
+import { ROLE_NAME } from '../common/grammars/role-name.js';
 import { AsFlag, PageQueryDto } from '../common/page-query.dto.js';
 import { isNameOf, isStorableText } from '../common/text.js';
-import { IfGiven, IfPresent, IsSet, Satisfies } from '../common/validators.js';
+import { IfGiven, IfPresent, IsId, IsOf, IsSet, Satisfies } from '../common/validators.js';
 import { PASSWORD_RULE, isPassword } from './password.js';
 import type { UserKind } from './user.entity.js';
 
@@ -44,7 +45,7 @@ export class UserFieldsDto {
   @IfPresent()
   @InLowerCase()
   @IsSet(50)
-  @IsUUID('all', { each: true, message: 'each entry must be a UUID' })
+  @IsId({ each: true })
   managerIds?: string[];
 
   /** A disabled user cannot sign in, his sessions have ended and his keys are refused. */
@@ -154,8 +155,7 @@ export class UsersQueryDto extends PageQueryDto {
    * @example "creator"
    */
   @IfPresent()
-  @IsString()
-  @Matches(ROLE_NAME, { message: 'must be the name of a role' })
+  @IsOf({ ...ROLE_NAME, sentence: 'must be the name of a role' })
   role?: string;
 
   /** Disabled users only, or active ones only. */
@@ -178,7 +178,7 @@ export class DeleteUserQueryDto {
    */
   @IfPresent()
   @InLowerCase()
-  @IsUUID('all', { message: 'must be a UUID' })
+  @IsId()
   transferTo?: string;
 
   // Read by `WaitsForReplicas`, which documents it as well; named here because unknown parameters are refused.

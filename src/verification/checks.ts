@@ -1,4 +1,4 @@
-import { matches, parseAddress } from '../common/address.js';
+import { addressIn, matches } from '../common/address.js';
 import { matchesAny } from '../common/model-pattern.js';
 import type { KeyRecord } from './records/key-record.js';
 
@@ -18,6 +18,7 @@ export const VERDICT_CODES = [
   'RATE_LIMITED',
   'BUDGET_EXCEEDED',
   'UNAVAILABLE',
+  'VALIDATION_FAILED',
 ] as const;
 
 /** One answer of the closed set. */
@@ -57,6 +58,7 @@ const DISABLED = refused('DISABLED', 'The key is deactivated.');
 const EXPIRED = refused('EXPIRED', 'The key has expired.');
 const OWNER_INACTIVE = refused('OWNER_INACTIVE', 'The owner of the key is disabled.');
 const NO_IP = refused('IP_NOT_ALLOWED', 'The key is restricted by address, and no ip was given.');
+const NOT_AN_IP = refused('IP_NOT_ALLOWED', 'The key is restricted by address, and the ip that was given is no address.');
 const OTHER_IP = refused('IP_NOT_ALLOWED', 'The address is not in the key’s list.');
 const NO_MODEL = refused('MODEL_NOT_ALLOWED', 'The key is restricted by model, and no model was given.');
 const OTHER_MODEL = refused('MODEL_NOT_ALLOWED', 'The model is not in the key’s list.');
@@ -79,8 +81,9 @@ const ADDRESS_CHECK: Check = {
   refuse: ({ key: { allowedIps } }, { ip }) => {
     if (allowedIps.length === 0) return null;
     if (ip === undefined) return NO_IP;
-    const address = parseAddress(ip);
-    return address !== null && matches(allowedIps, address) ? null : OTHER_IP;
+    const address = addressIn(ip);
+    if (address === null) return NOT_AN_IP;
+    return matches(allowedIps, address) ? null : OTHER_IP;
   },
 };
 

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { unavailable } from '../common/domain-error.js';
-import { centsFromMicroCents, microCentsFromCents } from '../common/money.js';
+import { boundFromCents, centsFromMicroCents } from '../common/money.js';
 import type { Admission, Refused } from '../quotas/admission.js';
 import { findBudget } from '../quotas/budget-reader.js';
 import { type GivenReservation, ONE_REQUEST, type QuotaQuestion, Quotas } from '../quotas/quotas.service.js';
@@ -10,7 +10,7 @@ import { readWindows } from '../quotas/window-reader.js';
 import type { CheckOutcome, StaticDecision } from './checks.js';
 import type { KeyFacts } from './records/key-record.js';
 import type { BudgetView, RateLimitView } from './verdict.view.js';
-import type { VerifyDto } from './verify.dto.js';
+import type { VerifyQuestion } from './verify.dto.js';
 
 /** Why budgets or windows refuse, and when to ask again (null: waiting does not help). */
 export interface QuotaRefusal extends StaticDecision {
@@ -33,7 +33,7 @@ export interface QuotaStanding {
   readonly checks: CheckOutcome[];
 }
 
-type Asked = Pick<VerifyDto, 'cost' | 'reserveCents' | 'reservationTtlSeconds'>;
+type Asked = Pick<VerifyQuestion, 'cost' | 'reserveCents' | 'reservationTtlSeconds'>;
 
 const PASSED: QuotaOutcome = Object.freeze({ refusal: null, isDegraded: false, reservation: null });
 const DEFAULT_TTL_SECONDS = 60;
@@ -147,7 +147,7 @@ function questionOf({ cost, reserveCents, reservationTtlSeconds }: Asked): Quota
   if (cost === undefined && reserveCents === undefined) return ONE_REQUEST;
   return {
     cost: cost ?? 1,
-    reserveMicroCents: reserveCents === undefined ? null : microCentsFromCents(reserveCents),
+    reserveMicroCents: reserveCents === undefined ? null : boundFromCents(reserveCents),
     ttlSeconds: reservationTtlSeconds ?? DEFAULT_TTL_SECONDS,
   };
 }

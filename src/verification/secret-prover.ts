@@ -6,8 +6,11 @@ import type { KeyRecord } from './records/key-record.js';
 import { RecordCache } from './records/record-cache.js';
 import { RecordLoader, type Want, recordIn } from './records/record-loader.js';
 
-/** Another system's key: visible ASCII, neither tiny nor huge. */
-const IMPORTED_SHAPE = /^[\x21-\x7e]{16,512}$/;
+/**
+ * What a key of another system usually looks like. One of any other shape can be imported and is found as well; the shape
+ * decides only what a text is called that proves nothing.
+ */
+const LIKELY_KEY = /^[\x21-\x7e]{16,512}$/;
 
 /** The record a presented string proves, or why nobody can say whose it is. */
 export type Proof = KeyRecord | 'MALFORMED' | 'NOT_FOUND';
@@ -39,7 +42,10 @@ export class SecretProver {
   /** A refusal for which nothing has to be known: bad shape or bad tag. null when there is more to ask. */
   refuseAtSight(presented: string): 'MALFORMED' | 'NOT_FOUND' | null {
     const parsed = parse(presented, this.config.apiKeyPrefix);
-    if (parsed === null) return this.couldBeImported(presented) ? null : 'MALFORMED';
+    if (parsed === null) {
+      if (this.isOfThisSystem(presented)) return 'MALFORMED';
+      return LIKELY_KEY.test(presented) || this.cache.hadImported !== false ? null : 'MALFORMED';
+    }
     return tagMatches(parsed, this.config.tagKeys) ? null : 'NOT_FOUND';
   }
 
@@ -66,24 +72,27 @@ export class SecretProver {
   }
 
   private proveImported(presented: string, digest: string, nowMs: number): Proof | Promise<Proof> {
-    if (!this.couldBeImported(presented)) return 'MALFORMED';
+    if (this.isOfThisSystem(presented)) return 'MALFORMED';
+    const miss = LIKELY_KEY.test(presented) ? 'NOT_FOUND' : 'MALFORMED';
     const name = `imported:${digest}`;
-    if (this.cache.hasImported(nowMs) === false || this.cache.isUnknown(name, nowMs)) return 'NOT_FOUND';
+    if (this.cache.hasImported(nowMs) === false || this.cache.isUnknown(name, nowMs)) return miss;
     const sha256 = Buffer.from(digest, 'latin1');
     const macs = this.config.peppers.map(({ key }) => importedMacOf(key, sha256));
-    return this.load({ name, macs }, (record) => {
+    const remembered = (record: KeyRecord) => {
       this.cache.remember(record, digest);
       return record;
-    });
+    };
+    return this.load({ name, macs }, remembered, miss);
   }
 
-  private couldBeImported(presented: string): boolean {
-    return !presented.startsWith(`${this.config.apiKeyPrefix}_`) && IMPORTED_SHAPE.test(presented);
+  /** Such text is never looked for among the keys of other systems, and none of them is imported. */
+  private isOfThisSystem(presented: string): boolean {
+    return presented.startsWith(`${this.config.apiKeyPrefix}_`);
   }
 
-  private async load(want: Want, check: (record: KeyRecord) => Proof): Promise<Proof> {
+  private async load(want: Want, check: (record: KeyRecord) => Proof, miss: Proof = 'NOT_FOUND'): Promise<Proof> {
     const record = recordIn(await this.loader.load(want), want);
-    return record === null ? 'NOT_FOUND' : check(record);
+    return record === null ? miss : check(record);
   }
 
   /** A role or the owner has changed since the key was loaded: everything is read anew. */

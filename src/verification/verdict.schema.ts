@@ -32,6 +32,7 @@ export const VERDICT_SCHEMA = {
     reservation: { type: 'object', properties: { id: text, expiresAt: text, cents: number } },
     degraded: flag,
     checks: { type: 'array', items: { type: 'object', properties: { check: text, outcome: text, detail: text } } },
+    errors: { type: 'array', items: { type: 'object', properties: { path: text, message: text } } },
   },
 } as const;
 

@@ -2,6 +2,7 @@ import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import type { BudgetType } from '../api-keys/api-key.entity.js';
 import type { CheckOutcome, VerdictCode } from './checks.js';
 import { VERDICT_CODES } from './checks.js';
+import { FieldErrorView } from '../common/problem.view.js';
 
 /** One check of an explanation. */
 export class CheckView implements CheckOutcome {
@@ -122,6 +123,9 @@ export class VerdictView {
 
   /** With `explain`: every check, in the order they are made. */
   checks?: CheckView[];
+
+  /** With `VALIDATION_FAILED`, in a batch only: every wrong field of the item, by its path inside of the item. */
+  errors?: FieldErrorView[];
 }
 
 /** The answers to several questions, in their order. */

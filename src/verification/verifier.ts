@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { centsFromMicroCents } from '../common/money.js';
-import type { DomainError } from '../common/domain-error.js';
+import { readBody } from '../common/body-schema.js';
+import { type DomainError, type FieldError, validationFailed } from '../common/domain-error.js';
 import { domainErrorOf } from '../common/problem.filter.js';
 import { VerdictCounter } from '../usage/verdict-counter.js';
 import { type StaticDecision, type VerdictCode, decide, explainChecks } from './checks.js';
@@ -9,7 +10,7 @@ import { LastUsed } from './last-used/last-used.js';
 import { QuotaGate, type QuotaOutcome, type QuotaRefusal, type QuotaStanding } from './quota-gate.js';
 import { VerificationMeters } from './verification-meters.js';
 import type { VerdictView } from './verdict.view.js';
-import type { VerifyDto } from './verify.dto.js';
+import { VerifyDto, type VerifyQuestion } from './verify.dto.js';
 
 const DENIED: StaticDecision = { code: 'REVOKED', detail: 'The key has been revoked.' };
 
@@ -32,7 +33,7 @@ export class Verifier {
    *
    * @throws DomainError 503, as the promise's rejection, when nothing can be decided.
    */
-  verify(question: VerifyDto, callerId: string): Later<VerdictView> {
+  verify(question: VerifyQuestion, callerId: string): Later<VerdictView> {
     const recognition = this.recognizer.recognise(question.key);
     const verdict =
       recognition instanceof Promise
@@ -41,16 +42,29 @@ export class Verifier {
     return verdict instanceof Promise ? this.counted(verdict) : verdict;
   }
 
-  /** Decides on each by itself, in order; one that cannot be decided is `UNAVAILABLE` and spoils no other. */
-  verifyAll(questions: readonly VerifyDto[], callerId: string): Later<VerdictView[]> {
-    const verdicts = questions.map((question) => {
-      const verdict = this.verify(question, callerId);
-      return verdict instanceof Promise ? verdict.catch(undecided) : verdict;
-    });
+  /**
+   * Decides on each by itself, in order: one whose form is wrong is `VALIDATION_FAILED`, one that cannot be decided
+   * `UNAVAILABLE`, and neither spoils another.
+   */
+  verifyAll(items: readonly unknown[], callerId: string): Later<VerdictView[]> {
+    const verdicts = items.map((item) => this.verifyItem(item, callerId));
     return verdicts.every(isDecided) ? verdicts : Promise.all(verdicts as readonly Promise<VerdictView>[]);
   }
 
-  private decide(recognition: Recognition, question: VerifyDto, callerId: string): Later<VerdictView> {
+  private verifyItem(item: unknown, callerId: string): Later<VerdictView> {
+    const reading = readBody(VerifyDto, item);
+    if ('errors' in reading) return this.misshapen(reading.errors);
+    const verdict = this.verify(reading.value as VerifyQuestion, callerId);
+    return verdict instanceof Promise ? verdict.catch(undecided) : verdict;
+  }
+
+  private misshapen(wrong: readonly FieldError[]): VerdictView {
+    this.meters.count('VALIDATION_FAILED');
+    const errors = wrong.map(({ path, message }) => ({ path: path || 'item', message }));
+    return { valid: false, code: 'VALIDATION_FAILED', detail: validationFailed(errors).message, degraded: false, errors };
+  }
+
+  private decide(recognition: Recognition, question: VerifyQuestion, callerId: string): Later<VerdictView> {
     if (typeof recognition === 'string') return this.unproven(recognition);
     const refusal = staticRefusal(recognition, question);
     if (refusal !== null) return this.refused(recognition, question, refusal);
@@ -63,14 +77,14 @@ export class Verifier {
   }
 
   /** While a lease was fetched the key may have changed: what counts is what it is now. */
-  private async decideAgain(outcome: QuotaOutcome, question: VerifyDto): Promise<VerdictView> {
+  private async decideAgain(outcome: QuotaOutcome, question: VerifyQuestion): Promise<VerdictView> {
     const recognition = await this.recognizer.recognise(question.key);
     if (typeof recognition === 'string') return this.unproven(recognition);
     const refusal = staticRefusal(recognition, question);
     return refusal === null ? this.answer(recognition, question, outcome) : this.refused(recognition, question, refusal);
   }
 
-  private answer(recognition: Recognised, question: VerifyDto, outcome: QuotaOutcome): VerdictView {
+  private answer(recognition: Recognised, question: VerifyQuestion, outcome: QuotaOutcome): VerdictView {
     if (outcome.refusal !== null) return this.refused(recognition, question, outcome.refusal);
     const { key } = recognition.record;
     this.count(key.id, 'VALID');
@@ -84,12 +98,12 @@ export class Verifier {
     return verdict;
   }
 
-  private refused(recognition: Recognised, question: VerifyDto, refusal: StaticDecision | QuotaRefusal): VerdictView {
+  private refused(recognition: Recognised, question: VerifyQuestion, refusal: StaticDecision | QuotaRefusal): VerdictView {
     if (question.dryRun !== true) this.count(recognition.record.key.id, refusal.code);
     return this.verdict(recognition, question, refusal);
   }
 
-  private verdict(recognition: Recognised, question: VerifyDto, refusal: StaticDecision | QuotaRefusal | null): VerdictView {
+  private verdict(recognition: Recognised, question: VerifyQuestion, refusal: StaticDecision | QuotaRefusal | null): VerdictView {
     const verdict = verdictView(recognition, refusal);
     const { key } = recognition.record;
     const rateLimits = this.gate.rateLimitsOf(key);
@@ -130,7 +144,7 @@ export class Verifier {
   }
 }
 
-function staticRefusal(recognition: Recognised, question: VerifyDto): StaticDecision | null {
+function staticRefusal(recognition: Recognised, question: VerifyQuestion): StaticDecision | null {
   return recognition.isDenied ? DENIED : decide(recognition.record, question, recognition.databaseNowMs);
 }
 
@@ -155,7 +169,7 @@ function verdictView({ record: { key }, isDegraded }: Recognised, refusal: Stati
 }
 
 /** What the call would come to; nothing was taken. */
-function dryVerdict(recognition: Recognised, question: VerifyDto, { rateLimits, budget, refusal, checks }: QuotaStanding): VerdictView {
+function dryVerdict(recognition: Recognised, question: VerifyQuestion, { rateLimits, budget, refusal, checks }: QuotaStanding): VerdictView {
   const verdict = verdictView(recognition, refusal);
   if (rateLimits.length > 0) verdict.rateLimits = rateLimits;
   if (budget !== null) verdict.budget = budget;

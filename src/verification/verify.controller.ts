@@ -7,7 +7,7 @@ import { ProblemView } from '../common/problem.view.js';
 import { VERDICTS_SCHEMA, VERDICT_SCHEMA } from './verdict.schema.js';
 import { VerdictView, VerdictsView } from './verdict.view.js';
 import { Verifier } from './verifier.js';
-import { VerifyBatchDto, VerifyDto } from './verify.dto.js';
+import { VerifyBatchDto, VerifyDto, type VerifyQuestion } from './verify.dto.js';
 
 /** The data plane: what services ask on every request. */
 @ApiTags('Verification')
@@ -24,14 +24,16 @@ export class VerifyController {
   @ApiOkResponse({ type: VerdictView })
   @ApiServiceUnavailableResponse({ description: 'Nothing could be decided at the moment.', type: ProblemView })
   verify(@Req() request: FastifyRequest, @Body() body: VerifyDto): VerdictView | Promise<VerdictView> {
-    return this.verifier.verify(body, askerOf(request));
+    return this.verifier.verify(body as VerifyQuestion, askerOf(request));
   }
 
   @Post('batch')
   @HttpCode(200)
   @RequirePermission('platform:api-keys:verify')
   @RouteSchema({ response: { 200: VERDICTS_SCHEMA } })
-  @ApiOperation({ summary: 'Verify several keys', description: 'Each is decided by itself; one that could not be decided has the code `UNAVAILABLE`.' })
+  @ApiOperation({ summary: 'Verify several keys', description:
+      'Each is decided by itself: one that could not be decided has the code `UNAVAILABLE`, one whose form is wrong `VALIDATION_FAILED` with `errors`. ' +
+      'A 400 is about the body as a whole: no list, or a wrong number of items.' })
   @ApiOkResponse({ type: VerdictsView })
   verifyBatch(@Req() request: FastifyRequest, @Body() body: VerifyBatchDto): VerdictsView | Promise<VerdictsView> {
     const results = this.verifier.verifyAll(body.items, askerOf(request));

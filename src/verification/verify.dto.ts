@@ -1,13 +1,18 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { BodySchema } from '../common/body-schema.js';
+import { CHATBOT } from '../common/grammars/chatbot.js';
+import { MODEL } from '../common/grammars/model.js';
+import { PRESENTED_KEY } from '../common/grammars/presented-key.js';
+import { SCOPE } from '../common/grammars/scope.js';
 
 /** The fields of a question, as they are checked. */
 export const QUESTION_FIELDS = {
-  key: { type: 'string', minLength: 1, maxLength: 512 },
-  ip: { type: 'string', format: 'ip' },
-  model: { type: 'string', minLength: 1, maxLength: 128 },
-  chatbot: { type: 'string', minLength: 1, maxLength: 128 },
-  scopes: { type: 'array', maxItems: 100, items: { type: 'string', pattern: '^[\\x21\\x23-\\x5b\\x5d-\\x7e]{1,128}$' } },
+  key: PRESENTED_KEY,
+  // Whatever a proxy wrote: what is no address is an unknown one, and the key decides what that means.
+  ip: { type: 'string', maxLength: 512 },
+  model: MODEL.schema,
+  chatbot: CHATBOT.schema,
+  scopes: { type: 'array', maxItems: 100, items: SCOPE.schema },
   cost: { type: 'integer', minimum: 1, maximum: 1000 },
   reserveCents: { type: 'number', cents: true },
   reservationTtlSeconds: { type: 'integer', minimum: 1, maximum: 1800 },
@@ -17,7 +22,7 @@ export const QUESTION_FIELDS = {
 
 const QUESTION_SCHEMA = { type: 'object', additionalProperties: false, required: ['key'], properties: QUESTION_FIELDS } as const;
 
-/** May this key do this, now? */
+/** May this key do this, now? A member that is null is absent. */
 @BodySchema(QUESTION_SCHEMA)
 export class VerifyDto {
   /**
@@ -28,71 +33,78 @@ export class VerifyDto {
   key: string;
 
   /**
-   * The end user's address, as your service knows it. A key restricted by address is refused without it.
+   * The end user's address, as your service knows it: an address, or what a proxy makes of one (`203.0.113.7:54321`,
+   * `[2001:db8::5]:443`, `fe80::1%eth0`). Text that is no address counts as none: a key restricted by address is refused
+   * without one.
    * @example "203.0.113.7"
    */
-  ip?: string;
+  @ApiPropertyOptional({ maxLength: 512 })
+  ip?: string | null;
 
   /**
-   * The model the call is for. A key restricted by model is refused without it.
+   * The model the call is for: 1 to 128 characters without control characters. A key restricted by model is refused without it.
    * @example "gpt-4o-mini"
    */
   @ApiPropertyOptional({ minLength: 1, maxLength: 128 })
-  model?: string;
+  model?: string | null;
 
   /**
-   * The chatbot the call is for. A key restricted by chatbot is refused without it.
+   * The chatbot the call is for: 1 to 128 characters without control characters. A key restricted by chatbot is refused without it.
    * @example "support-bot"
    */
   @ApiPropertyOptional({ minLength: 1, maxLength: 128 })
-  chatbot?: string;
+  chatbot?: string | null;
 
   /**
    * Scopes the call needs, all of them.
    * @example ["chat:write"]
    */
   @ApiPropertyOptional({ maxItems: 100 })
-  scopes?: string[];
+  scopes?: string[] | null;
 
   /**
    * How many requests of the rate limits the call counts as, 1 to 1000.
    * @example 1
    */
   @ApiPropertyOptional({ type: 'integer', minimum: 1, maximum: 1000, default: 1 })
-  cost?: number;
+  cost?: number | null;
 
   /**
-   * Cents of the budget to hold for this call until it is reported: an upper bound of its cost, at most six decimals.
+   * Cents of the budget to hold for this call until it is reported: an upper bound of its cost. Decimals beyond six are
+   * rounded up.
    * @example 1.5
    */
   @ApiPropertyOptional({ minimum: 0, maximum: 1_000_000_000 })
-  reserveCents?: number;
+  reserveCents?: number | null;
 
   /**
    * How long the reservation holds, in seconds, 1 to 1800. What is reported later is charged as late.
    * @example 60
    */
   @ApiPropertyOptional({ type: 'integer', minimum: 1, maximum: 1800, default: 60 })
-  reservationTtlSeconds?: number;
+  reservationTtlSeconds?: number | null;
 
   /** Decide, but consume nothing. */
   @ApiPropertyOptional({ default: false })
-  dryRun?: boolean;
+  dryRun?: boolean | null;
 
   /** List every check with its outcome. */
   @ApiPropertyOptional({ default: false })
-  explain?: boolean;
+  explain?: boolean | null;
 }
+
+/** A question once its form is checked: null, which means absent, is gone. */
+export type VerifyQuestion = { [Field in keyof VerifyDto]: Exclude<VerifyDto[Field], null> };
 
 /** Several questions at once. */
 @BodySchema({
   type: 'object',
   additionalProperties: false,
   required: ['items'],
-  properties: { items: { type: 'array', minItems: 1, maxItems: 100, items: QUESTION_SCHEMA } },
+  properties: { items: { type: 'array', minItems: 1, maxItems: 100 } },
 })
 export class VerifyBatchDto {
-  /** 1 to 100 questions, each decided by itself. */
+  /** 1 to 100 questions, each decided by itself; one whose form is wrong is `VALIDATION_FAILED`, and spoils no other. */
   @ApiProperty({ type: () => [VerifyDto], minItems: 1, maxItems: 100 })
   items: VerifyDto[];
 }

@@ -47,9 +47,9 @@ describe('The client, with a server', () => {
     });
 
     it('throws for a question that is wrong, with every field', async () => {
-      const error: unknown = await service.verify({ key: 'k', ip: '300.1.1.1', cost: 0 }).catch((thrown: unknown) => thrown);
+      const error: unknown = await service.verify({ key: 'k', model: 'gpt-4o\n', cost: 0 }).catch((thrown: unknown) => thrown);
       expect(error).toBeInstanceOf(LatchkeyProblem);
-      expect((error as LatchkeyProblem).errors.map(({ path }) => path).sort()).toEqual(['cost', 'ip']);
+      expect((error as LatchkeyProblem).errors.map(({ path }) => path).sort()).toEqual(['cost', 'model']);
     });
   });
 

@@ -153,8 +153,22 @@ describe('Guards in front of a service', () => {
       expect(await ask(bearer(), { from: '203.0.113.7, 198.51.100.1' })).toMatchObject({ status: 403, body: { code: 'IP_NOT_ALLOWED' } });
     });
 
+    it('reads the address whatever the proxy writes around it, and is never an outage for what is no address', async () => {
+      for (const from of ['198.51.100.1:54321', '[2001:db8::5]:443', 'unknown', 'garbage']) {
+        expect(await ask(bearer(), { from })).toMatchObject({ status: 403, body: { code: 'IP_NOT_ALLOWED' } });
+      }
+      const free = await admin.keys.create({ scopes: ['chat:write'] });
+      const allowed = await admin.keys.create({ scopes: ['chat:write'], allowedIps: ['203.0.113.0/24', '2001:db8::/32'] });
+      for (const from of ['203.0.113.7:54321', '[2001:db8::5]:443', 'unknown', 'garbage']) {
+        const isAddress = !/unknown|garbage/.test(from);
+        expect((await ask({ 'x-api-key': free.secretKey }, { from })).status).toBe(200);
+        expect((await ask({ 'x-api-key': allowed.secretKey }, { from })).status).toBe(isAddress ? 200 : 403);
+      }
+    });
+
     it('refuses another model, and a made-up key', async () => {
       expect(await ask(bearer(), { model: 'o3' })).toMatchObject({ status: 403, body: { code: 'MODEL_NOT_ALLOWED' } });
+      expect(await ask(bearer(), { model: 'gpt-4o\n' })).toMatchObject({ status: 400, body: { code: 'VALIDATION_FAILED', errors: [{ path: 'model' }] } });
       expect(await ask(bearer(), { model: 'x'.repeat(200) })).toMatchObject({ status: 400, body: { code: 'VALIDATION_FAILED', errors: [{ path: 'model' }] } });
       const stranger = await ask({ authorization: `Bearer ${key.secretKey.slice(0, -1)}#` });
       expect(stranger).toMatchObject({ status: 401, body: { code: 'MALFORMED' } });

@@ -106,9 +106,12 @@ export class ApiKeys {
     return this.#api.call('post', '/api-keys/{id}/transfer', { ...options, path: { id }, query: waiting(wait), body: { ownerId } });
   }
 
-  /** Takes over keys of another system by hash; each entry has its own outcome. */
-  import(keys: ApiBody<'/api-keys/import', 'post'>['keys'], options: CallOptions = {}): Promise<ApiResult<'/api-keys/import', 'post'>> {
-    return this.#api.call('post', '/api-keys/import', { ...options, body: { keys } });
+  /** Takes over keys of another system by hash; each entry has its own outcome. `raiseOwnerLimits`: for callers who may. */
+  import(
+    keys: ApiBody<'/api-keys/import', 'post'>['keys'],
+    { raiseOwnerLimits, ...options }: CallOptions & { raiseOwnerLimits?: boolean } = {},
+  ): Promise<ApiResult<'/api-keys/import', 'post'>> {
+    return this.#api.call('post', '/api-keys/import', { ...options, body: { keys, ...(raiseOwnerLimits === undefined ? {} : { raiseOwnerLimits }) } });
   }
 
   /** One act on up to 500 keys; each has its own outcome. */

@@ -3,7 +3,7 @@ import { inspect } from 'node:util';
 import { settled } from '../test/fake-runtime.js';
 import { LatchkeyClient, type LatchkeyClientOptions } from './client.js';
 import type { Verdict } from './contract.js';
-import type { LatchkeyError } from './errors.js';
+import { type LatchkeyError, SettlementRefused } from './errors.js';
 
 const SERVICE_KEY = 'lk_live_canaryofthiservice';
 const RESERVATION = { id: 'reservation-1', expiresAt: '2030-01-31T12:00:00.000Z', cents: 5 };
@@ -203,6 +203,52 @@ describe('the client', () => {
       await client.close();
       expect(paths()).toEqual(['/verify', '/usage']);
       expect(settlement()).toMatchObject({ costCents: 0.25 });
+    });
+
+    const answerUsage = (result: object, status = 400) => {
+      routes['/usage'] = ({ events }) => {
+        const results = (events as { id: string }[]).map(({ id }) => ({ id, ...result }));
+        return Response.json({ code: 'VALIDATION_FAILED', detail: 'x', status, results }, { status });
+      };
+    };
+
+    it.each([
+      ['invalid', { outcome: 'invalid', errors: [{ path: 'costCents', message: 'must be an amount of cents' }] }, 400, 'The event was refused: costCents: must be an amount of cents'],
+      ['conflict', { outcome: 'conflict' }, 409, 'The settlement was not booked: conflict.'],
+      ['already-settled', { outcome: 'already-settled' }, 409, 'The settlement was not booked: already-settled.'],
+    ])('throws what the work gave where the settlement is refused as %s', async (outcome, result, status, message) => {
+      answerUsage(result, status);
+      const problems: unknown[] = [];
+      const client = clientOf({ usage: { onProblem: (problem) => problems.push(problem) } });
+      const error = await client.withReservation('k', 5, (hold) => {
+        hold.record({ costCents: -1 });
+        return 'done';
+      }).catch((thrown: unknown) => thrown);
+      expect(error).toBeInstanceOf(SettlementRefused);
+      expect(error).toMatchObject({ name: 'SettlementRefused', code: 'SETTLEMENT_REFUSED', outcome, message, result: 'done', event: { reservationId: RESERVATION.id, costCents: -1 } });
+      expect([problems.length, client.lostUsage]).toEqual([1, 1]);
+    });
+
+    it('does not wait for the answer to its settlement for longer than it is told to', async () => {
+      routes['/usage'] = () => new Promise<Response>(() => undefined);
+      for (const settlementWaitMs of [0, 30]) {
+        const client = clientOf({ settlementWaitMs, usage: { onProblem: () => undefined } });
+        expect(await client.withReservation('k', 5, () => 'done')).toBe('done');
+        expect(client.queuedUsage).toBe(1);
+        expect(await client.close({ timeoutMs: 1 })).toHaveLength(1);
+      }
+    });
+
+    it('throws what the work throws, also where the settlement is refused', async () => {
+      answerUsage({ outcome: 'invalid', errors: [] });
+      const client = clientOf({ usage: { onProblem: () => undefined } });
+      const work = client.withReservation('k', 5, (hold) => {
+        hold.record({ costCents: 1 });
+        throw new Error('the client left');
+      });
+      await expect(work).rejects.toThrow('the client left');
+      await client.close();
+      expect(client.lostUsage).toBe(1);
     });
 
     it('does not begin when the key may not', async () => {

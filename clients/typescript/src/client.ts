@@ -4,8 +4,8 @@ import type { ApiBody, ApiInput, ApiMethod, ApiPath, ApiResult, CallOptions } fr
 import { ApiKeys } from './api-keys.js';
 import { CircuitBreaker, type CircuitBreakerOptions } from './circuit-breaker.js';
 import type { ReleasedReservation, Reservation, ReserveVerdict, SentUsageEvent, Settlement, UsageEvent, UsageResult, Verdict, VerifyQuestion } from './contract.js';
-import { KeyRefused, type LatchkeyError, LatchkeyProblem, LatchkeyUnreachable } from './errors.js';
-import { type Runtime, systemRuntime } from './runtime.js';
+import { KeyRefused, type LatchkeyError, LatchkeyProblem, LatchkeyUnreachable, SettlementRefused, type UsageUndelivered } from './errors.js';
+import { type Runtime, sleep, systemRuntime } from './runtime.js';
 import { type ApiAnswer, type AttemptWatch, isOutage, Transport } from './transport.js';
 import { type UsageOptions, UsageReporter } from './usage-reporter.js';
 
@@ -34,6 +34,11 @@ export interface LatchkeyClientOptions {
   circuitBreaker?: CircuitBreakerOptions;
   /** How usage is collected and sent. */
   usage?: UsageOptions;
+  /**
+   * How long `withReservation` waits, after its work, for the answer to the settlement, in milliseconds; default 1000.
+   * 0: not at all, so that a refusal is told to `usage.onProblem` only.
+   */
+  settlementWaitMs?: number;
   /** Told of every question that Latchkey did not decide, and why. */
   onUnavailable?: (error: LatchkeyError) => void;
   /** Instead of the global `fetch`. */
@@ -70,6 +75,7 @@ export class LatchkeyClient {
   readonly #policy: FailurePolicy;
   readonly #verifyTimeoutMs: number;
   readonly #timeoutMs: number;
+  readonly #settlementWaitMs: number;
   readonly #onUnavailable: (error: LatchkeyError) => void;
   readonly #askedAt = new WeakMap<Verdict, ApiAnswer['sentAt']>();
   /** Releases that nobody waits for but `close`. */
@@ -81,6 +87,7 @@ export class LatchkeyClient {
     this.#policy = requirePolicy(options.failurePolicy ?? 'closed');
     this.#verifyTimeoutMs = options.verifyTimeoutMs ?? 2_000;
     this.#timeoutMs = options.timeoutMs ?? 10_000;
+    this.#settlementWaitMs = options.settlementWaitMs ?? 1_000;
     this.#onUnavailable = options.onUnavailable ?? (() => undefined);
     this.#transport = new Transport({
       baseUrl: options.baseUrl,
@@ -158,10 +165,11 @@ export class LatchkeyClient {
   /**
    * Holds `cents`, does the work, and settles what it has recorded. Work that fails without having recorded anything
    * releases the hold; work that ends well without it is charged what was held. The settlement has a place in the
-   * queue before the work begins, and is not waited for (`flush` does).
+   * queue before the work begins. Its answer is waited for, for `settlementWaitMs`: where none comes in time, the
+   * settlement goes on being sent, and this resolves.
    *
-   * @throws KeyRefused where the key may not do this, UsageUndelivered `QUEUE_FULL` where there is no place, and what
-   *   the work throws.
+   * @throws KeyRefused where the key may not do this, UsageUndelivered `QUEUE_FULL` where there is no place, what the
+   *   work throws, and SettlementRefused, with the result of the work, where the settlement was refused.
    */
   async withReservation<T>(
     key: string,
@@ -175,16 +183,17 @@ export class LatchkeyClient {
       if (!verdict.valid) throw new KeyRefused(verdict);
       let used: Settlement | null = null;
       const hold: Hold = { verdict, reservation: verdict.reservation, record: (usage) => (used = { ...usage }) };
-      const settle = (usage: Settlement) => void place.fill(settlementOf(verdict.reservation, usage));
+      let result: T;
       try {
-        const result = await work(hold);
-        settle(used ?? {});
-        return result;
+        result = await work(hold);
       } catch (error) {
-        if (used !== null) settle(used);
+        if (used !== null) void place.fill(settlementOf(verdict.reservation, used));
         else this.#releaseLater(verdict.reservation);
         throw error;
       }
+      const event = settlementOf(verdict.reservation, used ?? {});
+      await this.#settled(place.fill(event), event, result);
+      return result;
     } finally {
       place.leave();
     }
@@ -198,6 +207,14 @@ export class LatchkeyClient {
    */
   reportUsage(event: UsageEvent): Promise<UsageResult> {
     return this.#reporter.report(event);
+  }
+
+  /**
+   * Usage events that are lost to Latchkey since the client was made: refused by the server, or not queued any more. Each
+   * was told to `usage.onProblem`. Watch it: a call that is not counted here or there is never charged.
+   */
+  get lostUsage(): number {
+    return this.#reporter.lost;
   }
 
   /** Usage events that wait, those under way included. */
@@ -270,7 +287,7 @@ export class LatchkeyClient {
     this.#askedAt.set(verdict, sentAt);
     if (!verdict.valid) return verdict;
     const isLate = !this.isFresh(verdict);
-    const holdsNothing = question.reserveCents !== undefined && question.dryRun !== true && verdict.reservation === undefined;
+    const holdsNothing = (question.reserveCents ?? null) !== null && question.dryRun !== true && verdict.reservation === undefined;
     if (!isLate && !holdsNothing) return verdict;
     if (verdict.reservation !== undefined) this.#releaseLater(verdict.reservation);
     return this.#undecided(isLate ? new LatchkeyUnreachable('TIMEOUT', 'The verdict came more than 5 seconds after it was asked for.') : notAVerdict(), question);
@@ -290,7 +307,7 @@ export class LatchkeyClient {
 
   #policyVerdict({ retryAfterSeconds }: LatchkeyProblem | LatchkeyUnreachable, { reserveCents }: VerifyQuestion): Verdict {
     // Without a hold nothing would bound what is spent.
-    const valid = this.#policy === 'open' && reserveCents === undefined;
+    const valid = this.#policy === 'open' && (reserveCents ?? null) === null;
     const detail = valid ? 'The key could not be checked and was let through.' : 'The key cannot be checked at the moment.';
     return { valid, code: 'UNAVAILABLE', detail, degraded: true, ...(valid ? {} : { retryAfterSeconds: retryAfterSeconds ?? 1 }) };
   }
@@ -301,6 +318,23 @@ export class LatchkeyClient {
       .catch(() => undefined)
       .finally(() => this.#releases.delete(release));
     this.#releases.add(release);
+  }
+
+  /** Waits for the answer to a settlement for its time. @throws SettlementRefused */
+  async #settled(settlement: Promise<UsageResult>, event: SentUsageEvent, result: unknown): Promise<void> {
+    const waited = new AbortController();
+    const answer = await Promise.race([
+      settlement.catch((error: unknown) => error as UsageUndelivered),
+      sleep(this.#runtime, this.#settlementWaitMs, waited.signal).then(() => null),
+    ]);
+    waited.abort();
+    if (answer === null) return;
+    // What could not be sent before the client was closed is returned by `close`, to be reported again.
+    if (answer instanceof Error && answer.code !== 'REJECTED') return;
+    const outcome = answer instanceof Error ? 'invalid' : answer.outcome;
+    if (outcome === 'accepted' || outcome === 'duplicate') return;
+    const why = answer instanceof Error ? answer.message : `The settlement was not booked: ${outcome}.`;
+    throw new SettlementRefused(outcome, why, result, event, answer instanceof Error ? { cause: answer } : undefined);
   }
 
   async #sendUsage(events: readonly SentUsageEvent[], signal: AbortSignal): Promise<UsageResult[]> {
@@ -318,8 +352,8 @@ export class LatchkeyClient {
       const answer = await this.#transport.send({ method: 'POST', path: '/usage', body: { events }, repeat: 'not-sent', timeoutMs: this.#timeoutMs, signal });
       return answer.body;
     } catch (error) {
-      // A conflict has the results too: the other events are committed.
-      if (error instanceof LatchkeyProblem && error.status === 409 && 'results' in error.members) return error.members;
+      // A conflict has the results too, and so has a refusal of single events: the others are decided.
+      if (error instanceof LatchkeyProblem && (error.status === 409 || error.status === 400) && 'results' in error.members) return error.members;
       throw error;
     }
   }

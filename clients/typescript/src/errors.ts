@@ -1,4 +1,4 @@
-import type { FieldError, SentUsageEvent, Verdict } from './contract.js';
+import type { FieldError, SentUsageEvent, UsageResult, Verdict } from './contract.js';
 
 /** Every error of this client. `code` is a stable name for programs. */
 export class LatchkeyError extends Error {
@@ -82,5 +82,23 @@ export class UsageUndelivered extends LatchkeyError {
     options?: ErrorOptions,
   ) {
     super(code, message, options);
+  }
+}
+
+/**
+ * The work was done, and its settlement was refused: the call is not charged as recorded. `result` is what the work gave,
+ * for the caller to use all the same; `outcome` says why, and `cause` is the answer of the server where there is one.
+ */
+export class SettlementRefused<T = unknown> extends LatchkeyError {
+  override readonly name = 'SettlementRefused';
+
+  constructor(
+    readonly outcome: Exclude<UsageResult['outcome'], 'accepted' | 'duplicate'>,
+    message: string,
+    readonly result: T,
+    readonly event: SentUsageEvent,
+    options?: ErrorOptions,
+  ) {
+    super('SETTLEMENT_REFUSED', message, options);
   }
 }

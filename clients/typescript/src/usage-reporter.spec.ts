@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from '@jest/globals';
+import { beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { FakeRuntime, settled } from '../test/fake-runtime.js';
 import type { SentUsageEvent, UsageResult } from './contract.js';
 import { LatchkeyProblem, LatchkeyUnreachable } from './errors.js';
@@ -28,6 +28,8 @@ class FakeServer {
   private book(event: SentUsageEvent): UsageResult {
     const known = this.booked.get(event.id);
     if (event.apiKeyId === 'nobody') return { id: event.id, outcome: 'unknown-key' };
+    if (event.model === 'wrong') return { id: event.id, outcome: 'invalid', errors: [{ path: 'model', message: 'is wrong' }] };
+    if (event.model === 'cut') return { id: event.id, outcome: 'accepted', labelsCut: ['model'] };
     if (known === undefined) this.booked.set(event.id, event);
     else return { id: event.id, outcome: known.costCents === event.costCents ? 'duplicate' : 'conflict' };
     return { id: event.id, outcome: 'accepted' };
@@ -70,6 +72,54 @@ describe('the usage reporter', () => {
     expect(server.batches).toEqual([['a', 'b']]);
     await reporter.report(event('c'), { atOnce: true });
     expect(server.batches).toEqual([['a', 'b'], ['c']]);
+  });
+
+  it('sends again neither an event that is invalid nor those decided beside it', async () => {
+    const reporter = reporterOf();
+    const results = [reporter.report(event('a')), reporter.report({ ...event('b'), model: 'wrong' }), reporter.report(event('c'))];
+    await runtime.advance(100);
+    expect(server.batches).toEqual([['a', 'b', 'c']]);
+    expect(await results[0]).toEqual({ id: 'a', outcome: 'accepted' });
+    await expect(results[1]).rejects.toMatchObject({ name: 'UsageUndelivered', code: 'REJECTED', message: 'The event was refused: model: is wrong', event: { id: 'b' } });
+    expect(await results[2]).toEqual({ id: 'c', outcome: 'accepted' });
+    expect([problems.map(({ kind }) => kind), reporter.lost, reporter.queued]).toEqual([['undelivered'], 1, 0]);
+  });
+
+  it('counts what is lost, and nothing else', async () => {
+    const reporter = reporterOf({ maxQueued: 3 });
+    server.failures = [unavailable()];
+    void reporter.report({ id: 'n', apiKeyId: 'nobody' });
+    void reporter.report(event('a'));
+    void reporter.report({ ...event('b'), model: 'cut' });
+    void reporter.report(event('full'));
+    await runtime.advance(100);
+    await runtime.advance(10_000);
+    expect(problems.map(({ kind }) => kind)).toEqual(['undelivered', 'delayed', 'not-booked', 'corrected']);
+    expect(problems.at(-1)).toMatchObject({ event: { id: 'b' }, fields: ['model'] });
+    expect(reporter.lost).toBe(2);
+  });
+
+  it.each([NaN, Infinity, -Infinity])('never writes a cost of %p as none', async (costCents) => {
+    const reporter = reporterOf();
+    await expect(reporter.report({ id: 'a', apiKeyId: KEY, costCents })).rejects.toMatchObject({ code: 'REJECTED', message: `costCents must be a finite number, and is ${costCents}.` });
+    expect(await reporter.report({ id: 'b', reservationId: 'r', costCents }, { atOnce: true })).toEqual({ id: 'b', outcome: 'accepted' });
+    expect(server.booked.get('b')).toEqual({ id: 'b', reservationId: 'r' });
+    expect(problems).toMatchObject([{ kind: 'undelivered' }, { kind: 'corrected', fields: ['costCents'] }]);
+    expect(reporter.lost).toBe(1);
+  });
+
+  it('prints what is lost where no listener is given, and warns of what waits', async () => {
+    const printed = jest.spyOn(console, 'error').mockImplementation(() => undefined);
+    const warned = jest.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+    const reporter = new UsageReporter(server.send, runtime);
+    server.failures = [unavailable()];
+    void reporter.report({ ...event('b'), model: 'wrong' });
+    void reporter.report({ id: 'n', apiKeyId: 'nobody' });
+    await runtime.advance(100);
+    await runtime.advance(10_000);
+    expect(printed.mock.calls).toEqual([['Latchkey: usage b is lost: The event was refused: model: is wrong'], ['Latchkey: usage n was not booked: unknown-key.']]);
+    expect(warned.mock.calls).toEqual([['Usage waits: away', 'LatchkeyUsageWarning']]);
+    jest.restoreAllMocks();
   });
 
   it('never has two requests under way', async () => {

@@ -11,16 +11,21 @@ export interface UsageOptions {
   maxBatch?: number;
   /** How long the first event waits for others, in milliseconds; default 100. Settlements do not wait. */
   collectMs?: number;
-  /** What went wrong, event by event; by default a process warning. Must not throw. */
+  /**
+   * What went wrong, event by event. By default what is lost is printed with `console.error`, and what only waits or was
+   * corrected is a process warning. Must not throw.
+   */
   onProblem?: (problem: UsageProblem) => void;
 }
 
-/** What can become of usage besides being counted. */
+/** What can become of usage besides being counted as it was reported. The first two are losses. */
 export type UsageProblem =
   /** The server answered, and the event changed nothing: `conflict`, `already-settled`, `unknown-key` or `refused`. */
   | { kind: 'not-booked'; event: SentUsageEvent; result: UsageResult }
   /** The event is not queued (any more): its form is wrong, the queue is full, or the client was closed. Keep it. */
   | { kind: 'undelivered'; event: SentUsageEvent | null; error: UsageUndelivered }
+  /** A settlement that was booked without `fields`, or with what could be kept of them: what they said was wrong. */
+  | { kind: 'corrected'; event: SentUsageEvent; fields: readonly string[] }
   /** An attempt failed; the events stay queued and are sent again with the same ids. */
   | { kind: 'delayed'; queued: number; attempt: number; error: unknown };
 
@@ -65,6 +70,7 @@ export class UsageReporter {
   private isClosed = false;
   private readonly ended = new AbortController();
   private readonly undelivered: SentUsageEvent[] = [];
+  private lostEvents = 0;
   /** Called when a closed reporter has nothing left to wait for. */
   private onDone: (() => void) | null = null;
   private readonly maxQueued: number;
@@ -88,13 +94,19 @@ export class UsageReporter {
     return this.queue.length + this.underWay.length;
   }
 
+  /** Events that were not booked and are not queued any more: each was told to `onProblem`. */
+  get lost(): number {
+    return this.lostEvents;
+  }
+
   /**
    * Queues an event; what it resolves to is committed. Whoever does not wait for it loses nothing: failures are also
    * told to `onProblem`, and never become unhandled rejections.
    */
   report(event: UsageEvent, { atOnce = false } = {}): Promise<UsageResult> {
     // A copy: what the caller does to his object afterwards must not give the same id another content.
-    const sent: SentUsageEvent = { ...event, id: event.id ?? randomUUID() };
+    const sent = this.withSendableCost({ ...event, id: event.id ?? randomUUID() });
+    if (sent instanceof UsageUndelivered) return this.refused(sent);
     const refusal = this.refusal(sent);
     return refusal === null ? this.enqueue(sent, atOnce) : this.refused(refusal);
   }
@@ -121,7 +133,8 @@ export class UsageReporter {
       },
       fill: (event) => {
         leave();
-        const sent: SentUsageEvent = { ...event, id: event.id ?? randomUUID() };
+        const sent = this.withSendableCost({ ...event, id: event.id ?? randomUUID() });
+        if (sent instanceof UsageUndelivered) return this.refused(sent);
         return this.ended.signal.aborted ? this.refused(closed(sent)) : this.enqueue(sent, true);
       },
     };
@@ -151,6 +164,18 @@ export class UsageReporter {
     await done;
     cancel();
     return this.undelivered;
+  }
+
+  /**
+   * JSON writes NaN and infinities as null, which would mean that the event says nothing of its cost. A settlement is
+   * then charged what was reserved; any other event is lost, and says so.
+   */
+  private withSendableCost(event: SentUsageEvent): SentUsageEvent | UsageUndelivered {
+    const { costCents, ...rest } = event;
+    if (typeof costCents !== 'number' || Number.isFinite(costCents)) return event;
+    if (typeof event.reservationId !== 'string') return new UsageUndelivered('REJECTED', `costCents must be a finite number, and is ${costCents}.`, event);
+    this.tell({ kind: 'corrected', event, fields: ['costCents'] });
+    return rest;
   }
 
   private refusal(event: SentUsageEvent | null): UsageUndelivered | null {
@@ -220,7 +245,10 @@ export class UsageReporter {
   }
 
   private answered(entry: Entry, result: UsageResult): void {
-    if (!BOOKED.has(result.outcome)) this.tell({ kind: 'not-booked', event: entry.event, result });
+    const { outcome, labelsCut = [], errors = [] } = result;
+    if (outcome === 'invalid') return this.rejected(entry, errors.map(({ path, message }) => `${path}: ${message}`).join('; '));
+    if (!BOOKED.has(outcome)) this.tell({ kind: 'not-booked', event: entry.event, result });
+    else if (labelsCut.length > 0) this.tell({ kind: 'corrected', event: entry.event, fields: labelsCut });
     entry.resolve(result);
   }
 
@@ -239,12 +267,12 @@ export class UsageReporter {
     }
     const isFaulty = (index: number) => faulty.size === 0 || faulty.has(index);
     this.queue.unshift(...batch.filter((_, index) => !isFaulty(index)));
-    batch.filter((_, index) => isFaulty(index)).forEach((entry) => this.rejected(entry, error));
+    batch.filter((_, index) => isFaulty(index)).forEach((entry) => this.rejected(entry, error.message, error));
     return true;
   }
 
-  private rejected(entry: Entry, cause: LatchkeyError): void {
-    const error = new UsageUndelivered('REJECTED', `The event was refused: ${cause.message}`, entry.event, { cause });
+  private rejected(entry: Entry, why: string, cause?: LatchkeyError): void {
+    const error = new UsageUndelivered('REJECTED', `The event was refused: ${why}`, entry.event, { cause });
     this.tell({ kind: 'undelivered', event: entry.event, error });
     entry.reject(error);
   }
@@ -274,6 +302,7 @@ export class UsageReporter {
 
   /** What a listener throws must not stop the sending. */
   private tell(problem: UsageProblem): void {
+    if (problem.kind === 'not-booked' || problem.kind === 'undelivered') this.lostEvents += 1;
     try {
       this.onProblem(problem);
     } catch (error) {
@@ -296,13 +325,14 @@ function faultyIndexes({ errors }: LatchkeyProblem): Set<number> {
 }
 
 function warn(problem: UsageProblem): void {
-  const text =
-    problem.kind === 'not-booked'
-      ? `Usage ${problem.event.id} was not booked: ${problem.result.outcome}.`
-      : problem.kind === 'undelivered'
-        ? `Usage ${problem.event?.id ?? ''} was not delivered: ${problem.error.message}`
-        : problem.attempt === 1
-          ? `Usage waits: ${(problem.error as Error).message}`
-          : null;
-  if (text !== null) process.emitWarning(text, WARNING);
+  switch (problem.kind) {
+    case 'not-booked':
+      return console.error(`Latchkey: usage ${problem.event.id} was not booked: ${problem.result.outcome}.`);
+    case 'undelivered':
+      return console.error(`Latchkey: usage ${problem.event?.id ?? ''} is lost: ${problem.error.message}`);
+    case 'corrected':
+      return process.emitWarning(`Usage ${problem.event.id} was booked without what was wrong: ${problem.fields.join(', ')}.`, WARNING);
+    case 'delayed':
+      if (problem.attempt === 1) process.emitWarning(`Usage waits: ${(problem.error as Error).message}`, WARNING);
+  }
 }

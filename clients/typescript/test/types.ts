@@ -2,7 +2,7 @@
 /* eslint-disable @typescript-eslint/no-unused-vars -- most names are here for their types */
 import type { FastifyRequest } from 'fastify';
 import type { Request } from 'express';
-import { type ApiKey, KeyRefused, LatchkeyClient, LatchkeyError, type LatchkeyProblem, type Reservation, type UsageResult, type Verdict } from '../src/latchkey.js';
+import { type ApiKey, KeyRefused, LatchkeyClient, LatchkeyError, type LatchkeyProblem, type Reservation, SettlementRefused, type UsageResult, type Verdict } from '../src/latchkey.js';
 import { requireApiKey } from '../src/express.js';
 import type { ApiKeyHook } from '../src/fastify.js';
 import { CurrentApiKey, LatchkeyModule, RequireApiKey } from '../src/nest.js';
@@ -42,8 +42,16 @@ const made = await client.withReservation('k', 5, async (hold) => {
 });
 same<typeof made, number>(true);
 
+try {
+  await client.withReservation('k', 5, () => 42);
+} catch (error) {
+  if (error instanceof SettlementRefused) same<SettlementRefused<number>['result'], number>(true);
+}
+
 // Usage
-same<UsageResult['outcome'], 'accepted' | 'duplicate' | 'conflict' | 'already-settled' | 'unknown-key' | 'refused'>(true);
+same<UsageResult['outcome'], 'accepted' | 'duplicate' | 'conflict' | 'already-settled' | 'unknown-key' | 'refused' | 'invalid'>(true);
+void client.reportUsage({ apiKeyId: 'x', costCents: null, model: null });
+same<LatchkeyClient['lostUsage'], number>(true);
 void client.reportUsage({ apiKeyId: 'x', costCents: 0.5 });
 // @ts-expect-error money is a number of cents
 void client.reportUsage({ apiKeyId: 'x', costCents: '0.5' });

@@ -1,4 +1,4 @@
-import { Alert, Button, FileButton, Group, Paper, Progress, Stack, Table, TagsInput, Text, Textarea } from '@mantine/core';
+import { Alert, Button, Checkbox, FileButton, Group, Paper, Progress, Stack, Table, TagsInput, Text, Textarea } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
 import { useQueryClient } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
@@ -37,6 +37,7 @@ function Import() {
   const [text, setText] = useState('');
   const [ownerId, setOwnerId] = useState<string | null>(user.id);
   const [tags, setTags] = useState<string[]>([]);
+  const [raises, setRaises] = useState(false);
   const read = useRows(text);
   const run = useRun(() => setText(''));
   const ready = read.rows.filter((row): row is ReadyRow => row.entry !== null);
@@ -68,13 +69,21 @@ function Import() {
           {(props) => <Button {...props} size="xs" variant="default">Choose a file</Button>}
         </FileButton>
         <Text size="xs" c="dimmed" style={{ flex: '1 1 280px' }}>
-          Columns: {COLUMNS.join(', ')}. Lists are separated by spaces.
+          Columns: {COLUMNS.join(', ')}. Lists are separated by spaces; names of models and chatbots that have spaces, by commas.
         </Text>
       </Group>
       <Group align="flex-start" gap="sm" grow preventGrowOverflow={false}>
         {can('platform:users:read') && <UserPicker label="Owner" description="Of lines without an ownerId" value={ownerId} onChange={setOwnerId} />}
         <TagsInput label="Tags for all of them" description="So that you find them again, such as import:2026" value={tags} onChange={setTags} />
       </Group>
+      {can('platform:users:update') && (
+        <Checkbox
+          label="Raise the key limits of owners who lack room"
+          description="To what they then have; recorded as a change of the owner"
+          checked={raises}
+          onChange={(event) => setRaises(event.currentTarget.checked)}
+        />
+      )}
       {wrong.length > 0 && (
         <Alert color="yellow" variant="outline" p="xs" title={`${count(wrong.length)} ${plural(wrong.length, 'line')} cannot be imported`}>
           {wrong.slice(0, 5).map(({ line, problem }) => <Text key={line} size="sm">Line {line}: {problem}.</Text>)}
@@ -83,7 +92,7 @@ function Import() {
       )}
       {ready.length > 0 && <Preview rows={ready} />}
       <Group>
-        <Button disabled={ready.length === 0} onClick={() => run.start(filled())}>
+        <Button disabled={ready.length === 0} onClick={() => run.start(filled(), raises)}>
           {ready.length === 0 ? 'Import' : `Import ${count(ready.length)} ${plural(ready.length, 'key')}`}
         </Button>
         {wrong.length > 0 && ready.length > 0 && <Text size="sm" c="dimmed">Lines with a problem are left out.</Text>}
@@ -137,7 +146,8 @@ interface Run {
   readonly results: ReadonlyMap<number, Result>;
   readonly isRunning: boolean;
   readonly error: Error | null;
-  readonly start: (rows: readonly ReadyRow[]) => void;
+  /** `raises`: owners who lack room get it; absent: as the last time. */
+  readonly start: (rows: readonly ReadyRow[], raises?: boolean) => void;
   readonly reset: () => void;
 }
 
@@ -149,16 +159,18 @@ function useRun(onDone: () => void): Run {
   const [isRunning, setRunning] = useState(false);
   const [error, setError] = useState<Error | null>(null);
   const busy = useRef(false);
+  const raising = useRef(false);
   const send = async (all: readonly ReadyRow[]) => {
     const known = new Map(results);
     for (const batch of inRequests(all.filter(({ line }) => !known.has(line)))) {
-      const answer = await dataOf(api.POST('/api/v1/api-keys/import', { body: { keys: batch.map(({ entry }) => entry) } }));
+      const answer = await dataOf(api.POST('/api/v1/api-keys/import', { body: { keys: batch.map(({ entry }) => entry), ...(raising.current ? { raiseOwnerLimits: true } : {}) } }));
       for (const result of answer.results) known.set(batch[result.index]!.line, result);
       setResults(new Map(known));
     }
   };
-  const start = (all: readonly ReadyRow[]) => {
+  const start = (all: readonly ReadyRow[], raises?: boolean) => {
     if (busy.current) return;
+    if (raises !== undefined) raising.current = raises;
     busy.current = true;
     setRows(all);
     setError(null);

@@ -16,12 +16,15 @@ export const BATCH_ENTRIES = 500;
 /** Of the 1 MiB that a request may have; the rest is for the fields around. */
 const BATCH_BYTES = 900_000;
 
-const TEXTS = ['prefix', 'name', 'description', 'alias', 'environment', 'ownerId', 'budgetType', 'expiresAt'] as const;
+const TEXTS = ['prefix', 'name', 'description', 'alias', 'environment', 'ownerId', 'budgetType', 'expiresAt', 'createdAt', 'lastUsedAt'] as const;
 const LISTS = ['scopes', 'roles', 'tags', 'allowedIps', 'allowedModels', 'allowedChatbots'] as const;
-const NUMBERS = ['rateLimitPerMinute', 'rateLimitPerHour', 'rateLimitPerDay', 'budgetLimitCents', 'validityDays'] as const;
+const NUMBERS = ['rateLimitPerMinute', 'rateLimitPerHour', 'rateLimitPerDay', 'budgetLimitCents', 'spentCents', 'validityDays'] as const;
+const FLAGS = ['isActive'] as const;
+/** Lists whose entries may contain spaces. */
+const NAMES: readonly string[] = ['allowedModels', 'allowedChatbots'];
 
 /** What a column may be called. `key` is hashed in the browser and goes nowhere. */
-export const COLUMNS: readonly string[] = ['sha256', 'key', ...TEXTS, ...LISTS, ...NUMBERS];
+export const COLUMNS: readonly string[] = ['sha256', 'key', ...TEXTS, ...LISTS, ...NUMBERS, ...FLAGS];
 
 /**
  * Reads pasted CSV with a header, or JSON: a list, or the body of the API's own import. A line that is wrong says so,
@@ -110,11 +113,12 @@ async function rowOf(line: number, fields: Readonly<Record<string, unknown>>): P
   }
   if (typeof key === 'string' && key !== '') {
     const hash = await sha256(key);
-    if (entry['sha256'] !== undefined && String(entry['sha256']).toLowerCase() !== hash) return refused('sha256 is not the hash of key');
+    if (entry['sha256'] !== undefined && hexOf(String(entry['sha256'])) !== hash) return refused('sha256 is not the hash of key');
     entry['sha256'] = hash;
     entry['prefix'] ??= key.slice(0, Math.min(8, Math.floor(key.length / 2)));
   }
-  if (!/^[0-9a-fA-F]{64}$/.test(String(entry['sha256'] ?? ''))) return refused('needs key, or sha256 with 64 hexadecimal digits');
+  // The server says what is wrong with a hash, and why some cannot be imported.
+  if (typeof entry['sha256'] !== 'string' || entry['sha256'] === '') return refused('needs key, or its sha256');
   if (typeof entry['prefix'] !== 'string') return refused('needs prefix: the public start of the key, by which it is shown and found');
   return { line, entry: entry as unknown as ImportEntry, problem: null };
 }
@@ -125,9 +129,20 @@ function valueOf(name: string, value: unknown): unknown {
     const number = Number(value);
     return Number.isFinite(number) ? number : { problem: `is no number: ${value}` };
   }
-  // Neither a comma nor a space is part of any of these.
+  if ((FLAGS as readonly string[]).includes(name)) {
+    const text = value.toLowerCase();
+    return text === 'true' || text === 'false' ? text === 'true' : { problem: `must be true or false: ${value}` };
+  }
+  if (NAMES.includes(name) && /[,;|]/.test(value)) return value.split(/[,;|]/).map((one) => one.trim()).filter((one) => one !== '');
   if ((LISTS as readonly string[]).includes(name)) return value.split(/[\s,;|]+/).filter((one) => one !== '');
   return value;
+}
+
+/** A hash in base64 or base64url as hexadecimal digits; other text as it is, in lower case. */
+function hexOf(text: string): string {
+  if (!/^[\w+/-]{43}=?$/.test(text)) return text.toLowerCase();
+  const bytes = atob(text.replaceAll('-', '+').replaceAll('_', '/'));
+  return Array.from(bytes, (byte) => byte.charCodeAt(0).toString(16).padStart(2, '0')).join('');
 }
 
 async function sha256(text: string): Promise<string> {

@@ -4,6 +4,7 @@ type Code = Schemas['VerdictView']['code'];
 
 /** What a verdict's code means, for people; a code that is added to the contract breaks the build here. */
 const VERDICTS: Record<Code, string> = {
+  VALIDATION_FAILED: 'Request invalid',
   VALID: 'Allowed',
   MALFORMED: 'Not a key',
   NOT_FOUND: 'Unknown key',

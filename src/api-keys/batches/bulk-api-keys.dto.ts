@@ -1,4 +1,4 @@
-import { ArrayMaxSize, ArrayMinSize, ArrayUnique, IsArray, IsBoolean, IsIn, IsUUID, MaxLength } from 'class-validator';
+import { ArrayMaxSize, ArrayMinSize, ArrayUnique, IsArray, IsBoolean, IsIn, MaxLength } from 'class-validator';
 import { isInstant } from '../../common/instant.js';
 import { IfPresent, Satisfies } from '../../common/validators.js';
 import { IsTags, isDescription } from '../api-key.dto.js';
@@ -9,16 +9,19 @@ export const BULK_ACTIONS = ['activate', 'deactivate', 'renew', 'revoke', 'tag']
 /** One of them. */
 export type BulkAction = (typeof BULK_ACTIONS)[number];
 
+const isIdText = (value: unknown) => typeof value === 'string' && value.length <= 100;
+
 /** One act on many keys. */
 export class BulkApiKeysDto {
   /**
-   * The keys, 1 to 500, each once.
+   * The keys, 1 to 500, each once; one that is no UUID is refused by itself.
    * @example ["019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55"]
    */
   @IsArray()
   @ArrayMinSize(1)
   @ArrayMaxSize(500)
-  @IsUUID(undefined, { each: true, message: 'each entry must be a UUID' })
+  // An entry that is no UUID is decided by itself, as an entry that is no key of the caller's is.
+  @Satisfies('id', isIdText, 'must be text of at most 100 characters', { each: true, schema: { format: 'uuid' } })
   @ArrayUnique((id: unknown) => (typeof id === 'string' ? id.toLowerCase() : id), { message: 'must not name an entry twice' })
   ids: string[];
 

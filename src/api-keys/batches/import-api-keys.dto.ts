@@ -1,33 +1,83 @@
-import { Type } from 'class-transformer';
-import { ArrayMaxSize, ArrayMinSize, IsArray, IsObject, Matches, ValidateNested } from 'class-validator';
+import { ApiProperty } from '@nestjs/swagger';
+import { ArrayMaxSize, ArrayMinSize, IsArray, IsBoolean, IsString, Matches, MaxLength } from 'class-validator';
+import { isInstant } from '../../common/instant.js';
+import { isAmount } from '../../common/money.js';
+import { IfPresent, Satisfies } from '../../common/validators.js';
 import { CreateApiKeyDto } from '../api-key.dto.js';
+
+const INSTANT = 'must be an instant in UTC such as 2027-12-31T23:59:59Z';
 
 /** A key of another system: what its clients present is known by its hash alone. */
 export class ImportApiKeyDto extends CreateApiKeyDto {
   /**
-   * SHA-256 of the whole string that clients present, in UTF-8: 64 hexadecimal digits. A string of 16 to 512 visible
-   * ASCII characters can be verified.
+   * SHA-256 of the whole string that clients present, in UTF-8: 64 hexadecimal digits, base64 or base64url. Whatever can
+   * be presented can be imported: 1 to 512 characters that do not start like secrets made here. Salted and slow hashes
+   * (bcrypt, argon2) cannot be imported: no key can be found by one.
    * @example "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
    */
-  @Matches(/^[0-9a-fA-F]{64}$/, { message: 'must be 64 hexadecimal digits' })
+  @IsString()
+  @MaxLength(512)
   sha256: string;
 
   /**
-   * Public start of the string, shown and searched as the key's prefix: 1 to 32 visible ASCII characters.
+   * Public start of the string, shown and searched as the key's prefix: 1 to 32 visible ASCII characters, enough to tell
+   * it from secrets made here.
    * @example "sk-proj-8Fk2"
    */
   @Matches(/^[\x21-\x7e]{1,32}$/, { message: 'must be 1 to 32 visible ASCII characters' })
   prefix: string;
+
+  /**
+   * What the key has spent so far, in cents: with a monthly budget in this UTC month, else in all. It counts against the
+   * budget and is no usage: reports do not show it.
+   * @example 120.5
+   */
+  @IfPresent()
+  @Satisfies('cents', (value) => typeof value === 'number' && isAmount(value), 'must be an amount of cents from 0 to 1000000000', { schema: { minimum: 0, maximum: 1_000_000_000 } })
+  spentCents?: number;
+
+  /**
+   * `false`: the key comes deactivated, and does not count against its owner's cap.
+   * @example true
+   */
+  @IfPresent()
+  @IsBoolean()
+  isActive?: boolean;
+
+  /**
+   * When the other system made the key; absent: now.
+   * @example "2024-02-29T08:00:00Z"
+   */
+  @IfPresent()
+  @MaxLength(32)
+  @Satisfies('instant', isInstant, INSTANT, { schema: { format: 'date-time' } })
+  createdAt?: string;
+
+  /**
+   * When the key was last used there.
+   * @example "2026-10-31T23:59:59Z"
+   */
+  @IfPresent()
+  @MaxLength(32)
+  @Satisfies('instant', isInstant, INSTANT, { schema: { format: 'date-time' } })
+  lastUsedAt?: string;
 }
 
 /** Keys of another system, to go on working here with the secrets their clients have. */
 export class ImportApiKeysDto {
-  /** 1 to 500 keys. */
+  /** 1 to 500 keys, each judged by itself. */
   @IsArray()
   @ArrayMinSize(1)
   @ArrayMaxSize(500)
-  @IsObject({ each: true })
-  @ValidateNested({ each: true })
-  @Type(() => ImportApiKeyDto)
-  keys: ImportApiKeyDto[];
+  @ApiProperty({ type: () => [ImportApiKeyDto] })
+  keys: unknown[];
+
+  /**
+   * Raises `maxActiveKeys` of owners who lack room for the imported keys, to what they then have. Needs
+   * `platform:users:update`, and that you hold all the owner may do.
+   * @example false
+   */
+  @IfPresent()
+  @IsBoolean()
+  raiseOwnerLimits?: boolean;
 }

@@ -32,7 +32,7 @@ export class ImportResultView {
   /** With a refusal: a sentence. */
   detail?: string;
 
-  /** With a refusal of fields: which. */
+  /** With a refusal of fields: which, by their paths inside of the entry. */
   errors?: FieldErrorView[];
 }
 

@@ -28,10 +28,10 @@ export class KeyBatchesController {
   @ApiOperation({
     summary: 'Import keys',
     description:
-      'Takes over up to 500 keys of another system by the SHA-256 of their secrets, so that clients keep them. Every entry is judged like a create of its own; importing the same again finds duplicates. At most 1 MiB.',
+      'Takes over up to 500 keys of another system by the SHA-256 of their secrets, so that clients keep them. Every entry is judged by itself, like a create of its own, its form included; importing the same again finds duplicates. At most 1 MiB.',
   })
   import(@FromCaller() caller: KnownCaller, @Body() body: ImportApiKeysDto): Promise<ImportApiKeysView> {
-    return this.imports.import(caller, body.keys);
+    return this.imports.import(caller, body);
   }
 
   @Post('bulk')

@@ -3,7 +3,8 @@ import type { KnownCaller } from '../../access/caller.js';
 import type { Ownership } from '../../access/standing.js';
 import type { Change, ChangeEntry } from '../../audit/changes.js';
 import { DomainError, type FieldError, validationFailed } from '../../common/domain-error.js';
-import { apiKeyNotFound } from '../api-key.errors.js';
+import { isUuid } from '../../common/uuid.js';
+import { apiKeyNotFound, invalidKeyId } from '../api-key.errors.js';
 import { ApiKeysRepository } from '../api-keys.repository.js';
 import type { BulkAction, BulkApiKeysDto } from './bulk-api-keys.dto.js';
 import type { BulkApiKeysView, BulkOutcome, BulkResultView } from './bulk-api-keys.view.js';
@@ -70,15 +71,16 @@ export class KeyBulkService {
     requireFieldsOf(input);
     const act = this.acts[input.action];
     const ids = input.ids.map((id) => id.toLowerCase());
-    const results = await inBatches(
-      [...ids].sort(),
+    const done = await inBatches(
+      ids.filter(isUuid).sort(),
       (batch) => this.runBatch({ ...caller, action: act.name }, act, batch, input, options),
       (id): BulkResultView => ({ id, outcome: 'refused', code: 'UNAVAILABLE', detail: 'The server could not get to this key; send it again.' }),
     );
-    const byId = new Map(results.map((result) => [result.id, result]));
+    const byId = new Map(done.map((result) => [result.id, result]));
+    const results = ids.map((id) => byId.get(id) ?? refusalOf(id, act, invalidKeyId()));
     const count = (outcome: BulkOutcome) => results.filter((result) => result.outcome === outcome).length;
     return {
-      results: ids.map((id) => byId.get(id)!),
+      results,
       counts: { done: count('done'), unchanged: count('unchanged'), notFound: count('not-found'), refused: count('refused') },
     };
   }

@@ -2,29 +2,44 @@ import { Injectable } from '@nestjs/common';
 import { createHash } from 'node:crypto';
 import { QueryFailedError } from 'typeorm';
 import { permissionDenied } from '../../access/access.errors.js';
+import { Authority } from '../../access/authority.js';
 import type { KnownCaller } from '../../access/caller.js';
+import { GrantsReader, type Holder } from '../../access/grants.reader.js';
+import { raiseOwnerLimit } from '../../access/owner-limit.js';
 import { type Change, type ChangeEntry, Changes } from '../../audit/changes.js';
+import { diff } from '../../audit/diff.js';
 import { StartOver } from '../../audit/start-over.js';
-import { DomainError, validationFailed } from '../../common/domain-error.js';
+import { Clock } from '../../common/clock.js';
+import { DomainError, type FieldError, validationFailed } from '../../common/domain-error.js';
+import { costFromCents } from '../../common/money.js';
+import { readEntry } from '../../common/validation.pipe.js';
 import { Config } from '../../config/config.js';
 import { aliasTaken } from '../api-key.errors.js';
 import { ApiKeysRepository, isAliasTaken } from '../api-keys.repository.js';
-import type { ImportApiKeyDto } from './import-api-keys.dto.js';
+import { ImportApiKeyDto, type ImportApiKeysDto } from './import-api-keys.dto.js';
 import type { ImportApiKeysView, ImportOutcome, ImportResultView } from './import-api-keys.view.js';
 import { KeyAdmission, type Parties } from '../changes/key-admission.js';
+import { importedHash } from './imported-hash.js';
 import { inBatches } from './key-batches.js';
-import { KeyCreation } from '../changes/key-creation.js';
+import { KeyCreation, type PastKey } from '../changes/key-creation.js';
 import { standingOnKey } from '../key-standing.js';
 import { importedMacOf } from '../secret.js';
 
+/** An entry whose form is right. */
 interface Entry {
   readonly index: number;
   readonly ownerId: string;
   readonly sha256: Buffer;
   readonly fields: ImportApiKeyDto;
+  readonly past: PastKey;
 }
 
+/** What the caller may do for owners who lack room: nothing, or raise their limits. */
+type Raising = Authority | null;
+
 const READ = { permission: 'platform:api-keys:read', itself: true } as const;
+/** An entry names this many of its wrong fields, so that an answer stays in proportion to its request. */
+const MAX_ERRORS = 10;
 
 /**
  * Takes over keys of another system by their hashes, so that clients keep their secrets. Every entry is judged like a
@@ -37,48 +52,79 @@ export class KeyImportService {
     private readonly admission: KeyAdmission,
     private readonly creation: KeyCreation,
     private readonly keys: ApiKeysRepository,
+    private readonly grants: GrantsReader,
+    private readonly clock: Clock,
     private readonly config: Config,
   ) {}
 
   /** For callers that hold `platform:api-keys:create` and `:assign`. @throws DomainError 503 when nothing has been imported */
-  async import(caller: KnownCaller, keys: readonly ImportApiKeyDto[]): Promise<ImportApiKeysView> {
-    const entries = keys.map((fields, index): Entry => {
-      const ownerId = fields.ownerId?.toLowerCase() ?? caller.principal.ownerId;
-      return { index, ownerId, sha256: Buffer.from(fields.sha256, 'hex'), fields };
-    });
-    const results = await inBatches(
-      entries,
-      (batch) => this.changes.transaction(caller, (change) => this.importBatch(change, caller, batch)),
+  async import(caller: KnownCaller, { keys, raiseOwnerLimits = false }: ImportApiKeysDto): Promise<ImportApiKeysView> {
+    const read = await Promise.all(keys.map((key, index) => this.read(caller, key, index)));
+    const imported = await inBatches(
+      read.filter((entry) => 'fields' in entry),
+      (batch) => this.changes.transaction(caller, (change) => this.importBatch(change, caller, batch, raiseOwnerLimits)),
       (entry) => resultOf(entry, 'refused', { code: 'UNAVAILABLE', detail: 'The server could not get to this entry; send it again.' }),
     );
+    const done = new Map(imported.map((result) => [result.index, result]));
+    const results = read.map((entry) => ('fields' in entry ? done.get(entry.index)! : entry));
     const count = (outcome: ImportOutcome) => results.filter((result) => result.outcome === outcome).length;
     return { results, counts: { created: count('created'), duplicate: count('duplicate'), refused: count('refused') } };
   }
 
+  private async read({ principal }: KnownCaller, key: unknown, index: number): Promise<Entry | ImportResultView> {
+    const reading = await readEntry(ImportApiKeyDto, key);
+    if ('errors' in reading) return refused(index, reading.errors);
+    const { value: fields } = reading;
+    const sha256 = importedHash(fields.sha256);
+    if (typeof sha256 === 'string') return refused(index, [{ path: 'sha256', message: sha256 }]);
+    const errors = [...prefixErrors(fields.prefix, sha256, `${this.config.apiKeyPrefix}_`), ...pastErrors(fields, this.clock.now())];
+    if (errors.length > 0) return refused(index, errors);
+    return { index, ownerId: fields.ownerId?.toLowerCase() ?? principal.ownerId, sha256, fields, past: pastOf(fields) };
+  }
+
   /** All owners are locked at once, in order, before any key: two imports that name the same owners do not block each other. */
-  private async importBatch(change: Change, caller: KnownCaller, batch: readonly Entry[]): Promise<ImportResultView[]> {
+  private async importBatch(change: Change, caller: KnownCaller, batch: readonly Entry[], raiseOwnerLimits: boolean): Promise<ImportResultView[]> {
     const ownerIds = [...new Set(batch.map((entry) => entry.ownerId))];
     const parties = await this.admission.lockParties(change.tx, caller, ownerIds[0]!, ownerIds);
     // Asked again of what the caller holds now that nobody can take it away before the commit.
     if (!parties.caller.principal.may('platform:api-keys:assign')) throw permissionDenied('platform:api-keys:assign');
+    const raising = raiseOwnerLimits ? await this.mayRaise(change, parties) : null;
     const results: ImportResultView[] = [];
     for (const entry of batch) {
       const owner = parties.others.get(entry.ownerId) ?? null;
-      results.push(await this.importOne(change, { ...parties, owner }, entry));
+      results.push(await this.importOne(change, { ...parties, owner: owner && withRoom(owner, raising) }, entry, raising !== null));
     }
+    if (raising !== null) for (const id of ownerIds) await this.raiseLimit(change, parties.others.get(id) ?? null);
     return results;
   }
 
-  private async importOne(change: Change, parties: Parties, entry: Entry): Promise<ImportResultView> {
+  /** @throws DomainError 403 PERMISSION_DENIED for the whole import: it asks for what its caller may not */
+  private async mayRaise({ tx }: Change, { caller, actor }: Parties): Promise<Authority> {
+    const authority = await Authority.of(caller.principal, actor, this.grants.in(tx));
+    authority.requirePermission('platform:users:update');
+    return authority;
+  }
+
+  /** To what the owner has, if that is more than the owner may; as a change of the user, beside those of the keys. */
+  private async raiseLimit({ tx, record }: Change, owner: Holder | null): Promise<void> {
+    if (owner === null) return;
+    const cap = owner.maxActiveKeys ?? this.config.maxActiveKeys;
+    const active = await this.keys.in(tx).countActiveOf(owner.id);
+    if (active <= cap) return;
+    await raiseOwnerLimit(tx, owner.id, active, this.clock.now());
+    const changes = diff({ maxActiveKeys: owner.maxActiveKeys }, { maxActiveKeys: active });
+    record({ action: 'users:update', resourceType: 'user', resourceId: owner.id, changes });
+  }
+
+  private async importOne(change: Change, parties: Parties, entry: Entry, isRaising: boolean): Promise<ImportResultView> {
     const known = await this.findDuplicate(change, parties, entry);
     if (known !== null) return known;
     const recorded: ChangeEntry[] = [];
     try {
       // A savepoint: what an entry that is refused has done is undone, and nothing else.
       const id = await change.tx.transaction((tx) => {
-        this.requireForeign(entry);
         const secret = { sha256: entry.sha256, prefix: entry.fields.prefix };
-        return this.creation.adopt({ tx, record: (one) => recorded.push(one) }, parties, entry.ownerId, entry.fields, secret);
+        return this.creation.adopt({ tx, record: (one) => recorded.push(one) }, parties, entry.ownerId, entry.fields, secret, entry.past);
       });
       recorded.forEach(change.record);
       return resultOf(entry, 'created', { id });
@@ -91,7 +137,8 @@ export class KeyImportService {
       const refusal = isAliasTaken(error) ? aliasTaken() : error;
       if (!(refusal instanceof DomainError) || ['unavailable', 'unauthenticated'].includes(refusal.kind)) throw error;
       const { errors } = refusal.extras;
-      return resultOf(entry, 'refused', { code: refusal.code, detail: refusal.message, ...(errors && { errors: [...errors] }) });
+      const detail = refusal.code === 'API_KEY_LIMIT_REACHED' ? `${refusal.message} ${limitHint(isRaising)}` : refusal.message;
+      return resultOf(entry, 'refused', { code: refusal.code, detail, ...(errors && { errors: [...errors] }) });
     }
   }
 
@@ -101,17 +148,57 @@ export class KeyImportService {
     if (found === null) return null;
     return resultOf(entry, 'duplicate', { id: standingOnKey(caller.principal, READ, found) === null ? null : found.id });
   }
+}
 
-  /** @throws DomainError 400 for what would never verify, and for a prefix that gives the secret away */
-  private requireForeign({ fields, sha256 }: Entry): void {
-    const own = `${this.config.apiKeyPrefix}_`;
-    if (fields.prefix.startsWith(own)) {
-      throw validationFailed([{ path: 'prefix', message: `must not start with ${own}: such strings are taken for secrets made here` }]);
-    }
-    if (createHash('sha256').update(fields.prefix).digest().equals(sha256)) {
-      throw validationFailed([{ path: 'prefix', message: 'must be the public start of the secret, and is all of it' }]);
-    }
+/** The owner as the import may see them: with room for every key, where the caller may raise their limit. */
+function withRoom(owner: Holder, raising: Raising): Holder {
+  if (raising === null) return owner;
+  try {
+    // As every change of a user: only who holds all that one may do.
+    raising.requireHolding(owner.assignedGrants);
+    raising.requireWithinPolicy(owner);
+  } catch (error) {
+    if (error instanceof DomainError) return owner;
+    throw error;
   }
+  return { ...owner, maxActiveKeys: Number.MAX_SAFE_INTEGER };
+}
+
+function limitHint(isRaising: boolean): string {
+  return isRaising ? 'This import did not raise it: you do not hold all that the owner may do.' : 'Or import with raiseOwnerLimits.';
+}
+
+/** What would never verify, and what gives the secret away. */
+function prefixErrors(prefix: string, sha256: Buffer, own: string): FieldError[] {
+  if (prefix.startsWith(own)) return [{ path: 'prefix', message: `must not start with ${own}: such strings are taken for secrets made here` }];
+  if (own.startsWith(prefix)) return [{ path: 'prefix', message: `must be longer, to tell the secret from those made here, which start with ${own}` }];
+  if (createHash('sha256').update(prefix).digest().equals(sha256)) return [{ path: 'prefix', message: 'must be shorter than the secret; this is the entire secret' }];
+  return [];
+}
+
+function pastErrors({ createdAt, lastUsedAt }: ImportApiKeyDto, now: Date): FieldError[] {
+  const errors: FieldError[] = [];
+  for (const [path, text] of Object.entries({ createdAt, lastUsedAt })) {
+    if (text !== undefined && new Date(text) > now) errors.push({ path, message: 'must not lie in the future' });
+  }
+  if (errors.length === 0 && lastUsedAt !== undefined && createdAt !== undefined && new Date(lastUsedAt) < new Date(createdAt)) {
+    errors.push({ path: 'lastUsedAt', message: 'must not lie before createdAt' });
+  }
+  return errors;
+}
+
+function pastOf({ spentCents, isActive = true, createdAt, lastUsedAt }: ImportApiKeyDto): PastKey {
+  return {
+    spentMicroCents: spentCents === undefined ? 0n : costFromCents(spentCents),
+    isActive,
+    createdAt: createdAt === undefined ? null : new Date(createdAt),
+    lastUsedAt: lastUsedAt === undefined ? null : new Date(lastUsedAt),
+  };
+}
+
+function refused(index: number, wrong: readonly FieldError[]): ImportResultView {
+  const { code, message } = validationFailed(wrong);
+  return { index, outcome: 'refused', id: null, code, detail: message, errors: wrong.slice(0, MAX_ERRORS) };
 }
 
 function resultOf({ index }: Entry, outcome: ImportOutcome, rest: Partial<ImportResultView>): ImportResultView {

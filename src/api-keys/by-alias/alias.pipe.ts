@@ -1,12 +1,13 @@
 import { Injectable, type PipeTransform } from '@nestjs/common';
 import { validationFailed } from '../../common/domain-error.js';
-import { ALIAS } from '../api-key.dto.js';
+import { ALIAS } from '../../common/grammars/alias.js';
+import { isOf } from '../../common/grammars/grammar.js';
 
 /** The `:alias` of a key, as it is. @throws DomainError 400 */
 @Injectable()
 export class AliasPipe implements PipeTransform<string, string> {
   transform(alias: string): string {
-    if (ALIAS.test(alias)) return alias;
-    throw validationFailed([{ path: 'alias', message: 'must be 1 to 100 of A-Z a-z 0-9 . _ -' }]);
+    if (isOf(ALIAS, alias)) return alias;
+    throw validationFailed([{ path: 'alias', message: ALIAS.sentence }]);
   }
 }

@@ -6,13 +6,14 @@ import { widest, withDefaults } from '../../access/key-policy.js';
 import type { Change } from '../../audit/changes.js';
 import { diff } from '../../audit/diff.js';
 import { Clock } from '../../common/clock.js';
+import { centsFromMicroCents } from '../../common/money.js';
 import { uuidv7 } from '../../common/uuid.js';
 import { Config } from '../../config/config.js';
 import type { CreateApiKeyDto } from '../api-key.dto.js';
 import { ApiKey } from '../api-key.entity.js';
 import { unknownOwner } from '../api-key.errors.js';
 import { ApiKeyView } from '../api-key.view.js';
-import { ApiKeysRepository, type StoredSecret } from '../api-keys.repository.js';
+import { ApiKeysRepository, type PastUse, type StoredSecret } from '../api-keys.repository.js';
 import { auditedKey } from './audited-key.js';
 import { draftOf, emptyRules } from './draft.js';
 import { KeyAdmission, type Parties } from './key-admission.js';
@@ -27,10 +28,19 @@ export interface CreatedKey {
   readonly kid: string;
 }
 
-/** What a door adds to the fields of a create. */
+/** Options that differ between the callers of `create`: create, by-alias, import. */
 export interface CreationOptions {
   /** Without an expiry from anywhere else, the key ends with its first validity window. */
   readonly startsWindow?: boolean;
+  /** When and by whom a key was deactivated that comes so. */
+  readonly deactivated?: Pick<ApiKey, 'deactivatedAt' | 'deactivatedBy'>;
+}
+
+/** A key of another system as it was there. */
+export interface PastKey extends PastUse {
+  readonly isActive: boolean;
+  /** null: it begins now. */
+  readonly createdAt: Date | null;
 }
 
 /** Brings a key to life inside a change; the doors are create, create-or-renew and import. */
@@ -73,13 +83,21 @@ export class KeyCreation {
   }
 
   /**
-   * Makes a key for a secret of another system, which its clients go on presenting; gives the key's id.
+   * Makes a key for a secret of another system, which its clients go on presenting, as it was there; gives its id.
    *
    * @throws as `create`; QueryFailedError 23505 on `api_key_secret_imported_mac_key` when the secret is known already
    */
-  async adopt(change: Change, parties: Parties, ownerId: string, input: CreateApiKeyDto, foreign: ForeignSecret): Promise<string> {
-    const key = await this.admit(change.tx, parties, ownerId, input, {});
-    await this.store(change, key, this.mint.adopt(key.id, foreign), 'api-keys:import');
+  async adopt(change: Change, parties: Parties, ownerId: string, input: CreateApiKeyDto, foreign: ForeignSecret, past: PastKey): Promise<string> {
+    const deactivated = past.isActive ? {} : { deactivated: { deactivatedAt: this.clock.now(), deactivatedBy: parties.caller.principal.id } };
+    const key = await this.admit(change.tx, parties, ownerId, input, deactivated);
+    if (past.createdAt !== null) key.createdAt = past.createdAt;
+    const { createdAt, lastUsedAt, spentMicroCents } = past;
+    await this.store(change, key, this.mint.adopt(key.id, foreign), 'api-keys:import', {
+      ...(createdAt === null ? {} : { createdAt: createdAt.toISOString() }),
+      ...(lastUsedAt === null ? {} : { lastUsedAt: lastUsedAt.toISOString() }),
+      ...(spentMicroCents === 0n ? {} : { spentCents: centsFromMicroCents(spentMicroCents) }),
+    });
+    await this.keys.in(change.tx).carryOver(key.id, past);
     return key.id;
   }
 
@@ -93,14 +111,15 @@ export class KeyCreation {
     const rules = this.rulesOf(parties, input, now, options);
     await this.admission.requireGrantable(tx, caller, owner, rules.roles);
     this.admission.requireInsidePolicy(parties, rules, now);
+    if (options.deactivated !== undefined) return Object.assign(keyFrom(rules, ownerId, now), { isActive: false }, options.deactivated);
     await this.admission.requireRoom(tx, owner);
     return keyFrom(rules, ownerId, now);
   }
 
-  private async store({ tx, record }: Change, key: ApiKey, secret: StoredSecret, action: string): Promise<void> {
+  private async store({ tx, record }: Change, key: ApiKey, secret: StoredSecret, action: string, past: object = {}): Promise<void> {
     await this.keys.in(tx).insert(key);
     await this.keys.in(tx).insertSecret(secret);
-    record({ action, resourceType: 'api-key', resourceId: key.id, changes: diff(null, auditedKey(key)), details: { kid: secret.kid } });
+    record({ action, resourceType: 'api-key', resourceId: key.id, changes: diff(null, auditedKey(key)), details: { kid: secret.kid, ...past } });
   }
 
   private rulesOf({ caller, actor }: Parties, input: CreateApiKeyDto, now: Date, { startsWindow }: CreationOptions): ApiKeyRules {

@@ -1,7 +1,7 @@
 import { isInstant } from '../../common/instant.js';
 import { OmitType } from '@nestjs/swagger';
-import { IsIn, IsInt, IsUUID, Max, MaxLength, Min } from 'class-validator';
-import { IfPresent, Satisfies } from '../../common/validators.js';
+import { IsIn, IsInt, Max, MaxLength, Min } from 'class-validator';
+import { IfPresent, IsId, Satisfies } from '../../common/validators.js';
 import { CreateApiKeyDto, isDescription, isName } from '../api-key.dto.js';
 
 /** Longest overlap of two secrets: 7 days. */
@@ -60,7 +60,7 @@ export class TransferApiKeyDto {
    * The user whose key it becomes.
    * @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55"
    */
-  @IsUUID(undefined, { message: 'must be a UUID' })
+  @IsId()
   ownerId: string;
 }
 
@@ -72,7 +72,7 @@ export class ByAliasQuery {
    * @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55"
    */
   @IfPresent()
-  @IsUUID(undefined, { message: 'must be a UUID' })
+  @IsId()
   ownerId?: string;
 }
 

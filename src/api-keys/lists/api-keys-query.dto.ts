@@ -1,8 +1,8 @@
 import { isInstant } from '../../common/instant.js';
-import { IsBoolean, IsIn, IsInt, IsNumber, IsUUID, Max, MaxLength, Min } from 'class-validator';
+import { IsBoolean, IsIn, IsInt, IsNumber, Max, MaxLength, Min } from 'class-validator';
 import { BooleanText, DecimalText, ListText, WholeNumberText } from '../../common/query-text.js';
 import { isTextOf } from '../../common/text.js';
-import { IfPresent, Satisfies } from '../../common/validators.js';
+import { IfPresent, IsId, Satisfies } from '../../common/validators.js';
 import { IsScopes, IsTags } from '../api-key.dto.js';
 import type { Environment } from '../api-key.entity.js';
 import { KEY_SORTS, type KeySort } from './key-sort.js';
@@ -24,7 +24,7 @@ export class ApiKeyFilterDto {
    * @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55"
    */
   @IfPresent()
-  @IsUUID(undefined, { message: 'must be a UUID' })
+  @IsId()
   ownerId?: string;
 
   /**

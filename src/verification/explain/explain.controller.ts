@@ -4,7 +4,7 @@ import type { KnownCaller } from '../../access/caller.js';
 import { Audited, FromCaller, OwnerOr } from '../../access/decorators.js';
 import { KeyIdPipe } from '../../api-keys/key-id.pipe.js';
 import { OwnerOrGuard } from '../../api-keys/owner-or.guard.js';
-import { ExplainDto } from './explain.dto.js';
+import { ExplainDto, type ExplainQuestion } from './explain.dto.js';
 import { ExplanationView } from './explanation.view.js';
 import { KeyExplainer } from './key-explainer.js';
 
@@ -24,6 +24,6 @@ export class ExplainController {
     description: 'Tries a call on a key without its secret and lists every check with its outcome. Consumes nothing.',
   })
   explain(@FromCaller() caller: KnownCaller, @Param('id', KeyIdPipe) id: string, @Body() body: ExplainDto): Promise<ExplanationView> {
-    return this.explainer.explain(caller, id, body);
+    return this.explainer.explain(caller, id, body as ExplainQuestion);
   }
 }

@@ -1,9 +1,12 @@
 import { PickType } from '@nestjs/swagger';
 import { BodySchema } from '../../common/body-schema.js';
-import { QUESTION_FIELDS, VerifyDto } from '../verify.dto.js';
+import { QUESTION_FIELDS, VerifyDto, type VerifyQuestion } from '../verify.dto.js';
 
 const { ip, model, chatbot, scopes, cost, reserveCents } = QUESTION_FIELDS;
 
 /** A call to be tried on a key, without its secret. */
 @BodySchema({ type: 'object', additionalProperties: false, properties: { ip, model, chatbot, scopes, cost, reserveCents } })
 export class ExplainDto extends PickType(VerifyDto, ['ip', 'model', 'chatbot', 'scopes', 'cost', 'reserveCents'] as const) {}
+
+/** The call once its form is checked. */
+export type ExplainQuestion = Pick<VerifyQuestion, 'ip' | 'model' | 'chatbot' | 'scopes' | 'cost' | 'reserveCents'>;

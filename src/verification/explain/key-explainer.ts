@@ -4,7 +4,7 @@ import { apiKeyNotFound } from '../../api-keys/api-key.errors.js';
 import type { ApiKeyView } from '../../api-keys/api-key.view.js';
 import { ApiKeysService } from '../../api-keys/api-keys.service.js';
 import { type CheckOutcome, type Question, decide, explainChecks } from '../checks.js';
-import type { ExplainDto } from './explain.dto.js';
+import type { ExplainQuestion } from './explain.dto.js';
 import type { ExplanationView } from './explanation.view.js';
 import { FeedService } from '../feed/feed.service.js';
 import { KeyRecordsRepository } from '../records/key-records.repository.js';
@@ -43,7 +43,7 @@ export class KeyExplainer {
   ) {}
 
   /** @throws DomainError 404 for keys that do not exist or are not for this caller to know */
-  async explain(caller: KnownCaller, keyId: string, question: ExplainDto): Promise<ExplanationView> {
+  async explain(caller: KnownCaller, keyId: string, question: ExplainQuestion): Promise<ExplanationView> {
     const key = await this.keys.get(caller, keyId);
     const record = await this.records.findByKeyId(keyId);
     if (record === null) throw apiKeyNotFound();

@@ -138,6 +138,11 @@ export class RecordCache {
     return this.imported === null || this.imported.staleAtMs <= nowMs ? null : this.imported.exist;
   }
 
+  /** As `hasImported`, however long ago that was read: for when nothing can be asked. */
+  get hadImported(): boolean | null {
+    return this.imported?.exist ?? null;
+  }
+
   /** What a cached key may do in Latchkey: its roles' grants within its owner's; null when a part is missing. */
   findGrants(record: KeyRecord, nowMs: number): readonly string[] | null {
     const secret = this.byKid.get(record.secret.kid);

@@ -52,6 +52,20 @@ describe('POST /api-keys/bulk', () => {
       expect(events.map((event) => event.action)).toEqual(['deactivate', 'activate', 'revoke'].flatMap((verb) => [`api-keys:${verb}`, `api-keys:${verb}`]));
     });
 
+    it('refuses an id that is no UUID by itself', async () => {
+      const [id] = (await storeKeys(app, [{ ownerId: owner.id }])) as [string];
+      const { status, body } = await bulk({ ids: ['not an id', id, UNKNOWN], action: 'deactivate' });
+      expect([status, body.results]).toEqual([
+        200,
+        [
+          { id: 'not an id', outcome: 'refused', code: 'INVALID_KEY_ID', detail: 'The id of an API key is a UUID.' },
+          { id, outcome: 'done', code: null },
+          { id: UNKNOWN, outcome: 'not-found', code: 'API_KEY_NOT_FOUND' },
+        ],
+      ]);
+      expect(body.counts).toEqual({ done: 1, unchanged: 0, notFound: 1, refused: 1 });
+    });
+
     it('adds and removes tags, keeping the others in order', async () => {
       const ids = await storeKeys(app, [{ ownerId: owner.id, tags: ['a', 'b', 'c'] }, { ownerId: owner.id, tags: ['d'] }]);
       const { body } = await bulk({ ids, action: 'tag', add: ['x', 'c'], remove: ['a', 'z'] });
@@ -158,7 +172,8 @@ describe('POST /api-keys/bulk', () => {
   describe('400', () => {
     it.each<[object, string]>([
       [{ ids: [], action: 'revoke' }, 'ids'],
-      [{ ids: ['x'], action: 'revoke' }, 'ids'],
+      [{ ids: [7], action: 'revoke' }, 'ids'],
+      [{ ids: ['x'.repeat(101)], action: 'revoke' }, 'ids'],
       [{ ids: [UNKNOWN, UNKNOWN.toUpperCase()], action: 'revoke' }, 'ids'],
       [{ ids: UNKNOWN, action: 'revoke' }, 'ids'],
       [{ ids: [UNKNOWN], action: 'delete' }, 'action'],

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createHash, randomBytes } from 'node:crypto';
+import { reconcileBudgets, reconcileUsage } from '../../../src/usage/reconcile.js';
 import { TestApp } from '../../support/app.js';
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
@@ -17,7 +18,7 @@ describe('POST /api-keys/import', () => {
   });
   afterAll(() => app.stop());
 
-  const importKeys = (keys: object[], token = admin) => app.post('/api-keys/import', { token, body: { keys } });
+  const importKeys = (keys: unknown[], token = admin, options: object = {}) => app.post('/api-keys/import', { token, body: { keys, ...options } });
 
   describe('200', () => {
     it('makes keys whose clients keep their secrets', async () => {
@@ -112,6 +113,111 @@ describe('POST /api-keys/import', () => {
       expect(row!.count).toBe(3);
     });
 
+    it('refuses entries whose form is wrong one by one, naming the field, and keeps the others', async () => {
+      const good = draw();
+      const wrong: [unknown, string][] = [
+        [1, 'entry'],
+        [[entryOf('a')], 'entry'],
+        [null, 'entry'],
+        [{ prefix: 'a' }, 'sha256'],
+        [{ sha256: sha256('a') }, 'prefix'],
+        [{ ...entryOf('a'), sha256: 'zz' }, 'sha256'],
+        [{ ...entryOf('a'), sha256: '$2b$12$abcdefghijklmnopqrstuuJ9K8vQbB3q2JmC9x1dFZyYwz0T7o1mW' }, 'sha256'],
+        [{ ...entryOf('a'), prefix: 'a b' }, 'prefix'],
+        [{ ...entryOf('a'), prefix: 'a'.repeat(33) }, 'prefix'],
+        [{ ...entryOf('b'), name: '' }, 'name'],
+        [{ ...entryOf('a'), secret: 'x' }, 'secret'],
+        [entryOf(draw(), { spentCents: -1 }), 'spentCents'],
+        [entryOf(draw(), { createdAt: '2999-01-01T00:00:00Z' }), 'createdAt'],
+        [entryOf(draw(), { createdAt: '2026-01-02T00:00:00Z', lastUsedAt: '2026-01-01T00:00:00Z' }), 'lastUsedAt'],
+      ];
+      const { status, body } = await importKeys([...wrong.map(([entry]) => entry), entryOf(good)]);
+      expect([status, body.counts]).toEqual([200, { created: 1, duplicate: 0, refused: wrong.length }]);
+      for (const [index, [, path]] of wrong.entries()) {
+        expect(body.results[index]).toMatchObject({ index, outcome: 'refused', code: 'VALIDATION_FAILED', errors: expect.arrayContaining([{ path, message: expect.any(String) }]) });
+      }
+      expect(body.results[6].errors[0].message).toMatch(/bcrypt.*issue a new key/);
+      expect((await app.post('/verify', { token: admin, body: { key: good } })).body.code).toBe('VALID');
+    });
+
+    it('takes hashes in base64 and base64url as well, and finds the same key by each', async () => {
+      const secret = draw();
+      const digest = createHash('sha256').update(secret).digest();
+      const entries = [digest.toString('base64'), digest.toString('base64url'), digest.toString('hex')].map((hash) => ({ ...entryOf(secret), sha256: hash }));
+      const { body } = await importKeys(entries);
+      expect(body.results.map(({ outcome }: { outcome: string }) => outcome)).toEqual(['created', 'duplicate', 'duplicate']);
+    });
+
+    it.each(['sk-fifteen-char', 'ab', 'pass phrase with spaces', 'schlüssel-日本', `sk-${'x'.repeat(509)}`])('makes a key of whatever can be presented: %j verifies', async (secret) => {
+      const { body } = await importKeys([{ sha256: sha256(secret), prefix: secret.startsWith('sch') ? 'sch' : secret.slice(0, 1) }]);
+      expect(body.results[0].outcome).toBe('created');
+      expect((await app.post('/verify', { token: admin, body: { key: secret } })).body).toMatchObject({ code: 'VALID', keyId: body.results[0].id });
+      expect((await app.post('/verify', { token: admin, body: { key: `${secret.slice(0, 10)}!` } })).body.code).toBe('MALFORMED');
+    });
+
+    it.each(['l', 'lk', 'lk_', 'lk_live_x'])('refuses the prefix %s, which does not tell a secret from those made here', async (prefix) => {
+      const { body } = await importKeys([{ sha256: sha256(draw()), prefix }]);
+      expect(body.results[0].errors).toEqual([{ path: 'prefix', message: expect.stringContaining('lk_') }]);
+    });
+
+    it('carries over what was spent, when it was made and last used, and that it is deactivated', async () => {
+      const owner = await app.addUser(['creator'], { maxActiveKeys: 2 });
+      const [total, monthly, unlimited, beyond] = [draw(), draw(), draw(), draw()];
+      const past = { ownerId: owner.id, createdAt: '2024-02-29T08:00:00Z', lastUsedAt: '2025-10-31T23:59:59Z' };
+      const { body } = await importKeys([
+        entryOf(total, { ...past, budgetLimitCents: 10, spentCents: 7.25 }),
+        entryOf(monthly, { ...past, budgetLimitCents: 10, budgetType: 'monthly', spentCents: 4 }),
+        entryOf(unlimited, { ...past, spentCents: 0.1 + 0.2, isActive: false }),
+        entryOf(beyond, { ...past, budgetLimitCents: 1, spentCents: 3, isActive: false }),
+      ]);
+      expect(body.counts).toEqual({ created: 4, duplicate: 0, refused: 0 });
+      const ids = body.results.map(({ id }: { id: string }) => id) as string[];
+      const budgetOf = async (id: string) => (await app.get(`/api-keys/${id}/usage`, { token: admin })).body.budget;
+      expect(await budgetOf(ids[0]!)).toMatchObject({ type: 'total', spentCents: 7.25, remainingCents: 2.75 });
+      expect(await budgetOf(ids[1]!)).toMatchObject({ type: 'monthly', spentCents: 4, remainingCents: 6 });
+      expect(await budgetOf(ids[3]!)).toMatchObject({ spentCents: 3, remainingCents: 0 });
+      const verify = (key: string, reserveCents: number) => app.post('/verify', { token: admin, body: { key, reserveCents } });
+      expect((await verify(total, 2.76)).body.code).toBe('BUDGET_EXCEEDED');
+      expect((await verify(total, 2.75)).body.code).toBe('VALID');
+      expect((await verify(monthly, 6.1)).body.code).toBe('BUDGET_EXCEEDED');
+      expect((await verify(unlimited, 1)).body.code).toBe('DISABLED');
+      const key = (await app.get(`/api-keys/${ids[2]!}`, { token: admin })).body;
+      expect(key).toMatchObject({ isActive: false, createdAt: '2024-02-29T08:00:00.000Z', lastUsedAt: '2025-10-31T23:59:59.000Z', deactivatedBy: expect.any(String), totalRequests: 0, totalCostCents: 0 });
+      const later = await app.patch(`/api-keys/${ids[2]!}`, { token: admin, body: { budgetLimitCents: 5 } });
+      expect([later.status, (await budgetOf(ids[2]!)).spentCents]).toEqual([200, 0.3]);
+      const [event] = await app.dataSource.query<{ body: string }[]>('SELECT body FROM audit_event WHERE resource_id = $1 AND action = $2', [ids[0]!, 'api-keys:import']);
+      expect(JSON.parse(event!.body).details).toMatchObject({ spentCents: 7.25, createdAt: '2024-02-29T08:00:00.000Z', lastUsedAt: '2025-10-31T23:59:59.000Z' });
+      expect([...(await reconcileUsage(app.dataSource)), ...(await reconcileBudgets(app.dataSource))]).toEqual([]);
+    });
+
+    it('says where the cap of an owner can be raised, and raises it where it is asked and allowed to', async () => {
+      const owner = await app.addUser(['creator'], { maxActiveKeys: 10 });
+      const entries = Array.from({ length: 120 }, () => entryOf(draw(), { ownerId: owner.id }));
+      const refused = await importKeys(entries);
+      expect(refused.body.counts).toEqual({ created: 10, duplicate: 0, refused: 110 });
+      expect(refused.body.results[119]).toMatchObject({ code: 'API_KEY_LIMIT_REACHED', detail: expect.stringMatching(/maxActiveKeys.*PATCH \/api\/v1\/users\/\{id\}.*platform:users:update.*MAX_ACTIVE_KEYS.*raiseOwnerLimits/) });
+      const importer = await app.addUser(['importer']);
+      expect(await importKeys(entries, importer.token, { raiseOwnerLimits: true })).toMatchObject({ status: 403, body: { code: 'PERMISSION_DENIED', permission: 'platform:users:update' } });
+      const raised = await importKeys(entries, admin, { raiseOwnerLimits: true });
+      expect(raised.body.counts).toEqual({ created: 110, duplicate: 10, refused: 0 });
+      expect((await app.get(`/users/${owner.id}`, { token: admin })).body.maxActiveKeys).toBe(120);
+      const events = await app.dataSource.query<{ body: string }[]>(`SELECT body FROM audit_event WHERE resource_id = $1 AND action = 'users:update' ORDER BY seq`, [owner.id]);
+      expect(events.map(({ body }) => JSON.parse(body).changes[0])).toEqual([
+        { field: 'maxActiveKeys', before: 10, after: 50 },
+        { field: 'maxActiveKeys', before: 50, after: 100 },
+        { field: 'maxActiveKeys', before: 100, after: 120 },
+      ]);
+    });
+
+    it('raises the cap of no owner who may do more than the caller, and says so', async () => {
+      await app.addRole('raiser', ['platform:api-keys:create', 'platform:api-keys:assign', 'platform:users:update']);
+      const raiser = await app.addUser(['raiser']);
+      const owner = await app.addUser(['admin'], { maxActiveKeys: 0 });
+      const { body } = await importKeys([entryOf(draw(), { ownerId: owner.id })], raiser.token, { raiseOwnerLimits: true });
+      expect(body.results[0]).toMatchObject({ code: 'API_KEY_LIMIT_REACHED', detail: expect.stringContaining('you do not hold all that the owner may do') });
+      expect((await app.get(`/users/${owner.id}`, { token: admin })).body.maxActiveKeys).toBe(0);
+    });
+
     it('hands out nothing that the caller does not hold', async () => {
       await app.addRole('deleter', ['platform:api-keys:delete']);
       const importer = await app.addUser(['importer']);
@@ -156,16 +262,7 @@ describe('POST /api-keys/import', () => {
       [{}, 'keys'],
       [{ keys: [] }, 'keys'],
       [{ keys: {} }, 'keys'],
-      [{ keys: [1] }, 'keys'],
-      [{ keys: [[entryOf('a')]] }, 'keys'],
-      [{ keys: [null] }, 'keys'],
-      [{ keys: [{ prefix: 'a' }] }, 'keys.0.sha256'],
-      [{ keys: [{ sha256: sha256('a') }] }, 'keys.0.prefix'],
-      [{ keys: [{ ...entryOf('a'), sha256: 'zz' }] }, 'keys.0.sha256'],
-      [{ keys: [{ ...entryOf('a'), prefix: 'a b' }] }, 'keys.0.prefix'],
-      [{ keys: [{ ...entryOf('a'), prefix: 'a'.repeat(33) }] }, 'keys.0.prefix'],
-      [{ keys: [entryOf('a'), { ...entryOf('b'), name: '' }] }, 'keys.1.name'],
-      [{ keys: [{ ...entryOf('a'), secret: 'x' }] }, 'keys.0.secret'],
+      [{ keys: [entryOf('a')], raiseOwnerLimits: 'yes' }, 'raiseOwnerLimits'],
       [{ keys: Array.from({ length: 501 }, () => entryOf('a')) }, 'keys'],
     ])('refuses the whole of %j, naming the field', async (body, path) => {
       const answer = await app.post('/api-keys/import', { token: admin, body });

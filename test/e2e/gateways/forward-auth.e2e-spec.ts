@@ -160,9 +160,19 @@ describe('ALL /forward-auth', () => {
       ['absent', [], 'IP_NOT_ALLOWED'],
       ['empty', [['X-Forwarded-For', '']], 'IP_NOT_ALLOWED'],
       ['no address', [['X-Forwarded-For', '203.0.113.7, unknown']], 'IP_NOT_ALLOWED'],
-      ['with a port', [['X-Forwarded-For', '203.0.113.7:443']], 'IP_NOT_ALLOWED'],
+      ['with a port', [['X-Forwarded-For', '203.0.113.7:443']], 'allowed'],
+      ['mapped, with brackets and a port', [['X-Forwarded-For', '[::ffff:203.0.113.7]:443']], 'allowed'],
+      ['another one with a port', [['X-Forwarded-For', '203.0.113.8:443']], 'IP_NOT_ALLOWED'],
     ] as [string, HeaderList, string][])('%s', async (_, headers, outcome) => {
       expect(await allowed(headers)).toBe(outcome);
+    });
+
+    it.each(['unknown', '_hidden', 'garbage', 'unix:', '203.0.113.7:port'])('is unknown where a proxy writes %s: refused for a key with a list, saying so, and for no other', async (written) => {
+      const free = await issueKey(app, admin);
+      expect((await ask('', [...bearer(free), ['X-Forwarded-For', written]])).status).toBe(200);
+      const listed = await issueKey(app, admin, { allowedIps: ['203.0.113.7'] });
+      const { status, problem } = await ask('', [...bearer(listed), ['X-Forwarded-For', written]]);
+      expect([status, problem.code, problem.detail]).toEqual([403, 'IP_NOT_ALLOWED', 'The key is restricted by address, and the ip that was given is no address.']);
     });
 
     it('is never the gateway’s own, for want of another', async () => {
@@ -188,7 +198,7 @@ describe('ALL /forward-auth', () => {
       ['model=', 'model'],
       [`model=${'m'.repeat(129)}`, 'model'],
       ['reserveCents=-1', 'reserveCents'],
-      ['reserveCents=0.0000001', 'reserveCents'],
+      ['reserveCents=1e-7', 'reserveCents'],
       ['reserveCents=1000000001', 'reserveCents'],
       ['reservationTtlSeconds=1801', 'reservationTtlSeconds'],
       ['scope=', 'scopes.0'],

@@ -33,6 +33,28 @@ describe('POST /usage', () => {
       expect([status, body]).toEqual([200, { accepted: 0, duplicates: 1, results: [{ id: 'again', outcome: 'duplicate' }] }]);
     });
 
+    it('counts a cost with the noise of a computation, rounded half up to the micro-cent', async () => {
+      const id = await newKey();
+      const { status, body } = await report({ id: 'noise', apiKeyId: id, costCents: 0.1 + 0.2 }, { id: 'half', apiKeyId: id, costCents: 0.0000005 }, { id: 'less', apiKeyId: id, costCents: 1e-7 });
+      expect([status, body.accepted]).toEqual([200, 3]);
+      expect((await app.get(`/api-keys/${id}`, { token: admin })).body.totalCostCents).toBe(0.300001);
+    });
+
+    it('takes null for absent', async () => {
+      const event = { id: 'none', apiKeyId: await newKey() };
+      const { status, body } = await report({ ...event, reservationId: null, costCents: null, model: null, requests: null, occurredAt: null });
+      expect([status, body.accepted]).toEqual([200, 1]);
+      expect((await report(event)).body.duplicates).toBe(1);
+    });
+
+    it('takes no cost and a cost of 0 for the same, apart and inside one request', async () => {
+      const id = await newKey();
+      await report({ id: 'free', apiKeyId: id });
+      const again = await report({ id: 'free', apiKeyId: id, costCents: 0 }, { id: 'twin', apiKeyId: id, costCents: 0 }, { id: 'twin', apiKeyId: id });
+      expect([again.status, again.body.accepted, again.body.duplicates]).toEqual([200, 1, 2]);
+      expect((await report({ id: 'twin', apiKeyId: id, costCents: null })).body.duplicates).toBe(1);
+    });
+
     it('counts twins of one request once', async () => {
       const twin = { id: 'twin', apiKeyId: await newKey(), costCents: 1 };
       const { body } = await report(twin, twin, twin);
@@ -69,13 +91,13 @@ describe('POST /usage', () => {
   });
 
   describe('400', () => {
-    it('names every wrong field of every event, and books nothing', async () => {
+    it('names every wrong field of every event, and books the events that are right', async () => {
       const id = await newKey();
       const { status, body } = await report(
         { id: 'fine', apiKeyId: id },
         { id: '', apiKeyId: id, requests: 0 },
         { id: 'b', apiKeyId: 'x', costCents: '1' },
-        { id: 'c', apiKeyId: id, costCents: 0.0000001, statusCode: 99, colour: 'red' },
+        { id: 'c', apiKeyId: id, costCents: 'NaN', statusCode: 99, colour: 'red' },
         { id: 'd', costCents: -1 },
         { id: 'e', reservationId: 'forged', latencyMs: -1 },
         { id: 'f', apiKeyId: id, occurredAt: new Date(Date.now() + 6 * 60_000).toISOString() },
@@ -88,12 +110,31 @@ describe('POST /usage', () => {
       const paths = body.errors.map(({ path }: { path: string }) => path).sort();
       expect(paths).toEqual(
         [
-          'events.1.id', 'events.1.requests', 'events.2.apiKeyId', 'events.2.costCents', 'events.3.colour', 'events.3.statusCode',
-          'events.4.apiKeyId', 'events.4.costCents', 'events.5.latencyMs', 'events.6.occurredAt', 'events.7.id', 'events.7.model',
-          'events.8.id', 'events.8.inputTokens', 'events.9',
+          'events.1.id', 'events.1.requests', 'events.2.apiKeyId', 'events.2.costCents', 'events.3.colour', 'events.3.costCents', 'events.3.statusCode',
+          'events.4.costCents', 'events.5.latencyMs', 'events.6.occurredAt', 'events.7.id', 'events.7.model',
+          'events.8.costCents', 'events.8.id', 'events.8.inputTokens', 'events.9',
         ].sort(),
       );
-      expect((await app.get(`/api-keys/${id}`, { token: admin })).body.totalRequests).toBe(0);
+      expect(body).toMatchObject({ accepted: 1, duplicates: 0 });
+      expect(body.results.map(({ outcome }: { outcome: string }) => outcome)).toEqual(['accepted', ...Array.from({ length: 9 }, () => 'invalid')]);
+      expect(body.results[2]).toEqual({ id: 'b', outcome: 'invalid', errors: expect.arrayContaining([{ path: 'apiKeyId', message: 'must be a UUID' }]) });
+      expect(body.results[9]).toEqual({ id: '', outcome: 'invalid', errors: [{ path: 'event', message: 'must be an object' }] });
+      expect((await app.get(`/api-keys/${id}`, { token: admin })).body.totalRequests).toBe(1);
+    });
+
+    it('decides the others also where one is a conflict and one is invalid', async () => {
+      const id = await newKey();
+      await report({ id: 'used', apiKeyId: id, costCents: 1 });
+      const { status, body } = await report({ id: 'used', apiKeyId: id, costCents: 2 }, { id: 'bad', apiKeyId: id, costCents: -1 }, { id: 'new', apiKeyId: id, costCents: 4 });
+      expect([status, body.code]).toEqual([400, 'VALIDATION_FAILED']);
+      expect(body.results.map(({ outcome }: { outcome: string }) => outcome)).toEqual(['conflict', 'invalid', 'accepted']);
+      expect(body.errors).toEqual([{ path: 'events.1.costCents', message: 'must be an amount of cents from 0 to 1000000000' }]);
+      expect((await app.get(`/api-keys/${id}`, { token: admin })).body.totalCostCents).toBe(5);
+    });
+
+    it('refuses a single event that is wrong', async () => {
+      const { status, body } = await report({ id: 'a', apiKeyId: keyId, model: 'gpt-4o\n' });
+      expect([status, body.detail]).toEqual([400, 'events.0.model: must be 1 to 128 characters without control characters']);
     });
 
     it.each([[undefined], [{}], [[]], [{ events: [] }], [{ events: 'x' }], [{ events: [{ id: 'a' }], more: 1 }]])('refuses %j', async (body) => {

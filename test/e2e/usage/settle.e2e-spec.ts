@@ -41,6 +41,22 @@ describe('Settling by POST /usage and POST /reservations/release', () => {
       expect(await budgetOf(key)).toMatchObject({ spentCents: 1.25, heldCents: 0, remainingCents: 8.75 });
     });
 
+    it('charges a cost whatever the labels say, says which were cut, and knows the event again', async () => {
+      const key = await newKey(10);
+      const event = { id: 'a', reservationId: await hold(key, 8), costCents: 1.25, model: `gpt-4o\n${'x'.repeat(200)}`, statusCode: 1000 };
+      const { status, body } = await report(event);
+      expect([status, body.results]).toEqual([200, [{ id: 'a', outcome: 'accepted', labelsCut: expect.arrayContaining(['model', 'statusCode']) }]]);
+      expect((await report(event)).body.results).toEqual([{ id: 'a', outcome: 'duplicate', labelsCut: expect.arrayContaining(['model', 'statusCode']) }]);
+      const [stored] = await app.dataSource.query<{ model: string; cost: string }[]>('SELECT model, cost_micro_cents AS cost FROM usage_event WHERE key_id = $1', [key]);
+      expect(stored).toEqual({ model: `gpt-4o${'x'.repeat(122)}`, cost: '1250000' });
+    });
+
+    it('keeps no cost and a cost of 0 apart: the first is what was reserved', async () => {
+      const reservationId = await hold(await newKey(10), 4);
+      await report({ id: 'a', reservationId });
+      expect((await report({ id: 'a', reservationId, costCents: 0 })).body.code).toBe('USAGE_CONFLICT');
+    });
+
     it('charges what was reserved when no cost is named', async () => {
       const key = await newKey(10);
       await report({ id: 'a', reservationId: await hold(key, 4), apiKeyId: key });
@@ -119,10 +135,10 @@ describe('Settling by POST /usage and POST /reservations/release', () => {
       const reservationId = await hold(await newKey(10), 4);
       const foreign = await release(reservationId, stranger.token);
       const forged = await release(`${reservationId.slice(0, -2)}AA`);
-      expect([foreign.status, foreign.body.errors]).toEqual([400, [{ path: 'reservationId', message: 'is no reservation of yours' }]]);
+      expect([foreign.status, foreign.body.errors]).toEqual([400, [{ path: 'reservationId', message: 'unknown reservation, or made by another caller' }]]);
       expect(forged.body.errors).toEqual(foreign.body.errors);
       const settled = await app.post('/usage', { token: stranger.token, body: { events: [{ id: 'a', reservationId }] } });
-      expect(settled.body.errors).toEqual([{ path: 'events.0.reservationId', message: 'is no reservation of yours' }]);
+      expect(settled.body.errors).toEqual([{ path: 'events.0.reservationId', message: 'unknown reservation, or made by another caller' }]);
     });
   });
 

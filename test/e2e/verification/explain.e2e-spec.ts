@@ -90,13 +90,14 @@ describe('POST /api-keys/:id/explain', () => {
 
   describe('400', () => {
     it.each([
-      [{ ip: '1.2.3' }, 'ip'],
+      [{ ip: 7 }, 'ip'],
+      [{ model: 'gpt-4o\n' }, 'model'],
       [{ scopes: 'chat' }, 'scopes'],
       [{ cost: 0 }, 'cost'],
       [{ cost: 1001 }, 'cost'],
       [{ reserveCents: -1 }, 'reserveCents'],
       [{ reserveCents: '1' }, 'reserveCents'],
-      [{ reserveCents: 0.0000001 }, 'reserveCents'],
+      [{ reserveCents: -1e-7 }, 'reserveCents'],
       [{ key: 'lk_live_x' }, 'key'],
     ])('names the wrong field of %j', async (body, path) => {
       const { id } = await addKey();

@@ -30,12 +30,31 @@ describe('POST /verify/batch', () => {
     expect([status, body.results.length]).toEqual([200, 100]);
   });
 
-  it('400: names the wrong field of the wrong item, and how many there may be', async () => {
-    const wrong = await verify({ items: [{ key: 'x' }, { key: 'x', cost: 0 }] });
-    expect(wrong).toMatchObject({ status: 400, body: { errors: [{ path: 'items.1.cost' }] } });
+  it('200: decides an item whose form is wrong by itself, naming its wrong fields', async () => {
+    const { secret } = await issueKey(app, admin);
+    const wrong: [unknown, string][] = [
+      [{ key: 'k'.repeat(513) }, 'key'],
+      [{ key: secret, cost: 0 }, 'cost'],
+      [{ key: secret, ip: 7 }, 'ip'],
+      [{ key: secret, model: 'gpt-4o\n' }, 'model'],
+      [{ key: secret, colour: 'red' }, 'colour'],
+      [{ key: null }, 'key'],
+      [{}, 'key'],
+      [null, 'item'],
+      ['text', 'item'],
+    ];
+    const { status, body } = await verify({ items: [{ key: secret }, ...wrong.map(([item]) => item), { key: secret, ip: '203.0.113.7:443' }] });
+    expect([status, body.results.at(0).code, body.results.at(-1).code]).toEqual([200, 'VALID', 'VALID']);
+    for (const [index, [, path]] of wrong.entries()) {
+      expect(body.results[index + 1]).toEqual({ valid: false, code: 'VALIDATION_FAILED', detail: expect.stringContaining(`${path}: `), degraded: false, errors: [{ path, message: expect.any(String) }] });
+    }
+  });
+
+  it('400: says how many items there may be, and what is no list', async () => {
     expect((await verify({ items: Array.from({ length: 101 }, () => ({ key: 'x' })) })).body.errors[0].path).toBe('items');
     expect((await verify({ items: [] })).status).toBe(400);
     expect((await verify({})).status).toBe(400);
+    expect((await verify({ items: 'x' })).body.errors).toEqual([{ path: 'items', message: 'must be an array' }]);
   });
 
   it('401 and 403: as for one', async () => {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApp } from '../../support/app.js';
+import { ADDRESS_FORMS } from '../../support/address-forms.js';
 import { eventually } from '../../support/eventually.js';
 import { type IssuedKey, Management, issueKey, issueServiceKey } from '../../support/management.js';
 
@@ -17,6 +18,9 @@ describe('POST /verify', () => {
     management = new Management(app);
   });
   afterAll(() => app.stop());
+  let restricted: Promise<IssuedKey[]> | undefined;
+  const restrictedKeys = () =>
+    (restricted ??= Promise.all([issueKey(app, admin), issueKey(app, admin, { allowedIps: ['203.0.113.7', '2001:db8::5'] })]));
 
   describe('200', () => {
     it('answers with what the key is, the first time and from memory alike', async () => {
@@ -68,6 +72,36 @@ describe('POST /verify', () => {
       expect((await verify({ ...right, scopes: ['a', 'b'] })).body.code).toBe('INSUFFICIENT_SCOPE');
     });
 
+    it.each(ADDRESS_FORMS.filter(([written]) => written.length <= 512))('reads the address in %j as %j', async (ip, address) => {
+      const [free, restricted] = await restrictedKeys();
+      expect((await verify({ key: free!.secret, ip })).body.code).toBe('VALID');
+      const { status, body } = await verify({ key: restricted!.secret, ip });
+      expect([status, body.code]).toEqual([200, address === '203.0.113.7' || address === '2001:db8::5' ? 'VALID' : 'IP_NOT_ALLOWED']);
+      if (address === null) expect(body.detail).toBe('The key is restricted by address, and the ip that was given is no address.');
+    });
+
+    it('takes null for absent', async () => {
+      const key = await issueKey(app, admin);
+      const nulls = { ip: null, model: null, chatbot: null, scopes: null, cost: null, reserveCents: null, reservationTtlSeconds: null, dryRun: null, explain: null };
+      expect((await verify({ key: key.secret, ...nulls })).body).toMatchObject({ valid: true, keyId: key.id });
+      const explained = await app.post(`/api-keys/${key.id}/explain`, { token: admin, body: { ip: null, model: null, cost: null, reserveCents: null } });
+      expect([explained.status, explained.body.code]).toEqual([200, 'VALID']);
+      const byModel = await issueKey(app, admin, { allowedModels: ['gpt-4o'] });
+      expect((await verify({ key: byModel.secret, model: null })).body.code).toBe('MODEL_NOT_ALLOWED');
+    });
+
+    it('allows what can be metered: names with spaces and of any script', async () => {
+      const key = await issueKey(app, admin, { allowedModels: ['Claude 3.5 Sonnet', '通义*'], allowedChatbots: ['Süd Bot'] });
+      expect((await verify({ key: key.secret, model: 'Claude 3.5 Sonnet', chatbot: 'Süd Bot' })).body.code).toBe('VALID');
+      expect((await verify({ key: key.secret, model: '通义千问', chatbot: 'Süd Bot' })).body.code).toBe('VALID');
+      expect((await verify({ key: key.secret, model: 'Claude 3.5', chatbot: 'Süd Bot' })).body.code).toBe('MODEL_NOT_ALLOWED');
+    });
+
+    it('holds an upper bound with the noise of a computation, rounded up', async () => {
+      const key = await issueKey(app, admin, { budgetLimitCents: 10 });
+      expect((await verify({ key: key.secret, reserveCents: 0.1 + 0.2 })).body.reservation.cents).toBe(0.300001);
+    });
+
     it('lists every check when it is asked to explain', async () => {
       const key = await issueKey(app, admin, { allowedModels: ['gpt-4o'] });
       const { body } = await verify({ key: key.secret, explain: true });
@@ -97,7 +131,7 @@ describe('POST /verify', () => {
 
   describe('400', () => {
     it('names every wrong field and coerces nothing', async () => {
-      const { status, body } = await verify({ key: '', ip: '1.2.3', cost: '1', reserveCents: 0.0000001, scopes: ['with space'], dryRun: 1, reservationTtlSeconds: 1801, model: null, extra: 1 });
+      const { status, body } = await verify({ key: '', ip: 7, cost: '1', reserveCents: -1e-7, scopes: ['with space'], dryRun: 1, reservationTtlSeconds: 1801, model: 'gpt-4o\n', extra: 1 });
       expect(status).toBe(400);
       expect(body.code).toBe('VALIDATION_FAILED');
       expect(body.errors.map((error: { path: string }) => error.path).sort()).toEqual([
@@ -111,6 +145,12 @@ describe('POST /verify', () => {
         'reserveCents',
         'scopes.0',
       ]);
+    });
+
+    it('says what a model must be, before it holds anything', async () => {
+      const key = await issueKey(app, admin, { allowedModels: ['gpt-4o*'], budgetLimitCents: 10 });
+      const { status, body } = await verify({ key: key.secret, model: 'gpt-4o\n', reserveCents: 1 });
+      expect([status, body.errors]).toEqual([400, [{ path: 'model', message: 'must be 1 to 128 characters without control characters' }]]);
     });
 
     it('wants a body', async () => {

@@ -1,4 +1,6 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
+import { formatAddress, parseAddress } from '../../../../src/common/address.js';
+import { ADDRESS_FORMS } from '../../../../test/support/address-forms.js';
 import { LatchkeyClient } from '../client.js';
 import type { Verdict, VerdictCode, VerifyQuestion } from '../contract.js';
 import { type Decision, type IncomingRequest, type KeyRequirement, protect, type ProtectionOptions } from './protect.js';
@@ -84,6 +86,7 @@ describe('a guard', () => {
     ['RATE_LIMITED', 429, undefined],
     ['BUDGET_EXCEEDED', 403, undefined],
     ['UNAVAILABLE', 503, undefined],
+    ['VALIDATION_FAILED', 400, undefined],
   ])('answers %s with %d', async (code, status, challenge) => {
     answer = () => ({ valid: false, code, detail: 'Because.', retryAfterSeconds: 7.2, rateLimits: LIMITS, degraded: false });
     const refusal = await refusalOf({}, { scopes: ['chat:write', 'chat:read'] });
@@ -109,6 +112,12 @@ describe('a guard', () => {
     await decide({ ip: 'fe80::1%eth0' });
     await decide({ ip: undefined });
     expect(questions.map(({ ip }) => ip)).toEqual(['198.51.100.7', 'fe80::1', undefined]);
+  });
+
+  it.each(ADDRESS_FORMS)('asks for the address in %j, which is %j', async (written, address) => {
+    await decide({ ip: written });
+    // The server has the last word on how an address is written.
+    expect(questions[0]!.ip === undefined ? null : formatAddress(parseAddress(questions[0]!.ip!)!)).toBe(address);
   });
 
   it('answers 400 where the end user’s own words are wrong', async () => {

@@ -1,6 +1,7 @@
 import type { LatchkeyClient } from '../client.js';
 import type { Verdict, VerifyQuestion } from '../contract.js';
 import { LatchkeyProblem } from '../errors.js';
+import { addressIn } from './address.js';
 import { presentedKey, type PresentedRequest } from './presented-key.js';
 import { rateLimitHeaders } from './rate-limit-headers.js';
 import { type Refusal, refusalOf, refusalOfInput, refusalOfOutage, refusalOfPresented } from './refusal.js';
@@ -26,8 +27,9 @@ export interface KeyRequirement<Request> {
 /** What guards of all frameworks take. */
 export interface ProtectionOptions<Request> {
   /**
-   * The end user's address. Default: what the framework says, which is the peer of the connection until it is told
-   * which proxies to trust.
+   * The end user's address; a port, brackets or a zone do not matter. What is no address is unknown: keys that are
+   * restricted to addresses are refused, others are not. Default: what the framework says, which is the peer of the
+   * connection until it is told which proxies to trust.
    */
   address?: (request: Request) => string | undefined;
   /** Told why a request was answered 503: Latchkey's refusal of the service itself, or a fault of the program. */
@@ -56,7 +58,7 @@ export async function protect<Request>(
   try {
     const presented = presentedKey(incoming);
     if ('refusal' in presented) return { refusal: refusalOfPresented(presented.refusal) };
-    const ip = plainAddress(options.address === undefined ? incoming.ip : options.address(request));
+    const ip = addressIn(options.address === undefined ? incoming.ip : options.address(request));
     const verdict = await client.verify(questionOf(presented.key, ip, request, requirement));
     if (!verdict.valid) return { refusal: refusalOf(verdict, requirement.scopes ?? []) };
     return { verdict, headers: rateLimitHeaders(verdict.rateLimits), refusal: null };
@@ -84,11 +86,6 @@ function questionOf<Request>(key: string, ip: string | undefined, request: Reque
 
 function valueOf<Request, T>(value: FromRequest<Request, T> | undefined, request: Request): T | undefined {
   return typeof value === 'function' ? (value as (request: Request) => T | undefined)(request) : value;
-}
-
-/** Without the zone that link-local addresses carry: the contract takes none. */
-function plainAddress(address: string | undefined): string | undefined {
-  return address?.replace(/%.*$/, '') || undefined;
 }
 
 function isEndUsersFault(error: unknown): error is LatchkeyProblem {

@@ -26,7 +26,7 @@ export interface Refusal {
  * By code, exhaustively: a code that the contract adds does not compile until it has its status. A key that is none
  * any more is a bad credential; one that may not do this is a good one.
  */
-const STATUS: Readonly<Record<VerdictCode, 401 | 403 | 429 | 503>> = {
+const STATUS: Readonly<Record<VerdictCode, 400 | 401 | 403 | 429 | 503>> = {
   VALID: 503,
   MALFORMED: 401,
   NOT_FOUND: 401,
@@ -41,6 +41,7 @@ const STATUS: Readonly<Record<VerdictCode, 401 | 403 | 429 | 503>> = {
   RATE_LIMITED: 429,
   BUDGET_EXCEEDED: 403,
   UNAVAILABLE: 503,
+  VALIDATION_FAILED: 400,
 };
 
 const TITLES: Readonly<Record<number, string>> = {
