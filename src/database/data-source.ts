@@ -1,4 +1,5 @@
 import { DataSource, type DataSourceOptions, type EntityTarget } from 'typeorm';
+import { connectionConfig } from './connection-config.js';
 import { migrations } from './migrations.js';
 import { SessionClient } from './session-client.js';
 
@@ -28,7 +29,7 @@ export function dataSourceOptions(url: string, pool: PoolOptions): DataSourceOpt
     poolErrorHandler: () => undefined,
     extra: {
       Client: SessionClient,
-      connectionString: url,
+      ...connectionConfig(url),
       session: { kind: pool.isPatient === true ? 'migration' : 'pool', ...(pool.role === undefined ? {} : { role: pool.role }) },
     },
   };

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { Client, type ClientConfig } from 'pg';
 import { openingStatement, type SessionPlan } from './session.js';
 
@@ -31,6 +32,11 @@ export class SessionClient extends Client {
       () => callback(null, this),
       (error: Error) => callback(error),
     );
+  }
+
+  /** Cuts the connection: `end()` would wait for a statement that hangs. What is under way fails with `reason`. */
+  destroy(reason?: Error): void {
+    (this as unknown as { connection: { stream: Socket } }).connection.stream.destroy(reason);
   }
 
   private async open(): Promise<this> {
