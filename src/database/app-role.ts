@@ -83,7 +83,7 @@ export async function checkSchemaAccess(session: SessionClient, { setting }: Dat
   }
   if (!facts.may_use) {
     throw new StartRefusal(
-      `${facts.name}, as which ${setting} works, may not use the tables of Latchkey in the database ${target.database}: log in as ${APP_ROLE}, ` +
+      `The role ${facts.name}, as which ${setting} works, may not use the tables of Latchkey in the database ${target.database}: log in as ${APP_ROLE}, ` +
         `or GRANT ${APP_ROLE} TO ${target.user}.`,
     );
   }

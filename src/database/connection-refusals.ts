@@ -67,12 +67,12 @@ const RULES: readonly Rule[] = [
   {
     codes: ['ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN', 'ENETDOWN'],
     isPassing: true,
-    sentence: (t) => `${placeOf(t)} does not answer: correct the address in ${t.setting}, or let the network and its firewalls pass it.`,
+    sentence: (t) => `PostgreSQL at ${placeOf(t)} does not answer: correct the address in ${t.setting}, or let the network and its firewalls pass it.`,
   },
   {
     says: /timeout expired|connection timeout|timeout exceeded/i,
     isPassing: true,
-    sentence: (t) => `${placeOf(t)} does not answer: correct the address in ${t.setting}, or let the network and its firewalls pass it.`,
+    sentence: (t) => `PostgreSQL at ${placeOf(t)} does not answer: correct the address in ${t.setting}, or let the network and its firewalls pass it.`,
   },
   {
     codes: ['DEPTH_ZERO_SELF_SIGNED_CERT', 'SELF_SIGNED_CERT_IN_CHAIN'],
@@ -96,7 +96,7 @@ const RULES: readonly Rule[] = [
   },
   {
     says: /does not support SSL connections/,
-    sentence: (t) => `${placeOf(t)} offers no TLS: turn it on there, or write sslmode=disable in ${t.setting} to send passwords and data in the clear.`,
+    sentence: (t) => `PostgreSQL at ${placeOf(t)} offers no TLS: turn it on there, or write sslmode=disable in ${t.setting} to send passwords and data in the clear.`,
   },
   {
     says: /error establishing an SSL connection/,
@@ -129,7 +129,7 @@ const RULES: readonly Rule[] = [
   },
   {
     says: /no encryption|SSL off|SSL required|SSL\/TLS required/i,
-    sentence: (t) => `${placeOf(t)} takes no connection without TLS from here: write sslmode=verify-full in ${t.setting}, or admit plain ones (pg_hba.conf).`,
+    sentence: (t) => `PostgreSQL at ${placeOf(t)} takes no connection without TLS from here: write sslmode=verify-full in ${t.setting}, or admit plain ones (pg_hba.conf).`,
   },
   {
     says: /pg_hba\.conf/,
@@ -182,12 +182,12 @@ const RULES: readonly Rule[] = [
   {
     codes: ['ECONNRESET', 'EPIPE'],
     isPassing: true,
-    sentence: (t) => `${placeOf(t)} closes each connection: see its log, or correct the address in ${t.setting}.`,
+    sentence: (t) => `PostgreSQL at ${placeOf(t)} closes each connection: see its log, or correct the address in ${t.setting}.`,
   },
   {
     says: /connection terminated/i,
     isPassing: true,
-    sentence: (t) => `${placeOf(t)} closes each connection: see its log, or correct the address in ${t.setting}.`,
+    sentence: (t) => `PostgreSQL at ${placeOf(t)} closes each connection: see its log, or correct the address in ${t.setting}.`,
   },
   {
     // What a pooler says for a server behind it that is away: "server login failed", "cannot connect to server" …

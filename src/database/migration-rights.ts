@@ -33,13 +33,12 @@ export async function checkMigrationRights(session: SessionClient, address: Data
 
 function migrationRefusal({ login, owner }: Rights, session: SessionClient, { setting }: DatabaseAddress): StartRefusal {
   const target = targetOf(session, setting);
-  const may = owner === null ? 'may not create tables in the schema public' : `may not alter the tables, which belong to ${owner}`;
+  const tables = `of the database ${target.database}`;
+  const may = owner === null ? `may not create tables in the schema public ${tables}` : `may not alter the tables ${tables}, which belong to ${owner}`;
   const grant = owner === null && login !== APP_ROLE ? `, or GRANT CREATE ON SCHEMA public TO ${login}` : '';
+  const whom = owner === null ? 'the login that owns the database' : 'that login';
   const example = `postgres://${owner ?? 'owner'}:password@…/${target.database}`;
-  return new StartRefusal(
-    `The login ${login} of ${setting} ${may} of the database ${target.database}: set DATABASE_MIGRATION_URL to ` +
-      `${owner === null ? 'the login that owns the database' : 'that login'} (${example})${grant}.`,
-  );
+  return new StartRefusal(`The login ${login} of ${setting} ${may}: set DATABASE_MIGRATION_URL to ${whom} (${example})${grant}.`);
 }
 
 async function isMigrated(session: SessionClient): Promise<boolean> {

@@ -44,12 +44,15 @@ export async function countFreeSessions(session: SessionClient): Promise<Supply>
   return { free: Math.max(0, rows[0]!.free), limit: rows[0]!.limit };
 }
 
-/** How many sessions a pooler gives, up to what a replica uses: it tells nobody, so as many are opened for a moment. */
+/**
+ * How many sessions a pooler gives, up to what a replica uses, beside the one that asks: it tells no client, so as many
+ * are opened for a moment.
+ */
 export async function countPooledSessions(address: DatabaseAddress): Promise<Supply> {
-  const attempts = await Promise.allSettled(Array.from({ length: MAX_SESSIONS }, () => openSession(address, undefined, POOLED_WITHIN_MS)));
+  const attempts = await Promise.allSettled(Array.from({ length: MAX_SESSIONS - 1 }, () => openSession(address, undefined, POOLED_WITHIN_MS)));
   const opened = attempts.flatMap((attempt) => (attempt.status === 'fulfilled' ? [attempt.value] : []));
   await Promise.allSettled(opened.map((session) => session.end()));
-  return { free: opened.length, limit: 'default_pool_size of the connection pooler' };
+  return { free: opened.length + 1, limit: 'default_pool_size of the connection pooler' };
 }
 
 /** Long enough for a pooler to open sessions of PostgreSQL one after the other. */
