@@ -38,7 +38,7 @@ interface Rule {
 export const placeOf = ({ host, port }: ConnectionTarget) =>
   host.startsWith('/') ? `the socket ${host}/.s.PGSQL.${port}` : `${host.includes(':') ? `[${host}]` : host}:${port}`;
 
-const TLS_WAYS = 'name the file of its authority with sslrootcert=…, or write sslmode=no-verify to encrypt without verifying';
+const TLS_WAYS = 'name a file of its authority with sslrootcert=…, or write sslmode=no-verify to encrypt without verifying';
 
 /**
  * Every way in which opening a connection is known to fail; the first rule that fits counts. Codes before words: the
@@ -75,11 +75,19 @@ const RULES: readonly Rule[] = [
     sentence: (t) => `PostgreSQL at ${placeOf(t)} does not answer: correct the address in ${t.setting}, or let the network and its firewalls pass it.`,
   },
   {
-    codes: ['DEPTH_ZERO_SELF_SIGNED_CERT', 'SELF_SIGNED_CERT_IN_CHAIN'],
-    sentence: (t) => `The certificate of ${placeOf(t)} is signed by itself or by an authority of its own: in ${t.setting}, ${TLS_WAYS}.`,
+    codes: ['DEPTH_ZERO_SELF_SIGNED_CERT'],
+    sentence: (t) => `The certificate of ${placeOf(t)} is signed by itself: in ${t.setting}, ${TLS_WAYS}.`,
   },
   {
-    codes: ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'UNABLE_TO_GET_ISSUER_CERT', 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY', 'CERT_SIGNATURE_FAILURE', 'INVALID_CA', 'CERT_UNTRUSTED'],
+    codes: [
+      'SELF_SIGNED_CERT_IN_CHAIN',
+      'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+      'UNABLE_TO_GET_ISSUER_CERT',
+      'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+      'CERT_SIGNATURE_FAILURE',
+      'INVALID_CA',
+      'CERT_UNTRUSTED',
+    ],
     sentence: (t) => `The certificate of ${placeOf(t)} is not signed by an authority this server trusts: in ${t.setting}, ${TLS_WAYS}.`,
   },
   {

@@ -40,13 +40,14 @@ export class SessionClient extends Client {
   }
 
   private async open(): Promise<this> {
-    await super.connect();
     try {
+      await super.connect();
       await this.query(openingStatement(this.plan));
       return this;
     } catch (error) {
-      // Whoever asked for a session gets none, and will not end this one.
-      this.end().catch(() => undefined);
+      // No caller has this session. The driver leaves it open where it failed itself, and PostgreSQL would wait for a
+      // password for a minute, in which it drops no database.
+      this.destroy();
       throw error;
     }
   }

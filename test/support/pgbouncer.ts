@@ -48,7 +48,7 @@ export class PgBouncer {
     const account = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
     const child = spawn('pgbouncer', ['-q', join(directory, 'pgbouncer.ini')], { stdio: ['ignore', 'ignore', 'pipe'], ...account });
     let said = '';
-    child.stderr!.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
     for (const deadline = Date.now() + 10_000; !(await accepts(port)); await sleep(20)) {
       if (child.exitCode !== null || Date.now() > deadline) throw new Error(`PgBouncer did not start: ${said}`);
     }

@@ -239,12 +239,12 @@ describe('As what the application works', () => {
     ['a superuser that becomes it', () => database.ownerUrl, null, 'latchkey_app'],
     ['a login that may not', () => loginUrl(outsider), /^The role latchkey_app exists, but the login outsider_\w+ may not become it: trigger and hash chain alone protect the audit trail\. GRANT latchkey_app TO outsider_\w+, or log in as latchkey_app\.$/, outsider],
   ])('is said as it is: %s', async (_, url, warning, role) => {
-    const { dataSource, warnings, close } = await openDatabase(testConfig({ DATABASE_URL: url(), DATABASE_MIGRATION_URL: database.ownerUrl }), []);
+    const opened = await openDatabase(testConfig({ DATABASE_URL: url(), DATABASE_MIGRATION_URL: database.ownerUrl }), []);
     try {
-      expect(warnings).toEqual(warning === null ? [] : [expect.stringMatching(warning)]);
-      expect(await dataSource.query('SELECT current_user AS role')).toEqual([{ role }]);
+      expect(opened.warnings).toEqual(warning === null ? [] : [expect.stringMatching(warning)]);
+      expect(await opened.dataSource.query('SELECT current_user AS role')).toEqual([{ role }]);
     } finally {
-      await close();
+      await opened.close();
     }
   });
 
