@@ -5,6 +5,7 @@ import { createApp } from './app.setup.js';
 import { printBanner } from './banner.js';
 import { StartRefusal } from './common/start-refusal.js';
 import { ConfigError, loadConfig } from './config/config.js';
+import { START_WAIT_MS } from './database/first-connection.js';
 import { openDatabase } from './database/open-database.js';
 import { addDemoData, demoAccess } from './demo.js';
 import { entities } from './entities.js';
@@ -18,7 +19,8 @@ async function main(): Promise<void> {
   const { demo } = readArguments();
   const config = loadConfig();
   if (demo && config.nodeEnv === 'production') throw new ConfigError('--demo is refused with NODE_ENV=production: its data is public knowledge');
-  const database = await openDatabase(config, entities, (line) => process.stderr.write(`${line}\n`));
+  const log = (sentence: string) => process.stderr.write(`${sentence}\n`);
+  const database = await openDatabase(config, entities, { log, maxWaitMs: START_WAIT_MS });
   const admin = await seed(new Changes(database.dataSource, config), { email: config.adminEmail, password: config.adminPassword });
   const access = demo ? demoAccess(config) : null;
   const app = await createApp(config, database.dataSource, access === null ? {} : { exampleSecret: access.exampleSecret });
@@ -26,7 +28,7 @@ async function main(): Promise<void> {
   await app.listen(config.port, config.host);
   // As a worker of a cluster: the one before this may leave now.
   process.send?.('listening');
-  printBanner(config, admin, database.runsAsAppRole, access);
+  printBanner(config, admin, database.warnings, access);
 
   let ending = false;
   const end = async (noticeMs?: number) => {

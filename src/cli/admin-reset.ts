@@ -12,7 +12,7 @@ import { seed } from '../users/seed.js';
  */
 async function main(): Promise<void> {
   const config = loadConfig();
-  const database = await openDatabase(config, entities, (line) => process.stderr.write(`${line}\n`));
+  const database = await openDatabase(config, entities, { log: (line) => process.stderr.write(`${line}\n`) });
   try {
     const changes = new Changes(database.dataSource, config);
     // A database that no server has started on yet has no roles.

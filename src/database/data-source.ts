@@ -1,11 +1,9 @@
-import { Client, type ClientConfig } from 'pg';
 import { DataSource, type DataSourceOptions, type EntityTarget } from 'typeorm';
+import { connectionConfig } from './connection-config.js';
 import { migrations } from './migrations.js';
+import { SessionClient } from './session-client.js';
 
-/** A statement that hangs must become an error within the bound that protocol section 9 states. */
-const STATEMENT_TIMEOUT_MS = 15_000;
-
-/** How a pool is opened. `role` is assumed after connecting; `entities` are only needed where rows are mapped. */
+/** How a pool is opened. `role` is assumed by every session; `entities` are only needed where rows are mapped. */
 export interface PoolOptions {
   readonly max: number;
   readonly role?: string;
@@ -14,23 +12,10 @@ export interface PoolOptions {
   readonly isPatient?: boolean;
 }
 
-/**
- * A connection whose loss is always heard: the pool listens while it is idle and TypeORM while it is used, but between
- * the two nobody does for a moment, and an error that nobody hears ends the process. Whoever uses the connection next
- * gets the error of his statement.
- */
-class HeardClient extends Client {
-  constructor(config?: string | ClientConfig) {
-    super(config);
-    this.on('error', () => undefined);
-  }
-}
-
 /** Options of a connection pool on `url`. The schema comes from migrations alone. */
 export function dataSourceOptions(url: string, pool: PoolOptions): DataSourceOptions {
   return {
     type: 'postgres',
-    url,
     entities: [...(pool.entities ?? [])] as Extract<DataSourceOptions, { type: 'postgres' }>['entities'],
     migrations,
     migrationsTableName: 'schema_migration',
@@ -43,9 +28,9 @@ export function dataSourceOptions(url: string, pool: PoolOptions): DataSourceOpt
     // The pool has dropped the lost connection already; the next statement opens another.
     poolErrorHandler: () => undefined,
     extra: {
-      Client: HeardClient,
-      ...(pool.isPatient === true ? {} : { statement_timeout: STATEMENT_TIMEOUT_MS }),
-      ...(pool.role === undefined ? {} : { options: `-c role=${pool.role}` }),
+      Client: SessionClient,
+      ...connectionConfig(url),
+      session: { kind: pool.isPatient === true ? 'migration' : 'pool', ...(pool.role === undefined ? {} : { role: pool.role }) },
     },
   };
 }

@@ -1,47 +1,67 @@
 import type { DataSource, EntityTarget } from 'typeorm';
 import type { Config } from '../config/config.js';
+import { checkSchemaAccess, findAppRole } from './app-role.js';
+import { connectionConfig } from './connection-config.js';
+import { examineConnection } from './connection-checks.js';
+import { knownRefusal } from './connection-refusals.js';
 import { dataSource } from './data-source.js';
 import { findCluster } from './embedded-cluster.js';
 import { startEmbeddedPostgres } from './embedded-postgres.js';
-import { APP_ROLE, migrate } from './migrate.js';
+import { type DatabaseAddress, firstConnection, NO_PATIENCE, type Patience, patiently, targetOf } from './first-connection.js';
+import { migrate } from './migrate.js';
+import { checkMigrationRights } from './migration-rights.js';
+import { checkPooling } from './pooling-check.js';
 import type { SchemaLog } from './schema/runner.js';
+import { checkServer } from './server-check.js';
+import { SessionClient } from './session-client.js';
+import { POOL_SIZE } from './session-supply.js';
 
 /** An open, migrated database. */
 export interface Database {
   readonly dataSource: DataSource;
-  /** Where the audit trail is protected by more than its trigger and its chain. */
-  readonly runsAsAppRole: boolean;
+  /** Sentences on what works less well than it could, each with what to do. */
+  readonly warnings: readonly string[];
   /** Closes the pool and, if this process holds it, stops the embedded PostgreSQL. */
   close(): Promise<void>;
 }
 
-/** Connections a replica may use; PostgreSQL allows 200 in embedded mode. */
-const POOL_SIZE = 20;
+/** How a database is opened. */
+export interface OpenOptions {
+  /** Gets one sentence for each thing worth telling an operator: what the migration does, and what is waited for. */
+  readonly log?: SchemaLog;
+  /** How long a database that is not there yet is waited for. Default: not at all. */
+  readonly maxWaitMs?: number;
+}
 
 /**
- * Opens the configured PostgreSQL, or starts the embedded one, and migrates it. `log` gets a line for each thing that the
- * migration does or waits for.
+ * Opens the configured PostgreSQL, or starts the embedded one, and migrates it.
  *
- * @throws Error with a sentence that says what to do
+ * @throws StartRefusal with a sentence that says what to do
  */
 export async function openDatabase(
   config: Config,
   entities: readonly EntityTarget<unknown>[],
-  log: SchemaLog = () => undefined,
+  { log = () => undefined, maxWaitMs = 0 }: OpenOptions = {},
 ): Promise<Database> {
   if (config.databaseUrl !== null && config.databaseMigrationUrl !== null) {
-    await migrate(config.databaseMigrationUrl, log);
-    const role = await assumableRole(config.databaseUrl);
-    const pool = await open(config.databaseUrl, entities, role);
-    return { dataSource: pool, runsAsAppRole: role !== undefined, close: () => pool.destroy() };
+    const patience: Patience = { maxWaitMs, say: log };
+    const address = addressOf(config.databaseUrl, 'DATABASE_URL');
+    const isApart = config.databaseMigrationUrl !== config.databaseUrl;
+    const owner = isApart ? addressOf(config.databaseMigrationUrl, 'DATABASE_MIGRATION_URL') : address;
+    await migrateAt(owner, config.databaseMigrationUrl, patience);
+    // The other login may be one that the first was not: another host, no password yet.
+    if (isApart) await close(await firstConnection(address, patience));
+    const { appRole, warnings } = await patiently(() => examineConnection(address), patience);
+    const pool = await open(config.databaseUrl, 'DATABASE_URL', entities, appRole.role);
+    return { dataSource: pool, warnings, close: () => pool.destroy() };
   }
   const embedded = await startEmbeddedPostgres({ dataDir: config.dataDir });
   try {
     await migrate(embedded.ownerUrl, log);
-    const pool = await open(embedded.appUrl, entities);
+    const pool = await open(embedded.appUrl, 'DATA_DIR', entities);
     return {
       dataSource: pool,
-      runsAsAppRole: true,
+      warnings: [],
       close: async () => {
         await pool.destroy();
         await embedded.stop();
@@ -61,15 +81,24 @@ export async function openDatabase(
  */
 export async function openForReading(config: Config): Promise<Pick<Database, 'dataSource' | 'close'>> {
   if (config.databaseUrl !== null) {
-    const pool = await open(config.databaseUrl, [], await assumableRole(config.databaseUrl));
-    return { dataSource: pool, close: () => pool.destroy() };
+    const address = addressOf(config.databaseUrl, 'DATABASE_URL');
+    const session = await firstConnection(address, NO_PATIENCE);
+    try {
+      const { role } = await findAppRole(session);
+      if (role !== undefined) await session.query(`SET ROLE ${role}`);
+      await checkSchemaAccess(session, address);
+      const pool = await open(config.databaseUrl, address.setting, [], role);
+      return { dataSource: pool, close: () => pool.destroy() };
+    } finally {
+      await close(session);
+    }
   }
   if ((await findCluster(config.dataDir)) === null) {
     throw new Error(`There is no database in ${config.dataDir}: set DATA_DIR to where it is, or DATABASE_URL.`);
   }
   const embedded = await startEmbeddedPostgres({ dataDir: config.dataDir });
   try {
-    const pool = await open(embedded.appUrl, []);
+    const pool = await open(embedded.appUrl, 'DATA_DIR', []);
     return { dataSource: pool, close: () => pool.destroy().then(() => embedded.stop()) };
   } catch (error) {
     await embedded.stop();
@@ -77,21 +106,31 @@ export async function openForReading(config: Config): Promise<Pick<Database, 'da
   }
 }
 
-async function open(url: string, entities: readonly EntityTarget<unknown>[], role?: string): Promise<DataSource> {
-  const pool = dataSource(url, { max: POOL_SIZE, entities, ...(role === undefined ? {} : { role }) });
-  return pool.initialize();
+function addressOf(url: string, setting: string): DatabaseAddress {
+  return { connection: connectionConfig(url), setting };
 }
 
-/** The application's role, where it exists and this login may become it. */
-async function assumableRole(url: string): Promise<string | undefined> {
-  const probe = await dataSource(url, { max: 1 }).initialize();
+async function migrateAt(address: DatabaseAddress, url: string, patience: Patience): Promise<void> {
+  const session = await firstConnection(address, patience);
   try {
-    const [row] = await probe.query<unknown[]>(
-      `SELECT 1 FROM pg_roles WHERE rolname = $1 AND rolname <> current_user AND pg_has_role(current_user, oid, 'MEMBER')`,
-      [APP_ROLE],
-    );
-    return row ? APP_ROLE : undefined;
+    await checkServer(session, address);
+    await checkMigrationRights(session, address);
   } finally {
-    await probe.destroy();
+    await close(session);
   }
+  // Migrations run under a lock that belongs to a session.
+  await checkPooling(address);
+  await migrate(url, patience.say);
+}
+
+async function open(url: string, setting: string, entities: readonly EntityTarget<unknown>[], role?: string): Promise<DataSource> {
+  try {
+    return await dataSource(url, { max: POOL_SIZE, entities, ...(role === undefined ? {} : { role }) }).initialize();
+  } catch (error) {
+    throw knownRefusal(error, targetOf(new SessionClient({ ...connectionConfig(url), session: { kind: 'pool' } }), setting)) ?? error;
+  }
+}
+
+async function close(session: SessionClient): Promise<void> {
+  await session.end().catch(() => undefined);
 }

@@ -2,6 +2,7 @@ import { type DataSource, QueryFailedError } from 'typeorm';
 import { verifyTrail } from '../audit/verify-command.js';
 import { type StartCheck, StartRefusal } from '../common/start-refusal.js';
 import type { Config } from '../config/config.js';
+import { connectionChecks } from '../database/connection-checks.js';
 import { schemaCheck } from '../database/schema/schema-check.js';
 import { BUDGET_CHECKS, type Difference, USAGE_CHECKS, reconcileBudgets, reconcileUsage } from '../usage/reconcile.js';
 
@@ -21,8 +22,8 @@ const SCHEMA_ERRORS: readonly string[] = ['42P01', '42703', '42883'];
  * What a start would refuse, in the order in which it would meet it. Settings and the connection come before: where they
  * are wrong, there is no `dataSource`.
  */
-export function startChecks(_config: Config, dataSource: DataSource): readonly StartCheck[] {
-  return [schemaCheck(dataSource)];
+export function startChecks(config: Config, dataSource: DataSource): readonly StartCheck[] {
+  return [...connectionChecks(config, dataSource), schemaCheck(dataSource)];
 }
 
 /**
