@@ -10,6 +10,7 @@ import type { Admission, BudgetState, WindowState } from './admission.js';
 import type { Account, RateWindow } from './authority.js';
 import { POOLED_TTL_SECONDS } from './authority.js';
 import { ClockWatch } from './clock-watch.js';
+import { FutureLeases } from './future-leases.js';
 import type { KeyLimits } from './key-limits.js';
 import { Ledger } from './ledger.js';
 import { monthOf } from './period.js';
@@ -20,6 +21,8 @@ import { ReservationSigner } from './reservation.js';
 /** How often this replica looks for leases whose holders are gone. */
 const JANITOR_MS = 1_000;
 const MAX_CLOSED_AT_ONCE = 500;
+/** How often it looks for leases of the future, which only a clock that has stepped back leaves. */
+const LOOK_AHEAD_MS = 10_000;
 /** Ends of reservations are kept as long as usage ids: a repeat after that counts anew. */
 const RESERVATION_DAYS = 35;
 const FORGET_EVERY_MS = 60_000;
@@ -57,6 +60,7 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly connections: QuotaConnections;
   private readonly ledger: Ledger;
   private readonly watch = new ClockWatch();
+  private readonly future = new FutureLeases();
   private readonly defaultHold: bigint;
   private readonly timers: NodeJS.Timeout[] = [];
   private isAway = false;
@@ -92,6 +96,7 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
   async onApplicationBootstrap(): Promise<void> {
     await this.connections.open();
     this.timers.push(setInterval(() => void this.closeExpired(), JANITOR_MS).unref());
+    this.timers.push(setInterval(() => void this.closeFuture(), LOOK_AHEAD_MS).unref());
     this.timers.push(setInterval(() => void this.forgetReservations(), FORGET_EVERY_MS).unref());
   }
 
@@ -181,6 +186,17 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
     const order = this.watch.closeOrder(this.clock.monotonicMs(), MAX_CLOSED_AT_ONCE);
     if (order === null) return;
     await this.quietly('Leases past their hold could not be closed', () => this.authority.closeExpired(order));
+  }
+
+  private async closeFuture(): Promise<void> {
+    await this.quietly('Leases of the future could not be looked for', async () => {
+      const found = await this.authority.findFuture(MAX_CLOSED_AT_ONCE);
+      const nowMs = this.clock.monotonicMs();
+      const due = this.future.due(found, nowMs, this.watch.closeOrder(nowMs, MAX_CLOSED_AT_ONCE));
+      if (due.length === 0) return;
+      const closed = await this.authority.closeFuture(due);
+      this.logger.warn(`The database's clock was ahead and stepped back: ${closed} leases from its future were closed.`);
+    });
   }
 
   private async forgetReservations(): Promise<void> {

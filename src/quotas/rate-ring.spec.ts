@@ -42,7 +42,7 @@ describe('a ring of permits', () => {
           }
           now = next;
           slideRing(ring, shape, now);
-          if (held && one.closes) closePermits(ring, shape, held);
+          if (held && one.closes) closePermits(ring, shape, now, held);
           const grant = grantPermits(ring, shape, now, { limit, want: one.want, needs: one.needs, live: 1 });
           const cost = Math.min(one.useNow, grant.permits);
           if (cost > 0) calls.push({ at: now, cost });
@@ -88,7 +88,7 @@ describe('a ring of permits', () => {
     const ring = emptyRing(shape, START);
     const { bucket, permits } = grantPermits(ring, shape, START, { limit: 100, want: 8, needs: [1], live: 1 });
     expect(permits).toBe(8);
-    closePermits(ring, shape, { bucket, granted: permits, used: 1 });
+    closePermits(ring, shape, START, { bucket, granted: permits, used: 1 });
     expect(ring.sum).toBe(1);
   });
 
@@ -97,7 +97,7 @@ describe('a ring of permits', () => {
     const ring = emptyRing(shape, START);
     const { bucket } = grantPermits(ring, shape, START, { limit: 10, want: 0, needs: [4], live: 1 });
     slideRing(ring, shape, START + 200_000);
-    closePermits(ring, shape, { bucket, granted: 4, used: 4 });
+    closePermits(ring, shape, START + 200_000, { bucket, granted: 4, used: 4 });
     expect(ring.sum).toBe(0);
   });
 
