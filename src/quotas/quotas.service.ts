@@ -12,6 +12,7 @@ import { POOLED_TTL_SECONDS } from './authority.js';
 import { ClockWatch } from './clock-watch.js';
 import { FutureLeases } from './future-leases.js';
 import type { KeyLimits } from './key-limits.js';
+import { GrantMemory } from './grant-memory.js';
 import { Ledger } from './ledger.js';
 import { monthOf } from './period.js';
 import { PostgresAuthority } from './postgres-authority.js';
@@ -58,6 +59,7 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger('Quotas');
   private readonly authority: PostgresAuthority;
   private readonly connections: QuotaConnections;
+  private readonly grants: GrantMemory;
   private readonly ledger: Ledger;
   private readonly watch = new ClockWatch();
   private readonly future = new FutureLeases();
@@ -77,8 +79,9 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
       name === undefined ? dataSource.query(text, [...values]) : this.connections.query(text, values, name),
     );
     this.defaultHold = microCentsFromCents(config.defaultHoldCents);
+    this.grants = new GrantMemory(this.authority, () => clock.monotonicMs());
     this.ledger = new Ledger(
-      this.authority,
+      this.grants,
       {
         monotonicMs: () => clock.monotonicMs(),
         wallMs: () => clock.now().getTime(),
@@ -165,6 +168,26 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
   /** The database has another history now. */
   onEpochChanged(): void {
     this.ledger.dropAll();
+  }
+
+  /** Budget leases granted since a monotonic instant; null if not all are remembered, which is a few seconds' worth. */
+  grantedSince(atMs: number): readonly string[] | null {
+    return this.grants.since(atMs);
+  }
+
+  /** Grants before this monotonic instant are asked for no more. */
+  forgetGrantsBefore(atMs: number): void {
+    this.grants.forgetBefore(atMs);
+  }
+
+  /** It has been seen which leases the new history has: they may be handed back. */
+  handBackNow(): void {
+    this.ledger.handBackNow();
+  }
+
+  /** Every live replica has shown that the new history has all its leases: limited keys need not wait any longer. */
+  resume(): void {
+    this.ledger.resume();
   }
 
   /** The ledger compares the clocks itself at every admit: nothing more to do. */

@@ -18,7 +18,7 @@ import type {
 } from '../../src/quotas/authority.js';
 import { ACT_MS, ADMIT_MS, POOLED_TTL_SECONDS } from '../../src/quotas/authority.js';
 import { monthEnd, monthOf, periodOf } from '../../src/quotas/period.js';
-import { closePermits, emptyRing, grantPermits, PERMIT_MS, pullBackRing, RING_SHAPES, rowClockMs, slideRing } from '../../src/quotas/rate-ring.js';
+import { closePermits, emptyRing, grantPermits, pullBackRing, RING_SHAPES, rowClockMs, slideRing } from '../../src/quotas/rate-ring.js';
 import type { RateRing, RingShape } from '../../src/quotas/rate-ring.js';
 import { budgetSlice } from '../../src/quotas/slice.js';
 
@@ -77,7 +77,7 @@ export type AuthorityFault =
   | 'slide-forgets-too-early'
   | 'far-row-stays'
   | 'pull-back-forgets'
-  | 'pull-back-counts-from-now'
+  | 'pull-back-counts-too-early'
   | 'future-lease-stays'
   | 'future-lease-closed-unseen';
 
@@ -203,7 +203,7 @@ export class AuthorityModel {
     for (const [window, ring] of Object.entries(row.rings) as [WindowName, RateRing][]) {
       const shape = RING_SHAPES[window];
       if (this.fault === 'pull-back-forgets') Object.assign(row.rings, { [window]: emptyRing(shape, now) });
-      else if (this.fault === 'pull-back-counts-from-now') pullBackRing(ring, shape, now - PERMIT_MS - shape.bucketMs);
+      else if (this.fault === 'pull-back-counts-too-early') pullBackRing(ring, shape, now - shape.lengthMs / 2);
       else pullBackRing(ring, shape, now);
     }
   }

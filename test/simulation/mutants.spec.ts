@@ -24,7 +24,7 @@ const AUTHORITY_FAULTS: Record<AuthorityFault, number> = {
   'slide-forgets-too-early': 60,
   'far-row-stays': 60,
   'pull-back-forgets': 60,
-  'pull-back-counts-from-now': 60,
+  'pull-back-counts-too-early': 60,
   'future-lease-stays': 60,
   'future-lease-closed-unseen': 60,
 };

@@ -4,10 +4,10 @@ import { Clock } from '../../common/clock.js';
 import { Config } from '../../config/config.js';
 import { clientConfigOf } from '../../database/client-config.js';
 import type { Change } from '../records/change.js';
-import { ChangeFeed, FRESH_MS, type FeedTarget, type Poll, type PollOutcome, type PollTicket, type Standing } from './change-feed.js';
+import { ChangeFeed, FRESH_MS, type FeedTarget, type Poll, type PollOutcome, type PollTicket, type Position, type Standing } from './change-feed.js';
 import { DatabaseClock } from './database-clock.js';
 import { FeedConnection } from './feed-connection.js';
-import type { FeedListener } from './feed-listener.js';
+import type { FeedListener, HistoryListener } from './feed-listener.js';
 import { RecordCache } from '../records/record-cache.js';
 import { SuspendGuard } from './suspend-guard.js';
 
@@ -29,6 +29,9 @@ export class FeedService implements FeedTarget {
   private readonly databaseClock = new DatabaseClock();
   private readonly guard = new SuspendGuard(SUSPEND_TOLERANCE_MS);
   private readonly listeners: FeedListener[] = [];
+  private history: HistoryListener | null = null;
+  /** Where this replica was before the poll under way turned out to be of another history. */
+  private left: { readonly before: Position | null } | null = null;
   private onApplied: () => void = () => undefined;
   private announce: () => Promise<boolean> = () => Promise.resolve(false);
   private isAway = false;
@@ -52,6 +55,11 @@ export class FeedService implements FeedTarget {
   /** Tells `listener` of every change from now on, before any answer rests on it. */
   addListener(listener: FeedListener): void {
     this.listeners.push(listener);
+  }
+
+  /** Tells `listener` of every poll, by the history it is of. */
+  followHistory(listener: HistoryListener): void {
+    this.history = listener;
   }
 
   /** Calls `run` whenever changes have been applied here. */
@@ -128,10 +136,10 @@ export class FeedService implements FeedTarget {
     }
   }
 
-  restart(epoch: string, seq: bigint, first: boolean): void {
-    this.cache.restart(epoch, seq);
-    if (first) return;
-    this.logger.warn('The database has another history (restore or failover): everything remembered is dropped.');
+  restart(poll: Poll, before: Position | null): void {
+    this.cache.restart(poll.epoch, poll.headSeq);
+    this.left = { before };
+    if (before === null) return;
     for (const listener of this.listeners) listener.onEpochChanged();
   }
 
@@ -145,6 +153,9 @@ export class FeedService implements FeedTarget {
     const answeredAtMs = this.clock.monotonicMs();
     this.databaseClock.observe(poll.databaseNowMs, ticket.sentAtMs, answeredAtMs);
     for (const listener of this.listeners) listener.onPolled(ticket.sentAtMs, answeredAtMs, poll.databaseNowMs);
+    if (this.left === null) this.history?.onFollowed(poll, ticket.sentAtMs);
+    else this.history?.onHistory(poll, this.left.before, ticket.sentAtMs);
+    this.left = null;
     if (this.isAway) this.logger.log('The change feed is back.');
     this.isAway = false;
     if (poll.rows.length > 0 && outcome !== 'more') this.onApplied();
