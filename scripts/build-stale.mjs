@@ -6,7 +6,7 @@
 import { spawn } from 'node:child_process';
 import { createHash, randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -23,6 +23,7 @@ const LOCK_EXPIRY_MS = 5_000;
  * @property {string} folder absolute; skipped if it has no package.json
  * @property {string[]} inputs files and folders inside, whose contents the output depends on
  * @property {string[]} [ignored] files among the inputs that the build makes itself
+ * @property {string[]} [copied] files and folders inside that the output has as they are, in the same place
  * @property {string} output a folder inside, that nothing else writes to
  * @property {(workshop: string, output: string) => Promise<string[]>} command arguments for Node that fill `output`;
  *   `workshop` is an empty folder for files that the command needs
@@ -56,6 +57,7 @@ async function run(build) {
     console.log(`Building the ${build.name}.`);
     const hash = await hashInputs(build);
     await execute(build, await build.command(workshop, output));
+    for (const path of build.copied ?? []) await cp(join(build.folder, path), join(output, path), { recursive: true });
     await writeFile(join(output, STAMP), hash);
     const target = join(build.folder, build.output);
     if (existsSync(target)) await rename(target, join(workshop, 'old'));

@@ -19,6 +19,8 @@ export const BUILDS = [
       'scripts/builds.mjs',
     ],
     output: 'dist',
+    // What the server reads of its own sources: functions of the database, checksums of migrations, the expected schema.
+    copied: ['src/database/functions', 'src/database/migrations', 'src/database/schema/expected.txt', 'src/database/schema/release-1.txt'],
     async command(workshop, output) {
       const project = join(workshop, 'tsconfig.json');
       const extended = join(root, 'tsconfig.build.json');

@@ -22,7 +22,7 @@ const COMPILER = `
 describe('Building what is stale', () => {
   let folder: string;
   const build = async () => {
-    const table = `[{ name: 'thing', folder: ${JSON.stringify(folder)}, inputs: ['src'], output: 'dist',
+    const table = `[{ name: 'thing', folder: ${JSON.stringify(folder)}, inputs: ['src'], copied: ['src/input.txt'], output: 'dist',
       command: async (_workshop, output) => ['compiler.cjs', output] }]`;
     const script = `const { buildStale } = await import(${JSON.stringify(MODULE)}); await buildStale(${table});`;
     await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script]);
@@ -49,6 +49,11 @@ describe('Building what is stale', () => {
     await build();
     expect([await runs(), await output()]).toEqual([2, 'second']);
     expect(await readdir(join(folder, '.build'))).toEqual([]);
+  });
+
+  it('gives the output what it reads of its sources', async () => {
+    await build();
+    expect(await readFile(join(folder, 'dist', 'src', 'input.txt'), 'utf8')).toBe('first');
   });
 
   it('counts a file added or renamed as a change', async () => {

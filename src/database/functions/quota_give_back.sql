@@ -1,0 +1,22 @@
+-- Returns what is left of leases; each lease at most once per call. A return number that was seen before, or a closed
+-- lease, changes nothing.
+CREATE OR REPLACE FUNCTION quota_give_back(p_lease uuid[], p_number integer[], p_amount bigint[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM FROM budget_account a
+    WHERE (a.key_id, a.period) IN (SELECT l.key_id, l.period FROM budget_lease l WHERE l.id = ANY (p_lease))
+    ORDER BY a.key_id, a.period FOR UPDATE;
+  WITH back AS MATERIALIZED (
+    SELECT l.id, l.key_id, l.period, b.number,
+      least(coalesce(b.amount, l.granted_micro_cents - l.settled_micro_cents), l.granted_micro_cents - l.settled_micro_cents) AS amount
+    FROM unnest(p_lease, p_number, p_amount) AS b(id, number, amount)
+    JOIN budget_lease l ON l.id = b.id AND l.return_count < b.number
+  ), shrunk AS (
+    UPDATE budget_lease l SET granted_micro_cents = l.granted_micro_cents - b.amount, return_count = b.number
+    FROM back b WHERE l.id = b.id
+  )
+  UPDATE budget_account a SET leased_micro_cents = a.leased_micro_cents - s.amount
+  FROM (SELECT b.key_id, b.period, sum(b.amount)::bigint AS amount FROM back b GROUP BY b.key_id, b.period) s
+  WHERE a.key_id = s.key_id AND a.period = s.period;
+  -- Nothing is open in it: neither memory nor a reservation needs it any more.
+  DELETE FROM budget_lease l WHERE l.id = ANY (p_lease) AND l.granted_micro_cents = l.settled_micro_cents;
+END $$;
