@@ -17,6 +17,7 @@ export class GrantMemory implements QuotaAuthority {
   readonly settle: QuotaAuthority['settle'];
   readonly closeExpired: QuotaAuthority['closeExpired'];
   private calls: Granted[] = [];
+  private newestSentAtMs = Number.NEGATIVE_INFINITY;
   private forgottenUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(
@@ -29,10 +30,19 @@ export class GrantMemory implements QuotaAuthority {
   }
 
   async acquire(request: AcquireRequest): Promise<AcquireAnswer> {
+    const sentAtMs = this.monotonicMs();
     const answer = await this.authority.acquire(request);
     const leaseIds = leasesOf(request, answer);
-    if (leaseIds.length > 0) this.note({ answeredAtMs: this.monotonicMs(), leaseIds });
+    if (leaseIds.length > 0) {
+      this.note({ answeredAtMs: this.monotonicMs(), leaseIds });
+      this.newestSentAtMs = Math.max(this.newestSentAtMs, sentAtMs);
+    }
     return answer;
+  }
+
+  /** When the newest grant that was acknowledged was asked for. */
+  get newestGrantSentAtMs(): number {
+    return this.newestSentAtMs;
   }
 
   /** Leases of grants that were answered at `atMs` or later; null if some of these are forgotten. */

@@ -175,6 +175,11 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
     return this.grants.since(atMs);
   }
 
+  /** When the newest acknowledged grant of a budget lease was asked for, monotonic; -Infinity: none was. */
+  get newestGrantSentAtMs(): number {
+    return this.grants.newestGrantSentAtMs;
+  }
+
   /** Grants before this monotonic instant are asked for no more. */
   forgetGrantsBefore(atMs: number): void {
     this.grants.forgetBefore(atMs);

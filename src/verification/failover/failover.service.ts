@@ -6,7 +6,7 @@ import { Meters } from '../../common/meters.js';
 import { readStandbys } from '../../database/standbys.js';
 import { Quotas } from '../../quotas/quotas.service.js';
 import type { Poll, Position } from '../feed/change-feed.js';
-import type { HistoryListener } from '../feed/feed-listener.js';
+import type { HistoryListener, PollTiming } from '../feed/feed-listener.js';
 import { FeedService } from '../feed/feed.service.js';
 import { HistoryMemory } from './history-memory.js';
 import { failoverSentence, isLoss, lossSentence, rangeOf } from './history-report.js';
@@ -95,16 +95,17 @@ export class FailoverService implements HistoryListener, OnApplicationBootstrap 
     this.fellows = fellows;
   }
 
-  onFollowed(poll: Poll, sentAtMs: number): void {
+  onFollowed(poll: Poll, timing: PollTiming): void {
     this.memory.note(poll.rows);
-    this.polls.push(lsnOf(poll, sentAtMs));
-    while (this.polls.length > MOST_POLLS || sentAtMs - this.polls[0]!.sentAtMs > POLLS_KEPT_MS) this.polls.shift();
+    this.polls.push(lsnOf(poll, timing));
+    while (this.polls.length > MOST_POLLS || timing.sentAtMs - this.polls[0]!.sentAtMs > POLLS_KEPT_MS) this.polls.shift();
     this.quotas.forgetGrantsBefore(this.polls[0]!.sentAtMs);
   }
 
-  onHistory(poll: Poll, before: Position | null, sentAtMs: number): void {
-    const left = before === null ? null : { before, polls: this.polls, changes: this.memory.take() };
-    this.polls = [lsnOf(poll, sentAtMs)];
+  onHistory(poll: Poll, before: Position | null, timing: PollTiming): void {
+    const grantSentAtMs = this.quotas.newestGrantSentAtMs;
+    const left = before === null ? null : { before, polls: this.polls, changes: this.memory.take(), grantSentAtMs };
+    this.polls = [lsnOf(poll, timing)];
     const history = nameOf(poll);
     this.told = { history, isWhole: left === null ? true : null };
     void this.remember(poll.headSeq);
@@ -195,8 +196,8 @@ export class FailoverService implements HistoryListener, OnApplicationBootstrap 
   }
 }
 
-function lsnOf({ databaseNowMs, flushedLsn, isSynchronous }: Poll, sentAtMs: number): PolledLsn {
-  return { sentAtMs, databaseNowMs, flushedLsn, isSynchronous };
+function lsnOf({ databaseNowMs, flushedLsn, isSynchronous }: Poll, timing: PollTiming): PolledLsn {
+  return { ...timing, databaseNowMs, flushedLsn, isSynchronous };
 }
 
 /** Names a history alike on every replica: the server goes on to tell where it had ended to follow the old one. */

@@ -4,6 +4,7 @@ import type { FeedRow } from '../records/change.js';
 /** One poll of a history, as much of it as is remembered. */
 export interface PolledLsn {
   readonly sentAtMs: number;
+  readonly answeredAtMs: number;
   readonly databaseNowMs: number;
   readonly flushedLsn: bigint;
   readonly isSynchronous: boolean;
@@ -16,6 +17,8 @@ export interface LeftHistory {
   readonly polls: readonly PolledLsn[];
   /** Oldest first. */
   readonly changes: readonly FeedRow[];
+  /** When the newest acknowledged grant of a lease was asked for; -Infinity: none was. */
+  readonly grantSentAtMs: number;
 }
 
 /** What was looked up in the new history. */
@@ -69,17 +72,15 @@ function doubtOf(left: LeftHistory, poll: Poll, lookup: Lookup, lost: readonly F
   return lookup.leases.every((id) => lookup.presentLeases.has(id)) ? null : 'lease-missing';
 }
 
-/** Commits wait for a standby this long at most, as a rule. */
-const STANDBY_MS = 200;
-
 /**
- * Where commits wait for a standby, the last poll may have seen log that no client had been told of yet: there, only
- * log that an earlier poll had seen is missed.
+ * Log that must be in any history that lost nothing. Where commits do not wait for a standby: what the last poll has
+ * seen on the disk. Where they do, the disk may have log that no client was told of; what a poll had seen before a grant
+ * that was acknowledged is on a standby.
  */
-function missingLog({ polls }: LeftHistory, { replayedLsn }: Poll): bigint {
+function missingLog({ polls, grantSentAtMs }: LeftHistory, { replayedLsn }: Poll): bigint {
   const last = polls.at(-1);
   if (replayedLsn === null || last === undefined) return 0n;
-  const known = last.isSynchronous ? polls.findLast(({ sentAtMs }) => sentAtMs <= last.sentAtMs - STANDBY_MS) : last;
+  const known = last.isSynchronous ? polls.findLast(({ answeredAtMs }) => answeredAtMs <= grantSentAtMs) : last;
   return known !== undefined && known.flushedLsn > replayedLsn ? known.flushedLsn - replayedLsn : 0n;
 }
 

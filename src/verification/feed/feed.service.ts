@@ -153,8 +153,9 @@ export class FeedService implements FeedTarget {
     const answeredAtMs = this.clock.monotonicMs();
     this.databaseClock.observe(poll.databaseNowMs, ticket.sentAtMs, answeredAtMs);
     for (const listener of this.listeners) listener.onPolled(ticket.sentAtMs, answeredAtMs, poll.databaseNowMs);
-    if (this.left === null) this.history?.onFollowed(poll, ticket.sentAtMs);
-    else this.history?.onHistory(poll, this.left.before, ticket.sentAtMs);
+    const timing = { sentAtMs: ticket.sentAtMs, answeredAtMs };
+    if (this.left === null) this.history?.onFollowed(poll, timing);
+    else this.history?.onHistory(poll, this.left.before, timing);
     this.left = null;
     if (this.isAway) this.logger.log('The change feed is back.');
     this.isAway = false;
