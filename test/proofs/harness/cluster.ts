@@ -35,6 +35,17 @@ process.once('exit', () => {
 process.once('SIGTERM', () => process.exit(143));
 process.once('SIGINT', () => process.exit(130));
 
+/** A PostgreSQL as a cluster needs it. */
+export interface ClusterDatabase {
+  /** For replicas, as owner and as the application's role. */
+  readonly ownerUrl: string;
+  readonly appUrl: string;
+  /** For the experiment itself, as owner. */
+  query<T>(sql: string, values?: unknown[]): Promise<T[]>;
+  slowStatements(): Promise<string[]>;
+  stop(): Promise<void>;
+}
+
 /** A PostgreSQL that can be killed and brought back, behind a proxy that keeps its address. */
 export class ProofDatabase {
   private halted: number[] = [];
@@ -225,9 +236,9 @@ export class Replica {
 }
 
 /** A database with replicas on it, and an admin who is signed in. */
-export class ProofCluster {
+export class ProofCluster<Database extends ClusterDatabase = ProofDatabase> {
   private constructor(
-    readonly database: ProofDatabase,
+    readonly database: Database,
     readonly replicas: readonly Replica[],
     readonly adminToken: string,
     private readonly environment: Readonly<Record<string, string>>,
@@ -235,7 +246,11 @@ export class ProofCluster {
   ) {}
 
   static async start(count: number, overrides: Record<string, string> = {}, fault?: Fault, modules: readonly string[] = [], databaseEnvironment: Readonly<Record<string, string>> = {}): Promise<ProofCluster> {
-    const database = await ProofDatabase.start(databaseEnvironment);
+    return ProofCluster.startOn(await ProofDatabase.start(databaseEnvironment), count, overrides, fault, modules);
+  }
+
+  /** The same on a database that runs; it ends with the cluster. */
+  static async startOn<D extends ClusterDatabase>(database: D, count: number, overrides: Record<string, string> = {}, fault?: Fault, modules: readonly string[] = []): Promise<ProofCluster<D>> {
     const environment = { ...environmentOf(database), ...overrides };
     const ports = await freePorts(count);
     const imports = modulesOf(fault, modules);
@@ -317,7 +332,7 @@ function modulesOf(fault: Fault | undefined, modules: readonly string[]): string
   return ['./stall-watch.mjs', ...names.map((name) => `../faults/${name}`)].map((path) => new URL(path, import.meta.url).href);
 }
 
-function environmentOf(database: ProofDatabase): Record<string, string> {
+function environmentOf(database: ClusterDatabase): Record<string, string> {
   const draw = () => randomBytes(32).toString('base64url');
   return {
     NODE_ENV: 'test',
