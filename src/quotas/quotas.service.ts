@@ -84,7 +84,7 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
       this.grants,
       {
         monotonicMs: () => clock.monotonicMs(),
-        wallMs: () => clock.now().getTime(),
+        wallMs: () => clock.wallMs(),
         after: (delayMs, run) => void setTimeout(run, delayMs).unref(),
       },
       () => uuidv7(),

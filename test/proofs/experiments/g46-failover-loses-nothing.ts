@@ -16,10 +16,15 @@ const SILENT_MS = 400;
 /** Limited keys work so long after the promotion where nothing was lost. */
 const LIMITED_WITHIN_MS = 3_000;
 const HABITS = { clients: 12, thinkMs: 200, repeats: 0.1, withFaults: true };
-/** Is used up while the load runs. */
-const BUDGET_CENTS = { ci: 400, full: 4_000 } as const;
-const LEAST_CALLS = 100;
-const LEAST_REVOKED = 5;
+/** More than the load can use up. */
+const BUDGET_CENTS = 1_000_000;
+/** Of a small budget, and of a small rate limit, some is used before and the rest asked for after. */
+const SMALL = 10;
+const USED_BEFORE = 6;
+const ASKED_AFTER = 20;
+const SETTLING_MS = 1_500;
+const LEAST_CALLS = 60;
+const LEAST_REVOKED = 2;
 
 type Cluster = ProofCluster<PostgresPair>;
 
@@ -62,14 +67,17 @@ async function failOver(context: ExperimentContext, kind: 'kill' | 'switchover')
   const cluster: Cluster = await ProofCluster.startOn(pair, REPLICAS, {}, fault);
   try {
     const caller = await cluster.createKey({ roles: ['gateway'] });
-    const key = await cluster.createKey({ budgetLimitCents: BUDGET_CENTS[size], budgetType: 'total' });
+    const key = await cluster.createKey({ budgetLimitCents: BUDGET_CENTS, budgetType: 'total' });
     const probe = await cluster.createKey({ budgetLimitCents: 1_000_000, budgetType: 'total' });
-    const limit = BUDGET_CENTS[size] * MICRO_CENTS;
+    const limit = BUDGET_CENTS * MICRO_CENTS;
     const spenders = new Spenders(cluster, key, caller.secret, limit, random, HABITS);
     const revoking = new Revoking(cluster, caller.secret);
     const probing = new Probing(cluster, caller.secret, probe.secret);
     const load = Promise.all([spenders.spend(Number.POSITIVE_INFINITY, 600_000), revoking.run(), probing.run()]);
     await sleep(LOAD_BEFORE_MS[size]);
+    const small = await SmallLimits.make(cluster, caller.secret);
+    await small.ask(USED_BEFORE);
+    await sleep(SETTLING_MS);
     const before = { calls: spenders.admitted, revoked: revoking.revoked.length };
     if (kind === 'kill') {
       await pair.cutOffStandby();
@@ -81,11 +89,13 @@ async function failOver(context: ExperimentContext, kind: 'kill' | 'switchover')
     const promotedAt = performance.now();
     log(`${kind}: promoted; ${before.calls} admitted, ${before.revoked} revoked before`);
     await sleep(LOAD_AFTER_MS[size]);
+    await small.ask(ASKED_AFTER);
     spenders.end();
     revoking.end();
     probing.end();
     await load;
-    const violations = [...spenders.violations, ...revoking.violations, ...(await bookDifferences(cluster))];
+    const endedAt = performance.now();
+    const violations = [...spenders.violations, ...revoking.violations, ...small.violations(), ...(await bookDifferences(cluster))];
     const [row] = await pair.query<{ spent: string; reported: string }>(
       `SELECT (SELECT spent_micro_cents FROM budget_account WHERE key_id = $1 AND period = 'total')::text AS spent,
               (SELECT coalesce(sum(cost_micro_cents), 0) FROM usage_event WHERE key_id = $1)::text AS reported`,
@@ -98,23 +108,24 @@ async function failOver(context: ExperimentContext, kind: 'kill' | 'switchover')
     if (Number(row!.spent) > limit) violations.push(`overspent: ${row!.spent} of ${limit} µ¢`);
     const alive = await pair.query<{ id: string }>('SELECT id FROM api_key WHERE id = ANY($1) AND revoked_at IS NULL', [revoking.revoked.map(({ id }) => id)]);
     violations.push(...alive.map(({ id }) => `the revoked key ${id} is alive`));
-    const waits = probing.firstSince(promotedAt).map((at) => Math.round(at - promotedAt));
+    const waits = probing.longestGaps(promotedAt, endedAt);
     waits.forEach((ms, replica) => {
-      if (ms > LIMITED_WITHIN_MS) violations.push(`replica ${replica}: limited keys worked ${ms} ms after the promotion`);
+      if (ms > LIMITED_WITHIN_MS) violations.push(`replica ${replica}: limited keys did not work for ${ms} ms after the promotion`);
     });
     const output = cluster.replicas.map((replica) => replica.output.join(''));
     output.forEach((text, replica) => {
       if (text.includes('lost acknowledged')) violations.push(`replica ${replica} reports a loss: ${lineOf(text, 'lost acknowledged')}`);
       if (!text.includes('Limited keys go on')) violations.push(`replica ${replica} did not show that nothing is missing: ${lineOf(text, 'another history')}`);
     });
-    if (before.calls < LEAST_CALLS || spenders.admitted - before.calls < LEAST_CALLS / 2 || spenders.refused === 0) {
-      violations.push(`${before.calls} calls before, ${spenders.admitted} in all, ${spenders.refused} refused: nothing was shown`);
+    if (violations.length > 0) log(output.map((text) => text.split('\n').filter((line) => line.startsWith('{') || line.startsWith('STALL')).slice(-12).join('\n')).join('\n--\n'));
+    if (before.calls < LEAST_CALLS || spenders.admitted - before.calls < LEAST_CALLS / 2 || small.refused === 0) {
+      violations.push(`${before.calls} calls before, ${spenders.admitted} in all, ${small.refused} refused: nothing was shown`);
     }
     if (before.revoked < LEAST_REVOKED || revoking.checked < LEAST_REVOKED) violations.push(`${before.revoked} revoked: nothing was shown`);
-    log(`${kind}: ${spenders.admitted} admitted, ${spenders.refused} refused, ${revoking.revoked.length} revoked; limited keys after ${waits.join(', ')} ms`);
+    log(`${kind}: ${spenders.admitted} admitted, ${small.refused} refused, ${revoking.revoked.length} revoked; limited keys stood still for ${waits.join(', ')} ms`);
     return {
       violations,
-      figures: { Admitted: spenders.admitted, Revoked: revoking.revoked.length, RevokedKeysAsked: revoking.checked, LimitedAfterMs: Math.max(...waits) },
+      figures: { Admitted: spenders.admitted, Revoked: revoking.revoked.length, RevokedKeysAsked: revoking.checked, LimitedStoodStillMs: Math.max(...waits) },
     };
   } finally {
     await cluster.stop();
@@ -197,9 +208,12 @@ class Probing {
     this.ended = true;
   }
 
-  /** Of each replica, when the first call was accepted that was sent after `sinceMs`. */
-  firstSince(sinceMs: number): number[] {
-    return this.accepted.map((times) => times.find((at) => at > sinceMs) ?? Number.POSITIVE_INFINITY);
+  /** Of each replica, the longest time after `sinceMs` in which no call was accepted. */
+  longestGaps(sinceMs: number, untilMs: number): number[] {
+    return this.accepted.map((times) => {
+      const marks = [sinceMs, ...times.filter((at) => at > sinceMs && at < untilMs), untilMs];
+      return Math.round(Math.max(...marks.slice(1).map((at, index) => at - marks[index]!)));
+    });
   }
 
   private async ask(replica: number, times: number[]): Promise<void> {
@@ -210,5 +224,47 @@ class Probing {
       if (answer?.body.valid === true && answer.body.degraded !== true) times.push(performance.now());
       await sleep(20);
     }
+  }
+}
+
+/** A key with a small budget, and one with a small rate limit, asked for on every replica by turn. */
+class SmallLimits {
+  refused = 0;
+  private reserved = 0;
+  private counted = 0;
+
+  private constructor(
+    private readonly cluster: Cluster,
+    private readonly callerSecret: string,
+    private readonly budget: string,
+    private readonly rate: string,
+  ) {}
+
+  static async make(cluster: Cluster, callerSecret: string): Promise<SmallLimits> {
+    const budget = await cluster.createKey({ budgetLimitCents: SMALL, budgetType: 'total' });
+    const rate = await cluster.createKey({ rateLimitPerDay: SMALL });
+    return new SmallLimits(cluster, callerSecret, budget.secret, rate.secret);
+  }
+
+  async ask(times: number): Promise<void> {
+    for (let turn = 0; turn < times; turn += 1) {
+      const { client } = this.cluster.replica(turn);
+      const verify = (body: object) => client.post('/verify', { apiKey: this.callerSecret, body, timeoutMs: 3_000 }).catch(() => null);
+      const [reserved, counted] = await Promise.all([
+        verify({ key: this.budget, reserveCents: 1, reservationTtlSeconds: 300 }),
+        verify({ key: this.rate }),
+      ]);
+      if (reserved?.body.valid === true) this.reserved += 1;
+      if (counted?.body.valid === true) this.counted += 1;
+      for (const answer of [reserved, counted]) if (answer?.body.valid === false) this.refused += 1;
+    }
+  }
+
+  violations(): string[] {
+    const found = [];
+    if (this.reserved > SMALL) found.push(`${this.reserved} of ${SMALL} cents were reserved`);
+    if (this.counted > SMALL) found.push(`${this.counted} calls were admitted, the limit is ${SMALL} a day`);
+    if (this.reserved < USED_BEFORE || this.counted < USED_BEFORE) found.push(`${this.reserved} and ${this.counted} admitted: nothing was shown`);
+    return found;
   }
 }
