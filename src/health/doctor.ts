@@ -2,7 +2,10 @@ import type { DataSource } from 'typeorm';
 import { verifyTrail } from '../audit/verify-command.js';
 import { type StartCheck, StartRefusal } from '../common/start-refusal.js';
 import type { Config } from '../config/config.js';
+import { readStandbys } from '../database/standbys.js';
+import { findFutureRows } from '../quotas/future-rows.js';
 import { BUDGET_CHECKS, type Difference, USAGE_CHECKS, reconcileBudgets, reconcileUsage } from '../usage/reconcile.js';
+import { findHistoryLosses } from '../verification/failover/history-losses.js';
 
 /** What one check came to: everything in order, or where it is not. */
 export interface Finding {
@@ -34,6 +37,9 @@ export async function examine(config: Config, dataSource: DataSource): Promise<F
     ...findingsOf(BUDGET_CHECKS, await reconcileBudgets(dataSource)),
     await trail(config, dataSource),
     await peppers(config, dataSource),
+    { check: 'failovers have lost no change', ...(await findHistoryLosses(dataSource)) },
+    { check: 'no rate window and no lease lies in the future', differences: await findFutureRows(dataSource) },
+    await standbys(dataSource),
   ];
 }
 
@@ -84,4 +90,10 @@ async function peppers(config: Config, dataSource: DataSource): Promise<Finding>
       .filter(({ pepper_version }) => !known.has(pepper_version))
       .map(({ pepper_version, count }) => `${count} secrets were made with pepper ${pepper_version}, which API_KEY_PEPPERS does not have`),
   };
+}
+
+/** What an asynchronous standby loses is a choice of the operator: it is told, and is no difference. */
+async function standbys(dataSource: DataSource): Promise<Finding> {
+  const { count, warning } = await readStandbys(dataSource);
+  return { check: 'standbys', differences: [], note: warning ?? (count === 0 ? 'none' : `${count}, commits wait for them`) };
 }

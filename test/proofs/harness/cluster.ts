@@ -249,12 +249,12 @@ export class ProofCluster<Database extends ClusterDatabase = ProofDatabase> {
     return ProofCluster.startOn(await ProofDatabase.start(databaseEnvironment), count, overrides, fault, modules);
   }
 
-  /** The same on a database that runs; it ends with the cluster. */
-  static async startOn<D extends ClusterDatabase>(database: D, count: number, overrides: Record<string, string> = {}, fault?: Fault, modules: readonly string[] = []): Promise<ProofCluster<D>> {
+  /** The same on a database that runs; it ends with the cluster. `ofEach` is what the environment of one replica alone has. */
+  static async startOn<D extends ClusterDatabase>(database: D, count: number, overrides: Record<string, string> = {}, fault?: Fault, modules: readonly string[] = [], ofEach: readonly Readonly<Record<string, string>>[] = []): Promise<ProofCluster<D>> {
     const environment = { ...environmentOf(database), ...overrides };
     const ports = await freePorts(count);
     const imports = modulesOf(fault, modules);
-    const replicas = ports.map((port, index) => new Replica(`replica ${index}`, port, environment, imports));
+    const replicas = ports.map((port, index) => new Replica(`replica ${index}`, port, { ...environment, ...ofEach[index] }, imports));
     try {
       await Promise.all(replicas.map((replica) => replica.start()));
       if (fault?.sql !== undefined) await database.query(fault.sql);
