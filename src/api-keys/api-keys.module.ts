@@ -7,6 +7,7 @@ import { ApiKeysRepository } from './api-keys.repository.js';
 import { ApiKeysService } from './api-keys.service.js';
 import { ChangeAdmission } from './changes/change-admission.js';
 import { IdempotencyModule } from './idempotency/idempotency.module.js';
+import { KeyEndings } from './lifecycle/key-endings.service.js';
 import { KeyOffBoarding } from './lifecycle/key-off-boarding.service.js';
 import { KeyAdmission } from './changes/key-admission.js';
 import { KeyBatchesController } from './batches/key-batches.controller.js';
@@ -45,6 +46,7 @@ import { SelfRevokeService } from './lifecycle/self-revoke.service.js';
     KeySecretsService,
     KeyByAliasService,
     SelfRevokeService,
+    KeyEndings,
     KeyChanges,
     KeyCreation,
     KeyAdmission,
@@ -53,6 +55,6 @@ import { SelfRevokeService } from './lifecycle/self-revoke.service.js';
     SecretReplay,
   ],
   // The repository for OwnerOrGuard, which other modules put on their routes about one key.
-  exports: [ApiKeysService, KeyOffBoarding, ApiKeysRepository],
+  exports: [ApiKeysService, KeyEndings, KeyOffBoarding, ApiKeysRepository],
 })
 export class ApiKeysModule {}

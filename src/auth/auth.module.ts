@@ -25,9 +25,9 @@ const identityProvider = [
   { provide: OidcKeys, inject: [Config, Clock], useFactory: ({ oidc }: Config, clock: Clock) => oidc && new OidcKeys(oidc.jwksUri, clock) },
   {
     provide: OidcStrategy,
-    inject: [Config, OidcKeys, Identities, GrantsReader],
-    useFactory: ({ oidc }: Config, keys: OidcKeys | null, identities: Identities, grants: GrantsReader) =>
-      oidc && keys && new OidcStrategy(oidc, keys, identities, grants),
+    inject: [Config, OidcKeys, Identities, GrantsReader, Clock],
+    useFactory: ({ oidc }: Config, keys: OidcKeys | null, identities: Identities, grants: GrantsReader, clock: Clock) =>
+      oidc && keys && new OidcStrategy(oidc, keys, identities, grants, clock),
   },
   {
     provide: OidcProvider,

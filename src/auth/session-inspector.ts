@@ -29,11 +29,12 @@ export class SessionInspector {
     return { user, expiresAtSeconds: claims.exp, issuedAtSeconds: claims.iat ?? null };
   }
 
+  /** By signature, issuer and audience; its instants are for `validate`. */
   private proven(token: string): jwt.JwtPayload | null {
     if (token.length > MAX_TOKEN_CHARACTERS) return null;
     const { jwtSecret, jwtIssuer, jwtAudience } = this.config;
     try {
-      const claims = jwt.verify(token, jwtSecret, { algorithms: [SESSION_ALGORITHM], issuer: jwtIssuer, audience: jwtAudience });
+      const claims = jwt.verify(token, jwtSecret, { algorithms: [SESSION_ALGORITHM], issuer: jwtIssuer, audience: jwtAudience, ignoreExpiration: true });
       return typeof claims === 'string' ? null : claims;
     } catch {
       // It throws for what is wrong with the token alone, by several classes of errors.

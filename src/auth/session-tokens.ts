@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import jwt from 'jsonwebtoken';
+import { Clock } from '../common/clock.js';
 import { Config } from '../config/config.js';
 
 /** Name of the cookie that carries the console's session. */
@@ -18,11 +19,18 @@ export interface SessionClaims {
 /** Signs the tokens that the `session` strategy verifies. */
 @Injectable()
 export class SessionTokens {
-  constructor(private readonly config: Config) {}
+  constructor(
+    private readonly config: Config,
+    private readonly clock: Clock,
+  ) {}
 
-  /** A bearer token for one session; it ends when the session does, at `expiresAt` at the latest. */
+  /**
+   * A bearer token for one session; it ends when the session does, at `expiresAt` at the latest. Its instants are the
+   * database's.
+   */
   sign(userId: string, sessionId: string, expiresAt: Date): string {
-    return jwt.sign({ sid: sessionId, exp: Math.floor(expiresAt.getTime() / 1000) }, this.config.jwtSecret, {
+    const instants = { iat: Math.floor(this.clock.now().getTime() / 1000), exp: Math.floor(expiresAt.getTime() / 1000) };
+    return jwt.sign({ sid: sessionId, ...instants }, this.config.jwtSecret, {
       algorithm: SESSION_ALGORITHM,
       subject: userId,
       issuer: this.config.jwtIssuer,

@@ -4,6 +4,7 @@ import type { FastifyRequest } from 'fastify';
 import { type JwtFromRequestFunction, Strategy } from 'passport-jwt';
 import { Principal } from '../access/caller.js';
 import { GrantsReader } from '../access/grants.reader.js';
+import { Clock } from '../common/clock.js';
 import { isUuid } from '../common/uuid.js';
 import { Config } from '../config/config.js';
 import { Sessions } from '../users/sessions.service.js';
@@ -19,6 +20,7 @@ export class SessionStrategy extends PassportStrategy(Strategy, 'session') {
     config: Config,
     private readonly sessions: Sessions,
     private readonly grants: GrantsReader,
+    private readonly clock: Clock,
   ) {
     super({
       jwtFromRequest: presentedToken,
@@ -26,13 +28,15 @@ export class SessionStrategy extends PassportStrategy(Strategy, 'session') {
       algorithms: [SESSION_ALGORITHM],
       issuer: config.jwtIssuer,
       audience: config.jwtAudience,
+      // By the database's clock, in `validate`: the library knows the host's alone.
+      ignoreExpiration: true,
     });
   }
 
   /** The user as he is now: roles and grants are never taken from the token. */
   async validate(claims: Partial<SessionClaims>): Promise<Principal | null> {
     const { sub, sid, exp } = claims;
-    if (!isUuid(sub) || !isUuid(sid) || typeof exp !== 'number') return null;
+    if (!isUuid(sub) || !isUuid(sid) || typeof exp !== 'number' || exp * 1000 <= this.clock.now().getTime()) return null;
     const [isOpen, holder] = await Promise.all([this.sessions.isOpen(sid, sub), this.grants.findHolder(sub)]);
     if (!isOpen || !holder?.isActive) return null;
     return new Principal('user', holder.id, holder.id, holder.name, holder.roles, holder.grants, sid);

@@ -15,4 +15,6 @@ export const ADVISORY_LOCKS = {
   checkpoint: 4_242_005,
   /** One process adds the data of `--demo`. */
   demo: 4_242_006,
+  /** One replica at a time ends again what a failover has lost. */
+  historyLoss: 4_242_019,
 } as const;

@@ -4,7 +4,10 @@ import { type StartCheck, StartRefusal } from '../common/start-refusal.js';
 import type { Config } from '../config/config.js';
 import { connectionChecks } from '../database/connection-checks.js';
 import { schemaCheck } from '../database/schema/schema-check.js';
+import { readStandbys } from '../database/standbys.js';
+import { findFutureRows } from '../quotas/future-rows.js';
 import { BUDGET_CHECKS, type Difference, USAGE_CHECKS, reconcileBudgets, reconcileUsage } from '../usage/reconcile.js';
+import { findHistoryLosses } from '../verification/failover/history-losses.js';
 
 /** What one check came to: everything in order, or where it is not. */
 export interface Finding {
@@ -14,6 +17,9 @@ export interface Finding {
   /** What there is to know all the same. */
   readonly note?: string;
 }
+
+const NO_LOSSES = 'failovers have lost no change';
+const NO_FUTURE = 'no rate window and no lease lies in the future';
 
 /** undefined_table, undefined_column, undefined_function */
 const SCHEMA_ERRORS: readonly string[] = ['42P01', '42703', '42883'];
@@ -39,6 +45,9 @@ export async function examine(config: Config, dataSource: DataSource): Promise<F
     ...(await findingsFrom('budgets', async () => findingsOf(BUDGET_CHECKS, await reconcileBudgets(dataSource)))),
     ...(await findingsFrom('audit trail', async () => [await trail(config, dataSource)])),
     ...(await findingsFrom('every secret has its pepper', async () => [await peppers(config, dataSource)])),
+    ...(await findingsFrom(NO_LOSSES, async () => [{ check: NO_LOSSES, ...(await findHistoryLosses(dataSource)) }])),
+    ...(await findingsFrom(NO_FUTURE, async () => [{ check: NO_FUTURE, differences: await findFutureRows(dataSource) }])),
+    await standbys(dataSource),
   ];
 }
 
@@ -100,4 +109,10 @@ async function peppers(config: Config, dataSource: DataSource): Promise<Finding>
       .filter(({ pepper_version }) => !known.has(pepper_version))
       .map(({ pepper_version, count }) => `${count} secrets were made with pepper ${pepper_version}, which API_KEY_PEPPERS does not have`),
   };
+}
+
+/** What an asynchronous standby loses is a choice of the operator: it is told, and is no difference. */
+async function standbys(dataSource: DataSource): Promise<Finding> {
+  const { count, warning } = await readStandbys(dataSource);
+  return { check: 'standbys', differences: [], note: warning ?? (count === 0 ? 'none' : `${count}, commits wait for them`) };
 }

@@ -3,6 +3,7 @@ import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { type HealthCheckResult, HealthCheckService, HealthIndicatorService } from '@nestjs/terminus';
 import { Public } from '../access/decorators.js';
 import { DomainError } from '../common/domain-error.js';
+import { FailoverService } from '../verification/failover/failover.service.js';
 import { LiveView, ReadyView } from './health.view.js';
 import { Readiness, type ReadinessState } from './readiness.js';
 
@@ -19,6 +20,7 @@ export class HealthController {
     private readonly health: HealthCheckService,
     private readonly indicators: HealthIndicatorService,
     private readonly readiness: Readiness,
+    private readonly failover: FailoverService,
   ) {}
 
   @Get('live')
@@ -47,6 +49,15 @@ export class HealthController {
         const database = this.indicators.check('database');
         return databaseAnswers ? database.up() : database.degraded();
       },
+      ...this.history(),
     ]);
+  }
+
+  /** What a failover has lost, while this process knows of it: how much, and never what. */
+  private history() {
+    const loss = this.failover.knownLoss;
+    if (loss === null) return [];
+    const told = { lostChanges: loss.changes, lostLogBytes: loss.logBytes, noticedAt: new Date(loss.atMs) };
+    return [() => this.indicators.check('history').degraded(told)];
   }
 }

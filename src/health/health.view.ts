@@ -9,7 +9,8 @@ export class LiveView {
 /** Traffic may be sent here. */
 export class ReadyView {
   /**
-   * `degraded`: the database does not answer at the moment.
+   * `degraded`: the database does not answer at the moment, or this replica knows of acknowledged changes that a
+   * failover has lost (`details.history`).
    * @example "ok"
    */
   status: 'ok' | 'degraded';

@@ -95,6 +95,11 @@ export class AcquirePump {
     this.pausedUntilMs = atMs;
   }
 
+  /** Ends a pause before its time: it has been shown that no lease is missing in the new epoch. */
+  resume(): void {
+    this.pausedUntilMs = 0;
+  }
+
   pauseLeftMs(nowMs: number): number {
     return Math.max(0, this.pausedUntilMs - nowMs);
   }

@@ -183,6 +183,13 @@ export interface CloseOrder {
   readonly limit: number;
 }
 
+/** A lease that was granted in the future of the authority's clock, which has stepped back since. */
+export interface FutureLease {
+  readonly id: string;
+  /** From its grant to the end of its hold. */
+  readonly holdMs: number;
+}
+
 /** The one place where budgets and windows are true. Every method is one transaction. */
 export interface QuotaAuthority {
   /** @throws whatever makes the outcome unknown; the asker must then admit nothing on it. */

@@ -30,6 +30,15 @@ export class GiveBackQueue {
     if (this.windows.length < MOST) this.windows.push(back);
   }
 
+  /** Sends nothing before then, unless released: it is being looked at which leases a new history has. */
+  holdUntil(atMs: number): void {
+    this.notBeforeMs = Math.max(this.notBeforeMs, atMs);
+  }
+
+  release(): void {
+    this.notBeforeMs = 0;
+  }
+
   /** Sends what waits, one call at a time. */
   flush(now: () => number): void {
     if (this.isSending || this.size === 0 || now() < this.notBeforeMs) return;
@@ -42,7 +51,7 @@ export class GiveBackQueue {
         this.settled();
       },
       () => {
-        this.notBeforeMs = now() + RETRY_MS;
+        this.holdUntil(now() + RETRY_MS);
         this.settled();
       },
     );

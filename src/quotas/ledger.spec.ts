@@ -333,6 +333,33 @@ describe('a ledger', () => {
     expect(await stage.admit({ reserve: 1n })).toMatchObject({ admitted: true });
   });
 
+  it('asks again before that once it is shown that no lease is missing', async () => {
+    await stage.admit({ reserve: 10n });
+    stage.ledger.dropAll();
+    await stage.pass(700);
+    expect(stage.ledger.admit(call({ reserve: 1n }))).toMatchObject({ code: 'UNAVAILABLE' });
+    stage.ledger.resume();
+    expect(await stage.admit({ reserve: 1n })).toMatchObject({ admitted: true });
+  });
+
+  it('hands leases back only when it has been seen which the new history has, or after 3 s', async () => {
+    for (let calls = 0; calls < 20; calls++) await stage.admit({ reserve: 10n });
+    const before = stage.backs.length;
+    stage.ledger.dropAll();
+    await stage.pass(2_900);
+    expect(stage.backs.length).toBe(before);
+    stage.ledger.handBackNow();
+    expect(stage.backs.length).toBe(before + 1);
+  });
+
+  it('hands leases back by itself where nobody has looked', async () => {
+    for (let calls = 0; calls < 20; calls++) await stage.admit({ reserve: 10n });
+    const before = stage.backs.length;
+    stage.ledger.dropAll();
+    await stage.pass(3_200);
+    expect(stage.backs.length).toBeGreaterThan(before);
+  });
+
   it('drops what it holds when wall and monotonic clock part', async () => {
     for (let calls = 0; calls < 20; calls++) await stage.admit({ reserve: 10n });
     stage.wallOffset = 1_500;

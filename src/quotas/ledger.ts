@@ -67,6 +67,10 @@ export const LEDGER_DEFAULTS: Omit<LedgerOptions, 'replicaId'> = {
 /** A lease admits until this part of its life has passed on our clock, counted from before the request was sent. */
 const DEADLINE_PART = 0.98;
 const TICK_MS = 50;
+/** After another history has begun, what is held is handed back this much later at the latest. */
+const HAND_BACK_AFTER_MS = 3_000;
+/** A pause may end before its time: callers are told to come back after this. */
+const PAUSE_RETRY_MS = 1_000;
 /** How often what is held is looked at, and how long an account without holdings is remembered. */
 const LOOK_MS = 500;
 const REST_MS = 15_000;
@@ -162,12 +166,28 @@ export class Ledger implements AcquireHandler {
     this.keepTicking(nowMs);
   }
 
-  /** Drops everything and asks for nothing for 10 s: another epoch or timeline has begun (restore, failover). */
+  /**
+   * Drops everything and asks for nothing for 10 s: another epoch or timeline has begun (restore, failover). Leases are
+   * handed back a little later, so that it can be seen before which of them the new history has.
+   */
   dropAll(): void {
     const nowMs = this.now();
+    this.back.holdUntil(nowMs + HAND_BACK_AFTER_MS);
     this.dropHoldings();
     this.pump.pauseUntil(nowMs + this.options.epochPauseMs);
-    this.failWaiters(() => true, this.options.epochPauseMs);
+    this.failWaiters(() => true, PAUSE_RETRY_MS);
+    this.keepTicking(nowMs);
+  }
+
+  /** It has been seen which leases the new history has. */
+  handBackNow(): void {
+    this.back.release();
+    this.back.flush(() => this.clock.monotonicMs());
+  }
+
+  /** Asks again before the pause is over: no lease of any replica is missing in the new history. */
+  resume(): void {
+    this.pump.resume();
   }
 
   /** A newer state of an account, as a settle on this replica has seen it. */
@@ -355,7 +375,7 @@ export class Ledger implements AcquireHandler {
 
   private wait(request: AdmitRequest, nowMs: number): Admission | Promise<Admission> {
     const pauseMs = this.pump.pauseLeftMs(nowMs);
-    if (pauseMs > 0) return unavailable(pauseMs);
+    if (pauseMs > 0) return unavailable(Math.min(pauseMs, PAUSE_RETRY_MS));
     if (this.waiting >= this.options.maxWaiters) return unavailable(1_000);
     const waiter = new Waiter(request, this.order++, nowMs + this.options.acquireTimeoutMs);
     this.waiting++;

@@ -4,6 +4,7 @@ import type {
   BudgetAsk,
   BudgetGrant,
   CloseOrder,
+  FutureLease,
   GiveBack,
   PermitClose,
   QuotaAuthority,
@@ -28,7 +29,7 @@ const TAKE = `(SELECT string_agg(concat_ws(',', b.is_found::integer, b.period, b
   FROM quota_acquire_budgets(?::text, ?::integer, ?::uuid[], ?::text[], ?::text[], ?::uuid[], ?::bigint[], ?::integer[], ?::integer[],
     ?::bigint[], ?::integer[], ?::uuid[]) b) AS taken`;
 const LOOK = 'quota_look_at_budgets(?::uuid[], ?::text[]) AS looked';
-const WINDOWS = `quota_windows(?::integer, ?::boolean, ?::boolean, ?::uuid[], ?::integer[], ?::integer[], ?::integer[], ?::integer[], ?::integer[],
+const WINDOWS = `quota_windows_2(?::integer, ?::boolean, ?::boolean, ?::uuid[], ?::integer[], ?::integer[], ?::integer[], ?::integer[], ?::integer[],
     ?::integer[], ?::bigint[], ?::integer[], ?::integer[]) AS windows`;
 
 /** The windows of a request as the function takes them, sorted by key, and where each came from. */
@@ -50,6 +51,7 @@ interface WindowPart {
  * The authority in PostgreSQL: one statement per call, over functions of the migration, so that no row lock is held
  * while a replica thinks. Statements that touch only windows do not wait for the disk.
  * @see src/database/migrations/1790000000300-quotas.ts
+ * @see src/database/functions
  */
 export class PostgresAuthority implements QuotaAuthority {
   constructor(private readonly sql: Sql) {}
@@ -114,6 +116,18 @@ export class PostgresAuthority implements QuotaAuthority {
         [Math.floor(order.beforeMs), Math.floor(order.watchedMs), order.limit],
       ),
     );
+    return Number(row?.closed ?? 0);
+  }
+
+  /** Leases of the future, at most `limit`. @see FutureLeases */
+  async findFuture(limit: number): Promise<FutureLease[]> {
+    const rows = await this.sql(`SELECT lease_id, hold_ms FROM quota_future_leases($1)`, [limit]);
+    return rows.map((row) => ({ id: row.lease_id as string, holdMs: Number(row.hold_ms) }));
+  }
+
+  /** Closes those of these leases that are still in the future, and gives how many. */
+  async closeFuture(ids: readonly string[]): Promise<number> {
+    const [row] = await retrying(() => this.sql(`SELECT quota_close_future($1::uuid[]) AS closed`, [list(ids)]));
     return Number(row?.closed ?? 0);
   }
 

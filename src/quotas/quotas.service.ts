@@ -10,7 +10,9 @@ import type { Admission, BudgetState, WindowState } from './admission.js';
 import type { Account, RateWindow } from './authority.js';
 import { POOLED_TTL_SECONDS } from './authority.js';
 import { ClockWatch } from './clock-watch.js';
+import { FutureLeases } from './future-leases.js';
 import type { KeyLimits } from './key-limits.js';
+import { GrantMemory } from './grant-memory.js';
 import { Ledger } from './ledger.js';
 import { monthOf } from './period.js';
 import { PostgresAuthority } from './postgres-authority.js';
@@ -20,6 +22,8 @@ import { ReservationSigner } from './reservation.js';
 /** How often this replica looks for leases whose holders are gone. */
 const JANITOR_MS = 1_000;
 const MAX_CLOSED_AT_ONCE = 500;
+/** How often it looks for leases of the future, which only a clock that has stepped back leaves. */
+const LOOK_AHEAD_MS = 10_000;
 /** Ends of reservations are kept as long as usage ids: a repeat after that counts anew. */
 const RESERVATION_DAYS = 35;
 const FORGET_EVERY_MS = 60_000;
@@ -55,8 +59,10 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger('Quotas');
   private readonly authority: PostgresAuthority;
   private readonly connections: QuotaConnections;
+  private readonly grants: GrantMemory;
   private readonly ledger: Ledger;
   private readonly watch = new ClockWatch();
+  private readonly future = new FutureLeases();
   private readonly defaultHold: bigint;
   private readonly timers: NodeJS.Timeout[] = [];
   private isAway = false;
@@ -73,11 +79,12 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
       name === undefined ? dataSource.query(text, [...values]) : this.connections.query(text, values, name),
     );
     this.defaultHold = microCentsFromCents(config.defaultHoldCents);
+    this.grants = new GrantMemory(this.authority, () => clock.monotonicMs());
     this.ledger = new Ledger(
-      this.authority,
+      this.grants,
       {
         monotonicMs: () => clock.monotonicMs(),
-        wallMs: () => clock.now().getTime(),
+        wallMs: () => clock.wallMs(),
         after: (delayMs, run) => void setTimeout(run, delayMs).unref(),
       },
       () => uuidv7(),
@@ -92,6 +99,7 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
   async onApplicationBootstrap(): Promise<void> {
     await this.connections.open();
     this.timers.push(setInterval(() => void this.closeExpired(), JANITOR_MS).unref());
+    this.timers.push(setInterval(() => void this.closeFuture(), LOOK_AHEAD_MS).unref());
     this.timers.push(setInterval(() => void this.forgetReservations(), FORGET_EVERY_MS).unref());
   }
 
@@ -162,6 +170,31 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
     this.ledger.dropAll();
   }
 
+  /** Budget leases granted since a monotonic instant; null if not all are remembered, which is a few seconds' worth. */
+  grantedSince(atMs: number): readonly string[] | null {
+    return this.grants.since(atMs);
+  }
+
+  /** When the newest acknowledged grant of a budget lease was asked for, monotonic; -Infinity: none was. */
+  get newestGrantSentAtMs(): number {
+    return this.grants.newestGrantSentAtMs;
+  }
+
+  /** Grants before this monotonic instant are asked for no more. */
+  forgetGrantsBefore(atMs: number): void {
+    this.grants.forgetBefore(atMs);
+  }
+
+  /** It has been seen which leases the new history has: they may be handed back. */
+  handBackNow(): void {
+    this.ledger.handBackNow();
+  }
+
+  /** Every live replica has shown that the new history has all its leases: limited keys need not wait any longer. */
+  resume(): void {
+    this.ledger.resume();
+  }
+
   /** The ledger compares the clocks itself at every admit: nothing more to do. */
   onSuspended(): void {
     return;
@@ -181,6 +214,17 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
     const order = this.watch.closeOrder(this.clock.monotonicMs(), MAX_CLOSED_AT_ONCE);
     if (order === null) return;
     await this.quietly('Leases past their hold could not be closed', () => this.authority.closeExpired(order));
+  }
+
+  private async closeFuture(): Promise<void> {
+    await this.quietly('Leases of the future could not be looked for', async () => {
+      const found = await this.authority.findFuture(MAX_CLOSED_AT_ONCE);
+      const nowMs = this.clock.monotonicMs();
+      const due = this.future.due(found, nowMs, this.watch.closeOrder(nowMs, MAX_CLOSED_AT_ONCE));
+      if (due.length === 0) return;
+      const closed = await this.authority.closeFuture(due);
+      this.logger.warn(`The database's clock was ahead and stepped back: ${closed} leases from its future were closed.`);
+    });
   }
 
   private async forgetReservations(): Promise<void> {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import type { PermitClose, WindowName } from './authority.js';
-import { cellsFor, closePermits, emptyRing, grantPermits, RING_SHAPES, slideRing } from './rate-ring.js';
+import { RING_SHAPES, cellsFor, closePermits, emptyRing, grantPermits, pullBackRing, rowClockMs, slideRing } from './rate-ring.js';
 
 const START = Date.UTC(2026, 0, 1);
 
@@ -42,7 +42,7 @@ describe('a ring of permits', () => {
           }
           now = next;
           slideRing(ring, shape, now);
-          if (held && one.closes) closePermits(ring, shape, held);
+          if (held && one.closes) closePermits(ring, shape, now, held);
           const grant = grantPermits(ring, shape, now, { limit, want: one.want, needs: one.needs, live: 1 });
           const cost = Math.min(one.useNow, grant.permits);
           if (cost > 0) calls.push({ at: now, cost });
@@ -88,7 +88,7 @@ describe('a ring of permits', () => {
     const ring = emptyRing(shape, START);
     const { bucket, permits } = grantPermits(ring, shape, START, { limit: 100, want: 8, needs: [1], live: 1 });
     expect(permits).toBe(8);
-    closePermits(ring, shape, { bucket, granted: permits, used: 1 });
+    closePermits(ring, shape, START, { bucket, granted: permits, used: 1 });
     expect(ring.sum).toBe(1);
   });
 
@@ -97,7 +97,7 @@ describe('a ring of permits', () => {
     const ring = emptyRing(shape, START);
     const { bucket } = grantPermits(ring, shape, START, { limit: 10, want: 0, needs: [4], live: 1 });
     slideRing(ring, shape, START + 200_000);
-    closePermits(ring, shape, { bucket, granted: 4, used: 4 });
+    closePermits(ring, shape, START + 200_000, { bucket, granted: 4, used: 4 });
     expect(ring.sum).toBe(0);
   });
 
@@ -107,5 +107,56 @@ describe('a ring of permits', () => {
     grantPermits(ring, shape, START, { limit: 5, want: 0, needs: [5], live: 1 });
     slideRing(ring, shape, START - 600_000);
     expect(ring.sum).toBe(5);
+  });
+
+  describe('of a row that was written an hour ahead of the clock', () => {
+    const shape = RING_SHAPES.minute;
+    const AHEAD = START + 3_600_000;
+
+    it('is pulled back, and only then', () => {
+      expect(rowClockMs(AHEAD, START)).toBe(START);
+      expect(rowClockMs(START + 15_000, START)).toBe(START + 15_000);
+      expect(rowClockMs(START - 1, START)).toBe(START);
+    });
+
+    it('counts what was used in that hour for one window', () => {
+      const ring = emptyRing(shape, AHEAD);
+      const ask = { limit: 5, want: 0, needs: [1, 1, 1, 1, 1], live: 1 };
+      grantPermits(ring, shape, AHEAD, ask);
+      pullBackRing(ring, shape, START);
+      slideRing(ring, shape, START);
+      const refused = grantPermits(ring, shape, START, { ...ask, needs: [1] });
+      expect(refused.permits).toBe(0);
+      expect(refused.retryMs).toBeGreaterThan(60_000);
+      expect(refused.retryMs).toBeLessThanOrEqual(77_000);
+      slideRing(ring, shape, START + refused.retryMs);
+      expect(grantPermits(ring, shape, START + refused.retryMs, ask).permits).toBe(5);
+    });
+
+    it('does not give back permits that were pulled back', () => {
+      const ring = emptyRing(shape, AHEAD);
+      const { bucket } = grantPermits(ring, shape, AHEAD, { limit: 5, want: 0, needs: [5], live: 1 });
+      pullBackRing(ring, shape, START);
+      closePermits(ring, shape, START, { bucket, granted: 5, used: 0 });
+      expect(ring.sum).toBe(5);
+    });
+
+    it('keeps what lies where it may lie now', () => {
+      const ring = emptyRing(shape, START);
+      grantPermits(ring, shape, START, { limit: 5, want: 0, needs: [2], live: 1 });
+      const before = [...ring.cells];
+      pullBackRing(ring, shape, START - 20_000);
+      expect(ring.sum).toBe(2);
+      expect(ring.cells.filter((count) => count > 0)).toEqual(before.filter((count) => count > 0));
+    });
+  });
+
+  it('measures what a caller waits for from the clock, where the row is a little ahead of it', () => {
+    const shape = RING_SHAPES.minute;
+    const ring = emptyRing(shape, START);
+    const ask = { limit: 3, want: 0, needs: [3], live: 1 };
+    grantPermits(ring, shape, START, ask);
+    const fromRow = grantPermits(ring, shape, START, ask).retryMs;
+    expect(grantPermits(ring, shape, START, ask, START - 10_000).retryMs).toBe(fromRow + 10_000);
   });
 });

@@ -6,6 +6,14 @@ export const PERMIT_MS = 15_000;
 /** The life of a permit lease that is exact, or large against the limit. */
 export const SHORT_PERMIT_MS = 1_000;
 
+/** A row further ahead of the clock than any deadline can be was written while the clock was ahead: it is pulled back. */
+export const FAR_AHEAD_MS = PERMIT_MS;
+
+/** The instant at which a row counts: never before the one it was written at, unless that is far ahead of the clock. */
+export function rowClockMs(atMs: number, clockMs: number): number {
+  return atMs > clockMs + FAR_AHEAD_MS ? clockMs : Math.max(atMs, clockMs);
+}
+
 /** The shape of one window: its length, its buckets and the cells of its ring. */
 export interface RingShape {
   readonly lengthMs: number;
@@ -47,6 +55,31 @@ export function emptyRing(shape: RingShape, nowMs: number): RateRing {
   return { head: Math.floor(nowMs / shape.bucketMs), sum: 0, cells: new Array<number>(shape.cells).fill(0) };
 }
 
+/** The bucket of the latest deadline that a permit lease can have at `nowMs`. */
+export function latestBucket(shape: RingShape, nowMs: number): number {
+  return Math.floor((nowMs + PERMIT_MS) / shape.bucketMs);
+}
+
+/**
+ * Takes back a ring that was written while the clock was ahead: what is counted after the latest bucket there can be
+ * now is counted in that bucket. No permit is used after it, so each one counts for one whole window from its use.
+ */
+export function pullBackRing(ring: RateRing, shape: RingShape, nowMs: number): void {
+  const head = Math.floor(nowMs / shape.bucketMs);
+  // The row is ahead, this window of it is not: it was not asked for meanwhile.
+  if (head >= ring.head) return;
+  const size = ring.cells.length;
+  const oldest = ring.head - shape.lengthMs / shape.bucketMs;
+  const latest = latestBucket(shape, nowMs);
+  const held = ring.cells.map((_, index) => ring.cells[cellOf(oldest + index, size)] ?? 0);
+  ring.cells.fill(0);
+  ring.head = head;
+  held.forEach((count, index) => {
+    const cell = cellOf(Math.min(oldest + index, latest), size);
+    ring.cells[cell] = (ring.cells[cell] ?? 0) + count;
+  });
+}
+
 /** Moves the head to `nowMs` and forgets the buckets that no longer reach into the window. The head never goes back. */
 export function slideRing(ring: RateRing, shape: RingShape, nowMs: number): void {
   const head = Math.floor(nowMs / shape.bucketMs);
@@ -65,11 +98,12 @@ export function slideRing(ring: RateRing, shape: RingShape, nowMs: number): void
 /**
  * Closes a lease of permits: they leave the bucket of their deadline, the used ones go into the current bucket if that
  * is earlier (their use lies before now and before the deadline, so either is conservative). A bucket no longer held
- * is ignored: its calls left the window.
+ * is ignored: its calls left the window. So is one after every deadline at `nowMs`: its permits were pulled back, and
+ * count in full.
  */
-export function closePermits(ring: RateRing, shape: RingShape, close: PermitClose): void {
+export function closePermits(ring: RateRing, shape: RingShape, nowMs: number, close: PermitClose): void {
   const oldest = ring.head - shape.lengthMs / shape.bucketMs;
-  if (close.bucket < oldest || close.bucket >= oldest + ring.cells.length) return;
+  if (close.bucket < oldest || close.bucket > latestBucket(shape, nowMs)) return;
   const cell = cellOf(close.bucket, ring.cells.length);
   const held = ring.cells[cell] ?? 0;
   // Fewer than granted: the grant was lost with a crash of the authority; others' permits must stay.
@@ -92,8 +126,15 @@ export interface RingAsk {
  * Grants, in order, each need that fits, and counts the permits in the bucket of their deadline. Slide first.
  * In any interval of the window's length at most `limit` permits so granted are used: of the grants used in it take
  * the last; every other permit used in it was counted, in a bucket not before its use, when that one was made.
+ * `clockMs` is the clock itself where `nowMs`, the row's, may be ahead of it: what the caller waits for is measured from it.
  */
-export function grantPermits(ring: RateRing, shape: RingShape, nowMs: number, ask: RingAsk): WindowGrant {
+export function grantPermits(
+  ring: RateRing,
+  shape: RingShape,
+  nowMs: number,
+  ask: RingAsk,
+  clockMs = nowMs,
+): WindowGrant {
   const room = Math.max(0, ask.limit - ring.sum);
   let left = room;
   const verdicts = ask.needs.map((need) => {
@@ -115,8 +156,8 @@ export function grantPermits(ring: RateRing, shape: RingShape, nowMs: number, as
     bucket,
     validForMs,
     free: Math.max(0, ask.limit - ring.sum),
-    resetMs: resetMs(ring, shape, nowMs),
-    retryMs: refused === undefined ? 0 : retryMs(ring, shape, nowMs, ask.limit, refused),
+    resetMs: resetMs(ring, shape, clockMs),
+    retryMs: refused === undefined ? 0 : retryMs(ring, shape, clockMs, ask.limit, refused),
   };
 }
 

@@ -1,5 +1,5 @@
 import type { WindowName } from './authority.js';
-import { type RateRing, type RingShape, RING_SHAPES, emptyRing, grantPermits } from './rate-ring.js';
+import { type RateRing, type RingShape, RING_SHAPES, emptyRing, grantPermits, latestBucket, rowClockMs } from './rate-ring.js';
 import type { Sql } from './sql.js';
 
 const COUNT_BITS = 32n;
@@ -15,7 +15,8 @@ export interface WindowStanding {
 }
 
 interface WindowsRow {
-  readonly now_ms: string;
+  readonly at_ms: string;
+  readonly clock_ms: string;
   readonly minute_cells: string[];
   readonly hour_cells: string[];
   readonly day_cells: string[];
@@ -30,7 +31,7 @@ export async function readWindows(
   const names = (['minute', 'hour', 'day'] as const).filter((name) => limits[name] !== null);
   if (names.length === 0) return [];
   const [row] = (await sql(
-    `SELECT greatest(quota_ms(quota_clock()), at_ms) AS now_ms, minute_cells, hour_cells, day_cells FROM rate_window WHERE key_id = $1`,
+    `SELECT at_ms, quota_ms(quota_clock()) AS clock_ms, minute_cells, hour_cells, day_cells FROM rate_window WHERE key_id = $1`,
     [keyId],
   )) as unknown as WindowsRow[];
   return names.map((window) => standingOf(window, limits[window]!, row));
@@ -38,24 +39,27 @@ export async function readWindows(
 
 function standingOf(window: WindowName, limit: number, row: WindowsRow | undefined): WindowStanding {
   if (row === undefined) return { window, limit, remaining: limit, resetMs: 0 };
-  const nowMs = Number(row.now_ms);
+  const clockMs = Number(row.clock_ms);
+  const nowMs = rowClockMs(Number(row.at_ms), clockMs);
   const cells = { minute: row.minute_cells, hour: row.hour_cells, day: row.day_cells }[window];
   const ring = ringOf(RING_SHAPES[window], cells, nowMs);
   // Asking for nothing takes nothing, and says what is left.
-  const { free, resetMs } = grantPermits(ring, RING_SHAPES[window], nowMs, { limit, want: 0, needs: [], live: 1 });
+  const { free, resetMs } = grantPermits(ring, RING_SHAPES[window], nowMs, { limit, want: 0, needs: [], live: 1 }, clockMs);
   return { window, limit, remaining: free, resetMs };
 }
 
 /**
  * The ring that a row's list of cells (`bucket * 2^32 + permits`, oldest first) stands for at `nowMs`: a window that
- * was not asked for lately still lists buckets that have left it.
+ * was not asked for lately still lists buckets that have left it, and one that was written while the clock was ahead
+ * lists buckets that cannot be yet.
  */
 export function ringOf(shape: RingShape, cells: readonly string[], nowMs: number): RateRing {
   const ring = emptyRing(shape, nowMs);
   const oldest = ring.head - shape.lengthMs / shape.bucketMs;
+  const latest = latestBucket(shape, nowMs);
   for (const text of cells) {
     const cell = BigInt(text);
-    const bucket = Number(cell >> COUNT_BITS);
+    const bucket = Math.min(Number(cell >> COUNT_BITS), latest);
     if (bucket < oldest) continue;
     const count = Number(BigInt.asUintN(32, cell));
     ring.cells[bucket % shape.cells] = (ring.cells[bucket % shape.cells] ?? 0) + count;

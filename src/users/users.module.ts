@@ -7,6 +7,7 @@ import { PasswordThrottle } from './password-throttle.js';
 import { Passwords } from './passwords.service.js';
 import { Sessions } from './sessions.service.js';
 import { UserAdmission } from './user-admission.js';
+import { UserEndings } from './user-endings.service.js';
 import { UsersController } from './users.controller.js';
 import { UsersRepository } from './users.repository.js';
 import { UsersService } from './users.service.js';
@@ -15,7 +16,7 @@ import { UsersService } from './users.service.js';
 @Module({
   imports: [ApiKeysModule],
   controllers: [UsersController],
-  providers: [UsersService, Passwords, OffBoarding, Accounts, Identities, Sessions, UserAdmission, PasswordThrottle, UsersRepository],
-  exports: [Accounts, Identities, Sessions, PasswordThrottle],
+  providers: [UsersService, Passwords, OffBoarding, Accounts, Identities, Sessions, UserAdmission, UserEndings, PasswordThrottle, UsersRepository],
+  exports: [Accounts, Identities, Sessions, PasswordThrottle, UserEndings],
 })
 export class UsersModule {}

@@ -2,11 +2,15 @@ import { Global, Module } from '@nestjs/common';
 import { KeyAuthenticator } from '../access/authenticator.js';
 import { ApiKeysModule } from '../api-keys/api-keys.module.js';
 import { UsageModule } from '../usage/usage.module.js';
+import { UsersModule } from '../users/users.module.js';
 import { ChangePropagation } from '../audit/change-propagation.js';
 import { Clock } from '../common/clock.js';
 import { Denylist } from './denylist/denylist.js';
 import { DenylistFile } from './denylist/denylist-file.js';
 import { ExplainController } from './explain/explain.controller.js';
+import { FailoverService } from './failover/failover.service.js';
+import { HistoryRepository } from './failover/history.repository.js';
+import { LostChanges } from './failover/lost-changes.service.js';
 import { FeedService } from './feed/feed.service.js';
 import { KeyExplainer } from './explain/key-explainer.js';
 import { KeyInspector } from './key-inspector.js';
@@ -47,7 +51,7 @@ const cores = [
 /** The data plane: from a presented string to a verdict, out of memory that the change feed keeps true. */
 @Global()
 @Module({
-  imports: [ApiKeysModule, UsageModule],
+  imports: [ApiKeysModule, UsageModule, UsersModule],
   controllers: [VerifyController, ExplainController, ReplicasController],
   providers: [
     ...cores,
@@ -60,6 +64,9 @@ const cores = [
     KeyRecordsRepository,
     ReplicaConnections,
     FeedService,
+    HistoryRepository,
+    LostChanges,
+    FailoverService,
     ReplicasRepository,
     ReplicasService,
     DenylistFile,
@@ -68,6 +75,6 @@ const cores = [
     { provide: KeyAuthenticator, useClass: ServiceKeyAuthenticator },
     { provide: ChangePropagation, useExisting: ReplicasService },
   ],
-  exports: [KeyAuthenticator, ChangePropagation, FeedService, KeyInspector, ReplicasService, Verifier],
+  exports: [KeyAuthenticator, ChangePropagation, FailoverService, FeedService, KeyInspector, ReplicasService, Verifier],
 })
 export class VerificationModule {}

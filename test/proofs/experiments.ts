@@ -1,3 +1,7 @@
+import { f03 } from './experiments/f03-what-a-failover-loses.js';
+import { f06 } from './experiments/f06-clocks-of-hosts.js';
+import { f07 } from './experiments/f07-database-clock-steps.js';
+import { f12 } from './experiments/f12-full-log-volume.js';
 import { g01 } from './experiments/g01-no-overspend.js';
 import { g02 } from './experiments/g02-no-overspend-under-faults.js';
 import { g03 } from './experiments/g03-no-acknowledged-usage-is-lost.js';
@@ -18,7 +22,8 @@ import { g36 } from './experiments/g36-the-books-balance.js';
 import { g37 } from './experiments/g37-the-models.js';
 import { g38 } from './experiments/g38-the-simulation.js';
 import { g45 } from './experiments/g45-upgrade-and-roll-back.js';
+import { g46 } from './experiments/g46-failover-loses-nothing.js';
 import type { Experiment } from './harness/experiment.js';
 
-/** Every experiment, in the order of the guarantees. */
-export const experiments: readonly Experiment[] = [g01, g02, g03, g04, g05, g06, g14, g16, g17, g19, g20, g22, g23, g25, g27, g30, g36, g37, g38, g45];
+/** Every experiment: the guarantees in their order, then what machines and networks do. */
+export const experiments: readonly Experiment[] = [g01, g02, g03, g04, g05, g06, g14, g16, g17, g19, g20, g22, g23, g25, g27, g30, g36, g37, g38, g45, g46, f03, f06, f07, f12];

@@ -5,6 +5,7 @@ import type {
   BudgetGrant,
   BudgetType,
   CloseOrder,
+  FutureLease,
   GiveBack,
   LeaseReturn,
   Period,
@@ -17,7 +18,7 @@ import type {
 } from '../../src/quotas/authority.js';
 import { ACT_MS, ADMIT_MS, POOLED_TTL_SECONDS } from '../../src/quotas/authority.js';
 import { monthEnd, monthOf, periodOf } from '../../src/quotas/period.js';
-import { closePermits, emptyRing, grantPermits, RING_SHAPES, slideRing } from '../../src/quotas/rate-ring.js';
+import { closePermits, emptyRing, grantPermits, pullBackRing, RING_SHAPES, rowClockMs, slideRing } from '../../src/quotas/rate-ring.js';
 import type { RateRing, RingShape } from '../../src/quotas/rate-ring.js';
 import { budgetSlice } from '../../src/quotas/slice.js';
 
@@ -73,7 +74,12 @@ export type AuthorityFault =
   | 'ring-without-margin'
   | 'permits-in-the-current-bucket'
   | 'close-forgets-used-permits'
-  | 'slide-forgets-too-early';
+  | 'slide-forgets-too-early'
+  | 'far-row-stays'
+  | 'pull-back-forgets'
+  | 'pull-back-counts-too-early'
+  | 'future-lease-stays'
+  | 'future-lease-closed-unseen';
 
 /** A refused statement: what PostgreSQL would say as 23514. */
 export class WallViolation extends Error {}
@@ -170,7 +176,7 @@ export class AuthorityModel {
   private acquireWindow(ask: WindowAsk, live: number): WindowGrant {
     const [ring, shape, now] = this.ringOf(ask.id, ask.window);
     slideRing(ring, shape, now);
-    if (ask.previous !== null) this.close(ring, shape, ask.previous);
+    if (ask.previous !== null) this.close(ring, shape, now, ask.previous);
     if (this.fault === 'permits-in-the-current-bucket') {
       const grant = grantPermits({ ...ring, cells: [...ring.cells] }, shape, now, { ...ask, live });
       const cell = ring.head % ring.cells.length;
@@ -178,17 +184,28 @@ export class AuthorityModel {
       ring.sum += grant.permits;
       return { ...grant, bucket: ring.head };
     }
-    return grantPermits(ring, shape, now, { ...ask, live });
+    return grantPermits(ring, shape, now, { ...ask, live }, this.clock());
   }
 
   private ringOf(id: string, window: WindowName): [RateRing, RingShape, number] {
     const now = this.clock();
     const row = this.rows.get(id) ?? this.putRow(id, now);
-    row.at = Math.max(row.at, now);
+    const at = this.fault === 'far-row-stays' ? Math.max(row.at, now) : rowClockMs(row.at, now);
+    if (at < row.at) this.pullBack(row, now);
+    row.at = at;
     const shape = RING_SHAPES[window];
     if (this.fault === 'slide-forgets-too-early')
       return [row.rings[window], { ...shape, lengthMs: shape.lengthMs - 2 * shape.bucketMs }, row.at];
     return [row.rings[window], shape, row.at];
+  }
+
+  private pullBack(row: ModelRow, now: number): void {
+    for (const [window, ring] of Object.entries(row.rings) as [WindowName, RateRing][]) {
+      const shape = RING_SHAPES[window];
+      if (this.fault === 'pull-back-forgets') Object.assign(row.rings, { [window]: emptyRing(shape, now) });
+      else if (this.fault === 'pull-back-counts-too-early') pullBackRing(ring, shape, now - shape.lengthMs / 2);
+      else pullBackRing(ring, shape, now);
+    }
   }
 
   private putRow(id: string, now: number): ModelRow {
@@ -201,8 +218,13 @@ export class AuthorityModel {
     return row;
   }
 
-  private close(ring: RateRing, shape: RingShape, close: PermitReturn | NonNullable<WindowAsk['previous']>): void {
-    closePermits(ring, shape, this.fault === 'close-forgets-used-permits' ? { ...close, used: 0 } : close);
+  private close(
+    ring: RateRing,
+    shape: RingShape,
+    now: number,
+    close: PermitReturn | NonNullable<WindowAsk['previous']>,
+  ): void {
+    closePermits(ring, shape, now, this.fault === 'close-forgets-used-permits' ? { ...close, used: 0 } : close);
   }
 
   giveBack(back: GiveBack): void {
@@ -211,7 +233,7 @@ export class AuthorityModel {
       if (!this.rows.has(one.id)) continue;
       const [ring, shape, now] = this.ringOf(one.id, one.window);
       slideRing(ring, shape, now);
-      this.close(ring, shape, one);
+      this.close(ring, shape, now, one);
     }
     this.checkWalls();
   }
@@ -351,6 +373,32 @@ export class AuthorityModel {
     }
     this.checkWalls();
     return closed;
+  }
+
+  findFuture(limit: number): FutureLease[] {
+    if (this.fault === 'future-lease-stays') return [];
+    return [...this.leases.values()]
+      .filter((lease) => lease.holdUntil > this.clock() + 70_000 && this.isOfTheFuture(lease))
+      .sort((a, b) => a.holdUntil - b.holdUntil)
+      .slice(0, limit)
+      .map(({ id, grantedAt, holdUntil }) => ({
+        id,
+        holdMs: this.fault === 'future-lease-closed-unseen' ? 0 : holdUntil - grantedAt,
+      }));
+  }
+
+  closeFuture(ids: readonly string[]): number {
+    const due = ids.flatMap((id) => this.leases.get(id) ?? []).filter((lease) => this.isOfTheFuture(lease));
+    for (const lease of due) {
+      this.accountOf(lease).leased -= lease.granted - lease.settled;
+      this.leases.delete(lease.id);
+    }
+    this.checkWalls();
+    return due.length;
+  }
+
+  private isOfTheFuture({ grantedAt }: ModelLease): boolean {
+    return grantedAt > this.clock() + 5_000;
   }
 
   accountsOf(keyId: string): ModelAccount[] {

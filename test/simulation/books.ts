@@ -35,6 +35,9 @@ interface Plan {
 }
 
 /** Counts by bucket, in a plain map that forgets nothing. */
+/** The life of the longest permit lease. */
+const LONGEST_PERMIT_MS = 15_000;
+
 interface Buckets {
   at: number;
   readonly counts: Map<number, number>;
@@ -170,8 +173,20 @@ export class Books {
     const name = `${id}|${window}`;
     const buckets = this.buckets.get(name) ?? { at: clockMs, counts: new Map<number, number>() };
     this.buckets.set(name, buckets);
+    if (buckets.at > clockMs + LONGEST_PERMIT_MS) this.pullBack(buckets, RING_SHAPES[window].bucketMs, clockMs);
     buckets.at = Math.max(buckets.at, clockMs);
     return buckets;
+  }
+
+  /** The clock has stepped back: what lies after every deadline there can be now is counted in the last of them. */
+  private pullBack(buckets: Buckets, bucketMs: number, clockMs: number): void {
+    const latest = Math.floor((clockMs + LONGEST_PERMIT_MS) / bucketMs);
+    for (const [bucket, permits] of [...buckets.counts]) {
+      if (bucket <= latest) continue;
+      buckets.counts.delete(bucket);
+      count(buckets, latest, permits);
+    }
+    buckets.at = clockMs;
   }
 
   private granted(id: string, window: WindowName, permits: number, validForMs: number, clockMs: number): void {
@@ -186,6 +201,8 @@ export class Books {
     const { bucketMs, lengthMs } = RING_SHAPES[window];
     const head = Math.floor(buckets.at / bucketMs);
     if ((close.bucket + 1) * bucketMs <= head * bucketMs - lengthMs + bucketMs - 1) return;
+    // Pulled back: counts in full.
+    if (close.bucket * bucketMs > buckets.at + LONGEST_PERMIT_MS) return;
     count(buckets, close.bucket, -close.granted);
     count(buckets, Math.min(head, close.bucket), close.used);
   }

@@ -22,6 +22,11 @@ const AUTHORITY_FAULTS: Record<AuthorityFault, number> = {
   'permits-in-the-current-bucket': 60,
   'close-forgets-used-permits': 60,
   'slide-forgets-too-early': 60,
+  'far-row-stays': 60,
+  'pull-back-forgets': 60,
+  'pull-back-counts-too-early': 60,
+  'future-lease-stays': 60,
+  'future-lease-closed-unseen': 60,
 };
 
 const LEDGER_FAULTS: Record<LedgerFault, number> = {

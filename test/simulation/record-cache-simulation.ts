@@ -144,9 +144,9 @@ export class RecordCacheSimulation {
     this.history = this.begin(0, { key: 1, isRevoked: false, owner: 1, role: 1 }, '1');
     this.feed = new ChangeFeed(OPTIONS, {
       apply: (changes) => this.cache.apply(changes),
-      restart: (epoch, seq) => {
+      restart: ({ epoch, headSeq }) => {
         this.cache.currentEpoch = epoch;
-        this.cache.restart(epoch, seq);
+        this.cache.restart(epoch, headSeq);
       },
     });
     this.loader = new RecordLoader(this.cache, {
@@ -288,7 +288,7 @@ export class RecordCacheSimulation {
     const state = states.at(-1)!;
     const version = (this.versions += 1);
     const seq = BigInt(firstSeq + states.length);
-    const row = { seq, outcome: 'success', hasChanges: true };
+    const row = { seq, id: `${this.history.epoch}-${seq}`, atMs: this.realMs, outcome: 'success', hasChanges: true, endings: null };
     switch (this.random.integer(5)) {
       case 0:
         states.push({ ...state, key: version, isRevoked: true });
@@ -330,7 +330,8 @@ export class RecordCacheSimulation {
   private snapshot(from: bigint | null): Poll {
     const { states, rows, firstSeq, epoch, timeline } = this.history;
     const wanted = from === null ? [] : rows.filter(({ seq }) => seq > from).slice(0, MAX_ROWS);
-    return { rows: wanted, headSeq: BigInt(firstSeq + states.length - 1), epoch, timeline, databaseNowMs: this.realMs };
+    const server = { flushedLsn: 0n, replayedLsn: null, isSynchronous: false, databaseNowMs: this.realMs };
+    return { ...server, rows: wanted, headSeq: BigInt(firstSeq + states.length - 1), epoch, timeline };
   }
 
   private rows(): LoadedRows {

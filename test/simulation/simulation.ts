@@ -9,6 +9,7 @@ import type {
   Settlement,
 } from '../../src/quotas/authority.js';
 import { ClockWatch } from '../../src/quotas/clock-watch.js';
+import { FutureLeases } from '../../src/quotas/future-leases.js';
 import { Ledger } from '../../src/quotas/ledger.js';
 import type { QuotaClock } from '../../src/quotas/quota-clock.js';
 import { AuthorityModel, WallViolation } from './authority-model.js';
@@ -56,6 +57,7 @@ const LONGEST_TTL_SECONDS = 300;
 class Replica implements QuotaClock {
   ledger: Ledger;
   readonly watch = new ClockWatch();
+  readonly future = new FutureLeases();
   life = 0;
   isPaused = false;
   isDown = false;
@@ -358,7 +360,7 @@ export class Simulation {
   }
 
   private stepClock(): void {
-    const stepMs = this.random.pick([-60_000, -5_000, 5_000, 90_000, 400_000]);
+    const stepMs = this.random.pick([-60_000, -5_000, 5_000, 90_000, 400_000, 3_600_000, -3_600_000]);
     this.tally.clockSteps++;
     this.log(() => `clock steps by ${stepMs}`);
     this.clockOffset += stepMs;
@@ -472,6 +474,10 @@ export class Simulation {
     const closed = this.checked(() => this.authority.closeExpired(order));
     this.tally.closed += closed;
     if (closed > 0) this.log(() => `${replica.name} closes ${closed}`);
+    const due = replica.future.due(this.authority.findFuture(100), replica.monotonicMs(), order);
+    const pulled = due.length > 0 ? this.checked(() => this.authority.closeFuture(due)) : 0;
+    this.tally.closed += pulled;
+    if (pulled > 0) this.log(() => `${replica.name} closes ${pulled} of the future`);
     this.books.compare();
   }
 

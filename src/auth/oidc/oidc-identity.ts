@@ -32,14 +32,21 @@ export async function findSigningKey(oidc: OidcConfig, keys: OidcKeys, token: st
   return keys.find(kid, alg);
 }
 
-/** Whom a token is about; null when it lacks what an identity needs: `sub`, `exp` and `iat`. */
-export function identityOf(oidc: OidcConfig, claims: Claims): Identity | null {
+/** Whom a token is about, at `now`; null when it lacks what an identity needs: `sub`, `exp` and `iat`. */
+export function identityOf(oidc: OidcConfig, claims: Claims, now: Date): Identity | null {
   const { sub, exp, iat } = claims;
   if (!isNameOf(sub, MAX_SUBJECT_CHARACTERS) || typeof exp !== 'number') return null;
   if (typeof iat !== 'number' || !Number.isFinite(iat) || iat < 0) return null;
   const email = isEmailAddress(claims['email']) ? claims['email'].trim() : null;
-  const issuedAt = Math.min(Math.floor(iat), Math.floor(Date.now() / 1000) + CLOCK_TOLERANCE_SECONDS);
+  const issuedAt = Math.min(Math.floor(iat), Math.floor(now.getTime() / 1000) + CLOCK_TOLERANCE_SECONDS);
   return { issuer: oidc.issuer, subject: sub, email, name: nameOf(claims, email ?? sub), roles: rolesOf(oidc, claims), issuedAt };
+}
+
+/** Whether a token counts at `now`: not before `nbf`, and until `exp`. Clocks of two hosts differ a little. */
+export function isInTime({ exp, nbf }: Claims, now: Date): boolean {
+  const nowSeconds = now.getTime() / 1000;
+  if (typeof exp !== 'number' || nowSeconds >= exp + CLOCK_TOLERANCE_SECONDS) return false;
+  return nbf === undefined || (typeof nbf === 'number' && nbf <= nowSeconds + CLOCK_TOLERANCE_SECONDS);
 }
 
 function nameOf(claims: Claims, fallback: string): string {

@@ -3,6 +3,7 @@ import jwt from 'jsonwebtoken';
 import type { Caller } from '../../access/caller.js';
 import { DomainError } from '../../common/domain-error.js';
 import { domainErrorOf } from '../../common/problem.filter.js';
+import { Clock } from '../../common/clock.js';
 import { Config, type OidcClientConfig, type OidcConfig } from '../../config/config.js';
 import type { Identity } from '../../users/identities.service.js';
 import { PasswordThrottle } from '../../users/password-throttle.js';
@@ -60,6 +61,7 @@ export class OidcSignIn {
     @Inject(OidcKeys) private readonly keys: OidcKeys | null,
     private readonly throttle: PasswordThrottle,
     private readonly auth: AuthService,
+    private readonly clock: Clock,
   ) {}
 
   /**
@@ -113,10 +115,12 @@ export class OidcSignIn {
     if (token.length > MAX_ID_TOKEN_CHARACTERS) throw new SignInEnded('refused', 'The ID token is too long.');
     const key = await findSigningKey(oidc, keys, token);
     if (key === null) throw new SignInEnded('refused', 'The ID token is signed with no key of the provider.');
-    const claims = verified(token, key, { issuer: oidc.issuer, audience: client.id, nonce });
+    const now = this.clock.now();
+    const expected = { issuer: oidc.issuer, audience: client.id, nonce, clockTimestamp: Math.floor(now.getTime() / 1000) };
+    const claims = verified(token, key, expected);
     const { aud, azp } = claims;
     if (azp !== undefined ? azp !== client.id : Array.isArray(aud) && aud.length > 1) throw new SignInEnded('refused', 'The ID token was made for another client.');
-    const identity = identityOf(oidc, claims);
+    const identity = identityOf(oidc, claims, now);
     if (identity === null) throw new SignInEnded('refused', 'The ID token lacks sub, exp or iat.');
     return identity;
   }
@@ -131,7 +135,7 @@ export class OidcSignIn {
   }
 }
 
-function verified(token: string, key: string, expected: { issuer: string; audience: string; nonce: string }): Claims {
+function verified(token: string, key: string, expected: { issuer: string; audience: string; nonce: string; clockTimestamp: number }): Claims {
   try {
     return jwt.verify(token, key, { ...expected, algorithms: [...OIDC_ALGORITHMS], clockTolerance: CLOCK_TOLERANCE_SECONDS }) as Claims;
   } catch (error) {

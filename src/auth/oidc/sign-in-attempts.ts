@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import jwt from 'jsonwebtoken';
 import { randomBytes } from 'node:crypto';
+import { Clock } from '../../common/clock.js';
 import { Config } from '../../config/config.js';
 
 /** Name of the cookie that remembers a sign-in under way. */
@@ -29,7 +30,10 @@ export interface SignInAttempt {
  */
 @Injectable()
 export class SignInAttempts {
-  constructor(private readonly config: Config) {}
+  constructor(
+    private readonly config: Config,
+    private readonly clock: Clock,
+  ) {}
 
   /** A new one, whose three values nobody can guess. */
   begin(returnTo: string): SignInAttempt {
@@ -40,7 +44,7 @@ export class SignInAttempts {
   /** The text of its cookie. */
   seal(attempt: SignInAttempt): string {
     const { jwtSecret, jwtIssuer } = this.config;
-    return jwt.sign({ ...attempt }, jwtSecret, { algorithm: ALGORITHM, issuer: jwtIssuer, audience: this.audience, expiresIn: ATTEMPT_SECONDS });
+    return jwt.sign({ ...attempt, iat: this.nowSeconds }, jwtSecret, { algorithm: ALGORITHM, issuer: jwtIssuer, audience: this.audience, expiresIn: ATTEMPT_SECONDS });
   }
 
   /** What `seal` was given; null for whatever is not of us, or is too old. */
@@ -48,12 +52,18 @@ export class SignInAttempts {
     if (cookie === undefined) return null;
     const { jwtSecret, jwtIssuer } = this.config;
     try {
-      const { state, nonce, verifier, returnTo } = jwt.verify(cookie, jwtSecret, { algorithms: [ALGORITHM], issuer: jwtIssuer, audience: this.audience }) as jwt.JwtPayload & SignInAttempt;
+      const expected = { issuer: jwtIssuer, audience: this.audience, clockTimestamp: this.nowSeconds };
+      const { state, nonce, verifier, returnTo } = jwt.verify(cookie, jwtSecret, { ...expected, algorithms: [ALGORITHM] }) as jwt.JwtPayload & SignInAttempt;
       return { state, nonce, verifier, returnTo };
     } catch {
       // It throws for what is wrong with the text alone, by several classes of errors.
       return null;
     }
+  }
+
+  /** Another replica may open what this one has sealed: both go by the database's clock. */
+  private get nowSeconds(): number {
+    return Math.floor(this.clock.now().getTime() / 1000);
   }
 
   private get audience(): string {

@@ -7,11 +7,11 @@ const FRESH_MS = 3_000;
 const STALE_MAX_MS = 30_000;
 
 function row(seq: number, fields: Partial<FeedRow> = {}): FeedRow {
-  return { seq: BigInt(seq), action: 'api-keys:update', resourceType: 'api-key', resourceId: `key-${seq}`, outcome: 'success', hasChanges: true, ...fields };
+  return { seq: BigInt(seq), id: `id-${seq}`, atMs: 0, endings: null, action: 'api-keys:update', resourceType: 'api-key', resourceId: `key-${seq}`, outcome: 'success', hasChanges: true, ...fields };
 }
 
 function pollOf(headSeq: number, rows: readonly FeedRow[] = [], fields: Partial<Poll> = {}): Poll {
-  return { headSeq: BigInt(headSeq), rows, epoch: 'epoch', timeline: '1', databaseNowMs: 0, ...fields };
+  return { headSeq: BigInt(headSeq), rows, epoch: 'epoch', timeline: '1', flushedLsn: 100n, replayedLsn: null, isSynchronous: false, databaseNowMs: 0, ...fields };
 }
 
 describe('ChangeFeed', () => {
@@ -24,7 +24,7 @@ describe('ChangeFeed', () => {
       { freshMs: FRESH_MS, staleMaxMs: STALE_MAX_MS },
       {
         apply: (changes) => told.push(...changes.map(({ touches, id }) => `${touches} ${id}`)),
-        restart: (epoch, seq, first) => told.push(`${first ? 'start' : 'restart'} ${epoch} at ${seq}`),
+        restart: ({ epoch, headSeq }, before) => told.push(`${before === null ? 'start' : 'restart'} ${epoch} at ${headSeq}`),
       },
     );
   });
@@ -73,6 +73,7 @@ describe('ChangeFeed', () => {
     ['the head is behind', pollOf(4)],
     ['the epoch is another', pollOf(6, [row(6)], { epoch: 'other' })],
     ['the timeline is another', pollOf(6, [row(6)], { timeline: '2' })],
+    ['the log is shorter', pollOf(6, [row(6)], { flushedLsn: 99n })],
     ['rows are missing', pollOf(7, [row(7)])],
     ['all rows are missing', pollOf(7)],
   ])('drops everything and starts anew when %s', (_, poll) => {

@@ -8,8 +8,22 @@ export interface Poll {
   readonly epoch: string;
   /** PostgreSQL's WAL timeline: another one after every failover and restore. */
   readonly timeline: string;
+  /** How far the write-ahead log is on the server's disk. It never goes back within one history. */
+  readonly flushedLsn: bigint;
+  /** Where the server ended to replay the log of another one; null: it was started as a primary. */
+  readonly replayedLsn: bigint | null;
+  /** Whether commits wait for a standby. */
+  readonly isSynchronous: boolean;
   /** The database's clock, Unix milliseconds. */
   readonly databaseNowMs: number;
+}
+
+/** Where a replica stands: the last change it has applied, and in which history of the database. */
+export interface Position {
+  readonly seq: bigint;
+  readonly epoch: string;
+  readonly timeline: string;
+  readonly flushedLsn: bigint;
 }
 
 /** A poll under way: taken before it is sent. */
@@ -30,8 +44,8 @@ export type Standing = 'fresh' | 'degraded' | 'lost';
 /** Who has to know what the feed says, before anything else is answered. Called synchronously, in order. */
 export interface FeedTarget {
   apply(changes: readonly Change[]): void;
-  /** Everything remembered comes from another history. `first` when nothing can have been remembered. */
-  restart(epoch: string, seq: bigint, first: boolean): void;
+  /** Everything remembered comes from another history, `before`; null when nothing can have been remembered. */
+  restart(poll: Poll, before: Position | null): void;
 }
 
 /** Bounds of a feed. */
@@ -44,12 +58,6 @@ export interface ChangeFeedOptions {
 
 /** @see docs/adr/0006-memory-that-a-feed-keeps-true.md */
 export const FRESH_MS = 3_000;
-
-interface Position {
-  readonly seq: bigint;
-  readonly epoch: string;
-  readonly timeline: string;
-}
 
 /**
  * How a replica learns of changes, without the I/O: it is told of polls and decides what they mean. Time is
@@ -141,24 +149,27 @@ export class ChangeFeed {
 
   private follows(poll: Poll): boolean {
     const { position } = this;
-    if (position === null || poll.epoch !== position.epoch || poll.timeline !== position.timeline || poll.headSeq < position.seq) return false;
+    if (position === null || poll.epoch !== position.epoch || poll.timeline !== position.timeline) return false;
+    // Two standbys that were promoted one after the other may have the same timeline.
+    if (poll.headSeq < position.seq || poll.flushedLsn < position.flushedLsn) return false;
     // The trail has no gaps; rows that are not there any more cannot be applied, so nothing remembered is safe.
     return poll.rows.every(({ seq }, index) => seq === position.seq + BigInt(index + 1)) && (poll.rows.length > 0 || poll.headSeq === position.seq);
   }
 
   private advance(poll: Poll): PollOutcome {
-    const { epoch, timeline } = poll;
+    const { epoch, timeline, flushedLsn } = poll;
     const changes = poll.rows.map(changeOf).filter((change) => change !== null);
     if (changes.length > 0) this.target.apply(changes);
     const seq = poll.rows.at(-1)?.seq ?? poll.headSeq;
-    this.position = { seq, epoch, timeline };
+    this.position = { seq, epoch, timeline, flushedLsn };
     return seq === poll.headSeq ? 'caught-up' : 'more';
   }
 
   private restart(poll: Poll): PollOutcome {
-    const first = this.position === null;
-    this.position = { seq: poll.headSeq, epoch: poll.epoch, timeline: poll.timeline };
-    this.target.restart(poll.epoch, poll.headSeq, first);
+    const before = this.position;
+    const { headSeq: seq, epoch, timeline, flushedLsn } = poll;
+    this.position = { seq, epoch, timeline, flushedLsn };
+    this.target.restart(poll, before);
     return 'restarted';
   }
 }

@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CHANGE_CHANNEL } from '../../audit/changes.js';
 import { LiveConnection } from '../../database/live-connection.js';
 import type { SessionConfig } from '../../database/session-client.js';
-import type { FeedRow } from '../records/change.js';
 import type { ChangeFeed, Poll, PollOutcome, PollTicket } from './change-feed.js';
+import { FEED_COLUMNS, type StoredFeedRow, feedRowOf } from './feed-rows.js';
 
 /** Without a notice, the head is looked at this often. */
 const POLL_EVERY_MS = 500;
@@ -15,18 +15,24 @@ const MAX_ROWS = 1_000;
 
 const POLL = `
   SELECT head.seq, head.epoch, substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) AS timeline,
+         pg_wal_lsn_diff(pg_current_wal_flush_lsn(), '0/0') AS flushed_lsn,
+         pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0') AS replayed_lsn,
+         current_setting('synchronous_standby_names') <> '' AND current_setting('synchronous_commit') IN ('on', 'remote_apply')
+           AS is_synchronous,
          extract(epoch FROM clock_timestamp()) * 1000 AS now_ms,
          (SELECT json_agg(row ORDER BY row.seq) FROM (
-            SELECT seq, action, resource_type, resource_id, outcome, changes <> '[]' AS has_changes
-              FROM audit_event WHERE seq > $1::bigint ORDER BY seq LIMIT ${MAX_ROWS}) AS row) AS rows
+            SELECT ${FEED_COLUMNS} FROM audit_event e WHERE e.seq > $1::bigint ORDER BY e.seq LIMIT ${MAX_ROWS}) AS row) AS rows
     FROM change_head head`;
 
 interface PollRow {
   seq: string;
   epoch: string;
   timeline: string;
+  flushed_lsn: string;
+  replayed_lsn: string | null;
+  is_synchronous: boolean;
   now_ms: string;
-  rows: { seq: number; action: string; resource_type: string; resource_id: string | null; outcome: string; has_changes: boolean }[] | null;
+  rows: StoredFeedRow[] | null;
 }
 
 /** Who is told of polls besides the feed itself. */
@@ -161,16 +167,10 @@ function pollOf(row: PollRow): Poll {
     headSeq: BigInt(row.seq),
     epoch: row.epoch,
     timeline: row.timeline,
+    flushedLsn: BigInt(row.flushed_lsn),
+    replayedLsn: row.replayed_lsn === null ? null : BigInt(row.replayed_lsn),
+    isSynchronous: row.is_synchronous,
     databaseNowMs: Number(row.now_ms),
-    rows: (row.rows ?? []).map(
-      (event): FeedRow => ({
-        seq: BigInt(event.seq),
-        action: event.action,
-        resourceType: event.resource_type,
-        resourceId: event.resource_id,
-        outcome: event.outcome,
-        hasChanges: event.has_changes,
-      }),
-    ),
+    rows: (row.rows ?? []).map(feedRowOf),
   };
 }

@@ -4,15 +4,18 @@ import { Clock } from '../../common/clock.js';
 import { Config } from '../../config/config.js';
 import { sessionConfigOf } from '../../database/session-config.js';
 import type { Change } from '../records/change.js';
-import { ChangeFeed, FRESH_MS, type FeedTarget, type Poll, type PollOutcome, type PollTicket, type Standing } from './change-feed.js';
+import { ChangeFeed, FRESH_MS, type FeedTarget, type Poll, type PollOutcome, type PollTicket, type Position, type Standing } from './change-feed.js';
 import { DatabaseClock } from './database-clock.js';
 import { FeedConnection } from './feed-connection.js';
-import type { FeedListener } from './feed-listener.js';
+import type { FeedListener, HistoryListener } from './feed-listener.js';
 import { RecordCache } from '../records/record-cache.js';
 import { SuspendGuard } from './suspend-guard.js';
 
 /** The clocks may part by this much between two looks; beyond it the host was suspended. */
 const SUSPEND_TOLERANCE_MS = 1_000;
+
+/** The host's clock and the database's may differ by this much before an operator is told. */
+const HOST_CLOCK_TOLERANCE_MS = 1_000;
 
 /** A request that finds the feed behind waits for this many polls at most: one under way, and one of its own. */
 const MAX_POLLS_AWAITED = 2;
@@ -29,9 +32,13 @@ export class FeedService implements FeedTarget {
   private readonly databaseClock = new DatabaseClock();
   private readonly guard = new SuspendGuard(SUSPEND_TOLERANCE_MS);
   private readonly listeners: FeedListener[] = [];
+  private history: HistoryListener | null = null;
+  /** Where this replica was before the poll under way turned out to be of another history. */
+  private left: { readonly before: Position | null } | null = null;
   private onApplied: () => void = () => undefined;
   private announce: () => Promise<boolean> = () => Promise.resolve(false);
   private isAway = false;
+  private isHostClockOff = false;
 
   constructor(
     config: Config,
@@ -52,6 +59,11 @@ export class FeedService implements FeedTarget {
   /** Tells `listener` of every change from now on, before any answer rests on it. */
   addListener(listener: FeedListener): void {
     this.listeners.push(listener);
+  }
+
+  /** Tells `listener` of every poll, by the history it is of. */
+  followHistory(listener: HistoryListener): void {
+    this.history = listener;
   }
 
   /** Calls `run` whenever changes have been applied here. */
@@ -81,7 +93,7 @@ export class FeedService implements FeedTarget {
   /** Monotonic milliseconds; looks whether the host was suspended. To be called once for every answer. */
   tick(): number {
     const nowMs = this.clock.monotonicMs();
-    if (this.guard.hasParted(this.clock.now().getTime(), nowMs)) this.suspended();
+    if (this.guard.hasParted(this.clock.wallMs(), nowMs)) this.suspended();
     return nowMs;
   }
 
@@ -128,11 +140,23 @@ export class FeedService implements FeedTarget {
     }
   }
 
-  restart(epoch: string, seq: bigint, first: boolean): void {
-    this.cache.restart(epoch, seq);
-    if (first) return;
-    this.logger.warn('The database has another history (restore or failover): everything remembered is dropped.');
+  restart(poll: Poll, before: Position | null): void {
+    this.cache.restart(poll.epoch, poll.headSeq);
+    this.left = { before };
+    if (before === null) return;
     for (const listener of this.listeners) listener.onEpochChanged();
+  }
+
+  /** Nothing rests on the host's clock; log lines and TLS do, and an operator should know. */
+  private watchHostClock(): void {
+    const aheadMs = this.clock.aheadMs() ?? 0;
+    const isOff = Math.abs(aheadMs) > HOST_CLOCK_TOLERANCE_MS;
+    if (isOff && !this.isHostClockOff) {
+      this.logger.warn(
+        `The clock of this host is ${Math.round(aheadMs)} ms ahead of the database's: set it right (NTP). Keys and changes go by the database's.`,
+      );
+    }
+    this.isHostClockOff = isOff;
   }
 
   private suspended(): void {
@@ -144,7 +168,13 @@ export class FeedService implements FeedTarget {
   private afterPoll(poll: Poll, ticket: PollTicket, outcome: PollOutcome): void {
     const answeredAtMs = this.clock.monotonicMs();
     this.databaseClock.observe(poll.databaseNowMs, ticket.sentAtMs, answeredAtMs);
+    this.clock.observe(poll.databaseNowMs, ticket.sentAtMs, answeredAtMs);
+    this.watchHostClock();
     for (const listener of this.listeners) listener.onPolled(ticket.sentAtMs, answeredAtMs, poll.databaseNowMs);
+    const timing = { sentAtMs: ticket.sentAtMs, answeredAtMs };
+    if (this.left === null) this.history?.onFollowed(poll, timing);
+    else this.history?.onHistory(poll, this.left.before, timing);
+    this.left = null;
     if (this.isAway) this.logger.log('The change feed is back.');
     this.isAway = false;
     if (poll.rows.length > 0 && outcome !== 'more') this.onApplied();

@@ -6,15 +6,31 @@ export interface Change {
   readonly id: string | null;
 }
 
+/** What a change has ended. Other fields of it are not read. */
+export interface Endings {
+  /** The key was revoked, or the key or user deleted. */
+  readonly isRevoked: boolean;
+  /** The key or user was switched off (false) or on (true); null: neither. */
+  readonly isActive: boolean | null;
+  /** Public ids of the secrets that were ended. */
+  readonly endedKids: readonly string[];
+}
+
 /** One row of the audit trail, as much of it as the feed reads. */
 export interface FeedRow {
   readonly seq: bigint;
+  /** Names this row in every history: another row of the same `seq` has another id. */
+  readonly id: string;
+  /** When it was chained, Unix milliseconds of the database's clock. */
+  readonly atMs: number;
   readonly action: string;
   readonly resourceType: string;
   readonly resourceId: string | null;
   readonly outcome: string;
   /** Whether the row names fields that changed. */
   readonly hasChanges: boolean;
+  /** null: it ended nothing. */
+  readonly endings: Endings | null;
 }
 
 const TOUCHED: Readonly<Record<string, Change['touches']>> = { 'api-key': 'key', user: 'owner', role: 'role' };

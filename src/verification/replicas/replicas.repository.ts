@@ -13,6 +13,17 @@ export interface StoredReplica {
   readonly silentMs: number;
   /** At its last sign of life: milliseconds since the poll that last reached the head; null before the first. */
   readonly lagMs: number | null;
+  /** The history of the database it is in, and whether it misses nothing there; null: it has not told. */
+  readonly history: string | null;
+  readonly isHistoryWhole: boolean | null;
+}
+
+/** What a replica tells with a sign of life. */
+export interface Told {
+  readonly appliedSeq: bigint;
+  readonly lagMs: number | null;
+  readonly history: string | null;
+  readonly isHistoryWhole: boolean | null;
 }
 
 /** The replicas, and the head they follow, in one snapshot. */
@@ -26,12 +37,14 @@ const TIMEOUT_MS = 1_000;
 
 const BEAT = `
   WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
-  INSERT INTO replica (id, applied_seq, lag_ms) SELECT $1::uuid, $2::bigint, $3::integer FROM quick
+  INSERT INTO replica (id, applied_seq, lag_ms, history, is_history_whole)
+  SELECT $1::uuid, $2::bigint, $3::integer, $4::text, $5::boolean FROM quick
   ON CONFLICT (id) DO UPDATE SET applied_seq = excluded.applied_seq, lag_ms = excluded.lag_ms,
+                                 history = excluded.history, is_history_whole = excluded.is_history_whole,
                                  beats = replica.beats + 1, seen_at = clock_timestamp()`;
 
 const TABLE = `
-  SELECT head.seq AS head_seq, r.id, r.applied_seq, r.beats, r.started_at, r.seen_at, r.lag_ms,
+  SELECT head.seq AS head_seq, r.id, r.applied_seq, r.beats, r.started_at, r.seen_at, r.lag_ms, r.history, r.is_history_whole,
          (extract(epoch FROM clock_timestamp() - r.seen_at) * 1000)::float8 AS silent_ms
     FROM change_head head LEFT JOIN replica r ON true ORDER BY r.started_at, r.id`;
 
@@ -43,6 +56,8 @@ interface Row {
   started_at: Date;
   seen_at: Date;
   lag_ms: number | null;
+  history: string | null;
+  is_history_whole: boolean | null;
   silent_ms: number;
 }
 
@@ -56,8 +71,9 @@ export class ReplicasRepository {
     await this.write('INSERT INTO replica (id, applied_seq) VALUES ($1, 0) ON CONFLICT DO NOTHING', [id]);
   }
 
-  async beat(id: string, appliedSeq: bigint, lagMs: number | null): Promise<void> {
-    await this.write(BEAT, [id, appliedSeq.toString(), lagMs === null ? null : Math.min(Math.round(lagMs), 2 ** 31 - 1)]);
+  async beat(id: string, { appliedSeq, lagMs, history, isHistoryWhole }: Told): Promise<void> {
+    const lag = lagMs === null ? null : Math.min(Math.round(lagMs), 2 ** 31 - 1);
+    await this.write(BEAT, [id, appliedSeq.toString(), lag, history, isHistoryWhole]);
   }
 
   /** Removes replicas: this one after its last answer, or others that are long dead. */
@@ -81,6 +97,8 @@ export class ReplicasRepository {
           seenAt: row.seen_at,
           silentMs: Math.max(0, row.silent_ms),
           lagMs: row.lag_ms,
+          history: row.history,
+          isHistoryWhole: row.is_history_whole,
         })),
     };
   }

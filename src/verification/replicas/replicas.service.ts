@@ -5,6 +5,7 @@ import { Clock } from '../../common/clock.js';
 import { uuidv7 } from '../../common/uuid.js';
 import { Config } from '../../config/config.js';
 import { Quotas } from '../../quotas/quotas.service.js';
+import { FailoverService } from '../failover/failover.service.js';
 import { FeedService } from '../feed/feed.service.js';
 import { ReplicaConnections } from '../replica-connections.js';
 import { ReplicaWatch } from './replica-watch.js';
@@ -45,6 +46,7 @@ export class ReplicasService extends ChangePropagation implements OnApplicationB
     private readonly repository: ReplicasRepository,
     private readonly connections: ReplicaConnections,
     private readonly quotas: Quotas,
+    private readonly failover: FailoverService,
   ) {
     super();
     feed.addListener(quotas);
@@ -55,6 +57,11 @@ export class ReplicasService extends ChangePropagation implements OnApplicationB
   async onApplicationBootstrap(): Promise<void> {
     this.feed.whenApplied(() => this.beatSoon());
     this.feed.announceBy(() => this.beat());
+    this.failover.joinedBy({
+      live: () => this.watch.live(this.clock.monotonicMs()),
+      tell: () => this.tellNow(),
+      look: async () => (await this.look())?.replicas.map(({ id, history, isHistoryWhole }) => ({ id, history, isWhole: isHistoryWhole })) ?? null,
+    });
     await this.repository.enter(this.id);
     this.feed.announced();
     await this.feed.start();
@@ -137,9 +144,21 @@ export class ReplicasService extends ChangePropagation implements OnApplicationB
     return wasHeard;
   }
 
+  /** A sign of life that was begun after this call. */
+  private async tellNow(): Promise<void> {
+    await this.beating;
+    await this.beat();
+  }
+
   private async tell(appliedSeq: bigint): Promise<boolean> {
     try {
-      await this.repository.beat(this.id, appliedSeq, this.feed.ageMs);
+      const state = this.failover.state;
+      await this.repository.beat(this.id, {
+        appliedSeq,
+        lagMs: this.feed.ageMs,
+        history: state?.history ?? null,
+        isHistoryWhole: state?.isWhole ?? null,
+      });
     } catch (error) {
       this.watch.forgive(this.clock.monotonicMs());
       // A database that can write for nobody commits no change either: nobody waits for us.

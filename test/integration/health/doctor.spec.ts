@@ -44,6 +44,9 @@ describe('The doctor', () => {
       'ok    leased of accounts = Σ open leases',
       expect.stringMatching(/^ok {4}audit trail \(The audit trail is whole: \d+ entries/),
       'ok    every secret has its pepper (pepper 1: 1)',
+      'ok    failovers have lost no change',
+      'ok    no rate window and no lease lies in the future',
+      'ok    standbys (none)',
     ]);
   });
 

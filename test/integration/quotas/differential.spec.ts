@@ -62,7 +62,7 @@ class Twins {
     if (dice < 0.75) return this.settle();
     if (dice < 0.82) return this.close();
     if (dice < 0.88) return this.patch();
-    this.clock += this.random.pick([1, 300, 1_500, 2_000, 11_000, 66_000, 3_700_000, -4_000]);
+    this.clock += this.random.pick([1, 300, 1_500, 2_000, 11_000, 66_000, 3_700_000, -4_000, -3_800_000]);
     await this.database.setClock(this.clock);
   }
 
@@ -171,6 +171,10 @@ class Twins {
   private async close(): Promise<void> {
     const order = { beforeMs: this.clock + this.random.pick([-30_000, 0, 10_000]), watchedMs: this.random.pick([20_000, 75_000, 2_000_000]), limit: 100 };
     expect(await this.real.closeExpired(order)).toEqual(this.model.closeExpired(order));
+    const future = (await this.real.findFuture(100)).sort((a, b) => (a.id < b.id ? -1 : 1));
+    expect(future).toEqual(this.model.findFuture(100).sort((a, b) => (a.id < b.id ? -1 : 1)));
+    const some = future.slice(1).map(({ id }) => id);
+    expect(await this.real.closeFuture(some)).toEqual(this.model.closeFuture(some));
   }
 
   private async patch(): Promise<void> {

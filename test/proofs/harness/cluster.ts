@@ -35,6 +35,17 @@ process.once('exit', () => {
 process.once('SIGTERM', () => process.exit(143));
 process.once('SIGINT', () => process.exit(130));
 
+/** A PostgreSQL as a cluster needs it. */
+export interface ClusterDatabase {
+  /** For replicas, as owner and as the application's role. */
+  readonly ownerUrl: string;
+  readonly appUrl: string;
+  /** For the experiment itself, as owner. */
+  query<T>(sql: string, values?: unknown[]): Promise<T[]>;
+  slowStatements(): Promise<string[]>;
+  stop(): Promise<void>;
+}
+
 /** A PostgreSQL that can be killed and brought back, behind a proxy that keeps its address. */
 export class ProofDatabase {
   private halted: number[] = [];
@@ -225,9 +236,9 @@ export class Replica {
 }
 
 /** A database with replicas on it, and an admin who is signed in. */
-export class ProofCluster {
+export class ProofCluster<Database extends ClusterDatabase = ProofDatabase> {
   private constructor(
-    readonly database: ProofDatabase,
+    readonly database: Database,
     readonly replicas: readonly Replica[],
     readonly adminToken: string,
     private readonly environment: Readonly<Record<string, string>>,
@@ -235,11 +246,15 @@ export class ProofCluster {
   ) {}
 
   static async start(count: number, overrides: Record<string, string> = {}, fault?: Fault, modules: readonly string[] = [], databaseEnvironment: Readonly<Record<string, string>> = {}): Promise<ProofCluster> {
-    const database = await ProofDatabase.start(databaseEnvironment);
+    return ProofCluster.startOn(await ProofDatabase.start(databaseEnvironment), count, overrides, fault, modules);
+  }
+
+  /** The same on a database that runs; it ends with the cluster. `ofEach` is what the environment of one replica alone has. */
+  static async startOn<D extends ClusterDatabase>(database: D, count: number, overrides: Record<string, string> = {}, fault?: Fault, modules: readonly string[] = [], ofEach: readonly Readonly<Record<string, string>>[] = []): Promise<ProofCluster<D>> {
     const environment = { ...environmentOf(database), ...overrides };
     const ports = await freePorts(count);
     const imports = modulesOf(fault, modules);
-    const replicas = ports.map((port, index) => new Replica(`replica ${index}`, port, environment, imports));
+    const replicas = ports.map((port, index) => new Replica(`replica ${index}`, port, { ...environment, ...ofEach[index] }, imports));
     try {
       await Promise.all(replicas.map((replica) => replica.start()));
       if (fault?.sql !== undefined) await database.query(fault.sql);
@@ -318,7 +333,7 @@ export function modulesOf(fault: Fault | undefined, modules: readonly string[] =
 }
 
 /** Settings of a server on this database, with secrets of its own. */
-export function environmentOf(database: ProofDatabase): Record<string, string> {
+export function environmentOf(database: ClusterDatabase): Record<string, string> {
   const draw = () => randomBytes(32).toString('base64url');
   return {
     NODE_ENV: 'test',

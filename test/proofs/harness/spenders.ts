@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { HttpClient, ProofAnswer, ProofRequest } from './http-client.js';
-import type { ProofCluster, Replica } from './cluster.js';
+import type { ClusterDatabase, ProofCluster, Replica } from './cluster.js';
 import type { Random } from './random.js';
 
 const MICRO_CENTS = 1_000_000;
@@ -41,7 +41,7 @@ export class Spenders {
   readonly violations: string[] = [];
 
   constructor(
-    private readonly cluster: ProofCluster,
+    private readonly cluster: ProofCluster<ClusterDatabase>,
     private readonly key: { readonly id: string; readonly secret: string },
     private readonly callerSecret: string,
     private readonly limit: number,

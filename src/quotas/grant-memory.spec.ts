@@ -1,0 +1,61 @@
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import type { AcquireAnswer, AcquireRequest, BudgetGrant, QuotaAuthority } from './authority.js';
+import { GrantMemory } from './grant-memory.js';
+
+function request(leaseId: string, ownLeaseIds: readonly string[] = []): AcquireRequest {
+  const needs = ownLeaseIds.map((id) => ({ amount: 1n, own: { leaseId: id, ttlSeconds: 300 } }));
+  const ask = { account: { id: 'key', type: 'total' as const }, kind: 'pooled' as const, leaseId, want: 0n, needs };
+  return { replicaId: 'one', liveReplicas: 1, budgets: [ask], windows: [] };
+}
+
+function answer(slice: bigint, verdicts: readonly boolean[] = []): AcquireAnswer {
+  return { budgets: [{ slice, verdicts } as BudgetGrant], windows: [] };
+}
+
+describe('the memory of grants', () => {
+  let nowMs: number;
+  let next: () => Promise<AcquireAnswer>;
+  let memory: GrantMemory;
+
+  beforeEach(() => {
+    nowMs = 0;
+    const authority = { acquire: () => next() } as unknown as QuotaAuthority;
+    memory = new GrantMemory(authority, () => nowMs);
+  });
+
+  async function grant(atMs: number, asked: AcquireRequest, answered: AcquireAnswer): Promise<void> {
+    nowMs = atMs;
+    next = () => {
+      nowMs = atMs + 5;
+      return Promise.resolve(answered);
+    };
+    await memory.acquire(asked);
+  }
+
+  it('gives the leases of grants that were answered since an instant', async () => {
+    await grant(100, request('a'), answer(7n));
+    await grant(200, request('b'), answer(7n));
+    expect(memory.since(0)).toEqual(['a', 'b']);
+    expect(memory.since(106)).toEqual(['b']);
+    expect(memory.newestGrantSentAtMs).toBe(200);
+  });
+
+  it('knows pooled leases that were made, and leases of their own that were granted', async () => {
+    await grant(100, request('pool', ['own1', 'own2']), answer(0n, [true, false]));
+    expect(memory.since(0)).toEqual(['own1']);
+  });
+
+  it('remembers no refusal', async () => {
+    await grant(100, request('a'), answer(0n));
+    expect(memory.since(0)).toEqual([]);
+    expect(memory.newestGrantSentAtMs).toBe(Number.NEGATIVE_INFINITY);
+  });
+
+  it('says that it does not know where it has forgotten', async () => {
+    await grant(100, request('a'), answer(7n));
+    await grant(200, request('b'), answer(7n));
+    memory.forgetBefore(150);
+    expect(memory.since(149)).toBeNull();
+    expect(memory.since(150)).toEqual(['b']);
+  });
+});

@@ -1,0 +1,74 @@
+import type { AcquireAnswer, AcquireRequest, QuotaAuthority } from './authority.js';
+
+/** Calls that are remembered; more in a few seconds than any replica makes. */
+const MOST_CALLS = 50_000;
+
+interface Granted {
+  readonly answeredAtMs: number;
+  readonly leaseIds: readonly string[];
+}
+
+/**
+ * Remembers which budget leases were granted of late, so that after a failover it can be shown that none of them is
+ * missing. Permits of rate windows are not remembered: their grants do not wait for the disk, and a crash may lose them.
+ */
+export class GrantMemory implements QuotaAuthority {
+  readonly giveBack: QuotaAuthority['giveBack'];
+  readonly settle: QuotaAuthority['settle'];
+  readonly closeExpired: QuotaAuthority['closeExpired'];
+  private calls: Granted[] = [];
+  private newestSentAtMs = Number.NEGATIVE_INFINITY;
+  private forgottenUntilMs = Number.NEGATIVE_INFINITY;
+
+  constructor(
+    private readonly authority: QuotaAuthority,
+    private readonly monotonicMs: () => number,
+  ) {
+    this.giveBack = (back) => authority.giveBack(back);
+    this.settle = (settlements) => authority.settle(settlements);
+    this.closeExpired = (order) => authority.closeExpired(order);
+  }
+
+  async acquire(request: AcquireRequest): Promise<AcquireAnswer> {
+    const sentAtMs = this.monotonicMs();
+    const answer = await this.authority.acquire(request);
+    const leaseIds = leasesOf(request, answer);
+    if (leaseIds.length > 0) {
+      this.note({ answeredAtMs: this.monotonicMs(), leaseIds });
+      this.newestSentAtMs = Math.max(this.newestSentAtMs, sentAtMs);
+    }
+    return answer;
+  }
+
+  /** When the newest grant that was acknowledged was asked for. */
+  get newestGrantSentAtMs(): number {
+    return this.newestSentAtMs;
+  }
+
+  /** Leases of grants that were answered at `atMs` or later; null if some of these are forgotten. */
+  since(atMs: number): readonly string[] | null {
+    if (atMs < this.forgottenUntilMs) return null;
+    return this.calls.filter(({ answeredAtMs }) => answeredAtMs >= atMs).flatMap(({ leaseIds }) => leaseIds);
+  }
+
+  /** Forgets grants that were answered before `atMs`. */
+  forgetBefore(atMs: number): void {
+    this.forgottenUntilMs = Math.max(this.forgottenUntilMs, atMs);
+    let kept = 0;
+    while (kept < this.calls.length && this.calls[kept]!.answeredAtMs < atMs) kept += 1;
+    if (kept > 0) this.calls = this.calls.slice(kept);
+  }
+
+  private note(granted: Granted): void {
+    if (this.calls.length >= MOST_CALLS) this.forgetBefore(this.calls[this.calls.length >> 1]!.answeredAtMs + 1);
+    this.calls.push(granted);
+  }
+}
+
+function leasesOf({ budgets: asks }: AcquireRequest, { budgets: grants }: AcquireAnswer): string[] {
+  return grants.flatMap(({ slice, verdicts }, index) => {
+    const ask = asks[index]!;
+    const own = ask.needs.flatMap((need, at) => (need.own !== null && verdicts[at] === true ? [need.own.leaseId] : []));
+    return slice > 0n ? [ask.leaseId, ...own] : own;
+  });
+}

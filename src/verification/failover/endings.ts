@@ -1,0 +1,34 @@
+import type { FeedRow } from '../records/change.js';
+
+/** What lost changes had ended, and has to be ended again. */
+export interface LostEndings {
+  /** Keys that were revoked or deleted. They are revoked: a key that is deleted by mistake cannot be brought back. */
+  readonly revokedKeys: ReadonlyMap<string, FeedRow>;
+  /** Keys that were switched off last. */
+  readonly inactiveKeys: ReadonlyMap<string, FeedRow>;
+  /** Public ids of secrets that were ended. */
+  readonly endedKids: ReadonlyMap<string, FeedRow>;
+  /** Users that were switched off last, or deleted. They are switched off. */
+  readonly inactiveUsers: ReadonlyMap<string, FeedRow>;
+}
+
+/**
+ * What is to be ended again of lost changes, given in their order. Only endings: a change that narrowed something is
+ * named, and not made again, because what it narrowed may have changed differently since.
+ */
+export function endingsOf(lost: readonly FeedRow[]): LostEndings {
+  const revokedKeys = new Map<string, FeedRow>();
+  const inactiveKeys = new Map<string, FeedRow>();
+  const endedKids = new Map<string, FeedRow>();
+  const inactiveUsers = new Map<string, FeedRow>();
+  for (const row of lost) {
+    const { endings, resourceId: id } = row;
+    if (endings === null || id === null) continue;
+    const inactive = row.resourceType === 'user' ? inactiveUsers : inactiveKeys;
+    if (endings.isActive === false) inactive.set(id, row);
+    if (endings.isActive === true) inactive.delete(id);
+    if (endings.isRevoked) (row.resourceType === 'user' ? inactiveUsers : revokedKeys).set(id, row);
+    for (const kid of endings.endedKids) endedKids.set(kid, row);
+  }
+  return { revokedKeys, inactiveKeys, endedKids, inactiveUsers };
+}

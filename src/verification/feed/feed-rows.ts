@@ -1,0 +1,52 @@
+import type { Endings, FeedRow } from '../records/change.js';
+
+/** Columns of the trail as the feed reads them, of rows `e`. Of what a change says only endings are read. */
+export const FEED_COLUMNS = `
+  e.seq, e.id, extract(epoch FROM e.at) * 1000 AS at_ms, e.action, e.resource_type, e.resource_id, e.outcome,
+  e.changes <> '[]' AS has_changes,
+  CASE WHEN e.outcome = 'success' AND e.resource_type IN ('api-key', 'user')
+    THEN jsonb_path_query_array(e.changes, '$[*] ? (@.field == "revokedAt" || @.field == "isActive")') END AS ends,
+  CASE WHEN e.outcome = 'success' AND e.resource_type = 'api-key'
+    THEN coalesce(e.details->'endedKids',
+      CASE WHEN e.action = 'api-key-secrets:delete' THEN jsonb_build_array(e.details->>'kid') END) END AS ended_kids`;
+
+/** One row as JSON carries it. */
+export interface StoredFeedRow {
+  readonly seq: number | string;
+  readonly id: string;
+  readonly at_ms: number | string;
+  readonly action: string;
+  readonly resource_type: string;
+  readonly resource_id: string | null;
+  readonly outcome: string;
+  readonly has_changes: boolean;
+  readonly ends: readonly { readonly field: string; readonly after: unknown }[] | null;
+  readonly ended_kids: readonly string[] | null;
+}
+
+export function feedRowOf(row: StoredFeedRow): FeedRow {
+  return {
+    seq: BigInt(row.seq),
+    id: row.id,
+    atMs: Number(row.at_ms),
+    action: row.action,
+    resourceType: row.resource_type,
+    resourceId: row.resource_id,
+    outcome: row.outcome,
+    hasChanges: row.has_changes,
+    endings: endingsOf(row),
+  };
+}
+
+/** Deleting ends as revoking does; that the trail then says `isActive: null` adds nothing to it. */
+function endingsOf({ action, ends, ended_kids: endedKids }: StoredFeedRow): Endings | null {
+  const after = (field: string): unknown => ends?.find((one) => one.field === field)?.after ?? null;
+  const isDeleted = action === 'api-keys:delete' || action === 'users:delete';
+  const isActive = after('isActive');
+  const endings: Endings = {
+    isRevoked: isDeleted || after('revokedAt') !== null,
+    isActive: typeof isActive === 'boolean' && !isDeleted ? isActive : null,
+    endedKids: endedKids ?? [],
+  };
+  return endings.isRevoked || endings.isActive !== null || endings.endedKids.length > 0 ? endings : null;
+}
