@@ -2,7 +2,8 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { randomBytes } from 'node:crypto';
 import { type AuditRecord, link } from './chain.js';
-import { type Anchor, ChainCheck, type ChainBreak, type ChainHead, GENESIS, type StoredLink } from './chain-check.js';
+import { ChainCheck, type ChainBreak, type ChainHead, GENESIS, type SignedAnchor, type StoredLink } from './chain-check.js';
+import type { KeySegment } from './key-segments.js';
 
 const KEY = randomBytes(32);
 const LENGTH = 12;
@@ -58,13 +59,13 @@ function rowOf(record: AuditRecord, body: string, hash: Buffer): StoredLink {
 
 const headOf = (rows: readonly StoredLink[]): ChainHead => {
   const last = rows.at(-1);
-  return { seq: last?.seq ?? '0', hash: last?.hash ?? GENESIS, maxSeq: last?.seq ?? '0' };
+  return { seq: last?.seq ?? '0', hash: last?.hash ?? GENESIS, maxSeq: last?.seq ?? '0', auditKeyVersion: '1', keyChanges: [] };
 };
 
-const anchorOf = (row: StoredLink): Anchor => ({ seq: row.seq, hash: row.hash, at: '2026-03-01T13:00:00.000Z' });
+const anchorOf = (row: StoredLink, signedBy = ['1']): SignedAnchor => ({ seq: row.seq, hash: row.hash, at: '2026-03-01T13:00:00.000Z', signedBy });
 
-function firstBreak(rows: readonly StoredLink[], head: ChainHead, anchors: readonly Anchor[] = []): ChainBreak | null {
-  const check = new ChainCheck(KEY, anchors);
+function firstBreak(rows: readonly StoredLink[], head: ChainHead, anchors: readonly SignedAnchor[] = [], segments: readonly KeySegment[] = [{ version: '1', key: KEY, end: null }]): ChainBreak | null {
+  const check = new ChainCheck(segments, anchors);
   for (const row of rows) {
     const broken = check.next(row);
     if (broken) return broken;

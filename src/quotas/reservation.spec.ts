@@ -19,7 +19,7 @@ const reservation: fc.Arbitrary<Reservation> = fc.record({
     maxLength: MAX_HOLDS,
   }),
 });
-const signer = new ReservationSigner(Buffer.alloc(32, 1));
+const signer = new ReservationSigner([{ version: '1', key: Buffer.alloc(32, 1) }]);
 
 describe('a signed reservation', () => {
   it('opens to what was signed and stays within 512 characters', () => {
@@ -48,7 +48,7 @@ describe('a signed reservation', () => {
   it('does not open under another key', () => {
     fc.assert(
       fc.property(reservation, (one) =>
-        expect(new ReservationSigner(Buffer.alloc(32, 2)).open(signer.sign(one))).toBeNull(),
+        expect(new ReservationSigner([{ version: '1', key: Buffer.alloc(32, 2) }]).open(signer.sign(one))).toBeNull(),
       ),
     );
   });
@@ -63,5 +63,5 @@ describe('a signed reservation', () => {
     expect(() => signer.sign({ ...one, holds: Array.from({ length: MAX_HOLDS + 1 }, () => hold) })).toThrow(RangeError);
   });
 
-  it('refuses a short key', () => expect(() => new ReservationSigner(Buffer.alloc(15))).toThrow(RangeError));
+  it('refuses a short key', () => expect(() => new ReservationSigner([{ version: '1', key: Buffer.alloc(15) }])).toThrow(RangeError));
 });
