@@ -23,7 +23,7 @@ export function verifiedClaims(token: string, secrets: readonly VersionedKey[], 
   for (const { key } of secrets) {
     try {
       const claims = jwt.verify(token, key, options);
-      return typeof claims === 'string' ? null : (claims as jwt.JwtPayload);
+      return typeof claims === 'string' ? null : (claims);
     } catch {
       // It throws for what is wrong with the token alone, by several classes of errors.
     }
