@@ -6,7 +6,7 @@ const MAX_TOLD = 20;
 
 const logger = new Logger('Secrets');
 const told = new Set<string>();
-const counts = new Map<string, number>();
+const listeners = new Set<(variable: string) => void>();
 
 /**
  * 503 for what was made with a version of a secret that this process lacks. The log names variable and version, once
@@ -14,7 +14,7 @@ const counts = new Map<string, number>();
  */
 export function missingVersion(variable: string, version: string): DomainError {
   const cause = `${variable} has no version ${version} here: add it behind the others, and restart this replica.`;
-  counts.set(variable, (counts.get(variable) ?? 0) + 1);
+  for (const listener of listeners) listener(variable);
   const name = `${variable} ${version}`;
   if (!told.has(name) && told.size < MAX_TOLD) {
     told.add(name);
@@ -23,7 +23,8 @@ export function missingVersion(variable: string, version: string): DomainError {
   return unavailable('This replica cannot decide that at the moment. Send the request again.', new Error(cause));
 }
 
-/** How often each variable lacked a version since the process started. */
-export function missingVersionCounts(): ReadonlyMap<string, number> {
-  return counts;
+/** Calls `listener` with the variable each time a version is missing, until the result is called. */
+export function onMissingVersion(listener: (variable: string) => void): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
 }

@@ -1,5 +1,6 @@
 import type { DataSource } from 'typeorm';
 import { verifyTrail } from '../audit/verify-command.js';
+import { DomainError } from '../common/domain-error.js';
 import { type StartCheck, StartRefusal } from '../common/start-refusal.js';
 import type { Config } from '../config/config.js';
 import { InstallationRepository } from '../installation/installation.repository.js';
@@ -75,8 +76,15 @@ function findingsOf(checks: readonly string[], differences: readonly Difference[
 }
 
 async function trail(config: Config, dataSource: DataSource): Promise<Finding> {
-  const { text, exitCode } = await verifyTrail(config, dataSource, null);
-  return exitCode === 0 ? { check: 'audit trail', differences: [], note: text } : { check: 'audit trail', differences: [text] };
+  const check = 'audit trail';
+  try {
+    const { text, exitCode } = await verifyTrail(config, dataSource, null);
+    return exitCode === 0 ? { check, differences: [], note: text } : { check, differences: [text] };
+  } catch (error) {
+    // A version of AUDIT_KEY is missing: the other checks can be made all the same.
+    if (!(error instanceof DomainError && error.cause instanceof Error)) throw error;
+    return { check, differences: [error.cause.message] };
+  }
 }
 
 /** What must not be removed yet; what is missing has been told by the first check. */
