@@ -146,20 +146,23 @@ export interface GatewayListenerConfig {
   readonly port: number;
 }
 
+/** What a process does where an embedded installation has no secrets yet. */
+export type AbsentSecrets = 'draw' | 'refuse';
+
 /**
  * Reads and checks the environment. In embedded mode outside production, secrets that are absent are
- * generated into `DATA_DIR` (mode 0600) and found there again at the next start.
+ * generated into `DATA_DIR` (mode 0600) and found there again at the next start. Commands that only read refuse instead.
  *
  * @throws StartRefusal naming every variable that is wrong or missing.
  */
-export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
+export function loadConfig(env: NodeJS.ProcessEnv = process.env, absentSecrets: AbsentSecrets = 'draw'): Config {
   const present = withFileTwins(givenIn(env));
   const parsed = environmentSchema.safeParse(present);
   if (!parsed.success) {
     throw new ConfigError(parsed.error.issues.map((issue) => `${issue.path.join('.')} ${issue.message}`).join('\n'));
   }
   const environment = parsed.data;
-  const secrets = { ...generatedSecrets(environment, present), ...pick(present, SECRET_NAMES) } as GeneratedSecrets;
+  const secrets = { ...generatedSecrets(environment, present, absentSecrets), ...pick(present, SECRET_NAMES) } as GeneratedSecrets;
   refuseExampleValues(secrets);
   refuseSharedValues({ ...secrets, ...pick(present, ['ADMIN_PASSWORD', 'OIDC_CLIENT_SECRET', 'METRICS_TOKEN']) });
   return new Config(environment, secrets);
@@ -171,14 +174,14 @@ function givenIn(env: NodeJS.ProcessEnv): Record<string, string> {
 }
 
 /** The secrets of `DATA_DIR`, if the environment does not name all of them. */
-function generatedSecrets(environment: Environment, present: Record<string, string>): Partial<GeneratedSecrets> {
+function generatedSecrets(environment: Environment, present: Record<string, string>, absent: AbsentSecrets): Partial<GeneratedSecrets> {
   const missing = SECRET_NAMES.filter((name) => present[name] === undefined);
   if (missing.length === 0) return {};
   if (environment.NODE_ENV === 'production' || environment.DATABASE_URL !== undefined) {
     const where = environment.NODE_ENV === 'production' ? 'with NODE_ENV=production' : 'with DATABASE_URL';
     throw new ConfigError(missing.map((name) => `${name} must be given ${where}`).join('\n'));
   }
-  return readOrCreateSecrets(resolve(environment.DATA_DIR), missing);
+  return readOrCreateSecrets(resolve(environment.DATA_DIR), missing, absent === 'draw');
 }
 
 /** Words of `.env.example`, and values that cannot have been drawn at random. */

@@ -20,9 +20,9 @@ export type GeneratedSecrets = Record<SecretName, string>;
  * only one of them can make.
  *
  * @param needed the variables that have no value yet, for the message
- * @throws StartRefusal when there is a database already, or the file does not hold what is needed
+ * @throws StartRefusal when there is a database already, none may be drawn, or the file does not hold what is needed
  */
-export function readOrCreateSecrets(dataDir: string, needed: readonly SecretName[]): GeneratedSecrets {
+export function readOrCreateSecrets(dataDir: string, needed: readonly SecretName[], mayDraw: boolean): GeneratedSecrets {
   const file = join(dataDir, DATA_DIR_ENTRIES.secrets);
   const found = readSecrets(file, needed);
   if (found !== null) return found;
@@ -33,6 +33,7 @@ export function readOrCreateSecrets(dataDir: string, needed: readonly SecretName
         'directory.',
     );
   }
+  if (!mayDraw) throw new StartRefusal(`There is no database in ${dataDir}: set DATA_DIR to where it is, or DATABASE_URL.`);
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const draft = join(dataDir, `secrets.${process.pid}.${randomBytes(4).toString('hex')}.tmp`);
   writeFileSync(draft, JSON.stringify(drawSecrets(), null, 2), { mode: 0o600, flag: 'wx' });
