@@ -9,7 +9,7 @@ const EXIT_UNKNOWN = 2;
 /** `npm run audit:verify`: checks the trail of the configured database, also beside a server that runs. */
 async function main(): Promise<number> {
   const request = parseVerifyArguments(process.argv.slice(2));
-  const config = loadConfig();
+  const config = loadConfig(undefined, 'refuse');
   if (request.publicKey) return say(describePublicKey(config));
   const database = await openForReading(config);
   try {
@@ -27,6 +27,7 @@ function say({ text, exitCode }: { text: string; exitCode: number }): number {
 try {
   process.exitCode = await main();
 } catch (error) {
-  process.stderr.write(`The audit trail could not be checked: ${(error as Error).message}\n`);
+  const { message, cause } = error as Error;
+  process.stderr.write(`The audit trail could not be checked: ${cause instanceof Error ? cause.message : message}\n`);
   process.exitCode = EXIT_UNKNOWN;
 }

@@ -1,14 +1,16 @@
 import 'reflect-metadata';
 import { parseArgs } from 'node:util';
+import { changeAuditKey } from './audit/change-audit-key.js';
 import { Changes } from './audit/changes.js';
 import { createApp } from './app.setup.js';
 import { printBanner } from './banner.js';
 import { StartRefusal } from './common/start-refusal.js';
-import { ConfigError, loadConfig } from './config/config.js';
+import { type Config, ConfigError, loadConfig } from './config/config.js';
 import { START_WAIT_MS } from './database/first-connection.js';
-import { openDatabase } from './database/open-database.js';
+import { type Database, openDatabase } from './database/open-database.js';
 import { addDemoData, demoAccess } from './demo.js';
 import { entities } from './entities.js';
+import { acceptSecrets } from './installation/accept-secrets.js';
 import { shutDown } from './shutdown.js';
 import { seed } from './users/seed.js';
 
@@ -21,6 +23,7 @@ async function main(): Promise<void> {
   if (demo && config.nodeEnv === 'production') throw new ConfigError('--demo is refused with NODE_ENV=production: its data is public knowledge');
   const log = (sentence: string) => process.stderr.write(`${sentence}\n`);
   const database = await openDatabase(config, entities, { log, maxWaitMs: START_WAIT_MS });
+  tell(await withSecrets(database, config));
   const admin = await seed(new Changes(database.dataSource, config), { email: config.adminEmail, password: config.adminPassword });
   const access = demo ? demoAccess(config) : null;
   const app = await createApp(config, database.dataSource, access === null ? {} : { exampleSecret: access.exampleSecret });
@@ -42,6 +45,23 @@ async function main(): Promise<void> {
   process.on('SIGTERM', () => void end());
   // Whoever presses Ctrl-C waits for it.
   process.on('SIGINT', () => void end(0));
+}
+
+/** Nothing is written before the secrets are known to be those of this database. */
+async function withSecrets(database: Database, config: Config): Promise<readonly string[]> {
+  try {
+    const notes = await acceptSecrets(database.dataSource, config);
+    const change = await changeAuditKey(database.dataSource, config);
+    return change === null ? notes : [...notes, change];
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+}
+
+/** On standard error, as the banner is. */
+function tell(notes: readonly string[]): void {
+  for (const note of notes) process.stderr.write(`  ${note}\n`);
 }
 
 function readArguments(): { demo: boolean } {

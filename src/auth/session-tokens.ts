@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import jwt from 'jsonwebtoken';
 import { Clock } from '../common/clock.js';
-import { Config } from '../config/config.js';
+import { Config, type VersionedKey } from '../config/config.js';
 
 /** Name of the cookie that carries the console's session. */
 export const SESSION_COOKIE = 'latchkey_session';
@@ -14,6 +14,22 @@ export interface SessionClaims {
   readonly sub: string;
   readonly sid: string;
   readonly exp: number;
+}
+
+/**
+ * The claims of a token that one of our secrets has signed; null for anything else. Most installations have one secret;
+ * a second one is tried only while secrets are being changed.
+ */
+export function verifiedClaims(token: string, secrets: readonly VersionedKey[], options: jwt.VerifyOptions): jwt.JwtPayload | null {
+  for (const { key } of secrets) {
+    try {
+      const claims = jwt.verify(token, key, options);
+      return typeof claims === 'string' ? null : claims;
+    } catch {
+      // It throws for what is wrong with the token alone, by several classes of errors.
+    }
+  }
+  return null;
 }
 
 /** Signs the tokens that the `session` strategy verifies. */
@@ -30,7 +46,7 @@ export class SessionTokens {
    */
   sign(userId: string, sessionId: string, expiresAt: Date): string {
     const instants = { iat: Math.floor(this.clock.now().getTime() / 1000), exp: Math.floor(expiresAt.getTime() / 1000) };
-    return jwt.sign({ sid: sessionId, ...instants }, this.config.jwtSecret, {
+    return jwt.sign({ sid: sessionId, ...instants }, this.config.jwtSecrets[0]!.key, {
       algorithm: SESSION_ALGORITHM,
       subject: userId,
       issuer: this.config.jwtIssuer,

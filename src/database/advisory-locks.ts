@@ -15,6 +15,8 @@ export const ADVISORY_LOCKS = {
   checkpoint: 4_242_005,
   /** One process adds the data of `--demo`. */
   demo: 4_242_006,
+  /** One process records the fingerprints of secrets. */
+  fingerprints: 4_242_007,
   /** One replica at a time ends again what a failover has lost. */
-  historyLoss: 4_242_019,
+  historyLoss: 4_242_008,
 } as const;

@@ -3,6 +3,7 @@ import jwt from 'jsonwebtoken';
 import { randomBytes } from 'node:crypto';
 import { Clock } from '../../common/clock.js';
 import { Config } from '../../config/config.js';
+import { verifiedClaims } from '../session-tokens.js';
 
 /** Name of the cookie that remembers a sign-in under way. */
 export const ATTEMPT_COOKIE = 'latchkey_sign_in';
@@ -43,22 +44,19 @@ export class SignInAttempts {
 
   /** The text of its cookie. */
   seal(attempt: SignInAttempt): string {
-    const { jwtSecret, jwtIssuer } = this.config;
-    return jwt.sign({ ...attempt, iat: this.nowSeconds }, jwtSecret, { algorithm: ALGORITHM, issuer: jwtIssuer, audience: this.audience, expiresIn: ATTEMPT_SECONDS });
+    const { jwtSecrets, jwtIssuer } = this.config;
+    return jwt.sign({ ...attempt, iat: this.nowSeconds }, jwtSecrets[0]!.key, { algorithm: ALGORITHM, issuer: jwtIssuer, audience: this.audience, expiresIn: ATTEMPT_SECONDS });
   }
 
   /** What `seal` was given; null for whatever is not of us, or is too old. */
   open(cookie: string | undefined): SignInAttempt | null {
     if (cookie === undefined) return null;
-    const { jwtSecret, jwtIssuer } = this.config;
-    try {
-      const expected = { issuer: jwtIssuer, audience: this.audience, clockTimestamp: this.nowSeconds };
-      const { state, nonce, verifier, returnTo } = jwt.verify(cookie, jwtSecret, { ...expected, algorithms: [ALGORITHM] }) as jwt.JwtPayload & SignInAttempt;
-      return { state, nonce, verifier, returnTo };
-    } catch {
-      // It throws for what is wrong with the text alone, by several classes of errors.
-      return null;
-    }
+    const { jwtSecrets, jwtIssuer } = this.config;
+    const expected = { issuer: jwtIssuer, audience: this.audience, clockTimestamp: this.nowSeconds };
+    const claims = verifiedClaims(cookie, jwtSecrets, { ...expected, algorithms: [ALGORITHM] });
+    if (claims === null) return null;
+    const { state, nonce, verifier, returnTo } = claims as jwt.JwtPayload & SignInAttempt;
+    return { state, nonce, verifier, returnTo };
   }
 
   /** Another replica may open what this one has sealed: both go by the database's clock. */

@@ -35,6 +35,7 @@ describe('The doctor', () => {
       expect.stringMatching(/^ok {4}sessions suffice for a replica \(\d+ sessions free, a replica uses up to 32\)$/),
       'ok    the login may use the tables (logged in as latchkey_app)',
       'ok    the schema is what this build expects',
+      'ok    every secret is the one this database was made with',
       'ok    totals of keys = Σ events',
       'ok    every key has its totals',
       'ok    hourly rollups = Σ events',
@@ -43,7 +44,7 @@ describe('The doctor', () => {
       'ok    every event has its account',
       'ok    leased of accounts = Σ open leases',
       expect.stringMatching(/^ok {4}audit trail \(The audit trail is whole: \d+ entries/),
-      'ok    every secret has its pepper (pepper 1: 1)',
+      'ok    versions of secrets that are needed (API_KEY_PEPPERS 1: 1 secret of a key; TAG_KEYS 1: 1 secret of a key; AUDIT_KEY 1: the newest entries of the audit trail)',
       'ok    failovers have lost no change',
       'ok    no rate window and no lease lies in the future',
       'ok    standbys (none)',
@@ -77,7 +78,7 @@ describe('The doctor', () => {
   });
 
   it('sees a secret whose pepper is gone', async () => {
-    expect(await ill(testConfig({ API_KEY_PEPPERS: '2:pepper-0123456789abcdefghijklmnopqrstuv' }))).toEqual(['every secret has its pepper']);
+    expect(await ill(testConfig({ API_KEY_PEPPERS: '2:pepper-0123456789abcdefghijklmnopqrstuv' }))).toEqual(['every secret is the one this database was made with']);
   });
 
   it('sees an edited schema, and says all that it can about the rest', async () => {
