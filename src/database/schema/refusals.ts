@@ -45,7 +45,8 @@ export function checkBefore(records: SchemaRecords, known: KnownSchema, catalog:
     );
   }
   if (records.applied.length === 0) refuseOthersTables(known, catalog);
-  else refuseEdited(functionDifferences(records, known, catalog), newer, named);
+  else if (records.hasChecksums) refuseEdited(functionDifferences(records, known, catalog), newer, named);
+  else refuseUnreleased(functionDifferences(records, known, catalog), named);
 }
 
 /**
@@ -66,12 +67,7 @@ export function checkAfter(records: SchemaRecords, known: KnownSchema, catalog: 
  * @throws StartRefusal naming the first differences
  */
 export function checkFirstRelease(expected: Catalog, catalog: Catalog, named = NAMED): void {
-  const found = [...differences(expected, catalog), ...additions(expected, catalog)];
-  if (found.length === 0) return;
-  throw new StartRefusal(
-    `This database was not made by a release, or was edited since: ${listed(found, named)}. Start the build that made it, ` +
-      'undo the edits, restore a backup, or begin with an empty database; npm run doctor lists the differences.',
-  );
+  refuseUnreleased([...differences(expected, catalog), ...additions(expected, catalog)], named);
 }
 
 function refuseOther(recorded: string | undefined, checksum: string, what: string): void {
@@ -103,6 +99,14 @@ function refuseEdited(found: readonly string[], newer: readonly string[], named:
     newer.length === 0
       ? `The schema of this database was edited: ${listed(found, named)}. Undo that, or restore a backup from before; npm run doctor lists the differences.`
       : `This database was migrated by a newer build (${newer.at(-1)}) that this one cannot work beside: ${listed(found, named)}. Start the newer build.`,
+  );
+}
+
+function refuseUnreleased(found: readonly string[], named: number): void {
+  if (found.length === 0) return;
+  throw new StartRefusal(
+    `This database was not made by a release, or was edited since: ${listed(found, named)}. Start the build that made it, ` +
+      'undo the edits, restore a backup, or begin with an empty database; npm run doctor lists the differences.',
   );
 }
 

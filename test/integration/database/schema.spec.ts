@@ -162,9 +162,18 @@ describe('The schema of a database', () => {
       database = await createFirstReleaseDatabase();
       await execute(sql);
       const sentence = await refusal();
+      expect(sentence).toContain('This database was not made by a release, or was edited since: ');
       expect(sentence).toContain(named);
       expect(await execute(`SELECT to_regclass('schema_checksum') AS found, (SELECT count(*)::int FROM schema_migration) AS count`)).toEqual([{ found: null, count: 6 }]);
     });
+  });
+
+  it('is refused before a migration runs, where an earlier build made other functions and fewer migrations', async () => {
+    database = await createFirstReleaseDatabase(5);
+    await execute('ALTER FUNCTION usage_book RESET ALL');
+    const error = await migrate(database.ownerUrl).catch((reason: Error) => reason);
+    expect((error as Error).message).toContain('This database was not made by a release, or was edited since: function usage_book was changed.');
+    expect(await execute('SELECT count(*)::int AS count FROM schema_migration')).toEqual([{ count: 5 }]);
   });
 
   it('is made by the first start, which says it in one line', async () => {
