@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { type Cidr, matches, parseAddress, parseCidr } from '../common/address.js';
 import { StartRefusal } from '../common/start-refusal.js';
 import { type Environment, environmentSchema } from './environment.js';
@@ -133,9 +134,10 @@ export interface GatewayListenerConfig {
  * Reads and checks the environment. In embedded mode outside production, secrets that are absent are
  * generated into `DATA_DIR` (mode 0600) and found there again at the next start.
  *
+ * @param drawsSecrets false: secrets that are absent are refused and never drawn, for what works on existing data
  * @throws ConfigError naming every variable that is wrong or missing.
  */
-export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
+export function loadConfig(env: NodeJS.ProcessEnv = process.env, { drawsSecrets = true } = {}): Config {
   const present = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''));
   const parsed = environmentSchema.safeParse(present);
   if (!parsed.success) {
@@ -150,8 +152,15 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     const where = environment.NODE_ENV === 'production' ? 'with NODE_ENV=production' : 'with DATABASE_URL';
     throw new ConfigError(missing.map((name) => `${name} must be given ${where}`).join('\n'));
   }
+  if (!drawsSecrets) requireSecretsFile(resolve(environment.DATA_DIR));
   const generated = readOrCreateSecrets(resolve(environment.DATA_DIR));
   return new Config(environment, { ...generated, ...withoutUndefined(given) });
+}
+
+function requireSecretsFile(dataDir: string): void {
+  const file = join(dataDir, 'secrets.json');
+  if (existsSync(file)) return;
+  throw new ConfigError(`${file} is missing: put the secrets of the installation there first (npm run restore -- --secrets <file>), or set their variables`);
 }
 
 /** Words of `.env.example`, and values nobody can have drawn at random. */

@@ -4,6 +4,7 @@ import { dataSource } from './data-source.js';
 import { findCluster } from './embedded-cluster.js';
 import { startEmbeddedPostgres } from './embedded-postgres.js';
 import { APP_ROLE, migrate } from './migrate.js';
+import { refuseUnfinishedRestore } from './unfinished-restore.js';
 
 /** An open, migrated database. */
 export interface Database {
@@ -29,6 +30,7 @@ export async function openDatabase(config: Config, entities: readonly EntityTarg
     const pool = await open(config.databaseUrl, entities, role);
     return { dataSource: pool, runsAsAppRole: role !== undefined, close: () => pool.destroy() };
   }
+  await refuseUnfinishedRestore(config.dataDir);
   const embedded = await startEmbeddedPostgres({ dataDir: config.dataDir });
   try {
     await migrate(embedded.ownerUrl);
@@ -61,6 +63,7 @@ export async function openForReading(config: Config): Promise<Pick<Database, 'da
   if ((await findCluster(config.dataDir)) === null) {
     throw new Error(`There is no database in ${config.dataDir}: set DATA_DIR to where it is, or DATABASE_URL.`);
   }
+  await refuseUnfinishedRestore(config.dataDir);
   const embedded = await startEmbeddedPostgres({ dataDir: config.dataDir });
   try {
     const pool = await open(embedded.appUrl, []);
