@@ -2,10 +2,11 @@ import 'reflect-metadata';
 import { parseArgs } from 'node:util';
 import { Changes } from './audit/changes.js';
 import { createApp } from './app.setup.js';
+import { historyCheck } from './backup/history-check.js';
 import { printBanner } from './banner.js';
 import { StartRefusal } from './common/start-refusal.js';
-import { ConfigError, loadConfig } from './config/config.js';
-import { openDatabase } from './database/open-database.js';
+import { type Config, ConfigError, loadConfig } from './config/config.js';
+import { type Database, openDatabase } from './database/open-database.js';
 import { addDemoData, demoAccess } from './demo.js';
 import { entities } from './entities.js';
 import { shutDown } from './shutdown.js';
@@ -19,6 +20,7 @@ async function main(): Promise<void> {
   const config = loadConfig();
   if (demo && config.nodeEnv === 'production') throw new ConfigError('--demo is refused with NODE_ENV=production: its data is public knowledge');
   const database = await openDatabase(config, entities);
+  await requireHistory(config, database);
   const admin = await seed(new Changes(database.dataSource, config), { email: config.adminEmail, password: config.adminPassword });
   const access = demo ? demoAccess(config) : null;
   const app = await createApp(config, database.dataSource, access === null ? {} : { exampleSecret: access.exampleSecret });
@@ -40,6 +42,16 @@ async function main(): Promise<void> {
   process.on('SIGTERM', () => void end());
   // Whoever presses Ctrl-C waits for it.
   process.on('SIGINT', () => void end(0));
+}
+
+/** A database that was restored serves nothing before what was revoked since is revoked again. */
+async function requireHistory(config: Config, database: Database): Promise<void> {
+  try {
+    await historyCheck(config, database.dataSource).run();
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
 }
 
 function readArguments(): { demo: boolean } {

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
 import type { AuditRecord } from './chain.js';
 import type { ChainHead, StoredLink } from './chain-check.js';
+import { findRestores, type Restore } from './restores.js';
 
 /** What events are looked for; absent members do not narrow. */
 export interface AuditFilter {
@@ -52,6 +53,11 @@ export class AuditEventsRepository {
       [after, limit, ...parameters],
     );
     return rows.map(eventOf);
+  }
+
+  /** Restores that gave up a part of the trail, oldest first. */
+  findRestores(): Promise<Restore[]> {
+    return findRestores(this.manager);
   }
 
   /** `seq` of the newest event; 0 if there is none. */

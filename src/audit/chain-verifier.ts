@@ -8,6 +8,7 @@ import { type Anchor, type ChainBreak, ChainCheck, type ChainHead } from './chai
 import { readCheckpoints } from './checkpoint-file.js';
 import { checkpointKey, openCheckpoint } from './checkpoint.js';
 import { CheckpointsRepository } from './checkpoints.repository.js';
+import { givenUpBy } from './restores.js';
 
 const ROWS_PER_QUERY = 5_000n;
 /** Some 5 ms of work, between which requests get their turn. */
@@ -87,8 +88,9 @@ export class ChainVerifier {
     const stored = newest === null ? null : openCheckpoint(this.publicKey, newest);
     const written = file === null ? { anchors: [], forgedLines: [] } : await readCheckpoints(file, this.publicKey);
     const [line] = written.forgedLines;
+    const restores = await this.events.findRestores();
     return {
-      anchors: [...written.anchors, ...(stored === null ? [] : [stored])],
+      anchors: [...written.anchors, ...(stored === null ? [] : [stored])].filter((anchor) => givenUpBy(anchor, restores) === null),
       forged:
         line !== undefined
           ? { seq: '0', reason: `Line ${line} of the checkpoint file was not signed with this audit key.` }

@@ -1,6 +1,7 @@
 import { open, readFile } from 'node:fs/promises';
 import type { KeyObject } from 'node:crypto';
 import type { Anchor } from './chain-check.js';
+import { CHANGE_LINE_TYPE, openChangeLine, type SignedChangeLine } from './change-line.js';
 import { openCheckpoint, type SignedCheckpoint } from './checkpoint.js';
 
 /** What a checkpoint file says. */
@@ -14,7 +15,7 @@ export interface CheckpointFile {
  * Adds one line to the end of a checkpoint file, whoever else adds lines at the same time, and returns when it
  * is on the disk.
  */
-export async function appendCheckpoint(path: string, checkpoint: SignedCheckpoint): Promise<void> {
+export async function appendCheckpoint(path: string, checkpoint: SignedCheckpoint | SignedChangeLine): Promise<void> {
   const file = await open(path, 'a', 0o640);
   try {
     await file.appendFile(`${JSON.stringify(checkpoint)}\n`);
@@ -37,16 +38,21 @@ export async function readCheckpoints(path: string, publicKey: KeyObject): Promi
   for (const [index, line] of (await readFile(path, 'utf8')).split('\n').entries()) {
     const claim = claimOf(line);
     if (claim === null) continue;
-    const anchor = openCheckpoint(publicKey, claim);
+    const anchor = anchorOf(publicKey, claim);
     if (anchor === null) forgedLines.push(index + 1);
     else anchors.push(anchor);
   }
   return { anchors, forgedLines };
 }
 
-/** The checkpoint a line claims to be; null for other lines of a log. */
-function claimOf(line: string): unknown {
-  if (!line.includes('latchkey-audit-checkpoint')) return null;
+/** The place of the chain that a checkpoint names, or a list of changes, which is one too. */
+export function anchorOf(publicKey: KeyObject, claim: unknown): Anchor | null {
+  return openCheckpoint(publicKey, claim) ?? openChangeLine(publicKey, claim)?.anchor ?? null;
+}
+
+/** What a line claims to be, a checkpoint or a list of changes; null for other lines of a log. */
+export function claimOf(line: string): unknown {
+  if (!line.includes('latchkey-audit-checkpoint') && !line.includes(CHANGE_LINE_TYPE)) return null;
   try {
     const value = JSON.parse(line) as Record<string, unknown>;
     return 'auditCheckpoint' in value ? value['auditCheckpoint'] : value;

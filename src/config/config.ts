@@ -138,6 +138,23 @@ export interface GatewayListenerConfig {
  * @throws ConfigError naming every variable that is wrong or missing.
  */
 export function loadConfig(env: NodeJS.ProcessEnv = process.env, { drawsSecrets = true } = {}): Config {
+  const { environment, secrets } = load(env, drawsSecrets);
+  return new Config(environment, secrets);
+}
+
+/** The secrets, each as the text of its variable, for a copy of them. @throws ConfigError as `loadConfig` does; none is drawn */
+export function loadSecretTexts(env: NodeJS.ProcessEnv = process.env): GeneratedSecrets {
+  return load(env, false).secrets;
+}
+
+/** Where the secrets of an embedded installation lie, from the environment alone; null where variables give them. */
+export function secretsFileOf(env: NodeJS.ProcessEnv = process.env): string | null {
+  const isGiven = (name: string) => (env[name] ?? '') !== '';
+  if (isGiven('DATABASE_URL') || env['NODE_ENV'] === 'production') return null;
+  return join(resolve(isGiven('DATA_DIR') ? env['DATA_DIR']! : '.data'), 'secrets.json');
+}
+
+function load(env: NodeJS.ProcessEnv, drawsSecrets: boolean): { environment: Environment; secrets: GeneratedSecrets } {
   const present = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''));
   const parsed = environmentSchema.safeParse(present);
   if (!parsed.success) {
@@ -147,14 +164,14 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, { drawsSecrets 
   const given = Object.fromEntries(SECRET_NAMES.map((name) => [name, present[name]]));
   refuseExampleValues(given);
   const missing = SECRET_NAMES.filter((name) => given[name] === undefined);
-  if (missing.length === 0) return new Config(environment, given as GeneratedSecrets);
+  if (missing.length === 0) return { environment, secrets: given as GeneratedSecrets };
   if (environment.NODE_ENV === 'production' || environment.DATABASE_URL !== undefined) {
     const where = environment.NODE_ENV === 'production' ? 'with NODE_ENV=production' : 'with DATABASE_URL';
     throw new ConfigError(missing.map((name) => `${name} must be given ${where}`).join('\n'));
   }
   if (!drawsSecrets) requireSecretsFile(resolve(environment.DATA_DIR));
   const generated = readOrCreateSecrets(resolve(environment.DATA_DIR));
-  return new Config(environment, { ...generated, ...withoutUndefined(given) });
+  return { environment, secrets: { ...generated, ...withoutUndefined(given) } };
 }
 
 function requireSecretsFile(dataDir: string): void {
