@@ -311,8 +311,8 @@ export async function patiently(ask: () => Promise<ProofAnswer>): Promise<ProofA
   }
 }
 
-/** Loaded before the product. */
-function modulesOf(fault: Fault | undefined, modules: readonly string[]): string[] {
+/** What is loaded before the product, as URLs of modules. */
+export function modulesOf(fault: Fault | undefined, modules: readonly string[]): string[] {
   const names = fault?.patch === undefined ? modules : [...modules, fault.patch];
   return ['./stall-watch.mjs', ...names.map((name) => `../faults/${name}`)].map((path) => new URL(path, import.meta.url).href);
 }
@@ -335,7 +335,8 @@ function environmentOf(database: ProofDatabase): Record<string, string> {
   };
 }
 
-async function freePorts(count: number): Promise<number[]> {
+/** Ports that were free a moment ago. */
+export async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(
     Array.from({ length: count }, async () => {
       const server = createServer();
