@@ -3,7 +3,7 @@ const layers = [
   ['config', 'common'],
   ['database'],
   ['access', 'audit'],
-  ['users', 'auth', 'api-keys'],
+  ['installation', 'users', 'auth', 'api-keys'],
   ['quotas', 'verification', 'usage'],
   ['gateways', 'backup'],
   ['health', 'metrics'],

@@ -9,6 +9,7 @@ import { Clock } from './common/clock.js';
 import { Config } from './config/config.js';
 import { GatewaysModule } from './gateways/gateways.module.js';
 import { HealthModule } from './health/health.module.js';
+import { InstallationModule } from './installation/installation.module.js';
 import { Meters } from './common/meters.js';
 import { QuotasModule } from './quotas/quotas.module.js';
 import { MetricsModule } from './metrics/metrics.module.js';
@@ -42,6 +43,7 @@ export class AppModule {
         CoreModule.for(config, dataSource),
         AccessModule,
         AuditModule,
+        InstallationModule,
         UsersModule,
         AuthModule,
         ApiKeysModule,

@@ -27,6 +27,7 @@ function say({ text, exitCode }: { text: string; exitCode: number }): number {
 try {
   process.exitCode = await main();
 } catch (error) {
-  process.stderr.write(`The audit trail could not be checked: ${(error as Error).message}\n`);
+  const { message, cause } = error as Error;
+  process.stderr.write(`The audit trail could not be checked: ${cause instanceof Error ? cause.message : message}\n`);
   process.exitCode = EXIT_UNKNOWN;
 }

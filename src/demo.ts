@@ -104,7 +104,7 @@ async function addKey(tx: EntityManager, record: (entry: ChangeEntry) => void, c
   for (const [index, kid] of kids.entries()) {
     const minted = secretOf(config, kid, key.environment);
     const mac = macOf(pepper.key, key.id, minted);
-    await keys.insertSecret({ kid, keyId: key.id, kind: 'own', keyPrefix: minted.keyPrefix, mac, pepperVersion: String(pepper.version) });
+    await keys.insertSecret({ kid, keyId: key.id, kind: 'own', keyPrefix: minted.keyPrefix, mac, pepperVersion: String(pepper.version), tagVersion: String(signing(config.tagKeys).version) });
     if (index > 0) {
       await tx.query(`UPDATE api_key_secret SET created_at = created_at - interval '30 days', expires_at = now() + interval '7 days' WHERE kid = $1`, [kid]);
     }

@@ -1,5 +1,6 @@
 import 'reflect-metadata';
 import { parseArgs } from 'node:util';
+import { changeAuditKey } from './audit/change-audit-key.js';
 import { Changes } from './audit/changes.js';
 import { createApp } from './app.setup.js';
 import { historyCheck } from './backup/history-check.js';
@@ -9,6 +10,7 @@ import { type Config, ConfigError, loadConfig } from './config/config.js';
 import { type Database, openDatabase } from './database/open-database.js';
 import { addDemoData, demoAccess } from './demo.js';
 import { entities } from './entities.js';
+import { acceptSecrets } from './installation/accept-secrets.js';
 import { shutDown } from './shutdown.js';
 import { seed } from './users/seed.js';
 
@@ -21,6 +23,7 @@ async function main(): Promise<void> {
   if (demo && config.nodeEnv === 'production') throw new ConfigError('--demo is refused with NODE_ENV=production: its data is public knowledge');
   const database = await openDatabase(config, entities);
   await requireHistory(config, database);
+  tell(await withSecrets(database, config));
   const admin = await seed(new Changes(database.dataSource, config), { email: config.adminEmail, password: config.adminPassword });
   const access = demo ? demoAccess(config) : null;
   const app = await createApp(config, database.dataSource, access === null ? {} : { exampleSecret: access.exampleSecret });
@@ -52,6 +55,23 @@ async function requireHistory(config: Config, database: Database): Promise<void>
     await database.close();
     throw error;
   }
+}
+
+/** Nothing is written before the secrets are known to be those of this database. */
+async function withSecrets(database: Database, config: Config): Promise<readonly string[]> {
+  try {
+    const notes = await acceptSecrets(database.dataSource, config);
+    const change = await changeAuditKey(database.dataSource, config);
+    return change === null ? notes : [...notes, change];
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+}
+
+/** On standard error, as the banner is. */
+function tell(notes: readonly string[]): void {
+  for (const note of notes) process.stderr.write(`  ${note}\n`);
 }
 
 function readArguments(): { demo: boolean } {

@@ -14,6 +14,8 @@ export interface StoredSecret {
   readonly keyPrefix: string;
   readonly mac: Buffer;
   readonly pepperVersion: string;
+  /** Of the key that made the tag; null for a secret of another system, which has none. */
+  readonly tagVersion: string | null;
 }
 
 /** What stands beside a key's row. Null where there is no such row any more. */
@@ -172,9 +174,9 @@ export class ApiKeysRepository {
   /** Adds a secret to a key. By the clock and not the transaction's start: order of locks is order of secrets. */
   async insertSecret(secret: StoredSecret): Promise<void> {
     await this.manager.query(
-      `INSERT INTO api_key_secret (kid, key_id, kind, key_prefix, mac, pepper_version, created_at)
-       VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp())`,
-      [secret.kid, secret.keyId, secret.kind, secret.keyPrefix, secret.mac, secret.pepperVersion],
+      `INSERT INTO api_key_secret (kid, key_id, kind, key_prefix, mac, pepper_version, tag_version, created_at)
+       VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp())`,
+      [secret.kid, secret.keyId, secret.kind, secret.keyPrefix, secret.mac, secret.pepperVersion, secret.tagVersion],
     );
   }
 

@@ -37,6 +37,7 @@ export class SecretMint {
         keyPrefix: minted.keyPrefix,
         mac: macOf(pepper.key, keyId, minted),
         pepperVersion: String(pepper.version),
+        tagVersion: String(signing(this.config.tagKeys).version),
       },
     };
   }
@@ -45,6 +46,7 @@ export class SecretMint {
   adopt(keyId: string, { sha256, prefix }: ForeignSecret): StoredSecret {
     const { kid } = mint({ prefix: this.config.apiKeyPrefix, environment: 'live', tagKeys: this.config.tagKeys, randomBytes });
     const pepper = signing(this.config.peppers);
-    return { kid, keyId, kind: 'imported', keyPrefix: prefix, mac: importedMacOf(pepper.key, sha256), pepperVersion: String(pepper.version) };
+    const mac = importedMacOf(pepper.key, sha256);
+    return { kid, keyId, kind: 'imported', keyPrefix: prefix, mac, pepperVersion: String(pepper.version), tagVersion: null };
   }
 }

@@ -1,7 +1,9 @@
 import { type EntityManager, QueryFailedError } from 'typeorm';
 import type { Caller } from '../access/caller.js';
 import { unavailable } from '../common/domain-error.js';
+import { missingVersion } from '../common/missing-version.js';
 import { uuidv7 } from '../common/uuid.js';
+import { PLAIN_VERSION, type VersionedKey } from '../config/versioned-secrets.js';
 import type { FieldChange } from './audit-event.entity.js';
 import { type AuditLink, type AuditRecord, link } from './chain.js';
 
@@ -24,22 +26,25 @@ export interface Act {
 interface Head {
   readonly seq: string;
   readonly audit_hash: Buffer;
+  /** Of AUDIT_KEY; null while it has never had another version than that of a plain value. */
+  readonly audit_key_version: string | null;
   readonly at: Date;
 }
 
 /**
  * Appends `acts`, in their order, as the last thing a transaction does, and returns the last `seq`. The head row
  * stays locked from here to the commit, which makes order of `seq` order of commit, without gaps: nothing may
- * follow in `tx` but its commit. `channel` is notified on commit; null wakes nobody.
+ * follow in `tx` but its commit. `channel` is notified on commit; null wakes nobody. The head names the version of
+ * AUDIT_KEY that signs: replicas agree on it whatever order their lists have.
  *
  * @throws DomainError 503 when the trail does not take the acts: what was to be recorded must not happen either.
  * @throws QueryFailedError for deadlocks, which the caller may retry, and for acts that no row can hold.
  * @see docs/adr/0003-audit-chain-and-change-feed.md
  */
-export async function appendActs(tx: EntityManager, auditKey: Buffer, acts: readonly Act[], channel: string | null): Promise<string> {
+export async function appendActs(tx: EntityManager, auditKeys: readonly VersionedKey[], acts: readonly Act[], channel: string | null): Promise<string> {
   try {
     const head = await lockHead(tx);
-    const links = linkAll(auditKey, head, acts);
+    const links = linkAll(signingKey(auditKeys, head.audit_key_version), head, acts);
     await store(tx, links, channel);
     return links.at(-1)!.record.seq;
   } catch (error) {
@@ -50,7 +55,7 @@ export async function appendActs(tx: EntityManager, auditKey: Buffer, acts: read
 async function lockHead(tx: EntityManager): Promise<Head> {
   // A replica paused while it holds the head must not stop the others for longer than this.
   const [head] = await tx.query<Head[]>(
-    `SELECT seq, audit_hash, date_trunc('milliseconds', clock_timestamp()) AS at,
+    `SELECT seq, audit_hash, audit_key_version, date_trunc('milliseconds', clock_timestamp()) AS at,
             set_config('idle_in_transaction_session_timeout', '500ms', true)
        FROM change_head FOR UPDATE`,
   );
@@ -69,11 +74,19 @@ async function store(tx: EntityManager, links: readonly AuditLink[], channel: st
               b->>'ip', b->>'requestId', b->'changes', b->'details', body, hash
          FROM unnest($1::text[], $2::bytea[]) AS row (body, hash), LATERAL (SELECT body::jsonb AS b) AS parsed
      ), moved AS (
-       UPDATE change_head SET seq = ($3::text)::bigint, audit_hash = $4 RETURNING seq
+       UPDATE change_head SET seq = ($3::text)::bigint, signed_seq = ($3::text)::bigint, audit_hash = $4 RETURNING seq
      )
      SELECT pg_notify($5::text, seq::text) FROM moved WHERE $5::text IS NOT NULL`,
     [links.map((entry) => entry.body), links.map((entry) => entry.hash), last.record.seq, last.hash, channel],
   );
+}
+
+/** @throws DomainError 503 when this process lacks the version: an entry of another key would break the chain. */
+function signingKey(auditKeys: readonly VersionedKey[], headVersion: string | null): Buffer {
+  const version = headVersion ?? PLAIN_VERSION;
+  const found = auditKeys.find((key) => key.version === version);
+  if (found === undefined) throw missingVersion('AUDIT_KEY', version);
+  return found.key;
 }
 
 /** Links `acts`, in order, to the chain that ends in `head`. */

@@ -1,7 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
+import { PLAIN_VERSION } from '../config/versioned-secrets.js';
 import type { AuditRecord } from './chain.js';
 import type { ChainHead, StoredLink } from './chain-check.js';
+import { KEY_CHANGES } from './key-changes-sql.js';
 import { findRestores, type Restore } from './restores.js';
 
 /** What events are looked for; absent members do not narrow. */
@@ -69,7 +71,9 @@ export class AuditEventsRepository {
   /** Where the trail ends, all of it as of one instant; null if there is no head row. */
   async findHead(): Promise<ChainHead | null> {
     const [head] = await this.manager.query<ChainHead[]>(
-      `SELECT seq, audit_hash AS hash, (SELECT coalesce(max(seq), 0) FROM audit_event) AS "maxSeq" FROM change_head`,
+      `SELECT seq, audit_hash AS hash, (SELECT coalesce(max(seq), 0) FROM audit_event) AS "maxSeq",
+              coalesce(audit_key_version, $1) AS "auditKeyVersion", (${KEY_CHANGES}) AS "keyChanges" FROM change_head`,
+      [PLAIN_VERSION],
     );
     return head ?? null;
   }

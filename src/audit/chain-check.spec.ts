@@ -2,7 +2,8 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { randomBytes } from 'node:crypto';
 import { type AuditRecord, link } from './chain.js';
-import { type Anchor, ChainCheck, type ChainBreak, type ChainHead, GENESIS, type StoredLink } from './chain-check.js';
+import { ChainCheck, type ChainBreak, type ChainHead, GENESIS, type SignedAnchor, type StoredLink } from './chain-check.js';
+import type { KeySegment } from './key-segments.js';
 
 const KEY = randomBytes(32);
 const LENGTH = 12;
@@ -58,13 +59,13 @@ function rowOf(record: AuditRecord, body: string, hash: Buffer): StoredLink {
 
 const headOf = (rows: readonly StoredLink[]): ChainHead => {
   const last = rows.at(-1);
-  return { seq: last?.seq ?? '0', hash: last?.hash ?? GENESIS, maxSeq: last?.seq ?? '0' };
+  return { seq: last?.seq ?? '0', hash: last?.hash ?? GENESIS, maxSeq: last?.seq ?? '0', auditKeyVersion: '1', keyChanges: [] };
 };
 
-const anchorOf = (row: StoredLink): Anchor => ({ seq: row.seq, hash: row.hash, at: '2026-03-01T13:00:00.000Z' });
+const anchorOf = (row: StoredLink, signedBy = ['1']): SignedAnchor => ({ seq: row.seq, hash: row.hash, at: '2026-03-01T13:00:00.000Z', signedBy });
 
-function firstBreak(rows: readonly StoredLink[], head: ChainHead, anchors: readonly Anchor[] = []): ChainBreak | null {
-  const check = new ChainCheck(KEY, anchors);
+function firstBreak(rows: readonly StoredLink[], head: ChainHead, anchors: readonly SignedAnchor[] = [], segments: readonly KeySegment[] = [{ version: '1', key: KEY, end: null }]): ChainBreak | null {
+  const check = new ChainCheck(segments, anchors);
   for (const row of rows) {
     const broken = check.next(row);
     if (broken) return broken;
@@ -161,5 +162,48 @@ describe('ChainCheck', () => {
   it('finds a head that is not the last hash', () => {
     const rows = chain(LENGTH);
     expect(firstBreak(rows, { ...headOf(rows), hash: randomBytes(32) })).toMatchObject({ seq: '12' });
+  });
+
+  describe('with a change of key after entry 6', () => {
+    const OTHER = randomBytes(32);
+    const rows = changedChain(6);
+    const end = { seq: '6', hash: rows[5]!.hash, at: '2026-03-01T12:30:00.000Z', from: '1', to: '2' };
+    const segments: KeySegment[] = [{ version: '1', key: KEY, end }, { version: '2', key: OTHER, end: null }];
+
+    function changedChain(last: number): StoredLink[] {
+      const first = chain(last);
+      let previous = first.at(-1)!.hash;
+      const rest = Array.from({ length: LENGTH - last }, (_, index) => {
+        const record = recordOf(last + index + 1);
+        const next = link(OTHER, previous, record);
+        previous = next.hash;
+        return rowOf(record, next.body, next.hash);
+      });
+      return [...first, ...rest];
+    }
+
+    it('finds nothing wrong with either part, nor with checkpoints of the key that signed there', () => {
+      expect(firstBreak(rows, headOf(rows), [anchorOf(rows[2]!), anchorOf(rows[5]!, ['1', '2']), anchorOf(rows[5]!, ['2']), anchorOf(rows[9]!, ['2'])], segments)).toBeNull();
+    });
+
+    it.each([5, 7])('finds a key that changed at another entry: %i', (seq) => {
+      const [first, last] = segments as [KeySegment, KeySegment];
+      const moved = [{ ...first, end: { ...end, seq: String(seq), hash: rows[seq - 1]!.hash } }, last];
+      expect(firstBreak(rows, headOf(rows), [], moved)).toEqual({ seq: String(Math.min(seq, 6) + 1), reason: expect.stringContaining('hash') });
+    });
+
+    it('finds an old part that was calculated anew with the old key', () => {
+      const forged = [...chain(5), ...rows.slice(5)];
+      forged[4] = (() => { const record = { ...recordOf(5), actor: { kind: 'user' as const, id: 'eve', ownerId: null } }; const next = link(KEY, forged[3]!.hash, record); return rowOf(record, next.body, next.hash); })();
+      expect(firstBreak(forged, headOf(rows), [], segments)).toMatchObject({ seq: '6' });
+    });
+
+    it.each([
+      ['the old key behind its end', 9, ['1']],
+      ['the new key before its beginning', 3, ['2']],
+      ['both keys where no change is known', 8, ['1', '2']],
+    ] as const)('finds a checkpoint of %s', (_, seq, signedBy) => {
+      expect(firstBreak(rows, headOf(rows), [anchorOf(rows[seq - 1]!, [...signedBy])], segments)).toEqual({ seq: String(seq), reason: expect.stringContaining('of AUDIT_KEY') });
+    });
   });
 });

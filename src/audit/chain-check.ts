@@ -1,5 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type AuditRecord, linkHash } from './chain.js';
+import type { SignedKeyChange } from './key-change.js';
+import type { KeySegment } from './key-segments.js';
 
 /** A row of the trail as it lies in the database; texts, so that nothing is lost in translation. */
 export interface StoredLink {
@@ -30,14 +32,23 @@ export interface ChainHead {
   readonly hash: Buffer;
   /** The highest `seq` of any row, seen at the same instant. */
   readonly maxSeq: string;
+  /** The version of AUDIT_KEY that signs. */
+  readonly auditKeyVersion: string;
+  /** As they are stored, in order of `seq`. */
+  readonly keyChanges: readonly SignedKeyChange[];
 }
 
-/** A place the chain is known to have passed through: a signed checkpoint. */
+/** A place the chain is known to have passed through. */
 export interface Anchor {
   readonly seq: string;
   readonly hash: Buffer;
   /** When it was signed, ISO 8601. */
   readonly at: string;
+}
+
+/** A signed checkpoint, by the versions of AUDIT_KEY that signed it. */
+export interface SignedAnchor extends Anchor {
+  readonly signedBy: readonly string[];
 }
 
 /** Where a chain stops being what was recorded. */
@@ -63,12 +74,12 @@ export class ChainCheck {
   private seq = 0n;
   private hash = GENESIS;
   /** Not yet reached, next one last. */
-  private readonly anchors: Anchor[];
+  private readonly anchors: SignedAnchor[];
+  private readonly segments: KeySegment[];
 
-  constructor(
-    private readonly auditKey: Buffer,
-    anchors: Iterable<Anchor> = [],
-  ) {
+  /** @param segments at least one, in order */
+  constructor(segments: readonly KeySegment[], anchors: Iterable<SignedAnchor> = []) {
+    this.segments = [...segments];
     this.anchors = [...anchors].sort((a, b) => (BigInt(a.seq) > BigInt(b.seq) ? -1 : 1));
   }
 
@@ -82,6 +93,7 @@ export class ChainCheck {
     this.seq = expected;
     this.hash = row.hash;
     this.checked += 1;
+    if (this.segment.end?.seq === row.seq) this.segments.shift();
     return null;
   }
 
@@ -97,16 +109,30 @@ export class ChainCheck {
     return { seq: (this.seq + 1n).toString(), reason: `The trail was cut off: a checkpoint of ${cut.at} has seen entry ${cut.seq}.` };
   }
 
+  private get segment(): KeySegment {
+    return this.segments[0]!;
+  }
+
   private fault(row: StoredLink): string | null {
-    if (!linkHash(this.auditKey, this.hash, row.body).equals(row.hash)) {
+    if (!linkHash(this.segment.key, this.hash, row.body).equals(row.hash)) {
       return 'The hash does not follow from the entry before and the body: one of them was changed, or hashed with another key.';
     }
     while (this.anchors.at(-1)?.seq === row.seq) {
       const anchor = this.anchors.pop()!;
       if (!anchor.hash.equals(row.hash)) return `The hash is not the one that a checkpoint of ${anchor.at} has seen.`;
+      const other = anchor.signedBy.find((version) => !this.maySign(version, row.seq));
+      if (other !== undefined) {
+        return `A checkpoint of ${anchor.at} was signed with version ${other} of AUDIT_KEY, which did not sign this part of the trail.`;
+      }
     }
     const column = differingColumn(row, JSON.parse(row.body) as AuditRecord);
     return column === null ? null : `The column ${column} says something else than the body that was hashed.`;
+  }
+
+  /** Where a segment ends, the next key has signed as well. */
+  private maySign(version: string, seq: string): boolean {
+    const { version: own, end } = this.segment;
+    return version === own || (end?.seq === seq && version === end.to);
   }
 }
 

@@ -1,13 +1,15 @@
-import { createPublicKey, type KeyObject } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import { Config } from '../config/config.js';
+import { missingVersion } from '../common/missing-version.js';
 import { AuditEventsRepository } from './audit-events.repository.js';
-import { type Anchor, type ChainBreak, ChainCheck, type ChainHead } from './chain-check.js';
+import { type ChainBreak, ChainCheck, type ChainHead, type SignedAnchor } from './chain-check.js';
 import { readCheckpoints } from './checkpoint-file.js';
-import { checkpointKey, openCheckpoint } from './checkpoint.js';
+import { type CheckpointPublicKey, checkpointPublicKeys, openCheckpoint } from './checkpoint.js';
 import { CheckpointsRepository } from './checkpoints.repository.js';
+import { type KeyChange, anchorOf, openKeyChange } from './key-change.js';
+import { segmentsOf } from './key-segments.js';
 import { givenUpBy } from './restores.js';
 
 const ROWS_PER_QUERY = 5_000n;
@@ -28,7 +30,7 @@ export interface ChainReport {
 /** Checks the whole trail against the audit key, the head and all checkpoints at hand. */
 @Injectable()
 export class ChainVerifier {
-  private readonly publicKey: KeyObject;
+  private readonly publicKeys: readonly CheckpointPublicKey[];
   private running: Promise<ChainReport> | null = null;
 
   constructor(
@@ -36,7 +38,7 @@ export class ChainVerifier {
     private readonly checkpoints: CheckpointsRepository,
     private readonly config: Config,
   ) {
-    this.publicKey = createPublicKey(checkpointKey(config.auditKey));
+    this.publicKeys = checkpointPublicKeys(config.auditKeys);
   }
 
   /**
@@ -54,16 +56,35 @@ export class ChainVerifier {
    * written meanwhile are not looked at.
    *
    * @param checkpointFile anchors outside the database; null: those in it alone
-   * @throws Error when database or file cannot be read
+   * @throws Error when database or file cannot be read, or a version of AUDIT_KEY that signed a part is missing
    */
   async check(checkpointFile: string | null): Promise<ChainReport> {
     // Before the head: it must not be older than any checkpoint it is held against.
     const { anchors, forged } = await this.findAnchors(checkpointFile);
-    const check = new ChainCheck(this.config.auditKey, anchors);
-    const head = await this.events.findHead();
-    const broken = head === null ? { seq: '0', reason: 'The head of the trail is missing.' } : await this.firstBreak(check, head);
-    const firstBroken = broken ?? forged;
+    const { head, changes, forgedChange } = await this.findHead();
+    if (head === null) return brokenAtOnce({ seq: '0', reason: 'The head of the trail is missing.' }, anchors.length);
+    const segments = forgedChange ?? segmentsOf(this.config.auditKeys, changes, head.auditKeyVersion);
+    if (!Array.isArray(segments)) return brokenAtOnce(segments, anchors.length);
+    const check = new ChainCheck(segments, [...anchors, ...changes.map(anchorOf)]);
+    const firstBroken = (await this.firstBreak(check, head)) ?? forged;
     return { ok: firstBroken === null, checked: check.checked, checkpoints: anchors.length, firstBroken };
+  }
+
+  /** The head, and the changes of key up to it. */
+  private async findHead(): Promise<{ head: ChainHead | null; changes: KeyChange[]; forgedChange: ChainBreak | null }> {
+    const head = await this.events.findHead();
+    const changes: KeyChange[] = [];
+    for (const stored of head?.keyChanges ?? []) {
+      const missing = [stored.from, stored.to].find((version) => this.publicKeys.every((key) => key.version !== version));
+      if (missing !== undefined) throw missingVersion('AUDIT_KEY', missing);
+      const change = openKeyChange(this.publicKeys, stored);
+      if (change === null) {
+        const reason = `The change of AUDIT_KEY from version ${stored.from} to ${stored.to} was not signed with both.`;
+        return { head, changes, forgedChange: { seq: stored.seq, reason } };
+      }
+      changes.push(change);
+    }
+    return { head, changes, forgedChange: null };
   }
 
   private async firstBreak(check: ChainCheck, head: ChainHead): Promise<ChainBreak | null> {
@@ -83,10 +104,10 @@ export class ChainVerifier {
     return check.end(head);
   }
 
-  private async findAnchors(file: string | null): Promise<{ anchors: Anchor[]; forged: ChainBreak | null }> {
+  private async findAnchors(file: string | null): Promise<{ anchors: SignedAnchor[]; forged: ChainBreak | null }> {
     const newest = await this.checkpoints.findNewest();
-    const stored = newest === null ? null : openCheckpoint(this.publicKey, newest);
-    const written = file === null ? { anchors: [], forgedLines: [] } : await readCheckpoints(file, this.publicKey);
+    const stored = newest === null ? null : openCheckpoint(this.publicKeys, newest);
+    const written = file === null ? { anchors: [], forgedLines: [] } : await readCheckpoints(file, this.publicKeys);
     const [line] = written.forgedLines;
     const restores = await this.events.findRestores();
     return {
@@ -99,4 +120,8 @@ export class ChainVerifier {
             : null,
     };
   }
+}
+
+function brokenAtOnce(firstBroken: ChainBreak, checkpoints: number): ChainReport {
+  return { ok: false, checked: 0, checkpoints, firstBroken };
 }

@@ -1,6 +1,6 @@
-import { type KeyObject, sign, verify } from 'node:crypto';
-import { canonicalJson } from '../common/canonical-json.js';
-import type { Anchor } from './chain-check.js';
+import type { KeyObject } from 'node:crypto';
+import type { Anchor, SignedAnchor } from './chain-check.js';
+import { type CheckpointPublicKey, isSignatureOf, signStatement } from './checkpoint.js';
 
 /** Names the format; another format gets another name. Readers of checkpoints that do not know it pass such a line over. */
 export const CHANGE_LINE_TYPE = 'latchkey-audit-changes/1';
@@ -43,20 +43,17 @@ export interface SignedChangeLine {
 export function signChangeLine(key: KeyObject, { anchor, after, changes }: ChangeLine): SignedChangeLine {
   const { seq, hash, at } = anchor;
   const statement = { type: CHANGE_LINE_TYPE, after, seq, hash: hash.toString('hex'), at, changes } as const;
-  return { ...statement, signature: sign(null, bytesOf(statement), key).toString('base64url') };
+  return { ...statement, signature: signStatement(key, statement) };
 }
 
-/** Reads a line back; null unless it is one and this key has signed it. */
-export function openChangeLine(publicKey: KeyObject, value: unknown): ChangeLine | null {
+/** Reads a line back; null unless it is one and one of the keys has signed it. */
+export function openChangeLine(keys: readonly CheckpointPublicKey[], value: unknown): (ChangeLine & { readonly anchor: SignedAnchor }) | null {
   if (!isChangeLine(value)) return null;
   const { signature, ...statement } = value;
-  if (!verify(null, bytesOf(statement), publicKey, Buffer.from(signature, 'base64url'))) return null;
+  const signer = keys.find(({ publicKey }) => isSignatureOf(publicKey, statement, signature));
+  if (signer === undefined) return null;
   const { after, changes, seq, hash, at } = statement;
-  return { anchor: { seq, hash: Buffer.from(hash, 'hex'), at }, after, changes };
-}
-
-function bytesOf(statement: Omit<SignedChangeLine, 'signature'>): Buffer {
-  return Buffer.from(canonicalJson(statement), 'utf8');
+  return { anchor: { seq, hash: Buffer.from(hash, 'hex'), at, signedBy: [signer.version] }, after, changes };
 }
 
 function isChangeLine(value: unknown): value is SignedChangeLine {

@@ -67,7 +67,7 @@ export class Changes {
       const result = await work({ tx, record: (entry) => entries.push(entry) });
       if (entries.length === 0) return { result, seq: null };
       const acts = entries.map((entry) => ({ caller, entry }));
-      return { result, seq: await appendActs(tx, this.config.auditKey, acts, CHANGE_CHANNEL) };
+      return { result, seq: await appendActs(tx, this.config.auditKeys, acts, CHANGE_CHANNEL) };
     });
   }
 }

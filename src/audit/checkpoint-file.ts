@@ -1,12 +1,12 @@
 import { open, readFile } from 'node:fs/promises';
-import type { KeyObject } from 'node:crypto';
-import type { Anchor } from './chain-check.js';
+import type { SignedAnchor } from './chain-check.js';
 import { CHANGE_LINE_TYPE, openChangeLine, type SignedChangeLine } from './change-line.js';
-import { openCheckpoint, type SignedCheckpoint } from './checkpoint.js';
+import { type CheckpointPublicKey, openCheckpoint, type SignedCheckpoint } from './checkpoint.js';
+import { anchorOf, openKeyChange, type SignedKeyChange } from './key-change.js';
 
 /** What a checkpoint file says. */
 export interface CheckpointFile {
-  readonly anchors: readonly Anchor[];
+  readonly anchors: readonly SignedAnchor[];
   /** Numbers, from 1, of lines that claim to be checkpoints and were not signed with our key. */
   readonly forgedLines: readonly number[];
 }
@@ -15,7 +15,7 @@ export interface CheckpointFile {
  * Adds one line to the end of a checkpoint file, whoever else adds lines at the same time, and returns when it
  * is on the disk.
  */
-export async function appendCheckpoint(path: string, checkpoint: SignedCheckpoint | SignedChangeLine): Promise<void> {
+export async function appendCheckpoint(path: string, checkpoint: SignedCheckpoint | SignedKeyChange | SignedChangeLine): Promise<void> {
   const file = await open(path, 'a', 0o640);
   try {
     await file.appendFile(`${JSON.stringify(checkpoint)}\n`);
@@ -27,32 +27,37 @@ export async function appendCheckpoint(path: string, checkpoint: SignedCheckpoin
 
 /**
  * Reads a file of checkpoints: our own, or log lines that were collected from stdout, where the checkpoint is the
- * member `auditCheckpoint`. Lines that do not claim to be checkpoints are passed over: whoever could spoil a line
+ * member `auditCheckpoint`. A change of key is a checkpoint that two versions have signed. Lines that do not claim to be checkpoints are passed over: whoever could spoil a line
  * could as well remove it.
  *
  * @throws Error when the file cannot be read
  */
-export async function readCheckpoints(path: string, publicKey: KeyObject): Promise<CheckpointFile> {
-  const anchors: Anchor[] = [];
+export async function readCheckpoints(path: string, keys: readonly CheckpointPublicKey[]): Promise<CheckpointFile> {
+  const anchors: SignedAnchor[] = [];
   const forgedLines: number[] = [];
   for (const [index, line] of (await readFile(path, 'utf8')).split('\n').entries()) {
     const claim = claimOf(line);
     if (claim === null) continue;
-    const anchor = anchorOf(publicKey, claim);
+    const anchor = openAnchor(keys, claim);
     if (anchor === null) forgedLines.push(index + 1);
     else anchors.push(anchor);
   }
   return { anchors, forgedLines };
 }
 
-/** The place of the chain that a checkpoint names, or a list of changes, which is one too. */
-export function anchorOf(publicKey: KeyObject, claim: unknown): Anchor | null {
-  return openCheckpoint(publicKey, claim) ?? openChangeLine(publicKey, claim)?.anchor ?? null;
+/** The place of the chain that a line vouches for, be it a checkpoint, a change of key or a list of changes. */
+export function openAnchor(keys: readonly CheckpointPublicKey[], claim: unknown): SignedAnchor | null {
+  return openCheckpoint(keys, claim) ?? openChange(keys, claim) ?? openChangeLine(keys, claim)?.anchor ?? null;
 }
 
-/** What a line claims to be, a checkpoint or a list of changes; null for other lines of a log. */
+function openChange(keys: readonly CheckpointPublicKey[], claim: unknown): SignedAnchor | null {
+  const change = openKeyChange(keys, claim);
+  return change === null ? null : anchorOf(change);
+}
+
+/** What a line claims to be, of the kinds that `openAnchor` knows; null for other lines of a log. */
 export function claimOf(line: string): unknown {
-  if (!line.includes('latchkey-audit-checkpoint') && !line.includes(CHANGE_LINE_TYPE)) return null;
+  if (!['latchkey-audit-checkpoint', 'latchkey-audit-key-change', CHANGE_LINE_TYPE].some((type) => line.includes(type))) return null;
   try {
     const value = JSON.parse(line) as Record<string, unknown>;
     return 'auditCheckpoint' in value ? value['auditCheckpoint'] : value;

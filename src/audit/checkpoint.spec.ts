@@ -1,15 +1,15 @@
 import { describe, expect, it } from '@jest/globals';
-import { createPublicKey, randomBytes, verify } from 'node:crypto';
+import { randomBytes, verify } from 'node:crypto';
 import { canonicalJson } from '../common/canonical-json.js';
-import { checkpointKey, checkpointPublicKeyPem, openCheckpoint, signCheckpoint } from './checkpoint.js';
+import { checkpointKey, checkpointPublicKeyPem, checkpointPublicKeys, openCheckpoint, signCheckpoint } from './checkpoint.js';
 
 const AUDIT_KEY = Buffer.alloc(32, 7);
 const ANCHOR = { seq: '4711', hash: randomBytes(32), at: '2026-03-01T12:00:00.000Z' };
-const publicKey = createPublicKey(checkpointKey(AUDIT_KEY));
+const keys = checkpointPublicKeys([{ version: '1', key: AUDIT_KEY, strengthBytes: 32 }]);
 
 describe('A checkpoint', () => {
   it('opens to what was signed', () => {
-    expect(openCheckpoint(publicKey, JSON.parse(JSON.stringify(signCheckpoint(checkpointKey(AUDIT_KEY), ANCHOR))))).toEqual(ANCHOR);
+    expect(openCheckpoint(keys, JSON.parse(JSON.stringify(signCheckpoint(checkpointKey(AUDIT_KEY), ANCHOR))))).toEqual({ ...ANCHOR, signedBy: ['1'] });
   });
 
   it('can be checked by anybody with the printed public key', () => {
@@ -32,14 +32,14 @@ describe('A checkpoint', () => {
     ['one more member', { note: 'x' }],
     ['another type', { type: 'latchkey-audit-checkpoint/2' }],
   ])('does not open with %s', (_, change) => {
-    expect(openCheckpoint(publicKey, { ...signCheckpoint(checkpointKey(AUDIT_KEY), ANCHOR), ...change })).toBeNull();
+    expect(openCheckpoint(keys, { ...signCheckpoint(checkpointKey(AUDIT_KEY), ANCHOR), ...change })).toBeNull();
   });
 
   it('does not open when another key has signed it', () => {
-    expect(openCheckpoint(publicKey, signCheckpoint(checkpointKey(Buffer.alloc(32, 8)), ANCHOR))).toBeNull();
+    expect(openCheckpoint(keys, signCheckpoint(checkpointKey(Buffer.alloc(32, 8)), ANCHOR))).toBeNull();
   });
 
   it.each([null, 'text', 5, []])('is not %j', (value) => {
-    expect(openCheckpoint(publicKey, value)).toBeNull();
+    expect(openCheckpoint(keys, value)).toBeNull();
   });
 });

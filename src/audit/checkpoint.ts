@@ -1,6 +1,7 @@
 import { createPrivateKey, createPublicKey, hkdfSync, type KeyObject, sign, verify } from 'node:crypto';
 import { canonicalJson } from '../common/canonical-json.js';
-import type { Anchor } from './chain-check.js';
+import type { VersionedKey } from '../config/versioned-secrets.js';
+import type { Anchor, SignedAnchor } from './chain-check.js';
 
 /** Names the format; another format gets another name. */
 const TYPE = 'latchkey-audit-checkpoint/1';
@@ -26,6 +27,17 @@ export function checkpointKey(auditKey: Buffer): KeyObject {
   return createPrivateKey({ key: Buffer.concat([PKCS8_PREFIX, seed]), format: 'der', type: 'pkcs8' });
 }
 
+/** What checkpoints of one version of AUDIT_KEY are checked with. */
+export interface CheckpointPublicKey {
+  readonly version: string;
+  readonly publicKey: KeyObject;
+}
+
+/** What checkpoints are checked with, for each version. */
+export function checkpointPublicKeys(auditKeys: readonly VersionedKey[]): CheckpointPublicKey[] {
+  return auditKeys.map(({ version, key }) => ({ version, publicKey: createPublicKey(checkpointKey(key)) }));
+}
+
 /** What others check checkpoints with: SPKI, as PEM. */
 export function checkpointPublicKeyPem(auditKey: Buffer): string {
   return createPublicKey(checkpointKey(auditKey)).export({ format: 'pem', type: 'spki' }).toString();
@@ -34,19 +46,26 @@ export function checkpointPublicKeyPem(auditKey: Buffer): string {
 /** Signs a place of the chain. */
 export function signCheckpoint(key: KeyObject, { seq, hash, at }: Anchor): SignedCheckpoint {
   const statement = { type: TYPE, seq, hash: hash.toString('hex'), at } as const;
-  return { ...statement, signature: sign(null, bytesOf(statement), key).toString('base64url') };
+  return { ...statement, signature: signStatement(key, statement) };
 }
 
-/** Reads a checkpoint back; null unless it is one and this key has signed it. */
-export function openCheckpoint(publicKey: KeyObject, value: unknown): Anchor | null {
+/** Reads a checkpoint back; null unless it is one and one of the keys has signed it. */
+export function openCheckpoint(keys: readonly CheckpointPublicKey[], value: unknown): SignedAnchor | null {
   if (!isCheckpoint(value)) return null;
   const { signature, ...statement } = value;
-  if (!verify(null, bytesOf(statement), publicKey, Buffer.from(signature, 'base64url'))) return null;
-  return { seq: statement.seq, hash: Buffer.from(statement.hash, 'hex'), at: statement.at };
+  const signer = keys.find(({ publicKey }) => isSignatureOf(publicKey, statement, signature));
+  if (signer === undefined) return null;
+  return { seq: statement.seq, hash: Buffer.from(statement.hash, 'hex'), at: statement.at, signedBy: [signer.version] };
 }
 
-function bytesOf(statement: Omit<SignedCheckpoint, 'signature'>): Buffer {
-  return Buffer.from(canonicalJson(statement), 'utf8');
+/** Ed25519 over the canonical JSON of a statement; base64url. */
+export function signStatement(key: KeyObject, statement: object): string {
+  return sign(null, Buffer.from(canonicalJson(statement), 'utf8'), key).toString('base64url');
+}
+
+/** Whether `signature` is what `signStatement` gives with the private half of this key. */
+export function isSignatureOf(publicKey: KeyObject, statement: object, signature: string): boolean {
+  return verify(null, Buffer.from(canonicalJson(statement), 'utf8'), publicKey, Buffer.from(signature, 'base64url'));
 }
 
 function isCheckpoint(value: unknown): value is SignedCheckpoint {

@@ -1,15 +1,32 @@
 import { Injectable } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
+import { PLAIN_VERSION } from '../config/versioned-secrets.js';
 import { ADVISORY_LOCKS } from '../database/advisory-locks.js';
 import type { Anchor } from './chain-check.js';
 import type { SignedCheckpoint } from './checkpoint.js';
+import type { SignedKeyChange } from './key-change.js';
+import { KEY_CHANGES } from './key-changes-sql.js';
 
 /** Where the chain is, and how long ago the last checkpoint was. */
 export interface CheckpointState {
   readonly head: Anchor;
+  /** The version of AUDIT_KEY that signed the head's entry. */
+  readonly auditKeyVersion: string;
+  /** Changes of AUDIT_KEY since the last checkpoint. */
+  readonly keyChanges: readonly SignedKeyChange[];
   readonly rowsSince: number;
   /** null: there has been no checkpoint yet. */
   readonly ageMs: number | null;
+}
+
+interface StateRow {
+  seq: string;
+  hash: Buffer;
+  at: Date;
+  version: string;
+  key_changes: SignedKeyChange[];
+  last_seq: string | null;
+  last_at: Date | null;
 }
 
 /** Checkpoints in the database: they tell replicas what was written, and anchor the chain for whoever checks it. */
@@ -48,13 +65,17 @@ export class CheckpointsRepository {
 }
 
 async function findState(runner: EntityManager): Promise<CheckpointState> {
-  const [row] = await runner.query<{ seq: string; hash: Buffer; at: Date; last_seq: string | null; last_at: Date | null }[]>(
-    `SELECT h.seq, h.audit_hash AS hash, clock_timestamp() AS at, c.seq AS last_seq, c.at AS last_at
-       FROM change_head h LEFT JOIN LATERAL (SELECT seq, at FROM audit_checkpoint ORDER BY seq DESC LIMIT 1) c ON true`,
+  const [row] = await runner.query<StateRow[]>(
+    `SELECT h.seq, h.audit_hash AS hash, clock_timestamp() AS at, l.seq AS last_seq, l.at AS last_at,
+            coalesce(h.audit_key_version, $1) AS version, (${KEY_CHANGES} WHERE c.seq > coalesce(l.seq, 0)) AS key_changes
+       FROM change_head h LEFT JOIN LATERAL (SELECT seq, at FROM audit_checkpoint ORDER BY seq DESC LIMIT 1) l ON true`,
+    [PLAIN_VERSION],
   );
-  const { seq, hash, at, last_seq, last_at } = row!;
+  const { seq, hash, at, version, key_changes, last_seq, last_at } = row!;
   return {
     head: { seq, hash, at: at.toISOString() },
+    auditKeyVersion: version,
+    keyChanges: key_changes,
     rowsSince: Number(BigInt(seq) - BigInt(last_seq ?? 0)),
     ageMs: last_at === null ? null : at.getTime() - last_at.getTime(),
   };

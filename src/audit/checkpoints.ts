@@ -1,10 +1,13 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import type { FastifyInstance } from 'fastify';
+import type { KeyObject } from 'node:crypto';
+import { missingVersion } from '../common/missing-version.js';
 import { Config } from '../config/config.js';
 import { appendCheckpoint } from './checkpoint-file.js';
 import { checkpointKey, signCheckpoint, type SignedCheckpoint } from './checkpoint.js';
 import { type CheckpointState, CheckpointsRepository } from './checkpoints.repository.js';
+import type { SignedKeyChange } from './key-change.js';
 
 /** A checkpoint is due after this many rows, or this long after the last one if there are rows at all. */
 const MAX_ROWS = 1_000;
@@ -18,7 +21,6 @@ const LOOK_EVERY_MS = 5_000;
  */
 @Injectable()
 export class Checkpoints {
-  private readonly key;
   private readonly logger = new Logger('Audit');
   private readonly watch = setInterval(() => void this.look(MAX_AGE_MS), LOOK_EVERY_MS).unref();
   private looking: Promise<void> = Promise.resolve();
@@ -27,9 +29,7 @@ export class Checkpoints {
     private readonly checkpoints: CheckpointsRepository,
     private readonly config: Config,
     private readonly host: HttpAdapterHost,
-  ) {
-    this.key = checkpointKey(config.auditKey);
-  }
+  ) {}
 
   /** Writes a checkpoint if there are rows it could cover and the last one is `maxAgeMs` old. Logs what fails. */
   look(maxAgeMs: number): Promise<void> {
@@ -49,13 +49,21 @@ export class Checkpoints {
     if (!isDue(await this.checkpoints.findState(), maxAgeMs)) return;
     await this.checkpoints.exclusively(async (state) => {
       if (!isDue(state, maxAgeMs)) return null;
-      const checkpoint = signCheckpoint(this.key, state.head);
+      const checkpoint = signCheckpoint(this.keyOf(state.auditKeyVersion), state.head);
+      for (const change of state.keyChanges) await this.publish(change);
       await this.publish(checkpoint);
       return checkpoint;
     });
   }
 
-  private async publish(checkpoint: SignedCheckpoint): Promise<void> {
+  /** A version that has ended signs nothing more: who checks the trail would take it for forged. */
+  private keyOf(version: string): KeyObject {
+    const found = this.config.auditKeys.find((key) => key.version === version);
+    if (found === undefined) throw missingVersion('AUDIT_KEY', version);
+    return checkpointKey(found.key);
+  }
+
+  private async publish(checkpoint: SignedCheckpoint | SignedKeyChange): Promise<void> {
     if (this.config.auditCheckpointFile !== null) await appendCheckpoint(this.config.auditCheckpointFile, checkpoint);
     // At a level of its own: a quieter LOG_LEVEL must not lose the anchor.
     const { log } = this.host.httpAdapter.getInstance<FastifyInstance>();

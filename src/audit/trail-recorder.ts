@@ -114,7 +114,7 @@ export class TrailRecorder {
     try {
       await this.dataSource.transaction(async (tx) => {
         await tx.query(`SET LOCAL lock_timeout = '2s'`);
-        await appendActs(tx, this.config.auditKey, batch.map((pending) => asAct(pending, now)), null);
+        await appendActs(tx, this.config.auditKeys, batch.map((pending) => asAct(pending, now)), null);
       });
       this.batcher.landed();
       for (const { settle } of batch) settle?.(null);

@@ -26,9 +26,11 @@ export function parseVerifyArguments(args: string[]): VerifyRequest {
   return { checkpoints: values.checkpoints ?? null, publicKey: values['public-key'] ?? false };
 }
 
-/** The public key that checkpoints are checked with, for whoever keeps them. */
-export function describePublicKey(config: Config): VerifyAnswer {
-  return { text: checkpointPublicKeyPem(config.auditKey).trimEnd(), exitCode: 0 };
+/** What checkpoints are checked with: a key for each version of AUDIT_KEY, under its name if there are several. */
+export function describePublicKey({ auditKeys }: Config): VerifyAnswer {
+  const keys = auditKeys.map(({ version, key }) => ({ version, pem: checkpointPublicKeyPem(key).trimEnd() }));
+  const text = keys.length === 1 ? keys[0]!.pem : keys.map(({ version, pem }) => `Version ${version}\n${pem}`).join('\n');
+  return { text, exitCode: 0 };
 }
 
 /**

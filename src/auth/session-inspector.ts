@@ -1,9 +1,9 @@
 import { Injectable } from '@nestjs/common';
-import jwt from 'jsonwebtoken';
+import type jwt from 'jsonwebtoken';
 import type { Principal } from '../access/caller.js';
 import { Config } from '../config/config.js';
 import { MAX_TOKEN_CHARACTERS } from './bearer.js';
-import { SESSION_ALGORITHM } from './session-tokens.js';
+import { SESSION_ALGORITHM, verifiedClaims } from './session-tokens.js';
 import { SessionStrategy } from './session.strategy.js';
 
 /** A session token that works, and who its user is now. Instants are Unix seconds. */
@@ -31,13 +31,7 @@ export class SessionInspector {
 
   private proven(token: string): jwt.JwtPayload | null {
     if (token.length > MAX_TOKEN_CHARACTERS) return null;
-    const { jwtSecret, jwtIssuer, jwtAudience } = this.config;
-    try {
-      const claims = jwt.verify(token, jwtSecret, { algorithms: [SESSION_ALGORITHM], issuer: jwtIssuer, audience: jwtAudience });
-      return typeof claims === 'string' ? null : claims;
-    } catch {
-      // It throws for what is wrong with the token alone, by several classes of errors.
-      return null;
-    }
+    const { jwtSecrets, jwtIssuer, jwtAudience } = this.config;
+    return verifiedClaims(token, jwtSecrets, { algorithms: [SESSION_ALGORITHM], issuer: jwtIssuer, audience: jwtAudience });
   }
 }

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import jwt from 'jsonwebtoken';
-import { Config } from '../config/config.js';
+import { Config, type VersionedKey } from '../config/config.js';
 
 /** Name of the cookie that carries the console's session. */
 export const SESSION_COOKIE = 'latchkey_session';
@@ -15,6 +15,22 @@ export interface SessionClaims {
   readonly exp: number;
 }
 
+/**
+ * The claims of a token that one of our secrets has signed; null for anything else. Most installations have one secret;
+ * a second one is tried only while secrets are being changed.
+ */
+export function verifiedClaims(token: string, secrets: readonly VersionedKey[], options: jwt.VerifyOptions): jwt.JwtPayload | null {
+  for (const { key } of secrets) {
+    try {
+      const claims = jwt.verify(token, key, options);
+      return typeof claims === 'string' ? null : (claims);
+    } catch {
+      // It throws for what is wrong with the token alone, by several classes of errors.
+    }
+  }
+  return null;
+}
+
 /** Signs the tokens that the `session` strategy verifies. */
 @Injectable()
 export class SessionTokens {
@@ -22,7 +38,7 @@ export class SessionTokens {
 
   /** A bearer token for one session; it ends when the session does, at `expiresAt` at the latest. */
   sign(userId: string, sessionId: string, expiresAt: Date): string {
-    return jwt.sign({ sid: sessionId, exp: Math.floor(expiresAt.getTime() / 1000) }, this.config.jwtSecret, {
+    return jwt.sign({ sid: sessionId, exp: Math.floor(expiresAt.getTime() / 1000) }, this.config.jwtSecrets[0]!.key, {
       algorithm: SESSION_ALGORITHM,
       subject: userId,
       issuer: this.config.jwtIssuer,

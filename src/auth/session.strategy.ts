@@ -5,12 +5,19 @@ import { type JwtFromRequestFunction, Strategy } from 'passport-jwt';
 import { Principal } from '../access/caller.js';
 import { GrantsReader } from '../access/grants.reader.js';
 import { isUuid } from '../common/uuid.js';
-import { Config } from '../config/config.js';
+import { Config, type VersionedKey } from '../config/config.js';
 import { Sessions } from '../users/sessions.service.js';
 import { bearerOf, sessionCookieOf } from './bearer.js';
-import { SESSION_ALGORITHM, type SessionClaims } from './session-tokens.js';
+import { SESSION_ALGORITHM, type SessionClaims, verifiedClaims } from './session-tokens.js';
 
 const presentedToken: JwtFromRequestFunction<FastifyRequest> = (request) => bearerOf(request) ?? sessionCookieOf(request);
+
+/** The secret that has signed a token; the first one if none has, with which the strategy then refuses it. */
+function signerOf(token: string, secrets: readonly VersionedKey[]): Buffer {
+  if (secrets.length === 1) return secrets[0]!.key;
+  const hasSigned = (one: VersionedKey) => verifiedClaims(token, [one], { algorithms: [SESSION_ALGORITHM] }) !== null;
+  return (secrets.find(hasSigned) ?? secrets[0]!).key;
+}
 
 /** Our own tokens, as bearer token or cookie. A disabled user, a changed password or a sign-out ends them at once. */
 @Injectable()
@@ -22,7 +29,7 @@ export class SessionStrategy extends PassportStrategy(Strategy, 'session') {
   ) {
     super({
       jwtFromRequest: presentedToken,
-      secretOrKey: config.jwtSecret,
+      secretOrKeyProvider: (_request, token, done) => done(null, signerOf(String(token), config.jwtSecrets)),
       algorithms: [SESSION_ALGORITHM],
       issuer: config.jwtIssuer,
       audience: config.jwtAudience,

@@ -1,10 +1,9 @@
-import { createPublicKey } from 'node:crypto';
 import type { DataSource } from 'typeorm';
 import { systemCaller } from '../access/caller.js';
 import { narrowKeys } from '../api-keys/lifecycle/key-narrowing.js';
 import type { RecordedChange } from '../audit/change-line.js';
 import { Changes } from '../audit/changes.js';
-import { checkpointKey } from '../audit/checkpoint.js';
+import { checkpointPublicKeys } from '../audit/checkpoint.js';
 import { readHead } from '../audit/head.js';
 import { RESTORE_ACTION } from '../audit/restores.js';
 import type { Config } from '../config/config.js';
@@ -39,7 +38,7 @@ export interface AfterRestore extends FoundHistory {
 export async function afterRestore(config: Config, dataSource: DataSource, files: readonly string[]): Promise<AfterRestore> {
   const { manager } = dataSource;
   const changes = new Changes(dataSource, config);
-  const found = await findLostHistory(manager, files, createPublicKey(checkpointKey(config.auditKey)));
+  const found = await findLostHistory(manager, files, checkpointPublicKeys(config.auditKeys));
   const { seq: restoredSeq } = await readHead(manager);
   const [last] = await manager.query<{ at: Date }[]>('SELECT at FROM audit_event WHERE seq = $1', [restoredSeq]);
   const narrowings = narrowingsOf(found.lost?.changes ?? []);

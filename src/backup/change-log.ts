@@ -1,12 +1,13 @@
-import { createPublicKey } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { openChangeLine, signChangeLine } from '../audit/change-line.js';
 import { appendCheckpoint } from '../audit/checkpoint-file.js';
 import { newestLine } from '../audit/checkpoint-tail.js';
-import { checkpointKey } from '../audit/checkpoint.js';
+import { checkpointKey, checkpointPublicKeys } from '../audit/checkpoint.js';
 import { readHead } from '../audit/head.js';
 import { findRestores, givenUpBy } from '../audit/restores.js';
+import { missingVersion } from '../common/missing-version.js';
 import { Config } from '../config/config.js';
 import { readChanges } from './recorded-changes.js';
 
@@ -27,8 +28,7 @@ const MAX_CLOSE_MS = 2_000;
 @Injectable()
 export class ChangeLog implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger('Audit');
-  private readonly key;
-  private readonly publicKey;
+  private readonly publicKeys;
   private timer: NodeJS.Timeout | undefined;
   private looking: Promise<void> = Promise.resolve();
   /** Up to here the trail was read, and the changes it had are in the file; null: not yet known. */
@@ -42,8 +42,7 @@ export class ChangeLog implements OnApplicationBootstrap, OnApplicationShutdown 
     private readonly dataSource: DataSource,
     private readonly config: Config,
   ) {
-    this.key = checkpointKey(config.auditKey);
-    this.publicKey = createPublicKey(this.key);
+    this.publicKeys = checkpointPublicKeys(config.auditKeys);
   }
 
   onApplicationBootstrap(): void {
@@ -83,19 +82,27 @@ export class ChangeLog implements OnApplicationBootstrap, OnApplicationShutdown 
     let after = await this.beginning(file);
     for (let isAll = false; !isAll; ) {
       const found = await readChanges(manager, after);
-      const { anchor, changes } = found;
-      if (anchor.seq !== after) await appendCheckpoint(file, signChangeLine(this.key, { anchor, after, changes }));
+      const { anchor, changes, signedBy } = found;
+      const key = this.keyOf(signedBy);
+      if (anchor.seq !== after && key !== null) await appendCheckpoint(file, signChangeLine(key, { anchor, after, changes }));
       ({ isAll } = found);
       this.seenUpTo = this.writtenUpTo = after = anchor.seq;
     }
     this.writtenAtMs = performance.now();
   }
 
+  /** Null, and said in the log, where the version has ended and is not configured any more: the file has a gap there. */
+  private keyOf(version: string): KeyObject | null {
+    const found = this.config.auditKeys.find((key) => key.version === version);
+    if (found === undefined) missingVersion('AUDIT_KEY', version);
+    return found === undefined ? null : checkpointKey(found.key);
+  }
+
   /** The entry up to which the file has all changes. */
   private async beginning(file: string): Promise<string> {
     const { manager } = this.dataSource;
     // Before the head: it must not be older than what it is held against.
-    const newest = await newestLine(file, (claim) => openChangeLine(this.publicKey, claim));
+    const newest = await newestLine(file, (claim) => openChangeLine(this.publicKeys, claim));
     const head = await readHead(manager);
     if (newest === null) return (BigInt(head.seq) > FIRST_ENTRIES ? BigInt(head.seq) - FIRST_ENTRIES : 0n).toString();
     const restore = givenUpBy(newest.anchor, await findRestores(manager));

@@ -1,8 +1,7 @@
-import { createPublicKey } from 'node:crypto';
 import type { DataSource } from 'typeorm';
-import { anchorOf } from '../audit/checkpoint-file.js';
+import { openAnchor } from '../audit/checkpoint-file.js';
 import { newestLine } from '../audit/checkpoint-tail.js';
-import { checkpointKey } from '../audit/checkpoint.js';
+import { checkpointPublicKeys } from '../audit/checkpoint.js';
 import { readHead } from '../audit/head.js';
 import { findRestores, givenUpBy } from '../audit/restores.js';
 import { type StartCheck, StartRefusal } from '../common/start-refusal.js';
@@ -19,10 +18,10 @@ export function historyCheck(config: Config, dataSource: DataSource): StartCheck
 async function compare(config: Config, { manager }: DataSource): Promise<string | null> {
   const path = config.auditCheckpointFile;
   if (path === null) return 'no AUDIT_CHECKPOINT_FILE: a restore of an older state would not be noticed';
-  const publicKey = createPublicKey(checkpointKey(config.auditKey));
+  const publicKeys = checkpointPublicKeys(config.auditKeys);
   let newest;
   try {
-    newest = await newestLine(path, (claim) => anchorOf(publicKey, claim));
+    newest = await newestLine(path, (claim) => openAnchor(publicKeys, claim));
   } catch (error) {
     return `not compared: ${(error as Error).message}`;
   }

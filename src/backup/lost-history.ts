@@ -1,10 +1,10 @@
-import { type KeyObject } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { EntityManager } from 'typeorm';
 import type { Anchor } from '../audit/chain-check.js';
 import { openChangeLine, type RecordedChange } from '../audit/change-line.js';
-import { anchorOf, claimOf } from '../audit/checkpoint-file.js';
+import { claimOf, openAnchor } from '../audit/checkpoint-file.js';
+import type { CheckpointPublicKey } from '../audit/checkpoint.js';
 import { readHead } from '../audit/head.js';
 import { findRestores, givenUpBy, type Restore } from '../audit/restores.js';
 import { StartRefusal } from '../common/start-refusal.js';
@@ -39,7 +39,7 @@ export interface FoundHistory {
  *
  * @throws StartRefusal when a file cannot be read
  */
-export async function findLostHistory(manager: EntityManager, files: readonly string[], publicKey: KeyObject): Promise<FoundHistory> {
+export async function findLostHistory(manager: EntityManager, files: readonly string[], keys: readonly CheckpointPublicKey[]): Promise<FoundHistory> {
   const claims = (await Promise.all(files.map(readClaims))).flat();
   // After the files: the head must not be older than what it is held against.
   const [head, restores] = [await readHead(manager), await findRestores(manager)];
@@ -48,7 +48,7 @@ export async function findLostHistory(manager: EntityManager, files: readonly st
   let fork: bigint | null = null;
   // From the newest on, until the chain goes through one: what lies behind that is the same in both.
   for (const claim of claims.sort((a, b) => (seqOf(a) < seqOf(b) ? 1 : -1))) {
-    const anchor = anchorOf(publicKey, claim);
+    const anchor = openAnchor(keys, claim);
     if (anchor === null) forgedLines += 1;
     if (anchor === null || givenUpBy(anchor, restores) !== null) continue;
     if (BigInt(anchor.seq) <= BigInt(head.seq)) {
@@ -60,7 +60,7 @@ export async function findLostHistory(manager: EntityManager, files: readonly st
     anchors.push({ anchor, claim });
   }
   if (anchors.length === 0) return { lost: null, forgedLines };
-  const lines = anchors.flatMap(({ claim }) => openChangeLine(publicKey, claim) ?? []);
+  const lines = anchors.flatMap(({ claim }) => openChangeLine(keys, claim) ?? []);
   const divergesBeforeHead = anchors.some(({ anchor }) => BigInt(anchor.seq) <= BigInt(head.seq)) || (await contradicts(manager, lines.flatMap(({ changes }) => changes), fork ?? 0n));
   const afterSeq = divergesBeforeHead ? (fork ?? 0n) : BigInt(head.seq);
   const newest = anchors[0]!.anchor;

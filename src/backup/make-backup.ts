@@ -37,7 +37,7 @@ export async function makeBackup(config: Config, path: string): Promise<MadeBack
     return await withOwner(embedded.ownerUrl, async (client) => {
       const dump = await beginDump(client, describeBuild(buildInfo()));
       refuseOtherSchema(dump.header);
-      const { bytes } = await writeBackup(path, dump.header, dump.content(), () => dump.rows(), config.auditKey);
+      const { bytes } = await writeBackup(path, dump.header, dump.content(), () => dump.rows(), config.auditKeys[0]!.key);
       return { header: dump.header, rows: dump.rows(), bytes };
     });
   } finally {

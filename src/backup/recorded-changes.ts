@@ -1,7 +1,8 @@
 import type { EntityManager } from 'typeorm';
+import type { FieldChange } from '../audit/audit-event.entity.js';
 import type { Anchor } from '../audit/chain-check.js';
 import type { RecordedChange } from '../audit/change-line.js';
-import type { FieldChange } from '../audit/audit-event.entity.js';
+import { PLAIN_VERSION } from '../config/versioned-secrets.js';
 
 /** Changes that one line carries. */
 const MAX_CHANGES = 1_000;
@@ -17,6 +18,8 @@ const STATE_FIELDS: Readonly<Record<string, readonly string[]>> = {
 export interface RecordedChanges {
   readonly anchor: Anchor;
   readonly changes: readonly RecordedChange[];
+  /** The version of AUDIT_KEY that signed there. */
+  readonly signedBy: string;
   /** Whether `anchor` is the head. */
   readonly isAll: boolean;
 }
@@ -32,10 +35,17 @@ interface ChangeRow {
   readonly hash: string;
 }
 
+/** A version of AUDIT_KEY that is not the signing one any more, and its last entry. */
+interface EndedVersion {
+  readonly version: string;
+  readonly seq: string;
+}
+
 /** The changes behind `afterSeq`, as many as a line carries, with the head at the same instant. */
 export async function readChanges(manager: EntityManager, afterSeq: string): Promise<RecordedChanges> {
-  const [row] = await manager.query<{ seq: string; hash: string; at: Date; rows: ChangeRow[] | null }[]>(
-    `SELECT h.seq, encode(h.audit_hash, 'hex') AS hash, clock_timestamp() AS at,
+  const [row] = await manager.query<{ seq: string; hash: string; at: Date; version: string; ended: EndedVersion[]; rows: ChangeRow[] | null }[]>(
+    `SELECT h.seq, encode(h.audit_hash, 'hex') AS hash, clock_timestamp() AS at, coalesce(h.audit_key_version, $2) AS version,
+            (SELECT coalesce(json_agg(json_build_object('version', k.from_version, 'seq', k.seq::text) ORDER BY k.seq), '[]') FROM audit_key_change k) AS ended,
             (SELECT json_agg(c ORDER BY c.seq::bigint) FROM (
                SELECT seq::text, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS at, action, resource_type, resource_id, changes, details,
                       encode(e.hash, 'hex') AS hash
@@ -44,14 +54,15 @@ export async function readChanges(manager: EntityManager, afterSeq: string): Pro
                   AND e.action !~ '^auth:' AND e.action !~ ':(read|explain|export|verify)$'
                 ORDER BY e.seq LIMIT ${MAX_CHANGES}) AS c) AS rows
        FROM change_head h`,
-    [afterSeq],
+    [afterSeq, PLAIN_VERSION],
   );
-  const { seq, hash, at, rows } = row!;
+  const { seq, hash, at, version, ended, rows } = row!;
   const last = (rows ?? []).at(MAX_CHANGES - 1);
   const end = last ?? { seq, hash };
   return {
     anchor: { seq: end.seq, hash: Buffer.from(end.hash, 'hex'), at: at.toISOString() },
     changes: (rows ?? []).map(recorded),
+    signedBy: ended.find((one) => BigInt(one.seq) >= BigInt(end.seq))?.version ?? version,
     isAll: last === undefined,
   };
 }

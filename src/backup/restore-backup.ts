@@ -18,7 +18,7 @@ export async function restoreBackup<T>(config: Config, path: string, after: (app
   if (config.databaseUrl !== null) {
     throw new ConfigError('With DATABASE_URL, restore with the tools of PostgreSQL; then run npm run restore -- --after. See docs/backup-and-restore.md.');
   }
-  const backup = await checkBackup(path, [config.auditKey]);
+  const backup = await checkBackup(path, config.auditKeys.map(({ key }) => key));
   refuseOtherVersion(path, backup);
   await beginRestore(config.dataDir);
   try {

@@ -3,6 +3,7 @@ import { Changes } from '../audit/changes.js';
 import { ConfigError, loadConfig } from '../config/config.js';
 import { openDatabase } from '../database/open-database.js';
 import { entities } from '../entities.js';
+import { acceptSecrets } from '../installation/accept-secrets.js';
 import { resetAdmin } from '../users/admin-reset.js';
 import { seed } from '../users/seed.js';
 
@@ -14,6 +15,7 @@ async function main(): Promise<void> {
   const config = loadConfig();
   const database = await openDatabase(config, entities);
   try {
+    await acceptSecrets(database.dataSource, config);
     const changes = new Changes(database.dataSource, config);
     // A database that no server has started on yet has no roles.
     await seed(changes, { email: config.adminEmail, password: null });

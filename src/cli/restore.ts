@@ -13,6 +13,7 @@ import { type Config, ConfigError, loadConfig, secretsFileOf } from '../config/c
 import { dataSource } from '../database/data-source.js';
 import { openDatabase } from '../database/open-database.js';
 import { entities } from '../entities.js';
+import { checkSecrets } from '../installation/secret-check.js';
 import { readPassphrase } from './passphrase.js';
 
 const USAGE = `npm run restore -- <file>              a backup of the embedded database, into an empty DATA_DIR
@@ -95,8 +96,9 @@ async function finish(config: Config, files: readonly string[]): Promise<AfterRe
   return finishOn(config, database.dataSource, files).finally(() => database.close());
 }
 
-/** The one place where a restored database is opened before it may serve. */
+/** With the wrong secrets nothing that the checkpoint files say could be believed. */
 async function finishOn(config: Config, pool: DataSource, files: readonly string[]): Promise<AfterRestore> {
+  await checkSecrets(config, pool.manager);
   return afterRestore(config, pool, files);
 }
 

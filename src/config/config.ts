@@ -1,16 +1,20 @@
-import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type Cidr, matches, parseAddress, parseCidr } from '../common/address.js';
 import { StartRefusal } from '../common/start-refusal.js';
 import { type Environment, environmentSchema } from './environment.js';
-import { type GeneratedSecrets, SECRET_NAMES, readOrCreateSecrets } from './generated-secrets.js';
+import { DATA_DIR_ENTRIES } from './data-dir.js';
+import { type GeneratedSecrets, SECRET_NAMES, type SecretName, readOrCreateSecrets } from './generated-secrets.js';
+import { withFileTwins } from './file-twins.js';
+import {
+  type VersionedKey,
+  hashedKey,
+  isPlainSecret,
+  parseVersionedSecrets,
+  textKey,
+} from './versioned-secrets.js';
 
-/** A key with the version its rows name. The first of a list signs, all of them verify. */
-export interface VersionedKey {
-  readonly version: string;
-  readonly key: Buffer;
-}
+export type { VersionedKey } from './versioned-secrets.js';
 
 /** A boot that must not go on. The message names variables, never their values. */
 export class ConfigError extends StartRefusal {
@@ -33,7 +37,10 @@ export class Config {
   readonly databaseMigrationUrl: string | null;
   readonly adminEmail: string;
   readonly adminPassword: string | null;
-  readonly jwtSecret: string;
+  /** The keys of each variable that holds secrets, the signing one first. */
+  readonly secrets: Readonly<Record<SecretName, readonly VersionedKey[]>>;
+  /** Sign session tokens: the text itself is the key. */
+  readonly jwtSecrets: readonly VersionedKey[];
   readonly jwtIssuer: string;
   readonly jwtAudience: string;
   readonly sessionTtlSeconds: number;
@@ -41,8 +48,11 @@ export class Config {
   readonly apiKeyPrefix: string;
   readonly peppers: readonly VersionedKey[];
   readonly tagKeys: readonly VersionedKey[];
-  readonly reservationKey: Buffer;
-  readonly auditKey: Buffer;
+  readonly reservationKeys: readonly VersionedKey[];
+  /** Which of them signs is a fact of the database: one key a segment of the chain. */
+  readonly auditKeys: readonly VersionedKey[];
+  /** Whether AUDIT_KEY is written without a version, as builds before versions know it. */
+  readonly isAuditKeyPlain: boolean;
   readonly auditCheckpointFile: string | null;
   readonly denylistFile: string | null;
   readonly keyValidityDays: number;
@@ -71,16 +81,24 @@ export class Config {
     this.databaseMigrationUrl = environment.DATABASE_MIGRATION_URL ?? environment.DATABASE_URL ?? null;
     this.adminEmail = environment.ADMIN_EMAIL;
     this.adminPassword = environment.ADMIN_PASSWORD ?? null;
-    this.jwtSecret = secrets.JWT_SECRET;
+    this.secrets = {
+      JWT_SECRET: versionedKeys('JWT_SECRET', secrets, textKey),
+      API_KEY_PEPPERS: versionedKeys('API_KEY_PEPPERS', secrets),
+      TAG_KEYS: versionedKeys('TAG_KEYS', secrets),
+      RESERVATION_KEY: versionedKeys('RESERVATION_KEY', secrets),
+      AUDIT_KEY: versionedKeys('AUDIT_KEY', secrets),
+    };
+    this.jwtSecrets = this.secrets.JWT_SECRET;
     this.jwtIssuer = environment.JWT_ISSUER;
     this.jwtAudience = environment.JWT_AUDIENCE;
     this.sessionTtlSeconds = environment.SESSION_TTL_SECONDS;
     this.oidc = oidcOf(environment);
     this.apiKeyPrefix = environment.API_KEY_PREFIX;
-    this.peppers = versionedKeys(secrets.API_KEY_PEPPERS);
-    this.tagKeys = versionedKeys(secrets.TAG_KEYS);
-    this.reservationKey = keyOf(secrets.RESERVATION_KEY);
-    this.auditKey = keyOf(secrets.AUDIT_KEY);
+    this.peppers = this.secrets.API_KEY_PEPPERS;
+    this.tagKeys = this.secrets.TAG_KEYS;
+    this.reservationKeys = this.secrets.RESERVATION_KEY;
+    this.auditKeys = this.secrets.AUDIT_KEY;
+    this.isAuditKeyPlain = isPlainSecret(secrets.AUDIT_KEY);
     this.auditCheckpointFile = environment.AUDIT_CHECKPOINT_FILE ?? null;
     this.denylistFile = environment.DENYLIST_FILE ?? null;
     this.keyValidityDays = environment.KEY_VALIDITY_DAYS;
@@ -135,14 +153,14 @@ export interface GatewayListenerConfig {
  * generated into `DATA_DIR` (mode 0600) and found there again at the next start.
  *
  * @param drawsSecrets false: secrets that are absent are refused and never drawn, for what works on existing data
- * @throws ConfigError naming every variable that is wrong or missing.
+ * @throws StartRefusal naming every variable that is wrong or missing.
  */
 export function loadConfig(env: NodeJS.ProcessEnv = process.env, { drawsSecrets = true } = {}): Config {
   const { environment, secrets } = load(env, drawsSecrets);
   return new Config(environment, secrets);
 }
 
-/** The secrets, each as the text of its variable, for a copy of them. @throws ConfigError as `loadConfig` does; none is drawn */
+/** The secrets, each as the text of its variable, for a copy of them. @throws StartRefusal as `loadConfig` does; none is drawn */
 export function loadSecretTexts(env: NodeJS.ProcessEnv = process.env): GeneratedSecrets {
   return load(env, false).secrets;
 }
@@ -151,43 +169,76 @@ export function loadSecretTexts(env: NodeJS.ProcessEnv = process.env): Generated
 export function secretsFileOf(env: NodeJS.ProcessEnv = process.env): string | null {
   const isGiven = (name: string) => (env[name] ?? '') !== '';
   if (isGiven('DATABASE_URL') || env['NODE_ENV'] === 'production') return null;
-  return join(resolve(isGiven('DATA_DIR') ? env['DATA_DIR']! : '.data'), 'secrets.json');
+  return join(resolve(isGiven('DATA_DIR') ? env['DATA_DIR']! : '.data'), DATA_DIR_ENTRIES.secrets);
 }
 
 function load(env: NodeJS.ProcessEnv, drawsSecrets: boolean): { environment: Environment; secrets: GeneratedSecrets } {
-  const present = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''));
+  const present = withFileTwins(givenIn(env));
   const parsed = environmentSchema.safeParse(present);
   if (!parsed.success) {
     throw new ConfigError(parsed.error.issues.map((issue) => `${issue.path.join('.')} ${issue.message}`).join('\n'));
   }
   const environment = parsed.data;
-  const given = Object.fromEntries(SECRET_NAMES.map((name) => [name, present[name]]));
-  refuseExampleValues(given);
-  const missing = SECRET_NAMES.filter((name) => given[name] === undefined);
-  if (missing.length === 0) return { environment, secrets: given as GeneratedSecrets };
+  const secrets = { ...generatedSecrets(environment, present, drawsSecrets), ...pick(present, SECRET_NAMES) } as GeneratedSecrets;
+  refuseExampleValues(secrets);
+  refuseSharedValues({ ...secrets, ...pick(present, ['ADMIN_PASSWORD', 'OIDC_CLIENT_SECRET', 'METRICS_TOKEN']) });
+  return { environment, secrets };
+}
+
+/** Variables that are set; an empty one counts as absent. */
+function givenIn(env: NodeJS.ProcessEnv): Record<string, string> {
+  return Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => (entry[1] ?? '') !== ''));
+}
+
+/** The secrets of `DATA_DIR`, if the environment does not name all of them. */
+function generatedSecrets(environment: Environment, present: Record<string, string>, drawsSecrets: boolean): Partial<GeneratedSecrets> {
+  const missing = SECRET_NAMES.filter((name) => present[name] === undefined);
+  if (missing.length === 0) return {};
   if (environment.NODE_ENV === 'production' || environment.DATABASE_URL !== undefined) {
     const where = environment.NODE_ENV === 'production' ? 'with NODE_ENV=production' : 'with DATABASE_URL';
     throw new ConfigError(missing.map((name) => `${name} must be given ${where}`).join('\n'));
   }
   if (!drawsSecrets) requireSecretsFile(resolve(environment.DATA_DIR));
-  const generated = readOrCreateSecrets(resolve(environment.DATA_DIR));
-  return { environment, secrets: { ...generated, ...withoutUndefined(given) } };
+  return readOrCreateSecrets(resolve(environment.DATA_DIR), missing);
 }
 
 function requireSecretsFile(dataDir: string): void {
-  const file = join(dataDir, 'secrets.json');
+  const file = join(dataDir, DATA_DIR_ENTRIES.secrets);
   if (existsSync(file)) return;
   throw new ConfigError(`${file} is missing: put the secrets of the installation there first (npm run restore -- --secrets <file>), or set their variables`);
 }
 
-/** Words of `.env.example`, and values nobody can have drawn at random. */
-function refuseExampleValues(given: Record<string, string | undefined>): void {
-  const weak = Object.entries(given).filter(
-    ([, value]) => value !== undefined && (/change-?me|example|secret-?here|placeholder/i.test(value) || new Set(value).size < 10),
+/** Words of `.env.example`, and values that cannot have been drawn at random. */
+function refuseExampleValues(secrets: GeneratedSecrets): void {
+  const weak = SECRET_NAMES.filter((name) =>
+    (parseVersionedSecrets(secrets[name]) ?? []).some(
+      ({ secret }) => /change-?me|example|secret-?here|placeholder/i.test(secret) || new Set(secret).size < 10,
+    ),
   );
   if (weak.length > 0) {
-    throw new ConfigError(weak.map(([name]) => `${name} is an example or too simple; use 32 or more random characters`).join('\n'));
+    throw new ConfigError(weak.map((name) => `${name} is an example or too simple; use 32 or more random characters`).join('\n'));
   }
+}
+
+/** A secret known to the users of one variable must not open another. */
+function refuseSharedValues(values: Record<string, string>): void {
+  const places = Object.entries(values).flatMap(([name, text]) =>
+    (isSecretName(name) ? (parseVersionedSecrets(text) ?? []) : [{ version: null, secret: text }]).map(
+      ({ version, secret }) => ({ place: version === null ? name : `${name} version ${version}`, secret }),
+    ),
+  );
+  for (const [index, { place, secret }] of places.entries()) {
+    const twin = places.slice(0, index).find((other) => other.secret === secret);
+    if (twin) throw new ConfigError(`${twin.place} and ${place} have the same value: draw one of them anew`);
+  }
+}
+
+function isSecretName(name: string): name is SecretName {
+  return (SECRET_NAMES as readonly string[]).includes(name);
+}
+
+function pick(values: Record<string, string>, names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(names.flatMap((name) => (values[name] === undefined ? [] : [[name, values[name]]])));
 }
 
 function oidcOf(environment: Environment): OidcConfig | null {
@@ -226,16 +277,10 @@ function gatewayListenerOf({ GATEWAY_HOST, GATEWAY_PORT, PORT }: Environment): G
   return { host: GATEWAY_HOST, port: GATEWAY_PORT };
 }
 
-function versionedKeys(text: string): VersionedKey[] {
-  return text.split(',').map((entry) => {
-    const [version = '', ...rest] = entry.trim().split(':');
-    return { version, key: keyOf(rest.join(':')) };
-  });
-}
-
-/** Any text of 32 or more characters becomes a 256-bit key; hashing spares operators an encoding to get wrong. */
-function keyOf(text: string): Buffer {
-  return createHash('sha256').update(text, 'utf8').digest();
+function versionedKeys(name: SecretName, secrets: GeneratedSecrets, keyOf = hashedKey): VersionedKey[] {
+  const entries = parseVersionedSecrets(secrets[name]);
+  if (entries === null) throw new ConfigError(`${name} must be one secret, or a list of version:secret`);
+  return entries.map(keyOf);
 }
 
 function list(text: string | undefined): string[] {
@@ -251,10 +296,6 @@ function networks(entries: readonly string[]): Cidr[] {
     if (cidr === null) throw new ConfigError('TRUSTED_PROXIES must be a comma-separated list of addresses and CIDR blocks without host bits');
     return cidr;
   });
-}
-
-function withoutUndefined(values: Record<string, string | undefined>): Partial<GeneratedSecrets> {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
 }
 
 function reachableHost(host: string): string {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parseVersionedSecrets } from './versioned-secrets.js';
 
 const positiveInteger = (max: number) =>
   z
@@ -22,14 +23,13 @@ const secret = z.string().min(32, 'must have at least 32 characters');
 
 const versionedSecrets = z
   .string()
-  .transform((text) => text.split(',').map((entry) => /^([A-Za-z0-9]{1,16}):(.{32,})$/.exec(entry.trim())))
+  .transform(parseVersionedSecrets)
   .refine(
-    (entries) => entries.every((entry) => entry !== null),
-    'must be a comma-separated list of version:secret, each secret of at least 32 characters',
+    (entries) => entries !== null,
+    'must be one secret of at least 32 characters, or a comma-separated list of version:secret, each of at least 32',
   )
-  .transform((entries) => entries.map((entry) => ({ version: entry![1]!, secret: entry![2]! })))
   .refine(
-    (entries) => new Set(entries.map((entry) => entry.version)).size === entries.length,
+    (entries) => new Set(entries?.map((entry) => entry.version)).size === (entries?.length ?? 0),
     'must not name a version twice',
   );
 
@@ -47,7 +47,7 @@ export const environmentSchema = z.object({
   DATA_DIR: z.string().min(1).default('.data'),
   ADMIN_EMAIL: z.email('must be an e-mail address').default('admin@latchkey.local'),
   ADMIN_PASSWORD: z.string().min(12, 'must have at least 12 characters').optional(),
-  JWT_SECRET: secret.optional(),
+  JWT_SECRET: versionedSecrets.optional(),
   JWT_ISSUER: z.string().min(1).default('latchkey'),
   JWT_AUDIENCE: z.string().min(1).default('latchkey'),
   SESSION_TTL_SECONDS: positiveInteger(2_592_000).default(28_800),
@@ -69,8 +69,8 @@ export const environmentSchema = z.object({
     .default('lk'),
   API_KEY_PEPPERS: versionedSecrets.optional(),
   TAG_KEYS: versionedSecrets.optional(),
-  RESERVATION_KEY: secret.optional(),
-  AUDIT_KEY: secret.optional(),
+  RESERVATION_KEY: versionedSecrets.optional(),
+  AUDIT_KEY: versionedSecrets.optional(),
   AUDIT_CHECKPOINT_FILE: z.string().min(1).optional(),
   DENYLIST_FILE: z.string().min(1).optional(),
   KEY_VALIDITY_DAYS: positiveInteger(3650).default(15),

@@ -15,4 +15,6 @@ export const ADVISORY_LOCKS = {
   checkpoint: 4_242_005,
   /** One process adds the data of `--demo`. */
   demo: 4_242_006,
+  /** One process records the fingerprints of secrets. */
+  fingerprints: 4_242_007,
 } as const;

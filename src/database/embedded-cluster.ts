@@ -16,6 +16,7 @@ import {
 } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { DATA_DIR_ENTRIES } from '../config/data-dir.js';
 import type { Account, Binaries } from './embedded-binaries.js';
 import { binaryOptions, canEnter, executable, SYSTEM_DIRECTORY } from './embedded-binaries.js';
 import { findProcess, signalReaches } from './embedded-lock.js';
@@ -41,7 +42,7 @@ export interface Postmaster {
 
 const CREDENTIALS_FILE = 'postgres-credentials.json';
 /** Written only if the cluster cannot lie in the data directory; once there, it decides. */
-const LOCATION_FILE = 'postgres-location.json';
+const LOCATION_FILE = DATA_DIR_ENTRIES.clusterLocation;
 /** A pid no system gives out (Linux ends at 2^22), so that PostgreSQL finds nobody behind it. */
 const NOBODYS_PID = 2 ** 31 - 1;
 
@@ -53,7 +54,7 @@ const NOBODYS_PID = 2 ** 31 - 1;
  */
 export async function findCluster(dataDir: string): Promise<string | null> {
   const location = await readJson<{ cluster: string; dataDir: string }>(join(dataDir, LOCATION_FILE));
-  if (location === null) return (await exists(join(dataDir, 'postgres'))) ? join(dataDir, 'postgres') : null;
+  if (location === null) return (await exists(join(dataDir, DATA_DIR_ENTRIES.cluster))) ? join(dataDir, DATA_DIR_ENTRIES.cluster) : null;
   if (!(await exists(location.cluster))) {
     throw new Error(
       `${join(dataDir, LOCATION_FILE)} says that the database lies in ${location.cluster}, and there is nothing: ` +
@@ -124,7 +125,7 @@ export async function createCluster(
   const parent = await chooseParent(dataDir, account);
   const cluster = join(
     parent,
-    parent === dataDir ? 'postgres' : `${basename(dataDir).replace(/^\.+/, '')}-${randomUUID()}`,
+    parent === dataDir ? DATA_DIR_ENTRIES.cluster : `${basename(dataDir).replace(/^\.+/, '')}-${randomUUID()}`,
   );
   const credentials = { ownerPassword: randomPassword(), appPassword: randomPassword() };
   await writePrivateFile(join(dataDir, CREDENTIALS_FILE), JSON.stringify(credentials, null, 2) + '\n');

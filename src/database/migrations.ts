@@ -4,6 +4,7 @@ import { Replicas1790000000200 } from './migrations/1790000000200-replicas.js';
 import { Quotas1790000000300 } from './migrations/1790000000300-quotas.js';
 import { Usage1790000000400 } from './migrations/1790000000400-usage.js';
 import { ApiKeyTerms1790000000500 } from './migrations/1790000000500-api-key-terms.js';
+import { SecretFingerprints1790000000600 } from './migrations/1790000000600-secret-fingerprints.js';
 
 /** All migrations, oldest first. */
 export const migrations = [
@@ -13,4 +14,5 @@ export const migrations = [
   Quotas1790000000300,
   Usage1790000000400,
   ApiKeyTerms1790000000500,
+  SecretFingerprints1790000000600,
 ];

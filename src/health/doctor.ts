@@ -1,8 +1,12 @@
 import type { DataSource } from 'typeorm';
 import { verifyTrail } from '../audit/verify-command.js';
 import { historyCheck } from '../backup/history-check.js';
+import { DomainError } from '../common/domain-error.js';
 import { type StartCheck, StartRefusal } from '../common/start-refusal.js';
 import type { Config } from '../config/config.js';
+import { InstallationRepository } from '../installation/installation.repository.js';
+import { findNeeds } from '../installation/needed-versions.js';
+import { checkSecrets } from '../installation/secret-check.js';
 import { BUDGET_CHECKS, type Difference, USAGE_CHECKS, reconcileBudgets, reconcileUsage } from '../usage/reconcile.js';
 
 /** What one check came to: everything in order, or where it is not. */
@@ -19,11 +23,17 @@ export interface Finding {
  * are wrong, there is no `dataSource`.
  */
 export function startChecks(config: Config, dataSource: DataSource): readonly StartCheck[] {
-  return [historyCheck(config, dataSource)];
+  return [
+    historyCheck(config, dataSource),
+    {
+      check: 'every secret is the one this database was made with',
+      run: async () => (await checkSecrets(config, dataSource.manager)).notes.join('; ') || null,
+    },
+  ];
 }
 
 /**
- * Holds the books against their sources: usage, budgets, the audit trail and the peppers of secrets. It changes
+ * Holds the books against their sources: usage, budgets and the audit trail; and tells which secrets are needed. It changes
  * nothing, and may run beside servers.
  *
  * @throws Error when the database cannot be read: then nothing is known
@@ -34,7 +44,7 @@ export async function examine(config: Config, dataSource: DataSource): Promise<F
     ...findingsOf(USAGE_CHECKS, await reconcileUsage(dataSource)),
     ...findingsOf(BUDGET_CHECKS, await reconcileBudgets(dataSource)),
     await trail(config, dataSource),
-    await peppers(config, dataSource),
+    await neededVersions(config, dataSource),
   ];
 }
 
@@ -68,21 +78,21 @@ function findingsOf(checks: readonly string[], differences: readonly Difference[
 }
 
 async function trail(config: Config, dataSource: DataSource): Promise<Finding> {
-  const { text, exitCode } = await verifyTrail(config, dataSource, null);
-  return exitCode === 0 ? { check: 'audit trail', differences: [], note: text } : { check: 'audit trail', differences: [text] };
+  const check = 'audit trail';
+  try {
+    const { text, exitCode } = await verifyTrail(config, dataSource, null);
+    return exitCode === 0 ? { check, differences: [], note: text } : { check, differences: [text] };
+  } catch (error) {
+    // A version of AUDIT_KEY is missing: the other checks can be made all the same.
+    if (!(error instanceof DomainError && error.cause instanceof Error)) throw error;
+    return { check, differences: [error.cause.message] };
+  }
 }
 
-/** Secrets under a pepper that is not configured cannot be proven: their keys are refused. */
-async function peppers(config: Config, dataSource: DataSource): Promise<Finding> {
-  const rows = await dataSource.query<{ pepper_version: string; count: string }[]>(
-    `SELECT pepper_version, count(*) AS count FROM api_key_secret WHERE revoked_at IS NULL GROUP BY 1 ORDER BY 1`,
-  );
-  const known = new Set(config.peppers.map(({ version }) => version));
-  return {
-    check: 'every secret has its pepper',
-    note: rows.map(({ pepper_version, count }) => `pepper ${pepper_version}: ${count}`).join(', ') || 'no secrets',
-    differences: rows
-      .filter(({ pepper_version }) => !known.has(pepper_version))
-      .map(({ pepper_version, count }) => `${count} secrets were made with pepper ${pepper_version}, which API_KEY_PEPPERS does not have`),
-  };
+/** What must not be removed yet; what is missing has been told by the first check. */
+async function neededVersions(config: Config, dataSource: DataSource): Promise<Finding> {
+  const installation = new InstallationRepository(dataSource.manager);
+  const needs = (await installation.findId()) === null ? [] : await findNeeds(config, await installation.findFingerprints(), installation);
+  const note = needs.map(({ variable, version, by }) => `${variable} ${version}: ${by}`).join('; ');
+  return { check: 'versions of secrets that are needed', differences: [], note: note || 'none' };
 }

@@ -6,7 +6,7 @@ import { ReservationSigner } from './reservation.js';
 /** Budgets and rate windows: exact over any number of replicas. */
 @Global()
 @Module({
-  providers: [Quotas, { provide: ReservationSigner, useFactory: (config: Config) => new ReservationSigner(config.reservationKey), inject: [Config] }],
+  providers: [Quotas, { provide: ReservationSigner, useFactory: (config: Config) => new ReservationSigner(config.reservationKeys), inject: [Config] }],
   exports: [Quotas, ReservationSigner],
 })
 export class QuotasModule {}

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { MAX_HOLDS, ReservationSigner } from './reservation.js';
-import type { Reservation } from './reservation.js';
+import type { Reservation, ReservationKey } from './reservation.js';
 
 const id = fc.uuid();
 const month = fc
@@ -19,7 +19,7 @@ const reservation: fc.Arbitrary<Reservation> = fc.record({
     maxLength: MAX_HOLDS,
   }),
 });
-const signer = new ReservationSigner(Buffer.alloc(32, 1));
+const signer = new ReservationSigner([{ version: '1', key: Buffer.alloc(32, 1) }]);
 
 describe('a signed reservation', () => {
   it('opens to what was signed and stays within 512 characters', () => {
@@ -48,7 +48,7 @@ describe('a signed reservation', () => {
   it('does not open under another key', () => {
     fc.assert(
       fc.property(reservation, (one) =>
-        expect(new ReservationSigner(Buffer.alloc(32, 2)).open(signer.sign(one))).toBeNull(),
+        expect(new ReservationSigner([{ version: '1', key: Buffer.alloc(32, 2) }]).open(signer.sign(one))).toBeNull(),
       ),
     );
   });
@@ -63,5 +63,45 @@ describe('a signed reservation', () => {
     expect(() => signer.sign({ ...one, holds: Array.from({ length: MAX_HOLDS + 1 }, () => hold) })).toThrow(RangeError);
   });
 
-  it('refuses a short key', () => expect(() => new ReservationSigner(Buffer.alloc(15))).toThrow(RangeError));
+  describe('of several versions of RESERVATION_KEY', () => {
+    const [first, second, named] = ['1', '2', 'a1B2c3D4e5F6g7H8'].map((version, index) => ({ version, key: Buffer.alloc(32, index + 1) })) as unknown as [ReservationKey, ReservationKey, ReservationKey];
+
+    it('opens with any of them, whatever the order, and stays within 512 characters', () => {
+      fc.assert(
+        fc.property(reservation, fc.shuffledSubarray([first, second, named], { minLength: 3 }), (one, keys) => {
+          const text = new ReservationSigner(keys).sign(one);
+          expect(text.length).toBeLessThanOrEqual(512);
+          expect(new ReservationSigner([first, second, named]).open(text)).toEqual(one);
+        }),
+      );
+    });
+
+    it('reads and gives what builds before versions read and give, while version 1 signs', () => {
+      const [one] = fc.sample(reservation, 1) as [Reservation];
+      const text = new ReservationSigner([first, second]).sign(one);
+      expect(Buffer.from(text, 'base64url').readUInt8(0)).toBe(1);
+      expect(new ReservationSigner([second, first]).open(text)).toEqual(one);
+    });
+
+    it('says that a version is missing for what may be open, and refuses what is older', () => {
+      const [sample] = fc.sample(reservation, 1) as [Reservation];
+      const nowMs = 1_800_000_000_000;
+      const expiring = (expiresAtMs: number, keys: ReservationKey[]) => new ReservationSigner(keys).sign({ ...sample, expiresAtMs });
+      const without = new ReservationSigner([first]);
+      expect(() => without.open(expiring(nowMs + 60_000, [second]), nowMs)).toThrow(expect.objectContaining({ kind: 'unavailable', cause: expect.objectContaining({ message: expect.stringContaining('RESERVATION_KEY has no version 2') }) }));
+      expect(() => new ReservationSigner([second]).open(expiring(nowMs + 60_000, [first]), nowMs)).toThrow(expect.objectContaining({ kind: 'unavailable' }));
+      expect(without.open(expiring(nowMs - 25 * 3_600_000, [second]), nowMs)).toBeNull();
+      expect(without.open(expiring(nowMs + 25 * 3_600_000, [second]), nowMs)).toBeNull();
+      expect(without.open(expiring(nowMs + 60_000, [{ ...first, key: second.key }]), nowMs)).toBeNull();
+    });
+
+    it('does not open after any change of the version', () => {
+      const [one] = fc.sample(reservation, 1) as [Reservation];
+      const bytes = Buffer.from(new ReservationSigner([second]).sign(one), 'base64url');
+      bytes.writeUInt8(0x33, bytes.length - 18);
+      expect(new ReservationSigner([first, second, { version: '3', key: second.key }]).open(bytes.toString('base64url'))).toBeNull();
+    });
+  });
+
+  it('refuses a short key', () => expect(() => new ReservationSigner([{ version: '1', key: Buffer.alloc(15) }])).toThrow(RangeError));
 });

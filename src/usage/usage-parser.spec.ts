@@ -7,7 +7,7 @@ import { type ParserContext, parseReports } from './usage-parser.js';
 const KEY = '019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55';
 const OTHER = '019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e66';
 const CALLER = '019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e55';
-const signer = new ReservationSigner(Buffer.alloc(32, 1));
+const signer = new ReservationSigner([{ version: '1', key: Buffer.alloc(32, 1) }]);
 const reservation: Reservation = {
   keyId: KEY,
   reservationId: '019a8b5e-1111-7cc3-b4a1-3a7c2f1d9e55',
@@ -45,7 +45,7 @@ describe('A reported event', () => {
     ['neither key nor reservation', {}, 'events.0.apiKeyId'],
     ['another key than that of the reservation', { apiKeyId: OTHER, reservationId: signer.sign(reservation) }, 'events.0.apiKeyId'],
     ['a reservation of another caller', { reservationId: signer.sign({ ...reservation, callerId: OTHER }) }, 'events.0.reservationId'],
-    ['a reservation that somebody else signed', { reservationId: new ReservationSigner(Buffer.alloc(32, 2)).sign(reservation) }, 'events.0.reservationId'],
+    ['a reservation that somebody else signed', { reservationId: new ReservationSigner([{ version: '1', key: Buffer.alloc(32, 2) }]).sign(reservation) }, 'events.0.reservationId'],
     ['a seventh decimal', { apiKeyId: KEY, costCents: 1e-7 }, 'events.0.costCents'],
     ['a cost above 10⁹ cents', { apiKeyId: KEY, costCents: 1_000_000_000.5 }, 'events.0.costCents'],
     ['a time five minutes and a second ahead', { apiKeyId: KEY, occurredAt: '2026-11-21T12:05:01Z' }, 'events.0.occurredAt'],

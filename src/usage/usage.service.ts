@@ -27,7 +27,8 @@ export class UsageService {
    */
   async report(caller: KnownCaller, body: unknown): Promise<UsageReceiptView> {
     const callerId = caller.principal.ownerId;
-    const parsed = parseReports(body, { now: this.clock.now(), callerId, openReservation: (text) => this.signer.open(text) });
+    const now = this.clock.now();
+    const parsed = parseReports(body, { now, callerId, openReservation: (text) => this.signer.open(text, now.getTime()) });
     if ('errors' in parsed) throw validationFailed(parsed.errors);
     const booked = await this.batcher.submit(parsed.reports.map((report) => entryOf(callerId, report)));
     const receipt = UsageReceiptView.from(parsed.reports.map(({ id }) => id), booked);
@@ -42,7 +43,7 @@ export class UsageService {
    * @throws DomainError 400 for what is no reservation of the caller; 409 ALREADY_SETTLED; 503
    */
   async release(caller: KnownCaller, reservationId: string): Promise<ReleasedReservationView> {
-    const reservation = this.signer.open(reservationId);
+    const reservation = this.signer.open(reservationId, this.clock.now().getTime());
     if (reservation === null || reservation.callerId !== caller.principal.ownerId) {
       throw validationFailed([{ path: 'reservationId', message: 'is no reservation of yours' }]);
     }

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { hash } from 'node:crypto';
 import { type ParsedSecret, findVersion, importedMacOf, macMatches, macOf, parse, tagMatches } from '../api-keys/secret.js';
+import { missingVersion } from '../common/missing-version.js';
 import { Config } from '../config/config.js';
 import type { KeyRecord } from './records/key-record.js';
 import { RecordCache } from './records/record-cache.js';
@@ -27,7 +28,10 @@ export class SecretProver {
     private readonly config: Config,
   ) {}
 
-  /** At once where memory suffices; else a promise that rejects when the database is away. */
+  /**
+   * At once where memory suffices; else a promise that rejects when the database is away, or this replica lacks the
+   * pepper of the secret.
+   */
   prove(presented: string, nowMs: number): Proof | Promise<Proof> {
     const digest = hash('sha256', presented, 'binary');
     const proven = this.cache.findProven(digest, nowMs);
@@ -56,10 +60,11 @@ export class SecretProver {
     return this.load({ name: kid, kid }, (record) => this.checkMac(record, parsed, digest));
   }
 
-  private checkMac(record: KeyRecord, parsed: ParsedSecret, digest: string): Proof {
+  private checkMac(record: KeyRecord, parsed: ParsedSecret, digest: string): Proof | Promise<Proof> {
     const { secret, key } = record;
     const pepper = findVersion(this.config.peppers, secret.pepperVersion);
-    if (secret.kind !== 'own' || key.environment !== parsed.environment || pepper === null) return 'NOT_FOUND';
+    if (secret.kind !== 'own' || key.environment !== parsed.environment) return 'NOT_FOUND';
+    if (pepper === null) return Promise.reject(missingVersion('API_KEY_PEPPERS', secret.pepperVersion));
     if (!macMatches(secret.mac, macOf(pepper.key, key.id, parsed))) return 'NOT_FOUND';
     this.cache.remember(record, digest);
     return record;
@@ -81,7 +86,7 @@ export class SecretProver {
     return !presented.startsWith(`${this.config.apiKeyPrefix}_`) && IMPORTED_SHAPE.test(presented);
   }
 
-  private async load(want: Want, check: (record: KeyRecord) => Proof): Promise<Proof> {
+  private async load(want: Want, check: (record: KeyRecord) => Proof | Promise<Proof>): Promise<Proof> {
     const record = recordIn(await this.loader.load(want), want);
     return record === null ? 'NOT_FOUND' : check(record);
   }

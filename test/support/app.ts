@@ -18,11 +18,11 @@ export const ADMIN = { email: 'admin@latchkey.test', password: 'a password for t
 
 /** Key material of the tests; no random, so that several apps share a database. */
 const SECRETS = {
-  JWT_SECRET: 'jwt-0123456789abcdefghijklmnopqrstuv',
-  API_KEY_PEPPERS: '1:pepper-0123456789abcdefghijklmnopqrstuv',
-  TAG_KEYS: '1:tag-0123456789abcdefghijklmnopqrstuv-tags',
-  RESERVATION_KEY: 'reservation-0123456789abcdefghijklmnop',
-  AUDIT_KEY: 'audit-0123456789abcdefghijklmnopqrstuv',
+  JWT_SECRET: 'jwt-0123456789abcdefghijklmnopqrstuvwxyz-secret',
+  API_KEY_PEPPERS: '1:pepper-0123456789abcdefghijklmnopqrstuvwxyz-01',
+  TAG_KEYS: '1:tag-0123456789abcdefghijklmnopqrstuvwxyz-tags',
+  RESERVATION_KEY: 'reservation-0123456789abcdefghijklmnopqrstuvwxyz',
+  AUDIT_KEY: 'audit-0123456789abcdefghijklmnopqrstuvwxyz-keys',
 };
 
 /** A configuration for tests, with the given variables on top. */

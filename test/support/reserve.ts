@@ -22,7 +22,7 @@ export async function reserve(app: TestApp, keyId: string, options: ReserveOptio
   const { budgets } = await authority.acquire({ replicaId: 'test', liveReplicas: 1, budgets: [ask], windows: [] });
   const grant = budgets[0]!;
   if (grant.verdicts[0] !== true) return null;
-  return new ReservationSigner(app.config.reservationKey).sign({
+  return new ReservationSigner(app.config.reservationKeys).sign({
     keyId,
     reservationId: uuidv7(),
     callerId: options.callerId,

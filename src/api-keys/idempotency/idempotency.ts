@@ -4,6 +4,7 @@ import type { EntityManager } from 'typeorm';
 import { StartOver } from '../../audit/start-over.js';
 import { canonicalJson } from '../../common/canonical-json.js';
 import { DomainError } from '../../common/domain-error.js';
+import { missingVersion } from '../../common/missing-version.js';
 import { Config } from '../../config/config.js';
 import { findVersion, signing } from '../secret.js';
 import { type AnswerName, type KeptAnswer, IdempotencyRepository } from './idempotency.repository.js';
@@ -89,7 +90,8 @@ export class Idempotency {
       throw new DomainError('unprocessable', 'IDEMPOTENCY_KEY_REUSED', 'This Idempotency-Key came with another request before.');
     }
     const pepper = findVersion(this.config.peppers, found.pepperVersion);
-    const text = pepper && unseal(pepper.key, binding, found.ciphertext);
+    if (pepper === null) throw missingVersion('API_KEY_PEPPERS', found.pepperVersion);
+    const text = unseal(pepper.key, binding, found.ciphertext);
     if (text === null) throw idempotencyConflict();
     return { status: found.status, body: JSON.parse(text) as T, kid: found.kid };
   }

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import jwt from 'jsonwebtoken';
 import { randomBytes } from 'node:crypto';
 import { Config } from '../../config/config.js';
+import { verifiedClaims } from '../session-tokens.js';
 
 /** Name of the cookie that remembers a sign-in under way. */
 export const ATTEMPT_COOKIE = 'latchkey_sign_in';
@@ -39,21 +40,18 @@ export class SignInAttempts {
 
   /** The text of its cookie. */
   seal(attempt: SignInAttempt): string {
-    const { jwtSecret, jwtIssuer } = this.config;
-    return jwt.sign({ ...attempt }, jwtSecret, { algorithm: ALGORITHM, issuer: jwtIssuer, audience: this.audience, expiresIn: ATTEMPT_SECONDS });
+    const { jwtSecrets, jwtIssuer } = this.config;
+    return jwt.sign({ ...attempt }, jwtSecrets[0]!.key, { algorithm: ALGORITHM, issuer: jwtIssuer, audience: this.audience, expiresIn: ATTEMPT_SECONDS });
   }
 
   /** What `seal` was given; null for whatever is not of us, or is too old. */
   open(cookie: string | undefined): SignInAttempt | null {
     if (cookie === undefined) return null;
-    const { jwtSecret, jwtIssuer } = this.config;
-    try {
-      const { state, nonce, verifier, returnTo } = jwt.verify(cookie, jwtSecret, { algorithms: [ALGORITHM], issuer: jwtIssuer, audience: this.audience }) as jwt.JwtPayload & SignInAttempt;
-      return { state, nonce, verifier, returnTo };
-    } catch {
-      // It throws for what is wrong with the text alone, by several classes of errors.
-      return null;
-    }
+    const { jwtSecrets, jwtIssuer } = this.config;
+    const claims = verifiedClaims(cookie, jwtSecrets, { algorithms: [ALGORITHM], issuer: jwtIssuer, audience: this.audience });
+    if (claims === null) return null;
+    const { state, nonce, verifier, returnTo } = claims as jwt.JwtPayload & SignInAttempt;
+    return { state, nonce, verifier, returnTo };
   }
 
   private get audience(): string {

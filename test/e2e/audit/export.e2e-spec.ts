@@ -33,7 +33,7 @@ describe('GET /audit-events/export', () => {
       const { body } = await app.get('/audit-events/export', { token: auditor });
       let previous = Buffer.alloc(32);
       for (const { hash, ...event } of linesOf(body)) {
-        previous = createHmac('sha256', app.config.auditKey).update(previous).update(canonicalJson(event)).digest();
+        previous = createHmac('sha256', app.config.auditKeys[0]!.key).update(previous).update(canonicalJson(event)).digest();
         expect(hash).toBe(previous.toString('hex'));
       }
     });

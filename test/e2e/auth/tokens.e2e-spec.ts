@@ -30,11 +30,11 @@ describe('bad tokens', () => {
 
   /** One of our own tokens, signed with the right secret unless `secret` says otherwise. */
   const own = (claims: Record<string, unknown> = {}, options: { header?: Record<string, unknown>; secret?: string; hash?: string } = {}) => {
-    const { jwtIssuer: iss, jwtAudience: aud, jwtSecret } = app.config;
+    const { jwtIssuer: iss, jwtAudience: aud, jwtSecrets } = app.config;
     const payload = { iss, aud, sub: user.id, sid, iat: now(), exp: now() + 300, ...claims };
-    return signed({ alg: 'HS256', typ: 'JWT', ...options.header }, payload, options.secret ?? jwtSecret, options.hash);
+    return signed({ alg: 'HS256', typ: 'JWT', ...options.header }, payload, options.secret ?? jwtSecrets[0]!.key, options.hash);
   };
-  const signed = (header: unknown, payload: unknown, secret: string, hash = 'sha256') => {
+  const signed = (header: unknown, payload: unknown, secret: string | Buffer, hash = 'sha256') => {
     const input = `${base64(header)}.${base64(payload)}`;
     return `${input}.${createHmac(hash, secret).update(input).digest('base64url')}`;
   };
@@ -78,10 +78,10 @@ describe('bad tokens', () => {
     ['the session of another user', () => own({ sub: other.id })],
     ['the subject twice, another’s last', () => {
       const text = JSON.stringify({ iss: 'latchkey', aud: 'latchkey', sub: user.id, sid, exp: now() + 300 });
-      return signed({ alg: 'HS256' }, `${text.slice(0, -1)},"sub":"${other.id}"}`, app.config.jwtSecret);
+      return signed({ alg: 'HS256' }, `${text.slice(0, -1)},"sub":"${other.id}"}`, app.config.jwtSecrets[0]!.key);
     }],
-    ['a payload that is a list', () => signed({ alg: 'HS256' }, [], app.config.jwtSecret)],
-    ['a payload that is no JSON', () => signed({ alg: 'HS256' }, 'not json', app.config.jwtSecret)],
+    ['a payload that is a list', () => signed({ alg: 'HS256' }, [], app.config.jwtSecrets[0]!.key)],
+    ['a payload that is no JSON', () => signed({ alg: 'HS256' }, 'not json', app.config.jwtSecrets[0]!.key)],
     ['a header that is no JSON', () => `${base64('nonsense')}.${parts()[1]}.${parts()[2]}`],
     ['8 193 characters', () => own({ padding: 'x'.repeat(8193) })],
     ['bytes that are no base64', () => `${parts()[0]}.§§§.${parts()[2]}`.replaceAll('§', '%')],

@@ -1,10 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { createPublicKey } from 'node:crypto';
 import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemCaller } from '../../../src/access/caller.js';
 import { Changes } from '../../../src/audit/changes.js';
-import { checkpointKey, checkpointPublicKeyPem, openCheckpoint, signCheckpoint } from '../../../src/audit/checkpoint.js';
+import { checkpointKey, checkpointPublicKeys, openCheckpoint, signCheckpoint } from '../../../src/audit/checkpoint.js';
 import { Checkpoints } from '../../../src/audit/checkpoints.js';
 import { parseVerifyArguments, describePublicKey, verifyTrail } from '../../../src/audit/verify-command.js';
 import { TestApp, testConfig } from '../../support/app.js';
@@ -44,7 +43,7 @@ describe('Checkpoints', () => {
     const lines = await linesOf();
     expect(lines).toHaveLength(1);
     const [head] = await replicas[0]!.dataSource.query('SELECT seq, audit_hash AS hash FROM change_head');
-    const opened = openCheckpoint(createPublicKey(checkpointPublicKeyPem(replicas[0]!.config.auditKey)), JSON.parse(lines[0]!));
+    const opened = openCheckpoint(checkpointPublicKeys(replicas[0]!.config.auditKeys), JSON.parse(lines[0]!));
     expect(opened).toMatchObject(head);
   });
 
@@ -107,7 +106,7 @@ describe('Checkpoints', () => {
 
     it('a checkpoint behind the end exits with 1 and tells the place', async () => {
       const config = replicas[0]!.config;
-      const ahead = signCheckpoint(checkpointKey(config.auditKey), { seq: '5000', hash: Buffer.alloc(32), at: '2026-03-01T12:00:00.000Z' });
+      const ahead = signCheckpoint(checkpointKey(config.auditKeys[0]!.key), { seq: '5000', hash: Buffer.alloc(32), at: '2026-03-01T12:00:00.000Z' });
       const cut = join(await createTestDirectory(), 'cut');
       await writeFile(cut, `${JSON.stringify(ahead)}\n`);
       expect(await verify(cut)).toEqual({ exitCode: 1, text: expect.stringMatching(/BROKEN at seq 1\d\d\d: The trail was cut off/) });

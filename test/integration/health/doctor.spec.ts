@@ -30,6 +30,7 @@ describe('The doctor', () => {
     const findings = await examine(app.config, app.dataSource);
     expect(findings.flatMap(({ differences }) => differences)).toEqual([]);
     expect(findings.map(lineOf)).toEqual([
+      'ok    every secret is the one this database was made with',
       'ok    totals of keys = Σ events',
       'ok    every key has its totals',
       'ok    hourly rollups = Σ events',
@@ -38,7 +39,7 @@ describe('The doctor', () => {
       'ok    every event has its account',
       'ok    leased of accounts = Σ open leases',
       expect.stringMatching(/^ok {4}audit trail \(The audit trail is whole: \d+ entries/),
-      'ok    every secret has its pepper (pepper 1: 1)',
+      'ok    versions of secrets that are needed (API_KEY_PEPPERS 1: 1 secret of a key; TAG_KEYS 1: 1 secret of a key; AUDIT_KEY 1: the newest entries of the audit trail)',
     ]);
   });
 
@@ -69,7 +70,7 @@ describe('The doctor', () => {
   });
 
   it('sees a secret whose pepper is gone', async () => {
-    expect(await ill(testConfig({ API_KEY_PEPPERS: '2:pepper-0123456789abcdefghijklmnopqrstuv' }))).toEqual(['every secret has its pepper']);
+    expect(await ill(testConfig({ API_KEY_PEPPERS: '2:pepper-0123456789abcdefghijklmnopqrstuv' }))).toEqual(['every secret is the one this database was made with']);
   });
 
   it('sees an edited audit row', async () => {

@@ -5,11 +5,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createTestDatabase, type TestDatabase } from '../../support/postgres.js';
 
 const SECRETS = {
-  JWT_SECRET: 'jwt-0123456789abcdefghijklmnopqrstuv',
-  API_KEY_PEPPERS: '1:pepper-0123456789abcdefghijklmnopqrstuv',
-  TAG_KEYS: '1:tag-0123456789abcdefghijklmnopqrstuv-tags',
-  RESERVATION_KEY: 'reservation-0123456789abcdefghijklmnop',
-  AUDIT_KEY: 'audit-0123456789abcdefghijklmnopqrstuv',
+  JWT_SECRET: 'jwt-0123456789abcdefghijklmnopqrstuvwxyz-0123456789',
+  API_KEY_PEPPERS: '1:pepper-0123456789abcdefghijklmnopqrstuvwxyz-0123456789',
+  TAG_KEYS: '1:tag-0123456789abcdefghijklmnopqrstuvwxyz-0123456789',
+  RESERVATION_KEY: 'reservation-0123456789abcdefghijklmnopqrstuvwxyz-0123456789',
+  AUDIT_KEY: 'audit-0123456789abcdefghijklmnopqrstuvwxyz-0123456789',
 };
 
 /** The server's entry point as a process of its own, from the sources. */

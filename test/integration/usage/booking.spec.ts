@@ -48,7 +48,7 @@ describe('Booking a batch', () => {
       ...given,
     });
   const held = async (cents: number, type: 'total' | 'monthly' = 'total', of = key): Promise<Reservation> =>
-    new ReservationSigner(app.config.reservationKey).open((await reserve(app, of, { cents, type, callerId: CALLER }))!)!;
+    new ReservationSigner(app.config.reservationKeys).open((await reserve(app, of, { cents, type, callerId: CALLER }))!)!;
   const settle = (id: string, reservation: Reservation, costMicroCents: bigint | null = null) => event(id, { keyId: reservation.keyId, reservation, costMicroCents });
   const release = (reservation: Reservation): BookEntry => ({ kind: 'release', reservation });
   const outcomes = async (...entries: BookEntry[]) => (await writer.write(entries)).map(({ outcome }) => outcome);

@@ -1,0 +1,63 @@
+import type { DataSource, EntityManager } from 'typeorm';
+import { systemCaller } from '../access/caller.js';
+import { missingVersion } from '../common/missing-version.js';
+import type { Config, VersionedKey } from '../config/config.js';
+import { PLAIN_VERSION } from '../config/versioned-secrets.js';
+import { appendActs } from './append.js';
+import { CHANGE_CHANNEL } from './changes.js';
+import { signKeyChange } from './key-change.js';
+
+interface Head {
+  readonly seq: string;
+  readonly hash: Buffer;
+  readonly at: Date;
+  readonly version: string;
+}
+
+/**
+ * Lets the first version of AUDIT_KEY sign from now on, on all replicas: the head names it. The old version makes one
+ * more entry, which says so, and a checkpoint with both signatures ends its segment. A version signs one segment at
+ * most: a replica that still has an ended one in front goes on with its successor, so that two orders of the list can run
+ * side by side.
+ *
+ * @returns what to tell the operator; null if nothing changed
+ */
+export async function changeAuditKey(dataSource: DataSource, { auditKeys }: Config): Promise<string | null> {
+  const to = auditKeys[0]!;
+  if (auditKeys.length === 1) return null;
+  return dataSource.transaction(async (tx) => {
+    await tx.query(`SET LOCAL lock_timeout = '10s'`);
+    const { version } = await lockHead(tx);
+    if (version === to.version || (await hasEnded(tx, to.version))) return null;
+    const from = auditKeys.find((key) => key.version === version);
+    if (from === undefined) throw missingVersion('AUDIT_KEY', version);
+    await change(tx, auditKeys, from, to);
+    return `AUDIT_KEY version ${to.version} signs the audit trail from now on; keep version ${version}, with which older entries are checked.`;
+  });
+}
+
+async function change(tx: EntityManager, auditKeys: readonly VersionedKey[], from: VersionedKey, to: VersionedKey): Promise<void> {
+  const details = { variable: 'AUDIT_KEY', from: from.version, to: to.version };
+  const entry = { resourceType: 'secret', resourceId: `AUDIT_KEY.${to.version}`, details };
+  await appendActs(tx, auditKeys, [{ caller: systemCaller('secrets:sign'), entry }], CHANGE_CHANNEL);
+  const { seq, hash, at } = await lockHead(tx);
+  const { signatures } = signKeyChange(from, to, { seq, hash, at: at.toISOString() });
+  await tx.query(
+    'INSERT INTO audit_key_change (seq, hash, at, from_version, to_version, signatures) VALUES ($1, $2, $3, $4, $5, $6)',
+    [seq, hash, at, from.version, to.version, signatures],
+  );
+  await tx.query('UPDATE change_head SET audit_key_version = $1, signed_seq = seq', [to.version]);
+}
+
+async function lockHead(tx: EntityManager): Promise<Head> {
+  const [head] = await tx.query<Head[]>(
+    `SELECT seq, audit_hash AS hash, date_trunc('milliseconds', clock_timestamp()) AS at,
+            coalesce(audit_key_version, $1) AS version FROM change_head FOR UPDATE`,
+    [PLAIN_VERSION],
+  );
+  return head!;
+}
+
+async function hasEnded(tx: EntityManager, version: string): Promise<boolean> {
+  return (await tx.query<unknown[]>('SELECT 1 FROM audit_key_change WHERE from_version = $1', [version])).length > 0;
+}

@@ -1,0 +1,66 @@
+import type { Config } from '../config/config.js';
+import type { SecretName } from '../config/generated-secrets.js';
+import type { InstallationRepository, RecordedFingerprint } from './installation.repository.js';
+
+/** What still needs one version of a secret. */
+export interface Need {
+  readonly variable: SecretName;
+  readonly version: string;
+  /** What needs it, to be read after "is needed by". */
+  readonly by: string;
+}
+
+/** Sentences about versions that rows need and the settings lack. */
+export async function missingButNeeded(config: Config, recorded: readonly RecordedFingerprint[], installation: InstallationRepository): Promise<string[]> {
+  const needs = await findNeeds(config, recorded, installation);
+  return needs
+    .filter(({ variable, version }) => config.secrets[variable].every((key) => key.version !== version))
+    .map(({ variable, version, by }) => `${variable} has no version ${version}, which is needed by ${by}: add it behind the others.`);
+}
+
+/**
+ * Which versions are needed and by what. Of JWT_SECRET none is: a session that cannot be verified ends, and its user signs
+ * in again. Of RESERVATION_KEY those are that may have signed open reservations before the signing version was known.
+ */
+export async function findNeeds(config: Config, recorded: readonly RecordedFingerprint[], installation: InstallationRepository): Promise<Need[]> {
+  return [
+    ...(await installation.countByPepper()).map(({ version, count }) => ({ variable: 'API_KEY_PEPPERS', version: version!, by: secrets(count) }) as const),
+    ...(await tagNeeds(recorded, installation)),
+    ...(await reservationNeeds(config, recorded, installation)),
+    ...(await auditNeeds(installation)),
+  ];
+}
+
+/** A secret whose tag key was not recorded may need any of those that were there at the beginning. */
+async function tagNeeds(recorded: readonly RecordedFingerprint[], installation: InstallationRepository): Promise<Need[]> {
+  const ofTags = recorded.filter(({ variable }) => variable === 'TAG_KEYS');
+  const firstMs = Math.min(...ofTags.map(({ firstSeenAt }) => firstSeenAt.getTime()));
+  const oldest = ofTags.filter(({ firstSeenAt }) => firstSeenAt.getTime() === firstMs);
+  return (await installation.countByTagKey()).flatMap(({ version, count }) =>
+    version !== null
+      ? [{ variable: 'TAG_KEYS', version, by: secrets(count) } as const]
+      : oldest.map((one) => ({ variable: 'TAG_KEYS', version: one.version, by: `${secrets(count)} from before an upgrade` }) as const),
+  );
+}
+
+async function reservationNeeds(config: Config, recorded: readonly RecordedFingerprint[], installation: InstallationRepository): Promise<Need[]> {
+  const ofReservations = recorded.filter(({ variable }) => variable === 'RESERVATION_KEY');
+  const signing = ofReservations.find(({ version }) => version === config.reservationKeys[0]!.version);
+  const others = ofReservations.filter((one) => one !== signing && (signing === undefined || one.firstSeenAt < signing.firstSeenAt));
+  if (others.length === 0) return [];
+  const until = await installation.findReservationsUntil(signing?.firstSeenAt ?? null);
+  if (until === null) return [];
+  return others.map(({ version }) => ({ variable: 'RESERVATION_KEY', version, by: `reservations that may be open until ${until.toISOString()}` }));
+}
+
+async function auditNeeds(installation: InstallationRepository): Promise<Need[]> {
+  return (await installation.findAuditSegments()).map(({ version, lastSeq }) => ({
+    variable: 'AUDIT_KEY',
+    version,
+    by: lastSeq === null ? 'the newest entries of the audit trail' : `entries of the audit trail up to ${lastSeq}`,
+  }));
+}
+
+function secrets(count: number): string {
+  return count === 1 ? '1 secret of a key' : `${count} secrets of keys`;
+}

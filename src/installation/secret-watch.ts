@@ -1,0 +1,62 @@
+import { Injectable, Logger, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import { EntityManager } from 'typeorm';
+import { Meters } from '../common/meters.js';
+import { onMissingVersion } from '../common/missing-version.js';
+import { Config } from '../config/config.js';
+import { InstallationRepository, nameOf } from './installation.repository.js';
+
+const LOOK_EVERY_MS = 30_000;
+
+/**
+ * Notices versions of secrets that another replica has brought and this one lacks. They may not sign yet, so it goes on
+ * and tells: once for each version in the log, and as metrics.
+ */
+@Injectable()
+export class SecretWatch implements OnApplicationBootstrap, OnModuleDestroy {
+  /** Names of versions that were there at the first look, or were told of; null: before the first look. */
+  private known: Set<string> | null = null;
+  private readonly stopCounting: () => void;
+  private readonly logger = new Logger('Secrets');
+  private lacking = 0;
+  private timer: NodeJS.Timeout | undefined;
+  private looking: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly manager: EntityManager,
+    private readonly config: Config,
+    meters: Meters,
+  ) {
+    const missed = meters.counter('latchkey_missing_secret_versions_total', 'Times this process met something made with a version of a secret that it lacks.', ['variable']);
+    this.stopCounting = onMissingVersion((variable) => missed.inc({ variable }));
+    meters.gauge('latchkey_lacking_secret_versions', 'Versions of secrets that other replicas have brought since this process started, and that it lacks.', () => this.lacking);
+  }
+
+  async onApplicationBootstrap(): Promise<void> {
+    await this.look();
+    this.timer = setInterval(() => {
+      this.looking = this.looking.then(() => this.look());
+    }, LOOK_EVERY_MS).unref();
+  }
+
+  /** Returns when no statement of ours is under way any more. */
+  async onModuleDestroy(): Promise<void> {
+    clearInterval(this.timer);
+    this.stopCounting();
+    await this.looking;
+  }
+
+  /** Looks for versions that are new since the start. A failure waits for the next time. */
+  async look(): Promise<void> {
+    const recorded = await new InstallationRepository(this.manager).findFingerprints().catch(() => null);
+    if (recorded === null) return;
+    this.known ??= new Set(recorded.map(nameOf));
+    for (const one of recorded) {
+      const { variable, version } = one;
+      if (this.known.has(nameOf(one)) || this.config.secrets[variable].some((key) => key.version === version)) continue;
+      this.known.add(nameOf(one));
+      this.lacking += 1;
+      const cause = `Another replica has brought ${nameOf(one)}, which this one lacks: add it here before it is put first anywhere.`;
+      this.logger.warn({ msg: 'another replica has a secret that this one lacks', variable, version, cause });
+    }
+  }
+}
