@@ -7,8 +7,8 @@ import { encodeFrame, inBlocks } from './frames.js';
 /** Bytes of rows that make a frame. */
 const BLOCK_BYTES = 64 * 1024;
 
-/** What the runner of migrations writes; a restore finds it written already. */
-const TABLES_OF_THE_SCHEMA = /^schema_/;
+/** Tables and sequences of the runner of migrations; a restore finds them filled already. */
+const OF_THE_SCHEMA = /^schema_/;
 
 /** A snapshot of a database, on its way into a file. */
 export interface Dump {
@@ -58,7 +58,7 @@ async function findTables(client: Client): Promise<Table[]> {
       WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
       GROUP BY c.relname ORDER BY c.relname COLLATE "C"`,
   );
-  return rows.filter(({ table }) => !TABLES_OF_THE_SCHEMA.test(table));
+  return rows.filter(({ table }) => !OF_THE_SCHEMA.test(table));
 }
 
 async function readHeader(client: Client, build: string): Promise<BackupHeader> {
@@ -80,7 +80,7 @@ async function readSequences(client: Client): Promise<Record<string, readonly [s
     `SELECT relname AS name FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'S' ORDER BY 1`,
   );
   const values: Record<string, readonly [string, boolean]> = {};
-  for (const { name } of rows) {
+  for (const { name } of rows.filter((row) => !OF_THE_SCHEMA.test(row.name))) {
     const { rows: found } = await client.query<{ last_value: string; is_called: boolean }>(`SELECT last_value, is_called FROM ${quoted(name)}`);
     values[name] = [found[0]!.last_value, found[0]!.is_called];
   }

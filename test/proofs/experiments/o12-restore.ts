@@ -113,7 +113,7 @@ class Owner {
       { how: 'revoked', act: (key: Key) => this.done('POST', `/api-keys/${key.id}/revoke`, {}) },
       { how: 'deactivated', act: (key: Key) => this.done('POST', `/api-keys/${key.id}/deactivate`, {}) },
       { how: 'given another secret', act: (key: Key) => this.done('POST', `/api-keys/${key.id}/regenerate`, {}) },
-      { how: 'deleted', act: (key: Key) => this.done('DELETE', `/api-keys/${key.id}`) },
+      { how: 'deleted', act: (key: Key) => this.done('DELETE', `/api-keys/${key.id}/permanent`) },
     ] as const;
     const narrowed: Narrowed[] = [];
     for (const [index, key] of keys.entries()) {

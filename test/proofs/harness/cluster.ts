@@ -311,8 +311,8 @@ export async function patiently(ask: () => Promise<ProofAnswer>): Promise<ProofA
   }
 }
 
-/** What is loaded before the product, as URLs of modules. */
-export function modulesOf(fault: Fault | undefined, modules: readonly string[]): string[] {
+/** What a replica loads before the product. */
+export function modulesOf(fault: Fault | undefined, modules: readonly string[] = []): string[] {
   const names = fault?.patch === undefined ? modules : [...modules, fault.patch];
   return ['./stall-watch.mjs', ...names.map((name) => `../faults/${name}`)].map((path) => new URL(path, import.meta.url).href);
 }
@@ -335,7 +335,7 @@ function environmentOf(database: ProofDatabase): Record<string, string> {
   };
 }
 
-/** Ports that were free a moment ago. */
+/** Ports that nothing listens on now. */
 export async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(
     Array.from({ length: count }, async () => {

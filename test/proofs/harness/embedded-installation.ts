@@ -33,7 +33,7 @@ export class EmbeddedInstallation {
       LOG_LEVEL: 'warn',
       MAX_ACTIVE_KEYS: '1000000',
     };
-    const replicas = (await freePorts(count)).map((port, index) => new Replica(`replica ${index}`, port, environment, modulesOf(fault, [])));
+    const replicas = (await freePorts(count)).map((port, index) => new Replica(`replica ${index}`, port, environment, modulesOf(fault)));
     const installation = new EmbeddedInstallation(directory, replicas, environment);
     try {
       await installation.startReplicas();
