@@ -30,6 +30,7 @@ describe('The doctor', () => {
     const findings = await examine(app.config, app.dataSource);
     expect(findings.flatMap(({ differences }) => differences)).toEqual([]);
     expect(findings.map(lineOf)).toEqual([
+      'ok    the database has all that its checkpoint file has seen (no AUDIT_CHECKPOINT_FILE: a restore of an older state would not be noticed)',
       'ok    every secret is the one this database was made with',
       'ok    totals of keys = Σ events',
       'ok    every key has its totals',
