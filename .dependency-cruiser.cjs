@@ -5,7 +5,8 @@ const layers = [
   ['access', 'audit'],
   ['installation', 'users', 'auth', 'api-keys'],
   ['quotas', 'verification', 'usage'],
-  ['gateways', 'health', 'metrics'],
+  ['gateways', 'backup'],
+  ['health', 'metrics'],
 ];
 
 const upward = layers.slice(0, -1).map((layer, index) => ({

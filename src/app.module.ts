@@ -4,6 +4,7 @@ import { AccessModule } from './access/access.module.js';
 import { ApiKeysModule } from './api-keys/api-keys.module.js';
 import { AuditModule } from './audit/audit.module.js';
 import { AuthModule } from './auth/auth.module.js';
+import { BackupModule } from './backup/backup.module.js';
 import { Clock } from './common/clock.js';
 import { Config } from './config/config.js';
 import { GatewaysModule } from './gateways/gateways.module.js';
@@ -50,6 +51,7 @@ export class AppModule {
         VerificationModule,
         UsageModule,
         GatewaysModule,
+        BackupModule,
         HealthModule,
         MetricsModule,
       ],

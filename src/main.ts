@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { changeAuditKey } from './audit/change-audit-key.js';
 import { Changes } from './audit/changes.js';
 import { createApp } from './app.setup.js';
+import { historyCheck } from './backup/history-check.js';
 import { printBanner } from './banner.js';
 import { StartRefusal } from './common/start-refusal.js';
 import { type Config, ConfigError, loadConfig } from './config/config.js';
@@ -23,6 +24,7 @@ async function main(): Promise<void> {
   if (demo && config.nodeEnv === 'production') throw new ConfigError('--demo is refused with NODE_ENV=production: its data is public knowledge');
   const log = (sentence: string) => process.stderr.write(`${sentence}\n`);
   const database = await openDatabase(config, entities, { log, maxWaitMs: START_WAIT_MS });
+  await requireHistory(config, database);
   tell(await withSecrets(database, config));
   const admin = await seed(new Changes(database.dataSource, config), { email: config.adminEmail, password: config.adminPassword });
   const access = demo ? demoAccess(config) : null;
@@ -45,6 +47,16 @@ async function main(): Promise<void> {
   process.on('SIGTERM', () => void end());
   // Whoever presses Ctrl-C waits for it.
   process.on('SIGINT', () => void end(0));
+}
+
+/** A database that was restored serves nothing before what was revoked since is revoked again. */
+async function requireHistory(config: Config, database: Database): Promise<void> {
+  try {
+    await historyCheck(config, database.dataSource).run();
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
 }
 
 /** Nothing is written before the secrets are known to be those of this database. */

@@ -4,6 +4,7 @@ import { PLAIN_VERSION } from '../config/versioned-secrets.js';
 import type { AuditRecord } from './chain.js';
 import type { ChainHead, StoredLink } from './chain-check.js';
 import { KEY_CHANGES } from './key-changes-sql.js';
+import { findRestores, type Restore } from './restores.js';
 
 /** What events are looked for; absent members do not narrow. */
 export interface AuditFilter {
@@ -54,6 +55,11 @@ export class AuditEventsRepository {
       [after, limit, ...parameters],
     );
     return rows.map(eventOf);
+  }
+
+  /** Restores that gave up a part of the trail, oldest first. */
+  findRestores(): Promise<Restore[]> {
+    return findRestores(this.manager);
   }
 
   /** `seq` of the newest event; 0 if there is none. */

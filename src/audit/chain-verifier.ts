@@ -10,6 +10,7 @@ import { type CheckpointPublicKey, checkpointPublicKeys, openCheckpoint } from '
 import { CheckpointsRepository } from './checkpoints.repository.js';
 import { type KeyChange, anchorOf, openKeyChange } from './key-change.js';
 import { segmentsOf } from './key-segments.js';
+import { givenUpBy } from './restores.js';
 
 const ROWS_PER_QUERY = 5_000n;
 /** Some 5 ms of work, between which requests get their turn. */
@@ -108,8 +109,9 @@ export class ChainVerifier {
     const stored = newest === null ? null : openCheckpoint(this.publicKeys, newest);
     const written = file === null ? { anchors: [], forgedLines: [] } : await readCheckpoints(file, this.publicKeys);
     const [line] = written.forgedLines;
+    const restores = await this.events.findRestores();
     return {
-      anchors: [...written.anchors, ...(stored === null ? [] : [stored])],
+      anchors: [...written.anchors, ...(stored === null ? [] : [stored])].filter((anchor) => givenUpBy(anchor, restores) === null),
       forged:
         line !== undefined
           ? { seq: '0', reason: `Line ${line} of the checkpoint file was not signed with this audit key.` }

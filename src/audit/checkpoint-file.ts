@@ -1,5 +1,6 @@
 import { open, readFile } from 'node:fs/promises';
 import type { SignedAnchor } from './chain-check.js';
+import { CHANGE_LINE_TYPE, openChangeLine, type SignedChangeLine } from './change-line.js';
 import { type CheckpointPublicKey, openCheckpoint, type SignedCheckpoint } from './checkpoint.js';
 import { anchorOf, openKeyChange, type SignedKeyChange } from './key-change.js';
 
@@ -14,7 +15,7 @@ export interface CheckpointFile {
  * Adds one line to the end of a checkpoint file, whoever else adds lines at the same time, and returns when it
  * is on the disk.
  */
-export async function appendCheckpoint(path: string, checkpoint: SignedCheckpoint | SignedKeyChange): Promise<void> {
+export async function appendCheckpoint(path: string, checkpoint: SignedCheckpoint | SignedKeyChange | SignedChangeLine): Promise<void> {
   const file = await open(path, 'a', 0o640);
   try {
     await file.appendFile(`${JSON.stringify(checkpoint)}\n`);
@@ -37,11 +38,16 @@ export async function readCheckpoints(path: string, keys: readonly CheckpointPub
   for (const [index, line] of (await readFile(path, 'utf8')).split('\n').entries()) {
     const claim = claimOf(line);
     if (claim === null) continue;
-    const anchor = openCheckpoint(keys, claim) ?? openChange(keys, claim);
+    const anchor = openAnchor(keys, claim);
     if (anchor === null) forgedLines.push(index + 1);
     else anchors.push(anchor);
   }
   return { anchors, forgedLines };
+}
+
+/** The place of the chain that a line vouches for, be it a checkpoint, a change of key or a list of changes. */
+export function openAnchor(keys: readonly CheckpointPublicKey[], claim: unknown): SignedAnchor | null {
+  return openCheckpoint(keys, claim) ?? openChange(keys, claim) ?? openChangeLine(keys, claim)?.anchor ?? null;
 }
 
 function openChange(keys: readonly CheckpointPublicKey[], claim: unknown): SignedAnchor | null {
@@ -49,9 +55,9 @@ function openChange(keys: readonly CheckpointPublicKey[], claim: unknown): Signe
   return change === null ? null : anchorOf(change);
 }
 
-/** The checkpoint a line claims to be; null for other lines of a log. */
-function claimOf(line: string): unknown {
-  if (!line.includes('latchkey-audit-checkpoint') && !line.includes('latchkey-audit-key-change')) return null;
+/** What a line claims to be, of the kinds that `openAnchor` knows; null for other lines of a log. */
+export function claimOf(line: string): unknown {
+  if (!['latchkey-audit-checkpoint', 'latchkey-audit-key-change', CHANGE_LINE_TYPE].some((type) => line.includes(type))) return null;
   try {
     const value = JSON.parse(line) as Record<string, unknown>;
     return 'auditCheckpoint' in value ? value['auditCheckpoint'] : value;

@@ -1,8 +1,9 @@
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { type Cidr, matches, parseAddress, parseCidr } from '../common/address.js';
 import { StartRefusal } from '../common/start-refusal.js';
 import { withTlsVariables } from './database-url.js';
 import { type Environment, environmentSchema } from './environment.js';
+import { DATA_DIR_ENTRIES } from './data-dir.js';
 import { type GeneratedSecrets, SECRET_NAMES, type SecretName, readOrCreateSecrets } from './generated-secrets.js';
 import { withFileTwins } from './file-twins.js';
 import {
@@ -157,6 +158,23 @@ export type AbsentSecrets = 'draw' | 'refuse';
  * @throws StartRefusal naming every variable that is wrong or missing.
  */
 export function loadConfig(env: NodeJS.ProcessEnv = process.env, absentSecrets: AbsentSecrets = 'draw'): Config {
+  const { environment, secrets } = load(env, absentSecrets);
+  return new Config(environment, secrets);
+}
+
+/** The secrets, each as the text of its variable, for a copy of them. @throws StartRefusal as `loadConfig` does; none is drawn */
+export function loadSecretTexts(env: NodeJS.ProcessEnv = process.env): GeneratedSecrets {
+  return load(env, 'refuse').secrets;
+}
+
+/** Where the secrets of an embedded installation lie, from the environment alone; null where variables give them. */
+export function secretsFileOf(env: NodeJS.ProcessEnv = process.env): string | null {
+  const isGiven = (name: string) => (env[name] ?? '') !== '';
+  if (isGiven('DATABASE_URL') || env['NODE_ENV'] === 'production') return null;
+  return join(resolve(isGiven('DATA_DIR') ? env['DATA_DIR']! : '.data'), DATA_DIR_ENTRIES.secrets);
+}
+
+function load(env: NodeJS.ProcessEnv, absentSecrets: AbsentSecrets): { environment: Environment; secrets: GeneratedSecrets } {
   const present = withFileTwins(givenIn(env));
   const parsed = environmentSchema.safeParse(present);
   if (!parsed.success) {
@@ -166,7 +184,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, absentSecrets: 
   const secrets = { ...generatedSecrets(environment, present, absentSecrets), ...pick(present, SECRET_NAMES) } as GeneratedSecrets;
   refuseExampleValues(secrets);
   refuseSharedValues({ ...secrets, ...pick(present, ['ADMIN_PASSWORD', 'OIDC_CLIENT_SECRET', 'METRICS_TOKEN']) });
-  return new Config(environment, secrets);
+  return { environment, secrets };
 }
 
 /** Variables that are set; an empty one counts as absent. */

@@ -33,7 +33,12 @@ export function readOrCreateSecrets(dataDir: string, needed: readonly SecretName
         'directory.',
     );
   }
-  if (!mayDraw) throw new StartRefusal(`There is no database in ${dataDir}: set DATA_DIR to where it is, or DATABASE_URL.`);
+  if (!mayDraw) {
+    throw new StartRefusal(
+      `There is no database in ${dataDir}, and ${file} is missing: set DATA_DIR to where they are, or DATABASE_URL; before a ` +
+        'restore, put the secrets of the installation there (npm run restore -- --secrets <file>).',
+    );
+  }
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const draft = join(dataDir, `secrets.${process.pid}.${randomBytes(4).toString('hex')}.tmp`);
   writeFileSync(draft, JSON.stringify(drawSecrets(), null, 2), { mode: 0o600, flag: 'wx' });

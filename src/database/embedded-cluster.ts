@@ -136,6 +136,14 @@ export async function createCluster(
   return cluster;
 }
 
+/** Removes the cluster of a data directory with its passwords. Nothing may run on it. */
+export async function removeCluster(dataDir: string): Promise<void> {
+  // A pointer to a cluster that is gone is what a removal that was killed leaves.
+  const cluster = await findCluster(dataDir).catch(() => null);
+  if (cluster !== null) await rm(cluster, { recursive: true, force: true });
+  for (const name of [LOCATION_FILE, CREDENTIALS_FILE]) await rm(join(dataDir, name), { force: true });
+}
+
 /** The data directory, or, if the account cannot enter it, a folder it can. */
 async function chooseParent(dataDir: string, account: Account | null): Promise<string> {
   if (account === null || canEnter(account, dataDir)) return dataDir;

@@ -54,7 +54,8 @@ export async function isRunning(identity: ProcessIdentity): Promise<boolean> {
   return found.started === identity.started || [found.started, identity.started].includes(UNKNOWN_START);
 }
 
-async function thisProcess(): Promise<ProcessIdentity> {
+/** What this process is told apart by. */
+export async function thisProcess(): Promise<ProcessIdentity> {
   return (await findProcess(process.pid)) ?? { pid: process.pid, started: UNKNOWN_START };
 }
 

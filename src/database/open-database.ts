@@ -15,6 +15,7 @@ import type { SchemaLog } from './schema/runner.js';
 import { checkServer } from './server-check.js';
 import { SessionClient } from './session-client.js';
 import { POOL_SIZE } from './session-supply.js';
+import { refuseUnfinishedRestore } from './unfinished-restore.js';
 
 /** An open, migrated database. */
 export interface Database {
@@ -55,6 +56,7 @@ export async function openDatabase(
     const pool = await open(config.databaseUrl, 'DATABASE_URL', entities, appRole.role);
     return { dataSource: pool, warnings, close: () => pool.destroy() };
   }
+  await refuseUnfinishedRestore(config.dataDir);
   const embedded = await startEmbeddedPostgres({ dataDir: config.dataDir });
   try {
     await migrate(embedded.ownerUrl, log);
@@ -96,6 +98,7 @@ export async function openForReading(config: Config): Promise<Pick<Database, 'da
   if ((await findCluster(config.dataDir)) === null) {
     throw new Error(`There is no database in ${config.dataDir}: set DATA_DIR to where it is, or DATABASE_URL.`);
   }
+  await refuseUnfinishedRestore(config.dataDir);
   const embedded = await startEmbeddedPostgres({ dataDir: config.dataDir });
   try {
     const pool = await open(embedded.appUrl, 'DATA_DIR', []);

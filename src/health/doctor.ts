@@ -1,5 +1,6 @@
 import { type DataSource, QueryFailedError } from 'typeorm';
 import { verifyTrail } from '../audit/verify-command.js';
+import { historyCheck } from '../backup/history-check.js';
 import { DomainError } from '../common/domain-error.js';
 import { type StartCheck, StartRefusal } from '../common/start-refusal.js';
 import type { Config } from '../config/config.js';
@@ -35,6 +36,7 @@ export function startChecks(config: Config, dataSource: DataSource): readonly St
   return [
     ...connectionChecks(config, dataSource),
     schemaCheck(dataSource),
+    historyCheck(config, dataSource),
     {
       check: 'every secret is the one this database was made with',
       run: async () => {

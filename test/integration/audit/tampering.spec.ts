@@ -136,7 +136,7 @@ describe('A check of the trail', () => {
   }
 
   it('finds nothing where nothing was done', async () => {
-    expect(await reportAfter(async () => undefined)).toEqual({ ok: true, checked: ROWS, checkpoints: 2, firstBroken: null });
+    expect(await reportAfter(async () => undefined)).toMatchObject({ ok: true, checked: ROWS, firstBroken: null });
   });
 
   it.each(Object.entries(KINDS))('finds every random case of: %s', async (_, tampers) => {

@@ -1,0 +1,115 @@
+import type { KeyObject } from 'node:crypto';
+import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import { openChangeLine, signChangeLine } from '../audit/change-line.js';
+import { appendCheckpoint } from '../audit/checkpoint-file.js';
+import { newestLine } from '../audit/checkpoint-tail.js';
+import { checkpointKey, checkpointPublicKeys } from '../audit/checkpoint.js';
+import { readHead } from '../audit/head.js';
+import { findRestores, givenUpBy } from '../audit/restores.js';
+import { missingVersion } from '../common/missing-version.js';
+import { Config } from '../config/config.js';
+import { readChanges } from './recorded-changes.js';
+
+/** A change is in the checkpoint file this long after its commit, in milliseconds; so much can be lost unseen. */
+const LOOK_EVERY_MS = 1_000;
+/** A line without changes says this often that there are none, so that a reader can tell that from a line that is missing. */
+const SAY_NOTHING_EVERY_MS = 60_000;
+/** How many entries back a file begins that has no line of ours yet. */
+const FIRST_ENTRIES = 10_000n;
+/** How long the end of a process waits for the last line, in milliseconds. */
+const MAX_CLOSE_MS = 2_000;
+
+/**
+ * Keeps the changes of keys, users and roles in the checkpoint file, so that what a restored database does not know any
+ * more can be done again. Every replica writes into its own file all that the file does not have yet, whichever
+ * replica made the change; on one shared file, the others find it written. Without a file it does nothing.
+ */
+@Injectable()
+export class ChangeLog implements OnApplicationBootstrap, OnApplicationShutdown {
+  private readonly logger = new Logger('Audit');
+  private readonly publicKeys;
+  private timer: NodeJS.Timeout | undefined;
+  private looking: Promise<void> = Promise.resolve();
+  /** Up to here the trail was read, and the changes it had are in the file; null: not yet known. */
+  private seenUpTo: string | null = null;
+  /** Where the last line ends. */
+  private writtenUpTo: string | null = null;
+  private writtenAtMs = Number.NEGATIVE_INFINITY;
+  private hasFailed = false;
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly config: Config,
+  ) {
+    this.publicKeys = checkpointPublicKeys(config.auditKeys);
+  }
+
+  onApplicationBootstrap(): void {
+    if (this.config.auditCheckpointFile === null) return;
+    this.timer = setInterval(() => void this.look(), LOOK_EVERY_MS).unref();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    if (this.config.auditCheckpointFile === null) return;
+    clearInterval(this.timer);
+    await Promise.race([this.look(), new Promise((resolve) => setTimeout(resolve, MAX_CLOSE_MS).unref())]);
+  }
+
+  /** Writes what the file does not have yet. A failure is logged once until it passes, and tried again each second. */
+  look(): Promise<void> {
+    this.looking = this.looking.then(async () => {
+      try {
+        await this.write(this.config.auditCheckpointFile!);
+        this.hasFailed = false;
+      } catch (error) {
+        if (!this.hasFailed) this.logger.error({ msg: 'changes could not be written to the checkpoint file', cause: (error as Error).message });
+        this.hasFailed = true;
+      }
+    });
+    return this.looking;
+  }
+
+  private async write(file: string): Promise<void> {
+    const { manager } = this.dataSource;
+    this.seenUpTo ??= this.writtenUpTo = await this.beginning(file);
+    const news = await readChanges(manager, this.seenUpTo);
+    if (news.changes.length === 0) {
+      this.seenUpTo = news.anchor.seq;
+      if (this.seenUpTo === this.writtenUpTo || performance.now() - this.writtenAtMs < SAY_NOTHING_EVERY_MS) return;
+    }
+    // From where the file ends, which may be further on, by another replica's hand, or further back, if it was rotated.
+    let after = await this.beginning(file);
+    for (let isAll = false; !isAll; ) {
+      const found = await readChanges(manager, after);
+      const { anchor, changes, signedBy } = found;
+      const key = this.keyOf(signedBy);
+      if (anchor.seq !== after && key !== null) await appendCheckpoint(file, signChangeLine(key, { anchor, after, changes }));
+      ({ isAll } = found);
+      this.seenUpTo = this.writtenUpTo = after = anchor.seq;
+    }
+    this.writtenAtMs = performance.now();
+  }
+
+  /** Null, and said in the log, where the version has ended and is not configured any more: the file has a gap there. */
+  private keyOf(version: string): KeyObject | null {
+    const found = this.config.auditKeys.find((key) => key.version === version);
+    if (found === undefined) missingVersion('AUDIT_KEY', version);
+    return found === undefined ? null : checkpointKey(found.key);
+  }
+
+  /** The entry up to which the file has all changes. */
+  private async beginning(file: string): Promise<string> {
+    const { manager } = this.dataSource;
+    // Before the head: it must not be older than what it is held against.
+    const newest = await newestLine(file, (claim) => openChangeLine(this.publicKeys, claim));
+    const head = await readHead(manager);
+    if (newest === null) return (BigInt(head.seq) > FIRST_ENTRIES ? BigInt(head.seq) - FIRST_ENTRIES : 0n).toString();
+    const restore = givenUpBy(newest.anchor, await findRestores(manager));
+    if (restore !== null) return restore.afterSeq;
+    if (BigInt(newest.anchor.seq) > BigInt(head.seq)) {
+      throw new Error(`The file ends with entry ${newest.anchor.seq} and the database with entry ${head.seq}: it was restored. Run npm run restore -- --after.`);
+    }
+    return newest.anchor.seq;
+  }
+}

@@ -1,0 +1,47 @@
+import { describe, expect, it } from '@jest/globals';
+import type { RecordedChange } from '../audit/change-line.js';
+import { narrowingsOf } from './narrowings.js';
+
+let seq = 0;
+function change(fields: Partial<RecordedChange>): RecordedChange {
+  seq += 1;
+  return { seq: String(seq), at: '2026-03-01T12:00:00.000Z', action: 'api-keys:update', type: 'api-key', id: 'k', ...fields };
+}
+
+const NOTHING = { isDeleted: false, isRevoked: false, isActive: null, expiresAt: null, endedSecrets: new Map() };
+
+describe('What a lost history took away', () => {
+  it.each<[string, Partial<RecordedChange>[], object]>([
+    ['a revocation', [{ state: { revokedAt: '2026-03-01T12:00:00.000Z' } }], { isRevoked: true }],
+    ['a deletion', [{ action: 'api-keys:delete', state: { isActive: null } }], { isDeleted: true }],
+    ['a deactivation', [{ state: { isActive: true } }, { state: { isActive: false } }], { isActive: false }],
+    ['the last expiry', [{ state: { expiresAt: '2027-01-01T00:00:00.000Z' } }, { state: { expiresAt: '2026-06-01T00:00:00.000Z' } }], { expiresAt: new Date('2026-06-01T00:00:00.000Z') }],
+    ['secrets that ended', [{ ended: { one: null } }, { ended: { two: '2026-03-02T00:00:00.000Z' } }], { endedSecrets: new Map([['one', null], ['two', new Date('2026-03-02T00:00:00.000Z')]]) }],
+  ])('is %s', (_, changes, expected) => {
+    expect(narrowingsOf(changes.map(change)).keys).toEqual([{ id: 'k', ...NOTHING, ...expected }]);
+  });
+
+  it.each<[string, Partial<RecordedChange>[]]>([
+    ['a key that was activated again', [{ state: { isActive: false } }, { state: { isActive: true } }]],
+    ['a key whose expiry was taken away', [{ state: { expiresAt: '2026-06-01T00:00:00.000Z' } }, { state: { expiresAt: null } }]],
+    ['a change without a state', [{}]],
+    ['a change that names no key', [{ id: null, state: { isActive: false } }]],
+    ['a change of a role', [{ type: 'role', id: 'admin' }]],
+  ])('is nothing for %s', (_, changes) => {
+    expect(narrowingsOf(changes.map(change))).toEqual({ keys: [], users: [] });
+  });
+
+  it('is a disabled user, a deleted one, and roles, by the last word', () => {
+    const changes = [
+      change({ type: 'user', id: 'A', action: 'users:update', state: { roles: ['admin', 'user'] } }),
+      change({ type: 'user', id: 'a', action: 'users:update', state: { roles: ['user'] } }),
+      change({ type: 'user', id: 'b', action: 'users:update', state: { isActive: false } }),
+      change({ type: 'user', id: 'c', action: 'users:delete' }),
+    ];
+    expect(narrowingsOf(changes).users).toEqual([
+      { id: 'a', isDeleted: false, isActive: null, roles: ['user'] },
+      { id: 'b', isDeleted: false, isActive: false, roles: null },
+      { id: 'c', isDeleted: true, isActive: null, roles: null },
+    ]);
+  });
+});

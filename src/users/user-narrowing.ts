@@ -1,0 +1,49 @@
+import { lockAdministration } from '../access/administration-lock.js';
+import type { Change } from '../audit/changes.js';
+import { diff } from '../audit/diff.js';
+import { auditedUser } from './audited-user.js';
+import { User } from './user.entity.js';
+import { UsersRepository } from './users.repository.js';
+
+/** What took access away from a user, as far as it is known: the last word of each. */
+export interface UserNarrowing {
+  readonly id: string;
+  readonly isDeleted: boolean;
+  /** null: not known. */
+  readonly isActive: boolean | null;
+  /** All roles the user had at last; null: not known. */
+  readonly roles: readonly string[] | null;
+}
+
+/**
+ * Takes from users what was taken from them in a history that a restore has lost. It never gives, and does not ask
+ * whether an admin remains: `npm run admin:reset` makes one. Returns the number of users that changed.
+ */
+export async function narrowUsers({ tx, record }: Change, narrowings: readonly UserNarrowing[]): Promise<number> {
+  if (narrowings.length === 0) return 0;
+  await lockAdministration(tx);
+  const users = new UsersRepository(tx);
+  let changed = 0;
+  for (const { id, isDeleted, isActive, roles } of [...narrowings].sort((a, b) => (a.id < b.id ? -1 : 1))) {
+    const [locked] = await tx.query<{ now: Date }[]>(
+      `SELECT date_trunc('milliseconds', clock_timestamp()) AS now FROM users WHERE id = $1 AND deleted_at IS NULL FOR UPDATE`,
+      [id],
+    );
+    const before = locked === undefined ? null : await users.findById(id);
+    if (locked === undefined || before === null) continue;
+    const entry = { resourceType: 'user', resourceId: id, details: { by: 'restore' } } as const;
+    if (isDeleted) {
+      await users.delete(id, locked.now);
+      record({ ...entry, action: 'users:delete', changes: diff(auditedUser(before), null) });
+      changed += 1;
+      continue;
+    }
+    if (roles !== null) await users.setRoles(id, before.roles.filter((role) => roles.includes(role)));
+    if (isActive === false) await users.update(Object.assign(new User(), before.user, { isActive, updatedAt: locked.now }));
+    const changes = diff(auditedUser(before), auditedUser((await users.findById(id))!));
+    if (changes.length === 0) continue;
+    record({ ...entry, action: 'users:update', changes });
+    changed += 1;
+  }
+  return changed;
+}
