@@ -3,11 +3,11 @@ import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify';
 import { randomUUID } from 'node:crypto';
-import type { Writable } from 'node:stream';
 import type { DataSource } from 'typeorm';
 import { AppModule } from './app.module.js';
 import { noteClientIps } from './access/client-ip.js';
 import { validationFailed } from './common/domain-error.js';
+import { createLog, type Log } from './common/log.js';
 import { NestLogger } from './common/nest-logger.js';
 import { applyBodyLimit } from './common/body-limit.js';
 import { domainErrorOf, sendProblem } from './common/problem.filter.js';
@@ -36,8 +36,8 @@ const REQUEST_TIMEOUT_MS = 30_000;
 export interface AppOptions {
   /** A secret that works here, to stand in the document's examples. */
   readonly exampleSecret?: string;
-  /** Takes the log instead of standard output. */
-  readonly logStream?: Writable;
+  /** The log of the process; without it there is one of its own, with `LOG_LEVEL`, on standard output. */
+  readonly log?: Log;
 }
 
 /**
@@ -46,7 +46,7 @@ export interface AppOptions {
  */
 export async function createApp(config: Config, dataSource: DataSource, options: AppOptions = {}): Promise<NestFastifyApplication> {
   const adapter = new FastifyAdapter({
-    ...serverOptions(config, options.logStream),
+    ...serverOptions(config, options.log),
     // No Express-style middleware anywhere: its runner need not look at every request.
     skipMiddie: true,
   });
@@ -70,7 +70,7 @@ export async function createApp(config: Config, dataSource: DataSource, options:
   return app;
 }
 
-function serverOptions(config: Config, logStream: Writable | undefined): FastifyServerOptions {
+function serverOptions(config: Config, log: Log | undefined): FastifyServerOptions {
   return {
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -85,15 +85,7 @@ function serverOptions(config: Config, logStream: Writable | undefined): Fastify
     frameworkErrors: (error, request, reply) => {
       sendProblem(reply, domainErrorOf(error) ?? validationFailed([{ path: 'url', message: 'is not valid' }]), request.id);
     },
-    logger:
-      config.logLevel === 'silent'
-        ? false
-        : {
-            level: config.logLevel,
-            serializers: { req: () => ({}), res: () => ({}) },
-            base: null,
-            ...(logStream === undefined ? {} : { stream: logStream }),
-          },
+    ...(config.logLevel === 'silent' ? { logger: false } : { loggerInstance: log ?? createLog(config.logLevel) }),
   };
 }
 

@@ -4,6 +4,7 @@ import { type Caller, systemCaller } from '../access/caller.js';
 import { Clock } from '../common/clock.js';
 import { unavailable } from '../common/domain-error.js';
 import { Meters } from '../common/meters.js';
+import { RepeatedLog } from '../common/repeated-log.js';
 import { Config } from '../config/config.js';
 import { type Act, type ActEntry, appendActs } from './append.js';
 import { AuditBatcher } from './audit-batcher.js';
@@ -34,6 +35,7 @@ export class TrailRecorder {
   private lost = 0;
   private readonly lostEntries: ReturnType<Meters['counter']>;
   private readonly logger = new Logger('Audit');
+  private readonly failures = new RepeatedLog((fields) => this.logger.warn(fields));
   private readonly batcher = new AuditBatcher<Pending>();
   private timer: { readonly handle: NodeJS.Timeout; readonly atMs: number } | null = null;
   private committing: Promise<void> = Promise.resolve();
@@ -132,7 +134,7 @@ export class TrailRecorder {
     const noRoom = this.batcher.failed(again, this.clock.monotonicMs());
     this.lose(patient.length - again.length + noRoom.length);
     for (const { settle } of batch) settle?.(failure);
-    this.logger.warn({ msg: 'audit entries could not be recorded', count: batch.length, cause: (failure as Error).message });
+    this.failures.add('batch', { msg: 'audit entries could not be recorded', count: batch.length, cause: (failure as Error).message });
   }
 
   private lose(count: number): void {

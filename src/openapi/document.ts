@@ -1,7 +1,7 @@
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import { readFileSync } from 'node:fs';
 import { RouteAccess } from '../access/route-access.js';
+import { buildInfo } from '../common/build-info.js';
 import { ProblemView } from '../common/problem.view.js';
 import { documentAnyMethodOnce } from './any-method.js';
 import { addErrors } from './errors.js';
@@ -61,7 +61,7 @@ function settings(): Omit<OpenAPIObject, 'paths'> {
     .setOpenAPIVersion('3.1.0')
     .setTitle('Latchkey')
     .setDescription(DESCRIPTION)
-    .setVersion(packageVersion())
+    .setVersion(buildInfo().version)
     .addServer('/', 'This installation')
     .addBearerAuth({ type: 'http', scheme: 'bearer', description: 'A session token, a token of the identity provider, or an API key.' })
     .addApiKey({ type: 'apiKey', in: 'header', name: 'X-API-Key', description: 'The API key of a service.' }, 'apiKey')
@@ -116,17 +116,4 @@ function isLazy(value: unknown): value is () => unknown {
 
 function isClass(value: unknown): value is ValidatedClass {
   return typeof value === 'function' && value.toString().startsWith('class ');
-}
-
-/** Of the package this file belongs to, from the sources as well as from the build. */
-function packageVersion(): string {
-  for (let folder = new URL('.', import.meta.url); folder.pathname !== '/'; folder = new URL('..', folder)) {
-    try {
-      const found = JSON.parse(readFileSync(new URL('package.json', folder), 'utf8')) as { name?: string; version?: string };
-      if (found.name === 'latchkey' && found.version) return found.version;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    }
-  }
-  throw new Error('The package.json of this server is missing.');
 }
