@@ -1,45 +1,100 @@
 import 'reflect-metadata';
+import { Logger } from '@nestjs/common';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Changes } from './audit/changes.js';
 import { createApp } from './app.setup.js';
 import { printBanner } from './banner.js';
+import { createLog, type Log } from './common/log.js';
+import { NestLogger } from './common/nest-logger.js';
 import { StartRefusal } from './common/start-refusal.js';
-import { ConfigError, loadConfig } from './config/config.js';
-import { openDatabase } from './database/open-database.js';
+import { untilAborted } from './common/until-aborted.js';
+import { type Config, ConfigError, loadConfig } from './config/config.js';
+import { EmbeddedSupervisor } from './database/embedded-supervisor.js';
+import { type Database, openDatabase } from './database/open-database.js';
 import { addDemoData, demoAccess } from './demo.js';
+import { EndRequested, type EndReason, hearEndRequests } from './end-requests.js';
 import { entities } from './entities.js';
+import { Lifecycle } from './lifecycle.js';
 import { shutDown } from './shutdown.js';
 import { seed } from './users/seed.js';
 
 /** Draining may take this long; then the process ends all the same. */
 const MAX_SHUTDOWN_MS = 10_000;
 
+/** What a start had opened when it was refused or asked to end is given back for this long at most. */
+const MAX_CLOSE_MS = 3_000;
+
+/** What a start has opened so far, in the order in which it is closed again. */
+interface Opened {
+  app?: NestFastifyApplication;
+  supervisor?: EmbeddedSupervisor;
+  database?: Database;
+}
+
 async function main(): Promise<void> {
   const { demo } = readArguments();
   const config = loadConfig();
   if (demo && config.nodeEnv === 'production') throw new ConfigError('--demo is refused with NODE_ENV=production: its data is public knowledge');
-  const database = await openDatabase(config, entities);
-  const admin = await seed(new Changes(database.dataSource, config), { email: config.adminEmail, password: config.adminPassword });
+  const log = createLog(config.logLevel);
+  const life = new Lifecycle(log);
+  Logger.overrideLogger(new NestLogger(log));
+  const signal = hearEndRequests({
+    onRequest: (reason) => {
+      life.draining(reason);
+      setTimeout(() => life.cut(MAX_SHUTDOWN_MS), MAX_SHUTDOWN_MS).unref();
+    },
+    onImpatience: () => life.impatience(),
+  });
+  life.starting();
+  const opened: Opened = {};
+  try {
+    await start(config, demo, log, life, signal, opened);
+    const reason = await new Promise<EndReason>((resolve) => {
+      const end = () => resolve((signal.reason as EndRequested).reason);
+      if (signal.aborted) end();
+      else signal.addEventListener('abort', end, { once: true });
+    });
+    // At a terminal nobody balances load, and who presses Ctrl-C waits for it.
+    await shutDown(opened.app!, reason === 'SIGINT' ? 0 : undefined);
+    delete opened.app;
+    await close(opened);
+    life.end(0);
+  } catch (error) {
+    await Promise.race([close(opened), sleep(MAX_CLOSE_MS)]).catch(() => undefined);
+    if (error instanceof EndRequested) return life.end(0);
+    life.refused(error);
+    throw error;
+  }
+}
+
+async function start(config: Config, demo: boolean, log: Log, life: Lifecycle, signal: AbortSignal, opened: Opened): Promise<void> {
+  const database = (opened.database = await openDatabase(config, entities, { log: (sentence) => life.told(sentence), signal }));
+  await life.database(database);
+  const supervisor = database.embedded === null ? undefined : new EmbeddedSupervisor(database.embedded, life.embedded());
+  if (supervisor) opened.supervisor = supervisor;
+  supervisor?.start();
+  const first = { email: config.adminEmail, password: config.adminPassword };
+  const admin = await untilAborted(seed(new Changes(database.dataSource, config), first), signal);
   const access = demo ? demoAccess(config) : null;
-  const app = await createApp(config, database.dataSource, access === null ? {} : { exampleSecret: access.exampleSecret });
+  const app = await createApp(config, database.dataSource, { log, ...(access === null ? {} : { exampleSecret: access.exampleSecret }) });
+  opened.app = app;
+  signal.throwIfAborted();
   if (demo) await addDemoData(app, config);
   await app.listen(config.port, config.host);
+  signal.throwIfAborted();
   // As a worker of a cluster: the one before this may leave now.
   process.send?.('listening');
+  await life.ready(app);
   printBanner(config, admin, database.runsAsAppRole, access);
+}
 
-  let ending = false;
-  const end = async (noticeMs?: number) => {
-    if (ending) return;
-    ending = true;
-    setTimeout(() => process.exit(1), MAX_SHUTDOWN_MS).unref();
-    await shutDown(app, noticeMs);
-    await database.close();
-    process.exit(0);
-  };
-  process.on('SIGTERM', () => void end());
-  // Whoever presses Ctrl-C waits for it.
-  process.on('SIGINT', () => void end(0));
+async function close({ app, supervisor, database }: Opened): Promise<void> {
+  await app?.close();
+  // Before the database: a server that we stop must not be started again.
+  await supervisor?.stop();
+  await database?.close();
 }
 
 function readArguments(): { demo: boolean } {

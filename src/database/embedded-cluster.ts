@@ -211,11 +211,7 @@ async function runInitdb(binaries: Binaries, account: Account | null, args: stri
 /** What postmaster.pid says about a living server of this cluster, or null if there is none. */
 export async function findPostmaster(cluster: string): Promise<Postmaster | null> {
   const path = join(cluster, 'postmaster.pid');
-  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return '';
-    throw error;
-  });
-  const lines = text.split('\n');
+  const lines = await postmasterLines(cluster);
   const pid = Number.parseInt(lines[0] ?? '', 10);
   // A negative pid is a single-user backend; it listens nowhere and PostgreSQL itself refuses beside it.
   if (!(pid > 0)) return null;
@@ -227,6 +223,25 @@ export async function findPostmaster(cluster: string): Promise<Postmaster | null
   // the shared memory named in the file, so a backend that outlived its server keeps a second one out.
   if (signalReaches(pid)) await writeClusterFile(cluster, path, [NOBODYS_PID, ...lines.slice(1)].join('\n'));
   return null;
+}
+
+/** Whether this very server runs and the files are there that say so. Changes nothing, so it needs no lock. */
+export async function isPostmaster(cluster: string, pid: number): Promise<boolean> {
+  const [noted] = await postmasterLines(cluster);
+  return Number.parseInt(noted ?? '', 10) === pid && (await findProcess(pid)) !== null;
+}
+
+/** The port of the server that runs or ran here last, if it did not end in order; else null. */
+export async function findLastPort(cluster: string): Promise<number | null> {
+  return Number.parseInt((await postmasterLines(cluster))[3] ?? '', 10) || null;
+}
+
+async function postmasterLines(cluster: string): Promise<string[]> {
+  const text = await readFile(join(cluster, 'postmaster.pid'), 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return '';
+    throw error;
+  });
+  return text.split('\n');
 }
 
 async function writeClusterFile(cluster: string, path: string, content: string): Promise<void> {

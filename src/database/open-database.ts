@@ -1,8 +1,9 @@
 import type { DataSource, EntityTarget } from 'typeorm';
 import type { Config } from '../config/config.js';
+import { untilAborted } from '../common/until-aborted.js';
 import { dataSource } from './data-source.js';
 import { findCluster } from './embedded-cluster.js';
-import { startEmbeddedPostgres } from './embedded-postgres.js';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded-postgres.js';
 import { APP_ROLE, migrate } from './migrate.js';
 
 /** An open, migrated database. */
@@ -10,8 +11,18 @@ export interface Database {
   readonly dataSource: DataSource;
   /** Where the audit trail is protected by more than its trigger and its chain. */
   readonly runsAsAppRole: boolean;
+  /** The PostgreSQL that came with the server; null: one of the operator's own. */
+  readonly embedded: EmbeddedPostgres | null;
   /** Closes the pool and, if this process holds it, stops the embedded PostgreSQL. */
   close(): Promise<void>;
+}
+
+/** How a database is opened. */
+export interface OpenOptions {
+  /** Gets one sentence for each thing worth telling an operator. */
+  readonly log?: (sentence: string) => void;
+  /** Gives up waiting, for a migration of another process as well. */
+  readonly signal?: AbortSignal;
 }
 
 /** Connections a replica may use; PostgreSQL allows 200 in embedded mode. */
@@ -20,22 +31,23 @@ const POOL_SIZE = 20;
 /**
  * Opens the configured PostgreSQL, or starts the embedded one, and migrates it.
  *
- * @throws Error with a sentence that says what to do
+ * @throws Error with a sentence that says what to do; the reason of `signal` when that was aborted
  */
-export async function openDatabase(config: Config, entities: readonly EntityTarget<unknown>[]): Promise<Database> {
+export async function openDatabase(config: Config, entities: readonly EntityTarget<unknown>[], { log, signal }: OpenOptions = {}): Promise<Database> {
   if (config.databaseUrl !== null && config.databaseMigrationUrl !== null) {
-    await migrate(config.databaseMigrationUrl);
+    await untilAborted(migrate(config.databaseMigrationUrl), signal);
     const role = await assumableRole(config.databaseUrl);
     const pool = await open(config.databaseUrl, entities, role);
-    return { dataSource: pool, runsAsAppRole: role !== undefined, close: () => pool.destroy() };
+    return { dataSource: pool, runsAsAppRole: role !== undefined, embedded: null, close: () => pool.destroy() };
   }
-  const embedded = await startEmbeddedPostgres({ dataDir: config.dataDir });
+  const embedded = await startEmbeddedPostgres({ dataDir: config.dataDir, ...(log === undefined ? {} : { log }) });
   try {
-    await migrate(embedded.ownerUrl);
+    await untilAborted(migrate(embedded.ownerUrl), signal);
     const pool = await open(embedded.appUrl, entities);
     return {
       dataSource: pool,
       runsAsAppRole: true,
+      embedded,
       close: async () => {
         await pool.destroy();
         await embedded.stop();

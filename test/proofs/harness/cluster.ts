@@ -348,8 +348,8 @@ async function freePorts(count: number): Promise<number[]> {
   return ports;
 }
 
-/** Linux only, as the experiments are. */
-async function childrenOf(pid: number): Promise<number[]> {
+/** The processes a process has started. Linux only, as the experiments are. */
+export async function childrenOf(pid: number): Promise<number[]> {
   const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
   return children.split(' ').filter((text) => text.trim() !== '').map(Number);
 }
