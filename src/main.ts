@@ -78,7 +78,7 @@ async function start(config: Config, demo: boolean, log: Log, life: Lifecycle, s
   const first = { email: config.adminEmail, password: config.adminPassword };
   const admin = await untilAborted(seed(new Changes(database.dataSource, config), first), signal);
   const access = demo ? demoAccess(config) : null;
-  const app = await createApp(config, database.dataSource, { log, ...(access === null ? {} : { exampleSecret: access.exampleSecret }) });
+  const app = await createApp(config, database.dataSource, { log, ...(supervisor === undefined ? {} : { embedded: supervisor }), ...(access === null ? {} : { exampleSecret: access.exampleSecret }) });
   opened.app = app;
   signal.throwIfAborted();
   if (demo) await addDemoData(app, config);

@@ -1,7 +1,8 @@
-import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
+import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Injectable, Logger, type OnApplicationShutdown, Optional } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { STATUS_CODES } from 'node:http';
 import { DomainError, type ErrorKind, unavailable } from './domain-error.js';
+import { ManagementFailures } from './management-failures.js';
 import { RefusalRecorder } from './refusal-recorder.js';
 import { RepeatedLog } from './repeated-log.js';
 
@@ -104,6 +105,8 @@ export function domainErrorOf(thrown: unknown): DomainError | null {
   return new DomainError(known.kind, known.code, known.detail, {}, { cause: thrown });
 }
 
+const PROBES = /^\/health(\/|$)/;
+
 /** Lines of one bug in 10 s. */
 const MAX_FAILURES_TOLD = 50;
 
@@ -117,14 +120,17 @@ export class ProblemFilter implements ExceptionFilter, OnApplicationShutdown {
   /** Callers quote the id of a request that failed for a bug of ours, so each is written, up to a flood. */
   private readonly failures = new RepeatedLog((fields) => this.logger.error(fields), MAX_FAILURES_TOLD);
 
-  constructor(private readonly refusals: RefusalRecorder) {}
+  constructor(
+    private readonly refusals: RefusalRecorder,
+    @Optional() private readonly management?: ManagementFailures,
+  ) {}
 
   async catch(thrown: unknown, host: ArgumentsHost): Promise<void> {
     const request = host.switchToHttp().getRequest<FastifyRequest>();
     const reply = host.switchToHttp().getResponse<FastifyReply>();
     const error = await this.recorded(domainErrorOf(thrown), request);
     if (error) {
-      if (error.kind === 'unavailable') this.unavailable.add(`${error.message} ${kindOf(error.cause)}`, { msg: error.message, requestId: request.id, cause: describe(error.cause) });
+      if (error.kind === 'unavailable') this.tellUnavailable(error, request);
       sendProblem(reply, error, request.id);
       return;
     }
@@ -147,6 +153,14 @@ export class ProblemFilter implements ExceptionFilter, OnApplicationShutdown {
   onApplicationShutdown(): void {
     this.unavailable.flush();
     this.failures.flush();
+  }
+
+  private tellUnavailable(error: DomainError, request: FastifyRequest): void {
+    // Probes ask again and again, and what they are told has a line of its own.
+    if (PROBES.test(request.routeOptions.url ?? '')) return;
+    this.management?.add(request);
+    const kind = `${error.message} ${kindOf(error.cause)}`;
+    this.unavailable.add(kind, { msg: error.message, requestId: request.id, cause: describe(error.cause) });
   }
 
   /** The error once it is in the trail; what must be recorded and cannot be is 503. */
