@@ -311,8 +311,8 @@ export async function patiently(ask: () => Promise<ProofAnswer>): Promise<ProofA
   }
 }
 
-/** Loaded before the product. */
-function modulesOf(fault: Fault | undefined, modules: readonly string[]): string[] {
+/** Modules that every replica loads before the product. */
+export function modulesOf(fault: Fault | undefined, modules: readonly string[]): string[] {
   const names = fault?.patch === undefined ? modules : [...modules, fault.patch];
   return ['./stall-watch.mjs', ...names.map((name) => `../faults/${name}`)].map((path) => new URL(path, import.meta.url).href);
 }
@@ -335,7 +335,8 @@ function environmentOf(database: ProofDatabase): Record<string, string> {
   };
 }
 
-async function freePorts(count: number): Promise<number[]> {
+/** Ports of loopback that nobody listened on a moment ago. */
+export async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(
     Array.from({ length: count }, async () => {
       const server = createServer();
