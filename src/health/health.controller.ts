@@ -1,9 +1,9 @@
 import { Controller, Get, Header } from '@nestjs/common';
-import { ApiOkResponse, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
+import { ApiExtraModels, ApiOkResponse, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import { Public } from '../access/decorators.js';
 import { type ConditionState, Conditions } from '../common/conditions.js';
 import { DomainError } from '../common/domain-error.js';
-import { HealthView, LiveView } from './health.view.js';
+import { ConditionView, HealthView, LiveView } from './health.view.js';
 import { Readiness, type ReadinessState } from './readiness.js';
 
 const REASONS: Record<Exclude<ReadinessState, 'ready'>, string> = {
@@ -13,6 +13,7 @@ const REASONS: Record<Exclude<ReadinessState, 'ready'>, string> = {
 
 /** For load balancers, orchestrators and monitoring. */
 @ApiTags('Health')
+@ApiExtraModels(ConditionView)
 @Controller('health')
 export class HealthController {
   constructor(
