@@ -16,6 +16,7 @@ import {
 } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { StartRefusal } from '../common/start-refusal.js';
 import type { Account, Binaries } from './embedded-binaries.js';
 import { binaryOptions, canEnter, executable, SYSTEM_DIRECTORY } from './embedded-binaries.js';
 import { findProcess, signalReaches } from './embedded-lock.js';
@@ -40,6 +41,8 @@ export interface Postmaster {
 }
 
 const CREDENTIALS_FILE = 'postgres-credentials.json';
+/** Written once a cluster has been made: without the cluster beside it, something has been lost. */
+const CREATED_FILE = 'postgres-created';
 /** Written only if the cluster cannot lie in the data directory; once there, it decides. */
 const LOCATION_FILE = 'postgres-location.json';
 /** A pid no system gives out (Linux ends at 2^22), so that PostgreSQL finds nobody behind it. */
@@ -70,6 +73,27 @@ export async function findCluster(dataDir: string): Promise<string | null> {
   return location.cluster;
 }
 
+/**
+ * To be asked where there is no cluster, before one is made: an empty database in place of one that is lost would serve,
+ * and know no key.
+ *
+ * @throws StartRefusal when there was a cluster once
+ */
+export async function refuseToReplaceLost(dataDir: string): Promise<void> {
+  const marker = join(dataDir, CREATED_FILE);
+  if (!(await exists(marker))) return;
+  throw new StartRefusal(
+    `The database of ${dataDir} is gone: put ${join(dataDir, 'postgres')} back, or restore a backup; or remove ${marker} to ` +
+      'begin with an empty database.',
+  );
+}
+
+/** Notes that the data directory has a database, for `refuseToReplaceLost`. */
+export async function noteCreated(dataDir: string): Promise<void> {
+  const marker = join(dataDir, CREATED_FILE);
+  if (!(await exists(marker))) await writePrivateFile(marker, '');
+}
+
 /** @throws Error with a way out if the cluster was made by another major version than the binaries'. */
 export async function checkVersion(cluster: string, major: number): Promise<void> {
   const found = (await readFile(join(cluster, 'PG_VERSION'), 'utf8')).trim();
@@ -77,7 +101,7 @@ export async function checkVersion(cluster: string, major: number): Promise<void
   throw new Error(
     `The data directory ${cluster} was made by PostgreSQL ${found}, and this release brings PostgreSQL ${major}: ` +
       `start the release that made it, dump the database "${DATABASE}" and restore it into an empty DATA_DIR; or run ` +
-      `a PostgreSQL ${found} of your own on it and set DATABASE_URL; or move the directory away to begin anew.`,
+      `a PostgreSQL ${found} of your own on it and set DATABASE_URL; or set DATA_DIR to an empty directory to begin anew.`,
   );
 }
 

@@ -21,7 +21,9 @@ import {
   findPostmaster,
   getCredentials,
   isPostmaster,
+  noteCreated,
   OWNER_ROLE,
+  refuseToReplaceLost,
 } from './embedded-cluster.js';
 import { addReference, countReferences, findProcess, leaveToDirectoryOwner, withLock } from './embedded-lock.js';
 
@@ -221,6 +223,7 @@ async function ensureRunning(dataDir: string, { log, settings = {} }: EmbeddedPo
       }
     }
   } else {
+    await refuseToReplaceLost(dataDir);
     log?.(`Creating a PostgreSQL ${binaries.version} database in ${dataDir}.`);
   }
   const cluster = existing ?? (await createCluster(dataDir, binaries, account, settings['fsync'] !== 'off'));
@@ -231,6 +234,7 @@ async function ensureRunning(dataDir: string, { log, settings = {} }: EmbeddedPo
     await stopServer(started.pid);
     throw error;
   });
+  await noteCreated(dataDir);
   log?.(`PostgreSQL ${binaries.version} runs on 127.0.0.1:${started.port} (process ${started.pid}).`);
   return { ...started, cluster, credentials, adopted: false };
 }

@@ -1,9 +1,12 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { rename } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { ADVISORY_LOCKS } from '../../../src/database/advisory-locks.js';
-import { createTestDatabase, type TestDatabase } from '../../support/postgres.js';
+import { findCluster } from '../../../src/database/embedded-cluster.js';
+import { createTestDatabase, createTestDirectory, type TestDatabase } from '../../support/postgres.js';
 import { freePort, type Line, SECRETS, Started } from './started.js';
 
 const NODE = process.execPath;
@@ -139,6 +142,17 @@ describe('A server ends in order', () => {
       taken.close();
     }
   }, 60_000);
+
+  it('with code 1 when its embedded PostgreSQL is lost, saying so', async () => {
+    const dataDir = join(await createTestDirectory(), 'data');
+    const server = new Started(NODE, ['scripts/start.mjs'], { DATA_DIR: dataDir, PORT: String(await freePort()) });
+    started.push(server);
+    await ready(server);
+    await rename((await findCluster(dataDir))!, join(dataDir, 'elsewhere'));
+    expect(await server.ended).toBe(1);
+    const told = server.lines().filter(({ level }) => level === 'error' || level === 'fatal').map(({ msg }) => msg);
+    expect(told).toEqual(expect.arrayContaining([expect.stringContaining('has ended without being asked to'), expect.stringMatching(/could not be started again: The database in .* is gone/), 'ended']));
+  }, 90_000);
 
   it('with one sentence, not one a worker, where the settings of a cluster are wrong', async () => {
     const primary = new Started(NODE, ['scripts/start-cluster.mjs', '--workers', '2'], { ...environment, LOG_LEVEL: 'loud' });
