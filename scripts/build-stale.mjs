@@ -27,6 +27,7 @@ const LOCK_EXPIRY_MS = 5_000;
  * @property {string} output a folder inside, that nothing else writes to
  * @property {(workshop: string, output: string) => Promise<string[]>} command arguments for Node that fill `output`;
  *   `workshop` is an empty folder for files that the command needs
+ * @property {(output: string) => Promise<void>} [record] notes in `output` what it was built from
  */
 
 /** @param {Build[]} builds in order of dependence. @throws Error naming the first that fails. */
@@ -54,10 +55,12 @@ async function run(build) {
   const output = join(workshop, 'output');
   await mkdir(workshop);
   try {
-    console.log(`Building the ${build.name}.`);
+    // On standard error: standard output belongs to the log of the server that is started next.
+    console.error(`Building the ${build.name}.`);
     const hash = await hashInputs(build);
     await execute(build, await build.command(workshop, output));
     for (const path of build.copied ?? []) await cp(join(build.folder, path), join(output, path), { recursive: true });
+    await build.record?.(output);
     await writeFile(join(output, STAMP), hash);
     const target = join(build.folder, build.output);
     if (existsSync(target)) await rename(target, join(workshop, 'old'));
@@ -69,7 +72,7 @@ async function run(build) {
 
 function execute(build, args) {
   return new Promise((resolve, reject) => {
-    const compiler = spawn(process.execPath, args, { cwd: build.folder, stdio: 'inherit' });
+    const compiler = spawn(process.execPath, args, { cwd: build.folder, stdio: ['inherit', 2, 2] });
     compiler.once('error', reject);
     compiler.once('exit', (code, signal) => {
       if (code === 0) resolve();

@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 
@@ -29,6 +31,8 @@ export const BUILDS = [
       await writeFile(project, JSON.stringify({ extends: extended, compilerOptions }));
       return ['node_modules/@nestjs/cli/bin/nest.js', 'build', '--path', relative(root, project)];
     },
+    // For the first line of the log and `latchkey_build_info`.
+    record: async (output) => writeFile(join(output, 'build.json'), JSON.stringify({ commit: await commitOf(root) })),
   },
   {
     name: 'console',
@@ -61,3 +65,14 @@ export const BUILDS = [
     command: async (_workshop, output) => ['scripts/build.mjs', output],
   },
 ];
+
+/** The checked-out commit, with `-dirty` where sources differ from it; null without git or outside of a clone. */
+async function commitOf(folder) {
+  const git = async (...args) => (await promisify(execFile)('git', ['-C', folder, ...args])).stdout.trim();
+  try {
+    const commit = await git('rev-parse', '--short=12', 'HEAD');
+    return (await git('status', '--porcelain', '--', 'src', 'ormconfig.ts')) === '' ? commit : `${commit}-dirty`;
+  } catch {
+    return null;
+  }
+}

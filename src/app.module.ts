@@ -6,6 +6,8 @@ import { AuditModule } from './audit/audit.module.js';
 import { AuthModule } from './auth/auth.module.js';
 import { BackupModule } from './backup/backup.module.js';
 import { Clock } from './common/clock.js';
+import { Conditions } from './common/conditions.js';
+import { ManagementFailures } from './common/management-failures.js';
 import { Config } from './config/config.js';
 import { GatewaysModule } from './gateways/gateways.module.js';
 import { HealthModule } from './health/health.module.js';
@@ -28,6 +30,8 @@ export class CoreModule {
       { provide: EntityManager, useValue: dataSource.manager },
       Clock,
       Meters,
+      Conditions,
+      ManagementFailures,
     ];
     return { module: CoreModule, providers, exports: providers };
   }

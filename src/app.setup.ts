@@ -3,17 +3,19 @@ import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify';
 import { randomUUID } from 'node:crypto';
-import type { Writable } from 'node:stream';
 import type { DataSource } from 'typeorm';
 import { AppModule } from './app.module.js';
 import { noteClientIps } from './access/client-ip.js';
 import { validationFailed } from './common/domain-error.js';
+import { Conditions } from './common/conditions.js';
+import { createLog, type Log } from './common/log.js';
 import { NestLogger } from './common/nest-logger.js';
 import { applyBodyLimit } from './common/body-limit.js';
 import { domainErrorOf, sendProblem } from './common/problem.filter.js';
 import { Meters } from './common/meters.js';
 import { requestValidation } from './common/validation.pipe.js';
 import type { Config } from './config/config.js';
+import type { EmbeddedSupervisor } from './database/embedded-supervisor.js';
 import { Readiness } from './health/readiness.js';
 import { sendTogether } from './http/answers-together.js';
 import { answerClientError } from './http/client-errors.js';
@@ -36,8 +38,10 @@ const REQUEST_TIMEOUT_MS = 30_000;
 export interface AppOptions {
   /** A secret that works here, to stand in the document's examples. */
   readonly exampleSecret?: string;
-  /** Takes the log instead of standard output. */
-  readonly logStream?: Writable;
+  /** The PostgreSQL that came with the server, as its supervisor sees it. */
+  readonly embedded?: Pick<EmbeddedSupervisor, 'isDown' | 'restarts'>;
+  /** The log of the process; without it there is one of its own, with `LOG_LEVEL`, on standard output. */
+  readonly log?: Log;
 }
 
 /**
@@ -46,7 +50,7 @@ export interface AppOptions {
  */
 export async function createApp(config: Config, dataSource: DataSource, options: AppOptions = {}): Promise<NestFastifyApplication> {
   const adapter = new FastifyAdapter({
-    ...serverOptions(config, options.logStream),
+    ...serverOptions(config, options.log),
     // No Express-style middleware anywhere: its runner need not look at every request.
     skipMiddie: true,
   });
@@ -58,11 +62,13 @@ export async function createApp(config: Config, dataSource: DataSource, options:
   app.useLogger(new NestLogger(app.getHttpAdapter().getInstance().log));
   app.setGlobalPrefix(API_PREFIX, {
     exclude: [
+      { path: 'health', method: RequestMethod.GET },
       { path: 'health/live', method: RequestMethod.GET },
       { path: 'health/ready', method: RequestMethod.GET },
       { path: 'metrics', method: RequestMethod.GET },
     ],
   });
+  if (options.embedded) showEmbedded(app, options.embedded);
   app.useGlobalPipes(requestValidation());
   tameFastify(app, config);
   if (config.swaggerEnabled) serveOpenApi(app, options.exampleSecret);
@@ -70,7 +76,7 @@ export async function createApp(config: Config, dataSource: DataSource, options:
   return app;
 }
 
-function serverOptions(config: Config, logStream: Writable | undefined): FastifyServerOptions {
+function serverOptions(config: Config, log: Log | undefined): FastifyServerOptions {
   return {
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -85,16 +91,15 @@ function serverOptions(config: Config, logStream: Writable | undefined): Fastify
     frameworkErrors: (error, request, reply) => {
       sendProblem(reply, domainErrorOf(error) ?? validationFailed([{ path: 'url', message: 'is not valid' }]), request.id);
     },
-    logger:
-      config.logLevel === 'silent'
-        ? false
-        : {
-            level: config.logLevel,
-            serializers: { req: () => ({}), res: () => ({}) },
-            base: null,
-            ...(logStream === undefined ? {} : { stream: logStream }),
-          },
+    ...(config.logLevel === 'silent' ? { logger: false } : { loggerInstance: log ?? createLog(config.logLevel) }),
   };
+}
+
+const DATABASE_DOWN = 'The embedded PostgreSQL has ended, and is being started again.';
+
+function showEmbedded(app: NestFastifyApplication, supervisor: Pick<EmbeddedSupervisor, 'isDown' | 'restarts'>): void {
+  app.get(Conditions).register('embeddedPostgres', 'the embedded PostgreSQL runs', () => (supervisor.isDown ? DATABASE_DOWN : null));
+  app.get(Meters).count('latchkey_embedded_postgres_restarts_total', 'Starts of the embedded PostgreSQL after it had died, by this process.', () => supervisor.restarts);
 }
 
 /** What Fastify does by itself and we do not want, and what every request meets before Nest. */

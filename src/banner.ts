@@ -22,21 +22,40 @@ export function printBanner(config: Config, admin: FirstAdmin | null, warnings: 
   process.stderr.write(`${lines.join('\n')}\n`);
 }
 
-function firstSteps(base: string, admin: FirstAdmin): string[] {
-  const password = admin.password ?? '$ADMIN_PASSWORD';
+function firstSteps(base: string, { email, password }: FirstAdmin): string[] {
   return [
     '',
-    `  Admin                ${admin.email}`,
-    ...(admin.password === null ? [] : [`  Password             ${admin.password}   (shown this once)`]),
+    `  Admin                ${email}`,
+    ...(password === null ? ['  Password             the one in ADMIN_PASSWORD'] : [`  Password             ${password}   (shown this once)`]),
     '',
-    '  Create a key:',
-    `    TOKEN=$(curl -s ${base}/api/v1/auth/login -H 'content-type: application/json' \\`,
-    `      -d '{"email":"${admin.email}","password":"${password}"}' | sed 's/.*"accessToken":"\\([^"]*\\)".*/\\1/')`,
+    password === null ? '  Create a key; type the password where it waits for it:' : '  Create a key:',
+    ...signIn(base, email, password),
     `    KEY=$(curl -s -X POST ${base}/api/v1/api-keys -H "authorization: Bearer $TOKEN" \\`,
     `      | sed 's/.*"secretKey":"\\([^"]*\\)".*/\\1/')`,
     '  Verify it:',
     `    curl -s ${base}/api/v1/verify -H "authorization: Bearer $TOKEN" -H 'content-type: application/json' -d "{\\"key\\":\\"$KEY\\"}"`,
   ];
+}
+
+/**
+ * A password that an operator chose is not printed, and may hold what shells and JSON read as their own: it goes from the
+ * environment, or from the terminal, through Node, which is there.
+ */
+function signIn(base: string, email: string, password: string | null): string[] {
+  const token = `sed 's/.*"accessToken":"\\([^"]*\\)".*/\\1/')`;
+  const login = `curl -s ${base}/api/v1/auth/login -H 'content-type: application/json'`;
+  if (password !== null) return [`    TOKEN=$(${login} \\`, `      -d ${shellQuoted(JSON.stringify({ email, password }))} | ${token}`];
+  const body = `JSON.stringify({ email: ${JSON.stringify(email)}, password: process.env.ADMIN_PASSWORD })`;
+  return [
+    '    [ "$ADMIN_PASSWORD" ] || read -rs ADMIN_PASSWORD',
+    `    TOKEN=$(ADMIN_PASSWORD="$ADMIN_PASSWORD" node -p ${shellQuoted(body)} \\`,
+    `      | ${login} -d @- | ${token}`,
+  ];
+}
+
+/** One word of a POSIX shell, taken as it is. */
+function shellQuoted(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
 function demoLines(demo: DemoAccess): string[] {

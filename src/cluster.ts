@@ -2,6 +2,10 @@ import cluster, { type Worker } from 'node:cluster';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { createLog, type Log } from './common/log.js';
+import { StartRefusal } from './common/start-refusal.js';
+import { ConfigError, loadConfig } from './config/config.js';
+import { type EndReason, hearEndRequests } from './end-requests.js';
 
 /** A worker that dies sooner than this after its start is started again only after as long. */
 const RESTART_PAUSE_MS = 2000;
@@ -12,64 +16,94 @@ const MAX_SHUTDOWN_MS = 12_000;
 /**
  * Several replicas on one machine behind one port: one process a worker, each a whole replica with its own cache and
  * leases on the same database. `--workers N`, by default one a processor. A worker that dies is replaced; SIGTERM
- * drains all of them; SIGUSR2 replaces them one after the other, while the port stays open.
+ * drains all of them; SIGUSR2 replaces them one after the other, while the port stays open. Where the first workers
+ * cannot start, the primary ends with code 1, as a single process would.
  */
-const { values, positionals } = parseArgs({
-  options: { workers: { type: 'string', default: String(availableParallelism()) } },
-  allowPositionals: true,
-  strict: true,
-});
-const count = Number(values.workers);
-if (!Number.isInteger(count) || count < 1 || count > 128) {
-  process.stderr.write('--workers must be a whole number from 1 to 128\n');
-  process.exit(2);
-}
+class Primary {
+  private stopping = false;
+  private rolling = false;
+  private hasListened = false;
+  /** Workers whose end is meant: nobody takes their place. */
+  private readonly leaving = new WeakSet<Worker>();
 
-let stopping = false;
-let rolling = false;
-/** Workers whose end is meant: nobody takes their place. */
-const leaving = new WeakSet<Worker>();
-cluster.setupPrimary({ exec: fileURLToPath(new URL('./main.js', import.meta.url)), args: positionals });
-for (let index = 0; index < count; index += 1) fork();
-
-process.on('SIGTERM', stop);
-process.on('SIGINT', stop);
-// Not SIGHUP: that comes when a terminal closes. Windows has neither.
-if (process.platform !== 'win32') process.on('SIGUSR2', () => void roll());
-
-function fork(): Worker {
-  const started = performance.now();
-  const worker = cluster.fork();
-  worker.once('exit', (code, signal) => {
-    if (stopping || leaving.has(worker)) return;
-    say(`Worker ${worker.process.pid ?? '?'} ended (${signal ?? `exit ${code}`}); starting another.`);
-    const pause = performance.now() - started < RESTART_PAUSE_MS ? RESTART_PAUSE_MS : 0;
-    setTimeout(() => stopping || fork(), pause);
-  });
-  return worker;
-}
-
-/** A worker leaves only once its successor listens; if that one cannot start, the rest stays as it is. */
-async function roll(): Promise<void> {
-  if (rolling || stopping) return;
-  rolling = true;
-  for (const old of workers()) {
-    // It has died since, and been replaced.
-    if (old.isDead()) continue;
-    const next = fork();
-    leaving.add(next);
-    if (!(await listens(next))) {
-      say('A new worker did not start: the old ones stay.');
-      break;
-    }
-    leaving.delete(next);
-    leaving.add(old);
-    const ended = exitOf(old);
-    old.process.kill('SIGTERM');
-    await ended;
+  constructor(
+    private readonly log: Log,
+    args: string[],
+  ) {
+    cluster.setupPrimary({ exec: fileURLToPath(new URL('./main.js', import.meta.url)), args });
   }
-  rolling = false;
-  say(`${workers().length} workers run.`);
+
+  start(count: number): void {
+    this.log.info({ workers: count }, 'starting');
+    hearEndRequests({ onRequest: (reason) => this.stop(0, reason), onImpatience: () => this.cut() });
+    for (let index = 0; index < count; index += 1) this.fork();
+    // Windows has no such signal.
+    if (process.platform !== 'win32') process.on('SIGUSR2', () => void this.roll());
+  }
+
+  private fork(): Worker {
+    const started = performance.now();
+    const worker = cluster.fork();
+    worker.once('message', () => (this.hasListened = true));
+    worker.once('exit', (code, signal) => {
+      if (this.stopping || this.leaving.has(worker)) return;
+      const ended = { worker: worker.process.pid, ended: signal ?? code };
+      if (!this.hasListened) {
+        this.log.fatal(ended, 'no worker could start: what it says above is the reason');
+        this.stop(1, 'a worker could not start');
+        return;
+      }
+      this.log.error(ended, 'a worker ended unasked; another one is started');
+      const pause = performance.now() - started < RESTART_PAUSE_MS ? RESTART_PAUSE_MS : 0;
+      setTimeout(() => this.stopping || this.fork(), pause);
+    });
+    return worker;
+  }
+
+  /** A worker leaves only once its successor listens; if that one cannot start, the rest stays as it is. */
+  private async roll(): Promise<void> {
+    if (this.rolling || this.stopping) return;
+    this.rolling = true;
+    this.log.info('workers are replaced one after the other');
+    for (const old of workers()) {
+      // It has died since, and been replaced.
+      if (old.isDead()) continue;
+      const next = this.fork();
+      this.leaving.add(next);
+      if (!(await listens(next))) {
+        this.log.error('a new worker did not start: the old ones stay');
+        break;
+      }
+      this.leaving.delete(next);
+      this.leaving.add(old);
+      const ended = exitOf(old);
+      old.process.kill('SIGTERM');
+      await ended;
+    }
+    this.rolling = false;
+    this.log.info({ workers: workers().length }, 'workers run');
+  }
+
+  private stop(code: number, reason: EndReason | string): void {
+    if (this.stopping) return;
+    this.stopping = true;
+    this.log.info({ reason, workers: workers().length }, 'draining');
+    const beganMs = performance.now();
+    const ended = workers().map(exitOf);
+    for (const worker of workers()) worker.process.kill('SIGTERM');
+    setTimeout(() => this.cut(), MAX_SHUTDOWN_MS).unref();
+    void Promise.all(ended).then(() => {
+      this.log.info({ code, afterMs: Math.round(performance.now() - beganMs) }, 'ended');
+      process.exit(code);
+    });
+  }
+
+  /** Ends what has not ended by itself. */
+  private cut(): void {
+    this.log.error({ code: 1, workers: workers().length }, 'ended: workers that still ran were killed');
+    for (const worker of workers()) worker.process.kill('SIGKILL');
+    process.exit(1);
+  }
 }
 
 /** Whether it came so far; false when it ended before. */
@@ -88,15 +122,22 @@ function workers(): Worker[] {
   return Object.values(cluster.workers ?? {}).filter((worker) => worker !== undefined);
 }
 
-function say(sentence: string): void {
-  process.stderr.write(`${sentence}\n`);
+function readArguments(): { count: number; others: string[] } {
+  const { values, positionals } = parseArgs({
+    options: { workers: { type: 'string', default: String(availableParallelism()) } },
+    allowPositionals: true,
+    strict: true,
+  });
+  const count = Number(values.workers);
+  if (Number.isInteger(count) && count >= 1 && count <= 128) return { count, others: positionals };
+  throw new ConfigError('--workers must be a whole number from 1 to 128');
 }
 
-function stop(): void {
-  if (stopping) return;
-  stopping = true;
-  const ended = workers().map(exitOf);
-  for (const worker of workers()) worker.process.kill('SIGTERM');
-  setTimeout(() => process.exit(1), MAX_SHUTDOWN_MS).unref();
-  void Promise.all(ended).then(() => process.exit(0));
+try {
+  const { count, others } = readArguments();
+  // Wrong settings are told once, not by every worker.
+  new Primary(createLog(loadConfig().logLevel).child({ context: 'Cluster' }), others).start(count);
+} catch (error) {
+  process.stderr.write(`Latchkey cannot start:\n${error instanceof StartRefusal ? error.message : (error as Error).message}\n`);
+  process.exit(1);
 }

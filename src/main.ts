@@ -1,79 +1,113 @@
 import 'reflect-metadata';
+import { Logger } from '@nestjs/common';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { changeAuditKey } from './audit/change-audit-key.js';
 import { Changes } from './audit/changes.js';
 import { createApp } from './app.setup.js';
 import { historyCheck } from './backup/history-check.js';
 import { printBanner } from './banner.js';
+import { createLog, type Log } from './common/log.js';
+import { NestLogger } from './common/nest-logger.js';
 import { StartRefusal } from './common/start-refusal.js';
+import { untilAborted } from './common/until-aborted.js';
 import { type Config, ConfigError, loadConfig } from './config/config.js';
+import { EmbeddedSupervisor } from './database/embedded-supervisor.js';
 import { START_WAIT_MS } from './database/first-connection.js';
 import { type Database, openDatabase } from './database/open-database.js';
 import { addDemoData, demoAccess } from './demo.js';
+import { EndRequested, type EndReason, hearEndRequests } from './end-requests.js';
 import { entities } from './entities.js';
 import { acceptSecrets } from './installation/accept-secrets.js';
+import { Lifecycle } from './lifecycle.js';
 import { shutDown } from './shutdown.js';
 import { seed } from './users/seed.js';
 
 /** Draining may take this long; then the process ends all the same. */
 const MAX_SHUTDOWN_MS = 10_000;
 
+/** What a start had opened when it was refused or asked to end is given back for this long at most. */
+const MAX_CLOSE_MS = 3_000;
+
+/** What a start has opened so far, in the order in which it is closed again. */
+interface Opened {
+  app?: NestFastifyApplication;
+  supervisor?: EmbeddedSupervisor;
+  database?: Database;
+}
+
 async function main(): Promise<void> {
   const { demo } = readArguments();
   const config = loadConfig();
   if (demo && config.nodeEnv === 'production') throw new ConfigError('--demo is refused with NODE_ENV=production: its data is public knowledge');
-  const log = (sentence: string) => process.stderr.write(`${sentence}\n`);
-  const database = await openDatabase(config, entities, { log, maxWaitMs: START_WAIT_MS });
-  await requireHistory(config, database);
-  tell(await withSecrets(database, config));
-  const admin = await seed(new Changes(database.dataSource, config), { email: config.adminEmail, password: config.adminPassword });
+  const log = createLog(config.logLevel);
+  const life = new Lifecycle(log);
+  Logger.overrideLogger(new NestLogger(log));
+  const signal = hearEndRequests({
+    onRequest: (reason) => {
+      life.draining(reason);
+      setTimeout(() => life.cut(MAX_SHUTDOWN_MS), MAX_SHUTDOWN_MS).unref();
+    },
+    onImpatience: () => life.impatience(),
+  });
+  life.starting();
+  const opened: Opened = {};
+  try {
+    await start(config, demo, log, life, signal, opened);
+    const reason = await new Promise<EndReason>((resolve) => {
+      const end = () => resolve((signal.reason as EndRequested).reason);
+      if (signal.aborted) end();
+      else signal.addEventListener('abort', end, { once: true });
+    });
+    // At a terminal nobody balances load, and who presses Ctrl-C waits for it.
+    await shutDown(opened.app!, reason === 'SIGINT' ? 0 : undefined);
+    delete opened.app;
+    await close(opened);
+    life.end(0);
+  } catch (error) {
+    await Promise.race([close(opened), sleep(MAX_CLOSE_MS)]).catch(() => undefined);
+    if (error instanceof EndRequested) return life.end(0);
+    life.refused(error);
+    throw error;
+  }
+}
+
+async function start(config: Config, demo: boolean, log: Log, life: Lifecycle, signal: AbortSignal, opened: Opened): Promise<void> {
+  const database = (opened.database = await openDatabase(config, entities, { log: (sentence) => life.told(sentence), maxWaitMs: START_WAIT_MS, signal }));
+  await life.database(database);
+  const supervisor = database.embedded === null ? undefined : new EmbeddedSupervisor(database.embedded, life.embedded());
+  if (supervisor) opened.supervisor = supervisor;
+  supervisor?.start();
+  await untilAborted(acceptHistory(config, database, (sentence) => life.told(sentence)), signal);
+  const first = { email: config.adminEmail, password: config.adminPassword };
+  const admin = await untilAborted(seed(new Changes(database.dataSource, config), first), signal);
   const access = demo ? demoAccess(config) : null;
-  const app = await createApp(config, database.dataSource, access === null ? {} : { exampleSecret: access.exampleSecret });
+  const app = await createApp(config, database.dataSource, { log, ...(supervisor === undefined ? {} : { embedded: supervisor }), ...(access === null ? {} : { exampleSecret: access.exampleSecret }) });
+  opened.app = app;
+  signal.throwIfAborted();
   if (demo) await addDemoData(app, config);
   await app.listen(config.port, config.host);
+  signal.throwIfAborted();
   // As a worker of a cluster: the one before this may leave now.
   process.send?.('listening');
+  await life.ready(app);
   printBanner(config, admin, database.warnings, access);
-
-  let ending = false;
-  const end = async (noticeMs?: number) => {
-    if (ending) return;
-    ending = true;
-    setTimeout(() => process.exit(1), MAX_SHUTDOWN_MS).unref();
-    await shutDown(app, noticeMs);
-    await database.close();
-    process.exit(0);
-  };
-  process.on('SIGTERM', () => void end());
-  // Whoever presses Ctrl-C waits for it.
-  process.on('SIGINT', () => void end(0));
 }
 
-/** A database that was restored serves nothing before what was revoked since is revoked again. */
-async function requireHistory(config: Config, database: Database): Promise<void> {
-  try {
-    await historyCheck(config, database.dataSource).run();
-  } catch (error) {
-    await database.close();
-    throw error;
-  }
+async function close({ app, supervisor, database }: Opened): Promise<void> {
+  await app?.close();
+  // Before the database: a server that we stop must not be started again.
+  await supervisor?.stop();
+  await database?.close();
 }
 
-/** Nothing is written before the secrets are known to be those of this database. */
-async function withSecrets(database: Database, config: Config): Promise<readonly string[]> {
-  try {
-    const notes = await acceptSecrets(database.dataSource, config);
-    const change = await changeAuditKey(database.dataSource, config);
-    return change === null ? notes : [...notes, change];
-  } catch (error) {
-    await database.close();
-    throw error;
-  }
-}
-
-/** On standard error, as the banner is. */
-function tell(notes: readonly string[]): void {
-  for (const note of notes) process.stderr.write(`  ${note}\n`);
+/** Nothing is written before this database is known to be the one that these secrets and checkpoints belong to. */
+async function acceptHistory(config: Config, { dataSource }: Database, tell: (sentence: string) => void): Promise<void> {
+  await historyCheck(config, dataSource).run();
+  for (const note of await acceptSecrets(dataSource, config)) tell(note);
+  const change = await changeAuditKey(dataSource, config);
+  if (change !== null) tell(change);
 }
 
 function readArguments(): { demo: boolean } {

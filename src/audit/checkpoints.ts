@@ -2,7 +2,11 @@ import { Injectable, Logger } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import type { FastifyInstance } from 'fastify';
 import type { KeyObject } from 'node:crypto';
+import { Attempts } from '../common/attempts.js';
+import { Conditions } from '../common/conditions.js';
+import { Meters } from '../common/meters.js';
 import { missingVersion } from '../common/missing-version.js';
+import { RepeatedLog } from '../common/repeated-log.js';
 import { Config } from '../config/config.js';
 import { appendCheckpoint } from './checkpoint-file.js';
 import { checkpointKey, signCheckpoint, type SignedCheckpoint } from './checkpoint.js';
@@ -14,6 +18,8 @@ const MAX_ROWS = 1_000;
 const MAX_AGE_MS = 60_000;
 const LOOK_EVERY_MS = 5_000;
 
+const NOT_WRITTEN = 'Checkpoints of the audit trail cannot be written: the end of it is not anchored outside of the database.';
+
 /**
  * Writes signed checkpoints of the chain to where the database cannot reach: the log, and the file that is
  * configured. Without them whoever owns the database could cut off the end of the trail unseen. Of several
@@ -22,19 +28,28 @@ const LOOK_EVERY_MS = 5_000;
 @Injectable()
 export class Checkpoints {
   private readonly logger = new Logger('Audit');
+  private readonly failures = new RepeatedLog((fields) => this.logger.error(fields));
   private readonly watch = setInterval(() => void this.look(MAX_AGE_MS), LOOK_EVERY_MS).unref();
   private looking: Promise<void> = Promise.resolve();
+  private readonly attempts = new Attempts();
+  /** When the last checkpoint was signed, monotonic; before the first: when this process began to look. */
+  private lastAtMs = performance.now();
 
   constructor(
     private readonly checkpoints: CheckpointsRepository,
     private readonly config: Config,
     private readonly host: HttpAdapterHost,
-  ) {}
+    meters: Meters,
+    conditions: Conditions,
+  ) {
+    meters.gauge('latchkey_audit_checkpoint_age_seconds', 'Age of the last checkpoint of the audit trail, by any replica.', () => (performance.now() - this.lastAtMs) / 1000);
+    conditions.register('checkpoints', 'checkpoints of the audit trail are written', () => (this.attempts.areFailing ? NOT_WRITTEN : null));
+  }
 
   /** Writes a checkpoint if there are rows it could cover and the last one is `maxAgeMs` old. Logs what fails. */
   look(maxAgeMs: number): Promise<void> {
-    this.looking = this.looking.then(() => this.writeIfDue(maxAgeMs)).catch((error: unknown) => {
-      this.logger.error({ msg: 'no audit checkpoint could be written', cause: (error as Error).message });
+    this.looking = this.looking.then(() => this.attempts.run(() => this.writeIfDue(maxAgeMs))).catch((error: unknown) => {
+      this.failures.add('checkpoint', { msg: 'no audit checkpoint could be written', cause: (error as Error).message });
     });
     return this.looking;
   }
@@ -46,12 +61,15 @@ export class Checkpoints {
   }
 
   private async writeIfDue(maxAgeMs: number): Promise<void> {
-    if (!isDue(await this.checkpoints.findState(), maxAgeMs)) return;
+    const found = await this.checkpoints.findState();
+    if (found.ageMs !== null) this.lastAtMs = performance.now() - found.ageMs;
+    if (!isDue(found, maxAgeMs)) return;
     await this.checkpoints.exclusively(async (state) => {
       if (!isDue(state, maxAgeMs)) return null;
       const checkpoint = signCheckpoint(this.keyOf(state.auditKeyVersion), state.head);
       for (const change of state.keyChanges) await this.publish(change);
       await this.publish(checkpoint);
+      this.lastAtMs = performance.now();
       return checkpoint;
     });
   }

@@ -1,9 +1,12 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { type Caller, systemCaller } from '../access/caller.js';
+import { Attempts } from '../common/attempts.js';
 import { Clock } from '../common/clock.js';
+import { Conditions } from '../common/conditions.js';
 import { unavailable } from '../common/domain-error.js';
 import { Meters } from '../common/meters.js';
+import { RepeatedLog } from '../common/repeated-log.js';
 import { Config } from '../config/config.js';
 import { type Act, type ActEntry, appendActs } from './append.js';
 import { AuditBatcher } from './audit-batcher.js';
@@ -16,6 +19,8 @@ const MAX_ATTEMPTS = 30;
 const LATE_MS = 1_000;
 /** At shutdown, what is still waiting is given this long. */
 const MAX_CLOSE_MS = 3_000;
+
+const NOT_RECORDED = 'Reads and refusals cannot be recorded in the audit trail: what must be recorded before it is answered is refused with 503.';
 
 interface Pending extends Act {
   readonly at: Date;
@@ -34,6 +39,8 @@ export class TrailRecorder {
   private lost = 0;
   private readonly lostEntries: ReturnType<Meters['counter']>;
   private readonly logger = new Logger('Audit');
+  private readonly attempts = new Attempts();
+  private readonly failures = new RepeatedLog((fields) => this.logger.warn(fields));
   private readonly batcher = new AuditBatcher<Pending>();
   private timer: { readonly handle: NodeJS.Timeout; readonly atMs: number } | null = null;
   private committing: Promise<void> = Promise.resolve();
@@ -43,7 +50,9 @@ export class TrailRecorder {
     private readonly config: Config,
     private readonly clock: Clock,
     meters: Meters,
+    conditions: Conditions,
   ) {
+    conditions.register('audit', 'reads and refusals are recorded in the audit trail', () => (this.attempts.areFailing ? NOT_RECORDED : null));
     this.lostEntries = meters.counter('latchkey_audit_entries_lost_total', 'Reads that could not be recorded in the audit trail.');
     meters.gauge('latchkey_audit_entries_queued', 'Reads and refusals that wait for their group commit.', () => this.batcher.size);
   }
@@ -112,10 +121,12 @@ export class TrailRecorder {
   private async commit(batch: readonly Pending[]): Promise<void> {
     const now = this.clock.now();
     try {
-      await this.dataSource.transaction(async (tx) => {
-        await tx.query(`SET LOCAL lock_timeout = '2s'`);
-        await appendActs(tx, this.config.auditKeys, batch.map((pending) => asAct(pending, now)), null);
-      });
+      await this.attempts.run(() =>
+        this.dataSource.transaction(async (tx) => {
+          await tx.query(`SET LOCAL lock_timeout = '2s'`);
+          await appendActs(tx, this.config.auditKeys, batch.map((pending) => asAct(pending, now)), null);
+        }),
+      );
       this.batcher.landed();
       for (const { settle } of batch) settle?.(null);
       this.confess();
@@ -132,7 +143,7 @@ export class TrailRecorder {
     const noRoom = this.batcher.failed(again, this.clock.monotonicMs());
     this.lose(patient.length - again.length + noRoom.length);
     for (const { settle } of batch) settle?.(failure);
-    this.logger.warn({ msg: 'audit entries could not be recorded', count: batch.length, cause: (failure as Error).message });
+    this.failures.add('batch', { msg: 'audit entries could not be recorded', count: batch.length, cause: (failure as Error).message });
   }
 
   private lose(count: number): void {

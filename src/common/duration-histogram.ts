@@ -57,6 +57,8 @@ export class DurationHistogram {
   constructor(
     readonly name: string,
     readonly help: string,
+    /** As prom-client's own metrics name them. */
+    readonly labelNames: readonly string[] = [],
   ) {}
 
   /** A new series; its labels are of a closed set and are not used twice. */

@@ -1,10 +1,12 @@
 import { Injectable } from '@nestjs/common';
 import { Counter, Gauge, type Metric, Registry, collectDefaultMetrics } from 'prom-client';
+import { buildInfo } from './build-info.js';
 import { DurationHistogram } from './duration-histogram.js';
 
 /**
  * The meters of one process, for Prometheus. Modules make theirs once, in a constructor; names begin with
- * `latchkey_` and end in their unit. Labels are closed sets: no id of a key, user or address is ever one.
+ * `latchkey_` and end in their unit, counters in `_total`, what waits in `_queued`, work under way in `_in_flight`; all
+ * are in docs/metrics.md. Labels are closed sets: no id of a key, user or address is ever one.
  */
 @Injectable()
 export class Meters {
@@ -12,6 +14,8 @@ export class Meters {
 
   constructor() {
     collectDefaultMetrics({ register: this.registry });
+    const { version, commit } = buildInfo();
+    this.info('latchkey_build_info', 'Which build runs; always 1.', { version, commit: commit ?? 'unknown', node: process.version });
   }
 
   /** Something that happens. Keep the child of `.labels(…)` where it is counted on every request. */
@@ -31,6 +35,24 @@ export class Meters {
     });
   }
 
+  /** Something that happens and is counted elsewhere: `read` gives how often it has happened since the start. */
+  count(name: string, help: string, read: () => number): void {
+    new Counter({
+      name,
+      help,
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        this.inc(read());
+      },
+    });
+  }
+
+  /** Something that never changes while the process lives, told by labels; its value is 1. */
+  info(name: string, help: string, labels: Readonly<Record<string, string>>): void {
+    new Gauge({ name, help, labelNames: Object.keys(labels), registers: [this.registry] }).set(labels, 1);
+  }
+
   /** Something that happens on every request, by one label of a closed set: counted in an array, told when asked. */
   tally<L extends string>(name: string, help: string, label: string, values: readonly L[]): Tally<L> {
     const tally = new Tally(values);
@@ -48,8 +70,8 @@ export class Meters {
   }
 
   /** Durations in seconds. */
-  durations(name: string, help: string): DurationHistogram {
-    const histogram = new DurationHistogram(name, help);
+  durations(name: string, help: string, labelNames: readonly string[] = []): DurationHistogram {
+    const histogram = new DurationHistogram(name, help, labelNames);
     // The registry asks a metric for its name and its samples, and for nothing else.
     this.registry.registerMetric(histogram as unknown as Metric);
     return histogram;

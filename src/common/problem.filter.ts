@@ -1,8 +1,10 @@
-import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Injectable, Logger } from '@nestjs/common';
+import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Injectable, Logger, type OnApplicationShutdown, Optional } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { STATUS_CODES } from 'node:http';
 import { DomainError, type ErrorKind, unavailable } from './domain-error.js';
+import { ManagementFailures } from './management-failures.js';
 import { RefusalRecorder } from './refusal-recorder.js';
+import { RepeatedLog } from './repeated-log.js';
 
 const STATUS: Record<ErrorKind, number> = {
   invalid: 400,
@@ -103,24 +105,36 @@ export function domainErrorOf(thrown: unknown): DomainError | null {
   return new DomainError(known.kind, known.code, known.detail, {}, { cause: thrown });
 }
 
+const PROBES = /^\/health(\/|$)/;
+
+/** Lines of one bug in 10 s. */
+const MAX_FAILURES_TOLD = 50;
+
 /** The one place that knows both our errors and HTTP. */
 @Injectable()
 @Catch()
-export class ProblemFilter implements ExceptionFilter {
+export class ProblemFilter implements ExceptionFilter, OnApplicationShutdown {
   private readonly logger = new Logger('Problem');
+  /** While something is away, every request would write the same line. */
+  private readonly unavailable = new RepeatedLog((fields) => this.logger.warn(fields));
+  /** Callers quote the id of a request that failed for a bug of ours, so each is written, up to a flood. */
+  private readonly failures = new RepeatedLog((fields) => this.logger.error(fields), MAX_FAILURES_TOLD);
 
-  constructor(private readonly refusals: RefusalRecorder) {}
+  constructor(
+    private readonly refusals: RefusalRecorder,
+    @Optional() private readonly management?: ManagementFailures,
+  ) {}
 
   async catch(thrown: unknown, host: ArgumentsHost): Promise<void> {
     const request = host.switchToHttp().getRequest<FastifyRequest>();
     const reply = host.switchToHttp().getResponse<FastifyReply>();
     const error = await this.recorded(domainErrorOf(thrown), request);
     if (error) {
-      if (error.kind === 'unavailable') this.logger.warn({ requestId: request.id, cause: describe(error.cause) });
+      if (error.kind === 'unavailable') this.tellUnavailable(error, request);
       sendProblem(reply, error, request.id);
       return;
     }
-    this.logger.error({ requestId: request.id, cause: describe(thrown) });
+    this.failures.add(kindOf(thrown), { msg: 'A request failed by a bug of this server.', requestId: request.id, cause: describe(thrown) });
     void reply
       .status(500)
       .type('application/problem+json; charset=utf-8')
@@ -136,6 +150,19 @@ export class ProblemFilter implements ExceptionFilter {
       );
   }
 
+  onApplicationShutdown(): void {
+    this.unavailable.flush();
+    this.failures.flush();
+  }
+
+  private tellUnavailable(error: DomainError, request: FastifyRequest): void {
+    // Probes ask again and again, and what they are told has a line of its own.
+    if (PROBES.test(request.routeOptions.url ?? '')) return;
+    this.management?.add(request);
+    const kind = `${error.message} ${kindOf(error.cause)}`;
+    this.unavailable.add(kind, { msg: error.message, requestId: request.id, cause: describe(error.cause) });
+  }
+
   /** The error once it is in the trail; what must be recorded and cannot be is 503. */
   private async recorded(error: DomainError | null, request: FastifyRequest): Promise<DomainError | null> {
     if (error === null) return null;
@@ -146,6 +173,14 @@ export class ProblemFilter implements ExceptionFilter {
       return unavailable('A refusal could not be recorded; nothing was done.', failure);
     }
   }
+}
+
+/** What an error has in common with its like: names and codes, which are few; a message may name a row. */
+function kindOf(thrown: unknown): string {
+  const { name, code, driverError, cause } = (thrown ?? {}) as { name?: string; code?: unknown; driverError?: unknown; cause?: unknown };
+  const own = [name, code].filter((part) => typeof part === 'string').join(' ');
+  const deeper = driverError ?? cause;
+  return deeper === undefined ? own : `${own} < ${kindOf(deeper)}`;
 }
 
 /** Name, message and stack only: an error object may carry a query's parameters. */

@@ -16,6 +16,7 @@ import {
 } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { StartRefusal } from '../common/start-refusal.js';
 import { DATA_DIR_ENTRIES } from '../config/data-dir.js';
 import type { Account, Binaries } from './embedded-binaries.js';
 import { binaryOptions, canEnter, executable, SYSTEM_DIRECTORY } from './embedded-binaries.js';
@@ -41,6 +42,8 @@ export interface Postmaster {
 }
 
 const CREDENTIALS_FILE = 'postgres-credentials.json';
+/** Written once a cluster has been made: without the cluster beside it, something has been lost. */
+const CREATED_FILE = 'postgres-created';
 /** Written only if the cluster cannot lie in the data directory; once there, it decides. */
 const LOCATION_FILE = DATA_DIR_ENTRIES.clusterLocation;
 /** A pid no system gives out (Linux ends at 2^22), so that PostgreSQL finds nobody behind it. */
@@ -71,6 +74,27 @@ export async function findCluster(dataDir: string): Promise<string | null> {
   return location.cluster;
 }
 
+/**
+ * To be asked where there is no cluster, before one is made: an empty database in place of one that is lost would serve,
+ * and know no key.
+ *
+ * @throws StartRefusal when there was a cluster once
+ */
+export async function refuseToReplaceLost(dataDir: string): Promise<void> {
+  const marker = join(dataDir, CREATED_FILE);
+  if (!(await exists(marker))) return;
+  throw new StartRefusal(
+    `The database of ${dataDir} is gone: put ${join(dataDir, 'postgres')} back, or restore a backup; or remove ${marker} to ` +
+      'begin with an empty database.',
+  );
+}
+
+/** Notes that the data directory has a database, for `refuseToReplaceLost`. */
+export async function noteCreated(dataDir: string): Promise<void> {
+  const marker = join(dataDir, CREATED_FILE);
+  if (!(await exists(marker))) await writePrivateFile(marker, '');
+}
+
 /** @throws Error with a way out if the cluster was made by another major version than the binaries'. */
 export async function checkVersion(cluster: string, major: number): Promise<void> {
   const found = (await readFile(join(cluster, 'PG_VERSION'), 'utf8')).trim();
@@ -78,7 +102,7 @@ export async function checkVersion(cluster: string, major: number): Promise<void
   throw new Error(
     `The data directory ${cluster} was made by PostgreSQL ${found}, and this release brings PostgreSQL ${major}: ` +
       `start the release that made it, dump the database "${DATABASE}" and restore it into an empty DATA_DIR; or run ` +
-      `a PostgreSQL ${found} of your own on it and set DATABASE_URL; or move the directory away to begin anew.`,
+      `a PostgreSQL ${found} of your own on it and set DATABASE_URL; or set DATA_DIR to an empty directory to begin anew.`,
   );
 }
 
@@ -220,11 +244,7 @@ async function runInitdb(binaries: Binaries, account: Account | null, args: stri
 /** What postmaster.pid says about a living server of this cluster, or null if there is none. */
 export async function findPostmaster(cluster: string): Promise<Postmaster | null> {
   const path = join(cluster, 'postmaster.pid');
-  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return '';
-    throw error;
-  });
-  const lines = text.split('\n');
+  const lines = await postmasterLines(cluster);
   const pid = Number.parseInt(lines[0] ?? '', 10);
   // A negative pid is a single-user backend; it listens nowhere and PostgreSQL itself refuses beside it.
   if (!(pid > 0)) return null;
@@ -236,6 +256,25 @@ export async function findPostmaster(cluster: string): Promise<Postmaster | null
   // the shared memory named in the file, so a backend that outlived its server keeps a second one out.
   if (signalReaches(pid)) await writeClusterFile(cluster, path, [NOBODYS_PID, ...lines.slice(1)].join('\n'));
   return null;
+}
+
+/** Whether this very server runs and the files are there that say so. Changes nothing, so it needs no lock. */
+export async function isPostmaster(cluster: string, pid: number): Promise<boolean> {
+  const [noted] = await postmasterLines(cluster);
+  return Number.parseInt(noted ?? '', 10) === pid && (await findProcess(pid)) !== null;
+}
+
+/** The port of the server that runs or ran here last, if it did not end in order; else null. */
+export async function findLastPort(cluster: string): Promise<number | null> {
+  return Number.parseInt((await postmasterLines(cluster))[3] ?? '', 10) || null;
+}
+
+async function postmasterLines(cluster: string): Promise<string[]> {
+  const text = await readFile(join(cluster, 'postmaster.pid'), 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return '';
+    throw error;
+  });
+  return text.split('\n');
 }
 
 async function writeClusterFile(cluster: string, path: string, content: string): Promise<void> {

@@ -17,9 +17,13 @@ import {
   createCluster,
   DATABASE,
   findCluster,
+  findLastPort,
   findPostmaster,
   getCredentials,
+  isPostmaster,
+  noteCreated,
   OWNER_ROLE,
+  refuseToReplaceLost,
 } from './embedded-cluster.js';
 import { addReference, countReferences, findProcess, leaveToDirectoryOwner, withLock } from './embedded-lock.js';
 
@@ -39,8 +43,19 @@ export interface EmbeddedPostgres {
   appUrl: string;
   /** Whether the server ran already: left behind by a killed process, or shared with a living one. */
   adopted: boolean;
-  /** The postmaster's process id. */
-  pid: number;
+  /** The postmaster's process id, as of the start or of the last `restart`. */
+  readonly pid: number;
+  /** Where it listens, on loopback. */
+  readonly port: number;
+  /** Whether its process runs and its files are there. */
+  isRunning(): Promise<boolean>;
+  /**
+   * Starts a server that has died again, on the port it had, so that pools find it; does nothing where another process
+   * has done so. Never makes a new database.
+   *
+   * @throws Error in words for an operator
+   */
+  restart(): Promise<{ pid: number; startedHere: boolean }>;
   /** Gives the server back; the last living user's call stops it, and returns when it has ended. Safe to repeat. */
   stop(): Promise<void>;
 }
@@ -96,16 +111,54 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   const references = join(dataDir, 'postgres-run');
   return withLock(references, LOCK_TIMEOUT_MS, async () => {
     const running = await ensureRunning(dataDir, options);
-    const reference = await addReference(references);
-    let stopped: Promise<void> | undefined;
-    return {
-      ownerUrl: urlOf(OWNER_ROLE, running.credentials.ownerPassword, running.port),
-      appUrl: urlOf(APP_ROLE, running.credentials.appPassword, running.port),
-      adopted: running.adopted,
-      pid: running.pid,
-      stop: () => (stopped ??= giveBack(references, running.cluster, reference, options.log)),
-    };
+    return new Handle(dataDir, options, running, await addReference(references));
   });
+}
+
+/** The server as one of its users holds it. */
+class Handle implements EmbeddedPostgres {
+  readonly ownerUrl: string;
+  readonly appUrl: string;
+  readonly adopted: boolean;
+  readonly port: number;
+  private readonly references: string;
+  private stopped: Promise<void> | undefined;
+
+  constructor(
+    private readonly dataDir: string,
+    private readonly options: EmbeddedPostgresOptions,
+    private running: Running,
+    private readonly reference: string,
+  ) {
+    this.references = join(dataDir, 'postgres-run');
+    this.ownerUrl = urlOf(OWNER_ROLE, running.credentials.ownerPassword, running.port);
+    this.appUrl = urlOf(APP_ROLE, running.credentials.appPassword, running.port);
+    this.adopted = running.adopted;
+    this.port = running.port;
+  }
+
+  get pid(): number {
+    return this.running.pid;
+  }
+
+  isRunning(): Promise<boolean> {
+    return isPostmaster(this.running.cluster, this.running.pid);
+  }
+
+  restart(): Promise<{ pid: number; startedHere: boolean }> {
+    return withLock(this.references, LOCK_TIMEOUT_MS, async () => {
+      const running = await ensureRunning(this.dataDir, this.options, this.running);
+      if (running.port !== this.port) {
+        throw new Error(`The embedded PostgreSQL runs on port ${running.port} now, no longer on ${this.port}: start this server again.`);
+      }
+      this.running = running;
+      return { pid: running.pid, startedHere: !running.adopted };
+    });
+  }
+
+  stop(): Promise<void> {
+    return (this.stopped ??= giveBack(this.references, this.running.cluster, this.reference, this.options.log));
+  }
 }
 
 /**
@@ -149,8 +202,12 @@ interface Running extends Postmaster {
   adopted: boolean;
 }
 
-async function ensureRunning(dataDir: string, { log, settings = {} }: EmbeddedPostgresOptions): Promise<Running> {
+/** @param before the server that was known to run: it must be there still, and comes back on its port */
+async function ensureRunning(dataDir: string, { log, settings = {} }: EmbeddedPostgresOptions, before?: Running): Promise<Running> {
   const existing = await findCluster(dataDir);
+  if (before !== undefined && existing !== before.cluster) {
+    throw new Error(`The database in ${before.cluster} is gone: put its files back, or restore a backup, and start again.`);
+  }
   const account = await chooseAccount(existing);
   const binaries = await prepareBinaries(account, dataDir);
   if (existing !== null) {
@@ -166,16 +223,18 @@ async function ensureRunning(dataDir: string, { log, settings = {} }: EmbeddedPo
       }
     }
   } else {
+    await refuseToReplaceLost(dataDir);
     log?.(`Creating a PostgreSQL ${binaries.version} database in ${dataDir}.`);
   }
   const cluster = existing ?? (await createCluster(dataDir, binaries, account, settings['fsync'] !== 'off'));
   const credentials = await getCredentials(dataDir);
-  const launch = { cluster, credentials, binaries, account, settings, logFile: join(dataDir, 'postgres.log') };
+  const launch = { cluster, credentials, binaries, account, settings, logFile: join(dataDir, 'postgres.log'), port: before?.port, lastPort: await findLastPort(cluster) };
   const started = await startServer(launch);
   await ensureRoles(started.port, credentials).catch(async (error: unknown) => {
     await stopServer(started.pid);
     throw error;
   });
+  await noteCreated(dataDir);
   log?.(`PostgreSQL ${binaries.version} runs on 127.0.0.1:${started.port} (process ${started.pid}).`);
   return { ...started, cluster, credentials, adopted: false };
 }
@@ -207,21 +266,28 @@ interface Launch {
   account: Account | null;
   settings: Record<string, string>;
   logFile: string;
+  /** Where it must listen; undefined: anywhere. */
+  port: number | undefined;
+  /** Where the pools of living processes look for it; null: nowhere. */
+  lastPort: number | null;
 }
 
 /** Starts a server and waits until it lets us in; tries again where a port was snatched or a dead server lingers. */
 async function startServer(launch: Launch): Promise<Postmaster> {
   await rotateLog(launch.logFile);
   const deadline = Date.now() + READY_TIMEOUT_MS;
+  let preferred = launch.lastPort;
   for (;;) {
     const logged = (await stat(launch.logFile).catch(() => null))?.size ?? 0;
-    const port = await probeFreePort();
+    const port = launch.port ?? preferred ?? (await probeFreePort());
     const pid = await spawnServer(launch, port);
     const problem = await waitUntilReady(pid, port, launch.credentials, deadline);
     if (problem === null) return { pid, port };
     const output = (await readFile(launch.logFile, 'utf8')).slice(logged).trim();
-    const passing = /address already in use|could not create any TCP\/IP sockets|shared memory block .* still in use/i;
-    if (!passing.test(output) || Date.now() > deadline) {
+    const isTaken = /address already in use|could not create any TCP\/IP sockets/i.test(output);
+    if (isTaken) preferred = null;
+    const passing = isTaken || /shared memory block .* still in use/i.test(output);
+    if (!passing || Date.now() > deadline) {
       throw new Error(`PostgreSQL did not start on ${launch.cluster} (${problem}).\n${output.slice(-2_000)}`);
     }
     await sleep(READY_POLL_MS);

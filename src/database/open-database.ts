@@ -1,12 +1,13 @@
 import type { DataSource, EntityTarget } from 'typeorm';
 import type { Config } from '../config/config.js';
+import { untilAborted } from '../common/until-aborted.js';
 import { checkSchemaAccess, findAppRole } from './app-role.js';
 import { connectionConfig } from './connection-config.js';
 import { examineConnection } from './connection-checks.js';
 import { knownRefusal } from './connection-refusals.js';
 import { dataSource } from './data-source.js';
 import { findCluster } from './embedded-cluster.js';
-import { startEmbeddedPostgres } from './embedded-postgres.js';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded-postgres.js';
 import { type DatabaseAddress, firstConnection, NO_PATIENCE, type Patience, patiently, targetOf } from './first-connection.js';
 import { migrate } from './migrate.js';
 import { checkMigrationRights } from './migration-rights.js';
@@ -22,6 +23,8 @@ export interface Database {
   readonly dataSource: DataSource;
   /** Sentences on what works less well than it could, each with what to do. */
   readonly warnings: readonly string[];
+  /** The PostgreSQL that came with the server; null: one of the operator's own. */
+  readonly embedded: EmbeddedPostgres | null;
   /** Closes the pool and, if this process holds it, stops the embedded PostgreSQL. */
   close(): Promise<void>;
 }
@@ -32,38 +35,53 @@ export interface OpenOptions {
   readonly log?: SchemaLog;
   /** How long a database that is not there yet is waited for. Default: not at all. */
   readonly maxWaitMs?: number;
+  /** Gives up waiting, for a migration of another process as well. */
+  readonly signal?: AbortSignal;
 }
 
 /**
  * Opens the configured PostgreSQL, or starts the embedded one, and migrates it.
  *
- * @throws StartRefusal with a sentence that says what to do
+ * @throws StartRefusal with a sentence that says what to do; the reason of `signal` when that was aborted
  */
-export async function openDatabase(
-  config: Config,
+export async function openDatabase(config: Config, entities: readonly EntityTarget<unknown>[], options: OpenOptions = {}): Promise<Database> {
+  const { databaseUrl, databaseMigrationUrl } = config;
+  if (databaseUrl === null || databaseMigrationUrl === null) return openEmbedded(config, entities, options);
+  return untilAborted(openGiven(databaseUrl, databaseMigrationUrl, entities, options), options.signal);
+}
+
+/** A PostgreSQL of the operator's own. */
+async function openGiven(
+  url: string,
+  migrationUrl: string,
   entities: readonly EntityTarget<unknown>[],
-  { log = () => undefined, maxWaitMs = 0 }: OpenOptions = {},
+  { log = () => undefined, maxWaitMs = 0 }: OpenOptions,
 ): Promise<Database> {
-  if (config.databaseUrl !== null && config.databaseMigrationUrl !== null) {
-    const patience: Patience = { maxWaitMs, say: log };
-    const address = addressOf(config.databaseUrl, 'DATABASE_URL');
-    const isApart = config.databaseMigrationUrl !== config.databaseUrl;
-    const owner = isApart ? addressOf(config.databaseMigrationUrl, 'DATABASE_MIGRATION_URL') : address;
-    await migrateAt(owner, config.databaseMigrationUrl, patience);
-    // The other login may be one that the first was not: another host, no password yet.
-    if (isApart) await close(await firstConnection(address, patience));
-    const { appRole, warnings } = await patiently(() => examineConnection(address), patience);
-    const pool = await open(config.databaseUrl, 'DATABASE_URL', entities, appRole.role);
-    return { dataSource: pool, warnings, close: () => pool.destroy() };
-  }
-  await refuseUnfinishedRestore(config.dataDir);
-  const embedded = await startEmbeddedPostgres({ dataDir: config.dataDir });
+  const patience: Patience = { maxWaitMs, say: log };
+  const address = addressOf(url, 'DATABASE_URL');
+  const isApart = migrationUrl !== url;
+  await migrateAt(isApart ? addressOf(migrationUrl, 'DATABASE_MIGRATION_URL') : address, migrationUrl, patience);
+  // The other login may be one that the first was not: another host, no password yet.
+  if (isApart) await close(await firstConnection(address, patience));
+  const { appRole, warnings } = await patiently(() => examineConnection(address), patience);
+  const pool = await open(url, 'DATABASE_URL', entities, appRole.role);
+  return { dataSource: pool, warnings, embedded: null, close: () => pool.destroy() };
+}
+
+async function openEmbedded(
+  { dataDir }: Config,
+  entities: readonly EntityTarget<unknown>[],
+  { log, signal }: OpenOptions,
+): Promise<Database> {
+  await refuseUnfinishedRestore(dataDir);
+  const embedded = await startEmbeddedPostgres({ dataDir, ...(log === undefined ? {} : { log }) });
   try {
-    await migrate(embedded.ownerUrl, log);
+    await untilAborted(migrate(embedded.ownerUrl, log), signal);
     const pool = await open(embedded.appUrl, 'DATA_DIR', entities);
     return {
       dataSource: pool,
       warnings: [],
+      embedded,
       close: async () => {
         await pool.destroy();
         await embedded.stop();

@@ -1,10 +1,9 @@
 import { Controller, Get, Header } from '@nestjs/common';
-import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
-import { type HealthCheckResult, HealthCheckService, HealthIndicatorService } from '@nestjs/terminus';
+import { ApiExtraModels, ApiOkResponse, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import { Public } from '../access/decorators.js';
+import { type ConditionState, Conditions } from '../common/conditions.js';
 import { DomainError } from '../common/domain-error.js';
-import { FailoverService } from '../verification/failover/failover.service.js';
-import { LiveView, ReadyView } from './health.view.js';
+import { ConditionView, HealthView, LiveView } from './health.view.js';
 import { Readiness, type ReadinessState } from './readiness.js';
 
 const REASONS: Record<Exclude<ReadinessState, 'ready'>, string> = {
@@ -12,16 +11,34 @@ const REASONS: Record<Exclude<ReadinessState, 'ready'>, string> = {
   stale: 'This replica has not heard of its database for too long.',
 };
 
-/** For load balancers and orchestrators. */
+/** For load balancers, orchestrators and monitoring. */
 @ApiTags('Health')
+@ApiExtraModels(ConditionView)
 @Controller('health')
 export class HealthController {
   constructor(
-    private readonly health: HealthCheckService,
-    private readonly indicators: HealthIndicatorService,
     private readonly readiness: Readiness,
-    private readonly failover: FailoverService,
+    private readonly conditions: Conditions,
   ) {}
+
+  @Get()
+  @Header('Cache-Control', 'no-store')
+  @Public()
+  @ApiOperation({
+    summary: 'Does everything work',
+    description:
+      'For monitoring: 200 when every function of this replica works, 503 `DEGRADED` when one does not, with a sentence for each in ' +
+      '`details`. Not for load balancers and orchestrators: what is broken is often broken on every replica.',
+  })
+  @ApiOkResponse({ type: HealthView })
+  @ApiResponse({ status: 503, description: '`DEGRADED`: something does not work, `details` says what. `NOT_READY`: as at `/health/ready`.' })
+  everything(): HealthView {
+    this.refuseUnready();
+    const health = this.health();
+    if (health.status === 'ok') return health;
+    const reasons = Object.values(health.details).flatMap(({ reason }) => reason ?? []);
+    throw new DomainError('unavailable', 'DEGRADED', reasons.join(' '), { details: health.details });
+  }
 
   @Get('live')
   @Header('Cache-Control', 'no-store')
@@ -38,26 +55,24 @@ export class HealthController {
     summary: 'May traffic be sent here',
     description:
       'Take it out of the load balancer when this is 503: while it drains, and when its data is older than `STALE_MAX_SECONDS`. ' +
-      'A database that is briefly away makes it `degraded`, still with 200.',
+      'A function that does not work at the moment makes it `degraded`, still with 200: verifies are answered, and the other ' +
+      'replicas are most likely no better. `GET /health` is 503 then.',
   })
-  @ApiOkResponse({ type: ReadyView })
-  ready(): Promise<HealthCheckResult> {
-    const { state, databaseAnswers } = this.readiness.check();
-    if (state !== 'ready') throw new DomainError('unavailable', 'NOT_READY', REASONS[state], { state, retryAfterSeconds: 1 });
-    return this.health.check([
-      () => {
-        const database = this.indicators.check('database');
-        return databaseAnswers ? database.up() : database.degraded();
-      },
-      ...this.history(),
-    ]);
+  @ApiOkResponse({ type: HealthView })
+  @ApiResponse({ status: 503, description: '`NOT_READY`: send traffic elsewhere; `state` is `draining` or `stale`.' })
+  ready(): HealthView {
+    this.refuseUnready();
+    return this.health();
   }
 
-  /** What a failover has lost, while this process knows of it: how much, and never what. */
-  private history() {
-    const loss = this.failover.knownLoss;
-    if (loss === null) return [];
-    const told = { lostChanges: loss.changes, lostLogBytes: loss.logBytes, noticedAt: new Date(loss.atMs) };
-    return [() => this.indicators.check('history').degraded(told)];
+  private health(): HealthView {
+    const details: Record<string, ConditionState> = this.conditions.check();
+    const isWell = Object.values(details).every(({ status }) => status === 'up');
+    return { status: isWell ? 'ok' : 'degraded', details };
+  }
+
+  private refuseUnready(): void {
+    const state = this.readiness.check();
+    if (state !== 'ready') throw new DomainError('unavailable', 'NOT_READY', REASONS[state], { state, retryAfterSeconds: 1 });
   }
 }

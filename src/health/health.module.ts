@@ -1,14 +1,13 @@
 import { Module } from '@nestjs/common';
-import { TerminusModule } from '@nestjs/terminus';
+import { ConditionLog } from './condition-log.js';
+import { DatabaseProbe } from './database-probe.js';
 import { HealthController } from './health.controller.js';
 import { Readiness } from './readiness.js';
 
-/** Liveness and readiness. */
+/** Liveness, readiness, and what does not work. */
 @Module({
-  // Terminus would log every failed check, once a second and replica.
-  imports: [TerminusModule.forRoot({ logger: false })],
   controllers: [HealthController],
-  providers: [Readiness],
+  providers: [Readiness, DatabaseProbe, ConditionLog],
   exports: [Readiness],
 })
 export class HealthModule {}

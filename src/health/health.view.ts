@@ -6,16 +6,28 @@ export class LiveView {
   status: 'ok';
 }
 
-/** Traffic may be sent here. */
-export class ReadyView {
+/** How one function of a replica is. */
+export class ConditionView {
+  /** @example "up" */
+  status: 'up' | 'degraded';
+
+  /** What does not work; absent while it works. */
+  reason?: string;
+}
+
+/** How a replica is. */
+export class HealthView {
   /**
-   * `degraded`: the database does not answer at the moment, or this replica knows of acknowledged changes that a
-   * failover has lost (`details.history`).
+   * `degraded`: a function does not work at the moment.
    * @example "ok"
    */
   status: 'ok' | 'degraded';
 
-  /** What was asked, and how it is. */
-  @ApiProperty({ type: 'object', additionalProperties: { type: 'object', additionalProperties: true }, example: { database: { status: 'up' } } })
-  details: Record<string, unknown>;
+  /** Every function of this replica that may be broken while the others work, by name. */
+  @ApiProperty({
+    type: 'object',
+    additionalProperties: { $ref: '#/components/schemas/ConditionView' },
+    example: { feed: { status: 'up' }, metering: { status: 'up' }, management: { status: 'up' } },
+  })
+  details: Record<string, ConditionView>;
 }

@@ -25,10 +25,8 @@ export class Readiness {
     return this.draining;
   }
 
-  /** `databaseAnswers`: false once the database has been away for more than 3 s. */
-  check(): { state: ReadinessState; databaseAnswers: boolean } {
-    const standing = this.feed.standing(this.feed.tick());
-    const state = this.draining ? 'draining' : standing === 'lost' ? 'stale' : 'ready';
-    return { state, databaseAnswers: standing === 'fresh' };
+  check(): ReadinessState {
+    if (this.draining) return 'draining';
+    return this.feed.standing(this.feed.tick()) === 'lost' ? 'stale' : 'ready';
   }
 }

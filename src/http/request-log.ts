@@ -13,21 +13,31 @@ export function sharedLogger(logger: FastifyBaseLogger): FastifyBaseLogger {
 /** Levels at which a line a request is written. */
 const TELLING = new Set(['info', 'debug', 'trace']);
 
+/** Asked every second by load balancers, orchestrators and Prometheus: written at debug alone. */
+const PROBES = new Set(['/health', '/health/live', '/health/ready', '/metrics']);
+
+/** Refusals whose sender an operator looks for. */
+const REFUSED = new Set([401, 403, 429]);
+
 /**
- * One line a request, of named fields alone: no URL, whose query may hold anything, no header and no body. Nothing is
- * made where the level would throw it away.
+ * One line a request, of named fields alone: no URL, whose query may hold anything, no header and no body. The client's
+ * address is named where the request was refused. Nothing is made where the level would throw it away.
  */
 export function logRequests(fastify: FastifyInstance, level: string): void {
   if (!TELLING.has(level)) return;
   fastify.addHook('onResponse', (request, reply, done) => {
-    logRequest(fastify.log, request, reply);
+    if (level !== 'info' || !isProbe(request)) logRequest(fastify.log, request, reply);
     done();
   });
 }
 
+function isProbe({ routeOptions: { url } }: FastifyRequest): boolean {
+  return url !== undefined && PROBES.has(url);
+}
+
 function logRequest(log: FastifyBaseLogger, request: FastifyRequest, reply: FastifyReply): void {
   const principal = request.caller?.principal;
-  log.info(
+  log[isProbe(request) ? 'debug' : 'info'](
     {
       requestId: request.id,
       method: request.method,
@@ -36,6 +46,7 @@ function logRequest(log: FastifyBaseLogger, request: FastifyRequest, reply: Fast
       status: reply.statusCode,
       durationMs: Math.round(reply.elapsedTime * 100) / 100,
       principal: principal ? { kind: principal.kind, id: principal.id } : undefined,
+      clientIp: REFUSED.has(reply.statusCode) ? request.clientIp : undefined,
     },
     'request',
   );
@@ -43,7 +54,7 @@ function logRequest(log: FastifyBaseLogger, request: FastifyRequest, reply: Fast
 
 /** Observes the duration of every request, by the pattern of its route. */
 export function timeRequests(fastify: FastifyInstance, meters: Meters): void {
-  const durations = new RouteDurations(meters.durations('latchkey_http_request_duration_seconds', 'Duration of requests by route and status'));
+  const durations = new RouteDurations(meters.durations('latchkey_http_request_duration_seconds', 'Duration of requests.', ['method', 'route', 'status']));
   fastify.addHook('onResponse', (request, reply, done) => {
     durations.of(request.routeOptions.url ?? NO_ROUTE, request.method, reply.statusCode).observe(reply.elapsedTime / 1000);
     done();

@@ -1,6 +1,8 @@
 import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { Clock } from '../common/clock.js';
+import { Attempts } from '../common/attempts.js';
+import { Conditions } from '../common/conditions.js';
 import { Meters } from '../common/meters.js';
 import { microCentsFromCents } from '../common/money.js';
 import { uuidv7 } from '../common/uuid.js';
@@ -28,6 +30,8 @@ const LOOK_AHEAD_MS = 10_000;
 const RESERVATION_DAYS = 35;
 const FORGET_EVERY_MS = 60_000;
 const MAX_FORGOTTEN_AT_ONCE = 10_000;
+
+const NO_LEASES = 'Leases of budgets and rate limits cannot be had: keys with limits are refused as UNAVAILABLE once their leases are used up.';
 
 /** What a call asks of a key's limits. */
 export interface QuotaQuestion {
@@ -65,6 +69,7 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly future = new FutureLeases();
   private readonly defaultHold: bigint;
   private readonly timers: NodeJS.Timeout[] = [];
+  private readonly attempts = new Attempts();
   private isAway = false;
 
   constructor(
@@ -73,10 +78,11 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
     private readonly signer: ReservationSigner,
     config: Config,
     meters: Meters,
+    conditions: Conditions,
   ) {
     this.connections = new QuotaConnections(sessionConfigOf(dataSource, 'quotas', 'quotas'));
     this.authority = new PostgresAuthority((text, values, name) =>
-      name === undefined ? dataSource.query(text, [...values]) : this.connections.query(text, values, name),
+      name === undefined ? dataSource.query(text, [...values]) : this.attempts.run(() => this.connections.query(text, values, name)),
     );
     this.defaultHold = microCentsFromCents(config.defaultHoldCents);
     this.grants = new GrantMemory(this.authority, () => clock.monotonicMs());
@@ -90,10 +96,11 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
       () => uuidv7(),
       { replicaId: uuidv7(), shareReplicas: config.rateFallback === 'share' ? config.maxReplicas : null },
     );
-    meters.gauge('latchkey_ledger_entries', 'Budgets and windows in the memory of this replica.', () => this.ledger.stats().entries);
-    meters.gauge('latchkey_ledger_waiting', 'Verifies that wait for a lease.', () => this.ledger.stats().waiting);
-    meters.gauge('latchkey_ledger_acquires_under_way', 'Statements for leases under way.', () => this.ledger.stats().calls);
-    meters.gauge('latchkey_ledger_returns_pending', 'Leases that are being handed back.', () => this.ledger.stats().returns);
+    meters.gauge('latchkey_lease_entries', 'Budgets and rate windows in the memory of this replica.', () => this.ledger.stats().entries);
+    meters.gauge('latchkey_lease_requests_queued', 'Verifies that wait for a lease.', () => this.ledger.stats().waiting);
+    meters.gauge('latchkey_lease_acquires_in_flight', 'Statements that ask for leases.', () => this.ledger.stats().calls);
+    meters.gauge('latchkey_lease_returns_queued', 'Leases that wait to be handed back.', () => this.ledger.stats().returns);
+    conditions.register('limits', 'budgets and rate limits are leased from PostgreSQL', () => (this.attempts.areFailing ? NO_LEASES : null));
   }
 
   async onApplicationBootstrap(): Promise<void> {

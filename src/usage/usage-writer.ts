@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common';
 import { DatabaseError } from 'pg';
 import type { DataSource } from 'typeorm';
+import { RepeatedLog } from '../common/repeated-log.js';
 import { boundedQuery } from '../database/bounded-query.js';
 import { type BookRow, bookStatement, reservationOf } from './usage-books.js';
 import { type BookEntry, type BookOutcome, type BookResult, type UsageEntry, isRepeatOf } from './usage-entry.js';
@@ -10,6 +11,8 @@ const RETRIABLE = new Set(['40P01', '40001']);
 const MAX_ATTEMPTS = 5;
 /** A batch takes milliseconds; one that takes so long hangs. */
 const MAX_TRANSACTION_MS = 5_000;
+/** Lines of one constraint in 10 s: a caller may send events that are refused as fast as it likes. */
+const MAX_REFUSALS_TOLD = 10;
 
 /** What an entry came to, and the payload under its id afterwards (null: the id is free). */
 interface Booked extends BookResult {
@@ -22,6 +25,7 @@ interface Booked extends BookResult {
  */
 export class UsageWriter {
   private readonly logger = new Logger('Usage');
+  private readonly refusals = new RepeatedLog((fields) => this.logger.error(fields), MAX_REFUSALS_TOLD);
 
   constructor(
     private readonly dataSource: DataSource,
@@ -75,7 +79,7 @@ export class UsageWriter {
   }
 
   private refused({ code, constraint }: DatabaseError): Booked {
-    this.logger.error({ message: 'The database refused a usage event; nothing of it was charged.', code, constraint });
+    this.refusals.add(`${code} ${constraint}`, { msg: 'The database refused a usage event; nothing of it was charged.', code, constraint });
     return booked('refused', null);
   }
 

@@ -2,6 +2,7 @@ import { Module } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { ApiKeysModule } from '../api-keys/api-keys.module.js';
 import { Clock } from '../common/clock.js';
+import { Conditions } from '../common/conditions.js';
 import { Meters } from '../common/meters.js';
 import { microCentsFromCents } from '../common/money.js';
 import { Config } from '../config/config.js';
@@ -33,20 +34,27 @@ const LIMITS = { maxBatch: 200, maxWaitMs: 5, maxInFlight: 2, maxQueued: 10_000,
     UsageHousekeeping,
     VerdictRecorder,
     { provide: VerdictCounter, useFactory: (clock: Clock) => new VerdictCounter(clock), inject: [Clock] },
-    { provide: UsageBatcher, useFactory: batcher, inject: [DataSource, Config, Clock, Meters, VerdictCounter] },
+    { provide: UsageBatcher, useFactory: batcher, inject: [DataSource, Config, Clock, Meters, Conditions, VerdictCounter] },
   ],
   exports: [VerdictCounter, UsageBatcher],
 })
 export class UsageModule {}
 
-function batcher(dataSource: DataSource, config: Config, clock: Clock, meters: Meters, verdicts: VerdictCounter): UsageBatcher<BookEntry, BookResult> {
+function batcher(
+  dataSource: DataSource,
+  config: Config,
+  clock: Clock,
+  meters: Meters,
+  conditions: Conditions,
+  verdicts: VerdictCounter,
+): UsageBatcher<BookEntry, BookResult> {
   const writer = new UsageWriter(dataSource, microCentsFromCents(config.defaultHoldCents));
   const timed: BatchClock = {
     monotonicMs: () => clock.monotonicMs(),
     after: (delayMs, run) => void setTimeout(run, delayMs).unref(),
     soon: (run) => void setImmediate(run),
   };
-  const made = new UsageBatcher<BookEntry, BookResult>(metered(meters, (entries) => writer.write(entries)), timed, LIMITS);
+  const made = new UsageBatcher<BookEntry, BookResult>(metered(meters, conditions, (entries) => writer.write(entries)), timed, LIMITS);
   showQueues(meters, made, verdicts);
   return made;
 }

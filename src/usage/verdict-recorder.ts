@@ -1,5 +1,6 @@
 import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { RepeatedLog } from '../common/repeated-log.js';
 import { VerdictCounter } from './verdict-counter.js';
 
 const FLUSH_EVERY_MS = 1_000;
@@ -10,6 +11,7 @@ const KEYS_PER_FLUSH = 2_000;
 @Injectable()
 export class VerdictRecorder implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger('Usage');
+  private readonly failures = new RepeatedLog((fields) => this.logger.warn(fields));
   private timer: NodeJS.Timeout | undefined;
   private flushing: Promise<void> | null = null;
 
@@ -53,7 +55,7 @@ export class VerdictRecorder implements OnApplicationBootstrap, OnApplicationShu
       ]);
     } catch (error) {
       this.counter.giveBack(counts);
-      this.logger.warn({ message: 'Counted verdicts could not be written; they are kept for the next try.', cause: (error as Error).message });
+      this.failures.add('counts', { msg: 'Counted verdicts could not be written; they are kept for the next try.', cause: (error as Error).message });
     }
   }
 }

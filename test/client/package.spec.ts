@@ -44,7 +44,7 @@ describe('The package', () => {
     [secret, keyId] = [key.secretKey, key.apiKey.id];
     env = { LATCHKEY_URL: app.baseUrl, LATCHKEY_KEY: service.secretKey, LATCHKEY_ADMIN_TOKEN: token };
     const packed = await run('npm', ['pack', '--json', '--silent', '--pack-destination', project], { cwd: join(ROOT, 'clients/typescript') });
-    files = (JSON.parse(packed.slice(packed.indexOf('['))) as [{ files: { path: string }[] }])[0].files.map(({ path }) => path);
+    files = (JSON.parse(packed.slice(packed.indexOf('[\n'))) as [{ files: { path: string }[] }])[0].files.map(({ path }) => path);
     await writeFile(join(project, 'package.json'), JSON.stringify({ name: 'somebody-elses', private: true, type: 'module' }));
     await run('npm', ['install', '--offline', '--no-audit', '--no-fund', '--silent', './latchkey-client-0.1.0.tgz'], { cwd: project });
     for (const [name, code] of examples) await writeFile(join(project, name), code);

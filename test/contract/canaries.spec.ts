@@ -4,6 +4,7 @@ import { Writable } from 'node:stream';
 import type { DataSource } from 'typeorm';
 import { Changes } from '../../src/audit/changes.js';
 import { createApp } from '../../src/app.setup.js';
+import { createLog } from '../../src/common/log.js';
 import { dataSource } from '../../src/database/data-source.js';
 import { entities } from '../../src/entities.js';
 import { seed } from '../../src/users/seed.js';
@@ -55,7 +56,7 @@ describe('A secret', () => {
         done();
       },
     });
-    app = await createApp(testConfig({ LOG_LEVEL: 'trace' }), pool, { logStream: stream });
+    app = await createApp(testConfig({ LOG_LEVEL: 'trace' }), pool, { log: createLog('trace', stream) });
     await app.listen(0, '127.0.0.1');
     base = `http://127.0.0.1:${(app.getHttpServer().address() as { port: number }).port}/api/v1`;
 

@@ -14,7 +14,7 @@ import { seed } from '../../src/users/seed.js';
 import { uuidv7 } from '../../src/common/uuid.js';
 import { createTestDatabase, type TestDatabase } from './postgres.js';
 
-export const ADMIN = { email: 'admin@latchkey.test', password: 'a password for tests' };
+export const ADMIN = { email: 'admin@latchkey.test', password: `a "password" for test's $HOME \\ sake` };
 
 /** Key material of the tests; no random, so that several apps share a database. */
 const SECRETS = {

@@ -91,7 +91,7 @@ export class OidcSignIn {
     } catch (error) {
       const failure = failureOf(error);
       if (failure === null) throw error;
-      this.logger.warn({ requestId: caller.requestId, failure, cause: causeOf(error) });
+      this.logger.warn({ msg: 'A sign-in with the identity provider ended without a session.', requestId: caller.requestId, failure, cause: causeOf(error) });
       return { failure, returnTo };
     }
   }

@@ -1,11 +1,14 @@
 import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { open } from 'node:fs/promises';
+import { Conditions } from '../../common/conditions.js';
 import { Config } from '../../config/config.js';
 import { Denylist } from './denylist.js';
 
 const READ_EVERY_MS = 1_000;
 /** Some 60 000 entries; a longer file is not read, and the list stays as it was. */
 const MAX_BYTES = 2 * 1024 * 1024;
+
+const NOT_READ = 'DENYLIST_FILE cannot be read, or has lines that name no key: see the log.';
 
 /** Reads `DENYLIST_FILE` again each second: the way to end a key while the database cannot be written. */
 @Injectable()
@@ -17,7 +20,10 @@ export class DenylistFile implements OnApplicationBootstrap, OnApplicationShutdo
   constructor(
     private readonly config: Config,
     private readonly denylist: Denylist,
-  ) {}
+    conditions: Conditions,
+  ) {
+    conditions.register('denylist', 'DENYLIST_FILE can be read, and all of it is understood', () => (this.lastComplaint === '' ? null : NOT_READ));
+  }
 
   /** The list counts from the first answer on. */
   async onApplicationBootstrap(): Promise<void> {

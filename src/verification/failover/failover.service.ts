@@ -2,6 +2,7 @@ import { Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common'
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DataSource } from 'typeorm';
 import { Clock } from '../../common/clock.js';
+import { Conditions } from '../../common/conditions.js';
 import { Meters } from '../../common/meters.js';
 import { readStandbys } from '../../database/standbys.js';
 import { Quotas } from '../../quotas/quotas.service.js';
@@ -9,7 +10,7 @@ import type { Poll, Position } from '../feed/change-feed.js';
 import type { HistoryListener, PollTiming } from '../feed/feed-listener.js';
 import { FeedService } from '../feed/feed.service.js';
 import { HistoryMemory } from './history-memory.js';
-import { failoverSentence, isLoss, lossSentence, rangeOf } from './history-report.js';
+import { type KnownLoss, failoverSentence, isLoss, knownLossSentence, lossSentence, rangeOf } from './history-report.js';
 import { HistoryRepository } from './history.repository.js';
 import { type Judgement, type LeftHistory, type Lookup, type PolledLsn, type ToldHistory, agreement, judge, provenPoll } from './judgement.js';
 import { LostChanges } from './lost-changes.service.js';
@@ -34,13 +35,6 @@ export interface FellowReplicas {
   readonly tell: () => Promise<unknown>;
   /** What all replicas have told; null when the database does not answer. */
   readonly look: () => Promise<readonly ToldHistory[] | null>;
-}
-
-/** Acknowledged work that this process knows to be gone. */
-export interface KnownLoss {
-  readonly changes: number;
-  readonly logBytes: number;
-  readonly atMs: number;
 }
 
 /**
@@ -69,11 +63,12 @@ export class FailoverService implements HistoryListener, OnApplicationBootstrap 
     private readonly dataSource: DataSource,
     private readonly clock: Clock,
     meters: Meters,
+    conditions: Conditions,
   ) {
     feed.followHistory(this);
     this.failovers = meters.counter('latchkey_database_failovers_total', 'Times that the database had another history: a failover or a restore.');
     this.lostChangesTotal = meters.counter('latchkey_history_lost_changes_total', 'Acknowledged changes that were missing after a failover.');
-    meters.gauge('latchkey_history_lost', '1: since its start this replica has found acknowledged work missing.', () => (this.loss ? 1 : 0));
+    conditions.register('history', 'no acknowledged work is known to be missing', () => (this.loss === null ? null : knownLossSentence(this.loss)));
   }
 
   async onApplicationBootstrap(): Promise<void> {
@@ -84,11 +79,6 @@ export class FailoverService implements HistoryListener, OnApplicationBootstrap 
   /** What this replica tells the others: the history it is in, and whether it misses nothing there; null before its first. */
   get state(): { readonly history: string; readonly isWhole: boolean | null } | null {
     return this.told;
-  }
-
-  /** What is known to be lost since this process has started; null: nothing. */
-  get knownLoss(): KnownLoss | null {
-    return this.loss;
   }
 
   joinedBy(fellows: FellowReplicas): void {

@@ -13,6 +13,20 @@ const DOUBTS: Record<Doubt, string> = {
   'lease-missing': 'part of a budget that this replica was granted is missing',
 };
 
+/** Acknowledged work that a process knows to be gone. */
+export interface KnownLoss {
+  readonly changes: number;
+  readonly logBytes: number;
+  /** When that was noticed, Unix milliseconds of the database. */
+  readonly atMs: number;
+}
+
+/** What health probes tell: how much is gone and never what. */
+export function knownLossSentence({ changes, logBytes, atMs }: KnownLoss): string {
+  const gone = changes > 0 ? `${changes} acknowledged changes` : `${logBytes} bytes of acknowledged work`;
+  return `A failover has lost ${gone}, noticed at ${new Date(atMs).toISOString()}: npm run doctor says which.`;
+}
+
 /** Whether acknowledged work is known to be gone. */
 export function isLoss({ lost, lostBytes }: Judgement): boolean {
   return lost.length > 0 || lostBytes > 0n;

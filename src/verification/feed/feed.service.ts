@@ -1,6 +1,7 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { Clock } from '../../common/clock.js';
+import { RepeatedLog } from '../../common/repeated-log.js';
 import { Config } from '../../config/config.js';
 import { sessionConfigOf } from '../../database/session-config.js';
 import type { Change } from '../records/change.js';
@@ -27,6 +28,7 @@ const MAX_POLLS_AWAITED = 2;
 @Injectable()
 export class FeedService implements FeedTarget {
   private readonly logger = new Logger('ChangeFeed');
+  private readonly interruptions = new RepeatedLog((fields) => this.logger.warn(fields));
   private readonly feed: ChangeFeed;
   private readonly connection: FeedConnection;
   private readonly databaseClock = new DatabaseClock();
@@ -184,6 +186,7 @@ export class FeedService implements FeedTarget {
   private reportAway(error: unknown): void {
     if (this.isAway) return;
     this.isAway = true;
-    this.logger.warn(`The change feed is interrupted: ${error instanceof Error ? error.message : 'unknown'}`);
+    // A connection that comes and goes would write a line each time.
+    this.interruptions.add('away', { msg: `The change feed is interrupted: ${error instanceof Error ? error.message : 'unknown'}` });
   }
 }

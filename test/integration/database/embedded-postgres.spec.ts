@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -238,6 +238,15 @@ describe('The embedded PostgreSQL', () => {
       await writeFile(join(dataDir, 'postgres-credentials.json'), credentials);
       const second = await start();
       expect(await query(second.ownerUrl, `SELECT to_regclass('kept')::text AS found`)).toEqual([{ found: 'kept' }]);
+    });
+
+    it('to begin with an empty database where there was another', async () => {
+      const first = await start();
+      await first.stop();
+      await rename(join(dataDir, 'postgres'), join(parent, 'elsewhere'));
+      await expect(start()).rejects.toThrow(/The database of .* is gone: put .*postgres back, or restore a backup; or remove .*postgres-created/);
+      await rename(join(parent, 'elsewhere'), join(dataDir, 'postgres'));
+      expect((await start()).adopted).toBe(false);
     });
 
     it('a data directory that is a file', async () => {

@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Balancer } from '../harness/balancer.js';
-import { ProofCluster, type Replica } from '../harness/cluster.js';
+import { childrenOf, ProofCluster, type Replica } from '../harness/cluster.js';
 import type { ProofAnswer } from '../harness/http-client.js';
 import type { Experiment } from '../harness/experiment.js';
 
@@ -102,12 +102,13 @@ async function opened({ hostname, port }: URL): Promise<Socket> {
   return socket;
 }
 
-/** Replaces all workers, and waits until the primary says so. */
+/** Replaces all workers, and waits until none of the old ones is left. */
 async function roll(workers: Replica, violations: string[]): Promise<void> {
   await sleep(1_000);
+  const old = await childrenOf(workers.pid);
   workers.signal('SIGUSR2');
   const until = performance.now() + ROLL_MS;
-  while (!workers.output.join('').includes('2 workers run.')) {
+  for (let now = old; now.length !== old.length || now.some((pid) => old.includes(pid)); now = await childrenOf(workers.pid)) {
     if (performance.now() > until) return void violations.push(`the workers were not replaced within a minute: ${workers.output.join('').slice(-300)}`);
     await sleep(100);
   }

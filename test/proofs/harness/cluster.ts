@@ -353,7 +353,7 @@ export async function patiently(ask: () => Promise<ProofAnswer>): Promise<ProofA
   }
 }
 
-/** What a replica loads before the product. */
+/** Modules that every replica loads before the product. */
 export function modulesOf(fault: Fault | undefined, modules: readonly string[] = []): string[] {
   const names = fault?.patch === undefined ? modules : [...modules, fault.patch];
   return ['./stall-watch.mjs', ...names.map((name) => `../faults/${name}`)].map((path) => new URL(path, import.meta.url).href);
@@ -378,7 +378,7 @@ export function environmentOf(database: ClusterDatabase): Record<string, string>
   };
 }
 
-/** Ports that nothing listens on now. */
+/** Ports of loopback that nobody listened on a moment ago. */
 export async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(
     Array.from({ length: count }, async () => {
@@ -392,8 +392,8 @@ export async function freePorts(count: number): Promise<number[]> {
   return ports;
 }
 
-/** Linux only, as the experiments are. */
-async function childrenOf(pid: number): Promise<number[]> {
+/** The processes a process has started. Linux only, as the experiments are. */
+export async function childrenOf(pid: number): Promise<number[]> {
   const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
   return children.split(' ').filter((text) => text.trim() !== '').map(Number);
 }

@@ -3,12 +3,19 @@ import { createServer, connect, type Server, type Socket } from 'node:net';
 /** What the proxy does to bytes: passes them, swallows them without a word, or refuses connections. */
 export type ProxyMode = 'pass' | 'silent' | 'refuse';
 
+/** One connection through the proxy. */
+interface Pair {
+  readonly client: Socket;
+  readonly upstream: Socket;
+  isFrozen: boolean;
+}
+
 /**
  * A TCP proxy that breaks on command. It keeps its port while what is behind it may move, so that replicas
  * find a restarted PostgreSQL where it always was.
  */
 export class TcpProxy {
-  private readonly pairs = new Set<{ client: Socket; upstream: Socket }>();
+  private readonly pairs = new Set<Pair>();
   private mode: ProxyMode = 'pass';
   private latencyMs = 0;
 
@@ -37,6 +44,11 @@ export class TcpProxy {
     if (mode === 'refuse') this.reset();
   }
 
+  /** Swallows for good what runs over the connections that are open now; new ones work: a path that has changed. */
+  freezeOpen(): void {
+    for (const pair of this.pairs) pair.isFrozen = true;
+  }
+
   /** Adds a delay to every packet from now on. */
   setLatency(ms: number): void {
     this.latencyMs = ms;
@@ -61,7 +73,7 @@ export class TcpProxy {
       return;
     }
     const upstream = connect(this.upstreamPort, '127.0.0.1');
-    const pair = { client, upstream };
+    const pair = { client, upstream, isFrozen: false };
     this.pairs.add(pair);
     client.setNoDelay(true);
     upstream.setNoDelay(true);
@@ -74,7 +86,7 @@ export class TcpProxy {
       [client, upstream],
       [upstream, client],
     ] as const) {
-      from.on('data', (chunk: Buffer) => this.forward(to, chunk));
+      from.on('data', (chunk: Buffer) => pair.isFrozen || this.forward(to, chunk));
       from.on('error', end);
       from.on('close', end);
     }

@@ -1,0 +1,161 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { Writable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { DataSource } from 'typeorm';
+import { createApp } from '../../../src/app.setup.js';
+import { Changes } from '../../../src/audit/changes.js';
+import { createLog } from '../../../src/common/log.js';
+import { Meters } from '../../../src/common/meters.js';
+import { dataSource } from '../../../src/database/data-source.js';
+import { entities } from '../../../src/entities.js';
+import { seed } from '../../../src/users/seed.js';
+import { TcpProxy } from '../../proofs/harness/tcp-proxy.js';
+import { ADMIN, testConfig } from '../../support/app.js';
+import { eventually } from '../../support/eventually.js';
+import { createTestDatabase, type TestDatabase } from '../../support/postgres.js';
+
+const OUTAGE_MS = 10_000;
+/** A line an interval and kind; several kinds of failures come of one outage. */
+const MAX_LINES = 40;
+
+interface Line {
+  level: string;
+  msg: string;
+  condition?: string;
+  repeated?: number;
+}
+
+describe('What does not work is told', () => {
+  let database: TestDatabase;
+  let proxy: TcpProxy;
+  let pool: DataSource;
+  let app: NestFastifyApplication;
+  let base: string;
+  let token: string;
+  let keyId: string;
+  let gateway: string;
+  let lines: Line[] = [];
+
+  const send = async (method: string, path: string, body?: unknown, credentials: Record<string, string> = { authorization: `Bearer ${token}` }) => {
+    const response = await fetch(`${base}${path}`, {
+      method,
+      headers: { ...credentials, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+      body: body === undefined ? null : JSON.stringify(body),
+    });
+    return { status: response.status, body: (await response.json()) as never as Record<string, never> };
+  };
+  let reports = 0;
+  /** As services do: by a key, which needs no look into the database. */
+  const report = () => send('POST', '/api/v1/usage', { events: [{ id: `report ${(reports += 1)}`, apiKeyId: keyId, costCents: 1 }] }, { 'x-api-key': gateway });
+  const isDown = async (name: string) => new RegExp(`^latchkey_${name}_down 1$`, 'm').test(await app.get(Meters).registry.metrics());
+  const reasons = (health: Record<string, { status: string; reason?: string }>) => Object.entries(health).filter(([, { status }]) => status !== 'up').map(([name]) => name);
+  const recovered = () =>
+    eventually(async () => {
+      expect((await report()).status).toBe(200);
+      const { status, body } = await send('GET', '/health');
+      expect([status, body]).toEqual([200, expect.objectContaining({ status: 'ok' })]);
+    }, 30_000);
+
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    const url = new URL(database.appUrl);
+    proxy = await TcpProxy.start(Number(url.port));
+    url.port = String(proxy.port);
+    pool = await dataSource(url.href, { max: 10, entities }).initialize();
+    const config = testConfig({ LOG_LEVEL: 'warn' });
+    await seed(new Changes(pool, config), ADMIN);
+    const stream = new Writable({
+      write(chunk, _, done) {
+        for (const line of String(chunk).trim().split('\n')) lines.push(JSON.parse(line) as Line);
+        done();
+      },
+    });
+    app = await createApp(config, pool, { log: createLog('warn', stream) });
+    await app.listen(0, '127.0.0.1');
+    base = `http://127.0.0.1:${(app.getHttpServer().address() as { port: number }).port}`;
+    token = (await send('POST', '/api/v1/auth/login', ADMIN)).body['accessToken']!;
+    const created = await send('POST', '/api/v1/api-keys', { roles: ['gateway'] });
+    gateway = created.body['secretKey']!;
+    keyId = (created.body as never as { apiKey: { id: string } }).apiKey.id;
+  }, 60_000);
+  afterAll(async () => {
+    await app.close();
+    await pool.destroy();
+    await proxy.stop();
+    await database.drop();
+  }, 60_000);
+
+  it('nothing is, while all works', async () => {
+    const { status, body } = await send('GET', '/health');
+    expect([status, body['status']]).toEqual([200, 'ok']);
+    expect(Object.keys(body['details']!).sort()).toEqual(['audit', 'checkpoints', 'clock', 'database', 'denylist', 'feed', 'limits', 'management', 'metering']);
+    expect((await send('GET', '/health/ready')).body).toEqual(body);
+  });
+
+  it('over a link whose open connections have gone silent, though new ones work and the replica is ready', async () => {
+    // As busy as a server in use: the pool has several connections, all of which are dead in a moment.
+    await Promise.all(Array.from({ length: 10 }, () => send('GET', '/api/v1/api-keys')));
+    expect((await report()).status).toBe(200);
+    lines = [];
+    proxy.freezeOpen();
+    let isOver = false;
+    const statuses: number[] = [];
+    const load = Array.from({ length: 4 }, async () => {
+      while (!isOver) statuses.push((await report()).status);
+    });
+    const tookMs = await eventually(async () => {
+      const { status, body } = await send('GET', '/health');
+      expect([status, body['code']]).toEqual([503, 'DEGRADED']);
+      expect(reasons(body['details']!)).toEqual(expect.arrayContaining(['metering']));
+      expect(body['detail']).toContain('Reports of usage are answered 503');
+    }, 10_000);
+    expect(tookMs).toBeLessThan(6_000);
+    const ready = await send('GET', '/health/ready');
+    expect([ready.status, ready.body['status']]).toEqual([200, 'degraded']);
+    expect(await isDown('metering')).toBe(true);
+    isOver = true;
+    await Promise.all(load);
+    expect(statuses).toContain(503);
+    proxy.reset();
+    await recovered();
+    expect(await isDown('metering')).toBe(false);
+    await eventually(() => expect(lines.filter(({ condition, level }) => condition === 'metering' && level === 'error')).toHaveLength(1));
+  }, 60_000);
+
+  it('without a report or a change from which it could be seen, when the pool gets no answers', async () => {
+    proxy.setMode('silent');
+    await eventually(async () => expect(reasons((await send('GET', '/health/ready')).body['details']!)).toEqual(expect.arrayContaining(['database', 'feed'])), 10_000);
+    expect(await isDown('database')).toBe(true);
+    proxy.setMode('pass');
+    proxy.reset();
+    await recovered();
+  }, 60_000);
+
+  it('in a few lines, however many requests meet an outage of ten seconds', async () => {
+    lines = [];
+    let refused = 0;
+    let isOver = false;
+    proxy.setMode('refuse');
+    const load = Array.from({ length: 8 }, async (_, client) => {
+      while (!isOver) {
+        const { status } = client % 2 === 0 ? await report() : await send('POST', '/api/v1/api-keys', {});
+        if (status === 503) refused += 1;
+        await sleep(5);
+      }
+    });
+    await sleep(OUTAGE_MS);
+    isOver = true;
+    await Promise.all(load);
+    proxy.setMode('pass');
+    await recovered();
+    expect(refused).toBeGreaterThan(300);
+    expect(lines.length).toBeLessThan(MAX_LINES);
+    await eventually(() => {
+      const told = lines.reduce((sum, { repeated = 0 }) => sum + repeated, 0);
+      // Each of them is in a count, or was the first of its kind.
+      expect(told).toBeGreaterThan(refused - MAX_LINES);
+    }, 12_000);
+    expect(lines.length).toBeLessThan(MAX_LINES);
+  }, 90_000);
+});
