@@ -24,13 +24,27 @@ export interface Database {
   close(): Promise<void>;
 }
 
+/** How a database is opened. */
+export interface OpenOptions {
+  /** How long to wait for a PostgreSQL of one's own that is not there yet. */
+  readonly maxWaitMs?: number;
+  /** Gets one sentence for each thing worth telling an operator. */
+  readonly log?: (sentence: string) => void;
+  /** Gives up waiting. */
+  readonly signal?: AbortSignal;
+}
+
 /**
- * Opens the configured PostgreSQL, or starts the embedded one, and migrates it. Waits for one that is not there yet as
- * long as `patience` says.
+ * Opens the configured PostgreSQL, or starts the embedded one, and migrates it.
  *
  * @throws StartRefusal with a sentence that says what to do
  */
-export async function openDatabase(config: Config, entities: readonly EntityTarget<unknown>[], patience: Patience = NO_PATIENCE): Promise<Database> {
+export async function openDatabase(
+  config: Config,
+  entities: readonly EntityTarget<unknown>[],
+  { maxWaitMs = 0, log, signal }: OpenOptions = {},
+): Promise<Database> {
+  const patience: Patience = { maxWaitMs, log, signal };
   if (config.databaseUrl !== null && config.databaseMigrationUrl !== null) {
     const address = addressOf(config.databaseUrl, 'DATABASE_URL');
     const isApart = config.databaseMigrationUrl !== config.databaseUrl;
