@@ -14,7 +14,6 @@ import { StartRefusal } from './common/start-refusal.js';
 import { untilAborted } from './common/until-aborted.js';
 import { type Config, ConfigError, loadConfig } from './config/config.js';
 import { EmbeddedSupervisor } from './database/embedded-supervisor.js';
-import { START_WAIT_MS } from './database/first-connection.js';
 import { type Database, openDatabase } from './database/open-database.js';
 import { addDemoData, demoAccess } from './demo.js';
 import { EndRequested, type EndReason, hearEndRequests } from './end-requests.js';
@@ -26,6 +25,9 @@ import { seed } from './users/seed.js';
 
 /** Draining may take this long; then the process ends all the same. */
 const MAX_SHUTDOWN_MS = 10_000;
+
+/** As long as a database in the next container needs to start. */
+const MAX_WAIT_FOR_DATABASE_MS = 60_000;
 
 /** What a start had opened when it was refused or asked to end is given back for this long at most. */
 const MAX_CLOSE_MS = 3_000;
@@ -74,7 +76,7 @@ async function main(): Promise<void> {
 }
 
 async function start(config: Config, demo: boolean, log: Log, life: Lifecycle, signal: AbortSignal, opened: Opened): Promise<void> {
-  const database = (opened.database = await openDatabase(config, entities, { log: (sentence) => life.told(sentence), maxWaitMs: START_WAIT_MS, signal }));
+  const database = (opened.database = await openDatabase(config, entities, { log: (sentence) => life.told(sentence), maxWaitMs: MAX_WAIT_FOR_DATABASE_MS, signal }));
   await life.database(database);
   const supervisor = database.embedded === null ? undefined : new EmbeddedSupervisor(database.embedded, life.embedded());
   if (supervisor) opened.supervisor = supervisor;

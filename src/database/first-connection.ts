@@ -15,14 +15,13 @@ export interface DatabaseAddress {
 export interface Patience {
   readonly maxWaitMs: number;
   /** Gets a sentence at once and then every few seconds. */
-  readonly say: (sentence: string) => void;
+  readonly log?: ((sentence: string) => void) | undefined;
+  /** Gives up waiting. */
+  readonly signal?: AbortSignal | undefined;
 }
 
-/** Of a server, in milliseconds: as long as a database in the next container needs to start. */
-export const START_WAIT_MS = 60_000;
-
 /** Of commands: what cannot be reached now is said now. */
-export const NO_PATIENCE: Patience = { maxWaitMs: 0, say: () => undefined };
+export const NO_PATIENCE: Patience = { maxWaitMs: 0 };
 
 /** Opening one session may take this long: a serverless database needs some seconds to wake up. */
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -41,19 +40,20 @@ export function firstConnection(address: DatabaseAddress, patience: Patience): P
  * Does `work`, again and again while it is refused for a reason that passes: orchestrators start a database and its
  * clients together, and a failover takes some seconds. What waiting cannot mend is refused immediately.
  *
- * @throws StartRefusal in one sentence, after `maxWaitMs` at the latest
+ * @throws StartRefusal in one sentence, after `maxWaitMs` at the latest; the reason of `signal` when that was aborted
  */
-export async function patiently<T>(work: () => Promise<T>, { maxWaitMs, say }: Patience): Promise<T> {
+export async function patiently<T>(work: () => Promise<T>, { maxWaitMs, log, signal }: Patience): Promise<T> {
   const deadlineMs = performance.now() + maxWaitMs;
   let sayAtMs = 0;
   for (;;) {
+    signal?.throwIfAborted();
     try {
       return await work();
     } catch (error) {
       const leftMs = deadlineMs - performance.now();
       if (!(error instanceof ConnectionRefusal && error.isPassing) || leftMs <= 0) throw error;
       if (performance.now() >= sayAtMs) {
-        say(`${error.message} Trying again for ${Math.ceil(leftMs / 1_000)} s.`);
+        log?.(`${error.message} Trying again for ${Math.ceil(leftMs / 1_000)} s.`);
         sayAtMs = performance.now() + SAY_EVERY_MS;
       }
       await sleep(Math.min(RETRY_EVERY_MS, Math.max(leftMs, 1)));

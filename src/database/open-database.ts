@@ -47,7 +47,7 @@ export interface OpenOptions {
 export async function openDatabase(config: Config, entities: readonly EntityTarget<unknown>[], options: OpenOptions = {}): Promise<Database> {
   const { databaseUrl, databaseMigrationUrl } = config;
   if (databaseUrl === null || databaseMigrationUrl === null) return openEmbedded(config, entities, options);
-  return untilAborted(openGiven(databaseUrl, databaseMigrationUrl, entities, options), options.signal);
+  return openGiven(databaseUrl, databaseMigrationUrl, entities, options);
 }
 
 /** A PostgreSQL of the operator's own. */
@@ -55,9 +55,9 @@ async function openGiven(
   url: string,
   migrationUrl: string,
   entities: readonly EntityTarget<unknown>[],
-  { log = () => undefined, maxWaitMs = 0 }: OpenOptions,
+  { log, maxWaitMs = 0, signal }: OpenOptions,
 ): Promise<Database> {
-  const patience: Patience = { maxWaitMs, say: log };
+  const patience: Patience = { maxWaitMs, log, signal };
   const address = addressOf(url, 'DATABASE_URL');
   const isApart = migrationUrl !== url;
   await migrateAt(isApart ? addressOf(migrationUrl, 'DATABASE_MIGRATION_URL') : address, migrationUrl, patience);
@@ -141,7 +141,7 @@ async function migrateAt(address: DatabaseAddress, url: string, patience: Patien
   }
   // Migrations run under a lock that belongs to a session.
   await checkPooling(address);
-  await migrate(url, patience.say);
+  await migrate(url, patience.log);
 }
 
 async function open(url: string, setting: string, entities: readonly EntityTarget<unknown>[], role?: string): Promise<DataSource> {

@@ -4,7 +4,6 @@ import { createServer, type AddressInfo, type Server } from 'node:net';
 import { Client } from 'pg';
 import { StartRefusal } from '../../../src/common/start-refusal.js';
 import type { Config } from '../../../src/config/config.js';
-import { START_WAIT_MS } from '../../../src/database/first-connection.js';
 import { openDatabase, openForReading } from '../../../src/database/open-database.js';
 import { testConfig } from '../../support/app.js';
 import { createTestDatabase, type TestDatabase } from '../../support/postgres.js';
@@ -194,7 +193,7 @@ describe('A PostgreSQL that cannot be worked with', () => {
     const said: string[] = [];
     await owner.query(`ALTER DATABASE ${name} CONNECTION LIMIT 0`);
     await owner.query(`GRANT latchkey_app TO ${login}`);
-    const opening = openDatabase(configOf(as(login), database.ownerUrl), [], { maxWaitMs: START_WAIT_MS, log: (sentence) => said.push(sentence) });
+    const opening = openDatabase(configOf(as(login), database.ownerUrl), [], { maxWaitMs: 60_000, log: (sentence) => said.push(sentence) });
     while (said.length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
     await owner.query(`ALTER DATABASE ${name} CONNECTION LIMIT -1`);
     const opened = await opening;
@@ -205,7 +204,7 @@ describe('A PostgreSQL that cannot be worked with', () => {
 
   it('is given up in the same sentence when the time is over', async () => {
     const said: string[] = [];
-    const patience = { maxWaitMs: 700, say: (sentence: string) => said.push(sentence) };
+    const patience = { maxWaitMs: 700, log: (sentence: string) => said.push(sentence) };
     const started = performance.now();
     const sentence = await sentenceOf(openDatabase(configOf(`postgres://${login}:${PASSWORD}@127.0.0.1:1/keys`), [], patience));
     expect(said).toEqual([`${sentence} Trying again for 1 s.`]);
