@@ -1,4 +1,6 @@
-/** What a cell can hold. Lists become one cell, their entries separated by spaces. */
+/**
+ * What a cell can hold. Lists become one cell, their entries separated by spaces; a JSON list where one has a space.
+ */
 export type CsvValue = string | number | boolean | Date | null | readonly string[];
 
 /** What a spreadsheet takes for a formula at the start of a cell; the full-width forms too, which some of them fold. */
@@ -24,5 +26,6 @@ function cell(value: CsvValue): string {
 function textOf(value: Exclude<CsvValue, number>): string {
   if (value === null) return '';
   if (value instanceof Date) return value.toISOString();
-  return typeof value === 'object' ? value.join(' ') : String(value);
+  if (typeof value !== 'object') return String(value);
+  return value.some((entry) => entry.includes(' ')) ? JSON.stringify(value) : value.join(' ');
 }
