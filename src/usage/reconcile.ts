@@ -59,7 +59,7 @@ const USAGE: readonly Comparison[] = [
 
 const BUDGETS: readonly Comparison[] = [
   {
-    check: 'spent of accounts = Σ costs of events + what was carried over by an import',
+    check: 'spent of accounts = Σ costs of events',
     sql: `SELECT concat_ws(' ', a.key_id, a.period) AS subject, a.spent_micro_cents::text AS found,
                  (coalesce(t.cost, m.cost, 0) + a.carried_micro_cents)::text AS expected
             FROM budget_account a
