@@ -21,7 +21,8 @@ export function noteClientIps(fastify: FastifyInstance, trustedProxies: readonly
 }
 
 function addressOf(socket: Socket, forwardedFor: string | string[] | undefined, trustedProxies: readonly Cidr[]): string {
-  return clientAddress(socket.remoteAddress ?? '', Array.isArray(forwardedFor) ? forwardedFor.join(',') : forwardedFor, trustedProxies) ?? UNKNOWN;
+  const chain = Array.isArray(forwardedFor) ? forwardedFor.join(',') : forwardedFor;
+  return clientAddress(socket.remoteAddress ?? '', chain, trustedProxies) ?? UNKNOWN;
 }
 
 /** The client's address in its one text form: trusted proxies (`TRUSTED_PROXIES`) taken away, walking from the right. */

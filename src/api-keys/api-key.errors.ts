@@ -47,8 +47,11 @@ export function ownerMayOnlyTighten(paths: readonly string[]): DomainError {
 
 /** 429: the owner's cap on active keys. */
 export function apiKeyLimitReached(cap: number): DomainError {
-  const where = 'Raise maxActiveKeys of the owner (PATCH /api/v1/users/{id}, permission platform:users:update), or the setting MAX_ACTIVE_KEYS.';
-  return new DomainError('throttled', 'API_KEY_LIMIT_REACHED', `The owner may have ${cap} active keys and has them. ${where}`, { maxActiveKeys: cap });
+  const sentences =
+    `The owner may have ${cap} active keys and has them. ` +
+    'Raise maxActiveKeys of the owner (PATCH /api/v1/users/{id}, permission platform:users:update), ' +
+    'or the setting MAX_ACTIVE_KEYS.';
+  return new DomainError('throttled', 'API_KEY_LIMIT_REACHED', sentences, { maxActiveKeys: cap });
 }
 
 /** 403: the key would lie outside the key policy of the caller's roles. */

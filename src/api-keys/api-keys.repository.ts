@@ -194,16 +194,19 @@ export class ApiKeysRepository {
     await this.manager.query('UPDATE api_key_secret SET last_used_at = $2 WHERE key_id = $1', [keyId, lastUsedAt]);
   }
 
-  /** Like a cost that was not reserved: charged also beyond the limit, to the month as well where the budget is monthly. */
+  /**
+   * Like a cost that was not reserved: charged also beyond the limit, to the month as well where the budget is monthly.
+   */
   private async carrySpend(keyId: string, microCents: bigint): Promise<void> {
     await this.manager.query(
-      `SELECT quota_open_months(ARRAY[id], ARRAY[quota_month(quota_clock())]) FROM api_key WHERE id = $1 AND budget_type = 'monthly'`,
+      `SELECT quota_open_months(ARRAY[id], ARRAY[quota_month(quota_clock())])
+         FROM api_key WHERE id = $1 AND budget_type = 'monthly'`,
       [keyId],
     );
     await this.manager.query(
       `UPDATE budget_account
           SET spent_micro_cents = $2::bigint, carried_micro_cents = $2::bigint,
-              overdraft_micro_cents = CASE WHEN limit_micro_cents IS NULL THEN 0 ELSE greatest(0, $2::bigint - limit_micro_cents) END
+              overdraft_micro_cents = greatest(0, $2::bigint - coalesce(limit_micro_cents, $2::bigint))
         WHERE key_id = $1`,
       [keyId, microCents.toString()],
     );

@@ -46,7 +46,8 @@ export function parseAddress(text: string): Address | null {
 }
 
 /**
- * The address in what proxies and frameworks make of one: with a port (`203.0.113.7:443`), brackets (`[2001:db8::5]:443`),
+ * The address in what proxies and frameworks make of one: with a port (`203.0.113.7:443`), brackets
+ * (`[2001:db8::5]:443`),
  * a zone (`fe80::1%eth0`), the quotes of `Forwarded`, blanks around it. null where there is none: the address is then
  * unknown. Never throws.
  *
@@ -57,8 +58,8 @@ export function addressIn(text: string): Address | null {
   if (plain !== null || text.length > MAX_WRITTEN_CHARACTERS) return plain;
   const [, quoted, bare] = QUOTES.exec(trimBlanks(text)) ?? [];
   const written = quoted ?? bare ?? '';
-  const [, address] = BRACKETED.exec(written) ?? WITH_PORT.exec(written) ?? WITH_ZONE.exec(written) ?? [written, written];
-  return parseAddress(address);
+  const [, address] = BRACKETED.exec(written) ?? WITH_PORT.exec(written) ?? WITH_ZONE.exec(written) ?? [];
+  return parseAddress(address ?? written);
 }
 
 /** Reads an address or a network; null where {@link cidrProblem} has something to say. */

@@ -33,7 +33,9 @@ export function readBody(type: object, body: unknown): BodyReading {
   return errors.length === 0 ? { value } : { errors };
 }
 
-/** The body without its nulls; an absent one is an empty one. @throws DomainError 400 with every field that is wrong. */
+/**
+ * The body without its nulls; an absent one is an empty one. @throws DomainError 400 with every field that is wrong.
+ */
 export function checkedBody(type: object, body: unknown = {}): unknown {
   const reading = readBody(type, body);
   if ('value' in reading) return reading.value;

@@ -40,6 +40,10 @@ describe('csvLine', () => {
     expect(csvLine([-1.5, new Date(0), ['a', 'b'], true, null])).toBe('-1.5,1970-01-01T00:00:00.000Z,"a b",true,\r\n');
   });
 
+  it('writes a list with spaces in its entries so that they can be told apart', () => {
+    expect(parse(csvLine([['Claude 3.5 Sonnet', 'gpt-4o']]))).toEqual(['["Claude 3.5 Sonnet","gpt-4o"]']);
+  });
+
   it('is read back as it was written, whatever the text', () => {
     const cell = fc.oneof(fc.string({ unit: 'grapheme' }), fc.stringMatching(/^[",;\r\n\t=a ]*$/));
     fc.assert(

@@ -1,4 +1,6 @@
-/** What a cell can hold. Lists become one cell, their entries separated by spaces. */
+/**
+ * What a cell can hold. Lists become one cell, their entries separated by spaces; a JSON list where one has a space.
+ */
 export type CsvValue = string | number | boolean | Date | null | readonly string[];
 
 /**
@@ -22,6 +24,10 @@ function cell(value: CsvValue): string {
   if (value === null) return '';
   if (value instanceof Date) return value.toISOString();
   if (typeof value === 'number' || typeof value === 'boolean') return String(value);
-  const text = typeof value === 'string' ? value : value.join(' ');
+  const text = typeof value === 'string' ? value : listText(value);
   return `"${text.replace(FORMULA_STARTS, "'").replaceAll('"', '""')}"`;
+}
+
+function listText(entries: readonly string[]): string {
+  return entries.some((entry) => entry.includes(' ')) ? JSON.stringify(entries) : entries.join(' ');
 }

@@ -7,8 +7,20 @@ export type SchemaCheck = (value: unknown, at?: string) => readonly FieldError[]
 
 const NOTHING_WRONG: readonly FieldError[] = Object.freeze([]);
 
-const ajv = new Ajv({ allErrors: true, coerceTypes: false, removeAdditional: false, useDefaults: false, strict: true, verbose: true });
-ajv.addKeyword({ keyword: 'cents', type: 'number', schemaType: 'boolean', validate: (_: boolean, cents: number) => isAmount(cents) });
+const ajv = new Ajv({
+  allErrors: true,
+  coerceTypes: false,
+  removeAdditional: false,
+  useDefaults: false,
+  strict: true,
+  verbose: true,
+});
+ajv.addKeyword({
+  keyword: 'cents',
+  type: 'number',
+  schemaType: 'boolean',
+  validate: (_: boolean, cents: number) => isAmount(cents),
+});
 
 /**
  * Compiles a JSON schema once, for bodies of the data plane: a class-validator pass costs as much as the rest of such
@@ -19,7 +31,8 @@ ajv.addKeyword({ keyword: 'cents', type: 'number', schemaType: 'boolean', valida
  */
 export function compileSchema(schema: AnySchemaObject): SchemaCheck {
   const validate = ajv.compile(schema);
-  return (value, at = '') => (validate(value) ? NOTHING_WRONG : (validate.errors ?? []).map((error) => fieldErrorOf(error, at)));
+  return (value, at = '') =>
+    validate(value) ? NOTHING_WRONG : (validate.errors ?? []).map((error) => fieldErrorOf(error, at));
 }
 
 /**
@@ -73,7 +86,9 @@ function sentenceOf(error: ErrorObject): string {
       return `must be an amount of cents from 0 to ${MAX_CENTS}`;
     default:
       // A rule that needs words of its own carries them: `description` of the member that it stands in.
-      return (error.parentSchema as { description?: string } | undefined)?.description ?? error.message ?? 'is not valid';
+      return (
+        (error.parentSchema as { description?: string } | undefined)?.description ?? error.message ?? 'is not valid'
+      );
   }
 }
 

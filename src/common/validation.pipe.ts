@@ -29,9 +29,12 @@ export type EntryReading<T> = { readonly value: T } | { readonly errors: readonl
 
 /** Reads an entry of a list whose entries are judged each by itself, by the rules of `type`. */
 export async function readEntry<T extends object>(type: new () => T, entry: unknown): Promise<EntryReading<T>> {
-  if (typeof entry !== 'object' || entry === null || Array.isArray(entry)) return { errors: [{ path: 'entry', message: 'must be an object' }] };
+  if (typeof entry !== 'object' || entry === null || Array.isArray(entry)) {
+    return { errors: [{ path: 'entry', message: 'must be an object' }] };
+  }
   const value = plainToInstance(type, entry, TRANSFORM);
-  const errors = fieldErrors(await validate(value, { ...VALIDATE, validationError: { target: false, value: false } }), '');
+  const problems = await validate(value, { ...VALIDATE, validationError: { target: false, value: false } });
+  const errors = fieldErrors(problems, '');
   return errors.length === 0 ? { value } : { errors };
 }
 

@@ -38,8 +38,9 @@ export function IsSet(maxSize: number): PropertyDecorator {
 }
 
 /** A list of at most `maxSize` texts of a grammar, none of them twice. */
-export function IsSetOf(maxSize: number, { expression, sentence }: Pick<Grammar, 'expression' | 'sentence'>): PropertyDecorator {
-  return together(IsSet(maxSize), IsString({ each: true }), Matches(expression, { each: true, message: `each entry ${sentence}` }));
+export function IsSetOf(maxSize: number, { expression, sentence }: Grammar): PropertyDecorator {
+  const matches = Matches(expression, { each: true, message: `each entry ${sentence}` });
+  return together(IsSet(maxSize), IsString({ each: true }), matches);
 }
 
 /** Text of a grammar. */

@@ -11,7 +11,8 @@ export function peerOf(request: FastifyRequest): string {
 /**
  * The address of the client that a gateway speaks of, what it wrote where that is no address, or undefined when no
  * trusted proxy wrote anything: without an address, a key that is restricted by address is refused. The gateway's own
- * address never stands in for it, since a key that is allowed from the gateway's network would be allowed to everybody.
+ * address never stands in for it, since a key that is allowed from the gateway's network would be allowed from
+ * anywhere.
  */
 export function clientOf(request: FastifyRequest, trustedProxies: readonly Cidr[]): string | undefined {
   const peer = parsedPeer(request);

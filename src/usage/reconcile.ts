@@ -59,8 +59,9 @@ const USAGE: readonly Comparison[] = [
 
 const BUDGETS: readonly Comparison[] = [
   {
-    check: 'spent of accounts = Σ costs of events + what was carried over by an import',
-    sql: `SELECT concat_ws(' ', a.key_id, a.period) AS subject, a.spent_micro_cents::text AS found, (coalesce(t.cost, m.cost, 0) + a.carried_micro_cents)::text AS expected
+    check: 'spent of accounts = Σ costs of events',
+    sql: `SELECT concat_ws(' ', a.key_id, a.period) AS subject, a.spent_micro_cents::text AS found,
+                 (coalesce(t.cost, m.cost, 0) + a.carried_micro_cents)::text AS expected
             FROM budget_account a
             LEFT JOIN (SELECT key_id, sum(cost_micro_cents) AS cost FROM usage_event GROUP BY 1) t ON a.period = 'total' AND t.key_id = a.key_id
             LEFT JOIN (SELECT key_id, month::text AS period, sum(cost_micro_cents) AS cost FROM usage_event GROUP BY 1, 2) m

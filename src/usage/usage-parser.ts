@@ -54,10 +54,15 @@ const checkEvent = compileSchema({
 /** What is left of a label that is wrong; undefined where nothing is. */
 type Cut = (value: unknown) => string | undefined;
 
-const cutTo = (characters: number): Cut => (value) => cutToLine(value, characters) ?? undefined;
+const cutTo =
+  (characters: number): Cut =>
+  (value) =>
+    cutToLine(value, characters) ?? undefined;
 const dropped: Cut = () => undefined;
 
-/** The members that say nothing of money or of whose it is. With a reservation they never keep it from being settled. */
+/**
+ * The members that say nothing of money or of whose it is. With a reservation they never keep it from being settled.
+ */
 const LABELS = new Map<string, Cut>([
   ['requests', dropped],
   ['inputTokens', dropped],
@@ -111,7 +116,8 @@ export interface InvalidEvent {
 }
 
 /** The events of a body, each read by itself, or what is wrong with the body as a whole. */
-export type Parsed = { readonly events: readonly (ReadEvent | InvalidEvent)[] } | { readonly errors: readonly FieldError[] };
+export type Parsed =
+  { readonly events: readonly (ReadEvent | InvalidEvent)[] } | { readonly errors: readonly FieldError[] };
 
 const NO_LABELS: readonly string[] = Object.freeze([]);
 
@@ -130,13 +136,21 @@ function readEvent(event: unknown, context: ParserContext): ReadEvent | InvalidE
   return cut === null ? invalid(event, wrong) : reportOf(cut.event, context, cut.labels);
 }
 
-/** The event without its wrong labels, where it settles a reservation of the caller and nothing else is wrong with it. */
-function cutLabels(event: unknown, wrong: readonly FieldError[], context: ParserContext): { event: RawEvent; labels: string[] } | null {
+/**
+ * The event without its wrong labels, where it settles a reservation of the caller and nothing else is wrong with it.
+ */
+function cutLabels(
+  event: unknown,
+  wrong: readonly FieldError[],
+  context: ParserContext,
+): { event: RawEvent; labels: string[] } | null {
   const names = [...new Set(wrong.map(({ path }) => path))];
   if (!names.every((name) => LABELS.has(name))) return null;
   const { reservationId, ...members } = event as RawEvent;
   if (reservationId === undefined || openOwn(reservationId, context) === null) return null;
-  const kept = Object.entries(members).map(([name, value]) => [name, names.includes(name) ? LABELS.get(name)!(value) : value] as const);
+  const kept = Object.entries(members).map(
+    ([name, value]) => [name, names.includes(name) ? LABELS.get(name)!(value) : value] as const,
+  );
   return { event: { ...(Object.fromEntries(kept) as unknown as RawEvent), reservationId }, labels: names };
 }
 

@@ -27,7 +27,10 @@ export class UsageController {
       'After a 503, or none, send the same events again. A budget is charged what is reported, also beyond a reservation or after its end; what is never reported is never charged.',
   })
   @ApiBody({ type: ReportUsageDto })
-  @ApiBadRequestResponse({ description: '`VALIDATION_FAILED`, with the members of the receipt: the events that `results` does not call invalid are decided.', type: ProblemView })
+  @ApiBadRequestResponse({
+    description: '`VALIDATION_FAILED`, with the members of the receipt: the events that `results` does not call invalid are decided.',
+    type: ProblemView,
+  })
   @ApiConflictResponse({ description: '`USAGE_CONFLICT` or `ALREADY_SETTLED`, with the members of the receipt: the other events are committed.', type: ProblemView })
   // The request itself: parameters of one's own making, and bodies without a class, cost promises that every report would pay.
   report(@Req() request: FastifyRequest): Promise<UsageReceiptView> {

@@ -7,7 +7,12 @@ const MAX_ERRORS = 100;
 
 /** 409 with the members of a receipt: an id was used before with other content. What is not named a conflict counted. */
 export function usageConflict(receipt: UsageReceiptView): DomainError {
-  return new DomainError('conflict', 'USAGE_CONFLICT', 'An event was refused: see the outcomes. The others are committed.', { ...receipt });
+  return new DomainError(
+    'conflict',
+    'USAGE_CONFLICT',
+    'An event was refused: see the outcomes. The others are committed.',
+    { ...receipt },
+  );
 }
 
 /** 409 with the members of a receipt: a reservation was settled before under another id. */
@@ -18,9 +23,17 @@ export function alreadySettled(receipt?: UsageReceiptView): DomainError {
 /** 400 with the members of a receipt: events whose form is wrong. What `results` does not call invalid is decided. */
 export function invalidEvents(events: readonly (ReadEvent | InvalidEvent)[], receipt: UsageReceiptView): DomainError {
   const errors = events.flatMap((event, index): FieldError[] =>
-    'errors' in event ? event.errors.map(({ path, message }) => ({ path: path ? `events.${index}.${path}` : `events.${index}`, message })) : [],
+    'errors' in event
+      ? event.errors.map(({ path, message }) => ({
+          path: path ? `events.${index}.${path}` : `events.${index}`,
+          message,
+        }))
+      : [],
   );
   const first = `${errors[0]!.path}: ${errors[0]!.message}`;
-  const detail = events.length === 1 ? first : `${first}. Send the events that are invalid again once they are right: the others are decided, see results.`;
+  const detail =
+    events.length === 1
+      ? first
+      : `${first}. Send the events that are invalid again once they are right: the others are decided, see results.`;
   return new DomainError('invalid', 'VALIDATION_FAILED', detail, { errors: errors.slice(0, MAX_ERRORS), ...receipt });
 }

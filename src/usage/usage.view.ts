@@ -5,7 +5,15 @@ import type { BookResult } from './usage-entry.js';
 import type { InvalidEvent, ReadEvent } from './usage-parser.js';
 
 /** What can become of a reported event. */
-export const USAGE_OUTCOMES = ['accepted', 'duplicate', 'conflict', 'already-settled', 'unknown-key', 'refused', 'invalid'] as const;
+export const USAGE_OUTCOMES = [
+  'accepted',
+  'duplicate',
+  'conflict',
+  'already-settled',
+  'unknown-key',
+  'refused',
+  'invalid',
+] as const;
 
 /** One of them. */
 export type UsageOutcome = (typeof USAGE_OUTCOMES)[number];
@@ -56,7 +64,9 @@ export class UsageReceiptView {
   /** The receipt of events; `booked` has one result for each of those that are right, in order. */
   static from(events: readonly (ReadEvent | InvalidEvent)[], booked: readonly BookResult[]): UsageReceiptView {
     let next = 0;
-    const results = events.map((event) => ('report' in event ? resultOf(event, booked[next++]!) : invalidResult(event)));
+    const resultFor = (event: ReadEvent | InvalidEvent) =>
+      'report' in event ? resultOf(event, booked[next++]!) : invalidResult(event);
+    const results = events.map(resultFor);
     const count = (wanted: UsageOutcome) => results.filter(({ outcome }) => outcome === wanted).length;
     return { accepted: count('accepted'), duplicates: count('duplicate'), results };
   }

@@ -57,8 +57,14 @@ const REVOKED = refused('REVOKED', 'The key has been revoked.');
 const DISABLED = refused('DISABLED', 'The key is deactivated.');
 const EXPIRED = refused('EXPIRED', 'The key has expired.');
 const OWNER_INACTIVE = refused('OWNER_INACTIVE', 'The owner of the key is disabled.');
-const NO_IP = refused('IP_NOT_ALLOWED', 'The key is restricted by address, and no ip was given.');
-const NOT_AN_IP = refused('IP_NOT_ALLOWED', 'The key is restricted by address, and the ip that was given is no address.');
+const NO_IP = refused(
+  'IP_NOT_ALLOWED',
+  'The key is restricted by address, and the address of the caller is unknown: no ip was given.',
+);
+const NOT_AN_IP = refused(
+  'IP_NOT_ALLOWED',
+  'The key is restricted by address, and the ip that was given is no address.',
+);
 const OTHER_IP = refused('IP_NOT_ALLOWED', 'The address is not in the key’s list.');
 const NO_MODEL = refused('MODEL_NOT_ALLOWED', 'The key is restricted by model, and no model was given.');
 const OTHER_MODEL = refused('MODEL_NOT_ALLOWED', 'The model is not in the key’s list.');

@@ -8,7 +8,8 @@ import { RecordCache } from './records/record-cache.js';
 import { RecordLoader, type Want, recordIn } from './records/record-loader.js';
 
 /**
- * What a key of another system usually looks like. One of any other shape can be imported and is found as well; the shape
+ * What a key of another system usually looks like. One of any other shape can be imported and is found as well; the
+ * shape
  * decides only what a text is called that proves nothing.
  */
 const LIKELY_KEY = /^[\x21-\x7e]{16,512}$/;

@@ -61,7 +61,8 @@ export class Verifier {
   private misshapen(wrong: readonly FieldError[]): VerdictView {
     this.meters.count('VALIDATION_FAILED');
     const errors = wrong.map(({ path, message }) => ({ path: path || 'item', message }));
-    return { valid: false, code: 'VALIDATION_FAILED', detail: validationFailed(errors).message, degraded: false, errors };
+    const { message: detail } = validationFailed(errors);
+    return { valid: false, code: 'VALIDATION_FAILED', detail, degraded: false, errors };
   }
 
   private decide(recognition: Recognition, question: VerifyQuestion, callerId: string): Later<VerdictView> {

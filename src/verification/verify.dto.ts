@@ -34,7 +34,8 @@ export class VerifyDto {
 
   /**
    * The end user's address, as your service knows it: an address, or what a proxy makes of one (`203.0.113.7:54321`,
-   * `[2001:db8::5]:443`, `fe80::1%eth0`). Text that is no address counts as none: a key restricted by address is refused
+   * `[2001:db8::5]:443`, `fe80::1%eth0`). Text that is no address counts as none: a key restricted by address is
+   * refused
    * without one.
    * @example "203.0.113.7"
    */
@@ -42,14 +43,16 @@ export class VerifyDto {
   ip?: string | null;
 
   /**
-   * The model the call is for: 1 to 128 characters without control characters. A key restricted by model is refused without it.
+   * The model the call is for: 1 to 128 characters without control characters. A key restricted by model is refused
+   * without it.
    * @example "gpt-4o-mini"
    */
   @ApiPropertyOptional({ minLength: 1, maxLength: 128 })
   model?: string | null;
 
   /**
-   * The chatbot the call is for: 1 to 128 characters without control characters. A key restricted by chatbot is refused without it.
+   * The chatbot the call is for: 1 to 128 characters without control characters. A key restricted by chatbot is refused
+   * without it.
    * @example "support-bot"
    */
   @ApiPropertyOptional({ minLength: 1, maxLength: 128 })
@@ -104,7 +107,9 @@ export type VerifyQuestion = { [Field in keyof VerifyDto]: Exclude<VerifyDto[Fie
   properties: { items: { type: 'array', minItems: 1, maxItems: 100 } },
 })
 export class VerifyBatchDto {
-  /** 1 to 100 questions, each decided by itself; one whose form is wrong is `VALIDATION_FAILED`, and spoils no other. */
+  /**
+   * 1 to 100 questions, each decided by itself; one whose form is wrong is `VALIDATION_FAILED`, and spoils no other.
+   */
   @ApiProperty({ type: () => [VerifyDto], minItems: 1, maxItems: 100 })
   items: VerifyDto[];
 }

@@ -228,7 +228,7 @@ inBrowser('an admin of people and their keys', () => {
     await page.getByRole('menuitem', { name: 'Import keys' }).click();
     const csv = `key,prefix,name,scopes,tags\n${foreign},sk-old-1,"Legacy, main",chat:write invoices:read,old\n,sk-old-2,No hash,,\n`;
     await page.getByRole('textbox', { name: 'Keys', exact: true }).fill(csv);
-    await said('Line 3: needs key, or sha256 with 64 hexadecimal digits.');
+    await said('Line 3: needs key, or its sha256.');
     await page.getByRole('button', { name: 'Import 1 key' }).click();
     await said('1 created, 0 imported before, 0 refused.');
     await page.getByRole('link', { name: 'Legacy, main' }).click();

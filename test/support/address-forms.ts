@@ -1,4 +1,6 @@
-/** What proxies and frameworks write where an address is meant, and the address in it (null: none, so it is unknown). */
+/**
+ * What proxies and frameworks write where an address is meant, and the address in it (null: none, so it is unknown).
+ */
 export const ADDRESS_FORMS: readonly (readonly [written: string, address: string | null])[] = [
   ['203.0.113.7', '203.0.113.7'],
   [' 203.0.113.7\t', '203.0.113.7'],

@@ -106,12 +106,15 @@ export class ApiKeys {
     return this.#api.call('post', '/api-keys/{id}/transfer', { ...options, path: { id }, query: waiting(wait), body: { ownerId } });
   }
 
-  /** Takes over keys of another system by hash; each entry has its own outcome. `raiseOwnerLimits`: for callers who may. */
+  /**
+   * Takes over keys of another system by hash; each entry has its own outcome. `raiseOwnerLimits`: for callers who may.
+   */
   import(
     keys: ApiBody<'/api-keys/import', 'post'>['keys'],
     { raiseOwnerLimits, ...options }: CallOptions & { raiseOwnerLimits?: boolean } = {},
   ): Promise<ApiResult<'/api-keys/import', 'post'>> {
-    return this.#api.call('post', '/api-keys/import', { ...options, body: { keys, ...(raiseOwnerLimits === undefined ? {} : { raiseOwnerLimits }) } });
+    const body = { keys, ...(raiseOwnerLimits === undefined ? {} : { raiseOwnerLimits }) };
+    return this.#api.call('post', '/api-keys/import', { ...options, body });
   }
 
   /** One act on up to 500 keys; each has its own outcome. */

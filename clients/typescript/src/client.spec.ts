@@ -275,6 +275,19 @@ describe('the client', () => {
     });
   });
 
+  it('gives the verdict of each item, also where the form of one is wrong', async () => {
+    const misshapen: Verdict = { valid: false, code: 'VALIDATION_FAILED', detail: 'model: x', degraded: false, errors: [{ path: 'model', message: 'x' }] };
+    routes['/verify/batch'] = () => Response.json({ results: [VALID, misshapen] });
+    expect(await clientOf().verifyAll([{ key: 'a' }, { key: 'b', model: '\n' }])).toEqual([VALID, misshapen]);
+    expect(outages).toEqual([]);
+  });
+
+  it('takes null in a question for absent', async () => {
+    expect(await clientOf().verify({ key: 'k', reserveCents: null, model: null })).toEqual(VALID);
+    routes['/verify'] = away;
+    expect(await clientOf({ failurePolicy: 'open' }).verify({ key: 'k', reserveCents: null })).toMatchObject({ valid: true, code: 'UNAVAILABLE' });
+  });
+
   it('settles the same reservation under the same id', async () => {
     const client = clientOf();
     await client.settle(RESERVATION, { costCents: 1 });

@@ -4,7 +4,14 @@ import type { ApiBody, ApiInput, ApiMethod, ApiPath, ApiResult, CallOptions } fr
 import { ApiKeys } from './api-keys.js';
 import { CircuitBreaker, type CircuitBreakerOptions } from './circuit-breaker.js';
 import type { ReleasedReservation, Reservation, ReserveVerdict, SentUsageEvent, Settlement, UsageEvent, UsageResult, Verdict, VerifyQuestion } from './contract.js';
-import { KeyRefused, type LatchkeyError, LatchkeyProblem, LatchkeyUnreachable, SettlementRefused, type UsageUndelivered } from './errors.js';
+import {
+  KeyRefused,
+  type LatchkeyError,
+  LatchkeyProblem,
+  LatchkeyUnreachable,
+  SettlementRefused,
+  type UsageUndelivered,
+} from './errors.js';
 import { type Runtime, sleep, systemRuntime } from './runtime.js';
 import { type ApiAnswer, type AttemptWatch, isOutage, Transport } from './transport.js';
 import { type UsageOptions, UsageReporter } from './usage-reporter.js';
@@ -210,7 +217,8 @@ export class LatchkeyClient {
   }
 
   /**
-   * Usage events that are lost to Latchkey since the client was made: refused by the server, or not queued any more. Each
+   * Usage events that are lost to Latchkey since the client was made: refused by the server, or not queued any more.
+   * Each
    * was told to `usage.onProblem`. Watch it: a call that is not counted here or there is never charged.
    */
   get lostUsage(): number {
@@ -287,7 +295,8 @@ export class LatchkeyClient {
     this.#askedAt.set(verdict, sentAt);
     if (!verdict.valid) return verdict;
     const isLate = !this.isFresh(verdict);
-    const holdsNothing = (question.reserveCents ?? null) !== null && question.dryRun !== true && verdict.reservation === undefined;
+    const asksToHold = (question.reserveCents ?? null) !== null && question.dryRun !== true;
+    const holdsNothing = asksToHold && verdict.reservation === undefined;
     if (!isLate && !holdsNothing) return verdict;
     if (verdict.reservation !== undefined) this.#releaseLater(verdict.reservation);
     return this.#undecided(isLate ? new LatchkeyUnreachable('TIMEOUT', 'The verdict came more than 5 seconds after it was asked for.') : notAVerdict(), question);
@@ -353,7 +362,8 @@ export class LatchkeyClient {
       return answer.body;
     } catch (error) {
       // A conflict has the results too, and so has a refusal of single events: the others are decided.
-      if (error instanceof LatchkeyProblem && (error.status === 409 || error.status === 400) && 'results' in error.members) return error.members;
+      const isDecided = error instanceof LatchkeyProblem && (error.status === 409 || error.status === 400);
+      if (isDecided && 'results' in error.members) return error.members;
       throw error;
     }
   }

@@ -86,7 +86,8 @@ export class UsageUndelivered extends LatchkeyError {
 }
 
 /**
- * The work was done, and its settlement was refused: the call is not charged as recorded. `result` is what the work gave,
+ * The work was done, and its settlement was refused: the call is not charged as recorded. `result` is what the work
+ * gave,
  * for the caller to use all the same; `outcome` says why, and `cause` is the answer of the server where there is one.
  */
 export class SettlementRefused<T = unknown> extends LatchkeyError {

@@ -22,6 +22,13 @@ export type {
   VerdictCode,
   VerifyQuestion,
 } from './contract.js';
-export { KeyRefused, LatchkeyError, LatchkeyProblem, LatchkeyUnreachable, SettlementRefused, UsageUndelivered } from './errors.js';
+export {
+  KeyRefused,
+  LatchkeyError,
+  LatchkeyProblem,
+  LatchkeyUnreachable,
+  SettlementRefused,
+  UsageUndelivered,
+} from './errors.js';
 export type { UsageOptions, UsageProblem } from './usage-reporter.js';
 export type { components, operations, paths } from './schema.js';

@@ -12,7 +12,8 @@ export interface UsageOptions {
   /** How long the first event waits for others, in milliseconds; default 100. Settlements do not wait. */
   collectMs?: number;
   /**
-   * What went wrong, event by event. By default what is lost is printed with `console.error`, and what only waits or was
+   * What went wrong, event by event. By default what is lost is printed with `console.error`, and what only waits or
+   * was
    * corrected is a process warning. Must not throw.
    */
   onProblem?: (problem: UsageProblem) => void;
@@ -173,7 +174,9 @@ export class UsageReporter {
   private withSendableCost(event: SentUsageEvent): SentUsageEvent | UsageUndelivered {
     const { costCents, ...rest } = event;
     if (typeof costCents !== 'number' || Number.isFinite(costCents)) return event;
-    if (typeof event.reservationId !== 'string') return new UsageUndelivered('REJECTED', `costCents must be a finite number, and is ${costCents}.`, event);
+    if (typeof event.reservationId !== 'string') {
+      return new UsageUndelivered('REJECTED', `costCents must be a finite number, and is ${costCents}.`, event);
+    }
     this.tell({ kind: 'corrected', event, fields: ['costCents'] });
     return rest;
   }
@@ -246,7 +249,9 @@ export class UsageReporter {
 
   private answered(entry: Entry, result: UsageResult): void {
     const { outcome, labelsCut = [], errors = [] } = result;
-    if (outcome === 'invalid') return this.rejected(entry, errors.map(({ path, message }) => `${path}: ${message}`).join('; '));
+    if (outcome === 'invalid') {
+      return this.rejected(entry, errors.map(({ path, message }) => `${path}: ${message}`).join('; '));
+    }
     if (!BOOKED.has(outcome)) this.tell({ kind: 'not-booked', event: entry.event, result });
     else if (labelsCut.length > 0) this.tell({ kind: 'corrected', event: entry.event, fields: labelsCut });
     entry.resolve(result);
@@ -331,7 +336,10 @@ function warn(problem: UsageProblem): void {
     case 'undelivered':
       return console.error(`Latchkey: usage ${problem.event?.id ?? ''} is lost: ${problem.error.message}`);
     case 'corrected':
-      return process.emitWarning(`Usage ${problem.event.id} was booked without what was wrong: ${problem.fields.join(', ')}.`, WARNING);
+      return process.emitWarning(
+        `Usage ${problem.event.id} was booked without what was wrong: ${problem.fields.join(', ')}.`,
+        WARNING,
+      );
     case 'delayed':
       if (problem.attempt === 1) process.emitWarning(`Usage waits: ${(problem.error as Error).message}`, WARNING);
   }

@@ -163,7 +163,9 @@ function useRun(onDone: () => void): Run {
   const send = async (all: readonly ReadyRow[]) => {
     const known = new Map(results);
     for (const batch of inRequests(all.filter(({ line }) => !known.has(line)))) {
-      const answer = await dataOf(api.POST('/api/v1/api-keys/import', { body: { keys: batch.map(({ entry }) => entry), ...(raising.current ? { raiseOwnerLimits: true } : {}) } }));
+      const keys = batch.map(({ entry }) => entry);
+      const body = raising.current ? { keys, raiseOwnerLimits: true } : { keys };
+      const answer = await dataOf(api.POST('/api/v1/api-keys/import', { body }));
       for (const result of answer.results) known.set(batch[result.index]!.line, result);
       setResults(new Map(known));
     }

@@ -133,7 +133,9 @@ function valueOf(name: string, value: unknown): unknown {
     const text = value.toLowerCase();
     return text === 'true' || text === 'false' ? text === 'true' : { problem: `must be true or false: ${value}` };
   }
-  if (NAMES.includes(name) && /[,;|]/.test(value)) return value.split(/[,;|]/).map((one) => one.trim()).filter((one) => one !== '');
+  if (NAMES.includes(name) && /[,;|]/.test(value)) {
+    return value.split(/[,;|]/).map((one) => one.trim()).filter((one) => one !== '');
+  }
   if ((LISTS as readonly string[]).includes(name)) return value.split(/[\s,;|]+/).filter((one) => one !== '');
   return value;
 }

@@ -10,7 +10,8 @@ const INSTANT = 'must be an instant in UTC such as 2027-12-31T23:59:59Z';
 /** A key of another system: what its clients present is known by its hash alone. */
 export class ImportApiKeyDto extends CreateApiKeyDto {
   /**
-   * SHA-256 of the whole string that clients present, in UTF-8: 64 hexadecimal digits, base64 or base64url. Whatever can
+   * SHA-256 of the whole string that clients present, in UTF-8: 64 hexadecimal digits, base64 or base64url. Whatever
+   * can
    * be presented can be imported: 1 to 512 characters that do not start like secrets made here. Salted and slow hashes
    * (bcrypt, argon2) cannot be imported: no key can be found by one.
    * @example "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -20,7 +21,8 @@ export class ImportApiKeyDto extends CreateApiKeyDto {
   sha256: string;
 
   /**
-   * Public start of the string, shown and searched as the key's prefix: 1 to 32 visible ASCII characters, enough to tell
+   * Public start of the string, shown and searched as the key's prefix: 1 to 32 visible ASCII characters, enough to
+   * tell
    * it from secrets made here.
    * @example "sk-proj-8Fk2"
    */
@@ -28,12 +30,18 @@ export class ImportApiKeyDto extends CreateApiKeyDto {
   prefix: string;
 
   /**
-   * What the key has spent so far, in cents: with a monthly budget in this UTC month, else in all. It counts against the
+   * What the key has spent so far, in cents: with a monthly budget in this UTC month, else in all. It counts against
+   * the
    * budget and is no usage: reports do not show it.
    * @example 120.5
    */
   @IfPresent()
-  @Satisfies('cents', (value) => typeof value === 'number' && isAmount(value), 'must be an amount of cents from 0 to 1000000000', { schema: { minimum: 0, maximum: 1_000_000_000 } })
+  @Satisfies(
+    'cents',
+    (value) => typeof value === 'number' && isAmount(value),
+    'must be an amount of cents from 0 to 1000000000',
+    { schema: { minimum: 0, maximum: 1_000_000_000 } },
+  )
   spentCents?: number;
 
   /**

@@ -62,8 +62,13 @@ export class KeyImportService {
     const read = await Promise.all(keys.map((key, index) => this.read(caller, key, index)));
     const imported = await inBatches(
       read.filter((entry) => 'fields' in entry),
-      (batch) => this.changes.transaction(caller, (change) => this.importBatch(change, caller, batch, raiseOwnerLimits)),
-      (entry) => resultOf(entry, 'refused', { code: 'UNAVAILABLE', detail: 'The server could not get to this entry; send it again.' }),
+      (batch) =>
+        this.changes.transaction(caller, (change) => this.importBatch(change, caller, batch, raiseOwnerLimits)),
+      (entry) =>
+        resultOf(entry, 'refused', {
+          code: 'UNAVAILABLE',
+          detail: 'The server could not get to this entry; send it again.',
+        }),
     );
     const done = new Map(imported.map((result) => [result.index, result]));
     const results = read.map((entry) => ('fields' in entry ? done.get(entry.index)! : entry));
@@ -77,13 +82,21 @@ export class KeyImportService {
     const { value: fields } = reading;
     const sha256 = importedHash(fields.sha256);
     if (typeof sha256 === 'string') return refused(index, [{ path: 'sha256', message: sha256 }]);
-    const errors = [...prefixErrors(fields.prefix, sha256, `${this.config.apiKeyPrefix}_`), ...pastErrors(fields, this.clock.now())];
+    const errors = [
+      ...prefixErrors(fields.prefix, sha256, `${this.config.apiKeyPrefix}_`),
+      ...pastErrors(fields, this.clock.now()),
+    ];
     if (errors.length > 0) return refused(index, errors);
     return { index, ownerId: fields.ownerId?.toLowerCase() ?? principal.ownerId, sha256, fields, past: pastOf(fields) };
   }
 
   /** All owners are locked at once, in order, before any key: two imports that name the same owners do not block each other. */
-  private async importBatch(change: Change, caller: KnownCaller, batch: readonly Entry[], raiseOwnerLimits: boolean): Promise<ImportResultView[]> {
+  private async importBatch(
+    change: Change,
+    caller: KnownCaller,
+    batch: readonly Entry[],
+    raiseOwnerLimits: boolean,
+  ): Promise<ImportResultView[]> {
     const ownerIds = [...new Set(batch.map((entry) => entry.ownerId))];
     const parties = await this.admission.lockParties(change.tx, caller, ownerIds[0]!, ownerIds);
     // Asked again of what the caller holds now that nobody can take it away before the commit.
@@ -92,7 +105,9 @@ export class KeyImportService {
     const results: ImportResultView[] = [];
     for (const entry of batch) {
       const owner = parties.others.get(entry.ownerId) ?? null;
-      results.push(await this.importOne(change, { ...parties, owner: owner && withRoom(owner, raising) }, entry, raising !== null));
+      results.push(
+        await this.importOne(change, { ...parties, owner: owner && withRoom(owner, raising) }, entry, raising !== null),
+      );
     }
     if (raising !== null) for (const id of ownerIds) await this.raiseLimit(change, parties.others.get(id) ?? null);
     return results;
@@ -116,7 +131,12 @@ export class KeyImportService {
     record({ action: 'users:update', resourceType: 'user', resourceId: owner.id, changes });
   }
 
-  private async importOne(change: Change, parties: Parties, entry: Entry, isRaising: boolean): Promise<ImportResultView> {
+  private async importOne(
+    change: Change,
+    parties: Parties,
+    entry: Entry,
+    isRaising: boolean,
+  ): Promise<ImportResultView> {
     const known = await this.findDuplicate(change, parties, entry);
     if (known !== null) return known;
     const recorded: ChangeEntry[] = [];
@@ -124,7 +144,14 @@ export class KeyImportService {
       // A savepoint: what an entry that is refused has done is undone, and nothing else.
       const id = await change.tx.transaction((tx) => {
         const secret = { sha256: entry.sha256, prefix: entry.fields.prefix };
-        return this.creation.adopt({ tx, record: (one) => recorded.push(one) }, parties, entry.ownerId, entry.fields, secret, entry.past);
+        return this.creation.adopt(
+          { tx, record: (one) => recorded.push(one) },
+          parties,
+          entry.ownerId,
+          entry.fields,
+          secret,
+          entry.past,
+        );
       });
       recorded.forEach(change.record);
       return resultOf(entry, 'created', { id });
@@ -137,7 +164,8 @@ export class KeyImportService {
       const refusal = isAliasTaken(error) ? aliasTaken() : error;
       if (!(refusal instanceof DomainError) || ['unavailable', 'unauthenticated'].includes(refusal.kind)) throw error;
       const { errors } = refusal.extras;
-      const detail = refusal.code === 'API_KEY_LIMIT_REACHED' ? `${refusal.message} ${limitHint(isRaising)}` : refusal.message;
+      const detail =
+        refusal.code === 'API_KEY_LIMIT_REACHED' ? `${refusal.message} ${limitHint(isRaising)}` : refusal.message;
       return resultOf(entry, 'refused', { code: refusal.code, detail, ...(errors && { errors: [...errors] }) });
     }
   }
@@ -146,7 +174,9 @@ export class KeyImportService {
     const macs = this.config.peppers.map(({ key }) => importedMacOf(key, entry.sha256));
     const found = await this.keys.in(tx).findByImportedMac(macs);
     if (found === null) return null;
-    return resultOf(entry, 'duplicate', { id: standingOnKey(caller.principal, READ, found) === null ? null : found.id });
+    return resultOf(entry, 'duplicate', {
+      id: standingOnKey(caller.principal, READ, found) === null ? null : found.id,
+    });
   }
 }
 
@@ -165,14 +195,21 @@ function withRoom(owner: Holder, raising: Raising): Holder {
 }
 
 function limitHint(isRaising: boolean): string {
-  return isRaising ? 'This import did not raise it: you do not hold all that the owner may do.' : 'Or import with raiseOwnerLimits.';
+  return isRaising
+    ? 'This import did not raise it: you do not hold all that the owner may do.'
+    : 'Or import with raiseOwnerLimits.';
 }
 
 /** What would never verify, and what gives the secret away. */
 function prefixErrors(prefix: string, sha256: Buffer, own: string): FieldError[] {
-  if (prefix.startsWith(own)) return [{ path: 'prefix', message: `must not start with ${own}: such strings are taken for secrets made here` }];
-  if (own.startsWith(prefix)) return [{ path: 'prefix', message: `must be longer, to tell the secret from those made here, which start with ${own}` }];
-  if (createHash('sha256').update(prefix).digest().equals(sha256)) return [{ path: 'prefix', message: 'must be shorter than the secret; this is the entire secret' }];
+  if (prefix.startsWith(own))
+    return [{ path: 'prefix', message: `must not start with ${own}: such strings are taken for secrets made here` }];
+  if (own.startsWith(prefix))
+    return [
+      { path: 'prefix', message: `must be longer, to tell the secret from those made here, which start with ${own}` },
+    ];
+  if (createHash('sha256').update(prefix).digest().equals(sha256))
+    return [{ path: 'prefix', message: 'must be shorter than the secret; this is the entire secret' }];
   return [];
 }
 
@@ -181,7 +218,12 @@ function pastErrors({ createdAt, lastUsedAt }: ImportApiKeyDto, now: Date): Fiel
   for (const [path, text] of Object.entries({ createdAt, lastUsedAt })) {
     if (text !== undefined && new Date(text) > now) errors.push({ path, message: 'must not lie in the future' });
   }
-  if (errors.length === 0 && lastUsedAt !== undefined && createdAt !== undefined && new Date(lastUsedAt) < new Date(createdAt)) {
+  if (
+    errors.length === 0 &&
+    lastUsedAt !== undefined &&
+    createdAt !== undefined &&
+    new Date(lastUsedAt) < new Date(createdAt)
+  ) {
     errors.push({ path: 'lastUsedAt', message: 'must not lie before createdAt' });
   }
   return errors;
@@ -207,5 +249,8 @@ function resultOf({ index }: Entry, outcome: ImportOutcome, rest: Partial<Import
 
 /** Whether a statement failed because another import has just brought the same secret. */
 function isImportedTwice(error: unknown): boolean {
-  return error instanceof QueryFailedError && (error.driverError as { constraint?: string }).constraint === 'api_key_secret_imported_mac_key';
+  return (
+    error instanceof QueryFailedError &&
+    (error.driverError as { constraint?: string }).constraint === 'api_key_secret_imported_mac_key'
+  );
 }

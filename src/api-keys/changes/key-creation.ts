@@ -87,9 +87,16 @@ export class KeyCreation {
    *
    * @throws as `create`; QueryFailedError 23505 on `api_key_secret_imported_mac_key` when the secret is known already
    */
-  async adopt(change: Change, parties: Parties, ownerId: string, input: CreateApiKeyDto, foreign: ForeignSecret, past: PastKey): Promise<string> {
-    const deactivated = past.isActive ? {} : { deactivated: { deactivatedAt: this.clock.now(), deactivatedBy: parties.caller.principal.id } };
-    const key = await this.admit(change.tx, parties, ownerId, input, deactivated);
+  async adopt(
+    change: Change,
+    parties: Parties,
+    ownerId: string,
+    input: CreateApiKeyDto,
+    foreign: ForeignSecret,
+    past: PastKey,
+  ): Promise<string> {
+    const off = { deactivatedAt: this.clock.now(), deactivatedBy: parties.caller.principal.id };
+    const key = await this.admit(change.tx, parties, ownerId, input, past.isActive ? {} : { deactivated: off });
     if (past.createdAt !== null) key.createdAt = past.createdAt;
     const { createdAt, lastUsedAt, spentMicroCents } = past;
     await this.store(change, key, this.mint.adopt(key.id, foreign), 'api-keys:import', {
@@ -111,15 +118,23 @@ export class KeyCreation {
     const rules = this.rulesOf(parties, input, now, options);
     await this.admission.requireGrantable(tx, caller, owner, rules.roles);
     this.admission.requireInsidePolicy(parties, rules, now);
-    if (options.deactivated !== undefined) return Object.assign(keyFrom(rules, ownerId, now), { isActive: false }, options.deactivated);
+    const key = keyFrom(rules, ownerId, now);
+    if (options.deactivated !== undefined) return Object.assign(key, { isActive: false }, options.deactivated);
     await this.admission.requireRoom(tx, owner);
-    return keyFrom(rules, ownerId, now);
+    return key;
   }
 
-  private async store({ tx, record }: Change, key: ApiKey, secret: StoredSecret, action: string, past: object = {}): Promise<void> {
+  private async store(
+    { tx, record }: Change,
+    key: ApiKey,
+    secret: StoredSecret,
+    action: string,
+    past: object = {},
+  ): Promise<void> {
     await this.keys.in(tx).insert(key);
     await this.keys.in(tx).insertSecret(secret);
-    record({ action, resourceType: 'api-key', resourceId: key.id, changes: diff(null, auditedKey(key)), details: { kid: secret.kid, ...past } });
+    const details = { kid: secret.kid, ...past };
+    record({ action, resourceType: 'api-key', resourceId: key.id, changes: diff(null, auditedKey(key)), details });
   }
 
   private rulesOf({ caller, actor }: Parties, input: CreateApiKeyDto, now: Date, { startsWindow }: CreationOptions): ApiKeyRules {

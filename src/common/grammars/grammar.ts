@@ -11,7 +11,11 @@ export interface Grammar {
 /** A grammar by the source of its expression; `what` completes "must be …". */
 export function grammarOf(source: string, what: string): Grammar {
   const sentence = `must be ${what}`;
-  return { expression: new RegExp(source, 'u'), sentence, schema: { type: 'string', pattern: source, description: sentence } };
+  return {
+    expression: new RegExp(source, 'u'),
+    sentence,
+    schema: { type: 'string', pattern: source, description: sentence },
+  };
 }
 
 /** Whether a value is text of the grammar. */

@@ -6,7 +6,10 @@ const FORBIDDEN = /[\p{Cc}\p{Cs}]/gu;
 /** One line of text of 1 to `max` characters: no control characters, no lone surrogates. */
 export function lineOf(max: number): Grammar {
   // The same as \p{Cc} and \p{Cs}, in a form that every implementation of JSON Schema reads.
-  return grammarOf(`^[^\\u0000-\\u001f\\u007f-\\u009f\\ud800-\\udfff]{1,${max}}$`, `1 to ${max} characters without control characters`);
+  return grammarOf(
+    `^[^\\u0000-\\u001f\\u007f-\\u009f\\ud800-\\udfff]{1,${max}}$`,
+    `1 to ${max} characters without control characters`,
+  );
 }
 
 /** What is left of a value as a line of at most `max` characters; null where nothing is. */
