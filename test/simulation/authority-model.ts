@@ -203,7 +203,7 @@ export class AuthorityModel {
     for (const [window, ring] of Object.entries(row.rings) as [WindowName, RateRing][]) {
       const shape = RING_SHAPES[window];
       if (this.fault === 'pull-back-forgets') Object.assign(row.rings, { [window]: emptyRing(shape, now) });
-      else if (this.fault === 'pull-back-counts-too-early') pullBackRing(ring, shape, now - shape.lengthMs / 2);
+      else if (this.fault === 'pull-back-counts-too-early') pullBackRing(ring, shape, now - shape.lengthMs);
       else pullBackRing(ring, shape, now);
     }
   }

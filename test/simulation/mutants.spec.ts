@@ -24,7 +24,7 @@ const AUTHORITY_FAULTS: Record<AuthorityFault, number> = {
   'slide-forgets-too-early': 60,
   'far-row-stays': 60,
   'pull-back-forgets': 60,
-  'pull-back-counts-too-early': 60,
+  'pull-back-counts-too-early': 100,
   'future-lease-stays': 60,
   'future-lease-closed-unseen': 60,
 };
@@ -55,7 +55,7 @@ describe('the simulation notices', () => {
     const caught = await firstCaught(within, (seed) => new Simulation(seed, fault as AuthorityFault));
     if (process.env.SIMULATION_VERBOSE) console.info(`${fault}: ${caught}`);
     expect(caught).not.toBeNull();
-  });
+  }, 120_000);
 
   it.each(Object.entries(LEDGER_FAULTS))('a ledger with the fault %s', async (fault, within) => {
     const caught = await firstCaught(within, (seed) => new Simulation(seed, null, fault as LedgerFault));

@@ -360,7 +360,9 @@ export class Simulation {
   }
 
   private stepClock(): void {
-    const stepMs = this.random.pick([-60_000, -5_000, 5_000, 90_000, 400_000, 3_600_000, -3_600_000]);
+    const isFarAhead = this.clockOffset > 1_000_000 && this.random.chance(0.5);
+    const steps = [-60_000, -5_000, 5_000, 90_000, 400_000, 3_600_000, -3_600_000];
+    const stepMs = isFarAhead ? -this.clockOffset : this.random.pick(steps);
     this.tally.clockSteps++;
     this.log(() => `clock steps by ${stepMs}`);
     this.clockOffset += stepMs;

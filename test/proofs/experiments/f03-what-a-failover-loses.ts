@@ -68,6 +68,10 @@ export const f03: Experiment = {
         `SELECT details FROM audit_event WHERE action = 'system:history-lost' AND details ? 'history'`,
       );
       if (entries.length === 0) violations.push('the trail does not say that changes were lost');
+      const twice = await pair.query<{ id: string }>(
+        `SELECT resource_id AS id FROM audit_event WHERE details ? 'lostSeq' GROUP BY resource_id, action HAVING count(*) > 1`,
+      );
+      violations.push(...twice.map(({ id }) => `${id} was ended again twice`));
       const { exitCode, report } = await cluster.doctor();
       if (exitCode !== 1 || !report.includes('DIFF  failovers have lost no change')) violations.push(`the doctor ended with ${exitCode}: ${report}`);
       if (!report.includes('The audit trail is whole')) violations.push('the trail is not whole');

@@ -268,7 +268,7 @@ export class ProofCluster<Database extends ClusterDatabase = ProofDatabase> {
     try {
       await Promise.all(replicas.map((replica) => replica.start()));
       if (fault?.sql !== undefined) await database.query(fault.sql);
-      const answer = await replicas[0]!.client.post('/auth/login', { body: ADMIN });
+      const answer = await patiently(() => replicas[0]!.client.post('/auth/login', { body: ADMIN }));
       return new ProofCluster(database, replicas, answer.body.accessToken as string, environment, imports);
     } catch (error) {
       await Promise.all(replicas.map((replica) => replica.end('SIGKILL')));

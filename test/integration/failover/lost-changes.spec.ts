@@ -1,0 +1,90 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { randomUUID } from 'node:crypto';
+import { examine } from '../../../src/health/doctor.js';
+import { LostChanges } from '../../../src/verification/failover/lost-changes.service.js';
+import type { Endings, FeedRow } from '../../../src/verification/records/change.js';
+import { TestApp } from '../../support/app.js';
+
+const REVOKED: Endings = { isRevoked: true, isActive: null, endedKids: [] };
+const OFF: Endings = { isRevoked: false, isActive: false, endedKids: [] };
+
+/** A change that the database has no row of: a failover has lost it. */
+function lost(seq: number, action: string, type: string, id: string, endings: Endings): FeedRow {
+  const row = { resourceType: type, resourceId: id, outcome: 'success', hasChanges: true };
+  return { ...row, seq: BigInt(seq), id: randomUUID(), atMs: Date.now(), action, endings };
+}
+
+describe('Changes that a failover has lost', () => {
+  let app: TestApp;
+  let token: string;
+  let seq: number;
+
+  beforeAll(async () => {
+    app = await TestApp.start();
+    token = await app.adminToken();
+  });
+  afterAll(() => app.stop());
+
+  const head = async () => Number((await app.dataSource.query<{ seq: string }[]>('SELECT seq FROM change_head'))[0]!.seq);
+  const create = async () => (await app.post('/api-keys', { token, body: {} })).body.apiKey.id as string;
+  const read = async (id: string) => (await app.get(`/api-keys/${id}`, { token })).body;
+  const endAgain = (rows: FeedRow[], history: string) =>
+    app.app.get(LostChanges).endAgain({
+      history,
+      timeline: '00000002',
+      judgement: { doubt: 'changes-missing', lost: rows, lostBytes: 0n },
+      appliedSeq: rows.at(-1)!.seq,
+    });
+  const entries = (action: string, id: string | null) =>
+    app.dataSource.query<{ details: Record<string, unknown> }[]>(
+      'SELECT details FROM audit_event WHERE action = $1 AND resource_id IS NOT DISTINCT FROM $2',
+      [action, id],
+    );
+
+  it('are ended again once, however many replicas remember them', async () => {
+    const [revoked, off] = [await create(), await create()];
+    seq = (await head()) + 1;
+    const rows = [
+      lost(seq, 'api-keys:revoke', 'api-key', revoked, REVOKED),
+      lost(seq + 1, 'api-keys:deactivate', 'api-key', off, OFF),
+    ];
+    const ended = await Promise.all([endAgain(rows, 'one'), endAgain(rows, 'one'), endAgain(rows.slice(1), 'one')]);
+    expect(ended.reduce((sum, count) => sum + count, 0)).toBe(2);
+    expect((await read(revoked)).revokedAt).not.toBeNull();
+    expect((await read(off)).isActive).toBe(false);
+    expect(await entries('api-keys:revoke', revoked)).toEqual([
+      { details: expect.objectContaining({ lostSeq: String(seq), lostAction: 'api-keys:revoke' }) },
+    ]);
+    const noted = await entries('system:history-lost', null);
+    expect(noted.map(({ details }) => [details.fromSeq, details.toSeq])).toContainEqual([String(seq), String(seq + 1)]);
+    expect(noted.length).toBeLessThanOrEqual(2);
+  });
+
+  it('leave alone what was switched on again since', async () => {
+    const id = await create();
+    const sinceSeq = (await head()) + 1;
+    const rows = [lost(sinceSeq, 'api-keys:deactivate', 'api-key', id, OFF)];
+    expect(await endAgain(rows, 'two')).toBe(1);
+    await app.post(`/api-keys/${id}/activate`, { token });
+    expect(await endAgain(rows, 'two')).toBe(0);
+    expect((await read(id)).isActive).toBe(true);
+  });
+
+  it('switch users off, and never the last admin', async () => {
+    const user = await app.addUser(['user']);
+    const me = (await app.get('/auth/me', { token })).body.id as string;
+    const sinceSeq = (await head()) + 1;
+    const rows = [
+      lost(sinceSeq, 'users:delete', 'user', user.id, REVOKED),
+      lost(sinceSeq + 1, 'users:update', 'user', me, OFF),
+    ];
+    expect(await endAgain(rows, 'three')).toBe(1);
+    expect((await app.get(`/users/${user.id}`, { token })).body.isActive).toBe(false);
+    expect((await app.get('/auth/me', { token })).status).toBe(200);
+  });
+
+  it('are what the doctor reports', async () => {
+    const finding = (await examine(app.config, app.dataSource)).find(({ check }) => check === 'failovers have lost no change');
+    expect(finding?.differences.join('\n')).toContain(`has lost the changes seq ${seq}–${seq + 1} (2)`);
+  });
+});
