@@ -22,7 +22,7 @@ async function main(): Promise<void> {
   const config = loadConfig();
   if (demo && config.nodeEnv === 'production') throw new ConfigError('--demo is refused with NODE_ENV=production: its data is public knowledge');
   const database = await openDatabase(config, entities);
-  await requireHistory(config, database);
+  tell(await requireHistory(config, database));
   tell(await withSecrets(database, config));
   const admin = await seed(new Changes(database.dataSource, config), { email: config.adminEmail, password: config.adminPassword });
   const access = demo ? demoAccess(config) : null;
@@ -48,9 +48,10 @@ async function main(): Promise<void> {
 }
 
 /** A database that was restored serves nothing before what was revoked since is revoked again. */
-async function requireHistory(config: Config, database: Database): Promise<void> {
+async function requireHistory(config: Config, database: Database): Promise<readonly string[]> {
   try {
-    await historyCheck(config, database.dataSource).run();
+    const note = await historyCheck(config, database.dataSource).run();
+    return note === null || config.auditCheckpointFile === null ? [] : [`${config.auditCheckpointFile}: ${note}.`];
   } catch (error) {
     await database.close();
     throw error;
