@@ -106,7 +106,8 @@ async function close({ app, supervisor, database }: Opened): Promise<void> {
 
 /** Nothing is written before this database is known to be the one that these secrets and checkpoints belong to. */
 async function acceptHistory(config: Config, { dataSource }: Database, tell: (sentence: string) => void): Promise<void> {
-  await historyCheck(config, dataSource).run();
+  const seen = await historyCheck(config, dataSource).run();
+  if (seen !== null && config.auditCheckpointFile !== null) tell(`${config.auditCheckpointFile}: ${seen}.`);
   for (const note of await acceptSecrets(dataSource, config)) tell(note);
   const change = await changeAuditKey(dataSource, config);
   if (change !== null) tell(change);

@@ -160,7 +160,7 @@ export async function checkBackup(path: string, auditKeys: readonly Buffer[]): P
   return { header, rows: trailer.rows, content: () => createReadStream(path, { start, end: trailer.bytes - 1 }).pipe(gunzip()) };
 }
 
-/** Damage of the stream reaches whoever reads it; the checksum has been seen to be right. */
+/** A file that cannot be read any more becomes an error of the content; its checksum was right a moment ago. */
 function gunzip() {
   const stream = createGunzip();
   stream.once('pipe', (source: ReadStream) => source.once('error', (error) => stream.destroy(error)));

@@ -111,7 +111,7 @@ class CopyIn {
       this.isDone = resolve;
       this.hasFailed = reject;
     });
-    // Heard by whoever waits for it; until then it must not end the process.
+    // Without a handler, a failure that comes before `done` is awaited would end the process.
     this.done.catch(() => undefined);
   }
 
