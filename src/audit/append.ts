@@ -1,7 +1,10 @@
+import type { QueryConfig } from 'pg';
 import { type EntityManager, QueryFailedError } from 'typeorm';
 import type { Caller } from '../access/caller.js';
 import { unavailable } from '../common/domain-error.js';
 import { uuidv7 } from '../common/uuid.js';
+import { isConnectionLost } from '../database/lost-connection.js';
+import type { OpenTransaction } from '../database/transaction.js';
 import type { FieldChange } from './audit-event.entity.js';
 import { type AuditLink, type AuditRecord, link } from './chain.js';
 
@@ -28,19 +31,19 @@ interface Head {
 }
 
 /**
- * Appends `acts`, in their order, as the last thing a transaction does, and returns the last `seq`. The head row
- * stays locked from here to the commit, which makes order of `seq` order of commit, without gaps: nothing may
- * follow in `tx` but its commit. `channel` is notified on commit; null wakes nobody.
+ * Appends `acts`, in their order, as the last thing a transaction does, commits it, and returns the last `seq`. The head
+ * row is locked from here to the commit, which makes order of `seq` order of commit, without gaps. It is held for one
+ * round trip: what is appended and COMMIT travel together. `channel` is notified on commit; null wakes nobody.
  *
  * @throws DomainError 503 when the trail does not take the acts: what was to be recorded must not happen either.
+ * @throws ConnectionLostError, OutcomeUnknownError as every transaction
  * @throws QueryFailedError for deadlocks, which the caller may retry, and for acts that no row can hold.
  * @see docs/adr/0003-audit-chain-and-change-feed.md
  */
-export async function appendActs(tx: EntityManager, auditKey: Buffer, acts: readonly Act[], channel: string | null): Promise<string> {
+export async function commitActs(tx: OpenTransaction, auditKey: Buffer, acts: readonly Act[], channel: string | null): Promise<string> {
   try {
-    const head = await lockHead(tx);
-    const links = linkAll(auditKey, head, acts);
-    await store(tx, links, channel);
+    const links = linkAll(auditKey, await lockHead(tx.manager), acts);
+    await tx.commit(insertOf(links, channel));
     return links.at(-1)!.record.seq;
   } catch (error) {
     throw isTrailAway(error) ? unavailable('This could not be recorded in the audit trail, so it was not done.', error) : error;
@@ -58,10 +61,10 @@ async function lockHead(tx: EntityManager): Promise<Head> {
   return head;
 }
 
-async function store(tx: EntityManager, links: readonly AuditLink[], channel: string | null): Promise<void> {
+function insertOf(links: readonly AuditLink[], channel: string | null): QueryConfig {
   const last = links.at(-1)!;
-  await tx.query(
-    `WITH appended AS (
+  return {
+    text: `WITH appended AS (
        INSERT INTO audit_event (seq, id, at, actor_kind, actor_id, actor_owner_id, action, resource_type,
                                 resource_id, outcome, ip, request_id, changes, details, body, hash)
        SELECT (b->>'seq')::bigint, (b->>'id')::uuid, (b->>'at')::timestamptz, b->'actor'->>'kind', b->'actor'->>'id',
@@ -72,8 +75,8 @@ async function store(tx: EntityManager, links: readonly AuditLink[], channel: st
        UPDATE change_head SET seq = ($3::text)::bigint, audit_hash = $4 RETURNING seq
      )
      SELECT pg_notify($5::text, seq::text) FROM moved WHERE $5::text IS NOT NULL`,
-    [links.map((entry) => entry.body), links.map((entry) => entry.hash), last.record.seq, last.hash, channel],
-  );
+    values: [links.map((entry) => entry.body), links.map((entry) => entry.hash), last.record.seq, last.hash, channel],
+  };
 }
 
 /** Links `acts`, in order, to the chain that ends in `head`. */
@@ -123,5 +126,5 @@ export function sqlState(error: unknown): string {
 
 /** Data that no row can hold (class 22) is a bug of ours and must look like one. */
 function isTrailAway(error: unknown): boolean {
-  return error instanceof QueryFailedError && !isRetriable(error) && !sqlState(error).startsWith('22');
+  return error instanceof QueryFailedError && !isRetriable(error) && !isConnectionLost(error) && !sqlState(error).startsWith('22');
 }

@@ -2,8 +2,17 @@ import { Client, type ClientConfig } from 'pg';
 import { DataSource, type DataSourceOptions, type EntityTarget } from 'typeorm';
 import { migrations } from './migrations.js';
 
-/** A statement that hangs must become an error within the bound that protocol section 9 states. */
-const STATEMENT_TIMEOUT_MS = 15_000;
+/** PostgreSQL gives up a statement after this long: a little sooner than we do, and the connection stays. */
+const STATEMENT_TIMEOUT_MS = 8_500;
+
+/** No answer for so long, and the connection is thrown away: a network that swallows everything, a server that hangs. */
+const QUERY_TIMEOUT_MS = 9_000;
+
+/** For commands that look at everything: the doctor, the check of the audit trail. */
+const PATIENT_READER_MS = 10 * 60_000;
+
+/** A connection that carries nothing is asked for a sign of life after this long; NATs and firewalls forget idle ones. */
+const KEEP_ALIVE_DELAY_MS = 5_000;
 
 /** How a pool is opened. `role` is assumed after connecting; `entities` are only needed where rows are mapped. */
 export interface PoolOptions {
@@ -12,6 +21,8 @@ export interface PoolOptions {
   readonly entities?: readonly EntityTarget<unknown>[];
   /** Whether statements may take as long as they take: those of migrations. */
   readonly isPatient?: boolean;
+  /** Whether statements may take minutes: those of commands that read everything. */
+  readonly isReader?: boolean;
 }
 
 /**
@@ -44,10 +55,20 @@ export function dataSourceOptions(url: string, pool: PoolOptions): DataSourceOpt
     poolErrorHandler: () => undefined,
     extra: {
       Client: HeardClient,
-      ...(pool.isPatient === true ? {} : { statement_timeout: STATEMENT_TIMEOUT_MS }),
+      keepAlive: true,
+      keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
+      // Statements of one transaction that do not wait for each other's answers travel together.
+      pipeline: true,
+      ...timeoutsOf(pool),
       ...(pool.role === undefined ? {} : { options: `-c role=${pool.role}` }),
     },
   };
+}
+
+function timeoutsOf({ isPatient, isReader }: PoolOptions): { statement_timeout?: number; query_timeout?: number } {
+  if (isPatient === true) return {};
+  if (isReader === true) return { statement_timeout: PATIENT_READER_MS };
+  return { statement_timeout: STATEMENT_TIMEOUT_MS, query_timeout: QUERY_TIMEOUT_MS };
 }
 
 /** A pool that is not yet connected. */

@@ -55,7 +55,7 @@ export async function openDatabase(config: Config, entities: readonly EntityTarg
  */
 export async function openForReading(config: Config): Promise<Pick<Database, 'dataSource' | 'close'>> {
   if (config.databaseUrl !== null) {
-    const pool = await open(config.databaseUrl, [], await assumableRole(config.databaseUrl));
+    const pool = await openReader(config.databaseUrl, await assumableRole(config.databaseUrl));
     return { dataSource: pool, close: () => pool.destroy() };
   }
   if ((await findCluster(config.dataDir)) === null) {
@@ -63,7 +63,7 @@ export async function openForReading(config: Config): Promise<Pick<Database, 'da
   }
   const embedded = await startEmbeddedPostgres({ dataDir: config.dataDir });
   try {
-    const pool = await open(embedded.appUrl, []);
+    const pool = await openReader(embedded.appUrl);
     return { dataSource: pool, close: () => pool.destroy().then(() => embedded.stop()) };
   } catch (error) {
     await embedded.stop();
@@ -74,6 +74,10 @@ export async function openForReading(config: Config): Promise<Pick<Database, 'da
 async function open(url: string, entities: readonly EntityTarget<unknown>[], role?: string): Promise<DataSource> {
   const pool = dataSource(url, { max: POOL_SIZE, entities, ...(role === undefined ? {} : { role }) });
   return pool.initialize();
+}
+
+async function openReader(url: string, role?: string): Promise<DataSource> {
+  return dataSource(url, { max: POOL_SIZE, isReader: true, ...(role === undefined ? {} : { role }) }).initialize();
 }
 
 /** The application's role, where it exists and this login may become it. */
