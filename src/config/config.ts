@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';
 import { type Cidr, matches, parseAddress, parseCidr } from '../common/address.js';
 import { StartRefusal } from '../common/start-refusal.js';
+import { withTlsVariables } from './database-url.js';
 import { type Environment, environmentSchema } from './environment.js';
 import { type GeneratedSecrets, SECRET_NAMES, readOrCreateSecrets } from './generated-secrets.js';
 
@@ -27,7 +28,7 @@ export class Config {
   readonly port: number;
   readonly publicUrl: string;
   readonly dataDir: string;
-  /** null: the embedded PostgreSQL in `dataDir`. */
+  /** With what `PGSSLMODE` and its like say. null: the embedded PostgreSQL in `dataDir`. */
   readonly databaseUrl: string | null;
   readonly databaseMigrationUrl: string | null;
   readonly adminEmail: string;
@@ -66,8 +67,8 @@ export class Config {
     this.port = environment.PORT;
     this.publicUrl = (environment.PUBLIC_URL ?? `http://${reachableHost(environment.HOST)}:${environment.PORT}`).replace(/\/+$/, '');
     this.dataDir = resolve(environment.DATA_DIR);
-    this.databaseUrl = environment.DATABASE_URL ?? null;
-    this.databaseMigrationUrl = environment.DATABASE_MIGRATION_URL ?? environment.DATABASE_URL ?? null;
+    this.databaseUrl = databaseUrlOf(environment.DATABASE_URL, environment);
+    this.databaseMigrationUrl = databaseUrlOf(environment.DATABASE_MIGRATION_URL, environment) ?? this.databaseUrl;
     this.adminEmail = environment.ADMIN_EMAIL;
     this.adminPassword = environment.ADMIN_PASSWORD ?? null;
     this.jwtSecret = secrets.JWT_SECRET;
@@ -162,6 +163,10 @@ function refuseExampleValues(given: Record<string, string | undefined>): void {
   if (weak.length > 0) {
     throw new ConfigError(weak.map(([name]) => `${name} is an example or too simple; use 32 or more random characters`).join('\n'));
   }
+}
+
+function databaseUrlOf(url: string | undefined, environment: Environment): string | null {
+  return url === undefined ? null : withTlsVariables(url, environment);
 }
 
 function oidcOf(environment: Environment): OidcConfig | null {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { DatabaseUrlError, parseDatabaseUrl, SSL_MODES } from './database-url.js';
 
 const positiveInteger = (max: number) =>
   z
@@ -17,6 +18,15 @@ const url = (schemes: string[]) =>
       return false;
     }
   }, `must be a URL that starts with ${schemes.map((scheme) => `${scheme}//`).join(' or ')}`);
+
+const databaseUrl = z.string().superRefine((value, context) => {
+  try {
+    parseDatabaseUrl(value);
+  } catch (error) {
+    if (!(error instanceof DatabaseUrlError)) throw error;
+    context.addIssue({ code: 'custom', message: error.message });
+  }
+});
 
 const secret = z.string().min(32, 'must have at least 32 characters');
 
@@ -42,8 +52,12 @@ export const environmentSchema = z.object({
   HOST: z.string().min(1).default('127.0.0.1'),
   PORT: positiveInteger(65_535).default(3000),
   PUBLIC_URL: url(['http:', 'https:']).optional(),
-  DATABASE_URL: url(['postgres:', 'postgresql:']).optional(),
-  DATABASE_MIGRATION_URL: url(['postgres:', 'postgresql:']).optional(),
+  DATABASE_URL: databaseUrl.optional(),
+  DATABASE_MIGRATION_URL: databaseUrl.optional(),
+  PGSSLMODE: z.enum(SSL_MODES, `must be one of ${SSL_MODES.join(', ')}`).optional(),
+  PGSSLROOTCERT: z.string().min(1).optional(),
+  PGSSLCERT: z.string().min(1).optional(),
+  PGSSLKEY: z.string().min(1).optional(),
   DATA_DIR: z.string().min(1).default('.data'),
   ADMIN_EMAIL: z.email('must be an e-mail address').default('admin@latchkey.local'),
   ADMIN_PASSWORD: z.string().min(12, 'must have at least 12 characters').optional(),

@@ -1,20 +1,19 @@
-import { Client, type ClientConfig } from 'pg';
 import { DataSource, type DataSourceOptions, type EntityTarget } from 'typeorm';
 import { migrations } from './migrations.js';
+import { SessionClient } from './session-client.js';
+import type { SessionKind } from './session.js';
 
-/** PostgreSQL gives up a statement after this long: a little sooner than we do, and the connection stays. */
-const STATEMENT_TIMEOUT_MS = 8_500;
-
-/** No answer for so long, and the connection is thrown away: a network that swallows everything, a server that hangs. */
+/**
+ * No answer for so long, and the connection is thrown away: the network swallows everything, or the server hangs. A
+ * little later than PostgreSQL itself gives a statement up (`statement_timeout`), after which the connection is as good
+ * as before.
+ */
 const QUERY_TIMEOUT_MS = 9_000;
 
-/** For commands that look at everything: the doctor, the check of the audit trail. */
-const PATIENT_READER_MS = 10 * 60_000;
-
-/** A connection that carries nothing is asked for a sign of life after this long; NATs and firewalls forget idle ones. */
+/** A connection that carries nothing asks its peer for a sign of life after this long: firewalls forget idle ones. */
 const KEEP_ALIVE_DELAY_MS = 5_000;
 
-/** How a pool is opened. `role` is assumed after connecting; `entities` are only needed where rows are mapped. */
+/** How a pool is opened. `role` is assumed by every session; `entities` are only needed where rows are mapped. */
 export interface PoolOptions {
   readonly max: number;
   readonly role?: string;
@@ -25,23 +24,11 @@ export interface PoolOptions {
   readonly isReader?: boolean;
 }
 
-/**
- * A connection whose loss is always heard: the pool listens while it is idle and TypeORM while it is used, but between
- * the two nobody does for a moment, and an error that nobody hears ends the process. Whoever uses the connection next
- * gets the error of his statement.
- */
-class HeardClient extends Client {
-  constructor(config?: string | ClientConfig) {
-    super(config);
-    this.on('error', () => undefined);
-  }
-}
-
 /** Options of a connection pool on `url`. The schema comes from migrations alone. */
 export function dataSourceOptions(url: string, pool: PoolOptions): DataSourceOptions {
+  const kind = kindOf(pool);
   return {
     type: 'postgres',
-    url,
     entities: [...(pool.entities ?? [])] as Extract<DataSourceOptions, { type: 'postgres' }>['entities'],
     migrations,
     migrationsTableName: 'schema_migration',
@@ -54,21 +41,21 @@ export function dataSourceOptions(url: string, pool: PoolOptions): DataSourceOpt
     // The pool has dropped the lost connection already; the next statement opens another.
     poolErrorHandler: () => undefined,
     extra: {
-      Client: HeardClient,
+      Client: SessionClient,
+      connectionString: url,
       keepAlive: true,
       keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
-      // Statements of one transaction that do not wait for each other's answers travel together.
+      // Statements that do not wait for each other's answers travel together.
       pipeline: true,
-      ...timeoutsOf(pool),
-      ...(pool.role === undefined ? {} : { options: `-c role=${pool.role}` }),
+      ...(kind === 'pool' ? { query_timeout: QUERY_TIMEOUT_MS } : {}),
+      session: { kind, ...(pool.role === undefined ? {} : { role: pool.role }) },
     },
   };
 }
 
-function timeoutsOf({ isPatient, isReader }: PoolOptions): { statement_timeout?: number; query_timeout?: number } {
-  if (isPatient === true) return {};
-  if (isReader === true) return { statement_timeout: PATIENT_READER_MS };
-  return { statement_timeout: STATEMENT_TIMEOUT_MS, query_timeout: QUERY_TIMEOUT_MS };
+function kindOf({ isPatient, isReader }: PoolOptions): SessionKind {
+  if (isPatient === true) return 'migration';
+  return isReader === true ? 'reader' : 'pool';
 }
 
 /** A pool that is not yet connected. */

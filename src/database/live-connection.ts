@@ -1,10 +1,9 @@
 import { Socket } from 'node:net';
-import { Client, type ClientConfig, type QueryConfig } from 'pg';
+import type { Client, QueryConfig } from 'pg';
+import { SessionClient, type SessionConfig } from './session-client.js';
 
 /** Opening may take this long, half-open networks included. */
 const CONNECT_TIMEOUT_MS = 1_000;
-/** What the server itself may spend on one of our statements; ours are short, and their deadlines shorter. */
-const STATEMENT_TIMEOUT_MS = 5_000;
 
 /** What happens on a connection besides answers. */
 export interface LiveConnectionHooks {
@@ -26,7 +25,7 @@ export class LiveConnection {
   private underWay = 0;
 
   constructor(
-    private readonly config: ClientConfig,
+    private readonly config: SessionConfig,
     private readonly hooks: LiveConnectionHooks = {},
   ) {}
 
@@ -104,11 +103,10 @@ class Session {
   private readonly socket = new Socket();
 
   constructor(
-    config: ClientConfig,
+    config: SessionConfig,
     private readonly onGone: () => void,
   ) {
-    this.client = new Client({ ...config, statement_timeout: STATEMENT_TIMEOUT_MS, stream: () => this.socket });
-    // Without handlers a lost connection would end the process.
+    this.client = new SessionClient({ ...config, stream: () => this.socket });
     this.client.on('error', () => this.destroy());
     this.client.on('end', () => this.destroy());
   }

@@ -1,5 +1,5 @@
-import type { ClientConfig } from 'pg';
 import { LiveConnection } from '../database/live-connection.js';
+import type { SessionConfig } from '../database/session-client.js';
 
 /** As many as there are acquires under way at most. */
 const SESSIONS = 8;
@@ -11,21 +11,14 @@ const MOST_BEHIND = 2;
 const TIMEOUT_MS = 5_500;
 
 /**
- * What is asked here is found by key. A plan is kept for as long as its session lives, and one that was made while a
- * table was still empty would read all of it for each key.
- */
-const BY_KEY = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin'].map((name) => `-c ${name}=off`).join(' ');
-
-/**
  * The sessions over which this replica asks for leases and hands them back, apart from the pool: a verify that waits for
  * a lease must not wait for a report or a page of the console, and what comes often is prepared once.
  */
 export class QuotaConnections {
   private readonly sessions: readonly LiveConnection[];
 
-  constructor(config: ClientConfig) {
-    const options = config.options === undefined ? BY_KEY : `${config.options} ${BY_KEY}`;
-    this.sessions = Array.from({ length: SESSIONS }, () => new LiveConnection({ ...config, options }));
+  constructor(config: SessionConfig) {
+    this.sessions = Array.from({ length: SESSIONS }, () => new LiveConnection(config));
   }
 
   /** Opens the sessions that nearly all work goes over. One that cannot be opened now is opened when it is needed. */

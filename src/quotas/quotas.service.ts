@@ -5,7 +5,7 @@ import { Meters } from '../common/meters.js';
 import { microCentsFromCents } from '../common/money.js';
 import { uuidv7 } from '../common/uuid.js';
 import { Config } from '../config/config.js';
-import { clientConfigOf } from '../database/client-config.js';
+import { sessionConfigOf } from '../database/session-config.js';
 import type { Admission, BudgetState, WindowState } from './admission.js';
 import type { Account, RateWindow } from './authority.js';
 import { POOLED_TTL_SECONDS } from './authority.js';
@@ -68,7 +68,7 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
     config: Config,
     meters: Meters,
   ) {
-    this.connections = new QuotaConnections(clientConfigOf(dataSource, 'quotas'));
+    this.connections = new QuotaConnections(sessionConfigOf(dataSource, 'quotas', 'quotas'));
     this.authority = new PostgresAuthority((text, values, name) =>
       name === undefined ? dataSource.query(text, [...values]) : this.connections.query(text, values, name),
     );

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
-import { clientConfigOf } from '../database/client-config.js';
+import { sessionConfigOf } from '../database/session-config.js';
 import { LiveConnection } from '../database/live-connection.js';
 
 /**
@@ -14,9 +14,9 @@ export class ReplicaConnections {
   readonly writer: LiveConnection;
 
   constructor(dataSource: DataSource) {
-    const reader = () => new LiveConnection(clientConfigOf(dataSource, 'records'));
+    const reader = () => new LiveConnection(sessionConfigOf(dataSource, 'records', 'data-plane'));
     this.readers = [reader(), reader()];
-    this.writer = new LiveConnection(clientConfigOf(dataSource, 'writer'));
+    this.writer = new LiveConnection(sessionConfigOf(dataSource, 'writer', 'data-plane'));
   }
 
   /** The reader with less to do. */

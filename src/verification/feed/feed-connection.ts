@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ClientConfig } from 'pg';
 import { CHANGE_CHANNEL } from '../../audit/changes.js';
 import { LiveConnection } from '../../database/live-connection.js';
+import type { SessionConfig } from '../../database/session-client.js';
 import type { FeedRow } from '../records/change.js';
 import type { ChangeFeed, Poll, PollOutcome, PollTicket } from './change-feed.js';
 
@@ -53,7 +53,7 @@ export class FeedConnection {
   private attempt = newAttempt();
 
   constructor(
-    config: ClientConfig,
+    config: SessionConfig,
     private readonly feed: ChangeFeed,
     private readonly observer: PollObserver,
   ) {

@@ -2,7 +2,7 @@ import { Injectable, Logger } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { Clock } from '../../common/clock.js';
 import { Config } from '../../config/config.js';
-import { clientConfigOf } from '../../database/client-config.js';
+import { sessionConfigOf } from '../../database/session-config.js';
 import type { Change } from '../records/change.js';
 import { ChangeFeed, FRESH_MS, type FeedTarget, type Poll, type PollOutcome, type PollTicket, type Standing } from './change-feed.js';
 import { DatabaseClock } from './database-clock.js';
@@ -40,7 +40,7 @@ export class FeedService implements FeedTarget {
     private readonly cache: RecordCache,
   ) {
     this.feed = new ChangeFeed({ freshMs: FRESH_MS, staleMaxMs: config.staleMaxSeconds * 1000 }, this);
-    this.connection = new FeedConnection(clientConfigOf(dataSource, 'feed'), this.feed, {
+    this.connection = new FeedConnection(sessionConfigOf(dataSource, 'feed', 'data-plane'), this.feed, {
       monotonicMs: () => clock.monotonicMs(),
       beforePoll: () => void this.tick(),
       afterPoll: (poll, ticket, outcome) => this.afterPoll(poll, ticket, outcome),
