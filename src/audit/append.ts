@@ -24,7 +24,8 @@ export interface Act {
   readonly entry: ActEntry;
 }
 
-interface Head {
+/** The end of the chain. */
+export interface Head {
   readonly seq: string;
   readonly audit_hash: Buffer;
   readonly at: Date;
@@ -32,31 +33,31 @@ interface Head {
 
 /**
  * Appends `acts`, in their order, as the last thing a transaction does, commits it, and returns the last `seq`. The head
- * row is locked from here to the commit, which makes order of `seq` order of commit, without gaps. It is held for one
- * round trip: what is appended and COMMIT travel together. `channel` is notified on commit; null wakes nobody.
+ * row stays locked until the commit, which makes order of `seq` order of commit, without gaps. It is held for one round
+ * trip: what is appended and COMMIT travel together. `channel` is notified on commit; null wakes nobody. `locked`: the
+ * head, where the transaction holds it already.
  *
  * @throws DomainError 503 when the trail does not take the acts: what was to be recorded must not happen either.
  * @throws ConnectionLostError, OutcomeUnknownError as every transaction
  * @throws QueryFailedError for deadlocks, which the caller may retry, and for acts that no row can hold.
  * @see docs/adr/0003-audit-chain-and-change-feed.md
  */
-export async function commitActs(tx: OpenTransaction, auditKey: Buffer, acts: readonly Act[], channel: string | null): Promise<string> {
-  try {
-    const links = linkAll(auditKey, await lockHead(tx.manager), acts);
-    await tx.commit(insertOf(links, channel));
-    return links.at(-1)!.record.seq;
-  } catch (error) {
-    throw isTrailAway(error) ? unavailable('This could not be recorded in the audit trail, so it was not done.', error) : error;
-  }
+export async function commitActs(tx: OpenTransaction, auditKey: Buffer, acts: readonly Act[], channel: string | null, locked?: Head): Promise<string> {
+  const links = linkAll(auditKey, locked ?? (await lockHead(tx.manager)), acts);
+  await tx.commit(insertOf(links, channel)).catch(notRecorded);
+  return links.at(-1)!.record.seq;
 }
 
-async function lockHead(tx: EntityManager): Promise<Head> {
+/** Locks the end of the chain until the commit. Nothing else may be locked after it. @throws as {@link commitActs} */
+export async function lockHead(tx: EntityManager): Promise<Head> {
   // A replica paused while it holds the head must not stop the others for longer than this.
-  const [head] = await tx.query<Head[]>(
-    `SELECT seq, audit_hash, date_trunc('milliseconds', clock_timestamp()) AS at,
-            set_config('idle_in_transaction_session_timeout', '500ms', true)
-       FROM change_head FOR UPDATE`,
-  );
+  const [head] = await tx
+    .query<Head[]>(
+      `SELECT seq, audit_hash, date_trunc('milliseconds', clock_timestamp()) AS at,
+              set_config('idle_in_transaction_session_timeout', '500ms', true)
+         FROM change_head FOR UPDATE`,
+    )
+    .catch(notRecorded);
   if (!head) throw new Error('The change head is missing: the schema is damaged.');
   return head;
 }
@@ -122,6 +123,10 @@ export function isRetriable(error: unknown): boolean {
 export function sqlState(error: unknown): string {
   const { code } = ((error as { driverError?: unknown }).driverError ?? {}) as { code?: unknown };
   return typeof code === 'string' ? code : '';
+}
+
+function notRecorded(error: unknown): never {
+  throw isTrailAway(error) ? unavailable('This could not be recorded in the audit trail, so it was not done.', error) : error;
 }
 
 /** Data that no row can hold (class 22) is a bug of ours and must look like one. */

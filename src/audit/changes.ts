@@ -5,6 +5,7 @@ import { Config } from '../config/config.js';
 import { unavailable } from '../common/domain-error.js';
 import { ConnectionLostError, inTransaction, OutcomeUnknownError } from '../database/transaction.js';
 import { type ActEntry, commitActs, isRetriable } from './append.js';
+import { OpenChange } from './open-change.js';
 import { outcomeUnknown } from './outcome-unknown.js';
 import { StartOver } from './start-over.js';
 
@@ -18,6 +19,13 @@ export type ChangeEntry = ActEntry;
 export interface Change {
   readonly tx: EntityManager;
   readonly record: (entry: ChangeEntry) => void;
+  /**
+   * Takes a write that is under way and whose answer decides nothing: it travels with what comes after it, and is awaited
+   * before the commit. The change fails if it fails.
+   */
+  readonly write: (statement: Promise<unknown>) => void;
+  /** Gives what `statements` give, the last of the change: the head row is locked in the same round trip. */
+  readonly lastly: <T>(statements: Promise<T>) => Promise<T>;
 }
 
 /** What a change came to: its result, and the `seq` by which a replica has applied it (null: nothing changed). */
@@ -84,11 +92,11 @@ export class Changes {
 
   private attempt<T>(caller: Caller, work: (change: Change) => Promise<T>, deadlineMs: number): Promise<Committed<T>> {
     return inTransaction(this.dataSource, { lockMs: LOCK_MS, idleMs: IDLE_MS, deadlineMs }, async (tx) => {
-      const entries: ChangeEntry[] = [];
-      const result = await work({ tx: tx.manager, record: (entry) => entries.push(entry) });
-      if (entries.length === 0) return { result, seq: null };
-      const acts = entries.map((entry) => ({ caller, entry }));
-      return { result, seq: await commitActs(tx, this.config.auditKey, acts, CHANGE_CHANNEL) };
+      const change = new OpenChange(tx.manager);
+      const result = await change.run(work);
+      if (change.entries.length === 0) return { result, seq: null };
+      const acts = change.entries.map((entry) => ({ caller, entry }));
+      return { result, seq: await commitActs(tx, this.config.auditKey, acts, CHANGE_CHANNEL, await change.lockedHead()) };
     });
   }
 }

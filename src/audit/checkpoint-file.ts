@@ -1,5 +1,6 @@
-import { open, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import type { KeyObject } from 'node:crypto';
+import { appendLine } from './append-line.js';
 import type { Anchor } from './chain-check.js';
 import { openCheckpoint, type SignedCheckpoint } from './checkpoint.js';
 
@@ -10,18 +11,9 @@ export interface CheckpointFile {
   readonly forgedLines: readonly number[];
 }
 
-/**
- * Adds one line to the end of a checkpoint file, whoever else adds lines at the same time, and returns when it
- * is on the disk.
- */
-export async function appendCheckpoint(path: string, checkpoint: SignedCheckpoint): Promise<void> {
-  const file = await open(path, 'a', 0o640);
-  try {
-    await file.appendFile(`${JSON.stringify(checkpoint)}\n`);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
+/** Adds one line to the end of a checkpoint file. @throws as {@link appendLine} */
+export function appendCheckpoint(path: string, checkpoint: SignedCheckpoint): Promise<void> {
+  return appendLine(path, JSON.stringify(checkpoint));
 }
 
 /**

@@ -3,7 +3,8 @@ import { createHash } from 'node:crypto';
 import { QueryFailedError } from 'typeorm';
 import { permissionDenied } from '../../access/access.errors.js';
 import type { KnownCaller } from '../../access/caller.js';
-import { type Change, type ChangeEntry, Changes } from '../../audit/changes.js';
+import { type Change, Changes } from '../../audit/changes.js';
+import { inSavepoint } from '../../audit/open-change.js';
 import { StartOver } from '../../audit/start-over.js';
 import { DomainError, validationFailed } from '../../common/domain-error.js';
 import { Config } from '../../config/config.js';
@@ -12,7 +13,7 @@ import { ApiKeysRepository, isAliasTaken } from '../api-keys.repository.js';
 import type { ImportApiKeyDto } from './import-api-keys.dto.js';
 import type { ImportApiKeysView, ImportOutcome, ImportResultView } from './import-api-keys.view.js';
 import { KeyAdmission, type Parties } from '../changes/key-admission.js';
-import { inBatches } from './key-batches.js';
+import { inBatches, inTime } from './key-batches.js';
 import { KeyCreation } from '../changes/key-creation.js';
 import { standingOnKey } from '../key-standing.js';
 import { importedMacOf } from '../secret.js';
@@ -62,7 +63,7 @@ export class KeyImportService {
     // Asked again of what the caller holds now that nobody can take it away before the commit.
     if (!parties.caller.principal.may('platform:api-keys:assign')) throw permissionDenied('platform:api-keys:assign');
     const results: ImportResultView[] = [];
-    for (const entry of batch) {
+    for (const entry of inTime(batch)) {
       const owner = parties.others.get(entry.ownerId) ?? null;
       results.push(await this.importOne(change, { ...parties, owner }, entry));
     }
@@ -72,15 +73,13 @@ export class KeyImportService {
   private async importOne(change: Change, parties: Parties, entry: Entry): Promise<ImportResultView> {
     const known = await this.findDuplicate(change, parties, entry);
     if (known !== null) return known;
-    const recorded: ChangeEntry[] = [];
     try {
       // A savepoint: what an entry that is refused has done is undone, and nothing else.
-      const id = await change.tx.transaction((tx) => {
+      const { result: id } = await inSavepoint(change, (part) => {
         this.requireForeign(entry);
         const secret = { sha256: entry.sha256, prefix: entry.fields.prefix };
-        return this.creation.adopt({ tx, record: (one) => recorded.push(one) }, parties, entry.ownerId, entry.fields, secret);
+        return this.creation.adopt(part, parties, entry.ownerId, entry.fields, secret);
       });
-      recorded.forEach(change.record);
       return resultOf(entry, 'created', { id });
     } catch (error) {
       if (isImportedTwice(error)) {

@@ -2,16 +2,18 @@ import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { permissionDenied } from '../../access/access.errors.js';
 import type { KnownCaller } from '../../access/caller.js';
+import type { Holder } from '../../access/grants.reader.js';
 import { widest, withDefaults } from '../../access/key-policy.js';
 import type { Change } from '../../audit/changes.js';
 import { diff } from '../../audit/diff.js';
 import { Clock } from '../../common/clock.js';
+import { inTurn } from '../../common/in-turn.js';
 import { uuidv7 } from '../../common/uuid.js';
 import { Config } from '../../config/config.js';
 import type { CreateApiKeyDto } from '../api-key.dto.js';
 import { ApiKey } from '../api-key.entity.js';
 import { unknownOwner } from '../api-key.errors.js';
-import { ApiKeyView } from '../api-key.view.js';
+import { type ApiKeyDetails, ApiKeyView } from '../api-key.view.js';
 import { ApiKeysRepository, type StoredSecret } from '../api-keys.repository.js';
 import { auditedKey } from './audited-key.js';
 import { draftOf, emptyRules } from './draft.js';
@@ -56,7 +58,7 @@ export class KeyCreation {
    *
    * @throws DomainError 400 contradictory fields, unknown owner or roles; 403 PERMISSION_DENIED, CANNOT_GRANT,
    *   OUTSIDE_POLICY; 429 API_KEY_LIMIT_REACHED
-   * @throws QueryFailedError 23505 on `api_key_alias_key` when the alias is taken
+   * The change fails with 23505 on `api_key_alias_key` when the alias is taken.
    */
   async create(
     change: Change,
@@ -67,19 +69,18 @@ export class KeyCreation {
   ): Promise<CreatedKey> {
     const key = await this.admit(change.tx, parties, ownerId, input, options);
     const { secret, stored } = this.mint.draw(key.id, key.environment);
-    await this.store(change, key, stored, 'api-keys:create');
-    const details = await this.keys.in(change.tx).findDetails(key.id);
-    return { apiKey: ApiKeyView.from(details!, key.createdAt), secretKey: secret.reveal(), kid: stored.kid };
+    this.store(change, key, stored, 'api-keys:create');
+    return { apiKey: ApiKeyView.from(detailsOfNew(key, parties.owner!, stored), key.createdAt), secretKey: secret.reveal(), kid: stored.kid };
   }
 
   /**
    * Makes a key for a secret of another system, which its clients go on presenting; gives the key's id.
    *
-   * @throws as `create`; QueryFailedError 23505 on `api_key_secret_imported_mac_key` when the secret is known already
+   * @throws as `create`; the change fails with 23505 on `api_key_secret_imported_mac_key` when the secret is known already
    */
   async adopt(change: Change, parties: Parties, ownerId: string, input: CreateApiKeyDto, foreign: ForeignSecret): Promise<string> {
     const key = await this.admit(change.tx, parties, ownerId, input, {});
-    await this.store(change, key, this.mint.adopt(key.id, foreign), 'api-keys:import');
+    this.store(change, key, this.mint.adopt(key.id, foreign), 'api-keys:import');
     return key.id;
   }
 
@@ -91,15 +92,15 @@ export class KeyCreation {
     if (owner === null) throw unknownOwner();
     const now = this.clock.now();
     const rules = this.rulesOf(parties, input, now, options);
-    await this.admission.requireGrantable(tx, caller, owner, rules.roles);
-    this.admission.requireInsidePolicy(parties, rules, now);
-    await this.admission.requireRoom(tx, owner);
+    await inTurn([
+      this.admission.requireGrantable(tx, caller, owner, rules.roles).then(() => this.admission.requireInsidePolicy(parties, rules, now)),
+      this.admission.requireRoom(tx, owner),
+    ]);
     return keyFrom(rules, ownerId, now);
   }
 
-  private async store({ tx, record }: Change, key: ApiKey, secret: StoredSecret, action: string): Promise<void> {
-    await this.keys.in(tx).insert(key);
-    await this.keys.in(tx).insertSecret(secret);
+  private store({ tx, record, write }: Change, key: ApiKey, secret: StoredSecret, action: string): void {
+    write(this.keys.in(tx).insertWithSecret(key, secret));
     record({ action, resourceType: 'api-key', resourceId: key.id, changes: diff(null, auditedKey(key)), details: { kid: secret.kid } });
   }
 
@@ -111,6 +112,13 @@ export class KeyCreation {
     if (!startsWindow || input.expiresAt !== undefined || rules.expiresAt !== null) return rules;
     return { ...rules, expiresAt: windowEnd(now, rules.validityDays ?? this.config.keyValidityDays) };
   }
+}
+
+/** What the view of a key shows that was made just now: nothing has used it. */
+function detailsOfNew(key: ApiKey, owner: Holder, { kid, keyId, kind, keyPrefix, pepperVersion }: StoredSecret): ApiKeyDetails {
+  const secret = { kid, keyId, kind, keyPrefix, pepperVersion, createdAt: key.createdAt, lastUsedAt: null, expiresAt: null, revokedAt: null };
+  const totals = { requests: 0, tokens: 0, costMicroCents: 0n, lastUsedAt: null };
+  return { key, ownerName: owner.name, ownerIsActive: owner.isActive, secrets: [secret], totals };
 }
 
 /** A fresh, active key of these rules. */
