@@ -8,7 +8,7 @@ import { ConfigError, loadConfig } from './config/config.js';
 import { openDatabase } from './database/open-database.js';
 import { addDemoData, demoAccess } from './demo.js';
 import { entities } from './entities.js';
-import { shutDown } from './shutdown.js';
+import { endProcess, shutDown } from './shutdown.js';
 import { seed } from './users/seed.js';
 
 /** Draining may take this long; then the process ends all the same. */
@@ -32,10 +32,10 @@ async function main(): Promise<void> {
   const end = async (noticeMs?: number) => {
     if (ending) return;
     ending = true;
-    setTimeout(() => process.exit(1), MAX_SHUTDOWN_MS).unref();
+    setTimeout(() => endProcess(1), MAX_SHUTDOWN_MS).unref();
     await shutDown(app, noticeMs);
     await database.close();
-    process.exit(0);
+    endProcess(0);
   };
   process.on('SIGTERM', () => void end());
   // Whoever presses Ctrl-C waits for it.

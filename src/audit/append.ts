@@ -1,5 +1,5 @@
 import type { QueryConfig } from 'pg';
-import { type EntityManager, QueryFailedError } from 'typeorm';
+import { QueryFailedError } from 'typeorm';
 import type { Caller } from '../access/caller.js';
 import { unavailable } from '../common/domain-error.js';
 import { uuidv7 } from '../common/uuid.js';
@@ -43,19 +43,25 @@ export interface Head {
  * @see docs/adr/0003-audit-chain-and-change-feed.md
  */
 export async function commitActs(tx: OpenTransaction, auditKey: Buffer, acts: readonly Act[], channel: string | null, locked?: Head): Promise<string> {
-  const links = linkAll(auditKey, locked ?? (await lockHead(tx.manager)), acts);
+  const links = linkAll(auditKey, locked ?? (await lockHead(tx)), acts);
   await tx.commit(insertOf(links, channel)).catch(notRecorded);
   return links.at(-1)!.record.seq;
 }
 
+/** A replica that is paused while it holds the head stops the others for this many milliseconds. */
+const HEAD_IDLE_MS = { least: 500, most: 2_000 } as const;
+/** Round trips that the head may be held without a word: one is needed, and the network may be slow at times. */
+const HEAD_IDLE_ROUND_TRIPS = 3;
+
 /** Locks the end of the chain until the commit. Nothing else may be locked after it. @throws as {@link commitActs} */
-export async function lockHead(tx: EntityManager): Promise<Head> {
-  // A replica paused while it holds the head must not stop the others for longer than this.
-  const [head] = await tx
+export async function lockHead({ manager, roundTripMs }: OpenTransaction): Promise<Head> {
+  const idleMs = Math.round(Math.min(HEAD_IDLE_MS.most, Math.max(HEAD_IDLE_MS.least, HEAD_IDLE_ROUND_TRIPS * roundTripMs)));
+  const [head] = await manager
     .query<Head[]>(
       `SELECT seq, audit_hash, date_trunc('milliseconds', clock_timestamp()) AS at,
-              set_config('idle_in_transaction_session_timeout', '500ms', true)
+              set_config('idle_in_transaction_session_timeout', $1, true)
          FROM change_head FOR UPDATE`,
+      [`${idleMs}ms`],
     )
     .catch(notRecorded);
   if (!head) throw new Error('The change head is missing: the schema is damaged.');

@@ -6,8 +6,8 @@ import { sessionConfigOf } from '../database/session-config.js';
 import type { Anchor } from './chain-check.js';
 import type { SignedCheckpoint } from './checkpoint.js';
 
-/** One replica writes for no longer, also when it is frozen in the middle of it. */
-const MAX_HOLD_MS = 10_000;
+/** One replica keeps the others from writing for no longer, also when it is frozen; in milliseconds. */
+export const MAX_HOLD_MS = 5_000;
 /** What one statement may take. */
 const STATEMENT_MS = 2_000;
 

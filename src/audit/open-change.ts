@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { EntityManager } from 'typeorm';
+import type { OpenTransaction } from '../database/transaction.js';
 import { type Head, lockHead, sqlState } from './append.js';
 import type { Change, ChangeEntry } from './changes.js';
 
@@ -12,7 +13,11 @@ export class OpenChange implements Change {
   private readonly writes: Promise<unknown>[] = [];
   private head: Promise<Head> | null = null;
 
-  constructor(readonly tx: EntityManager) {}
+  constructor(private readonly transaction: OpenTransaction) {}
+
+  get tx(): EntityManager {
+    return this.transaction.manager;
+  }
 
   readonly record = (entry: ChangeEntry): void => {
     this.entries.push(entry);
@@ -51,7 +56,7 @@ export class OpenChange implements Change {
 
   private lockHead(): Promise<Head> {
     // A turn later, so that it is sent last: what is asked for in this turn is on its way then.
-    this.head ??= nextTurn().then(() => lockHead(this.tx));
+    this.head ??= nextTurn().then(() => lockHead(this.transaction));
     this.head.catch(() => undefined);
     return this.head;
   }

@@ -8,7 +8,10 @@ import type { SessionKind } from './session.js';
  * little later than PostgreSQL itself gives a statement up (`statement_timeout`), after which the connection is as good
  * as before.
  */
-const QUERY_TIMEOUT_MS = 9_000;
+const QUERY_TIMEOUT_MS = 8_000;
+
+/** Opening a session, or waiting for one: four round trips, and those may take 500 ms. */
+const CONNECT_TIMEOUT_MS = 3_000;
 
 /** A connection that carries nothing asks its peer for a sign of life after this long: firewalls forget idle ones. */
 const KEEP_ALIVE_DELAY_MS = 5_000;
@@ -37,7 +40,7 @@ export function dataSourceOptions(url: string, pool: PoolOptions): DataSourceOpt
     installExtensions: false,
     applicationName: 'latchkey',
     poolSize: pool.max,
-    connectTimeoutMS: 1500,
+    connectTimeoutMS: CONNECT_TIMEOUT_MS,
     // The pool has dropped the lost connection already; the next statement opens another.
     poolErrorHandler: () => undefined,
     extra: {

@@ -4,6 +4,7 @@ import { dataSource } from './data-source.js';
 import { findCluster } from './embedded-cluster.js';
 import { startEmbeddedPostgres } from './embedded-postgres.js';
 import { APP_ROLE, migrate } from './migrate.js';
+import { SilentConnections } from './silent-connections.js';
 
 /** An open, migrated database. */
 export interface Database {
@@ -73,7 +74,9 @@ export async function openForReading(config: Config): Promise<Pick<Database, 'da
 
 async function open(url: string, entities: readonly EntityTarget<unknown>[], role?: string): Promise<DataSource> {
   const pool = dataSource(url, { max: POOL_SIZE, entities, ...(role === undefined ? {} : { role }) });
-  return pool.initialize();
+  await pool.initialize();
+  new SilentConnections(pool);
+  return pool;
 }
 
 async function openReader(url: string, role?: string): Promise<DataSource> {

@@ -59,6 +59,8 @@ export async function inTransaction<T>(dataSource: DataSource, bounds: Transacti
 
 /** A transaction under way. */
 export class OpenTransaction {
+  /** What the first round trip took, which opened the transaction. */
+  roundTripMs = 0;
   private state: 'open' | 'committing' | 'over' = 'open';
   private isLost = false;
 
@@ -74,7 +76,9 @@ export class OpenTransaction {
 
   /** Opens it, together with its bounds: one round trip. */
   async begin({ lockMs, idleMs }: TransactionBounds): Promise<void> {
+    const sentMs = performance.now();
     await this.client.query(`BEGIN; SET LOCAL lock_timeout = ${lockMs}; SET LOCAL idle_in_transaction_session_timeout = ${idleMs}`);
+    this.roundTripMs = performance.now() - sentMs;
     // As TypeORM's `startTransaction` would leave it: a transaction inside this one is a savepoint.
     Object.assign(this.runner, { isTransactionActive: true, transactionDepth: 1 });
   }

@@ -1,3 +1,6 @@
+import { f01 } from './experiments/f01-a-replica-that-freezes.js';
+import { f05 } from './experiments/f05-connections-that-go-silent.js';
+import { f09 } from './experiments/f09-far-from-the-database.js';
 import { g01 } from './experiments/g01-no-overspend.js';
 import { g02 } from './experiments/g02-no-overspend-under-faults.js';
 import { g03 } from './experiments/g03-no-acknowledged-usage-is-lost.js';
@@ -19,5 +22,5 @@ import { g37 } from './experiments/g37-the-models.js';
 import { g38 } from './experiments/g38-the-simulation.js';
 import type { Experiment } from './harness/experiment.js';
 
-/** Every experiment, in the order of the guarantees. */
-export const experiments: readonly Experiment[] = [g01, g02, g03, g04, g05, g06, g14, g16, g17, g19, g20, g22, g23, g25, g27, g30, g36, g37, g38];
+/** Every experiment, in the order of the guarantees; those of faults (F) behind them. */
+export const experiments: readonly Experiment[] = [g01, g02, g03, g04, g05, g06, g14, g16, g17, g19, g20, g22, g23, g25, g27, g30, g36, g37, g38, f01, f05, f09];

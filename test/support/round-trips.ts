@@ -25,6 +25,7 @@ export class RoundTripRecorder {
   private readonly spy: { mockRestore(): void };
 
   constructor() {
+    // eslint-disable-next-line @typescript-eslint/unbound-method -- called with the client it is called on
     const original = pg.Client.prototype.query as Query;
     const note = (text: string, answer: unknown): void => {
       if (OWN.test(text) && !/^BEGIN|^COMMIT/.test(text)) return;
@@ -40,7 +41,7 @@ export class RoundTripRecorder {
       const answer = original.apply(this, args);
       note(typeof query === 'string' ? query : query.text, answer);
       return answer;
-    } as never);
+    } as typeof original);
   }
 
   /** What `act` took. Nothing else may be asked of this process meanwhile. */

@@ -67,6 +67,11 @@ export class ProofDatabase {
     return withPort(this.server.appUrl, this.proxy.port);
   }
 
+  /** Another proxy in front of the same server. */
+  anotherWay(): Promise<TcpProxy> {
+    return TcpProxy.start(portOf(this.server.ownerUrl));
+  }
+
   /** For the experiment itself: past the proxy, as owner. */
   async query<T>(sql: string, values: unknown[] = []): Promise<T[]> {
     const client = new Client({ connectionString: this.server.ownerUrl });
@@ -232,21 +237,30 @@ export class ProofCluster {
     readonly adminToken: string,
     private readonly environment: Readonly<Record<string, string>>,
     private readonly imports: readonly string[],
+    /** The way of each replica to the database, where each has its own. */
+    readonly ways: readonly TcpProxy[],
   ) {}
 
-  static async start(count: number, overrides: Record<string, string> = {}, fault?: Fault, modules: readonly string[] = [], databaseEnvironment: Readonly<Record<string, string>> = {}): Promise<ProofCluster> {
+  /** @param hasOwnWays whether each replica has a proxy of its own, to be broken alone */
+  static async start(count: number, overrides: Record<string, string> = {}, fault?: Fault, modules: readonly string[] = [], databaseEnvironment: Readonly<Record<string, string>> = {}, hasOwnWays = false): Promise<ProofCluster> {
     const database = await ProofDatabase.start(databaseEnvironment);
     const environment = { ...environmentOf(database), ...overrides };
     const ports = await freePorts(count);
     const imports = modulesOf(fault, modules);
-    const replicas = ports.map((port, index) => new Replica(`replica ${index}`, port, environment, imports));
+    const ways = await Promise.all(hasOwnWays ? ports.map(() => database.anotherWay()) : []);
+    const replicas = ports.map((port, index) => {
+      const way = ways[index];
+      const url = way === undefined ? database.appUrl : withPort(database.appUrl, way.port);
+      return new Replica(`replica ${index}`, port, { ...environment, DATABASE_URL: overrides['DATABASE_URL'] ?? url }, imports);
+    });
     try {
       await Promise.all(replicas.map((replica) => replica.start()));
       if (fault?.sql !== undefined) await database.query(fault.sql);
       const answer = await replicas[0]!.client.post('/auth/login', { body: ADMIN });
-      return new ProofCluster(database, replicas, answer.body.accessToken as string, environment, imports);
+      return new ProofCluster(database, replicas, answer.body.accessToken as string, environment, imports, ways);
     } catch (error) {
       await Promise.all(replicas.map((replica) => replica.end('SIGKILL')));
+      await Promise.all(ways.map((way) => way.stop()));
       await database.stop();
       throw error;
     }
@@ -298,6 +312,7 @@ export class ProofCluster {
         replica.client.close();
       }),
     );
+    await Promise.all(this.ways.map((way) => way.stop()));
     await this.database.stop();
   }
 }

@@ -3,12 +3,20 @@ import { createServer, connect, type Server, type Socket } from 'node:net';
 /** What the proxy does to bytes: passes them, swallows them without a word, or refuses connections. */
 export type ProxyMode = 'pass' | 'silent' | 'refuse';
 
+/** One connection through the proxy. */
+interface Pair {
+  readonly client: Socket;
+  readonly upstream: Socket;
+  /** Whether it swallows everything, whatever the mode. */
+  isForgotten: boolean;
+}
+
 /**
  * A TCP proxy that breaks on command. It keeps its port while what is behind it may move, so that replicas
  * find a restarted PostgreSQL where it always was.
  */
 export class TcpProxy {
-  private readonly pairs = new Set<{ client: Socket; upstream: Socket }>();
+  private readonly pairs = new Set<Pair>();
   private mode: ProxyMode = 'pass';
   private latencyMs = 0;
 
@@ -37,6 +45,11 @@ export class TcpProxy {
     if (mode === 'refuse') this.reset();
   }
 
+  /** What is open now stays open and never carries anything again: a firewall that forgot it. New connections work. */
+  forget(): void {
+    for (const pair of this.pairs) pair.isForgotten = true;
+  }
+
   /** Adds a delay to every packet from now on. */
   setLatency(ms: number): void {
     this.latencyMs = ms;
@@ -61,7 +74,7 @@ export class TcpProxy {
       return;
     }
     const upstream = connect(this.upstreamPort, '127.0.0.1');
-    const pair = { client, upstream };
+    const pair: Pair = { client, upstream, isForgotten: false };
     this.pairs.add(pair);
     client.setNoDelay(true);
     upstream.setNoDelay(true);
@@ -74,7 +87,9 @@ export class TcpProxy {
       [client, upstream],
       [upstream, client],
     ] as const) {
-      from.on('data', (chunk: Buffer) => this.forward(to, chunk));
+      from.on('data', (chunk: Buffer) => {
+        if (!pair.isForgotten) this.forward(to, chunk);
+      });
       from.on('error', end);
       from.on('close', end);
     }
