@@ -5,6 +5,7 @@ import type { SupervisorEvents } from './database/embedded-supervisor.js';
 import type { Database } from './database/open-database.js';
 import { StartRefusal } from './common/start-refusal.js';
 import type { EndReason } from './end-requests.js';
+import { endProcess } from './shutdown.js';
 import { ReplicasService } from './verification/replicas/replicas.service.js';
 
 /** Of the shell's for a process that was interrupted. */
@@ -91,7 +92,7 @@ export class Lifecycle {
   end(code: number): void {
     const afterMs = this.drainingMs === null ? undefined : since(this.drainingMs);
     this.log[code === 0 ? 'info' : 'error']({ code, afterMs, upSeconds: Math.round(since(this.startedMs) / 1000) }, 'ended');
-    process.exit(code);
+    endProcess(code);
   }
 }
 

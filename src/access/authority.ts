@@ -20,15 +20,21 @@ export class Authority {
   ) {}
 
   /**
-   * The authority of `principal`. Call it inside a change, after `holder` (his user, or the key's owner) was locked by
-   * the same reader. A key has no more than when the request began, and no more than its roles and owner have now.
+   * The authority of `principal`, whose user or owner `lock` locks by `reader`, in one round trip. Call it inside a change.
+   * A key has no more than when the request began, and no more than its roles and owner have now.
    *
-   * @throws DomainError 401 when he was disabled or deleted since the request began
+   * @throws DomainError 401 when the user was disabled or deleted since the request began
    */
-  static async of(principal: Principal, holder: Holder | null, reader: GrantsReader): Promise<Authority> {
+  static async locked(
+    { kind, ownerId, roles, grants: before }: Principal,
+    reader: GrantsReader,
+    lock: Promise<ReadonlyMap<string, Holder>>,
+  ): Promise<{ authority: Authority; holders: ReadonlyMap<string, Holder> }> {
+    const [holders, ofRoles] = await Promise.all([lock, kind === 'user' ? null : reader.grantsOfRoles(roles, 'share')]);
+    const holder = holders.get(ownerId);
     if (!holder?.isActive) throw unauthenticated(true);
-    const grants = principal.kind === 'user' ? holder.grants : await grantsOfKeyNow(principal, holder, reader);
-    return new Authority(grants, covers(grants, 'platform:api-keys:update') ? null : widest(holder.policies));
+    const grants = ofRoles === null ? holder.grants : intersect(before, intersect(ofRoles.grants, holder.grants));
+    return { authority: new Authority(grants, covers(grants, 'platform:api-keys:update') ? null : widest(holder.policies)), holders };
   }
 
   /** @throws DomainError 403 PERMISSION_DENIED when the permission the route asks for is gone by now */
@@ -81,9 +87,4 @@ function effectivePolicy(role: RoleBounds): KeyPolicy | null {
 
 function mayCreateKeys(role: RoleBounds): boolean {
   return role.isActive && covers(role.permissions, 'platform:api-keys:create');
-}
-
-async function grantsOfKeyNow(principal: Principal, owner: Holder, reader: GrantsReader): Promise<string[]> {
-  const { grants } = await reader.grantsOfRoles(principal.roles, 'share');
-  return intersect(principal.grants, intersect(grants, owner.grants));
 }

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
+import { inOneTrip } from '../database/in-one-trip.js';
 import type { KeyPolicy } from './key-policy.js';
 import { intersect } from './permission-grammar.js';
 
@@ -62,20 +63,21 @@ export class GrantsReader {
     return (await this.holders(new Map([[id, lock]]))).get(id) ?? null;
   }
 
-  /** Users by id, each locked as asked. Ids that do not exist are absent from the answer. */
+  /** Users by id, each locked as asked, in one round trip. Ids that do not exist are absent from the answer. */
   async holders(wanted: ReadonlyMap<string, HolderLock>): Promise<Map<string, Holder>> {
-    for (const [id, lock] of [...wanted].sort(([a], [b]) => (a < b ? -1 : 1))) {
-      if (lock === 'none') continue;
-      await this.manager.query(`SELECT 1 FROM users WHERE id = $1 FOR ${lock === 'update' ? 'NO KEY UPDATE' : 'SHARE'}`, [id]);
-    }
     const ids = [...wanted.keys()];
-    if ([...wanted.values()].every((lock) => lock === 'none')) return this.read(ids);
-    const users = await this.manager.query<UserRow[]>(`SELECT ${USER} FROM users u WHERE id = ANY($1) AND deleted_at IS NULL`, [ids]);
-    const roles = await this.manager.query<RoleRow[]>(
-      `SELECT ur.user_id, ${ROLE} FROM user_role ur JOIN role r ON r.name = ur.role_name
-        WHERE ur.user_id = ANY($1) ORDER BY r.name, ur.user_id FOR SHARE OF r`,
-      [ids],
-    );
+    const locks = [...wanted].filter(([, lock]) => lock !== 'none').sort(([a], [b]) => (a < b ? -1 : 1));
+    if (locks.length === 0) return this.read(ids);
+    const answers = await inOneTrip(this.manager, [
+      ...locks.map(([id, lock]) => ({ text: `SELECT 1 FROM users WHERE id = $1 FOR ${lock === 'update' ? 'NO KEY UPDATE' : 'SHARE'}`, values: [id] })),
+      { text: `SELECT ${USER} FROM users u WHERE id = ANY($1) AND deleted_at IS NULL`, values: [ids] },
+      {
+        text: `SELECT ur.user_id, ${ROLE} FROM user_role ur JOIN role r ON r.name = ur.role_name
+                WHERE ur.user_id = ANY($1) ORDER BY r.name, ur.user_id FOR SHARE OF r`,
+        values: [ids],
+      },
+    ]);
+    const [users, roles] = answers.slice(locks.length) as [UserRow[], RoleRow[]];
     return new Map(users.map((user) => [user.id, holderOf(user, roles.filter((role) => role.user_id === user.id))]));
   }
 

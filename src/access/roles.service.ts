@@ -55,12 +55,12 @@ export class RolesService {
   /** @throws DomainError 400; 403 CANNOT_GRANT, OUTSIDE_POLICY; 409 ROLE_NAME_TAKEN */
   async create(caller: KnownCaller, input: CreateRoleDto): Promise<RoleView> {
     const keyPolicy = keyPolicyOf(input.keyPolicy) ?? null;
-    const created = this.changes.transaction(caller, async ({ tx, record }) => {
+    const created = this.changes.transaction(caller, async ({ tx, record, write }) => {
       const authority = await this.lockAuthority(tx, caller, 'platform:roles:create');
       const role = newRole(input, keyPolicy, this.clock.now());
       authority.requireHolding(role.permissions);
       authority.requireRoleWithinPolicy(null, role);
-      await this.roles.in(tx).insert(role);
+      write(this.roles.in(tx).insert(role));
       record({ resourceType: 'role', resourceId: role.name, changes: diff(null, auditedRole(role)) });
       return RoleView.from(role);
     });
@@ -72,7 +72,7 @@ export class RolesService {
   /** @throws DomainError 400; 403 CANNOT_GRANT, OUTSIDE_POLICY; 404; 409 ROLE_IMMUTABLE */
   async update(caller: KnownCaller, name: string, input: UpdateRoleDto): Promise<RoleView> {
     const keyPolicy = keyPolicyOf(input.keyPolicy);
-    return this.changes.transaction(caller, async ({ tx, record }) => {
+    return this.changes.transaction(caller, async ({ tx, record, write }) => {
       const authority = await this.lockAuthority(tx, caller, 'platform:roles:update');
       const before = await this.lockChangeable(tx, name);
       const after = changedRole(before, input, keyPolicy, this.clock.now());
@@ -80,7 +80,7 @@ export class RolesService {
       authority.requireRoleWithinPolicy(before, after);
       const changes = diff(auditedRole(before), auditedRole(after));
       if (changes.length === 0) return RoleView.from(before);
-      await this.roles.in(tx).update(after);
+      write(this.roles.in(tx).update(after));
       record({ resourceType: 'role', resourceId: name, changes });
       return RoleView.from(after);
     });
@@ -88,12 +88,12 @@ export class RolesService {
 
   /** Deletes a role that nobody carries. @throws DomainError 404; 409 ROLE_IMMUTABLE, ROLE_IN_USE */
   async delete(caller: KnownCaller, name: string): Promise<void> {
-    await this.changes.transaction(caller, async ({ tx, record }) => {
+    await this.changes.transaction(caller, async ({ tx, record, write }) => {
       await this.lockAuthority(tx, caller, 'platform:roles:delete');
       const role = await this.lockChangeable(tx, name);
       const { users, keys } = await this.roles.in(tx).countHolders(name);
       if (users + keys > 0) throw roleInUse(users, keys);
-      await this.roles.in(tx).delete(name);
+      write(this.roles.in(tx).delete(name));
       record({ resourceType: 'role', resourceId: name, changes: diff(auditedRole(role), null) });
     });
   }
@@ -101,8 +101,8 @@ export class RolesService {
   private async lockAuthority(tx: EntityManager, caller: KnownCaller, permission: Permission): Promise<Authority> {
     await lockAdministration(tx);
     const reader = this.grants.in(tx);
-    const holder = await reader.findHolder(caller.principal.ownerId, 'share');
-    const authority = await Authority.of(caller.principal, holder, reader);
+    const lock = reader.holders(new Map([[caller.principal.ownerId, 'share']]));
+    const { authority } = await Authority.locked(caller.principal, reader, lock);
     authority.requirePermission(permission);
     return authority;
   }

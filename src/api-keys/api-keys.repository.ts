@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { EntityManager, QueryFailedError } from 'typeorm';
 import type { Ownership } from '../access/standing.js';
+import { inOneTrip } from '../database/in-one-trip.js';
 import { ApiKeySecret } from './api-key-secret.entity.js';
 import { ApiKey } from './api-key.entity.js';
 import type { ApiKeyDetails } from './api-key.view.js';
@@ -86,13 +87,21 @@ export class ApiKeysRepository {
       .getOne();
   }
 
-  /** The roles of a key that still acts, its row held as it is until the transaction ends; null when it acts no more. */
-  async findActingRoles(id: string): Promise<string[] | null> {
-    const [row] = await this.manager.query<{ roles: string[] }[]>(
-      'SELECT roles FROM api_key WHERE id = $1 AND is_active AND revoked_at IS NULL FOR SHARE',
-      [id],
-    );
-    return row?.roles ?? null;
+  /**
+   * The roles of a key that still acts, with what they grant, in one round trip; the key and its roles are held as they
+   * are until the transaction ends. null when it acts no more.
+   */
+  async findActingRoles(id: string): Promise<{ roles: string[]; grants: string[] } | null> {
+    const [keys, roles] = (await inOneTrip(this.manager, [
+      { text: 'SELECT roles FROM api_key WHERE id = $1 AND is_active AND revoked_at IS NULL FOR SHARE', values: [id] },
+      {
+        text: `SELECT permissions FROM role WHERE is_active AND name = ANY(SELECT unnest(roles) FROM api_key WHERE id = $1)
+                ORDER BY name FOR SHARE`,
+        values: [id],
+      },
+    ])) as [{ roles: string[] }[], { permissions: string[] }[]];
+    const [key] = keys;
+    return key === undefined ? null : { roles: key.roles, grants: roles.flatMap(({ permissions }) => permissions) };
   }
 
   /** The key as its view shows it, or null. */
@@ -104,15 +113,18 @@ export class ApiKeysRepository {
   /** Adds to each key, in order, what its view shows beside the row: two statements for any number of keys. */
   async detailsOf(keys: readonly ApiKey[]): Promise<ApiKeyDetails[]> {
     if (keys.length === 0) return [];
-    const secrets = await this.manager
+    const [secrets, standings] = await Promise.all([this.shownSecretsOf(keys), this.standingsOf(keys)]);
+    return keys.map((key) => ({ key, ...standings.get(key.id)!, secrets: secrets.filter((secret) => secret.keyId === key.id) }));
+  }
+
+  private shownSecretsOf(keys: readonly ApiKey[]): Promise<ApiKeySecret[]> {
+    return this.manager
       .createQueryBuilder(ApiKeySecret, 's')
       .where('s.keyId IN (:...ids)', { ids: keys.map((key) => key.id) })
       .andWhere(`((s.revokedAt IS NULL AND (s.expiresAt IS NULL OR s.expiresAt > now())) OR s.kid = (${NEWEST_KID}))`)
       .orderBy('s.createdAt', 'DESC')
       .addOrderBy('s.kid', 'ASC')
       .getMany();
-    const standings = await this.standingsOf(keys);
-    return keys.map((key) => ({ key, ...standings.get(key.id)!, secrets: secrets.filter((secret) => secret.keyId === key.id) }));
   }
 
   /** Who the owners are, and what keys have used so far. By the keys at hand: one that is gone meanwhile has both still. */
@@ -177,13 +189,20 @@ export class ApiKeysRepository {
       .getMany();
   }
 
+  /**
+   * Adds a key with its first secret, in one round trip.
+   *
+   * @throws QueryFailedError 23505 on `api_key_alias_key` when the alias is taken.
+   */
+  async insertWithSecret(key: ApiKey, secret: StoredSecret): Promise<void> {
+    const [text, values] = this.manager.createQueryBuilder().insert().into(ApiKey).values(key).updateEntity(false).getQueryAndParameters();
+    await inOneTrip(this.manager, [{ text, values }, secretInsert(secret, key.createdAt)]);
+  }
+
   /** Adds a secret to a key. By the clock and not the transaction's start: order of locks is order of secrets. */
   async insertSecret(secret: StoredSecret): Promise<void> {
-    await this.manager.query(
-      `INSERT INTO api_key_secret (kid, key_id, kind, key_prefix, mac, pepper_version, tag_version, created_at)
-       VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp())`,
-      [secret.kid, secret.keyId, secret.kind, secret.keyPrefix, secret.mac, secret.pepperVersion, secret.tagVersion],
-    );
+    const { text, values } = secretInsert(secret, null);
+    await this.manager.query(text, values);
   }
 
   /** Notes what a key that was just made spent, and when it and its secret were last used, before it was imported. */
@@ -221,6 +240,15 @@ export class ApiKeysRepository {
   async expireSecret(kid: string, at: Date): Promise<void> {
     await this.manager.query('UPDATE api_key_secret SET expires_at = $2 WHERE kid = $1', [kid, at]);
   }
+}
+
+/** @param createdAt null: by the database's clock */
+function secretInsert({ kid, keyId, kind, keyPrefix, mac, pepperVersion }: StoredSecret, createdAt: Date | null) {
+  return {
+    text: `INSERT INTO api_key_secret (kid, key_id, kind, key_prefix, mac, pepper_version, created_at)
+           VALUES ($1, $2, $3, $4, $5, $6, coalesce($7::timestamptz, clock_timestamp()))`,
+    values: [kid, keyId, kind, keyPrefix, mac, pepperVersion, createdAt],
+  };
 }
 
 /** Whether a statement failed because another key of the owner has the alias. */

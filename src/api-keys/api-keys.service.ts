@@ -38,7 +38,7 @@ export class ApiKeysService {
     const request = { idempotencyKey, principalId: caller.principal.ownerId, route: 'POST /api-keys', target: '', payload: input };
     return this.changes.commit(caller, (change) =>
       this.idempotency.answer(
-        change.tx,
+        change,
         request,
         async () => {
           const parties = await this.admission.lockParties(change.tx, caller, ownerId);

@@ -1,9 +1,12 @@
-import { type EntityManager, QueryFailedError } from 'typeorm';
+import type { QueryConfig } from 'pg';
+import { QueryFailedError } from 'typeorm';
 import type { Caller } from '../access/caller.js';
 import { unavailable } from '../common/domain-error.js';
 import { missingVersion } from '../common/missing-version.js';
 import { uuidv7 } from '../common/uuid.js';
 import { PLAIN_VERSION, type VersionedKey } from '../config/versioned-secrets.js';
+import { isConnectionLost } from '../database/lost-connection.js';
+import type { OpenTransaction } from '../database/transaction.js';
 import type { FieldChange } from './audit-event.entity.js';
 import { type AuditLink, type AuditRecord, link } from './chain.js';
 
@@ -23,7 +26,8 @@ export interface Act {
   readonly entry: ActEntry;
 }
 
-interface Head {
+/** The end of the chain. */
+export interface Head {
   readonly seq: string;
   readonly audit_hash: Buffer;
   /** Of AUDIT_KEY; null while it has never had another version than that of a plain value. */
@@ -32,41 +36,53 @@ interface Head {
 }
 
 /**
- * Appends `acts`, in their order, as the last thing a transaction does, and returns the last `seq`. The head row
- * stays locked from here to the commit, which makes order of `seq` order of commit, without gaps: nothing may
- * follow in `tx` but its commit. `channel` is notified on commit; null wakes nobody. The head names the version of
- * AUDIT_KEY that signs: replicas agree on it whatever order their lists have.
+ * Appends `acts`, in their order, as the last thing a transaction does, commits it, and returns the last `seq`. The head
+ * row stays locked until the commit, which makes order of `seq` order of commit, without gaps. It is held for one round
+ * trip: what is appended and COMMIT travel together. `channel` is notified on commit; null wakes nobody. `locked`: the
+ * head, where the transaction holds it already. The head names the version of AUDIT_KEY that signs: replicas agree on it
+ * whatever order their lists have.
  *
  * @throws DomainError 503 when the trail does not take the acts: what was to be recorded must not happen either.
+ * @throws ConnectionLostError, OutcomeUnknownError as every transaction
  * @throws QueryFailedError for deadlocks, which the caller may retry, and for acts that no row can hold.
  * @see docs/adr/0003-audit-chain-and-change-feed.md
  */
-export async function appendActs(tx: EntityManager, auditKeys: readonly VersionedKey[], acts: readonly Act[], channel: string | null): Promise<string> {
-  try {
-    const head = await lockHead(tx);
-    const links = linkAll(signingKey(auditKeys, head.audit_key_version), head, acts);
-    await store(tx, links, channel);
-    return links.at(-1)!.record.seq;
-  } catch (error) {
-    throw isTrailAway(error) ? unavailable('This could not be recorded in the audit trail, so it was not done.', error) : error;
-  }
+export async function commitActs(tx: OpenTransaction, auditKeys: readonly VersionedKey[], acts: readonly Act[], channel: string | null, locked?: Head): Promise<string> {
+  const links = linkAll(auditKeys, locked ?? (await lockHead(tx)), acts);
+  await tx.commit(insertOf(links, channel)).catch(notRecorded);
+  return links.at(-1)!.record.seq;
 }
 
-async function lockHead(tx: EntityManager): Promise<Head> {
-  // A replica paused while it holds the head must not stop the others for longer than this.
-  const [head] = await tx.query<Head[]>(
-    `SELECT seq, audit_hash, audit_key_version, date_trunc('milliseconds', clock_timestamp()) AS at,
-            set_config('idle_in_transaction_session_timeout', '500ms', true)
-       FROM change_head FOR UPDATE`,
-  );
+/** As {@link commitActs}, for a transaction that goes on: `manager` holds the head until its commit. */
+export async function appendActs(tx: OpenTransaction, auditKeys: readonly VersionedKey[], acts: readonly Act[], channel: string | null): Promise<void> {
+  const { text, values } = insertOf(linkAll(auditKeys, await lockHead(tx), acts), channel);
+  await tx.manager.query(text, values).catch(notRecorded);
+}
+
+/** A replica that is paused while it holds the head stops the others for this many milliseconds. */
+const HEAD_IDLE_MS = { least: 500, most: 2_000 } as const;
+/** Round trips that the head may be held without a word: one is needed, and the network may be slow at times. */
+const HEAD_IDLE_ROUND_TRIPS = 3;
+
+/** Locks the end of the chain until the commit. Nothing else may be locked after it. @throws as {@link commitActs} */
+export async function lockHead({ manager, roundTripMs }: OpenTransaction): Promise<Head> {
+  const idleMs = Math.round(Math.min(HEAD_IDLE_MS.most, Math.max(HEAD_IDLE_MS.least, HEAD_IDLE_ROUND_TRIPS * roundTripMs)));
+  const [head] = await manager
+    .query<Head[]>(
+      `SELECT seq, audit_hash, audit_key_version, date_trunc('milliseconds', clock_timestamp()) AS at,
+              set_config('idle_in_transaction_session_timeout', $1, true)
+         FROM change_head FOR UPDATE`,
+      [`${idleMs}ms`],
+    )
+    .catch(notRecorded);
   if (!head) throw new Error('The change head is missing: the schema is damaged.');
   return head;
 }
 
-async function store(tx: EntityManager, links: readonly AuditLink[], channel: string | null): Promise<void> {
+function insertOf(links: readonly AuditLink[], channel: string | null): QueryConfig {
   const last = links.at(-1)!;
-  await tx.query(
-    `WITH appended AS (
+  return {
+    text: `WITH appended AS (
        INSERT INTO audit_event (seq, id, at, actor_kind, actor_id, actor_owner_id, action, resource_type,
                                 resource_id, outcome, ip, request_id, changes, details, body, hash)
        SELECT (b->>'seq')::bigint, (b->>'id')::uuid, (b->>'at')::timestamptz, b->'actor'->>'kind', b->'actor'->>'id',
@@ -77,8 +93,8 @@ async function store(tx: EntityManager, links: readonly AuditLink[], channel: st
        UPDATE change_head SET seq = ($3::text)::bigint, signed_seq = ($3::text)::bigint, audit_hash = $4 RETURNING seq
      )
      SELECT pg_notify($5::text, seq::text) FROM moved WHERE $5::text IS NOT NULL`,
-    [links.map((entry) => entry.body), links.map((entry) => entry.hash), last.record.seq, last.hash, channel],
-  );
+    values: [links.map((entry) => entry.body), links.map((entry) => entry.hash), last.record.seq, last.hash, channel],
+  };
 }
 
 /** @throws DomainError 503 when this process lacks the version: an entry of another key would break the chain. */
@@ -90,7 +106,8 @@ function signingKey(auditKeys: readonly VersionedKey[], headVersion: string | nu
 }
 
 /** Links `acts`, in order, to the chain that ends in `head`. */
-function linkAll(auditKey: Buffer, head: Head, acts: readonly Act[]): AuditLink[] {
+function linkAll(auditKeys: readonly VersionedKey[], head: Head, acts: readonly Act[]): AuditLink[] {
+  const auditKey = signingKey(auditKeys, head.audit_key_version);
   let previous = head.audit_hash;
   let seq = BigInt(head.seq);
   return acts.map((act) => {
@@ -134,7 +151,11 @@ export function sqlState(error: unknown): string {
   return typeof code === 'string' ? code : '';
 }
 
+function notRecorded(error: unknown): never {
+  throw isTrailAway(error) ? unavailable('This could not be recorded in the audit trail, so it was not done.', error) : error;
+}
+
 /** Data that no row can hold (class 22) is a bug of ours and must look like one. */
 function isTrailAway(error: unknown): boolean {
-  return error instanceof QueryFailedError && !isRetriable(error) && !sqlState(error).startsWith('22');
+  return error instanceof QueryFailedError && !isRetriable(error) && !isConnectionLost(error) && !sqlState(error).startsWith('22');
 }

@@ -3,9 +3,16 @@ import { systemCaller } from '../access/caller.js';
 import { missingVersion } from '../common/missing-version.js';
 import type { Config, VersionedKey } from '../config/config.js';
 import { PLAIN_VERSION } from '../config/versioned-secrets.js';
+import { inTransaction, type OpenTransaction } from '../database/transaction.js';
 import { appendActs } from './append.js';
 import { CHANGE_CHANNEL } from './changes.js';
 import { signKeyChange } from './key-change.js';
+
+/** Every change waits for the head: a start that finds it busy waits for so long. In milliseconds. */
+const LOCK_MS = 10_000;
+/** As everywhere: a process that is frozen loses its locks. */
+const IDLE_MS = 2_000;
+const MAX_CHANGE_MS = 15_000;
 
 interface Head {
   readonly seq: string;
@@ -25,21 +32,23 @@ interface Head {
 export async function changeAuditKey(dataSource: DataSource, { auditKeys }: Config): Promise<string | null> {
   const to = auditKeys[0]!;
   if (auditKeys.length === 1) return null;
-  return dataSource.transaction(async (tx) => {
-    await tx.query(`SET LOCAL lock_timeout = '10s'`);
+  const bounds = { lockMs: LOCK_MS, idleMs: IDLE_MS, deadlineMs: performance.now() + MAX_CHANGE_MS };
+  return inTransaction(dataSource, bounds, async (transaction) => {
+    const tx = transaction.manager;
     const { version } = await lockHead(tx);
     if (version === to.version || (await hasEnded(tx, to.version))) return null;
     const from = auditKeys.find((key) => key.version === version);
     if (from === undefined) throw missingVersion('AUDIT_KEY', version);
-    await change(tx, auditKeys, from, to);
+    await change(transaction, auditKeys, from, to);
     return `AUDIT_KEY version ${to.version} signs the audit trail from now on; keep version ${version}, with which older entries are checked.`;
   });
 }
 
-async function change(tx: EntityManager, auditKeys: readonly VersionedKey[], from: VersionedKey, to: VersionedKey): Promise<void> {
+async function change(transaction: OpenTransaction, auditKeys: readonly VersionedKey[], from: VersionedKey, to: VersionedKey): Promise<void> {
   const details = { variable: 'AUDIT_KEY', from: from.version, to: to.version };
   const entry = { resourceType: 'secret', resourceId: `AUDIT_KEY.${to.version}`, details };
-  await appendActs(tx, auditKeys, [{ caller: systemCaller('secrets:sign'), entry }], CHANGE_CHANNEL);
+  await appendActs(transaction, auditKeys, [{ caller: systemCaller('secrets:sign'), entry }], CHANGE_CHANNEL);
+  const tx = transaction.manager;
   const { seq, hash, at } = await lockHead(tx);
   const { signatures } = signKeyChange(from, to, { seq, hash, at: at.toISOString() });
   await tx.query(

@@ -2,7 +2,11 @@ import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import type { Caller } from '../access/caller.js';
 import { Config } from '../config/config.js';
-import { type ActEntry, appendActs, isRetriable } from './append.js';
+import { unavailable } from '../common/domain-error.js';
+import { ConnectionLostError, inTransaction, OutcomeUnknownError } from '../database/transaction.js';
+import { type ActEntry, commitActs, isRetriable } from './append.js';
+import { OpenChange } from './open-change.js';
+import { outcomeUnknown } from './outcome-unknown.js';
 import { StartOver } from './start-over.js';
 
 /** The channel that wakes replicas; the rows themselves are the message. */
@@ -15,6 +19,13 @@ export type ChangeEntry = ActEntry;
 export interface Change {
   readonly tx: EntityManager;
   readonly record: (entry: ChangeEntry) => void;
+  /**
+   * Takes a write that is under way and whose answer decides nothing: it travels with what comes after it, and is awaited
+   * before the commit. The change fails if it fails.
+   */
+  readonly write: (statement: Promise<unknown>) => void;
+  /** Gives what `statements` give, the last of the change: the head row is locked in the same round trip. */
+  readonly lastly: <T>(statements: Promise<T>) => Promise<T>;
 }
 
 /** What a change came to: its result, and the `seq` by which a replica has applied it (null: nothing changed). */
@@ -23,7 +34,18 @@ export interface Committed<T> {
   readonly seq: string | null;
 }
 
+/** Attempts of a change that met a deadlock, or whose locks were chosen by what has moved since. */
 const MAX_ATTEMPTS = 4;
+/** Connections that a change may lose before it is refused: the second one finds a pool without dead connections. */
+const MAX_LOST_CONNECTIONS = 1;
+/** A change has this long with all its attempts, so that a caller has an answer within 10 s whatever hangs. */
+const MAX_CHANGE_MS = 8_000;
+/** An attempt that would have less than this is not begun. */
+const LEAST_ATTEMPT_MS = 500;
+/** How long one statement of a change waits for a lock. */
+const LOCK_MS = 2_000;
+/** A change that says nothing for so long loses its locks: the process behind it is frozen, or cut off. */
+const IDLE_MS = 2_000;
 
 /**
  * The only door to a management change. The change and its audit rows commit together or not at all, and
@@ -41,9 +63,11 @@ export class Changes {
 
   /**
    * Runs `work` in one transaction and appends what it recorded. A change that recorded nothing leaves no
-   * trace and wakes nobody. `work` may run more than once and must have no effect but through `tx`.
+   * trace and wakes nobody. `work` may run more than once and must have no effect but through `tx`; it hashes no
+   * password, touches no file and waits for no replica, because others wait for its locks.
    *
-   * @throws DomainError 503 by the problem filter when a lock is not to be had within 2 s.
+   * @throws DomainError 503 UNAVAILABLE when nothing was changed: a lock is not to be had within 2 s, or the database is
+   *   away; 503 OUTCOME_UNKNOWN when the commit was sent and not answered within 8 s
    */
   async transaction<T>(caller: Caller, work: (change: Change) => Promise<T>): Promise<T> {
     return (await this.commit(caller, work)).result;
@@ -51,23 +75,37 @@ export class Changes {
 
   /** As `transaction`, telling the sequence number of the change as well. */
   async commit<T>(caller: Caller, work: (change: Change) => Promise<T>): Promise<Committed<T>> {
+    const deadlineMs = performance.now() + MAX_CHANGE_MS;
+    let lost = 0;
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await this.attempt(caller, work);
+        return await this.attempt(caller, work, deadlineMs);
       } catch (error) {
-        if (attempt >= MAX_ATTEMPTS || !(isRetriable(error) || error instanceof StartOver)) throw error;
+        if (error instanceof OutcomeUnknownError) throw outcomeUnknown(error);
+        if (error instanceof ConnectionLostError) lost += 1;
+        const mayRunAgain = lost <= MAX_LOST_CONNECTIONS && attempt < MAX_ATTEMPTS && isWorthAnother(error);
+        if (mayRunAgain && performance.now() < deadlineMs - LEAST_ATTEMPT_MS) continue;
+        throw error instanceof ConnectionLostError ? notMade(error) : error;
       }
     }
   }
 
-  private async attempt<T>(caller: Caller, work: (change: Change) => Promise<T>): Promise<Committed<T>> {
-    return this.dataSource.transaction(async (tx) => {
-      await tx.query(`SET LOCAL lock_timeout = '2s'`);
-      const entries: ChangeEntry[] = [];
-      const result = await work({ tx, record: (entry) => entries.push(entry) });
-      if (entries.length === 0) return { result, seq: null };
-      const acts = entries.map((entry) => ({ caller, entry }));
-      return { result, seq: await appendActs(tx, this.config.auditKeys, acts, CHANGE_CHANNEL) };
+  private attempt<T>(caller: Caller, work: (change: Change) => Promise<T>, deadlineMs: number): Promise<Committed<T>> {
+    return inTransaction(this.dataSource, { lockMs: LOCK_MS, idleMs: IDLE_MS, deadlineMs }, async (tx) => {
+      const change = new OpenChange(tx);
+      const result = await change.run(work);
+      if (change.entries.length === 0) return { result, seq: null };
+      const acts = change.entries.map((entry) => ({ caller, entry }));
+      return { result, seq: await commitActs(tx, this.config.auditKeys, acts, CHANGE_CHANNEL, await change.lockedHead()) };
     });
   }
+}
+
+/** Whether the same change may succeed a moment later, for nothing of it was made. */
+function isWorthAnother(error: unknown): boolean {
+  return isRetriable(error) || error instanceof StartOver || error instanceof ConnectionLostError;
+}
+
+function notMade(error: ConnectionLostError) {
+  return unavailable('The connection to the database was lost, so nothing was changed. Send the request again.', error);
 }

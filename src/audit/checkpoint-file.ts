@@ -1,4 +1,5 @@
-import { open, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
+import { appendLine } from './append-line.js';
 import type { SignedAnchor } from './chain-check.js';
 import { CHANGE_LINE_TYPE, openChangeLine, type SignedChangeLine } from './change-line.js';
 import { type CheckpointPublicKey, openCheckpoint, type SignedCheckpoint } from './checkpoint.js';
@@ -11,18 +12,9 @@ export interface CheckpointFile {
   readonly forgedLines: readonly number[];
 }
 
-/**
- * Adds one line to the end of a checkpoint file, whoever else adds lines at the same time, and returns when it
- * is on the disk.
- */
-export async function appendCheckpoint(path: string, checkpoint: SignedCheckpoint | SignedKeyChange | SignedChangeLine): Promise<void> {
-  const file = await open(path, 'a', 0o640);
-  try {
-    await file.appendFile(`${JSON.stringify(checkpoint)}\n`);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
+/** Adds one line to the end of a checkpoint file. @throws as {@link appendLine} */
+export function appendCheckpoint(path: string, checkpoint: SignedCheckpoint | SignedKeyChange | SignedChangeLine): Promise<void> {
+  return appendLine(path, JSON.stringify(checkpoint));
 }
 
 /**

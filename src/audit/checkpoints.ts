@@ -7,6 +7,7 @@ import { Conditions } from '../common/conditions.js';
 import { Meters } from '../common/meters.js';
 import { missingVersion } from '../common/missing-version.js';
 import { RepeatedLog } from '../common/repeated-log.js';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Config } from '../config/config.js';
 import { appendCheckpoint } from './checkpoint-file.js';
 import { checkpointKey, signCheckpoint, type SignedCheckpoint } from './checkpoint.js';
@@ -17,6 +18,10 @@ import type { SignedKeyChange } from './key-change.js';
 const MAX_ROWS = 1_000;
 const MAX_AGE_MS = 60_000;
 const LOOK_EVERY_MS = 5_000;
+/** A failure that lasts is said this often. */
+const SAY_EVERY_MS = 60_000;
+/** At shutdown the last checkpoint is waited for this long; the process must end also where it cannot be written. */
+const MAX_CLOSE_MS = 3_500;
 
 const NOT_WRITTEN = 'Checkpoints of the audit trail cannot be written: the end of it is not anchored outside of the database.';
 
@@ -28,9 +33,13 @@ const NOT_WRITTEN = 'Checkpoints of the audit trail cannot be written: the end o
 @Injectable()
 export class Checkpoints {
   private readonly logger = new Logger('Audit');
-  private readonly failures = new RepeatedLog((fields) => this.logger.error(fields));
-  private readonly watch = setInterval(() => void this.look(MAX_AGE_MS), LOOK_EVERY_MS).unref();
+  private readonly failures = new RepeatedLog((fields) => this.logger.error(fields), 1, SAY_EVERY_MS);
+  private readonly watch = setInterval(() => {
+    // One that takes long is not followed by a queue of others.
+    if (this.looks === 0) void this.look(MAX_AGE_MS);
+  }, LOOK_EVERY_MS).unref();
   private looking: Promise<void> = Promise.resolve();
+  private looks = 0;
   private readonly attempts = new Attempts();
   /** When the last checkpoint was signed, monotonic; before the first: when this process began to look. */
   private lastAtMs = performance.now();
@@ -48,16 +57,25 @@ export class Checkpoints {
 
   /** Writes a checkpoint if there are rows it could cover and the last one is `maxAgeMs` old. Logs what fails. */
   look(maxAgeMs: number): Promise<void> {
-    this.looking = this.looking.then(() => this.attempts.run(() => this.writeIfDue(maxAgeMs))).catch((error: unknown) => {
-      this.failures.add('checkpoint', { msg: 'no audit checkpoint could be written', cause: (error as Error).message });
-    });
+    this.looks += 1;
+    this.looking = this.looking.then(() => this.tryToWrite(maxAgeMs)).finally(() => (this.looks -= 1));
     return this.looking;
   }
 
   /** Covers what was recorded last, so that a stopped server leaves no tail that could be cut. */
   async close(): Promise<void> {
     clearInterval(this.watch);
-    await this.look(0);
+    const late = new AbortController();
+    await Promise.race([this.look(0), sleep(MAX_CLOSE_MS, undefined, { signal: late.signal }).catch(() => undefined)]);
+    late.abort();
+  }
+
+  private async tryToWrite(maxAgeMs: number): Promise<void> {
+    try {
+      await this.attempts.run(() => this.writeIfDue(maxAgeMs));
+    } catch (error) {
+      this.failures.add('checkpoint', { msg: 'no audit checkpoint could be written', cause: (error as Error).message });
+    }
   }
 
   private async writeIfDue(maxAgeMs: number): Promise<void> {

@@ -8,7 +8,8 @@ import { unavailable } from '../common/domain-error.js';
 import { Meters } from '../common/meters.js';
 import { RepeatedLog } from '../common/repeated-log.js';
 import { Config } from '../config/config.js';
-import { type Act, type ActEntry, appendActs } from './append.js';
+import { inTransaction } from '../database/transaction.js';
+import { type Act, type ActEntry, commitActs } from './append.js';
 import { AuditBatcher } from './audit-batcher.js';
 
 /** Whoever waits for a group commit longer than this is told that it failed. */
@@ -19,6 +20,12 @@ const MAX_ATTEMPTS = 30;
 const LATE_MS = 1_000;
 /** At shutdown, what is still waiting is given this long. */
 const MAX_CLOSE_MS = 3_000;
+/** A group commit that takes longer is given up and its connection cut; at shutdown it is waited for. */
+const MAX_COMMIT_MS = 2_500;
+/** How long a group commit waits for the head row. */
+const LOCK_MS = 2_000;
+/** As everywhere: a process that is frozen loses its locks. */
+const IDLE_MS = 2_000;
 
 const NOT_RECORDED = 'Reads and refusals cannot be recorded in the audit trail: what must be recorded before it is answered is refused with 503.';
 
@@ -121,11 +128,11 @@ export class TrailRecorder {
   private async commit(batch: readonly Pending[]): Promise<void> {
     const now = this.clock.now();
     try {
+      const bounds = { lockMs: LOCK_MS, idleMs: IDLE_MS, deadlineMs: performance.now() + MAX_COMMIT_MS };
       await this.attempts.run(() =>
-        this.dataSource.transaction(async (tx) => {
-          await tx.query(`SET LOCAL lock_timeout = '2s'`);
-          await appendActs(tx, this.config.auditKeys, batch.map((pending) => asAct(pending, now)), null);
-        }),
+        inTransaction(this.dataSource, bounds, (tx) =>
+          commitActs(tx, this.config.auditKeys, batch.map((pending) => asAct(pending, now)), null),
+        ),
       );
       this.batcher.landed();
       for (const { settle } of batch) settle?.(null);

@@ -5,11 +5,11 @@ import { widest } from '../access/key-policy.js';
 import { unauthenticated } from '../access/access.errors.js';
 import { type Change, Changes } from '../audit/changes.js';
 import { DomainError } from '../common/domain-error.js';
+import { inTurn } from '../common/in-turn.js';
 import { Config } from '../config/config.js';
 import { Accounts } from '../users/accounts.service.js';
 import { Identities, type Identity } from '../users/identities.service.js';
 import { Sessions } from '../users/sessions.service.js';
-import type { UserView } from '../users/user.view.js';
 import type { MeView, SessionView } from './auth.view.js';
 import { SessionTokens } from './session-tokens.js';
 
@@ -39,9 +39,8 @@ export class AuthService {
     const account = await this.accounts.prove(email, password, caller.ip);
     if (account === null) throw signInFailed();
     return this.changes.transaction(caller, async (change) => {
-      const user = await this.accounts.enter(change.tx, account);
-      if (user === null) throw signInFailed();
-      return this.open(change, user);
+      if (!(await this.accounts.enter(change.tx, account))) throw signInFailed();
+      return this.open(change, account.id);
     });
   }
 
@@ -54,15 +53,19 @@ export class AuthService {
     const userId = await this.identities.admit(caller, identity);
     if (userId === null) return null;
     return this.changes.transaction(caller, async (change) => {
-      const user = await this.accounts.enterByIdentity(change.tx, userId);
-      return user && this.open(change, user, { issuer: identity.issuer });
+      if (!(await this.accounts.enterByIdentity(change.tx, userId))) return null;
+      return this.open(change, userId, { issuer: identity.issuer });
     });
   }
 
-  private async open({ tx, record }: Change, user: UserView, details: Readonly<Record<string, string>> = {}): Promise<SessionView> {
-    const session = await this.sessions.in(tx).open(user.id, this.config.sessionTtlSeconds);
-    record({ action: LOGIN, resourceType: 'user', resourceId: user.id, details: { sessionId: session.id, ...details } });
-    return { accessToken: this.tokens.sign(user.id, session.id, session.expiresAt), expiresAt: session.expiresAt, user };
+  /** For a user whose row is locked. */
+  private async open({ tx, record, lastly }: Change, userId: string, details: Readonly<Record<string, string>> = {}): Promise<SessionView> {
+    const [session, user] = await lastly(
+      inTurn([this.sessions.in(tx).open(userId, this.config.sessionTtlSeconds), this.accounts.findView(userId, tx)]),
+    );
+    if (user === null) throw signInFailed();
+    record({ action: LOGIN, resourceType: 'user', resourceId: userId, details: { sessionId: session.id, ...details } });
+    return { accessToken: this.tokens.sign(userId, session.id, session.expiresAt), expiresAt: session.expiresAt, user };
   }
 
   /** Ends the caller's session; a token of it is worthless from then on. */

@@ -1,7 +1,7 @@
-import type { Socket } from 'node:net';
-import { DatabaseError, type Pool, type PoolClient, type QueryConfig, type QueryResultRow } from 'pg';
+import { DatabaseError, type Pool, type QueryConfig, type QueryResultRow } from 'pg';
 import type { DataSource } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
+import { cut } from './lost-connection.js';
 
 /**
  * The rows of one statement, which is a transaction of its own, within `maxMs`, also when PostgreSQL hangs or the network
@@ -27,9 +27,4 @@ export async function boundedQuery<Row extends QueryResultRow>(dataSource: DataS
     clearTimeout(timer);
     client.release(isLost);
   }
-}
-
-/** `client.end()` would wait for the statement that hangs; without its socket the client fails at once and is thrown away. */
-function cut(client: PoolClient): void {
-  (client as unknown as { connection: { stream: Socket } }).connection.stream.destroy();
 }

@@ -2,6 +2,20 @@ import { DataSource, type DataSourceOptions, type EntityTarget } from 'typeorm';
 import { connectionConfig } from './connection-config.js';
 import { migrations } from './migrations.js';
 import { SessionClient } from './session-client.js';
+import type { SessionKind } from './session.js';
+
+/**
+ * No answer for so long, and the connection is thrown away: the network swallows everything, or the server hangs. A
+ * little later than PostgreSQL itself gives a statement up (`statement_timeout`), after which the connection is as good
+ * as before.
+ */
+const QUERY_TIMEOUT_MS = 8_000;
+
+/** Opening a session, or waiting for one: four round trips, and those may take 500 ms. */
+const CONNECT_TIMEOUT_MS = 3_000;
+
+/** A connection that carries nothing asks its peer for a sign of life after this long: firewalls forget idle ones. */
+const KEEP_ALIVE_DELAY_MS = 5_000;
 
 /** How a pool is opened. `role` is assumed by every session; `entities` are only needed where rows are mapped. */
 export interface PoolOptions {
@@ -10,10 +24,13 @@ export interface PoolOptions {
   readonly entities?: readonly EntityTarget<unknown>[];
   /** Whether statements may take as long as they take: those of migrations. */
   readonly isPatient?: boolean;
+  /** Whether statements may take minutes: those of commands that read everything. */
+  readonly isReader?: boolean;
 }
 
 /** Options of a connection pool on `url`. The schema comes from migrations alone. */
 export function dataSourceOptions(url: string, pool: PoolOptions): DataSourceOptions {
+  const kind = kindOf(pool);
   return {
     type: 'postgres',
     entities: [...(pool.entities ?? [])] as Extract<DataSourceOptions, { type: 'postgres' }>['entities'],
@@ -24,15 +41,25 @@ export function dataSourceOptions(url: string, pool: PoolOptions): DataSourceOpt
     installExtensions: false,
     applicationName: 'latchkey',
     poolSize: pool.max,
-    connectTimeoutMS: 1500,
+    connectTimeoutMS: CONNECT_TIMEOUT_MS,
     // The pool has dropped the lost connection already; the next statement opens another.
     poolErrorHandler: () => undefined,
     extra: {
       Client: SessionClient,
       ...connectionConfig(url),
-      session: { kind: pool.isPatient === true ? 'migration' : 'pool', ...(pool.role === undefined ? {} : { role: pool.role }) },
+      keepAlive: true,
+      keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
+      // Statements that do not wait for each other's answers travel together.
+      pipeline: true,
+      ...(kind === 'pool' ? { query_timeout: QUERY_TIMEOUT_MS } : {}),
+      session: { kind, ...(pool.role === undefined ? {} : { role: pool.role }) },
     },
   };
+}
+
+function kindOf({ isPatient, isReader }: PoolOptions): SessionKind {
+  if (isPatient === true) return 'migration';
+  return isReader === true ? 'reader' : 'pool';
 }
 
 /** A pool that is not yet connected. */

@@ -5,7 +5,7 @@ import { checkSchemaAccess, findAppRole } from './app-role.js';
 import { connectionConfig } from './connection-config.js';
 import { examineConnection } from './connection-checks.js';
 import { knownRefusal } from './connection-refusals.js';
-import { dataSource } from './data-source.js';
+import { dataSource, type PoolOptions } from './data-source.js';
 import { findCluster } from './embedded-cluster.js';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded-postgres.js';
 import { type DatabaseAddress, firstConnection, NO_PATIENCE, type Patience, patiently, targetOf } from './first-connection.js';
@@ -16,6 +16,7 @@ import type { SchemaLog } from './schema/runner.js';
 import { checkServer } from './server-check.js';
 import { SessionClient } from './session-client.js';
 import { POOL_SIZE } from './session-supply.js';
+import { SilentConnections } from './silent-connections.js';
 import { refuseUnfinishedRestore } from './unfinished-restore.js';
 
 /** An open, migrated database. */
@@ -107,7 +108,7 @@ export async function openForReading(config: Config): Promise<Pick<Database, 'da
       const { role } = await findAppRole(session);
       if (role !== undefined) await session.query(`SET ROLE ${role}`);
       await checkSchemaAccess(session, address);
-      const pool = await open(config.databaseUrl, address.setting, [], role);
+      const pool = await openReader(config.databaseUrl, address.setting, role);
       return { dataSource: pool, close: () => pool.destroy() };
     } finally {
       await close(session);
@@ -119,7 +120,7 @@ export async function openForReading(config: Config): Promise<Pick<Database, 'da
   await refuseUnfinishedRestore(config.dataDir);
   const embedded = await startEmbeddedPostgres({ dataDir: config.dataDir });
   try {
-    const pool = await open(embedded.appUrl, 'DATA_DIR', []);
+    const pool = await openReader(embedded.appUrl, 'DATA_DIR');
     return { dataSource: pool, close: () => pool.destroy().then(() => embedded.stop()) };
   } catch (error) {
     await embedded.stop();
@@ -144,9 +145,21 @@ async function migrateAt(address: DatabaseAddress, url: string, patience: Patien
   await migrate(url, patience.log);
 }
 
+/** The pool of a server, which looks for connections that have gone silent. */
 async function open(url: string, setting: string, entities: readonly EntityTarget<unknown>[], role?: string): Promise<DataSource> {
+  const pool = await openPool(url, setting, { max: POOL_SIZE, entities, ...(role === undefined ? {} : { role }) });
+  new SilentConnections(pool);
+  return pool;
+}
+
+/** The pool of a command that looks at everything there is, however long that takes. */
+function openReader(url: string, setting: string, role?: string): Promise<DataSource> {
+  return openPool(url, setting, { max: POOL_SIZE, isReader: true, ...(role === undefined ? {} : { role }) });
+}
+
+async function openPool(url: string, setting: string, options: PoolOptions): Promise<DataSource> {
   try {
-    return await dataSource(url, { max: POOL_SIZE, entities, ...(role === undefined ? {} : { role }) }).initialize();
+    return await dataSource(url, options).initialize();
   } catch (error) {
     throw knownRefusal(error, targetOf(new SessionClient({ ...connectionConfig(url), session: { kind: 'pool' } }), setting)) ?? error;
   }

@@ -10,5 +10,6 @@ export function sessionConfigOf(dataSource: DataSource, name: string, kind: Sess
   const pool = (dataSource.options as { extra?: SessionConfig }).extra;
   if (pool?.session === undefined) throw new Error('The pool was not opened by dataSourceOptions().');
   // Options of the pool that are none of a session (`Client`) do nothing there.
-  return { ...pool, application_name: `latchkey-${name}`, keepAlive: true, session: { ...pool.session, kind } };
+  // Its user bounds its statements, and sends one after the other.
+  return { ...pool, pipeline: false, query_timeout: 0, application_name: `latchkey-${name}`, session: { ...pool.session, kind } };
 }

@@ -1,5 +1,5 @@
 /** What a session is used for. Each kind has settings of its own. */
-export type SessionKind = 'pool' | 'migration' | 'data-plane' | 'quotas';
+export type SessionKind = 'pool' | 'reader' | 'migration' | 'data-plane' | 'quotas';
 
 /** A session of one kind. `role` is assumed while it is opened. */
 export interface SessionPlan {
@@ -31,12 +31,28 @@ const BY_KEY: SessionSettings = { enable_seqscan: 'off', enable_hashjoin: 'off',
 
 /** Time-outs: a statement that hangs must become an error within the bound that protocol section 9 states. */
 const OF_KIND: Record<SessionKind, SessionSettings> = {
-  pool: { statement_timeout: '15s' },
+  // PostgreSQL gives up a little before the client does (data-source.ts): the connection stays. A replica that stops in
+  // the middle of a transaction must not keep its locks; changes have a shorter bound of their own (audit/changes.ts).
+  pool: { statement_timeout: '7500ms', idle_in_transaction_session_timeout: '10s' },
+  // The doctor and the check of the trail read everything.
+  reader: { statement_timeout: '10min', idle_in_transaction_session_timeout: '10min' },
   // A migration takes as long as it takes, also where the login has time-outs by default.
   migration: { statement_timeout: '0', lock_timeout: '0', idle_in_transaction_session_timeout: '0' },
   // Their statements are short, and the deadlines of the client shorter.
   'data-plane': { statement_timeout: '5s' },
   quotas: { statement_timeout: '5s', ...BY_KEY },
+};
+
+/**
+ * A peer that is gone without a word, its power cut or its network parted, is noticed by the server within 7 s, and its
+ * session and locks end. Where none are set the kernel takes two hours. Over a Unix-domain socket they stay 0, so they
+ * are not among the settings that are read back. @see PostgreSQL, 20.3.2
+ */
+const KEEP_ALIVE: SessionSettings = {
+  tcp_keepalives_idle: '3',
+  tcp_keepalives_interval: '1',
+  tcp_keepalives_count: '4',
+  tcp_user_timeout: '7000',
 };
 
 /** Every setting a session of this kind must have; `role` is one of them. */
@@ -49,7 +65,7 @@ export function sessionSettings({ kind, role }: SessionPlan): SessionSettings {
  * there (PgBouncer: "unsupported startup parameter"). Its row says each value as `SHOW` prints it.
  */
 export function openingStatement(plan: SessionPlan): string {
-  const settings = Object.entries(sessionSettings(plan));
+  const settings = Object.entries({ ...sessionSettings(plan), ...KEEP_ALIVE });
   return `SELECT ${settings.map(([name, value]) => `set_config(${literal(name)}, ${literal(value)}, false) AS "${name}"`).join(', ')}`;
 }
 

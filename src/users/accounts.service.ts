@@ -38,25 +38,19 @@ export class Accounts {
     return proven;
   }
 
-  /** Notes the sign-in and gives the user as clients see him; null when password or state changed since the proof. */
-  async enter(tx: EntityManager, account: ProvenAccount): Promise<UserView | null> {
-    const users = this.users.in(tx);
-    return (await users.noteSignIn(account.id, account.passwordHash)) ? this.viewOf(users, account.id) : null;
+  /** Notes the sign-in; false when password or state changed since the proof. */
+  enter(tx: EntityManager, account: ProvenAccount): Promise<boolean> {
+    return this.users.in(tx).noteSignIn(account.id, account.passwordHash);
   }
 
-  /** Notes a sign-in by the identity provider, which has no password here; null when the user may not sign in any more. */
-  async enterByIdentity(tx: EntityManager, id: string): Promise<UserView | null> {
-    const users = this.users.in(tx);
-    return (await users.noteSignIn(id, null)) ? this.viewOf(users, id) : null;
+  /** Notes a sign-in by the identity provider, which has no password here; false when the user may not sign in any more. */
+  enterByIdentity(tx: EntityManager, id: string): Promise<boolean> {
+    return this.users.in(tx).noteSignIn(id, null);
   }
 
-  /** A user as clients see him, or null. */
-  async findView(id: string): Promise<UserView | null> {
-    return this.viewOf(this.users, id);
-  }
-
-  private async viewOf(users: UsersRepository, id: string): Promise<UserView | null> {
-    const found = await users.findById(id);
+  /** A user as clients see it, or null. `tx`: as a transaction leaves it. */
+  async findView(id: string, tx?: EntityManager): Promise<UserView | null> {
+    const found = await (tx === undefined ? this.users : this.users.in(tx)).findById(id);
     return found && UserView.from(found.user, found.roles, found.managerIds);
   }
 }

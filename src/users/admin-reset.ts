@@ -29,7 +29,7 @@ export async function resetAdmin(changes: Changes, email: string): Promise<Reset
     const users = new UsersRepository(tx);
     const account = await users.findByEmailWithPassword(email);
     if (account === null) {
-      await insertAdmin(change, email, password);
+      await insertAdmin(change, email, passwordHash);
       return { email, password, created: true };
     }
     if (account.kind !== 'person') throw new Error(`${email} is a service account. Set ADMIN_EMAIL to a person's address, or to one that is not in use.`);

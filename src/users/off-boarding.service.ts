@@ -7,6 +7,7 @@ import { KeyOffBoarding } from '../api-keys/lifecycle/key-off-boarding.service.j
 import { type Change, Changes } from '../audit/changes.js';
 import { diff } from '../audit/diff.js';
 import { Clock } from '../common/clock.js';
+import { inTurn } from '../common/in-turn.js';
 import { validationFailed } from '../common/domain-error.js';
 import { auditedUser } from './audited-user.js';
 import { Sessions } from './sessions.service.js';
@@ -73,14 +74,13 @@ export class OffBoarding {
     return this.keys.revokeSome(change, target.id);
   }
 
-  private async remove({ tx, record }: Change, { target }: Parties): Promise<void> {
+  private async remove({ tx, record, write, lastly }: Change, { target }: Parties): Promise<void> {
     const users = this.users.in(tx);
-    const before = await users.findById(target.id);
+    const [before, managed] = await inTurn([users.findById(target.id), users.findManagedBy(target.id)]);
     if (!before) throw userNotFound();
-    const managed = await users.findManagedBy(target.id);
-    await this.sessions.in(tx).closeAllOf(target.id);
+    write(this.sessions.in(tx).closeAllOf(target.id));
     await users.delete(target.id, this.clock.now());
-    await this.admission.requireAdminRemains(tx, target);
+    await lastly(this.admission.requireAdminRemains(tx, target));
     for (const service of managed) {
       const after = { ...service, managerIds: service.managerIds.filter((managerId) => managerId !== target.id) };
       record({ action: 'users:update', resourceType: 'user', resourceId: service.user.id, changes: diff(auditedUser(service), auditedUser(after)) });

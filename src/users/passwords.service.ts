@@ -52,21 +52,21 @@ export class Passwords {
     const right = await this.throttle.guard(caller.ip, id, () => passwordMatches(passwordHash, currentPassword));
     if (!right) throw wrongPassword();
     const newHash = await hashPassword(password);
-    await this.changes.transaction(caller, async ({ tx, record }) => {
+    await this.changes.transaction(caller, async ({ tx, record, write }) => {
       const holder = await this.grants.in(tx).findHolder(id, 'update');
       if (!holder?.isActive || !(await this.users.in(tx).setPassword(id, newHash, passwordHash))) throw wrongPassword();
-      await this.sessions.in(tx).closeAllOf(id, caller.principal.sessionId);
+      write(this.sessions.in(tx).closeAllOf(id, caller.principal.sessionId));
       record({ resourceType: 'user', resourceId: id, details: { credential: 'password' } });
     });
   }
 
   private async setAnothers(caller: KnownCaller, id: string, password: string): Promise<void> {
     const newHash = await hashPassword(password);
-    await this.changes.transaction(caller, async ({ tx, record }) => {
+    await this.changes.transaction(caller, async ({ tx, record, write }) => {
       await this.admission.lockParties(tx, caller, 'platform:users:update', id);
       requireAllowed(await this.require(tx, id), password);
-      await this.users.in(tx).setPassword(id, newHash);
-      await this.sessions.in(tx).closeAllOf(id);
+      write(this.users.in(tx).setPassword(id, newHash));
+      write(this.sessions.in(tx).closeAllOf(id));
       record({ resourceType: 'user', resourceId: id, details: { credential: 'password' } });
     });
   }

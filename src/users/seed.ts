@@ -29,6 +29,9 @@ export interface FirstAdmin {
  * trail, done by the server itself. Replicas may call it at once: one creates the admin and learns the password.
  */
 export async function seed(changes: Changes, admin: { email: string; password: string | null }): Promise<FirstAdmin | null> {
+  const password = admin.password ?? generatedPassword();
+  // Hashing takes its time; no lock waits for it.
+  const passwordHash = await hashPassword(password);
   return changes.transaction(systemCaller('users:create'), async (change) => {
     const { tx } = change;
     // Replicas that start at once wait for the first; its work is short, but a loaded machine may take its time.
@@ -36,8 +39,7 @@ export async function seed(changes: Changes, admin: { email: string; password: s
     await tx.query('SELECT pg_advisory_xact_lock($1)', [ADVISORY_LOCKS.seed]);
     if (!(await anyIn(tx, 'role'))) await seedRoles(change);
     if (await anyIn(tx, 'users')) return null;
-    const password = admin.password ?? generatedPassword();
-    await insertAdmin(change, admin.email, password);
+    await insertAdmin(change, admin.email, passwordHash);
     return { email: admin.email, password: admin.password === null ? password : null };
   });
 }
@@ -48,9 +50,9 @@ export function generatedPassword(): string {
 }
 
 /** Adds a local admin. */
-export async function insertAdmin({ tx, record }: Change, email: string, password: string): Promise<string> {
+export async function insertAdmin({ tx, record }: Change, email: string, passwordHash: string): Promise<string> {
   const id = uuidv7();
-  await tx.query(`INSERT INTO users (id, email, name, kind, password_hash) VALUES ($1, $2, 'Administrator', 'person', $3)`, [id, email, await hashPassword(password)]);
+  await tx.query(`INSERT INTO users (id, email, name, kind, password_hash) VALUES ($1, $2, 'Administrator', 'person', $3)`, [id, email, passwordHash]);
   await tx.query(`INSERT INTO user_role (user_id, role_name) VALUES ($1, 'admin')`, [id]);
   const created = await new UsersRepository(tx).findById(id);
   record({ action: 'users:create', resourceType: 'user', resourceId: id, changes: diff(null, auditedUser(created!)) });

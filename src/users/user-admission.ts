@@ -30,7 +30,7 @@ export class UserAdmission {
   ) {}
 
   /** Locks the caller, and `shared` users besides. @throws DomainError 401, 403 PERMISSION_DENIED */
-  async lockAuthority(tx: EntityManager, caller: KnownCaller, permission: Permission, shared: readonly string[] = []): Promise<{ authority: Authority; holders: Map<string, Holder> }> {
+  async lockAuthority(tx: EntityManager, caller: KnownCaller, permission: Permission, shared: readonly string[] = []): Promise<{ authority: Authority; holders: ReadonlyMap<string, Holder> }> {
     return this.lock(tx, caller, permission, new Map(shared.map((id) => [id, 'share'])));
   }
 
@@ -85,8 +85,8 @@ export class UserAdmission {
   private async lock(tx: EntityManager, caller: KnownCaller, permission: Permission, locks: ReadonlyMap<string, HolderLock>) {
     const callerId = caller.principal.ownerId;
     const reader = this.grants.in(tx);
-    const holders = await reader.holders(new Map([[callerId, 'share' as const], ...locks]));
-    const authority = await Authority.of(caller.principal, holders.get(callerId) ?? null, reader);
+    const lock = reader.holders(new Map([[callerId, 'share' as const], ...locks]));
+    const { authority, holders } = await Authority.locked(caller.principal, reader, lock);
     authority.requirePermission(permission);
     return { authority, holders };
   }

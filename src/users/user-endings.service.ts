@@ -35,9 +35,9 @@ export class UserEndings {
     const before = await users.findById(id);
     if (before === null || !before.user.isActive) return false;
     const after = { ...before, user: { ...before.user, isActive: false, updatedAt: this.clock.now() } };
-    await users.update(after.user);
+    await users.update(after.user, null);
     if (before.roles.includes('admin') && !(await this.admission.adminRemains(tx))) {
-      await users.update(before.user);
+      await users.update(before.user, null);
       return false;
     }
     const changes = diff(auditedUser(before), auditedUser(after));

@@ -39,7 +39,7 @@ export async function narrowUsers({ tx, record }: Change, narrowings: readonly U
       continue;
     }
     if (roles !== null) await users.setRoles(id, before.roles.filter((role) => roles.includes(role)));
-    if (isActive === false) await users.update(Object.assign(new User(), before.user, { isActive, updatedAt: locked.now }));
+    if (isActive === false) await users.update(Object.assign(new User(), before.user, { isActive, updatedAt: locked.now }), null);
     const changes = diff(auditedUser(before), auditedUser((await users.findById(id))!));
     if (changes.length === 0) continue;
     record({ ...entry, action: 'users:update', changes });

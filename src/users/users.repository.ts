@@ -1,6 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { EntityManager, QueryFailedError, type SelectQueryBuilder } from 'typeorm';
+import type { QueryConfig } from 'pg';
 import { MAX_COUNTED_ROWS } from '../common/page.js';
+import { inOneTrip } from '../database/in-one-trip.js';
 import { likeAnywhere } from '../common/text.js';
 import { User, type UserKind } from './user.entity.js';
 
@@ -32,8 +34,11 @@ export class UsersRepository {
 
   /** A user by id, or null. */
   async findById(id: string): Promise<UserWithRoles | null> {
-    const user = await this.manager.createQueryBuilder(User, 'u').where('u.id = :id AND u.deletedAt IS NULL', { id }).getOne();
-    return user && ((await this.withRoles([user]))[0] ?? null);
+    const [user, grants] = await Promise.all([
+      this.manager.createQueryBuilder(User, 'u').where('u.id = :id AND u.deletedAt IS NULL', { id }).getOne(),
+      this.grantsOf([id]),
+    ]);
+    return user && { user, ...grants.get(id)! };
   }
 
   /** A page of users, newest first. */
@@ -67,9 +72,10 @@ export class UsersRepository {
     return this.manager.createQueryBuilder(User, 'u').where('u.oidcIssuer = :issuer AND u.oidcSubject = :subject', { issuer, subject }).getOne();
   }
 
-  /** Adds a user. @throws QueryFailedError 23505, see {@link isEmailTaken} */
-  async insert(user: User): Promise<void> {
-    await this.manager.createQueryBuilder().insert().into(User).values(user).updateEntity(false).execute();
+  /** Adds a user with roles and managers, in one round trip. @throws QueryFailedError 23505, see {@link isEmailTaken} */
+  async insert(user: User, roles: readonly string[], managerIds: readonly string[]): Promise<void> {
+    const [text, values] = this.manager.createQueryBuilder().insert().into(User).values(user).updateEntity(false).getQueryAndParameters();
+    await inOneTrip(this.manager, [{ text, values }, ...setRoles(user.id, roles), ...setManagers(user.id, managerIds)]);
   }
 
   /** Adds the user of an identity; false when there is one already, deleted ones included. Waits for a twin at work. */
@@ -82,33 +88,20 @@ export class UsersRepository {
     return rows.length > 0;
   }
 
-  /** Writes the fields of a user that can change. @throws QueryFailedError 23505, see {@link isEmailTaken} */
-  async update(user: User): Promise<void> {
-    const { email, name, isActive, maxActiveKeys, updatedAt } = user;
-    await this.manager
-      .createQueryBuilder()
-      .update(User)
-      .set({ email, name, isActive, maxActiveKeys, updatedAt })
-      .where('id = :id', { id: user.id })
-      .execute();
+  /**
+   * Writes the fields of a user that can change and, where given, its managers, in one round trip.
+   *
+   * @throws QueryFailedError 23505, see {@link isEmailTaken}
+   */
+  async update({ id, email, name, isActive, maxActiveKeys, updatedAt }: User, managerIds: readonly string[] | null): Promise<void> {
+    const text = 'UPDATE users SET email = $2, name = $3, is_active = $4, max_active_keys = $5, updated_at = $6 WHERE id = $1';
+    const values = [id, email, name, isActive, maxActiveKeys, updatedAt];
+    await inOneTrip(this.manager, [{ text, values }, ...(managerIds === null ? [] : setManagers(id, managerIds))]);
   }
 
   /** Replaces a user's roles. */
   async setRoles(id: string, roles: readonly string[]): Promise<void> {
-    await this.manager.query('DELETE FROM user_role WHERE user_id = $1 AND role_name <> ALL($2)', [id, roles]);
-    await this.manager.query(
-      'INSERT INTO user_role (user_id, role_name) SELECT $1, name FROM unnest($2::text[]) AS name ORDER BY name ON CONFLICT DO NOTHING',
-      [id, roles],
-    );
-  }
-
-  /** Replaces a service account's managers. */
-  async setManagers(id: string, managerIds: readonly string[]): Promise<void> {
-    await this.manager.query('DELETE FROM user_manager WHERE user_id = $1 AND manager_id <> ALL($2)', [id, managerIds]);
-    await this.manager.query(
-      'INSERT INTO user_manager (user_id, manager_id) SELECT $1, id FROM unnest($2::uuid[]) AS id ORDER BY id ON CONFLICT DO NOTHING',
-      [id, managerIds],
-    );
+    await inOneTrip(this.manager, setRoles(id, roles));
   }
 
   /** Writes a new password; false when `current` (a hash) was given and is no longer the stored one. */
@@ -157,9 +150,11 @@ export class UsersRepository {
 
   /** Deletes a user: his row stays for history, his address is free, and nothing hangs on him any more. */
   async delete(id: string, now: Date): Promise<void> {
-    await this.manager.query('DELETE FROM user_role WHERE user_id = $1', [id]);
-    await this.manager.query('DELETE FROM user_manager WHERE user_id = $1 OR manager_id = $1', [id]);
-    await this.manager.query('UPDATE users SET deleted_at = $2, updated_at = $2, is_active = false, password_hash = NULL WHERE id = $1', [id, now]);
+    await inOneTrip(this.manager, [
+      { text: 'DELETE FROM user_role WHERE user_id = $1', values: [id] },
+      { text: 'DELETE FROM user_manager WHERE user_id = $1 OR manager_id = $1', values: [id] },
+      { text: 'UPDATE users SET deleted_at = $2, updated_at = $2, is_active = false, password_hash = NULL WHERE id = $1', values: [id, now] },
+    ]);
   }
 
   /** People who can sign in, by password or through the configured provider, and are admins. */
@@ -181,18 +176,42 @@ export class UsersRepository {
     return query;
   }
 
-  /** One statement for any number of users. */
   private async withRoles(users: readonly User[]): Promise<UserWithRoles[]> {
-    if (users.length === 0) return [];
+    const grants = await this.grantsOf(users.map((user) => user.id));
+    return users.map((user) => ({ user, ...grants.get(user.id)! }));
+  }
+
+  /** Roles and managers by user, in one statement for any number of users. */
+  private async grantsOf(ids: readonly string[]): Promise<Map<string, Omit<UserWithRoles, 'user'>>> {
+    if (ids.length === 0) return new Map();
     const rows = await this.manager.query<{ id: string; roles: string[]; manager_ids: string[] }[]>(
       `SELECT id, ARRAY(SELECT role_name FROM user_role WHERE user_id = id ORDER BY 1) AS roles,
               ARRAY(SELECT manager_id FROM user_manager WHERE user_id = id ORDER BY 1) AS manager_ids
          FROM unnest($1::uuid[]) AS id`,
-      [users.map((user) => user.id)],
+      [ids],
     );
-    const byId = new Map(rows.map((row) => [row.id, row]));
-    return users.map((user) => ({ user, roles: byId.get(user.id)?.roles ?? [], managerIds: byId.get(user.id)?.manager_ids ?? [] }));
+    return new Map(rows.map((row) => [row.id, { roles: row.roles, managerIds: row.manager_ids }]));
   }
+}
+
+function setRoles(id: string, roles: readonly string[]): QueryConfig[] {
+  return [
+    { text: 'DELETE FROM user_role WHERE user_id = $1 AND role_name <> ALL($2)', values: [id, roles] },
+    {
+      text: 'INSERT INTO user_role (user_id, role_name) SELECT $1, name FROM unnest($2::text[]) AS name ORDER BY name ON CONFLICT DO NOTHING',
+      values: [id, roles],
+    },
+  ];
+}
+
+function setManagers(id: string, managerIds: readonly string[]): QueryConfig[] {
+  return [
+    { text: 'DELETE FROM user_manager WHERE user_id = $1 AND manager_id <> ALL($2)', values: [id, managerIds] },
+    {
+      text: 'INSERT INTO user_manager (user_id, manager_id) SELECT $1, id FROM unnest($2::uuid[]) AS id ORDER BY id ON CONFLICT DO NOTHING',
+      values: [id, managerIds],
+    },
+  ];
 }
 
 /** Whether a statement failed because another local account has the e-mail address. */

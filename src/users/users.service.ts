@@ -7,6 +7,7 @@ import { Changes } from '../audit/changes.js';
 import { diff } from '../audit/diff.js';
 import { Clock } from '../common/clock.js';
 import { type FieldError, validationFailed } from '../common/domain-error.js';
+import { inTurn } from '../common/in-turn.js';
 import { MAX_COUNTED_ROWS } from '../common/page.js';
 import { pageOf } from '../common/page-query.dto.js';
 import { uuidv7 } from '../common/uuid.js';
@@ -54,17 +55,15 @@ export class UsersService {
     requireConsistent(input);
     // Hashing takes its time; no lock waits for it.
     const passwordHash = input.password === undefined ? null : await hashPassword(input.password);
-    const created = this.changes.transaction(caller, async ({ tx, record }) => {
+    const created = this.changes.transaction(caller, async ({ tx, record, write, lastly }) => {
       const { managerIds = [], roles = [] } = input;
       const { authority, holders } = await this.admission.lockAuthority(tx, caller, 'platform:users:create', managerIds);
       this.admission.requireManagers(managerIds, holders);
       await this.admission.requireRoles(tx, roles);
       const user = userFrom(input, passwordHash, this.clock.now());
-      await this.users.in(tx).insert(user);
-      await this.users.in(tx).setRoles(user.id, roles);
-      await this.users.in(tx).setManagers(user.id, managerIds);
-      await this.admission.requireHoldingAllAfter(tx, authority, user.id);
-      const found = await this.require(tx, user.id);
+      write(this.users.in(tx).insert(user, roles, managerIds));
+      const checked = this.admission.requireHoldingAllAfter(tx, authority, user.id);
+      const [, found] = await lastly(inTurn([checked, this.require(tx, user.id)]));
       record({ resourceType: 'user', resourceId: user.id, changes: diff(null, auditedUser(found)) });
       return viewOf(found);
     });
@@ -73,20 +72,17 @@ export class UsersService {
 
   /** @throws DomainError 400; 403 CANNOT_GRANT, OUTSIDE_POLICY; 404; 409 EMAIL_TAKEN, LAST_ADMIN */
   async update(caller: KnownCaller, id: string, input: UpdateUserDto): Promise<UserView> {
-    const updated = this.changes.transaction(caller, async ({ tx, record }) => {
+    const updated = this.changes.transaction(caller, async ({ tx, record, write, lastly }) => {
       if (input.isActive === false) await lockAdministration(tx);
       const locks = new Map((input.managerIds ?? []).map((managerId) => [managerId, 'share' as const]));
       const { target, holders } = await this.admission.lockParties(tx, caller, 'platform:users:update', id, locks);
       requireApplicable(target, input);
       if (input.managerIds) this.admission.requireManagers(input.managerIds, holders);
       const before = await this.require(tx, id);
-      await this.users.in(tx).update(changedUser(before.user, input, this.clock.now()));
-      if (input.managerIds) await this.users.in(tx).setManagers(id, input.managerIds);
-      if (input.isActive === false) {
-        await this.sessions.in(tx).closeAllOf(id);
-        await this.admission.requireAdminRemains(tx, target);
-      }
-      const after = await this.require(tx, id);
+      write(this.users.in(tx).update(changedUser(before.user, input, this.clock.now()), input.managerIds ?? null));
+      if (input.isActive === false) write(this.sessions.in(tx).closeAllOf(id));
+      const checked = input.isActive === false ? this.admission.requireAdminRemains(tx, target) : null;
+      const [, after] = await lastly(inTurn([checked, this.require(tx, id)]));
       const changes = diff(auditedUser(before), auditedUser(after));
       if (changes.length > 0) record({ resourceType: 'user', resourceId: id, changes });
       return viewOf(after);
@@ -96,15 +92,14 @@ export class UsersService {
 
   /** Replaces a user's roles. @throws DomainError 400; 403 CANNOT_GRANT, OUTSIDE_POLICY; 404; 409 LAST_ADMIN */
   async setRoles(caller: KnownCaller, id: string, roles: readonly string[]): Promise<UserView> {
-    return this.changes.transaction(caller, async ({ tx, record }) => {
+    return this.changes.transaction(caller, async ({ tx, record, write, lastly }) => {
       await lockAdministration(tx);
       const { authority, target } = await this.admission.lockParties(tx, caller, 'platform:users:update', id);
-      await this.admission.requireRoles(tx, roles);
-      const before = await this.require(tx, id);
-      await this.users.in(tx).setRoles(id, roles);
-      await this.admission.requireHoldingAllAfter(tx, authority, id);
-      await this.admission.requireAdminRemains(tx, target);
-      const after = await this.require(tx, id);
+      const [, before] = await inTurn([this.admission.requireRoles(tx, roles), this.require(tx, id)]);
+      write(this.users.in(tx).setRoles(id, roles));
+      const [, , after] = await lastly(
+        inTurn([this.admission.requireHoldingAllAfter(tx, authority, id), this.admission.requireAdminRemains(tx, target), this.require(tx, id)]),
+      );
       const changes = diff(auditedUser(before), auditedUser(after));
       if (changes.length > 0) record({ resourceType: 'user', resourceId: id, changes });
       return viewOf(after);

@@ -1,7 +1,10 @@
+import { f01 } from './experiments/f01-a-replica-that-freezes.js';
 import { f02 } from './experiments/f02-the-embedded-postgres-dies.js';
 import { f03 } from './experiments/f03-what-a-failover-loses.js';
+import { f05 } from './experiments/f05-connections-that-go-silent.js';
 import { f06 } from './experiments/f06-clocks-of-hosts.js';
 import { f07 } from './experiments/f07-database-clock-steps.js';
+import { f09 } from './experiments/f09-far-from-the-database.js';
 import { f12 } from './experiments/f12-full-log-volume.js';
 import { g01 } from './experiments/g01-no-overspend.js';
 import { g02 } from './experiments/g02-no-overspend-under-faults.js';
@@ -29,4 +32,4 @@ import { o12 } from './experiments/o12-restore.js';
 import type { Experiment } from './harness/experiment.js';
 
 /** Every experiment: the guarantees in their order, then what machines and networks do. */
-export const experiments: readonly Experiment[] = [g01, g02, g03, g04, g05, g06, g14, g16, g17, g19, g20, g22, g23, g25, g27, g30, g36, g37, g38, g44, g45, g46, f02, f03, f06, f07, f12, o12];
+export const experiments: readonly Experiment[] = [g01, g02, g03, g04, g05, g06, g14, g16, g17, g19, g20, g22, g23, g25, g27, g30, g36, g37, g38, g44, g45, g46, f01, f02, f03, f05, f06, f07, f09, f12, o12];

@@ -1,5 +1,6 @@
 import { uuidv7 } from '../../src/common/uuid.js';
 import type { TestApp } from './app.js';
+import { asOwner } from './trail.js';
 
 /** A key put straight into the database; what is not given is as a create with an empty body leaves it. */
 export interface StoredKey {
@@ -57,19 +58,22 @@ export async function storeKeys(app: TestApp, keys: readonly StoredKey[]): Promi
     };
   });
   const columns = Object.keys(rows[0] ?? {}).filter((column) => !['kid', 'key_prefix'].includes(column));
-  await app.dataSource.query(
-    `INSERT INTO api_key (${columns.join(', ')}) SELECT ${columns.join(', ')} FROM jsonb_populate_recordset(null::api_key, $1::jsonb)`,
-    [JSON.stringify(rows)],
-  );
-  await app.dataSource.query(
-    `INSERT INTO api_key_secret (kid, key_id, kind, key_prefix, mac, pepper_version)
-     SELECT kid, id, 'own', key_prefix, sha256(kid::bytea), '1' FROM jsonb_to_recordset($1::jsonb) AS r (kid text, id uuid, key_prefix text)`,
-    [JSON.stringify(rows)],
-  );
-  const used = keys.flatMap(({ lastUsedAt }, index) => (lastUsedAt ? [{ id: rows[index]!.id, at: lastUsedAt }] : []));
-  await app.dataSource.query(
-    'UPDATE key_totals SET last_used_at = used.at FROM jsonb_to_recordset($1::jsonb) AS used (id uuid, at timestamptz) WHERE key_id = used.id',
-    [JSON.stringify(used)],
-  );
+  // As owner: thousands of rows take longer than a statement of the server may.
+  await asOwner(app.database, async (owner) => {
+    await owner.query(
+      `INSERT INTO api_key (${columns.join(', ')}) SELECT ${columns.join(', ')} FROM jsonb_populate_recordset(null::api_key, $1::jsonb)`,
+      [JSON.stringify(rows)],
+    );
+    await owner.query(
+      `INSERT INTO api_key_secret (kid, key_id, kind, key_prefix, mac, pepper_version)
+       SELECT kid, id, 'own', key_prefix, sha256(kid::bytea), '1' FROM jsonb_to_recordset($1::jsonb) AS r (kid text, id uuid, key_prefix text)`,
+      [JSON.stringify(rows)],
+    );
+    const used = keys.flatMap(({ lastUsedAt }, index) => (lastUsedAt ? [{ id: rows[index]!.id, at: lastUsedAt }] : []));
+    await owner.query(
+      'UPDATE key_totals SET last_used_at = used.at FROM jsonb_to_recordset($1::jsonb) AS used (id uuid, at timestamptz) WHERE key_id = used.id',
+      [JSON.stringify(used)],
+    );
+  });
   return rows.map((row) => row.id);
 }

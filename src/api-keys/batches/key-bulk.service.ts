@@ -1,7 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import type { KnownCaller } from '../../access/caller.js';
 import type { Ownership } from '../../access/standing.js';
-import type { Change, ChangeEntry } from '../../audit/changes.js';
+import type { Change } from '../../audit/changes.js';
+import { inSavepoint } from '../../audit/open-change.js';
 import { DomainError, type FieldError, validationFailed } from '../../common/domain-error.js';
 import { isUuid } from '../../common/uuid.js';
 import { apiKeyNotFound, invalidKeyId } from '../api-key.errors.js';
@@ -11,7 +12,7 @@ import type { BulkApiKeysView, BulkOutcome, BulkResultView } from './bulk-api-ke
 import { ChangeAdmission } from '../changes/change-admission.js';
 import type { HeldKey } from '../changes/held-key.js';
 import { KeyAdmission, type Parties } from '../changes/key-admission.js';
-import { inBatches } from './key-batches.js';
+import { inBatches, inTime } from './key-batches.js';
 import { type ChangeOptions, KeyChanges } from '../changes/key-changes.js';
 import { KeyRemovalService } from '../lifecycle/key-removal.service.js';
 import { type KeyRule, standingOnKey } from '../key-standing.js';
@@ -56,7 +57,7 @@ export class KeyBulkService {
       activate: { rule: UPDATE, name: 'api-keys:activate', apply: (held) => updates.switch(held, true) },
       deactivate: { rule: UPDATE, name: 'api-keys:deactivate', apply: (held) => updates.switch(held, false) },
       renew: { rule: UPDATE, name: 'api-keys:renew', apply: (held, { expiresAt }) => updates.startWindow(held, { expiresAt }) },
-      revoke: { rule: REVOKE, name: 'api-keys:revoke', apply: (held, { reason }) => removals.end(held, reason ?? null) },
+      revoke: { rule: REVOKE, name: 'api-keys:revoke', apply: async (held, { reason }) => removals.end(held, reason ?? null) },
       tag: { rule: UPDATE, name: 'api-keys:update', apply: (held, input) => this.tag(held, input, changeAdmission) },
     };
   }
@@ -94,7 +95,7 @@ export class KeyBulkService {
       const ownerIds = known.map((key) => key.ownerId);
       const parties = known.length === 0 ? null : await this.admission.lockParties(change.tx, caller, ownerIds[0]!, ownerIds);
       const results: BulkResultView[] = [];
-      for (const id of ids) {
+      for (const id of inTime(ids)) {
         const key = byId.get(id);
         results.push(key && parties ? await this.applyTo(change, parties, act, key, input) : refusalOf(id, act, apiKeyNotFound()));
       }
@@ -111,18 +112,15 @@ export class KeyBulkService {
 
   private async applyTo(change: Change, parties: Parties, act: Act, key: KnownKey, input: BulkApiKeysDto): Promise<BulkResultView> {
     const { id } = key;
-    const recorded: ChangeEntry[] = [];
     try {
-      await change.tx.transaction(async (tx) => {
-        const held = await this.changes.take({ tx, record: (entry) => recorded.push(entry) }, parties, act.rule, key);
-        await act.apply(held, input);
-      });
+      const { isChange } = await inSavepoint(change, async (part) =>
+        act.apply(await this.changes.take(part, parties, act.rule, key), input),
+      );
+      return { id, outcome: isChange ? 'done' : 'unchanged', code: null };
     } catch (error) {
       if (!(error instanceof DomainError) || ['unavailable', 'unauthenticated'].includes(error.kind)) throw error;
       return refusalOf(id, act, error);
     }
-    recorded.forEach(change.record);
-    return { id, outcome: recorded.length === 0 ? 'unchanged' : 'done', code: null };
   }
 
   private async tag(held: HeldKey, { add = [], remove = [] }: BulkApiKeysDto, admission: ChangeAdmission): Promise<void> {
@@ -131,7 +129,7 @@ export class KeyBulkService {
     if (tags.length > MAX_TAGS) throw validationFailed([{ path: 'add', message: `the key would have more than ${MAX_TAGS} tags` }]);
     const after = { ...held.key, tags };
     await admission.admit(held, after);
-    await held.save(after);
+    held.save(after);
   }
 }
 

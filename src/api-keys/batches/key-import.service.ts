@@ -6,8 +6,9 @@ import { Authority } from '../../access/authority.js';
 import type { KnownCaller } from '../../access/caller.js';
 import { GrantsReader, type Holder } from '../../access/grants.reader.js';
 import { raiseOwnerLimit } from '../../access/owner-limit.js';
-import { type Change, type ChangeEntry, Changes } from '../../audit/changes.js';
+import { type Change, Changes } from '../../audit/changes.js';
 import { diff } from '../../audit/diff.js';
+import { inSavepoint } from '../../audit/open-change.js';
 import { StartOver } from '../../audit/start-over.js';
 import { Clock } from '../../common/clock.js';
 import { DomainError, type FieldError, validationFailed } from '../../common/domain-error.js';
@@ -20,7 +21,7 @@ import { ImportApiKeyDto, type ImportApiKeysDto } from './import-api-keys.dto.js
 import type { ImportApiKeysView, ImportOutcome, ImportResultView } from './import-api-keys.view.js';
 import { KeyAdmission, type Parties } from '../changes/key-admission.js';
 import { importedHash } from './imported-hash.js';
-import { inBatches } from './key-batches.js';
+import { inBatches, inTime } from './key-batches.js';
 import { KeyCreation, type PastKey } from '../changes/key-creation.js';
 import { standingOnKey } from '../key-standing.js';
 import { importedMacOf } from '../secret.js';
@@ -103,7 +104,7 @@ export class KeyImportService {
     if (!parties.caller.principal.may('platform:api-keys:assign')) throw permissionDenied('platform:api-keys:assign');
     const raising = raiseOwnerLimits ? await this.mayRaise(change, parties) : null;
     const results: ImportResultView[] = [];
-    for (const entry of batch) {
+    for (const entry of inTime(batch)) {
       const owner = parties.others.get(entry.ownerId) ?? null;
       results.push(
         await this.importOne(change, { ...parties, owner: owner && withRoom(owner, raising) }, entry, raising !== null),
@@ -115,7 +116,8 @@ export class KeyImportService {
 
   /** @throws DomainError 403 PERMISSION_DENIED for the whole import: it asks for what its caller may not */
   private async mayRaise({ tx }: Change, { caller, actor }: Parties): Promise<Authority> {
-    const authority = await Authority.of(caller.principal, actor, this.grants.in(tx));
+    const actors = Promise.resolve(new Map([[actor.id, actor]]));
+    const { authority } = await Authority.locked(caller.principal, this.grants.in(tx), actors);
     authority.requirePermission('platform:users:update');
     return authority;
   }
@@ -139,21 +141,12 @@ export class KeyImportService {
   ): Promise<ImportResultView> {
     const known = await this.findDuplicate(change, parties, entry);
     if (known !== null) return known;
-    const recorded: ChangeEntry[] = [];
     try {
       // A savepoint: what an entry that is refused has done is undone, and nothing else.
-      const id = await change.tx.transaction((tx) => {
+      const { result: id } = await inSavepoint(change, (part) => {
         const secret = { sha256: entry.sha256, prefix: entry.fields.prefix };
-        return this.creation.adopt(
-          { tx, record: (one) => recorded.push(one) },
-          parties,
-          entry.ownerId,
-          entry.fields,
-          secret,
-          entry.past,
-        );
+        return this.creation.adopt(part, parties, entry.ownerId, entry.fields, secret, entry.past);
       });
-      recorded.forEach(change.record);
       return resultOf(entry, 'created', { id });
     } catch (error) {
       if (isImportedTwice(error)) {

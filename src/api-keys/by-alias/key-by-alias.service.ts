@@ -3,12 +3,12 @@ import { permissionDenied } from '../../access/access.errors.js';
 import type { KnownCaller } from '../../access/caller.js';
 import { standingOn } from '../../access/standing.js';
 import type { Change } from '../../audit/changes.js';
-import { StartOver } from '../../audit/start-over.js';
-import { validationFailed } from '../../common/domain-error.js';
+import { DomainError, validationFailed } from '../../common/domain-error.js';
+import { inTurn } from '../../common/in-turn.js';
 import { Config } from '../../config/config.js';
 import type { ApiKey } from '../api-key.entity.js';
 import { unknownOwner } from '../api-key.errors.js';
-import { ApiKeysRepository, isAliasTaken } from '../api-keys.repository.js';
+import { ApiKeysRepository } from '../api-keys.repository.js';
 import { ChangeAdmission } from '../changes/change-admission.js';
 import { draftOf } from '../changes/draft.js';
 import type { HeldKey } from '../changes/held-key.js';
@@ -59,28 +59,31 @@ export class KeyByAliasService {
       target: `${ownerId}/${alias}`,
       payload: input,
     };
-    return this.changes.commit(caller, (change) =>
-      this.idempotency.answer<UpsertedApiKeyView>(
-        change.tx,
-        request,
-        () => this.createOrRenew(change, caller, ownerId, alias, input),
-        (answer) => this.recheck(change, caller, ownerId, answer),
-      ),
-    );
+    const attempt = () =>
+      this.changes.commit(caller, (change) =>
+        this.idempotency.answer<UpsertedApiKeyView>(
+          change,
+          request,
+          () => this.createOrRenew(change, caller, ownerId, alias, input),
+          (answer) => this.recheck(change, caller, ownerId, answer),
+        ),
+      );
+    // Another request gave the alias to a key since this one looked: now it is known.
+    return attempt().catch((error: unknown) => {
+      if (error instanceof DomainError && error.code === 'ALIAS_TAKEN') return attempt();
+      throw error;
+    });
   }
 
   private async createOrRenew(change: Change, caller: KnownCaller, ownerId: string, alias: string, input: UpsertApiKeyDto): Promise<Answer<UpsertedApiKeyView>> {
-    const parties = await this.admission.lockParties(change.tx, caller, ownerId);
+    const [parties, known] = await inTurn([
+      this.admission.lockParties(change.tx, caller, ownerId),
+      this.keys.in(change.tx).findByAliasForUpdate(ownerId, alias),
+    ]);
     this.requireSomeRight(parties, ownerId);
-    const known = await this.keys.in(change.tx).findByAliasForUpdate(ownerId, alias);
-    if (known !== null) return this.renew(await this.holdKnown(change, parties, known), input);
-    try {
-      const { kid, ...created } = await this.creation.create(change, parties, ownerId, { ...input, alias }, { startsWindow: true });
-      return { status: 201, kid, body: { ...created, renewed: false } };
-    } catch (error) {
-      // Somebody gave the alias to another key since we looked: now it is known.
-      throw isAliasTaken(error) ? new StartOver() : error;
-    }
+    if (known !== null) return this.renew(this.holdKnown(change, parties, known), input);
+    const { kid, ...created } = await this.creation.create(change, parties, ownerId, { ...input, alias }, { startsWindow: true });
+    return { status: 201, kid, body: { ...created, renewed: false } };
   }
 
   /**
@@ -97,10 +100,10 @@ export class KeyByAliasService {
     if (owner === null || standingOn(caller.principal, UPDATE.permission, ownership) === null) throw refusal;
   }
 
-  private async holdKnown(change: Change, { caller, owner }: Parties, key: ApiKey): Promise<HeldKey> {
-    const ownership = { ownerId: key.ownerId, managerIds: owner?.managerIds ?? [] };
-    if (standingOn(caller.principal, UPDATE.permission, ownership) === null) throw permissionDenied(UPDATE.permission);
-    return this.changes.hold(change, caller, key.id, UPDATE);
+  private holdKnown(change: Change, parties: Parties, key: ApiKey): HeldKey {
+    const ownership = { ownerId: key.ownerId, managerIds: parties.owner?.managerIds ?? [] };
+    if (standingOn(parties.caller.principal, UPDATE.permission, ownership) === null) throw permissionDenied(UPDATE.permission);
+    return this.changes.holdLocked(change, parties, UPDATE, key, key.ownerId);
   }
 
   private async renew(held: HeldKey, input: UpsertApiKeyDto): Promise<Answer<UpsertedApiKeyView>> {
@@ -113,7 +116,7 @@ export class KeyByAliasService {
     const expiresAt = isOwnWindow ? windowEnd(now, rules.validityDays ?? this.config.keyValidityDays) : rules.expiresAt;
     const after = { ...key, ...rules, expiresAt, ...activityOf(held, true) };
     await this.changeAdmission.admit(held, after, { isRenewal: isOwnWindow });
-    await held.save(after, { action: 'api-keys:renew', details: { isByAlias: true } });
+    held.save(after, { action: 'api-keys:renew', details: { isByAlias: true } });
     return { status: 200, kid: null, body: { apiKey: await held.view(), renewed: true } };
   }
 

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { containsAll } from '../../access/permission-grammar.js';
+import { inTurn } from '../../common/in-turn.js';
 import { deactivatedByOther, ownerMayOnlyTighten } from '../api-key.errors.js';
 import type { HeldKey } from './held-key.js';
 import { KeyAdmission } from './key-admission.js';
@@ -23,24 +24,23 @@ export class ChangeAdmission {
   async admit(held: HeldKey, after: KeyState, { isRenewal = false } = {}): Promise<void> {
     held.requireNotRevoked();
     if (held.standing !== 'permission') requireOwnersRight(held, after, isRenewal);
-    await this.requireGrants(held, after);
-    this.admission.requireInsidePolicy(held.parties, after, held.now, held.key);
-    if (becomesActive(held, after)) await this.admission.requireRoom(held.tx, held.parties.owner, after.id);
+    await inTurn([
+      this.requireGrants(held, after).then(() => this.admission.requireInsidePolicy(held.parties, after, held.now, held.key)),
+      becomesActive(held, after) ? this.admission.requireRoom(held.tx, held.parties.owner, after.id) : null,
+    ]);
   }
 
   /** Who gives a key more than it may do must hold that; who revives a key of another must hold all it may do. */
   private async requireGrants(held: HeldKey, after: KeyState): Promise<void> {
     const { key, tx, caller, parties } = held;
     const added = after.roles.filter((role) => !key.roles.includes(role));
-    if (added.length > 0) {
-      await this.admission.requireKnownRoles(tx, added);
-      const before = await this.admission.grantsUnder(tx, parties.owner, key.roles);
-      const gained = (await this.admission.grantsUnder(tx, parties.owner, after.roles)).filter((grant) => !containsAll(before, [grant]));
-      this.admission.requireHeld(caller, gained);
-    }
-    if (!held.isOwn && revives(key, after)) {
-      this.admission.requireHeld(caller, await this.admission.grantsUnder(tx, parties.owner, after.roles));
-    }
+    const isForeignRevival = !held.isOwn && revives(key, after);
+    if (added.length === 0 && !isForeignRevival) return;
+    const grantsOf = (roles: readonly string[]) => this.admission.grantsUnder(tx, parties.owner, roles);
+    const [, before, then] = await inTurn([this.admission.requireKnownRoles(tx, added), grantsOf(key.roles), grantsOf(after.roles)]);
+    const gained = added.length === 0 ? [] : then.filter((grant) => !containsAll(before, [grant]));
+    this.admission.requireHeld(caller, gained);
+    if (isForeignRevival) this.admission.requireHeld(caller, then);
   }
 }
 

@@ -3,8 +3,8 @@ import type { KnownCaller } from '../../access/caller.js';
 import type { Holder } from '../../access/grants.reader.js';
 import type { Change } from '../../audit/changes.js';
 import { diff } from '../../audit/diff.js';
-import type { ApiKey } from '../api-key.entity.js';
-import { alreadyRevoked, apiKeyNotFound } from '../api-key.errors.js';
+import { ApiKey } from '../api-key.entity.js';
+import { alreadyRevoked } from '../api-key.errors.js';
 import { ApiKeyView } from '../api-key.view.js';
 import type { ApiKeysRepository } from '../api-keys.repository.js';
 import { auditedKey } from './audited-key.js';
@@ -25,6 +25,8 @@ export interface ChangeNote {
  * them. Whatever a change does to a key goes through here, so that nothing is stored that the trail does not say.
  */
 export class HeldKey {
+  private stored: ApiKey;
+
   constructor(
     /** As it was when it was locked. */
     readonly key: ApiKey,
@@ -34,10 +36,17 @@ export class HeldKey {
     readonly now: Date,
     private readonly change: Change,
     private readonly keys: ApiKeysRepository,
-  ) {}
+  ) {
+    this.stored = key;
+  }
 
   get tx(): EntityManager {
     return this.change.tx;
+  }
+
+  /** Takes a write to what hangs on the key, as {@link Change.write} does. */
+  write(statement: Promise<unknown>): void {
+    this.change.write(statement);
   }
 
   get caller(): KnownCaller {
@@ -57,33 +66,35 @@ export class HeldKey {
 
   /**
    * Stores `after` and records every field that differs. Where none does nothing is stored or recorded, and
-   * `updatedAt` stays.
-   *
-   * @throws QueryFailedError 23505 on `api_key_alias_key` when the alias is taken
+   * `updatedAt` stays. The change fails with 23505 on `api_key_alias_key` when the alias is taken.
    */
-  async save(after: KeyState, note: ChangeNote = {}): Promise<void> {
+  save(after: KeyState, note: ChangeNote = {}): void {
     const changes = diff(auditedKey(this.key), auditedKey(after));
     if (changes.length === 0) return;
-    await this.keys.update({ ...after, updatedAt: this.now });
+    this.store(after);
     this.change.record({ ...note, resourceType: 'api-key', resourceId: this.key.id, changes });
   }
 
   /** Records a change of the key's secrets, which are no fields of it. */
-  async saveSecrets(note: ChangeNote): Promise<void> {
-    await this.keys.update({ ...this.key, updatedAt: this.now });
+  saveSecrets(note: ChangeNote): void {
+    this.store(this.key);
     this.change.record({ ...note, resourceType: 'api-key', resourceId: this.key.id });
   }
 
   /** Removes the key; the trail keeps what it was. */
-  async delete(): Promise<void> {
-    await this.keys.delete(this.key.id);
+  delete(): void {
+    this.change.write(this.keys.delete(this.key.id));
     this.change.record({ resourceType: 'api-key', resourceId: this.key.id, changes: diff(auditedKey(this.key), null) });
   }
 
-  /** The key as it is now, for the answer. */
+  /** The key as this change leaves it, for the answer; nothing may follow. */
   async view(): Promise<ApiKeyView> {
-    const details = await this.keys.findDetails(this.key.id);
-    if (details === null) throw apiKeyNotFound();
-    return ApiKeyView.from(details, this.now);
+    const [details] = await this.change.lastly(this.keys.detailsOf([this.stored]));
+    return ApiKeyView.from(details!, this.now);
+  }
+
+  private store(after: KeyState): void {
+    this.stored = Object.assign(new ApiKey(), this.key, after, { updatedAt: this.now });
+    this.change.write(this.keys.update(this.stored));
   }
 }

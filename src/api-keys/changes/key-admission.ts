@@ -45,11 +45,11 @@ export class KeyAdmission {
     const actorId = caller.principal.ownerId;
     const wanted = new Map<string, HolderLock>([[actorId, 'share']]);
     for (const id of [ownerId, ...others]) wanted.set(id, 'update');
-    const holders = await this.grants.in(tx).holders(wanted);
+    const [holders, acting] = await Promise.all([this.grants.in(tx).holders(wanted), this.actingRoles(tx, caller.principal)]);
     const actor = holders.get(actorId);
     if (!actor?.isActive) throw unauthenticated(true);
     return {
-      caller: { ...caller, principal: await this.principalNow(tx, caller.principal, actor) },
+      caller: { ...caller, principal: principalNow(caller.principal, actor, acting) },
       actor,
       owner: holders.get(ownerId) ?? null,
       others: holders,
@@ -62,8 +62,9 @@ export class KeyAdmission {
    * @throws DomainError 400 for roles that do not exist, 403 CANNOT_GRANT
    */
   async requireGrantable(tx: EntityManager, caller: KnownCaller, owner: Holder, roles: readonly string[]): Promise<void> {
-    await this.requireKnownRoles(tx, roles);
-    this.requireHeld(caller, await this.grantsUnder(tx, owner, roles));
+    const { known, grants } = await this.grants.in(tx).grantsOfRoles(roles, 'share');
+    requireAllKnown(roles, known);
+    this.requireHeld(caller, grantsOfKey(grants, owner.grants));
   }
 
   /** What a key of these roles may do for this owner. The roles stay as they are until the change commits. */
@@ -74,8 +75,7 @@ export class KeyAdmission {
   /** @throws DomainError 400 naming the roles that do not exist */
   async requireKnownRoles(tx: EntityManager, roles: readonly string[]): Promise<void> {
     const { known } = await this.grants.in(tx).grantsOfRoles(roles, 'share');
-    const unknown = roles.filter((role) => !known.includes(role));
-    if (unknown.length > 0) throw unknownRoles(unknown);
+    requireAllKnown(roles, known);
   }
 
   /** @throws DomainError 403 CANNOT_GRANT naming what of `wanted` the caller does not hold */
@@ -109,13 +109,25 @@ export class KeyAdmission {
     if ((await this.keys.in(tx).countActiveOf(owner.id, keyId)) >= cap) throw apiKeyLimitReached(cap);
   }
 
-  /** A change of roles that committed while this request waited counts; one that comes after must wait for us. */
-  private async principalNow(tx: EntityManager, principal: Principal, actor: Holder): Promise<Principal> {
-    if (principal.kind === 'user') {
-      return new Principal('user', actor.id, actor.id, actor.name, actor.roles, actor.grants, principal.sessionId);
-    }
-    const roles = await this.keys.in(tx).findActingRoles(principal.id);
-    if (roles === null) throw unauthenticated(true);
-    return new Principal('key', principal.id, actor.id, principal.name, roles, await this.grantsUnder(tx, actor, roles));
+  /** What a key that calls may do now; null for a person, and for a key that acts no more. */
+  private async actingRoles(tx: EntityManager, { kind, id }: Principal): Promise<ActingRoles> {
+    return kind === 'user' ? null : this.keys.in(tx).findActingRoles(id);
   }
+}
+
+type ActingRoles = { readonly roles: string[]; readonly grants: string[] } | null;
+
+/** A change of roles that committed while this request waited counts; one that comes after must wait for us. */
+function principalNow(principal: Principal, actor: Holder, acting: ActingRoles): Principal {
+  if (principal.kind === 'user') {
+    return new Principal('user', actor.id, actor.id, actor.name, actor.roles, actor.grants, principal.sessionId);
+  }
+  if (acting === null) throw unauthenticated(true);
+  return new Principal('key', principal.id, actor.id, principal.name, acting.roles, grantsOfKey(acting.grants, actor.grants));
+}
+
+/** @throws DomainError 400 naming the roles that do not exist */
+function requireAllKnown(roles: readonly string[], known: readonly string[]): void {
+  const unknown = roles.filter((role) => !known.includes(role));
+  if (unknown.length > 0) throw unknownRoles(unknown);
 }

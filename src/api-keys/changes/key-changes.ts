@@ -5,6 +5,8 @@ import { ChangePropagation } from '../../audit/change-propagation.js';
 import { type Change, Changes } from '../../audit/changes.js';
 import { StartOver } from '../../audit/start-over.js';
 import { Clock } from '../../common/clock.js';
+import { inTurn } from '../../common/in-turn.js';
+import type { ApiKey } from '../api-key.entity.js';
 import { aliasTaken, apiKeyNotFound } from '../api-key.errors.js';
 import { ApiKeysRepository, isAliasTaken } from '../api-keys.repository.js';
 import { HeldKey } from './held-key.js';
@@ -62,7 +64,12 @@ export class KeyChanges {
     const keys = this.keys.in(change.tx);
     const ownership = await keys.findOwnership(id);
     if (ownership === null) throw apiKeyNotFound();
-    return this.take(change, await this.admission.lockParties(change.tx, caller, ownership.ownerId, others), rule, { id, ...ownership });
+    // In one round trip, the users first.
+    const [parties, key] = await inTurn([
+      this.admission.lockParties(change.tx, caller, ownership.ownerId, others),
+      keys.findForUpdate(id),
+    ]);
+    return this.holdLocked(change, parties, rule, key, ownership.ownerId);
   }
 
   /**
@@ -71,14 +78,21 @@ export class KeyChanges {
    * @throws DomainError 404
    */
   async take(change: Change, parties: Parties, rule: KeyRule, { id, ownerId }: { readonly id: string; readonly ownerId: string }): Promise<HeldKey> {
-    const keys = this.keys.in(change.tx);
-    const key = await keys.findForUpdate(id);
+    return this.holdLocked(change, parties, rule, await this.keys.in(change.tx).findForUpdate(id), ownerId);
+  }
+
+  /**
+   * As `take`, where the key has been locked as well; it was `ownerId`'s when its parties were chosen.
+   *
+   * @throws DomainError 404
+   */
+  holdLocked(change: Change, parties: Parties, rule: KeyRule, key: ApiKey | null, ownerId: string): HeldKey {
     if (key === null) throw apiKeyNotFound();
     if (key.ownerId !== ownerId) throw new StartOver();
     const owner = parties.others.get(ownerId) ?? nobody(ownerId);
-    const standing = standingOnKey(parties.caller.principal, rule, { id, ownerId, managerIds: owner.managerIds });
+    const standing = standingOnKey(parties.caller.principal, rule, { id: key.id, ownerId, managerIds: owner.managerIds });
     if (standing === null) throw apiKeyNotFound();
-    return new HeldKey(key, { ...parties, owner }, standing, this.clock.now(), change, keys);
+    return new HeldKey(key, { ...parties, owner }, standing, this.clock.now(), change, this.keys.in(change.tx));
   }
 }
 

@@ -2,17 +2,19 @@ import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { permissionDenied } from '../../access/access.errors.js';
 import type { KnownCaller } from '../../access/caller.js';
+import type { Holder } from '../../access/grants.reader.js';
 import { widest, withDefaults } from '../../access/key-policy.js';
 import type { Change } from '../../audit/changes.js';
 import { diff } from '../../audit/diff.js';
 import { Clock } from '../../common/clock.js';
+import { inTurn } from '../../common/in-turn.js';
 import { centsFromMicroCents } from '../../common/money.js';
 import { uuidv7 } from '../../common/uuid.js';
 import { Config } from '../../config/config.js';
 import type { CreateApiKeyDto } from '../api-key.dto.js';
 import { ApiKey } from '../api-key.entity.js';
 import { unknownOwner } from '../api-key.errors.js';
-import { ApiKeyView } from '../api-key.view.js';
+import { type ApiKeyDetails, ApiKeyView } from '../api-key.view.js';
 import { ApiKeysRepository, type PastUse, type StoredSecret } from '../api-keys.repository.js';
 import { auditedKey } from './audited-key.js';
 import { draftOf, emptyRules } from './draft.js';
@@ -66,7 +68,7 @@ export class KeyCreation {
    *
    * @throws DomainError 400 contradictory fields, unknown owner or roles; 403 PERMISSION_DENIED, CANNOT_GRANT,
    *   OUTSIDE_POLICY; 429 API_KEY_LIMIT_REACHED
-   * @throws QueryFailedError 23505 on `api_key_alias_key` when the alias is taken
+   * The change fails with 23505 on `api_key_alias_key` when the alias is taken.
    */
   async create(
     change: Change,
@@ -77,15 +79,14 @@ export class KeyCreation {
   ): Promise<CreatedKey> {
     const key = await this.admit(change.tx, parties, ownerId, input, options);
     const { secret, stored } = this.mint.draw(key.id, key.environment);
-    await this.store(change, key, stored, 'api-keys:create');
-    const details = await this.keys.in(change.tx).findDetails(key.id);
-    return { apiKey: ApiKeyView.from(details!, key.createdAt), secretKey: secret.reveal(), kid: stored.kid };
+    this.store(change, key, stored, 'api-keys:create');
+    return { apiKey: ApiKeyView.from(detailsOfNew(key, parties.owner!, stored), key.createdAt), secretKey: secret.reveal(), kid: stored.kid };
   }
 
   /**
    * Makes a key for a secret of another system, which its clients go on presenting, as it was there; gives its id.
    *
-   * @throws as `create`; QueryFailedError 23505 on `api_key_secret_imported_mac_key` when the secret is known already
+   * @throws as `create`; the change fails with 23505 on `api_key_secret_imported_mac_key` when the secret is known already
    */
   async adopt(
     change: Change,
@@ -99,12 +100,12 @@ export class KeyCreation {
     const key = await this.admit(change.tx, parties, ownerId, input, past.isActive ? {} : { deactivated: off });
     if (past.createdAt !== null) key.createdAt = past.createdAt;
     const { createdAt, lastUsedAt, spentMicroCents } = past;
-    await this.store(change, key, this.mint.adopt(key.id, foreign), 'api-keys:import', {
+    this.store(change, key, this.mint.adopt(key.id, foreign), 'api-keys:import', {
       ...(createdAt === null ? {} : { createdAt: createdAt.toISOString() }),
       ...(lastUsedAt === null ? {} : { lastUsedAt: lastUsedAt.toISOString() }),
       ...(spentMicroCents === 0n ? {} : { spentCents: centsFromMicroCents(spentMicroCents) }),
     });
-    await this.keys.in(change.tx).carryOver(key.id, past);
+    change.write(this.keys.in(change.tx).carryOver(key.id, past));
     return key.id;
   }
 
@@ -116,23 +117,16 @@ export class KeyCreation {
     if (owner === null) throw unknownOwner();
     const now = this.clock.now();
     const rules = this.rulesOf(parties, input, now, options);
-    await this.admission.requireGrantable(tx, caller, owner, rules.roles);
-    this.admission.requireInsidePolicy(parties, rules, now);
-    const key = keyFrom(rules, ownerId, now);
-    if (options.deactivated !== undefined) return Object.assign(key, { isActive: false }, options.deactivated);
-    await this.admission.requireRoom(tx, owner);
-    return key;
+    await inTurn([
+      this.admission.requireGrantable(tx, caller, owner, rules.roles).then(() => this.admission.requireInsidePolicy(parties, rules, now)),
+      // A key that is imported switched off takes no room.
+      options.deactivated === undefined ? this.admission.requireRoom(tx, owner) : null,
+    ]);
+    return Object.assign(keyFrom(rules, ownerId, now), options.deactivated === undefined ? {} : { isActive: false, ...options.deactivated });
   }
 
-  private async store(
-    { tx, record }: Change,
-    key: ApiKey,
-    secret: StoredSecret,
-    action: string,
-    past: object = {},
-  ): Promise<void> {
-    await this.keys.in(tx).insert(key);
-    await this.keys.in(tx).insertSecret(secret);
+  private store({ tx, record, write }: Change, key: ApiKey, secret: StoredSecret, action: string, past: object = {}): void {
+    write(this.keys.in(tx).insertWithSecret(key, secret));
     const details = { kid: secret.kid, ...past };
     record({ action, resourceType: 'api-key', resourceId: key.id, changes: diff(null, auditedKey(key)), details });
   }
@@ -145,6 +139,13 @@ export class KeyCreation {
     if (!startsWindow || input.expiresAt !== undefined || rules.expiresAt !== null) return rules;
     return { ...rules, expiresAt: windowEnd(now, rules.validityDays ?? this.config.keyValidityDays) };
   }
+}
+
+/** What the view of a key shows that was made just now: nothing has used it. */
+function detailsOfNew(key: ApiKey, owner: Holder, { kid, keyId, kind, keyPrefix, pepperVersion }: StoredSecret): ApiKeyDetails {
+  const secret = { kid, keyId, kind, keyPrefix, pepperVersion, createdAt: key.createdAt, lastUsedAt: null, expiresAt: null, revokedAt: null };
+  const totals = { requests: 0, tokens: 0, costMicroCents: 0n, lastUsedAt: null };
+  return { key, ownerName: owner.name, ownerIsActive: owner.isActive, secrets: [secret], totals };
 }
 
 /** A fresh, active key of these rules. */

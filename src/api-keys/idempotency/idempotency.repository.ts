@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
+import { inOneTrip } from '../../database/in-one-trip.js';
 
 /** What names an answer: who asked which route about what, under which key of his. */
 export interface AnswerName {
@@ -46,13 +47,15 @@ export class IdempotencyRepository {
    */
   async claim(name: AnswerName, payloadHash: Buffer): Promise<boolean> {
     const values = [name.principalId, name.route, name.target, name.keyHash];
-    await this.manager.query(`DELETE FROM idempotency WHERE ${NAME} AND ${EXPIRED}`, values);
-    const rows = await this.manager.query<unknown[]>(
-      `INSERT INTO idempotency (principal_id, route, target, key_hash, payload_hash, pepper_version, status, ciphertext, created_at)
-       VALUES ($1, $2, $3, $4, $5, '', 0, '', clock_timestamp()) ON CONFLICT DO NOTHING RETURNING 1`,
-      [...values, payloadHash],
-    );
-    return rows.length > 0;
+    const [, rows] = await inOneTrip(this.manager, [
+      { text: `DELETE FROM idempotency WHERE ${NAME} AND ${EXPIRED}`, values },
+      {
+        text: `INSERT INTO idempotency (principal_id, route, target, key_hash, payload_hash, pepper_version, status, ciphertext, created_at)
+               VALUES ($1, $2, $3, $4, $5, '', 0, '', clock_timestamp()) ON CONFLICT DO NOTHING RETURNING 1`,
+        values: [...values, payloadHash],
+      },
+    ]);
+    return rows!.length > 0;
   }
 
   /** Keeps the answer under a name claimed in this transaction. */

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { createHash } from 'node:crypto';
-import type { EntityManager } from 'typeorm';
+import type { Change } from '../../audit/changes.js';
 import { StartOver } from '../../audit/start-over.js';
 import { canonicalJson } from '../../common/canonical-json.js';
 import { DomainError } from '../../common/domain-error.js';
@@ -62,7 +62,7 @@ export class Idempotency {
    * @throws DomainError 409 IDEMPOTENCY_CONFLICT; 422 IDEMPOTENCY_KEY_REUSED; 503 when a twin takes longer than 2 s
    */
   async answer<T>(
-    tx: EntityManager,
+    { tx, write }: Change,
     request: RepeatableRequest,
     make: () => Promise<Answer<T>>,
     recheck: (answer: Answer<T>) => Promise<void>,
@@ -74,7 +74,7 @@ export class Idempotency {
     const name = { ...request, keyHash: hashOf(idempotencyKey) };
     if (await kept.claim(name, binding.payloadHash)) {
       const answer = await make();
-      await kept.fill(name, this.sealed(binding, answer));
+      write(kept.fill(name, this.sealed(binding, answer)));
       return { ...answer, isReplayed: false };
     }
     const answer = await this.earlier<T>(kept, name, binding);

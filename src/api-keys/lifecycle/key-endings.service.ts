@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
 import type { Change } from '../../audit/changes.js';
 import { diff } from '../../audit/diff.js';
 import { Clock } from '../../common/clock.js';
@@ -22,7 +23,7 @@ export class KeyEndings {
 
   /** Revokes a key, if it is there and not revoked. */
   async revoke({ tx, record }: Change, id: string, reason: string, details: Details): Promise<boolean> {
-    const key = await this.findLive({ tx, record }, id);
+    const key = await this.findLive(tx, id);
     if (key === null) return false;
     const now = this.clock.now();
     const after = { ...key, revokedAt: now, revokedReason: reason, updatedAt: now };
@@ -34,7 +35,7 @@ export class KeyEndings {
 
   /** Switches a key off, if it is on. */
   async switchOff({ tx, record }: Change, id: string, details: Details): Promise<boolean> {
-    const key = await this.findLive({ tx, record }, id);
+    const key = await this.findLive(tx, id);
     if (key === null || !key.isActive) return false;
     const now = this.clock.now();
     const after = { ...key, isActive: false, deactivatedAt: now, deactivatedBy: null, updatedAt: now };
@@ -46,7 +47,7 @@ export class KeyEndings {
 
   /** Ends one secret of a key, if it works. */
   async endSecret({ tx, record }: Change, id: string, kid: string, details: Details): Promise<boolean> {
-    const key = await this.findLive({ tx, record }, id);
+    const key = await this.findLive(tx, id);
     if (key === null) return false;
     const keys = this.keys.in(tx);
     const now = this.clock.now();
@@ -63,7 +64,7 @@ export class KeyEndings {
     return true;
   }
 
-  private async findLive({ tx }: Change, id: string): Promise<ApiKey | null> {
+  private async findLive(tx: EntityManager, id: string): Promise<ApiKey | null> {
     const key = await this.keys.in(tx).findForUpdate(id);
     return key === null || key.revokedAt !== null ? null : key;
   }

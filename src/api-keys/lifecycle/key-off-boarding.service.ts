@@ -6,6 +6,7 @@ import { GrantsReader, type Holder, grantsOfKey } from '../../access/grants.read
 import type { Change } from '../../audit/changes.js';
 import { diff } from '../../audit/diff.js';
 import { Clock } from '../../common/clock.js';
+import { inTurn } from '../../common/in-turn.js';
 import { DomainError } from '../../common/domain-error.js';
 import { Config } from '../../config/config.js';
 import { ApiKey } from '../api-key.entity.js';
@@ -51,10 +52,10 @@ export class KeyOffBoarding {
   }
 
   /** Revokes the next keys, each with an entry of its own; false when some are left for another transaction. */
-  async revokeSome({ tx, record }: Change, ownerId: string): Promise<boolean> {
+  async revokeSome({ tx, record, write }: Change, ownerId: string): Promise<boolean> {
     const batch = await this.lockBatch(tx, ownerId);
     const now = this.clock.now();
-    await tx.query('UPDATE api_key SET revoked_at = $2, revoked_reason = $3, updated_at = $2 WHERE id = ANY($1)', [batch.map((key) => key.id), now, REASON]);
+    write(tx.query('UPDATE api_key SET revoked_at = $2, revoked_reason = $3, updated_at = $2 WHERE id = ANY($1)', [batch.map((key) => key.id), now, REASON]));
     for (const key of batch) {
       const after = Object.assign(new ApiKey(), key, { revokedAt: now, revokedReason: REASON });
       record({ action: 'api-keys:revoke', resourceType: 'api-key', resourceId: key.id, changes: diff(auditedKey(key), auditedKey(after)) });
@@ -69,15 +70,13 @@ export class KeyOffBoarding {
    * @throws DomainError 403 CANNOT_GRANT for a key that could do more with its new owner than the caller may,
    *   403 OUTSIDE_POLICY; 409 ALIAS_TAKEN; 429 API_KEY_LIMIT_REACHED
    */
-  async transferSome({ tx, record }: Change, ownerId: string, handover: Handover): Promise<boolean> {
+  async transferSome({ tx, record, write }: Change, ownerId: string, handover: Handover): Promise<boolean> {
     const { caller, actor, to } = handover;
-    await this.requireRoomForAll(tx, ownerId, to);
-    await this.requireFreeAliases(tx, ownerId, to.id);
-    await this.requireGrantable(tx, ownerId, handover);
+    await inTurn([this.requireRoomForAll(tx, ownerId, to), this.requireFreeAliases(tx, ownerId, to.id), this.requireGrantable(tx, ownerId, handover)]);
     const batch = await this.lockBatch(tx, ownerId);
     const now = this.clock.now();
     for (const key of batch) this.admission.requireInsidePolicy({ caller, actor }, key, now);
-    await tx.query('UPDATE api_key SET owner_id = $2, updated_at = $3 WHERE id = ANY($1)', [batch.map((key) => key.id), to.id, now]);
+    write(tx.query('UPDATE api_key SET owner_id = $2, updated_at = $3 WHERE id = ANY($1)', [batch.map((key) => key.id), to.id, now]));
     for (const key of batch) {
       const after = Object.assign(new ApiKey(), key, { ownerId: to.id });
       record({ action: 'api-keys:transfer', resourceType: 'api-key', resourceId: key.id, changes: diff(auditedKey(key), auditedKey(after)) });

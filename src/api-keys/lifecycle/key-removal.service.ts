@@ -20,15 +20,15 @@ export class KeyRemovalService {
   /** Ends a key for good. Of many at once, one succeeds. @throws DomainError 404; 409 ALREADY_REVOKED with `revokedAt` */
   revoke(caller: KnownCaller, id: string, reason: string | null, options?: ChangeOptions): Promise<RevokedApiKeyView> {
     return this.changes.change(caller, id, REVOKE, async (held) => {
-      await this.end(held, reason);
+      this.end(held, reason);
       return { id, revoked: true, revokedAt: held.now, effectiveWithinMs: this.propagation.effectiveWithinMs };
     }, options);
   }
 
   /** Revokes a key that a change holds. @throws DomainError 409 ALREADY_REVOKED with `revokedAt` */
-  async end(held: HeldKey, reason: string | null): Promise<void> {
+  end(held: HeldKey, reason: string | null): void {
     held.requireNotRevoked();
-    await held.save({ ...held.key, revokedAt: held.now, revokedReason: reason });
+    held.save({ ...held.key, revokedAt: held.now, revokedReason: reason });
   }
 
   /**
@@ -40,7 +40,7 @@ export class KeyRemovalService {
   async deletePermanently(caller: KnownCaller, id: string, options?: ChangeOptions): Promise<void> {
     await this.changes.change(caller, id, DELETE, async (held) => {
       if (held.standing !== 'permission' && !isOver(held)) throw permissionDenied(DELETE.permission);
-      await held.delete();
+      held.delete();
     }, options);
   }
 }

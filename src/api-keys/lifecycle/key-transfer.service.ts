@@ -36,7 +36,7 @@ export class KeyTransferService {
       this.admission.requireHeld(held.caller, await this.admission.grantsUnder(tx, newOwner, key.roles));
       this.admission.requireInsidePolicy(parties, key, now);
       if (statusOf(key, now) === 'active') await this.admission.requireRoom(tx, newOwner, key.id);
-      await held.save({ ...key, ownerId: newOwnerId });
+      held.save({ ...key, ownerId: newOwnerId });
       return held.view();
     }, { ...options, others: [newOwnerId] });
   }

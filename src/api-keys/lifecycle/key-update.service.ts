@@ -33,7 +33,7 @@ export class KeyUpdateService {
       const activity = input.isActive === undefined ? {} : activityOf(held, input.isActive);
       const after = { ...held.key, ...draftOf(held.key, input, held.now), ...activity };
       await this.admission.admit(held, after);
-      await held.save(after);
+      held.save(after);
       return held.view();
     }, options);
   }
@@ -58,7 +58,7 @@ export class KeyUpdateService {
   async switch(held: HeldKey, isActive: boolean): Promise<void> {
     const after = { ...held.key, ...activityOf(held, isActive) };
     await this.admission.admit(held, after);
-    await held.save(after);
+    held.save(after);
   }
 
   /**
@@ -81,6 +81,6 @@ export class KeyUpdateService {
     const expiresAt = input.expiresAt === undefined ? windowEnd(held.now, held.key.validityDays ?? this.config.keyValidityDays) : asked;
     const after = { ...held.key, expiresAt };
     await this.admission.admit(held, after, { isRenewal: input.expiresAt === undefined });
-    await held.save(after);
+    held.save(after);
   }
 }

@@ -31,7 +31,7 @@ export class SelfRevokeService {
   }
 
   private async end(caller: Caller, { keyId, kid }: ProvenSecret): Promise<void> {
-    await this.changes.transaction(caller, async ({ tx, record }) => {
+    await this.changes.transaction(caller, async ({ tx, record, write }) => {
       const keys = this.keys.in(tx);
       const key = await keys.findForUpdate(keyId);
       if (key === null || key.revokedAt !== null) return;
@@ -40,13 +40,13 @@ export class SelfRevokeService {
       if (!live.some((secret) => secret.kid === kid)) return;
       const entry = { resourceType: 'api-key', resourceId: keyId, details: { kid, bySecret: true } };
       if (live.length > 1) {
-        await keys.revokeSecrets([kid], now);
-        await keys.update({ ...key, updatedAt: now });
+        write(keys.revokeSecrets([kid], now));
+        write(keys.update({ ...key, updatedAt: now }));
         record({ ...entry, action: 'api-key-secrets:delete' });
         return;
       }
       const after = { ...key, revokedAt: now, revokedReason: REASON, updatedAt: now };
-      await keys.update(after);
+      write(keys.update(after));
       record({ ...entry, changes: diff(auditedKey(key), auditedKey(after)) });
     });
   }

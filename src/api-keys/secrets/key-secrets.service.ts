@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { KnownCaller } from '../../access/caller.js';
+import { inTurn } from '../../common/in-turn.js';
 import type { ApiKeySecret } from '../api-key-secret.entity.js';
 import { lastSecret, secretNotFound } from '../api-key.errors.js';
 import type { ApiKeyView } from '../api-key.view.js';
@@ -50,7 +51,7 @@ export class KeySecretsService {
     };
     return this.changes.commit(caller, (change) =>
       this.idempotency.answer<RegeneratedApiKeyView>(
-        change.tx,
+        change,
         request,
         async () => this.replaceSecret(await this.changes.hold(change, caller, id, UPDATE), input.overlapSeconds ?? 0),
         async ({ body, kid }) => {
@@ -72,8 +73,8 @@ export class KeySecretsService {
       const live = await this.keys.in(held.tx).findLiveSecrets(id, held.now);
       if (!live.some((secret) => secret.kid === kid)) throw secretNotFound();
       if (live.length === 1) throw lastSecret();
-      await this.keys.in(held.tx).revokeSecrets([kid], held.now);
-      await held.saveSecrets({ details: { endedKids: [kid] } });
+      held.write(this.keys.in(held.tx).revokeSecrets([kid], held.now));
+      held.saveSecrets({ details: { endedKids: [kid] } });
       return held.view();
     }, options);
   }
@@ -81,17 +82,20 @@ export class KeySecretsService {
   private async replaceSecret(held: HeldKey, overlapSeconds: number): Promise<Answer<RegeneratedApiKeyView>> {
     held.requireNotRevoked();
     const { key, tx, now } = held;
-    if (!held.isOwn) {
-      this.admission.requireHeld(held.caller, await this.admission.grantsUnder(tx, held.parties.owner, key.roles));
-    }
-    const [previous, ...older] = await this.keys.in(tx).findLiveSecrets(key.id, now);
+    const keys = this.keys.in(tx);
+    const [live, grants] = await inTurn([
+      keys.findLiveSecrets(key.id, now),
+      held.isOwn ? [] : this.admission.grantsUnder(tx, held.parties.owner, key.roles),
+    ]);
+    this.admission.requireHeld(held.caller, grants);
+    const [previous, ...older] = live;
     const previousSecretExpiresAt = previous ? overlapEnd(previous, overlapSeconds, now) : null;
     const ended = previous && overlapSeconds === 0 ? [previous, ...older] : older;
-    await this.keys.in(tx).revokeSecrets(ended.map(({ kid }) => kid), now);
-    if (previous && previousSecretExpiresAt && overlapSeconds > 0) await this.keys.in(tx).expireSecret(previous.kid, previousSecretExpiresAt);
     const { secret, stored } = this.mint.draw(key.id, key.environment);
-    await this.keys.in(tx).insertSecret(stored);
-    await held.saveSecrets({
+    held.write(keys.revokeSecrets(ended.map(({ kid }) => kid), now));
+    if (previous && previousSecretExpiresAt && overlapSeconds > 0) held.write(keys.expireSecret(previous.kid, previousSecretExpiresAt));
+    held.write(keys.insertSecret(stored));
+    held.saveSecrets({
       details: { kid: stored.kid, overlapSeconds, previousKid: previous?.kid ?? null, previousSecretExpiresAt, endedKids: ended.map(({ kid }) => kid) },
     });
     return { status: 200, kid: stored.kid, body: { apiKey: await held.view(), secretKey: secret.reveal(), previousSecretExpiresAt } };

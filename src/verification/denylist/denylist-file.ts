@@ -1,4 +1,5 @@
 import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { Conditions } from '../../common/conditions.js';
 import { Config } from '../../config/config.js';
@@ -67,10 +68,12 @@ export class DenylistFile implements OnApplicationBootstrap, OnApplicationShutdo
 }
 
 async function contentOf(path: string): Promise<string> {
-  const file = await open(path, 'r');
+  // Opening a pipe without a writer would block a thread for ever, and with it the end of the process.
+  const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   try {
-    const { size } = await file.stat();
-    if (size > MAX_BYTES) throw new Error(`it has more than ${MAX_BYTES} bytes`);
+    const stats = await file.stat();
+    if (!stats.isFile()) throw new Error('it is no regular file');
+    if (stats.size > MAX_BYTES) throw new Error(`it has more than ${MAX_BYTES} bytes`);
     return await file.readFile('utf8');
   } finally {
     await file.close();

@@ -98,7 +98,7 @@ describe('What does not work is told', () => {
     await Promise.all(Array.from({ length: 10 }, () => send('GET', '/api/v1/api-keys')));
     expect((await report()).status).toBe(200);
     lines = [];
-    proxy.freezeOpen();
+    proxy.forget();
     let isOver = false;
     const statuses: number[] = [];
     const load = Array.from({ length: 4 }, async () => {

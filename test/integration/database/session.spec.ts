@@ -6,7 +6,7 @@ import { sessionConfigOf } from '../../../src/database/session-config.js';
 import { type SessionKind, sessionSettings } from '../../../src/database/session.js';
 import { createTestDatabase, type TestDatabase } from '../../support/postgres.js';
 
-const KINDS: SessionKind[] = ['pool', 'migration', 'data-plane', 'quotas'];
+const KINDS: SessionKind[] = ['pool', 'reader', 'migration', 'data-plane', 'quotas'];
 
 describe('A session', () => {
   let database: TestDatabase;
@@ -55,7 +55,7 @@ describe('A session', () => {
       const shown = await Promise.all([1, 2].map(() => pool.query<{ now: Date; zone: string; timeout: string }[]>(
         `SELECT now() AS now, current_setting('TimeZone') AS zone, current_setting('statement_timeout') AS timeout, pg_sleep(0.12)`,
       )));
-      for (const [row] of shown) expect(row).toMatchObject({ now: expect.any(Date), zone: 'UTC', timeout: '15s' });
+      for (const [row] of shown) expect(row).toMatchObject({ now: expect.any(Date), zone: 'UTC', timeout: '7500ms' });
     } finally {
       await pool.destroy();
     }

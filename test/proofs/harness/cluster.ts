@@ -78,6 +78,11 @@ export class ProofDatabase {
     return withPort(this.server.appUrl, this.proxy.port);
   }
 
+  /** Another proxy in front of the same server. */
+  anotherWay(): Promise<TcpProxy> {
+    return TcpProxy.start(portOf(this.server.ownerUrl));
+  }
+
   /** For the experiment itself: past the proxy, as owner. */
   async query<T>(sql: string, values: unknown[] = []): Promise<T[]> {
     const client = new Client({ connectionString: this.server.ownerUrl });
@@ -253,14 +258,20 @@ export class ProofCluster<Database extends ClusterDatabase = ProofDatabase> {
     readonly adminToken: string,
     private readonly environment: Readonly<Record<string, string>>,
     private readonly imports: readonly string[],
+    /** The way of each replica to the database, where each has its own. */
+    readonly ways: readonly TcpProxy[],
   ) {}
 
-  static async start(count: number, overrides: Record<string, string> = {}, fault?: Fault, modules: readonly string[] = [], databaseEnvironment: Readonly<Record<string, string>> = {}): Promise<ProofCluster> {
-    return ProofCluster.startOn(await ProofDatabase.start(databaseEnvironment), count, overrides, fault, modules);
+  /** @param hasOwnWays whether each replica has a proxy of its own, to be broken alone */
+  static async start(count: number, overrides: Record<string, string> = {}, fault?: Fault, modules: readonly string[] = [], databaseEnvironment: Readonly<Record<string, string>> = {}, hasOwnWays = false): Promise<ProofCluster> {
+    const database = await ProofDatabase.start(databaseEnvironment);
+    const ways = await Promise.all(hasOwnWays ? Array.from({ length: count }, () => database.anotherWay()) : []);
+    const ofEach = ways.map((way) => ({ DATABASE_URL: overrides['DATABASE_URL'] ?? withPort(database.appUrl, way.port) }));
+    return ProofCluster.startOn(database, count, overrides, fault, modules, ofEach, ways);
   }
 
   /** The same on a database that runs; it ends with the cluster. `ofEach` is what the environment of one replica alone has. */
-  static async startOn<D extends ClusterDatabase>(database: D, count: number, overrides: Record<string, string> = {}, fault?: Fault, modules: readonly string[] = [], ofEach: readonly Readonly<Record<string, string>>[] = []): Promise<ProofCluster<D>> {
+  static async startOn<D extends ClusterDatabase>(database: D, count: number, overrides: Record<string, string> = {}, fault?: Fault, modules: readonly string[] = [], ofEach: readonly Readonly<Record<string, string>>[] = [], ways: readonly TcpProxy[] = []): Promise<ProofCluster<D>> {
     const environment = { ...environmentOf(database), ...overrides };
     const ports = await freePorts(count);
     const imports = modulesOf(fault, modules);
@@ -269,9 +280,10 @@ export class ProofCluster<Database extends ClusterDatabase = ProofDatabase> {
       await Promise.all(replicas.map((replica) => replica.start()));
       if (fault?.sql !== undefined) await database.query(fault.sql);
       const answer = await patiently(() => replicas[0]!.client.post('/auth/login', { body: ADMIN }));
-      return new ProofCluster(database, replicas, answer.body.accessToken as string, environment, imports);
+      return new ProofCluster(database, replicas, answer.body.accessToken as string, environment, imports, ways);
     } catch (error) {
       await Promise.all(replicas.map((replica) => replica.end('SIGKILL')));
+      await Promise.all(ways.map((way) => way.stop()));
       await database.stop();
       throw error;
     }
@@ -340,6 +352,7 @@ export class ProofCluster<Database extends ClusterDatabase = ProofDatabase> {
         replica.client.close();
       }),
     );
+    await Promise.all(this.ways.map((way) => way.stop()));
     await this.database.stop();
   }
 }

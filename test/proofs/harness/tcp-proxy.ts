@@ -7,7 +7,8 @@ export type ProxyMode = 'pass' | 'silent' | 'refuse';
 interface Pair {
   readonly client: Socket;
   readonly upstream: Socket;
-  isFrozen: boolean;
+  /** Whether it swallows everything, whatever the mode. */
+  isForgotten: boolean;
 }
 
 /**
@@ -44,9 +45,9 @@ export class TcpProxy {
     if (mode === 'refuse') this.reset();
   }
 
-  /** Swallows for good what runs over the connections that are open now; new ones work: a path that has changed. */
-  freezeOpen(): void {
-    for (const pair of this.pairs) pair.isFrozen = true;
+  /** What is open now stays open and never carries anything again: a firewall that forgot it. New connections work. */
+  forget(): void {
+    for (const pair of this.pairs) pair.isForgotten = true;
   }
 
   /** Adds a delay to every packet from now on. */
@@ -73,7 +74,7 @@ export class TcpProxy {
       return;
     }
     const upstream = connect(this.upstreamPort, '127.0.0.1');
-    const pair = { client, upstream, isFrozen: false };
+    const pair: Pair = { client, upstream, isForgotten: false };
     this.pairs.add(pair);
     client.setNoDelay(true);
     upstream.setNoDelay(true);
@@ -86,7 +87,9 @@ export class TcpProxy {
       [client, upstream],
       [upstream, client],
     ] as const) {
-      from.on('data', (chunk: Buffer) => pair.isFrozen || this.forward(to, chunk));
+      from.on('data', (chunk: Buffer) => {
+        if (!pair.isForgotten) this.forward(to, chunk);
+      });
       from.on('error', end);
       from.on('close', end);
     }

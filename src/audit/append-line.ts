@@ -1,0 +1,71 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+
+/** What a write may take, the start of its process included, in milliseconds. */
+const MAX_WRITE_MS = 3_000;
+
+/**
+ * Adds standard input to the end of the file that its argument names. A pipe without a reader is refused at once, and only
+ * what is a file on a disk can be brought to the disk.
+ */
+const PROGRAM = `
+  const fs = require('node:fs');
+  const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK = 0 } = fs.constants;
+  try {
+    const text = fs.readFileSync(0);
+    const file = fs.openSync(process.argv[1], O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0o640);
+    for (let at = 0; at < text.length; ) at += fs.writeSync(file, text, at);
+    if (fs.fstatSync(file).isFile()) fs.fsyncSync(file);
+  } catch (error) {
+    process.stderr.write(error.code === 'ENXIO' ? 'it is a pipe that nothing reads' : error.message);
+    process.exitCode = 1;
+  }
+`;
+
+/** A process that could not be ended: its file system does not answer. Another would hang as well. */
+let hanging: ChildProcess | null = null;
+
+/**
+ * Adds one line to the end of a file, whatever else adds lines at the same time, and returns when it is on the disk.
+ *
+ * A process of its own writes. A file system that does not answer (NFS, a pipe) blocks the thread that asked for as long
+ * as it likes: here that would be one of the four that all files, DNS and password hashes share, and the process could
+ * not even end.
+ *
+ * @throws Error with a sentence when the line was not written within 3 s; then it may still be written
+ */
+export async function appendLine(path: string, line: string): Promise<void> {
+  if (hanging !== null) throw new Error(`${path} cannot be written: an earlier write still hangs.`);
+  // Without our environment: it holds secrets.
+  const child = spawn(process.execPath, ['-e', PROGRAM, '--', path], { stdio: ['pipe', 'ignore', 'pipe'], env: {} });
+  let complaint = '';
+  child.stderr.on('data', (chunk: Buffer) => (complaint += chunk.toString()));
+  // It may end before it has read anything; its exit code says so.
+  child.stdin.on('error', () => undefined);
+  child.stdin.end(`${line}\n`);
+  const code = await exitOf(child);
+  if (code === 'hangs') throw new Error(`${path} cannot be written: the file system did not answer within ${MAX_WRITE_MS / 1000} s.`);
+  if (code !== 0) throw new Error(`${path} cannot be written: ${complaint.trim() || `the writing process ended with ${code}`}.`);
+}
+
+function exitOf(child: ChildProcess): Promise<number | string> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      hanging = child;
+      child.kill('SIGKILL');
+      child.unref();
+      for (const stream of [child.stdin, child.stderr]) stream?.destroy();
+      resolve('hangs');
+    }, MAX_WRITE_MS);
+    child.once('error', (error) => {
+      clearTimeout(timer);
+      reject(error);
+    });
+    child.once('exit', () => {
+      if (hanging === child) hanging = null;
+    });
+    child.once('close', (code, signal) => {
+      clearTimeout(timer);
+      resolve(code ?? signal ?? 'nothing');
+    });
+  });
+}

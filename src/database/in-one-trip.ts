@@ -1,0 +1,23 @@
+import type { PoolClient, QueryConfig } from 'pg';
+import { type EntityManager, QueryFailedError } from 'typeorm';
+
+/**
+ * The rows of several statements of one transaction, in one round trip. PostgreSQL runs them in this order, each seeing
+ * what was committed until the one before it ended: a read behind a lock sees what the lock waited for.
+ *
+ * @throws QueryFailedError of the first that fails; those after it are not run
+ */
+export async function inOneTrip(tx: EntityManager, statements: readonly QueryConfig[]): Promise<unknown[][]> {
+  const { queryRunner } = tx;
+  if (!queryRunner) throw new Error('Only statements of a transaction travel together.');
+  const client = (await queryRunner.connect()) as PoolClient;
+  return Promise.all(statements.map((statement) => rowsOf(client, statement)));
+}
+
+async function rowsOf(client: PoolClient, statement: QueryConfig): Promise<unknown[]> {
+  try {
+    return (await client.query<Record<string, unknown>>(statement)).rows;
+  } catch (error) {
+    throw new QueryFailedError(statement.text, statement.values, error as Error);
+  }
+}

@@ -1,0 +1,141 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { execFileSync } from 'node:child_process';
+import { constants } from 'node:fs';
+import { open, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { appendLine } from '../../../src/audit/append-line.js';
+import { Checkpoints } from '../../../src/audit/checkpoints.js';
+import { CheckpointsRepository, MAX_HOLD_MS } from '../../../src/audit/checkpoints.repository.js';
+import { ADVISORY_LOCKS } from '../../../src/database/advisory-locks.js';
+import { TestApp } from '../../support/app.js';
+import { createTestDirectory } from '../../support/postgres.js';
+import { asOwner } from '../../support/trail.js';
+
+/** What the writing process may take, and its end. */
+const WRITE_MS = 3_000;
+
+describe('A checkpoint file that cannot be written', () => {
+  let directory: string;
+  let number = 0;
+  let fifo: string;
+
+  beforeAll(async () => {
+    directory = await createTestDirectory();
+  });
+  beforeEach(() => {
+    fifo = join(directory, `fifo-${(number += 1)}`);
+    execFileSync('mkfifo', [fifo]);
+  });
+
+  it('is refused at once where it is a pipe that nothing reads', async () => {
+    const began = performance.now();
+    await expect(appendLine(fifo, 'x')).rejects.toThrow('a pipe that nothing reads');
+    expect(performance.now() - began).toBeLessThan(WRITE_MS);
+  });
+
+  it('takes a line where it is a pipe that something reads', async () => {
+    const reader = await open(fifo, constants.O_RDONLY | constants.O_NONBLOCK);
+    await appendLine(fifo, 'a line');
+    const { buffer, bytesRead } = await reader.read({ buffer: Buffer.alloc(100) });
+    expect(buffer.toString('utf8', 0, bytesRead)).toBe('a line\n');
+    await reader.close();
+  });
+
+  it('is given up after 3 s where its file system does not answer', async () => {
+    const began = performance.now();
+    const writing = appendLine(join(directory, 'stopped'), 'x');
+    writing.catch(() => undefined);
+    // A process that stands still, as one does that waits for a file system.
+    const children = (await readFile(`/proc/${process.pid}/task/${process.pid}/children`, 'utf8')).trim().split(' ');
+    process.kill(Number(children.at(-1)), 'SIGSTOP');
+    await expect(writing).rejects.toThrow('did not answer within 3 s');
+    expect(performance.now() - began).toBeLessThan(WRITE_MS + 2_000);
+    await appendLine(join(directory, 'another'), 'x');
+  });
+
+  it('says which file, and why', async () => {
+    await expect(appendLine(join(directory, 'absent', 'file'), 'x')).rejects.toThrow(/absent\/file cannot be written: ENOENT/);
+  });
+
+  it('keeps what is appended at once by several processes whole', async () => {
+    const path = join(directory, 'lines');
+    const lines = Array.from({ length: 6 }, (_, index) => String(index).repeat(5_000));
+    await Promise.all(lines.map((line) => appendLine(path, line)));
+    expect((await readFile(path, 'utf8')).trimEnd().split('\n').sort()).toEqual(lines);
+  });
+
+  describe('on a replica', () => {
+    let app: TestApp;
+    let admin: string;
+
+    beforeAll(async () => {
+      const path = join(directory, 'fifo-of-the-replica');
+      execFileSync('mkfifo', [path]);
+      app = await TestApp.start({ AUDIT_CHECKPOINT_FILE: path });
+      admin = await app.adminToken();
+    });
+    afterAll(() => app.stop());
+
+    it('stops no change of users and roles', async () => {
+      const user = await app.addUser(['creator']);
+      const looking = app.app.get(Checkpoints).look(0);
+      const answers = await Promise.all([
+        app.patch(`/users/${user.id}`, { token: admin, body: { isActive: false } }),
+        app.put(`/users/${user.id}/roles`, { token: admin, body: { roles: ['user'] } }),
+        app.post('/roles', { token: admin, body: { name: 'hanging', permissions: [] } }),
+      ]);
+      expect(answers.map(({ status }) => status)).toEqual([200, 200, 201]);
+      expect((await app.delete(`/users/${user.id}?keys=revoke`, { token: admin })).status).toBe(204);
+      await looking;
+      expect(await app.dataSource.query('SELECT 1 FROM audit_checkpoint')).toEqual([]);
+    });
+
+    it('keeps no connection of the pool, and no session in a transaction', async () => {
+      const looking = app.app.get(Checkpoints).look(0);
+      await asOwner(app.database, async (client) => {
+        const { rows } = await client.query(`SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'`);
+        expect(rows).toEqual([]);
+      });
+      await looking;
+      await asOwner(app.database, async (client) => {
+        const { rows } = await client.query(`SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = $1`, [ADVISORY_LOCKS.checkpoint]);
+        expect(rows).toEqual([]);
+      });
+    });
+  });
+
+  it('is written while roles are changed without a pause', async () => {
+    const path = join(directory, 'busy');
+    const app = await TestApp.start({ AUDIT_CHECKPOINT_FILE: path });
+    const token = await app.adminToken();
+    let isBusy = true;
+    const busy = Array.from({ length: 3 }, async (_, index) => {
+      for (let round = 0; isBusy; round += 1) await app.patch('/roles/creator', { token, body: { description: `${index} ${round}` } });
+    });
+    await app.app.get(Checkpoints).look(0);
+    isBusy = false;
+    await Promise.all(busy);
+    expect((await readFile(path, 'utf8')).split('\n').filter(Boolean)).toHaveLength(1);
+    await app.stop();
+  });
+
+  it('is left to another replica when the one that writes is frozen', async () => {
+    const app = await TestApp.start({ AUDIT_CHECKPOINT_FILE: join(directory, 'taken') });
+    await app.adminToken();
+    let isTaken = () => {};
+    const taken = new Promise<void>((resolve) => (isTaken = resolve));
+    const frozen = app.app.get(CheckpointsRepository).exclusively(() => {
+      isTaken();
+      return new Promise(() => undefined);
+    });
+    frozen.catch(() => undefined);
+    await taken;
+    await app.app.get(Checkpoints).look(0);
+    expect(await app.dataSource.query('SELECT 1 FROM audit_checkpoint')).toEqual([]);
+    await sleep(MAX_HOLD_MS + 500);
+    await app.app.get(Checkpoints).look(0);
+    expect(await app.dataSource.query('SELECT 1 FROM audit_checkpoint')).toHaveLength(1);
+    await app.stop();
+  });
+});
