@@ -19,8 +19,8 @@ export interface Database {
 const POOL_SIZE = 20;
 
 /**
- * Opens the configured PostgreSQL, or starts the embedded one, and migrates it. `log` gets a line for each thing that the
- * migration does or waits for.
+ * Opens the configured PostgreSQL, or starts the embedded one, and migrates it. `log` gets a line for each thing that
+ * the migration does or waits for.
  *
  * @throws Error with a sentence that says what to do
  */

@@ -27,8 +27,8 @@ export interface FixtureFacts {
 }
 
 /**
- * The dump may be of any day: what ends, or is forgotten after some weeks, moves by whole hours, as if the dump had just been
- * made. What the audit trail says of its times cannot move.
+ * The dump may be of any day: what ends, or is forgotten after some weeks, moves by whole hours, as if the dump had
+ * just been made. What the audit trail says of its times cannot move.
  */
 const MOVE_TO_NOW = `
 SELECT usage_event_prepare(2);
