@@ -1,8 +1,9 @@
 /**
- * `node scripts/make-schema-fixture.mjs --release 2 --database postgres://… [--server <checkout>] [--pg-dump <file>]`: makes the
- * fixture of a release in test/fixtures/schema-<release>: `dump.sql`, data that a server of this release made, and
- * `facts.json`, the secrets that go with it and what is true of it. `--server` is the checkout of the release, built; the
- * database is empty, and of PostgreSQL 15, so that the dump loads everywhere. See CONTRIBUTING.md, "Releasing".
+ * `node scripts/make-schema-fixture.mjs --release 2 --database postgres://… [--server <checkout>] [--pg-dump <file>]`:
+ * makes the fixture of a release in test/fixtures/schema-<release>: `dump.sql`, data that a server of this release
+ * made, and `facts.json`, the secrets that go with it and what is true of it. `--server` is the checkout of the
+ * release, built; the database is empty, and of PostgreSQL 15, so that the dump loads everywhere. See CONTRIBUTING.md,
+ * "Releasing".
  */
 import { execFile, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -53,14 +54,19 @@ const server = spawn(process.execPath, ['dist/src/main.js'], {
 const ended = new Promise((resolve) => server.once('exit', resolve));
 let facts;
 try {
-  await until('the server is ready', async () => (await fetch(`http://127.0.0.1:${port}/health/ready`).catch(() => null))?.status === 200);
+  await until(
+    'the server is ready',
+    async () => (await fetch(`http://127.0.0.1:${port}/health/ready`).catch(() => null))?.status === 200,
+  );
   facts = await fill();
   await until('there is a checkpoint', async () => (await database.query('SELECT FROM audit_checkpoint')).rowCount > 0);
 } finally {
   server.kill('SIGTERM');
   await ended;
 }
-const { rows } = await database.query('SELECT (SELECT count(*)::int FROM usage_event) AS events, (SELECT count(*)::int FROM audit_event) AS entries, (SELECT count(*)::int FROM budget_lease) AS leases');
+const { rows } = await database.query(
+  'SELECT (SELECT count(*)::int FROM usage_event) AS events, (SELECT count(*)::int FROM audit_event) AS entries, (SELECT count(*)::int FROM budget_lease) AS leases',
+);
 await database.end();
 if (rows[0].leases === 0) throw new Error('No reservation is open.');
 const folder = new URL(`../test/fixtures/schema-${options.release}/`, import.meta.url);
@@ -72,9 +78,31 @@ await writeFile(new URL('facts.json', folder), `${JSON.stringify({ ...facts, ...
 async function fill() {
   const { accessToken: token } = await call('POST', '/auth/login', { body: ADMIN });
   const as = (body) => ({ token, body });
-  await call('POST', '/roles', as({ name: 'analyst', description: 'Reads usage.', permissions: ['platform:usage:read'], keyPolicy: { maxValidityDays: 90, maxRateLimitPerMinute: 120 } }));
-  const person = await call('POST', '/users', as({ name: 'Ada Lovelace', email: 'ada@latchkey.test', password: 'a password of the person', roles: ['creator', 'analyst'] }));
-  const leaver = await call('POST', '/users', as({ name: 'Grace Hopper', email: 'grace@latchkey.test', roles: ['user'] }));
+  await call(
+    'POST',
+    '/roles',
+    as({
+      name: 'analyst',
+      description: 'Reads usage.',
+      permissions: ['platform:usage:read'],
+      keyPolicy: { maxValidityDays: 90, maxRateLimitPerMinute: 120 },
+    }),
+  );
+  const person = await call(
+    'POST',
+    '/users',
+    as({
+      name: 'Ada Lovelace',
+      email: 'ada@latchkey.test',
+      password: 'a password of the person',
+      roles: ['creator', 'analyst'],
+    }),
+  );
+  const leaver = await call(
+    'POST',
+    '/users',
+    as({ name: 'Grace Hopper', email: 'grace@latchkey.test', roles: ['user'] }),
+  );
   const service = await call('POST', '/users', as({ name: 'gateway', kind: 'service', roles: ['gateway'] }));
   const keys = {};
   const create = async (name, fields = {}) => {
@@ -82,8 +110,20 @@ async function fill() {
     return (keys[name] = { id: made.apiKey.id, secret: made.secretKey });
   };
   const caller = await create('caller', { ownerId: service.id, roles: ['gateway'] });
-  await create('plain', { ownerId: person.id, scopes: ['chat'], tags: ['team-a'], alias: 'plain-one', metadata: { cost: 'centre 7' }, description: 'With all that is said of a key.' });
-  await create('test', { environment: 'test', allowedIps: ['203.0.113.0/24'], allowedModels: ['gpt-4o*'], allowedChatbots: ['support'] });
+  await create('plain', {
+    ownerId: person.id,
+    scopes: ['chat'],
+    tags: ['team-a'],
+    alias: 'plain-one',
+    metadata: { cost: 'centre 7' },
+    description: 'With all that is said of a key.',
+  });
+  await create('test', {
+    environment: 'test',
+    allowedIps: ['203.0.113.0/24'],
+    allowedModels: ['gpt-4o*'],
+    allowedChatbots: ['support'],
+  });
   const total = await create('total', { ownerId: person.id, budgetLimitCents: 100 });
   const monthly = await create('monthly', { budgetLimitCents: 50, budgetType: 'monthly' });
   await create('limited', { rateLimitPerMinute: 60, rateLimitPerHour: 1000, rateLimitPerDay: 10_000 });
@@ -92,27 +132,66 @@ async function fill() {
   const inactive = await create('inactive');
   const replaced = await create('replaced');
   const deleted = await create('deleted');
-  await call('POST', '/api-keys/import', as({ keys: [{ name: 'imported', sha256: createHash('sha256').update(IMPORTED).digest('hex'), prefix: IMPORTED.slice(0, 12) }] }));
+  await call(
+    'POST',
+    '/api-keys/import',
+    as({
+      keys: [
+        {
+          name: 'imported',
+          sha256: createHash('sha256').update(IMPORTED).digest('hex'),
+          prefix: IMPORTED.slice(0, 12),
+        },
+      ],
+    }),
+  );
 
   const verify = (key, more = {}) => call('POST', '/verify', { apiKey: caller.secret, body: { key, ...more } });
-  for (const { secret } of Object.values(keys)) await verify(secret, { ip: '203.0.113.7', model: 'gpt-4o-mini', chatbot: 'support', scopes: [] });
+  for (const { secret } of Object.values(keys))
+    await verify(secret, { ip: '203.0.113.7', model: 'gpt-4o-mini', chatbot: 'support', scopes: [] });
   for (let time = 0; time < 5; time += 1) await verify(keys.limited.secret, { cost: 2 });
-  const reserve = async ({ secret }, cents) => (await verify(secret, { reserveCents: cents, reservationTtlSeconds: 1800 })).reservation.id;
+  const reserve = async ({ secret }, cents) =>
+    (await verify(secret, { reserveCents: cents, reservationTtlSeconds: 1800 })).reservation.id;
   const open = { id: await reserve(total, 9), keyId: total.id, cents: 9 };
   const openMonthly = { id: await reserve(monthly, 4), keyId: monthly.id, cents: 4 };
   const settled = await reserve(total, 5);
   const released = await reserve(monthly, 3);
   const report = (events) => call('POST', '/usage', { apiKey: caller.secret, body: { events } });
-  const booked = { id: 'booked-by-the-old-build', apiKeyId: total.id, costCents: 7.25, inputTokens: 1200, outputTokens: 340, model: 'gpt-4o-mini', endpoint: '/v1/chat', statusCode: 200, latencyMs: 812.5 };
-  await report([booked, { id: 'settles', apiKeyId: total.id, reservationId: settled, costCents: 4.5, model: 'gpt-4o' }]);
+  const booked = {
+    id: 'booked-by-the-old-build',
+    apiKeyId: total.id,
+    costCents: 7.25,
+    inputTokens: 1200,
+    outputTokens: 340,
+    model: 'gpt-4o-mini',
+    endpoint: '/v1/chat',
+    statusCode: 200,
+    latencyMs: 812.5,
+  };
+  await report([
+    booked,
+    { id: 'settles', apiKeyId: total.id, reservationId: settled, costCents: 4.5, model: 'gpt-4o' },
+  ]);
   for (let batch = 0; batch < 4; batch += 1) {
-    await report(Array.from({ length: 10 }, (_, n) => ({ id: `event-${batch}-${n}`, apiKeyId: [monthly, total, replaced, deleted][batch].id, costCents: n / 8, inputTokens: n * 10, model: ['gpt-4o-mini', 'gpt-4o', 'o3'][n % 3], chatbot: 'support' })));
+    await report(
+      Array.from({ length: 10 }, (_, n) => ({
+        id: `event-${batch}-${n}`,
+        apiKeyId: [monthly, total, replaced, deleted][batch].id,
+        costCents: n / 8,
+        inputTokens: n * 10,
+        model: ['gpt-4o-mini', 'gpt-4o', 'o3'][n % 3],
+        chatbot: 'support',
+      })),
+    );
   }
   await call('POST', '/reservations/release', { apiKey: caller.secret, body: { reservationId: released } });
 
   await call('POST', `/api-keys/${revoked.id}/revoke`, as({ reason: 'leaked' }));
   await call('POST', `/api-keys/${inactive.id}/deactivate`, { token });
-  const again = await call('POST', `/api-keys/${replaced.id}/regenerate`, { ...as({ overlapSeconds: 86_400 }), headers: { 'idempotency-key': 'fixture' } });
+  const again = await call('POST', `/api-keys/${replaced.id}/regenerate`, {
+    ...as({ overlapSeconds: 86_400 }),
+    headers: { 'idempotency-key': 'fixture' },
+  });
   await call('DELETE', `/api-keys/${deleted.id}/permanent`, { token });
   await call('DELETE', `/users/${leaver.id}?keys=revoke`, { token });
   await call('PATCH', `/api-keys/${keys.plain.id}`, as({ rateLimitPerMinute: 600 }));
@@ -121,14 +200,28 @@ async function fill() {
   const codes = {};
   const presented = { ...keys, 'replaced, new secret': { secret: again.secretKey }, imported: { secret: IMPORTED } };
   for (const [name, { secret }] of Object.entries(presented)) {
-    codes[name] = { secret, code: (await verify(secret, { ip: '203.0.113.7', model: 'gpt-4o-mini', chatbot: 'support' })).code };
+    codes[name] = {
+      secret,
+      code: (await verify(secret, { ip: '203.0.113.7', model: 'gpt-4o-mini', chatbot: 'support' })).code,
+    };
   }
   const usage = {};
   for (const name of ['total', 'replaced']) {
     const { totalRequests, totalCostCents } = await call('GET', `/api-keys/${keys[name].id}/usage`, { token });
     usage[name] = { totalRequests, totalCostCents };
   }
-  return { release: options.release, secrets: SECRETS, admin: ADMIN, caller: caller.secret, usage, ids: Object.fromEntries(Object.entries(keys).map(([name, { id }]) => [name, id])), codes, open, openMonthly, booked };
+  return {
+    release: options.release,
+    secrets: SECRETS,
+    admin: ADMIN,
+    caller: caller.secret,
+    usage,
+    ids: Object.fromEntries(Object.entries(keys).map(([name, { id }]) => [name, id])),
+    codes,
+    open,
+    openMonthly,
+    booked,
+  };
 }
 
 /** The parsed answer; anything but the wanted status ends this. */
@@ -144,15 +237,27 @@ async function call(method, path, { token, apiKey, body, headers = {}, status } 
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
   const text = await response.text();
-  if (status === undefined ? !response.ok : response.status !== status) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+  if (status === undefined ? !response.ok : response.status !== status)
+    throw new Error(`${method} ${path}: ${response.status} ${text}`);
   return text === '' ? null : JSON.parse(text);
 }
 
 /** Plain SQL, without the meta-commands of psql and without what differs between installations. */
 async function dump() {
-  const args = ['--inserts', '--rows-per-insert=100', '--no-owner', '--no-privileges', '--no-comments', `--dbname=${options.database}`];
+  const args = [
+    '--inserts',
+    '--rows-per-insert=100',
+    '--no-owner',
+    '--no-privileges',
+    '--no-comments',
+    `--dbname=${options.database}`,
+  ];
   const { stdout } = await promisify(execFile)(options['pg-dump'], args, { maxBuffer: 64 * 1024 * 1024 });
-  return stdout.split('\n').filter((line) => !line.startsWith('\\') && !/^--( |$)/.test(line)).join('\n').replace(/\n{3,}/g, '\n\n');
+  return stdout
+    .split('\n')
+    .filter((line) => !line.startsWith('\\') && !/^--( |$)/.test(line))
+    .join('\n')
+    .replace(/\n{3,}/g, '\n\n');
 }
 
 async function until(what, holds) {

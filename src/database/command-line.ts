@@ -4,9 +4,9 @@ import { dataSourceOptions, type PoolOptions } from './data-source.js';
 import { migrate } from './migrate.js';
 
 /**
- * The data source of TypeORM's command line. `migration:run` goes through our runner, which takes the lock, keeps checksums
- * and makes functions. What would go around it is refused: the schema is changed by migrations alone, and they are not
- * undone, because the build before runs on what they made.
+ * The data source of TypeORM's command line. `migration:run` goes through our runner, which takes the lock, keeps
+ * checksums and makes functions. What would go around it is refused: the schema is changed by migrations alone, and
+ * they are not undone, because the build before runs on what they made.
  */
 export class CommandLineDataSource extends DataSource {
   constructor(

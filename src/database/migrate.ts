@@ -10,8 +10,8 @@ export const APP_ROLE = 'latchkey_app';
 const CONNECTIONS = 3;
 
 /**
- * Brings the schema behind `ownerUrl` up to date and checks it. Any number of processes may call it at the same time: an
- * advisory lock lets one of them work while the others wait, minutes if need be, and then find nothing to do.
+ * Brings the schema behind `ownerUrl` up to date and checks it. Any number of processes may call it at the same time:
+ * an advisory lock lets one of them work while the others wait, minutes if need be, and then find nothing to do.
  *
  * @throws StartRefusal where the schema is not what a release made
  */

@@ -29,17 +29,26 @@ describe('The schema', () => {
     const known = checksums();
     const released = Object.entries(await releases());
     expect(released.length).toBeGreaterThan(0);
-    const edited = released.flatMap(([release, { migrations, functions }]) => [
-      ...Object.entries(migrations).filter(([name, checksum]) => known.migrations[name] !== checksum),
-      // The file of a function may go a release after its last use.
-      ...Object.entries(functions).filter(([name, checksum]) => name in known.functions && known.functions[name] !== checksum),
-    ].map(([name]) => `${name} is not as in release ${release}`));
+    const edited = released.flatMap(([release, { migrations, functions }]) =>
+      [
+        ...Object.entries(migrations).filter(([name, checksum]) => known.migrations[name] !== checksum),
+        // The file of a function may go a release after its last use.
+        ...Object.entries(functions).filter(
+          ([name, checksum]) => name in known.functions && known.functions[name] !== checksum,
+        ),
+      ].map(([name]) => `${name} is not as in release ${release}`),
+    );
     expect(edited).toEqual([]);
   });
 
   it('has the functions that their files make', async () => {
     const before = catalogText(await readCatalog(owner));
-    expect(sqlFunctions().map(({ name }) => name)).toEqual([...(await readCatalog(owner)).keys()].filter((object) => object.startsWith('function ')).map((object) => object.slice(9)).sort());
+    expect(sqlFunctions().map(({ name }) => name)).toEqual(
+      [...(await readCatalog(owner)).keys()]
+        .filter((object) => object.startsWith('function '))
+        .map((object) => object.slice(9))
+        .sort(),
+    );
     await owner.transaction(async (tx) => {
       for (const { statement } of sqlFunctions()) await tx.query(statement);
       expect(catalogText(await readCatalog(tx))).toBe(before);

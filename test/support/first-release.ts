@@ -11,8 +11,12 @@ export async function createFirstReleaseDatabase(count = FIRST_RELEASE_MIGRATION
   const runner = owner.createQueryRunner();
   try {
     // As TypeORM made it.
-    await runner.query('CREATE TABLE schema_migration (id serial NOT NULL, "timestamp" bigint NOT NULL, name varchar NOT NULL, CONSTRAINT pk PRIMARY KEY (id))');
-    for (const { name, timestamp, migration } of knownMigrations().filter((one) => FIRST_RELEASE_MIGRATIONS.slice(0, count).includes(one.name))) {
+    await runner.query(
+      'CREATE TABLE schema_migration (id serial NOT NULL, "timestamp" bigint NOT NULL, name varchar NOT NULL, CONSTRAINT pk PRIMARY KEY (id))',
+    );
+    for (const { name, timestamp, migration } of knownMigrations().filter((one) =>
+      FIRST_RELEASE_MIGRATIONS.slice(0, count).includes(one.name),
+    )) {
       await migration.up(runner);
       await runner.query('INSERT INTO schema_migration ("timestamp", name) VALUES ($1, $2)', [timestamp, name]);
     }

@@ -20,7 +20,8 @@ export interface Release {
 
 /** The checksums of what this checkout has. */
 export function checksums(): Release {
-  const of = (all: readonly { name: string; checksum: string }[]) => Object.fromEntries(all.map(({ name, checksum }) => [name, checksum]));
+  const of = (all: readonly { name: string; checksum: string }[]) =>
+    Object.fromEntries(all.map(({ name, checksum }) => [name, checksum]));
   return { migrations: of(knownMigrations()), functions: of(sqlFunctions()) };
 }
 
@@ -38,7 +39,11 @@ export async function writeExpected(): Promise<void> {
   const pool = await dataSource(server.ownerUrl, { max: 1 }).initialize();
   try {
     const runner = pool.createQueryRunner();
-    await applyMissing(runner, { migrations: knownMigrations(), functions: sqlFunctions(), expected: new Map() }, () => undefined);
+    await applyMissing(
+      runner,
+      { migrations: knownMigrations(), functions: sqlFunctions(), expected: new Map() },
+      () => undefined,
+    );
     await writeFile(EXPECTED_FILE, catalogText(await readCatalog(runner)));
     await runner.release();
   } finally {

@@ -27,20 +27,23 @@ export interface FixtureFacts {
 }
 
 /**
- * The dump may be of any day: what ends, or is forgotten after some weeks, moves by whole hours, as if the dump had just been
- * made. What the audit trail says of its times cannot move.
+ * The dump may be of any day: what ends, or is forgotten after some weeks, moves, as if the dump had just been made. What
+ * is counted by the hour moves by whole hours, to the last one. What the audit trail says of its times cannot move.
  */
 const MOVE_TO_NOW = `
 SELECT usage_event_prepare(2);
-CREATE TEMP TABLE age AS SELECT date_trunc('hour', now()) - date_trunc('hour', max(received_at)) AS by FROM usage_event;
-UPDATE usage_event SET received_at = received_at + by FROM age;
-UPDATE usage_rollup_hour SET hour = hour + by FROM age;
-UPDATE usage_id SET received_at = received_at + by FROM age;
-UPDATE verdict_minute SET minute = minute + by FROM age;
-UPDATE budget_lease SET granted_at = granted_at + by, admit_until = admit_until + by, hold_until = hold_until + by FROM age;
-UPDATE reservation_end SET ended_at = ended_at + by FROM age;
-UPDATE api_key_secret SET expires_at = expires_at + by FROM age;
-UPDATE api_key SET expires_at = expires_at + by FROM age;
+CREATE TEMP TABLE age AS
+  SELECT now() - last AS exactly, make_interval(hours => floor(extract(epoch FROM now() - last) / 3600)::int) AS hours
+    FROM (SELECT max(received_at) AS last FROM usage_event) e;
+UPDATE usage_event SET received_at = received_at + hours FROM age;
+UPDATE usage_rollup_hour SET hour = hour + hours FROM age;
+UPDATE usage_id SET received_at = received_at + hours FROM age;
+UPDATE verdict_minute SET minute = minute + hours FROM age;
+UPDATE budget_lease
+   SET granted_at = granted_at + exactly, admit_until = admit_until + exactly, hold_until = hold_until + exactly FROM age;
+UPDATE reservation_end SET ended_at = ended_at + exactly FROM age;
+UPDATE api_key_secret SET expires_at = expires_at + exactly FROM age;
+UPDATE api_key SET expires_at = expires_at + exactly FROM age;
 DROP TABLE age;`;
 
 /** The releases that have a fixture. */

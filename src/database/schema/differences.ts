@@ -4,8 +4,8 @@ import type { Catalog } from './catalog.js';
 const MAX_SHOWN = 140;
 
 /**
- * What is missing in `found`, or is another thing than in `expected`; a sentence without its full stop each, those about
- * tables first.
+ * What is missing in `found`, or is another thing than in `expected`; a sentence without its full stop each, those
+ * about tables first.
  */
 export function differences(expected: Catalog, found: Catalog): string[] {
   const all: string[] = [];
@@ -27,7 +27,11 @@ export function additions(expected: Catalog, found: Catalog): string[] {
   return [...found.keys()]
     .filter((object) => !expected.has(object) && expected.has(`table ${tableOf(object)}`))
     .filter((object) => /^(column|constraint|trigger) /.test(object))
-    .concat([...found].filter(([object, definition]) => isForeignUniqueIndex(object, definition, expected)).map(([object]) => object))
+    .concat(
+      [...found]
+        .filter(([object, definition]) => isForeignUniqueIndex(object, definition, expected))
+        .map(([object]) => object),
+    )
     .map((object) => `${object} was added`);
 }
 
@@ -41,7 +45,10 @@ function isOnMissingTable(object: string, expected: Catalog, found: Catalog): bo
   return object !== table && expected.has(table) && !found.has(table);
 }
 
-/** The table of `column users.id`, of `trigger users.x`, or of an index, whose definition says it; of all else, its name. */
+/**
+ * The table of `column users.id`, of `trigger users.x`, or of an index, whose definition says it; of all else, its
+ * name.
+ */
 function tableOf(object: string, definition = ''): string {
   const indexed = object.startsWith('index ') ? / ON (?:ONLY )?(?:public\.)?(\S+) /.exec(definition)?.[1] : undefined;
   return indexed ?? object.slice(object.indexOf(' ') + 1).split('.')[0]!;

@@ -34,19 +34,29 @@ interface OtherSession {
 }
 
 /**
- * Does `work`, in a session of its own, while this process holds the lock of migrations. As long as another holds it, and
- * as long as the work waits for a lock of a table, `log` gets a line every 10 s that names who is in the way.
+ * Does `work`, in a session of its own, while this process holds the lock of migrations. As long as another holds it,
+ * and as long as the work waits for a lock of a table, `log` gets a line every 10 s that names who is in the way.
  */
-export async function withMigrationLock(owner: DataSource, log: SchemaLog, work: (runner: QueryRunner) => Promise<void>): Promise<void> {
+export async function withMigrationLock(
+  owner: DataSource,
+  log: SchemaLog,
+  work: (runner: QueryRunner) => Promise<void>,
+): Promise<void> {
   const [lock, worker] = [owner.createQueryRunner(), owner.createQueryRunner()];
   try {
-    await whileReporting(async () => waitingLine(await find(owner, HOLDER, ADVISORY_LOCKS.migration)), log, () =>
-      lock.query('SELECT pg_advisory_lock($1)', [ADVISORY_LOCKS.migration]),
+    await whileReporting(
+      async () => waitingLine(await find(owner, HOLDER, ADVISORY_LOCKS.migration)),
+      log,
+      () => lock.query('SELECT pg_advisory_lock($1)', [ADVISORY_LOCKS.migration]),
     );
     // The last statement of this session until it unlocks: others read from it who holds the lock, and since when.
     await lock.query(`SELECT set_config('application_name', $1, false)`, [holderName()]);
     const [{ pid }] = (await worker.query('SELECT pg_backend_pid() AS pid')) as [{ pid: number }];
-    await whileReporting(async () => blockedLine(await find(owner, BLOCKERS, pid)), log, () => work(worker));
+    await whileReporting(
+      async () => blockedLine(await find(owner, BLOCKERS, pid)),
+      log,
+      () => work(worker),
+    );
   } finally {
     // The session goes back to the pool, and with it would the lock.
     await lock.query('SELECT pg_advisory_unlock($1)', [ADVISORY_LOCKS.migration]).catch(() => undefined);
@@ -59,9 +69,16 @@ function holderName(): string {
   return Buffer.from(`latchkey-migrate ${process.pid} on ${hostname()}`).subarray(0, MAX_NAME_BYTES).toString('utf8');
 }
 
-async function whileReporting<T>(look: () => Promise<string | null>, log: SchemaLog, work: () => Promise<T>): Promise<T> {
+async function whileReporting<T>(
+  look: () => Promise<string | null>,
+  log: SchemaLog,
+  work: () => Promise<T>,
+): Promise<T> {
   const timer = setInterval(() => {
-    void look().then((line) => line !== null && log(line), () => undefined);
+    void look().then(
+      (line) => line !== null && log(line),
+      () => undefined,
+    );
   }, REPORT_MS);
   try {
     return await work();

@@ -35,10 +35,22 @@ export async function readRecords(on: Statements): Promise<SchemaRecords> {
   const [there] = await on.query<{ migrations: boolean; checksums: boolean }[]>(
     `SELECT to_regclass('public.schema_migration') IS NOT NULL AS migrations, to_regclass('public.schema_checksum') IS NOT NULL AS checksums`,
   );
-  const applied = there!.migrations ? await on.query<{ name: string }[]>('SELECT name FROM schema_migration ORDER BY "timestamp", id') : [];
-  const rows = there!.checksums ? await on.query<{ kind: Kind; name: string; checksum: string }[]>('SELECT kind, name, checksum FROM schema_checksum') : [];
-  const of = (kind: Kind) => new Map(rows.filter((row) => row.kind === kind).map(({ name, checksum }) => [name, checksum]));
-  return { applied: applied.map(({ name }) => name), hasChecksums: there!.checksums, migrations: of('migration'), functions: of('function') };
+  const applied = there!.migrations
+    ? await on.query<{ name: string }[]>('SELECT name FROM schema_migration ORDER BY "timestamp", id')
+    : [];
+  const rows = there!.checksums
+    ? await on.query<{ kind: Kind; name: string; checksum: string }[]>(
+        'SELECT kind, name, checksum FROM schema_checksum',
+      )
+    : [];
+  const of = (kind: Kind) =>
+    new Map(rows.filter((row) => row.kind === kind).map(({ name, checksum }) => [name, checksum]));
+  return {
+    applied: applied.map(({ name }) => name),
+    hasChecksums: there!.checksums,
+    migrations: of('migration'),
+    functions: of('function'),
+  };
 }
 
 /** Makes the tables of the records where they are missing. */

@@ -28,14 +28,15 @@ export function pendingMigrations(records: SchemaRecords, { migrations }: KnownS
 /**
  * What can be said before anything is written.
  *
- * @throws StartRefusal where a migration or function of this build is not the one that was recorded, where a function was
- *   edited in the database, or where neither this build nor the one that made the database is the newer one
+ * @throws StartRefusal where a migration or function of this build is not the one that was recorded, where a function
+ *   was edited in the database, or where neither this build nor the one that made the database is the newer one
  */
 export function checkBefore(records: SchemaRecords, known: KnownSchema, catalog: Catalog, named = NAMED): void {
   for (const { name, checksum } of known.migrations) {
     if (records.applied.includes(name)) refuseOther(records.migrations.get(name), checksum, `migration ${name}`);
   }
-  for (const { name, checksum } of known.functions) refuseOther(records.functions.get(name), checksum, `function ${name}`);
+  for (const { name, checksum } of known.functions)
+    refuseOther(records.functions.get(name), checksum, `function ${name}`);
   const newer = newerMigrations(records, known);
   const pending = pendingMigrations(records, known);
   if (newer.length > 0 && pending.length > 0) {
@@ -80,7 +81,11 @@ function refuseOther(recorded: string | undefined, checksum: string, what: strin
 
 /** Functions that were changed in the database, or dropped from it. One that was never made is made by the runner. */
 function functionDifferences(records: SchemaRecords, { expected }: KnownSchema, catalog: Catalog): string[] {
-  const made = new Map([...only(expected, /^function /)].filter(([object]) => catalog.has(object) || records.functions.has(object.slice('function '.length))));
+  const made = new Map(
+    [...only(expected, /^function /)].filter(
+      ([object]) => catalog.has(object) || records.functions.has(object.slice('function '.length)),
+    ),
+  );
   return differences(made, catalog);
 }
 
@@ -97,8 +102,10 @@ function refuseEdited(found: readonly string[], newer: readonly string[], named:
   if (found.length === 0) return;
   throw new StartRefusal(
     newer.length === 0
-      ? `The schema of this database was edited: ${listed(found, named)}. Undo that, or restore a backup from before; npm run doctor lists the differences.`
-      : `This database was migrated by a newer build (${newer.at(-1)}) that this one cannot work beside: ${listed(found, named)}. Start the newer build.`,
+      ? `The schema of this database was edited: ${listed(found, named)}. Undo that, or restore a backup from before; ` +
+          'npm run doctor lists the differences.'
+      : `This database was migrated by a newer build (${newer.at(-1)}) that this one cannot work beside: ` +
+          `${listed(found, named)}. Start the newer build.`,
   );
 }
 

@@ -4,7 +4,14 @@ import { readCatalog } from './catalog.js';
 import { expectedCatalog, FIRST_RELEASE_MIGRATIONS, firstReleaseCatalog } from './expected.js';
 import { type KnownMigration, knownMigrations } from './known-migrations.js';
 import { makeRecordTables, readRecords, record } from './records.js';
-import { checkAfter, checkBefore, checkFirstRelease, type KnownSchema, newerMigrations, pendingMigrations } from './refusals.js';
+import {
+  checkAfter,
+  checkBefore,
+  checkFirstRelease,
+  type KnownSchema,
+  newerMigrations,
+  pendingMigrations,
+} from './refusals.js';
 import { type SqlFunction, sqlFunctions } from './sql-functions.js';
 
 /** Gets one sentence for each thing worth telling an operator. */
@@ -47,20 +54,30 @@ export async function applyMissing(runner: QueryRunner, known: KnownSchema, log:
   if (isNew) log(`Made the schema: ${known.migrations.length} migrations, in ${secondsSince(startedMs)} s.`);
 }
 
-/** Takes over a database of the first release, which kept no checksums. One that was killed in its first start is completed. */
+/**
+ * Takes over a database of the first release, which kept no checksums. One that was killed in its first start is
+ * completed.
+ */
 async function adopt(runner: QueryRunner, known: KnownSchema, log: SchemaLog): Promise<void> {
   const records = await readRecords(runner);
   const isOfFirstRelease = ({ name }: { name: string }) => FIRST_RELEASE_MIGRATIONS.includes(name);
-  for (const pending of pendingMigrations(records, known).filter(isOfFirstRelease)) await apply(runner, pending, false, log);
+  for (const pending of pendingMigrations(records, known).filter(isOfFirstRelease))
+    await apply(runner, pending, false, log);
   checkFirstRelease(firstReleaseCatalog(), await readCatalog(runner));
   await inTransaction(runner, async () => {
     await makeRecordTables(runner);
-    for (const { name, checksum } of known.migrations.filter(isOfFirstRelease)) await record(runner, 'migration', name, checksum);
+    for (const { name, checksum } of known.migrations.filter(isOfFirstRelease))
+      await record(runner, 'migration', name, checksum);
   });
   log('The schema is that of the first release; its checksums are kept from now on.');
 }
 
-async function apply(runner: QueryRunner, { name, timestamp, checksum, migration }: KnownMigration, isRecorded: boolean, log: SchemaLog): Promise<void> {
+async function apply(
+  runner: QueryRunner,
+  { name, timestamp, checksum, migration }: KnownMigration,
+  isRecorded: boolean,
+  log: SchemaLog,
+): Promise<void> {
   const startedMs = performance.now();
   const work = async () => {
     await migration.up(runner);
@@ -68,7 +85,7 @@ async function apply(runner: QueryRunner, { name, timestamp, checksum, migration
     if (isRecorded) await record(runner, 'migration', name, checksum);
   };
   try {
-    await (migration.transaction === false ? work() : inTransaction(runner, work));
+    await inTransaction(runner, work);
   } catch (error) {
     throw failure(`The migration ${name}`, error);
   }
@@ -111,7 +128,10 @@ async function inTransaction(runner: QueryRunner, work: () => Promise<void>): Pr
 function failure(what: string, error: unknown): unknown {
   const { code } = error as { code?: unknown };
   if (!(error instanceof QueryFailedError) || typeof code !== 'string' || code === INSUFFICIENT_PRIVILEGE) return error;
-  return new StartRefusal(`${what} failed and was undone (${error.message}, SQLSTATE ${code}): put right what it names and start again.`, { cause: error });
+  return new StartRefusal(
+    `${what} failed and was undone (${error.message}, SQLSTATE ${code}): put right what it names and start again.`,
+    { cause: error },
+  );
 }
 
 function secondsSince(startedMs: number): string {

@@ -18,9 +18,19 @@ describe("TypeORM's command line", () => {
   });
   afterEach(() => database.drop());
 
-  const typeorm = (command: string, environment: Record<string, string> = { ...SECRETS, DATABASE_URL: database.ownerUrl }) =>
+  const typeorm = (
+    command: string,
+    environment: Record<string, string> = { ...SECRETS, DATABASE_URL: database.ownerUrl },
+  ) =>
     runProgram(
-      ['--import', './test/support/register-typescript.mjs', 'node_modules/typeorm/cli.js', ...command.split(' '), '-d', 'ormconfig.ts'],
+      [
+        '--import',
+        './test/support/register-typescript.mjs',
+        'node_modules/typeorm/cli.js',
+        ...command.split(' '),
+        '-d',
+        'ormconfig.ts',
+      ],
       environment,
     );
   const execute = async (sql: string) => {
@@ -52,7 +62,9 @@ describe("TypeORM's command line", () => {
     expect(output).toContain(sentence);
     expect(output).not.toContain('    at ');
     expect(code).toBe(1);
-    expect((await execute(`SELECT count(*)::int AS count FROM pg_class WHERE relnamespace = 'public'::regnamespace`)).rows).toEqual([{ count: 0 }]);
+    expect(
+      (await execute(`SELECT count(*)::int AS count FROM pg_class WHERE relnamespace = 'public'::regnamespace`)).rows,
+    ).toEqual([{ count: 0 }]);
   });
 
   it('says in words which setting is missing', async () => {

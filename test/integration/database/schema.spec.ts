@@ -11,22 +11,70 @@ import { createTestDatabase, type TestDatabase } from '../../support/postgres.js
 /** What was done to a database by hand, and what of it is named. */
 const EDITS: readonly (readonly [what: string, sql: string, named: string])[] = [
   ['a dropped column', 'ALTER TABLE users DROP COLUMN last_sign_in_at', 'column users.last_sign_in_at is missing'],
-  ['a column of another type', 'ALTER TABLE users ALTER COLUMN max_active_keys TYPE bigint', 'column users.max_active_keys is "bigint", should be "integer"'],
-  ['a column that may be null', 'ALTER TABLE role ALTER COLUMN permissions DROP NOT NULL', 'column role.permissions is'],
+  [
+    'a column of another type',
+    'ALTER TABLE users ALTER COLUMN max_active_keys TYPE bigint',
+    'column users.max_active_keys is "bigint", should be "integer"',
+  ],
+  [
+    'a column that may be null',
+    'ALTER TABLE role ALTER COLUMN permissions DROP NOT NULL',
+    'column role.permissions is',
+  ],
   ['another default', `ALTER TABLE change_head ALTER COLUMN seq SET DEFAULT 1`, 'column change_head.seq is'],
   ['a dropped table', 'DROP TABLE verdict_minute', 'table verdict_minute is missing.'],
-  ['a table that a crash empties', 'ALTER TABLE rate_window SET UNLOGGED', 'table rate_window is "unlogged", should be "permanent"'],
-  ['a changed check', `ALTER TABLE users DROP CONSTRAINT users_kind_check, ADD CONSTRAINT users_kind_check CHECK (kind IN ('person', 'service', 'robot'))`, 'constraint users.users_kind_check is'],
-  ['a check that was not validated', `ALTER TABLE users DROP CONSTRAINT users_kind_check, ADD CONSTRAINT users_kind_check CHECK (kind IN ('person', 'service')) NOT VALID`, 'constraint users.users_kind_check is'],
-  ['a dropped foreign key', 'ALTER TABLE session DROP CONSTRAINT session_user_fkey', 'constraint session.session_user_fkey is missing'],
+  [
+    'a table that a crash empties',
+    'ALTER TABLE rate_window SET UNLOGGED',
+    'table rate_window is "unlogged", should be "permanent"',
+  ],
+  [
+    'a changed check',
+    `ALTER TABLE users DROP CONSTRAINT users_kind_check, ADD CONSTRAINT users_kind_check CHECK (kind IN ('person', 'service', 'robot'))`,
+    'constraint users.users_kind_check is',
+  ],
+  [
+    'a check that was not validated',
+    `ALTER TABLE users DROP CONSTRAINT users_kind_check, ADD CONSTRAINT users_kind_check CHECK (kind IN ('person', 'service')) NOT VALID`,
+    'constraint users.users_kind_check is',
+  ],
+  [
+    'a dropped foreign key',
+    'ALTER TABLE session DROP CONSTRAINT session_user_fkey',
+    'constraint session.session_user_fkey is missing',
+  ],
   ['a missing index', 'DROP INDEX api_key_created_idx', 'index api_key_created_idx is missing'],
-  ['an index of other columns', 'DROP INDEX session_user_idx; CREATE INDEX session_user_idx ON session (expires_at)', 'index session_user_idx is'],
-  ['a dropped trigger', 'DROP TRIGGER api_key_open_account ON api_key', 'trigger api_key.api_key_open_account is missing'],
-  ['a trigger that was switched off', 'ALTER TABLE audit_event DISABLE TRIGGER audit_event_append_only', 'trigger audit_event.audit_event_append_only is'],
-  ['a changed function', `CREATE OR REPLACE FUNCTION quota_ms(instant timestamptz) RETURNS bigint LANGUAGE sql IMMUTABLE AS 'SELECT 1'`, 'function quota_ms was changed'],
+  [
+    'an index of other columns',
+    'DROP INDEX session_user_idx; CREATE INDEX session_user_idx ON session (expires_at)',
+    'index session_user_idx is',
+  ],
+  [
+    'a dropped trigger',
+    'DROP TRIGGER api_key_open_account ON api_key',
+    'trigger api_key.api_key_open_account is missing',
+  ],
+  [
+    'a trigger that was switched off',
+    'ALTER TABLE audit_event DISABLE TRIGGER audit_event_append_only',
+    'trigger audit_event.audit_event_append_only is',
+  ],
+  [
+    'a changed function',
+    `CREATE OR REPLACE FUNCTION quota_ms(instant timestamptz) RETURNS bigint LANGUAGE sql IMMUTABLE AS 'SELECT 1'`,
+    'function quota_ms was changed',
+  ],
   ['a function with other settings', 'ALTER FUNCTION usage_book RESET ALL', 'function usage_book was changed'],
-  ['a function with the rights of its caller', 'ALTER FUNCTION usage_event_prepare SECURITY INVOKER', 'function usage_event_prepare was changed'],
-  ['a second function of the same name', `CREATE FUNCTION quota_month(instant date) RETURNS text LANGUAGE sql AS 'SELECT NULL'`, 'function quota_month was changed'],
+  [
+    'a function with the rights of its caller',
+    'ALTER FUNCTION usage_event_prepare SECURITY INVOKER',
+    'function usage_event_prepare was changed',
+  ],
+  [
+    'a second function of the same name',
+    `CREATE FUNCTION quota_month(instant date) RETURNS text LANGUAGE sql AS 'SELECT NULL'`,
+    'function quota_month was changed',
+  ],
   ['a dropped function', 'DROP FUNCTION quota_close_expired', 'function quota_close_expired is missing'],
 ];
 
@@ -45,14 +93,19 @@ describe('The schema of a database', () => {
   };
   /** The sentence with which a start is refused; the doctor's is the same, or longer. */
   const refusal = async () => {
-    const error = await migrate(database.ownerUrl).then(() => new Error('It started.'), (reason: Error) => reason);
+    const error = await migrate(database.ownerUrl).then(
+      () => new Error('It started.'),
+      (reason: Error) => reason,
+    );
     if (!(error instanceof StartRefusal)) throw error;
     await expect(doctor()).rejects.toThrow(StartRefusal);
     return error.message;
   };
   const doctor = async () => {
     const pool = await dataSource(database.appUrl, { max: 1 }).initialize();
-    return schemaCheck(pool).run().finally(() => pool.destroy());
+    return schemaCheck(pool)
+      .run()
+      .finally(() => pool.destroy());
   };
 
   describe('that this build made', () => {
@@ -75,13 +128,17 @@ describe('The schema of a database', () => {
     it('is refused by a build whose migration was edited', async () => {
       database = await createTestDatabase();
       await execute(`UPDATE schema_checksum SET checksum = 'another' WHERE name = 'Usage1790000000400'`);
-      expect(await refusal()).toContain('The migration Usage1790000000400 of this build is not the one that this database was made with');
+      expect(await refusal()).toContain(
+        'The migration Usage1790000000400 of this build is not the one that this database was made with',
+      );
     });
 
     it('is refused by a build whose function was edited', async () => {
       database = await createTestDatabase();
       await execute(`UPDATE schema_checksum SET checksum = 'another' WHERE name = 'usage_book'`);
-      expect(await refusal()).toContain('The function usage_book of this build is not the one that this database was made with');
+      expect(await refusal()).toContain(
+        'The function usage_book of this build is not the one that this database was made with',
+      );
     });
 
     it('lets the application read its checksums and not write them', async () => {
@@ -90,7 +147,12 @@ describe('The schema of a database', () => {
       try {
         const [row] = await pool.query<{ count: number }[]>('SELECT count(*)::int AS count FROM schema_checksum');
         expect(row!.count).toBeGreaterThan(migrations.length);
-        for (const sql of [`INSERT INTO schema_checksum VALUES ('function', 'x', 'y')`, `UPDATE schema_checksum SET checksum = ''`, 'DELETE FROM schema_checksum', 'TRUNCATE schema_checksum']) {
+        for (const sql of [
+          `INSERT INTO schema_checksum VALUES ('function', 'x', 'y')`,
+          `UPDATE schema_checksum SET checksum = ''`,
+          'DELETE FROM schema_checksum',
+          'TRUNCATE schema_checksum',
+        ]) {
           await expect(pool.query(sql)).rejects.toMatchObject({ code: '42501' });
         }
       } finally {
@@ -104,19 +166,24 @@ describe('The schema of a database', () => {
 
     it('is accepted where the functions of this build are as they were', async () => {
       database = await createTestDatabase();
-      await execute(`${NEWER}; ALTER TABLE users DROP CONSTRAINT users_kind_check; ALTER TABLE users ADD COLUMN phone text`);
+      await execute(
+        `${NEWER}; ALTER TABLE users DROP CONSTRAINT users_kind_check; ALTER TABLE users ADD COLUMN phone text`,
+      );
       await execute(`CREATE FUNCTION quota_windows_9() RETURNS int LANGUAGE sql AS 'SELECT 1'`);
       await migrate(database.ownerUrl);
       expect(await doctor()).toBe('migrated by a newer build, to Newer9990000000000');
     });
 
-    it.each(EDITS.filter(([, , named]) => named.startsWith('function')))('is refused with %s', async (_what, sql, named) => {
-      database = await createTestDatabase();
-      await execute(`${NEWER}; ${sql}`);
-      const sentence = await refusal();
-      expect(sentence).toContain('This database was migrated by a newer build (Newer9990000000000)');
-      expect(sentence).toContain(named);
-    });
+    it.each(EDITS.filter(([, , named]) => named.startsWith('function')))(
+      'is refused with %s',
+      async (_what, sql, named) => {
+        database = await createTestDatabase();
+        await execute(`${NEWER}; ${sql}`);
+        const sentence = await refusal();
+        expect(sentence).toContain('This database was migrated by a newer build (Newer9990000000000)');
+        expect(sentence).toContain(named);
+      },
+    );
 
     it('is refused without a column that this build reads', async () => {
       database = await createTestDatabase();
@@ -154,17 +221,33 @@ describe('The schema of a database', () => {
 
     it.each([
       ...EDITS,
-      ['a column that was added', 'ALTER TABLE usage_id ADD COLUMN payload_version smallint NOT NULL', 'column usage_id.payload_version was added'],
-      ['a check that was added', 'ALTER TABLE usage_id ADD CONSTRAINT never CHECK (false) NOT VALID', 'constraint usage_id.never was added'],
+      [
+        'a column that was added',
+        'ALTER TABLE usage_id ADD COLUMN payload_version smallint NOT NULL',
+        'column usage_id.payload_version was added',
+      ],
+      [
+        'a check that was added',
+        'ALTER TABLE usage_id ADD CONSTRAINT never CHECK (false) NOT VALID',
+        'constraint usage_id.never was added',
+      ],
       ['a unique index that was added', 'CREATE UNIQUE INDEX one ON usage_id (key_id)', 'index one was added'],
-      ['a trigger that was added', 'CREATE TRIGGER refuse BEFORE INSERT ON usage_id FOR EACH ROW EXECUTE FUNCTION audit_refuse_change()', 'trigger usage_id.refuse was added'],
+      [
+        'a trigger that was added',
+        'CREATE TRIGGER refuse BEFORE INSERT ON usage_id FOR EACH ROW EXECUTE FUNCTION audit_refuse_change()',
+        'trigger usage_id.refuse was added',
+      ],
     ] as const)('is refused with %s, and nothing is written', async (_what, sql, named) => {
       database = await createFirstReleaseDatabase();
       await execute(sql);
       const sentence = await refusal();
       expect(sentence).toContain('This database was not made by a release, or was edited since: ');
       expect(sentence).toContain(named);
-      expect(await execute(`SELECT to_regclass('schema_checksum') AS found, (SELECT count(*)::int FROM schema_migration) AS count`)).toEqual([{ found: null, count: 6 }]);
+      expect(
+        await execute(
+          `SELECT to_regclass('schema_checksum') AS found, (SELECT count(*)::int FROM schema_migration) AS count`,
+        ),
+      ).toEqual([{ found: null, count: 6 }]);
     });
   });
 
@@ -172,7 +255,9 @@ describe('The schema of a database', () => {
     database = await createFirstReleaseDatabase(5);
     await execute('ALTER FUNCTION usage_book RESET ALL');
     const error = await migrate(database.ownerUrl).catch((reason: Error) => reason);
-    expect((error as Error).message).toContain('This database was not made by a release, or was edited since: function usage_book was changed.');
+    expect((error as Error).message).toContain(
+      'This database was not made by a release, or was edited since: function usage_book was changed.',
+    );
     expect(await execute('SELECT count(*)::int AS count FROM schema_migration')).toEqual([{ count: 5 }]);
   });
 
@@ -189,7 +274,9 @@ describe('The schema of a database', () => {
     await execute('CREATE TABLE users (id int)');
     const error = await migrate(database.ownerUrl).catch((reason: Error) => reason);
     expect(error).toBeInstanceOf(StartRefusal);
-    expect((error as Error).message).toContain('already and no record of our migrations: give Latchkey a database of its own');
+    expect((error as Error).message).toContain(
+      'already and no record of our migrations: give Latchkey a database of its own',
+    );
   });
 
   it('is as it was after a migration that fails, which is one sentence', async () => {
@@ -197,7 +284,9 @@ describe('The schema of a database', () => {
     await execute('CREATE TABLE replica (id int)');
     const error = await migrate(database.ownerUrl).catch((reason: Error) => reason);
     expect(error).toBeInstanceOf(StartRefusal);
-    expect((error as Error).message).toMatch(/^The migration Replicas1790000000200 failed and was undone \(relation "replica" already exists, SQLSTATE 42P07\)/);
+    expect((error as Error).message).toMatch(
+      /^The migration Replicas1790000000200 failed and was undone \(relation "replica" already exists, SQLSTATE 42P07\)/,
+    );
     expect(await execute('SELECT count(*)::int AS count FROM schema_migration')).toEqual([{ count: 2 }]);
   });
 });

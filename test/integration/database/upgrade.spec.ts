@@ -23,7 +23,10 @@ describe.each(await fixtureReleases())('The data of release %s on this build', (
   });
 
   const verify = async (key: string) => {
-    const { body } = await app.post('/verify', { apiKey: facts.caller, body: { key, ip: '203.0.113.7', model: 'gpt-4o-mini', chatbot: 'support' } });
+    const { body } = await app.post('/verify', {
+      apiKey: facts.caller,
+      body: { key, ip: '203.0.113.7', model: 'gpt-4o-mini', chatbot: 'support' },
+    });
     return body.code as string;
   };
   const report = async (event: Record<string, unknown>) => {
@@ -34,12 +37,17 @@ describe.each(await fixtureReleases())('The data of release %s on this build', (
 
   it('verifies every key as that release did: valid, revoked, expired, imported, both secrets of an overlap', async () => {
     expect(Object.keys(facts.codes).length).toBeGreaterThan(10);
-    const codes = await Promise.all(Object.entries(facts.codes).map(async ([name, { secret }]) => [name, await verify(secret)]));
-    expect(Object.fromEntries(codes)).toEqual(Object.fromEntries(Object.entries(facts.codes).map(([name, { code }]) => [name, code])));
+    const codes = await Promise.all(
+      Object.entries(facts.codes).map(async ([name, { secret }]) => [name, await verify(secret)]),
+    );
+    expect(Object.fromEntries(codes)).toEqual(
+      Object.fromEntries(Object.entries(facts.codes).map(([name, { code }]) => [name, code])),
+    );
   });
 
   it('tells the same usage', async () => {
-    for (const [name, usage] of Object.entries(facts.usage)) expect(await usageOf(facts.ids[name]!)).toMatchObject(usage);
+    for (const [name, usage] of Object.entries(facts.usage))
+      expect(await usageOf(facts.ids[name]!)).toMatchObject(usage);
     expect(Object.keys(facts.usage)).not.toEqual([]);
   });
 
@@ -51,10 +59,21 @@ describe.each(await fixtureReleases())('The data of release %s on this build', (
   it('settles and releases reservations that were open, for what they held', async () => {
     const { heldCents, spentCents } = (await usageOf(facts.open.keyId)).budget;
     expect(heldCents).toBe(facts.open.cents);
-    const settled = await report({ id: 'settled-after', apiKeyId: facts.open.keyId, reservationId: facts.open.id, costCents: 8 });
+    const settled = await report({
+      id: 'settled-after',
+      apiKeyId: facts.open.keyId,
+      reservationId: facts.open.id,
+      costCents: 8,
+    });
     expect(settled).toEqual({ status: 200, id: 'settled-after', outcome: 'accepted' });
-    expect((await usageOf(facts.open.keyId)).budget).toMatchObject({ heldCents: 0, spentCents: (spentCents as number) + 8 });
-    const { status } = await app.post('/reservations/release', { apiKey: facts.caller, body: { reservationId: facts.openMonthly.id } });
+    expect((await usageOf(facts.open.keyId)).budget).toMatchObject({
+      heldCents: 0,
+      spentCents: (spentCents as number) + 8,
+    });
+    const { status } = await app.post('/reservations/release', {
+      apiKey: facts.caller,
+      body: { reservationId: facts.openMonthly.id },
+    });
     expect(status).toBe(200);
   });
 
@@ -69,6 +88,8 @@ describe.each(await fixtureReleases())('The data of release %s on this build', (
 
   it('has nothing that the doctor objects to', async () => {
     const findings = await examine(app.config, app.dataSource);
-    expect(findings.flatMap(({ check, differences }) => differences.map((difference) => `${check}: ${difference}`))).toEqual([]);
+    expect(
+      findings.flatMap(({ check, differences }) => differences.map((difference) => `${check}: ${difference}`)),
+    ).toEqual([]);
   });
 });

@@ -28,8 +28,16 @@ const EDITS: readonly { readonly what: string; readonly edit: string; readonly u
     edit: `ALTER FUNCTION quota_ms(timestamptz) RENAME TO kept; CREATE FUNCTION quota_ms(instant timestamptz) RETURNS bigint LANGUAGE sql IMMUTABLE AS 'SELECT 1'`,
     undo: 'DROP FUNCTION quota_ms(timestamptz); ALTER FUNCTION kept(timestamptz) RENAME TO quota_ms',
   },
-  { what: 'a missing index', edit: 'ALTER INDEX session_user_idx RENAME TO kept', undo: 'ALTER INDEX kept RENAME TO session_user_idx' },
-  { what: 'a missing column', edit: 'ALTER TABLE replica RENAME COLUMN lag_ms TO kept', undo: 'ALTER TABLE replica RENAME COLUMN kept TO lag_ms' },
+  {
+    what: 'a missing index',
+    edit: 'ALTER INDEX session_user_idx RENAME TO kept',
+    undo: 'ALTER INDEX kept RENAME TO session_user_idx',
+  },
+  {
+    what: 'a missing column',
+    edit: 'ALTER TABLE replica RENAME COLUMN lag_ms TO kept',
+    undo: 'ALTER TABLE replica RENAME COLUMN kept TO lag_ms',
+  },
 ];
 
 /** Files that a build reads of its sources; an edit of one makes it another build. */
@@ -42,12 +50,14 @@ const EDITED_FILES = ['src/database/migrations/1790000000400-usage.ts', 'src/dat
  */
 export const g45: Experiment = {
   id: 'G45',
-  guarantee: 'every released schema upgrades, and rolls back: old beside new, the old build restarted after, the books balanced and the chain whole; an edited migration or function is refused at boot',
+  guarantee:
+    'every released schema upgrades, and rolls back: old beside new, the old build restarted after, the books balanced and the chain whole; an edited migration or function is refused at boot',
   inCi: true,
   fault: { what: 'the runner takes what it expects for what there is', patch: 'sees-no-edits.mjs' },
   run: async ({ size, random, log, fault }) => {
     const before = await buildOfCommit(FIRST_RELEASE);
-    if (before === null) return { violations: [], figures: {}, skipped: `git has no commit ${FIRST_RELEASE} here (a shallow clone?)` };
+    if (before === null)
+      return { violations: [], figures: {}, skipped: `git has no commit ${FIRST_RELEASE} here (a shallow clone?)` };
     log('the first release is built');
     const database = await ProofDatabase.start();
     const environment = environmentOf(database);
@@ -67,10 +77,17 @@ export const g45: Experiment = {
       await older.end('SIGTERM');
       await newer.start();
       await load.run([newer], ALONE_MS[size]);
-      violations.push(...(await bookDifferences({ database })), ...(await objections(newer, load, environment)), ...(await tooManyRights(database)));
+      violations.push(
+        ...(await bookDifferences({ database })),
+        ...(await objections(newer, load, environment)),
+        ...(await tooManyRights(database)),
+      );
       await newer.end('SIGTERM');
       load.check();
-      const refused = violations.length > 0 ? 0 : await refusals(database, environment, fault === undefined ? [] : modulesOf(fault), violations);
+      const refused =
+        violations.length > 0
+          ? 0
+          : await refusals(database, environment, fault === undefined ? [] : modulesOf(fault), violations);
       return { violations, figures: { upgradeMs, calls: load.total, ...shared, refusedStarts: refused } };
     } finally {
       for (const replica of [older, newer]) {
@@ -111,12 +128,18 @@ class Load {
   }
 
   /** Until `durationMs` have passed, or `until` has come to its end. */
-  async run(replicas: readonly Replica[], durationMs: number, until: Promise<unknown> = sleep(durationMs)): Promise<void> {
+  async run(
+    replicas: readonly Replica[],
+    durationMs: number,
+    until: Promise<unknown> = sleep(durationMs),
+  ): Promise<void> {
     let isOver = false;
     const over = until.finally(() => (isOver = true));
     const worker = async () => {
       while (!isOver && this.violations.length < MAX_VIOLATIONS) {
-        await this.act(this.random.pick(replicas), this.random.pick(replicas)).catch((error: Error) => this.violations.push(`a call came to nothing: ${error.message}`));
+        await this.act(this.random.pick(replicas), this.random.pick(replicas)).catch((error: Error) =>
+          this.violations.push(`a call came to nothing: ${error.message}`),
+        );
         await sleep(5);
       }
     };
@@ -128,13 +151,17 @@ class Load {
     const limited = await this.create(this.newer, { rateLimitPerHour: HOUR_LIMIT });
     const funded = await this.create(this.newer, { budgetLimitCents: BUDGET_CENTS });
     const count = async (key: string, more: object) => {
-      const verdicts = await Promise.all(Array.from({ length: ASKED }, (_, call) => this.verify(call % 2 === 0 ? this.older : this.newer, key, more)));
+      const verdicts = await Promise.all(
+        Array.from({ length: ASKED }, (_, call) => this.verify(call % 2 === 0 ? this.older : this.newer, key, more)),
+      );
       return verdicts.filter(({ valid }) => valid === true).length;
     };
     const admitted = await count(limited.secret, {});
     const reserved = await count(funded.secret, { reserveCents: 1, reservationTtlSeconds: 600 });
-    if (admitted > HOUR_LIMIT || admitted < 0.8 * HOUR_LIMIT) this.violations.push(`${admitted} calls of ${HOUR_LIMIT}`);
-    if (reserved > BUDGET_CENTS || reserved < 0.8 * BUDGET_CENTS) this.violations.push(`${reserved} of ${BUDGET_CENTS} cents were reserved`);
+    if (admitted > HOUR_LIMIT || admitted < 0.8 * HOUR_LIMIT)
+      this.violations.push(`${admitted} calls of ${HOUR_LIMIT}`);
+    if (reserved > BUDGET_CENTS || reserved < 0.8 * BUDGET_CENTS)
+      this.violations.push(`${reserved} of ${BUDGET_CENTS} cents were reserved`);
     return { admitted, reserved };
   }
 
@@ -159,7 +186,12 @@ class Load {
     } else if (choice < 0.85) {
       const { reservation, code } = await this.verify(one, key.secret, { reserveCents: 2 });
       if (reservation === undefined) return this.note('settled', one, false, `nothing was reserved: ${String(code)}`);
-      const answer = await this.book(other, { id: this.name(), apiKeyId: key.id, reservationId: reservation.id, costCents: 1.5 });
+      const answer = await this.book(other, {
+        id: this.name(),
+        apiKeyId: key.id,
+        reservationId: reservation.id,
+        costCents: 1.5,
+      });
       this.note('settled', other, answer === 'accepted', `a reservation of ${one.name} was ${answer}`);
     } else {
       const made = await this.create(one, {});
@@ -167,7 +199,12 @@ class Load {
       this.note('created', one, valid === true, `a new key is ${String(code)} on ${other.name}`);
       const { status } = await other.client.post(`/api-keys/${made.id}/revoke?wait=true`, { token: this.token });
       const after = await this.verify(one, made.secret, {});
-      this.note('revoked', other, status === 200 && after.code === 'REVOKED', `revoke answered ${status}, and the key is ${String(after.code)} on ${one.name}`);
+      this.note(
+        'revoked',
+        other,
+        status === 200 && after.code === 'REVOKED',
+        `revoke answered ${status}, and the key is ${String(after.code)} on ${one.name}`,
+      );
     }
   }
 
@@ -184,13 +221,20 @@ class Load {
     return status === 200 ? String(body.results[0].outcome) : `answered with ${status}`;
   }
 
-  private async verify(replica: Replica, key: string, more: object): Promise<{ valid?: boolean; code?: string; reservation?: { id: string } }> {
+  private async verify(
+    replica: Replica,
+    key: string,
+    more: object,
+  ): Promise<{ valid?: boolean; code?: string; reservation?: { id: string } }> {
     const { status, body } = await replica.client.post('/verify', { apiKey: this.caller, body: { key, ...more } });
     return status === 200 ? body : { code: `answered with ${status}` };
   }
 
   private async create(replica: Replica, fields: object): Promise<{ id: string; secret: string }> {
-    const { status, body } = await replica.client.post('/api-keys', { token: this.token, body: { name: this.name(), ...fields } });
+    const { status, body } = await replica.client.post('/api-keys', {
+      token: this.token,
+      body: { name: this.name(), ...fields },
+    });
     if (status !== 201) throw new Error(`create answered ${status} on ${replica.name}`);
     return { id: body.apiKey.id as string, secret: body.secretKey as string };
   }
@@ -211,7 +255,8 @@ async function upgradeUnderLoad(load: Load, newer: Replica, violations: string[]
   const startedMs = performance.now();
   await load.run([load.older], 0, newer.start());
   const upgradeMs = Math.round(performance.now() - startedMs);
-  if (!newer.output.join('').includes('checksums are kept from now on')) violations.push('this build did not say that it took over the database');
+  if (!newer.output.join('').includes('checksums are kept from now on'))
+    violations.push('this build did not say that it took over the database');
   return upgradeMs;
 }
 
@@ -219,10 +264,15 @@ async function upgradeUnderLoad(load: Load, newer: Replica, violations: string[]
 async function objections(newer: Replica, { token }: Load, environment: Record<string, string>): Promise<string[]> {
   const { body } = await newer.client.post('/audit-events/verify', { token });
   const { code, output } = await runProgram(['dist/src/doctor.js'], environment);
-  return [...(body.ok === true ? [] : [`the chain is broken: ${JSON.stringify(body)}`]), ...(code === 0 ? [] : [`the doctor ended with ${code}: ${output}`])];
+  return [
+    ...(body.ok === true ? [] : [`the chain is broken: ${JSON.stringify(body)}`]),
+    ...(code === 0 ? [] : [`the doctor ended with ${code}: ${output}`]),
+  ];
 }
 
-/** The first release grants all tables that there are to the application; this build takes back what it must not have. */
+/**
+ * The first release grants all tables that there are to the application; this build takes back what it must not have.
+ */
 async function tooManyRights(database: ProofDatabase): Promise<string[]> {
   const rows = await database.query<{ right: string }>(
     `SELECT p.right FROM unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) AS p("right") WHERE has_table_privilege('latchkey_app', 'schema_checksum', p.right)`,
@@ -231,7 +281,12 @@ async function tooManyRights(database: ProofDatabase): Promise<string[]> {
 }
 
 /** Gives how many starts were refused with one sentence; each other one is a violation. */
-async function refusals(database: ProofDatabase, environment: Record<string, string>, imports: readonly string[], violations: string[]): Promise<number> {
+async function refusals(
+  database: ProofDatabase,
+  environment: Record<string, string>,
+  imports: readonly string[],
+  violations: string[],
+): Promise<number> {
   let refused = 0;
   const expectRefusal = async (what: string, program: readonly string[]) => {
     const { code, output } = await startAndEnd(program, environment, imports);
@@ -251,7 +306,11 @@ async function refusals(database: ProofDatabase, environment: Record<string, str
 }
 
 /** Ends it where it gets ready, which it should not; null is then its code. */
-async function startAndEnd(program: readonly string[], environment: Record<string, string>, imports: readonly string[]): Promise<{ code: number | null; output: string }> {
+async function startAndEnd(
+  program: readonly string[],
+  environment: Record<string, string>,
+  imports: readonly string[],
+): Promise<{ code: number | null; output: string }> {
   const child = spawn(process.execPath, [...imports.flatMap((module) => ['--import', module]), ...program], {
     env: { PATH: process.env['PATH'], ...environment, PORT: String((await freePorts(1))[0]) },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -19,11 +19,29 @@ export interface OtherBuild {
 
 /** The server of an older commit, built with the packages that are installed here; null where git does not have it. */
 export async function buildOfCommit(commit: string): Promise<OtherBuild | null> {
-  const isThere = await run('git', ['-C', ROOT, 'cat-file', '-e', `${commit}^{commit}`]).then(() => true, () => false);
+  const isThere = await run('git', ['-C', ROOT, 'cat-file', '-e', `${commit}^{commit}`]).then(
+    () => true,
+    () => false,
+  );
   if (!isThere) return null;
   return inFolder(async (folder) => {
     const archive = join(folder, 'sources.tar');
-    await run('git', ['-C', ROOT, 'archive', '--output', archive, commit, 'src', 'scripts', 'ormconfig.ts', 'tsconfig.json', 'tsconfig.build.json', 'nest-cli.json', 'package.json', 'package-lock.json']);
+    await run('git', [
+      '-C',
+      ROOT,
+      'archive',
+      '--output',
+      archive,
+      commit,
+      'src',
+      'scripts',
+      'ormconfig.ts',
+      'tsconfig.json',
+      'tsconfig.build.json',
+      'nest-cli.json',
+      'package.json',
+      'package-lock.json',
+    ]);
     await run('tar', ['-xf', archive, '-C', folder]);
     await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
     await run(process.execPath, ['scripts/build.mjs', 'server'], { cwd: folder, timeout: BUILD_TIMEOUT_MS });
@@ -33,7 +51,10 @@ export async function buildOfCommit(commit: string): Promise<OtherBuild | null> 
 /** This checkout's server with a line more in one file that it reads of its sources. */
 export async function buildWithEdited(file: string): Promise<OtherBuild> {
   return inFolder(async (folder) => {
-    await Promise.all([cp(join(ROOT, 'dist'), join(folder, 'dist'), { recursive: true }), cp(join(ROOT, 'package.json'), join(folder, 'package.json'))]);
+    await Promise.all([
+      cp(join(ROOT, 'dist'), join(folder, 'dist'), { recursive: true }),
+      cp(join(ROOT, 'package.json'), join(folder, 'package.json')),
+    ]);
     await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
     await appendFile(join(folder, 'dist', file), '\n-- edited\n');
   });
