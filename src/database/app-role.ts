@@ -31,7 +31,9 @@ const factsStatement = (versionNumber: number) => `
 
 /** As what the application is to work over this login. */
 export async function findAppRole(session: SessionClient): Promise<AppRole> {
-  const { rows: [version] } = await session.query<{ number: number }>(`SELECT current_setting('server_version_num')::int AS number`);
+  const {
+    rows: [version],
+  } = await session.query<{ number: number }>(`SELECT current_setting('server_version_num')::int AS number`);
   const { rows } = await session.query<RoleFacts>(factsStatement(version!.number), [APP_ROLE]);
   return describeRole(rows[0]!);
 }
@@ -39,15 +41,25 @@ export async function findAppRole(session: SessionClient): Promise<AppRole> {
 function describeRole({ login, is_superuser, exists, may_become, app_is_superuser }: RoleFacts): AppRole {
   const unprotected = `: trigger and hash chain alone protect the audit trail${is_superuser ? `, and ${login} is a superuser` : ''}.`;
   if (!exists) {
-    return { isProtected: false, note: `The role ${APP_ROLE} does not exist${unprotected} Create it (CREATE ROLE ${APP_ROLE} LOGIN PASSWORD '…') and start again.` };
+    return {
+      isProtected: false,
+      note: `The role ${APP_ROLE} does not exist${unprotected} Create it (CREATE ROLE ${APP_ROLE} LOGIN PASSWORD '…') and start again.`,
+    };
   }
   const isLogin = login === APP_ROLE;
   if (!isLogin && !may_become) {
-    return { isProtected: false, note: `The role ${APP_ROLE} exists, but the login ${login} may not become it${unprotected} GRANT ${APP_ROLE} TO ${login}, or log in as ${APP_ROLE}.` };
+    return {
+      isProtected: false,
+      note: `The role ${APP_ROLE} exists, but the login ${login} may not become it${unprotected} GRANT ${APP_ROLE} TO ${login}, or log in as ${APP_ROLE}.`,
+    };
   }
   const role = isLogin ? {} : { role: APP_ROLE };
   if (app_is_superuser) {
-    return { ...role, isProtected: false, note: `The role ${APP_ROLE} is a superuser, so nothing protects the audit trail from it: ALTER ROLE ${APP_ROLE} NOSUPERUSER.` };
+    return {
+      ...role,
+      isProtected: false,
+      note: `The role ${APP_ROLE} is a superuser, so nothing protects the audit trail from it: ALTER ROLE ${APP_ROLE} NOSUPERUSER.`,
+    };
   }
   return { ...role, isProtected: true, note: isLogin ? `logged in as ${APP_ROLE}` : `${login} works as ${APP_ROLE}` };
 }

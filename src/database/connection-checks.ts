@@ -9,7 +9,8 @@ import type { SessionClient } from './session-client.js';
 import { sessionConfigOf } from './session-config.js';
 import { checkSupply, countFreeSessions, countPooledSessions } from './session-supply.js';
 
-const SILENT_NOTICES = 'Notices do not pass between sessions: replicas hear of changes by polling, up to half a second later.';
+const SILENT_NOTICES =
+  'Notices do not pass between sessions: replicas hear of changes by polling, up to half a second later.';
 
 /** What a start examines after it has connected, in this order; each throws a StartRefusal or returns what it found. */
 const CHECKS = [
@@ -66,7 +67,10 @@ export function connectionChecks(config: Config, dataSource: DataSource): readon
   }));
 }
 
-async function withExamination<T>(address: DatabaseAddress, work: (examination: Examination) => Promise<T>): Promise<T> {
+async function withExamination<T>(
+  address: DatabaseAddress,
+  work: (examination: Examination) => Promise<T>,
+): Promise<T> {
   const session = await openSession(address);
   try {
     return await work(new Examination(address, session, await findAppRole(session)));
@@ -94,7 +98,10 @@ async function supply(examination: Examination): Promise<Examined> {
 }
 
 async function rights({ address, appRole }: Examination): Promise<Examined> {
-  const session = await openSession(address, { kind: 'pool', ...(appRole.role === undefined ? {} : { role: appRole.role }) });
+  const session = await openSession(address, {
+    kind: 'pool',
+    ...(appRole.role === undefined ? {} : { role: appRole.role }),
+  });
   try {
     const warning = await checkSchemaAccess(session, address);
     return { note: warning ?? appRole.note, isWarning: warning !== null || !appRole.isProtected };

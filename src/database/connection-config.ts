@@ -28,7 +28,9 @@ function tlsOptions({ mode, rootCert, cert, key, passphrase }: DatabaseTls): Con
     rejectUnauthorized: mode !== 'unverified',
     ...(mode === 'chain' ? { checkServerIdentity: () => undefined } : {}),
     ...(rootCert === undefined ? {} : { ca: certificates('sslrootcert', rootCert) }),
-    ...(cert === undefined || key === undefined ? {} : { cert: certificates('sslcert', cert), key: privateKey(key, passphrase) }),
+    ...(cert === undefined || key === undefined
+      ? {}
+      : { cert: certificates('sslcert', cert), key: privateKey(key, passphrase) }),
     ...(passphrase === undefined ? {} : { passphrase }),
   };
 }
@@ -38,7 +40,9 @@ function certificates(parameter: string, path: string): string {
 }
 
 function privateKey(path: string, passphrase: string | undefined): string {
-  return readPem('sslkey', path, 'a private key that its sslpassword opens', (key) => createPrivateKey({ key, ...(passphrase === undefined ? {} : { passphrase }) }));
+  return readPem('sslkey', path, 'a private key that its sslpassword opens', (key) =>
+    createPrivateKey({ key, ...(passphrase === undefined ? {} : { passphrase }) }),
+  );
 }
 
 function readPem(parameter: string, path: string, kind: string, parse: (pem: string) => unknown): string {
@@ -47,12 +51,16 @@ function readPem(parameter: string, path: string, kind: string, parse: (pem: str
     pem = readFileSync(path, 'utf8');
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    throw new StartRefusal(`The file ${path}, which ${parameter} names for the database, cannot be read (${code}): correct the path or its permissions.`);
+    throw new StartRefusal(
+      `The file ${path}, which ${parameter} names for the database, cannot be read (${code}): correct the path or its permissions.`,
+    );
   }
   try {
     parse(pem);
     return pem;
   } catch {
-    throw new StartRefusal(`The file ${path}, which ${parameter} names for the database, is not ${kind} in PEM form: replace it.`);
+    throw new StartRefusal(
+      `The file ${path}, which ${parameter} names for the database, is not ${kind} in PEM form: replace it.`,
+    );
   }
 }

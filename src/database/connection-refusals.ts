@@ -38,7 +38,8 @@ interface Rule {
 export const placeOf = ({ host, port }: ConnectionTarget) =>
   host.startsWith('/') ? `the socket ${host}/.s.PGSQL.${port}` : `${host.includes(':') ? `[${host}]` : host}:${port}`;
 
-const TLS_WAYS = 'name a file of its authority with sslrootcert=…, or write sslmode=no-verify to encrypt without verifying';
+const TLS_WAYS =
+  'name a file of its authority with sslrootcert=…, or write sslmode=no-verify to encrypt without verifying';
 
 /**
  * Every way in which opening a connection is known to fail; the first rule that fits counts. Codes before words: the
@@ -52,12 +53,14 @@ const RULES: readonly Rule[] = [
   },
   {
     codes: ['EACCES', 'EPERM'],
-    sentence: (t) => `This process may not open ${placeOf(t)}: give its user access, or correct the address in ${t.setting}.`,
+    sentence: (t) =>
+      `This process may not open ${placeOf(t)}: give its user access, or correct the address in ${t.setting}.`,
   },
   {
     codes: ['ECONNREFUSED'],
     isPassing: true,
-    sentence: (t) => `Nothing listens at ${placeOf(t)}: start PostgreSQL there, or correct the address in ${t.setting}.`,
+    sentence: (t) =>
+      `Nothing listens at ${placeOf(t)}: start PostgreSQL there, or correct the address in ${t.setting}.`,
   },
   {
     codes: ['ENOTFOUND', 'EAI_AGAIN', 'EAI_FAIL', 'EAI_NODATA'],
@@ -67,12 +70,14 @@ const RULES: readonly Rule[] = [
   {
     codes: ['ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN', 'ENETDOWN'],
     isPassing: true,
-    sentence: (t) => `PostgreSQL at ${placeOf(t)} does not answer: correct the address in ${t.setting}, or let the network and its firewalls pass it.`,
+    sentence: (t) =>
+      `PostgreSQL at ${placeOf(t)} does not answer: correct the address in ${t.setting}, or let the network and its firewalls pass it.`,
   },
   {
     says: /timeout expired|connection timeout|timeout exceeded/i,
     isPassing: true,
-    sentence: (t) => `PostgreSQL at ${placeOf(t)} does not answer: correct the address in ${t.setting}, or let the network and its firewalls pass it.`,
+    sentence: (t) =>
+      `PostgreSQL at ${placeOf(t)} does not answer: correct the address in ${t.setting}, or let the network and its firewalls pass it.`,
   },
   {
     codes: ['DEPTH_ZERO_SELF_SIGNED_CERT'],
@@ -88,7 +93,8 @@ const RULES: readonly Rule[] = [
       'INVALID_CA',
       'CERT_UNTRUSTED',
     ],
-    sentence: (t) => `The certificate of ${placeOf(t)} is not signed by an authority this server trusts: in ${t.setting}, ${TLS_WAYS}.`,
+    sentence: (t) =>
+      `The certificate of ${placeOf(t)} is not signed by an authority this server trusts: in ${t.setting}, ${TLS_WAYS}.`,
   },
   {
     codes: ['ERR_TLS_CERT_ALTNAME_INVALID', 'HOSTNAME_MISMATCH'],
@@ -104,7 +110,8 @@ const RULES: readonly Rule[] = [
   },
   {
     says: /does not support SSL connections/,
-    sentence: (t) => `PostgreSQL at ${placeOf(t)} offers no TLS: turn it on there, or write sslmode=disable in ${t.setting} to send passwords and data in the clear.`,
+    sentence: (t) =>
+      `PostgreSQL at ${placeOf(t)} offers no TLS: turn it on there, or write sslmode=disable in ${t.setting} to send passwords and data in the clear.`,
   },
   {
     says: /error establishing an SSL connection/,
@@ -112,56 +119,69 @@ const RULES: readonly Rule[] = [
   },
   {
     codes: ['EPROTO'],
-    sentence: (t, { message }) => `The TLS handshake with ${placeOf(t)} fails (${message.trim()}): compare TLS versions and certificates of both sides (${t.setting}).`,
+    sentence: (t, { message }) =>
+      `The TLS handshake with ${placeOf(t)} fails (${message.trim()}): compare TLS versions and certificates of both sides (${t.setting}).`,
   },
   {
     says: /client certificate|certificate authentication failed/i,
-    sentence: (t) => `PostgreSQL at ${placeOf(t)} asks for a certificate that it accepts for the login ${t.user}: name it with sslcert=… and sslkey=… in ${t.setting}.`,
+    sentence: (t) =>
+      `PostgreSQL at ${placeOf(t)} asks for a certificate that it accepts for the login ${t.user}: name it with sslcert=… and sslkey=… in ${t.setting}.`,
   },
   {
     says: /client password must be a (non-empty )?string/,
-    sentence: (t) => `PostgreSQL at ${placeOf(t)} asks for a password for the login ${t.user}, and ${t.setting} has none: add it (postgres://${t.user}:password@…).`,
+    sentence: (t) =>
+      `PostgreSQL at ${placeOf(t)} asks for a password for the login ${t.user}, and ${t.setting} has none: add it (postgres://${t.user}:password@…).`,
   },
   {
     says: /Unknown authentication|Only mechanism|SCRAM-SERVER-FINAL|SASL: /i,
-    sentence: (t) => `PostgreSQL at ${placeOf(t)} asks the login ${t.user} to authenticate in a way Latchkey does not know: set scram-sha-256 in its pg_hba.conf.`,
+    sentence: (t) =>
+      `PostgreSQL at ${placeOf(t)} asks the login ${t.user} to authenticate in a way Latchkey does not know: set scram-sha-256 in its pg_hba.conf.`,
   },
   {
     codes: ['28P01'],
-    sentence: (t) => `PostgreSQL at ${placeOf(t)} refuses the login ${t.user} with this password: correct login and password in ${t.setting}.`,
+    sentence: (t) =>
+      `PostgreSQL at ${placeOf(t)} refuses the login ${t.user} with this password: correct login and password in ${t.setting}.`,
   },
   {
     // Poolers say so in words alone.
     says: /SASL authentication failed|password authentication failed|auth failed|no such user|wrong password type/i,
-    sentence: (t) => `The login ${t.user} is refused at ${placeOf(t)}: correct login and password in ${t.setting}, and in the pooler's auth_file where there is one.`,
+    sentence: (t) =>
+      `The login ${t.user} is refused at ${placeOf(t)}: correct login and password in ${t.setting}, and in the pooler's auth_file where there is one.`,
   },
   {
     says: /no encryption|SSL off|SSL required|SSL\/TLS required/i,
-    sentence: (t) => `PostgreSQL at ${placeOf(t)} takes no connection without TLS from here: write sslmode=verify-full in ${t.setting}, or admit plain ones (pg_hba.conf).`,
+    sentence: (t) =>
+      `PostgreSQL at ${placeOf(t)} takes no connection without TLS from here: write sslmode=verify-full in ${t.setting}, or admit plain ones (pg_hba.conf).`,
   },
   {
     says: /pg_hba\.conf/,
-    sentence: (t) => `PostgreSQL at ${placeOf(t)} does not admit the login ${t.user} to the database ${t.database} from here: add a line to its pg_hba.conf and reload it.`,
+    sentence: (t) =>
+      `PostgreSQL at ${placeOf(t)} does not admit the login ${t.user} to the database ${t.database} from here: add a line to its pg_hba.conf and reload it.`,
   },
   {
     codes: ['28000'],
-    sentence: (t, { message }) => `PostgreSQL at ${placeOf(t)} refuses the login ${t.user} (${message}): create it there (CREATE ROLE … LOGIN), or correct ${t.setting}.`,
+    sentence: (t, { message }) =>
+      `PostgreSQL at ${placeOf(t)} refuses the login ${t.user} (${message}): create it there (CREATE ROLE … LOGIN), or correct ${t.setting}.`,
   },
   {
     codes: ['3D000'],
-    sentence: (t) => `There is no database ${t.database} at ${placeOf(t)}: create it (CREATE DATABASE), or correct its name in ${t.setting}.`,
+    sentence: (t) =>
+      `There is no database ${t.database} at ${placeOf(t)}: create it (CREATE DATABASE), or correct its name in ${t.setting}.`,
   },
   {
     says: /no such database/i,
-    sentence: (t) => `There is no database ${t.database} at ${placeOf(t)}: add it to the pooler, or correct its name in ${t.setting}.`,
+    sentence: (t) =>
+      `There is no database ${t.database} at ${placeOf(t)}: add it to the pooler, or correct its name in ${t.setting}.`,
   },
   {
     says: /permission denied to set role/,
-    sentence: (t) => `The login ${t.user} of ${t.setting} may not become the role of the application: GRANT latchkey_app TO ${t.user}.`,
+    sentence: (t) =>
+      `The login ${t.user} of ${t.setting} may not become the role of the application: GRANT latchkey_app TO ${t.user}.`,
   },
   {
     codes: ['42501'],
-    sentence: (t, { message }) => `The login ${t.user} of ${t.setting} may not use ${placeOf(t)} (${message}): GRANT CONNECT ON DATABASE ${t.database} TO ${t.user}.`,
+    sentence: (t, { message }) =>
+      `The login ${t.user} of ${t.setting} may not use ${placeOf(t)} (${message}): GRANT CONNECT ON DATABASE ${t.database} TO ${t.user}.`,
   },
   {
     says: /unsupported startup parameter/i,
@@ -171,37 +191,44 @@ const RULES: readonly Rule[] = [
   {
     codes: ['53300'],
     isPassing: true,
-    sentence: (t, { message }) => `PostgreSQL at ${placeOf(t)} has no free session for ${t.user} (${message}): raise max_connections, or the limit of the login or database.`,
+    sentence: (t, { message }) =>
+      `PostgreSQL at ${placeOf(t)} has no free session for ${t.user} (${message}): raise max_connections, or the limit of the login or database.`,
   },
   {
     says: /no more connections allowed|query_wait_timeout|max_client_conn/i,
     isPassing: true,
-    sentence: (t, { message }) => `The connection pooler at ${placeOf(t)} gives no session (${message}): raise its default_pool_size and max_client_conn.`,
+    sentence: (t, { message }) =>
+      `The connection pooler at ${placeOf(t)} gives no session (${message}): raise its default_pool_size and max_client_conn.`,
   },
   {
     codes: ['57P03', '57P01', '57P02'],
     isPassing: true,
-    sentence: (t, { message }) => `PostgreSQL at ${placeOf(t)} is starting or stopping (${message}): wait until it accepts connections.`,
+    sentence: (t, { message }) =>
+      `PostgreSQL at ${placeOf(t)} is starting or stopping (${message}): wait until it accepts connections.`,
   },
   {
     codes: ['55000'],
-    sentence: (t, { message }) => `The database ${t.database} at ${placeOf(t)} takes no connections (${message}): name another in ${t.setting}.`,
+    sentence: (t, { message }) =>
+      `The database ${t.database} at ${placeOf(t)} takes no connections (${message}): name another in ${t.setting}.`,
   },
   {
     codes: ['ECONNRESET', 'EPIPE'],
     isPassing: true,
-    sentence: (t) => `PostgreSQL at ${placeOf(t)} closes each connection: see its log, or correct the address in ${t.setting}.`,
+    sentence: (t) =>
+      `PostgreSQL at ${placeOf(t)} closes each connection: see its log, or correct the address in ${t.setting}.`,
   },
   {
     says: /connection terminated/i,
     isPassing: true,
-    sentence: (t) => `PostgreSQL at ${placeOf(t)} closes each connection: see its log, or correct the address in ${t.setting}.`,
+    sentence: (t) =>
+      `PostgreSQL at ${placeOf(t)} closes each connection: see its log, or correct the address in ${t.setting}.`,
   },
   {
     // What a pooler says for a server behind it that is away: "server login failed", "cannot connect to server" …
     codes: ['08P01', '08006', '08001', '08004'],
     isPassing: true,
-    sentence: (t, { message }) => `The connection pooler at ${placeOf(t)} cannot reach PostgreSQL (${message}): see its log, and correct what it says.`,
+    sentence: (t, { message }) =>
+      `The connection pooler at ${placeOf(t)} cannot reach PostgreSQL (${message}): see its log, and correct what it says.`,
   },
 ];
 
@@ -221,7 +248,9 @@ export function connectionRefusal(error: unknown, target: ConnectionTarget): Sta
 export function knownRefusal(error: unknown, target: ConnectionTarget): StartRefusal | null {
   if (error instanceof StartRefusal) return error;
   const failure = failureOf(error);
-  const rule = RULES.find(({ codes, says }) => codes?.includes(failure.code ?? '') === true || says?.test(failure.message) === true);
+  const rule = RULES.find(
+    ({ codes, says }) => codes?.includes(failure.code ?? '') === true || says?.test(failure.message) === true,
+  );
   return rule === undefined ? null : new ConnectionRefusal(rule.sentence(target, failure), rule.isPassing === true);
 }
 

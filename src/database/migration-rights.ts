@@ -31,18 +31,29 @@ export async function checkMigrationRights(session: SessionClient, address: Data
   throw migrationRefusal(rights, session, address);
 }
 
-function migrationRefusal({ login, owner }: Rights, session: SessionClient, { setting }: DatabaseAddress): StartRefusal {
+function migrationRefusal(
+  { login, owner }: Rights,
+  session: SessionClient,
+  { setting }: DatabaseAddress,
+): StartRefusal {
   const target = targetOf(session, setting);
   const tables = `of the database ${target.database}`;
-  const may = owner === null ? `may not create tables in the schema public ${tables}` : `may not alter the tables ${tables}, which belong to ${owner}`;
+  const may =
+    owner === null
+      ? `may not create tables in the schema public ${tables}`
+      : `may not alter the tables ${tables}, which belong to ${owner}`;
   const grant = owner === null && login !== APP_ROLE ? `, or GRANT CREATE ON SCHEMA public TO ${login}` : '';
   const whom = owner === null ? 'the login that owns the database' : 'that login';
   const example = `postgres://${owner ?? 'owner'}:password@…/${target.database}`;
-  return new StartRefusal(`The login ${login} of ${setting} ${may}: set DATABASE_MIGRATION_URL to ${whom} (${example})${grant}.`);
+  return new StartRefusal(
+    `The login ${login} of ${setting} ${may}: set DATABASE_MIGRATION_URL to ${whom} (${example})${grant}.`,
+  );
 }
 
 async function isMigrated(session: SessionClient): Promise<boolean> {
-  const { rows } = await session.query<{ name: string }>('SELECT name FROM schema_migration').catch(() => ({ rows: [] }));
+  const { rows } = await session
+    .query<{ name: string }>('SELECT name FROM schema_migration')
+    .catch(() => ({ rows: [] }));
   const done = new Set(rows.map(({ name }) => name));
   return migrations.every(({ name }) => done.has(name));
 }

@@ -35,7 +35,9 @@ export async function checkPooling(address: DatabaseAddress, role?: string): Pro
   try {
     const other = await openSession(address, plan('quotas')).catch((error: unknown) => {
       if (!(error instanceof ConnectionRefusal && error.isPassing)) throw error;
-      throw new StartRefusal(`${placeOf(target)} gives one session and no second (${error.message}) Raise the limits there: a replica uses up to 32.`);
+      throw new StartRefusal(
+        `${placeOf(target)} gives one session and no second (${error.message}) Raise the limits there: a replica uses up to 32.`,
+      );
     });
     try {
       const isPooled = await refuseSharing(one, other, target);
@@ -99,13 +101,19 @@ class Observed {
   ) {}
 
   static async mark(session: SessionClient, name: string): Promise<Observed> {
-    const { pid } = await answer<Backend>(session, `SELECT pg_backend_pid() AS pid, set_config('latchkey.mark', '${name}', false) AS mark`);
+    const { pid } = await answer<Backend>(
+      session,
+      `SELECT pg_backend_pid() AS pid, set_config('latchkey.mark', '${name}', false) AS mark`,
+    );
     return new Observed(session, pid, name);
   }
 
   /** @throws Shared when it is another session now */
   async look(): Promise<void> {
-    const { pid, mark } = await answer<Backend>(this.session, `SELECT pg_backend_pid() AS pid, current_setting('latchkey.mark', true) AS mark`);
+    const { pid, mark } = await answer<Backend>(
+      this.session,
+      `SELECT pg_backend_pid() AS pid, current_setting('latchkey.mark', true) AS mark`,
+    );
     if (pid !== this.pid) throw new Shared(`two statements of one session ran in the processes ${this.pid} and ${pid}`);
     if (mark !== this.name) throw new Shared('a setting of one session did not last');
   }

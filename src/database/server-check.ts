@@ -30,7 +30,9 @@ export async function checkServer(session: SessionClient, { setting }: DatabaseA
   const { rows } = await session.query<ServerFacts>(FACTS);
   const facts = rows[0]!;
   if (facts.version_number < OLDEST_VERSION * 10_000) {
-    throw new StartRefusal(`PostgreSQL at ${placeOf(target)} is version ${facts.version}: upgrade it to ${OLDEST_VERSION} or newer.`);
+    throw new StartRefusal(
+      `PostgreSQL at ${placeOf(target)} is version ${facts.version}: upgrade it to ${OLDEST_VERSION} or newer.`,
+    );
   }
   if (facts.is_standby) {
     throw new StartRefusal(
@@ -54,6 +56,7 @@ export async function checkServer(session: SessionClient, { setting }: DatabaseA
 
 /** What protects the connection, read from its socket and not from what was asked for. */
 function encryptionOf(session: SessionClient): string {
-  const { stream } = (session as unknown as { connection: { stream: { getProtocol?: () => string | null } } }).connection;
+  const { stream } = (session as unknown as { connection: { stream: { getProtocol?: () => string | null } } })
+    .connection;
   return stream.getProtocol?.() ?? 'no TLS';
 }

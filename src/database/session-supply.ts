@@ -49,7 +49,9 @@ export async function countFreeSessions(session: SessionClient): Promise<Supply>
  * are opened for a moment.
  */
 export async function countPooledSessions(address: DatabaseAddress): Promise<Supply> {
-  const attempts = await Promise.allSettled(Array.from({ length: MAX_SESSIONS - 1 }, () => openSession(address, undefined, POOLED_WITHIN_MS)));
+  const attempts = await Promise.allSettled(
+    Array.from({ length: MAX_SESSIONS - 1 }, () => openSession(address, undefined, POOLED_WITHIN_MS)),
+  );
   const opened = attempts.flatMap((attempt) => (attempt.status === 'fulfilled' ? [attempt.value] : []));
   await Promise.allSettled(opened.map((session) => session.end()));
   return { free: opened.length + 1, limit: 'default_pool_size of the connection pooler' };
@@ -63,7 +65,11 @@ const POOLED_WITHIN_MS = 2_000;
  *
  * @throws StartRefusal when a replica could not do its work: waiting for others to end theirs may help
  */
-export function checkSupply({ free, limit }: Supply, session: SessionClient, { setting }: DatabaseAddress): { note: string; isScarce: boolean } {
+export function checkSupply(
+  { free, limit }: Supply,
+  session: SessionClient,
+  { setting }: DatabaseAddress,
+): { note: string; isScarce: boolean } {
   if (free < MIN_SESSIONS) {
     throw new ConnectionRefusal(
       `A replica needs ${MIN_SESSIONS} to ${MAX_SESSIONS} sessions at ${placeOf(targetOf(session, setting))}, of which ${free} are free ` +
@@ -71,7 +77,8 @@ export function checkSupply({ free, limit }: Supply, session: SessionClient, { s
       true,
     );
   }
-  if (free >= MAX_SESSIONS) return { note: `${free} sessions free, a replica uses up to ${MAX_SESSIONS}`, isScarce: false };
+  if (free >= MAX_SESSIONS)
+    return { note: `${free} sessions free, a replica uses up to ${MAX_SESSIONS}`, isScarce: false };
   return {
     note: `This replica uses up to ${MAX_SESSIONS} sessions of PostgreSQL, of which ${free} are free (${limit}): raise that, or expect 503 under load.`,
     isScarce: true,

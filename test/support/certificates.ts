@@ -10,7 +10,9 @@ const EC_KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'
 export function hasOpenssl(): boolean {
   if (spawnSync('openssl', ['version']).status === 0) return true;
   // Straight to the terminal: Jest leaves out what a file prints all of whose tests are skipped.
-  process.stderr.write('\nTLS TESTS SKIPPED: there is no openssl here. Install it (apt-get install openssl) to try TLS to PostgreSQL.\n\n');
+  process.stderr.write(
+    '\nTLS TESTS SKIPPED: there is no openssl here. Install it (apt-get install openssl) to try TLS to PostgreSQL.\n\n',
+  );
   return false;
 }
 
@@ -29,7 +31,19 @@ export class Authority {
 
   static async create(directory: string, name: string): Promise<Authority> {
     const file = join(directory, `${name}.pem`);
-    await run('openssl', ['req', '-x509', ...EC_KEY, '-keyout', join(directory, `${name}.key`), '-out', file, '-subj', `/CN=${name}`, '-days', '2']);
+    await run('openssl', [
+      'req',
+      '-x509',
+      ...EC_KEY,
+      '-keyout',
+      join(directory, `${name}.key`),
+      '-out',
+      file,
+      '-subj',
+      `/CN=${name}`,
+      '-days',
+      '2',
+    ]);
     return new Authority(directory, file);
   }
 
@@ -39,14 +53,40 @@ export class Authority {
     await run('openssl', ['req', ...EC_KEY, '-keyout', path('key'), '-out', path('csr'), '-subj', `/CN=${commonName}`]);
     await writeFile(path('ext'), `subjectAltName=DNS:${commonName}\n`);
     const signer = ['-CA', this.file, '-CAkey', this.file.replace(/pem$/, 'key'), '-CAcreateserial'];
-    await run('openssl', ['x509', '-req', '-in', path('csr'), ...signer, '-days', String(days), '-extfile', path('ext'), '-out', path('pem')]);
+    await run('openssl', [
+      'x509',
+      '-req',
+      '-in',
+      path('csr'),
+      ...signer,
+      '-days',
+      String(days),
+      '-extfile',
+      path('ext'),
+      '-out',
+      path('pem'),
+    ]);
     return { cert: path('pem'), key: path('key') };
   }
 
   /** One that no authority has signed. */
   async selfSigned(name: string, commonName: string): Promise<Certificate> {
     const [cert, key] = [join(this.directory, `${name}.pem`), join(this.directory, `${name}.key`)];
-    await run('openssl', ['req', '-x509', ...EC_KEY, '-keyout', key, '-out', cert, '-subj', `/CN=${commonName}`, '-addext', `subjectAltName=DNS:${commonName}`, '-days', '2']);
+    await run('openssl', [
+      'req',
+      '-x509',
+      ...EC_KEY,
+      '-keyout',
+      key,
+      '-out',
+      cert,
+      '-subj',
+      `/CN=${commonName}`,
+      '-addext',
+      `subjectAltName=DNS:${commonName}`,
+      '-days',
+      '2',
+    ]);
     return { cert, key };
   }
 }

@@ -10,7 +10,9 @@ import { createTestDirectory } from './postgres.js';
 export function hasPgBouncer(): boolean {
   if (spawnSync('pgbouncer', ['-V']).status === 0) return true;
   // Straight to the terminal: Jest leaves out what a file prints all of whose tests are skipped.
-  process.stderr.write('\nPGBOUNCER TESTS SKIPPED: there is no pgbouncer here. Install it (apt-get install pgbouncer) to try connection pooling.\n\n');
+  process.stderr.write(
+    '\nPGBOUNCER TESTS SKIPPED: there is no pgbouncer here. Install it (apt-get install pgbouncer) to try connection pooling.\n\n',
+  );
   return false;
 }
 
@@ -25,11 +27,17 @@ export class PgBouncer {
    * `databases`: an alias each, with PgBouncer's parameters after the server's (`pool_mode=transaction`). `urls` are those
    * whose logins may come; all lead to the first one's server and database.
    */
-  static async start(urls: readonly string[], databases: Readonly<Record<string, string>>, settings: Readonly<Record<string, string>> = {}): Promise<PgBouncer> {
+  static async start(
+    urls: readonly string[],
+    databases: Readonly<Record<string, string>>,
+    settings: Readonly<Record<string, string>> = {},
+  ): Promise<PgBouncer> {
     const directory = await createTestDirectory();
     const server = new URL(urls[0]!);
     const port = await freePort();
-    const users = urls.map((url) => new URL(url)).map(({ username, password }) => `"${decodeURIComponent(username)}" "${decodeURIComponent(password)}"`);
+    const users = urls
+      .map((url) => new URL(url))
+      .map(({ username, password }) => `"${decodeURIComponent(username)}" "${decodeURIComponent(password)}"`);
     const behind = `host=${server.hostname} port=${server.port} dbname=${server.pathname.slice(1)}`;
     const lines = [
       '[databases]',
@@ -44,9 +52,12 @@ export class PgBouncer {
     await writeFile(join(directory, 'users.txt'), `${users.join('\n')}\n`);
     await writeFile(join(directory, 'pgbouncer.ini'), `${lines.join('\n')}\n`);
     await chmod(directory, 0o755);
-    // It refuses to run as root; nobody may read what is made here.
+    // It refuses to run as root, and the account `nobody` can enter the directories of tests.
     const account = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
-    const child = spawn('pgbouncer', ['-q', join(directory, 'pgbouncer.ini')], { stdio: ['ignore', 'ignore', 'pipe'], ...account });
+    const child = spawn('pgbouncer', ['-q', join(directory, 'pgbouncer.ini')], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      ...account,
+    });
     let said = '';
     child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
     for (const deadline = Date.now() + 10_000; !(await accepts(port)); await sleep(20)) {
@@ -76,7 +87,10 @@ const NOBODY = 65_534;
 
 async function accepts(port: number): Promise<boolean> {
   const socket = connect(port, '127.0.0.1');
-  const isOpen = await once(socket, 'connect').then(() => true, () => false);
+  const isOpen = await once(socket, 'connect').then(
+    () => true,
+    () => false,
+  );
   socket.destroy();
   return isOpen;
 }

@@ -42,10 +42,15 @@ withPgBouncer('Through PgBouncer', () => {
       statement: 'pool_mode=statement',
     });
     const transaction = 'pool_mode=transaction min_pool_size=6';
-    roundRobin = await PgBouncer.start(urls, { transaction }, {
-      server_round_robin: '1',
-      ignore_startup_parameters: 'extra_float_digits,options,statement_timeout,idle_in_transaction_session_timeout,lock_timeout',
-    });
+    roundRobin = await PgBouncer.start(
+      urls,
+      { transaction },
+      {
+        server_round_robin: '1',
+        ignore_startup_parameters:
+          'extra_float_digits,options,statement_timeout,idle_in_transaction_session_timeout,lock_timeout',
+      },
+    );
   });
   afterAll(async () => {
     await Promise.all([bouncer?.stop(), roundRobin?.stop()]);
@@ -53,7 +58,10 @@ withPgBouncer('Through PgBouncer', () => {
   });
 
   const through = (alias: string, pooler = bouncer) =>
-    testConfig({ DATABASE_URL: pooler.url(database.appUrl, alias), DATABASE_MIGRATION_URL: pooler.url(database.ownerUrl, alias) });
+    testConfig({
+      DATABASE_URL: pooler.url(database.appUrl, alias),
+      DATABASE_MIGRATION_URL: pooler.url(database.ownerUrl, alias),
+    });
 
   describe('with session pooling', () => {
     it('a start works with default settings, and says how many sessions it gets', async () => {
@@ -62,7 +70,9 @@ withPgBouncer('Through PgBouncer', () => {
         expect(opened.warnings).toEqual([
           'This replica uses up to 32 sessions of PostgreSQL, of which 20 are free (default_pool_size of the connection pooler): raise that, or expect 503 under load.',
         ]);
-        expect(await opened.dataSource.query(`SELECT current_user AS role, current_setting('statement_timeout') AS timeout`)).toEqual([{ role: 'latchkey_app', timeout: '15s' }]);
+        expect(
+          await opened.dataSource.query(`SELECT current_user AS role, current_setting('statement_timeout') AS timeout`),
+        ).toEqual([{ role: 'latchkey_app', timeout: '15s' }]);
       } finally {
         await opened.close();
       }
@@ -81,7 +91,9 @@ withPgBouncer('Through PgBouncer', () => {
     }, 20_000);
 
     it('a start is refused where it has one', async () => {
-      expect(await refusalOf(through('single'))).toMatch(/^127\.0\.0\.1:\d+ gives one session and no second \(.*\) Raise the limits there: a replica uses up to 32\.$/);
+      expect(await refusalOf(through('single'))).toMatch(
+        /^127\.0\.0\.1:\d+ gives one session and no second \(.*\) Raise the limits there: a replica uses up to 32\.$/,
+      );
     }, 20_000);
 
     it('two replicas verify, meter and revoke, and a revoked key is refused by the other one within a second', async () => {
@@ -91,10 +103,16 @@ withPgBouncer('Through PgBouncer', () => {
       try {
         const token = await one.adminToken();
         for (let round = 0; round < 5; round += 1) {
-          const { apiKey, secretKey } = (await one.post('/api-keys', { token, body: { budgetLimitCents: 100, rateLimitPerMinute: 100 } })).body;
-          const verdictOf = async (app: TestApp) => (await app.post('/verify', { token, body: { key: secretKey } })).body.code;
+          const { apiKey, secretKey } = (
+            await one.post('/api-keys', { token, body: { budgetLimitCents: 100, rateLimitPerMinute: 100 } })
+          ).body;
+          const verdictOf = async (app: TestApp) =>
+            (await app.post('/verify', { token, body: { key: secretKey } })).body.code;
           for (const app of [one, other, one, other]) expect(await verdictOf(app)).toBe('VALID');
-          const usage = await other.post('/usage', { token, body: { events: [{ id: `event-${round}`, apiKeyId: apiKey.id, costCents: 5 }] } });
+          const usage = await other.post('/usage', {
+            token,
+            body: { events: [{ id: `event-${round}`, apiKeyId: apiKey.id, costCents: 5 }] },
+          });
           expect(usage.status).toBe(200);
           expect((await one.post(`/api-keys/${apiKey.id}/revoke`, { token })).status).toBe(200);
           await eventually(async () => expect(await verdictOf(other)).toBe('REVOKED'), 1_000);
@@ -112,7 +130,9 @@ withPgBouncer('Through PgBouncer', () => {
       try {
         const findings = await examine(config, opened.dataSource);
         expect(findings.filter(({ differences }) => differences.length > 0)).toEqual([]);
-        expect(findings.find(({ check }) => check === 'a session keeps its role and settings')!.note).toBe('through a connection pooler');
+        expect(findings.find(({ check }) => check === 'a session keeps its role and settings')!.note).toBe(
+          'through a connection pooler',
+        );
       } finally {
         await opened.close();
       }
@@ -120,7 +140,8 @@ withPgBouncer('Through PgBouncer', () => {
   });
 
   describe('that shares sessions between clients, a start is refused', () => {
-    const SENTENCE = /^The connection pooler at 127\.0\.0\.1:\d+ shares sessions between its clients \(.+\): set pool_mode = session there, because Latchkey listens for changes, prepares statements and sets its role and time-outs once a session\.$/;
+    const SENTENCE =
+      /^The connection pooler at 127\.0\.0\.1:\d+ shares sessions between its clients \(.+\): set pool_mode = session there, because Latchkey listens for changes, prepares statements and sets its role and time-outs once a session\.$/;
 
     it.each(['transaction', 'transaction_of_one', 'statement'])('%s', async (alias) => {
       for (let attempt = 0; attempt < 3; attempt += 1) expect(await refusalOf(through(alias))).toMatch(SENTENCE);
@@ -129,11 +150,19 @@ withPgBouncer('Through PgBouncer', () => {
     it('transaction, with idle servers that take turns and the usual parameters ignored', async () => {
       // Some idle servers first: then neither of two sessions meets the other's.
       await Promise.all(Array.from({ length: 6 }, () => refusalOf(through('transaction', roundRobin))));
-      for (let attempt = 0; attempt < 5; attempt += 1) expect(await refusalOf(through('transaction', roundRobin))).toMatch(SENTENCE);
+      for (let attempt = 0; attempt < 5; attempt += 1)
+        expect(await refusalOf(through('transaction', roundRobin))).toMatch(SENTENCE);
     });
 
     it('also where the migrations alone go through it, because their lock belongs to a session', async () => {
-      expect(await refusalOf(testConfig({ DATABASE_URL: database.appUrl, DATABASE_MIGRATION_URL: bouncer.url(database.ownerUrl, 'transaction') }))).toMatch(SENTENCE);
+      expect(
+        await refusalOf(
+          testConfig({
+            DATABASE_URL: database.appUrl,
+            DATABASE_MIGRATION_URL: bouncer.url(database.ownerUrl, 'transaction'),
+          }),
+        ),
+      ).toMatch(SENTENCE);
     });
   });
 
@@ -145,11 +174,15 @@ withPgBouncer('Through PgBouncer', () => {
     };
 
     it('for a password it does not know', async () => {
-      expect(await refused((url) => (url.password = 'wrong'))).toMatch(/refuses the login latchkey_app|The login latchkey_app is refused/);
+      expect(await refused((url) => (url.password = 'wrong'))).toMatch(
+        /refuses the login latchkey_app|The login latchkey_app is refused/,
+      );
     });
 
     it('for a database it does not have', async () => {
-      expect(await refused((url) => (url.pathname = '/none'))).toMatch(/^There is no database none at 127\.0\.0\.1:\d+: /);
+      expect(await refused((url) => (url.pathname = '/none'))).toMatch(
+        /^There is no database none at 127\.0\.0\.1:\d+: /,
+      );
     });
 
     it('for a startup parameter it does not take', async () => {
@@ -159,10 +192,18 @@ withPgBouncer('Through PgBouncer', () => {
     });
 
     it('for a PostgreSQL that is away behind it', async () => {
-      const away = await PgBouncer.start(['postgres://u:p@127.0.0.1:1/none', database.appUrl], { plain: '' }, { server_connect_timeout: '1', server_login_retry: '1', query_wait_timeout: '2' });
+      const away = await PgBouncer.start(
+        ['postgres://u:p@127.0.0.1:1/none', database.appUrl],
+        { plain: '' },
+        { server_connect_timeout: '1', server_login_retry: '1', query_wait_timeout: '2' },
+      );
       try {
-        const sentence = await refusalOf(testConfig({ DATABASE_URL: away.url(database.appUrl, 'plain'), DATABASE_MIGRATION_URL: database.ownerUrl }));
-        expect(sentence).toMatch(/^(The connection pooler at .* (cannot reach PostgreSQL|gives no session) \(.*\): |PostgreSQL at .* does not answer: )/);
+        const sentence = await refusalOf(
+          testConfig({ DATABASE_URL: away.url(database.appUrl, 'plain'), DATABASE_MIGRATION_URL: database.ownerUrl }),
+        );
+        expect(sentence).toMatch(
+          /^(The connection pooler at .* (cannot reach PostgreSQL|gives no session) \(.*\): |PostgreSQL at .* does not answer: )/,
+        );
       } finally {
         await away.stop();
       }
@@ -182,14 +223,22 @@ describe('Through something that keeps sessions and loses what they', () => {
     const changed = (chunk: Buffer) => Buffer.from(chunk.toString('latin1').replace(...replaced), 'latin1');
     between = createServer((client) => {
       const server = connect(Number(port), hostname);
-      client.on('data', (chunk: Buffer) => server.write(changed(chunk))).on('close', () => server.destroy()).on('error', () => undefined);
-      server.on('data', (chunk) => client.write(chunk)).on('close', () => client.destroy()).on('error', () => undefined);
+      client
+        .on('data', (chunk: Buffer) => server.write(changed(chunk)))
+        .on('close', () => server.destroy())
+        .on('error', () => undefined);
+      server
+        .on('data', (chunk) => client.write(chunk))
+        .on('close', () => client.destroy())
+        .on('error', () => undefined);
     }).listen(0, '127.0.0.1');
     await once(between, 'listening');
     const owner = new Client({ connectionString: database.ownerUrl });
     await owner.connect();
     // Where the default is what is set, it would make no difference.
-    await owner.query(`ALTER DATABASE ${new URL(database.ownerUrl).pathname.slice(1)} SET TimeZone = 'Asia/Tokyo'`).finally(() => owner.end());
+    await owner
+      .query(`ALTER DATABASE ${new URL(database.ownerUrl).pathname.slice(1)} SET TimeZone = 'Asia/Tokyo'`)
+      .finally(() => owner.end());
   });
   afterAll(async () => {
     between.close();
@@ -214,6 +263,8 @@ describe('Through something that keeps sessions and loses what they', () => {
     replaced = ['NOTIFY latchkey_start', 'NOTIFY latchkey_other'];
     const opened = await openDatabase(config(), []);
     await opened.close();
-    expect(opened.warnings).toEqual(['Notices do not pass between sessions: replicas hear of changes by polling, up to half a second later.']);
+    expect(opened.warnings).toEqual([
+      'Notices do not pass between sessions: replicas hear of changes by polling, up to half a second later.',
+    ]);
   });
 });

@@ -42,7 +42,8 @@ describe('A PostgreSQL that cannot be worked with', () => {
   };
   const configOf = (url: string, migrationUrl?: string): Config =>
     testConfig({ DATABASE_URL: url, ...(migrationUrl === undefined ? {} : { DATABASE_MIGRATION_URL: migrationUrl }) });
-  const refusedStart = (url: string, migrationUrl?: string) => sentenceOf(openDatabase(configOf(url, migrationUrl), []));
+  const refusedStart = (url: string, migrationUrl?: string) =>
+    sentenceOf(openDatabase(configOf(url, migrationUrl), []));
   const refusedCommand = (url: string) => sentenceOf(openForReading(configOf(url)));
   const place = () => `${new URL(database.ownerUrl).hostname}:${new URL(database.ownerUrl).port}`;
 
@@ -54,7 +55,9 @@ describe('A PostgreSQL that cannot be worked with', () => {
     await owner.query(`CREATE ROLE ${login} LOGIN PASSWORD '${PASSWORD}'`);
     await owner.query(`CREATE ROLE ${other} LOGIN PASSWORD '${PASSWORD}' CONNECTION LIMIT 5`);
     silent = createServer(() => undefined).listen(0, '127.0.0.1');
-    stranger = createServer((socket) => socket.on('error', () => undefined).end('HTTP/1.1 400 Bad Request\r\n\r\n')).listen(0, '127.0.0.1');
+    stranger = createServer((socket) =>
+      socket.on('error', () => undefined).end('HTTP/1.1 400 Bad Request\r\n\r\n'),
+    ).listen(0, '127.0.0.1');
   });
   afterAll(async () => {
     silent.close();
@@ -67,17 +70,69 @@ describe('A PostgreSQL that cannot be worked with', () => {
 
   describe('is refused in one sentence, by a start and by a command that reads', () => {
     it.each<[string, () => string, () => string]>([
-      ['another password', () => as(login, 'wrong'), () => `PostgreSQL at ${place()} refuses the login ${login} with this password: correct login and password in DATABASE_URL.`],
-      ['a login that does not exist', () => as('nobody_here'), () => `PostgreSQL at ${place()} refuses the login nobody_here with this password: correct login and password in DATABASE_URL.`],
-      ['no password', () => as(login, ''), () => `PostgreSQL at ${place()} asks for a password for the login ${login}, and DATABASE_URL has none: add it (postgres://${login}:password@…).`],
-      ['a database that does not exist', () => as(login, PASSWORD, (url) => (url.pathname = '/none')), () => `There is no database none at ${place()}: create it (CREATE DATABASE), or correct its name in DATABASE_URL.`],
-      ['a host name that does not exist', () => `postgres://${login}:${PASSWORD}@no-such-host.invalid/keys`, () => 'The host name no-such-host.invalid is unknown: correct it in DATABASE_URL, or add it to DNS.'],
-      ['a port nothing listens on', () => `postgres://${login}:${PASSWORD}@127.0.0.1:1/keys`, () => 'Nothing listens at 127.0.0.1:1: start PostgreSQL there, or correct the address in DATABASE_URL.'],
-      ['an IPv6 port nothing listens on', () => `postgres://${login}:${PASSWORD}@[::1]:1/keys`, () => 'Nothing listens at [::1]:1: start PostgreSQL there, or correct the address in DATABASE_URL.'],
-      ['a socket that is not there', () => `postgres://${login}:${PASSWORD}@%2Fno%2Fsuch%2Fdirectory/keys`, () => 'There is no PostgreSQL at the socket /no/such/directory/.s.PGSQL.5432: start it, or correct the address in DATABASE_URL.'],
-      ['TLS where the server has none', () => as(login, PASSWORD, (url) => (url.search = '?sslmode=require')), () => `PostgreSQL at ${place()} offers no TLS: turn it on there, or write sslmode=disable in DATABASE_URL to send passwords and data in the clear.`],
-      ['a setting that does not exist', () => as(login, PASSWORD, (url) => (url.search = '?options=-c%20no_such=1')), () => `No session can be opened at ${place()} (unrecognized configuration parameter "no_such"): check that DATABASE_URL names a PostgreSQL 15 or newer.`],
-      ['a port another protocol is spoken on', () => `postgres://${login}:${PASSWORD}@127.0.0.1:${portOf(stranger)}/keys?sslmode=require`, () => `What listens at 127.0.0.1:${portOf(stranger)} does not speak PostgreSQL: correct the address in DATABASE_URL.`],
+      [
+        'another password',
+        () => as(login, 'wrong'),
+        () =>
+          `PostgreSQL at ${place()} refuses the login ${login} with this password: correct login and password in DATABASE_URL.`,
+      ],
+      [
+        'a login that does not exist',
+        () => as('nobody_here'),
+        () =>
+          `PostgreSQL at ${place()} refuses the login nobody_here with this password: correct login and password in DATABASE_URL.`,
+      ],
+      [
+        'no password',
+        () => as(login, ''),
+        () =>
+          `PostgreSQL at ${place()} asks for a password for the login ${login}, and DATABASE_URL has none: add it (postgres://${login}:password@…).`,
+      ],
+      [
+        'a database that does not exist',
+        () => as(login, PASSWORD, (url) => (url.pathname = '/none')),
+        () =>
+          `There is no database none at ${place()}: create it (CREATE DATABASE), or correct its name in DATABASE_URL.`,
+      ],
+      [
+        'a host name that does not exist',
+        () => `postgres://${login}:${PASSWORD}@no-such-host.invalid/keys`,
+        () => 'The host name no-such-host.invalid is unknown: correct it in DATABASE_URL, or add it to DNS.',
+      ],
+      [
+        'a port nothing listens on',
+        () => `postgres://${login}:${PASSWORD}@127.0.0.1:1/keys`,
+        () => 'Nothing listens at 127.0.0.1:1: start PostgreSQL there, or correct the address in DATABASE_URL.',
+      ],
+      [
+        'an IPv6 port nothing listens on',
+        () => `postgres://${login}:${PASSWORD}@[::1]:1/keys`,
+        () => 'Nothing listens at [::1]:1: start PostgreSQL there, or correct the address in DATABASE_URL.',
+      ],
+      [
+        'a socket that is not there',
+        () => `postgres://${login}:${PASSWORD}@%2Fno%2Fsuch%2Fdirectory/keys`,
+        () =>
+          'There is no PostgreSQL at the socket /no/such/directory/.s.PGSQL.5432: start it, or correct the address in DATABASE_URL.',
+      ],
+      [
+        'TLS where the server has none',
+        () => as(login, PASSWORD, (url) => (url.search = '?sslmode=require')),
+        () =>
+          `PostgreSQL at ${place()} offers no TLS: turn it on there, or write sslmode=disable in DATABASE_URL to send passwords and data in the clear.`,
+      ],
+      [
+        'a setting that does not exist',
+        () => as(login, PASSWORD, (url) => (url.search = '?options=-c%20no_such=1')),
+        () =>
+          `No session can be opened at ${place()} (unrecognized configuration parameter "no_such"): check that DATABASE_URL names a PostgreSQL 15 or newer.`,
+      ],
+      [
+        'a port another protocol is spoken on',
+        () => `postgres://${login}:${PASSWORD}@127.0.0.1:${portOf(stranger)}/keys?sslmode=require`,
+        () =>
+          `What listens at 127.0.0.1:${portOf(stranger)} does not speak PostgreSQL: correct the address in DATABASE_URL.`,
+      ],
     ])('%s', async (_, url, sentence) => {
       expect(await refusedStart(url())).toBe(sentence());
       expect(await refusedCommand(url())).toBe(sentence());
@@ -116,10 +171,18 @@ describe('A PostgreSQL that cannot be worked with', () => {
     afterAll(() => owner.query(`DROP DATABASE ${empty} WITH (FORCE)`));
 
     it('a database in another encoding', async () => {
-      await owner.query(`CREATE DATABASE ascii_${suffix} ENCODING 'SQL_ASCII' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0`);
+      await owner.query(
+        `CREATE DATABASE ascii_${suffix} ENCODING 'SQL_ASCII' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0`,
+      );
       try {
-        const url = as(new URL(database.ownerUrl).username, new URL(database.ownerUrl).password, (there) => (there.pathname = `/ascii_${suffix}`));
-        expect(await refusedStart(url)).toMatch(/is encoded in SQL_ASCII: create one with ENCODING 'UTF8' TEMPLATE template0\.$/);
+        const url = as(
+          new URL(database.ownerUrl).username,
+          new URL(database.ownerUrl).password,
+          (there) => (there.pathname = `/ascii_${suffix}`),
+        );
+        expect(await refusedStart(url)).toMatch(
+          /is encoded in SQL_ASCII: create one with ENCODING 'UTF8' TEMPLATE template0\.$/,
+        );
       } finally {
         await owner.query(`DROP DATABASE ascii_${suffix} WITH (FORCE)`);
       }
@@ -127,7 +190,9 @@ describe('A PostgreSQL that cannot be worked with', () => {
 
     it('a database that is read-only by default', async () => {
       await execute(`ALTER DATABASE ${empty} SET default_transaction_read_only = on`);
-      expect(await refusedStart(there())).toMatch(/^Every transaction of .* is read-only \(default_transaction_read_only is on; .*: make room, or reset it\.$/);
+      expect(await refusedStart(there())).toMatch(
+        /^Every transaction of .* is read-only \(default_transaction_read_only is on; .*: make room, or reset it\.$/,
+      );
       await owner.query(`ALTER DATABASE ${empty} RESET default_transaction_read_only`);
     });
 
@@ -147,12 +212,16 @@ describe('A PostgreSQL that cannot be worked with', () => {
       );
       const app = new URL(database.appUrl);
       const sentence = await refusedStart(there(app.username, app.password));
-      expect(sentence).toMatch(/^The login latchkey_app of DATABASE_URL may not create tables .*: set DATABASE_MIGRATION_URL to the login that owns/);
+      expect(sentence).toMatch(
+        /^The login latchkey_app of DATABASE_URL may not create tables .*: set DATABASE_MIGRATION_URL to the login that owns/,
+      );
       expect(sentence).not.toContain('GRANT');
     });
 
     it('a database no server has started on, for a command that reads', async () => {
-      expect(await refusedCommand(there())).toMatch(/has no tables of Latchkey: start the server once, or let DATABASE_URL and DATABASE_MIGRATION_URL name the same database\.$/);
+      expect(await refusedCommand(there())).toMatch(
+        /has no tables of Latchkey: start the server once, or let DATABASE_URL and DATABASE_MIGRATION_URL name the same database\.$/,
+      );
     });
 
     it('two URLs that name different databases', async () => {
@@ -184,7 +253,9 @@ describe('A PostgreSQL that cannot be worked with', () => {
       await owner.query(`GRANT latchkey_app TO ${other}`);
       // The limit counts those that are there: two of this check are open beside the one that counts.
       expect(await refusedStart(as(other), database.ownerUrl)).toMatch(
-        new RegExp(`^A replica needs 10 to 32 sessions at ${place()}, of which [345] are free \\(CONNECTION LIMIT 5 of the login ${other}\\): raise that, or end what holds them\\.$`),
+        new RegExp(
+          `^A replica needs 10 to 32 sessions at ${place()}, of which [345] are free \\(CONNECTION LIMIT 5 of the login ${other}\\): raise that, or end what holds them\\.$`,
+        ),
       );
     });
   });
@@ -193,7 +264,10 @@ describe('A PostgreSQL that cannot be worked with', () => {
     const said: string[] = [];
     await owner.query(`ALTER DATABASE ${name} CONNECTION LIMIT 0`);
     await owner.query(`GRANT latchkey_app TO ${login}`);
-    const opening = openDatabase(configOf(as(login), database.ownerUrl), [], { maxWaitMs: 60_000, log: (sentence) => said.push(sentence) });
+    const opening = openDatabase(configOf(as(login), database.ownerUrl), [], {
+      maxWaitMs: 60_000,
+      log: (sentence) => said.push(sentence),
+    });
     while (said.length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
     await owner.query(`ALTER DATABASE ${name} CONNECTION LIMIT -1`);
     const opened = await opening;
@@ -206,7 +280,9 @@ describe('A PostgreSQL that cannot be worked with', () => {
     const said: string[] = [];
     const patience = { maxWaitMs: 700, log: (sentence: string) => said.push(sentence) };
     const started = performance.now();
-    const sentence = await sentenceOf(openDatabase(configOf(`postgres://${login}:${PASSWORD}@127.0.0.1:1/keys`), [], patience));
+    const sentence = await sentenceOf(
+      openDatabase(configOf(`postgres://${login}:${PASSWORD}@127.0.0.1:1/keys`), [], patience),
+    );
     expect(said).toEqual([`${sentence} Trying again for 1 s.`]);
     expect(performance.now() - started).toBeGreaterThan(690);
   });
@@ -223,7 +299,9 @@ describe('As what the application works', () => {
     database = await createTestDatabase();
     owner = new Client({ connectionString: database.ownerUrl });
     await owner.connect();
-    await owner.query(`CREATE ROLE ${member} LOGIN PASSWORD '${PASSWORD}' IN ROLE latchkey_app; CREATE ROLE ${outsider} LOGIN PASSWORD '${PASSWORD}'`);
+    await owner.query(
+      `CREATE ROLE ${member} LOGIN PASSWORD '${PASSWORD}' IN ROLE latchkey_app; CREATE ROLE ${outsider} LOGIN PASSWORD '${PASSWORD}'`,
+    );
     await owner.query(`GRANT ALL ON ALL TABLES IN SCHEMA public TO ${outsider}`);
   });
   afterAll(async () => {
@@ -236,9 +314,17 @@ describe('As what the application works', () => {
     ['the role itself', () => database.appUrl, null, 'latchkey_app'],
     ['a login that becomes it', () => loginUrl(member), null, 'latchkey_app'],
     ['a superuser that becomes it', () => database.ownerUrl, null, 'latchkey_app'],
-    ['a login that may not', () => loginUrl(outsider), /^The role latchkey_app exists, but the login outsider_\w+ may not become it: trigger and hash chain alone protect the audit trail\. GRANT latchkey_app TO outsider_\w+, or log in as latchkey_app\.$/, outsider],
+    [
+      'a login that may not',
+      () => loginUrl(outsider),
+      /^The role latchkey_app exists, but the login outsider_\w+ may not become it: trigger and hash chain alone protect the audit trail\. GRANT latchkey_app TO outsider_\w+, or log in as latchkey_app\.$/,
+      outsider,
+    ],
   ])('is said as it is: %s', async (_, url, warning, role) => {
-    const opened = await openDatabase(testConfig({ DATABASE_URL: url(), DATABASE_MIGRATION_URL: database.ownerUrl }), []);
+    const opened = await openDatabase(
+      testConfig({ DATABASE_URL: url(), DATABASE_MIGRATION_URL: database.ownerUrl }),
+      [],
+    );
     try {
       expect(opened.warnings).toEqual(warning === null ? [] : [expect.stringMatching(warning)]);
       expect(await opened.dataSource.query('SELECT current_user AS role')).toEqual([{ role }]);

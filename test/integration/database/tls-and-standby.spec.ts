@@ -83,7 +83,8 @@ class OwnServer {
   }
 
   private async reload(): Promise<void> {
-    const loadedAt = async () => String((await execute(this.ownerUrl, 'SELECT pg_conf_load_time()::text AS at'))[0]!['at']);
+    const loadedAt = async () =>
+      String((await execute(this.ownerUrl, 'SELECT pg_conf_load_time()::text AS at'))[0]!['at']);
     const before = await loadedAt();
     await execute(this.ownerUrl, 'SELECT pg_reload_conf()');
     // The server reads its files when it gets to it; what is opened after that counts.
@@ -113,7 +114,10 @@ withOpenssl('A PostgreSQL with TLS', () => {
   beforeAll(async () => {
     dataDir = await createTestDirectory();
     const directory = await createTestDirectory();
-    [authority, stranger] = await Promise.all([Authority.create(directory, 'authority'), Authority.create(directory, 'stranger')]);
+    [authority, stranger] = await Promise.all([
+      Authority.create(directory, 'authority'),
+      Authority.create(directory, 'stranger'),
+    ]);
     [good, expired, selfSigned, client] = await Promise.all([
       authority.issue('good', 'localhost'),
       authority.issue('expired', 'localhost', -1),
@@ -136,7 +140,10 @@ withOpenssl('A PostgreSQL with TLS', () => {
     const statement = 'SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()';
     const beside = new LiveConnection(sessionConfigOf(opened.dataSource, 'test', 'data-plane'));
     try {
-      const rows = [...(await opened.dataSource.query<{ ssl: boolean }[]>(statement)), ...(await beside.query<{ ssl: boolean }>({ text: statement }, 5_000))];
+      const rows = [
+        ...(await opened.dataSource.query<{ ssl: boolean }[]>(statement)),
+        ...(await beside.query<{ ssl: boolean }>({ text: statement }, 5_000)),
+      ];
       return rows.map(({ ssl }) => ssl);
     } finally {
       await beside.close();
@@ -144,7 +151,10 @@ withOpenssl('A PostgreSQL with TLS', () => {
     }
   };
   const refusalOf = async (parameters: string, host?: string) => {
-    const error = await encryptionOf(parameters, host).then(() => null, (error: unknown) => error as Error);
+    const error = await encryptionOf(parameters, host).then(
+      () => null,
+      (error: unknown) => error as Error,
+    );
     expect(error).toBeInstanceOf(StartRefusal);
     expect(error!.message).toMatch(/^[A-Z][^\n]+\.$/);
     return error!.message;
@@ -169,22 +179,31 @@ withOpenssl('A PostgreSQL with TLS', () => {
   });
 
   it('is spoken to as PGSSLMODE says where the URL does not', async () => {
-    expect(await encryptionOf('', 'localhost', { PGSSLMODE: 'verify-full', PGSSLROOTCERT: authority.file })).toEqual([true, true]);
+    expect(await encryptionOf('', 'localhost', { PGSSLMODE: 'verify-full', PGSSLROOTCERT: authority.file })).toEqual([
+      true,
+      true,
+    ]);
     expect(await encryptionOf('sslmode=disable', 'localhost', { PGSSLMODE: 'verify-full' })).toEqual([false, false]);
   });
 
-  it.each(['sslmode=require', 'sslmode=prefer', 'sslmode=allow', 'sslmode=verify-ca', 'sslmode=verify-full', 'ssl=true'])(
-    'whose authority is unknown is refused, and never spoken to in plain text: %s',
-    async (parameters) => {
-      expect(await refusalOf(parameters)).toBe(
-        `The certificate of ${place()} is not signed by an authority this server trusts: in DATABASE_URL, name a file of its authority with ` +
-          'sslrootcert=…, or write sslmode=no-verify to encrypt without verifying.',
-      );
-    },
-  );
+  it.each([
+    'sslmode=require',
+    'sslmode=prefer',
+    'sslmode=allow',
+    'sslmode=verify-ca',
+    'sslmode=verify-full',
+    'ssl=true',
+  ])('whose authority is unknown is refused, and never spoken to in plain text: %s', async (parameters) => {
+    expect(await refusalOf(parameters)).toBe(
+      `The certificate of ${place()} is not signed by an authority this server trusts: in DATABASE_URL, name a file of its authority with ` +
+        'sslrootcert=…, or write sslmode=no-verify to encrypt without verifying.',
+    );
+  });
 
   it('whose authority is another is refused', async () => {
-    expect(await refusalOf(`sslmode=verify-ca&sslrootcert=${encodeURIComponent(stranger.file)}`)).toMatch(/is not signed by an authority this server trusts/);
+    expect(await refusalOf(`sslmode=verify-ca&sslrootcert=${encodeURIComponent(stranger.file)}`)).toMatch(
+      /is not signed by an authority this server trusts/,
+    );
   });
 
   it('whose certificate is for another name is refused', async () => {
@@ -202,9 +221,11 @@ withOpenssl('A PostgreSQL with TLS', () => {
     await server.show(good, authority);
   });
 
-  it('whose certificate nobody signed is refused', async () => {
+  it('whose certificate is signed by itself is refused', async () => {
     await server.show(selfSigned, authority);
-    expect(await refusalOf('sslmode=require')).toMatch(/^The certificate of localhost:\d+ is signed by itself: in DATABASE_URL, name a file/);
+    expect(await refusalOf('sslmode=require')).toMatch(
+      /^The certificate of localhost:\d+ is signed by itself: in DATABASE_URL, name a file/,
+    );
     await server.show(good, authority);
   });
 
@@ -238,22 +259,36 @@ withOpenssl('A PostgreSQL with TLS', () => {
     expect(await refusalOf('sslmode=verify-full&sslrootcert=/no/such.pem')).toBe(
       'The file /no/such.pem, which sslrootcert names for the database, cannot be read (ENOENT): correct the path or its permissions.',
     );
-    expect(await refusalOf(`sslmode=verify-full&sslrootcert=${encodeURIComponent(authority.file.replace(/pem$/, 'key'))}`)).toMatch(/is not a certificate in PEM form: replace it\.$/);
+    expect(
+      await refusalOf(`sslmode=verify-full&sslrootcert=${encodeURIComponent(authority.file.replace(/pem$/, 'key'))}`),
+    ).toMatch(/is not a certificate in PEM form: replace it\.$/);
   });
 
   it('makes the driver write no warnings of its own', async () => {
     // In a process of its own: Node writes warnings to the standard error of the process, past Jest.
-    const environment = { PATH: process.env['PATH'], ...SECRETS, DATABASE_URL: server.url(`sslmode=require&${root()}`) };
-    const { stdout, stderr } = await promisify(execFile)(process.execPath, ['--import', './test/support/register-typescript.mjs', 'src/doctor.ts'], { env: environment });
+    const environment = {
+      PATH: process.env['PATH'],
+      ...SECRETS,
+      DATABASE_URL: server.url(`sslmode=require&${root()}`),
+    };
+    const { stdout, stderr } = await promisify(execFile)(
+      process.execPath,
+      ['--import', './test/support/register-typescript.mjs', 'src/doctor.ts'],
+      { env: environment },
+    );
     expect(stderr).toBe('');
-    expect(stdout).toMatch(/^ok {4}PostgreSQL is one that can be worked on \(PostgreSQL [\d.]+ at localhost:\d+, TLSv1\.[23], login latchkey_app\)\n/);
+    expect(stdout).toMatch(
+      /^ok {4}PostgreSQL is one that can be worked on \(PostgreSQL [\d.]+ at localhost:\d+, TLSv1\.[23], login latchkey_app\)\n/,
+    );
   }, 60_000);
 
   it('is refused as a standby, by a start and not by a command that reads', async () => {
     await server.becomeStandby();
     await server.stop();
     server = await OwnServer.start(join(dataDir, 'data'));
-    const error = await openDatabase(testConfig({ DATABASE_URL: server.ownerUrl }), []).catch((error: unknown) => error as Error);
+    const error = await openDatabase(testConfig({ DATABASE_URL: server.ownerUrl }), []).catch(
+      (error: unknown) => error as Error,
+    );
     expect(error).toBeInstanceOf(StartRefusal);
     expect((error as Error).message).toBe(
       `PostgreSQL at 127.0.0.1:${server.port} is a standby, which takes no writes: let DATABASE_URL name the primary (an address that follows it, ` +
@@ -262,5 +297,4 @@ withOpenssl('A PostgreSQL with TLS', () => {
     const opened = await openForReading(testConfig({ DATABASE_URL: server.url('', '127.0.0.1') }));
     await opened.close();
   }, 30_000);
-
 });

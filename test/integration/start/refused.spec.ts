@@ -12,7 +12,10 @@ const SECRETS = {
 };
 
 /** An entry point as a process of its own, from the sources. */
-async function run(entry: string, environment: Record<string, string>): Promise<{ code: number | null; output: string }> {
+async function run(
+  entry: string,
+  environment: Record<string, string>,
+): Promise<{ code: number | null; output: string }> {
   const child = spawn(process.execPath, ['--import', './test/support/register-typescript.mjs', entry], {
     env: { PATH: process.env['PATH'], ...SECRETS, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -37,13 +40,19 @@ describe('What cannot work with its database', () => {
     ['src/doctor.ts', 'The books could not be read: ', 1],
     ['src/cli/admin-reset.ts', 'The admin was not reset:\n', 1],
     ['src/audit-verify.ts', 'The audit trail could not be checked: ', 2],
-  ])('ends with one sentence and no stack: %s', async (entry, head, expected) => {
-    const url = new URL(database.appUrl);
-    url.password = 'not-the-Passw0rd';
-    const { code, output } = await run(entry, { DATABASE_URL: url.href, DATABASE_MIGRATION_URL: url.href });
-    expect(output).toBe(`${head}PostgreSQL at ${url.host} refuses the login latchkey_app with this password: correct login and password in DATABASE_URL.\n`);
-    expect(code).toBe(expected);
-  }, 60_000);
+  ])(
+    'ends with one sentence and no stack: %s',
+    async (entry, head, expected) => {
+      const url = new URL(database.appUrl);
+      url.password = 'not-the-Passw0rd';
+      const { code, output } = await run(entry, { DATABASE_URL: url.href, DATABASE_MIGRATION_URL: url.href });
+      expect(output).toBe(
+        `${head}PostgreSQL at ${url.host} refuses the login latchkey_app with this password: correct login and password in DATABASE_URL.\n`,
+      );
+      expect(code).toBe(expected);
+    },
+    60_000,
+  );
 
   it('ends so for a URL with several hosts, before anything is opened', async () => {
     const { code, output } = await run('src/main.ts', { DATABASE_URL: 'postgres://u:p@db-1:5432,db-2:5432/keys' });
