@@ -1,6 +1,6 @@
 /**
  * Ends this process in order when the npm that started it has ended. npm passes a SIGTERM on to the shell between it and
- * us, which ends without a word; a killed npm tells nobody. Imported first by what `npm start` runs; without npm it does
+ * us, which ends without a word; a killed npm passes nothing on. Imported first by what `npm start` runs; without npm it does
  * nothing: under a supervisor, run `node dist/src/main.js`.
  */
 import { readFileSync } from 'node:fs';

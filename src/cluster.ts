@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import { createLog, type Log } from './common/log.js';
 import { StartRefusal } from './common/start-refusal.js';
 import { ConfigError, loadConfig } from './config/config.js';
-import { type EndReason, hearEndRequests } from './end-requests.js';
+import { hearEndRequests } from './end-requests.js';
 
 /** A worker that dies sooner than this after its start is started again only after as long. */
 const RESTART_PAUSE_MS = 2000;
@@ -23,7 +23,7 @@ class Primary {
   private stopping = false;
   private rolling = false;
   private hasListened = false;
-  /** Workers whose end is meant: nobody takes their place. */
+  /** Workers whose end is meant: they are not replaced. */
   private readonly leaving = new WeakSet<Worker>();
 
   constructor(
@@ -84,7 +84,7 @@ class Primary {
     this.log.info({ workers: workers().length }, 'workers run');
   }
 
-  private stop(code: number, reason: EndReason | string): void {
+  private stop(code: number, reason: string): void {
     if (this.stopping) return;
     this.stopping = true;
     this.log.info({ reason, workers: workers().length }, 'draining');
@@ -138,6 +138,8 @@ try {
   // Wrong settings are told once, not by every worker.
   new Primary(createLog(loadConfig().logLevel).child({ context: 'Cluster' }), others).start(count);
 } catch (error) {
-  process.stderr.write(`Latchkey cannot start:\n${error instanceof StartRefusal ? error.message : (error as Error).message}\n`);
+  process.stderr.write(
+    `Latchkey cannot start:\n${error instanceof StartRefusal ? error.message : (error as Error).message}\n`,
+  );
   process.exit(1);
 }

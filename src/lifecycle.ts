@@ -12,8 +12,8 @@ import { ReplicasService } from './verification/replicas/replicas.service.js';
 const INTERRUPTED = 130;
 
 /**
- * What becomes of a process, one line each: starting, database, ready, draining, ended. Whoever reads the log alone knows
- * which build ran from when to when, where, and why it ended.
+ * What becomes of a process, one line each: starting, database, ready, draining, ended. The log alone tells which
+ * build ran from when to when, where, and why it ended.
  *
  * @see docs/operations.md, "Logs"
  */
@@ -26,7 +26,9 @@ export class Lifecycle {
   constructor(log: Log) {
     this.log = log.child({ context: 'Process' });
     // Node prints the stack on standard error and ends the process with code 1 or 7; the log must say so as well.
-    process.on('uncaughtExceptionMonitor', (error) => this.log.fatal({ cause: error.stack ?? String(error) }, 'crashed'));
+    process.on('uncaughtExceptionMonitor', (error) =>
+      this.log.fatal({ cause: error.stack ?? String(error) }, 'crashed'),
+    );
   }
 
   starting(): void {
@@ -91,7 +93,10 @@ export class Lifecycle {
   /** Ends the process. */
   end(code: number): void {
     const afterMs = this.drainingMs === null ? undefined : since(this.drainingMs);
-    this.log[code === 0 ? 'info' : 'error']({ code, afterMs, upSeconds: Math.round(since(this.startedMs) / 1000) }, 'ended');
+    this.log[code === 0 ? 'info' : 'error'](
+      { code, afterMs, upSeconds: Math.round(since(this.startedMs) / 1000) },
+      'ended',
+    );
     endProcess(code);
   }
 }

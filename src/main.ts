@@ -42,7 +42,8 @@ interface Opened {
 async function main(): Promise<void> {
   const { demo } = readArguments();
   const config = loadConfig();
-  if (demo && config.nodeEnv === 'production') throw new ConfigError('--demo is refused with NODE_ENV=production: its data is public knowledge');
+  if (demo && config.nodeEnv === 'production')
+    throw new ConfigError('--demo is refused with NODE_ENV=production: its data is public knowledge');
   const log = createLog(config.logLevel);
   const life = new Lifecycle(log);
   Logger.overrideLogger(new NestLogger(log));
@@ -62,7 +63,7 @@ async function main(): Promise<void> {
       if (signal.aborted) end();
       else signal.addEventListener('abort', end, { once: true });
     });
-    // At a terminal nobody balances load, and who presses Ctrl-C waits for it.
+    // At a terminal there is no load balancer to give notice to.
     await shutDown(opened.app!, reason === 'SIGINT' ? 0 : undefined);
     delete opened.app;
     await close(opened);
@@ -75,17 +76,33 @@ async function main(): Promise<void> {
   }
 }
 
-async function start(config: Config, demo: boolean, log: Log, life: Lifecycle, signal: AbortSignal, opened: Opened): Promise<void> {
-  const database = (opened.database = await openDatabase(config, entities, { log: (sentence) => life.told(sentence), maxWaitMs: MAX_WAIT_FOR_DATABASE_MS, signal }));
+async function start(
+  config: Config,
+  demo: boolean,
+  log: Log,
+  life: Lifecycle,
+  signal: AbortSignal,
+  opened: Opened,
+): Promise<void> {
+  const database = (opened.database = await openDatabase(config, entities, {
+    log: (sentence) => life.told(sentence),
+    maxWaitMs: MAX_WAIT_FOR_DATABASE_MS,
+    signal,
+  }));
   await life.database(database);
-  const supervisor = database.embedded === null ? undefined : new EmbeddedSupervisor(database.embedded, life.embedded());
+  const supervisor =
+    database.embedded === null ? undefined : new EmbeddedSupervisor(database.embedded, life.embedded());
   if (supervisor) opened.supervisor = supervisor;
   supervisor?.start();
   await untilAborted(acceptHistory(config, database, (sentence) => life.told(sentence)), signal);
   const first = { email: config.adminEmail, password: config.adminPassword };
   const admin = await untilAborted(seed(new Changes(database.dataSource, config), first), signal);
   const access = demo ? demoAccess(config) : null;
-  const app = await createApp(config, database.dataSource, { log, ...(supervisor === undefined ? {} : { embedded: supervisor }), ...(access === null ? {} : { exampleSecret: access.exampleSecret }) });
+  const app = await createApp(config, database.dataSource, {
+    log,
+    ...(supervisor === undefined ? {} : { embedded: supervisor }),
+    ...(access === null ? {} : { exampleSecret: access.exampleSecret }),
+  });
   opened.app = app;
   signal.throwIfAborted();
   if (demo) await addDemoData(app, config);
@@ -118,7 +135,9 @@ function readArguments(): { demo: boolean } {
     const { values } = parseArgs({ options: { demo: { type: 'boolean', default: false } } });
     return values;
   } catch (error) {
-    throw new ConfigError(`${(error as Error).message}\nThe one option is --demo: adds data that the examples in Swagger UI work with.`);
+    throw new ConfigError(
+      `${(error as Error).message}\nThe one option is --demo: adds data that the examples in Swagger UI work with.`,
+    );
   }
 }
 
@@ -126,6 +145,10 @@ try {
   await main();
 } catch (error) {
   // What the operator can put right is one sentence; a stack is for what the product got wrong.
-  process.stderr.write(error instanceof StartRefusal ? `Latchkey cannot start:\n${error.message}\n` : `Latchkey cannot start: ${(error as Error).stack}\n`);
+  process.stderr.write(
+    error instanceof StartRefusal
+      ? `Latchkey cannot start:\n${error.message}\n`
+      : `Latchkey cannot start: ${(error as Error).stack}\n`,
+  );
   process.exit(1);
 }

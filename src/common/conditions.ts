@@ -32,7 +32,9 @@ export class Conditions {
     this.readers.set(name, read);
     this.levels.set(name, level);
     const metric = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-    this.meters.gauge(`latchkey_${metric}_down`, `1 while this does not hold: ${what}.`, () => (read() === null ? 0 : 1));
+    this.meters.gauge(`latchkey_${metric}_down`, `1 while this does not hold: ${what}.`, () =>
+      read() === null ? 0 : 1,
+    );
   }
 
   levelOf(name: string): 'warn' | 'error' {

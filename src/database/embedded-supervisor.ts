@@ -63,7 +63,9 @@ export class EmbeddedSupervisor {
   private async bringBack(signal: AbortSignal): Promise<boolean> {
     const beganMs = performance.now();
     this.isDown = true;
-    this.events.onError(`The embedded PostgreSQL (process ${this.server.pid}) has ended without being asked to. It is started again.`);
+    this.events.onError(
+      `The embedded PostgreSQL (process ${this.server.pid}) has ended without being asked to. It is started again.`,
+    );
     for (const pauseMs of [...PAUSES_MS, null]) {
       if (signal.aborted) return true;
       const reason = await this.attempt(beganMs);
@@ -85,7 +87,9 @@ export class EmbeddedSupervisor {
       if (startedHere) this.restarts += 1;
       this.isDown = false;
       const by = startedHere ? '' : ', started by another process';
-      this.events.onInfo(`The embedded PostgreSQL runs again (process ${pid}${by}) after ${Math.round(performance.now() - beganMs)} ms.`);
+      this.events.onInfo(
+        `The embedded PostgreSQL runs again (process ${pid}${by}) after ${Math.round(performance.now() - beganMs)} ms.`,
+      );
       return null;
     } catch (error) {
       return (error as Error).message;

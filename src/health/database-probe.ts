@@ -15,8 +15,8 @@ const READ_ONLY = 'PostgreSQL takes no writes (a standby, or read-only): managem
 
 /**
  * Asks PostgreSQL over the pool every three seconds whether it would take a write. The change feed has a connection of its
- * own: it may be fine while the pool, over which everything is written, gets no answer, and nobody may be sending reports
- * just then from which that could be seen.
+ * own: it may be fine while the pool, over which everything is written, gets no answer, and there may be no
+ * reports just then from which that could be seen.
  */
 @Injectable()
 export class DatabaseProbe implements OnApplicationBootstrap, OnApplicationShutdown {
@@ -31,9 +31,21 @@ export class DatabaseProbe implements OnApplicationBootstrap, OnApplicationShutd
   ) {
     conditions.register('database', 'PostgreSQL answers over the pool and takes writes', () => this.problem);
     const pool = () => (dataSource.driver as PostgresDriver).master as Pool;
-    meters.gauge('latchkey_database_pool_connections', 'Connections of the pool of management and reports.', () => pool().totalCount);
-    meters.gauge('latchkey_database_pool_idle_connections', 'Connections of the pool that nobody uses.', () => pool().idleCount);
-    meters.gauge('latchkey_database_pool_requests_queued', 'What waits for a connection of the pool.', () => pool().waitingCount);
+    meters.gauge(
+      'latchkey_database_pool_connections',
+      'Connections of the pool of management and reports.',
+      () => pool().totalCount,
+    );
+    meters.gauge(
+      'latchkey_database_pool_idle_connections',
+      'Connections of the pool that are not in use.',
+      () => pool().idleCount,
+    );
+    meters.gauge(
+      'latchkey_database_pool_requests_queued',
+      'What waits for a connection of the pool.',
+      () => pool().waitingCount,
+    );
   }
 
   onApplicationBootstrap(): void {

@@ -55,15 +55,23 @@ describe('docs/metrics.md', () => {
 
   it('is of metrics whose names say what they are', () => {
     const ours = metrics.filter(({ name }) => name.startsWith('latchkey_'));
-    expect(ours.filter(({ name, type }) => (type === 'counter') !== name.endsWith('_total')).map(({ name }) => name)).toEqual([]);
-    expect(ours.filter(({ name, type }) => type === 'histogram' && !name.endsWith('_seconds')).map(({ name }) => name)).toEqual([]);
-    expect(ours.filter(({ name }) => /_(count|pending|waiting|under_way)$/.test(name)).map(({ name }) => name)).toEqual([]);
+    expect(
+      ours.filter(({ name, type }) => (type === 'counter') !== name.endsWith('_total')).map(({ name }) => name),
+    ).toEqual([]);
+    expect(
+      ours.filter(({ name, type }) => type === 'histogram' && !name.endsWith('_seconds')).map(({ name }) => name),
+    ).toEqual([]);
+    expect(ours.filter(({ name }) => /_(count|pending|waiting|under_way)$/.test(name)).map(({ name }) => name)).toEqual(
+      [],
+    );
     expect(ours.filter(({ help }) => !/^[A-Z0-9].*[.]$/.test(help)).map(({ name, help }) => [name, help])).toEqual([]);
   });
 
   it('alerts on nothing that is not there', async () => {
     const alerts = (await readFile(PAGE, 'utf8')).split('## Alerts')[1]!;
-    const names = [...alerts.matchAll(/\b(?:latchkey|nodejs)_[a-z0-9_]+/g)].map(([name]) => name.replace(/_(bucket|count|sum)$/, ''));
+    const names = [...alerts.matchAll(/\b(?:latchkey|nodejs)_[a-z0-9_]+/g)].map(([name]) =>
+      name.replace(/_(bucket|count|sum)$/, ''),
+    );
     const known = new Set(metrics.map(({ name }) => name));
     expect(names.filter((name) => !known.has(name))).toEqual([]);
     expect(names.length).toBeGreaterThan(10);
@@ -79,7 +87,9 @@ function update(page: string, metrics: readonly Metric[]): string {
 }
 
 function withTable(page: string, mark: string, metrics: readonly Metric[]): string {
-  const table = ['| metric | type | labels | unit | meaning |', '|---|---|---|---|---|', ...metrics.map(rowOf)].join('\n');
+  const table = ['| metric | type | labels | unit | meaning |', '|---|---|---|---|---|', ...metrics.map(rowOf)].join(
+    '\n',
+  );
   const begin = `<!-- ${mark} -->\n`;
   const at = page.indexOf(begin) + begin.length;
   return page.slice(0, at) + table + page.slice(at).replace(/^(\|[^\n]*\n)*/, '\n');

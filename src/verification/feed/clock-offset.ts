@@ -2,7 +2,7 @@ import type { Conditions } from '../../common/conditions.js';
 import type { Meters } from '../../common/meters.js';
 import type { FeedListener } from './feed-listener.js';
 
-/** Beyond it somebody should look at NTP on one of the two machines. */
+/** Beyond it NTP does not work on one of the two machines. */
 const TOLERANCE_MS = 1_000;
 /** The answer of a slower poll says too little about the instant it was given. */
 const MAX_ROUND_TRIP_MS = 500;
@@ -16,11 +16,18 @@ export class ClockOffset implements FeedListener {
     conditions: Conditions,
     meters: Meters,
   ) {
-    meters.gauge('latchkey_database_clock_offset_seconds', 'Wall clock of this machine minus that of the database.', () => this.offsetMs / 1000);
+    meters.gauge(
+      'latchkey_database_clock_offset_seconds',
+      'Wall clock of this machine minus that of the database.',
+      () => this.offsetMs / 1000,
+    );
     conditions.register(
       'clock',
       'the clocks of this machine and of the database agree within a second',
-      () => (Math.abs(this.offsetMs) > TOLERANCE_MS ? `The clock of this machine is ${this.describe()} the database's: look at NTP on both.` : null),
+      () =>
+        Math.abs(this.offsetMs) > TOLERANCE_MS
+          ? `The clock of this machine is ${this.describe()} the database's: look at NTP on both.`
+          : null,
       'warn',
     );
   }

@@ -37,7 +37,12 @@ describe('What does not work is told', () => {
   let gateway: string;
   let lines: Line[] = [];
 
-  const send = async (method: string, path: string, body?: unknown, credentials: Record<string, string> = { authorization: `Bearer ${token}` }) => {
+  const send = async (
+    method: string,
+    path: string,
+    body?: unknown,
+    credentials: Record<string, string> = { authorization: `Bearer ${token}` },
+  ) => {
     const response = await fetch(`${base}${path}`, {
       method,
       headers: { ...credentials, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
@@ -47,9 +52,19 @@ describe('What does not work is told', () => {
   };
   let reports = 0;
   /** As services do: by a key, which needs no look into the database. */
-  const report = () => send('POST', '/api/v1/usage', { events: [{ id: `report ${(reports += 1)}`, apiKeyId: keyId, costCents: 1 }] }, { 'x-api-key': gateway });
-  const isDown = async (name: string) => new RegExp(`^latchkey_${name}_down 1$`, 'm').test(await app.get(Meters).registry.metrics());
-  const reasons = (health: Record<string, { status: string; reason?: string }>) => Object.entries(health).filter(([, { status }]) => status !== 'up').map(([name]) => name);
+  const report = () =>
+    send(
+      'POST',
+      '/api/v1/usage',
+      { events: [{ id: `report ${(reports += 1)}`, apiKeyId: keyId, costCents: 1 }] },
+      { 'x-api-key': gateway },
+    );
+  const isDown = async (name: string) =>
+    new RegExp(`^latchkey_${name}_down 1$`, 'm').test(await app.get(Meters).registry.metrics());
+  const reasons = (health: Record<string, { status: string; reason?: string }>) =>
+    Object.entries(health)
+      .filter(([, { status }]) => status !== 'up')
+      .map(([name]) => name);
   const recovered = () =>
     eventually(async () => {
       expect((await report()).status).toBe(200);
@@ -89,7 +104,17 @@ describe('What does not work is told', () => {
   it('nothing is, while all works', async () => {
     const { status, body } = await send('GET', '/health');
     expect([status, body['status']]).toEqual([200, 'ok']);
-    expect(Object.keys(body['details']!).sort()).toEqual(['audit', 'checkpoints', 'clock', 'database', 'denylist', 'feed', 'limits', 'management', 'metering']);
+    expect(Object.keys(body['details']!).sort()).toEqual([
+      'audit',
+      'checkpoints',
+      'clock',
+      'database',
+      'denylist',
+      'feed',
+      'limits',
+      'management',
+      'metering',
+    ]);
     expect((await send('GET', '/health/ready')).body).toEqual(body);
   });
 
@@ -120,12 +145,20 @@ describe('What does not work is told', () => {
     proxy.reset();
     await recovered();
     expect(await isDown('metering')).toBe(false);
-    await eventually(() => expect(lines.filter(({ condition, level }) => condition === 'metering' && level === 'error')).toHaveLength(1));
+    await eventually(() =>
+      expect(lines.filter(({ condition, level }) => condition === 'metering' && level === 'error')).toHaveLength(1),
+    );
   }, 60_000);
 
   it('without a report or a change from which it could be seen, when the pool gets no answers', async () => {
     proxy.setMode('silent');
-    await eventually(async () => expect(reasons((await send('GET', '/health/ready')).body['details']!)).toEqual(expect.arrayContaining(['database', 'feed'])), 10_000);
+    await eventually(
+      async () =>
+        expect(reasons((await send('GET', '/health/ready')).body['details']!)).toEqual(
+          expect.arrayContaining(['database', 'feed']),
+        ),
+      10_000,
+    );
     expect(await isDown('database')).toBe(true);
     proxy.setMode('pass');
     proxy.reset();

@@ -4,7 +4,11 @@ import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { findCluster } from '../../../src/database/embedded-cluster.js';
-import { type EmbeddedPostgres, startEmbeddedPostgres, stopAbandonedPostgres } from '../../../src/database/embedded-postgres.js';
+import {
+  type EmbeddedPostgres,
+  startEmbeddedPostgres,
+  stopAbandonedPostgres,
+} from '../../../src/database/embedded-postgres.js';
 import { EmbeddedSupervisor } from '../../../src/database/embedded-supervisor.js';
 import { eventually } from '../../support/eventually.js';
 import { createTestDirectory } from '../../support/postgres.js';
@@ -14,7 +18,13 @@ const MAX_RECOVERY_MS = 30_000;
 describe('An embedded PostgreSQL that is supervised', () => {
   let parent: string;
   let dataDir: string;
-  let users: { server: EmbeddedPostgres; supervisor: EmbeddedSupervisor; errors: string[]; infos: string[]; lost: string[] }[];
+  let users: {
+    server: EmbeddedPostgres;
+    supervisor: EmbeddedSupervisor;
+    errors: string[];
+    infos: string[];
+    lost: string[];
+  }[];
 
   const use = async () => {
     const server = await startEmbeddedPostgres({ dataDir });
@@ -33,7 +43,10 @@ describe('An embedded PostgreSQL that is supervised', () => {
     const client = new Client({ connectionString: url });
     client.on('error', () => undefined);
     await client.connect();
-    return client.query(sql).then(({ rows }) => rows as unknown[]).finally(() => client.end());
+    return client
+      .query(sql)
+      .then(({ rows }) => rows as unknown[])
+      .finally(() => client.end());
   };
 
   beforeEach(async () => {
@@ -86,7 +99,9 @@ describe('An embedded PostgreSQL that is supervised', () => {
     const cluster = (await findCluster(dataDir))!;
     await rename(cluster, `${cluster}.elsewhere`);
     await eventually(() => expect(one.lost).toHaveLength(1), MAX_RECOVERY_MS);
-    expect(one.lost[0]).toMatch(/The embedded PostgreSQL could not be started again: The database in .* is gone: put its files back, or restore a backup/);
+    expect(one.lost[0]).toMatch(
+      /The embedded PostgreSQL could not be started again: The database in .* is gone: put its files back, or restore a backup/,
+    );
     expect(one.errors).toHaveLength(5);
     expect([one.supervisor.isDown, one.supervisor.restarts]).toEqual([true, 0]);
     expect(existsSync(cluster)).toBe(false);

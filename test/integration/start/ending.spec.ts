@@ -16,7 +16,7 @@ const MAX_END_MS = 10_000;
 describe('A server ends in order', () => {
   let database: TestDatabase;
   let environment: Record<string, string>;
-  let started: Started[] = [];
+  const started: Started[] = [];
 
   const start = (command: string, ...args: string[]) => {
     const one = new Started(command, args, environment);
@@ -27,11 +27,18 @@ describe('A server ends in order', () => {
   const alone = () => start(NODE, 'scripts/start.mjs');
   const cluster = (workers: number) => start(NODE, 'scripts/start-cluster.mjs', '--workers', String(workers));
   const ready = async (server: Started) => (await server.line('ready'))['pid'] as number;
-  const of = (lines: Line[], pid: number) => lines.filter((line) => line['pid'] === pid && line['context'] === 'Process').map(({ msg }) => msg);
+  const of = (lines: Line[], pid: number) =>
+    lines.filter((line) => line['pid'] === pid && line['context'] === 'Process').map(({ msg }) => msg);
 
   beforeAll(async () => {
     database = await createTestDatabase();
-    environment = { ...SECRETS, DATABASE_URL: database.appUrl, DATABASE_MIGRATION_URL: database.ownerUrl, PORT: String(await freePort()), ADMIN_PASSWORD: 'a password of tests' };
+    environment = {
+      ...SECRETS,
+      DATABASE_URL: database.appUrl,
+      DATABASE_MIGRATION_URL: database.ownerUrl,
+      PORT: String(await freePort()),
+      ADMIN_PASSWORD: 'a password of tests',
+    };
   });
   afterEach(() => {
     for (const one of started.splice(0)) one.kill();
@@ -56,9 +63,23 @@ describe('A server ends in order', () => {
     }
     const life = lines.filter(({ context }) => context === 'Process');
     expect(life).toEqual([
-      expect.objectContaining({ msg: 'starting', version: expect.stringMatching(/^\d+\./), commit: expect.stringMatching(/^[0-9a-f]{12}(-dirty)?$/) }),
-      expect.objectContaining({ msg: 'database', postgres: expect.stringMatching(/^\d+/), login: 'latchkey_app', role: 'latchkey_app', embedded: false }),
-      expect.objectContaining({ msg: 'ready', replicaId: expect.stringMatching(/^[0-9a-f-]{36}$/), address: `http://127.0.0.1:${environment['PORT']}` }),
+      expect.objectContaining({
+        msg: 'starting',
+        version: expect.stringMatching(/^\d+\./),
+        commit: expect.stringMatching(/^[0-9a-f]{12}(-dirty)?$/),
+      }),
+      expect.objectContaining({
+        msg: 'database',
+        postgres: expect.stringMatching(/^\d+/),
+        login: 'latchkey_app',
+        role: 'latchkey_app',
+        embedded: false,
+      }),
+      expect.objectContaining({
+        msg: 'ready',
+        replicaId: expect.stringMatching(/^[0-9a-f-]{36}$/),
+        address: `http://127.0.0.1:${environment['PORT']}`,
+      }),
       expect.objectContaining({ msg: 'draining', reason: 'SIGTERM' }),
       expect.objectContaining({ msg: 'ended', code: 0, afterMs: expect.any(Number), upSeconds: expect.any(Number) }),
     ]);
@@ -69,16 +90,20 @@ describe('A server ends in order', () => {
     ]);
   }, 60_000);
 
-  it.each(['SIGTERM', 'SIGKILL', 'SIGHUP'] as const)('when the npm that started it is ended by %s', async (signal) => {
-    const npm = npmStart();
-    const pid = await ready(npm);
-    const began = performance.now();
-    await npm.end(signal);
-    expect(performance.now() - began).toBeLessThan(MAX_END_MS);
-    expect(of(npm.lines(), pid)).toEqual(['starting', 'database', 'ready', 'draining', 'ended']);
-    expect(npm.lines().at(-1)).toMatchObject({ msg: 'ended', code: 0 });
-    expect(npm.stderr).toContain('npm, which started this server, has ended');
-  }, 60_000);
+  it.each(['SIGTERM', 'SIGKILL', 'SIGHUP'] as const)(
+    'when the npm that started it is ended by %s',
+    async (signal) => {
+      const npm = npmStart();
+      const pid = await ready(npm);
+      const began = performance.now();
+      await npm.end(signal);
+      expect(performance.now() - began).toBeLessThan(MAX_END_MS);
+      expect(of(npm.lines(), pid)).toEqual(['starting', 'database', 'ready', 'draining', 'ended']);
+      expect(npm.lines().at(-1)).toMatchObject({ msg: 'ended', code: 0 });
+      expect(npm.stderr).toContain('npm, which started this server, has ended');
+    },
+    60_000,
+  );
 
   it('when its terminal closes', async () => {
     const server = alone();
@@ -124,10 +149,20 @@ describe('A server ends in order', () => {
     const primary = cluster(2);
     await untilCount(() => primary.lines().filter(({ msg }) => msg === 'ready').length, 2);
     await primary.end('SIGKILL');
-    const workers = new Set(primary.lines().filter(({ context }) => context === 'Process').map(({ pid }) => pid as number));
+    const workers = new Set(
+      primary
+        .lines()
+        .filter(({ context }) => context === 'Process')
+        .map(({ pid }) => pid as number),
+    );
     expect(workers.size).toBe(2);
     for (const pid of workers) expect(of(primary.lines(), pid).slice(-2)).toEqual(['draining', 'ended']);
-    expect(primary.lines().filter(({ msg }) => msg === 'draining').map(({ reason }) => reason)).toEqual(['primary ended', 'primary ended']);
+    expect(
+      primary
+        .lines()
+        .filter(({ msg }) => msg === 'draining')
+        .map(({ reason }) => reason),
+    ).toEqual(['primary ended', 'primary ended']);
   }, 60_000);
 
   it('with code 1 when no worker of a cluster can start, instead of trying for ever', async () => {
@@ -137,7 +172,12 @@ describe('A server ends in order', () => {
       const primary = cluster(1);
       expect(await primary.ended).toBe(1);
       expect(primary.stderr).toContain('EADDRINUSE');
-      expect(primary.lines().filter(({ context }) => context === 'Cluster').at(-1)).toMatchObject({ msg: 'ended', code: 1 });
+      expect(
+        primary
+          .lines()
+          .filter(({ context }) => context === 'Cluster')
+          .at(-1),
+      ).toMatchObject({ msg: 'ended', code: 1 });
     } finally {
       taken.close();
     }
@@ -150,12 +190,24 @@ describe('A server ends in order', () => {
     await ready(server);
     await rename((await findCluster(dataDir))!, join(dataDir, 'elsewhere'));
     expect(await server.ended).toBe(1);
-    const told = server.lines().filter(({ level }) => level === 'error' || level === 'fatal').map(({ msg }) => msg);
-    expect(told).toEqual(expect.arrayContaining([expect.stringContaining('has ended without being asked to'), expect.stringMatching(/could not be started again: The database in .* is gone/), 'ended']));
+    const told = server
+      .lines()
+      .filter(({ level }) => level === 'error' || level === 'fatal')
+      .map(({ msg }) => msg);
+    expect(told).toEqual(
+      expect.arrayContaining([
+        expect.stringContaining('has ended without being asked to'),
+        expect.stringMatching(/could not be started again: The database in .* is gone/),
+        'ended',
+      ]),
+    );
   }, 90_000);
 
   it('with one sentence, not one a worker, where the settings of a cluster are wrong', async () => {
-    const primary = new Started(NODE, ['scripts/start-cluster.mjs', '--workers', '2'], { ...environment, LOG_LEVEL: 'loud' });
+    const primary = new Started(NODE, ['scripts/start-cluster.mjs', '--workers', '2'], {
+      ...environment,
+      LOG_LEVEL: 'loud',
+    });
     started.push(primary);
     expect(await primary.ended).toBe(1);
     expect(primary.stderr.match(/LOG_LEVEL/g)).toHaveLength(1);
@@ -166,7 +218,9 @@ async function halfARequest(port: number) {
   const { connect } = await import('node:net');
   const socket = connect(port, '127.0.0.1').on('error', () => undefined);
   await new Promise<void>((resolve) => socket.once('connect', resolve));
-  socket.write('POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{');
+  socket.write(
+    'POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{',
+  );
   await sleep(100);
   return socket;
 }

@@ -21,7 +21,14 @@ describe('The commands that a first start prints', () => {
 
   const print = async (environment: Record<string, string>) => {
     database = await createTestDatabase();
-    server = Started.fromSources({ ...SECRETS, DATABASE_URL: database.appUrl, DATABASE_MIGRATION_URL: database.ownerUrl, PORT: String(await freePort()), LOG_LEVEL: 'error', ...environment });
+    server = Started.fromSources({
+      ...SECRETS,
+      DATABASE_URL: database.appUrl,
+      DATABASE_MIGRATION_URL: database.ownerUrl,
+      PORT: String(await freePort()),
+      LOG_LEVEL: 'error',
+      ...environment,
+    });
     await server.until('Verify it:');
     await server.until('/api/v1/verify');
     const lines = server.stderr.split('\n').filter((line) => line.startsWith('    '));
@@ -29,27 +36,48 @@ describe('The commands that a first start prints', () => {
     return lines.join('\n');
   };
 
-  typed('work as typed, with a generated password', async () => {
-    expect(await type(await print({ ADMIN_EMAIL: "o'brien@latchkey.test" }))).toMatchObject({ valid: true, code: 'VALID' });
-  }, 60_000);
+  typed(
+    'work as typed, with a generated password',
+    async () => {
+      expect(await type(await print({ ADMIN_EMAIL: "o'brien@latchkey.test" }))).toMatchObject({
+        valid: true,
+        code: 'VALID',
+      });
+    },
+    60_000,
+  );
 
-  typed('work as typed where ADMIN_PASSWORD is set, whatever it holds', async () => {
-    const commands = await print({ ADMIN_PASSWORD: AWKWARD });
-    expect(server.stderr + server.stdout).not.toContain(AWKWARD);
-    expect(await type(commands, { ADMIN_PASSWORD: AWKWARD })).toMatchObject({ valid: true, code: 'VALID' });
-  }, 60_000);
+  typed(
+    'work as typed where ADMIN_PASSWORD is set, whatever it holds',
+    async () => {
+      const commands = await print({ ADMIN_PASSWORD: AWKWARD });
+      expect(server.stderr + server.stdout).not.toContain(AWKWARD);
+      expect(await type(commands, { ADMIN_PASSWORD: AWKWARD })).toMatchObject({ valid: true, code: 'VALID' });
+    },
+    60_000,
+  );
 
-  typed('ask for the password in a terminal that does not have ADMIN_PASSWORD', async () => {
-    const commands = await print({ ADMIN_PASSWORD: 'correct horse "battery"' });
-    const asking = commands.split('\n').findIndex((line) => line.includes('read '));
-    const withAnswer = commands.split('\n').toSpliced(asking + 1, 0, 'correct horse "battery"').join('\n');
-    expect(await type(withAnswer)).toMatchObject({ valid: true, code: 'VALID' });
-  }, 60_000);
+  typed(
+    'ask for the password in a terminal that does not have ADMIN_PASSWORD',
+    async () => {
+      const commands = await print({ ADMIN_PASSWORD: 'correct horse "battery"' });
+      const asking = commands.split('\n').findIndex((line) => line.includes('read '));
+      const withAnswer = commands
+        .split('\n')
+        .toSpliced(asking + 1, 0, 'correct horse "battery"')
+        .join('\n');
+      expect(await type(withAnswer)).toMatchObject({ valid: true, code: 'VALID' });
+    },
+    60_000,
+  );
 });
 
 /** The verdict that the last command prints; with the history of an interactive shell, which expands `!!`. */
 async function type(commands: string, environment: Record<string, string> = {}): Promise<unknown> {
-  const bash = spawn('bash', ['--norc'], { env: { PATH: process.env['PATH'], ...environment }, stdio: ['pipe', 'pipe', 'pipe'] });
+  const bash = spawn('bash', ['--norc'], {
+    env: { PATH: process.env['PATH'], ...environment },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
   let stdout = '';
   let stderr = '';
   bash.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));

@@ -38,7 +38,11 @@ export class Started {
 
   /** The entry point, from the sources. */
   static fromSources(environment: Record<string, string>, args: string[] = []): Started {
-    return new Started(process.execPath, ['--import', './test/support/register-typescript.mjs', 'src/main.ts', ...args], environment);
+    return new Started(
+      process.execPath,
+      ['--import', './test/support/register-typescript.mjs', 'src/main.ts', ...args],
+      environment,
+    );
   }
 
   get pid(): number {
@@ -59,7 +63,10 @@ export class Started {
   /** What has been logged so far. npm's own words are no part of it. */
   lines(): Line[] {
     const whole = this.stdout.slice(0, this.stdout.lastIndexOf('\n') + 1);
-    return whole.split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Line);
+    return whole
+      .split('\n')
+      .filter((line) => line.startsWith('{'))
+      .map((line) => JSON.parse(line) as Line);
   }
 
   /** Sends a signal and waits for the end of everything that was started. */
@@ -79,12 +86,13 @@ export class Started {
 
   private async wait(complaint: string, isThere: () => boolean): Promise<void> {
     for (const deadline = Date.now() + PATIENCE_MS; !isThere(); await sleep(25)) {
-      if (Date.now() > deadline || this.child.exitCode !== null) throw new Error(`It ${complaint}:\n${this.stdout}\n${this.stderr}`);
+      if (Date.now() > deadline || this.child.exitCode !== null)
+        throw new Error(`It ${complaint}:\n${this.stdout}\n${this.stderr}`);
     }
   }
 }
 
-/** A port of loopback that nobody listened on a moment ago. */
+/** A port of loopback that was free a moment ago. */
 export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

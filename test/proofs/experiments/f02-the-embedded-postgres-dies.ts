@@ -20,14 +20,23 @@ const BATCH = 100;
  */
 export const f02: Experiment = {
   id: 'F02',
-  guarantee: 'an embedded PostgreSQL that is killed is started again, once: usage and limited keys work within 10 s, nothing acknowledged is lost',
+  guarantee:
+    'an embedded PostgreSQL that is killed is started again, once: usage and limited keys work within 10 s, nothing acknowledged is lost',
   inCi: true,
   fault: { what: 'a PostgreSQL that has died is left as it is', patch: 'leaves-postgres-dead.mjs' },
   run: async ({ size, random, log, fault }) => {
     const dataDir = await mkdtemp(join(tmpdir(), 'latchkey-f02-'));
     // The account that PostgreSQL runs as must get there.
     await chmod(dataDir, 0o755);
-    const environment = { NODE_ENV: 'test', DATA_DIR: join(dataDir, 'data'), ADMIN_EMAIL: ADMIN.email, ADMIN_PASSWORD: ADMIN.password, LOG_LEVEL: 'warn', METRICS_TOKEN, MAX_ACTIVE_KEYS: '1000000' };
+    const environment = {
+      NODE_ENV: 'test',
+      DATA_DIR: join(dataDir, 'data'),
+      ADMIN_EMAIL: ADMIN.email,
+      ADMIN_PASSWORD: ADMIN.password,
+      LOG_LEVEL: 'warn',
+      METRICS_TOKEN,
+      MAX_ACTIVE_KEYS: '1000000',
+    };
     const ports = await freePorts(2);
     const servers = ports.map((port, index) => new Replica(`server ${index}`, port, environment, modulesOf(fault, [])));
     const violations: string[] = [];
@@ -41,7 +50,10 @@ export const f02: Experiment = {
         await killPostmaster(environment.DATA_DIR);
         const tookMs = await Promise.all(servers.map((server) => recovery(server, keys)));
         slowestMs = Math.max(slowestMs, ...tookMs);
-        if (slowestMs > MAX_RECOVERY_MS) violations.push(`kill ${kill}: usage and limited keys worked after ${tookMs.map(Math.round).join(' and ')} ms`);
+        if (slowestMs > MAX_RECOVERY_MS)
+          violations.push(
+            `kill ${kill}: usage and limited keys worked after ${tookMs.map(Math.round).join(' and ')} ms`,
+          );
         const restarts = (await Promise.all(servers.map(restartsOf))).reduce((sum, one) => sum + one, 0);
         if (restarts !== kill) violations.push(`after ${kill} kills PostgreSQL was started again ${restarts} times`);
         log(`kill ${kill}: back after ${tookMs.map(Math.round).join(' and ')} ms`);
@@ -49,14 +61,27 @@ export const f02: Experiment = {
       await load.stop();
       const { acknowledged, refused, verified } = load;
       if (violations.length === 0) violations.push(...(await lost(servers[1]!, keys, acknowledged, random)));
-      if (acknowledged.length < 300 || verified < 100) violations.push(`only ${acknowledged.length} reports were acknowledged and ${verified} keys verified: that is no load`);
+      if (acknowledged.length < 300 || verified < 100)
+        violations.push(
+          `only ${acknowledged.length} reports were acknowledged and ${verified} keys verified: that is no load`,
+        );
       if (refused === 0) violations.push('nothing was refused: PostgreSQL was not away');
       for (const server of servers) {
         const code = await server.end('SIGTERM');
-        if (code !== 0 && violations.length === 0) violations.push(`${server.name} ended with ${code}: ${server.output.slice(-3).join('')}`);
+        if (code !== 0 && violations.length === 0)
+          violations.push(`${server.name} ended with ${code}: ${server.output.slice(-3).join('')}`);
       }
       if (violations.length > 0) for (const { name, output } of servers) log(`${name}: ${output.slice(-8).join('')}`);
-      return { violations, figures: { kills: KILLS[size], acknowledged: acknowledged.length, refused, verified, slowestRecoveryMs: Math.round(slowestMs) } };
+      return {
+        violations,
+        figures: {
+          kills: KILLS[size],
+          acknowledged: acknowledged.length,
+          refused,
+          verified,
+          slowestRecoveryMs: Math.round(slowestMs),
+        },
+      };
     } finally {
       await Promise.all(servers.map((server) => server.end('SIGKILL')));
       for (const { client } of servers) client.close();
@@ -76,7 +101,10 @@ interface Keys {
 async function makeKeys({ client }: Replica): Promise<Keys> {
   const token = (await client.post('/auth/login', { body: ADMIN })).body.accessToken as string;
   const gateway = (await client.post('/api-keys', { token, body: { roles: ['gateway'] } })).body.secretKey as string;
-  const { body } = await client.post('/api-keys', { token, body: { rateLimitPerMinute: 10_000, budgetLimitCents: 1_000_000, budgetType: 'total' } });
+  const { body } = await client.post('/api-keys', {
+    token,
+    body: { rateLimitPerMinute: 10_000, budgetLimitCents: 1_000_000, budgetType: 'total' },
+  });
   return { token, gateway, id: body.apiKey.id as string, secret: body.secretKey as string };
 }
 
@@ -89,7 +117,9 @@ class Load {
   private readonly clients: Promise<void>[];
 
   constructor(servers: readonly Replica[], keys: Keys) {
-    this.clients = Array.from({ length: CLIENTS }, (_, index) => this.work(servers[index % servers.length]!, keys, index));
+    this.clients = Array.from({ length: CLIENTS }, (_, index) =>
+      this.work(servers[index % servers.length]!, keys, index),
+    );
   }
 
   async stop(): Promise<void> {
@@ -100,10 +130,14 @@ class Load {
   private async work({ client }: Replica, keys: Keys, index: number): Promise<void> {
     for (let turn = 0; !this.isStopping; turn += 1) {
       const id = `load ${index} ${turn}`;
-      const report = await client.post('/usage', { apiKey: keys.gateway, body: { events: [event(keys, id)] }, timeoutMs: 5_000 }).catch(() => null);
+      const report = await client
+        .post('/usage', { apiKey: keys.gateway, body: { events: [event(keys, id)] }, timeoutMs: 5_000 })
+        .catch(() => null);
       if (report?.status === 200 && report.body.results[0].outcome === 'accepted') this.acknowledged.push(id);
       else this.refused += 1;
-      const verdict = await client.post('/verify', { apiKey: keys.gateway, body: { key: keys.secret, reserveCents: 1 }, timeoutMs: 5_000 }).catch(() => null);
+      const verdict = await client
+        .post('/verify', { apiKey: keys.gateway, body: { key: keys.secret, reserveCents: 1 }, timeoutMs: 5_000 })
+        .catch(() => null);
       if (verdict?.body.valid === true) this.verified += 1;
       await sleep(10);
     }
@@ -119,9 +153,17 @@ async function recovery({ client }: Replica, keys: Keys): Promise<number> {
   const began = performance.now();
   const isBack = async (): Promise<boolean> => {
     const options = { timeoutMs: 3_000 };
-    const report = await client.post('/usage', { ...options, apiKey: keys.gateway, body: { events: [event(keys, `back ${performance.now()}`)] } });
+    const report = await client.post('/usage', {
+      ...options,
+      apiKey: keys.gateway,
+      body: { events: [event(keys, `back ${performance.now()}`)] },
+    });
     const made = await client.post('/api-keys', { ...options, token: keys.token, body: { rateLimitPerMinute: 10 } });
-    const fresh = await client.post('/verify', { ...options, apiKey: keys.gateway, body: { key: made.body.secretKey } });
+    const fresh = await client.post('/verify', {
+      ...options,
+      apiKey: keys.gateway,
+      body: { key: made.body.secretKey },
+    });
     await client.post(`/api-keys/${made.body.apiKey.id}/revoke`, { ...options, token: keys.token, body: {} });
     return report.status === 200 && fresh.body.valid === true;
   };
@@ -140,14 +182,23 @@ async function restartsOf({ client }: Replica): Promise<number> {
 }
 
 /** Sends what was acknowledged once more: whatever is not a duplicate then was not in the books. */
-async function lost({ client }: Replica, keys: Keys, acknowledged: readonly string[], random: Random): Promise<string[]> {
+async function lost(
+  { client }: Replica,
+  keys: Keys,
+  acknowledged: readonly string[],
+  random: Random,
+): Promise<string[]> {
   const missing: string[] = [];
   const first = random.integer(BATCH);
   for (let at = first - BATCH; at < acknowledged.length; at += BATCH) {
     const ids = acknowledged.slice(Math.max(0, at), at + BATCH);
     if (ids.length === 0) continue;
-    const { body } = await client.post('/usage', { apiKey: keys.gateway, body: { events: ids.map((id) => event(keys, id)) } });
-    for (const { id, outcome } of body.results as { id: string; outcome: string }[]) if (outcome !== 'duplicate') missing.push(`${id} was acknowledged and is ${outcome} now`);
+    const { body } = await client.post('/usage', {
+      apiKey: keys.gateway,
+      body: { events: ids.map((id) => event(keys, id)) },
+    });
+    for (const { id, outcome } of body.results as { id: string; outcome: string }[])
+      if (outcome !== 'duplicate') missing.push(`${id} was acknowledged and is ${outcome} now`);
   }
   return missing;
 }

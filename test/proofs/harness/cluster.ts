@@ -391,7 +391,7 @@ export function environmentOf(database: ClusterDatabase): Record<string, string>
   };
 }
 
-/** Ports of loopback that nobody listened on a moment ago. */
+/** Ports of loopback that were free a moment ago. */
 export async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(
     Array.from({ length: count }, async () => {
