@@ -72,7 +72,7 @@ describe('Changes that a failover has lost', () => {
 
   it('switch users off, and never the last admin', async () => {
     const user = await app.addUser(['user']);
-    const me = (await app.get('/auth/me', { token })).body.id as string;
+    const me = (await app.get('/auth/me', { token })).body.user.id as string;
     const sinceSeq = (await head()) + 1;
     const rows = [
       lost(sinceSeq, 'users:delete', 'user', user.id, REVOKED),
