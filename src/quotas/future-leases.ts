@@ -17,9 +17,11 @@ export class FutureLeases {
   due(found: readonly FutureLease[], nowMs: number, order: CloseOrder | null): string[] {
     this.firstSeen = new Map(found.map(({ id }) => [id, this.firstSeen.get(id) ?? nowMs]));
     const watchedMs = order?.watchedMs ?? 0;
-    return found.filter(({ id, holdMs }) => {
-      const neededMs = holdMs * (1 + DRIFT) + MARGIN_MS;
-      return watchedMs >= neededMs && nowMs - (this.firstSeen.get(id) ?? nowMs) >= neededMs;
-    }).map(({ id }) => id);
+    return found
+      .filter(({ id, holdMs }) => {
+        const neededMs = holdMs * (1 + DRIFT) + MARGIN_MS;
+        return watchedMs >= neededMs && nowMs - (this.firstSeen.get(id) ?? nowMs) >= neededMs;
+      })
+      .map(({ id }) => id);
   }
 }

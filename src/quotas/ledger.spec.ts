@@ -352,7 +352,7 @@ describe('a ledger', () => {
     expect(stage.backs.length).toBe(before + 1);
   });
 
-  it('hands leases back by itself where nobody has looked', async () => {
+  it('hands leases back by itself after 3 s where none has looked', async () => {
     for (let calls = 0; calls < 20; calls++) await stage.admit({ reserve: 10n });
     const before = stage.backs.length;
     stage.ledger.dropAll();

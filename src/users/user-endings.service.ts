@@ -20,7 +20,10 @@ export class UserEndings {
    * Switches users off, in order of their ids; with each goes what the trail says about it. Left alone are those that
    * are off already, and the last admin. Gives how many were switched off.
    */
-  async switchOff(change: Change, detailsById: ReadonlyMap<string, Readonly<Record<string, unknown>>>): Promise<number> {
+  async switchOff(
+    change: Change,
+    detailsById: ReadonlyMap<string, Readonly<Record<string, unknown>>>,
+  ): Promise<number> {
     if (detailsById.size === 0) return 0;
     await lockAdministration(change.tx);
     const ids = [...detailsById.keys()].sort();
@@ -30,7 +33,11 @@ export class UserEndings {
     return switched;
   }
 
-  private async switchOne({ tx, record }: Change, id: string, details: Readonly<Record<string, unknown>>): Promise<boolean> {
+  private async switchOne(
+    { tx, record }: Change,
+    id: string,
+    details: Readonly<Record<string, unknown>>,
+  ): Promise<boolean> {
     const users = this.users.in(tx);
     const before = await users.findById(id);
     if (before === null || !before.user.isActive) return false;

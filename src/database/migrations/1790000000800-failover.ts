@@ -15,7 +15,9 @@ export class Failover1790000000800 implements MigrationInterface {
   }
 
   async down(runner: QueryRunner): Promise<void> {
-    await runner.query(`DROP FUNCTION IF EXISTS quota_close_future, quota_future_leases, quota_windows_2, quota_pull_back`);
+    await runner.query(
+      `DROP FUNCTION IF EXISTS quota_close_future, quota_future_leases, quota_windows_2, quota_pull_back`,
+    );
     await runner.query(`ALTER TABLE replica DROP COLUMN history, DROP COLUMN is_history_whole`);
   }
 }

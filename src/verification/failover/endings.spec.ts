@@ -31,12 +31,28 @@ const NONE = { revokedKeys: [], inactiveKeys: [], endedKids: [], inactiveUsers: 
 describe('what lost changes had ended', () => {
   it.each<[string, Partial<StoredFeedRow>[], object]>([
     ['a revoked key', [revoked], { revokedKeys: ['key'] }],
-    ['a deleted key', [{ action: 'api-keys:delete', ends: [{ field: 'isActive', after: null }] }], { revokedKeys: ['key'] }],
+    [
+      'a deleted key',
+      [{ action: 'api-keys:delete', ends: [{ field: 'isActive', after: null }] }],
+      { revokedKeys: ['key'] },
+    ],
     ['a key that was switched off', [off], { inactiveKeys: ['key'] }],
     ['a key that was switched off and on again', [off, on], {}],
-    ['a regenerated key', [{ action: 'api-keys:regenerate', ended_kids: ['kid1', 'kid2'] }], { endedKids: ['kid1', 'kid2'] }],
-    ['a user that was switched off', [{ ...off, resource_type: 'user', resource_id: 'user' }], { inactiveUsers: ['user'] }],
-    ['a deleted user', [{ action: 'users:delete', resource_type: 'user', resource_id: 'user' }], { inactiveUsers: ['user'] }],
+    [
+      'a regenerated key',
+      [{ action: 'api-keys:regenerate', ended_kids: ['kid1', 'kid2'] }],
+      { endedKids: ['kid1', 'kid2'] },
+    ],
+    [
+      'a user that was switched off',
+      [{ ...off, resource_type: 'user', resource_id: 'user' }],
+      { inactiveUsers: ['user'] },
+    ],
+    [
+      'a deleted user',
+      [{ action: 'users:delete', resource_type: 'user', resource_id: 'user' }],
+      { inactiveUsers: ['user'] },
+    ],
     ['a key that was narrowed', [{}], {}],
     ['a created key', [{ action: 'api-keys:create', ends: on.ends }], {}],
   ])('is found for %s', (_, rows, expected) => {

@@ -12,7 +12,16 @@ import { FeedService } from '../feed/feed.service.js';
 import { HistoryMemory } from './history-memory.js';
 import { type KnownLoss, failoverSentence, isLoss, knownLossSentence, lossSentence, rangeOf } from './history-report.js';
 import { HistoryRepository } from './history.repository.js';
-import { type Judgement, type LeftHistory, type Lookup, type PolledLsn, type ToldHistory, agreement, judge, provenPoll } from './judgement.js';
+import {
+  type Judgement,
+  type LeftHistory,
+  type Lookup,
+  type PolledLsn,
+  type ToldHistory,
+  agreement,
+  judge,
+  provenPoll,
+} from './judgement.js';
 import { LostChanges } from './lost-changes.service.js';
 
 /** Polls older than this prove nothing that newer ones do not; at most so many are kept. */
@@ -66,9 +75,17 @@ export class FailoverService implements HistoryListener, OnApplicationBootstrap 
     conditions: Conditions,
   ) {
     feed.followHistory(this);
-    this.failovers = meters.counter('latchkey_database_failovers_total', 'Times that the database had another history: a failover or a restore.');
-    this.lostChangesTotal = meters.counter('latchkey_history_lost_changes_total', 'Acknowledged changes that were missing after a failover.');
-    conditions.register('history', 'no acknowledged work is known to be missing', () => (this.loss === null ? null : knownLossSentence(this.loss)));
+    this.failovers = meters.counter(
+      'latchkey_database_failovers_total',
+      'Times that the database had another history: a failover or a restore.',
+    );
+    this.lostChangesTotal = meters.counter(
+      'latchkey_history_lost_changes_total',
+      'Acknowledged changes that were missing after a failover.',
+    );
+    conditions.register('history', 'no acknowledged work is known to be missing', () =>
+      this.loss === null ? null : knownLossSentence(this.loss),
+    );
   }
 
   async onApplicationBootstrap(): Promise<void> {
@@ -88,7 +105,8 @@ export class FailoverService implements HistoryListener, OnApplicationBootstrap 
   onFollowed(poll: Poll, timing: PollTiming): void {
     this.memory.note(poll.rows);
     this.polls.push(lsnOf(poll, timing));
-    while (this.polls.length > MOST_POLLS || timing.sentAtMs - this.polls[0]!.sentAtMs > POLLS_KEPT_MS) this.polls.shift();
+    while (this.polls.length > MOST_POLLS || timing.sentAtMs - this.polls[0]!.sentAtMs > POLLS_KEPT_MS)
+      this.polls.shift();
     this.quotas.forgetGrantsBefore(this.polls[0]!.sentAtMs);
   }
 
@@ -165,14 +183,24 @@ export class FailoverService implements HistoryListener, OnApplicationBootstrap 
 
   private async reportLoss(judgement: Judgement, left: LeftHistory, poll: Poll, history: string): Promise<void> {
     const { lost, lostBytes } = judgement;
-    this.loss = { changes: (this.loss?.changes ?? 0) + lost.length, logBytes: Number(lostBytes), atMs: poll.databaseNowMs };
+    this.loss = {
+      changes: (this.loss?.changes ?? 0) + lost.length,
+      logBytes: Number(lostBytes),
+      atMs: poll.databaseNowMs,
+    };
     this.lostChangesTotal.inc(lost.length);
     this.logger.error(lossSentence(judgement, left, poll.timeline));
     const ended = await this.endAgain(judgement, left, poll, history);
-    if (lost.length > 0) this.logger.warn(`Of the lost changes ${rangeOf(lost)} this replica has ended ${ended} things again.`);
+    if (lost.length > 0)
+      this.logger.warn(`Of the lost changes ${rangeOf(lost)} this replica has ended ${ended} things again.`);
   }
 
-  private async endAgain(judgement: Judgement, left: LeftHistory, { timeline }: Poll, history: string): Promise<number> {
+  private async endAgain(
+    judgement: Judgement,
+    left: LeftHistory,
+    { timeline }: Poll,
+    history: string,
+  ): Promise<number> {
     const loss = { history, timeline, judgement, appliedSeq: left.before.seq };
     const untilMs = this.clock.monotonicMs() + END_AGAIN_FOR_MS;
     for (;;) {

@@ -20,7 +20,12 @@ function row(seq: number, fields: Partial<FeedRow> = {}): FeedRow {
 describe('the memory of a history', () => {
   it('keeps changes, and neither reads nor refusals', () => {
     const memory = new HistoryMemory();
-    memory.note([row(1), row(2, { action: 'api-keys:read' }), row(3, { outcome: 'refused' }), row(4, { action: 'auth:login' })]);
+    memory.note([
+      row(1),
+      row(2, { action: 'api-keys:read' }),
+      row(3, { outcome: 'refused' }),
+      row(4, { action: 'auth:login' }),
+    ]);
     expect(memory.take().map(({ seq }) => seq)).toEqual([1n, 4n]);
     expect(memory.take()).toEqual([]);
   });

@@ -42,7 +42,9 @@ export function lossSentence({ lost, lostBytes }: Judgement, left: LeftHistory, 
     parts.push('What they had revoked, deleted or switched off is ended again; everything else has to be done again.');
   }
   if (lostBytes > 0n) parts.push(`${lostBytes} bytes of the log are missing.`);
-  parts.push(`Usage and spending reported after ${lastProven(lost, left)} may be missing too: budgets may be overspent by it.`);
+  parts.push(
+    `Usage and spending reported after ${lastProven(lost, left)} may be missing too: budgets may be overspent by it.`,
+  );
   return parts.join(' ');
 }
 
@@ -67,6 +69,9 @@ export function nameOf({ seq, action, resourceId, atMs }: FeedRow): string {
 
 /** Up to when at most everything is there, as far as this replica can tell. */
 function lastProven(lost: readonly FeedRow[], { polls }: LeftHistory): string {
-  const atMs = Math.min(lost[0]?.atMs ?? Number.POSITIVE_INFINITY, polls.at(0)?.databaseNowMs ?? Number.POSITIVE_INFINITY);
+  const atMs = Math.min(
+    lost[0]?.atMs ?? Number.POSITIVE_INFINITY,
+    polls.at(0)?.databaseNowMs ?? Number.POSITIVE_INFINITY,
+  );
   return Number.isFinite(atMs) ? new Date(atMs).toISOString() : 'the failover';
 }

@@ -1,7 +1,15 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Poll } from '../feed/change-feed.js';
 import type { FeedRow } from '../records/change.js';
-import { type LeftHistory, type Lookup, type PolledLsn, type ToldHistory, agreement, judge, provenPoll } from './judgement.js';
+import {
+  type LeftHistory,
+  type Lookup,
+  type PolledLsn,
+  type ToldHistory,
+  agreement,
+  judge,
+  provenPoll,
+} from './judgement.js';
 
 function polled(atMs: number, flushedLsn: bigint, isSynchronous = true): PolledLsn {
   return { sentAtMs: atMs, answeredAtMs: atMs + 2, databaseNowMs: 1_000_000 + atMs, flushedLsn, isSynchronous };
@@ -57,7 +65,12 @@ describe('the judgement over a new history', () => {
     ['the server was started anew and tells no end of its log', { replayedLsn: null }, {}, 'end-unknown'],
     ['the log ends before every poll that is remembered', { replayedLsn: 99n }, {}, 'log-missing'],
     ['a change is gone', { headSeq: 1n }, { presentChanges: new Set(['id-1']) }, 'changes-missing'],
-    ['another change has the number of a lost one', { headSeq: 9n }, { presentChanges: new Set(['id-2']) }, 'changes-missing'],
+    [
+      'another change has the number of a lost one',
+      { headSeq: 9n },
+      { presentChanges: new Set(['id-2']) },
+      'changes-missing',
+    ],
     ['it was restored from a backup', { epoch: 'other' }, {}, 'restored'],
   ])('is a doubt where %s', (_, poll, lookup, doubt) => {
     expect(judge(LEFT, promoted(poll), { ...ALL, ...lookup }).doubt).toBe(doubt);

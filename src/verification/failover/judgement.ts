@@ -32,7 +32,8 @@ export interface Lookup {
 }
 
 /** Why a new history is not shown to have everything; null where it is. */
-export type Doubt = 'restored' | 'changes-missing' | 'log-missing' | 'end-unknown' | 'grants-forgotten' | 'lease-missing';
+export type Doubt =
+  'restored' | 'changes-missing' | 'log-missing' | 'end-unknown' | 'grants-forgotten' | 'lease-missing';
 
 /** What one replica makes of a new history. */
 export interface Judgement {
@@ -95,7 +96,11 @@ export interface ToldHistory {
  * What the replicas together know of `history`: `whole` once every one that was live has told that it misses nothing
  * there, `broken` once one misses something. A replica that is not heard may hold leases that are missing.
  */
-export function agreement(history: string, live: readonly string[], told: readonly ToldHistory[]): 'whole' | 'open' | 'broken' {
+export function agreement(
+  history: string,
+  live: readonly string[],
+  told: readonly ToldHistory[],
+): 'whole' | 'open' | 'broken' {
   const here = told.filter((one) => one.history === history);
   if (here.some(({ isWhole }) => isWhole === false)) return 'broken';
   const whole = new Set(here.filter(({ isWhole }) => isWhole === true).map(({ id }) => id));

@@ -94,7 +94,8 @@ export class LostChanges {
     const { inactiveUsers, revokedKeys, inactiveKeys, endedKids } = endingsOf(rows);
     const users = await undecided(change.tx, 'user', inactiveUsers, sinceSeq);
     let ended = await this.users.switchOff(change, new Map(users.map(([id, row]) => [id, noteOf(row)])));
-    for (const [id, row] of sorted(revokedKeys)) ended += Number(await this.keys.revoke(change, id, REASON, noteOf(row)));
+    for (const [id, row] of sorted(revokedKeys))
+      ended += Number(await this.keys.revoke(change, id, REASON, noteOf(row)));
     for (const [id, row] of await undecided(change.tx, 'api-key', inactiveKeys, sinceSeq)) {
       ended += Number(await this.keys.switchOff(change, id, noteOf(row)));
     }
@@ -129,5 +130,10 @@ function sorted<T>(byId: ReadonlyMap<string, T>): [string, T][] {
 }
 
 function noteOf(row: FeedRow): Readonly<Record<string, unknown>> {
-  return { reason: REASON, lostSeq: row.seq.toString(), lostAction: row.action, lostAt: new Date(row.atMs).toISOString() };
+  return {
+    reason: REASON,
+    lostSeq: row.seq.toString(),
+    lostAction: row.action,
+    lostAt: new Date(row.atMs).toISOString(),
+  };
 }

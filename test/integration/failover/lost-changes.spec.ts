@@ -25,7 +25,8 @@ describe('Changes that a failover has lost', () => {
   });
   afterAll(() => app.stop());
 
-  const head = async () => Number((await app.dataSource.query<{ seq: string }[]>('SELECT seq FROM change_head'))[0]!.seq);
+  const head = async () =>
+    Number((await app.dataSource.query<{ seq: string }[]>('SELECT seq FROM change_head'))[0]!.seq);
   const create = async () => (await app.post('/api-keys', { token, body: {} })).body.apiKey.id as string;
   const read = async (id: string) => (await app.get(`/api-keys/${id}`, { token })).body;
   const endAgain = (rows: FeedRow[], history: string) =>
@@ -72,7 +73,7 @@ describe('Changes that a failover has lost', () => {
 
   it('switch users off, and never the last admin', async () => {
     const user = await app.addUser(['user']);
-    const me = (await app.get('/auth/me', { token })).body.id as string;
+    const me = (await app.get('/auth/me', { token })).body.user.id as string;
     const sinceSeq = (await head()) + 1;
     const rows = [
       lost(sinceSeq, 'users:delete', 'user', user.id, REVOKED),
@@ -84,7 +85,9 @@ describe('Changes that a failover has lost', () => {
   });
 
   it('are what the doctor reports', async () => {
-    const finding = (await examine(app.config, app.dataSource)).find(({ check }) => check === 'failovers have lost no change');
+    const finding = (await examine(app.config, app.dataSource)).find(
+      ({ check }) => check === 'failovers have lost no change',
+    );
     expect(finding?.differences.join('\n')).toContain(`has lost the changes seq ${seq}–${seq + 1} (2)`);
   });
 });

@@ -33,13 +33,15 @@ export const f03: Experiment = {
     const violations: string[] = [];
     try {
       const warnings = cluster.replicas.map(({ output }) => output.join('').includes('commits do not wait for it'));
-      if (warnings.includes(false)) violations.push('a replica did not warn at its start of a standby that is asynchronous');
+      if (warnings.includes(false))
+        violations.push('a replica did not warn at its start of a standby that is asynchronous');
       const caller = await cluster.createKey({ roles: ['gateway'] });
       const limited = await cluster.createKey({ budgetLimitCents: 1_000 });
       const ended = await endings(cluster);
       for (const { name, secret } of ended) {
         for (let replica = 0; replica < REPLICAS; replica += 1) {
-          if (!(await isAccepted(cluster, replica, caller.secret, secret))) violations.push(`${name}: refused before anything was changed`);
+          if (!(await isAccepted(cluster, replica, caller.secret, secret)))
+            violations.push(`${name}: refused before anything was changed`);
         }
       }
       await sleep(SETTLING_MS);
@@ -50,19 +52,25 @@ export const f03: Experiment = {
         if (status >= 300) violations.push(`${name} answered ${status}: ${JSON.stringify(body)}`);
       }
       for (const { name, secret } of ended) {
-        if (await isAccepted(cluster, 0, caller.secret, secret)) violations.push(`${name}: still accepted after ?wait=true`);
+        if (await isAccepted(cluster, 0, caller.secret, secret))
+          violations.push(`${name}: still accepted after ?wait=true`);
       }
       await sleep(SETTLING_MS);
       await pair.failOver();
       const promotedAt = performance.now();
 
       const againMs = await untilEnded(cluster, caller.secret, ended, promotedAt);
-      for (const [name, ms] of Object.entries(againMs)) if (ms > REVOKED_WITHIN_MS) violations.push(`${name}: accepted ${ms} ms after the promotion`);
+      for (const [name, ms] of Object.entries(againMs))
+        if (ms > REVOKED_WITHIN_MS) violations.push(`${name}: accepted ${ms} ms after the promotion`);
       const limitedMs = await untilLimited(cluster, caller.secret, limited.secret, promotedAt);
       if (limitedMs > LIMITED_WITHIN_MS) violations.push(`limited keys worked ${limitedMs} ms after the promotion`);
       for (const { name, output } of cluster.replicas) {
-        const line = output.join('').split('\n').find((one) => one.includes('lost acknowledged work'));
-        if (line === undefined || !line.includes('api-keys:revoke')) violations.push(`${name} did not name what was lost: ${line ?? 'no such line'}`);
+        const line = output
+          .join('')
+          .split('\n')
+          .find((one) => one.includes('lost acknowledged work'));
+        if (line === undefined || !line.includes('api-keys:revoke'))
+          violations.push(`${name} did not name what was lost: ${line ?? 'no such line'}`);
       }
       const entries = await pair.query<{ details: { lostChanges?: number } }>(
         `SELECT details FROM audit_event WHERE action = 'system:history-lost' AND details ? 'history'`,
@@ -73,13 +81,26 @@ export const f03: Experiment = {
       );
       violations.push(...twice.map(({ id }) => `${id} was ended again twice`));
       const { exitCode, report } = await cluster.doctor();
-      if (exitCode !== 1 || !report.includes('DIFF  failovers have lost no change')) violations.push(`the doctor ended with ${exitCode}: ${report}`);
+      if (exitCode !== 1 || !report.includes('DIFF  failovers have lost no change'))
+        violations.push(`the doctor ended with ${exitCode}: ${report}`);
       if (!report.includes('The audit trail is whole')) violations.push('the trail is not whole');
       const health = await cluster.replica(0).client.request('GET', '/health/ready', {});
-      if (health.status !== 200 || !/lost [1-9]\d* acknowledged changes/.test(health.body.details?.history?.reason)) violations.push(`/health/ready says ${JSON.stringify(health.body)}`);
+      const { history } = (health.body.details ?? {}) as { history?: { reason?: string } };
+      if (health.status !== 200 || !/lost [1-9]\d* acknowledged changes/.test(history?.reason ?? ''))
+        violations.push(`/health/ready says ${JSON.stringify(health.body)}`);
       const slowest = Math.max(...Object.values(againMs));
-      log(`ended again after ${slowest} ms; limited keys after ${limitedMs} ms; ${entries.length} entries in the trail`);
-      return { violations, figures: { endedAgainMaxMs: slowest, limitedAfterMs: limitedMs, entries: entries.length, lostChanges: entries[0]?.details.lostChanges ?? 0 } };
+      log(
+        `ended again after ${slowest} ms; limited keys after ${limitedMs} ms; ${entries.length} entries in the trail`,
+      );
+      return {
+        violations,
+        figures: {
+          endedAgainMaxMs: slowest,
+          limitedAfterMs: limitedMs,
+          entries: entries.length,
+          lostChanges: entries[0]?.details.lostChanges ?? 0,
+        },
+      };
     } finally {
       await cluster.stop();
     }
@@ -96,28 +117,61 @@ interface Ending {
 async function endings(cluster: Cluster): Promise<Ending[]> {
   const { client } = cluster.replica(0);
   const token = cluster.adminToken;
-  const manage = (method: string, path: string, body?: object) => client.request(method, `/api/v1${path}`, { token, ...(body ? { body } : {}) });
-  const user = await manage('POST', '/users', { email: 'owner@latchkey.test', name: 'Owner', password: 'a password for proofs' });
+  const manage = (method: string, path: string, body?: object) =>
+    client.request(method, `/api/v1${path}`, { token, ...(body ? { body } : {}) });
+  const user = await manage('POST', '/users', {
+    email: 'owner@latchkey.test',
+    name: 'Owner',
+    password: 'a password for proofs',
+  });
   const keys = await Promise.all(['revoke', 'delete', 'deactivate', 'regenerate'].map(() => cluster.createKey()));
   const owned = await cluster.createKey({ ownerId: user.body.id as string });
   const [revoked, deleted, inactive, replaced] = keys as [typeof owned, typeof owned, typeof owned, typeof owned];
   return [
-    { name: 'a revoked key', secret: revoked.secret, end: () => manage('POST', `/api-keys/${revoked.id}/revoke?wait=true`) },
-    { name: 'a deleted key', secret: deleted.secret, end: () => manage('DELETE', `/api-keys/${deleted.id}/permanent?wait=true`) },
-    { name: 'a key that is off', secret: inactive.secret, end: () => manage('POST', `/api-keys/${inactive.id}/deactivate?wait=true`) },
-    { name: 'a replaced secret', secret: replaced.secret, end: () => manage('POST', `/api-keys/${replaced.id}/regenerate?wait=true`, {}) },
-    { name: 'the key of a user who is off', secret: owned.secret, end: () => manage('PATCH', `/users/${user.body.id as string}?wait=true`, { isActive: false }) },
+    {
+      name: 'a revoked key',
+      secret: revoked.secret,
+      end: () => manage('POST', `/api-keys/${revoked.id}/revoke?wait=true`),
+    },
+    {
+      name: 'a deleted key',
+      secret: deleted.secret,
+      end: () => manage('DELETE', `/api-keys/${deleted.id}/permanent?wait=true`),
+    },
+    {
+      name: 'a key that is off',
+      secret: inactive.secret,
+      end: () => manage('POST', `/api-keys/${inactive.id}/deactivate?wait=true`),
+    },
+    {
+      name: 'a replaced secret',
+      secret: replaced.secret,
+      end: () => manage('POST', `/api-keys/${replaced.id}/regenerate?wait=true`, {}),
+    },
+    {
+      name: 'the key of a user who is off',
+      secret: owned.secret,
+      end: () => manage('PATCH', `/users/${user.body.id as string}?wait=true`, { isActive: false }),
+    },
   ];
 }
 
 async function isAccepted(cluster: Cluster, replica: number, callerSecret: string, key: string): Promise<boolean> {
   const request = { apiKey: callerSecret, body: { key }, timeoutMs: 3_000 };
-  const answer = await cluster.replica(replica).client.post('/verify', request).catch(() => null);
+  const answer = await cluster
+    .replica(replica)
+    .client.post('/verify', request)
+    .catch(() => null);
   return answer?.body.valid === true;
 }
 
 /** Of each ending, when it was accepted last, in milliseconds after the promotion; 0: never again. */
-async function untilEnded(cluster: Cluster, callerSecret: string, ended: readonly Ending[], sinceMs: number): Promise<Record<string, number>> {
+async function untilEnded(
+  cluster: Cluster,
+  callerSecret: string,
+  ended: readonly Ending[],
+  sinceMs: number,
+): Promise<Record<string, number>> {
   const last: Record<string, number> = Object.fromEntries(ended.map(({ name }) => [name, 0]));
   while (performance.now() < sinceMs + REVOKED_WITHIN_MS + 2_000) {
     for (const { name, secret } of ended) {
@@ -135,7 +189,9 @@ async function untilLimited(cluster: Cluster, callerSecret: string, key: string,
   for (; performance.now() < sinceMs + 2 * LIMITED_WITHIN_MS; await sleep(LOOK_EVERY_MS)) {
     const body = { key, reserveCents: 1 };
     const answers = await Promise.all(
-      cluster.replicas.map(({ client }) => client.post('/verify', { apiKey: callerSecret, body, timeoutMs: 3_000 }).catch(() => null)),
+      cluster.replicas.map(({ client }) =>
+        client.post('/verify', { apiKey: callerSecret, body, timeoutMs: 3_000 }).catch(() => null),
+      ),
     );
     if (answers.every((answer) => answer?.body.valid === true)) return Math.round(performance.now() - sinceMs);
   }

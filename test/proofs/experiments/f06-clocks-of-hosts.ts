@@ -17,7 +17,12 @@ export const f06: Experiment = {
   fault: { what: 'the time of day is that of the host', patch: 'trusts-host-clock.mjs' },
   run: async ({ log, fault }): Promise<Outcome> => {
     const ahead = await movedClock(OFF_MS);
-    if (ahead === null) return { violations: [], figures: {}, skipped: 'libfaketime is not installed (Debian: apt-get install faketime)' };
+    if (ahead === null)
+      return {
+        violations: [],
+        figures: {},
+        skipped: 'libfaketime is not installed (Debian: apt-get install faketime)',
+      };
     const behind = { ...ahead, FAKETIME: `-${OFF_MS / 1000}` };
     const cluster = await ProofCluster.startOn(await ProofDatabase.start(), 3, {}, fault, [], [{}, ahead, behind]);
     try {
@@ -46,7 +51,8 @@ async function instantsOf(cluster: Cluster, replica: number): Promise<{ violatio
   let checked = 0;
   const manage = async (method: string, path: string, body?: object) => {
     const answer = await client.request(method, `/api/v1${path}`, { token, ...(body ? { body } : {}) });
-    if (answer.status >= 300) violations.push(`${method} ${path} answered ${answer.status}: ${JSON.stringify(answer.body)}`);
+    if (answer.status >= 300)
+      violations.push(`${method} ${path} answered ${answer.status}: ${JSON.stringify(answer.body)}`);
     return answer.body;
   };
   /** `instant` is `offsetSeconds` after now, as the database has it. */
@@ -68,11 +74,18 @@ async function instantsOf(cluster: Cluster, replica: number): Promise<{ violatio
   const soon = new Date(Date.now() + 60_000).toISOString();
   await manage('PATCH', `/api-keys/${apiKey.id}`, { expiresAt: soon });
   const past = new Date(Date.now() - 60_000).toISOString();
-  const refused = await client.request('PATCH', `/api/v1/api-keys/${apiKey.id as string}`, { token, body: { expiresAt: past } });
+  const refused = await client.request('PATCH', `/api/v1/api-keys/${apiKey.id as string}`, {
+    token,
+    body: { expiresAt: past },
+  });
   checked += 1;
   if (refused.status !== 400) violations.push(`an expiry a minute ago answered ${refused.status}`);
   const renewed = await manage('POST', `/api-keys/${apiKey.id}/renew`, {});
-  isNear('the renewed expiry', renewed.expiresAt, Math.round((new Date(renewed.expiresAt).getTime() - new Date(renewed.updatedAt).getTime()) / 1000));
+  isNear(
+    'the renewed expiry',
+    renewed.expiresAt,
+    Math.round((new Date(renewed.expiresAt).getTime() - new Date(renewed.updatedAt).getTime()) / 1000),
+  );
   isNear('updatedAt', renewed.updatedAt);
   const revoked = await manage('POST', `/api-keys/${apiKey.id}/revoke`);
   isNear('revokedAt', revoked.revokedAt);
@@ -80,16 +93,33 @@ async function instantsOf(cluster: Cluster, replica: number): Promise<{ violatio
   // In the middle between what the parser refuses: 5 minutes ahead, and 35 days behind.
   const usage = await client.post('/usage', {
     token,
-    body: { events: [{ id: `u${replica}`, apiKeyId: apiKey.id, costCents: 1, occurredAt: new Date(Date.now() + 240_000).toISOString() }] },
+    body: {
+      events: [
+        {
+          id: `u${replica}`,
+          apiKeyId: apiKey.id,
+          costCents: 1,
+          occurredAt: new Date(Date.now() + 240_000).toISOString(),
+        },
+      ],
+    },
   });
   checked += 1;
-  if (usage.body.results?.[0]?.outcome !== 'accepted') violations.push(`usage 4 minutes ahead: ${JSON.stringify(usage.body)}`);
+  if (usage.body.results?.[0]?.outcome !== 'accepted')
+    violations.push(`usage 4 minutes ahead: ${JSON.stringify(usage.body)}`);
 
-  const session = await client.post('/auth/login', { body: { email: 'admin@latchkey.test', password: 'a password for proofs' } });
-  const claims = JSON.parse(Buffer.from(String(session.body.accessToken).split('.')[1]!, 'base64url').toString()) as { iat: number; exp: number };
+  const session = await client.post('/auth/login', {
+    body: { email: 'admin@latchkey.test', password: 'a password for proofs' },
+  });
+  const claims = JSON.parse(Buffer.from(String(session.body.accessToken).split('.')[1]!, 'base64url').toString()) as {
+    iat: number;
+    exp: number;
+  };
   isNear('iat', new Date(claims.iat * 1000).toISOString());
   for (const other of [0, 1, 2]) {
-    const me = await cluster.replica(other).client.request('GET', '/api/v1/auth/me', { token: session.body.accessToken as string });
+    const me = await cluster
+      .replica(other)
+      .client.request('GET', '/api/v1/auth/me', { token: session.body.accessToken as string });
     checked += 1;
     if (me.status !== 200) violations.push(`its session: ${me.status} on replica ${other}`);
   }

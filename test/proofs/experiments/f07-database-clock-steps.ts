@@ -25,7 +25,8 @@ const KEYS = 3;
  */
 export const f07: Experiment = {
   id: 'F07',
-  guarantee: 'a step of the database clock by an hour and back limits no key for longer than one window, lets none exceed its limit, and strands no budget',
+  guarantee:
+    'a step of the database clock by an hour and back limits no key for longer than one window, lets none exceed its limit, and strands no budget',
   inCi: true,
   fault: {
     what: 'windows are counted by the function of the release before',
@@ -35,7 +36,12 @@ export const f07: Experiment = {
   },
   run: async ({ size, log, fault }): Promise<Outcome> => {
     const moved = await movedClock(0);
-    if (moved === null) return { violations: [], figures: {}, skipped: 'libfaketime is not installed (Debian: apt-get install faketime)' };
+    if (moved === null)
+      return {
+        violations: [],
+        figures: {},
+        skipped: 'libfaketime is not installed (Debian: apt-get install faketime)',
+      };
     const directory = await mkdtemp(join(tmpdir(), 'latchkey-clock-'));
     await chmod(directory, 0o755);
     const file = join(directory, 'clock');
@@ -47,11 +53,14 @@ export const f07: Experiment = {
     try {
       const violations: string[] = [];
       const caller = await cluster.createKey({ roles: ['gateway'] });
-      const part = await Promise.all(Array.from({ length: KEYS }, () => cluster.createKey({ rateLimitPerMinute: LIMIT })));
+      const part = await Promise.all(
+        Array.from({ length: KEYS }, () => cluster.createKey({ rateLimitPerMinute: LIMIT })),
+      );
       const full = await cluster.createKey({ rateLimitPerMinute: LIMIT });
       const budget = await cluster.createKey({ budgetLimitCents: 100 });
       const verify = async (turn: number, secret: string, more: object = {}) =>
-        (await cluster.replica(turn).client.post('/verify', { apiKey: caller.secret, body: { key: secret, ...more } })).body;
+        (await cluster.replica(turn).client.post('/verify', { apiKey: caller.secret, body: { key: secret, ...more } }))
+          .body;
       const times = async (count: number, secret: string) => {
         let admitted = 0;
         for (let turn = 0; turn < count; turn += 1) if ((await verify(turn, secret)).valid === true) admitted += 1;
@@ -62,7 +71,8 @@ export const f07: Experiment = {
       await sleep(SEEN_MS);
       for (const { secret } of part) {
         const admitted = await times(USED_AHEAD, secret);
-        if (admitted !== USED_AHEAD) violations.push(`${admitted} of ${USED_AHEAD} calls were admitted while the clock was ahead`);
+        if (admitted !== USED_AHEAD)
+          violations.push(`${admitted} of ${USED_AHEAD} calls were admitted while the clock was ahead`);
       }
       await times(LIMIT, full.secret);
       const reserved = await verify(0, budget.secret, { reserveCents: 5 });
@@ -70,10 +80,17 @@ export const f07: Experiment = {
 
       await step(0);
       await sleep(SEEN_MS);
-      const [now] = await cluster.database.query<{ ahead: number }>(`SELECT extract(epoch FROM clock_timestamp())::float8 - $1::float8 AS ahead`, [Date.now() / 1000]);
-      if (Math.abs(now!.ahead) > 5) violations.push(`the clock of the database is ${now!.ahead} s off after its step: nothing was shown`);
+      const [now] = await cluster.database.query<{ ahead: number }>(
+        `SELECT extract(epoch FROM clock_timestamp())::float8 - $1::float8 AS ahead`,
+        [Date.now() / 1000],
+      );
+      if (Math.abs(now!.ahead) > 5)
+        violations.push(`the clock of the database is ${now!.ahead} s off after its step: nothing was shown`);
       const before = await cluster.doctor();
-      if (!/DIFF {2}no rate window and no lease lies in the future/.test(before.report) || !before.report.includes('was granted')) {
+      if (
+        !/DIFF {2}no rate window and no lease lies in the future/.test(before.report) ||
+        !before.report.includes('was granted')
+      ) {
         violations.push(`the doctor does not name what lies in the future: ${before.report}`);
       }
 
@@ -87,8 +104,11 @@ export const f07: Experiment = {
       const refused = await verify(1, full.secret);
       const retryAfter = Number(refused.retryAfterSeconds ?? refused.rateLimit?.retryAfterSeconds);
       if (refused.code !== 'RATE_LIMITED') violations.push(`a key that was used up: ${String(refused.code)}`);
-      if (!(retryAfter > 0 && retryAfter <= LONGEST_RETRY_SECONDS)) violations.push(`retry after ${retryAfter} s: ${JSON.stringify(refused)}`);
-      const rows = await cluster.database.query<{ ahead: string }>('SELECT at_ms - quota_ms(quota_clock()) AS ahead FROM rate_window WHERE at_ms > quota_ms(quota_clock()) + 15000');
+      if (!(retryAfter > 0 && retryAfter <= LONGEST_RETRY_SECONDS))
+        violations.push(`retry after ${retryAfter} s: ${JSON.stringify(refused)}`);
+      const rows = await cluster.database.query<{ ahead: string }>(
+        'SELECT at_ms - quota_ms(quota_clock()) AS ahead FROM rate_window WHERE at_ms > quota_ms(quota_clock()) + 15000',
+      );
       if (rows.length > 0) violations.push(`${rows.length} windows still lie ${rows[0]!.ahead} ms in the future`);
 
       let closedAfterMs = 0;

@@ -16,7 +16,8 @@ const RECOVERED_WITHIN_MS = 5_000;
 /** The volume of PostgreSQL's write-ahead log is full, so that the server stops with a PANIC; then room is made. */
 export const f12: Experiment = {
   id: 'F12',
-  guarantee: 'a full log volume: nothing is acknowledged that is not committed, every refusal is a 503 that says so, and replicas go on by themselves once PostgreSQL is back',
+  guarantee:
+    'a full log volume: nothing is acknowledged that is not committed, every refusal is a 503 that says so, and replicas go on by themselves once PostgreSQL is back',
   inCi: false,
   fault: { what: 'reports are acknowledged before they are committed', patch: 'acknowledges-before-commit.mjs' },
   run: async ({ log, fault }): Promise<Outcome> => {
@@ -38,30 +39,53 @@ export const f12: Experiment = {
       if (!(await database.hasPanicked())) violations.push('PostgreSQL did not stop: nothing was shown');
       const acknowledgedBefore = load.acknowledged.length;
       await sleep(WHILE_FULL_MS);
-      const verdict = await cluster.replica(0).client.post('/verify', { token: cluster.adminToken, body: { key: key.secret } }).catch(() => null);
-      log(`full after ${Math.round(performance.now() - filledAt)} ms; ${acknowledgedBefore} reports, ${load.created.length} keys before; a verify meanwhile: ${verdict?.status}`);
+      const verdict = await cluster
+        .replica(0)
+        .client.post('/verify', { token: cluster.adminToken, body: { key: key.secret } })
+        .catch(() => null);
+      log(
+        `full after ${Math.round(performance.now() - filledAt)} ms; ${acknowledgedBefore} reports, ${load.created.length} keys before; a verify meanwhile: ${verdict?.status}`,
+      );
       await database.free();
       await database.restart();
       const backAt = performance.now();
       while (load.lastSuccessMs < backAt && performance.now() < backAt + 30_000) await sleep(20);
-      const recoveredMs = Math.round(load.lastSuccessMs < backAt ? Number.POSITIVE_INFINITY : load.lastSuccessMs - backAt);
-      if (recoveredMs > RECOVERED_WITHIN_MS) violations.push(`the first report after PostgreSQL was back succeeded after ${recoveredMs} ms`);
+      const recoveredMs = Math.round(
+        load.lastSuccessMs < backAt ? Number.POSITIVE_INFINITY : load.lastSuccessMs - backAt,
+      );
+      if (recoveredMs > RECOVERED_WITHIN_MS)
+        violations.push(`the first report after PostgreSQL was back succeeded after ${recoveredMs} ms`);
       await sleep(2_000);
       load.end();
       await running;
       violations.push(...load.violations);
       for (const { name, isRunning } of cluster.replicas) if (!isRunning) violations.push(`${name} ended`);
-      const events = await database.query<{ count: string }>('SELECT count(*) FROM usage_event WHERE key_id = $1', [key.id]);
+      const events = await database.query<{ count: string }>('SELECT count(*) FROM usage_event WHERE key_id = $1', [
+        key.id,
+      ]);
       const missing = load.acknowledged.length - Number(events[0]!.count);
       // A report without an answer may have been counted: more is possible, fewer is not.
       if (missing > 0) violations.push(`${missing} of ${load.acknowledged.length} acknowledged reports are missing`);
-      const keys = await database.query<{ count: string }>('SELECT count(*) FROM api_key WHERE id = ANY($1)', [load.created]);
-      if (Number(keys[0]!.count) !== load.created.length) violations.push(`${load.created.length} keys were acknowledged, ${keys[0]!.count} are there`);
+      const keys = await database.query<{ count: string }>('SELECT count(*) FROM api_key WHERE id = ANY($1)', [
+        load.created,
+      ]);
+      if (Number(keys[0]!.count) !== load.created.length)
+        violations.push(`${load.created.length} keys were acknowledged, ${keys[0]!.count} are there`);
       violations.push(...(await bookDifferences(cluster)));
       const { report } = await cluster.doctor();
       if (!report.includes('The audit trail is whole')) violations.push(`the trail is not whole: ${report}`);
-      if (acknowledgedBefore < 50 || load.refused === 0) violations.push(`${acknowledgedBefore} acknowledged, ${load.refused} refused: nothing was shown`);
-      return { violations, figures: { acknowledged: load.acknowledged.length, keys: load.created.length, refused: load.refused, unanswered: load.unanswered, recoveredMs } };
+      if (acknowledgedBefore < 50 || load.refused === 0)
+        violations.push(`${acknowledgedBefore} acknowledged, ${load.refused} refused: nothing was shown`);
+      return {
+        violations,
+        figures: {
+          acknowledged: load.acknowledged.length,
+          keys: load.created.length,
+          refused: load.refused,
+          unanswered: load.unanswered,
+          recoveredMs,
+        },
+      };
     } finally {
       await cluster.stop();
     }
@@ -115,12 +139,16 @@ class Load {
 
   private async ask(replica: number, path: string, body: object): Promise<ProofAnswer | null> {
     const request = { token: this.cluster.adminToken, body, timeoutMs: 12_000 };
-    const answer = await this.cluster.replica(replica).client.post(path, request).catch(() => null);
+    const answer = await this.cluster
+      .replica(replica)
+      .client.post(path, request)
+      .catch(() => null);
     if (answer === null) this.unanswered += 1;
     else if (answer.status >= 300) {
       this.refused += 1;
       const says = typeof answer.body.detail === 'string' && answer.body.detail.length > 10;
-      if (answer.status !== 503 || !says) this.violations.push(`${path} answered ${answer.status}: ${JSON.stringify(answer.body).slice(0, 200)}`);
+      if (answer.status !== 503 || !says)
+        this.violations.push(`${path} answered ${answer.status}: ${JSON.stringify(answer.body).slice(0, 200)}`);
     }
     return answer;
   }

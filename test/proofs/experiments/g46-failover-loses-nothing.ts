@@ -95,37 +95,71 @@ async function failOver(context: ExperimentContext, kind: 'kill' | 'switchover')
     probing.end();
     await load;
     const endedAt = performance.now();
-    const violations = [...spenders.violations, ...revoking.violations, ...small.violations(), ...(await bookDifferences(cluster))];
+    const violations = [
+      ...spenders.violations,
+      ...revoking.violations,
+      ...small.violations(),
+      ...(await bookDifferences(cluster)),
+    ];
     const [row] = await pair.query<{ spent: string; reported: string }>(
       `SELECT (SELECT spent_micro_cents FROM budget_account WHERE key_id = $1 AND period = 'total')::text AS spent,
               (SELECT coalesce(sum(cost_micro_cents), 0) FROM usage_event WHERE key_id = $1)::text AS reported`,
       [key.id],
     );
-    for (const [what, found] of [['charged', row!.spent], ['in the events', row!.reported]] as const) {
+    for (const [what, found] of [
+      ['charged', row!.spent],
+      ['in the events', row!.reported],
+    ] as const) {
       const missing = spenders.acknowledged - Number(found);
       if (missing !== 0) violations.push(`${spenders.acknowledged} µ¢ were acknowledged, ${found} are ${what}`);
     }
     if (Number(row!.spent) > limit) violations.push(`overspent: ${row!.spent} of ${limit} µ¢`);
-    const alive = await pair.query<{ id: string }>('SELECT id FROM api_key WHERE id = ANY($1) AND revoked_at IS NULL', [revoking.revoked.map(({ id }) => id)]);
+    const alive = await pair.query<{ id: string }>('SELECT id FROM api_key WHERE id = ANY($1) AND revoked_at IS NULL', [
+      revoking.revoked.map(({ id }) => id),
+    ]);
     violations.push(...alive.map(({ id }) => `the revoked key ${id} is alive`));
     const waits = probing.longestGaps(promotedAt, endedAt);
     waits.forEach((ms, replica) => {
-      if (ms > LIMITED_WITHIN_MS) violations.push(`replica ${replica}: limited keys did not work for ${ms} ms after the promotion`);
+      if (ms > LIMITED_WITHIN_MS)
+        violations.push(`replica ${replica}: limited keys did not work for ${ms} ms after the promotion`);
     });
     const output = cluster.replicas.map((replica) => replica.output.join(''));
     output.forEach((text, replica) => {
-      if (text.includes('lost acknowledged')) violations.push(`replica ${replica} reports a loss: ${lineOf(text, 'lost acknowledged')}`);
-      if (!text.includes('Limited keys go on')) violations.push(`replica ${replica} did not show that nothing is missing: ${lineOf(text, 'another history')}`);
+      if (text.includes('lost acknowledged'))
+        violations.push(`replica ${replica} reports a loss: ${lineOf(text, 'lost acknowledged')}`);
+      if (!text.includes('Limited keys go on'))
+        violations.push(`replica ${replica} did not show that nothing is missing: ${lineOf(text, 'another history')}`);
     });
-    if (violations.length > 0) log(output.map((text) => text.split('\n').filter((line) => line.startsWith('{') || line.startsWith('STALL')).slice(-12).join('\n')).join('\n--\n'));
+    if (violations.length > 0)
+      log(
+        output
+          .map((text) =>
+            text
+              .split('\n')
+              .filter((line) => line.startsWith('{') || line.startsWith('STALL'))
+              .slice(-12)
+              .join('\n'),
+          )
+          .join('\n--\n'),
+      );
     if (before.calls < LEAST_CALLS || spenders.admitted - before.calls < LEAST_CALLS / 2 || small.refused === 0) {
-      violations.push(`${before.calls} calls before, ${spenders.admitted} in all, ${small.refused} refused: nothing was shown`);
+      violations.push(
+        `${before.calls} calls before, ${spenders.admitted} in all, ${small.refused} refused: nothing was shown`,
+      );
     }
-    if (before.revoked < LEAST_REVOKED || revoking.checked < LEAST_REVOKED) violations.push(`${before.revoked} revoked: nothing was shown`);
-    log(`${kind}: ${spenders.admitted} admitted, ${small.refused} refused, ${revoking.revoked.length} revoked; limited keys stood still for ${waits.join(', ')} ms`);
+    if (before.revoked < LEAST_REVOKED || revoking.checked < LEAST_REVOKED)
+      violations.push(`${before.revoked} revoked: nothing was shown`);
+    log(
+      `${kind}: ${spenders.admitted} admitted, ${small.refused} refused, ${revoking.revoked.length} revoked; limited keys stood still for ${waits.join(', ')} ms`,
+    );
     return {
       violations,
-      figures: { Admitted: spenders.admitted, Revoked: revoking.revoked.length, RevokedKeysAsked: revoking.checked, LimitedStoodStillMs: Math.max(...waits) },
+      figures: {
+        Admitted: spenders.admitted,
+        Revoked: revoking.revoked.length,
+        RevokedKeysAsked: revoking.checked,
+        LimitedStoodStillMs: Math.max(...waits),
+      },
     };
   } finally {
     await cluster.stop();
@@ -133,7 +167,12 @@ async function failOver(context: ExperimentContext, kind: 'kill' | 'switchover')
 }
 
 function lineOf(text: string, part: string): string {
-  return text.split('\n').find((line) => line.includes(part))?.slice(0, 300) ?? 'no such line';
+  return (
+    text
+      .split('\n')
+      .find((line) => line.includes(part))
+      ?.slice(0, 300) ?? 'no such line'
+  );
 }
 
 /** Makes keys, revokes them everywhere, and asks again and again whether one of them is accepted. */
@@ -167,7 +206,9 @@ class Revoking {
       }
       const key = { id: made.body.apiKey.id as string, secret: made.body.secretKey as string };
       await client.post('/verify', { apiKey: this.callerSecret, body: { key: key.secret } }).catch(() => null);
-      const ended = await client.post(`/api-keys/${key.id}/revoke?wait=true`, { token, timeoutMs: 2_000 }).catch(() => null);
+      const ended = await client
+        .post(`/api-keys/${key.id}/revoke?wait=true`, { token, timeoutMs: 2_000 })
+        .catch(() => null);
       // Without an answer it may be revoked or not.
       if (ended?.status === 200) this.revoked.push(key);
     }
@@ -220,7 +261,9 @@ class Probing {
     const { client } = this.cluster.replica(replica);
     const body = { key: this.secret, reserveCents: 0.01 };
     while (!this.ended) {
-      const answer = await client.post('/verify', { apiKey: this.callerSecret, body, timeoutMs: 2_000 }).catch(() => null);
+      const answer = await client
+        .post('/verify', { apiKey: this.callerSecret, body, timeoutMs: 2_000 })
+        .catch(() => null);
       if (answer?.body.valid === true && answer.body.degraded !== true) times.push(performance.now());
       await sleep(20);
     }
@@ -249,7 +292,8 @@ class SmallLimits {
   async ask(times: number): Promise<void> {
     for (let turn = 0; turn < times; turn += 1) {
       const { client } = this.cluster.replica(turn);
-      const verify = (body: object) => client.post('/verify', { apiKey: this.callerSecret, body, timeoutMs: 3_000 }).catch(() => null);
+      const verify = (body: object) =>
+        client.post('/verify', { apiKey: this.callerSecret, body, timeoutMs: 3_000 }).catch(() => null);
       const [reserved, counted] = await Promise.all([
         verify({ key: this.budget, reserveCents: 1, reservationTtlSeconds: 300 }),
         verify({ key: this.rate }),
@@ -264,7 +308,8 @@ class SmallLimits {
     const found = [];
     if (this.reserved > SMALL) found.push(`${this.reserved} of ${SMALL} cents were reserved`);
     if (this.counted > SMALL) found.push(`${this.counted} calls were admitted, the limit is ${SMALL} a day`);
-    if (this.reserved < USED_BEFORE || this.counted < USED_BEFORE) found.push(`${this.reserved} and ${this.counted} admitted: nothing was shown`);
+    if (this.reserved < USED_BEFORE || this.counted < USED_BEFORE)
+      found.push(`${this.reserved} and ${this.counted} admitted: nothing was shown`);
     return found;
   }
 }

@@ -12,7 +12,10 @@ const run = promisify(execFile);
 
 /** Why no server of Debian's PostgreSQL 15 can be run here; null: one can. */
 export async function whyNoDebianPostgres(): Promise<string | null> {
-  const installed = await access(join(BINARIES, 'pg_basebackup')).then(() => true, () => false);
+  const installed = await access(join(BINARIES, 'pg_basebackup')).then(
+    () => true,
+    () => false,
+  );
   if (!installed) return 'PostgreSQL 15 is not installed (Debian: apt-get install postgresql-15)';
   return process.getuid?.() === 0 ? null : 'root is needed to run PostgreSQL under an account of its own';
 }
@@ -61,7 +64,10 @@ export class DebianServer {
   }
 
   /** Makes a cluster, and not yet a server. */
-  static async init(settings: Readonly<Record<string, string>>, options: readonly string[] = []): Promise<DebianServer> {
+  static async init(
+    settings: Readonly<Record<string, string>>,
+    options: readonly string[] = [],
+  ): Promise<DebianServer> {
     const server = new DebianServer(await postgresDirectory(), await freePort());
     await asPostgres('initdb', ['-D', server.data, '-A', 'trust', '-U', 'postgres', '--no-sync', ...options]);
     await server.configure({ ...settings, port: String(server.port) });
@@ -88,7 +94,13 @@ export class DebianServer {
     const pid = Number(text.split('\n')[0]);
     if (!Number.isInteger(pid) || pid === 0) return [];
     const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
-    return [pid, ...children.split(' ').map(Number).filter((one) => one > 0)];
+    return [
+      pid,
+      ...children
+        .split(' ')
+        .map(Number)
+        .filter((one) => one > 0),
+    ];
   }
 
   /** As after a power cut: no process of it gets a last word. */

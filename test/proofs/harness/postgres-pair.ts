@@ -34,7 +34,18 @@ export class PostgresPair implements ClusterDatabase {
     await primary.query('CREATE ROLE latchkey_app LOGIN');
     const standby = new DebianServer(await postgresDirectory(), await freePort());
     const source = `host=127.0.0.1 port=${primary.port} user=postgres application_name=${STANDBY}`;
-    await asPostgres('pg_basebackup', ['-D', standby.data, '-d', source, '-R', '-X', 'stream', '-c', 'fast', '--no-sync']);
+    await asPostgres('pg_basebackup', [
+      '-D',
+      standby.data,
+      '-d',
+      source,
+      '-R',
+      '-X',
+      'stream',
+      '-c',
+      'fast',
+      '--no-sync',
+    ]);
     await standby.configure({ port: String(standby.port) });
     await standby.start();
     const pair = new PostgresPair(primary, standby, await TcpProxy.start(primary.port), primary);
@@ -60,7 +71,10 @@ export class PostgresPair implements ClusterDatabase {
 
   async slowStatements(): Promise<string[]> {
     const text = await this.current.log();
-    return text.split('\n').filter((line) => line.includes('duration: ')).map((line) => `slow in PostgreSQL: ${line.slice(0, 200)}`);
+    return text
+      .split('\n')
+      .filter((line) => line.includes('duration: '))
+      .map((line) => `slow in PostgreSQL: ${line.slice(0, 200)}`);
   }
 
   /** From now on the standby hears nothing: what commits without it is lost with the primary. */
