@@ -9,7 +9,7 @@ const EXIT_UNKNOWN = 2;
 /** `npm run audit:verify`: checks the trail of the configured database, also beside a server that runs. */
 async function main(): Promise<number> {
   const request = parseVerifyArguments(process.argv.slice(2));
-  const config = loadConfig();
+  const config = loadConfig(undefined, 'refuse');
   if (request.publicKey) return say(describePublicKey(config));
   const database = await openForReading(config);
   try {

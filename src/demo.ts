@@ -9,7 +9,7 @@ import { type MintedSecret, macOf, mint, signing } from './api-keys/secret.js';
 import { type ChangeEntry, Changes } from './audit/changes.js';
 import { diff } from './audit/diff.js';
 import { MICRO_CENTS_PER_CENT } from './common/money.js';
-import type { Config } from './config/config.js';
+import type { Config, VersionedKey } from './config/config.js';
 import { ADVISORY_LOCKS } from './database/advisory-locks.js';
 import { DEMO } from './openapi/demo-ids.js';
 import { hashPassword } from './users/password.js';
@@ -200,5 +200,10 @@ function passwordOf(config: Config, userId: string): string {
 }
 
 function derived(config: Config, purpose: string, length: number): Buffer {
-  return Buffer.from(hkdfSync('sha256', signing(config.peppers).key, '', `latchkey demo ${purpose}`, length));
+  return Buffer.from(hkdfSync('sha256', oldestOf(config.peppers).key, '', `latchkey demo ${purpose}`, length));
+}
+
+/** The pepper the data were made with stays while they need it, and what a later start prints must still be true. */
+function oldestOf(peppers: readonly VersionedKey[]): VersionedKey {
+  return [...peppers].sort((a, b) => Number(a.version) - Number(b.version))[0]!;
 }

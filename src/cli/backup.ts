@@ -30,7 +30,7 @@ function parsed() {
 }
 
 async function backUpDatabase(path: string): Promise<string[]> {
-  const { header, rows, bytes } = await makeBackup(loadConfig(undefined, { drawsSecrets: false }), path);
+  const { header, rows, bytes } = await makeBackup(loadConfig(undefined, 'refuse'), path);
   const total = Object.values(rows).reduce((sum, count) => sum + count, 0);
   return [
     `${path}: ${total} rows of ${Object.keys(rows).length} tables in ${bytes} bytes, made by Latchkey ${header.build}.`,

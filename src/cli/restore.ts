@@ -54,7 +54,7 @@ function parsed() {
 }
 
 async function restoreDatabase({ file, checkpoints }: Options): Promise<string[]> {
-  const config = loadConfig(undefined, { drawsSecrets: false });
+  const config = loadConfig(undefined, 'refuse');
   const files = checkpointFiles(config, checkpoints);
   const done = file === undefined ? await finish(config, files) : await restore(config, file, files);
   return [...describeAfterRestore(done), 'Done. Start the server; npm run doctor checks the books.'];

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type Cidr, matches, parseAddress, parseCidr } from '../common/address.js';
 import { StartRefusal } from '../common/start-refusal.js';
@@ -148,38 +147,40 @@ export interface GatewayListenerConfig {
   readonly port: number;
 }
 
+/** What a process does where an embedded installation has no secrets yet. */
+export type AbsentSecrets = 'draw' | 'refuse';
+
 /**
  * Reads and checks the environment. In embedded mode outside production, secrets that are absent are
- * generated into `DATA_DIR` (mode 0600) and found there again at the next start.
+ * generated into `DATA_DIR` (mode 0600) and found there again at the next start. Commands that only read refuse instead.
  *
- * @param drawsSecrets false: secrets that are absent are refused and never drawn, for what works on existing data
  * @throws StartRefusal naming every variable that is wrong or missing.
  */
-export function loadConfig(env: NodeJS.ProcessEnv = process.env, { drawsSecrets = true } = {}): Config {
-  const { environment, secrets } = load(env, drawsSecrets);
+export function loadConfig(env: NodeJS.ProcessEnv = process.env, absentSecrets: AbsentSecrets = 'draw'): Config {
+  const { environment, secrets } = load(env, absentSecrets);
   return new Config(environment, secrets);
 }
 
 /** The secrets, each as the text of its variable, for a copy of them. @throws StartRefusal as `loadConfig` does; none is drawn */
 export function loadSecretTexts(env: NodeJS.ProcessEnv = process.env): GeneratedSecrets {
-  return load(env, false).secrets;
+  return load(env, 'refuse').secrets;
 }
 
 /** Where the secrets of an embedded installation lie, from the environment alone; null where variables give them. */
 export function secretsFileOf(env: NodeJS.ProcessEnv = process.env): string | null {
   const isGiven = (name: string) => (env[name] ?? '') !== '';
-  if (isGiven('DATABASE_URL') || env['NODE_ENV'] === 'production') return null;
+  if (isGiven('DATABASE_URL') || isGiven('DATABASE_URL_FILE') || env['NODE_ENV'] === 'production') return null;
   return join(resolve(isGiven('DATA_DIR') ? env['DATA_DIR']! : '.data'), DATA_DIR_ENTRIES.secrets);
 }
 
-function load(env: NodeJS.ProcessEnv, drawsSecrets: boolean): { environment: Environment; secrets: GeneratedSecrets } {
+function load(env: NodeJS.ProcessEnv, absentSecrets: AbsentSecrets): { environment: Environment; secrets: GeneratedSecrets } {
   const present = withFileTwins(givenIn(env));
   const parsed = environmentSchema.safeParse(present);
   if (!parsed.success) {
     throw new ConfigError(parsed.error.issues.map((issue) => `${issue.path.join('.')} ${issue.message}`).join('\n'));
   }
   const environment = parsed.data;
-  const secrets = { ...generatedSecrets(environment, present, drawsSecrets), ...pick(present, SECRET_NAMES) } as GeneratedSecrets;
+  const secrets = { ...generatedSecrets(environment, present, absentSecrets), ...pick(present, SECRET_NAMES) } as GeneratedSecrets;
   refuseExampleValues(secrets);
   refuseSharedValues({ ...secrets, ...pick(present, ['ADMIN_PASSWORD', 'OIDC_CLIENT_SECRET', 'METRICS_TOKEN']) });
   return { environment, secrets };
@@ -191,21 +192,14 @@ function givenIn(env: NodeJS.ProcessEnv): Record<string, string> {
 }
 
 /** The secrets of `DATA_DIR`, if the environment does not name all of them. */
-function generatedSecrets(environment: Environment, present: Record<string, string>, drawsSecrets: boolean): Partial<GeneratedSecrets> {
+function generatedSecrets(environment: Environment, present: Record<string, string>, absent: AbsentSecrets): Partial<GeneratedSecrets> {
   const missing = SECRET_NAMES.filter((name) => present[name] === undefined);
   if (missing.length === 0) return {};
   if (environment.NODE_ENV === 'production' || environment.DATABASE_URL !== undefined) {
     const where = environment.NODE_ENV === 'production' ? 'with NODE_ENV=production' : 'with DATABASE_URL';
     throw new ConfigError(missing.map((name) => `${name} must be given ${where}`).join('\n'));
   }
-  if (!drawsSecrets) requireSecretsFile(resolve(environment.DATA_DIR));
-  return readOrCreateSecrets(resolve(environment.DATA_DIR), missing);
-}
-
-function requireSecretsFile(dataDir: string): void {
-  const file = join(dataDir, DATA_DIR_ENTRIES.secrets);
-  if (existsSync(file)) return;
-  throw new ConfigError(`${file} is missing: put the secrets of the installation there first (npm run restore -- --secrets <file>), or set their variables`);
+  return readOrCreateSecrets(resolve(environment.DATA_DIR), missing, absent === 'draw');
 }
 
 /** Words of `.env.example`, and values that cannot have been drawn at random. */

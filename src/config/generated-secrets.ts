@@ -20,9 +20,9 @@ export type GeneratedSecrets = Record<SecretName, string>;
  * only one of them can make.
  *
  * @param needed the variables that have no value yet, for the message
- * @throws StartRefusal when there is a database already, or the file does not hold what is needed
+ * @throws StartRefusal when there is a database already, none may be drawn, or the file does not hold what is needed
  */
-export function readOrCreateSecrets(dataDir: string, needed: readonly SecretName[]): GeneratedSecrets {
+export function readOrCreateSecrets(dataDir: string, needed: readonly SecretName[], mayDraw: boolean): GeneratedSecrets {
   const file = join(dataDir, DATA_DIR_ENTRIES.secrets);
   const found = readSecrets(file, needed);
   if (found !== null) return found;
@@ -31,6 +31,12 @@ export function readOrCreateSecrets(dataDir: string, needed: readonly SecretName
       `${file} is missing, and the database beside it was made with the secrets in it (${needed.join(', ')}). Put that ` +
         'file back, or set these variables to what it held. To begin with an empty database, set DATA_DIR to an empty ' +
         'directory.',
+    );
+  }
+  if (!mayDraw) {
+    throw new StartRefusal(
+      `There is no database in ${dataDir}: set DATA_DIR to where it is, or DATABASE_URL. Before a restore, put the secrets ` +
+        'there: npm run restore -- --secrets <file>.',
     );
   }
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });

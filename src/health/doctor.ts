@@ -4,8 +4,7 @@ import { historyCheck } from '../backup/history-check.js';
 import { DomainError } from '../common/domain-error.js';
 import { type StartCheck, StartRefusal } from '../common/start-refusal.js';
 import type { Config } from '../config/config.js';
-import { InstallationRepository } from '../installation/installation.repository.js';
-import { findNeeds } from '../installation/needed-versions.js';
+import { neededNow } from '../installation/needed-versions.js';
 import { checkSecrets } from '../installation/secret-check.js';
 import { BUDGET_CHECKS, type Difference, USAGE_CHECKS, reconcileBudgets, reconcileUsage } from '../usage/reconcile.js';
 
@@ -27,7 +26,10 @@ export function startChecks(config: Config, dataSource: DataSource): readonly St
     historyCheck(config, dataSource),
     {
       check: 'every secret is the one this database was made with',
-      run: async () => (await checkSecrets(config, dataSource.manager)).notes.join('; ') || null,
+      run: async () => {
+        const { warnings, notes } = await checkSecrets(config, dataSource.manager);
+        return [...warnings, ...notes].join(' ') || null;
+      },
     },
   ];
 }
@@ -91,8 +93,7 @@ async function trail(config: Config, dataSource: DataSource): Promise<Finding> {
 
 /** What must not be removed yet; what is missing has been told by the first check. */
 async function neededVersions(config: Config, dataSource: DataSource): Promise<Finding> {
-  const installation = new InstallationRepository(dataSource.manager);
-  const needs = (await installation.findId()) === null ? [] : await findNeeds(config, await installation.findFingerprints(), installation);
+  const needs = await neededNow(config, dataSource.manager);
   const note = needs.map(({ variable, version, by }) => `${variable} ${version}: ${by}`).join('; ');
   return { check: 'versions of secrets that are needed', differences: [], note: note || 'none' };
 }

@@ -15,10 +15,10 @@ import { type Configured, checkSecrets } from './secret-check.js';
  * @throws StartRefusal as `checkSecrets`; then nothing has been written
  */
 export async function acceptSecrets(dataSource: DataSource, config: Config): Promise<readonly string[]> {
-  const { configured, unrecorded, notes } = await checkSecrets(config, dataSource.manager);
-  if (unrecorded.length === 0) return notes;
+  const { configured, unrecorded, warnings } = await checkSecrets(config, dataSource.manager);
+  if (unrecorded.length === 0) return warnings;
   const recorded = await recordSecrets(dataSource, config, configured);
-  return recorded.length === 0 ? notes : [`Secrets seen for the first time: ${recorded.map(nameOf).join(', ')}.`, ...notes];
+  return recorded.length === 0 ? warnings : [`Secrets seen for the first time: ${recorded.map(nameOf).join(', ')}.`, ...warnings];
 }
 
 /** Another process may have recorded some meanwhile, and not the same: one at a time looks again, and records. */

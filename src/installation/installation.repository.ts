@@ -80,6 +80,17 @@ export class InstallationRepository {
     );
   }
 
+  /** Versions of peppers that any secret names, read from the index in as many steps as there are versions. */
+  async findPepperVersions(): Promise<string[]> {
+    const rows = await this.manager.query<{ version: string }[]>(
+      `WITH RECURSIVE found AS (
+         SELECT min(pepper_version) AS version FROM api_key_secret
+         UNION ALL SELECT (SELECT min(pepper_version) FROM api_key_secret WHERE pepper_version > found.version) FROM found WHERE found.version IS NOT NULL
+       ) SELECT version FROM found WHERE version IS NOT NULL`,
+    );
+    return rows.map(({ version }) => version);
+  }
+
   /** Secrets that open something, by the pepper they need. */
   countByPepper(): Promise<VersionCount[]> {
     return this.manager.query(`SELECT s.pepper_version AS version, count(*)::int AS count ${LIVE_SECRETS} GROUP BY 1 ORDER BY 1`);

@@ -1,6 +1,7 @@
+import type { EntityManager } from 'typeorm';
 import type { Config } from '../config/config.js';
-import type { SecretName } from '../config/generated-secrets.js';
-import type { InstallationRepository, RecordedFingerprint } from './installation.repository.js';
+import { SECRET_NAMES, type SecretName } from '../config/generated-secrets.js';
+import { InstallationRepository, type RecordedFingerprint } from './installation.repository.js';
 
 /** What still needs one version of a secret. */
 export interface Need {
@@ -10,25 +11,46 @@ export interface Need {
   readonly by: string;
 }
 
-/** Sentences about versions that rows need and the settings lack. */
-export async function missingButNeeded(config: Config, recorded: readonly RecordedFingerprint[], installation: InstallationRepository): Promise<string[]> {
-  const needs = await findNeeds(config, recorded, installation);
-  return needs
-    .filter(({ variable, version }) => config.secrets[variable].every((key) => key.version !== version))
-    .map(({ variable, version, by }) => `${variable} has no version ${version}, which is needed by ${by}: add it behind the others.`);
+/** What is needed in a database, for who asks; nothing is known of one that no build with fingerprints has started on. */
+export async function neededNow(config: Config, manager: EntityManager): Promise<Need[]> {
+  const installation = new InstallationRepository(manager);
+  return (await installation.findId()) === null ? [] : findNeeds(config, await installation.findFingerprints(), installation);
 }
 
 /**
- * Which versions are needed and by what. Of JWT_SECRET none is: a session that cannot be verified ends, and its user signs
+ * Sentences about versions that rows need and the settings lack. Rows are counted only if a version is missing at all: a
+ * start on a million keys must not take longer for it.
+ */
+export async function missingButNeeded(config: Config, recorded: readonly RecordedFingerprint[], installation: InstallationRepository): Promise<string[]> {
+  const isMissing = ({ variable, version }: { variable: SecretName; version: string }) => config.secrets[variable].every((key) => key.version !== version);
+  const ofRows = (await installation.findPepperVersions()).map((version) => ({ variable: 'API_KEY_PEPPERS', version }) as const);
+  const needs = await findNeeds(config, recorded, installation, [...recorded, ...ofRows].filter(isMissing).map(({ variable }) => variable));
+  return needs.filter(isMissing).map(({ variable, version, by }) => `${variable} has no version ${version}, which is needed by ${by}: add it behind the others.`);
+}
+
+/**
+ * Which versions of `variables` are needed and by what. Of JWT_SECRET none is: a session that cannot be verified ends, and its user signs
  * in again. Of RESERVATION_KEY those are that may have signed open reservations before the signing version was known.
  */
-export async function findNeeds(config: Config, recorded: readonly RecordedFingerprint[], installation: InstallationRepository): Promise<Need[]> {
-  return [
-    ...(await installation.countByPepper()).map(({ version, count }) => ({ variable: 'API_KEY_PEPPERS', version: version!, by: secrets(count) }) as const),
-    ...(await tagNeeds(recorded, installation)),
-    ...(await reservationNeeds(config, recorded, installation)),
-    ...(await auditNeeds(installation)),
-  ];
+export async function findNeeds(
+  config: Config,
+  recorded: readonly RecordedFingerprint[],
+  installation: InstallationRepository,
+  variables: readonly SecretName[] = SECRET_NAMES,
+): Promise<Need[]> {
+  const finders: Partial<Record<SecretName, () => Promise<Need[]>>> = {
+    API_KEY_PEPPERS: () => pepperNeeds(installation),
+    TAG_KEYS: () => tagNeeds(recorded, installation),
+    RESERVATION_KEY: () => reservationNeeds(config, recorded, installation),
+    AUDIT_KEY: () => auditNeeds(installation),
+  };
+  const needs: Need[] = [];
+  for (const name of new Set(variables)) needs.push(...((await finders[name]?.()) ?? []));
+  return needs;
+}
+
+async function pepperNeeds(installation: InstallationRepository): Promise<Need[]> {
+  return (await installation.countByPepper()).map(({ version, count }) => ({ variable: 'API_KEY_PEPPERS', version: version!, by: secrets(count) }));
 }
 
 /** A secret whose tag key was not recorded may need any of those that were there at the beginning. */

@@ -15,7 +15,9 @@ export interface SecretCheck {
   readonly unrecorded: readonly Fingerprint[];
   /** The version of AUDIT_KEY that signs while the head names none. */
   readonly auditKeyVersion: string;
-  /** What an operator should know all the same, a sentence each. */
+  /** What an operator should change all the same, a sentence each. */
+  readonly warnings: readonly string[];
+  /** What is worth knowing, for who asks. */
   readonly notes: readonly string[];
 }
 
@@ -40,12 +42,12 @@ export async function checkSecrets(config: Config, manager: EntityManager, known
   const recorded = id === null ? [] : await installation.findFingerprints();
   const isKnown = recorded.some(({ variable }) => variable === 'AUDIT_KEY');
   const auditKeyVersion = isKnown ? PLAIN_VERSION : await provenAuditKey(config.auditKeys, installation);
-  if (id === null) return { configured: [], unrecorded: [], auditKeyVersion, notes: ['The next start records the fingerprints of secrets.'] };
+  if (id === null) return { configured: [], unrecorded: [], auditKeyVersion, warnings: [], notes: ['The next start records the fingerprints of secrets.'] };
   const configured = known ?? (await fingerprintsOf(config, id));
   refuse([...changedSince(configured, recorded), ...(await missingButNeeded(config, recorded, installation))]);
   const unrecorded = configured.filter((one) => find(recorded, one) === undefined);
   refuse(await unfitToBeNew(unrecorded, recorded, installation));
-  return { configured, unrecorded, auditKeyVersion, notes: [...weakOnes(configured), ...retiredOnes(config, recorded)] };
+  return { configured, unrecorded, auditKeyVersion, warnings: weakOnes(configured), notes: retiredOnes(config, recorded) };
 }
 
 /**

@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { readFile } from 'node:fs/promises';
 import { loadConfig } from '../../src/config/config.js';
 import { environmentSchema } from '../../src/config/environment.js';
+import { FILE_TWINS } from '../../src/config/file-twins.js';
 
 const text = await readFile(new URL('../../.env.example', `file://${import.meta.dirname}/`), 'utf8');
 
@@ -35,6 +36,11 @@ describe('.env.example', () => {
   it('shows examples that the schema takes', () => {
     const examples = Object.fromEntries(variables.filter(({ value }) => value !== '').map(({ name, value }) => [name, value]));
     expect(environmentSchema.safeParse(examples).error?.issues ?? []).toEqual([]);
+  });
+
+  it('names the file of each variable that may be given as one, and of no other', () => {
+    const told = variables.filter(({ name, explanation }) => explanation.at(-1) === `# Or ${name}_FILE, the path of a file with the value.`);
+    expect(told.map(({ name }) => name).sort()).toEqual([...FILE_TWINS].sort());
   });
 
   it('shows no secret that somebody could leave in', () => {

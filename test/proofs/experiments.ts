@@ -17,8 +17,9 @@ import { g30 } from './experiments/g30-clean-shutdown.js';
 import { g36 } from './experiments/g36-the-books-balance.js';
 import { g37 } from './experiments/g37-the-models.js';
 import { g38 } from './experiments/g38-the-simulation.js';
+import { g44 } from './experiments/g44-wrong-secrets-never-start.js';
 import { o12 } from './experiments/o12-restore.js';
 import type { Experiment } from './harness/experiment.js';
 
 /** Every experiment, in the order of the guarantees. */
-export const experiments: readonly Experiment[] = [g01, g02, g03, g04, g05, g06, g14, g16, g17, g19, g20, g22, g23, g25, g27, g30, g36, g37, g38, o12];
+export const experiments: readonly Experiment[] = [g01, g02, g03, g04, g05, g06, g14, g16, g17, g19, g20, g22, g23, g25, g27, g30, g36, g37, g38, g44, o12];

@@ -124,7 +124,7 @@ async function leasedWhenIdle({ database }: ProofCluster): Promise<number> {
 }
 
 /** Clients that go elsewhere when, and only when, a connection is refused: nothing has been sent then. */
-class Load {
+export class Load {
   readonly failures: string[] = [];
   answered = 0;
   settled = 0;
@@ -136,8 +136,9 @@ class Load {
     private readonly next: () => Replica,
     private readonly token: string,
     private readonly secrets: readonly string[],
+    clients = CLIENTS,
   ) {
-    this.clients = Array.from({ length: CLIENTS }, (_, index) => this.work(index));
+    this.clients = Array.from({ length: clients }, (_, index) => this.work(index));
   }
 
   async stop(): Promise<void> {

@@ -146,7 +146,7 @@ export class Replica {
   constructor(
     readonly name: string,
     private readonly port: number,
-    private readonly environment: Record<string, string>,
+    private environment: Record<string, string>,
     private readonly imports: readonly string[] = [],
     private readonly program: readonly string[] = ['dist/src/main.js'],
   ) {
@@ -161,7 +161,7 @@ export class Replica {
   }
 
   /** Whether it got ready; false when it ended before. @throws Error when it does neither */
-  private async startOnce(): Promise<boolean> {
+  async startOnce(): Promise<boolean> {
     const child = spawn(process.execPath, [...this.imports.flatMap((module) => ['--import', module]), ...this.program], {
       env: { PATH: process.env['PATH'], ...this.environment, PORT: String(this.port) },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -196,6 +196,16 @@ export class Replica {
 
   get pid(): number {
     return this.child!.pid!;
+  }
+
+  /** Of a process that has ended; null: by a signal, or it runs. */
+  get exitCode(): number | null {
+    return this.child?.exitCode ?? null;
+  }
+
+  /** Variables of its next start, on top of what it had. */
+  configure(changes: Readonly<Record<string, string>>): void {
+    this.environment = { ...this.environment, ...changes };
   }
 
   get isRunning(): boolean {
@@ -260,6 +270,23 @@ export class ProofCluster {
     return primary;
   }
 
+  /** A process by itself, on an embedded PostgreSQL of its own. */
+  static async embedded(name: string, settings: Readonly<Record<string, string>>): Promise<Replica> {
+    const [port] = await freePorts(1);
+    return new Replica(name, port!, { NODE_ENV: 'test', LOG_LEVEL: 'warn', ...settings });
+  }
+
+  /** One more process on the same database, with other settings. It has to be ended by the experiment. */
+  async spare(name: string, changes: Readonly<Record<string, string>>): Promise<Replica> {
+    const [port] = await freePorts(1);
+    return new Replica(name, port!, { ...this.environment, ...changes }, this.imports);
+  }
+
+  /** A setting as the replicas were given it. */
+  setting(name: string): string {
+    return this.environment[name]!;
+  }
+
   /** A replica by turn. */
   replica(index: number): Replica {
     return this.replicas[index % this.replicas.length]!;
@@ -273,9 +300,9 @@ export class ProofCluster {
   }
 
   /** What the doctor says of this cluster's database, and the code it ends with. */
-  async doctor(): Promise<{ exitCode: number | null; report: string }> {
+  async doctor(changes: Readonly<Record<string, string>> = {}): Promise<{ exitCode: number | null; report: string }> {
     const child = spawn(process.execPath, ['dist/src/doctor.js'], {
-      env: { PATH: process.env['PATH'], ...this.environment },
+      env: { PATH: process.env['PATH'], ...this.environment, ...changes },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const chunks: Buffer[] = [];
