@@ -170,7 +170,7 @@ export function loadSecretTexts(env: NodeJS.ProcessEnv = process.env): Generated
 /** Where the secrets of an embedded installation lie, from the environment alone; null where variables give them. */
 export function secretsFileOf(env: NodeJS.ProcessEnv = process.env): string | null {
   const isGiven = (name: string) => (env[name] ?? '') !== '';
-  if (isGiven('DATABASE_URL') || env['NODE_ENV'] === 'production') return null;
+  if (isGiven('DATABASE_URL') || isGiven('DATABASE_URL_FILE') || env['NODE_ENV'] === 'production') return null;
   return join(resolve(isGiven('DATA_DIR') ? env['DATA_DIR']! : '.data'), DATA_DIR_ENTRIES.secrets);
 }
 

@@ -35,10 +35,23 @@ export function readOrCreateSecrets(dataDir: string, needed: readonly SecretName
   }
   if (!mayDraw) {
     throw new StartRefusal(
-      `There is no database in ${dataDir}, and ${file} is missing: set DATA_DIR to where they are, or DATABASE_URL; before a ` +
-        'restore, put the secrets of the installation there (npm run restore -- --secrets <file>).',
+      `There is no database in ${dataDir}: set DATA_DIR to where it is, or DATABASE_URL. Before a restore, put the secrets ` +
+        'there: npm run restore -- --secrets <file>.',
     );
   }
+  try {
+    writeOnce(dataDir, file);
+  } catch (error) {
+    throw new StartRefusal(
+      `Secrets cannot be written to ${file} (${(error as Error).message}): start as the user who owns the directory, or set ` +
+        'DATA_DIR to another one.',
+    );
+  }
+  return readSecrets(file, needed)!;
+}
+
+/** Of several processes one writes; the others find its file. */
+function writeOnce(dataDir: string, file: string): void {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const draft = join(dataDir, `secrets.${process.pid}.${randomBytes(4).toString('hex')}.tmp`);
   writeFileSync(draft, JSON.stringify(drawSecrets(), null, 2), { mode: 0o600, flag: 'wx' });
@@ -49,7 +62,6 @@ export function readOrCreateSecrets(dataDir: string, needed: readonly SecretName
   } finally {
     rmSync(draft, { force: true });
   }
-  return readSecrets(file, needed)!;
 }
 
 /** Five secrets of 32 random bytes, each of version `1`. */
