@@ -14,7 +14,7 @@ const LOOK_EVERY_MS = 5_000;
 /** A failure that lasts is said this often. */
 const SAY_EVERY_MS = 60_000;
 /** At shutdown the last checkpoint is waited for this long; the process must end also where it cannot be written. */
-const MAX_CLOSE_MS = 3_500;
+const MAX_CLOSE_MS = 4_000;
 
 /**
  * Writes signed checkpoints of the chain to where the database cannot reach: the log, and the file that is

@@ -33,7 +33,7 @@ const BY_KEY: SessionSettings = { enable_seqscan: 'off', enable_hashjoin: 'off',
 const OF_KIND: Record<SessionKind, SessionSettings> = {
   // PostgreSQL gives up a little before the client does (data-source.ts): the connection stays. A replica that stops in
   // the middle of a transaction must not keep its locks; changes have a shorter bound of their own (audit/changes.ts).
-  pool: { statement_timeout: '7500ms', idle_in_transaction_session_timeout: '10s' },
+  pool: { statement_timeout: '6500ms', idle_in_transaction_session_timeout: '10s' },
   // The doctor and the check of the trail read everything.
   reader: { statement_timeout: '10min', idle_in_transaction_session_timeout: '10min' },
   // A migration takes as long as it takes, also where the login has time-outs by default.
