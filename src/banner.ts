@@ -7,7 +7,7 @@ import type { FirstAdmin } from './users/seed.js';
  * What a start tells the person at the terminal; the generated password appears here and nowhere else. On standard
  * error: standard output carries the log, one JSON object a line.
  */
-export function printBanner(config: Config, admin: FirstAdmin | null, runsAsAppRole: boolean, demo: DemoAccess | null): void {
+export function printBanner(config: Config, admin: FirstAdmin | null, warnings: readonly string[], demo: DemoAccess | null): void {
   const base = config.publicUrl;
   const lines = [
     '',
@@ -16,7 +16,7 @@ export function printBanner(config: Config, admin: FirstAdmin | null, runsAsAppR
     ...(config.swaggerEnabled ? [`  Swagger UI           ${base}/docs`] : []),
     ...(admin === null ? [] : firstSteps(base, admin)),
     ...(demo === null ? [] : demoLines(demo)),
-    ...(runsAsAppRole ? [] : ['', '  The role latchkey_app does not exist: trigger and hash chain alone protect the audit trail.']),
+    ...warnings.flatMap((warning) => ['', `  ${warning}`]),
     '',
   ];
   process.stderr.write(`${lines.join('\n')}\n`);

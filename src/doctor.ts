@@ -1,4 +1,5 @@
 import 'reflect-metadata';
+import { StartRefusal } from './common/start-refusal.js';
 import { loadConfig } from './config/config.js';
 import { openForReading } from './database/open-database.js';
 import { describe, examine } from './health/doctor.js';
@@ -23,5 +24,6 @@ try {
   process.exitCode = await main();
 } catch (error) {
   process.stderr.write(`The books could not be read: ${(error as Error).message}\n`);
-  process.exitCode = EXIT_UNKNOWN;
+  // What a start would refuse as well is known, not unknown.
+  process.exitCode = error instanceof StartRefusal ? 1 : EXIT_UNKNOWN;
 }

@@ -14,11 +14,14 @@ import { seed } from './users/seed.js';
 /** Draining may take this long; then the process ends all the same. */
 const MAX_SHUTDOWN_MS = 10_000;
 
+/** As long as a database in the next container needs to start. */
+const MAX_WAIT_FOR_DATABASE_MS = 60_000;
+
 async function main(): Promise<void> {
   const { demo } = readArguments();
   const config = loadConfig();
   if (demo && config.nodeEnv === 'production') throw new ConfigError('--demo is refused with NODE_ENV=production: its data is public knowledge');
-  const database = await openDatabase(config, entities);
+  const database = await openDatabase(config, entities, { maxWaitMs: MAX_WAIT_FOR_DATABASE_MS, log: (sentence) => process.stderr.write(`${sentence}\n`) });
   const admin = await seed(new Changes(database.dataSource, config), { email: config.adminEmail, password: config.adminPassword });
   const access = demo ? demoAccess(config) : null;
   const app = await createApp(config, database.dataSource, access === null ? {} : { exampleSecret: access.exampleSecret });
@@ -26,7 +29,7 @@ async function main(): Promise<void> {
   await app.listen(config.port, config.host);
   // As a worker of a cluster: the one before this may leave now.
   process.send?.('listening');
-  printBanner(config, admin, database.runsAsAppRole, access);
+  printBanner(config, admin, database.warnings, access);
 
   let ending = false;
   const end = async (noticeMs?: number) => {

@@ -6,19 +6,31 @@ const modeOf = (parameters: string) => parseDatabaseUrl(`postgres://u:p@db/latch
 
 describe('A PostgreSQL URL', () => {
   it.each([
-    ['postgres://u:p@db.example.com:5433/keys', { user: 'u', password: 'p', host: 'db.example.com', port: 5433, database: 'keys' }],
+    [
+      'postgres://u:p@db.example.com:5433/keys',
+      { user: 'u', password: 'p', host: 'db.example.com', port: 5433, database: 'keys' },
+    ],
     ['postgresql://u@db', { user: 'u', host: 'db' }],
-    ['postgres://u%40x:p%23%2F%3F%25@db/my%20keys', { user: 'u@x', password: 'p#/?%', host: 'db', database: 'my keys' }],
+    [
+      'postgres://u%40x:p%23%2F%3F%25@db/my%20keys',
+      { user: 'u@x', password: 'p#/?%', host: 'db', database: 'my keys' },
+    ],
     ['postgres://u:100%@db/keys', { user: 'u', password: '100%', host: 'db', database: 'keys' }],
     ['postgres://u:a@b@db/keys', { user: 'u', password: 'a@b', host: 'db', database: 'keys' }],
     ['postgres://u:a,b@db/keys', { user: 'u', password: 'a,b', host: 'db', database: 'keys' }],
-    ['postgres://u:p@[2001:db8::5]:5433/keys', { user: 'u', password: 'p', host: '2001:db8::5', port: 5433, database: 'keys' }],
+    [
+      'postgres://u:p@[2001:db8::5]:5433/keys',
+      { user: 'u', password: 'p', host: '2001:db8::5', port: 5433, database: 'keys' },
+    ],
     ['postgres://u@%2Fvar%2Frun%2Fpostgresql/keys', { user: 'u', host: '/var/run/postgresql', database: 'keys' }],
     ['postgres:///keys?host=/var/run/postgresql', { host: '/var/run/postgresql', database: 'keys' }],
     ['postgres://u:p@/keys?host=/run/pg', { user: 'u', password: 'p', host: '/run/pg', database: 'keys' }],
     ['postgres://db/keys?user=u&password=p%26q', { user: 'u', password: 'p&q', host: 'db', database: 'keys' }],
     ['postgres://u:@db/keys', { user: 'u', host: 'db', database: 'keys' }],
-    ['postgres://u:p@db/keys?options=endpoint%3Dx', { user: 'u', password: 'p', host: 'db', database: 'keys', options: 'endpoint=x' }],
+    [
+      'postgres://u:p@db/keys?options=endpoint%3Dx',
+      { user: 'u', password: 'p', host: 'db', database: 'keys', options: 'endpoint=x' },
+    ],
   ])('is read as it is written: %s', (url, expected) => {
     expect(parseDatabaseUrl(url)).toEqual({ ...plain, ...expected });
   });
@@ -62,7 +74,10 @@ describe('A PostgreSQL URL', () => {
     ['postgres://u:12?secret@db/keys', 'a parameter that Latchkey does not know (14 characters)'],
     ['postgres://u:%ff@db/keys', 'write it as %25'],
     ['postgres://db/keys?ssl_mode=require', 'a parameter that Latchkey does not know (ssl_mode)'],
-    ['postgres://db/keys?sslmode=required', 'has an unknown sslmode: write verify-full, verify-ca, no-verify or disable'],
+    [
+      'postgres://db/keys?sslmode=required',
+      'has an unknown sslmode: write verify-full, verify-ca, no-verify or disable',
+    ],
     ['postgres://db/keys?ssl=yes', 'has an unknown value of ssl'],
     ['postgres://db/keys?ssl=true&sslmode=disable', 'contradict'],
     ['postgres://db/keys?sslmode=require&sslmode=disable', 'twice'],
@@ -77,9 +92,14 @@ describe('A PostgreSQL URL', () => {
 
   it('takes the protection from PGSSLMODE and its like where it does not say it itself', () => {
     const variables = { PGSSLMODE: 'verify-ca', PGSSLROOTCERT: '/etc/a b.pem' };
-    expect(parseDatabaseUrl(withTlsVariables('postgres://db/keys', variables)).tls).toMatchObject({ mode: 'chain', rootCert: '/etc/a b.pem' });
+    expect(parseDatabaseUrl(withTlsVariables('postgres://db/keys', variables)).tls).toMatchObject({
+      mode: 'chain',
+      rootCert: '/etc/a b.pem',
+    });
     expect(parseDatabaseUrl(withTlsVariables('postgres://db/keys?sslmode=disable', variables)).tls.mode).toBe('plain');
-    expect(parseDatabaseUrl(withTlsVariables('postgres://db/keys?ssl=false', { PGSSLMODE: 'require' })).tls.mode).toBe('plain');
+    expect(parseDatabaseUrl(withTlsVariables('postgres://db/keys?ssl=false', { PGSSLMODE: 'require' })).tls.mode).toBe(
+      'plain',
+    );
     expect(withTlsVariables('postgres://db/keys', {})).toBe('postgres://db/keys');
   });
 });

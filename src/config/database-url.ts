@@ -33,22 +33,49 @@ export class DatabaseUrlError extends Error {
 
 /** Parameters that other programs read and that change nothing here: this server has its own way for each. */
 const IGNORED = new Set([
-  'application_name', 'fallback_application_name', 'client_encoding', 'connect_timeout', 'target_session_attrs', 'gssencmode',
-  'keepalives', 'keepalives_idle', 'keepalives_interval', 'keepalives_count', 'tcp_user_timeout', 'sslcompression', 'sslsni',
-  'pgbouncer', 'schema', 'connection_limit', 'pool_timeout',
+  'application_name',
+  'fallback_application_name',
+  'client_encoding',
+  'connect_timeout',
+  'target_session_attrs',
+  'gssencmode',
+  'keepalives',
+  'keepalives_idle',
+  'keepalives_interval',
+  'keepalives_count',
+  'tcp_user_timeout',
+  'sslcompression',
+  'sslsni',
+  'pgbouncer',
+  'schema',
+  'connection_limit',
+  'pool_timeout',
 ]);
 
 /** Parameters that this file reads. */
 const READ = new Set([
-  'host', 'port', 'user', 'password', 'dbname', 'options', 'channel_binding', 'ssl', 'sslmode', 'sslrootcert', 'sslcert', 'sslkey',
-  'sslpassword', 'sslnegotiation', 'uselibpqcompat',
+  'host',
+  'port',
+  'user',
+  'password',
+  'dbname',
+  'options',
+  'channel_binding',
+  'ssl',
+  'sslmode',
+  'sslrootcert',
+  'sslcert',
+  'sslkey',
+  'sslpassword',
+  'sslnegotiation',
+  'uselibpqcompat',
 ]);
 
 /** What `sslmode` means in this server. */
 const MODES: Record<string, TlsMode> = {
   disable: 'plain',
   'no-verify': 'unverified',
-  // In libpq these three also accept a server nobody has verified. Asked for encryption, this server verifies.
+  // In libpq these three also accept a server that is not verified. Asked for encryption, this server verifies.
   allow: 'full',
   prefer: 'full',
   require: 'full',
@@ -57,7 +84,12 @@ const MODES: Record<string, TlsMode> = {
 };
 
 /** As PostgreSQL's own programs mean them, except that none falls back to plain text. */
-const LIBPQ_MODES: Record<string, TlsMode> = { ...MODES, allow: 'unverified', prefer: 'unverified', require: 'unverified' };
+const LIBPQ_MODES: Record<string, TlsMode> = {
+  ...MODES,
+  allow: 'unverified',
+  prefer: 'unverified',
+  require: 'unverified',
+};
 
 /**
  * Reads a PostgreSQL URL as people write it and managed services print it.
@@ -92,17 +124,27 @@ export function parseDatabaseUrl(text: string): DatabaseUrl {
 export const SSL_MODES = Object.keys(MODES);
 
 /** The variables of PostgreSQL's own programs that say how to encrypt, and the parameter each stands for. */
-const TLS_VARIABLES = { PGSSLMODE: 'sslmode', PGSSLROOTCERT: 'sslrootcert', PGSSLCERT: 'sslcert', PGSSLKEY: 'sslkey' } as const;
+const TLS_VARIABLES = {
+  PGSSLMODE: 'sslmode',
+  PGSSLROOTCERT: 'sslrootcert',
+  PGSSLCERT: 'sslcert',
+  PGSSLKEY: 'sslkey',
+} as const;
 
 /** The URL with what these variables say where it does not say it itself. */
-export function withTlsVariables(url: string, variables: { readonly [Name in keyof typeof TLS_VARIABLES]?: string | undefined }): string {
+export function withTlsVariables(
+  url: string,
+  variables: { readonly [Name in keyof typeof TLS_VARIABLES]?: string | undefined },
+): string {
   const given = urlOf(url).searchParams;
   // Two modes of which the weaker could win: the URL alone counts as soon as it names one.
   const missing = Object.entries(TLS_VARIABLES).filter(([name, parameter]) => {
     if (variables[name as keyof typeof TLS_VARIABLES] === undefined) return false;
     return !given.has(parameter) && !(parameter === 'sslmode' && given.has('ssl'));
   });
-  const added = missing.map(([name, parameter]) => `${parameter}=${encodeURIComponent(variables[name as keyof typeof TLS_VARIABLES]!)}`);
+  const added = missing.map(
+    ([name, parameter]) => `${parameter}=${encodeURIComponent(variables[name as keyof typeof TLS_VARIABLES]!)}`,
+  );
   if (added.length === 0) return url;
   return `${url}${url.includes('?') ? '&' : '?'}${added.join('&')}`;
 }
@@ -111,7 +153,9 @@ function refuseSeveralHosts(text: string): void {
   const authority = /^[a-z]+:\/\/([^/?]*)/i.exec(text)?.[1] ?? '';
   const inParameter = /[?&]host=[^&]*(,|%2c)/i.test(text);
   if (inParameter || authority.slice(authority.lastIndexOf('@') + 1).includes(',')) {
-    throw new DatabaseUrlError('names several hosts: give one address, such as a virtual IP, HAProxy, or a DNS name that follows the primary');
+    throw new DatabaseUrlError(
+      'names several hosts: give one address, such as a virtual IP, HAProxy, or a DNS name that follows the primary',
+    );
   }
 }
 
@@ -137,7 +181,9 @@ function parametersOf({ searchParams }: URL): ReadonlyMap<string, string> {
   const parameters = new Map<string, string>();
   for (const [name, value] of searchParams) {
     if (!READ.has(name) && !IGNORED.has(name)) {
-      throw new DatabaseUrlError(`has a parameter that Latchkey does not know (${quoted(name)}): correct it or take it out`);
+      throw new DatabaseUrlError(
+        `has a parameter that Latchkey does not know (${quoted(name)}): correct it or take it out`,
+      );
     }
     if (parameters.has(name)) throw new DatabaseUrlError(`has the parameter ${name} twice: keep one`);
     if (value !== '') parameters.set(name, value);
@@ -164,7 +210,8 @@ function tlsOf(parameters: ReadonlyMap<string, string>): DatabaseTls {
   }
   const hasOwnAuthority = rootCert !== undefined && rootCert !== 'system';
   const mode = modeOf(sslmode, parameters.get('uselibpqcompat') === 'true', hasOwnAuthority);
-  if (mode === 'plain' && negotiation === 'direct') throw new DatabaseUrlError('has sslnegotiation=direct, which needs sslmode=verify-full');
+  if (mode === 'plain' && negotiation === 'direct')
+    throw new DatabaseUrlError('has sslnegotiation=direct, which needs sslmode=verify-full');
   return {
     mode,
     negotiation,
@@ -179,7 +226,8 @@ function modeOf(sslmode: string, isLibpq: boolean, hasOwnAuthority: boolean): Tl
   // A public authority gives anyone a certificate: without an authority of one's own, the name must be verified too.
   if (hasOwnAuthority && (sslmode === 'verify-ca' || (isLibpq && sslmode === 'require'))) return 'chain';
   const mode = (isLibpq ? LIBPQ_MODES : MODES)[sslmode];
-  if (mode === undefined) throw new DatabaseUrlError('has an unknown sslmode: write verify-full, verify-ca, no-verify or disable');
+  if (mode === undefined)
+    throw new DatabaseUrlError('has an unknown sslmode: write verify-full, verify-ca, no-verify or disable');
   return mode;
 }
 
@@ -194,7 +242,8 @@ function modeOfFlag(flag: string | undefined): string | undefined {
 function portOf(text: string): number | undefined {
   if (text === '') return undefined;
   const port = Number(text);
-  if (!/^\d{1,5}$/.test(text) || port < 1 || port > 65_535) throw new DatabaseUrlError('has a port that is no number from 1 to 65535');
+  if (!/^\d{1,5}$/.test(text) || port < 1 || port > 65_535)
+    throw new DatabaseUrlError('has a port that is no number from 1 to 65535');
   return port;
 }
 

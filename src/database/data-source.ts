@@ -1,4 +1,5 @@
 import { DataSource, type DataSourceOptions, type EntityTarget } from 'typeorm';
+import { connectionConfig } from './connection-config.js';
 import { migrations } from './migrations.js';
 import { SessionClient } from './session-client.js';
 import type { SessionKind } from './session.js';
@@ -45,7 +46,7 @@ export function dataSourceOptions(url: string, pool: PoolOptions): DataSourceOpt
     poolErrorHandler: () => undefined,
     extra: {
       Client: SessionClient,
-      connectionString: url,
+      ...connectionConfig(url),
       keepAlive: true,
       keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
       // Statements that do not wait for each other's answers travel together.

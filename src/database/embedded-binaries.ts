@@ -4,6 +4,7 @@ import { chmod, copyFile, lstat, mkdir, readdir, readFile, readlink, rename, rm,
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { promisify } from 'node:util';
+import { StartRefusal } from '../common/start-refusal.js';
 
 /** The system account PostgreSQL runs under when we are root, which PostgreSQL itself refuses to be. */
 export interface Account {
@@ -43,7 +44,7 @@ export async function chooseAccount(existingCluster: string | null): Promise<Acc
     const [, , uid, gid] = lines.find((fields) => fields[0] === name) ?? [];
     if (Number(uid) > 0) return { name, uid: Number(uid), gid: Number(gid) };
   }
-  throw new Error(
+  throw new StartRefusal(
     'PostgreSQL refuses to run as root and this system has no account "latchkey" or "nobody" to run it as: ' +
       'start the server as another user, or set DATABASE_URL.',
   );
@@ -71,7 +72,7 @@ export async function prepareBinaries(account: Account | null, copyDirectory: st
   const base = account === null ? copyDirectory : SYSTEM_DIRECTORY;
   const copy = join(base, `postgres-${version}-${process.platform}-${process.arch}`);
   await copyBinaries(native, copy).catch((error: unknown) => {
-    throw new Error(
+    throw new StartRefusal(
       `The PostgreSQL binaries in ${native} cannot be run there${account ? ` by ${account.name}` : ''}, and copying ` +
         `them to ${copy} failed (${(error as Error).message}): move the installation out of the closed ` +
         'directory, start the server as another user, or set DATABASE_URL.',
@@ -79,7 +80,7 @@ export async function prepareBinaries(account: Account | null, copyDirectory: st
   });
   const problem = await tryToRun(copy, account);
   if (problem === null) return found(copy);
-  throw new Error(`The embedded PostgreSQL does not run on this system (${problem}): set DATABASE_URL instead.`);
+  throw new StartRefusal(`The embedded PostgreSQL does not run on this system (${problem}): set DATABASE_URL instead.`);
 }
 
 async function locatePackage(): Promise<{ native: string; version: string }> {
@@ -90,7 +91,7 @@ async function locatePackage(): Promise<{ native: string; version: string }> {
     const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string };
     return { native: join(root, 'native'), version };
   } catch (cause) {
-    throw new Error(
+    throw new StartRefusal(
       `There is no embedded PostgreSQL for ${platform} here: install with optional dependencies (npm ci) on a ` +
         'supported platform, or set DATABASE_URL to a PostgreSQL of your own.',
       { cause },

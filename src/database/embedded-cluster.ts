@@ -16,6 +16,7 @@ import {
 } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { StartRefusal } from '../common/start-refusal.js';
 import type { Account, Binaries } from './embedded-binaries.js';
 import { binaryOptions, canEnter, executable, SYSTEM_DIRECTORY } from './embedded-binaries.js';
 import { findProcess, signalReaches } from './embedded-lock.js';
@@ -55,14 +56,14 @@ export async function findCluster(dataDir: string): Promise<string | null> {
   const location = await readJson<{ cluster: string; dataDir: string }>(join(dataDir, LOCATION_FILE));
   if (location === null) return (await exists(join(dataDir, 'postgres'))) ? join(dataDir, 'postgres') : null;
   if (!(await exists(location.cluster))) {
-    throw new Error(
+    throw new StartRefusal(
       `${join(dataDir, LOCATION_FILE)} says that the database lies in ${location.cluster}, and there is nothing: ` +
         'put it back, or remove that file to begin with an empty database.',
     );
   }
   const other = await readJson<{ cluster: string }>(join(location.dataDir, LOCATION_FILE));
   if (location.dataDir !== dataDir && other?.cluster === location.cluster) {
-    throw new Error(
+    throw new StartRefusal(
       `${dataDir} is a copy of ${location.dataDir}, whose database lies in ${location.cluster}: remove ` +
         `${join(dataDir, LOCATION_FILE)} to begin with an empty database, or use DATA_DIR=${location.dataDir}.`,
     );
@@ -74,7 +75,7 @@ export async function findCluster(dataDir: string): Promise<string | null> {
 export async function checkVersion(cluster: string, major: number): Promise<void> {
   const found = (await readFile(join(cluster, 'PG_VERSION'), 'utf8')).trim();
   if (found === String(major)) return;
-  throw new Error(
+  throw new StartRefusal(
     `The data directory ${cluster} was made by PostgreSQL ${found}, and this release brings PostgreSQL ${major}: ` +
       `start the release that made it, dump the database "${DATABASE}" and restore it into an empty DATA_DIR; or run ` +
       `a PostgreSQL ${found} of your own on it and set DATABASE_URL; or move the directory away to begin anew.`,
@@ -88,7 +89,7 @@ export async function checkOwner(cluster: string, account: Account | null): Prom
     // A cluster that root copied or restored: PostgreSQL wants to own it.
     if (uid !== account.uid) await chownTree(cluster, account);
   } else if (process.getuid && uid !== process.getuid()) {
-    throw new Error(
+    throw new StartRefusal(
       `The data directory ${cluster} belongs to another user (uid ${uid}): start as that user or as root.`,
     );
   }
@@ -109,7 +110,7 @@ export async function getCredentials(dataDir: string): Promise<Credentials> {
   const path = join(dataDir, CREDENTIALS_FILE);
   const credentials = await readJson<Credentials>(path);
   if (credentials?.ownerPassword && credentials.appPassword) return credentials;
-  throw new Error(
+  throw new StartRefusal(
     `${path} is missing or damaged, and the database beside it cannot be opened without it: restore it from a backup.`,
   );
 }
@@ -151,14 +152,14 @@ async function chooseParent(dataDir: string, account: Account | null): Promise<s
     await chmod(SYSTEM_DIRECTORY, 0o755);
     await chmod(parent, 0o711);
   } catch (cause) {
-    throw new Error(
+    throw new StartRefusal(
       `PostgreSQL runs as ${account.name}, who cannot enter ${dataDir}, and ${parent} cannot be made: set DATA_DIR ` +
         'to a directory outside of closed home directories, or start the server as another user.',
       { cause },
     );
   }
   if (canEnter(account, parent)) return parent;
-  throw new Error(
+  throw new StartRefusal(
     `PostgreSQL runs as ${account.name}, who can enter neither ${dataDir} nor ${parent}: set DATA_DIR to a directory ` +
       'open to that account, or start the server as another user.',
   );
@@ -204,7 +205,7 @@ async function runInitdb(binaries: Binaries, account: Account | null, args: stri
     await promisify(execFile)(executable(binaries.directory, 'initdb'), args, binaryOptions(account));
   } catch (cause) {
     const { stderr, message } = cause as Error & { stderr?: string };
-    throw new Error(`Creating the database failed: ${stderr?.trim() || message}`, { cause });
+    throw new StartRefusal(`Creating the database failed: ${stderr?.trim() || message}`, { cause });
   }
 }
 

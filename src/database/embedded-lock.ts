@@ -4,6 +4,7 @@ import { chown, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { StartRefusal } from '../common/start-refusal.js';
 
 /** A process told apart from a later one with the same pid. `started` is opaque; `unknown` matches every start. */
 export interface ProcessIdentity {
@@ -85,7 +86,7 @@ async function acquire(directory: string, timeoutMs: number): Promise<string> {
     if (latest === 0 || !(await isHeld(lockPath(directory, latest)))) {
       if (await take(directory, latest + 1, content)) return lockPath(directory, latest + 1);
     } else if (Date.now() > deadline) {
-      throw new Error(`Another process has been starting or stopping PostgreSQL in ${directory} for too long.`);
+      throw new StartRefusal(`Another process has been starting or stopping PostgreSQL in ${directory} for too long: end that process, or wait and start again.`);
     } else {
       await sleep(POLL_MS);
     }

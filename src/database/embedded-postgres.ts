@@ -7,6 +7,7 @@ import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
+import { StartRefusal } from '../common/start-refusal.js';
 import type { Account, Binaries } from './embedded-binaries.js';
 import { binaryOptions, chooseAccount, executable, prepareBinaries } from './embedded-binaries.js';
 import type { Credentials, Postmaster } from './embedded-cluster.js';
@@ -135,7 +136,7 @@ async function openDataDirectory(path: string): Promise<string> {
       await access(directory, constants.R_OK | constants.W_OK | constants.X_OK);
     return await realpath(path);
   } catch (cause) {
-    throw new Error(
+    throw new StartRefusal(
       `The data directory ${resolve(path)} cannot be used (${(cause as Error).message}): start as the user who owns ` +
         'it, or set DATA_DIR to another directory.',
       { cause },
@@ -194,7 +195,7 @@ async function adopt(cluster: string, left: Postmaster, credentials: Credentials
     }
     await sleep(READY_POLL_MS);
   }
-  throw new Error(
+  throw new StartRefusal(
     `A PostgreSQL (process ${left.pid}) runs on ${cluster} and does not let us in (${reason}): end that process ` +
       'and start again.',
   );
@@ -222,10 +223,15 @@ async function startServer(launch: Launch): Promise<Postmaster> {
     const output = (await readFile(launch.logFile, 'utf8')).slice(logged).trim();
     const passing = /address already in use|could not create any TCP\/IP sockets|shared memory block .* still in use/i;
     if (!passing.test(output) || Date.now() > deadline) {
-      throw new Error(`PostgreSQL did not start on ${launch.cluster} (${problem}).\n${output.slice(-2_000)}`);
+      throw new StartRefusal(`PostgreSQL did not start on ${launch.cluster} (${lastWords(output) ?? problem}): see ${launch.logFile}.`);
     }
     await sleep(READY_POLL_MS);
   }
+}
+
+/** Why a server ended, as it wrote it itself. */
+function lastWords(output: string): string | null {
+  return output.split('\n').findLast((line) => /\b(FATAL|PANIC):/.test(line))?.replace(/^.*?\b(FATAL|PANIC):\s*/, '') ?? null;
 }
 
 async function spawnServer({ binaries, account, cluster, settings, logFile }: Launch, port: number): Promise<number> {

@@ -1,42 +1,68 @@
 import type { DataSource, EntityTarget } from 'typeorm';
 import type { Config } from '../config/config.js';
-import { dataSource } from './data-source.js';
+import { checkSchemaAccess, findAppRole } from './app-role.js';
+import { connectionConfig } from './connection-config.js';
+import { examineConnection } from './connection-checks.js';
+import { knownRefusal } from './connection-refusals.js';
+import { dataSource, type PoolOptions } from './data-source.js';
 import { findCluster } from './embedded-cluster.js';
 import { startEmbeddedPostgres } from './embedded-postgres.js';
-import { APP_ROLE, migrate } from './migrate.js';
+import { type DatabaseAddress, firstConnection, NO_PATIENCE, type Patience, patiently, targetOf } from './first-connection.js';
+import { migrate } from './migrate.js';
+import { checkMigrationRights } from './migration-rights.js';
+import { checkPooling } from './pooling-check.js';
+import { checkServer } from './server-check.js';
+import { SessionClient } from './session-client.js';
+import { POOL_SIZE } from './session-supply.js';
 import { SilentConnections } from './silent-connections.js';
 
 /** An open, migrated database. */
 export interface Database {
   readonly dataSource: DataSource;
-  /** Where the audit trail is protected by more than its trigger and its chain. */
-  readonly runsAsAppRole: boolean;
+  /** Sentences on what works less well than it could, each with what to do. */
+  readonly warnings: readonly string[];
   /** Closes the pool and, if this process holds it, stops the embedded PostgreSQL. */
   close(): Promise<void>;
 }
 
-/** Connections a replica may use; PostgreSQL allows 200 in embedded mode. */
-const POOL_SIZE = 20;
+/** How a database is opened. */
+export interface OpenOptions {
+  /** How long to wait for a PostgreSQL of one's own that is not there yet. */
+  readonly maxWaitMs?: number;
+  /** Gets one sentence for each thing worth telling an operator. */
+  readonly log?: (sentence: string) => void;
+  /** Gives up waiting. */
+  readonly signal?: AbortSignal;
+}
 
 /**
  * Opens the configured PostgreSQL, or starts the embedded one, and migrates it.
  *
- * @throws Error with a sentence that says what to do
+ * @throws StartRefusal with a sentence that says what to do
  */
-export async function openDatabase(config: Config, entities: readonly EntityTarget<unknown>[]): Promise<Database> {
+export async function openDatabase(
+  config: Config,
+  entities: readonly EntityTarget<unknown>[],
+  { maxWaitMs = 0, log, signal }: OpenOptions = {},
+): Promise<Database> {
+  const patience: Patience = { maxWaitMs, log, signal };
   if (config.databaseUrl !== null && config.databaseMigrationUrl !== null) {
-    await migrate(config.databaseMigrationUrl);
-    const role = await assumableRole(config.databaseUrl);
-    const pool = await open(config.databaseUrl, entities, role);
-    return { dataSource: pool, runsAsAppRole: role !== undefined, close: () => pool.destroy() };
+    const address = addressOf(config.databaseUrl, 'DATABASE_URL');
+    const isApart = config.databaseMigrationUrl !== config.databaseUrl;
+    await migrateAt(isApart ? addressOf(config.databaseMigrationUrl, 'DATABASE_MIGRATION_URL') : address, config.databaseMigrationUrl, patience);
+    // The other login may be one that the first was not: another host, no password yet.
+    if (isApart) await close(await firstConnection(address, patience));
+    const { appRole, warnings } = await patiently(() => examineConnection(address), patience);
+    const pool = await open(config.databaseUrl, 'DATABASE_URL', entities, appRole.role);
+    return { dataSource: pool, warnings, close: () => pool.destroy() };
   }
   const embedded = await startEmbeddedPostgres({ dataDir: config.dataDir });
   try {
     await migrate(embedded.ownerUrl);
-    const pool = await open(embedded.appUrl, entities);
+    const pool = await open(embedded.appUrl, 'DATA_DIR', entities);
     return {
       dataSource: pool,
-      runsAsAppRole: true,
+      warnings: [],
       close: async () => {
         await pool.destroy();
         await embedded.stop();
@@ -56,15 +82,24 @@ export async function openDatabase(config: Config, entities: readonly EntityTarg
  */
 export async function openForReading(config: Config): Promise<Pick<Database, 'dataSource' | 'close'>> {
   if (config.databaseUrl !== null) {
-    const pool = await openReader(config.databaseUrl, await assumableRole(config.databaseUrl));
-    return { dataSource: pool, close: () => pool.destroy() };
+    const address = addressOf(config.databaseUrl, 'DATABASE_URL');
+    const session = await firstConnection(address, NO_PATIENCE);
+    try {
+      const { role } = await findAppRole(session);
+      if (role !== undefined) await session.query(`SET ROLE ${role}`);
+      await checkSchemaAccess(session, address);
+      const pool = await openReader(config.databaseUrl, address.setting, role);
+      return { dataSource: pool, close: () => pool.destroy() };
+    } finally {
+      await close(session);
+    }
   }
   if ((await findCluster(config.dataDir)) === null) {
     throw new Error(`There is no database in ${config.dataDir}: set DATA_DIR to where it is, or DATABASE_URL.`);
   }
   const embedded = await startEmbeddedPostgres({ dataDir: config.dataDir });
   try {
-    const pool = await openReader(embedded.appUrl);
+    const pool = await openReader(embedded.appUrl, 'DATA_DIR');
     return { dataSource: pool, close: () => pool.destroy().then(() => embedded.stop()) };
   } catch (error) {
     await embedded.stop();
@@ -72,27 +107,41 @@ export async function openForReading(config: Config): Promise<Pick<Database, 'da
   }
 }
 
-async function open(url: string, entities: readonly EntityTarget<unknown>[], role?: string): Promise<DataSource> {
-  const pool = dataSource(url, { max: POOL_SIZE, entities, ...(role === undefined ? {} : { role }) });
-  await pool.initialize();
+function addressOf(url: string, setting: string): DatabaseAddress {
+  return { connection: connectionConfig(url), setting };
+}
+
+async function migrateAt(address: DatabaseAddress, url: string, patience: Patience): Promise<void> {
+  const session = await firstConnection(address, patience);
+  try {
+    await checkServer(session, address);
+    await checkMigrationRights(session, address);
+  } finally {
+    await close(session);
+  }
+  // Migrations run under a lock that belongs to a session.
+  await checkPooling(address);
+  await migrate(url);
+}
+
+async function open(url: string, setting: string, entities: readonly EntityTarget<unknown>[], role?: string): Promise<DataSource> {
+  const pool = await connected(url, setting, { max: POOL_SIZE, entities, ...(role === undefined ? {} : { role }) });
   new SilentConnections(pool);
   return pool;
 }
 
-async function openReader(url: string, role?: string): Promise<DataSource> {
-  return dataSource(url, { max: POOL_SIZE, isReader: true, ...(role === undefined ? {} : { role }) }).initialize();
+function openReader(url: string, setting: string, role?: string): Promise<DataSource> {
+  return connected(url, setting, { max: POOL_SIZE, isReader: true, ...(role === undefined ? {} : { role }) });
 }
 
-/** The application's role, where it exists and this login may become it. */
-async function assumableRole(url: string): Promise<string | undefined> {
-  const probe = await dataSource(url, { max: 1 }).initialize();
+async function connected(url: string, setting: string, options: PoolOptions): Promise<DataSource> {
   try {
-    const [row] = await probe.query<unknown[]>(
-      `SELECT 1 FROM pg_roles WHERE rolname = $1 AND rolname <> current_user AND pg_has_role(current_user, oid, 'MEMBER')`,
-      [APP_ROLE],
-    );
-    return row ? APP_ROLE : undefined;
-  } finally {
-    await probe.destroy();
+    return await dataSource(url, options).initialize();
+  } catch (error) {
+    throw knownRefusal(error, targetOf(new SessionClient({ ...connectionConfig(url), session: { kind: 'pool' } }), setting)) ?? error;
   }
+}
+
+async function close(session: SessionClient): Promise<void> {
+  await session.end().catch(() => undefined);
 }

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { Client, type ClientConfig } from 'pg';
 import { openingStatement, type SessionPlan } from './session.js';
 
@@ -33,14 +34,20 @@ export class SessionClient extends Client {
     );
   }
 
+  /** Cuts the connection: `end()` would wait for a statement that hangs. What is under way fails with `reason`. */
+  destroy(reason?: Error): void {
+    (this as unknown as { connection: { stream: Socket } }).connection.stream.destroy(reason);
+  }
+
   private async open(): Promise<this> {
-    await super.connect();
     try {
+      await super.connect();
       await this.query(openingStatement(this.plan));
       return this;
     } catch (error) {
-      // Whoever asked for a session gets none, and will not end this one.
-      this.end().catch(() => undefined);
+      // No caller has this session. The driver leaves it open where it failed itself, and PostgreSQL would wait for a
+      // password for a minute, in which it drops no database.
+      this.destroy();
       throw error;
     }
   }

@@ -68,11 +68,11 @@ export function sessionSettings({ kind, role }: SessionPlan): SessionSettings {
 
 /**
  * The one statement that opens a session. The startup packet carries none of this: connection poolers refuse settings
- * there (PgBouncer: "unsupported startup parameter").
+ * there (PgBouncer: "unsupported startup parameter"). Its row says each value as `SHOW` prints it.
  */
 export function openingStatement(plan: SessionPlan): string {
   const settings = Object.entries({ ...sessionSettings(plan), ...KEEP_ALIVE });
-  return `SELECT ${settings.map(([name, value]) => `set_config(${literal(name)}, ${literal(value)}, false)`).join(', ')}, ${GONE_CLIENT}`;
+  return `SELECT ${settings.map(([name, value]) => `set_config(${literal(name)}, ${literal(value)}, false) AS "${name}"`).join(', ')}, ${GONE_CLIENT}`;
 }
 
 /** A literal that is right whatever `standard_conforming_strings` is: names and values of settings have no backslash. */

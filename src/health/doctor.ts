@@ -2,6 +2,7 @@ import type { DataSource } from 'typeorm';
 import { verifyTrail } from '../audit/verify-command.js';
 import { type StartCheck, StartRefusal } from '../common/start-refusal.js';
 import type { Config } from '../config/config.js';
+import { connectionChecks } from '../database/connection-checks.js';
 import { BUDGET_CHECKS, type Difference, USAGE_CHECKS, reconcileBudgets, reconcileUsage } from '../usage/reconcile.js';
 
 /** What one check came to: everything in order, or where it is not. */
@@ -17,8 +18,8 @@ export interface Finding {
  * What a start would refuse, in the order in which it would meet it. Settings and the connection come before: where they
  * are wrong, there is no `dataSource`.
  */
-export function startChecks(_config: Config, _dataSource: DataSource): readonly StartCheck[] {
-  return [];
+export function startChecks(config: Config, dataSource: DataSource): readonly StartCheck[] {
+  return connectionChecks(config, dataSource);
 }
 
 /**

@@ -38,7 +38,10 @@ describe('A session', () => {
       const wanted = sessionSettings(config.session);
       expect(wanted).toMatchObject({ role: 'latchkey_app', TimeZone: 'UTC' });
       const rows = await connection.query<{ name: string; value: string }>(
-        { text: 'SELECT name, current_setting(name) AS value FROM unnest($1::text[]) AS name', values: [Object.keys(wanted)] },
+        {
+          text: 'SELECT name, current_setting(name) AS value FROM unnest($1::text[]) AS name',
+          values: [Object.keys(wanted)],
+        },
         2_000,
       );
       expect(Object.fromEntries(rows.map(({ name, value }) => [name, value]))).toEqual(wanted);
@@ -52,9 +55,13 @@ describe('A session', () => {
   it('of the pool has them as well, each time one is opened', async () => {
     const pool = await dataSource(database.appUrl, { max: 2 }).initialize();
     try {
-      const shown = await Promise.all([1, 2].map(() => pool.query<{ now: Date; zone: string; timeout: string }[]>(
-        `SELECT now() AS now, current_setting('TimeZone') AS zone, current_setting('statement_timeout') AS timeout, pg_sleep(0.12)`,
-      )));
+      const shown = await Promise.all(
+        [1, 2].map(() =>
+          pool.query<{ now: Date; zone: string; timeout: string }[]>(
+            `SELECT now() AS now, current_setting('TimeZone') AS zone, current_setting('statement_timeout') AS timeout, pg_sleep(0.12)`,
+          ),
+        ),
+      );
       for (const [row] of shown) expect(row).toMatchObject({ now: expect.any(Date), zone: 'UTC', timeout: '6500ms' });
     } finally {
       await pool.destroy();

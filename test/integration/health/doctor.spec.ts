@@ -30,6 +30,10 @@ describe('The doctor', () => {
     const findings = await examine(app.config, app.dataSource);
     expect(findings.flatMap(({ differences }) => differences)).toEqual([]);
     expect(findings.map(lineOf)).toEqual([
+      expect.stringMatching(/^ok {4}PostgreSQL is one that can be worked on \(PostgreSQL [\d.]+ .*at 127\.0\.0\.1:\d+, no TLS, login latchkey_app\)$/),
+      'ok    a session keeps its role and settings (directly)',
+      expect.stringMatching(/^ok {4}sessions suffice for a replica \(\d+ sessions free, a replica uses up to 32\)$/),
+      'ok    the login may use the tables (logged in as latchkey_app)',
       'ok    totals of keys = Σ events',
       'ok    every key has its totals',
       'ok    hourly rollups = Σ events',

@@ -1,0 +1,64 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createTestDatabase, type TestDatabase } from '../../support/postgres.js';
+
+const SECRETS = {
+  JWT_SECRET: 'jwt-0123456789abcdefghijklmnopqrstuv',
+  API_KEY_PEPPERS: '1:pepper-0123456789abcdefghijklmnopqrstuv',
+  TAG_KEYS: '1:tag-0123456789abcdefghijklmnopqrstuv-tags',
+  RESERVATION_KEY: 'reservation-0123456789abcdefghijklmnop',
+  AUDIT_KEY: 'audit-0123456789abcdefghijklmnopqrstuv',
+};
+
+/** An entry point as a process of its own, from the sources. */
+async function run(
+  entry: string,
+  environment: Record<string, string>,
+): Promise<{ code: number | null; output: string }> {
+  const child = spawn(process.execPath, ['--import', './test/support/register-typescript.mjs', entry], {
+    env: { PATH: process.env['PATH'], ...SECRETS, ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, output };
+}
+
+describe('What cannot work with its database', () => {
+  let database: TestDatabase;
+
+  beforeAll(async () => {
+    database = await createTestDatabase();
+  });
+  afterAll(() => database.drop());
+
+  // audit:verify says with 1 that the trail was tampered with, so it has another code for what it could not find out.
+  it.each([
+    ['src/main.ts', 'Latchkey cannot start:\n', 1],
+    ['src/doctor.ts', 'The books could not be read: ', 1],
+    ['src/cli/admin-reset.ts', 'The admin was not reset:\n', 1],
+    ['src/audit-verify.ts', 'The audit trail could not be checked: ', 2],
+  ])(
+    'ends with one sentence and no stack: %s',
+    async (entry, head, expected) => {
+      const url = new URL(database.appUrl);
+      url.password = 'not-the-Passw0rd';
+      const { code, output } = await run(entry, { DATABASE_URL: url.href, DATABASE_MIGRATION_URL: url.href });
+      expect(output).toBe(
+        `${head}PostgreSQL at ${url.host} refuses the login latchkey_app with this password: correct login and password in DATABASE_URL.\n`,
+      );
+      expect(code).toBe(expected);
+    },
+    60_000,
+  );
+
+  it('ends so for a URL with several hosts, before anything is opened', async () => {
+    const { code, output } = await run('src/main.ts', { DATABASE_URL: 'postgres://u:p@db-1:5432,db-2:5432/keys' });
+    expect(output).toBe(
+      'Latchkey cannot start:\nDATABASE_URL names several hosts: give one address, such as a virtual IP, HAProxy, or a DNS name that follows the primary\n',
+    );
+    expect(code).toBe(1);
+  }, 60_000);
+});
