@@ -21,6 +21,19 @@ export default tseslint.config(
     },
   },
   {
+    // Whatever is handed a transaction works with locks that others wait for.
+    files: ['src/**/*.ts'],
+    rules: {
+      'no-restricted-syntax': [
+        'error',
+        ...[':function:has(> ObjectPattern > Property[key.name="tx"])', ':function[params.0.name=/^(tx|change|held)$/]'].map((inside) => ({
+          selector: `${inside} CallExpression:matches([callee.name=/^(hashPassword|passwordMatches|appendLine|readFile|writeFile|sleep|fetch)$/], [callee.property.name="waitUntilApplied"])`,
+          message: 'Not within a transaction: others wait for its locks.',
+        })),
+      ],
+    },
+  },
+  {
     files: ['src/config/**/*.ts', 'test/**/*.ts'],
     rules: { 'no-restricted-properties': 'off' },
   },

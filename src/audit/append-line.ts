@@ -2,6 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 
 /** What a write may take, the start of its process included, in milliseconds. */
 const MAX_WRITE_MS = 3_000;
+/** A process that is killed ends at once, unless the kernel waits for its file system. */
+const MAX_KILL_MS = 500;
 
 /**
  * Adds standard input to the end of the file that its argument names. A pipe without a reader is refused at once, and only
@@ -47,14 +49,20 @@ export async function appendLine(path: string, line: string): Promise<void> {
   if (code !== 0) throw new Error(`${path} cannot be written: ${complaint.trim() || `the writing process ended with ${code}`}.`);
 }
 
+/** The exit code of a process, or `hangs`; then it has been killed, or is noted as hanging where even that takes long. */
 function exitOf(child: ChildProcess): Promise<number | string> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
+    let isLate = false;
+    const giveUp = (): void => {
       hanging = child;
-      child.kill('SIGKILL');
       child.unref();
       for (const stream of [child.stdin, child.stderr]) stream?.destroy();
       resolve('hangs');
+    };
+    let timer = setTimeout(() => {
+      isLate = true;
+      child.kill('SIGKILL');
+      timer = setTimeout(giveUp, MAX_KILL_MS);
     }, MAX_WRITE_MS);
     child.once('error', (error) => {
       clearTimeout(timer);
@@ -65,7 +73,7 @@ function exitOf(child: ChildProcess): Promise<number | string> {
     });
     child.once('close', (code, signal) => {
       clearTimeout(timer);
-      resolve(code ?? signal ?? 'nothing');
+      resolve(isLate ? 'hangs' : (code ?? signal ?? 'nothing'));
     });
   });
 }

@@ -39,7 +39,7 @@ const MAX_ATTEMPTS = 4;
 /** Connections that a change may lose before it is refused: the second one finds a pool without dead connections. */
 const MAX_LOST_CONNECTIONS = 1;
 /** A change has this long with all its attempts, so that a caller has an answer within 10 s whatever hangs. */
-const MAX_CHANGE_MS = 8_000;
+const MAX_CHANGE_MS = 7_000;
 /** An attempt that would have less than this is not begun. */
 const LEAST_ATTEMPT_MS = 500;
 /** How long one statement of a change waits for a lock. */
@@ -67,7 +67,7 @@ export class Changes {
    * password, touches no file and waits for no replica, because others wait for its locks.
    *
    * @throws DomainError 503 UNAVAILABLE when nothing was changed: a lock is not to be had within 2 s, or the database is
-   *   away; 503 OUTCOME_UNKNOWN when the commit was sent and not answered within 8 s
+   *   away; 503 OUTCOME_UNKNOWN when the commit was sent and not answered within 7 s
    */
   async transaction<T>(caller: Caller, work: (change: Change) => Promise<T>): Promise<T> {
     return (await this.commit(caller, work)).result;

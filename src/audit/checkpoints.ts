@@ -21,7 +21,7 @@ const LOOK_EVERY_MS = 5_000;
 /** A failure that lasts is said this often. */
 const SAY_EVERY_MS = 60_000;
 /** At shutdown the last checkpoint is waited for this long; the process must end also where it cannot be written. */
-const MAX_CLOSE_MS = 3_500;
+const MAX_CLOSE_MS = 4_000;
 
 const NOT_WRITTEN = 'Checkpoints of the audit trail cannot be written: the end of it is not anchored outside of the database.';
 

@@ -9,7 +9,7 @@ import type { SessionKind } from './session.js';
  * little later than PostgreSQL itself gives a statement up (`statement_timeout`), after which the connection is as good
  * as before.
  */
-const QUERY_TIMEOUT_MS = 8_000;
+const QUERY_TIMEOUT_MS = 7_000;
 
 /** Opening a session, or waiting for one: four round trips, and those may take 500 ms. */
 const CONNECT_TIMEOUT_MS = 3_000;

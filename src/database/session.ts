@@ -33,7 +33,7 @@ const BY_KEY: SessionSettings = { enable_seqscan: 'off', enable_hashjoin: 'off',
 const OF_KIND: Record<SessionKind, SessionSettings> = {
   // PostgreSQL gives up a little before the client does (data-source.ts): the connection stays. A replica that stops in
   // the middle of a transaction must not keep its locks; changes have a shorter bound of their own (audit/changes.ts).
-  pool: { statement_timeout: '7500ms', idle_in_transaction_session_timeout: '10s' },
+  pool: { statement_timeout: '6500ms', idle_in_transaction_session_timeout: '10s' },
   // The doctor and the check of the trail read everything.
   reader: { statement_timeout: '10min', idle_in_transaction_session_timeout: '10min' },
   // A migration takes as long as it takes, also where the login has time-outs by default.
@@ -55,6 +55,12 @@ const KEEP_ALIVE: SessionSettings = {
   tcp_user_timeout: '7000',
 };
 
+/**
+ * A statement whose client has gone ends within a second, and with it its locks; else it would run on to its time-out.
+ * Where PostgreSQL cannot see that, it refuses any value but 0. @see PostgreSQL, 20.3.2
+ */
+const GONE_CLIENT = `set_config('client_connection_check_interval', CASE WHEN version() ~* 'linux|darwin|freebsd' THEN '1s' ELSE '0' END, false)`;
+
 /** Every setting a session of this kind must have; `role` is one of them. */
 export function sessionSettings({ kind, role }: SessionPlan): SessionSettings {
   return { ...COMMON, ...OF_KIND[kind], ...(role === undefined ? {} : { role }) };
@@ -66,7 +72,7 @@ export function sessionSettings({ kind, role }: SessionPlan): SessionSettings {
  */
 export function openingStatement(plan: SessionPlan): string {
   const settings = Object.entries({ ...sessionSettings(plan), ...KEEP_ALIVE });
-  return `SELECT ${settings.map(([name, value]) => `set_config(${literal(name)}, ${literal(value)}, false) AS "${name}"`).join(', ')}`;
+  return `SELECT ${settings.map(([name, value]) => `set_config(${literal(name)}, ${literal(value)}, false) AS "${name}"`).join(', ')}, ${GONE_CLIENT}`;
 }
 
 /** A literal that is right whatever `standard_conforming_strings` is: names and values of settings have no backslash. */

@@ -25,7 +25,7 @@ type Session = PoolClient & { readonly processID: number | null; readonly readyF
 
 /**
  * Finds connections of the pool that have gone silent: forgotten by a firewall, or left over from a network that was
- * parted and is whole again. Their sockets look open for as long as they like, and each would cost a caller 8 s.
+ * parted and is whole again. Their sockets look open for as long as they like, and each would cost a caller 7 s.
  *
  * A statement that waits says little: it may wait for a lock. So PostgreSQL is asked, over a new connection: where the
  * session is idle while we wait for its answer, the connection is cut. Nothing is asked while everything answers.

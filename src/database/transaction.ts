@@ -1,6 +1,7 @@
 import { DatabaseError, type PoolClient, type QueryConfig } from 'pg';
 import { type DataSource, type EntityManager, QueryFailedError, type QueryRunner } from 'typeorm';
-import { cut, IDLE_IN_TRANSACTION, isConnectionLost } from './lost-connection.js';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { cut, IDLE_IN_TRANSACTION, isConnectionLost, socketOf } from './lost-connection.js';
 
 /** How long a transaction may keep others waiting. */
 export interface TransactionBounds {
@@ -91,6 +92,9 @@ export class OpenTransaction {
    */
   async commit(last?: QueryConfig): Promise<void> {
     if (this.state !== 'open') return;
+    // A process that stood still hears first what the server did meanwhile: a session that has ended commits nothing.
+    await nextTurn();
+    if (this.runner.isReleased || socketOf(this.client).destroyed) throw new ConnectionLostError(new Error('The session had ended before COMMIT was sent.'));
     this.state = 'committing';
     const before = last && this.client.query(last);
     const committed = this.client.query('COMMIT');

@@ -41,7 +41,7 @@ export class RoundTripRecorder {
       const answer = original.apply(this, args);
       note(typeof query === 'string' ? query : query.text, answer);
       return answer;
-    } as typeof original);
+    });
   }
 
   /** What `act` took. Nothing else may be asked of this process meanwhile. */

@@ -72,7 +72,7 @@ withPgBouncer('Through PgBouncer', () => {
         ]);
         expect(
           await opened.dataSource.query(`SELECT current_user AS role, current_setting('statement_timeout') AS timeout`),
-        ).toEqual([{ role: 'latchkey_app', timeout: '15s' }]);
+        ).toEqual([{ role: 'latchkey_app', timeout: '6500ms' }]);
       } finally {
         await opened.close();
       }

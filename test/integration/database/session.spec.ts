@@ -62,7 +62,7 @@ describe('A session', () => {
           ),
         ),
       );
-      for (const [row] of shown) expect(row).toMatchObject({ now: expect.any(Date), zone: 'UTC', timeout: '7500ms' });
+      for (const [row] of shown) expect(row).toMatchObject({ now: expect.any(Date), zone: 'UTC', timeout: '6500ms' });
     } finally {
       await pool.destroy();
     }
