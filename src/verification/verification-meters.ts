@@ -3,13 +3,15 @@ import { Clock } from '../common/clock.js';
 import { Conditions } from '../common/conditions.js';
 import { Meters, type Tally } from '../common/meters.js';
 import { VERDICT_CODES, type VerdictCode } from './checks.js';
-import { ClockOffset } from './feed/clock-offset.js';
 import { FeedService } from './feed/feed.service.js';
 import { RecordCache } from './records/record-cache.js';
 import { RecordLoader } from './records/record-loader.js';
 import { ReplicasService } from './replicas/replicas.service.js';
 
 const NOT_FRESH = 'Changes of keys do not arrive here: verifies are answered from memory, for STALE_MAX_SECONDS at most.';
+
+/** Beyond it NTP does not work on one of the two machines. */
+const CLOCK_TOLERANCE_MS = 1_000;
 
 /** What Prometheus is told of the data plane. */
 @Injectable()
@@ -18,7 +20,9 @@ export class VerificationMeters {
 
   constructor(meters: Meters, conditions: Conditions, clock: Clock, feed: FeedService, cache: RecordCache, loader: RecordLoader, replicas: ReplicasService) {
     conditions.register('feed', 'changes of other replicas arrive within three seconds', () => (feed.standing(feed.tick()) === 'fresh' ? null : NOT_FRESH));
-    feed.addListener(new ClockOffset(() => clock.now().getTime(), conditions, meters));
+    const aheadMs = () => clock.aheadMs() ?? 0;
+    meters.gauge('latchkey_database_clock_offset_seconds', 'Wall clock of this machine minus that of the database.', () => aheadMs() / 1000);
+    conditions.register('clock', 'the clocks of this machine and of the database agree within a second', () => clockProblem(aheadMs()), 'warn');
     this.verdicts = meters.tally('latchkey_verdicts_total', 'Verdicts.', 'code', VERDICT_CODES);
     meters.gauge('latchkey_feed_age_seconds', 'Age of what this replica knows of changes. Beyond STALE_MAX_SECONDS nothing is answered.', () => (feed.ageMs ?? Infinity) / 1000);
     meters.gauge('latchkey_feed_applied_seq', 'Sequence number of the last change applied here.', () => Number(feed.appliedSeq));
@@ -33,4 +37,12 @@ export class VerificationMeters {
   count(code: VerdictCode): void {
     this.verdicts.count(code);
   }
+}
+
+/** In whole seconds, so that the sentence does not change with every look. */
+function clockProblem(aheadMs: number): string | null {
+  if (Math.abs(aheadMs) <= CLOCK_TOLERANCE_MS) return null;
+  const seconds = Math.round(Math.abs(aheadMs) / 1000);
+  const side = aheadMs > 0 ? 'ahead of' : 'behind';
+  return `The clock of this machine is ${seconds} s ${side} the database's: look at NTP on both.`;
 }

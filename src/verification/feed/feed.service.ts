@@ -15,9 +15,6 @@ import { SuspendGuard } from './suspend-guard.js';
 /** The clocks may part by this much between two looks; beyond it the host was suspended. */
 const SUSPEND_TOLERANCE_MS = 1_000;
 
-/** The host's clock and the database's may differ by this much before an operator is told. */
-const HOST_CLOCK_TOLERANCE_MS = 1_000;
-
 /** A request that finds the feed behind waits for this many polls at most: one under way, and one of its own. */
 const MAX_POLLS_AWAITED = 2;
 
@@ -40,7 +37,6 @@ export class FeedService implements FeedTarget {
   private onApplied: () => void = () => undefined;
   private announce: () => Promise<boolean> = () => Promise.resolve(false);
   private isAway = false;
-  private isHostClockOff = false;
 
   constructor(
     config: Config,
@@ -149,29 +145,18 @@ export class FeedService implements FeedTarget {
     for (const listener of this.listeners) listener.onEpochChanged();
   }
 
-  /** Nothing rests on the host's clock; log lines and TLS do, and an operator should know. */
-  private watchHostClock(): void {
-    const aheadMs = this.clock.aheadMs() ?? 0;
-    const isOff = Math.abs(aheadMs) > HOST_CLOCK_TOLERANCE_MS;
-    if (isOff && !this.isHostClockOff) {
-      this.logger.warn(
-        `The clock of this host is ${Math.round(aheadMs)} ms ahead of the database's: set it right (NTP). Keys and changes go by the database's.`,
-      );
-    }
-    this.isHostClockOff = isOff;
-  }
-
   private suspended(): void {
     this.feed.suspended();
     for (const listener of this.listeners) listener.onSuspended();
-    this.logger.warn('The clocks have parted (a suspended host, or a step of the wall clock): nothing is trusted before the next poll.');
+    this.logger.warn(
+      'Clock jump detected (host suspended, or system time changed). Cached keys are ignored until the next poll.',
+    );
   }
 
   private afterPoll(poll: Poll, ticket: PollTicket, outcome: PollOutcome): void {
     const answeredAtMs = this.clock.monotonicMs();
     this.databaseClock.observe(poll.databaseNowMs, ticket.sentAtMs, answeredAtMs);
     this.clock.observe(poll.databaseNowMs, ticket.sentAtMs, answeredAtMs);
-    this.watchHostClock();
     for (const listener of this.listeners) listener.onPolled(ticket.sentAtMs, answeredAtMs, poll.databaseNowMs);
     const timing = { sentAtMs: ticket.sentAtMs, answeredAtMs };
     if (this.left === null) this.history?.onFollowed(poll, timing);
