@@ -33,7 +33,7 @@ export const f06: Experiment = {
         checked += found.checked;
         violations.push(...found.violations.map((violation) => `the replica that is ${name}: ${violation}`));
       }
-      const warned = cluster.replicas.map(({ output }) => output.join('').includes('The clock of this host is'));
+      const warned = cluster.replicas.map(({ output }) => output.join('').includes('The clock of this machine is'));
       if (warned.join() !== 'false,true,true') violations.push(`warned of their clocks: ${warned.join()}`);
       if (checked < 30) violations.push(`only ${checked} instants were seen: nothing was shown`);
       log(`${checked} instants`);
