@@ -1,11 +1,14 @@
 import { Injectable, Logger, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
+import { Conditions } from '../common/conditions.js';
 import { Meters } from '../common/meters.js';
 import { onMissingVersion } from '../common/missing-version.js';
 import { Config } from '../config/config.js';
 import { InstallationRepository, nameOf } from './installation.repository.js';
 
 const LOOK_EVERY_MS = 30_000;
+
+const LACKING = 'Another replica has a version of a secret that this one lacks: restart this replica with it.';
 
 /**
  * Notices versions of secrets that another replica has brought and this one lacks. They may not sign yet, so it goes on
@@ -25,10 +28,12 @@ export class SecretWatch implements OnApplicationBootstrap, OnModuleDestroy {
     private readonly manager: EntityManager,
     private readonly config: Config,
     meters: Meters,
+    conditions: Conditions,
   ) {
     const missed = meters.counter('latchkey_missing_secret_versions_total', 'Times this process met something made with a version of a secret that it lacks.', ['variable']);
     this.stopCounting = onMissingVersion((variable) => missed.inc({ variable }));
     meters.gauge('latchkey_lacking_secret_versions', 'Versions of secrets that other replicas have brought since this process started, and that it lacks.', () => this.lacking);
+    conditions.register('secrets', 'this replica has every version of a secret that others have', () => (this.lacking === 0 ? null : LACKING), 'warn');
   }
 
   async onApplicationBootstrap(): Promise<void> {

@@ -122,7 +122,8 @@ export class KeyCreation {
       // A key that is imported switched off takes no room.
       options.deactivated === undefined ? this.admission.requireRoom(tx, owner) : null,
     ]);
-    return Object.assign(keyFrom(rules, ownerId, now), options.deactivated === undefined ? {} : { isActive: false, ...options.deactivated });
+    const key: ApiKey = keyFrom(rules, ownerId, now);
+    return options.deactivated === undefined ? key : Object.assign(key, { isActive: false }, options.deactivated);
   }
 
   private store({ tx, record, write }: Change, key: ApiKey, secret: StoredSecret, action: string, past: object = {}): void {
