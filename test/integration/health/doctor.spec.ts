@@ -42,6 +42,7 @@ describe('The doctor', () => {
       'ok    every event has its account',
       'ok    leased of accounts = Σ open leases',
       expect.stringMatching(/^ok {4}audit trail \(The audit trail is whole: \d+ entries/),
+      expect.stringMatching(/^ok {4}audit checkpoints \(none yet; entries since: \d+\)$/),
       'ok    every secret has its pepper (pepper 1: 1)',
     ]);
   });
