@@ -1,6 +1,5 @@
 import type { DataSource } from 'typeorm';
-import { CheckpointsRepository } from '../audit/checkpoints.repository.js';
-import { verifyTrail } from '../audit/verify-command.js';
+import { findCheckpointState, verifyTrail } from '../audit/verify-command.js';
 import { type StartCheck, StartRefusal } from '../common/start-refusal.js';
 import type { Config } from '../config/config.js';
 import { connectionChecks } from '../database/connection-checks.js';
@@ -76,7 +75,7 @@ async function trail(config: Config, dataSource: DataSource): Promise<Finding> {
 
 /** How much of the trail could be cut off unseen. Not a difference: a server that was killed leaves some, too. */
 async function checkpoint(dataSource: DataSource): Promise<Finding> {
-  const { ageMs, rowsSince } = await new CheckpointsRepository(dataSource.manager).findState();
+  const { ageMs, rowsSince } = await findCheckpointState(dataSource);
   const newest = ageMs === null ? 'none yet' : `the newest is ${Math.round(ageMs / 1000)} s old`;
   return { check: 'audit checkpoints', differences: [], note: `${newest}; entries since: ${rowsSince}` };
 }
