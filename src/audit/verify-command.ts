@@ -4,7 +4,7 @@ import type { Config } from '../config/config.js';
 import { AuditEventsRepository } from './audit-events.repository.js';
 import { ChainVerifier } from './chain-verifier.js';
 import { checkpointPublicKeyPem } from './checkpoint.js';
-import { CheckpointsRepository } from './checkpoints.repository.js';
+import { type CheckpointState, CheckpointsRepository } from './checkpoints.repository.js';
 
 /** What the command line asks for. */
 export interface VerifyRequest {
@@ -46,4 +46,9 @@ export async function verifyTrail(config: Config, dataSource: DataSource, checkp
   if (report.firstBroken === null) return { text: `The audit trail is whole: ${checked}.`, exitCode: 0 };
   const { seq, reason } = report.firstBroken;
   return { text: `The audit trail is BROKEN at seq ${seq}: ${reason}\nSound before that: ${checked}.`, exitCode: 1 };
+}
+
+/** How old the newest checkpoint is, and how many entries none covers. */
+export function findCheckpointState(dataSource: DataSource): Promise<CheckpointState> {
+  return new CheckpointsRepository(dataSource.manager).findState();
 }

@@ -1,5 +1,5 @@
 import { type DataSource, QueryFailedError } from 'typeorm';
-import { verifyTrail } from '../audit/verify-command.js';
+import { findCheckpointState, verifyTrail } from '../audit/verify-command.js';
 import { historyCheck } from '../backup/history-check.js';
 import { DomainError } from '../common/domain-error.js';
 import { type StartCheck, StartRefusal } from '../common/start-refusal.js';
@@ -59,6 +59,7 @@ export async function examine(config: Config, dataSource: DataSource): Promise<F
     ...(await findingsFrom('usage', async () => findingsOf(USAGE_CHECKS, await reconcileUsage(dataSource)))),
     ...(await findingsFrom('budgets', async () => findingsOf(BUDGET_CHECKS, await reconcileBudgets(dataSource)))),
     ...(await findingsFrom('audit trail', async () => [await trail(config, dataSource)])),
+    ...(await findingsFrom('audit checkpoints', async () => [await checkpoint(dataSource)])),
     ...(await findingsFrom('versions of secrets that are needed', async () => [await neededVersions(config, dataSource)])),
     ...(await findingsFrom(NO_LOSSES, async () => [{ check: NO_LOSSES, ...(await findHistoryLosses(dataSource)) }])),
     ...(await findingsFrom(NO_FUTURE, async () => [{ check: NO_FUTURE, differences: await findFutureRows(dataSource) }])),
@@ -129,4 +130,11 @@ async function neededVersions(config: Config, dataSource: DataSource): Promise<F
 async function standbys(dataSource: DataSource): Promise<Finding> {
   const { count, warning } = await readStandbys(dataSource);
   return { check: 'standbys', differences: [], note: warning ?? (count === 0 ? 'none' : `${count}, commits wait for them`) };
+}
+
+/** How much of the trail could be cut off unseen. Not a difference: a server that was killed leaves some, too. */
+async function checkpoint(dataSource: DataSource): Promise<Finding> {
+  const { ageMs, rowsSince } = await findCheckpointState(dataSource);
+  const newest = ageMs === null ? 'none yet' : `the newest is ${Math.round(ageMs / 1000)} s old`;
+  return { check: 'audit checkpoints', differences: [], note: `${newest}; entries since: ${rowsSince}` };
 }
