@@ -1,5 +1,8 @@
 import { createServer } from 'node:net';
-import { type Browser, chromium as playwright } from 'playwright-core';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Browser, chromium as playwright, type LaunchOptions } from 'playwright-core';
+
+const MAX_UNPACK_MS = 20_000;
 
 /**
  * A real Chromium: the one of `CHROME_PATH`, or on x64 Linux the one that came from npm. null where there is neither,
@@ -17,7 +20,18 @@ export async function launchChromium(): Promise<Browser | null> {
   // Its own arguments switch the same-origin policy off, and with it the Origin header that the server asks for;
   // in a single process a second window takes the first one down.
   const args = chromium.args.filter((one) => !['--disable-web-security', '--single-process', '--no-zygote'].includes(one));
-  return playwright.launch({ executablePath: await chromium.executablePath(), args, headless: true });
+  return launchOnceWritten({ executablePath: await chromium.executablePath(), args, headless: true });
+}
+
+/** The program is unpacked at its first use, and another test file may be at it: it cannot run while it is written. */
+async function launchOnceWritten(options: LaunchOptions): Promise<Browser> {
+  for (const deadlineMs = performance.now() + MAX_UNPACK_MS; ; await sleep(200)) {
+    try {
+      return await playwright.launch(options);
+    } catch (error) {
+      if (!(error as Error).message.includes('ETXTBSY') || performance.now() > deadlineMs) throw error;
+    }
+  }
 }
 
 /** Straight to the terminal: what goes by `console` is held back by the test runner, or shown as a note of some test. */
