@@ -243,11 +243,11 @@ export class ApiKeysRepository {
 }
 
 /** @param createdAt null: by the database's clock */
-function secretInsert({ kid, keyId, kind, keyPrefix, mac, pepperVersion }: StoredSecret, createdAt: Date | null) {
+function secretInsert({ kid, keyId, kind, keyPrefix, mac, pepperVersion, tagVersion }: StoredSecret, createdAt: Date | null) {
   return {
-    text: `INSERT INTO api_key_secret (kid, key_id, kind, key_prefix, mac, pepper_version, created_at)
-           VALUES ($1, $2, $3, $4, $5, $6, coalesce($7::timestamptz, clock_timestamp()))`,
-    values: [kid, keyId, kind, keyPrefix, mac, pepperVersion, createdAt],
+    text: `INSERT INTO api_key_secret (kid, key_id, kind, key_prefix, mac, pepper_version, tag_version, created_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8::timestamptz, clock_timestamp()))`,
+    values: [kid, keyId, kind, keyPrefix, mac, pepperVersion, tagVersion, createdAt],
   };
 }
 

@@ -84,9 +84,14 @@ export async function refuseToReplaceLost(dataDir: string): Promise<void> {
   const marker = join(dataDir, CREATED_FILE);
   if (!(await exists(marker))) return;
   throw new StartRefusal(
-    `The database of ${dataDir} is gone: put ${join(dataDir, 'postgres')} back, or restore a backup; or remove ${marker} to ` +
+    `The database of ${dataDir} is gone: put ${join(dataDir, DATA_DIR_ENTRIES.cluster)} back, or restore a backup; or remove ${marker} to ` +
       'begin with an empty database.',
   );
+}
+
+/** Forgets that there was a database: what a restore makes takes its place. */
+export async function forgetCreated(dataDir: string): Promise<void> {
+  await rm(join(dataDir, CREATED_FILE), { force: true });
 }
 
 /** Notes that the data directory has a database, for `refuseToReplaceLost`. */

@@ -297,7 +297,10 @@ async function startServer(launch: Launch): Promise<Postmaster> {
 
 /** Why a server ended, as it wrote it itself. */
 function lastWords(output: string): string | null {
-  return output.split('\n').findLast((line) => /\b(FATAL|PANIC):/.test(line))?.replace(/^.*?\b(FATAL|PANIC):\s*/, '') ?? null;
+  const lines = output.split('\n').filter((line) => line.trim() !== '');
+  const fatal = lines.findLast((line) => /\b(FATAL|PANIC):/.test(line))?.replace(/^.*?\b(FATAL|PANIC):\s*/, '');
+  // Before it can log, it writes plain lines.
+  return fatal ?? lines.at(-1)?.trim() ?? null;
 }
 
 async function spawnServer({ binaries, account, cluster, settings, logFile }: Launch, port: number): Promise<number> {

@@ -1,7 +1,7 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StartRefusal } from '../common/start-refusal.js';
-import { findCluster, removeCluster } from './embedded-cluster.js';
+import { findCluster, forgetCreated, removeCluster } from './embedded-cluster.js';
 import { isRunning, type ProcessIdentity, thisProcess } from './embedded-lock.js';
 import { stopAbandonedPostgres } from './embedded-postgres.js';
 
@@ -34,6 +34,7 @@ export async function beginRestore(dataDir: string): Promise<void> {
   }
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   await writeFile(join(dataDir, MARKER), JSON.stringify(await thisProcess()), { mode: 0o600, flush: true });
+  await forgetCreated(dataDir);
 }
 
 /** The restore is complete: the database may be started. */
@@ -50,6 +51,7 @@ export async function abandonRestore(dataDir: string): Promise<void> {
 async function removeRestored(dataDir: string): Promise<void> {
   if (!(await stopAbandonedPostgres(dataDir))) throw new StartRefusal(`Another process uses the database in ${dataDir}: end it first.`);
   await removeCluster(dataDir);
+  await forgetCreated(dataDir);
 }
 
 async function readMarker(dataDir: string): Promise<ProcessIdentity | null> {

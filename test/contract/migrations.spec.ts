@@ -22,7 +22,7 @@ describe('migrations', () => {
 
   beforeAll(async () => {
     database = await createTestDatabase();
-    owner = await dataSource(database.ownerUrl, { max: 3, entities }).initialize();
+    owner = await dataSource(database.ownerUrl, { max: 3, entities, isPatient: true }).initialize();
   });
   afterAll(async () => {
     await owner.destroy();

@@ -111,9 +111,11 @@ describe('What does not work is told', () => {
       'database',
       'denylist',
       'feed',
+      'history',
       'limits',
       'management',
       'metering',
+      'secrets',
     ]);
     expect((await send('GET', '/health/ready')).body).toEqual(body);
   });

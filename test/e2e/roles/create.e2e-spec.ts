@@ -41,7 +41,7 @@ describe('POST /roles', () => {
       [{ name: 'x', permissions: '*' }, ['permissions']],
       [{ name: 'x', description: 'a\0b' }, ['description']],
       [{ name: 'x', keyPolicy: [] }, ['keyPolicy']],
-      [{ name: 'x', keyPolicy: { maxValidityDays: 0, models: ['a b'], other: 1 } }, ['keyPolicy.maxValidityDays', 'keyPolicy.models.0', 'keyPolicy.other']],
+      [{ name: 'x', keyPolicy: { maxValidityDays: 0, models: ['a\n'], other: 1 } }, ['keyPolicy.maxValidityDays', 'keyPolicy.models.0', 'keyPolicy.other']],
       [{ name: 'x', keyPolicy: { maxValidityDays: 1, defaults: { validityDays: 2 } } }, ['keyPolicy.defaults.validityDays']],
       [{ name: 'x', isSeeded: true }, ['isSeeded']],
     ])('refuses %j', async (body, paths) => {

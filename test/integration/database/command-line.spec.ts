@@ -2,14 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Client } from 'pg';
 import { createTestDatabase, type TestDatabase } from '../../support/postgres.js';
 import { runProgram } from '../../proofs/harness/program.js';
-
-const SECRETS = {
-  JWT_SECRET: 'jwt-0123456789abcdefghijklmnopqrstuv',
-  API_KEY_PEPPERS: '1:pepper-0123456789abcdefghijklmnopqrstuv',
-  TAG_KEYS: '1:tag-0123456789abcdefghijklmnopqrstuv-tags',
-  RESERVATION_KEY: 'reservation-0123456789abcdefghijklmnop',
-  AUDIT_KEY: 'audit-0123456789abcdefghijklmnopqrstuv',
-};
+import { SECRETS } from '../start/started.js';
 
 describe("TypeORM's command line", () => {
   let database: TestDatabase;

@@ -13,14 +13,8 @@ import { testConfig } from '../../support/app.js';
 import { eventually } from '../../support/eventually.js';
 import { Authority, type Certificate, hasOpenssl } from '../../support/certificates.js';
 import { createTestDirectory } from '../../support/postgres.js';
+import { SECRETS } from '../start/started.js';
 
-const SECRETS = {
-  JWT_SECRET: 'jwt-0123456789abcdefghijklmnopqrstuv',
-  API_KEY_PEPPERS: '1:pepper-0123456789abcdefghijklmnopqrstuv',
-  TAG_KEYS: '1:tag-0123456789abcdefghijklmnopqrstuv-tags',
-  RESERVATION_KEY: 'reservation-0123456789abcdefghijklmnop',
-  AUDIT_KEY: 'audit-0123456789abcdefghijklmnopqrstuv',
-};
 const SETTINGS = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' };
 
 /** A PostgreSQL of its own, whose certificate and pg_hba.conf a test changes while it runs. */

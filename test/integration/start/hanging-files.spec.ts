@@ -4,16 +4,9 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createTestDatabase, createTestDirectory, type TestDatabase } from '../../support/postgres.js';
+import { SECRETS } from './started.js';
 
 const ENDED_WITHIN_MS = 10_500;
-const SECRETS = {
-  JWT_SECRET: 'jwt-0123456789abcdefghijklmnopqrstuv',
-  API_KEY_PEPPERS: '1:pepper-0123456789abcdefghijklmnopqrstuv',
-  TAG_KEYS: '1:tag-0123456789abcdefghijklmnopqrstuv-tags',
-  RESERVATION_KEY: 'reservation-0123456789abcdefghijklmnop',
-  AUDIT_KEY: 'audit-0123456789abcdefghijklmnopqrstuv',
-};
-
 /** The server as a process of its own, from the sources. */
 function start(environment: Record<string, string>, modules: readonly string[] = []): { child: ChildProcess; output: () => string } {
   let output = '';

@@ -4,11 +4,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Key material of servers that tests start. */
 export const SECRETS = {
-  JWT_SECRET: 'jwt-0123456789abcdefghijklmnopqrstuv',
-  API_KEY_PEPPERS: '1:pepper-0123456789abcdefghijklmnopqrstuv',
-  TAG_KEYS: '1:tag-0123456789abcdefghijklmnopqrstuv-tags',
-  RESERVATION_KEY: 'reservation-0123456789abcdefghijklmnop',
-  AUDIT_KEY: 'audit-0123456789abcdefghijklmnopqrstuv',
+  JWT_SECRET: 'jwt-0123456789abcdefghijklmnopqrstuvwxyz-0123456789',
+  API_KEY_PEPPERS: '1:pepper-0123456789abcdefghijklmnopqrstuvwxyz-0123456789',
+  TAG_KEYS: '1:tag-0123456789abcdefghijklmnopqrstuvwxyz-0123456789',
+  RESERVATION_KEY: 'reservation-0123456789abcdefghijklmnopqrstuvwxyz-0123456789',
+  AUDIT_KEY: 'audit-0123456789abcdefghijklmnopqrstuvwxyz-0123456789',
 };
 
 const PATIENCE_MS = 30_000;
