@@ -142,7 +142,7 @@ async function migrateAt(address: DatabaseAddress, url: string, patience: Patien
   }
   // Migrations run under a lock that belongs to a session.
   await checkPooling(address);
-  await migrate(url, patience.log);
+  await untilAborted(migrate(url, patience.log), patience.signal);
 }
 
 /** The pool of a server, which looks for connections that have gone silent. */

@@ -75,6 +75,7 @@ describe('A server ends in order', () => {
         role: 'latchkey_app',
         embedded: false,
       }),
+      expect.objectContaining({ msg: expect.stringMatching(/^Secrets seen for the first time: /) }),
       expect.objectContaining({
         msg: 'ready',
         replicaId: expect.stringMatching(/^[0-9a-f-]{36}$/),
