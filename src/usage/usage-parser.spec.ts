@@ -51,7 +51,7 @@ describe('A reported event', () => {
     ['neither key nor reservation', {}, 'apiKeyId'],
     ['another key than that of the reservation', { apiKeyId: OTHER, reservationId: signer.sign(reservation) }, 'apiKeyId'],
     ['a reservation of another caller', { reservationId: signer.sign({ ...reservation, callerId: OTHER }) }, 'reservationId'],
-    ['a reservation that somebody else signed', { reservationId: new ReservationSigner([{ version: '1', key: Buffer.alloc(32, 2) }]).sign(reservation) }, 'reservationId'],
+    ['a reservation that another key signed', { reservationId: new ReservationSigner([{ version: '1', key: Buffer.alloc(32, 2) }]).sign(reservation) }, 'reservationId'],
     ['a cost as text', { apiKeyId: KEY, costCents: '1' }, 'costCents'],
     ['a cost that is negative', { apiKeyId: KEY, costCents: -1e-7 }, 'costCents'],
     ['a cost above 10⁹ cents', { apiKeyId: KEY, costCents: 1_000_000_000.5 }, 'costCents'],
