@@ -218,6 +218,22 @@ describe('POST /api-keys/import', () => {
       expect((await app.get(`/users/${owner.id}`, { token: admin })).body.maxActiveKeys).toBe(0);
     });
 
+    it('raises the cap of an owner with more keys than that neither without authority nor for duplicates', async () => {
+      await app.addRole('capper', ['platform:api-keys:create', 'platform:api-keys:assign', 'platform:users:update']);
+      const capper = await app.addUser(['capper']);
+      const owner = await app.addUser(['admin']);
+      const had = [draw(), draw(), draw()].map((secret) => entryOf(secret, { ownerId: owner.id }));
+      await importKeys(had);
+      await app.patch(`/users/${owner.id}`, { token: admin, body: { maxActiveKeys: 1 } });
+      const capOf = async () => (await app.get(`/users/${owner.id}`, { token: admin })).body.maxActiveKeys as number;
+      const options = { raiseOwnerLimits: true };
+      const refused = await importKeys([entryOf(draw(), { ownerId: owner.id })], capper.token, options);
+      expect([refused.body.results[0].code, await capOf()]).toEqual(['API_KEY_LIMIT_REACHED', 1]);
+      expect([(await importKeys(had, admin, options)).body.counts.duplicate, await capOf()]).toEqual([3, 1]);
+      const raised = await importKeys([entryOf(draw(), { ownerId: owner.id })], admin, options);
+      expect([raised.body.counts.created, await capOf()]).toEqual([1, 4]);
+    });
+
     it('hands out nothing that the caller does not hold', async () => {
       await app.addRole('deleter', ['platform:api-keys:delete']);
       const importer = await app.addUser(['importer']);
