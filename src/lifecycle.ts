@@ -3,7 +3,7 @@ import { buildInfo } from './common/build-info.js';
 import type { Log } from './common/log.js';
 import type { SupervisorEvents } from './database/embedded-supervisor.js';
 import type { Database } from './database/open-database.js';
-import { StartRefusal } from './common/start-refusal.js';
+import { sentenceOf } from './common/start-refusal.js';
 import type { EndReason } from './end-requests.js';
 import { endProcess } from './shutdown.js';
 import { ReplicasService } from './verification/replicas/replicas.service.js';
@@ -27,7 +27,7 @@ export class Lifecycle {
     this.log = log.child({ context: 'Process' });
     // Node prints the stack on standard error and ends the process with code 1 or 7; the log must say so as well.
     process.on('uncaughtExceptionMonitor', (error) =>
-      this.log.fatal({ cause: error.stack ?? String(error) }, 'crashed'),
+      this.log.fatal({ cause: stackOf(error) }, 'crashed'),
     );
   }
 
@@ -62,8 +62,14 @@ export class Lifecycle {
 
   /** The start was refused, or failed. */
   refused(error: unknown): void {
-    const cause = error instanceof StartRefusal ? error.message : ((error as Error).stack ?? String(error));
+    const cause = sentenceOf(error) ?? stackOf(error);
     this.log.fatal({ cause, code: 1, afterMs: since(this.startedMs) }, 'ended: it cannot start');
+  }
+
+  /** The end that was asked for failed part-way. */
+  notInOrder(error: unknown): void {
+    this.log.error({ cause: stackOf(error) }, 'it did not end in order');
+    this.end(1);
   }
 
   /** What the supervisor of the embedded PostgreSQL has to say; when that is lost, so is this process. */
@@ -99,6 +105,10 @@ export class Lifecycle {
     );
     endProcess(code);
   }
+}
+
+function stackOf(error: unknown): string {
+  return (error as Error).stack ?? String(error);
 }
 
 function since(ms: number): number {

@@ -10,7 +10,7 @@ import { historyCheck } from './backup/history-check.js';
 import { printBanner } from './banner.js';
 import { createLog, type Log } from './common/log.js';
 import { NestLogger } from './common/nest-logger.js';
-import { StartRefusal } from './common/start-refusal.js';
+import { sentenceOf } from './common/start-refusal.js';
 import { untilAborted } from './common/until-aborted.js';
 import { type Config, ConfigError, loadConfig } from './config/config.js';
 import { EmbeddedSupervisor } from './database/embedded-supervisor.js';
@@ -20,7 +20,7 @@ import { EndRequested, type EndReason, hearEndRequests } from './end-requests.js
 import { entities } from './entities.js';
 import { acceptSecrets } from './installation/accept-secrets.js';
 import { Lifecycle } from './lifecycle.js';
-import { shutDown } from './shutdown.js';
+import { endProcess, shutDown } from './shutdown.js';
 import { seed } from './users/seed.js';
 
 /** Draining may take this long; then the process ends all the same. */
@@ -58,22 +58,36 @@ async function main(): Promise<void> {
   const opened: Opened = {};
   try {
     await start(config, demo, log, life, signal, opened);
-    const reason = await new Promise<EndReason>((resolve) => {
-      const end = () => resolve((signal.reason as EndRequested).reason);
-      if (signal.aborted) end();
-      else signal.addEventListener('abort', end, { once: true });
-    });
-    // At a terminal there is no load balancer to give notice to.
-    await shutDown(opened.app!, reason === 'SIGINT' ? 0 : undefined);
-    delete opened.app;
-    await close(opened);
-    life.end(0);
   } catch (error) {
     await Promise.race([close(opened), sleep(MAX_CLOSE_MS)]).catch(() => undefined);
     if (error instanceof EndRequested) return life.end(0);
     life.refused(error);
     throw error;
   }
+  await endInOrder(opened, await requested(signal), life);
+}
+
+function requested(signal: AbortSignal): Promise<EndReason> {
+  return new Promise((resolve) => {
+    const end = () => resolve((signal.reason as EndRequested).reason);
+    if (signal.aborted) end();
+    else signal.addEventListener('abort', end, { once: true });
+  });
+}
+
+async function endInOrder(opened: Opened, reason: EndReason, life: Lifecycle): Promise<void> {
+  try {
+    // At a terminal there is no load balancer to give notice to.
+    await shutDown(opened.app!, reason === 'SIGINT' ? 0 : undefined);
+    delete opened.app;
+    await close(opened);
+  } catch (error) {
+    delete opened.app;
+    await Promise.race([close(opened), sleep(MAX_CLOSE_MS)]).catch(() => undefined);
+    process.stderr.write(`Latchkey did not end in order: ${(error as Error).stack}\n`);
+    return life.notInOrder(error);
+  }
+  life.end(0);
 }
 
 async function start(
@@ -145,10 +159,11 @@ try {
   await main();
 } catch (error) {
   // What the operator can put right is one sentence; a stack is for what the product got wrong.
+  const sentence = sentenceOf(error);
   process.stderr.write(
-    error instanceof StartRefusal
-      ? `Latchkey cannot start:\n${error.message}\n`
-      : `Latchkey cannot start: ${(error as Error).stack}\n`,
+    sentence === null
+      ? `Latchkey cannot start: ${(error as Error).stack}\n`
+      : `Latchkey cannot start:\n${sentence}\n`,
   );
-  process.exit(1);
+  endProcess(1);
 }

@@ -4,7 +4,7 @@ import { missingVersion } from '../common/missing-version.js';
 import type { Config, VersionedKey } from '../config/config.js';
 import { PLAIN_VERSION } from '../config/versioned-secrets.js';
 import { inTransaction, type OpenTransaction } from '../database/transaction.js';
-import { appendActs } from './append.js';
+import { appendActs, lockHead } from './append.js';
 import { CHANGE_CHANNEL } from './changes.js';
 import { signKeyChange } from './key-change.js';
 
@@ -13,13 +13,6 @@ const LOCK_MS = 10_000;
 /** As everywhere: a process that is frozen loses its locks. */
 const IDLE_MS = 2_000;
 const MAX_CHANGE_MS = 15_000;
-
-interface Head {
-  readonly seq: string;
-  readonly hash: Buffer;
-  readonly at: Date;
-  readonly version: string;
-}
 
 /**
  * Lets the first version of AUDIT_KEY sign from now on, on all replicas: the head names it. The old version makes one
@@ -35,7 +28,7 @@ export async function changeAuditKey(dataSource: DataSource, { auditKeys }: Conf
   const bounds = { lockMs: LOCK_MS, idleMs: IDLE_MS, deadlineMs: performance.now() + MAX_CHANGE_MS };
   return inTransaction(dataSource, bounds, async (transaction) => {
     const tx = transaction.manager;
-    const { version } = await lockHead(tx);
+    const version = (await lockHead(transaction)).audit_key_version ?? PLAIN_VERSION;
     if (version === to.version || (await hasEnded(tx, to.version))) return null;
     const from = auditKeys.find((key) => key.version === version);
     if (from === undefined) throw missingVersion('AUDIT_KEY', version);
@@ -49,22 +42,13 @@ async function change(transaction: OpenTransaction, auditKeys: readonly Versione
   const entry = { resourceType: 'secret', resourceId: `AUDIT_KEY.${to.version}`, details };
   await appendActs(transaction, auditKeys, [{ caller: systemCaller('secrets:sign'), entry }], CHANGE_CHANNEL);
   const tx = transaction.manager;
-  const { seq, hash, at } = await lockHead(tx);
+  const { seq, audit_hash: hash, at } = await lockHead(transaction);
   const { signatures } = signKeyChange(from, to, { seq, hash, at: at.toISOString() });
   await tx.query(
     'INSERT INTO audit_key_change (seq, hash, at, from_version, to_version, signatures) VALUES ($1, $2, $3, $4, $5, $6)',
     [seq, hash, at, from.version, to.version, signatures],
   );
   await tx.query('UPDATE change_head SET audit_key_version = $1, signed_seq = seq', [to.version]);
-}
-
-async function lockHead(tx: EntityManager): Promise<Head> {
-  const [head] = await tx.query<Head[]>(
-    `SELECT seq, audit_hash AS hash, date_trunc('milliseconds', clock_timestamp()) AS at,
-            coalesce(audit_key_version, $1) AS version FROM change_head FOR UPDATE`,
-    [PLAIN_VERSION],
-  );
-  return head!;
 }
 
 async function hasEnded(tx: EntityManager, version: string): Promise<boolean> {

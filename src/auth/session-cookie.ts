@@ -9,13 +9,14 @@ import { SESSION_COOKIE } from './session-tokens.js';
 export class SessionCookie {
   private readonly options: SerializeOptions;
 
-  constructor(config: Config) {
+  constructor(private readonly config: Config) {
     this.options = { path: '/', httpOnly: true, sameSite: 'strict', secure: config.publicUrl.startsWith('https:') };
   }
 
   /** Brings the session into the browser, for as long as it lasts. */
-  of({ accessToken, expiresAt }: SessionView): string {
-    return stringifySetCookie(SESSION_COOKIE, accessToken, { ...this.options, expires: expiresAt });
+  of({ accessToken }: SessionView): string {
+    // Not `expires`: that is an instant of the database's clock, and the browser would compare it with its own.
+    return stringifySetCookie(SESSION_COOKIE, accessToken, { ...this.options, maxAge: this.config.sessionTtlSeconds });
   }
 
   /** Takes it out again. */

@@ -42,8 +42,9 @@ export async function sealSecrets(secrets: Readonly<Record<string, string>>, pas
 /** Opens what `sealSecrets` gave. @throws BackupError when it is something else, or the passphrase is not the right one */
 export async function openSecrets(text: string, passphrase: string): Promise<Record<string, string>> {
   const file = parse(text);
+  const key = await keyOf(passphrase, file.kdf);
   try {
-    const decipher = createDecipheriv('aes-256-gcm', await keyOf(passphrase, file.kdf), Buffer.from(file.iv, 'base64'), { authTagLength: 16 })
+    const decipher = createDecipheriv('aes-256-gcm', key, Buffer.from(file.iv, 'base64'), { authTagLength: 16 })
       .setAAD(headerOf(file.kdf))
       .setAuthTag(Buffer.from(file.tag, 'base64'));
     const clear = Buffer.concat([decipher.update(Buffer.from(file.ciphertext, 'base64')), decipher.final()]);
@@ -93,8 +94,11 @@ function headerOf(kdf: SealedFile['kdf']): Buffer {
   return Buffer.from(JSON.stringify([TYPE, kdf.name, kdf.N, kdf.r, kdf.p, kdf.salt]));
 }
 
-function keyOf(passphrase: string, { N, r, p, salt }: SealedFile['kdf']): Promise<Buffer> {
-  if (!(N >= 2 && N <= MAX_N && r >= 1 && r <= 16 && p >= 1 && p <= 4)) return Promise.reject(new BackupError('The file asks for a cost that no backup has.'));
+/** @throws BackupError for a cost that `sealSecrets` never gave */
+async function keyOf(passphrase: string, { N, r, p, salt }: SealedFile['kdf']): Promise<Buffer> {
+  const isPossible = [N, r, p].every(Number.isInteger) && Number.isInteger(Math.log2(N));
+  if (!(isPossible && N >= 2 && N <= MAX_N && r >= 1 && r <= 16 && p >= 1 && p <= 4))
+    throw new BackupError('The file asks for a cost that no backup has: it was altered. Take another copy of it.');
   return new Promise((resolve, reject) => {
     const bytes = Buffer.from(passphrase.normalize('NFC'), 'utf8');
     scrypt(bytes, Buffer.from(salt, 'base64'), 32, { N, r, p, maxmem: 160 * N * r }, (error, key) => (error ? reject(error) : resolve(key)));

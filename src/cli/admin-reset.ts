@@ -1,6 +1,7 @@
 import 'reflect-metadata';
 import { Changes } from '../audit/changes.js';
-import { ConfigError, loadConfig } from '../config/config.js';
+import { sentenceOf } from '../common/start-refusal.js';
+import { loadConfig } from '../config/config.js';
 import { openDatabase } from '../database/open-database.js';
 import { entities } from '../entities.js';
 import { acceptSecrets } from '../installation/accept-secrets.js';
@@ -37,7 +38,7 @@ async function main(): Promise<void> {
 try {
   await main();
 } catch (error) {
-  const reason = error instanceof ConfigError ? error.message : (error as Error).message;
+  const reason = sentenceOf(error) ?? (error as Error).message;
   process.stderr.write(`The admin was not reset:\n${reason}\n`);
   process.exit(1);
 }

@@ -8,7 +8,7 @@ import { type AfterRestore, afterRestore, describeAfterRestore } from '../backup
 import { BackupError } from '../backup/backup-file.js';
 import { restoreBackup } from '../backup/restore-backup.js';
 import { openSecrets, writePrivately } from '../backup/sealed-secrets.js';
-import { StartRefusal } from '../common/start-refusal.js';
+import { sentenceOf } from '../common/start-refusal.js';
 import { type Config, ConfigError, loadConfig, secretsFileOf } from '../config/config.js';
 import { dataSource } from '../database/data-source.js';
 import { openDatabase } from '../database/open-database.js';
@@ -105,7 +105,7 @@ async function finishOn(config: Config, pool: DataSource, files: readonly string
 try {
   await main();
 } catch (error) {
-  const isExplained = error instanceof StartRefusal || error instanceof BackupError;
-  process.stderr.write(`The restore was not done:\n${isExplained ? error.message : String((error as Error).stack)}\n`);
+  const sentence = error instanceof BackupError ? error.message : sentenceOf(error);
+  process.stderr.write(`The restore was not done:\n${sentence ?? String((error as Error).stack)}\n`);
   process.exitCode = 1;
 }

@@ -66,7 +66,7 @@ async function openGiven(
   if (isApart) await close(await firstConnection(address, patience));
   const { appRole, warnings } = await patiently(() => examineConnection(address), patience);
   const pool = await open(url, 'DATABASE_URL', entities, appRole.role);
-  return { dataSource: pool, warnings, embedded: null, close: () => pool.destroy() };
+  return { ...pool, warnings, embedded: null };
 }
 
 async function openEmbedded(
@@ -80,11 +80,11 @@ async function openEmbedded(
     await untilAborted(migrate(embedded.ownerUrl, log), signal);
     const pool = await open(embedded.appUrl, 'DATA_DIR', entities);
     return {
-      dataSource: pool,
+      dataSource: pool.dataSource,
       warnings: [],
       embedded,
       close: async () => {
-        await pool.destroy();
+        await pool.close();
         await embedded.stop();
       },
     };
@@ -146,10 +146,16 @@ async function migrateAt(address: DatabaseAddress, url: string, patience: Patien
 }
 
 /** The pool of a server, which looks for connections that have gone silent. */
-async function open(url: string, setting: string, entities: readonly EntityTarget<unknown>[], role?: string): Promise<DataSource> {
+async function open(
+  url: string,
+  setting: string,
+  entities: readonly EntityTarget<unknown>[],
+  role?: string,
+): Promise<Pick<Database, 'dataSource' | 'close'>> {
   const pool = await openPool(url, setting, { max: POOL_SIZE, entities, ...(role === undefined ? {} : { role }) });
-  new SilentConnections(pool);
-  return pool;
+  const watch = new SilentConnections(pool);
+  // A silent connection would also keep the pool from its end.
+  return { dataSource: pool, close: () => pool.destroy().finally(() => watch.stop()) };
 }
 
 /** The pool of a command that looks at everything there is, however long that takes. */

@@ -49,6 +49,7 @@ export class SilentConnections {
     });
   }
 
+  /** Looks no more. */
   stop(): void {
     clearInterval(this.timer);
   }

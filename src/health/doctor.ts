@@ -119,7 +119,7 @@ async function trail(config: Config, dataSource: DataSource): Promise<Finding> {
   }
 }
 
-/** What must not be removed yet; what is missing has been told by the first check. */
+/** What must not be removed yet; what is missing has been told by the check of the secrets. */
 async function neededVersions(config: Config, dataSource: DataSource): Promise<Finding> {
   const needs = await neededNow(config, dataSource.manager);
   const note = needs.map(({ variable, version, by }) => `${variable} ${version}: ${by}`).join('; ');

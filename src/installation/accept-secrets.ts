@@ -1,5 +1,6 @@
 import type { DataSource } from 'typeorm';
 import { systemCaller } from '../access/caller.js';
+import { changeAlone } from '../audit/change-alone.js';
 import { Changes } from '../audit/changes.js';
 import type { Config } from '../config/config.js';
 import { ADVISORY_LOCKS } from '../database/advisory-locks.js';
@@ -23,9 +24,8 @@ export async function acceptSecrets(dataSource: DataSource, config: Config): Pro
 
 /** Another process may have recorded some meanwhile, and not the same: one at a time looks again, and records. */
 function recordSecrets(dataSource: DataSource, config: Config, configured: readonly Configured[]): Promise<readonly Fingerprint[]> {
-  return new Changes(dataSource, config).transaction(systemCaller('secrets:record'), async ({ tx, record }) => {
-    await tx.query(`SET LOCAL lock_timeout = '60s'`);
-    await tx.query('SELECT pg_advisory_xact_lock($1)', [ADVISORY_LOCKS.fingerprints]);
+  const changes = new Changes(dataSource, config);
+  return changeAlone(changes, systemCaller('secrets:record'), ADVISORY_LOCKS.fingerprints, async ({ tx, record }) => {
     const { unrecorded, auditKeyVersion } = await checkSecrets(config, tx, configured);
     const installation = new InstallationRepository(tx);
     if (!config.isAuditKeyPlain) await installation.nameAuditKeyVersion(auditKeyVersion);

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { EntityManager } from 'typeorm';
 import { systemCaller } from '../access/caller.js';
-import { type Change, Changes } from '../audit/changes.js';
+import { changeAlone } from '../audit/change-alone.js';
+import type { Change, Changes } from '../audit/changes.js';
 import { diff } from '../audit/diff.js';
 import { uuidv7 } from '../common/uuid.js';
 import { ADVISORY_LOCKS } from '../database/advisory-locks.js';
@@ -32,11 +33,8 @@ export async function seed(changes: Changes, admin: { email: string; password: s
   const password = admin.password ?? generatedPassword();
   // Hashing takes its time; no lock waits for it.
   const passwordHash = await hashPassword(password);
-  return changes.transaction(systemCaller('users:create'), async (change) => {
+  return changeAlone(changes, systemCaller('users:create'), ADVISORY_LOCKS.seed, async (change) => {
     const { tx } = change;
-    // Replicas that start at once wait for the first; its work is short, but a loaded machine may take its time.
-    await tx.query(`SET LOCAL lock_timeout = '60s'`);
-    await tx.query('SELECT pg_advisory_xact_lock($1)', [ADVISORY_LOCKS.seed]);
     if (!(await anyIn(tx, 'role'))) await seedRoles(change);
     if (await anyIn(tx, 'users')) return null;
     await insertAdmin(change, admin.email, passwordHash);

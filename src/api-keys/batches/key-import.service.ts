@@ -35,9 +35,6 @@ interface Entry {
   readonly past: PastKey;
 }
 
-/** What the caller may do for owners who lack room: nothing, or raise their limits. */
-type Raising = Authority | null;
-
 const READ = { permission: 'platform:api-keys:read', itself: true } as const;
 /** An entry names this many of its wrong fields, so that an answer stays in proportion to its request. */
 const MAX_ERRORS = 10;
@@ -102,29 +99,37 @@ export class KeyImportService {
     const parties = await this.admission.lockParties(change.tx, caller, ownerIds[0]!, ownerIds);
     // Asked again of what the caller holds now that nobody can take it away before the commit.
     if (!parties.caller.principal.may('platform:api-keys:assign')) throw permissionDenied('platform:api-keys:assign');
-    const raising = raiseOwnerLimits ? await this.mayRaise(change, parties) : null;
+    const raisable = raiseOwnerLimits ? await this.findRaisable(change, parties) : new Set<string>();
     const results: ImportResultView[] = [];
+    // Only who has got a key needs more room: an import that adds none raises nothing.
+    const grown = new Map<string, Holder>();
     for (const entry of inTime(batch)) {
-      const owner = parties.others.get(entry.ownerId) ?? null;
-      results.push(
-        await this.importOne(change, { ...parties, owner: owner && withRoom(owner, raising) }, entry, raising !== null),
-      );
+      const found = parties.others.get(entry.ownerId) ?? null;
+      const isRaisable = found !== null && raisable.has(found.id);
+      const owner = isRaisable ? withRoom(found) : found;
+      const result = await this.importOne(change, { ...parties, owner }, entry, raiseOwnerLimits);
+      results.push(result);
+      if (isRaisable && result.outcome === 'created') grown.set(found.id, found);
     }
-    if (raising !== null) for (const id of ownerIds) await this.raiseLimit(change, parties.others.get(id) ?? null);
+    for (const owner of grown.values()) await this.raiseLimit(change, owner);
     return results;
   }
 
-  /** @throws DomainError 403 PERMISSION_DENIED for the whole import: it asks for what its caller may not */
-  private async mayRaise({ tx }: Change, { caller, actor }: Parties): Promise<Authority> {
+  /**
+   * Owners whose limits the caller may raise: as with every change of a user, those who may do nothing that the caller
+   * may not.
+   *
+   * @throws DomainError 403 PERMISSION_DENIED for the whole import: it asks for what its caller may not
+   */
+  private async findRaisable({ tx }: Change, { caller, actor, others }: Parties): Promise<ReadonlySet<string>> {
     const actors = Promise.resolve(new Map([[actor.id, actor]]));
     const { authority } = await Authority.locked(caller.principal, this.grants.in(tx), actors);
     authority.requirePermission('platform:users:update');
-    return authority;
+    return new Set([...others.values()].filter((owner) => holdsAllOf(authority, owner)).map(({ id }) => id));
   }
 
   /** To what the owner has, if that is more than the owner may; as a change of the user, beside those of the keys. */
-  private async raiseLimit({ tx, record }: Change, owner: Holder | null): Promise<void> {
-    if (owner === null) return;
+  private async raiseLimit({ tx, record }: Change, owner: Holder): Promise<void> {
     const cap = owner.maxActiveKeys ?? this.config.maxActiveKeys;
     const active = await this.keys.in(tx).countActiveOf(owner.id);
     if (active <= cap) return;
@@ -173,18 +178,20 @@ export class KeyImportService {
   }
 }
 
-/** The owner as the import may see them: with room for every key, where the caller may raise their limit. */
-function withRoom(owner: Holder, raising: Raising): Holder {
-  if (raising === null) return owner;
+/** The owner as the import may see them where the caller may raise their limit: with room for every key. */
+function withRoom(owner: Holder): Holder {
+  return { ...owner, maxActiveKeys: Number.MAX_SAFE_INTEGER };
+}
+
+function holdsAllOf(authority: Authority, owner: Holder): boolean {
   try {
-    // As every change of a user: only who holds all that one may do.
-    raising.requireHolding(owner.assignedGrants);
-    raising.requireWithinPolicy(owner);
+    authority.requireHolding(owner.assignedGrants);
+    authority.requireWithinPolicy(owner);
+    return true;
   } catch (error) {
-    if (error instanceof DomainError) return owner;
+    if (error instanceof DomainError) return false;
     throw error;
   }
-  return { ...owner, maxActiveKeys: Number.MAX_SAFE_INTEGER };
 }
 
 function limitHint(isRaising: boolean): string {

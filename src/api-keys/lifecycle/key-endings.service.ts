@@ -64,6 +64,27 @@ export class KeyEndings {
     return true;
   }
 
+  /** Lets a secret work until `at` and no longer, or ends it where that has passed; if it would work longer. */
+  async expireSecret(change: Change, id: string, kid: string, at: Date, details: Details): Promise<boolean> {
+    const now = this.clock.now();
+    if (at <= now) return this.endSecret(change, id, kid, details);
+    const key = await this.findLive(change.tx, id);
+    if (key === null) return false;
+    const keys = this.keys.in(change.tx);
+    const secret = (await keys.findLiveSecrets(id, now)).find((one) => one.kid === kid);
+    if (secret === undefined || (secret.expiresAt !== null && secret.expiresAt <= at)) return false;
+    await keys.expireSecret(kid, at);
+    await keys.update({ ...key, updatedAt: now });
+    change.record({
+      action: 'api-keys:update',
+      resourceType: 'api-key',
+      resourceId: id,
+      // As a regeneration writes them: another failover, or a restore, finds them there.
+      details: { ...details, previousKid: kid, previousSecretExpiresAt: at },
+    });
+    return true;
+  }
+
   private async findLive(tx: EntityManager, id: string): Promise<ApiKey | null> {
     const key = await this.keys.in(tx).findForUpdate(id);
     return key === null || key.revokedAt !== null ? null : key;

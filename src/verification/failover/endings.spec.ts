@@ -14,6 +14,7 @@ function row(seq: number, fields: Partial<StoredFeedRow>): ReturnType<typeof fee
     has_changes: true,
     ends: [],
     ended_kids: null,
+    replaced: null,
     ...fields,
   });
 }
@@ -26,7 +27,7 @@ function ids(rows: ReturnType<typeof row>[]): Record<string, string[]> {
   return Object.fromEntries(Object.entries(endingsOf(rows)).map(([name, map]) => [name, [...map.keys()]]));
 }
 
-const NONE = { revokedKeys: [], inactiveKeys: [], endedKids: [], inactiveUsers: [] };
+const NONE = { revokedKeys: [], inactiveKeys: [], endedKids: [], replacedKids: [], inactiveUsers: [] };
 
 describe('what lost changes had ended', () => {
   it.each<[string, Partial<StoredFeedRow>[], object]>([
@@ -42,6 +43,11 @@ describe('what lost changes had ended', () => {
       'a regenerated key',
       [{ action: 'api-keys:regenerate', ended_kids: ['kid1', 'kid2'] }],
       { endedKids: ['kid1', 'kid2'] },
+    ],
+    [
+      'a key whose secret was replaced with an overlap',
+      [{ action: 'api-keys:regenerate', replaced: { kid: 'kid1', at: '2030-01-01T00:00:00.000Z' } }],
+      { replacedKids: ['kid1'] },
     ],
     [
       'a user that was switched off',

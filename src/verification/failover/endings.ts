@@ -8,6 +8,8 @@ export interface LostEndings {
   readonly inactiveKeys: ReadonlyMap<string, FeedRow>;
   /** Public ids of secrets that were ended. */
   readonly endedKids: ReadonlyMap<string, FeedRow>;
+  /** Public ids of secrets that were replaced, each with the row that says how long it was to work on. */
+  readonly replacedKids: ReadonlyMap<string, FeedRow>;
   /** Users that were switched off last, or deleted. They are switched off. */
   readonly inactiveUsers: ReadonlyMap<string, FeedRow>;
 }
@@ -20,6 +22,7 @@ export function endingsOf(lost: readonly FeedRow[]): LostEndings {
   const revokedKeys = new Map<string, FeedRow>();
   const inactiveKeys = new Map<string, FeedRow>();
   const endedKids = new Map<string, FeedRow>();
+  const replacedKids = new Map<string, FeedRow>();
   const inactiveUsers = new Map<string, FeedRow>();
   for (const row of lost) {
     const { endings, resourceId: id } = row;
@@ -29,6 +32,7 @@ export function endingsOf(lost: readonly FeedRow[]): LostEndings {
     if (endings.isActive === true) inactive.delete(id);
     if (endings.isRevoked) (row.resourceType === 'user' ? inactiveUsers : revokedKeys).set(id, row);
     for (const kid of endings.endedKids) endedKids.set(kid, row);
+    if (endings.replaced) replacedKids.set(endings.replaced.kid, row);
   }
-  return { revokedKeys, inactiveKeys, endedKids, inactiveUsers };
+  return { revokedKeys, inactiveKeys, endedKids, replacedKids, inactiveUsers };
 }

@@ -91,7 +91,7 @@ export class LostChanges {
 
   /** Users before keys, as everywhere. */
   private async endRows(change: Change, rows: readonly FeedRow[], sinceSeq: bigint): Promise<number> {
-    const { inactiveUsers, revokedKeys, inactiveKeys, endedKids } = endingsOf(rows);
+    const { inactiveUsers, revokedKeys, inactiveKeys, endedKids, replacedKids } = endingsOf(rows);
     const users = await undecided(change.tx, 'user', inactiveUsers, sinceSeq);
     let ended = await this.users.switchOff(change, new Map(users.map(([id, row]) => [id, noteOf(row)])));
     for (const [id, row] of sorted(revokedKeys))
@@ -101,6 +101,10 @@ export class LostChanges {
     }
     for (const [kid, row] of sorted(endedKids)) {
       ended += Number(await this.keys.endSecret(change, row.resourceId!, kid, noteOf(row)));
+    }
+    for (const [kid, row] of sorted(replacedKids)) {
+      const { at } = row.endings!.replaced!;
+      ended += Number(await this.keys.expireSecret(change, row.resourceId!, kid, at, noteOf(row)));
     }
     return ended;
   }

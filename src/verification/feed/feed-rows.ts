@@ -8,7 +8,10 @@ export const FEED_COLUMNS = `
     THEN jsonb_path_query_array(e.changes, '$[*] ? (@.field == "revokedAt" || @.field == "isActive")') END AS ends,
   CASE WHEN e.outcome = 'success' AND e.resource_type = 'api-key'
     THEN coalesce(e.details->'endedKids',
-      CASE WHEN e.action = 'api-key-secrets:delete' THEN jsonb_build_array(e.details->>'kid') END) END AS ended_kids`;
+      CASE WHEN e.action = 'api-key-secrets:delete' THEN jsonb_build_array(e.details->>'kid') END) END AS ended_kids,
+  CASE WHEN e.outcome = 'success' AND e.resource_type = 'api-key' AND e.details->>'previousSecretExpiresAt' IS NOT NULL
+    THEN jsonb_build_object('kid', e.details->>'previousKid', 'at', e.details->>'previousSecretExpiresAt')
+  END AS replaced`;
 
 /** One row as JSON carries it. */
 export interface StoredFeedRow {
@@ -22,6 +25,7 @@ export interface StoredFeedRow {
   readonly has_changes: boolean;
   readonly ends: readonly { readonly field: string; readonly after: unknown }[] | null;
   readonly ended_kids: readonly string[] | null;
+  readonly replaced: { readonly kid: string; readonly at: string } | null;
 }
 
 export function feedRowOf(row: StoredFeedRow): FeedRow {
@@ -39,7 +43,7 @@ export function feedRowOf(row: StoredFeedRow): FeedRow {
 }
 
 /** Deleting ends as revoking does; that the trail then says `isActive: null` adds nothing to it. */
-function endingsOf({ action, ends, ended_kids: endedKids }: StoredFeedRow): Endings | null {
+function endingsOf({ action, ends, ended_kids: endedKids, replaced }: StoredFeedRow): Endings | null {
   const after = (field: string): unknown => ends?.find((one) => one.field === field)?.after ?? null;
   const isDeleted = action === 'api-keys:delete' || action === 'users:delete';
   const isActive = after('isActive');
@@ -47,6 +51,8 @@ function endingsOf({ action, ends, ended_kids: endedKids }: StoredFeedRow): Endi
     isRevoked: isDeleted || after('revokedAt') !== null,
     isActive: typeof isActive === 'boolean' && !isDeleted ? isActive : null,
     endedKids: endedKids ?? [],
+    ...(replaced === null ? {} : { replaced: { kid: replaced.kid, at: new Date(replaced.at) } }),
   };
-  return endings.isRevoked || endings.isActive !== null || endings.endedKids.length > 0 ? endings : null;
+  const isAny = endings.isRevoked || endings.isActive !== null || endings.endedKids.length > 0 || replaced !== null;
+  return isAny ? endings : null;
 }

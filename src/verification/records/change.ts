@@ -6,6 +6,12 @@ export interface Change {
   readonly id: string | null;
 }
 
+/** A secret that was replaced with an overlap. */
+export interface ReplacedSecret {
+  readonly kid: string;
+  readonly at: Date;
+}
+
 /** What a change has ended. Other fields of it are not read. */
 export interface Endings {
   /** The key was revoked, or the key or user deleted. */
@@ -14,6 +20,8 @@ export interface Endings {
   readonly isActive: boolean | null;
   /** Public ids of the secrets that were ended. */
   readonly endedKids: readonly string[];
+  /** The secret that was replaced, which works until `at` beside the new one. Absent: none was. */
+  readonly replaced?: ReplacedSecret;
 }
 
 /** One row of the audit trail, as much of it as the feed reads. */

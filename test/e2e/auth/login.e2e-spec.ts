@@ -19,7 +19,7 @@ describe('POST /auth/login', () => {
       const { status, body, headers } = await login(` ${user.email.toUpperCase()} `, user.password, from());
       expect(status).toBe(200);
       expect(body).toMatchObject({ accessToken: expect.any(String), expiresAt: expect.any(String), user: { id: user.id, roles: ['creator'], lastSignInAt: expect.any(String) } });
-      expect(headers.get('set-cookie')).toMatch(/^latchkey_session=.+; Path=\/; Expires=.+; HttpOnly; SameSite=Strict$/);
+      expect(headers.get('set-cookie')).toMatch(/^latchkey_session=[^;]+; Max-Age=28800; Path=\/; HttpOnly; SameSite=Strict$/);
       expect(headers.get('cache-control')).toBe('no-store');
     });
 

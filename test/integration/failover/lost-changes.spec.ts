@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
 import { examine } from '../../../src/health/doctor.js';
 import { LostChanges } from '../../../src/verification/failover/lost-changes.service.js';
+import { FEED_COLUMNS, feedRowOf, type StoredFeedRow } from '../../../src/verification/feed/feed-rows.js';
 import type { Endings, FeedRow } from '../../../src/verification/records/change.js';
 import { TestApp } from '../../support/app.js';
 
@@ -82,6 +83,31 @@ describe('Changes that a failover has lost', () => {
     expect(await endAgain(rows, 'three')).toBe(1);
     expect((await app.get(`/users/${user.id}`, { token })).body.isActive).toBe(false);
     expect((await app.get('/auth/me', { token })).status).toBe(200);
+  });
+
+  it('end replaced secrets when their overlaps would have, once', async () => {
+    const [long, over] = [await create(), await create()];
+    const overlap = { token, body: { overlapSeconds: 3600 } };
+    for (const id of [long, over]) expect((await app.post(`/api-keys/${id}/regenerate`, overlap)).status).toBe(200);
+    const stored = await app.dataSource.query<StoredFeedRow[]>(
+      `SELECT ${FEED_COLUMNS} FROM audit_event e WHERE e.action = 'api-keys:regenerate' AND e.resource_id IN ($1, $2)
+        ORDER BY e.seq`,
+      [long, over],
+    );
+    const [first, second] = stored.map(feedRowOf);
+    const { kid, at } = first!.endings!.replaced!;
+    const past = { ...second!.endings!, replaced: { ...second!.endings!.replaced!, at: new Date(Date.now() - 60_000) } };
+    const rows = [first!, { ...second!, endings: past }];
+    // As a database that never heard of the replacement.
+    await app.dataSource.query('UPDATE api_key_secret SET expires_at = NULL WHERE key_id IN ($1, $2)', [long, over]);
+    const ended = await Promise.all([endAgain(rows, 'four'), endAgain(rows, 'four')]);
+    expect(ended.reduce((sum, count) => sum + count, 0)).toBe(2);
+    const secretOf = async (id: string, one: string) => {
+      const { secrets } = (await app.get(`/api-keys/${id}`, { token })).body;
+      return (secrets as { kid: string; expiresAt: string | null }[]).find((secret) => secret.kid === one);
+    };
+    expect((await secretOf(long, kid))?.expiresAt).toBe(at.toISOString());
+    expect(await secretOf(over, past.replaced.kid)).toBeUndefined();
   });
 
   it('are what the doctor reports', async () => {

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { rename } from 'node:fs/promises';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -202,6 +202,24 @@ describe('A server ends in order', () => {
         'ended',
       ]),
     );
+  }, 90_000);
+
+  it('or says what it could not give back, and never that it could not start', async () => {
+    const dataDir = join(await createTestDirectory(), 'data');
+    const server = Started.fromSources({ DATA_DIR: dataDir, PORT: String(await freePort()) });
+    started.push(server);
+    await ready(server);
+    const postmaster = Number((await readFile(join((await findCluster(dataDir))!, 'postmaster.pid'), 'utf8')).split('\n')[0]);
+    await rm(join(dataDir, 'postgres-run'), { recursive: true });
+    await writeFile(join(dataDir, 'postgres-run'), '');
+    try {
+      expect(await server.end('SIGTERM')).toBe(1);
+    } finally {
+      process.kill(postmaster, 'SIGINT');
+    }
+    expect(server.stderr).toContain('Latchkey did not end in order: ');
+    expect(server.stderr).not.toContain('cannot start');
+    expect(of(server.lines(), server.pid).slice(-3)).toEqual(['draining', 'it did not end in order', 'ended']);
   }, 90_000);
 
   it('with one sentence, not one a worker, where the settings of a cluster are wrong', async () => {

@@ -1,6 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { DataSource } from 'typeorm';
+import { systemCaller } from '../../../src/access/caller.js';
+import { changeAlone } from '../../../src/audit/change-alone.js';
 import { Changes } from '../../../src/audit/changes.js';
+import { StartRefusal } from '../../../src/common/start-refusal.js';
+import { ADVISORY_LOCKS } from '../../../src/database/advisory-locks.js';
 import { dataSource } from '../../../src/database/data-source.js';
 import { entities } from '../../../src/entities.js';
 import { resetAdmin } from '../../../src/users/admin-reset.js';
@@ -41,6 +46,22 @@ describe('the first admin, and the way back in', () => {
     ]);
     expect(JSON.stringify(await rows('SELECT body FROM audit_event'))).not.toMatch(new RegExp(`argon2|${made[0]!.password!}`));
   });
+
+  it('is waited for longer than a change waits, and not for ever, while another process makes it', async () => {
+    const other = pools[1]!.createQueryRunner();
+    await other.query('SELECT pg_advisory_lock($1)', [ADVISORY_LOCKS.seed]);
+    try {
+      const refused = changeAlone(changes, systemCaller('users:create'), ADVISORY_LOCKS.seed, () => Promise.resolve(), 1);
+      await expect(refused).rejects.toThrow(StartRefusal);
+      const seeded = seed(changes, { email: EMAIL, password: null });
+      await sleep(8_000);
+      await other.query('SELECT pg_advisory_unlock($1)', [ADVISORY_LOCKS.seed]);
+      expect(await seeded).toBeNull();
+    } finally {
+      await other.query('SELECT pg_advisory_unlock_all()');
+      await other.release();
+    }
+  }, 30_000);
 
   it('is not made again, also when every user was deleted', async () => {
     await rows('UPDATE users SET deleted_at = now()');
