@@ -1,6 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
-import { DataSource } from 'typeorm';
+import { DataSource, type EntityManager } from 'typeorm';
+import type { Anchor } from '../audit/chain-check.js';
 import { openChangeLine, signChangeLine } from '../audit/change-line.js';
 import { appendCheckpoint } from '../audit/checkpoint-file.js';
 import { newestLine } from '../audit/checkpoint-tail.js';
@@ -110,6 +111,15 @@ export class ChangeLog implements OnApplicationBootstrap, OnApplicationShutdown 
     if (BigInt(newest.anchor.seq) > BigInt(head.seq)) {
       throw new Error(`The file ends with entry ${newest.anchor.seq} and the database with entry ${head.seq}: it was restored. Run npm run restore -- --after.`);
     }
+    if (!(await isInTrail(manager, newest.anchor))) {
+      throw new Error(`The database has another entry ${newest.anchor.seq} than the file: it was restored, or a failover lost what the file has. Run npm run restore -- --after.`);
+    }
     return newest.anchor.seq;
   }
+}
+
+/** Whether the trail goes through the place that a line names. Its head is behind that place. */
+async function isInTrail(manager: EntityManager, { seq, hash }: Anchor): Promise<boolean> {
+  const [row] = await manager.query<{ hash: Buffer }[]>('SELECT hash FROM audit_event WHERE seq = $1', [seq]);
+  return row?.hash.equals(hash) ?? seq === '0';
 }

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { appendFile, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, copyFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DataSource } from 'typeorm';
 import { verifyTrail } from '../../../src/audit/verify-command.js';
@@ -228,6 +228,19 @@ describe('A PostgreSQL that was restored and served before it was made fit', () 
 
   it('refuses a start for an entry that is another than the file has seen', async () => {
     await expect(on(backup.appUrl, (pool) => historyCheck(installation.config, pool).run())).rejects.toThrow(/has another entry \d+ than the checkpoint file/);
+  });
+
+  it('writes no change behind those of the history that it does not have', async () => {
+    const file = join(await createTestDirectory(), 'checkpoints');
+    await copyFile(installation.file, file);
+    const lines = async () => (await readFile(file, 'utf8')).split('\n').filter((line) => line.includes('latchkey-audit-changes'));
+    const before = await lines();
+    const app = await TestApp.start({ AUDIT_CHECKPOINT_FILE: file }, backup);
+    await app.post('/api-keys', { token: await app.adminToken(), body: {} });
+    await app.app.get(ChangeLog).look();
+    await app.stop();
+    expect(before.length).toBeGreaterThan(0);
+    expect(await lines()).toEqual(before);
   });
 
   it('revokes again what was revoked, and gives up the part that the file has seen', async () => {
