@@ -36,6 +36,8 @@ export class ChangeLog implements OnApplicationBootstrap, OnApplicationShutdown 
   private seenUpTo: string | null = null;
   /** Where the last line ends. */
   private writtenUpTo: string | null = null;
+  /** The last line of this process: a pipe cannot be asked for what is in it. */
+  private written: { readonly anchor: Anchor } | null = null;
   private writtenAtMs = Number.NEGATIVE_INFINITY;
   private hasFailed = false;
 
@@ -87,6 +89,7 @@ export class ChangeLog implements OnApplicationBootstrap, OnApplicationShutdown 
       const key = this.keyOf(signedBy);
       if (anchor.seq !== after && key !== null) await appendCheckpoint(file, signChangeLine(key, { anchor, after, changes }));
       ({ isAll } = found);
+      this.written = { anchor };
       this.seenUpTo = this.writtenUpTo = after = anchor.seq;
     }
     this.writtenAtMs = performance.now();
@@ -103,7 +106,7 @@ export class ChangeLog implements OnApplicationBootstrap, OnApplicationShutdown 
   private async beginning(file: string): Promise<string> {
     const { manager } = this.dataSource;
     // Before the head: it must not be older than what it is held against.
-    const newest = await newestLine(file, (claim) => openChangeLine(this.publicKeys, claim));
+    const newest = await newestLine<{ readonly anchor: Anchor }>(file, (claim) => openChangeLine(this.publicKeys, claim), this.written);
     const head = await readHead(manager);
     if (newest === null) return (BigInt(head.seq) > FIRST_ENTRIES ? BigInt(head.seq) - FIRST_ENTRIES : 0n).toString();
     const restore = givenUpBy(newest.anchor, await findRestores(manager));

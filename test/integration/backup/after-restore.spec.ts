@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { appendFile, copyFile, readFile, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { constants } from 'node:fs';
+import { appendFile, copyFile, open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DataSource } from 'typeorm';
 import { verifyTrail } from '../../../src/audit/verify-command.js';
@@ -300,6 +302,26 @@ describe('A checkpoint file', () => {
     expect(changes[0]!.after).toBe('0');
     for (const [index, line] of changes.slice(1).entries()) expect(line.after).toBe(changes[index]!.seq);
     await installation.database.drop();
+  });
+
+  it('that is a pipe is given each change once', async () => {
+    const pipe = join(await createTestDirectory(), 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const reader = await open(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
+    const app = await TestApp.start({ AUDIT_CHECKPOINT_FILE: pipe }, installation.database);
+    const keys: string[] = [];
+    let text = '';
+    for (let n = 0; n < 3; n += 1) {
+      keys.push((await app.post('/api-keys', { token: await app.adminToken(), body: {} })).body.apiKey.id as string);
+      await app.app.get(ChangeLog).look();
+      const { buffer, bytesRead } = await reader.read({ buffer: Buffer.alloc(65_536) });
+      text += buffer.toString('utf8', 0, bytesRead);
+    }
+    await app.stop();
+    await reader.close();
+    await installation.close();
+    await installation.database.drop();
+    expect(keys.map((key) => text.split(key).length - 1)).toEqual([1, 1, 1]);
   });
 
   it('of which lines are missing or forged makes a restore say so', async () => {
