@@ -1,13 +1,14 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { execFileSync } from 'node:child_process';
 import { constants } from 'node:fs';
-import { appendFile, copyFile, open, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, copyFile, mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DataSource } from 'typeorm';
 import { verifyTrail } from '../../../src/audit/verify-command.js';
 import { type AfterRestore, afterRestore, describeAfterRestore } from '../../../src/backup/after-restore.js';
 import { ChangeLog } from '../../../src/backup/change-log.js';
 import { historyCheck } from '../../../src/backup/history-check.js';
+import { Conditions } from '../../../src/common/conditions.js';
 import { dataSource } from '../../../src/database/data-source.js';
 import { entities } from '../../../src/entities.js';
 import { ADMIN, TestApp } from '../../support/app.js';
@@ -302,6 +303,22 @@ describe('A checkpoint file', () => {
     expect(changes[0]!.after).toBe('0');
     for (const [index, line] of changes.slice(1).entries()) expect(line.after).toBe(changes[index]!.seq);
     await installation.database.drop();
+  });
+
+  it('that takes no changes is told for as long as it takes none', async () => {
+    const directory = join(await createTestDirectory(), 'later');
+    const app = await TestApp.start({ AUDIT_CHECKPOINT_FILE: join(directory, 'checkpoints') }, installation.database);
+    const state = () => app.app.get(Conditions).check()['changeLog'];
+    await app.post('/api-keys', { token: await app.adminToken(), body: {} });
+    await app.app.get(ChangeLog).look();
+    const away = state();
+    await mkdir(directory);
+    await app.app.get(ChangeLog).look();
+    const back = state();
+    await app.stop();
+    await installation.close();
+    await installation.database.drop();
+    expect([away?.status, back?.status]).toEqual(['degraded', 'up']);
   });
 
   it('that is a pipe is given each change once', async () => {
