@@ -10,30 +10,31 @@ const MAX_READ_MS = 5_000;
 
 /**
  * The newest line of a checkpoint file that `opened` takes for one; null where there is no file, or no such line in its
- * last 16 MiB. What is no regular file cannot be read from its end and gives null.
+ * last 16 MiB.
  *
+ * @param written what is given where the path is no regular file: such a one cannot be read from its end
  * @throws Error when the file is there and cannot be read, or its storage does not answer within 5 s
  */
-export async function newestLine<T>(path: string, opened: (claim: unknown) => T | null): Promise<T | null> {
+export async function newestLine<T>(path: string, opened: (claim: unknown) => T | null, written: T | null = null): Promise<T | null> {
   const silence = new AbortController();
   const timeout = sleep(MAX_READ_MS, null, { signal: silence.signal, ref: false }).then(() => {
     throw new Error(`The storage of ${path} does not answer.`);
   });
   try {
-    return await Promise.race([readNewest(path, opened), timeout]);
+    return await Promise.race([readNewest(path, opened, written), timeout]);
   } finally {
     timeout.catch(() => undefined);
     silence.abort();
   }
 }
 
-async function readNewest<T>(path: string, opened: (claim: unknown) => T | null): Promise<T | null> {
+async function readNewest<T>(path: string, opened: (claim: unknown) => T | null, written: T | null): Promise<T | null> {
   const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return null;
     throw error;
   });
   // Asked before it is opened: a pipe that has no writer would block a thread of ours for ever.
-  if (found?.isFile() !== true) return null;
+  if (found?.isFile() !== true) return found === null ? null : written;
   const file = await open(path, 'r');
   try {
     const { size } = await file.stat();

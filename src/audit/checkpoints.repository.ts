@@ -9,8 +9,11 @@ import type { SignedCheckpoint } from './checkpoint.js';
 import type { SignedKeyChange } from './key-change.js';
 import { KEY_CHANGES } from './key-changes-sql.js';
 
-/** One replica keeps the others from writing for no longer, also when it is frozen; in milliseconds. */
-export const MAX_HOLD_MS = 5_000;
+/**
+ * One replica keeps the others from writing for no longer, also when it is frozen; in milliseconds. The session is idle
+ * while a change of key and then a checkpoint are written to the file, each of which may take 3.5 s until it is given up.
+ */
+export const MAX_HOLD_MS = 8_000;
 /** What one statement may take. */
 const STATEMENT_MS = 2_000;
 

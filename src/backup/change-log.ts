@@ -1,13 +1,17 @@
 import type { KeyObject } from 'node:crypto';
 import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
-import { DataSource } from 'typeorm';
+import { DataSource, type EntityManager } from 'typeorm';
+import type { Anchor } from '../audit/chain-check.js';
 import { openChangeLine, signChangeLine } from '../audit/change-line.js';
 import { appendCheckpoint } from '../audit/checkpoint-file.js';
 import { newestLine } from '../audit/checkpoint-tail.js';
 import { checkpointKey, checkpointPublicKeys } from '../audit/checkpoint.js';
 import { readHead } from '../audit/head.js';
 import { findRestores, givenUpBy } from '../audit/restores.js';
+import { Attempts } from '../common/attempts.js';
+import { Conditions } from '../common/conditions.js';
 import { missingVersion } from '../common/missing-version.js';
+import { RepeatedLog } from '../common/repeated-log.js';
 import { Config } from '../config/config.js';
 import { readChanges } from './recorded-changes.js';
 
@@ -19,6 +23,10 @@ const SAY_NOTHING_EVERY_MS = 60_000;
 const FIRST_ENTRIES = 10_000n;
 /** How long the end of a process waits for the last line, in milliseconds. */
 const MAX_CLOSE_MS = 2_000;
+/** A failure that lasts is said this often. */
+const SAY_EVERY_MS = 60_000;
+
+const NOT_WRITTEN = 'Changes of keys, users and roles cannot be written to the checkpoint file: a restore would not know what was revoked since.';
 
 /**
  * Keeps the changes of keys, users and roles in the checkpoint file, so that what a restored database does not know any
@@ -35,19 +43,28 @@ export class ChangeLog implements OnApplicationBootstrap, OnApplicationShutdown 
   private seenUpTo: string | null = null;
   /** Where the last line ends. */
   private writtenUpTo: string | null = null;
+  /** The last line of this process: a pipe cannot be asked for what is in it. */
+  private written: { readonly anchor: Anchor } | null = null;
   private writtenAtMs = Number.NEGATIVE_INFINITY;
-  private hasFailed = false;
+  private readonly failures = new RepeatedLog((fields) => this.logger.error(fields), 1, SAY_EVERY_MS);
+  private readonly attempts = new Attempts();
+  private looks = 0;
 
   constructor(
     private readonly dataSource: DataSource,
     private readonly config: Config,
+    conditions: Conditions,
   ) {
+    conditions.register('changeLog', 'changes are written to the checkpoint file, if there is one', () => (this.attempts.areFailing ? NOT_WRITTEN : null));
     this.publicKeys = checkpointPublicKeys(config.auditKeys);
   }
 
   onApplicationBootstrap(): void {
     if (this.config.auditCheckpointFile === null) return;
-    this.timer = setInterval(() => void this.look(), LOOK_EVERY_MS).unref();
+    this.timer = setInterval(() => {
+      // One that takes long is not followed by a queue of others.
+      if (this.looks === 0) void this.look();
+    }, LOOK_EVERY_MS).unref();
   }
 
   async onApplicationShutdown(): Promise<void> {
@@ -56,18 +73,19 @@ export class ChangeLog implements OnApplicationBootstrap, OnApplicationShutdown 
     await Promise.race([this.look(), new Promise((resolve) => setTimeout(resolve, MAX_CLOSE_MS).unref())]);
   }
 
-  /** Writes what the file does not have yet. A failure is logged once until it passes, and tried again each second. */
+  /** Writes what the file does not have yet. A failure is logged once a minute, and tried again each second. */
   look(): Promise<void> {
-    this.looking = this.looking.then(async () => {
-      try {
-        await this.write(this.config.auditCheckpointFile!);
-        this.hasFailed = false;
-      } catch (error) {
-        if (!this.hasFailed) this.logger.error({ msg: 'changes could not be written to the checkpoint file', cause: (error as Error).message });
-        this.hasFailed = true;
-      }
-    });
+    this.looks += 1;
+    this.looking = this.looking.then(() => this.tryToWrite(this.config.auditCheckpointFile!)).finally(() => (this.looks -= 1));
     return this.looking;
+  }
+
+  private async tryToWrite(file: string): Promise<void> {
+    try {
+      await this.attempts.run(() => this.write(file));
+    } catch (error) {
+      this.failures.add('changes', { msg: 'changes could not be written to the checkpoint file', cause: (error as Error).message });
+    }
   }
 
   private async write(file: string): Promise<void> {
@@ -86,6 +104,7 @@ export class ChangeLog implements OnApplicationBootstrap, OnApplicationShutdown 
       const key = this.keyOf(signedBy);
       if (anchor.seq !== after && key !== null) await appendCheckpoint(file, signChangeLine(key, { anchor, after, changes }));
       ({ isAll } = found);
+      this.written = { anchor };
       this.seenUpTo = this.writtenUpTo = after = anchor.seq;
     }
     this.writtenAtMs = performance.now();
@@ -102,7 +121,7 @@ export class ChangeLog implements OnApplicationBootstrap, OnApplicationShutdown 
   private async beginning(file: string): Promise<string> {
     const { manager } = this.dataSource;
     // Before the head: it must not be older than what it is held against.
-    const newest = await newestLine(file, (claim) => openChangeLine(this.publicKeys, claim));
+    const newest = await newestLine<{ readonly anchor: Anchor }>(file, (claim) => openChangeLine(this.publicKeys, claim), this.written);
     const head = await readHead(manager);
     if (newest === null) return (BigInt(head.seq) > FIRST_ENTRIES ? BigInt(head.seq) - FIRST_ENTRIES : 0n).toString();
     const restore = givenUpBy(newest.anchor, await findRestores(manager));
@@ -110,6 +129,15 @@ export class ChangeLog implements OnApplicationBootstrap, OnApplicationShutdown 
     if (BigInt(newest.anchor.seq) > BigInt(head.seq)) {
       throw new Error(`The file ends with entry ${newest.anchor.seq} and the database with entry ${head.seq}: it was restored. Run npm run restore -- --after.`);
     }
+    if (!(await isInTrail(manager, newest.anchor))) {
+      throw new Error(`The database has another entry ${newest.anchor.seq} than the file: it was restored, or a failover lost what the file has. Run npm run restore -- --after.`);
+    }
     return newest.anchor.seq;
   }
+}
+
+/** Whether the trail goes through the place that a line names. Its head is behind that place. */
+async function isInTrail(manager: EntityManager, { seq, hash }: Anchor): Promise<boolean> {
+  const [row] = await manager.query<{ hash: Buffer }[]>('SELECT hash FROM audit_event WHERE seq = $1', [seq]);
+  return row?.hash.equals(hash) ?? seq === '0';
 }

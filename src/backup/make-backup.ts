@@ -13,6 +13,8 @@ export interface MadeBackup {
   readonly header: BackupHeader;
   readonly rows: RowCounts;
   readonly bytes: number;
+  /** Tables that are not of Latchkey's schema. */
+  readonly leftOut: readonly string[];
 }
 
 /** Names of the migrations of this build, oldest first. */
@@ -38,7 +40,7 @@ export async function makeBackup(config: Config, path: string): Promise<MadeBack
       const dump = await beginDump(client, describeBuild(buildInfo()));
       refuseOtherSchema(dump.header);
       const { bytes } = await writeBackup(path, dump.header, dump.content(), () => dump.rows(), config.auditKeys[0]!.key);
-      return { header: dump.header, rows: dump.rows(), bytes };
+      return { header: dump.header, rows: dump.rows(), bytes, leftOut: dump.leftOut };
     });
   } finally {
     await embedded.stop();

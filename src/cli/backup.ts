@@ -30,10 +30,11 @@ function parsed() {
 }
 
 async function backUpDatabase(path: string): Promise<string[]> {
-  const { header, rows, bytes } = await makeBackup(loadConfig(undefined, 'refuse'), path);
+  const { header, rows, bytes, leftOut } = await makeBackup(loadConfig(undefined, 'refuse'), path);
   const total = Object.values(rows).reduce((sum, count) => sum + count, 0);
   return [
     `${path}: ${total} rows of ${Object.keys(rows).length} tables in ${bytes} bytes, made by Latchkey ${header.build}.`,
+    ...(leftOut.length === 0 ? [] : [`NOT in it, because Latchkey has no such tables: ${leftOut.join(', ')}. Back them up with pg_dump.`]),
     `It has everything up to ${header.madeAt}, entry ${header.head.seq} of the audit trail. The secrets are not in it: npm run backup -- --secrets <file>`,
   ];
 }

@@ -10,7 +10,16 @@ import type { Poll, Position } from '../feed/change-feed.js';
 import type { HistoryListener, PollTiming } from '../feed/feed-listener.js';
 import { FeedService } from '../feed/feed.service.js';
 import { HistoryMemory } from './history-memory.js';
-import { type KnownLoss, failoverSentence, isLoss, knownLossSentence, lossSentence, rangeOf } from './history-report.js';
+import {
+  type KnownLoss,
+  failoverSentence,
+  isLoss,
+  knownLossSentence,
+  lossSentence,
+  notEndedSentence,
+  rangeOf,
+  unexaminedSentence,
+} from './history-report.js';
 import { HistoryRepository } from './history.repository.js';
 import {
   type Judgement,
@@ -27,14 +36,14 @@ import { LostChanges } from './lost-changes.service.js';
 /** Polls older than this prove nothing that newer ones do not; at most so many are kept. */
 const POLLS_KEPT_MS = 5_000;
 const MOST_POLLS = 100;
-/** How long a new server may take until it answers what it has. */
-const EXAMINE_FOR_MS = 8_000;
+/** How long leases are kept from being handed back, while a new server does not answer which of them it has. */
+const KEEP_LEASES_FOR_MS = 8_000;
 const TRY_AGAIN_MS = 200;
 /** Limited keys wait for 10 s; whether they must is looked at this often until then. */
 const AGREE_FOR_MS = 9_500;
 const LOOK_AGAIN_MS = 50;
-/** How long ending again is tried: by then an operator has long been told. */
-const END_AGAIN_FOR_MS = 120_000;
+/** How long looking up what is missing is tried, and then ending it again, before that is left to an operator. */
+const KEEP_TRYING_FOR_MS = 120_000;
 
 /** The other replicas, as the one that this process is sees them. */
 export interface FellowReplicas {
@@ -61,6 +70,8 @@ export class FailoverService implements HistoryListener, OnApplicationBootstrap 
   private told: { readonly history: string; readonly isWhole: boolean | null } | null = null;
   private fellows: FellowReplicas | null = null;
   private loss: KnownLoss | null = null;
+  /** What this replica has left to an operator. */
+  private leftUndone: string | null = null;
   private readonly failovers: ReturnType<Meters['counter']>;
   private readonly lostChangesTotal: ReturnType<Meters['counter']>;
 
@@ -83,8 +94,10 @@ export class FailoverService implements HistoryListener, OnApplicationBootstrap 
       'latchkey_history_lost_changes_total',
       'Acknowledged changes that were missing after a failover.',
     );
-    conditions.register('history', 'no acknowledged work is known to be missing', () =>
-      this.loss === null ? null : knownLossSentence(this.loss),
+    conditions.register(
+      'history',
+      'no acknowledged work is known to be missing',
+      () => this.leftUndone ?? (this.loss === null ? null : knownLossSentence(this.loss)),
     );
   }
 
@@ -120,7 +133,7 @@ export class FailoverService implements HistoryListener, OnApplicationBootstrap 
     if (left === null) return;
     this.failovers.inc();
     void this.follow(left, poll, history, this.fellows?.live() ?? []).catch((error: unknown) =>
-      this.logger.error(`The new history of the database could not be examined: ${(error as Error).message}`),
+      this.logger.error({ msg: 'a new history of the database was not followed', cause: (error as Error).message }),
     );
   }
 
@@ -132,28 +145,53 @@ export class FailoverService implements HistoryListener, OnApplicationBootstrap 
 
   private async follow(left: LeftHistory, poll: Poll, history: string, live: readonly string[]): Promise<void> {
     const startedMs = this.clock.monotonicMs();
-    const judgement = await this.examine(left, poll).finally(() => this.quotas.handBackNow());
-    if (this.told?.history !== history) return;
-    this.told = { history, isWhole: judgement.doubt === null };
-    await this.fellows?.tell();
+    const judgement = await this.examine(left, poll, history);
+    if (judgement === null) return;
+    if (this.told?.history === history) {
+      this.told = { history, isWhole: judgement.doubt === null };
+      await this.fellows?.tell();
+    }
+    // Also where yet another history has begun: nothing else remembers what was in the one that was left.
     if (isLoss(judgement)) await this.reportLoss(judgement, left, poll, history);
     else this.logger.warn(failoverSentence(judgement, poll.timeline));
-    if (judgement.doubt === null) await this.agree(history, live, startedMs);
+    if (judgement.doubt === null && this.told?.history === history) await this.agree(history, live, startedMs);
   }
 
-  /** Looks up what is missing; again for a while where the server does not answer yet. */
-  private async examine(left: LeftHistory, poll: Poll): Promise<Judgement> {
+  /** Looks up what is missing; null, and left to an operator, where the server does not answer for long. */
+  private async examine(left: LeftHistory, poll: Poll, history: string): Promise<Judgement | null> {
     const proven = provenPoll(left.polls, poll);
     const leases = proven === null ? null : this.quotas.grantedSince(proven.sentAtMs);
-    const untilMs = this.clock.monotonicMs() + EXAMINE_FOR_MS;
+    const handBack = (): void => {
+      if (this.told?.history === history) this.quotas.handBackNow();
+    };
+    const late = setTimeout(handBack, KEEP_LEASES_FOR_MS).unref();
+    try {
+      return await this.keepTrying(async () => judge(left, poll, await this.lookUp(left, leases)));
+    } catch (error) {
+      this.leaveUndone(unexaminedSentence(left), error);
+      return null;
+    } finally {
+      clearTimeout(late);
+      handBack();
+    }
+  }
+
+  /** Tries again for as long as failovers and outages of the network take, and throws the last error then. */
+  private async keepTrying<T>(work: () => Promise<T>): Promise<T> {
+    const untilMs = this.clock.monotonicMs() + KEEP_TRYING_FOR_MS;
     for (;;) {
       try {
-        return judge(left, poll, await this.lookUp(left, leases));
+        return await work();
       } catch (error) {
         if (this.clock.monotonicMs() > untilMs) throw error;
-        await sleep(TRY_AGAIN_MS);
+        await sleep(TRY_AGAIN_MS, undefined, { ref: false });
       }
     }
+  }
+
+  private leaveUndone(sentence: string, error: unknown): void {
+    this.leftUndone = sentence;
+    this.logger.error({ msg: sentence, cause: (error as Error).message });
   }
 
   private async lookUp({ changes }: LeftHistory, leases: readonly string[] | null): Promise<Lookup> {
@@ -190,26 +228,13 @@ export class FailoverService implements HistoryListener, OnApplicationBootstrap 
     };
     this.lostChangesTotal.inc(lost.length);
     this.logger.error(lossSentence(judgement, left, poll.timeline));
-    const ended = await this.endAgain(judgement, left, poll, history);
-    if (lost.length > 0)
-      this.logger.warn(`Of the lost changes ${rangeOf(lost)} this replica has ended ${ended} things again.`);
-  }
-
-  private async endAgain(
-    judgement: Judgement,
-    left: LeftHistory,
-    { timeline }: Poll,
-    history: string,
-  ): Promise<number> {
-    const loss = { history, timeline, judgement, appliedSeq: left.before.seq };
-    const untilMs = this.clock.monotonicMs() + END_AGAIN_FOR_MS;
-    for (;;) {
-      try {
-        return await this.lostChanges.endAgain(loss);
-      } catch (error) {
-        if (this.clock.monotonicMs() > untilMs) throw error;
-        await sleep(TRY_AGAIN_MS);
-      }
+    const loss = { history, timeline: poll.timeline, judgement, appliedSeq: left.before.seq };
+    try {
+      const ended = await this.keepTrying(() => this.lostChanges.endAgain(loss));
+      if (lost.length > 0)
+        this.logger.warn(`Of the lost changes ${rangeOf(lost)} this replica has ended ${ended} things again.`);
+    } catch (error) {
+      this.leaveUndone(notEndedSentence(judgement, left), error);
     }
   }
 }

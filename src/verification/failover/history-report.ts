@@ -48,6 +48,22 @@ export function lossSentence({ lost, lostBytes }: Judgement, left: LeftHistory, 
   return parts.join(' ');
 }
 
+/** What an operator has to do where it could not be found out whether anything is gone. */
+export function unexaminedSentence(left: LeftHistory): string {
+  return (
+    'The database has another history, and gave no answer to what is missing in it. ' +
+    `Compare with the checkpoint file, and revoke again what was revoked since ${lastProven([], left)}.`
+  );
+}
+
+/** What an operator has to do where something is gone and could not be ended again. */
+export function notEndedSentence({ lost }: Judgement, left: LeftHistory): string {
+  return (
+    'What a failover of the database has lost could not be ended again. ' +
+    `Compare with the checkpoint file, and revoke again what was revoked since ${lastProven(lost, left)}.`
+  );
+}
+
 /** What an operator reads where nothing is known to be gone. */
 export function failoverSentence({ doubt }: Judgement, timeline: string): string {
   const head = `The database has another history (timeline ${timeline}).`;

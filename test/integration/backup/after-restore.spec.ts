@@ -1,11 +1,14 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { appendFile, readFile, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { constants } from 'node:fs';
+import { appendFile, copyFile, mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DataSource } from 'typeorm';
 import { verifyTrail } from '../../../src/audit/verify-command.js';
 import { type AfterRestore, afterRestore, describeAfterRestore } from '../../../src/backup/after-restore.js';
 import { ChangeLog } from '../../../src/backup/change-log.js';
 import { historyCheck } from '../../../src/backup/history-check.js';
+import { Conditions } from '../../../src/common/conditions.js';
 import { dataSource } from '../../../src/database/data-source.js';
 import { entities } from '../../../src/entities.js';
 import { ADMIN, TestApp } from '../../support/app.js';
@@ -230,6 +233,19 @@ describe('A PostgreSQL that was restored and served before it was made fit', () 
     await expect(on(backup.appUrl, (pool) => historyCheck(installation.config, pool).run())).rejects.toThrow(/has another entry \d+ than the checkpoint file/);
   });
 
+  it('writes no change behind those of the history that it does not have', async () => {
+    const file = join(await createTestDirectory(), 'checkpoints');
+    await copyFile(installation.file, file);
+    const lines = async () => (await readFile(file, 'utf8')).split('\n').filter((line) => line.includes('latchkey-audit-changes'));
+    const before = await lines();
+    const app = await TestApp.start({ AUDIT_CHECKPOINT_FILE: file }, backup);
+    await app.post('/api-keys', { token: await app.adminToken(), body: {} });
+    await app.app.get(ChangeLog).look();
+    await app.stop();
+    expect(before.length).toBeGreaterThan(0);
+    expect(await lines()).toEqual(before);
+  });
+
   it('revokes again what was revoked, and gives up the part that the file has seen', async () => {
     const done = await on(backup.appUrl, (pool) => afterRestore(installation.config, pool, [installation.file]));
     expect(done.keys).toBe(1);
@@ -287,6 +303,42 @@ describe('A checkpoint file', () => {
     expect(changes[0]!.after).toBe('0');
     for (const [index, line] of changes.slice(1).entries()) expect(line.after).toBe(changes[index]!.seq);
     await installation.database.drop();
+  });
+
+  it('that takes no changes is told for as long as it takes none', async () => {
+    const directory = join(await createTestDirectory(), 'later');
+    const app = await TestApp.start({ AUDIT_CHECKPOINT_FILE: join(directory, 'checkpoints') }, installation.database);
+    const state = () => app.app.get(Conditions).check()['changeLog'];
+    await app.post('/api-keys', { token: await app.adminToken(), body: {} });
+    await app.app.get(ChangeLog).look();
+    const away = state();
+    await mkdir(directory);
+    await app.app.get(ChangeLog).look();
+    const back = state();
+    await app.stop();
+    await installation.close();
+    await installation.database.drop();
+    expect([away?.status, back?.status]).toEqual(['degraded', 'up']);
+  });
+
+  it('that is a pipe is given each change once', async () => {
+    const pipe = join(await createTestDirectory(), 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const reader = await open(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
+    const app = await TestApp.start({ AUDIT_CHECKPOINT_FILE: pipe }, installation.database);
+    const keys: string[] = [];
+    let text = '';
+    for (let n = 0; n < 3; n += 1) {
+      keys.push((await app.post('/api-keys', { token: await app.adminToken(), body: {} })).body.apiKey.id as string);
+      await app.app.get(ChangeLog).look();
+      const { buffer, bytesRead } = await reader.read({ buffer: Buffer.alloc(65_536) });
+      text += buffer.toString('utf8', 0, bytesRead);
+    }
+    await app.stop();
+    await reader.close();
+    await installation.close();
+    await installation.database.drop();
+    expect(keys.map((key) => text.split(key).length - 1)).toEqual([1, 1, 1]);
   });
 
   it('of which lines are missing or forged makes a restore say so', async () => {

@@ -3,8 +3,17 @@ import { randomUUID } from 'node:crypto';
 import { examine } from '../../../src/health/doctor.js';
 import { LostChanges } from '../../../src/verification/failover/lost-changes.service.js';
 import { FEED_COLUMNS, feedRowOf, type StoredFeedRow } from '../../../src/verification/feed/feed-rows.js';
+import { Clock } from '../../../src/common/clock.js';
+import { Conditions } from '../../../src/common/conditions.js';
+import { Meters } from '../../../src/common/meters.js';
+import { Quotas } from '../../../src/quotas/quotas.service.js';
+import type { Poll } from '../../../src/verification/feed/change-feed.js';
+import { FeedService } from '../../../src/verification/feed/feed.service.js';
+import { FailoverService } from '../../../src/verification/failover/failover.service.js';
+import { HistoryRepository } from '../../../src/verification/failover/history.repository.js';
 import type { Endings, FeedRow } from '../../../src/verification/records/change.js';
 import { TestApp } from '../../support/app.js';
+import { eventually } from '../../support/eventually.js';
 
 const REVOKED: Endings = { isRevoked: true, isActive: null, endedKids: [] };
 const OFF: Endings = { isRevoked: false, isActive: false, endedKids: [] };
@@ -14,6 +23,25 @@ function lost(seq: number, action: string, type: string, id: string, endings: En
   const row = { resourceType: type, resourceId: id, outcome: 'success', hasChanges: true };
   return { ...row, seq: BigInt(seq), id: randomUUID(), atMs: Date.now(), action, endings };
 }
+
+/** Hurries: a second of the machine is five minutes. */
+class FastClock extends Clock {
+  override monotonicMs(): number {
+    return performance.now() * 300;
+  }
+}
+
+/** The first poll of a server that does not tell where it had ended to follow the old one. */
+function pollOf(timeline: string, rows: FeedRow[]): Poll {
+  const place = { epoch: 'epoch', timeline, headSeq: 1n, flushedLsn: 1n, replayedLsn: null };
+  return { ...place, rows, isSynchronous: false, databaseNowMs: Date.now() };
+}
+
+function now() {
+  return { sentAtMs: performance.now(), answeredAtMs: performance.now() };
+}
+
+const BEFORE = { seq: 1n, epoch: 'epoch', timeline: '00000001', flushedLsn: 1n };
 
 describe('Changes that a failover has lost', () => {
   let app: TestApp;
@@ -108,6 +136,39 @@ describe('Changes that a failover has lost', () => {
     };
     expect((await secretOf(long, kid))?.expiresAt).toBe(at.toISOString());
     expect(await secretOf(over, past.replaced.kid)).toBeUndefined();
+  });
+
+  it('are ended again also where yet another history begins while they are looked up', async () => {
+    const id = await create();
+    const failover = app.app.get(FailoverService);
+    const row = lost((await head()) + 1, 'api-keys:revoke', 'api-key', id, REVOKED);
+    failover.onFollowed(pollOf('00000001', [row]), now());
+    failover.onHistory(pollOf('00000002', []), BEFORE, now());
+    failover.onHistory(pollOf('00000003', []), BEFORE, now());
+    await eventually(async () => expect((await read(id)).revokedAt).not.toBeNull());
+  });
+
+  it('that could not be looked up are left to an operator, who is told since when', async () => {
+    const meters = new Meters();
+    const conditions = new Conditions(meters);
+    const failover = new FailoverService(
+      app.app.get(FeedService),
+      app.app.get(Quotas),
+      app.app.get(HistoryRepository),
+      app.app.get(LostChanges),
+      app.dataSource,
+      new FastClock(),
+      meters,
+      conditions,
+    );
+    // PostgreSQL refuses the look-up of an id that is none.
+    const row = { ...lost(1, 'api-keys:revoke', 'api-key', randomUUID(), REVOKED), id: 'none' };
+    const poll = pollOf('00000001', [row]);
+    failover.onFollowed(poll, now());
+    failover.onHistory(pollOf('00000002', []), BEFORE, now());
+    await eventually(() => expect(conditions.check()['history']?.status).toBe('degraded'));
+    const since = new Date(poll.databaseNowMs).toISOString();
+    expect(conditions.check()['history']?.reason).toContain(`revoke again what was revoked since ${since}`);
   });
 
   it('are what the doctor reports', async () => {
