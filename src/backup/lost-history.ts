@@ -43,23 +43,18 @@ export async function findLostHistory(manager: EntityManager, files: readonly st
   const claims = (await Promise.all(files.map(readClaims))).flat();
   // After the files: the head must not be older than what it is held against.
   const [head, restores] = [await readHead(manager), await findRestores(manager)];
+  const inChain = await findInChain(manager, claims);
   let forgedLines = 0;
   const anchors: { anchor: Anchor; claim: unknown }[] = [];
-  let fork: bigint | null = null;
-  // From the newest on, until the chain goes through one: what lies behind that is the same in both.
+  // All of them: after a failover, lines of the new history may lie behind those of the one that was lost.
   for (const claim of claims.sort((a, b) => (seqOf(a) < seqOf(b) ? 1 : -1))) {
     const anchor = openAnchor(keys, claim);
     if (anchor === null) forgedLines += 1;
-    if (anchor === null || givenUpBy(anchor, restores) !== null) continue;
-    if (BigInt(anchor.seq) <= BigInt(head.seq)) {
-      if (await isInChain(manager, anchor)) {
-        fork ??= BigInt(anchor.seq);
-        break;
-      }
-    }
-    anchors.push({ anchor, claim });
+    else if (!inChain.has(claim) && givenUpBy(anchor, restores) === null) anchors.push({ anchor, claim });
   }
   if (anchors.length === 0) return { lost: null, forgedLines };
+  const oldest = BigInt(anchors.at(-1)!.anchor.seq);
+  const fork = [...inChain].map(seqOf).reduce<bigint | null>((most, seq) => (seq < oldest && seq > (most ?? -1n) ? seq : most), null);
   const lines = anchors.flatMap(({ claim }) => openChangeLine(keys, claim) ?? []);
   const divergesBeforeHead = anchors.some(({ anchor }) => BigInt(anchor.seq) <= BigInt(head.seq)) || (await contradicts(manager, lines.flatMap(({ changes }) => changes), fork ?? 0n));
   const afterSeq = divergesBeforeHead ? (fork ?? 0n) : BigInt(head.seq);
@@ -100,9 +95,21 @@ function seqOf(claim: unknown): bigint {
   return typeof seq === 'string' && /^\d{1,19}$/.test(seq) ? BigInt(seq) : 2n ** 64n;
 }
 
-async function isInChain(manager: EntityManager, { seq, hash }: Anchor): Promise<boolean> {
-  const [row] = await manager.query<{ hash: Buffer }[]>('SELECT hash FROM audit_event WHERE seq = $1', [seq]);
-  return row?.hash.equals(hash) ?? seq === '0';
+/** Claims that the chain goes through. */
+async function findInChain(manager: EntityManager, claims: readonly unknown[]): Promise<ReadonlySet<unknown>> {
+  const places = claims.map((claim) => claim as { seq?: unknown; hash?: unknown });
+  const readable = places.filter(({ seq, hash }) => isSeq(seq) && typeof hash === 'string' && /^[0-9a-f]{64}$/.test(hash));
+  const rows = await manager.query<{ at: string }[]>(
+    `SELECT k.at FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS k (seq, hash, at)
+       LEFT JOIN audit_event e ON e.seq = k.seq
+      WHERE e.hash = decode(k.hash, 'hex') OR k.seq = 0`,
+    [readable.map(({ seq }) => seq), readable.map(({ hash }) => hash)],
+  );
+  return new Set(rows.map(({ at }) => readable[Number(at) - 1]));
+}
+
+function isSeq(value: unknown): value is string {
+  return typeof value === 'string' && /^\d{1,18}$/.test(value);
 }
 
 /** Whether the trail says something else about an entry than a file does. */

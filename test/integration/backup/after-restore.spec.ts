@@ -209,6 +209,8 @@ describe('A PostgreSQL that was restored and served before it was made fit', () 
   let installation: Installation;
   let backup: TestDatabase;
   let key: string;
+  /** The file, with a checkpoint of the new history behind all others. */
+  let file: string;
 
   beforeAll(async () => {
     installation = await Installation.start();
@@ -234,7 +236,7 @@ describe('A PostgreSQL that was restored and served before it was made fit', () 
   });
 
   it('writes no change behind those of the history that it does not have', async () => {
-    const file = join(await createTestDirectory(), 'checkpoints');
+    file = join(await createTestDirectory(), 'checkpoints');
     await copyFile(installation.file, file);
     const lines = async () => (await readFile(file, 'utf8')).split('\n').filter((line) => line.includes('latchkey-audit-changes'));
     const before = await lines();
@@ -247,7 +249,7 @@ describe('A PostgreSQL that was restored and served before it was made fit', () 
   });
 
   it('revokes again what was revoked, and gives up the part that the file has seen', async () => {
-    const done = await on(backup.appUrl, (pool) => afterRestore(installation.config, pool, [installation.file]));
+    const done = await on(backup.appUrl, (pool) => afterRestore(installation.config, pool, [file]));
     expect(done.keys).toBe(1);
     expect(done.lost!.changes.map(({ id }) => id)).toContain(key);
     expect(await on(backup.appUrl, (pool) => historyCheck(installation.config, pool).run())).toBeNull();
