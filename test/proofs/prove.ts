@@ -24,12 +24,14 @@ if (unknown.length > 0 || wanted.length === 0) {
 
 type Verdict = 'passed' | 'failed' | 'skipped';
 
+/** What did not hold, for a summary that names it. */
+const failures: { id: string; what: string }[] = [];
 const verdicts: Verdict[] = [];
 for (const experiment of wanted) verdicts.push(await prove(experiment));
 const count = (wantedOne: Verdict) => verdicts.filter((verdict) => verdict === wantedOne).length;
 if (values.ci) {
   await mkdir('test-results', { recursive: true });
-  await writeFile('test-results/proofs.json', JSON.stringify({ passed: count('passed'), failed: count('failed'), skipped: count('skipped') }));
+  await writeFile('test-results/proofs.json', JSON.stringify({ passed: count('passed'), failed: count('failed'), skipped: count('skipped'), failures }));
 }
 if (verdicts.length > 1) console.log(`${count('passed')} proofs passed, ${count('failed')} proofs failed, ${count('skipped')} proofs skipped`);
 process.exit(count('failed') === 0 ? 0 : 1);
@@ -61,9 +63,12 @@ async function prove({ id, guarantee, run, fault }: Experiment): Promise<Verdict
       return held ? 'failed' : 'passed';
     }
     console.log(JSON.stringify({ id, guarantee, held, seed, seconds, ...figures, ...(held ? {} : { violations: violations.slice(0, 20) }) }));
+    if (!held) failures.push({ id, what: [`seed ${seed}`, ...violations.slice(0, 5)].join('\n') });
     return held ? 'passed' : 'failed';
   } catch (error) {
-    console.log(JSON.stringify({ id, guarantee, held: false, seed, error: (error as Error).stack }));
+    const { stack = String(error) } = error as Error;
+    console.log(JSON.stringify({ id, guarantee, held: false, seed, error: stack }));
+    failures.push({ id, what: `seed ${seed}\n${stack}` });
     return 'failed';
   }
 }

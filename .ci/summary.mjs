@@ -1,0 +1,56 @@
+/**
+ * The last lines of `.ci/run`: each test, file and proof that failed, with what it said, and then `N passed, N failed`.
+ * Exit 0 only where every report is there, something passed in each, and nothing failed.
+ */
+import { readFileSync } from 'node:fs';
+import { stripVTControlCharacters } from 'node:util';
+
+/** Lines of a failure that are shown: the first say what was expected. */
+const LINES = 12;
+
+const [testsFile, status, oldestFile, oldestStatus, proofsFile, proofStatus] = process.argv.slice(2);
+// 77: there is no such PostgreSQL here, as was said above.
+const hasOldest = oldestStatus !== '77';
+const tests = read(testsFile);
+const oldest = hasOldest ? read(oldestFile) : null;
+const proofs = read(proofsFile);
+
+for (const [where, report] of [['', tests], [' on PostgreSQL 15', oldest]]) {
+  for (const file of report?.testResults ?? []) tellFile(file, where);
+}
+for (const { id, what } of proofs?.failures ?? []) tell(`FAILED proof ${id}`, what);
+if (tests && tests.numPassedTests === 0) console.log('No test has passed.');
+if (proofs?.skipped > 0) console.log(`${proofs.skipped} proofs were skipped: see NOT RUN above.`);
+
+// A file that could not be loaded has no tests to count, and proofs that did not come to their end none to show.
+const failures = (run) => (run?.numFailedTests ?? 0) + (run?.numRuntimeErrorTestSuites ?? 0);
+const passed = (tests?.numPassedTests ?? 0) + (oldest?.numPassedTests ?? 0) + (proofs?.passed ?? 0);
+const failed = failures(tests) + failures(oldest) + (proofs?.failed ?? 1);
+console.log(`${passed} passed, ${failed} failed`);
+
+const isOldestGood = !hasOldest || (oldestStatus === '0' && oldest?.numPassedTests > 0);
+const isGood = status === '0' && isOldestGood && proofStatus === '0' && tests?.numPassedTests > 0 && proofs?.passed > 0 && failed === 0;
+process.exit(isGood ? 0 : 1);
+
+function read(file) {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch {
+    console.log(`There is no report ${file}.`);
+    return null;
+  }
+}
+
+function tellFile({ name, status: outcome, message, assertionResults }, where) {
+  if (outcome !== 'failed') return;
+  const file = name.replace(`${process.cwd()}/`, '');
+  const failedTests = assertionResults.filter((test) => test.status === 'failed');
+  // It could not be loaded, or what it does before or after its tests failed.
+  if (failedTests.length === 0) tell(`FAILED ${file}${where}`, message);
+  for (const { fullName, failureMessages } of failedTests) tell(`FAILED ${file}${where}: ${fullName}`, failureMessages.join('\n'));
+}
+
+function tell(heading, text) {
+  const lines = stripVTControlCharacters(text).split('\n').filter((line) => line.trim() !== '');
+  console.log([heading, ...lines.slice(0, LINES).map((line) => `  ${line}`)].join('\n'));
+}
