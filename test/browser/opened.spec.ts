@@ -52,7 +52,8 @@ inBrowser('the console, opened', () => {
       await page.getByText('would change').waitFor();
     }],
     ['opened-raise-budgets', () => '/hygiene', async (page) => {
-      await page.getByLabel('Select Billing assistant').first().check();
+      // The same key is in other lists of the page, which may be there before this one.
+      await page.getByRole('region', { name: 'Near their budget' }).getByLabel('Select Billing assistant').check();
       await page.getByRole('button', { name: 'Raise budgets' }).click();
     }],
     ['opened-new-person', () => '/people', (page) => page.getByRole('button', { name: 'New person' }).click()],
