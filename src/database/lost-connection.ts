@@ -31,6 +31,14 @@ export function isConnectionLost(error: unknown): boolean {
   return ['ECONNRESET', 'EPIPE', 'ETIMEDOUT'].includes(String(code)) || LOST.test(cause.message);
 }
 
+/**
+ * Whether a connection failed while something was written to it. The system took none of that, and nothing that follows:
+ * a statement whose last byte was in it has not reached the server.
+ */
+export function isUnsent(error: unknown): boolean {
+  return (error as { syscall?: unknown }).syscall === 'write';
+}
+
 /** `client.end()` would wait for the statement that hangs; without its socket the client fails at once and is thrown away. */
 export function cut(client: PoolClient): void {
   socketOf(client).destroy();

@@ -1,7 +1,7 @@
 import { DatabaseError, type PoolClient, type QueryConfig } from 'pg';
 import { type DataSource, type EntityManager, QueryFailedError, type QueryRunner } from 'typeorm';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { cut, IDLE_IN_TRANSACTION, isConnectionLost, socketOf } from './lost-connection.js';
+import { cut, IDLE_IN_TRANSACTION, isConnectionLost, isUnsent, socketOf } from './lost-connection.js';
 
 /** How long a transaction may keep others waiting. */
 export interface TransactionBounds {
@@ -129,11 +129,13 @@ export class OpenTransaction {
 
   /**
    * What an error of the last two statements means. Answers come in order, so one to the statement before COMMIT proves
-   * that nothing was made. To COMMIT itself a server that shuts down may answer after it was made.
+   * that nothing was made. A write that failed proves it too: COMMIT is the last thing that is written. To COMMIT itself
+   * a server that shuts down may answer after it was made.
    *
    * @param provesNotMade whether an answer that ends the session shows that nothing was made
    */
   private refused(error: unknown, statement: string, provesNotMade: boolean): Error {
+    if (isUnsent(error)) return new ConnectionLostError(error);
     if (!(error instanceof DatabaseError)) return new OutcomeUnknownError(error);
     if (isConnectionLost(error)) return provesNotMade ? new ConnectionLostError(error) : new OutcomeUnknownError(error);
     this.state = 'over';

@@ -1,10 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { spawnSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { PoolClient } from 'pg';
 import { type DataSource, QueryFailedError } from 'typeorm';
 import { systemCaller } from '../../../src/access/caller.js';
 import { type Change, Changes } from '../../../src/audit/changes.js';
 import { dataSource } from '../../../src/database/data-source.js';
 import { inOneTrip } from '../../../src/database/in-one-trip.js';
+import { socketOf } from '../../../src/database/lost-connection.js';
 import { ConnectionLostError, inTransaction, OutcomeUnknownError } from '../../../src/database/transaction.js';
 import { TcpProxy } from '../../proofs/harness/tcp-proxy.js';
 import { testConfig } from '../../support/app.js';
@@ -59,6 +62,35 @@ describe('A transaction', () => {
     expect(await pool.query('SELECT 1 FROM audit_event WHERE seq >= $1', [seq])).toHaveLength(1);
   });
 
+  it('whose process stood still while its session ended runs once more', async () => {
+    let runs = 0;
+    await changes.commit(CALLER, async (change) => {
+      runs += 1;
+      const [row] = await change.tx.query<{ pid: number }[]>('SELECT pg_backend_pid() AS pid');
+      note(change, 'stood still');
+      // Synchronous: what the server says meanwhile is not read before COMMIT is sent.
+      if (runs === 1) terminate(database.ownerUrl, row!.pid);
+    });
+    expect([runs, await described()]).toEqual([2, 'stood still']);
+  });
+
+  it('whose COMMIT could not be written was not made, and runs once more', async () => {
+    let runs = 0;
+    await changes.commit(CALLER, async (change) => {
+      runs += 1;
+      note(change, 'written');
+      if (runs > 1) return;
+      const socket = socketOf((change.tx.queryRunner as unknown as { databaseConnection: PoolClient }).databaseConnection);
+      const write = socket.write.bind(socket);
+      socket.write = (chunk: Buffer | string, ...rest: unknown[]) => {
+        if (!chunk.toString().includes('COMMIT')) return (write as (...args: unknown[]) => boolean)(chunk, ...rest);
+        socket.destroy(Object.assign(new Error('write EPIPE'), { code: 'EPIPE', syscall: 'write' }));
+        return false;
+      };
+    });
+    expect([runs, await described()]).toEqual([2, 'written']);
+  });
+
   it('that loses its connection twice is refused, and says that nothing was changed', async () => {
     let runs = 0;
     const refused = changes.transaction(CALLER, async (change) => {
@@ -67,7 +99,7 @@ describe('A transaction', () => {
       note(change, 'never');
     });
     await expect(refused).rejects.toMatchObject({ code: 'UNAVAILABLE', message: expect.stringContaining('nothing was changed') });
-    expect([runs, await described()]).toEqual([2, 'once more']);
+    expect([runs, await described()]).toEqual([2, 'written']);
   });
 
   it('that is silent for two seconds gives up its locks, and runs once more', async () => {
@@ -152,3 +184,14 @@ describe('A transaction', () => {
     expect(answers).toHaveLength(POOL * 3);
   });
 });
+
+/** Ends a session from another process, while this one does nothing. */
+function terminate(url: string, pid: number): void {
+  const script = `import { Client } from 'pg';
+    const client = new Client(${JSON.stringify(url)});
+    await client.connect();
+    await client.query('SELECT pg_terminate_backend(${pid}, 5000)');
+    await client.end();`;
+  const { status, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
+  if (status !== 0) throw new Error(stderr);
+}
