@@ -3,12 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { bookDifferences } from '../harness/books.js';
 import { ADMIN, environmentOf, freePorts, modulesOf, patiently, ProofDatabase, Replica } from '../harness/cluster.js';
 import type { Experiment } from '../harness/experiment.js';
-import { buildOfCommit, buildWithEdited, type OtherBuild } from '../harness/other-builds.js';
+import { buildOfCommit, buildWithEdited, FIRST_RELEASE, type OtherBuild } from '../harness/other-builds.js';
 import { runProgram } from '../harness/program.js';
 import type { Random } from '../harness/random.js';
 
-/** The last commit of the first release. */
-const FIRST_RELEASE = '88cb0f3';
 const BESIDE_MS = { ci: 12_000, full: 120_000 } as const;
 const ALONE_MS = { ci: 4_000, full: 30_000 } as const;
 const WORKERS = 6;

@@ -5,7 +5,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+/** This checkout. */
+export const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+/** The last commit of the first release. */
+export const FIRST_RELEASE = '88cb0f3';
 const BUILD_TIMEOUT_MS = 180_000;
 
 const run = promisify(execFile);
@@ -17,13 +20,17 @@ export interface OtherBuild {
   remove(): Promise<void>;
 }
 
-/** The server of an older commit, built with the packages that are installed here; null where git does not have it. */
-export async function buildOfCommit(commit: string): Promise<OtherBuild | null> {
-  const isThere = await run('git', ['-C', ROOT, 'cat-file', '-e', `${commit}^{commit}`]).then(
+/** Whether git has it here: a shallow clone lacks what is older. */
+export async function hasCommit(commit: string): Promise<boolean> {
+  return run('git', ['-C', ROOT, 'cat-file', '-e', `${commit}^{commit}`]).then(
     () => true,
     () => false,
   );
-  if (!isThere) return null;
+}
+
+/** The server of an older commit, built with the packages that are installed here; null where git does not have it. */
+export async function buildOfCommit(commit: string): Promise<OtherBuild | null> {
+  if (!(await hasCommit(commit))) return null;
   return inFolder(async (folder) => {
     const archive = join(folder, 'sources.tar');
     await run('git', [
