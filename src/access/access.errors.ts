@@ -15,6 +15,16 @@ export function permissionDenied(permission: string): DomainError {
   return new DomainError('forbidden', 'PERMISSION_DENIED', `This needs the permission ${permission}.`, { permission });
 }
 
+/** 403: the change would let the caller act as an owner of keys. */
+export function actsForKeyOwner(permission: string): DomainError {
+  return new DomainError(
+    'forbidden',
+    'PERMISSION_DENIED',
+    `This user owns API keys that are not revoked, or manages a service account that does. This also needs the permission ${permission}.`,
+    { permission },
+  );
+}
+
 /** 403: the caller would hand out, or get at, more than he holds. */
 export function cannotGrant(grants: readonly string[]): DomainError {
   return new DomainError('forbidden', 'CANNOT_GRANT', `You do not hold ${grants.join(', ')} yourself.`, { grants });

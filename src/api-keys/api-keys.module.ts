@@ -23,6 +23,7 @@ import { KeySecretsController } from './secrets/key-secrets.controller.js';
 import { KeySecretsService } from './secrets/key-secrets.service.js';
 import { KeyTransferService } from './lifecycle/key-transfer.service.js';
 import { KeyUpdateService } from './lifecycle/key-update.service.js';
+import { KeyOwners } from './key-owners.js';
 import { SecretMint } from './secret-mint.js';
 import { SecretReplay } from './secrets/secret-replay.js';
 import { SelfRevokeController } from './lifecycle/self-revoke.controller.js';
@@ -47,6 +48,7 @@ import { SelfRevokeService } from './lifecycle/self-revoke.service.js';
     KeyByAliasService,
     SelfRevokeService,
     KeyEndings,
+    KeyOwners,
     KeyChanges,
     KeyCreation,
     KeyAdmission,
@@ -55,6 +57,6 @@ import { SelfRevokeService } from './lifecycle/self-revoke.service.js';
     SecretReplay,
   ],
   // The repository for OwnerOrGuard, which other modules put on their routes about one key.
-  exports: [ApiKeysService, KeyEndings, KeyOffBoarding, ApiKeysRepository],
+  exports: [ApiKeysService, KeyEndings, KeyOffBoarding, KeyOwners, ApiKeysRepository],
 })
 export class ApiKeysModule {}

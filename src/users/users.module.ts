@@ -17,6 +17,6 @@ import { UsersService } from './users.service.js';
   imports: [ApiKeysModule],
   controllers: [UsersController],
   providers: [UsersService, Passwords, OffBoarding, Accounts, Identities, Sessions, UserAdmission, UserEndings, PasswordThrottle, UsersRepository],
-  exports: [Accounts, Identities, Sessions, PasswordThrottle, UserEndings],
+  exports: [Accounts, Identities, Sessions, PasswordThrottle, UserAdmission, UserEndings],
 })
 export class UsersModule {}

@@ -75,7 +75,9 @@ export class UsersService {
     const updated = this.changes.transaction(caller, async ({ tx, record, write, lastly }) => {
       if (input.isActive === false) await lockAdministration(tx);
       const locks = new Map((input.managerIds ?? []).map((managerId) => [managerId, 'share' as const]));
-      const { target, holders } = await this.admission.lockParties(tx, caller, 'platform:users:update', id, locks);
+      const { target, holders } = isUpkeep(input)
+        ? await this.admission.lockForUpkeep(tx, caller, 'platform:users:update', id, locks)
+        : await this.admission.lockParties(tx, caller, 'platform:users:update', id, locks);
       requireApplicable(target, input);
       if (input.managerIds) this.admission.requireManagers(input.managerIds, holders);
       const before = await this.require(tx, id);
@@ -119,6 +121,11 @@ function viewOf({ user, roles, managerIds }: UserWithRoles): UserView {
 
 function asEmailTaken(error: unknown): never {
   throw isEmailTaken(error) ? emailTaken() : error;
+}
+
+/** Whether a change touches only what lets nobody act as the user. */
+function isUpkeep({ name: _name, maxActiveKeys: _maxActiveKeys, ...others }: UpdateUserDto): boolean {
+  return Object.values(others).every((value) => value === undefined);
 }
 
 /** Fields of a new user that contradict each other. */
