@@ -133,6 +133,7 @@ function plainKey(now: Date): Omit<ApiKey, 'id' | 'ownerId' | 'name'> {
     tags: [],
     metadata: {},
     expiresAt: null,
+    maxExpiresAt: null,
     validityDays: null,
     createdAt: now,
     updatedAt: now,

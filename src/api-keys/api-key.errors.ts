@@ -45,6 +45,17 @@ export function ownerMayOnlyTighten(paths: readonly string[]): DomainError {
   });
 }
 
+/** 403: an owner without `platform:api-keys:update` asked for a window that somebody with it has ended. */
+export function expiryWasFixed(maxExpiresAt: Date): DomainError {
+  const detail =
+    `The end of this key was set to ${maxExpiresAt.toISOString()} by somebody with the permission platform:api-keys:update. ` +
+    'Ask for a later one; a renewal cannot pass it.';
+  return new DomainError('forbidden', 'OWNER_MAY_ONLY_TIGHTEN', detail, {
+    permission: 'platform:api-keys:update',
+    errors: [{ path: 'expiresAt', message: `cannot be later than ${maxExpiresAt.toISOString()} without the permission platform:api-keys:update` }],
+  });
+}
+
 /** 429: the owner's cap on active keys. */
 export function apiKeyLimitReached(cap: number): DomainError {
   const sentences =

@@ -9,7 +9,7 @@ const MAX_CHANGES = 1_000;
 
 /** Fields whose new value can take access away from a key, a user or a role; the others are not written down. */
 const STATE_FIELDS: Readonly<Record<string, readonly string[]>> = {
-  'api-key': ['isActive', 'expiresAt', 'revokedAt'],
+  'api-key': ['isActive', 'expiresAt', 'maxExpiresAt', 'revokedAt'],
   user: ['isActive', 'roles'],
   role: [],
 };

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { EntityManager } from 'typeorm';
 import { systemCaller } from '../access/caller.js';
+import type { KeyPolicy } from '../access/key-policy.js';
 import { changeAlone } from '../audit/change-alone.js';
 import type { Change, Changes } from '../audit/changes.js';
 import { diff } from '../audit/diff.js';
@@ -10,13 +11,29 @@ import { auditedUser } from './audited-user.js';
 import { hashPassword } from './password.js';
 import { UsersRepository } from './users.repository.js';
 
+/** A role of a new installation. */
+interface SeededRole {
+  readonly name: string;
+  readonly description: string;
+  readonly permissions: readonly string[];
+  readonly keyPolicy: KeyPolicy | null;
+}
+
+/** Tags that a service behind a gateway takes for what an administrator says of a key. */
+export const RESERVED_TAG_PREFIXES = ['plan:', 'role:'] as const;
+
+const RESERVED = { reservedTagPrefixes: RESERVED_TAG_PREFIXES } as const;
+
+/** What people make for themselves, until an administrator states other bounds. */
+const BOUNDED = { maxRateLimitPerMinute: 600, maxBudgetLimitCents: 10_000, budgetType: 'monthly', maxValidityDays: 365, defaults: { validityDays: 90 } } as const;
+
 /** The roles every installation starts with; all but `admin` may be edited. */
-export const SEEDED_ROLES: readonly { name: string; description: string; permissions: readonly string[] }[] = [
-  { name: 'admin', description: 'May do everything.', permissions: ['*'] },
-  { name: 'creator', description: 'May create keys of his own.', permissions: ['platform:api-keys:create'] },
-  { name: 'user', description: 'May use and watch the keys he was given.', permissions: [] },
-  { name: 'auditor', description: 'May read everything and export the audit trail.', permissions: ['platform:*:read', 'platform:audit:export'] },
-  { name: 'gateway', description: 'A service that verifies keys and reports their usage.', permissions: ['platform:api-keys:verify', 'platform:usage:report'] },
+export const SEEDED_ROLES: readonly SeededRole[] = [
+  { name: 'admin', description: 'May do everything.', permissions: ['*'], keyPolicy: null },
+  { name: 'creator', description: 'May create keys of their own.', permissions: ['platform:api-keys:create'], keyPolicy: { ...BOUNDED, ...RESERVED } },
+  { name: 'user', description: 'May use and watch the keys they were given.', permissions: [], keyPolicy: RESERVED },
+  { name: 'auditor', description: 'May read everything and export the audit trail.', permissions: ['platform:*:read', 'platform:audit:export'], keyPolicy: RESERVED },
+  { name: 'gateway', description: 'A service that verifies keys and reports their usage.', permissions: ['platform:api-keys:verify', 'platform:usage:report'], keyPolicy: RESERVED },
 ];
 
 /** The first admin of an installation; `password` only when it was generated just now. */
@@ -58,9 +75,10 @@ export async function insertAdmin({ tx, record }: Change, email: string, passwor
 }
 
 async function seedRoles({ tx, record }: Change): Promise<void> {
-  for (const { name, description, permissions } of SEEDED_ROLES) {
-    await tx.query('INSERT INTO role (name, description, permissions, is_seeded) VALUES ($1, $2, $3, true)', [name, description, permissions]);
-    const after = { description, permissions, keyPolicy: null, isActive: true };
+  for (const { name, description, permissions, keyPolicy } of SEEDED_ROLES) {
+    const values = [name, description, permissions, keyPolicy];
+    await tx.query('INSERT INTO role (name, description, permissions, key_policy, is_seeded) VALUES ($1, $2, $3, $4, true)', values);
+    const after = { description, permissions, keyPolicy, isActive: true };
     record({ action: 'roles:create', resourceType: 'role', resourceId: name, changes: diff(null, after) });
   }
 }

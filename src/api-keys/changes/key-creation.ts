@@ -4,6 +4,7 @@ import { permissionDenied } from '../../access/access.errors.js';
 import type { KnownCaller } from '../../access/caller.js';
 import type { Holder } from '../../access/grants.reader.js';
 import { widest, withDefaults } from '../../access/key-policy.js';
+import { owns } from '../../access/standing.js';
 import type { Change } from '../../audit/changes.js';
 import { diff } from '../../audit/diff.js';
 import { Clock } from '../../common/clock.js';
@@ -123,6 +124,9 @@ export class KeyCreation {
       options.deactivated === undefined ? this.admission.requireRoom(tx, owner) : null,
     ]);
     const key: ApiKey = keyFrom(rules, ownerId, now);
+    // What an owner without the permission chose for a key of their own, they may choose again.
+    const isOwners = owns(caller.principal, { ownerId, managerIds: owner.managerIds }) && !caller.principal.may('platform:api-keys:update');
+    if (input.expiresAt !== undefined && !isOwners) key.maxExpiresAt = rules.expiresAt;
     return options.deactivated === undefined ? key : Object.assign(key, { isActive: false }, options.deactivated);
   }
 
@@ -157,6 +161,7 @@ export function keyFrom(rules: ApiKeyRules, ownerId: string, now: Date): ApiKey 
     isActive: true,
     deactivatedAt: null,
     deactivatedBy: null,
+    maxExpiresAt: null,
     createdAt: now,
     updatedAt: now,
     revokedAt: null,
