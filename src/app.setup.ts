@@ -5,6 +5,7 @@ import { type FastifyInstance, type FastifyServerOptions, LogController } from '
 import { randomUUID } from 'node:crypto';
 import type { DataSource } from 'typeorm';
 import { AppModule } from './app.module.js';
+import { PastedSecrets } from './api-keys/pasted-secrets.js';
 import { noteClientIps } from './access/client-ip.js';
 import { validationFailed } from './common/domain-error.js';
 import { Conditions } from './common/conditions.js';
@@ -69,7 +70,8 @@ export async function createApp(config: Config, dataSource: DataSource, options:
     ],
   });
   if (options.embedded) showEmbedded(app, options.embedded);
-  app.useGlobalPipes(requestValidation());
+  const pasted = app.get(PastedSecrets, { strict: false });
+  app.useGlobalPipes(requestValidation((body, except) => pasted.findIn(body, except)));
   tameFastify(app, config);
   if (config.swaggerEnabled) serveOpenApi(app, options.exampleSecret);
   await serveConsole(app, config);

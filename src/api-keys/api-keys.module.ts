@@ -24,6 +24,7 @@ import { KeySecretsService } from './secrets/key-secrets.service.js';
 import { KeyTransferService } from './lifecycle/key-transfer.service.js';
 import { KeyUpdateService } from './lifecycle/key-update.service.js';
 import { KeyOwners } from './key-owners.js';
+import { PastedSecrets } from './pasted-secrets.js';
 import { SecretMint } from './secret-mint.js';
 import { SecretReplay } from './secrets/secret-replay.js';
 import { SelfRevokeController } from './lifecycle/self-revoke.controller.js';
@@ -49,6 +50,7 @@ import { SelfRevokeService } from './lifecycle/self-revoke.service.js';
     SelfRevokeService,
     KeyEndings,
     KeyOwners,
+    PastedSecrets,
     KeyChanges,
     KeyCreation,
     KeyAdmission,
@@ -57,6 +59,6 @@ import { SelfRevokeService } from './lifecycle/self-revoke.service.js';
     SecretReplay,
   ],
   // The repository for OwnerOrGuard, which other modules put on their routes about one key.
-  exports: [ApiKeysService, KeyEndings, KeyOffBoarding, KeyOwners, ApiKeysRepository],
+  exports: [ApiKeysService, KeyEndings, KeyOffBoarding, KeyOwners, PastedSecrets, ApiKeysRepository],
 })
 export class ApiKeysModule {}

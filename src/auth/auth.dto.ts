@@ -1,8 +1,10 @@
 import { IsString, Length } from 'class-validator';
+import { TakesSecretsIn } from '../common/secret-members.js';
 import { Satisfies } from '../common/validators.js';
 import { isEmailAddress } from '../users/user.dto.js';
 
 /** E-mail and password of a person. */
+@TakesSecretsIn('email', 'password')
 export class LoginDto {
   /**
    * The e-mail address of the account; upper and lower case are the same.

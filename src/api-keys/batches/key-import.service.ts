@@ -24,6 +24,7 @@ import { importedHash } from './imported-hash.js';
 import { inBatches, inTime } from './key-batches.js';
 import { KeyCreation, type PastKey } from '../changes/key-creation.js';
 import { standingOnKey } from '../key-standing.js';
+import { PastedSecrets } from '../pasted-secrets.js';
 import { importedMacOf } from '../secret.js';
 
 /** An entry whose form is right. */
@@ -51,6 +52,7 @@ export class KeyImportService {
     private readonly creation: KeyCreation,
     private readonly keys: ApiKeysRepository,
     private readonly grants: GrantsReader,
+    private readonly pasted: PastedSecrets,
     private readonly clock: Clock,
     private readonly config: Config,
   ) {}
@@ -75,6 +77,8 @@ export class KeyImportService {
   }
 
   private async read({ principal }: KnownCaller, key: unknown, index: number): Promise<Entry | ImportResultView> {
+    const shown = this.pasted.findIn(key);
+    if (shown.length > 0) return refused(index, shown);
     const reading = await readEntry(ImportApiKeyDto, key);
     if ('errors' in reading) return refused(index, reading.errors);
     const { value: fields } = reading;
