@@ -1,5 +1,6 @@
 import { type DataSource, QueryFailedError } from 'typeorm';
 import { findCheckpointState, verifyTrail } from '../audit/verify-command.js';
+import { findRightsNotes } from '../api-keys/rights-notes.js';
 import { historyCheck } from '../backup/history-check.js';
 import { DomainError } from '../common/domain-error.js';
 import { type StartCheck, StartRefusal } from '../common/start-refusal.js';
@@ -63,6 +64,7 @@ export async function examine(config: Config, dataSource: DataSource): Promise<F
     ...(await findingsFrom('versions of secrets that are needed', async () => [await neededVersions(config, dataSource)])),
     ...(await findingsFrom(NO_LOSSES, async () => [{ check: NO_LOSSES, ...(await findHistoryLosses(dataSource)) }])),
     ...(await findingsFrom(NO_FUTURE, async () => [{ check: NO_FUTURE, differences: await findFutureRows(dataSource) }])),
+    ...(await findingsFrom('rights over keys', () => rights(dataSource))),
     await standbys(dataSource),
   ];
 }
@@ -124,6 +126,12 @@ async function neededVersions(config: Config, dataSource: DataSource): Promise<F
   const needs = await neededNow(config, dataSource.manager);
   const note = needs.map(({ variable, version, by }) => `${variable} ${version}: ${by}`).join('; ');
   return { check: 'versions of secrets that are needed', differences: [], note: note || 'none' };
+}
+
+/** What owners and roles may do is a choice of the operator: it is told, and is no difference. */
+async function rights(dataSource: DataSource): Promise<Finding[]> {
+  const notes = await findRightsNotes(dataSource);
+  return notes.map(({ check, note }) => ({ check, differences: [], ...(note === null ? {} : { note }) }));
 }
 
 /** What an asynchronous standby loses is a choice of the operator: it is told, and is no difference. */

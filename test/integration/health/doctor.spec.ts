@@ -49,6 +49,10 @@ describe('The doctor', () => {
       'ok    versions of secrets that are needed (API_KEY_PEPPERS 1: 1 secret of a key; TAG_KEYS 1: 1 secret of a key; AUDIT_KEY 1: the newest entries of the audit trail)',
       'ok    failovers have lost no change',
       'ok    no rate window and no lease lies in the future',
+      // The tests' installation is one of before: its creators have no policy.
+      expect.stringMatching(/^ok {4}roles that make keys bound them \(role creator: no key policy, /),
+      'ok    roles that change users may act for owners of keys',
+      'ok    tags that look like a plan or a role are not by the owner',
       'ok    standbys (none)',
     ]);
   });
@@ -77,6 +81,22 @@ describe('The doctor', () => {
     const findings = await examine(app.config, app.dataSource);
     expect(findings.find(({ check }) => check === 'every event has its account')!.differences).toEqual([`${key}: no account, should be one`]);
     await app.dataSource.query(`UPDATE budget_account SET key_id = $1 WHERE key_id = $2`, [key, '019a8b5e-0000-7000-8000-000000000000']);
+  });
+
+  it('tells of roles and keys that the bounds on owners affect, and calls none of them a difference', async () => {
+    await app.addRole('helpdesk', ['platform:users:update']);
+    const owner = await app.addUser(['creator']);
+    const token = await app.adminToken();
+    const own = await app.post('/api-keys', { token: owner.token, body: { tags: ['plan:gold'] } });
+    const given = await app.post('/api-keys', { token, body: { ownerId: owner.id, tags: ['plan:free'] } });
+    const findings = await examine(app.config, app.dataSource);
+    const noteOf = (check: string) => findings.find((finding) => finding.check === check)!.note;
+    expect(noteOf('roles that make keys bound them')).toContain('role creator: ');
+    expect(noteOf('roles that change users may act for owners of keys')).toContain('role helpdesk: ');
+    const tags = noteOf('tags that look like a plan or a role are not by the owner');
+    expect(tags).toContain(`key ${own.body.apiKey.id}: `);
+    expect(tags).not.toContain(given.body.apiKey.id);
+    expect(await ill()).toEqual([]);
   });
 
   it('sees a secret whose pepper is gone', async () => {
