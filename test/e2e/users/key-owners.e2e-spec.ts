@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { type Answer, TestApp, type TestUser } from '../../support/app.js';
-import { makeKey } from '../../support/made-keys.js';
+import { expire, makeKey } from '../../support/made-keys.js';
 
 const NEEDS_UPDATE = { status: 403, body: { code: 'PERMISSION_DENIED', permission: 'platform:api-keys:update' } };
 
@@ -51,12 +51,11 @@ describe('A user who owns live keys', () => {
   });
 
   it.each([
-    ['expired', { expires_at: new Date(0) }],
-    ['switched off', { is_active: false }],
-  ])('is protected by a key that is %s, which the owner can bring back', async (_, columns) => {
+    ['expired', (id: string) => expire(app, id)],
+    ['switched off', (id: string) => app.post(`/api-keys/${id}/deactivate`, { token: admin })],
+  ])('is protected by a key that is %s, which can be brought back', async (_, end) => {
     const { owner, keyId } = await addOwner();
-    const [[column, value]] = Object.entries(columns) as [[string, unknown]];
-    await app.dataSource.query(`UPDATE api_key SET ${column} = $2 WHERE id = $1`, [keyId, value]);
+    await end(keyId);
     expect(await CHANGES[0]![1](owner.id, helpdesk.token)).toMatchObject(NEEDS_UPDATE);
   });
 

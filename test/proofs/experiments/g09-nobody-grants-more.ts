@@ -10,7 +10,7 @@ import { GRANTS } from '../rights/permission-sets.js';
 import { USER_ROUTES } from '../rights/user-routes.js';
 import { type Actor, World, type WorldKey, type WorldPolicy } from '../rights/world.js';
 
-const ROUNDS = { ci: 1300, full: 10_000 } as const;
+const ROUNDS = { ci: 1000, full: 10_000 } as const;
 /** Of every route, so many attempts must succeed, and so many must be refused. */
 const FLOOR = { ci: 4, full: 40 } as const;
 /** Rounds between two comparisons of the whole model with the database. */
@@ -170,7 +170,7 @@ class Trial {
   private async replenish(): Promise<void> {
     while (this.draw.targetRoles().length < 8) {
       const policy = this.random.pick([null, null, {}, BOUNDED, { maxRateLimitPerMinute: 5 }, { reservedTagPrefixes: ['plan:'] }]);
-      await this.addRole(`role-${this.draw.name()}`, this.draw.some(GRANTS, 3), policy);
+      await this.addRole(`role-${this.draw.name()}`, this.draw.someGrants(3), policy);
     }
     while (this.draw.targetUsers().filter(({ kind }) => kind === 'person').length < 4) await this.addUser('person');
     while (this.draw.targetUsers().filter(({ kind }) => kind === 'service').length < 4) await this.addUser('service');

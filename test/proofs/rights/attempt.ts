@@ -1,6 +1,6 @@
 import type { ProofAnswer } from '../harness/http-client.js';
 import type { Random } from '../harness/random.js';
-import { GRANTS } from './permission-sets.js';
+import { ROLE_GRANTS } from './permission-sets.js';
 import type { Actor, Ruling, World, WorldKey, WorldUser } from './world.js';
 
 /** One request, what the rules say of it, and what is so afterwards if it was let through. */
@@ -44,7 +44,7 @@ export class Draw {
   }
 
   someGrants(max: number): string[] {
-    return this.some(GRANTS, max);
+    return this.some(ROLE_GRANTS, max);
   }
 
   roles(max = 2): string[] {

@@ -1,8 +1,11 @@
-/** Grants that roles are made of; each matches a registered permission. */
+/** Grants that people have beside those they need; each matches a registered permission. */
 export const GRANTS = [
   'platform:*:read', 'platform:api-keys:create', 'platform:api-keys:read', 'platform:api-keys:verify', 'platform:usage:*', 'platform:usage:report',
   'platform:users:read', 'platform:roles:read', 'platform:audit:*', 'platform:audit:export', '*:*:verify', 'platform:system:read',
 ] as const;
+
+/** Grants of roles that come and go; some reach far. */
+export const ROLE_GRANTS = [...GRANTS, '*', 'platform:*', 'platform:*:*', '*:*:create', '*:api-keys:*', 'platform:api-keys:*', 'platform:users:*', 'platform:users:update'] as const;
 
 const WORDS = ['platform', 'api-keys', 'usage', 'users', 'roles', 'audit', 'system', 'create', 'read', 'update', 'delete', 'assign', 'verify', 'export', 'report', 'new-word'];
 
