@@ -9,6 +9,7 @@ export type ErrorKind =
   | 'missing'
   | 'conflict'
   | 'too-large'
+  | 'headers-too-large'
   | 'unsupported-media-type'
   | 'unprocessable'
   | 'throttled'

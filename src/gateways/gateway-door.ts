@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Caller } from '../access/caller.js';
+import { ADDRESS_IS_UNKNOWN } from '../access/client-ip.js';
 import { callerOf } from '../access/decorators.js';
 import { type DomainError, validationFailed } from '../common/domain-error.js';
 import { sendProblem } from '../common/problem.filter.js';
@@ -54,7 +55,9 @@ export class GatewayDoor {
     const verdict = await this.verifier.verify({ ...ask, key, ...(ip === undefined ? {} : { ip }) }, principal?.ownerId ?? NOBODY);
     // Another secret of the same key.
     if (principal?.kind === 'key' && verdict.keyId === principal.id) return refused(gatewayKeyPresented());
-    return verdict.valid ? { refusal: null, verdict } : { refusal: refusalOf(verdict, mode), verdict };
+    if (verdict.valid) return { refusal: null, verdict };
+    const isUnknown = ip === undefined && verdict.code === 'IP_NOT_ALLOWED';
+    return { refusal: refusalOf(isUnknown ? { ...verdict, detail: ADDRESS_IS_UNKNOWN } : verdict, mode), verdict };
   }
 }
 
