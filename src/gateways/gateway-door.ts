@@ -13,6 +13,7 @@ import { identityHeaders, rateLimitHeaders } from './answer-headers.js';
 import { clientOf } from './client-of.js';
 import type { GatewayAsk, GatewayMode } from './gateway-ask.js';
 import { GATEWAY_KEY_HEADER } from './gateway-key.authenticator.js';
+import { misspelledIdentity } from './identity-spelling.js';
 import { presentedKey } from './presented-key.js';
 import { asked, gatewayKeyPresented, keyInUrl, refusalOf, withoutKey } from './refusal.js';
 
@@ -47,6 +48,8 @@ export class GatewayDoor {
 
   private async decide(request: FastifyRequest, { principal }: Caller, ask: GatewayAsk, mode: GatewayMode): Promise<Decision> {
     if (showsSecret(String(request.headers['x-forwarded-uri'] ?? ''))) return refused(asked(keyInUrl(), mode));
+    const misspelled = misspelledIdentity(request.raw.rawHeaders);
+    if (misspelled !== null) return refused(asked(misspelled, mode));
     const presented = presentedKey(request);
     if (typeof presented === 'string') return refused(withoutKey(presented));
     const { key } = presented;
