@@ -1,8 +1,9 @@
 import { RequestMethod } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify';
+import { type FastifyInstance, type FastifyHttpOptions, LogController } from 'fastify';
 import { randomUUID } from 'node:crypto';
+import type { Server } from 'node:http';
 import type { DataSource } from 'typeorm';
 import { AppModule } from './app.module.js';
 import { noteClientIps } from './access/client-ip.js';
@@ -21,18 +22,17 @@ import { sendTogether } from './http/answers-together.js';
 import { answerClientError } from './http/client-errors.js';
 import { serveConsole } from './http/console.js';
 import { acceptOnlyJson } from './http/request-bodies.js';
+import { headProblem } from './http/request-head.js';
 import { logRequests, sharedLogger, timeRequests } from './http/request-log.js';
 import { urlProblem } from './http/request-url.js';
 import { secureAnswers } from './http/security-headers.js';
+import { REQUEST_TIMEOUT_MS, keepAllHeaders, timeLimits } from './http/server-limits.js';
 import { API_PREFIX } from './openapi/document.js';
 import { serveOpenApi } from './openapi/serve.js';
 import { noteConnections } from './shutdown.js';
 
 /** Bodies above this are 413; routes with `@BodyLimit` have a limit of their own. */
 const MAX_BODY_BYTES = 64 * 1024;
-
-/** A request that has not arrived whole by then is dropped, so that slow senders do not keep connections. */
-const REQUEST_TIMEOUT_MS = 30_000;
 
 /** What an entry point may want to be otherwise. */
 export interface AppOptions {
@@ -42,6 +42,8 @@ export interface AppOptions {
   readonly embedded?: Pick<EmbeddedSupervisor, 'isDown' | 'restarts'>;
   /** The log of the process; without it there is one of its own, with `LOG_LEVEL`, on standard output. */
   readonly log?: Log;
+  /** Milliseconds in which a request must arrive whole, on every listener; `REQUEST_TIMEOUT_MS` without. */
+  readonly requestTimeoutMs?: number;
 }
 
 /**
@@ -50,7 +52,7 @@ export interface AppOptions {
  */
 export async function createApp(config: Config, dataSource: DataSource, options: AppOptions = {}): Promise<NestFastifyApplication> {
   const adapter = new FastifyAdapter({
-    ...serverOptions(config, options.log),
+    ...serverOptions(config, options),
     // No Express-style middleware anywhere: its runner need not look at every request.
     skipMiddie: true,
   });
@@ -76,10 +78,11 @@ export async function createApp(config: Config, dataSource: DataSource, options:
   return app;
 }
 
-function serverOptions(config: Config, log: Log | undefined): FastifyServerOptions {
+function serverOptions(config: Config, { log, requestTimeoutMs = REQUEST_TIMEOUT_MS }: AppOptions): FastifyHttpOptions<Server> {
   return {
     bodyLimit: MAX_BODY_BYTES,
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    http: timeLimits(requestTimeoutMs),
+    requestTimeout: requestTimeoutMs,
     // While draining, what still comes over open connections is answered as ever.
     return503OnClosing: false,
     genReqId: () => randomUUID(),
@@ -109,12 +112,13 @@ function tameFastify(app: NestFastifyApplication, config: Config): void {
   secureAnswers(fastify, config);
   fastify.addHook('onRequest', (request, reply, done) => {
     void reply.header('X-Request-Id', request.id);
-    const problem = urlProblem(request.url);
+    const problem = headProblem(request.raw.rawHeaders, config.maxHeaderLines) ?? urlProblem(request.url);
     if (problem) sendProblem(reply, problem, request.id);
     else done();
   });
   noteClientIps(fastify, config.trustedProxies);
   acceptOnlyJson(fastify);
+  keepAllHeaders(fastify.server);
   noteConnections(fastify.server);
   leaveWhileDraining(fastify, app.get(Readiness, { strict: false }));
   sendTogether(fastify);

@@ -63,6 +63,8 @@ export class Config {
   readonly maxReplicas: number;
   /** Networks whose `X-Forwarded-For` is believed. */
   readonly trustedProxies: readonly Cidr[];
+  /** Requests with more header lines are refused. */
+  readonly maxHeaderLines: number;
   /** Where gateways ask without a key of their own; null: nowhere. */
   readonly gatewayListener: GatewayListenerConfig | null;
   readonly metricsPort: number | null;
@@ -108,8 +110,9 @@ export class Config {
     this.rateFallback = environment.RATE_FALLBACK;
     this.maxReplicas = environment.MAX_REPLICAS;
     this.trustedProxies = networks(list(environment.TRUSTED_PROXIES));
+    this.maxHeaderLines = environment.MAX_HEADER_LINES;
     this.gatewayListener = gatewayListenerOf(environment);
-    this.metricsPort = environment.METRICS_PORT ?? null;
+    this.metricsPort = metricsPortOf(environment);
     this.metricsToken = environment.METRICS_TOKEN ?? null;
     this.currency = environment.CURRENCY;
     this.swaggerEnabled = environment.SWAGGER_ENABLED ?? environment.NODE_ENV !== 'production';
@@ -274,6 +277,22 @@ function gatewayListenerOf({ GATEWAY_HOST, GATEWAY_PORT, PORT }: Environment): G
   }
   if (GATEWAY_PORT === PORT && PORT !== 0) throw new ConfigError('GATEWAY_PORT must not be PORT');
   return { host: GATEWAY_HOST, port: GATEWAY_PORT };
+}
+
+const LOOPBACK = networks(['127.0.0.0/8', '::1']);
+
+/** What metrics tell is for operators: without a token, only this machine reaches their port. */
+function metricsPortOf({ METRICS_PORT, METRICS_TOKEN, HOST }: Environment): number | null {
+  if (METRICS_PORT === undefined) return null;
+  if (METRICS_TOKEN === undefined && !isLoopback(HOST)) {
+    throw new ConfigError('METRICS_PORT with a HOST that others reach needs METRICS_TOKEN, which scrapers then present as a bearer token: set it, or set HOST to 127.0.0.1');
+  }
+  return METRICS_PORT;
+}
+
+function isLoopback(host: string): boolean {
+  const address = parseAddress(host);
+  return host === 'localhost' || (address !== null && matches(LOOPBACK, address));
 }
 
 function versionedKeys(name: SecretName, secrets: GeneratedSecrets, keyOf = hashedKey): VersionedKey[] {

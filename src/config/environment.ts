@@ -2,6 +2,13 @@ import { z } from 'zod';
 import { DatabaseUrlError, parseDatabaseUrl, SSL_MODES } from './database-url.js';
 import { parseVersionedSecrets } from './versioned-secrets.js';
 
+/**
+ * Bounds of `MAX_HEADER_LINES`. A browser behind two proxies sends some thirty. From the thousandth on Node drops lines
+ * silently on a server that was not told otherwise, so the greatest limit lies below: what may have been dropped is
+ * refused.
+ */
+const HEADER_LINES = { min: 50, max: 999 } as const;
+
 const positiveInteger = (max: number) =>
   z
     .string()
@@ -100,6 +107,9 @@ export const environmentSchema = z.object({
   RATE_FALLBACK: z.enum(['closed', 'share']).default('closed'),
   MAX_REPLICAS: positiveInteger(1000).default(3),
   TRUSTED_PROXIES: z.string().optional(),
+  MAX_HEADER_LINES: positiveInteger(HEADER_LINES.max)
+    .refine((value) => value >= HEADER_LINES.min, `must be at least ${HEADER_LINES.min}`)
+    .default(200),
   GATEWAY_HOST: z.string().min(1).default('127.0.0.1'),
   GATEWAY_PORT: positiveInteger(65_535).optional(),
   METRICS_PORT: positiveInteger(65_535).optional(),
