@@ -38,7 +38,6 @@ const LOAD = `
       FROM (SELECT unnest(roles) FROM k UNION SELECT unnest(roles) FROM o) AS named (name) LEFT JOIN role USING (name)
   )
   SELECT head.seq, head.epoch,
-         EXISTS (SELECT 1 FROM api_key_secret WHERE kind = 'imported') AS has_imported,
          (SELECT json_agg(json_build_object(
             'kid', kid, 'keyId', key_id, 'kind', kind, 'mac', encode(mac, 'hex'), 'pepperVersion', pepper_version,
             'createdAtMs', ${unixMs('created_at')},
@@ -66,7 +65,6 @@ type StoredSecret = Stored<SecretFacts, { mac: string }>;
 interface LoadRow {
   seq: string;
   epoch: string;
-  has_imported: boolean;
   secrets: StoredSecret[] | null;
   keys: StoredKey[] | null;
   owners: OwnerFacts[] | null;
@@ -100,7 +98,6 @@ export class KeyRecordsRepository {
     return {
       seq: BigInt(row.seq),
       epoch: row.epoch,
-      hasImported: row.has_imported,
       secrets: (row.secrets ?? []).map((secret) => this.secretOf(secret)),
       keys: (row.keys ?? []).map((key) => this.keyOf(key)),
       owners: row.owners ?? [],
