@@ -12,6 +12,7 @@ import { checkSecrets } from '../installation/secret-check.js';
 import { findFutureRows } from '../quotas/future-rows.js';
 import { BUDGET_CHECKS, type Difference, USAGE_CHECKS, reconcileBudgets, reconcileUsage } from '../usage/reconcile.js';
 import { findHistoryLosses } from '../verification/failover/history-losses.js';
+import { findProxyLists } from './proxy-lists.js';
 
 /** What one check came to: everything in order, or where it is not. */
 export interface Finding {
@@ -23,6 +24,7 @@ export interface Finding {
 }
 
 const NO_LOSSES = 'failovers have lost no change';
+const PROXY_LISTS = 'keys that only TRUSTED_PROXIES could use';
 const NO_FUTURE = 'no rate window and no lease lies in the future';
 
 /** undefined_table, undefined_column, undefined_function */
@@ -63,6 +65,8 @@ export async function examine(config: Config, dataSource: DataSource): Promise<F
     ...(await findingsFrom('versions of secrets that are needed', async () => [await neededVersions(config, dataSource)])),
     ...(await findingsFrom(NO_LOSSES, async () => [{ check: NO_LOSSES, ...(await findHistoryLosses(dataSource)) }])),
     ...(await findingsFrom(NO_FUTURE, async () => [{ check: NO_FUTURE, differences: await findFutureRows(dataSource) }])),
+    ...(await findingsFrom(PROXY_LISTS, async () => [await proxyLists(config, dataSource)])),
+    metrics(config),
     await standbys(dataSource),
   ];
 }
@@ -124,6 +128,18 @@ async function neededVersions(config: Config, dataSource: DataSource): Promise<F
   const needs = await neededNow(config, dataSource.manager);
   const note = needs.map(({ variable, version, by }) => `${variable} ${version}: ${by}`).join('; ');
   return { check: 'versions of secrets that are needed', differences: [], note: note || 'none' };
+}
+
+/** What the operator may want: a list may name the gateway that shows the key as its own. */
+async function proxyLists({ trustedProxies }: Config, dataSource: DataSource): Promise<Finding> {
+  return { check: PROXY_LISTS, differences: [], note: (await findProxyLists(dataSource, trustedProxies)) ?? 'none' };
+}
+
+/** Who is shown metrics; a port that shows them to everybody has been refused with the settings. */
+function metrics({ metricsPort, metricsToken, host }: Config): Finding {
+  const askers = metricsToken === null ? 'to this machine alone' : 'for METRICS_TOKEN';
+  const places = [...(metricsToken === null ? [] : ['on PORT']), ...(metricsPort === null ? [] : [`on ${host} port ${metricsPort}`])];
+  return { check: 'metrics', differences: [], note: places.length === 0 ? 'none' : `${places.join(' and ')}, ${askers}` };
 }
 
 /** What an asynchronous standby loses is a choice of the operator: it is told, and is no difference. */

@@ -49,6 +49,8 @@ describe('The doctor', () => {
       'ok    versions of secrets that are needed (API_KEY_PEPPERS 1: 1 secret of a key; TAG_KEYS 1: 1 secret of a key; AUDIT_KEY 1: the newest entries of the audit trail)',
       'ok    failovers have lost no change',
       'ok    no rate window and no lease lies in the future',
+      'ok    keys that only TRUSTED_PROXIES could use (none)',
+      'ok    metrics (none)',
       'ok    standbys (none)',
     ]);
   });
@@ -63,6 +65,17 @@ describe('The doctor', () => {
     expect(await ill()).toEqual([check]);
     await app.dataSource.query(sql, [key, -1]);
     expect(await ill()).toEqual([]);
+  });
+
+  it('lists the keys that only proxies could use, which are refused', async () => {
+    const token = await app.adminToken();
+    const made = async (allowedIps: string[]) => (await app.post('/api-keys', { token, body: { allowedIps } })).body.apiKey.id as string;
+    const within = [await made(['10.1.2.3']), await made(['10.1.0.0/16', '2001:db8:1::9'])];
+    for (const allowedIps of [['10.1.2.3', '203.0.113.7'], ['10.0.0.0/8'], ['::/0'], []]) await made(allowedIps);
+    const config = testConfig({ TRUSTED_PROXIES: '10.1.0.0/16,2001:db8:1::/64', METRICS_TOKEN: 'metrics-0123456789-abcdefghijklmnopqrstuvwxyz' });
+    const lines = (await examine(config, app.dataSource)).map(lineOf);
+    expect(lines).toContain(`ok    keys that only TRUSTED_PROXIES could use (2 keys, refused except as a gateway's own: ${within.join(', ')})`);
+    expect(lines).toContain('ok    metrics (on PORT, for METRICS_TOKEN)');
   });
 
   it('sees a key that lists by last use would miss', async () => {
