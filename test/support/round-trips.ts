@@ -1,6 +1,6 @@
 import { jest } from '@jest/globals';
 import pg from 'pg';
-import { OWN } from './own-statements.js';
+import { OWN } from './statements.js';
 
 type Query = (this: object, ...args: unknown[]) => unknown;
 
