@@ -10,14 +10,19 @@ const entryOf = (secret: string, fields: object = {}) => ({ sha256: sha256(secre
 
 describe('POST /api-keys/import', () => {
   let app: TestApp;
+  let other: TestApp;
   let admin: string;
 
   beforeAll(async () => {
     app = await TestApp.start({ MAX_ACTIVE_KEYS: '1000000' });
+    other = await TestApp.start({ MAX_ACTIVE_KEYS: '1000000' }, app.database);
     admin = await app.adminToken();
     await app.addRole('importer', ['platform:api-keys:create', 'platform:api-keys:assign']);
   });
-  afterAll(() => app.stop());
+  afterAll(async () => {
+    await other.stop();
+    await app.stop();
+  });
 
   const importKeys = (keys: unknown[], token = admin, options: object = {}) => app.post('/api-keys/import', { token, body: { keys, ...options } });
 
@@ -39,7 +44,6 @@ describe('POST /api-keys/import', () => {
     });
 
     it('makes keys that work the moment it answers, where it answers; with wait=true on every replica', async () => {
-      const other = await TestApp.start({ MAX_ACTIVE_KEYS: '1000000' }, app.database);
       const verifyAt = async (at: TestApp, key: string) => (await at.post('/verify', { token: admin, body: { key } })).body.code as string;
       for (let time = 0; time < 10; time += 1) {
         const here = draw();
@@ -52,7 +56,6 @@ describe('POST /api-keys/import', () => {
         expect([await verifyAt(app, everywhere), await verifyAt(other, everywhere)]).toEqual(['VALID', 'VALID']);
         await eventually(async () => expect(await verifyAt(other, here)).toBe('VALID'));
       }
-      await other.stop();
     });
 
     it('stores neither the hash nor the secret, and records each key in the trail', async () => {
