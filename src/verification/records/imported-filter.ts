@@ -17,7 +17,7 @@ export interface FilterPage {
  * It has all of them once they have been read and as long as the feed is followed: what is imported after the reading
  * began is added by the change that tells of it. What has been deleted stays until the next restart, and costs a look-up.
  *
- * @see docs/adr/0022-strangers-cost-no-statement.md
+ * @see docs/adr/0022-imported-keys-are-known-in-memory.md
  */
 export class ImportedFilter {
   private fingerprints = new Fingerprints();

@@ -113,6 +113,7 @@ describe('What does not work is told', () => {
       'denylist',
       'feed',
       'history',
+      'importedKeys',
       'limits',
       'management',
       'metering',
