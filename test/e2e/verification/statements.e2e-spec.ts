@@ -16,6 +16,9 @@ describe('statements that POST /verify causes', () => {
   /** A secret with a right tag; the tag keys of the tests are known. */
   const draw = () => mint({ prefix: 'lk', environment: 'live', tagKeys: app.config.tagKeys, randomBytes }).secret.reveal();
 
+  /** The statements that look keys up, of those since the last call. */
+  const lookUps = () => counter.take().filter((text) => text.includes('wanted AS MATERIALIZED'));
+
   /** Until what has been changed so far cannot cause a statement any more. */
   const settled = async () => {
     await app.app.get(ChangePropagation, { strict: false }).waitUntilApplied(null);
@@ -124,12 +127,12 @@ describe('statements that POST /verify causes', () => {
       }
       expect((await app.post('/verify', { apiKey: `sk-other-${text}`, body: { key: 'x' } })).status).toBe(401);
     }
-    expect(counter.take()).toEqual([]);
+    expect(lookUps()).toEqual([]);
     await issueKey(app, admin);
     await app.applied();
     counter.take();
     expect((await verify(own)).body.code).toBe('NOT_FOUND');
-    expect(counter.take()).toEqual([]);
+    expect(lookUps()).toEqual([]);
     for (const secret of secrets) expect((await verify(secret)).body.code).toBe('VALID');
   });
 });
