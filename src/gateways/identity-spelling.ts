@@ -23,7 +23,10 @@ export function misspelledIdentity(rawHeaders: readonly string[]): DomainError |
 
 function isExact(name: string): boolean {
   const lower = name.toLowerCase();
-  return /^[a-z0-9-]+$/.test(lower) && (name === lower || name === lower.replace(/(?<=^|-)[a-z]/g, (letter) => letter.toUpperCase()));
+  return (
+    /^[a-z0-9-]+$/.test(lower) &&
+    (name === lower || name === lower.replace(/(?<=^|-)[a-z]/g, (letter) => letter.toUpperCase()))
+  );
 }
 
 /** The name is not repeated: it is the client's text. */

@@ -7,7 +7,11 @@ import { DomainError, validationFailed } from '../common/domain-error.js';
  */
 export function headProblem(rawHeaders: readonly string[], maxLines: number): DomainError | null {
   if (rawHeaders.length > 2 * maxLines) {
-    return new DomainError('headers-too-large', 'HEADERS_TOO_LARGE', `The request has more than ${maxLines} header lines. Send fewer.`);
+    return new DomainError(
+      'headers-too-large',
+      'HEADERS_TOO_LARGE',
+      `The request has more than ${maxLines} header lines. Send fewer.`,
+    );
   }
   let hosts = 0;
   for (let index = 0; index < rawHeaders.length; index += 2) {

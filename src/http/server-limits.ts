@@ -10,7 +10,11 @@ const LOOK_EVERY_MS = 500;
  * What a server of Node needs so that a request, line, headers and body, is there within `requestTimeoutMs` however it
  * dribbles in. Without `headersTimeout` the head alone would have a minute.
  */
-export function timeLimits(requestTimeoutMs: number): { requestTimeout: number; headersTimeout: number; connectionsCheckingInterval: number } {
+export function timeLimits(requestTimeoutMs: number): {
+  requestTimeout: number;
+  headersTimeout: number;
+  connectionsCheckingInterval: number;
+} {
   return {
     requestTimeout: requestTimeoutMs,
     headersTimeout: requestTimeoutMs,

@@ -33,10 +33,25 @@ describe('Fingerprints', () => {
       mac.writeUInt32LE(high, 5);
       return mac;
     };
-    const members = [bytes(0, 0), bytes(0, 1), bytes(0, 2), bytes(16, 0), bytes(32, 0), bytes(16, 1), bytes(0, 2 ** 32 - 1), bytes(15, 0), bytes(31, 0)];
-    for (const member of members) expect([set.has(member), set.add(member), set.has(member)]).toEqual([false, true, true]);
+    const members = [
+      bytes(0, 0),
+      bytes(0, 1),
+      bytes(0, 2),
+      bytes(16, 0),
+      bytes(32, 0),
+      bytes(16, 1),
+      bytes(0, 2 ** 32 - 1),
+      bytes(15, 0),
+      bytes(31, 0),
+    ];
+    for (const member of members)
+      expect([set.has(member), set.add(member), set.has(member)]).toEqual([false, true, true]);
     for (let high = 10; high < 200; high += 1) set.add(bytes(0, high));
     for (const member of members) expect(set.has(member)).toBe(true);
-    expect([bytes(48, 0), bytes(0, 3), bytes(2, 0)].map((stranger) => set.has(stranger))).toEqual([false, false, false]);
+    expect([bytes(48, 0), bytes(0, 3), bytes(2, 0)].map((stranger) => set.has(stranger))).toEqual([
+      false,
+      false,
+      false,
+    ]);
   });
 });

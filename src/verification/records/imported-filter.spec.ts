@@ -12,7 +12,11 @@ describe('ImportedFilter', () => {
     expect(filter.take(reading, { epoch: 'epoch', macs: [mac(1)] })).toBe(true);
     expect(filter.mayHave([mac(1)])).toBeNull();
     filter.endReading(reading);
-    expect([filter.mayHave([mac(2), mac(1)]), filter.mayHave([mac(2)]), filter.mayHave([])]).toEqual([true, false, false]);
+    expect([filter.mayHave([mac(2), mac(1)]), filter.mayHave([mac(2)]), filter.mayHave([])]).toEqual([
+      true,
+      false,
+      false,
+    ]);
   });
 
   it('has what was added while it was read, before and after its page', () => {

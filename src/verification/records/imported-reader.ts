@@ -37,8 +37,17 @@ export class ImportedReader {
     conditions: Conditions,
     meters: Meters,
   ) {
-    conditions.register('importedKeys', 'imported keys are known in memory', () => (this.isOverdue ? NOT_READ : null), 'warn');
-    meters.gauge('latchkey_imported_keys_in_memory', 'Imported secrets that this replica can tell from made-up ones without a look-up.', () => cache.imported.stats().keys);
+    conditions.register(
+      'importedKeys',
+      'imported keys are known in memory',
+      () => (this.isOverdue ? NOT_READ : null),
+      'warn',
+    );
+    meters.gauge(
+      'latchkey_imported_keys_in_memory',
+      'Imported secrets that this replica can tell from made-up ones without a look-up.',
+      () => cache.imported.stats().keys,
+    );
     meters.gauge('latchkey_imported_keys_bytes', 'Memory they take.', () => cache.imported.stats().bytes);
   }
 
@@ -84,17 +93,22 @@ export class ImportedReader {
   private async pageAfter(after: Buffer): Promise<FilterPage | null> {
     try {
       const statement = { name: 'read-imported', text: READ, values: [after] };
-      const [row] = await this.connections.reader().query<{ epoch: string; macs: Buffer | null }>(statement, STATEMENT_TIMEOUT_MS);
+      const [row] = await this.connections
+        .reader()
+        .query<{ epoch: string; macs: Buffer | null }>(statement, STATEMENT_TIMEOUT_MS);
       if (!row) throw new Error('The change head is missing: the schema is damaged.');
       return { epoch: row.epoch, macs: split(row.macs ?? Buffer.alloc(0)) };
     } catch (error) {
       const why = error instanceof Error ? error.message : 'unknown';
-      if (!this.isStopping) this.failures.add('failed', { msg: `Imported keys could not be read into memory, and will be again: ${why}` });
+      if (!this.isStopping)
+        this.failures.add('failed', { msg: `Imported keys could not be read into memory, and will be again: ${why}` });
       return null;
     }
   }
 }
 
 function split(macs: Buffer): Buffer[] {
-  return Array.from({ length: macs.length / MAC_BYTES }, (_, index) => macs.subarray(index * MAC_BYTES, (index + 1) * MAC_BYTES));
+  return Array.from({ length: macs.length / MAC_BYTES }, (_, index) =>
+    macs.subarray(index * MAC_BYTES, (index + 1) * MAC_BYTES),
+  );
 }

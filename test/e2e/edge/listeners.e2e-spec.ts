@@ -27,7 +27,11 @@ type Write = (text: string) => boolean;
 
 type Listener = 'main' | 'gateway' | 'metrics';
 const LISTENERS: readonly Listener[] = ['main', 'gateway', 'metrics'];
-const PATHS: Record<Listener, string> = { main: '/api/v1/auth/me', gateway: '/api/v1/forward-auth', metrics: '/metrics' };
+const PATHS: Record<Listener, string> = {
+  main: '/api/v1/auth/me',
+  gateway: '/api/v1/forward-auth',
+  metrics: '/metrics',
+};
 
 describe('every listener', () => {
   let database: TestDatabase;
@@ -37,7 +41,12 @@ describe('every listener', () => {
 
   beforeAll(async () => {
     database = await createTestDatabase();
-    const config = testConfig({ GATEWAY_PORT: '0', METRICS_PORT: '0', METRICS_TOKEN: TOKEN, TRUSTED_PROXIES: '127.0.0.1' });
+    const config = testConfig({
+      GATEWAY_PORT: '0',
+      METRICS_PORT: '0',
+      METRICS_TOKEN: TOKEN,
+      TRUSTED_PROXIES: '127.0.0.1',
+    });
     pool = await dataSource(database.appUrl, { max: 10, entities }).initialize();
     await seed(new Changes(pool, config), ADMIN);
     app = await createApp(config, pool, { requestTimeoutMs: TIMEOUT_MS });
@@ -54,15 +63,23 @@ describe('every listener', () => {
     await database.drop();
   });
 
-  const head = (listener: Listener, lines: readonly string[]) => `GET ${PATHS[listener]} HTTP/1.1\r\n${['Host: x', 'Connection: close', ...lines].join('\r\n')}\r\n\r\n`;
+  const head = (listener: Listener, lines: readonly string[]) =>
+    `GET ${PATHS[listener]} HTTP/1.1\r\n${['Host: x', 'Connection: close', ...lines].join('\r\n')}\r\n\r\n`;
   const send = (listener: Listener, lines: readonly string[]) => sendRaw(ports[listener], head(listener, lines));
   const junk = (count: number) => Array.from({ length: count }, () => 'a:');
 
   describe.each(LISTENERS)('%s', (listener) => {
-    it.each([201, 999, 1_001, 2_000, 3_500])('refuses a request with %i header lines, and says how many it may have', async (count) => {
-      const { status, body } = await send(listener, junk(count - 2));
-      expect([status, body.code, body.detail]).toEqual([431, 'HEADERS_TOO_LARGE', 'The request has more than 200 header lines. Send fewer.']);
-    });
+    it.each([201, 999, 1_001, 2_000, 3_500])(
+      'refuses a request with %i header lines, and says how many it may have',
+      async (count) => {
+        const { status, body } = await send(listener, junk(count - 2));
+        expect([status, body.code, body.detail]).toEqual([
+          431,
+          'HEADERS_TOO_LARGE',
+          'The request has more than 200 header lines. Send fewer.',
+        ]);
+      },
+    );
 
     it('takes one with as many as it may have', async () => {
       expect((await send(listener, junk(198))).status).toBe(401);
@@ -71,17 +88,44 @@ describe('every listener', () => {
     it('refuses two hosts', async () => {
       for (const second of ['Host: x', 'host: other', 'HOST: y']) {
         const { status, body } = await send(listener, [second]);
-        expect([status, body.code, body.errors]).toEqual([400, 'VALIDATION_FAILED', [{ path: 'Host', message: 'must not be given twice' }]]);
+        expect([status, body.code, body.errors]).toEqual([
+          400,
+          'VALIDATION_FAILED',
+          [{ path: 'Host', message: 'must not be given twice' }],
+        ]);
       }
     });
 
     it.each([
-      ['a head that dribbles in', (write: Write) => dribble(write, `GET ${PATHS[listener]} HTTP/1.1\r\nHost: x\r\n`, 'A: b\r\n')],
-      ['a body that dribbles in', (write: Write) => dribble(write, `POST ${PATHS[listener]} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50000\r\n\r\n{"a":"`, 'x')],
-      ['a chunked body that dribbles in', (write: Write) => dribble(write, `POST ${PATHS[listener]} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n`, '1\r\nx\r\n')],
+      [
+        'a head that dribbles in',
+        (write: Write) => dribble(write, `GET ${PATHS[listener]} HTTP/1.1\r\nHost: x\r\n`, 'A: b\r\n'),
+      ],
+      [
+        'a body that dribbles in',
+        (write: Write) =>
+          dribble(
+            write,
+            `POST ${PATHS[listener]} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50000\r\n\r\n{"a":"`,
+            'x',
+          ),
+      ],
+      [
+        'a chunked body that dribbles in',
+        (write: Write) =>
+          dribble(
+            write,
+            `POST ${PATHS[listener]} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n`,
+            '1\r\nx\r\n',
+          ),
+      ],
       ['a request line that never ends', (write: Write) => dribble(write, 'GET /', 'x')],
       ['a client that says nothing', () => Promise.resolve()],
-      ['the second request of a connection', (write: Write) => dribble(write, `GET ${PATHS[listener]} HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\n`, 'A: b\r\n')],
+      [
+        'the second request of a connection',
+        (write: Write) =>
+          dribble(write, `GET ${PATHS[listener]} HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\n`, 'A: b\r\n'),
+      ],
     ])('ends the connection of %s', async (_, act) => {
       const began = performance.now();
       await closed(ports[listener], act);
@@ -93,13 +137,18 @@ describe('every listener', () => {
 
   it('gives a request 30 s where nothing else is said', async () => {
     const usual = await createApp(testConfig(), pool);
-    const { requestTimeout, headersTimeout } = usual.getHttpServer() as { requestTimeout: number; headersTimeout: number };
+    const { requestTimeout, headersTimeout } = usual.getHttpServer() as {
+      requestTimeout: number;
+      headersTimeout: number;
+    };
     expect([REQUEST_TIMEOUT_MS, requestTimeout, headersTimeout]).toEqual([30_000, 30_000, 30_000]);
     await usual.close();
   });
 
   it('believes no header that comes behind the body', async () => {
-    const trailers = ['X-Forwarded-For: 203.0.113.7', 'X-API-Key: lk_live_x', `Authorization: Bearer ${TOKEN}`].join('\r\n');
+    const trailers = ['X-Forwarded-For: 203.0.113.7', 'X-API-Key: lk_live_x', `Authorization: Bearer ${TOKEN}`].join(
+      '\r\n',
+    );
     for (const listener of LISTENERS) {
       const request = `POST ${PATHS[listener]} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\nTrailer: Authorization\r\n\r\n2\r\n{}\r\n0\r\n${trailers}\r\n\r\n`;
       expect([401, 404]).toContain((await sendRaw(ports[listener], request)).status);
@@ -128,14 +177,29 @@ describe('every listener', () => {
 });
 
 describe('METRICS_PORT', () => {
-  const secrets = { NODE_ENV: 'test', JWT_SECRET: 'a1'.repeat(32), API_KEY_PEPPERS: 'b2c3'.repeat(16), TAG_KEYS: 'd4e5'.repeat(16), RESERVATION_KEY: 'f6a7'.repeat(16), AUDIT_KEY: 'b8c9'.repeat(16) };
-  const drawn = Object.fromEntries(Object.entries(secrets).map(([name, text]) => [name, name === 'NODE_ENV' ? text : `${text}0123456789abcdef${name}`]));
+  const secrets = {
+    NODE_ENV: 'test',
+    JWT_SECRET: 'a1'.repeat(32),
+    API_KEY_PEPPERS: 'b2c3'.repeat(16),
+    TAG_KEYS: 'd4e5'.repeat(16),
+    RESERVATION_KEY: 'f6a7'.repeat(16),
+    AUDIT_KEY: 'b8c9'.repeat(16),
+  };
+  const drawn = Object.fromEntries(
+    Object.entries(secrets).map(([name, text]) => [
+      name,
+      name === 'NODE_ENV' ? text : `${text}0123456789abcdef${name}`,
+    ]),
+  );
   const load = (settings: Record<string, string>) => () => loadConfig({ ...drawn, METRICS_PORT: '9464', ...settings });
 
-  it.each(['0.0.0.0', '::', '10.0.0.7', '192.168.1.1', '2001:db8::1', 'keys.internal'])('is refused without a token where HOST is %s', (HOST) => {
-    expect(load({ HOST })).toThrow(/^METRICS_PORT with a HOST that others reach needs METRICS_TOKEN/);
-    expect(load({ HOST, METRICS_TOKEN: TOKEN })().metricsPort).toBe(9464);
-  });
+  it.each(['0.0.0.0', '::', '10.0.0.7', '192.168.1.1', '2001:db8::1', 'keys.internal'])(
+    'is refused without a token where HOST is %s',
+    (HOST) => {
+      expect(load({ HOST })).toThrow(/^METRICS_PORT with a HOST that others reach needs METRICS_TOKEN/);
+      expect(load({ HOST, METRICS_TOKEN: TOKEN })().metricsPort).toBe(9464);
+    },
+  );
 
   it.each(['127.0.0.1', '127.1.2.3', '::1', 'localhost', '::ffff:127.0.0.1'])('needs none where HOST is %s', (HOST) => {
     expect(load({ HOST })().metricsPort).toBe(9464);
@@ -144,7 +208,9 @@ describe('METRICS_PORT', () => {
 
 describe('MAX_HEADER_LINES', () => {
   it.each(['0', '49', '1000', '-1', 'many'])('is refused as %s', (lines) => {
-    expect(() => testConfig({ MAX_HEADER_LINES: lines })).toThrow(/MAX_HEADER_LINES|at least 50|at most 999|whole number/);
+    expect(() => testConfig({ MAX_HEADER_LINES: lines })).toThrow(
+      /MAX_HEADER_LINES|at least 50|at most 999|whole number/,
+    );
   });
 
   it('is 200 where nothing is said', () => {

@@ -64,10 +64,15 @@ describe('imported keys in memory', () => {
     await importing;
     expect(filterOf(other).isReady).toBe(true);
     await other.applied();
-    const missing = Array.from({ length: STORED }, (_, index) => createHash('sha256').update(`mac ${index + 1}`).digest()).filter((mac) => filterOf(other).mayHave([mac]) !== true);
+    const missing = Array.from({ length: STORED }, (_, index) =>
+      createHash('sha256')
+        .update(`mac ${index + 1}`)
+        .digest(),
+    ).filter((mac) => filterOf(other).mayHave([mac]) !== true);
     expect(missing.length).toBe(0);
     expect(imported.length).toBeGreaterThan(0);
-    for (const secret of imported) expect((await other.post('/verify', { token, body: { key: secret } })).body.code).toBe('VALID');
+    for (const secret of imported)
+      expect((await other.post('/verify', { token, body: { key: secret } })).body.code).toBe('VALID');
     expect(filterOf(other).stats().keys).toBe(STORED + imported.length);
     expect(filterOf(other).mayHave([macOf('sk-nobody')])).toBe(false);
   });
@@ -78,8 +83,13 @@ describe('imported keys in memory', () => {
     await owner.query(`DELETE FROM api_key_secret WHERE key_prefix = 'sk-stored' AND kid > 'stored00010000'`);
     expect(filterOf(other!).stats().keys).toBeGreaterThan(STORED);
     await owner.query('UPDATE change_head SET epoch = gen_random_uuid()');
-    const count = Number((await owner.query(`SELECT count(*) AS count FROM api_key_secret WHERE kind = 'imported'`)).rows[0].count);
-    await eventually(() => expect([filterOf(other!).isReady, filterOf(other!).stats().keys]).toEqual([true, count]), 20_000);
+    const count = Number(
+      (await owner.query(`SELECT count(*) AS count FROM api_key_secret WHERE kind = 'imported'`)).rows[0].count,
+    );
+    await eventually(
+      () => expect([filterOf(other!).isReady, filterOf(other!).stats().keys]).toEqual([true, count]),
+      20_000,
+    );
     const secret = `sk-after-${randomBytes(18).toString('base64url')}`;
     await importOne(secret);
     await other!.applied();

@@ -11,7 +11,13 @@ const AT_ONCE = 4;
 const PROXY = '127.0.0.1';
 
 const MAX_LINES = 200;
-const IDENTITY = ['x-latchkey-key-id', 'x-latchkey-owner-id', 'x-latchkey-scopes', 'x-latchkey-tags', 'x-latchkey-reservation-id'];
+const IDENTITY = [
+  'x-latchkey-key-id',
+  'x-latchkey-owner-id',
+  'x-latchkey-scopes',
+  'x-latchkey-tags',
+  'x-latchkey-reservation-id',
+];
 const FORGED = 'forged';
 
 type Lines = [string, string][];
@@ -49,7 +55,8 @@ interface Answer {
  */
 export const g48: Experiment = {
   id: 'G48',
-  guarantee: 'headers cannot be made to vanish or be forged: through real nginx and Caddy the address and the identity are right, or the request is refused',
+  guarantee:
+    'headers cannot be made to vanish or be forged: through real nginx and Caddy the address and the identity are right, or the request is refused',
   inCi: true,
   fault: { what: 'a header of ours in another spelling is let through', patch: 'takes-any-spelling.mjs' },
   run: async ({ size, random, log, fault }) => {
@@ -82,8 +89,13 @@ export const g48: Experiment = {
 
 function missingHere(): string | null {
   if (process.platform !== 'linux') return `a client at ${CLIENT} needs Linux`;
-  const missing = [...(isInstalled('nginx', '-v') ? [] : ['nginx']), ...(isInstalled('caddy', 'version') ? [] : ['caddy'])];
-  return missing.length === 0 ? null : `${missing.join(' and ')} not installed (Debian: apt-get install ${missing.join(' ')})`;
+  const missing = [
+    ...(isInstalled('nginx', '-v') ? [] : ['nginx']),
+    ...(isInstalled('caddy', 'version') ? [] : ['caddy']),
+  ];
+  return missing.length === 0
+    ? null
+    : `${missing.join(' and ')} not installed (Debian: apt-get install ${missing.join(' ')})`;
 }
 
 async function ownerOf(cluster: ProofCluster): Promise<string> {
@@ -105,17 +117,47 @@ async function startFronts(cluster: ProofCluster, upstream: Upstream, gatewayKey
   const nginx = (await blocksOf('nginx.md', 'nginx'))[1]!;
   const caddy = (await blocksOf('caddy.md', 'caddyfile'))[0]!;
   return [
-    { name: 'nginx', kind: 'service', proxy: await Proxy.nginx((port) => filled(nginx, { ...values, 'listen 80;': `listen 127.0.0.1:${port};` })) },
+    {
+      name: 'nginx',
+      kind: 'service',
+      proxy: await Proxy.nginx((port) => filled(nginx, { ...values, 'listen 80;': `listen 127.0.0.1:${port};` })),
+    },
     // As somebody may have set it for a service of theirs.
-    { name: 'nginx, underscores on', kind: 'service', proxy: await Proxy.nginx((port) => filled(nginx, { ...values, 'listen 80;': `listen 127.0.0.1:${port}; underscores_in_headers on; ignore_invalid_headers off;` })) },
-    { name: 'Caddy', kind: 'service', proxy: await Proxy.caddy((port) => filled(caddy, { ...values, 'api.example.com': `http://127.0.0.1:${port}` })) },
-    { name: 'Caddy before the API', kind: 'api', proxy: await Proxy.caddy((port) => `http://127.0.0.1:${port} {\n\treverse_proxy ${latchkey}\n}\n`) },
+    {
+      name: 'nginx, underscores on',
+      kind: 'service',
+      proxy: await Proxy.nginx((port) =>
+        filled(nginx, {
+          ...values,
+          'listen 80;': `listen 127.0.0.1:${port}; underscores_in_headers on; ignore_invalid_headers off;`,
+        }),
+      ),
+    },
+    {
+      name: 'Caddy',
+      kind: 'service',
+      proxy: await Proxy.caddy((port) => filled(caddy, { ...values, 'api.example.com': `http://127.0.0.1:${port}` })),
+    },
+    {
+      name: 'Caddy before the API',
+      kind: 'api',
+      proxy: await Proxy.caddy((port) => `http://127.0.0.1:${port} {\n\treverse_proxy ${latchkey}\n}\n`),
+    },
   ];
 }
 
 class Trial {
   readonly violations: string[] = [];
-  private readonly counts = { sent: 0, allowed: 0, refusedByCount: 0, refusedBySize: 0, refusedBySpelling: 0, refusedByAddress: 0, forgedAndOverwritten: 0, otherRefusals: 0 };
+  private readonly counts = {
+    sent: 0,
+    allowed: 0,
+    refusedByCount: 0,
+    refusedBySize: 0,
+    refusedBySpelling: 0,
+    refusedByAddress: 0,
+    forgedAndOverwritten: 0,
+    otherRefusals: 0,
+  };
 
   constructor(
     private readonly upstream: Upstream,
@@ -137,7 +179,9 @@ class Trial {
   }
 
   summary(): string {
-    return Object.entries(this.counts).map(([name, count]) => `${name} ${count}`).join(', ');
+    return Object.entries(this.counts)
+      .map(([name, count]) => `${name} ${count}`)
+      .join(', ');
   }
 
   figures(): Record<string, number> {
@@ -157,13 +201,21 @@ class Trial {
     this.counts.sent += 1;
     const mark = `/${this.counts.sent}-${this.random.integer(1_000_000_000)}`;
     const target = front.kind === 'api' ? '/api/v1/auth/me' : mark;
-    const answer = await send(front.proxy.port, target, [...made.lines, this.random.pick([['X-API-Key', key.secret], ['Authorization', `Bearer ${key.secret}`]] as Lines)]);
+    const answer = await send(front.proxy.port, target, [
+      ...made.lines,
+      this.random.pick([
+        ['X-API-Key', key.secret],
+        ['Authorization', `Bearer ${key.secret}`],
+      ] as Lines),
+    ]);
     const here = this.servedAt(mark);
     const passed = front.kind === 'api' ? answer.status === 200 : here !== undefined;
-    const say = (what: string) => this.violations.push(`${front.name}, ${made.junk} junk headers, ${answer.status}: ${what}`);
+    const say = (what: string) =>
+      this.violations.push(`${front.name}, ${made.junk} junk headers, ${answer.status}: ${what}`);
     this.count(answer, passed, made);
     if (passed && !isAllowed) say(`a key of the proxies' network worked from ${CLIENT}`);
-    if (!passed && isAllowed && made.isHonest && answer.status !== 200) say(`an honest request was refused: ${answer.body.slice(0, 200)}`);
+    if (!passed && isAllowed && made.isHonest && answer.status !== 200)
+      say(`an honest request was refused: ${answer.body.slice(0, 200)}`);
     if (here !== undefined) this.checkIdentity(here, key, made, say);
   }
 
@@ -178,7 +230,8 @@ class Trial {
     const { counts } = this;
     if (passed) counts.allowed += 1;
     else if (/header lines/.test(body)) counts.refusedByCount += 1;
-    else if (status === 431 || status === 400) counts[isMisspelled && /spelling/.test(body) ? 'refusedBySpelling' : 'refusedBySize'] += 1;
+    else if (status === 431 || status === 400)
+      counts[isMisspelled && /spelling/.test(body) ? 'refusedBySpelling' : 'refusedBySize'] += 1;
     else if (/IP_NOT_ALLOWED|restricted by address/.test(body)) counts.refusedByAddress += 1;
     else counts.otherRefusals += 1;
   }
@@ -186,13 +239,22 @@ class Trial {
   /** As the service sees it that takes every spelling for the same name. */
   private checkIdentity({ lines }: Served, key: Key, made: Made, say: (what: string) => void): void {
     if (made.isExactForged) this.counts.forgedAndOverwritten += 1;
-    const expected: Record<string, string> = { 'x-latchkey-key-id': key.id, 'x-latchkey-owner-id': this.ownerId, 'x-latchkey-scopes': 'chat:write', 'x-latchkey-tags': 'team:a', 'x-latchkey-reservation-id': '' };
+    const expected: Record<string, string> = {
+      'x-latchkey-key-id': key.id,
+      'x-latchkey-owner-id': this.ownerId,
+      'x-latchkey-scopes': 'chat:write',
+      'x-latchkey-tags': 'team:a',
+      'x-latchkey-reservation-id': '',
+    };
     for (const name of IDENTITY) {
-      const values = lines.filter(([sent]) => sent.toLowerCase().replaceAll(/[^a-z0-9]/g, '-') === name).map(([, value]) => value);
+      const values = lines
+        .filter(([sent]) => sent.toLowerCase().replaceAll(/[^a-z0-9]/g, '-') === name)
+        .map(([, value]) => value);
       // nginx leaves out a header that is empty.
       if (values.join('|') !== expected[name]) say(`the service was told ${name}: ${JSON.stringify(values)}`);
     }
-    if (lines.some(([, value]) => value === key.secret || value === `Bearer ${key.secret}`)) say('the service was told the key');
+    if (lines.some(([, value]) => value === key.secret || value === `Bearer ${key.secret}`))
+      say('the service was told the key');
   }
 
   private made(): Made {
@@ -203,10 +265,25 @@ class Trial {
     const lines: Lines = [
       ...this.forgedIdentity(forged),
       ...(odd === 'address' ? this.forgedAddress() : []),
-      ...(odd === 'connection' ? [['Connection', `close, ${random.pick([...IDENTITY, 'X-Forwarded-For', 'X-Latchkey-Gateway-Key', 'X-API-Key'])}`] as [string, string]] : []),
-      ...(odd === 'twice' ? ([['X-API-Key', 'another'], ['X-Latchkey-Gateway-Key', 'mine']] as Lines) : []),
+      ...(odd === 'connection'
+        ? [
+            [
+              'Connection',
+              `close, ${random.pick([...IDENTITY, 'X-Forwarded-For', 'X-Latchkey-Gateway-Key', 'X-API-Key'])}`,
+            ] as [string, string],
+          ]
+        : []),
+      ...(odd === 'twice'
+        ? ([
+            ['X-API-Key', 'another'],
+            ['X-Latchkey-Gateway-Key', 'mine'],
+          ] as Lines)
+        : []),
     ];
-    const filler = Array.from({ length: junk }, () => [random.pick(['a', 'A', 'z', 'x-a', 'X-G']), random.pick(['', '1'])] as [string, string]);
+    const filler = Array.from(
+      { length: junk },
+      () => [random.pick(['a', 'A', 'z', 'x-a', 'X-G']), random.pick(['', '1'])] as [string, string],
+    );
     const isBefore = random.integer(2) === 0;
     return {
       lines: isBefore ? [...filler, ...lines] : [...lines, ...filler],
@@ -222,14 +299,18 @@ class Trial {
     if (how === 'nothing') return [];
     const name = random.pick(IDENTITY);
     const exact = name.replaceAll(/(?<=^|-)[a-z]/g, (letter) => letter.toUpperCase());
-    if (how === 'exact') return Array.from({ length: 1 + random.integer(2) }, () => [random.pick([name, exact]), FORGED]);
+    if (how === 'exact')
+      return Array.from({ length: 1 + random.integer(2) }, () => [random.pick([name, exact]), FORGED]);
     const spelled = [...exact].map((letter) => (letter === '-' ? random.pick(['-', '_', '_', '.']) : letter)).join('');
     return [[spelled === exact ? exact.replace('-', '_') : spelled, FORGED]];
   }
 
   private forgedAddress(): Lines {
     const { random } = this;
-    return Array.from({ length: 1 + random.integer(2) }, () => [random.pick(['X-Forwarded-For', 'x-forwarded-for', 'X_Forwarded_For', 'Forwarded', 'X-Real-IP']), random.pick([PROXY, `${PROXY}, ${PROXY}`, '', 'unknown', `for=${PROXY}`])]);
+    return Array.from({ length: 1 + random.integer(2) }, () => [
+      random.pick(['X-Forwarded-For', 'x-forwarded-for', 'X_Forwarded_For', 'Forwarded', 'X-Real-IP']),
+      random.pick([PROXY, `${PROXY}, ${PROXY}`, '', 'unknown', `for=${PROXY}`]),
+    ]);
   }
 }
 
@@ -238,12 +319,15 @@ function send(port: number, path: string, lines: Lines): Promise<Answer> {
   return new Promise((resolve) => {
     const cut = (error: Error) => resolve({ status: 0, body: error.message });
     const headers = [['Host', `127.0.0.1:${port}`], ...lines].flat();
-    const request = httpRequest({ host: PROXY, port, path, localAddress: CLIENT, agent: false, headers: headers as never }, (response) => {
-      const chunks: Buffer[] = [];
-      response.on('data', (chunk: Buffer) => chunks.push(chunk));
-      response.on('end', () => resolve({ status: response.statusCode!, body: Buffer.concat(chunks).toString() }));
-      response.on('error', cut);
-    });
+    const request = httpRequest(
+      { host: PROXY, port, path, localAddress: CLIENT, agent: false, headers: headers as never },
+      (response) => {
+        const chunks: Buffer[] = [];
+        response.on('data', (chunk: Buffer) => chunks.push(chunk));
+        response.on('end', () => resolve({ status: response.statusCode!, body: Buffer.concat(chunks).toString() }));
+        response.on('error', cut);
+      },
+    );
     request.on('error', cut);
     request.end();
   });
