@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util';
 import { changeAuditKey } from './audit/change-audit-key.js';
 import { Changes } from './audit/changes.js';
 import { createApp } from './app.setup.js';
+import { audienceWarning } from './auth/oidc/oidc-examination.js';
 import { historyCheck } from './backup/history-check.js';
 import { printBanner } from './banner.js';
 import { createLog, type Log } from './common/log.js';
@@ -125,7 +126,9 @@ async function start(
   // As a worker of a cluster: the one before this may leave now.
   process.send?.('listening');
   await life.ready(app);
-  printBanner(config, admin, database.warnings, access);
+  const warnings = [audienceWarning(config)].filter((sentence) => sentence !== null);
+  for (const sentence of warnings) life.warned(sentence);
+  printBanner(config, admin, [...database.warnings, ...warnings], access);
 }
 
 async function close({ app, supervisor, database }: Opened): Promise<void> {

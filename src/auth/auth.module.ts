@@ -14,6 +14,7 @@ import { OidcProvider } from './oidc/oidc-provider.js';
 import { OidcSignIn } from './oidc/oidc-sign-in.service.js';
 import { OidcController } from './oidc/oidc.controller.js';
 import { OidcStrategy } from './oidc/oidc.strategy.js';
+import { RefusedTokens } from './oidc/refused-tokens.js';
 import { SignInAttempts } from './oidc/sign-in-attempts.js';
 import { SessionCookie } from './session-cookie.js';
 import { SessionInspector } from './session-inspector.js';
@@ -25,9 +26,9 @@ const identityProvider = [
   { provide: OidcKeys, inject: [Config, Clock], useFactory: ({ oidc }: Config, clock: Clock) => oidc && new OidcKeys(oidc.jwksUri, clock) },
   {
     provide: OidcStrategy,
-    inject: [Config, OidcKeys, Identities, GrantsReader, Clock],
-    useFactory: ({ oidc }: Config, keys: OidcKeys | null, identities: Identities, grants: GrantsReader, clock: Clock) =>
-      oidc && keys && new OidcStrategy(oidc, keys, identities, grants, clock),
+    inject: [Config, OidcKeys, Identities, GrantsReader, Clock, RefusedTokens],
+    useFactory: ({ oidc }: Config, keys: OidcKeys | null, identities: Identities, grants: GrantsReader, clock: Clock, refused: RefusedTokens) =>
+      oidc && keys && new OidcStrategy(oidc, keys, identities, grants, clock, refused),
   },
   {
     provide: OidcProvider,
@@ -42,7 +43,7 @@ const identityProvider = [
 @Module({
   imports: [PassportModule, UsersModule],
   controllers: [AuthController, OidcController],
-  providers: [AuthService, SessionTokens, SessionCookie, SessionStrategy, SessionInspector, SignInAttempts, OidcSignIn, ...identityProvider, { provide: Authenticator, useClass: CredentialsAuthenticator }],
+  providers: [AuthService, SessionTokens, SessionCookie, SessionStrategy, SessionInspector, SignInAttempts, OidcSignIn, RefusedTokens, ...identityProvider, { provide: Authenticator, useClass: CredentialsAuthenticator }],
   exports: [Authenticator, SessionInspector],
 })
 export class AuthModule {}

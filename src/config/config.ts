@@ -123,6 +123,8 @@ export interface OidcConfig {
   readonly issuer: string;
   readonly jwksUri: string;
   readonly audience: string;
+  /** Clients of the provider whose bearer tokens are accepted; null: no list was given. */
+  readonly allowedClients: ReadonlySet<string> | null;
   readonly rolesClaim: string;
   /** Claim value → role name. Values that are not named give no role. */
   readonly roleMap: ReadonlyMap<string, string>;
@@ -242,8 +244,10 @@ function pick(values: Record<string, string>, names: readonly string[]): Record<
 
 function oidcOf(environment: Environment): OidcConfig | null {
   const { OIDC_ISSUER, OIDC_JWKS_URI, OIDC_AUDIENCE } = environment;
+  const allowedClients = allowedClientsOf(environment);
   if (OIDC_ISSUER === undefined && OIDC_JWKS_URI === undefined && OIDC_AUDIENCE === undefined) {
     if (oidcClientOf(environment) !== null) throw new ConfigError('OIDC_CLIENT_ID needs OIDC_ISSUER, OIDC_JWKS_URI and OIDC_AUDIENCE');
+    if (allowedClients !== null) throw new ConfigError('OIDC_ALLOWED_CLIENTS needs OIDC_ISSUER, OIDC_JWKS_URI and OIDC_AUDIENCE');
     return null;
   }
   if (OIDC_ISSUER === undefined || OIDC_JWKS_URI === undefined || OIDC_AUDIENCE === undefined) {
@@ -255,7 +259,15 @@ function oidcOf(environment: Environment): OidcConfig | null {
     if (!claim || !role || rest.length > 0) throw new ConfigError('OIDC_ROLE_MAP must be a comma-separated list of claim=role');
     roleMap.set(claim.trim(), role.trim());
   }
-  return { issuer: OIDC_ISSUER, jwksUri: OIDC_JWKS_URI, audience: OIDC_AUDIENCE, rolesClaim: environment.OIDC_ROLES_CLAIM, roleMap, client: oidcClientOf(environment) };
+  return { issuer: OIDC_ISSUER, jwksUri: OIDC_JWKS_URI, audience: OIDC_AUDIENCE, allowedClients, rolesClaim: environment.OIDC_ROLES_CLAIM, roleMap, client: oidcClientOf(environment) };
+}
+
+/** @throws ConfigError for a list without an entry, which would refuse everybody */
+function allowedClientsOf({ OIDC_ALLOWED_CLIENTS }: Environment): ReadonlySet<string> | null {
+  if (OIDC_ALLOWED_CLIENTS === undefined) return null;
+  const clients = new Set(list(OIDC_ALLOWED_CLIENTS));
+  if (clients.size === 0) throw new ConfigError('OIDC_ALLOWED_CLIENTS must be a comma-separated list of client ids');
+  return clients;
 }
 
 function oidcClientOf({ OIDC_CLIENT_ID: id, OIDC_CLIENT_SECRET: secret, OIDC_SCOPES: scopes, OIDC_NAME: name }: Environment): OidcClientConfig | null {

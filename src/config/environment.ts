@@ -68,6 +68,7 @@ export const environmentSchema = z.object({
   OIDC_ISSUER: url(['http:', 'https:']).optional(),
   OIDC_JWKS_URI: url(['http:', 'https:']).optional(),
   OIDC_AUDIENCE: z.string().min(1).optional(),
+  OIDC_ALLOWED_CLIENTS: z.string().min(1).optional(),
   OIDC_ROLES_CLAIM: z.string().min(1).default('roles'),
   OIDC_ROLE_MAP: z.string().optional(),
   OIDC_CLIENT_ID: z.string().min(1).optional(),

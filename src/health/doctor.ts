@@ -1,5 +1,6 @@
 import { type DataSource, QueryFailedError } from 'typeorm';
 import { findCheckpointState, verifyTrail } from '../audit/verify-command.js';
+import { examineIdentityProvider } from '../auth/oidc/oidc-examination.js';
 import { historyCheck } from '../backup/history-check.js';
 import { DomainError } from '../common/domain-error.js';
 import { type StartCheck, StartRefusal } from '../common/start-refusal.js';
@@ -63,6 +64,7 @@ export async function examine(config: Config, dataSource: DataSource): Promise<F
     ...(await findingsFrom('versions of secrets that are needed', async () => [await neededVersions(config, dataSource)])),
     ...(await findingsFrom(NO_LOSSES, async () => [{ check: NO_LOSSES, ...(await findHistoryLosses(dataSource)) }])),
     ...(await findingsFrom(NO_FUTURE, async () => [{ check: NO_FUTURE, differences: await findFutureRows(dataSource) }])),
+    ...(await findingsFrom('identity provider', () => examineIdentityProvider(config, dataSource))),
     await standbys(dataSource),
   ];
 }

@@ -12,6 +12,10 @@ export class User {
   @Column('text', { nullable: true })
   email: string | null;
 
+  /** What the identity provider says of the address; null for local accounts, and until a token has said it. */
+  @Column('boolean', { name: 'email_verified', nullable: true })
+  isEmailVerified: boolean | null;
+
   @Column('text')
   name: string;
 

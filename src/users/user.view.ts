@@ -9,6 +9,13 @@ export class UserView {
   /** @example "ada@example.com" */
   email: string | null;
 
+  /**
+   * Whether the identity provider has verified the e-mail address; an address that is not verified says nothing about who
+   * this is. null: no address, or an account of this installation, whose address an administrator entered.
+   * @example null
+   */
+  isEmailVerified: boolean | null;
+
   /** @example "Ada Lovelace" */
   name: string;
 
@@ -41,6 +48,7 @@ export class UserView {
     return {
       id: user.id,
       email: user.email,
+      isEmailVerified: user.oidcSubject === null || user.email === null ? null : user.isEmailVerified === true,
       name: user.name,
       kind: user.kind,
       managerIds: [...managerIds],

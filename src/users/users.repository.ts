@@ -81,9 +81,9 @@ export class UsersRepository {
   /** Adds the user of an identity; false when there is one already, deleted ones included. Waits for a twin at work. */
   async insertIdentity(user: User): Promise<boolean> {
     const rows = await this.manager.query<unknown[]>(
-      `INSERT INTO users (id, email, name, kind, oidc_issuer, oidc_subject, oidc_roles, oidc_issued_at, created_at, updated_at, last_sign_in_at)
-       VALUES ($1, $2, $3, 'person', $4, $5, $6, $7, $8, $8, $8) ON CONFLICT (oidc_issuer, oidc_subject) DO NOTHING RETURNING 1`,
-      [user.id, user.email, user.name, user.oidcIssuer, user.oidcSubject, user.oidcRoles, user.oidcIssuedAt, user.createdAt],
+      `INSERT INTO users (id, email, name, kind, oidc_issuer, oidc_subject, oidc_roles, oidc_issued_at, created_at, updated_at, last_sign_in_at, email_verified)
+       VALUES ($1, $2, $3, 'person', $4, $5, $6, $7, $8, $8, $8, $9) ON CONFLICT (oidc_issuer, oidc_subject) DO NOTHING RETURNING 1`,
+      [user.id, user.email, user.name, user.oidcIssuer, user.oidcSubject, user.oidcRoles, user.oidcIssuedAt, user.createdAt, user.isEmailVerified],
     );
     return rows.length > 0;
   }
@@ -94,7 +94,7 @@ export class UsersRepository {
    * @throws QueryFailedError 23505, see {@link isEmailTaken}
    */
   async update({ id, email, name, isActive, maxActiveKeys, updatedAt }: User, managerIds: readonly string[] | null): Promise<void> {
-    const text = 'UPDATE users SET email = $2, name = $3, is_active = $4, max_active_keys = $5, updated_at = $6 WHERE id = $1';
+    const text = 'UPDATE users SET email_verified = CASE WHEN email = $2 THEN email_verified END, email = $2, name = $3, is_active = $4, max_active_keys = $5, updated_at = $6 WHERE id = $1';
     const values = [id, email, name, isActive, maxActiveKeys, updatedAt];
     await inOneTrip(this.manager, [{ text, values }, ...(managerIds === null ? [] : setManagers(id, managerIds))]);
   }
@@ -127,9 +127,16 @@ export class UsersRepository {
     return rows.length > 0;
   }
 
-  /** Notes the newest token of an identity, and the roles its claim gave. */
-  async noteIdentity(id: string, issuedAt: number, claimRoles: readonly string[]): Promise<void> {
-    await this.manager.query('UPDATE users SET last_sign_in_at = now(), oidc_issued_at = $2, oidc_roles = $3 WHERE id = $1', [id, issuedAt, claimRoles]);
+  /**
+   * Notes the newest token of an identity, and the roles its claim gave. The address is not replaced by the token's; what
+   * the token says of another address is not said of this one.
+   */
+  async noteIdentity(id: string, token: { issuedAt: number; email: string | null; isEmailVerified: boolean }, claimRoles: readonly string[]): Promise<void> {
+    await this.manager.query(
+      `UPDATE users SET last_sign_in_at = now(), oidc_issued_at = $2, oidc_roles = $3,
+              email_verified = coalesce(lower(email) = lower($4), false) AND $5 WHERE id = $1`,
+      [id, token.issuedAt, claimRoles, token.email, token.isEmailVerified],
+    );
   }
 
   /** Which of `roles` exist, locked until commit so that they still do then; in order of name. */

@@ -6,12 +6,13 @@ import { useSession } from '../session/session';
 import { fieldErrors, useAct } from '../ui/act';
 import { Page, ProblemAlert } from '../ui/states';
 import { Facts, Instant, Marks } from '../ui/values';
+import { addressOf } from './address';
 
 /** Who one is, what one may do, and one's password. */
 export function AccountPage() {
   const { user, roles, permissions, keyPolicy } = useSession();
   return (
-    <Page title="Your account" lead={user.email ?? user.name}>
+    <Page title="Your account" lead={addressOf(user) ?? user.name}>
       <Paper withBorder p="md" maw={720}>
         <Facts
           rows={[

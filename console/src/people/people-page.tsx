@@ -13,6 +13,7 @@ import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
 import { Icon } from '../ui/icons';
 import { Empty, Loaded, NoPermission, Page, ProblemAlert } from '../ui/states';
 import { ActiveMark, Instant, Marks } from '../ui/values';
+import { addressOf } from './address';
 import { UsersPicker } from './user-picker';
 
 const SIZE = 25;
@@ -92,7 +93,7 @@ function UserTable({ users, isService }: { users: readonly User[]; isService: bo
             <Table.Tr key={user.id}>
               <Table.Td maw={300}>
                 <Link className="plain-link breakable" style={{ fontWeight: 500 }} to="/people/$userId" params={{ userId: user.id }}>{user.name}</Link>
-                {user.email && <Text size="xs" c="dimmed" className="breakable">{user.email}</Text>}
+                {user.email && <Text size="xs" c="dimmed" className="breakable">{addressOf(user)}</Text>}
                 {!user.isActive && <Text size="xs" hiddenFrom="sm">disabled</Text>}
               </Table.Td>
               <Table.Td visibleFrom="sm"><ActiveMark isActive={user.isActive} /></Table.Td>

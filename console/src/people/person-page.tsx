@@ -13,6 +13,7 @@ import { Confirm } from '../ui/confirm';
 import { count } from '../ui/format';
 import { Empty, Loaded, LoadedPage, NoPermission, Page, ProblemAlert } from '../ui/states';
 import { ActiveMark, Copy, Facts, Instant, Marks } from '../ui/values';
+import { addressOf } from './address';
 import { UserPicker, UsersPicker } from './user-picker';
 
 /** One person or service account, with keys. */
@@ -43,7 +44,7 @@ function Person({ user }: { user: User }) {
     </>
   );
   return (
-    <Page title={user.name} lead={user.kind === 'service' ? 'Service account' : (user.email ?? 'Person')} actions={actions}>
+    <Page title={user.name} lead={user.kind === 'service' ? 'Service account' : (addressOf(user) ?? 'Person')} actions={actions}>
       {!user.isActive && <Alert color="yellow" variant="outline" p="xs">Disabled: {user.kind === 'person' ? 'cannot sign in, and ' : ''}all keys are refused.</Alert>}
       <Paper withBorder p="md">
         <Facts

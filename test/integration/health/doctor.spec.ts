@@ -3,6 +3,7 @@ import { DataSource } from 'typeorm';
 import { dataSource } from '../../../src/database/data-source.js';
 import { describe as lineOf, examine } from '../../../src/health/doctor.js';
 import { TestApp, testConfig } from '../../support/app.js';
+import { TestProvider } from '../../support/key-set.js';
 import { reserve } from '../../support/reserve.js';
 
 describe('The doctor', () => {
@@ -77,6 +78,40 @@ describe('The doctor', () => {
     const findings = await examine(app.config, app.dataSource);
     expect(findings.find(({ check }) => check === 'every event has its account')!.differences).toEqual([`${key}: no account, should be one`]);
     await app.dataSource.query(`UPDATE budget_account SET key_id = $1 WHERE key_id = $2`, [key, '019a8b5e-0000-7000-8000-000000000000']);
+  });
+
+  describe('of an identity provider', () => {
+    let provider: TestProvider;
+
+    beforeAll(async () => {
+      provider = await TestProvider.start();
+    });
+    afterAll(() => provider.stop());
+
+    const found = async (settings: Record<string, string> = {}) => {
+      const findings = await examine(testConfig({ ...provider.variables, ...settings }), app.dataSource);
+      return findings.filter(({ check }) => check.endsWith('of the identity provider'));
+    };
+
+    it('names those who came with bearer tokens alone, and warns of an audience that ID tokens have', async () => {
+      const on = await TestApp.start(provider.variables, app.database);
+      const { id } = (await on.get('/auth/me', { token: provider.token({ sub: 'bearer' }) })).body.user;
+      await on.stop();
+      expect((await found()).map(lineOf)).toEqual([
+        `ok    bearer tokens of the identity provider (accepted of any client of the provider; with bearer tokens alone came in the last 30 days: ${id})`,
+        'ok    signing keys of the identity provider (2 accepted)',
+      ]);
+      const [bearers] = await found({ OIDC_CLIENT_ID: provider.audience, OIDC_ALLOWED_CLIENTS: 'ci' });
+      expect(bearers!.note).toMatch(/^accepted of the clients ci; .*; OIDC_AUDIENCE and OIDC_CLIENT_ID are the same, so .*own\.$/);
+    });
+
+    it('sees a key that is too weak, and a provider that is away', async () => {
+      provider.addKey('weak', 'RS256', { modulusLength: 1024 });
+      provider.published.push('weak');
+      expect((await found())[1]!.differences).toEqual(['The key "weak" has 1024 bits; RSA needs at least 2048.']);
+      provider.answer = (response) => response.writeHead(500).end();
+      expect((await found())[1]).toEqual({ check: 'signing keys of the identity provider', differences: [], note: "could not be read: The key set's address answered 500." });
+    });
   });
 
   it('sees a secret whose pepper is gone', async () => {

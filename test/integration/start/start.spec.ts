@@ -55,6 +55,14 @@ describe('a start', () => {
     expect(server.stdout.match(/"requestId":"[^"]+"[^\n]*"requestId"/)).toBeNull();
     for (const secret of Object.values(SECRETS)) expect(server.stdout + server.stderr).not.toContain(secret.replace(/^1:/, ''));
   });
+
+  it('warns in log and banner where ID tokens of the console have the audience of bearer tokens', async () => {
+    const provider = { OIDC_ISSUER: 'https://login.example.com', OIDC_JWKS_URI: 'https://login.example.com/jwks', OIDC_AUDIENCE: 'console', OIDC_CLIENT_ID: 'console' };
+    const server = Started.fromSources({ ...environment, ...provider });
+    await server.until('OIDC_AUDIENCE and OIDC_CLIENT_ID are the same');
+    expect(await server.end('SIGTERM')).toBe(0);
+    expect(server.lines().filter(({ level, msg }) => level === 'warn' && String(msg).startsWith('OIDC_AUDIENCE and OIDC_CLIENT_ID are the same'))).toHaveLength(1);
+  });
 });
 
 async function silentConnection(port: number): Promise<Socket> {
