@@ -25,44 +25,6 @@ describe('bearer tokens of an identity provider', () => {
     await provider.stop();
   });
 
-  const withSettings = async (settings: Record<string, string>, use: (on: TestApp) => Promise<void>) => {
-    const other = await TestApp.start({ ...provider.variables, ...settings }, app.database);
-    try {
-      await use(other);
-    } finally {
-      await other.stop();
-    }
-  };
-  const statuses = async (on: TestApp, claims: Record<string, unknown>[]) => {
-    const answers = [];
-    for (const one of claims) answers.push((await me(token(one), on)).status);
-    return answers;
-  };
-
-  it('whose audience is the console’s client are taken of that client alone, and without a nonce', async () => {
-    await withSettings({ OIDC_AUDIENCE: CONSOLE, OIDC_CLIENT_ID: CONSOLE }, async (on) => {
-      const aud = CONSOLE;
-      expect(await statuses(on, [{ aud }, { aud, azp: CONSOLE }, { aud, client_id: CONSOLE }])).toEqual([200, 200, 200]);
-      const bad = [{ azp: 'another-app' }, { client_id: 'another-app' }, { cid: 'another-app' }, { appid: 'another-app' }, { azp: CONSOLE, nonce: 'n-1' }, { at_hash: 'h-1' }];
-      expect(await statuses(on, bad.map((claims) => ({ aud, ...claims })))).toEqual(bad.map(() => 401));
-    });
-  });
-
-  it('are taken of the clients in OIDC_ALLOWED_CLIENTS alone, and of none that is not named', async () => {
-    await withSettings({ OIDC_ALLOWED_CLIENTS: 'ci, billing' }, async (on) => {
-      expect(await statuses(on, [{ azp: 'ci' }, { client_id: 'billing' }, { cid: 'ci' }, { appid: 'ci' }, { azp: 'ci', client_id: 'billing' }])).toEqual([200, 200, 200, 200, 200]);
-      expect(await statuses(on, [{}, { azp: 'other' }, { azp: 'ci', client_id: 'other' }, { azp: 'ci, billing' }, { azp: ['ci'] }, { azp: 'CI' }])).toEqual([401, 401, 401, 401, 401, 401]);
-    });
-  });
-
-  it('for the console are taken of a client that is listed, too: callers that share its audience go on', async () => {
-    await withSettings({ OIDC_AUDIENCE: CONSOLE, OIDC_CLIENT_ID: CONSOLE, OIDC_ALLOWED_CLIENTS: 'ci' }, async (on) => {
-      const aud = CONSOLE;
-      expect(await statuses(on, [{ aud, azp: 'ci' }, { aud, azp: CONSOLE }])).toEqual([200, 200]);
-      expect(await statuses(on, [{ aud, azp: 'other' }, { aud }, { aud, azp: 'ci', nonce: 'n-1' }])).toEqual([401, 401, 401]);
-    });
-  });
-
   it('are refused with a sentence that says what to present, and counted', async () => {
     const answer = await me(token({ events: {} }));
     expect(answer.body).toMatchObject({ code: 'UNAUTHENTICATED', detail: 'This is a logout token or a security event token. Present an access token.' });
@@ -106,6 +68,45 @@ describe('bearer tokens of an identity provider', () => {
 
     it('or that there is none', async () => {
       expect((await me(token({ email_verified: true }))).body.user).toMatchObject({ email: null, isEmailVerified: null });
+    });
+  });
+
+  /** Passport keeps one set of strategies a process, that of the newest app: what `app` itself is asked comes before these. */
+  const withSettings = async (settings: Record<string, string>, use: (on: TestApp) => Promise<void>) => {
+    const other = await TestApp.start({ ...provider.variables, ...settings }, app.database);
+    try {
+      await use(other);
+    } finally {
+      await other.stop();
+    }
+  };
+  const statuses = async (on: TestApp, claims: Record<string, unknown>[]) => {
+    const answers = [];
+    for (const one of claims) answers.push((await me(token(one), on)).status);
+    return answers;
+  };
+
+  it('whose audience is the console’s client are taken of that client alone, and without a nonce', async () => {
+    await withSettings({ OIDC_AUDIENCE: CONSOLE, OIDC_CLIENT_ID: CONSOLE }, async (on) => {
+      const aud = CONSOLE;
+      expect(await statuses(on, [{ aud }, { aud, azp: CONSOLE }, { aud, client_id: CONSOLE }])).toEqual([200, 200, 200]);
+      const bad = [{ azp: 'another-app' }, { client_id: 'another-app' }, { cid: 'another-app' }, { appid: 'another-app' }, { azp: CONSOLE, nonce: 'n-1' }, { at_hash: 'h-1' }];
+      expect(await statuses(on, bad.map((claims) => ({ aud, ...claims })))).toEqual(bad.map(() => 401));
+    });
+  });
+
+  it('are taken of the clients in OIDC_ALLOWED_CLIENTS alone, and of none that is not named', async () => {
+    await withSettings({ OIDC_ALLOWED_CLIENTS: 'ci, billing' }, async (on) => {
+      expect(await statuses(on, [{ azp: 'ci' }, { client_id: 'billing' }, { cid: 'ci' }, { appid: 'ci' }, { azp: 'ci', client_id: 'billing' }])).toEqual([200, 200, 200, 200, 200]);
+      expect(await statuses(on, [{}, { azp: 'other' }, { azp: 'ci', client_id: 'other' }, { azp: 'ci, billing' }, { azp: ['ci'] }, { azp: 'CI' }])).toEqual([401, 401, 401, 401, 401, 401]);
+    });
+  });
+
+  it('for the console are taken of a client that is listed, too: callers that share its audience go on', async () => {
+    await withSettings({ OIDC_AUDIENCE: CONSOLE, OIDC_CLIENT_ID: CONSOLE, OIDC_ALLOWED_CLIENTS: 'ci' }, async (on) => {
+      const aud = CONSOLE;
+      expect(await statuses(on, [{ aud, azp: 'ci' }, { aud, azp: CONSOLE }])).toEqual([200, 200]);
+      expect(await statuses(on, [{ aud, azp: 'other' }, { aud }, { aud, azp: 'ci', nonce: 'n-1' }])).toEqual([401, 401, 401]);
     });
   });
 
