@@ -1,12 +1,14 @@
-import { Body, Controller, Get, HttpCode, Post, Res } from '@nestjs/common';
+import { Body, Controller, Get, HttpCode, Post, Req, Res } from '@nestjs/common';
 import { ApiOperation, ApiTags, ApiUnauthorizedResponse } from '@nestjs/swagger';
-import type { FastifyReply } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Caller, KnownCaller } from '../access/caller.js';
 import { Audited, FromCaller, Public, SignedIn } from '../access/decorators.js';
 import { ProblemView } from '../common/problem.view.js';
 import { LoginDto } from './auth.dto.js';
 import { AuthService } from './auth.service.js';
 import { MeView, SessionView } from './auth.view.js';
+import { sessionCookieOf } from './bearer.js';
+import { ReplacedSession } from './replaced-session.js';
 import { SessionCookie } from './session-cookie.js';
 
 /** Signing in and out. */
@@ -16,6 +18,7 @@ export class AuthController {
   constructor(
     private readonly auth: AuthService,
     private readonly cookie: SessionCookie,
+    private readonly replaced: ReplacedSession,
   ) {}
 
   @Post('login')
@@ -24,8 +27,9 @@ export class AuthController {
   @Audited('auth:login', 'user')
   @ApiOperation({ summary: 'Sign in with e-mail and password', description: 'Gives a bearer token, and the same token as httpOnly cookie for the console.' })
   @ApiUnauthorizedResponse({ description: 'E-mail or password is wrong, or the account is disabled: the answers are the same.', type: ProblemView })
-  async login(@FromCaller() caller: Caller, @Body() body: LoginDto, @Res({ passthrough: true }) reply: FastifyReply): Promise<SessionView> {
+  async login(@FromCaller() caller: Caller, @Req() request: FastifyRequest, @Body() body: LoginDto, @Res({ passthrough: true }) reply: FastifyReply): Promise<SessionView> {
     const session = await this.auth.login(caller, body.email, body.password);
+    await this.replaced.end(caller, sessionCookieOf(request));
     void reply.header('Cache-Control', 'no-store');
     void reply.header('Set-Cookie', this.cookie.of(session));
     return session;

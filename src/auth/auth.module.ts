@@ -16,6 +16,7 @@ import { OidcController } from './oidc/oidc.controller.js';
 import { OidcStrategy } from './oidc/oidc.strategy.js';
 import { RefusedTokens } from './oidc/refused-tokens.js';
 import { SignInAttempts } from './oidc/sign-in-attempts.js';
+import { ReplacedSession } from './replaced-session.js';
 import { SessionCookie } from './session-cookie.js';
 import { SessionInspector } from './session-inspector.js';
 import { SessionTokens } from './session-tokens.js';
@@ -43,7 +44,7 @@ const identityProvider = [
 @Module({
   imports: [PassportModule, UsersModule],
   controllers: [AuthController, OidcController],
-  providers: [AuthService, SessionTokens, SessionCookie, SessionStrategy, SessionInspector, SignInAttempts, OidcSignIn, RefusedTokens, ...identityProvider, { provide: Authenticator, useClass: CredentialsAuthenticator }],
+  providers: [AuthService, SessionTokens, SessionCookie, SessionStrategy, SessionInspector, ReplacedSession, SignInAttempts, OidcSignIn, RefusedTokens, ...identityProvider, { provide: Authenticator, useClass: CredentialsAuthenticator }],
   exports: [Authenticator, SessionInspector],
 })
 export class AuthModule {}

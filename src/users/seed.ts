@@ -44,7 +44,7 @@ export async function seed(changes: Changes, admin: { email: string; password: s
 
 /** 120 random bits, as text to be copied from a terminal. */
 export function generatedPassword(): string {
-  return randomBytes(15).toString('base64url');
+  return randomBytes(18).toString('base64url');
 }
 
 /** Adds a local admin. */

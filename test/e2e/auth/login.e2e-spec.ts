@@ -23,6 +23,22 @@ describe('POST /auth/login', () => {
       expect(headers.get('cache-control')).toBe('no-store');
     });
 
+    it('ends the session that the browser had before, and no other', async () => {
+      const [user, other] = [await app.addUser([]), await app.addUser([])];
+      const works = async (token: string) => (await app.get('/auth/me', { token })).status === 200;
+      const [before, elsewhere] = [await app.tokenOf(user.email, user.password), user.token];
+      const again = await login(user.email, user.password, { ...from(), cookie: `latchkey_session=${before}` });
+      expect([await works(before), await works(elsewhere), await works(again.body.accessToken)]).toEqual([false, true, true]);
+      const rows = await app.dataSource.query<{ action: string }[]>(`SELECT action FROM audit_event WHERE resource_id = $1 ORDER BY seq DESC LIMIT 2`, [user.id]);
+      expect(rows.map(({ action }) => action)).toEqual(['auth:logout', 'auth:login']);
+      // Also of another person who used this browser, but not for a password that is wrong.
+      await login(user.email, 'wrong', { ...from(), cookie: `latchkey_session=${other.token}` });
+      expect(await works(other.token)).toBe(true);
+      await login(user.email, user.password, { ...from(), cookie: `latchkey_session=${other.token}` });
+      expect(await works(other.token)).toBe(false);
+      for (const cookie of ['latchkey_session=a.b.c', `latchkey_session=${before}`]) expect((await login(user.email, user.password, { ...from(), cookie })).status).toBe(200);
+    });
+
     it('is chained in the audit trail, with who and from where', async () => {
       const user = await app.addUser([]);
       const headers = from();
