@@ -23,7 +23,9 @@ describe.each(['debug', 'trace'] as const)('A secret, with the log at %s', (leve
   });
 
   it('is one that works, each of them', () => {
-    const unproven = [...run.secrets.keys()].filter((name) => !run.proven.has(name) && !OF_SETTINGS.includes(name) && !name.endsWith('public part'));
+    const unproven = [...run.secrets.keys()].filter(
+      (name) => !run.proven.has(name) && !OF_SETTINGS.includes(name) && !name.endsWith('public part'),
+    );
     expect(unproven).toEqual([]);
     expect(run.secrets.size).toBeGreaterThanOrEqual(30);
   });
@@ -54,7 +56,13 @@ describe('The search for secrets', () => {
       const stored = Buffer.from(run.secrets.get('imported secret')!).toString('base64');
       await asOwner(run.database, (client) => client.query(`CREATE TABLE notes AS SELECT 'see ${stored}' AS text`));
       const leaks = await run.leaks();
-      for (const leak of ['the log: session token', 'the log: key of a gateway', 'the log: Idempotency-Key', 'the log: token of the identity provider']) expect(leaks).toContain(leak);
+      for (const leak of [
+        'the log: session token',
+        'the log: key of a gateway',
+        'the log: Idempotency-Key',
+        'the log: token of the identity provider',
+      ])
+        expect(leaks).toContain(leak);
       expect(leaks).toContain('the key, by itself: key');
       expect(leaks).toContain('the table notes: imported secret');
       expect(leaks.filter((leak) => leak.startsWith('the table'))).toEqual(['the table notes: imported secret']);

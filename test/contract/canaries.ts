@@ -57,13 +57,25 @@ export class CanaryRun {
   ) {}
 
   /** @param level of the log @param fault breaks the server before it listens */
-  static async start(level: 'debug' | 'trace' = 'trace', fault?: (fastify: FastifyInstance) => void): Promise<CanaryRun> {
+  static async start(
+    level: 'debug' | 'trace' = 'trace',
+    fault?: (fastify: FastifyInstance) => void,
+  ): Promise<CanaryRun> {
     const database = await createTestDatabase();
     const pool = await dataSource(database.appUrl, { max: 5, entities }).initialize();
     const run = new CanaryRun(database, pool, await TestProvider.start());
     const secrets = Object.fromEntries(SECRET_NAMES.map((name) => [name, run.draw(name)]));
-    const settings = { METRICS_TOKEN: run.draw('token of metrics'), OIDC_CLIENT_SECRET: run.draw('secret of the client at the identity provider') };
-    const config = testConfig({ ...run.provider.variables, OIDC_CLIENT_ID: 'latchkey-console', ...secrets, ...settings, LOG_LEVEL: level });
+    const settings = {
+      METRICS_TOKEN: run.draw('token of metrics'),
+      OIDC_CLIENT_SECRET: run.draw('secret of the client at the identity provider'),
+    };
+    const config = testConfig({
+      ...run.provider.variables,
+      OIDC_CLIENT_ID: 'latchkey-console',
+      ...secrets,
+      ...settings,
+      LOG_LEVEL: level,
+    });
     await seed(new Changes(pool, config), { email: EMAIL, password: run.draw('password') });
     const stream = new Writable({
       write(chunk, _, done) {
@@ -83,8 +95,18 @@ export class CanaryRun {
   async use(): Promise<void> {
     const session = await this.signIn();
     const bearer = { authorization: `Bearer ${session}` };
-    const { apiKey, secretKey } = await this.own('key', 'a create', this.post('/api-keys', bearer, { name: 'Canary', roles: ['auditor'] }));
-    const gatewayKey = (await this.own('key of a gateway', 'a create', this.post('/api-keys', bearer, { name: 'Gateway', roles: ['gateway'] }))).secretKey as string;
+    const { apiKey, secretKey } = await this.own(
+      'key',
+      'a create',
+      this.post('/api-keys', bearer, { name: 'Canary', roles: ['auditor'] }),
+    );
+    const gatewayKey = (
+      await this.own(
+        'key of a gateway',
+        'a create',
+        this.post('/api-keys', bearer, { name: 'Gateway', roles: ['gateway'] }),
+      )
+    ).secretKey as string;
     await this.replay(bearer);
     await this.regenerate(bearer, gatewayKey);
     await this.importOne(bearer);
@@ -104,7 +126,9 @@ export class CanaryRun {
     const found = this.in('the log', this.log);
     for (const { what, text, shows } of this.answers) found.push(...this.in(what, text, shows));
     await asOwner(this.database, async (client) => {
-      const { rows: tables } = await client.query<{ name: string }>(`SELECT quote_ident(tablename) AS name FROM pg_tables WHERE schemaname = 'public'`);
+      const { rows: tables } = await client.query<{ name: string }>(
+        `SELECT quote_ident(tablename) AS name FROM pg_tables WHERE schemaname = 'public'`,
+      );
       for (const { name } of tables) {
         const { rows } = await client.query<{ row: string }>(`SELECT t::text AS row FROM ${name} t`);
         found.push(...this.in(`the table ${name}`, rows.map(({ row }) => row).join('\n')));
@@ -125,7 +149,9 @@ export class CanaryRun {
   }
 
   private in(where: string, text: string, shows: readonly string[] = []): string[] {
-    return [...this.secrets].filter(([name, value]) => !shows.includes(name) && spellings(value).some((one) => text.includes(one))).map(([name]) => `${where}: ${name}`);
+    return [...this.secrets]
+      .filter(([name, value]) => !shows.includes(name) && spellings(value).some((one) => text.includes(one)))
+      .map(([name]) => `${where}: ${name}`);
   }
 
   private draw(name: string): string {
@@ -136,15 +162,31 @@ export class CanaryRun {
 
   private async signIn(): Promise<string> {
     const password = this.secrets.get('password')!;
-    await this.keep('a wrong password', 401, this.post('/auth/login', {}, { email: EMAIL, password: this.draw('wrong password') }));
+    await this.keep(
+      'a wrong password',
+      401,
+      this.post('/auth/login', {}, { email: EMAIL, password: this.draw('wrong password') }),
+    );
     this.proven.add('wrong password');
-    await this.keep('a sign-in that is no JSON', 400, this.send('POST', '/auth/login', JSON_TYPE, `{"email": "${EMAIL}", "password": "${password}"`));
-    await this.keep('a sign-in with a field too many', 400, this.post('/auth/login', {}, { email: EMAIL, password, note: this.draw('unknown field') }));
+    await this.keep(
+      'a sign-in that is no JSON',
+      400,
+      this.send('POST', '/auth/login', JSON_TYPE, `{"email": "${EMAIL}", "password": "${password}"`),
+    );
+    await this.keep(
+      'a sign-in with a field too many',
+      400,
+      this.post('/auth/login', {}, { email: EMAIL, password, note: this.draw('unknown field') }),
+    );
     this.proven.add('unknown field');
     const answer = await this.post('/auth/login', {}, { email: EMAIL, password });
     const token = answer.body.accessToken as string;
     this.secrets.set('session token', token).set('signature of the session token', token.split('.')[2]!);
-    this.answers.push({ what: 'a sign-in', text: answer.text, shows: ['session token', 'signature of the session token'] });
+    this.answers.push({
+      what: 'a sign-in',
+      text: answer.text,
+      shows: ['session token', 'signature of the session token'],
+    });
     await this.keep('me, by the session', 200, this.get('/auth/me', { authorization: `Bearer ${token}` }));
     await this.keep('me, by the cookie', 200, this.get('/auth/me', { cookie: `latchkey_session=${token}` }));
     for (const name of ['password', 'session token', 'signature of the session token']) this.proven.add(name);
@@ -153,21 +195,42 @@ export class CanaryRun {
 
   private async replay(bearer: Record<string, string>): Promise<void> {
     const headers = { ...bearer, 'idempotency-key': this.draw('Idempotency-Key') };
-    const first = await this.own('key of a repeated create', 'a create with an Idempotency-Key', this.post('/api-keys', headers, { name: 'Repeated' }));
-    const again = await this.own('key of a repeated create', 'its repeat', this.post('/api-keys', headers, { name: 'Repeated' }));
-    if (first.secretKey === again.secretKey && (await this.isValid(bearer, again.secretKey as string))) this.proven.add('Idempotency-Key');
+    const first = await this.own(
+      'key of a repeated create',
+      'a create with an Idempotency-Key',
+      this.post('/api-keys', headers, { name: 'Repeated' }),
+    );
+    const again = await this.own(
+      'key of a repeated create',
+      'its repeat',
+      this.post('/api-keys', headers, { name: 'Repeated' }),
+    );
+    if (first.secretKey === again.secretKey && (await this.isValid(bearer, again.secretKey as string)))
+      this.proven.add('Idempotency-Key');
   }
 
   private async regenerate(bearer: Record<string, string>, gatewayKey: string): Promise<void> {
-    const { apiKey, secretKey } = await this.own('secret before', 'a create', this.post('/api-keys', bearer, { name: 'Regenerated' }));
+    const { apiKey, secretKey } = await this.own(
+      'secret before',
+      'a create',
+      this.post('/api-keys', bearer, { name: 'Regenerated' }),
+    );
     if (await this.isValid({ 'x-api-key': gatewayKey }, secretKey as string)) this.proven.add('secret before');
     const path = `/api-keys/${apiKey.id as string}/regenerate`;
     await this.own('secret after', 'a regenerate', this.post(path, bearer, {}));
     const headers = { ...bearer, 'idempotency-key': this.draw('Idempotency-Key of a regenerate') };
-    const first = await this.own('secret after that', 'a regenerate with an Idempotency-Key', this.post(path, headers, { overlapSeconds: 60 }));
+    const first = await this.own(
+      'secret after that',
+      'a regenerate with an Idempotency-Key',
+      this.post(path, headers, { overlapSeconds: 60 }),
+    );
     const again = await this.own('secret after that', 'its repeat', this.post(path, headers, { overlapSeconds: 60 }));
     if (first.secretKey === again.secretKey) this.proven.add('Idempotency-Key of a regenerate');
-    await this.own('key by alias', 'a create by alias', this.send('PUT', '/api-keys/by-alias/canary', { ...bearer, ...JSON_TYPE }, '{"name": "By alias"}'));
+    await this.own(
+      'key by alias',
+      'a create by alias',
+      this.send('PUT', '/api-keys/by-alias/canary', { ...bearer, ...JSON_TYPE }, '{"name": "By alias"}'),
+    );
   }
 
   private async importOne(bearer: Record<string, string>): Promise<void> {
@@ -177,7 +240,11 @@ export class CanaryRun {
     const entry = { name: 'Imported', sha256, prefix: secret.slice(0, 8) };
     await this.keep('an import', 200, this.post('/api-keys/import', bearer, { keys: [entry] }));
     await this.keep('the same import', 200, this.post('/api-keys/import', bearer, { keys: [entry] }));
-    await this.keep('an import that is refused', 400, this.post('/api-keys/import', bearer, { keys: [{ ...entry, sha256: `${sha256}0` }], note: secret }));
+    await this.keep(
+      'an import that is refused',
+      400,
+      this.post('/api-keys/import', bearer, { keys: [{ ...entry, sha256: `${sha256}0` }], note: secret }),
+    );
     if (!(await this.isValid(bearer, secret))) return;
     this.proven.add('imported secret').add('hash of the imported secret');
   }
@@ -185,12 +252,21 @@ export class CanaryRun {
   private async verify(bearer: Record<string, string>, gatewayKey: string, id: string, key: string): Promise<void> {
     const service = { 'x-api-key': gatewayKey };
     await this.keep('a verify that is explained', 200, this.post('/verify', bearer, { key, explain: true }));
-    await this.keep('a verify of a wrong key', 200, this.post('/verify', service, { key: `${key.slice(0, -1)}${key.endsWith('0') ? '1' : '0'}` }));
-    await this.keep('a batch', 200, this.post('/verify/batch', service, { items: [{ key }, { key: this.secrets.get('imported secret')! }] }));
+    await this.keep(
+      'a verify of a wrong key',
+      200,
+      this.post('/verify', service, { key: `${key.slice(0, -1)}${key.endsWith('0') ? '1' : '0'}` }),
+    );
+    await this.keep(
+      'a batch',
+      200,
+      this.post('/verify/batch', service, { items: [{ key }, { key: this.secrets.get('imported secret')! }] }),
+    );
     await this.keep('an explanation', 200, this.post(`/api-keys/${id}/explain`, bearer, {}));
     await this.keep('the key, by the session', 200, this.get(`/api-keys/${id}`, bearer));
     await this.keep('the key, by itself', 200, this.get(`/api-keys/${id}`, { 'x-api-key': key }));
-    for (const [name, value] of this.secrets) if (/^(key|secret after)/.test(name) && (await this.isValid(bearer, value))) this.proven.add(name);
+    for (const [name, value] of this.secrets)
+      if (/^(key|secret after)/.test(name) && (await this.isValid(bearer, value))) this.proven.add(name);
   }
 
   private async gateway(gatewayKey: string, key: string): Promise<void> {
@@ -202,8 +278,21 @@ export class CanaryRun {
     await this.keep('a client without a key', 401, this.get('/forward-auth', gateway));
     await this.keep('a gateway without a key', 401, this.get('/forward-auth', client));
     const form = { 'x-api-key': gatewayKey, 'content-type': 'application/x-www-form-urlencoded' };
-    await this.keep('an introspection', 200, this.send('POST', '/introspect', form, new URLSearchParams({ token: key }).toString()));
-    await this.keep('an introspection of the imported one', 200, this.send('POST', '/introspect', form, new URLSearchParams({ token: this.secrets.get('imported secret')! }).toString()));
+    await this.keep(
+      'an introspection',
+      200,
+      this.send('POST', '/introspect', form, new URLSearchParams({ token: key }).toString()),
+    );
+    await this.keep(
+      'an introspection of the imported one',
+      200,
+      this.send(
+        'POST',
+        '/introspect',
+        form,
+        new URLSearchParams({ token: this.secrets.get('imported secret')! }).toString(),
+      ),
+    );
   }
 
   /** Of the identity provider: good, refused, and damaged. */
@@ -211,18 +300,36 @@ export class CanaryRun {
     const token = this.provider.token({ sub: 'canary' });
     const refused = this.provider.token({ sub: 'canary', events: {} });
     this.secrets.set('token of the identity provider', token).set('token that is refused', refused);
-    if ((await this.keep('me, by the provider’s token', 200, this.get('/auth/me', { authorization: `Bearer ${token}` }))) === 200) this.proven.add('token of the identity provider');
-    if ((await this.keep('a logout token', 401, this.get('/auth/me', { authorization: `Bearer ${refused}` }))) === 401) this.proven.add('token that is refused');
+    if (
+      (await this.keep(
+        'me, by the provider’s token',
+        200,
+        this.get('/auth/me', { authorization: `Bearer ${token}` }),
+      )) === 200
+    )
+      this.proven.add('token of the identity provider');
+    if ((await this.keep('a logout token', 401, this.get('/auth/me', { authorization: `Bearer ${refused}` }))) === 401)
+      this.proven.add('token that is refused');
     await this.keep('a damaged token', 401, this.get('/auth/me', { authorization: `Bearer ${token.slice(0, -8)}` }));
   }
 
   private async read(bearer: Record<string, string>): Promise<void> {
-    for (const path of ['/api-keys?size=100', '/api-keys/export', '/api-keys/facets', '/audit-events?limit=100', '/audit-events/export', '/users', '/system/replicas', '/usage/refusals']) {
+    for (const path of [
+      '/api-keys?size=100',
+      '/api-keys/export',
+      '/api-keys/facets',
+      '/audit-events?limit=100',
+      '/audit-events/export',
+      '/users',
+      '/system/replicas',
+      '/usage/refusals',
+    ]) {
       await this.keep(path, 200, this.get(path, bearer));
     }
     const metrics = { authorization: `Bearer ${this.secrets.get('token of metrics')!}` };
     if ((await this.keep('metrics', 200, this.get('//metrics', metrics))) === 200) this.proven.add('token of metrics');
-    for (const path of ['//docs-json', '//docs', '//health', '//console/sign-in']) await this.keep(path, null, this.get(path, {}));
+    for (const path of ['//docs-json', '//docs', '//health', '//console/sign-in'])
+      await this.keep(path, null, this.get(path, {}));
   }
 
   private async refused(bearer: Record<string, string>, key: string): Promise<void> {
@@ -231,7 +338,11 @@ export class CanaryRun {
     await this.keep('two credentials', 401, this.get('/auth/me', { ...bearer, 'x-api-key': key }));
     await this.keep('the key in the URL', 400, this.get(`/api-keys?search=${key}`, bearer));
     await this.keep('the key in the path', 400, this.get(`/api-keys/${key}`, bearer));
-    await this.keep('a sign-out from elsewhere', 403, this.post('/auth/logout', { cookie: `latchkey_session=${bearer['authorization']!.slice(7)}` }));
+    await this.keep(
+      'a sign-out from elsewhere',
+      403,
+      this.post('/auth/logout', { cookie: `latchkey_session=${bearer['authorization']!.slice(7)}` }),
+    );
   }
 
   /** What fails in the database must not carry its parameters into the log either. */
@@ -269,7 +380,8 @@ export class CanaryRun {
   /** An answer that no secret belongs into. */
   private async keep(what: string, expected: number | null, sent: Promise<Sent>): Promise<number> {
     const { status, text } = await sent;
-    if (expected !== null && status !== expected) this.surprises.push(`${what} answered ${status}, not ${expected}: ${text}`);
+    if (expected !== null && status !== expected)
+      this.surprises.push(`${what} answered ${status}, not ${expected}: ${text}`);
     this.answers.push({ what, text, shows: [] });
     return status;
   }
@@ -279,21 +391,41 @@ export class CanaryRun {
   }
 
   private post(path: string, headers: Record<string, string>, body?: unknown): Promise<Sent> {
-    return this.send('POST', path, { ...headers, ...(body === undefined ? {} : JSON_TYPE) }, body === undefined ? null : JSON.stringify(body));
+    return this.send(
+      'POST',
+      path,
+      { ...headers, ...(body === undefined ? {} : JSON_TYPE) },
+      body === undefined ? null : JSON.stringify(body),
+    );
   }
 
-  private async send(method: string, path: string, headers: Record<string, string>, body: string | null = null): Promise<Sent> {
+  private async send(
+    method: string,
+    path: string,
+    headers: Record<string, string>,
+    body: string | null = null,
+  ): Promise<Sent> {
     const url = path.startsWith('//') ? `${this.root}${path.slice(1)}` : `${this.root}/api/v1${path}`;
     const response = await fetch(url, { method, headers, body, redirect: 'manual' });
     const text = await response.text();
-    return { status: response.status, text: [response.status, ...[...response.headers].map((header) => header.join(': ')), '', text].join('\n'), body: parsed(text) };
+    return {
+      status: response.status,
+      text: [response.status, ...[...response.headers].map((header) => header.join(': ')), '', text].join('\n'),
+      body: parsed(text),
+    };
   }
 }
 
 /** As it is, and as something that means well might write it. */
 function spellings(value: string): string[] {
   const bytes = Buffer.from(value);
-  return [value, encodeURIComponent(value), bytes.toString('hex'), bytes.toString('base64'), bytes.toString('base64url')];
+  return [
+    value,
+    encodeURIComponent(value),
+    bytes.toString('hex'),
+    bytes.toString('base64'),
+    bytes.toString('base64url'),
+  ];
 }
 
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- see Sent

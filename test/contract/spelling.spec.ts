@@ -33,8 +33,13 @@ describe('no spelling of a request', () => {
     routes = app.app.get(RouteAccess, { strict: false }).routes().flatMap(eachMethod);
     const token = await app.adminToken();
     const [low, other] = [await app.addUser(['user']), await app.addUser(['gateway'])];
-    const secretOf = async (role: string, ownerId?: string) => (await issueKey(app, token, { roles: [role], ...(ownerId === undefined ? {} : { ownerId }) })).secret;
-    const [adminKey, lowKey, serviceKey] = [await secretOf('admin'), await secretOf('user', low.id), await secretOf('gateway', other.id)];
+    const secretOf = async (role: string, ownerId?: string) =>
+      (await issueKey(app, token, { roles: [role], ...(ownerId === undefined ? {} : { ownerId }) })).secret;
+    const [adminKey, lowKey, serviceKey] = [
+      await secretOf('admin'),
+      await secretOf('user', low.id),
+      await secretOf('gateway', other.id),
+    ];
     foreignKey = (await issueKey(app, token, { name: 'Nobody else’s' })).id;
     await app.applied();
     admin = { name: 'the admin', role: 'admin', headers: [`Authorization: Bearer ${token}`], gatewayKey: adminKey };
@@ -52,30 +57,47 @@ describe('no spelling of a request', () => {
   const isFor = ({ role }: Caller, route: DeclaredRoute) => {
     if (route.rule?.kind === 'public') return true;
     if (role === null) return false;
-    return verdictOf(route, role) === 'yes' || (verdictOf(route, role) === 'own' && !route.path.startsWith('/api-keys/:id'));
+    return (
+      verdictOf(route, role) === 'yes' || (verdictOf(route, role) === 'own' && !route.path.startsWith('/api-keys/:id'))
+    );
   };
   /** Whether another method makes it a route that is for the caller. */
   const isForWith = (caller: Caller, route: DeclaredRoute, method: string) =>
-    routes.some((other) => other.path === route.path && other.method === (method === 'HEAD' ? 'GET' : method) && isFor(caller, other));
+    routes.some(
+      (other) =>
+        other.path === route.path && other.method === (method === 'HEAD' ? 'GET' : method) && isFor(caller, other),
+    );
   const attempt = (caller: Caller, route: DeclaredRoute, form: Partial<Attempt> = {}): Attempt => {
-    const gateway = route.rule?.kind === 'gateway' && caller.gatewayKey !== undefined ? [`X-Latchkey-Gateway-Key: ${caller.gatewayKey}`] : [];
+    const gateway =
+      route.rule?.kind === 'gateway' && caller.gatewayKey !== undefined
+        ? [`X-Latchkey-Gateway-Key: ${caller.gatewayKey}`]
+        : [];
     const method = form.method ?? route.method;
-    const isOfForeignKey = caller.role !== null && route.path.startsWith('/api-keys/:id') && verdictOf(route, caller.role) === 'own';
+    const isOfForeignKey =
+      caller.role !== null && route.path.startsWith('/api-keys/:id') && verdictOf(route, caller.role) === 'own';
     // Good ones: what got through would do something.
-    const body = isOfForeignKey && /^P(OST|UT|ATCH)$/.test(method) ? (method === 'POST' ? '{}' : '{"name": "Taken over"}') : '';
+    const body =
+      isOfForeignKey && /^P(OST|UT|ATCH)$/.test(method) ? (method === 'POST' ? '{}' : '{"name": "Taken over"}') : '';
     return {
       what: `${caller.name}: ${method} ${route.path}`,
       method,
       target: form.target ?? pathOf(route, foreignKey),
       isOfForeignKey,
       body,
-      headers: [...(route.rule?.kind === 'gateway' ? [] : caller.headers), ...gateway, ...(body === '' ? [] : ['Content-Type: application/json']), ...(form.headers ?? [])],
+      headers: [
+        ...(route.rule?.kind === 'gateway' ? [] : caller.headers),
+        ...gateway,
+        ...(body === '' ? [] : ['Content-Type: application/json']),
+        ...(form.headers ?? []),
+      ],
     };
   };
   const closedTo = (caller: Caller) => routes.filter((route) => !isFor(caller, route));
-  const everywhere = (attemptsOf: (caller: Caller, route: DeclaredRoute) => Attempt[]) => callers.flatMap((caller) => closedTo(caller).flatMap((route) => attemptsOf(caller, route)));
+  const everywhere = (attemptsOf: (caller: Caller, route: DeclaredRoute) => Attempt[]) =>
+    callers.flatMap((caller) => closedTo(caller).flatMap((route) => attemptsOf(caller, route)));
 
-  const spelled = (caller: Caller, route: DeclaredRoute, name: string) => attempt(caller, route, { target: SPELLINGS[name]!(pathOf(route, foreignKey)) });
+  const spelled = (caller: Caller, route: DeclaredRoute, name: string) =>
+    attempt(caller, route, { target: SPELLINGS[name]!(pathOf(route, foreignKey)) });
   const nothingOpened = ({ opened, refused }: Tried, floor: number) => {
     expect(opened).toEqual([]);
     expect(Object.values(refused).reduce((sum, count) => sum + count)).toBeGreaterThanOrEqual(floor);
@@ -88,13 +110,17 @@ describe('no spelling of a request', () => {
 
   it.each(Object.keys(HEADERS))('opens a route to a caller it is not for: %s', async (name) => {
     const attempts = everywhere((caller, route) =>
-      [...new Set([route.method, 'GET', 'POST'])].filter((method) => !isForWith(caller, route, method)).map((method) => attempt(caller, route, { method, headers: HEADERS[name]!(route) })),
+      [...new Set([route.method, 'GET', 'POST'])]
+        .filter((method) => !isForWith(caller, route, method))
+        .map((method) => attempt(caller, route, { method, headers: HEADERS[name]!(route) })),
     );
     nothingOpened(await tryAll(port(), attempts), 300);
   });
 
   it.each(METHODS)('opens a route to a caller it is not for: the method %s', async (method) => {
-    const attempts = everywhere((caller, route) => (isForWith(caller, route, method) ? [] : [attempt(caller, route, { method })]));
+    const attempts = everywhere((caller, route) =>
+      isForWith(caller, route, method) ? [] : [attempt(caller, route, { method })],
+    );
     nothingOpened(await tryAll(port(), attempts), 100);
   });
 
@@ -103,8 +129,14 @@ describe('no spelling of a request', () => {
     const low = callers[1]!;
     let [reached, spellings] = [0, 0];
     for (const name of Object.keys(SPELLINGS)) {
-      const asAdmin = await tryAll(port(), reading.map((route) => spelled(admin, route, name)));
-      const asLow = await tryAll(port(), reading.map((route) => spelled(low, route, name)));
+      const asAdmin = await tryAll(
+        port(),
+        reading.map((route) => spelled(admin, route, name)),
+      );
+      const asLow = await tryAll(
+        port(),
+        reading.map((route) => spelled(low, route, name)),
+      );
       for (const route of reading) {
         const isReached = asAdmin.refusals.get(`${admin.name}: GET ${route.path}`) === null;
         const refusal = asLow.refusals.get(`${low.name}: GET ${route.path}`);
@@ -126,9 +158,15 @@ describe('no spelling of a request', () => {
     // Every one with a key of its own: the admin's requests do what they say.
     const token = await app.adminToken();
     const keys = new Map<DeclaredRoute, string>();
-    for (const route of closed.filter(({ path }) => path.startsWith('/api-keys/:id'))) keys.set(route, (await issueKey(app, token)).id);
-    const { opened, refusals } = await tryAll(port(), closed.map((route) => attempt(admin, route, { target: pathOf(route, keys.get(route)) })));
-    const stayedOut = [...refusals].filter(([what, refusal]) => refusal !== null && !/ALL|ext-authz|forward-auth/.test(what));
+    for (const route of closed.filter(({ path }) => path.startsWith('/api-keys/:id')))
+      keys.set(route, (await issueKey(app, token)).id);
+    const { opened, refusals } = await tryAll(
+      port(),
+      closed.map((route) => attempt(admin, route, { target: pathOf(route, keys.get(route)) })),
+    );
+    const stayedOut = [...refusals].filter(
+      ([what, refusal]) => refusal !== null && !/ALL|ext-authz|forward-auth/.test(what),
+    );
     expect(stayedOut).toEqual([]);
     expect(opened.length).toBeGreaterThanOrEqual(40);
     expect(callers.map((caller) => closedTo(caller).length >= 25)).toEqual([true, true, true]);
@@ -145,9 +183,13 @@ describe('no spelling of a request', () => {
     };
     try {
       for (const name of ['with an encoded letter', 'with all letters encoded']) {
-        const { opened } = await tryAll(port(), everywhere((caller, route) => [spelled(caller, route, name)]));
+        const { opened } = await tryAll(
+          port(),
+          everywhere((caller, route) => [spelled(caller, route, name)]),
+        );
         expect(opened.length).toBeGreaterThan(10);
-        for (const caller of callers) expect([caller.name, opened.some((what) => what.startsWith(caller.name))]).toEqual([caller.name, true]);
+        for (const caller of callers)
+          expect([caller.name, opened.some((what) => what.startsWith(caller.name))]).toEqual([caller.name, true]);
       }
     } finally {
       Object.defineProperty(AccessGuard.prototype, 'canActivate', whole);

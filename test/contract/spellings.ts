@@ -8,7 +8,8 @@ export const SPELLINGS: Record<string, (path: string) => string> = {
   'with two slashes in front': (path) => `/${path}`,
   'in capitals': (path) => path.toUpperCase(),
   'with one capital': (path) => path.replace('/api/v1', '/Api/v1'),
-  'with an encoded letter': (path) => path.replace(/[a-z](?=[^/]*$)/, (letter) => `%${letter.charCodeAt(0).toString(16)}`),
+  'with an encoded letter': (path) =>
+    path.replace(/[a-z](?=[^/]*$)/, (letter) => `%${letter.charCodeAt(0).toString(16)}`),
   'with all letters encoded': (path) => path.replace(/[a-z]/g, (letter) => `%${letter.charCodeAt(0).toString(16)}`),
   'encoded twice': (path) => path.replace(/[a-z](?=[^/]*$)/, (letter) => `%25${letter.charCodeAt(0).toString(16)}`),
   'with an encoded slash': (path) => path.replace(/\/(?=[^/]*$)/, '%2f'),
@@ -34,18 +35,50 @@ export const SPELLINGS: Record<string, (path: string) => string> = {
 
 /** Headers by which somebody in front of us has meant another request. */
 export const HEADERS: Record<string, (route: { method: string }) => string[]> = {
-  'a method override': ({ method }) => [`X-HTTP-Method-Override: ${method}`, `X-HTTP-Method: ${method}`, `X-Method-Override: ${method}`],
-  'another path in a header': () => ['X-Original-URL: /health/live', 'X-Rewrite-URL: /health/live', 'X-Forwarded-Uri: /health/live', 'X-Forwarded-Prefix: /health'],
+  'a method override': ({ method }) => [
+    `X-HTTP-Method-Override: ${method}`,
+    `X-HTTP-Method: ${method}`,
+    `X-Method-Override: ${method}`,
+  ],
+  'another path in a header': () => [
+    'X-Original-URL: /health/live',
+    'X-Rewrite-URL: /health/live',
+    'X-Forwarded-Uri: /health/live',
+    'X-Forwarded-Prefix: /health',
+  ],
   'a forged host': () => ['Host: localhost:1', 'X-Forwarded-Host: health', 'Forwarded: for=127.0.0.1;host=localhost'],
   'a host that is a public path': () => ['Host: health/live'],
-  'a local address': () => ['X-Forwarded-For: 127.0.0.1', 'X-Real-IP: 127.0.0.1', 'X-Client-IP: 127.0.0.1', 'True-Client-IP: 127.0.0.1'],
-  'the word of a proxy': () => ['X-Forwarded-User: admin', 'X-Remote-User: admin', 'X-Authenticated-User: admin', 'X-Latchkey-Owner-Id: admin'],
+  'a local address': () => [
+    'X-Forwarded-For: 127.0.0.1',
+    'X-Real-IP: 127.0.0.1',
+    'X-Client-IP: 127.0.0.1',
+    'True-Client-IP: 127.0.0.1',
+  ],
+  'the word of a proxy': () => [
+    'X-Forwarded-User: admin',
+    'X-Remote-User: admin',
+    'X-Authenticated-User: admin',
+    'X-Latchkey-Owner-Id: admin',
+  ],
   'empty credentials': () => ['Authorization: Bearer', 'X-API-Key: '],
   'a cookie of nothing': () => ['Cookie: latchkey_session='],
 };
 
 /** Other methods than those of a route; some are none. */
-export const METHODS = ['HEAD', 'OPTIONS', 'TRACE', 'CONNECT', 'PROPFIND', 'GETT', 'get', 'GET', 'POST', 'PUT', 'PATCH', 'DELETE'];
+export const METHODS = [
+  'HEAD',
+  'OPTIONS',
+  'TRACE',
+  'CONNECT',
+  'PROPFIND',
+  'GETT',
+  'get',
+  'GET',
+  'POST',
+  'PUT',
+  'PATCH',
+  'DELETE',
+];
 
 /** Requests under way at once. */
 const AT_ONCE = 8;
@@ -84,7 +117,10 @@ export async function tryAll(port: number, attempts: readonly Attempt[]): Promis
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       const { what, method, target, headers, body, isOfForeignKey } = next;
       // CONNECT is no request to Node: it closes the connection without a word.
-      const answer = await sendRaw(port, rawRequest(method, target, headers, body)).catch(() => ({ status: 400, body: NO_HTTP }));
+      const answer = await sendRaw(port, rawRequest(method, target, headers, body)).catch(() => ({
+        status: 400,
+        body: NO_HTTP,
+      }));
       const refusal = refusalOf(method, answer, isOfForeignKey);
       tried.refusals.set(what, refusal);
       if (refusal === null) tried.opened.push(`${what}: ${answer.status} ${answer.body?.code}`);

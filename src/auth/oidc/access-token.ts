@@ -6,7 +6,8 @@ export const BEARER_REFUSALS = {
   events: 'This is a logout token or a security event token. Present an access token.',
   type: 'The header typ of this token names another kind of token. Present an access token.',
   'id-token': 'This is an ID token of the console’s sign-in. Present an access token.',
-  client: 'This token was issued to a client that may not use this API. The operator lists such clients in OIDC_ALLOWED_CLIENTS.',
+  client:
+    'This token was issued to a client that may not use this API. The operator lists such clients in OIDC_ALLOWED_CLIENTS.',
 } as const;
 
 /** One of {@link BEARER_REFUSALS}. */
@@ -29,7 +30,8 @@ const CLIENT_CLAIMS = ['azp', 'client_id', 'cid', 'appid'];
  */
 export function bearerRefusal(oidc: OidcConfig, type: unknown, claims: Claims): BearerRefusal | null {
   if (claims['events'] !== undefined) return 'events';
-  if (!ACCESS_TOKEN_TYPES.includes(typeof type === 'string' ? type.toLowerCase().replace(/^application\//, '') : type)) return 'type';
+  if (!ACCESS_TOKEN_TYPES.includes(typeof type === 'string' ? type.toLowerCase().replace(/^application\//, '') : type))
+    return 'type';
   const isForConsole = oidc.client !== null && [claims['aud']].flat().includes(oidc.client.id);
   if (isForConsole && ID_TOKEN_CLAIMS.some((name) => claims[name] !== undefined)) return 'id-token';
   return isOfAllowedClient(oidc, isForConsole, clientsOf(claims)) ? null : 'client';
@@ -44,7 +46,11 @@ export function clientsOf(claims: Claims): readonly unknown[] {
  * With OIDC_ALLOWED_CLIENTS a token must name a client, and all that it names must be listed. Without it any client of the
  * provider may call, except with a token for the console: of these the console is the only client.
  */
-function isOfAllowedClient({ allowedClients, client }: OidcConfig, isForConsole: boolean, named: readonly unknown[]): boolean {
+function isOfAllowedClient(
+  { allowedClients, client }: OidcConfig,
+  isForConsole: boolean,
+  named: readonly unknown[],
+): boolean {
   if (allowedClients !== null && named.length === 0) return false;
   if (allowedClients === null && !isForConsole) return true;
   return named.every((one) => (isForConsole && one === client?.id) || allowedClients?.has(one as string));

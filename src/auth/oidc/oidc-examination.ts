@@ -27,8 +27,12 @@ export async function examineIdentityProvider({ oidc }: Config, dataSource: Data
 /** A choice of the operator, who is told: it is no difference. */
 async function bearers(oidc: OidcConfig, dataSource: DataSource): Promise<Examined> {
   const ids = await findBearers(dataSource, oidc.issuer);
-  const people = ids.length === 0 ? 'nobody came with bearer tokens alone in the last 30 days' : `with bearer tokens alone came in the last 30 days: ${ids.join(', ')}`;
-  const clients = oidc.allowedClients === null ? 'any client of the provider' : `the clients ${[...oidc.allowedClients].join(', ')}`;
+  const people =
+    ids.length === 0
+      ? 'nobody came with bearer tokens alone in the last 30 days'
+      : `with bearer tokens alone came in the last 30 days: ${ids.join(', ')}`;
+  const clients =
+    oidc.allowedClients === null ? 'any client of the provider' : `the clients ${[...oidc.allowedClients].join(', ')}`;
   const note = [`accepted of ${clients}`, people, audienceWarning({ oidc })].filter((part) => part !== null).join('; ');
   return { check: 'bearer tokens of the identity provider', differences: [], note };
 }

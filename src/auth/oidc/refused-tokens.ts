@@ -17,7 +17,11 @@ export class RefusedTokens {
   private readonly count: (reason: BearerRefusal) => void;
 
   constructor(meters: Meters) {
-    const counter = meters.counter('latchkey_oidc_tokens_refused_total', 'Bearer tokens of the identity provider that are no access tokens for this API.', ['reason']);
+    const counter = meters.counter(
+      'latchkey_oidc_tokens_refused_total',
+      'Bearer tokens of the identity provider that are no access tokens for this API.',
+      ['reason'],
+    );
     for (const reason of Object.keys(BEARER_REFUSALS) as BearerRefusal[]) counter.labels(reason).inc(0);
     this.count = (reason) => counter.labels(reason).inc();
   }
@@ -25,6 +29,10 @@ export class RefusedTokens {
   /** @param claims of a token whose signature is good */
   note(reason: BearerRefusal, claims: Claims): void {
     this.count(reason);
-    this.lines.add(reason, { msg: 'A bearer token of the identity provider was refused.', reason, clients: clientsOf(claims).map((client) => String(client).slice(0, MAX_CLIENT_CHARACTERS)) });
+    this.lines.add(reason, {
+      msg: 'A bearer token of the identity provider was refused.',
+      reason,
+      clients: clientsOf(claims).map((client) => String(client).slice(0, MAX_CLIENT_CHARACTERS)),
+    });
   }
 }

@@ -4,7 +4,11 @@ import { readSigningKeys } from './signing-keys.js';
 
 const rsa = (options: { modulusLength: number; publicExponent?: number }) => generateKeyPairSync('rsa', options);
 const ec = (namedCurve: string) => generateKeyPairSync('ec', { namedCurve });
-const jwk = ({ publicKey }: { publicKey: KeyObject }, more: object = {}) => ({ ...publicKey.export({ format: 'jwk' }), kid: 'k', ...more });
+const jwk = ({ publicKey }: { publicKey: KeyObject }, more: object = {}) => ({
+  ...publicKey.export({ format: 'jwk' }),
+  kid: 'k',
+  ...more,
+});
 const read = (...set: unknown[]) => readSigningKeys(set);
 const algorithms = (entry: unknown) => read(entry).keys.get('k')?.algorithms;
 
@@ -14,8 +18,16 @@ describe('readSigningKeys', () => {
   it.each([
     ['an RSA key of 1024 bits', jwk(rsa({ modulusLength: 1024 })), 'has 1024 bits; RSA needs at least 2048'],
     ['an RSA key of 2047 bits', jwk(rsa({ modulusLength: 2047 })), 'has 2047 bits; RSA needs at least 2048'],
-    ['an RSA key with the exponent 3', jwk(rsa({ modulusLength: 2048, publicExponent: 3 })), 'has the exponent 3; RSA needs at least 65537'],
-    ['a key with its private part', { ...good.privateKey.export({ format: 'jwk' }), kid: 'k' }, 'is published with its private part'],
+    [
+      'an RSA key with the exponent 3',
+      jwk(rsa({ modulusLength: 2048, publicExponent: 3 })),
+      'has the exponent 3; RSA needs at least 65537',
+    ],
+    [
+      'a key with its private part',
+      { ...good.privateKey.export({ format: 'jwk' }), kid: 'k' },
+      'is published with its private part',
+    ],
   ])('refuses %s, and says why', (_, entry, why) => {
     const { keys, refused } = read(entry);
     expect([[...keys.keys()], refused]).toEqual([[], [`The key "k" ${why}.`]]);
@@ -47,6 +59,8 @@ describe('readSigningKeys', () => {
 
   it('reads 200 keys, and no more', () => {
     expect(readSigningKeys(Array(200).fill(jwk(good))).keys.size).toBe(1);
-    expect(() => readSigningKeys(Array(201).fill(jwk(good)))).toThrow('The key set has 201 keys; at most 200 are read.');
+    expect(() => readSigningKeys(Array(201).fill(jwk(good)))).toThrow(
+      'The key set has 201 keys; at most 200 are read.',
+    );
   });
 });

@@ -37,7 +37,11 @@ export function readSigningKeys(set: readonly unknown[]): SigningKeys {
     if (key === null) continue;
     const weakness = weaknessOf(jwk, key);
     if (weakness !== null) refused.push(`The key ${JSON.stringify(jwk['kid'])} ${weakness}.`);
-    else keys.set(String(jwk['kid']), { pem: String(key.export({ type: 'spki', format: 'pem' })), algorithms: algorithmsOf(jwk, key) });
+    else
+      keys.set(String(jwk['kid']), {
+        pem: String(key.export({ type: 'spki', format: 'pem' })),
+        algorithms: algorithmsOf(jwk, key),
+      });
   }
   return { keys, refused };
 }
@@ -59,11 +63,21 @@ function weaknessOf(jwk: Readonly<Record<string, unknown>>, key: KeyObject): str
   const { modulusLength, publicExponent } = key.asymmetricKeyDetails ?? {};
   if (key.asymmetricKeyType !== 'rsa') return null;
   if ((modulusLength ?? 0) < MIN_RSA_BITS) return `has ${modulusLength} bits; RSA needs at least ${MIN_RSA_BITS}`;
-  return (publicExponent ?? 0n) < MIN_RSA_EXPONENT ? `has the exponent ${publicExponent}; RSA needs at least ${MIN_RSA_EXPONENT}` : null;
+  return (publicExponent ?? 0n) < MIN_RSA_EXPONENT
+    ? `has the exponent ${publicExponent}; RSA needs at least ${MIN_RSA_EXPONENT}`
+    : null;
 }
 
 /** Those of the key's type, or the one of them that the provider means it for. */
-function algorithmsOf({ alg }: Readonly<Record<string, unknown>>, { asymmetricKeyType, asymmetricKeyDetails }: KeyObject): readonly string[] {
-  const possible = asymmetricKeyType === 'rsa' ? ['RS256', 'PS256'] : asymmetricKeyDetails?.namedCurve === 'prime256v1' ? ['ES256'] : [];
+function algorithmsOf(
+  { alg }: Readonly<Record<string, unknown>>,
+  { asymmetricKeyType, asymmetricKeyDetails }: KeyObject,
+): readonly string[] {
+  const possible =
+    asymmetricKeyType === 'rsa'
+      ? ['RS256', 'PS256']
+      : asymmetricKeyDetails?.namedCurve === 'prime256v1'
+        ? ['ES256']
+        : [];
   return alg === undefined ? possible : possible.filter((one) => one === alg);
 }
