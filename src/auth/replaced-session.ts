@@ -12,8 +12,8 @@ export class ReplacedSession {
   ) {}
 
   /**
-   * Ends the session of `token`, the former cookie, if it still works: the browser has a new one now, and nobody would end
-   * the old one. It is recorded as a sign-out.
+   * Ends the session of `token`, the former cookie, if it still works: the browser has a new one now, and nobody would
+   * end the old one. It is recorded as a sign-out.
    *
    * @see OWASP ASVS 5.0.0, 7.2.4
    */

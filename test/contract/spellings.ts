@@ -95,8 +95,8 @@ export interface Attempt {
 }
 
 /**
- * By what a request was refused: its URL, the router, the guard; as a key that is another's, or, on the way to that, for its
- * form.
+ * By what a request was refused: its URL, the router, the guard; as a key that is another's, or, on the way to that,
+ * for its form.
  */
 export type Refusal = 'url' | 'router' | 'guard' | 'object';
 
@@ -150,7 +150,7 @@ interface Answer {
   readonly body: { code?: string; detail?: string; errors?: { path: string }[] } | null;
 }
 
-/** null: a handler saw the request. A body that is not valid, say, is judged after the guard, and so is an id that is missing. */
+/** null: a handler saw the request. A body that is not valid, say, is judged after the guard, as an id that is missing. */
 function refusalOf(method: string, { status, body }: Answer, isOfForeignKey: boolean): Refusal | null {
   // Its answer has no body; 400 is an id that is none.
   if (method === 'HEAD') return ({ 400: 'object', 401: 'guard', 403: 'guard', 404: 'router' } as const)[status] ?? null;

@@ -7,7 +7,8 @@ export const BEARER_REFUSALS = {
   type: 'The header typ of this token names another kind of token. Present an access token.',
   'id-token': 'This is an ID token of the console’s sign-in. Present an access token.',
   client:
-    'This token was issued to a client that may not use this API. The operator lists such clients in OIDC_ALLOWED_CLIENTS.',
+    'This token was issued to a client that may not use this API. ' +
+    'The operator lists those that may in OIDC_ALLOWED_CLIENTS.',
 } as const;
 
 /** One of {@link BEARER_REFUSALS}. */
@@ -23,8 +24,8 @@ const ID_TOKEN_CLAIMS = ['nonce', 'at_hash', 'c_hash'];
 const CLIENT_CLAIMS = ['azp', 'client_id', 'cid', 'appid'];
 
 /**
- * Why the bearer token is refused, or null when it is an access token for this API. Signature, issuer, audience and times
- * are checked elsewhere: the provider signs its ID tokens and logout tokens with the same keys, so these prove too little.
+ * Why the bearer token is refused, or null when it is an access token for this API. Signature, issuer, audience and
+ * times are checked elsewhere. They prove too little: the provider signs its ID tokens and logout tokens alike.
  *
  * @param type the member `typ` of its header
  */
@@ -43,8 +44,8 @@ export function clientsOf(claims: Claims): readonly unknown[] {
 }
 
 /**
- * With OIDC_ALLOWED_CLIENTS a token must name a client, and all that it names must be listed. Without it any client of the
- * provider may call, except with a token for the console: of these the console is the only client.
+ * With OIDC_ALLOWED_CLIENTS a token must name a client, and all that it names must be listed. Without it any client of
+ * the provider may call, except with a token for the console: of these the console is the only client.
  */
 function isOfAllowedClient(
   { allowedClients, client }: OidcConfig,

@@ -14,8 +14,9 @@ interface Examined {
 export function audienceWarning({ oidc }: Pick<Config, 'oidc'>): string | null {
   if (oidc?.client == null || oidc.audience !== oidc.client.id) return null;
   return (
-    'OIDC_AUDIENCE and OIDC_CLIENT_ID are the same, so ID tokens of the console have the audience of bearer tokens. Such a token is ' +
-    'refused where it has a nonce, or names another client that is not in OIDC_ALLOWED_CLIENTS. Give bearer tokens an audience of their own.'
+    'OIDC_AUDIENCE and OIDC_CLIENT_ID are the same, so ID tokens of the console have the audience of bearer tokens. ' +
+    'Such a token is refused where it has a nonce, or names another client that is not in OIDC_ALLOWED_CLIENTS. ' +
+    'Give bearer tokens an audience of their own.'
   );
 }
 

@@ -7,8 +7,8 @@ import type { Claims } from './oidc-identity.js';
 const MAX_CLIENT_CHARACTERS = 200;
 
 /**
- * Tells operators of tokens that the identity provider signed and that are no access tokens for this API: a metric, and a
- * line that names the client, so that a caller that an upgrade shut out can be listed in OIDC_ALLOWED_CLIENTS.
+ * Tells operators of tokens that the identity provider signed and that are no access tokens for this API: a metric, and
+ * a line that names the client, so that a caller that an upgrade shut out can be listed in OIDC_ALLOWED_CLIENTS.
  */
 @Injectable()
 export class RefusedTokens {

@@ -2,7 +2,7 @@ import { type KeyObject, createPublicKey } from 'node:crypto';
 
 /** @see NIST SP 800-131A Rev. 2, 3; RFC 7518, 3.3 */
 const MIN_RSA_BITS = 2048;
-/** With a small exponent signatures can be forged where padding is checked carelessly; with 1, always. @see FIPS 186-5, A.1.1 */
+/** With a small exponent signatures can be forged if padding is checked carelessly. @see FIPS 186-5, A.1.1 */
 const MIN_RSA_EXPONENT = 65_537n;
 /** Each is parsed whenever the set is read. Large providers publish about a dozen. */
 const MAX_KEYS = 200;

@@ -7,7 +7,7 @@ import { TestProvider } from '../../support/key-set.js';
 const CONSOLE = 'latchkey-console';
 const now = () => Math.floor(Date.now() / 1000);
 
-/** Which tokens of the provider are access tokens for this API, by its settings. What is always refused: tokens.e2e-spec.ts. */
+/** Which tokens are access tokens for this API, by its settings. What is always refused: tokens.e2e-spec.ts. */
 describe('bearer tokens of an identity provider', () => {
   let provider: TestProvider;
   let app: TestApp;
@@ -91,7 +91,7 @@ describe('bearer tokens of an identity provider', () => {
     });
   });
 
-  /** Passport keeps one set of strategies a process, that of the newest app: what `app` itself is asked comes before these. */
+  /** Passport keeps one set of strategies a process, of the newest app: what `app` itself is asked comes first. */
   const withSettings = async (settings: Record<string, string>, use: (on: TestApp) => Promise<void>) => {
     const other = await TestApp.start({ ...provider.variables, ...settings }, app.database);
     try {
