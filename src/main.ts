@@ -21,6 +21,7 @@ import { entities } from './entities.js';
 import { acceptSecrets } from './installation/accept-secrets.js';
 import { Lifecycle } from './lifecycle.js';
 import { endProcess, shutDown } from './shutdown.js';
+import { firstAdminCheck } from './users/first-admin-check.js';
 import { seed } from './users/seed.js';
 
 /** Draining may take this long; then the process ends all the same. */
@@ -109,7 +110,10 @@ async function start(
   if (supervisor) opened.supervisor = supervisor;
   supervisor?.start();
   await untilAborted(acceptHistory(config, database, (sentence) => life.told(sentence)), signal);
-  const first = { email: config.adminEmail, password: config.adminPassword };
+  await untilAborted(firstAdminCheck(config, database.dataSource).run(), signal);
+  // The password of a demo is printed for everybody who looks.
+  const isPasswordTemporary = config.adminPasswordIsTemporary && !demo;
+  const first = { email: config.adminEmail, password: config.adminPassword, isPasswordTemporary };
   const admin = await untilAborted(seed(new Changes(database.dataSource, config), first), signal);
   const access = demo ? demoAccess(config) : null;
   const app = await createApp(config, database.dataSource, {

@@ -55,6 +55,7 @@ export class Latchkey {
         DATABASE_MIGRATION_URL: this.postgres.ownerUrl,
         ADMIN_EMAIL: 'admin@latchkey.bench',
         ADMIN_PASSWORD: 'a password for benches',
+        ADMIN_PASSWORD_IS_TEMPORARY: 'false',
         ...SECRETS,
         ...this.environment,
       },

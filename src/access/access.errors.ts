@@ -15,6 +15,11 @@ export function permissionDenied(permission: string): DomainError {
   return new DomainError('forbidden', 'PERMISSION_DENIED', `This needs the permission ${permission}.`, { permission });
 }
 
+/** 403: another person chose the password of this session. */
+export function passwordChangeRequired(): DomainError {
+  return new DomainError('forbidden', 'PASSWORD_CHANGE_REQUIRED', 'Choose a password of your own first: in the console, or by PUT /api/v1/users/{your id}/password.');
+}
+
 /** 403: the caller would hand out, or get at, more than he holds. */
 export function cannotGrant(grants: readonly string[]): DomainError {
   return new DomainError('forbidden', 'CANNOT_GRANT', `You do not hold ${grants.join(', ')} yourself.`, { grants });

@@ -20,8 +20,8 @@ const authenticated = (rule: AccessRule, who: string) =>
 /** Anybody may call this route. */
 export const Public = () => applyDecorators(SetMetadata(ACCESS_RULE, { kind: 'public' } satisfies AccessRule), ApiExtension('x-access', { kind: 'public' }));
 
-/** Whoever presents valid credentials may call this route. */
-export const SignedIn = () => authenticated({ kind: 'signed-in' }, 'valid credentials');
+/** Callers with valid credentials may call this route; `withTemporaryPassword`: also before they have changed it. */
+export const SignedIn = (options: { withTemporaryPassword?: true } = {}) => authenticated({ kind: 'signed-in', ...options }, 'valid credentials');
 
 /** Callers that hold `permission`, and `alsoNeeds` where it is given, may call this route. */
 export const RequirePermission = (permission: Permission, alsoNeeds?: Permission) =>

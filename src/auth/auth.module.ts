@@ -8,6 +8,8 @@ import { Identities } from '../users/identities.service.js';
 import { UsersModule } from '../users/users.module.js';
 import { AuthController } from './auth.controller.js';
 import { AuthService } from './auth.service.js';
+import { DeviceCookie } from './device-cookie.js';
+import { NoticesController } from './notices.controller.js';
 import { CredentialsAuthenticator } from './credentials.authenticator.js';
 import { OidcKeys } from './oidc/oidc-keys.js';
 import { OidcProvider } from './oidc/oidc-provider.js';
@@ -41,8 +43,8 @@ const identityProvider = [
 @Global()
 @Module({
   imports: [PassportModule, UsersModule],
-  controllers: [AuthController, OidcController],
-  providers: [AuthService, SessionTokens, SessionCookie, SessionStrategy, SessionInspector, SignInAttempts, OidcSignIn, ...identityProvider, { provide: Authenticator, useClass: CredentialsAuthenticator }],
+  controllers: [AuthController, NoticesController, OidcController],
+  providers: [AuthService, SessionTokens, SessionCookie, DeviceCookie, SessionStrategy, SessionInspector, SignInAttempts, OidcSignIn, ...identityProvider, { provide: Authenticator, useClass: CredentialsAuthenticator }],
   exports: [Authenticator, SessionInspector],
 })
 export class AuthModule {}

@@ -7,20 +7,24 @@ import { type Change, Changes } from '../audit/changes.js';
 import { DomainError } from '../common/domain-error.js';
 import { inTurn } from '../common/in-turn.js';
 import { Config } from '../config/config.js';
+import { AccountNotices } from '../users/account-notices.service.js';
 import { Accounts } from '../users/accounts.service.js';
 import { Identities, type Identity } from '../users/identities.service.js';
 import { Sessions } from '../users/sessions.service.js';
 import type { MeView, SessionView } from './auth.view.js';
+import { LOGIN } from '../users/sign-in-failures.js';
+import type { KnownDevices } from './device-cookie.js';
 import { SessionTokens } from './session-tokens.js';
 
-/** What a sign-in is called in the trail, whichever way it came. */
-const LOGIN = 'auth:login';
+/** A session just opened, before its person is told anything. */
+export type OpenedSession = Omit<SessionView, 'notices'>;
 
 /** Signing in and out. */
 @Injectable()
 export class AuthService {
   constructor(
     private readonly accounts: Accounts,
+    private readonly notices: AccountNotices,
     private readonly identities: Identities,
     private readonly sessions: Sessions,
     private readonly tokens: SessionTokens,
@@ -35,13 +39,14 @@ export class AuthService {
    *
    * @throws DomainError 401; 429 TOO_MANY_REQUESTS
    */
-  async login(caller: Caller, email: string, password: string): Promise<SessionView> {
-    const account = await this.accounts.prove(email, password, caller.ip);
+  async login(caller: Caller, email: string, password: string, devices: KnownDevices): Promise<SessionView> {
+    const account = await this.accounts.prove(caller, email, password, devices);
     if (account === null) throw signInFailed();
-    return this.changes.transaction(caller, async (change) => {
+    const session = await this.changes.transaction(caller, async (change) => {
       if (!(await this.accounts.enter(change.tx, account))) throw signInFailed();
-      return this.open(change, account.id);
+      return this.open(change, account.id, account.hasTemporaryPassword);
     });
+    return this.withNotices(session);
   }
 
   /**
@@ -49,23 +54,32 @@ export class AuthService {
    * that is disabled or deleted. The session is like any other from then on: disabling ends it, and his rights are looked
    * up anew on each request.
    */
-  async loginByIdentity(caller: Caller, identity: Identity): Promise<SessionView | null> {
+  async loginByIdentity(caller: Caller, identity: Identity): Promise<OpenedSession | null> {
     const userId = await this.identities.admit(caller, identity);
     if (userId === null) return null;
     return this.changes.transaction(caller, async (change) => {
       if (!(await this.accounts.enterByIdentity(change.tx, userId))) return null;
-      return this.open(change, userId, { issuer: identity.issuer });
+      return this.open(change, userId, false, { issuer: identity.issuer });
     });
   }
 
+  private async withNotices(session: OpenedSession): Promise<SessionView> {
+    return { ...session, notices: await this.notices.findAtSignIn(session.user.id) };
+  }
+
   /** For a user whose row is locked. */
-  private async open({ tx, record, lastly }: Change, userId: string, details: Readonly<Record<string, string>> = {}): Promise<SessionView> {
+  private async open(
+    { tx, record, lastly }: Change,
+    userId: string,
+    mustChangePassword: boolean,
+    details: Readonly<Record<string, string>> = {},
+  ): Promise<OpenedSession> {
     const [session, user] = await lastly(
       inTurn([this.sessions.in(tx).open(userId, this.config.sessionTtlSeconds), this.accounts.findView(userId, tx)]),
     );
     if (user === null) throw signInFailed();
     record({ action: LOGIN, resourceType: 'user', resourceId: userId, details: { sessionId: session.id, ...details } });
-    return { accessToken: this.tokens.sign(userId, session.id, session.expiresAt), expiresAt: session.expiresAt, user };
+    return { accessToken: this.tokens.sign(userId, session.id, session.expiresAt), expiresAt: session.expiresAt, user, mustChangePassword };
   }
 
   /** Ends the caller's session; a token of it is worthless from then on. */
@@ -81,8 +95,12 @@ export class AuthService {
   /** Who the caller is, and what he may do right now. */
   async me(caller: KnownCaller): Promise<MeView> {
     const { principal } = caller;
-    const user = await this.accounts.findView(principal.ownerId);
-    const holder = await this.grants.findHolder(principal.ownerId);
+    const { ownerId, signedInUserId } = principal;
+    const [user, holder, notices] = await Promise.all([
+      this.accounts.findView(ownerId),
+      this.grants.findHolder(ownerId),
+      signedInUserId === null ? null : this.notices.find(signedInUserId),
+    ]);
     if (!user || !holder) throw unauthenticated(true);
     return {
       user,
@@ -90,6 +108,8 @@ export class AuthService {
       roles: [...principal.roles],
       permissions: [...principal.grants],
       keyPolicy: widest(holder.policies),
+      mustChangePassword: principal.mustChangePassword,
+      notices,
     };
   }
 }

@@ -14,7 +14,7 @@ export class SessionCookie {
   }
 
   /** Brings the session into the browser, for as long as it lasts. */
-  of({ accessToken }: SessionView): string {
+  of({ accessToken }: Pick<SessionView, 'accessToken'>): string {
     // Not `expires`: that is an instant of the database's clock, and the browser would compare it with its own.
     return stringifySetCookie(SESSION_COOKIE, accessToken, { ...this.options, maxAge: this.config.sessionTtlSeconds });
   }

@@ -46,6 +46,6 @@ export class SessionStrategy extends PassportStrategy(Strategy, 'session') {
     if (!isUuid(sub) || !isUuid(sid) || typeof exp !== 'number' || exp * 1000 <= this.clock.now().getTime()) return null;
     const [isOpen, holder] = await Promise.all([this.sessions.isOpen(sid, sub), this.grants.findHolder(sub)]);
     if (!isOpen || !holder?.isActive) return null;
-    return new Principal('user', holder.id, holder.id, holder.name, holder.roles, holder.grants, sid);
+    return new Principal('user', holder.id, holder.id, holder.name, holder.roles, holder.grants, sid, holder.hasTemporaryPassword);
   }
 }

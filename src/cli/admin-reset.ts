@@ -26,7 +26,7 @@ async function main(): Promise<void> {
       `  Admin                ${admin.email}${admin.created ? '   (a new account)' : ''}`,
       `  Password             ${admin.password}   (shown this once)`,
       '',
-      '  The account is active and an admin; its old sessions have ended.',
+      '  The account is active and an admin; its old sessions have ended. Choose a password at the next sign-in.',
       '',
     ];
     process.stdout.write(`${lines.join('\n')}\n`);

@@ -37,6 +37,8 @@ export class Config {
   readonly databaseMigrationUrl: string | null;
   readonly adminEmail: string;
   readonly adminPassword: string | null;
+  /** Whether the first admin has to replace `adminPassword` at the first sign-in. */
+  readonly adminPasswordIsTemporary: boolean;
   /** The keys of each variable that holds secrets, the signing one first. */
   readonly secrets: Readonly<Record<SecretName, readonly VersionedKey[]>>;
   /** Sign session tokens: the text itself is the key. */
@@ -81,6 +83,7 @@ export class Config {
     this.databaseMigrationUrl = databaseUrlOf(environment.DATABASE_MIGRATION_URL, environment) ?? this.databaseUrl;
     this.adminEmail = environment.ADMIN_EMAIL;
     this.adminPassword = environment.ADMIN_PASSWORD ?? null;
+    this.adminPasswordIsTemporary = environment.ADMIN_PASSWORD_IS_TEMPORARY;
     this.secrets = {
       JWT_SECRET: versionedKeys('JWT_SECRET', secrets, textKey),
       API_KEY_PEPPERS: versionedKeys('API_KEY_PEPPERS', secrets),

@@ -9,6 +9,7 @@ import { schemaCheck } from '../database/schema/schema-check.js';
 import { readStandbys } from '../database/standbys.js';
 import { neededNow } from '../installation/needed-versions.js';
 import { checkSecrets } from '../installation/secret-check.js';
+import { firstAdminCheck } from '../users/first-admin-check.js';
 import { findFutureRows } from '../quotas/future-rows.js';
 import { BUDGET_CHECKS, type Difference, USAGE_CHECKS, reconcileBudgets, reconcileUsage } from '../usage/reconcile.js';
 import { findHistoryLosses } from '../verification/failover/history-losses.js';
@@ -37,6 +38,7 @@ export function startChecks(config: Config, dataSource: DataSource): readonly St
     ...connectionChecks(config, dataSource),
     schemaCheck(dataSource),
     historyCheck(config, dataSource),
+    firstAdminCheck(config, dataSource),
     {
       check: 'every secret is the one this database was made with',
       run: async () => {

@@ -29,14 +29,14 @@ export async function resetAdmin(changes: Changes, email: string): Promise<Reset
     const users = new UsersRepository(tx);
     const account = await users.findByEmailWithPassword(email);
     if (account === null) {
-      await insertAdmin(change, email, passwordHash);
+      await insertAdmin(change, email, passwordHash, true);
       return { email, password, created: true };
     }
     if (account.kind !== 'person') throw new Error(`${email} is a service account. Set ADMIN_EMAIL to a person's address, or to one that is not in use.`);
     await tx.query('SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE', [account.id]);
     const before = (await users.findById(account.id))!;
     await tx.query('UPDATE users SET is_active = true, updated_at = now() WHERE id = $1', [account.id]);
-    await users.setPassword(account.id, passwordHash);
+    await users.setTemporaryPassword(account.id, passwordHash);
     await users.setRoles(account.id, [...before.roles, 'admin']);
     await new Sessions(tx).closeAllOf(account.id);
     const after = (await users.findById(account.id))!;

@@ -23,13 +23,23 @@ export const SEEDED_ROLES: readonly { name: string; description: string; permiss
 export interface FirstAdmin {
   readonly email: string;
   readonly password: string | null;
+  /** Whether the password must be changed at the first sign-in. */
+  readonly isPasswordTemporary: boolean;
+}
+
+/** Who becomes the first admin. A password that is null is generated; it is known to nobody else, so it may stay. */
+export interface AdminToSeed {
+  readonly email: string;
+  readonly password: string | null;
+  /** A given password lies where it was given from, and others may have read it. */
+  readonly isPasswordTemporary?: boolean;
 }
 
 /**
  * Adds the seeded roles where there is none and, where no user ever existed, the first admin; both are in the audit
  * trail, done by the server itself. Replicas may call it at once: one creates the admin and learns the password.
  */
-export async function seed(changes: Changes, admin: { email: string; password: string | null }): Promise<FirstAdmin | null> {
+export async function seed(changes: Changes, admin: AdminToSeed): Promise<FirstAdmin | null> {
   const password = admin.password ?? generatedPassword();
   // Hashing takes its time; no lock waits for it.
   const passwordHash = await hashPassword(password);
@@ -37,8 +47,9 @@ export async function seed(changes: Changes, admin: { email: string; password: s
     const { tx } = change;
     if (!(await anyIn(tx, 'role'))) await seedRoles(change);
     if (await anyIn(tx, 'users')) return null;
-    await insertAdmin(change, admin.email, passwordHash);
-    return { email: admin.email, password: admin.password === null ? password : null };
+    const isTemporary = admin.password !== null && (admin.isPasswordTemporary ?? false);
+    await insertAdmin(change, admin.email, passwordHash, isTemporary);
+    return { email: admin.email, password: admin.password === null ? password : null, isPasswordTemporary: isTemporary };
   });
 }
 
@@ -48,9 +59,12 @@ export function generatedPassword(): string {
 }
 
 /** Adds a local admin. */
-export async function insertAdmin({ tx, record }: Change, email: string, passwordHash: string): Promise<string> {
+export async function insertAdmin({ tx, record }: Change, email: string, passwordHash: string, isPasswordTemporary: boolean): Promise<string> {
   const id = uuidv7();
-  await tx.query(`INSERT INTO users (id, email, name, kind, password_hash) VALUES ($1, $2, 'Administrator', 'person', $3)`, [id, email, passwordHash]);
+  await tx.query(
+    `INSERT INTO users (id, email, name, kind, password_hash, password_is_temporary) VALUES ($1, $2, 'Administrator', 'person', $3, $4)`,
+    [id, email, passwordHash, isPasswordTemporary],
+  );
   await tx.query(`INSERT INTO user_role (user_id, role_name) VALUES ($1, 'admin')`, [id]);
   const created = await new UsersRepository(tx).findById(id);
   record({ action: 'users:create', resourceType: 'user', resourceId: id, changes: diff(null, auditedUser(created!)) });

@@ -22,6 +22,14 @@ export class User {
   @Column('text', { name: 'password_hash', nullable: true, select: false })
   passwordHash: string | null;
 
+  /** Chosen by another person: the session that it opens can do nothing but change it. */
+  @Column('boolean', { name: 'password_is_temporary', default: false })
+  passwordIsTemporary: boolean;
+
+  /** The one before a temporary password: it may have been replaced because others know it. */
+  @Column('text', { name: 'previous_password_hash', nullable: true, select: false })
+  previousPasswordHash: string | null;
+
   @Column('text', { name: 'oidc_issuer', nullable: true })
   oidcIssuer: string | null;
 

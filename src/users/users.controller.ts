@@ -85,13 +85,13 @@ export class UsersController {
 
   @Put(':id/password')
   @HttpCode(204)
-  @SignedIn()
+  @SignedIn({ withTemporaryPassword: true })
   @Audited('users:update', 'user')
   @ApiOperation({
     summary: 'Set a password',
     description:
-      'Your own with the old one; another’s with `platform:users:update`, holding everything he may do. Ends all his sessions ' +
-      'but the one that asks.',
+      'Your own with the old one; another’s with `platform:users:update`, holding everything that user may do. Ends all sessions ' +
+      'of the user but the one that asks. A password that is set for another user must be changed at the next sign-in.',
   })
   setPassword(@FromCaller() caller: KnownCaller, @Param('id', UserIdPipe) id: string, @Body() body: SetPasswordDto): Promise<void> {
     return this.passwords.set(caller, id, body);

@@ -62,9 +62,9 @@ export class UsersRepository {
       .getOne();
   }
 
-  /** A user by id with his password hash, or null. */
+  /** A user by id with the password hash and the one before it, or null. */
   async findByIdWithPassword(id: string): Promise<User | null> {
-    return this.manager.createQueryBuilder(User, 'u').addSelect('u.passwordHash').where('u.id = :id AND u.deletedAt IS NULL', { id }).getOne();
+    return this.manager.createQueryBuilder(User, 'u').addSelect(['u.passwordHash', 'u.previousPasswordHash']).where('u.id = :id AND u.deletedAt IS NULL', { id }).getOne();
   }
 
   /** The user an identity provider calls `subject`, deleted ones included, or null. */
@@ -104,14 +104,24 @@ export class UsersRepository {
     await inOneTrip(this.manager, setRoles(id, roles));
   }
 
-  /** Writes a new password; false when `current` (a hash) was given and is no longer the stored one. */
-  async setPassword(id: string, passwordHash: string, current: string | null = null): Promise<boolean> {
+  /** Writes a person's own new password; false when `current` (a hash) is no longer the stored one. */
+  async setPassword(id: string, passwordHash: string, current: string): Promise<boolean> {
     const [rows] = await this.manager.query<[unknown[], number]>(
-      `UPDATE users SET password_hash = $2, updated_at = now()
-        WHERE id = $1 AND deleted_at IS NULL AND ($3::text IS NULL OR password_hash = $3) RETURNING 1`,
+      `UPDATE users SET password_hash = $2, password_is_temporary = false, previous_password_hash = NULL, updated_at = now()
+        WHERE id = $1 AND deleted_at IS NULL AND password_hash = $3 RETURNING 1`,
       [id, passwordHash, current],
     );
     return rows.length > 0;
+  }
+
+  /** Writes a password that another person chose. The person's own last one is kept, so that it does not come back. */
+  async setTemporaryPassword(id: string, passwordHash: string): Promise<void> {
+    await this.manager.query(
+      `UPDATE users SET previous_password_hash = CASE WHEN password_is_temporary THEN previous_password_hash ELSE password_hash END,
+                        password_hash = $2, password_is_temporary = true, updated_at = now()
+        WHERE id = $1 AND deleted_at IS NULL`,
+      [id, passwordHash],
+    );
   }
 
   /**
@@ -153,7 +163,7 @@ export class UsersRepository {
     await inOneTrip(this.manager, [
       { text: 'DELETE FROM user_role WHERE user_id = $1', values: [id] },
       { text: 'DELETE FROM user_manager WHERE user_id = $1 OR manager_id = $1', values: [id] },
-      { text: 'UPDATE users SET deleted_at = $2, updated_at = $2, is_active = false, password_hash = NULL WHERE id = $1', values: [id, now] },
+      { text: 'UPDATE users SET deleted_at = $2, updated_at = $2, is_active = false, password_hash = NULL, previous_password_hash = NULL WHERE id = $1', values: [id, now] },
     ]);
   }
 

@@ -13,11 +13,12 @@ import { pageOf } from '../common/page-query.dto.js';
 import { uuidv7 } from '../common/uuid.js';
 import { auditedUser } from './audited-user.js';
 import { hashPassword, isSameAsEmail } from './password.js';
+import { PasswordRules } from './password-rules.js';
 import { Sessions } from './sessions.service.js';
 import { UserAdmission } from './user-admission.js';
 import type { CreateUserDto, UpdateUserDto, UsersQueryDto } from './user.dto.js';
 import { User } from './user.entity.js';
-import { emailTaken, userNotFound } from './user.errors.js';
+import { emailTaken, unfitPassword, userNotFound } from './user.errors.js';
 import { UserView, type UsersPageView } from './user.view.js';
 import { UsersRepository, type UserWithRoles, isEmailTaken } from './users.repository.js';
 
@@ -31,6 +32,7 @@ export class UsersService {
     private readonly users: UsersRepository,
     private readonly sessions: Sessions,
     private readonly admission: UserAdmission,
+    private readonly passwordRules: PasswordRules,
     private readonly changes: Changes,
     private readonly clock: Clock,
   ) {}
@@ -53,6 +55,7 @@ export class UsersService {
   /** @throws DomainError 400; 403 CANNOT_GRANT, OUTSIDE_POLICY; 409 EMAIL_TAKEN */
   async create(caller: KnownCaller, input: CreateUserDto): Promise<UserView> {
     requireConsistent(input);
+    await this.requireFitPassword(input);
     // Hashing takes its time; no lock waits for it.
     const passwordHash = input.password === undefined ? null : await hashPassword(input.password);
     const created = this.changes.transaction(caller, async ({ tx, record, write, lastly }) => {
@@ -106,6 +109,12 @@ export class UsersService {
     });
   }
 
+  private async requireFitPassword({ password, email, name }: CreateUserDto): Promise<void> {
+    if (password === undefined) return;
+    const problem = await this.passwordRules.problem(password, { email: email ?? null, name });
+    if (problem !== null) throw unfitPassword(problem);
+  }
+
   private async require(tx: EntityManager, id: string): Promise<UserWithRoles> {
     const found = await this.users.in(tx).findById(id);
     if (!found) throw userNotFound();
@@ -147,6 +156,7 @@ function userFrom(input: CreateUserDto, passwordHash: string | null, now: Date):
     name: input.name.trim(),
     kind: input.kind ?? 'person',
     passwordHash,
+    passwordIsTemporary: passwordHash !== null,
     isActive: input.isActive ?? true,
     maxActiveKeys: input.maxActiveKeys ?? null,
     createdAt: now,

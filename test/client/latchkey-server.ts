@@ -32,6 +32,7 @@ export class LatchkeyServer {
       DATABASE_MIGRATION_URL: through(databaseProxy, database.ownerUrl),
       ADMIN_EMAIL: ADMIN.email,
       ADMIN_PASSWORD: ADMIN.password,
+      ADMIN_PASSWORD_IS_TEMPORARY: 'false',
       LOG_LEVEL: 'error',
       MAX_ACTIVE_KEYS: '1000',
       ...secrets(),

@@ -7,8 +7,8 @@ import { Clock } from '../../common/clock.js';
 import { Config, type OidcClientConfig, type OidcConfig } from '../../config/config.js';
 import type { Identity } from '../../users/identities.service.js';
 import { PasswordThrottle } from '../../users/password-throttle.js';
-import { AuthService } from '../auth.service.js';
-import type { SessionView } from '../auth.view.js';
+import { SignInFailures } from '../../users/sign-in-failures.js';
+import { AuthService, type OpenedSession } from '../auth.service.js';
 import { CLOCK_TOLERANCE_SECONDS, type Claims, OIDC_ALGORITHMS, findSigningKey, identityOf } from './oidc-identity.js';
 import { OidcKeys } from './oidc-keys.js';
 import { OidcProvider } from './oidc-provider.js';
@@ -19,7 +19,7 @@ export type SignInFailure = 'expired' | 'refused' | 'not-admitted' | 'throttled'
 
 /** How a sign-in ended, and where its browser goes now; null when that is not known. */
 export type SignInOutcome =
-  | { readonly session: SessionView; readonly returnTo: string }
+  | { readonly session: OpenedSession; readonly returnTo: string }
   | { readonly failure: SignInFailure; readonly returnTo: string | null };
 
 /** What the provider added to the callback's address; anybody may have written it. */
@@ -60,6 +60,7 @@ export class OidcSignIn {
     @Inject(OidcProvider) private readonly provider: OidcProvider | null,
     @Inject(OidcKeys) private readonly keys: OidcKeys | null,
     private readonly throttle: PasswordThrottle,
+    private readonly failures: SignInFailures,
     private readonly auth: AuthService,
     private readonly clock: Clock,
   ) {}
@@ -91,12 +92,13 @@ export class OidcSignIn {
     } catch (error) {
       const failure = failureOf(error);
       if (failure === null) throw error;
-      this.logger.warn({ msg: 'A sign-in with the identity provider ended without a session.', requestId: caller.requestId, failure, cause: causeOf(error) });
+      this.logger.warn({ msg: 'A sign-in with the identity provider ended without a session.', requestId: caller.requestId, clientIp: caller.ip, failure, cause: causeOf(error) });
+      if (isFailure(failure)) this.failures.note(caller, null, failure === 'throttled' ? 'throttled' : 'identity-provider');
       return { failure, returnTo };
     }
   }
 
-  private async enter(caller: Caller, attempt: SignInAttempt, query: CallbackQuery): Promise<SessionView> {
+  private async enter(caller: Caller, attempt: SignInAttempt, query: CallbackQuery): Promise<OpenedSession> {
     const { oidc, provider } = this.configured();
     if (query.error !== undefined) throw new SignInEnded('refused', `The provider sent the error ${printable(query.error)}.`);
     // Who answers under another name is another provider (RFC 9207).
@@ -142,6 +144,11 @@ function verified(token: string, key: string, expected: { issuer: string; audien
     // The library names the rule that was broken, and no part of the token.
     throw new SignInEnded('refused', `The ID token is not valid: ${(error as Error).message}.`);
   }
+}
+
+/** Whether a failure says something about who tries: a slow person or a provider that is away does not. */
+function isFailure(failure: SignInFailure): boolean {
+  return failure === 'refused' || failure === 'not-admitted' || failure === 'throttled';
 }
 
 /** null: a bug, or something else that is no answer about this sign-in. */

@@ -33,6 +33,7 @@ export const f02: Experiment = {
       DATA_DIR: join(dataDir, 'data'),
       ADMIN_EMAIL: ADMIN.email,
       ADMIN_PASSWORD: ADMIN.password,
+      ADMIN_PASSWORD_IS_TEMPORARY: 'false',
       LOG_LEVEL: 'warn',
       METRICS_TOKEN,
       MAX_ACTIVE_KEYS: '1000000',

@@ -381,6 +381,7 @@ export function environmentOf(database: ClusterDatabase): Record<string, string>
     DATABASE_MIGRATION_URL: database.ownerUrl,
     ADMIN_EMAIL: ADMIN.email,
     ADMIN_PASSWORD: ADMIN.password,
+    ADMIN_PASSWORD_IS_TEMPORARY: 'false',
     JWT_SECRET: draw(),
     API_KEY_PEPPERS: `1:${draw()}`,
     TAG_KEYS: `1:${draw()}`,

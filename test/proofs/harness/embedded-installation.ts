@@ -30,6 +30,7 @@ export class EmbeddedInstallation {
       AUDIT_CHECKPOINT_FILE: join(directory, 'checkpoints'),
       ADMIN_EMAIL: ADMIN.email,
       ADMIN_PASSWORD: ADMIN.password,
+      ADMIN_PASSWORD_IS_TEMPORARY: 'false',
       LOG_LEVEL: 'warn',
       MAX_ACTIVE_KEYS: '1000000',
     };

@@ -1,0 +1,64 @@
+import { Injectable } from '@nestjs/common';
+import type { KnownCaller } from '../access/caller.js';
+import { Changes } from '../audit/changes.js';
+import { AccountNoticesRepository } from './account-notices.repository.js';
+import { AccountChangeView, type AccountNoticesView, FailedSignInsView } from './account-notices.view.js';
+import { concernsManager } from './notice-sentences.js';
+import { SignInExchange } from './sign-in-exchange.js';
+
+/** Changes that are told at once; whoever has more looks into the audit trail. */
+const MAX_CHANGES = 50;
+
+/**
+ * What happened to an account while its person was away: failed sign-ins, and what others did to it. It is told until the
+ * person acknowledges it. What others did is read from the audit trail, so that no way to do it can be forgotten here.
+ */
+@Injectable()
+export class AccountNotices {
+  constructor(
+    private readonly notices: AccountNoticesRepository,
+    private readonly exchange: SignInExchange,
+    private readonly changes: Changes,
+  ) {}
+
+  /** What a person has not acknowledged; null: nothing. */
+  async find(userId: string): Promise<AccountNoticesView | null> {
+    return (await this.read(userId)).view;
+  }
+
+  /**
+   * As `find`, for a person who has just signed in: failures that this replica has counted are told, too. Where nothing
+   * is to be told, the next look begins here.
+   */
+  async findAtSignIn(userId: string): Promise<AccountNoticesView | null> {
+    await this.exchange.tellOf(userId);
+    const { headSeq, view } = await this.read(userId);
+    if (view === null) await this.notices.markSeen(userId, headSeq);
+    return view;
+  }
+
+  /** Acknowledges what was told with a marker; what has happened since is still told. */
+  async acknowledge(caller: KnownCaller, seq: string, failures: number): Promise<void> {
+    const { id } = caller.principal;
+    await this.changes.transaction(caller, async ({ tx, record, write }) => {
+      write(this.notices.in(tx).markSeen(id, seq));
+      write(this.notices.in(tx).removeFailures(id, failures));
+      record({ resourceType: 'user', resourceId: id, details: { upToSeq: seq, failedSignIns: failures } });
+    });
+  }
+
+  private async read(userId: string): Promise<{ headSeq: string; view: AccountNoticesView | null }> {
+    const [{ headSeq, events }, failures] = await Promise.all([this.notices.findUnseen(userId, MAX_CHANGES + 1), this.notices.findFailures(userId)]);
+    const told = events.slice(0, MAX_CHANGES).filter((event) => concernsManager(event, userId));
+    if (told.length === 0 && failures === null) return { headSeq, view: null };
+    return {
+      headSeq,
+      view: {
+        failedSignIns: failures === null ? null : FailedSignInsView.from(failures),
+        changes: told.map((event) => AccountChangeView.from(event, userId)),
+        isCapped: events.length > MAX_CHANGES,
+        marker: `${headSeq}.${failures?.failures ?? 0}`,
+      },
+    };
+  }
+}
