@@ -5,7 +5,7 @@ import { Config } from '../config/config.js';
 /** Guesses that an attacker who knows lists and habits needs at least, as the library estimates: 10^8. */
 const MIN_SCORE = 3;
 /** Characters that are looked at: enough to tell, and the time grows with their square. */
-const MAX_CHARACTERS = 64;
+const MAX_CHARACTERS = 32;
 /** Parts of names and addresses that say nothing. */
 const MIN_WORD_CHARACTERS = 3;
 /** Characters that a password has beside such words, at least. */

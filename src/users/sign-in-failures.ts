@@ -4,6 +4,7 @@ import { TrailRecorder } from '../audit/trail-recorder.js';
 import { Clock } from '../common/clock.js';
 import { Meters } from '../common/meters.js';
 import { RepeatedLog } from '../common/repeated-log.js';
+import { hashingSlots } from './hashing-slots.js';
 import { SignInExchange } from './sign-in-exchange.js';
 import { type FailureReason, FAILURE_REASONS, type MinuteOfFailures, SignInMinutes } from './sign-in-minutes.js';
 
@@ -34,6 +35,7 @@ export class SignInFailures implements OnApplicationShutdown {
     const logger = new Logger('SignIn');
     this.log = new RepeatedLog((fields) => logger.warn(fields), MAX_LINES);
     this.counter = meters.counter('latchkey_sign_in_failures_total', 'Sign-ins that failed, by reason.', ['reason']);
+    meters.gauge('latchkey_password_hashes_queued', 'Passwords that wait to be checked or set. At 64 of unknown browsers their sign-ins are answered 503.', () => hashingSlots.queued);
     for (const reason of FAILURE_REASONS) this.counter.labels(reason).inc(0);
   }
 

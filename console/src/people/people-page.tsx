@@ -157,7 +157,7 @@ export function NewUser({ kind, onClose, onCreated }: { kind: User['kind']; onCl
         <Stack gap="sm">
           <TextInput label="Name" required maxLength={100} data-autofocus {...form.getInputProps('name')} />
           {!isService && <TextInput label="E-mail" type="email" required autoComplete="off" {...form.getInputProps('email')} />}
-          {!isService && <PasswordInput label="First password" description="12 characters or more; empty: no sign-in until one is set" autoComplete="new-password" {...form.getInputProps('password')} visibilityToggleButtonProps={{ 'aria-label': 'Show or hide the password' }} />}
+          {!isService && <PasswordInput label="First password" description="12 characters or more, to be changed at the first sign-in; empty: no sign-in until one is set" autoComplete="new-password" {...form.getInputProps('password')} visibilityToggleButtonProps={{ 'aria-label': 'Show or hide the password' }} />}
           <RolesField value={form.getValues().roles} onChange={(roles) => form.setFieldValue('roles', roles)} error={form.errors['roles']} />
           {isService && <UsersPicker label="Managers" description="People who may act as owner of its keys" kind="person" value={form.getValues().managerIds} onChange={(ids) => form.setFieldValue('managerIds', ids)} error={form.errors['managerIds']} />}
           <NumberInput label="Cap on active keys" description={`Empty: ${settings.maxActiveKeys}, as set for this installation`} min={0} max={1_000_000} allowDecimal={false} {...form.getInputProps('maxActiveKeys')} />

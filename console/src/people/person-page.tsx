@@ -172,7 +172,7 @@ function Password({ user, onClose }: DialogProps) {
   });
   return (
     <Confirm title={`Set a password for ${user.name}`} opened onClose={onClose} onConfirm={() => act.go()} pending={act.isPending} action="Set password" disabled={password.length < 12}>
-      <PasswordInput label="New password" description="12 characters or more. All sessions end." autoComplete="new-password" value={password} error={refused ? fieldErrors(refused, ['password'])['password'] : undefined} onChange={(event) => setPassword(event.currentTarget.value)} visibilityToggleButtonProps={{ 'aria-label': 'Show or hide the password' }} />
+      <PasswordInput label="New password" description="12 characters or more. All sessions end, and it must be changed at the next sign-in." autoComplete="new-password" value={password} error={refused ? fieldErrors(refused, ['password'])['password'] : undefined} onChange={(event) => setPassword(event.currentTarget.value)} visibilityToggleButtonProps={{ 'aria-label': 'Show or hide the password' }} />
       {refused && !isSaidByFields(refused, fieldErrors(refused, ['password']), ['password']) && <ProblemAlert error={refused} />}
     </Confirm>
   );

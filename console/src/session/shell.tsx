@@ -7,6 +7,8 @@ import type { Permission } from '../../../src/access/permissions.js';
 import { api } from '../api/client';
 import { useAct } from '../ui/act';
 import { Icon, type IconName } from '../ui/icons';
+import { ChoosePassword } from './choose-password';
+import { Notices } from './notices';
 import { SignedInAs, sessionQuery, useEndSession, useSession } from './session';
 
 interface Place {
@@ -36,7 +38,7 @@ const PLACES: readonly Place[] = [
 export function Shell() {
   const { data } = useQuery(sessionQuery);
   if (!data) return <Navigate to="/sign-in" search={{ redirect: undefined, ended: undefined }} />;
-  return <SignedInAs value={data}><Frame /></SignedInAs>;
+  return <SignedInAs value={data}>{data.mustChangePassword ? <ChoosePassword /> : <Frame />}</SignedInAs>;
 }
 
 function Frame() {
@@ -62,6 +64,7 @@ function Frame() {
         </nav>
       </AppShell.Navbar>
       <AppShell.Main id="main" tabIndex={-1}>
+        <Notices />
         <Outlet />
       </AppShell.Main>
     </AppShell>

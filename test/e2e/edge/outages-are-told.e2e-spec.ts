@@ -117,6 +117,7 @@ describe('What does not work is told', () => {
       'management',
       'metering',
       'secrets',
+      'signIns',
     ]);
     expect((await send('GET', '/health/ready')).body).toEqual(body);
   });
