@@ -17,7 +17,7 @@ import type { KnownDevices } from './device-cookie.js';
 import { SessionTokens } from './session-tokens.js';
 
 /** A session just opened, before its person is told anything. */
-export type OpenedSession = Omit<SessionView, 'notices'>;
+type OpenedSession = Omit<SessionView, 'notices'>;
 
 /** Signing in and out. */
 @Injectable()
@@ -54,13 +54,14 @@ export class AuthService {
    * that is disabled or deleted. The session is like any other from then on: disabling ends it, and his rights are looked
    * up anew on each request.
    */
-  async loginByIdentity(caller: Caller, identity: Identity): Promise<OpenedSession | null> {
+  async loginByIdentity(caller: Caller, identity: Identity): Promise<SessionView | null> {
     const userId = await this.identities.admit(caller, identity);
     if (userId === null) return null;
-    return this.changes.transaction(caller, async (change) => {
+    const session = await this.changes.transaction(caller, async (change) => {
       if (!(await this.accounts.enterByIdentity(change.tx, userId))) return null;
       return this.open(change, userId, false, { issuer: identity.issuer });
     });
+    return session && this.withNotices(session);
   }
 
   private async withNotices(session: OpenedSession): Promise<SessionView> {

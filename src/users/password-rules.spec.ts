@@ -1,8 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
+import type { Config } from '../config/config.js';
 import { PasswordRules } from './password-rules.js';
 
-const rules = new PasswordRules({ publicUrl: 'https://keys.contoso.example', jwtIssuer: 'latchkey' });
+const rules = new PasswordRules({ publicUrl: 'https://keys.contoso.example', jwtIssuer: 'latchkey' } as Config);
 const ADA = { email: 'ada.lovelace@example.com', name: 'Ada Lovelace' };
 
 describe('PasswordRules', () => {

@@ -31,7 +31,7 @@ let estimator: Promise<ZxcvbnFactory> | undefined;
 export class PasswordRules {
   private readonly words: readonly string[];
 
-  constructor({ publicUrl, jwtIssuer }: Pick<Config, 'publicUrl' | 'jwtIssuer'>) {
+  constructor({ publicUrl, jwtIssuer }: Config) {
     this.words = [PRODUCT, ...partsOf(new URL(publicUrl).hostname), ...partsOf(jwtIssuer)];
   }
 

@@ -8,7 +8,8 @@ import { Config, type OidcClientConfig, type OidcConfig } from '../../config/con
 import type { Identity } from '../../users/identities.service.js';
 import { PasswordThrottle } from '../../users/password-throttle.js';
 import { SignInFailures } from '../../users/sign-in-failures.js';
-import { AuthService, type OpenedSession } from '../auth.service.js';
+import { AuthService } from '../auth.service.js';
+import type { SessionView } from '../auth.view.js';
 import { CLOCK_TOLERANCE_SECONDS, type Claims, OIDC_ALGORITHMS, findSigningKey, identityOf } from './oidc-identity.js';
 import { OidcKeys } from './oidc-keys.js';
 import { OidcProvider } from './oidc-provider.js';
@@ -19,7 +20,7 @@ export type SignInFailure = 'expired' | 'refused' | 'not-admitted' | 'throttled'
 
 /** How a sign-in ended, and where its browser goes now; null when that is not known. */
 export type SignInOutcome =
-  | { readonly session: OpenedSession; readonly returnTo: string }
+  | { readonly session: SessionView; readonly returnTo: string }
   | { readonly failure: SignInFailure; readonly returnTo: string | null };
 
 /** What the provider added to the callback's address; anybody may have written it. */
@@ -98,7 +99,7 @@ export class OidcSignIn {
     }
   }
 
-  private async enter(caller: Caller, attempt: SignInAttempt, query: CallbackQuery): Promise<OpenedSession> {
+  private async enter(caller: Caller, attempt: SignInAttempt, query: CallbackQuery): Promise<SessionView> {
     const { oidc, provider } = this.configured();
     if (query.error !== undefined) throw new SignInEnded('refused', `The provider sent the error ${printable(query.error)}.`);
     // Who answers under another name is another provider (RFC 9207).

@@ -125,10 +125,11 @@ describe('POST /auth/login', () => {
     });
 
     it('counts an IPv6 customer’s networks as one: 400 failures of a /48, whichever of its /64 they come from', async () => {
+      const targets = await Promise.all(Array.from({ length: 42 }, () => app.addUser([])));
       const statuses: number[] = [];
-      for (let round = 0; round < 42; round += 1) {
+      for (const [round, { email }] of targets.entries()) {
         const answers = await Promise.all(
-          Array.from({ length: 10 }, (_, index) => login(`spray-${round}-${index}@latchkey.test`, 'guess', { 'x-forwarded-for': `2001:db8:1:${(round * 397 + index).toString(16)}::1` })),
+          Array.from({ length: 10 }, (_, index) => login(email, 'guess', { 'x-forwarded-for': `2001:db8:1:${(round * 397 + index).toString(16)}::1` })),
         );
         statuses.push(...answers.map(({ status }) => status));
       }
