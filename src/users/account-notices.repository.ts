@@ -19,8 +19,11 @@ export interface AccountEvent {
 }
 
 /** What an account has not acknowledged, and the end of the trail at that moment. */
-export interface UnseenEvents {
+export interface Unseen {
   readonly headSeq: string;
+  /** Up to where the account has seen the trail. */
+  readonly seenSeq: string;
+  readonly failures: AccountFailures | null;
   /** Newest first. */
   readonly events: readonly AccountEvent[];
 }
@@ -39,9 +42,10 @@ const UNSEEN = `
        AND e.actor_id IS DISTINCT FROM me.text_id AND e.changes @> '[{"field":"managerIds"}]'
        AND e.changes::text LIKE '%' || me.text_id || '%'
   )
-  SELECT head.seq AS head_seq, e.seq, e.at, e.action, e.actor_kind, e.actor_id, actor.name AS actor_name, e.resource_id,
+  SELECT head.seq AS head_seq, me.seen AS seen_seq, f.failures, f.last_at, f.last_ip, e.seq, e.at, e.action, e.actor_kind, e.actor_id, actor.name AS actor_name, e.resource_id,
          resource.name AS resource_name, e.changes, e.details
-    FROM change_head head
+    FROM change_head head CROSS JOIN me
+    LEFT JOIN sign_in_failure f ON f.user_id = me.id
     LEFT JOIN LATERAL (SELECT * FROM audit_event WHERE seq IN (SELECT seq FROM found) ORDER BY seq DESC LIMIT $2) e ON true
     LEFT JOIN users actor ON e.actor_kind = 'user' AND actor.id::text = e.actor_id
     LEFT JOIN users resource ON resource.id::text = e.resource_id
@@ -49,6 +53,10 @@ const UNSEEN = `
 
 interface Row {
   head_seq: string;
+  seen_seq: string;
+  failures: string | null;
+  last_at: Date;
+  last_ip: string | null;
   seq: string | null;
   at: Date;
   action: string;
@@ -71,18 +79,18 @@ export class AccountNoticesRepository {
     return new AccountNoticesRepository(tx);
   }
 
-  async findUnseen(userId: string, limit: number): Promise<UnseenEvents> {
+  /** In one statement, so that the end of the trail and what is before it belong together. null: there is no such user. */
+  async findUnseen(userId: string, limit: number): Promise<Unseen | null> {
     const rows = await this.manager.query<Row[]>(UNSEEN, [userId, limit]);
-    const events = rows.filter(({ seq }) => seq !== null).map(eventOf);
-    return { headSeq: rows[0]?.head_seq ?? '0', events };
-  }
-
-  async findFailures(userId: string): Promise<AccountFailures | null> {
-    const [row] = await this.manager.query<{ failures: string; last_at: Date; last_ip: string | null }[]>(
-      'SELECT failures, last_at, last_ip FROM sign_in_failure WHERE user_id = $1',
-      [userId],
-    );
-    return row === undefined ? null : { failures: Number(row.failures), lastAt: row.last_at, lastIp: row.last_ip };
+    const [first] = rows;
+    if (first === undefined) return null;
+    const { head_seq: headSeq, seen_seq: seenSeq, failures, last_at: lastAt, last_ip: lastIp } = first;
+    return {
+      headSeq,
+      seenSeq,
+      failures: failures === null ? null : { failures: Number(failures), lastAt, lastIp },
+      events: rows.filter(({ seq }) => seq !== null).map(eventOf),
+    };
   }
 
   /** The entries up to `seq` are seen; what has not happened yet cannot be. */

@@ -1,13 +1,15 @@
 import { Injectable } from '@nestjs/common';
 import type { KnownCaller } from '../access/caller.js';
 import { Changes } from '../audit/changes.js';
-import { AccountNoticesRepository } from './account-notices.repository.js';
+import { AccountNoticesRepository, type Unseen } from './account-notices.repository.js';
 import { AccountChangeView, type AccountNoticesView, FailedSignInsView } from './account-notices.view.js';
 import { concernsManager } from './notice-sentences.js';
 import { SignInExchange } from './sign-in-exchange.js';
 
 /** Changes that are told at once; whoever has more looks into the audit trail. */
 const MAX_CHANGES = 50;
+/** Entries of the trail that each look goes through again, where there is nothing to tell. */
+const MAX_BEHIND = 1_000n;
 
 /**
  * What happened to an account while its person was away: failed sign-ins, and what others did to it. It is told until the
@@ -23,17 +25,20 @@ export class AccountNotices {
 
   /** What a person has not acknowledged; null: nothing. */
   async find(userId: string): Promise<AccountNoticesView | null> {
-    return (await this.read(userId)).view;
+    return viewOf(await this.notices.findUnseen(userId, MAX_CHANGES + 1), userId);
   }
 
   /**
-   * As `find`, for a person who has just signed in: failures that this replica has counted are told, too. Where nothing
-   * is to be told, the next look begins here.
+   * As `find`, for a person who has just signed in: failures that this replica has counted are told, too. Where there
+   * is nothing to tell, later looks begin here, once that saves them something.
    */
   async findAtSignIn(userId: string): Promise<AccountNoticesView | null> {
     await this.exchange.tellOf(userId);
-    const { headSeq, view } = await this.read(userId);
-    if (view === null) await this.notices.markSeen(userId, headSeq);
+    const unseen = await this.notices.findUnseen(userId, MAX_CHANGES + 1);
+    const view = viewOf(unseen, userId);
+    if (unseen !== null && view === null && BigInt(unseen.headSeq) - BigInt(unseen.seenSeq) > MAX_BEHIND) {
+      await this.notices.markSeen(userId, unseen.headSeq);
+    }
     return view;
   }
 
@@ -46,19 +51,17 @@ export class AccountNotices {
       record({ resourceType: 'user', resourceId: id, details: { upToSeq: seq, failedSignIns: failures } });
     });
   }
+}
 
-  private async read(userId: string): Promise<{ headSeq: string; view: AccountNoticesView | null }> {
-    const [{ headSeq, events }, failures] = await Promise.all([this.notices.findUnseen(userId, MAX_CHANGES + 1), this.notices.findFailures(userId)]);
-    const told = events.slice(0, MAX_CHANGES).filter((event) => concernsManager(event, userId));
-    if (told.length === 0 && failures === null) return { headSeq, view: null };
-    return {
-      headSeq,
-      view: {
-        failedSignIns: failures === null ? null : FailedSignInsView.from(failures),
-        changes: told.map((event) => AccountChangeView.from(event, userId)),
-        isCapped: events.length > MAX_CHANGES,
-        marker: `${headSeq}.${failures?.failures ?? 0}`,
-      },
-    };
-  }
+function viewOf(unseen: Unseen | null, userId: string): AccountNoticesView | null {
+  if (unseen === null) return null;
+  const { headSeq, failures, events } = unseen;
+  const told = events.slice(0, MAX_CHANGES).filter((event) => concernsManager(event, userId));
+  if (told.length === 0 && failures === null) return null;
+  return {
+    failedSignIns: failures === null ? null : FailedSignInsView.from(failures),
+    changes: told.map((event) => AccountChangeView.from(event, userId)),
+    isCapped: events.length > MAX_CHANGES,
+    marker: `${headSeq}.${failures?.failures ?? 0}`,
+  };
 }

@@ -35,7 +35,7 @@ export const s07: Experiment = {
   inCi: true,
   fault: { what: 'a replica does not hear of what the others have counted', patch: 'counts-alone.mjs' },
   run: async ({ size, random, log, fault }) => {
-    const cluster = await ProofCluster.start(3, { TRUSTED_PROXIES: '127.0.0.1/32' }, fault);
+    const cluster = await ProofCluster.start(3, { TRUSTED_PROXIES: '127.0.0.1/32', PUBLIC_URL: 'http://127.0.0.1' }, fault);
     try {
       const targets: Target[] = [];
       for (let index = 0; index < ACCOUNTS; index += 1) targets.push(await addTarget(cluster, index));
