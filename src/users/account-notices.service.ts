@@ -23,18 +23,17 @@ export class AccountNotices {
     private readonly changes: Changes,
   ) {}
 
-  /** What a person has not acknowledged; null: nothing. */
+  /** What a person has not acknowledged, failures that this replica has counted just now included; null: nothing. */
   async find(userId: string): Promise<AccountNoticesView | null> {
-    return viewOf(await this.notices.findUnseen(userId, MAX_CHANGES + 1), userId);
+    return viewOf(await this.findUnseen(userId), userId);
   }
 
   /**
-   * As `find`, for a person who has just signed in: failures that this replica has counted are told, too. Where there
-   * is nothing to tell, later looks begin here, once that saves them something.
+   * As `find`, for a person who has just signed in: where there is nothing to tell, later looks begin here, once that
+   * saves them something.
    */
   async findAtSignIn(userId: string): Promise<AccountNoticesView | null> {
-    await this.exchange.tellOf(userId);
-    const unseen = await this.notices.findUnseen(userId, MAX_CHANGES + 1);
+    const unseen = await this.findUnseen(userId);
     const view = viewOf(unseen, userId);
     if (unseen !== null && view === null && BigInt(unseen.headSeq) - BigInt(unseen.seenSeq) > MAX_BEHIND) {
       await this.notices.markSeen(userId, unseen.headSeq);
@@ -50,6 +49,11 @@ export class AccountNotices {
       write(this.notices.in(tx).removeFailures(id, failures));
       record({ resourceType: 'user', resourceId: id, details: { upToSeq: seq, failedSignIns: failures } });
     });
+  }
+
+  private async findUnseen(userId: string): Promise<Unseen | null> {
+    await this.exchange.tellOf(userId);
+    return this.notices.findUnseen(userId, MAX_CHANGES + 1);
   }
 }
 
