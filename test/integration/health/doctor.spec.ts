@@ -36,6 +36,7 @@ describe('The doctor', () => {
       'ok    the login may use the tables (logged in as latchkey_app)',
       'ok    the schema is what this build expects',
       'ok    the database has all that its checkpoint file has seen (no AUDIT_CHECKPOINT_FILE: a restore of an older state would not be noticed)',
+      'ok    ADMIN_PASSWORD is fit for the first admin',
       'ok    every secret is the one this database was made with',
       'ok    totals of keys = Σ events',
       'ok    every key has its totals',

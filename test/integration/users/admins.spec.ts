@@ -8,6 +8,7 @@ import { StartRefusal } from '../../../src/common/start-refusal.js';
 import { ADVISORY_LOCKS } from '../../../src/database/advisory-locks.js';
 import { dataSource } from '../../../src/database/data-source.js';
 import { entities } from '../../../src/entities.js';
+import { firstAdminCheck } from '../../../src/users/first-admin-check.js';
 import { resetAdmin } from '../../../src/users/admin-reset.js';
 import { passwordMatches } from '../../../src/users/password.js';
 import { seed } from '../../../src/users/seed.js';
@@ -35,10 +36,22 @@ describe('the first admin, and the way back in', () => {
     await database.drop();
   });
 
+  const check = (variables: Record<string, string>) => firstAdminCheck(testConfig(variables), pools[0]!).run();
+
+  it('gets no ADMIN_PASSWORD that is easy to guess: the start is refused, and says what to do', async () => {
+    for (const ADMIN_PASSWORD of ['password1234', 'aaaaaaaaaaaa', 'latchkey-admin']) {
+      await expect(check({ ADMIN_PASSWORD, ADMIN_EMAIL: EMAIL })).rejects.toThrow(/^ADMIN_PASSWORD is too easy to guess: .+ Give another one, or none: then one is generated and printed\.$/);
+      await expect(check({ ADMIN_PASSWORD, ADMIN_EMAIL: EMAIL })).rejects.toBeInstanceOf(StartRefusal);
+    }
+    expect(await check({ ADMIN_PASSWORD: 'nine small boats at sea', ADMIN_EMAIL: EMAIL })).toBeNull();
+    expect(await check({})).toBeNull();
+  });
+
   it('is made by one of the replicas that start at once, and is in the trail', async () => {
     const answers = await Promise.all(pools.map((pool) => seed(new Changes(pool, testConfig()), { email: EMAIL, password: null })));
     const made = answers.filter((answer) => answer !== null);
-    expect(made).toEqual([{ email: EMAIL, password: expect.stringMatching(/^[\w-]{20}$/) }]);
+    expect(made).toEqual([{ email: EMAIL, password: expect.stringMatching(/^[\w-]{20}$/), isPasswordTemporary: false }]);
+    expect(await rows('SELECT password_is_temporary FROM users')).toEqual([{ password_is_temporary: false }]);
     expect(await passwordMatches((await admin()).password_hash, made[0]!.password!)).toBe(true);
     expect(await rows(`SELECT action, actor_kind, resource_type, count(*)::int AS count FROM audit_event GROUP BY 1, 2, 3 ORDER BY 1`)).toEqual([
       { action: 'roles:create', actor_kind: 'system', resource_type: 'role', count: 5 },
@@ -87,10 +100,15 @@ describe('the first admin, and the way back in', () => {
     expect(now).toMatchObject({ id, is_active: true, roles: ['admin', 'creator'] });
     expect(await passwordMatches(now.password_hash, reset.password)).toBe(true);
     expect(await rows('SELECT 1 FROM session')).toEqual([]);
+    expect(await rows('SELECT password_is_temporary FROM users WHERE id = $1', [id])).toEqual([{ password_is_temporary: true }]);
     expect(await rows(`SELECT actor_kind, action, changes, details FROM audit_event ORDER BY seq DESC LIMIT 1`)).toEqual([{
       actor_kind: 'system', action: 'users:update', details: { credential: 'password', by: 'admin:reset' },
       changes: [{ field: 'roles', before: ['creator'], after: ['admin', 'creator'] }, { field: 'isActive', before: false, after: true }],
     }]);
+  });
+
+  it('may have any ADMIN_PASSWORD where there are users: it is not used', async () => {
+    expect(await check({ ADMIN_PASSWORD: 'password1234', ADMIN_EMAIL: EMAIL })).toBeNull();
   });
 
   it('is made anew where the account was deleted', async () => {
@@ -98,6 +116,7 @@ describe('the first admin, and the way back in', () => {
     const reset = await resetAdmin(changes, EMAIL);
     expect(reset.created).toBe(true);
     expect(await admin()).toMatchObject({ is_active: true, roles: ['admin'] });
+    expect(await rows('SELECT password_is_temporary FROM users WHERE deleted_at IS NULL')).toEqual([{ password_is_temporary: true }]);
   });
 
   it('is not made of a service account', async () => {
