@@ -5,12 +5,15 @@ import { withTlsVariables } from './database-url.js';
 import { type Environment, environmentSchema } from './environment.js';
 import { DATA_DIR_ENTRIES } from './data-dir.js';
 import { type GeneratedSecrets, SECRET_NAMES, type SecretName, readOrCreateSecrets } from './generated-secrets.js';
+import { hasFewerCharacters, isExampleValue } from './example-values.js';
 import { withFileTwins } from './file-twins.js';
+import { databasePasswords, productionProblems } from './production.js';
 import {
   type VersionedKey,
   hashedKey,
   isPlainSecret,
   parseVersionedSecrets,
+  sameSecret,
   textKey,
 } from './versioned-secrets.js';
 
@@ -44,6 +47,8 @@ export class Config {
   readonly jwtIssuer: string;
   readonly jwtAudience: string;
   readonly sessionTtlSeconds: number;
+  /** Seconds without a request after which a session ends; null: it lasts as long as `sessionTtlSeconds` says. */
+  readonly sessionIdleSeconds: number | null;
   readonly oidc: OidcConfig | null;
   readonly apiKeyPrefix: string;
   readonly peppers: readonly VersionedKey[];
@@ -70,6 +75,8 @@ export class Config {
   readonly currency: string;
   readonly swaggerEnabled: boolean;
   readonly logLevel: Environment['LOG_LEVEL'];
+  /** What `NODE_ENV=production` refuses of these settings, a sentence each. */
+  readonly productionProblems: readonly string[];
 
   constructor(environment: Environment, secrets: GeneratedSecrets) {
     this.nodeEnv = environment.NODE_ENV;
@@ -92,6 +99,7 @@ export class Config {
     this.jwtIssuer = environment.JWT_ISSUER;
     this.jwtAudience = environment.JWT_AUDIENCE;
     this.sessionTtlSeconds = environment.SESSION_TTL_SECONDS;
+    this.sessionIdleSeconds = environment.SESSION_IDLE_SECONDS || null;
     this.oidc = oidcOf(environment);
     this.apiKeyPrefix = environment.API_KEY_PREFIX;
     this.peppers = this.secrets.API_KEY_PEPPERS;
@@ -114,6 +122,7 @@ export class Config {
     this.currency = environment.CURRENCY;
     this.swaggerEnabled = environment.SWAGGER_ENABLED ?? environment.NODE_ENV !== 'production';
     this.logLevel = environment.LOG_LEVEL;
+    this.productionProblems = productionProblems(environment, this.publicUrl);
     Object.freeze(this);
   }
 }
@@ -151,15 +160,30 @@ export interface GatewayListenerConfig {
 /** What a process does where an embedded installation has no secrets yet. */
 export type AbsentSecrets = 'draw' | 'refuse';
 
+/** What is done with settings that are not fit for `NODE_ENV=production`. The doctor keeps them, and says what is wrong. */
+export type UnfitSettings = 'refuse' | 'keep';
+
 /**
  * Reads and checks the environment. In embedded mode outside production, secrets that are absent are
  * generated into `DATA_DIR` (mode 0600) and found there again at the next start. Commands that only read refuse instead.
  *
  * @throws StartRefusal naming every variable that is wrong or missing.
  */
-export function loadConfig(env: NodeJS.ProcessEnv = process.env, absentSecrets: AbsentSecrets = 'draw'): Config {
+export function loadConfig(
+  env: NodeJS.ProcessEnv = process.env,
+  absentSecrets: AbsentSecrets = 'draw',
+  unfitSettings: UnfitSettings = 'refuse',
+): Config {
   const { environment, secrets } = load(env, absentSecrets);
-  return new Config(environment, secrets);
+  const config = new Config(environment, secrets);
+  if (unfitSettings === 'refuse') requireFitForProduction(config);
+  return config;
+}
+
+/** @throws ConfigError with a line for each setting that production refuses, where this is production */
+export function requireFitForProduction({ nodeEnv, productionProblems }: Config): void {
+  if (nodeEnv !== 'production' || productionProblems.length === 0) return;
+  throw new ConfigError(productionProblems.map((problem) => `${problem} (NODE_ENV=production).`).join('\n'));
 }
 
 /** The secrets, each as the text of its variable, for a copy of them. @throws StartRefusal as `loadConfig` does; none is drawn */
@@ -183,7 +207,11 @@ function load(env: NodeJS.ProcessEnv, absentSecrets: AbsentSecrets): { environme
   const environment = parsed.data;
   const secrets = { ...generatedSecrets(environment, present, absentSecrets), ...pick(present, SECRET_NAMES) } as GeneratedSecrets;
   refuseExampleValues(secrets);
-  refuseSharedValues({ ...secrets, ...pick(present, ['ADMIN_PASSWORD', 'OIDC_CLIENT_SECRET', 'METRICS_TOKEN']) });
+  refuseSharedValues({
+    ...secrets,
+    ...pick(present, ['ADMIN_PASSWORD', 'OIDC_CLIENT_SECRET', 'METRICS_TOKEN']),
+    ...(environment.NODE_ENV === 'production' ? databasePasswords(environment) : {}),
+  });
   return { environment, secrets };
 }
 
@@ -207,7 +235,7 @@ function generatedSecrets(environment: Environment, present: Record<string, stri
 function refuseExampleValues(secrets: GeneratedSecrets): void {
   const weak = SECRET_NAMES.filter((name) =>
     (parseVersionedSecrets(secrets[name]) ?? []).some(
-      ({ secret }) => /change-?me|example|secret-?here|placeholder/i.test(secret) || new Set(secret).size < 10,
+      ({ secret }) => isExampleValue(secret) || hasFewerCharacters(secret, 10),
     ),
   );
   if (weak.length > 0) {
@@ -227,9 +255,14 @@ function refuseSharedValues(values: Record<string, string>): void {
     ),
   );
   for (const [index, { place, secret }] of places.entries()) {
-    const twin = places.slice(0, index).find((other) => other.secret === secret);
+    const twin = places.slice(0, index).find((other) => sameSecret(other.secret, secret) && !areLogins(other.place, place));
     if (twin) throw new ConfigError(`${twin.place} and ${place} have the same value: draw one of them anew`);
   }
+}
+
+/** Both URLs may name one login. */
+function areLogins(one: string, other: string): boolean {
+  return one.includes('DATABASE_') && other.includes('DATABASE_');
 }
 
 function isSecretName(name: string): name is SecretName {

@@ -20,6 +20,12 @@ const url = (schemes: string[]) =>
     }
   }, `must be a URL that starts with ${schemes.map((scheme) => `${scheme}//`).join(' or ')}`);
 
+/** Where browsers are: an address alone, because routes, cookies and the console begin at `/`. */
+const publicUrl = url(['http:', 'https:']).refine((value) => {
+  const { pathname, search, hash, username, password } = new URL(value);
+  return pathname === '/' && `${search}${hash}${username}${password}` === '';
+}, 'must be scheme, host and port alone, as https://keys.example.com: Latchkey is not served below a path, so give it a host name of its own');
+
 const databaseUrl = z.string().superRefine((value, context) => {
   try {
     parseDatabaseUrl(value);
@@ -51,7 +57,7 @@ export const environmentSchema = z.object({
   NODE_ENV: z.enum(['development', 'test', 'production']).default('development'),
   HOST: z.string().min(1).default('127.0.0.1'),
   PORT: positiveInteger(65_535).default(3000),
-  PUBLIC_URL: url(['http:', 'https:']).optional(),
+  PUBLIC_URL: publicUrl.optional(),
   DATABASE_URL: databaseUrl.optional(),
   DATABASE_MIGRATION_URL: databaseUrl.optional(),
   PGSSLMODE: z.enum(SSL_MODES, `must be one of ${SSL_MODES.join(', ')}`).optional(),
@@ -65,6 +71,9 @@ export const environmentSchema = z.object({
   JWT_ISSUER: z.string().min(1).default('latchkey'),
   JWT_AUDIENCE: z.string().min(1).default('latchkey'),
   SESSION_TTL_SECONDS: positiveInteger(2_592_000).default(28_800),
+  SESSION_IDLE_SECONDS: positiveInteger(2_592_000)
+    .refine((value) => value === 0 || value >= 300, 'must be 0, or at least 300')
+    .default(3600),
   OIDC_ISSUER: url(['http:', 'https:']).optional(),
   OIDC_JWKS_URI: url(['http:', 'https:']).optional(),
   OIDC_AUDIENCE: z.string().min(1).optional(),
