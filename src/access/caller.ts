@@ -44,6 +44,8 @@ export interface Caller {
   readonly requestId: string | null;
   /** `resource:verb`, from the route's `@Audited`; what the trail calls this act. */
   readonly action: string | null;
+  /** What the client calls itself; only where a session may be opened. */
+  readonly userAgent?: string | undefined;
 }
 
 /** A caller that has a principal: what every route but a public one hands to its service. */

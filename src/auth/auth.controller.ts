@@ -1,4 +1,4 @@
-import { Body, Controller, Get, HttpCode, Post, Res } from '@nestjs/common';
+import { Body, Controller, Get, Headers, HttpCode, Post, Res } from '@nestjs/common';
 import { ApiOperation, ApiTags, ApiUnauthorizedResponse } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import type { Caller, KnownCaller } from '../access/caller.js';
@@ -24,8 +24,13 @@ export class AuthController {
   @Audited('auth:login', 'user')
   @ApiOperation({ summary: 'Sign in with e-mail and password', description: 'Gives a bearer token, and the same token as httpOnly cookie for the console.' })
   @ApiUnauthorizedResponse({ description: 'E-mail or password is wrong, or the account is disabled: the answers are the same.', type: ProblemView })
-  async login(@FromCaller() caller: Caller, @Body() body: LoginDto, @Res({ passthrough: true }) reply: FastifyReply): Promise<SessionView> {
-    const session = await this.auth.login(caller, body.email, body.password);
+  async login(
+    @FromCaller() caller: Caller,
+    @Headers('user-agent') userAgent: string | undefined,
+    @Body() body: LoginDto,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<SessionView> {
+    const session = await this.auth.login({ ...caller, userAgent }, body.email, body.password);
     void reply.header('Cache-Control', 'no-store');
     void reply.header('Set-Cookie', this.cookie.of(session));
     return session;

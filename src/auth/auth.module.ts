@@ -5,6 +5,7 @@ import { GrantsReader } from '../access/grants.reader.js';
 import { Clock } from '../common/clock.js';
 import { Config } from '../config/config.js';
 import { Identities } from '../users/identities.service.js';
+import { InstallationModule } from '../installation/installation.module.js';
 import { UsersModule } from '../users/users.module.js';
 import { AuthController } from './auth.controller.js';
 import { AuthService } from './auth.service.js';
@@ -18,6 +19,7 @@ import { SignInAttempts } from './oidc/sign-in-attempts.js';
 import { SessionCookie } from './session-cookie.js';
 import { SessionInspector } from './session-inspector.js';
 import { SessionTokens } from './session-tokens.js';
+import { SessionsController } from './sessions.controller.js';
 import { SessionStrategy } from './session.strategy.js';
 
 /** What there is of an identity provider: nothing without one, and its keys alone where nobody signs in with it here. */
@@ -40,9 +42,9 @@ const identityProvider = [
 /** Sign-in, sessions, and the credentials of every request. */
 @Global()
 @Module({
-  imports: [PassportModule, UsersModule],
-  controllers: [AuthController, OidcController],
+  imports: [PassportModule, InstallationModule, UsersModule],
+  controllers: [AuthController, OidcController, SessionsController],
   providers: [AuthService, SessionTokens, SessionCookie, SessionStrategy, SessionInspector, SignInAttempts, OidcSignIn, ...identityProvider, { provide: Authenticator, useClass: CredentialsAuthenticator }],
-  exports: [Authenticator, SessionInspector],
+  exports: [Authenticator, SessionCookie, SessionInspector],
 })
 export class AuthModule {}

@@ -10,6 +10,7 @@ import { Config } from '../config/config.js';
 import { Accounts } from '../users/accounts.service.js';
 import { Identities, type Identity } from '../users/identities.service.js';
 import { Sessions } from '../users/sessions.service.js';
+import { deviceOf } from '../users/user-agent.js';
 import type { MeView, SessionView } from './auth.view.js';
 import { SessionTokens } from './session-tokens.js';
 
@@ -40,7 +41,7 @@ export class AuthService {
     if (account === null) throw signInFailed();
     return this.changes.transaction(caller, async (change) => {
       if (!(await this.accounts.enter(change.tx, account))) throw signInFailed();
-      return this.open(change, account.id);
+      return this.open(caller, change, account.id);
     });
   }
 
@@ -54,14 +55,16 @@ export class AuthService {
     if (userId === null) return null;
     return this.changes.transaction(caller, async (change) => {
       if (!(await this.accounts.enterByIdentity(change.tx, userId))) return null;
-      return this.open(change, userId, { issuer: identity.issuer });
+      return this.open(caller, change, userId, { issuer: identity.issuer });
     });
   }
 
   /** For a user whose row is locked. */
-  private async open({ tx, record, lastly }: Change, userId: string, details: Readonly<Record<string, string>> = {}): Promise<SessionView> {
+  private async open(caller: Caller, { tx, record, lastly }: Change, userId: string, details: Readonly<Record<string, string>> = {}): Promise<SessionView> {
+    const { sessionTtlSeconds, sessionIdleSeconds } = this.config;
+    const origin = { ip: caller.ip, device: deviceOf(caller.userAgent) };
     const [session, user] = await lastly(
-      inTurn([this.sessions.in(tx).open(userId, this.config.sessionTtlSeconds), this.accounts.findView(userId, tx)]),
+      inTurn([this.sessions.in(tx).open(userId, sessionTtlSeconds, sessionIdleSeconds, origin), this.accounts.findView(userId, tx)]),
     );
     if (user === null) throw signInFailed();
     record({ action: LOGIN, resourceType: 'user', resourceId: userId, details: { sessionId: session.id, ...details } });
@@ -73,7 +76,7 @@ export class AuthService {
     const { sessionId, id } = caller.principal;
     if (sessionId === null) return;
     await this.changes.transaction(caller, async ({ tx, record }) => {
-      await this.sessions.in(tx).close(sessionId);
+      await this.sessions.in(tx).close(sessionId, id);
       record({ resourceType: 'user', resourceId: id, details: { sessionId } });
     });
   }

@@ -3,7 +3,7 @@ import type { KeyPolicy } from '../access/key-policy.js';
 
 /** A session just opened. */
 export class SessionView {
-  /** Bearer token; the same is in the cookie `latchkey_session`. */
+  /** Bearer token; the same is in the cookie: `__Host-latchkey_` and 8 digits with https, `latchkey_session` with http. */
   accessToken: string;
 
   /**

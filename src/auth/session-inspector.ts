@@ -24,7 +24,7 @@ export class SessionInspector {
   /** null for whatever is no token of ours, has expired, or whose session or user is no more. */
   async findWorking(token: string): Promise<WorkingSession | null> {
     const claims = this.proven(token);
-    const user = claims === null ? null : await this.strategy.validate(claims);
+    const user = claims === null ? null : await this.strategy.find(claims);
     if (user === null || typeof claims?.exp !== 'number') return null;
     return { user, expiresAtSeconds: claims.exp, issuedAtSeconds: claims.iat ?? null };
   }

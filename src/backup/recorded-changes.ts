@@ -51,7 +51,7 @@ export async function readChanges(manager: EntityManager, afterSeq: string): Pro
                       encode(e.hash, 'hex') AS hash
                  FROM audit_event e
                 WHERE e.seq > $1::bigint AND e.seq <= h.seq AND e.outcome = 'success' AND e.resource_type IN ('api-key', 'user', 'role')
-                  AND e.action !~ '^auth:' AND e.action !~ ':(read|explain|export|verify)$'
+                  AND e.action !~ '^(auth|sessions):' AND e.action !~ ':(read|explain|export|verify)$'
                 ORDER BY e.seq LIMIT ${MAX_CHANGES}) AS c) AS rows
        FROM change_head h`,
     [afterSeq, PLAIN_VERSION],

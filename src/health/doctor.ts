@@ -3,14 +3,16 @@ import { findCheckpointState, verifyTrail } from '../audit/verify-command.js';
 import { historyCheck } from '../backup/history-check.js';
 import { DomainError } from '../common/domain-error.js';
 import { type StartCheck, StartRefusal } from '../common/start-refusal.js';
-import type { Config } from '../config/config.js';
+import { type Config, requireFitForProduction } from '../config/config.js';
 import { connectionChecks } from '../database/connection-checks.js';
 import { schemaCheck } from '../database/schema/schema-check.js';
 import { readStandbys } from '../database/standbys.js';
+import { installationCheck } from '../installation/installation.js';
 import { neededNow } from '../installation/needed-versions.js';
 import { checkSecrets } from '../installation/secret-check.js';
 import { findFutureRows } from '../quotas/future-rows.js';
 import { BUDGET_CHECKS, type Difference, USAGE_CHECKS, reconcileBudgets, reconcileUsage } from '../usage/reconcile.js';
+import { sessionFinding } from '../auth/session-finding.js';
 import { findHistoryLosses } from '../verification/failover/history-losses.js';
 
 /** What one check came to: everything in order, or where it is not. */
@@ -29,14 +31,16 @@ const NO_FUTURE = 'no rate window and no lease lies in the future';
 const SCHEMA_ERRORS: readonly string[] = ['42P01', '42703', '42883'];
 
 /**
- * What a start would refuse, in the order in which it would meet it. Settings and the connection come before: where they
- * are wrong, there is no `dataSource`.
+ * What a start would refuse, in the order in which it would meet it. Settings that no environment takes, and the
+ * connection, come before: where they are wrong, there is no `dataSource`.
  */
 export function startChecks(config: Config, dataSource: DataSource): readonly StartCheck[] {
   return [
+    settingsCheck(config),
     ...connectionChecks(config, dataSource),
     schemaCheck(dataSource),
     historyCheck(config, dataSource),
+    installationCheck(dataSource.manager),
     {
       check: 'every secret is the one this database was made with',
       run: async () => {
@@ -63,6 +67,7 @@ export async function examine(config: Config, dataSource: DataSource): Promise<F
     ...(await findingsFrom('versions of secrets that are needed', async () => [await neededVersions(config, dataSource)])),
     ...(await findingsFrom(NO_LOSSES, async () => [{ check: NO_LOSSES, ...(await findHistoryLosses(dataSource)) }])),
     ...(await findingsFrom(NO_FUTURE, async () => [{ check: NO_FUTURE, differences: await findFutureRows(dataSource) }])),
+    ...(await findingsFrom('sessions', async () => [await sessionFinding(config, dataSource.manager)])),
     await standbys(dataSource),
   ];
 }
@@ -87,6 +92,19 @@ async function findingOf(check: string, run: StartCheck['run']): Promise<Finding
     if (!(error instanceof StartRefusal)) throw error;
     return { check, differences: [error.message] };
   }
+}
+
+/** In production a start refuses this before there is a database; elsewhere it is worth knowing before one goes there. */
+function settingsCheck(config: Config): StartCheck {
+  return {
+    check: 'the settings are fit for production',
+    run: async () => {
+      requireFitForProduction(config);
+      const { nodeEnv, productionProblems } = config;
+      if (productionProblems.length === 0) return null;
+      return `NODE_ENV=${nodeEnv}; production would refuse: ${productionProblems.map((problem) => `${problem}.`).join(' ')}`;
+    },
+  };
 }
 
 /** What lacks a table, a column or a function is said, and the other checks are made all the same. */

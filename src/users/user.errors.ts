@@ -5,6 +5,11 @@ export function userNotFound(): DomainError {
   return new DomainError('missing', 'USER_NOT_FOUND', 'There is no such user.');
 }
 
+/** 404: it has ended, or is another user's. */
+export function sessionNotFound(): DomainError {
+  return new DomainError('missing', 'SESSION_NOT_FOUND', 'This user has no such session. It may have ended.');
+}
+
 /** 409: another local account that is not deleted has this address, in upper or lower case. */
 export function emailTaken(): DomainError {
   return new DomainError('conflict', 'EMAIL_TAKEN', 'Another user has this e-mail address.');

@@ -8,6 +8,7 @@ import { Passwords } from './passwords.service.js';
 import { Sessions } from './sessions.service.js';
 import { UserAdmission } from './user-admission.js';
 import { UserEndings } from './user-endings.service.js';
+import { UserSessions } from './user-sessions.service.js';
 import { UsersController } from './users.controller.js';
 import { UsersRepository } from './users.repository.js';
 import { UsersService } from './users.service.js';
@@ -16,7 +17,7 @@ import { UsersService } from './users.service.js';
 @Module({
   imports: [ApiKeysModule],
   controllers: [UsersController],
-  providers: [UsersService, Passwords, OffBoarding, Accounts, Identities, Sessions, UserAdmission, UserEndings, PasswordThrottle, UsersRepository],
-  exports: [Accounts, Identities, Sessions, PasswordThrottle, UserEndings],
+  providers: [UsersService, Passwords, OffBoarding, Accounts, Identities, Sessions, UserSessions, UserAdmission, UserEndings, PasswordThrottle, UsersRepository],
+  exports: [Accounts, Identities, Sessions, UserSessions, PasswordThrottle, UserEndings],
 })
 export class UsersModule {}

@@ -81,7 +81,7 @@ export class OidcSignIn {
    *
    * @throws DomainError 404 IDENTITY_PROVIDER_NOT_CONFIGURED
    */
-  async complete(caller: Caller, cookie: string | undefined, query: CallbackQuery): Promise<SignInOutcome> {
+  async complete(caller: Caller, cookie: string | null, query: CallbackQuery): Promise<SignInOutcome> {
     this.configured();
     const attempt = this.attempts.open(cookie);
     const returnTo = attempt?.returnTo ?? null;

@@ -44,7 +44,7 @@ export interface FeedRow {
 const TOUCHED: Readonly<Record<string, Change['touches']>> = { 'api-key': 'key', user: 'owner', role: 'role' };
 
 /** Acts about a user that change nothing a key depends on. */
-const SESSION_ACTS = new Set(['auth:login', 'auth:logout']);
+const SESSION_ACTS = new Set(['auth:login', 'auth:logout', 'sessions:revoke']);
 
 /**
  * What a row of the trail means for caches. Refusals, reads and sign-ins are rows too and mean nothing; a change

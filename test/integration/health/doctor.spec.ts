@@ -30,12 +30,14 @@ describe('The doctor', () => {
     const findings = await examine(app.config, app.dataSource);
     expect(findings.flatMap(({ differences }) => differences)).toEqual([]);
     expect(findings.map(lineOf)).toEqual([
+      'ok    the settings are fit for production',
       expect.stringMatching(/^ok {4}PostgreSQL is one that can be worked on \(PostgreSQL [\d.]+ .*at 127\.0\.0\.1:\d+, no TLS, login latchkey_app\)$/),
       'ok    a session keeps its role and settings (directly)',
       expect.stringMatching(/^ok {4}sessions suffice for a replica \(\d+ sessions free, a replica uses up to 32\)$/),
       'ok    the login may use the tables (logged in as latchkey_app)',
       'ok    the schema is what this build expects',
       'ok    the database has all that its checkpoint file has seen (no AUDIT_CHECKPOINT_FILE: a restore of an older state would not be noticed)',
+      expect.stringMatching(/^ok {4}the database says which installation it is \([0-9a-f]{8}\)$/),
       'ok    every secret is the one this database was made with',
       'ok    totals of keys = Σ events',
       'ok    every key has its totals',
@@ -49,6 +51,7 @@ describe('The doctor', () => {
       'ok    versions of secrets that are needed (API_KEY_PEPPERS 1: 1 secret of a key; TAG_KEYS 1: 1 secret of a key; AUDIT_KEY 1: the newest entries of the audit trail)',
       'ok    failovers have lost no change',
       'ok    no rate window and no lease lies in the future',
+      expect.stringMatching(/^ok {4}sessions \(The console’s cookie is latchkey_session, which other servers .* with https it is __Host-latchkey_[0-9a-f]{8}; 1 open\)$/),
       'ok    standbys (none)',
     ]);
   });
@@ -77,6 +80,36 @@ describe('The doctor', () => {
     const findings = await examine(app.config, app.dataSource);
     expect(findings.find(({ check }) => check === 'every event has its account')!.differences).toEqual([`${key}: no account, should be one`]);
     await app.dataSource.query(`UPDATE budget_account SET key_id = $1 WHERE key_id = $2`, [key, '019a8b5e-0000-7000-8000-000000000000']);
+  });
+
+  it('names what production would refuse, and the sessions that an https console ends', async () => {
+    await app.dataSource.query('UPDATE session SET last_active_at = NULL');
+    const config = testConfig({ PUBLIC_URL: 'https://keys.internal', ADMIN_PASSWORD: 'changeme-changeme' });
+    const notes = (await examine(config, app.dataSource)).map(({ check, note }) => `${check}: ${note}`);
+    expect(notes).toContain(
+      'the settings are fit for production: NODE_ENV=test; production would refuse: ADMIN_PASSWORD is an example or too simple: choose another one, or leave it out and a random one is printed once.',
+    );
+    expect(notes).toContainEqual(
+      expect.stringMatching(
+        /^sessions: The console’s cookie is __Host-latchkey_[0-9a-f]{8}; 1 open; 1 of them opened by a build that named the cookie latchkey_session: their browsers sign in again$/,
+      ),
+    );
+    const unfit = testConfig({ NODE_ENV: 'production', PUBLIC_URL: 'http://keys.internal' });
+    expect(await ill(unfit)).toEqual(['the settings are fit for production']);
+    await app.dataSource.query(`UPDATE session SET last_active_at = now() - interval '2 hours'`);
+    expect((await examine(config, app.dataSource)).find(({ check }) => check === 'sessions')?.note).toMatch(
+      /; 0 open; 1 more not used for 3600 s and therefore ended$/,
+    );
+    await app.dataSource.query('UPDATE session SET last_active_at = now()');
+  });
+
+  it('sees a database that lost the id of its installation', async () => {
+    await owner.query('CREATE TABLE kept AS TABLE installation');
+    await owner.query('DELETE FROM installation');
+    expect(await ill()).toEqual(['the database says which installation it is']);
+    await owner.query('INSERT INTO installation SELECT * FROM kept');
+    await owner.query('DROP TABLE kept');
+    expect(await ill()).toEqual([]);
   });
 
   it('sees a secret whose pepper is gone', async () => {
