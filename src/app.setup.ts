@@ -36,8 +36,6 @@ const REQUEST_TIMEOUT_MS = 30_000;
 
 /** What an entry point may want to be otherwise. */
 export interface AppOptions {
-  /** A secret that works here, to stand in the document's examples. */
-  readonly exampleSecret?: string;
   /** The PostgreSQL that came with the server, as its supervisor sees it. */
   readonly embedded?: Pick<EmbeddedSupervisor, 'isDown' | 'restarts'>;
   /** The log of the process; without it there is one of its own, with `LOG_LEVEL`, on standard output. */
@@ -71,7 +69,7 @@ export async function createApp(config: Config, dataSource: DataSource, options:
   if (options.embedded) showEmbedded(app, options.embedded);
   app.useGlobalPipes(requestValidation());
   tameFastify(app, config);
-  if (config.swaggerEnabled) serveOpenApi(app, options.exampleSecret);
+  if (config.swaggerEnabled) serveOpenApi(app);
   await serveConsole(app, config);
   return app;
 }

@@ -61,7 +61,8 @@ function shellQuoted(text: string): string {
 function demoLines(demo: DemoAccess): string[] {
   return [
     '',
-    '  Demo data            people, keys and a service account; examples in Swagger UI work with it',
+    '  Demo data            people, keys and a service account; examples in Swagger UI work with it. In those of a verify,',
+    '                       put the key that follows in place of the made-up one. These are shown here and nowhere else.',
     ...demo.people.map(({ email, password, role }) => `    ${email.padEnd(24)} ${password}   (${role})`),
     `    a key to verify          ${demo.exampleSecret}`,
     `    a gateway's key          ${demo.gatewaySecret}`,

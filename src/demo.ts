@@ -14,10 +14,10 @@ import { ADVISORY_LOCKS } from './database/advisory-locks.js';
 import { DEMO } from './openapi/demo-ids.js';
 import { hashPassword } from './users/password.js';
 
-/** How to get in: for the terminal, and the one secret for the document's examples. */
+/** How to get in, for the terminal and nothing else. */
 export interface DemoAccess {
   readonly people: readonly { readonly email: string; readonly password: string; readonly role: string }[];
-  /** Of a key that may do nothing in Latchkey itself. */
+  /** Of a key that may do nothing in Latchkey itself, for the examples of a verify. */
   readonly exampleSecret: string;
   /** Of a service that verifies keys. */
   readonly gatewaySecret: string;

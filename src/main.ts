@@ -7,6 +7,7 @@ import { changeAuditKey } from './audit/change-audit-key.js';
 import { Changes } from './audit/changes.js';
 import { createApp } from './app.setup.js';
 import { historyCheck } from './backup/history-check.js';
+import { cookieSentence } from './auth/session-finding.js';
 import { printBanner } from './banner.js';
 import { createLog, type Log } from './common/log.js';
 import { NestLogger } from './common/nest-logger.js';
@@ -19,6 +20,7 @@ import { addDemoData, demoAccess } from './demo.js';
 import { EndRequested, type EndReason, hearEndRequests } from './end-requests.js';
 import { entities } from './entities.js';
 import { acceptSecrets } from './installation/accept-secrets.js';
+import { Installation } from './installation/installation.js';
 import { Lifecycle } from './lifecycle.js';
 import { endProcess, shutDown } from './shutdown.js';
 import { seed } from './users/seed.js';
@@ -111,11 +113,9 @@ async function start(
   await untilAborted(acceptHistory(config, database, (sentence) => life.told(sentence)), signal);
   const first = { email: config.adminEmail, password: config.adminPassword };
   const admin = await untilAborted(seed(new Changes(database.dataSource, config), first), signal);
-  const access = demo ? demoAccess(config) : null;
   const app = await createApp(config, database.dataSource, {
     log,
     ...(supervisor === undefined ? {} : { embedded: supervisor }),
-    ...(access === null ? {} : { exampleSecret: access.exampleSecret }),
   });
   opened.app = app;
   signal.throwIfAborted();
@@ -124,8 +124,9 @@ async function start(
   signal.throwIfAborted();
   // As a worker of a cluster: the one before this may leave now.
   process.send?.('listening');
+  life.told(`${cookieSentence(config, app.get(Installation, { strict: false }).shortId)}.`);
   await life.ready(app);
-  printBanner(config, admin, database.warnings, access);
+  printBanner(config, admin, database.warnings, demo ? demoAccess(config) : null);
 }
 
 async function close({ app, supervisor, database }: Opened): Promise<void> {
