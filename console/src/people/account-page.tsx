@@ -6,8 +6,9 @@ import { useSession } from '../session/session';
 import { fieldErrors, useAct } from '../ui/act';
 import { Page, ProblemAlert } from '../ui/states';
 import { Facts, Instant, Marks } from '../ui/values';
+import { OwnSessions } from './sessions';
 
-/** Who one is, what one may do, and one's password. */
+/** Who one is, what one may do, where one is signed in, and one's password. */
 export function AccountPage() {
   const { user, roles, permissions, keyPolicy } = useSession();
   return (
@@ -24,6 +25,7 @@ export function AccountPage() {
           ]}
         />
       </Paper>
+      <OwnSessions />
       {user.signsInWith === 'password' && <Password />}
     </Page>
   );

@@ -13,6 +13,7 @@ import { Confirm } from '../ui/confirm';
 import { count } from '../ui/format';
 import { Empty, Loaded, LoadedPage, NoPermission, Page, ProblemAlert } from '../ui/states';
 import { ActiveMark, Copy, Facts, Instant, Marks } from '../ui/values';
+import { SignOutEverywhere } from './sessions';
 import { UserPicker, UsersPicker } from './user-picker';
 
 /** One person or service account, with keys. */
@@ -24,7 +25,7 @@ export function PersonPage() {
   return <LoadedPage query={user} rows={6} back={<Link className="text-link" to="/people" search={{} as never}>All people</Link>}>{(data) => <Person key={data.id} user={data} />}</LoadedPage>;
 }
 
-type Dialog = 'edit' | 'roles' | 'password' | 'switch' | 'off-board';
+type Dialog = 'edit' | 'roles' | 'password' | 'sign-out' | 'switch' | 'off-board';
 
 function Person({ user }: { user: User }) {
   const { can, user: me } = useSession();
@@ -38,6 +39,7 @@ function Person({ user }: { user: User }) {
       {mayUpdate && button('edit', 'Edit')}
       {mayUpdate && button('roles', 'Roles')}
       {mayUpdate && user.signsInWith === 'password' && !isMe && button('password', 'Set password')}
+      {mayUpdate && user.kind === 'person' && !isMe && button('sign-out', 'Sign out everywhere')}
       {mayUpdate && !isMe && button('switch', user.isActive ? 'Disable' : 'Enable', user.isActive ? 'red' : undefined)}
       {can('platform:users:delete') && !isMe && button('off-board', 'Off-board', 'red')}
     </>
@@ -61,6 +63,7 @@ function Person({ user }: { user: User }) {
       {dialog === 'edit' && <Edit user={user} onClose={close} />}
       {dialog === 'roles' && <Roles user={user} onClose={close} />}
       {dialog === 'password' && <Password user={user} onClose={close} />}
+      {dialog === 'sign-out' && <SignOutEverywhere user={user} onClose={close} />}
       {dialog === 'switch' && <Switch user={user} onClose={close} />}
       {dialog === 'off-board' && <OffBoard user={user} onClose={close} />}
     </Page>
