@@ -156,7 +156,7 @@ describe('PUBLIC_URL', () => {
   });
 });
 
-/** Pages with values that somebody may copy. */
+/** Pages with values that a reader may copy. */
 const root = join(import.meta.dirname, '../..');
 const pages = [
   'README.md',
