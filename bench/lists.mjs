@@ -349,7 +349,17 @@ async function signIn() {
 /** A kept database has an admin of an earlier run, with another password. */
 async function resetAdmin(client) {
   const { hashPassword } = await import('../dist/src/users/password.js');
-  await client.query('UPDATE users SET password_hash = $2 WHERE email = $1', [ADMIN.email, await hashPassword(ADMIN.password)]);
+  const { bindPassword } = await import('../dist/src/access/credential-binding.js');
+  const { loadConfig } = await import('../dist/src/config/config.js');
+  const { rows } = await client.query('SELECT id FROM users WHERE email = $1', [ADMIN.email]);
+  const { peppers } = loadConfig({ DATA_DIR: dataDir });
+  const { hash, binding } = bindPassword(peppers, rows[0].id, await hashPassword(ADMIN.password));
+  await client.query('UPDATE users SET password_hash = $2, password_binding = $3, password_binding_version = $4 WHERE id = $1', [
+    rows[0].id,
+    hash,
+    binding.mac,
+    binding.version,
+  ]);
 }
 
 function at(sorted, quantile) {

@@ -110,7 +110,7 @@ async function start(
   supervisor?.start();
   await untilAborted(acceptHistory(config, database, (sentence) => life.told(sentence)), signal);
   const first = { email: config.adminEmail, password: config.adminPassword };
-  const admin = await untilAborted(seed(new Changes(database.dataSource, config), first), signal);
+  const admin = await untilAborted(seed(new Changes(database.dataSource, config), first, config), signal);
   const access = demo ? demoAccess(config) : null;
   const app = await createApp(config, database.dataSource, {
     log,

@@ -19,8 +19,8 @@ async function main(): Promise<void> {
     await acceptSecrets(database.dataSource, config);
     const changes = new Changes(database.dataSource, config);
     // A database that no server has started on yet has no roles.
-    await seed(changes, { email: config.adminEmail, password: null });
-    const admin = await resetAdmin(changes, config.adminEmail);
+    await seed(changes, { email: config.adminEmail, password: null }, config);
+    const admin = await resetAdmin(changes, config.adminEmail, config);
     const lines = [
       '',
       `  Admin                ${admin.email}${admin.created ? '   (a new account)' : ''}`,

@@ -1,7 +1,10 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
+import { storedBinding } from '../access/credential-binding.js';
+import { CredentialBindings } from '../installation/bindings/credential-bindings.js';
 import { passwordMatches } from './password.js';
 import { PasswordThrottle } from './password-throttle.js';
+import type { User } from './user.entity.js';
 import { UserView } from './user.view.js';
 import { UsersRepository } from './users.repository.js';
 
@@ -18,6 +21,7 @@ export class Accounts {
   constructor(
     private readonly users: UsersRepository,
     private readonly throttle: PasswordThrottle,
+    private readonly bindings: CredentialBindings,
   ) {}
 
   /**
@@ -31,11 +35,26 @@ export class Accounts {
     let proven: ProvenAccount | null = null;
     await this.throttle.guard(ip, address, async () => {
       const account = await this.users.findByEmailWithPassword(address);
-      const matches = await passwordMatches(account?.passwordHash ?? null, password);
+      const matches = await this.isPasswordOf(account, password);
       if (matches && account?.passwordHash && account.isActive) proven = { id: account.id, passwordHash: account.passwordHash };
       return proven !== null;
     });
     return proven;
+  }
+
+  /**
+   * Whether this is the user's password, and its hash the one that was given to that user; takes as long without a user.
+   * The user is read with the password.
+   *
+   * @throws DomainError 503 where this replica lacks the pepper that bound the password
+   */
+  async isPasswordOf(user: User | null, password: string): Promise<boolean> {
+    const hash = user?.passwordHash ?? null;
+    const matches = await passwordMatches(hash, password);
+    if (!matches || user === null || hash === null) return false;
+    const isBound = this.bindings.isPasswordOf(user.id, hash, storedBinding(user.passwordBinding, user.passwordBindingVersion));
+    if (!isBound) this.bindings.noteRefused('password', user.id);
+    return isBound;
   }
 
   /** Notes the sign-in; false when password or state changed since the proof. */

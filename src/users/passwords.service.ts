@@ -2,10 +2,13 @@ import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { permissionDenied } from '../access/access.errors.js';
 import type { KnownCaller } from '../access/caller.js';
+import { bindPassword } from '../access/credential-binding.js';
 import { GrantsReader } from '../access/grants.reader.js';
 import { Changes } from '../audit/changes.js';
 import { validationFailed } from '../common/domain-error.js';
-import { hashPassword, isSameAsEmail, passwordMatches } from './password.js';
+import { Config } from '../config/config.js';
+import { Accounts } from './accounts.service.js';
+import { hashPassword, isSameAsEmail } from './password.js';
 import { PasswordThrottle } from './password-throttle.js';
 import { Sessions } from './sessions.service.js';
 import { UserAdmission } from './user-admission.js';
@@ -23,6 +26,8 @@ export class Passwords {
     private readonly admission: UserAdmission,
     private readonly grants: GrantsReader,
     private readonly throttle: PasswordThrottle,
+    private readonly accounts: Accounts,
+    private readonly config: Config,
     private readonly changes: Changes,
   ) {}
 
@@ -49,23 +54,23 @@ export class Passwords {
     if (currentPassword === undefined) {
       throw validationFailed([{ path: 'currentPassword', message: 'is required for your own password' }]);
     }
-    const right = await this.throttle.guard(caller.ip, id, () => passwordMatches(passwordHash, currentPassword));
+    const right = await this.throttle.guard(caller.ip, id, () => this.accounts.isPasswordOf(user, currentPassword));
     if (!right) throw wrongPassword();
-    const newHash = await hashPassword(password);
+    const bound = bindPassword(this.config.peppers, id, await hashPassword(password));
     await this.changes.transaction(caller, async ({ tx, record, write }) => {
       const holder = await this.grants.in(tx).findHolder(id, 'update');
-      if (!holder?.isActive || !(await this.users.in(tx).setPassword(id, newHash, passwordHash))) throw wrongPassword();
+      if (!holder?.isActive || !(await this.users.in(tx).setPassword(id, bound, passwordHash))) throw wrongPassword();
       write(this.sessions.in(tx).closeAllOf(id, caller.principal.sessionId));
       record({ resourceType: 'user', resourceId: id, details: { credential: 'password' } });
     });
   }
 
   private async setAnothers(caller: KnownCaller, id: string, password: string): Promise<void> {
-    const newHash = await hashPassword(password);
+    const bound = bindPassword(this.config.peppers, id, await hashPassword(password));
     await this.changes.transaction(caller, async ({ tx, record, write }) => {
       await this.admission.lockParties(tx, caller, 'platform:users:update', id);
       requireAllowed(await this.require(tx, id), password);
-      write(this.users.in(tx).setPassword(id, newHash));
+      write(this.users.in(tx).setPassword(id, bound));
       write(this.sessions.in(tx).closeAllOf(id));
       record({ resourceType: 'user', resourceId: id, details: { credential: 'password' } });
     });

@@ -1,11 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import type { EntityManager } from 'typeorm';
 import { systemCaller } from '../access/caller.js';
+import { bindPassword } from '../access/credential-binding.js';
 import { changeAlone } from '../audit/change-alone.js';
 import type { Change, Changes } from '../audit/changes.js';
 import { diff } from '../audit/diff.js';
 import { uuidv7 } from '../common/uuid.js';
+import type { Config } from '../config/config.js';
 import { ADVISORY_LOCKS } from '../database/advisory-locks.js';
+import { BIND_ACTION } from '../installation/bindings/bind-action.js';
 import { auditedUser } from './audited-user.js';
 import { hashPassword } from './password.js';
 import { UsersRepository } from './users.repository.js';
@@ -29,7 +32,11 @@ export interface FirstAdmin {
  * Adds the seeded roles where there is none and, where no user ever existed, the first admin; both are in the audit
  * trail, done by the server itself. Replicas may call it at once: one creates the admin and learns the password.
  */
-export async function seed(changes: Changes, admin: { email: string; password: string | null }): Promise<FirstAdmin | null> {
+export async function seed(
+  changes: Changes,
+  admin: { email: string; password: string | null },
+  { peppers }: Pick<Config, 'peppers'>,
+): Promise<FirstAdmin | null> {
   const password = admin.password ?? generatedPassword();
   // Hashing takes its time; no lock waits for it.
   const passwordHash = await hashPassword(password);
@@ -37,7 +44,9 @@ export async function seed(changes: Changes, admin: { email: string; password: s
     const { tx } = change;
     if (!(await anyIn(tx, 'role'))) await seedRoles(change);
     if (await anyIn(tx, 'users')) return null;
-    await insertAdmin(change, admin.email, passwordHash);
+    await insertAdmin(change, admin.email, passwordHash, peppers);
+    // Nothing is in this database that the release before has stored.
+    change.record({ action: BIND_ACTION, resourceType: 'system', resourceId: null });
     return { email: admin.email, password: admin.password === null ? password : null };
   });
 }
@@ -48,9 +57,14 @@ export function generatedPassword(): string {
 }
 
 /** Adds a local admin. */
-export async function insertAdmin({ tx, record }: Change, email: string, passwordHash: string): Promise<string> {
+export async function insertAdmin({ tx, record }: Change, email: string, passwordHash: string, peppers: Config['peppers']): Promise<string> {
   const id = uuidv7();
-  await tx.query(`INSERT INTO users (id, email, name, kind, password_hash) VALUES ($1, $2, 'Administrator', 'person', $3)`, [id, email, passwordHash]);
+  const { binding } = bindPassword(peppers, id, passwordHash);
+  await tx.query(
+    `INSERT INTO users (id, email, name, kind, password_hash, password_binding, password_binding_version)
+     VALUES ($1, $2, 'Administrator', 'person', $3, $4, $5)`,
+    [id, email, passwordHash, binding.mac, binding.version],
+  );
   await tx.query(`INSERT INTO user_role (user_id, role_name) VALUES ($1, 'admin')`, [id]);
   const created = await new UsersRepository(tx).findById(id);
   record({ action: 'users:create', resourceType: 'user', resourceId: id, changes: diff(null, auditedUser(created!)) });

@@ -22,6 +22,14 @@ export class User {
   @Column('text', { name: 'password_hash', nullable: true, select: false })
   passwordHash: string | null;
 
+  /** What binds the hash to this user; never selected unless asked for by name. */
+  @Column('bytea', { name: 'password_binding', nullable: true, select: false })
+  passwordBinding: Buffer | null;
+
+  /** The version of API_KEY_PEPPERS that made the binding. */
+  @Column('text', { name: 'password_binding_version', nullable: true, select: false })
+  passwordBindingVersion: string | null;
+
   @Column('text', { name: 'oidc_issuer', nullable: true })
   oidcIssuer: string | null;
 

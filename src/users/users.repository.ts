@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { EntityManager, QueryFailedError, type SelectQueryBuilder } from 'typeorm';
 import type { QueryConfig } from 'pg';
+import type { BoundPassword } from '../access/credential-binding.js';
 import { MAX_COUNTED_ROWS } from '../common/page.js';
 import { inOneTrip } from '../database/in-one-trip.js';
 import { likeAnywhere } from '../common/text.js';
@@ -21,6 +22,9 @@ export interface UserFilter {
   readonly role?: string | undefined;
   readonly isActive?: boolean | undefined;
 }
+
+/** What a password is checked by. */
+const PASSWORD = ['u.passwordHash', 'u.passwordBinding', 'u.passwordBindingVersion'];
 
 /** Rows of users. Deleted users are not found unless a method says so. */
 @Injectable()
@@ -57,14 +61,14 @@ export class UsersRepository {
   async findByEmailWithPassword(email: string): Promise<User | null> {
     return this.manager
       .createQueryBuilder(User, 'u')
-      .addSelect('u.passwordHash')
+      .addSelect(PASSWORD)
       .where('lower(u.email) = lower(:email) AND u.deletedAt IS NULL AND u.oidcIssuer IS NULL', { email })
       .getOne();
   }
 
   /** A user by id with his password hash, or null. */
   async findByIdWithPassword(id: string): Promise<User | null> {
-    return this.manager.createQueryBuilder(User, 'u').addSelect('u.passwordHash').where('u.id = :id AND u.deletedAt IS NULL', { id }).getOne();
+    return this.manager.createQueryBuilder(User, 'u').addSelect(PASSWORD).where('u.id = :id AND u.deletedAt IS NULL', { id }).getOne();
   }
 
   /** The user an identity provider calls `subject`, deleted ones included, or null. */
@@ -105,11 +109,11 @@ export class UsersRepository {
   }
 
   /** Writes a new password; false when `current` (a hash) was given and is no longer the stored one. */
-  async setPassword(id: string, passwordHash: string, current: string | null = null): Promise<boolean> {
+  async setPassword(id: string, { hash, binding }: BoundPassword, current: string | null = null): Promise<boolean> {
     const [rows] = await this.manager.query<[unknown[], number]>(
-      `UPDATE users SET password_hash = $2, updated_at = now()
+      `UPDATE users SET password_hash = $2, password_binding = $4, password_binding_version = $5, updated_at = now()
         WHERE id = $1 AND deleted_at IS NULL AND ($3::text IS NULL OR password_hash = $3) RETURNING 1`,
-      [id, passwordHash, current],
+      [id, hash, current, binding.mac, binding.version],
     );
     return rows.length > 0;
   }
@@ -153,7 +157,11 @@ export class UsersRepository {
     await inOneTrip(this.manager, [
       { text: 'DELETE FROM user_role WHERE user_id = $1', values: [id] },
       { text: 'DELETE FROM user_manager WHERE user_id = $1 OR manager_id = $1', values: [id] },
-      { text: 'UPDATE users SET deleted_at = $2, updated_at = $2, is_active = false, password_hash = NULL WHERE id = $1', values: [id, now] },
+      {
+        text: `UPDATE users SET deleted_at = $2, updated_at = $2, is_active = false, password_hash = NULL, password_binding = NULL,
+                                password_binding_version = NULL WHERE id = $1`,
+        values: [id, now],
+      },
     ]);
   }
 

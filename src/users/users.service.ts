@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { lockAdministration } from '../access/administration-lock.js';
 import type { KnownCaller } from '../access/caller.js';
+import { bindPassword } from '../access/credential-binding.js';
 import type { Holder } from '../access/grants.reader.js';
 import { Changes } from '../audit/changes.js';
 import { diff } from '../audit/diff.js';
@@ -11,6 +12,7 @@ import { inTurn } from '../common/in-turn.js';
 import { MAX_COUNTED_ROWS } from '../common/page.js';
 import { pageOf } from '../common/page-query.dto.js';
 import { uuidv7 } from '../common/uuid.js';
+import { Config, type VersionedKey } from '../config/config.js';
 import { auditedUser } from './audited-user.js';
 import { hashPassword, isSameAsEmail } from './password.js';
 import { Sessions } from './sessions.service.js';
@@ -33,6 +35,7 @@ export class UsersService {
     private readonly admission: UserAdmission,
     private readonly changes: Changes,
     private readonly clock: Clock,
+    private readonly config: Config,
   ) {}
 
   /** A page of users, newest first. */
@@ -55,12 +58,13 @@ export class UsersService {
     requireConsistent(input);
     // Hashing takes its time; no lock waits for it.
     const passwordHash = input.password === undefined ? null : await hashPassword(input.password);
+    const { peppers } = this.config;
     const created = this.changes.transaction(caller, async ({ tx, record, write, lastly }) => {
       const { managerIds = [], roles = [] } = input;
       const { authority, holders } = await this.admission.lockAuthority(tx, caller, 'platform:users:create', managerIds);
       this.admission.requireManagers(managerIds, holders);
       await this.admission.requireRoles(tx, roles);
-      const user = userFrom(input, passwordHash, this.clock.now());
+      const user = userFrom(input, peppers, passwordHash, this.clock.now());
       write(this.users.in(tx).insert(user, roles, managerIds));
       const checked = this.admission.requireHoldingAllAfter(tx, authority, user.id);
       const [, found] = await lastly(inTurn([checked, this.require(tx, user.id)]));
@@ -140,13 +144,17 @@ function requireApplicable(target: Holder, input: UpdateUserDto): void {
   if (errors.length > 0) throw validationFailed(errors);
 }
 
-function userFrom(input: CreateUserDto, passwordHash: string | null, now: Date): User {
+function userFrom(input: CreateUserDto, peppers: readonly VersionedKey[], passwordHash: string | null, now: Date): User {
+  const id = uuidv7(now.getTime());
+  const bound = passwordHash === null ? null : bindPassword(peppers, id, passwordHash);
   return Object.assign(new User(), {
-    id: uuidv7(now.getTime()),
+    id,
     email: input.email?.trim() ?? null,
     name: input.name.trim(),
     kind: input.kind ?? 'person',
     passwordHash,
+    passwordBinding: bound?.binding.mac ?? null,
+    passwordBindingVersion: bound?.binding.version ?? null,
     isActive: input.isActive ?? true,
     maxActiveKeys: input.maxActiveKeys ?? null,
     createdAt: now,

@@ -3,6 +3,7 @@ import { hash } from 'node:crypto';
 import { type ParsedSecret, findVersion, importedMacOf, macMatches, macOf, parse, tagMatches } from '../api-keys/secret.js';
 import { missingVersion } from '../common/missing-version.js';
 import { Config } from '../config/config.js';
+import { CredentialBindings } from '../installation/bindings/credential-bindings.js';
 import type { KeyRecord } from './records/key-record.js';
 import { RecordCache } from './records/record-cache.js';
 import { RecordLoader, type Want, recordIn } from './records/record-loader.js';
@@ -30,6 +31,7 @@ export class SecretProver {
     private readonly cache: RecordCache,
     private readonly loader: RecordLoader,
     private readonly config: Config,
+    private readonly bindings: CredentialBindings,
   ) {}
 
   /**
@@ -84,11 +86,15 @@ export class SecretProver {
     if (this.cache.hasImported(nowMs) === false || this.cache.isUnknown(name, nowMs)) return miss;
     const sha256 = Buffer.from(digest, 'latin1');
     const macs = this.config.peppers.map(({ key }) => importedMacOf(key, sha256));
-    const remembered = (record: KeyRecord) => {
+    const check = (record: KeyRecord) => {
+      if (!this.bindings.isSecretOf(record.secret)) {
+        this.bindings.noteRefused('imported-secret', record.key.id);
+        return miss;
+      }
       this.cache.remember(record, digest);
       return record;
     };
-    return this.load({ name, macs }, remembered, miss);
+    return this.load({ name, macs }, check, miss);
   }
 
   /** Such text is never looked for among the keys of other systems, and none of them is imported. */

@@ -49,7 +49,7 @@ describe('A secret', () => {
   beforeAll(async () => {
     database = await createTestDatabase();
     pool = await dataSource(database.appUrl, { max: 5, entities }).initialize();
-    await seed(new Changes(pool, testConfig()), { email: EMAIL, password: PASSWORD });
+    await seed(new Changes(pool, testConfig()), { email: EMAIL, password: PASSWORD }, testConfig());
     const stream = new Writable({
       write(chunk, _, done) {
         log += String(chunk);

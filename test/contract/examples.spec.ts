@@ -100,7 +100,7 @@ async function startAfresh(app: TestApp): Promise<void> {
   } finally {
     await owner.end();
   }
-  await seed(new Changes(app.dataSource, app.config), ADMIN);
+  await seed(new Changes(app.dataSource, app.config), ADMIN, app.config);
   await addDemoData(app.app, app.config);
 }
 

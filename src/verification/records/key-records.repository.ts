@@ -41,6 +41,7 @@ const LOAD = `
          EXISTS (SELECT 1 FROM api_key_secret WHERE kind = 'imported') AS has_imported,
          (SELECT json_agg(json_build_object(
             'kid', kid, 'keyId', key_id, 'kind', kind, 'mac', encode(mac, 'hex'), 'pepperVersion', pepper_version,
+            'binding', encode(binding, 'hex'),
             'createdAtMs', ${unixMs('created_at')},
             'revokedAtMs', ${unixMs('revoked_at')}, 'expiresAtMs', ${unixMs('expires_at')},
             'lastUsedAtMs', ${unixMs('last_used_at')})) FROM s) AS secrets,
@@ -61,7 +62,7 @@ type StoredKey = Omit<KeyFacts, 'allowedIps' | 'budgetLimitMicroCents' | 'limits
 
 type Stored<T, Changed extends object> = Omit<T, keyof Changed> & Changed;
 
-type StoredSecret = Stored<SecretFacts, { mac: string }>;
+type StoredSecret = Stored<SecretFacts, { mac: string; binding: string | null }>;
 
 interface LoadRow {
   seq: string;
@@ -118,6 +119,7 @@ export class KeyRecordsRepository {
       kind: stored.kind,
       mac: Buffer.from(stored.mac, 'hex'),
       pepperVersion: this.text(stored.pepperVersion),
+      binding: stored.binding === null ? null : Buffer.from(stored.binding, 'hex'),
       createdAtMs: stored.createdAtMs,
       revokedAtMs: stored.revokedAtMs,
       expiresAtMs: stored.expiresAtMs,

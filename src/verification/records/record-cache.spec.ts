@@ -12,7 +12,7 @@ function cacheOf(options: { maxBytes?: number; maxUnknown?: number } = {}): Reco
 }
 
 function rowsOf(id: string, { seq = 1n, kids = [`kid-${id}`], ...key }: Partial<KeyFacts> & { seq?: bigint; kids?: string[] } = {}): LoadedRows {
-  const secrets = kids.map((kid): SecretFacts => ({ kid, keyId: id, kind: 'own', mac: Buffer.alloc(32, kid), pepperVersion: '1', createdAtMs: 0, revokedAtMs: null, expiresAtMs: null, lastUsedAtMs: null }));
+  const secrets = kids.map((kid): SecretFacts => ({ kid, keyId: id, kind: 'own', mac: Buffer.alloc(32, kid), pepperVersion: '1', binding: null, createdAtMs: 0, revokedAtMs: null, expiresAtMs: null, lastUsedAtMs: null }));
   const facts: KeyFacts = {
     id,
     environment: 'live',

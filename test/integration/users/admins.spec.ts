@@ -36,7 +36,7 @@ describe('the first admin, and the way back in', () => {
   });
 
   it('is made by one of the replicas that start at once, and is in the trail', async () => {
-    const answers = await Promise.all(pools.map((pool) => seed(new Changes(pool, testConfig()), { email: EMAIL, password: null })));
+    const answers = await Promise.all(pools.map((pool) => seed(new Changes(pool, testConfig()), { email: EMAIL, password: null }, testConfig())));
     const made = answers.filter((answer) => answer !== null);
     expect(made).toEqual([{ email: EMAIL, password: expect.stringMatching(/^[\w-]{20}$/) }]);
     expect(await passwordMatches((await admin()).password_hash, made[0]!.password!)).toBe(true);
@@ -53,7 +53,7 @@ describe('the first admin, and the way back in', () => {
     try {
       const refused = changeAlone(changes, systemCaller('users:create'), ADVISORY_LOCKS.seed, () => Promise.resolve(), 1);
       await expect(refused).rejects.toThrow(StartRefusal);
-      const seeded = seed(changes, { email: EMAIL, password: null });
+      const seeded = seed(changes, { email: EMAIL, password: null }, testConfig());
       await sleep(8_000);
       await other.query('SELECT pg_advisory_unlock($1)', [ADVISORY_LOCKS.seed]);
       expect(await seeded).toBeNull();
@@ -65,13 +65,13 @@ describe('the first admin, and the way back in', () => {
 
   it('is not made again, also when every user was deleted', async () => {
     await rows('UPDATE users SET deleted_at = now()');
-    expect(await seed(changes, { email: EMAIL, password: null })).toBeNull();
+    expect(await seed(changes, { email: EMAIL, password: null }, testConfig())).toBeNull();
     await rows('UPDATE users SET deleted_at = NULL');
   });
 
   it('keeps a role that an admin deleted deleted', async () => {
     await rows(`DELETE FROM role WHERE name = 'gateway'`);
-    await seed(changes, { email: EMAIL, password: null });
+    await seed(changes, { email: EMAIL, password: null }, testConfig());
     expect(await rows(`SELECT 1 FROM role WHERE name = 'gateway'`)).toEqual([]);
   });
 
@@ -81,7 +81,7 @@ describe('the first admin, and the way back in', () => {
     await rows(`INSERT INTO user_role VALUES ($1, 'creator')`, [id]);
     await rows('UPDATE users SET is_active = false');
     await rows(`INSERT INTO session (id, user_id, expires_at) VALUES (gen_random_uuid(), $1, now() + interval '1 hour')`, [id]);
-    const reset = await resetAdmin(changes, EMAIL.toUpperCase());
+    const reset = await resetAdmin(changes, EMAIL.toUpperCase(), testConfig());
     expect(reset).toEqual({ email: EMAIL, password: expect.any(String), created: false });
     const now = await admin();
     expect(now).toMatchObject({ id, is_active: true, roles: ['admin', 'creator'] });
@@ -95,13 +95,13 @@ describe('the first admin, and the way back in', () => {
 
   it('is made anew where the account was deleted', async () => {
     await rows('UPDATE users SET deleted_at = now()');
-    const reset = await resetAdmin(changes, EMAIL);
+    const reset = await resetAdmin(changes, EMAIL, testConfig());
     expect(reset.created).toBe(true);
     expect(await admin()).toMatchObject({ is_active: true, roles: ['admin'] });
   });
 
   it('is not made of a service account', async () => {
     await rows(`UPDATE users SET kind = 'service', password_hash = NULL WHERE deleted_at IS NULL`);
-    await expect(resetAdmin(changes, EMAIL)).rejects.toThrow('is a service account');
+    await expect(resetAdmin(changes, EMAIL, testConfig())).rejects.toThrow('is a service account');
   });
 });
