@@ -79,7 +79,7 @@ describe('What does not work is told', () => {
     url.port = String(proxy.port);
     pool = await dataSource(url.href, { max: 10, entities }).initialize();
     const config = testConfig({ LOG_LEVEL: 'warn' });
-    await seed(new Changes(pool, config), ADMIN);
+    await seed(new Changes(pool, config), ADMIN, config);
     const stream = new Writable({
       write(chunk, _, done) {
         for (const line of String(chunk).trim().split('\n')) lines.push(JSON.parse(line) as Line);
@@ -117,6 +117,7 @@ describe('What does not work is told', () => {
       'management',
       'metering',
       'secrets',
+      'tables',
     ]);
     expect((await send('GET', '/health/ready')).body).toEqual(body);
   });
