@@ -1,4 +1,4 @@
-import type { DataSource, EntityManager, EntityTarget } from 'typeorm';
+import { type EntityManager, getMetadataArgsStorage } from 'typeorm';
 import { Role } from '../access/role.entity.js';
 import { ApiKey } from '../api-keys/api-key.entity.js';
 import { User } from '../users/user.entity.js';
@@ -73,7 +73,7 @@ const FIRST: Record<ComparedType, string> = {
   'api-key': '00000000-0000-0000-0000-000000000000',
 };
 
-const ENTITIES: Record<ComparedType, EntityTarget<object>> = { role: Role, user: User, 'api-key': ApiKey };
+const ENTITIES: Record<ComparedType, typeof Role | typeof User | typeof ApiKey> = { role: Role, user: User, 'api-key': ApiKey };
 
 /** A refusal may name anything. */
 const AS_UUID = `CASE WHEN n.id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN n.id::uuid END`;
@@ -117,7 +117,7 @@ export class ComparedRowsRepository {
       SLICE_ROWS,
       type,
     ]);
-    const columns = columnsOf(this.manager.dataSource, type);
+    const columns = columnsOf(type);
     return {
       rows: rows.map((row) => ({ id: row.comparedId, row: { ...row, ...columns(row) }, entries: row.entries ?? [] })),
       next: rows.length < SLICE_ROWS ? null : rows.at(-1)!.comparedId,
@@ -136,16 +136,13 @@ export class ComparedRowsRepository {
   }
 }
 
-/** The members of an entity, from a row as the driver gives it. */
-function columnsOf(dataSource: DataSource, type: ComparedType): (row: Row) => Record<string, unknown> {
-  const { columns } = dataSource.getMetadata(ENTITIES[type]);
-  const members = columns.map(({ databaseName, propertyName, transformer }) => {
-    const from =
-      transformer === undefined || Array.isArray(transformer)
-        ? (value: unknown) => value
-        : (value: unknown) => transformer.from(value) as unknown;
-    return { databaseName, propertyName, from };
-  });
-  return (row) =>
-    Object.fromEntries(members.map(({ databaseName, propertyName, from }) => [propertyName, from(row[databaseName])]));
+/** The members of an entity, from a row as the driver gives it. The doctor's connection knows no entities. */
+function columnsOf(type: ComparedType): (row: Row) => Record<string, unknown> {
+  const members = getMetadataArgsStorage()
+    .filterColumns(ENTITIES[type])
+    .map(({ propertyName, options: { name = propertyName, transformer } }) => {
+      const isOne = transformer !== undefined && !Array.isArray(transformer);
+      return { name, propertyName, from: (value: unknown) => (isOne ? (transformer.from(value) as unknown) : value) };
+    });
+  return (row) => Object.fromEntries(members.map(({ name, propertyName, from }) => [propertyName, from(row[name])]));
 }

@@ -7,7 +7,7 @@ import type { Random } from '../harness/random.js';
 
 /** Forged rows of each kind: 1 000 in all at full size. */
 const FORGED = {
-  ci: { secrets: 60, imported: 60, passwords: 40, stored: 30 },
+  ci: { secrets: 60, imported: 60, passwords: 24, stored: 20 },
   full: { secrets: 300, imported: 350, passwords: 150, stored: 200 },
 } as const;
 const IMPORTED_AT_ONCE = 100;
