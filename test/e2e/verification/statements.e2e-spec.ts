@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createHash, randomBytes } from 'node:crypto';
+import { importedBinding } from '../../../src/access/credential-binding.js';
 import { importedMacOf, mint } from '../../../src/api-keys/secret.js';
 import { ChangePropagation } from '../../../src/audit/change-propagation.js';
 import { TestApp } from '../../support/app.js';
@@ -93,9 +94,11 @@ describe('statements that POST /verify causes', () => {
     const { id } = await issueKey(app, admin, { name: 'Imported' });
     const sha256 = createHash('sha256').update(presented).digest();
     expect((await verify(presented)).body.code).toBe('NOT_FOUND');
+    const [pepper, kid] = [app.config.peppers[0]!.key, randomBytes(7).toString('hex')];
+    const mac = importedMacOf(pepper, sha256);
     await app.dataSource.query(
-      `INSERT INTO api_key_secret (kid, key_id, kind, key_prefix, mac, pepper_version) VALUES ($1, $2, 'imported', 'sk-other', $3, '1')`,
-      [randomBytes(7).toString('hex'), id, importedMacOf(app.config.peppers[0]!.key, sha256)],
+      `INSERT INTO api_key_secret (kid, key_id, kind, key_prefix, mac, pepper_version, binding) VALUES ($1, $2, 'imported', 'sk-other', $3, '1', $4)`,
+      [kid, id, mac, importedBinding(pepper, id, kid, mac)],
     );
     await new Management(app).narrow(id);
     await eventually(async () => expect((await verify(presented)).body).toMatchObject({ code: 'VALID', keyId: id }));

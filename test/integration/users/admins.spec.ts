@@ -42,6 +42,7 @@ describe('the first admin, and the way back in', () => {
     expect(await passwordMatches((await admin()).password_hash, made[0]!.password!)).toBe(true);
     expect(await rows(`SELECT action, actor_kind, resource_type, count(*)::int AS count FROM audit_event GROUP BY 1, 2, 3 ORDER BY 1`)).toEqual([
       { action: 'roles:create', actor_kind: 'system', resource_type: 'role', count: 5 },
+      { action: 'system:bind-credentials', actor_kind: 'system', resource_type: 'system', count: 1 },
       { action: 'users:create', actor_kind: 'system', resource_type: 'user', count: 1 },
     ]);
     expect(JSON.stringify(await rows('SELECT body FROM audit_event'))).not.toMatch(new RegExp(`argon2|${made[0]!.password!}`));

@@ -22,7 +22,7 @@ const NOT_HERE = new Set([
 const TOLD_WITHIN_MS = 600_000;
 const LOOK_EVERY_MS = 500;
 const AT_ONCE = 8;
-const METRICS_TOKEN = 'a-token-of-this-experiment';
+const METRICS_TOKEN = 'a-token-of-this-experiment-0123456789';
 
 /**
  * As the role `latchkey_app`, one random field of every other row is edited. The doctor must name each of them and no
