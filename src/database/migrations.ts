@@ -7,7 +7,9 @@ import { ApiKeyTerms1790000000500 } from './migrations/1790000000500-api-key-ter
 import { SecretFingerprints1790000000600 } from './migrations/1790000000600-secret-fingerprints.js';
 import { Failover1790000000800 } from './migrations/1790000000800-failover.js';
 import { CarriedSpend1790000000900 } from './migrations/1790000000900-carried-spend.js';
-import { BoundCredentials1790000001400 } from './migrations/1790000001400-bound-credentials.js';
+import { BoundPasswords1790000001400 } from './migrations/1790000001400-bound-passwords.js';
+import { BoundSecrets1790000001401 } from './migrations/1790000001401-bound-secrets.js';
+import { HeadFunctions1790000001402 } from './migrations/1790000001402-head-functions.js';
 
 /** All migrations, oldest first. */
 export const migrations = [
@@ -20,5 +22,7 @@ export const migrations = [
   SecretFingerprints1790000000600,
   Failover1790000000800,
   CarriedSpend1790000000900,
-  BoundCredentials1790000001400,
+  BoundPasswords1790000001400,
+  BoundSecrets1790000001401,
+  HeadFunctions1790000001402,
 ];
