@@ -117,6 +117,7 @@ function tameFastify(app: NestFastifyApplication, config: Config): void {
   acceptOnlyJson(fastify);
   noteConnections(fastify.server);
   leaveWhileDraining(fastify, app.get(Readiness, { strict: false }));
+  leaveLanes(fastify);
   sendTogether(fastify);
   logRequests(fastify, config.logLevel);
   timeRequests(fastify, app.get(Meters));
@@ -126,6 +127,15 @@ function tameFastify(app: NestFastifyApplication, config: Config): void {
 function leaveWhileDraining(fastify: FastifyInstance, readiness: Readiness): void {
   fastify.addHook('onSend', (_request, reply, payload, done) => {
     if (readiness.isDraining) void reply.header('Connection', 'close');
+    done(null, payload);
+  });
+}
+
+/** Also after an error. A stream is sent after its place was given back, so that a slow reader keeps none. */
+function leaveLanes(fastify: FastifyInstance): void {
+  fastify.decorateRequest('leaveLane', null);
+  fastify.addHook('onSend', (request, _reply, payload, done) => {
+    request.leaveLane?.();
     done(null, payload);
   });
 }

@@ -3,6 +3,7 @@ import type { Permission } from './permissions.js';
 /** Metadata keys; the guard and the boot check read them. */
 export const ACCESS_RULE = 'latchkey:access-rule';
 export const AUDITED = 'latchkey:audited';
+export const BATCH = 'latchkey:batch';
 
 /** Who may call a route. A route without one refuses to boot. */
 export type AccessRule =

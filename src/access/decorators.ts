@@ -3,7 +3,7 @@ import { ApiBearerAuth, ApiExtension, ApiForbiddenResponse, ApiSecurity, ApiUnau
 import type { FastifyRequest } from 'fastify';
 import { AuditInterceptor } from '../audit/audit.interceptor.js';
 import { ProblemView } from '../common/problem.view.js';
-import { ACCESS_RULE, AUDITED, type AccessRule, type AuditedAct } from './access-rule.js';
+import { ACCESS_RULE, AUDITED, type AccessRule, type AuditedAct, BATCH } from './access-rule.js';
 import type { Caller } from './caller.js';
 import type { Permission } from './permissions.js';
 
@@ -59,8 +59,13 @@ export const GatewayOnly = (permission: Permission) =>
 export const Audited = (action: string, resourceType: string, options: Pick<AuditedAct, 'isRead'> = {}) =>
   applyDecorators(SetMetadata(AUDITED, { action, resourceType, ...options } satisfies AuditedAct), UseInterceptors(AuditInterceptor));
 
+/** The list in the body whose length says how much a request asks for: it counts as several. */
+export const BatchOf = (field: string) => SetMetadata(BATCH, field);
+
 declare module 'fastify' {
   interface FastifyRequest {
+    /** Set by the guard for requests of management: gives back the place of this request. */
+    leaveLane: (() => void) | null;
     /** Set by the guard for every route. */
     caller?: Caller;
     /** Set by the guard: what the trail calls a refusal of this route. */

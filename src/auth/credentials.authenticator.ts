@@ -7,7 +7,7 @@ import type { Principal } from '../access/caller.js';
 import { clientIp } from '../access/client-ip.js';
 import { DomainError } from '../common/domain-error.js';
 import { Config } from '../config/config.js';
-import { sessionCookieOf } from './bearer.js';
+import { bearerOf, sessionCookieOf } from './bearer.js';
 
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
 
@@ -31,6 +31,10 @@ export class CredentialsAuthenticator extends Authenticator {
     if (key === null) return this.authenticateByToken(context, request);
     const principal = this.keys.authenticateKey(key, clientIp(request));
     return principal instanceof Promise ? principal.then(requireKnown) : requireKnown(principal);
+  }
+
+  presented(request: FastifyRequest): string | null {
+    return this.keys.presentedKey(request) ?? bearerOf(request) ?? sessionCookieOf(request);
   }
 
   private async authenticateByToken(context: ExecutionContext, request: FastifyRequest & { user?: Principal | null }): Promise<Principal | null> {

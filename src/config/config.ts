@@ -57,6 +57,12 @@ export class Config {
   readonly denylistFile: string | null;
   readonly keyValidityDays: number;
   readonly maxActiveKeys: number;
+  /** Requests of the management plane that one principal may send to one replica. */
+  readonly managementRatePerMinute: number;
+  /** Keys and new secrets that one user may make a day, keys of theirs included. */
+  readonly creationsPerDay: number;
+  /** How long reads stay in the audit trail. */
+  readonly auditReadsKeptDays: number;
   readonly defaultHoldCents: number;
   readonly staleMaxSeconds: number;
   readonly rateFallback: Environment['RATE_FALLBACK'];
@@ -103,6 +109,9 @@ export class Config {
     this.denylistFile = environment.DENYLIST_FILE ?? null;
     this.keyValidityDays = environment.KEY_VALIDITY_DAYS;
     this.maxActiveKeys = environment.MAX_ACTIVE_KEYS;
+    this.managementRatePerMinute = environment.MANAGEMENT_RATE_PER_MINUTE;
+    this.creationsPerDay = environment.CREATIONS_PER_DAY;
+    this.auditReadsKeptDays = environment.AUDIT_READS_KEPT_DAYS;
     this.defaultHoldCents = environment.DEFAULT_HOLD_CENTS;
     this.staleMaxSeconds = environment.STALE_MAX_SECONDS;
     this.rateFallback = environment.RATE_FALLBACK;

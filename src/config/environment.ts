@@ -89,6 +89,13 @@ export const environmentSchema = z.object({
   DENYLIST_FILE: z.string().min(1).optional(),
   KEY_VALIDITY_DAYS: positiveInteger(3650).default(15),
   MAX_ACTIVE_KEYS: positiveInteger(1_000_000).default(10),
+  MANAGEMENT_RATE_PER_MINUTE: positiveInteger(1_000_000)
+    .refine((value) => value >= 60, 'must be at least 60')
+    .default(3000),
+  CREATIONS_PER_DAY: positiveInteger(1_000_000).default(1000),
+  AUDIT_READS_KEPT_DAYS: positiveInteger(36_500)
+    .refine((value) => value >= 1, 'must be at least 1')
+    .default(365),
   DEFAULT_HOLD_CENTS: z
     .string()
     .regex(/^\d+(\.\d{1,6})?$/, 'must be a number of cents with at most 6 decimals')

@@ -25,10 +25,13 @@ const SECRETS = {
   AUDIT_KEY: 'audit-0123456789abcdefghijklmnopqrstuvwxyz-keys',
 };
 
+/** Tests send more than a person does. */
+const UNBOUNDED = { MANAGEMENT_RATE_PER_MINUTE: '1000000', CREATIONS_PER_DAY: '1000000' };
+
 /** A configuration for tests, with the given variables on top. */
 export function testConfig(overrides: Record<string, string> = {}): Config {
   const { API_KEY_PEPPERS, TAG_KEYS, ...rest } = { ...SECRETS, ...overrides };
-  const environment = environmentSchema.parse({ NODE_ENV: 'test', LOG_LEVEL: process.env['TEST_LOG_LEVEL'] ?? 'silent', ...rest });
+  const environment = environmentSchema.parse({ NODE_ENV: 'test', LOG_LEVEL: process.env['TEST_LOG_LEVEL'] ?? 'silent', ...UNBOUNDED, ...rest });
   return new Config(environment, { ...SECRETS, ...overrides, API_KEY_PEPPERS, TAG_KEYS });
 }
 

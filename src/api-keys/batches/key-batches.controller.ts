@@ -1,7 +1,7 @@
 import { Body, Controller, HttpCode, Post, Query } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { KnownCaller } from '../../access/caller.js';
-import { Audited, FromCaller, RequirePermission, SignedIn } from '../../access/decorators.js';
+import { Audited, BatchOf, FromCaller, RequirePermission, SignedIn } from '../../access/decorators.js';
 import { BATCH_BODY_BYTES, BodyLimit } from '../../common/body-limit.js';
 import { BulkApiKeysDto } from './bulk-api-keys.dto.js';
 import { BulkApiKeysView } from './bulk-api-keys.view.js';
@@ -25,6 +25,7 @@ export class KeyBatchesController {
   @BodyLimit(BATCH_BODY_BYTES)
   @RequirePermission('platform:api-keys:create', 'platform:api-keys:assign')
   @Audited('api-keys:import', 'api-key')
+  @BatchOf('keys')
   @ApiOperation({
     summary: 'Import keys',
     description:
@@ -38,6 +39,7 @@ export class KeyBatchesController {
   @HttpCode(200)
   @SignedIn()
   @Audited('api-keys:bulk', 'api-key')
+  @BatchOf('ids')
   @ApiOperation({
     summary: 'Change many keys',
     description: 'Activates, deactivates, renews, revokes or tags up to 500 keys. Each is authorised and recorded as by its single route, and none fails another.',

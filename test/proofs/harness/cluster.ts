@@ -388,6 +388,8 @@ export function environmentOf(database: ClusterDatabase): Record<string, string>
     AUDIT_KEY: draw(),
     LOG_LEVEL: 'warn',
     MAX_ACTIVE_KEYS: '1000000',
+    MANAGEMENT_RATE_PER_MINUTE: '1000000',
+    CREATIONS_PER_DAY: '1000000',
   };
 }
 
