@@ -54,6 +54,15 @@ export function apiKeyLimitReached(cap: number): DomainError {
   return new DomainError('throttled', 'API_KEY_LIMIT_REACHED', sentences, { maxActiveKeys: cap });
 }
 
+/** 429: a user has made as many keys and secrets today as one may. */
+export function creationLimitReached(limit: number, retryAfterSeconds: number): DomainError {
+  const seconds = Math.max(1, Math.ceil(retryAfterSeconds));
+  const sentences =
+    `You have made ${limit} keys and secrets today, which is the limit (setting CREATIONS_PER_DAY): go on in ` +
+    `${seconds} seconds, at 00:00 UTC.`;
+  return new DomainError('throttled', 'CREATION_LIMIT_REACHED', sentences, { limit, retryAfterSeconds: seconds });
+}
+
 /** 403: the key would lie outside the key policy of the caller's roles. */
 export function outsidePolicy(violations: readonly FieldError[]): DomainError {
   const paths = violations.map((violation) => violation.path).join(', ');

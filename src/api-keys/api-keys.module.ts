@@ -16,6 +16,7 @@ import { KeyImportService } from './batches/key-import.service.js';
 import { KeyByAliasController } from './by-alias/key-by-alias.controller.js';
 import { KeyByAliasService } from './by-alias/key-by-alias.service.js';
 import { KeyChanges } from './changes/key-changes.js';
+import { DailyCreations } from './changes/daily-creations.js';
 import { KeyCreation } from './changes/key-creation.js';
 import { KeyLifecycleController } from './lifecycle/key-lifecycle.controller.js';
 import { KeyRemovalService } from './lifecycle/key-removal.service.js';
@@ -48,6 +49,7 @@ import { SelfRevokeService } from './lifecycle/self-revoke.service.js';
     SelfRevokeService,
     KeyEndings,
     KeyChanges,
+    DailyCreations,
     KeyCreation,
     KeyAdmission,
     ChangeAdmission,

@@ -19,4 +19,6 @@ export const ADVISORY_LOCKS = {
   fingerprints: 4_242_007,
   /** One replica at a time ends again what a failover has lost. */
   historyLoss: 4_242_008,
+  /** One replica at a time cuts reads from the audit trail. */
+  readCut: 4_242_015,
 } as const;

@@ -38,5 +38,8 @@ async function grantToApp(owner: QueryRunner): Promise<void> {
   await owner.query(`REVOKE UPDATE, DELETE, TRUNCATE ON audit_event, audit_checkpoint, audit_key_change, secret_fingerprint FROM ${APP_ROLE}`);
   await owner.query(`REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON installation FROM ${APP_ROLE}`);
   await owner.query(`REVOKE INSERT, DELETE, TRUNCATE ON change_head FROM ${APP_ROLE}`);
+  // Reads are removed by a cut alone, which a trigger looks after.
+  await owner.query(`REVOKE UPDATE, TRUNCATE ON audit_read, audit_read_checkpoint FROM ${APP_ROLE}`);
+  await owner.query(`REVOKE INSERT, DELETE, TRUNCATE ON audit_read_head FROM ${APP_ROLE}`);
   await owner.query(`REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON schema_migration, schema_checksum FROM ${APP_ROLE}`);
 }
