@@ -98,7 +98,7 @@ function insertOf(links: readonly AuditLink[], channel: string | null): QueryCon
 }
 
 /** @throws DomainError 503 when this process lacks the version: an entry of another key would break the chain. */
-function signingKey(auditKeys: readonly VersionedKey[], headVersion: string | null): Buffer {
+export function signingKey(auditKeys: readonly VersionedKey[], headVersion: string | null): Buffer {
   const version = headVersion ?? PLAIN_VERSION;
   const found = auditKeys.find((key) => key.version === version);
   if (found === undefined) throw missingVersion('AUDIT_KEY', version);
@@ -118,7 +118,8 @@ function linkAll(auditKeys: readonly VersionedKey[], head: Head, acts: readonly 
   });
 }
 
-function recordOf(seq: bigint, at: Date, { caller, entry }: Act): AuditRecord {
+/** What the trail says of an act, as entry `seq`. @throws Error for an act without a name */
+export function recordOf(seq: bigint, at: Date, { caller, entry }: Act): AuditRecord {
   const action = entry.action ?? caller.action;
   if (action === null) throw new Error('An act without a name: give the route an @Audited.');
   const { principal } = caller;

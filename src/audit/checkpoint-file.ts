@@ -3,6 +3,7 @@ import { appendLine } from './append-line.js';
 import type { SignedAnchor } from './chain-check.js';
 import { CHANGE_LINE_TYPE, openChangeLine, type SignedChangeLine } from './change-line.js';
 import { type CheckpointPublicKey, openCheckpoint, type SignedCheckpoint } from './checkpoint.js';
+import type { SignedReadCheckpoint } from './reads/read-checkpoint.js';
 import { anchorOf, openKeyChange, type SignedKeyChange } from './key-change.js';
 
 /** What a checkpoint file says. */
@@ -13,7 +14,7 @@ export interface CheckpointFile {
 }
 
 /** Adds one line to the end of a checkpoint file. @throws as {@link appendLine} */
-export function appendCheckpoint(path: string, checkpoint: SignedCheckpoint | SignedKeyChange | SignedChangeLine): Promise<void> {
+export function appendCheckpoint(path: string, checkpoint: SignedCheckpoint | SignedKeyChange | SignedChangeLine | SignedReadCheckpoint): Promise<void> {
   return appendLine(path, JSON.stringify(checkpoint));
 }
 

@@ -12,7 +12,9 @@ import { Config } from '../config/config.js';
 import { appendCheckpoint } from './checkpoint-file.js';
 import { checkpointKey, signCheckpoint, type SignedCheckpoint } from './checkpoint.js';
 import { type CheckpointState, CheckpointsRepository } from './checkpoints.repository.js';
+import type { Anchor } from './chain-check.js';
 import type { SignedKeyChange } from './key-change.js';
+import { signReadCheckpoint, type SignedReadCheckpoint } from './reads/read-checkpoint.js';
 
 /** A checkpoint is due after this many rows, or this long after the last one if there are rows at all. */
 const MAX_ROWS = 1_000;
@@ -81,14 +83,18 @@ export class Checkpoints {
   private async writeIfDue(maxAgeMs: number): Promise<void> {
     const found = await this.checkpoints.findState();
     if (found.ageMs !== null) this.lastAtMs = performance.now() - found.ageMs;
-    if (!isDue(found, maxAgeMs)) return;
+    if (!isAnyDue(found, maxAgeMs)) return;
     await this.checkpoints.exclusively(async (state) => {
-      if (!isDue(state, maxAgeMs)) return null;
-      const checkpoint = signCheckpoint(this.keyOf(state.auditKeyVersion), state.head);
+      const none = { changes: null, reads: null };
+      if (!isAnyDue(state, maxAgeMs)) return none;
+      const key = this.keyOf(state.auditKeyVersion);
       for (const change of state.keyChanges) await this.publish(change);
-      await this.publish(checkpoint);
+      // Where one is due, both that have moved are signed: they are of one instant.
+      const changes = state.rowsSince === 0 ? null : signCheckpoint(key, state.head);
+      const reads = state.reads.rowsSince === 0 ? null : signReadCheckpoint(key, state.head.at, placeOf(state.reads.head), placeOf(state.head));
+      for (const line of [changes, reads]) if (line !== null) await this.publish(line);
       this.lastAtMs = performance.now();
-      return checkpoint;
+      return { changes, reads };
     });
   }
 
@@ -99,7 +105,7 @@ export class Checkpoints {
     return checkpointKey(found.key);
   }
 
-  private async publish(checkpoint: SignedCheckpoint | SignedKeyChange): Promise<void> {
+  private async publish(checkpoint: SignedCheckpoint | SignedKeyChange | SignedReadCheckpoint): Promise<void> {
     if (this.config.auditCheckpointFile !== null) await appendCheckpoint(this.config.auditCheckpointFile, checkpoint);
     // At a level of its own: a quieter LOG_LEVEL must not lose the anchor.
     const { log } = this.host.httpAdapter.getInstance<FastifyInstance>();
@@ -107,6 +113,14 @@ export class Checkpoints {
   }
 }
 
-function isDue({ rowsSince, ageMs }: CheckpointState, maxAgeMs: number): boolean {
+function isAnyDue(state: CheckpointState, maxAgeMs: number): boolean {
+  return isDue(state, maxAgeMs) || isDue(state.reads, maxAgeMs);
+}
+
+function placeOf({ seq, hash }: Anchor): { seq: string; hash: string } {
+  return { seq, hash: hash.toString('hex') };
+}
+
+function isDue({ rowsSince, ageMs }: Pick<CheckpointState, 'rowsSince' | 'ageMs'>, maxAgeMs: number): boolean {
   return rowsSince >= MAX_ROWS || (rowsSince > 0 && (ageMs === null || ageMs >= maxAgeMs));
 }

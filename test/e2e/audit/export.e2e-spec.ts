@@ -4,7 +4,8 @@ import { canonicalJson } from '../../../src/common/canonical-json.js';
 import { TestApp } from '../../support/app.js';
 import { trailRowsOnce } from '../../support/trail.js';
 
-const linesOf = (text: string) => text.trimEnd().split('\n').map((line) => JSON.parse(line) as { seq: string; hash: string; resourceType: string });
+const linesOf = (text: string) => text.trimEnd().split('\n').map((line) => JSON.parse(line) as { seq: string; at: string; hash: string; resourceType: string; chain?: string });
+const ofChanges = (text: string) => linesOf(text).filter(({ chain }) => chain === undefined);
 
 describe('GET /audit-events/export', () => {
   let app: TestApp;
@@ -24,24 +25,38 @@ describe('GET /audit-events/export', () => {
       expect(status).toBe(200);
       expect(headers.get('content-type')).toBe('application/x-ndjson; charset=utf-8');
       expect(headers.get('content-disposition')).toBe('attachment; filename="audit-events.ndjson"');
-      const seqs = linesOf(body).map(({ seq }) => Number(seq));
+      const seqs = ofChanges(body).map(({ seq }) => Number(seq));
       expect(seqs).toEqual(Array.from({ length: seqs.length }, (_, index) => index + 1));
       expect(seqs.length).toBeGreaterThanOrEqual(7);
     });
 
     it('gives events from which whoever has the key can calculate the chain again', async () => {
-      const { body } = await app.get('/audit-events/export', { token: auditor });
-      let previous = Buffer.alloc(32);
-      for (const { hash, ...event } of linesOf(body)) {
-        previous = createHmac('sha256', app.config.auditKeys[0]!.key).update(previous).update(canonicalJson(event)).digest();
-        expect(hash).toBe(previous.toString('hex'));
+      await trailRowsOnce(app, 1, `action = 'audit:export'`);
+      const lines = linesOf((await app.get('/audit-events/export', { token: auditor })).body);
+      for (const chain of [undefined, 'reads']) {
+        const events = lines.filter((event) => event.chain === chain);
+        expect(events.length).toBeGreaterThan(0);
+        let previous = Buffer.alloc(32);
+        for (const { hash, ...event } of events) {
+          previous = createHmac('sha256', app.config.auditKeys[0]!.key).update(previous).update(canonicalJson(event)).digest();
+          expect(hash).toBe(previous.toString('hex'));
+        }
       }
+    });
+
+    it('merges changes and reads by their instants', async () => {
+      await trailRowsOnce(app, 1, `action = 'audit:export'`);
+      await app.post('/api-keys', { token: await app.adminToken() });
+      const lines = linesOf((await app.get('/audit-events/export', { token: auditor })).body);
+      expect(lines.map(({ at }) => at)).toEqual(lines.map(({ at }) => at).sort());
+      const kinds = lines.map(({ chain }) => chain ?? 'changes').join(' ');
+      expect(kinds).toMatch(/changes reads.* changes/);
     });
 
     it('narrows like the list', async () => {
       const { body } = await app.get('/audit-events/export?resourceType=api-key', { token: auditor });
       const lines = linesOf(body);
-      expect(lines).toHaveLength(5);
+      expect(lines).toHaveLength(6);
       expect(lines.every(({ resourceType }) => resourceType === 'api-key')).toBe(true);
     });
 
@@ -58,7 +73,7 @@ describe('GET /audit-events/export', () => {
          FROM head, generate_series(1, 2500) n`,
       );
       const { body } = await app.get('/audit-events/export', { token: auditor });
-      const seqs = linesOf(body).map(({ seq }) => Number(seq));
+      const seqs = ofChanges(body).map(({ seq }) => Number(seq));
       expect(seqs.length).toBeGreaterThan(2500);
       expect(seqs.every((seq, index) => seq === index + 1)).toBe(true);
     });
