@@ -29,7 +29,8 @@ import { g44 } from './experiments/g44-wrong-secrets-never-start.js';
 import { g45 } from './experiments/g45-upgrade-and-roll-back.js';
 import { g46 } from './experiments/g46-failover-loses-nothing.js';
 import { o12 } from './experiments/o12-restore.js';
+import { s10 } from './experiments/s10-floods-delay-no-revocation.js';
 import type { Experiment } from './harness/experiment.js';
 
 /** Every experiment: the guarantees in their order, then what machines and networks do. */
-export const experiments: readonly Experiment[] = [g01, g02, g03, g04, g05, g06, g14, g16, g17, g19, g20, g22, g23, g25, g27, g30, g36, g37, g38, g44, g45, g46, f01, f02, f03, f05, f06, f07, f09, f12, o12];
+export const experiments: readonly Experiment[] = [g01, g02, g03, g04, g05, g06, g14, g16, g17, g19, g20, g22, g23, g25, g27, g30, g36, g37, g38, g44, g45, g46, f01, f02, f03, f05, f06, f07, f09, f12, o12, s10];
