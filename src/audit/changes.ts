@@ -53,7 +53,7 @@ const IDLE_MS = 2_000;
  * Changes that this replica makes at the same time. They end one after the other, at the head: what takes access away
  * waits behind these few at most, and those of one party are fewer.
  */
-const ORDINARY_LANE = { running: 8, runningOfOne: 3, waitingOfOne: 1_000 } as const;
+const ORDINARY_LANE = { running: 8, runningOfOne: 4, waitingOfOne: 1_000 } as const;
 const NARROWING_LANE = { running: 4, runningOfOne: 2, waitingOfOne: 1_000 } as const;
 
 /**

@@ -59,7 +59,7 @@ export class Lane {
         queue.splice(queue.indexOf(waiting), 1);
         if (queue.length === 0) this.waitingOf.delete(party);
         reject(new LaneFull());
-      }, maxWaitMs);
+      }, maxWaitMs).unref();
       const waiting = {
         admit: () => {
           clearTimeout(timer);

@@ -17,6 +17,7 @@ import { checkpointPublicKeys } from '../../../src/audit/checkpoint.js';
 import { dataSource } from '../../../src/database/data-source.js';
 import { TestApp } from '../../support/app.js';
 import { createTestDirectory } from '../../support/postgres.js';
+import { eventually } from '../../support/eventually.js';
 import { asOwner, trailRowsOnce } from '../../support/trail.js';
 
 const READS = 20;
@@ -86,12 +87,27 @@ describe('Reads in the trail', () => {
     await trailRowsOnce(app, 2, 'actor_id = $1', [auditor.id]);
   });
 
-  it('are listed with the changes, page by page, each once, whatever is added meanwhile', async () => {
+  it('that cannot be recorded are answered, told of, and recorded later', async () => {
     const auditor = await app.addUser(['auditor']);
+    const isDown = async () => (await app.get('//health')).body.details.auditReads.status === 'degraded';
+    await asOwner(app.database, (client) => client.query('REVOKE INSERT ON audit_read FROM latchkey_app'));
+    try {
+      expect((await app.get('/users', { token: auditor.token })).status).toBe(200);
+      await eventually(async () => expect(await isDown()).toBe(true), 10_000);
+    } finally {
+      await asOwner(app.database, (client) => client.query('GRANT INSERT ON audit_read TO latchkey_app'));
+    }
+    await eventually(async () => expect(await isDown()).toBe(false), 10_000);
+    const [row] = await trailRowsOnce(app, 1, 'actor_id = $1', [auditor.id]);
+    expect(row!.details['occurredAt']).toMatch(/Z$/);
+  });
+
+  it('are listed with the changes, page by page, each once, whatever is added meanwhile', async () => {
+    const auditor = await app.addUser(['auditor', 'creator']);
     for (const path of ['/roles', '/users', '/permissions']) {
       await app.get(path, { token: auditor.token });
       await trailRowsOnce(app, 1, 'actor_id = $1 AND resource_type = $2', [auditor.id, path.slice(1, -1)]);
-      await app.post('/auth/login', { body: { email: auditor.email, password: auditor.password } });
+      expect((await app.post('/api-keys', { token: auditor.token })).status).toBe(201);
     }
     const walk = async (limit: number) => {
       const seen: { id: string; at: string }[] = [];
@@ -107,7 +123,7 @@ describe('Reads in the trail', () => {
       return seen;
     };
     const all = await walk(200);
-    expect(all.length).toBeGreaterThanOrEqual(7);
+    expect(all.length).toBeGreaterThanOrEqual(6);
     expect(all.map(({ at }) => at)).toEqual(
       all
         .map(({ at }) => at)
@@ -164,11 +180,7 @@ describe('Reads in the trail', () => {
       ],
       [
         'add behind the head',
-        (tx) =>
-          tx
-            .query(`INSERT INTO audit_read SELECT * FROM (SELECT * FROM audit_read LIMIT 1) r`)
-            .catch(async () => undefined)
-            .then(() => tx.query('UPDATE audit_read_head SET seq = seq - 1')),
+        (tx) => tx.query('UPDATE audit_read_head SET seq = seq - 1'),
       ],
       [
         'sign with another key',
