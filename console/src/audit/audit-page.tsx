@@ -1,7 +1,7 @@
 import { Alert, Button, Group, Select, Switch, TextInput } from '@mantine/core';
 import { useNavigate, useSearch } from '@tanstack/react-router';
 import { type FormEvent, useEffect, useState } from 'react';
-import { api, dataOf } from '../api/client';
+import { api, dataOf, type Schemas } from '../api/client';
 import { useSession } from '../session/session';
 import { useAct } from '../ui/act';
 import { count, toInstant, toLocalInput } from '../ui/format';
