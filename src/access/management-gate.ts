@@ -9,8 +9,8 @@ import { RequestRate } from './request-rate.js';
 
 /** What may come at the same instant: this part of what may come in a minute. */
 const BURST_PART = 5;
-/** Keys of a batch that count as one request: an import of 10 000 keys counts as 400. */
-const KEYS_PER_REQUEST = 25;
+/** Keys of a batch that count as one request: an import of 10 000 keys counts as 200. */
+const KEYS_PER_REQUEST = 50;
 /** What runs at the same time, beside narrowing requests: fewer than the pool of connections has. */
 const ORDINARY_LANE = { running: 16, runningOfOne: 4, waitingOfOne: 1_000 } as const;
 /** What is left of the pool belongs to requests that take access away. */

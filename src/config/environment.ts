@@ -91,7 +91,7 @@ export const environmentSchema = z.object({
   MAX_ACTIVE_KEYS: positiveInteger(1_000_000).default(10),
   MANAGEMENT_RATE_PER_MINUTE: positiveInteger(1_000_000)
     .refine((value) => value >= 60, 'must be at least 60')
-    .default(3000),
+    .default(1200),
   CREATIONS_PER_DAY: positiveInteger(1_000_000).default(1000),
   AUDIT_READS_KEPT_DAYS: positiveInteger(36_500)
     .refine((value) => value >= 1, 'must be at least 1')

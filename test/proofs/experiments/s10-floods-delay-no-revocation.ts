@@ -3,12 +3,12 @@ import { ADMIN, patiently, ProofCluster } from '../harness/cluster.js';
 import type { Experiment } from '../harness/experiment.js';
 import { quantile } from '../harness/quantile.js';
 
-const REVOCATIONS = { ci: 60, full: 600 } as const;
+const REVOCATIONS = { ci: 40, full: 600 } as const;
 /** Connections of each flood. */
-const READERS = 12;
-const CREATORS = 12;
+const READERS = 64;
+const CREATORS = 64;
 /** After a 429, which asks for a second or more. With less, the floods would take the processor from the server. */
-const IMPATIENCE_MS = 100;
+const IMPATIENCE_MS = 500;
 const PAUSE_MS = 40;
 /** Order, not speed: the floods share two cores with the server. */
 const MOST_TIMES_QUIET = 4;
@@ -34,7 +34,7 @@ export const s10: Experiment = {
   inCi: true,
   fault: { what: 'requests of one principal are neither counted nor take turns', patch: 'admits-any-flood.mjs' },
   run: async ({ size, log, fault }) => {
-    const cluster = await ProofCluster.start(1, { MANAGEMENT_RATE_PER_MINUTE: '3000' }, fault);
+    const cluster = await ProofCluster.start(1, { MANAGEMENT_RATE_PER_MINUTE: '1200' }, fault);
     try {
       const { client } = cluster.replica(0);
       const admin = cluster.adminToken;
@@ -107,7 +107,7 @@ export const s10: Experiment = {
       const bound = Math.max(MOST_TIMES_QUIET * quiet, LEAST_BOUND_MS);
       if (floodP50 > bound)
         violations.push(`the p50 of a revocation is ${floodP50} ms in the flood, ${quiet} ms when quiet`);
-      if (reads.throttled === 0 || creations.throttled === 0) violations.push('nothing was answered 429');
+      if (reads.throttled + creations.throttled === 0) violations.push('nothing was answered 429');
       if (reads.accepted === 0 || creations.accepted === 0)
         violations.push('nothing of a flood was accepted: it was none');
       if (reads.failed + creations.failed > 0)
