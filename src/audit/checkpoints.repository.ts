@@ -12,9 +12,9 @@ import type { SignedReadCheckpoint } from './reads/read-checkpoint.js';
 
 /**
  * One replica keeps the others from writing for no longer, also when it is frozen; in milliseconds. The session is idle
- * while a change of key and then two checkpoints are written to the file, each of which may take 3.5 s until it is given up.
+ * while the lines of a checkpoint are written to the file, which may take 3.5 s until it is given up.
  */
-export const MAX_HOLD_MS = 12_000;
+export const MAX_HOLD_MS = 8_000;
 /** What one statement may take. */
 const STATEMENT_MS = 2_000;
 

@@ -9,12 +9,11 @@ import { missingVersion } from '../common/missing-version.js';
 import { RepeatedLog } from '../common/repeated-log.js';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Config } from '../config/config.js';
-import { appendCheckpoint } from './checkpoint-file.js';
-import { checkpointKey, signCheckpoint, type SignedCheckpoint } from './checkpoint.js';
+import { appendCheckpoint, type CheckpointLine } from './checkpoint-file.js';
+import { checkpointKey, signCheckpoint } from './checkpoint.js';
 import { type CheckpointState, CheckpointsRepository } from './checkpoints.repository.js';
 import type { Anchor } from './chain-check.js';
-import type { SignedKeyChange } from './key-change.js';
-import { signReadCheckpoint, type SignedReadCheckpoint } from './reads/read-checkpoint.js';
+import { signReadCheckpoint } from './reads/read-checkpoint.js';
 
 /** A checkpoint is due after this many rows, or this long after the last one if there are rows at all. */
 const MAX_ROWS = 1_000;
@@ -88,11 +87,11 @@ export class Checkpoints {
       const none = { changes: null, reads: null };
       if (!isAnyDue(state, maxAgeMs)) return none;
       const key = this.keyOf(state.auditKeyVersion);
-      for (const change of state.keyChanges) await this.publish(change);
       // Where one is due, both that have moved are signed: they are of one instant.
       const changes = state.rowsSince === 0 ? null : signCheckpoint(key, state.head);
-      const reads = state.reads.rowsSince === 0 ? null : signReadCheckpoint(key, state.head.at, placeOf(state.reads.head), placeOf(state.head));
-      for (const line of [changes, reads]) if (line !== null) await this.publish(line);
+      const [head, readHead] = [placeOf(state.head), placeOf(state.reads.head)];
+      const reads = state.reads.rowsSince === 0 ? null : signReadCheckpoint(key, state.head.at, readHead, head);
+      await this.publish([...state.keyChanges, ...[changes, reads].filter((line) => line !== null)]);
       this.lastAtMs = performance.now();
       return { changes, reads };
     });
@@ -105,11 +104,11 @@ export class Checkpoints {
     return checkpointKey(found.key);
   }
 
-  private async publish(checkpoint: SignedCheckpoint | SignedKeyChange | SignedReadCheckpoint): Promise<void> {
-    if (this.config.auditCheckpointFile !== null) await appendCheckpoint(this.config.auditCheckpointFile, checkpoint);
+  private async publish(lines: readonly CheckpointLine[]): Promise<void> {
+    if (this.config.auditCheckpointFile !== null) await appendCheckpoint(this.config.auditCheckpointFile, ...lines);
     // At a level of its own: a quieter LOG_LEVEL must not lose the anchor.
     const { log } = this.host.httpAdapter.getInstance<FastifyInstance>();
-    log.child({}, { level: 'info' }).info({ auditCheckpoint: checkpoint }, 'audit checkpoint');
+    for (const line of lines) log.child({}, { level: 'info' }).info({ auditCheckpoint: line }, 'audit checkpoint');
   }
 }
 
