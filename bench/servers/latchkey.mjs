@@ -49,6 +49,7 @@ export class Latchkey {
         PATH: process.env.PATH,
         NODE_ENV: 'production',
         LOG_LEVEL: 'warn',
+        MANAGEMENT_RATE_PER_MINUTE: '1000000',
         PORT: String(port),
         PUBLIC_URL: `http://127.0.0.1:${port}`,
         DATABASE_URL: this.postgres.appUrl,

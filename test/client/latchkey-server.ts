@@ -34,6 +34,7 @@ export class LatchkeyServer {
       ADMIN_PASSWORD: ADMIN.password,
       LOG_LEVEL: 'error',
       MAX_ACTIVE_KEYS: '1000',
+      MANAGEMENT_RATE_PER_MINUTE: '1000000',
       ...secrets(),
     };
     const server = new Replica('server', port, environment);

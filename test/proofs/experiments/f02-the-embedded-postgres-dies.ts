@@ -36,6 +36,7 @@ export const f02: Experiment = {
       LOG_LEVEL: 'warn',
       METRICS_TOKEN,
       MAX_ACTIVE_KEYS: '1000000',
+      MANAGEMENT_RATE_PER_MINUTE: '1000000',
     };
     const ports = await freePorts(2);
     const servers = ports.map((port, index) => new Replica(`server ${index}`, port, environment, modulesOf(fault, [])));

@@ -32,6 +32,7 @@ export class EmbeddedInstallation {
       ADMIN_PASSWORD: ADMIN.password,
       LOG_LEVEL: 'warn',
       MAX_ACTIVE_KEYS: '1000000',
+      MANAGEMENT_RATE_PER_MINUTE: '1000000',
     };
     const replicas = (await freePorts(count)).map((port, index) => new Replica(`replica ${index}`, port, environment, modulesOf(fault)));
     const installation = new EmbeddedInstallation(directory, replicas, environment);
