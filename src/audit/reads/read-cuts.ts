@@ -11,8 +11,7 @@ export type ReadCut = Pick<Anchor, 'seq' | 'hash'>;
 /** The newest cut; null: the chain begins with its first entry. The trail of changes vouches for it. */
 export async function findReadCut(manager: EntityManager): Promise<ReadCut | null> {
   const [row] = await manager.query<{ details: { upToSeq: string; hash: string } }[]>(
-    `SELECT details FROM audit_event WHERE action = $1 AND actor_kind = 'system' ORDER BY seq DESC LIMIT 1`,
-    [CUT_ACTION],
+    `SELECT details FROM audit_event WHERE action = '${CUT_ACTION}' AND actor_kind = 'system' ORDER BY seq DESC LIMIT 1`,
   );
   return row ? { seq: row.details.upToSeq, hash: Buffer.from(row.details.hash, 'hex') } : null;
 }
