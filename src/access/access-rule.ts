@@ -7,7 +7,8 @@ export const AUDITED = 'latchkey:audited';
 /** Who may call a route. A route without one refuses to boot. */
 export type AccessRule =
   | { readonly kind: 'public' }
-  | { readonly kind: 'signed-in' }
+  /** `whileEnrolling`: also in a session that must set up a second factor first. */
+  | { readonly kind: 'signed-in'; readonly whileEnrolling?: true }
   /** `alsoNeeds`: a second permission, asked for after the first. */
   | { readonly kind: 'permission'; readonly permission: Permission; readonly alsoNeeds?: Permission }
   /** `itself`: a key as caller may also act on itself. */

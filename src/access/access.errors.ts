@@ -15,6 +15,11 @@ export function permissionDenied(permission: string): DomainError {
   return new DomainError('forbidden', 'PERMISSION_DENIED', `This needs the permission ${permission}.`, { permission });
 }
 
+/** 403: `MFA_REQUIRED` asks this person for a second factor, and there is none yet. */
+export function enrolmentRequired(): DomainError {
+  return new DomainError('forbidden', 'MFA_ENROLMENT_REQUIRED', 'Set up a second factor first: on your account page, or by POST /api/v1/auth/second-factor.');
+}
+
 /** 403: the caller would hand out, or get at, more than he holds. */
 export function cannotGrant(grants: readonly string[]): DomainError {
   return new DomainError('forbidden', 'CANNOT_GRANT', `You do not hold ${grants.join(', ')} yourself.`, { grants });

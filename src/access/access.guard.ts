@@ -1,7 +1,7 @@
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
 import type { FastifyRequest } from 'fastify';
-import { permissionDenied, unauthenticated } from './access.errors.js';
+import { enrolmentRequired, permissionDenied, unauthenticated } from './access.errors.js';
 import { Authenticator, GatewayAuthenticator, type KnownGateway } from './authenticator.js';
 import type { Caller, Principal } from './caller.js';
 import { ACCESS_RULE, AUDITED, type AccessRule, type AuditedAct } from './access-rule.js';
@@ -94,6 +94,7 @@ export class AccessGuard implements CanActivate {
 
   private apply(rule: AccessRule | undefined, principal: Principal): void {
     if (rule === undefined) throw new Error('This route declares no access rule.');
+    if (principal.mustEnrol && !(rule.kind === 'signed-in' && rule.whileEnrolling)) throw enrolmentRequired();
     if (rule.kind !== 'permission') return;
     for (const permission of [rule.permission, rule.alsoNeeds]) {
       if (permission !== undefined && !principal.may(permission)) throw permissionDenied(permission);

@@ -18,6 +18,8 @@ export class Principal {
     readonly grants: readonly string[],
     /** The session of a user who signed in here; null for keys and for an identity provider's tokens. */
     readonly sessionId: string | null = null,
+    /** Whether a second factor has to be set up before this session may do anything else. */
+    readonly mustEnrol = false,
   ) {}
 
   /** Whether this principal holds `permission` at the moment the request began. */

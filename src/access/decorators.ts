@@ -20,8 +20,8 @@ const authenticated = (rule: AccessRule, who: string) =>
 /** Anybody may call this route. */
 export const Public = () => applyDecorators(SetMetadata(ACCESS_RULE, { kind: 'public' } satisfies AccessRule), ApiExtension('x-access', { kind: 'public' }));
 
-/** Whoever presents valid credentials may call this route. */
-export const SignedIn = () => authenticated({ kind: 'signed-in' }, 'valid credentials');
+/** Callers with valid credentials may call this route; with `whileEnrolling`, also those who must set up a second factor first. */
+export const SignedIn = (options: { whileEnrolling?: true } = {}) => authenticated({ kind: 'signed-in', ...options }, 'valid credentials');
 
 /** Callers that hold `permission`, and `alsoNeeds` where it is given, may call this route. */
 export const RequirePermission = (permission: Permission, alsoNeeds?: Permission) =>

@@ -1,5 +1,5 @@
 import { IsString, Length } from 'class-validator';
-import { Satisfies } from '../common/validators.js';
+import { IfPresent, Satisfies } from '../common/validators.js';
 import { isEmailAddress } from '../users/user.dto.js';
 
 /** E-mail and password of a person. */
@@ -18,4 +18,13 @@ export class LoginDto {
   @IsString()
   @Length(1, 1024)
   password: string;
+
+  /**
+   * A code of the authenticator app, or a recovery code; needed where a second factor is set up.
+   * @example "492039"
+   */
+  @IfPresent()
+  @IsString()
+  @Length(6, 32)
+  code?: string;
 }

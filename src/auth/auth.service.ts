@@ -33,14 +33,14 @@ export class AuthService {
    * Opens a session. The answer to a wrong password, an unknown address and a disabled account is the same,
    * and takes the same time.
    *
-   * @throws DomainError 401; 429 TOO_MANY_REQUESTS
+   * @throws DomainError 401, MFA_REQUIRED and MFA_CODE_REFUSED among them; 429 TOO_MANY_REQUESTS
    */
-  async login(caller: Caller, email: string, password: string): Promise<SessionView> {
-    const account = await this.accounts.prove(email, password, caller.ip);
+  async login(caller: Caller, email: string, password: string, code?: string): Promise<SessionView> {
+    const account = await this.accounts.prove(email, password, code, caller.ip);
     if (account === null) throw signInFailed();
     return this.changes.transaction(caller, async (change) => {
       if (!(await this.accounts.enter(change.tx, account))) throw signInFailed();
-      return this.open(change, account.id);
+      return this.open(change, account.id, account.code === null ? {} : { secondFactor: account.code.kind });
     });
   }
 
@@ -90,6 +90,7 @@ export class AuthService {
       roles: [...principal.roles],
       permissions: [...principal.grants],
       keyPolicy: widest(holder.policies),
+      mustEnrol: principal.mustEnrol,
     };
   }
 }

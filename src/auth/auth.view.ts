@@ -37,4 +37,7 @@ export class MeView {
 
   /** The bounds your roles set on keys you make; null: none. */
   keyPolicy: KeyPolicy | null;
+
+  /** Whether you must set up a second factor before this session may do anything else. */
+  mustEnrol: boolean;
 }

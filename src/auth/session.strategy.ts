@@ -7,6 +7,7 @@ import { GrantsReader } from '../access/grants.reader.js';
 import { Clock } from '../common/clock.js';
 import { isUuid } from '../common/uuid.js';
 import { Config, type VersionedKey } from '../config/config.js';
+import { EnrolmentDuty } from '../users/second-factor/enrolment-duty.js';
 import { Sessions } from '../users/sessions.service.js';
 import { bearerOf, sessionCookieOf } from './bearer.js';
 import { SESSION_ALGORITHM, type SessionClaims, verifiedClaims } from './session-tokens.js';
@@ -27,6 +28,7 @@ export class SessionStrategy extends PassportStrategy(Strategy, 'session') {
     config: Config,
     private readonly sessions: Sessions,
     private readonly grants: GrantsReader,
+    private readonly duty: EnrolmentDuty,
     private readonly clock: Clock,
   ) {
     super({
@@ -44,8 +46,13 @@ export class SessionStrategy extends PassportStrategy(Strategy, 'session') {
   async validate(claims: Partial<SessionClaims>): Promise<Principal | null> {
     const { sub, sid, exp } = claims;
     if (!isUuid(sub) || !isUuid(sid) || typeof exp !== 'number' || exp * 1000 <= this.clock.now().getTime()) return null;
-    const [isOpen, holder] = await Promise.all([this.sessions.isOpen(sid, sub), this.grants.findHolder(sub)]);
+    const [isOpen, holder, hasPasswordAlone] = await Promise.all([
+      this.sessions.isOpen(sid, sub),
+      this.grants.findHolder(sub),
+      this.duty.hasPasswordAlone(sub),
+    ]);
     if (!isOpen || !holder?.isActive) return null;
-    return new Principal('user', holder.id, holder.id, holder.name, holder.roles, holder.grants, sid);
+    const mustEnrol = hasPasswordAlone && this.duty.concerns(holder.grants);
+    return new Principal('user', holder.id, holder.id, holder.name, holder.roles, holder.grants, sid, mustEnrol);
   }
 }

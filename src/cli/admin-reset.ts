@@ -26,7 +26,7 @@ async function main(): Promise<void> {
       `  Admin                ${admin.email}${admin.created ? '   (a new account)' : ''}`,
       `  Password             ${admin.password}   (shown this once)`,
       '',
-      '  The account is active and an admin; its old sessions have ended.',
+      '  The account is active and an admin; its old sessions have ended, and it has no second factor.',
       '',
     ];
     process.stdout.write(`${lines.join('\n')}\n`);

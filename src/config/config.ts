@@ -44,6 +44,7 @@ export class Config {
   readonly jwtIssuer: string;
   readonly jwtAudience: string;
   readonly sessionTtlSeconds: number;
+  readonly mfaRequired: Environment['MFA_REQUIRED'];
   readonly oidc: OidcConfig | null;
   readonly apiKeyPrefix: string;
   readonly peppers: readonly VersionedKey[];
@@ -92,6 +93,7 @@ export class Config {
     this.jwtIssuer = environment.JWT_ISSUER;
     this.jwtAudience = environment.JWT_AUDIENCE;
     this.sessionTtlSeconds = environment.SESSION_TTL_SECONDS;
+    this.mfaRequired = environment.MFA_REQUIRED;
     this.oidc = oidcOf(environment);
     this.apiKeyPrefix = environment.API_KEY_PREFIX;
     this.peppers = this.secrets.API_KEY_PEPPERS;

@@ -65,6 +65,7 @@ export const environmentSchema = z.object({
   JWT_ISSUER: z.string().min(1).default('latchkey'),
   JWT_AUDIENCE: z.string().min(1).default('latchkey'),
   SESSION_TTL_SECONDS: positiveInteger(2_592_000).default(28_800),
+  MFA_REQUIRED: z.enum(['none', 'admins', 'all'], 'must be none, admins or all').default('none'),
   OIDC_ISSUER: url(['http:', 'https:']).optional(),
   OIDC_JWKS_URI: url(['http:', 'https:']).optional(),
   OIDC_AUDIENCE: z.string().min(1).optional(),

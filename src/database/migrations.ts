@@ -7,6 +7,7 @@ import { ApiKeyTerms1790000000500 } from './migrations/1790000000500-api-key-ter
 import { SecretFingerprints1790000000600 } from './migrations/1790000000600-secret-fingerprints.js';
 import { Failover1790000000800 } from './migrations/1790000000800-failover.js';
 import { CarriedSpend1790000000900 } from './migrations/1790000000900-carried-spend.js';
+import { SecondFactor1790000001600 } from './migrations/1790000001600-second-factor.js';
 
 /** All migrations, oldest first. */
 export const migrations = [
@@ -19,4 +20,5 @@ export const migrations = [
   SecretFingerprints1790000000600,
   Failover1790000000800,
   CarriedSpend1790000000900,
+  SecondFactor1790000001600,
 ];

@@ -11,6 +11,7 @@ import { neededNow } from '../installation/needed-versions.js';
 import { checkSecrets } from '../installation/secret-check.js';
 import { findFutureRows } from '../quotas/future-rows.js';
 import { BUDGET_CHECKS, type Difference, USAGE_CHECKS, reconcileBudgets, reconcileUsage } from '../usage/reconcile.js';
+import { findMissingFactors, findUntoldFactors } from '../users/second-factor/factor-findings.js';
 import { findHistoryLosses } from '../verification/failover/history-losses.js';
 
 /** What one check came to: everything in order, or where it is not. */
@@ -23,6 +24,7 @@ export interface Finding {
 }
 
 const NO_LOSSES = 'failovers have lost no change';
+const SECOND_FACTORS = 'second factors are those of the audit trail';
 const NO_FUTURE = 'no rate window and no lease lies in the future';
 
 /** undefined_table, undefined_column, undefined_function */
@@ -61,6 +63,7 @@ export async function examine(config: Config, dataSource: DataSource): Promise<F
     ...(await findingsFrom('audit trail', async () => [await trail(config, dataSource)])),
     ...(await findingsFrom('audit checkpoints', async () => [await checkpoint(dataSource)])),
     ...(await findingsFrom('versions of secrets that are needed', async () => [await neededVersions(config, dataSource)])),
+    ...(await findingsFrom(SECOND_FACTORS, async () => [await secondFactors(config, dataSource)])),
     ...(await findingsFrom(NO_LOSSES, async () => [{ check: NO_LOSSES, ...(await findHistoryLosses(dataSource)) }])),
     ...(await findingsFrom(NO_FUTURE, async () => [{ check: NO_FUTURE, differences: await findFutureRows(dataSource) }])),
     await standbys(dataSource),
@@ -124,6 +127,11 @@ async function neededVersions(config: Config, dataSource: DataSource): Promise<F
   const needs = await neededNow(config, dataSource.manager);
   const note = needs.map(({ variable, version, by }) => `${variable} ${version}: ${by}`).join('; ');
   return { check: 'versions of secrets that are needed', differences: [], note: note || 'none' };
+}
+
+/** Also whom `MFA_REQUIRED` stops at the next sign-in: to be known before it is set. */
+async function secondFactors(config: Config, { manager }: DataSource): Promise<Finding> {
+  return { check: SECOND_FACTORS, differences: await findUntoldFactors(manager), note: await findMissingFactors(config, manager) };
 }
 
 /** What an asynchronous standby loses is a choice of the operator: it is told, and is no difference. */

@@ -80,7 +80,7 @@ export class InstallationRepository {
     );
   }
 
-  /** Versions of peppers that any secret names, read from the index in as many steps as there are versions. */
+  /** Versions of peppers that any secret names: of keys from the index in as many steps as there are versions, and of second factors. */
   async findPepperVersions(): Promise<string[]> {
     const rows = await this.manager.query<{ version: string }[]>(
       `WITH RECURSIVE found AS (
@@ -88,7 +88,16 @@ export class InstallationRepository {
          UNION ALL SELECT (SELECT min(pepper_version) FROM api_key_secret WHERE pepper_version > found.version) FROM found WHERE found.version IS NOT NULL
        ) SELECT version FROM found WHERE version IS NOT NULL`,
     );
-    return rows.map(({ version }) => version);
+    const ofFactors = (await this.hasSecondFactors())
+      ? await this.manager.query<{ version: string }[]>('SELECT DISTINCT pepper_version AS version FROM second_factor')
+      : [];
+    return [...new Set([...rows, ...ofFactors].map(({ version }) => version))];
+  }
+
+  /** Secrets of second factors, by the pepper that opens them. */
+  async countSecondFactorsByPepper(): Promise<VersionCount[]> {
+    if (!(await this.hasSecondFactors())) return [];
+    return this.manager.query('SELECT pepper_version AS version, count(*)::int AS count FROM second_factor GROUP BY 1 ORDER BY 1');
   }
 
   /** Secrets that open something, by the pepper they need. */
@@ -99,6 +108,11 @@ export class InstallationRepository {
   /** Secrets that open something, by the tag key they need; null: made before that was recorded. */
   countByTagKey(): Promise<VersionCount[]> {
     return this.manager.query(`SELECT s.tag_version AS version, count(*)::int AS count ${LIVE_SECRETS} AND s.kind = 'own' GROUP BY 1 ORDER BY 1`);
+  }
+
+  /** Whether there is a table of them: the secrets are looked at before an older database is migrated. */
+  private async hasSecondFactors(): Promise<boolean> {
+    return (await this.manager.query<unknown[]>(`SELECT 1 FROM pg_class WHERE oid = to_regclass('second_factor')`)).length > 0;
   }
 
   /** Until when reservations may be open that were made before `before`; null: there are none. */

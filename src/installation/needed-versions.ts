@@ -50,7 +50,9 @@ export async function findNeeds(
 }
 
 async function pepperNeeds(installation: InstallationRepository): Promise<Need[]> {
-  return (await installation.countByPepper()).map(({ version, count }) => ({ variable: 'API_KEY_PEPPERS', version: version!, by: secrets(count) }));
+  const ofKeys = (await installation.countByPepper()).map(({ version, count }) => ({ version, by: secrets(count) }));
+  const ofFactors = (await installation.countSecondFactorsByPepper()).map(({ version, count }) => ({ version, by: factors(count) }));
+  return [...ofKeys, ...ofFactors].map(({ version, by }) => ({ variable: 'API_KEY_PEPPERS', version: version!, by }));
 }
 
 /** A secret whose tag key was not recorded may need any of those that were there at the beginning. */
@@ -81,6 +83,10 @@ async function auditNeeds(installation: InstallationRepository): Promise<Need[]>
     version,
     by: lastSeq === null ? 'the newest entries of the audit trail' : `entries of the audit trail up to ${lastSeq}`,
   }));
+}
+
+function factors(count: number): string {
+  return count === 1 ? '1 second factor' : `${count} second factors`;
 }
 
 function secrets(count: number): string {

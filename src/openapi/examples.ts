@@ -29,6 +29,7 @@ const EXAMPLE_SECRET = 'lk_live_4fT9aZq01LmXyB0kq3v9Jd8sWn2cYp5rTgHbMxLzQf7uEoAi
  * own examples together would be too much, or contradict each other.
  */
 export const BODY_EXAMPLES: Record<string, unknown> = {
+  'POST /auth/login': { email: 'admin@latchkey.local', password: 'correct horse battery staple' },
   'POST /api-keys': { name: 'Billing service', scopes: ['chat:write'], rateLimitPerMinute: 60, budgetLimitCents: 500, budgetType: 'monthly', tags: ['team:billing'] },
   'PATCH /api-keys/{id}': { rateLimitPerMinute: 30, tags: ['team:billing', 'reviewed'] },
   'PUT /api-keys/{id}': { rateLimitPerMinute: 30, tags: ['team:billing', 'reviewed'] },

@@ -5,6 +5,7 @@ import { diff } from '../audit/diff.js';
 import { auditedUser } from './audited-user.js';
 import { hashPassword } from './password.js';
 import { generatedPassword, insertAdmin } from './seed.js';
+import { SecondFactorRepository } from './second-factor/second-factor.repository.js';
 import { Sessions } from './sessions.service.js';
 import { UsersRepository } from './users.repository.js';
 
@@ -17,8 +18,8 @@ export interface ResetAdmin {
 }
 
 /**
- * Gives the local account of `email` a new password and the role `admin`, makes it active and ends its sessions; makes
- * the account where there is none. In the audit trail it is done by the server itself.
+ * Gives the local account of `email` a new password and the role `admin`, makes it active, removes its second factor and
+ * ends its sessions; makes the account where there is none. In the audit trail it is done by the server itself.
  */
 export async function resetAdmin(changes: Changes, email: string): Promise<ResetAdmin> {
   const password = generatedPassword();
@@ -38,9 +39,13 @@ export async function resetAdmin(changes: Changes, email: string): Promise<Reset
     await tx.query('UPDATE users SET is_active = true, updated_at = now() WHERE id = $1', [account.id]);
     await users.setPassword(account.id, passwordHash);
     await users.setRoles(account.id, [...before.roles, 'admin']);
+    const hadSecondFactor = await new SecondFactorRepository(tx).remove(account.id);
     await new Sessions(tx).closeAllOf(account.id);
     const after = (await users.findById(account.id))!;
     record({ resourceType: 'user', resourceId: account.id, changes: diff(auditedUser(before), auditedUser(after)), details: { credential: 'password', by: 'admin:reset' } });
+    if (hadSecondFactor) {
+      record({ action: 'second-factors:delete', resourceType: 'user', resourceId: account.id, details: { credential: 'second-factor', by: 'admin:reset' } });
+    }
     return { email: account.email ?? email, password, created: false };
   });
 }

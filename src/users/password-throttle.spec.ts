@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { DomainError } from '../common/domain-error.js';
 import { PasswordThrottle } from './password-throttle.js';
 
 const wrong = () => Promise.resolve(false);
@@ -25,6 +26,17 @@ describe('PasswordThrottle', () => {
     const throttle = new PasswordThrottle();
     await Promise.allSettled(Array.from({ length: 500 }, () => throttle.guard('192.0.2.1', 'a@x.test', wrong)));
     expect(await throttle.guard('192.0.2.1', 'b@x.test', right)).toBe(true);
+  });
+
+  it('counts a right password whose code is to come for the account, until the sign-in succeeds, and not for the address', async () => {
+    const throttle = new PasswordThrottle();
+    const halfway = () => Promise.reject(new DomainError('unauthenticated', 'MFA_REQUIRED', 'A code is needed.'));
+    for (let person = 0; person < 200; person += 1) {
+      await expect(throttle.guard('192.0.2.1', `user-${person}@x.test`, halfway)).rejects.toMatchObject({ code: 'MFA_REQUIRED' });
+    }
+    for (let attempt = 0; attempt < 19; attempt += 1) await throttle.guard('192.0.2.1', 'user-0@x.test', halfway).catch(() => undefined);
+    await expect(throttle.guard('192.0.2.1', 'user-0@x.test', right)).rejects.toMatchObject({ code: 'TOO_MANY_REQUESTS' });
+    expect(await throttle.guard('192.0.2.1', 'user-1@x.test', right)).toBe(true);
   });
 
   it('counts no right password', async () => {

@@ -21,7 +21,8 @@ export class PasswordThrottle {
 
   /**
    * Runs `matches` if there are tries left. A try is counted before it is made, so that many at once do not slip through,
-   * and given back when it was right.
+   * and given back when it was right. A right password whose code is still to come costs the account a try until the
+   * sign-in succeeds, and the address none: an office behind one address would use them up.
    *
    * @param account what tells accounts apart, upper and lower case being the same; it need not exist
    * @throws DomainError 429 TOO_MANY_REQUESTS
@@ -32,12 +33,17 @@ export class PasswordThrottle {
     // The pair first: who hammers one account must not use up the tries of everybody behind his address.
     await this.perAccount.take(pair);
     await this.perAddress.take(address);
-    const right = await matches();
+    const right = await matches().catch((refusal: unknown) => this.keepAddress(address, refusal));
     if (right) {
       await this.perAddress.giveBack(address);
       await this.perAccount.forget(pair);
     }
     return right;
+  }
+
+  private async keepAddress(address: string, refusal: unknown): Promise<never> {
+    if (refusal instanceof DomainError && refusal.code === 'MFA_REQUIRED') await this.perAddress.giveBack(address);
+    throw refusal;
   }
 
   /**

@@ -32,12 +32,15 @@ export class UserView {
    */
   signsInWith: 'password' | 'identity-provider' | null;
 
+  /** Whether a code is asked for at the sign-in. */
+  hasSecondFactor: boolean;
+
   createdAt: Date;
 
   lastSignInAt: Date | null;
 
   /** Lists the fields that may leave: a new column stays inside until it is named here. */
-  static from(user: User, roles: readonly string[], managerIds: readonly string[]): UserView {
+  static from(user: User, roles: readonly string[], managerIds: readonly string[], hasSecondFactor: boolean): UserView {
     return {
       id: user.id,
       email: user.email,
@@ -48,6 +51,7 @@ export class UserView {
       isActive: user.isActive,
       maxActiveKeys: user.maxActiveKeys,
       signsInWith: user.oidcSubject !== null ? 'identity-provider' : user.kind === 'person' ? 'password' : null,
+      hasSecondFactor,
       createdAt: user.createdAt,
       lastSignInAt: user.lastSignInAt,
     };

@@ -12,6 +12,7 @@ export interface UserWithRoles {
   /** In order of name; inactive roles included, they are still assigned. */
   readonly roles: string[];
   readonly managerIds: string[];
+  readonly hasSecondFactor: boolean;
 }
 
 /** What a list of users is narrowed by; all of it must hold. */
@@ -152,6 +153,7 @@ export class UsersRepository {
   async delete(id: string, now: Date): Promise<void> {
     await inOneTrip(this.manager, [
       { text: 'DELETE FROM user_role WHERE user_id = $1', values: [id] },
+      { text: 'DELETE FROM second_factor WHERE user_id = $1', values: [id] },
       { text: 'DELETE FROM user_manager WHERE user_id = $1 OR manager_id = $1', values: [id] },
       { text: 'UPDATE users SET deleted_at = $2, updated_at = $2, is_active = false, password_hash = NULL WHERE id = $1', values: [id, now] },
     ]);
@@ -184,13 +186,14 @@ export class UsersRepository {
   /** Roles and managers by user, in one statement for any number of users. */
   private async grantsOf(ids: readonly string[]): Promise<Map<string, Omit<UserWithRoles, 'user'>>> {
     if (ids.length === 0) return new Map();
-    const rows = await this.manager.query<{ id: string; roles: string[]; manager_ids: string[] }[]>(
+    const rows = await this.manager.query<{ id: string; roles: string[]; manager_ids: string[]; has_second_factor: boolean }[]>(
       `SELECT id, ARRAY(SELECT role_name FROM user_role WHERE user_id = id ORDER BY 1) AS roles,
-              ARRAY(SELECT manager_id FROM user_manager WHERE user_id = id ORDER BY 1) AS manager_ids
+              ARRAY(SELECT manager_id FROM user_manager WHERE user_id = id ORDER BY 1) AS manager_ids,
+              EXISTS (SELECT FROM second_factor f WHERE f.user_id = id.id AND f.confirmed_at IS NOT NULL) AS has_second_factor
          FROM unnest($1::uuid[]) AS id`,
       [ids],
     );
-    return new Map(rows.map((row) => [row.id, { roles: row.roles, managerIds: row.manager_ids }]));
+    return new Map(rows.map((row) => [row.id, { roles: row.roles, managerIds: row.manager_ids, hasSecondFactor: row.has_second_factor }]));
   }
 }
 

@@ -113,8 +113,8 @@ export class UsersService {
   }
 }
 
-function viewOf({ user, roles, managerIds }: UserWithRoles): UserView {
-  return UserView.from(user, roles, managerIds);
+function viewOf({ user, roles, managerIds, hasSecondFactor }: UserWithRoles): UserView {
+  return UserView.from(user, roles, managerIds, hasSecondFactor);
 }
 
 function asEmailTaken(error: unknown): never {

@@ -10,6 +10,7 @@ import { entities } from '../../src/entities.js';
 import { seed } from '../../src/users/seed.js';
 import { testConfig } from '../support/app.js';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.js';
+import { Secret, TOTP } from 'otpauth';
 import { asOwner } from '../support/trail.js';
 
 const PASSWORD = 'canary-password-Zq8vT3xW';
@@ -69,6 +70,26 @@ describe('A secret', () => {
     const { apiKey, secretKey } = JSON.parse(created.text) as { apiKey: { id: string }; secretKey: string };
     canaries['key'] = secretKey;
     canaries['secret of the key'] = secretKey.split('_')[2]!.slice(14, 57);
+
+    const person = { email: 'factor@latchkey.test', password: PASSWORD };
+    await send('POST', '/users', bearer, { ...person, name: 'Factor', kind: 'person' });
+    const own = { authorization: `Bearer ${JSON.parse((await send('POST', '/auth/login', {}, person)).text).accessToken as string}` };
+    const { secret, uri } = JSON.parse((await send('POST', '/auth/second-factor', own, { password: PASSWORD })).text) as Record<string, string>;
+    const code = new TOTP({ secret: Secret.fromBase32(secret!) }).generate();
+    canaries['secret of the second factor'] = secret!;
+    canaries['secret of the second factor in hexadecimal'] = Secret.fromBase32(secret!).hex.toLowerCase();
+    canaries['URI of the second factor'] = uri!;
+    const confirmed = await send('POST', '/auth/second-factor/confirm', own, { code });
+    const redrawn = await send('POST', '/auth/second-factor/recovery-codes', own, { password: PASSWORD });
+    const [first, again] = [confirmed, redrawn].map(({ text }) => (JSON.parse(text) as { recoveryCodes: string[] }).recoveryCodes);
+    for (const [index, recoveryCode] of [...first!, ...again!].entries()) canaries[`recovery code ${index}`] = recoveryCode;
+    expect(Object.keys(canaries).filter((name) => name.startsWith('recovery code'))).toHaveLength(20);
+    const withCode = (value: string) => send('POST', '/auth/login', {}, { ...person, code: value });
+    expect([await keep(withCode(first![0]!)), await keep(withCode('0000-0000-0000-0000')), await keep(send('POST', '/auth/login', {}, person))]).toEqual([401, 401, 401]);
+    expect((await withCode(again![0]!)).status).toBe(200);
+    for (const path of ['/auth/second-factor', '/auth/me']) expect(await keep(send('GET', path, own))).toBe(200);
+    expect(await keep(send('POST', '/auth/second-factor', own, { password: PASSWORD, note: secret }))).toBe(400);
+    expect(await keep(send('POST', '/auth/second-factor/confirm', own, { code: `${first![1]!}, ${uri!}` }))).toBe(400);
 
     const statuses = [
       await keep(send('POST', '/auth/login', {}, { email: EMAIL, password: WRONG_PASSWORD })),

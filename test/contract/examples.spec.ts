@@ -12,6 +12,11 @@ const CANNOT_WORK: Record<string, string> = {
   'POST /api/v1/auth/login': 'the password is each installation’s own',
   'GET /api/v1/auth/oidc/login': 'leads a browser to an identity provider, and the demo has none',
   'GET /api/v1/auth/oidc/callback': 'as GET /api/v1/auth/oidc/login',
+  'POST /api/v1/auth/second-factor': 'as POST /api/v1/auth/login',
+  'POST /api/v1/auth/second-factor/confirm': 'a code of a secret that is just drawn',
+  'POST /api/v1/auth/second-factor/recovery-codes': 'as POST /api/v1/auth/login',
+  'POST /api/v1/auth/second-factor/remove': 'as POST /api/v1/auth/login',
+  'DELETE /api/v1/users/{id}/second-factor': 'people of the demo have none',
   'GET /metrics': 'needs METRICS_TOKEN',
   'POST /api/v1/reservations/release': 'a reservation is made by a verify, and lives for minutes',
 };

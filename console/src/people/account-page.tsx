@@ -6,8 +6,9 @@ import { useSession } from '../session/session';
 import { fieldErrors, useAct } from '../ui/act';
 import { Page, ProblemAlert } from '../ui/states';
 import { Facts, Instant, Marks } from '../ui/values';
+import { SecondFactor } from './second-factor';
 
-/** Who one is, what one may do, and one's password. */
+/** Who one is, what one may do, one's password and second factor. */
 export function AccountPage() {
   const { user, roles, permissions, keyPolicy } = useSession();
   return (
@@ -25,6 +26,7 @@ export function AccountPage() {
         />
       </Paper>
       {user.signsInWith === 'password' && <Password />}
+      {user.signsInWith === 'password' && <SecondFactor />}
     </Page>
   );
 }
