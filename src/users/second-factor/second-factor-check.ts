@@ -72,11 +72,8 @@ export class SecondFactorCheck {
     if (attempt.pepperVersion !== this.config.peppers[0]!.version) {
       await this.factors.reseal(userId, attempt.sealedSecret, sealSecret(this.config.peppers, userId, secret));
     }
-    const digits = code.replace(/\s/g, '');
-    if (/^\d{6}$/.test(digits)) {
-      const step = stepOf(secret, digits, attempt.nowStep);
-      return step === null || step <= attempt.lastStep ? null : { kind: 'totp', factorId: attempt.id, step };
-    }
+    const step = stepOf(secret, code.replace(/\s/g, ''), attempt.nowStep);
+    if (step !== null) return step <= attempt.lastStep ? null : { kind: 'totp', factorId: attempt.id, step };
     const recoveryCode = readRecoveryCode(code);
     if (recoveryCode === null) return null;
     const codeHash = hashRecoveryCode(secret, userId, recoveryCode);

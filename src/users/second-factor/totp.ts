@@ -27,6 +27,8 @@ export function uriOf(secret: Buffer, issuer: string, account: string): string {
 
 /** The step whose code this is, of the steps around `nowStep`; null for a wrong code. */
 export function stepOf(secret: Buffer, code: string, nowStep: number): number | null {
+  // The library compares bytes, and throws for digits of other scripts.
+  if (!/^[0-9]{6}$/.test(code)) return null;
   const timestamp = nowStep * STEP_SECONDS * 1000;
   const delta = new TOTP({ ...PARAMETERS, secret: secretOf(secret) }).validate({ token: code, timestamp, window: WINDOW_STEPS });
   return delta === null ? null : nowStep + delta;

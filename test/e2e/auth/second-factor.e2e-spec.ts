@@ -174,8 +174,8 @@ describe('a second factor', () => {
     it('leaves an office behind one address its tries', async () => {
       const headers = from();
       const { user, factor } = await withFactor();
-      for (let person = 0; person < 110; person += 1) {
-        await login(user, undefined, headers);
+      for (let round = 0; round < 6; round += 1) {
+        for (let person = 0; person < 18; person += 1) expect((await login(user, undefined, headers)).body.code).toBe('MFA_REQUIRED');
         await afterAWhile(app, user.id);
         expect((await login(user, await codeOf(app, factor.secret), headers)).status).toBe(200);
       }
