@@ -30,7 +30,7 @@ export function SecondFactor() {
             {isSetUp ? (
               <Facts rows={[['Authenticator app', <span key="since">since <Instant at={setUpAt} /></span>], ['Recovery codes', `${recoveryCodesLeft} left`]]} />
             ) : (
-              <Text size="sm">A code of an app on your phone, asked for besides your password when you sign in.{isRequired && ' Your roles need one.'}</Text>
+              <Text size="sm">A code of an app on your phone, asked for besides your password when you sign in.{isRequired && ' This installation requires it of you.'}</Text>
             )}
             {step === null && (
               <Group gap="xs">
@@ -41,7 +41,7 @@ export function SecondFactor() {
             )}
             {step === 'set-up' && <SetUpFactor onDone={show} onCancel={cancel} />}
             {step === 'redraw' && <AskPassword action="Draw new codes" run={redraw} onDone={({ recoveryCodes }) => show(recoveryCodes)} onCancel={cancel} />}
-            {step === 'remove' && isRequired && <Text size="sm">Your roles need a second factor: without it you can do nothing but set up a new one.</Text>}
+            {step === 'remove' && isRequired && <Text size="sm">This installation requires a second factor of you: without it you can do nothing but set up a new one.</Text>}
             {step === 'remove' && <AskPassword action="Remove" danger run={remove} done="Second factor removed." onDone={cancel} onCancel={cancel} />}
           </Stack>
         )}

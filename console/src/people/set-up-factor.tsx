@@ -74,7 +74,7 @@ function FirstCode({ enrolment, onDone, onCancel }: { enrolment: Schemas['Enrolm
     <form onSubmit={submit}>
       <Stack gap="sm">
         <Text size="sm">Scan this with an authenticator app, or type the secret into it. Then enter the code it shows.</Text>
-        <Suspense fallback={<div style={{ height: 184 }} aria-busy="true" />}>
+        <Suspense fallback={<div style={{ height: 216 }} aria-busy="true" />}>
           <div><QrCode text={enrolment.uri} /></div>
         </Suspense>
         <Group gap={6} wrap="nowrap">

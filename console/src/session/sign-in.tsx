@@ -123,7 +123,7 @@ function WithPassword({ returnTo }: { returnTo: string }) {
           <TextInput label="Code" name="code" autoComplete="one-time-code" autoCapitalize="off" required withAsterisk={false} autoFocus maxLength={32} value={code} onChange={(event) => setCode(event.currentTarget.value)} />
           {failure}
           <Button type="submit" loading={signIn.isPending} disabled={code.trim().length < 6} fullWidth mt="xs">Sign in</Button>
-          <Button variant="subtle" size="compact-sm" onClick={() => { setNeedsCode(false); setPassword(''); signIn.reset(); }}>Another account</Button>
+          <Button variant="default" fullWidth onClick={() => { setNeedsCode(false); setPassword(''); signIn.reset(); }}>Another account</Button>
         </Stack>
       </form>
     );
