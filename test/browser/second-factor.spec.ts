@@ -10,10 +10,19 @@ const browser: Browser | null = await launchChromium();
 const inBrowser = browser === null ? describe.skip : describe;
 
 /** From the password over the QR code to the recovery codes; gives both. */
-async function setUp(page: Page, app: TestApp, password: string, look: (name: string) => Promise<void>): Promise<{ secret: string; codes: string[] }> {
+async function setUp(
+  page: Page,
+  app: TestApp,
+  password: string,
+  look: (name: string) => Promise<void>,
+): Promise<{ secret: string; codes: string[] }> {
   await page.getByLabel('Your password again').fill(password);
   await page.getByRole('button', { name: 'Continue' }).click();
-  await page.getByTitle('QR code for your authenticator app').or(page.getByRole('img', { name: 'QR code for your authenticator app' })).first().waitFor({ state: 'attached' });
+  await page
+    .getByTitle('QR code for your authenticator app')
+    .or(page.getByRole('img', { name: 'QR code for your authenticator app' }))
+    .first()
+    .waitFor({ state: 'attached' });
   const secret = (await page.getByTestId('factor-secret').textContent()) ?? '';
   await look('qr-code');
   await page.getByLabel('Code', { exact: true }).fill(await wrongCode(app, secret));
@@ -70,7 +79,10 @@ inBrowser('a second factor', () => {
     await page.getByText('is wrong').waitFor();
     ({ secret, codes } = await setUp(page, app, user.password, look));
     expect(codes).toHaveLength(10);
-    const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Download' }).click()]);
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('button', { name: 'Download' }).click(),
+    ]);
     expect(await readFile(await download.path(), 'utf8')).toContain(codes.join('\n'));
     await page.getByRole('button', { name: 'Copy: Recovery codes' }).click();
     expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(codes.join('\n'));
@@ -80,7 +92,17 @@ inBrowser('a second factor', () => {
     await page.getByRole('button', { name: 'Done' }).click();
     await page.getByText('10 left').waitFor();
     await look('account');
-    const kept = await page.evaluate(() => [location.href, document.title, document.cookie, JSON.stringify({ ...localStorage }), JSON.stringify({ ...sessionStorage }), JSON.stringify(history.state), document.body.innerHTML].join(' '));
+    const kept = await page.evaluate(() =>
+      [
+        location.href,
+        document.title,
+        document.cookie,
+        JSON.stringify({ ...localStorage }),
+        JSON.stringify({ ...sessionStorage }),
+        JSON.stringify(history.state),
+        document.body.innerHTML,
+      ].join(' '),
+    );
     for (const value of [secret, ...codes]) expect(kept).not.toContain(value);
   }, 120_000);
 
@@ -170,7 +192,9 @@ inBrowser('a second factor that MFA_REQUIRED asks for', () => {
     await session.goto('/account');
     await page.getByText('Set up a second factor').waitFor();
     await session.goto('/keys');
-    await setUp(page, app, ADMIN.password, async (name) => expect(await session.inspect(`second-factor-enrol-${name}`)).toEqual([]));
+    await setUp(page, app, ADMIN.password, async (name) =>
+      expect(await session.inspect(`second-factor-enrol-${name}`)).toEqual([]),
+    );
     await page.getByLabel('I have stored the codes in a safe place').check();
     await page.getByRole('button', { name: 'Done' }).click();
     await page.getByRole('navigation', { name: 'Main' }).waitFor();

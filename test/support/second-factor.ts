@@ -1,7 +1,7 @@
 import { Secret, TOTP } from 'otpauth';
 import type { TestApp } from './app.js';
 
-/** Somebody's second factor, as the authenticator app and the printed codes have it. */
+/** A person's second factor, as the authenticator app and the printed codes have it. */
 export interface TestFactor {
   readonly secret: string;
   readonly uri: string;
@@ -10,7 +10,9 @@ export interface TestFactor {
 
 /** The code of a secret at the database's time, `steps` later. */
 export async function codeOf(app: TestApp, secret: string, steps = 0): Promise<string> {
-  const [row] = await app.dataSource.query<{ ms: number }[]>(`SELECT extract(epoch FROM clock_timestamp())::float8 * 1000 AS ms`);
+  const [row] = await app.dataSource.query<{ ms: number }[]>(
+    `SELECT extract(epoch FROM clock_timestamp())::float8 * 1000 AS ms`,
+  );
   return new TOTP({ secret: Secret.fromBase32(secret) }).generate({ timestamp: row!.ms + steps * 30_000 });
 }
 
@@ -26,11 +28,14 @@ export async function setUpFactor(app: TestApp, token: string, password: string)
   if (begun.status !== 201) throw new Error(`begin answered ${begun.status}: ${JSON.stringify(begun.body)}`);
   const { secret, uri } = begun.body as TestFactor;
   const confirmed = await app.post('/auth/second-factor/confirm', { token, body: { code: await codeOf(app, secret) } });
-  if (confirmed.status !== 200) throw new Error(`confirm answered ${confirmed.status}: ${JSON.stringify(confirmed.body)}`);
+  if (confirmed.status !== 200)
+    throw new Error(`confirm answered ${confirmed.status}: ${JSON.stringify(confirmed.body)}`);
   return { secret, uri, recoveryCodes: confirmed.body.recoveryCodes as string[] };
 }
 
 /** As if some steps had passed: the current code was not used, and the tries of the step are left. */
 export async function afterAWhile(app: TestApp, userId: string): Promise<void> {
-  await app.dataSource.query('UPDATE second_factor SET last_step = 0, tried_step = 0, tries = 0 WHERE user_id = $1', [userId]);
+  await app.dataSource.query('UPDATE second_factor SET last_step = 0, tried_step = 0, tries = 0 WHERE user_id = $1', [
+    userId,
+  ]);
 }

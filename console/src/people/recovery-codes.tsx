@@ -13,18 +13,40 @@ export function RecoveryCodes({ codes, onClose }: { codes: readonly string[]; on
     return () => window.removeEventListener('beforeunload', warn);
   }, []);
   return (
-    <Modal opened onClose={() => undefined} title="Your recovery codes" centered withCloseButton={false} closeOnClickOutside={false} closeOnEscape={false}>
+    <Modal
+      opened
+      onClose={() => undefined}
+      title="Your recovery codes"
+      centered
+      withCloseButton={false}
+      closeOnClickOutside={false}
+      closeOnEscape={false}
+    >
       <Stack gap="sm">
         <Alert color="yellow" variant="outline" p="xs">
-          This is the only time they are shown. Each opens one sign-in without your phone. Keep them apart from your password.
+          This is the only time they are shown. Each opens one sign-in without your phone. Keep them apart from your
+          password.
         </Alert>
         <Snippet label="Recovery codes" text={codes.join('\n')} />
         <Group justify="space-between">
-          <Button variant="default" size="xs" leftSection={<Icon name="download" size={15} />} onClick={() => save(codes)}>Download</Button>
+          <Button
+            variant="default"
+            size="xs"
+            leftSection={<Icon name="download" size={15} />}
+            onClick={() => save(codes)}
+          >
+            Download
+          </Button>
         </Group>
-        <Checkbox label="I have stored the codes in a safe place" checked={stored} onChange={(event) => setStored(event.currentTarget.checked)} />
+        <Checkbox
+          label="I have stored the codes in a safe place"
+          checked={stored}
+          onChange={(event) => setStored(event.currentTarget.checked)}
+        />
         <Group justify="flex-end">
-          <Button onClick={onClose} disabled={!stored}>Done</Button>
+          <Button onClick={onClose} disabled={!stored}>
+            Done
+          </Button>
         </Group>
       </Stack>
     </Modal>

@@ -41,13 +41,20 @@ export default function Enrol({ onBegin, onDone }: { onBegin: () => void; onDone
         </Group>
         <Paper withBorder p="lg" radius="md">
           <Stack gap="sm">
-            <Text component="h2" fw={600}>Set up a second factor</Text>
-            <Text size="sm">This installation asks you for a code of an app on your phone besides your password. It takes a minute; then you go on where you were.</Text>
+            <Text component="h2" fw={600}>
+              Set up a second factor
+            </Text>
+            <Text size="sm">
+              This installation asks you for a code of an app on your phone besides your password. It takes a minute;
+              then you go on where you were.
+            </Text>
             {codes === null && <SetUpFactor onDone={setCodes} />}
           </Stack>
         </Paper>
         <Group justify="center" mt="md">
-          <Button variant="default" size="xs" onClick={() => signOut.go()} loading={signOut.isPending}>Sign out</Button>
+          <Button variant="default" size="xs" onClick={() => signOut.go()} loading={signOut.isPending}>
+            Sign out
+          </Button>
         </Group>
         {codes && <RecoveryCodes codes={codes} onClose={finish} />}
       </Box>

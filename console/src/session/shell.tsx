@@ -42,7 +42,13 @@ export function Shell() {
   const [isEnrolling, setEnrolling] = useState(false);
   const begin = useCallback(() => setEnrolling(true), []);
   if (!data) return <Navigate to="/sign-in" search={{ redirect: undefined, ended: undefined }} />;
-  if (data.mustEnrol || isEnrolling) return <Suspense fallback={<Loading />}><Enrol onBegin={begin} onDone={() => setEnrolling(false)} /></Suspense>;
+  if (data.mustEnrol || isEnrolling) {
+    return (
+      <Suspense fallback={<Loading />}>
+        <Enrol onBegin={begin} onDone={() => setEnrolling(false)} />
+      </Suspense>
+    );
+  }
   return <SignedInAs value={data}><Frame /></SignedInAs>;
 }
 

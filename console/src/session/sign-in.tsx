@@ -110,6 +110,11 @@ function WithPassword({ returnTo }: { returnTo: string }) {
     event.preventDefault();
     if (!signIn.isPending) signIn.mutate();
   };
+  const startOver = () => {
+    setNeedsCode(false);
+    setPassword('');
+    signIn.reset();
+  };
   const failure = signIn.isError && !isAboutCode(signIn.error) && (
     <Alert color="red" variant="outline" p="xs" role="alert">
       {messageOf(signIn.error)}
@@ -120,10 +125,25 @@ function WithPassword({ returnTo }: { returnTo: string }) {
       <form onSubmit={submit}>
         <Stack gap="sm">
           <Text size="sm">Enter the code that your authenticator app shows, or one of your recovery codes.</Text>
-          <TextInput label="Code" name="code" autoComplete="one-time-code" autoCapitalize="off" required withAsterisk={false} autoFocus maxLength={32} value={code} onChange={(event) => setCode(event.currentTarget.value)} />
+          <TextInput
+            label="Code"
+            name="code"
+            autoComplete="one-time-code"
+            autoCapitalize="off"
+            required
+            withAsterisk={false}
+            autoFocus
+            maxLength={32}
+            value={code}
+            onChange={(event) => setCode(event.currentTarget.value)}
+          />
           {failure}
-          <Button type="submit" loading={signIn.isPending} disabled={code.trim().length < 6} fullWidth mt="xs">Sign in</Button>
-          <Button variant="default" fullWidth onClick={() => { setNeedsCode(false); setPassword(''); signIn.reset(); }}>Another account</Button>
+          <Button type="submit" loading={signIn.isPending} disabled={code.trim().length < 6} fullWidth mt="xs">
+            Sign in
+          </Button>
+          <Button variant="default" fullWidth onClick={startOver}>
+            Another account
+          </Button>
         </Stack>
       </form>
     );

@@ -2,7 +2,9 @@ import { describe, expect, it } from '@jest/globals';
 import { hashedKey } from '../../config/versioned-secrets.js';
 import { openSecret, sealSecret } from './factor-secret.js';
 
-const [first, second] = ['1', '2'].map((version) => hashedKey({ version, secret: `pepper ${version} of 32 characters or more` })) as [ReturnType<typeof hashedKey>, ReturnType<typeof hashedKey>];
+const [first, second] = ['1', '2'].map((version) =>
+  hashedKey({ version, secret: `pepper ${version} of 32 characters or more` }),
+) as [ReturnType<typeof hashedKey>, ReturnType<typeof hashedKey>];
 const SECRET = Buffer.from('12345678901234567890');
 
 describe('the secret of a second factor', () => {
@@ -24,6 +26,8 @@ describe('the secret of a second factor', () => {
   });
 
   it('is not decided about where its pepper is missing', () => {
-    expect(() => openSecret([second], 'a', sealSecret([first], 'a', SECRET))).toThrow(expect.objectContaining({ code: 'UNAVAILABLE' }));
+    expect(() => openSecret([second], 'a', sealSecret([first], 'a', SECRET))).toThrow(
+      expect.objectContaining({ code: 'UNAVAILABLE' }),
+    );
   });
 });

@@ -21,12 +21,18 @@ export function sealSecret(peppers: readonly VersionedKey[], userId: string, sec
  *
  * @throws DomainError 503 when this process lacks the version of the pepper
  */
-export function openSecret(peppers: readonly VersionedKey[], userId: string, { sealedSecret, pepperVersion }: SealedSecret): Buffer | null {
+export function openSecret(
+  peppers: readonly VersionedKey[],
+  userId: string,
+  { sealedSecret, pepperVersion }: SealedSecret,
+): Buffer | null {
   const pepper = peppers.find(({ version }) => version === pepperVersion);
   if (pepper === undefined) throw missingVersion('API_KEY_PEPPERS', pepperVersion);
   return openBytes(sealingKey(pepper.key, userId), Buffer.from(userId), sealedSecret);
 }
 
 function sealingKey(pepper: Buffer, userId: string): Buffer {
-  return Buffer.from(hkdfSync('sha256', pepper, Buffer.alloc(0), Buffer.from(`latchkey second factor v1\0${userId}`), 32));
+  return Buffer.from(
+    hkdfSync('sha256', pepper, Buffer.alloc(0), Buffer.from(`latchkey second factor v1\0${userId}`), 32),
+  );
 }

@@ -32,7 +32,8 @@ export class OwnPassword {
     if (!user) throw unauthenticated(true);
     const { email, passwordHash } = user;
     if (user.oidcIssuer !== null || passwordHash === null) throw hasNoPassword();
-    if (!(await this.throttle.guard(caller.ip, id, () => passwordMatches(passwordHash, password)))) throw wrongPassword();
+    if (!(await this.throttle.guard(caller.ip, id, () => passwordMatches(passwordHash, password))))
+      throw wrongPassword();
     return { id, email, passwordHash };
   }
 

@@ -12,7 +12,8 @@ describe('recovery codes', () => {
   it('are read whatever their case and spaces, and with letters taken for digits', () => {
     expect(readRecoveryCode(' 7kq2 m9xd-4tra-woeh')).toBe('7KQ2M9XD4TRAW0EH');
     expect(readRecoveryCode('ilil-0000-oooo-1111')).toBe('1111000000001111');
-    for (const text of ['', '123456', '7KQ2-M9XD-4TRA-W0E', '7KQ2-M9XD-4TRA-W0EHX', '7KQ2-M9XD-4TRA-W0E!']) expect(readRecoveryCode(text)).toBeNull();
+    for (const text of ['', '123456', '7KQ2-M9XD-4TRA-W0E', '7KQ2-M9XD-4TRA-W0EHX', '7KQ2-M9XD-4TRA-W0E!'])
+      expect(readRecoveryCode(text)).toBeNull();
   });
 
   it('have a hash that needs the secret of the factor, and is of one user', () => {

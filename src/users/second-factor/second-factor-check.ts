@@ -26,7 +26,9 @@ export class SecondFactorCheck {
     private readonly config: Config,
     meters: Meters,
   ) {
-    this.codes = meters.counter('latchkey_second_factor_codes_total', 'Codes that were sent with a right password.', ['outcome']);
+    this.codes = meters.counter('latchkey_second_factor_codes_total', 'Codes that were sent with a right password.', [
+      'outcome',
+    ]);
     for (const outcome of OUTCOMES) this.codes.inc({ outcome }, 0);
   }
 
@@ -59,14 +61,20 @@ export class SecondFactorCheck {
       if (await factors.isSetUp(userId)) throw mfaRequired();
       return;
     }
-    const isUsed = proven.kind === 'totp' ? await factors.useStep(userId, proven.factorId, proven.step) : await factors.useRecoveryCode(userId, proven.codeHash);
+    const isUsed =
+      proven.kind === 'totp'
+        ? await factors.useStep(userId, proven.factorId, proven.step)
+        : await factors.useRecoveryCode(userId, proven.codeHash);
     if (!isUsed) throw codeRefused();
   }
 
   private async look(userId: string, code: string, attempt: Attempt): Promise<ProvenCode | null> {
     const secret = openSecret(this.config.peppers, userId, attempt);
     if (secret === null) {
-      this.logger.error({ msg: 'the secret of a second factor does not open: its row was changed outside of Latchkey', userId });
+      this.logger.error({
+        msg: 'the secret of a second factor does not open: its row was changed outside of Latchkey',
+        userId,
+      });
       return null;
     }
     if (attempt.pepperVersion !== this.config.peppers[0]!.version) {

@@ -43,7 +43,8 @@ export class SecondFactorResealing implements OnApplicationBootstrap, OnModuleDe
       const found = await this.factors.findSealedByOthers(peppers[0]!.version, after);
       for (const sealed of found) {
         const secret = openSecret(peppers, sealed.userId, sealed);
-        if (secret !== null) await this.factors.reseal(sealed.userId, sealed.sealedSecret, sealSecret(peppers, sealed.userId, secret));
+        if (secret !== null)
+          await this.factors.reseal(sealed.userId, sealed.sealedSecret, sealSecret(peppers, sealed.userId, secret));
       }
       const last = found.at(-1);
       if (last === undefined) return;
@@ -57,7 +58,10 @@ export class SecondFactorResealing implements OnApplicationBootstrap, OnModuleDe
         return await this.reseal();
       } catch (error) {
         const cause = error instanceof Error ? error.message : 'unknown';
-        this.logger.warn({ msg: 'secrets of second factors could not be sealed under the new pepper; tried again in a minute', cause });
+        this.logger.warn({
+          msg: 'secrets of second factors could not be sealed under the new pepper; tried again in a minute',
+          cause,
+        });
         await sleep(RETRY_MS, undefined, { signal: this.ended.signal, ref: false }).catch(() => undefined);
       }
     }

@@ -25,7 +25,9 @@ export class SecondFactorReset {
    */
   async reset(caller: KnownCaller, id: string): Promise<void> {
     if (caller.principal.ownerId === id) {
-      throw validationFailed([{ path: 'id', message: 'is your own: send your password to POST /api/v1/auth/second-factor/remove' }]);
+      throw validationFailed([
+        { path: 'id', message: 'is your own: send your password to POST /api/v1/auth/second-factor/remove' },
+      ]);
     }
     await this.changes.transaction(caller, async ({ tx, record, write }) => {
       await this.admission.lockParties(tx, caller, 'platform:users:update', id);

@@ -30,7 +30,8 @@ export class SecondFactorController {
   @Header('Cache-Control', 'no-store')
   @ApiOperation({
     summary: 'Begin to set up a second factor',
-    description: 'Gives a secret for an authenticator app. It works once its first code was confirmed, within 15 minutes. Needs a session, and the password again.',
+    description:
+      'Gives a secret for an authenticator app. It works once its first code was confirmed, within 15 minutes. Needs a session, and the password again.',
   })
   begin(@FromCaller() caller: KnownCaller, @Body() body: OwnPasswordDto): Promise<EnrolmentView> {
     return this.factors.begin(caller, body.password);
@@ -54,7 +55,10 @@ export class SecondFactorController {
   @SignedIn()
   @Audited('second-factors:regenerate', 'user')
   @Header('Cache-Control', 'no-store')
-  @ApiOperation({ summary: 'Draw recovery codes anew', description: 'The old ones open nothing any more. Needs a session, and the password again.' })
+  @ApiOperation({
+    summary: 'Draw recovery codes anew',
+    description: 'The old ones open nothing any more. Needs a session, and the password again.',
+  })
   redraw(@FromCaller() caller: KnownCaller, @Body() body: OwnPasswordDto): Promise<RecoveryCodesView> {
     return this.factors.redrawRecoveryCodes(caller, body.password);
   }
@@ -74,7 +78,8 @@ export class SecondFactorController {
   @Audited('second-factors:delete', 'user')
   @ApiOperation({
     summary: 'Reset another person’s second factor',
-    description: 'For a person who has lost phone and recovery codes. You need what setting the password needs. Ends all sessions of that person.',
+    description:
+      'For a person who has lost phone and recovery codes. You need what setting the password needs. Ends all sessions of that person.',
   })
   reset(@FromCaller() caller: KnownCaller, @Param('id', UserIdPipe) id: string): Promise<void> {
     return this.resets.reset(caller, id);

@@ -23,7 +23,7 @@ export interface Attempt extends SealedSecret {
   readonly lastStep: number;
 }
 
-/** What is known of somebody's second factor. */
+/** What is known of a user's second factor. */
 export interface FactorState {
   readonly confirmedAt: Date;
   readonly recoveryCodesLeft: number;
@@ -55,7 +55,14 @@ export class SecondFactorRepository {
 
   /** Whether a user has a confirmed factor. */
   async isSetUp(userId: string): Promise<boolean> {
-    return (await this.manager.query<unknown[]>('SELECT 1 FROM second_factor WHERE user_id = $1 AND confirmed_at IS NOT NULL', [userId])).length > 0;
+    return (
+      (
+        await this.manager.query<unknown[]>(
+          'SELECT 1 FROM second_factor WHERE user_id = $1 AND confirmed_at IS NOT NULL',
+          [userId],
+        )
+      ).length > 0
+    );
   }
 
   /** Whether a user is a person who signs in with a password, and has no confirmed factor. */
@@ -73,7 +80,9 @@ export class SecondFactorRepository {
    * null when they are used up, or there is no such factor. Tries at the same time wait for each other.
    */
   async takeTry(userId: string, which: 'confirmed' | 'pending'): Promise<Attempt | null> {
-    const [rows] = await this.manager.query<[(Omit<Attempt, 'nowStep' | 'lastStep'> & { nowStep: string; lastStep: string })[], number]>(
+    const [rows] = await this.manager.query<
+      [(Omit<Attempt, 'nowStep' | 'lastStep'> & { nowStep: string; lastStep: string })[], number]
+    >(
       `UPDATE second_factor f SET tried_step = n.step, tries = CASE WHEN f.tried_step = n.step THEN f.tries + 1 ELSE 1 END
          FROM (SELECT ${NOW_STEP} AS step) AS n
         WHERE user_id = $1 AND ${which === 'confirmed' ? 'confirmed_at IS NOT NULL' : `confirmed_at IS NULL AND ${IS_OF_LATE}`}
@@ -87,7 +96,14 @@ export class SecondFactorRepository {
 
   /** Whether an enrolment waits for its confirmation. */
   async isPending(userId: string): Promise<boolean> {
-    return (await this.manager.query<unknown[]>(`SELECT 1 FROM second_factor WHERE user_id = $1 AND confirmed_at IS NULL AND ${IS_OF_LATE}`, [userId])).length > 0;
+    return (
+      (
+        await this.manager.query<unknown[]>(
+          `SELECT 1 FROM second_factor WHERE user_id = $1 AND confirmed_at IS NULL AND ${IS_OF_LATE}`,
+          [userId],
+        )
+      ).length > 0
+    );
   }
 
   /** Begins an enrolment, in place of one that was not confirmed; false when a factor works already. */
@@ -121,30 +137,49 @@ export class SecondFactorRepository {
 
   /** Uses a recovery code: false when there is none (any more). */
   async useRecoveryCode(userId: string, codeHash: Buffer): Promise<boolean> {
-    const [rows] = await this.manager.query<[unknown[], number]>('DELETE FROM recovery_code WHERE user_id = $1 AND code_hash = $2 RETURNING 1', [userId, codeHash]);
+    const [rows] = await this.manager.query<[unknown[], number]>(
+      'DELETE FROM recovery_code WHERE user_id = $1 AND code_hash = $2 RETURNING 1',
+      [userId, codeHash],
+    );
     return rows.length > 0;
   }
 
   /** Whether a recovery code would work. */
   async hasRecoveryCode(userId: string, codeHash: Buffer): Promise<boolean> {
-    return (await this.manager.query<unknown[]>('SELECT 1 FROM recovery_code WHERE user_id = $1 AND code_hash = $2', [userId, codeHash])).length > 0;
+    return (
+      (
+        await this.manager.query<unknown[]>('SELECT 1 FROM recovery_code WHERE user_id = $1 AND code_hash = $2', [
+          userId,
+          codeHash,
+        ])
+      ).length > 0
+    );
   }
 
   /** Puts new recovery codes in the place of all that were. */
   async replaceRecoveryCodes(userId: string, hashes: readonly Buffer[]): Promise<void> {
     await this.manager.query('DELETE FROM recovery_code WHERE user_id = $1', [userId]);
-    await this.manager.query('INSERT INTO recovery_code (user_id, code_hash) SELECT $1, unnest($2::bytea[])', [userId, hashes]);
+    await this.manager.query('INSERT INTO recovery_code (user_id, code_hash) SELECT $1, unnest($2::bytea[])', [
+      userId,
+      hashes,
+    ]);
   }
 
   /** The sealed secret of a factor that works, locked until commit; null if there is none. */
   async findSealed(userId: string): Promise<SealedSecret | null> {
-    const [row] = await this.manager.query<SealedSecret[]>(`SELECT ${SEALED} FROM second_factor WHERE user_id = $1 AND confirmed_at IS NOT NULL FOR UPDATE`, [userId]);
+    const [row] = await this.manager.query<SealedSecret[]>(
+      `SELECT ${SEALED} FROM second_factor WHERE user_id = $1 AND confirmed_at IS NOT NULL FOR UPDATE`,
+      [userId],
+    );
     return row ?? null;
   }
 
   /** Removes a factor and its recovery codes, confirmed or not; false when no confirmed one was there. */
   async remove(userId: string): Promise<boolean> {
-    const [rows] = await this.manager.query<[{ confirmed_at: Date | null }[], number]>('DELETE FROM second_factor WHERE user_id = $1 RETURNING confirmed_at', [userId]);
+    const [rows] = await this.manager.query<[{ confirmed_at: Date | null }[], number]>(
+      'DELETE FROM second_factor WHERE user_id = $1 RETURNING confirmed_at',
+      [userId],
+    );
     return rows.some(({ confirmed_at }) => confirmed_at !== null);
   }
 
@@ -158,12 +193,10 @@ export class SecondFactorRepository {
 
   /** Writes a secret under another pepper, unless the row has changed since `before` was read. */
   async reseal(userId: string, before: Buffer, { sealedSecret, pepperVersion }: SealedSecret): Promise<void> {
-    await this.manager.query('UPDATE second_factor SET sealed_secret = $3, pepper_version = $4 WHERE user_id = $1 AND sealed_secret = $2', [
-      userId,
-      before,
-      sealedSecret,
-      pepperVersion,
-    ]);
+    await this.manager.query(
+      'UPDATE second_factor SET sealed_secret = $3, pepper_version = $4 WHERE user_id = $1 AND sealed_secret = $2',
+      [userId, before, sealedSecret, pepperVersion],
+    );
   }
 
   /** Users of whom the last entry of the trail says something else than the table. */

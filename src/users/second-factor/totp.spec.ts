@@ -19,11 +19,18 @@ describe('codes of an authenticator app', () => {
 
   it('are known a step early and a step late, by their own step', () => {
     const step = Math.floor(1111111111 / 30);
-    expect([-2, -1, 0, 1, 2].map((late) => stepOf(RFC_SECRET, '050471', step + late))).toEqual([null, step, step, step, null]);
+    expect([-2, -1, 0, 1, 2].map((late) => stepOf(RFC_SECRET, '050471', step + late))).toEqual([
+      null,
+      step,
+      step,
+      step,
+      null,
+    ]);
   });
 
   it('are refused in another form', () => {
-    for (const code of ['', '05047', '0504711', '05047a', '٠٥٠٤٧١']) expect(stepOf(RFC_SECRET, code, Math.floor(1111111111 / 30))).toBeNull();
+    for (const code of ['', '05047', '0504711', '05047a', '٠٥٠٤٧١'])
+      expect(stepOf(RFC_SECRET, code, Math.floor(1111111111 / 30))).toBeNull();
   });
 
   it('have a secret of 160 bits that apps read as text and from a URI', () => {
@@ -31,7 +38,10 @@ describe('codes of an authenticator app', () => {
     expect(secret).toHaveLength(20);
     const uri = new URL(uriOf(secret, 'Latchkey keys.example.com', 'ada@example.com'));
     expect(decodeURIComponent(uri.pathname)).toBe('/Latchkey keys.example.com:ada@example.com');
-    expect(Object.fromEntries(uri.searchParams)).toMatchObject({ secret: secretText(secret), issuer: 'Latchkey keys.example.com' });
+    expect(Object.fromEntries(uri.searchParams)).toMatchObject({
+      secret: secretText(secret),
+      issuer: 'Latchkey keys.example.com',
+    });
     expect(secretText(RFC_SECRET)).toBe('GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ');
   });
 });

@@ -30,7 +30,11 @@ export function stepOf(secret: Buffer, code: string, nowStep: number): number | 
   // The library compares bytes, and throws for digits of other scripts.
   if (!/^[0-9]{6}$/.test(code)) return null;
   const timestamp = nowStep * STEP_SECONDS * 1000;
-  const delta = new TOTP({ ...PARAMETERS, secret: secretOf(secret) }).validate({ token: code, timestamp, window: WINDOW_STEPS });
+  const delta = new TOTP({ ...PARAMETERS, secret: secretOf(secret) }).validate({
+    token: code,
+    timestamp,
+    window: WINDOW_STEPS,
+  });
   return delta === null ? null : nowStep + delta;
 }
 

@@ -12,7 +12,13 @@ const TRUSTED = { TRUSTED_PROXIES: '127.0.0.1/32' };
 const MISSING_ID = '00000000-0000-7000-8000-000000000000';
 
 /** Routes that a session may use before its second factor is set up. */
-const WHILE_ENROLLING = ['GET /auth/me', 'POST /auth/logout', 'GET /auth/second-factor', 'POST /auth/second-factor', 'POST /auth/second-factor/confirm'];
+const WHILE_ENROLLING = [
+  'GET /auth/me',
+  'POST /auth/logout',
+  'GET /auth/second-factor',
+  'POST /auth/second-factor',
+  'POST /auth/second-factor/confirm',
+];
 
 describe('a second factor', () => {
   let app: TestApp;
@@ -23,13 +29,24 @@ describe('a second factor', () => {
   /** Each sign-in comes from an address of its own, unless a test says so. */
   const from = () => ({ 'x-forwarded-for': `203.0.${Math.floor((addresses += 1) / 250)}.${addresses % 250}` });
   const login = (user: TestUser, code?: string, headers = from(), replica = app) =>
-    replica.post('/auth/login', { body: { email: user.email, password: user.password, ...(code === undefined ? {} : { code }) }, headers });
+    replica.post('/auth/login', {
+      body: { email: user.email, password: user.password, ...(code === undefined ? {} : { code }) },
+      headers,
+    });
   const withFactor = async (roles: readonly string[] = []) => {
     const user = await app.addUser(roles);
     return { user, factor: await setUpFactor(app, user.token, user.password) };
   };
-  const stepNow = async () => Number((await app.dataSource.query<{ step: string }[]>('SELECT floor(extract(epoch FROM clock_timestamp()) / 30)::bigint AS step'))[0]!.step);
-  const doctorLine = async () => (await examine(app.config, app.dataSource)).map(lineOf).find((line) => line.includes('second factors are'))!;
+  const stepNow = async () =>
+    Number(
+      (
+        await app.dataSource.query<{ step: string }[]>(
+          'SELECT floor(extract(epoch FROM clock_timestamp()) / 30)::bigint AS step',
+        )
+      )[0]!.step,
+    );
+  const doctorLine = async () =>
+    (await examine(app.config, app.dataSource)).map(lineOf).find((line) => line.includes('second factors are'))!;
 
   beforeAll(async () => {
     app = await TestApp.start(TRUSTED);
@@ -49,26 +66,41 @@ describe('a second factor', () => {
       const begun = await app.post('/auth/second-factor', { token: user.token, body: { password: user.password } });
       expect(begun).toMatchObject({ status: 201, body: { secret: expect.stringMatching(/^[A-Z2-7]{32}$/) } });
       expect(begun.headers.get('cache-control')).toBe('no-store');
-      expect(begun.body.uri).toMatch(new RegExp(`^otpauth://totp/.*${encodeURIComponent(user.email)}.*secret=${begun.body.secret}`));
+      expect(begun.body.uri).toMatch(
+        new RegExp(`^otpauth://totp/.*${encodeURIComponent(user.email)}.*secret=${begun.body.secret}`),
+      );
       expect((await login(user)).status).toBe(200);
-      const confirmed = await app.post('/auth/second-factor/confirm', { token: user.token, body: { code: await codeOf(app, begun.body.secret) } });
+      const confirmed = await app.post('/auth/second-factor/confirm', {
+        token: user.token,
+        body: { code: await codeOf(app, begun.body.secret) },
+      });
       expect(confirmed.status).toBe(200);
       expect(confirmed.headers.get('cache-control')).toBe('no-store');
       expect(new Set(confirmed.body.recoveryCodes).size).toBe(10);
       expect(await login(user)).toMatchObject({ status: 401, body: { code: 'MFA_REQUIRED' } });
       expect((await app.get('/auth/me', { token: elsewhere })).status).toBe(401);
-      expect(await app.get('/auth/me', { token: user.token })).toMatchObject({ status: 200, body: { mustEnrol: false, user: { hasSecondFactor: true } } });
-      expect(await app.get('/auth/second-factor', { token: user.token })).toMatchObject({ body: { isSetUp: true, recoveryCodesLeft: 10, isRequired: false, setUpAt: expect.any(String) } });
-      expect((await trailOf(app, user.id)).map(({ action }) => action)).toEqual(expect.arrayContaining(['second-factors:create', 'second-factors:activate']));
+      expect(await app.get('/auth/me', { token: user.token })).toMatchObject({
+        status: 200,
+        body: { mustEnrol: false, user: { hasSecondFactor: true } },
+      });
+      expect(await app.get('/auth/second-factor', { token: user.token })).toMatchObject({
+        body: { isSetUp: true, recoveryCodesLeft: 10, isRequired: false, setUpAt: expect.any(String) },
+      });
+      expect((await trailOf(app, user.id)).map(({ action }) => action)).toEqual(
+        expect.arrayContaining(['second-factors:create', 'second-factors:activate']),
+      );
     });
 
     it('refuses a wrong first code beside its field, and tries beyond five a step', async () => {
       const user = await app.addUser([]);
-      const { secret } = (await app.post('/auth/second-factor', { token: user.token, body: { password: user.password } })).body as { secret: string };
+      const { secret } = (
+        await app.post('/auth/second-factor', { token: user.token, body: { password: user.password } })
+      ).body as { secret: string };
       const code = await wrongCode(app, secret);
       const before = await stepNow();
       const statuses = [];
-      for (let attempt = 0; attempt < 6; attempt += 1) statuses.push((await app.post('/auth/second-factor/confirm', { token: user.token, body: { code } })).status);
+      for (let attempt = 0; attempt < 6; attempt += 1)
+        statuses.push((await app.post('/auth/second-factor/confirm', { token: user.token, body: { code } })).status);
       if ((await stepNow()) === before) expect(statuses).toEqual([400, 400, 400, 400, 400, 429]);
       else expect(statuses).toEqual(expect.arrayContaining([400]));
       expect((await login(user)).status).toBe(200);
@@ -76,36 +108,67 @@ describe('a second factor', () => {
 
     it('is not set up by the secret of another attempt, nor one that is not begun', async () => {
       const user = await app.addUser([]);
-      expect(await app.post('/auth/second-factor/confirm', { token: user.token, body: { code: '123456' } })).toMatchObject({ status: 404, body: { code: 'SECOND_FACTOR_NOT_FOUND' } });
+      expect(
+        await app.post('/auth/second-factor/confirm', { token: user.token, body: { code: '123456' } }),
+      ).toMatchObject({ status: 404, body: { code: 'SECOND_FACTOR_NOT_FOUND' } });
       const begin = () => app.post('/auth/second-factor', { token: user.token, body: { password: user.password } });
       const first = (await begin()).body.secret as string;
       const second = (await begin()).body.secret as string;
-      expect((await app.post('/auth/second-factor/confirm', { token: user.token, body: { code: await codeOf(app, first) } })).status).toBe(400);
-      expect((await app.post('/auth/second-factor/confirm', { token: user.token, body: { code: await codeOf(app, second) } })).status).toBe(200);
+      expect(
+        (await app.post('/auth/second-factor/confirm', { token: user.token, body: { code: await codeOf(app, first) } }))
+          .status,
+      ).toBe(400);
+      expect(
+        (
+          await app.post('/auth/second-factor/confirm', {
+            token: user.token,
+            body: { code: await codeOf(app, second) },
+          })
+        ).status,
+      ).toBe(200);
       expect(await begin()).toMatchObject({ status: 409, body: { code: 'SECOND_FACTOR_EXISTS' } });
     });
 
     it('is confirmed once by requests at the same time, on two replicas', async () => {
       for (let round = 0; round < 10; round += 1) {
         const user = await app.addUser([]);
-        const { secret } = (await app.post('/auth/second-factor', { token: user.token, body: { password: user.password } })).body as { secret: string };
+        const { secret } = (
+          await app.post('/auth/second-factor', { token: user.token, body: { password: user.password } })
+        ).body as { secret: string };
         const code = await codeOf(app, secret);
-        const answers = await Promise.all([app, other, app, other].map((replica) => replica.post('/auth/second-factor/confirm', { token: user.token, body: { code } })));
+        const answers = await Promise.all(
+          [app, other, app, other].map((replica) =>
+            replica.post('/auth/second-factor/confirm', { token: user.token, body: { code } }),
+          ),
+        );
         expect(answers.map(({ status }) => status).sort()).toEqual([200, 404, 404, 404]);
         const { recoveryCodes } = answers.find(({ status }) => status === 200)!.body as { recoveryCodes: string[] };
         expect((await login(user, recoveryCodes[0])).status).toBe(200);
       }
     });
 
-    it.each(['', '/recovery-codes', '/remove'])('asks for the password at POST /auth/second-factor%s, and takes it from a session alone', async (path) => {
-      const { user } = await withFactor(['creator']);
-      const send = (credentials: { token?: string; apiKey?: string }, password: string) => app.post(`/auth/second-factor${path}`, { ...credentials, body: { password } });
-      expect(await send({ token: user.token }, 'not the password')).toMatchObject({ status: 403, body: { code: 'WRONG_PASSWORD' } });
-      const { secret } = await issueKey(app, admin, { ownerId: user.id, roles: ['creator'] });
-      expect(await send({ apiKey: secret }, user.password)).toMatchObject({ status: 403, body: { code: 'SESSION_REQUIRED' } });
-      expect(await app.get('/auth/second-factor', { apiKey: secret })).toMatchObject({ status: 403, body: { code: 'SESSION_REQUIRED' } });
-      expect((await login(user)).body.code).toBe('MFA_REQUIRED');
-    });
+    it.each(['', '/recovery-codes', '/remove'])(
+      'asks for the password at POST /auth/second-factor%s, and takes it from a session alone',
+      async (path) => {
+        const { user } = await withFactor(['creator']);
+        const send = (credentials: { token?: string; apiKey?: string }, password: string) =>
+          app.post(`/auth/second-factor${path}`, { ...credentials, body: { password } });
+        expect(await send({ token: user.token }, 'not the password')).toMatchObject({
+          status: 403,
+          body: { code: 'WRONG_PASSWORD' },
+        });
+        const { secret } = await issueKey(app, admin, { ownerId: user.id, roles: ['creator'] });
+        expect(await send({ apiKey: secret }, user.password)).toMatchObject({
+          status: 403,
+          body: { code: 'SESSION_REQUIRED' },
+        });
+        expect(await app.get('/auth/second-factor', { apiKey: secret })).toMatchObject({
+          status: 403,
+          body: { code: 'SESSION_REQUIRED' },
+        });
+        expect((await login(user)).body.code).toBe('MFA_REQUIRED');
+      },
+    );
   });
 
   describe('at the sign-in', () => {
@@ -113,13 +176,17 @@ describe('a second factor', () => {
       const { user, factor } = await withFactor();
       await afterAWhile(app, user.id);
       const wrong = { ...user, password: 'not the password' };
-      for (let attempt = 0; attempt < 6; attempt += 1) expect((await login(wrong, await wrongCode(app, factor.secret))).body.code).toBe('UNAUTHENTICATED');
+      for (let attempt = 0; attempt < 6; attempt += 1)
+        expect((await login(wrong, await wrongCode(app, factor.secret))).body.code).toBe('UNAUTHENTICATED');
       expect((await login(user, await codeOf(app, factor.secret))).status).toBe(200);
     });
 
     it('takes a code once, the one that set it up too', async () => {
       const { user, factor } = await withFactor();
-      const [row] = await app.dataSource.query<{ last_step: string }[]>('SELECT last_step FROM second_factor WHERE user_id = $1', [user.id]);
+      const [row] = await app.dataSource.query<{ last_step: string }[]>(
+        'SELECT last_step FROM second_factor WHERE user_id = $1',
+        [user.id],
+      );
       const used = await codeOf(app, factor.secret, Number(row!.last_step) - (await stepNow()));
       expect(await login(user, used)).toMatchObject({ status: 401, body: { code: 'MFA_CODE_REFUSED' } });
       await afterAWhile(app, user.id);
@@ -135,7 +202,9 @@ describe('a second factor', () => {
       for (let round = 0; round < 5; round += 1) {
         await afterAWhile(app, user.id);
         const code = await codeOf(app, factor.secret);
-        const answers = await Promise.all([app, other, app, other].map((replica) => login(user, code, from(), replica)));
+        const answers = await Promise.all(
+          [app, other, app, other].map((replica) => login(user, code, from(), replica)),
+        );
         expect(answers.map(({ status }) => status).sort()).toEqual([200, 401, 401, 401]);
       }
     });
@@ -145,7 +214,9 @@ describe('a second factor', () => {
       await afterAWhile(app, user.id);
       const code = await wrongCode(app, factor.secret);
       const before = await stepNow();
-      const answers = await Promise.all(Array.from({ length: 40 }, (_, index) => login(user, code, from(), index % 2 === 0 ? app : other)));
+      const answers = await Promise.all(
+        Array.from({ length: 40 }, (_, index) => login(user, code, from(), index % 2 === 0 ? app : other)),
+      );
       const steps = (await stepNow()) - before + 1;
       const looked = answers.filter(({ status }) => status === 401).length;
       expect(looked).toBeGreaterThanOrEqual(5);
@@ -163,7 +234,10 @@ describe('a second factor', () => {
         const code = missing ? undefined : await wrongCode(app, factor.secret);
         for (let attempt = 0; attempt < 20; attempt += 1) {
           await afterAWhile(app, user.id);
-          expect(await login(user, code, headers)).toMatchObject({ status: 401, body: { code: missing ? 'MFA_REQUIRED' : 'MFA_CODE_REFUSED' } });
+          expect(await login(user, code, headers)).toMatchObject({
+            status: 401,
+            body: { code: missing ? 'MFA_REQUIRED' : 'MFA_CODE_REFUSED' },
+          });
         }
         await afterAWhile(app, user.id);
         const refused = await login(user, await codeOf(app, factor.secret), headers);
@@ -177,7 +251,8 @@ describe('a second factor', () => {
       const headers = from();
       const { user, factor } = await withFactor();
       for (let round = 0; round < 6; round += 1) {
-        for (let person = 0; person < 18; person += 1) expect((await login(user, undefined, headers)).body.code).toBe('MFA_REQUIRED');
+        for (let person = 0; person < 18; person += 1)
+          expect((await login(user, undefined, headers)).body.code).toBe('MFA_REQUIRED');
         await afterAWhile(app, user.id);
         expect((await login(user, await codeOf(app, factor.secret), headers)).status).toBe(200);
       }
@@ -185,9 +260,14 @@ describe('a second factor', () => {
 
     it('opens no session without a code that was begun before it was set up', async () => {
       const user = await app.addUser([]);
-      const { secret } = (await app.post('/auth/second-factor', { token: user.token, body: { password: user.password } })).body as { secret: string };
+      const { secret } = (
+        await app.post('/auth/second-factor', { token: user.token, body: { password: user.password } })
+      ).body as { secret: string };
       const code = await codeOf(app, secret);
-      const [, ...logins] = await Promise.all([app.post('/auth/second-factor/confirm', { token: user.token, body: { code } }), ...[1, 2, 3, 4, 5, 6].map(() => login(user))]);
+      const [, ...logins] = await Promise.all([
+        app.post('/auth/second-factor/confirm', { token: user.token, body: { code } }),
+        ...[1, 2, 3, 4, 5, 6].map(() => login(user)),
+      ]);
       for (const { status, body } of logins) {
         if (status === 200) expect((await app.get('/auth/me', { token: body.accessToken })).status).toBe(401);
         else expect(body.code).toBe('MFA_REQUIRED');
@@ -202,7 +282,9 @@ describe('a second factor', () => {
       const typed = ` ${code!.toLowerCase().replaceAll('-', ' ')} `;
       expect((await login(user, typed)).status).toBe(200);
       expect(await login(user, code)).toMatchObject({ status: 401, body: { code: 'MFA_CODE_REFUSED' } });
-      expect(await app.get('/auth/second-factor', { token: user.token })).toMatchObject({ body: { recoveryCodesLeft: 9 } });
+      expect(await app.get('/auth/second-factor', { token: user.token })).toMatchObject({
+        body: { recoveryCodesLeft: 9 },
+      });
       const [entry] = (await trailOf(app, user.id)).filter(({ action }) => action === 'auth:login').slice(-1);
       expect(entry!.details).toMatchObject({ secondFactor: 'recovery-code' });
     });
@@ -211,14 +293,19 @@ describe('a second factor', () => {
       const { user, factor } = await withFactor();
       for (const code of factor.recoveryCodes.slice(0, 5)) {
         await afterAWhile(app, user.id);
-        const answers = await Promise.all([app, other, app, other].map((replica) => login(user, code, from(), replica)));
+        const answers = await Promise.all(
+          [app, other, app, other].map((replica) => login(user, code, from(), replica)),
+        );
         expect(answers.map(({ status }) => status).sort()).toEqual([200, 401, 401, 401]);
       }
     });
 
     it('knows the newest ones alone', async () => {
       const { user, factor } = await withFactor();
-      const drawn = await app.post('/auth/second-factor/recovery-codes', { token: user.token, body: { password: user.password } });
+      const drawn = await app.post('/auth/second-factor/recovery-codes', {
+        token: user.token,
+        body: { password: user.password },
+      });
       expect(drawn.status).toBe(200);
       expect(drawn.body.recoveryCodes).toHaveLength(10);
       expect((await login(user, factor.recoveryCodes[0])).status).toBe(401);
@@ -230,11 +317,15 @@ describe('a second factor', () => {
   describe('that is removed', () => {
     it('is not asked for any more, and its recovery codes open nothing of the next one', async () => {
       const { user, factor } = await withFactor();
-      expect((await app.post('/auth/second-factor/remove', { token: user.token, body: { password: user.password } })).status).toBe(204);
+      expect(
+        (await app.post('/auth/second-factor/remove', { token: user.token, body: { password: user.password } })).status,
+      ).toBe(204);
       expect((await login(user)).status).toBe(200);
       expect((await trailOf(app, user.id)).map(({ action }) => action)).toContain('second-factors:delete');
       for (const path of ['remove', 'recovery-codes']) {
-        expect(await app.post(`/auth/second-factor/${path}`, { token: user.token, body: { password: user.password } })).toMatchObject({ status: 404, body: { code: 'SECOND_FACTOR_NOT_FOUND' } });
+        expect(
+          await app.post(`/auth/second-factor/${path}`, { token: user.token, body: { password: user.password } }),
+        ).toMatchObject({ status: 404, body: { code: 'SECOND_FACTOR_NOT_FOUND' } });
       }
       await setUpFactor(app, user.token, user.password);
       expect((await login(user, factor.recoveryCodes[0])).status).toBe(401);
@@ -247,14 +338,22 @@ describe('a second factor', () => {
       expect((await app.get('/auth/me', { token: user.token })).status).toBe(401);
       expect((await login(user)).status).toBe(200);
       const [entry] = (await trailOf(app, user.id)).filter(({ action }) => action === 'second-factors:delete');
-      expect(entry).toMatchObject({ actor_id: boss.id, resource_type: 'user', details: { credential: 'second-factor' } });
-      expect(await app.delete(`/users/${user.id}/second-factor`, { token: boss.token })).toMatchObject({ status: 404, body: { code: 'SECOND_FACTOR_NOT_FOUND' } });
+      expect(entry).toMatchObject({
+        actor_id: boss.id,
+        resource_type: 'user',
+        details: { credential: 'second-factor' },
+      });
+      expect(await app.delete(`/users/${user.id}/second-factor`, { token: boss.token })).toMatchObject({
+        status: 404,
+        body: { code: 'SECOND_FACTOR_NOT_FOUND' },
+      });
     });
 
     it('stays where another may do less, asks for one’s own, or about nobody', async () => {
       const { user } = await withFactor(['auditor']);
       const { user: boss } = await withFactor(['people']);
-      const reset = async (id: string, token: string) => (await app.delete(`/users/${id}/second-factor`, { token })).body.code as string;
+      const reset = async (id: string, token: string) =>
+        (await app.delete(`/users/${id}/second-factor`, { token })).body.code as string;
       expect(await reset(user.id, boss.token)).toBe('CANNOT_GRANT');
       expect(await reset(boss.id, user.token)).toBe('PERMISSION_DENIED');
       expect(await reset(boss.id, boss.token)).toBe('VALIDATION_FAILED');
@@ -266,7 +365,12 @@ describe('a second factor', () => {
     it('is gone with its user', async () => {
       const { user } = await withFactor();
       expect((await app.delete(`/users/${user.id}`, { token: admin })).status).toBe(204);
-      expect(await app.dataSource.query('SELECT 1 FROM second_factor WHERE user_id = $1 UNION ALL SELECT 1 FROM recovery_code WHERE user_id = $1', [user.id])).toEqual([]);
+      expect(
+        await app.dataSource.query(
+          'SELECT 1 FROM second_factor WHERE user_id = $1 UNION ALL SELECT 1 FROM recovery_code WHERE user_id = $1',
+          [user.id],
+        ),
+      ).toEqual([]);
     });
   });
 
@@ -274,7 +378,10 @@ describe('a second factor', () => {
     it('opens for its own user alone', async () => {
       const [{ user, factor }, other] = [await withFactor(), await withFactor()];
       await asOwner(app.database, (client) =>
-        client.query('UPDATE second_factor f SET sealed_secret = o.sealed_secret FROM second_factor o WHERE f.user_id = $1 AND o.user_id = $2', [other.user.id, user.id]),
+        client.query(
+          'UPDATE second_factor f SET sealed_secret = o.sealed_secret FROM second_factor o WHERE f.user_id = $1 AND o.user_id = $2',
+          [other.user.id, user.id],
+        ),
       );
       await afterAWhile(app, other.user.id);
       expect((await login(other.user, await codeOf(app, factor.secret))).body.code).toBe('MFA_CODE_REFUSED');
@@ -283,7 +390,9 @@ describe('a second factor', () => {
 
     it('is missed by the doctor when its row is deleted', async () => {
       const { user } = await withFactor();
-      expect(await doctorLine()).toMatch(/^ok {4}second factors are those of the audit trail \(MFA_REQUIRED=none asks nobody\)/);
+      expect(await doctorLine()).toMatch(
+        /^ok {4}second factors are those of the audit trail \(MFA_REQUIRED=none asks nobody\)/,
+      );
       await asOwner(app.database, (client) => client.query('DELETE FROM second_factor WHERE user_id = $1', [user.id]));
       expect(await doctorLine()).toContain(`${user.id} has none, although the audit trail tells that one was set up`);
       await app.delete(`/users/${user.id}`, { token: admin });
@@ -301,7 +410,11 @@ describe('MFA_REQUIRED', () => {
   const stopped = () => app.stop();
   const codesOf = async (token: string) => {
     const paths = ['/users', '/api-keys', '/roles'];
-    return new Set((await Promise.all(paths.map((path) => app.get(path, { token })))).map(({ body }) => body.code as string | undefined));
+    return new Set(
+      (await Promise.all(paths.map((path) => app.get(path, { token })))).map(
+        ({ body }) => body.code as string | undefined,
+      ),
+    );
   };
 
   describe('admins', () => {
@@ -317,7 +430,11 @@ describe('MFA_REQUIRED', () => {
         if (rule?.kind === 'public' || rule?.kind === 'gateway' || path.startsWith('/metrics')) continue;
         const name = `${method} ${path}`;
         const prefix = /^\/health(\/|$)/.test(path) ? '/' : '';
-        const answer = await app.request(method, `${prefix}${path.replace(/:id\b/g, MISSING_ID).replace(/:\w+/g, 'missing')}`, { token: name === 'POST /auth/logout' ? await app.adminToken() : token });
+        const answer = await app.request(
+          method,
+          `${prefix}${path.replace(/:id\b/g, MISSING_ID).replace(/:\w+/g, 'missing')}`,
+          { token: name === 'POST /auth/logout' ? await app.adminToken() : token },
+        );
         const isRefused = answer.status === 403 && answer.body.code === 'MFA_ENROLMENT_REQUIRED';
         if (isRefused) refused += 1;
         if (isRefused === WHILE_ENROLLING.includes(name)) wrong.push(`${name}: ${answer.status} ${answer.body?.code}`);
@@ -350,14 +467,22 @@ describe('MFA_REQUIRED', () => {
       const { secret } = await issueKey(app, boss.token, { ownerId: waiting.id, roles: ['admin'] });
       expect((await app.get('/users', { apiKey: secret })).status).toBe(200);
       const introspect = async (token: string) =>
-        (await app.post('/introspect', { apiKey: secret, headers: { 'content-type': 'application/x-www-form-urlencoded' }, rawBody: new URLSearchParams({ token }).toString() })).body.active as boolean;
+        (
+          await app.post('/introspect', {
+            apiKey: secret,
+            headers: { 'content-type': 'application/x-www-form-urlencoded' },
+            rawBody: new URLSearchParams({ token }).toString(),
+          })
+        ).body.active as boolean;
       expect(await introspect(boss.token)).toBe(true);
       expect(await introspect(waiting.token)).toBe(false);
     });
 
     it('is told by the doctor with whom it stops', async () => {
       const user = await app.addUser(['people']);
-      const line = (await examine(app.config, app.dataSource)).map(lineOf).find((text) => text.includes('second factors are'));
+      const line = (await examine(app.config, app.dataSource))
+        .map(lineOf)
+        .find((text) => text.includes('second factors are'));
       expect(line).toMatch(/MFA_REQUIRED=admins: \d+ must set one up at the next sign-in: .*admin@latchkey\.test/);
       expect(line).toContain(user.email);
     });
@@ -374,11 +499,23 @@ describe('MFA_REQUIRED', () => {
     });
 
     it('does not ask people whom the identity provider signs in, and has nothing for them', async () => {
-      const identity = { issuer: 'https://login.test', subject: 'ada', email: 'ada@login.test', name: 'Ada', roles: ['admin'], issuedAt: 1 };
-      const session = await app.app.get(AuthService, { strict: false }).loginByIdentity(systemCaller('auth:login'), identity);
+      const identity = {
+        issuer: 'https://login.test',
+        subject: 'ada',
+        email: 'ada@login.test',
+        name: 'Ada',
+        roles: ['admin'],
+        issuedAt: 1,
+      };
+      const session = await app.app
+        .get(AuthService, { strict: false })
+        .loginByIdentity(systemCaller('auth:login'), identity);
       const token = session!.accessToken;
       expect((await app.get('/users', { token })).status).toBe(200);
-      expect(await app.post('/auth/second-factor', { token, body: { password: 'any password' } })).toMatchObject({ status: 409, body: { code: 'HAS_NO_PASSWORD' } });
+      expect(await app.post('/auth/second-factor', { token, body: { password: 'any password' } })).toMatchObject({
+        status: 409,
+        body: { code: 'HAS_NO_PASSWORD' },
+      });
     });
   });
 });

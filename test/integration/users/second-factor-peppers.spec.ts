@@ -24,10 +24,17 @@ describe('second factors beside a change of API_KEY_PEPPERS', () => {
   });
 
   const versions = async () =>
-    (await apps[0]!.dataSource.query<{ pepper_version: string }[]>('SELECT pepper_version FROM second_factor ORDER BY 1')).map(({ pepper_version }) => pepper_version);
+    (
+      await apps[0]!.dataSource.query<{ pepper_version: string }[]>(
+        'SELECT pepper_version FROM second_factor ORDER BY 1',
+      )
+    ).map(({ pepper_version }) => pepper_version);
   const needs = async (peppers: string) =>
-    (await neededNow(testConfig({ API_KEY_PEPPERS: peppers }), apps[0]!.dataSource.manager)).filter(({ variable }) => variable === 'API_KEY_PEPPERS').map(({ version, by }) => `${version}: ${by}`);
-  const login = (app: TestApp, email: string, code: string) => app.post('/auth/login', { body: { email, password: ADMIN.password, code } });
+    (await neededNow(testConfig({ API_KEY_PEPPERS: peppers }), apps[0]!.dataSource.manager))
+      .filter(({ variable }) => variable === 'API_KEY_PEPPERS')
+      .map(({ version, by }) => `${version}: ${by}`);
+  const login = (app: TestApp, email: string, code: string) =>
+    app.post('/auth/login', { body: { email, password: ADMIN.password, code } });
 
   it('are sealed under the new one by a start, and their codes and recovery codes work on', async () => {
     const before = await start(OLD);
@@ -40,11 +47,16 @@ describe('second factors beside a change of API_KEY_PEPPERS', () => {
        INSERT INTO second_factor (user_id, id, sealed_secret, pepper_version) SELECT id, id, '\\x00', '1' FROM people`,
     );
     expect(await needs(OLD)).toEqual(['1: 251 second factors']);
-    await expect(acceptSecrets(before.dataSource, testConfig({ API_KEY_PEPPERS: NEW }))).rejects.toThrow('API_KEY_PEPPERS has no version 1, which is needed by 251 second factors');
+    await expect(acceptSecrets(before.dataSource, testConfig({ API_KEY_PEPPERS: NEW }))).rejects.toThrow(
+      'API_KEY_PEPPERS has no version 1, which is needed by 251 second factors',
+    );
     await expect(acceptSecrets(before.dataSource, testConfig({ API_KEY_PEPPERS: NEW }))).rejects.toThrow(StartRefusal);
     // Those that do not open stay, and stop nobody else's.
     const after = await start(`${NEW},${OLD}`);
-    await eventually(async () => expect((await versions()).filter((version) => version === '2')).toHaveLength(1), 20_000);
+    await eventually(
+      async () => expect((await versions()).filter((version) => version === '2')).toHaveLength(1),
+      20_000,
+    );
     await before.dataSource.query(`DELETE FROM second_factor WHERE user_id <> $1`, [id]);
     expect(await needs(`${NEW},${OLD}`)).toEqual(['2: 1 second factor']);
     await afterAWhile(after, id);
@@ -72,7 +84,10 @@ describe('second factors beside a change of API_KEY_PEPPERS', () => {
     const { email, token } = await before.addUser([]);
     const factor = await setUpFactor(before, token, ADMIN.password);
     const other = await start(NEW);
-    expect(await login(other, email, factor.recoveryCodes[0]!)).toMatchObject({ status: 503, body: { code: 'UNAVAILABLE' } });
+    expect(await login(other, email, factor.recoveryCodes[0]!)).toMatchObject({
+      status: 503,
+      body: { code: 'UNAVAILABLE' },
+    });
     expect((await login(before, email, factor.recoveryCodes[0]!)).status).toBe(200);
   });
 
@@ -81,7 +96,9 @@ describe('second factors beside a change of API_KEY_PEPPERS', () => {
     await setUpFactor(app, await app.adminToken(), ADMIN.password);
     const { password } = await resetAdmin(new Changes(app.dataSource, app.config), ADMIN.email);
     expect((await app.post('/auth/login', { body: { email: ADMIN.email, password } })).status).toBe(200);
-    const rows = await app.dataSource.query<{ actor_kind: string }[]>(`SELECT actor_kind FROM audit_event WHERE action = 'second-factors:delete'`);
+    const rows = await app.dataSource.query<{ actor_kind: string }[]>(
+      `SELECT actor_kind FROM audit_event WHERE action = 'second-factors:delete'`,
+    );
     expect(rows).toEqual([{ actor_kind: 'system' }]);
   });
 });
