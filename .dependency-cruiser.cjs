@@ -5,7 +5,7 @@ const layers = [
   ['access', 'audit'],
   ['installation', 'users', 'auth', 'api-keys'],
   ['quotas', 'verification', 'usage'],
-  ['gateways', 'backup'],
+  ['gateways', 'backup', 'integrity'],
   ['health', 'metrics'],
 ];
 

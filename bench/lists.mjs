@@ -154,7 +154,7 @@ async function seed(client) {
 async function startServer() {
   const port = await freePort();
   const child = spawn(process.execPath, [join(root, 'dist/src/main.js')], {
-    env: { ...process.env, NODE_ENV: 'development', DATA_DIR: dataDir, PORT: String(port), ADMIN_EMAIL: ADMIN.email, ADMIN_PASSWORD: ADMIN.password, LOG_LEVEL: 'error' },
+    env: { ...process.env, NODE_ENV: 'development', DATA_DIR: dataDir, PORT: String(port), ADMIN_EMAIL: ADMIN.email, ADMIN_PASSWORD: ADMIN.password, ADMIN_PASSWORD_IS_TEMPORARY: 'false', MANAGEMENT_RATE_PER_MINUTE: '1000000', LOG_LEVEL: 'error' },
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   const baseUrl = `http://127.0.0.1:${port}`;
@@ -349,7 +349,17 @@ async function signIn() {
 /** A kept database has an admin of an earlier run, with another password. */
 async function resetAdmin(client) {
   const { hashPassword } = await import('../dist/src/users/password.js');
-  await client.query('UPDATE users SET password_hash = $2 WHERE email = $1', [ADMIN.email, await hashPassword(ADMIN.password)]);
+  const { bindPassword } = await import('../dist/src/access/credential-binding.js');
+  const { loadConfig } = await import('../dist/src/config/config.js');
+  const { rows } = await client.query('SELECT id FROM users WHERE email = $1', [ADMIN.email]);
+  const { peppers } = loadConfig({ DATA_DIR: dataDir });
+  const { hash, binding } = bindPassword(peppers, rows[0].id, await hashPassword(ADMIN.password));
+  await client.query('UPDATE users SET password_hash = $2, password_binding = $3, password_binding_version = $4 WHERE id = $1', [
+    rows[0].id,
+    hash,
+    binding.mac,
+    binding.version,
+  ]);
 }
 
 function at(sorted, quantile) {

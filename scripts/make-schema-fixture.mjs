@@ -47,6 +47,7 @@ const server = spawn(process.execPath, ['dist/src/main.js'], {
     DATABASE_URL: options.database,
     ADMIN_EMAIL: ADMIN.email,
     ADMIN_PASSWORD: ADMIN.password,
+    ADMIN_PASSWORD_IS_TEMPORARY: 'false',
     ...SECRETS,
   },
   stdio: ['ignore', 'ignore', 'inherit'],

@@ -12,6 +12,7 @@ import { Config } from './config/config.js';
 import { GatewaysModule } from './gateways/gateways.module.js';
 import { HealthModule } from './health/health.module.js';
 import { InstallationModule } from './installation/installation.module.js';
+import { IntegrityModule } from './integrity/integrity.module.js';
 import { Meters } from './common/meters.js';
 import { QuotasModule } from './quotas/quotas.module.js';
 import { MetricsModule } from './metrics/metrics.module.js';
@@ -56,6 +57,7 @@ export class AppModule {
         UsageModule,
         GatewaysModule,
         BackupModule,
+        IntegrityModule,
         HealthModule,
         MetricsModule,
       ],

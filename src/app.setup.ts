@@ -1,10 +1,12 @@
 import { RequestMethod } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify';
+import { type FastifyInstance, type FastifyHttpOptions, LogController } from 'fastify';
 import { randomUUID } from 'node:crypto';
+import type { Server } from 'node:http';
 import type { DataSource } from 'typeorm';
 import { AppModule } from './app.module.js';
+import { PastedSecrets } from './api-keys/pasted-secrets.js';
 import { noteClientIps } from './access/client-ip.js';
 import { validationFailed } from './common/domain-error.js';
 import { Conditions } from './common/conditions.js';
@@ -21,9 +23,11 @@ import { sendTogether } from './http/answers-together.js';
 import { answerClientError } from './http/client-errors.js';
 import { serveConsole } from './http/console.js';
 import { acceptOnlyJson } from './http/request-bodies.js';
+import { headProblem } from './http/request-head.js';
 import { logRequests, sharedLogger, timeRequests } from './http/request-log.js';
 import { urlProblem } from './http/request-url.js';
 import { secureAnswers } from './http/security-headers.js';
+import { REQUEST_TIMEOUT_MS, keepAllHeaders, timeLimits } from './http/server-limits.js';
 import { API_PREFIX } from './openapi/document.js';
 import { serveOpenApi } from './openapi/serve.js';
 import { noteConnections } from './shutdown.js';
@@ -31,17 +35,14 @@ import { noteConnections } from './shutdown.js';
 /** Bodies above this are 413; routes with `@BodyLimit` have a limit of their own. */
 const MAX_BODY_BYTES = 64 * 1024;
 
-/** A request that has not arrived whole by then is dropped, so that slow senders do not keep connections. */
-const REQUEST_TIMEOUT_MS = 30_000;
-
 /** What an entry point may want to be otherwise. */
 export interface AppOptions {
-  /** A secret that works here, to stand in the document's examples. */
-  readonly exampleSecret?: string;
   /** The PostgreSQL that came with the server, as its supervisor sees it. */
   readonly embedded?: Pick<EmbeddedSupervisor, 'isDown' | 'restarts'>;
   /** The log of the process; without it there is one of its own, with `LOG_LEVEL`, on standard output. */
   readonly log?: Log;
+  /** Milliseconds in which a request must arrive whole, on every listener; `REQUEST_TIMEOUT_MS` without. */
+  readonly requestTimeoutMs?: number;
 }
 
 /**
@@ -50,7 +51,7 @@ export interface AppOptions {
  */
 export async function createApp(config: Config, dataSource: DataSource, options: AppOptions = {}): Promise<NestFastifyApplication> {
   const adapter = new FastifyAdapter({
-    ...serverOptions(config, options.log),
+    ...serverOptions(config, options),
     // No Express-style middleware anywhere: its runner need not look at every request.
     skipMiddie: true,
   });
@@ -69,17 +70,19 @@ export async function createApp(config: Config, dataSource: DataSource, options:
     ],
   });
   if (options.embedded) showEmbedded(app, options.embedded);
-  app.useGlobalPipes(requestValidation());
+  const pasted = app.get(PastedSecrets, { strict: false });
+  app.useGlobalPipes(requestValidation((body, except) => pasted.findIn(body, except)));
   tameFastify(app, config);
-  if (config.swaggerEnabled) serveOpenApi(app, options.exampleSecret);
+  if (config.swaggerEnabled) serveOpenApi(app);
   await serveConsole(app, config);
   return app;
 }
 
-function serverOptions(config: Config, log: Log | undefined): FastifyServerOptions {
+function serverOptions(config: Config, { log, requestTimeoutMs = REQUEST_TIMEOUT_MS }: AppOptions): FastifyHttpOptions<Server> {
   return {
     bodyLimit: MAX_BODY_BYTES,
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    http: timeLimits(requestTimeoutMs),
+    requestTimeout: requestTimeoutMs,
     // While draining, what still comes over open connections is answered as ever.
     return503OnClosing: false,
     genReqId: () => randomUUID(),
@@ -109,14 +112,16 @@ function tameFastify(app: NestFastifyApplication, config: Config): void {
   secureAnswers(fastify, config);
   fastify.addHook('onRequest', (request, reply, done) => {
     void reply.header('X-Request-Id', request.id);
-    const problem = urlProblem(request.url);
+    const problem = headProblem(request.raw.rawHeaders, config.maxHeaderLines) ?? urlProblem(request.url);
     if (problem) sendProblem(reply, problem, request.id);
     else done();
   });
   noteClientIps(fastify, config.trustedProxies);
   acceptOnlyJson(fastify);
+  keepAllHeaders(fastify.server);
   noteConnections(fastify.server);
   leaveWhileDraining(fastify, app.get(Readiness, { strict: false }));
+  leaveLanes(fastify);
   sendTogether(fastify);
   logRequests(fastify, config.logLevel);
   timeRequests(fastify, app.get(Meters));
@@ -126,6 +131,15 @@ function tameFastify(app: NestFastifyApplication, config: Config): void {
 function leaveWhileDraining(fastify: FastifyInstance, readiness: Readiness): void {
   fastify.addHook('onSend', (_request, reply, payload, done) => {
     if (readiness.isDraining) void reply.header('Connection', 'close');
+    done(null, payload);
+  });
+}
+
+/** Also after an error. A stream is sent after its place was given back, so that a slow reader keeps none. */
+function leaveLanes(fastify: FastifyInstance): void {
+  fastify.decorateRequest('leaveLane', null);
+  fastify.addHook('onSend', (request, _reply, payload, done) => {
+    request.leaveLane?.();
     done(null, payload);
   });
 }

@@ -2,6 +2,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { hkdfSync } from 'node:crypto';
 import type { EntityManager } from 'typeorm';
 import { systemCaller } from './access/caller.js';
+import { type BoundPassword, bindPassword } from './access/credential-binding.js';
 import { ApiKey } from './api-keys/api-key.entity.js';
 import { ApiKeysRepository } from './api-keys/api-keys.repository.js';
 import { auditedKey } from './api-keys/changes/audited-key.js';
@@ -14,10 +15,10 @@ import { ADVISORY_LOCKS } from './database/advisory-locks.js';
 import { DEMO } from './openapi/demo-ids.js';
 import { hashPassword } from './users/password.js';
 
-/** How to get in: for the terminal, and the one secret for the document's examples. */
+/** How to get in, for the terminal and nothing else. */
 export interface DemoAccess {
   readonly people: readonly { readonly email: string; readonly password: string; readonly role: string }[];
-  /** Of a key that may do nothing in Latchkey itself. */
+  /** Of a key that may do nothing in Latchkey itself, for the examples of a verify. */
   readonly exampleSecret: string;
   /** Of a service that verifies keys. */
   readonly gatewaySecret: string;
@@ -58,24 +59,36 @@ export function demoAccess(config: Config): DemoAccess {
  * @throws Error when the e-mail address or the role's name of a demo user belongs to somebody else
  */
 export async function addDemoData(app: NestFastifyApplication, config: Config): Promise<void> {
-  const passwords = new Map<string, string>();
-  for (const { id, email } of USERS) if (email !== null) passwords.set(id, await hashPassword(passwordOf(config, id)));
+  const passwords = new Map<string, BoundPassword>();
+  for (const { id, email } of USERS) {
+    if (email !== null) passwords.set(id, bindPassword(config.peppers, id, await hashPassword(passwordOf(config, id))));
+  }
   await app.get(Changes, { strict: false }).transaction(systemCaller('demo:add'), async ({ tx, record }) => {
     // Replicas that start at once add the data once.
     await tx.query('SELECT pg_advisory_xact_lock($1)', [ADVISORY_LOCKS.demo]);
-    await tx.query(
-      `INSERT INTO role (name, description, permissions, key_policy) VALUES ($1, 'Helps customers with their keys.', '{}', NULL) ON CONFLICT (name) DO NOTHING`,
-      [DEMO.roleName],
-    );
+    await addRole(tx, record);
     for (const user of USERS) await addUser(tx, record, user, passwords.get(user.id) ?? null);
     for (const key of demoKeys(new Date())) await addKey(tx, record, config, key);
   });
 }
 
-async function addUser(tx: EntityManager, record: (entry: ChangeEntry) => void, user: DemoUser, passwordHash: string | null): Promise<void> {
+async function addRole(tx: EntityManager, record: (entry: ChangeEntry) => void): Promise<void> {
+  const description = 'Helps customers with their keys.';
   const added = await tx.query<unknown[]>(
-    `INSERT INTO users (id, email, name, kind, password_hash, is_active) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING id`,
-    [user.id, user.email, user.name, user.email === null ? 'service' : 'person', passwordHash, user.isActive ?? true],
+    'INSERT INTO role (name, description) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING RETURNING name',
+    [DEMO.roleName, description],
+  );
+  if (added.length === 0) return;
+  const after = { description, permissions: [], keyPolicy: null, isActive: true };
+  record({ resourceType: 'role', resourceId: DEMO.roleName, changes: diff(null, after) });
+}
+
+async function addUser(tx: EntityManager, record: (entry: ChangeEntry) => void, user: DemoUser, password: BoundPassword | null): Promise<void> {
+  const kind = user.email === null ? 'service' : 'person';
+  const added = await tx.query<unknown[]>(
+    `INSERT INTO users (id, email, name, kind, password_hash, is_active, password_binding, password_binding_version)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING id`,
+    [user.id, user.email, user.name, kind, password?.hash ?? null, user.isActive ?? true, password?.binding.mac ?? null, password?.binding.version ?? null],
   );
   if (added.length === 0) {
     const [known] = await tx.query<unknown[]>('SELECT 1 FROM users WHERE id = $1', [user.id]);
@@ -84,7 +97,7 @@ async function addUser(tx: EntityManager, record: (entry: ChangeEntry) => void, 
   }
   await tx.query('INSERT INTO user_role (user_id, role_name) VALUES ($1, $2)', [user.id, user.role]);
   if (user.managerId) await tx.query('INSERT INTO user_manager (user_id, manager_id) VALUES ($1, $2)', [user.id, user.managerId]);
-  const after = { email: user.email, name: user.name, roles: [user.role], isActive: user.isActive ?? true, managerIds: user.managerId ? [user.managerId] : [] };
+  const after = { email: user.email, name: user.name, kind, roles: [user.role], isActive: user.isActive ?? true, managerIds: user.managerId ? [user.managerId] : [] };
   record({ resourceType: 'user', resourceId: user.id, changes: diff(null, after) });
 }
 
@@ -104,7 +117,7 @@ async function addKey(tx: EntityManager, record: (entry: ChangeEntry) => void, c
   for (const [index, kid] of kids.entries()) {
     const minted = secretOf(config, kid, key.environment);
     const mac = macOf(pepper.key, key.id, minted);
-    await keys.insertSecret({ kid, keyId: key.id, kind: 'own', keyPrefix: minted.keyPrefix, mac, pepperVersion: String(pepper.version), tagVersion: String(signing(config.tagKeys).version) });
+    await keys.insertSecret({ kid, keyId: key.id, kind: 'own', keyPrefix: minted.keyPrefix, mac, pepperVersion: String(pepper.version), tagVersion: String(signing(config.tagKeys).version), binding: null });
     if (index > 0) {
       await tx.query(`UPDATE api_key_secret SET created_at = created_at - interval '30 days', expires_at = now() + interval '7 days' WHERE kid = $1`, [kid]);
     }
@@ -133,6 +146,7 @@ function plainKey(now: Date): Omit<ApiKey, 'id' | 'ownerId' | 'name'> {
     tags: [],
     metadata: {},
     expiresAt: null,
+    maxExpiresAt: null,
     validityDays: null,
     createdAt: now,
     updatedAt: now,

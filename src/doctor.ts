@@ -9,7 +9,7 @@ const EXIT_UNKNOWN = 2;
 
 /** `npm run doctor`: holds the books of the configured database against each other, also beside servers that run. */
 async function main(): Promise<number> {
-  const config = loadConfig(undefined, 'refuse');
+  const config = loadConfig(undefined, 'refuse', 'keep');
   const database = await openForReading(config);
   try {
     const findings = await examine(config, database.dataSource);

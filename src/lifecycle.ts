@@ -40,6 +40,11 @@ export class Lifecycle {
     this.log.info(sentence);
   }
 
+  /** One sentence about what works, and had better be otherwise. */
+  warned(sentence: string): void {
+    this.log.warn(sentence);
+  }
+
   /** Which PostgreSQL is in use, and as which role. */
   async database({ dataSource, embedded }: Database): Promise<void> {
     const [row] = await dataSource.query<{ postgres: string; login: string; role: string }[]>(

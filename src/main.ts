@@ -6,7 +6,9 @@ import { parseArgs } from 'node:util';
 import { changeAuditKey } from './audit/change-audit-key.js';
 import { Changes } from './audit/changes.js';
 import { createApp } from './app.setup.js';
+import { audienceWarning } from './auth/oidc/oidc-examination.js';
 import { historyCheck } from './backup/history-check.js';
+import { cookieSentence } from './auth/session-finding.js';
 import { printBanner } from './banner.js';
 import { createLog, type Log } from './common/log.js';
 import { NestLogger } from './common/nest-logger.js';
@@ -19,8 +21,10 @@ import { addDemoData, demoAccess } from './demo.js';
 import { EndRequested, type EndReason, hearEndRequests } from './end-requests.js';
 import { entities } from './entities.js';
 import { acceptSecrets } from './installation/accept-secrets.js';
+import { Installation } from './installation/installation.js';
 import { Lifecycle } from './lifecycle.js';
 import { endProcess, shutDown } from './shutdown.js';
+import { firstAdminCheck } from './users/first-admin-check.js';
 import { seed } from './users/seed.js';
 
 /** Draining may take this long; then the process ends all the same. */
@@ -109,13 +113,14 @@ async function start(
   if (supervisor) opened.supervisor = supervisor;
   supervisor?.start();
   await untilAborted(acceptHistory(config, database, (sentence) => life.told(sentence)), signal);
-  const first = { email: config.adminEmail, password: config.adminPassword };
-  const admin = await untilAborted(seed(new Changes(database.dataSource, config), first), signal);
-  const access = demo ? demoAccess(config) : null;
+  await untilAborted(firstAdminCheck(config, database.dataSource).run(), signal);
+  // The password of a demo is printed for everybody who looks.
+  const isPasswordTemporary = config.adminPasswordIsTemporary && !demo;
+  const first = { email: config.adminEmail, password: config.adminPassword, isPasswordTemporary };
+  const admin = await untilAborted(seed(new Changes(database.dataSource, config), first, config), signal);
   const app = await createApp(config, database.dataSource, {
     log,
     ...(supervisor === undefined ? {} : { embedded: supervisor }),
-    ...(access === null ? {} : { exampleSecret: access.exampleSecret }),
   });
   opened.app = app;
   signal.throwIfAborted();
@@ -124,8 +129,11 @@ async function start(
   signal.throwIfAborted();
   // As a worker of a cluster: the one before this may leave now.
   process.send?.('listening');
+  life.told(`${cookieSentence(config, app.get(Installation, { strict: false }).shortId)}.`);
   await life.ready(app);
-  printBanner(config, admin, database.warnings, access);
+  const warnings = [audienceWarning(config)].filter((sentence) => sentence !== null);
+  for (const sentence of warnings) life.warned(sentence);
+  printBanner(config, admin, [...database.warnings, ...warnings], demo ? demoAccess(config) : null);
 }
 
 async function close({ app, supervisor, database }: Opened): Promise<void> {

@@ -3,11 +3,16 @@ import type { Permission } from './permissions.js';
 /** Metadata keys; the guard and the boot check read them. */
 export const ACCESS_RULE = 'latchkey:access-rule';
 export const AUDITED = 'latchkey:audited';
+export const BATCH = 'latchkey:batch';
 
 /** Who may call a route. A route without one refuses to boot. */
 export type AccessRule =
   | { readonly kind: 'public' }
-  | { readonly kind: 'signed-in' }
+  /**
+   * `withTemporaryPassword`: also in a session whose password another person chose, before it is changed;
+   * `whileEnrolling`: also in a session that must set up a second factor first.
+   */
+  | { readonly kind: 'signed-in'; readonly withTemporaryPassword?: true; readonly whileEnrolling?: true }
   /** `alsoNeeds`: a second permission, asked for after the first. */
   | { readonly kind: 'permission'; readonly permission: Permission; readonly alsoNeeds?: Permission }
   /** `itself`: a key as caller may also act on itself. */

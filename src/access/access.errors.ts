@@ -15,6 +15,26 @@ export function permissionDenied(permission: string): DomainError {
   return new DomainError('forbidden', 'PERMISSION_DENIED', `This needs the permission ${permission}.`, { permission });
 }
 
+/** 403: the change would let the caller act as an owner of keys. */
+export function actsForKeyOwner(permission: string): DomainError {
+  return new DomainError(
+    'forbidden',
+    'PERMISSION_DENIED',
+    `This user owns API keys that are not revoked, or manages a service account that does. This also needs the permission ${permission}.`,
+    { permission },
+  );
+}
+
+/** 403: another person chose the password of this session. */
+export function passwordChangeRequired(): DomainError {
+  return new DomainError('forbidden', 'PASSWORD_CHANGE_REQUIRED', 'Choose a password of your own first: in the console, or by PUT /api/v1/users/{your id}/password.');
+}
+
+/** 403: `MFA_REQUIRED` asks this person for a second factor, and there is none yet. */
+export function enrolmentRequired(): DomainError {
+  return new DomainError('forbidden', 'MFA_ENROLMENT_REQUIRED', 'Set up a second factor first: on your account page, or by POST /api/v1/auth/second-factor.');
+}
+
 /** 403: the caller would hand out, or get at, more than he holds. */
 export function cannotGrant(grants: readonly string[]): DomainError {
   return new DomainError('forbidden', 'CANNOT_GRANT', `You do not hold ${grants.join(', ')} yourself.`, { grants });

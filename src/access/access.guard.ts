@@ -1,11 +1,13 @@
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
 import type { FastifyRequest } from 'fastify';
-import { permissionDenied, unauthenticated } from './access.errors.js';
+import { enrolmentRequired, passwordChangeRequired, permissionDenied, unauthenticated } from './access.errors.js';
 import { Authenticator, GatewayAuthenticator, type KnownGateway } from './authenticator.js';
 import type { Caller, Principal } from './caller.js';
-import { ACCESS_RULE, AUDITED, type AccessRule, type AuditedAct } from './access-rule.js';
+import { ACCESS_RULE, AUDITED, type AccessRule, type AuditedAct, BATCH } from './access-rule.js';
 import { clientIp } from './client-ip.js';
+import { ManagementGate, type RequestClass } from './management-gate.js';
+import { NARROWING_ACTS } from './narrowing-acts.js';
 import type { Permission } from './permissions.js';
 import { requireReadable } from '../common/refused-body.js';
 
@@ -17,7 +19,15 @@ interface Declaration {
   readonly audited: AuditedAct | undefined;
   /** What refusals are called where the route has no name of its own. */
   readonly act: AuditedAct | undefined;
+  /** Whether requests of one principal are bounded. Those of the data plane are not. */
+  readonly isManagement: boolean;
+  readonly isNarrowing: boolean;
+  /** The field of the body that lists keys, of a batch. */
+  readonly batch: string | undefined;
 }
+
+/** What services do all day, as often as their own clients ask. */
+const DATA_PLANE: ReadonlySet<Permission> = new Set(['platform:api-keys:verify', 'platform:usage:report']);
 
 /**
  * The guard of every route: authenticates, then applies the rule the route declares. A route without a
@@ -32,6 +42,7 @@ export class AccessGuard implements CanActivate {
     private readonly reflector: Reflector,
     private readonly authenticator: Authenticator,
     private readonly gateways: GatewayAuthenticator,
+    private readonly gate: ManagementGate,
   ) {}
 
   /** At once where the credential is known in memory. */
@@ -49,10 +60,29 @@ export class AccessGuard implements CanActivate {
         ? gateway.then((known) => this.admitGateway(request, declaration, known, rule.permission))
         : this.admitGateway(request, declaration, gateway, rule.permission);
     }
+    if (declaration.isManagement) return this.admitManagement(context, request, declaration);
     const principal = this.authenticator.authenticate(context);
     return principal instanceof Promise
       ? principal.then((known) => this.admit(request, declaration, known))
       : this.admit(request, declaration, principal);
+  }
+
+  /** Counts the request, and holds it back until it is its principal's turn. */
+  private async admitManagement(context: ExecutionContext, request: FastifyRequest, declaration: Declaration): Promise<boolean> {
+    const asked = classOf(request, declaration);
+    const credential = this.authenticator.presented(request);
+    const sender = this.gate.findSender(credential, performance.now());
+    if (sender !== null) this.count(request, declaration, sender, asked, credential);
+    const principal = await this.authenticator.authenticate(context);
+    if (principal !== null && sender === null) this.count(request, declaration, principal, asked, credential);
+    const isAdmitted = this.admit(request, declaration, principal);
+    request.leaveLane = await this.gate.enter(principal!, asked);
+    return isAdmitted;
+  }
+
+  private count(request: FastifyRequest, declaration: Declaration, principal: Principal, asked: RequestClass, credential: string | null): void {
+    request.caller = this.callerOf(request, declaration, principal);
+    this.gate.count(principal, asked, credential, performance.now());
   }
 
   private admit(request: FastifyRequest, declaration: Declaration, principal: Principal | null): boolean {
@@ -82,11 +112,15 @@ export class AccessGuard implements CanActivate {
     const known = this.declarations.get(handler);
     if (known?.controller === controller) return known;
     const rule = this.reflector.getAllAndOverride<AccessRule | undefined>(ACCESS_RULE, [handler, controller]);
+    const audited = this.reflector.getAllAndOverride<AuditedAct | undefined>(AUDITED, [handler, controller]);
     const declaration = {
       controller,
       rule,
       act: actOf(rule),
-      audited: this.reflector.getAllAndOverride<AuditedAct | undefined>(AUDITED, [handler, controller]),
+      audited,
+      isManagement: isManagement(rule),
+      isNarrowing: audited !== undefined && NARROWING_ACTS.has(audited.action),
+      batch: this.reflector.getAllAndOverride<string | undefined>(BATCH, [handler, controller]),
     };
     this.declarations.set(handler, declaration);
     return declaration;
@@ -94,6 +128,7 @@ export class AccessGuard implements CanActivate {
 
   private apply(rule: AccessRule | undefined, principal: Principal): void {
     if (rule === undefined) throw new Error('This route declares no access rule.');
+    requireNothingDue(rule, principal);
     if (rule.kind !== 'permission') return;
     for (const permission of [rule.permission, rule.alsoNeeds]) {
       if (permission !== undefined && !principal.may(permission)) throw permissionDenied(permission);
@@ -101,7 +136,30 @@ export class AccessGuard implements CanActivate {
   }
 }
 
+/**
+ * What a session must do before anything else: change a password that another person chose, then set up a second factor.
+ *
+ * @throws DomainError 403 PASSWORD_CHANGE_REQUIRED, MFA_ENROLMENT_REQUIRED
+ */
+function requireNothingDue(rule: AccessRule, { mustChangePassword, mustEnrol }: Principal): void {
+  if (mustChangePassword) {
+    if (!(rule.kind === 'signed-in' && rule.withTemporaryPassword)) throw passwordChangeRequired();
+  } else if (mustEnrol) {
+    if (!(rule.kind === 'signed-in' && rule.whileEnrolling)) throw enrolmentRequired();
+  }
+}
+
 /** A route without an `@Audited` is called after its permission, so that its refusals have a name in the trail. */
 function actOf(rule: AccessRule | undefined): AuditedAct | undefined {
   return rule && 'permission' in rule ? { action: rule.permission.replace(/^platform:/, ''), resourceType: 'route' } : undefined;
+}
+
+function isManagement(rule: AccessRule | undefined): boolean {
+  if (rule === undefined || rule.kind === 'public' || rule.kind === 'gateway') return false;
+  return rule.kind !== 'permission' || !DATA_PLANE.has(rule.permission);
+}
+
+function classOf({ body }: FastifyRequest, { isNarrowing, batch }: Declaration): RequestClass {
+  const listed = batch === undefined ? undefined : (body as Record<string, unknown> | null | undefined)?.[batch];
+  return { isNarrowing, keys: Array.isArray(listed) ? Math.max(1, listed.length) : 1 };
 }

@@ -2,6 +2,7 @@ import { Global, Module } from '@nestjs/common';
 import { APP_GUARD, DiscoveryModule } from '@nestjs/core';
 import { AccessGuard } from './access.guard.js';
 import { GrantsReader } from './grants.reader.js';
+import { ManagementGate } from './management-gate.js';
 import { PermissionsController } from './permissions.controller.js';
 import { RolesController } from './roles.controller.js';
 import { RolesRepository } from './roles.repository.js';
@@ -13,7 +14,7 @@ import { RouteAccess } from './route-access.js';
 @Module({
   imports: [DiscoveryModule],
   controllers: [RolesController, PermissionsController],
-  providers: [GrantsReader, RouteAccess, RolesService, RolesRepository, { provide: APP_GUARD, useClass: AccessGuard }],
+  providers: [GrantsReader, ManagementGate, RouteAccess, RolesService, RolesRepository, { provide: APP_GUARD, useClass: AccessGuard }],
   exports: [GrantsReader, RouteAccess],
 })
 export class AccessModule {}

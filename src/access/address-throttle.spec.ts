@@ -25,7 +25,7 @@ describe('AddressThrottle', () => {
     const { ask } = throttleOf(1);
     await ask('192.0.2.1');
     // One pair in 65 536 shares a counter; of twenty addresses, hardly ever more than one.
-    const others = await Promise.allSettled(Array.from({ length: 20 }, (_, index) => ask(`192.0.2.${index + 2}`)));
+    const others = await Promise.allSettled(Array.from({ length: 20 }, (_, index) => ask(`192.0.${index + 3}.2`)));
     expect(others.filter(({ status }) => status === 'fulfilled').length).toBeGreaterThanOrEqual(18);
   });
 
@@ -35,6 +35,19 @@ describe('AddressThrottle', () => {
     await expect(ask('2001:db8::ffff:0:1')).rejects.toMatchObject({ code: 'TOO_MANY_REQUESTS' });
     await ask('198.51.100.7');
     await expect(ask('::ffff:198.51.100.7')).rejects.toMatchObject({ code: 'TOO_MANY_REQUESTS' });
+  });
+
+  it('lets one customer of IPv6 send four times as much as one host, from however many of its networks', async () => {
+    const { ask } = throttleOf(10);
+    const answers = await Promise.allSettled(Array.from({ length: 400 }, (_, index) => ask(`2001:db8:1:${index.toString(16)}::1`)));
+    expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(40);
+    await ask('2001:db8:2::1');
+  });
+
+  it('lets one /24 of IPv4 send four times as much as one address', async () => {
+    const { ask } = throttleOf(2);
+    const answers = await Promise.allSettled(Array.from({ length: 50 }, (_, index) => ask(`198.51.100.${index}`)));
+    expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(8);
   });
 
   it('counts clients without an address together', async () => {

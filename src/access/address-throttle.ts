@@ -1,13 +1,10 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
-import { addressIn } from '../common/address.js';
+import { networksOf } from '../common/address-networks.js';
 import { DomainError } from '../common/domain-error.js';
 
 /** Addresses share this many counters, so that memory stays bounded however many there are. */
 const COUNTERS = 65_536;
-/** What one customer gets at least: whoever counts single IPv6 addresses counts nothing. @see RFC 6177 */
-const IPV6_NETWORK_BITS = 64n;
-
 /** How often one address may knock. */
 export interface Allowance {
   /** Names the window in the `RateLimit` headers. */
@@ -17,33 +14,53 @@ export interface Allowance {
 }
 
 /**
- * Counts the requests of each address in this process' memory. IPv6 clients count by network (/64). Which addresses
- * share a counter is drawn anew in each process, so nobody can choose to share somebody else's.
+ * Counts the requests of each address, and of the networks around it, in this process' memory: a wider network may send
+ * more, see `networksOf`. Which networks share a counter is drawn anew in each process, so that no client can choose to
+ * share the counter of another.
  */
 export class AddressThrottle {
-  private readonly limiter: RateLimiterMemory;
+  /** By how many times the allowance a network has. */
+  private readonly limiters = new Map<number, RateLimiterMemory>();
   private readonly draw = randomBytes(16);
 
-  constructor(private readonly allowance: Allowance) {
-    this.limiter = new RateLimiterMemory({ points: allowance.requests, duration: allowance.seconds });
-  }
+  constructor(private readonly allowance: Allowance) {}
 
   /**
    * Counts one request, and says in headers what is left, also when it is refused.
    *
-   * @throws DomainError 429 TOO_MANY_REQUESTS with the time until the address may knock again
+   * @throws DomainError 429 TOO_MANY_REQUESTS with the time until the address may send again
    * @see draft-ietf-httpapi-ratelimit-headers
    */
   async admit(ip: string | null, setHeaders: (headers: Record<string, string>) => unknown): Promise<void> {
+    const seen: RateLimiterRes[] = [];
+    // The narrowest first: a host that is refused does not use up what its neighbours may send.
+    for (const { network, share } of networksOf(ip)) {
+      const counted = await this.consume(network, share);
+      seen.push(counted.state);
+      if (!counted.isAdmitted) {
+        setHeaders(this.headersFor(counted.state));
+        throw new DomainError('throttled', 'TOO_MANY_REQUESTS', 'Too many requests from this network.', {
+          retryAfterSeconds: Math.max(1, Math.ceil(counted.state.msBeforeNext / 1000)),
+        });
+      }
+    }
+    setHeaders(this.headersFor(seen.reduce((least, one) => (one.remainingPoints < least.remainingPoints ? one : least))));
+  }
+
+  private async consume(network: string, share: number): Promise<{ isAdmitted: boolean; state: RateLimiterRes }> {
     try {
-      setHeaders(this.headersFor(await this.limiter.consume(this.counterOf(ip))));
+      return { isAdmitted: true, state: await this.limiterOf(share).consume(this.counterOf(network)) };
     } catch (refusal) {
       if (!(refusal instanceof RateLimiterRes)) throw refusal;
-      setHeaders(this.headersFor(refusal));
-      throw new DomainError('throttled', 'TOO_MANY_REQUESTS', 'Too many requests from this address.', {
-        retryAfterSeconds: Math.max(1, Math.ceil(refusal.msBeforeNext / 1000)),
-      });
+      return { isAdmitted: false, state: refusal };
     }
+  }
+
+  private limiterOf(share: number): RateLimiterMemory {
+    const { requests, seconds } = this.allowance;
+    const limiter = this.limiters.get(share) ?? new RateLimiterMemory({ points: requests * share, duration: seconds });
+    this.limiters.set(share, limiter);
+    return limiter;
   }
 
   private headersFor({ remainingPoints, msBeforeNext }: RateLimiterRes): Record<string, string> {
@@ -54,10 +71,7 @@ export class AddressThrottle {
     };
   }
 
-  private counterOf(ip: string | null): number {
-    const address = ip === null ? null : addressIn(ip);
-    const network =
-      address === null ? (ip ?? '') : `${address.bits}:${address.bits === 128 ? address.value >> IPV6_NETWORK_BITS : address.value}`;
+  private counterOf(network: string): number {
     return createHmac('sha256', this.draw).update(network).digest().readUInt32BE(0) % COUNTERS;
   }
 }

@@ -12,6 +12,9 @@ export abstract class Authenticator {
    * @throws DomainError 401 when credentials came and are bad.
    */
   abstract authenticate(context: ExecutionContext): Principal | null | Promise<Principal | null>;
+
+  /** The text of the credential that a request presents, good or bad; null where there is none. */
+  abstract presented(request: FastifyRequest): string | null;
 }
 
 /** A secret that was presented and is genuine; nothing is said about whether it still works. */

@@ -39,7 +39,12 @@ export class Authority {
 
   /** @throws DomainError 403 PERMISSION_DENIED when the permission the route asks for is gone by now */
   requirePermission(permission: Permission): void {
-    if (!covers(this.grants, permission)) throw permissionDenied(permission);
+    if (!this.holds(permission)) throw permissionDenied(permission);
+  }
+
+  /** Whether the caller has the permission at this point of the change. */
+  holds(permission: Permission): boolean {
+    return covers(this.grants, permission);
   }
 
   /** @throws DomainError 403 CANNOT_GRANT naming what the caller lacks of `grants` */

@@ -18,6 +18,10 @@ export class Principal {
     readonly grants: readonly string[],
     /** The session of a user who signed in here; null for keys and for an identity provider's tokens. */
     readonly sessionId: string | null = null,
+    /** Whether another person chose the password: until it is changed, the session may do nothing else. */
+    readonly mustChangePassword = false,
+    /** Whether a second factor has to be set up before this session may do anything else. */
+    readonly mustEnrol = false,
   ) {}
 
   /** Whether this principal holds `permission` at the moment the request began. */
@@ -44,6 +48,8 @@ export interface Caller {
   readonly requestId: string | null;
   /** `resource:verb`, from the route's `@Audited`; what the trail calls this act. */
   readonly action: string | null;
+  /** What the client calls itself; only where a session may be opened. */
+  readonly userAgent?: string | undefined;
 }
 
 /** A caller that has a principal: what every route but a public one hands to its service. */

@@ -3,7 +3,7 @@ import { ApiBearerAuth, ApiExtension, ApiForbiddenResponse, ApiSecurity, ApiUnau
 import type { FastifyRequest } from 'fastify';
 import { AuditInterceptor } from '../audit/audit.interceptor.js';
 import { ProblemView } from '../common/problem.view.js';
-import { ACCESS_RULE, AUDITED, type AccessRule, type AuditedAct } from './access-rule.js';
+import { ACCESS_RULE, AUDITED, type AccessRule, type AuditedAct, BATCH } from './access-rule.js';
 import type { Caller } from './caller.js';
 import type { Permission } from './permissions.js';
 
@@ -20,8 +20,12 @@ const authenticated = (rule: AccessRule, who: string) =>
 /** Anybody may call this route. */
 export const Public = () => applyDecorators(SetMetadata(ACCESS_RULE, { kind: 'public' } satisfies AccessRule), ApiExtension('x-access', { kind: 'public' }));
 
-/** Whoever presents valid credentials may call this route. */
-export const SignedIn = () => authenticated({ kind: 'signed-in' }, 'valid credentials');
+/**
+ * Callers with valid credentials may call this route; `withTemporaryPassword`: also before they have changed it;
+ * `whileEnrolling`: also those who must set up a second factor first.
+ */
+export const SignedIn = (options: { withTemporaryPassword?: true; whileEnrolling?: true } = {}) =>
+  authenticated({ kind: 'signed-in', ...options }, 'valid credentials');
 
 /** Callers that hold `permission`, and `alsoNeeds` where it is given, may call this route. */
 export const RequirePermission = (permission: Permission, alsoNeeds?: Permission) =>
@@ -59,8 +63,13 @@ export const GatewayOnly = (permission: Permission) =>
 export const Audited = (action: string, resourceType: string, options: Pick<AuditedAct, 'isRead'> = {}) =>
   applyDecorators(SetMetadata(AUDITED, { action, resourceType, ...options } satisfies AuditedAct), UseInterceptors(AuditInterceptor));
 
+/** The list in the body whose length says how much a request asks for: it counts as several. */
+export const BatchOf = (field: string) => SetMetadata(BATCH, field);
+
 declare module 'fastify' {
   interface FastifyRequest {
+    /** Set by the guard for requests of management: gives back the place of this request. */
+    leaveLane: (() => void) | null;
     /** Set by the guard for every route. */
     caller?: Caller;
     /** Set by the guard: what the trail calls a refusal of this route. */

@@ -11,6 +11,8 @@ export interface Holder {
   readonly kind: 'person' | 'service';
   /** Neither disabled nor deleted. */
   readonly isActive: boolean;
+  /** Whether another person chose the password, and it has not been changed since. */
+  readonly hasTemporaryPassword: boolean;
   /** null: the configured cap. */
   readonly maxActiveKeys: number | null;
   readonly managerIds: readonly string[];
@@ -38,11 +40,12 @@ interface UserRow {
   name: string;
   kind: 'person' | 'service';
   is_active: boolean;
+  password_is_temporary: boolean;
   max_active_keys: number | null;
   manager_ids: string[];
 }
 
-const USER = `id, name, kind, is_active, max_active_keys, ARRAY(SELECT manager_id FROM user_manager m WHERE m.user_id = u.id ORDER BY 1) AS manager_ids`;
+const USER = `id, name, kind, is_active, password_is_temporary, max_active_keys, ARRAY(SELECT manager_id FROM user_manager m WHERE m.user_id = u.id ORDER BY 1) AS manager_ids`;
 const ROLE = 'r.name, r.permissions, r.key_policy, r.is_active';
 
 /**
@@ -118,6 +121,7 @@ function holderOf(user: UserRow, assigned: readonly RoleRow[]): Holder {
     name: user.name,
     kind: user.kind,
     isActive: user.is_active,
+    hasTemporaryPassword: user.password_is_temporary,
     maxActiveKeys: user.max_active_keys,
     managerIds: user.manager_ids,
     roles: roles.map((role) => role.name),

@@ -26,6 +26,10 @@ describe('policyContains', () => {
     [{ maxBudgetLimitCents: 5, budgetType: 'total' }, { maxBudgetLimitCents: 1, budgetType: 'monthly' }, false],
     [{ maxBudgetLimitCents: 5 }, { maxBudgetLimitCents: 5.000001 }, false],
     [{ defaults: { validityDays: 1 } }, {}, true],
+    [{ reservedTagPrefixes: ['plan:'] }, {}, false],
+    [{ reservedTagPrefixes: ['plan:'] }, { reservedTagPrefixes: ['PLAN'] }, true],
+    [{ reservedTagPrefixes: ['plan:'] }, { reservedTagPrefixes: ['plan:x'] }, false],
+    [{}, { reservedTagPrefixes: ['plan:'] }, true],
   ])('of %j and %j is %p', (outer, inner, expected) => {
     expect(policyContains(outer, inner)).toBe(expected);
   });
@@ -40,11 +44,13 @@ describe('policyContains', () => {
       maxBudgetLimitCents: number,
       budgetType: fc.constantFrom(undefined, 'total' as const, 'monthly' as const),
       maxValidityDays: number,
+      reservedTagPrefixes: fc.option(fc.uniqueArray(fc.constantFrom('a', 'A:', 'ab', 'b'), { maxLength: 2 }), { nil: undefined }),
     });
     const now = new Date(0);
     const key = fc.record({
       scopes: fc.uniqueArray(entry, { maxLength: 2 }),
       allowedModels: fc.uniqueArray(entry, { maxLength: 2 }),
+      tags: fc.uniqueArray(fc.constantFrom('a:x', 'ab', 'b', 'c'), { maxLength: 2 }),
       rateLimitPerMinute: fc.option(fc.integer({ min: 1, max: 4 })),
       rateLimitPerHour: fc.constant(null),
       rateLimitPerDay: fc.constant(null),

@@ -17,13 +17,19 @@ export function policyContains(outer: KeyPolicy | null, inner: KeyPolicy | null)
     numberWithin(outer.maxRateLimitPerHour, within.maxRateLimitPerHour) &&
     numberWithin(outer.maxRateLimitPerDay, within.maxRateLimitPerDay) &&
     budgetWithin(outer, within) &&
-    numberWithin(outer.maxValidityDays, within.maxValidityDays)
+    numberWithin(outer.maxValidityDays, within.maxValidityDays) &&
+    reservesAsMuch(outer.reservedTagPrefixes ?? [], within.reservedTagPrefixes ?? [])
   );
 }
 
 function listWithin(outer: readonly string[] | undefined, inner: readonly string[] | undefined): boolean {
   if (outer === undefined) return true;
   return inner !== undefined && inner.every((entry) => matchesAny(outer, entry));
+}
+
+/** Every tag that the outer policy reserves is reserved by the inner one. */
+function reservesAsMuch(outer: readonly string[], inner: readonly string[]): boolean {
+  return outer.every((prefix) => inner.some((shorter) => prefix.toLowerCase().startsWith(shorter.toLowerCase())));
 }
 
 function numberWithin(outer: number | undefined, inner: number | undefined): boolean {

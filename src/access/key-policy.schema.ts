@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { isOf } from '../common/grammars/grammar.js';
 import { SCOPE } from '../common/grammars/scope.js';
+import { TAG } from '../common/grammars/tag.js';
 import { isModelPattern } from '../common/model-pattern.js';
 import { InvalidCentsError, microCentsFromCents } from '../common/money.js';
 import { violations, withDefaults, type KeyPolicy, type PolicyViolation } from './key-policy.js';
@@ -38,6 +39,9 @@ const cents = z
   })
   .optional();
 
+/** A tag's grammar: what it begins with is one. */
+const tagPrefixes = listOf('the beginning of a tag', 50, (text) => isOf(TAG, text));
+
 const limits = { perMinute: wholeNumber(10_000), perHour: wholeNumber(100_000), perDay: wholeNumber(1_000_000) };
 
 const schema = z
@@ -51,6 +55,7 @@ const schema = z
       maxBudgetLimitCents: cents,
       budgetType,
       maxValidityDays: wholeNumber(MAX_VALIDITY_DAYS),
+      reservedTagPrefixes: tagPrefixes.optional(),
       defaults: z
         .strictObject(
           {
@@ -102,6 +107,7 @@ function defaultsOutside(policy: KeyPolicy): PolicyViolation[] {
     rateLimitPerHour: null,
     rateLimitPerDay: null,
     allowedModels: [],
+    tags: [],
     budgetLimitMicroCents: null,
     budgetType: null,
     expiresAt: null,

@@ -13,6 +13,7 @@ const open: PolicyBoundKey = {
   rateLimitPerHour: null,
   rateLimitPerDay: null,
   allowedModels: [],
+  tags: [],
   budgetLimitMicroCents: null,
   budgetType: null,
   expiresAt: null,
@@ -34,6 +35,7 @@ const inside: PolicyBoundKey = {
   rateLimitPerHour: 600,
   rateLimitPerDay: 6000,
   allowedModels: ['gpt-4', 'claude'],
+  tags: ['team:a'],
   budgetLimitMicroCents: 500_500_000n,
   budgetType: 'total',
   expiresAt: inDays(30),
@@ -95,6 +97,7 @@ const keys: fc.Arbitrary<PolicyBoundKey> = fc
     rateLimitPerHour: fc.option(small),
     rateLimitPerDay: fc.option(small),
     allowedModels: fc.oneof(fc.constant([]), patterns),
+    tags: fc.constant([]),
     budget: fc.option(
       fc.record({ budgetLimitMicroCents: small.map((n) => BigInt(n) * 1_000_000n), budgetType: types }),
     ),
@@ -114,6 +117,28 @@ function movedInside(bounds: KeyPolicy, key: PolicyBoundKey): PolicyBoundKey {
   );
   return Object.assign({ ...key }, ...changes) as PolicyBoundKey;
 }
+
+describe('reserved tags', () => {
+  const reserving: KeyPolicy = { reservedTagPrefixes: ['plan:', 'role:'] };
+
+  it.each([['plan:gold'], ['PLAN:gold'], ['role:']])('keep %s from who may not write it', (tag) => {
+    expect(violations(reserving, { ...open, tags: ['team:a', tag] }, now)).toEqual([
+      { path: 'tags', message: expect.stringContaining('need the permission platform:api-keys:update') },
+    ]);
+  });
+
+  it('leave other tags alone', () => {
+    expect(violations(reserving, { ...open, tags: ['team:plan:gold', 'plan', 'planet'] }, now)).toEqual([]);
+  });
+
+  it('are those of all roles together, and lift no bound of another role', () => {
+    const bounded: KeyPolicy = { maxValidityDays: 7, reservedTagPrefixes: ['tier:'] };
+    expect(widest([reserving, bounded])).toEqual({ maxValidityDays: 7, reservedTagPrefixes: ['plan:', 'role:', 'tier:'] });
+    expect(widest([reserving, {}])).toEqual(reserving);
+    expect(widest([reserving, null])).toEqual(reserving);
+    expect(widest([{}, { maxValidityDays: 7 }])).toEqual({});
+  });
+});
 
 describe('violations', () => {
   it('finds none in a key at every bound, and none where there is no policy or no bound', () => {

@@ -36,6 +36,11 @@ export interface KeyPolicy {
   readonly budgetType?: 'total' | 'monthly';
   /** Longest time from now to the expiry, and longest renewal; a key that never expires is outside. */
   readonly maxValidityDays?: number;
+  /**
+   * Tags that begin with one of these, in upper or lower case, are written and removed with `platform:api-keys:update`
+   * alone, because services take them for what an administrator says of a key. The one field that adds up over roles.
+   */
+  readonly reservedTagPrefixes?: readonly string[];
   readonly defaults?: KeyPolicyDefaults;
 }
 
@@ -46,6 +51,7 @@ export interface PolicyBoundKey {
   readonly rateLimitPerHour: number | null;
   readonly rateLimitPerDay: number | null;
   readonly allowedModels: readonly string[];
+  readonly tags: readonly string[];
   readonly budgetLimitMicroCents: bigint | null;
   readonly budgetType: 'total' | 'monthly' | null;
   readonly expiresAt: Date | null;
@@ -68,10 +74,15 @@ const MAX_SCOPES = 100;
  * the policies is inside this one. Of the defaults, the widest that is stated.
  * A role without a policy (null) says nothing and removes nothing: `creator` beside `trial-plan` leaves the trial's
  * bounds as they are. Only where no role has a policy the answer is null: no bounds.
+ * Reserved tags are the exception: what one role reserves is reserved, and a role that says nothing else says nothing about
+ * the other bounds.
  */
 export function widest(policies: readonly (KeyPolicy | null)[]): KeyPolicy | null {
-  const stated = policies.filter((policy) => policy !== null);
-  if (stated.length === 0) return null;
+  const all = policies.filter((policy) => policy !== null);
+  if (all.length === 0) return null;
+  const reservedTagPrefixes = ifAny(all, (policy) => policy.reservedTagPrefixes, union);
+  const stated = all.filter((policy) => !reservesTagsAlone(policy));
+  if (stated.length === 0) return { reservedTagPrefixes: reservedTagPrefixes! };
   const defaults = stated.flatMap((policy) => policy.defaults ?? []);
   return withoutUndefined({
     scopes: ifAll(stated, (policy) => policy.scopes, union),
@@ -81,6 +92,7 @@ export function widest(policies: readonly (KeyPolicy | null)[]): KeyPolicy | nul
     maxRateLimitPerDay: ifAll(stated, (policy) => policy.maxRateLimitPerDay, max),
     ...widestBudget(stated),
     maxValidityDays: ifAll(stated, (policy) => policy.maxValidityDays, max),
+    reservedTagPrefixes,
     defaults: defaults.length === 0 ? undefined : widestDefaults(defaults),
   });
 }
@@ -98,8 +110,24 @@ export function violations(policy: KeyPolicy | null, key: PolicyBoundKey, now: D
     ...rateViolation('rateLimitPerDay', key.rateLimitPerDay, policy.maxRateLimitPerDay),
     ...modelViolations(policy, key),
     ...budgetViolations(policy, key),
+    ...reservedTags(policy, key.tags),
     ...validityViolations(policy, key, now),
   ];
+}
+
+/** The violation by tags that a holder of the policy may not write, if there are any among `tags`. */
+export function reservedTags(policy: KeyPolicy | null, tags: readonly string[]): PolicyViolation[] {
+  const prefixes = (policy?.reservedTagPrefixes ?? []).map((prefix) => prefix.toLowerCase());
+  const used = prefixes.filter((prefix) => tags.some((tag) => tag.toLowerCase().startsWith(prefix)));
+  if (used.length === 0) return [];
+  const message = `tags that begin with ${used.join(', ')} need the permission platform:api-keys:update`;
+  return [{ path: 'tags', message }];
+}
+
+/** Whether the policy says nothing but which tags are reserved; `{}` says that there are no bounds. */
+function reservesTagsAlone(policy: KeyPolicy): boolean {
+  const stated = Object.entries(policy).filter(([, value]) => value !== undefined);
+  return stated.length === 1 && stated[0]![0] === 'reservedTagPrefixes';
 }
 
 /**

@@ -7,7 +7,7 @@ export class RoleView {
   /** @example "creator" */
   name: string;
 
-  /** @example "May create keys of his own." */
+  /** @example "May create keys of their own." */
   description: string;
 
   /**

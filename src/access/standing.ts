@@ -16,7 +16,10 @@ export interface Ownership {
  */
 export function standingOn(principal: Principal, permission: Permission, thing: Ownership): Standing | null {
   if (principal.may(permission)) return 'permission';
-  const userId = principal.signedInUserId;
-  if (userId !== null && (thing.ownerId === userId || thing.managerIds.includes(userId))) return 'owner';
-  return null;
+  return owns(principal, thing) ? 'owner' : null;
+}
+
+/** Whether the caller is a signed-in owner of the thing, or manages its owner. */
+export function owns({ signedInUserId: userId }: Principal, { ownerId, managerIds }: Ownership): boolean {
+  return userId !== null && (ownerId === userId || managerIds.includes(userId));
 }

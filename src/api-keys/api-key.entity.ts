@@ -97,6 +97,10 @@ export class ApiKey {
   @Column('timestamptz', { name: 'expires_at', nullable: true })
   expiresAt: Date | null;
 
+  /** Latest expiry that the owner may reach, because somebody with the permission chose it; null: none was chosen. */
+  @Column('timestamptz', { name: 'max_expires_at', nullable: true })
+  maxExpiresAt: Date | null;
+
   /** Length of the window that a renewal starts anew; null: the configured default. */
   @Column('integer', { name: 'validity_days', nullable: true })
   validityDays: number | null;

@@ -45,6 +45,17 @@ export function ownerMayOnlyTighten(paths: readonly string[]): DomainError {
   });
 }
 
+/** 403: an owner without `platform:api-keys:update` asked for a window that somebody with it has ended. */
+export function expiryWasFixed(maxExpiresAt: Date): DomainError {
+  const detail =
+    `The end of this key was set to ${maxExpiresAt.toISOString()} by somebody with the permission platform:api-keys:update. ` +
+    'Ask for a later one; a renewal cannot pass it.';
+  return new DomainError('forbidden', 'OWNER_MAY_ONLY_TIGHTEN', detail, {
+    permission: 'platform:api-keys:update',
+    errors: [{ path: 'expiresAt', message: `cannot be later than ${maxExpiresAt.toISOString()} without the permission platform:api-keys:update` }],
+  });
+}
+
 /** 429: the owner's cap on active keys. */
 export function apiKeyLimitReached(cap: number): DomainError {
   const sentences =
@@ -52,6 +63,15 @@ export function apiKeyLimitReached(cap: number): DomainError {
     'Raise maxActiveKeys of the owner (PATCH /api/v1/users/{id}, permission platform:users:update), ' +
     'or the setting MAX_ACTIVE_KEYS.';
   return new DomainError('throttled', 'API_KEY_LIMIT_REACHED', sentences, { maxActiveKeys: cap });
+}
+
+/** 429: a user has made as many keys and secrets today as one may. */
+export function creationLimitReached(limit: number, retryAfterSeconds: number): DomainError {
+  const seconds = Math.max(1, Math.ceil(retryAfterSeconds));
+  const sentences =
+    `You have made ${limit} keys and secrets today, which is the limit (setting CREATIONS_PER_DAY): go on in ` +
+    `${seconds} seconds, at 00:00 UTC.`;
+  return new DomainError('throttled', 'CREATION_LIMIT_REACHED', sentences, { limit, retryAfterSeconds: seconds });
 }
 
 /** 403: the key would lie outside the key policy of the caller's roles. */

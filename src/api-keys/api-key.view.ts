@@ -115,6 +115,12 @@ export class ApiKeyView {
 
   expiresAt: Date | null;
 
+  /**
+   * Latest expiry that a renewal by the owner can reach: somebody with `platform:api-keys:update` chose it. null: no
+   * such choice was made.
+   */
+  maxExpiresAt: Date | null;
+
   validityDays: number | null;
 
   createdAt: Date;
@@ -167,6 +173,7 @@ export class ApiKeyView {
       tags: key.tags,
       metadata: key.metadata,
       expiresAt: key.expiresAt,
+      maxExpiresAt: key.maxExpiresAt,
       validityDays: key.validityDays,
       createdAt: key.createdAt,
       updatedAt: key.updatedAt,

@@ -16,6 +16,7 @@ import { KeyImportService } from './batches/key-import.service.js';
 import { KeyByAliasController } from './by-alias/key-by-alias.controller.js';
 import { KeyByAliasService } from './by-alias/key-by-alias.service.js';
 import { KeyChanges } from './changes/key-changes.js';
+import { DailyCreations } from './changes/daily-creations.js';
 import { KeyCreation } from './changes/key-creation.js';
 import { KeyLifecycleController } from './lifecycle/key-lifecycle.controller.js';
 import { KeyRemovalService } from './lifecycle/key-removal.service.js';
@@ -23,6 +24,8 @@ import { KeySecretsController } from './secrets/key-secrets.controller.js';
 import { KeySecretsService } from './secrets/key-secrets.service.js';
 import { KeyTransferService } from './lifecycle/key-transfer.service.js';
 import { KeyUpdateService } from './lifecycle/key-update.service.js';
+import { KeyOwners } from './key-owners.js';
+import { PastedSecrets } from './pasted-secrets.js';
 import { SecretMint } from './secret-mint.js';
 import { SecretReplay } from './secrets/secret-replay.js';
 import { SelfRevokeController } from './lifecycle/self-revoke.controller.js';
@@ -47,7 +50,10 @@ import { SelfRevokeService } from './lifecycle/self-revoke.service.js';
     KeyByAliasService,
     SelfRevokeService,
     KeyEndings,
+    KeyOwners,
+    PastedSecrets,
     KeyChanges,
+    DailyCreations,
     KeyCreation,
     KeyAdmission,
     ChangeAdmission,
@@ -55,6 +61,6 @@ import { SelfRevokeService } from './lifecycle/self-revoke.service.js';
     SecretReplay,
   ],
   // The repository for OwnerOrGuard, which other modules put on their routes about one key.
-  exports: [ApiKeysService, KeyEndings, KeyOffBoarding, ApiKeysRepository],
+  exports: [ApiKeysService, KeyEndings, KeyOffBoarding, KeyOwners, PastedSecrets, ApiKeysRepository],
 })
 export class ApiKeysModule {}

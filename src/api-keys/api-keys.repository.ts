@@ -17,6 +17,8 @@ export interface StoredSecret {
   readonly pepperVersion: string;
   /** Of the key that made the tag; null for a secret of another system, which has none. */
   readonly tagVersion: string | null;
+  /** What binds a secret of another system to its key; null for one made here, whose MAC does. */
+  readonly binding: Buffer | null;
 }
 
 /** The use of a key before it was imported. */
@@ -243,11 +245,11 @@ export class ApiKeysRepository {
 }
 
 /** @param createdAt null: by the database's clock */
-function secretInsert({ kid, keyId, kind, keyPrefix, mac, pepperVersion, tagVersion }: StoredSecret, createdAt: Date | null) {
+function secretInsert({ kid, keyId, kind, keyPrefix, mac, pepperVersion, tagVersion, binding }: StoredSecret, createdAt: Date | null) {
   return {
-    text: `INSERT INTO api_key_secret (kid, key_id, kind, key_prefix, mac, pepper_version, tag_version, created_at)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8::timestamptz, clock_timestamp()))`,
-    values: [kid, keyId, kind, keyPrefix, mac, pepperVersion, tagVersion, createdAt],
+    text: `INSERT INTO api_key_secret (kid, key_id, kind, key_prefix, mac, pepper_version, tag_version, created_at, binding)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8::timestamptz, clock_timestamp()), $9)`,
+    values: [kid, keyId, kind, keyPrefix, mac, pepperVersion, tagVersion, createdAt, binding],
   };
 }
 

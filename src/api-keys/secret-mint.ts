@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { randomBytes } from 'node:crypto';
+import { importedBinding } from '../access/credential-binding.js';
 import { Config } from '../config/config.js';
 import type { StoredSecret } from './api-keys.repository.js';
 import type { Environment } from './api-key.entity.js';
@@ -38,6 +39,7 @@ export class SecretMint {
         mac: macOf(pepper.key, keyId, minted),
         pepperVersion: String(pepper.version),
         tagVersion: String(signing(this.config.tagKeys).version),
+        binding: null,
       },
     };
   }
@@ -47,6 +49,7 @@ export class SecretMint {
     const { kid } = mint({ prefix: this.config.apiKeyPrefix, environment: 'live', tagKeys: this.config.tagKeys, randomBytes });
     const pepper = signing(this.config.peppers);
     const mac = importedMacOf(pepper.key, sha256);
-    return { kid, keyId, kind: 'imported', keyPrefix: prefix, mac, pepperVersion: String(pepper.version), tagVersion: null };
+    const binding = importedBinding(pepper.key, keyId, kid, mac);
+    return { kid, keyId, kind: 'imported', keyPrefix: prefix, mac, pepperVersion: String(pepper.version), tagVersion: null, binding };
   }
 }

@@ -2,11 +2,11 @@ import { createHash, randomBytes as systemRandomBytes } from 'node:crypto';
 import { format, inspect } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
+import { looksLikeSecret } from '../common/secret-shape.js';
 import {
   findVersion,
   importedMacOf,
   isSecretPrefix,
-  looksLikeSecret,
   macMatches,
   macOf,
   mint,

@@ -78,12 +78,15 @@ const SHA256_BYTES = 32;
 
 const PREFIX_SHAPE = /^[a-z][a-z0-9]{0,15}$/;
 const TAIL_SHAPE = /^[0-9A-Za-z]{63}$/;
-/** Everything but the tag is enough: who cut off the last characters still pasted the whole body. */
-const SECRET_INSIDE_TEXT = /_(?:live|test)_[0-9A-Za-z]{57}/;
 
 /** Whether `text` may stand in front of every secret of a deployment: 1 to 16 of `a-z0-9`, a letter first. */
 export function isSecretPrefix(text: string): boolean {
   return PREFIX_SHAPE.test(text);
+}
+
+/** Characters of every secret of this prefix. */
+export function secretLength(prefix: string): number {
+  return prefix.length + '_live_'.length + TAIL_CHARACTERS;
 }
 
 /**
@@ -116,7 +119,7 @@ export function mint(options: {
  * tag refuses it.
  */
 export function parse(presented: string, prefix: string): ParsedSecret | null {
-  if (presented.length !== prefix.length + '_live_'.length + TAIL_CHARACTERS) return null;
+  if (presented.length !== secretLength(prefix)) return null;
   const environment = environmentOf(presented, prefix);
   if (environment === null) return null;
   const tail = presented.slice(-TAIL_CHARACTERS);
@@ -194,14 +197,6 @@ export function findVersion(secrets: readonly VersionedSecret[], version: number
 export function secretPattern(prefix: string): RegExp {
   requirePrefix(prefix);
   return new RegExp(`${prefix}_(?:live|test)_[0-9A-Za-z]{${TAIL_CHARACTERS}}`);
-}
-
-/**
- * Whether a decoded text contains something shaped like a secret of any prefix: such a text must not be searched for,
- * logged or accepted in a URL. The key prefix alone, which is public, is not enough.
- */
-export function looksLikeSecret(text: string): boolean {
-  return SECRET_INSIDE_TEXT.test(text);
 }
 
 /**

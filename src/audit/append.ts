@@ -79,6 +79,7 @@ export async function lockHead({ manager, roundTripMs }: OpenTransaction): Promi
   return head;
 }
 
+/** The application may not update the head: a function of its owner moves it, to entries that are there. */
 function insertOf(links: readonly AuditLink[], channel: string | null): QueryConfig {
   const last = links.at(-1)!;
   return {
@@ -89,16 +90,15 @@ function insertOf(links: readonly AuditLink[], channel: string | null): QueryCon
               (b->'actor'->>'ownerId')::uuid, b->>'action', b->>'resourceType', b->>'resourceId', b->>'outcome',
               b->>'ip', b->>'requestId', b->'changes', b->'details', body, hash
          FROM unnest($1::text[], $2::bytea[]) AS row (body, hash), LATERAL (SELECT body::jsonb AS b) AS parsed
-     ), moved AS (
-       UPDATE change_head SET seq = ($3::text)::bigint, signed_seq = ($3::text)::bigint, audit_hash = $4 RETURNING seq
+       RETURNING seq
      )
-     SELECT pg_notify($5::text, seq::text) FROM moved WHERE $5::text IS NOT NULL`,
-    values: [links.map((entry) => entry.body), links.map((entry) => entry.hash), last.record.seq, last.hash, channel],
+     SELECT audit_move_head(max(seq), $3::bytea, $4::text) FROM appended`,
+    values: [links.map((entry) => entry.body), links.map((entry) => entry.hash), last.hash, channel],
   };
 }
 
 /** @throws DomainError 503 when this process lacks the version: an entry of another key would break the chain. */
-function signingKey(auditKeys: readonly VersionedKey[], headVersion: string | null): Buffer {
+export function signingKey(auditKeys: readonly VersionedKey[], headVersion: string | null): Buffer {
   const version = headVersion ?? PLAIN_VERSION;
   const found = auditKeys.find((key) => key.version === version);
   if (found === undefined) throw missingVersion('AUDIT_KEY', version);
@@ -118,7 +118,8 @@ function linkAll(auditKeys: readonly VersionedKey[], head: Head, acts: readonly 
   });
 }
 
-function recordOf(seq: bigint, at: Date, { caller, entry }: Act): AuditRecord {
+/** What the trail says of an act, as entry `seq`. @throws Error for an act without a name */
+export function recordOf(seq: bigint, at: Date, { caller, entry }: Act): AuditRecord {
   const action = entry.action ?? caller.action;
   if (action === null) throw new Error('An act without a name: give the route an @Audited.');
   const { principal } = caller;

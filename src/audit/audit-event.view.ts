@@ -47,10 +47,22 @@ export class AuditEventView {
   id: string;
 
   /**
-   * Order of commit, without gaps; digits.
+   * Order of commit within its chain, without gaps; digits.
    * @example "4711"
    */
   seq: string;
+
+  /**
+   * `reads`: of the chain of reads. Absent: of the chain of changes and refusals.
+   * @example "reads"
+   */
+  chain?: 'reads';
+
+  /**
+   * Of the chain of reads: the version of `AUDIT_KEY` that signed the entry.
+   * @example "1"
+   */
+  keyVersion?: string;
 
   /**
    * When it was recorded.
@@ -93,7 +105,7 @@ export class AuditEventView {
   changes: FieldChangeView[];
 
   /**
-   * What else there is to say. Of refusals: `code`, and `count` where one entry stands for many.
+   * What else there is to say. Of refusals: `code`. `count`: how many equal reads or refusals this entry stands for.
    * @example { "code": "PERMISSION_DENIED" }
    */
   details: Record<string, unknown>;
@@ -108,6 +120,8 @@ export class AuditEventView {
     return {
       id: record.id,
       seq: record.seq,
+      ...(record.chain === undefined ? {} : { chain: record.chain }),
+      ...(record.keyVersion === undefined ? {} : { keyVersion: record.keyVersion }),
       at: record.at,
       actor: { kind: record.actor.kind, id: record.actor.id, ownerId: record.actor.ownerId },
       action: record.action,
@@ -155,6 +169,12 @@ export class ChainBreakView {
 
   /** @example "This entry is missing." */
   reason: string;
+
+  /**
+   * Which chain of the trail it is in.
+   * @example "changes"
+   */
+  chain: 'changes' | 'reads';
 }
 
 /** What a check of the whole trail came to. */
@@ -162,15 +182,22 @@ export class ChainReportView {
   ok: boolean;
 
   /**
-   * Entries found sound, from the first on.
+   * Entries of changes and refusals found sound, from the first on.
    * @example 4711
    */
   checked: number;
 
+  /**
+   * Entries of the chain of reads found sound, from the last cut on.
+   * @example 1200
+   */
+  checkedReads: number;
+
   /** Null if nothing is wrong. */
   firstBroken: ChainBreakView | null;
 
-  static from({ ok, checked, firstBroken }: ChainReport): ChainReportView {
-    return { ok, checked, firstBroken: firstBroken && { seq: firstBroken.seq, reason: firstBroken.reason } };
+  static from({ ok, checked, checkedReads, firstBroken }: ChainReport): ChainReportView {
+    const broken = firstBroken && { seq: firstBroken.seq, reason: firstBroken.reason, chain: firstBroken.chain };
+    return { ok, checked, checkedReads, firstBroken: broken };
   }
 }

@@ -2,8 +2,10 @@ import { Injectable } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
 import { PLAIN_VERSION } from '../config/versioned-secrets.js';
 import type { AuditRecord } from './chain.js';
-import type { ChainHead, StoredLink } from './chain-check.js';
+import type { ChainEnd, ChainHead, StoredLink } from './chain-check.js';
 import { KEY_CHANGES } from './key-changes-sql.js';
+import type { ReadRecord } from './reads/append-reads.js';
+import { findLostReads, findReadCut, type LostReads, type ReadCut } from './reads/read-cuts.js';
 import { findRestores, type Restore } from './restores.js';
 
 /** What events are looked for; absent members do not narrow. */
@@ -23,7 +25,8 @@ export interface AuditFilter {
 
 /** An event as it was hashed, with its hash. */
 export interface AuditedEvent {
-  readonly record: AuditRecord;
+  /** With what an entry of the chain of reads says besides. */
+  readonly record: AuditRecord & Partial<Pick<ReadRecord, 'chain' | 'keyVersion'>>;
   readonly hash: Buffer;
 }
 
@@ -32,26 +35,31 @@ interface EventRow {
   readonly hash: Buffer;
 }
 
+/** A chain of the trail: changes and refusals, with the reads of builds before `audit_read`; and reads. */
+export type ChainTable = 'audit_event' | 'audit_read';
+
 /** Reads the trail. What it gives of an event is the body that was hashed; the columns only serve to find it. */
 @Injectable()
 export class AuditEventsRepository {
   constructor(private readonly manager: EntityManager) {}
 
-  /** Events before `before` (null: from the newest on), newest first. */
-  async findBefore(filter: AuditFilter, before: string | null, limit: number): Promise<AuditedEvent[]> {
-    const { where, parameters } = conditionsOf(filter);
+  /** Events of one chain before `before`, newest first. */
+  async findBefore(filter: AuditFilter, before: string, limit: number, table: ChainTable): Promise<AuditedEvent[]> {
+    if (!mayHold(table, filter)) return [];
+    const { where, parameters } = conditionsOf(filter, table);
     const rows = await this.manager.query<EventRow[]>(
-      `SELECT body, hash FROM audit_event WHERE seq < coalesce($1::bigint, 9223372036854775807) ${where} ORDER BY seq DESC LIMIT $2`,
+      `SELECT body, hash FROM ${table} WHERE seq < $1 ${where} ORDER BY seq DESC LIMIT $2`,
       [before, limit, ...parameters],
     );
     return rows.map(eventOf);
   }
 
-  /** Events after `after`, oldest first. */
-  async findAfter(filter: AuditFilter, after: string, limit: number): Promise<AuditedEvent[]> {
-    const { where, parameters } = conditionsOf(filter);
+  /** Events of one chain after `after`, oldest first. */
+  async findAfter(filter: AuditFilter, after: string, limit: number, table: ChainTable): Promise<AuditedEvent[]> {
+    if (!mayHold(table, filter)) return [];
+    const { where, parameters } = conditionsOf(filter, table);
     const rows = await this.manager.query<EventRow[]>(
-      `SELECT body, hash FROM audit_event WHERE seq > $1 ${where} ORDER BY seq LIMIT $2`,
+      `SELECT body, hash FROM ${table} WHERE seq > $1 ${where} ORDER BY seq LIMIT $2`,
       [after, limit, ...parameters],
     );
     return rows.map(eventOf);
@@ -62,10 +70,25 @@ export class AuditEventsRepository {
     return findRestores(this.manager);
   }
 
+  /** What restores have told of lost reads. */
+  findLostReads(): Promise<LostReads[]> {
+    return findLostReads(this.manager);
+  }
+
   /** `seq` of the newest event; 0 if there is none. */
-  async lastSeq(): Promise<string> {
-    const [row] = await this.manager.query<{ seq: string }[]>(`SELECT coalesce(max(seq), 0) AS seq FROM audit_event`);
+  async lastSeq(table: ChainTable): Promise<string> {
+    const [row] = await this.manager.query<{ seq: string }[]>(`SELECT coalesce(max(seq), 0) AS seq FROM ${table}`);
     return row!.seq;
+  }
+
+  /** Where the chain of reads begins and ends, all of it as of one instant; null if there is no head row. */
+  async findReadEnds(): Promise<{ head: ChainEnd; cut: ReadCut | null } | null> {
+    // The cut first: reads behind it are there for sure.
+    const cut = await findReadCut(this.manager);
+    const [head] = await this.manager.query<ChainEnd[]>(
+      `SELECT seq, audit_hash AS hash, (SELECT coalesce(max(seq), 0) FROM audit_read) AS "maxSeq" FROM audit_read_head`,
+    );
+    return head ? { head, cut } : null;
   }
 
   /** Where the trail ends, all of it as of one instant; null if there is no head row. */
@@ -82,13 +105,13 @@ export class AuditEventsRepository {
    * Stored rows from `from` up to and with `upTo`, in order of `seq`. Ask for a range no larger than `limit`: for a
    * larger one PostgreSQL may sort all of it.
    */
-  findLinks(from: bigint, upTo: bigint, limit: number): Promise<StoredLink[]> {
+  findLinks(from: bigint, upTo: bigint, limit: number, table: ChainTable): Promise<StoredLink[]> {
     return this.manager.query<StoredLink[]>(
       `SELECT seq, id, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at,
               actor_kind AS "actorKind", actor_id AS "actorId", actor_owner_id AS "actorOwnerId", action,
               resource_type AS "resourceType", resource_id AS "resourceId", outcome, ip, request_id AS "requestId",
               changes::text AS changes, details::text AS details, body, hash
-         FROM audit_event WHERE seq >= $1 AND seq <= $2 ORDER BY seq LIMIT $3`,
+         FROM ${table} WHERE seq >= $1 AND seq <= $2 ORDER BY seq LIMIT $3`,
       [from.toString(), upTo.toString(), limit],
     );
   }
@@ -110,10 +133,15 @@ const COLUMNS = {
   to: 'at <',
 } satisfies Record<Exclude<keyof AuditFilter, 'isRead'>, string>;
 
+/** Reads that were refused are refusals, among the changes. */
+function mayHold(table: ChainTable, { isRead, outcome }: AuditFilter): boolean {
+  return table === 'audit_event' || (isRead !== false && outcome !== 'refused');
+}
+
 /** The conditions of a filter, each beginning with AND; its parameters are $3 and on. */
-export function conditionsOf(filter: AuditFilter): { where: string; parameters: string[] } {
+export function conditionsOf(filter: AuditFilter, table: ChainTable = 'audit_event'): { where: string; parameters: string[] } {
   const given = (Object.keys(COLUMNS) as (keyof typeof COLUMNS)[]).filter((name) => filter[name] !== undefined);
-  const reads = filter.isRead === undefined ? [] : [`AND ${filter.isRead ? 'NOT ' : ''}${IS_NO_READ}`];
+  const reads = filter.isRead === undefined || table === 'audit_read' ? [] : [`AND ${filter.isRead ? 'NOT ' : ''}${IS_NO_READ}`];
   return {
     where: [...given.map((name, index) => `AND ${COLUMNS[name]} $${index + 3}`), ...reads].join(' '),
     parameters: given.map((name) => filter[name]!),

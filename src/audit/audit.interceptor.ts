@@ -4,7 +4,7 @@ import type { FastifyRequest } from 'fastify';
 import { type Observable, tap } from 'rxjs';
 import { AUDITED, type AuditedAct } from '../access/access-rule.js';
 import { namedResource } from './named-resource.js';
-import { TrailRecorder } from './trail-recorder.js';
+import { ReadRecorder } from './reads/read-recorder.js';
 
 const READING = new Set(['GET', 'HEAD']);
 
@@ -16,7 +16,7 @@ const READING = new Set(['GET', 'HEAD']);
 export class AuditInterceptor implements NestInterceptor {
   constructor(
     private readonly reflector: Reflector,
-    private readonly recorder: TrailRecorder,
+    private readonly recorder: ReadRecorder,
   ) {}
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
@@ -28,6 +28,6 @@ export class AuditInterceptor implements NestInterceptor {
 
   private record({ action, resourceType }: AuditedAct, request: FastifyRequest): void {
     const { caller } = request;
-    if (caller) this.recorder.recordLater(caller, { action, resourceType, ...namedResource(request.params) });
+    if (caller) this.recorder.record(caller, { action, resourceType, ...namedResource(request.params) });
   }
 }

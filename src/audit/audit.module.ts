@@ -10,6 +10,8 @@ import { ChainVerifier } from './chain-verifier.js';
 import { Changes } from './changes.js';
 import { Checkpoints } from './checkpoints.js';
 import { CheckpointsRepository } from './checkpoints.repository.js';
+import { ReadHousekeeping } from './reads/read-housekeeping.js';
+import { ReadRecorder } from './reads/read-recorder.js';
 import { TrailRecorder } from './trail-recorder.js';
 
 /** The audit trail and, with it, the change feed. */
@@ -19,6 +21,8 @@ import { TrailRecorder } from './trail-recorder.js';
   providers: [
     Changes,
     TrailRecorder,
+    ReadRecorder,
+    ReadHousekeeping,
     AuditedRefusals,
     AuditEventsRepository,
     AuditTrailService,
@@ -28,18 +32,20 @@ import { TrailRecorder } from './trail-recorder.js';
     { provide: RefusalRecorder, useExisting: AuditedRefusals },
     { provide: APP_FILTER, useClass: ProblemFilter },
   ],
-  exports: [Changes, AuditedRefusals, TrailRecorder],
+  exports: [Changes, AuditedRefusals, TrailRecorder, ReadRecorder],
 })
 export class AuditModule implements OnApplicationShutdown {
   constructor(
     private readonly refusals: AuditedRefusals,
     private readonly recorder: TrailRecorder,
+    private readonly reads: ReadRecorder,
     private readonly checkpoints: Checkpoints,
   ) {}
 
   /** After the last answer: what was only counted is recorded, what was recorded is committed, then anchored. */
   async onApplicationShutdown(): Promise<void> {
     this.refusals.close();
+    await this.reads.close();
     await this.recorder.close();
     await this.checkpoints.close();
   }

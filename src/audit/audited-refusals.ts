@@ -6,12 +6,14 @@ import { Meters } from '../common/meters.js';
 import { RefusalRecorder } from '../common/refusal-recorder.js';
 import type { Act } from './append.js';
 import { namedResource } from './named-resource.js';
-import { type CountedRefusals, RefusalTally } from './refusal-tally.js';
+import { type CountedRefusals, REFUSAL_LIMITS, RefusalTally } from './refusal-tally.js';
 import { StrangerCounts } from './stranger-counts.js';
 import { TrailRecorder } from './trail-recorder.js';
 
 const SWEEP_MS = 1_000;
 const REFUSALS = new Set(['unauthenticated', 'forbidden', 'missing']);
+/** Refusals of callers that ask for too much: counted, never told one by one. */
+const FLOODS = new Set(['TOO_MANY_REQUESTS', 'CREATION_LIMIT_REACHED']);
 
 /**
  * Records refusals (403, and 404 of a route there is) before they are answered. Of a flood the rest is counted,
@@ -23,6 +25,7 @@ export class AuditedRefusals extends RefusalRecorder {
   readonly strangers = new StrangerCounts();
   private readonly refusals: ReturnType<typeof Meters.prototype.counter<'kind'>>;
   private readonly tally = new RefusalTally<Act>();
+  private readonly floods = new RefusalTally<Act>({ ...REFUSAL_LIMITS, singly: 0 });
   private readonly sweeper = setInterval(() => this.sweep(this.clock.monotonicMs()), SWEEP_MS).unref();
 
   constructor(
@@ -42,7 +45,8 @@ export class AuditedRefusals extends RefusalRecorder {
     if (act === null) return;
     const { principal } = act.caller;
     const shared = `${act.entry.action} ${error.code}`;
-    const isSingle = this.tally.tellsSingly(`${principal?.kind} ${principal?.id} ${shared}`, shared, act, nowMs);
+    const tally = FLOODS.has(error.code) ? this.floods : this.tally;
+    const isSingle = tally.tellsSingly(`${principal?.kind} ${principal?.id} ${shared}`, shared, act, nowMs);
     if (isSingle) await this.recorder.record(act.caller, act.entry);
   }
 
@@ -53,7 +57,7 @@ export class AuditedRefusals extends RefusalRecorder {
   }
 
   private sweep(nowMs: number): void {
-    for (const counted of this.tally.close(nowMs)) this.recordCounted(counted);
+    for (const counted of [...this.tally.close(nowMs), ...this.floods.close(nowMs)]) this.recordCounted(counted);
   }
 
   /** Address and request are those of the last one counted. */
@@ -70,8 +74,8 @@ export class AuditedRefusals extends RefusalRecorder {
 
 /** What the trail says of a refusal; null if it says nothing. */
 function refusedAct(error: DomainError, { caller, audited, params, routeOptions, method }: FastifyRequest): Act | null {
-  if (error.kind !== 'forbidden' && error.kind !== 'missing') return null;
-  if (!caller || !audited) return null;
+  if (error.kind !== 'forbidden' && error.kind !== 'missing' && !FLOODS.has(error.code)) return null;
+  if (!caller || !audited || (FLOODS.has(error.code) && caller.principal === null)) return null;
   const { resourceId, details } = namedResource(params);
   const { permission } = error.extras;
   return {

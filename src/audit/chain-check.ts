@@ -26,12 +26,16 @@ export interface StoredLink {
   readonly hash: Buffer;
 }
 
-/** Where the chain ends, by the change head. */
-export interface ChainHead {
+/** Where a chain ends, by its head. */
+export interface ChainEnd {
   readonly seq: string;
   readonly hash: Buffer;
   /** The highest `seq` of any row, seen at the same instant. */
   readonly maxSeq: string;
+}
+
+/** Where the chain of changes ends, by the change head. */
+export interface ChainHead extends ChainEnd {
   /** The version of AUDIT_KEY that signs. */
   readonly auditKeyVersion: string;
   /** As they are stored, in order of `seq`. */
@@ -71,22 +75,28 @@ export const GENESIS: Buffer = Buffer.alloc(32);
 export class ChainCheck {
   /** Rows found sound. */
   checked = 0;
-  private seq = 0n;
-  private hash = GENESIS;
+  private seq: bigint;
+  private hash: Buffer;
+  private readonly startsAfter: bigint;
   /** Not yet reached, next one last. */
   private readonly anchors: SignedAnchor[];
   private readonly segments: KeySegment[];
 
-  /** @param segments at least one, in order */
-  constructor(segments: readonly KeySegment[], anchors: Iterable<SignedAnchor> = []) {
+  /**
+   * @param segments at least one, in order
+   * @param start the entry that the first row builds on, where older ones were removed
+   */
+  constructor(segments: readonly KeySegment[], anchors: Iterable<SignedAnchor> = [], start: Pick<Anchor, 'seq' | 'hash'> = { seq: '0', hash: GENESIS }) {
     this.segments = [...segments];
+    this.seq = this.startsAfter = BigInt(start.seq);
+    this.hash = start.hash;
     this.anchors = [...anchors].sort((a, b) => (BigInt(a.seq) > BigInt(b.seq) ? -1 : 1));
   }
 
   /** What is wrong with the next row; null if nothing is. */
   next(row: StoredLink): ChainBreak | null {
     const expected = this.seq + 1n;
-    if (BigInt(row.seq) < expected) return { seq: row.seq, reason: 'This entry should not exist: the trail begins with 1.' };
+    if (BigInt(row.seq) < expected) return { seq: row.seq, reason: `This entry should not exist: the trail begins with ${this.startsAfter + 1n}.` };
     if (BigInt(row.seq) > expected) return missing(expected);
     const reason = this.fault(row);
     if (reason !== null) return { seq: row.seq, reason };
@@ -98,7 +108,7 @@ export class ChainCheck {
   }
 
   /** What is wrong with where the chain ends; null if nothing is. The head must be younger than the anchors. */
-  end(head: ChainHead): ChainBreak | null {
+  end(head: ChainEnd): ChainBreak | null {
     if (BigInt(head.maxSeq) > BigInt(head.seq)) {
       return { seq: (BigInt(head.seq) + 1n).toString(), reason: 'There are entries behind the head of the trail.' };
     }
@@ -109,12 +119,17 @@ export class ChainCheck {
     return { seq: (this.seq + 1n).toString(), reason: `The trail was cut off: a checkpoint of ${cut.at} has seen entry ${cut.seq}.` };
   }
 
+  /** What signed the next row. */
+  protected keyOf(): Buffer {
+    return this.segment.key;
+  }
+
   private get segment(): KeySegment {
     return this.segments[0]!;
   }
 
   private fault(row: StoredLink): string | null {
-    if (!linkHash(this.segment.key, this.hash, row.body).equals(row.hash)) {
+    if (!linkHash(this.keyOf(), this.hash, row.body).equals(row.hash)) {
       return 'The hash does not follow from the entry before and the body: one of them was changed, or hashed with another key.';
     }
     while (this.anchors.at(-1)?.seq === row.seq) {
@@ -130,7 +145,7 @@ export class ChainCheck {
   }
 
   /** Where a segment ends, the next key has signed as well. */
-  private maySign(version: string, seq: string): boolean {
+  protected maySign(version: string, seq: string): boolean {
     const { version: own, end } = this.segment;
     return version === own || (end?.seq === seq && version === end.to);
   }

@@ -3,13 +3,16 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import { Config } from '../config/config.js';
 import { missingVersion } from '../common/missing-version.js';
-import { AuditEventsRepository } from './audit-events.repository.js';
-import { type ChainBreak, ChainCheck, type ChainHead, type SignedAnchor } from './chain-check.js';
+import { AuditEventsRepository, type ChainTable } from './audit-events.repository.js';
+import { type ChainBreak, ChainCheck, type ChainEnd, type ChainHead, type SignedAnchor } from './chain-check.js';
 import { readCheckpoints } from './checkpoint-file.js';
 import { type CheckpointPublicKey, checkpointPublicKeys, openCheckpoint } from './checkpoint.js';
 import { CheckpointsRepository } from './checkpoints.repository.js';
 import { type KeyChange, anchorOf, openKeyChange } from './key-change.js';
-import { segmentsOf } from './key-segments.js';
+import { type KeySegment, segmentsOf } from './key-segments.js';
+import { ReadChainCheck } from './reads/read-chain-check.js';
+import { openReadCheckpoint, readReadCheckpoints } from './reads/read-checkpoint.js';
+import { isOfLostReads } from './reads/read-cuts.js';
 import { givenUpBy } from './restores.js';
 
 const ROWS_PER_QUERY = 5_000n;
@@ -20,11 +23,24 @@ const LOWEST_SEQ = -(2n ** 63n);
 /** What a check of the whole trail came to. */
 export interface ChainReport {
   readonly ok: boolean;
-  /** Entries found sound, from the first on. */
+  /** Entries found sound, from the first on; without those of the chain of reads. */
   readonly checked: number;
+  /** Entries of the chain of reads found sound, from the last cut on. */
+  readonly checkedReads: number;
   /** Checkpoints the trail was held against. */
   readonly checkpoints: number;
-  readonly firstBroken: ChainBreak | null;
+  readonly firstBroken: FirstBreak | null;
+}
+
+/** Where the trail is broken, and in which of its chains. */
+export interface FirstBreak extends ChainBreak {
+  readonly chain: 'changes' | 'reads';
+}
+
+/** Checkpoints of one chain, and what was wrong with them. */
+interface Anchors {
+  readonly anchors: readonly SignedAnchor[];
+  readonly forged: ChainBreak | null;
 }
 
 /** Checks the whole trail against the audit key, the head and all checkpoints at hand. */
@@ -59,15 +75,28 @@ export class ChainVerifier {
    * @throws Error when database or file cannot be read, or a version of AUDIT_KEY that signed a part is missing
    */
   async check(checkpointFile: string | null): Promise<ChainReport> {
-    // Before the head: it must not be older than any checkpoint it is held against.
+    // Before the heads: they must not be older than any checkpoint they are held against.
     const { anchors, forged } = await this.findAnchors(checkpointFile);
+    const reads = await this.findReadAnchors(checkpointFile);
     const { head, changes, forgedChange } = await this.findHead();
     if (head === null) return brokenAtOnce({ seq: '0', reason: 'The head of the trail is missing.' }, anchors.length);
     const segments = forgedChange ?? segmentsOf(this.config.auditKeys, changes, head.auditKeyVersion);
     if (!Array.isArray(segments)) return brokenAtOnce(segments, anchors.length);
     const check = new ChainCheck(segments, [...anchors, ...changes.map(anchorOf)]);
-    const firstBroken = (await this.firstBreak(check, head)) ?? forged;
-    return { ok: firstBroken === null, checked: check.checked, checkpoints: anchors.length, firstBroken };
+    const broken = (await this.firstBreak(check, head)) ?? forged;
+    const checked = { checked: check.checked, checkpoints: anchors.length + reads.anchors.length };
+    if (broken !== null) return { ok: false, ...checked, checkedReads: 0, firstBroken: { ...broken, chain: 'changes' } };
+    // Behind the changes, which vouch for where it begins.
+    const { brokenRead, checkedReads } = await this.checkReads(segments, reads);
+    return { ok: brokenRead === null, ...checked, checkedReads, firstBroken: brokenRead && { ...brokenRead, chain: 'reads' } };
+  }
+
+  private async checkReads(segments: readonly KeySegment[], { anchors, forged }: Anchors): Promise<{ brokenRead: ChainBreak | null; checkedReads: number }> {
+    const ends = await this.events.findReadEnds();
+    if (ends === null) return { brokenRead: { seq: '0', reason: 'The head of the reads is missing.' }, checkedReads: 0 };
+    const check = new ReadChainCheck(segments, anchors, ends.cut);
+    const brokenRead = (await this.firstBreakOf(check, ends.head, BigInt(ends.cut?.seq ?? 0), 'audit_read')) ?? forged;
+    return { brokenRead, checkedReads: check.checked };
   }
 
   /** The head, and the changes of key up to it. */
@@ -88,12 +117,16 @@ export class ChainVerifier {
   }
 
   private async firstBreak(check: ChainCheck, head: ChainHead): Promise<ChainBreak | null> {
-    const [early] = await this.events.findLinks(LOWEST_SEQ, 0n, 1);
+    const [early] = await this.events.findLinks(LOWEST_SEQ, 0n, 1, 'audit_event');
     if (early) return check.next(early);
+    return this.firstBreakOf(check, head, 0n, 'audit_event');
+  }
+
+  private async firstBreakOf(check: ChainCheck, head: ChainEnd, after: bigint, table: ChainTable): Promise<ChainBreak | null> {
     const last = BigInt(head.seq);
-    for (let from = 1n; from <= last; from += ROWS_PER_QUERY) {
+    for (let from = after + 1n; from <= last; from += ROWS_PER_QUERY) {
       const upTo = last < from + ROWS_PER_QUERY ? last : from + ROWS_PER_QUERY - 1n;
-      const rows = await this.events.findLinks(from, upTo, Number(ROWS_PER_QUERY));
+      const rows = await this.events.findLinks(from, upTo, Number(ROWS_PER_QUERY), table);
       for (const [index, row] of rows.entries()) {
         const broken = check.next(row);
         if (broken !== null) return broken;
@@ -104,7 +137,21 @@ export class ChainVerifier {
     return check.end(head);
   }
 
-  private async findAnchors(file: string | null): Promise<{ anchors: SignedAnchor[]; forged: ChainBreak | null }> {
+  private async findReadAnchors(file: string | null): Promise<Anchors> {
+    const newest = await this.checkpoints.findNewestOfReads();
+    const stored = newest === null ? null : openReadCheckpoint(this.publicKeys, newest);
+    const written = file === null ? { anchors: [], forgedLines: [] } : await readReadCheckpoints(file, this.publicKeys);
+    const lost = await this.events.findLostReads();
+    const [line] = written.forgedLines;
+    const isForged = newest !== null && stored === null;
+    const reason = line !== undefined ? `Line ${line} of the checkpoint file was` : 'The newest checkpoint of reads in the database was';
+    return {
+      anchors: [...written.anchors, ...(stored === null ? [] : [stored])].filter((anchor) => !isOfLostReads(anchor, lost)),
+      forged: line !== undefined || isForged ? { seq: '0', reason: `${reason} not signed with this audit key.` } : null,
+    };
+  }
+
+  private async findAnchors(file: string | null): Promise<Anchors> {
     const newest = await this.checkpoints.findNewest();
     const stored = newest === null ? null : openCheckpoint(this.publicKeys, newest);
     const written = file === null ? { anchors: [], forgedLines: [] } : await readCheckpoints(file, this.publicKeys);
@@ -122,6 +169,6 @@ export class ChainVerifier {
   }
 }
 
-function brokenAtOnce(firstBroken: ChainBreak, checkpoints: number): ChainReport {
-  return { ok: false, checked: 0, checkpoints, firstBroken };
+function brokenAtOnce(broken: ChainBreak, checkpoints: number): ChainReport {
+  return { ok: false, checked: 0, checkedReads: 0, checkpoints, firstBroken: { ...broken, chain: 'changes' } };
 }

@@ -48,7 +48,7 @@ async function change(transaction: OpenTransaction, auditKeys: readonly Versione
     'INSERT INTO audit_key_change (seq, hash, at, from_version, to_version, signatures) VALUES ($1, $2, $3, $4, $5, $6)',
     [seq, hash, at, from.version, to.version, signatures],
   );
-  await tx.query('UPDATE change_head SET audit_key_version = $1, signed_seq = seq', [to.version]);
+  await tx.query('SELECT audit_name_key($1)', [to.version]);
 }
 
 async function hasEnded(tx: EntityManager, version: string): Promise<boolean> {

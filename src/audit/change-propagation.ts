@@ -11,4 +11,7 @@ export abstract class ChangePropagation {
    * a request that found its work already done.
    */
   abstract waitUntilApplied(seq: string | null): Promise<void>;
+
+  /** Returns once this process has applied all changes up to `seq`, or after a second: the feed is away then. */
+  abstract waitUntilAppliedHere(seq: string): Promise<void>;
 }

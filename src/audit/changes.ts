@@ -1,8 +1,10 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import type { Caller } from '../access/caller.js';
+import { NARROWING_ACTS } from '../access/narrowing-acts.js';
 import { Config } from '../config/config.js';
 import { unavailable } from '../common/domain-error.js';
+import { Lane, LaneFull, type Leave } from '../common/lane.js';
 import { ConnectionLostError, inTransaction, OutcomeUnknownError } from '../database/transaction.js';
 import { type ActEntry, commitActs, isRetriable } from './append.js';
 import { OpenChange } from './open-change.js';
@@ -48,6 +50,13 @@ const LOCK_MS = 2_000;
 const IDLE_MS = 2_000;
 
 /**
+ * Changes that this replica makes at the same time. They end one after the other, at the head: what takes access away
+ * waits behind these few at most, and those of one party are fewer.
+ */
+const ORDINARY_LANE = { running: 8, runningOfOne: 4, waitingOfOne: 1_000 } as const;
+const NARROWING_LANE = { running: 4, runningOfOne: 2, waitingOfOne: 1_000 } as const;
+
+/**
  * The only door to a management change. The change and its audit rows commit together or not at all, and
  * the audit rows are the change feed: the head row is locked last, so that order of `seq` is order of
  * commit, without gaps.
@@ -56,6 +65,9 @@ const IDLE_MS = 2_000;
  */
 @Injectable()
 export class Changes {
+  private readonly ordinary = new Lane(ORDINARY_LANE);
+  private readonly narrowing = new Lane(NARROWING_LANE);
+
   constructor(
     private readonly dataSource: DataSource,
     private readonly config: Config,
@@ -76,6 +88,26 @@ export class Changes {
   /** As `transaction`, telling the sequence number of the change as well. */
   async commit<T>(caller: Caller, work: (change: Change) => Promise<T>): Promise<Committed<T>> {
     const deadlineMs = performance.now() + MAX_CHANGE_MS;
+    const leave = await this.enter(caller);
+    try {
+      return await this.commitBefore(deadlineMs, caller, work);
+    } finally {
+      leave();
+    }
+  }
+
+  /** What takes access away has a lane of its own. */
+  private async enter(caller: Caller): Promise<Leave> {
+    const lane = caller.action !== null && NARROWING_ACTS.has(caller.action) ? this.narrowing : this.ordinary;
+    try {
+      return await lane.enter(partyOf(caller), MAX_CHANGE_MS - LEAST_ATTEMPT_MS);
+    } catch (error) {
+      if (!(error instanceof LaneFull)) throw error;
+      throw unavailable('Too many changes are under way, so nothing was changed. Send the request again.', error);
+    }
+  }
+
+  private async commitBefore<T>(deadlineMs: number, caller: Caller, work: (change: Change) => Promise<T>): Promise<Committed<T>> {
     let lost = 0;
     for (let attempt = 1; ; attempt += 1) {
       try {
@@ -99,6 +131,11 @@ export class Changes {
       return { result, seq: await commitActs(tx, this.config.auditKeys, acts, CHANGE_CHANNEL, await change.lockedHead()) };
     });
   }
+}
+
+/** Who has a share of the lanes: a principal, or the address of a caller without one. */
+function partyOf({ principal, ip }: Caller): string {
+  return principal === null ? `address ${ip ?? 'none'}` : `${principal.kind} ${principal.id}`;
 }
 
 /** Whether the same change may succeed a moment later, for nothing of it was made. */

@@ -3,6 +3,7 @@ import { appendLine } from './append-line.js';
 import type { SignedAnchor } from './chain-check.js';
 import { CHANGE_LINE_TYPE, openChangeLine, type SignedChangeLine } from './change-line.js';
 import { type CheckpointPublicKey, openCheckpoint, type SignedCheckpoint } from './checkpoint.js';
+import type { SignedReadCheckpoint } from './reads/read-checkpoint.js';
 import { anchorOf, openKeyChange, type SignedKeyChange } from './key-change.js';
 
 /** What a checkpoint file says. */
@@ -12,9 +13,12 @@ export interface CheckpointFile {
   readonly forgedLines: readonly number[];
 }
 
-/** Adds one line to the end of a checkpoint file. @throws as {@link appendLine} */
-export function appendCheckpoint(path: string, checkpoint: SignedCheckpoint | SignedKeyChange | SignedChangeLine): Promise<void> {
-  return appendLine(path, JSON.stringify(checkpoint));
+/** What a line of a checkpoint file may be. */
+export type CheckpointLine = SignedCheckpoint | SignedKeyChange | SignedChangeLine | SignedReadCheckpoint;
+
+/** Adds lines to the end of a checkpoint file, in one write. @throws as {@link appendLine} */
+export function appendCheckpoint(path: string, ...lines: readonly CheckpointLine[]): Promise<void> {
+  return appendLine(path, lines.map((line) => JSON.stringify(line)).join('\n'));
 }
 
 /**

@@ -8,10 +8,11 @@ import type { Anchor } from './chain-check.js';
 import type { SignedCheckpoint } from './checkpoint.js';
 import type { SignedKeyChange } from './key-change.js';
 import { KEY_CHANGES } from './key-changes-sql.js';
+import type { SignedReadCheckpoint } from './reads/read-checkpoint.js';
 
 /**
  * One replica keeps the others from writing for no longer, also when it is frozen; in milliseconds. The session is idle
- * while a change of key and then a checkpoint are written to the file, each of which may take 3.5 s until it is given up.
+ * while the lines of a checkpoint are written to the file, which may take 3.5 s until it is given up.
  */
 export const MAX_HOLD_MS = 8_000;
 /** What one statement may take. */
@@ -27,6 +28,14 @@ export interface CheckpointState {
   readonly rowsSince: number;
   /** null: there has been no checkpoint yet. */
   readonly ageMs: number | null;
+  /** The same of the chain of reads. */
+  readonly reads: { readonly head: Anchor; readonly rowsSince: number; readonly ageMs: number | null };
+}
+
+/** What is signed at one time; null where that chain has not moved. */
+export interface NewCheckpoints {
+  readonly changes: SignedCheckpoint | null;
+  readonly reads: SignedReadCheckpoint | null;
 }
 
 interface StateRow {
@@ -37,6 +46,10 @@ interface StateRow {
   key_changes: SignedKeyChange[];
   last_seq: string | null;
   last_at: Date | null;
+  read_seq: string;
+  read_hash: Buffer;
+  read_last_seq: string | null;
+  read_last_at: Date | null;
 }
 
 /** Checkpoints in the database: they tell replicas what was written, and anchor the chain for whoever checks it. */
@@ -54,6 +67,12 @@ export class CheckpointsRepository {
     return { type: 'latchkey-audit-checkpoint/1', seq, hash: hash.toString('hex'), at: at.toISOString(), signature };
   }
 
+  /** The newest checkpoint of reads, as it was signed; null if there is none. */
+  async findNewestOfReads(): Promise<SignedReadCheckpoint | null> {
+    const [row] = await this.manager.query<{ line: SignedReadCheckpoint }[]>(`SELECT line FROM audit_read_checkpoint ORDER BY seq DESC LIMIT 1`);
+    return row?.line ?? null;
+  }
+
   async findState(): Promise<CheckpointState> {
     const [row] = await this.manager.query<StateRow[]>(STATE, [PLAIN_VERSION]);
     return stateOf(row!);
@@ -61,12 +80,12 @@ export class CheckpointsRepository {
 
   /**
    * Lets this replica write a checkpoint while no other does: `write` gets the state under the lock and gives the
-   * checkpoint, or null if none is due after all. It is stored only when `write` has come back.
+   * checkpoints that are due. They are stored only when `write` has come back.
    *
    * The lock is that of a session of its own, in no transaction: a write that hangs keeps no row, and no connection of the
    * pool. PostgreSQL ends the session when it is idle for long, so that a replica that is frozen stops no other.
    */
-  async exclusively(write: (state: CheckpointState) => Promise<SignedCheckpoint | null>): Promise<void> {
+  async exclusively(write: (state: CheckpointState) => Promise<NewCheckpoints>): Promise<void> {
     const session = new LiveConnection(sessionConfigOf(this.manager.dataSource, 'checkpoint', 'data-plane'), {
       onOpen: (client) => client.query(`SET idle_session_timeout = '${MAX_HOLD_MS}ms'`),
     });
@@ -75,11 +94,15 @@ export class CheckpointsRepository {
       const [answer] = await session.query<{ taken: boolean }>(lock, STATEMENT_MS);
       if (!answer?.taken) return;
       const [row] = await session.query<StateRow>({ text: STATE, values: [PLAIN_VERSION] }, STATEMENT_MS);
-      const checkpoint = await write(stateOf(row!));
-      if (checkpoint === null) return;
-      const { seq, hash, at, signature } = checkpoint;
-      const text = `INSERT INTO audit_checkpoint (seq, hash, at, signature) VALUES ($1, decode($2, 'hex'), $3, $4)`;
-      await session.query({ text, values: [seq, hash, at, signature] }, STATEMENT_MS);
+      const { changes, reads } = await write(stateOf(row!));
+      if (changes !== null) {
+        const { seq, hash, at, signature } = changes;
+        const text = `INSERT INTO audit_checkpoint (seq, hash, at, signature) VALUES ($1, decode($2, 'hex'), $3, $4)`;
+        await session.query({ text, values: [seq, hash, at, signature] }, STATEMENT_MS);
+      }
+      if (reads === null) return;
+      const text = `INSERT INTO audit_read_checkpoint (seq, at, line) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`;
+      await session.query({ text, values: [reads.seq, reads.at, JSON.stringify(reads)] }, STATEMENT_MS);
     } finally {
       await session.close();
     }
@@ -89,15 +112,24 @@ export class CheckpointsRepository {
 /** With the version of AUDIT_KEY that a plain value has. */
 const STATE = `
   SELECT h.seq, h.audit_hash AS hash, clock_timestamp() AS at, l.seq AS last_seq, l.at AS last_at,
-         coalesce(h.audit_key_version, $1) AS version, (${KEY_CHANGES} WHERE c.seq > coalesce(l.seq, 0)) AS key_changes
-    FROM change_head h LEFT JOIN LATERAL (SELECT seq, at FROM audit_checkpoint ORDER BY seq DESC LIMIT 1) l ON true`;
+         coalesce(h.audit_key_version, $1) AS version, (${KEY_CHANGES} WHERE c.seq > coalesce(l.seq, 0)) AS key_changes,
+         r.seq AS read_seq, r.audit_hash AS read_hash, m.seq AS read_last_seq, m.at AS read_last_at
+    FROM change_head h LEFT JOIN LATERAL (SELECT seq, at FROM audit_checkpoint ORDER BY seq DESC LIMIT 1) l ON true
+         CROSS JOIN audit_read_head r LEFT JOIN LATERAL (SELECT seq, at FROM audit_read_checkpoint ORDER BY seq DESC LIMIT 1) m ON true`;
 
-function stateOf({ seq, hash, at, version, key_changes, last_seq, last_at }: StateRow): CheckpointState {
+function stateOf({ seq, hash, at, version, key_changes, last_seq, last_at, ...reads }: StateRow): CheckpointState {
+  const since = (head: string, last: string | null) => Number(BigInt(head) - BigInt(last ?? 0));
+  const age = (last: Date | null) => (last === null ? null : at.getTime() - last.getTime());
   return {
     head: { seq, hash, at: at.toISOString() },
     auditKeyVersion: version,
     keyChanges: key_changes,
-    rowsSince: Number(BigInt(seq) - BigInt(last_seq ?? 0)),
-    ageMs: last_at === null ? null : at.getTime() - last_at.getTime(),
+    rowsSince: since(seq, last_seq),
+    ageMs: age(last_at),
+    reads: {
+      head: { seq: reads.read_seq, hash: reads.read_hash, at: at.toISOString() },
+      rowsSince: since(reads.read_seq, reads.read_last_seq),
+      ageMs: age(reads.read_last_at),
+    },
   };
 }

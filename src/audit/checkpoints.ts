@@ -9,10 +9,11 @@ import { missingVersion } from '../common/missing-version.js';
 import { RepeatedLog } from '../common/repeated-log.js';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Config } from '../config/config.js';
-import { appendCheckpoint } from './checkpoint-file.js';
-import { checkpointKey, signCheckpoint, type SignedCheckpoint } from './checkpoint.js';
+import { appendCheckpoint, type CheckpointLine } from './checkpoint-file.js';
+import { checkpointKey, signCheckpoint } from './checkpoint.js';
 import { type CheckpointState, CheckpointsRepository } from './checkpoints.repository.js';
-import type { SignedKeyChange } from './key-change.js';
+import type { Anchor } from './chain-check.js';
+import { signReadCheckpoint } from './reads/read-checkpoint.js';
 
 /** A checkpoint is due after this many rows, or this long after the last one if there are rows at all. */
 const MAX_ROWS = 1_000;
@@ -81,14 +82,18 @@ export class Checkpoints {
   private async writeIfDue(maxAgeMs: number): Promise<void> {
     const found = await this.checkpoints.findState();
     if (found.ageMs !== null) this.lastAtMs = performance.now() - found.ageMs;
-    if (!isDue(found, maxAgeMs)) return;
+    if (!isAnyDue(found, maxAgeMs)) return;
     await this.checkpoints.exclusively(async (state) => {
-      if (!isDue(state, maxAgeMs)) return null;
-      const checkpoint = signCheckpoint(this.keyOf(state.auditKeyVersion), state.head);
-      for (const change of state.keyChanges) await this.publish(change);
-      await this.publish(checkpoint);
+      const none = { changes: null, reads: null };
+      if (!isAnyDue(state, maxAgeMs)) return none;
+      const key = this.keyOf(state.auditKeyVersion);
+      // Where one is due, both that have moved are signed: they are of one instant.
+      const changes = state.rowsSince === 0 ? null : signCheckpoint(key, state.head);
+      const [head, readHead] = [placeOf(state.head), placeOf(state.reads.head)];
+      const reads = state.reads.rowsSince === 0 ? null : signReadCheckpoint(key, state.head.at, readHead, head);
+      await this.publish([...state.keyChanges, ...[changes, reads].filter((line) => line !== null)]);
       this.lastAtMs = performance.now();
-      return checkpoint;
+      return { changes, reads };
     });
   }
 
@@ -99,14 +104,22 @@ export class Checkpoints {
     return checkpointKey(found.key);
   }
 
-  private async publish(checkpoint: SignedCheckpoint | SignedKeyChange): Promise<void> {
-    if (this.config.auditCheckpointFile !== null) await appendCheckpoint(this.config.auditCheckpointFile, checkpoint);
+  private async publish(lines: readonly CheckpointLine[]): Promise<void> {
+    if (this.config.auditCheckpointFile !== null) await appendCheckpoint(this.config.auditCheckpointFile, ...lines);
     // At a level of its own: a quieter LOG_LEVEL must not lose the anchor.
     const { log } = this.host.httpAdapter.getInstance<FastifyInstance>();
-    log.child({}, { level: 'info' }).info({ auditCheckpoint: checkpoint }, 'audit checkpoint');
+    for (const line of lines) log.child({}, { level: 'info' }).info({ auditCheckpoint: line }, 'audit checkpoint');
   }
 }
 
-function isDue({ rowsSince, ageMs }: CheckpointState, maxAgeMs: number): boolean {
+function isAnyDue(state: CheckpointState, maxAgeMs: number): boolean {
+  return isDue(state, maxAgeMs) || isDue(state.reads, maxAgeMs);
+}
+
+function placeOf({ seq, hash }: Anchor): { seq: string; hash: string } {
+  return { seq, hash: hash.toString('hex') };
+}
+
+function isDue({ rowsSince, ageMs }: Pick<CheckpointState, 'rowsSince' | 'ageMs'>, maxAgeMs: number): boolean {
   return rowsSince >= MAX_ROWS || (rowsSince > 0 && (ageMs === null || ageMs >= maxAgeMs));
 }

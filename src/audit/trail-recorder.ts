@@ -14,7 +14,7 @@ import { AuditBatcher } from './audit-batcher.js';
 
 /** Whoever waits for a group commit longer than this is told that it failed. */
 const MAX_WAIT_MS = 3_000;
-/** Reads are tried this often, a second apart; then they are counted as lost. */
+/** What nobody waits for is tried this often, a second apart; then they are counted as lost. */
 const MAX_ATTEMPTS = 30;
 /** From this delay on, an entry says when it happened; `at` is when it was chained. */
 const LATE_MS = 1_000;
@@ -27,7 +27,10 @@ const LOCK_MS = 2_000;
 /** As everywhere: a process that is frozen loses its locks. */
 const IDLE_MS = 2_000;
 
-const NOT_RECORDED = 'Reads and refusals cannot be recorded in the audit trail: what must be recorded before it is answered is refused with 503.';
+/** How often the trail is told at most of what was lost. */
+const REPORT_EVERY_MS = 10_000;
+
+const NOT_RECORDED = 'Refusals cannot be recorded in the audit trail: what must be recorded before it is answered is refused with 503.';
 
 interface Pending extends Act {
   readonly at: Date;
@@ -37,13 +40,14 @@ interface Pending extends Act {
 }
 
 /**
- * Records what is no change, reads and refusals, in group commits: one head update for many rows. It wakes no
- * replica, because nothing changed that one could have cached.
+ * Records refusals, which are no changes, in group commits: one head update for many rows. It wakes no replica, because
+ * nothing changed that one could have cached. Reads have a chain of their own.
  */
 @Injectable()
 export class TrailRecorder {
-  /** Reads that could not be recorded and have not yet been confessed in the trail. */
+  /** Entries that could not be recorded and that the trail has not yet been told of. */
   private lost = 0;
+  private reportedAtMs = Number.NEGATIVE_INFINITY;
   private readonly lostEntries: ReturnType<Meters['counter']>;
   private readonly logger = new Logger('Audit');
   private readonly attempts = new Attempts();
@@ -59,9 +63,9 @@ export class TrailRecorder {
     meters: Meters,
     conditions: Conditions,
   ) {
-    conditions.register('audit', 'reads and refusals are recorded in the audit trail', () => (this.attempts.areFailing ? NOT_RECORDED : null));
-    this.lostEntries = meters.counter('latchkey_audit_entries_lost_total', 'Reads that could not be recorded in the audit trail.');
-    meters.gauge('latchkey_audit_entries_queued', 'Reads and refusals that wait for their group commit.', () => this.batcher.size);
+    conditions.register('audit', 'refusals are recorded in the audit trail', () => (this.attempts.areFailing ? NOT_RECORDED : null));
+    this.lostEntries = meters.counter('latchkey_audit_entries_lost_total', 'Reads, and counts of refusals, that could not be recorded in the audit trail.');
+    meters.gauge('latchkey_audit_entries_queued', 'Refusals that wait for their group commit.', () => this.batcher.size);
   }
 
   /**
@@ -87,12 +91,14 @@ export class TrailRecorder {
    */
   recordLater(caller: Caller, entry: ActEntry): void {
     const taken = this.offer({ caller, entry, at: this.clock.now(), settle: null, attempts: 0 });
-    if (!taken) this.lose(1);
+    if (!taken) this.countLost(1);
   }
 
   /** Commits what waits. Nothing may be recorded afterwards. */
   async close(): Promise<void> {
     const deadlineMs = this.clock.monotonicMs() + MAX_CLOSE_MS;
+    this.reportedAtMs = Number.NEGATIVE_INFINITY;
+    this.reportLost();
     if (this.timer !== null) clearTimeout(this.timer.handle);
     await this.committing;
     while (this.batcher.size > 0 && this.clock.monotonicMs() < deadlineMs) {
@@ -136,7 +142,7 @@ export class TrailRecorder {
       );
       this.batcher.landed();
       for (const { settle } of batch) settle?.(null);
-      this.confess();
+      this.reportLost();
     } catch (error) {
       this.retry(batch, error);
     }
@@ -148,20 +154,23 @@ export class TrailRecorder {
     for (const pending of patient) pending.attempts += 1;
     const again = patient.filter(({ attempts }) => attempts < MAX_ATTEMPTS);
     const noRoom = this.batcher.failed(again, this.clock.monotonicMs());
-    this.lose(patient.length - again.length + noRoom.length);
+    this.countLost(patient.length - again.length + noRoom.length);
     for (const { settle } of batch) settle?.(failure);
     this.failures.add('batch', { msg: 'audit entries could not be recorded', count: batch.length, cause: (failure as Error).message });
   }
 
-  private lose(count: number): void {
+  /** Counts entries that will not be recorded. */
+  countLost(count: number): void {
     if (this.lost === 0 && count > 0) this.logger.error({ msg: 'audit entries of reads are being lost' });
     this.lost += count;
     this.lostEntries.inc(count);
   }
 
-  /** A trail with a hole says so. */
-  private confess(): void {
-    if (this.lost === 0) return;
+  /** A trail with a hole says so, once in a while. */
+  reportLost(): void {
+    const nowMs = this.clock.monotonicMs();
+    if (this.lost === 0 || nowMs - this.reportedAtMs < REPORT_EVERY_MS) return;
+    this.reportedAtMs = nowMs;
     const count = this.lost;
     this.lost = 0;
     this.recordLater(systemCaller('audit:lose'), { resourceType: 'audit-event', resourceId: null, details: { count } });

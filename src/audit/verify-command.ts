@@ -42,10 +42,11 @@ export async function verifyTrail(config: Config, dataSource: DataSource, checkp
   const { manager } = dataSource;
   const verifier = new ChainVerifier(new AuditEventsRepository(manager), new CheckpointsRepository(manager), config);
   const report = await (checkpoints === null ? verifier.verify() : verifier.check(checkpoints));
-  const checked = `${report.checked} entries, ${report.checkpoints} checkpoints`;
+  const checked = `${report.checked} entries, ${report.checkedReads} reads, ${report.checkpoints} checkpoints`;
   if (report.firstBroken === null) return { text: `The audit trail is whole: ${checked}.`, exitCode: 0 };
-  const { seq, reason } = report.firstBroken;
-  return { text: `The audit trail is BROKEN at seq ${seq}: ${reason}\nSound before that: ${checked}.`, exitCode: 1 };
+  const { seq, reason, chain } = report.firstBroken;
+  const place = chain === 'reads' ? `seq ${seq} of the reads` : `seq ${seq}`;
+  return { text: `The audit trail is BROKEN at ${place}: ${reason}\nSound before that: ${checked}.`, exitCode: 1 };
 }
 
 /** How old the newest checkpoint is, and how many entries none covers. */

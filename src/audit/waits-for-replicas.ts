@@ -26,7 +26,7 @@ export class WaitForReplicas implements NestInterceptor {
   }
 }
 
-/** For changes of users and roles that narrow what their keys may do. */
+/** For changes of users and roles that narrow what their keys may do, and for imports, which replicas must know of. */
 export const WaitsForReplicas = () =>
   applyDecorators(
     UseInterceptors(WaitForReplicas),

@@ -7,20 +7,25 @@ import { type Change, Changes } from '../audit/changes.js';
 import { DomainError } from '../common/domain-error.js';
 import { inTurn } from '../common/in-turn.js';
 import { Config } from '../config/config.js';
-import { Accounts } from '../users/accounts.service.js';
+import { AccountNotices } from '../users/account-notices.service.js';
+import { Accounts, type LoginCredentials } from '../users/accounts.service.js';
 import { Identities, type Identity } from '../users/identities.service.js';
 import { Sessions } from '../users/sessions.service.js';
+import { deviceOf } from '../users/user-agent.js';
 import type { MeView, SessionView } from './auth.view.js';
+import { LOGIN } from '../users/sign-in-failures.js';
+import type { KnownDevices } from './device-cookie.js';
 import { SessionTokens } from './session-tokens.js';
 
-/** What a sign-in is called in the trail, whichever way it came. */
-const LOGIN = 'auth:login';
+/** A session just opened, before its person is told anything. */
+type OpenedSession = Omit<SessionView, 'notices'>;
 
 /** Signing in and out. */
 @Injectable()
 export class AuthService {
   constructor(
     private readonly accounts: Accounts,
+    private readonly notices: AccountNotices,
     private readonly identities: Identities,
     private readonly sessions: Sessions,
     private readonly tokens: SessionTokens,
@@ -33,15 +38,17 @@ export class AuthService {
    * Opens a session. The answer to a wrong password, an unknown address and a disabled account is the same,
    * and takes the same time.
    *
-   * @throws DomainError 401; 429 TOO_MANY_REQUESTS
+   * @throws DomainError 401, MFA_REQUIRED and MFA_CODE_REFUSED among them; 429 TOO_MANY_REQUESTS
    */
-  async login(caller: Caller, email: string, password: string): Promise<SessionView> {
-    const account = await this.accounts.prove(email, password, caller.ip);
+  async login(caller: Caller, credentials: LoginCredentials, devices: KnownDevices): Promise<SessionView> {
+    const account = await this.accounts.prove(caller, credentials, devices);
     if (account === null) throw signInFailed();
-    return this.changes.transaction(caller, async (change) => {
+    const session = await this.changes.transaction(caller, async (change) => {
       if (!(await this.accounts.enter(change.tx, account))) throw signInFailed();
-      return this.open(change, account.id);
+      const details: Readonly<Record<string, string>> = account.code === null ? {} : { secondFactor: account.code.kind };
+      return this.open(caller, change, account.id, account.hasTemporaryPassword, details);
     });
+    return this.withNotices(session);
   }
 
   /**
@@ -52,20 +59,33 @@ export class AuthService {
   async loginByIdentity(caller: Caller, identity: Identity): Promise<SessionView | null> {
     const userId = await this.identities.admit(caller, identity);
     if (userId === null) return null;
-    return this.changes.transaction(caller, async (change) => {
+    const session = await this.changes.transaction(caller, async (change) => {
       if (!(await this.accounts.enterByIdentity(change.tx, userId))) return null;
-      return this.open(change, userId, { issuer: identity.issuer });
+      return this.open(caller, change, userId, false, { issuer: identity.issuer });
     });
+    return session && this.withNotices(session);
+  }
+
+  private async withNotices(session: OpenedSession): Promise<SessionView> {
+    return { ...session, notices: await this.notices.findAtSignIn(session.user.id) };
   }
 
   /** For a user whose row is locked. */
-  private async open({ tx, record, lastly }: Change, userId: string, details: Readonly<Record<string, string>> = {}): Promise<SessionView> {
+  private async open(
+    caller: Caller,
+    { tx, record, lastly }: Change,
+    userId: string,
+    mustChangePassword: boolean,
+    details: Readonly<Record<string, string>> = {},
+  ): Promise<OpenedSession> {
+    const { sessionTtlSeconds, sessionIdleSeconds } = this.config;
+    const origin = { ip: caller.ip, device: deviceOf(caller.userAgent) };
     const [session, user] = await lastly(
-      inTurn([this.sessions.in(tx).open(userId, this.config.sessionTtlSeconds), this.accounts.findView(userId, tx)]),
+      inTurn([this.sessions.in(tx).open(userId, sessionTtlSeconds, sessionIdleSeconds, origin), this.accounts.findView(userId, tx)]),
     );
     if (user === null) throw signInFailed();
     record({ action: LOGIN, resourceType: 'user', resourceId: userId, details: { sessionId: session.id, ...details } });
-    return { accessToken: this.tokens.sign(userId, session.id, session.expiresAt), expiresAt: session.expiresAt, user };
+    return { accessToken: this.tokens.sign(userId, session.id, session.expiresAt), expiresAt: session.expiresAt, user, mustChangePassword };
   }
 
   /** Ends the caller's session; a token of it is worthless from then on. */
@@ -73,7 +93,7 @@ export class AuthService {
     const { sessionId, id } = caller.principal;
     if (sessionId === null) return;
     await this.changes.transaction(caller, async ({ tx, record }) => {
-      await this.sessions.in(tx).close(sessionId);
+      await this.sessions.in(tx).close(sessionId, id);
       record({ resourceType: 'user', resourceId: id, details: { sessionId } });
     });
   }
@@ -81,8 +101,12 @@ export class AuthService {
   /** Who the caller is, and what he may do right now. */
   async me(caller: KnownCaller): Promise<MeView> {
     const { principal } = caller;
-    const user = await this.accounts.findView(principal.ownerId);
-    const holder = await this.grants.findHolder(principal.ownerId);
+    const { ownerId, signedInUserId } = principal;
+    const [user, holder, notices] = await Promise.all([
+      this.accounts.findView(ownerId),
+      this.grants.findHolder(ownerId),
+      signedInUserId === null ? null : this.notices.find(signedInUserId),
+    ]);
     if (!user || !holder) throw unauthenticated(true);
     return {
       user,
@@ -90,6 +114,9 @@ export class AuthService {
       roles: [...principal.roles],
       permissions: [...principal.grants],
       keyPolicy: widest(holder.policies),
+      mustChangePassword: principal.mustChangePassword,
+      notices,
+      mustEnrol: principal.mustEnrol,
     };
   }
 }

@@ -1,9 +1,10 @@
+import { AccountNoticesView } from '../users/account-notices.view.js';
 import { UserView } from '../users/user.view.js';
 import type { KeyPolicy } from '../access/key-policy.js';
 
 /** A session just opened. */
 export class SessionView {
-  /** Bearer token; the same is in the cookie `latchkey_session`. */
+  /** Bearer token; the same is in the cookie: `__Host-latchkey_` and 8 digits with https, `latchkey_session` with http. */
   accessToken: string;
 
   /**
@@ -13,6 +14,12 @@ export class SessionView {
   expiresAt: Date;
 
   user: UserView;
+
+  /** Whether this session can do nothing but change the password, because another person chose it. */
+  mustChangePassword: boolean;
+
+  /** What happened to the account since it was last acknowledged; null: nothing. */
+  notices: AccountNoticesView | null;
 }
 
 /** Who you are and what you may do. */
@@ -37,4 +44,13 @@ export class MeView {
 
   /** The bounds your roles set on keys you make; null: none. */
   keyPolicy: KeyPolicy | null;
+
+  /** Whether your session can do nothing but change your password, because another person chose it. */
+  mustChangePassword: boolean;
+
+  /** What happened to your account since you last acknowledged it; null: nothing, or a key asks. */
+  notices: AccountNoticesView | null;
+
+  /** Whether you must set up a second factor before this session may do anything else. */
+  mustEnrol: boolean;
 }

@@ -1,13 +1,14 @@
 import { type ExecutionContext, Injectable } from '@nestjs/common';
 import { AuthGuard } from '@nestjs/passport';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { unauthenticated } from '../access/access.errors.js';
 import { Authenticator, KeyAuthenticator } from '../access/authenticator.js';
 import type { Principal } from '../access/caller.js';
 import { clientIp } from '../access/client-ip.js';
 import { DomainError } from '../common/domain-error.js';
 import { Config } from '../config/config.js';
-import { sessionCookieOf } from './bearer.js';
+import { bearerOf } from './bearer.js';
+import { SessionCookie } from './session-cookie.js';
 
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
 
@@ -19,6 +20,7 @@ export class CredentialsAuthenticator extends Authenticator {
   constructor(
     private readonly keys: KeyAuthenticator,
     private readonly config: Config,
+    private readonly cookie: SessionCookie,
   ) {
     super();
     this.tokens = new (tokenGuard(config.oidc === null ? ['session'] : ['session', 'oidc']))();
@@ -33,13 +35,24 @@ export class CredentialsAuthenticator extends Authenticator {
     return principal instanceof Promise ? principal.then(requireKnown) : requireKnown(principal);
   }
 
+  presented(request: FastifyRequest): string | null {
+    return this.keys.presentedKey(request) ?? bearerOf(request) ?? this.cookie.tokenOf(request);
+  }
+
   private async authenticateByToken(context: ExecutionContext, request: FastifyRequest & { user?: Principal | null }): Promise<Principal | null> {
-    const cookie = sessionCookieOf(request);
+    if (this.cookie.isRepeated(request)) throw this.repeatedCookie(context, request);
+    const cookie = this.cookie.tokenOf(request);
     if (request.headers.authorization === undefined && cookie === null) return null;
     await this.tokens.canActivate(context);
     const principal = requireKnown(request.user ?? null);
     if (cookie !== null && !SAFE_METHODS.has(request.method)) this.requireOwnOrigin(request);
     return principal;
+  }
+
+  /** A neighbouring site can put a cookie of our name beside ours, and a browser does not say which is whose. */
+  private repeatedCookie(context: ExecutionContext, request: FastifyRequest): DomainError {
+    void context.switchToHttp().getResponse<FastifyReply>().header('Set-Cookie', this.cookie.allEnded(request));
+    return unauthenticated(true, 'The session cookie came more than once, so none of them counts, and all are removed. Sign in again.');
   }
 
   /** A cookie is sent by any page the browser shows; only our own pages may use it to change something. */

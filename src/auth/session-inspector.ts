@@ -21,11 +21,11 @@ export class SessionInspector {
     private readonly strategy: SessionStrategy,
   ) {}
 
-  /** null for whatever is no token of ours, has expired, or whose session or user is no more. */
+  /** null for what is no token of ours, has expired, whose session or user is no more, or that must first change its password or enrol. */
   async findWorking(token: string): Promise<WorkingSession | null> {
     const claims = this.proven(token);
-    const user = claims === null ? null : await this.strategy.validate(claims);
-    if (user === null || typeof claims?.exp !== 'number') return null;
+    const user = claims === null ? null : await this.strategy.find(claims);
+    if (user === null || user.mustChangePassword || user.mustEnrol || typeof claims?.exp !== 'number') return null;
     return { user, expiresAtSeconds: claims.exp, issuedAtSeconds: claims.iat ?? null };
   }
 

@@ -3,9 +3,6 @@ import jwt from 'jsonwebtoken';
 import { Clock } from '../common/clock.js';
 import { Config, type VersionedKey } from '../config/config.js';
 
-/** Name of the cookie that carries the console's session. */
-export const SESSION_COOKIE = 'latchkey_session';
-
 /** The one algorithm of our own tokens; naming it keeps `none` and key confusion out. @see RFC 8725, 3.1 */
 export const SESSION_ALGORITHM = 'HS256';
 

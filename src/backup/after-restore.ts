@@ -9,6 +9,7 @@ import { RESTORE_ACTION } from '../audit/restores.js';
 import type { Config } from '../config/config.js';
 import { narrowUsers } from '../users/user-narrowing.js';
 import { type FoundHistory, findLostHistory, type LostHistory } from './lost-history.js';
+import { findMissingReads } from './missing-reads.js';
 import { narrowingsOf } from './narrowings.js';
 
 /** Keys or users changed in one transaction: it holds the change head, and others wait for it. */
@@ -38,7 +39,9 @@ export interface AfterRestore extends FoundHistory {
 export async function afterRestore(config: Config, dataSource: DataSource, files: readonly string[]): Promise<AfterRestore> {
   const { manager } = dataSource;
   const changes = new Changes(dataSource, config);
-  const found = await findLostHistory(manager, files, checkpointPublicKeys(config.auditKeys));
+  const publicKeys = checkpointPublicKeys(config.auditKeys);
+  const found = await findLostHistory(manager, files, publicKeys);
+  const lostReads = await findMissingReads(manager, files, publicKeys);
   const { seq: restoredSeq } = await readHead(manager);
   const [last] = await manager.query<{ at: Date }[]>('SELECT at FROM audit_event WHERE seq = $1', [restoredSeq]);
   const narrowings = narrowingsOf(found.lost?.changes ?? []);
@@ -48,7 +51,7 @@ export async function afterRestore(config: Config, dataSource: DataSource, files
   const sessions = await changes.transaction(systemCaller(RESTORE_ACTION), async ({ tx, record }) => {
     const [, ended] = await tx.query<[unknown[], number]>('DELETE FROM session');
     await tx.query('UPDATE change_head SET epoch = gen_random_uuid()');
-    record({ resourceType: 'system', resourceId: null, details: { restoredSeq, lost: lostFor(found.lost), keys, users, sessions: ended } });
+    record({ resourceType: 'system', resourceId: null, details: { restoredSeq, lost: lostFor(found.lost), lostReads, keys, users, sessions: ended } });
     return ended;
   });
   return { ...found, restoredSeq, restoredUpTo: last?.at.toISOString() ?? null, files, keys, users, sessions };

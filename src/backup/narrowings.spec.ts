@@ -8,13 +8,14 @@ function change(fields: Partial<RecordedChange>): RecordedChange {
   return { seq: String(seq), at: '2026-03-01T12:00:00.000Z', action: 'api-keys:update', type: 'api-key', id: 'k', ...fields };
 }
 
-const NOTHING = { isDeleted: false, isRevoked: false, isActive: null, expiresAt: null, endedSecrets: new Map() };
+const NOTHING = { isDeleted: false, isRevoked: false, isActive: null, expiresAt: null, maxExpiresAt: null, endedSecrets: new Map() };
 
 describe('What a lost history took away', () => {
   it.each<[string, Partial<RecordedChange>[], object]>([
     ['a revocation', [{ state: { revokedAt: '2026-03-01T12:00:00.000Z' } }], { isRevoked: true }],
     ['a deletion', [{ action: 'api-keys:delete', state: { isActive: null } }], { isDeleted: true }],
     ['a deactivation', [{ state: { isActive: true } }, { state: { isActive: false } }], { isActive: false }],
+    ['the last expiry that was fixed', [{ state: { maxExpiresAt: '2027-01-01T00:00:00.000Z' } }], { maxExpiresAt: new Date('2027-01-01T00:00:00.000Z') }],
     ['the last expiry', [{ state: { expiresAt: '2027-01-01T00:00:00.000Z' } }, { state: { expiresAt: '2026-06-01T00:00:00.000Z' } }], { expiresAt: new Date('2026-06-01T00:00:00.000Z') }],
     ['secrets that ended', [{ ended: { one: null } }, { ended: { two: '2026-03-02T00:00:00.000Z' } }], { endedSecrets: new Map([['one', null], ['two', new Date('2026-03-02T00:00:00.000Z')]]) }],
   ])('is %s', (_, changes, expected) => {

@@ -19,16 +19,18 @@ export function narrowingsOf(changes: readonly RecordedChange[]): Narrowings {
 function keyNarrowing(id: string, changes: readonly RecordedChange[]): KeyNarrowing | null {
   const isActive = lastState(changes, 'isActive');
   const expiresAt = lastState(changes, 'expiresAt');
+  const maxExpiresAt = lastState(changes, 'maxExpiresAt');
   const narrowing: KeyNarrowing = {
     id,
     isDeleted: changes.some(({ action }) => action === 'api-keys:delete'),
     isRevoked: changes.some(({ state }) => typeof state?.['revokedAt'] === 'string'),
     isActive: typeof isActive === 'boolean' ? isActive : null,
     expiresAt: typeof expiresAt === 'string' ? new Date(expiresAt) : null,
+    maxExpiresAt: typeof maxExpiresAt === 'string' ? new Date(maxExpiresAt) : null,
     endedSecrets: new Map(changes.flatMap(({ ended }) => Object.entries(ended ?? {}).map(([kid, at]) => [kid, at === null ? null : new Date(at)]))),
   };
   const { isDeleted, isRevoked, endedSecrets } = narrowing;
-  return isDeleted || isRevoked || narrowing.isActive === false || narrowing.expiresAt !== null || endedSecrets.size > 0 ? narrowing : null;
+  return isDeleted || isRevoked || narrowing.isActive === false || narrowing.expiresAt !== null || narrowing.maxExpiresAt !== null || endedSecrets.size > 0 ? narrowing : null;
 }
 
 function userNarrowing(id: string, changes: readonly RecordedChange[]): UserNarrowing | null {

@@ -9,7 +9,7 @@ const MAX_CHANGES = 1_000;
 
 /** Fields whose new value can take access away from a key, a user or a role; the others are not written down. */
 const STATE_FIELDS: Readonly<Record<string, readonly string[]>> = {
-  'api-key': ['isActive', 'expiresAt', 'revokedAt'],
+  'api-key': ['isActive', 'expiresAt', 'maxExpiresAt', 'revokedAt'],
   user: ['isActive', 'roles'],
   role: [],
 };
@@ -51,7 +51,7 @@ export async function readChanges(manager: EntityManager, afterSeq: string): Pro
                       encode(e.hash, 'hex') AS hash
                  FROM audit_event e
                 WHERE e.seq > $1::bigint AND e.seq <= h.seq AND e.outcome = 'success' AND e.resource_type IN ('api-key', 'user', 'role')
-                  AND e.action !~ '^auth:' AND e.action !~ ':(read|explain|export|verify)$'
+                  AND e.action !~ '^(auth|sessions):' AND e.action !~ ':(read|explain|export|verify)$'
                 ORDER BY e.seq LIMIT ${MAX_CHANGES}) AS c) AS rows
        FROM change_head h`,
     [afterSeq, PLAIN_VERSION],

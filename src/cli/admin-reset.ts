@@ -19,14 +19,15 @@ async function main(): Promise<void> {
     await acceptSecrets(database.dataSource, config);
     const changes = new Changes(database.dataSource, config);
     // A database that no server has started on yet has no roles.
-    await seed(changes, { email: config.adminEmail, password: null });
-    const admin = await resetAdmin(changes, config.adminEmail);
+    await seed(changes, { email: config.adminEmail, password: null }, config);
+    const admin = await resetAdmin(changes, config.adminEmail, config);
     const lines = [
       '',
       `  Admin                ${admin.email}${admin.created ? '   (a new account)' : ''}`,
       `  Password             ${admin.password}   (shown this once)`,
       '',
-      '  The account is active and an admin; its old sessions have ended.',
+      '  The account is active and an admin; its old sessions have ended, and it has no second factor.',
+      '  Choose a password at the next sign-in.',
       '',
     ];
     process.stdout.write(`${lines.join('\n')}\n`);

@@ -99,12 +99,14 @@ export function matches(entries: readonly Cidr[], address: Address): boolean {
 }
 
 /**
- * The address of the client behind trusted proxies, in its one text. Starting from the peer of the connection, it
- * takes the next entry of `X-Forwarded-For` from the right as long as the hop that reported it is trusted, so that
- * nothing a client writes into the header is believed. An entry in which there is no address ends the walk at the hop
- * that reported it. Only as much of the header is read as there are trusted hops.
+ * The address of the client behind trusted proxies, in its one text; null where it is unknown. Starting from the peer of
+ * the connection, it takes the next entry of `X-Forwarded-For` from the right as long as the hop that reported it is
+ * trusted, so that nothing a client writes into the header is believed. A trusted proxy that names no client, or
+ * something that is no address, leaves the client unknown: an address inside of `trusted` is never a client's, so that
+ * a key that is allowed from the network of the proxies is not allowed from everywhere. Only as much of the header is
+ * read as there are trusted hops.
  *
- * @param remote the peer of the connection; null is the answer if that is no address, as with a Unix socket.
+ * @param remote the peer of the connection; no address, as with a Unix socket, is unknown.
  * @param forwardedFor the header's value, several headers joined by commas in their order.
  */
 export function clientAddress(
@@ -113,16 +115,14 @@ export function clientAddress(
   trusted: readonly Cidr[],
 ): string | null {
   let client = addressIn(remote);
-  if (client === null) return null;
   let rest = forwardedFor;
-  while (rest !== undefined && matches(trusted, client)) {
+  while (client !== null && matches(trusted, client)) {
+    if (rest === undefined) return null;
     const comma = rest.lastIndexOf(',');
-    const next = addressIn(rest.slice(comma + 1));
-    if (next === null) break;
-    client = next;
+    client = addressIn(rest.slice(comma + 1));
     rest = comma === -1 ? undefined : rest.slice(0, comma);
   }
-  return formatAddress(client);
+  return client === null ? null : formatAddress(client);
 }
 
 function includes(network: Cidr, address: Address): boolean {

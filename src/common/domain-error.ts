@@ -1,3 +1,5 @@
+import { hideSecrets } from './secret-shape.js';
+
 /**
  * What went wrong, in the words of the domain. The problem filter maps each kind to one HTTP status, so
  * a kind without a status does not compile.
@@ -9,6 +11,7 @@ export type ErrorKind =
   | 'missing'
   | 'conflict'
   | 'too-large'
+  | 'headers-too-large'
   | 'unsupported-media-type'
   | 'unprocessable'
   | 'throttled'
@@ -44,8 +47,9 @@ export class DomainError extends Error {
   }
 }
 
-/** 400 for fields that are wrong, all of them at once. */
-export function validationFailed(errors: readonly FieldError[]): DomainError {
+/** 400 for fields that are wrong, all of them at once. A member whose name is shaped like a secret is named `?`. */
+export function validationFailed(fields: readonly FieldError[]): DomainError {
+  const errors = fields.map(({ path, message }) => ({ path: hideSecrets(path), message: hideSecrets(message) }));
   const first = errors[0];
   const detail = first ? `${first.path}: ${first.message}` : 'The request is not valid.';
   return new DomainError('invalid', 'VALIDATION_FAILED', detail, { errors });

@@ -13,6 +13,7 @@ const STATUS: Record<ErrorKind, number> = {
   missing: 404,
   conflict: 409,
   'too-large': 413,
+  'headers-too-large': 431,
   'unsupported-media-type': 415,
   unprocessable: 422,
   throttled: 429,

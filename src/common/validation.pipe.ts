@@ -1,20 +1,35 @@
-import { type ArgumentMetadata, type ValidationError, ValidationPipe } from '@nestjs/common';
+import { type ArgumentMetadata, type ValidationError, ValidationPipe, type ValidationPipeOptions } from '@nestjs/common';
 import { plainToInstance } from 'class-transformer';
 import { validate } from 'class-validator';
 import { checkedBody, hasBodySchema } from './body-schema.js';
 import { type FieldError, validationFailed } from './domain-error.js';
+import { secretMembersOf } from './secret-members.js';
+
+/** Every place of a body, but for the members `except`, that shows a secret made here. */
+export type SecretFinder = (body: unknown, except: readonly string[]) => readonly FieldError[];
 
 /**
  * Checks a body that declares a schema by its compiled function, at once and without a promise: class-validator would
  * halve the throughput of a small route. Everything else goes its usual way.
  */
 class RequestValidationPipe extends ValidationPipe {
+  constructor(
+    private readonly findSecrets: SecretFinder,
+    options: ValidationPipeOptions,
+  ) {
+    super(options);
+  }
+
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- Nest's own type
   override transform(value: unknown, metadata: ArgumentMetadata): any {
     if (metadata.metatype !== undefined && hasBodySchema(metadata.metatype)) return checkedBody(metadata.metatype, value);
     // Nest's pipe takes `null` for absent, which would be a request with defaults.
     if (value === null && metadata.type === 'body' && this.toValidate(metadata)) {
       throw validationFailed([{ path: 'body', message: 'must be a JSON object' }]);
+    }
+    if (metadata.type === 'body' && metadata.metatype !== undefined && this.toValidate(metadata)) {
+      const shown = this.findSecrets(value, secretMembersOf(metadata.metatype));
+      if (shown.length > 0) throw validationFailed(shown);
     }
     return super.transform(value, metadata);
   }
@@ -39,10 +54,11 @@ export async function readEntry<T extends object>(type: new () => T, entry: unkn
 }
 
 /**
- * The pipe of every route: unknown fields are refused, nothing is coerced, all wrong fields are named at once.
+ * The pipe of every route: unknown fields are refused, nothing is coerced, all wrong fields are named at once. A body that
+ * shows a secret made here is refused before anything else about it, so that no other sentence repeats it.
  */
-export function requestValidation(): ValidationPipe {
-  return new RequestValidationPipe({
+export function requestValidation(findSecrets: SecretFinder): ValidationPipe {
+  return new RequestValidationPipe(findSecrets, {
     ...VALIDATE,
     transform: true,
     transformOptions: TRANSFORM,

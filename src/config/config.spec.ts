@@ -17,8 +17,15 @@ describe('an identity provider', () => {
     expect(oidcOf({ ...PROVIDER, OIDC_CLIENT_ID: 'console', OIDC_CLIENT_SECRET: 'x', OIDC_SCOPES: 'openid groups', OIDC_NAME: 'Example' })?.client).toEqual({ id: 'console', secret: 'x', scopes: 'openid groups', name: 'Example' });
   });
 
+  it('takes its tokens of any client, or of those that are listed', () => {
+    expect(oidcOf(PROVIDER)?.allowedClients).toBeNull();
+    expect(oidcOf({ ...PROVIDER, OIDC_ALLOWED_CLIENTS: 'ci, api://billing ,ci' })?.allowedClients).toEqual(new Set(['ci', 'api://billing']));
+  });
+
   it.each([
     [{ OIDC_ISSUER: PROVIDER.OIDC_ISSUER }, /must be given together/],
+    [{ OIDC_ALLOWED_CLIENTS: 'ci' }, /OIDC_ALLOWED_CLIENTS needs OIDC_ISSUER/],
+    [{ ...PROVIDER, OIDC_ALLOWED_CLIENTS: ' , ' }, /OIDC_ALLOWED_CLIENTS must be a comma-separated list of client ids/],
     [{ OIDC_CLIENT_ID: 'console' }, /OIDC_CLIENT_ID needs OIDC_ISSUER/],
     [{ ...PROVIDER, OIDC_CLIENT_SECRET: 'x' }, /OIDC_CLIENT_SECRET needs OIDC_CLIENT_ID/],
     [{ OIDC_CLIENT_SECRET: 'x' }, /OIDC_CLIENT_SECRET needs OIDC_CLIENT_ID/],

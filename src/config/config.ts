@@ -5,12 +5,15 @@ import { withTlsVariables } from './database-url.js';
 import { type Environment, environmentSchema } from './environment.js';
 import { DATA_DIR_ENTRIES } from './data-dir.js';
 import { type GeneratedSecrets, SECRET_NAMES, type SecretName, readOrCreateSecrets } from './generated-secrets.js';
+import { hasFewerCharacters, isExampleValue } from './example-values.js';
 import { withFileTwins } from './file-twins.js';
+import { databasePasswords, productionProblems } from './production.js';
 import {
   type VersionedKey,
   hashedKey,
   isPlainSecret,
   parseVersionedSecrets,
+  sameSecret,
   textKey,
 } from './versioned-secrets.js';
 
@@ -37,6 +40,8 @@ export class Config {
   readonly databaseMigrationUrl: string | null;
   readonly adminEmail: string;
   readonly adminPassword: string | null;
+  /** Whether the first admin has to replace `adminPassword` at the first sign-in. */
+  readonly adminPasswordIsTemporary: boolean;
   /** The keys of each variable that holds secrets, the signing one first. */
   readonly secrets: Readonly<Record<SecretName, readonly VersionedKey[]>>;
   /** Sign session tokens: the text itself is the key. */
@@ -44,6 +49,9 @@ export class Config {
   readonly jwtIssuer: string;
   readonly jwtAudience: string;
   readonly sessionTtlSeconds: number;
+  /** Seconds without a request after which a session ends; null: it lasts as long as `sessionTtlSeconds` says. */
+  readonly sessionIdleSeconds: number | null;
+  readonly mfaRequired: Environment['MFA_REQUIRED'];
   readonly oidc: OidcConfig | null;
   readonly apiKeyPrefix: string;
   readonly peppers: readonly VersionedKey[];
@@ -57,12 +65,20 @@ export class Config {
   readonly denylistFile: string | null;
   readonly keyValidityDays: number;
   readonly maxActiveKeys: number;
+  /** Requests of the management plane that one principal may send to one replica. */
+  readonly managementRatePerMinute: number;
+  /** Keys and new secrets that one user may make a day, keys of theirs included. */
+  readonly creationsPerDay: number;
+  /** How long reads stay in the audit trail. */
+  readonly auditReadsKeptDays: number;
   readonly defaultHoldCents: number;
   readonly staleMaxSeconds: number;
   readonly rateFallback: Environment['RATE_FALLBACK'];
   readonly maxReplicas: number;
   /** Networks whose `X-Forwarded-For` is believed. */
   readonly trustedProxies: readonly Cidr[];
+  /** Requests with more header lines are refused. */
+  readonly maxHeaderLines: number;
   /** Where gateways ask without a key of their own; null: nowhere. */
   readonly gatewayListener: GatewayListenerConfig | null;
   readonly metricsPort: number | null;
@@ -70,6 +86,8 @@ export class Config {
   readonly currency: string;
   readonly swaggerEnabled: boolean;
   readonly logLevel: Environment['LOG_LEVEL'];
+  /** What `NODE_ENV=production` refuses of these settings, a sentence each. */
+  readonly productionProblems: readonly string[];
 
   constructor(environment: Environment, secrets: GeneratedSecrets) {
     this.nodeEnv = environment.NODE_ENV;
@@ -81,6 +99,7 @@ export class Config {
     this.databaseMigrationUrl = databaseUrlOf(environment.DATABASE_MIGRATION_URL, environment) ?? this.databaseUrl;
     this.adminEmail = environment.ADMIN_EMAIL;
     this.adminPassword = environment.ADMIN_PASSWORD ?? null;
+    this.adminPasswordIsTemporary = environment.ADMIN_PASSWORD_IS_TEMPORARY;
     this.secrets = {
       JWT_SECRET: versionedKeys('JWT_SECRET', secrets, textKey),
       API_KEY_PEPPERS: versionedKeys('API_KEY_PEPPERS', secrets),
@@ -92,6 +111,8 @@ export class Config {
     this.jwtIssuer = environment.JWT_ISSUER;
     this.jwtAudience = environment.JWT_AUDIENCE;
     this.sessionTtlSeconds = environment.SESSION_TTL_SECONDS;
+    this.sessionIdleSeconds = environment.SESSION_IDLE_SECONDS || null;
+    this.mfaRequired = environment.MFA_REQUIRED;
     this.oidc = oidcOf(environment);
     this.apiKeyPrefix = environment.API_KEY_PREFIX;
     this.peppers = this.secrets.API_KEY_PEPPERS;
@@ -103,17 +124,22 @@ export class Config {
     this.denylistFile = environment.DENYLIST_FILE ?? null;
     this.keyValidityDays = environment.KEY_VALIDITY_DAYS;
     this.maxActiveKeys = environment.MAX_ACTIVE_KEYS;
+    this.managementRatePerMinute = environment.MANAGEMENT_RATE_PER_MINUTE;
+    this.creationsPerDay = environment.CREATIONS_PER_DAY;
+    this.auditReadsKeptDays = environment.AUDIT_READS_KEPT_DAYS;
     this.defaultHoldCents = environment.DEFAULT_HOLD_CENTS;
     this.staleMaxSeconds = environment.STALE_MAX_SECONDS;
     this.rateFallback = environment.RATE_FALLBACK;
     this.maxReplicas = environment.MAX_REPLICAS;
     this.trustedProxies = networks(list(environment.TRUSTED_PROXIES));
+    this.maxHeaderLines = environment.MAX_HEADER_LINES;
     this.gatewayListener = gatewayListenerOf(environment);
-    this.metricsPort = environment.METRICS_PORT ?? null;
+    this.metricsPort = metricsPortOf(environment);
     this.metricsToken = environment.METRICS_TOKEN ?? null;
     this.currency = environment.CURRENCY;
     this.swaggerEnabled = environment.SWAGGER_ENABLED ?? environment.NODE_ENV !== 'production';
     this.logLevel = environment.LOG_LEVEL;
+    this.productionProblems = productionProblems(environment, this.publicUrl);
     Object.freeze(this);
   }
 }
@@ -123,6 +149,8 @@ export interface OidcConfig {
   readonly issuer: string;
   readonly jwksUri: string;
   readonly audience: string;
+  /** Clients of the provider whose bearer tokens are accepted; null: no list was given. */
+  readonly allowedClients: ReadonlySet<string> | null;
   readonly rolesClaim: string;
   /** Claim value → role name. Values that are not named give no role. */
   readonly roleMap: ReadonlyMap<string, string>;
@@ -151,15 +179,30 @@ export interface GatewayListenerConfig {
 /** What a process does where an embedded installation has no secrets yet. */
 export type AbsentSecrets = 'draw' | 'refuse';
 
+/** What is done with settings that are not fit for `NODE_ENV=production`. The doctor keeps them, and says what is wrong. */
+export type UnfitSettings = 'refuse' | 'keep';
+
 /**
  * Reads and checks the environment. In embedded mode outside production, secrets that are absent are
  * generated into `DATA_DIR` (mode 0600) and found there again at the next start. Commands that only read refuse instead.
  *
  * @throws StartRefusal naming every variable that is wrong or missing.
  */
-export function loadConfig(env: NodeJS.ProcessEnv = process.env, absentSecrets: AbsentSecrets = 'draw'): Config {
+export function loadConfig(
+  env: NodeJS.ProcessEnv = process.env,
+  absentSecrets: AbsentSecrets = 'draw',
+  unfitSettings: UnfitSettings = 'refuse',
+): Config {
   const { environment, secrets } = load(env, absentSecrets);
-  return new Config(environment, secrets);
+  const config = new Config(environment, secrets);
+  if (unfitSettings === 'refuse') requireFitForProduction(config);
+  return config;
+}
+
+/** @throws ConfigError with a line for each setting that production refuses, where this is production */
+export function requireFitForProduction({ nodeEnv, productionProblems }: Config): void {
+  if (nodeEnv !== 'production' || productionProblems.length === 0) return;
+  throw new ConfigError(productionProblems.map((problem) => `${problem} (NODE_ENV=production).`).join('\n'));
 }
 
 /** The secrets, each as the text of its variable, for a copy of them. @throws StartRefusal as `loadConfig` does; none is drawn */
@@ -183,7 +226,11 @@ function load(env: NodeJS.ProcessEnv, absentSecrets: AbsentSecrets): { environme
   const environment = parsed.data;
   const secrets = { ...generatedSecrets(environment, present, absentSecrets), ...pick(present, SECRET_NAMES) } as GeneratedSecrets;
   refuseExampleValues(secrets);
-  refuseSharedValues({ ...secrets, ...pick(present, ['ADMIN_PASSWORD', 'OIDC_CLIENT_SECRET', 'METRICS_TOKEN']) });
+  refuseSharedValues({
+    ...secrets,
+    ...pick(present, ['ADMIN_PASSWORD', 'OIDC_CLIENT_SECRET', 'METRICS_TOKEN']),
+    ...(environment.NODE_ENV === 'production' ? databasePasswords(environment) : {}),
+  });
   return { environment, secrets };
 }
 
@@ -207,7 +254,7 @@ function generatedSecrets(environment: Environment, present: Record<string, stri
 function refuseExampleValues(secrets: GeneratedSecrets): void {
   const weak = SECRET_NAMES.filter((name) =>
     (parseVersionedSecrets(secrets[name]) ?? []).some(
-      ({ secret }) => /change-?me|example|secret-?here|placeholder/i.test(secret) || new Set(secret).size < 10,
+      ({ secret }) => isExampleValue(secret) || hasFewerCharacters(secret, 10),
     ),
   );
   if (weak.length > 0) {
@@ -227,9 +274,14 @@ function refuseSharedValues(values: Record<string, string>): void {
     ),
   );
   for (const [index, { place, secret }] of places.entries()) {
-    const twin = places.slice(0, index).find((other) => other.secret === secret);
+    const twin = places.slice(0, index).find((other) => sameSecret(other.secret, secret) && !areLogins(other.place, place));
     if (twin) throw new ConfigError(`${twin.place} and ${place} have the same value: draw one of them anew`);
   }
+}
+
+/** Both URLs may name one login. */
+function areLogins(one: string, other: string): boolean {
+  return one.includes('DATABASE_') && other.includes('DATABASE_');
 }
 
 function isSecretName(name: string): name is SecretName {
@@ -242,8 +294,10 @@ function pick(values: Record<string, string>, names: readonly string[]): Record<
 
 function oidcOf(environment: Environment): OidcConfig | null {
   const { OIDC_ISSUER, OIDC_JWKS_URI, OIDC_AUDIENCE } = environment;
+  const allowedClients = allowedClientsOf(environment);
   if (OIDC_ISSUER === undefined && OIDC_JWKS_URI === undefined && OIDC_AUDIENCE === undefined) {
     if (oidcClientOf(environment) !== null) throw new ConfigError('OIDC_CLIENT_ID needs OIDC_ISSUER, OIDC_JWKS_URI and OIDC_AUDIENCE');
+    if (allowedClients !== null) throw new ConfigError('OIDC_ALLOWED_CLIENTS needs OIDC_ISSUER, OIDC_JWKS_URI and OIDC_AUDIENCE');
     return null;
   }
   if (OIDC_ISSUER === undefined || OIDC_JWKS_URI === undefined || OIDC_AUDIENCE === undefined) {
@@ -255,7 +309,15 @@ function oidcOf(environment: Environment): OidcConfig | null {
     if (!claim || !role || rest.length > 0) throw new ConfigError('OIDC_ROLE_MAP must be a comma-separated list of claim=role');
     roleMap.set(claim.trim(), role.trim());
   }
-  return { issuer: OIDC_ISSUER, jwksUri: OIDC_JWKS_URI, audience: OIDC_AUDIENCE, rolesClaim: environment.OIDC_ROLES_CLAIM, roleMap, client: oidcClientOf(environment) };
+  return { issuer: OIDC_ISSUER, jwksUri: OIDC_JWKS_URI, audience: OIDC_AUDIENCE, allowedClients, rolesClaim: environment.OIDC_ROLES_CLAIM, roleMap, client: oidcClientOf(environment) };
+}
+
+/** @throws ConfigError for a list without an entry, which would refuse everybody */
+function allowedClientsOf({ OIDC_ALLOWED_CLIENTS }: Environment): ReadonlySet<string> | null {
+  if (OIDC_ALLOWED_CLIENTS === undefined) return null;
+  const clients = new Set(list(OIDC_ALLOWED_CLIENTS));
+  if (clients.size === 0) throw new ConfigError('OIDC_ALLOWED_CLIENTS must be a comma-separated list of client ids');
+  return clients;
 }
 
 function oidcClientOf({ OIDC_CLIENT_ID: id, OIDC_CLIENT_SECRET: secret, OIDC_SCOPES: scopes, OIDC_NAME: name }: Environment): OidcClientConfig | null {
@@ -274,6 +336,22 @@ function gatewayListenerOf({ GATEWAY_HOST, GATEWAY_PORT, PORT }: Environment): G
   }
   if (GATEWAY_PORT === PORT && PORT !== 0) throw new ConfigError('GATEWAY_PORT must not be PORT');
   return { host: GATEWAY_HOST, port: GATEWAY_PORT };
+}
+
+const LOOPBACK = networks(['127.0.0.0/8', '::1']);
+
+/** What metrics tell is for operators: without a token, only this machine reaches their port. */
+function metricsPortOf({ METRICS_PORT, METRICS_TOKEN, HOST }: Environment): number | null {
+  if (METRICS_PORT === undefined) return null;
+  if (METRICS_TOKEN === undefined && !isLoopback(HOST)) {
+    throw new ConfigError('METRICS_PORT with a HOST that others reach needs METRICS_TOKEN, which scrapers then present as a bearer token: set it, or set HOST to 127.0.0.1');
+  }
+  return METRICS_PORT;
+}
+
+function isLoopback(host: string): boolean {
+  const address = parseAddress(host);
+  return host === 'localhost' || (address !== null && matches(LOOPBACK, address));
 }
 
 function versionedKeys(name: SecretName, secrets: GeneratedSecrets, keyOf = hashedKey): VersionedKey[] {

@@ -2,6 +2,13 @@ import { z } from 'zod';
 import { DatabaseUrlError, parseDatabaseUrl, SSL_MODES } from './database-url.js';
 import { parseVersionedSecrets } from './versioned-secrets.js';
 
+/**
+ * Bounds of `MAX_HEADER_LINES`. A browser behind two proxies sends some thirty. From the thousandth on Node drops lines
+ * silently on a server that was not told otherwise, so the greatest limit lies below: what may have been dropped is
+ * refused.
+ */
+const HEADER_LINES = { min: 50, max: 999 } as const;
+
 const positiveInteger = (max: number) =>
   z
     .string()
@@ -19,6 +26,12 @@ const url = (schemes: string[]) =>
       return false;
     }
   }, `must be a URL that starts with ${schemes.map((scheme) => `${scheme}//`).join(' or ')}`);
+
+/** Where browsers are: an address alone, because routes, cookies and the console begin at `/`. */
+const publicUrl = url(['http:', 'https:']).refine((value) => {
+  const { pathname, search, hash, username, password } = new URL(value);
+  return pathname === '/' && `${search}${hash}${username}${password}` === '';
+}, 'must be scheme, host and port alone, as https://keys.example.com: Latchkey is not served below a path, so give it a host name of its own');
 
 const databaseUrl = z.string().superRefine((value, context) => {
   try {
@@ -51,7 +64,7 @@ export const environmentSchema = z.object({
   NODE_ENV: z.enum(['development', 'test', 'production']).default('development'),
   HOST: z.string().min(1).default('127.0.0.1'),
   PORT: positiveInteger(65_535).default(3000),
-  PUBLIC_URL: url(['http:', 'https:']).optional(),
+  PUBLIC_URL: publicUrl.optional(),
   DATABASE_URL: databaseUrl.optional(),
   DATABASE_MIGRATION_URL: databaseUrl.optional(),
   PGSSLMODE: z.enum(SSL_MODES, `must be one of ${SSL_MODES.join(', ')}`).optional(),
@@ -61,13 +74,19 @@ export const environmentSchema = z.object({
   DATA_DIR: z.string().min(1).default('.data'),
   ADMIN_EMAIL: z.email('must be an e-mail address').default('admin@latchkey.local'),
   ADMIN_PASSWORD: z.string().min(12, 'must have at least 12 characters').optional(),
+  ADMIN_PASSWORD_IS_TEMPORARY: flag.default(true),
   JWT_SECRET: versionedSecrets.optional(),
   JWT_ISSUER: z.string().min(1).default('latchkey'),
   JWT_AUDIENCE: z.string().min(1).default('latchkey'),
   SESSION_TTL_SECONDS: positiveInteger(2_592_000).default(28_800),
+  SESSION_IDLE_SECONDS: positiveInteger(2_592_000)
+    .refine((value) => value === 0 || value >= 300, 'must be 0, or at least 300')
+    .default(3600),
+  MFA_REQUIRED: z.enum(['none', 'admins', 'all'], 'must be none, admins or all').default('none'),
   OIDC_ISSUER: url(['http:', 'https:']).optional(),
   OIDC_JWKS_URI: url(['http:', 'https:']).optional(),
   OIDC_AUDIENCE: z.string().min(1).optional(),
+  OIDC_ALLOWED_CLIENTS: z.string().min(1).optional(),
   OIDC_ROLES_CLAIM: z.string().min(1).default('roles'),
   OIDC_ROLE_MAP: z.string().optional(),
   OIDC_CLIENT_ID: z.string().min(1).optional(),
@@ -89,6 +108,13 @@ export const environmentSchema = z.object({
   DENYLIST_FILE: z.string().min(1).optional(),
   KEY_VALIDITY_DAYS: positiveInteger(3650).default(15),
   MAX_ACTIVE_KEYS: positiveInteger(1_000_000).default(10),
+  MANAGEMENT_RATE_PER_MINUTE: positiveInteger(1_000_000)
+    .refine((value) => value >= 60, 'must be at least 60')
+    .default(1200),
+  CREATIONS_PER_DAY: positiveInteger(1_000_000).default(1000),
+  AUDIT_READS_KEPT_DAYS: positiveInteger(36_500)
+    .refine((value) => value >= 1, 'must be at least 1')
+    .default(365),
   DEFAULT_HOLD_CENTS: z
     .string()
     .regex(/^\d+(\.\d{1,6})?$/, 'must be a number of cents with at most 6 decimals')
@@ -100,6 +126,9 @@ export const environmentSchema = z.object({
   RATE_FALLBACK: z.enum(['closed', 'share']).default('closed'),
   MAX_REPLICAS: positiveInteger(1000).default(3),
   TRUSTED_PROXIES: z.string().optional(),
+  MAX_HEADER_LINES: positiveInteger(HEADER_LINES.max)
+    .refine((value) => value >= HEADER_LINES.min, `must be at least ${HEADER_LINES.min}`)
+    .default(200),
   GATEWAY_HOST: z.string().min(1).default('127.0.0.1'),
   GATEWAY_PORT: positiveInteger(65_535).optional(),
   METRICS_PORT: positiveInteger(65_535).optional(),

@@ -59,3 +59,14 @@ export function decodedBytes(secret: string): number {
   const base64 = /^([A-Za-z0-9+/_-]+)={0,2}$/.exec(secret);
   return base64 === null ? Buffer.byteLength(secret, 'utf8') : Math.floor((base64[1]!.length * 3) / 4);
 }
+
+/** Whether two texts hold one secret: the same characters, or the same bytes in hexadecimal, base64 or base64url. */
+export function sameSecret(one: string, other: string): boolean {
+  return one === other || bytesOf(one).equals(bytesOf(other));
+}
+
+function bytesOf(secret: string): Buffer {
+  if (/^([0-9a-fA-F]{2}){16,}$/.test(secret)) return Buffer.from(secret, 'hex');
+  // Node reads both alphabets. A text that is not all base64 stands for itself.
+  return /^[A-Za-z0-9+/_-]{22,}={0,2}$/.test(secret) ? Buffer.from(secret, 'base64') : Buffer.from(secret, 'utf8');
+}

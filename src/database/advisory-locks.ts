@@ -19,4 +19,8 @@ export const ADVISORY_LOCKS = {
   fingerprints: 4_242_007,
   /** One replica at a time ends again what a failover has lost. */
   historyLoss: 4_242_008,
+  /** One replica compares the tables with the audit trail. Held by a session. */
+  comparison: 4_242_009,
+  /** One replica at a time cuts reads from the audit trail. */
+  readCut: 4_242_015,
 } as const;

@@ -68,13 +68,15 @@ function describeRole({ login, is_superuser, exists, may_become, app_is_superuse
 const SCHEMA_FACTS = `
   SELECT to_regclass('public.change_head') IS NOT NULL AS exists, current_user AS name,
          coalesce(has_table_privilege(to_regclass('public.audit_event'), 'INSERT')
-                  AND has_table_privilege(to_regclass('public.change_head'), 'UPDATE'), false) AS may_use,
+                  AND has_any_column_privilege(to_regclass('public.change_head'), 'UPDATE'), false) AS may_use,
+         coalesce(has_table_privilege(to_regclass('public.change_head'), 'UPDATE'), false) AS may_move_head,
          coalesce((SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('public.audit_event')), false) AS is_owner`;
 
 interface SchemaFacts {
   exists: boolean;
   name: string;
   may_use: boolean;
+  may_move_head: boolean;
   is_owner: boolean;
 }
 
@@ -101,6 +103,9 @@ export async function checkSchemaAccess(session: SessionClient, { setting }: Dat
   }
   if (facts.is_owner && facts.name === APP_ROLE) {
     return `The role ${APP_ROLE} owns the tables, so it could alter the audit trail: let another login own them (REASSIGN OWNED BY ${APP_ROLE} TO …).`;
+  }
+  if (facts.may_move_head && !facts.is_owner) {
+    return `The role ${facts.name} may move the head of the audit trail by itself, as the release before needs it: once no replica of that runs, start one again.`;
   }
   return null;
 }

@@ -1,5 +1,6 @@
 import type { QueryRunner } from 'typeorm';
 import { dataSource } from './data-source.js';
+import { hasOlderReplicas } from './older-replicas.js';
 import { withMigrationLock } from './schema/migration-lock.js';
 import { bringUpToDate, type SchemaLog } from './schema/runner.js';
 
@@ -32,11 +33,34 @@ export async function migrate(ownerUrl: string, log: SchemaLog = () => undefined
 async function grantToApp(owner: QueryRunner): Promise<void> {
   const [role] = (await owner.query('SELECT 1 FROM pg_roles WHERE rolname = $1', [APP_ROLE])) as unknown[];
   if (!role) return;
-  await owner.query(`GRANT USAGE ON SCHEMA public TO ${APP_ROLE}`);
-  await owner.query(`GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ${APP_ROLE}`);
-  await owner.query(`GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO ${APP_ROLE}`);
-  await owner.query(`REVOKE UPDATE, DELETE, TRUNCATE ON audit_event, audit_checkpoint, audit_key_change, secret_fingerprint FROM ${APP_ROLE}`);
-  await owner.query(`REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON installation FROM ${APP_ROLE}`);
-  await owner.query(`REVOKE INSERT, DELETE, TRUNCATE ON change_head FROM ${APP_ROLE}`);
-  await owner.query(`REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON schema_migration, schema_checksum FROM ${APP_ROLE}`);
+  // One transaction: a right that is given with all tables and taken again is never there in between.
+  await owner.startTransaction();
+  try {
+    for (const statement of [...GRANTS, ...((await hasOlderReplicas(owner)) ? [] : HEAD_RIGHTS)]) await owner.query(statement);
+    await owner.commitTransaction();
+  } catch (error) {
+    await owner.rollbackTransaction().catch(() => undefined);
+    throw error;
+  }
 }
+
+const GRANTS = [
+  `GRANT USAGE ON SCHEMA public TO ${APP_ROLE}`,
+  `GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ${APP_ROLE}`,
+  `GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO ${APP_ROLE}`,
+  `GRANT EXECUTE ON FUNCTION audit_move_head(bigint, bytea, text), audit_name_key(text) TO ${APP_ROLE}`,
+  `REVOKE UPDATE, DELETE, TRUNCATE ON audit_event, audit_checkpoint, audit_key_change, secret_fingerprint FROM ${APP_ROLE}`,
+  `REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON installation FROM ${APP_ROLE}`,
+  `REVOKE INSERT, DELETE, TRUNCATE ON change_head FROM ${APP_ROLE}`,
+  // Reads are removed by a cut alone, which a trigger looks after.
+  `REVOKE UPDATE, TRUNCATE ON audit_read, audit_read_checkpoint FROM ${APP_ROLE}`,
+  `REVOKE INSERT, DELETE, TRUNCATE ON audit_read_head FROM ${APP_ROLE}`,
+  `REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON schema_migration, schema_checksum FROM ${APP_ROLE}`,
+];
+
+/**
+ * Of the head, the application may lock the row, for which PostgreSQL asks the right to update any column, and give it
+ * another epoch after a restore. Replicas of the release before update it by themselves: their right ends with the first
+ * start that finds none of them.
+ */
+const HEAD_RIGHTS = [`REVOKE UPDATE ON change_head FROM ${APP_ROLE}`, `GRANT UPDATE (id, epoch) ON change_head TO ${APP_ROLE}`];

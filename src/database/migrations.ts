@@ -7,6 +7,15 @@ import { ApiKeyTerms1790000000500 } from './migrations/1790000000500-api-key-ter
 import { SecretFingerprints1790000000600 } from './migrations/1790000000600-secret-fingerprints.js';
 import { Failover1790000000800 } from './migrations/1790000000800-failover.js';
 import { CarriedSpend1790000000900 } from './migrations/1790000000900-carried-spend.js';
+import { SignIn1790000001100 } from './migrations/1790000001100-sign-in.js';
+import { SessionActivity1790000001200 } from './migrations/1790000001200-session-activity.js';
+import { FixedExpiry1790000001300 } from './migrations/1790000001300-fixed-expiry.js';
+import { BoundPasswords1790000001400 } from './migrations/1790000001400-bound-passwords.js';
+import { BoundSecrets1790000001401 } from './migrations/1790000001401-bound-secrets.js';
+import { HeadFunctions1790000001402 } from './migrations/1790000001402-head-functions.js';
+import { Floods1790000001500 } from './migrations/1790000001500-floods.js';
+import { SecondFactor1790000001600 } from './migrations/1790000001600-second-factor.js';
+import { VerifiedAddresses1790000001700 } from './migrations/1790000001700-verified-addresses.js';
 
 /** All migrations, oldest first. */
 export const migrations = [
@@ -19,4 +28,13 @@ export const migrations = [
   SecretFingerprints1790000000600,
   Failover1790000000800,
   CarriedSpend1790000000900,
+  SignIn1790000001100,
+  SessionActivity1790000001200,
+  FixedExpiry1790000001300,
+  BoundPasswords1790000001400,
+  BoundSecrets1790000001401,
+  HeadFunctions1790000001402,
+  Floods1790000001500,
+  SecondFactor1790000001600,
+  VerifiedAddresses1790000001700,
 ];

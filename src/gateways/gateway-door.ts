@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Caller } from '../access/caller.js';
+import { ADDRESS_IS_UNKNOWN } from '../access/client-ip.js';
 import { callerOf } from '../access/decorators.js';
 import { type DomainError, validationFailed } from '../common/domain-error.js';
 import { sendProblem } from '../common/problem.filter.js';
@@ -12,6 +13,7 @@ import { identityHeaders, rateLimitHeaders } from './answer-headers.js';
 import { clientOf } from './client-of.js';
 import type { GatewayAsk, GatewayMode } from './gateway-ask.js';
 import { GATEWAY_KEY_HEADER } from './gateway-key.authenticator.js';
+import { misspelledIdentity } from './identity-spelling.js';
 import { presentedKey } from './presented-key.js';
 import { asked, gatewayKeyPresented, keyInUrl, refusalOf, withoutKey } from './refusal.js';
 
@@ -46,6 +48,8 @@ export class GatewayDoor {
 
   private async decide(request: FastifyRequest, { principal }: Caller, ask: GatewayAsk, mode: GatewayMode): Promise<Decision> {
     if (showsSecret(String(request.headers['x-forwarded-uri'] ?? ''))) return refused(asked(keyInUrl(), mode));
+    const misspelled = misspelledIdentity(request.raw.rawHeaders);
+    if (misspelled !== null) return refused(asked(misspelled, mode));
     const presented = presentedKey(request);
     if (typeof presented === 'string') return refused(withoutKey(presented));
     const { key } = presented;
@@ -54,7 +58,9 @@ export class GatewayDoor {
     const verdict = await this.verifier.verify({ ...ask, key, ...(ip === undefined ? {} : { ip }) }, principal?.ownerId ?? NOBODY);
     // Another secret of the same key.
     if (principal?.kind === 'key' && verdict.keyId === principal.id) return refused(gatewayKeyPresented());
-    return verdict.valid ? { refusal: null, verdict } : { refusal: refusalOf(verdict, mode), verdict };
+    if (verdict.valid) return { refusal: null, verdict };
+    const isUnknown = ip === undefined && verdict.code === 'IP_NOT_ALLOWED';
+    return { refusal: refusalOf(isUnknown ? { ...verdict, detail: ADDRESS_IS_UNKNOWN } : verdict, mode), verdict };
   }
 }
 

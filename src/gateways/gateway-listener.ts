@@ -5,6 +5,7 @@ import { type IncomingMessage, type Server, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Config } from '../config/config.js';
 import { answerClientError } from '../http/client-errors.js';
+import { keepAllHeaders, timeLimits } from '../http/server-limits.js';
 
 /** All that this listener serves, by the beginning of its paths. */
 const SERVED = /^\/api\/v1\/(?:forward-auth|ext-authz)(?:[/?]|$)/;
@@ -40,7 +41,7 @@ export class GatewayListener implements OnApplicationBootstrap, BeforeApplicatio
     if (gatewayListener === null) return;
     const fastify = this.adapterHost.httpAdapter.getInstance<FastifyInstance>();
     const { requestTimeout } = fastify.server;
-    const server = createServer({ requestTimeout }, (request, response) => {
+    const server = createServer(timeLimits(requestTimeout), (request, response) => {
       if (!SERVED.test(request.url ?? '')) {
         response.writeHead(404).end();
         return;
@@ -49,6 +50,7 @@ export class GatewayListener implements OnApplicationBootstrap, BeforeApplicatio
       fastify.routing(request, response);
     });
     server.on('clientError', answerClientError);
+    keepAllHeaders(server);
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
       server.listen(gatewayListener.port, gatewayListener.host, resolve);

@@ -1,17 +1,25 @@
 import { type DataSource, QueryFailedError } from 'typeorm';
 import { findCheckpointState, verifyTrail } from '../audit/verify-command.js';
+import { findRightsNotes } from '../api-keys/rights-notes.js';
+import { examineIdentityProvider } from '../auth/oidc/oidc-examination.js';
 import { historyCheck } from '../backup/history-check.js';
 import { DomainError } from '../common/domain-error.js';
 import { type StartCheck, StartRefusal } from '../common/start-refusal.js';
-import type { Config } from '../config/config.js';
+import { type Config, requireFitForProduction } from '../config/config.js';
 import { connectionChecks } from '../database/connection-checks.js';
 import { schemaCheck } from '../database/schema/schema-check.js';
 import { readStandbys } from '../database/standbys.js';
+import { installationCheck } from '../installation/installation.js';
+import { compareTables, describeDifference } from '../integrity/table-comparison.js';
 import { neededNow } from '../installation/needed-versions.js';
 import { checkSecrets } from '../installation/secret-check.js';
+import { firstAdminCheck } from '../users/first-admin-check.js';
 import { findFutureRows } from '../quotas/future-rows.js';
 import { BUDGET_CHECKS, type Difference, USAGE_CHECKS, reconcileBudgets, reconcileUsage } from '../usage/reconcile.js';
+import { sessionFinding } from '../auth/session-finding.js';
+import { findMissingFactors, findUntoldFactors } from '../users/second-factor/factor-findings.js';
 import { findHistoryLosses } from '../verification/failover/history-losses.js';
+import { findProxyLists } from './proxy-lists.js';
 
 /** What one check came to: everything in order, or where it is not. */
 export interface Finding {
@@ -22,21 +30,27 @@ export interface Finding {
   readonly note?: string;
 }
 
+const TABLES = 'keys, users and roles are what the audit trail says of them';
 const NO_LOSSES = 'failovers have lost no change';
+const PROXY_LISTS = 'keys that only TRUSTED_PROXIES could use';
+const SECOND_FACTORS = 'second factors are those of the audit trail';
 const NO_FUTURE = 'no rate window and no lease lies in the future';
 
 /** undefined_table, undefined_column, undefined_function */
 const SCHEMA_ERRORS: readonly string[] = ['42P01', '42703', '42883'];
 
 /**
- * What a start would refuse, in the order in which it would meet it. Settings and the connection come before: where they
- * are wrong, there is no `dataSource`.
+ * What a start would refuse, in the order in which it would meet it. Settings that no environment takes, and the
+ * connection, come before: where they are wrong, there is no `dataSource`.
  */
 export function startChecks(config: Config, dataSource: DataSource): readonly StartCheck[] {
   return [
+    settingsCheck(config),
     ...connectionChecks(config, dataSource),
     schemaCheck(dataSource),
     historyCheck(config, dataSource),
+    firstAdminCheck(config, dataSource),
+    installationCheck(dataSource.manager),
     {
       check: 'every secret is the one this database was made with',
       run: async () => {
@@ -60,9 +74,16 @@ export async function examine(config: Config, dataSource: DataSource): Promise<F
     ...(await findingsFrom('budgets', async () => findingsOf(BUDGET_CHECKS, await reconcileBudgets(dataSource)))),
     ...(await findingsFrom('audit trail', async () => [await trail(config, dataSource)])),
     ...(await findingsFrom('audit checkpoints', async () => [await checkpoint(dataSource)])),
+    ...(await findingsFrom(TABLES, async () => [await tables(config, dataSource)])),
     ...(await findingsFrom('versions of secrets that are needed', async () => [await neededVersions(config, dataSource)])),
+    ...(await findingsFrom(SECOND_FACTORS, async () => [await secondFactors(config, dataSource)])),
     ...(await findingsFrom(NO_LOSSES, async () => [{ check: NO_LOSSES, ...(await findHistoryLosses(dataSource)) }])),
     ...(await findingsFrom(NO_FUTURE, async () => [{ check: NO_FUTURE, differences: await findFutureRows(dataSource) }])),
+    ...(await findingsFrom('rights over keys', () => rights(dataSource))),
+    ...(await findingsFrom(PROXY_LISTS, async () => [await proxyLists(config, dataSource)])),
+    metrics(config),
+    ...(await findingsFrom('identity provider', () => examineIdentityProvider(config, dataSource))),
+    ...(await findingsFrom('sessions', async () => [await sessionFinding(config, dataSource.manager)])),
     await standbys(dataSource),
   ];
 }
@@ -87,6 +108,19 @@ async function findingOf(check: string, run: StartCheck['run']): Promise<Finding
     if (!(error instanceof StartRefusal)) throw error;
     return { check, differences: [error.message] };
   }
+}
+
+/** In production a start refuses this before there is a database; elsewhere it is worth knowing before one goes there. */
+function settingsCheck(config: Config): StartCheck {
+  return {
+    check: 'the settings are fit for production',
+    run: async () => {
+      requireFitForProduction(config);
+      const { nodeEnv, productionProblems } = config;
+      if (productionProblems.length === 0) return null;
+      return `NODE_ENV=${nodeEnv}; production would refuse: ${productionProblems.map((problem) => `${problem}.`).join(' ')}`;
+    },
+  };
 }
 
 /** What lacks a table, a column or a function is said, and the other checks are made all the same. */
@@ -119,11 +153,45 @@ async function trail(config: Config, dataSource: DataSource): Promise<Finding> {
   }
 }
 
+/** Without the pauses that a server makes. */
+async function tables(config: Config, dataSource: DataSource): Promise<Finding> {
+  const differences: string[] = [];
+  let compared = 0;
+  for await (const slice of compareTables(config, dataSource)) {
+    compared += slice.compared;
+    differences.push(...slice.differences.map(describeDifference));
+  }
+  return { check: TABLES, differences, note: `${compared} rows` };
+}
+
 /** What must not be removed yet; what is missing has been told by the check of the secrets. */
 async function neededVersions(config: Config, dataSource: DataSource): Promise<Finding> {
   const needs = await neededNow(config, dataSource.manager);
   const note = needs.map(({ variable, version, by }) => `${variable} ${version}: ${by}`).join('; ');
   return { check: 'versions of secrets that are needed', differences: [], note: note || 'none' };
+}
+
+/** What owners and roles may do is a choice of the operator: it is told, and is no difference. */
+async function rights(dataSource: DataSource): Promise<Finding[]> {
+  const notes = await findRightsNotes(dataSource);
+  return notes.map(({ check, note }) => ({ check, differences: [], ...(note === null ? {} : { note }) }));
+}
+
+/** What the operator may want: a list may name the gateway that shows the key as its own. */
+async function proxyLists({ trustedProxies }: Config, dataSource: DataSource): Promise<Finding> {
+  return { check: PROXY_LISTS, differences: [], note: (await findProxyLists(dataSource, trustedProxies)) ?? 'none' };
+}
+
+/** Who is shown metrics; a port that shows them to everybody has been refused with the settings. */
+function metrics({ metricsPort, metricsToken, host }: Config): Finding {
+  const askers = metricsToken === null ? 'to this machine alone' : 'for METRICS_TOKEN';
+  const places = [...(metricsToken === null ? [] : ['on PORT']), ...(metricsPort === null ? [] : [`on ${host} port ${metricsPort}`])];
+  return { check: 'metrics', differences: [], note: places.length === 0 ? 'none' : `${places.join(' and ')}, ${askers}` };
+}
+
+/** Also whom `MFA_REQUIRED` stops at the next sign-in: to be known before it is set. */
+async function secondFactors(config: Config, { manager }: DataSource): Promise<Finding> {
+  return { check: SECOND_FACTORS, differences: await findUntoldFactors(manager), note: await findMissingFactors(config, manager) };
 }
 
 /** What an asynchronous standby loses is a choice of the operator: it is told, and is no difference. */

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { DomainError, type FieldError } from '../common/domain-error.js';
+import { DomainError, type FieldError, validationFailed } from '../common/domain-error.js';
 import { RefusedBody } from '../common/refused-body.js';
 import { readForm } from './form-text.js';
 import { readJson } from './json-text.js';
@@ -54,7 +54,9 @@ function jsonBody(request: FastifyRequest, body: Buffer): unknown {
 
 function unreadable(errors: readonly FieldError[]): RefusedBody {
   const [first] = errors;
-  const detail = first!.path === '' ? `${first!.message[0]!.toUpperCase()}${first!.message.slice(1)}.` : `${first!.path}: ${first!.message}`;
+  // With a path it is a field like others, whose name may be a secret.
+  if (first!.path !== '') return new RefusedBody(validationFailed(errors));
+  const detail = `${first!.message[0]!.toUpperCase()}${first!.message.slice(1)}.`;
   return new RefusedBody(new DomainError('invalid', 'VALIDATION_FAILED', detail, { errors }));
 }
 

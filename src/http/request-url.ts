@@ -1,5 +1,5 @@
-import { looksLikeSecret } from '../api-keys/secret.js';
 import { DomainError, validationFailed } from '../common/domain-error.js';
+import { looksLikeSecret } from '../common/secret-shape.js';
 
 /** Decoding again what was decoded finds secrets that somebody encoded twice; three times is nobody's accident. */
 const MAX_DECODINGS = 3;

@@ -32,7 +32,7 @@ export function secureAnswers(fastify: FastifyInstance, config: Config): void {
         connectSrc: ["'self'"],
         frameAncestors: ["'none'"],
         objectSrc: ["'none'"],
-        baseUri: ["'self'"],
+        baseUri: ["'none'"],
         formAction: ["'self'"],
         upgradeInsecureRequests: https ? [] : null,
       },
@@ -40,7 +40,7 @@ export function secureAnswers(fastify: FastifyInstance, config: Config): void {
     strictTransportSecurity: https,
   });
   const ofData = helmetHeaders({
-    contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
+    contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"], baseUri: ["'none'"] } },
     strictTransportSecurity: https,
     crossOriginEmbedderPolicy: false,
     crossOriginOpenerPolicy: false,
@@ -52,8 +52,10 @@ export function secureAnswers(fastify: FastifyInstance, config: Config): void {
     xPermittedCrossDomainPolicies: false,
     xXssProtection: false,
   });
+  // What a browser or a proxy keeps of an answer outlives the session and the right to see it.
+  const uncached = Object.freeze({ ...ofData, 'cache-control': 'no-store' });
   fastify.addHook('onRequest', (request, reply, done) => {
-    if (!OF_GATEWAYS.test(request.url)) void reply.headers(PAGE.test(request.url) ? ofPages : ofData);
+    if (!OF_GATEWAYS.test(request.url)) void reply.headers(PAGE.test(request.url) ? ofPages : uncached);
     done();
   });
 }

@@ -30,6 +30,10 @@ const LIVE_SECRETS = `
   FROM api_key_secret s JOIN api_key k ON k.id = s.key_id
  WHERE s.revoked_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > now()) AND k.revoked_at IS NULL`;
 
+/** Through JSON: the doctor may look at a database that has no such column yet. */
+const PASSWORD_PEPPER = `to_jsonb(u) ->> 'password_binding_version'`;
+const BOUND_PASSWORDS = `FROM users u WHERE u.password_hash IS NOT NULL AND ${PASSWORD_PEPPER} IS NOT NULL`;
+
 /** Reads which installation this is, which secrets it has seen, and what still needs them. */
 export class InstallationRepository {
   constructor(private readonly manager: EntityManager) {}
@@ -59,7 +63,7 @@ export class InstallationRepository {
 
   /** From now on the head names the version of AUDIT_KEY that signs, which a build before versions cannot read. */
   async nameAuditKeyVersion(version: string): Promise<void> {
-    await this.manager.query('UPDATE change_head SET audit_key_version = $1, signed_seq = seq WHERE audit_key_version IS NULL', [version]);
+    await this.manager.query('SELECT audit_name_key($1) FROM change_head WHERE audit_key_version IS NULL', [version]);
   }
 
   /** The newest entry of the trail; null if there is none. */
@@ -80,15 +84,32 @@ export class InstallationRepository {
     );
   }
 
-  /** Versions of peppers that any secret names, read from the index in as many steps as there are versions. */
+  /**
+   * Versions of peppers that any secret, password or second factor names; those of secrets are read from the index in as
+   * many steps as there are versions.
+   */
   async findPepperVersions(): Promise<string[]> {
     const rows = await this.manager.query<{ version: string }[]>(
       `WITH RECURSIVE found AS (
          SELECT min(pepper_version) AS version FROM api_key_secret
          UNION ALL SELECT (SELECT min(pepper_version) FROM api_key_secret WHERE pepper_version > found.version) FROM found WHERE found.version IS NOT NULL
-       ) SELECT version FROM found WHERE version IS NOT NULL`,
+       ) SELECT version FROM found WHERE version IS NOT NULL UNION SELECT ${PASSWORD_PEPPER} ${BOUND_PASSWORDS}`,
     );
-    return rows.map(({ version }) => version);
+    const ofFactors = (await this.hasSecondFactors())
+      ? await this.manager.query<{ version: string }[]>('SELECT DISTINCT pepper_version AS version FROM second_factor')
+      : [];
+    return [...new Set([...rows, ...ofFactors].map(({ version }) => version))];
+  }
+
+  /** Secrets of second factors, by the pepper that opens them. */
+  async countSecondFactorsByPepper(): Promise<VersionCount[]> {
+    if (!(await this.hasSecondFactors())) return [];
+    return this.manager.query('SELECT pepper_version AS version, count(*)::int AS count FROM second_factor GROUP BY 1 ORDER BY 1');
+  }
+
+  /** Passwords by the pepper that binds them to their users. */
+  countPasswordsByPepper(): Promise<VersionCount[]> {
+    return this.manager.query(`SELECT ${PASSWORD_PEPPER} AS version, count(*)::int AS count ${BOUND_PASSWORDS} GROUP BY 1 ORDER BY 1`);
   }
 
   /** Secrets that open something, by the pepper they need. */
@@ -99,6 +120,11 @@ export class InstallationRepository {
   /** Secrets that open something, by the tag key they need; null: made before that was recorded. */
   countByTagKey(): Promise<VersionCount[]> {
     return this.manager.query(`SELECT s.tag_version AS version, count(*)::int AS count ${LIVE_SECRETS} AND s.kind = 'own' GROUP BY 1 ORDER BY 1`);
+  }
+
+  /** Whether there is a table of them: the secrets are looked at before an older database is migrated. */
+  private async hasSecondFactors(): Promise<boolean> {
+    return (await this.manager.query<unknown[]>(`SELECT 1 FROM pg_class WHERE oid = to_regclass('second_factor')`)).length > 0;
   }
 
   /** Until when reservations may be open that were made before `before`; null: there are none. */

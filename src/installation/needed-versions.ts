@@ -50,7 +50,17 @@ export async function findNeeds(
 }
 
 async function pepperNeeds(installation: InstallationRepository): Promise<Need[]> {
-  return (await installation.countByPepper()).map(({ version, count }) => ({ variable: 'API_KEY_PEPPERS', version: version!, by: secrets(count) }));
+  const needs = [
+    ...(await installation.countByPepper()).map(({ version, count }) => ({ version: version!, by: secrets(count) })),
+    ...(await installation.countPasswordsByPepper()).map(({ version, count }) => ({ version: version!, by: passwords(count) })),
+    ...(await installation.countSecondFactorsByPepper()).map(({ version, count }) => ({ version: version!, by: factors(count) })),
+  ];
+  const versions = [...new Set(needs.map(({ version }) => version))].sort();
+  return versions.map((version) => ({
+    variable: 'API_KEY_PEPPERS',
+    version,
+    by: needs.filter((need) => need.version === version).map(({ by }) => by).join(' and '),
+  }));
 }
 
 /** A secret whose tag key was not recorded may need any of those that were there at the beginning. */
@@ -81,6 +91,14 @@ async function auditNeeds(installation: InstallationRepository): Promise<Need[]>
     version,
     by: lastSeq === null ? 'the newest entries of the audit trail' : `entries of the audit trail up to ${lastSeq}`,
   }));
+}
+
+function passwords(count: number): string {
+  return count === 1 ? '1 password' : `${count} passwords`;
+}
+
+function factors(count: number): string {
+  return count === 1 ? '1 second factor' : `${count} second factors`;
 }
 
 function secrets(count: number): string {

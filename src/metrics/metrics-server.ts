@@ -1,9 +1,22 @@
 import { Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
-import { createServer, type Server } from 'node:http';
+import { HttpAdapterHost } from '@nestjs/core';
+import type { FastifyInstance } from 'fastify';
+import { randomUUID } from 'node:crypto';
+import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { DomainError } from '../common/domain-error.js';
 import { Meters } from '../common/meters.js';
+import { problemOf } from '../common/problem.filter.js';
 import { Config } from '../config/config.js';
+import { answerClientError } from '../http/client-errors.js';
+import { headProblem } from '../http/request-head.js';
+import { keepAllHeaders, timeLimits } from '../http/server-limits.js';
+import { requireToken } from './metrics-token.js';
 
-/** With `METRICS_PORT`, metrics have a port of their own on the same address, to be kept off the outside by a firewall. */
+/**
+ * With `METRICS_PORT`, metrics have a port of their own on the same address. It asks for `METRICS_TOKEN`; without one it
+ * is on loopback, or the start has been refused.
+ */
 @Injectable()
 export class MetricsServer implements OnApplicationBootstrap, OnApplicationShutdown {
   private server: Server | null = null;
@@ -11,21 +24,21 @@ export class MetricsServer implements OnApplicationBootstrap, OnApplicationShutd
   constructor(
     private readonly config: Config,
     private readonly meters: Meters,
+    private readonly adapterHost: HttpAdapterHost,
   ) {}
+
+  /** null when there is none. */
+  get port(): number | null {
+    return (this.server?.address() as AddressInfo | null)?.port ?? null;
+  }
 
   async onApplicationBootstrap(): Promise<void> {
     const { metricsPort, host } = this.config;
     if (metricsPort === null) return;
-    const server = createServer((request, response) => {
-      if (request.method !== 'GET' || request.url !== '/metrics') {
-        response.writeHead(404).end();
-        return;
-      }
-      void this.meters.registry.metrics().then(
-        (text) => response.writeHead(200, { 'Content-Type': this.meters.registry.contentType }).end(text),
-        () => response.writeHead(500).end(),
-      );
-    });
+    const { requestTimeout } = this.adapterHost.httpAdapter.getInstance<FastifyInstance>().server;
+    const server = createServer(timeLimits(requestTimeout), (request, response) => void this.answer(request, response));
+    server.on('clientError', answerClientError);
+    keepAllHeaders(server);
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
       server.listen(metricsPort, host, resolve);
@@ -39,4 +52,34 @@ export class MetricsServer implements OnApplicationBootstrap, OnApplicationShutd
     server.closeAllConnections();
     await new Promise<void>((resolve) => server.close(() => resolve()));
   }
+
+  private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    try {
+      this.admit(request);
+      const text = await this.meters.registry.metrics();
+      response.writeHead(200, { 'Content-Type': this.meters.registry.contentType, 'Cache-Control': 'no-store' }).end(text);
+    } catch (error) {
+      if (error instanceof DomainError) refuse(response, error);
+      else response.writeHead(500).end();
+    }
+  }
+
+  /** @throws DomainError where the request must not be answered */
+  private admit({ method, url, headers, rawHeaders }: IncomingMessage): void {
+    const problem = headProblem(rawHeaders, this.config.maxHeaderLines);
+    if (problem !== null) throw problem;
+    if (method !== 'GET' || url !== '/metrics') throw new DomainError('missing', 'ROUTE_NOT_FOUND', 'There is no such route.');
+    if (this.config.metricsToken !== null) requireToken(headers.authorization, this.config.metricsToken);
+  }
+}
+
+function refuse(response: ServerResponse, error: DomainError): void {
+  const problem = problemOf(error, randomUUID());
+  response
+    .writeHead(problem.status, {
+      'Content-Type': 'application/problem+json; charset=utf-8',
+      'X-Request-Id': problem.requestId,
+      ...(problem.status === 401 ? { 'WWW-Authenticate': 'Bearer realm="latchkey"' } : {}),
+    })
+    .end(JSON.stringify(problem));
 }

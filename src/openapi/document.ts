@@ -5,7 +5,7 @@ import { buildInfo } from '../common/build-info.js';
 import { ProblemView } from '../common/problem.view.js';
 import { documentAnyMethodOnce } from './any-method.js';
 import { addErrors } from './errors.js';
-import { addExamples, withExampleSecret } from './examples.js';
+import { addExamples } from './examples.js';
 import { operationsOf } from './operations.js';
 import { type ValidatedClass, completeQueries, completeSchemas } from './schemas.js';
 
@@ -34,7 +34,7 @@ const DESCRIPTION = `An API-key authority: issues, manages, verifies and meters 
 - Unknown fields are refused and nothing is coerced.`;
 
 /** The OpenAPI 3.1 document of the application; needs neither a database nor a listening server. */
-export function openApiDocument(app: NestFastifyApplication, exampleSecret?: string): OpenAPIObject {
+export function openApiDocument(app: NestFastifyApplication): OpenAPIObject {
   const routes = app.get(RouteAccess);
   const document = SwaggerModule.createDocument(app, settings(), {
     extraModels: [ProblemView],
@@ -53,7 +53,7 @@ export function openApiDocument(app: NestFastifyApplication, exampleSecret?: str
   document.tags = Object.entries(TAGS)
     .filter(([name]) => used.has(name))
     .map(([name, description]) => ({ name, description }));
-  return exampleSecret === undefined ? document : withExampleSecret(document, exampleSecret);
+  return document;
 }
 
 function settings(): Omit<OpenAPIObject, 'paths'> {

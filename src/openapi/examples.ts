@@ -8,6 +8,7 @@ const PATH_EXAMPLES: Record<string, string> = {
   'secrets/{kid}': DEMO.previousKid,
   'by-alias/{alias}': DEMO.alias,
   'users/{id}': DEMO.ownerId,
+  'sessions/{sessionId}': '019a8b5e-2222-7cc3-b4a1-3a7c2f1d9e55',
   'roles/{name}': DEMO.roleName,
   'ext-authz/{path}': 'v1/chat/completions',
 };
@@ -21,14 +22,18 @@ const PATH_EXCEPTIONS: Record<string, string> = {
 
 const NEXT_EXPIRY = '2027-12-31T23:59:59Z';
 
-/** Made up; a server with demo data puts one that works in its place. */
-const EXAMPLE_SECRET = 'lk_live_4fT9aZq01LmXyB0kq3v9Jd8sWn2cYp5rTgHbMxLzQf7uEoAiKjDhVt1x6Rw';
+/**
+ * Made up, also on a server with demo data: anybody may read the document. There the terminal shows a secret that works,
+ * to be put in its place.
+ */
+export const EXAMPLE_SECRET = 'lk_live_4fT9aZq01LmXyB0kq3v9Jd8sWn2cYp5rTgHbMxLzQf7uEoAiKjDhVt1x6Rw';
 
 /**
  * Bodies worth sending, by method and path below the prefix: what a person would send first, where the fields'
  * own examples together would be too much, or contradict each other.
  */
 export const BODY_EXAMPLES: Record<string, unknown> = {
+  'POST /auth/login': { email: 'admin@latchkey.local', password: 'correct horse battery staple' },
   'POST /api-keys': { name: 'Billing service', scopes: ['chat:write'], rateLimitPerMinute: 60, budgetLimitCents: 500, budgetType: 'monthly', tags: ['team:billing'] },
   'PATCH /api-keys/{id}': { rateLimitPerMinute: 30, tags: ['team:billing', 'reviewed'] },
   'PUT /api-keys/{id}': { rateLimitPerMinute: 30, tags: ['team:billing', 'reviewed'] },
@@ -85,9 +90,4 @@ function pathExample(route: string, name: string): string | undefined {
   if (PATH_EXCEPTIONS[route] !== undefined && name === 'id') return PATH_EXCEPTIONS[route];
   const resource = new RegExp(`([^/]+)/\\{${name}\\}`).exec(route)?.[1];
   return resource === undefined ? undefined : PATH_EXAMPLES[`${resource}/{${name}}`];
-}
-
-/** The same document with a secret that works in place of the made-up one. */
-export function withExampleSecret(document: OpenAPIObject, secret: string): OpenAPIObject {
-  return JSON.parse(JSON.stringify(document).replaceAll(EXAMPLE_SECRET, secret)) as OpenAPIObject;
 }

@@ -18,7 +18,7 @@ const reservation: Reservation = {
   isDefaultHold: false,
   holds: [],
 };
-const context: ParserContext = { now: new Date('2026-11-21T12:00:00Z'), callerId: CALLER, openReservation: (text) => signer.open(text) };
+const context: ParserContext = { now: new Date('2026-11-21T12:00:00Z'), callerId: CALLER, openReservation: (text) => signer.open(text), showsSecret: (text) => text.includes('SECRET') };
 
 const readingOf = (event: unknown) => {
   const parsed = parseReports({ events: [event] }, context);
@@ -35,6 +35,21 @@ const readOf = (event: unknown): ReadEvent => {
   return reading;
 };
 const reportOf = (event: unknown) => readOf(event).report;
+
+describe('A secret in a reported event', () => {
+  it.each(['model', 'chatbot', 'endpoint', 'id'])('is refused in %s, and not repeated', (name) => {
+    const reading = readingOf({ id: 'a', apiKeyId: KEY, [name]: 'x SECRET y' });
+    expect('errors' in reading && reading.errors).toEqual([{ path: name, message: 'must not contain an API key' }]);
+    expect(JSON.stringify(reading)).not.toContain('SECRET');
+  });
+
+  it('is dropped with its label where a reservation is settled, also from one that is too long', () => {
+    for (const endpoint of ['SECRET', `SECRET${'x'.repeat(300)}`]) {
+      const { report, labelsCut } = readOf({ id: 'a', reservationId: signer.sign(reservation), model: 'm', endpoint });
+      expect([report.endpoint, report.model, labelsCut]).toEqual([null, 'm', ['endpoint']]);
+    }
+  });
+});
 
 describe('A reported event', () => {
   it('has defaults', () => {

@@ -9,6 +9,7 @@ import { UUID } from '../common/grammars/uuid.js';
 import { instantFrom } from '../common/instant.js';
 import { compileSchema, withoutNulls } from '../common/json-schema.js';
 import { costFromCents } from '../common/money.js';
+import { hideSecrets } from '../common/secret-shape.js';
 import type { Reservation } from '../quotas/reservation.js';
 import type { UsageReport } from './usage-entry.js';
 
@@ -75,6 +76,9 @@ const LABELS = new Map<string, Cut>([
   ['occurredAt', dropped],
 ]);
 
+/** What is kept of an event as it was written. */
+const TEXTS = ['id', 'model', 'chatbot', 'endpoint'] as const;
+
 /** An event as it comes in, its shape checked. */
 interface RawEvent {
   readonly id: string;
@@ -99,6 +103,8 @@ export interface ParserContext {
   readonly callerId: string;
   /** null for what we did not sign. */
   readonly openReservation: (text: string) => Reservation | null;
+  /** Whether a text contains a secret made here, which must not be kept. */
+  readonly showsSecret: (text: string) => boolean;
 }
 
 /** An event that is right; `labelsCut` names the labels that were not, and of which it keeps what could be kept. */
@@ -130,10 +136,10 @@ export function parseReports(body: unknown, context: ParserContext): Parsed {
 }
 
 function readEvent(event: unknown, context: ParserContext): ReadEvent | InvalidEvent {
-  const wrong = checkEvent(event);
+  const wrong = [...checkEvent(event), ...shownSecrets(event, context)];
   if (wrong.length === 0) return reportOf(event as RawEvent, context, NO_LABELS);
   const cut = cutLabels(event, wrong, context);
-  return cut === null ? invalid(event, wrong) : reportOf(cut.event, context, cut.labels);
+  return cut === null ? invalid(event, wrong, context) : reportOf(cut.event, context, cut.labels);
 }
 
 /**
@@ -148,8 +154,9 @@ function cutLabels(
   if (!names.every((name) => LABELS.has(name))) return null;
   const { reservationId, ...members } = event as RawEvent;
   if (reservationId === undefined || openOwn(reservationId, context) === null) return null;
+  const cut = (name: string, value: unknown) => (isShown(value, context) ? undefined : LABELS.get(name)!(value));
   const kept = Object.entries(members).map(
-    ([name, value]) => [name, names.includes(name) ? LABELS.get(name)!(value) : value] as const,
+    ([name, value]) => [name, names.includes(name) ? cut(name, value) : value] as const,
   );
   return { event: { ...(Object.fromEntries(kept) as unknown as RawEvent), reservationId }, labels: names };
 }
@@ -175,7 +182,7 @@ function reportOf(event: RawEvent, context: ParserContext, labelsCut: readonly s
     else if (reservation === null) refuse('occurredAt', instant);
     else cut = [...labelsCut, 'occurredAt'];
   }
-  if (errors.length > 0) return invalid(event, errors);
+  if (errors.length > 0) return invalid(event, errors, context);
   const report: UsageReport = {
     id: event.id,
     keyId: reservation?.keyId ?? apiKeyId!,
@@ -199,9 +206,22 @@ function openOwn(reservationId: unknown, { openReservation, callerId }: ParserCo
   return reservation?.callerId === callerId ? reservation : null;
 }
 
-function invalid(event: unknown, errors: readonly FieldError[]): InvalidEvent {
+/** Texts of an event that would keep a secret made here. */
+function shownSecrets(event: unknown, context: ParserContext): FieldError[] {
+  const members = (event ?? {}) as Readonly<Record<string, unknown>>;
+  return TEXTS.filter((name) => isShown(members[name], context)).map((path) => ({ path, message: 'must not contain an API key' }));
+}
+
+function isShown(value: unknown, { showsSecret }: ParserContext): boolean {
+  return typeof value === 'string' && showsSecret(value);
+}
+
+function invalid(event: unknown, errors: readonly FieldError[], context: ParserContext): InvalidEvent {
   const { id } = (event ?? {}) as { id?: unknown };
-  return { id: typeof id === 'string' ? id.slice(0, 128) : '', errors: errors.slice(0, MAX_ERRORS_OF_EVENT) };
+  return {
+    id: typeof id === 'string' && !isShown(id, context) ? id.slice(0, 128) : '',
+    errors: errors.slice(0, MAX_ERRORS_OF_EVENT).map(({ path, message }) => ({ path: hideSecrets(path), message: hideSecrets(message) })),
+  };
 }
 
 /** The instant, or what is wrong with it. */

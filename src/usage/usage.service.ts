@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { KnownCaller } from '../access/caller.js';
+import { PastedSecrets } from '../api-keys/pasted-secrets.js';
 import { Clock } from '../common/clock.js';
 import { DomainError, validationFailed } from '../common/domain-error.js';
 import { centsFromMicroCents } from '../common/money.js';
@@ -16,6 +17,7 @@ export class UsageService {
   constructor(
     private readonly batcher: UsageBatcher<BookEntry, BookResult>,
     private readonly signer: ReservationSigner,
+    private readonly pasted: PastedSecrets,
     private readonly clock: Clock,
   ) {}
 
@@ -28,7 +30,9 @@ export class UsageService {
   async report(caller: KnownCaller, body: unknown): Promise<UsageReceiptView> {
     const callerId = caller.principal.ownerId;
     const now = this.clock.now();
-    const parsed = parseReports(body, { now, callerId, openReservation: (text) => this.signer.open(text, now.getTime()) });
+    const openReservation = (text: string) => this.signer.open(text, now.getTime());
+    const showsSecret = (text: string) => this.pasted.isIn(text);
+    const parsed = parseReports(body, { now, callerId, openReservation, showsSecret });
     if ('errors' in parsed) throw validationFailed(parsed.errors);
     const entries = parsed.events.flatMap((event) => ('report' in event ? [entryOf(callerId, event.report)] : []));
     const receipt = UsageReceiptView.from(parsed.events, await this.batcher.submit(entries));

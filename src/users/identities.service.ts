@@ -16,6 +16,8 @@ export interface Identity {
   readonly issuer: string;
   readonly subject: string;
   readonly email: string | null;
+  /** Whether the provider says that the address is the bearer's. */
+  readonly isEmailVerified: boolean;
   readonly name: string;
   /** Roles the mapped claim gives; those that do not exist here are ignored. */
   readonly roles: readonly string[];
@@ -56,8 +58,8 @@ export class Identities {
       if (!(await users.insertIdentity(Object.assign(user, { oidcRoles: roles })))) return;
       await users.setRoles(user.id, roles);
       const found = await users.findById(user.id);
-      const { issuer, subject } = identity;
-      record({ action: 'users:create', resourceType: 'user', resourceId: user.id, changes: diff(null, auditedUser(found!)), details: { issuer, subject } });
+      const { issuer, subject, isEmailVerified } = identity;
+      record({ action: 'users:create', resourceType: 'user', resourceId: user.id, changes: diff(null, auditedUser(found!)), details: { issuer, subject, isEmailVerified } });
     });
     return this.users.findByIdentity(identity.issuer, identity.subject);
   }
@@ -74,7 +76,7 @@ export class Identities {
       const before = (await this.users.in(tx).findById(id))!;
       await this.users.in(tx).setRoles(id, followed(before.roles, user.oidcRoles ?? [], claimed));
       const kept = await this.keepLastAdmin(change, before, claimed);
-      await this.users.in(tx).noteIdentity(id, identity.issuedAt, kept ? [...claimed, 'admin'] : claimed);
+      await this.users.in(tx).noteIdentity(id, identity, kept ? [...claimed, 'admin'] : claimed);
       const after = (await this.users.in(tx).findById(id))!;
       const changes = diff(auditedUser(before), auditedUser(after));
       if (changes.length > 0) change.record({ action: 'users:update', resourceType: 'user', resourceId: id, changes, details: { by: 'identity-provider' } });
@@ -109,6 +111,7 @@ function userFrom(identity: Identity, now: Date): User {
   return Object.assign(new User(), {
     id: uuidv7(now.getTime()),
     email: identity.email,
+    isEmailVerified: identity.isEmailVerified,
     name: identity.name,
     oidcIssuer: identity.issuer,
     oidcSubject: identity.subject,

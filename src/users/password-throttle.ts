@@ -1,113 +1,145 @@
 import { Injectable } from '@nestjs/common';
-import { RateLimiterMemory, type RateLimiterRes } from 'rate-limiter-flexible';
-import { addressIn } from '../common/address.js';
+import { networksOf } from '../common/address-networks.js';
 import { DomainError } from '../common/domain-error.js';
+import type { Limit } from './sign-in-counters.js';
+import { SignInExchange } from './sign-in-exchange.js';
 
-/** Wrong passwords one address may try on one account. */
-const PER_ACCOUNT = { points: 20, duration: 15 * 60 };
-/** Wrong passwords one address may try on all accounts; an office behind one address is many people. */
-const PER_ADDRESS = { points: 100, duration: 15 * 60 };
-/** Addresses, and pairs, remembered at once: some 20 MB at most. The oldest is forgotten for a new one. */
-const MAX_ENTRIES = 50_000;
+/** Wrong passwords that browsers the account does not know may try on it, together. */
+const PER_ACCOUNT = 20;
+/** Failures of one address; wider networks have a multiple of it. An office behind one address is many people. */
+const PER_ADDRESS = 100;
+/** Wrong passwords in one browser that has signed in to the account before. */
+const PER_DEVICE = 20;
+/** Wrong passwords in all browsers that have signed in to the account before: an attacker may have collected some. */
+const PER_ACCOUNT_KNOWN = 60;
+
+/** A browser that tries a password. */
+export interface TryingBrowser {
+  /** What tells accounts apart, upper and lower case being the same; the account need not exist. */
+  readonly account: string;
+  readonly ip: string | null;
+  /** By which the account knows this browser; null: it does not. */
+  readonly deviceId: string | null;
+}
 
 /**
- * Slows guessing of passwords: counted per address, and per address and account. Never per account alone, since that
- * would let a stranger lock its owner out. Counted by this replica, in memory.
+ * Slows guessing of passwords, over all replicas: counted per account, and per address and the networks around it. After
+ * too many failures a browser that has signed in to the account before is let in all the same, and is counted by itself:
+ * a stranger cannot lock the owner out there.
+ *
+ * @see docs/adr/0023-guessing-is-slowed-by-all-replicas.md
  */
 @Injectable()
 export class PasswordThrottle {
-  private readonly perAccount = new BoundedLimiter(PER_ACCOUNT, MAX_ENTRIES);
-  private readonly perAddress = new BoundedLimiter(PER_ADDRESS, MAX_ENTRIES);
+  constructor(private readonly exchange: SignInExchange) {}
 
-  /**
-   * Runs `matches` if there are tries left. A try is counted before it is made, so that many at once do not slip through,
-   * and given back when it was right.
-   *
-   * @param account what tells accounts apart, upper and lower case being the same; it need not exist
-   * @throws DomainError 429 TOO_MANY_REQUESTS
-   */
-  async guard(ip: string | null, account: string, matches: () => Promise<boolean>): Promise<boolean> {
-    const address = neighbourhood(ip);
-    const pair = `${address} ${account.toLowerCase()}`;
-    // The pair first: who hammers one account must not use up the tries of everybody behind his address.
-    await this.perAccount.take(pair);
-    await this.perAddress.take(address);
-    const right = await matches();
-    if (right) {
-      await this.perAddress.giveBack(address);
-      await this.perAccount.forget(pair);
-    }
-    return right;
+  /** Refuses, without a look into the database, what this replica knows to be over the limit. @throws DomainError 429 */
+  requireUnknownBrowserAllowed(browser: TryingBrowser): void {
+    refuseFor(this.exchange.knownRefusal(this.limitsOfUnknown(browser)));
   }
 
   /**
-   * Runs `signIn` if the address has tries left, where an account is not known before. One that throws a refusal is
-   * counted like a wrong password; what worked, and what could not be decided, is given back.
+   * Runs `matches` if there are tries left. A try is counted before it is made, so that many at the same time do not slip
+   * through, and is not counted when it was right or could not be decided.
+   *
+   * @throws DomainError 429 TOO_MANY_REQUESTS
+   */
+  async guard(browser: TryingBrowser, matches: () => Promise<boolean>): Promise<boolean> {
+    return this.counted(await this.admittedLimits(browser), matches);
+  }
+
+  /**
+   * As `guard`, for a password that a signed-in person gives again: counted for this person alone, and apart from the
+   * sign-ins, which others can make fail.
+   */
+  async guardSignedIn(userId: string, matches: () => Promise<boolean>): Promise<boolean> {
+    const limits = [this.limit('signed in', userId, PER_ACCOUNT)];
+    refuseFor(await this.exchange.refusal(limits));
+    return this.counted(limits, matches);
+  }
+
+  /**
+   * Runs a sign-in with the identity provider if the address has tries left. Wrong passwords do not count here. What
+   * throws a refusal is counted; what worked, and what could not be decided, is not.
    *
    * @throws DomainError 429 TOO_MANY_REQUESTS
    */
   async guardAddress<T>(ip: string | null, signIn: () => Promise<T>): Promise<T> {
-    const address = neighbourhood(ip);
-    await this.perAddress.take(address);
+    const limits = this.limitsOfNetworks('identity provider', ip);
+    refuseFor(await this.exchange.refusal(limits));
+    const end = this.exchange.begin(limits);
     try {
       const result = await signIn();
-      await this.perAddress.giveBack(address);
+      end(false);
       return result;
     } catch (error) {
-      if (error instanceof DomainError && error.kind === 'unavailable') await this.perAddress.giveBack(address);
+      end(!isUndecided(error));
       throw error;
     }
   }
-}
 
-/** A limiter that remembers at most `maxEntries` keys. */
-class BoundedLimiter {
-  private readonly limiter: RateLimiterMemory;
-  /** In order of first use; entries that ran out leave when they get old. */
-  private readonly known = new Set<string>();
-
-  constructor(
-    limit: { points: number; duration: number },
-    private readonly maxEntries: number,
-  ) {
-    this.limiter = new RateLimiterMemory(limit);
+  /** A browser that used up its own tries is like any other. */
+  private async admittedLimits(browser: TryingBrowser): Promise<readonly Limit[]> {
+    const { account, deviceId } = browser;
+    if (deviceId !== null) {
+      const known = [this.limit('device', deviceId, PER_DEVICE), this.limit('known devices', normal(account), PER_ACCOUNT_KNOWN)];
+      if ((await this.exchange.refusal(known)) === null) return known;
+    }
+    const limits = this.limitsOfUnknown(browser);
+    refuseFor(await this.exchange.refusal(limits));
+    return limits;
   }
 
-  async take(key: string): Promise<void> {
-    if (!this.known.has(key)) await this.makeRoom();
-    this.known.add(key);
+  private async counted(limits: readonly Limit[], matches: () => Promise<boolean>): Promise<boolean> {
+    // Others may have begun while this one waited for the database.
+    refuseFor(this.exchange.knownRefusal(limits));
+    const end = this.exchange.begin(limits);
     try {
-      await this.limiter.consume(key);
-    } catch (refusal) {
-      throw tooManyTries((refusal as RateLimiterRes).msBeforeNext);
+      const isRight = await matches();
+      end(!isRight);
+      return isRight;
+    } catch (error) {
+      end(isRefusal(error));
+      throw error;
     }
   }
 
-  async giveBack(key: string): Promise<void> {
-    await this.limiter.reward(key);
+  private limitsOfUnknown({ account, ip }: TryingBrowser): readonly Limit[] {
+    return [this.limit('account', normal(account), PER_ACCOUNT), ...this.limitsOfNetworks('network', ip)];
   }
 
-  async forget(key: string): Promise<void> {
-    this.known.delete(key);
-    await this.limiter.delete(key);
+  private limitsOfNetworks(kind: string, ip: string | null): readonly Limit[] {
+    return networksOf(ip).map(({ network, share }) => this.limit(kind, network, PER_ADDRESS * share));
   }
 
-  private async makeRoom(): Promise<void> {
-    if (this.known.size < this.maxEntries) return;
-    const [oldest] = this.known;
-    if (oldest !== undefined) await this.forget(oldest);
+  private limit(kind: string, value: string, failures: number): Limit {
+    return { counter: this.exchange.counterOf(kind, value), failures };
   }
 }
 
-/** One subscriber has 2^64 IPv6 addresses: they count as one. */
-function neighbourhood(ip: string | null): string {
-  const address = ip === null ? null : addressIn(ip);
-  if (address === null) return 'unknown';
-  return address.bits === 128 ? `${(address.value >> 64n).toString(16)}::/64` : String(ip);
+function normal(account: string): string {
+  return account.trim().toLowerCase();
 }
 
-function tooManyTries(msBeforeNext: number): DomainError {
-  return new DomainError('throttled', 'TOO_MANY_REQUESTS', 'Too many failed sign-ins from this address. Try again later.', {
-    retryAfterSeconds: Math.max(1, Math.ceil(msBeforeNext / 1000)),
-  });
+/**
+ * A refused code counts like a wrong password. A missing one does not: who gives the right password and waits for the code
+ * has guessed nothing, and an office behind one address would use up its tries.
+ */
+function isRefusal(error: unknown): boolean {
+  return error instanceof DomainError && error.kind === 'unauthenticated' && error.code !== 'MFA_REQUIRED';
+}
+
+function isUndecided(error: unknown): boolean {
+  return error instanceof DomainError && error.kind === 'unavailable';
+}
+
+/** @throws DomainError 429 */
+function refuseFor(milliseconds: number | null): void {
+  if (milliseconds === null) return;
+  throw new DomainError(
+    'throttled',
+    'TOO_MANY_REQUESTS',
+    'Too many failed sign-ins. Try again later, or use a browser in which you have signed in before.',
+    { retryAfterSeconds: Math.max(1, Math.ceil(milliseconds / 1000)) },
+  );
 }

@@ -1,4 +1,5 @@
 import { hash, verify } from '@node-rs/argon2';
+import { type HashingPriority, hashingSlots } from './hashing-slots.js';
 
 /** OWASP's first choice for argon2id: 19 MiB, two passes, one lane. */
 const ARGON2ID = { memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const;
@@ -26,11 +27,16 @@ export function isSameAsEmail(password: string, email: string | null | undefined
 
 /** An argon2id hash in PHC form. The same text typed on another system, in another Unicode form, has the same hash. @see https://cheatsheetseries.owasp.org, Password Storage */
 export function hashPassword(password: string): Promise<string> {
-  return hash(password.normalize('NFC'), ARGON2ID);
+  return hashingSlots.run('known', () => hash(password.normalize('NFC'), ARGON2ID));
 }
 
-/** Whether `password` is the one behind `passwordHash`; takes as long without a hash as with one. */
-export async function passwordMatches(passwordHash: string | null, password: string): Promise<boolean> {
-  const matches = await verify(passwordHash ?? (await NOBODY), password.normalize('NFC'));
+/**
+ * Whether `password` is the one behind `passwordHash`; takes as long without a hash as with one.
+ *
+ * @throws DomainError 503 when too many hashes wait to be computed
+ */
+export async function passwordMatches(passwordHash: string | null, password: string, priority: HashingPriority = 'known'): Promise<boolean> {
+  const compared = passwordHash ?? (await NOBODY);
+  const matches = await hashingSlots.run(priority, () => verify(compared, password.normalize('NFC')));
   return passwordHash !== null && matches;
 }

@@ -1,17 +1,21 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
-import { permissionDenied } from '../access/access.errors.js';
+import { passwordChangeRequired, permissionDenied } from '../access/access.errors.js';
 import type { KnownCaller } from '../access/caller.js';
+import { bindPassword } from '../access/credential-binding.js';
 import { GrantsReader } from '../access/grants.reader.js';
 import { Changes } from '../audit/changes.js';
 import { validationFailed } from '../common/domain-error.js';
+import { Config } from '../config/config.js';
+import { Accounts } from './accounts.service.js';
 import { hashPassword, isSameAsEmail, passwordMatches } from './password.js';
+import { PasswordRules } from './password-rules.js';
 import { PasswordThrottle } from './password-throttle.js';
 import { Sessions } from './sessions.service.js';
 import { UserAdmission } from './user-admission.js';
 import type { SetPasswordDto } from './user.dto.js';
 import type { User } from './user.entity.js';
-import { hasNoPassword, userNotFound, wrongPassword } from './user.errors.js';
+import { hasNoPassword, unfitPassword, userNotFound, wrongPassword } from './user.errors.js';
 import { UsersRepository } from './users.repository.js';
 
 /** New passwords. Each ends the sessions that were opened with the old one, but for the one that asked. */
@@ -23,6 +27,9 @@ export class Passwords {
     private readonly admission: UserAdmission,
     private readonly grants: GrantsReader,
     private readonly throttle: PasswordThrottle,
+    private readonly rules: PasswordRules,
+    private readonly accounts: Accounts,
+    private readonly config: Config,
     private readonly changes: Changes,
   ) {}
 
@@ -33,6 +40,7 @@ export class Passwords {
    */
   async set(caller: KnownCaller, id: string, input: SetPasswordDto): Promise<void> {
     if (caller.principal.signedInUserId === id) return this.setOwn(caller, id, input);
+    if (caller.principal.mustChangePassword) throw passwordChangeRequired();
     // Said before anything is looked up: who may not do this does not learn who exists.
     if (!caller.principal.may('platform:users:update')) throw permissionDenied('platform:users:update');
     if (input.currentPassword !== undefined) {
@@ -49,23 +57,30 @@ export class Passwords {
     if (currentPassword === undefined) {
       throw validationFailed([{ path: 'currentPassword', message: 'is required for your own password' }]);
     }
-    const right = await this.throttle.guard(caller.ip, id, () => passwordMatches(passwordHash, currentPassword));
-    if (!right) throw wrongPassword();
-    const newHash = await hashPassword(password);
+    const isRight = await this.throttle.guardSignedIn(id, () => this.accounts.isPasswordOf(user, currentPassword));
+    if (!isRight) throw wrongPassword();
+    const problem = await this.rules.problem(password, user);
+    if (problem !== null) throw unfitPassword(problem);
+    await requireNew(password, currentPassword, user);
+    const bound = bindPassword(this.config.peppers, id, await hashPassword(password));
     await this.changes.transaction(caller, async ({ tx, record, write }) => {
       const holder = await this.grants.in(tx).findHolder(id, 'update');
-      if (!holder?.isActive || !(await this.users.in(tx).setPassword(id, newHash, passwordHash))) throw wrongPassword();
+      if (!holder?.isActive || !(await this.users.in(tx).setPassword(id, bound, passwordHash))) throw wrongPassword();
       write(this.sessions.in(tx).closeAllOf(id, caller.principal.sessionId));
       record({ resourceType: 'user', resourceId: id, details: { credential: 'password' } });
     });
   }
 
   private async setAnothers(caller: KnownCaller, id: string, password: string): Promise<void> {
-    const newHash = await hashPassword(password);
+    // Neither waits while rows are locked; what it says of a user is said to callers alone who may change that user.
+    const target = await this.users.findByIdWithPassword(id);
+    const problem = target && (await this.rules.problem(password, target));
+    const bound = bindPassword(this.config.peppers, id, await hashPassword(password));
     await this.changes.transaction(caller, async ({ tx, record, write }) => {
       await this.admission.lockParties(tx, caller, 'platform:users:update', id);
       requireAllowed(await this.require(tx, id), password);
-      write(this.users.in(tx).setPassword(id, newHash));
+      if (problem !== null) throw unfitPassword(problem);
+      write(this.users.in(tx).setTemporaryPassword(id, bound));
       write(this.sessions.in(tx).closeAllOf(id));
       record({ resourceType: 'user', resourceId: id, details: { credential: 'password' } });
     });
@@ -83,4 +98,12 @@ function requireAllowed(user: User, password: string): User {
   if (user.kind === 'service' || user.oidcIssuer !== null) throw hasNoPassword();
   if (isSameAsEmail(password, user.email)) throw validationFailed([{ path: 'password', message: 'must not be the e-mail address' }]);
   return user;
+}
+
+/** Neither the current one nor, after a reset, the one that was reset. @throws DomainError 400 */
+async function requireNew(password: string, current: string, { previousPasswordHash }: User): Promise<void> {
+  const isCurrent = password.normalize('NFC') === current.normalize('NFC');
+  if (isCurrent || (previousPasswordHash !== null && (await passwordMatches(previousPasswordHash, password)))) {
+    throw unfitPassword('must not be the password that you have now, or had before it was reset');
+  }
 }

@@ -1,13 +1,20 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { Authority } from '../access/authority.js';
+import { actsForKeyOwner } from '../access/access.errors.js';
 import type { KnownCaller } from '../access/caller.js';
 import { GrantsReader, type Holder, type HolderLock } from '../access/grants.reader.js';
 import type { Permission } from '../access/permissions.js';
+import { type Ownership, owns } from '../access/standing.js';
+import { KeyOwners } from '../api-keys/key-owners.js';
+import { inTurn } from '../common/in-turn.js';
 import { validationFailed } from '../common/domain-error.js';
 import { Config } from '../config/config.js';
 import { lastAdmin, unknownRoles, userNotFound } from './user.errors.js';
 import { UsersRepository } from './users.repository.js';
+
+/** Permits what an owner can do with the keys. */
+const TAKE_KEYS = 'platform:api-keys:update';
 
 /** The caller and the user a change is about, both locked until it commits. */
 export interface Parties {
@@ -26,6 +33,7 @@ export class UserAdmission {
   constructor(
     private readonly grants: GrantsReader,
     private readonly users: UsersRepository,
+    private readonly keyOwners: KeyOwners,
     private readonly config: Config,
   ) {}
 
@@ -35,16 +43,48 @@ export class UserAdmission {
   }
 
   /**
-   * Locks the caller and the user who is to change, who must not do anything the caller may not.
+   * Locks the caller and the user who is to change, for a change after which the caller may be able to act as that user: a
+   * password, an address, roles, a state, a manager, a second factor, an end. So the caller must be able to do everything
+   * the user can.
    *
    * @throws DomainError 401; 403 PERMISSION_DENIED, CANNOT_GRANT, OUTSIDE_POLICY; 404
    */
   async lockParties(tx: EntityManager, caller: KnownCaller, permission: Permission, targetId: string, locks: ReadonlyMap<string, HolderLock> = new Map()): Promise<Parties> {
+    // In one round trip, the locks first.
+    const [parties, owners] = await inTurn([
+      this.lockForUpkeep(tx, caller, permission, targetId, locks),
+      this.keyOwners.actedForBy(tx, targetId),
+    ]);
+    await this.requireMayActAs(tx, caller, parties, owners);
+    return parties;
+  }
+
+  /**
+   * As `lockParties`, for a change that lets nobody act as the user: their name, their cap on keys.
+   *
+   * @throws DomainError 401; 403 PERMISSION_DENIED, CANNOT_GRANT, OUTSIDE_POLICY; 404
+   */
+  async lockForUpkeep(tx: EntityManager, caller: KnownCaller, permission: Permission, targetId: string, locks: ReadonlyMap<string, HolderLock> = new Map()): Promise<Parties> {
     const { authority, holders } = await this.lock(tx, caller, permission, new Map([...locks, [targetId, 'update' as const]]));
     const target = holders.get(targetId);
     if (!target) throw userNotFound();
     requireHoldingAllOf(authority, target);
     return { authority, target, holders };
+  }
+
+  /**
+   * Who acts as an owner of keys can regenerate each of them, whatever it is for in the platform's services. That is what
+   * `platform:api-keys:update` permits, so the caller needs it, and every grant of service accounts reached through the
+   * user. Keys that the caller owns, or manages, give nothing new.
+   */
+  private async requireMayActAs(tx: EntityManager, caller: KnownCaller, { authority, target }: Parties, owners: readonly Ownership[]): Promise<void> {
+    const foreign = owners.filter((owner) => !owns(caller.principal, owner));
+    if (foreign.length === 0) return;
+    if (!authority.holds(TAKE_KEYS)) throw actsForKeyOwner(TAKE_KEYS);
+    const services = foreign.map(({ ownerId }) => ownerId).filter((id) => id !== target.id);
+    if (services.length === 0) return;
+    const holders = await this.grants.in(tx).holders(new Map(services.map((id) => [id, 'share' as const])));
+    for (const service of holders.values()) authority.requireHolding(service.assignedGrants);
   }
 
   /** As `requireHoldingAllOf`, for the user as this very change leaves him. */

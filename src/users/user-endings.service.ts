@@ -4,6 +4,7 @@ import type { Change } from '../audit/changes.js';
 import { diff } from '../audit/diff.js';
 import { Clock } from '../common/clock.js';
 import { auditedUser } from './audited-user.js';
+import { Sessions } from './sessions.service.js';
 import { UserAdmission } from './user-admission.js';
 import { UsersRepository } from './users.repository.js';
 
@@ -13,6 +14,7 @@ export class UserEndings {
   constructor(
     private readonly users: UsersRepository,
     private readonly admission: UserAdmission,
+    private readonly sessions: Sessions,
     private readonly clock: Clock,
   ) {}
 
@@ -31,6 +33,21 @@ export class UserEndings {
     let switched = 0;
     for (const id of ids) switched += (await this.switchOne(change, id, detailsById.get(id)!)) ? 1 : 0;
     return switched;
+  }
+
+  /** Ends the sessions of a user that were open at `at`; later ones stay. Gives whether there were any. */
+  async endSessions(
+    { tx, record }: Change,
+    id: string,
+    at: Date,
+    details: Readonly<Record<string, unknown>>,
+  ): Promise<boolean> {
+    // A sign-in locks the user as well.
+    await tx.query('SELECT 1 FROM users WHERE id = $1 FOR UPDATE', [id]);
+    const ended = await this.sessions.in(tx).closeOpenedUpTo(id, at);
+    if (ended === 0) return false;
+    record({ action: 'sessions:revoke', resourceType: 'user', resourceId: id, details: { ...details, sessions: ended } });
+    return true;
   }
 
   private async switchOne(

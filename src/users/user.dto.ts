@@ -4,6 +4,7 @@ import { IsBoolean, IsIn, IsInt, IsString, Max, Min, isEmail } from 'class-valid
 import { IsRoleNames } from '../access/role.dto.js';
 import { ROLE_NAME } from '../common/grammars/role-name.js';
 import { AsFlag, PageQueryDto } from '../common/page-query.dto.js';
+import { TakesSecretsIn } from '../common/secret-members.js';
 import { isNameOf, isStorableText } from '../common/text.js';
 import { IfGiven, IfPresent, IsId, IsOf, IsSet, Satisfies } from '../common/validators.js';
 import { PASSWORD_RULE, isPassword } from './password.js';
@@ -65,6 +66,7 @@ export class UserFieldsDto {
 }
 
 /** A new person or service account. */
+@TakesSecretsIn('password')
 export class CreateUserDto extends UserFieldsDto {
   /**
    * 1 to 100 characters, trimmed.
@@ -118,6 +120,7 @@ export class SetRolesDto {
 }
 
 /** A new password. */
+@TakesSecretsIn('password', 'currentPassword')
 export class SetPasswordDto {
   /**
    * 12 to 1 024 characters, not the e-mail address.

@@ -12,6 +12,10 @@ export class User {
   @Column('text', { nullable: true })
   email: string | null;
 
+  /** What the identity provider says of the address; null for local accounts, and until a token has said it. */
+  @Column('boolean', { name: 'email_verified', nullable: true })
+  isEmailVerified: boolean | null;
+
   @Column('text')
   name: string;
 
@@ -21,6 +25,21 @@ export class User {
   /** argon2id; never selected unless asked for by name. */
   @Column('text', { name: 'password_hash', nullable: true, select: false })
   passwordHash: string | null;
+
+  /** Chosen by another person: the session that it opens can do nothing but change it. */
+  @Column('boolean', { name: 'password_is_temporary', default: false })
+  passwordIsTemporary: boolean;
+
+  /** The one before a temporary password: it may have been replaced because others know it. */
+  @Column('text', { name: 'previous_password_hash', nullable: true, select: false })
+  previousPasswordHash: string | null;
+  /** What binds the hash to this user; never selected unless asked for by name. */
+  @Column('bytea', { name: 'password_binding', nullable: true, select: false })
+  passwordBinding: Buffer | null;
+
+  /** The version of API_KEY_PEPPERS that made the binding. */
+  @Column('text', { name: 'password_binding_version', nullable: true, select: false })
+  passwordBindingVersion: string | null;
 
   @Column('text', { name: 'oidc_issuer', nullable: true })
   oidcIssuer: string | null;

@@ -5,6 +5,11 @@ export function userNotFound(): DomainError {
   return new DomainError('missing', 'USER_NOT_FOUND', 'There is no such user.');
 }
 
+/** 404: it has ended, or is another user's. */
+export function sessionNotFound(): DomainError {
+  return new DomainError('missing', 'SESSION_NOT_FOUND', 'This user has no such session. It may have ended.');
+}
+
 /** 409: another local account that is not deleted has this address, in upper or lower case. */
 export function emailTaken(): DomainError {
   return new DomainError('conflict', 'EMAIL_TAKEN', 'Another user has this e-mail address.');
@@ -26,9 +31,19 @@ export function hasNoPassword(): DomainError {
   return new DomainError('conflict', 'HAS_NO_PASSWORD', 'This account has no password here: it is a service account, or its identity provider signs it in.');
 }
 
+/** 403: an API key has no account of its own, and nobody reads what it is told. */
+export function onlyForPeople(): DomainError {
+  return new DomainError('forbidden', 'ONLY_FOR_PEOPLE', 'This is about the account of a signed-in person. Sign in instead of using an API key.');
+}
+
 /** 403: the old password is not the old password. */
 export function wrongPassword(): DomainError {
   return new DomainError('forbidden', 'WRONG_PASSWORD', 'The current password is wrong.');
+}
+
+/** 400: a password that does not fit its account, and why. */
+export function unfitPassword(problem: string): DomainError {
+  return validationFailed([{ path: 'password', message: problem }]);
 }
 
 /** 400: roles that do not exist. */

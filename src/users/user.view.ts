@@ -9,6 +9,13 @@ export class UserView {
   /** @example "ada@example.com" */
   email: string | null;
 
+  /**
+   * Whether the identity provider has verified the e-mail address; an address that is not verified says nothing about who
+   * this is. null: no address, or an account of this installation, whose address an administrator entered.
+   * @example null
+   */
+  isEmailVerified: boolean | null;
+
   /** @example "Ada Lovelace" */
   name: string;
 
@@ -32,15 +39,19 @@ export class UserView {
    */
   signsInWith: 'password' | 'identity-provider' | null;
 
+  /** Whether a code is asked for at the sign-in. */
+  hasSecondFactor: boolean;
+
   createdAt: Date;
 
   lastSignInAt: Date | null;
 
   /** Lists the fields that may leave: a new column stays inside until it is named here. */
-  static from(user: User, roles: readonly string[], managerIds: readonly string[]): UserView {
+  static from(user: User, roles: readonly string[], managerIds: readonly string[], hasSecondFactor: boolean): UserView {
     return {
       id: user.id,
       email: user.email,
+      isEmailVerified: user.oidcSubject === null || user.email === null ? null : user.isEmailVerified === true,
       name: user.name,
       kind: user.kind,
       managerIds: [...managerIds],
@@ -48,6 +59,7 @@ export class UserView {
       isActive: user.isActive,
       maxActiveKeys: user.maxActiveKeys,
       signsInWith: user.oidcSubject !== null ? 'identity-provider' : user.kind === 'person' ? 'password' : null,
+      hasSecondFactor,
       createdAt: user.createdAt,
       lastSignInAt: user.lastSignInAt,
     };

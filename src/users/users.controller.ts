@@ -10,6 +10,10 @@ import { UserIdPipe } from './user-id.pipe.js';
 import { UsersPageView, UserView } from './user.view.js';
 import { UsersService } from './users.service.js';
 
+/** What every change says that lets its caller act as the user. */
+const KEY_OWNERS =
+  'Where they own keys that are not revoked, or manage a service account that does, it also needs `platform:api-keys:update`.';
+
 /** People and service accounts. */
 @ApiTags('Users')
 @Controller('users')
@@ -50,7 +54,7 @@ export class UsersController {
   @Audited('users:update', 'user')
   @ApiOperation({
     summary: 'Change a user',
-    description: 'You must hold everything he may do. Disabling ends his sessions and stops his keys at once.',
+    description: `You must hold everything they may do. ${KEY_OWNERS} Disabling ends their sessions and stops their keys at once.`,
   })
   update(@FromCaller() caller: KnownCaller, @Param('id', UserIdPipe) id: string, @Body() body: UpdateUserDto): Promise<UserView> {
     return this.users.update(caller, id, body);
@@ -64,8 +68,8 @@ export class UsersController {
   @ApiOperation({
     summary: 'Delete a user',
     description:
-      'You must hold everything he may do. Of an owner of keys that are not revoked, say what becomes of them. Many keys are ' +
-      'done in batches: if the request is cut off, send it again.',
+      `You must hold everything they may do. ${KEY_OWNERS} Of an owner of keys that are not revoked, say what becomes of them. ` +
+      'Many keys are done in batches: if the request is cut off, send it again.',
   })
   delete(@FromCaller() caller: KnownCaller, @Param('id', UserIdPipe) id: string, @Query() query: DeleteUserQueryDto): Promise<void> {
     return this.offBoarding.delete(caller, id, query);
@@ -77,7 +81,7 @@ export class UsersController {
   @Audited('users:update', 'user')
   @ApiOperation({
     summary: 'Set a user’s roles',
-    description: 'You must hold everything he may do, before and after. Takes effect on his next request.',
+    description: `You must hold everything they may do, before and after. ${KEY_OWNERS} Takes effect on their next request.`,
   })
   setRoles(@FromCaller() caller: KnownCaller, @Param('id', UserIdPipe) id: string, @Body() body: SetRolesDto): Promise<UserView> {
     return this.users.setRoles(caller, id, body.roles);
@@ -85,13 +89,13 @@ export class UsersController {
 
   @Put(':id/password')
   @HttpCode(204)
-  @SignedIn()
+  @SignedIn({ withTemporaryPassword: true })
   @Audited('users:update', 'user')
   @ApiOperation({
     summary: 'Set a password',
     description:
-      'Your own with the old one; another’s with `platform:users:update`, holding everything he may do. Ends all his sessions ' +
-      'but the one that asks.',
+      `Your own with the old one; another’s with \`platform:users:update\`, holding everything that user may do. ${KEY_OWNERS} ` +
+      'Ends all sessions of the user but the one that asks. A password that is set for another user must be changed at the next sign-in.',
   })
   setPassword(@FromCaller() caller: KnownCaller, @Param('id', UserIdPipe) id: string, @Body() body: SetPasswordDto): Promise<void> {
     return this.passwords.set(caller, id, body);

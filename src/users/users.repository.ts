@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { EntityManager, QueryFailedError, type SelectQueryBuilder } from 'typeorm';
 import type { QueryConfig } from 'pg';
+import type { BoundPassword } from '../access/credential-binding.js';
 import { MAX_COUNTED_ROWS } from '../common/page.js';
 import { inOneTrip } from '../database/in-one-trip.js';
 import { likeAnywhere } from '../common/text.js';
@@ -12,6 +13,7 @@ export interface UserWithRoles {
   /** In order of name; inactive roles included, they are still assigned. */
   readonly roles: string[];
   readonly managerIds: string[];
+  readonly hasSecondFactor: boolean;
 }
 
 /** What a list of users is narrowed by; all of it must hold. */
@@ -21,6 +23,9 @@ export interface UserFilter {
   readonly role?: string | undefined;
   readonly isActive?: boolean | undefined;
 }
+
+/** What a password is checked by. */
+const PASSWORD = ['u.passwordHash', 'u.passwordBinding', 'u.passwordBindingVersion'];
 
 /** Rows of users. Deleted users are not found unless a method says so. */
 @Injectable()
@@ -57,14 +62,18 @@ export class UsersRepository {
   async findByEmailWithPassword(email: string): Promise<User | null> {
     return this.manager
       .createQueryBuilder(User, 'u')
-      .addSelect('u.passwordHash')
+      .addSelect(PASSWORD)
       .where('lower(u.email) = lower(:email) AND u.deletedAt IS NULL AND u.oidcIssuer IS NULL', { email })
       .getOne();
   }
 
-  /** A user by id with his password hash, or null. */
+  /** A user by id with the password hash and the one before it, or null. */
   async findByIdWithPassword(id: string): Promise<User | null> {
-    return this.manager.createQueryBuilder(User, 'u').addSelect('u.passwordHash').where('u.id = :id AND u.deletedAt IS NULL', { id }).getOne();
+    return this.manager
+      .createQueryBuilder(User, 'u')
+      .addSelect([...PASSWORD, 'u.previousPasswordHash'])
+      .where('u.id = :id AND u.deletedAt IS NULL', { id })
+      .getOne();
   }
 
   /** The user an identity provider calls `subject`, deleted ones included, or null. */
@@ -81,9 +90,9 @@ export class UsersRepository {
   /** Adds the user of an identity; false when there is one already, deleted ones included. Waits for a twin at work. */
   async insertIdentity(user: User): Promise<boolean> {
     const rows = await this.manager.query<unknown[]>(
-      `INSERT INTO users (id, email, name, kind, oidc_issuer, oidc_subject, oidc_roles, oidc_issued_at, created_at, updated_at, last_sign_in_at)
-       VALUES ($1, $2, $3, 'person', $4, $5, $6, $7, $8, $8, $8) ON CONFLICT (oidc_issuer, oidc_subject) DO NOTHING RETURNING 1`,
-      [user.id, user.email, user.name, user.oidcIssuer, user.oidcSubject, user.oidcRoles, user.oidcIssuedAt, user.createdAt],
+      `INSERT INTO users (id, email, name, kind, oidc_issuer, oidc_subject, oidc_roles, oidc_issued_at, created_at, updated_at, last_sign_in_at, email_verified)
+       VALUES ($1, $2, $3, 'person', $4, $5, $6, $7, $8, $8, $8, $9) ON CONFLICT (oidc_issuer, oidc_subject) DO NOTHING RETURNING 1`,
+      [user.id, user.email, user.name, user.oidcIssuer, user.oidcSubject, user.oidcRoles, user.oidcIssuedAt, user.createdAt, user.isEmailVerified],
     );
     return rows.length > 0;
   }
@@ -94,7 +103,7 @@ export class UsersRepository {
    * @throws QueryFailedError 23505, see {@link isEmailTaken}
    */
   async update({ id, email, name, isActive, maxActiveKeys, updatedAt }: User, managerIds: readonly string[] | null): Promise<void> {
-    const text = 'UPDATE users SET email = $2, name = $3, is_active = $4, max_active_keys = $5, updated_at = $6 WHERE id = $1';
+    const text = 'UPDATE users SET email_verified = CASE WHEN email = $2 THEN email_verified END, email = $2, name = $3, is_active = $4, max_active_keys = $5, updated_at = $6 WHERE id = $1';
     const values = [id, email, name, isActive, maxActiveKeys, updatedAt];
     await inOneTrip(this.manager, [{ text, values }, ...(managerIds === null ? [] : setManagers(id, managerIds))]);
   }
@@ -104,14 +113,26 @@ export class UsersRepository {
     await inOneTrip(this.manager, setRoles(id, roles));
   }
 
-  /** Writes a new password; false when `current` (a hash) was given and is no longer the stored one. */
-  async setPassword(id: string, passwordHash: string, current: string | null = null): Promise<boolean> {
+  /** Writes a person's own new password; false when `current` (a hash) is no longer the stored one. */
+  async setPassword(id: string, { hash, binding }: BoundPassword, current: string): Promise<boolean> {
     const [rows] = await this.manager.query<[unknown[], number]>(
-      `UPDATE users SET password_hash = $2, updated_at = now()
-        WHERE id = $1 AND deleted_at IS NULL AND ($3::text IS NULL OR password_hash = $3) RETURNING 1`,
-      [id, passwordHash, current],
+      `UPDATE users SET password_hash = $2, password_binding = $4, password_binding_version = $5,
+                        password_is_temporary = false, previous_password_hash = NULL, updated_at = now()
+        WHERE id = $1 AND deleted_at IS NULL AND password_hash = $3 RETURNING 1`,
+      [id, hash, current, binding.mac, binding.version],
     );
     return rows.length > 0;
+  }
+
+  /** Writes a password that another person chose. The person's own last one is kept, so that it does not come back. */
+  async setTemporaryPassword(id: string, { hash, binding }: BoundPassword): Promise<void> {
+    await this.manager.query(
+      `UPDATE users SET previous_password_hash = CASE WHEN password_is_temporary THEN previous_password_hash ELSE password_hash END,
+                        password_hash = $2, password_binding = $3, password_binding_version = $4, password_is_temporary = true,
+                        updated_at = now()
+        WHERE id = $1 AND deleted_at IS NULL`,
+      [id, hash, binding.mac, binding.version],
+    );
   }
 
   /**
@@ -127,9 +148,16 @@ export class UsersRepository {
     return rows.length > 0;
   }
 
-  /** Notes the newest token of an identity, and the roles its claim gave. */
-  async noteIdentity(id: string, issuedAt: number, claimRoles: readonly string[]): Promise<void> {
-    await this.manager.query('UPDATE users SET last_sign_in_at = now(), oidc_issued_at = $2, oidc_roles = $3 WHERE id = $1', [id, issuedAt, claimRoles]);
+  /**
+   * Notes the newest token of an identity, and the roles its claim gave. The address is not replaced by the token's; what
+   * the token says of another address is not said of this one.
+   */
+  async noteIdentity(id: string, token: { issuedAt: number; email: string | null; isEmailVerified: boolean }, claimRoles: readonly string[]): Promise<void> {
+    await this.manager.query(
+      `UPDATE users SET last_sign_in_at = now(), oidc_issued_at = $2, oidc_roles = $3,
+              email_verified = coalesce(lower(email) = lower($4), false) AND $5 WHERE id = $1`,
+      [id, token.issuedAt, claimRoles, token.email, token.isEmailVerified],
+    );
   }
 
   /** Which of `roles` exist, locked until commit so that they still do then; in order of name. */
@@ -152,8 +180,13 @@ export class UsersRepository {
   async delete(id: string, now: Date): Promise<void> {
     await inOneTrip(this.manager, [
       { text: 'DELETE FROM user_role WHERE user_id = $1', values: [id] },
+      { text: 'DELETE FROM second_factor WHERE user_id = $1', values: [id] },
       { text: 'DELETE FROM user_manager WHERE user_id = $1 OR manager_id = $1', values: [id] },
-      { text: 'UPDATE users SET deleted_at = $2, updated_at = $2, is_active = false, password_hash = NULL WHERE id = $1', values: [id, now] },
+      {
+        text: `UPDATE users SET deleted_at = $2, updated_at = $2, is_active = false, password_hash = NULL, password_binding = NULL,
+                                password_binding_version = NULL, previous_password_hash = NULL WHERE id = $1`,
+        values: [id, now],
+      },
     ]);
   }
 
@@ -184,13 +217,14 @@ export class UsersRepository {
   /** Roles and managers by user, in one statement for any number of users. */
   private async grantsOf(ids: readonly string[]): Promise<Map<string, Omit<UserWithRoles, 'user'>>> {
     if (ids.length === 0) return new Map();
-    const rows = await this.manager.query<{ id: string; roles: string[]; manager_ids: string[] }[]>(
+    const rows = await this.manager.query<{ id: string; roles: string[]; manager_ids: string[]; has_second_factor: boolean }[]>(
       `SELECT id, ARRAY(SELECT role_name FROM user_role WHERE user_id = id ORDER BY 1) AS roles,
-              ARRAY(SELECT manager_id FROM user_manager WHERE user_id = id ORDER BY 1) AS manager_ids
+              ARRAY(SELECT manager_id FROM user_manager WHERE user_id = id ORDER BY 1) AS manager_ids,
+              EXISTS (SELECT FROM second_factor f WHERE f.user_id = id.id AND f.confirmed_at IS NOT NULL) AS has_second_factor
          FROM unnest($1::uuid[]) AS id`,
       [ids],
     );
-    return new Map(rows.map((row) => [row.id, { roles: row.roles, managerIds: row.manager_ids }]));
+    return new Map(rows.map((row) => [row.id, { roles: row.roles, managerIds: row.manager_ids, hasSecondFactor: row.has_second_factor }]));
   }
 }
 

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { lockAdministration } from '../access/administration-lock.js';
 import type { KnownCaller } from '../access/caller.js';
+import { bindPassword } from '../access/credential-binding.js';
 import type { Holder } from '../access/grants.reader.js';
 import { Changes } from '../audit/changes.js';
 import { diff } from '../audit/diff.js';
@@ -11,13 +12,15 @@ import { inTurn } from '../common/in-turn.js';
 import { MAX_COUNTED_ROWS } from '../common/page.js';
 import { pageOf } from '../common/page-query.dto.js';
 import { uuidv7 } from '../common/uuid.js';
+import { Config, type VersionedKey } from '../config/config.js';
 import { auditedUser } from './audited-user.js';
 import { hashPassword, isSameAsEmail } from './password.js';
+import { PasswordRules } from './password-rules.js';
 import { Sessions } from './sessions.service.js';
 import { UserAdmission } from './user-admission.js';
 import type { CreateUserDto, UpdateUserDto, UsersQueryDto } from './user.dto.js';
 import { User } from './user.entity.js';
-import { emailTaken, userNotFound } from './user.errors.js';
+import { emailTaken, unfitPassword, userNotFound } from './user.errors.js';
 import { UserView, type UsersPageView } from './user.view.js';
 import { UsersRepository, type UserWithRoles, isEmailTaken } from './users.repository.js';
 
@@ -31,8 +34,10 @@ export class UsersService {
     private readonly users: UsersRepository,
     private readonly sessions: Sessions,
     private readonly admission: UserAdmission,
+    private readonly passwordRules: PasswordRules,
     private readonly changes: Changes,
     private readonly clock: Clock,
+    private readonly config: Config,
   ) {}
 
   /** A page of users, newest first. */
@@ -53,14 +58,16 @@ export class UsersService {
   /** @throws DomainError 400; 403 CANNOT_GRANT, OUTSIDE_POLICY; 409 EMAIL_TAKEN */
   async create(caller: KnownCaller, input: CreateUserDto): Promise<UserView> {
     requireConsistent(input);
+    await this.requireFitPassword(input);
     // Hashing takes its time; no lock waits for it.
     const passwordHash = input.password === undefined ? null : await hashPassword(input.password);
+    const { peppers } = this.config;
     const created = this.changes.transaction(caller, async ({ tx, record, write, lastly }) => {
       const { managerIds = [], roles = [] } = input;
       const { authority, holders } = await this.admission.lockAuthority(tx, caller, 'platform:users:create', managerIds);
       this.admission.requireManagers(managerIds, holders);
       await this.admission.requireRoles(tx, roles);
-      const user = userFrom(input, passwordHash, this.clock.now());
+      const user = userFrom(input, peppers, passwordHash, this.clock.now());
       write(this.users.in(tx).insert(user, roles, managerIds));
       const checked = this.admission.requireHoldingAllAfter(tx, authority, user.id);
       const [, found] = await lastly(inTurn([checked, this.require(tx, user.id)]));
@@ -75,7 +82,9 @@ export class UsersService {
     const updated = this.changes.transaction(caller, async ({ tx, record, write, lastly }) => {
       if (input.isActive === false) await lockAdministration(tx);
       const locks = new Map((input.managerIds ?? []).map((managerId) => [managerId, 'share' as const]));
-      const { target, holders } = await this.admission.lockParties(tx, caller, 'platform:users:update', id, locks);
+      const { target, holders } = isUpkeep(input)
+        ? await this.admission.lockForUpkeep(tx, caller, 'platform:users:update', id, locks)
+        : await this.admission.lockParties(tx, caller, 'platform:users:update', id, locks);
       requireApplicable(target, input);
       if (input.managerIds) this.admission.requireManagers(input.managerIds, holders);
       const before = await this.require(tx, id);
@@ -106,6 +115,12 @@ export class UsersService {
     });
   }
 
+  private async requireFitPassword({ password, email, name }: CreateUserDto): Promise<void> {
+    if (password === undefined) return;
+    const problem = await this.passwordRules.problem(password, { email: email ?? null, name });
+    if (problem !== null) throw unfitPassword(problem);
+  }
+
   private async require(tx: EntityManager, id: string): Promise<UserWithRoles> {
     const found = await this.users.in(tx).findById(id);
     if (!found) throw userNotFound();
@@ -113,12 +128,17 @@ export class UsersService {
   }
 }
 
-function viewOf({ user, roles, managerIds }: UserWithRoles): UserView {
-  return UserView.from(user, roles, managerIds);
+function viewOf({ user, roles, managerIds, hasSecondFactor }: UserWithRoles): UserView {
+  return UserView.from(user, roles, managerIds, hasSecondFactor);
 }
 
 function asEmailTaken(error: unknown): never {
   throw isEmailTaken(error) ? emailTaken() : error;
+}
+
+/** Whether a change touches only what lets nobody act as the user. */
+function isUpkeep({ name: _name, maxActiveKeys: _maxActiveKeys, ...others }: UpdateUserDto): boolean {
+  return Object.values(others).every((value) => value === undefined);
 }
 
 /** Fields of a new user that contradict each other. */
@@ -140,13 +160,18 @@ function requireApplicable(target: Holder, input: UpdateUserDto): void {
   if (errors.length > 0) throw validationFailed(errors);
 }
 
-function userFrom(input: CreateUserDto, passwordHash: string | null, now: Date): User {
+function userFrom(input: CreateUserDto, peppers: readonly VersionedKey[], passwordHash: string | null, now: Date): User {
+  const id = uuidv7(now.getTime());
+  const bound = passwordHash === null ? null : bindPassword(peppers, id, passwordHash);
   return Object.assign(new User(), {
-    id: uuidv7(now.getTime()),
+    id,
     email: input.email?.trim() ?? null,
     name: input.name.trim(),
     kind: input.kind ?? 'person',
     passwordHash,
+    passwordIsTemporary: passwordHash !== null,
+    passwordBinding: bound?.binding.mac ?? null,
+    passwordBindingVersion: bound?.binding.version ?? null,
     isActive: input.isActive ?? true,
     maxActiveKeys: input.maxActiveKeys ?? null,
     createdAt: now,

@@ -3,6 +3,7 @@ import { hash } from 'node:crypto';
 import { type ParsedSecret, findVersion, importedMacOf, macMatches, macOf, parse, tagMatches } from '../api-keys/secret.js';
 import { missingVersion } from '../common/missing-version.js';
 import { Config } from '../config/config.js';
+import { CredentialBindings } from '../installation/bindings/credential-bindings.js';
 import type { KeyRecord } from './records/key-record.js';
 import { RecordCache } from './records/record-cache.js';
 import { RecordLoader, type Want, recordIn } from './records/record-loader.js';
@@ -30,6 +31,7 @@ export class SecretProver {
     private readonly cache: RecordCache,
     private readonly loader: RecordLoader,
     private readonly config: Config,
+    private readonly bindings: CredentialBindings,
   ) {}
 
   /**
@@ -49,7 +51,8 @@ export class SecretProver {
     const parsed = parse(presented, this.config.apiKeyPrefix);
     if (parsed === null) {
       if (this.isOfThisSystem(presented)) return 'MALFORMED';
-      return LIKELY_KEY.test(presented) || this.cache.hadImported !== false ? null : 'MALFORMED';
+      if (LIKELY_KEY.test(presented)) return null;
+      return this.cache.imported.mayHave(this.importedMacs(hash('sha256', presented, 'buffer'))) === false ? 'MALFORMED' : null;
     }
     return tagMatches(parsed, this.config.tagKeys) ? null : 'NOT_FOUND';
   }
@@ -81,14 +84,23 @@ export class SecretProver {
     if (this.isOfThisSystem(presented)) return 'MALFORMED';
     const miss = LIKELY_KEY.test(presented) ? 'NOT_FOUND' : 'MALFORMED';
     const name = `imported:${digest}`;
-    if (this.cache.hasImported(nowMs) === false || this.cache.isUnknown(name, nowMs)) return miss;
-    const sha256 = Buffer.from(digest, 'latin1');
-    const macs = this.config.peppers.map(({ key }) => importedMacOf(key, sha256));
-    const remembered = (record: KeyRecord) => {
+    if (this.cache.isUnknown(name, nowMs)) return miss;
+    const macs = this.importedMacs(Buffer.from(digest, 'latin1'));
+    if (this.cache.imported.mayHave(macs) === false) return miss;
+    const check = (record: KeyRecord) => {
+      if (!this.bindings.isSecretOf(record.secret)) {
+        this.bindings.noteRefused('imported-secret', record.key.id);
+        return miss;
+      }
       this.cache.remember(record, digest);
       return record;
     };
-    return this.load({ name, macs }, remembered, miss);
+    return this.load({ name, macs }, check, miss);
+  }
+
+  /** Under each of the peppers: which one was current when the secret was imported, its text does not tell. */
+  private importedMacs(sha256: Buffer): Buffer[] {
+    return this.config.peppers.map(({ key }) => importedMacOf(key, sha256));
   }
 
   /** Such text is never looked for among the keys of other systems, and none of them is imported. */

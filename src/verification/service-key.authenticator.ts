@@ -1,7 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
+import { unauthenticated } from '../access/access.errors.js';
 import { KeyAuthenticator, type ProvenSecret } from '../access/authenticator.js';
 import { Principal } from '../access/caller.js';
+import { ADDRESS_IS_UNKNOWN, UNKNOWN_ADDRESS } from '../access/client-ip.js';
 import { Config } from '../config/config.js';
 import { decideOnCaller } from './checks.js';
 import type { KeyRecord } from './records/key-record.js';
@@ -62,6 +64,10 @@ export class ServiceKeyAuthenticator extends KeyAuthenticator {
   }
 }
 
+/** @throws DomainError 401 with the reason, which is the operator's to mend, for a caller that has proven the secret */
 function isRefused({ record, isDenied, databaseNowMs }: Recognised, ip: string): boolean {
-  return isDenied || decideOnCaller(record, ip, databaseNowMs) !== null;
+  if (isDenied) return true;
+  const refusal = decideOnCaller(record, ip, databaseNowMs);
+  if (refusal?.code === 'IP_NOT_ALLOWED' && ip === UNKNOWN_ADDRESS) throw unauthenticated(true, ADDRESS_IS_UNKNOWN);
+  return refusal !== null;
 }

@@ -12,6 +12,7 @@ import { FailoverService } from './failover/failover.service.js';
 import { HistoryRepository } from './failover/history.repository.js';
 import { LostChanges } from './failover/lost-changes.service.js';
 import { FeedService } from './feed/feed.service.js';
+import { ImportedReader } from './records/imported-reader.js';
 import { KeyExplainer } from './explain/key-explainer.js';
 import { KeyInspector } from './key-inspector.js';
 import { KeyRecognizer } from './key-recognizer.js';
@@ -61,6 +62,7 @@ const cores = [
     KeyInspector,
     KeyRecognizer,
     SecretProver,
+    ImportedReader,
     KeyRecordsRepository,
     ReplicaConnections,
     FeedService,

@@ -10,6 +10,7 @@ import { ConsoleSession, startConsole } from './console-session.js';
 
 const run = promisify(execFile);
 const PASSWORD = 'correct horse battery';
+const HERS = 'nine small boats at sea';
 
 const browser: Browser | null = await launchChromium();
 const inBrowser = browser === null ? describe.skip : describe;
@@ -111,7 +112,9 @@ inBrowser('an admin of people and their keys', () => {
   it('lets her make keys inside the policy alone, up to her cap, and only narrow them', async () => {
     const ada = await ConsoleSession.open(browser!, app);
     const hers = ada.page;
-    await ada.signIn('ada@example.com', PASSWORD);
+    const first = (await app.post('/auth/login', { body: { email: 'ada@example.com', password: PASSWORD } })).body;
+    await app.put(`/users/${first.user.id}/password`, { token: first.accessToken, body: { password: HERS, currentPassword: PASSWORD } });
+    await ada.signIn('ada@example.com', HERS);
     await hers.getByRole('heading', { name: 'My keys' }).waitFor();
     expect(await hers.getByRole('navigation', { name: 'Main' }).getByRole('link').allTextContents()).toEqual(['My keys', 'Connect a service', 'Revoke a found key']);
     await ada.goto('/keys/new');
@@ -129,7 +132,7 @@ inBrowser('an admin of people and their keys', () => {
     await hers.getByLabel('In any minute').fill('40');
     await hers.getByRole('button', { name: 'Save' }).click();
     await hers.getByText('can only be narrowed without the permission platform:api-keys:update').waitFor();
-    await app.post('/api-keys', { token: await app.tokenOf('ada@example.com', PASSWORD), body: { name: 'Second' } });
+    await app.post('/api-keys', { token: await app.tokenOf('ada@example.com', HERS), body: { name: 'Second' } });
     hers.on('dialog', (question) => void question.accept());
     await ada.goto('/keys/new');
     await hers.getByLabel('Name').fill('Third');
@@ -154,7 +157,7 @@ inBrowser('an admin of people and their keys', () => {
     await page.keyboard.press('Escape');
     await dialog().getByRole('button', { name: 'Set roles' }).click();
     await said('Roles set; they hold from the next request on.');
-    expect((await app.post('/auth/login', { body: { email: 'ada@example.com', password: PASSWORD } })).status).toBe(401);
+    expect((await app.post('/auth/login', { body: { email: 'ada@example.com', password: HERS } })).status).toBe(401);
     expect((await userNamed('Ada Lovelace'))!.roles.sort()).toEqual(['auditor', 'trial-plan']);
   });
 

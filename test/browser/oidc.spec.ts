@@ -59,6 +59,8 @@ inBrowser('signing in with the identity provider', () => {
   it('offers no password to somebody who has none here', async () => {
     await session.goto('/account');
     await session.page.getByText('the identity provider').waitFor();
+    // Its token does not say that the address was verified.
+    await session.page.getByText('grace@example.com (not verified)').waitFor();
     expect(await session.page.getByText('Change your password').count()).toBe(0);
   });
 

@@ -32,8 +32,10 @@ export class LatchkeyServer {
       DATABASE_MIGRATION_URL: through(databaseProxy, database.ownerUrl),
       ADMIN_EMAIL: ADMIN.email,
       ADMIN_PASSWORD: ADMIN.password,
+      ADMIN_PASSWORD_IS_TEMPORARY: 'false',
       LOG_LEVEL: 'error',
       MAX_ACTIVE_KEYS: '1000',
+      MANAGEMENT_RATE_PER_MINUTE: '1000000',
       ...secrets(),
     };
     const server = new Replica('server', port, environment);

@@ -1,136 +1,73 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import { Writable } from 'node:stream';
-import type { DataSource } from 'typeorm';
-import { Changes } from '../../src/audit/changes.js';
-import { createApp } from '../../src/app.setup.js';
-import { createLog } from '../../src/common/log.js';
-import { dataSource } from '../../src/database/data-source.js';
-import { entities } from '../../src/entities.js';
-import { seed } from '../../src/users/seed.js';
-import { testConfig } from '../support/app.js';
-import { createTestDatabase, type TestDatabase } from '../support/postgres.js';
+import { SECRET_NAMES } from '../../src/config/generated-secrets.js';
 import { asOwner } from '../support/trail.js';
+import { CanaryRun } from './canaries.js';
 
-const PASSWORD = 'canary-password-Zq8vT3xW';
-const WRONG_PASSWORD = 'canary-wrong-Kp2mR7yB';
-const EMAIL = 'canary@latchkey.test';
+/** Secrets of the settings: that they work is shown by everything that works. */
+const OF_SETTINGS: readonly string[] = [...SECRET_NAMES, 'secret of the client at the identity provider'];
 
-/**
- * Runs what shows secrets, then looks for them in everything that outlives an answer: the log at its most
- * talkative, the whole database, the trail's export, and every answer but the one a secret belongs to.
- */
-describe('A secret', () => {
-  let database: TestDatabase;
-  let pool: DataSource;
-  let app: NestFastifyApplication;
-  let base: string;
-  let log = '';
-  /** What must be nowhere, by what it is. */
-  const canaries: Record<string, string> = { password: PASSWORD, 'wrong password': WRONG_PASSWORD };
-  /** Answers that no secret belongs to. */
-  const answers: string[] = [];
-
-  const send = async (method: string, path: string, credentials: Record<string, string>, body?: unknown) => {
-    const response = await fetch(`${base}${path}`, {
-      method,
-      headers: { ...credentials, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
-      body: body === undefined ? null : typeof body === 'string' ? body : JSON.stringify(body),
-    });
-    return { status: response.status, headers: response.headers, text: await response.text() };
-  };
-
-  const keep = async (answer: ReturnType<typeof send>) => {
-    const { text, status } = await answer;
-    answers.push(text);
-    return status;
-  };
+/** G10: a secret leaves in its one answer, and nowhere else. */
+describe.each(['debug', 'trace'] as const)('A secret, with the log at %s', (level) => {
+  let run: CanaryRun;
+  let leaks: string[];
 
   beforeAll(async () => {
-    database = await createTestDatabase();
-    pool = await dataSource(database.appUrl, { max: 5, entities }).initialize();
-    await seed(new Changes(pool, testConfig()), { email: EMAIL, password: PASSWORD });
-    const stream = new Writable({
-      write(chunk, _, done) {
-        log += String(chunk);
+    run = await CanaryRun.start(level);
+    await run.use().finally(() => run.stop());
+    leaks = await run.leaks();
+  }, 60_000);
+  afterAll(() => run.drop());
+
+  it('is in no answer but its own, not in the log, and nowhere in the database, however it is spelled', () => {
+    expect(leaks).toEqual([]);
+  });
+
+  it('is one that works, each of them', () => {
+    const unproven = [...run.secrets.keys()].filter(
+      (name) => !run.proven.has(name) && !OF_SETTINGS.includes(name) && !name.endsWith('public part'),
+    );
+    expect(unproven).toEqual([]);
+    expect(run.secrets.size).toBeGreaterThanOrEqual(30);
+  });
+
+  it('is looked for where something is', () => {
+    expect(run.surprises).toEqual([]);
+    expect(run.log.split('\n').length).toBeGreaterThan(60);
+    expect(run.answers.length).toBeGreaterThan(50);
+    expect(run.answers.filter(({ shows }) => shows.length > 0).length).toBeGreaterThanOrEqual(9);
+    expect(run.answers.every(({ text }) => text.length > 20)).toBe(true);
+  });
+});
+
+describe('The search for secrets', () => {
+  it('finds one that is logged, one that is sent back, and one that is stored', async () => {
+    const run = await CanaryRun.start('debug', (fastify) => {
+      fastify.addHook('onResponse', (request, _reply, done) => {
+        fastify.log.info({ headers: request.headers }, 'a header too many');
         done();
-      },
+      });
+      fastify.addHook('onSend', (request, reply, _payload, done) => {
+        void reply.header('x-debug', String(request.headers['x-api-key'] ?? ''));
+        done();
+      });
     });
-    app = await createApp(testConfig({ LOG_LEVEL: 'trace' }), pool, { log: createLog('trace', stream) });
-    await app.listen(0, '127.0.0.1');
-    base = `http://127.0.0.1:${(app.getHttpServer().address() as { port: number }).port}/api/v1`;
-
-    const login = await send('POST', '/auth/login', {}, { email: EMAIL, password: PASSWORD });
-    const token = JSON.parse(login.text).accessToken as string;
-    canaries['session token'] = token;
-    canaries['signature of the session token'] = token.split('.')[2]!;
-    const bearer = { authorization: `Bearer ${token}` };
-    const created = await send('POST', '/api-keys', bearer, { name: 'Canary', roles: ['auditor'] });
-    const { apiKey, secretKey } = JSON.parse(created.text) as { apiKey: { id: string }; secretKey: string };
-    canaries['key'] = secretKey;
-    canaries['secret of the key'] = secretKey.split('_')[2]!.slice(14, 57);
-
-    const statuses = [
-      await keep(send('POST', '/auth/login', {}, { email: EMAIL, password: WRONG_PASSWORD })),
-      await keep(send('POST', '/auth/login', {}, `{"email": "${EMAIL}", "password": "${PASSWORD}"`)),
-      await keep(send('POST', '/auth/login', {}, { email: EMAIL, password: PASSWORD, note: secretKey })),
-      await keep(send('POST', '/verify', bearer, { key: secretKey, explain: true })),
-      await keep(send('POST', '/verify', bearer, { key: `${secretKey.slice(0, -1)}0` })),
-      await keep(send('GET', `/api-keys/${apiKey.id}`, bearer)),
-      await keep(send('GET', `/api-keys/${apiKey.id}`, { 'x-api-key': secretKey })),
-      await keep(send('POST', '/api-keys', { 'x-api-key': secretKey }, { name: 'No' })),
-      await keep(send('GET', '/audit-events', { authorization: `Bearer ${secretKey}` })),
-      await keep(send('GET', '/auth/me', { cookie: `latchkey_session=${token}` })),
-      await keep(send('POST', '/auth/logout', { cookie: `latchkey_session=${token}` })),
-      await keep(send('GET', '/audit-events/export', bearer)),
-      await keep(send('POST', '/auth/logout', bearer)),
-      await keep(send('GET', '/auth/me', bearer)),
-    ];
-    expect(statuses).toEqual([401, 400, 400, 200, 200, 200, 200, 403, 200, 200, 403, 200, 204, 401]);
-
-    // What fails in the database must not carry its parameters into the log either.
-    await asOwner(database, (client) => client.query('REVOKE INSERT ON audit_event FROM latchkey_app'));
-    expect(await keep(send('POST', '/auth/login', {}, { email: EMAIL, password: PASSWORD }))).toBe(503);
-    await asOwner(database, (client) => client.query('ALTER TABLE users RENAME TO people'));
-    expect(await keep(send('POST', '/auth/login', {}, { email: EMAIL, password: PASSWORD }))).toBe(500);
-    await asOwner(database, (client) => client.query('ALTER TABLE people RENAME TO users'));
-    await asOwner(database, (client) => client.query('GRANT INSERT ON audit_event TO latchkey_app'));
-    await app.close();
-  });
-  afterAll(async () => {
-    await pool.destroy();
-    await database.drop();
-  });
-
-  const findCanaries = (text: string) => Object.entries(canaries).filter(([, value]) => text.includes(value)).map(([what]) => what);
-
-  it('is not in the log', () => {
-    expect(log.split('\n').length).toBeGreaterThan(20);
-    expect(findCanaries(log)).toEqual([]);
-  });
-
-  it('is in no answer but its own', () => {
-    // A malformed body is quoted by parsers that mean well.
-    expect(answers.map(findCanaries)).toEqual(answers.map(() => []));
-  });
-
-  it('is nowhere in the database', async () => {
-    await asOwner(database, async (client) => {
-      const { rows: tables } = await client.query(`SELECT quote_ident(tablename) AS name FROM pg_tables WHERE schemaname = 'public'`);
-      for (const { name } of tables) {
-        const { rows } = await client.query(`SELECT t::text AS row FROM ${name} t`);
-        expect([name, findCanaries(rows.map(({ row }) => row).join('\n'))]).toEqual([name, []]);
-      }
-    });
-  });
-
-  it('is not there in another spelling either', async () => {
-    const spelled = Object.values(canaries).flatMap((value) => [Buffer.from(value).toString('hex'), Buffer.from(value).toString('base64')]);
-    await asOwner(database, async (client) => {
-      const { rows } = await client.query(`SELECT body, encode(hash, 'hex') AS hash FROM audit_event`);
-      const { rows: secrets } = await client.query(`SELECT s::text AS row FROM api_key_secret s`);
-      const everything = JSON.stringify(rows) + JSON.stringify(secrets) + log;
-      expect(spelled.filter((value) => everything.includes(value))).toEqual([]);
-    });
-  });
+    try {
+      await run.use().finally(() => run.stop());
+      const stored = Buffer.from(run.secrets.get('imported secret')!).toString('base64');
+      await asOwner(run.database, (client) => client.query(`CREATE TABLE notes AS SELECT 'see ${stored}' AS text`));
+      const leaks = await run.leaks();
+      for (const leak of [
+        'the log: session token',
+        'the log: key of a gateway',
+        'the log: Idempotency-Key',
+        'the log: token of the identity provider',
+      ])
+        expect(leaks).toContain(leak);
+      expect(leaks).toContain('the key, by itself: key');
+      expect(leaks).toContain('the table notes: imported secret');
+      expect(leaks.filter((leak) => leak.startsWith('the table'))).toEqual(['the table notes: imported secret']);
+    } finally {
+      await run.drop();
+    }
+  }, 60_000);
 });

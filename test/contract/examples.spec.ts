@@ -2,7 +2,7 @@ import { Changes } from '../../src/audit/changes.js';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Client } from 'pg';
 import { addDemoData, demoAccess } from '../../src/demo.js';
-import { withExampleSecret } from '../../src/openapi/examples.js';
+import { EXAMPLE_SECRET } from '../../src/openapi/examples.js';
 import { seed } from '../../src/users/seed.js';
 import { ADMIN, TestApp } from '../support/app.js';
 import { type Document, type NamedOperation, checkedInDocument, operationsOf } from '../support/openapi.js';
@@ -12,7 +12,13 @@ const CANNOT_WORK: Record<string, string> = {
   'POST /api/v1/auth/login': 'the password is each installation’s own',
   'GET /api/v1/auth/oidc/login': 'leads a browser to an identity provider, and the demo has none',
   'GET /api/v1/auth/oidc/callback': 'as GET /api/v1/auth/oidc/login',
+  'POST /api/v1/auth/second-factor': 'as POST /api/v1/auth/login',
+  'POST /api/v1/auth/second-factor/confirm': 'a code of a secret that is just drawn',
+  'POST /api/v1/auth/second-factor/recovery-codes': 'as POST /api/v1/auth/login',
+  'POST /api/v1/auth/second-factor/remove': 'as POST /api/v1/auth/login',
+  'DELETE /api/v1/users/{id}/second-factor': 'people of the demo have none',
   'GET /metrics': 'needs METRICS_TOKEN',
+  'DELETE /api/v1/users/{id}/sessions/{sessionId}': 'a session is opened by a sign-in, and its id is new each time',
   'POST /api/v1/reservations/release': 'a reservation is made by a verify, and lives for minutes',
 };
 
@@ -28,7 +34,8 @@ describe('with --demo', () => {
 
   beforeAll(async () => {
     app = await TestApp.start();
-    example = withExampleSecret(document as never, demoAccess(app.config).exampleSecret) as unknown as Document;
+    // As the terminal says: the key that it shows, in place of the made-up one.
+    example = JSON.parse(JSON.stringify(document).replaceAll(EXAMPLE_SECRET, demoAccess(app.config).exampleSecret)) as Document;
   });
   afterAll(() => app.stop());
 
@@ -45,6 +52,18 @@ describe('with --demo', () => {
     const operation = example.paths['/api/v1/verify']!['post']!;
     const { body } = await app.post('/verify', { token: await app.adminToken(), body: bodyOf(example, operation) });
     expect(body).toMatchObject({ valid: true, code: 'VALID' });
+  });
+
+  it('what anybody can read has no secret or password that works', async () => {
+    await startAfresh(app);
+    const { people, exampleSecret, gatewaySecret } = demoAccess(app.config);
+    const pages = await Promise.all(['//docs-json', '//docs', '//docs/swagger-ui-init.js', '//console', '//health'].map((path) => app.get(path)));
+    expect(pages.map(({ status }) => status)).toEqual(pages.map(() => 200));
+    const text = pages.map(({ body }) => (typeof body === 'string' ? body : JSON.stringify(body))).join('\n');
+    expect(text).toContain(EXAMPLE_SECRET);
+    for (const secret of [exampleSecret, gatewaySecret, ...people.map(({ password }) => password)]) expect(text).not.toContain(secret);
+    // Nor one that is only spelled so: the made-up secret opens nothing.
+    expect((await app.get('/auth/me', { apiKey: EXAMPLE_SECRET })).status).toBe(401);
   });
 
   it('a second start adds nothing and changes nothing', async () => {
@@ -100,7 +119,7 @@ async function startAfresh(app: TestApp): Promise<void> {
   } finally {
     await owner.end();
   }
-  await seed(new Changes(app.dataSource, app.config), ADMIN);
+  await seed(new Changes(app.dataSource, app.config), ADMIN, app.config);
   await addDemoData(app.app, app.config);
 }
 

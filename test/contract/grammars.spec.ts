@@ -32,7 +32,7 @@ const gateway = (parameters: Record<string, string>) => passes(() => askOf(param
 const key = (fields: object) => validateSync(plainToInstance(CreateApiKeyDto, fields)).length === 0;
 const policy = (fields: object) => passes(() => parseKeyPolicy(fields));
 const usage = (fields: object) => {
-  const parsed = parseReports({ events: [{ id: 'a', apiKeyId: KEY, ...fields }] }, { now: new Date(0), callerId: KEY, openReservation: () => null });
+  const parsed = parseReports({ events: [{ id: 'a', apiKeyId: KEY, ...fields }] }, { now: new Date(0), callerId: KEY, openReservation: () => null, showsSecret: () => false });
   return 'events' in parsed && 'report' in parsed.events[0]!;
 };
 

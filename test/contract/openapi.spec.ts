@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createConfig, lintFromString } from '@redocly/openapi-core';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { RouteAccess } from '../../src/access/route-access.js';
-import { looksLikeSecret } from '../../src/api-keys/secret.js';
+import { looksLikeSecret } from '../../src/common/secret-shape.js';
 import { TestApp } from '../support/app.js';
 import { type Document, builtDocument, checkedInDocument, operationsOf } from '../support/openapi.js';
 

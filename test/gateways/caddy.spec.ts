@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { HeaderList } from '../e2e/gateways/gateway.js';
 import { Behind, FORGED, IDENTITY, REFUSALS } from './behind.js';
-import { Proxy, blocksOf, filled, isInstalled } from './proxy.js';
+import { CLIENT, Proxy, blocksOf, filled, isInstalled } from './proxy.js';
 
 const withCaddy = isInstalled('caddy', 'version') ? describe : describe.skip;
 const bearer = ({ secret }: { secret: string }): HeaderList => [['Authorization', `Bearer ${secret}`]];
@@ -47,10 +47,30 @@ withCaddy('Caddy, as docs/gateways/caddy.md configures it', () => {
     expect(JSON.stringify(IDENTITY.map((name) => headers[name]))).not.toMatch(/forged|admin|\{/);
   });
 
+  it.each(['X_Latchkey_Owner_Id', 'X-Latchkey_Owner-Id', 'X.Latchkey.Owner.Id', 'x_latchkey_scopes'])('refuses an identity as %s', async (name) => {
+    const { status, headers } = await caddy.ask('GET', '/', [...bearer(await behind.key()), [name, 'forged']]);
+    expect([status, headers['x-latchkey-code']]).toEqual([400, 'VALIDATION_FAILED']);
+    expect(behind.upstream.take()).toBeUndefined();
+  });
+
+  it('lets no client hide who it is, or where', async () => {
+    for (const name of ['X-Latchkey-Owner-Id', 'x-latchkey-key-id', 'X-Forwarded-For', 'X-Latchkey-Gateway-Key']) {
+      expect((await caddy.ask('GET', '/', [...bearer(await behind.key()), ['Connection', `close, ${name}`]])).status).toBe(400);
+    }
+    expect(behind.upstream.take()).toBeUndefined();
+    const ofProxies = await behind.key({ allowedIps: ['127.0.0.0/30'] });
+    const junk = Array.from({ length: 2_000 }, () => ['A', ''] as const);
+    const answer = await caddy.ask('GET', '/', [...bearer(ofProxies), ...junk]);
+    expect([answer.status, answer.problem.code, answer.problem.detail]).toEqual([431, 'HEADERS_TOO_LARGE', 'The request has more than 200 header lines. Send fewer.']);
+  });
+
   it('tells the client’s address, which no header of his changes', async () => {
-    const here = await behind.key({ allowedIps: ['127.0.0.1'] });
+    const here = await behind.key({ allowedIps: [CLIENT] });
+    const ofProxies = await behind.key({ allowedIps: ['127.0.0.0/30'] });
     const there = await behind.key({ allowedIps: ['203.0.113.7'] });
     const forged: HeaderList = [['X-Forwarded-For', '203.0.113.7'], ['X-Real-IP', '203.0.113.7']];
+    expect((await caddy.ask('GET', '/', bearer(ofProxies))).status).toBe(403);
+    expect((await caddy.ask('GET', '/', [...bearer(ofProxies), ['X-Forwarded-For', '127.0.0.1']])).status).toBe(403);
     expect((await caddy.ask('GET', '/', [...bearer(here), ...forged])).status).toBe(200);
     expect((await caddy.ask('GET', '/', [...bearer(there), ...forged])).status).toBe(403);
   });

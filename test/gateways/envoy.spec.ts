@@ -8,6 +8,9 @@ const CLIENT = '198.51.100.9';
 /** Sent to the authorization service whatever `allowed_headers` says. */
 const ALWAYS = ['authorization'];
 
+/** Where Envoy refuses by itself. */
+const NO_ANSWER: GatewayAnswer = { status: 0, headers: {}, text: '', problem: null };
+
 /** The names in the `patterns` of a member. */
 function namesOf(configuration: string, member: string): string[] {
   const found = new RegExp(`^( *)${member}:\\n\\1  patterns:\\n((?:\\1 +- .*\\n)+)`, 'm').exec(configuration);
@@ -25,10 +28,12 @@ class Envoy {
   async ask(method: string, path: string, client: HeaderList): Promise<{ status: number; answer: GatewayAnswer; upstream: HeaderList | null }> {
     const prefix = /path_prefix: (\S+)/.exec(this.configuration)![1]!;
     const allowed = [...ALWAYS, ...namesOf(this.configuration, 'allowed_headers')];
+    const regex = new RegExp(`^(?:${/safe_regex: \{ regex: "([^"]+)" \}/.exec(this.configuration)![1]!})$`);
     const added = [...this.configuration.matchAll(/\{ key: (\S+), value: "([^"]*)" \}/g)].map(([, key, value]) => [key!, value!] as const);
     // With use_remote_address the connection manager has appended the peer by then.
     const headers = withForwardedFor(client.map(([name, value]) => [name.toLowerCase(), value] as const));
-    const sent = headers.filter(([name]) => allowed.includes(name) && !added.some(([key]) => key === name));
+    if (/headers_with_underscores_action: REJECT_REQUEST/.test(this.configuration) && headers.some(([name]) => name.includes('_'))) return { status: 400, answer: NO_ANSWER, upstream: null };
+    const sent = headers.filter(([name]) => (allowed.includes(name) || regex.test(name)) && !added.some(([key]) => key === name));
     const answer = await askAs(this.port, method, `${prefix}${path}`, [['Host', 'api.example.com'], ['content-length', '0'], ...sent, ...added]);
     if (answer.status !== 200) return { status: answer.status >= 500 ? 503 : answer.status, answer, upstream: null };
     const overriding = namesOf(this.configuration, 'allowed_upstream_headers').filter((name) => name in answer.headers);
@@ -68,6 +73,10 @@ describe('Envoy, as docs/gateways/envoy.md configures it', () => {
     const me = (await behind.app.get('/auth/me', { token: behind.admin })).body.user.id as string;
     expect(IDENTITY.map((name) => upstream!.filter(([sent]) => sent === name).map(([, value]) => value))).toEqual([[key.id], [me], ['chat:write'], ['team:a'], ['']]);
     expect(JSON.stringify(upstream)).not.toContain(key.secret);
+  });
+
+  it.each(['X_Latchkey_Owner_Id', 'X.Latchkey.Owner.Id', 'X-Latchkey-Owner.Id', 'x~latchkey~scopes'])('refuses an identity as %s', async (name) => {
+    expect(await envoy.ask('GET', '/', [...bearer(await behind.key()), [name, 'forged']])).toMatchObject({ status: 400, upstream: null });
   });
 
   it.each(REFUSALS)('refuses $code as $status', async ({ code, status, fields, end }) => {

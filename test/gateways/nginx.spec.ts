@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { readFile } from 'node:fs/promises';
 import type { HeaderList } from '../e2e/gateways/gateway.js';
 import { Behind, FORGED, IDENTITY, REFUSALS } from './behind.js';
-import { Proxy, blocksOf, filled, isInstalled } from './proxy.js';
+import { CLIENT, Proxy, blocksOf, filled, isInstalled } from './proxy.js';
 
 const withNginx = isInstalled('nginx', '-v') ? describe : describe.skip;
 const bearer = ({ secret }: { secret: string }): HeaderList => [['Authorization', `Bearer ${secret}`]];
@@ -58,9 +58,12 @@ withNginx('nginx, as docs/gateways/nginx.md configures it', () => {
     });
 
     it('tells the client’s address, which no header of his changes', async () => {
-      const here = await behind.key({ allowedIps: ['127.0.0.1'] });
+      const here = await behind.key({ allowedIps: [CLIENT] });
+      const ofProxies = await behind.key({ allowedIps: ['127.0.0.0/30'] });
       const there = await behind.key({ allowedIps: ['203.0.113.7'] });
       const forged: HeaderList = [['X-Forwarded-For', '203.0.113.7'], ['X-Real-IP', '203.0.113.7']];
+      expect((await nginx.ask('GET', '/', bearer(ofProxies))).status).toBe(403);
+      expect((await nginx.ask('GET', '/', [...bearer(ofProxies), ['X-Forwarded-For', '127.0.0.1']])).status).toBe(403);
       expect((await nginx.ask('GET', '/', [...bearer(here), ...forged])).status).toBe(200);
       expect((await nginx.ask('GET', '/', [...bearer(there), ...forged])).status).toBe(403);
     });
@@ -86,9 +89,24 @@ withNginx('nginx, as docs/gateways/nginx.md configures it', () => {
       const answer = await nginx.ask('POST', '/v1/chat', [...bearer(key), ['Content-Length', '2']], 'hi');
       const served = behind.upstream.take()!;
       expect([answer.status, answer.text, served.body]).toEqual([200, 'served', 'hi']);
-      expect(served.headers).toMatchObject({ 'x-latchkey-key-id': key.id, 'x-latchkey-scopes': 'chat:write', 'x-latchkey-tags': 'team:a', 'x-forwarded-for': '127.0.0.1' });
+      expect(served.headers).toMatchObject({ 'x-latchkey-key-id': key.id, 'x-latchkey-scopes': 'chat:write', 'x-latchkey-tags': 'team:a', 'x-forwarded-for': CLIENT });
       expect(JSON.stringify(served)).not.toContain(key.secret);
       expect(answer.headers['ratelimit']).toMatch(/^"minute";r=59;t=\d+$/);
+    });
+
+    it('leaves out other spellings of an identity, and lets Latchkey refuse them where nginx does not', async () => {
+      const key = await behind.key();
+      const spelled: HeaderList = [...bearer(key), ['X_Latchkey_Owner_Id', 'forged'], ['X-Latchkey-Owner.Id', 'forged']];
+      expect((await nginx.ask('GET', '/', spelled)).status).toBe(200);
+      expect(JSON.stringify(behind.upstream.take()!.lines)).not.toContain('forged');
+      const all = 'underscores_in_headers on; ignore_invalid_headers off;';
+      const permissive = await Proxy.nginx((port) => filled(blocks[1]!, { ...values(behind.gateway.secret), 'listen 80;': `listen 127.0.0.1:${port}; ${all}` }));
+      for (const name of ['X_Latchkey_Owner_Id', 'X-Latchkey-Owner.Id', 'X-LATCHKEY-OWNER_ID']) {
+        const { status, headers } = await permissive.ask('GET', '/', [...bearer(key), [name, 'forged']]);
+        expect([status, headers['x-latchkey-code']]).toEqual([403, 'VALIDATION_FAILED']);
+      }
+      await permissive.stop();
+      expect(behind.upstream.take()).toBeUndefined();
     });
 
     it('drops whatever identity a client made up', async () => {

@@ -6,6 +6,9 @@ import { join } from 'node:path';
 import { freePort } from '../browser/chromium.js';
 import { askAs, type GatewayAnswer, type HeaderList } from '../e2e/gateways/gateway.js';
 
+/** Where clients of the proxies are: not where the proxies are, whose address is never a client's. Linux has all of 127.0.0.0/8. */
+export const CLIENT = '127.0.0.9';
+
 const DOCS = new URL('../../docs/gateways/', `file://${import.meta.dirname}/`);
 
 /** The configurations on a page, in its order. */
@@ -24,9 +27,9 @@ export function filled(block: string, values: Readonly<Record<string, string>>):
 
 /** Whether a program can be run; said loudly where not, because then nothing below has been tested. */
 export function isInstalled(program: string, ...versionArgs: string[]): boolean {
-  if (spawnSync(program, versionArgs).status === 0) return true;
+  if (process.platform === 'linux' && spawnSync(program, versionArgs).status === 0) return true;
   // Straight to the terminal: Jest leaves out what a file prints all of whose tests are skipped.
-  process.stderr.write(`\n${program.toUpperCase()} TESTS SKIPPED: there is no ${program} here. Install it (apt-get install ${program}) to try the configuration of docs/gateways/${program}.md.\n\n`);
+  process.stderr.write(`\n${program.toUpperCase()} TESTS SKIPPED: this is no Linux with ${program}. Install it (apt-get install ${program}) to try the configuration of docs/gateways/${program}.md.\n\n`);
   return false;
 }
 
@@ -35,6 +38,8 @@ export interface Served {
   method: string;
   url: string;
   headers: IncomingHttpHeaders;
+  /** The headers as they came, in their order. */
+  lines: [string, string][];
   body: string;
 }
 
@@ -48,11 +53,13 @@ export class Upstream {
       const chunks: Buffer[] = [];
       request.on('data', (chunk: Buffer) => chunks.push(chunk));
       request.on('end', () => {
-        this.served.push({ method: request.method!, url: request.url!, headers: request.headers, body: Buffer.concat(chunks).toString() });
+        this.served.push({ method: request.method!, url: request.url!, headers: request.headers, lines: linesOf(request.rawHeaders), body: Buffer.concat(chunks).toString() });
         const status = Number(/\/status\/(\d+)/.exec(request.url!)?.[1] ?? 200);
         response.writeHead(status, { 'Content-Type': 'text/plain' }).end('served');
       });
     });
+    // It sees every line that it was sent.
+    this.server.maxHeadersCount = 0;
   }
 
   static async start(): Promise<Upstream> {
@@ -74,6 +81,10 @@ export class Upstream {
     this.server.closeAllConnections();
     await new Promise((resolve) => this.server.close(resolve));
   }
+}
+
+function linesOf(rawHeaders: readonly string[]): [string, string][] {
+  return Array.from({ length: rawHeaders.length / 2 }, (_, index) => [rawHeaders[2 * index]!, rawHeaders[2 * index + 1]!]);
 }
 
 /** A proxy that runs with a configuration, until it is stopped. */
@@ -116,7 +127,7 @@ export class Proxy {
 
   /** As a client of the proxy. */
   ask(method: string, path: string, headers: HeaderList, body = ''): Promise<GatewayAnswer> {
-    return askAs(this.port, method, path, headers, body);
+    return askAs(this.port, method, path, headers, body, CLIENT);
   }
 
   async stop(): Promise<void> {

@@ -4,6 +4,8 @@ import { Behind, FORGED, IDENTITY, REFUSALS } from './behind.js';
 import { blocksOf, filled } from './proxy.js';
 
 const CLIENT = '198.51.100.9';
+/** Set by Traefik itself, whatever the client sent; a GET has no body. */
+const OWN_OF_TRAEFIK = /^(x-forwarded-.*|host|content-length)$/;
 const HOP_HEADERS = /^(connection|keep-alive|proxy-authenticate|proxy-authorization|te|trailers?|transfer-encoding|upgrade)$/i;
 
 /** What a configuration says between one line and the next of no deeper indent. */
@@ -35,6 +37,13 @@ class Headers {
   }
 }
 
+/** What Traefik answers where no router's rule is met. */
+const NO_ROUTER: GatewayAnswer = { status: 404, headers: {}, text: '404 page not found', problem: null };
+
+function goRegExp(text: string): RegExp {
+  return text.startsWith('(?i)') ? new RegExp(text.slice(4), 'i') : new RegExp(text);
+}
+
 /** The middlewares of docs/gateways/traefik.md, as Traefik's documentation describes what each does with a request. */
 class Traefik {
   constructor(private readonly configuration: string) {}
@@ -45,8 +54,11 @@ class Traefik {
     for (const [name, value] of pairsOf(section(section(this.configuration, 'latchkey-key'), 'customRequestHeaders'))) request.set(name, value);
     const forwardAuth = section(this.configuration, 'forwardAuth');
     const address = new URL(/address: (\S+)/.exec(forwardAuth)![1]!);
-    const allowed = listOf(forwardAuth, 'authRequestHeaders').map((name) => name.toLowerCase());
-    const sent = request.list().filter(([name]) => allowed.includes(name) && !HOP_HEADERS.test(name));
+    // Without `authRequestHeaders` all are sent.
+    expect(forwardAuth).not.toContain('authRequestHeaders');
+    const hidden = /!HeaderRegexp\(`Connection`, `([^`]+)`\)/.exec(this.configuration)![1]!;
+    if (client.some(([name, value]) => /^connection$/i.test(name) && goRegExp(hidden).test(value))) return { answer: NO_ROUTER, upstream: null };
+    const sent = request.list().filter(([name]) => !HOP_HEADERS.test(name) && !OWN_OF_TRAEFIK.test(name));
     const answer = await askAs(Number(address.port), 'GET', `${address.pathname}${address.search}`, [
       ['Host', address.host],
       ...sent,
@@ -88,6 +100,16 @@ describe('Traefik, as docs/gateways/traefik.md configures it', () => {
     expect(IDENTITY.map((name) => upstream!.filter(([sent]) => sent === name).map(([, value]) => value))).toEqual([[key.id], [me], ['chat:write'], ['team:a'], ['']]);
     expect(JSON.stringify(upstream)).not.toContain(key.secret);
     expect(JSON.stringify(upstream)).not.toContain(behind.gateway.secret);
+  });
+
+  it.each(['X_Latchkey_Owner_Id', 'X.Latchkey.Owner.Id', 'X-Latchkey-Owner_Id'])('refuses an identity as %s', async (name) => {
+    const { answer, upstream } = await traefik.ask('GET', '/', [...bearer(await behind.key()), [name, 'forged']]);
+    expect([answer.status, answer.headers['x-latchkey-code'], upstream]).toEqual([400, 'VALIDATION_FAILED', null]);
+  });
+
+  it('does not let a client hide who it is', async () => {
+    const { answer, upstream } = await traefik.ask('GET', '/', [...bearer(await behind.key()), ['Connection', 'close, X-Latchkey-Owner-Id']]);
+    expect([answer.status, upstream]).toEqual([404, null]);
   });
 
   it.each(REFUSALS)('refuses $code as $status', async ({ code, status, fields, end }) => {

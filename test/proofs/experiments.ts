@@ -12,7 +12,10 @@ import { g03 } from './experiments/g03-no-acknowledged-usage-is-lost.js';
 import { g04 } from './experiments/g04-usage-counts-exactly-once.js';
 import { g05 } from './experiments/g05-changes-reach-every-replica.js';
 import { g06 } from './experiments/g06-nothing-comes-back.js';
+import { g09 } from './experiments/g09-nobody-grants-more.js';
+import { g11 } from './experiments/g11-a-database-writer.js';
 import { g14 } from './experiments/g14-every-change-is-audited.js';
+import { g15 } from './experiments/g15-edits-of-tables-are-found.js';
 import { g16 } from './experiments/g16-rate-limits-in-any-interval.js';
 import { g17 } from './experiments/g17-month-ends.js';
 import { g19 } from './experiments/g19-a-database-that-hangs.js';
@@ -28,9 +31,51 @@ import { g38 } from './experiments/g38-the-simulation.js';
 import { g44 } from './experiments/g44-wrong-secrets-never-start.js';
 import { g45 } from './experiments/g45-upgrade-and-roll-back.js';
 import { g46 } from './experiments/g46-failover-loses-nothing.js';
+import { g48 } from './experiments/g48-headers-through-proxies.js';
 import { o03 } from './experiments/o03-upgrade-as-printed.js';
 import { o12 } from './experiments/o12-restore.js';
+import { s07 } from './experiments/s07-guessing-is-slowed.js';
+import { s10 } from './experiments/s10-floods-delay-no-revocation.js';
 import type { Experiment } from './harness/experiment.js';
 
 /** Every experiment: the guarantees in their order, then what machines and networks do. */
-export const experiments: readonly Experiment[] = [g01, g02, g03, g04, g05, g06, g14, g16, g17, g19, g20, g22, g23, g25, g27, g30, g36, g37, g38, g44, g45, g46, f01, f02, f03, f05, f06, f07, f09, f12, o03, o12];
+export const experiments: readonly Experiment[] = [
+  g01,
+  g02,
+  g03,
+  g04,
+  g05,
+  g06,
+  g09,
+  g11,
+  g14,
+  g15,
+  g16,
+  g17,
+  g19,
+  g20,
+  g22,
+  g23,
+  g25,
+  g27,
+  g30,
+  g36,
+  g37,
+  g38,
+  g44,
+  g45,
+  g46,
+  g48,
+  f01,
+  f02,
+  f03,
+  f05,
+  f06,
+  f07,
+  f09,
+  f12,
+  o03,
+  o12,
+  s07,
+  s10,
+];

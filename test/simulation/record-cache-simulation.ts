@@ -341,8 +341,7 @@ export class RecordCacheSimulation {
     return {
       seq: BigInt(firstSeq + states.length - 1),
       epoch: this.fault === 'no-epoch' ? 'same' : epoch,
-      hasImported: false,
-      secrets: [{ ...instants, kid: KID, keyId: KEY, kind: 'own', mac: Buffer.alloc(32), pepperVersion: '1', createdAtMs: 0 }],
+      secrets: [{ ...instants, kid: KID, keyId: KEY, kind: 'own', mac: Buffer.alloc(32), pepperVersion: '1', binding: null, createdAtMs: 0 }],
       keys: [{ ...KEY_FACTS, revokedAtMs: state.isRevoked ? 1 : null, name: String(state.key) }],
       // The name of a role of its own tells the owner's version.
       owners: [{ id: OWNER, isActive: true, roles: ['all', `version-${state.owner}`] }],

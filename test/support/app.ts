@@ -3,6 +3,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { hash } from '@node-rs/argon2';
 import { randomBytes } from 'node:crypto';
 import { DataSource } from 'typeorm';
+import { bindPassword } from '../../src/access/credential-binding.js';
 import { Changes } from '../../src/audit/changes.js';
 import { createApp } from '../../src/app.setup.js';
 import { ChangePropagation } from '../../src/audit/change-propagation.js';
@@ -25,10 +26,13 @@ const SECRETS = {
   AUDIT_KEY: 'audit-0123456789abcdefghijklmnopqrstuvwxyz-keys',
 };
 
+/** Tests send more than a person does. */
+const UNBOUNDED = { MANAGEMENT_RATE_PER_MINUTE: '1000000', CREATIONS_PER_DAY: '1000000' };
+
 /** A configuration for tests, with the given variables on top. */
 export function testConfig(overrides: Record<string, string> = {}): Config {
   const { API_KEY_PEPPERS, TAG_KEYS, ...rest } = { ...SECRETS, ...overrides };
-  const environment = environmentSchema.parse({ NODE_ENV: 'test', LOG_LEVEL: process.env['TEST_LOG_LEVEL'] ?? 'silent', ...rest });
+  const environment = environmentSchema.parse({ NODE_ENV: 'test', LOG_LEVEL: process.env['TEST_LOG_LEVEL'] ?? 'silent', ...UNBOUNDED, ...rest });
   return new Config(environment, { ...SECRETS, ...overrides, API_KEY_PEPPERS, TAG_KEYS });
 }
 
@@ -65,7 +69,9 @@ export class TestApp {
     const config = testConfig(overrides);
     const own = database ?? (await createTestDatabase());
     const pool = await dataSource(own.appUrl, { max: 10, entities }).initialize();
-    await seed(new Changes(pool, config), ADMIN);
+    await seed(new Changes(pool, config), ADMIN, config);
+    // As in an installation of before: creators without bounds. What a new one has is tested by itself.
+    await pool.query('UPDATE role SET key_policy = NULL WHERE is_seeded');
     const app = await createApp(config, pool);
     await app.listen('PORT' in overrides ? config.port : 0, '127.0.0.1');
     const address = app.getHttpServer().address() as { port: number };
@@ -139,9 +145,11 @@ export class TestApp {
     const id = uuidv7();
     const email = `${randomBytes(6).toString('hex')}@latchkey.test`;
     const person = fields.kind !== 'service';
+    const bound = person ? bindPassword(this.config.peppers, id, await passwordHash()) : null;
     await this.dataSource.query(
-      `INSERT INTO users (id, email, name, kind, password_hash, max_active_keys) VALUES ($1, $2, $3, $4, $5, $6)`,
-      [id, email, `User ${email}`, fields.kind ?? 'person', person ? await passwordHash() : null, fields.maxActiveKeys ?? null],
+      `INSERT INTO users (id, email, name, kind, password_hash, max_active_keys, password_binding, password_binding_version)
+       VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+      [id, email, `User ${email}`, fields.kind ?? 'person', bound?.hash ?? null, fields.maxActiveKeys ?? null, bound?.binding.mac ?? null, bound?.binding.version ?? null],
     );
     for (const role of roles) await this.dataSource.query('INSERT INTO user_role VALUES ($1, $2)', [id, role]);
     for (const manager of fields.managerIds ?? []) await this.dataSource.query('INSERT INTO user_manager VALUES ($1, $2)', [id, manager]);

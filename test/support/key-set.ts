@@ -1,5 +1,5 @@
 import { type KeyObject, generateKeyPairSync } from 'node:crypto';
-import { type Server, createServer } from 'node:http';
+import { type Server, type ServerResponse, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import jwt from 'jsonwebtoken';
 
@@ -12,13 +12,18 @@ export class TestProvider {
   asked = 0;
   /** Ids of the keys in the set; others exist, but are withdrawn. */
   published: string[] = [];
+  /** Members that replace those of a key in the set, by its id. */
+  members: Record<string, Record<string, unknown>> = {};
+  /** Replaces the whole answer. */
+  answer: ((response: ServerResponse) => void) | null = null;
   private port = 0;
   private readonly server: Server;
 
   private constructor() {
     this.server = createServer((_request, response) => {
       this.asked += 1;
-      const keys = this.published.map((kid) => ({ ...this.keys.get(kid)!.publicKey.export({ format: 'jwk' }), kid, use: 'sig', alg: this.keys.get(kid)!.alg }));
+      if (this.answer) return this.answer(response);
+      const keys = this.published.map((kid) => ({ ...this.keys.get(kid)!.publicKey.export({ format: 'jwk' }), kid, use: 'sig', alg: this.keys.get(kid)!.alg, ...this.members[kid] }));
       response.setHeader('content-type', 'application/json').end(JSON.stringify({ keys }));
     });
   }
@@ -43,8 +48,8 @@ export class TestProvider {
     return { OIDC_ISSUER: this.issuer, OIDC_JWKS_URI: this.uri, OIDC_AUDIENCE: this.audience, OIDC_ROLE_MAP: 'staff=creator,bosses=admin,ghosts=no-such-role' };
   }
 
-  addKey(kid: string, alg: 'RS256' | 'ES256'): void {
-    const pair = alg === 'RS256' ? generateKeyPairSync('rsa', { modulusLength: 2048 }) : generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  addKey(kid: string, alg: 'RS256' | 'ES256', rsa: { modulusLength?: number; publicExponent?: number } = {}): void {
+    const pair = alg === 'RS256' ? generateKeyPairSync('rsa', { modulusLength: 2048, ...rsa }) : generateKeyPairSync('ec', { namedCurve: 'P-256' });
     this.keys.set(kid, { ...pair, alg });
   }
 
@@ -54,7 +59,7 @@ export class TestProvider {
     const now = Math.floor(Date.now() / 1000);
     const payload = withoutUndefined({ iss: this.issuer, aud: this.audience, sub: 'subject-1', iat: now, exp: now + 300, ...claims });
     const { alg, ...rest } = { alg: key.alg, kid, ...header };
-    return jwt.sign(payload, key.privateKey, { algorithm: alg as 'RS256', header: withoutUndefined({ alg, ...rest }) as never, noTimestamp: !('iat' in payload) });
+    return jwt.sign(payload, key.privateKey, { algorithm: alg as 'RS256', header: withoutUndefined({ alg, ...rest }) as never, noTimestamp: !('iat' in payload), allowInsecureKeySizes: true });
   }
 
   async stop(): Promise<void> {

@@ -19,9 +19,12 @@ export interface TrailRow {
   hash: Buffer;
 }
 
+/** Both chains of the trail. */
+const BOTH = '(SELECT * FROM audit_event UNION ALL SELECT * FROM audit_read)';
+
 /** Rows of the trail that fulfil `condition`, oldest first. */
 export function trailRows(app: TestApp, condition = 'true', parameters: unknown[] = []): Promise<TrailRow[]> {
-  return app.dataSource.query(`SELECT * FROM audit_event WHERE ${condition} ORDER BY seq`, parameters);
+  return app.dataSource.query(`SELECT * FROM ${BOTH} AS trail WHERE ${condition} ORDER BY at, seq`, parameters);
 }
 
 /** Waits until `condition` finds `count` rows; group commits come a moment after the answer. */

@@ -53,6 +53,21 @@ const refusals: Middleware = {
   },
 };
 
+/** A page asks by itself now and then; without a person at it that is no use of the session, which ends in time. */
+const UNATTENDED_MS = 60_000;
+let lastInputMs = performance.now();
+for (const event of ['pointerdown', 'pointermove', 'keydown', 'wheel', 'touchstart']) {
+  window.addEventListener(event, () => (lastInputMs = performance.now()), { passive: true, capture: true });
+}
+
+/** Says so of requests that nobody has caused. */
+const background: Middleware = {
+  onRequest({ request }) {
+    if (performance.now() - lastInputMs > UNATTENDED_MS) request.headers.set('X-Latchkey-Background', '1');
+    return request;
+  },
+};
+
 async function problemOf(response: Response): Promise<Problem> {
   try {
     const body = (await response.json()) as Record<string, unknown> & { detail?: string; title?: string; code?: string; errors?: FieldProblem[]; requestId?: string };
@@ -64,7 +79,7 @@ async function problemOf(response: Response): Promise<Problem> {
 
 /** The API; the session is a cookie that scripts cannot read. */
 export const api = createClient<paths>({ baseUrl: '/', credentials: 'same-origin' });
-api.use(refusals);
+api.use(background, refusals);
 
 /** The body of an answer. Refusals have been thrown before, so there is one. */
 export async function dataOf<T>(answer: Promise<{ data?: T }>): Promise<T> {

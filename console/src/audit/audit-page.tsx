@@ -1,7 +1,7 @@
 import { Alert, Button, Group, Select, Switch, TextInput } from '@mantine/core';
 import { useNavigate, useSearch } from '@tanstack/react-router';
 import { type FormEvent, useEffect, useState } from 'react';
-import { api, dataOf } from '../api/client';
+import { api, dataOf, type Schemas } from '../api/client';
 import { useSession } from '../session/session';
 import { useAct } from '../ui/act';
 import { count, toInstant, toLocalInput } from '../ui/format';
@@ -49,11 +49,17 @@ function Chain() {
       <Button size="xs" variant="default" onClick={() => verify.go()} loading={verify.isPending}>Verify the chain</Button>
       {report && (
         <Alert color={report.ok ? 'teal' : 'red'} variant="outline" p={6} role="status">
-          {report.ok ? `Unaltered: ${count(report.checked)} entries checked, from the first on.` : `Broken at entry ${report.firstBroken?.seq ?? '?'}: ${report.firstBroken?.reason ?? 'unknown'} ${count(report.checked)} entries before it are sound.`}
+          {report.ok ? `Unaltered: ${count(report.checked)} entries and ${count(report.checkedReads)} reads checked.` : broken(report)}
         </Alert>
       )}
     </Group>
   );
+}
+
+function broken({ firstBroken, checked, checkedReads }: Schemas['ChainReportView']): string {
+  const isRead = firstBroken?.chain === 'reads';
+  const place = `${isRead ? 'read' : 'entry'} ${firstBroken?.seq ?? '?'}: ${firstBroken?.reason ?? 'unknown'}`;
+  return `Broken at ${place} ${count(isRead ? checkedReads : checked)} before it are sound.`;
 }
 
 function Filter({ search }: { search: AuditFilter }) {

@@ -70,7 +70,7 @@ export function AuditTable({ filter }: { filter: AuditFilter }) {
                   {!isOfOne && <Table.Td visibleFrom="sm"><Resource event={event} /></Table.Td>}
                   <Table.Td visibleFrom="sm"><Actor event={event} /></Table.Td>
                   <Table.Td visibleFrom="lg" className="mono">{event.ip ?? ''}</Table.Td>
-                  <Table.Td visibleFrom="lg" ta="right" className="mono">{event.seq}</Table.Td>
+                  <Table.Td visibleFrom="lg" ta="right" className="mono nowrap">{event.chain === 'reads' && 'read '}{event.seq}</Table.Td>
                 </Table.Tr>
                 {open === event.id && (
                   <Table.Tr>

@@ -297,6 +297,7 @@ export function policyInWords(policy: KeyPolicy): string {
     policy.maxRateLimitPerDay && `at most ${policy.maxRateLimitPerDay.toLocaleString()} per day`,
     policy.maxBudgetLimitCents !== undefined && `at most ${money(policy.maxBudgetLimitCents)} ${policy.budgetType === 'total' ? 'in all' : 'per month'}`,
     policy.maxValidityDays && `valid for at most ${policy.maxValidityDays} days`,
+    policy.reservedTagPrefixes?.length && `no tags of your own that begin with ${policy.reservedTagPrefixes.join(', ')}`,
   ].filter(Boolean);
   const bounds = said.length === 0 ? 'No bounds.' : `Keys lie inside: ${said.join('; ')}.`;
   const filled = defaultsInWords(policy);

@@ -221,6 +221,7 @@ function Settings({ apiKey }: { apiKey: ApiKey }) {
           ['Rate limits', limits.length === 0 ? 'none' : limits.join(', ')],
           ['Budget', apiKey.budgetLimitCents === null ? 'unlimited' : `${money(apiKey.budgetLimitCents)} (${count(apiKey.budgetLimitCents)} cents) ${apiKey.budgetType === 'monthly' ? 'per month' : 'in all'}`],
           ['Expires', <Instant key="expires" at={apiKey.expiresAt} />],
+          ...(apiKey.maxExpiresAt === null ? [] : [['Owner renews until', <Instant key="max-expires" at={apiKey.maxExpiresAt} />] as [string, React.ReactNode]]),
           ['A renewal gives', apiKey.validityDays === null ? `${settings.keyValidityDays} days, as set for this installation` : `${count(apiKey.validityDays)} ${plural(apiKey.validityDays, 'day')}`],
           ['Metadata', metadata.length === 0 ? 'none' : metadata.map(([name, value]) => <div key={name}><span className="mono">{name}</span>: {value}</div>)],
           ['Created', <Instant key="created" at={apiKey.createdAt} />],

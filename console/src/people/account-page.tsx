@@ -1,17 +1,18 @@
-import { Button, Paper, PasswordInput, Stack, Text } from '@mantine/core';
-import { type FormEvent, useState } from 'react';
+import { Paper } from '@mantine/core';
 import { policyInWords } from '../keys/key-form';
-import { type Problem, api } from '../api/client';
 import { useSession } from '../session/session';
-import { fieldErrors, useAct } from '../ui/act';
-import { Page, ProblemAlert } from '../ui/states';
+import { Page } from '../ui/states';
 import { Facts, Instant, Marks } from '../ui/values';
+import { addressOf } from './address';
+import { OwnPassword } from './own-password';
+import { SecondFactor } from './second-factor';
+import { OwnSessions } from './sessions';
 
-/** Who one is, what one may do, and one's password. */
+/** Who one is, what one may do, where one is signed in, one's password and second factor. */
 export function AccountPage() {
   const { user, roles, permissions, keyPolicy } = useSession();
   return (
-    <Page title="Your account" lead={user.email ?? user.name}>
+    <Page title="Your account" lead={addressOf(user) ?? user.name}>
       <Paper withBorder p="md" maw={720}>
         <Facts
           rows={[
@@ -19,54 +20,14 @@ export function AccountPage() {
             ['Roles', <Marks key="roles" values={roles} none="none" />],
             ['Permissions', <Marks key="permissions" values={permissions} none="none beyond your own keys" />],
             ['Your keys', keyPolicy ? policyInWords(keyPolicy) : 'No policy bounds them.'],
-            ['Signs in with', user.signsInWith === 'identity-provider' ? 'the identity provider' : 'a password'],
+            ['Signs in with', user.signsInWith === 'identity-provider' ? 'the identity provider' : user.hasSecondFactor ? 'a password and a second factor' : 'a password'],
             ['Last sign-in', <Instant key="seen" at={user.lastSignInAt} />],
           ]}
         />
       </Paper>
-      {user.signsInWith === 'password' && <Password />}
+      <OwnSessions />
+      {user.signsInWith === 'password' && <OwnPassword title="Change your password" />}
+      {user.signsInWith === 'password' && <SecondFactor />}
     </Page>
-  );
-}
-
-function Password() {
-  const { user } = useSession();
-  const [currentPassword, setCurrent] = useState('');
-  const [password, setPassword] = useState('');
-  const [again, setAgain] = useState('');
-  const [refused, setRefused] = useState<Problem | null>(null);
-  const act = useAct({
-    run: () => api.PUT('/api/v1/users/{id}/password', { params: { path: { id: user.id } }, body: { password, currentPassword } }),
-    done: 'Password changed. Your other sessions have ended.',
-    onDone: () => {
-      setCurrent('');
-      setPassword('');
-      setAgain('');
-      setRefused(null);
-    },
-    onRefused: (problem) => {
-      setRefused(problem);
-      return true;
-    },
-  });
-  const errors = refused ? fieldErrors(refused, ['password', 'currentPassword']) : {};
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    act.go();
-  };
-  const eye = { visibilityToggleButtonProps: { 'aria-label': 'Show or hide the password' } };
-  return (
-    <Paper withBorder p="md" maw={720} component="section" aria-labelledby="password">
-      <Text component="h2" id="password" fw={600} mb="xs">Change your password</Text>
-      <form onSubmit={submit}>
-        <Stack gap="sm" maw={360}>
-          <PasswordInput label="Current password" autoComplete="current-password" required value={currentPassword} error={errors['currentPassword']} onChange={(event) => setCurrent(event.currentTarget.value)} {...eye} />
-          <PasswordInput label="New password" description="12 characters or more" autoComplete="new-password" required minLength={12} value={password} error={errors['password']} onChange={(event) => setPassword(event.currentTarget.value)} {...eye} />
-          <PasswordInput label="New password again" autoComplete="new-password" required value={again} error={again !== '' && again !== password ? 'is not the same' : null} onChange={(event) => setAgain(event.currentTarget.value)} {...eye} />
-          {refused && Object.keys(errors).length === 0 && <ProblemAlert error={refused} />}
-          <div><Button type="submit" loading={act.isPending} disabled={password.length < 12 || password !== again || currentPassword === ''}>Change password</Button></div>
-        </Stack>
-      </form>
-    </Paper>
   );
 }

@@ -13,6 +13,7 @@ import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
 import { Icon } from '../ui/icons';
 import { Empty, Loaded, NoPermission, Page, ProblemAlert } from '../ui/states';
 import { ActiveMark, Instant, Marks } from '../ui/values';
+import { addressOf } from './address';
 import { UsersPicker } from './user-picker';
 
 const SIZE = 25;
@@ -92,7 +93,7 @@ function UserTable({ users, isService }: { users: readonly User[]; isService: bo
             <Table.Tr key={user.id}>
               <Table.Td maw={300}>
                 <Link className="plain-link breakable" style={{ fontWeight: 500 }} to="/people/$userId" params={{ userId: user.id }}>{user.name}</Link>
-                {user.email && <Text size="xs" c="dimmed" className="breakable">{user.email}</Text>}
+                {user.email && <Text size="xs" c="dimmed" className="breakable">{addressOf(user)}</Text>}
                 {!user.isActive && <Text size="xs" hiddenFrom="sm">disabled</Text>}
               </Table.Td>
               <Table.Td visibleFrom="sm"><ActiveMark isActive={user.isActive} /></Table.Td>
@@ -157,7 +158,7 @@ export function NewUser({ kind, onClose, onCreated }: { kind: User['kind']; onCl
         <Stack gap="sm">
           <TextInput label="Name" required maxLength={100} data-autofocus {...form.getInputProps('name')} />
           {!isService && <TextInput label="E-mail" type="email" required autoComplete="off" {...form.getInputProps('email')} />}
-          {!isService && <PasswordInput label="First password" description="12 characters or more; empty: no sign-in until one is set" autoComplete="new-password" {...form.getInputProps('password')} visibilityToggleButtonProps={{ 'aria-label': 'Show or hide the password' }} />}
+          {!isService && <PasswordInput label="First password" description="12 characters or more, to be changed at the first sign-in; empty: no sign-in until one is set" autoComplete="new-password" {...form.getInputProps('password')} visibilityToggleButtonProps={{ 'aria-label': 'Show or hide the password' }} />}
           <RolesField value={form.getValues().roles} onChange={(roles) => form.setFieldValue('roles', roles)} error={form.errors['roles']} />
           {isService && <UsersPicker label="Managers" description="People who may act as owner of its keys" kind="person" value={form.getValues().managerIds} onChange={(ids) => form.setFieldValue('managerIds', ids)} error={form.errors['managerIds']} />}
           <NumberInput label="Cap on active keys" description={`Empty: ${settings.maxActiveKeys}, as set for this installation`} min={0} max={1_000_000} allowDecimal={false} {...form.getInputProps('maxActiveKeys')} />

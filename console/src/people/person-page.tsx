@@ -13,6 +13,8 @@ import { Confirm } from '../ui/confirm';
 import { count } from '../ui/format';
 import { Empty, Loaded, LoadedPage, NoPermission, Page, ProblemAlert } from '../ui/states';
 import { ActiveMark, Copy, Facts, Instant, Marks } from '../ui/values';
+import { addressOf } from './address';
+import { SignOutEverywhere } from './sessions';
 import { UserPicker, UsersPicker } from './user-picker';
 
 /** One person or service account, with keys. */
@@ -24,7 +26,7 @@ export function PersonPage() {
   return <LoadedPage query={user} rows={6} back={<Link className="text-link" to="/people" search={{} as never}>All people</Link>}>{(data) => <Person key={data.id} user={data} />}</LoadedPage>;
 }
 
-type Dialog = 'edit' | 'roles' | 'password' | 'switch' | 'off-board';
+type Dialog = 'edit' | 'roles' | 'password' | 'second-factor' | 'sign-out' | 'switch' | 'off-board';
 
 function Person({ user }: { user: User }) {
   const { can, user: me } = useSession();
@@ -38,19 +40,21 @@ function Person({ user }: { user: User }) {
       {mayUpdate && button('edit', 'Edit')}
       {mayUpdate && button('roles', 'Roles')}
       {mayUpdate && user.signsInWith === 'password' && !isMe && button('password', 'Set password')}
+      {mayUpdate && user.kind === 'person' && !isMe && button('sign-out', 'Sign out everywhere')}
+      {mayUpdate && user.hasSecondFactor && !isMe && button('second-factor', 'Reset second factor')}
       {mayUpdate && !isMe && button('switch', user.isActive ? 'Disable' : 'Enable', user.isActive ? 'red' : undefined)}
       {can('platform:users:delete') && !isMe && button('off-board', 'Off-board', 'red')}
     </>
   );
   return (
-    <Page title={user.name} lead={user.kind === 'service' ? 'Service account' : (user.email ?? 'Person')} actions={actions}>
+    <Page title={user.name} lead={user.kind === 'service' ? 'Service account' : (addressOf(user) ?? 'Person')} actions={actions}>
       {!user.isActive && <Alert color="yellow" variant="outline" p="xs">Disabled: {user.kind === 'person' ? 'cannot sign in, and ' : ''}all keys are refused.</Alert>}
       <Paper withBorder p="md">
         <Facts
           rows={[
             ['State', <ActiveMark key="state" isActive={user.isActive} />],
             ['Roles', <Marks key="roles" values={user.roles} none="none" />],
-            ...(user.kind === 'service' ? [['Managers', <Managers key="managers" ids={user.managerIds} />] as const] : [['Signs in with', user.signsInWith === 'password' ? 'a password' : 'the identity provider'] as const, ['Last sign-in', <Instant key="seen" at={user.lastSignInAt} />] as const]),
+            ...(user.kind === 'service' ? [['Managers', <Managers key="managers" ids={user.managerIds} />] as const] : [['Signs in with', user.signsInWith === 'password' ? (user.hasSecondFactor ? 'a password and a second factor' : 'a password') : 'the identity provider'] as const, ['Last sign-in', <Instant key="seen" at={user.lastSignInAt} />] as const]),
             ['Cap on active keys', user.maxActiveKeys === null ? `${settings.maxActiveKeys}, as set for this installation` : count(user.maxActiveKeys)],
             ['Since', <Instant key="since" at={user.createdAt} />],
             ['Id', <Group key="id" gap={4} wrap="nowrap"><span className="mono">{user.id}</span><Copy value={user.id} label="Copy the id" /></Group>],
@@ -61,6 +65,8 @@ function Person({ user }: { user: User }) {
       {dialog === 'edit' && <Edit user={user} onClose={close} />}
       {dialog === 'roles' && <Roles user={user} onClose={close} />}
       {dialog === 'password' && <Password user={user} onClose={close} />}
+      {dialog === 'sign-out' && <SignOutEverywhere user={user} onClose={close} />}
+      {dialog === 'second-factor' && <ResetSecondFactor user={user} onClose={close} />}
       {dialog === 'switch' && <Switch user={user} onClose={close} />}
       {dialog === 'off-board' && <OffBoard user={user} onClose={close} />}
     </Page>
@@ -172,8 +178,21 @@ function Password({ user, onClose }: DialogProps) {
   });
   return (
     <Confirm title={`Set a password for ${user.name}`} opened onClose={onClose} onConfirm={() => act.go()} pending={act.isPending} action="Set password" disabled={password.length < 12}>
-      <PasswordInput label="New password" description="12 characters or more. All sessions end." autoComplete="new-password" value={password} error={refused ? fieldErrors(refused, ['password'])['password'] : undefined} onChange={(event) => setPassword(event.currentTarget.value)} visibilityToggleButtonProps={{ 'aria-label': 'Show or hide the password' }} />
+      <PasswordInput label="New password" description="12 characters or more. All sessions end, and it must be changed at the next sign-in." autoComplete="new-password" value={password} error={refused ? fieldErrors(refused, ['password'])['password'] : undefined} onChange={(event) => setPassword(event.currentTarget.value)} visibilityToggleButtonProps={{ 'aria-label': 'Show or hide the password' }} />
       {refused && !isSaidByFields(refused, fieldErrors(refused, ['password']), ['password']) && <ProblemAlert error={refused} />}
+    </Confirm>
+  );
+}
+
+function ResetSecondFactor({ user, onClose }: DialogProps) {
+  const act = useAct({
+    run: () => api.DELETE('/api/v1/users/{id}/second-factor', { params: { path: { id: user.id } } }),
+    done: 'Second factor removed; all sessions have ended.',
+    onDone: onClose,
+  });
+  return (
+    <Confirm title={`Reset the second factor of ${user.name}?`} opened onClose={onClose} onConfirm={() => act.go()} pending={act.isPending} action="Reset" danger>
+      For a person who has lost phone and recovery codes: be sure who asks. The next sign-in needs the password alone. All sessions end.
     </Confirm>
   );
 }

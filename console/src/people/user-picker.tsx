@@ -3,6 +3,7 @@ import { useDebouncedValue } from '@mantine/hooks';
 import { keepPreviousData, useQueries, useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { type User, api, dataOf } from '../api/client';
+import { addressOf } from './address';
 
 function useCandidates(search: string, kind?: User['kind']) {
   const [term] = useDebouncedValue(search.trim(), 250);
@@ -14,7 +15,7 @@ function useCandidates(search: string, kind?: User['kind']) {
   });
 }
 
-const labelOf = (user: User) => `${user.name}${user.kind === 'service' ? ' (service account)' : user.email ? ` · ${user.email}` : ''}`;
+const labelOf = (user: User) => `${user.name}${user.kind === 'service' ? ' (service account)' : user.email ? ` · ${addressOf(user)}` : ''}`;
 
 /** Asks for those already chosen, who may not be among the candidates. */
 function useChosen(ids: readonly string[]): User[] {

@@ -31,6 +31,7 @@ interface Draft {
   budget: Number_;
   budgetType: 'monthly' | 'total';
   validityDays: Number_;
+  reservedTagPrefixes: string[];
   hasDefaults: boolean;
   defaults: {
     fillsScopes: boolean;
@@ -49,7 +50,7 @@ interface Draft {
 /** Fields of the API that the form shows an error beside. */
 const FIELDS = [
   'name', 'description', 'permissions',
-  ...['scopes', 'models', 'maxRateLimitPerMinute', 'maxRateLimitPerHour', 'maxRateLimitPerDay', 'maxBudgetLimitCents', 'budgetType', 'maxValidityDays'].map((field) => `keyPolicy.${field}`),
+  ...['scopes', 'models', 'maxRateLimitPerMinute', 'maxRateLimitPerHour', 'maxRateLimitPerDay', 'maxBudgetLimitCents', 'budgetType', 'maxValidityDays', 'reservedTagPrefixes'].map((field) => `keyPolicy.${field}`),
   ...['scopes', 'allowedModels', 'rateLimitPerMinute', 'rateLimitPerHour', 'rateLimitPerDay', 'budgetLimitCents', 'budgetType', 'validityDays'].map((field) => `keyPolicy.defaults.${field}`),
 ];
 
@@ -87,6 +88,7 @@ function draftOf(role: Role | null): Draft {
     budget: policy?.maxBudgetLimitCents === undefined ? '' : policy.maxBudgetLimitCents / 100,
     budgetType: policy?.budgetType ?? 'monthly',
     validityDays: policy?.maxValidityDays ?? '',
+    reservedTagPrefixes: [...(policy?.reservedTagPrefixes ?? [])],
     hasDefaults: policy?.defaults !== undefined,
     defaults: {
       fillsScopes: policy?.defaults?.scopes !== undefined,
@@ -113,6 +115,7 @@ function policyOf(draft: Draft): KeyPolicy | null {
     ...(draft.perDay === '' ? {} : { maxRateLimitPerDay: draft.perDay }),
     ...(draft.budget === '' ? {} : { maxBudgetLimitCents: centsOf(draft.budget), budgetType: draft.budgetType }),
     ...(draft.validityDays === '' ? {} : { maxValidityDays: draft.validityDays }),
+    ...(draft.reservedTagPrefixes.length === 0 ? {} : { reservedTagPrefixes: draft.reservedTagPrefixes }),
     ...(draft.hasDefaults ? { defaults: defaultsOf(draft.defaults) } : {}),
   };
 }
@@ -277,6 +280,7 @@ function Policy({ form, errors }: PolicyProps) {
         }}
         onChange={form.setValues}
       />
+      <TagsInput label="Reserved tags" description="Beginnings of tags that only people who may change any key write, such as plan:" {...form.getInputProps('reservedTagPrefixes')} error={error('reservedTagPrefixes')} />
       <Switch label="Fill in new keys" description="Values that a new key gets where its creator says nothing; without one the bound itself" {...form.getInputProps('hasDefaults', { type: 'checkbox' })} />
       {draft.hasDefaults && <Defaults form={form} errors={errors} />}
     </Stack>

@@ -38,6 +38,7 @@ export function useSession() {
     roles: data.roles,
     permissions: data.permissions,
     keyPolicy: data.keyPolicy as KeyPolicy | null,
+    notices: data.notices,
     /** Whether to offer something; the server decides again. */
     can: (permission: Permission) => covers(data.permissions, permission),
   };

@@ -2,12 +2,17 @@ import { ActionIcon, AppShell, Burger, Group, NavLink, Text, Tooltip, useCompute
 import { useDisclosure } from '@mantine/hooks';
 import { useQuery } from '@tanstack/react-query';
 import { Link, Navigate, Outlet, useRouter, useRouterState } from '@tanstack/react-router';
-import { useEffect } from 'react';
+import { Suspense, lazy, useCallback, useEffect, useState } from 'react';
 import type { Permission } from '../../../src/access/permissions.js';
 import { api } from '../api/client';
 import { useAct } from '../ui/act';
+import { Loading } from '../ui/states';
 import { Icon, type IconName } from '../ui/icons';
+import { ChoosePassword } from './choose-password';
+import { Notices } from './notices';
 import { SignedInAs, sessionQuery, useEndSession, useSession } from './session';
+
+const Enrol = lazy(() => import('./enrol'));
 
 interface Place {
   label: string;
@@ -35,7 +40,18 @@ const PLACES: readonly Place[] = [
 /** Frame of every page behind the sign-in. */
 export function Shell() {
   const { data } = useQuery(sessionQuery);
+  // Beyond the confirmation, for the recovery codes: they are shown this once.
+  const [isEnrolling, setEnrolling] = useState(false);
+  const begin = useCallback(() => setEnrolling(true), []);
   if (!data) return <Navigate to="/sign-in" search={{ redirect: undefined, ended: undefined }} />;
+  if (data.mustChangePassword) return <SignedInAs value={data}><ChoosePassword /></SignedInAs>;
+  if (data.mustEnrol || isEnrolling) {
+    return (
+      <Suspense fallback={<Loading />}>
+        <Enrol onBegin={begin} onDone={() => setEnrolling(false)} />
+      </Suspense>
+    );
+  }
   return <SignedInAs value={data}><Frame /></SignedInAs>;
 }
 
@@ -62,6 +78,7 @@ function Frame() {
         </nav>
       </AppShell.Navbar>
       <AppShell.Main id="main" tabIndex={-1}>
+        <Notices />
         <Outlet />
       </AppShell.Main>
     </AppShell>

@@ -89,10 +89,18 @@ function WithPassword({ returnTo }: { returnTo: string }) {
   const queries = useQueryClient();
   const [email, setEmail] = useState('');
   const [password, setPassword] = useState('');
+  const [code, setCode] = useState('');
+  /** Whether the password was right, and a code is asked for. */
+  const [needsCode, setNeedsCode] = useState(false);
   const signIn = useMutation({
-    mutationFn: () => dataOf(api.POST('/api/v1/auth/login', { body: { email, password } })),
+    mutationFn: () => dataOf(api.POST('/api/v1/auth/login', { body: { email, password, ...(needsCode ? { code } : {}) } })),
+    onError: (error) => {
+      setCode('');
+      if (error instanceof Problem && error.code === 'MFA_REQUIRED') setNeedsCode(true);
+    },
     onSuccess: async () => {
       setPassword('');
+      setCode('');
       queries.clear();
       await queries.fetchQuery(sessionQuery);
       router.history.push(returnTo);
@@ -102,16 +110,50 @@ function WithPassword({ returnTo }: { returnTo: string }) {
     event.preventDefault();
     if (!signIn.isPending) signIn.mutate();
   };
+  const startOver = () => {
+    setNeedsCode(false);
+    setPassword('');
+    signIn.reset();
+  };
+  const failure = signIn.isError && !isAboutCode(signIn.error) && (
+    <Alert color="red" variant="outline" p="xs" role="alert">
+      {messageOf(signIn.error)}
+    </Alert>
+  );
+  if (needsCode) {
+    return (
+      <form onSubmit={submit}>
+        <Stack gap="sm">
+          <Text size="sm">Enter the code that your authenticator app shows, or one of your recovery codes.</Text>
+          <TextInput
+            label="Code"
+            name="code"
+            autoComplete="one-time-code"
+            autoCapitalize="off"
+            required
+            withAsterisk={false}
+            autoFocus
+            maxLength={32}
+            value={code}
+            onChange={(event) => setCode(event.currentTarget.value)}
+          />
+          {failure}
+          <Button type="submit" loading={signIn.isPending} disabled={code.trim().length < 6} fullWidth mt="xs">
+            Sign in
+          </Button>
+          <Button variant="default" fullWidth onClick={startOver}>
+            Another account
+          </Button>
+        </Stack>
+      </form>
+    );
+  }
   return (
     <form onSubmit={submit}>
       <Stack gap="sm">
         <TextInput label="E-mail" name="email" type="email" autoComplete="username" required withAsterisk={false} autoFocus={settings.identityProvider === null} value={email} onChange={(event) => setEmail(event.currentTarget.value)} />
         <PasswordInput label="Password" name="password" autoComplete="current-password" required withAsterisk={false} value={password} onChange={(event) => setPassword(event.currentTarget.value)} visibilityToggleButtonProps={{ 'aria-label': 'Show or hide the password' }} />
-        {signIn.isError && (
-          <Alert color="red" variant="outline" p="xs" role="alert">
-            {messageOf(signIn.error)}
-          </Alert>
-        )}
+        {failure}
         <Button type="submit" variant={settings.identityProvider === null ? 'filled' : 'default'} loading={signIn.isPending} fullWidth mt="xs">
           Sign in
         </Button>
@@ -131,7 +173,12 @@ function WrongAddress() {
   );
 }
 
+/** The first answer to a right password: it is a step, and no failure. */
+function isAboutCode(error: Error): boolean {
+  return error instanceof Problem && error.code === 'MFA_REQUIRED';
+}
+
 function messageOf(error: Error): string {
-  if (error instanceof Problem && error.status === 401) return 'E-mail or password is wrong.';
+  if (error instanceof Problem && error.code === 'UNAUTHENTICATED') return 'E-mail or password is wrong.';
   return error.message;
 }

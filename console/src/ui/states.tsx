@@ -5,12 +5,15 @@ import { Problem } from '../api/client';
 import { time } from './format';
 import { Icon } from './icons';
 
+const TITLES: Readonly<Record<number, string>> = { 403: 'Not permitted', 404: 'Not found', 429: 'Too many requests' };
+
 /** Something the server refused, in its own words, with what to quote when asking for help. */
 export function ProblemAlert({ error, onRetry }: { error: unknown; onRetry?: () => void }) {
   const problem = error instanceof Problem ? error : null;
-  const missingRight = problem?.status === 403;
+  const title = TITLES[problem?.status ?? 0];
+  const mayWork = problem?.status === 403 || problem?.status === 429;
   return (
-    <Alert color={missingRight ? 'yellow' : 'red'} variant="outline" title={missingRight ? 'Not permitted' : problem?.status === 404 ? 'Not found' : 'This did not work'} role="alert">
+    <Alert color={mayWork ? 'yellow' : 'red'} variant="outline" title={title ?? 'This did not work'} role="alert">
       <Stack gap="xs" align="flex-start">
         <Text size="sm">{error instanceof Error ? error.message : 'Something went wrong.'}</Text>
         {problem !== null && problem.errors.length > 0 && (

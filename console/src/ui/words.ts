@@ -52,10 +52,12 @@ const THINGS: Readonly<Record<string, readonly [one: string, many: string]>> = {
   'api-key-secrets': ['secret', 'secrets'],
   users: ['user', 'users'],
   roles: ['role', 'roles'],
+  'second-factors': ['second factor', 'second factors'],
   permissions: ['permissions', 'permissions'],
   usage: ['usage', 'usage'],
   audit: ['audit trail', 'audit trail'],
   system: ['replicas', 'replicas'],
+  sessions: ['sessions', 'sessions'],
 };
 
 const VERBS: Readonly<Record<string, string>> = {
@@ -80,6 +82,10 @@ const VERBS: Readonly<Record<string, string>> = {
 const WHOLE: Readonly<Record<string, string>> = {
   'auth:login': 'Sign in',
   'auth:logout': 'Sign out',
+  'sessions:revoke': 'End sessions',
+  'second-factors:create': 'Begin second factor',
+  'second-factors:activate': 'Set up second factor',
+  'second-factors:regenerate': 'Draw recovery codes',
   'audit:verify': 'Verify the audit trail',
   'api-key-secrets:delete': 'End a secret',
   'system:read': 'View replicas',
@@ -98,7 +104,7 @@ export function actionInWords(action: string, isMany = false): string {
 /** Every action people look for in the trail, with its name there. */
 export const ACTIONS: readonly { value: string; label: string }[] = [
   'api-keys:create', 'api-keys:read', 'api-keys:update', 'api-keys:regenerate', 'api-key-secrets:delete', 'api-keys:renew', 'api-keys:activate', 'api-keys:deactivate', 'api-keys:revoke', 'api-keys:delete', 'api-keys:transfer',
-  'api-keys:import', 'api-keys:export', 'api-keys:explain', 'users:create', 'users:read', 'users:update', 'users:delete', 'roles:create', 'roles:read', 'roles:update', 'roles:delete', 'auth:login', 'auth:logout', 'usage:read', 'audit:read', 'audit:export', 'audit:verify', 'system:read',
+  'api-keys:import', 'api-keys:export', 'api-keys:explain', 'users:create', 'users:read', 'users:update', 'users:delete', 'roles:create', 'roles:read', 'roles:update', 'roles:delete', 'second-factors:create', 'second-factors:activate', 'second-factors:regenerate', 'second-factors:delete', 'auth:login', 'auth:logout', 'sessions:read', 'sessions:revoke', 'usage:read', 'audit:read', 'audit:export', 'audit:verify', 'system:read',
 ].map((value) => ({ value, label: actionInWords(value) }));
 
 /** One and many: `3 keys`, `1 key`. */

@@ -2,6 +2,7 @@ import { ApiProperty } from '@nestjs/swagger';
 import { ArrayMaxSize, ArrayMinSize, IsArray, IsBoolean, IsString, Matches, MaxLength } from 'class-validator';
 import { isInstant } from '../../common/instant.js';
 import { isAmount } from '../../common/money.js';
+import { TakesSecretsIn } from '../../common/secret-members.js';
 import { IfPresent, Satisfies } from '../../common/validators.js';
 import { CreateApiKeyDto } from '../api-key.dto.js';
 
@@ -72,6 +73,8 @@ export class ImportApiKeyDto extends CreateApiKeyDto {
 }
 
 /** Keys of another system, to go on working here with the secrets their clients have. */
+// Each of the keys is judged by itself, in this as well.
+@TakesSecretsIn('keys')
 export class ImportApiKeysDto {
   /** 1 to 500 keys, each judged by itself. */
   @IsArray()

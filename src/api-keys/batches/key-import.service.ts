@@ -6,6 +6,7 @@ import { Authority } from '../../access/authority.js';
 import type { KnownCaller } from '../../access/caller.js';
 import { GrantsReader, type Holder } from '../../access/grants.reader.js';
 import { raiseOwnerLimit } from '../../access/owner-limit.js';
+import { ChangePropagation } from '../../audit/change-propagation.js';
 import { type Change, Changes } from '../../audit/changes.js';
 import { diff } from '../../audit/diff.js';
 import { inSavepoint } from '../../audit/open-change.js';
@@ -24,6 +25,7 @@ import { importedHash } from './imported-hash.js';
 import { inBatches, inTime } from './key-batches.js';
 import { KeyCreation, type PastKey } from '../changes/key-creation.js';
 import { standingOnKey } from '../key-standing.js';
+import { PastedSecrets } from '../pasted-secrets.js';
 import { importedMacOf } from '../secret.js';
 
 /** An entry whose form is right. */
@@ -51,23 +53,33 @@ export class KeyImportService {
     private readonly creation: KeyCreation,
     private readonly keys: ApiKeysRepository,
     private readonly grants: GrantsReader,
+    private readonly pasted: PastedSecrets,
     private readonly clock: Clock,
     private readonly config: Config,
+    private readonly propagation: ChangePropagation,
   ) {}
 
   /** For callers that hold `platform:api-keys:create` and `:assign`. @throws DomainError 503 when nothing has been imported */
   async import(caller: KnownCaller, { keys, raiseOwnerLimits = false }: ImportApiKeysDto): Promise<ImportApiKeysView> {
     const read = await Promise.all(keys.map((key, index) => this.read(caller, key, index)));
+    const seqs: string[] = [];
     const imported = await inBatches(
       read.filter((entry) => 'fields' in entry),
-      (batch) =>
-        this.changes.transaction(caller, (change) => this.importBatch(change, caller, batch, raiseOwnerLimits)),
+      async (batch) => {
+        const { result, seq } = await this.changes.commit(caller, (change) =>
+          this.importBatch(change, caller, batch, raiseOwnerLimits),
+        );
+        if (seq !== null) seqs.push(seq);
+        return result;
+      },
       (entry) =>
         resultOf(entry, 'refused', {
           code: 'UNAVAILABLE',
           detail: 'The server could not get to this entry; send it again.',
         }),
     );
+    // Until the feed has told it, a replica takes an imported secret for a made-up one: here not even for a moment.
+    if (seqs.length > 0) await this.propagation.waitUntilAppliedHere(seqs.at(-1)!);
     const done = new Map(imported.map((result) => [result.index, result]));
     const results = read.map((entry) => ('fields' in entry ? done.get(entry.index)! : entry));
     const count = (outcome: ImportOutcome) => results.filter((result) => result.outcome === outcome).length;
@@ -75,6 +87,8 @@ export class KeyImportService {
   }
 
   private async read({ principal }: KnownCaller, key: unknown, index: number): Promise<Entry | ImportResultView> {
+    const shown = this.pasted.findIn(key);
+    if (shown.length > 0) return refused(index, shown);
     const reading = await readEntry(ImportApiKeyDto, key);
     if ('errors' in reading) return refused(index, reading.errors);
     const { value: fields } = reading;

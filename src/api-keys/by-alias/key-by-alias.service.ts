@@ -11,6 +11,7 @@ import { unknownOwner } from '../api-key.errors.js';
 import { ApiKeysRepository } from '../api-keys.repository.js';
 import { ChangeAdmission } from '../changes/change-admission.js';
 import { draftOf } from '../changes/draft.js';
+import { renewedUntil, withFixedExpiry } from '../changes/fixed-expiry.js';
 import type { HeldKey } from '../changes/held-key.js';
 import { Idempotency, type Answer, type RepeatedAnswer } from '../idempotency/idempotency.js';
 import { activityOf } from '../lifecycle/key-activity.js';
@@ -20,7 +21,6 @@ import { KeyCreation } from '../changes/key-creation.js';
 import type { UpsertApiKeyDto } from '../lifecycle/key-lifecycle.dto.js';
 import type { UpsertedApiKeyView } from '../lifecycle/key-lifecycle.view.js';
 import { SecretReplay } from '../secrets/secret-replay.js';
-import { windowEnd } from '../validity.js';
 
 const UPDATE = { permission: 'platform:api-keys:update' } as const;
 
@@ -113,8 +113,8 @@ export class KeyByAliasService {
     }
     const rules = draftOf(key, { ...input, roles: input.roles ?? [] }, now);
     const isOwnWindow = input.expiresAt === undefined;
-    const expiresAt = isOwnWindow ? windowEnd(now, rules.validityDays ?? this.config.keyValidityDays) : rules.expiresAt;
-    const after = { ...key, ...rules, expiresAt, ...activityOf(held, true) };
+    const expiresAt = isOwnWindow ? renewedUntil(held, rules.validityDays ?? this.config.keyValidityDays) : rules.expiresAt;
+    const after = withFixedExpiry(held, { ...key, ...rules, expiresAt, ...activityOf(held, true) }, !isOwnWindow);
     await this.changeAdmission.admit(held, after, { isRenewal: isOwnWindow });
     held.save(after, { action: 'api-keys:renew', details: { isByAlias: true } });
     return { status: 200, kid: null, body: { apiKey: await held.view(), renewed: true } };

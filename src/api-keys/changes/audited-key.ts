@@ -27,6 +27,7 @@ export function auditedKey(key: KeyState): Audited {
     tags: key.tags,
     metadata: key.metadata,
     expiresAt: key.expiresAt,
+    maxExpiresAt: key.maxExpiresAt,
     validityDays: key.validityDays,
     revokedAt: key.revokedAt,
     revokedReason: key.revokedReason,

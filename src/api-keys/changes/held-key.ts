@@ -1,6 +1,7 @@
 import type { EntityManager } from 'typeorm';
 import type { KnownCaller } from '../../access/caller.js';
 import type { Holder } from '../../access/grants.reader.js';
+import { owns } from '../../access/standing.js';
 import type { Change } from '../../audit/changes.js';
 import { diff } from '../../audit/diff.js';
 import { ApiKey } from '../api-key.entity.js';
@@ -55,8 +56,7 @@ export class HeldKey {
 
   /** Whether the caller is its owner, or manages its owner; he may hold the permission as well. */
   get isOwn(): boolean {
-    const userId = this.caller.principal.signedInUserId;
-    return userId !== null && (this.key.ownerId === userId || this.parties.owner.managerIds.includes(userId));
+    return owns(this.caller.principal, { ownerId: this.key.ownerId, managerIds: this.parties.owner.managerIds });
   }
 
   /** @throws DomainError 409 ALREADY_REVOKED with `revokedAt` */

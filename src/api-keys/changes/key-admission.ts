@@ -3,7 +3,7 @@ import type { EntityManager } from 'typeorm';
 import { cannotGrant, unauthenticated } from '../../access/access.errors.js';
 import { type KnownCaller, Principal } from '../../access/caller.js';
 import { type Holder, type HolderLock, GrantsReader, grantsOfKey } from '../../access/grants.reader.js';
-import { violations, widest } from '../../access/key-policy.js';
+import { reservedTags, violations, widest } from '../../access/key-policy.js';
 import { containsAll } from '../../access/permission-grammar.js';
 import { Config } from '../../config/config.js';
 import { apiKeyLimitReached, outsidePolicy, unknownRoles } from '../api-key.errors.js';
@@ -87,14 +87,17 @@ export class KeyAdmission {
   /**
    * Keys made without `platform:api-keys:update` lie inside the key policy of the caller's roles. Of a change, only
    * what it loosens (`before` given) can leave the policy: a key that lies outside already, because an admin made it
-   * or the policy is newer, can still be narrowed, renamed and rotated by its owner.
+   * or the policy is newer, can still be narrowed, renamed and rotated by its owner. Of its tags, those that come or go
+   * are judged.
    *
    * @throws DomainError 403 OUTSIDE_POLICY with every offending path
    */
   requireInsidePolicy({ caller, actor }: Pick<Parties, 'caller' | 'actor'>, rules: ApiKeyRules, now: Date, before?: ApiKeyRules): void {
     if (caller.principal.may('platform:api-keys:update')) return;
+    const policy = widest(actor.policies);
+    const all = violations(policy, rules, now);
     const loosened = before && looseningPaths(before, rules);
-    const offending = violations(widest(actor.policies), rules, now).filter(({ path }) => loosened?.includes(path) ?? true);
+    const offending = before && loosened ? [...all.filter(({ path }) => loosened.includes(path)), ...reservedTags(policy, changed(before.tags, rules.tags))] : all;
     if (offending.length > 0) throw outsidePolicy(offending);
   }
 
@@ -124,6 +127,11 @@ function principalNow(principal: Principal, actor: Holder, acting: ActingRoles):
   }
   if (acting === null) throw unauthenticated(true);
   return new Principal('key', principal.id, actor.id, principal.name, acting.roles, grantsOfKey(acting.grants, actor.grants));
+}
+
+/** The entries that only one of two lists has. */
+function changed(before: readonly string[], after: readonly string[]): string[] {
+  return [...before.filter((tag) => !after.includes(tag)), ...after.filter((tag) => !before.includes(tag))];
 }
 
 /** @throws DomainError 400 naming the roles that do not exist */

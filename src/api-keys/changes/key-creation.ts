@@ -4,6 +4,7 @@ import { permissionDenied } from '../../access/access.errors.js';
 import type { KnownCaller } from '../../access/caller.js';
 import type { Holder } from '../../access/grants.reader.js';
 import { widest, withDefaults } from '../../access/key-policy.js';
+import { owns } from '../../access/standing.js';
 import type { Change } from '../../audit/changes.js';
 import { diff } from '../../audit/diff.js';
 import { Clock } from '../../common/clock.js';
@@ -17,6 +18,7 @@ import { unknownOwner } from '../api-key.errors.js';
 import { type ApiKeyDetails, ApiKeyView } from '../api-key.view.js';
 import { ApiKeysRepository, type PastUse, type StoredSecret } from '../api-keys.repository.js';
 import { auditedKey } from './audited-key.js';
+import { DailyCreations } from './daily-creations.js';
 import { draftOf, emptyRules } from './draft.js';
 import { KeyAdmission, type Parties } from './key-admission.js';
 import type { ApiKeyRules } from './rules.js';
@@ -52,6 +54,7 @@ export class KeyCreation {
     private readonly keys: ApiKeysRepository,
     private readonly admission: KeyAdmission,
     private readonly mint: SecretMint,
+    private readonly creations: DailyCreations,
     private readonly clock: Clock,
     private readonly config: Config,
   ) {}
@@ -67,7 +70,7 @@ export class KeyCreation {
    * Makes a key with its first secret. What the caller left out comes from his key policy, then from the defaults.
    *
    * @throws DomainError 400 contradictory fields, unknown owner or roles; 403 PERMISSION_DENIED, CANNOT_GRANT,
-   *   OUTSIDE_POLICY; 429 API_KEY_LIMIT_REACHED
+   *   OUTSIDE_POLICY; 429 API_KEY_LIMIT_REACHED, CREATION_LIMIT_REACHED
    * The change fails with 23505 on `api_key_alias_key` when the alias is taken.
    */
   async create(
@@ -121,8 +124,12 @@ export class KeyCreation {
       this.admission.requireGrantable(tx, caller, owner, rules.roles).then(() => this.admission.requireInsidePolicy(parties, rules, now)),
       // A key that is imported switched off takes no room.
       options.deactivated === undefined ? this.admission.requireRoom(tx, owner) : null,
+      this.creations.count(tx, caller),
     ]);
     const key: ApiKey = keyFrom(rules, ownerId, now);
+    // What an owner without the permission chose for a key of their own, they may choose again.
+    const isOwners = owns(caller.principal, { ownerId, managerIds: owner.managerIds }) && !caller.principal.may('platform:api-keys:update');
+    if (input.expiresAt !== undefined && !isOwners) key.maxExpiresAt = rules.expiresAt;
     return options.deactivated === undefined ? key : Object.assign(key, { isActive: false }, options.deactivated);
   }
 
@@ -157,6 +164,7 @@ export function keyFrom(rules: ApiKeyRules, ownerId: string, now: Date): ApiKey 
     isActive: true,
     deactivatedAt: null,
     deactivatedBy: null,
+    maxExpiresAt: null,
     createdAt: now,
     updatedAt: now,
     revokedAt: null,

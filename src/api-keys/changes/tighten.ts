@@ -5,7 +5,8 @@ import type { ApiKeyRules } from './rules.js';
 type Loosens = (before: ApiKeyRules, after: ApiKeyRules) => boolean;
 
 /**
- * One rule per field of the API, in the API's order. `name`, `description`, `alias` and `tags` are free and have none.
+ * One rule per field of the API, in the API's order. `name`, `description`, `alias` and `tags` are free and have none
+ * (tags that a key policy reserves are judged by `KeyAdmission.requireInsidePolicy`).
  * A field whose change only follows from another one (the type of a budget that is dropped) is not named beside it.
  */
 const LOOSENING: readonly (readonly [path: string, loosens: Loosens])[] = [

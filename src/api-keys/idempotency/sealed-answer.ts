@@ -1,4 +1,5 @@
-import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
+import { hkdfSync } from 'node:crypto';
+import { openBytes, sealBytes } from '../../common/sealed-bytes.js';
 
 /** What a sealed answer is bound to: it opens for exactly this request and nothing else. */
 export interface AnswerBinding {
@@ -10,31 +11,17 @@ export interface AnswerBinding {
   readonly payloadHash: Buffer;
 }
 
-const NONCE_BYTES = 12;
-const TAG_BYTES = 16;
-
 /**
  * AES-256-GCM under a key of its own: HKDF-SHA-256(pepper, Idempotency-Key ‖ principal ‖ route ‖ target).
  * The result is nonce, ciphertext and tag.
  */
 export function seal(pepper: Buffer, binding: AnswerBinding, text: string): Buffer {
-  const nonce = randomBytes(NONCE_BYTES);
-  const cipher = createCipheriv('aes-256-gcm', sealingKey(pepper, binding), nonce).setAAD(binding.payloadHash);
-  return Buffer.concat([nonce, cipher.update(text, 'utf8'), cipher.final(), cipher.getAuthTag()]);
+  return sealBytes(sealingKey(pepper, binding), binding.payloadHash, Buffer.from(text, 'utf8'));
 }
 
 /** The text, or null when it was sealed for another request or has been altered. */
 export function unseal(pepper: Buffer, binding: AnswerBinding, sealed: Buffer): string | null {
-  if (sealed.length < NONCE_BYTES + TAG_BYTES) return null;
-  const decipher = createDecipheriv('aes-256-gcm', sealingKey(pepper, binding), sealed.subarray(0, NONCE_BYTES), {
-    authTagLength: TAG_BYTES,
-  });
-  decipher.setAAD(binding.payloadHash).setAuthTag(sealed.subarray(-TAG_BYTES));
-  try {
-    return decipher.update(sealed.subarray(NONCE_BYTES, -TAG_BYTES), undefined, 'utf8') + decipher.final('utf8');
-  } catch {
-    return null;
-  }
+  return openBytes(sealingKey(pepper, binding), binding.payloadHash, sealed)?.toString('utf8') ?? null;
 }
 
 /** NUL cannot be part of any of the texts, so no two bindings give one key. */

@@ -30,7 +30,7 @@ export class KeyLifecycleController {
   @Audited('api-keys:renew', 'api-key')
   @ApiOperation({
     summary: 'Renew a key',
-    description: 'Starts the validity window anew: `validityDays` (default 15) from now, also where there was no expiry. Another date needs `platform:api-keys:update`. Whether the key is active stays.',
+    description: 'Starts the validity window anew: `validityDays` (default 15) from now, also where there was no expiry. Another date needs `platform:api-keys:update`; an owner without it does not pass `maxExpiresAt`. Whether the key is active stays.',
   })
   renew(@FromCaller() caller: KnownCaller, @Param('id', KeyIdPipe) id: string, @Body() body: RenewApiKeyDto): Promise<ApiKeyView> {
     return this.updates.renew(caller, id, body);
@@ -89,7 +89,7 @@ export class KeyLifecycleController {
   @Audited('api-keys:transfer', 'api-key')
   @ApiOperation({
     summary: 'Give a key to another owner',
-    description: 'Nobody gives away more than he holds. The secret stays as it is; regenerate it if the old owner is to lose it.',
+    description: 'A key of another owner also needs `platform:api-keys:update`. Nobody gives away more than they hold. The secret stays as it is; regenerate it if the old owner is to lose it.',
   })
   transfer(@FromCaller() caller: KnownCaller, @Param('id', KeyIdPipe) id: string, @Body() body: TransferApiKeyDto, @Query() query: WaitQuery): Promise<ApiKeyView> {
     return this.transfers.transfer(caller, id, body.ownerId.toLowerCase(), { wait: query.wait === 'true' });

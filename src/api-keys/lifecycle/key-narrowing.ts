@@ -13,6 +13,8 @@ export interface KeyNarrowing {
   readonly isActive: boolean | null;
   /** null: it did not change, or no longer ends. */
   readonly expiresAt: Date | null;
+  /** As `expiresAt`. */
+  readonly maxExpiresAt: Date | null;
   /** Secrets that ended, by kid; at the instant, or null: by now. */
   readonly endedSecrets: ReadonlyMap<string, Date | null>;
 }
@@ -47,12 +49,18 @@ export async function narrowKeys({ tx, record }: Change, narrowings: readonly Ke
   return changed;
 }
 
-function narrowed(key: ApiKey, { isRevoked, isActive, expiresAt }: KeyNarrowing, now: Date, reason: string): ApiKey {
+function narrowed(key: ApiKey, { isRevoked, isActive, expiresAt, maxExpiresAt }: KeyNarrowing, now: Date, reason: string): ApiKey {
   const after = Object.assign(new ApiKey(), key);
   if (isRevoked && key.revokedAt === null) Object.assign(after, { revokedAt: now, revokedReason: reason });
   if (isActive === false && key.isActive) Object.assign(after, { isActive: false, deactivatedAt: now, deactivatedBy: null });
-  if (expiresAt !== null && (key.expiresAt === null || expiresAt < key.expiresAt)) after.expiresAt = expiresAt;
+  if (isEarlier(expiresAt, key.expiresAt)) after.expiresAt = expiresAt;
+  if (isEarlier(maxExpiresAt, key.maxExpiresAt)) after.maxExpiresAt = maxExpiresAt;
   return after;
+}
+
+/** Whether `at` is an instant, and earlier than one that null puts off for ever. */
+function isEarlier(at: Date | null, than: Date | null): boolean {
+  return at !== null && (than === null || at < than);
 }
 
 /** Gives the kids whose end moved. */

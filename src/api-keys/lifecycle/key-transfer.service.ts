@@ -8,6 +8,8 @@ import { type ChangeOptions, KeyChanges } from '../changes/key-changes.js';
 import { statusOf } from '../status.js';
 
 const ASSIGN = { permission: 'platform:api-keys:assign' } as const;
+/** The new owner can do with the key what this permits, and may be the caller. */
+const TAKE = 'platform:api-keys:update';
 
 /** Giving keys to another owner. */
 @Injectable()
@@ -18,7 +20,7 @@ export class KeyTransferService {
   ) {}
 
   /**
-   * Makes a key another user's. What it may do then must be covered by what the caller holds, and it must lie inside
+   * Makes a key another user's. Another owner's key also needs `platform:api-keys:update`. What it may do then must be covered by what the caller holds, and it must lie inside
    * the caller's key policy as if he made it; an active key counts against the new owner's cap. The secret stays: whoever
    * knew it knows it still, until it is regenerated.
    *
@@ -29,6 +31,7 @@ export class KeyTransferService {
     return this.changes.change(caller, id, ASSIGN, async (held) => {
       const { key, parties, tx, now } = held;
       if (held.standing !== 'permission') throw permissionDenied(ASSIGN.permission);
+      if (!held.isOwn && !held.caller.principal.may(TAKE)) throw permissionDenied(TAKE);
       held.requireNotRevoked();
       const newOwner = parties.others.get(newOwnerId);
       if (newOwner === undefined) throw unknownOwner();

@@ -5,11 +5,11 @@ import type { UpdateApiKeyDto } from '../api-key.dto.js';
 import type { ApiKeyView } from '../api-key.view.js';
 import { ChangeAdmission } from '../changes/change-admission.js';
 import { draftOf } from '../changes/draft.js';
+import { renewedUntil, withFixedExpiry } from '../changes/fixed-expiry.js';
 import type { HeldKey } from '../changes/held-key.js';
 import { activityOf } from './key-activity.js';
 import { type ChangeOptions, KeyChanges } from '../changes/key-changes.js';
 import type { RenewApiKeyDto } from './key-lifecycle.dto.js';
-import { windowEnd } from '../validity.js';
 
 const UPDATE = { permission: 'platform:api-keys:update' } as const;
 
@@ -31,7 +31,8 @@ export class KeyUpdateService {
     return this.changes.change(caller, id, UPDATE, async (held) => {
       held.requireNotRevoked();
       const activity = input.isActive === undefined ? {} : activityOf(held, input.isActive);
-      const after = { ...held.key, ...draftOf(held.key, input, held.now), ...activity };
+      const draft = { ...held.key, ...draftOf(held.key, input, held.now), ...activity };
+      const after = withFixedExpiry(held, draft, input.expiresAt !== undefined);
       await this.admission.admit(held, after);
       held.save(after);
       return held.view();
@@ -78,9 +79,10 @@ export class KeyUpdateService {
   async startWindow(held: HeldKey, input: RenewApiKeyDto): Promise<void> {
     held.requireNotRevoked();
     const asked = draftOf(held.key, input, held.now).expiresAt;
-    const expiresAt = input.expiresAt === undefined ? windowEnd(held.now, held.key.validityDays ?? this.config.keyValidityDays) : asked;
-    const after = { ...held.key, expiresAt };
-    await this.admission.admit(held, after, { isRenewal: input.expiresAt === undefined });
+    const isWindow = input.expiresAt === undefined;
+    const expiresAt = isWindow ? renewedUntil(held, held.key.validityDays ?? this.config.keyValidityDays) : asked;
+    const after = withFixedExpiry(held, { ...held.key, expiresAt }, !isWindow);
+    await this.admission.admit(held, after, { isRenewal: isWindow });
     held.save(after);
   }
 }

@@ -1,12 +1,12 @@
 import { isInstant } from '../../common/instant.js';
 import { IsBoolean, IsIn, IsInt, IsNumber, Max, MaxLength, Min } from 'class-validator';
 import { BooleanText, DecimalText, ListText, WholeNumberText } from '../../common/query-text.js';
+import { looksLikeSecret } from '../../common/secret-shape.js';
 import { isTextOf } from '../../common/text.js';
 import { IfPresent, IsId, Satisfies } from '../../common/validators.js';
 import { IsScopes, IsTags } from '../api-key.dto.js';
 import type { Environment } from '../api-key.entity.js';
 import { KEY_SORTS, type KeySort } from './key-sort.js';
-import { looksLikeSecret } from '../secret.js';
 import { API_KEY_STATUSES, type ApiKeyStatus } from '../status.js';
 
 /** A line break would match from one field into the next. */

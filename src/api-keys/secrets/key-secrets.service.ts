@@ -5,6 +5,7 @@ import type { ApiKeySecret } from '../api-key-secret.entity.js';
 import { lastSecret, secretNotFound } from '../api-key.errors.js';
 import type { ApiKeyView } from '../api-key.view.js';
 import { ApiKeysRepository } from '../api-keys.repository.js';
+import { DailyCreations } from '../changes/daily-creations.js';
 import type { HeldKey } from '../changes/held-key.js';
 import { Idempotency, type Answer, type RepeatedAnswer } from '../idempotency/idempotency.js';
 import { KeyAdmission } from '../changes/key-admission.js';
@@ -24,6 +25,7 @@ export class KeySecretsService {
     private readonly admission: KeyAdmission,
     private readonly keys: ApiKeysRepository,
     private readonly mint: SecretMint,
+    private readonly creations: DailyCreations,
     private readonly idempotency: Idempotency,
     private readonly replay: SecretReplay,
   ) {}
@@ -33,7 +35,7 @@ export class KeySecretsService {
    * more than two.
    *
    * @throws DomainError 403 CANNOT_GRANT for whoever is not its owner and does not hold all it may do; 404;
-   *   409 ALREADY_REVOKED, IDEMPOTENCY_CONFLICT; 422 IDEMPOTENCY_KEY_REUSED
+   *   409 ALREADY_REVOKED, IDEMPOTENCY_CONFLICT; 422 IDEMPOTENCY_KEY_REUSED; 429 CREATION_LIMIT_REACHED
    */
   regenerate(
     caller: KnownCaller,
@@ -86,6 +88,7 @@ export class KeySecretsService {
     const [live, grants] = await inTurn([
       keys.findLiveSecrets(key.id, now),
       held.isOwn ? [] : this.admission.grantsUnder(tx, held.parties.owner, key.roles),
+      this.creations.count(tx, held.caller),
     ]);
     this.admission.requireHeld(held.caller, grants);
     const [previous, ...older] = live;

@@ -39,14 +39,20 @@ export function identityOf(oidc: OidcConfig, claims: Claims, now: Date): Identit
   if (typeof iat !== 'number' || !Number.isFinite(iat) || iat < 0) return null;
   const email = isEmailAddress(claims['email']) ? claims['email'].trim() : null;
   const issuedAt = Math.min(Math.floor(iat), Math.floor(now.getTime() / 1000) + CLOCK_TOLERANCE_SECONDS);
-  return { issuer: oidc.issuer, subject: sub, email, name: nameOf(claims, email ?? sub), roles: rolesOf(oidc, claims), issuedAt };
+  const isEmailVerified = email !== null && isTrue(claims['email_verified']);
+  return { issuer: oidc.issuer, subject: sub, email, isEmailVerified, name: nameOf(claims, email ?? sub), roles: rolesOf(oidc, claims), issuedAt };
 }
 
 /** Whether a token counts at `now`: not before `nbf`, and until `exp`. Clocks of two hosts differ a little. */
 export function isInTime({ exp, nbf }: Claims, now: Date): boolean {
   const nowSeconds = now.getTime() / 1000;
-  if (typeof exp !== 'number' || nowSeconds >= exp + CLOCK_TOLERANCE_SECONDS) return false;
+  if (typeof exp !== 'number' || !Number.isFinite(exp) || nowSeconds >= exp + CLOCK_TOLERANCE_SECONDS) return false;
   return nbf === undefined || (typeof nbf === 'number' && nbf <= nowSeconds + CLOCK_TOLERANCE_SECONDS);
+}
+
+/** A provider that does not say it has verified the address has not. Some say it as text. @see OpenID Connect Core 1.0, 5.1 */
+function isTrue(value: unknown): boolean {
+  return value === true || value === 'true';
 }
 
 function nameOf(claims: Claims, fallback: string): string {

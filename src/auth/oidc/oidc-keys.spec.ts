@@ -92,4 +92,12 @@ describe('OidcKeys', () => {
     expect(await keys.find('a', 'ES256')).toContain('BEGIN PUBLIC KEY');
     for (const kid of ['enc', 'curve', 'secret']) expect(await keys.find(kid, 'ES256')).toBeNull();
   });
+
+  it('refuses a set of more than 200 keys, and goes on with the one before', async () => {
+    await keys.find('a', 'ES256');
+    set = [...Array.from({ length: 200 }, (_, index) => jwk(`k${index}`)), jwk('b')];
+    clock.ms = 10 * MINUTE;
+    expect(await keys.find('a', 'ES256')).toContain('BEGIN PUBLIC KEY');
+    await expect(keys.find('b', 'ES256')).rejects.toMatchObject({ kind: 'unavailable' });
+  });
 });

@@ -7,6 +7,7 @@ import { Clock } from '../../common/clock.js';
 import { Config, type OidcClientConfig, type OidcConfig } from '../../config/config.js';
 import type { Identity } from '../../users/identities.service.js';
 import { PasswordThrottle } from '../../users/password-throttle.js';
+import { SignInFailures } from '../../users/sign-in-failures.js';
 import { AuthService } from '../auth.service.js';
 import type { SessionView } from '../auth.view.js';
 import { CLOCK_TOLERANCE_SECONDS, type Claims, OIDC_ALGORITHMS, findSigningKey, identityOf } from './oidc-identity.js';
@@ -60,6 +61,7 @@ export class OidcSignIn {
     @Inject(OidcProvider) private readonly provider: OidcProvider | null,
     @Inject(OidcKeys) private readonly keys: OidcKeys | null,
     private readonly throttle: PasswordThrottle,
+    private readonly failures: SignInFailures,
     private readonly auth: AuthService,
     private readonly clock: Clock,
   ) {}
@@ -81,7 +83,7 @@ export class OidcSignIn {
    *
    * @throws DomainError 404 IDENTITY_PROVIDER_NOT_CONFIGURED
    */
-  async complete(caller: Caller, cookie: string | undefined, query: CallbackQuery): Promise<SignInOutcome> {
+  async complete(caller: Caller, cookie: string | null, query: CallbackQuery): Promise<SignInOutcome> {
     this.configured();
     const attempt = this.attempts.open(cookie);
     const returnTo = attempt?.returnTo ?? null;
@@ -91,7 +93,8 @@ export class OidcSignIn {
     } catch (error) {
       const failure = failureOf(error);
       if (failure === null) throw error;
-      this.logger.warn({ msg: 'A sign-in with the identity provider ended without a session.', requestId: caller.requestId, failure, cause: causeOf(error) });
+      this.logger.warn({ msg: 'A sign-in with the identity provider ended without a session.', requestId: caller.requestId, clientIp: caller.ip, failure, cause: causeOf(error) });
+      if (isFailure(failure)) this.failures.note(caller, null, failure === 'throttled' ? 'throttled' : 'identity-provider');
       return { failure, returnTo };
     }
   }
@@ -142,6 +145,11 @@ function verified(token: string, key: string, expected: { issuer: string; audien
     // The library names the rule that was broken, and no part of the token.
     throw new SignInEnded('refused', `The ID token is not valid: ${(error as Error).message}.`);
   }
+}
+
+/** Whether a failure says something about who tries: a slow person or a provider that is away does not. */
+function isFailure(failure: SignInFailure): boolean {
+  return failure === 'refused' || failure === 'not-admitted' || failure === 'throttled';
 }
 
 /** null: a bug, or something else that is no answer about this sign-in. */

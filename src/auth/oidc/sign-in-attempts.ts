@@ -5,9 +5,6 @@ import { Clock } from '../../common/clock.js';
 import { Config } from '../../config/config.js';
 import { verifiedClaims } from '../session-tokens.js';
 
-/** Name of the cookie that remembers a sign-in under way. */
-export const ATTEMPT_COOKIE = 'latchkey_sign_in';
-
 /** Longer than anybody needs for a password and a second factor; after that one begins again. */
 export const ATTEMPT_SECONDS = 600;
 
@@ -49,8 +46,8 @@ export class SignInAttempts {
   }
 
   /** What `seal` was given; null for whatever is not of us, or is too old. */
-  open(cookie: string | undefined): SignInAttempt | null {
-    if (cookie === undefined) return null;
+  open(cookie: string | null): SignInAttempt | null {
+    if (cookie === null) return null;
     const { jwtSecrets, jwtIssuer } = this.config;
     const expected = { issuer: jwtIssuer, audience: this.audience, clockTimestamp: this.nowSeconds };
     const claims = verifiedClaims(cookie, jwtSecrets, { ...expected, algorithms: [ALGORITHM] });

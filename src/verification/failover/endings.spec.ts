@@ -27,7 +27,7 @@ function ids(rows: ReturnType<typeof row>[]): Record<string, string[]> {
   return Object.fromEntries(Object.entries(endingsOf(rows)).map(([name, map]) => [name, [...map.keys()]]));
 }
 
-const NONE = { revokedKeys: [], inactiveKeys: [], endedKids: [], replacedKids: [], inactiveUsers: [] };
+const NONE = { revokedKeys: [], inactiveKeys: [], endedKids: [], replacedKids: [], inactiveUsers: [], signedOutUsers: [] };
 
 describe('what lost changes had ended', () => {
   it.each<[string, Partial<StoredFeedRow>[], object]>([
@@ -53,6 +53,21 @@ describe('what lost changes had ended', () => {
       'a user that was switched off',
       [{ ...off, resource_type: 'user', resource_id: 'user' }],
       { inactiveUsers: ['user'] },
+    ],
+    ...['auth:logout', 'sessions:revoke'].map((action): [string, Partial<StoredFeedRow>[], object] => [
+      `sessions of a user (${action})`,
+      [{ action, resource_type: 'user', resource_id: 'user', has_changes: false }],
+      { signedOutUsers: ['user'] },
+    ]),
+    [
+      'sessions of a user with a new password',
+      [{ action: 'users:update', resource_type: 'user', resource_id: 'user', has_changes: false }],
+      { signedOutUsers: ['user'] },
+    ],
+    [
+      'no session of a user with a new name',
+      [{ action: 'users:update', resource_type: 'user', resource_id: 'user' }],
+      {},
     ],
     [
       'a deleted user',

@@ -12,6 +12,8 @@ export interface LostEndings {
   readonly replacedKids: ReadonlyMap<string, FeedRow>;
   /** Users that were switched off last, or deleted. They are switched off. */
   readonly inactiveUsers: ReadonlyMap<string, FeedRow>;
+  /** Users some of whose sessions were ended, by a sign-out or a new password. All that were open then are ended. */
+  readonly signedOutUsers: ReadonlyMap<string, FeedRow>;
 }
 
 /**
@@ -24,8 +26,10 @@ export function endingsOf(lost: readonly FeedRow[]): LostEndings {
   const endedKids = new Map<string, FeedRow>();
   const replacedKids = new Map<string, FeedRow>();
   const inactiveUsers = new Map<string, FeedRow>();
+  const signedOutUsers = new Map<string, FeedRow>();
   for (const row of lost) {
     const { endings, resourceId: id } = row;
+    if (id !== null && endsSessions(row)) signedOutUsers.set(id, row);
     if (endings === null || id === null) continue;
     const inactive = row.resourceType === 'user' ? inactiveUsers : inactiveKeys;
     if (endings.isActive === false) inactive.set(id, row);
@@ -34,5 +38,11 @@ export function endingsOf(lost: readonly FeedRow[]): LostEndings {
     for (const kid of endings.endedKids) endedKids.set(kid, row);
     if (endings.replaced) replacedKids.set(endings.replaced.kid, row);
   }
-  return { revokedKeys, inactiveKeys, endedKids, replacedKids, inactiveUsers };
+  return { revokedKeys, inactiveKeys, endedKids, replacedKids, inactiveUsers, signedOutUsers };
+}
+
+/** A new password is the one update of a user that names no field. */
+function endsSessions({ action, resourceType, hasChanges }: FeedRow): boolean {
+  if (resourceType !== 'user') return false;
+  return action === 'auth:logout' || action === 'sessions:revoke' || (action === 'users:update' && !hasChanges);
 }

@@ -41,7 +41,7 @@ export class LostChanges {
     private readonly users: UserEndings,
   ) {}
 
-  /** @returns how many keys, secrets and users have been ended again by this replica. */
+  /** @returns how many keys, secrets, users, and sessions of users have been ended again by this replica. */
   async endAgain(loss: Loss): Promise<number> {
     const { lost } = loss.judgement;
     await this.transaction((change) => this.note(change, loss));
@@ -91,9 +91,11 @@ export class LostChanges {
 
   /** Users before keys, as everywhere. */
   private async endRows(change: Change, rows: readonly FeedRow[], sinceSeq: bigint): Promise<number> {
-    const { inactiveUsers, revokedKeys, inactiveKeys, endedKids, replacedKids } = endingsOf(rows);
+    const { inactiveUsers, signedOutUsers, revokedKeys, inactiveKeys, endedKids, replacedKids } = endingsOf(rows);
     const users = await undecided(change.tx, 'user', inactiveUsers, sinceSeq);
     let ended = await this.users.switchOff(change, new Map(users.map(([id, row]) => [id, noteOf(row)])));
+    for (const [id, row] of sorted(signedOutUsers))
+      ended += Number(await this.users.endSessions(change, id, new Date(row.atMs), noteOf(row)));
     for (const [id, row] of sorted(revokedKeys))
       ended += Number(await this.keys.revoke(change, id, REASON, noteOf(row)));
     for (const [id, row] of await undecided(change.tx, 'api-key', inactiveKeys, sinceSeq)) {

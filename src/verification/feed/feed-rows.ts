@@ -13,6 +13,15 @@ export const FEED_COLUMNS = `
     THEN jsonb_build_object('kid', e.details->>'previousKid', 'at', e.details->>'previousSecretExpiresAt')
   END AS replaced`;
 
+/**
+ * MACs of all imported secrets of the key that the row `e` is about: whatever has changed of it, so that those who follow
+ * the feed know of each as soon as of the change that brought it.
+ */
+export const IMPORTED_MACS = `
+  CASE WHEN e.outcome = 'success' AND e.resource_type = 'api-key' AND e.resource_id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+    THEN (SELECT json_agg(encode(s.mac, 'hex')) FROM api_key_secret s WHERE s.key_id = e.resource_id::uuid AND s.kind = 'imported')
+  END AS imported_macs`;
+
 /** One row as JSON carries it. */
 export interface StoredFeedRow {
   readonly seq: number | string;
@@ -26,6 +35,8 @@ export interface StoredFeedRow {
   readonly ends: readonly { readonly field: string; readonly after: unknown }[] | null;
   readonly ended_kids: readonly string[] | null;
   readonly replaced: { readonly kid: string; readonly at: string } | null;
+  /** Absent where they were not asked for. */
+  readonly imported_macs?: readonly string[] | null;
 }
 
 export function feedRowOf(row: StoredFeedRow): FeedRow {
@@ -39,6 +50,7 @@ export function feedRowOf(row: StoredFeedRow): FeedRow {
     outcome: row.outcome,
     hasChanges: row.has_changes,
     endings: endingsOf(row),
+    ...(row.imported_macs ? { importedMacs: row.imported_macs.map((mac) => Buffer.from(mac, 'hex')) } : {}),
   };
 }
 

@@ -35,6 +35,7 @@ export class FeedService implements FeedTarget {
   /** Where this replica was before the poll under way turned out to be of another history. */
   private left: { readonly before: Position | null } | null = null;
   private onApplied: () => void = () => undefined;
+  private onRestarted: () => void = () => undefined;
   private announce: () => Promise<boolean> = () => Promise.resolve(false);
   private isAway = false;
 
@@ -67,6 +68,11 @@ export class FeedService implements FeedTarget {
   /** Calls `run` whenever changes have been applied here. */
   whenApplied(run: () => void): void {
     this.onApplied = run;
+  }
+
+  /** Calls `run` whenever all that is remembered has been forgotten, for the history there is now. */
+  whenRestarted(run: () => void): void {
+    this.onRestarted = run;
   }
 
   /** How this replica gives a sign of life when it must before it may answer again. */
@@ -126,6 +132,11 @@ export class FeedService implements FeedTarget {
     return Number.isFinite(ageMs) ? ageMs : null;
   }
 
+  /** Resolves when the poll that is under way, or one that is sent now, has ended, well or not. */
+  nextPoll(): Promise<void> {
+    return this.connection.nextPoll();
+  }
+
   /** Polls now instead of at the next notice. */
   poke(): void {
     this.connection.poke();
@@ -140,6 +151,7 @@ export class FeedService implements FeedTarget {
 
   restart(poll: Poll, before: Position | null): void {
     this.cache.restart(poll.epoch, poll.headSeq);
+    this.onRestarted();
     this.left = { before };
     if (before === null) return;
     for (const listener of this.listeners) listener.onEpochChanged();

@@ -4,6 +4,8 @@ export interface Change {
   readonly touches: 'key' | 'owner' | 'role';
   /** null: all of them. */
   readonly id: string | null;
+  /** MACs of all imported secrets of the key. Absent: it has none. */
+  readonly importedMacs?: readonly Buffer[];
 }
 
 /** A secret that was replaced with an overlap. */
@@ -39,12 +41,14 @@ export interface FeedRow {
   readonly hasChanges: boolean;
   /** null: it ended nothing. */
   readonly endings: Endings | null;
+  /** Of the key that the row is about: MACs of all its imported secrets. Absent: it has none. */
+  readonly importedMacs?: readonly Buffer[];
 }
 
 const TOUCHED: Readonly<Record<string, Change['touches']>> = { 'api-key': 'key', user: 'owner', role: 'role' };
 
 /** Acts about a user that change nothing a key depends on. */
-const SESSION_ACTS = new Set(['auth:login', 'auth:logout']);
+const SESSION_ACTS = new Set(['auth:login', 'auth:logout', 'sessions:revoke']);
 
 /**
  * What a row of the trail means for caches. Refusals, reads and sign-ins are rows too and mean nothing; a change
@@ -54,5 +58,6 @@ export function changeOf(row: FeedRow): Change | null {
   const touches = TOUCHED[row.resourceType];
   if (touches === undefined || row.outcome !== 'success' || row.action.endsWith(':read') || SESSION_ACTS.has(row.action)) return null;
   if (row.resourceId === null && !row.hasChanges) return null;
-  return { seq: row.seq, touches, id: touches === 'role' ? row.resourceId : (row.resourceId?.toLowerCase() ?? null) };
+  const id = touches === 'role' ? row.resourceId : (row.resourceId?.toLowerCase() ?? null);
+  return { seq: row.seq, touches, id, ...(row.importedMacs === undefined ? {} : { importedMacs: row.importedMacs }) };
 }

@@ -9,6 +9,8 @@ export interface SecretFacts {
   readonly kind: 'own' | 'imported';
   readonly mac: Buffer;
   readonly pepperVersion: string;
+  /** What binds an imported secret to its key; null for one made here, whose MAC does. */
+  readonly binding: Buffer | null;
   readonly createdAtMs: number;
   readonly revokedAtMs: number | null;
   readonly expiresAtMs: number | null;

@@ -38,9 +38,9 @@ const LOAD = `
       FROM (SELECT unnest(roles) FROM k UNION SELECT unnest(roles) FROM o) AS named (name) LEFT JOIN role USING (name)
   )
   SELECT head.seq, head.epoch,
-         EXISTS (SELECT 1 FROM api_key_secret WHERE kind = 'imported') AS has_imported,
          (SELECT json_agg(json_build_object(
             'kid', kid, 'keyId', key_id, 'kind', kind, 'mac', encode(mac, 'hex'), 'pepperVersion', pepper_version,
+            'binding', encode(binding, 'hex'),
             'createdAtMs', ${unixMs('created_at')},
             'revokedAtMs', ${unixMs('revoked_at')}, 'expiresAtMs', ${unixMs('expires_at')},
             'lastUsedAtMs', ${unixMs('last_used_at')})) FROM s) AS secrets,
@@ -61,12 +61,11 @@ type StoredKey = Omit<KeyFacts, 'allowedIps' | 'budgetLimitMicroCents' | 'limits
 
 type Stored<T, Changed extends object> = Omit<T, keyof Changed> & Changed;
 
-type StoredSecret = Stored<SecretFacts, { mac: string }>;
+type StoredSecret = Stored<SecretFacts, { mac: string; binding: string | null }>;
 
 interface LoadRow {
   seq: string;
   epoch: string;
-  has_imported: boolean;
   secrets: StoredSecret[] | null;
   keys: StoredKey[] | null;
   owners: OwnerFacts[] | null;
@@ -100,7 +99,6 @@ export class KeyRecordsRepository {
     return {
       seq: BigInt(row.seq),
       epoch: row.epoch,
-      hasImported: row.has_imported,
       secrets: (row.secrets ?? []).map((secret) => this.secretOf(secret)),
       keys: (row.keys ?? []).map((key) => this.keyOf(key)),
       owners: row.owners ?? [],
@@ -118,6 +116,7 @@ export class KeyRecordsRepository {
       kind: stored.kind,
       mac: Buffer.from(stored.mac, 'hex'),
       pepperVersion: this.text(stored.pepperVersion),
+      binding: stored.binding === null ? null : Buffer.from(stored.binding, 'hex'),
       createdAtMs: stored.createdAtMs,
       revokedAtMs: stored.revokedAtMs,
       expiresAtMs: stored.expiresAtMs,

@@ -14,8 +14,6 @@ export interface LoadedRows {
   /** The change head in that snapshot: every change up to it is contained. */
   readonly seq: bigint;
   readonly epoch: string;
-  /** Whether any imported secret exists: without one, another system's key needs no look-up. */
-  readonly hasImported: boolean;
   readonly secrets: readonly SecretFacts[];
   readonly keys: readonly KeyFacts[];
   readonly owners: readonly OwnerFacts[];

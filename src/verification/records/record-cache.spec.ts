@@ -12,7 +12,7 @@ function cacheOf(options: { maxBytes?: number; maxUnknown?: number } = {}): Reco
 }
 
 function rowsOf(id: string, { seq = 1n, kids = [`kid-${id}`], ...key }: Partial<KeyFacts> & { seq?: bigint; kids?: string[] } = {}): LoadedRows {
-  const secrets = kids.map((kid): SecretFacts => ({ kid, keyId: id, kind: 'own', mac: Buffer.alloc(32, kid), pepperVersion: '1', createdAtMs: 0, revokedAtMs: null, expiresAtMs: null, lastUsedAtMs: null }));
+  const secrets = kids.map((kid): SecretFacts => ({ kid, keyId: id, kind: 'own', mac: Buffer.alloc(32, kid), pepperVersion: '1', binding: null, createdAtMs: 0, revokedAtMs: null, expiresAtMs: null, lastUsedAtMs: null }));
   const facts: KeyFacts = {
     id,
     environment: 'live',
@@ -39,7 +39,6 @@ function rowsOf(id: string, { seq = 1n, kids = [`kid-${id}`], ...key }: Partial<
   return {
     seq,
     epoch: 'epoch',
-    hasImported: false,
     secrets,
     keys: [facts],
     owners: [{ id: 'owner', isActive: true, roles: ['owner-role'] }],
@@ -141,14 +140,20 @@ describe('RecordCache', () => {
     expect(cache.stats().keys).toBe(0);
   });
 
-  it('remembers names that nobody has, until any key changes', () => {
+  it('remembers names that nobody has, whatever key changes, until one is imported', () => {
     const cache = cacheOf();
     cache.put(cache.beginLoad(0), { ...rowsOf('key'), secrets: [], keys: [] }, ['stranger']);
     expect(cache.isUnknown('stranger', 1)).toBe(true);
-    expect(cache.hasImported(1)).toBe(false);
     cache.apply([{ seq: 2n, touches: 'key', id: 'created' }]);
+    expect(cache.isUnknown('stranger', 1)).toBe(true);
+    const imported = { touches: 'key', id: 'imported', importedMacs: [Buffer.alloc(32, 1)] } as const;
+    cache.apply([{ seq: 3n, ...imported }]);
     expect(cache.isUnknown('stranger', 1)).toBe(false);
-    expect(cache.hasImported(1)).toBeNull();
+    cache.put(cache.beginLoad(0), { ...rowsOf('key', { seq: 3n }), secrets: [], keys: [] }, ['stranger']);
+    cache.apply([{ seq: 4n, ...imported }]);
+    expect(cache.isUnknown('stranger', 1)).toBe(true);
+    cache.apply([{ seq: 5n, touches: 'key', id: null }]);
+    expect(cache.isUnknown('stranger', 1)).toBe(false);
   });
 
   it('stays within its caps, and drops what is not read first', () => {

@@ -1,6 +1,7 @@
 import { grantsOfKey } from '../../access/grants.reader.js';
 import { BoundedStore, type Stored, sizeOf } from './bounded-store.js';
 import type { Change } from './change.js';
+import { ImportedFilter } from './imported-filter.js';
 import type { KeyFacts, KeyRecord, OwnerFacts, RoleFacts, SecretFacts } from './key-record.js';
 import { type LoadedRows, grantsOfRole } from './loaded-records.js';
 
@@ -101,9 +102,10 @@ export class RecordCache {
   private readonly owners: BoundedStore<OwnerEntry>;
   private readonly roles: BoundedStore<RoleEntry>;
   private readonly unknown: BoundedStore<Stored>;
+  /** Which secrets of other systems there are at all. */
+  readonly imported = new ImportedFilter();
   private readonly byKid = new Map<string, SecretEntry>();
   private readonly byDigest = new Map<string, SecretEntry>();
-  private imported: { readonly exist: boolean; readonly staleAtMs: number } | null = null;
   private generation = 0;
   private epoch: string | null = null;
   /** The last change that could have touched a record. */
@@ -131,16 +133,6 @@ export class RecordCache {
   /** Whether `name` (a kid, or the digest of another system's key) was looked up and not found. */
   isUnknown(name: string, nowMs: number): boolean {
     return this.unknown.find(name, nowMs) !== null;
-  }
-
-  /** Whether any imported secret exists; null when that must be asked. */
-  hasImported(nowMs: number): boolean | null {
-    return this.imported === null || this.imported.staleAtMs <= nowMs ? null : this.imported.exist;
-  }
-
-  /** As `hasImported`, however long ago that was read: for when nothing can be asked. */
-  get hadImported(): boolean | null {
-    return this.imported?.exist ?? null;
   }
 
   /** What a cached key may do in Latchkey: its roles' grants within its owner's; null when a part is missing. */
@@ -179,7 +171,6 @@ export class RecordCache {
     for (const name of missing) {
       this.unknown.put(name, { bytes: UNKNOWN_BYTES, staleAtMs, isGone: false, wasRead: false });
     }
-    this.imported = { exist: rows.hasImported, staleAtMs };
     return 'put';
   }
 
@@ -197,7 +188,7 @@ export class RecordCache {
     this.epoch = epoch;
     this.lastChangeSeq = seq;
     for (const store of [this.keys, this.owners, this.roles, this.unknown]) store.clear();
-    this.imported = null;
+    this.imported.restart(epoch);
   }
 
   /** Sizes, for metrics and bounds. */
@@ -220,13 +211,13 @@ export class RecordCache {
     return seq >= this.lastChangeSeq;
   }
 
-  protected evict({ touches, id, seq }: Change): void {
+  protected evict({ touches, id, seq, importedMacs = [] }: Change): void {
     if (touches === 'owner') return evictFrom(this.owners, id, seq);
     if (touches === 'role') return evictFrom(this.roles, id, seq);
     evictFrom(this.keys, id, seq);
-    // A new or imported secret may be one that was asked for before.
-    this.unknown.clear();
-    this.imported = null;
+    const added = importedMacs.filter((mac) => this.imported.add(mac));
+    // What is imported may have been asked for before. A kid has not: it is drawn with its secret.
+    if (added.length > 0 || id === null) this.unknown.clear();
   }
 
   private putKey(facts: KeyFacts, { secrets: all, seq }: LoadedRows, staleAtMs: number): void {

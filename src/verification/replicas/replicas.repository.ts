@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { BUILD_LEVEL } from '../../database/older-replicas.js';
 import { ReplicaConnections } from '../replica-connections.js';
 
 /** One replica as the table knows it. */
@@ -37,8 +38,8 @@ const TIMEOUT_MS = 1_000;
 
 const BEAT = `
   WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
-  INSERT INTO replica (id, applied_seq, lag_ms, history, is_history_whole)
-  SELECT $1::uuid, $2::bigint, $3::integer, $4::text, $5::boolean FROM quick
+  INSERT INTO replica (id, applied_seq, lag_ms, history, is_history_whole, build_level)
+  SELECT $1::uuid, $2::bigint, $3::integer, $4::text, $5::boolean, ${BUILD_LEVEL} FROM quick
   ON CONFLICT (id) DO UPDATE SET applied_seq = excluded.applied_seq, lag_ms = excluded.lag_ms,
                                  history = excluded.history, is_history_whole = excluded.is_history_whole,
                                  beats = replica.beats + 1, seen_at = clock_timestamp()`;
@@ -68,7 +69,7 @@ export class ReplicasRepository {
 
   /** Makes this replica known before its first answer, durably. */
   async enter(id: string): Promise<void> {
-    await this.write('INSERT INTO replica (id, applied_seq) VALUES ($1, 0) ON CONFLICT DO NOTHING', [id]);
+    await this.write('INSERT INTO replica (id, applied_seq, build_level) VALUES ($1, 0, $2) ON CONFLICT DO NOTHING', [id, BUILD_LEVEL]);
   }
 
   async beat(id: string, { appliedSeq, lagMs, history, isHistoryWhole }: Told): Promise<void> {

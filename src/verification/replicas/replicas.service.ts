@@ -7,6 +7,7 @@ import { Config } from '../../config/config.js';
 import { Quotas } from '../../quotas/quotas.service.js';
 import { FailoverService } from '../failover/failover.service.js';
 import { FeedService } from '../feed/feed.service.js';
+import { ImportedReader } from '../records/imported-reader.js';
 import { ReplicaConnections } from '../replica-connections.js';
 import { ReplicaWatch } from './replica-watch.js';
 import { type ReplicaTable, ReplicasRepository } from './replicas.repository.js';
@@ -23,6 +24,10 @@ const MARGIN_MS = 1_000;
 const FORGET_AFTER_MS = 10 * 60_000;
 /** A waiter looks again after this many milliseconds; the last one repeats. */
 const LOOK_AGAIN_MS = [5, 10, 20, 40] as const;
+/** A change that this process made itself is known here after one poll. */
+const MAX_WAIT_HERE_MS = 1_000;
+/** The first answer does not wait longer for imported keys to be in memory. */
+const MAX_WAIT_FOR_IMPORTED_MS = 5_000;
 
 /**
  * This process as one of several: it is known before its first answer and until after its last, tells how far it has
@@ -47,6 +52,7 @@ export class ReplicasService extends ChangePropagation implements OnApplicationB
     private readonly connections: ReplicaConnections,
     private readonly quotas: Quotas,
     private readonly failover: FailoverService,
+    private readonly imported: ImportedReader,
   ) {
     super();
     feed.addListener(quotas);
@@ -56,6 +62,7 @@ export class ReplicasService extends ChangePropagation implements OnApplicationB
 
   async onApplicationBootstrap(): Promise<void> {
     this.feed.whenApplied(() => this.beatSoon());
+    this.feed.whenRestarted(() => this.imported.begin());
     this.feed.announceBy(() => this.beat());
     this.failover.joinedBy({
       live: () => this.watch.live(this.clock.monotonicMs()),
@@ -66,6 +73,7 @@ export class ReplicasService extends ChangePropagation implements OnApplicationB
     this.feed.announced();
     await this.feed.start();
     await this.beat();
+    await this.imported.settled(MAX_WAIT_FOR_IMPORTED_MS);
     this.timer = setInterval(() => void this.beat(), BEAT_EVERY_MS);
   }
 
@@ -73,6 +81,7 @@ export class ReplicasService extends ChangePropagation implements OnApplicationB
     clearInterval(this.timer);
     clearTimeout(this.early);
     await this.feed.stop();
+    await this.imported.stop();
     await this.beating;
     // Whoever waits for us would have to wait out our silence; if this fails, that is all that happens.
     await this.repository.remove([this.id]).catch(() => undefined);
@@ -101,6 +110,13 @@ export class ReplicasService extends ChangePropagation implements OnApplicationB
       }
       await sleep(LOOK_AGAIN_MS[Math.min(looks, LOOK_AGAIN_MS.length - 1)]);
     }
+  }
+
+  /** @inheritDoc */
+  async waitUntilAppliedHere(seq: string): Promise<void> {
+    const target = BigInt(seq);
+    const untilMs = this.clock.monotonicMs() + MAX_WAIT_HERE_MS;
+    while (this.feed.appliedSeq < target && this.clock.monotonicMs() < untilMs) await this.feed.nextPoll();
   }
 
   /** All replicas with what they have applied. @throws when the database is away */

@@ -241,7 +241,7 @@ describe('PUT /api-keys/by-alias/:alias', () => {
         'validityDays',
       ]);
       const alias = fresh();
-      await makeKey(app, admin, { ownerId: brief.id, alias, expiresAt: inDays(1) });
+      await expire(app, (await makeKey(app, admin, { ownerId: brief.id, alias })).id);
       const answer = await put(alias, brief.token);
       expect(answer.body.code).toBe('OUTSIDE_POLICY');
     });

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createHash, randomBytes } from 'node:crypto';
 import { reconcileBudgets, reconcileUsage } from '../../../src/usage/reconcile.js';
 import { TestApp } from '../../support/app.js';
+import { eventually } from '../../support/eventually.js';
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 const draw = () => `sk-old-${randomBytes(18).toString('base64url')}`;
@@ -9,14 +10,19 @@ const entryOf = (secret: string, fields: object = {}) => ({ sha256: sha256(secre
 
 describe('POST /api-keys/import', () => {
   let app: TestApp;
+  let other: TestApp;
   let admin: string;
 
   beforeAll(async () => {
     app = await TestApp.start({ MAX_ACTIVE_KEYS: '1000000' });
+    other = await TestApp.start({ MAX_ACTIVE_KEYS: '1000000' }, app.database);
     admin = await app.adminToken();
     await app.addRole('importer', ['platform:api-keys:create', 'platform:api-keys:assign']);
   });
-  afterAll(() => app.stop());
+  afterAll(async () => {
+    await other.stop();
+    await app.stop();
+  });
 
   const importKeys = (keys: unknown[], token = admin, options: object = {}) => app.post('/api-keys/import', { token, body: { keys, ...options } });
 
@@ -35,6 +41,21 @@ describe('POST /api-keys/import', () => {
       expect(verdict.body).toMatchObject({ valid: true, code: 'VALID', keyId: id, scopes: ['chat:write'] });
       const almost = `${secret.slice(0, -1)}${secret.endsWith('A') ? 'B' : 'A'}`;
       expect((await app.post('/verify', { token: admin, body: { key: almost } })).body).toMatchObject({ valid: false, code: 'NOT_FOUND' });
+    });
+
+    it('makes keys that work the moment it answers, where it answers; with wait=true on every replica', async () => {
+      const verifyAt = async (at: TestApp, key: string) => (await at.post('/verify', { token: admin, body: { key } })).body.code as string;
+      for (let time = 0; time < 10; time += 1) {
+        const here = draw();
+        expect(await verifyAt(app, here)).toBe('NOT_FOUND');
+        await importKeys([entryOf(here)]);
+        expect(await verifyAt(app, here)).toBe('VALID');
+        const everywhere = draw();
+        expect([await verifyAt(app, everywhere), await verifyAt(other, everywhere)]).toEqual(['NOT_FOUND', 'NOT_FOUND']);
+        await app.post('/api-keys/import?wait=true', { token: admin, body: { keys: [entryOf(everywhere)] } });
+        expect([await verifyAt(app, everywhere), await verifyAt(other, everywhere)]).toEqual(['VALID', 'VALID']);
+        await eventually(async () => expect(await verifyAt(other, here)).toBe('VALID'));
+      }
     });
 
     it('stores neither the hash nor the secret, and records each key in the trail', async () => {

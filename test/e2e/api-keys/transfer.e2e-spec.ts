@@ -72,7 +72,7 @@ describe('POST /api-keys/:id/transfer', () => {
     });
 
     it('refuses when the key could do more under its new owner than the caller may', async () => {
-      await app.addRole('assigner', ['platform:api-keys:assign']);
+      await app.addRole('assigner', ['platform:api-keys:assign', 'platform:api-keys:update']);
       const assigner = await app.addUser(['assigner']);
       const gateway = await app.addUser(['gateway']);
       const key = await makeKey(app, admin, { ownerId: owner.id, roles: ['gateway'] });
@@ -86,8 +86,8 @@ describe('POST /api-keys/:id/transfer', () => {
     it('refuses a key outside the key policy of a caller who may not update keys', async () => {
       await app.addRole('bounded-assigner', ['platform:api-keys:assign'], { maxRateLimitPerMinute: 5 });
       const assigner = await app.addUser(['bounded-assigner']);
-      const key = await makeKey(app, owner.token, { rateLimitPerMinute: 6 });
-      const answer = await transfer(key.id, assigner.token, assigner.id);
+      const key = await makeKey(app, admin, { ownerId: assigner.id, rateLimitPerMinute: 6 });
+      const answer = await transfer(key.id, assigner.token, next.id);
       expect(answer.body.code).toBe('OUTSIDE_POLICY');
       expect(pathsOf(answer)).toEqual(['rateLimitPerMinute']);
     });

@@ -72,7 +72,7 @@ describe.each(['PATCH', 'PUT'])('%s /api-keys/:id', (method) => {
       const [, changed] = await trailOf(app, key.id);
       expect(changed!.action).toBe('api-keys:update');
       expect(changed!.changes.map(({ field }) => field).sort()).toEqual(
-        [...Object.keys(fields), 'deactivatedAt', 'deactivatedBy'].sort(),
+        [...Object.keys(fields), 'deactivatedAt', 'deactivatedBy', 'maxExpiresAt'].sort(),
       );
       expect(changed!.changes).toContainEqual({ field: 'budgetLimitCents', before: 100, after: 12.5 });
       expect(changed!.changes).toContainEqual({ field: 'metadata', before: { team: 'old' }, after: { team: 'new' } });

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { request } from 'node:http';
+import { SessionCookie } from '../../../src/auth/session-cookie.js';
 import { TestApp, type TestUser } from '../../support/app.js';
 
 const PUBLIC_URL = 'https://keys.latchkey.test';
@@ -9,10 +10,12 @@ describe('the credentials of a request', () => {
   let user: TestUser;
   let other: TestUser;
   let key: string;
-  const cookie = (token: string) => ({ cookie: `theme=dark; latchkey_session=${token}` });
+  let name: string;
+  const cookie = (token: string) => ({ cookie: `theme=dark; ${name}=${token}` });
 
   beforeAll(async () => {
     app = await TestApp.start({ PUBLIC_URL });
+    name = app.app.get(SessionCookie, { strict: false }).name;
     await app.addRole('plan', ['platform:api-keys:create'], { maxRateLimitPerMinute: 60, maxValidityDays: 30 });
     await app.addRole('more', [], { maxRateLimitPerMinute: 100 });
     [user, other] = [await app.addUser(['plan', 'more']), await app.addUser(['creator'])];
@@ -72,7 +75,7 @@ describe('the credentials of a request', () => {
       const [first, second] = [await app.tokenOf(user.email, user.password), await app.tokenOf(user.email, user.password)];
       const { status, headers } = await app.post('/auth/logout', { headers: { ...cookie(first), origin: PUBLIC_URL } });
       expect(status).toBe(204);
-      expect(headers.get('set-cookie')).toMatch(/^latchkey_session=; .*Expires=Thu, 01 Jan 1970/);
+      expect(headers.get('set-cookie')).toMatch(/^__Host-latchkey_[0-9a-f]{8}=; .*Expires=Thu, 01 Jan 1970/);
       expect((await app.get('/auth/me', { token: first })).status).toBe(401);
       expect((await app.get('/auth/me', { token: second })).status).toBe(200);
       expect((await app.post('/auth/logout', { token: first })).status).toBe(401);

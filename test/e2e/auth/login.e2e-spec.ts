@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { TestApp } from '../../support/app.js';
+import { type Answer, TestApp } from '../../support/app.js';
 
 describe('POST /auth/login', () => {
   let app: TestApp;
@@ -19,8 +19,27 @@ describe('POST /auth/login', () => {
       const { status, body, headers } = await login(` ${user.email.toUpperCase()} `, user.password, from());
       expect(status).toBe(200);
       expect(body).toMatchObject({ accessToken: expect.any(String), expiresAt: expect.any(String), user: { id: user.id, roles: ['creator'], lastSignInAt: expect.any(String) } });
-      expect(headers.get('set-cookie')).toMatch(/^latchkey_session=[^;]+; Max-Age=28800; Path=\/; HttpOnly; SameSite=Strict$/);
+      expect(headers.getSetCookie()).toEqual([
+        expect.stringMatching(/^latchkey_session=[^;]+; Max-Age=28800; Path=\/; HttpOnly; SameSite=Strict$/),
+        expect.stringMatching(/^latchkey_device_[0-9a-f]{8}=[^;]+; Max-Age=15552000; Path=\/; HttpOnly; SameSite=Strict$/),
+      ]);
       expect(headers.get('cache-control')).toBe('no-store');
+    });
+
+    it('ends the session that the browser had before, and no other', async () => {
+      const [user, other] = [await app.addUser([]), await app.addUser([])];
+      const works = async (token: string) => (await app.get('/auth/me', { token })).status === 200;
+      const [before, elsewhere] = [await app.tokenOf(user.email, user.password), user.token];
+      const again = await login(user.email, user.password, { ...from(), cookie: `latchkey_session=${before}` });
+      expect([await works(before), await works(elsewhere), await works(again.body.accessToken)]).toEqual([false, true, true]);
+      const rows = await app.dataSource.query<{ action: string }[]>(`SELECT action FROM audit_event WHERE resource_id = $1 ORDER BY seq DESC LIMIT 2`, [user.id]);
+      expect(rows.map(({ action }) => action)).toEqual(['auth:logout', 'auth:login']);
+      // Also of another person who used this browser, but not for a password that is wrong.
+      await login(user.email, 'wrong', { ...from(), cookie: `latchkey_session=${other.token}` });
+      expect(await works(other.token)).toBe(true);
+      await login(user.email, user.password, { ...from(), cookie: `latchkey_session=${other.token}` });
+      expect(await works(other.token)).toBe(false);
+      for (const cookie of ['latchkey_session=a.b.c', `latchkey_session=${before}`]) expect((await login(user.email, user.password, { ...from(), cookie })).status).toBe(200);
     });
 
     it('is chained in the audit trail, with who and from where', async () => {
@@ -31,13 +50,11 @@ describe('POST /auth/login', () => {
       expect(rows).toEqual([{ action: 'auth:login', ip: headers['x-forwarded-for'] }]);
     });
 
-    it('forgets the wrong tries of an address once the password was right', async () => {
+    it('counts no right password, however often it is given', async () => {
       const user = await app.addUser([]);
       const headers = from();
-      for (let round = 0; round < 2; round += 1) {
-        for (let attempt = 0; attempt < 15; attempt += 1) await login(user.email, 'wrong', headers);
-        expect((await login(user.email, user.password, headers)).status).toBe(200);
-      }
+      for (let attempt = 0; attempt < 19; attempt += 1) await login(user.email, 'wrong', headers);
+      for (let attempt = 0; attempt < 4; attempt += 1) expect((await login(user.email, user.password, headers)).status).toBe(200);
     });
 
     it('opens many at once', async () => {
@@ -71,24 +88,46 @@ describe('POST /auth/login', () => {
       expect(answers[0]).toMatchObject({ status: 401, body: { detail: 'E-mail or password is wrong.' } });
     });
 
-    it('does not chain failures: a stranger must not delay a revocation', async () => {
+    it('chains no row for a failure: a stranger must not delay a revocation', async () => {
       const count = async () => (await app.dataSource.query<{ seq: string }[]>('SELECT seq FROM change_head'))[0]?.seq;
       const before = await count();
-      await login('nobody@latchkey.test', 'wrong password', from());
+      await Promise.all(Array.from({ length: 10 }, () => login('nobody-at-all@latchkey.test', 'wrong password', from())));
       expect(await count()).toBe(before);
     });
   });
 
   describe('429', () => {
-    it('slows an address on one account, and lets its owner in from elsewhere', async () => {
+    it('slows all browsers that an account does not know, wherever they are, and says for how long', async () => {
       const user = await app.addUser([]);
-      const attacker = from();
-      const answers = await Promise.all(Array.from({ length: 30 }, () => login(user.email, 'guess', attacker)));
+      const answers = await Promise.all(Array.from({ length: 30 }, () => login(user.email, 'guess', from())));
       expect(answers.filter(({ status }) => status === 401)).toHaveLength(20);
-      const refused = await login(user.email.toUpperCase(), user.password, attacker);
+      const refused = await login(user.email.toUpperCase(), user.password, from());
       expect(refused).toMatchObject({ status: 429, body: { code: 'TOO_MANY_REQUESTS', retryAfterSeconds: expect.any(Number) } });
       expect(Number(refused.headers.get('retry-after'))).toBeLessThanOrEqual(900);
-      expect((await login(user.email, user.password, from())).status).toBe(200);
+      expect(refused.body.detail).toContain('a browser in which you have signed in before');
+    });
+
+    it('lets the owner in with a browser that signed in before, at the attacker’s own address, too', async () => {
+      const user = await app.addUser([]);
+      const browser = { cookie: cookiesOf(await login(user.email, user.password, from())) };
+      const attacker = from();
+      for (let attempt = 0; attempt < 30; attempt += 1) await login(user.email, 'guess', attacker);
+      expect((await login(user.email, user.password, attacker)).status).toBe(429);
+      expect((await login(user.email, user.password, { ...attacker, ...browser })).status).toBe(200);
+    });
+
+    it('does not take the browser of another account for one that is known', async () => {
+      const [user, attacker] = [await app.addUser([]), await app.addUser([])];
+      const browser = { cookie: cookiesOf(await login(attacker.email, attacker.password, from())) };
+      const answers = await Promise.all(Array.from({ length: 30 }, () => login(user.email, 'guess', { ...from(), ...browser })));
+      expect(answers.filter(({ status }) => status === 401)).toHaveLength(20);
+    });
+
+    it('slows a browser that is known and guesses, and then treats it like any other', async () => {
+      const user = await app.addUser([]);
+      const browser = { cookie: cookiesOf(await login(user.email, user.password, from())) };
+      const answers = await Promise.all(Array.from({ length: 60 }, () => login(user.email, 'guess', { ...from(), ...browser })));
+      expect(answers.filter(({ status }) => status === 401)).toHaveLength(40);
     });
 
     it('slows an address that tries many accounts, existing or not', async () => {
@@ -101,10 +140,22 @@ describe('POST /auth/login', () => {
       expect(statuses).toEqual([...Array<number>(100).fill(401), ...Array<number>(10).fill(429)]);
     });
 
-    it('counts an IPv6 subscriber’s addresses as one', async () => {
-      const answers = await Promise.all(Array.from({ length: 25 }, (_, index) => login('victim@latchkey.test', 'guess', { 'x-forwarded-for': `2001:db8:1:2::${index + 1}` })));
-      expect(answers.filter(({ status }) => status === 429)).toHaveLength(5);
-      expect((await login('victim@latchkey.test', 'guess', { 'x-forwarded-for': '2001:db8:1:3::1' })).status).toBe(401);
-    });
+    it('counts an IPv6 customer’s networks as one: 400 failures of a /48, whichever of its /64 they come from', async () => {
+      const targets = await Promise.all(Array.from({ length: 42 }, () => app.addUser([])));
+      const statuses: number[] = [];
+      for (const [round, { email }] of targets.entries()) {
+        const answers = await Promise.all(
+          Array.from({ length: 10 }, (_, index) => login(email, 'guess', { 'x-forwarded-for': `2001:db8:1:${(round * 397 + index).toString(16)}::1` })),
+        );
+        statuses.push(...answers.map(({ status }) => status));
+      }
+      expect([statuses.filter((status) => status === 401).length, statuses.filter((status) => status === 429).length]).toEqual([400, 20]);
+      expect((await login('another@latchkey.test', 'guess', { 'x-forwarded-for': '2001:db8:2::1' })).status).toBe(401);
+    }, 120_000);
   });
 });
+
+/** What a browser sends back of an answer. */
+function cookiesOf({ headers }: Answer): string {
+  return headers.getSetCookie().map((line) => line.split(';')[0]!).join('; ');
+}

@@ -172,6 +172,13 @@ describe('signing in to the console with the identity provider', () => {
       await refused(await app.get('/auth/oidc/callback'), 'expired');
     });
 
+    it('with two cookies of the attempt, both of which are removed', async () => {
+      const [begun, others] = [await begin(), await begin()];
+      const answer = await comeBack(provider.approve(begun.headers.get('location')!), `${kept(begun)}; ${kept(others)}`);
+      await refused(answer, 'expired');
+      expect(cookies(answer).map((line) => /^latchkey_sign_in=; Max-Age=0; .*Path=([^;]+)/.exec(line)?.[1])).toEqual(expect.arrayContaining(['/', '/api/v1/auth/oidc', '/api/v1/auth/oidc/callback/']));
+    });
+
     it('when the same code comes twice', async () => {
       somebody();
       const begun = await begin();
@@ -267,9 +274,10 @@ describe('signing in to the console with the identity provider', () => {
       const secure = await TestApp.start({ ...provider.variables, PUBLIC_URL: 'https://keys.example.com' }, app.database);
       somebody();
       const begun = await begin('', secure);
-      expect(cookies(begun)[0]).toContain('; Secure');
+      expect(cookies(begun)).toEqual([expect.stringMatching(/^__Host-latchkey_sign_in_[0-9a-f]{8}=[^;]+; Max-Age=600; Path=\/; HttpOnly; Secure; SameSite=Lax$/)]);
       const answer = await comeBack(provider.approve(begun.headers.get('location')!), kept(begun), secure);
-      expect(cookies(answer).map((line) => line.includes('; Secure'))).toEqual([true, true]);
+      expect(cookies(answer).map((line) => line.split('=')[0])).toEqual([expect.stringMatching(/^__Host-latchkey_sign_in_/), expect.stringMatching(/^__Host-latchkey_[0-9a-f]{8}$/), 'latchkey_session']);
+      expect(cookies(answer).map((line) => line.includes('; Secure'))).toEqual([true, true, true]);
       expect(answer.headers.get('location')).toBe('https://keys.example.com/console');
       await secure.stop();
     });

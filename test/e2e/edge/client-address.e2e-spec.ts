@@ -27,25 +27,25 @@ describe('the address of a client', () => {
       ['through IPv6 proxies', '2001:db8::9, 2001:db8:1::1', '2001:db8::9'],
       ['whatever the client wrote in front', '1.1.1.1, 203.0.113.7, 10.1.2.3', '203.0.113.7'],
       ['also if the client claims to be a proxy', '10.9.9.9, 203.0.113.7', '203.0.113.7'],
-      ['the last proxy, where a proxy called', '10.1.2.3', '10.1.2.3'],
+      ['unknown, where the last proxy names none', '10.1.2.3', 'unknown'],
       ['of a mapped address, as IPv4', '::ffff:203.0.113.7', '203.0.113.7'],
       ['of IPv6, in its one form', '2001:DB8:0:0::0:9', '2001:db8::9'],
-      ['the proxy, where the entry is none', 'unknown', '127.0.0.1'],
-      ['the proxy, where the entry is octal', '0313.0.0.1', '127.0.0.1'],
+      ['unknown, where the entry is none', 'unknown', 'unknown'],
+      ['unknown, where the entry is octal', '0313.0.0.1', 'unknown'],
       ['of an entry with a port', '203.0.113.7:80', '203.0.113.7'],
       ['of an entry with brackets and a port', '[2001:db8::9]:443', '2001:db8::9'],
       ['of an entry with a zone', 'fe80::1%eth0', 'fe80::1'],
-      ['the proxy, where the entry is a short form', '203.7', '127.0.0.1'],
-      ['the hop before an entry that is none', 'x, 10.1.2.3', '10.1.2.3'],
-      ['the proxy, where there is nothing', '', '127.0.0.1'],
-      ['the hop before an empty entry', '203.0.113.7,,10.1.2.3', '10.1.2.3'],
+      ['unknown, where the entry is a short form', '203.7', 'unknown'],
+      ['unknown behind a proxy that names what is none', 'x, 10.1.2.3', 'unknown'],
+      ['unknown, where there is nothing', '', 'unknown'],
+      ['unknown behind a proxy that names nothing', '203.0.113.7,,10.1.2.3', 'unknown'],
     ])('is %s', async (_, forwardedFor, expected) => {
       expect(await noted(app, token, { 'x-forwarded-for': forwardedFor })).toBe(expected);
     });
 
     it('is nothing that other headers say', async () => {
       const headers = { 'x-real-ip': '1.1.1.1', forwarded: 'for=1.1.1.1', 'true-client-ip': '1.1.1.1', 'cf-connecting-ip': '1.1.1.1' };
-      expect(await noted(app, token, headers)).toBe('127.0.0.1');
+      expect(await noted(app, token, headers)).toBe('unknown');
     });
 
     it('is what a service key’s address list is held against', async () => {
@@ -55,6 +55,21 @@ describe('the address of a client', () => {
       expect(await as('203.0.114.7')).toBe(401);
       expect(await as('203.0.113.7, 203.0.114.7')).toBe(401);
       expect(await as('203.0.114.7, 203.0.113.7')).toBe(200);
+    });
+
+    it('is no proxy’s: a key that only their network may use is refused, and told why', async () => {
+      const { body } = await app.post('/api-keys', { token, body: { allowedIps: ['127.0.0.0/8', '10.0.0.0/8'] } });
+      for (const headers of [{}, { 'x-forwarded-for': '' }, { 'x-forwarded-for': '10.1.2.3' }, { 'x-forwarded-for': '127.0.0.1, 10.1.2.3' }] as Record<string, string>[]) {
+        const answer = await app.get('/auth/me', { apiKey: body.secretKey, headers });
+        expect([answer.status, answer.body.detail]).toEqual([401, 'The key is restricted by address, and the address of the client is unknown: no proxy in TRUSTED_PROXIES named it in X-Forwarded-For.']);
+      }
+      const elsewhere = await app.get('/auth/me', { apiKey: body.secretKey, headers: { 'x-forwarded-for': '203.0.113.7' } });
+      expect([elsewhere.status, elsewhere.body.detail]).toEqual([401, 'The credentials are not valid (any more).']);
+    });
+
+    it('is not asked of a key without a list', async () => {
+      const { body } = await app.post('/api-keys', { token });
+      expect((await app.get('/auth/me', { apiKey: body.secretKey })).status).toBe(200);
     });
   });
 

@@ -79,7 +79,7 @@ describe('What does not work is told', () => {
     url.port = String(proxy.port);
     pool = await dataSource(url.href, { max: 10, entities }).initialize();
     const config = testConfig({ LOG_LEVEL: 'warn' });
-    await seed(new Changes(pool, config), ADMIN);
+    await seed(new Changes(pool, config), ADMIN, config);
     const stream = new Writable({
       write(chunk, _, done) {
         for (const line of String(chunk).trim().split('\n')) lines.push(JSON.parse(line) as Line);
@@ -106,6 +106,7 @@ describe('What does not work is told', () => {
     expect([status, body['status']]).toEqual([200, 'ok']);
     expect(Object.keys(body['details']!).sort()).toEqual([
       'audit',
+      'auditReads',
       'changeLog',
       'checkpoints',
       'clock',
@@ -113,10 +114,13 @@ describe('What does not work is told', () => {
       'denylist',
       'feed',
       'history',
+      'importedKeys',
       'limits',
       'management',
       'metering',
       'secrets',
+      'signIns',
+      'tables',
     ]);
     expect((await send('GET', '/health/ready')).body).toEqual(body);
   });

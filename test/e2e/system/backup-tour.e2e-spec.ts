@@ -85,7 +85,7 @@ class Operator {
     await once(probe, 'listening');
     const { port } = probe.address() as { port: number };
     await new Promise((closed) => probe.close(closed));
-    const environment = { PATH: process.env['PATH']!, HOME: process.env['HOME'] ?? directory, PORT: String(port), LOG_LEVEL: 'warn', PASSWORD, ADMIN_PASSWORD: PASSWORD };
+    const environment = { PATH: process.env['PATH']!, HOME: process.env['HOME'] ?? directory, PORT: String(port), LOG_LEVEL: 'warn', PASSWORD, ADMIN_PASSWORD: PASSWORD, ADMIN_PASSWORD_IS_TEMPORARY: 'false' };
     return new Operator(directory, port, environment);
   }
 

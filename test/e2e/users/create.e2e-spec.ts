@@ -26,7 +26,7 @@ describe('POST /users', () => {
       expect(status).toBe(201);
       expect(body).toEqual({
         id: expect.any(String), email: address, name: 'Ada', kind: 'person', managerIds: [], roles: ['creator', 'user'],
-        isActive: true, maxActiveKeys: null, signsInWith: 'password', createdAt: expect.any(String), lastSignInAt: null,
+        isActive: true, maxActiveKeys: null, signsInWith: 'password', isEmailVerified: null, hasSecondFactor: false, createdAt: expect.any(String), lastSignInAt: null,
       });
       const token = await app.tokenOf(address.toUpperCase(), PASSWORD);
       expect((await app.get('/auth/me', { token })).body.permissions).toEqual(['platform:api-keys:create']);

@@ -10,8 +10,8 @@ describe('DELETE /users/:id', () => {
   beforeAll(async () => {
     app = await TestApp.start();
     admin = await app.adminToken();
-    await app.addRole('people', ['platform:users:*', 'platform:api-keys:create']);
-    await app.addRole('movers', ['platform:users:*', 'platform:api-keys:create', 'platform:api-keys:assign']);
+    await app.addRole('people', ['platform:users:*', 'platform:api-keys:create', 'platform:api-keys:update']);
+    await app.addRole('movers', ['platform:users:*', 'platform:api-keys:create', 'platform:api-keys:update', 'platform:api-keys:assign']);
   });
   afterAll(() => app.stop());
 

@@ -28,6 +28,19 @@ describe('PUT /users/:id/password', () => {
       expect(await app.tokenOf(user.email, NEW)).toEqual(expect.any(String));
     });
 
+    it('takes no password of the own again: neither the current one, nor the one before a reset', async () => {
+      const user = await app.addUser([]);
+      const refused = { status: 400, body: { errors: [{ path: 'password', message: expect.stringContaining('must not be the password that you have now') }] } };
+      const change = (token: string, currentPassword: string, password: string) => app.put(`/users/${user.id}/password`, { token, body: { password, currentPassword } });
+      expect(await change(user.token, user.password, user.password)).toMatchObject(refused);
+      await app.put(`/users/${user.id}/password`, { token: admin, body: { password: NEW } });
+      await app.put(`/users/${user.id}/password`, { token: admin, body: { password: `${NEW} again` } });
+      const token = await app.tokenOf(user.email, `${NEW} again`);
+      expect(await change(token, `${NEW} again`, `${NEW} again`)).toMatchObject(refused);
+      expect(await change(token, `${NEW} again`, user.password)).toMatchObject(refused);
+      expect((await change(token, `${NEW} again`, 'nine small boats at sea')).status).toBe(204);
+    });
+
     it('sets another’s, ends all his sessions, and writes no password into the trail', async () => {
       const [me, user] = [await app.addUser(['people']), await app.addUser([])];
       expect((await app.put(`/users/${user.id}/password`, { token: me.token, body: { password: NEW } })).status).toBe(204);
@@ -75,6 +88,20 @@ describe('PUT /users/:id/password', () => {
       for (const [token, body] of [[user.token, { password: NEW }], [admin, { password: NEW, currentPassword: user.password }]] as const) {
         expect(await app.put(`/users/${user.id}/password`, { token, body })).toMatchObject({ status: 400, body: { errors: [{ path: 'currentPassword' }] } });
       }
+    });
+
+    it.each([['aaaaaaaaaaaa'], ['123456789012'], ['password1234'], ['latchkey2026!']])('refuses %s, which is easy to guess, for oneself and for others', async (password) => {
+      const user = await app.addUser([]);
+      const refused = { status: 400, body: { code: 'VALIDATION_FAILED', errors: [{ path: 'password', message: expect.stringMatching(/^is too easy to guess: .+/) }] } };
+      expect(await app.put(`/users/${user.id}/password`, { token: user.token, body: { password, currentPassword: user.password } })).toMatchObject(refused);
+      expect(await app.put(`/users/${user.id}/password`, { token: admin, body: { password } })).toMatchObject(refused);
+      expect(await app.post('/users', { token: admin, body: { name: 'x', email: `new-${user.email}`, password } })).toMatchObject(refused);
+      expect(await app.tokenOf(user.email, user.password)).toEqual(expect.any(String));
+    });
+
+    it('says nothing about a user whom the caller may not change', async () => {
+      const [me, auditor] = [await app.addUser(['people']), await app.addUser(['auditor'])];
+      expect((await app.put(`/users/${auditor.id}/password`, { token: me.token, body: { password: auditor.email.split('@')[0]! + '1234567' } })).body.code).toBe('CANNOT_GRANT');
     });
 
     it('refuses the address as password, whatever its case', async () => {

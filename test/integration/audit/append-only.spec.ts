@@ -8,6 +8,9 @@ const STATEMENTS = ['audit_event', 'audit_checkpoint'].flatMap((table) => [
   `TRUNCATE ${table}`,
 ]);
 
+/** Reads are removed by cuts, which reads.spec.ts is about. */
+const READS = ['audit_read', 'audit_read_checkpoint'].flatMap((table) => [`UPDATE ${table} SET seq = seq`, `TRUNCATE ${table}`]);
+
 describe('The audit tables', () => {
   let app: TestApp;
   const clients: Client[] = [];
@@ -28,12 +31,12 @@ describe('The audit tables', () => {
     await app.stop();
   });
 
-  it.each(STATEMENTS)('refuse the application %s by its rights', async (sql) => {
+  it.each([...STATEMENTS, ...READS])('refuse the application %s by its rights', async (sql) => {
     const client = await connect(app.database.appUrl);
     await expect(client.query(sql)).rejects.toMatchObject({ code: '42501', message: expect.stringContaining('permission denied') });
   });
 
-  it.each(STATEMENTS)('refuse their owner %s by a trigger', async (sql) => {
+  it.each([...STATEMENTS, ...READS])('refuse their owner %s by a trigger', async (sql) => {
     const client = await connect(app.database.ownerUrl);
     await expect(client.query(sql)).rejects.toMatchObject({ code: '42501', message: expect.stringContaining('is append-only') });
   });
@@ -51,6 +54,9 @@ describe('The audit tables', () => {
     'SET session_replication_role = replica',
     'DELETE FROM change_head',
     'INSERT INTO change_head (id) VALUES (false)',
+    'ALTER TABLE audit_read DISABLE TRIGGER ALL',
+    'DROP FUNCTION audit_read_refuse_delete() CASCADE',
+    'DELETE FROM audit_read_head',
   ])('cannot be opened by the application: %s', async (sql) => {
     const client = await connect(app.database.appUrl);
     await expect(client.query(sql)).rejects.toMatchObject({ code: '42501' });

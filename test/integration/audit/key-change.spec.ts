@@ -7,12 +7,14 @@ import { changeAuditKey } from '../../../src/audit/change-audit-key.js';
 import { Changes } from '../../../src/audit/changes.js';
 import { checkpointKey, signCheckpoint } from '../../../src/audit/checkpoint.js';
 import { Checkpoints } from '../../../src/audit/checkpoints.js';
+import { ReadRecorder } from '../../../src/audit/reads/read-recorder.js';
 import { describePublicKey, verifyTrail } from '../../../src/audit/verify-command.js';
 import { onMissingVersion } from '../../../src/common/missing-version.js';
 import type { Config } from '../../../src/config/config.js';
 import { acceptSecrets } from '../../../src/installation/accept-secrets.js';
 import { TestApp, testConfig } from '../../support/app.js';
 import { createTestDatabase, createTestDirectory, type TestDatabase } from '../../support/postgres.js';
+import { eventually } from '../../support/eventually.js';
 import { asOwner } from '../../support/trail.js';
 
 const [ONE, TWO, THREE] = [1, 2, 3].map((version) => `${version}:${randomBytes(32).toString('base64url')}`) as [string, string, string];
@@ -66,7 +68,7 @@ describe('A change of AUDIT_KEY', () => {
     expect((await head()).audit_key_version).toBe('2');
     expect(await after[0]!.dataSource.query('SELECT from_version, to_version FROM audit_key_change')).toEqual([{ from_version: '1', to_version: '2' }]);
     const { text, exitCode } = await verify(before);
-    expect([text, exitCode]).toEqual([expect.stringMatching(/^The audit trail is whole: \d+ entries, \d+ checkpoints\.$/), 0]);
+    expect([text, exitCode]).toEqual([expect.stringMatching(/^The audit trail is whole: \d+ entries, \d+ reads, \d+ checkpoints\.$/), 0]);
     expect(await verify(after[0]!)).toEqual({ text, exitCode });
     const lines = (await readFile(file, 'utf8')).trimEnd().split('\n').map((line) => JSON.parse(line) as { type: string; from?: string });
     expect(lines.filter(({ type }) => type === 'latchkey-audit-key-change/1')).toEqual([expect.objectContaining({ from: '1', to: '2' })]);
@@ -87,6 +89,21 @@ describe('A change of AUDIT_KEY', () => {
     await app.app.get(Checkpoints).look(0);
     expect((await verify(app)).exitCode).toBe(0);
     expect((await head()).audit_key_version).toBe('3');
+  });
+
+  it('goes on in the chain of reads, whose entries name the version that signed them', async () => {
+    const read = (app: TestApp, n: number) => app.app.get(ReadRecorder).record(systemCaller('test:read'), { resourceType: 'test', resourceId: `${n}` });
+    const before = await start(`${ONE},${TWO}`);
+    const versions = async () => (await before.dataSource.query<{ version: string }[]>(`SELECT body::jsonb->>'keyVersion' AS version FROM audit_read ORDER BY seq`)).map(({ version }) => version);
+    read(before, 1);
+    await eventually(async () => expect(await versions()).toEqual(['1']));
+    const after = await start(`${TWO},${ONE}`);
+    read(after, 2);
+    await eventually(async () => expect(await versions()).toEqual(['1', '2']));
+    read(before, 3);
+    await eventually(async () => expect(await versions()).toEqual(['1', '2', '2']));
+    await before.app.get(Checkpoints).look(0);
+    expect(await verify(after)).toMatchObject({ exitCode: 0, text: expect.stringContaining(', 3 reads,') });
   });
 
   it('leaves a replica without the new version unable to change anything, which says so by name', async () => {

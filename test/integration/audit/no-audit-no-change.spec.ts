@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { TestApp, type TestUser } from '../../support/app.js';
 import { asOwner, trailRows, trailRowsOnce } from '../../support/trail.js';
 
@@ -52,14 +51,12 @@ describe('While the trail takes no entries', () => {
     expect((await app.get('/audit-events', { token: 'x' })).status).toBe(401);
   });
 
-  it('reads are answered, and are recorded when the trail is back', async () => {
+  it('reads are answered, and recorded in their own chain all the same', async () => {
     const [key] = await app.dataSource.query<{ id: string }[]>('SELECT id FROM api_key');
     const { status, headers } = await app.get(`/api-keys/${key!.id}`, { token: admin });
     expect(status).toBe(200);
-    await sleep(1_200);
-    await asOwner(app.database, (client) => client.query('GRANT INSERT ON audit_event TO latchkey_app'));
     const [row] = await trailRowsOnce(app, 1, 'request_id = $1', [headers.get('x-request-id')]);
-    expect(row).toMatchObject({ action: 'api-keys:read', outcome: 'success', details: { occurredAt: expect.any(String) } });
+    expect(row).toMatchObject({ action: 'api-keys:read', outcome: 'success' });
     expect(await trailRows(app, `action = 'api-keys:create'`)).toHaveLength(1);
   });
 });

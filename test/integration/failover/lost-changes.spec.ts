@@ -113,6 +113,24 @@ describe('Changes that a failover has lost', () => {
     expect((await app.get('/auth/me', { token })).status).toBe(200);
   });
 
+  it('end sessions that were signed out again, once, and none that was opened since', async () => {
+    const user = await app.addUser(['user']);
+    const works = async (session: string) => (await app.get('/auth/me', { token: session })).status === 200;
+    const [signedOut] = await app.dataSource.query<{ ms: string }[]>(
+      'SELECT extract(epoch FROM clock_timestamp()) * 1000 AS ms',
+    );
+    const row = lost((await head()) + 1, 'sessions:revoke', 'user', user.id, REVOKED);
+    const rows = [{ ...row, atMs: Number(signedOut!.ms), endings: null, hasChanges: false }];
+    const later = await app.tokenOf(user.email, user.password);
+    expect(await works(user.token)).toBe(true);
+    const ended = await Promise.all([endAgain(rows, 'sessions'), endAgain(rows, 'sessions')]);
+    expect(ended.reduce((sum, count) => sum + count, 0)).toBe(1);
+    expect([await works(user.token), await works(later)]).toEqual([false, true]);
+    expect(await entries('sessions:revoke', user.id)).toEqual([
+      { details: expect.objectContaining({ sessions: 1, lostAction: 'sessions:revoke' }) },
+    ]);
+  });
+
   it('end replaced secrets when their overlaps would have, once', async () => {
     const [long, over] = [await create(), await create()];
     const overlap = { token, body: { overlapSeconds: 3600 } };

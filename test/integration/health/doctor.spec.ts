@@ -3,6 +3,7 @@ import { DataSource } from 'typeorm';
 import { dataSource } from '../../../src/database/data-source.js';
 import { describe as lineOf, examine } from '../../../src/health/doctor.js';
 import { TestApp, testConfig } from '../../support/app.js';
+import { TestProvider } from '../../support/key-set.js';
 import { reserve } from '../../support/reserve.js';
 
 describe('The doctor', () => {
@@ -30,12 +31,15 @@ describe('The doctor', () => {
     const findings = await examine(app.config, app.dataSource);
     expect(findings.flatMap(({ differences }) => differences)).toEqual([]);
     expect(findings.map(lineOf)).toEqual([
+      'ok    the settings are fit for production',
       expect.stringMatching(/^ok {4}PostgreSQL is one that can be worked on \(PostgreSQL [\d.]+ .*at 127\.0\.0\.1:\d+, no TLS, login latchkey_app\)$/),
       'ok    a session keeps its role and settings (directly)',
       expect.stringMatching(/^ok {4}sessions suffice for a replica \(\d+ sessions free, a replica uses up to 32\)$/),
       'ok    the login may use the tables (logged in as latchkey_app)',
       'ok    the schema is what this build expects',
       'ok    the database has all that its checkpoint file has seen (no AUDIT_CHECKPOINT_FILE: a restore of an older state would not be noticed)',
+      'ok    ADMIN_PASSWORD is fit for the first admin',
+      expect.stringMatching(/^ok {4}the database says which installation it is \([0-9a-f]{8}\)$/),
       'ok    every secret is the one this database was made with',
       'ok    totals of keys = Σ events',
       'ok    every key has its totals',
@@ -45,10 +49,18 @@ describe('The doctor', () => {
       'ok    every event has its account',
       'ok    leased of accounts = Σ open leases',
       expect.stringMatching(/^ok {4}audit trail \(The audit trail is whole: \d+ entries/),
-      expect.stringMatching(/^ok {4}audit checkpoints \(none yet; entries since: \d+\)$/),
-      'ok    versions of secrets that are needed (API_KEY_PEPPERS 1: 1 secret of a key; TAG_KEYS 1: 1 secret of a key; AUDIT_KEY 1: the newest entries of the audit trail)',
+      expect.stringMatching(/^ok {4}audit checkpoints \((none yet|the newest is \d+ s old); entries since: \d+\)$/),
+      expect.stringMatching(/^ok {4}keys, users and roles are what the audit trail says of them \(\d+ rows\)$/),
+      'ok    versions of secrets that are needed (API_KEY_PEPPERS 1: 1 secret of a key and 1 password; TAG_KEYS 1: 1 secret of a key; AUDIT_KEY 1: the newest entries of the audit trail)',
       'ok    failovers have lost no change',
       'ok    no rate window and no lease lies in the future',
+      // The tests' installation is one of before: its creators have no policy.
+      expect.stringMatching(/^ok {4}roles that make keys bound them \(role creator: no key policy, /),
+      'ok    roles that change users may act for owners of keys',
+      'ok    tags that look like a plan or a role are not by the owner',
+      'ok    keys that only TRUSTED_PROXIES could use (none)',
+      'ok    metrics (none)',
+      expect.stringMatching(/^ok {4}sessions \(The console’s cookie is latchkey_session, which other servers .* with https it is __Host-latchkey_[0-9a-f]{8}; 1 open\)$/),
       'ok    standbys (none)',
     ]);
   });
@@ -65,6 +77,17 @@ describe('The doctor', () => {
     expect(await ill()).toEqual([]);
   });
 
+  it('lists the keys that only proxies could use, which are refused', async () => {
+    const token = await app.adminToken();
+    const made = async (allowedIps: string[]) => (await app.post('/api-keys', { token, body: { allowedIps } })).body.apiKey.id as string;
+    const within = [await made(['10.1.2.3']), await made(['10.1.0.0/16', '2001:db8:1::9'])];
+    for (const allowedIps of [['10.1.2.3', '203.0.113.7'], ['10.0.0.0/8'], ['::/0'], []]) await made(allowedIps);
+    const config = testConfig({ TRUSTED_PROXIES: '10.1.0.0/16,2001:db8:1::/64', METRICS_TOKEN: 'metrics-0123456789-abcdefghijklmnopqrstuvwxyz' });
+    const lines = (await examine(config, app.dataSource)).map(lineOf);
+    expect(lines).toContain(`ok    keys that only TRUSTED_PROXIES could use (2 keys, refused except as a gateway's own: ${within.join(', ')})`);
+    expect(lines).toContain('ok    metrics (on PORT, for METRICS_TOKEN)');
+  });
+
   it('sees a key that lists by last use would miss', async () => {
     await app.dataSource.query('UPDATE key_totals SET is_listed = false WHERE key_id = $1', [key]);
     const findings = await examine(app.config, app.dataSource);
@@ -77,6 +100,86 @@ describe('The doctor', () => {
     const findings = await examine(app.config, app.dataSource);
     expect(findings.find(({ check }) => check === 'every event has its account')!.differences).toEqual([`${key}: no account, should be one`]);
     await app.dataSource.query(`UPDATE budget_account SET key_id = $1 WHERE key_id = $2`, [key, '019a8b5e-0000-7000-8000-000000000000']);
+  });
+
+  it('tells of roles and keys that the bounds on owners affect, and calls none of them a difference', async () => {
+    await app.addRole('helpdesk', ['platform:users:update']);
+    const owner = await app.addUser(['creator']);
+    const token = await app.adminToken();
+    const own = await app.post('/api-keys', { token: owner.token, body: { tags: ['plan:gold'] } });
+    const given = await app.post('/api-keys', { token, body: { ownerId: owner.id, tags: ['plan:free'] } });
+    const findings = await examine(app.config, app.dataSource);
+    const noteOf = (check: string) => findings.find((finding) => finding.check === check)!.note;
+    expect(noteOf('roles that make keys bound them')).toContain('role creator: ');
+    expect(noteOf('roles that change users may act for owners of keys')).toContain('role helpdesk: ');
+    const tags = noteOf('tags that look like a plan or a role are not by the owner');
+    expect(tags).toContain(`key ${own.body.apiKey.id}: `);
+    expect(tags).not.toContain(given.body.apiKey.id);
+    expect(await ill()).toEqual([]);
+  });
+
+  describe('of an identity provider', () => {
+    let provider: TestProvider;
+
+    beforeAll(async () => {
+      provider = await TestProvider.start();
+    });
+    afterAll(() => provider.stop());
+
+    const found = async (settings: Record<string, string> = {}) => {
+      const findings = await examine(testConfig({ ...provider.variables, ...settings }), app.dataSource);
+      return findings.filter(({ check }) => check.endsWith('of the identity provider'));
+    };
+
+    it('names those who came with bearer tokens alone, and warns of an audience that ID tokens have', async () => {
+      const on = await TestApp.start(provider.variables, app.database);
+      const { id } = (await on.get('/auth/me', { token: provider.token({ sub: 'bearer' }) })).body.user;
+      await on.stop();
+      expect((await found()).map(lineOf)).toEqual([
+        `ok    bearer tokens of the identity provider (accepted of any client of the provider; with bearer tokens alone came in the last 30 days: ${id})`,
+        'ok    signing keys of the identity provider (2 accepted)',
+      ]);
+      const [bearers] = await found({ OIDC_CLIENT_ID: provider.audience, OIDC_ALLOWED_CLIENTS: 'ci' });
+      expect(bearers!.note).toMatch(/^accepted of the clients ci; .*; OIDC_AUDIENCE and OIDC_CLIENT_ID are the same, so .*own\.$/);
+    });
+
+    it('sees a key that is too weak, and a provider that is away', async () => {
+      provider.addKey('weak', 'RS256', { modulusLength: 1024 });
+      provider.published.push('weak');
+      expect((await found())[1]!.differences).toEqual(['The key "weak" has 1024 bits; RSA needs at least 2048.']);
+      provider.answer = (response) => response.writeHead(500).end();
+      expect((await found())[1]).toEqual({ check: 'signing keys of the identity provider', differences: [], note: "could not be read: The key set's address answered 500." });
+    });
+  });
+
+  it('names what production would refuse, and the sessions that an https console ends', async () => {
+    await app.dataSource.query('UPDATE session SET last_active_at = NULL');
+    const config = testConfig({ PUBLIC_URL: 'https://keys.internal', ADMIN_PASSWORD: 'changeme-changeme' });
+    const notes = (await examine(config, app.dataSource)).map(({ check, note }) => `${check}: ${note}`);
+    expect(notes).toContain(
+      'the settings are fit for production: NODE_ENV=test; production would refuse: ADMIN_PASSWORD is an example or too simple: choose another one, or leave it out and a random one is printed once.',
+    );
+    expect(notes).toContainEqual(
+      expect.stringMatching(
+        /^sessions: The console’s cookie is __Host-latchkey_[0-9a-f]{8}; 1 open; 1 of them opened by a build that named the cookie latchkey_session: their browsers sign in again$/,
+      ),
+    );
+    const unfit = testConfig({ NODE_ENV: 'production', PUBLIC_URL: 'http://keys.internal' });
+    expect(await ill(unfit)).toEqual(['the settings are fit for production']);
+    await app.dataSource.query(`UPDATE session SET last_active_at = now() - interval '2 hours'`);
+    expect((await examine(config, app.dataSource)).find(({ check }) => check === 'sessions')?.note).toMatch(
+      /; 0 open; 1 more not used for 3600 s and therefore ended$/,
+    );
+    await app.dataSource.query('UPDATE session SET last_active_at = now()');
+  });
+
+  it('sees a database that lost the id of its installation', async () => {
+    await owner.query('CREATE TABLE kept AS TABLE installation');
+    await owner.query('DELETE FROM installation');
+    expect(await ill()).toEqual(['the database says which installation it is']);
+    await owner.query('INSERT INTO installation SELECT * FROM kept');
+    await owner.query('DROP TABLE kept');
+    expect(await ill()).toEqual([]);
   });
 
   it('sees a secret whose pepper is gone', async () => {

@@ -38,6 +38,7 @@ describe('A server ends in order', () => {
       DATABASE_MIGRATION_URL: database.ownerUrl,
       PORT: String(await freePort()),
       ADMIN_PASSWORD: 'a password of tests',
+      ADMIN_PASSWORD_IS_TEMPORARY: 'false',
     };
   });
   afterEach(() => {

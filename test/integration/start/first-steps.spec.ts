@@ -13,6 +13,7 @@ const AWKWARD = `it's "a" $HOME \`id\` \\n pass !! % word; & é`;
 describe('The commands that a first start prints', () => {
   let database: TestDatabase;
   let server: Started;
+  let port: number;
 
   afterEach(async () => {
     await server.end('SIGTERM');
@@ -21,11 +22,12 @@ describe('The commands that a first start prints', () => {
 
   const print = async (environment: Record<string, string>) => {
     database = await createTestDatabase();
+    port = await freePort();
     server = Started.fromSources({
       ...SECRETS,
       DATABASE_URL: database.appUrl,
       DATABASE_MIGRATION_URL: database.ownerUrl,
-      PORT: String(await freePort()),
+      PORT: String(port),
       LOG_LEVEL: 'error',
       ...environment,
     });
@@ -50,7 +52,7 @@ describe('The commands that a first start prints', () => {
   typed(
     'work as typed where ADMIN_PASSWORD is set, whatever it holds',
     async () => {
-      const commands = await print({ ADMIN_PASSWORD: AWKWARD });
+      const commands = await print({ ADMIN_PASSWORD: AWKWARD, ADMIN_PASSWORD_IS_TEMPORARY: 'false' });
       expect(server.stderr + server.stdout).not.toContain(AWKWARD);
       expect(await type(commands, { ADMIN_PASSWORD: AWKWARD })).toMatchObject({ valid: true, code: 'VALID' });
     },
@@ -58,9 +60,27 @@ describe('The commands that a first start prints', () => {
   );
 
   typed(
+    'change ADMIN_PASSWORD first, into whatever is chosen',
+    async () => {
+      const commands = await print({ ADMIN_PASSWORD: AWKWARD });
+      const NEW_PASSWORD = `${AWKWARD} and more`;
+      expect(await type(commands, { ADMIN_PASSWORD: AWKWARD, NEW_PASSWORD })).toMatchObject({ valid: true, code: 'VALID' });
+      const signIn = (password: string) =>
+        fetch(`http://127.0.0.1:${port}/api/v1/auth/login`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify({ email: 'admin@latchkey.local', password }),
+        });
+      expect((await signIn(AWKWARD)).status).toBe(401);
+      expect(await (await signIn(NEW_PASSWORD)).json()).toMatchObject({ mustChangePassword: false });
+    },
+    60_000,
+  );
+
+  typed(
     'ask for the password in a terminal that does not have ADMIN_PASSWORD',
     async () => {
-      const commands = await print({ ADMIN_PASSWORD: 'correct horse "battery"' });
+      const commands = await print({ ADMIN_PASSWORD: 'correct horse "battery"', ADMIN_PASSWORD_IS_TEMPORARY: 'false' });
       const asking = commands.split('\n').findIndex((line) => line.includes('read '));
       const withAnswer = commands
         .split('\n')

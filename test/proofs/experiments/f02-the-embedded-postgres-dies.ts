@@ -33,9 +33,11 @@ export const f02: Experiment = {
       DATA_DIR: join(dataDir, 'data'),
       ADMIN_EMAIL: ADMIN.email,
       ADMIN_PASSWORD: ADMIN.password,
+      ADMIN_PASSWORD_IS_TEMPORARY: 'false',
       LOG_LEVEL: 'warn',
       METRICS_TOKEN,
       MAX_ACTIVE_KEYS: '1000000',
+      MANAGEMENT_RATE_PER_MINUTE: '1000000',
     };
     const ports = await freePorts(2);
     const servers = ports.map((port, index) => new Replica(`server ${index}`, port, environment, modulesOf(fault, [])));

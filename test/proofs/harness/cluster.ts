@@ -15,6 +15,8 @@ import { TcpProxy } from './tcp-proxy.js';
 export const ADMIN = { email: 'admin@latchkey.test', password: 'a password for proofs' };
 
 const READY_TIMEOUT_MS = 60_000;
+/** Until every session of a PostgreSQL has read its settings anew. */
+const RELOAD_MS = 1_000;
 const SETUP_ATTEMPTS = 10;
 const START_ATTEMPTS = 3;
 const MOST_REASONS = 12;
@@ -98,6 +100,21 @@ export class ProofDatabase {
   async slowStatements(): Promise<string[]> {
     const text = await readFile(join(this.dataDir, 'postgres.log'), 'utf8').catch(() => '');
     return text.split('\n').filter((line) => /duration: |still waiting/.test(line)).map((line) => `slow in PostgreSQL: ${line.slice(0, 200)}`);
+  }
+
+  /** Every statement it is sent until the function that comes back is called, which gives them; this one's own aside. */
+  async recordStatements(): Promise<() => Promise<string[]>> {
+    const log = join(this.dataDir, 'postgres.log');
+    await this.query(`ALTER SYSTEM SET log_statement = 'all'`);
+    await this.query('SELECT pg_reload_conf()');
+    await sleep(RELOAD_MS);
+    const from = (await readFile(log)).length;
+    return async () => {
+      const text = (await readFile(log)).subarray(from).toString();
+      await this.query('ALTER SYSTEM RESET log_statement');
+      await this.query('SELECT pg_reload_conf()');
+      return text.split(/^(?=\d{4}-\d\d-\d\d )/m).flatMap((entry) => /^.*? LOG: {2}((?:statement|execute [^:]+): [^]*)/.exec(entry)?.[1] ?? []);
+    };
   }
 
   /** `kill -9` of the postmaster; its children follow at once, as after a power cut of the process. */
@@ -381,6 +398,7 @@ export function environmentOf(database: ClusterDatabase): Record<string, string>
     DATABASE_MIGRATION_URL: database.ownerUrl,
     ADMIN_EMAIL: ADMIN.email,
     ADMIN_PASSWORD: ADMIN.password,
+    ADMIN_PASSWORD_IS_TEMPORARY: 'false',
     JWT_SECRET: draw(),
     API_KEY_PEPPERS: `1:${draw()}`,
     TAG_KEYS: `1:${draw()}`,
@@ -388,6 +406,8 @@ export function environmentOf(database: ClusterDatabase): Record<string, string>
     AUDIT_KEY: draw(),
     LOG_LEVEL: 'warn',
     MAX_ACTIVE_KEYS: '1000000',
+    MANAGEMENT_RATE_PER_MINUTE: '1000000',
+    CREATIONS_PER_DAY: '1000000',
   };
 }
 

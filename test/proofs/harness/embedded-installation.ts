@@ -30,8 +30,10 @@ export class EmbeddedInstallation {
       AUDIT_CHECKPOINT_FILE: join(directory, 'checkpoints'),
       ADMIN_EMAIL: ADMIN.email,
       ADMIN_PASSWORD: ADMIN.password,
+      ADMIN_PASSWORD_IS_TEMPORARY: 'false',
       LOG_LEVEL: 'warn',
       MAX_ACTIVE_KEYS: '1000000',
+      MANAGEMENT_RATE_PER_MINUTE: '1000000',
     };
     const replicas = (await freePorts(count)).map((port, index) => new Replica(`replica ${index}`, port, environment, modulesOf(fault)));
     const installation = new EmbeddedInstallation(directory, replicas, environment);

@@ -1,0 +1,15 @@
+/**
+ * Acts of the trail that take access away, or are how it is taken away. They have a lane and a rate of their own: no
+ * flood of other requests, the caller's own included, delays them.
+ */
+export const NARROWING_ACTS: ReadonlySet<string> = new Set([
+  'api-keys:revoke',
+  'api-keys:deactivate',
+  'api-keys:delete',
+  'api-key-secrets:delete',
+  'users:update',
+  'users:delete',
+  'roles:update',
+  'roles:delete',
+  'auth:logout',
+]);

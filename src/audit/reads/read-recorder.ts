@@ -1,0 +1,181 @@
+import { Injectable, Logger } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import type { Caller } from '../../access/caller.js';
+import { Attempts } from '../../common/attempts.js';
+import { Clock } from '../../common/clock.js';
+import { Conditions } from '../../common/conditions.js';
+import { Meters } from '../../common/meters.js';
+import { RepeatedLog } from '../../common/repeated-log.js';
+import { Config } from '../../config/config.js';
+import { inTransaction } from '../../database/transaction.js';
+import type { Act, ActEntry } from '../append.js';
+import { TrailRecorder } from '../trail-recorder.js';
+import { commitReads } from './append-reads.js';
+import { EqualReads } from './equal-reads.js';
+import { FairQueue } from './fair-queue.js';
+
+/** Reads that wait at most, of all principals. */
+const MAX_QUEUED = 10_000;
+/** Entries of one commit. */
+const MAX_ROWS = 500;
+/** From a read to its commit, and between the starts of two commits. */
+const INTERVAL_MS = 100;
+/** Pause after a commit that failed. A read is tried this often, a second apart; then it is counted as lost. */
+const PAUSE_MS = 1_000;
+const MAX_ATTEMPTS = 30;
+/** How often ended windows of equal reads are looked for. */
+const SWEEP_MS = 1_000;
+/** From this delay on, an entry says when it happened; `at` is when it was chained. */
+const LATE_MS = 1_000;
+/** At shutdown, what is still waiting is given this long. */
+const MAX_CLOSE_MS = 3_000;
+const BOUNDS = { lockMs: 2_000, idleMs: 2_000 } as const;
+const MAX_COMMIT_MS = 2_500;
+
+const NOT_RECORDED =
+  'Reads cannot be recorded in the audit trail: they wait in memory, up to 10 000, and are lost beyond that.';
+
+interface Pending extends Act {
+  readonly party: string;
+  readonly at: Date;
+  attempts: number;
+}
+
+/**
+ * Records reads in their own chain, in group commits, without holding up an answer. Equal reads of one principal within a
+ * minute are one counted entry; and each principal has a share of the queue.
+ */
+@Injectable()
+export class ReadRecorder {
+  private readonly logger = new Logger('Audit');
+  private readonly equal = new EqualReads<Act>();
+  private readonly queue = new FairQueue<Pending>(MAX_QUEUED);
+  private readonly attempts = new Attempts();
+  private readonly failures = new RepeatedLog((fields) => this.logger.warn(fields));
+  private readonly sweeper = setInterval(() => this.sweep(this.clock.monotonicMs()), SWEEP_MS).unref();
+  private timer: NodeJS.Timeout | null = null;
+  private committing: Promise<void> | null = null;
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly config: Config,
+    private readonly clock: Clock,
+    private readonly trail: TrailRecorder,
+    meters: Meters,
+    conditions: Conditions,
+  ) {
+    conditions.register('auditReads', 'reads are recorded in the audit trail', () =>
+      this.attempts.areFailing ? NOT_RECORDED : null,
+    );
+    meters.gauge('latchkey_audit_reads_queued', 'Reads that wait for their group commit.', () => this.queue.size);
+  }
+
+  /**
+   * Records a read in a moment, or counts it. It is tried again while the database is away, so it may appear twice if a
+   * commit's answer was lost; what has no room is counted, and the count is recorded later.
+   */
+  record(caller: Caller, entry: ActEntry): void {
+    const act = { caller, entry };
+    if (this.equal.isFirst(partyOf(act), nameOf(act), act, this.clock.monotonicMs())) this.enqueue(act);
+  }
+
+  /** Commits what waits, counts that are open included. Nothing may be recorded afterwards. */
+  async close(): Promise<void> {
+    const deadlineMs = this.clock.monotonicMs() + MAX_CLOSE_MS;
+    clearInterval(this.sweeper);
+    this.sweep(Number.POSITIVE_INFINITY);
+    this.stopTimer();
+    await this.committing;
+    while (this.queue.size > 0 && this.clock.monotonicMs() < deadlineMs) {
+      await this.commit(this.queue.take(MAX_ROWS));
+      this.stopTimer();
+    }
+    if (this.queue.size > 0)
+      this.logger.error({ msg: 'audit entries of reads lost at shutdown', count: this.queue.size });
+  }
+
+  private sweep(nowMs: number): void {
+    for (const { example, count, isMixed } of this.equal.close(nowMs)) {
+      const { caller, entry } = example;
+      const details = { ...entry.details, count, ...(isMixed ? { reads: 'several' } : {}) };
+      this.enqueue({ caller, entry: { ...entry, ...(isMixed ? { resourceId: null } : {}), details } });
+    }
+  }
+
+  private enqueue(act: Act): void {
+    this.offer({ ...act, party: partyOf(act), at: this.clock.now(), attempts: 0 });
+    this.schedule(INTERVAL_MS);
+  }
+
+  private offer(pending: Pending): void {
+    if (this.queue.offer(pending.party, pending) !== null) this.trail.countLost(1);
+  }
+
+  private schedule(afterMs: number): void {
+    if (this.timer !== null || this.committing !== null || this.queue.size === 0) return;
+    this.timer = setTimeout(() => {
+      this.timer = null;
+      this.committing = this.commit(this.queue.take(MAX_ROWS)).then((wait) => {
+        this.committing = null;
+        this.schedule(wait);
+      });
+    }, afterMs);
+  }
+
+  private stopTimer(): void {
+    if (this.timer !== null) clearTimeout(this.timer);
+    this.timer = null;
+  }
+
+  /** How long to wait for the next commit. */
+  private async commit(batch: readonly Pending[]): Promise<number> {
+    const now = this.clock.now();
+    try {
+      const bounds = { ...BOUNDS, deadlineMs: performance.now() + MAX_COMMIT_MS };
+      const acts = batch.map((pending) => asAct(pending, now));
+      await this.attempts.run(() =>
+        inTransaction(this.dataSource, bounds, (tx) => commitReads(tx, this.config.auditKeys, acts)),
+      );
+      this.trail.reportLost();
+      return INTERVAL_MS;
+    } catch (error) {
+      this.retry(batch, error);
+      return PAUSE_MS;
+    }
+  }
+
+  private retry(batch: readonly Pending[], failure: unknown): void {
+    for (const pending of batch) {
+      pending.attempts += 1;
+      if (pending.attempts < MAX_ATTEMPTS) this.offer(pending);
+      else this.trail.countLost(1);
+    }
+    this.failures.add('batch', {
+      msg: 'reads could not be recorded in the audit trail',
+      count: batch.length,
+      cause: (failure as Error).message,
+    });
+  }
+}
+
+/** Who has a share of the queue. */
+function partyOf({ caller: { principal, ip } }: Act): string {
+  return principal === null ? `address ${ip ?? 'none'}` : `${principal.kind} ${principal.id}`;
+}
+
+/** The same for reads that say the same but for their instant and request. */
+function nameOf({ caller, entry }: Act): string {
+  return JSON.stringify([
+    entry.action ?? caller.action,
+    entry.resourceType,
+    entry.resourceId,
+    entry.details ?? {},
+    caller.ip,
+  ]);
+}
+
+/** What is chained late says when it happened. */
+function asAct({ caller, entry, at }: Pending, now: Date): Act {
+  if (now.getTime() - at.getTime() < LATE_MS) return { caller, entry };
+  return { caller, entry: { ...entry, details: { ...entry.details, occurredAt: at.toISOString() } } };
+}

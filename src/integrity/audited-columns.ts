@@ -1,0 +1,97 @@
+/** How a column of a row that the trail tells of is compared with it. */
+export type ColumnRule = { readonly field: string } | { readonly check: string } | { readonly excluded: string };
+
+const field = (name: string): ColumnRule => ({ field: name });
+const check = (what: string): ColumnRule => ({ check: what });
+const excluded = (reason: string): ColumnRule => ({ excluded: reason });
+
+const NAMES_THE_ROW = check('the trail knows a row of this name, and it has not been deleted there');
+const CREATED = excluded('Tells when the row was made, and decides nothing; an import brings it along.');
+const UPDATED = excluded('Follows each change; decides nothing.');
+const GENERATED = excluded('PostgreSQL calculates it from other columns, for lists.');
+const IDENTITY = check('as the entry of the provisioning names it; null for a local account');
+const BOUND = check('bound to its row by a secret outside the database');
+
+/**
+ * Every column of the tables that say who may do what, and how an edit of it is noticed: as a field of the audit trail, by
+ * a check of its own, or not at all, with the reason. A contract test holds this list against the schema.
+ */
+export const AUDITED_COLUMNS: Readonly<Record<string, Readonly<Record<string, ColumnRule>>>> = {
+  api_key: {
+    id: NAMES_THE_ROW,
+    owner_id: field('ownerId'),
+    alias: field('alias'),
+    name: field('name'),
+    description: field('description'),
+    environment: field('environment'),
+    is_active: field('isActive'),
+    deactivated_at: field('deactivatedAt'),
+    deactivated_by: field('deactivatedBy'),
+    scopes: field('scopes'),
+    roles: field('roles'),
+    rate_limit_per_minute: field('rateLimitPerMinute'),
+    rate_limit_per_hour: field('rateLimitPerHour'),
+    rate_limit_per_day: field('rateLimitPerDay'),
+    allowed_ips: field('allowedIps'),
+    allowed_models: field('allowedModels'),
+    allowed_chatbots: field('allowedChatbots'),
+    budget_limit_micro_cents: field('budgetLimitCents'),
+    budget_type: field('budgetType'),
+    tags: field('tags'),
+    metadata: field('metadata'),
+    expires_at: field('expiresAt'),
+    validity_days: field('validityDays'),
+    revoked_at: field('revokedAt'),
+    revoked_reason: field('revokedReason'),
+    created_at: CREATED,
+    updated_at: UPDATED,
+    search_text: GENERATED,
+    secret_prefixes: excluded('A trigger copies it from the secrets, for searches.'),
+    ordinal: excluded('Numbers the rows for lists; decides nothing.'),
+  },
+  api_key_secret: {
+    kid: check('the trail names the secret as one of this key'),
+    key_id: check('the trail names the secret as one of this key'),
+    kind: excluded('Another kind is looked up and proven in another way, and proves nothing.'),
+    key_prefix: excluded('Is shown and searched; decides nothing.'),
+    mac: excluded('Contains the id of the key and the kid, under a pepper; that of an imported secret is bound.'),
+    binding: BOUND,
+    pepper_version: excluded('With another pepper the MAC fits nothing.'),
+    tag_version: excluded('Says which tag key is still needed; decides nothing at a verify.'),
+    created_at: CREATED,
+    last_used_at: excluded('Traffic writes it.'),
+    expires_at: check('no later than the overlap that the trail names'),
+    revoked_at: check('set where the trail says that the secret has ended'),
+  },
+  users: {
+    id: NAMES_THE_ROW,
+    email: field('email'),
+    name: field('name'),
+    kind: field('kind'),
+    is_active: field('isActive'),
+    max_active_keys: field('maxActiveKeys'),
+    oidc_issuer: IDENTITY,
+    oidc_subject: IDENTITY,
+    deleted_at: check('set where the trail says that the user was deleted, and only there'),
+    password_hash: BOUND,
+    password_binding: BOUND,
+    password_binding_version: BOUND,
+    created_at: CREATED,
+    updated_at: UPDATED,
+    last_sign_in_at: excluded('Each sign-in writes it, which is an entry of its own.'),
+    oidc_issued_at: excluded('Follows the tokens of the identity provider; an older one changes nothing.'),
+    oidc_roles: excluded('What the claim gave last; the roles themselves are compared.'),
+  },
+  user_role: { user_id: field('roles'), role_name: field('roles') },
+  user_manager: { user_id: field('managerIds'), manager_id: field('managerIds') },
+  role: {
+    name: NAMES_THE_ROW,
+    description: field('description'),
+    permissions: field('permissions'),
+    key_policy: field('keyPolicy'),
+    is_active: field('isActive'),
+    is_seeded: excluded('Is shown; decides nothing.'),
+    created_at: CREATED,
+    updated_at: UPDATED,
+  },
+};

@@ -1,0 +1,139 @@
+import { Injectable, Logger, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DataSource } from 'typeorm';
+import { Conditions } from '../common/conditions.js';
+import { Meters } from '../common/meters.js';
+import { Config } from '../config/config.js';
+import { ComparisonLock } from './comparison-lock.js';
+import { type RowDifference, compareTables, describeDifference } from './table-comparison.js';
+
+/** From the start of one pass to that of the next, where it takes less. */
+const PASS_EVERY_MS = 300_000;
+/** A replica without the lock compares all the same after so long: anything with its role can hold the lock. */
+const PASS_WITHOUT_LOCK_MS = 1_800_000;
+const FIRST_LOOK_MS = 30_000;
+const LOOK_EVERY_MS = 10_000;
+/** Between slices: so much longer than a slice took, and no less than this. A pass keeps one session busy a quarter of its time. */
+const REST_FACTOR = 3;
+const LEAST_REST_MS = 50;
+/** Lines of one pass; the rest is counted. */
+const MAX_LINES = 20;
+/** Differences that are remembered as told. */
+const MAX_TOLD = 10_000;
+
+const DIFFERENT =
+  'Rows of keys, users or roles are not what the audit trail says of them: something has written to the database past Latchkey.';
+
+/**
+ * Compares the tables with the trail in the background, one replica at a time, and tells of each row that differs.
+ *
+ * @see docs/adr/0026-credentials-are-bound-to-their-rows.md
+ */
+@Injectable()
+export class TableWatch implements OnApplicationBootstrap, OnModuleDestroy {
+  private readonly logger = new Logger('TableWatch');
+  private readonly lock: ComparisonLock;
+  private readonly stop = new AbortController();
+  private readonly passes: ReturnType<Meters['counter']>;
+  private readonly rows: ReturnType<Meters['counter']>;
+  private running: Promise<void> = Promise.resolve();
+  private startedAtMs = performance.now() - PASS_EVERY_MS;
+  private differing = 0;
+  private told = new Set<string>();
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly config: Config,
+    meters: Meters,
+    conditions: Conditions,
+  ) {
+    this.lock = new ComparisonLock(dataSource);
+    this.passes = meters.counter(
+      'latchkey_table_comparisons_total',
+      'Times this replica has compared all keys, users and roles with the audit trail.',
+    );
+    this.rows = meters.counter('latchkey_table_rows_compared_total', 'Rows that were compared with the audit trail.');
+    meters.gauge(
+      'latchkey_table_differences',
+      'Rows that differed from the audit trail when this replica compared them last.',
+      () => this.differing,
+    );
+    conditions.register('tables', 'keys, users and roles are what the audit trail says of them', () =>
+      this.differing === 0 ? null : DIFFERENT,
+    );
+  }
+
+  onApplicationBootstrap(): void {
+    this.running = this.run();
+  }
+
+  /** Returns when no statement of ours is under way any more. */
+  async onModuleDestroy(): Promise<void> {
+    this.stop.abort();
+    await this.running;
+    await this.lock.release();
+  }
+
+  /** Compares everything once, and gives how many rows differ. */
+  async pass(): Promise<number> {
+    const found: RowDifference[] = [];
+    for (
+      let sinceMs = performance.now(), slices = compareTables(this.config, this.dataSource);
+      ;
+      sinceMs = performance.now()
+    ) {
+      const { value: slice, done } = await slices.next();
+      if (done) break;
+      this.rows.inc(slice.compared);
+      found.push(...slice.differences);
+      // Told with the slice that found it, not with the end of the pass.
+      this.tell(slice.differences);
+      this.differing = Math.max(this.differing, found.length);
+      await this.rest(Math.max(LEAST_REST_MS, REST_FACTOR * (performance.now() - sinceMs)));
+      if (this.stop.signal.aborted) return found.length;
+    }
+    this.differing = found.length;
+    this.told = new Set(found.map(nameOf));
+    this.passes.inc();
+    return found.length;
+  }
+
+  private async run(): Promise<void> {
+    for (await this.rest(FIRST_LOOK_MS); !this.stop.signal.aborted; await this.rest(LOOK_EVERY_MS)) {
+      const isMine = await this.lock.isMine().catch(() => false);
+      const sinceMs = performance.now() - this.startedAtMs;
+      if (sinceMs < (isMine ? PASS_EVERY_MS : PASS_WITHOUT_LOCK_MS)) continue;
+      this.startedAtMs = performance.now();
+      await this.pass().catch((error: unknown) => {
+        this.logger.warn({
+          msg: 'the tables were not compared with the audit trail; it is tried again',
+          cause: (error as Error).message,
+        });
+      });
+    }
+  }
+
+  private tell(differences: readonly RowDifference[]): void {
+    const fresh = differences.filter((one) => !this.told.has(nameOf(one)));
+    for (const one of fresh) {
+      if (this.told.size >= MAX_TOLD) break;
+      this.told.add(nameOf(one));
+      if (this.told.size <= MAX_LINES)
+        this.logger.error({
+          msg: `A row differs from the audit trail. ${describeDifference(one)}`,
+          type: one.type,
+          id: one.id,
+        });
+      else if (this.told.size === MAX_LINES + 1)
+        this.logger.error({ msg: 'More rows differ from the audit trail; `npm run doctor` names them.' });
+    }
+  }
+
+  private async rest(ms: number): Promise<void> {
+    await sleep(ms, undefined, { ref: false, signal: this.stop.signal }).catch(() => undefined);
+  }
+}
+
+function nameOf(difference: RowDifference): string {
+  return describeDifference(difference);
+}

@@ -1,0 +1,368 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { createHash, randomBytes } from 'node:crypto';
+import { Client } from 'pg';
+import { systemCaller } from '../../../src/access/caller.js';
+import { Changes } from '../../../src/audit/changes.js';
+import { Conditions } from '../../../src/common/conditions.js';
+import { Meters } from '../../../src/common/meters.js';
+import { acceptRows } from '../../../src/integrity/accept-rows.js';
+import { AUDITED_COLUMNS } from '../../../src/integrity/audited-columns.js';
+import { ComparisonLock } from '../../../src/integrity/comparison-lock.js';
+import { type RowDifference, compareTables, describeDifference } from '../../../src/integrity/table-comparison.js';
+import { TableWatch } from '../../../src/integrity/table-watch.js';
+import { Identities } from '../../../src/users/identities.service.js';
+import { TestApp } from '../../support/app.js';
+import { ROW_EDITS } from '../../support/row-edits.js';
+
+describe('Tables compared with the audit trail', () => {
+  let app: TestApp;
+  let token: string;
+  /** As the attacker of S3: the application's role, and nothing else. */
+  let writer: Client;
+  const ids = { api_key: '', users: '', role: 'helper', ofAdmin: '', imported: '' };
+
+  beforeAll(async () => {
+    app = await TestApp.start();
+    token = await app.adminToken();
+    writer = new Client({ connectionString: app.database.appUrl });
+    await writer.connect();
+    const post = async (path: string, body: object) => {
+      const answer = await app.post(path, { token, body });
+      if (answer.status !== 200 && answer.status !== 201) throw new Error(`${path}: ${JSON.stringify(answer.body)}`);
+      return answer.body;
+    };
+    await post('/roles', { name: 'helper', permissions: ['platform:users:read'], description: 'Helps' });
+    ids.users = (
+      await post('/users', {
+        name: 'Ada',
+        email: 'ada@latchkey.test',
+        password: 'a password of Ada',
+        roles: ['helper'],
+      })
+    ).id;
+    const service = (await post('/users', { name: 'Robot', kind: 'service', managerIds: [ids.users] })).id;
+    const key = {
+      ownerId: service,
+      name: 'A key',
+      alias: 'a',
+      scopes: ['chat'],
+      budgetLimitCents: 5,
+      budgetType: 'total',
+      metadata: { a: 'b' },
+      tags: ['t:1'],
+    };
+    const limits = {
+      allowedIps: ['192.0.2.0/24'],
+      allowedModels: ['m'],
+      allowedChatbots: ['c'],
+      expiresAt: '2999-01-01T00:00:00Z',
+      rateLimitPerMinute: 5,
+    };
+    ids.api_key = (await post('/api-keys', { ...key, ...limits })).apiKey.id;
+    ids.ofAdmin = (await post('/api-keys', { name: 'Of the admin' })).apiKey.id;
+    const sha256 = createHash('sha256').update('sk-old-0123456789').digest('hex');
+    ids.imported = (
+      await post('/api-keys/import', { keys: [{ sha256, prefix: 'sk-old', ownerId: service }] })
+    ).results[0].id;
+  });
+  afterAll(async () => {
+    await writer.end();
+    await app.stop();
+  });
+
+  const compare = async (): Promise<RowDifference[]> => {
+    const found: RowDifference[] = [];
+    for await (const { differences } of compareTables(app.config, app.dataSource)) found.push(...differences);
+    return found;
+  };
+  const lines = async () => (await compare()).map(describeDifference);
+
+  /** What is found after `statements` of the application's role, which are taken back by their owner. */
+  const linesAfter = async (table: string, statements: string[], values: unknown[] = []) => {
+    const before = (await writer.query(`SELECT to_jsonb(t) AS row FROM ${table} t`)).rows as { row: object }[];
+    for (const statement of statements) await writer.query(statement, statement.includes('$1') ? values : []);
+    const found = await lines();
+    await restore(
+      table,
+      before.map(({ row }) => row),
+    );
+    expect(await lines()).toEqual([]);
+    return found;
+  };
+  const restore = async (table: string, rows: object[]) => {
+    const owner = new Client({ connectionString: app.database.ownerUrl });
+    await owner.connect();
+    await owner.query('BEGIN; SET LOCAL session_replication_role = replica');
+    await owner.query(`DELETE FROM ${table}`);
+    const generated = await owner.query(`SELECT string_agg(quote_ident(attname), ', ') AS names FROM pg_attribute
+      WHERE attrelid = '${table}'::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '' AND attidentity <> 'a'`);
+    const names = generated.rows[0].names as string;
+    for (const row of rows)
+      await owner.query(
+        `INSERT INTO ${table} (${names}) SELECT ${names} FROM jsonb_populate_record(NULL::${table}, $1)`,
+        [row],
+      );
+    await owner.query('COMMIT');
+    await owner.end();
+  };
+
+  it('differ in nothing after changes of every kind', async () => {
+    const key = async (path: string, body: object = {}) =>
+      (await app.post(`/api-keys/${ids.ofAdmin}${path}`, { token, body })).status;
+    expect(await key('/regenerate', { overlapSeconds: 3600 })).toBe(200);
+    expect(await key('/regenerate', { overlapSeconds: 0 })).toBe(200);
+    expect(await key('/deactivate')).toBe(200);
+    expect(await key('/activate')).toBe(200);
+    expect(
+      (await app.patch(`/api-keys/${ids.ofAdmin}`, { token, body: { tags: ['b', 'a'], budgetLimitCents: 0.123456 } }))
+        .status,
+    ).toBe(200);
+    const made = await app.post('/api-keys', { token, body: { name: 'to be deleted' } });
+    expect((await app.post(`/api-keys/${made.body.apiKey.id}/revoke`, { token })).status).toBe(200);
+    expect((await app.delete(`/api-keys/${made.body.apiKey.id}/permanent`, { token })).status).toBe(204);
+    const user = (
+      await app.post('/users', {
+        token,
+        body: { name: 'Gone', email: 'gone@latchkey.test', roles: ['user', 'auditor', 'helper'] },
+      })
+    ).body.id;
+    expect((await app.put(`/users/${user}/password`, { token, body: { password: 'another password' } })).status).toBe(
+      204,
+    );
+    expect((await app.delete(`/users/${user}`, { token })).status).toBe(204);
+    await app.app
+      .get(Identities, { strict: false })
+      .admit(systemCaller('users:create'), {
+        issuer: 'https://idp.test',
+        subject: 'bob',
+        email: null,
+        isEmailVerified: false,
+        name: 'Bob',
+        roles: ['user'],
+        issuedAt: 1,
+      });
+    await app.post('/roles', { token, body: { name: 'short-lived' } });
+    expect((await app.delete('/roles/short-lived', { token })).status).toBe(204);
+    expect(await lines()).toEqual([]);
+  });
+
+  const compared = Object.entries(AUDITED_COLUMNS).flatMap(([table, rules]) =>
+    Object.entries(rules).flatMap(([column, rule]) =>
+      'excluded' in rule || !(`${table}.${column}` in ROW_EDITS) ? [] : [[table, column] as const],
+    ),
+  );
+
+  it.each(compared)('differ after the application has written %s.%s', async (table, column) => {
+    const at = {
+      api_key: `id = '${ids.api_key}'`,
+      users: `id = '${ids.users}'`,
+      role: `name = 'helper'`,
+      api_key_secret: `key_id = '${ids.imported}'`,
+    }[table];
+    const found = await linesAfter(table, [
+      `UPDATE ${table} SET ${column} = ${ROW_EDITS[`${table}.${column}`]!} WHERE ${at}`,
+    ]);
+    expect(found).not.toEqual([]);
+    const rule = AUDITED_COLUMNS[table]![column]!;
+    if ('field' in rule) expect(found.join()).toContain(rule.field);
+  });
+
+  it('have a case for every column that is compared', () => {
+    const others = [
+      'api_key.id',
+      'users.id',
+      'role.name',
+      'user_role.user_id',
+      'user_role.role_name',
+      'user_manager.user_id',
+      'user_manager.manager_id',
+      'api_key_secret.expires_at',
+      'api_key_secret.revoked_at',
+    ];
+    const all = Object.entries(AUDITED_COLUMNS).flatMap(([table, rules]) =>
+      Object.entries(rules).flatMap(([column, rule]) => ('excluded' in rule ? [] : [`${table}.${column}`])),
+    );
+    expect([...Object.keys(ROW_EDITS), ...others].sort()).toEqual(all.sort());
+  });
+
+  it.each([
+    [
+      'a role that a user got',
+      'user_role',
+      `INSERT INTO user_role SELECT id, 'admin' FROM users WHERE email = 'ada@latchkey.test'`,
+      'roles',
+    ],
+    [
+      'a role that a user lost',
+      'user_role',
+      `DELETE FROM user_role WHERE user_id = (SELECT id FROM users WHERE email = 'ada@latchkey.test')`,
+      'roles',
+    ],
+    [
+      'a manager',
+      'user_manager',
+      `INSERT INTO user_manager SELECT s.id, u.id FROM users s, users u WHERE s.name = 'Robot' AND u.name = 'Administrator'`,
+      'managerIds',
+    ],
+    [
+      'a role of no origin',
+      'role',
+      `INSERT INTO role (name, permissions) VALUES ('eve', '{*}')`,
+      'does not know this row',
+    ],
+    [
+      'a user of no origin',
+      'users',
+      `INSERT INTO users (id, name, kind) VALUES (gen_random_uuid(), 'Eve', 'service')`,
+      'does not know this row',
+    ],
+    [
+      'a row of the lowest id',
+      'users',
+      `INSERT INTO users (id, name, kind) VALUES ('00000000-0000-0000-0000-000000000000', 'Eve', 'service')`,
+      'does not know this row',
+    ],
+    [
+      'a user who was deleted and is back',
+      'users',
+      `UPDATE users SET deleted_at = NULL, is_active = true WHERE name = 'Gone'`,
+      'says that it was deleted',
+    ],
+    [
+      'a secret that had ended',
+      'api_key_secret',
+      `UPDATE api_key_secret SET revoked_at = NULL WHERE revoked_at IS NOT NULL AND expires_at IS NULL`,
+      'has ended',
+    ],
+  ])('differ in %s', async (_, table, statement, sentence) => {
+    expect((await linesAfter(table, [statement])).join('\n')).toContain(sentence);
+  });
+
+  it('differ in an overlap that lasts longer than the trail says', async () => {
+    const made = await app.post('/api-keys', { token, body: { name: 'overlapping' } });
+    await app.post(`/api-keys/${made.body.apiKey.id}/regenerate`, { token, body: { overlapSeconds: 3600 } });
+    const found = await linesAfter('api_key_secret', [
+      `UPDATE api_key_secret SET expires_at = expires_at + interval '1 s' WHERE expires_at IS NOT NULL`,
+    ]);
+    expect(found.join()).toContain('works longer than the trail says');
+  });
+
+  it('differ in a key that is gone', async () => {
+    const made = (await app.post('/api-keys', { token, body: { name: 'will be gone' } })).body.apiKey.id;
+    await writer.query('DELETE FROM api_key WHERE id = $1', [made]);
+    expect(await lines()).toEqual([`api-key ${made}: The trail knows of no deletion, and there is no such row.`]);
+    expect(await acceptRows(app.config, app.dataSource, [made])).toHaveLength(1);
+    expect(await lines()).toEqual([]);
+  });
+
+  it('are not excused by an entry that was made without AUDIT_KEY', async () => {
+    const [head] = (await writer.query('SELECT seq FROM change_head')).rows as { seq: string }[];
+    const owner = new Client({ connectionString: app.database.ownerUrl });
+    await owner.connect();
+    await writer.query('BEGIN');
+    const seq = BigInt(head!.seq) + 1n;
+    const changes = [{ field: 'permissions', before: ['platform:users:read'], after: ['*'] }];
+    const body = {
+      seq: `${seq}`,
+      action: 'roles:update',
+      resourceType: 'role',
+      resourceId: 'helper',
+      outcome: 'success',
+      changes,
+      details: {},
+    };
+    await writer.query(
+      `INSERT INTO audit_event (seq, id, at, actor_kind, action, resource_type, resource_id, outcome, changes, body, hash)
+       VALUES ($1, gen_random_uuid(), now(), 'system', 'roles:update', 'role', 'helper', 'success', $2, $3, $4)`,
+      [seq.toString(), JSON.stringify(changes), JSON.stringify(body), randomBytes(32)],
+    );
+    await writer.query(`UPDATE role SET permissions = '{*}' WHERE name = 'helper'`);
+    await writer.query('COMMIT');
+    const found = await lines();
+    await owner.query('ALTER TABLE audit_event DISABLE TRIGGER ALL');
+    await owner.query('DELETE FROM audit_event WHERE seq = $1', [seq.toString()]);
+    await owner.query('ALTER TABLE audit_event ENABLE ALWAYS TRIGGER audit_event_append_only');
+    await owner.query(`UPDATE role SET permissions = '{platform:users:read}' WHERE name = 'helper'`);
+    await owner.end();
+    expect(found).toEqual([
+      `role helper: differs from the audit trail in permissions. Entry ${seq} of the trail about it was not made with AUDIT_KEY.`,
+    ]);
+    expect(await lines()).toEqual([]);
+  });
+
+  it('never differ in rows that are changed while they are compared', async () => {
+    let isOver = false;
+    let changed = 0;
+    const change = async (id: string) => {
+      while (!isOver) {
+        changed += 1;
+        const { status } = await app.patch(`/api-keys/${id}`, {
+          token,
+          body: { name: `name ${changed}`, tags: [`t:${changed}`] },
+        });
+        expect(status).toBe(200);
+      }
+    };
+    const changing = [ids.api_key, ids.ofAdmin].map(change);
+    let passes = 0;
+    for (; changed < 60 || passes < 10; passes += 1) expect(await lines()).toEqual([]);
+    isOver = true;
+    await Promise.all(changing);
+    expect(passes).toBeGreaterThanOrEqual(10);
+  });
+
+  it('are told of by a condition, a metric and the doctor until they are put right', async () => {
+    const watch = app.app.get(TableWatch, { strict: false });
+    const reason = () => app.app.get(Conditions, { strict: false }).check()['tables']!.reason;
+    const gauge = async () =>
+      /^latchkey_table_differences (\d+)$/m.exec(await app.app.get(Meters, { strict: false }).registry.metrics())?.[1];
+    expect(await watch.pass()).toBe(0);
+    expect([reason(), await gauge()]).toEqual([undefined, '0']);
+    await writer.query(`UPDATE role SET permissions = '{*}' WHERE name = 'helper'`);
+    expect(await watch.pass()).toBe(1);
+    expect([reason(), await gauge()]).toEqual([expect.stringContaining('past Latchkey'), '1']);
+    // A change through Latchkey says what is right.
+    expect((await app.patch('/roles/helper', { token, body: { permissions: ['platform:users:read'] } })).status).toBe(
+      200,
+    );
+    expect(await watch.pass()).toBe(0);
+    expect([reason(), await gauge()]).toEqual([undefined, '0']);
+  });
+
+  it('are right as they are once an operator has accepted them, and the trail says so', async () => {
+    await writer.query(`INSERT INTO role (name, permissions) VALUES ('by-hand', '{platform:users:read}')`);
+    await writer.query(`UPDATE users SET name = 'Renamed' WHERE id = $1`, [ids.users]);
+    await writer.query(`UPDATE api_key_secret SET binding = NULL WHERE key_id = $1`, [ids.imported]);
+    expect(await lines()).toHaveLength(3);
+    expect(await acceptRows(app.config, app.dataSource, ['by-hand', ids.users, ids.imported])).toHaveLength(3);
+    expect(await lines()).toEqual([]);
+    const [entry] = await app.dataSource.query<{ changes: object[] }[]>(
+      `SELECT changes FROM audit_event WHERE action = 'system:accept-row' AND resource_id = $1`,
+      [ids.users],
+    );
+    expect(entry!.changes).toEqual([{ field: 'name', before: 'Ada', after: 'Renamed' }]);
+    const { body } = await app.post('/audit-events/verify', { token });
+    expect(body).toMatchObject({ ok: true });
+  });
+
+  it('are compared by one replica at a time, and by another when that is gone', async () => {
+    const [one, other] = [new ComparisonLock(app.dataSource), new ComparisonLock(app.dataSource)];
+    expect([await one.isMine(), await other.isMine(), await one.isMine()]).toEqual([true, false, true]);
+    await app.dataSource.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'latchkey-comparison' AND datname = current_database()`,
+    );
+    const answers = [await other.isMine(), await one.isMine()];
+    expect(answers.filter(Boolean)).toHaveLength(1);
+    await Promise.all([one.release(), other.release()]);
+  });
+
+  it('are read together with the entries that were committed with them: a change without an entry differs', async () => {
+    await app.app
+      .get(Changes, { strict: false })
+      .transaction(systemCaller('api-keys:update'), async ({ tx, record }) => {
+        await tx.query(`UPDATE api_key SET description = 'unsaid' WHERE id = $1`, [ids.ofAdmin]);
+        record({ resourceType: 'api-key', resourceId: ids.ofAdmin });
+      });
+    expect(await lines()).toEqual([`api-key ${ids.ofAdmin}: differs from the audit trail in description.`]);
+  });
+});
