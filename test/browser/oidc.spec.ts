@@ -65,7 +65,7 @@ inBrowser('signing in with the identity provider', () => {
   });
 
   it('ends with a sign-out, like any session', async () => {
-    await session.page.getByRole('button', { name: 'Sign out' }).click();
+    await session.page.getByRole('button', { name: 'Sign out', exact: true }).click();
     await button().waitFor();
     await session.goto('/keys');
     await button().waitFor();

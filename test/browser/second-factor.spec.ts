@@ -56,7 +56,7 @@ inBrowser('a second factor', () => {
     await page.getByRole('button', { name: 'Sign in' }).click();
   };
   const signedIn = () => page.getByRole('navigation', { name: 'Main' }).waitFor();
-  const signOut = () => page.getByRole('button', { name: 'Sign out' }).click();
+  const signOut = () => page.getByRole('button', { name: 'Sign out', exact: true }).click();
   const look = async (name: string) => expect(await session.inspect(`second-factor-${name}`)).toEqual([]);
 
   beforeAll(async () => {
