@@ -12,4 +12,6 @@ export const NARROWING_ACTS: ReadonlySet<string> = new Set([
   'roles:update',
   'roles:delete',
   'auth:logout',
+  'sessions:revoke',
+  'second-factors:delete',
 ]);

@@ -4,8 +4,9 @@ import { DataSource } from 'typeorm';
 import { Conditions } from '../common/conditions.js';
 import { Meters } from '../common/meters.js';
 import { Config } from '../config/config.js';
+import { findUntoldFactors } from '../users/second-factor/factor-findings.js';
 import { ComparisonLock } from './comparison-lock.js';
-import { type RowDifference, compareTables, describeDifference } from './table-comparison.js';
+import { compareTables, describeDifference } from './table-comparison.js';
 
 /** From the start of one pass to that of the next, where it takes less. */
 const PASS_EVERY_MS = 300_000;
@@ -13,6 +14,8 @@ const PASS_EVERY_MS = 300_000;
 const PASS_WITHOUT_LOCK_MS = 1_800_000;
 const FIRST_LOOK_MS = 30_000;
 const LOOK_EVERY_MS = 10_000;
+/** In a pass, the lock is asked for as often: it is lost when its session says nothing for 30 s. */
+const KEEP_LOCK_EVERY_MS = 10_000;
 /** Between slices: so much longer than a slice took, and no less than this. A pass keeps one session busy a quarter of its time. */
 const REST_FACTOR = 3;
 const LEAST_REST_MS = 50;
@@ -74,9 +77,14 @@ export class TableWatch implements OnApplicationBootstrap, OnModuleDestroy {
     await this.lock.release();
   }
 
-  /** Compares everything once, and gives how many rows differ. */
-  async pass(): Promise<number> {
-    const found: RowDifference[] = [];
+  /**
+   * Compares everything once, and gives how many rows differ.
+   *
+   * @param keepsLock keeps the lock; where it is another replica's by now, the pass ends
+   */
+  async pass(keepsLock: () => Promise<boolean> = () => Promise.resolve(true)): Promise<number> {
+    const found: string[] = [];
+    let keptLockMs = performance.now();
     for (
       let sinceMs = performance.now(), slices = compareTables(this.config, this.dataSource);
       ;
@@ -85,15 +93,21 @@ export class TableWatch implements OnApplicationBootstrap, OnModuleDestroy {
       const { value: slice, done } = await slices.next();
       if (done) break;
       this.rows.inc(slice.compared);
-      found.push(...slice.differences);
+      found.push(...slice.differences.map(describeDifference));
       // Told with the slice that found it, not with the end of the pass.
-      this.tell(slice.differences);
+      this.tell(slice.differences.map((one) => ({ text: describeDifference(one), type: one.type, id: one.id })));
       this.differing = Math.max(this.differing, found.length);
       await this.rest(Math.max(LEAST_REST_MS, REST_FACTOR * (performance.now() - sinceMs)));
       if (this.stop.signal.aborted) return found.length;
+      if (performance.now() - keptLockMs < KEEP_LOCK_EVERY_MS) continue;
+      keptLockMs = performance.now();
+      if (!(await keepsLock())) return found.length;
     }
+    const factors = (await findUntoldFactors(this.dataSource.manager)).map((text) => `second factor of user ${text}`);
+    found.push(...factors);
+    this.tell(factors.map((text) => ({ text, type: 'second-factor' })));
     this.differing = found.length;
-    this.told = new Set(found.map(nameOf));
+    this.told = new Set(found);
     this.passes.inc();
     return found.length;
   }
@@ -104,7 +118,7 @@ export class TableWatch implements OnApplicationBootstrap, OnModuleDestroy {
       const sinceMs = performance.now() - this.startedAtMs;
       if (sinceMs < (isMine ? PASS_EVERY_MS : PASS_WITHOUT_LOCK_MS)) continue;
       this.startedAtMs = performance.now();
-      await this.pass().catch((error: unknown) => {
+      await this.pass(isMine ? () => this.lock.isMine() : undefined).catch((error: unknown) => {
         this.logger.warn({
           msg: 'the tables were not compared with the audit trail; it is tried again',
           cause: (error as Error).message,
@@ -113,17 +127,13 @@ export class TableWatch implements OnApplicationBootstrap, OnModuleDestroy {
     }
   }
 
-  private tell(differences: readonly RowDifference[]): void {
-    const fresh = differences.filter((one) => !this.told.has(nameOf(one)));
-    for (const one of fresh) {
+  private tell(differences: readonly { text: string; type: string; id?: string }[]): void {
+    const fresh = differences.filter(({ text }) => !this.told.has(text));
+    for (const { text, ...row } of fresh) {
       if (this.told.size >= MAX_TOLD) break;
-      this.told.add(nameOf(one));
+      this.told.add(text);
       if (this.told.size <= MAX_LINES)
-        this.logger.error({
-          msg: `A row differs from the audit trail. ${describeDifference(one)}`,
-          type: one.type,
-          id: one.id,
-        });
+        this.logger.error({ msg: `A row differs from the audit trail. ${text}`, ...row });
       else if (this.told.size === MAX_LINES + 1)
         this.logger.error({ msg: 'More rows differ from the audit trail; `npm run doctor` names them.' });
     }
@@ -132,8 +142,4 @@ export class TableWatch implements OnApplicationBootstrap, OnModuleDestroy {
   private async rest(ms: number): Promise<void> {
     await sleep(ms, undefined, { ref: false, signal: this.stop.signal }).catch(() => undefined);
   }
-}
-
-function nameOf(difference: RowDifference): string {
-  return describeDifference(difference);
 }

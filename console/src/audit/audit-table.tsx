@@ -58,7 +58,7 @@ export function AuditTable({ filter }: { filter: AuditFilter }) {
                   <Table.Td><Instant at={event.at} wraps /></Table.Td>
                   <Table.Td title={event.action}>
                     {actionInWords(event.action, event.resourceId === null)}
-                    <Text size="xs" c="dimmed" component="div" hiddenFrom="sm">
+                    <Text size="xs" c="dimmed" component="div" hiddenFrom="sm" className="in-text">
                       {!isOfOne && event.resourceId !== null && <><Resource event={event} /> </>}
                       {event.actor.id === me.id ? 'by you' : <>by <Actor event={event} /></>}
                       {event.outcome === 'refused' && <Text span size="xs" c="var(--mantine-color-error)"> · refused</Text>}

@@ -329,6 +329,17 @@ describe('Tables compared with the audit trail', () => {
     expect([reason(), await gauge()]).toEqual([undefined, '0']);
   });
 
+  it('are told of where a second factor was set up or removed past Latchkey', async () => {
+    const watch = app.app.get(TableWatch, { strict: false });
+    await writer.query(
+      `INSERT INTO second_factor (user_id, id, sealed_secret, pepper_version, confirmed_at) VALUES ($1, $1, '\\x00', '1', now())`,
+      [ids.users],
+    );
+    expect(await watch.pass()).toBe(1);
+    await writer.query('DELETE FROM second_factor WHERE user_id = $1', [ids.users]);
+    expect(await watch.pass()).toBe(0);
+  });
+
   it('are right as they are once an operator has accepted them, and the trail says so', async () => {
     await writer.query(`INSERT INTO role (name, permissions) VALUES ('by-hand', '{platform:users:read}')`);
     await writer.query(`UPDATE users SET name = 'Renamed' WHERE id = $1`, [ids.users]);
