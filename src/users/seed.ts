@@ -15,7 +15,7 @@ import { hashPassword } from './password.js';
 import { UsersRepository } from './users.repository.js';
 
 /** A role of a new installation. */
-interface SeededRole {
+export interface SeededRole {
   readonly name: string;
   readonly description: string;
   readonly permissions: readonly string[];
@@ -59,13 +59,18 @@ export interface AdminToSeed {
  * Adds the seeded roles where there is none and, where no user ever existed, the first admin; both are in the audit
  * trail, done by the server itself. Replicas may call it at once: one creates the admin and learns the password.
  */
-export async function seed(changes: Changes, admin: AdminToSeed, { peppers }: Pick<Config, 'peppers'>): Promise<FirstAdmin | null> {
+export async function seed(
+  changes: Changes,
+  admin: AdminToSeed,
+  { peppers }: Pick<Config, 'peppers'>,
+  roles: readonly SeededRole[] = SEEDED_ROLES,
+): Promise<FirstAdmin | null> {
   const password = admin.password ?? generatedPassword();
   // Hashing takes its time; no lock waits for it.
   const passwordHash = await hashPassword(password);
   return changeAlone(changes, systemCaller('users:create'), ADVISORY_LOCKS.seed, async (change) => {
     const { tx } = change;
-    if (!(await anyIn(tx, 'role'))) await seedRoles(change);
+    if (!(await anyIn(tx, 'role'))) await seedRoles(change, roles);
     if (await anyIn(tx, 'users')) return null;
     const isTemporary = admin.password !== null && (admin.isPasswordTemporary ?? false);
     await insertAdmin(change, admin.email, passwordHash, peppers, isTemporary);
@@ -101,8 +106,8 @@ export async function insertAdmin(
   return id;
 }
 
-async function seedRoles({ tx, record }: Change): Promise<void> {
-  for (const { name, description, permissions, keyPolicy } of SEEDED_ROLES) {
+async function seedRoles({ tx, record }: Change, roles: readonly SeededRole[]): Promise<void> {
+  for (const { name, description, permissions, keyPolicy } of roles) {
     const values = [name, description, permissions, keyPolicy];
     await tx.query('INSERT INTO role (name, description, permissions, key_policy, is_seeded) VALUES ($1, $2, $3, $4, true)', values);
     const after = { description, permissions, keyPolicy, isActive: true };

@@ -11,7 +11,7 @@ import { Config } from '../../src/config/config.js';
 import { environmentSchema } from '../../src/config/environment.js';
 import { dataSource } from '../../src/database/data-source.js';
 import { entities } from '../../src/entities.js';
-import { seed } from '../../src/users/seed.js';
+import { SEEDED_ROLES, seed } from '../../src/users/seed.js';
 import { uuidv7 } from '../../src/common/uuid.js';
 import { createTestDatabase, type TestDatabase } from './postgres.js';
 
@@ -69,9 +69,9 @@ export class TestApp {
     const config = testConfig(overrides);
     const own = database ?? (await createTestDatabase());
     const pool = await dataSource(own.appUrl, { max: 10, entities }).initialize();
-    await seed(new Changes(pool, config), ADMIN, config);
     // As in an installation of before: creators without bounds. What a new one has is tested by itself.
-    await pool.query('UPDATE role SET key_policy = NULL WHERE is_seeded');
+    const roles = SEEDED_ROLES.map((role) => ({ ...role, keyPolicy: null }));
+    await seed(new Changes(pool, config), ADMIN, config, roles);
     const app = await createApp(config, pool);
     await app.listen('PORT' in overrides ? config.port : 0, '127.0.0.1');
     const address = app.getHttpServer().address() as { port: number };

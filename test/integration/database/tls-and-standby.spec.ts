@@ -272,7 +272,7 @@ withOpenssl('A PostgreSQL with TLS', () => {
     );
     expect(stderr).toBe('');
     expect(stdout).toMatch(
-      /^ok {4}PostgreSQL is one that can be worked on \(PostgreSQL [\d.]+ at localhost:\d+, TLSv1\.[23], login latchkey_app\)\n/,
+      /^ok {4}PostgreSQL is one that can be worked on \(PostgreSQL [\d.]+ at localhost:\d+, TLSv1\.[23], login latchkey_app\)$/m,
     );
   }, 60_000);
 

@@ -13,6 +13,9 @@ const NODE = process.execPath;
 /** Draining itself may take its time: a balancer is given a second at least. */
 const MAX_END_MS = 10_000;
 
+/** What a start says of the console's cookie. */
+const COOKIE = /^The console’s cookie is latchkey_session, /;
+
 describe('A server ends in order', () => {
   let database: TestDatabase;
   let environment: Record<string, string>;
@@ -77,6 +80,7 @@ describe('A server ends in order', () => {
         embedded: false,
       }),
       expect.objectContaining({ msg: expect.stringMatching(/^Secrets seen for the first time: /) }),
+      expect.objectContaining({ msg: expect.stringMatching(COOKIE) }),
       expect.objectContaining({
         msg: 'ready',
         replicaId: expect.stringMatching(/^[0-9a-f-]{36}$/),
@@ -100,7 +104,7 @@ describe('A server ends in order', () => {
       const began = performance.now();
       await npm.end(signal);
       expect(performance.now() - began).toBeLessThan(MAX_END_MS);
-      expect(of(npm.lines(), pid)).toEqual(['starting', 'database', 'ready', 'draining', 'ended']);
+      expect(of(npm.lines(), pid)).toEqual(['starting', 'database', expect.stringMatching(COOKIE), 'ready', 'draining', 'ended']);
       expect(npm.lines().at(-1)).toMatchObject({ msg: 'ended', code: 0 });
       expect(npm.stderr).toContain('npm, which started this server, has ended');
     },
