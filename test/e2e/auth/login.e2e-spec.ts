@@ -21,7 +21,7 @@ describe('POST /auth/login', () => {
       expect(body).toMatchObject({ accessToken: expect.any(String), expiresAt: expect.any(String), user: { id: user.id, roles: ['creator'], lastSignInAt: expect.any(String) } });
       expect(headers.getSetCookie()).toEqual([
         expect.stringMatching(/^latchkey_session=[^;]+; Max-Age=28800; Path=\/; HttpOnly; SameSite=Strict$/),
-        expect.stringMatching(/^latchkey_device_[0-9a-f]{8}=[^;]+; Max-Age=15552000; Path=\/; HttpOnly; SameSite=Strict$/),
+        expect.stringMatching(/^latchkey_device=[^;]+; Max-Age=15552000; Path=\/; HttpOnly; SameSite=Strict$/),
       ]);
       expect(headers.get('cache-control')).toBe('no-store');
     });
