@@ -28,7 +28,7 @@ describe('a second factor', () => {
   let addresses = 0;
   /** Each sign-in comes from an address of its own, unless a test says so. */
   const from = () => ({ 'x-forwarded-for': `203.0.${Math.floor((addresses += 1) / 250)}.${addresses % 250}` });
-  const login = (user: TestUser, code?: string, headers = from(), replica = app) =>
+  const login = (user: TestUser, code?: string, headers: Record<string, string> = from(), replica = app) =>
     replica.post('/auth/login', {
       body: { email: user.email, password: user.password, ...(code === undefined ? {} : { code }) },
       headers,
