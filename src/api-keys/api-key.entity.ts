@@ -97,7 +97,7 @@ export class ApiKey {
   @Column('timestamptz', { name: 'expires_at', nullable: true })
   expiresAt: Date | null;
 
-  /** Latest expiry that the owner may reach, because somebody with the permission chose it; null: none was chosen. */
+  /** Latest expiry that the owner may reach, because a caller with the permission chose it; null: none was chosen. */
   @Column('timestamptz', { name: 'max_expires_at', nullable: true })
   maxExpiresAt: Date | null;
 

@@ -45,10 +45,10 @@ export function ownerMayOnlyTighten(paths: readonly string[]): DomainError {
   });
 }
 
-/** 403: an owner without `platform:api-keys:update` asked for a window that somebody with it has ended. */
+/** 403: an owner without `platform:api-keys:update` asked for a window that a caller with it has ended. */
 export function expiryWasFixed(maxExpiresAt: Date): DomainError {
   const detail =
-    `The end of this key was set to ${maxExpiresAt.toISOString()} by somebody with the permission platform:api-keys:update. ` +
+    `The end of this key was set to ${maxExpiresAt.toISOString()} by a caller with the permission platform:api-keys:update. ` +
     'Ask for a later one; a renewal cannot pass it.';
   return new DomainError('forbidden', 'OWNER_MAY_ONLY_TIGHTEN', detail, {
     permission: 'platform:api-keys:update',

@@ -116,7 +116,7 @@ export class ApiKeyView {
   expiresAt: Date | null;
 
   /**
-   * Latest expiry that a renewal by the owner can reach: somebody with `platform:api-keys:update` chose it. null: no
+   * Latest expiry that a renewal by the owner can reach: a caller with `platform:api-keys:update` chose it. null: no
    * such choice was made.
    */
   maxExpiresAt: Date | null;

@@ -13,7 +13,7 @@ export interface WorkingSession {
   readonly issuedAtSeconds: number | null;
 }
 
-/** Tells what a session token is that somebody asks about, by the rules of the `session` strategy. */
+/** Tells what a session token is, by the rules of the `session` strategy. Asking is no use of the session. */
 @Injectable()
 export class SessionInspector {
   constructor(
@@ -21,11 +21,17 @@ export class SessionInspector {
     private readonly strategy: SessionStrategy,
   ) {}
 
-  /** null for what is no token of ours, has expired, whose session or user is no more, or that must first change its password or enrol. */
+  /** As `findOpen`, and null for a session that can do nothing but change its password or set up a second factor. */
   async findWorking(token: string): Promise<WorkingSession | null> {
+    const session = await this.findOpen(token);
+    return session === null || session.user.mustChangePassword || session.user.mustEnrol ? null : session;
+  }
+
+  /** null for what is no token of ours, has expired, or whose session or user is no more. */
+  async findOpen(token: string): Promise<WorkingSession | null> {
     const claims = this.proven(token);
-    const user = claims === null ? null : await this.strategy.find(claims);
-    if (user === null || user.mustChangePassword || user.mustEnrol || typeof claims?.exp !== 'number') return null;
+    const user = claims === null ? null : await this.strategy.find(claims, false);
+    if (user === null || typeof claims?.exp !== 'number') return null;
     return { user, expiresAtSeconds: claims.exp, issuedAtSeconds: claims.iat ?? null };
   }
 

@@ -6,7 +6,7 @@ import { AccountChangeView, type AccountNoticesView, FailedSignInsView } from '.
 import { concernsManager } from './notice-sentences.js';
 import { SignInExchange } from './sign-in-exchange.js';
 
-/** Changes that are told at once; whoever has more looks into the audit trail. */
+/** Changes that are told at once; more are in the audit trail. */
 const MAX_CHANGES = 50;
 /** Entries of the trail that each look goes through again, where there is nothing to tell. */
 const MAX_BEHIND = 1_000n;

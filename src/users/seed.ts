@@ -75,7 +75,7 @@ export async function seed(changes: Changes, admin: AdminToSeed, { peppers }: Pi
   });
 }
 
-/** 120 random bits, as text to be copied from a terminal. */
+/** 144 random bits, as text to be copied from a terminal. */
 export function generatedPassword(): string {
   return randomBytes(18).toString('base64url');
 }

@@ -4,7 +4,7 @@ import { dataSource } from '../../src/database/data-source.js';
 import { AUDITED_COLUMNS } from '../../src/integrity/audited-columns.js';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.js';
 
-/** Tables that say what somebody may do, and refer to a key, a user or a role, or are one. */
+/** Tables that say what a caller may do, and refer to a key, a user or a role, or are one. */
 const TABLES = `
   SELECT DISTINCT c.relname AS name FROM pg_class c
    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'

@@ -40,7 +40,7 @@ describe('no spelling of a request', () => {
       await secretOf('user', low.id),
       await secretOf('gateway', other.id),
     ];
-    foreignKey = (await issueKey(app, token, { name: 'Nobody else’s' })).id;
+    foreignKey = (await issueKey(app, token, { name: 'Another’s' })).id;
     await app.applied();
     admin = { name: 'the admin', role: 'admin', headers: [`Authorization: Bearer ${token}`], gatewayKey: adminKey };
     callers = [
@@ -153,7 +153,7 @@ describe('no spelling of a request', () => {
 
   it('is tried on routes that let the admin in, and changes nothing that is another’s', async () => {
     const before = await app.get(`/api-keys/${foreignKey}`, { token: await app.adminToken() });
-    expect(before.body).toMatchObject({ name: 'Nobody else’s', status: 'active' });
+    expect(before.body).toMatchObject({ name: 'Another’s', status: 'active' });
     const closed = closedTo(callers[0]!).filter(({ path }) => !path.startsWith('/auth/'));
     // Every one with a key of its own: the admin's requests do what they say.
     const token = await app.adminToken();

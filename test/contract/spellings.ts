@@ -33,7 +33,7 @@ export const SPELLINGS: Record<string, (path: string) => string> = {
   'as a whole URL of another host': (path) => `http://localhost/health/live@${path}`,
 };
 
-/** Headers by which somebody in front of us has meant another request. */
+/** Headers by which a proxy in front of us has meant another request. */
 export const HEADERS: Record<string, (route: { method: string }) => string[]> = {
   'a method override': ({ method }) => [
     `X-HTTP-Method-Override: ${method}`,

@@ -4,7 +4,7 @@ import type { HeldKey } from './held-key.js';
 import type { KeyState } from './rules.js';
 
 /**
- * The end of a window that begins now. A renewal by an owner does not pass what somebody with
+ * The end of a window that begins now. A renewal by an owner does not pass what a caller with
  * `platform:api-keys:update` has fixed.
  *
  * @throws DomainError 403 OWNER_MAY_ONLY_TIGHTEN once that has passed
@@ -18,7 +18,7 @@ export function renewedUntil({ key, standing, now }: HeldKey, days: number): Dat
 
 /**
  * The key with the latest expiry that its owner may reach from now on. With the permission, choosing an expiry fixes it,
- * `null` lifts what was fixed, and a renewal only moves it later. Whoever sends back the expiry that they read has not
+ * `null` lifts what was fixed, and a renewal only moves it later. A caller who sends back the expiry that was read has not
  * chosen one.
  */
 export function withFixedExpiry({ key, standing }: HeldKey, after: KeyState, isChosen: boolean): KeyState {

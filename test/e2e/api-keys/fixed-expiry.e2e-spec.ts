@@ -11,7 +11,7 @@ const RENEWALS: readonly [string, Renewal][] = [
   ['create-or-renew', (app, { token }, { alias }) => app.put(`/api-keys/by-alias/${alias}`, { token, body: { name: 'Renewed' } })],
 ];
 
-describe('An expiry that somebody with platform:api-keys:update chose', () => {
+describe('An expiry that a caller with platform:api-keys:update chose', () => {
   let app: TestApp;
   let admin: string;
   let owner: TestUser;
@@ -69,7 +69,7 @@ describe('An expiry that somebody with platform:api-keys:update chose', () => {
       expect(isInDays(await expiryOf(key.id), 15)).toBe(true);
     });
 
-    it('no longer binds once somebody with the permission takes it away', async () => {
+    it('no longer binds once a caller with the permission takes it away', async () => {
       const key = await addKey(owner.token);
       await fix(key.id, inDays(1));
       expect((await fix(key.id, null)).body).toMatchObject({ expiresAt: null, maxExpiresAt: null });
@@ -78,7 +78,7 @@ describe('An expiry that somebody with platform:api-keys:update chose', () => {
     });
   });
 
-  it('is moved by a renewal of somebody with the permission, and the owner reaches that', async () => {
+  it('is moved by a renewal of a caller with the permission, and the owner reaches that', async () => {
     const key = await addKey(owner.token, { validityDays: 30 });
     await fix(key.id, inDays(1));
     const { body } = await app.post(`/api-keys/${key.id}/renew`, { token: admin });

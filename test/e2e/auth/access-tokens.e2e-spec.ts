@@ -217,7 +217,7 @@ describe('bearer tokens of an identity provider', () => {
   });
 });
 
-/** A byte now and then, for as long as somebody listens. */
+/** A byte now and then, for as long as the client listens. */
 function dribble(response: ServerResponse): ServerResponse {
   const timer = setInterval(() => (response.destroyed ? clearInterval(timer) : response.write(' ')), 200);
   return response;

@@ -76,6 +76,7 @@ describe('the session cookie', () => {
     it('has the plain name', async () => {
       expect((await signIn()).headers.getSetCookie()).toEqual([
         expect.stringMatching(/^latchkey_session=[^;]+; Max-Age=28800; Path=\/; HttpOnly; SameSite=Strict$/),
+        expect.stringMatching(/^latchkey_device=[^;]+; Max-Age=15552000; Path=\/; HttpOnly; SameSite=Strict$/),
       ]);
     });
 

@@ -26,6 +26,15 @@ describe('POST /auth/login', () => {
       expect(headers.get('cache-control')).toBe('no-store');
     });
 
+    it('ends the session that the browser had before, also one that could only change its password', async () => {
+      const person = { email: 'replaced@latchkey.test', password: 'six grey herons in a row' };
+      await app.post('/users', { token: await app.adminToken(), body: { name: 'Replaced', ...person } });
+      const { accessToken } = (await login(person.email, person.password, from())).body;
+      expect((await app.get('/auth/me', { token: accessToken })).body.mustChangePassword).toBe(true);
+      await login(person.email, person.password, { ...from(), cookie: `latchkey_session=${accessToken}` });
+      expect((await app.get('/auth/me', { token: accessToken })).status).toBe(401);
+    });
+
     it('ends the session that the browser had before, and no other', async () => {
       const [user, other] = [await app.addUser([]), await app.addUser([])];
       const works = async (token: string) => (await app.get('/auth/me', { token })).status === 200;

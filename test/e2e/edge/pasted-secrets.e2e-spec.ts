@@ -90,7 +90,7 @@ describe('A secret made here that is pasted into text', () => {
   });
 
   it('tells a stranger nothing: signing in with one is refused as any other text is', async () => {
-    const login = (text: string) => app.post('/auth/login', { body: { email: 'somebody@latchkey.test', password: text } });
+    const login = (text: string) => app.post('/auth/login', { body: { email: 'person@latchkey.test', password: text } });
     const [real, madeUp] = [await login(key.secret), await login(`${key.secret.slice(0, -1)}${key.secret.endsWith('0') ? '1' : '0'}`)];
     expect([real.status, real.body.detail]).toEqual([madeUp.status, madeUp.body.detail]);
   });

@@ -37,7 +37,7 @@ describe('A user who owns live keys', () => {
     ['be deleted for an heir', (id, token) => app.delete(`/users/${id}?transferTo=${helpdesk.id}`, { token })],
   ];
 
-  it.each(CHANGES)('cannot %s by somebody without platform:api-keys:update', async (_, change) => {
+  it.each(CHANGES)('cannot %s by a caller without platform:api-keys:update', async (_, change) => {
     const { owner, keyId } = await addOwner();
     expect(await change(owner.id, helpdesk.token)).toMatchObject(NEEDS_UPDATE);
     expect((await app.get(`/users/${owner.id}`, { token: admin })).body).toMatchObject({ email: owner.email, isActive: true, roles: [] });
@@ -45,7 +45,7 @@ describe('A user who owns live keys', () => {
     expect(await app.tokenOf(owner.email, owner.password)).not.toBe('');
   });
 
-  it.each(CHANGES)('can %s by somebody who holds it', async (_, change) => {
+  it.each(CHANGES)('can %s by a caller who holds it', async (_, change) => {
     const { owner } = await addOwner();
     expect((await change(owner.id, keeper.token)).status).toBeLessThan(300);
   });
@@ -90,7 +90,7 @@ describe('A user who owns live keys', () => {
       return { service, keyId: (await makeKey(app, admin, { ownerId: service.id })).id };
     };
 
-    it('gets no manager by somebody without platform:api-keys:update, not even the caller', async () => {
+    it('gets no manager by a caller without platform:api-keys:update, not even the caller', async () => {
       const { service, keyId } = await addService([]);
       const become = (token: string, id: string) => app.patch(`/users/${service.id}`, { token, body: { managerIds: [id] } });
       expect(await become(helpdesk.token, helpdesk.id)).toMatchObject(NEEDS_UPDATE);

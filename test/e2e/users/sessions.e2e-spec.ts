@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApp, type TestUser } from '../../support/app.js';
+import { issueServiceKey } from '../../support/management.js';
 import { trailOf } from '../../support/trail.js';
 
 const FIREFOX = 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0';
@@ -224,6 +225,16 @@ describe('the sessions of a user', () => {
       expect(await lastActive(token)).toBe(before);
       await works(token);
       expect(await lastActive(token)).toBeGreaterThan(before);
+    });
+
+    it('is not kept open by services that ask what it is', async () => {
+      const token = await signIn();
+      await age(token, 120);
+      const before = await lastActive(token);
+      const { secret } = await issueServiceKey(app, await app.adminToken());
+      const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+      const { body } = await app.post('/introspect', { apiKey: secret, rawBody: `token=${token}`, headers });
+      expect([body.active, await lastActive(token)]).toEqual([true, before]);
     });
 
     it('of the build before has the time of its opening', async () => {

@@ -217,7 +217,7 @@ class Trial {
     return answer.body;
   }
 
-  /** Waits as long as a 429 says: how fast somebody may ask is another matter. */
+  /** Waits as long as a 429 says: how fast a caller may ask is another matter. */
   private async send(method: string, path: string, credentials: Actor['credentials'], body?: object): Promise<ProofAnswer> {
     for (;;) {
       const ask = () => this.cluster.replica(0).client.request(method, `/api/v1${path}`, { ...credentials, ...(body === undefined ? {} : { body }), timeoutMs: 30_000 });

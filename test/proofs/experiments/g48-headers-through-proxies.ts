@@ -122,7 +122,7 @@ async function startFronts(cluster: ProofCluster, upstream: Upstream, gatewayKey
       kind: 'service',
       proxy: await Proxy.nginx((port) => filled(nginx, { ...values, 'listen 80;': `listen 127.0.0.1:${port};` })),
     },
-    // As somebody may have set it for a service of theirs.
+    // As an operator may have set it for a service of theirs.
     {
       name: 'nginx, underscores on',
       kind: 'service',

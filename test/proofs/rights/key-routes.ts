@@ -63,7 +63,7 @@ function standing(world: World, actor: Actor, permission: string, key: WorldKey)
   return world.owns(actor, key.ownerId) ? 'owner' : null;
 }
 
-/** Whoever makes a key of another owner work where it did not must hold all that it may do. */
+/** A caller who makes a key of another owner work where it did not must hold all that it may do. */
 function mayRevive(world: World, actor: Actor, key: WorldKey): boolean {
   return world.owns(actor, key.ownerId) || world.holds(actor, world.keyPermissions(key.roles, key.ownerId));
 }
@@ -84,7 +84,7 @@ function mayActivate(world: World, actor: Actor, key: WorldKey): boolean {
   return mayRevive(world, actor, key);
 }
 
-/** A window of 15 days; earlier where somebody fixed an earlier end. */
+/** A window of 15 days; earlier where an earlier end was fixed. */
 function mayRenew(world: World, actor: Actor, key: WorldKey): Ruling {
   const why = standing(world, actor, UPDATE, key);
   if (why === null) return false;
