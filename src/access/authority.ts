@@ -77,6 +77,16 @@ export class Authority {
     if (!policyChanges && !mayCreateNow) return;
     if (stated === null || !policyContains(this.policy, stated)) throw beyondKeyPolicy();
   }
+
+  /**
+   * Before a role's policy is replaced by one, or by none, that leaves out a bound or a reserved tag: keys of all who have the
+   * role, or of everybody, may then be made or tagged otherwise.
+   *
+   * @throws DomainError 403 PERMISSION_DENIED
+   */
+  requireMayLoosen(before: KeyPolicy | null, after: KeyPolicy | null): void {
+    if (before !== null && !policyContains(before, after)) this.requirePermission('platform:api-keys:update');
+  }
 }
 
 /** As much of a role as bounds the keys of those who have it. */

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
 import { inOneTrip } from '../database/in-one-trip.js';
-import type { KeyPolicy } from './key-policy.js';
+import { type KeyPolicy, widest } from './key-policy.js';
 import { intersect } from './permission-grammar.js';
 
 /** What one user holds: his active roles' grants and key policies. */
@@ -20,6 +20,8 @@ export interface Holder {
   readonly roles: readonly string[];
   readonly grants: readonly string[];
   readonly policies: readonly (KeyPolicy | null)[];
+  /** What any role of the installation reserves, held by this user or not, active or not. */
+  readonly reservedTagPrefixes: readonly string[];
   /** What all roles assigned to him grant, inactive ones included: what he holds as soon as they are active again. */
   readonly assignedGrants: readonly string[];
 }
@@ -43,9 +45,11 @@ interface UserRow {
   password_is_temporary: boolean;
   max_active_keys: number | null;
   manager_ids: string[];
+  reserved_tag_prefixes: string[];
 }
 
-const USER = `id, name, kind, is_active, password_is_temporary, max_active_keys, ARRAY(SELECT manager_id FROM user_manager m WHERE m.user_id = u.id ORDER BY 1) AS manager_ids`;
+const USER = `id, name, kind, is_active, password_is_temporary, max_active_keys, ARRAY(SELECT manager_id FROM user_manager m WHERE m.user_id = u.id ORDER BY 1) AS manager_ids,
+  ARRAY(SELECT DISTINCT jsonb_array_elements_text(key_policy->'reservedTagPrefixes') FROM role ORDER BY 1) AS reserved_tag_prefixes`;
 const ROLE = 'r.name, r.permissions, r.key_policy, r.is_active';
 
 /**
@@ -114,6 +118,14 @@ export function grantsOfKey(roleGrants: readonly string[], ownerGrants: readonly
   return intersect(roleGrants, ownerGrants);
 }
 
+/**
+ * What the keys must lie inside that this user makes without `platform:api-keys:update`; null: nothing. Services trust a
+ * reserved tag on every key, so what one role reserves binds those without that role, too.
+ */
+export function keyPolicyOf({ policies, reservedTagPrefixes }: Pick<Holder, 'policies' | 'reservedTagPrefixes'>): KeyPolicy | null {
+  return widest(reservedTagPrefixes.length === 0 ? policies : [...policies, { reservedTagPrefixes }]);
+}
+
 function holderOf(user: UserRow, assigned: readonly RoleRow[]): Holder {
   const roles = assigned.filter((role) => role.is_active);
   return {
@@ -127,6 +139,7 @@ function holderOf(user: UserRow, assigned: readonly RoleRow[]): Holder {
     roles: roles.map((role) => role.name),
     grants: [...new Set(roles.flatMap((role) => role.permissions))],
     policies: roles.map((role) => role.key_policy),
+    reservedTagPrefixes: user.reserved_tag_prefixes,
     assignedGrants: [...new Set(assigned.flatMap((role) => role.permissions))],
   };
 }

@@ -69,7 +69,7 @@ export class RolesService {
     });
   }
 
-  /** @throws DomainError 400; 403 CANNOT_GRANT, OUTSIDE_POLICY; 404; 409 ROLE_IMMUTABLE */
+  /** @throws DomainError 400; 403 CANNOT_GRANT, OUTSIDE_POLICY, PERMISSION_DENIED; 404; 409 ROLE_IMMUTABLE */
   async update(caller: KnownCaller, name: string, input: UpdateRoleDto): Promise<RoleView> {
     const keyPolicy = keyPolicyOf(input.keyPolicy);
     return this.changes.transaction(caller, async ({ tx, record, write }) => {
@@ -78,6 +78,7 @@ export class RolesService {
       const after = changedRole(before, input, keyPolicy, this.clock.now());
       authority.requireHolding([...before.permissions, ...after.permissions]);
       authority.requireRoleWithinPolicy(before, after);
+      authority.requireMayLoosen(before.keyPolicy, after.keyPolicy);
       const changes = diff(auditedRole(before), auditedRole(after));
       if (changes.length === 0) return RoleView.from(before);
       write(this.roles.in(tx).update(after));
@@ -86,11 +87,13 @@ export class RolesService {
     });
   }
 
-  /** Deletes a role that nobody carries. @throws DomainError 404; 409 ROLE_IMMUTABLE, ROLE_IN_USE */
+  /** Deletes a role that nobody carries. @throws DomainError 403 PERMISSION_DENIED; 404; 409 ROLE_IMMUTABLE, ROLE_IN_USE */
   async delete(caller: KnownCaller, name: string): Promise<void> {
     await this.changes.transaction(caller, async ({ tx, record, write }) => {
-      await this.lockAuthority(tx, caller, 'platform:roles:delete');
+      const authority = await this.lockAuthority(tx, caller, 'platform:roles:delete');
       const role = await this.lockChangeable(tx, name);
+      // Its bounds bind nobody any more, but what it reserves is reserved from everybody.
+      authority.requireMayLoosen({ reservedTagPrefixes: role.keyPolicy?.reservedTagPrefixes ?? [] }, null);
       const { users, keys } = await this.roles.in(tx).countHolders(name);
       if (users + keys > 0) throw roleInUse(users, keys);
       write(this.roles.in(tx).delete(name));

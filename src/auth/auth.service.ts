@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { Caller, KnownCaller } from '../access/caller.js';
-import { GrantsReader } from '../access/grants.reader.js';
+import { GrantsReader, keyPolicyOf } from '../access/grants.reader.js';
 import { widest } from '../access/key-policy.js';
 import { unauthenticated } from '../access/access.errors.js';
 import { type Change, Changes } from '../audit/changes.js';
@@ -113,7 +113,7 @@ export class AuthService {
       kind: principal.kind,
       roles: [...principal.roles],
       permissions: [...principal.grants],
-      keyPolicy: widest(holder.policies),
+      keyPolicy: principal.may('platform:api-keys:update') ? widest(holder.policies) : keyPolicyOf(holder),
       mustChangePassword: principal.mustChangePassword,
       notices,
       mustEnrol: principal.mustEnrol,

@@ -42,7 +42,7 @@ export class MeView {
    */
   permissions: string[];
 
-  /** The bounds your roles set on keys you make; null: none. */
+  /** The bounds your roles set on keys you make, and tags that any role reserves; null: none. */
   keyPolicy: KeyPolicy | null;
 
   /** Whether your session can do nothing but change your password, because another person chose it. */

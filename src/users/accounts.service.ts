@@ -67,7 +67,9 @@ export class Accounts {
       userId = account?.id ?? null;
       const deviceId = devices.get(userId ?? '') ?? null;
       let proven: ProvenAccount | null = null;
-      await this.throttle.guard({ account: address, ip: caller.ip, deviceId }, async () => {
+      // The database takes more spellings for the same address than `toLowerCase`: an account has one counter, its own.
+      const counted = account?.email ?? address;
+      await this.throttle.guard({ account: counted, ip: caller.ip, deviceId }, async () => {
         const matches = await this.isPasswordOf(account, password, deviceId === null ? 'unknown' : 'known');
         if (!matches || !account?.passwordHash || !account.isActive) return false;
         const { id, passwordHash, passwordIsTemporary: hasTemporaryPassword } = account;

@@ -11,6 +11,7 @@ import { Accounts } from './accounts.service.js';
 import { hashPassword, isSameAsEmail, passwordMatches } from './password.js';
 import { PasswordRules } from './password-rules.js';
 import { PasswordThrottle } from './password-throttle.js';
+import { sessionRequired } from './second-factor/second-factor.errors.js';
 import { Sessions } from './sessions.service.js';
 import { UserAdmission } from './user-admission.js';
 import type { SetPasswordDto } from './user.dto.js';
@@ -35,14 +36,17 @@ export class Passwords {
 
   /**
    * One's own password with the old one; another's with `platform:users:update` and everything he may do.
+   * No key sets the password of its owner.
    *
-   * @throws DomainError 400; 403 WRONG_PASSWORD, PERMISSION_DENIED, CANNOT_GRANT; 404; 409 HAS_NO_PASSWORD; 429
+   * @throws DomainError 400; 403 WRONG_PASSWORD, PERMISSION_DENIED, SESSION_REQUIRED, CANNOT_GRANT; 404; 409 HAS_NO_PASSWORD; 429
    */
   async set(caller: KnownCaller, id: string, input: SetPasswordDto): Promise<void> {
     if (caller.principal.signedInUserId === id) return this.setOwn(caller, id, input);
     if (caller.principal.mustChangePassword) throw passwordChangeRequired();
     // Said before anything is looked up: who may not do this does not learn who exists.
     if (!caller.principal.may('platform:users:update')) throw permissionDenied('platform:users:update');
+    // A stolen session makes a key: it would set the password of that very account without the old one.
+    if (caller.principal.ownerId === id) throw sessionRequired();
     if (input.currentPassword !== undefined) {
       throw validationFailed([{ path: 'currentPassword', message: 'is only for your own password' }]);
     }

@@ -95,7 +95,8 @@ export class UsersController {
     summary: 'Set a password',
     description:
       `Your own with the old one; another’s with \`platform:users:update\`, holding everything that user may do. ${KEY_OWNERS} ` +
-      'Ends all sessions of the user but the one that asks. A password that is set for another user must be changed at the next sign-in.',
+      'Ends all sessions of the user but the one that asks. A password that is set for another user must be changed at the next sign-in. ' +
+      'No key sets the password of its owner.',
   })
   setPassword(@FromCaller() caller: KnownCaller, @Param('id', UserIdPipe) id: string, @Body() body: SetPasswordDto): Promise<void> {
     return this.passwords.set(caller, id, body);

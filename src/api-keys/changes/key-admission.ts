@@ -2,8 +2,8 @@ import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { cannotGrant, unauthenticated } from '../../access/access.errors.js';
 import { type KnownCaller, Principal } from '../../access/caller.js';
-import { type Holder, type HolderLock, GrantsReader, grantsOfKey } from '../../access/grants.reader.js';
-import { reservedTags, violations, widest } from '../../access/key-policy.js';
+import { type Holder, type HolderLock, GrantsReader, grantsOfKey, keyPolicyOf } from '../../access/grants.reader.js';
+import { reservedTags, violations } from '../../access/key-policy.js';
 import { containsAll } from '../../access/permission-grammar.js';
 import { Config } from '../../config/config.js';
 import { apiKeyLimitReached, outsidePolicy, unknownRoles } from '../api-key.errors.js';
@@ -94,7 +94,7 @@ export class KeyAdmission {
    */
   requireInsidePolicy({ caller, actor }: Pick<Parties, 'caller' | 'actor'>, rules: ApiKeyRules, now: Date, before?: ApiKeyRules): void {
     if (caller.principal.may('platform:api-keys:update')) return;
-    const policy = widest(actor.policies);
+    const policy = keyPolicyOf(actor);
     const all = violations(policy, rules, now);
     const loosened = before && looseningPaths(before, rules);
     const offending = before && loosened ? [...all.filter(({ path }) => loosened.includes(path)), ...reservedTags(policy, changed(before.tags, rules.tags))] : all;

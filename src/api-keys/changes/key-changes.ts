@@ -98,5 +98,5 @@ export class KeyChanges {
 
 /** A user who was deleted: his keys grant nothing, and there is room for none. */
 function nobody(id: string): Holder {
-  return { id, name: '', kind: 'person', isActive: false, hasTemporaryPassword: false, maxActiveKeys: 0, managerIds: [], roles: [], assignedGrants: [], grants: [], policies: [] };
+  return { id, name: '', kind: 'person', isActive: false, hasTemporaryPassword: false, maxActiveKeys: 0, managerIds: [], roles: [], assignedGrants: [], grants: [], policies: [], reservedTagPrefixes: [] };
 }

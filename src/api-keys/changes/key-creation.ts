@@ -2,8 +2,8 @@ import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { permissionDenied } from '../../access/access.errors.js';
 import type { KnownCaller } from '../../access/caller.js';
-import type { Holder } from '../../access/grants.reader.js';
-import { widest, withDefaults } from '../../access/key-policy.js';
+import { type Holder, keyPolicyOf } from '../../access/grants.reader.js';
+import { withDefaults } from '../../access/key-policy.js';
 import { owns } from '../../access/standing.js';
 import type { Change } from '../../audit/changes.js';
 import { diff } from '../../audit/diff.js';
@@ -140,7 +140,7 @@ export class KeyCreation {
   }
 
   private rulesOf({ caller, actor }: Parties, input: CreateApiKeyDto, now: Date, { startsWindow }: CreationOptions): ApiKeyRules {
-    const policy = caller.principal.may('platform:api-keys:update') ? null : widest(actor.policies);
+    const policy = caller.principal.may('platform:api-keys:update') ? null : keyPolicyOf(actor);
     const given = typeof input.validityDays === 'number' ? { validityDays: input.validityDays } : {};
     const base = { ...emptyRules(input.environment ?? 'live'), ...withDefaults<Partial<ApiKeyRules>>(policy, given, now) };
     const rules = draftOf(base, input, now);

@@ -54,11 +54,13 @@ describe('what lost changes had ended', () => {
       [{ ...off, resource_type: 'user', resource_id: 'user' }],
       { inactiveUsers: ['user'] },
     ],
-    ...['auth:logout', 'sessions:revoke'].map((action): [string, Partial<StoredFeedRow>[], object] => [
-      `sessions of a user (${action})`,
-      [{ action, resource_type: 'user', resource_id: 'user', has_changes: false }],
-      { signedOutUsers: ['user'] },
-    ]),
+    ...['auth:logout', 'sessions:revoke', 'second-factors:activate', 'second-factors:delete'].map(
+      (action): [string, Partial<StoredFeedRow>[], object] => [
+        `sessions of a user (${action})`,
+        [{ action, resource_type: 'user', resource_id: 'user', has_changes: false }],
+        { signedOutUsers: ['user'] },
+      ],
+    ),
     [
       'sessions of a user with a new password',
       [{ action: 'users:update', resource_type: 'user', resource_id: 'user', has_changes: false }],

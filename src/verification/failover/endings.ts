@@ -12,7 +12,7 @@ export interface LostEndings {
   readonly replacedKids: ReadonlyMap<string, FeedRow>;
   /** Users that were switched off last, or deleted. They are switched off. */
   readonly inactiveUsers: ReadonlyMap<string, FeedRow>;
-  /** Users some of whose sessions were ended, by a sign-out or a new password. All that were open then are ended. */
+  /** Users some of whose sessions were ended, by a sign-out, a new password or a second factor. All that were open then are ended. */
   readonly signedOutUsers: ReadonlyMap<string, FeedRow>;
 }
 
@@ -41,8 +41,19 @@ export function endingsOf(lost: readonly FeedRow[]): LostEndings {
   return { revokedKeys, inactiveKeys, endedKids, replacedKids, inactiveUsers, signedOutUsers };
 }
 
-/** A new password is the one update of a user that names no field. */
+/** Acts on a user that end sessions; of a second factor, setting one up, and removing that of another person. */
+const SESSION_ENDINGS: ReadonlySet<string> = new Set([
+  'auth:logout',
+  'sessions:revoke',
+  'second-factors:activate',
+  'second-factors:delete',
+]);
+
+/**
+ * A new password is the one update of a user that names no field. Who removes their own second factor ends no session, but
+ * the feed does not tell who did it; they sign in once more.
+ */
 function endsSessions({ action, resourceType, hasChanges }: FeedRow): boolean {
   if (resourceType !== 'user') return false;
-  return action === 'auth:logout' || action === 'sessions:revoke' || (action === 'users:update' && !hasChanges);
+  return SESSION_ENDINGS.has(action) || (action === 'users:update' && !hasChanges);
 }

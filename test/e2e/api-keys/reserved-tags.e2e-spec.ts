@@ -69,6 +69,28 @@ describe('In a new installation', () => {
       expect((await app.patch(`/api-keys/${id}`, { token: user.token, body: { tags: ['plan:free', 'team:c'] } })).status).toBe(200);
     });
 
+    it.each<[string, (id: string) => Promise<unknown>]>([
+      ['lost every role', (id) => app.put(`/users/${id}/roles`, { token: admin, body: { roles: [] } })],
+      ['has a role without a policy alone', (id) => app.put(`/users/${id}/roles`, { token: admin, body: { roles: ['importer'] } })],
+      ['has the roles that reserve it, switched off', () => app.dataSource.query(`UPDATE role SET is_active = false WHERE name = 'creator'`)],
+    ])('is kept from an owner who %s', async (_, changeRights) => {
+      const owner = await app.addUser(['creator']);
+      const { id } = await makeKey(app, admin, { ownerId: owner.id, tags: ['plan:free'] });
+      await changeRights(owner.id);
+      try {
+        const patch = (tags: string[]) => app.patch(`/api-keys/${id}`, { token: owner.token, body: { tags } });
+        for (const tags of [['plan:enterprise'], ['plan:free', 'Role:admin'], []]) {
+          const answer = await patch(tags);
+          expect([answer.status, answer.body.code, pathsOf(answer)]).toEqual([403, 'OUTSIDE_POLICY', ['tags']]);
+        }
+        expect((await patch(['plan:free', 'team:c'])).status).toBe(200);
+        const me = await app.get('/auth/me', { token: owner.token });
+        expect(me.body.keyPolicy).toMatchObject({ reservedTagPrefixes: ['plan:', 'role:'] });
+      } finally {
+        await app.dataSource.query(`UPDATE role SET is_active = true WHERE name = 'creator'`);
+      }
+    });
+
     it('does not move to another owner on the word of the owner', async () => {
       await app.addRole('giver', ['platform:api-keys:create', 'platform:api-keys:assign']);
       const giver = await app.addUser(['creator', 'giver']);

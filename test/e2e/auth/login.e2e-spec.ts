@@ -116,6 +116,17 @@ describe('POST /auth/login', () => {
       expect(refused.body.detail).toContain('a browser in which you have signed in before');
     });
 
+    it('counts all spellings that the database takes for an address as that account', async () => {
+      const spellings = ['i1-i2-i3', 'İ1-i2-i3', 'i1-İ2-i3', 'İ1-İ2-i3'].map((name) => `${name}@latchkey.test`);
+      const user = await app.addUser([]);
+      await app.dataSource.query('UPDATE users SET email = $2 WHERE id = $1', [user.id, spellings[0]]);
+      expect((await login(spellings[1]!, user.password, from())).status).toBe(200);
+      const answers = await Promise.all(
+        Array.from({ length: 40 }, (_, index) => login(spellings[index % 4]!, 'guess', from())),
+      );
+      expect(answers.filter(({ status }) => status === 401)).toHaveLength(20);
+    });
+
     it('lets the owner in with a browser that signed in before, at the attacker’s own address, too', async () => {
       const user = await app.addUser([]);
       const browser = { cookie: cookiesOf(await login(user.email, user.password, from())) };

@@ -79,6 +79,21 @@ describe('PATCH /roles/:name', () => {
       }
       expect((await app.patch('/roles/bound-maker', { token, body: { keyPolicy: { maxRateLimitPerMinute: 9 } } })).status).toBe(200);
     });
+
+    it('lets nobody without platform:api-keys:update take a bound or a reserved tag from the keys of others', async () => {
+      const { token } = await app.addUser(['role-maker']);
+      const policy = { maxRateLimitPerMinute: 10, scopes: ['chat:*'], reservedTagPrefixes: ['plan:'] };
+      await app.addRole('bounded', [], policy);
+      const { maxRateLimitPerMinute: _, ...unlimited } = policy;
+      const patch = (keyPolicy: object | null) => app.patch('/roles/bounded', { token, body: { keyPolicy } });
+      const looser = [null, {}, unlimited, { ...policy, maxRateLimitPerMinute: 11 }, { ...policy, reservedTagPrefixes: ['plan:a'] }, { ...policy, scopes: ['*'] }];
+      for (const keyPolicy of looser) {
+        expect((await patch(keyPolicy)).body).toMatchObject({ code: 'PERMISSION_DENIED', permission: 'platform:api-keys:update' });
+      }
+      expect((await patch({ ...policy, maxRateLimitPerMinute: 9, reservedTagPrefixes: ['plan', 'role:'] })).status).toBe(200);
+      expect((await app.patch('/roles/bounded', { token, body: { description: 'Bounded', isActive: false } })).status).toBe(200);
+      expect((await app.patch('/roles/bounded', { token: admin, body: { keyPolicy: {} } })).status).toBe(200);
+    });
   });
 
   describe('404', () => {

@@ -145,6 +145,16 @@ describe('PUT /users/:id/password', () => {
       const key = (await app.post('/api-keys', { token: user.token })).body.secretKey;
       expect((await app.put(`/users/${user.id}/password`, { apiKey: key, body: { password: NEW, currentPassword: user.password } })).body.code).toBe('PERMISSION_DENIED');
     });
+
+    it('gives no key the password of its owner, whatever both may do', async () => {
+      const user = await app.addUser(['admin']);
+      const key = (await app.post('/api-keys', { token: user.token, body: { roles: ['admin'] } })).body.secretKey;
+      for (const body of [{ password: NEW }, { password: NEW, currentPassword: user.password }]) {
+        expect(await app.put(`/users/${user.id}/password`, { apiKey: key, body })).toMatchObject({ status: 403, body: { code: 'SESSION_REQUIRED' } });
+      }
+      expect(await app.tokenOf(user.email, user.password)).toEqual(expect.any(String));
+      expect((await app.get('/auth/me', { token: user.token })).status).toBe(200);
+    });
   });
 
   describe('404', () => {

@@ -57,6 +57,7 @@ describe('The doctor', () => {
       // The tests' installation is one of before: its creators have no policy.
       expect.stringMatching(/^ok {4}roles that make keys bound them \(role creator: no key policy, /),
       'ok    roles that change users may act for owners of keys',
+      'ok    roles that change roles may loosen key policies',
       'ok    tags that look like a plan or a role are not by the owner',
       'ok    keys that only TRUSTED_PROXIES could use (none)',
       'ok    metrics (none)',
@@ -104,6 +105,7 @@ describe('The doctor', () => {
 
   it('tells of roles and keys that the bounds on owners affect, and calls none of them a difference', async () => {
     await app.addRole('helpdesk', ['platform:users:update']);
+    await app.addRole('keeper', ['platform:roles:update'], { maxRateLimitPerMinute: 10 });
     const owner = await app.addUser(['creator']);
     const token = await app.adminToken();
     const own = await app.post('/api-keys', { token: owner.token, body: { tags: ['plan:gold'] } });
@@ -112,6 +114,7 @@ describe('The doctor', () => {
     const noteOf = (check: string) => findings.find((finding) => finding.check === check)!.note;
     expect(noteOf('roles that make keys bound them')).toContain('role creator: ');
     expect(noteOf('roles that change users may act for owners of keys')).toContain('role helpdesk: ');
+    expect(noteOf('roles that change roles may loosen key policies')).toContain('role keeper: ');
     const tags = noteOf('tags that look like a plan or a role are not by the owner');
     expect(tags).toContain(`key ${own.body.apiKey.id}: `);
     expect(tags).not.toContain(given.body.apiKey.id);

@@ -10,7 +10,7 @@ function mayChange(world: World, actor: Actor, user: WorldUser): boolean {
 
 function mayChangeRole(world: World, actor: Actor, role: WorldRole, after: WorldRole): boolean {
   const permissions = permissionsOf([...role.permissions, ...after.permissions]);
-  return world.may(actor, 'roles:update') && world.holds(actor, permissions) && world.boundsRole(actor, role, after);
+  return world.may(actor, 'roles:update') && world.holds(actor, permissions) && world.boundsRole(actor, role, after) && world.mayReplacePolicy(actor, role.keyPolicy, after.keyPolicy);
 }
 
 /** Whether the actor may end the user, and what becomes of the keys. */
@@ -117,6 +117,8 @@ export const USER_ROUTES: Readonly<Record<string, Route>> = {
     const { world } = draw;
     const name = draw.random.pick(draw.targetRoles());
     const isHeld = [...world.users.values()].some(({ roles }) => roles.includes(name)) || [...world.keys.values()].some((key) => !key.isRevoked && key.roles.includes(name));
-    return { rights: world.may(actor, 'roles:delete') && !isHeld, method: 'DELETE', path: `/roles/${name}`, after: () => void world.roles.delete(name) };
+    const reserved = world.roles.get(name)!.keyPolicy?.reservedTagPrefixes ?? [];
+    const mayLeaveOut = world.mayReplacePolicy(actor, { reservedTagPrefixes: reserved }, null);
+    return { rights: world.may(actor, 'roles:delete') && mayLeaveOut && !isHeld, method: 'DELETE', path: `/roles/${name}`, after: () => void world.roles.delete(name) };
   },
 };

@@ -101,14 +101,27 @@ export class World {
     return this.may(actor, 'api-keys:update') && foreign.every((one) => one.id === user.id || this.holds(actor, this.assigned(one.roles)));
   }
 
-  /** The key policy that binds the actor; null: none. */
+  /** What binds the keys that the actor makes; null: nothing. What any role reserves binds everybody. */
   policyOf(actor: Actor): WorldPolicy | null {
+    if (this.may(actor, 'api-keys:update')) return null;
+    const reserved = [...this.roles.values()].flatMap(({ keyPolicy }) => keyPolicy?.reservedTagPrefixes ?? []);
+    const own = this.ownPolicyOf(actor);
+    return reserved.length === 0 ? own : { ...own, reservedTagPrefixes: [...new Set(reserved)] };
+  }
+
+  /** Whether a role's policy may be replaced, as far as that takes bounds or reservations away. */
+  mayReplacePolicy(actor: Actor, before: WorldPolicy | null, after: WorldPolicy | null): boolean {
+    return before === null || this.may(actor, 'api-keys:update') || contains(before, after);
+  }
+
+  /** The key policy of the actor's own roles, if it binds them. */
+  private ownPolicyOf(actor: Actor): WorldPolicy | null {
     return this.may(actor, 'api-keys:update') ? null : this.widest(this.users.get(actor.userId)!.roles);
   }
 
   /** Whether a role may become `after`, as far as key policies go. */
   boundsRole(actor: Actor, before: WorldRole | null, after: WorldRole): boolean {
-    const policy = this.policyOf(actor);
+    const policy = this.ownPolicyOf(actor);
     if (policy === null) return true;
     const stated = (role: WorldRole | null) => (role?.isActive ? role.keyPolicy : null);
     const creates = (role: WorldRole | null) => role?.isActive === true && includes(permissionsOf(role.permissions), 'platform:api-keys:create');
@@ -118,7 +131,7 @@ export class World {
   }
 
   private boundsUser(actor: Actor, roles: readonly string[]): boolean {
-    const policy = this.policyOf(actor);
+    const policy = this.ownPolicyOf(actor);
     if (policy === null || !includes(this.permissionsOfRoles(roles), 'platform:api-keys:create')) return true;
     return contains(policy, this.widest(roles));
   }
