@@ -107,7 +107,11 @@ const FIRST: Record<ComparedType, string> = {
   'api-key': '00000000-0000-0000-0000-000000000000',
 };
 
-const ENTITIES: Record<ComparedType, typeof Role | typeof User | typeof ApiKey> = { role: Role, user: User, 'api-key': ApiKey };
+const ENTITIES: Record<ComparedType, typeof Role | typeof User | typeof ApiKey> = {
+  role: Role,
+  user: User,
+  'api-key': ApiKey,
+};
 
 /** A refusal may name anything. */
 const AS_UUID = `CASE WHEN n.id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN n.id::uuid END`;
@@ -198,13 +202,7 @@ export class ComparedRowsRepository {
 }
 
 const older = (type: ComparedType) =>
-  trailOf(
-    '$1',
-    MORE[type]('live.kids'),
-    OLDER_ENTRIES,
-    'AND seq < $3::bigint',
-    'WHERE NOT field = ANY($4::text[])',
-  );
+  trailOf('$1', MORE[type]('live.kids'), OLDER_ENTRIES, 'AND seq < $3::bigint', 'WHERE NOT field = ANY($4::text[])');
 
 const OLDER: Record<ComparedType, string> = { role: older('role'), user: older('user'), 'api-key': older('api-key') };
 

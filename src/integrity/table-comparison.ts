@@ -109,7 +109,11 @@ async function passesOf(config: Config, manager: EntityManager): Promise<Pass[]>
 }
 
 /** One by one, where they cannot be read together. */
-async function* compareThings(pass: Pass, type: ComparedType, ids: readonly string[]): AsyncGenerator<ComparedStep, void> {
+async function* compareThings(
+  pass: Pass,
+  type: ComparedType,
+  ids: readonly string[],
+): AsyncGenerator<ComparedStep, void> {
   let rows: ComparedRow[] | null = null;
   try {
     rows = ids.length === 0 ? [] : await pass.find(type, ids);

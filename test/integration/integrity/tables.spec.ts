@@ -131,17 +131,15 @@ describe('Tables compared with the audit trail', () => {
       204,
     );
     expect((await app.delete(`/users/${user}`, { token })).status).toBe(204);
-    await app.app
-      .get(Identities, { strict: false })
-      .admit(systemCaller('users:create'), {
-        issuer: 'https://idp.test',
-        subject: 'bob',
-        email: null,
-        isEmailVerified: false,
-        name: 'Bob',
-        roles: ['user'],
-        issuedAt: 1,
-      });
+    await app.app.get(Identities, { strict: false }).admit(systemCaller('users:create'), {
+      issuer: 'https://idp.test',
+      subject: 'bob',
+      email: null,
+      isEmailVerified: false,
+      name: 'Bob',
+      roles: ['user'],
+      issuedAt: 1,
+    });
     await app.post('/roles', { token, body: { name: 'short-lived' } });
     expect((await app.delete('/roles/short-lived', { token })).status).toBe(204);
     expect(await lines()).toEqual([]);
@@ -323,7 +321,8 @@ describe('Tables compared with the audit trail', () => {
   };
   const linesThrough = async (dataSource: DataSource) => {
     const found: string[] = [];
-    for await (const { differences } of compareTables(app.config, dataSource)) found.push(...differences.map(describeDifference));
+    for await (const { differences } of compareTables(app.config, dataSource))
+      found.push(...differences.map(describeDifference));
     return found;
   };
 
@@ -341,11 +340,13 @@ describe('Tables compared with the audit trail', () => {
     const read: number[] = [];
     for (const [sql, values] of statements) {
       const [plan] = await app.dataSource.query<object[]>(`EXPLAIN (ANALYZE, FORMAT JSON) ${sql}`, values);
-      for (const [, rows] of JSON.stringify(plan).matchAll(/"Relation Name":"audit_event"[^{}]*?"Actual Rows":([\d.]+)/g))
-        read.push(Number(rows));
+      for (const [, rows, loops] of JSON.stringify(plan).matchAll(
+        /"Relation Name":"audit_event"[^{}]*?"Actual Rows":([\d.]+),"Actual Loops":(\d+)/g,
+      ))
+        read.push(Number(rows) * Number(loops));
     }
     expect(read.length).toBeGreaterThan(10);
-    // A page; and one entry of each thing that the trail names.
+    // The newest entries of each of a few things, or a page of the older ones of one.
     expect(Math.max(...read)).toBeLessThanOrEqual(2_000);
     await writer.query(`UPDATE api_key SET description = 'other' WHERE id = $1`, [id]);
     expect(await lines()).toEqual([`api-key ${id}: differs from the audit trail in description.`]);
