@@ -4,7 +4,7 @@ import { systemCaller } from '../access/caller.js';
 import { type Change, Changes } from '../audit/changes.js';
 import type { FieldChange } from '../audit/audit-event.entity.js';
 import type { Config } from '../config/config.js';
-import { type RowDifference, compareTables, describeDifference } from './table-comparison.js';
+import { type RowDifference, compareTables, compareThing, describeDifference } from './table-comparison.js';
 import { ACCEPT_ACTION } from './told-state.js';
 
 /** Rows of one transaction: it holds the head of the trail, and others wait for it. */
@@ -12,7 +12,7 @@ const BATCH = 100;
 
 /**
  * Takes rows for right as they are, each with an entry of the trail that says what it differed in, and binds what they
- * store. `ids`: of keys and users, or names of roles; null: all that differ.
+ * store. `ids`: of keys and users, or names of roles; null: all that differ. What cannot be compared is left as it is.
  *
  * @returns what was accepted, a line each
  */
@@ -25,14 +25,54 @@ export async function acceptRows(
   for await (const slice of compareTables(config, dataSource)) {
     differences.push(...slice.differences.filter(({ id }) => ids === null || ids.includes(id)));
   }
+  return acceptDifferences(config, dataSource, differences);
+}
+
+/** As `acceptRows`, of what a comparison has found. A row that Latchkey has changed since is compared again. */
+export async function acceptDifferences(
+  config: Config,
+  dataSource: DataSource,
+  found: readonly RowDifference[],
+): Promise<string[]> {
   const changes = new Changes(dataSource, config);
-  for (let from = 0; from < differences.length; from += BATCH) {
-    const batch = differences.slice(from, from + BATCH);
-    await changes.transaction(systemCaller(ACCEPT_ACTION), async (change) => {
-      for (const one of batch) await accept(config, change, one);
+  const accepted: RowDifference[] = [];
+  for (let open = found.filter(isReadable); open.length > 0;) {
+    const batch = open.slice(0, BATCH);
+    const changed = await changes.transaction(systemCaller(ACCEPT_ACTION), async (change) => {
+      const since: RowDifference[] = [];
+      for (const one of batch) {
+        if (await hasChangedSince(change, one)) since.push(one);
+        else await accept(config, change, one);
+      }
+      return since;
     });
+    accepted.push(...batch.filter((one) => !changed.includes(one)));
+    const again: RowDifference[] = [];
+    for (const one of changed) {
+      const now = await compareThing(config, dataSource.manager, one);
+      if (now !== null) again.push(now);
+    }
+    open = [...open.slice(BATCH), ...again.filter(isReadable)];
   }
-  return differences.map(describeDifference);
+  return accepted.map(describeDifference);
+}
+
+const isReadable = ({ isUnreadable = false }: RowDifference): boolean => !isUnreadable;
+
+const LOCK_ROW: Record<RowDifference['type'], string> = {
+  role: 'SELECT FROM role WHERE name = $1 FOR UPDATE',
+  user: 'SELECT FROM users WHERE id = $1::uuid FOR UPDATE',
+  'api-key': 'SELECT FROM api_key WHERE id = $1::uuid FOR UPDATE',
+};
+
+/** Whether the trail has an entry about a row that its comparison has not read. The row is locked: none is on its way. */
+async function hasChangedSince({ tx }: Change, { type, id, newestSeq }: RowDifference): Promise<boolean> {
+  await tx.query(LOCK_ROW[type], [id]);
+  const [row] = await tx.query<{ isChanged: boolean }[]>(
+    `SELECT EXISTS (SELECT FROM audit_event WHERE resource_type = $1 AND resource_id = $2 AND seq > $3) AS "isChanged"`,
+    [type, id, newestSeq ?? '0'],
+  );
+  return row!.isChanged;
 }
 
 async function accept(

@@ -4,17 +4,33 @@ import { ApiKey } from '../api-keys/api-key.entity.js';
 import { User } from '../users/user.entity.js';
 import { ACCEPT_ACTION, type StoredEntry } from './told-state.js';
 
-/** Rows of one statement. */
+/** Things of one statement. */
 export const SLICE_ROWS = 250;
+/** Newest entries of each thing in a slice. One thing may have millions: what is older is read a page a statement. */
+const NEWEST_ENTRIES = 100;
+/** Older entries of one thing that a statement reads. */
+const OLDER_ENTRIES = 2_000;
 
 /** Kinds of things whose rows are compared, as the trail names them. */
 export type ComparedType = 'role' | 'user' | 'api-key';
 
-/** A row with the newest entry about each of its fields, of one snapshot. */
+/** What a part of the trail says of one thing, from its newest entry on. */
+export interface ReadTrail {
+  /** The newest entry about each field, and those that tell of credentials. */
+  readonly entries: readonly StoredEntry[];
+  /** Fields that they tell of. */
+  readonly fields: readonly string[];
+  /** The newest entry that names the thing; null: there is none. */
+  readonly newestSeq: string | null;
+  /** The oldest entry that was read; null: there are none before it. */
+  readonly before: string | null;
+}
+
+/** A row with what the trail says of it, of one snapshot. */
 export interface ComparedRow {
   readonly id: string;
   readonly row: Readonly<Record<string, unknown>>;
-  readonly entries: readonly StoredEntry[];
+  readonly trail: ReadTrail;
 }
 
 /** A secret that works, as far as the columns say. */
@@ -28,43 +44,61 @@ export interface LiveSecret {
   readonly expiresAt: string | null;
 }
 
-/** A slice of ids, and where the next one begins; null: there is none. */
-export interface Slice<T> {
-  readonly rows: readonly T[];
+/** Ids, and behind which the next ones begin; null: there are none. */
+export interface Slice {
+  readonly ids: readonly string[];
   readonly next: string | null;
 }
 
 const ENTRY = `json_build_object('seq', e.seq::text, 'body', e.body, 'hash', encode(e.hash, 'hex'), 'previous', encode(p.hash, 'hex'))`;
 
-/** Of thing `id` of type `$3`: the newest entry about each field, and those that `more` names. */
-const entriesOf = (id: string, more = 'false') => `
-  (SELECT coalesce(json_agg(${ENTRY}), '[]') FROM (
-      SELECT seq FROM (
-        SELECT DISTINCT ON (c->>'field') a.seq FROM audit_event a, jsonb_array_elements(a.changes) AS c
-         WHERE a.resource_type = $3 AND a.resource_id = ${id} AND a.outcome = 'success' ORDER BY c->>'field', a.seq DESC) AS newest
-      UNION SELECT a.seq FROM audit_event a WHERE a.resource_type = $3 AND a.resource_id = ${id} AND a.outcome = 'success' AND (${more})
-    ) AS named JOIN audit_event e USING (seq) LEFT JOIN audit_event p ON p.seq = e.seq - 1) AS entries`;
+/** Entries that count beside the newest about each field; of a key, those that name one of `kids`. */
+const MORE: Record<ComparedType, (kids: string) => string> = {
+  role: () => 'false',
+  user: () => `a.action IN ('users:create', '${ACCEPT_ACTION}')`,
+  'api-key': (kids) =>
+    `a.action = '${ACCEPT_ACTION}' OR a.details->>'kid' = ANY(${kids}) OR a.details->>'previousKid' = ANY(${kids}) OR a.details->'endedKids' ?| ${kids}`,
+};
+
+/**
+ * Reads no more than `limit` entries of thing `id` of type `$2`, whatever they are. What is no list of changes was not
+ * written by Latchkey: it is taken along, so that it is found forged.
+ */
+const trailOf = (id: string, more: string, limit: number, older = '', open = '') => `
+  (WITH page AS MATERIALIZED (
+     SELECT seq, action, outcome, changes, details FROM audit_event
+      WHERE resource_type = $2 AND resource_id = ${id} ${older} ORDER BY seq DESC LIMIT ${limit}
+   ), named AS (
+     SELECT a.seq, c->>'field' AS field FROM page a, jsonb_array_elements(CASE jsonb_typeof(a.changes) WHEN 'array' THEN a.changes ELSE '[]' END) AS c
+      WHERE a.outcome = 'success'
+   ), newest AS (SELECT max(seq) AS seq, field FROM named ${open} GROUP BY field)
+   SELECT json_build_object(
+     'entries', (SELECT coalesce(json_agg(${ENTRY}), '[]') FROM (
+                   SELECT seq FROM newest
+                   UNION SELECT a.seq FROM page a WHERE a.outcome = 'success' AND (jsonb_typeof(a.changes) <> 'array' OR ${more})
+                 ) AS counting JOIN audit_event e USING (seq) LEFT JOIN audit_event p ON p.seq = e.seq - 1),
+     'fields', (SELECT coalesce(json_agg(field), '[]') FROM newest WHERE field IS NOT NULL),
+     'newestSeq', (SELECT max(seq)::text FROM page),
+     'before', (SELECT CASE WHEN count(*) = ${limit} THEN min(seq)::text END FROM page))) AS trail`;
 
 const LIVE_SECRETS = `
   SELECT s.kid, s.kind, encode(s.mac, 'hex') AS mac, encode(s.binding, 'hex') AS binding, s.pepper_version AS "pepperVersion", s.expires_at AS "expiresAt"
     FROM api_key_secret s
    WHERE s.key_id = k.id AND s.revoked_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > clock_timestamp())`;
 
-/** Rows in order of their ids, `$2` of them at most; `beyond` compares with `$1`. */
-const statement = (type: ComparedType, beyond: '>' | '>='): string =>
-  ({
-    role: `SELECT r.*, r.name AS "comparedId", ${entriesOf('r.name')}
-           FROM (SELECT * FROM role WHERE name ${beyond} $1 ORDER BY name LIMIT $2) AS r`,
-    user: `SELECT u.*, u.id AS "comparedId", 
+const ROWS: Record<ComparedType, string> = {
+  role: `SELECT r.*, r.name AS "comparedId", ${trailOf('r.name', MORE.role(''), NEWEST_ENTRIES)}
+           FROM role r WHERE r.name = ANY($1::text[])`,
+  user: `SELECT u.*, u.id AS "comparedId",
                 ARRAY(SELECT role_name FROM user_role WHERE user_id = u.id) AS "roleNames",
                 ARRAY(SELECT manager_id FROM user_manager WHERE user_id = u.id) AS "managers",
-                ${entriesOf('u.id::text', `a.action IN ('users:create', '${ACCEPT_ACTION}')`)}
-           FROM (SELECT * FROM users WHERE id ${beyond} $1 ORDER BY id LIMIT $2) AS u`,
-    'api-key': `SELECT k.*, k.id AS "comparedId", live.secrets,
-                ${entriesOf('k.id::text', `a.action = '${ACCEPT_ACTION}' OR a.details->>'kid' = ANY(live.kids) OR a.details->>'previousKid' = ANY(live.kids) OR a.details->'endedKids' ?| live.kids`)}
-           FROM (SELECT * FROM api_key WHERE id ${beyond} $1 ORDER BY id LIMIT $2) AS k,
-                LATERAL (SELECT coalesce(json_agg(l), '[]') AS secrets, coalesce(array_agg(l.kid), '{}') AS kids FROM (${LIVE_SECRETS}) AS l) AS live`,
-  })[type];
+                ${trailOf('u.id::text', MORE.user(''), NEWEST_ENTRIES)}
+           FROM users u WHERE u.id = ANY($1::uuid[])`,
+  'api-key': `SELECT k.*, k.id AS "comparedId", live.secrets, ${trailOf('k.id::text', MORE['api-key']('live.kids'), NEWEST_ENTRIES)}
+           FROM api_key k,
+                LATERAL (SELECT coalesce(json_agg(l), '[]') AS secrets, coalesce(array_agg(l.kid), '{}') AS kids FROM (${LIVE_SECRETS}) AS l) AS live
+          WHERE k.id = ANY($1::uuid[])`,
+};
 
 /** No id is lower. */
 const FIRST: Record<ComparedType, string> = {
@@ -73,71 +107,111 @@ const FIRST: Record<ComparedType, string> = {
   'api-key': '00000000-0000-0000-0000-000000000000',
 };
 
-const ENTITIES: Record<ComparedType, typeof Role | typeof User | typeof ApiKey> = { role: Role, user: User, 'api-key': ApiKey };
+const ENTITIES: Record<ComparedType, typeof Role | typeof User | typeof ApiKey> = {
+  role: Role,
+  user: User,
+  'api-key': ApiKey,
+};
 
 /** A refusal may name anything. */
 const AS_UUID = `CASE WHEN n.id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN n.id::uuid END`;
 
-/** Ids that the trail names from `$1` on, found in the index a step each, and which of them have no row. */
-const missingFrom = (table: string, id: string, value: string) => `
+/** Where rows are, and what their ids are called; `value` is `n.id` as one. */
+const TABLES: Record<ComparedType, { readonly table: string; readonly id: string; readonly value: string }> = {
+  role: { table: 'role', id: 'name', value: 'n.id' },
+  user: { table: 'users', id: 'id', value: AS_UUID },
+  'api-key': { table: 'api_key', id: 'id', value: AS_UUID },
+};
+
+const hasNoRow = (type: ComparedType) =>
+  `NOT EXISTS (SELECT FROM ${TABLES[type].table} WHERE ${TABLES[type].id} = ${TABLES[type].value})`;
+
+/** Ids that the trail names behind `$1`, found in the index a step each, and which of them have no row. */
+const namedBehind = (type: ComparedType) => `
   WITH RECURSIVE named (id, place) AS (
     (SELECT resource_id, 1 FROM audit_event WHERE resource_type = $3 AND resource_id > $1 ORDER BY resource_id LIMIT 1)
     UNION ALL
     SELECT (SELECT a.resource_id FROM audit_event a WHERE a.resource_type = $3 AND a.resource_id > named.id ORDER BY a.resource_id LIMIT 1), place + 1
       FROM named WHERE named.id IS NOT NULL AND place < $2
   )
-  SELECT n.id AS "comparedId", row.id IS NULL AS "isMissing",
-         CASE WHEN row.id IS NULL THEN ${entriesOf('n.id').replace(/ AS entries$/, '')} END AS entries
-    FROM named n LEFT JOIN LATERAL (SELECT ${id}::text AS id FROM ${table} WHERE ${id} = ${value}) AS row ON true
-   WHERE n.id IS NOT NULL ORDER BY n.place`;
+  SELECT n.id, ${hasNoRow(type)} AS "isMissing" FROM named n WHERE n.id IS NOT NULL ORDER BY n.place`;
 
-const MISSING: Record<ComparedType, string> = {
-  role: missingFrom('role', 'name', 'n.id'),
-  user: missingFrom('users', 'id', AS_UUID),
-  'api-key': missingFrom('api_key', 'id', AS_UUID),
-};
-
-type Row = Record<string, unknown> & {
-  readonly comparedId: string;
-  readonly entries: readonly StoredEntry[] | null;
-  readonly isMissing?: boolean;
-};
+type Row = Record<string, unknown> & { readonly comparedId: string; readonly trail: ReadTrail };
 
 /**
  * Reads rows together with what the trail says of them, a slice a statement. Row and entry commit together, and a
- * statement sees one snapshot: a row that is changed meanwhile never differs.
+ * statement sees one snapshot: a row that is changed meanwhile never differs. Older entries never change.
  */
 export class ComparedRowsRepository {
   constructor(private readonly manager: EntityManager) {}
 
-  /** The rows behind `after`; null: from the first on. */
-  async findRows(type: ComparedType, after: string | null): Promise<Slice<ComparedRow>> {
-    const rows = await this.manager.query<Row[]>(statement(type, after === null ? '>=' : '>'), [
-      after ?? FIRST[type],
+  /** Ids of rows behind `after`; null: from the first on. */
+  async findIds(type: ComparedType, after: string | null): Promise<Slice> {
+    const { table, id } = TABLES[type];
+    const rows = await this.manager.query<{ id: string }[]>(
+      `SELECT ${id} AS id FROM ${table} WHERE ${id} ${after === null ? '>=' : '>'} $1 ORDER BY ${id} LIMIT $2`,
+      [after ?? FIRST[type], SLICE_ROWS],
+    );
+    return sliceOf(rows, rows);
+  }
+
+  /** Ids behind `after` that the trail names and that have no row. */
+  async findMissingIds(type: ComparedType, after: string | null): Promise<Slice> {
+    const rows = await this.manager.query<{ id: string; isMissing: boolean }[]>(namedBehind(type), [
+      after ?? '',
       SLICE_ROWS,
       type,
     ]);
-    const columns = columnsOf(type);
-    return {
-      rows: rows.map((row) => ({ id: row.comparedId, row: { ...row, ...columns(row) }, entries: row.entries ?? [] })),
-      next: rows.length < SLICE_ROWS ? null : rows.at(-1)!.comparedId,
-    };
+    return sliceOf(
+      rows,
+      rows.filter(({ isMissing }) => isMissing),
+    );
   }
 
-  /** Things that the trail names and that have no row, of the ids behind `after`. */
-  async findMissing(type: ComparedType, after: string | null): Promise<Slice<ComparedRow>> {
-    const rows = await this.manager.query<Row[]>(MISSING[type], [after ?? '', SLICE_ROWS, type]);
+  /** Those of the rows that are there. */
+  async findRows(type: ComparedType, ids: readonly string[]): Promise<ComparedRow[]> {
+    const rows = await this.manager.query<Row[]>(ROWS[type], [ids, type]);
+    const columns = columnsOf(type);
+    return rows.map(({ trail, ...row }) => ({ id: row.comparedId, row: { ...row, ...columns(row) }, trail }));
+  }
+
+  /** Those of the things that have no row. */
+  async findMissing(type: ComparedType, ids: readonly string[]): Promise<ComparedRow[]> {
+    const rows = await this.manager.query<Row[]>(
+      `SELECT n.id AS "comparedId", ${trailOf('n.id', 'false', NEWEST_ENTRIES)} FROM unnest($1::text[]) AS n (id) WHERE ${hasNoRow(type)}`,
+      [ids, type],
+    );
+    return rows.map(({ comparedId, trail }) => ({ id: comparedId, row: {}, trail }));
+  }
+
+  /** What the entries before those of `trail` say, a page of them, and all that was read by then. */
+  async readOn(type: ComparedType, { id, row, trail }: ComparedRow): Promise<ComparedRow> {
+    const secrets = (row['secrets'] ?? []) as readonly LiveSecret[];
+    const values = [id, type, trail.before, trail.fields, secrets.map(({ kid }) => kid)];
+    const [read] = await this.manager.query<{ trail: ReadTrail }[]>(
+      `SELECT ${OLDER[type]} FROM (SELECT $5::text[] AS kids) AS live`,
+      values,
+    );
+    const { entries, fields, before } = read!.trail;
     return {
-      rows: rows
-        .filter(({ isMissing }) => isMissing)
-        .map(({ comparedId, entries }) => ({ id: comparedId, row: {}, entries: entries ?? [] })),
-      next: rows.length < SLICE_ROWS ? null : rows.at(-1)!.comparedId,
+      id,
+      row,
+      trail: { ...trail, before, entries: [...trail.entries, ...entries], fields: [...trail.fields, ...fields] },
     };
   }
 }
 
+const older = (type: ComparedType) =>
+  trailOf('$1', MORE[type]('live.kids'), OLDER_ENTRIES, 'AND seq < $3::bigint', 'WHERE NOT field = ANY($4::text[])');
+
+const OLDER: Record<ComparedType, string> = { role: older('role'), user: older('user'), 'api-key': older('api-key') };
+
+function sliceOf(read: readonly { id: string }[], found: readonly { id: string }[]): Slice {
+  return { ids: found.map(({ id }) => id), next: read.length < SLICE_ROWS ? null : read.at(-1)!.id };
+}
+
 /** The members of an entity, from a row as the driver gives it. The doctor's connection knows no entities. */
-function columnsOf(type: ComparedType): (row: Row) => Record<string, unknown> {
+function columnsOf(type: ComparedType): (row: Record<string, unknown>) => Record<string, unknown> {
   const members = getMetadataArgsStorage()
     .filterColumns(ENTITIES[type])
     .map(({ propertyName, options: { name = propertyName, transformer } }) => {

@@ -1,10 +1,12 @@
-import type { DataSource } from 'typeorm';
+import { type DataSource, type EntityManager, QueryFailedError } from 'typeorm';
 import { auditedRole } from '../access/roles.service.js';
 import { auditedKey } from '../api-keys/changes/audited-key.js';
 import type { ApiKey } from '../api-keys/api-key.entity.js';
 import type { FieldChange } from '../audit/audit-event.entity.js';
+import { sqlState } from '../audit/append.js';
 import { diff } from '../audit/diff.js';
 import type { Config } from '../config/config.js';
+import { isConnectionLost } from '../database/lost-connection.js';
 import { hasBoundAll } from '../installation/bindings/bind-action.js';
 import { auditedUser } from '../users/audited-user.js';
 import type { User } from '../users/user.entity.js';
@@ -28,44 +30,126 @@ export interface RowDifference {
   readonly problems: readonly string[];
   /** There is no row, and the trail knows of no deletion. */
   readonly isGone: boolean;
+  /** The newest entry of the trail about it that was read; null: there is none. */
+  readonly newestSeq: string | null;
+  /** It could not be compared, so that nobody can take it for right either. */
+  readonly isUnreadable?: boolean;
+}
+
+/** What a step of a comparison found. */
+export interface ComparedStep {
+  /** Rows that are done. */
+  readonly compared: number;
+  readonly differences: readonly RowDifference[];
 }
 
 const TYPES: readonly ComparedType[] = ['role', 'user', 'api-key'];
 
 const UNKNOWN = 'The trail does not know this row.';
 const DELETED = 'The trail says that it was deleted.';
+const UNREADABLE =
+  'It could not be compared: the row, or an entry of the trail about it, is not of the form that Latchkey writes.';
 const GONE = 'The trail knows of no deletion, and there is no such row.';
 
 /**
  * Compares every audited field of roles, users and keys, their links and credentials with what the trail says of them.
- * Gives what one slice found, and how many rows it compared; the caller decides about the pace.
+ * Gives what each statement found; the caller decides about the pace. One thing that cannot be compared stops no other.
  */
-export async function* compareTables(
-  config: Config,
-  dataSource: DataSource,
-): AsyncGenerator<{ compared: number; differences: RowDifference[] }, void> {
-  const repository = new ComparedRowsRepository(dataSource.manager);
-  const isClosed = await hasBoundAll(dataSource.manager);
-  const passes = [
-    {
-      find: (type: ComparedType, after: string | null) => repository.findRows(type, after),
-      compare: (type: ComparedType, row: ComparedRow) => compareRow(config, isClosed, type, row),
-    },
-    {
-      find: (type: ComparedType, after: string | null) => repository.findMissing(type, after),
-      compare: (type: ComparedType, row: ComparedRow) => compareMissing(config, type, row),
-    },
-  ];
-  for (const { find, compare } of passes) {
+export async function* compareTables(config: Config, dataSource: DataSource): AsyncGenerator<ComparedStep, void> {
+  for (const pass of await passesOf(config, dataSource.manager)) {
     for (const type of TYPES) {
       for (let after: string | null = null, isLast = false; !isLast;) {
-        const slice: Slice<ComparedRow> = await find(type, after);
-        yield { compared: slice.rows.length, differences: slice.rows.flatMap((row) => compare(type, row) ?? []) };
-        after = slice.next;
+        const { ids, next }: Slice = await pass.findIds(type, after);
+        yield* compareThings(pass, type, ids);
+        after = next;
         isLast = after === null;
       }
     }
   }
+}
+
+/** What differs of one thing by now; null: nothing. */
+export async function compareThing(
+  config: Config,
+  manager: EntityManager,
+  { type, id }: Pick<RowDifference, 'type' | 'id'>,
+): Promise<RowDifference | null> {
+  for (const pass of await passesOf(config, manager)) {
+    for await (const { differences } of compareThings(pass, type, [id])) if (differences[0]) return differences[0];
+  }
+  return null;
+}
+
+/** Rows, or things that have none. */
+interface Pass {
+  readonly findIds: (type: ComparedType, after: string | null) => Promise<Slice>;
+  readonly find: (type: ComparedType, ids: readonly string[]) => Promise<ComparedRow[]>;
+  readonly readOn: (type: ComparedType, row: ComparedRow) => Promise<ComparedRow>;
+  readonly compare: (type: ComparedType, row: ComparedRow) => RowDifference | null;
+}
+
+async function passesOf(config: Config, manager: EntityManager): Promise<Pass[]> {
+  const repository = new ComparedRowsRepository(manager);
+  const isClosed = await hasBoundAll(manager);
+  const readOn: Pass['readOn'] = (type, row) => repository.readOn(type, row);
+  return [
+    {
+      findIds: (type, after) => repository.findIds(type, after),
+      find: (type, ids) => repository.findRows(type, ids),
+      compare: (type, row) => compareRow(config, isClosed, type, row),
+      readOn,
+    },
+    {
+      findIds: (type, after) => repository.findMissingIds(type, after),
+      find: (type, ids) => repository.findMissing(type, ids),
+      compare: (type, row) => compareMissing(config, type, row),
+      readOn,
+    },
+  ];
+}
+
+/** One by one, where they cannot be read together. */
+async function* compareThings(
+  pass: Pass,
+  type: ComparedType,
+  ids: readonly string[],
+): AsyncGenerator<ComparedStep, void> {
+  let rows: ComparedRow[] | null = null;
+  try {
+    rows = ids.length === 0 ? [] : await pass.find(type, ids);
+  } catch (error) {
+    if (isConnectionLost(error) || (ids.length === 1 && !isOfContent(error))) throw error;
+  }
+  if (rows === null) {
+    if (ids.length === 1) yield { compared: 1, differences: [unreadable(type, ids[0]!)] };
+    else for (const id of ids) yield* compareThings(pass, type, [id]);
+    return;
+  }
+  const differences: RowDifference[] = [];
+  for (let row of rows) {
+    try {
+      while (row.trail.before !== null) {
+        row = await pass.readOn(type, row);
+        yield { compared: 0, differences: [] };
+      }
+      const difference = pass.compare(type, row);
+      if (difference) differences.push(difference);
+    } catch (error) {
+      if (!isOfContent(error)) throw error;
+      differences.push(unreadable(type, row.id));
+    }
+  }
+  yield { compared: rows.length, differences };
+}
+
+function unreadable(type: ComparedType, id: string): RowDifference {
+  return { type, id, changes: [], problems: [UNREADABLE], isGone: false, newestSeq: null, isUnreadable: true };
+}
+
+/** Whether what is stored is at fault, and another attempt would fail, too. */
+function isOfContent(error: unknown): boolean {
+  if (error instanceof QueryFailedError) return sqlState(error).startsWith('22');
+  return error instanceof TypeError || error instanceof RangeError || error instanceof SyntaxError;
 }
 
 /** One line about a difference, for the doctor and the log; no values, which may be of any kind. */
@@ -81,23 +165,25 @@ function compareRow(
   config: Config,
   isClosed: boolean,
   type: ComparedType,
-  { id, row, entries }: ComparedRow,
+  { id, row, trail }: ComparedRow,
 ): RowDifference | null {
-  const told = toldBy(config.auditKeys, entries);
+  const told = toldBy(config.auditKeys, trail.entries);
+  const { newestSeq } = trail;
   const problems = forgedProblems(told);
   const { changes, problems: found, isGone = false } = COMPARED[type](row, told, { config, isClosed });
-  if (!told.isKnown) return { type, id, changes, problems: [...problems, UNKNOWN], isGone };
+  if (!told.isKnown) return { type, id, changes, problems: [...problems, UNKNOWN], isGone, newestSeq };
   if (changes.length + found.length + problems.length === 0) return null;
-  return { type, id, changes, problems: [...problems, ...found], isGone };
+  return { type, id, changes, problems: [...problems, ...found], isGone, newestSeq };
 }
 
-function compareMissing({ auditKeys }: Config, type: ComparedType, { id, entries }: ComparedRow): RowDifference | null {
-  const told = toldBy(auditKeys, entries);
+function compareMissing({ auditKeys }: Config, type: ComparedType, { id, trail }: ComparedRow): RowDifference | null {
+  const told = toldBy(auditKeys, trail.entries);
+  const { newestSeq } = trail;
   const problems = forgedProblems(told);
   // A refusal names things that never were; a sign-in changes no field.
   const wasThere = Object.keys(told.fields).length > 0 && !told.isDeleted;
   if (!wasThere && problems.length === 0) return null;
-  return { type, id, changes: [], problems: wasThere ? [...problems, GONE] : problems, isGone: wasThere };
+  return { type, id, changes: [], problems: wasThere ? [...problems, GONE] : problems, isGone: wasThere, newestSeq };
 }
 
 function forgedProblems({ forged }: ToldState): string[] {

@@ -19,11 +19,15 @@ const KEEP_LOCK_EVERY_MS = 10_000;
 /** Between slices: so much longer than a slice took, and no less than this. A pass keeps one session busy a quarter of its time. */
 const REST_FACTOR = 3;
 const LEAST_REST_MS = 50;
+/** Passes that have failed for so long are told of: in the meantime nothing is known of the rows. */
+const MAX_FAILING_MS = 1_800_000;
 /** Lines of one pass; the rest is counted. */
 const MAX_LINES = 20;
 /** Differences that are remembered as told. */
 const MAX_TOLD = 10_000;
 
+const NOT_COMPARED =
+  'Keys, users and roles could not be compared with the audit trail for half an hour; the log says why, and `npm run doctor` compares them at once.';
 const DIFFERENT =
   'Rows of keys, users or roles are not what the audit trail says of them: something has written to the database past Latchkey.';
 
@@ -43,6 +47,8 @@ export class TableWatch implements OnApplicationBootstrap, OnModuleDestroy {
   private startedAtMs = performance.now() - PASS_EVERY_MS;
   private differing = 0;
   private told = new Set<string>();
+  /** Since when no pass has ended; null: the last one has. */
+  private failingSinceMs: number | null = null;
 
   constructor(
     private readonly dataSource: DataSource,
@@ -61,9 +67,11 @@ export class TableWatch implements OnApplicationBootstrap, OnModuleDestroy {
       'Rows that differed from the audit trail when this replica compared them last.',
       () => this.differing,
     );
-    conditions.register('tables', 'keys, users and roles are what the audit trail says of them', () =>
-      this.differing === 0 ? null : DIFFERENT,
-    );
+    conditions.register('tables', 'keys, users and roles are what the audit trail says of them', () => {
+      if (this.differing > 0) return DIFFERENT;
+      const { failingSinceMs } = this;
+      return failingSinceMs !== null && performance.now() - failingSinceMs >= MAX_FAILING_MS ? NOT_COMPARED : null;
+    });
   }
 
   onApplicationBootstrap(): void {
@@ -97,17 +105,23 @@ export class TableWatch implements OnApplicationBootstrap, OnModuleDestroy {
       // Told with the slice that found it, not with the end of the pass.
       this.tell(slice.differences.map((one) => ({ text: describeDifference(one), type: one.type, id: one.id })));
       this.differing = Math.max(this.differing, found.length);
-      await this.rest(Math.max(LEAST_REST_MS, REST_FACTOR * (performance.now() - sinceMs)));
-      if (this.stop.signal.aborted) return found.length;
-      if (performance.now() - keptLockMs < KEEP_LOCK_EVERY_MS) continue;
-      keptLockMs = performance.now();
-      if (!(await keepsLock())) return found.length;
+      const isStillMine = async (): Promise<boolean> => {
+        if (performance.now() - keptLockMs < KEEP_LOCK_EVERY_MS) return true;
+        keptLockMs = performance.now();
+        return keepsLock();
+      };
+      let restMs = Math.max(LEAST_REST_MS, REST_FACTOR * (performance.now() - sinceMs));
+      for (; restMs > 0; restMs -= KEEP_LOCK_EVERY_MS) {
+        await this.rest(Math.min(restMs, KEEP_LOCK_EVERY_MS));
+        if (this.stop.signal.aborted || !(await isStillMine())) return found.length;
+      }
     }
     const factors = (await findUntoldFactors(this.dataSource.manager)).map((text) => `second factor of user ${text}`);
     found.push(...factors);
     this.tell(factors.map((text) => ({ text, type: 'second-factor' })));
     this.differing = found.length;
     this.told = new Set(found);
+    this.failingSinceMs = null;
     this.passes.inc();
     return found.length;
   }
@@ -118,11 +132,20 @@ export class TableWatch implements OnApplicationBootstrap, OnModuleDestroy {
       const sinceMs = performance.now() - this.startedAtMs;
       if (sinceMs < (isMine ? PASS_EVERY_MS : PASS_WITHOUT_LOCK_MS)) continue;
       this.startedAtMs = performance.now();
-      await this.pass(isMine ? () => this.lock.isMine() : undefined).catch((error: unknown) => {
-        this.logger.warn({
-          msg: 'the tables were not compared with the audit trail; it is tried again',
-          cause: (error as Error).message,
-        });
+      await this.attempt(isMine ? () => this.lock.isMine() : undefined);
+    }
+  }
+
+  /** A pass; one that fails is told of, and another follows. */
+  async attempt(keepsLock?: () => Promise<boolean>): Promise<void> {
+    const sinceMs = performance.now();
+    try {
+      await this.pass(keepsLock);
+    } catch (error) {
+      this.failingSinceMs ??= sinceMs;
+      this.logger.warn({
+        msg: 'the tables were not compared with the audit trail; it is tried again',
+        cause: (error as Error).message,
       });
     }
   }

@@ -9,7 +9,7 @@ import { diff } from '../audit/diff.js';
 import { Clock } from '../common/clock.js';
 import { inTurn } from '../common/in-turn.js';
 import { validationFailed } from '../common/domain-error.js';
-import { auditedUser } from './audited-user.js';
+import { auditedUser, recordLostManager } from './audited-user.js';
 import { Sessions } from './sessions.service.js';
 import { type Parties, UserAdmission } from './user-admission.js';
 import type { DeleteUserQueryDto } from './user.dto.js';
@@ -81,10 +81,7 @@ export class OffBoarding {
     write(this.sessions.in(tx).closeAllOf(target.id));
     await users.delete(target.id, this.clock.now());
     await lastly(this.admission.requireAdminRemains(tx, target));
-    for (const service of managed) {
-      const after = { ...service, managerIds: service.managerIds.filter((managerId) => managerId !== target.id) };
-      record({ action: 'users:update', resourceType: 'user', resourceId: service.user.id, changes: diff(auditedUser(service), auditedUser(after)) });
-    }
+    recordLostManager(record, managed, target.id);
     record({ resourceType: 'user', resourceId: target.id, changes: diff(auditedUser(before), null) });
   }
 }

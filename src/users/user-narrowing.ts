@@ -1,7 +1,7 @@
 import { lockAdministration } from '../access/administration-lock.js';
 import type { Change } from '../audit/changes.js';
 import { diff } from '../audit/diff.js';
-import { auditedUser } from './audited-user.js';
+import { auditedUser, recordLostManager } from './audited-user.js';
 import { User } from './user.entity.js';
 import { UsersRepository } from './users.repository.js';
 
@@ -33,7 +33,9 @@ export async function narrowUsers({ tx, record }: Change, narrowings: readonly U
     if (locked === undefined || before === null) continue;
     const entry = { resourceType: 'user', resourceId: id, details: { by: 'restore' } } as const;
     if (isDeleted) {
+      const managed = await users.findManagedBy(id);
       await users.delete(id, locked.now);
+      recordLostManager(record, managed, id, entry.details);
       record({ ...entry, action: 'users:delete', changes: diff(auditedUser(before), null) });
       changed += 1;
       continue;

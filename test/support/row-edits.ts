@@ -24,6 +24,7 @@ export const ROW_EDITS: Readonly<Record<string, string>> = {
   'api_key.tags': `'{plan:gold}'`,
   'api_key.metadata': `'{"a":"c"}'`,
   'api_key.expires_at': 'NULL',
+  'api_key.max_expires_at': `'2999-06-01'`,
   'api_key.validity_days': '3650',
   'api_key.revoked_at': 'now()',
   'api_key.revoked_reason': `'why', revoked_at = now()`,

@@ -10,6 +10,7 @@ import { ChangeLog } from '../../../src/backup/change-log.js';
 import { historyCheck } from '../../../src/backup/history-check.js';
 import { Conditions } from '../../../src/common/conditions.js';
 import { dataSource } from '../../../src/database/data-source.js';
+import { compareTables, type RowDifference } from '../../../src/integrity/table-comparison.js';
 import { entities } from '../../../src/entities.js';
 import { ADMIN, TestApp } from '../../support/app.js';
 import { createTestDirectory, type TestDatabase } from '../../support/postgres.js';
@@ -88,6 +89,7 @@ describe('A PostgreSQL that was restored', () => {
     users.disabled = await installation.createUser('disabled@latchkey.test', ['creator']);
     users.deleted = await installation.createUser('deleted@latchkey.test', []);
     users.demoted = await installation.createUser('demoted@latchkey.test', ['creator', 'auditor']);
+    await installation.done('POST', '/users', { name: 'Robot', kind: 'service', managerIds: [users.deleted, users.demoted] });
     await installation.close();
     backup = await installation.backup();
     await installation.open();
@@ -136,6 +138,17 @@ describe('A PostgreSQL that was restored', () => {
       expect(await audit(backup)).toMatchObject({ exitCode: 0 });
     });
 
+    it('has users that are what the trail says of them: a deleted manager is one no more', async () => {
+      const found = await on(backup.appUrl, async (pool) => {
+        const users: RowDifference[] = [];
+        for await (const { differences } of compareTables(installation.config, pool)) users.push(...differences.filter(({ type }) => type === 'user'));
+        return users;
+      });
+      expect(found).toEqual([]);
+      const [robot] = await rows(`SELECT ARRAY(SELECT manager_id FROM user_manager WHERE user_id = u.id) AS managers FROM users u WHERE name = 'Robot'`, []);
+      expect(robot).toEqual({ managers: [users.demoted] });
+    });
+
     it('has lost all access that was taken away, and no other', async () => {
       const found = await rows('SELECT id, revoked_at IS NOT NULL AS is_revoked, is_active, expires_at FROM api_key', []);
       const byId = new Map(found.map((row) => [row['id'], row]));
@@ -168,7 +181,8 @@ describe('A PostgreSQL that was restored', () => {
       const entries = await rows(`SELECT action, resource_id FROM audit_event WHERE seq > $1 AND actor_kind = 'system' ORDER BY seq`, [done.restoredSeq]);
       expect(entries).toEqual(expect.arrayContaining([{ action: 'api-keys:revoke', resource_id: keys.revoked }, { action: 'users:update', resource_id: users.disabled }]));
       expect(entries.at(-1)).toEqual({ action: 'system:restore', resource_id: null });
-      expect(entries).toHaveLength(done.keys + done.users + 1);
+      // One of them is of the service account that lost its manager.
+      expect(entries).toHaveLength(done.keys + done.users + 1 + 1);
     });
 
     it('says what is missing, from where to where, and what it was', () => {

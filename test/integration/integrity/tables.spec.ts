@@ -1,11 +1,12 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { createHash, randomBytes } from 'node:crypto';
 import { Client } from 'pg';
+import { type DataSource, QueryFailedError } from 'typeorm';
 import { systemCaller } from '../../../src/access/caller.js';
 import { Changes } from '../../../src/audit/changes.js';
 import { Conditions } from '../../../src/common/conditions.js';
 import { Meters } from '../../../src/common/meters.js';
-import { acceptRows } from '../../../src/integrity/accept-rows.js';
+import { acceptDifferences, acceptRows } from '../../../src/integrity/accept-rows.js';
 import { AUDITED_COLUMNS } from '../../../src/integrity/audited-columns.js';
 import { ComparisonLock } from '../../../src/integrity/comparison-lock.js';
 import { type RowDifference, compareTables, describeDifference } from '../../../src/integrity/table-comparison.js';
@@ -130,17 +131,15 @@ describe('Tables compared with the audit trail', () => {
       204,
     );
     expect((await app.delete(`/users/${user}`, { token })).status).toBe(204);
-    await app.app
-      .get(Identities, { strict: false })
-      .admit(systemCaller('users:create'), {
-        issuer: 'https://idp.test',
-        subject: 'bob',
-        email: null,
-        isEmailVerified: false,
-        name: 'Bob',
-        roles: ['user'],
-        issuedAt: 1,
-      });
+    await app.app.get(Identities, { strict: false }).admit(systemCaller('users:create'), {
+      issuer: 'https://idp.test',
+      subject: 'bob',
+      email: null,
+      isEmailVerified: false,
+      name: 'Bob',
+      roles: ['user'],
+      issuedAt: 1,
+    });
     await app.post('/roles', { token, body: { name: 'short-lived' } });
     expect((await app.delete('/roles/short-lived', { token })).status).toBe(204);
     expect(await lines()).toEqual([]);
@@ -309,6 +308,107 @@ describe('Tables compared with the audit trail', () => {
     isOver = true;
     await Promise.all(changing);
     expect(passes).toBeGreaterThanOrEqual(10);
+  });
+
+  /** A data source of which each statement passes `query` first. */
+  const through = (query: (sql: string, values: unknown[]) => void) => {
+    const { manager } = app.dataSource;
+    const ask = (sql: string, values: unknown[]) => {
+      query(sql, values);
+      return manager.query<unknown>(sql, values);
+    };
+    return { manager: { query: ask } } as unknown as DataSource;
+  };
+  const linesThrough = async (dataSource: DataSource) => {
+    const found: string[] = [];
+    for await (const { differences } of compareTables(app.config, dataSource))
+      found.push(...differences.map(describeDifference));
+    return found;
+  };
+
+  it('are compared where one thing has thousands of entries, by statements that read a bounded part of them', async () => {
+    const made = await app.post('/api-keys', { token, body: { name: 'busy', description: 'kept' } });
+    const id = made.body.apiKey.id as string;
+    for (let batch = 0; batch < 10; batch += 1) {
+      await app.app.get(Changes, { strict: false }).transaction(systemCaller('api-keys:update'), ({ record }) => {
+        for (let nth = 0; nth < 250; nth += 1) record({ resourceType: 'api-key', resourceId: id });
+        return Promise.resolve();
+      });
+    }
+    const statements: [string, unknown[]][] = [];
+    expect(await linesThrough(through((sql, values) => statements.push([sql, values])))).toEqual([]);
+    const read: number[] = [];
+    for (const [sql, values] of statements) {
+      const [plan] = await app.dataSource.query<object[]>(`EXPLAIN (ANALYZE, FORMAT JSON) ${sql}`, values);
+      for (const [, rows, loops] of JSON.stringify(plan).matchAll(
+        /"Relation Name":"audit_event"[^{}]*?"Actual Rows":([\d.]+),"Actual Loops":(\d+)/g,
+      ))
+        read.push(Number(rows) * Number(loops));
+    }
+    expect(read.length).toBeGreaterThan(10);
+    // The newest entries of each of a few things, or a page of the older ones of one.
+    expect(Math.max(...read)).toBeLessThanOrEqual(2_000);
+    await writer.query(`UPDATE api_key SET description = 'other' WHERE id = $1`, [id]);
+    expect(await lines()).toEqual([`api-key ${id}: differs from the audit trail in description.`]);
+    await writer.query(`UPDATE api_key SET description = 'kept' WHERE id = $1`, [id]);
+  }, 60_000);
+
+  it('are compared one by one where they cannot be read together', async () => {
+    await writer.query(`UPDATE api_key SET description = 'other' WHERE id = $1`, [ids.ofAdmin]);
+    const refused = new QueryFailedError('', [], Object.assign(new Error('canceling statement'), { code: '57014' }));
+    const found = await linesThrough(
+      through((_, [things]) => {
+        if (Array.isArray(things) && things.length > 1) throw refused;
+      }),
+    );
+    await writer.query(`UPDATE api_key SET description = NULL WHERE id = $1`, [ids.ofAdmin]);
+    expect(found).toEqual([`api-key ${ids.ofAdmin}: differs from the audit trail in description.`]);
+  });
+
+  it('are compared, the others, where a row is not of the form that Latchkey writes', async () => {
+    await writer.query(`UPDATE api_key SET expires_at = '290000-01-01' WHERE id = $1`, [ids.api_key]);
+    await writer.query(`INSERT INTO role (name) VALUES ('aaa')`);
+    await writer.query(`UPDATE api_key SET description = 'other' WHERE id = $1`, [ids.ofAdmin]);
+    const found = await lines();
+    expect(await acceptRows(app.config, app.dataSource, [ids.api_key])).toEqual([]);
+    await writer.query(`UPDATE api_key SET expires_at = '2999-01-01T00:00:00Z' WHERE id = $1`, [ids.api_key]);
+    await writer.query(`DELETE FROM role WHERE name = 'aaa'`);
+    await writer.query(`UPDATE api_key SET description = NULL WHERE id = $1`, [ids.ofAdmin]);
+    expect(found.map((line) => line.split(':')[0]).sort()).toEqual(
+      ['role aaa', `api-key ${ids.api_key}`, `api-key ${ids.ofAdmin}`].sort(),
+    );
+    expect(found.join()).toContain(`api-key ${ids.api_key}: It could not be compared`);
+    expect(await lines()).toEqual([]);
+  });
+
+  it('that could not be compared for half an hour are told of by the condition', async () => {
+    const watch = app.app.get(TableWatch, { strict: false });
+    const reasonIn = (ms: number) => {
+      const now = performance.now();
+      const clock = jest.spyOn(performance, 'now').mockReturnValue(now + ms);
+      const { reason } = app.app.get(Conditions, { strict: false }).check()['tables']!;
+      clock.mockRestore();
+      return reason;
+    };
+    const owner = new Client({ connectionString: app.database.ownerUrl });
+    await owner.connect();
+    await owner.query('ALTER TABLE user_manager RENAME TO away');
+    await watch.attempt();
+    await owner.query('ALTER TABLE away RENAME TO user_manager');
+    await owner.end();
+    expect([reasonIn(0), reasonIn(1_800_000)]).toEqual([undefined, expect.stringContaining('could not be compared')]);
+    await watch.attempt();
+    expect(reasonIn(1_800_000)).toBeUndefined();
+  });
+
+  it('are accepted as they are by then: what Latchkey has changed since they were compared stays as it is', async () => {
+    await writer.query(`UPDATE api_key SET name = 'by hand', tags = '{by:hand}' WHERE id = $1`, [ids.ofAdmin]);
+    const found = await compare();
+    const change = await app.patch(`/api-keys/${ids.ofAdmin}`, { token, body: { name: 'by Latchkey' } });
+    expect(change.status).toBe(200);
+    const accepted = await acceptDifferences(app.config, app.dataSource, found);
+    expect(accepted).toEqual([`api-key ${ids.ofAdmin}: differs from the audit trail in tags.`]);
+    expect(await lines()).toEqual([]);
   });
 
   it('are told of by a condition, a metric and the doctor until they are put right', async () => {
