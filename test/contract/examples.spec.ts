@@ -2,6 +2,7 @@ import { Changes } from '../../src/audit/changes.js';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Client } from 'pg';
 import { addDemoData, demoAccess } from '../../src/demo.js';
+import { compareTables, describeDifference, type RowDifference } from '../../src/integrity/table-comparison.js';
 import { EXAMPLE_SECRET } from '../../src/openapi/examples.js';
 import { seed } from '../../src/users/seed.js';
 import { ADMIN, TestApp } from '../support/app.js';
@@ -72,6 +73,14 @@ describe('with --demo', () => {
     const before = await contents(app);
     await addDemoData(app.app, app.config);
     expect(await contents(app)).toEqual(before);
+  });
+
+  it('no row differs from what the trail says of it', async () => {
+    await startAfresh(app);
+    const found: RowDifference[] = [];
+    for await (const { differences } of compareTables(app.config, app.dataSource)) found.push(...differences);
+    // An admin of before is gone with all rows of before.
+    expect(found.filter(({ isGone }) => !isGone).map(describeDifference)).toEqual([]);
   });
 
   it('people can sign in, and keys have all there is to see', async () => {
