@@ -114,15 +114,21 @@ async function addKey(tx: EntityManager, record: (entry: ChangeEntry) => void, c
   const keys = new ApiKeysRepository(tx);
   await keys.insert(key);
   const pepper = signing(config.peppers);
+  let previous: { previousKid: string; previousSecretExpiresAt: string } | null = null;
   for (const [index, kid] of kids.entries()) {
     const minted = secretOf(config, kid, key.environment);
     const mac = macOf(pepper.key, key.id, minted);
     await keys.insertSecret({ kid, keyId: key.id, kind: 'own', keyPrefix: minted.keyPrefix, mac, pepperVersion: String(pepper.version), tagVersion: String(signing(config.tagKeys).version), binding: null });
     if (index > 0) {
-      await tx.query(`UPDATE api_key_secret SET created_at = created_at - interval '30 days', expires_at = now() + interval '7 days' WHERE kid = $1`, [kid]);
+      const [[secret]] = await tx.query<[{ until: Date }[], number]>(
+        `UPDATE api_key_secret SET created_at = created_at - interval '30 days', expires_at = date_trunc('milliseconds', now()) + interval '7 days'
+          WHERE kid = $1 RETURNING expires_at AS until`,
+        [kid],
+      );
+      previous = { previousKid: kid, previousSecretExpiresAt: secret!.until.toISOString() };
     }
   }
-  record({ resourceType: 'api-key', resourceId: key.id, changes: diff(null, auditedKey(key)), details: { kid: kids[0] } });
+  record({ resourceType: 'api-key', resourceId: key.id, changes: diff(null, auditedKey(key)), details: { kid: kids[0], ...previous } });
 }
 
 function plainKey(now: Date): Omit<ApiKey, 'id' | 'ownerId' | 'name'> {

@@ -2,6 +2,7 @@ import { Changes } from '../../src/audit/changes.js';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Client } from 'pg';
 import { addDemoData, demoAccess } from '../../src/demo.js';
+import { compareTables, describeDifference } from '../../src/integrity/table-comparison.js';
 import { EXAMPLE_SECRET } from '../../src/openapi/examples.js';
 import { seed } from '../../src/users/seed.js';
 import { ADMIN, TestApp } from '../support/app.js';
@@ -72,6 +73,15 @@ describe('with --demo', () => {
     const before = await contents(app);
     await addDemoData(app.app, app.config);
     expect(await contents(app)).toEqual(before);
+  });
+
+  it('no row differs from what the trail says of it', async () => {
+    const fresh = await TestApp.start();
+    await addDemoData(fresh.app, fresh.config);
+    const found: string[] = [];
+    for await (const { differences } of compareTables(fresh.config, fresh.dataSource)) found.push(...differences.map(describeDifference));
+    await fresh.stop();
+    expect(found).toEqual([]);
   });
 
   it('people can sign in, and keys have all there is to see', async () => {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Client } from 'pg';
 import type { DataSource, EntityManager } from 'typeorm';
 import { AuditEventsRepository } from '../../../src/audit/audit-events.repository.js';
 import { linkHash } from '../../../src/audit/chain.js';
@@ -10,7 +11,7 @@ import { Checkpoints } from '../../../src/audit/checkpoints.js';
 import { CheckpointsRepository } from '../../../src/audit/checkpoints.repository.js';
 import { ReadHousekeeping } from '../../../src/audit/reads/read-housekeeping.js';
 import { ReadRecorder } from '../../../src/audit/reads/read-recorder.js';
-import { signReadCheckpoint } from '../../../src/audit/reads/read-checkpoint.js';
+import { type SignedReadCheckpoint, signReadCheckpoint } from '../../../src/audit/reads/read-checkpoint.js';
 import { verifyTrail } from '../../../src/audit/verify-command.js';
 import { findMissingReads } from '../../../src/backup/missing-reads.js';
 import { checkpointPublicKeys } from '../../../src/audit/checkpoint.js';
@@ -178,10 +179,7 @@ describe('Reads in the trail', () => {
           await tx.query(moveHead);
         },
       ],
-      [
-        'add behind the head',
-        (tx) => tx.query('UPDATE audit_read_head SET seq = seq - 1'),
-      ],
+      ['add behind the head', (tx) => tx.query('UPDATE audit_read_head SET seq = seq - 1')],
       [
         'sign with another key',
         async (tx) => {
@@ -256,6 +254,35 @@ describe('Reads in the trail', () => {
       );
     });
 
+    const stored = async (client: Client, statements: (client: Client) => Promise<void>) => {
+      const tables = ['audit_read', 'audit_read_checkpoint'];
+      for (const table of tables) await client.query(`ALTER TABLE ${table} DISABLE TRIGGER ALL`);
+      await statements(client);
+      for (const table of tables)
+        for (const trigger of ['append_only', 'cut'])
+          await client.query(`ALTER TABLE ${table} ENABLE ALWAYS TRIGGER ${table}_${trigger}`);
+    };
+    const backDate = () =>
+      asOwner(app.database, (client) =>
+        stored(client, async () => {
+          await client.query(`UPDATE audit_read SET at = at - interval '2 years'`);
+          await client.query(`UPDATE audit_read_checkpoint SET at = at - interval '2 years'`);
+        }),
+      );
+    /** As this installation would have signed them then. */
+    const signStored = (years: number) =>
+      asOwner(app.database, (client) =>
+        stored(client, async () => {
+          const { rows } = await client.query<{ line: SignedReadCheckpoint }>('SELECT line FROM audit_read_checkpoint');
+          for (const { line } of rows) {
+            const at = new Date(Date.parse(line.at) - years * 366 * 86_400_000).toISOString();
+            const key = checkpointKey(app.config.auditKeys[0]!.key);
+            const signed = signReadCheckpoint(key, at, { seq: line.seq, hash: line.hash }, line.changes);
+            await client.query('UPDATE audit_read_checkpoint SET line = $2 WHERE seq = $1', [line.seq, signed]);
+          }
+        }),
+      );
+
     it('are cut at a checkpoint, which the changes vouch for; the rest is whole, and goes on', async () => {
       const housekeeping = app.app.get(ReadHousekeeping);
       const count = async () => (await reads()).length;
@@ -263,15 +290,14 @@ describe('Reads in the trail', () => {
       await housekeeping.run();
       expect(await count()).toBe(before);
 
+      // Two years later, by the columns alone: a database writer says so of a row, and removes what the reads prove.
+      await backDate();
+      await housekeeping.run();
+      expect(await count()).toBe(before);
+      expect(await app.dataSource.query(`SELECT 1 FROM audit_event WHERE action = 'audit:cut'`)).toEqual([]);
+
       // Two years later: what there was is old, and a checkpoint of then vouches for it.
-      await asOwner(app.database, async (client) => {
-        for (const table of ['audit_read', 'audit_read_checkpoint']) {
-          await client.query(`ALTER TABLE ${table} DISABLE TRIGGER ALL`);
-          await client.query(`UPDATE ${table} SET at = at - interval '2 years'`);
-          await client.query(`ALTER TABLE ${table} ENABLE ALWAYS TRIGGER ${table}_append_only`);
-          await client.query(`ALTER TABLE ${table} ENABLE ALWAYS TRIGGER ${table}_cut`);
-        }
-      });
+      await signStored(2);
       await app.get('/permissions', { token: admin });
       await trailRowsOnce(
         app,
