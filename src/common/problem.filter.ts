@@ -72,6 +72,8 @@ function authenticateChallenge(error: DomainError): string {
 /** Errors of Nest and Fastify. Their own sentences are not sent: they repeat URLs and parts of bodies. */
 const FRAMEWORK: Record<number, { kind: ErrorKind; code: string; detail: string }> = {
   400: { kind: 'invalid', code: 'VALIDATION_FAILED', detail: 'The request is not valid.' },
+  // Of the files of the console and of /docs: a path that leads out of their folder.
+  403: { kind: 'missing', code: 'ROUTE_NOT_FOUND', detail: 'There is no such route.' },
   404: { kind: 'missing', code: 'ROUTE_NOT_FOUND', detail: 'There is no such route.' },
   413: { kind: 'too-large', code: 'BODY_TOO_LARGE', detail: 'The body is larger than this route takes.' },
   414: { kind: 'invalid', code: 'VALIDATION_FAILED', detail: 'A part of the path is too long.' },

@@ -63,7 +63,11 @@ export class IntrospectionView {
   @ApiPropertyOptional({ enum: ['live', 'test'] })
   environment?: 'live' | 'test';
 
-  @ApiPropertyOptional({ type: [String] })
+  @ApiPropertyOptional({
+    type: [String],
+    description:
+      'Of a key, names that its maker wrote: within Latchkey they grant no more than the owner holds; authorise nothing else by them.',
+  })
   roles?: readonly string[];
 
   /** Of a key. */

@@ -100,7 +100,11 @@ export class VerdictView {
   @ApiPropertyOptional({ type: [String] })
   scopes?: readonly string[];
 
-  @ApiPropertyOptional({ type: [String] })
+  @ApiPropertyOptional({
+    type: [String],
+    description:
+      'Names that the maker of the key wrote. Within Latchkey they grant no more than the owner holds; authorise nothing else by them.',
+  })
   roles?: readonly string[];
 
   @ApiPropertyOptional({ type: [String] })

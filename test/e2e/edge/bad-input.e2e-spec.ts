@@ -169,6 +169,11 @@ describe('bad input', () => {
       expectProblem(await raw('GET', target, [`Authorization: Bearer ${admin}`]), 400, 'VALIDATION_FAILED');
     });
 
+    it.each(['/docs/../package.json', '/docs/%2e%2e/%2e%2e/x', '/docs/..%5c..%5cx', '/console/assets/../../package.json'])(
+      '404: %s leads out of a folder of files',
+      async (path) => expectProblem(await raw('GET', path), 404, 'ROUTE_NOT_FOUND'),
+    );
+
     it('404: a path that nobody knows, and a part of it that is too long', async () => {
       expectProblem(await app.get('/nothing?x=1', { token: admin }), 404, 'ROUTE_NOT_FOUND');
       expectProblem(await app.get('//'), 404, 'ROUTE_NOT_FOUND');

@@ -18,6 +18,7 @@ const COMPARED_EVERY = 200;
 /** Attempts that are drawn to find one that the rules allow, or refuse, as a coin says. */
 const MAX_DRAWN = 20;
 const MAX_VIOLATIONS = 20;
+const GIVEN_PASSWORD = 'the password that an actor is given';
 const PASSWORD = 'the password of an actor';
 
 const ROUTES: Readonly<Record<string, Route>> = { ...KEY_ROUTES, ...USER_ROUTES };
@@ -193,9 +194,12 @@ class Trial {
   private async addActor(index: number): Promise<Actor> {
     const roles = [`actor-${index}`];
     const email = `actor-${index}@g09.test`;
-    const { id } = (await this.asAdmin('/users', { name: email, email, password: PASSWORD, roles })) as { id: string };
+    const { id } = (await this.asAdmin('/users', { name: email, email, password: GIVEN_PASSWORD, roles })) as { id: string };
     this.world.users.set(id, { id, kind: 'person', roles, managerIds: [], isActive: true });
-    const { accessToken } = (await this.asAdmin('/auth/login', { email, password: PASSWORD })) as { accessToken: string };
+    const { accessToken } = (await this.asAdmin('/auth/login', { email, password: GIVEN_PASSWORD })) as { accessToken: string };
+    const own = { password: PASSWORD, currentPassword: GIVEN_PASSWORD };
+    const chosen = await this.send('PUT', `/users/${id}/password`, { token: accessToken }, own);
+    if (chosen.status >= 300) throw new Error(`choosing a password answered ${chosen.status}: ${JSON.stringify(chosen.body)}`);
     return { label: `person ${index}`, kind: 'person', userId: id, keyRoles: [], credentials: { token: accessToken } };
   }
 
