@@ -1,6 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import type { CheckpointPublicKey } from '../audit/checkpoint.js';
-import { findReadCut, type LostReads } from '../audit/reads/read-cuts.js';
+import { findLostReads, findReadCut, isOfLostReads, type LostReads } from '../audit/reads/read-cuts.js';
 import { readReadCheckpoints } from '../audit/reads/read-checkpoint.js';
 
 /**
@@ -18,7 +18,9 @@ export async function findMissingReads(
     ...file.anchors,
   ]);
   const cut = BigInt((await findReadCut(manager))?.seq ?? 0);
-  const open = anchors.filter(({ seq }) => BigInt(seq) > cut);
+  // What an earlier restore has given up is missing for ever, and is no reason to give up what came after it.
+  const lost = await findLostReads(manager);
+  const open = anchors.filter((anchor) => BigInt(anchor.seq) > cut && !isOfLostReads(anchor, lost));
   const rows = await manager.query<{ seq: string; at: Date }[]>(
     `SELECT k.seq, clock_timestamp() AS at FROM unnest($1::bigint[], $2::bytea[]) AS k (seq, hash)
        LEFT JOIN audit_read r ON r.seq = k.seq WHERE r.hash IS DISTINCT FROM k.hash ORDER BY k.seq LIMIT 1`,

@@ -3,6 +3,9 @@ import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Client } from 'pg';
 import type { DataSource, EntityManager } from 'typeorm';
+import { systemCaller } from '../../../src/access/caller.js';
+import { Changes } from '../../../src/audit/changes.js';
+import { RESTORE_ACTION } from '../../../src/audit/restores.js';
 import { AuditEventsRepository } from '../../../src/audit/audit-events.repository.js';
 import { linkHash } from '../../../src/audit/chain.js';
 import { type ChainReport, ChainVerifier } from '../../../src/audit/chain-verifier.js';
@@ -226,6 +229,15 @@ describe('Reads in the trail', () => {
       expect(missing).toMatchObject({ afterSeq: '4999' });
       expect(
         await findMissingReads(app.dataSource.manager, [file], checkpointPublicKeys(app.config.auditKeys)),
+      ).toBeNull();
+      // Once a restore has told of it, another one has nothing to tell.
+      await app.app.get(Changes, { strict: false }).transaction(systemCaller(RESTORE_ACTION), ({ record }) => {
+        const details = { restoredSeq: '0', lost: null, lostReads: missing };
+        record({ resourceType: 'system', resourceId: null, details });
+        return Promise.resolve();
+      });
+      expect(
+        await findMissingReads(app.dataSource.manager, [cut], checkpointPublicKeys(app.config.auditKeys)),
       ).toBeNull();
     });
 
