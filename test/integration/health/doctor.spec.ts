@@ -157,7 +157,7 @@ describe('The doctor', () => {
 
   it('names what production would refuse, and the sessions that an https console ends', async () => {
     await app.dataSource.query('UPDATE session SET last_active_at = NULL');
-    const [{ count }] = (await app.dataSource.query('SELECT count(*)::int FROM session')) as [{ count: number }];
+    const [{ count }] = await app.dataSource.query<[{ count: number }]>('SELECT count(*)::int FROM session');
     const config = testConfig({ PUBLIC_URL: 'https://keys.internal', ADMIN_PASSWORD: 'changeme-changeme' });
     const notes = (await examine(config, app.dataSource)).map(({ check, note }) => `${check}: ${note}`);
     expect(notes).toContain(
