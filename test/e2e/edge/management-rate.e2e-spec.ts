@@ -194,3 +194,22 @@ describe('Creations of a day', () => {
     for (let n = 0; n <= LIMIT; n += 1) expect((await create(admin)).status).toBe(201);
   });
 });
+
+describe('Revocations that wait for a replica which says nothing', () => {
+  it('keep no other revocation of the same person waiting', async () => {
+    const app = await TestApp.start({ STALE_MAX_SECONDS: '6' });
+    try {
+      const token = await app.adminToken();
+      const keys = [];
+      for (let n = 0; n < 6; n += 1) keys.push(await issueKey(app, token));
+      // It is silent from now on, and is waited for until it counts as dead.
+      await app.dataSource.query('INSERT INTO replica (id, applied_seq) VALUES (gen_random_uuid(), 0)');
+      const answers = await Promise.all(
+        keys.map(({ id }) => app.post(`/api-keys/${id}/revoke?wait=true`, { token, body: {} })),
+      );
+      expect(answers.map(({ status }) => status)).toEqual(keys.map(() => 200));
+    } finally {
+      await app.stop();
+    }
+  }, 60_000);
+});
