@@ -1,4 +1,5 @@
 import { Injectable, Logger } from '@nestjs/common';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DataSource } from 'typeorm';
 import type { Caller } from '../../access/caller.js';
 import { Attempts } from '../../common/attempts.js';
@@ -54,6 +55,7 @@ export class ReadRecorder {
   private readonly failures = new RepeatedLog((fields) => this.logger.warn(fields));
   private readonly sweeper = setInterval(() => this.sweep(this.clock.monotonicMs()), SWEEP_MS).unref();
   private timer: NodeJS.Timeout | null = null;
+  private isClosing = false;
   private committing: Promise<void> | null = null;
 
   constructor(
@@ -84,11 +86,14 @@ export class ReadRecorder {
     const deadlineMs = this.clock.monotonicMs() + MAX_CLOSE_MS;
     clearInterval(this.sweeper);
     this.sweep(Number.POSITIVE_INFINITY);
-    this.stopTimer();
+    // From here on this loop alone commits: a commit beside it could end after the connections.
+    this.isClosing = true;
+    if (this.timer !== null) clearTimeout(this.timer);
     await this.committing;
     while (this.queue.size > 0 && this.clock.monotonicMs() < deadlineMs) {
-      await this.commit(this.queue.take(MAX_ROWS));
-      this.stopTimer();
+      const waitMs = await this.commit(this.queue.take(MAX_ROWS));
+      const leftMs = deadlineMs - this.clock.monotonicMs();
+      if (waitMs === PAUSE_MS && leftMs > 0) await sleep(Math.min(waitMs, leftMs));
     }
     if (this.queue.size > 0)
       this.logger.error({ msg: 'audit entries of reads lost at shutdown', count: this.queue.size });
@@ -112,7 +117,7 @@ export class ReadRecorder {
   }
 
   private schedule(afterMs: number): void {
-    if (this.timer !== null || this.committing !== null || this.queue.size === 0) return;
+    if (this.isClosing || this.timer !== null || this.committing !== null || this.queue.size === 0) return;
     this.timer = setTimeout(() => {
       this.timer = null;
       this.committing = this.commit(this.queue.take(MAX_ROWS)).then((wait) => {
@@ -120,11 +125,6 @@ export class ReadRecorder {
         this.schedule(wait);
       });
     }, afterMs);
-  }
-
-  private stopTimer(): void {
-    if (this.timer !== null) clearTimeout(this.timer);
-    this.timer = null;
   }
 
   /** How long to wait for the next commit. */
