@@ -4,6 +4,8 @@ import type { VersionedKey } from '../../config/versioned-secrets.js';
 
 /** Rows of one statement. */
 const SLICE = 500;
+/** No id comes before it. */
+const BEFORE_ALL = '00000000-0000-0000-0000-000000000000';
 
 /** How many credentials are not bound, or were bound. */
 export interface CredentialCounts {
@@ -45,7 +47,7 @@ export class BindingsRepository {
    * it. A slice a statement. Gives how many rows were bound.
    */
   async bindUnbound(peppers: readonly VersionedKey[]): Promise<CredentialCounts> {
-    const passwords = await this.inSlices('', (after) => this.bindPasswords(peppers, after));
+    const passwords = await this.inSlices(BEFORE_ALL, (after) => this.bindPasswords(peppers, after));
     const importedSecrets = await this.inSlices('', (after) => this.bindImported(peppers, after));
     return { passwords, importedSecrets };
   }
@@ -53,11 +55,11 @@ export class BindingsRepository {
   /** Binds passwords under the pepper that signs which an older one has bound, so that the older one can go. */
   async renewPasswords(peppers: readonly VersionedKey[]): Promise<number> {
     const signing = peppers[0]!;
-    return this.inSlices('', async (after) => {
+    return this.inSlices(BEFORE_ALL, async (after) => {
       const rows = await this.manager.query<PasswordRow[]>(
         `SELECT id, password_hash, password_binding, password_binding_version FROM users
-          WHERE password_hash IS NOT NULL AND password_binding IS NOT NULL AND password_binding_version <> $1 AND id::text > $2
-          ORDER BY id::text LIMIT $3`,
+          WHERE password_hash IS NOT NULL AND password_binding IS NOT NULL AND password_binding_version <> $1 AND id > $2
+          ORDER BY id LIMIT $3`,
         [signing.version, after, SLICE],
       );
       return {
@@ -73,7 +75,7 @@ export class BindingsRepository {
   private async bindPasswords(peppers: readonly VersionedKey[], after: string): Promise<Slice> {
     const rows = await this.manager.query<PasswordRow[]>(
       `SELECT id, password_hash, password_binding, password_binding_version FROM users
-        WHERE password_hash IS NOT NULL AND id::text > $1 ORDER BY id::text LIMIT $2`,
+        WHERE password_hash IS NOT NULL AND id > $1 ORDER BY id LIMIT $2`,
       [after, SLICE],
     );
     return {
