@@ -139,7 +139,7 @@ function refuseFor(milliseconds: number | null): void {
   throw new DomainError(
     'throttled',
     'TOO_MANY_REQUESTS',
-    'Too many failed sign-ins. Try again later, or use a browser in which you have signed in before.',
+    'Too many failed attempts. Try again later. To sign in, you can use a browser in which you have signed in before.',
     { retryAfterSeconds: Math.max(1, Math.ceil(milliseconds / 1000)) },
   );
 }
