@@ -6,8 +6,11 @@ const WINDOW_MS = 10_000;
 /** One may be a lock that was busy; so many in ten seconds are an outage. */
 const MANY = 3;
 
-/** Verifies, reports and probes have conditions of their own. */
-const OTHERS = /^\/(health|metrics|api\/v1\/(verify|usage|introspect|forward-auth|ext-authz))(\/|$)/;
+/**
+ * Verifies, reports and probes have conditions of their own. Sign-ins are refused when too many wait, which strangers can
+ * bring about.
+ */
+const OTHERS = /^\/(health|metrics|api\/v1\/(verify|usage|introspect|forward-auth|ext-authz|auth\/login))(\/|$)/;
 
 /** Notices that requests of the management plane are answered 503: keys cannot be made, changed or revoked then. */
 @Injectable()

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Conditions } from '../../../src/common/conditions.js';
+import { hashingSlots } from '../../../src/users/hashing-slots.js';
 import { type Answer, TestApp } from '../../support/app.js';
 
 describe('POST /auth/login', () => {
@@ -24,6 +26,17 @@ describe('POST /auth/login', () => {
         expect.stringMatching(/^latchkey_device=[^;]+; Max-Age=15552000; Path=\/; HttpOnly; SameSite=Strict$/),
       ]);
       expect(headers.get('cache-control')).toBe('no-store');
+    });
+
+    it('is refused where too many wait, which is no outage of the management plane', async () => {
+      let free = () => {};
+      const held = new Promise<void>((resolve) => (free = resolve));
+      const waiting = Array.from({ length: 66 }, () => hashingSlots.run('unknown', () => held));
+      const answers = await Promise.all([1, 2, 3].map((n) => login(`waits-${n}@latchkey.test`, 'six grey herons', from())));
+      expect(answers.map(({ status }) => status)).toEqual([503, 503, 503]);
+      expect(app.app.get(Conditions, { strict: false }).check()['management']!.reason).toBeUndefined();
+      free();
+      await Promise.all(waiting);
     });
 
     it('ends the session that the browser had before, also one that could only change its password', async () => {
