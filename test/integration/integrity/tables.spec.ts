@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { Logger } from '@nestjs/common';
 import { createHash, randomBytes } from 'node:crypto';
 import { Client } from 'pg';
 import { type DataSource, QueryFailedError } from 'typeorm';
@@ -427,6 +428,24 @@ describe('Tables compared with the audit trail', () => {
     );
     expect(await watch.pass()).toBe(0);
     expect([reason(), await gauge()]).toEqual([undefined, '0']);
+  });
+
+  it('are named in each pass anew, however many were named before', async () => {
+    const watch = app.app.get(TableWatch, { strict: false });
+    const errors = jest.spyOn(Logger.prototype, 'error').mockImplementation(() => undefined);
+    try {
+      await writer.query(`INSERT INTO role (name, permissions) SELECT 'noise-' || n, '{}' FROM generate_series(1, 25) AS n`);
+      await watch.pass();
+      expect(errors.mock.calls).toHaveLength(21);
+      errors.mockClear();
+      await writer.query(`INSERT INTO role (name, permissions) VALUES ('zz-late', '{*}')`);
+      await watch.pass();
+      expect(errors.mock.calls.map(([line]) => (line as { id?: string }).id)).toEqual(['zz-late']);
+    } finally {
+      errors.mockRestore();
+      await writer.query(`DELETE FROM role WHERE name LIKE 'noise-%' OR name = 'zz-late'`);
+    }
+    expect(await watch.pass()).toBe(0);
   });
 
   it('are told of where a second factor was set up or removed past Latchkey', async () => {
