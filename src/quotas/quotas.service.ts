@@ -26,6 +26,8 @@ const JANITOR_MS = 1_000;
 const MAX_CLOSED_AT_ONCE = 500;
 /** How often it looks for leases of the future, which only a clock that has stepped back leaves. */
 const LOOK_AHEAD_MS = 10_000;
+/** Leases of the future that are watched at the same time. Those beyond wait a hold longer for each time it is full. */
+const MAX_WATCHED_OF_FUTURE = 10_000;
 /** Ends of reservations are kept as long as usage ids: a repeat after that counts anew. */
 const RESERVATION_DAYS = 35;
 const FORGET_EVERY_MS = 60_000;
@@ -225,11 +227,11 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
 
   private async closeFuture(): Promise<void> {
     await this.quietly('Leases of the future could not be looked for', async () => {
-      const found = await this.authority.findFuture(MAX_CLOSED_AT_ONCE);
+      const found = await this.authority.findFuture(MAX_WATCHED_OF_FUTURE);
       const nowMs = this.clock.monotonicMs();
       const due = this.future.due(found, nowMs, this.watch.closeOrder(nowMs, MAX_CLOSED_AT_ONCE));
       if (due.length === 0) return;
-      const closed = await this.authority.closeFuture(due);
+      const closed = await this.authority.closeFuture(due.slice(0, MAX_CLOSED_AT_ONCE));
       this.logger.warn(`The database's clock was ahead and stepped back: ${closed} leases from its future were closed.`);
     });
   }

@@ -476,7 +476,7 @@ export class Simulation {
     const closed = this.checked(() => this.authority.closeExpired(order));
     this.tally.closed += closed;
     if (closed > 0) this.log(() => `${replica.name} closes ${closed}`);
-    const due = replica.future.due(this.authority.findFuture(100), replica.monotonicMs(), order);
+    const due = replica.future.due(this.authority.findFuture(10_000), replica.monotonicMs(), order).slice(0, 100);
     const pulled = due.length > 0 ? this.checked(() => this.authority.closeFuture(due)) : 0;
     this.tally.closed += pulled;
     if (pulled > 0) this.log(() => `${replica.name} closes ${pulled} of the future`);
