@@ -3,6 +3,8 @@ import { ADMIN, patiently, ProofCluster } from '../harness/cluster.js';
 import type { Experiment } from '../harness/experiment.js';
 import { quantile } from '../harness/quantile.js';
 
+/** What each person of the experiment chooses. */
+const OWN_PASSWORD = 'seven slow barges at dusk';
 const REVOCATIONS = { ci: 40, full: 600 } as const;
 /** Connections of each flood. */
 const READERS = 64;
@@ -172,5 +174,10 @@ async function person(
   );
   if (created.status !== 201) throw new Error(`a user was answered ${created.status}: ${JSON.stringify(created.body)}`);
   const signedIn = await patiently(() => client.post('/auth/login', { body: { email, password: ADMIN.password } }));
-  return { id: created.body.id as string, token: signedIn.body.accessToken as string };
+  const [id, token] = [created.body.id as string, signedIn.body.accessToken as string];
+  // A password that another person chose opens a session that can do nothing but change it.
+  const own = { password: OWN_PASSWORD, currentPassword: ADMIN.password };
+  const chosen = await patiently(() => client.request('PUT', `/api/v1/users/${id}/password`, { token, body: own }));
+  if (chosen.status !== 204) throw new Error(`a new password was answered ${chosen.status}: ${JSON.stringify(chosen.body)}`);
+  return { id, token };
 }
