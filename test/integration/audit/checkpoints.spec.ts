@@ -83,7 +83,7 @@ describe('Checkpoints', () => {
     await app.stop();
     await asOwner(other, async (client) => {
       const { rows } = await client.query('SELECT seq FROM change_head');
-      expect(JSON.parse((await linesIn(own)).join('\n'))).toMatchObject({ seq: rows[0].seq });
+      expect(JSON.parse((await linesIn(own)).at(-1)!)).toMatchObject({ seq: rows[0].seq });
     });
     await other.drop();
   });
