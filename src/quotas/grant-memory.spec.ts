@@ -37,7 +37,6 @@ describe('the memory of grants', () => {
     await grant(200, request('b'), answer(7n));
     expect(memory.since(0)).toEqual(['a', 'b']);
     expect(memory.since(106)).toEqual(['b']);
-    expect(memory.newestGrantSentAtMs).toBe(200);
   });
 
   it('knows pooled leases that were made, and leases of their own that were granted', async () => {
@@ -48,7 +47,15 @@ describe('the memory of grants', () => {
   it('remembers no refusal', async () => {
     await grant(100, request('a'), answer(0n));
     expect(memory.since(0)).toEqual([]);
-    expect(memory.newestGrantSentAtMs).toBe(Number.NEGATIVE_INFINITY);
+    expect(memory.newestSentOfThoseAnsweredBy(1_000)).toBe(Number.NEGATIVE_INFINITY);
+  });
+
+  it('tells what was asked for by a server from what its successor has granted', async () => {
+    await grant(100, request('a'), answer(7n));
+    await grant(200, request('b'), answer(7n));
+    expect(memory.newestSentOfThoseAnsweredBy(104)).toBe(Number.NEGATIVE_INFINITY);
+    expect(memory.newestSentOfThoseAnsweredBy(204)).toBe(100);
+    expect(memory.newestSentOfThoseAnsweredBy(205)).toBe(200);
   });
 
   it('says that it does not know where it has forgotten', async () => {

@@ -4,6 +4,7 @@ import type { AcquireAnswer, AcquireRequest, QuotaAuthority } from './authority.
 const MOST_CALLS = 50_000;
 
 interface Granted {
+  readonly sentAtMs: number;
   readonly answeredAtMs: number;
   readonly leaseIds: readonly string[];
 }
@@ -17,7 +18,6 @@ export class GrantMemory implements QuotaAuthority {
   readonly settle: QuotaAuthority['settle'];
   readonly closeExpired: QuotaAuthority['closeExpired'];
   private calls: Granted[] = [];
-  private newestSentAtMs = Number.NEGATIVE_INFINITY;
   private forgottenUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(
@@ -33,16 +33,17 @@ export class GrantMemory implements QuotaAuthority {
     const sentAtMs = this.monotonicMs();
     const answer = await this.authority.acquire(request);
     const leaseIds = leasesOf(request, answer);
-    if (leaseIds.length > 0) {
-      this.note({ answeredAtMs: this.monotonicMs(), leaseIds });
-      this.newestSentAtMs = Math.max(this.newestSentAtMs, sentAtMs);
-    }
+    if (leaseIds.length > 0) this.note({ sentAtMs, answeredAtMs: this.monotonicMs(), leaseIds });
     return answer;
   }
 
-  /** When the newest grant that was acknowledged was asked for. */
-  get newestGrantSentAtMs(): number {
-    return this.newestSentAtMs;
+  /** When the newest of the grants that are remembered and were answered by `atMs` was asked for; -Infinity: none was. */
+  newestSentOfThoseAnsweredBy(atMs: number): number {
+    let newest = Number.NEGATIVE_INFINITY;
+    for (const { sentAtMs, answeredAtMs } of this.calls) {
+      if (answeredAtMs <= atMs && sentAtMs > newest) newest = sentAtMs;
+    }
+    return newest;
   }
 
   /** Leases of grants that were answered at `atMs` or later; null if some of these are forgotten. */

@@ -184,9 +184,12 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
     return this.grants.since(atMs);
   }
 
-  /** When the newest acknowledged grant of a budget lease was asked for, monotonic; -Infinity: none was. */
-  get newestGrantSentAtMs(): number {
-    return this.grants.newestGrantSentAtMs;
+  /**
+   * When the newest grant of a budget lease that was acknowledged by `atMs` was asked for, monotonic, among those of the
+   * last seconds; -Infinity: none was.
+   */
+  newestGrantAskedFor(atMs: number): number {
+    return this.grants.newestSentOfThoseAnsweredBy(atMs);
   }
 
   /** Grants before this monotonic instant are asked for no more. */

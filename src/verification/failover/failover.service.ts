@@ -124,7 +124,8 @@ export class FailoverService implements HistoryListener, OnApplicationBootstrap 
   }
 
   onHistory(poll: Poll, before: Position | null, timing: PollTiming): void {
-    const grantSentAtMs = this.quotas.newestGrantSentAtMs;
+    // What was granted since the last poll may have been granted by the new server already.
+    const grantSentAtMs = this.quotas.newestGrantAskedFor(this.polls.at(-1)?.answeredAtMs ?? Number.NEGATIVE_INFINITY);
     const left = before === null ? null : { before, polls: this.polls, changes: this.memory.take(), grantSentAtMs };
     this.polls = [lsnOf(poll, timing)];
     const history = nameOf(poll);

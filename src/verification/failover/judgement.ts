@@ -17,7 +17,7 @@ export interface LeftHistory {
   readonly polls: readonly PolledLsn[];
   /** Oldest first. */
   readonly changes: readonly FeedRow[];
-  /** When the newest acknowledged grant of a lease was asked for; -Infinity: none was. */
+  /** When the newest grant of a lease that was acknowledged before the last poll was asked for; -Infinity: none was. */
   readonly grantSentAtMs: number;
 }
 
