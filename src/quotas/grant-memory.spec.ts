@@ -19,7 +19,7 @@ describe('the memory of grants', () => {
 
   beforeEach(() => {
     nowMs = 0;
-    const authority = { acquire: () => next() } as unknown as QuotaAuthority;
+    const authority = { acquire: () => next(), giveBack: () => Promise.resolve() } as unknown as QuotaAuthority;
     memory = new GrantMemory(authority, () => nowMs);
   });
 
@@ -56,6 +56,17 @@ describe('the memory of grants', () => {
     expect(memory.newestSentOfThoseAnsweredBy(104)).toBe(Number.NEGATIVE_INFINITY);
     expect(memory.newestSentOfThoseAnsweredBy(204)).toBe(100);
     expect(memory.newestSentOfThoseAnsweredBy(205)).toBe(200);
+  });
+
+  it('gives no lease that was given back unused: its row may be gone', async () => {
+    await grant(100, request('pool', ['own']), answer(7n, [true]));
+    const back = (leaseId: string, amount: bigint) =>
+      memory.giveBack({ leases: [{ leaseId, number: 1, amount }], windows: [] });
+    await back('pool', 6n);
+    expect(memory.since(0)).toEqual(['pool', 'own']);
+    await back('own', 1n);
+    await back('pool', 7n);
+    expect(memory.since(0)).toEqual([]);
   });
 
   it('says that it does not know where it has forgotten', async () => {

@@ -18,13 +18,18 @@ export class GrantMemory implements QuotaAuthority {
   readonly settle: QuotaAuthority['settle'];
   readonly closeExpired: QuotaAuthority['closeExpired'];
   private calls: Granted[] = [];
+  /** What each lease that is remembered was granted, in micro-cents; without those that were given back unused. */
+  private readonly held = new Map<string, bigint>();
   private forgottenUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(
     private readonly authority: QuotaAuthority,
     private readonly monotonicMs: () => number,
   ) {
-    this.giveBack = (back) => authority.giveBack(back);
+    this.giveBack = (back) => {
+      for (const { leaseId, amount } of back.leases) if (amount === this.held.get(leaseId)) this.held.delete(leaseId);
+      return authority.giveBack(back);
+    };
     this.settle = (settlements) => authority.settle(settlements);
     this.closeExpired = (order) => authority.closeExpired(order);
   }
@@ -32,8 +37,8 @@ export class GrantMemory implements QuotaAuthority {
   async acquire(request: AcquireRequest): Promise<AcquireAnswer> {
     const sentAtMs = this.monotonicMs();
     const answer = await this.authority.acquire(request);
-    const leaseIds = leasesOf(request, answer);
-    if (leaseIds.length > 0) this.note({ sentAtMs, answeredAtMs: this.monotonicMs(), leaseIds });
+    const leases = leasesOf(request, answer);
+    if (leases.length > 0) this.note(sentAtMs, leases);
     return answer;
   }
 
@@ -46,10 +51,14 @@ export class GrantMemory implements QuotaAuthority {
     return newest;
   }
 
-  /** Leases of grants that were answered at `atMs` or later; null if some of these are forgotten. */
+  /**
+   * Leases of grants that were answered at `atMs` or later; null if some of these are forgotten. Not those that were given
+   * back unused: their rows may be gone, and nothing is drawn from them.
+   */
   since(atMs: number): readonly string[] | null {
     if (atMs < this.forgottenUntilMs) return null;
-    return this.calls.filter(({ answeredAtMs }) => answeredAtMs >= atMs).flatMap(({ leaseIds }) => leaseIds);
+    const answered = this.calls.filter(({ answeredAtMs }) => answeredAtMs >= atMs);
+    return answered.flatMap(({ leaseIds }) => leaseIds).filter((id) => this.held.has(id));
   }
 
   /** Forgets grants that were answered before `atMs`. */
@@ -57,19 +66,26 @@ export class GrantMemory implements QuotaAuthority {
     this.forgottenUntilMs = Math.max(this.forgottenUntilMs, atMs);
     let kept = 0;
     while (kept < this.calls.length && this.calls[kept]!.answeredAtMs < atMs) kept += 1;
-    if (kept > 0) this.calls = this.calls.slice(kept);
+    if (kept === 0) return;
+    for (const { leaseIds } of this.calls.splice(0, kept)) for (const id of leaseIds) this.held.delete(id);
   }
 
-  private note(granted: Granted): void {
+  private note(sentAtMs: number, leases: readonly GrantedLease[]): void {
     if (this.calls.length >= MOST_CALLS) this.forgetBefore(this.calls[this.calls.length >> 1]!.answeredAtMs + 1);
-    this.calls.push(granted);
+    this.calls.push({ sentAtMs, answeredAtMs: this.monotonicMs(), leaseIds: leases.map(([id]) => id) });
+    for (const [id, amount] of leases) this.held.set(id, amount);
   }
 }
 
-function leasesOf({ budgets: asks }: AcquireRequest, { budgets: grants }: AcquireAnswer): string[] {
+/** Its id, and what it was granted. */
+type GrantedLease = readonly [string, bigint];
+
+function leasesOf({ budgets: asks }: AcquireRequest, { budgets: grants }: AcquireAnswer): GrantedLease[] {
   return grants.flatMap(({ slice, verdicts }, index) => {
     const ask = asks[index]!;
-    const own = ask.needs.flatMap((need, at) => (need.own !== null && verdicts[at] === true ? [need.own.leaseId] : []));
-    return slice > 0n ? [ask.leaseId, ...own] : own;
+    const own = ask.needs.flatMap((need, at): GrantedLease[] =>
+      need.own !== null && verdicts[at] === true ? [[need.own.leaseId, need.amount]] : [],
+    );
+    return slice > 0n ? [[ask.leaseId, slice], ...own] : own;
   });
 }
