@@ -63,6 +63,8 @@ export class ManagementGate {
       'Requests of management answered 429 for their number.',
       ['reason'],
     );
+    // From the start, so that the first ones are an increase to Prometheus.
+    for (const reason of ['rate', 'waiting']) this.refused.inc({ reason }, 0);
     meters.gauge(
       'latchkey_management_requests_queued',
       'Requests of management that wait for their turn.',

@@ -191,7 +191,7 @@ async function openDataDirectory(path: string): Promise<string> {
   } catch (cause) {
     throw new StartRefusal(
       `The data directory ${resolve(path)} cannot be used (${(cause as Error).message}): start as the user who owns ` +
-        'it, or set DATA_DIR to another directory.',
+        'it, set DATA_DIR to another directory, or set DATABASE_URL to a PostgreSQL of your own.',
       { cause },
     );
   }

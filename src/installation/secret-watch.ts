@@ -4,6 +4,7 @@ import { Conditions } from '../common/conditions.js';
 import { Meters } from '../common/meters.js';
 import { onMissingVersion } from '../common/missing-version.js';
 import { Config } from '../config/config.js';
+import { SECRET_NAMES } from '../config/generated-secrets.js';
 import { InstallationRepository, nameOf } from './installation.repository.js';
 
 const LOOK_EVERY_MS = 30_000;
@@ -31,6 +32,8 @@ export class SecretWatch implements OnApplicationBootstrap, OnModuleDestroy {
     conditions: Conditions,
   ) {
     const missed = meters.counter('latchkey_missing_secret_versions_total', 'Times this process met something made with a version of a secret that it lacks.', ['variable']);
+    // From the start, so that the first one is an increase to Prometheus.
+    for (const variable of SECRET_NAMES) missed.inc({ variable }, 0);
     this.stopCounting = onMissingVersion((variable) => missed.inc({ variable }));
     meters.gauge('latchkey_lacking_secret_versions', 'Versions of secrets that other replicas have brought since this process started, and that it lacks.', () => this.lacking);
     conditions.register('secrets', 'this replica has every version of a secret that others have', () => (this.lacking === 0 ? null : LACKING), 'warn');

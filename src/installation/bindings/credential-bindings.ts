@@ -21,6 +21,9 @@ const LOOK_EVERY_MS = 30_000;
 /** While secrets are changed, replicas have another first pepper each: they must not bind anew in turns. */
 const RENEW_EVERY_MS = 3_600_000;
 
+/** What can be refused for want of a binding. */
+const KINDS = ['password', 'imported-secret'] as const;
+
 const UNBOUND =
   'A credential was refused: nothing of this installation has bound it to its row, so it was written past Latchkey, or by ' +
   'the release before. docs/operations.md, "Rows that differ from the trail".';
@@ -63,6 +66,8 @@ export class CredentialBindings implements OnModuleInit, OnApplicationBootstrap,
       'Credentials that were right and refused all the same, because nothing binds them to their row.',
       ['kind'],
     );
+    // From the start, so that the first one is an increase to Prometheus.
+    for (const kind of KINDS) this.refused.inc({ kind }, 0);
   }
 
   async onModuleInit(): Promise<void> {
@@ -96,7 +101,7 @@ export class CredentialBindings implements OnModuleInit, OnApplicationBootstrap,
   }
 
   /** Counts and tells that a credential was right and is refused. `id`: of the user or key. */
-  noteRefused(kind: 'password' | 'imported-secret', id: string): void {
+  noteRefused(kind: (typeof KINDS)[number], id: string): void {
     this.refused.inc({ kind });
     this.lines.add(kind, { msg: UNBOUND, kind, id });
   }
