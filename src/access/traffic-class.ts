@@ -2,7 +2,7 @@ import type { AccessRule, AuditedAct } from './access-rule.js';
 import { NARROWING_ACTS } from './narrowing-acts.js';
 import type { Permission } from './permissions.js';
 
-/** Classes of requests whose number in flight is bounded, each by itself. `pages`: files of the console and Swagger UI. */
+/** Classes of requests whose number in flight is bounded, each by itself. `pages`: console and Swagger UI. */
 export const TRAFFIC_CLASSES = ['verify', 'usage', 'management', 'revocation', 'pages'] as const;
 export type TrafficClass = (typeof TRAFFIC_CLASSES)[number];
 

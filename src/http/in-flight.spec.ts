@@ -34,7 +34,8 @@ class Client {
 
 const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: test\r\n\r\n`;
 const post = (path: string, body: string, sent = body) =>
-  `POST ${path} HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${sent}`;
+  `POST ${path} HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n` +
+  `Content-Length: ${body.length}\r\n\r\n${sent}`;
 
 /** Waits for a state, for as long as it takes; the test's own time limit ends it. */
 async function until(holds: () => boolean): Promise<void> {

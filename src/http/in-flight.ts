@@ -5,7 +5,7 @@ import { DomainError } from '../common/domain-error.js';
 import { sendProblem } from '../common/problem.filter.js';
 import { LanePlace, type TrafficLane } from './traffic-lane.js';
 
-/** Bytes of a body that cost as much as a small request: a batch of 100 verifies costs 8, a report of 1000 events 200. */
+/** Bytes of a body that cost as much as a small request: 100 verifies cost 8, a report of 1000 events 180. */
 const BYTES_PER_COST = 1024;
 /** Of a body that does not say how long it is. */
 const COST_OF_UNKNOWN_LENGTH = 16;
@@ -77,7 +77,7 @@ export function boundInFlight(fastify: FastifyInstance, laneOf: LaneOf): void {
 }
 
 /** A request in its lane. */
-class RequestPlace extends LanePlace {
+export class RequestPlace extends LanePlace {
   isRefused = false;
 
   constructor(
@@ -123,7 +123,7 @@ class RequestPlace extends LanePlace {
 }
 
 /** The requests of one connection, in the order in which they must be answered. */
-class Connection {
+export class Connection {
   private current: RequestPlace | null = null;
   private readonly ahead: RequestPlace[] = [];
   private isPaused = false;
@@ -190,6 +190,6 @@ function overloaded(): DomainError {
   const { min, max } = RETRY_AFTER_SECONDS;
   const retryAfterSeconds = min + Math.floor(Math.random() * (max - min + 1));
   const seconds = `${retryAfterSeconds} ${retryAfterSeconds === 1 ? 'second' : 'seconds'}`;
-  const detail = `This server has more requests than it can answer in time, and nothing was done: try again in ${seconds}.`;
+  const detail = `There are more requests than can be answered in time, and nothing was done: try again in ${seconds}.`;
   return new DomainError('unavailable', 'OVERLOADED', detail, { retryAfterSeconds });
 }

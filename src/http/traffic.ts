@@ -15,7 +15,13 @@ const PARTS: Readonly<Record<TrafficClass, number>> = {
   pages: 1 / 16,
 };
 /** What one turn of the event loop admits of each class: some 5 ms of verifies, 10 ms of all. */
-const PER_TURN: Readonly<Record<TrafficClass, number>> = { verify: 64, usage: 32, management: 16, revocation: 16, pages: 16 };
+const PER_TURN: Readonly<Record<TrafficClass, number>> = {
+  verify: 64,
+  usage: 32,
+  management: 16,
+  revocation: 16,
+  pages: 16,
+};
 /** The part of a class's bound that may always be held: 512 connections that send verifies are never refused. */
 const ALWAYS_HELD_PART = 1 / 8;
 /** Probes and scrapers are never counted, held or refused. */
@@ -49,7 +55,12 @@ export function boundTraffic(fastify: FastifyInstance, settings: TrafficSettings
     TRAFFIC_CLASSES.map((name) => [name, new TrafficLane(limitsOf(name, settings.maxInFlight), TIMERS, onRefused)]),
   ) as Record<TrafficClass, TrafficLane>;
   showLanes(settings.meters, lanes);
-  settings.conditions.register('capacity', 'no request is refused because there are too many', () => (performance.now() - refusedAtMs < TOLD_MS ? REFUSING : null), 'warn');
+  settings.conditions.register(
+    'capacity',
+    'no request is refused because there are too many',
+    () => (performance.now() - refusedAtMs < TOLD_MS ? REFUSING : null),
+    'warn',
+  );
   const classOf = routeClasses(settings.routes, settings.apiPrefix);
   boundInFlight(fastify, (route) => {
     const name = classOf(route);
@@ -64,8 +75,13 @@ export function limitsOf(name: TrafficClass, maxInFlight: number): TrafficLimits
 }
 
 /** Gives the class of a route as Fastify knows it; null for those that are not bounded. */
-export function routeClasses(routes: readonly DeclaredRoute[], apiPrefix: string): (route: Pick<RouteOptions, 'method' | 'url'>) => TrafficClass | null {
-  const known = new Map(routes.map(({ method, path, rule, audited }) => [`${method} /${apiPrefix}${path}`, trafficClassOf(rule, audited)]));
+export function routeClasses(
+  routes: readonly DeclaredRoute[],
+  apiPrefix: string,
+): (route: Pick<RouteOptions, 'method' | 'url'>) => TrafficClass | null {
+  const known = new Map(
+    routes.map(({ method, path, rule, audited }) => [`${method} /${apiPrefix}${path}`, trafficClassOf(rule, audited)]),
+  );
   return ({ method, url }) => {
     if (UNBOUNDED.test(url)) return null;
     if (!url.startsWith(`/${apiPrefix}/`)) return 'pages';
@@ -75,7 +91,25 @@ export function routeClasses(routes: readonly DeclaredRoute[], apiPrefix: string
 }
 
 function showLanes(meters: Meters, lanes: Readonly<Record<TrafficClass, TrafficLane>>): void {
-  meters.gauges('latchkey_requests_in_flight', 'Requests that are worked on, by class. A body counts as one request for each KiB.', 'class', TRAFFIC_CLASSES, (name) => lanes[name].inFlight);
-  meters.gauges('latchkey_requests_queued', 'Requests that wait for a place; their connections are not read.', 'class', TRAFFIC_CLASSES, (name) => lanes[name].queued);
-  meters.counts('latchkey_requests_refused_total', 'Requests answered 503 OVERLOADED.', 'class', TRAFFIC_CLASSES, (name) => lanes[name].refused);
+  meters.gauges(
+    'latchkey_requests_in_flight',
+    'Requests that are worked on, by class. A body counts as one request for each KiB.',
+    'class',
+    TRAFFIC_CLASSES,
+    (name) => lanes[name].inFlight,
+  );
+  meters.gauges(
+    'latchkey_requests_queued',
+    'Requests that wait for a place; their connections are not read.',
+    'class',
+    TRAFFIC_CLASSES,
+    (name) => lanes[name].queued,
+  );
+  meters.counts(
+    'latchkey_requests_refused_total',
+    'Requests answered 503 OVERLOADED.',
+    'class',
+    TRAFFIC_CLASSES,
+    (name) => lanes[name].refused,
+  );
 }

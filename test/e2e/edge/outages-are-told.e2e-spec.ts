@@ -107,6 +107,7 @@ describe('What does not work is told', () => {
     expect(Object.keys(body['details']!).sort()).toEqual([
       'audit',
       'auditReads',
+      'capacity',
       'changeLog',
       'checkpoints',
       'clock',
