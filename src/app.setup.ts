@@ -8,6 +8,7 @@ import type { DataSource } from 'typeorm';
 import { AppModule } from './app.module.js';
 import { PastedSecrets } from './api-keys/pasted-secrets.js';
 import { noteClientIps } from './access/client-ip.js';
+import { RouteAccess } from './access/route-access.js';
 import { validationFailed } from './common/domain-error.js';
 import { Conditions } from './common/conditions.js';
 import { createLog, type Log } from './common/log.js';
@@ -28,6 +29,7 @@ import { logRequests, sharedLogger, timeRequests } from './http/request-log.js';
 import { urlProblem } from './http/request-url.js';
 import { secureAnswers } from './http/security-headers.js';
 import { REQUEST_TIMEOUT_MS, keepAllHeaders, timeLimits } from './http/server-limits.js';
+import { boundTraffic } from './http/traffic.js';
 import { API_PREFIX } from './openapi/document.js';
 import { serveOpenApi } from './openapi/serve.js';
 import { noteConnections } from './shutdown.js';
@@ -122,6 +124,13 @@ function tameFastify(app: NestFastifyApplication, config: Config): void {
   noteConnections(fastify.server);
   leaveWhileDraining(fastify, app.get(Readiness, { strict: false }));
   leaveLanes(fastify);
+  boundTraffic(fastify, {
+    maxInFlight: config.maxInFlight,
+    apiPrefix: API_PREFIX,
+    routes: app.get(RouteAccess, { strict: false }).routes(),
+    meters: app.get(Meters),
+    conditions: app.get(Conditions),
+  });
   sendTogether(fastify);
   logRequests(fastify, config.logLevel);
   timeRequests(fastify, app.get(Meters));

@@ -9,6 +9,7 @@ import { clientIp } from './client-ip.js';
 import { ManagementGate, type RequestClass } from './management-gate.js';
 import { NARROWING_ACTS } from './narrowing-acts.js';
 import type { Permission } from './permissions.js';
+import { isDataPlane } from './traffic-class.js';
 import { requireReadable } from '../common/refused-body.js';
 
 type DeclaringTarget = Parameters<Reflector['get']>[1];
@@ -25,9 +26,6 @@ interface Declaration {
   /** The field of the body that lists keys, of a batch. */
   readonly batch: string | undefined;
 }
-
-/** What services do all day, as often as their own clients ask. */
-const DATA_PLANE: ReadonlySet<Permission> = new Set(['platform:api-keys:verify', 'platform:usage:report']);
 
 /**
  * The guard of every route: authenticates, then applies the rule the route declares. A route without a
@@ -155,8 +153,7 @@ function actOf(rule: AccessRule | undefined): AuditedAct | undefined {
 }
 
 function isManagement(rule: AccessRule | undefined): boolean {
-  if (rule === undefined || rule.kind === 'public' || rule.kind === 'gateway') return false;
-  return rule.kind !== 'permission' || !DATA_PLANE.has(rule.permission);
+  return rule !== undefined && rule.kind !== 'public' && !isDataPlane(rule);
 }
 
 function classOf({ body }: FastifyRequest, { isNarrowing, batch }: Declaration): RequestClass {

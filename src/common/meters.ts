@@ -35,6 +35,33 @@ export class Meters {
     });
   }
 
+  /** The same, by one label of a closed set. */
+  gauges<L extends string>(name: string, help: string, label: string, values: readonly L[], read: (value: L) => number): void {
+    new Gauge({
+      name,
+      help,
+      labelNames: [label],
+      registers: [this.registry],
+      collect() {
+        for (const value of values) this.set({ [label]: value }, read(value));
+      },
+    });
+  }
+
+  /** Something that happens and is counted elsewhere, by one label of a closed set. @see count */
+  counts<L extends string>(name: string, help: string, label: string, values: readonly L[], read: (value: L) => number): void {
+    new Counter({
+      name,
+      help,
+      labelNames: [label],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        for (const value of values) this.inc({ [label]: value }, read(value));
+      },
+    });
+  }
+
   /** Something that happens and is counted elsewhere: `read` gives how often it has happened since the start. */
   count(name: string, help: string, read: () => number): void {
     new Counter({
@@ -56,16 +83,7 @@ export class Meters {
   /** Something that happens on every request, by one label of a closed set: counted in an array, told when asked. */
   tally<L extends string>(name: string, help: string, label: string, values: readonly L[]): Tally<L> {
     const tally = new Tally(values);
-    new Counter({
-      name,
-      help,
-      labelNames: [label],
-      registers: [this.registry],
-      collect() {
-        this.reset();
-        for (const value of values) this.inc({ [label]: value }, tally.of(value));
-      },
-    });
+    this.counts(name, help, label, values, (value) => tally.of(value));
     return tally;
   }
 

@@ -77,6 +77,8 @@ export class Config {
   readonly maxReplicas: number;
   /** Networks whose `X-Forwarded-For` is believed. */
   readonly trustedProxies: readonly Cidr[];
+  /** What may be in flight in one replica, of all classes; a small request counts one. */
+  readonly maxInFlight: number;
   /** Requests with more header lines are refused. */
   readonly maxHeaderLines: number;
   /** Where gateways ask without a key of their own; null: nowhere. */
@@ -132,6 +134,7 @@ export class Config {
     this.rateFallback = environment.RATE_FALLBACK;
     this.maxReplicas = environment.MAX_REPLICAS;
     this.trustedProxies = networks(list(environment.TRUSTED_PROXIES));
+    this.maxInFlight = environment.MAX_IN_FLIGHT;
     this.maxHeaderLines = environment.MAX_HEADER_LINES;
     this.gatewayListener = gatewayListenerOf(environment);
     this.metricsPort = metricsPortOf(environment);

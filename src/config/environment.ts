@@ -126,6 +126,9 @@ export const environmentSchema = z.object({
   RATE_FALLBACK: z.enum(['closed', 'share']).default('closed'),
   MAX_REPLICAS: positiveInteger(1000).default(3),
   TRUSTED_PROXIES: z.string().optional(),
+  MAX_IN_FLIGHT: positiveInteger(65_536)
+    .refine((value) => value >= 64, 'must be at least 64')
+    .default(8192),
   MAX_HEADER_LINES: positiveInteger(HEADER_LINES.max)
     .refine((value) => value >= HEADER_LINES.min, `must be at least ${HEADER_LINES.min}`)
     .default(200),

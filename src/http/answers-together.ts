@@ -10,7 +10,7 @@ interface Answer {
  * made, every single one wakes a client that has just gone to sleep over the one before, and under load that costs the
  * server more than all else in a verify. Where one request is in flight nothing is held up: the turn ends at once.
  *
- * Streams leave as ever: until they are piped nobody would hear of their errors.
+ * Streams leave as ever: until they are piped nobody would hear of their errors. So do refusals of an overloaded server.
  */
 export function sendTogether(fastify: FastifyInstance): void {
   let waiting: Answer[] = [];
@@ -19,8 +19,9 @@ export function sendTogether(fastify: FastifyInstance): void {
     waiting = [];
     for (const answer of ready) send(fastify, answer);
   };
-  fastify.addHook('onSend', (_request, reply, payload, done) => {
-    if (typeof payload !== 'string') return done(null, payload);
+  fastify.addHook('onSend', (request, reply, payload, done) => {
+    // Under overload the end of the turn is far.
+    if (typeof payload !== 'string' || request.place?.isRefused === true) return done(null, payload);
     if (waiting.push({ reply, send: () => done(null, payload) }) === 1) setImmediate(sendAll);
   });
 }

@@ -24,6 +24,7 @@ import { g22 } from './experiments/g22-floods-of-made-up-keys.js';
 import { g23 } from './experiments/g23-nobody-is-locked-out.js';
 import { g25 } from './experiments/g25-made-up-requests.js';
 import { g27 } from './experiments/g27-rotation.js';
+import { g29 } from './experiments/g29-overload.js';
 import { g30 } from './experiments/g30-clean-shutdown.js';
 import { g36 } from './experiments/g36-the-books-balance.js';
 import { g37 } from './experiments/g37-the-models.js';
@@ -58,6 +59,7 @@ export const experiments: readonly Experiment[] = [
   g23,
   g25,
   g27,
+  g29,
   g30,
   g36,
   g37,

@@ -88,6 +88,7 @@ describe('the transport', () => {
   describe.each([
     ['a connection that was refused', () => Promise.reject(failing('ECONNREFUSED')), { always: 3, undecided: 3, 'not-sent': 3 }],
     ['a 503 of Latchkey', () => problem(503, 'UNAVAILABLE'), { always: 3, undecided: 3, 'not-sent': 1 }],
+    ['a 503 of a Latchkey that has too many requests', () => problem(503, 'OVERLOADED'), { always: 3, undecided: 3, 'not-sent': 1 }],
     ['a connection that was reset', () => Promise.reject(failing('ECONNRESET')), { always: 3, undecided: 1, 'not-sent': 1 }],
     ['a 502 of a proxy', () => new Response('<html>', { status: 502 }), { always: 3, undecided: 1, 'not-sent': 1 }],
     ['half an answer', () => new Response('{"valid":tr', { headers: { 'content-type': 'application/json' } }), { always: 3, undecided: 1, 'not-sent': 1 }],

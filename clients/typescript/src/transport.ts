@@ -50,6 +50,8 @@ export interface TransportSettings {
 }
 
 const BACKOFF = { baseMs: 100, maxMs: 2_000 };
+/** Codes of a 503 after which nothing was done. */
+const UNDECIDED = new Set(['UNAVAILABLE', 'OVERLOADED']);
 /** Failures of `fetch` that come before a byte of the request has left. */
 const NOT_CONNECTED = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_CONNECT_TIMEOUT']);
 
@@ -239,6 +241,6 @@ function mayRepeat(repeat: Repeat, failure: LatchkeyProblem | LatchkeyUnreachabl
     if (failure.code === 'CIRCUIT_OPEN' || failure.code === 'TIMEOUT') return false;
     return failure.notSent || repeat === 'always';
   }
-  // A problem document with this code is from Latchkey itself: it could decide nothing, so nothing was consumed.
-  return failure.status === 503 && failure.code === 'UNAVAILABLE' && repeat !== 'not-sent';
+  // A problem document with such a code is from Latchkey itself: it could decide nothing, so nothing was consumed.
+  return failure.status === 503 && UNDECIDED.has(failure.code) && repeat !== 'not-sent';
 }

@@ -107,6 +107,7 @@ describe('What does not work is told', () => {
     expect(Object.keys(body['details']!).sort()).toEqual([
       'audit',
       'auditReads',
+      'capacity',
       'changeLog',
       'checkpoints',
       'clock',
@@ -189,7 +190,8 @@ describe('What does not work is told', () => {
     await Promise.all(load);
     proxy.setMode('pass');
     await recovered();
-    expect(refused).toBeGreaterThan(300);
+    // Many more than lines; how many there are is the machine's.
+    expect(refused).toBeGreaterThan(2 * MAX_LINES);
     expect(lines.length).toBeLessThan(MAX_LINES);
     await eventually(() => {
       const told = lines.reduce((sum, { repeated = 0 }) => sum + repeated, 0);

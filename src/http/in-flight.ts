@@ -1,0 +1,195 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
+import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
+import { DomainError } from '../common/domain-error.js';
+import { sendProblem } from '../common/problem.filter.js';
+import { LanePlace, type TrafficLane } from './traffic-lane.js';
+
+/** Bytes of a body that cost as much as a small request: 100 verifies cost 8, a report of 1000 events 180. */
+const BYTES_PER_COST = 1024;
+/** Of a body that does not say how long it is. */
+const COST_OF_UNKNOWN_LENGTH = 16;
+/** `Retry-After` is between these, at random, so that clients that were refused together do not come back together. */
+const RETRY_AFTER_SECONDS = { min: 1, max: 3 } as const;
+/** A connection whose request was refused is not read for as long. */
+const UNREAD_MS = 500;
+/** Requests that a connection may send ahead of their answers. More than one read of a socket can bring is a flood. */
+const MAX_AHEAD = 2048;
+/** A handler whose client has gone and that never answers keeps its place for as long. */
+const MAX_ABANDONED_MS = 10_000;
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Set on every route with a lane: the place of this request. */
+    place: RequestPlace | null;
+  }
+}
+
+/** Gives the lane of a route; null: its requests are neither counted nor held. */
+export type LaneOf = (route: RouteOptions) => TrafficLane | null;
+
+/**
+ * Bounds what is in flight by the lane of each route. Decided when the head of a request is read, before its body: a
+ * request without a place waits, and its connection is read no further; then it is 503 `OVERLOADED`. One request of a
+ * connection is worked on at a time, so that requests sent ahead take no places.
+ *
+ * A place is given back once the answer is made: a slow reader keeps none.
+ *
+ * @see docs/adr/0030-what-is-in-flight-is-bounded.md
+ */
+export function boundInFlight(fastify: FastifyInstance, laneOf: LaneOf): void {
+  const connections = new WeakMap<Socket, Connection>();
+  const connectionOf = (socket: Socket): Connection => {
+    const known = connections.get(socket);
+    if (known !== undefined) return known;
+    const connection = new Connection(socket);
+    connections.set(socket, connection);
+    return connection;
+  };
+  fastify.decorateRequest('place', null);
+  fastify.addHook('onRoute', (route) => {
+    const lane = laneOf(route);
+    if (lane === null) return;
+    route.onRequest = [
+      ...[route.onRequest ?? []].flat(),
+      (request: FastifyRequest, reply: FastifyReply, done: () => void) => {
+        const connection = connectionOf(request.raw.socket);
+        request.place = new RequestPlace(lane, connection, request, reply, done);
+        connection.accept(request.place);
+      },
+    ];
+    route.preValidation = [
+      ...[route.preValidation ?? []].flat(),
+      (request: FastifyRequest, _reply: FastifyReply, done: () => void) => {
+        lane.received(request.place!);
+        done();
+      },
+    ];
+  });
+  fastify.addHook('onSend', (request, _reply, payload, done) => {
+    request.place?.leave();
+    done(null, payload);
+  });
+  fastify.addHook('onResponse', (request, _reply, done) => {
+    request.place?.answered();
+    done();
+  });
+}
+
+/** A request in its lane. */
+export class RequestPlace extends LanePlace {
+  isRefused = false;
+
+  constructor(
+    private readonly lane: TrafficLane,
+    private readonly connection: Connection,
+    private readonly request: FastifyRequest,
+    private readonly reply: FastifyReply,
+    private readonly done: () => void,
+  ) {
+    super(costOf(request.raw));
+  }
+
+  start(): void {
+    const admission = this.lane.enter(this);
+    if (admission === 'admitted') this.done();
+    else if (admission === 'refused') this.refuse();
+  }
+
+  admit(): void {
+    this.done();
+  }
+
+  refuse(): void {
+    this.isRefused = true;
+    // Gateways read no bodies.
+    void this.reply.header('X-Latchkey-Code', 'OVERLOADED');
+    sendProblem(this.reply, overloaded(), this.request.id);
+  }
+
+  leave(): void {
+    this.lane.leave(this);
+  }
+
+  answered(): void {
+    this.connection.answered(this);
+  }
+
+  /** The client has gone. What has not begun never does; what has is counted until its handler is done. */
+  abandon(): void {
+    if (this.phase === 'held') this.leave();
+    else if (this.phase !== 'over') setTimeout(() => this.leave(), MAX_ABANDONED_MS).unref();
+  }
+}
+
+/** The requests of one connection, in the order in which they must be answered. */
+export class Connection {
+  private current: RequestPlace | null = null;
+  private readonly ahead: RequestPlace[] = [];
+  private isPaused = false;
+
+  constructor(private readonly socket: Socket) {
+    socket.once('close', () => this.close());
+    // Node resumes a socket by itself: after each message it has read, and for a body.
+    socket.on('resume', () => {
+      if (this.isPaused) socket.pause();
+    });
+  }
+
+  accept(place: RequestPlace): void {
+    if (this.current === null) {
+      this.current = place;
+      place.start();
+      return;
+    }
+    this.ahead.push(place);
+    if (this.ahead.length > MAX_AHEAD) this.socket.destroy();
+    else this.pause();
+  }
+
+  /** The answer of a request has left. */
+  answered(place: RequestPlace): void {
+    if (this.current !== place) return;
+    this.current = this.ahead.shift() ?? null;
+    if (place.isRefused) this.rest();
+    else this.resume();
+    this.current?.start();
+  }
+
+  /** A client that comes back at once is read later: until then the kernel holds what it sends. */
+  private rest(): void {
+    this.pause();
+    setTimeout(() => this.resume(), UNREAD_MS).unref();
+  }
+
+  private pause(): void {
+    this.isPaused = true;
+    this.socket.pause();
+  }
+
+  private resume(): void {
+    if (!this.isPaused || this.ahead.length > 0) return;
+    this.isPaused = false;
+    this.socket.resume();
+  }
+
+  private close(): void {
+    this.current?.abandon();
+    this.current = null;
+    this.ahead.length = 0;
+  }
+}
+
+function costOf({ headers }: IncomingMessage): number {
+  const length = headers['content-length'];
+  if (length === undefined) return headers['transfer-encoding'] === undefined ? 1 : COST_OF_UNKNOWN_LENGTH;
+  return length.length <= 3 ? 1 : 1 + Math.floor(Number(length) / BYTES_PER_COST);
+}
+
+function overloaded(): DomainError {
+  const { min, max } = RETRY_AFTER_SECONDS;
+  const retryAfterSeconds = min + Math.floor(Math.random() * (max - min + 1));
+  const seconds = `${retryAfterSeconds} ${retryAfterSeconds === 1 ? 'second' : 'seconds'}`;
+  const detail = `There are more requests than can be answered in time, and nothing was done: try again in ${seconds}.`;
+  return new DomainError('unavailable', 'OVERLOADED', detail, { retryAfterSeconds });
+}
