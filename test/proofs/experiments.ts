@@ -22,6 +22,7 @@ import { g19 } from './experiments/g19-a-database-that-hangs.js';
 import { g20 } from './experiments/g20-database-restarts.js';
 import { g22 } from './experiments/g22-floods-of-made-up-keys.js';
 import { g23 } from './experiments/g23-nobody-is-locked-out.js';
+import { g24 } from './experiments/g24-address-lists.js';
 import { g25 } from './experiments/g25-made-up-requests.js';
 import { g27 } from './experiments/g27-rotation.js';
 import { g30 } from './experiments/g30-clean-shutdown.js';
@@ -56,6 +57,7 @@ export const experiments: readonly Experiment[] = [
   g20,
   g22,
   g23,
+  g24,
   g25,
   g27,
   g30,
