@@ -26,6 +26,7 @@ import { g24 } from './experiments/g24-address-lists.js';
 import { g25 } from './experiments/g25-made-up-requests.js';
 import { g27 } from './experiments/g27-rotation.js';
 import { g30 } from './experiments/g30-clean-shutdown.js';
+import { g31 } from './experiments/g31-full-disks.js';
 import { g36 } from './experiments/g36-the-books-balance.js';
 import { g37 } from './experiments/g37-the-models.js';
 import { g38 } from './experiments/g38-the-simulation.js';
@@ -61,6 +62,7 @@ export const experiments: readonly Experiment[] = [
   g25,
   g27,
   g30,
+  g31,
   g36,
   g37,
   g38,

@@ -27,7 +27,8 @@ interface Case {
   /** What was asked, for a violation. */
   readonly what: string;
   readonly expected: Answer;
-  readonly found: Answer | string;
+  /** An {@link Answer}, or what else came. */
+  readonly found: string;
 }
 
 /**
