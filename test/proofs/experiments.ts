@@ -18,6 +18,7 @@ import { g14 } from './experiments/g14-every-change-is-audited.js';
 import { g15 } from './experiments/g15-edits-of-tables-are-found.js';
 import { g16 } from './experiments/g16-rate-limits-in-any-interval.js';
 import { g17 } from './experiments/g17-month-ends.js';
+import { g18 } from './experiments/g18-clocks-that-jump.js';
 import { g19 } from './experiments/g19-a-database-that-hangs.js';
 import { g20 } from './experiments/g20-database-restarts.js';
 import { g22 } from './experiments/g22-floods-of-made-up-keys.js';
@@ -54,6 +55,7 @@ export const experiments: readonly Experiment[] = [
   g15,
   g16,
   g17,
+  g18,
   g19,
   g20,
   g22,
