@@ -26,6 +26,7 @@ import { g23 } from './experiments/g23-nobody-is-locked-out.js';
 import { g24 } from './experiments/g24-address-lists.js';
 import { g25 } from './experiments/g25-made-up-requests.js';
 import { g27 } from './experiments/g27-rotation.js';
+import { g28 } from './experiments/g28-no-leaks.js';
 import { g30 } from './experiments/g30-clean-shutdown.js';
 import { g31 } from './experiments/g31-full-disks.js';
 import { g36 } from './experiments/g36-the-books-balance.js';
@@ -63,6 +64,7 @@ export const experiments: readonly Experiment[] = [
   g24,
   g25,
   g27,
+  g28,
   g30,
   g31,
   g36,

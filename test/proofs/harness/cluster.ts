@@ -174,6 +174,8 @@ export class Replica {
   readonly output: string[] = [];
   /** When its event loop stood still. @see stall-watch.mjs */
   readonly stalls: string[] = [];
+  /** Bytes alive after a collection, as often as it was asked. @see heap-watch.mjs */
+  readonly heaps: number[] = [];
   readonly client: HttpClient;
 
   constructor(
@@ -213,6 +215,7 @@ export class Replica {
       stream?.on('data', (chunk: Buffer) => {
         const text = chunk.toString();
         this.stalls.push(...text.split('\n').filter((line) => line.startsWith('STALL')));
+        this.heaps.push(...[...text.matchAll(/^HEAP (\d+)$/gm)].map(([, bytes]) => Number(bytes)));
         this.output.push(text);
         if (this.output.length > 200) this.output.shift();
       });
