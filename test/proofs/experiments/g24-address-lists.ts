@@ -4,7 +4,8 @@ import { CLIENT, Proxy, isInstalled } from '../../gateways/proxy.js';
 import { FIXED_LISTS, addressNear, drawnAddress, drawnList, spelled, spelledNetwork } from '../harness/address-cases.js';
 import { type OracleNetwork, clientOfChain, includes, nodeIncludes, readHop, readNetwork } from '../harness/address-oracle.js';
 import { ProofCluster } from '../harness/cluster.js';
-import type { Experiment, Outcome } from '../harness/experiment.js';
+import type { Experiment, Floor, Outcome } from '../harness/experiment.js';
+import { floor } from '../harness/floors.js';
 import type { Random } from '../harness/random.js';
 
 const CASES = { ci: 600, full: 20_000 } as const;
@@ -51,7 +52,7 @@ export const g24: Experiment = {
       const trial = await Trial.prepare(cluster, nginx, hasIpv6, random);
       await trial.run(CASES[size]);
       log(JSON.stringify(trial.figures()));
-      return { violations: [...trial.violations.slice(0, 50), ...trial.missed()], figures: trial.figures() };
+      return { violations: trial.violations.slice(0, 50), floors: trial.floors(), figures: trial.figures() };
     } finally {
       await nginx?.stop();
       await cluster.stop();
@@ -117,10 +118,10 @@ class Trial {
   }
 
   /** Each way, and each answer, has to have been met. */
-  missed(): string[] {
-    const least = (this.counts['cases'] ?? 0) / 30;
-    const wanted = ['allowed', 'refused', 'unknown', 'caller', 'forwardAuth', 'verify', 'list', 'forgedInList', ...(this.nginx === null ? [] : ['nginx'])];
-    return wanted.filter((name) => (this.counts[name] ?? 0) < least).map((name) => `${name} only ${this.counts[name] ?? 0} times: nothing was shown`);
+  floors(): [Floor, ...Floor[]] {
+    const { cases = 0, equal = 0 } = this.counts;
+    const kinds = ['allowed', 'refused', 'unknown', 'caller', 'forwardAuth', 'verify', 'list', 'forgedInList', ...(this.nginx === null ? [] : ['nginx'])];
+    return [floor('cases equal to the oracle', equal, 300), ...kinds.map((kind) => floor(`cases of ${kind}`, this.counts[kind] ?? 0, cases / 30))];
   }
 
   private async asCaller(): Promise<Case> {

@@ -4,7 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { bookDifferences } from '../harness/books.js';
 import { patiently, ProofCluster, Replica } from '../harness/cluster.js';
 import { EmbeddedInstallation } from '../harness/embedded-installation.js';
-import type { Experiment, ExperimentContext, Outcome } from '../harness/experiment.js';
+import type { Experiment, ExperimentContext, Floor, Outcome } from '../harness/experiment.js';
+import { floor } from '../harness/floors.js';
 import { FullDiskLoad } from '../harness/full-disk-load.js';
 import { SmallDiskPostgres } from '../harness/small-disk-postgres.js';
 import { SmallVolume } from '../harness/small-volume.js';
@@ -36,9 +37,12 @@ export const g31: Experiment = {
   fault: { what: 'reports are acknowledged before they are committed', patch: 'acknowledges-before-commit.mjs' },
   run: async (context): Promise<Outcome> => {
     const database = await SmallDiskPostgres.start('tables');
-    if (typeof database === 'string') return { violations: [], figures: {}, skipped: database };
+    if (typeof database === 'string') return { skipped: database };
     const files = await SmallVolume.mount(FILES_MB);
-    if (files === null) return { violations: [], figures: {}, skipped: 'no volume can be mounted here' };
+    if (files === null) {
+      await database.stop();
+      return { skipped: 'no volume can be mounted here' };
+    }
     const settings = { AUDIT_CHECKPOINT_FILE: join(files.path, 'checkpoints') };
     const cluster = await ProofCluster.startOn(database, REPLICAS, settings, context.fault).catch(async (error: unknown) => {
       await files.unmount();
@@ -77,7 +81,13 @@ class Trial {
     const { report } = await this.cluster.doctor();
     if (!report.includes('The audit trail is whole')) this.violations.push(`the trail is not whole: ${report}`);
     for (const { name, isRunning } of this.cluster.replicas) if (!isRunning) this.violations.push(`${name} ended`);
-    return { violations: [...load.violations.slice(0, 20), ...this.violations], figures: this.figures };
+    return { violations: [...load.violations.slice(0, 20), ...this.violations], floors: this.floors(), figures: this.figures };
+  }
+
+  private floors(): [Floor, ...Floor[]] {
+    const least = { refusedStatements: 20, acknowledged: 100, refused: 20, keys: 5, revoked: 1, changesWithFullFiles: CHANGES_WHILE_FULL, checkpointLines: 2 };
+    const [first, ...others] = Object.entries(least).map(([what, atLeast]) => floor(what, this.figures[what] ?? 0, atLeast));
+    return [first!, ...others];
   }
 
   private async fullTables(load: FullDiskLoad, secret: string): Promise<void> {
@@ -125,9 +135,6 @@ class Trial {
     const revoked = new Set(keys.filter((one) => one.revoked).map(({ id }) => id));
     const alive = load.revoked.filter((id) => !revoked.has(id));
     if (alive.length > 0) this.violations.push(`${alive.length} of ${load.revoked.length} acknowledged revocations did not happen`);
-    if (load.refused < 20) this.violations.push(`${load.refused} requests refused: nothing was shown`);
-    if (load.acknowledged.length < 100) this.violations.push(`${load.acknowledged.length} reports acknowledged: nothing was shown`);
-    if (load.revoked.length === 0) this.violations.push('no key was revoked: nothing was shown');
     Object.assign(this.figures, { acknowledged: load.acknowledged.length, keys: load.created.length, revoked: load.revoked.length, refused: load.refused, unanswered: load.unanswered });
   }
 

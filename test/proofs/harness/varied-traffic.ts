@@ -136,15 +136,15 @@ export class VariedTraffic {
     return { 'x-forwarded-for': this.address() };
   }
 
-  /** 503 is an answer on a machine that is busy. */
   private async answered(ask: () => Promise<ProofAnswer>): Promise<{ status: number; body: ProofAnswer['body'] }> {
     return ask().catch((error: Error) => ({ status: 0, body: error.message }));
   }
 
-  private count(what: string, number: number, unexpected: number | null): void {
+  /** A 503 is none of what it should have been, and no leak. */
+  private count(kind: string, number: number, unexpected: number | null): void {
+    const what = unexpected === 503 ? 'unavailable' : kind;
     this.counts[what] = (this.counts[what] ?? 0) + number;
-    if (unexpected === 503) this.counts['unavailable'] = (this.counts['unavailable'] ?? 0) + 1;
-    else if (unexpected !== null) this.violations.push(`${what} answered ${unexpected}`);
+    if (unexpected !== null && unexpected !== 503) this.violations.push(`${kind} answered ${unexpected}`);
   }
 
   /** Never the same twice, in both families by turns. */
