@@ -1,14 +1,9 @@
 /** Of a chain of addresses the first is believed, which is what a client writes. */
 import { IncomingMessage } from 'node:http';
 
-const { get, set } = Object.getOwnPropertyDescriptor(IncomingMessage.prototype, 'headers');
+const { _addHeaderLine: add } = IncomingMessage.prototype;
 
-Object.defineProperty(IncomingMessage.prototype, 'headers', {
-  set,
-  get() {
-    const headers = get.call(this);
-    const chain = headers['x-forwarded-for'];
-    if (typeof chain === 'string') headers['x-forwarded-for'] = chain.split(',')[0];
-    return headers;
-  },
-});
+IncomingMessage.prototype._addHeaderLine = function addFirstAddress(field, value, headers) {
+  if (field.toLowerCase() !== 'x-forwarded-for') return add.call(this, field, value, headers);
+  headers['x-forwarded-for'] ??= value.split(',')[0];
+};

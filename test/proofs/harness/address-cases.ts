@@ -76,7 +76,7 @@ const dotted = (bytes: readonly number[]) => bytes.join('.');
 const hexOf = (bytes: readonly number[]) => plainText({ family: 6, bytes: [...new Array<number>(12).fill(0), ...bytes] }).split(':').slice(6).join(':');
 
 const FOUR: readonly Spelling[] = [
-  ...new Array<Spelling>(6).fill(({ bytes }) => dotted(bytes)),
+  ...new Array<Spelling>(14).fill(({ bytes }) => dotted(bytes)),
   ({ bytes }) => `::ffff:${dotted(bytes)}`,
   ({ bytes }) => `::FFFF:${hexOf(bytes)}`,
   ({ bytes }) => `0:0:0:0:0:ffff:${dotted(bytes)}`,
@@ -101,7 +101,7 @@ const FOUR: readonly Spelling[] = [
 
 const SIX: readonly Spelling[] = [
   ...new Array<Spelling>(3).fill((address) => plainText(address)),
-  ...new Array<Spelling>(4).fill(compressed),
+  ...new Array<Spelling>(10).fill(compressed),
   (address) => plainText(address).toUpperCase(),
   (address) => plainText(address).split(':').map((group) => group.padStart(4, '0')).join(':'),
   (address, random) => `${compressed(address, random)}%eth0`,
@@ -118,7 +118,7 @@ const SIX: readonly Spelling[] = [
 
 /** What proxies put around it. */
 const AROUND: readonly ((text: string) => string)[] = [
-  ...new Array<(text: string) => string>(8).fill((text) => text),
+  ...new Array<(text: string) => string>(24).fill((text) => text),
   (text) => ` ${text}\t`,
   (text) => `${text}:443`,
   (text) => `[${text}]`,

@@ -5,7 +5,7 @@ import type { ProofAnswer } from './http-client.js';
 const REPORTERS = 6;
 const EVENTS = 20;
 /** Larger than what a page of the table has left: a full volume is met at once. */
-const LABEL = 'x'.repeat(200);
+const LABEL = 'x'.repeat(120);
 
 /** Reports usage, makes keys and revokes some of them on every replica, and remembers what was acknowledged. */
 export class FullDiskLoad {

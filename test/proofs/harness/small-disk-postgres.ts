@@ -31,18 +31,13 @@ export class SmallDiskPostgres implements ClusterDatabase {
     if (why !== null) return why;
     const volume = await SmallVolume.mount(SIZE_MB);
     if (volume === null) return 'no volume can be mounted here';
-    await giveToPostgres(volume.path);
-    const server = await (what === 'log'
-      ? DebianServer.init({ ...SETTINGS, ...KEEP_LOG }, ['-X', join(volume.path, 'wal'), '--wal-segsize=1'])
-      : DebianServer.init(SETTINGS));
-    await server.start();
-    await server.query('CREATE ROLE latchkey_app LOGIN');
-    if (what === 'tables') {
-      await server.query(`CREATE TABLESPACE small LOCATION '${volume.path}'`);
-      await server.query('GRANT CREATE ON TABLESPACE small TO PUBLIC');
-      await server.query(`ALTER DATABASE postgres SET default_tablespace = 'small'`);
+    try {
+      await giveToPostgres(volume.path);
+      return new SmallDiskPostgres(await startOn(volume.path, what), volume);
+    } catch (error) {
+      await volume.unmount();
+      throw error;
     }
-    return new SmallDiskPostgres(server, volume);
   }
 
   get ownerUrl(): string {
@@ -95,4 +90,17 @@ export class SmallDiskPostgres implements ClusterDatabase {
     await this.server.remove();
     await this.volume.unmount();
   }
+}
+
+async function startOn(path: string, what: OnSmallVolume): Promise<DebianServer> {
+  const server = await (what === 'log'
+    ? DebianServer.init({ ...SETTINGS, ...KEEP_LOG }, ['-X', join(path, 'wal'), '--wal-segsize=1'])
+    : DebianServer.init(SETTINGS, ['--wal-segsize=1']));
+  await server.start();
+  await server.query('CREATE ROLE latchkey_app LOGIN');
+  if (what === 'log') return server;
+  await server.query(`CREATE TABLESPACE small LOCATION '${path}'`);
+  await server.query('GRANT CREATE ON TABLESPACE small TO PUBLIC');
+  await server.query(`ALTER DATABASE postgres SET default_tablespace = 'small'`);
+  return server;
 }

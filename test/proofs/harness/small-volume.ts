@@ -25,7 +25,11 @@ export class SmallVolume {
   /** Another file takes all room but `leftBytes`. */
   async fill(leftBytes = 0): Promise<void> {
     const { bavail, bsize } = await statfs(this.path);
-    await writeFile(join(this.path, 'filler'), Buffer.alloc(Math.max(0, bavail * bsize - leftBytes)));
+    const filler = Buffer.alloc(Math.max(0, bavail * bsize - leftBytes));
+    // Others write meanwhile: then there is room for less.
+    await writeFile(join(this.path, 'filler'), filler).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOSPC') throw error;
+    });
   }
 
   async free(): Promise<void> {
