@@ -11,7 +11,10 @@ import { Spenders } from '../harness/spenders.js';
 const REPLICAS = 3;
 const WINDOW_MS = 60_000;
 const LIMIT = 120;
-const OFFERED_PER_SECOND = 6;
+const OFFERED_PER_SECOND = 12;
+/** So many refusals show that a limit is used up before the first clock jumps. */
+const USED_UP = 20;
+const USED_UP_WITHIN_MS = 60_000;
 const MICRO_CENTS = 1_000_000;
 /** So little that it is used up within each part. */
 const BUDGET_CENTS = 40;
@@ -82,7 +85,7 @@ class Trial {
     const floors: [Floor, ...Floor[]] = [floor('promises looked at', figures['promises'] ?? 0, 60)];
     for (const part of ['hosts', 'database'] as const) {
       floors.push(floor(`${part}: calls admitted`, figures[`${part}Admitted`]!, LIMIT / 2));
-      floors.push(floor(`${part}: calls over the limit refused`, figures[`${part}Refused`]!, 20));
+      floors.push(floor(`${part}: calls over the limit refused`, figures[`${part}Refused`]!, USED_UP));
       floors.push(floor(`${part}: micro-cents spent`, figures[`${part}SpentMicroCents`]!, BUDGET_CENTS * MICRO_CENTS / 4));
     }
     return { violations: violations.slice(0, 50), floors, figures };
@@ -100,6 +103,8 @@ class Trial {
     const recording = recorder.run();
     const spending = spenders.spend(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY);
     const jumped: number[] = [];
+    const begun = performance.now();
+    while (recorder.refused < USED_UP && performance.now() < begun + USED_UP_WITHIN_MS) await sleep(100);
     await move(jumped);
     recorder.end();
     spenders.end();
@@ -146,7 +151,6 @@ class Trial {
   private async moveDatabase(jumped: number[]): Promise<void> {
     const { random, size } = this.context;
     let at = 0;
-    await sleep(DATABASE_PAUSE_MS);
     for (let jump = 0; jump <= JUMPS[size].database; jump += 1) {
       // To and fro, and right at the end.
       const next = jump === JUMPS[size].database ? 0 : random.pick(OFFSETS.filter((offset) => offset !== at));
