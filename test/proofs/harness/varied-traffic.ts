@@ -6,7 +6,7 @@ import type { ProofAnswer, ProofRequest } from './http-client.js';
 import type { Random } from './random.js';
 
 const PER_BATCH = 100;
-const PER_IMPORT = 1_000;
+const PER_IMPORT = 500;
 const ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
 
 /** What may be sent, a second. Signing in costs a password hash, so it comes seldom. */
