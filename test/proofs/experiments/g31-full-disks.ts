@@ -178,20 +178,24 @@ class Trial {
     }
   }
 
-  private async changesWork({ client }: Replica): Promise<void> {
-    for (let change = 0; change < CHANGES_WHILE_FULL; change += 1) {
-      const { status } = await patiently(() => client.post('/api-keys', { token: this.cluster.adminToken, body: {} }));
-      if (status !== 201) this.violations.push(`a key while the server's own disk was full: ${status}`);
-      else this.add('changesWithFullFiles', 1);
-    }
+  private async changesWork(replica: Replica): Promise<void> {
+    for (let change = 0; change < CHANGES_WHILE_FULL; change += 1) await this.changeWorks(replica);
   }
 
-  private async waitForConditions({ client }: Replica, isSo: (broken: readonly string[]) => boolean): Promise<boolean> {
+  private async changeWorks({ client }: Replica): Promise<void> {
+    const { status } = await patiently(() => client.post('/api-keys', { token: this.cluster.adminToken, body: {} }));
+    if (status !== 201) this.violations.push(`a key while the server's own disk was full: ${status}`);
+    else this.add('changesWithFullFiles', 1);
+  }
+
+  /** What has the rest of a page is full with one of the next lines: changes go on until it is told. */
+  private async waitForConditions(replica: Replica, isSo: (broken: readonly string[]) => boolean): Promise<boolean> {
     const until = performance.now() + TOLD_WITHIN_MS;
     while (performance.now() < until) {
-      const { body } = await client.request('GET', '/health/ready', {});
+      const { body } = await replica.client.request('GET', '/health/ready', {});
       const details = Object.entries((body.details ?? {}) as Record<string, { status: string }>);
       if (isSo(details.filter(([, { status }]) => status !== 'up').map(([name]) => name))) return true;
+      await this.changeWorks(replica);
       await sleep(200);
     }
     return false;
