@@ -11,7 +11,7 @@ import { noteClientIps } from './access/client-ip.js';
 import { RouteAccess } from './access/route-access.js';
 import { validationFailed } from './common/domain-error.js';
 import { Conditions } from './common/conditions.js';
-import { createLog, type Log } from './common/log.js';
+import { createLog, type Log, logOutput } from './common/log.js';
 import { NestLogger } from './common/nest-logger.js';
 import { applyBodyLimit } from './common/body-limit.js';
 import { domainErrorOf, sendProblem } from './common/problem.filter.js';
@@ -72,6 +72,7 @@ export async function createApp(config: Config, dataSource: DataSource, options:
     ],
   });
   if (options.embedded) showEmbedded(app, options.embedded);
+  showLog(app);
   const pasted = app.get(PastedSecrets, { strict: false });
   app.useGlobalPipes(requestValidation((body, except) => pasted.findIn(body, except)));
   tameFastify(app, config);
@@ -105,6 +106,13 @@ const DATABASE_DOWN = 'The embedded PostgreSQL has ended, and is being started a
 function showEmbedded(app: NestFastifyApplication, supervisor: Pick<EmbeddedSupervisor, 'isDown' | 'restarts'>): void {
   app.get(Conditions).register('embeddedPostgres', 'the embedded PostgreSQL runs', () => (supervisor.isDown ? DATABASE_DOWN : null));
   app.get(Meters).count('latchkey_embedded_postgres_restarts_total', 'Starts of the embedded PostgreSQL after it had died, by this process.', () => supervisor.restarts);
+}
+
+const LOG_NOT_WRITTEN = 'Lines of the log cannot be written to standard output: its disk is full, or what read it is gone.';
+
+function showLog(app: NestFastifyApplication): void {
+  app.get(Conditions).register('log', 'lines of the log are written', () => (logOutput.isFailing ? LOG_NOT_WRITTEN : null));
+  app.get(Meters).count('latchkey_log_lines_dropped_total', 'Lines of the log that standard output did not take.', () => logOutput.dropped);
 }
 
 /** What Fastify does by itself and we do not want, and what every request meets before Nest. */

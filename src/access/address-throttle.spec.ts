@@ -2,10 +2,10 @@ import { describe, expect, it } from '@jest/globals';
 import { AddressThrottle } from './address-throttle.js';
 
 /** A throttle that admits so many a minute; asking it gives the headers it set, refused or not. */
-function throttleOf(requests: number) {
-  const throttle = new AddressThrottle({ name: 'minute', requests, seconds: 60 });
+function throttleOf(requests: number, nowMs: () => number = () => 0) {
+  const throttle = new AddressThrottle({ name: 'minute', requests, seconds: 60 }, nowMs);
   const headers: Record<string, string>[] = [];
-  return { headers, ask: (ip: string | null) => throttle.admit(ip, (set) => headers.push(set)) };
+  return { headers, ask: (ip: string | null) => Promise.resolve().then(() => throttle.admit(ip, (set) => headers.push(set))) };
 }
 
 describe('AddressThrottle', () => {
@@ -54,5 +54,27 @@ describe('AddressThrottle', () => {
     const { ask } = throttleOf(1);
     await ask(null);
     await expect(ask(null)).rejects.toMatchObject({ code: 'TOO_MANY_REQUESTS' });
+  });
+
+  it('begins a window anew once the last one is over, by a clock that only grows', async () => {
+    let nowMs = 0;
+    const { ask } = throttleOf(1, () => nowMs);
+    await ask('192.0.2.1');
+    nowMs = 59_999;
+    await expect(ask('192.0.2.1')).rejects.toMatchObject({ extras: { retryAfterSeconds: 1 } });
+    nowMs = 60_000;
+    await ask('192.0.2.1');
+  });
+
+  it('does not ask for the time of day, which may jump', () => {
+    const throttle = new AddressThrottle({ name: 'minute', requests: 1, seconds: 60 });
+    throttle.admit('192.0.2.1', () => undefined);
+    const { now } = Date;
+    Date.now = () => now() + 3_600_000;
+    try {
+      expect(() => throttle.admit('192.0.2.1', () => undefined)).toThrow('Too many requests from this network.');
+    } finally {
+      Date.now = now;
+    }
   });
 });

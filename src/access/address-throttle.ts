@@ -1,10 +1,10 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
 import { networksOf } from '../common/address-networks.js';
 import { DomainError } from '../common/domain-error.js';
 
 /** Addresses share this many counters, so that memory stays bounded however many there are. */
 const COUNTERS = 65_536;
+
 /** How often one address may knock. */
 export interface Allowance {
   /** Names the window in the `RateLimit` headers. */
@@ -13,17 +13,43 @@ export interface Allowance {
   readonly seconds: number;
 }
 
+/** What one counter has left after a request. */
+interface Counted {
+  readonly isAdmitted: boolean;
+  readonly remaining: number;
+  readonly msBeforeNext: number;
+}
+
+/** Windows of one length, each from its first request on: how many requests, and when it ends. */
+class Windows {
+  private readonly requests = new Uint32Array(COUNTERS);
+  private readonly endsAtMs = new Float64Array(COUNTERS).fill(Number.NEGATIVE_INFINITY);
+
+  count(counter: number, limit: number, lengthMs: number, nowMs: number): Counted {
+    if (nowMs >= this.endsAtMs[counter]!) {
+      this.endsAtMs[counter] = nowMs + lengthMs;
+      this.requests[counter] = 0;
+    }
+    this.requests[counter]! += 1;
+    const remaining = limit - this.requests[counter]!;
+    return { isAdmitted: remaining >= 0, remaining: Math.max(0, remaining), msBeforeNext: this.endsAtMs[counter]! - nowMs };
+  }
+}
+
 /**
  * Counts the requests of each address, and of the networks around it, in this process' memory: a wider network may send
  * more, see `networksOf`. Which networks share a counter is drawn anew in each process, so that no client can choose to
- * share the counter of another.
+ * share the counter of another. Time is monotonic: a host whose clock jumps begins no window anew.
  */
 export class AddressThrottle {
   /** By how many times the allowance a network has. */
-  private readonly limiters = new Map<number, RateLimiterMemory>();
+  private readonly windows = new Map<number, Windows>();
   private readonly draw = randomBytes(16);
 
-  constructor(private readonly allowance: Allowance) {}
+  constructor(
+    private readonly allowance: Allowance,
+    private readonly nowMs: () => number = () => performance.now(),
+  ) {}
 
   /**
    * Counts one request, and says in headers what is left, also when it is refused.
@@ -31,43 +57,35 @@ export class AddressThrottle {
    * @throws DomainError 429 TOO_MANY_REQUESTS with the time until the address may send again
    * @see draft-ietf-httpapi-ratelimit-headers
    */
-  async admit(ip: string | null, setHeaders: (headers: Record<string, string>) => unknown): Promise<void> {
-    const seen: RateLimiterRes[] = [];
+  admit(ip: string | null, setHeaders: (headers: Record<string, string>) => unknown): void {
+    const nowMs = this.nowMs();
+    let least: Counted | null = null;
     // The narrowest first: a host that is refused does not use up what its neighbours may send.
     for (const { network, share } of networksOf(ip)) {
-      const counted = await this.consume(network, share);
-      seen.push(counted.state);
+      const counted = this.count(network, share, nowMs);
       if (!counted.isAdmitted) {
-        setHeaders(this.headersFor(counted.state));
+        setHeaders(this.headersFor(counted));
         throw new DomainError('throttled', 'TOO_MANY_REQUESTS', 'Too many requests from this network.', {
-          retryAfterSeconds: Math.max(1, Math.ceil(counted.state.msBeforeNext / 1000)),
+          retryAfterSeconds: Math.max(1, Math.ceil(counted.msBeforeNext / 1000)),
         });
       }
+      if (least === null || counted.remaining < least.remaining) least = counted;
     }
-    setHeaders(this.headersFor(seen.reduce((least, one) => (one.remainingPoints < least.remainingPoints ? one : least))));
+    if (least !== null) setHeaders(this.headersFor(least));
   }
 
-  private async consume(network: string, share: number): Promise<{ isAdmitted: boolean; state: RateLimiterRes }> {
-    try {
-      return { isAdmitted: true, state: await this.limiterOf(share).consume(this.counterOf(network)) };
-    } catch (refusal) {
-      if (!(refusal instanceof RateLimiterRes)) throw refusal;
-      return { isAdmitted: false, state: refusal };
-    }
-  }
-
-  private limiterOf(share: number): RateLimiterMemory {
+  private count(network: string, share: number, nowMs: number): Counted {
     const { requests, seconds } = this.allowance;
-    const limiter = this.limiters.get(share) ?? new RateLimiterMemory({ points: requests * share, duration: seconds });
-    this.limiters.set(share, limiter);
-    return limiter;
+    const windows = this.windows.get(share) ?? new Windows();
+    this.windows.set(share, windows);
+    return windows.count(this.counterOf(network), requests * share, seconds * 1000, nowMs);
   }
 
-  private headersFor({ remainingPoints, msBeforeNext }: RateLimiterRes): Record<string, string> {
+  private headersFor({ remaining, msBeforeNext }: Counted): Record<string, string> {
     const { name, requests, seconds } = this.allowance;
     return {
       'RateLimit-Policy': `"${name}";q=${requests};w=${seconds}`,
-      RateLimit: `"${name}";r=${Math.max(0, remainingPoints)};t=${Math.ceil(msBeforeNext / 1000)}`,
+      RateLimit: `"${name}";r=${remaining};t=${Math.ceil(msBeforeNext / 1000)}`,
     };
   }
 

@@ -39,4 +39,16 @@ describe('RequestRate', () => {
     expect(taken).toBeGreaterThanOrEqual(60);
     expect(taken).toBeLessThanOrEqual(63);
   });
+
+  it('remembers ten thousand parties at most, those that came last', () => {
+    const rate = new RequestRate(LIMITS);
+    for (let n = 0; n < 3; n += 1) rate.take('seldom', 1, 0);
+    for (let n = 0; n < 3; n += 1) rate.take('often', 1, 0);
+    for (let party = 0; party < 20_000; party += 1) {
+      rate.take(`party ${party}`, 1, 0);
+      if (party % 1_000 === 0) expect(rate.take('often', 1, 0)).not.toBeNull();
+    }
+    expect(rate.size).toBe(10_000);
+    expect(rate.take('seldom', 1, 0)).toBeNull();
+  });
 });

@@ -5,7 +5,7 @@ export interface RequestRateLimits {
   readonly burst: number;
 }
 
-/** Buckets that have filled up again are forgotten when there are this many. */
+/** Parties that are remembered; the one that was silent for the longest time, whose bucket is most likely full, is forgotten. */
 const MAX_PARTIES = 10_000;
 
 interface Bucket {
@@ -19,13 +19,18 @@ export class RequestRate {
 
   constructor(private readonly limits: RequestRateLimits) {}
 
+  /** Parties that are remembered. */
+  get size(): number {
+    return this.buckets.size;
+  }
+
   /**
    * Takes `weight` tokens; returns null, or the milliseconds until there are as many. A weight beyond the burst is one
    * of the burst.
    */
   take(party: string, weight: number, nowMs: number): number | null {
     const { burst } = this.limits;
-    const bucket = this.buckets.get(party) ?? this.open(party, nowMs);
+    const bucket = this.bucketOf(party, nowMs);
     bucket.tokens = Math.min(burst, bucket.tokens + (nowMs - bucket.atMs) * this.perMs);
     bucket.atMs = nowMs;
     const wanted = Math.min(weight, burst);
@@ -38,15 +43,12 @@ export class RequestRate {
     return this.limits.perMinute / 60_000;
   }
 
-  private open(party: string, nowMs: number): Bucket {
-    if (this.buckets.size >= MAX_PARTIES) this.forgetFull(nowMs);
-    const bucket = { tokens: this.limits.burst, atMs: nowMs };
+  /** The bucket of a party, which is now the one used last. The one that was not used for the longest time makes room. */
+  private bucketOf(party: string, nowMs: number): Bucket {
+    const bucket = this.buckets.get(party) ?? { tokens: this.limits.burst, atMs: nowMs };
+    this.buckets.delete(party);
+    if (this.buckets.size >= MAX_PARTIES) this.buckets.delete(this.buckets.keys().next().value!);
     this.buckets.set(party, bucket);
     return bucket;
-  }
-
-  private forgetFull(nowMs: number): void {
-    const fullAfterMs = this.limits.burst / this.perMs;
-    for (const [party, { atMs }] of this.buckets) if (nowMs - atMs >= fullAfterMs) this.buckets.delete(party);
   }
 }

@@ -7,14 +7,29 @@ const MAX_KILL_MS = 500;
 
 /**
  * Adds standard input to the end of the file that its argument names. A pipe without a reader is refused at once, and only
- * what is a file on a disk can be brought to the disk.
+ * what is a file on a disk can be brought to the disk. Where an earlier write was cut short (the disk was full), the line
+ * begins on a line of its own: behind a part of another it would be unreadable.
  */
 const PROGRAM = `
   const fs = require('node:fs');
   const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK = 0 } = fs.constants;
+  const isCutShort = (path) => {
+    try {
+      if (!fs.statSync(path).isFile()) return false;
+      const file = fs.openSync(path, 'r');
+      const { size } = fs.fstatSync(file);
+      const last = Buffer.from('\\n');
+      if (size > 0) fs.readSync(file, last, 0, 1, size - 1);
+      fs.closeSync(file);
+      return last[0] !== 10;
+    } catch {
+      return false;
+    }
+  };
   try {
-    const text = fs.readFileSync(0);
-    const file = fs.openSync(process.argv[1], O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0o640);
+    const [, path] = process.argv;
+    const text = Buffer.concat([Buffer.from(isCutShort(path) ? '\\n' : ''), fs.readFileSync(0)]);
+    const file = fs.openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0o640);
     for (let at = 0; at < text.length; ) at += fs.writeSync(file, text, at);
     if (fs.fstatSync(file).isFile()) fs.fsyncSync(file);
   } catch (error) {

@@ -80,13 +80,13 @@ export async function withLock<T>(directory: string, timeoutMs: number, work: ()
 }
 
 async function acquire(directory: string, timeoutMs: number): Promise<string> {
-  const deadline = Date.now() + timeoutMs;
+  const deadline = performance.now() + timeoutMs;
   const content = JSON.stringify(await thisProcess());
   for (;;) {
     const latest = await findLatestLock(directory);
     if (latest === 0 || !(await isHeld(lockPath(directory, latest)))) {
       if (await take(directory, latest + 1, content)) return lockPath(directory, latest + 1);
-    } else if (Date.now() > deadline) {
+    } else if (performance.now() > deadline) {
       throw new StartRefusal(`Another process has been starting or stopping PostgreSQL in ${directory} for too long: end that process, or wait and start again.`);
     } else {
       await sleep(POLL_MS);

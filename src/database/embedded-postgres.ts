@@ -242,9 +242,9 @@ async function ensureRunning(dataDir: string, { log, settings = {} }: EmbeddedPo
 
 /** Waits until the server answers for this very cluster; null if it ended instead. */
 async function adopt(cluster: string, left: Postmaster, credentials: Credentials): Promise<Postmaster | null> {
-  const deadline = Date.now() + READY_TIMEOUT_MS;
+  const deadline = performance.now() + READY_TIMEOUT_MS;
   let reason = 'it has not opened its port';
-  while (Date.now() < deadline) {
+  while (performance.now() < deadline) {
     const found = await findPostmaster(cluster);
     if (found === null) return null;
     if (found.port > 0) {
@@ -276,7 +276,7 @@ interface Launch {
 /** Starts a server and waits until it lets us in; tries again where a port was snatched or a dead server lingers. */
 async function startServer(launch: Launch): Promise<Postmaster> {
   await rotateLog(launch.logFile);
-  const deadline = Date.now() + READY_TIMEOUT_MS;
+  const deadline = performance.now() + READY_TIMEOUT_MS;
   let preferred = launch.lastPort;
   for (;;) {
     const logged = (await stat(launch.logFile).catch(() => null))?.size ?? 0;
@@ -288,7 +288,7 @@ async function startServer(launch: Launch): Promise<Postmaster> {
     const isTaken = /address already in use|could not create any TCP\/IP sockets/i.test(output);
     if (isTaken) preferred = null;
     const passing = isTaken || /shared memory block .* still in use/i.test(output);
-    if (!passing || Date.now() > deadline) {
+    if (!passing || performance.now() > deadline) {
       throw new StartRefusal(`PostgreSQL did not start on ${launch.cluster} (${lastWords(output) ?? problem}): see ${launch.logFile}.`);
     }
     await sleep(READY_POLL_MS);
@@ -331,7 +331,7 @@ async function waitUntilReady(
   deadline: number,
 ): Promise<string | null> {
   let reason: string | null = 'it was not tried';
-  while (Date.now() < deadline) {
+  while (performance.now() < deadline) {
     reason = await tryToConnect(port, credentials);
     if (reason === null) return null;
     if ((await findProcess(pid)) === null) return 'it ended';
@@ -420,9 +420,9 @@ async function signalServer(pid: number, signal: 'SIGINT' | 'SIGQUIT'): Promise<
 }
 
 async function hasEnded(pid: number, timeoutMs: number): Promise<boolean> {
-  const deadline = Date.now() + timeoutMs;
+  const deadline = performance.now() + timeoutMs;
   while ((await findProcess(pid)) !== null) {
-    if (Date.now() > deadline) return false;
+    if (performance.now() > deadline) return false;
     await sleep(READY_POLL_MS / 2);
   }
   return true;

@@ -18,14 +18,18 @@ import { g14 } from './experiments/g14-every-change-is-audited.js';
 import { g15 } from './experiments/g15-edits-of-tables-are-found.js';
 import { g16 } from './experiments/g16-rate-limits-in-any-interval.js';
 import { g17 } from './experiments/g17-month-ends.js';
+import { g18 } from './experiments/g18-clocks-that-jump.js';
 import { g19 } from './experiments/g19-a-database-that-hangs.js';
 import { g20 } from './experiments/g20-database-restarts.js';
 import { g22 } from './experiments/g22-floods-of-made-up-keys.js';
 import { g23 } from './experiments/g23-nobody-is-locked-out.js';
+import { g24 } from './experiments/g24-address-lists.js';
 import { g25 } from './experiments/g25-made-up-requests.js';
 import { g27 } from './experiments/g27-rotation.js';
+import { g28 } from './experiments/g28-no-leaks.js';
 import { g29 } from './experiments/g29-overload.js';
 import { g30 } from './experiments/g30-clean-shutdown.js';
+import { g31 } from './experiments/g31-full-disks.js';
 import { g36 } from './experiments/g36-the-books-balance.js';
 import { g37 } from './experiments/g37-the-models.js';
 import { g38 } from './experiments/g38-the-simulation.js';
@@ -53,14 +57,18 @@ export const experiments: readonly Experiment[] = [
   g15,
   g16,
   g17,
+  g18,
   g19,
   g20,
   g22,
   g23,
+  g24,
   g25,
   g27,
+  g28,
   g29,
   g30,
+  g31,
   g36,
   g37,
   g38,

@@ -2,6 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { experiments } from './experiments.js';
 import type { Experiment } from './harness/experiment.js';
+import { missedFloors } from './harness/floors.js';
 import { Random } from './harness/random.js';
 
 /**
@@ -36,34 +37,36 @@ if (values.ci) {
 if (verdicts.length > 1) console.log(`${count('passed')} proofs passed, ${count('failed')} proofs failed, ${count('skipped')} proofs skipped`);
 process.exit(count('failed') === 0 ? 0 : 1);
 
-async function prove({ id, guarantee, run, fault }: Experiment): Promise<Verdict> {
-  if (values.teeth && fault === undefined) {
-    console.log(JSON.stringify({ id, guarantee, teeth: 'none: it has no fault to notice' }));
-    return 'failed';
-  }
+async function prove({ id, guarantee, run, fault: declared }: Experiment): Promise<Verdict> {
+  // Mutants are part of each run, so that it is the same with and without --teeth.
+  const fault = values.teeth && declared !== 'mutants' ? declared : undefined;
   const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
   const started = performance.now();
   try {
-    const { violations, figures, skipped } = await run({
+    const outcome = await run({
       seed,
       size: values.full ? 'full' : 'ci',
       random: new Random(seed),
       log: (line) => console.error(`${id} ${line}`),
-      ...(values.teeth && fault !== undefined ? { fault } : {}),
+      ...(fault === undefined ? {} : { fault }),
     });
     const seconds = Math.round((performance.now() - started) / 100) / 10;
-    if (skipped !== undefined) {
-      console.error(`${id} NOT RUN: ${skipped}`);
-      console.log(JSON.stringify({ id, guarantee, skipped }));
+    if ('skipped' in outcome) {
+      console.error(`${id} NOT RUN: ${outcome.skipped}`);
+      console.log(JSON.stringify({ id, guarantee, skipped: outcome.skipped }));
       return 'skipped';
     }
-    const held = violations.length === 0;
-    if (values.teeth) {
-      console.log(JSON.stringify({ id, teeth: fault!.what, noticed: !held, seed, seconds, violations: violations.length, first: violations.slice(0, 3) }));
-      return held ? 'failed' : 'passed';
+    const { violations, floors, figures } = outcome;
+    if (fault !== undefined) {
+      // A floor alone does not count: a product that does nothing at all would be noticed by that.
+      const noticed = violations.length > 0;
+      console.log(JSON.stringify({ id, teeth: fault.what, noticed, seed, seconds, violations: violations.length, first: violations.slice(0, 3) }));
+      return noticed ? 'passed' : 'failed';
     }
-    console.log(JSON.stringify({ id, guarantee, held, seed, seconds, ...figures, ...(held ? {} : { violations: violations.slice(0, 20) }) }));
-    if (!held) failures.push({ id, what: [`seed ${seed}`, ...violations.slice(0, 5)].join('\n') });
+    const found = [...violations, ...missedFloors(floors)];
+    const held = found.length === 0;
+    console.log(JSON.stringify({ id, guarantee, held, seed, seconds, floors: floors.length, ...figures, ...(held ? {} : { violations: found.slice(0, 20) }) }));
+    if (!held) failures.push({ id, what: [`seed ${seed}`, ...found.slice(0, 5)].join('\n') });
     return held ? 'passed' : 'failed';
   } catch (error) {
     const { stack = String(error) } = error as Error;

@@ -31,7 +31,7 @@ export class SelfRevokeController {
   })
   @ApiTooManyRequestsResponse({ description: 'Too many requests from this network; see `Retry-After`.', type: ProblemView })
   async revoke(@FromCaller() caller: Caller, @Body() body: unknown, @Res({ passthrough: true }) reply: FastifyReply): Promise<SelfRevokeView> {
-    await this.throttle.admit(caller.ip, (headers) => reply.headers(headers));
+    this.throttle.admit(caller.ip, (headers) => reply.headers(headers));
     await this.keys.revoke(caller, (body as { key?: unknown } | null | undefined)?.key);
     return { accepted: true };
   }

@@ -117,6 +117,7 @@ describe('What does not work is told', () => {
       'history',
       'importedKeys',
       'limits',
+      'log',
       'management',
       'metering',
       'secrets',

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ProofCluster } from '../harness/cluster.js';
 import { whyNoDebianPostgres } from '../harness/debian-postgres.js';
 import type { Experiment, Outcome } from '../harness/experiment.js';
+import { floor } from '../harness/floors.js';
 import type { ProofAnswer } from '../harness/http-client.js';
 import { PostgresPair } from '../harness/postgres-pair.js';
 
@@ -27,7 +28,7 @@ export const f03: Experiment = {
   fault: { what: 'no change is remembered', patch: 'forgets-history.mjs' },
   run: async ({ log, fault }): Promise<Outcome> => {
     const skipped = await whyNoDebianPostgres();
-    if (skipped !== null) return { violations: [], figures: {}, skipped };
+    if (skipped !== null) return { skipped };
     const pair = await PostgresPair.start(false);
     const cluster: Cluster = await ProofCluster.startOn(pair, REPLICAS, {}, fault);
     const violations: string[] = [];
@@ -75,6 +76,7 @@ export const f03: Experiment = {
       const entries = await pair.query<{ details: { lostChanges?: number } }>(
         `SELECT details FROM audit_event WHERE action = 'system:history-lost' AND details ? 'history'`,
       );
+      const lostChanges = entries[0]?.details.lostChanges ?? 0;
       if (entries.length === 0) violations.push('the trail does not say that changes were lost');
       const twice = await pair.query<{ id: string }>(
         `SELECT resource_id AS id FROM audit_event WHERE details ? 'lostSeq' GROUP BY resource_id, action HAVING count(*) > 1`,
@@ -94,11 +96,15 @@ export const f03: Experiment = {
       );
       return {
         violations,
+        floors: [
+          floor('changes acknowledged that the standby lacks', lostChanges, ended.length),
+          floor('credentials that were ended again', Object.values(againMs).filter((ms) => Number.isFinite(ms)).length, ended.length),
+        ],
         figures: {
           endedAgainMaxMs: slowest,
           limitedAfterMs: limitedMs,
           entries: entries.length,
-          lostChanges: entries[0]?.details.lostChanges ?? 0,
+          lostChanges,
         },
       };
     } finally {

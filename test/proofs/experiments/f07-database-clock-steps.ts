@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { bookDifferences } from '../harness/books.js';
 import { ProofCluster } from '../harness/cluster.js';
 import type { Experiment, Outcome } from '../harness/experiment.js';
+import { floor } from '../harness/floors.js';
 import { movedClock } from '../harness/moved-clock.js';
 
 const STEP_SECONDS = 3_600;
@@ -37,11 +38,7 @@ export const f07: Experiment = {
   run: async ({ size, log, fault }): Promise<Outcome> => {
     const moved = await movedClock(0);
     if (moved === null)
-      return {
-        violations: [],
-        figures: {},
-        skipped: 'libfaketime is not installed (Debian: apt-get install faketime)',
-      };
+      return { skipped: 'libfaketime is not installed (Debian: apt-get install faketime)' };
     const directory = await mkdtemp(join(tmpdir(), 'latchkey-clock-'));
     await chmod(directory, 0o755);
     const file = join(directory, 'clock');
@@ -67,10 +64,12 @@ export const f07: Experiment = {
         return admitted;
       };
 
+      let admittedAhead = 0;
       await step(STEP_SECONDS);
       await sleep(SEEN_MS);
       for (const { secret } of part) {
         const admitted = await times(USED_AHEAD, secret);
+        admittedAhead += admitted;
         if (admitted !== USED_AHEAD)
           violations.push(`${admitted} of ${USED_AHEAD} calls were admitted while the clock was ahead`);
       }
@@ -95,8 +94,10 @@ export const f07: Experiment = {
       }
 
       let over = 0;
+      let admittedAfter = 0;
       for (const { secret } of part) {
         const admitted = await times(LIMIT, secret);
+        admittedAfter += admitted;
         if (admitted === 0) violations.push('a key with room was refused after the clock had stepped back');
         if (admitted + USED_AHEAD > LIMIT) over += 1;
       }
@@ -124,7 +125,12 @@ export const f07: Experiment = {
       }
       violations.push(...(await bookDifferences(cluster)));
       log(`retry after ${retryAfter} s; leases of the future closed after ${closedAfterMs} ms`);
-      return { violations, figures: { keys: KEYS + 1, retryAfterSeconds: retryAfter, closedAfterMs } };
+      const floors = [
+        floor('calls admitted while the clock was ahead', admittedAhead, KEYS * USED_AHEAD),
+        floor('calls admitted after it stepped back', admittedAfter, KEYS),
+        floor('calls refused after it stepped back', refused.code === 'RATE_LIMITED' ? 1 : 0, 1),
+      ] as const;
+      return { violations, floors, figures: { keys: KEYS + 1, retryAfterSeconds: retryAfter, closedAfterMs } };
     } finally {
       await cluster.stop();
       await rm(directory, { recursive: true, force: true });

@@ -1,10 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ProofCluster } from '../harness/cluster.js';
 import type { Experiment } from '../harness/experiment.js';
+import { floor } from '../harness/floors.js';
 import { bookDifferences } from '../harness/books.js';
 
 const SIZES = { ci: { kills: 20, crashes: 5 }, full: { kills: 200, crashes: 50 } } as const;
 const KEYS = 5;
+/** Events acknowledged for each kill of a server: without load, a kill shows nothing. */
+const LEAST_A_KILL = 20;
 
 /** One event as its reporter knows it. */
 interface Sent {
@@ -32,6 +35,7 @@ export const g03: Experiment = {
       const acknowledged = new Set<string>();
       let reporting = true;
       let retries = 0;
+      let repeated = 0;
 
       const reporter = async (index: number) => {
         for (let round = 0; reporting; round += 1) {
@@ -53,7 +57,10 @@ export const g03: Experiment = {
           }
           for (const { id } of events) acknowledged.add(id);
           // An acknowledgement that got lost on the way: the same once more.
-          if (random.next() < 0.3) await cluster.replica(index + 1).client.post('/usage', { token: cluster.adminToken, body: { events }, timeoutMs: 3_000 }).catch(() => null);
+          if (random.next() < 0.3) {
+            const again = await cluster.replica(index + 1).client.post('/usage', { token: cluster.adminToken, body: { events }, timeoutMs: 3_000 }).catch(() => null);
+            if (again?.status === 200) repeated += events.length;
+          }
         }
       };
       const reporters = Array.from({ length: 9 }, (_, index) => reporter(index));
@@ -84,7 +91,12 @@ export const g03: Experiment = {
         ...rows.filter(({ event_id, cost }) => Number(cost) !== Math.round((sent.get(event_id)?.costCents ?? 0) * 1e6)).map(({ event_id }) => `another cost: ${event_id}`),
         ...(await bookDifferences(cluster)),
       ];
-      return { violations, figures: { ...SIZES[size], acknowledged: acknowledged.size, kept: kept.size, retries } };
+      const floors = [
+        floor('events acknowledged', acknowledged.size, SIZES[size].kills * LEAST_A_KILL),
+        floor('requests sent again', retries, SIZES[size].kills / 4),
+        floor('events that were sent again after they were acknowledged', repeated, LEAST_A_KILL),
+      ] as const;
+      return { violations, floors, figures: { ...SIZES[size], acknowledged: acknowledged.size, kept: kept.size, retries } };
     } finally {
       await cluster.stop();
     }

@@ -1,6 +1,7 @@
 import { bookDifferences } from '../harness/books.js';
 import { ProofCluster } from '../harness/cluster.js';
 import type { Experiment } from '../harness/experiment.js';
+import { floor } from '../harness/floors.js';
 
 const IDS = { ci: 20_000, full: 100_000 } as const;
 const PER_REQUEST = 500;
@@ -68,7 +69,12 @@ export const g04: Experiment = {
         violations.push(`${IDS[size]} ids, ${counts.accepted} accepted, ${total!.n} events, ${total!.requests} in the totals`);
       }
       violations.push(...(await bookDifferences(cluster)));
-      return { violations, figures: { ids: IDS[size], ...counts, conflicts, refused, eventsPerSecond: Math.round((3 * IDS[size]) / seconds) } };
+      const floors = [
+        floor('events accepted', counts.accepted, IDS[size] / 2),
+        floor('events told to be duplicates', counts.duplicate, IDS[size]),
+        floor('conflicts told', conflicts, 1),
+      ] as const;
+      return { violations, floors, figures: { ids: IDS[size], ...counts, conflicts, refused, eventsPerSecond: Math.round((3 * IDS[size]) / seconds) } };
     } finally {
       await cluster.stop();
     }

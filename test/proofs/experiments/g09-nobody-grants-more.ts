@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { patiently, ProofCluster } from '../harness/cluster.js';
-import type { Experiment } from '../harness/experiment.js';
+import type { Experiment, Floor } from '../harness/experiment.js';
+import { floor } from '../harness/floors.js';
 import type { ProofAnswer } from '../harness/http-client.js';
 import type { Random } from '../harness/random.js';
 import { type Attempt, Draw, type Route } from '../rights/attempt.js';
@@ -62,10 +63,10 @@ export const g09: Experiment = {
         if (round % COMPARED_EVERY === COMPARED_EVERY - 1) await trial.compare();
       }
       await trial.compare();
-      const missed = trial.missed(FLOOR[size]);
       log(`${trial.allowed} allowed, ${trial.refused} refused, ${trial.forged} with a forged member`);
       return {
-        violations: [...trial.violations, ...missed],
+        violations: trial.violations,
+        floors: [floor('attempts with a forged member refused', trial.forged, FLOOR[size]), ...trial.floors(FLOOR[size])],
         figures: { routes: Object.keys(ROUTES).length, allowed: trial.allowed, refused: trial.refused, forged: trial.forged },
       };
     } finally {
@@ -118,12 +119,12 @@ class Trial {
     return [...this.counts.values()].reduce((sum, { refused }) => sum + refused, 0);
   }
 
-  /** Routes of which too little was seen to prove anything. */
-  missed(floor: number): string[] {
-    if (this.violations.length > 0) return [];
-    return [...this.counts].flatMap(([name, { allowed, refused }]) =>
-      Math.min(allowed, refused) < floor ? [`of ${name} only ${allowed} were allowed and ${refused} refused: nothing was shown`] : [],
-    );
+  /** Of each route, attempts of both kinds. */
+  floors(atLeast: number): Floor[] {
+    return [...this.counts].flatMap(([name, { allowed, refused }]) => [
+      floor(`${name} allowed`, allowed, atLeast),
+      floor(`${name} refused`, refused, atLeast),
+    ]);
   }
 
   async attempt(round: number): Promise<void> {

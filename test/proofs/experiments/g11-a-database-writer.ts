@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { Client } from 'pg';
 import { ADMIN, ProofCluster, patiently } from '../harness/cluster.js';
 import type { Experiment } from '../harness/experiment.js';
+import { floor } from '../harness/floors.js';
 import type { Random } from '../harness/random.js';
 
 /** Forged rows of each kind: 1 000 in all at full size. */
@@ -57,7 +58,7 @@ export const g11: Experiment = {
       for (const { secret } of [...own, ...imported]) await asked.verify(secret, 'VALID', violations);
       for (const { email, password } of users) await asked.signIn(email, password, 200, violations);
       if (violations.length > 0)
-        return { violations, figures: { forged: 0, accepted: 0, headMovesRefused: 0, leftAccepted: 0 } };
+        return { violations, floors: [floor('rows forged', 0, 1)], figures: { forged: 0, accepted: 0, headMovesRefused: 0, leftAccepted: 0 } };
 
       const stored = await forge(writer, counts, own, imported, users, target);
       const moved = await headMoves(writer, violations);
@@ -80,6 +81,11 @@ export const g11: Experiment = {
       const forged = counts.secrets + counts.imported + counts.passwords * 2 + stored.length;
       return {
         violations,
+        floors: [
+          floor('rows forged', forged, counts.secrets + counts.imported + counts.passwords),
+          floor('moves of the head refused', moved, HEAD_MOVES.length),
+          floor('credentials accepted that were left alone', left.length, 1),
+        ],
         figures: { forged, accepted: violations.length, headMovesRefused: moved, leftAccepted: left.length },
       };
     } finally {

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ProofCluster } from '../harness/cluster.js';
 import type { Experiment } from '../harness/experiment.js';
+import { floor } from '../harness/floors.js';
 
 const KILLS = { ci: 20, full: 100 } as const;
 
@@ -13,6 +14,7 @@ export const g14: Experiment = {
   id: 'G14',
   guarantee: 'every change has exactly one audit entry; no audit, no change',
   inCi: true,
+  fault: { what: 'nothing yet' },
   run: async ({ size, random, log }) => {
     const cluster = await ProofCluster.start(3);
     try {
@@ -42,7 +44,7 @@ export const g14: Experiment = {
       changing = false;
       await Promise.all(workers);
       log(`${answered} keys created over ${KILLS[size]} kills`);
-      return { violations: await differences(cluster), figures: { kills: KILLS[size], keysAnswered: answered } };
+      return { violations: await differences(cluster), floors: [floor('keys created', answered, 1)], figures: { kills: KILLS[size], keysAnswered: answered } };
     } finally {
       await cluster.stop();
     }

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ROW_EDITS } from '../../support/row-edits.js';
 import { ProofCluster, modulesOf, patiently } from '../harness/cluster.js';
 import type { Experiment } from '../harness/experiment.js';
+import { floor } from '../harness/floors.js';
 import type { Random } from '../harness/random.js';
 
 /** Rows of each kind; of every two, one is edited. */
@@ -49,13 +50,14 @@ export const g15: Experiment = {
     try {
       await writer.connect();
       const ids = await makeRows(cluster, ROWS[size]);
+      const all = Object.values(ids).flat().length;
       const violations: string[] = [];
       const before = await cluster.doctor(broken);
       if (before.exitCode !== 0)
         violations.push(`before any edit the doctor ended with ${before.exitCode}: ${before.report}`);
       const edited = new Map<string, string>();
-      for (const [table, all] of Object.entries(ids) as [Table, string[]][]) {
-        for (const id of all.filter((_, index) => index % 2 === 0))
+      for (const [table, rows] of Object.entries(ids) as [Table, string[]][]) {
+        for (const id of rows.filter((_, index) => index % 2 === 0))
           edited.set(`${TYPES[table]} ${id}`, await edit(writer, random, table, id));
       }
       const { exitCode, report } = await cluster.doctor(broken);
@@ -69,12 +71,17 @@ export const g15: Experiment = {
       if (violations.length > 0)
         return {
           violations,
+          floors: [floor('rows edited', edited.size, all / 2)],
           figures: { edited: edited.size, missed: missed.length, wrong: wrong.length, toldAfterSeconds: 0 },
         };
       const toldAfterMs = await toldBy(cluster, edited.size);
       if (toldAfterMs === null) violations.push('no server told of all edits within 10 minutes');
       return {
         violations,
+        floors: [
+          floor('rows edited', edited.size, all / 2),
+          floor('rows left alone', all - edited.size, 1),
+        ],
         figures: { edited: edited.size, missed: 0, wrong: 0, toldAfterSeconds: Math.round((toldAfterMs ?? 0) / 1000) },
       };
     } finally {

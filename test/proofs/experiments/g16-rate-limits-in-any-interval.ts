@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ProofCluster } from '../harness/cluster.js';
 import type { Experiment } from '../harness/experiment.js';
+import { floor } from '../harness/floors.js';
 import type { Random } from '../harness/random.js';
 import { type Admitted, mostWithin } from '../harness/sliding-window.js';
 
@@ -61,7 +62,7 @@ export const g16: Experiment = {
       if (violations.length > 0) for (const reason of await cluster.reasons()) log(reason);
       violations.push(...(await underKills(cluster, await newKey(), SECONDS[size], random, 0, figures, log)));
       if (size === 'full') violations.push(...(await underKills(cluster, await newKey(), SECONDS[size], random, 4, figures, log)));
-      return { violations, figures };
+      return { violations, floors: [floor('seconds of load', SECONDS[size], 1)], figures };
     } finally {
       await cluster.stop();
     }

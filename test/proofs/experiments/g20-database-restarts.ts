@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ProofCluster } from '../harness/cluster.js';
 import type { Experiment } from '../harness/experiment.js';
+import { floor } from '../harness/floors.js';
 
 const RESTARTS = { ci: 10, full: 100 } as const;
 const MAX_RECOVERY_MS = 2000;
@@ -15,22 +16,36 @@ export const g20: Experiment = {
     const cluster = await ProofCluster.start(3, {}, fault);
     const violations: string[] = [];
     let slowestMs = 0;
+    let refused = 0;
+    let recoveries = 0;
     try {
       for (let restart = 0; restart < RESTARTS[size]; restart += 1) {
         cluster.database.kill();
         await sleep(random.integer(500));
-        await Promise.allSettled(cluster.replicas.map(({ client }) => client.post('/api-keys', { token: cluster.adminToken, timeoutMs: 3000 })));
+        const answers = await Promise.all(cluster.replicas.map(({ client }) => client.post('/api-keys', { token: cluster.adminToken, timeoutMs: 3000 }).catch(() => null)));
+        refused += answers.filter((answer) => answer === null || answer.status === 503).length;
+        for (const answer of answers) {
+          if (answer?.status === 201) violations.push(`restart ${restart}: a key was made while PostgreSQL was away`);
+        }
         await cluster.database.restart();
         const back = performance.now();
         for (const replica of cluster.replicas) {
           if (!replica.isRunning) violations.push(`restart ${restart}: ${replica.name} ended: ${replica.output.slice(-3).join('')}`);
-          else slowestMs = Math.max(slowestMs, await firstSuccess(() => replica.client.post('/api-keys', { token: cluster.adminToken, timeoutMs: 3000 }), back));
+          else {
+            const tookMs = await firstSuccess(() => replica.client.post('/api-keys', { token: cluster.adminToken, timeoutMs: 3000 }), back);
+            if (Number.isFinite(tookMs)) recoveries += 1;
+            slowestMs = Math.max(slowestMs, tookMs);
+          }
         }
         if (slowestMs > MAX_RECOVERY_MS) violations.push(`restart ${restart}: first success after ${Math.round(slowestMs)} ms`);
         if (violations.length > 0) break;
       }
       log(`slowest recovery ${Math.round(slowestMs)} ms`);
-      return { violations, figures: { restarts: RESTARTS[size], slowestRecoveryMs: Math.round(slowestMs) } };
+      const floors = [
+        floor('requests refused while PostgreSQL was away', refused, RESTARTS[size]),
+        floor('first successes after a restart', recoveries, RESTARTS[size] * cluster.replicas.length),
+      ] as const;
+      return { violations, floors, figures: { restarts: RESTARTS[size], slowestRecoveryMs: Math.round(slowestMs) } };
     } finally {
       await cluster.stop();
     }

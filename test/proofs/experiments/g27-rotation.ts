@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { bookDifferences } from '../harness/books.js';
 import { patiently, ProofCluster } from '../harness/cluster.js';
 import type { Experiment } from '../harness/experiment.js';
+import { floor } from '../harness/floors.js';
 import { quantile } from '../harness/quantile.js';
 import type { Random } from '../harness/random.js';
 
@@ -50,7 +51,13 @@ export const g27: Experiment = {
       if (states.rotated === 0 || states.notRotated === 0) log(`of ${KILLS[size]} kills within ${Math.round(usualMs * KILL_WITHIN)} ms all met the same state`);
       log(`${states.rotated} of ${KILLS[size]} killed regenerates had been committed`);
       violations.push(...(await bookDifferences(cluster)));
-      return { violations, figures: { rotations: ROTATIONS[size], calls, ...shared, kills: KILLS[size], ...states } };
+      const floors = [
+        floor('calls during rotations', calls, ROTATIONS[size] * CLIENTS),
+        floor('calls admitted by the shared limit', shared.admitted, 1),
+        floor('cents reserved of the shared budget', shared.reserved, 1),
+        floor('kills in a regenerate', states.rotated + states.notRotated, KILLS[size]),
+      ] as const;
+      return { violations, floors, figures: { rotations: ROTATIONS[size], calls, ...shared, kills: KILLS[size], ...states } };
     } finally {
       await cluster.stop();
     }

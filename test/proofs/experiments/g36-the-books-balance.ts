@@ -1,5 +1,6 @@
 import { ProofCluster } from '../harness/cluster.js';
 import type { Experiment } from '../harness/experiment.js';
+import { floor } from '../harness/floors.js';
 import { Spenders } from '../harness/spenders.js';
 
 const CALLS = { ci: 1_500, full: 50_000 } as const;
@@ -43,14 +44,23 @@ export const g36: Experiment = {
       const violations = [...spenders.violations];
       if (beside.exitCode !== 0) violations.push(`beside traffic the doctor ended with ${beside.exitCode}: ${beside.report}`);
       if (after.exitCode !== 0) violations.push(`after traffic the doctor ended with ${after.exitCode}: ${after.report}`);
+      let named = 0;
       for (const { what, check, sql } of FALSIFIED) {
         await cluster.database.query(sql('+'), [key.id]);
         const { exitCode, report } = await cluster.doctor();
-        if (exitCode !== 1 || !report.includes(`DIFF  ${check}`)) violations.push(`${what} is off by one, and the doctor ended with ${exitCode}: ${report}`);
+        if (exitCode === 1 && report.includes(`DIFF  ${check}`)) named += 1;
+        else violations.push(`${what} is off by one, and the doctor ended with ${exitCode}: ${report}`);
         await cluster.database.query(sql('-'), [key.id]);
       }
       const { calls, admitted, forgotten, released } = spenders;
-      return { violations, figures: { calls, admitted, forgotten, released, falsified: FALSIFIED.length } };
+      const floors = [
+        floor('calls admitted', admitted, CALLS[size] / 4),
+        floor('calls settled, in micro-cents', spenders.acknowledged, 1),
+        floor('reservations released', released, 1),
+        floor('reservations forgotten', forgotten, 1),
+        floor('falsified books that the doctor named', named, FALSIFIED.length),
+      ] as const;
+      return { violations, floors, figures: { calls, admitted, forgotten, released, falsified: FALSIFIED.length } };
     } finally {
       await cluster.stop();
     }

@@ -8,6 +8,7 @@ import { SECRET_NAMES, type SecretName } from '../../../src/config/generated-sec
 import { Balancer } from '../harness/balancer.js';
 import { ADMIN, ProofCluster, type Replica } from '../harness/cluster.js';
 import type { Experiment } from '../harness/experiment.js';
+import { floor } from '../harness/floors.js';
 import { Load } from './g30-clean-shutdown.js';
 
 const KEYS = 4;
@@ -45,7 +46,7 @@ export const g44: Experiment = {
       let refused = await refuseEach(cluster, violations);
       log(`${refused} starts with wrong secrets beside two replicas`);
       await third.start();
-      if (violations.length > 0) return { violations, figures: { refused } };
+      if (violations.length > 0) return { violations, floors: [floor('starts refused', refused, SECRET_NAMES.length + 1)], figures: { refused } };
 
       const load = await changeUnderLoad(cluster, CHANGES[size], secrets, violations, log);
       await checkAfterwards(cluster, load, secrets, violations);
@@ -53,7 +54,14 @@ export const g44: Experiment = {
       refused += await refuseAfterRestore(cluster, load.settings, violations);
       refused += await refuseEmbedded(violations);
       const { settings: _, ...figures } = load;
-      return { violations, figures: { refused, ...figures } };
+      const floors = [
+        // Each secret and all of them, a restored copy, an embedded database.
+        floor('starts refused', refused, SECRET_NAMES.length + 3),
+        floor('restarts under load', load.restarts, 2 * cluster.replicas.length * CHANGES[size].length),
+        floor('requests answered', load.answered, MIN_ANSWERED),
+        floor('reservations settled', load.settled, MIN_SETTLED),
+      ] as const;
+      return { violations, floors, figures: { refused, ...figures } };
     } finally {
       await cluster.stop();
     }
@@ -138,7 +146,6 @@ async function changeUnderLoad(cluster: ProofCluster, changes: readonly (readonl
   await load.stop();
   await balancer.stop();
   violations.push(...load.failures.slice(0, 10));
-  if (load.answered < MIN_ANSWERED || load.settled < MIN_SETTLED) violations.push(`only ${load.answered} requests were answered, ${load.settled} reservations settled: that is no load`);
   if (violations.length > 0) for (const reason of await cluster.reasons()) log(reason);
   return { settings: settings(), restarts, answered: load.answered, settled: load.settled, failures: load.failures.length };
 }

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { ADMIN, freePorts } from '../harness/cluster.js';
 import type { Experiment, Outcome } from '../harness/experiment.js';
+import { floor } from '../harness/floors.js';
 import { HttpClient } from '../harness/http-client.js';
 import { FIRST_RELEASE, hasCommit, ROOT } from '../harness/other-builds.js';
 
@@ -27,7 +28,7 @@ export const o03: Experiment = {
   fault: { what: 'the new build looks for its data in another folder', patch: 'looks-elsewhere.mjs' },
   run: async ({ log, fault }): Promise<Outcome> => {
     if (!(await hasCommit(FIRST_RELEASE)))
-      return { violations: [], figures: {}, skipped: `git has no commit ${FIRST_RELEASE} here (a shallow clone?)` };
+      return { skipped: `git has no commit ${FIRST_RELEASE} here (a shallow clone?)` };
     const operator = await Operator.arrive(fault?.patch);
     try {
       const violations: string[] = [];
@@ -36,9 +37,11 @@ export const o03: Experiment = {
       const kept = await operator.createKey(before);
       const revoked = await operator.createKey(before);
       await operator.post(`/api-keys/${revoked.id}/revoke`, before, {});
+      let rightBefore = 0;
       for (const [what, key, wanted] of [['kept', kept, 'VALID'], ['revoked', revoked, 'REVOKED']] as const) {
         const verdict = await operator.verify(before, key);
-        if (verdict !== wanted) violations.push(`before the upgrade the key that was ${what} is ${verdict}`);
+        if (verdict === wanted) rightBefore += 1;
+        else violations.push(`before the upgrade the key that was ${what} is ${verdict}`);
       }
       log('the first release runs');
       await operator.stop();
@@ -57,7 +60,12 @@ export const o03: Experiment = {
       if (verdicts.made !== 'VALID') violations.push(`a new key is ${verdicts.made}`);
       await operator.stop();
       violations.push(...(await operator.doctor()));
-      return { violations, figures: { lines: lines.length, upgradeSeconds: seconds } };
+      const floors = [
+        floor('lines typed', lines.length, 3),
+        floor('keys verified with the right verdict before', rightBefore, 2),
+        floor('keys verified after', Object.keys(verdicts).length, 3),
+      ] as const;
+      return { violations, floors, figures: { lines: lines.length, upgradeSeconds: seconds } };
     } finally {
       await operator.leave();
     }

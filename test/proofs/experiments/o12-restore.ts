@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EmbeddedInstallation } from '../harness/embedded-installation.js';
 import type { Experiment } from '../harness/experiment.js';
+import { floor } from '../harness/floors.js';
 import type { ProofAnswer } from '../harness/http-client.js';
 import type { Random } from '../harness/random.js';
 
@@ -81,9 +82,13 @@ export const o12: Experiment = {
         const verdict = await again.verify(key);
         if (verdict !== 'VALID') violations.push(`a key of before the backup is ${verdict}`);
       }
-      if (during < LEAST_DURING) violations.push(`only ${during} changes were acknowledged during the backup`);
-      if (killed.exitCode !== null) violations.push('the restore that was to be killed came to its end');
-      return { violations, figures: { narrowed: narrowed.length, acknowledgedDuringBackup: during, keysOfBefore: acknowledgedBefore.length } };
+      const floors = [
+        floor('keys that lost access after the backup', narrowed.length, 4 * KEYS[size]),
+        floor('changes acknowledged during the backup', during, LEAST_DURING),
+        floor('restores killed before their end', killed.exitCode === null ? 1 : 0, 1),
+        floor('keys that work as before', acknowledgedBefore.length, 1),
+      ] as const;
+      return { violations, floors, figures: { narrowed: narrowed.length, acknowledgedDuringBackup: during, keysOfBefore: acknowledgedBefore.length } };
     } finally {
       await installation.stop();
     }

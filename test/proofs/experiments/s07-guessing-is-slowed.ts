@@ -1,5 +1,6 @@
 import { ADMIN, ProofCluster } from '../harness/cluster.js';
-import type { Experiment } from '../harness/experiment.js';
+import type { Experiment, Floor } from '../harness/experiment.js';
+import { floor } from '../harness/floors.js';
 import type { ProofAnswer } from '../harness/http-client.js';
 import type { Random } from '../harness/random.js';
 import { eventually } from '../../support/eventually.js';
@@ -61,7 +62,12 @@ export const s07: Experiment = {
         ownersSignIns: targets.reduce((sum, { owner }) => sum + owner.length, 0),
       };
       log(`passwords looked at, by account: ${figures.looked}; guesses refused: ${figures.refused}`);
-      return { violations, figures };
+      const floors = [
+        ...targets.map(({ email, looked }) => floor(`${email}: passwords looked at`, looked, LIMIT)),
+        ...targets.map(({ email, refused }) => floor(`${email}: guesses refused`, refused, 1)),
+        ...targets.map(({ email, owner }) => floor(`${email}: sign-ins of the owner`, owner.length, WAVES[size])),
+      ] as unknown as [Floor, ...Floor[]];
+      return { violations, floors, figures };
     } finally {
       await cluster.stop();
     }
@@ -114,15 +120,13 @@ async function told(cluster: ProofCluster, targets: readonly Target[]): Promise<
   }, TOLD_WITHIN_MS);
 }
 
-/** What must have happened for anything to be shown, and what the people are told. */
+/** What the people are told. */
 async function findings(cluster: ProofCluster, targets: readonly Target[]): Promise<string[]> {
   const violations: string[] = [];
   for (const target of targets) {
-    const { email, password, cookie, looked, refused, owner } = target;
-    if (looked < LIMIT) violations.push(`${email}: only ${looked} passwords were looked at, nothing was shown`);
-    if (refused === 0) violations.push(`${email}: no guess was refused, nothing was shown`);
+    const { email, password, cookie, looked, owner } = target;
     const shutOut = owner.filter((status) => status !== 200);
-    if (owner.length === 0 || shutOut.length > 0) violations.push(`${email}: the owner was answered ${shutOut.join(' ')} in ${owner.length} sign-ins`);
+    if (shutOut.length > 0) violations.push(`${email}: the owner was answered ${shutOut.join(' ')} in ${owner.length} sign-ins`);
     const unknown = await cluster.replica(1).client.post('/auth/login', { body: { email, password }, headers: { 'x-forwarded-for': '192.0.2.77' } });
     if (unknown.status !== 429 || unknown.headers['retry-after'] === undefined) violations.push(`${email}: an unknown browser was answered ${unknown.status}`);
     const { body } = await cluster.replica(2).client.post('/auth/login', { body: { email, password }, headers: { cookie } });

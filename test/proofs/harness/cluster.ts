@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -174,6 +174,8 @@ export class Replica {
   readonly output: string[] = [];
   /** When its event loop stood still. @see stall-watch.mjs */
   readonly stalls: string[] = [];
+  /** Bytes alive after a collection, as often as it was asked. @see heap-watch.mjs */
+  readonly heaps: number[] = [];
   readonly client: HttpClient;
 
   constructor(
@@ -182,6 +184,8 @@ export class Replica {
     private environment: Record<string, string>,
     private readonly imports: readonly string[] = [],
     private readonly program: readonly string[] = ['dist/src/main.js'],
+    /** Where standard output goes from the next start on, instead of `output`. */
+    private readonly logFile: string | null = null,
   ) {
     this.client = new HttpClient(port);
   }
@@ -195,10 +199,12 @@ export class Replica {
 
   /** Whether it got ready; false when it ended before. @throws Error when it does neither */
   async startOnce(): Promise<boolean> {
+    const log = this.logFile === null ? null : await open(this.logFile, 'a');
     const child = spawn(process.execPath, [...this.imports.flatMap((module) => ['--import', module]), ...this.program], {
       env: { PATH: process.env['PATH'], ...this.environment, PORT: String(this.port) },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', log?.fd ?? 'pipe', 'pipe'],
     });
+    await log?.close();
     this.child = child;
     const { pid } = child;
     if (pid !== undefined) {
@@ -206,9 +212,10 @@ export class Replica {
       child.once('exit', () => children.delete(pid));
     }
     for (const stream of [child.stdout, child.stderr]) {
-      stream.on('data', (chunk: Buffer) => {
+      stream?.on('data', (chunk: Buffer) => {
         const text = chunk.toString();
         this.stalls.push(...text.split('\n').filter((line) => line.startsWith('STALL')));
+        this.heaps.push(...[...text.matchAll(/^HEAP (\d+)$/gm)].map(([, bytes]) => Number(bytes)));
         this.output.push(text);
         if (this.output.length > 200) this.output.shift();
       });
@@ -320,10 +327,10 @@ export class ProofCluster<Database extends ClusterDatabase = ProofDatabase> {
     return new Replica(name, port!, { NODE_ENV: 'test', LOG_LEVEL: 'warn', ...settings });
   }
 
-  /** One more process on the same database, with other settings. It has to be ended by the experiment. */
-  async spare(name: string, changes: Readonly<Record<string, string>>): Promise<Replica> {
+  /** One more process on the same database, with other settings, and its log in a file if there is a name. It has to be ended by the experiment. */
+  async spare(name: string, changes: Readonly<Record<string, string>>, logFile?: string): Promise<Replica> {
     const [port] = await freePorts(1);
-    return new Replica(name, port!, { ...this.environment, ...changes }, this.imports);
+    return new Replica(name, port!, { ...this.environment, ...changes }, this.imports, undefined, logFile);
   }
 
   /** A setting as the replicas were given it. */

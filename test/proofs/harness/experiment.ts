@@ -27,14 +27,30 @@ export interface Fault {
   readonly sql?: string;
 }
 
-/** What an experiment found. `violations` empty: the guarantee held. */
-export interface Outcome {
+/** What must have happened in a run for its result to mean anything. @see floors.ts */
+export interface Floor {
+  readonly what: string;
+  /** More than 0. */
+  readonly atLeast: number;
+  readonly got: number;
+}
+
+/** What an experiment found. `violations` empty and each floor met: the guarantee held. */
+export interface Findings {
   readonly violations: readonly string[];
+  /** Checked by `prove.ts`: a run in which nothing succeeded, or nothing was refused, does not pass. */
+  readonly floors: readonly [Floor, ...Floor[]];
   /** What was counted and measured, units in the names. */
   readonly figures: Readonly<Record<string, number | string | boolean>>;
-  /** Why nothing was shown: something is missing on this machine. */
-  readonly skipped?: string;
 }
+
+/** Nothing was shown, because something is missing on this machine. */
+export interface Skipped {
+  /** What is missing, and how to install it. */
+  readonly skipped: string;
+}
+
+export type Outcome = Findings | Skipped;
 
 /** One row of the guarantees, as something that runs. */
 export interface Experiment {
@@ -42,7 +58,7 @@ export interface Experiment {
   readonly guarantee: string;
   /** Part of the CI run. */
   readonly inCi: boolean;
-  /** What it must notice. */
-  readonly fault?: Fault;
+  /** What it must notice. `mutants`: each run breaks the product itself, in many ways, and fails if one is not noticed. */
+  readonly fault: Fault | 'mutants';
   readonly run: (context: ExperimentContext) => Promise<Outcome>;
 }

@@ -1,4 +1,5 @@
-import { readdir } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const LIBRARIES = '/usr/lib';
@@ -11,6 +12,41 @@ export async function movedClock(offsetMs: number): Promise<Record<string, strin
   const library = await findLibrary();
   if (library === null) return null;
   return { LD_PRELOAD: library, FAKETIME: `+${Math.round(offsetMs / 1000)}`, FAKETIME_DONT_FAKE_MONOTONIC: '1', DONT_FAKE_MONOTONIC: '1' };
+}
+
+/** Wall clocks of several processes that jump while they run; each begins right. */
+export class JumpingClocks {
+  private constructor(
+    private readonly directory: string,
+    private readonly library: Readonly<Record<string, string>>,
+  ) {}
+
+  /** Null where libfaketime is not installed. */
+  static async prepare(names: readonly string[]): Promise<JumpingClocks | null> {
+    const moved = await movedClock(0);
+    if (moved === null) return null;
+    const { FAKETIME: _, ...library } = moved;
+    const directory = await mkdtemp(join(tmpdir(), 'latchkey-clocks-'));
+    // PostgreSQL runs under an account of its own.
+    await chmod(directory, 0o755);
+    const clocks = new JumpingClocks(directory, library);
+    for (const name of names) await clocks.jump(name, 0);
+    return clocks;
+  }
+
+  /** The environment of the process that has the clock `name`. */
+  environment(name: string): Record<string, string> {
+    return { ...this.library, FAKETIME_TIMESTAMP_FILE: join(this.directory, name), FAKETIME_NO_CACHE: '1' };
+  }
+
+  /** From the next look at the clock on it is `offsetSeconds` from what is right. */
+  async jump(name: string, offsetSeconds: number): Promise<void> {
+    await writeFile(join(this.directory, name), `${offsetSeconds < 0 ? '' : '+'}${offsetSeconds}\n`);
+  }
+
+  async remove(): Promise<void> {
+    await rm(this.directory, { recursive: true, force: true });
+  }
 }
 
 /** The one for programs with threads. */

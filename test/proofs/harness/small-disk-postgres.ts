@@ -1,12 +1,8 @@
-import { execFile } from 'node:child_process';
-import { mkdtemp, rm, statfs, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import type { ClusterDatabase } from './cluster.js';
 import { DebianServer, giveToPostgres, whyNoDebianPostgres } from './debian-postgres.js';
+import { SmallVolume } from './small-volume.js';
 
-const run = promisify(execFile);
 const SIZE_MB = 96;
 const SETTINGS = {
   listen_addresses: '127.0.0.1',
@@ -15,33 +11,33 @@ const SETTINGS = {
   fsync: 'off',
   min_wal_size: '4MB',
   max_wal_size: '16MB',
-  // Nothing of the log is reused: a volume that is full stays full.
-  wal_keep_size: '10GB',
 };
+/** Nothing of the log is reused: a volume that is full stays full. */
+const KEEP_LOG = { wal_keep_size: '10GB' };
 
-/** A PostgreSQL 15 whose write-ahead log has a small volume of its own. */
+/** What has the small volume: the write-ahead log, or the tables and indexes. */
+export type OnSmallVolume = 'log' | 'tables';
+
+/** A PostgreSQL 15 of which a part has a small volume of its own. */
 export class SmallDiskPostgres implements ClusterDatabase {
   private constructor(
     private readonly server: DebianServer,
-    private readonly volume: string,
+    private readonly volume: SmallVolume,
   ) {}
 
   /** @returns why it cannot be run here, as a sentence. */
-  static async start(): Promise<SmallDiskPostgres | string> {
+  static async start(what: OnSmallVolume = 'log'): Promise<SmallDiskPostgres | string> {
     const why = await whyNoDebianPostgres();
     if (why !== null) return why;
-    const volume = await mkdtemp(join(tmpdir(), 'latchkey-wal-'));
+    const volume = await SmallVolume.mount(SIZE_MB);
+    if (volume === null) return 'no volume can be mounted here';
     try {
-      await run('mount', ['-t', 'tmpfs', '-o', `size=${SIZE_MB}m`, 'latchkey-proof', volume]);
-    } catch {
-      await rm(volume, { recursive: true, force: true });
-      return 'no volume can be mounted here';
+      await giveToPostgres(volume.path);
+      return new SmallDiskPostgres(await startOn(volume.path, what), volume);
+    } catch (error) {
+      await volume.unmount();
+      throw error;
     }
-    await giveToPostgres(volume);
-    const server = await DebianServer.init(SETTINGS, ['-X', join(volume, 'wal'), '--wal-segsize=1']);
-    await server.start();
-    await server.query('CREATE ROLE latchkey_app LOGIN');
-    return new SmallDiskPostgres(server, volume);
   }
 
   get ownerUrl(): string {
@@ -61,13 +57,12 @@ export class SmallDiskPostgres implements ClusterDatabase {
   }
 
   /** Another file takes all room but `leftBytes`. */
-  async fill(leftBytes: number): Promise<void> {
-    const { bavail, bsize } = await statfs(this.volume);
-    await writeFile(join(this.volume, 'filler'), Buffer.alloc(Math.max(0, bavail * bsize - leftBytes)));
+  fill(leftBytes: number): Promise<void> {
+    return this.volume.fill(leftBytes);
   }
 
-  async free(): Promise<void> {
-    await rm(join(this.volume, 'filler'), { force: true });
+  free(): Promise<void> {
+    return this.volume.free();
   }
 
   /** The rest of the present segment is used up, as by a busy minute. */
@@ -80,6 +75,11 @@ export class SmallDiskPostgres implements ClusterDatabase {
     return /PANIC: .*No space left/.test(await this.server.log());
   }
 
+  /** How often it has refused a statement since there was no room for a table or an index. */
+  async refusals(): Promise<number> {
+    return (await this.server.log()).match(/ERROR: .*No space left/g)?.length ?? 0;
+  }
+
   /** As an operator does after room was made. */
   async restart(): Promise<void> {
     await this.server.stop('immediate').catch(() => this.server.kill());
@@ -88,7 +88,19 @@ export class SmallDiskPostgres implements ClusterDatabase {
 
   async stop(): Promise<void> {
     await this.server.remove();
-    await run('umount', ['-l', this.volume]).catch(() => undefined);
-    await rm(this.volume, { recursive: true, force: true });
+    await this.volume.unmount();
   }
+}
+
+async function startOn(path: string, what: OnSmallVolume): Promise<DebianServer> {
+  const server = await (what === 'log'
+    ? DebianServer.init({ ...SETTINGS, ...KEEP_LOG }, ['-X', join(path, 'wal'), '--wal-segsize=1'])
+    : DebianServer.init(SETTINGS, ['--wal-segsize=1']));
+  await server.start();
+  await server.query('CREATE ROLE latchkey_app LOGIN');
+  if (what === 'log') return server;
+  await server.query(`CREATE TABLESPACE small LOCATION '${path}'`);
+  await server.query('GRANT CREATE ON TABLESPACE small TO PUBLIC');
+  await server.query(`ALTER DATABASE postgres SET default_tablespace = 'small'`);
+  return server;
 }
