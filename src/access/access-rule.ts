@@ -20,6 +20,14 @@ export type AccessRule =
   /** The gateway that asks is authenticated by a key of its own; the other credentials of the request are its client's. */
   | { readonly kind: 'gateway'; readonly permission: Permission };
 
+/** A list in the body of a route, each entry of which is asked for by itself. */
+export interface BatchRule {
+  /** The field of the body. */
+  readonly list: string;
+  /** The field of the body that names what is done to each: `revoke` counts like `api-keys:revoke`. */
+  readonly verb?: string;
+}
+
 /** What a route is called in the audit trail. */
 export interface AuditedAct {
   /** `resource:verb`. */

@@ -4,7 +4,7 @@ import type { FastifyRequest } from 'fastify';
 import { enrolmentRequired, passwordChangeRequired, permissionDenied, unauthenticated } from './access.errors.js';
 import { Authenticator, GatewayAuthenticator, type KnownGateway } from './authenticator.js';
 import type { Caller, Principal } from './caller.js';
-import { ACCESS_RULE, AUDITED, type AccessRule, type AuditedAct, BATCH } from './access-rule.js';
+import { ACCESS_RULE, AUDITED, type AccessRule, type AuditedAct, BATCH, type BatchRule } from './access-rule.js';
 import { clientIp } from './client-ip.js';
 import { ManagementGate, type RequestClass } from './management-gate.js';
 import { NARROWING_ACTS } from './narrowing-acts.js';
@@ -23,8 +23,7 @@ interface Declaration {
   /** Whether requests of one principal are bounded. Those of the data plane are not. */
   readonly isManagement: boolean;
   readonly isNarrowing: boolean;
-  /** The field of the body that lists keys, of a batch. */
-  readonly batch: string | undefined;
+  readonly batch: BatchRule | undefined;
 }
 
 /**
@@ -118,7 +117,7 @@ export class AccessGuard implements CanActivate {
       audited,
       isManagement: isManagement(rule),
       isNarrowing: audited !== undefined && NARROWING_ACTS.has(audited.action),
-      batch: this.reflector.getAllAndOverride<string | undefined>(BATCH, [handler, controller]),
+      batch: this.reflector.getAllAndOverride<BatchRule | undefined>(BATCH, [handler, controller]),
     };
     this.declarations.set(handler, declaration);
     return declaration;
@@ -156,7 +155,20 @@ function isManagement(rule: AccessRule | undefined): boolean {
   return rule !== undefined && rule.kind !== 'public' && !isDataPlane(rule);
 }
 
-function classOf({ body }: FastifyRequest, { isNarrowing, batch }: Declaration): RequestClass {
-  const listed = batch === undefined ? undefined : (body as Record<string, unknown> | null | undefined)?.[batch];
-  return { isNarrowing, keys: Array.isArray(listed) ? Math.max(1, listed.length) : 1 };
+function classOf({ body }: FastifyRequest, { isNarrowing, batch, audited }: Declaration): RequestClass {
+  if (batch === undefined) return { isNarrowing, keys: 1 };
+  // It was not validated yet.
+  const fields = body as Readonly<Record<string, unknown>> | null | undefined;
+  const listed = fields?.[batch.list];
+  const verb = batch.verb === undefined ? undefined : fields?.[batch.verb];
+  return {
+    isNarrowing: isNarrowing || (typeof verb === 'string' && isNarrowingVerb(audited, verb)),
+    keys: Array.isArray(listed) ? Math.max(1, listed.length) : 1,
+  };
+}
+
+/** Whether the act on each entry of a batch takes access away: `api-keys:revoke` of `api-keys:bulk`. */
+function isNarrowingVerb(audited: AuditedAct | undefined, verb: string): boolean {
+  const [resource] = audited?.action.split(':') ?? [];
+  return NARROWING_ACTS.has(`${resource}:${verb}`);
 }

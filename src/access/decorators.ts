@@ -3,7 +3,7 @@ import { ApiBearerAuth, ApiExtension, ApiForbiddenResponse, ApiSecurity, ApiUnau
 import type { FastifyRequest } from 'fastify';
 import { AuditInterceptor } from '../audit/audit.interceptor.js';
 import { ProblemView } from '../common/problem.view.js';
-import { ACCESS_RULE, AUDITED, type AccessRule, type AuditedAct, BATCH } from './access-rule.js';
+import { ACCESS_RULE, AUDITED, type AccessRule, type AuditedAct, BATCH, type BatchRule } from './access-rule.js';
 import type { Caller } from './caller.js';
 import type { Permission } from './permissions.js';
 
@@ -64,7 +64,8 @@ export const Audited = (action: string, resourceType: string, options: Pick<Audi
   applyDecorators(SetMetadata(AUDITED, { action, resourceType, ...options } satisfies AuditedAct), UseInterceptors(AuditInterceptor));
 
 /** The list in the body whose length says how much a request asks for: it counts as several. */
-export const BatchOf = (field: string) => SetMetadata(BATCH, field);
+export const BatchOf = (list: string, verb?: string) =>
+  SetMetadata(BATCH, { list, ...(verb === undefined ? {} : { verb }) } satisfies BatchRule);
 
 declare module 'fastify' {
   interface FastifyRequest {

@@ -1,6 +1,6 @@
 /**
  * Acts of the trail that take access away, or are how it is taken away. They have a lane and a rate of their own: no
- * flood of other requests, the caller's own included, delays them.
+ * flood of other requests, the caller's own included, delays them. A batch counts by what it does to each entry.
  */
 export const NARROWING_ACTS: ReadonlySet<string> = new Set([
   'api-keys:revoke',
@@ -14,4 +14,5 @@ export const NARROWING_ACTS: ReadonlySet<string> = new Set([
   'auth:logout',
   'sessions:revoke',
   'second-factors:delete',
+  'system:history-lost',
 ]);

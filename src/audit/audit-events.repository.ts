@@ -81,10 +81,17 @@ export class AuditEventsRepository {
     return row!.seq;
   }
 
-  /** Where the chain of reads begins and ends, all of it as of one instant; null if there is no head row. */
-  async findReadEnds(): Promise<{ head: ChainEnd; cut: ReadCut | null } | null> {
-    // The cut first: reads behind it are there for sure.
-    const cut = await findReadCut(this.manager);
+  /** The newest cut of the chain of reads; null: it begins with its first entry. */
+  findReadCut(): Promise<ReadCut | null> {
+    return findReadCut(this.manager);
+  }
+
+  /**
+   * Where the chain of reads begins, as the entries of the trail up to `upTo` say, and where it ends; null if there is no
+   * head row.
+   */
+  async findReadEnds(upTo: string): Promise<{ head: ChainEnd; cut: ReadCut | null } | null> {
+    const cut = await findReadCut(this.manager, upTo);
     const [head] = await this.manager.query<ChainEnd[]>(
       `SELECT seq, audit_hash AS hash, (SELECT coalesce(max(seq), 0) FROM audit_read) AS "maxSeq" FROM audit_read_head`,
     );

@@ -12,13 +12,15 @@ import { type KeyChange, anchorOf, openKeyChange } from './key-change.js';
 import { type KeySegment, segmentsOf } from './key-segments.js';
 import { ReadChainCheck } from './reads/read-chain-check.js';
 import { openReadCheckpoint, readReadCheckpoints } from './reads/read-checkpoint.js';
-import { isOfLostReads } from './reads/read-cuts.js';
+import { type ReadCut, isOfLostReads } from './reads/read-cuts.js';
 import { givenUpBy } from './restores.js';
 
 const ROWS_PER_QUERY = 5_000n;
 /** Some 5 ms of work, between which requests get their turn. */
 const ROWS_PER_TURN = 200;
 const LOWEST_SEQ = -(2n ** 63n);
+/** Checks in which old reads are cut before it is believed that reads are missing. One cut a day is usual. */
+const MAX_CUTS_MET = 3;
 
 /** What a check of the whole trail came to. */
 export interface ChainReport {
@@ -35,6 +37,13 @@ export interface ChainReport {
 /** Where the trail is broken, and in which of its chains. */
 export interface FirstBreak extends ChainBreak {
   readonly chain: 'changes' | 'reads';
+}
+
+/** What one pass over the trail came to. */
+interface Pass {
+  readonly report: ChainReport;
+  /** Where the reads began that were looked at; undefined: none were. */
+  readonly cut?: ReadCut | null;
 }
 
 /** Checkpoints of one chain, and what was wrong with them. */
@@ -69,12 +78,21 @@ export class ChainVerifier {
 
   /**
    * Reads the trail from its first entry on, in short queries, and stops at the first break. Entries that are
-   * written meanwhile are not looked at.
+   * written meanwhile are not looked at. Where old reads are cut meanwhile, it begins anew: those that are gone are not
+   * missing, if the trail of changes is whole up to the entry that says so.
    *
    * @param checkpointFile anchors outside the database; null: those in it alone
    * @throws Error when database or file cannot be read, or a version of AUDIT_KEY that signed a part is missing
    */
   async check(checkpointFile: string | null): Promise<ChainReport> {
+    for (let met = 1; ; met += 1) {
+      const { report, cut } = await this.pass(checkpointFile);
+      if (report.ok || cut === undefined || met === MAX_CUTS_MET) return report;
+      if ((await this.events.findReadCut())?.seq === cut?.seq) return report;
+    }
+  }
+
+  private async pass(checkpointFile: string | null): Promise<Pass> {
     // Before the heads: they must not be older than any checkpoint they are held against.
     const { anchors, forged } = await this.findAnchors(checkpointFile);
     const reads = await this.findReadAnchors(checkpointFile);
@@ -85,14 +103,19 @@ export class ChainVerifier {
     const check = new ChainCheck(segments, [...anchors, ...changes.map(anchorOf)]);
     const broken = (await this.firstBreak(check, head)) ?? forged;
     const checked = { checked: check.checked, checkpoints: anchors.length + reads.anchors.length };
-    if (broken !== null) return { ok: false, ...checked, checkedReads: 0, firstBroken: { ...broken, chain: 'changes' } };
+    if (broken !== null) return { report: { ok: false, ...checked, checkedReads: 0, firstBroken: { ...broken, chain: 'changes' } } };
     // Behind the changes, which vouch for where it begins.
-    const { brokenRead, checkedReads } = await this.checkReads(segments, reads);
-    return { ok: brokenRead === null, ...checked, checkedReads, firstBroken: brokenRead && { ...brokenRead, chain: 'reads' } };
+    const ends = await this.events.findReadEnds(head.seq);
+    const { brokenRead, checkedReads } = await this.checkReads(segments, reads, ends);
+    const firstBroken: FirstBreak | null = brokenRead && { ...brokenRead, chain: 'reads' };
+    return { report: { ok: brokenRead === null, ...checked, checkedReads, firstBroken }, cut: ends?.cut ?? null };
   }
 
-  private async checkReads(segments: readonly KeySegment[], { anchors, forged }: Anchors): Promise<{ brokenRead: ChainBreak | null; checkedReads: number }> {
-    const ends = await this.events.findReadEnds();
+  private async checkReads(
+    segments: readonly KeySegment[],
+    { anchors, forged }: Anchors,
+    ends: { head: ChainEnd; cut: ReadCut | null } | null,
+  ): Promise<{ brokenRead: ChainBreak | null; checkedReads: number }> {
     if (ends === null) return { brokenRead: { seq: '0', reason: 'The head of the reads is missing.' }, checkedReads: 0 };
     const check = new ReadChainCheck(segments, anchors, ends.cut);
     const brokenRead = (await this.firstBreakOf(check, ends.head, BigInt(ends.cut?.seq ?? 0), 'audit_read')) ?? forged;
@@ -169,6 +192,6 @@ export class ChainVerifier {
   }
 }
 
-function brokenAtOnce(broken: ChainBreak, checkpoints: number): ChainReport {
-  return { ok: false, checked: 0, checkedReads: 0, checkpoints, firstBroken: { ...broken, chain: 'changes' } };
+function brokenAtOnce(broken: ChainBreak, checkpoints: number): Pass {
+  return { report: { ok: false, checked: 0, checkedReads: 0, checkpoints, firstBroken: { ...broken, chain: 'changes' } } };
 }

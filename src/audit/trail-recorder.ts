@@ -9,15 +9,14 @@ import { Meters } from '../common/meters.js';
 import { RepeatedLog } from '../common/repeated-log.js';
 import { Config } from '../config/config.js';
 import { inTransaction } from '../database/transaction.js';
-import { type Act, type ActEntry, commitActs } from './append.js';
+import { type ActEntry, commitActs } from './append.js';
 import { AuditBatcher } from './audit-batcher.js';
+import { type WaitingAct, asAct } from './late-acts.js';
 
 /** Whoever waits for a group commit longer than this is told that it failed. */
 const MAX_WAIT_MS = 3_000;
 /** What nobody waits for is tried this often, a second apart; then they are counted as lost. */
 const MAX_ATTEMPTS = 30;
-/** From this delay on, an entry says when it happened; `at` is when it was chained. */
-const LATE_MS = 1_000;
 /** At shutdown, what is still waiting is given this long. */
 const MAX_CLOSE_MS = 3_000;
 /** A group commit that takes longer is given up and its connection cut; at shutdown it is waited for. */
@@ -32,8 +31,7 @@ const REPORT_EVERY_MS = 10_000;
 
 const NOT_RECORDED = 'Refusals cannot be recorded in the audit trail: what must be recorded before it is answered is refused with 503.';
 
-interface Pending extends Act {
-  readonly at: Date;
+interface Pending extends WaitingAct {
   /** null: nobody waits. */
   readonly settle: ((failure: unknown) => void) | null;
   attempts: number;
@@ -161,7 +159,7 @@ export class TrailRecorder {
 
   /** Counts entries that will not be recorded. */
   countLost(count: number): void {
-    if (this.lost === 0 && count > 0) this.logger.error({ msg: 'audit entries of reads are being lost' });
+    if (this.lost === 0 && count > 0) this.logger.error({ msg: 'audit entries are being lost: reads, or counts of refusals' });
     this.lost += count;
     this.lostEntries.inc(count);
   }
@@ -175,12 +173,6 @@ export class TrailRecorder {
     this.lost = 0;
     this.recordLater(systemCaller('audit:lose'), { resourceType: 'audit-event', resourceId: null, details: { count } });
   }
-}
-
-/** What is chained late says when it happened. */
-function asAct({ caller, entry, at }: Pending, now: Date): Act {
-  if (now.getTime() - at.getTime() < LATE_MS) return { caller, entry };
-  return { caller, entry: { ...entry, details: { ...entry.details, occurredAt: at.toISOString() } } };
 }
 
 function notRecorded(cause?: unknown) {

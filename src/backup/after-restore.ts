@@ -76,6 +76,7 @@ export function describeAfterRestore(done: AfterRestore): string[] {
     `The database ends with entry ${restoredSeq} of the audit trail${restoredUpTo === null ? '' : `, of ${restoredUpTo}`}.`,
     ...(files.length === 0 ? [NO_FILE] : lost === null ? ['The checkpoint file knows of nothing that is missing.'] : describeLost(lost, restoredUpTo)),
     ...(forgedLines === 0 ? [] : [`${forgedLines} lines of the checkpoint file are not signed with this AUDIT_KEY and were not counted.`]),
+    ...describeFactors(lost),
     `Taken away again: access of ${keys} keys and ${users} users. Ended: ${sessions} sessions; all users sign in again.`,
     'Usage, reservations and verdicts since the backup are gone: what was spent since then can be spent again. A client that still has the events can report them again: their ids are not known here.',
   ];
@@ -93,6 +94,28 @@ function describeLost({ afterSeq, lostUpToSeq, lostUntil, changes, unknown }: Lo
     ...changes.map(describeChange),
   ];
 }
+
+/** What became of second factors whose change was lost: a secret is in no file. */
+function describeFactors(lost: LostHistory | null): string[] {
+  const told = (lost?.changes ?? []).filter(({ action }) => action.startsWith('second-factors:'));
+  const newest = new Map(told.filter(({ action }) => SWITCHES.has(action)).map(({ id, action }) => [id, action]));
+  const line = (sentence: string, ids: readonly (string | null)[]) =>
+    ids.length === 0 ? [] : [`${sentence}: ${[...new Set(ids)].join(', ')}.`];
+  const idsOf = (wanted: string) => told.filter(({ action }) => action === wanted).map(({ id }) => id);
+  return [
+    ...line('Second factors that were removed or reset since, and work no more', idsOf('second-factors:delete')),
+    ...line(
+      'Second factors that were set up since, and are lost; the password alone signs in until these users set one up again',
+      [...newest].filter(([, action]) => action === 'second-factors:activate').map(([id]) => id),
+    ),
+    ...line(
+      'Recovery codes that were drawn anew since, and are lost with those of before; these users draw new ones',
+      idsOf('second-factors:regenerate'),
+    ),
+  ];
+}
+
+const SWITCHES: ReadonlySet<string> = new Set(['second-factors:activate', 'second-factors:delete']);
 
 function describeChange({ seq, at, action, type, id, state, ended }: RecordedChange): string {
   const told = [...Object.entries(state ?? {}).map(([field, value]) => `${field} ${JSON.stringify(value)}`), ...Object.keys(ended ?? {}).map((kid) => `secret ${kid} ended`)];

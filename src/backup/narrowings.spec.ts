@@ -9,6 +9,7 @@ function change(fields: Partial<RecordedChange>): RecordedChange {
 }
 
 const NOTHING = { isDeleted: false, isRevoked: false, isActive: null, expiresAt: null, maxExpiresAt: null, endedSecrets: new Map() };
+const SAME_USER = { isDeleted: false, isActive: null, roles: null, endsSecondFactor: false, endsRecoveryCodes: false };
 
 describe('What a lost history took away', () => {
   it.each<[string, Partial<RecordedChange>[], object]>([
@@ -40,9 +41,20 @@ describe('What a lost history took away', () => {
       change({ type: 'user', id: 'c', action: 'users:delete' }),
     ];
     expect(narrowingsOf(changes).users).toEqual([
-      { id: 'a', isDeleted: false, isActive: null, roles: ['user'] },
-      { id: 'b', isDeleted: false, isActive: false, roles: null },
-      { id: 'c', isDeleted: true, isActive: null, roles: null },
+      { id: 'a', ...SAME_USER, roles: ['user'] },
+      { id: 'b', ...SAME_USER, isActive: false },
+      { id: 'c', ...SAME_USER, isDeleted: true },
+    ]);
+  });
+
+  it('is a second factor that was removed, also where another was set up since, and recovery codes that were drawn anew', () => {
+    const acts = { a: ['delete', 'create', 'activate'], b: ['regenerate'], c: ['create', 'activate'] };
+    const changes = Object.entries(acts).flatMap(([id, verbs]) =>
+      verbs.map((verb) => change({ type: 'user', id, action: `second-factors:${verb}` })),
+    );
+    expect(narrowingsOf(changes).users).toEqual([
+      { id: 'a', ...SAME_USER, endsSecondFactor: true },
+      { id: 'b', ...SAME_USER, endsRecoveryCodes: true },
     ]);
   });
 });

@@ -41,8 +41,11 @@ function userNarrowing(id: string, changes: readonly RecordedChange[]): UserNarr
     isDeleted: changes.some(({ action }) => action === 'users:delete'),
     isActive: typeof isActive === 'boolean' ? isActive : null,
     roles: Array.isArray(roles) ? roles.map(String) : null,
+    endsSecondFactor: changes.some(({ action }) => action === 'second-factors:delete'),
+    endsRecoveryCodes: changes.some(({ action }) => action === 'second-factors:regenerate'),
   };
-  return narrowing.isDeleted || narrowing.isActive === false || narrowing.roles !== null ? narrowing : null;
+  const { isDeleted, endsSecondFactor, endsRecoveryCodes } = narrowing;
+  return isDeleted || narrowing.isActive === false || narrowing.roles !== null || endsSecondFactor || endsRecoveryCodes ? narrowing : null;
 }
 
 function byId(changes: readonly RecordedChange[], type: string): [string, RecordedChange[]][] {

@@ -52,7 +52,8 @@ export class Accounts {
   /**
    * The active local account behind e-mail and password, or null: wrong password, unknown address and disabled account
    * are the same, also in time. What fails is counted, and told to the person of the account. The second factor is looked
-   * at after the password was right; a refused code is counted like a wrong password, a missing one is not.
+   * at after the password was right; a refused code is counted like a wrong password. A missing one slows nobody, and is a
+   * failed sign-in where none follows.
    *
    * @param devices the browser's ids by account: a browser that the account knows is not slowed by failures of others
    * @throws DomainError 401 MFA_REQUIRED, MFA_CODE_REFUSED; 429 TOO_MANY_REQUESTS after too many failures; 503 while too many
@@ -80,8 +81,10 @@ export class Accounts {
       this.failures.note(caller, userId, 'wrong-password');
       return null;
     } catch (error) {
-      const reason = error instanceof DomainError ? FAILURES.get(error.code) : undefined;
+      const code = error instanceof DomainError ? error.code : '';
+      const reason = FAILURES.get(code);
       if (reason !== undefined) this.failures.note(caller, userId, reason);
+      if (userId !== null && code === 'MFA_REQUIRED') this.failures.noteMissingCode(caller, userId);
       throw error;
     }
   }

@@ -55,6 +55,33 @@ describe('SignInCounters', () => {
     expect(begun).toBe(LIMIT);
   });
 
+  it('counts what it tells once, whether an answer of the database has it already or not', () => {
+    const counters = new SignInCounters();
+    const store = new Store();
+    for (let attempt = 0; attempt < 12; attempt += 1) fail(counters, 0);
+    const before = store.find(['account'], 1);
+    const batch = counters.tell(100);
+    const stored = store.add(batch, 2);
+    // Asked after the database had taken it, and answered before that was confirmed.
+    counters.learn(store.find(['account'], 3), 3);
+    expect(counters.refusal(limits, 4)).toBeNull();
+    counters.told(batch, stored, 4);
+    // Asked before, and answered last.
+    counters.learn(before, 5);
+    counters.learn([{ counter: 'account', failures: 1, remainingMs: WINDOW_MS - 5 }], 5);
+    for (let attempt = 12; attempt < LIMIT; attempt += 1) expect(fail(counters, 6)).toBe(true);
+    expect(fail(counters, 6)).toBe(false);
+  });
+
+  it('begins anew with the next window of the database', () => {
+    const counters = new SignInCounters();
+    counters.learn([{ counter: 'account', failures: LIMIT, remainingMs: 10 }], 0);
+    counters.begin(limits, 5);
+    expect(counters.refusal(limits, 9)).not.toBeNull();
+    counters.learn([{ counter: 'account', failures: 1, remainingMs: WINDOW_MS }], 9);
+    expect(counters.refusal(limits, 9)).toBeNull();
+  });
+
   it('does not count what was right or could not be decided', () => {
     const counters = new SignInCounters();
     for (let attempt = 0; attempt < 500; attempt += 1) {

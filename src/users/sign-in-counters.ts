@@ -1,6 +1,9 @@
 /** Failures are counted this long, from the first one on. */
 export const WINDOW_MS = 15 * 60_000;
 
+/** A window that ends later than the known one by more than this is the next one. */
+const LATER_MS = 60_000;
+
 /** Counters remembered at once: some 20 MB at most. The oldest is forgotten for a new one; the database keeps its count. */
 const MAX_COUNTERS = 50_000;
 
@@ -67,11 +70,16 @@ export class SignInCounters {
     }
   }
 
-  /** Takes over what the database has. */
+  /**
+   * Takes over what the database had when it was asked. What is being told may be in it or not, and what was told may have
+   * been confirmed meanwhile: no failure is counted twice, and none that is known is forgotten.
+   */
   learn(stored: readonly StoredCount[], nowMs: number): void {
     for (const { counter, failures, remainingMs } of stored) {
       const count = this.at(counter, nowMs);
-      count.stored = failures;
+      const isNextWindow = nowMs + remainingMs > count.endsAtMs + LATER_MS;
+      const others = Math.max(0, failures - count.telling);
+      count.stored = isNextWindow ? others : Math.max(count.stored, others);
       count.endsAtMs = nowMs + remainingMs;
     }
   }
@@ -95,7 +103,9 @@ export class SignInCounters {
       const count = this.counts.get(counter);
       if (count) count.telling = 0;
     }
-    this.learn(stored, nowMs);
+    for (const { counter, failures, remainingMs } of stored) {
+      Object.assign(this.at(counter, nowMs), { stored: failures, endsAtMs: nowMs + remainingMs });
+    }
   }
 
   /** The database has not taken `batch`: it is told again. */

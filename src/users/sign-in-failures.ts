@@ -5,8 +5,10 @@ import { Clock } from '../common/clock.js';
 import { Meters } from '../common/meters.js';
 import { RepeatedLog } from '../common/repeated-log.js';
 import { hashingSlots } from './hashing-slots.js';
+import { MissingCodes, type RightPassword } from './missing-codes.js';
 import { SignInExchange } from './sign-in-exchange.js';
 import { type FailureReason, FAILURE_REASONS, type MinuteOfFailures, SignInMinutes } from './sign-in-minutes.js';
+import { UsersRepository } from './users.repository.js';
 
 /** Lines of one reason in 10 s; the others are counted in one line. */
 const MAX_LINES = 20;
@@ -22,11 +24,14 @@ export const LOGIN = 'auth:login';
 @Injectable()
 export class SignInFailures implements OnApplicationShutdown {
   private readonly minutes = new SignInMinutes();
+  private readonly missingCodes = new MissingCodes();
+  private judging: Promise<void> = Promise.resolve();
   private readonly counter: ReturnType<Meters['counter']>;
   private readonly log: RepeatedLog;
   private readonly sweeper = setInterval(() => this.sweep(this.clock.monotonicMs()), SWEEP_MS).unref();
 
   constructor(
+    private readonly users: UsersRepository,
     private readonly exchange: SignInExchange,
     private readonly recorder: TrailRecorder,
     private readonly clock: Clock,
@@ -47,15 +52,38 @@ export class SignInFailures implements OnApplicationShutdown {
     if (userId !== null) this.exchange.noteAccount(userId, ip);
   }
 
+  /**
+   * Notes a right password without a code, of a user who has a second factor. It has failed when no sign-in of the user
+   * follows within a minute, on any replica: the person types the code meanwhile.
+   */
+  noteMissingCode({ ip, requestId }: Pick<Caller, 'ip' | 'requestId'>, userId: string): void {
+    const password = { caller: { ip, requestId }, userId, at: this.clock.now() };
+    this.missingCodes.add(password, this.clock.monotonicMs());
+  }
+
   /** What is counted of the minute that is under way is recorded. Before the trail is closed. */
-  onApplicationShutdown(): void {
+  async onApplicationShutdown(): Promise<void> {
     clearInterval(this.sweeper);
+    await this.judging;
+    const passwords = this.missingCodes.take(Number.POSITIVE_INFINITY);
+    await this.judge(passwords);
+    for (const { userId } of passwords) await this.exchange.tellOf(userId);
     this.sweep(Number.POSITIVE_INFINITY);
     this.log.flush();
   }
 
   private sweep(nowMs: number): void {
+    const passwords = this.missingCodes.take(nowMs);
+    if (passwords.length > 0) this.judging = this.judging.then(() => this.judge(passwords));
     for (const minute of this.minutes.close(nowMs)) this.record(minute);
+  }
+
+  /** Where the database cannot be asked what followed, each is taken for failed: better told than hidden. */
+  private async judge(passwords: readonly RightPassword[]): Promise<void> {
+    if (passwords.length === 0) return;
+    const signedIn = await this.users.findSignedInSince(passwords).catch(() => new Set<number>());
+    for (const [index, { caller, userId }] of passwords.entries())
+      if (!signedIn.has(index)) this.note(caller, userId, 'missing-code');
   }
 
   private record({ ip, requestId, reasons, userIds, isShared }: MinuteOfFailures): void {

@@ -4,22 +4,24 @@ import type { Change } from '../audit/changes.js';
 import { diff } from '../audit/diff.js';
 import { Clock } from '../common/clock.js';
 import { auditedUser } from './audited-user.js';
+import { SecondFactorRepository } from './second-factor/second-factor.repository.js';
 import { Sessions } from './sessions.service.js';
 import { UserAdmission } from './user-admission.js';
 import { UsersRepository } from './users.repository.js';
 
-/** Switches users off in the name of the system, where no caller asks for it. */
+/** Takes from users what they had, in the name of the system, where no caller asks for it. */
 @Injectable()
 export class UserEndings {
   constructor(
     private readonly users: UsersRepository,
     private readonly admission: UserAdmission,
     private readonly sessions: Sessions,
+    private readonly factors: SecondFactorRepository,
     private readonly clock: Clock,
   ) {}
 
   /**
-   * Switches users off, in order of their ids; with each goes what the trail says about it. Left alone are those that
+   * Switches users off and ends their sessions, in order of their ids; with each goes what the trail says about it. Left alone are those that
    * are off already, and the last admin. Gives how many were switched off.
    */
   async switchOff(
@@ -50,6 +52,19 @@ export class UserEndings {
     return true;
   }
 
+  /** Removes a user's second factor and its recovery codes. Gives whether there was one. */
+  async removeSecondFactor(
+    { tx, record }: Change,
+    id: string,
+    details: Readonly<Record<string, unknown>>,
+  ): Promise<boolean> {
+    await tx.query('SELECT 1 FROM users WHERE id = $1 FOR UPDATE', [id]);
+    if (!(await this.factors.in(tx).remove(id))) return false;
+    const told = { ...details, credential: 'second-factor' };
+    record({ action: 'second-factors:delete', resourceType: 'user', resourceId: id, details: told });
+    return true;
+  }
+
   private async switchOne(
     { tx, record }: Change,
     id: string,
@@ -64,8 +79,11 @@ export class UserEndings {
       await users.update(before.user, null);
       return false;
     }
+    // As when a caller switches a user off: who is switched on again signs in again.
+    const sessions = await this.sessions.in(tx).closeAllOf(id);
     const changes = diff(auditedUser(before), auditedUser(after));
-    record({ action: 'users:update', resourceType: 'user', resourceId: id, changes, details });
+    const told = sessions === 0 ? details : { ...details, sessions };
+    record({ action: 'users:update', resourceType: 'user', resourceId: id, changes, details: told });
     return true;
   }
 }

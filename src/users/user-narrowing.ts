@@ -2,6 +2,7 @@ import { lockAdministration } from '../access/administration-lock.js';
 import type { Change } from '../audit/changes.js';
 import { diff } from '../audit/diff.js';
 import { auditedUser, recordLostManager } from './audited-user.js';
+import { SecondFactorRepository } from './second-factor/second-factor.repository.js';
 import { User } from './user.entity.js';
 import { UsersRepository } from './users.repository.js';
 
@@ -13,6 +14,10 @@ export interface UserNarrowing {
   readonly isActive: boolean | null;
   /** All roles the user had at last; null: not known. */
   readonly roles: readonly string[] | null;
+  /** A second factor was removed, by its person or by another: the one that is there now may be that one. */
+  readonly endsSecondFactor: boolean;
+  /** Recovery codes were drawn anew: those that are there now were to open nothing any more. */
+  readonly endsRecoveryCodes: boolean;
 }
 
 /**
@@ -24,7 +29,8 @@ export async function narrowUsers({ tx, record }: Change, narrowings: readonly U
   await lockAdministration(tx);
   const users = new UsersRepository(tx);
   let changed = 0;
-  for (const { id, isDeleted, isActive, roles } of [...narrowings].sort((a, b) => (a.id < b.id ? -1 : 1))) {
+  for (const narrowing of [...narrowings].sort((a, b) => (a.id < b.id ? -1 : 1))) {
+    const { id, isDeleted, isActive, roles } = narrowing;
     const [locked] = await tx.query<{ now: Date }[]>(
       `SELECT date_trunc('milliseconds', clock_timestamp()) AS now FROM users WHERE id = $1 AND deleted_at IS NULL FOR UPDATE`,
       [id],
@@ -43,9 +49,26 @@ export async function narrowUsers({ tx, record }: Change, narrowings: readonly U
     if (roles !== null) await users.setRoles(id, before.roles.filter((role) => roles.includes(role)));
     if (isActive === false) await users.update(Object.assign(new User(), before.user, { isActive, updatedAt: locked.now }), null);
     const changes = diff(auditedUser(before), auditedUser((await users.findById(id))!));
-    if (changes.length === 0) continue;
-    record({ ...entry, action: 'users:update', changes });
-    changed += 1;
+    if (changes.length > 0) record({ ...entry, action: 'users:update', changes });
+    const hasLostFactor = await narrowSecondFactor({ tx, record }, narrowing);
+    if (changes.length > 0 || hasLostFactor) changed += 1;
   }
   return changed;
+}
+
+/** The factor of the backup has the old secret, and its recovery codes are the old ones. Whether there were any. */
+async function narrowSecondFactor(
+  { tx, record }: Pick<Change, 'tx' | 'record'>,
+  { id, endsSecondFactor, endsRecoveryCodes }: UserNarrowing,
+): Promise<boolean> {
+  const factors = new SecondFactorRepository(tx);
+  const tell = (action: string, credential: string) =>
+    record({ action, resourceType: 'user', resourceId: id, details: { credential, by: 'restore' } });
+  if (endsSecondFactor && (await factors.remove(id))) {
+    tell('second-factors:delete', 'second-factor');
+    return true;
+  }
+  if (!endsRecoveryCodes || !(await factors.removeRecoveryCodes(id))) return false;
+  tell('second-factors:regenerate', 'recovery-codes');
+  return true;
 }

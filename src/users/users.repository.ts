@@ -149,6 +149,19 @@ export class UsersRepository {
   }
 
   /**
+   * Of users and instants, the indexes of those where the user has signed in since. A process knows the clock of the
+   * database to a second.
+   */
+  async findSignedInSince(asked: readonly { readonly userId: string; readonly at: Date }[]): Promise<Set<number>> {
+    const rows = await this.manager.query<{ index: number }[]>(
+      `SELECT a.index::int - 1 AS index FROM unnest($1::uuid[], $2::timestamptz[]) WITH ORDINALITY AS a (id, at, index)
+         JOIN users u USING (id) WHERE u.last_sign_in_at > a.at - interval '1 second'`,
+      [asked.map(({ userId }) => userId), asked.map(({ at }) => at)],
+    );
+    return new Set(rows.map(({ index }) => index));
+  }
+
+  /**
    * Notes the newest token of an identity, and the roles its claim gave. The address is not replaced by the token's; what
    * the token says of another address is not said of this one.
    */

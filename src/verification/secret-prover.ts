@@ -52,6 +52,7 @@ export class SecretProver {
     if (parsed === null) {
       if (this.isOfThisSystem(presented)) return 'MALFORMED';
       if (LIKELY_KEY.test(presented)) return null;
+      if (this.cache.imported.isEmpty) return 'MALFORMED';
       return this.cache.imported.mayHave(this.importedMacs(hash('sha256', presented, 'buffer'))) === false ? 'MALFORMED' : null;
     }
     return tagMatches(parsed, this.config.tagKeys) ? null : 'NOT_FOUND';
@@ -83,6 +84,7 @@ export class SecretProver {
   private proveImported(presented: string, digest: string, nowMs: number): Proof | Promise<Proof> {
     if (this.isOfThisSystem(presented)) return 'MALFORMED';
     const miss = LIKELY_KEY.test(presented) ? 'NOT_FOUND' : 'MALFORMED';
+    if (this.cache.imported.isEmpty) return miss;
     const name = `imported:${digest}`;
     if (this.cache.isUnknown(name, nowMs)) return miss;
     const macs = this.importedMacs(Buffer.from(digest, 'latin1'));

@@ -1,5 +1,8 @@
+/** A machine that is busy with other things needs this long for what takes moments. */
+export const PATIENCE_MS = 15_000;
+
 /** Tries until the fact holds; after `withinMs` its last failure is the test's. Gives the milliseconds it took. */
-export async function eventually(fact: () => Promise<void> | void, withinMs = 3_000): Promise<number> {
+export async function eventually(fact: () => Promise<void> | void, withinMs = PATIENCE_MS): Promise<number> {
   const started = performance.now();
   for (;;) {
     try {

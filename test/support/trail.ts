@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import type { TestApp } from './app.js';
+import { PATIENCE_MS } from './eventually.js';
 import type { TestDatabase } from './postgres.js';
 
 /** A row of the trail, as far as tests look at it. */
@@ -29,7 +30,7 @@ export function trailRows(app: TestApp, condition = 'true', parameters: unknown[
 
 /** Waits until `condition` finds `count` rows; group commits come a moment after the answer. */
 export async function trailRowsOnce(app: TestApp, count: number, condition: string, parameters: unknown[] = []): Promise<TrailRow[]> {
-  for (let attempt = 0; attempt < 100; attempt += 1) {
+  for (const deadlineMs = performance.now() + PATIENCE_MS; performance.now() < deadlineMs;) {
     const rows = await trailRows(app, condition, parameters);
     if (rows.length >= count) return rows;
     await sleep(20);

@@ -1,8 +1,9 @@
-import { Alert, Button, Center, Box, Group, Paper, PasswordInput, Stack, Text, Title } from '@mantine/core';
+import { Alert, Button, Group, Paper, PasswordInput, Stack, Text } from '@mantine/core';
 import { Link } from '@tanstack/react-router';
-import { type FormEvent, type ReactNode, useEffect, useState } from 'react';
+import { type FormEvent, type ReactNode, useState } from 'react';
 import { Problem, api } from '../api/client';
 import { settings } from '../settings';
+import { LonePage } from '../session/lone-page';
 import { useAct } from '../ui/act';
 import { Page, ProblemAlert } from '../ui/states';
 
@@ -19,24 +20,14 @@ export function FoundKeyPage() {
 
 /** For strangers: nobody has to have an account to stop a leak. */
 export function FoundKey() {
-  useEffect(() => {
-    document.title = 'Revoke a found key · Latchkey';
-  }, []);
   return (
-    <Center component="main" mih="100vh" px="md">
-      <Box w="100%" maw={440}>
-        <Group gap="sm" mb="xs" justify="center">
-          <img src={new URL('../icon.svg', import.meta.url).href} width={36} height={36} alt="" />
-          <Title order={1}>Revoke a found key</Title>
-        </Group>
-        <Text size="sm" c="dimmed" ta="center" mb="lg">{LEAD}</Text>
-        <Paper withBorder p="lg" radius="md">
-          <FoundKeyForm>
-            <Text size="sm"><Link className="text-link" to="/sign-in" search={{ redirect: undefined, ended: undefined }}>Sign in</Link></Text>
-          </FoundKeyForm>
-        </Paper>
-      </Box>
-    </Center>
+    <LonePage title="Revoke a found key" heading="Revoke a found key" lead={LEAD} width={440}>
+      <Paper withBorder p="lg" radius="md">
+        <FoundKeyForm>
+          <Text size="sm"><Link className="text-link" to="/sign-in" search={{ redirect: undefined, ended: undefined }}>Sign in</Link></Text>
+        </FoundKeyForm>
+      </Paper>
+    </LonePage>
   );
 }
 

@@ -1,4 +1,4 @@
-import { Button, Group, PasswordInput, Stack, Text, TextInput } from '@mantine/core';
+import { Button, type ButtonProps, Group, PasswordInput, Stack, Text, TextInput } from '@mantine/core';
 import { type FormEvent, Suspense, lazy, useState } from 'react';
 import { type Problem, type Schemas, api, dataOf } from '../api/client';
 import { fieldErrors, useAct } from '../ui/act';
@@ -74,16 +74,14 @@ export function AskPassword<T>({
           visibilityToggleButtonProps={{ 'aria-label': 'Show or hide the password' }}
         />
         {refused && !isWrong && <ProblemAlert error={refused} />}
-        <Group gap="xs">
-          <Button type="submit" color={danger ? 'red.8' : undefined} loading={act.isPending} disabled={password === ''}>
-            {action}
-          </Button>
-          {onCancel && (
-            <Button variant="default" onClick={onCancel}>
-              Cancel
-            </Button>
-          )}
-        </Group>
+        <Submit
+          color={danger ? 'red.8' : undefined}
+          loading={act.isPending}
+          disabled={password === ''}
+          onCancel={onCancel}
+        >
+          {action}
+        </Submit>
       </Stack>
     </form>
   );
@@ -144,17 +142,24 @@ function FirstCode({
           onChange={(event) => setCode(event.currentTarget.value)}
         />
         {refused && error === undefined && <ProblemAlert error={refused} />}
-        <Group gap="xs">
-          <Button type="submit" loading={act.isPending} disabled={code.replace(/\s/g, '').length < 6}>
-            Confirm
-          </Button>
-          {onCancel && (
-            <Button variant="default" onClick={onCancel}>
-              Cancel
-            </Button>
-          )}
-        </Group>
+        <Submit loading={act.isPending} disabled={code.replace(/\s/g, '').length < 6} onCancel={onCancel}>
+          Confirm
+        </Submit>
       </Stack>
     </form>
+  );
+}
+
+/** The button that sends a form, and beside it the one that leaves the step where it may be left. */
+function Submit({ onCancel, ...button }: ButtonProps & { onCancel?: (() => void) | undefined; children: string }) {
+  return (
+    <Group gap="xs">
+      <Button type="submit" {...button} />
+      {onCancel && (
+        <Button variant="default" onClick={onCancel}>
+          Cancel
+        </Button>
+      )}
+    </Group>
   );
 }

@@ -1,9 +1,11 @@
 import { queryOptions, useQueryClient } from '@tanstack/react-query';
+import { useRouter } from '@tanstack/react-router';
 import { createContext, useContext } from 'react';
 import { covers } from '../../../src/access/permission-grammar.js';
 import type { KeyPolicy } from '../../../src/access/key-policy.js';
 import type { Permission } from '../../../src/access/permissions.js';
 import { type Me, Problem, api, dataOf } from '../api/client';
+import { useAct } from '../ui/act';
 
 /** How often a page that stays open asks what its user may do. */
 const REFRESH_MS = 30_000;
@@ -51,4 +53,17 @@ export function useEndSession() {
     queries.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== 'session' });
     queries.setQueryData(sessionQuery.queryKey, null);
   };
+}
+
+/** Ends the session on the server and here, and shows the sign-in. */
+export function useSignOut() {
+  const router = useRouter();
+  const endSession = useEndSession();
+  return useAct({
+    run: () => api.POST('/api/v1/auth/logout'),
+    onDone: () => {
+      endSession();
+      void router.navigate({ to: '/sign-in', search: { redirect: undefined, ended: undefined } });
+    },
+  });
 }

@@ -1,16 +1,14 @@
 import { ActionIcon, AppShell, Burger, Group, NavLink, Text, Tooltip, useComputedColorScheme, useMantineColorScheme } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { useQuery } from '@tanstack/react-query';
-import { Link, Navigate, Outlet, useRouter, useRouterState } from '@tanstack/react-router';
+import { Link, Navigate, Outlet, useRouterState } from '@tanstack/react-router';
 import { Suspense, lazy, useCallback, useEffect, useState } from 'react';
 import type { Permission } from '../../../src/access/permissions.js';
-import { api } from '../api/client';
-import { useAct } from '../ui/act';
 import { Loading } from '../ui/states';
 import { Icon, type IconName } from '../ui/icons';
 import { ChoosePassword } from './choose-password';
 import { Notices } from './notices';
-import { SignedInAs, sessionQuery, useEndSession, useSession } from './session';
+import { SignedInAs, sessionQuery, useSession, useSignOut } from './session';
 
 const Enrol = lazy(() => import('./enrol'));
 
@@ -108,17 +106,9 @@ function Places() {
 
 function UserBar() {
   const { user } = useSession();
-  const router = useRouter();
-  const endSession = useEndSession();
+  const signOut = useSignOut();
   const { setColorScheme } = useMantineColorScheme();
   const scheme = useComputedColorScheme('light');
-  const signOut = useAct({
-    run: () => api.POST('/api/v1/auth/logout'),
-    onDone: () => {
-      endSession();
-      void router.navigate({ to: '/sign-in', search: { redirect: undefined, ended: undefined } });
-    },
-  });
   const other = scheme === 'dark' ? 'light' : 'dark';
   return (
     <Group gap={6} wrap="nowrap" style={{ minWidth: 0 }}>

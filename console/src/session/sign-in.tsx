@@ -1,10 +1,11 @@
-import { Alert, Box, Button, Center, Divider, Group, Paper, PasswordInput, Stack, Text, TextInput, Title } from '@mantine/core';
+import { Alert, Button, Divider, Paper, PasswordInput, Stack, Text, TextInput } from '@mantine/core';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { Link, getRouteApi, useRouter } from '@tanstack/react-router';
 import { type FormEvent, useEffect, useState } from 'react';
 import { Problem, api, dataOf } from '../api/client';
 import { settings } from '../settings';
 import { Icon } from '../ui/icons';
+import { LonePage } from './lone-page';
 import { sessionQuery } from './session';
 
 const route = getRouteApi('/sign-in');
@@ -27,40 +28,31 @@ export function SignIn() {
   // The console's own pages only: a link into the console cannot send anybody elsewhere after the sign-in.
   const target = redirect?.startsWith('/') && !redirect.startsWith('//') ? redirect.replace(/^\/console/, '') : '/';
   const returnTo = `/console${target === '/' ? '' : target}`;
-  useEffect(() => {
-    document.title = 'Sign in · Latchkey';
-  }, []);
   return (
-    <Center component="main" mih="100vh" px="md">
-      <Box w="100%" maw={380}>
-        <Group gap="sm" mb="lg" justify="center">
-          <img src={new URL('../icon.svg', import.meta.url).href} width={36} height={36} alt="" />
-          <Title order={1}>Latchkey</Title>
-        </Group>
-        <Paper withBorder p="lg" radius="md">
-          <Stack gap="sm">
-            {ended && !problem && (
-              <Alert color="yellow" variant="outline" p="xs" role="status">
-                Your session has ended. Sign in again to go on where you were.
-              </Alert>
-            )}
-            {problem && (
-              <Alert color="red" variant="outline" p="xs" role="alert">
-                {PROBLEM_IN_WORDS[problem]}
-              </Alert>
-            )}
-            <WrongAddress />
-            {settings.identityProvider !== null && <WithProvider name={settings.identityProvider} returnTo={returnTo} />}
-            <WithPassword returnTo={returnTo} />
-          </Stack>
-        </Paper>
-        <Text size="xs" c="dimmed" ta="center" mt="md">
-          No account? {settings.identityProvider === null ? 'An administrator adds people.' : 'Your first sign-in makes one.'}
-          <br />
-          Found a key where it should not be? <Link className="text-link" to="/revoke">Revoke it</Link>.
-        </Text>
-      </Box>
-    </Center>
+    <LonePage title="Sign in" width={380}>
+      <Paper withBorder p="lg" radius="md">
+        <Stack gap="sm">
+          {ended && !problem && (
+            <Alert color="yellow" variant="outline" p="xs" role="status">
+              Your session has ended. Sign in again to go on where you were.
+            </Alert>
+          )}
+          {problem && (
+            <Alert color="red" variant="outline" p="xs" role="alert">
+              {PROBLEM_IN_WORDS[problem]}
+            </Alert>
+          )}
+          <WrongAddress />
+          {settings.identityProvider !== null && <WithProvider name={settings.identityProvider} returnTo={returnTo} />}
+          <WithPassword returnTo={returnTo} />
+        </Stack>
+      </Paper>
+      <Text size="xs" c="dimmed" ta="center" mt="md">
+        No account? {settings.identityProvider === null ? 'An administrator adds people.' : 'Your first sign-in makes one.'}
+        <br />
+        Found a key where it should not be? <Link className="text-link" to="/revoke">Revoke it</Link>.
+      </Text>
+    </LonePage>
   );
 }
 

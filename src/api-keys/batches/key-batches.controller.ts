@@ -41,7 +41,7 @@ export class KeyBatchesController {
   @HttpCode(200)
   @SignedIn()
   @Audited('api-keys:bulk', 'api-key')
-  @BatchOf('ids')
+  @BatchOf('ids', 'action')
   @ApiOperation({
     summary: 'Change many keys',
     description: 'Activates, deactivates, renews, revokes or tags up to 500 keys. Each is authorised and recorded as by its single route, and none fails another.',

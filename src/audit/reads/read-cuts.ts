@@ -8,10 +8,15 @@ export const CUT_ACTION = 'audit:cut';
 /** Where the chain of reads begins: behind this entry, whose hash the next one builds on. */
 export type ReadCut = Pick<Anchor, 'seq' | 'hash'>;
 
-/** The newest cut; null: the chain begins with its first entry. The trail of changes vouches for it. */
-export async function findReadCut(manager: EntityManager): Promise<ReadCut | null> {
+/**
+ * The newest cut, of the entries up to `upTo` or of all; null: the chain begins with its first entry. The trail of changes
+ * vouches for it.
+ */
+export async function findReadCut(manager: EntityManager, upTo: string | null = null): Promise<ReadCut | null> {
   const [row] = await manager.query<{ details: { upToSeq: string; hash: string } }[]>(
-    `SELECT details FROM audit_event WHERE action = '${CUT_ACTION}' AND actor_kind = 'system' ORDER BY seq DESC LIMIT 1`,
+    `SELECT details FROM audit_event WHERE action = '${CUT_ACTION}' AND actor_kind = 'system' AND ($1::bigint IS NULL OR seq <= $1)
+      ORDER BY seq DESC LIMIT 1`,
+    [upTo],
   );
   return row ? { seq: row.details.upToSeq, hash: Buffer.from(row.details.hash, 'hex') } : null;
 }

@@ -1,7 +1,7 @@
-import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { systemCaller } from '../../access/caller.js';
-import { Attempts } from '../../common/attempts.js';
+import { Housekeeping } from '../../common/housekeeping.js';
 import { Config } from '../../config/config.js';
 import { ADVISORY_LOCKS } from '../../database/advisory-locks.js';
 import { Changes } from '../changes.js';
@@ -9,11 +9,8 @@ import { checkpointPublicKeys } from '../checkpoint.js';
 import { openReadCheckpoint } from './read-checkpoint.js';
 import { CUT_ACTION, findReadCut } from './read-cuts.js';
 
-const EVERY_MS = 3_600_000;
 /** Reads are cut when the oldest is this much older than they are kept: a cut a day is an entry a day. */
 const SLACK_DAYS = 1;
-/** Rows a statement deletes: it holds few locks, and not for long. */
-const CHUNK = 5_000;
 
 const FORGED =
   'Old reads of the audit trail are not removed: a row of audit_read_checkpoint is not what this installation has signed. Something has written to the database past Latchkey; see "Rows that differ from the trail" in docs/operations.md.';
@@ -36,47 +33,19 @@ interface Candidate {
 
 /**
  * Removes reads that are older than `AUDIT_READS_KEPT_DAYS` from the audit trail: an entry of the trail of changes says up
- * to where, with the hash of a checkpoint, and the chain of reads begins behind it from then on. Any replica may do it.
+ * to where, with the hash of a checkpoint, and the chain of reads begins behind it from then on.
  */
 @Injectable()
-export class ReadHousekeeping implements OnApplicationBootstrap, OnApplicationShutdown {
-  private readonly logger = new Logger('Audit');
-  private readonly attempts = new Attempts();
-  private timer: NodeJS.Timeout | undefined;
-  private running: Promise<void> = Promise.resolve();
-  private isStopping = false;
-
+export class ReadHousekeeping extends Housekeeping {
   constructor(
     private readonly dataSource: DataSource,
     private readonly changes: Changes,
     private readonly config: Config,
-  ) {}
-
-  onApplicationBootstrap(): void {
-    const keep = () => (this.running = this.run());
-    this.timer = setInterval(() => void keep(), EVERY_MS).unref();
-    void keep();
+  ) {
+    super(new Logger('Audit'), 'old reads of the audit trail were not removed');
   }
 
-  async onApplicationShutdown(): Promise<void> {
-    this.isStopping = true;
-    clearInterval(this.timer);
-    await this.running;
-  }
-
-  /** One round; a failure is logged, and the next round tries again. */
-  async run(): Promise<void> {
-    try {
-      await this.attempts.run(() => this.cut());
-    } catch (error) {
-      this.logger.warn({
-        msg: 'old reads of the audit trail were not removed; it is tried again in an hour',
-        cause: (error as Error).message,
-      });
-    }
-  }
-
-  private async cut(): Promise<void> {
+  protected override async round(): Promise<void> {
     await this.changes.transaction(systemCaller(CUT_ACTION), async ({ tx, record }) => {
       const [lock] = await tx.query<{ taken: boolean }[]>('SELECT pg_try_advisory_xact_lock($1) AS taken', [
         ADVISORY_LOCKS.readCut,
@@ -92,7 +61,8 @@ export class ReadHousekeeping implements OnApplicationBootstrap, OnApplicationSh
     // What an earlier round has left as well.
     const cut = await findReadCut(this.dataSource.manager);
     if (cut === null) return;
-    for (const table of ['audit_read', 'audit_read_checkpoint']) await this.sweep(table, cut.seq);
+    for (const table of ['audit_read', 'audit_read_checkpoint'])
+      await this.deleteAll((rows) => this.sweep(table, cut.seq, rows));
   }
 
   /** Whether we have signed, as long ago as reads are kept, that this read was there: the columns prove nothing. */
@@ -106,13 +76,11 @@ export class ReadHousekeeping implements OnApplicationBootstrap, OnApplicationSh
     );
   }
 
-  private async sweep(table: string, upTo: string): Promise<void> {
-    for (let deleted = CHUNK; deleted === CHUNK && !this.isStopping;) {
-      const [, count] = await this.dataSource.query<[unknown[], number]>(
-        `DELETE FROM ${table} WHERE seq = ANY (ARRAY(SELECT seq FROM ${table} WHERE seq <= $1 ORDER BY seq LIMIT ${CHUNK}))`,
-        [upTo],
-      );
-      deleted = count;
-    }
+  private async sweep(table: string, upTo: string, rows: number): Promise<number> {
+    const [, count] = await this.dataSource.query<[unknown[], number]>(
+      `DELETE FROM ${table} WHERE seq = ANY (ARRAY(SELECT seq FROM ${table} WHERE seq <= $1 ORDER BY seq LIMIT ${rows}))`,
+      [upTo],
+    );
+    return count;
   }
 }

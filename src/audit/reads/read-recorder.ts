@@ -10,6 +10,7 @@ import { RepeatedLog } from '../../common/repeated-log.js';
 import { Config } from '../../config/config.js';
 import { inTransaction } from '../../database/transaction.js';
 import type { Act, ActEntry } from '../append.js';
+import { type WaitingAct, asAct } from '../late-acts.js';
 import { TrailRecorder } from '../trail-recorder.js';
 import { commitReads } from './append-reads.js';
 import { EqualReads } from './equal-reads.js';
@@ -26,8 +27,6 @@ const PAUSE_MS = 1_000;
 const MAX_ATTEMPTS = 30;
 /** How often ended windows of equal reads are looked for. */
 const SWEEP_MS = 1_000;
-/** From this delay on, an entry says when it happened; `at` is when it was chained. */
-const LATE_MS = 1_000;
 /** At shutdown, what is still waiting is given this long. */
 const MAX_CLOSE_MS = 3_000;
 const BOUNDS = { lockMs: 2_000, idleMs: 2_000 } as const;
@@ -36,9 +35,8 @@ const MAX_COMMIT_MS = 2_500;
 const NOT_RECORDED =
   'Reads cannot be recorded in the audit trail: they wait in memory, up to 10 000, and are lost beyond that.';
 
-interface Pending extends Act {
+interface Pending extends WaitingAct {
   readonly party: string;
-  readonly at: Date;
   attempts: number;
 }
 
@@ -172,10 +170,4 @@ function nameOf({ caller, entry }: Act): string {
     entry.details ?? {},
     caller.ip,
   ]);
-}
-
-/** What is chained late says when it happened. */
-function asAct({ caller, entry, at }: Pending, now: Date): Act {
-  if (now.getTime() - at.getTime() < LATE_MS) return { caller, entry };
-  return { caller, entry: { ...entry, details: { ...entry.details, occurredAt: at.toISOString() } } };
 }

@@ -156,9 +156,17 @@ export class SecondFactorRepository {
     );
   }
 
+  /** Removes all recovery codes of a user; false when there were none. */
+  async removeRecoveryCodes(userId: string): Promise<boolean> {
+    const [, count] = await this.manager.query<[unknown[], number]>('DELETE FROM recovery_code WHERE user_id = $1', [
+      userId,
+    ]);
+    return count > 0;
+  }
+
   /** Puts new recovery codes in the place of all that were. */
   async replaceRecoveryCodes(userId: string, hashes: readonly Buffer[]): Promise<void> {
-    await this.manager.query('DELETE FROM recovery_code WHERE user_id = $1', [userId]);
+    await this.removeRecoveryCodes(userId);
     await this.manager.query('INSERT INTO recovery_code (user_id, code_hash) SELECT $1, unnest($2::bytea[])', [
       userId,
       hashes,

@@ -27,7 +27,7 @@ function ids(rows: ReturnType<typeof row>[]): Record<string, string[]> {
   return Object.fromEntries(Object.entries(endingsOf(rows)).map(([name, map]) => [name, [...map.keys()]]));
 }
 
-const NONE = { revokedKeys: [], inactiveKeys: [], endedKids: [], replacedKids: [], inactiveUsers: [], signedOutUsers: [] };
+const NONE = { revokedKeys: [], inactiveKeys: [], endedKids: [], replacedKids: [], inactiveUsers: [], signedOutUsers: [], resetUsers: [] };
 
 describe('what lost changes had ended', () => {
   it.each<[string, Partial<StoredFeedRow>[], object]>([
@@ -58,9 +58,19 @@ describe('what lost changes had ended', () => {
       (action): [string, Partial<StoredFeedRow>[], object] => [
         `sessions of a user (${action})`,
         [{ action, resource_type: 'user', resource_id: 'user', has_changes: false }],
-        { signedOutUsers: ['user'] },
+        { signedOutUsers: ['user'], ...(action === 'second-factors:delete' ? { resetUsers: ['user'] } : {}) },
       ],
     ),
+    [
+      'a second factor that was removed before another one was set up',
+      ['delete', 'create', 'activate'].map((verb) => ({
+        action: `second-factors:${verb}`,
+        resource_type: 'user',
+        resource_id: 'user',
+        has_changes: false,
+      })),
+      { signedOutUsers: ['user'], resetUsers: ['user'] },
+    ],
     [
       'sessions of a user with a new password',
       [{ action: 'users:update', resource_type: 'user', resource_id: 'user', has_changes: false }],

@@ -14,6 +14,8 @@ export interface LostEndings {
   readonly inactiveUsers: ReadonlyMap<string, FeedRow>;
   /** Users some of whose sessions were ended, by a sign-out, a new password or a second factor. All that were open then are ended. */
   readonly signedOutUsers: ReadonlyMap<string, FeedRow>;
+  /** Users whose second factor was removed, whether or not another one was set up behind it: that one is lost as well. */
+  readonly resetUsers: ReadonlyMap<string, FeedRow>;
 }
 
 /**
@@ -27,9 +29,11 @@ export function endingsOf(lost: readonly FeedRow[]): LostEndings {
   const replacedKids = new Map<string, FeedRow>();
   const inactiveUsers = new Map<string, FeedRow>();
   const signedOutUsers = new Map<string, FeedRow>();
+  const resetUsers = new Map<string, FeedRow>();
   for (const row of lost) {
     const { endings, resourceId: id } = row;
     if (id !== null && endsSessions(row)) signedOutUsers.set(id, row);
+    if (id !== null && row.action === 'second-factors:delete') resetUsers.set(id, row);
     if (endings === null || id === null) continue;
     const inactive = row.resourceType === 'user' ? inactiveUsers : inactiveKeys;
     if (endings.isActive === false) inactive.set(id, row);
@@ -38,7 +42,7 @@ export function endingsOf(lost: readonly FeedRow[]): LostEndings {
     for (const kid of endings.endedKids) endedKids.set(kid, row);
     if (endings.replaced) replacedKids.set(endings.replaced.kid, row);
   }
-  return { revokedKeys, inactiveKeys, endedKids, replacedKids, inactiveUsers, signedOutUsers };
+  return { revokedKeys, inactiveKeys, endedKids, replacedKids, inactiveUsers, signedOutUsers, resetUsers };
 }
 
 /** Acts on a user that end sessions; of a second factor, setting one up, and removing that of another person. */

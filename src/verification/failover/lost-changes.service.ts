@@ -91,14 +91,16 @@ export class LostChanges {
 
   /** Users before keys, as everywhere. */
   private async endRows(change: Change, rows: readonly FeedRow[], sinceSeq: bigint): Promise<number> {
-    const { inactiveUsers, signedOutUsers, revokedKeys, inactiveKeys, endedKids, replacedKids } = endingsOf(rows);
-    const users = await undecided(change.tx, 'user', inactiveUsers, sinceSeq);
+    const { inactiveUsers, signedOutUsers, resetUsers, revokedKeys, inactiveKeys, endedKids, replacedKids } = endingsOf(rows);
+    const users = await undecided(change.tx, 'user', inactiveUsers, sinceSeq, SWITCHED);
     let ended = await this.users.switchOff(change, new Map(users.map(([id, row]) => [id, noteOf(row)])));
     for (const [id, row] of sorted(signedOutUsers))
       ended += Number(await this.users.endSessions(change, id, new Date(row.atMs), noteOf(row)));
+    for (const [id, row] of await undecided(change.tx, 'user', resetUsers, sinceSeq, FACTOR_CHANGED))
+      ended += Number(await this.users.removeSecondFactor(change, id, noteOf(row)));
     for (const [id, row] of sorted(revokedKeys))
       ended += Number(await this.keys.revoke(change, id, REASON, noteOf(row)));
-    for (const [id, row] of await undecided(change.tx, 'api-key', inactiveKeys, sinceSeq)) {
+    for (const [id, row] of await undecided(change.tx, 'api-key', inactiveKeys, sinceSeq, SWITCHED)) {
       ended += Number(await this.keys.switchOff(change, id, noteOf(row)));
     }
     for (const [kid, row] of sorted(endedKids)) {
@@ -112,18 +114,23 @@ export class LostChanges {
   }
 }
 
-/** What the new history has not switched itself since: that decision would be newer than the lost one. */
+/** Entries by which the new history has decided itself: on or off, and which second factor. */
+const SWITCHED = `jsonb_path_exists(changes, '$[*] ? (@.field == "isActive")')`;
+const FACTOR_CHANGED = `action IN ('second-factors:activate', 'second-factors:delete')`;
+
+/** What the new history has not decided itself since: that decision would be newer than the lost one. */
 async function undecided(
   tx: EntityManager,
   resourceType: string,
   lost: ReadonlyMap<string, FeedRow>,
   sinceSeq: bigint,
+  decision: string,
 ): Promise<[string, FeedRow][]> {
   if (lost.size === 0) return [];
   const rows = await tx.query<{ id: string }[]>(
     `SELECT DISTINCT resource_id AS id FROM audit_event
       WHERE resource_type = $1 AND resource_id = ANY($2::text[]) AND seq >= $3::bigint AND outcome = 'success'
-        AND jsonb_path_exists(changes, '$[*] ? (@.field == "isActive")')`,
+        AND ${decision}`,
     [resourceType, [...lost.keys()], sinceSeq.toString()],
   );
   const decided = new Set(rows.map(({ id }) => id));

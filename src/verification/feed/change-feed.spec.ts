@@ -135,6 +135,9 @@ describe('changeOf', () => {
     ['a read of many', row(1, { action: 'api-keys:export', resourceId: null, hasChanges: false }), null],
     ['a sign-in', row(1, { action: 'auth:login', resourceType: 'user' }), null],
     ['the end of sessions', row(1, { action: 'sessions:revoke', resourceType: 'user' }), null],
+    ['notices that were read', row(1, { action: 'auth:acknowledge', resourceType: 'user' }), null],
+    ['a second factor', row(1, { action: 'second-factors:activate', resourceType: 'user' }), null],
+    ['the end of a second factor', row(1, { action: 'second-factors:delete', resourceType: 'user' }), null],
     ['a thing no cache knows', row(1, { resourceType: 'session' }), null],
   ])('takes %s for what it is', (_, event, change) => {
     expect(changeOf(event)).toEqual(change);

@@ -47,8 +47,8 @@ export interface FeedRow {
 
 const TOUCHED: Readonly<Record<string, Change['touches']>> = { 'api-key': 'key', user: 'owner', role: 'role' };
 
-/** Acts about a user that change nothing a key depends on. */
-const SESSION_ACTS = new Set(['auth:login', 'auth:logout', 'sessions:revoke']);
+/** Acts about a user that change nothing a key depends on: how the person signs in, and what they were told. */
+const OF_SIGNING_IN = /^(?:auth|sessions|second-factors):/;
 
 /**
  * What a row of the trail means for caches. Refusals, reads and sign-ins are rows too and mean nothing; a change
@@ -56,7 +56,8 @@ const SESSION_ACTS = new Set(['auth:login', 'auth:logout', 'sessions:revoke']);
  */
 export function changeOf(row: FeedRow): Change | null {
   const touches = TOUCHED[row.resourceType];
-  if (touches === undefined || row.outcome !== 'success' || row.action.endsWith(':read') || SESSION_ACTS.has(row.action)) return null;
+  if (touches === undefined || row.outcome !== 'success' || row.action.endsWith(':read')) return null;
+  if (OF_SIGNING_IN.test(row.action)) return null;
   if (row.resourceId === null && !row.hasChanges) return null;
   const id = touches === 'role' ? row.resourceId : (row.resourceId?.toLowerCase() ?? null);
   return { seq: row.seq, touches, id, ...(row.importedMacs === undefined ? {} : { importedMacs: row.importedMacs }) };

@@ -16,6 +16,12 @@ const MAX_FILL = 0.75;
  */
 export class Fingerprints {
   private readonly tables: (Table | undefined)[] = Array.from({ length: TABLES });
+  private hasAny = false;
+
+  /** As `size === 0`, without counting. */
+  get isEmpty(): boolean {
+    return !this.hasAny;
+  }
 
   get size(): number {
     return this.tables.reduce((sum, table) => sum + (table?.size ?? 0), 0);
@@ -28,6 +34,7 @@ export class Fingerprints {
 
   /** Whether it was not there. `mac` has at least `FINGERPRINT_BYTES` bytes. */
   add(mac: Buffer): boolean {
+    this.hasAny = true;
     const table = (this.tables[mac[0]!] ??= new Table());
     return table.add(lowOf(mac), mac.readUInt32LE(5));
   }

@@ -19,6 +19,18 @@ describe('ImportedFilter', () => {
     ]);
   });
 
+  it('is empty once everything has been read and there is nothing, until something is imported', () => {
+    const filter = new ImportedFilter();
+    filter.restart('epoch');
+    expect(filter.isEmpty).toBe(false);
+    filter.endReading(filter.beginReading());
+    expect(filter.isEmpty).toBe(true);
+    filter.add(mac(0));
+    expect(filter.isEmpty).toBe(false);
+    filter.restart('other');
+    expect(filter.isEmpty).toBe(false);
+  });
+
   it('has what was added while it was read, before and after its page', () => {
     const filter = new ImportedFilter();
     filter.restart('epoch');

@@ -24,6 +24,11 @@ export class ImportedFilter {
   private isWhole = false;
   private epoch: string | null = null;
 
+  /** Whether it is known that no secret was imported: no text has to be hashed to be none. Nobody learns more by it. */
+  get isEmpty(): boolean {
+    return this.isWhole && this.fingerprints.isEmpty;
+  }
+
   /** false: no imported secret has any of these MACs. null: they have not been read yet, so that must be asked. */
   mayHave(macs: readonly Buffer[]): boolean | null {
     return this.isWhole ? macs.some((mac) => this.fingerprints.has(mac)) : null;

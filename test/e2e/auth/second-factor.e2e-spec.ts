@@ -2,11 +2,13 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { systemCaller } from '../../../src/access/caller.js';
 import { RouteAccess } from '../../../src/access/route-access.js';
 import { AuthService } from '../../../src/auth/auth.service.js';
+import { Meters } from '../../../src/common/meters.js';
 import { describe as lineOf, examine } from '../../../src/health/doctor.js';
+import { SignInFailures } from '../../../src/users/sign-in-failures.js';
 import { TestApp, type TestUser } from '../../support/app.js';
 import { issueKey } from '../../support/management.js';
 import { afterAWhile, codeOf, setUpFactor, wrongCode } from '../../support/second-factor.js';
-import { asOwner, trailOf } from '../../support/trail.js';
+import { asOwner, trailOf, trailRowsOnce } from '../../support/trail.js';
 
 const TRUSTED = { TRUSTED_PROXIES: '127.0.0.1/32' };
 const MISSING_ID = '00000000-0000-7000-8000-000000000000';
@@ -257,6 +259,47 @@ describe('a second factor', () => {
         expect((await login(user, undefined, headers)).body.code).toBe('MFA_REQUIRED');
       await afterAWhile(app, user.id);
       expect((await login(user, await codeOf(app, factor.secret), headers)).status).toBe(200);
+    });
+
+    it('tells of a right password that no code followed, and of none that one followed', async () => {
+      const [stolen, own] = [await withFactor(), await withFactor()];
+      const counted = async () =>
+        Number(
+          /^latchkey_sign_in_failures_total\{reason="missing-code"\} (\d+)$/m.exec(
+            await app.app.get(Meters, { strict: false }).registry.metrics(),
+          )![1],
+        );
+      const minuteIsOver = async () => {
+        const failures = app.app.get(SignInFailures, { strict: false });
+        failures['sweep'](Number.POSITIVE_INFINITY);
+        await failures['judging'];
+        failures['sweep'](Number.POSITIVE_INFINITY);
+      };
+      await app.dataSource.query(`UPDATE users SET last_sign_in_at = now() - interval '1 hour' WHERE id IN ($1, $2)`, [
+        stolen.user.id,
+        own.user.id,
+      ]);
+      await minuteIsOver();
+      const before = await counted();
+      const address = from();
+      for (const { user } of [stolen, own]) expect((await login(user, undefined, address)).body.code).toBe('MFA_REQUIRED');
+      await afterAWhile(app, own.user.id);
+      // The code comes to another replica than the password.
+      const signedIn = await login(own.user, await codeOf(app, own.factor.secret), from(), other);
+      expect(signedIn).toMatchObject({ status: 200, body: { notices: null } });
+      expect(await counted()).toBe(before);
+      await minuteIsOver();
+      expect(await counted()).toBe(before + 1);
+      const [row] = await trailRowsOnce(app, 1, `action = 'auth:login' AND outcome = 'refused' AND resource_id = $1`, [
+        stolen.user.id,
+      ]);
+      expect(row).toMatchObject({
+        ip: address['x-forwarded-for'],
+        details: { code: 'SIGN_IN_FAILED', count: 1, reasons: { 'missing-code': 1 } },
+      });
+      await afterAWhile(app, stolen.user.id);
+      const person = await login(stolen.user, await codeOf(app, stolen.factor.secret));
+      expect(person.body.notices.failedSignIns).toMatchObject({ count: 1, lastIp: address['x-forwarded-for'] });
     });
 
     it('leaves an office behind one address its tries', async () => {

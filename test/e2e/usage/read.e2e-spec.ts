@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { VerdictRecorder } from '../../../src/usage/verdict-recorder.js';
 import { TestApp, type TestUser } from '../../support/app.js';
+import { eventually } from '../../support/eventually.js';
+import { HOUR_TIMEOUT_MS, withinOneHour } from '../../support/hours.js';
 
 describe('Reading usage', () => {
   let app: TestApp;
@@ -16,6 +17,7 @@ describe('Reading usage', () => {
     ada = await app.addUser(['creator']);
     const created = await app.post('/api-keys', { token: ada.token, body: { name: '=Metered', tags: ['team:a', 'team:b'], rateLimitPerMinute: 60, scopes: ['x'] } });
     [key, secret] = [created.body.apiKey.id, created.body.secretKey];
+    await withinOneHour(app);
     await app.post('/usage', {
       token: admin,
       body: {
@@ -26,7 +28,7 @@ describe('Reading usage', () => {
         ],
       },
     });
-  });
+  }, HOUR_TIMEOUT_MS);
   afterAll(() => app.stop());
 
   /** Usage of the past, as the writer would have left it. */
@@ -78,11 +80,8 @@ describe('Reading usage', () => {
       const { body } = await app.post('/api-keys', { token: admin });
       await app.post('/verify', { token: admin, body: { key: body.secretKey } });
       const read = () => app.get(`/api-keys/${body.apiKey.id}/usage`, { token: admin });
-      let usage = await read();
-      for (let look = 0; look < 50 && usage.body.lastUsedAt === null; look += 1) {
-        await sleep(100);
-        usage = await read();
-      }
+      await eventually(async () => expect((await read()).body.lastUsedAt).not.toBeNull());
+      const usage = await read();
       expect(usage.body).toMatchObject({ totalRequests: 0, lastUsedAt: expect.any(String) });
       expect((await app.get(`/api-keys/${body.apiKey.id}`, { token: admin })).body.lastUsedAt).toBe(usage.body.lastUsedAt);
     });

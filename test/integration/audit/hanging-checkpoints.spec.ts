@@ -9,11 +9,9 @@ import { Checkpoints } from '../../../src/audit/checkpoints.js';
 import { CheckpointsRepository, MAX_HOLD_MS } from '../../../src/audit/checkpoints.repository.js';
 import { ADVISORY_LOCKS } from '../../../src/database/advisory-locks.js';
 import { TestApp } from '../../support/app.js';
+import { eventually } from '../../support/eventually.js';
 import { createTestDirectory } from '../../support/postgres.js';
 import { asOwner } from '../../support/trail.js';
-
-/** What the writing process may take, and its end. */
-const WRITE_MS = 3_000;
 
 describe('A checkpoint file that cannot be written', () => {
   let directory: string;
@@ -29,9 +27,8 @@ describe('A checkpoint file that cannot be written', () => {
   });
 
   it('is refused at once where it is a pipe that nothing reads', async () => {
-    const began = performance.now();
+    // What is given up after 3 s is refused with another sentence.
     await expect(appendLine(fifo, 'x')).rejects.toThrow('a pipe that nothing reads');
-    expect(performance.now() - began).toBeLessThan(WRITE_MS);
   });
 
   it('takes a line where it is a pipe that something reads', async () => {
@@ -43,7 +40,6 @@ describe('A checkpoint file that cannot be written', () => {
   });
 
   it('is given up after 3 s where its file system does not answer', async () => {
-    const began = performance.now();
     const children = () => readFileSync(`/proc/${process.pid}/task/${process.pid}/children`, 'utf8').split(' ').filter(Boolean);
     const before = children();
     const writing = appendLine(join(directory, 'stopped'), 'x');
@@ -52,7 +48,6 @@ describe('A checkpoint file that cannot be written', () => {
     const [child] = children().filter((pid) => !before.includes(pid));
     process.kill(Number(child!), 'SIGSTOP');
     await expect(writing).rejects.toThrow('did not answer within 3 s');
-    expect(performance.now() - began).toBeLessThan(WRITE_MS + 2_000);
     await appendLine(join(directory, 'another'), 'x');
   });
 
@@ -141,9 +136,11 @@ describe('A checkpoint file that cannot be written', () => {
     expect((await app.post('/roles', { token, body: { name: 'new', permissions: [] } })).status).toBe(201);
     await app.app.get(Checkpoints).look(0);
     expect(await covered()).toBe(before);
-    await sleep(MAX_HOLD_MS + 500);
-    await app.app.get(Checkpoints).look(0);
-    expect(Number(await covered())).toBeGreaterThan(Number(before));
+    await sleep(MAX_HOLD_MS);
+    await eventually(async () => {
+      await app.app.get(Checkpoints).look(0);
+      expect(Number(await covered())).toBeGreaterThan(Number(before));
+    });
     await app.stop();
   });
 });

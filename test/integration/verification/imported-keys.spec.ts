@@ -2,7 +2,10 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createHash, randomBytes } from 'node:crypto';
 import { Client } from 'pg';
 import { importedMacOf } from '../../../src/api-keys/secret.js';
+import { CredentialBindings } from '../../../src/installation/bindings/credential-bindings.js';
 import { RecordCache } from '../../../src/verification/records/record-cache.js';
+import { RecordLoader } from '../../../src/verification/records/record-loader.js';
+import { SecretProver } from '../../../src/verification/secret-prover.js';
 import { TestApp } from '../../support/app.js';
 import { eventually } from '../../support/eventually.js';
 
@@ -94,5 +97,38 @@ describe('imported keys in memory', () => {
     await importOne(secret);
     await other!.applied();
     expect((await other!.post('/verify', { token, body: { key: secret } })).body.code).toBe('VALID');
+  });
+});
+
+describe('A text that is no key of ours', () => {
+  it('is compared under no pepper before anything was imported', async () => {
+    const app = await TestApp.start();
+    try {
+      const get = <T>(type: new (...args: never[]) => T) => app.app.get(type, { strict: false });
+      let uses = 0;
+      const config = new Proxy(app.config, {
+        get: (target, name) => {
+          if (name === 'peppers') uses += 1;
+          return Reflect.get(target, name) as unknown;
+        },
+      });
+      const prover = new SecretProver(get(RecordCache), get(RecordLoader), config, get(CredentialBindings));
+      const told = async () => [
+        prover.refuseAtSight('no key'),
+        await prover.prove('no key', performance.now()),
+        await prover.prove(`sk-${randomBytes(18).toString('base64url')}`, performance.now()),
+      ];
+      await eventually(() => expect(get(RecordCache).imported.isReady).toBe(true));
+      expect(await told()).toEqual(['MALFORMED', 'MALFORMED', 'NOT_FOUND']);
+      expect(uses).toBe(0);
+      const keys = [{ sha256: sha256('sk-imported-once').toString('hex'), prefix: 'sk-imported' }];
+      const body = { keys };
+      expect((await app.post('/api-keys/import', { token: await app.adminToken(), body })).status).toBe(200);
+      await app.applied();
+      expect(await told()).toEqual(['MALFORMED', 'MALFORMED', 'NOT_FOUND']);
+      expect(uses).toBe(3);
+    } finally {
+      await app.stop();
+    }
   });
 });

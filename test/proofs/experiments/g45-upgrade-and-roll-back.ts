@@ -7,6 +7,7 @@ import { floor } from '../harness/floors.js';
 import { buildOfCommit, buildWithEdited, FIRST_RELEASE, type OtherBuild } from '../harness/other-builds.js';
 import { runProgram } from '../harness/program.js';
 import type { Random } from '../harness/random.js';
+import { rollBackAndForward } from '../upgrade/rolled-back-credentials.js';
 
 const BESIDE_MS = { ci: 12_000, full: 120_000 } as const;
 const ALONE_MS = { ci: 4_000, full: 30_000 } as const;
@@ -45,7 +46,9 @@ const EDITED_FILES = ['src/database/migrations/1790000000400-usage.ts', 'src/dat
 /**
  * A server of the first release under load gets one of this build beside it, which migrates the database under it: both
  * verify, reserve, settle, report and change keys, and know what the other did. Then the first release alone, on the
- * database as it is now, and this build again. At last, what was edited is refused at the start, with one sentence.
+ * database as it is now, and this build again. What the first release stores after a roll back, when this build takes
+ * nothing unbound any more, is refused until it is accepted. At last, what was edited is refused at the start, with one
+ * sentence.
  */
 export const g45: Experiment = {
   id: 'G45',
@@ -82,12 +85,19 @@ export const g45: Experiment = {
         ...(await tooManyRights(database)),
       );
       await newer.end('SIGTERM');
+      const { token, caller } = load;
+      const rolledBack = await rollBackAndForward({ database, environment, older, newer, token, caller }, violations);
+      log(`back and forward again: ${rolledBack} answers to credentials of the first release`);
       const refused =
         violations.length > 0
           ? 0
           : await refusals(database, environment, fault === undefined ? [] : modulesOf(fault), violations);
-      const floors = [floor('edited schemas refused at the start', refused, EDITS.length + EDITED_FILES.length), ...load.floors()] as const;
-      return { violations, floors, figures: { upgradeMs, calls: load.total, ...shared, refusedStarts: refused } };
+      const floors = [
+        floor('edited schemas refused at the start', refused, EDITS.length + EDITED_FILES.length),
+        floor('answers to credentials that the first release stored', rolledBack, 1),
+        ...load.floors(),
+      ] as const;
+      return { violations, floors, figures: { upgradeMs, calls: load.total, ...shared, rolledBack, refusedStarts: refused } };
     } finally {
       for (const replica of [older, newer]) {
         await replica.end('SIGKILL');
@@ -107,7 +117,8 @@ class Load {
   total = 0;
   private readonly done = new Map<string, number>();
   private readonly keys: { id: string; secret: string }[] = [];
-  private caller = '';
+  /** A key that may verify and report. */
+  caller = '';
   private names = 0;
 
   private constructor(
