@@ -52,6 +52,8 @@ describe('What is in flight', () => {
   let finish: (() => void)[];
   let clients: Client[];
   let peers: Socket[];
+  /** Those of them that were not read at some time. */
+  let paused: Set<Socket>;
 
   const open = async () => {
     const client = await Client.open(port);
@@ -83,7 +85,11 @@ describe('What is in flight', () => {
       throw new Error('broken');
     });
     server.get('/big', () => 'x'.repeat(20_000_000));
-    server.server.on('connection', (socket) => peers.push(socket));
+    paused = new Set();
+    server.server.on('connection', (socket) => {
+      peers.push(socket);
+      socket.on('pause', () => paused.add(socket));
+    });
     await server.listen({ port: 0, host: '127.0.0.1' });
     port = (server.server.address() as AddressInfo).port;
   });
@@ -129,6 +135,22 @@ describe('What is in flight', () => {
     expect(refused.text).toMatch(/\r\nx-latchkey-code: OVERLOADED\r\n/i);
     expect(refused.text).toContain('"code":"OVERLOADED"');
     expect(lane.refused).toBe(1);
+  });
+
+  it('is read no further over a connection that was refused, for a while; then as ever', async () => {
+    await fill();
+    const held = await Promise.all([open(), open()]);
+    for (const { socket } of held) socket.write(get('/work'));
+    await until(() => lane.queued === 2);
+    const client = await open();
+    client.socket.write(get('/work'));
+    await until(() => client.statuses.length === 1);
+    const peer = peers.find(({ remotePort }) => remotePort === client.socket.localPort)!;
+    await until(() => paused.has(peer));
+    client.socket.write(get('/free'));
+    await until(() => client.statuses.length === 2);
+    expect(client.statuses).toEqual([503, 200]);
+    expect(peer.isPaused()).toBe(false);
   });
 
   it('leaves routes without a lane alone', async () => {

@@ -11,8 +11,8 @@ const BYTES_PER_COST = 1024;
 const COST_OF_UNKNOWN_LENGTH = 16;
 /** `Retry-After` is between these, at random, so that clients that were refused together do not come back together. */
 const RETRY_AFTER_SECONDS = { min: 1, max: 3 } as const;
-/** A connection whose request was refused is not read for as long. */
-const UNREAD_MS = 500;
+/** A connection whose request was refused is not read for as long: none that was told to wait comes sooner. */
+const UNREAD_MS = RETRY_AFTER_SECONDS.min * 1000;
 /** Requests that a connection may send ahead of their answers. More than one read of a socket can bring is a flood. */
 const MAX_AHEAD = 2048;
 /** A handler whose client has gone and that never answers keeps its place for as long. */
