@@ -5,6 +5,7 @@ import { childrenOf, ProofCluster, type Replica } from '../harness/cluster.js';
 import type { ProofAnswer } from '../harness/http-client.js';
 import type { Experiment } from '../harness/experiment.js';
 import { floor } from '../harness/floors.js';
+import { HangingFile } from '../harness/hanging-file.js';
 
 const ROUNDS = { ci: 2, full: 10 } as const;
 const CLIENTS = 16;
@@ -17,18 +18,22 @@ const MAX_EXIT_MS = 10_000;
 const ROLL_MS = 60_000;
 /** Live replicas hand idle slices back after a second; those of one that ended without would be held for a minute. */
 const IDLE_MS = 5_000;
+/** At least one of them while a replica was told to end: one writes for all. */
+const LEAST_HANGING = 2;
 
 /**
  * A replica that is told to end under load fails no request. First three of them behind a balancer that follows their
- * readiness; then two workers behind one port, whose clients follow nothing.
+ * readiness; in the second half of the restarts the file of the checkpoints hangs. Then two workers behind one port, whose
+ * clients follow nothing.
  */
 export const g30: Experiment = {
   id: 'G30',
-  guarantee: 'SIGTERM under load: 0 failed in flight, leases handed back, exit ≤ 10 s with code 0; rolling restart of 3 replicas, and of the workers of a cluster: 0 client errors',
+  guarantee: 'SIGTERM under load, also while a checkpoint hangs: 0 failed in flight, leases handed back, exit ≤ 10 s with code 0; rolling restart of 3 replicas, and of the workers of a cluster: 0 client errors',
   inCi: true,
   fault: { what: 'a replica that ends cuts its connections', patch: 'cut-connections.mjs' },
   run: async ({ size, log, fault }) => {
-    const cluster = await ProofCluster.start(3, {}, fault);
+    const checkpoints = await HangingFile.create();
+    const cluster = await ProofCluster.start(3, { AUDIT_CHECKPOINT_FILE: checkpoints.path }, fault);
     const violations: string[] = [];
     let slowestExitMs = 0;
     let restarts = 0;
@@ -39,6 +44,7 @@ export const g30: Experiment = {
       const balancer = new Balancer(cluster.replicas);
       const load = new Load(() => balancer.next(), cluster.adminToken, secrets);
       for (let round = 0; round < ROUNDS[size] && violations.length === 0; round += 1) {
+        if (round >= ROUNDS[size] / 2) checkpoints.hang(cluster.replicas);
         for (const replica of cluster.replicas) {
           await sleep(300);
           const { exitMs, problems } = await restart(replica);
@@ -71,16 +77,18 @@ export const g30: Experiment = {
         violations,
         floors: [
           floor('restarts of replicas', restarts, 3 * ROUNDS[size]),
+          floor('writes of checkpoints that hung', checkpoints.stopped.size, LEAST_HANGING),
           ...[load, rolled].flatMap((one, index) => [
             floor(`${index === 0 ? 'replicas' : 'workers'}: requests answered`, one.answered, 500),
             floor(`${index === 0 ? 'replicas' : 'workers'}: reservations settled`, one.settled, 50),
             floor(`${index === 0 ? 'replicas' : 'workers'}: keys created`, one.created, 10),
           ]),
         ],
-        figures: { restarts: 3 * ROUNDS[size], answered: load.answered, settled: load.settled, takenElsewhere: load.elsewhere, answeredByWorkers: rolled.answered, failures, strandedMicroCents: stranded, slowestExitMs: Math.round(slowestExitMs) },
+        figures: { restarts: 3 * ROUNDS[size], answered: load.answered, settled: load.settled, takenElsewhere: load.elsewhere, answeredByWorkers: rolled.answered, failures, strandedMicroCents: stranded, hangingCheckpoints: checkpoints.stopped.size, slowestExitMs: Math.round(slowestExitMs) },
       };
     } finally {
       await cluster.stop();
+      await checkpoints.remove();
     }
   },
 };
