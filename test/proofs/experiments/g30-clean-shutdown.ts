@@ -70,6 +70,7 @@ export const g30: Experiment = {
         violations.push(...one.failures.slice(0, 10));
       }
       if (violations.length > 0) for (const reason of await cluster.reasons()) log(reason);
+      violations.push(...(await missing(cluster, load.settled + rolled.settled, [...load.created, ...rolled.created])));
       const stranded = await leasedWhenIdle(cluster);
       if (stranded > 0) violations.push(`${stranded} µ¢ were not handed back`);
       const failures = load.failures.length + rolled.failures.length;
@@ -81,7 +82,7 @@ export const g30: Experiment = {
           ...[load, rolled].flatMap((one, index) => [
             floor(`${index === 0 ? 'replicas' : 'workers'}: requests answered`, one.answered, 500),
             floor(`${index === 0 ? 'replicas' : 'workers'}: reservations settled`, one.settled, 50),
-            floor(`${index === 0 ? 'replicas' : 'workers'}: keys created`, one.created, 10),
+            floor(`${index === 0 ? 'replicas' : 'workers'}: keys created`, one.created.length, 10),
           ]),
         ],
         figures: { restarts: 3 * ROUNDS[size], answered: load.answered, settled: load.settled, takenElsewhere: load.elsewhere, answeredByWorkers: rolled.answered, failures, strandedMicroCents: stranded, hangingCheckpoints: checkpoints.stopped.size, slowestExitMs: Math.round(slowestExitMs) },
@@ -133,6 +134,18 @@ async function roll(workers: Replica, violations: string[]): Promise<void> {
   await sleep(1_000);
 }
 
+/** What was acknowledged and is not stored. */
+async function missing({ database }: ProofCluster, settled: number, created: readonly string[]): Promise<string[]> {
+  const [row] = await database.query<{ events: number; keys: number }>(
+    'SELECT (SELECT count(*)::int FROM usage_event) AS events, (SELECT count(*)::int FROM api_key WHERE id = ANY($1)) AS keys',
+    [created],
+  );
+  return [
+    ...(row!.events < settled ? [`${settled} reports were acknowledged, ${row!.events} are there`] : []),
+    ...(row!.keys < created.length ? [`${created.length} keys were acknowledged, ${row!.keys} are there`] : []),
+  ];
+}
+
 async function leasedWhenIdle({ database }: ProofCluster): Promise<number> {
   const until = performance.now() + IDLE_MS;
   for (;;) {
@@ -147,7 +160,7 @@ export class Load {
   readonly failures: string[] = [];
   answered = 0;
   settled = 0;
-  created = 0;
+  readonly created: string[] = [];
   elsewhere = 0;
   private stopping = false;
   private readonly clients: Promise<void>[];
@@ -177,7 +190,8 @@ export class Load {
   }
 
   private async create(): Promise<void> {
-    if ((await this.ask('/api-keys'))?.status === 201) this.created += 1;
+    const answer = await this.ask('/api-keys');
+    if (answer?.status === 201) this.created.push(answer.body.apiKey.id as string);
   }
 
   private secretOf(turn: number): string {
