@@ -12,6 +12,10 @@ const REQUESTS = { ci: 10_000, full: 50_000 } as const;
 /** Few, so that an answer's time is its own and not that of a queue. */
 const CLIENTS = 4;
 const MOST_VIOLATIONS = 20;
+const SLOW_MS = 1_000;
+const LOOKS_AT_SLOW = 3;
+/** Without one there are no metrics. */
+const METRICS_TOKEN = 'a-token-of-this-experiment-0123456789';
 /** Without an identity provider they answer 404. test/e2e/auth/oidc-sign-in.e2e-spec.ts has one. */
 const NEVER_2XX = ['GET /api/v1/auth/oidc/login', 'GET /api/v1/auth/oidc/callback'];
 
@@ -25,7 +29,7 @@ export const g25: Experiment = {
   inCi: true,
   fault: { what: 'one route throws once a request is all right', patch: 'throws-on-success.mjs' },
   run: async ({ size, random, log, fault }) => {
-    const cluster = await ProofCluster.start(1, { TRUSTED_PROXIES: '127.0.0.1/32' }, fault);
+    const cluster = await ProofCluster.start(1, { TRUSTED_PROXIES: '127.0.0.1/32', METRICS_TOKEN }, fault);
     try {
       const document = await checkedInDocument();
       const fuzzer = new Fuzzer(document, random);
@@ -62,6 +66,7 @@ export const g25: Experiment = {
 interface Sent {
   readonly status: number;
   readonly text: string;
+  readonly tookMs: number;
 }
 
 /** Sends requests to one server, and judges every answer. */
@@ -100,14 +105,24 @@ class Trial {
   }
 
   async send(request: FuzzRequest): Promise<void> {
-    const headers = { ...request.headers, ...(request.authenticated ? { authorization: `Bearer ${this.token}` } : {}) };
-    const started = performance.now();
-    const { status } = await this.judged({ ...request, headers }, () => performance.now() - started);
-    this.slowestMs = Math.max(this.slowestMs, performance.now() - started);
+    const { status, tookMs } = await this.judged(this.authenticated(request));
+    this.slowestMs = Math.max(this.slowestMs, tookMs);
     this.statuses[`status${status}`] = (this.statuses[`status${status}`] ?? 0) + 1;
+    if (tookMs > SLOW_MS) await this.sendAgain(request, tookMs);
     if (!request.authenticated || status !== 401) return;
     const session = await this.replica.client.post('/auth/login', { body: ADMIN });
     if (session.status === 200) this.token = session.body.accessToken as string;
+  }
+
+  /** What is slow by its content is slow each time; what is slow on a machine that is busy is not. */
+  private async sendAgain(request: FuzzRequest, firstMs: number): Promise<void> {
+    const took = [firstMs];
+    while (took.length < LOOKS_AT_SLOW && took.at(-1)! > SLOW_MS) took.push((await this.judged(this.authenticated(request))).tookMs);
+    if (took.every((one) => one > SLOW_MS)) this.violations.push(`${request.method} ${request.target.slice(0, 300)} ${request.body?.slice(0, 500)}: took ${took.map(Math.round).join(', ')} ms`);
+  }
+
+  private authenticated(request: FuzzRequest): FuzzRequest {
+    return request.authenticated ? { ...request, headers: { ...request.headers, authorization: `Bearer ${this.token}` } } : request;
   }
 
   private async change({ request, expected, wasDone }: Step): Promise<boolean> {
@@ -128,22 +143,24 @@ class Trial {
   private async mustSucceed({ method, target, headers, body }: WellFormed): Promise<Sent> {
     const operation = operationOf(this.all, method, target);
     if (operation === undefined) throw new Error(`The document has no operation for ${method} ${target}.`);
-    // Its time is not judged: the first answers of a server are slow.
-    const sent = await this.judged({ method, target, headers: { ...headers }, body: body ?? null, authenticated: true, operation }, () => 0);
+    const sent = await this.judged({ method, target, headers: { ...headers }, body: body ?? null, authenticated: true, operation });
     if (sent.status >= 300) this.violations.push(`${method} ${target} answered ${sent.status}: ${sent.text.slice(0, 300)}`);
     return sent;
   }
 
-  private async judged(request: FuzzRequest, milliseconds: () => number): Promise<Sent> {
+  /** All but its time, which the caller judges. */
+  private async judged(request: FuzzRequest): Promise<Sent> {
     const { method, target, headers, operation } = request;
     const body = method === 'GET' || method === 'HEAD' ? null : request.body;
+    const began = performance.now();
     const response = await fetch(`${this.replica.url}${target}`, { method, headers, body, redirect: 'manual' });
     const answer = { status: response.status, headers: (name: string) => response.headers.get(name), text: await response.text() };
-    const problem = this.judge.problem(request, { ...answer, milliseconds: milliseconds() });
+    const tookMs = performance.now() - began;
+    const problem = this.judge.problem(request, { ...answer, milliseconds: 0 });
     const { authorization: _, ...shown } = headers;
     if (problem) this.violations.push(`${method} ${target.slice(0, 300)} ${JSON.stringify(shown)} ${request.body?.slice(0, 500)}: ${problem}`);
     if (response.ok && method === operation.method) this.succeeded.set(nameOf(operation), (this.succeeded.get(nameOf(operation)) ?? 0) + 1);
-    return answer;
+    return { ...answer, tookMs };
   }
 }
 

@@ -54,6 +54,6 @@ export async function reads(cluster: ProofCluster): Promise<WellFormed[]> {
     probe('/health'),
     probe('/health/live'),
     probe('/health/ready'),
-    probe('/metrics'),
+    { ...probe('/metrics'), headers: { authorization: `Bearer ${cluster.setting('METRICS_TOKEN')}` } },
   ];
 }
