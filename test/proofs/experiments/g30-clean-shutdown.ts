@@ -101,10 +101,9 @@ async function restart(replica: Replica): Promise<{ exitMs: number; problems: st
   const silent = await opened(new URL(replica.url));
   const began = performance.now();
   const ended = replica.end('SIGTERM');
-  await sleep(100);
-  const ready = await replica.client.request('GET', '/health/ready', {});
-  if (ready.status !== 503 || ready.body.state !== 'draining') problems.push(`ready answered ${ready.status} while draining`);
-  if (ready.headers['connection'] !== 'close') problems.push('an answer while draining kept its connection');
+  const ready = await readyWhileDraining(replica);
+  if (ready?.status !== 503 || ready.body.state !== 'draining') problems.push(`ready answered ${ready?.status} while draining`);
+  else if (ready.headers['connection'] !== 'close') problems.push('an answer while draining kept its connection');
   const code = await ended;
   silent.destroy();
   const exitMs = performance.now() - began;
@@ -112,6 +111,14 @@ async function restart(replica: Replica): Promise<{ exitMs: number; problems: st
   if (exitMs > MAX_EXIT_MS) problems.push(`${replica.name} took ${Math.round(exitMs)} ms to end`);
   await replica.start();
   return { exitMs, problems };
+}
+
+/** The first answer that is not that of a replica which has not heard the signal yet; null: it ended without one. */
+async function readyWhileDraining({ client }: Replica): Promise<ProofAnswer | null> {
+  for (const until = performance.now() + MAX_EXIT_MS; ; await sleep(20)) {
+    const answer = await client.request('GET', '/health/ready', {}).catch(() => null);
+    if (answer?.status !== 200 || performance.now() > until) return answer;
+  }
 }
 
 async function opened({ hostname, port }: URL): Promise<Socket> {
