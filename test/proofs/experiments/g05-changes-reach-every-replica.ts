@@ -5,7 +5,7 @@ import type { Experiment } from '../harness/experiment.js';
 import { floor, floorsOfKinds } from '../harness/floors.js';
 import { quantile } from '../harness/quantile.js';
 
-const ROUNDS = { ci: 30, full: 300 } as const;
+const ROUNDS = { ci: 24, full: 300 } as const;
 const MAX_LAG_MS = 1_000;
 /** So long without an accept, and so many refusals on every replica, end the look after a change. */
 const QUIET_MS = 150;
