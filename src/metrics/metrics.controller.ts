@@ -1,7 +1,8 @@
 import { Controller, Get, Header, UseGuards } from '@nestjs/common';
-import { ApiBearerAuth, ApiOperation, ApiProduces, ApiTags } from '@nestjs/swagger';
+import { ApiBearerAuth, ApiOperation, ApiProduces, ApiTags, ApiUnauthorizedResponse } from '@nestjs/swagger';
 import { Public } from '../access/decorators.js';
 import { Meters } from '../common/meters.js';
+import { ProblemView } from '../common/problem.view.js';
 import { MetricsTokenGuard } from './metrics-token.guard.js';
 
 /** What Prometheus scrapes. */
@@ -15,6 +16,7 @@ export class MetricsController {
   @UseGuards(MetricsTokenGuard)
   @ApiBearerAuth()
   @ApiProduces('text/plain')
+  @ApiUnauthorizedResponse({ description: 'Another token than `METRICS_TOKEN`, or none.', type: ProblemView })
   @Header('Content-Type', 'text/plain; version=0.0.4; charset=utf-8')
   @Header('Cache-Control', 'no-store')
   @ApiOperation({

@@ -98,7 +98,8 @@ export const f03: Experiment = {
         violations,
         floors: [
           floor('changes acknowledged that the standby lacks', lostChanges, ended.length),
-          floor('credentials that were ended again', Object.values(againMs).filter((ms) => Number.isFinite(ms)).length, ended.length),
+          floor('credentials that were asked for after the promotion', Object.keys(againMs).length, ended.length),
+          floor('entries of the trail that tell of the loss', entries.length, 1),
         ],
         figures: {
           endedAgainMaxMs: slowest,

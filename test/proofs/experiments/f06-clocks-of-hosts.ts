@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ProofCluster, ProofDatabase } from '../harness/cluster.js';
 import type { Experiment, Outcome } from '../harness/experiment.js';
 import { floor } from '../harness/floors.js';
-import { movedClock } from '../harness/moved-clock.js';
+import { movedClock, NO_MOVED_CLOCK } from '../harness/moved-clock.js';
 
 const OFF_MS = 300_000;
 /** Instants may be off by what a request takes on a busy machine. */
@@ -20,7 +20,7 @@ export const f06: Experiment = {
   run: async ({ log, fault }): Promise<Outcome> => {
     const ahead = await movedClock(OFF_MS);
     if (ahead === null)
-      return { skipped: 'libfaketime is not installed (Debian: apt-get install faketime)' };
+      return { skipped: NO_MOVED_CLOCK };
     const behind = { ...ahead, FAKETIME: `-${OFF_MS / 1000}` };
     const cluster = await ProofCluster.startOn(await ProofDatabase.start(), 3, {}, fault, [], [{}, ahead, behind]);
     try {

@@ -1,12 +1,9 @@
-import { mkdtemp, chmod, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { bookDifferences } from '../harness/books.js';
 import { ProofCluster } from '../harness/cluster.js';
 import type { Experiment, Outcome } from '../harness/experiment.js';
 import { floor } from '../harness/floors.js';
-import { movedClock } from '../harness/moved-clock.js';
+import { NO_MOVED_CLOCK, SteppedClock } from '../harness/moved-clock.js';
 
 const STEP_SECONDS = 3_600;
 const LIMIT = 10;
@@ -36,17 +33,9 @@ export const f07: Experiment = {
             j integer[], k bigint[], l integer[], m integer[]) RETURNS text LANGUAGE sql AS 'SELECT quota_windows(a,b,c,d,e,f,g,h,i,j,k,l,m)'`,
   },
   run: async ({ size, log, fault }): Promise<Outcome> => {
-    const moved = await movedClock(0);
-    if (moved === null)
-      return { skipped: 'libfaketime is not installed (Debian: apt-get install faketime)' };
-    const directory = await mkdtemp(join(tmpdir(), 'latchkey-clock-'));
-    await chmod(directory, 0o755);
-    const file = join(directory, 'clock');
-    const step = (seconds: number) => writeFile(file, `+${seconds}\n`);
-    await step(0);
-    const { FAKETIME: _, ...library } = moved;
-    const clock = { ...library, FAKETIME_TIMESTAMP_FILE: file, FAKETIME_NO_CACHE: '1' };
-    const cluster = await ProofCluster.start(2, {}, fault, [], clock);
+    const clock = await SteppedClock.start();
+    if (clock === null) return { skipped: NO_MOVED_CLOCK };
+    const cluster = await ProofCluster.start(2, {}, fault, [], clock.environment);
     try {
       const violations: string[] = [];
       const caller = await cluster.createKey({ roles: ['gateway'] });
@@ -65,7 +54,7 @@ export const f07: Experiment = {
       };
 
       let admittedAhead = 0;
-      await step(STEP_SECONDS);
+      await clock.stepTo(STEP_SECONDS);
       await sleep(SEEN_MS);
       for (const { secret } of part) {
         const admitted = await times(USED_AHEAD, secret);
@@ -77,7 +66,7 @@ export const f07: Experiment = {
       const reserved = await verify(0, budget.secret, { reserveCents: 5 });
       if (reserved.valid !== true) violations.push(`a reservation while the clock was ahead: ${String(reserved.code)}`);
 
-      await step(0);
+      await clock.stepTo(0);
       await sleep(SEEN_MS);
       const [now] = await cluster.database.query<{ ahead: number }>(
         `SELECT extract(epoch FROM clock_timestamp())::float8 - $1::float8 AS ahead`,
@@ -133,7 +122,7 @@ export const f07: Experiment = {
       return { violations, floors, figures: { keys: KEYS + 1, retryAfterSeconds: retryAfter, closedAfterMs } };
     } finally {
       await cluster.stop();
-      await rm(directory, { recursive: true, force: true });
+      await clock.remove();
     }
   },
 };

@@ -27,16 +27,20 @@ export const f09: Experiment = {
       cluster.ways[0]!.setLatency(FAR_MS / 2);
       const untilMs = performance.now() + SECONDS[size] * 1_000;
       const times = { far: [] as number[], near: [] as number[] };
+      const acknowledged: string[] = [];
       const make = async (name: 'far' | 'near', replica: number, ownerId: string, pauseMs: number) => {
         while (performance.now() < untilMs) {
           const began = performance.now();
           const { status, body } = await ask(replica, '/api-keys', { ownerId });
           times[name].push(performance.now() - began);
-          if (status !== 201) violations.push(`a create of the ${name} replica answered ${status} ${body?.code}`);
+          if (status === 201) acknowledged.push(body.apiKey.id as string);
+          else violations.push(`a create of the ${name} replica answered ${status} ${body?.code}`);
           await sleep(pauseMs);
         }
       };
       await Promise.all([make('far', 0, owners[0]!, 0), make('near', 1, owners[1]!, 10)]);
+      const kept = await cluster.database.query('SELECT 1 FROM api_key WHERE id = ANY($1)', [acknowledged]);
+      if (kept.length !== acknowledged.length) violations.push(`${acknowledged.length} keys were acknowledged, ${kept.length} are there`);
       const slowest = { far: Math.round(Math.max(...times.far)), near: Math.round(Math.max(...times.near)) };
       if (slowest.far > CREATE_WITHIN_MS) violations.push(`a create of the far replica took ${slowest.far} ms`);
       if (slowest.near > OTHERS_WITHIN_MS) violations.push(`a create of the near replica took ${slowest.near} ms`);

@@ -58,7 +58,6 @@ export const g01: Experiment = {
         floor('calls admitted', admitted, calls / 4),
         floor('calls refused', refused, 1),
         floor('reservations released', released, 1),
-        floor('reservations forgotten', forgotten, 1),
       ] as const;
       return { violations, floors, figures: { clients: CLIENTS, calls: spenders.calls, admitted, refused, refusedWithRoom, forgotten, released, limitMicroCents: limit, spentMicroCents: spent, callsPerSecond: Math.round(spenders.calls / seconds) } };
     } finally {

@@ -3,7 +3,7 @@ import { bookDifferences } from '../harness/books.js';
 import { patiently, ProofCluster } from '../harness/cluster.js';
 import type { Experiment, ExperimentContext, Outcome } from '../harness/experiment.js';
 import { floor } from '../harness/floors.js';
-import { movedClock } from '../harness/moved-clock.js';
+import { movedClock, NO_MOVED_CLOCK } from '../harness/moved-clock.js';
 import type { Random } from '../harness/random.js';
 
 const MICRO_CENTS = 1_000_000;
@@ -44,7 +44,7 @@ async function watchEnd({ random, log, fault }: ExperimentContext, aheadMs: numb
   const offset = Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1, 1) - endsAt;
   const environment = await movedClock(offset);
   if (environment === null)
-    return { skipped: 'libfaketime is not installed (Debian: apt-get install faketime)' };
+    return { skipped: NO_MOVED_CLOCK };
   // As the moved clock has it, which runs by whole seconds ahead.
   const monthEnd = endsAt + (offset - Math.round(offset / 1000) * 1000);
   const months = [-1, 1].map(

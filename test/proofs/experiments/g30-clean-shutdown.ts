@@ -5,6 +5,7 @@ import { childrenOf, ProofCluster, type Replica } from '../harness/cluster.js';
 import type { ProofAnswer } from '../harness/http-client.js';
 import type { Experiment } from '../harness/experiment.js';
 import { floor } from '../harness/floors.js';
+import { HangingFile } from '../harness/hanging-file.js';
 
 const ROUNDS = { ci: 2, full: 10 } as const;
 const CLIENTS = 16;
@@ -17,18 +18,22 @@ const MAX_EXIT_MS = 10_000;
 const ROLL_MS = 60_000;
 /** Live replicas hand idle slices back after a second; those of one that ended without would be held for a minute. */
 const IDLE_MS = 5_000;
+/** At least one of them while a replica was told to end: one writes for all. */
+const LEAST_HANGING = 2;
 
 /**
  * A replica that is told to end under load fails no request. First three of them behind a balancer that follows their
- * readiness; then two workers behind one port, whose clients follow nothing.
+ * readiness; in the second half of the restarts the file of the checkpoints hangs. Then two workers behind one port, whose
+ * clients follow nothing.
  */
 export const g30: Experiment = {
   id: 'G30',
-  guarantee: 'SIGTERM under load: 0 failed in flight, leases handed back, exit ≤ 10 s with code 0; rolling restart of 3 replicas, and of the workers of a cluster: 0 client errors',
+  guarantee: 'SIGTERM under load, also while a checkpoint hangs: 0 failed in flight, leases handed back, exit ≤ 10 s with code 0; rolling restart of 3 replicas, and of the workers of a cluster: 0 client errors',
   inCi: true,
   fault: { what: 'a replica that ends cuts its connections', patch: 'cut-connections.mjs' },
   run: async ({ size, log, fault }) => {
-    const cluster = await ProofCluster.start(3, {}, fault);
+    const checkpoints = await HangingFile.create();
+    const cluster = await ProofCluster.start(3, { AUDIT_CHECKPOINT_FILE: checkpoints.path }, fault);
     const violations: string[] = [];
     let slowestExitMs = 0;
     let restarts = 0;
@@ -39,6 +44,7 @@ export const g30: Experiment = {
       const balancer = new Balancer(cluster.replicas);
       const load = new Load(() => balancer.next(), cluster.adminToken, secrets);
       for (let round = 0; round < ROUNDS[size] && violations.length === 0; round += 1) {
+        if (round >= ROUNDS[size] / 2) checkpoints.hang(cluster.replicas);
         for (const replica of cluster.replicas) {
           await sleep(300);
           const { exitMs, problems } = await restart(replica);
@@ -64,6 +70,7 @@ export const g30: Experiment = {
         violations.push(...one.failures.slice(0, 10));
       }
       if (violations.length > 0) for (const reason of await cluster.reasons()) log(reason);
+      violations.push(...(await missing(cluster, load.settled + rolled.settled, [...load.created, ...rolled.created])));
       const stranded = await leasedWhenIdle(cluster);
       if (stranded > 0) violations.push(`${stranded} µ¢ were not handed back`);
       const failures = load.failures.length + rolled.failures.length;
@@ -71,16 +78,18 @@ export const g30: Experiment = {
         violations,
         floors: [
           floor('restarts of replicas', restarts, 3 * ROUNDS[size]),
+          floor('writes of checkpoints that hung', checkpoints.stopped.size, LEAST_HANGING),
           ...[load, rolled].flatMap((one, index) => [
             floor(`${index === 0 ? 'replicas' : 'workers'}: requests answered`, one.answered, 500),
             floor(`${index === 0 ? 'replicas' : 'workers'}: reservations settled`, one.settled, 50),
-            floor(`${index === 0 ? 'replicas' : 'workers'}: keys created`, one.created, 10),
+            floor(`${index === 0 ? 'replicas' : 'workers'}: keys created`, one.created.length, 10),
           ]),
         ],
-        figures: { restarts: 3 * ROUNDS[size], answered: load.answered, settled: load.settled, takenElsewhere: load.elsewhere, answeredByWorkers: rolled.answered, failures, strandedMicroCents: stranded, slowestExitMs: Math.round(slowestExitMs) },
+        figures: { restarts: 3 * ROUNDS[size], answered: load.answered, settled: load.settled, takenElsewhere: load.elsewhere, answeredByWorkers: rolled.answered, failures, strandedMicroCents: stranded, hangingCheckpoints: checkpoints.stopped.size, slowestExitMs: Math.round(slowestExitMs) },
       };
     } finally {
       await cluster.stop();
+      await checkpoints.remove();
     }
   },
 };
@@ -92,10 +101,9 @@ async function restart(replica: Replica): Promise<{ exitMs: number; problems: st
   const silent = await opened(new URL(replica.url));
   const began = performance.now();
   const ended = replica.end('SIGTERM');
-  await sleep(100);
-  const ready = await replica.client.request('GET', '/health/ready', {});
-  if (ready.status !== 503 || ready.body.state !== 'draining') problems.push(`ready answered ${ready.status} while draining`);
-  if (ready.headers['connection'] !== 'close') problems.push('an answer while draining kept its connection');
+  const ready = await readyWhileDraining(replica);
+  if (ready?.status !== 503 || ready.body.state !== 'draining') problems.push(`ready answered ${ready?.status} while draining`);
+  else if (ready.headers['connection'] !== 'close') problems.push('an answer while draining kept its connection');
   const code = await ended;
   silent.destroy();
   const exitMs = performance.now() - began;
@@ -103,6 +111,14 @@ async function restart(replica: Replica): Promise<{ exitMs: number; problems: st
   if (exitMs > MAX_EXIT_MS) problems.push(`${replica.name} took ${Math.round(exitMs)} ms to end`);
   await replica.start();
   return { exitMs, problems };
+}
+
+/** The first answer that is not that of a replica which has not heard the signal yet; null: it ended without one. */
+async function readyWhileDraining({ client }: Replica): Promise<ProofAnswer | null> {
+  for (const until = performance.now() + MAX_EXIT_MS; ; await sleep(20)) {
+    const answer = await client.request('GET', '/health/ready', {}).catch(() => null);
+    if (answer?.status !== 200 || performance.now() > until) return answer;
+  }
 }
 
 async function opened({ hostname, port }: URL): Promise<Socket> {
@@ -125,6 +141,18 @@ async function roll(workers: Replica, violations: string[]): Promise<void> {
   await sleep(1_000);
 }
 
+/** What was acknowledged and is not stored. */
+async function missing({ database }: ProofCluster, settled: number, created: readonly string[]): Promise<string[]> {
+  const [row] = await database.query<{ events: number; keys: number }>(
+    'SELECT (SELECT count(*)::int FROM usage_event) AS events, (SELECT count(*)::int FROM api_key WHERE id = ANY($1)) AS keys',
+    [created],
+  );
+  return [
+    ...(row!.events < settled ? [`${settled} reports were acknowledged, ${row!.events} are there`] : []),
+    ...(row!.keys < created.length ? [`${created.length} keys were acknowledged, ${row!.keys} are there`] : []),
+  ];
+}
+
 async function leasedWhenIdle({ database }: ProofCluster): Promise<number> {
   const until = performance.now() + IDLE_MS;
   for (;;) {
@@ -139,7 +167,7 @@ export class Load {
   readonly failures: string[] = [];
   answered = 0;
   settled = 0;
-  created = 0;
+  readonly created: string[] = [];
   elsewhere = 0;
   private stopping = false;
   private readonly clients: Promise<void>[];
@@ -169,7 +197,8 @@ export class Load {
   }
 
   private async create(): Promise<void> {
-    if ((await this.ask('/api-keys'))?.status === 201) this.created += 1;
+    const answer = await this.ask('/api-keys');
+    if (answer?.status === 201) this.created.push(answer.body.apiKey.id as string);
   }
 
   private secretOf(turn: number): string {

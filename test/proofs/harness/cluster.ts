@@ -20,8 +20,11 @@ const RELOAD_MS = 1_000;
 const SETUP_ATTEMPTS = 10;
 const START_ATTEMPTS = 3;
 const MOST_REASONS = 12;
-/** What is slow, or waits for a lock, is told by the server's log: the reason when an experiment fails for its time. */
-const DATABASE_SETTINGS = { log_min_duration_statement: '500', log_lock_waits: 'on', deadlock_timeout: '500ms' };
+/**
+ * What is slow, or waits for a lock, is told by the server's log: the reason when an experiment fails for its time. When a
+ * change was committed is kept with its rows.
+ */
+const DATABASE_SETTINGS = { log_min_duration_statement: '500', log_lock_waits: 'on', deadlock_timeout: '500ms', track_commit_timestamp: 'on' };
 
 /** Processes that must not outlive the experiment, however that ends. */
 const children = new Map<number, NodeJS.Signals>();

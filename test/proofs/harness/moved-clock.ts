@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const LIBRARIES = '/usr/lib';
+/** For an experiment that is not run without. */
+export const NO_MOVED_CLOCK = 'libfaketime is not installed (Debian: apt-get install faketime)';
 
 /**
  * The environment in which a process sees a wall clock that is `offsetMs` ahead, or null where libfaketime is not
@@ -48,6 +50,37 @@ export class JumpingClocks {
     await rm(this.directory, { recursive: true, force: true });
   }
 }
+
+/** A wall clock that several processes share and that steps while they run. */
+export class SteppedClock {
+  /** Of each process that shares it. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** How far it is ahead, in milliseconds. */
+  aheadMs = 0;
+
+  private constructor(private readonly clocks: JumpingClocks) {
+    this.environment = clocks.environment(SHARED);
+  }
+
+  /** Null where libfaketime is not installed. */
+  static async start(): Promise<SteppedClock | null> {
+    const clocks = await JumpingClocks.prepare([SHARED]);
+    return clocks === null ? null : new SteppedClock(clocks);
+  }
+
+  /** So many seconds ahead of the machine's clock, for all of them at once. */
+  async stepTo(seconds: number): Promise<void> {
+    await this.clocks.jump(SHARED, seconds);
+    this.aheadMs = seconds * 1_000;
+  }
+
+  remove(): Promise<void> {
+    return this.clocks.remove();
+  }
+}
+
+/** The name of the one clock that all share. */
+const SHARED = 'clock';
 
 /** The one for programs with threads. */
 async function findLibrary(): Promise<string | null> {

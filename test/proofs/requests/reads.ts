@@ -1,0 +1,59 @@
+import type { ProofCluster } from '../harness/cluster.js';
+
+/** A request that must succeed. */
+export interface WellFormed {
+  readonly method: string;
+  /** From the root, with its query. */
+  readonly target: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string;
+}
+
+/** Of every operation that changes nothing of the management plane, a request that must succeed. */
+export async function reads(cluster: ProofCluster): Promise<WellFormed[]> {
+  const gateway = await cluster.createKey({ roles: ['gateway'] });
+  const key = await cluster.createKey({ name: 'Read by G25', scopes: ['chat'], budgetLimitCents: 100 });
+  const me = await cluster.replica(0).client.request('GET', '/api/v1/auth/me', { token: cluster.adminToken });
+  const reserved = await cluster.replica(0).client.post('/verify', { apiKey: gateway.secret, body: { key: key.secret, reserveCents: 1 } });
+  const asAdmin = { authorization: `Bearer ${cluster.adminToken}` };
+  const json = { 'content-type': 'application/json' };
+  const get = (path: string): WellFormed => ({ method: 'GET', target: `/api/v1${path}`, headers: asAdmin });
+  const post = (path: string, body: object): WellFormed => ({ method: 'POST', target: `/api/v1${path}`, headers: { ...json, 'x-api-key': gateway.secret }, body: JSON.stringify(body) });
+  const asGateway = (path: string): WellFormed => ({ method: 'GET', target: `/api/v1${path}`, headers: { 'x-latchkey-gateway-key': gateway.secret, 'x-api-key': key.secret } });
+  const probe = (path: string): WellFormed => ({ method: 'GET', target: path, headers: {} });
+  return [
+    get('/roles'),
+    get('/roles/admin'),
+    get('/permissions'),
+    get('/audit-events'),
+    get('/audit-events/export'),
+    { ...get('/audit-events/verify'), method: 'POST' },
+    get('/users'),
+    get(`/users/${me.body.user.id}`),
+    get(`/users/${me.body.user.id}/sessions`),
+    get('/auth/me'),
+    get('/auth/second-factor'),
+    get('/api-keys'),
+    get('/api-keys/facets'),
+    get('/api-keys/export'),
+    get(`/api-keys/${key.id}`),
+    get(`/api-keys/${key.id}/usage`),
+    get(`/api-keys/${key.id}/usage/series`),
+    { ...get(`/api-keys/${key.id}/explain`), method: 'POST', headers: { ...asAdmin, ...json }, body: '{}' },
+    get('/system/replicas'),
+    get('/usage/summary'),
+    get('/usage/refusals'),
+    post('/verify', { key: key.secret }),
+    post('/verify/batch', { items: [{ key: key.secret }] }),
+    post('/usage', { events: [{ id: 'g25', apiKeyId: key.id, costCents: 0.5 }] }),
+    post('/reservations/release', { reservationId: reserved.body.reservation.id }),
+    { method: 'POST', target: '/api/v1/introspect', headers: { 'content-type': 'application/x-www-form-urlencoded', 'x-api-key': gateway.secret }, body: new URLSearchParams({ token: key.secret }).toString() },
+    asGateway('/forward-auth'),
+    asGateway('/ext-authz'),
+    asGateway('/ext-authz/v1/chat'),
+    probe('/health'),
+    probe('/health/live'),
+    probe('/health/ready'),
+    { ...probe('/metrics'), headers: { authorization: `Bearer ${cluster.setting('METRICS_TOKEN')}` } },
+  ];
+}
