@@ -17,6 +17,12 @@ const MAX_WAIT_MS = 1_000;
 @Injectable()
 export class ReportReader {
   private readonly lane = new Lane(LONG_REPORTS);
+  private throttledCount = 0;
+
+  /** Reports that were refused because others of their caller were in the way. */
+  get throttled(): number {
+    return this.throttledCount;
+  }
 
   /**
    * What `readOne` makes of each event, in order.
@@ -43,6 +49,7 @@ export class ReportReader {
       return await this.lane.enter(caller, MAX_WAIT_MS);
     } catch (error) {
       if (!(error instanceof LaneFull)) throw error;
+      this.throttledCount += 1;
       const detail = 'Too many of your long reports wait for their turn. Send this one again.';
       throw new DomainError('throttled', 'TOO_MANY_REQUESTS', detail, { retryAfterSeconds: 1 });
     }

@@ -59,6 +59,7 @@ export class UsageBatcher<Entry, Result> {
   private readonly queues: CallerQueues<Queued<Entry, Result>>;
   private readonly waiting = new Set<Submission<Result>>();
   private underWay = 0;
+  private throttledCount = 0;
   private isSendScheduled = false;
   private isSendingSoon = false;
   private isSweepScheduled = false;
@@ -76,6 +77,11 @@ export class UsageBatcher<Entry, Result> {
     return this.queues.size;
   }
 
+  /** Submissions that were refused because entries of their caller were in the way. */
+  get throttled(): number {
+    return this.throttledCount;
+  }
+
   /** Batches that are being committed. */
   get inFlight(): number {
     return this.underWay;
@@ -91,6 +97,7 @@ export class UsageBatcher<Entry, Result> {
     const free = this.limits.maxQueued - this.queues.size - count;
     if (own + count <= free || (own === 0 && free >= 0)) return;
     if (own === 0) throw unavailable('Too many reports are waiting. Send this one again.');
+    this.throttledCount += 1;
     throw new DomainError('throttled', 'TOO_MANY_REQUESTS', 'Too many of your reports are waiting. Send this one again.', {
       retryAfterSeconds: 1,
     });

@@ -3,6 +3,7 @@ import type { KnownCaller, Principal } from '../access/caller.js';
 import { PastedSecrets } from '../api-keys/pasted-secrets.js';
 import { Clock } from '../common/clock.js';
 import { DomainError, validationFailed } from '../common/domain-error.js';
+import { Meters } from '../common/meters.js';
 import { centsFromMicroCents } from '../common/money.js';
 import { Config } from '../config/config.js';
 import { ReservationSigner } from '../quotas/reservation.js';
@@ -23,7 +24,14 @@ export class UsageService {
     private readonly clock: Clock,
     private readonly reader: ReportReader,
     private readonly config: Config,
-  ) {}
+    meters: Meters,
+  ) {
+    meters.count(
+      'latchkey_usage_throttled_total',
+      'Reports answered 429 because too many of the same caller waited.',
+      () => batcher.throttled + reader.throttled,
+    );
+  }
 
   /**
    * Books the events of `body`, each by itself; gives the receipt after the commit.
