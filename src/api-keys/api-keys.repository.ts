@@ -133,7 +133,7 @@ export class ApiKeysRepository {
   private async standingsOf(keys: readonly ApiKey[]): Promise<Map<string, Omit<ApiKeyDetails, 'key' | 'secrets'>>> {
     const rows = await this.manager.query<StandingRow[]>(
       `SELECT k.id AS key_id, u.name, u.is_active AND u.deleted_at IS NULL AS is_active,
-              t.requests, t.input_tokens + t.output_tokens AS tokens, t.cost_micro_cents, nullif(t.last_used_at, '-infinity') AS last_used_at
+              t.requests, t.input_tokens::numeric + t.output_tokens AS tokens, t.cost_micro_cents, nullif(t.last_used_at, '-infinity') AS last_used_at
          FROM unnest($1::uuid[], $2::uuid[]) AS k (id, owner_id)
          LEFT JOIN users u ON u.id = k.owner_id LEFT JOIN key_totals t ON t.key_id = k.id`,
       [keys.map((key) => key.id), keys.map((key) => key.ownerId)],

@@ -72,6 +72,8 @@ export class Config {
   /** How long reads stay in the audit trail. */
   readonly auditReadsKeptDays: number;
   readonly defaultHoldCents: number;
+  /** What one reported event may cost. */
+  readonly maxEventCostCents: number;
   readonly staleMaxSeconds: number;
   readonly rateFallback: Environment['RATE_FALLBACK'];
   readonly maxReplicas: number;
@@ -130,6 +132,7 @@ export class Config {
     this.creationsPerDay = environment.CREATIONS_PER_DAY;
     this.auditReadsKeptDays = environment.AUDIT_READS_KEPT_DAYS;
     this.defaultHoldCents = environment.DEFAULT_HOLD_CENTS;
+    this.maxEventCostCents = environment.MAX_EVENT_COST_CENTS;
     this.staleMaxSeconds = environment.STALE_MAX_SECONDS;
     this.rateFallback = environment.RATE_FALLBACK;
     this.maxReplicas = environment.MAX_REPLICAS;

@@ -120,6 +120,9 @@ export const environmentSchema = z.object({
     .regex(/^\d+(\.\d{1,6})?$/, 'must be a number of cents with at most 6 decimals')
     .transform(Number)
     .default(0),
+  MAX_EVENT_COST_CENTS: positiveInteger(1_000_000_000)
+    .refine((value) => value >= 1, 'must be at least 1')
+    .default(1_000_000),
   STALE_MAX_SECONDS: positiveInteger(3600)
     .refine((value) => value >= 1, 'must be at least 1')
     .default(30),

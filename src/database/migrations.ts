@@ -16,6 +16,7 @@ import { HeadFunctions1790000001402 } from './migrations/1790000001402-head-func
 import { Floods1790000001500 } from './migrations/1790000001500-floods.js';
 import { SecondFactor1790000001600 } from './migrations/1790000001600-second-factor.js';
 import { VerifiedAddresses1790000001700 } from './migrations/1790000001700-verified-addresses.js';
+import { TotalsThatCannotBreak1790000001800 } from './migrations/1790000001800-totals-that-cannot-break.js';
 
 /** All migrations, oldest first. */
 export const migrations = [
@@ -37,4 +38,5 @@ export const migrations = [
   Floods1790000001500,
   SecondFactor1790000001600,
   VerifiedAddresses1790000001700,
+  TotalsThatCannotBreak1790000001800,
 ];

@@ -16,6 +16,7 @@ import { checkSecrets } from '../installation/secret-check.js';
 import { firstAdminCheck } from '../users/first-admin-check.js';
 import { findFutureRows } from '../quotas/future-rows.js';
 import { BUDGET_CHECKS, type Difference, USAGE_CHECKS, reconcileBudgets, reconcileUsage } from '../usage/reconcile.js';
+import { findTotalsAtEnd } from '../usage/totals-at-end.js';
 import { sessionFinding } from '../auth/session-finding.js';
 import { findMissingFactors, findUntoldFactors } from '../users/second-factor/factor-findings.js';
 import { findHistoryLosses } from '../verification/failover/history-losses.js';
@@ -34,6 +35,7 @@ const TABLES = 'keys, users and roles are what the audit trail says of them';
 const NO_LOSSES = 'failovers have lost no change';
 const PROXY_LISTS = 'keys that only TRUSTED_PROXIES could use';
 const SECOND_FACTORS = 'second factors are those of the audit trail';
+const ENDS = 'totals that count no further';
 const NO_FUTURE = 'no rate window and no lease lies in the future';
 
 /** undefined_table, undefined_column, undefined_function */
@@ -72,6 +74,7 @@ export async function examine(config: Config, dataSource: DataSource): Promise<F
     ...(await refusals(startChecks(config, dataSource))),
     ...(await findingsFrom('usage', async () => findingsOf(USAGE_CHECKS, await reconcileUsage(dataSource)))),
     ...(await findingsFrom('budgets', async () => findingsOf(BUDGET_CHECKS, await reconcileBudgets(dataSource)))),
+    ...(await findingsFrom(ENDS, async () => [{ check: ENDS, differences: [], note: (await findTotalsAtEnd(dataSource)).join('; ') || 'none' }])),
     ...(await findingsFrom('audit trail', async () => [await trail(config, dataSource)])),
     ...(await findingsFrom('audit checkpoints', async () => [await checkpoint(dataSource)])),
     ...(await findingsFrom(TABLES, async () => [await tables(config, dataSource)])),

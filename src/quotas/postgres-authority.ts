@@ -335,7 +335,7 @@ function compare(one: string, other: string): number {
 async function settleRound(sql: Sql, settlements: readonly Settlement[]): Promise<SettleResult[]> {
   const holds = settlements.flatMap((one, index) => one.holds.map((hold) => ({ ...hold, event: index + 1 })));
   const rows = await sql(
-    `SELECT event, outcome, is_late, excess FROM quota_settle($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[],
+    `SELECT event, outcome, is_late, excess FROM quota_settle_2($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[],
        $6::bigint[], $7::text[], $8::bigint[], $9::integer[], $10::uuid[], $11::text[], $12::uuid[]) ORDER BY event`,
     [
       settlements.map((one) => one.kind),

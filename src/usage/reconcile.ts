@@ -22,7 +22,9 @@ const MAX_NAMED = 100;
 
 const AMOUNTS = ['requests', 'input_tokens', 'output_tokens', 'cost_micro_cents'] as const;
 const sums = AMOUNTS.map((name) => `sum(${name}) AS ${name}`).join(', ');
-const row = (alias: string) => `ROW(${AMOUNTS.map((name) => `coalesce(${alias}.${name}, 0)::numeric`).join(', ')})`;
+/** Sums saturate, and a sum of events does not: both are compared up to the end. The release before passes it. */
+const upTo = (sum: string) => `saturated(coalesce(${sum}, 0))`;
+const row = (alias: string) => `ROW(${AMOUNTS.map((name) => upTo(`${alias}.${name}`)).join(', ')})`;
 
 const USAGE: readonly Comparison[] = [
   {
@@ -61,12 +63,12 @@ const BUDGETS: readonly Comparison[] = [
   {
     check: 'spent of accounts = Σ costs of events',
     sql: `SELECT concat_ws(' ', a.key_id, a.period) AS subject, a.spent_micro_cents::text AS found,
-                 (coalesce(t.cost, m.cost, 0) + a.carried_micro_cents)::text AS expected
+                 ${upTo('coalesce(t.cost, m.cost, 0) + a.carried_micro_cents')}::text AS expected
             FROM budget_account a
             LEFT JOIN (SELECT key_id, sum(cost_micro_cents) AS cost FROM usage_event GROUP BY 1) t ON a.period = 'total' AND t.key_id = a.key_id
             LEFT JOIN (SELECT key_id, month::text AS period, sum(cost_micro_cents) AS cost FROM usage_event GROUP BY 1, 2) m
                  ON m.key_id = a.key_id AND m.period = a.period
-           WHERE a.spent_micro_cents <> coalesce(t.cost, m.cost, 0) + a.carried_micro_cents`,
+           WHERE ${upTo('a.spent_micro_cents')} <> ${upTo('coalesce(t.cost, m.cost, 0) + a.carried_micro_cents')}`,
   },
   {
     check: 'every event has its account',

@@ -1,4 +1,5 @@
-import { unavailable } from '../common/domain-error.js';
+import { DomainError, unavailable } from '../common/domain-error.js';
+import { CallerQueues } from './caller-queues.js';
 
 /** Time as the batcher sees it: given from outside, so that a simulation can own it. */
 export interface BatchClock {
@@ -17,17 +18,23 @@ export type BatchWriter<Entry, Result> = (entries: readonly Entry[]) => Promise<
 export interface BatchLimits {
   /** Entries in one batch. */
   readonly maxBatch: number;
+  /** Entries of one caller in one batch, while other callers are active. */
+  readonly maxShare: number;
   /** While a batch is under way, others wait so long for company. An idle batcher waits for nothing that has not come. */
   readonly maxWaitMs: number;
   /** Batches under way at once. */
   readonly maxInFlight: number;
-  /** Entries that wait for a batch; above, a submission is refused. */
+  /**
+   * Entries that wait for a batch. A caller may have as many waiting as are then still free: a single one half of it,
+   * and however many flood, some of it is left for one that does not.
+   */
   readonly maxQueued: number;
   /** A submission without an answer for so long is rejected; what of it is under way may still be committed. */
   readonly answerWithinMs: number;
 }
 
 interface Submission<Result> {
+  readonly caller: string;
   readonly results: Result[];
   readonly deadlineMs: number;
   missing: number;
@@ -44,14 +51,15 @@ interface Queued<Entry, Result> {
 }
 
 /**
- * Group commit: what arrives together, and what comes while a batch is being committed, goes together. A submission is answered
- * after all of its entries are committed, never before; nothing that was answered can be lost with the process. It
- * does no I/O of its own.
+ * Group commit, in which callers take turns: what arrives together, and what comes while a batch is being committed,
+ * goes together. A submission is answered after all of its entries are committed, never before; nothing that was answered
+ * can be lost with the process. It does no I/O of its own.
  */
 export class UsageBatcher<Entry, Result> {
-  private queue: Queued<Entry, Result>[] = [];
+  private readonly queues: CallerQueues<Queued<Entry, Result>>;
   private readonly waiting = new Set<Submission<Result>>();
   private underWay = 0;
+  private throttledCount = 0;
   private isSendScheduled = false;
   private isSendingSoon = false;
   private isSweepScheduled = false;
@@ -60,11 +68,18 @@ export class UsageBatcher<Entry, Result> {
     private readonly write: BatchWriter<Entry, Result>,
     private readonly clock: BatchClock,
     private readonly limits: BatchLimits,
-  ) {}
+  ) {
+    this.queues = new CallerQueues(limits.maxBatch, limits.maxShare);
+  }
 
   /** Entries that wait for a batch. */
   get queued(): number {
-    return this.queue.length;
+    return this.queues.size;
+  }
+
+  /** Submissions that were refused because entries of their caller were in the way. */
+  get throttled(): number {
+    return this.throttledCount;
   }
 
   /** Batches that are being committed. */
@@ -73,22 +88,47 @@ export class UsageBatcher<Entry, Result> {
   }
 
   /**
+   * Whether `count` more entries of a caller would be taken now.
+   *
+   * @throws DomainError 429 where its own entries are in the way, 503 where those of others are
+   */
+  requireRoom(caller: string, count: number): void {
+    const own = this.queues.sizeOf(caller);
+    const free = this.limits.maxQueued - this.queues.size - count;
+    if (own + count <= free || (own === 0 && free >= 0)) return;
+    if (own === 0) throw unavailable('Too many reports are waiting. Send this one again.');
+    this.throttledCount += 1;
+    throw new DomainError('throttled', 'TOO_MANY_REQUESTS', 'Too many of your reports are waiting. Send this one again.', {
+      retryAfterSeconds: 1,
+    });
+  }
+
+  /**
    * The results of `entries`, in order, once all of them are committed.
    *
-   * @throws DomainError 503 when the queue is full or no answer came in time; otherwise whatever kept a batch from
-   *   being committed. Some of the entries may have been committed then, so a repeat must be harmless.
+   * @param caller in whose turn they go
+   * @throws DomainError 429 when too many entries of the caller wait; 503 when the queue is full or no answer came in
+   *   time; otherwise whatever kept a batch from being committed. Some of the entries may have been committed then, so a
+   *   repeat must be harmless.
    */
-  submit(entries: readonly Entry[]): Promise<Result[]> {
-    if (entries.length === 0) return Promise.resolve([]);
-    if (this.queue.length + entries.length > this.limits.maxQueued) {
-      return Promise.reject(unavailable('Too many reports are waiting. Send this one again.'));
-    }
+  async submit(caller: string, entries: readonly Entry[]): Promise<Result[]> {
+    if (entries.length === 0) return [];
+    this.requireRoom(caller, entries.length);
     const sinceMs = this.clock.monotonicMs();
     return new Promise((resolve, reject) => {
       const deadlineMs = sinceMs + this.limits.answerWithinMs;
-      const submission: Submission<Result> = { results: [], deadlineMs, missing: entries.length, isOver: false, resolve, reject };
+      const submission: Submission<Result> = {
+        caller,
+        results: [],
+        deadlineMs,
+        missing: entries.length,
+        isOver: false,
+        resolve,
+        reject,
+      };
       this.waiting.add(submission);
-      for (const [index, entry] of entries.entries()) this.queue.push({ entry, submission, index, sinceMs });
+      const queued = entries.map((entry, index) => ({ entry, submission, index, sinceMs }));
+      this.queues.add(caller, queued, sinceMs);
       this.scheduleSweep(this.limits.answerWithinMs);
       if (this.underWay === 0) this.sendSoon();
       else this.pump();
@@ -106,10 +146,12 @@ export class UsageBatcher<Entry, Result> {
   }
 
   private pump(): void {
-    while (this.underWay < this.limits.maxInFlight && this.queue.length > 0) {
-      const waitMs = this.underWay === 0 ? 0 : this.limits.maxWaitMs - (this.clock.monotonicMs() - this.queue[0]!.sinceMs);
-      if (this.queue.length < this.limits.maxBatch && waitMs > 0) return this.scheduleSend(waitMs);
-      this.dispatch(this.queue.splice(0, this.limits.maxBatch));
+    while (this.underWay < this.limits.maxInFlight) {
+      const ready = this.queues.ready();
+      if (ready === null) return;
+      const waitMs = this.underWay === 0 ? 0 : this.limits.maxWaitMs - (this.clock.monotonicMs() - ready.sinceMs);
+      if (ready.count < this.limits.maxBatch && waitMs > 0) return this.scheduleSend(waitMs);
+      this.dispatch();
     }
   }
 
@@ -122,10 +164,12 @@ export class UsageBatcher<Entry, Result> {
     });
   }
 
-  private dispatch(batch: readonly Queued<Entry, Result>[]): void {
+  private dispatch(): void {
+    const { items, callers } = this.queues.take();
     this.underWay += 1;
-    void this.commit(batch).finally(() => {
+    void this.commit(items).finally(() => {
       this.underWay -= 1;
+      this.queues.giveBack(callers);
       this.pump();
     });
   }
@@ -157,7 +201,8 @@ export class UsageBatcher<Entry, Result> {
       this.waiting.delete(submission);
       submission.reject(reason);
     }
-    this.queue = this.queue.filter(({ submission }) => !submission.isOver);
+    const callers = new Set([...submissions].map(({ caller }) => caller));
+    this.queues.filter(callers, ({ submission }) => !submission.isOver);
   }
 
   private scheduleSweep(delayMs: number): void {

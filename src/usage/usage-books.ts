@@ -1,13 +1,16 @@
 import type { QueryConfig } from 'pg';
 import { bytesArray, plainArray, textArray } from '../database/array-text.js';
 import type { Reservation } from '../quotas/reservation.js';
-import type { BookEntry, UsageReport } from './usage-entry.js';
+import { type BookEntry, isOverCeiling, type UsageReport } from './usage-entry.js';
 
 /** An entry that is more than an event which counted now and cost no more than was reserved. */
 export interface BookRow {
   /** Its place in the batch, from 1. */
   readonly entry: number;
-  /** `repeated`: the id had been taken, see `payload_hash`. The others are those of a settlement. */
+  /**
+   * `repeated`: the id had been taken, see `payload_hash`. `over-ceiling`: it had not, and the cost is too much. The
+   * others are those of a settlement.
+   */
   readonly outcome: string;
   readonly is_late: boolean;
   readonly excess: string;
@@ -16,20 +19,28 @@ export interface BookRow {
 }
 
 const TEXT = `SELECT entry, outcome, is_late, excess, encode(payload_hash, 'hex') AS payload_hash
-  FROM usage_book(${Array.from({ length: 24 }, (_, index) => `$${index + 1}`).join(', ')})`;
+  FROM usage_book_2(${Array.from({ length: 25 }, (_, index) => `$${index + 1}`).join(', ')})`;
+
+/** Amounts of the settings, in micro-cents. */
+export interface BookTerms {
+  /** What an event without a reservation frees. */
+  readonly defaultHold: bigint;
+  /** What one event may cost. @see isOverCeiling */
+  readonly ceiling: bigint;
+}
 
 /**
- * The statement that books a batch in one transaction; its rows are {@link BookRow}s. No two entries may have the same id,
- * and no two the same reservation.
+ * The statement that books a batch in one transaction; its rows are {@link BookRow}s. No two entries may have the same
+ * id.
  *
- * @param defaultHold micro-cents that an event without a reservation frees
- * @see src/database/migrations/1790000000400-usage.ts
+ * @see src/database/functions/usage_book_2.sql
  */
-export function bookStatement(entries: readonly BookEntry[], defaultHold: bigint): QueryConfig {
+export function bookStatement(entries: readonly BookEntry[], { defaultHold, ceiling }: BookTerms): QueryConfig {
   const ofReport = (pick: (report: UsageReport) => string | number | null) => (entry: BookEntry) => (entry.kind === 'usage' ? pick(entry.report) : null);
   const holds = entries.flatMap((entry, index) => (reservationOf(entry)?.holds ?? []).map((hold) => ({ ...hold, event: index + 1 })));
+  const overCeiling = entries.flatMap((entry, index) => (isOverCeiling(entry, ceiling) ? [index + 1] : []));
   return {
-    name: 'book-usage',
+    name: 'book-usage-2',
     text: TEXT,
     values: [
       plainArray(entries, (entry) => (entry.kind === 'usage' ? entry.report.keyId : entry.reservation.keyId)),
@@ -42,6 +53,7 @@ export function bookStatement(entries: readonly BookEntry[], defaultHold: bigint
       plainArray(entries, (entry) => (entry.kind === 'usage' ? entry.chargeMicroCents : 0n)),
       plainArray(entries, settlerOf),
       defaultHold,
+      plainArray(overCeiling, (place) => place),
       plainArray(holds, ({ event }) => event),
       plainArray(holds, ({ accountId }) => accountId),
       plainArray(holds, ({ period }) => period),

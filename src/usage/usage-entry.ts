@@ -44,10 +44,21 @@ export interface ReleaseEntry {
 export type BookEntry = UsageEntry | ReleaseEntry;
 
 /**
- * What became of an entry. `refused`: the database's own constraints refused it, which only a defect or a sum beyond
- * 64 bits can cause; nothing of it was applied. Everything else but `accepted` and `released` changed nothing either.
+ * What became of an entry. `over-ceiling`: it costs more than MAX_EVENT_COST_CENTS. `refused`: the database's own
+ * constraints refused it, which only a defect can cause; nothing of it was applied. Everything else but `accepted` and
+ * `released` changed nothing either.
  */
-export const BOOK_OUTCOMES = ['accepted', 'duplicate', 'conflict', 'already-settled', 'unknown-key', 'refused', 'released', 'already-released'] as const;
+export const BOOK_OUTCOMES = [
+  'accepted',
+  'duplicate',
+  'conflict',
+  'already-settled',
+  'unknown-key',
+  'over-ceiling',
+  'refused',
+  'released',
+  'already-released',
+] as const;
 
 /** One of them. */
 export type BookOutcome = (typeof BOOK_OUTCOMES)[number];
@@ -76,6 +87,21 @@ export function entryOf(callerId: string, report: UsageReport): UsageEntry {
     chargeMicroCents: report.costMicroCents ?? report.reservation?.amount ?? 0n,
     report,
   };
+}
+
+/**
+ * Whether an entry costs more than one event may. What a budget held for it is not too much: it was decided when the key
+ * was verified, and must not be refused when it is settled.
+ */
+export function isOverCeiling(entry: BookEntry, ceilingMicroCents: bigint): boolean {
+  if (entry.kind === 'release' || entry.chargeMicroCents <= ceilingMicroCents) return false;
+  const { reservation } = entry.report;
+  return reservation === null || reservation.holds.length === 0 || entry.chargeMicroCents > reservation.amount;
+}
+
+/** The owner in whose name an entry is booked. */
+export function callerIdOf(entry: BookEntry): string {
+  return entry.kind === 'usage' ? entry.callerId : entry.reservation.callerId;
 }
 
 /**

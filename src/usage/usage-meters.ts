@@ -30,7 +30,7 @@ export function metered(meters: Meters, conditions: Conditions, write: BatchWrit
 
 /** Shows how full the queues of metering are. */
 export function showQueues(meters: Meters, batcher: UsageBatcher<BookEntry, BookResult>, verdicts: VerdictCounter): void {
-  meters.gauge('latchkey_usage_entries_queued', 'Reported events that wait for a batch. At 10 000 reports are answered 503.', () => batcher.queued);
+  meters.gauge('latchkey_usage_entries_queued', 'Reported events that wait for a batch, at most 10 000. One caller has half of what is free: then 429.', () => batcher.queued);
   meters.gauge('latchkey_usage_batches_in_flight', 'Batches that are being committed.', () => batcher.inFlight);
   meters.gauge('latchkey_verdict_counts_queued', 'Keys whose counted verdicts are not yet written.', () => verdicts.pending);
   meters.count('latchkey_verdicts_dropped_total', 'Verdicts that were not counted because memory for them was full.', () => verdicts.dropped);

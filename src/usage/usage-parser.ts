@@ -19,7 +19,7 @@ export const MAX_EVENTS = 1000;
 const MAX_AHEAD_MS = 5 * 60_000;
 /** An event names this many of its wrong fields, so that an answer stays in proportion to its request. */
 const MAX_ERRORS_OF_EVENT = 10;
-/** Per event. Sums of many events are 64 bits. */
+/** Per event. Sums of many events saturate (docs/adr/0031). */
 const MAX_REQUESTS = 1_000_000;
 const MAX_TOKENS = 1_000_000_000;
 const MAX_LATENCY_MS = 86_400_000;
@@ -121,21 +121,34 @@ export interface InvalidEvent {
   readonly errors: readonly FieldError[];
 }
 
-/** The events of a body, each read by itself, or what is wrong with the body as a whole. */
-export type Parsed =
-  { readonly events: readonly (ReadEvent | InvalidEvent)[] } | { readonly errors: readonly FieldError[] };
+/** An event of a report, read by itself. */
+export type ParsedEvent = ReadEvent | InvalidEvent;
+
+/** The events of a body, or what is wrong with the body as a whole. */
+export type Parsed<Event> = { readonly events: readonly Event[] } | { readonly errors: readonly FieldError[] };
 
 const NO_LABELS: readonly string[] = Object.freeze([]);
 
-/** Turns the body of a report into events. A member that is null is absent. */
-export function parseReports(body: unknown, context: ParserContext): Parsed {
+/** Turns the body of a report into events. */
+export function parseReports(body: unknown, context: ParserContext): Parsed<ParsedEvent> {
+  const listed = eventsOf(body);
+  return 'errors' in listed ? listed : { events: listed.events.map((event) => parseEvent(event, context)) };
+}
+
+/** The events of a body, not yet looked at. */
+export function eventsOf(body: unknown): Parsed<unknown> {
   // An absent body lacks its events, like any other body without them.
   const wrong = checkEnvelope(body ?? {});
   if (wrong.length > 0) return { errors: wrong.map(({ path, message }) => ({ path: path || 'body', message })) };
-  return { events: (body as { events: unknown[] }).events.map((event) => readEvent(withoutNulls(event), context)) };
+  return { events: (body as { events: unknown[] }).events };
 }
 
-function readEvent(event: unknown, context: ParserContext): ReadEvent | InvalidEvent {
+/** Reads an event by itself. A member that is null is absent. */
+export function parseEvent(event: unknown, context: ParserContext): ParsedEvent {
+  return readEvent(withoutNulls(event), context);
+}
+
+function readEvent(event: unknown, context: ParserContext): ParsedEvent {
   const wrong = [...checkEvent(event), ...shownSecrets(event, context)];
   if (wrong.length === 0) return reportOf(event as RawEvent, context, NO_LABELS);
   const cut = cutLabels(event, wrong, context);

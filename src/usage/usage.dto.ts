@@ -38,7 +38,8 @@ export class UsageEventDto {
   outputTokens?: number | null;
 
   /**
-   * In cents, up to 10⁹; decimals beyond six are rounded half up. Absent: what was reserved, or nothing.
+   * In cents, up to `MAX_EVENT_COST_CENTS` of the server (1 000 000), or what a budget holds for the reservation;
+   * decimals beyond six are rounded half up. Absent: what was reserved, or nothing.
    * @example 1.25
    */
   costCents?: number | null;

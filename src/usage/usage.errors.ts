@@ -1,5 +1,5 @@
 import { DomainError, type FieldError } from '../common/domain-error.js';
-import type { InvalidEvent, ReadEvent } from './usage-parser.js';
+import type { ParsedEvent } from './usage-parser.js';
 import type { UsageReceiptView } from './usage.view.js';
 
 /** A wrong request names this many of its wrong fields; `results` has those of each event. */
@@ -21,15 +21,11 @@ export function alreadySettled(receipt?: UsageReceiptView): DomainError {
 }
 
 /** 400 with the members of a receipt: events whose form is wrong. What `results` does not call invalid is decided. */
-export function invalidEvents(events: readonly (ReadEvent | InvalidEvent)[], receipt: UsageReceiptView): DomainError {
-  const errors = events.flatMap((event, index): FieldError[] =>
-    'errors' in event
-      ? event.errors.map(({ path, message }) => ({
-          path: path ? `events.${index}.${path}` : `events.${index}`,
-          message,
-        }))
-      : [],
-  );
+export function invalidEvents(events: readonly ParsedEvent[], receipt: UsageReceiptView): DomainError {
+  const errors = events.flatMap((event, index): FieldError[] => {
+    const wrong = 'errors' in event ? event.errors : (receipt.results[index]!.errors ?? []);
+    return wrong.map(({ path, message }) => ({ path: path ? `events.${index}.${path}` : `events.${index}`, message }));
+  });
   const first = `${errors[0]!.path}: ${errors[0]!.message}`;
   const detail =
     events.length === 1

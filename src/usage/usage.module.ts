@@ -18,10 +18,22 @@ import { UsageController } from './usage.controller.js';
 import { UsageRepository } from './usage.repository.js';
 import { UsageService } from './usage.service.js';
 import { VerdictCounter } from './verdict-counter.js';
+import { ReportReader } from './report-reader.js';
 import { VerdictRecorder } from './verdict-recorder.js';
 
-/** An answer comes within 1.5 s, also when PostgreSQL gives none. */
-const LIMITS = { maxBatch: 200, maxWaitMs: 5, maxInFlight: 2, maxQueued: 10_000, answerWithinMs: 1_400 } as const;
+/**
+ * An answer comes within 1.5 s, also when PostgreSQL gives none. A share adds some milliseconds to a batch, which is what
+ * one caller can delay another by. It is large enough for a report of 1000 events to be committed in that time beside
+ * others: what is sent again begins with what was committed, so one that never is would never end.
+ */
+const LIMITS = {
+  maxBatch: 200,
+  maxShare: 100,
+  maxWaitMs: 5,
+  maxInFlight: 2,
+  maxQueued: 10_000,
+  answerWithinMs: 1_400,
+} as const;
 
 /** Metering: reports of usage, and what was used. */
 @Module({
@@ -29,6 +41,7 @@ const LIMITS = { maxBatch: 200, maxWaitMs: 5, maxInFlight: 2, maxQueued: 10_000,
   controllers: [UsageController, KeyUsageController, UsageSummaryController],
   providers: [
     UsageService,
+    ReportReader,
     UsageReadsService,
     UsageRepository,
     UsageHousekeeping,
@@ -48,7 +61,10 @@ function batcher(
   conditions: Conditions,
   verdicts: VerdictCounter,
 ): UsageBatcher<BookEntry, BookResult> {
-  const writer = new UsageWriter(dataSource, microCentsFromCents(config.defaultHoldCents));
+  const writer = new UsageWriter(dataSource, {
+    defaultHold: microCentsFromCents(config.defaultHoldCents),
+    ceiling: microCentsFromCents(config.maxEventCostCents),
+  });
   const timed: BatchClock = {
     monotonicMs: () => clock.monotonicMs(),
     after: (delayMs, run) => void setTimeout(run, delayMs).unref(),

@@ -1,14 +1,17 @@
 import { Injectable } from '@nestjs/common';
-import type { KnownCaller } from '../access/caller.js';
+import type { KnownCaller, Principal } from '../access/caller.js';
 import { PastedSecrets } from '../api-keys/pasted-secrets.js';
 import { Clock } from '../common/clock.js';
 import { DomainError, validationFailed } from '../common/domain-error.js';
+import { Meters } from '../common/meters.js';
 import { centsFromMicroCents } from '../common/money.js';
+import { Config } from '../config/config.js';
 import { ReservationSigner } from '../quotas/reservation.js';
+import { ReportReader } from './report-reader.js';
 import { UsageBatcher } from './usage-batcher.js';
 import { type BookEntry, type BookResult, entryOf } from './usage-entry.js';
 import { alreadySettled, invalidEvents, usageConflict } from './usage.errors.js';
-import { parseReports } from './usage-parser.js';
+import { eventsOf, parseEvent } from './usage-parser.js';
 import { type ReleasedReservationView, UsageReceiptView } from './usage.view.js';
 
 /** Takes reports of usage into the books, and drops reservations. */
@@ -19,25 +22,45 @@ export class UsageService {
     private readonly signer: ReservationSigner,
     private readonly pasted: PastedSecrets,
     private readonly clock: Clock,
-  ) {}
+    private readonly reader: ReportReader,
+    private readonly config: Config,
+    meters: Meters,
+  ) {
+    meters.count(
+      'latchkey_usage_throttled_total',
+      'Reports answered 429 because too many of the same caller waited.',
+      () => batcher.throttled + reader.throttled,
+    );
+  }
 
   /**
    * Books the events of `body`, each by itself; gives the receipt after the commit.
    *
    * @throws DomainError 400 naming every wrong field, 409 USAGE_CONFLICT, ALREADY_SETTLED, all with the members of the
-   *   receipt: the rest is booked; 400 for a body that is no list of events; 503: some may be booked, send all again
+   *   receipt: the rest is booked; 400 for a body that is no list of events; 429: too many reports of the caller wait;
+   *   503: some may be booked, send all again
    */
   async report(caller: KnownCaller, body: unknown): Promise<UsageReceiptView> {
     const callerId = caller.principal.ownerId;
     const now = this.clock.now();
     const openReservation = (text: string) => this.signer.open(text, now.getTime());
     const showsSecret = (text: string) => this.pasted.isIn(text);
-    const parsed = parseReports(body, { now, callerId, openReservation, showsSecret });
-    if ('errors' in parsed) throw validationFailed(parsed.errors);
-    const entries = parsed.events.flatMap((event) => ('report' in event ? [entryOf(callerId, event.report)] : []));
-    const receipt = UsageReceiptView.from(parsed.events, await this.batcher.submit(entries));
-    if (entries.length < parsed.events.length) throw invalidEvents(parsed.events, receipt);
+    const listed = eventsOf(body);
+    if ('errors' in listed) throw validationFailed(listed.errors);
+    const turn = turnOf(caller.principal);
+    // Before the work: what would not be taken costs those of other callers no time.
+    this.batcher.requireRoom(turn, listed.events.length);
+    const context = { now, callerId, openReservation, showsSecret };
+    const read = await this.reader.read(turn, listed.events, (raw) => {
+      const event = parseEvent(raw, context);
+      return { event, entry: 'report' in event ? entryOf(callerId, event.report) : null };
+    });
+    const events = read.map(({ event }) => event);
+    const entries = read.flatMap(({ entry }) => entry ?? []);
+    const booking = await this.batcher.submit(turn, entries);
+    const receipt = UsageReceiptView.from(events, booking, this.config.maxEventCostCents);
     const { results: booked } = receipt;
+    if (booked.some(({ outcome }) => outcome === 'invalid')) throw invalidEvents(events, receipt);
     if (booked.some(({ outcome }) => outcome === 'conflict' || outcome === 'refused')) throw usageConflict(receipt);
     if (booked.some(({ outcome }) => outcome === 'already-settled')) throw alreadySettled(receipt);
     return receipt;
@@ -46,16 +69,21 @@ export class UsageService {
   /**
    * Drops a reservation, so that what it holds is free at once. A second time changes nothing.
    *
-   * @throws DomainError 400 for what is no reservation of the caller; 409 ALREADY_SETTLED; 503
+   * @throws DomainError 400 for what is no reservation of the caller; 409 ALREADY_SETTLED; 429; 503
    */
   async release(caller: KnownCaller, reservationId: string): Promise<ReleasedReservationView> {
     const reservation = this.signer.open(reservationId, this.clock.now().getTime());
     if (reservation === null || reservation.callerId !== caller.principal.ownerId) {
       throw validationFailed([{ path: 'reservationId', message: 'unknown reservation, or made by another caller' }]);
     }
-    const [booked] = await this.batcher.submit([{ kind: 'release', reservation }]);
+    const [booked] = await this.batcher.submit(turnOf(caller.principal), [{ kind: 'release', reservation }]);
     if (booked!.outcome === 'already-settled') throw alreadySettled();
     if (booked!.outcome === 'refused') throw new DomainError('conflict', 'USAGE_CONFLICT', 'The reservation could not be released; it ends by itself.');
     return { released: true, cents: centsFromMicroCents(reservation.amount) };
   }
+}
+
+/** In whose turn reports are booked: the key that reports, or the person. */
+function turnOf({ kind, id }: Principal): string {
+  return `${kind}:${id}`;
 }

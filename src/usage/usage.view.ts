@@ -2,7 +2,7 @@ import { ApiProperty } from '@nestjs/swagger';
 import { centsFromMicroCents } from '../common/money.js';
 import { FieldErrorView } from '../common/problem.view.js';
 import type { BookResult } from './usage-entry.js';
-import type { InvalidEvent, ReadEvent } from './usage-parser.js';
+import type { InvalidEvent, ParsedEvent, ReadEvent } from './usage-parser.js';
 
 /** What can become of a reported event. */
 export const USAGE_OUTCOMES = [
@@ -25,8 +25,8 @@ export class UsageResultView {
 
   /**
    * `duplicate`: counted before. `conflict`: the id was used before with other content. `already-settled`: another id
-   * settled the reservation. `unknown-key`: there never was such a key. `refused`: the amounts are beyond what can be
-   * stored. `invalid`: a field is wrong, see `errors`. All but `accepted` changed nothing.
+   * settled the reservation. `unknown-key`: there never was such a key. `refused`: a constraint of the database refused
+   * it. `invalid`: a field is wrong, see `errors`. All but `accepted` changed nothing.
    */
   @ApiProperty({ enum: USAGE_OUTCOMES, example: 'accepted' })
   outcome: UsageOutcome;
@@ -48,6 +48,13 @@ export class UsageResultView {
 
   /** With `invalid`: every wrong field, by its path inside of the event. */
   errors?: FieldErrorView[];
+
+  /**
+   * With `invalid`: the setting of the server that refuses the event, where it is one.
+   * @example "MAX_EVENT_COST_CENTS"
+   */
+  @ApiProperty({ enum: ['MAX_EVENT_COST_CENTS'], required: false })
+  code?: 'MAX_EVENT_COST_CENTS';
 }
 
 /** The receipt of a report. It comes after the commit: what it names accepted is kept. */
@@ -61,18 +68,27 @@ export class UsageReceiptView {
   /** One entry per event, in order. */
   results: UsageResultView[];
 
-  /** The receipt of events; `booked` has one result for each of those that are right, in order. */
-  static from(events: readonly (ReadEvent | InvalidEvent)[], booked: readonly BookResult[]): UsageReceiptView {
+  /**
+   * The receipt of events; `booked` has one result for each of those that are right, in order.
+   *
+   * @param ceilingCents what one event may cost
+   */
+  static from(events: readonly ParsedEvent[], booked: readonly BookResult[], ceilingCents: number): UsageReceiptView {
     let next = 0;
-    const resultFor = (event: ReadEvent | InvalidEvent) =>
-      'report' in event ? resultOf(event, booked[next++]!) : invalidResult(event);
+    const resultFor = (event: ParsedEvent) =>
+      'report' in event ? resultOf(event, booked[next++]!, ceilingCents) : invalidResult(event);
     const results = events.map(resultFor);
     const count = (wanted: UsageOutcome) => results.filter(({ outcome }) => outcome === wanted).length;
     return { accepted: count('accepted'), duplicates: count('duplicate'), results };
   }
 }
 
-function resultOf({ id, labelsCut }: ReadEvent, { outcome, isLate, excessMicroCents }: BookResult): UsageResultView {
+function resultOf(
+  { id, labelsCut }: ReadEvent,
+  { outcome, isLate, excessMicroCents }: BookResult,
+  ceilingCents: number,
+): UsageResultView {
+  if (outcome === 'over-ceiling') return overCeiling(id, ceilingCents);
   return {
     id,
     outcome: outcome as UsageOutcome,
@@ -80,6 +96,11 @@ function resultOf({ id, labelsCut }: ReadEvent, { outcome, isLate, excessMicroCe
     ...(excessMicroCents > 0n ? { excessCents: centsFromMicroCents(excessMicroCents) } : {}),
     ...(labelsCut.length > 0 ? { labelsCut: [...labelsCut] } : {}),
   };
+}
+
+function overCeiling(id: string, ceilingCents: number): UsageResultView {
+  const message = `must not be greater than ${ceilingCents}, what MAX_EVENT_COST_CENTS of this server allows one event`;
+  return { id, outcome: 'invalid', errors: [{ path: 'costCents', message }], code: 'MAX_EVENT_COST_CENTS' };
 }
 
 function invalidResult({ id, errors }: InvalidEvent): UsageResultView {

@@ -37,6 +37,7 @@ import { g38 } from './experiments/g38-the-simulation.js';
 import { g44 } from './experiments/g44-wrong-secrets-never-start.js';
 import { g45 } from './experiments/g45-upgrade-and-roll-back.js';
 import { g46 } from './experiments/g46-failover-loses-nothing.js';
+import { g47 } from './experiments/g47-one-caller-stops-no-other.js';
 import { g48 } from './experiments/g48-headers-through-proxies.js';
 import { o03 } from './experiments/o03-upgrade-as-printed.js';
 import { o12 } from './experiments/o12-restore.js';
@@ -77,6 +78,7 @@ export const experiments: readonly Experiment[] = [
   g44,
   g45,
   g46,
+  g47,
   g48,
   f01,
   f02,

@@ -91,6 +91,16 @@ describe('POST /usage', () => {
   });
 
   describe('400', () => {
+    it('refuses an event that costs more than MAX_EVENT_COST_CENTS by itself, with its name, and keeps its id free', async () => {
+      const event = { id: 'dear', apiKeyId: await newKey(), costCents: 1_000_000.000001 };
+      const { status, body } = await report({ ...event, id: 'most', costCents: 1_000_000 }, event, { ...event, id: 'none', costCents: 0 });
+      const message = 'must not be greater than 1000000, what MAX_EVENT_COST_CENTS of this server allows one event';
+      expect([status, body.code, body.accepted]).toEqual([400, 'VALIDATION_FAILED', 2]);
+      expect(body.errors).toEqual([{ path: 'events.1.costCents', message }]);
+      expect(body.results[1]).toEqual({ id: 'dear', outcome: 'invalid', errors: [{ path: 'costCents', message }], code: 'MAX_EVENT_COST_CENTS' });
+      expect((await report({ ...event, costCents: 3 })).body.accepted).toBe(1);
+    });
+
     it('names every wrong field of every event, and books the events that are right', async () => {
       const id = await newKey();
       const { status, body } = await report(

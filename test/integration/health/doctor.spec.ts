@@ -48,6 +48,7 @@ describe('The doctor', () => {
       'ok    spent of accounts = Σ costs of events',
       'ok    every event has its account',
       'ok    leased of accounts = Σ open leases',
+      'ok    totals that count no further (none)',
       expect.stringMatching(/^ok {4}audit trail \(The audit trail is whole: \d+ entries/),
       expect.stringMatching(/^ok {4}audit checkpoints \((none yet|the newest is \d+ s old); entries since: \d+\)$/),
       expect.stringMatching(/^ok {4}keys, users and roles are what the audit trail says of them \(\d+ rows\)$/),

@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { randomUUID } from 'node:crypto';
 import { type Reservation, ReservationSigner } from '../../../src/quotas/reservation.js';
 import { reconcileBudgets, reconcileUsage } from '../../../src/usage/reconcile.js';
-import { type BookEntry, entryOf, type UsageReport } from '../../../src/usage/usage-entry.js';
+import { type BookEntry, entryOf, type UsageEntry, type UsageReport } from '../../../src/usage/usage-entry.js';
 import { UsageWriter } from '../../../src/usage/usage-writer.js';
 import { TestApp } from '../../support/app.js';
 import { reserve } from '../../support/reserve.js';
@@ -10,6 +10,7 @@ import { StatementCounter } from '../../support/statements.js';
 
 const CALLER = randomUUID();
 const CENT = 1_000_000n;
+const CEILING = 1_000_000n * CENT;
 
 describe('Booking a batch', () => {
   let app: TestApp;
@@ -21,7 +22,7 @@ describe('Booking a batch', () => {
   beforeAll(async () => {
     app = await TestApp.start({ MAX_ACTIVE_KEYS: '1000' });
     token = await app.adminToken();
-    writer = new UsageWriter(app.dataSource, 0n);
+    writer = new UsageWriter(app.dataSource, { defaultHold: 0n, ceiling: CEILING });
     [key, other] = [await newKey(), await newKey()];
   });
   afterAll(() => app.stop());
@@ -155,6 +156,72 @@ describe('Booking a batch', () => {
     await outcomes(event(fresh(), { keyId: small, costMicroCents: 8n * CENT }), event(fresh(), { keyId: small, costMicroCents: 5n * CENT }));
     const [row] = await app.dataSource.query(`SELECT spent_micro_cents::int AS spent, overdraft_micro_cents::int AS overdraft FROM budget_account WHERE key_id = $1 AND period = 'total'`, [small]);
     expect(row).toEqual({ spent: 13e6, overdraft: 3e6 });
+  });
+
+  it('refuses what costs more than one event may by itself, and keeps its id free', async () => {
+    const id = fresh();
+    const [within, over] = [CEILING, CEILING + 1n];
+    expect(
+      await outcomes(event(fresh(), { costMicroCents: within }), event(id, { costMicroCents: over }), event(fresh())),
+    ).toEqual(['accepted', 'over-ceiling', 'accepted']);
+    expect(await outcomes(event(id, { costMicroCents: 1n }))).toEqual(['accepted']);
+  });
+
+  it('knows a repeat of an event that cost more than one may now', async () => {
+    const generous = new UsageWriter(app.dataSource, { defaultHold: 0n, ceiling: 3n * CEILING });
+    const dear = event(fresh(), { costMicroCents: 2n * CEILING }) as UsageEntry;
+    expect((await generous.write([dear])).map(({ outcome }) => outcome)).toEqual(['accepted']);
+    const other = entryOf(CALLER, { ...dear.report, costMicroCents: 3n * CEILING });
+    expect(await outcomes(dear, event(fresh()))).toEqual(['duplicate', 'accepted']);
+    expect(await outcomes(other)).toEqual(['conflict']);
+  });
+
+  it('settles what a budget held, whatever one event may cost, and no more than that', async () => {
+    const strict = new UsageWriter(app.dataSource, { defaultHold: 0n, ceiling: CENT });
+    const limited = await newKey({ budgetLimitCents: 100, budgetType: 'total' });
+    const [one, two] = [await held(5, 'total', limited), await held(5, 'total', limited)];
+    const unheld = { ...(await held(5, 'total', limited)), holds: [] };
+    const results = await strict.write([
+      settle(fresh(), one),
+      settle(fresh(), two, 6n * CENT),
+      settle(fresh(), unheld),
+      settle(fresh(), unheld, CENT),
+    ]);
+    expect(results.map(({ outcome }) => outcome)).toEqual(['accepted', 'over-ceiling', 'over-ceiling', 'accepted']);
+  });
+
+  it('decides hundreds of events of one reservation in one statement', async () => {
+    const reservation = await held(2);
+    const statements = new StatementCounter();
+    try {
+      const results = await outcomes(...Array.from({ length: 200 }, () => settle(fresh(), reservation, CENT)));
+      expect(results).toEqual(['accepted', ...Array.from({ length: 199 }, () => 'already-settled')]);
+      expect(statements.take()).toHaveLength(1);
+    } finally {
+      statements.stop();
+    }
+  });
+
+  it('decides hundreds of contents under one id in a few statements', async () => {
+    const [known, unknown, id] = [fresh(), fresh(), fresh()];
+    const reservation = await held(1);
+    await outcomes(settle(fresh(), reservation));
+    const statements = new StatementCounter();
+    try {
+      const contents = Array.from({ length: 60 }, (_, index) => index + 1);
+      const results = await outcomes(
+        ...contents.map((requests) => event(known, { requests })),
+        ...contents.map((requests) => event(id, { keyId: unknown, requests })),
+        ...contents.map((requests) => event(id, { reservation, requests })),
+      );
+      expect(new Set(results.slice(1, 60))).toEqual(new Set(['conflict']));
+      expect(new Set(results.slice(60, 120))).toEqual(new Set(['unknown-key']));
+      expect(new Set(results.slice(120))).toEqual(new Set(['already-settled', 'conflict']));
+      expect(results[0]).toBe('accepted');
+      expect(statements.take().length).toBeLessThanOrEqual(4);
+    } finally {
+      statements.stop();
+    }
   });
 
   it('keeps every field as it came, whatever characters are in it', async () => {
