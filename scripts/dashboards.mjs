@@ -68,6 +68,21 @@ const SERVICE = [
       [rate('latchkey_management_throttled_total', 'reason'), '429 a second: {{reason}}'],
     ],
   ],
+  ['Requests in flight', 'short', [[`sum by (class) (latchkey_requests_in_flight{${OF}})`, '{{class}}']]],
+  [
+    'Requests that wait or are refused',
+    'short',
+    [
+      [`sum by (class) (latchkey_requests_queued{${OF}})`, 'wait: {{class}}'],
+      [rate('latchkey_requests_refused_total', 'class'), '503 a second: {{class}}'],
+    ],
+    'docs/operations.md#overload',
+  ],
+  [
+    'Lines of the log that are lost',
+    'short',
+    [[`sum by (instance) (rate(latchkey_log_lines_dropped_total{${OF}}[$__rate_interval]))`, '{{instance}}']],
+  ],
   [
     'Connections to PostgreSQL',
     'short',
@@ -138,7 +153,13 @@ const MONEY = [
     'Events that wait for a batch',
     'short',
     each('latchkey_usage_entries_queued'),
-    'At 10 000 reports are answered 503.',
+    'At most 10 000; one caller has half of what is free. Beyond that: 429.',
+  ],
+  [
+    'Reports answered 429',
+    'reqps',
+    [[`sum(rate(latchkey_usage_throttled_total{${OF}}[$__rate_interval]))`, 'a second']],
+    'docs/usage.md#fairness',
   ],
   ['Batches that are being committed', 'short', each('latchkey_usage_batches_in_flight')],
   [
