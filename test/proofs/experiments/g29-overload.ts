@@ -22,6 +22,8 @@ const KEYS = 200;
 const PROBES = { verify: 20, usage: 20, list: 200, revoke: 250, ready: 100 } as const;
 const LEAST_PART_OF_PEAK = 0.7;
 const MOST_MS = { verify: 500, list: 2_000, revoke: 1_000, ready: 500 } as const;
+/** With more connections than may be held: what is held for longer is refused. */
+const MOST_MS_IN_CROWD = { verify: 2_000, list: 2_000, revoke: 2_000, ready: 2_000 } as const;
 /** Keys to revoke, more than the probes of the whole run do. */
 const VICTIMS = { ci: 80, full: 300 } as const;
 const MOST_USAGE_REFUSED = 0.01;
@@ -178,14 +180,19 @@ async function probe(
     every('ready', () => client.request('GET', '/health/ready', {})),
   ]);
   const violations: string[] = [];
-  for (const [kind, most] of Object.entries(MOST_MS) as [keyof typeof MOST_MS, number][]) {
+  for (const [kind, most] of Object.entries(mayRefuse ? MOST_MS_IN_CROWD : MOST_MS) as [
+    keyof typeof MOST_MS,
+    number,
+  ][]) {
     const worst = kind === 'verify' ? quantile(took[kind], 0.99) : Math.round(Math.max(...took[kind]));
     if (worst > most) violations.push(`${kind} took ${worst} ms`);
     if (failed[kind] > 0) violations.push(`${failed[kind]} of ${took[kind].length} of ${kind} were not answered 200`);
   }
   if (failed.usage > MOST_USAGE_REFUSED * took.usage.length)
     violations.push(`${failed.usage} of ${took.usage.length} reports were refused`);
-  const floors = (Object.keys(took) as Kind[]).map((kind) => floor(`probes of ${kind}`, took[kind].length, LEAST_PROBES[kind]));
+  const floors = (Object.keys(took) as Kind[]).map((kind) =>
+    floor(`probes of ${kind}`, took[kind].length, LEAST_PROBES[kind]),
+  );
   const figures: Record<string, number> = {};
   for (const kind of Object.keys(took) as Kind[]) {
     figures[`${kind}P99Ms`] = quantile(took[kind], 0.99);
