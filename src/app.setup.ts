@@ -134,6 +134,7 @@ function tameFastify(app: NestFastifyApplication, config: Config): void {
   leaveLanes(fastify);
   boundTraffic(fastify, {
     maxInFlight: config.maxInFlight,
+    trustedProxies: config.trustedProxies,
     apiPrefix: API_PREFIX,
     routes: app.get(RouteAccess, { strict: false }).routes(),
     meters: app.get(Meters),

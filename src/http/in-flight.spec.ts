@@ -45,6 +45,7 @@ async function until(holds: () => boolean): Promise<void> {
 describe('What is in flight', () => {
   let server: FastifyInstance;
   let lane: TrafficLane;
+  let isProxy: boolean;
   let port: number;
   let began: number;
   let atOnce: number;
@@ -68,7 +69,8 @@ describe('What is in flight', () => {
     [began, atOnce, mostAtOnce, finish, clients, peers] = [0, 0, 0, [], [], []];
     lane = new TrafficLane({ maxInFlight: PLACES, perTurn: 100, alwaysHeld: 2, maxHeld: 2 }, TIMERS);
     server = fastify();
-    boundInFlight(server, ({ url }) => (url === '/free' ? null : lane));
+    isProxy = false;
+    boundInFlight(server, { laneOf: ({ url }) => (url === '/free' ? null : lane), isProxy: () => isProxy });
     const work = async () => {
       began += 1;
       atOnce += 1;
@@ -151,6 +153,51 @@ describe('What is in flight', () => {
     await until(() => client.statuses.length === 2);
     expect(client.statuses).toEqual([503, 200]);
     expect(peer.isPaused()).toBe(false);
+  });
+
+  it('is read on over the connection of a proxy: it brings the requests of others', async () => {
+    isProxy = true;
+    await fill();
+    const held = await Promise.all([open(), open()]);
+    for (const { socket } of held) socket.write(get('/work'));
+    await until(() => lane.queued === 2);
+    const proxy = await open();
+    const peer = peers.at(-1)!;
+    proxy.socket.write(get('/work'));
+    await until(() => proxy.statuses.length === 1);
+    expect([proxy.statuses, peer.isPaused()]).toEqual([[503], false]);
+    proxy.socket.write(get('/free'));
+    await until(() => proxy.statuses.length === 2);
+    expect(proxy.statuses).toEqual([503, 200]);
+  });
+
+  it('is not taken by what a client says of a body that it never sends', async () => {
+    const [liar, slow, other] = await Promise.all([open(), open(), open()]);
+    const head = `POST /work HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nContent-Length: `;
+    liar.socket.write(`${head}${Number.MAX_SAFE_INTEGER}\r\n\r\n`);
+    await until(() => liar.statuses.length === 1);
+    expect(liar.statuses).toEqual([413]);
+    slow.socket.write(`${head}1000000\r\n\r\n`);
+    await until(() => peers.length === 3);
+    other.socket.write(get('/quick'));
+    await until(() => other.statuses.length === 1);
+    expect(other.statuses).toEqual([200]);
+    await until(() => lane.inFlight === 0);
+  });
+
+  it('holds a request whose body came late where there is no place any more', async () => {
+    const late = await open();
+    late.socket.write(post('/work', '{"a":1}', '{"a"'));
+    const client = await open();
+    client.socket.write(get('/quick'));
+    await until(() => client.statuses.length === 1);
+    await fill();
+    late.socket.write(':1}');
+    await until(() => lane.queued === 1);
+    expect(began).toBe(PLACES);
+    finish.shift()!();
+    await until(() => began === PLACES + 1);
+    expect(lane.inFlight).toBe(PLACES);
   });
 
   it('leaves routes without a lane alone', async () => {

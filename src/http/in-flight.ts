@@ -1,9 +1,8 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
-import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { DomainError } from '../common/domain-error.js';
 import { sendProblem } from '../common/problem.filter.js';
-import { LanePlace, type TrafficLane } from './traffic-lane.js';
+import { type Admission, LanePlace, type TrafficLane } from './traffic-lane.js';
 
 /** Bytes of a body that cost as much as a small request: 100 verifies cost 8, a report of 1000 events 180. */
 const BYTES_PER_COST = 1024;
@@ -11,7 +10,10 @@ const BYTES_PER_COST = 1024;
 const COST_OF_UNKNOWN_LENGTH = 16;
 /** `Retry-After` is between these, at random, so that clients that were refused together do not come back together. */
 const RETRY_AFTER_SECONDS = { min: 1, max: 3 } as const;
-/** A connection whose request was refused is not read for as long: none that was told to wait comes sooner. */
+/**
+ * A client whose request was refused is not read for as long: none that was told to wait comes sooner. A proxy is read on:
+ * over the same connection it sends the requests of others.
+ */
 const UNREAD_MS = RETRY_AFTER_SECONDS.min * 1000;
 /** Requests that a connection may send ahead of their answers. More than one read of a socket can bring is a flood. */
 const MAX_AHEAD = 2048;
@@ -25,8 +27,13 @@ declare module 'fastify' {
   }
 }
 
-/** Gives the lane of a route; null: its requests are neither counted nor held. */
-export type LaneOf = (route: RouteOptions) => TrafficLane | null;
+/** What is counted, and of whom. */
+export interface InFlightSettings {
+  /** Gives the lane of a route; null: its requests are neither counted nor held. */
+  readonly laneOf: (route: RouteOptions) => TrafficLane | null;
+  /** Whether the other end of a connection sends the requests of many clients. */
+  readonly isProxy: (socket: Socket) => boolean;
+}
 
 /**
  * Bounds what is in flight by the lane of each route. Decided when the head of a request is read, before its body: a
@@ -37,12 +44,12 @@ export type LaneOf = (route: RouteOptions) => TrafficLane | null;
  *
  * @see docs/adr/0030-what-is-in-flight-is-bounded.md
  */
-export function boundInFlight(fastify: FastifyInstance, laneOf: LaneOf): void {
+export function boundInFlight(fastify: FastifyInstance, { laneOf, isProxy }: InFlightSettings): void {
   const connections = new WeakMap<Socket, Connection>();
   const connectionOf = (socket: Socket): Connection => {
     const known = connections.get(socket);
     if (known !== undefined) return known;
-    const connection = new Connection(socket);
+    const connection = new Connection(socket, isProxy);
     connections.set(socket, connection);
     return connection;
   };
@@ -60,10 +67,7 @@ export function boundInFlight(fastify: FastifyInstance, laneOf: LaneOf): void {
     ];
     route.preValidation = [
       ...[route.preValidation ?? []].flat(),
-      (request: FastifyRequest, _reply: FastifyReply, done: () => void) => {
-        lane.received(request.place!);
-        done();
-      },
+      (request: FastifyRequest, _reply: FastifyReply, done: () => void) => request.place!.received(done),
     ];
   });
   fastify.addHook('onSend', (request, _reply, payload, done) => {
@@ -79,25 +83,42 @@ export function boundInFlight(fastify: FastifyInstance, laneOf: LaneOf): void {
 /** A request in its lane. */
 export class RequestPlace extends LanePlace {
   isRefused = false;
+  private isWhole = false;
 
   constructor(
     private readonly lane: TrafficLane,
     private readonly connection: Connection,
     private readonly request: FastifyRequest,
     private readonly reply: FastifyReply,
-    private readonly done: () => void,
+    private next: () => void,
   ) {
-    super(costOf(request.raw));
+    super(costOf(request));
   }
 
   start(): void {
-    const admission = this.lane.enter(this);
-    if (admission === 'admitted') this.done();
-    else if (admission === 'refused') this.refuse();
+    this.follow(this.lane.enter(this));
+  }
+
+  /** The body is here. One that came late may be held once more. */
+  received(next: () => void): void {
+    this.next = next;
+    this.isWhole = true;
+    this.follow(this.lane.received(this));
   }
 
   admit(): void {
-    this.done();
+    if (this.isWhole) this.lane.received(this);
+    this.next();
+  }
+
+  /** @see TrafficLane.claim */
+  claim(party: string): boolean {
+    return this.lane.claim(this, party);
+  }
+
+  private follow(admission: Admission): void {
+    if (admission === 'admitted') this.next();
+    else if (admission === 'refused') this.refuse();
   }
 
   refuse(): void {
@@ -128,7 +149,10 @@ export class Connection {
   private readonly ahead: RequestPlace[] = [];
   private isPaused = false;
 
-  constructor(private readonly socket: Socket) {
+  constructor(
+    private readonly socket: Socket,
+    private readonly isProxy: (socket: Socket) => boolean,
+  ) {
     socket.once('close', () => this.close());
     // Node resumes a socket by itself: after each message it has read, and for a body.
     socket.on('resume', () => {
@@ -151,7 +175,7 @@ export class Connection {
   answered(place: RequestPlace): void {
     if (this.current !== place) return;
     this.current = this.ahead.shift() ?? null;
-    if (place.isRefused) this.rest();
+    if (place.isRefused && !this.isProxy(this.socket)) this.rest();
     else this.resume();
     this.current?.start();
   }
@@ -180,10 +204,13 @@ export class Connection {
   }
 }
 
-function costOf({ headers }: IncomingMessage): number {
+/** What is longer than its route allows is answered 413 and never read: it costs as much as any refusal. */
+function costOf({ headers, routeOptions }: FastifyRequest): number {
   const length = headers['content-length'];
   if (length === undefined) return headers['transfer-encoding'] === undefined ? 1 : COST_OF_UNKNOWN_LENGTH;
-  return length.length <= 3 ? 1 : 1 + Math.floor(Number(length) / BYTES_PER_COST);
+  if (length.length <= 3) return 1;
+  const bytes = Number(length);
+  return bytes > routeOptions.bodyLimit ? 1 : 1 + Math.floor(bytes / BYTES_PER_COST);
 }
 
 function overloaded(): DomainError {

@@ -77,9 +77,45 @@ describe('A lane', () => {
     expect(next!.told).toBe('admitted');
   });
 
-  it('admits a request that costs more than its bound where nothing else is in flight', () => {
+  it('admits a request that costs more than its bound where nothing else is in flight, as if it cost all', () => {
     const world = new Bench();
-    expect(phases(world.enter(1, 50))).toEqual(['in-flight']);
+    const [big] = world.enter(1, 50);
+    expect([big!.phase, world.lane.inFlight]).toEqual(['in-flight', LIMITS.maxInFlight]);
+    world.lane.leave(big!);
+    expect(world.lane.inFlight).toBe(0);
+  });
+
+  it('takes nothing from a turn for a body that is not here', () => {
+    const world = new Bench();
+    expect(world.lane.enter(new Request(1_000_000))).toBe('admitted');
+    world.turn();
+    expect(phases(world.enter(3))).toEqual(['in-flight', 'in-flight', 'in-flight']);
+    world.turn();
+    expect(world.idle).toBe(true);
+  });
+
+  it('holds what came late where its bound is in flight by then', () => {
+    const world = new Bench({ perTurn: 100 });
+    const late = new Request();
+    world.lane.enter(late);
+    world.turn();
+    const running = world.enter(8);
+    expect(world.lane.received(late)).toBe('held');
+    world.lane.leave(running[0]!);
+    world.turn();
+    expect([late.told, world.lane.inFlight]).toEqual(['admitted', 8]);
+  });
+
+  it('lets a caller have as much in flight as is free beside it, and others a place', () => {
+    const world = new Bench({ maxInFlight: 8, perTurn: 100 });
+    const flood = world.enter(5);
+    expect(flood.map((request) => world.lane.claim(request, 'flood'))).toEqual([true, true, true, false, false]);
+    for (const refused of flood.slice(3)) world.lane.leave(refused);
+    const [other] = world.enter(1);
+    expect(world.lane.claim(other!, 'other')).toBe(true);
+    for (const request of [...flood, other!]) world.lane.leave(request);
+    const [big] = world.enter(1, 50);
+    expect(world.lane.claim(big!, 'flood')).toBe(true);
   });
 
   it('holds what comes while its bound is in flight, until a place is given back', () => {

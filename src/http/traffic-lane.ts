@@ -2,11 +2,11 @@
 export interface TrafficLimits {
   /** What may be in flight: admitted, whole, and not yet answered. */
   readonly maxInFlight: number;
-  /** What one turn of the event loop admits, so that a turn is short however much has arrived. */
+  /** What one turn of the event loop takes on, so that a turn is short however much has arrived. */
   readonly perTurn: number;
-  /** What may be held back before the age of what waits is looked at. */
+  /** Requests that may be held back before the age of what waits is looked at. Of these no body is in memory. */
   readonly alwaysHeld: number;
-  /** What may be held back at all. */
+  /** Requests that may be held back at all. */
   readonly maxHeld: number;
 }
 
@@ -30,7 +30,10 @@ export abstract class LanePlace {
   phase: Phase = 'new';
   /** The lane's own. */
   heldSinceTick = 0;
+  /** The lane's own: the caller it counts for, once that is known. */
+  party: string | null = null;
 
+  /** `cost`: of the whole request. Until its body is here that is a claim of the client. */
   constructor(readonly cost: number) {}
 
   /** Called once where the request was held: it goes on. */
@@ -59,9 +62,10 @@ export class TrafficLane {
   refused = 0;
   /** Ticks counted so far. */
   ticks = 0;
-  private heldCost = 0;
-  /** Cost of what this turn has admitted, and of what earlier ones admitted beyond their share. */
+  /** Cost of what this turn has taken on, and of what earlier ones took on beyond their share. */
   private usedOfTurn = 0;
+  /** Cost of what callers have in flight, of those that are told apart. */
+  private readonly parties = new Map<string, number>();
   private readonly held = new Set<LanePlace>();
   /** Admitted in this turn. */
   private fresh: LanePlace[] = [];
@@ -93,11 +97,35 @@ export class TrafficLane {
     return 'held';
   }
 
-  /** The whole of an admitted request is here. */
-  received(place: LanePlace): void {
-    if (place.phase === 'late') this.inFlight += place.cost;
-    else if (place.phase !== 'receiving') return;
-    place.phase = 'in-flight';
+  /**
+   * The whole of an admitted request is here. One whose body came late has given its place back meanwhile, and asks anew.
+   * What a body costs of a turn is counted now: until here its length was what the client says.
+   */
+  received(place: LanePlace): Admission {
+    if (place.phase === 'late') {
+      place.phase = 'new';
+      const admission = this.enter(place);
+      if (admission !== 'admitted') return admission;
+    }
+    if (place.phase === 'receiving') {
+      place.phase = 'in-flight';
+      this.usedOfTurn += this.costOf(place) - 1;
+    }
+    return 'admitted';
+  }
+
+  /**
+   * Counts a place for the caller that has proven who it is. False: it has as much in flight already as is free beside it,
+   * so that others would find no place. One request of a caller always counts.
+   */
+  claim(place: LanePlace, party: string): boolean {
+    const own = this.parties.get(party) ?? 0;
+    const cost = this.costOf(place);
+    if (place.phase !== 'in-flight' || place.party !== null) return true;
+    if (own > 0 && own + cost > this.limits.maxInFlight - this.inFlight) return false;
+    place.party = party;
+    this.parties.set(party, own + cost);
+    return true;
   }
 
   /** Gives a place back, or gives up waiting for one. A second call does nothing. */
@@ -105,27 +133,39 @@ export class TrafficLane {
     const { phase } = place;
     place.phase = 'over';
     if (phase === 'in-flight' || phase === 'receiving') {
-      this.inFlight -= place.cost;
+      this.inFlight -= this.costOf(place);
+      if (place.party !== null) this.disown(place, place.party);
       if (this.held.size > 0) this.scheduleTurn();
     } else if (phase === 'held') {
       this.drop(place);
     }
   }
 
-  private hasRoomFor({ cost }: LanePlace): boolean {
+  private disown(place: LanePlace, party: string): void {
+    const left = this.parties.get(party)! - this.costOf(place);
+    if (left > 0) this.parties.set(party, left);
+    else this.parties.delete(party);
+  }
+
+  /** No request costs more than there is: it has the lane to itself. */
+  private costOf({ cost }: LanePlace): number {
+    return Math.min(cost, this.limits.maxInFlight);
+  }
+
+  private hasRoomFor(place: LanePlace): boolean {
     const { maxInFlight, perTurn } = this.limits;
-    return this.usedOfTurn < perTurn && (this.inFlight === 0 || this.inFlight + cost <= maxInFlight);
+    return this.usedOfTurn < perTurn && this.inFlight + this.costOf(place) <= maxInFlight;
   }
 
   private isFull(): boolean {
     const { alwaysHeld, maxHeld } = this.limits;
-    if (this.heldCost < alwaysHeld) return false;
-    return this.heldCost >= maxHeld || this.ticks - this.oldest()!.heldSinceTick >= FULL_AT_TICKS;
+    if (this.held.size < alwaysHeld) return false;
+    return this.held.size >= maxHeld || this.ticks - this.oldest()!.heldSinceTick >= FULL_AT_TICKS;
   }
 
   private take(place: LanePlace): void {
-    this.inFlight += place.cost;
-    this.usedOfTurn += place.cost;
+    this.inFlight += this.costOf(place);
+    this.usedOfTurn += 1;
     place.phase = 'receiving';
     this.fresh.push(place);
     this.scheduleTurn();
@@ -135,13 +175,11 @@ export class TrafficLane {
     place.phase = 'held';
     place.heldSinceTick = this.ticks;
     this.held.add(place);
-    this.heldCost += place.cost;
     this.scheduleTick();
   }
 
   private drop(place: LanePlace): void {
     this.held.delete(place);
-    this.heldCost -= place.cost;
     // The next one may be smaller.
     if (this.held.size > 0) this.scheduleTurn();
   }
@@ -162,7 +200,6 @@ export class TrafficLane {
     this.usedOfTurn = Math.max(0, this.usedOfTurn - this.limits.perTurn);
     for (let next = this.oldest(); next !== undefined && this.hasRoomFor(next); next = this.oldest()) {
       this.held.delete(next);
-      this.heldCost -= next.cost;
       this.take(next);
       next.admit();
     }
@@ -176,7 +213,7 @@ export class TrafficLane {
     for (const place of admitted) {
       if (place.phase !== 'receiving') continue;
       place.phase = 'late';
-      this.inFlight -= place.cost;
+      this.inFlight -= this.costOf(place);
     }
   }
 

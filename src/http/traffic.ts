@@ -1,6 +1,7 @@
 import type { FastifyInstance, RouteOptions } from 'fastify';
 import type { DeclaredRoute } from '../access/route-access.js';
 import { TRAFFIC_CLASSES, type TrafficClass, trafficClassOf } from '../access/traffic-class.js';
+import { type Cidr, clientAddress } from '../common/address.js';
 import type { Conditions } from '../common/conditions.js';
 import type { Meters } from '../common/meters.js';
 import { boundInFlight } from './in-flight.js';
@@ -41,6 +42,7 @@ export interface TrafficSettings {
   /** The first part of all paths of the API. */
   readonly apiPrefix: string;
   readonly routes: readonly DeclaredRoute[];
+  readonly trustedProxies: readonly Cidr[];
   readonly meters: Meters;
   readonly conditions: Conditions;
 }
@@ -62,9 +64,12 @@ export function boundTraffic(fastify: FastifyInstance, settings: TrafficSettings
     'warn',
   );
   const classOf = routeClasses(settings.routes, settings.apiPrefix);
-  boundInFlight(fastify, (route) => {
-    const name = classOf(route);
-    return name === null ? null : lanes[name];
+  boundInFlight(fastify, {
+    laneOf: (route) => {
+      const name = classOf(route);
+      return name === null ? null : lanes[name];
+    },
+    isProxy: ({ remoteAddress }) => clientAddress(remoteAddress ?? '', undefined, settings.trustedProxies) === null,
   });
 }
 

@@ -96,8 +96,9 @@ export class CallerQueues<One extends Item> {
     }
   }
 
+  /** Where entries of one caller alone wait, they fill the batch: a long report beside callers that are idle ends in time. */
   private share(): number {
-    return this.isShared ? this.maxShare : this.maxBatch;
+    return this.isShared && this.queues.size > 1 ? this.maxShare : this.maxBatch;
   }
 
   private mayGo(caller: string): boolean {

@@ -222,11 +222,11 @@ describe('A usage batcher', () => {
       void batcher.submit('other', [1]);
       void batcher.submit('flood', many(500)).catch(() => undefined);
       await clock.advance(100);
-      expect(writer.sizes).toEqual([1, 40]);
+      expect(writer.sizes).toEqual([1, 200]);
       writer.batches[0]!.commit();
       await settled();
       await clock.advance(100);
-      expect(writer.sizes).toEqual([1, 40]);
+      expect(writer.sizes).toEqual([1, 200]);
       void batcher.submit('other', [2]);
       await clock.advance(5);
       expect(writer.batches.map(({ entries }) => entries).slice(2)).toEqual([[2]]);

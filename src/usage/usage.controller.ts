@@ -34,7 +34,7 @@ export class UsageController {
   @ApiConflictResponse({ description: '`USAGE_CONFLICT` or `ALREADY_SETTLED`, with the members of the receipt: the other events are committed.', type: ProblemView })
   // The request itself: parameters of one's own making, and bodies without a class, cost promises that every report would pay.
   report(@Req() request: FastifyRequest): Promise<UsageReceiptView> {
-    return this.usage.report(callerOf(request) as KnownCaller, request.body);
+    return this.usage.report(callerOf(request) as KnownCaller, request.body, request.place);
   }
 
   @Post('reservations/release')
@@ -42,7 +42,11 @@ export class UsageController {
   @RequirePermission('platform:usage:report')
   @ApiOperation({ summary: 'Release a reservation', description: 'Nothing was used: what was held is free again at once. A second time changes nothing.' })
   @ApiConflictResponse({ description: '`ALREADY_SETTLED`: usage was reported for it.', type: ProblemView })
-  release(@FromCaller() caller: KnownCaller, @Body() body: ReleaseReservationDto): Promise<ReleasedReservationView> {
-    return this.usage.release(caller, body.reservationId);
+  release(
+    @Req() request: FastifyRequest,
+    @FromCaller() caller: KnownCaller,
+    @Body() body: ReleaseReservationDto,
+  ): Promise<ReleasedReservationView> {
+    return this.usage.release(caller, body.reservationId, request.place);
   }
 }

@@ -14,6 +14,9 @@ import { alreadySettled, invalidEvents, usageConflict } from './usage.errors.js'
 import { eventsOf, parseEvent } from './usage-parser.js';
 import { type ReleasedReservationView, UsageReceiptView } from './usage.view.js';
 
+/** The place of a request among those in flight; null where they are not counted. */
+export type ReportPlace = { claim(party: string): boolean } | null;
+
 /** Takes reports of usage into the books, and drops reservations. */
 @Injectable()
 export class UsageService {
@@ -29,9 +32,12 @@ export class UsageService {
     meters.count(
       'latchkey_usage_throttled_total',
       'Reports answered 429 because too many of the same caller waited.',
-      () => batcher.throttled + reader.throttled,
+      () => batcher.throttled + reader.throttled + this.crowded,
     );
   }
+
+  /** Reports that were refused because others of their caller fill what is in flight. */
+  private crowded = 0;
 
   /**
    * Books the events of `body`, each by itself; gives the receipt after the commit.
@@ -40,7 +46,8 @@ export class UsageService {
    *   receipt: the rest is booked; 400 for a body that is no list of events; 429: too many reports of the caller wait;
    *   503: some may be booked, send all again
    */
-  async report(caller: KnownCaller, body: unknown): Promise<UsageReceiptView> {
+  async report(caller: KnownCaller, body: unknown, place: ReportPlace = null): Promise<UsageReceiptView> {
+    this.requireShare(caller, place);
     const callerId = caller.principal.ownerId;
     const now = this.clock.now();
     const openReservation = (text: string) => this.signer.open(text, now.getTime());
@@ -71,7 +78,8 @@ export class UsageService {
    *
    * @throws DomainError 400 for what is no reservation of the caller; 409 ALREADY_SETTLED; 429; 503
    */
-  async release(caller: KnownCaller, reservationId: string): Promise<ReleasedReservationView> {
+  async release(caller: KnownCaller, reservationId: string, place: ReportPlace = null): Promise<ReleasedReservationView> {
+    this.requireShare(caller, place);
     const reservation = this.signer.open(reservationId, this.clock.now().getTime());
     if (reservation === null || reservation.callerId !== caller.principal.ownerId) {
       throw validationFailed([{ path: 'reservationId', message: 'unknown reservation, or made by another caller' }]);
@@ -80,6 +88,14 @@ export class UsageService {
     if (booked!.outcome === 'already-settled') throw alreadySettled();
     if (booked!.outcome === 'refused') throw new DomainError('conflict', 'USAGE_CONFLICT', 'The reservation could not be released; it ends by itself.');
     return { released: true, cents: centsFromMicroCents(reservation.amount) };
+  }
+
+  /** What a caller has in flight keeps its place until it is committed: others must find one too. */
+  private requireShare({ principal }: KnownCaller, place: ReportPlace): void {
+    if (place === null || place.claim(turnOf(principal))) return;
+    this.crowded += 1;
+    const detail = 'Too many of your reports are under way. Send this one again.';
+    throw new DomainError('throttled', 'TOO_MANY_REQUESTS', detail, { retryAfterSeconds: 1 });
   }
 }
 
