@@ -78,7 +78,7 @@ export class RolesService {
       const after = changedRole(before, input, keyPolicy, this.clock.now());
       authority.requireHolding([...before.permissions, ...after.permissions]);
       authority.requireRoleWithinPolicy(before, after);
-      authority.requireMayLoosen(before.keyPolicy, after.keyPolicy);
+      authority.requireMayLoosenRole(before, after);
       const changes = diff(auditedRole(before), auditedRole(after));
       if (changes.length === 0) return RoleView.from(before);
       write(this.roles.in(tx).update(after));
@@ -92,8 +92,7 @@ export class RolesService {
     await this.changes.transaction(caller, async ({ tx, record, write }) => {
       const authority = await this.lockAuthority(tx, caller, 'platform:roles:delete');
       const role = await this.lockChangeable(tx, name);
-      // Its bounds bind nobody any more, but what it reserves is reserved from everybody.
-      authority.requireMayLoosen({ reservedTagPrefixes: role.keyPolicy?.reservedTagPrefixes ?? [] }, null);
+      authority.requireMayLoosenRole(role, null);
       const { users, keys } = await this.roles.in(tx).countHolders(name);
       if (users + keys > 0) throw roleInUse(users, keys);
       write(this.roles.in(tx).delete(name));
