@@ -1,5 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import type { Anchor } from '../chain-check.js';
+import { HEAD_SEQ } from '../chain-tables.js';
 import { RESTORE_ACTION } from '../restores.js';
 
 /** What the trail of changes calls it when old reads are removed. */
@@ -8,12 +9,24 @@ export const CUT_ACTION = 'audit:cut';
 /** Where the chain of reads begins: behind this entry, whose hash the next one builds on. */
 export type ReadCut = Pick<Anchor, 'seq' | 'hash'>;
 
+/** The entry of the newest cut. */
+export const READ_CUT = `
+  SELECT details FROM audit_event WHERE action = '${CUT_ACTION}' AND actor_kind = 'system' AND seq <= ${HEAD_SEQ.audit_event}
+   ORDER BY seq DESC LIMIT 1`;
+
+/** What `READ_CUT` gives. */
+export interface ReadCutRow {
+  readonly details: { readonly upToSeq: string; readonly hash: string };
+}
+
+/** What a cut says. */
+export function readCutOf([row]: readonly ReadCutRow[]): ReadCut | null {
+  return row ? { seq: row.details.upToSeq, hash: Buffer.from(row.details.hash, 'hex') } : null;
+}
+
 /** The newest cut; null: the chain begins with its first entry. The trail of changes vouches for it. */
 export async function findReadCut(manager: EntityManager): Promise<ReadCut | null> {
-  const [row] = await manager.query<{ details: { upToSeq: string; hash: string } }[]>(
-    `SELECT details FROM audit_event WHERE action = '${CUT_ACTION}' AND actor_kind = 'system' ORDER BY seq DESC LIMIT 1`,
-  );
-  return row ? { seq: row.details.upToSeq, hash: Buffer.from(row.details.hash, 'hex') } : null;
+  return readCutOf(await manager.query<ReadCutRow[]>(READ_CUT));
 }
 
 /** Reads that a restore or a failover has lost: those behind `afterSeq` that were seen until then. */
@@ -26,7 +39,7 @@ export interface LostReads {
 /** What restores have told of lost reads, oldest first. */
 export async function findLostReads(manager: EntityManager): Promise<LostReads[]> {
   const rows = await manager.query<{ lost: LostReads | null }[]>(
-    `SELECT details->'lostReads' AS lost FROM audit_event WHERE action = $1 AND actor_kind = 'system' ORDER BY seq`,
+    `SELECT details->'lostReads' AS lost FROM audit_event WHERE action = $1 AND actor_kind = 'system' AND seq <= ${HEAD_SEQ.audit_event} ORDER BY seq`,
     [RESTORE_ACTION],
   );
   return rows.flatMap(({ lost }) => (lost === null ? [] : [lost]));
