@@ -348,6 +348,8 @@ describe('a second factor', () => {
       expect((await login(user, await codeOf(app, next.secret))).body.code).toBe('MFA_CODE_REFUSED');
       await put(first.id);
       expect(await doctorLine()).toContain(`${user.id} has one that the audit trail does not tell of`);
+      await app.delete(`/users/${user.id}`, { token: admin });
+      expect(await doctorLine()).toMatch(/^ok/);
     });
 
     it('is not asked for any more, and its recovery codes open nothing of the next one', async () => {
