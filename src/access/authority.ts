@@ -90,7 +90,7 @@ export class Authority {
   }
 
   /**
-   * Before the roles of a user who makes or has keys change, so that a bound on these keys is gone. What roles reserve of tags
+   * Before the roles of a user who makes keys change, or what they say, so that a bound on these keys is gone. What roles reserve of tags
    * binds everybody, with the role or without it.
    *
    * @throws DomainError 403 PERMISSION_DENIED
@@ -112,7 +112,8 @@ export interface RoleBounds {
   readonly isActive: boolean;
 }
 
-function effectivePolicy(role: RoleBounds): KeyPolicy | null {
+/** What a role says of keys at this moment. */
+export function effectivePolicy(role: RoleBounds): KeyPolicy | null {
   return role.isActive ? role.keyPolicy : null;
 }
 

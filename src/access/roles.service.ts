@@ -7,7 +7,7 @@ import { validationFailed } from '../common/domain-error.js';
 import { MAX_COUNTED_ROWS } from '../common/page.js';
 import { type PageQueryDto, pageOf } from '../common/page-query.dto.js';
 import { lockAdministration } from './administration-lock.js';
-import { Authority } from './authority.js';
+import { Authority, effectivePolicy } from './authority.js';
 import type { KnownCaller } from './caller.js';
 import { GrantsReader } from './grants.reader.js';
 import type { KeyPolicy } from './key-policy.js';
@@ -79,6 +79,11 @@ export class RolesService {
       authority.requireHolding([...before.permissions, ...after.permissions]);
       authority.requireRoleWithinPolicy(before, after);
       authority.requireMayLoosenRole(before, after);
+      // Of several roles the widest bound counts: one that states a wide bound loosens the others.
+      if (!authority.holds('platform:api-keys:update')) {
+        for (const beside of await this.roles.in(tx).findPoliciesBeside(name))
+          authority.requireMayLoosenUser([...beside, effectivePolicy(before)], [...beside, effectivePolicy(after)]);
+      }
       const changes = diff(auditedRole(before), auditedRole(after));
       if (changes.length === 0) return RoleView.from(before);
       write(this.roles.in(tx).update(after));

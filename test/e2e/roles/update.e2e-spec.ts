@@ -95,6 +95,25 @@ describe('PATCH /roles/:name', () => {
       expect((await app.patch('/roles/bounded', { token: admin, body: { keyPolicy: {} } })).status).toBe(200);
     });
 
+    it('lets nobody without it widen the bounds of others by a role that they have besides', async () => {
+      const { token } = await app.addUser(['role-maker']);
+      await app.addRole('narrow', [], { maxRateLimitPerMinute: 60 });
+      await app.addRole('beside', []);
+      await app.addRole('alone', []);
+      await app.addUser(['narrow', 'beside']);
+      await app.addUser(['alone']);
+      const patch = async (name: string, body: object, as = token) => (await app.patch(`/roles/${name}`, { token: as, body })).body.code ?? 200;
+      for (const keyPolicy of [{}, { maxRateLimitPerMinute: 61 }, { maxValidityDays: 1 }]) {
+        expect(await patch('beside', { keyPolicy })).toBe('PERMISSION_DENIED');
+        expect(await patch('alone', { keyPolicy })).toBe('maxValidityDays' in keyPolicy ? 'PERMISSION_DENIED' : 200);
+      }
+      expect(await patch('beside', { keyPolicy: { reservedTagPrefixes: ['beside:'] } })).toBe(200);
+      expect(await patch('beside', { keyPolicy: { maxRateLimitPerMinute: 60, reservedTagPrefixes: ['beside:'] } })).toBe(200);
+      expect(await patch('beside', { isActive: false, keyPolicy: { maxRateLimitPerMinute: 90 } }, admin)).toBe(200);
+      expect(await patch('beside', { isActive: true })).toBe('PERMISSION_DENIED');
+      expect(await patch('beside', { isActive: true }, admin)).toBe(200);
+    });
+
     it('lets nobody without it switch off a role that bounds keys or reserves tags, and anybody switch it on', async () => {
       const { token } = await app.addUser(['role-maker']);
       await app.addRole('limits', [], { maxRateLimitPerMinute: 60 });

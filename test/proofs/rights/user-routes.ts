@@ -10,7 +10,7 @@ function mayChange(world: World, actor: Actor, user: WorldUser): boolean {
 
 function mayChangeRole(world: World, actor: Actor, role: WorldRole, after: WorldRole): boolean {
   const permissions = permissionsOf([...role.permissions, ...after.permissions]);
-  return world.may(actor, 'roles:update') && world.holds(actor, permissions) && world.boundsRole(actor, role, after) && world.mayLoosenRole(actor, role, after);
+  return world.may(actor, 'roles:update') && world.holds(actor, permissions) && world.boundsRole(actor, role, after) && world.mayLoosenRole(actor, role, after) && world.mayLoosenHolders(actor, role, after);
 }
 
 /** Whether the actor may end the user, and what becomes of the keys. */
