@@ -79,12 +79,28 @@ export class Authority {
   }
 
   /**
-   * Before a role's policy is replaced by one, or by none, that leaves out a bound or a reserved tag: keys of all who have the
-   * role, or of everybody, may then be made or tagged otherwise.
+   * Before a role changes, is switched off or is deleted (`after` is null), so that a bound or a reserved tag of its policy is
+   * gone: keys of all who have the role, or of everybody, may then be made or tagged otherwise.
    *
    * @throws DomainError 403 PERMISSION_DENIED
    */
-  requireMayLoosen(before: KeyPolicy | null, after: KeyPolicy | null): void {
+  requireMayLoosenRole(before: RoleBounds, after: RoleBounds | null): void {
+    this.requireMayLoosen(before.keyPolicy, after?.keyPolicy ?? null);
+    this.requireMayLoosen(effectivePolicy(before), after && effectivePolicy(after));
+  }
+
+  /**
+   * Before the roles of a user who makes keys change, or what they say, so that a bound on these keys is gone. What roles reserve of tags
+   * binds everybody, with the role or without it.
+   *
+   * @throws DomainError 403 PERMISSION_DENIED
+   */
+  requireMayLoosenUser(before: readonly (KeyPolicy | null)[], after: readonly (KeyPolicy | null)[]): void {
+    this.requireMayLoosen(boundsOf(before), boundsOf(after));
+  }
+
+  /** The one rule: who leaves out a bound must be able to change every key. */
+  private requireMayLoosen(before: KeyPolicy | null, after: KeyPolicy | null): void {
     if (before !== null && !policyContains(before, after)) this.requirePermission('platform:api-keys:update');
   }
 }
@@ -96,8 +112,15 @@ export interface RoleBounds {
   readonly isActive: boolean;
 }
 
-function effectivePolicy(role: RoleBounds): KeyPolicy | null {
+/** What a role says of keys at this moment. */
+export function effectivePolicy(role: RoleBounds): KeyPolicy | null {
   return role.isActive ? role.keyPolicy : null;
+}
+
+/** What binds keys that somebody with these policies makes, reserved tags left out. */
+function boundsOf(policies: readonly (KeyPolicy | null)[]): KeyPolicy | null {
+  const policy = widest(policies);
+  return policy && { ...policy, reservedTagPrefixes: [] };
 }
 
 function mayCreateKeys(role: RoleBounds): boolean {

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
 import { MAX_COUNTED_ROWS } from '../common/page.js';
+import type { KeyPolicy } from './key-policy.js';
 import { Role } from './role.entity.js';
 
 /** Rows of roles. */
@@ -56,6 +57,17 @@ export class RolesRepository {
   /** Removes a role that nobody carries. */
   async delete(name: string): Promise<void> {
     await this.manager.query('DELETE FROM role WHERE name = $1', [name]);
+  }
+
+  /** What the other active roles of users with this role state, each combination once. */
+  async findPoliciesBeside(name: string): Promise<KeyPolicy[][]> {
+    const rows = await this.manager.query<{ policies: KeyPolicy[] }[]>(
+      `SELECT DISTINCT (SELECT coalesce(jsonb_agg(r.key_policy ORDER BY r.name), '[]') FROM user_role o JOIN role r ON r.name = o.role_name
+                         WHERE o.user_id = u.user_id AND r.name <> $1 AND r.is_active AND r.key_policy IS NOT NULL) AS policies
+         FROM user_role u WHERE u.role_name = $1`,
+      [name],
+    );
+    return rows.map(({ policies }) => policies);
   }
 
   /** Who carries a role: users, and keys that are not revoked. */

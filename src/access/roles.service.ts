@@ -7,7 +7,7 @@ import { validationFailed } from '../common/domain-error.js';
 import { MAX_COUNTED_ROWS } from '../common/page.js';
 import { type PageQueryDto, pageOf } from '../common/page-query.dto.js';
 import { lockAdministration } from './administration-lock.js';
-import { Authority } from './authority.js';
+import { Authority, effectivePolicy } from './authority.js';
 import type { KnownCaller } from './caller.js';
 import { GrantsReader } from './grants.reader.js';
 import type { KeyPolicy } from './key-policy.js';
@@ -78,7 +78,12 @@ export class RolesService {
       const after = changedRole(before, input, keyPolicy, this.clock.now());
       authority.requireHolding([...before.permissions, ...after.permissions]);
       authority.requireRoleWithinPolicy(before, after);
-      authority.requireMayLoosen(before.keyPolicy, after.keyPolicy);
+      authority.requireMayLoosenRole(before, after);
+      // Of several roles the widest bound counts: one that states a wide bound loosens the others.
+      if (!authority.holds('platform:api-keys:update')) {
+        for (const beside of await this.roles.in(tx).findPoliciesBeside(name))
+          authority.requireMayLoosenUser([...beside, effectivePolicy(before)], [...beside, effectivePolicy(after)]);
+      }
       const changes = diff(auditedRole(before), auditedRole(after));
       if (changes.length === 0) return RoleView.from(before);
       write(this.roles.in(tx).update(after));
@@ -92,8 +97,7 @@ export class RolesService {
     await this.changes.transaction(caller, async ({ tx, record, write }) => {
       const authority = await this.lockAuthority(tx, caller, 'platform:roles:delete');
       const role = await this.lockChangeable(tx, name);
-      // Its bounds bind nobody any more, but what it reserves is reserved from everybody.
-      authority.requireMayLoosen({ reservedTagPrefixes: role.keyPolicy?.reservedTagPrefixes ?? [] }, null);
+      authority.requireMayLoosenRole(role, null);
       const { users, keys } = await this.roles.in(tx).countHolders(name);
       if (users + keys > 0) throw roleInUse(users, keys);
       write(this.roles.in(tx).delete(name));

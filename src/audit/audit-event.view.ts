@@ -1,7 +1,7 @@
 import { ApiProperty } from '@nestjs/swagger';
 import type { ActorKind } from './audit-event.entity.js';
-import type { AuditedEvent } from './audit-events.repository.js';
 import type { ChainReport } from './chain-verifier.js';
+import type { AuditedEvent } from './stored-event.js';
 
 /** Who acted. */
 export class AuditActorView {
@@ -65,6 +65,13 @@ export class AuditEventView {
   keyVersion?: string;
 
   /**
+   * True: what is stored is no entry that Latchkey wrote. Of it `id`, `seq`, `at` and `hash` are shown, and `action` is
+   * `audit:unreadable`; verify the trail. Absent otherwise.
+   * @example true
+   */
+  isUnreadable?: true;
+
+  /**
    * When it was recorded.
    * @example "2026-03-01T12:00:00.000Z"
    */
@@ -116,12 +123,13 @@ export class AuditEventView {
    */
   hash: string;
 
-  static from({ record, hash }: AuditedEvent): AuditEventView {
+  static from({ record, hash, isUnreadable }: AuditedEvent): AuditEventView {
     return {
       id: record.id,
       seq: record.seq,
       ...(record.chain === undefined ? {} : { chain: record.chain }),
       ...(record.keyVersion === undefined ? {} : { keyVersion: record.keyVersion }),
+      ...(isUnreadable ? { isUnreadable } : {}),
       at: record.at,
       actor: { kind: record.actor.kind, id: record.actor.id, ownerId: record.actor.ownerId },
       action: record.action,

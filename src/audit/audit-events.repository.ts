@@ -1,12 +1,12 @@
 import { Injectable } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
 import { PLAIN_VERSION } from '../config/versioned-secrets.js';
-import type { AuditRecord } from './chain.js';
 import type { ChainEnd, ChainHead, StoredLink } from './chain-check.js';
+import { type ChainTable, HEAD_SEQ, linksOf } from './chain-tables.js';
 import { KEY_CHANGES } from './key-changes-sql.js';
-import type { ReadRecord } from './reads/append-reads.js';
 import { findLostReads, findReadCut, type LostReads, type ReadCut } from './reads/read-cuts.js';
 import { findRestores, type Restore } from './restores.js';
+import { type AuditedEvent, eventOf, type StoredEvent } from './stored-event.js';
 
 /** What events are looked for; absent members do not narrow. */
 export interface AuditFilter {
@@ -23,22 +23,12 @@ export interface AuditFilter {
   readonly to?: string | undefined;
 }
 
-/** An event as it was hashed, with its hash. */
-export interface AuditedEvent {
-  /** With what an entry of the chain of reads says besides. */
-  readonly record: AuditRecord & Partial<Pick<ReadRecord, 'chain' | 'keyVersion'>>;
-  readonly hash: Buffer;
-}
+/** What `eventOf` reads. */
+const EVENT = `seq, id, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS at, body, hash`;
 
-interface EventRow {
-  readonly body: string;
-  readonly hash: Buffer;
-}
-
-/** A chain of the trail: changes and refusals, with the reads of builds before `audit_read`; and reads. */
-export type ChainTable = 'audit_event' | 'audit_read';
-
-/** Reads the trail. What it gives of an event is the body that was hashed; the columns only serve to find it. */
+/**
+ * Reads the trail, up to its heads. What it gives of an event is the body that was hashed; the columns only serve to find it.
+ */
 @Injectable()
 export class AuditEventsRepository {
   constructor(private readonly manager: EntityManager) {}
@@ -47,8 +37,8 @@ export class AuditEventsRepository {
   async findBefore(filter: AuditFilter, before: string, limit: number, table: ChainTable): Promise<AuditedEvent[]> {
     if (!mayHold(table, filter)) return [];
     const { where, parameters } = conditionsOf(filter, table);
-    const rows = await this.manager.query<EventRow[]>(
-      `SELECT body, hash FROM ${table} WHERE seq < $1 ${where} ORDER BY seq DESC LIMIT $2`,
+    const rows = await this.manager.query<StoredEvent[]>(
+      `SELECT ${EVENT} FROM ${table} WHERE seq < $1 AND seq > 0 AND seq <= ${HEAD_SEQ[table]} ${where} ORDER BY seq DESC LIMIT $2`,
       [before, limit, ...parameters],
     );
     return rows.map(eventOf);
@@ -58,8 +48,8 @@ export class AuditEventsRepository {
   async findAfter(filter: AuditFilter, after: string, limit: number, table: ChainTable): Promise<AuditedEvent[]> {
     if (!mayHold(table, filter)) return [];
     const { where, parameters } = conditionsOf(filter, table);
-    const rows = await this.manager.query<EventRow[]>(
-      `SELECT body, hash FROM ${table} WHERE seq > $1 ${where} ORDER BY seq LIMIT $2`,
+    const rows = await this.manager.query<StoredEvent[]>(
+      `SELECT ${EVENT} FROM ${table} WHERE seq > $1 AND seq <= ${HEAD_SEQ[table]} ${where} ORDER BY seq LIMIT $2`,
       [after, limit, ...parameters],
     );
     return rows.map(eventOf);
@@ -77,7 +67,7 @@ export class AuditEventsRepository {
 
   /** `seq` of the newest event; 0 if there is none. */
   async lastSeq(table: ChainTable): Promise<string> {
-    const [row] = await this.manager.query<{ seq: string }[]>(`SELECT coalesce(max(seq), 0) AS seq FROM ${table}`);
+    const [row] = await this.manager.query<{ seq: string }[]>(`SELECT coalesce(${HEAD_SEQ[table]}, 0) AS seq`);
     return row!.seq;
   }
 
@@ -108,19 +98,9 @@ export class AuditEventsRepository {
     return head ?? null;
   }
 
-  /**
-   * Stored rows from `from` up to and with `upTo`, in order of `seq`. Ask for a range no larger than `limit`: for a
-   * larger one PostgreSQL may sort all of it.
-   */
+  /** Stored rows from `from` up to and with `upTo`, in order of `seq`. @see linksOf */
   findLinks(from: bigint, upTo: bigint, limit: number, table: ChainTable): Promise<StoredLink[]> {
-    return this.manager.query<StoredLink[]>(
-      `SELECT seq, id, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at,
-              actor_kind AS "actorKind", actor_id AS "actorId", actor_owner_id AS "actorOwnerId", action,
-              resource_type AS "resourceType", resource_id AS "resourceId", outcome, ip, request_id AS "requestId",
-              changes::text AS changes, details::text AS details, body, hash
-         FROM ${table} WHERE seq >= $1 AND seq <= $2 ORDER BY seq LIMIT $3`,
-      [from.toString(), upTo.toString(), limit],
-    );
+    return this.manager.query<StoredLink[]>(linksOf(table), [from.toString(), upTo.toString(), limit]);
   }
 }
 
@@ -153,8 +133,4 @@ export function conditionsOf(filter: AuditFilter, table: ChainTable = 'audit_eve
     where: [...given.map((name, index) => `AND ${COLUMNS[name]} $${index + 3}`), ...reads].join(' '),
     parameters: given.map((name) => filter[name]!),
   };
-}
-
-function eventOf({ body, hash }: EventRow): AuditedEvent {
-  return { record: JSON.parse(body) as AuditRecord, hash };
 }

@@ -1,7 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import { AuditEventView, type AuditEventsPageView } from './audit-event.view.js';
-import { type AuditedEvent, AuditEventsRepository, type AuditFilter, type ChainTable } from './audit-events.repository.js';
+import { AuditEventsRepository, type AuditFilter } from './audit-events.repository.js';
+import type { ChainTable } from './chain-tables.js';
 import { cursorAt, type ListPosition, positionOf } from './cursor.js';
+import type { AuditedEvent } from './stored-event.js';
 
 const EXPORT_ROWS_PER_QUERY = 1_000;
 

@@ -6,6 +6,7 @@ import { AuditEventsController } from './audit-events.controller.js';
 import { AuditEventsRepository } from './audit-events.repository.js';
 import { AuditTrailService } from './audit-trail.service.js';
 import { AuditedRefusals } from './audited-refusals.js';
+import { ChainAlarm } from './chain-alarm.js';
 import { ChainVerifier } from './chain-verifier.js';
 import { Changes } from './changes.js';
 import { Checkpoints } from './checkpoints.js';
@@ -27,12 +28,13 @@ import { TrailRecorder } from './trail-recorder.js';
     AuditEventsRepository,
     AuditTrailService,
     ChainVerifier,
+    ChainAlarm,
     CheckpointsRepository,
     Checkpoints,
     { provide: RefusalRecorder, useExisting: AuditedRefusals },
     { provide: APP_FILTER, useClass: ProblemFilter },
   ],
-  exports: [Changes, AuditedRefusals, TrailRecorder, ReadRecorder],
+  exports: [ChainAlarm, Changes, AuditedRefusals, TrailRecorder, ReadRecorder],
 })
 export class AuditModule implements OnApplicationShutdown {
   constructor(

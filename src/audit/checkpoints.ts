@@ -10,10 +10,12 @@ import { RepeatedLog } from '../common/repeated-log.js';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Config } from '../config/config.js';
 import { appendCheckpoint, type CheckpointLine } from './checkpoint-file.js';
-import { checkpointKey, signCheckpoint } from './checkpoint.js';
+import { type CheckpointPublicKey, checkpointKey, checkpointPublicKeys, signCheckpoint } from './checkpoint.js';
 import { type CheckpointState, CheckpointsRepository } from './checkpoints.repository.js';
+import { ChainAlarm } from './chain-alarm.js';
 import type { Anchor } from './chain-check.js';
 import { signReadCheckpoint } from './reads/read-checkpoint.js';
+import { checkUnsigned } from './unsigned-entries.js';
 
 /** A checkpoint is due after this many rows, or this long after the last one if there are rows at all. */
 const MAX_ROWS = 1_000;
@@ -28,8 +30,8 @@ const NOT_WRITTEN = 'Checkpoints of the audit trail cannot be written: the end o
 
 /**
  * Writes signed checkpoints of the chain to where the database cannot reach: the log, and the file that is
- * configured. Without them whoever owns the database could cut off the end of the trail unseen. Of several
- * replicas one writes at a time.
+ * configured. Without them whoever owns the database could cut off the end of the trail unseen. What a checkpoint vouches
+ * for is checked before: a break is told, and nothing is signed over it. Of several replicas one writes at a time.
  */
 @Injectable()
 export class Checkpoints {
@@ -39,6 +41,7 @@ export class Checkpoints {
     // One that takes long is not followed by a queue of others.
     if (this.looks === 0) void this.look(MAX_AGE_MS);
   }, LOOK_EVERY_MS).unref();
+  private readonly publicKeys: readonly CheckpointPublicKey[];
   private looking: Promise<void> = Promise.resolve();
   private looks = 0;
   private readonly attempts = new Attempts();
@@ -49,9 +52,11 @@ export class Checkpoints {
     private readonly checkpoints: CheckpointsRepository,
     private readonly config: Config,
     private readonly host: HttpAdapterHost,
+    private readonly alarm: ChainAlarm,
     meters: Meters,
     conditions: Conditions,
   ) {
+    this.publicKeys = checkpointPublicKeys(config.auditKeys);
     meters.gauge('latchkey_audit_checkpoint_age_seconds', 'Age of the last checkpoint of the audit trail, by any replica.', () => (performance.now() - this.lastAtMs) / 1000);
     conditions.register('checkpoints', 'checkpoints of the audit trail are written', () => (this.attempts.areFailing ? NOT_WRITTEN : null));
   }
@@ -83,15 +88,18 @@ export class Checkpoints {
     const found = await this.checkpoints.findState();
     if (found.ageMs !== null) this.lastAtMs = performance.now() - found.ageMs;
     if (!isAnyDue(found, maxAgeMs)) return;
-    await this.checkpoints.exclusively(async (state) => {
+    await this.checkpoints.exclusively(async (state, ask) => {
       const none = { changes: null, reads: null };
       if (!isAnyDue(state, maxAgeMs)) return none;
-      const key = this.keyOf(state.auditKeyVersion);
+      const sound = await checkUnsigned(state, this.config.auditKeys, this.publicKeys, ask);
+      this.alarm.tell('checkpoints', 'reason' in sound ? sound : null);
+      if ('reason' in sound) return none;
+      const key = this.keyOf(sound.version);
       // Where one is due, both that have moved are signed: they are of one instant.
-      const changes = state.rowsSince === 0 ? null : signCheckpoint(key, state.head);
-      const [head, readHead] = [placeOf(state.head), placeOf(state.reads.head)];
-      const reads = state.reads.rowsSince === 0 ? null : signReadCheckpoint(key, state.head.at, readHead, head);
-      await this.publish([...state.keyChanges, ...[changes, reads].filter((line) => line !== null)]);
+      const changes = state.rowsSince === 0 ? null : signCheckpoint(key, sound.head);
+      const reads = sound.reads === null || state.reads.rowsSince === 0 ? null : signReadCheckpoint(key, state.head.at, placeOf(sound.reads), placeOf(sound.head));
+      const keyChanges = state.keyChanges.filter(({ seq }) => BigInt(seq) <= BigInt(sound.head.seq));
+      await this.publish([...keyChanges, ...[changes, reads].filter((line) => line !== null)]);
       this.lastAtMs = performance.now();
       return { changes, reads };
     });

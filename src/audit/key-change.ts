@@ -40,15 +40,19 @@ export function signKeyChange(from: VersionedKey, to: VersionedKey, place: Pick<
 /** Reads a change back; null unless it is one and both of its keys have signed it. */
 export function openKeyChange(keys: readonly CheckpointPublicKey[], value: unknown): KeyChange | null {
   if (!isKeyChange(value)) return null;
-  const { signatures, ...statement } = value;
-  const isSigned = [statement.from, statement.to].every((version) => {
-    const key = keys.find((one) => one.version === version);
-    const signature = signatures[version];
-    return key !== undefined && typeof signature === 'string' && isSignatureOf(key.publicKey, statement, signature);
-  });
-  if (!isSigned) return null;
+  const { signatures: _, ...statement } = value;
+  if (![statement.from, statement.to].every((version) => isSignedWith(keys, value, version))) return null;
   const { seq, hash, at, from, to } = statement;
   return { seq, hash: Buffer.from(hash, 'hex'), at, from, to };
+}
+
+/** Whether one version signed a change, where the other is not known. */
+export function isSignedWith(keys: readonly CheckpointPublicKey[], value: unknown, version: string): boolean {
+  if (!isKeyChange(value)) return false;
+  const { signatures, ...statement } = value;
+  const key = keys.find((one) => one.version === version);
+  const signature = signatures[version];
+  return key !== undefined && typeof signature === 'string' && isSignatureOf(key.publicKey, statement, signature);
 }
 
 /** The place that a change vouches for. */

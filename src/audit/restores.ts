@@ -1,5 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import type { Anchor } from './chain-check.js';
+import { HEAD_SEQ } from './chain-tables.js';
 
 /** What the trail calls a restore. */
 export const RESTORE_ACTION = 'system:restore';
@@ -17,7 +18,8 @@ export interface Restore {
 /** Restores that lost something, oldest first. The chain vouches for them like for any other entry. */
 export async function findRestores(manager: EntityManager): Promise<Restore[]> {
   const rows = await manager.query<{ lost: Restore | null }[]>(
-    `SELECT details->'lost' AS lost FROM audit_event WHERE action = $1 AND actor_kind = 'system' ORDER BY seq`,
+    `SELECT details->'lost' AS lost FROM audit_event
+      WHERE action = $1 AND actor_kind = 'system' AND seq <= ${HEAD_SEQ.audit_event} ORDER BY seq`,
     [RESTORE_ACTION],
   );
   return rows.flatMap(({ lost }) => (lost === null ? [] : [lost]));

@@ -1,13 +1,15 @@
 import type { KeyObject } from 'node:crypto';
 import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
-import type { Anchor } from '../audit/chain-check.js';
+import { ChainAlarm } from '../audit/chain-alarm.js';
+import { type Anchor, ChainCheck, GENESIS } from '../audit/chain-check.js';
 import { openChangeLine, signChangeLine } from '../audit/change-line.js';
 import { appendCheckpoint } from '../audit/checkpoint-file.js';
 import { newestLine } from '../audit/checkpoint-tail.js';
 import { checkpointKey, checkpointPublicKeys } from '../audit/checkpoint.js';
-import { readHead } from '../audit/head.js';
+import { findKeyChanges, readHead } from '../audit/head.js';
 import { findRestores, givenUpBy } from '../audit/restores.js';
+import { type Ask, checkStretch, type Place, segmentsBehind } from '../audit/stretch.js';
 import { Attempts } from '../common/attempts.js';
 import { Conditions } from '../common/conditions.js';
 import { missingVersion } from '../common/missing-version.js';
@@ -53,6 +55,7 @@ export class ChangeLog implements OnApplicationBootstrap, OnApplicationShutdown 
   constructor(
     private readonly dataSource: DataSource,
     private readonly config: Config,
+    private readonly alarm: ChainAlarm,
     conditions: Conditions,
   ) {
     conditions.register('changeLog', 'changes are written to the checkpoint file, if there is one', () => (this.attempts.areFailing ? NOT_WRITTEN : null));
@@ -102,12 +105,34 @@ export class ChangeLog implements OnApplicationBootstrap, OnApplicationShutdown 
       const found = await readChanges(manager, after);
       const { anchor, changes, signedBy } = found;
       const key = this.keyOf(signedBy);
-      if (anchor.seq !== after && key !== null) await appendCheckpoint(file, signChangeLine(key, { anchor, after, changes }));
+      if (anchor.seq !== after && key !== null) {
+        await this.requireSound(manager, after, anchor);
+        // Another replica may have written meanwhile.
+        const end = await this.beginning(file);
+        if (end !== after) {
+          after = end;
+          continue;
+        }
+        await appendCheckpoint(file, signChangeLine(key, { anchor, after, changes }));
+      }
       ({ isAll } = found);
       this.written = { anchor };
       this.seenUpTo = this.writtenUpTo = after = anchor.seq;
     }
     this.writtenAtMs = performance.now();
+  }
+
+  /** The line vouches for what it lists: that must be of Latchkey. @throws Error naming the first entry that is not */
+  private async requireSound(manager: EntityManager, after: string, anchor: Anchor): Promise<void> {
+    const place = await placeAt(manager, after);
+    const ask: Ask = (text, values) => manager.query(text, values);
+    const { keyChanges, version } = await findKeyChanges(manager, place.seq, anchor.seq);
+    const behind = segmentsBehind(place, this.config.auditKeys, this.publicKeys, keyChanges, version);
+    const broken = 'segments' in behind
+      ? (await checkStretch(ask, new ChainCheck(behind.segments, [], behind.start), 'audit_event', behind.start, anchor, Infinity)).broken
+      : behind;
+    this.alarm.tell('changes', broken && { ...broken, chain: 'changes' });
+    if (broken !== null) throw new Error(`Entry ${broken.seq} of the audit trail: ${broken.reason} Run npm run audit:verify.`);
   }
 
   /** Null, and said in the log, where the version has ended and is not configured any more: the file has a gap there. */
@@ -134,6 +159,12 @@ export class ChangeLog implements OnApplicationBootstrap, OnApplicationShutdown 
     }
     return newest.anchor.seq;
   }
+}
+
+/** The entry that a line goes on from. Where the file has a line already, that names the same hash. */
+async function placeAt(manager: EntityManager, seq: string): Promise<Place> {
+  const [row] = await manager.query<Place[]>('SELECT seq, hash FROM audit_event WHERE seq = $1', [seq]);
+  return row ?? { seq: '0', hash: GENESIS };
 }
 
 /** Whether the trail goes through the place that a line names. Its head is behind that place. */

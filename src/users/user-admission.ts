@@ -4,6 +4,7 @@ import { Authority } from '../access/authority.js';
 import { actsForKeyOwner } from '../access/access.errors.js';
 import type { KnownCaller } from '../access/caller.js';
 import { GrantsReader, type Holder, type HolderLock } from '../access/grants.reader.js';
+import { covers } from '../access/permission-grammar.js';
 import type { Permission } from '../access/permissions.js';
 import { type Ownership, owns } from '../access/standing.js';
 import { KeyOwners } from '../api-keys/key-owners.js';
@@ -87,10 +88,18 @@ export class UserAdmission {
     for (const service of holders.values()) authority.requireHolding(service.assignedGrants);
   }
 
-  /** As `requireHoldingAllOf`, for the user as this very change leaves him. */
-  async requireHoldingAllAfter(tx: EntityManager, authority: Authority, id: string): Promise<void> {
+  /**
+   * As `requireHoldingAllOf`, for the user as this very change leaves him. A bound on the keys that the user makes goes only
+   * with `platform:api-keys:update`.
+   *
+   * @param before the user before the change; null: there was none
+   * @throws DomainError 403 PERMISSION_DENIED, CANNOT_GRANT, OUTSIDE_POLICY
+   */
+  async requireHoldingAllAfter(tx: EntityManager, authority: Authority, id: string, before: Holder | null): Promise<void> {
     const after = await this.grants.in(tx).findHolder(id);
-    if (after) requireHoldingAllOf(authority, after);
+    if (!after) return;
+    requireHoldingAllOf(authority, after);
+    if (before !== null && covers(after.grants, 'platform:api-keys:create')) authority.requireMayLoosenUser(before.policies, after.policies);
   }
 
   /** The names, all of which exist and cannot be deleted until commit. @throws DomainError 400 */

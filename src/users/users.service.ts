@@ -69,7 +69,7 @@ export class UsersService {
       await this.admission.requireRoles(tx, roles);
       const user = userFrom(input, peppers, passwordHash, this.clock.now());
       write(this.users.in(tx).insert(user, roles, managerIds));
-      const checked = this.admission.requireHoldingAllAfter(tx, authority, user.id);
+      const checked = this.admission.requireHoldingAllAfter(tx, authority, user.id, null);
       const [, found] = await lastly(inTurn([checked, this.require(tx, user.id)]));
       record({ resourceType: 'user', resourceId: user.id, changes: diff(null, auditedUser(found)) });
       return viewOf(found);
@@ -99,7 +99,7 @@ export class UsersService {
     return updated.catch(asEmailTaken);
   }
 
-  /** Replaces a user's roles. @throws DomainError 400; 403 CANNOT_GRANT, OUTSIDE_POLICY; 404; 409 LAST_ADMIN */
+  /** Replaces a user's roles. @throws DomainError 400; 403 CANNOT_GRANT, OUTSIDE_POLICY, PERMISSION_DENIED; 404; 409 LAST_ADMIN */
   async setRoles(caller: KnownCaller, id: string, roles: readonly string[]): Promise<UserView> {
     return this.changes.transaction(caller, async ({ tx, record, write, lastly }) => {
       await lockAdministration(tx);
@@ -107,7 +107,7 @@ export class UsersService {
       const [, before] = await inTurn([this.admission.requireRoles(tx, roles), this.require(tx, id)]);
       write(this.users.in(tx).setRoles(id, roles));
       const [, , after] = await lastly(
-        inTurn([this.admission.requireHoldingAllAfter(tx, authority, id), this.admission.requireAdminRemains(tx, target), this.require(tx, id)]),
+        inTurn([this.admission.requireHoldingAllAfter(tx, authority, id, target), this.admission.requireAdminRemains(tx, target), this.require(tx, id)]),
       );
       const changes = diff(auditedUser(before), auditedUser(after));
       if (changes.length > 0) record({ resourceType: 'user', resourceId: id, changes });

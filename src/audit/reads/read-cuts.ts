@@ -1,5 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import type { Anchor } from '../chain-check.js';
+import { HEAD_SEQ } from '../chain-tables.js';
 import { RESTORE_ACTION } from '../restores.js';
 
 /** What the trail of changes calls it when old reads are removed. */
@@ -8,17 +9,30 @@ export const CUT_ACTION = 'audit:cut';
 /** Where the chain of reads begins: behind this entry, whose hash the next one builds on. */
 export type ReadCut = Pick<Anchor, 'seq' | 'hash'>;
 
+const readCut = (lastSeq: string): string => `
+  SELECT details FROM audit_event WHERE action = '${CUT_ACTION}' AND actor_kind = 'system' AND seq <= ${lastSeq}
+   ORDER BY seq DESC LIMIT 1`;
+
+/** The entry of the newest cut. */
+export const READ_CUT = readCut(HEAD_SEQ.audit_event);
+
+/** What `READ_CUT` gives. */
+export interface ReadCutRow {
+  readonly details: { readonly upToSeq: string; readonly hash: string };
+}
+
+/** What a cut says. */
+export function readCutOf([row]: readonly ReadCutRow[]): ReadCut | null {
+  return row ? { seq: row.details.upToSeq, hash: Buffer.from(row.details.hash, 'hex') } : null;
+}
+
 /**
- * The newest cut, of the entries up to `upTo` or of all; null: the chain begins with its first entry. The trail of changes
- * vouches for it.
+ * The newest cut, of the entries up to `upTo` or up to the head; null: the chain begins with its first entry. The trail of
+ * changes vouches for it.
  */
 export async function findReadCut(manager: EntityManager, upTo: string | null = null): Promise<ReadCut | null> {
-  const [row] = await manager.query<{ details: { upToSeq: string; hash: string } }[]>(
-    `SELECT details FROM audit_event WHERE action = '${CUT_ACTION}' AND actor_kind = 'system' AND ($1::bigint IS NULL OR seq <= $1)
-      ORDER BY seq DESC LIMIT 1`,
-    [upTo],
-  );
-  return row ? { seq: row.details.upToSeq, hash: Buffer.from(row.details.hash, 'hex') } : null;
+  const [sql, values] = upTo === null ? [READ_CUT, []] : [readCut('$1::bigint'), [upTo]];
+  return readCutOf(await manager.query<ReadCutRow[]>(sql, values));
 }
 
 /** Reads that a restore or a failover has lost: those behind `afterSeq` that were seen until then. */
@@ -31,7 +45,7 @@ export interface LostReads {
 /** What restores have told of lost reads, oldest first. */
 export async function findLostReads(manager: EntityManager): Promise<LostReads[]> {
   const rows = await manager.query<{ lost: LostReads | null }[]>(
-    `SELECT details->'lostReads' AS lost FROM audit_event WHERE action = $1 AND actor_kind = 'system' ORDER BY seq`,
+    `SELECT details->'lostReads' AS lost FROM audit_event WHERE action = $1 AND actor_kind = 'system' AND seq <= ${HEAD_SEQ.audit_event} ORDER BY seq`,
     [RESTORE_ACTION],
   );
   return rows.flatMap(({ lost }) => (lost === null ? [] : [lost]));

@@ -10,28 +10,42 @@ export interface SealedSecret {
   readonly pepperVersion: string;
 }
 
-/** Seals a secret under the pepper that signs, for one user: in the row of another user it does not open. */
-export function sealSecret(peppers: readonly VersionedKey[], userId: string, secret: Buffer): SealedSecret {
-  const { key, version } = peppers[0]!;
-  return { sealedSecret: sealBytes(sealingKey(key, userId), Buffer.from(userId), secret), pepperVersion: version };
+/** Which second factor a secret is of. */
+export interface FactorName {
+  readonly userId: string;
+  /** Of the enrolment: each has another secret. */
+  readonly id: string;
 }
 
 /**
- * The secret; null when the row was altered, or is of another user.
+ * Seals a secret under the pepper that signs, for one enrolment of one user: it does not open in the row of another user,
+ * nor in place of a later secret of the same user.
+ */
+export function sealSecret(peppers: readonly VersionedKey[], factor: FactorName, secret: Buffer): SealedSecret {
+  const { key, version } = peppers[0]!;
+  return { sealedSecret: sealBytes(sealingKey(key, factor), boundTo(factor), secret), pepperVersion: version };
+}
+
+/**
+ * The secret; null when the row was altered, or is of another user or another enrolment.
  *
  * @throws DomainError 503 when this process lacks the version of the pepper
  */
 export function openSecret(
   peppers: readonly VersionedKey[],
-  userId: string,
+  factor: FactorName,
   { sealedSecret, pepperVersion }: SealedSecret,
 ): Buffer | null {
   const pepper = peppers.find(({ version }) => version === pepperVersion);
   if (pepper === undefined) throw missingVersion('API_KEY_PEPPERS', pepperVersion);
-  return openBytes(sealingKey(pepper.key, userId), Buffer.from(userId), sealedSecret);
+  return openBytes(sealingKey(pepper.key, factor), boundTo(factor), sealedSecret);
 }
 
-function sealingKey(pepper: Buffer, userId: string): Buffer {
+function boundTo({ userId, id }: FactorName): Buffer {
+  return Buffer.from(`${userId}\0${id}`);
+}
+
+function sealingKey(pepper: Buffer, { userId }: FactorName): Buffer {
   return Buffer.from(
     hkdfSync('sha256', pepper, Buffer.alloc(0), Buffer.from(`latchkey second factor v1\0${userId}`), 32),
   );

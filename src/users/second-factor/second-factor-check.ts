@@ -69,7 +69,7 @@ export class SecondFactorCheck {
   }
 
   private async look(userId: string, code: string, attempt: Attempt): Promise<ProvenCode | null> {
-    const secret = openSecret(this.config.peppers, userId, attempt);
+    const secret = openSecret(this.config.peppers, { userId, id: attempt.id }, attempt);
     if (secret === null) {
       this.logger.error({
         msg: 'the secret of a second factor does not open: its row was changed outside of Latchkey',
@@ -78,7 +78,8 @@ export class SecondFactorCheck {
       return null;
     }
     if (attempt.pepperVersion !== this.config.peppers[0]!.version) {
-      await this.factors.reseal(userId, attempt.sealedSecret, sealSecret(this.config.peppers, userId, secret));
+      const sealed = sealSecret(this.config.peppers, { userId, id: attempt.id }, secret);
+      await this.factors.reseal(userId, attempt.sealedSecret, sealed);
     }
     const step = stepOf(secret, code.replace(/\s/g, ''), attempt.nowStep);
     if (step !== null) return step <= attempt.lastStep ? null : { kind: 'totp', factorId: attempt.id, step };

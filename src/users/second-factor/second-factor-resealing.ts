@@ -42,9 +42,9 @@ export class SecondFactorResealing implements OnApplicationBootstrap, OnModuleDe
     while (!this.ended.signal.aborted) {
       const found = await this.factors.findSealedByOthers(peppers[0]!.version, after);
       for (const sealed of found) {
-        const secret = openSecret(peppers, sealed.userId, sealed);
+        const secret = openSecret(peppers, sealed, sealed);
         if (secret !== null)
-          await this.factors.reseal(sealed.userId, sealed.sealedSecret, sealSecret(peppers, sealed.userId, secret));
+          await this.factors.reseal(sealed.userId, sealed.sealedSecret, sealSecret(peppers, sealed, secret));
       }
       const last = found.at(-1);
       if (last === undefined) return;

@@ -1,7 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
-import { uuidv7 } from '../../common/uuid.js';
-import type { SealedSecret } from './factor-secret.js';
+import type { FactorName, SealedSecret } from './factor-secret.js';
 import { STEP_SECONDS } from './totp.js';
 
 /** Codes that may be tried on one factor within a step, over all replicas. */
@@ -107,12 +106,12 @@ export class SecondFactorRepository {
   }
 
   /** Begins an enrolment, in place of one that was not confirmed; false when a factor works already. */
-  async begin(userId: string, { sealedSecret, pepperVersion }: SealedSecret): Promise<boolean> {
+  async begin({ userId, id }: FactorName, { sealedSecret, pepperVersion }: SealedSecret): Promise<boolean> {
     const rows = await this.manager.query<unknown[]>(
       `INSERT INTO second_factor AS f (user_id, id, sealed_secret, pepper_version) VALUES ($1, $2, $3, $4)
        ON CONFLICT (user_id) DO UPDATE SET id = $2, sealed_secret = $3, pepper_version = $4, created_at = now()
         WHERE f.confirmed_at IS NULL RETURNING 1`,
-      [userId, uuidv7(), sealedSecret, pepperVersion],
+      [userId, id, sealedSecret, pepperVersion],
     );
     return rows.length > 0;
   }
@@ -174,9 +173,9 @@ export class SecondFactorRepository {
   }
 
   /** The sealed secret of a factor that works, locked until commit; null if there is none. */
-  async findSealed(userId: string): Promise<SealedSecret | null> {
-    const [row] = await this.manager.query<SealedSecret[]>(
-      `SELECT ${SEALED} FROM second_factor WHERE user_id = $1 AND confirmed_at IS NOT NULL FOR UPDATE`,
+  async findSealed(userId: string): Promise<(SealedSecret & Pick<FactorName, 'id'>) | null> {
+    const [row] = await this.manager.query<(SealedSecret & Pick<FactorName, 'id'>)[]>(
+      `SELECT id, ${SEALED} FROM second_factor WHERE user_id = $1 AND confirmed_at IS NOT NULL FOR UPDATE`,
       [userId],
     );
     return row ?? null;
@@ -192,9 +191,9 @@ export class SecondFactorRepository {
   }
 
   /** Some factors behind the user `after` that another pepper than `version` seals, in order of user. */
-  findSealedByOthers(version: string, after: string): Promise<(SealedSecret & { userId: string })[]> {
+  findSealedByOthers(version: string, after: string): Promise<(SealedSecret & FactorName)[]> {
     return this.manager.query(
-      `SELECT user_id AS "userId", ${SEALED} FROM second_factor WHERE pepper_version <> $1 AND user_id > $2 ORDER BY user_id LIMIT ${RESEALED_AT_A_TIME}`,
+      `SELECT user_id AS "userId", id, ${SEALED} FROM second_factor WHERE pepper_version <> $1 AND user_id > $2 ORDER BY user_id LIMIT ${RESEALED_AT_A_TIME}`,
       [version, after],
     );
   }
@@ -207,16 +206,20 @@ export class SecondFactorRepository {
     );
   }
 
-  /** Users of whom the last entry of the trail says something else than the table. */
+  /** Users of whom the last entry of the trail says something else than the table: of whether there is a factor, or which. */
   findUntold(): Promise<{ userId: string; isSetUp: boolean }[]> {
     return this.manager.query(
       `WITH told AS (
-         SELECT DISTINCT ON (resource_id) resource_id, action = 'second-factors:activate' AS is_set_up FROM audit_event
+         SELECT DISTINCT ON (resource_id) resource_id, action = 'second-factors:activate' AS is_set_up, details ->> 'factorId' AS factor_id
+           FROM audit_event
           WHERE action IN ('second-factors:activate', 'second-factors:delete') AND outcome = 'success' AND resource_type = 'user'
           ORDER BY resource_id, seq DESC)
        SELECT u.id AS "userId", f.confirmed_at IS NOT NULL AS "isSetUp"
          FROM users u LEFT JOIN second_factor f ON f.user_id = u.id LEFT JOIN told t ON t.resource_id = u.id::text
-        WHERE u.deleted_at IS NULL AND coalesce(t.is_set_up, false) <> (f.confirmed_at IS NOT NULL) ORDER BY u.id`,
+        WHERE u.deleted_at IS NULL
+          AND (coalesce(t.is_set_up, false) <> (f.confirmed_at IS NOT NULL)
+               OR (f.confirmed_at IS NOT NULL AND t.factor_id IS DISTINCT FROM f.id::text))
+        ORDER BY u.id`,
     );
   }
 

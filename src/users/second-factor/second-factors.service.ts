@@ -3,6 +3,7 @@ import { unauthenticated } from '../../access/access.errors.js';
 import type { KnownCaller } from '../../access/caller.js';
 import { GrantsReader } from '../../access/grants.reader.js';
 import { type Change, Changes } from '../../audit/changes.js';
+import { uuidv7 } from '../../common/uuid.js';
 import { Config } from '../../config/config.js';
 import { Sessions } from '../sessions.service.js';
 import { EnrolmentDuty } from './enrolment-duty.js';
@@ -46,10 +47,11 @@ export class SecondFactors {
   async begin(caller: KnownCaller, password: string): Promise<EnrolmentView> {
     const person = await this.own.confirm(caller, password);
     const secret = newFactorSecret();
-    const sealed = sealSecret(this.config.peppers, person.id, secret);
+    const factor = { userId: person.id, id: uuidv7() };
+    const sealed = sealSecret(this.config.peppers, factor, secret);
     await this.changes.transaction(caller, async ({ tx, record }) => {
       await this.own.lock(tx, person);
-      if (!(await this.factors.in(tx).begin(person.id, sealed))) throw secondFactorExists();
+      if (!(await this.factors.in(tx).begin(factor, sealed))) throw secondFactorExists();
       record({ resourceType: 'user', resourceId: person.id, details: { credential: 'second-factor' } });
     });
     const issuer = `Latchkey ${new URL(this.config.publicUrl).host}`;
@@ -65,7 +67,7 @@ export class SecondFactors {
     const id = ownIdOf(caller);
     const attempt = await this.factors.takeTry(id, 'pending');
     if (attempt === null) throw (await this.factors.isPending(id)) ? tooManyCodes() : secondFactorNotFound();
-    const secret = openSecret(this.config.peppers, id, attempt);
+    const secret = openSecret(this.config.peppers, { userId: id, id: attempt.id }, attempt);
     const step = secret && stepOf(secret, code.replace(/\s/g, ''), attempt.nowStep);
     if (secret === null || step === null) throw wrongConfirmation();
     const recoveryCodes = drawRecoveryCodes();
@@ -76,7 +78,9 @@ export class SecondFactors {
       if (!(await this.factors.in(tx).confirm(id, attempt.id, step))) throw secondFactorNotFound();
       await this.store(change, id, secret, recoveryCodes);
       write(this.sessions.in(tx).closeAllOf(id, caller.principal.sessionId));
-      record({ resourceType: 'user', resourceId: id, details: { credential: 'second-factor' } });
+      // With the id: a row that has the id of an earlier factor differs from the trail.
+      const details = { credential: 'second-factor', factorId: attempt.id };
+      record({ resourceType: 'user', resourceId: id, details });
     });
     return { recoveryCodes };
   }
@@ -92,7 +96,7 @@ export class SecondFactors {
     await this.changes.transaction(caller, async (change) => {
       await this.own.lock(change.tx, person);
       const sealed = await this.factors.in(change.tx).findSealed(person.id);
-      const secret = sealed && openSecret(this.config.peppers, person.id, sealed);
+      const secret = sealed && openSecret(this.config.peppers, { userId: person.id, id: sealed.id }, sealed);
       if (secret === null) throw secondFactorNotFound();
       await this.store(change, person.id, secret, recoveryCodes);
       change.record({ resourceType: 'user', resourceId: person.id, details: { credential: 'recovery-codes' } });

@@ -42,6 +42,25 @@ describe('Guessing, over two replicas', () => {
     expect(known.body.notices.failedSignIns.count).toBeGreaterThanOrEqual(20);
   }, 60_000);
 
+  it('is bounded for an account over all browsers that it knows, however many cookies were collected', async () => {
+    const user = await app.addUser([]);
+    const cookies: string[] = [];
+    for (let browser = 0; browser < 6; browser += 1) {
+      const { headers } = await login(app, user.email, user.password);
+      cookies.push(headers.getSetCookie().map((line) => line.split(';')[0]!).join('; '));
+    }
+    const statuses: number[] = [];
+    for (let round = 0; round < 20; round += 1) {
+      const tries = cookies.map((cookie) =>
+        app.post('/auth/login', { body: { email: user.email, password: 'guess' }, headers: { ...from(), cookie } }));
+      statuses.push(...(await Promise.all(tries)).map(({ status }) => status));
+    }
+    // 60 in all known browsers, and 20 as any other.
+    const looked = statuses.filter((status) => status === 401).length;
+    expect([looked > 20, looked <= 80, new Set(statuses)]).toEqual([true, true, new Set([401, 429])]);
+    expect(statuses.slice(-cookies.length)).toEqual(cookies.map(() => 429));
+  }, 120_000);
+
   it('loses no failure of many at the same time, and writes no row of the trail for each', async () => {
     const users = await Promise.all(Array.from({ length: 8 }, () => app.addUser([])));
     const startedMs = performance.now();

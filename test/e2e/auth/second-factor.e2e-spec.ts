@@ -370,6 +370,31 @@ describe('a second factor', () => {
   });
 
   describe('that is removed', () => {
+    it('does not come back by its row: neither its secret under the next one, nor unseen as a whole', async () => {
+      const { user, factor } = await withFactor();
+      const stored = async () =>
+        (await app.dataSource.query('SELECT id, sealed_secret FROM second_factor WHERE user_id = $1', [user.id]))[0] as {
+          id: string;
+          sealed_secret: Buffer;
+        };
+      const first = await stored();
+      await app.post('/auth/second-factor/remove', { token: user.token, body: { password: user.password } });
+      const next = await setUpFactor(app, user.token, user.password);
+      const { id } = await stored();
+      const put = async (as: string) => {
+        const columns = 'id = $2, sealed_secret = $3, last_step = 0, tried_step = 0, tries = 0';
+        await app.dataSource.query(`UPDATE second_factor SET ${columns} WHERE user_id = $1`, [user.id, as, first.sealed_secret]);
+      };
+      await put(id);
+      expect(await doctorLine()).not.toContain(user.id);
+      expect((await login(user, await codeOf(app, factor.secret))).body.code).toBe('MFA_CODE_REFUSED');
+      expect((await login(user, await codeOf(app, next.secret))).body.code).toBe('MFA_CODE_REFUSED');
+      await put(first.id);
+      expect(await doctorLine()).toContain(`${user.id} has one that the audit trail does not tell of`);
+      await app.delete(`/users/${user.id}`, { token: admin });
+      expect(await doctorLine()).toMatch(/^ok/);
+    });
+
     it('is not asked for any more, and its recovery codes open nothing of the next one', async () => {
       const { user, factor } = await withFactor();
       expect(

@@ -177,6 +177,12 @@ describe('bad tokens', () => {
     ['an ID token of the console, for this API as well', () => provider.token({ aud: BOTH, azp: CONSOLE, nonce: 'n-1' })],
     ['an ID token without a nonce, with the hash of its access token', () => provider.token({ aud: BOTH, azp: CONSOLE, at_hash: 'h-1' })],
     ['an ID token with the hash of its code', () => provider.token({ aud: BOTH, c_hash: 'h-1' })],
+    ['an ID token of another client, by its hash', () => provider.token({ aud: ['spa', 'latchkey-api'], azp: 'spa', nonce: 'n-1', at_hash: 'h-1', auth_time: now() })],
+    ['an ID token of another client, by its nonce alone', () => provider.token({ aud: 'latchkey-api', azp: 'spa', nonce: 'n-1' })],
+    ['the hash of a state, beside a scope', () => provider.token({ s_hash: 'h-1', scope: 'openid' })],
+    ...['ID', 'id', 'Refresh', 'OFFLINE', 'Logout', 'Serialized-ID', 'id_token'].map((typ): [string, () => string] => [`the claim typ ${typ}`, () => provider.token({ typ, scope: 'openid' })]),
+    ...['id', 'refresh', 7].map((use): [string, () => string] => [`the claim token_use ${use}`, () => provider.token({ token_use: use, scope: 'openid' })]),
+    ['an ID token that RFC 9068 would not type so', () => provider.token({ at_hash: 'h-1' }, { typ: 'at+jwt' })],
     ['a token for the console by another client', () => provider.token({ aud: BOTH, azp: 'another-app' })],
     ['… who is named by client_id', () => provider.token({ aud: BOTH, client_id: 'another-app' })],
     ['… who is named by client_id beside azp', () => provider.token({ aud: BOTH, azp: CONSOLE, client_id: 'another-app' })],
@@ -202,7 +208,11 @@ describe('bad tokens', () => {
     expect(await statusOf(own({ aud: ['other', 'latchkey'] }))).toBe(200);
     const accepted: [Record<string, unknown>, Record<string, unknown>?, string?][] = [
       [{}], [{}, {}, 'ec-1'], [{}, { typ: undefined }], [{}, { typ: 'at+jwt' }], [{}, { typ: 'application/AT+JWT' }],
-      [{ azp: 'another-app', nonce: 'n-1' }], [{ aud: BOTH }], [{ aud: BOTH, azp: CONSOLE, client_id: CONSOLE }],
+      // As Keycloak has it up to version 24, Keycloak from 25 on, Cognito, Microsoft, Okta, and RFC 9068 with a nonce.
+      [{ typ: 'Bearer', azp: 'spa', nonce: 'n-1', auth_time: now(), session_state: 's', scope: 'openid' }], [{ typ: 'Bearer', azp: 'spa', nonce: 'n-1' }],
+      [{ typ: 'DPoP', azp: 'spa', scope: 'openid' }], [{ token_use: 'access', client_id: 'spa', auth_time: now(), nonce: 'n-1' }],
+      [{ appid: 'spa', scp: 'user_impersonation', ver: '1.0' }], [{ azp: 'spa', roles: ['x'], ver: '2.0', uti: 'u' }], [{ cid: 'spa', scp: ['openid'], nonce: 'n-1' }],
+      [{ client_id: 'spa', nonce: 'n-1' }, { typ: 'at+jwt' }], [{ azp: 'another-app', nonce: 'n-1', scope: 'api' }], [{ aud: BOTH }], [{ aud: BOTH, azp: CONSOLE, client_id: CONSOLE }],
       [{}, { jku: provider.uri, x5u: provider.uri, jwk: foreign().publicKey.export({ format: 'jwk' }) }],
     ];
     for (const of of accepted) expect([of, await statusOf(provider.token(...of))]).toEqual([of, 200]);

@@ -106,6 +106,7 @@ describe('What does not work is told', () => {
     expect([status, body['status']]).toEqual([200, 'ok']);
     expect(Object.keys(body['details']!).sort()).toEqual([
       'audit',
+      'auditChain',
       'auditReads',
       'changeLog',
       'checkpoints',

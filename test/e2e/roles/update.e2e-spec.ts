@@ -91,8 +91,45 @@ describe('PATCH /roles/:name', () => {
         expect((await patch(keyPolicy)).body).toMatchObject({ code: 'PERMISSION_DENIED', permission: 'platform:api-keys:update' });
       }
       expect((await patch({ ...policy, maxRateLimitPerMinute: 9, reservedTagPrefixes: ['plan', 'role:'] })).status).toBe(200);
-      expect((await app.patch('/roles/bounded', { token, body: { description: 'Bounded', isActive: false } })).status).toBe(200);
+      expect((await app.patch('/roles/bounded', { token, body: { description: 'Bounded' } })).status).toBe(200);
       expect((await app.patch('/roles/bounded', { token: admin, body: { keyPolicy: {} } })).status).toBe(200);
+    });
+
+    it('lets nobody without it widen the bounds of others by a role that they have besides', async () => {
+      const { token } = await app.addUser(['role-maker']);
+      await app.addRole('narrow', [], { maxRateLimitPerMinute: 60 });
+      await app.addRole('beside', []);
+      await app.addRole('alone', []);
+      await app.addUser(['narrow', 'beside']);
+      await app.addUser(['alone']);
+      const patch = async (name: string, body: object, as = token) => (await app.patch(`/roles/${name}`, { token: as, body })).body.code ?? 200;
+      for (const keyPolicy of [{}, { maxRateLimitPerMinute: 61 }, { maxValidityDays: 1 }]) {
+        expect(await patch('beside', { keyPolicy })).toBe('PERMISSION_DENIED');
+        expect(await patch('alone', { keyPolicy })).toBe('maxValidityDays' in keyPolicy ? 'PERMISSION_DENIED' : 200);
+      }
+      expect(await patch('beside', { keyPolicy: { reservedTagPrefixes: ['beside:'] } })).toBe(200);
+      expect(await patch('beside', { keyPolicy: { maxRateLimitPerMinute: 60, reservedTagPrefixes: ['beside:'] } })).toBe(200);
+      expect(await patch('beside', { isActive: false, keyPolicy: { maxRateLimitPerMinute: 90 } }, admin)).toBe(200);
+      expect(await patch('beside', { isActive: true })).toBe('PERMISSION_DENIED');
+      expect(await patch('beside', { isActive: true }, admin)).toBe(200);
+    });
+
+    it('lets nobody without it switch off a role that bounds keys or reserves tags, and anybody switch it on', async () => {
+      const { token } = await app.addUser(['role-maker']);
+      await app.addRole('limits', [], { maxRateLimitPerMinute: 60 });
+      await app.addRole('reserves', [], { reservedTagPrefixes: ['plan:'] });
+      await app.addRole('grants', ['platform:api-keys:create']);
+      const user = await app.addUser(['limits', 'grants']);
+      const create = () => app.post('/api-keys', { token: user.token, body: { rateLimitPerMinute: 9_000 } });
+      const switched = (name: string, isActive: boolean, as = token) => app.patch(`/roles/${name}`, { token: as, body: { isActive } });
+      for (const name of ['limits', 'reserves']) {
+        expect((await switched(name, false)).body).toMatchObject({ code: 'PERMISSION_DENIED', permission: 'platform:api-keys:update' });
+      }
+      expect((await create()).body.code).toBe('OUTSIDE_POLICY');
+      expect((await switched('limits', false, admin)).status).toBe(200);
+      expect((await create()).status).toBe(201);
+      expect((await switched('limits', true)).status).toBe(200);
+      expect((await create()).body.code).toBe('OUTSIDE_POLICY');
     });
   });
 

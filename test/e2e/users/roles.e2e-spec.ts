@@ -70,6 +70,17 @@ describe('PUT /users/:id/roles', () => {
       }
     });
 
+    it('takes a bound from somebody who makes keys with platform:api-keys:update alone', async () => {
+      await app.addRole('makes', ['platform:api-keys:create']);
+      const [me, user] = [await app.addUser(['people']), await app.addUser(['makes', 'wide'])];
+      const put = (roles: string[], token = me.token) => app.put(`/users/${user.id}/roles`, { token, body: { roles } });
+      expect((await put(['makes'])).body).toMatchObject({ code: 'PERMISSION_DENIED', permission: 'platform:api-keys:update' });
+      // Without the right to make keys there is nothing to bound.
+      expect((await put([])).status).toBe(200);
+      expect((await put(['makes', 'wide'], admin)).status).toBe(200);
+      expect((await put(['makes'], admin)).status).toBe(200);
+    });
+
     it('refuses to take what the caller does not hold', async () => {
       const [me, auditor] = [await app.addUser(['people']), await app.addUser(['auditor'])];
       expect((await app.put(`/users/${auditor.id}/roles`, { token: me.token, body: { roles: [] } })).body.code).toBe('CANNOT_GRANT');

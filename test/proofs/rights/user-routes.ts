@@ -10,7 +10,7 @@ function mayChange(world: World, actor: Actor, user: WorldUser): boolean {
 
 function mayChangeRole(world: World, actor: Actor, role: WorldRole, after: WorldRole): boolean {
   const permissions = permissionsOf([...role.permissions, ...after.permissions]);
-  return world.may(actor, 'roles:update') && world.holds(actor, permissions) && world.boundsRole(actor, role, after) && world.mayReplacePolicy(actor, role.keyPolicy, after.keyPolicy);
+  return world.may(actor, 'roles:update') && world.holds(actor, permissions) && world.boundsRole(actor, role, after) && world.mayLoosenRole(actor, role, after) && world.mayLoosenHolders(actor, role, after);
 }
 
 /** Whether the actor may end the user, and what becomes of the keys. */
@@ -64,7 +64,7 @@ export const USER_ROUTES: Readonly<Record<string, Route>> = {
 
   'PUT /users/:id/roles': (draw, actor) => {
     const [user, roles] = [draw.user(), draw.roles()];
-    const rights = mayChange(draw.world, actor, user) && draw.world.coversUser(actor, { roles });
+    const rights = mayChange(draw.world, actor, user) && draw.world.coversUser(actor, { roles }) && draw.world.mayLoosenUser(actor, user, roles);
     return { rights, method: 'PUT', path: `/users/${user.id}/roles`, body: { roles }, after: () => void (user.roles = roles) };
   },
 
@@ -117,8 +117,7 @@ export const USER_ROUTES: Readonly<Record<string, Route>> = {
     const { world } = draw;
     const name = draw.random.pick(draw.targetRoles());
     const isHeld = [...world.users.values()].some(({ roles }) => roles.includes(name)) || [...world.keys.values()].some((key) => !key.isRevoked && key.roles.includes(name));
-    const reserved = world.roles.get(name)!.keyPolicy?.reservedTagPrefixes ?? [];
-    const mayLeaveOut = world.mayReplacePolicy(actor, { reservedTagPrefixes: reserved }, null);
+    const mayLeaveOut = world.mayLoosenRole(actor, world.roles.get(name)!, null);
     return { rights: world.may(actor, 'roles:delete') && mayLeaveOut && !isHeld, method: 'DELETE', path: `/roles/${name}`, after: () => void world.roles.delete(name) };
   },
 };

@@ -114,6 +114,29 @@ export class World {
     return before === null || this.may(actor, 'api-keys:update') || contains(before, after);
   }
 
+  /** Whether a role may become `after`, or go (null), as far as that takes bounds or reservations away. */
+  mayLoosenRole(actor: Actor, before: WorldRole, after: WorldRole | null): boolean {
+    const stated = (role: WorldRole | null) => (role?.isActive ? role.keyPolicy : null);
+    return this.mayReplacePolicy(actor, before.keyPolicy, after?.keyPolicy ?? null) && this.mayReplacePolicy(actor, stated(before), stated(after));
+  }
+
+  /** Whether a role may become `after`, as far as that widens what users with other roles besides are bound by. */
+  mayLoosenHolders(actor: Actor, role: WorldRole, after: WorldRole): boolean {
+    const holders = [...this.users.values()].filter(({ roles }) => roles.includes(role.name));
+    const before = holders.map(({ roles }) => this.widest(roles)?.maxRateLimitPerMinute);
+    this.roles.set(role.name, after);
+    const policies = holders.map(({ roles }) => this.widest(roles));
+    this.roles.set(role.name, role);
+    return before.every((max, index) => max === undefined || this.mayReplacePolicy(actor, { maxRateLimitPerMinute: max }, policies[index]!));
+  }
+
+  /** Whether a user may have `roles` instead, as far as that takes bounds from the keys that the user makes. */
+  mayLoosenUser(actor: Actor, user: WorldUser, roles: readonly string[]): boolean {
+    const max = this.widest(user.roles)?.maxRateLimitPerMinute;
+    if (max === undefined || !includes(this.permissionsOfRoles(roles), 'platform:api-keys:create')) return true;
+    return this.mayReplacePolicy(actor, { maxRateLimitPerMinute: max }, this.widest(roles));
+  }
+
   /** The key policy of the actor's own roles, if it binds them. */
   private ownPolicyOf(actor: Actor): WorldPolicy | null {
     return this.may(actor, 'api-keys:update') ? null : this.widest(this.users.get(actor.userId)!.roles);
