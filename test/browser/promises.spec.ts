@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Browser, Page, Request } from 'playwright-core';
 import type { TestApp } from '../support/app.js';
+import { asOwner } from '../support/trail.js';
 import { launchChromium } from './chromium.js';
 import { type ConsoleInUse, startConsoleInUse } from './console-in-use.js';
 import type { ConsoleSession } from './console-session.js';
@@ -231,17 +232,20 @@ inBrowser('the console', () => {
 
   describe(`with ${MANY_KEYS} keys`, () => {
     beforeAll(async () => {
-      // As creates leave them, but at once.
-      const columns = (await app.dataSource.query<{ name: string }[]>(`SELECT attname AS name FROM pg_attribute WHERE attrelid = 'api_key'::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '' AND attidentity = ''`)).map(({ name }) => name);
-      await app.dataSource.transaction(async (tx) => {
-        await tx.query('SET LOCAL statement_timeout = 0');
-        await tx.query(
+      // As creates leave them, but at once: more than the application's connections have time for.
+      await asOwner(app.database, async (client) => {
+        const { rows } = await client.query<{ name: string }>(
+          `SELECT attname AS name FROM pg_attribute WHERE attrelid = 'api_key'::regclass AND attnum > 0 AND NOT attisdropped
+              AND attgenerated = '' AND attidentity = ''`,
+        );
+        const columns = rows.map(({ name }) => name);
+        await client.query(
           `INSERT INTO api_key (${columns.join(', ')}) SELECT ${columns.map((name) => `r.${name}`).join(', ')} FROM api_key k, generate_series(1, $2) i,
            jsonb_populate_record(k, jsonb_build_object('id', gen_random_uuid(), 'alias', NULL, 'name', 'Mass ' || i, 'tags', jsonb_build_array('mass'), 'created_at', now() - make_interval(secs => i))) r
           WHERE k.id = $1`,
-        [data.keyId, MANY_KEYS],
+          [data.keyId, MANY_KEYS],
         );
-        await tx.query(`INSERT INTO key_totals (key_id) SELECT id FROM api_key ON CONFLICT DO NOTHING`);
+        await client.query(`INSERT INTO key_totals (key_id) SELECT id FROM api_key ON CONFLICT DO NOTHING`);
       });
       await app.dataSource.query('ANALYZE api_key');
     }, 120_000);
