@@ -68,7 +68,7 @@ describe('Changes that a failover has lost', () => {
     });
   const entries = (action: string, id: string | null) =>
     app.dataSource.query<{ details: Record<string, unknown> }[]>(
-      'SELECT details FROM audit_event WHERE action = $1 AND resource_id IS NOT DISTINCT FROM $2',
+      'SELECT details FROM audit_event WHERE action = $1 AND resource_id IS NOT DISTINCT FROM $2 ORDER BY seq',
       [action, id],
     );
 
