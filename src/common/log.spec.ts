@@ -64,7 +64,7 @@ describe('LogOutput', () => {
     const path = join(directory, 'log');
     // As when there is room again: the next write goes to a file that takes it.
     (stream as unknown as { fd: number }).fd = openSync(path, 'w');
-    while (output.isFailing) await sleep(20);
+    for (let look = 0; look < 200 && output.isFailing; look += 1) await sleep(20);
     await nextTurn();
     expect(readFileSync(path, 'utf8')).toBe('first line\nsecond\n');
     expect(told).toEqual([1]);
