@@ -7,18 +7,27 @@ export type Log = Pino;
 
 /** Lines that standard output does not take wait for it up to this many bytes; further ones are dropped. */
 const MAX_WAITING_BYTES = 4 * 1024 * 1024;
+/** Milliseconds from a write that failed to the next try, where no line comes in between. */
+const RETRY_MS = 1_000;
 
-/** What is known of the log of this process by its writes; no line is written to find out. */
+/** Standard output as pino writes to it. */
+type LogStream = EventEmitter & { write(text: string): unknown };
+
+/** What is known of the log of this process by its writes; no line is written to find out. What waits is tried again. */
 export class LogOutput {
   /** Lines that were dropped. */
   dropped = 0;
   /** Whether the last write failed. */
   isFailing = false;
   private told = 0;
+  private retry: NodeJS.Timeout | undefined;
 
   /** Follows a stream; `tell` is given how many lines were dropped once the stream takes lines again. */
-  follow(stream: EventEmitter, tell: (lines: number) => void): void {
-    stream.on('error', () => (this.isFailing = true));
+  follow(stream: LogStream, tell: (lines: number) => void): void {
+    stream.on('error', () => {
+      this.isFailing = true;
+      this.tryLater(stream);
+    });
     stream.on('drop', () => (this.dropped += 1));
     stream.on('write', () => {
       if (!this.isFailing) return;
@@ -26,6 +35,14 @@ export class LogOutput {
       // A part of a line may have been all that there was room for.
       setImmediate(() => this.tellDropped(tell));
     });
+  }
+
+  /** A stream tries again only with the next text. An empty one has room where a line has none, and adds nothing. */
+  private tryLater(stream: LogStream): void {
+    this.retry ??= setTimeout(() => {
+      this.retry = undefined;
+      if (this.isFailing) stream.write('');
+    }, RETRY_MS).unref();
   }
 
   private tellDropped(tell: (lines: number) => void): void {

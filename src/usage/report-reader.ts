@@ -10,7 +10,7 @@ import { Lane, LaneFull } from '../common/lane.js';
 const SLICE = 50;
 /** Reports of more than a slice: each caller has one of them read at a time, and callers take turns. */
 const LONG_REPORTS = { running: 4, runningOfOne: 1, waitingOfOne: 64 } as const;
-/** A report that has waited for so long is sent again; the rest of its second and a half belongs to the commit. */
+/** A report that has waited for so long is sent again. What the commit may take begins after it. */
 const MAX_WAIT_MS = 1_000;
 
 /** Reads the events of reports in slices, so that the long reports of one caller do not delay requests of others. */

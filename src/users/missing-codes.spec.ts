@@ -5,13 +5,13 @@ const passwordOf = (userId: string) => ({ caller: { ip: null, requestId: null },
 const idsOf = (passwords: readonly { userId: string }[]) => passwords.map(({ userId }) => userId);
 
 describe('MissingCodes', () => {
-  it('gives each right password once, when its minute is over', () => {
+  it('gives each right password once, when its five minutes are over', () => {
     const missing = new MissingCodes();
     missing.add(passwordOf('a'), 0);
     missing.add(passwordOf('b'), 1_000);
-    expect(idsOf(missing.take(59_999))).toEqual([]);
-    expect(idsOf(missing.take(60_000))).toEqual(['a']);
-    expect(idsOf(missing.take(61_000))).toEqual(['b']);
+    expect(idsOf(missing.take(299_999))).toEqual([]);
+    expect(idsOf(missing.take(300_000))).toEqual(['a']);
+    expect(idsOf(missing.take(301_000))).toEqual(['b']);
     expect(idsOf(missing.take(Number.POSITIVE_INFINITY))).toEqual([]);
   });
 
@@ -20,5 +20,13 @@ describe('MissingCodes', () => {
     for (let n = 0; n < 1_002; n += 1) missing.add(passwordOf(String(n)), n);
     expect(idsOf(missing.take(1_002))).toEqual(['0', '1']);
     expect(missing.take(Number.POSITIVE_INFINITY)).toHaveLength(1_000);
+  });
+
+  it('keeps three of one user, so that they push out those of no other', () => {
+    const missing = new MissingCodes();
+    missing.add(passwordOf('other'), 0);
+    for (let n = 0; n < 2_000; n += 1) missing.add(passwordOf('one'), n);
+    expect(idsOf(missing.take(2_000))).toEqual([]);
+    expect(idsOf(missing.take(Number.POSITIVE_INFINITY))).toEqual(['other', 'one', 'one', 'one']);
   });
 });

@@ -1,4 +1,5 @@
 import { Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Caller } from '../access/caller.js';
 import { TrailRecorder } from '../audit/trail-recorder.js';
 import { Clock } from '../common/clock.js';
@@ -13,6 +14,8 @@ import { UsersRepository } from './users.repository.js';
 /** Lines of one reason in 10 s; the others are counted in one line. */
 const MAX_LINES = 20;
 const SWEEP_MS = 1_000;
+/** A database that does not answer delays a shutdown by no more than this. */
+const MAX_CLOSE_MS = 2_000;
 
 /** What a sign-in is called in the trail, whichever way it came. */
 export const LOGIN = 'auth:login';
@@ -54,27 +57,31 @@ export class SignInFailures implements OnApplicationShutdown {
 
   /**
    * Notes a right password without a code, of a user who has a second factor. It has failed when no sign-in of the user
-   * follows within a minute, on any replica: the person types the code meanwhile.
+   * follows within five minutes, on any replica: the person types the code meanwhile.
    */
   noteMissingCode({ ip, requestId }: Pick<Caller, 'ip' | 'requestId'>, userId: string): void {
     const password = { caller: { ip, requestId }, userId, at: this.clock.now() };
     this.missingCodes.add(password, this.clock.monotonicMs());
   }
 
-  /** What is counted of the minute that is under way is recorded. Before the trail is closed. */
+  /**
+   * What is counted of the minute that is under way is recorded, before the trail is closed. Right passwords that wait for
+   * their code are forgotten: a restart must not accuse people who are typing it.
+   */
   async onApplicationShutdown(): Promise<void> {
     clearInterval(this.sweeper);
-    await this.judging;
-    const passwords = this.missingCodes.take(Number.POSITIVE_INFINITY);
-    await this.judge(passwords);
-    for (const { userId } of passwords) await this.exchange.tellOf(userId);
-    this.sweep(Number.POSITIVE_INFINITY);
+    await Promise.race([this.judging, sleep(MAX_CLOSE_MS, undefined, { ref: false })]);
+    this.recordMinutes(Number.POSITIVE_INFINITY);
     this.log.flush();
   }
 
   private sweep(nowMs: number): void {
     const passwords = this.missingCodes.take(nowMs);
     if (passwords.length > 0) this.judging = this.judging.then(() => this.judge(passwords));
+    this.recordMinutes(nowMs);
+  }
+
+  private recordMinutes(nowMs: number): void {
     for (const minute of this.minutes.close(nowMs)) this.record(minute);
   }
 

@@ -93,10 +93,10 @@ function withTable(page: string): string {
 }
 
 function rowOf({ alert, expr, labels, annotations: { summary, action, runbook }, ...rule }: AlertRule): string {
-  const [, heading] = runbook.split('#');
+  const [page, heading] = runbook.split('#');
   const said = `${summary.replaceAll(/ ?\(?\{\{[^}]*\}\}\)?/g, '')} ${action}`.replaceAll('|', '\\|');
   const cells = [`\`${alert}\``, `\`${expr.replaceAll('|', '\\|')}\``, rule.for ?? '', labels.severity];
-  return `| ${cells.join(' | ')} | ${said} [More](operations.md#${heading}) |`;
+  return `| ${cells.join(' | ')} | ${said} [More](${page!.replace('docs/', '')}#${heading}) |`;
 }
 
 function headingsOf(page: string): string[] {

@@ -103,6 +103,23 @@ describe('compose.yaml', () => {
   });
 });
 
+describe('compose.yaml while PostgreSQL makes its volume', () => {
+  const { healthcheck } = services.postgres as unknown as { healthcheck: { test: [string, string] } };
+  const isHealthy = async (pid: string) => {
+    const directory = await mkdtemp(join(tmpdir(), 'latchkey-volume-'));
+    await writeFile(join(directory, 'postmaster.pid'), `${pid}\n/var/lib/postgresql\n`);
+    await writeFile(join(directory, 'pg_isready'), '#!/bin/sh\n', { mode: 0o755 });
+    const env = { PGDATA: directory, PATH: `${directory}:${process.env['PATH']}` };
+    const { status } = spawnSync('sh', ['-c', healthcheck.test[1].replaceAll('$$', '$')], { env });
+    await rm(directory, { recursive: true });
+    return status === 0;
+  };
+
+  it('waits for the server that stays, which is process 1 and has the roles', async () => {
+    expect([await isHealthy('48'), await isHealthy('1')]).toEqual([false, true]);
+  });
+});
+
 describe('deploy/systemd/latchkey.service', () => {
   it('waits for as long as a server drains, and signals the server alone', () => {
     expect(Number(/^TimeoutStopSec=(\d+)s$/m.exec(unit)?.[1])).toBeGreaterThan(DRAIN_SECONDS);

@@ -269,7 +269,7 @@ describe('a second factor', () => {
             await app.app.get(Meters, { strict: false }).registry.metrics(),
           )![1],
         );
-      const minuteIsOver = async () => {
+      const timeIsOver = async () => {
         const failures = app.app.get(SignInFailures, { strict: false });
         failures['sweep'](Number.POSITIVE_INFINITY);
         await failures['judging'];
@@ -279,7 +279,7 @@ describe('a second factor', () => {
         stolen.user.id,
         own.user.id,
       ]);
-      await minuteIsOver();
+      await timeIsOver();
       const before = await counted();
       const address = from();
       for (const { user } of [stolen, own]) expect((await login(user, undefined, address)).body.code).toBe('MFA_REQUIRED');
@@ -288,7 +288,7 @@ describe('a second factor', () => {
       const signedIn = await login(own.user, await codeOf(app, own.factor.secret), from(), other);
       expect(signedIn).toMatchObject({ status: 200, body: { notices: null } });
       expect(await counted()).toBe(before);
-      await minuteIsOver();
+      await timeIsOver();
       expect(await counted()).toBe(before + 1);
       const [row] = await trailRowsOnce(app, 1, `action = 'auth:login' AND outcome = 'refused' AND resource_id = $1`, [
         stolen.user.id,
@@ -300,6 +300,18 @@ describe('a second factor', () => {
       await afterAWhile(app, stolen.user.id);
       const person = await login(stolen.user, await codeOf(app, stolen.factor.secret));
       expect(person.body.notices.failedSignIns).toMatchObject({ count: 1, lastIp: address['x-forwarded-for'] });
+    });
+
+    it('accuses nobody who types the code while a replica ends', async () => {
+      const { user } = await withFactor();
+      await app.dataSource.query(`UPDATE users SET last_sign_in_at = now() - interval '1 hour' WHERE id = $1`, [user.id]);
+      const ending = await TestApp.start(TRUSTED, app.database);
+      expect((await login(user, undefined, from(), ending)).body.code).toBe('MFA_REQUIRED');
+      await ending.stop();
+      expect(await app.dataSource.query(
+        `SELECT details FROM audit_event WHERE action = 'auth:login' AND outcome = 'refused' AND resource_id = $1`,
+        [user.id],
+      )).toEqual([]);
     });
 
     it('leaves an office behind one address its tries', async () => {

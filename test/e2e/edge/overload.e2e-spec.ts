@@ -32,7 +32,8 @@ describe('While management is full', () => {
       for (let n = 0; n < 3 * PLACES; n += 1) {
         const answer = app.get('/roles', { token: admin });
         burst.push(answer);
-        void answer.then((one) => one.status === 503 && refused.push(one));
+        // One that has a place may be 503 for another reason: the connections of the pool hang at the lock.
+        void answer.then((one) => one.body.code === 'OVERLOADED' && refused.push(one));
       }
       await sleep(50);
     }
@@ -54,7 +55,7 @@ describe('While management is full', () => {
     await lock.query('BEGIN');
     await lock.query('LOCK TABLE verdict_minute IN ACCESS EXCLUSIVE MODE');
     const fill = async (token: string): Promise<void> => {
-      while (isFull) await app.get('/usage/refusals', { token });
+      while (isFull) if ((await app.get('/usage/refusals', { token })).status >= 429) await sleep(20);
     };
     fillers = people.flatMap(({ token }) => Array.from({ length: OF_ONE_PERSON }, () => fill(token)));
     await eventually(async () => expect(await metric('latchkey_requests_in_flight')).toBe(PLACES), SLOW_MACHINE_MS);
@@ -68,8 +69,9 @@ describe('While management is full', () => {
   });
 
   it('more of it is 503 OVERLOADED, with one to three seconds to wait', () => {
+    expect(refused.length).toBeGreaterThan(0);
     for (const { status, body, headers } of refused) {
-      expect([status, body.code]).toEqual([503, 'OVERLOADED']);
+      expect(status).toBe(503);
       expect(body.detail).toMatch(/try again in [123] seconds?\.$/);
       expect(headers.get('retry-after')).toBe(String(body.retryAfterSeconds));
     }

@@ -7,8 +7,6 @@ import { Management, issueKey, issueServiceKey } from '../../support/management.
 
 /** Of the order of the guarantee, in milliseconds: G05 measures its bounds. A busy machine stands still for a second. */
 const BOUND_MS = 5_000;
-/** Of three replicas that only poll, the last takes 400 in the middle. */
-const WITH_NOTICES_MEDIAN_MS = 300;
 
 describe('how changes reach three replicas', () => {
   let replicas: TestApp[];
@@ -43,7 +41,7 @@ describe('how changes reach three replicas', () => {
     ['DISABLED', (id: string) => management.deactivate(id)],
     ['EXPIRED', (id: string) => management.expire(id)],
     ['INSUFFICIENT_SCOPE', (id: string) => management.narrow(id)],
-  ])('%s is said everywhere, as notices bring it', async (code, change) => {
+  ])('%s is said everywhere', async (code, change) => {
     const times: number[] = [];
     for (let time = 0; time < 10; time += 1) {
       const key = await knownKey({ scopes: ['a'] }, { scopes: ['a'] });
@@ -51,7 +49,6 @@ describe('how changes reach three replicas', () => {
       times.push(await eventually(async () => expect(await codes(key.secret, { scopes: ['a'] })).toEqual([code, code, code])));
     }
     expect(Math.max(...times)).toBeLessThan(BOUND_MS);
-    expect(times.sort((left, right) => left - right)[times.length / 2]).toBeLessThan(WITH_NOTICES_MEDIAN_MS);
   });
 
   it('a disabled owner ends his keys everywhere', async () => {

@@ -116,7 +116,10 @@ export class Performer {
   }
 
   private async isRefused(step: Step): Promise<boolean> {
-    await this.cluster.database.query('REVOKE INSERT ON audit_event FROM latchkey_app');
+    // The lock waits for entries that are on their way: late ones, of refusals that were counted.
+    await this.cluster.database.query(
+      'BEGIN; LOCK TABLE audit_event IN EXCLUSIVE MODE; REVOKE INSERT ON audit_event FROM latchkey_app; COMMIT',
+    );
     const before = await this.contents();
     const answer = await this.ask(step, this.cluster.replica(0));
     const after = await this.contents();

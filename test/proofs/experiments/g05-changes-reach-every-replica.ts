@@ -15,11 +15,12 @@ const PATIENCE_MS = 20_000;
 /** Of each replica, each of which asks again as soon as it has an answer. */
 const CLIENTS = 2;
 const P99_MS = 100;
+/** Of the changes of a run in CI, of which there are some ninety, the slowest would be the p99. It is bounded by itself. */
+const JUDGED_QUANTILE = { ci: 0.95, full: 0.99 } as const;
 /** On a machine where a verify waits for a processor, a change waits so many times as long: each of its steps does. */
 const BUSY = 4;
-/** Calls that were sent in this time after a commit: as many as this show what the replica did in it. */
-const WINDOW_MS = 100;
-const LEAST_IN_WINDOW = 3;
+/** Calls of a replica within the bound after a commit: as many as this show what it did in it. */
+const LEAST_WITHIN_BOUND = 3;
 /** Every so many rounds the change waits for the replicas. */
 const WAIT_EVERY = 3;
 /** Ahead of now, so that the key is seen to be good before it ends. */
@@ -114,18 +115,24 @@ export const g05: Experiment = {
       await Promise.all([trial.run(['expire'], ROUNDS[size]), trial.run(others, ROUNDS[size])]);
       for (const line of trial.summary()) log(line);
       const all = trial.lags();
-      const [p99Ms, verifyP99Ms] = [quantile(all, 0.99), quantile(trial.durations, 0.99)];
-      if (p99Ms > Math.max(P99_MS, BUSY * verifyP99Ms)) trial.violations.push(`p99 of the lag is ${p99Ms} ms, that of a verify ${verifyP99Ms} ms`);
+      const verifyP99Ms = quantile(trial.durations, 0.99);
+      const [judgedMs, commitMs] = [all, trial.commits].map((times) => quantile(times, JUDGED_QUANTILE[size])) as [number, number];
+      const boundMs = Math.max(P99_MS, BUSY * verifyP99Ms, P99_MS + commitMs);
+      if (judgedMs > boundMs) {
+        trial.violations.push(
+          `the lag is ${judgedMs} ms, a commit with its answer ${commitMs} ms (p${100 * JUDGED_QUANTILE[size]}), a verify ${verifyP99Ms} ms`,
+        );
+      }
       const waited = Math.floor(ROUNDS[size] / WAIT_EVERY);
       return {
         violations: trial.violations,
         floors: [
           floor('calls refused after a change', trial.refused, REFUSALS * 3 * ROUNDS[size] * NAMES.length),
-          floor(`calls within ${WINDOW_MS} ms after a commit, on each replica, in the mean`, trial.inWindow / (3 * trial.changes), LEAST_IN_WINDOW),
+          floor('calls within the bound after a commit, on each replica, in the mean', trial.callsWithin(boundMs), LEAST_WITHIN_BOUND),
           ...floorsOfKinds('changes counted from the commit:', NAMES, trial.counted, ROUNDS[size] - waited),
           ...floorsOfKinds('changes that waited:', NAMES, trial.waited, waited),
         ],
-        figures: { roundsOfEach: ROUNDS[size], kinds: NAMES.length, ...trial.maxima(), p50Ms: quantile(all, 0.5), p99Ms, maxMs: quantile(all, 1), verifyP99Ms, askedEveryMs: quantile(trial.gaps, 0.5), acceptedAfterWait: trial.acceptedAfterWait },
+        figures: { roundsOfEach: ROUNDS[size], kinds: NAMES.length, ...trial.maxima(), p50Ms: quantile(all, 0.5), p99Ms: quantile(all, 0.99), commitMs, boundMs, maxMs: quantile(all, 1), verifyP99Ms, askedEveryMs: quantile(trial.gaps, 0.5), acceptedAfterWait: trial.acceptedAfterWait },
       };
     } finally {
       await cluster.stop();
@@ -142,9 +149,15 @@ class Trial {
   readonly gaps: number[] = [];
   /** Milliseconds of each call. */
   readonly durations: number[] = [];
+  /**
+   * Milliseconds from a commit to its answer, of changes that do not wait. PostgreSQL notes the time of a commit before it
+   * flushes it: what a disk takes for that is in each lag.
+   */
+  readonly commits: number[] = [];
   refused = 0;
-  inWindow = 0;
-  changes = 0;
+  private changes = 0;
+  /** When calls were sent after a commit, in milliseconds. */
+  private readonly sentAfterMs: number[] = [];
   acceptedAfterWait = 0;
   private readonly lagsOf = new Map<KindName, number[]>(NAMES.map((name) => [name, []]));
 
@@ -158,6 +171,11 @@ class Trial {
 
   lags(): number[] {
     return [...this.lagsOf.values()].flat();
+  }
+
+  /** How many calls a replica was sent within so many milliseconds after a commit, in the mean. */
+  callsWithin(ms: number): number {
+    return this.sentAfterMs.filter((sentMs) => sentMs < ms).length / (3 * this.changes);
   }
 
   maxima(): Record<string, number> {
@@ -181,16 +199,23 @@ class Trial {
     this.violations.push(...[...problems, ...watch.problems].map((problem) => `${name} ${round}: ${problem}`));
     this.changes += 1;
     this.refused += watch.refused;
-    this.inWindow += watch.callsBetween(fromMs, fromMs + WINDOW_MS);
+    this.sentAfterMs.push(...watch.sentAfter(fromMs));
     this.gaps.push(...watch.gaps());
     this.durations.push(...watch.durations());
     const counts = waits ? this.waited : this.counted;
     counts.set(name, (counts.get(name) ?? 0) + 1);
-    if (!waits) this.lagsOf.get(name)!.push(lagMs);
-    else if (lagMs > 0) this.acceptedAfterWait += 1;
-    if (waits && lagMs > 0) this.violations.push(`${name} ${round}: accepted ${lagMs} ms after the answer to ?wait=true`);
+    const commitMs = answeredMs - fromMs;
+    if (!waits) {
+      this.lagsOf.get(name)!.push(lagMs);
+      this.commits.push(commitMs);
+    } else if (lagMs > watch.allowedAfterWaitMs) this.acceptedAfterWait += 1;
+    if (waits && lagMs > watch.allowedAfterWaitMs) this.violations.push(`${name} ${round}: accepted ${lagMs} ms after the answer to ?wait=true`);
     const longestMs = Math.max(...watch.durations());
-    if (!waits && lagMs > Math.max(MAX_LAG_MS, BUSY * longestMs)) this.violations.push(`${name} ${round}: accepted ${lagMs} ms after the commit, the longest verify took ${longestMs} ms`);
+    if (!waits && lagMs > Math.max(MAX_LAG_MS, BUSY * longestMs, MAX_LAG_MS + commitMs)) {
+      this.violations.push(
+        `${name} ${round}: accepted ${lagMs} ms after the commit, whose answer took ${commitMs} ms; the longest verify took ${longestMs} ms`,
+      );
+    }
   }
 }
 
@@ -220,6 +245,11 @@ class Watch {
   /** Calls that were sent after the change and refused. */
   get refused(): number {
     return this.calls.filter(({ sentMs, isAccepted }) => !isAccepted && sentMs > this.fromMs).length;
+  }
+
+  /** An expiry is by the clock of a replica, which it knows to within half a round trip to the database. */
+  get allowedAfterWaitMs(): number {
+    return this.one.countsFromMs === undefined ? 0 : P99_MS;
   }
 
   async untilAccepted(): Promise<void> {
@@ -253,8 +283,9 @@ class Watch {
     return Math.max(0, ...this.calls.filter(({ isAccepted }) => isAccepted).map(({ sentMs }) => Math.round(10 * (sentMs - sinceMs)) / 10));
   }
 
-  callsBetween(fromMs: number, toMs: number): number {
-    return this.calls.filter(({ sentMs }) => sentMs > fromMs && sentMs < toMs).length;
+  /** Of each call that was sent after an instant, how many milliseconds after. */
+  sentAfter(fromMs: number): number[] {
+    return this.calls.filter(({ sentMs }) => sentMs > fromMs).map(({ sentMs }) => sentMs - fromMs);
   }
 
   durations(): number[] {

@@ -39,7 +39,7 @@ export const g16: Experiment = {
     try {
       const caller = await cluster.createKey({ roles: ['gateway'] });
       const violations: string[] = [];
-      const floors: [Floor, ...Floor[]] = [floor('loads offered', OFFERED.length, 3)];
+      const floors: [Floor, ...Floor[]] = [floor('loads offered', 0, OFFERED.length)];
       const figures: Record<string, number> = { limit: LIMIT, seconds: SECONDS[size] };
       const newKey = async (): Promise<Ask> => {
         const { secret } = await cluster.createKey({ rateLimitPerMinute: LIMIT });
@@ -60,6 +60,7 @@ export const g16: Experiment = {
           if (most > LIMIT) violations.push(`${load}×: ${most} calls within one minute, the limit is ${LIMIT}`);
           if (load < 1 && refused > 0) violations.push(`${load}×: ${refused} refusals below the limit`);
           if (load >= 1 && most < 0.95 * LIMIT) violations.push(`${load}×: only ${most} calls in the best minute, the limit is ${LIMIT}`);
+          floors[0] = { ...floors[0], got: floors[0].got + 1 };
           floors.push(floor(`${load}×: calls admitted`, admitted.length, LIMIT * 0.9));
           if (load > 1) floors.push(floor(`${load}×: calls refused`, refused, LIMIT));
         }),

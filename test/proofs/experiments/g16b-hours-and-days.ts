@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { patiently, ProofCluster } from '../harness/cluster.js';
 import type { Experiment, Outcome } from '../harness/experiment.js';
-import { floor, floorsOfKinds } from '../harness/floors.js';
+import { floorsOfKinds } from '../harness/floors.js';
 import { NO_MOVED_CLOCK, SteppedClock } from '../harness/moved-clock.js';
 import { type Admitted, mostWithin } from '../harness/sliding-window.js';
 import { GRANTS_TOO_MUCH } from './g16-rate-limits-in-any-interval.js';
@@ -57,7 +57,6 @@ export const g16b: Experiment = {
       return {
         violations: [...violations, ...trial.violations],
         floors: [
-          floor('windows that were watched', names.length, 2),
           ...floorsOfKinds('calls admitted before the window had passed:', names, trial.sums(0, 3), 0.9 * LIMIT),
           ...floorsOfKinds('calls admitted after it had:', names, trial.sums(3, BURSTS.length), 0.9 * LIMIT),
           ...floorsOfKinds('calls refused:', names, trial.refused, BURSTS.length * ENOUGH_REFUSALS),

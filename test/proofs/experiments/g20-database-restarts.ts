@@ -6,6 +6,9 @@ import type { ProofAnswer } from '../harness/http-client.js';
 
 const RESTARTS = { ci: 10, full: 100 } as const;
 const MAX_RECOVERY_MS = 2000;
+/** On a busy machine a recovery takes so many times as long as a change does while all is well. */
+const BUSY = 10;
+const CALM_CHANGES = 5;
 
 /**
  * PostgreSQL is killed and started again under load: every server process lives on, changes work soon after, and
@@ -29,10 +32,15 @@ export const g20: Experiment = {
       return answer;
     };
     try {
+      const createOnEach = () => Promise.all(cluster.replicas.map((replica) => create(replica)));
+      // The first one on a replica is slow.
+      await createOnEach();
+      const calmMs = await slowestOf(CALM_CHANGES, createOnEach);
+      const boundMs = Math.max(MAX_RECOVERY_MS, BUSY * calmMs);
       for (let restart = 0; restart < RESTARTS[size]; restart += 1) {
         cluster.database.kill();
         await sleep(random.integer(500));
-        const answers = await Promise.all(cluster.replicas.map((replica) => create(replica)));
+        const answers = await createOnEach();
         refused += answers.filter((answer) => answer === null || answer.status === 503).length;
         await cluster.database.restart();
         const back = performance.now();
@@ -44,7 +52,11 @@ export const g20: Experiment = {
             slowestMs = Math.max(slowestMs, tookMs);
           }
         }
-        if (slowestMs > MAX_RECOVERY_MS) violations.push(`restart ${restart}: first success after ${Math.round(slowestMs)} ms`);
+        if (slowestMs > boundMs) {
+          violations.push(
+            `restart ${restart}: first success after ${Math.round(slowestMs)} ms; a change took ${Math.round(calmMs)} ms before`,
+          );
+        }
         if (violations.length > 0) break;
       }
       const kept = await cluster.database.query('SELECT 1 FROM api_key WHERE id = ANY($1)', [acknowledged]);
@@ -54,12 +66,23 @@ export const g20: Experiment = {
         floor('requests refused while PostgreSQL was away', refused, RESTARTS[size]),
         floor('first successes after a restart', recoveries, RESTARTS[size] * cluster.replicas.length),
       ] as const;
-      return { violations, floors, figures: { restarts: RESTARTS[size], keys: acknowledged.length, slowestRecoveryMs: Math.round(slowestMs) } };
+      return { violations, floors, figures: { restarts: RESTARTS[size], keys: acknowledged.length, slowestRecoveryMs: Math.round(slowestMs), calmMs: Math.round(calmMs) } };
     } finally {
       await cluster.stop();
     }
   },
 };
+
+/** How long the slowest of so many took, one after the other. */
+async function slowestOf(times: number, act: () => Promise<unknown>): Promise<number> {
+  let slowestMs = 0;
+  for (let time = 0; time < times; time += 1) {
+    const start = performance.now();
+    await act();
+    slowestMs = Math.max(slowestMs, performance.now() - start);
+  }
+  return slowestMs;
+}
 
 async function firstSuccess(act: () => Promise<{ status: number } | null>, since: number): Promise<number> {
   const deadline = performance.now() + 15_000;

@@ -18,6 +18,8 @@ const WHILE_FULL_MS = { ci: 4_000, full: 20_000 } as const;
 /** Until PostgreSQL has used up what room its pages had. */
 const FULL_WITHIN_MS = 60_000;
 const RECOVERED_WITHIN_MS = 5_000;
+/** On a busy machine a recovery takes so many times as long as the slowest answer before the disk was full. */
+const BUSY = 10;
 /** A condition that does not hold any more is told so within this. */
 const TOLD_WITHIN_MS = 30_000;
 /** One line of the log and one of the checkpoint file that fail would do. */
@@ -60,6 +62,8 @@ export const g31: Experiment = {
 class Trial {
   private readonly violations: string[] = [];
   private readonly figures: Record<string, number> = {};
+  /** By what was seen before the disk was full for the first time. */
+  private boundMs = 0;
 
   constructor(
     private readonly cluster: Cluster,
@@ -95,6 +99,7 @@ class Trial {
     await sleep(BEFORE_MS);
     const refusedBefore = await database.refusals();
     const acknowledgedBefore = load.acknowledged.length;
+    this.boundMs ||= Math.max(RECOVERED_WITHIN_MS, BUSY * load.slowestMs);
     await database.fill(0);
     const filledAt = performance.now();
     while ((await database.refusals()) === refusedBefore && performance.now() < filledAt + FULL_WITHIN_MS) await sleep(100);
@@ -110,7 +115,7 @@ class Trial {
     this.add('refusedStatements', refused);
     this.add('acknowledgedBefore', acknowledgedBefore);
     this.figures['slowestRecoveryMs'] = Math.max(this.figures['slowestRecoveryMs'] ?? 0, recoveredMs);
-    if (recoveredMs > RECOVERED_WITHIN_MS) this.violations.push(`reports and changes worked ${recoveredMs} ms after there was room`);
+    if (recoveredMs > this.boundMs) this.violations.push(`reports and changes worked ${recoveredMs} ms after there was room`);
     this.context.log(`tables full after ${fullAfterMs} ms: ${refused} statements refused; works again after ${recoveredMs} ms`);
   }
 
@@ -119,7 +124,7 @@ class Trial {
     const roomAt = performance.now();
     const { acknowledged, created } = load;
     const [reports, keys] = [acknowledged.length, created.length];
-    while ((acknowledged.length === reports || created.length === keys) && performance.now() < roomAt + 6 * RECOVERED_WITHIN_MS) await sleep(20);
+    while ((acknowledged.length === reports || created.length === keys) && performance.now() < roomAt + 6 * this.boundMs) await sleep(20);
     return Math.round(performance.now() - roomAt);
   }
 

@@ -15,6 +15,8 @@ export class FullDiskLoad {
   readonly violations: string[] = [];
   refused = 0;
   unanswered = 0;
+  /** Of what was acknowledged. */
+  slowestMs = 0;
   private number = 0;
   private ended = false;
 
@@ -61,7 +63,9 @@ export class FullDiskLoad {
   /** A refusal is a 503 that says so. */
   private async ask(replica: number, path: string, body: object): Promise<ProofAnswer | null> {
     const request = { token: this.cluster.adminToken, body, timeoutMs: 12_000 };
+    const start = performance.now();
     const answer = await this.cluster.replica(replica).client.post(path, request).catch(() => null);
+    if (answer !== null && answer.status < 300) this.slowestMs = Math.max(this.slowestMs, performance.now() - start);
     if (answer === null) this.unanswered += 1;
     else if (answer.status >= 300) {
       this.refused += 1;

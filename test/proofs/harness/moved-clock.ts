@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -43,7 +43,10 @@ export class JumpingClocks {
 
   /** From the next look at the clock on it is `offsetSeconds` from what is right. */
   async jump(name: string, offsetSeconds: number): Promise<void> {
-    await writeFile(join(this.directory, name), `${offsetSeconds < 0 ? '' : '+'}${offsetSeconds}\n`);
+    const path = join(this.directory, name);
+    // Processes read the file at each look at the clock: an empty one would be the right time for an instant.
+    await writeFile(`${path}.new`, `${offsetSeconds < 0 ? '' : '+'}${offsetSeconds}\n`);
+    await rename(`${path}.new`, path);
   }
 
   async remove(): Promise<void> {

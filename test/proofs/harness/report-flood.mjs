@@ -13,7 +13,7 @@ const IMPATIENCE_MS = 250;
 
 const { port, apiKey, kinds, connections } = workerData;
 const agent = new Agent({ keepAlive: true, maxSockets: connections });
-const counts = { accepted: 0, refused: 0, throttled: 0, failed: 0 };
+const counts = { accepted: 0, refused: 0, throttled: 0, failed: 0, unanswered: 0 };
 let isGoing = false;
 let underWay = 0;
 let number = 0;
@@ -67,6 +67,7 @@ async function flood(index) {
     else if (status === 400 || status === 409) counts.refused += 1;
     else {
       if (status === 429 || status === 503) counts.throttled += 1;
+      else if (status === 0) counts.unanswered += 1;
       else counts.failed += 1;
       await new Promise((resolve) => setTimeout(resolve, IMPATIENCE_MS));
     }
