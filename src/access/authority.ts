@@ -117,7 +117,7 @@ export function effectivePolicy(role: RoleBounds): KeyPolicy | null {
   return role.isActive ? role.keyPolicy : null;
 }
 
-/** What binds keys that somebody with these policies makes, reserved tags left out. */
+/** What binds keys that a user with these policies makes, reserved tags left out. */
 function boundsOf(policies: readonly (KeyPolicy | null)[]): KeyPolicy | null {
   const policy = widest(policies);
   return policy && { ...policy, reservedTagPrefixes: [] };

@@ -89,7 +89,7 @@ export class UserAdmission {
   }
 
   /**
-   * As `requireHoldingAllOf`, for the user as this very change leaves him. A bound on the keys that the user makes goes only
+   * As `requireHoldingAllOf`, for the user as this very change leaves them. A bound on the keys that the user makes goes only
    * with `platform:api-keys:update`.
    *
    * @param before the user before the change; null: there was none

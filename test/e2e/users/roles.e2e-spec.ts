@@ -70,7 +70,7 @@ describe('PUT /users/:id/roles', () => {
       }
     });
 
-    it('takes a bound from somebody who makes keys with platform:api-keys:update alone', async () => {
+    it('takes a bound from a user who makes keys with platform:api-keys:update alone', async () => {
       await app.addRole('makes', ['platform:api-keys:create']);
       const [me, user] = [await app.addUser(['people']), await app.addUser(['makes', 'wide'])];
       const put = (roles: string[], token = me.token) => app.put(`/users/${user.id}/roles`, { token, body: { roles } });
