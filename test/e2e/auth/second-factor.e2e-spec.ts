@@ -26,6 +26,7 @@ describe('a second factor', () => {
   let app: TestApp;
   /** Another replica on the same database. */
   let other: TestApp;
+  const ended: TestApp[] = [];
   let admin: string;
   let addresses = 0;
   /** Each sign-in comes from an address of its own, unless a test says so. */
@@ -57,6 +58,7 @@ describe('a second factor', () => {
     await app.addRole('people', ['platform:users:*']);
   });
   afterAll(async () => {
+    for (const { dataSource } of ended) await dataSource.destroy();
     await other.stop();
     await app.stop();
   });
@@ -307,7 +309,9 @@ describe('a second factor', () => {
       await app.dataSource.query(`UPDATE users SET last_sign_in_at = now() - interval '1 hour' WHERE id = $1`, [user.id]);
       const ending = await TestApp.start(TRUSTED, app.database);
       expect((await login(user, undefined, from(), ending)).body.code).toBe('MFA_REQUIRED');
-      await ending.stop();
+      // Its pool lives on: Passport knows the strategy of the application that was made last, for the whole process.
+      await ending.app.close();
+      ended.push(ending);
       expect(await app.dataSource.query(
         `SELECT details FROM audit_event WHERE action = 'auth:login' AND outcome = 'refused' AND resource_id = $1`,
         [user.id],
