@@ -345,13 +345,17 @@ describe('Tables compared with the audit trail', () => {
     const statements: [string, unknown[]][] = [];
     expect(await linesThrough(through((sql, values) => statements.push([sql, values])))).toEqual([]);
     const read: number[] = [];
-    for (const [sql, values] of statements) {
-      const [plan] = await app.dataSource.query<object[]>(`EXPLAIN (ANALYZE, FORMAT JSON) ${sql}`, values);
-      for (const [, rows, loops] of JSON.stringify(plan).matchAll(
-        /"Relation Name":"audit_event"[^{}]*?"Actual Rows":([\d.]+),"Actual Loops":(\d+)/g,
-      ))
-        read.push(Number(rows) * Number(loops));
-    }
+    await app.dataSource.transaction(async (tx) => {
+      // Of a small table, all may be read: what counts is what an index has to.
+      await tx.query('SET LOCAL enable_seqscan = off');
+      for (const [sql, values] of statements) {
+        const [plan] = await tx.query<object[]>(`EXPLAIN (ANALYZE, FORMAT JSON) ${sql}`, values);
+        for (const [, rows, loops] of JSON.stringify(plan).matchAll(
+          /"Relation Name":"audit_event"[^{}]*?"Actual Rows":([\d.]+),"Actual Loops":(\d+)/g,
+        ))
+          read.push(Number(rows) * Number(loops));
+      }
+    });
     expect(read.length).toBeGreaterThan(10);
     // The newest entries of each of a few things, or a page of the older ones of one.
     expect(Math.max(...read)).toBeLessThanOrEqual(2_000);
