@@ -361,9 +361,15 @@ describe('Reads in the trail', () => {
 
     it('are not missing where they are cut while they are checked', async () => {
       const { manager } = app.dataSource;
-      await readNewKey();
-      await app.app.get(ReadRecorder)['committing'];
+      const readOnce = async () => {
+        const had = (await reads()).length;
+        await readNewKey();
+        await eventually(async () => expect((await reads()).length).toBeGreaterThan(had));
+      };
+      await readOnce();
       await app.app.get(Checkpoints).look(0);
+      // What is behind the checkpoint stays.
+      await readOnce();
       await backDate();
       await signStored(2);
       const first = async () => (await reads())[0]!.seq;
