@@ -3,7 +3,6 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Client } from 'pg';
 import { addDemoData, demoAccess } from '../../src/demo.js';
 import { compareTables, describeDifference } from '../../src/integrity/table-comparison.js';
-import { TableWatch } from '../../src/integrity/table-watch.js';
 import { EXAMPLE_SECRET } from '../../src/openapi/examples.js';
 import { seed } from '../../src/users/seed.js';
 import { ADMIN, TestApp } from '../support/app.js';
@@ -36,8 +35,6 @@ describe('with --demo', () => {
 
   beforeAll(async () => {
     app = await TestApp.start();
-    // It would compare tables that are being emptied and filled.
-    await app.app.get(TableWatch, { strict: false }).onModuleDestroy();
     // As the terminal says: the key that it shows, in place of the made-up one.
     example = JSON.parse(JSON.stringify(document).replaceAll(EXAMPLE_SECRET, demoAccess(app.config).exampleSecret)) as Document;
   });

@@ -21,7 +21,7 @@ describe('Tables compared with the audit trail', () => {
   let token: string;
   /** As the attacker of S3: the application's role, and nothing else. */
   let writer: Client;
-  /** Of its own: the app's begins a pass by itself half a minute after its start, and keeps the lock. */
+  /** Of the watch of this test: that of the application does not run. */
   const meters = new Meters();
   const conditions = new Conditions(meters);
   let watch: TableWatch;
@@ -29,7 +29,6 @@ describe('Tables compared with the audit trail', () => {
 
   beforeAll(async () => {
     app = await TestApp.start();
-    await app.app.get(TableWatch, { strict: false }).onModuleDestroy();
     watch = new TableWatch(app.dataSource, app.config, meters, conditions);
     token = await app.adminToken();
     writer = new Client({ connectionString: app.database.appUrl });
