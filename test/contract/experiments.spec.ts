@@ -25,6 +25,12 @@ describe('The experiments', () => {
     expect(ids).toEqual([...new Set(ids)]);
   });
 
+  it('are all in the list that is run, and so is each row of faults', () => {
+    const files = readdirSync(join(ROOT, 'test/proofs/experiments')).map((name) => name.split('-')[0]!);
+    expect(files.sort()).toEqual(ids.map((id) => id.toLowerCase()).sort());
+    expect(rowsOf(faults).filter((id) => !ids.includes(id))).toEqual([]);
+  });
+
   it('have a row of what they guarantee', () => {
     expect(ids.filter((id) => !rowsOf(guarantees).includes(id))).toEqual([]);
   });

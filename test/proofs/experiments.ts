@@ -17,6 +17,7 @@ import { g11 } from './experiments/g11-a-database-writer.js';
 import { g14 } from './experiments/g14-every-change-is-audited.js';
 import { g15 } from './experiments/g15-edits-of-tables-are-found.js';
 import { g16 } from './experiments/g16-rate-limits-in-any-interval.js';
+import { g16b } from './experiments/g16b-hours-and-days.js';
 import { g17 } from './experiments/g17-month-ends.js';
 import { g18 } from './experiments/g18-clocks-that-jump.js';
 import { g19 } from './experiments/g19-a-database-that-hangs.js';
@@ -57,6 +58,7 @@ export const experiments: readonly Experiment[] = [
   g14,
   g15,
   g16,
+  g16b,
   g17,
   g18,
   g19,
