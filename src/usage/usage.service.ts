@@ -20,6 +20,9 @@ export type ReportPlace = { claim(party: string): boolean } | null;
 /** Takes reports of usage into the books, and drops reservations. */
 @Injectable()
 export class UsageService {
+  /** Reports that were refused because others of their caller fill what is in flight. */
+  private crowded = 0;
+
   constructor(
     private readonly batcher: UsageBatcher<BookEntry, BookResult>,
     private readonly signer: ReservationSigner,
@@ -35,9 +38,6 @@ export class UsageService {
       () => batcher.throttled + reader.throttled + this.crowded,
     );
   }
-
-  /** Reports that were refused because others of their caller fill what is in flight. */
-  private crowded = 0;
 
   /**
    * Books the events of `body`, each by itself; gives the receipt after the commit.
