@@ -13,22 +13,56 @@ const upward = layers.slice(0, -1).map((layer, index) => ({
   name: `${layer.join('-')}-imports-downward-only`,
   severity: 'error',
   from: { path: `^src/(${layer.join('|')})/` },
-  to: { path: `^src/(${layers.slice(index + 1).flat().join('|')})/` },
+  to: {
+    path: `^src/(${layers
+      .slice(index + 1)
+      .flat()
+      .join('|')})/`,
+  },
 }));
 
 module.exports = {
   forbidden: [
     ...upward,
-    { name: 'no-circular', severity: 'error', from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } } },
-    { name: 'common-knows-no-module', severity: 'error', from: { path: '^src/common/' }, to: { path: '^src/(?!common/|config/)' } },
-    { name: 'no-typeorm-in-controllers', severity: 'error', from: { path: '\\.controller\\.ts$' }, to: { path: 'node_modules/typeorm' } },
-    { name: 'no-test-in-product', severity: 'error', from: { path: '^src/', pathNot: '\\.spec\\.ts$' }, to: { path: '^test/' } },
-    { name: 'features-meet-at-services', severity: 'error', from: { path: '^src/([^/]+)/' }, to: { path: '^src/(?!$1/).+\\.(repository|controller)\\.ts$' } },
+    {
+      name: 'no-circular',
+      severity: 'error',
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
+    {
+      name: 'common-knows-no-module',
+      severity: 'error',
+      from: { path: '^src/common/' },
+      to: { path: '^src/(?!common/|config/)' },
+    },
+    {
+      name: 'no-typeorm-in-controllers',
+      severity: 'error',
+      from: { path: '\\.controller\\.ts$' },
+      to: { path: 'node_modules/typeorm' },
+    },
+    {
+      name: 'no-test-in-product',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '\\.spec\\.ts$' },
+      to: { path: '^test/' },
+    },
+    {
+      name: 'features-meet-at-services',
+      severity: 'error',
+      from: { path: '^src/([^/]+)/' },
+      to: { path: '^src/(?!$1/).+\\.(repository|controller)\\.ts$' },
+    },
   ],
   options: {
     doNotFollow: { path: 'node_modules' },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
-    enhancedResolveOptions: { extensions: ['.ts', '.js'], exportsFields: ['exports'], conditionNames: ['import', 'node', 'default'] },
+    enhancedResolveOptions: {
+      extensions: ['.ts', '.js'],
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'node', 'default'],
+    },
   },
 };

@@ -2,9 +2,24 @@ import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['dist/', '**/.build/', 'node_modules/', 'coverage/', '.data/', 'bench/node_modules/', 'console/dist/', 'clients/*/dist/', 'clients/*/src/schema.ts'] },
+  {
+    ignores: [
+      'dist/',
+      '**/.build/',
+      'node_modules/',
+      'coverage/',
+      '.data/',
+      'bench/node_modules/',
+      'console/dist/',
+      'clients/*/dist/',
+      'clients/*/src/schema.ts',
+    ],
+  },
   js.configs.recommended,
-  ...tseslint.configs.recommendedTypeChecked.map((config) => ({ ...config, files: ['src/**/*.ts', 'test/**/*.ts', 'clients/**/*.ts', 'ormconfig.ts'] })),
+  ...tseslint.configs.recommendedTypeChecked.map((config) => ({
+    ...config,
+    files: ['src/**/*.ts', 'test/**/*.ts', 'clients/**/*.ts', 'ormconfig.ts'],
+  })),
   {
     files: ['src/**/*.ts', 'test/**/*.ts', 'clients/**/*.ts', 'ormconfig.ts'],
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
@@ -26,7 +41,10 @@ export default tseslint.config(
     rules: {
       'no-restricted-syntax': [
         'error',
-        ...[':function:has(> ObjectPattern > Property[key.name="tx"])', ':function[params.0.name=/^(tx|change|held)$/]'].map((inside) => ({
+        ...[
+          ':function:has(> ObjectPattern > Property[key.name="tx"])',
+          ':function[params.0.name=/^(tx|change|held)$/]',
+        ].map((inside) => ({
           selector: `${inside} CallExpression:matches([callee.name=/^(hashPassword|passwordMatches|appendLine|readFile|writeFile|sleep|fetch)$/], [callee.property.name="waitUntilApplied"])`,
           message: 'Not within a transaction: others wait for its locks.',
         })),
@@ -48,5 +66,25 @@ export default tseslint.config(
       '@typescript-eslint/no-unsafe-return': 'off',
     },
   },
-  { files: ['**/*.mjs'], languageOptions: { globals: { process: 'readonly', console: 'readonly', URL: 'readonly', setTimeout: 'readonly', clearTimeout: 'readonly', setInterval: 'readonly', clearInterval: 'readonly', fetch: 'readonly', Buffer: 'readonly', performance: 'readonly', AbortController: 'readonly', AbortSignal: 'readonly', ReadableStream: 'readonly', TextDecoder: 'readonly' } } },
+  {
+    files: ['**/*.mjs'],
+    languageOptions: {
+      globals: {
+        process: 'readonly',
+        console: 'readonly',
+        URL: 'readonly',
+        setTimeout: 'readonly',
+        clearTimeout: 'readonly',
+        setInterval: 'readonly',
+        clearInterval: 'readonly',
+        fetch: 'readonly',
+        Buffer: 'readonly',
+        performance: 'readonly',
+        AbortController: 'readonly',
+        AbortSignal: 'readonly',
+        ReadableStream: 'readonly',
+        TextDecoder: 'readonly',
+      },
+    },
+  },
 );

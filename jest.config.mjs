@@ -32,10 +32,15 @@ const base = {
  * tests: `npm test` runs the one file that loads all specs of a folder, where a folder has it.
  */
 const specsOf = (level) => {
-  const files = readdirSync(join(import.meta.dirname, 'test', level), { recursive: true }).filter((file) => file.endsWith('spec.ts'));
+  const files = readdirSync(join(import.meta.dirname, 'test', level), { recursive: true }).filter((file) =>
+    file.endsWith('spec.ts'),
+  );
   const suiteOf = (file) => join(dirname(file), 'all.suite.ts');
-  const isLoaded = (file) => process.env.TESTS_BY_FOLDER === '1' && existsSync(join(import.meta.dirname, 'test', level, suiteOf(file)));
-  return [...new Set(files.map((file) => (isLoaded(file) ? suiteOf(file) : file)))].map((file) => `<rootDir>/test/${level}/${file}`);
+  const isLoaded = (file) =>
+    process.env.TESTS_BY_FOLDER === '1' && existsSync(join(import.meta.dirname, 'test', level, suiteOf(file)));
+  return [...new Set(files.map((file) => (isLoaded(file) ? suiteOf(file) : file)))].map(
+    (file) => `<rootDir>/test/${level}/${file}`,
+  );
 };
 
 const withDatabase = (level) => ({
@@ -52,8 +57,16 @@ export default {
   // Of a machine that is busy with other things: what hangs ends all the same.
   testTimeout: 120_000,
   projects: [
-    { ...base, displayName: 'unit', testMatch: ['<rootDir>/src/**/*.spec.ts', '<rootDir>/clients/typescript/src/**/*.spec.ts'] },
-    { ...base, displayName: 'simulation', testMatch: ['<rootDir>/test/simulation/**/*.spec.ts', '<rootDir>/test/proofs/**/*.spec.ts'] },
+    {
+      ...base,
+      displayName: 'unit',
+      testMatch: ['<rootDir>/src/**/*.spec.ts', '<rootDir>/clients/typescript/src/**/*.spec.ts'],
+    },
+    {
+      ...base,
+      displayName: 'simulation',
+      testMatch: ['<rootDir>/test/simulation/**/*.spec.ts', '<rootDir>/test/proofs/**/*.spec.ts'],
+    },
     withDatabase('integration'),
     withDatabase('e2e'),
     withDatabase('gateways'),

@@ -12,7 +12,8 @@ export default new CommandLineDataSource(ownerUrl(), { max: 2, entities });
 function ownerUrl(): string {
   try {
     const url = loadConfig().databaseMigrationUrl;
-    if (url === null) throw new StartRefusal('Give DATABASE_URL: the command line does not start the embedded PostgreSQL.');
+    if (url === null)
+      throw new StartRefusal('Give DATABASE_URL: the command line does not start the embedded PostgreSQL.');
     return url;
   } catch (error) {
     if (!(error instanceof StartRefusal)) throw error;

@@ -15,7 +15,10 @@ const tests = read(testsFile);
 const oldest = hasOldest ? read(oldestFile) : null;
 const proofs = read(proofsFile);
 
-for (const [where, report] of [['', tests], [' on PostgreSQL 15', oldest]]) {
+for (const [where, report] of [
+  ['', tests],
+  [' on PostgreSQL 15', oldest],
+]) {
   for (const file of report?.testResults ?? []) tellFile(file, where);
 }
 for (const { id, what } of proofs?.failures ?? []) tell(`FAILED proof ${id}`, what);
@@ -29,7 +32,13 @@ const failed = failures(tests) + failures(oldest) + (proofs?.failed ?? 1);
 console.log(`${passed} passed, ${failed} failed`);
 
 const isOldestGood = !hasOldest || (oldestStatus === '0' && oldest?.numPassedTests > 0);
-const isGood = status === '0' && isOldestGood && proofStatus === '0' && tests?.numPassedTests > 0 && proofs?.passed > 0 && failed === 0;
+const isGood =
+  status === '0' &&
+  isOldestGood &&
+  proofStatus === '0' &&
+  tests?.numPassedTests > 0 &&
+  proofs?.passed > 0 &&
+  failed === 0;
 process.exit(isGood ? 0 : 1);
 
 function read(file) {
@@ -47,10 +56,13 @@ function tellFile({ name, status: outcome, message, assertionResults }, where) {
   const failedTests = assertionResults.filter((test) => test.status === 'failed');
   // It could not be loaded, or what it does before or after its tests failed.
   if (failedTests.length === 0) tell(`FAILED ${file}${where}`, message);
-  for (const { fullName, failureMessages } of failedTests) tell(`FAILED ${file}${where}: ${fullName}`, failureMessages.join('\n'));
+  for (const { fullName, failureMessages } of failedTests)
+    tell(`FAILED ${file}${where}: ${fullName}`, failureMessages.join('\n'));
 }
 
 function tell(heading, text) {
-  const lines = stripVTControlCharacters(text).split('\n').filter((line) => line.trim() !== '');
+  const lines = stripVTControlCharacters(text)
+    .split('\n')
+    .filter((line) => line.trim() !== '');
   console.log([heading, ...lines.slice(0, LINES).map((line) => `  ${line}`)].join('\n'));
 }

@@ -34,7 +34,8 @@ const { values } = parseArgs({
 });
 const chosen = values.only.split(',');
 const unknown = chosen.filter((name) => !(name in SCENARIOS));
-if (unknown.length > 0) throw new Error(`no such scenario: ${unknown.join(', ')}; there are ${Object.keys(SCENARIOS).join(', ')}`);
+if (unknown.length > 0)
+  throw new Error(`no such scenario: ${unknown.join(', ')}; there are ${Object.keys(SCENARIOS).join(', ')}`);
 
 /** Above this the machine does other work as well, and no figure of the run counts. */
 const MOST_LOAD = 2.5;
@@ -129,7 +130,11 @@ try {
 }
 const busiest = Math.max(...loads);
 const isVoid = busiest > MOST_LOAD;
-await report('bench', rows, { load: round(busiest), isVoid, peers: { fastify: versionOf('fastify'), 'better-auth': versionOf('better-auth') } });
+await report('bench', rows, {
+  load: round(busiest),
+  isVoid,
+  peers: { fastify: versionOf('fastify'), 'better-auth': versionOf('better-auth') },
+});
 if (isVoid) {
   console.error(`VOID: the load was ${busiest.toFixed(1)}, above ${MOST_LOAD}: the machine did other work as well.`);
   process.exitCode = 1;
@@ -153,11 +158,16 @@ function rowOf(figure, pairs, reach) {
 function requireAnswers(figure, run) {
   const looked = Object.values(run.codes).reduce((sum, count) => sum + count, 0);
   const good = (run.codes.VALID ?? 0) + (run.codes['200'] ?? 0);
-  if (run.errors > 0 || run.non2xx > 0 || looked === 0 || good < looked) throw new Error(`${figure}: not all answers were good: ${JSON.stringify(run)}`);
+  if (run.errors > 0 || run.non2xx > 0 || looked === 0 || good < looked)
+    throw new Error(`${figure}: not all answers were good: ${JSON.stringify(run)}`);
 }
 
 async function writeVerdicts(keys) {
-  const sample = await latchkey.call('/verify', { key: keys[0].secret, ...QUESTION, dryRun: true }, { apiKey: latchkey.serviceKey });
+  const sample = await latchkey.call(
+    '/verify',
+    { key: keys[0].secret, ...QUESTION, dryRun: true },
+    { apiKey: latchkey.serviceKey },
+  );
   const file = join(latchkey.dataDir, 'verdicts');
   await writeFile(file, keys.map(({ id, secret }) => JSON.stringify([secret, { ...sample, keyId: id }])).join('\n'));
   return file;
@@ -165,7 +175,9 @@ async function writeVerdicts(keys) {
 
 async function startBare(runtime, verdictsFile) {
   const port = await freePort();
-  const child = spawnOn(serverCpu, runtime, ['bench/servers/bare.mjs'], { env: { PATH: process.env.PATH, PORT: String(port), VERDICTS_FILE: verdictsFile } });
+  const child = spawnOn(serverCpu, runtime, ['bench/servers/bare.mjs'], {
+    env: { PATH: process.env.PATH, PORT: String(port), VERDICTS_FILE: verdictsFile },
+  });
   await untilReady(child, `http://127.0.0.1:${port}/ready`);
   return { port, child };
 }

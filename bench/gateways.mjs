@@ -30,8 +30,16 @@ const nginx = await startNginx();
 const rows = [];
 try {
   const plain = await latchkey.call('/api-keys', { name: 'plain', scopes: ['chat:write'] });
-  const limited = await latchkey.call('/api-keys', { name: 'limited', scopes: ['chat:write'], rateLimitPerDay: 1_000_000, budgetLimitCents: 1_000_000 });
-  for (const [name, key] of [['a key without limits', plain], ['a key with a rate limit and a budget', limited]]) {
+  const limited = await latchkey.call('/api-keys', {
+    name: 'limited',
+    scopes: ['chat:write'],
+    rateLimitPerDay: 1_000_000,
+    budgetLimitCents: 1_000_000,
+  });
+  for (const [name, key] of [
+    ['a key without limits', plain],
+    ['a key with a rate limit and a budget', limited],
+  ]) {
     for (const inFlight of [1, 16]) await compare(`${name}, ${inFlight} in flight`, key.secretKey, inFlight);
   }
 } finally {
@@ -59,19 +67,34 @@ async function compare(name, secret, inFlight) {
   await worker(200, false);
   await Promise.all(Array.from({ length: inFlight }, () => worker(Math.ceil(requests / inFlight), true)));
   agent.destroy();
-  for (const [label, share] of [['p50', 0.5], ['p99', 0.99]]) {
+  for (const [label, share] of [
+    ['p50', 0.5],
+    ['p99', 0.99],
+  ]) {
     const [a, b] = [percentile(took.with, share), percentile(took.without, share)];
-    rows.push({ figure: `${label} through nginx with Latchkey, ${name}`, value: round(a), unit: 'ms', rounds: [`without ${round(b)}`, `added ${round(a - b)}`] });
+    rows.push({
+      figure: `${label} through nginx with Latchkey, ${name}`,
+      value: round(a),
+      unit: 'ms',
+      rounds: [`without ${round(b)}`, `added ${round(a - b)}`],
+    });
   }
 }
 
 function timed(agent, path, secret) {
   return new Promise((resolve, reject) => {
     const started = performance.now();
-    const sent = request({ host: '127.0.0.1', port: nginx.port, path, agent, headers: { authorization: `Bearer ${secret}` } }, (response) => {
-      response.resume();
-      response.once('end', () => (response.statusCode === 200 ? resolve(performance.now() - started) : reject(new Error(`${path} answered ${response.statusCode}`))));
-    });
+    const sent = request(
+      { host: '127.0.0.1', port: nginx.port, path, agent, headers: { authorization: `Bearer ${secret}` } },
+      (response) => {
+        response.resume();
+        response.once('end', () =>
+          response.statusCode === 200
+            ? resolve(performance.now() - started)
+            : reject(new Error(`${path} answered ${response.statusCode}`)),
+        );
+      },
+    );
     sent.once('error', reject);
     sent.end();
   });
@@ -87,11 +110,20 @@ async function startNginx() {
     .replaceAll('127.0.0.1:3000', `127.0.0.1:${latchkey.port}`)
     .replaceAll('127.0.0.1:8080', upstream)
     .replaceAll('GATEWAY_KEY', latchkey.serviceKey)
-    .replace('listen 80;', `listen 127.0.0.1:${port}; keepalive_requests 1000000; location = /without { proxy_pass http://${upstream}; } location = /ready { return 200; }`);
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${directory}/${name};`).join(' ');
+    .replace(
+      'listen 80;',
+      `listen 127.0.0.1:${port}; keepalive_requests 1000000; location = /without { proxy_pass http://${upstream}; } location = /ready { return 200; }`,
+    );
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+    .map((name) => `${name}_temp_path ${directory}/${name};`)
+    .join(' ');
   const main = `daemon off; master_process off; pid ${directory}/pid; error_log ${directory}/error.log warn; events {}\n`;
   await writeFile(join(directory, 'nginx.conf'), `${main}http { access_log off; ${temporary}\n${site}\n}`);
-  const child = spawn('nginx', ['-p', directory, '-e', join(directory, 'error.log'), '-c', join(directory, 'nginx.conf')], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(
+    'nginx',
+    ['-p', directory, '-e', join(directory, 'error.log'), '-c', join(directory, 'nginx.conf')],
+    { stdio: ['ignore', 'pipe', 'pipe'] },
+  );
   await untilReady(child, `http://127.0.0.1:${port}/ready`);
   return { child, directory, port };
 }

@@ -154,12 +154,25 @@ async function seed(client) {
 async function startServer() {
   const port = await freePort();
   const child = spawn(process.execPath, [join(root, 'dist/src/main.js')], {
-    env: { ...process.env, NODE_ENV: 'development', DATA_DIR: dataDir, PORT: String(port), ADMIN_EMAIL: ADMIN.email, ADMIN_PASSWORD: ADMIN.password, ADMIN_PASSWORD_IS_TEMPORARY: 'false', MANAGEMENT_RATE_PER_MINUTE: '1000000', LOG_LEVEL: 'error' },
+    env: {
+      ...process.env,
+      NODE_ENV: 'development',
+      DATA_DIR: dataDir,
+      PORT: String(port),
+      ADMIN_EMAIL: ADMIN.email,
+      ADMIN_PASSWORD: ADMIN.password,
+      ADMIN_PASSWORD_IS_TEMPORARY: 'false',
+      MANAGEMENT_RATE_PER_MINUTE: '1000000',
+      LOG_LEVEL: 'error',
+    },
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   const baseUrl = `http://127.0.0.1:${port}`;
   for (let attempt = 0; ; attempt += 1) {
-    const ready = await fetch(`${baseUrl}/health/ready`).then((answer) => answer.ok, () => false);
+    const ready = await fetch(`${baseUrl}/health/ready`).then(
+      (answer) => answer.ok,
+      () => false,
+    );
     if (ready) break;
     if (attempt > 300 || child.exitCode !== null) throw new Error('The server did not start.');
     await new Promise((resolve) => setTimeout(resolve, 100));
@@ -167,7 +180,11 @@ async function startServer() {
   return {
     baseUrl,
     pid: child.pid,
-    rssMb: async () => Math.round(Number(/VmRSS:\s+(\d+)/.exec(await readFile(`/proc/${child.pid}/status`, 'utf8').catch(() => ''))?.[1] ?? 0) / 1024),
+    rssMb: async () =>
+      Math.round(
+        Number(/VmRSS:\s+(\d+)/.exec(await readFile(`/proc/${child.pid}/status`, 'utf8').catch(() => ''))?.[1] ?? 0) /
+          1024,
+      ),
     stop: () =>
       new Promise((resolve) => {
         if (child.exitCode !== null) return resolve();
@@ -197,8 +214,18 @@ async function measure(client) {
     at: new Date().toISOString(),
     keys: KEYS,
     requestsPerCase: REQUESTS,
-    machine: { cpus: cpus().length, model: cpus()[0]?.model, memoryGb: Math.round(totalmem() / 2 ** 30), loadAverage: loadavg(), node: process.version },
-    postgres: (await client.query(`SELECT current_setting('server_version') AS version, current_setting('shared_buffers') AS "sharedBuffers", pg_size_pretty(pg_database_size(current_database())) AS size`)).rows[0],
+    machine: {
+      cpus: cpus().length,
+      model: cpus()[0]?.model,
+      memoryGb: Math.round(totalmem() / 2 ** 30),
+      loadAverage: loadavg(),
+      node: process.version,
+    },
+    postgres: (
+      await client.query(
+        `SELECT current_setting('server_version') AS version, current_setting('shared_buffers') AS "sharedBuffers", pg_size_pretty(pg_database_size(current_database())) AS size`,
+      )
+    ).rows[0],
     boundMs: BOUND_MS,
     cases: [],
   };
@@ -210,7 +237,9 @@ async function measure(client) {
       if (request === WARM_UP_REQUESTS) cpuBefore = await cpuMs();
       const path = one.paths[request % one.paths.length];
       const sent = performance.now();
-      const answer = await fetch(`${server.baseUrl}/api/v1/api-keys${path}`, { headers: { authorization: `Bearer ${token}` } });
+      const answer = await fetch(`${server.baseUrl}/api/v1/api-keys${path}`, {
+        headers: { authorization: `Bearer ${token}` },
+      });
       const body = await answer.json();
       if (answer.status !== 200) throw new Error(`${path}: ${JSON.stringify(body)}`);
       const tookMs = performance.now() - sent;
@@ -218,9 +247,17 @@ async function measure(client) {
       times.push(tookMs);
       timesOfPath.get(path).push(tookMs);
     }
-    const cpuMeanMs = [...(await cpuMs())].reduce((sum, [pid, ms]) => sum + (cpuBefore.has(pid) ? ms - cpuBefore.get(pid) : 0), 0) / REQUESTS;
+    const cpuMeanMs =
+      [...(await cpuMs())].reduce((sum, [pid, ms]) => sum + (cpuBefore.has(pid) ? ms - cpuBefore.get(pid) : 0), 0) /
+      REQUESTS;
     times.sort((a, b) => a - b);
-    const medians = [...timesOfPath].map(([path, own]) => ({ path, p50Ms: at(own.sort((a, b) => a - b), 0.5) }));
+    const medians = [...timesOfPath].map(([path, own]) => ({
+      path,
+      p50Ms: at(
+        own.sort((a, b) => a - b),
+        0.5,
+      ),
+    }));
     const slowest = medians.reduce((worst, path) => ((path.p50Ms ?? 0) > (worst.p50Ms ?? 0) ? path : worst));
     report.cases.push({
       name: one.name,
@@ -234,7 +271,9 @@ async function measure(client) {
       loadAverage: loadavg()[0],
       plans: await plansOf(client, slowest.path),
     });
-    console.log(`${one.name}: p50 ${at(times, 0.5)} ms, p95 ${at(times, 0.95)} ms; slowest ${slowest.path} ${slowest.p50Ms} ms`);
+    console.log(
+      `${one.name}: p50 ${at(times, 0.5)} ms, p95 ${at(times, 0.95)} ms; slowest ${slowest.path} ${slowest.p50Ms} ms`,
+    );
   }
   if (ONLY === null) report.export = await measureExport(token);
   return report;
@@ -246,7 +285,10 @@ async function cpuMs() {
   for (const pid of await readdir('/proc').catch(() => [])) {
     if (!/^\d+$/.test(pid)) continue;
     const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-    const [, parent, , , , , , , , , , user, system] = stat.slice(stat.lastIndexOf(')') + 2).split(' ').map(Number);
+    const [, parent, , , , , , , , , , user, system] = stat
+      .slice(stat.lastIndexOf(')') + 2)
+      .split(' ')
+      .map(Number);
     if (Number(pid) === server.pid || parent === database.pid) times.set(pid, (user + system) * 10);
   }
   return times;
@@ -264,28 +306,75 @@ function casesOf(owners) {
     { name: 'first page', paths: ['', '?size=100', '?page=2', '?page=3'] },
     { name: 'last page that may be asked for', paths: ['?page=100&size=100', '?page=1000&size=10'] },
     { name: 'owner', paths: paths(some, (id) => `?ownerId=${id}`) },
-    { name: 'owner with most keys', paths: [`?ownerId=${owners[0].id}`, `?ownerId=${owners[0].id}&page=50&size=100`, `?ownerId=${owners[0].id}&sort=name`] },
-    { name: 'tag, rare to frequent', paths: paths(['team:999', 'team:800', 'team:500', 'team:100', 'team:10', 'team:1', 'team:0', 'region:eu-west'], (tag) => `?tag=${tag}`) },
-    { name: 'tag, last page that may be asked for', paths: paths(['team:10', 'team:1', 'team:0', 'region:eu-west'], (tag) => `?tag=${tag}&page=1000&size=10`), isBounded: false },
+    {
+      name: 'owner with most keys',
+      paths: [
+        `?ownerId=${owners[0].id}`,
+        `?ownerId=${owners[0].id}&page=50&size=100`,
+        `?ownerId=${owners[0].id}&sort=name`,
+      ],
+    },
+    {
+      name: 'tag, rare to frequent',
+      paths: paths(
+        ['team:999', 'team:800', 'team:500', 'team:100', 'team:10', 'team:1', 'team:0', 'region:eu-west'],
+        (tag) => `?tag=${tag}`,
+      ),
+    },
+    {
+      name: 'tag, last page that may be asked for',
+      paths: paths(['team:10', 'team:1', 'team:0', 'region:eu-west'], (tag) => `?tag=${tag}&page=1000&size=10`),
+      isBounded: false,
+    },
     { name: 'two tags', paths: paths(['team:900', 'team:100', 'team:0'], (tag) => `?tag=${tag}&tag=region:eu-west`) },
-    { name: 'scope', paths: paths(['model:499', 'model:100', 'model:0', 'chat:billing', 'chat:quartz'], (scope) => `?scope=${scope}`) },
-    ...['active', 'inactive', 'expired', 'revoked'].map((status) => ({ name: `status ${status}`, paths: [`?status=${status}`, `?status=${status}&size=100&page=5`] })),
+    {
+      name: 'scope',
+      paths: paths(['model:499', 'model:100', 'model:0', 'chat:billing', 'chat:quartz'], (scope) => `?scope=${scope}`),
+    },
+    ...['active', 'inactive', 'expired', 'revoked'].map((status) => ({
+      name: `status ${status}`,
+      paths: [`?status=${status}`, `?status=${status}&size=100&page=5`],
+    })),
     { name: 'environment test', paths: ['?environment=test'] },
-    { name: 'search, three letters of rare words', paths: paths(['qzx', 'xkj', '7Qz', 'zzz', 'wvq', 'jqx'], (term) => `?search=${term}`) },
-    { name: 'search, three letters of usual words', paths: paths(['zeb', 'qua', 'sur', 'fra', 'loy', 'mob', 'vis', 'cra', 'bil'], (term) => `?search=${term}`) },
-    { name: 'search, three letters of every key', paths: paths(['lk_', 'liv', 'ser', 'wor', 'tes'], (term) => `?search=${term}`) },
+    {
+      name: 'search, three letters of rare words',
+      paths: paths(['qzx', 'xkj', '7Qz', 'zzz', 'wvq', 'jqx'], (term) => `?search=${term}`),
+    },
+    {
+      name: 'search, three letters of usual words',
+      paths: paths(['zeb', 'qua', 'sur', 'fra', 'loy', 'mob', 'vis', 'cra', 'bil'], (term) => `?search=${term}`),
+    },
+    {
+      name: 'search, three letters of every key',
+      paths: paths(['lk_', 'liv', 'ser', 'wor', 'tes'], (term) => `?search=${term}`),
+    },
     { name: 'search by prefix', paths: paths(['lk_live_4fT', 'lk_test_Zq0', 'live_abc'], (term) => `?search=${term}`) },
-    { name: 'search, sorted by name', paths: paths(['zeb', 'qua', 'sur', 'fra'], (term) => `?search=${term}&sort=name`) },
+    {
+      name: 'search, sorted by name',
+      paths: paths(['zeb', 'qua', 'sur', 'fra'], (term) => `?search=${term}&sort=name`),
+    },
     { name: 'search in one owner', paths: paths(some.slice(0, 10), (id) => `?ownerId=${id}&search=bil`) },
-    { name: 'tag and status', paths: ['?tag=team:0&status=revoked', '?tag=team:500&status=active', '?tag=team:100&status=expired'] },
+    {
+      name: 'tag and status',
+      paths: ['?tag=team:0&status=revoked', '?tag=team:500&status=active', '?tag=team:100&status=expired'],
+    },
     ...sorts.map((sort) => ({ name: `sort ${sort}`, paths: [`?sort=${sort}`, `?sort=${sort}&page=20&size=50`] })),
     { name: 'tag, sorted by name', paths: ['?tag=team:0&sort=name', '?tag=team:500&sort=name'] },
     { name: 'status, sorted by expiry', paths: ['?status=active&sort=expiresAt', '?status=expired&sort=-expiresAt'] },
     { name: 'never used', paths: ['?neverUsed=true', '?neverUsed=true&status=active'] },
     { name: 'unused for 90 days', paths: [`?unusedSince=${ninetyDaysAgo}&status=active`] },
-    { name: 'unused for a year, sorted by last use', paths: [`?unusedSince=${aYearAgo}&sort=lastUsedAt`, `?unusedSince=${aYearAgo}&sort=-lastUsedAt`] },
-    { name: 'budget used, rare to frequent', paths: ['?budgetUsedAbove=99.9', '?budgetUsedAbove=99', '?budgetUsedAbove=80', '?budgetUsedAbove=0'] },
-    { name: 'budget used and status', paths: ['?budgetUsedAbove=80&status=active', '?budgetUsedAbove=95&status=active&sort=name'] },
+    {
+      name: 'unused for a year, sorted by last use',
+      paths: [`?unusedSince=${aYearAgo}&sort=lastUsedAt`, `?unusedSince=${aYearAgo}&sort=-lastUsedAt`],
+    },
+    {
+      name: 'budget used, rare to frequent',
+      paths: ['?budgetUsedAbove=99.9', '?budgetUsedAbove=99', '?budgetUsedAbove=80', '?budgetUsedAbove=0'],
+    },
+    {
+      name: 'budget used and status',
+      paths: ['?budgetUsedAbove=80&status=active', '?budgetUsedAbove=95&status=active&sort=name'],
+    },
     { name: 'expiring within a week', paths: [`?status=active&expiresBefore=${soon}&sort=expiresAt`] },
     { name: 'without expiry', paths: ['?hasExpiry=false&status=active'] },
     { name: 'facets of all', paths: ['/facets'], isBounded: false },
@@ -309,12 +398,26 @@ async function plansOf(client, path) {
   const filter = Object.fromEntries(
     [...new Set(asked.keys())]
       .filter((name) => !['page', 'size', 'sort'].includes(name))
-      .map((name) => [name, ['tag', 'scope'].includes(name) ? asked.getAll(name) : flags.includes(name) ? asked.get(name) === 'true' : name === 'budgetUsedAbove' ? Number(asked.get(name)) : asked.get(name)]),
+      .map((name) => [
+        name,
+        ['tag', 'scope'].includes(name)
+          ? asked.getAll(name)
+          : flags.includes(name)
+            ? asked.get(name) === 'true'
+            : name === 'budgetUsedAbove'
+              ? Number(asked.get(name))
+              : asked.get(name),
+      ]),
   );
   const size = Number(asked.get('size') ?? 10);
   const offset = (Number(asked.get('page') ?? 1) - 1) * size;
   const condition = conditionOf(filter, { kind: 'all' }, new Date());
-  await new ApiKeyListsRepository(explaining).slice(condition, orderOf(asked.get('sort') ?? '-createdAt'), size, offset);
+  await new ApiKeyListsRepository(explaining).slice(
+    condition,
+    orderOf(asked.get('sort') ?? '-createdAt'),
+    size,
+    offset,
+  );
   return plans;
 }
 
@@ -322,7 +425,9 @@ async function plansOf(client, path) {
 async function measureExport(token) {
   const rssBeforeMb = await server.rssMb();
   const started = performance.now();
-  const answer = await fetch(`${server.baseUrl}/api/v1/api-keys/export`, { headers: { authorization: `Bearer ${token}` } });
+  const answer = await fetch(`${server.baseUrl}/api/v1/api-keys/export`, {
+    headers: { authorization: `Bearer ${token}` },
+  });
   let bytes = 0;
   let lines = -1;
   let rssMaxMb = rssBeforeMb;
@@ -333,7 +438,14 @@ async function measureExport(token) {
     if (chunks++ % 500 === 0) rssMaxMb = Math.max(rssMaxMb, await server.rssMb());
   }
   const seconds = (performance.now() - started) / 1000;
-  return { lines, megabytes: Math.round(bytes / 1e6), seconds: Math.round(seconds * 10) / 10, keysPerSecond: Math.round(lines / seconds), rssBeforeMb, rssMaxMb };
+  return {
+    lines,
+    megabytes: Math.round(bytes / 1e6),
+    seconds: Math.round(seconds * 10) / 10,
+    keysPerSecond: Math.round(lines / seconds),
+    rssBeforeMb,
+    rssMaxMb,
+  };
 }
 
 async function signIn() {
@@ -354,12 +466,10 @@ async function resetAdmin(client) {
   const { rows } = await client.query('SELECT id FROM users WHERE email = $1', [ADMIN.email]);
   const { peppers } = loadConfig({ DATA_DIR: dataDir });
   const { hash, binding } = bindPassword(peppers, rows[0].id, await hashPassword(ADMIN.password));
-  await client.query('UPDATE users SET password_hash = $2, password_binding = $3, password_binding_version = $4 WHERE id = $1', [
-    rows[0].id,
-    hash,
-    binding.mac,
-    binding.version,
-  ]);
+  await client.query(
+    'UPDATE users SET password_hash = $2, password_binding = $3, password_binding_version = $4 WHERE id = $1',
+    [rows[0].id, hash, binding.mac, binding.version],
+  );
 }
 
 function at(sorted, quantile) {
@@ -370,11 +480,22 @@ function at(sorted, quantile) {
 function print(report) {
   const pad = (text, width) => String(text).padStart(width);
   const { machine, postgres } = report;
-  console.log(`\n${machine.model}, ${machine.cpus} cores, ${machine.memoryGb} GB, Node ${machine.node}, PostgreSQL ${postgres.version} with ${postgres.sharedBuffers} of buffers and ${postgres.size} of data`);
-  console.log(`${report.keys} keys, ${report.requestsPerCase} requests a case, load ${machine.loadAverage.map((load) => load.toFixed(1)).join(' ')}`);
-  console.log(`${'case'.padEnd(40)}${pad('p50 ms', 9)}${pad('p95 ms', 9)}${pad('max ms', 9)}${pad('cpu ms', 9)}${pad('load', 7)}`);
-  for (const one of report.cases) console.log(`${one.name.padEnd(40)}${pad(one.p50Ms, 9)}${pad(one.p95Ms, 9)}${pad(one.maxMs, 9)}${pad(one.cpuMeanMs, 9)}${pad(one.loadAverage.toFixed(1), 7)}${one.boundMs !== null && one.p95Ms > one.boundMs ? '  over' : ''}`);
+  console.log(
+    `\n${machine.model}, ${machine.cpus} cores, ${machine.memoryGb} GB, Node ${machine.node}, PostgreSQL ${postgres.version} with ${postgres.sharedBuffers} of buffers and ${postgres.size} of data`,
+  );
+  console.log(
+    `${report.keys} keys, ${report.requestsPerCase} requests a case, load ${machine.loadAverage.map((load) => load.toFixed(1)).join(' ')}`,
+  );
+  console.log(
+    `${'case'.padEnd(40)}${pad('p50 ms', 9)}${pad('p95 ms', 9)}${pad('max ms', 9)}${pad('cpu ms', 9)}${pad('load', 7)}`,
+  );
+  for (const one of report.cases)
+    console.log(
+      `${one.name.padEnd(40)}${pad(one.p50Ms, 9)}${pad(one.p95Ms, 9)}${pad(one.maxMs, 9)}${pad(one.cpuMeanMs, 9)}${pad(one.loadAverage.toFixed(1), 7)}${one.boundMs !== null && one.p95Ms > one.boundMs ? '  over' : ''}`,
+    );
   if (report.export === undefined) return;
   const { lines, megabytes, seconds, keysPerSecond, rssBeforeMb, rssMaxMb } = report.export;
-  console.log(`export: ${lines} keys, ${megabytes} MB in ${seconds} s (${keysPerSecond} a second), memory ${rssBeforeMb} MB before, at most ${rssMaxMb} MB during`);
+  console.log(
+    `export: ${lines} keys, ${megabytes} MB in ${seconds} s (${keysPerSecond} a second), memory ${rssBeforeMb} MB before, at most ${rssMaxMb} MB during`,
+  );
 }

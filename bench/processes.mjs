@@ -7,7 +7,8 @@ const hasTaskset = spawnSync('taskset', ['--version']).status === 0;
 
 /** Runs a command on one processor where the system can pin; null: wherever. */
 export function spawnOn(cpu, command, args, options = {}) {
-  const [file, list] = hasTaskset && cpu !== null ? ['taskset', ['-c', String(cpu), command, ...args]] : [command, args];
+  const [file, list] =
+    hasTaskset && cpu !== null ? ['taskset', ['-c', String(cpu), command, ...args]] : [command, args];
   return spawn(file, list, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
 }
 
@@ -47,7 +48,9 @@ export async function end(child) {
 
 /** Runs one load in a process of its own and gives its figures; @see load/load.mjs */
 export async function load(cpu, options) {
-  const child = spawnOn(cpu, process.execPath, [new URL('load/load.mjs', import.meta.url).pathname], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawnOn(cpu, process.execPath, [new URL('load/load.mjs', import.meta.url).pathname], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   child.stdin.end(JSON.stringify(options));
   let text = '';
   child.stdout.on('data', (chunk) => (text += chunk));

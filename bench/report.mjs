@@ -21,13 +21,28 @@ export function percentile(values, part) {
 
 /** Prints a table and writes `bench/results/<name>.json`; `run` says more about the run as a whole. */
 export async function report(name, rows, run = {}) {
-  const machine = { cpu: cpus()[0].model.trim(), cores: cpus().length, memoryGb: Math.round(totalmem() / 2 ** 30), node: process.version };
+  const machine = {
+    cpu: cpus()[0].model.trim(),
+    cores: cpus().length,
+    memoryGb: Math.round(totalmem() / 2 ** 30),
+    node: process.version,
+  };
   console.log(`\n${name}: ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGb} GiB, Node ${machine.node}`);
   for (const { figure, value, unit, reach = '', requestsPerSecond, rounds, p99Ms, detail: more } of rows) {
-    const detail = [requestsPerSecond === undefined ? '' : `${requestsPerSecond}/s`, p99Ms === undefined ? '' : `p99 ${p99Ms} ms`, rounds === undefined ? '' : `rounds ${rounds.join(' ')}`, more ?? ''].filter(Boolean).join(', ');
+    const detail = [
+      requestsPerSecond === undefined ? '' : `${requestsPerSecond}/s`,
+      p99Ms === undefined ? '' : `p99 ${p99Ms} ms`,
+      rounds === undefined ? '' : `rounds ${rounds.join(' ')}`,
+      more ?? '',
+    ]
+      .filter(Boolean)
+      .join(', ');
     console.log(`  ${figure.padEnd(70)} ${String(value).padStart(9)} ${unit.padEnd(16)} ${reach.padEnd(8)} ${detail}`);
   }
   const directory = new URL('results/', import.meta.url);
   await mkdir(directory, { recursive: true });
-  await writeFile(new URL(`${name}.json`, directory), `${JSON.stringify({ at: new Date().toISOString(), machine, ...run, rows }, null, 2)}\n`);
+  await writeFile(
+    new URL(`${name}.json`, directory),
+    `${JSON.stringify({ at: new Date().toISOString(), machine, ...run, rows }, null, 2)}\n`,
+  );
 }

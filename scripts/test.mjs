@@ -19,7 +19,10 @@ const LANES = [
     // What runs inside the browser's pages knows the DOM; nothing else does.
     { name: 'types of pages', args: ['node_modules/typescript/bin/tsc', '--noEmit', '-p', 'test/browser'] },
     { name: 'types of client', args: ['node_modules/typescript/bin/tsc', '--noEmit', '-p', 'clients/typescript'] },
-    { name: 'imports', args: ['node_modules/dependency-cruiser/bin/dependency-cruise.mjs', 'src', '--config', '.dependency-cruiser.cjs'] },
+    {
+      name: 'imports',
+      args: ['node_modules/dependency-cruiser/bin/dependency-cruise.mjs', 'src', '--config', '.dependency-cruiser.cjs'],
+    },
   ],
   [
     { name: 'client', args: ['scripts/build.mjs', 'client'] },
@@ -33,11 +36,15 @@ await mkdir(`${root}test-results`, { recursive: true });
 const outcomes = (await Promise.all(LANES.map(runLane))).flat();
 // The contract tests read the build, so they would test an older one.
 const isBuilt = outcomes.find(({ name }) => name === 'build').ok;
-outcomes.push(isBuilt ? await runTests() : { name: 'tests', ok: false, detail: 'not run: the build failed', seconds: 0 });
+outcomes.push(
+  isBuilt ? await runTests() : { name: 'tests', ok: false, detail: 'not run: the build failed', seconds: 0 },
+);
 
 console.log('');
 for (const { name, ok, seconds, detail } of outcomes) {
-  console.log(`${ok ? 'ok    ' : 'FAILED'}  ${name.padEnd(14)} ${`${seconds.toFixed(1)} s`.padStart(8)}${detail ? `   ${detail}` : ''}`);
+  console.log(
+    `${ok ? 'ok    ' : 'FAILED'}  ${name.padEnd(14)} ${`${seconds.toFixed(1)} s`.padStart(8)}${detail ? `   ${detail}` : ''}`,
+  );
 }
 const failed = outcomes.filter(({ ok }) => !ok).map(({ name }) => name);
 console.log(failed.length === 0 ? '\nAll checks passed.' : `\nFailed: ${failed.join(', ')}.`);
@@ -58,27 +65,48 @@ async function runTests() {
   // Who chooses, chooses among the files.
   const byFolder = chosen.length === 0 ? { TESTS_BY_FOLDER: '1' } : {};
   const jest = ['--experimental-vm-modules', '--no-warnings=ExperimentalWarning', 'node_modules/jest/bin/jest.js'];
-  const { ok, seconds } = await run([...jest, '--reporters=default', '--json', '--outputFile', REPORT, ...chosen], 'inherit', byFolder);
+  const { ok, seconds } = await run(
+    [...jest, '--reporters=default', '--json', '--outputFile', REPORT, ...chosen],
+    'inherit',
+    byFolder,
+  );
   if (!existsSync(`${root}${REPORT}`)) return { name: 'tests', ok: false, seconds, detail: 'no report' };
-  const { numPassedTests, numFailedTests, numPendingTests, numRuntimeErrorTestSuites } = JSON.parse(await readFile(`${root}${REPORT}`, 'utf8'));
+  const { numPassedTests, numFailedTests, numPendingTests, numRuntimeErrorTestSuites } = JSON.parse(
+    await readFile(`${root}${REPORT}`, 'utf8'),
+  );
   const detail = [
     `${numPassedTests} passed`,
     `${numFailedTests} failed`,
     ...(numPendingTests > 0 ? [`${numPendingTests} skipped`] : []),
     ...(numRuntimeErrorTestSuites > 0 ? [`${numRuntimeErrorTestSuites} files could not be run`] : []),
   ].join(', ');
-  return { name: 'tests', ok: ok && numPassedTests > 0, seconds, detail: numPassedTests > 0 ? detail : `${detail}: nothing was tested` };
+  return {
+    name: 'tests',
+    ok: ok && numPassedTests > 0,
+    seconds,
+    detail: numPassedTests > 0 ? detail : `${detail}: nothing was tested`,
+  };
 }
 
 function run(args, output, variables = {}) {
   const started = performance.now();
   return new Promise((resolve) => {
     // Jest writes its report to a file; what it prints with --json on standard output is the same once more.
-    const child = spawn(process.execPath, args, { cwd: root, env: { ...process.env, ...variables }, stdio: ['ignore', output === 'pipe' ? 'pipe' : 'ignore', output === 'pipe' ? 'pipe' : 'inherit'] });
+    const child = spawn(process.execPath, args, {
+      cwd: root,
+      env: { ...process.env, ...variables },
+      stdio: ['ignore', output === 'pipe' ? 'pipe' : 'ignore', output === 'pipe' ? 'pipe' : 'inherit'],
+    });
     const chunks = [];
     child.stdout?.on('data', (chunk) => chunks.push(chunk));
     child.stderr?.on('data', (chunk) => chunks.push(chunk));
     child.once('error', (error) => chunks.push(Buffer.from(error.message)));
-    child.once('close', (code) => resolve({ ok: code === 0, seconds: (performance.now() - started) / 1000, output: Buffer.concat(chunks).toString() }));
+    child.once('close', (code) =>
+      resolve({
+        ok: code === 0,
+        seconds: (performance.now() - started) / 1000,
+        output: Buffer.concat(chunks).toString(),
+      }),
+    );
   });
 }

@@ -51,7 +51,11 @@ export interface AppOptions {
  * The application, ready to listen: filters, pipes, limits and headers as every entry point must have them.
  * The caller owns `dataSource` and closes it after the application.
  */
-export async function createApp(config: Config, dataSource: DataSource, options: AppOptions = {}): Promise<NestFastifyApplication> {
+export async function createApp(
+  config: Config,
+  dataSource: DataSource,
+  options: AppOptions = {},
+): Promise<NestFastifyApplication> {
   const adapter = new FastifyAdapter({
     ...serverOptions(config, options),
     // No Express-style middleware anywhere: its runner need not look at every request.
@@ -81,7 +85,10 @@ export async function createApp(config: Config, dataSource: DataSource, options:
   return app;
 }
 
-function serverOptions(config: Config, { log, requestTimeoutMs = REQUEST_TIMEOUT_MS }: AppOptions): FastifyHttpOptions<Server> {
+function serverOptions(
+  config: Config,
+  { log, requestTimeoutMs = REQUEST_TIMEOUT_MS }: AppOptions,
+): FastifyHttpOptions<Server> {
   return {
     bodyLimit: MAX_BODY_BYTES,
     http: timeLimits(requestTimeoutMs),
@@ -95,7 +102,11 @@ function serverOptions(config: Config, { log, requestTimeoutMs = REQUEST_TIMEOUT
     routerOptions: { maxParamLength: 200, caseSensitive: true },
     clientErrorHandler: answerClientError,
     frameworkErrors: (error, request, reply) => {
-      sendProblem(reply, domainErrorOf(error) ?? validationFailed([{ path: 'url', message: 'is not valid' }]), request.id);
+      sendProblem(
+        reply,
+        domainErrorOf(error) ?? validationFailed([{ path: 'url', message: 'is not valid' }]),
+        request.id,
+      );
     },
     ...(config.logLevel === 'silent' ? { logger: false } : { loggerInstance: log ?? createLog(config.logLevel) }),
   };
@@ -104,15 +115,32 @@ function serverOptions(config: Config, { log, requestTimeoutMs = REQUEST_TIMEOUT
 const DATABASE_DOWN = 'The embedded PostgreSQL has ended, and is being started again.';
 
 function showEmbedded(app: NestFastifyApplication, supervisor: Pick<EmbeddedSupervisor, 'isDown' | 'restarts'>): void {
-  app.get(Conditions).register('embeddedPostgres', 'the embedded PostgreSQL runs', () => (supervisor.isDown ? DATABASE_DOWN : null));
-  app.get(Meters).count('latchkey_embedded_postgres_restarts_total', 'Starts of the embedded PostgreSQL after it had died, by this process.', () => supervisor.restarts);
+  app
+    .get(Conditions)
+    .register('embeddedPostgres', 'the embedded PostgreSQL runs', () => (supervisor.isDown ? DATABASE_DOWN : null));
+  app
+    .get(Meters)
+    .count(
+      'latchkey_embedded_postgres_restarts_total',
+      'Starts of the embedded PostgreSQL after it had died, by this process.',
+      () => supervisor.restarts,
+    );
 }
 
-const LOG_NOT_WRITTEN = 'Lines of the log cannot be written to standard output: its disk is full, or what read it is gone.';
+const LOG_NOT_WRITTEN =
+  'Lines of the log cannot be written to standard output: its disk is full, or what read it is gone.';
 
 function showLog(app: NestFastifyApplication): void {
-  app.get(Conditions).register('log', 'lines of the log are written', () => (logOutput.isFailing ? LOG_NOT_WRITTEN : null));
-  app.get(Meters).count('latchkey_log_lines_dropped_total', 'Lines of the log that standard output did not take.', () => logOutput.dropped);
+  app
+    .get(Conditions)
+    .register('log', 'lines of the log are written', () => (logOutput.isFailing ? LOG_NOT_WRITTEN : null));
+  app
+    .get(Meters)
+    .count(
+      'latchkey_log_lines_dropped_total',
+      'Lines of the log that standard output did not take.',
+      () => logOutput.dropped,
+    );
 }
 
 /** What Fastify does by itself and we do not want, and what every request meets before Nest. */

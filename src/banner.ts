@@ -7,7 +7,12 @@ import type { FirstAdmin } from './users/seed.js';
  * What a start tells the person at the terminal; the generated password appears here and nowhere else. On standard
  * error: standard output carries the log, one JSON object a line.
  */
-export function printBanner(config: Config, admin: FirstAdmin | null, warnings: readonly string[], demo: DemoAccess | null): void {
+export function printBanner(
+  config: Config,
+  admin: FirstAdmin | null,
+  warnings: readonly string[],
+  demo: DemoAccess | null,
+): void {
   const base = config.publicUrl;
   const lines = [
     '',
@@ -64,7 +69,8 @@ function changePassword(base: string): string[] {
 function signIn(base: string, email: string, password: string | null): string[] {
   const token = `sed 's/.*"accessToken":"\\([^"]*\\)".*/\\1/')`;
   const login = `curl -s ${base}/api/v1/auth/login -H 'content-type: application/json'`;
-  if (password !== null) return [`    TOKEN=$(${login} \\`, `      -d ${shellQuoted(JSON.stringify({ email, password }))} | ${token}`];
+  if (password !== null)
+    return [`    TOKEN=$(${login} \\`, `      -d ${shellQuoted(JSON.stringify({ email, password }))} | ${token}`];
   const body = `JSON.stringify({ email: ${JSON.stringify(email)}, password: process.env.ADMIN_PASSWORD })`;
   return [
     '    [ "$ADMIN_PASSWORD" ] || read -rs ADMIN_PASSWORD',

@@ -83,12 +83,26 @@ async function addRole(tx: EntityManager, record: (entry: ChangeEntry) => void):
   record({ resourceType: 'role', resourceId: DEMO.roleName, changes: diff(null, after) });
 }
 
-async function addUser(tx: EntityManager, record: (entry: ChangeEntry) => void, user: DemoUser, password: BoundPassword | null): Promise<void> {
+async function addUser(
+  tx: EntityManager,
+  record: (entry: ChangeEntry) => void,
+  user: DemoUser,
+  password: BoundPassword | null,
+): Promise<void> {
   const kind = user.email === null ? 'service' : 'person';
   const added = await tx.query<unknown[]>(
     `INSERT INTO users (id, email, name, kind, password_hash, is_active, password_binding, password_binding_version)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING id`,
-    [user.id, user.email, user.name, kind, password?.hash ?? null, user.isActive ?? true, password?.binding.mac ?? null, password?.binding.version ?? null],
+    [
+      user.id,
+      user.email,
+      user.name,
+      kind,
+      password?.hash ?? null,
+      user.isActive ?? true,
+      password?.binding.mac ?? null,
+      password?.binding.version ?? null,
+    ],
   );
   if (added.length === 0) {
     const [known] = await tx.query<unknown[]>('SELECT 1 FROM users WHERE id = $1', [user.id]);
@@ -96,8 +110,16 @@ async function addUser(tx: EntityManager, record: (entry: ChangeEntry) => void, 
     return;
   }
   await tx.query('INSERT INTO user_role (user_id, role_name) VALUES ($1, $2)', [user.id, user.role]);
-  if (user.managerId) await tx.query('INSERT INTO user_manager (user_id, manager_id) VALUES ($1, $2)', [user.id, user.managerId]);
-  const after = { email: user.email, name: user.name, kind, roles: [user.role], isActive: user.isActive ?? true, managerIds: user.managerId ? [user.managerId] : [] };
+  if (user.managerId)
+    await tx.query('INSERT INTO user_manager (user_id, manager_id) VALUES ($1, $2)', [user.id, user.managerId]);
+  const after = {
+    email: user.email,
+    name: user.name,
+    kind,
+    roles: [user.role],
+    isActive: user.isActive ?? true,
+    managerIds: user.managerId ? [user.managerId] : [],
+  };
   record({ resourceType: 'user', resourceId: user.id, changes: diff(null, after) });
 }
 
@@ -107,7 +129,12 @@ interface DemoKey {
   readonly kids: readonly string[];
 }
 
-async function addKey(tx: EntityManager, record: (entry: ChangeEntry) => void, config: Config, { fields, kids }: DemoKey): Promise<void> {
+async function addKey(
+  tx: EntityManager,
+  record: (entry: ChangeEntry) => void,
+  config: Config,
+  { fields, kids }: DemoKey,
+): Promise<void> {
   const [known] = await tx.query<unknown[]>('SELECT 1 FROM api_key WHERE id = $1', [fields.id]);
   if (known) return;
   const key = Object.assign(new ApiKey(), plainKey(new Date()), fields);
@@ -118,7 +145,16 @@ async function addKey(tx: EntityManager, record: (entry: ChangeEntry) => void, c
   for (const [index, kid] of kids.entries()) {
     const minted = secretOf(config, kid, key.environment);
     const mac = macOf(pepper.key, key.id, minted);
-    await keys.insertSecret({ kid, keyId: key.id, kind: 'own', keyPrefix: minted.keyPrefix, mac, pepperVersion: String(pepper.version), tagVersion: String(signing(config.tagKeys).version), binding: null });
+    await keys.insertSecret({
+      kid,
+      keyId: key.id,
+      kind: 'own',
+      keyPrefix: minted.keyPrefix,
+      mac,
+      pepperVersion: String(pepper.version),
+      tagVersion: String(signing(config.tagKeys).version),
+      binding: null,
+    });
     if (index > 0) {
       const [[secret]] = await tx.query<[{ until: Date }[], number]>(
         `UPDATE api_key_secret SET created_at = created_at - interval '30 days', expires_at = date_trunc('milliseconds', now()) + interval '7 days'
@@ -128,7 +164,12 @@ async function addKey(tx: EntityManager, record: (entry: ChangeEntry) => void, c
       previous = { previousKid: kid, previousSecretExpiresAt: secret!.until.toISOString() };
     }
   }
-  record({ resourceType: 'api-key', resourceId: key.id, changes: diff(null, auditedKey(key)), details: { kid: kids[0], ...previous } });
+  record({
+    resourceType: 'api-key',
+    resourceId: key.id,
+    changes: diff(null, auditedKey(key)),
+    details: { kid: kids[0], ...previous },
+  });
 }
 
 function plainKey(now: Date): Omit<ApiKey, 'id' | 'ownerId' | 'name'> {
@@ -188,20 +229,55 @@ function demoKeys(now: Date): DemoKey[] {
         validityDays: 30,
       },
     },
-    { kids: [DEMO.gatewayKid], fields: { id: DEMO.gatewayKeyId, ownerId: DEMO.serviceId, name: 'Chat gateway', roles: ['gateway'], tags: ['team:platform'] } },
+    {
+      kids: [DEMO.gatewayKid],
+      fields: {
+        id: DEMO.gatewayKeyId,
+        ownerId: DEMO.serviceId,
+        name: 'Chat gateway',
+        roles: ['gateway'],
+        tags: ['team:platform'],
+      },
+    },
     {
       kids: ['9aB3cD5eF7gH1j'],
-      fields: { id: DEMO.revokedKeyId, ownerId: DEMO.ownerId, name: 'Leaked in a log', createdAt: inDays(-90), revokedAt: inDays(-2), revokedReason: 'Found in a public repository', tags: ['team:billing'] },
+      fields: {
+        id: DEMO.revokedKeyId,
+        ownerId: DEMO.ownerId,
+        name: 'Leaked in a log',
+        createdAt: inDays(-90),
+        revokedAt: inDays(-2),
+        revokedReason: 'Found in a public repository',
+        tags: ['team:billing'],
+      },
     },
     {
       kids: ['3kL6mN8pQ2rS4t'],
-      fields: { id: DEMO.deactivatedKeyId, ownerId: DEMO.ownerId, name: 'Paused experiment', isActive: false, deactivatedAt: inDays(-1), deactivatedBy: DEMO.ownerId, expiresAt: inDays(30) },
+      fields: {
+        id: DEMO.deactivatedKeyId,
+        ownerId: DEMO.ownerId,
+        name: 'Paused experiment',
+        isActive: false,
+        deactivatedAt: inDays(-1),
+        deactivatedBy: DEMO.ownerId,
+        expiresAt: inDays(30),
+      },
     },
     {
       kids: ['5uV7wX9yZ1aB3c'],
-      fields: { id: DEMO.expiredKeyId, ownerId: DEMO.ownerId, name: 'Workshop in spring', environment: 'test', createdAt: inDays(-60), expiresAt: inDays(-30) },
+      fields: {
+        id: DEMO.expiredKeyId,
+        ownerId: DEMO.ownerId,
+        name: 'Workshop in spring',
+        environment: 'test',
+        createdAt: inDays(-60),
+        expiresAt: inDays(-30),
+      },
     },
-    { kids: ['6dE8fG2hJ4kL5m'], fields: { id: DEMO.ownerlessKeyId, ownerId: DEMO.formerId, name: 'Of somebody who left', scopes: ['chat:write'] } },
+    {
+      kids: ['6dE8fG2hJ4kL5m'],
+      fields: { id: DEMO.ownerlessKeyId, ownerId: DEMO.formerId, name: 'Of somebody who left', scopes: ['chat:write'] },
+    },
   ];
 }
 

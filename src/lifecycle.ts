@@ -26,9 +26,7 @@ export class Lifecycle {
   constructor(log: Log) {
     this.log = log.child({ context: 'Process' });
     // Node prints the stack on standard error and ends the process with code 1 or 7; the log must say so as well.
-    process.on('uncaughtExceptionMonitor', (error) =>
-      this.log.fatal({ cause: stackOf(error) }, 'crashed'),
-    );
+    process.on('uncaughtExceptionMonitor', (error) => this.log.fatal({ cause: stackOf(error) }, 'crashed'));
   }
 
   starting(): void {

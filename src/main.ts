@@ -112,7 +112,10 @@ async function start(
     database.embedded === null ? undefined : new EmbeddedSupervisor(database.embedded, life.embedded());
   if (supervisor) opened.supervisor = supervisor;
   supervisor?.start();
-  await untilAborted(acceptHistory(config, database, (sentence) => life.told(sentence)), signal);
+  await untilAborted(
+    acceptHistory(config, database, (sentence) => life.told(sentence)),
+    signal,
+  );
   await untilAborted(firstAdminCheck(config, database.dataSource).run(), signal);
   // The password of a demo is printed for everybody who looks.
   const isPasswordTemporary = config.adminPasswordIsTemporary && !demo;
@@ -144,7 +147,11 @@ async function close({ app, supervisor, database }: Opened): Promise<void> {
 }
 
 /** Nothing is written before this database is known to be the one that these secrets and checkpoints belong to. */
-async function acceptHistory(config: Config, { dataSource }: Database, tell: (sentence: string) => void): Promise<void> {
+async function acceptHistory(
+  config: Config,
+  { dataSource }: Database,
+  tell: (sentence: string) => void,
+): Promise<void> {
   const seen = await historyCheck(config, dataSource).run();
   if (seen !== null && config.auditCheckpointFile !== null) tell(`${config.auditCheckpointFile}: ${seen}.`);
   for (const note of await acceptSecrets(dataSource, config)) tell(note);
@@ -169,9 +176,7 @@ try {
   // What the operator can put right is one sentence; a stack is for what the product got wrong.
   const sentence = sentenceOf(error);
   process.stderr.write(
-    sentence === null
-      ? `Latchkey cannot start: ${(error as Error).stack}\n`
-      : `Latchkey cannot start:\n${sentence}\n`,
+    sentence === null ? `Latchkey cannot start: ${(error as Error).stack}\n` : `Latchkey cannot start:\n${sentence}\n`,
   );
   endProcess(1);
 }

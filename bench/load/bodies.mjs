@@ -18,7 +18,14 @@ function reports({ keyIds, perRequest }) {
   const event = () => {
     made += 1;
     const apiKeyId = keyIds[made % keyIds.length];
-    return { id: `${run}-${made}`, apiKeyId, inputTokens: 812, outputTokens: 96, costCents: 0.0123, model: 'gpt-4o-mini' };
+    return {
+      id: `${run}-${made}`,
+      apiKeyId,
+      inputTokens: 812,
+      outputTokens: 96,
+      costCents: 0.0123,
+      model: 'gpt-4o-mini',
+    };
   };
   return () => JSON.stringify({ events: Array.from({ length: perRequest }, event) });
 }

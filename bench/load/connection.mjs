@@ -17,7 +17,9 @@ export class Connection {
     const { hostname, port, pathname } = new URL(url);
     const socket = connect({ host: hostname, port: Number(port), noDelay: true });
     await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject));
-    const lines = Object.entries({ host: `${hostname}:${port}`, ...headers }).map(([name, value]) => `${name}: ${value}\r\n`);
+    const lines = Object.entries({ host: `${hostname}:${port}`, ...headers }).map(
+      ([name, value]) => `${name}: ${value}\r\n`,
+    );
     return new Connection(socket, `POST ${pathname} HTTP/1.1\r\n${lines.join('')}content-length: `);
   }
 

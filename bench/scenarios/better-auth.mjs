@@ -30,7 +30,12 @@ async function against(bench, peer, storage, reach) {
   const ratios = [];
   const theirs = [];
   for (let turn = 0; turn < bench.rounds; turn += 1) {
-    const a = await load(bench.loaderCpu, { url: bench.urls.verify, headers: bench.headers, bodiesFile: bench.files.few, ...options });
+    const a = await load(bench.loaderCpu, {
+      url: bench.urls.verify,
+      headers: bench.headers,
+      bodiesFile: bench.files.few,
+      ...options,
+    });
     const b = await load(bench.loaderCpu, { url: peer.url, bodiesFile: peer.bodiesFile, ...options });
     bench.requireAnswers('verify', a);
     bench.requireAnswers(`better-auth (${storage})`, b);
@@ -56,7 +61,15 @@ async function startPeer(bench, storage) {
   url.pathname = `/${database}`;
   const child = spawnOn(bench.serverCpu, process.execPath, ['bench/servers/better-auth.mjs'], {
     cwd: new URL('../..', import.meta.url).pathname,
-    env: { PATH: process.env.PATH, NODE_ENV: 'production', PORT: String(port), DATABASE_URL: String(url), STORAGE: storage, KEYS: String(KEYS), BODIES_FILE: bodiesFile },
+    env: {
+      PATH: process.env.PATH,
+      NODE_ENV: 'production',
+      PORT: String(port),
+      DATABASE_URL: String(url),
+      STORAGE: storage,
+      KEYS: String(KEYS),
+      BODIES_FILE: bodiesFile,
+    },
   });
   await untilReady(child, `http://127.0.0.1:${port}/ready`);
   return { child, bodiesFile, url: `http://127.0.0.1:${port}/verify` };

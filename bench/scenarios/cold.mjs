@@ -11,7 +11,14 @@ export async function run(bench) {
   const { latchkey, headers, urls, question } = bench;
   const strangers = await latchkey.seedKeys(ASKED);
   const seconds = 12;
-  const background = load(bench.loaderCpu, { url: urls.verify, headers, bodiesFile: bench.files.warm, connections: 32, rate: BACKGROUND_PER_SECOND, seconds });
+  const background = load(bench.loaderCpu, {
+    url: urls.verify,
+    headers,
+    bodiesFile: bench.files.warm,
+    connections: 32,
+    rate: BACKGROUND_PER_SECOND,
+    seconds,
+  });
   await new Promise((resolve) => setTimeout(resolve, 2000));
   const tookMs = [];
   for (const { secret } of strangers) {

@@ -16,7 +16,14 @@ export async function run(bench) {
   const ports = latchkey.replicas.map(({ port }) => port);
   const seconds = 30;
   const background = ports.map((port) =>
-    load(bench.loaderCpu, { url: `http://127.0.0.1:${port}/api/v1/verify`, headers, bodiesFile: bench.files.warm, connections: 8, rate: PER_SECOND_EACH, seconds }),
+    load(bench.loaderCpu, {
+      url: `http://127.0.0.1:${port}/api/v1/verify`,
+      headers,
+      bodiesFile: bench.files.warm,
+      connections: 8,
+      rate: PER_SECOND_EACH,
+      seconds,
+    }),
   );
   const lagsMs = [];
   for (const { id, secret } of doomed) {

@@ -9,7 +9,14 @@ export async function run(bench) {
   const rows = [];
   for (const part of [100, 10, 1]) {
     const rate = FULL_PER_SECOND / part;
-    const options = { url: bench.urls.verify, headers: bench.headers, bodiesFile: bench.files.warm, connections: 64, rate, seconds: bench.seconds };
+    const options = {
+      url: bench.urls.verify,
+      headers: bench.headers,
+      bodiesFile: bench.files.warm,
+      connections: 64,
+      rate,
+      seconds: bench.seconds,
+    };
     await load(bench.loaderCpu, { ...options, seconds: 3 });
     const before = await transactions(bench);
     const began = performance.now();
@@ -26,6 +33,8 @@ export async function run(bench) {
 }
 
 async function transactions({ latchkey }) {
-  const [row] = await latchkey.query(`SELECT xact_commit + xact_rollback AS count FROM pg_stat_database WHERE datname = current_database()`);
+  const [row] = await latchkey.query(
+    `SELECT xact_commit + xact_rollback AS count FROM pg_stat_database WHERE datname = current_database()`,
+  );
   return Number(row.count);
 }

@@ -29,7 +29,11 @@ const auth = betterAuth({
 const { runMigrations } = await getMigrations(auth.options);
 await runMigrations();
 const context = await auth.$context;
-const user = await context.internalAdapter.createUser({ email: `${STORAGE}@bench.example`, name: 'Bench', emailVerified: true });
+const user = await context.internalAdapter.createUser({
+  email: `${STORAGE}@bench.example`,
+  name: 'Bench',
+  emailVerified: true,
+});
 const secrets = [];
 for (let index = 0; index < Number(KEYS); index += 1) {
   const { key } = await auth.api.createApiKey({

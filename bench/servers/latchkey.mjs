@@ -29,7 +29,10 @@ export class Latchkey {
     const postgres = await startEmbeddedPostgres({ dataDir });
     const product = new Latchkey(dataDir, postgres, cpu, environment, root);
     for (let index = 0; index < replicas; index += 1) await product.addReplica();
-    const answer = await product.call('/auth/login', { email: 'admin@latchkey.bench', password: 'a password for benches' });
+    const answer = await product.call('/auth/login', {
+      email: 'admin@latchkey.bench',
+      password: 'a password for benches',
+    });
     product.adminToken = answer.accessToken;
     const gateway = await product.call('/api-keys', { name: 'bench', roles: ['admin'] });
     product.serviceKey = gateway.secretKey;
@@ -112,7 +115,13 @@ export class Latchkey {
     const keys = Array.from({ length: count }, () => {
       const minted = mint({ prefix: 'lk', environment: 'live', tagKeys, randomBytes });
       const id = uuidv7();
-      return { id, kid: minted.kid, keyPrefix: minted.keyPrefix, mac: macOf(pepper, id, minted), secret: minted.secret.reveal() };
+      return {
+        id,
+        kid: minted.kid,
+        keyPrefix: minted.keyPrefix,
+        mac: macOf(pepper, id, minted),
+        secret: minted.secret.reveal(),
+      };
     });
     for (let at = 0; at < keys.length; at += 10_000) {
       const chunk = keys.slice(at, at + 10_000);
@@ -126,7 +135,12 @@ export class Latchkey {
       await this.query(
         `INSERT INTO api_key_secret (kid, key_id, kind, key_prefix, mac, pepper_version)
          SELECT kid, id, 'own', prefix, mac, '1' FROM unnest($1::text[], $2::uuid[], $3::text[], $4::bytea[]) AS row (kid, id, prefix, mac)`,
-        [chunk.map(({ kid }) => kid), chunk.map(({ id }) => id), chunk.map(({ keyPrefix }) => keyPrefix), chunk.map(({ mac }) => mac)],
+        [
+          chunk.map(({ kid }) => kid),
+          chunk.map(({ id }) => id),
+          chunk.map(({ keyPrefix }) => keyPrefix),
+          chunk.map(({ mac }) => mac),
+        ],
       );
     }
     await this.query('ANALYZE');

@@ -17,7 +17,8 @@ const queries = new QueryClient({
       // Looking again at once shows what was there; what one does oneself is asked for anew. Every read is audited.
       staleTime: 15_000,
       // What the server refused it refuses again; only silence is worth another try.
-      retry: (failures, error) => failures < 2 && error instanceof Problem && (error.status === 0 || error.status === 503),
+      retry: (failures, error) =>
+        failures < 2 && error instanceof Problem && (error.status === 0 || error.status === 503),
     },
   },
 });
@@ -29,7 +30,10 @@ onProblem(({ status, code }) => {
     queries.clear();
     queries.setQueryData(sessionQuery.queryKey, null);
     const here = router.state.location;
-    void router.navigate({ to: '/sign-in', search: { redirect: here.pathname === '/sign-in' ? undefined : here.href, ended: true } });
+    void router.navigate({
+      to: '/sign-in',
+      search: { redirect: here.pathname === '/sign-in' ? undefined : here.href, ended: true },
+    });
   }
   // A right was taken away meanwhile: ask what is left.
   if (status === 403) void queries.invalidateQueries({ queryKey: sessionQuery.queryKey });

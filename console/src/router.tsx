@@ -1,5 +1,11 @@
 import type { QueryClient } from '@tanstack/react-query';
-import { createRootRouteWithContext, createRoute, createRouter, lazyRouteComponent, redirect } from '@tanstack/react-router';
+import {
+  createRootRouteWithContext,
+  createRoute,
+  createRouter,
+  lazyRouteComponent,
+  redirect,
+} from '@tanstack/react-router';
 import { readKeySearch } from './keys/key-search';
 import { Shell } from './session/shell';
 import { SIGN_IN_PROBLEMS, SignIn, type SignInProblem } from './session/sign-in';
@@ -8,7 +14,8 @@ import { covers } from '../../src/access/permission-grammar.js';
 import { Empty, Page, ProblemAlert } from './ui/states';
 
 type Search = Record<string, unknown>;
-const text = (value: unknown) => (typeof value === 'string' && value !== '' ? value : typeof value === 'number' ? String(value) : undefined);
+const text = (value: unknown) =>
+  typeof value === 'string' && value !== '' ? value : typeof value === 'number' ? String(value) : undefined;
 const whole = (value: unknown) => (Number.isInteger(Number(value)) && Number(value) >= 1 ? Number(value) : undefined);
 const oneOf = <T extends string>(value: unknown, values: readonly T[]) => values.find((one) => one === value);
 
@@ -35,7 +42,11 @@ const shell = createRoute({
   component: Shell,
   beforeLoad: async ({ context, location }) => {
     const session = await context.queries.ensureQueryData(sessionQuery);
-    if (!session) throw redirect({ to: '/sign-in', search: { redirect: location.pathname === '/' ? undefined : location.href, ended: undefined } });
+    if (!session)
+      throw redirect({
+        to: '/sign-in',
+        search: { redirect: location.pathname === '/' ? undefined : location.href, ended: undefined },
+      });
     return { session };
   },
 });
@@ -49,13 +60,39 @@ const home = createRoute({
   component: lazyRouteComponent(() => import('./usage/overview'), 'Overview'),
 });
 
-const keys = createRoute({ getParentRoute: () => shell, path: '/keys', validateSearch: readKeySearch, component: lazyRouteComponent(() => import('./keys/keys-page'), 'KeysPage') });
-const myKeys = createRoute({ getParentRoute: () => shell, path: '/my-keys', validateSearch: readKeySearch, component: lazyRouteComponent(() => import('./keys/keys-page'), 'MyKeysPage') });
-const importKeys = createRoute({ getParentRoute: () => shell, path: '/keys/import', component: lazyRouteComponent(() => import('./keys/import-page'), 'ImportPage') });
-const byAlias = createRoute({ getParentRoute: () => shell, path: '/keys/by-alias', component: lazyRouteComponent(() => import('./keys/alias-page'), 'AliasPage') });
-const foundKey = createRoute({ getParentRoute: () => shell, path: '/found-key', component: lazyRouteComponent(() => import('./keys/found-key-page'), 'FoundKeyPage') });
+const keys = createRoute({
+  getParentRoute: () => shell,
+  path: '/keys',
+  validateSearch: readKeySearch,
+  component: lazyRouteComponent(() => import('./keys/keys-page'), 'KeysPage'),
+});
+const myKeys = createRoute({
+  getParentRoute: () => shell,
+  path: '/my-keys',
+  validateSearch: readKeySearch,
+  component: lazyRouteComponent(() => import('./keys/keys-page'), 'MyKeysPage'),
+});
+const importKeys = createRoute({
+  getParentRoute: () => shell,
+  path: '/keys/import',
+  component: lazyRouteComponent(() => import('./keys/import-page'), 'ImportPage'),
+});
+const byAlias = createRoute({
+  getParentRoute: () => shell,
+  path: '/keys/by-alias',
+  component: lazyRouteComponent(() => import('./keys/alias-page'), 'AliasPage'),
+});
+const foundKey = createRoute({
+  getParentRoute: () => shell,
+  path: '/found-key',
+  component: lazyRouteComponent(() => import('./keys/found-key-page'), 'FoundKeyPage'),
+});
 /** Open to everybody: whoever finds a key need not have an account. */
-const revoke = createRoute({ getParentRoute: () => root, path: '/revoke', component: lazyRouteComponent(() => import('./keys/found-key-page'), 'FoundKey') });
+const revoke = createRoute({
+  getParentRoute: () => root,
+  path: '/revoke',
+  component: lazyRouteComponent(() => import('./keys/found-key-page'), 'FoundKey'),
+});
 const newKey = createRoute({
   getParentRoute: () => shell,
   path: '/keys/new',
@@ -65,10 +102,16 @@ const newKey = createRoute({
 const key = createRoute({
   getParentRoute: () => shell,
   path: '/keys/$keyId',
-  validateSearch: (search: Search) => ({ tab: oneOf(search['tab'], ['usage', 'settings', 'secrets', 'explain', 'history']) }),
+  validateSearch: (search: Search) => ({
+    tab: oneOf(search['tab'], ['usage', 'settings', 'secrets', 'explain', 'history']),
+  }),
   component: lazyRouteComponent(() => import('./keys/key-page'), 'KeyPage'),
 });
-const editKey = createRoute({ getParentRoute: () => shell, path: '/keys/$keyId/edit', component: lazyRouteComponent(() => import('./keys/key-form'), 'EditKey') });
+const editKey = createRoute({
+  getParentRoute: () => shell,
+  path: '/keys/$keyId/edit',
+  component: lazyRouteComponent(() => import('./keys/key-form'), 'EditKey'),
+});
 
 const people = createRoute({
   getParentRoute: () => shell,
@@ -82,15 +125,27 @@ const people = createRoute({
   }),
   component: lazyRouteComponent(() => import('./people/people-page'), 'PeoplePage'),
 });
-const person = createRoute({ getParentRoute: () => shell, path: '/people/$userId', component: lazyRouteComponent(() => import('./people/person-page'), 'PersonPage') });
+const person = createRoute({
+  getParentRoute: () => shell,
+  path: '/people/$userId',
+  component: lazyRouteComponent(() => import('./people/person-page'), 'PersonPage'),
+});
 
 const roles = createRoute({
   getParentRoute: () => shell,
   path: '/roles',
   component: lazyRouteComponent(() => import('./roles/roles-page'), 'RolesPage'),
 });
-const newRole = createRoute({ getParentRoute: () => shell, path: '/roles/new', component: lazyRouteComponent(() => import('./roles/role-form'), 'NewRole') });
-const role = createRoute({ getParentRoute: () => shell, path: '/roles/$name', component: lazyRouteComponent(() => import('./roles/role-form'), 'EditRole') });
+const newRole = createRoute({
+  getParentRoute: () => shell,
+  path: '/roles/new',
+  component: lazyRouteComponent(() => import('./roles/role-form'), 'NewRole'),
+});
+const role = createRoute({
+  getParentRoute: () => shell,
+  path: '/roles/$name',
+  component: lazyRouteComponent(() => import('./roles/role-form'), 'EditRole'),
+});
 
 const audit = createRoute({
   getParentRoute: () => shell,
@@ -108,7 +163,11 @@ const audit = createRoute({
   component: lazyRouteComponent(() => import('./audit/audit-page'), 'AuditPage'),
 });
 
-const hygiene = createRoute({ getParentRoute: () => shell, path: '/hygiene', component: lazyRouteComponent(() => import('./keys/hygiene-page'), 'HygienePage') });
+const hygiene = createRoute({
+  getParentRoute: () => shell,
+  path: '/hygiene',
+  component: lazyRouteComponent(() => import('./keys/hygiene-page'), 'HygienePage'),
+});
 const spend = createRoute({
   getParentRoute: () => shell,
   path: '/spend',
@@ -119,13 +178,41 @@ const spend = createRoute({
   }),
   component: lazyRouteComponent(() => import('./usage/spend-page'), 'SpendPage'),
 });
-const connect = createRoute({ getParentRoute: () => shell, path: '/connect', component: lazyRouteComponent(() => import('./connect/connect-page'), 'ConnectPage') });
-const account = createRoute({ getParentRoute: () => shell, path: '/account', component: lazyRouteComponent(() => import('./people/account-page'), 'AccountPage') });
+const connect = createRoute({
+  getParentRoute: () => shell,
+  path: '/connect',
+  component: lazyRouteComponent(() => import('./connect/connect-page'), 'ConnectPage'),
+});
+const account = createRoute({
+  getParentRoute: () => shell,
+  path: '/account',
+  component: lazyRouteComponent(() => import('./people/account-page'), 'AccountPage'),
+});
 
 const tree = root.addChildren([
   signIn,
   revoke,
-  shell.addChildren([home, keys, myKeys, newKey, importKeys, byAlias, foundKey, key, editKey, people, person, roles, newRole, role, audit, hygiene, spend, connect, account]),
+  shell.addChildren([
+    home,
+    keys,
+    myKeys,
+    newKey,
+    importKeys,
+    byAlias,
+    foundKey,
+    key,
+    editKey,
+    people,
+    person,
+    roles,
+    newRole,
+    role,
+    audit,
+    hygiene,
+    spend,
+    connect,
+    account,
+  ]),
 ]);
 
 /** The pages; everything behind the sign-in is loaded when it is first opened. */
@@ -138,7 +225,9 @@ export function createAppRouter(queries: QueryClient) {
     defaultErrorComponent: ({ error, reset }) => <ProblemAlert error={error} onRetry={reset} />,
     defaultNotFoundComponent: () => (
       <Page title="Not found">
-        <Empty title="There is no such page">The address may be misspelt, or the page belongs to another version.</Empty>
+        <Empty title="There is no such page">
+          The address may be misspelt, or the page belongs to another version.
+        </Empty>
       </Page>
     ),
   });

@@ -9,12 +9,21 @@ const messages = [{ role: 'user', content: 'What do keys do?' }];
 const read = () => sleep(500);
 
 const answer = await openai.chat.completions.create({ model: 'gpt-4o-mini', messages, max_completion_tokens: 60 });
-console.log(`gpt-4o-mini: ${answer.usage.completion_tokens} tokens: ${answer.choices[0].message.content.slice(0, 36)}…`);
+console.log(
+  `gpt-4o-mini: ${answer.usage.completion_tokens} tokens: ${answer.choices[0].message.content.slice(0, 36)}…`,
+);
 
-await openai.chat.completions.create({ model: 'o3', messages, max_completion_tokens: 60 }).catch(({ code, message }) => console.log(`o3: ${code}: ${message}`));
+await openai.chat.completions
+  .create({ model: 'o3', messages, max_completion_tokens: 60 })
+  .catch(({ code, message }) => console.log(`o3: ${code}: ${message}`));
 
 await read();
-const stream = await openai.chat.completions.create({ model: 'gpt-4o', messages, max_completion_tokens: 60, stream: true });
+const stream = await openai.chat.completions.create({
+  model: 'gpt-4o',
+  messages,
+  max_completion_tokens: 60,
+  stream: true,
+});
 let pieces = 0;
 for await (const chunk of stream) {
   if (chunk.choices[0]?.delta.content) pieces += 1;

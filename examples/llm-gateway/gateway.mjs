@@ -23,14 +23,26 @@ const app = Fastify({ trustProxy: ['127.0.0.1'], logger: { level: 'warn' } });
 app.post('/v1/chat/completions', async (request, reply) => {
   const key = /^Bearer (\S+)$/.exec(request.headers.authorization ?? '')?.[1] ?? '';
   const { model, messages, max_completion_tokens: asked, n = 1 } = request.body ?? {};
-  if (!Array.isArray(messages) || n !== 1) return reply.code(400).send(errorBody('messages must be given, and n must be 1.', 'invalid_request_error', null));
+  if (!Array.isArray(messages) || n !== 1)
+    return reply.code(400).send(errorBody('messages must be given, and n must be 1.', 'invalid_request_error', null));
   const price = findPrice(model);
-  if (price === null) return reply.code(404).send(errorBody(`There is no model ${model}.`, 'invalid_request_error', 'model_not_found', 'model'));
+  if (price === null)
+    return reply
+      .code(404)
+      .send(errorBody(`There is no model ${model}.`, 'invalid_request_error', 'model_not_found', 'model'));
 
-  const most = { inputTokens: mostInputTokens(messages), outputTokens: Math.min(asked ?? price.maxOutputTokens, price.maxOutputTokens) };
+  const most = {
+    inputTokens: mostInputTokens(messages),
+    outputTokens: Math.min(asked ?? price.maxOutputTokens, price.maxOutputTokens),
+  };
   const question = { model, scopes: ['chat'], ip: request.ip, reservationTtlSeconds: MAX_CALL_SECONDS };
   try {
-    return await latchkey.withReservation(key, costCents(price, most), (hold) => forward(request, reply, most, meterOf(hold, model, price)), question);
+    return await latchkey.withReservation(
+      key,
+      costCents(price, most),
+      (hold) => forward(request, reply, most, meterOf(hold, model, price)),
+      question,
+    );
   } catch (error) {
     if (error instanceof SettlementRefused) {
       // The caller has the answer already; that the call is not charged is for the operator to see.
@@ -50,7 +62,14 @@ app.post('/v1/chat/completions', async (request, reply) => {
 /** Says to the hold what the call has used so far; the last word is what it is charged. */
 function meterOf(hold, model, price) {
   return (inputTokens, outputTokens, statusCode = 200) =>
-    hold.record({ inputTokens, outputTokens, costCents: costCents(price, { inputTokens, outputTokens }), model, endpoint: 'POST /v1/chat/completions', statusCode });
+    hold.record({
+      inputTokens,
+      outputTokens,
+      costCents: costCents(price, { inputTokens, outputTokens }),
+      model,
+      endpoint: 'POST /v1/chat/completions',
+      statusCode,
+    });
 }
 
 async function forward(request, reply, most, record) {
@@ -63,7 +82,11 @@ async function forward(request, reply, most, record) {
     method: 'POST',
     headers: { 'content-type': 'application/json', authorization: `Bearer ${process.env.UPSTREAM_KEY ?? ''}` },
     // More than was reserved must not come back, and a stream must say at its end what it has used.
-    body: JSON.stringify({ ...request.body, max_completion_tokens: most.outputTokens, ...(stream ? { stream_options: { include_usage: true } } : {}) }),
+    body: JSON.stringify({
+      ...request.body,
+      max_completion_tokens: most.outputTokens,
+      ...(stream ? { stream_options: { include_usage: true } } : {}),
+    }),
     signal: AbortSignal.any([left.signal, AbortSignal.timeout(MAX_CALL_SECONDS * 1000)]),
   });
   // Nothing was recorded: the reservation is released.

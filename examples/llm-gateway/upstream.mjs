@@ -12,10 +12,20 @@ const TOKENS = 60;
 const app = Fastify();
 
 app.post('/v1/chat/completions', async (request, reply) => {
-  const { model, messages, max_completion_tokens: max = TOKENS, stream = false, stream_options: options } = request.body;
+  const {
+    model,
+    messages,
+    max_completion_tokens: max = TOKENS,
+    stream = false,
+    stream_options: options,
+  } = request.body;
   const outputTokens = Math.min(max, TOKENS);
   const inputTokens = messages.reduce((sum, { content }) => sum + content.split(/\s+/).length + 3, 3);
-  const usage = { prompt_tokens: inputTokens, completion_tokens: outputTokens, total_tokens: inputTokens + outputTokens };
+  const usage = {
+    prompt_tokens: inputTokens,
+    completion_tokens: outputTokens,
+    total_tokens: inputTokens + outputTokens,
+  };
   const words = Array.from({ length: outputTokens }, (_, index) => WORDS[index % WORDS.length]);
   const base = { id: `chatcmpl-${randomUUID()}`, created: Math.floor(Date.now() / 1000), model };
   if (!stream) {

@@ -27,12 +27,20 @@ export function actsForKeyOwner(permission: string): DomainError {
 
 /** 403: another person chose the password of this session. */
 export function passwordChangeRequired(): DomainError {
-  return new DomainError('forbidden', 'PASSWORD_CHANGE_REQUIRED', 'Choose a password of your own first: in the console, or by PUT /api/v1/users/{your id}/password.');
+  return new DomainError(
+    'forbidden',
+    'PASSWORD_CHANGE_REQUIRED',
+    'Choose a password of your own first: in the console, or by PUT /api/v1/users/{your id}/password.',
+  );
 }
 
 /** 403: `MFA_REQUIRED` asks this person for a second factor, and there is none yet. */
 export function enrolmentRequired(): DomainError {
-  return new DomainError('forbidden', 'MFA_ENROLMENT_REQUIRED', 'Set up a second factor first: on your account page, or by POST /api/v1/auth/second-factor.');
+  return new DomainError(
+    'forbidden',
+    'MFA_ENROLMENT_REQUIRED',
+    'Set up a second factor first: on your account page, or by POST /api/v1/auth/second-factor.',
+  );
 }
 
 /** 403: the caller would hand out, or get at, more than he holds. */
@@ -42,5 +50,9 @@ export function cannotGrant(grants: readonly string[]): DomainError {
 
 /** 403: the caller is bound by a key policy, and would let himself or another leave it. */
 export function beyondKeyPolicy(): DomainError {
-  return new DomainError('forbidden', 'OUTSIDE_POLICY', 'The key policy of your roles binds you; this would reach beyond it.');
+  return new DomainError(
+    'forbidden',
+    'OUTSIDE_POLICY',
+    'The key policy of your roles binds you; this would reach beyond it.',
+  );
 }

@@ -65,7 +65,11 @@ export class AccessGuard implements CanActivate {
   }
 
   /** Counts the request, and holds it back until it is its principal's turn. */
-  private async admitManagement(context: ExecutionContext, request: FastifyRequest, declaration: Declaration): Promise<boolean> {
+  private async admitManagement(
+    context: ExecutionContext,
+    request: FastifyRequest,
+    declaration: Declaration,
+  ): Promise<boolean> {
     const asked = classOf(request, declaration);
     const credential = this.authenticator.presented(request);
     const sender = this.gate.findSender(credential, performance.now());
@@ -77,7 +81,13 @@ export class AccessGuard implements CanActivate {
     return isAdmitted;
   }
 
-  private count(request: FastifyRequest, declaration: Declaration, principal: Principal, asked: RequestClass, credential: string | null): void {
+  private count(
+    request: FastifyRequest,
+    declaration: Declaration,
+    principal: Principal,
+    asked: RequestClass,
+    credential: string | null,
+  ): void {
     request.caller = this.callerOf(request, declaration, principal);
     this.gate.count(principal, asked, credential, performance.now());
   }
@@ -95,7 +105,12 @@ export class AccessGuard implements CanActivate {
    * The client's credentials are not looked at here: they are what the gateway asks about. Nor is the body, whatever it
    * is: it is the client's as well.
    */
-  private admitGateway(request: FastifyRequest, declaration: Declaration, { principal, ip }: KnownGateway, permission: Permission): boolean {
+  private admitGateway(
+    request: FastifyRequest,
+    declaration: Declaration,
+    { principal, ip }: KnownGateway,
+    permission: Permission,
+  ): boolean {
     request.caller = { ...this.callerOf(request, declaration, principal), ip };
     if (principal !== null && !principal.may(permission)) throw permissionDenied(permission);
     return true;
@@ -148,7 +163,9 @@ function requireNothingDue(rule: AccessRule, { mustChangePassword, mustEnrol }: 
 
 /** A route without an `@Audited` is called after its permission, so that its refusals have a name in the trail. */
 function actOf(rule: AccessRule | undefined): AuditedAct | undefined {
-  return rule && 'permission' in rule ? { action: rule.permission.replace(/^platform:/, ''), resourceType: 'route' } : undefined;
+  return rule && 'permission' in rule
+    ? { action: rule.permission.replace(/^platform:/, ''), resourceType: 'route' }
+    : undefined;
 }
 
 function isManagement(rule: AccessRule | undefined): boolean {

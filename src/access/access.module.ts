@@ -14,7 +14,14 @@ import { RouteAccess } from './route-access.js';
 @Module({
   imports: [DiscoveryModule],
   controllers: [RolesController, PermissionsController],
-  providers: [GrantsReader, ManagementGate, RouteAccess, RolesService, RolesRepository, { provide: APP_GUARD, useClass: AccessGuard }],
+  providers: [
+    GrantsReader,
+    ManagementGate,
+    RouteAccess,
+    RolesService,
+    RolesRepository,
+    { provide: APP_GUARD, useClass: AccessGuard },
+  ],
   exports: [GrantsReader, RouteAccess],
 })
 export class AccessModule {}

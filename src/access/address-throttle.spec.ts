@@ -5,7 +5,10 @@ import { AddressThrottle } from './address-throttle.js';
 function throttleOf(requests: number, nowMs: () => number = () => 0) {
   const throttle = new AddressThrottle({ name: 'minute', requests, seconds: 60 }, nowMs);
   const headers: Record<string, string>[] = [];
-  return { headers, ask: (ip: string | null) => Promise.resolve().then(() => throttle.admit(ip, (set) => headers.push(set))) };
+  return {
+    headers,
+    ask: (ip: string | null) => Promise.resolve().then(() => throttle.admit(ip, (set) => headers.push(set))),
+  };
 }
 
 describe('AddressThrottle', () => {
@@ -18,7 +21,9 @@ describe('AddressThrottle', () => {
       code: 'TOO_MANY_REQUESTS',
       extras: { retryAfterSeconds: 60 },
     });
-    expect(headers).toEqual([1, 0, 0].map((left) => ({ 'RateLimit-Policy': '"minute";q=2;w=60', RateLimit: `"minute";r=${left};t=60` })));
+    expect(headers).toEqual(
+      [1, 0, 0].map((left) => ({ 'RateLimit-Policy': '"minute";q=2;w=60', RateLimit: `"minute";r=${left};t=60` })),
+    );
   });
 
   it('counts other addresses by themselves', async () => {
@@ -39,7 +44,9 @@ describe('AddressThrottle', () => {
 
   it('lets one customer of IPv6 send four times as much as one host, from however many of its networks', async () => {
     const { ask } = throttleOf(10);
-    const answers = await Promise.allSettled(Array.from({ length: 400 }, (_, index) => ask(`2001:db8:1:${index.toString(16)}::1`)));
+    const answers = await Promise.allSettled(
+      Array.from({ length: 400 }, (_, index) => ask(`2001:db8:1:${index.toString(16)}::1`)),
+    );
     expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(40);
     await ask('2001:db8:2::1');
   });

@@ -32,7 +32,11 @@ class Windows {
     }
     this.requests[counter]! += 1;
     const remaining = limit - this.requests[counter]!;
-    return { isAdmitted: remaining >= 0, remaining: Math.max(0, remaining), msBeforeNext: this.endsAtMs[counter]! - nowMs };
+    return {
+      isAdmitted: remaining >= 0,
+      remaining: Math.max(0, remaining),
+      msBeforeNext: this.endsAtMs[counter]! - nowMs,
+    };
   }
 }
 

@@ -34,7 +34,10 @@ export class Authority {
     const holder = holders.get(ownerId);
     if (!holder?.isActive) throw unauthenticated(true);
     const grants = ofRoles === null ? holder.grants : intersect(before, intersect(ofRoles.grants, holder.grants));
-    return { authority: new Authority(grants, covers(grants, 'platform:api-keys:update') ? null : widest(holder.policies)), holders };
+    return {
+      authority: new Authority(grants, covers(grants, 'platform:api-keys:update') ? null : widest(holder.policies)),
+      holders,
+    };
   }
 
   /** @throws DomainError 403 PERMISSION_DENIED when the permission the route asks for is gone by now */
@@ -58,7 +61,10 @@ export class Authority {
    *
    * @throws DomainError 403 OUTSIDE_POLICY when that one's policy would allow keys that the caller's does not
    */
-  requireWithinPolicy(other: { readonly grants: readonly string[]; readonly policies: readonly (KeyPolicy | null)[] }): void {
+  requireWithinPolicy(other: {
+    readonly grants: readonly string[];
+    readonly policies: readonly (KeyPolicy | null)[];
+  }): void {
     if (this.policy === null || !covers(other.grants, 'platform:api-keys:create')) return;
     if (!policyContains(this.policy, widest(other.policies))) throw beyondKeyPolicy();
   }

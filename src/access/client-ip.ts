@@ -24,7 +24,11 @@ export function noteClientIps(fastify: FastifyInstance, trustedProxies: readonly
   });
 }
 
-function addressOf(socket: Socket, forwardedFor: string | string[] | undefined, trustedProxies: readonly Cidr[]): string {
+function addressOf(
+  socket: Socket,
+  forwardedFor: string | string[] | undefined,
+  trustedProxies: readonly Cidr[],
+): string {
   const chain = Array.isArray(forwardedFor) ? forwardedFor.join(',') : forwardedFor;
   return clientAddress(socket.remoteAddress ?? '', chain, trustedProxies) ?? UNKNOWN_ADDRESS;
 }

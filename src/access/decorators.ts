@@ -1,5 +1,17 @@
-import { applyDecorators, createParamDecorator, type ExecutionContext, SetMetadata, UseInterceptors } from '@nestjs/common';
-import { ApiBearerAuth, ApiExtension, ApiForbiddenResponse, ApiSecurity, ApiUnauthorizedResponse } from '@nestjs/swagger';
+import {
+  applyDecorators,
+  createParamDecorator,
+  type ExecutionContext,
+  SetMetadata,
+  UseInterceptors,
+} from '@nestjs/common';
+import {
+  ApiBearerAuth,
+  ApiExtension,
+  ApiForbiddenResponse,
+  ApiSecurity,
+  ApiUnauthorizedResponse,
+} from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { AuditInterceptor } from '../audit/audit.interceptor.js';
 import { ProblemView } from '../common/problem.view.js';
@@ -18,7 +30,11 @@ const authenticated = (rule: AccessRule, who: string) =>
   );
 
 /** Anybody may call this route. */
-export const Public = () => applyDecorators(SetMetadata(ACCESS_RULE, { kind: 'public' } satisfies AccessRule), ApiExtension('x-access', { kind: 'public' }));
+export const Public = () =>
+  applyDecorators(
+    SetMetadata(ACCESS_RULE, { kind: 'public' } satisfies AccessRule),
+    ApiExtension('x-access', { kind: 'public' }),
+  );
 
 /**
  * Callers with valid credentials may call this route; `withTemporaryPassword`: also before they have changed it;
@@ -31,7 +47,10 @@ export const SignedIn = (options: { withTemporaryPassword?: true; whileEnrolling
 export const RequirePermission = (permission: Permission, alsoNeeds?: Permission) =>
   alsoNeeds === undefined
     ? authenticated({ kind: 'permission', permission }, `the permission \`${permission}\``)
-    : authenticated({ kind: 'permission', permission, alsoNeeds }, `the permissions \`${permission}\` and \`${alsoNeeds}\``);
+    : authenticated(
+        { kind: 'permission', permission, alsoNeeds },
+        `the permissions \`${permission}\` and \`${alsoNeeds}\``,
+      );
 
 /**
  * Owners of the thing and callers that hold `permission` may call this route; with `itself`, also a key about
@@ -61,7 +80,10 @@ export const GatewayOnly = (permission: Permission) =>
 
 /** Names the act in the audit trail: reads by the interceptor, changes by the service, refusals by the filter. */
 export const Audited = (action: string, resourceType: string, options: Pick<AuditedAct, 'isRead'> = {}) =>
-  applyDecorators(SetMetadata(AUDITED, { action, resourceType, ...options } satisfies AuditedAct), UseInterceptors(AuditInterceptor));
+  applyDecorators(
+    SetMetadata(AUDITED, { action, resourceType, ...options } satisfies AuditedAct),
+    UseInterceptors(AuditInterceptor),
+  );
 
 /** The list in the body whose length says how much a request asks for: it counts as several. */
 export const BatchOf = (list: string, verb?: string) =>
@@ -89,4 +111,6 @@ export function callerOf(request: FastifyRequest): Caller {
 }
 
 /** The caller of this request, as a handler's parameter. @see callerOf */
-export const FromCaller = createParamDecorator((_: unknown, context: ExecutionContext): Caller => callerOf(context.switchToHttp().getRequest<FastifyRequest>()));
+export const FromCaller = createParamDecorator((_: unknown, context: ExecutionContext): Caller =>
+  callerOf(context.switchToHttp().getRequest<FastifyRequest>()),
+);

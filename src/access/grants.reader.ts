@@ -76,7 +76,10 @@ export class GrantsReader {
     const locks = [...wanted].filter(([, lock]) => lock !== 'none').sort(([a], [b]) => (a < b ? -1 : 1));
     if (locks.length === 0) return this.read(ids);
     const answers = await inOneTrip(this.manager, [
-      ...locks.map(([id, lock]) => ({ text: `SELECT 1 FROM users WHERE id = $1 FOR ${lock === 'update' ? 'NO KEY UPDATE' : 'SHARE'}`, values: [id] })),
+      ...locks.map(([id, lock]) => ({
+        text: `SELECT 1 FROM users WHERE id = $1 FOR ${lock === 'update' ? 'NO KEY UPDATE' : 'SHARE'}`,
+        values: [id],
+      })),
       { text: `SELECT ${USER} FROM users u WHERE id = ANY($1) AND deleted_at IS NULL`, values: [ids] },
       {
         text: `SELECT ur.user_id, ${ROLE} FROM user_role ur JOIN role r ON r.name = ur.role_name
@@ -85,7 +88,15 @@ export class GrantsReader {
       },
     ]);
     const [users, roles] = answers.slice(locks.length) as [UserRow[], RoleRow[]];
-    return new Map(users.map((user) => [user.id, holderOf(user, roles.filter((role) => role.user_id === user.id))]));
+    return new Map(
+      users.map((user) => [
+        user.id,
+        holderOf(
+          user,
+          roles.filter((role) => role.user_id === user.id),
+        ),
+      ]),
+    );
   }
 
   /** In one round trip, as every call of a person needs it. */
@@ -100,7 +111,10 @@ export class GrantsReader {
   }
 
   /** The grants of roles by name; names that do not exist or are inactive give none. */
-  async grantsOfRoles(names: readonly string[], lock: 'none' | 'share' = 'none'): Promise<{ known: string[]; grants: string[] }> {
+  async grantsOfRoles(
+    names: readonly string[],
+    lock: 'none' | 'share' = 'none',
+  ): Promise<{ known: string[]; grants: string[] }> {
     if (names.length === 0) return { known: [], grants: [] };
     const rows = await this.manager.query<{ name: string; permissions: string[]; is_active: boolean }[]>(
       `SELECT name, permissions, is_active FROM role WHERE name = ANY($1) ORDER BY name ${lock === 'share' ? 'FOR SHARE' : ''}`,
@@ -122,7 +136,10 @@ export function grantsOfKey(roleGrants: readonly string[], ownerGrants: readonly
  * What the keys must lie inside that this user makes without `platform:api-keys:update`; null: nothing. Services trust a
  * reserved tag on every key, so what one role reserves binds those without that role, too.
  */
-export function keyPolicyOf({ policies, reservedTagPrefixes }: Pick<Holder, 'policies' | 'reservedTagPrefixes'>): KeyPolicy | null {
+export function keyPolicyOf({
+  policies,
+  reservedTagPrefixes,
+}: Pick<Holder, 'policies' | 'reservedTagPrefixes'>): KeyPolicy | null {
   return widest(reservedTagPrefixes.length === 0 ? policies : [...policies, { reservedTagPrefixes }]);
 }
 

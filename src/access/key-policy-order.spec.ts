@@ -44,7 +44,9 @@ describe('policyContains', () => {
       maxBudgetLimitCents: number,
       budgetType: fc.constantFrom(undefined, 'total' as const, 'monthly' as const),
       maxValidityDays: number,
-      reservedTagPrefixes: fc.option(fc.uniqueArray(fc.constantFrom('a', 'A:', 'ab', 'b'), { maxLength: 2 }), { nil: undefined }),
+      reservedTagPrefixes: fc.option(fc.uniqueArray(fc.constantFrom('a', 'A:', 'ab', 'b'), { maxLength: 2 }), {
+        nil: undefined,
+      }),
     });
     const now = new Date(0);
     const key = fc.record({
@@ -54,7 +56,12 @@ describe('policyContains', () => {
       rateLimitPerMinute: fc.option(fc.integer({ min: 1, max: 4 })),
       rateLimitPerHour: fc.constant(null),
       rateLimitPerDay: fc.constant(null),
-      budget: fc.option(fc.record({ cents: fc.integer({ min: 0, max: 4 }), type: fc.constantFrom('total' as const, 'monthly' as const) })),
+      budget: fc.option(
+        fc.record({
+          cents: fc.integer({ min: 0, max: 4 }),
+          type: fc.constantFrom('total' as const, 'monthly' as const),
+        }),
+      ),
       validityDays: fc.option(fc.integer({ min: 1, max: 4 })),
       days: fc.option(fc.integer({ min: 0, max: 4 })),
     });

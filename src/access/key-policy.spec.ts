@@ -133,7 +133,10 @@ describe('reserved tags', () => {
 
   it('are those of all roles together, and lift no bound of another role', () => {
     const bounded: KeyPolicy = { maxValidityDays: 7, reservedTagPrefixes: ['tier:'] };
-    expect(widest([reserving, bounded])).toEqual({ maxValidityDays: 7, reservedTagPrefixes: ['plan:', 'role:', 'tier:'] });
+    expect(widest([reserving, bounded])).toEqual({
+      maxValidityDays: 7,
+      reservedTagPrefixes: ['plan:', 'role:', 'tier:'],
+    });
     expect(widest([reserving, {}])).toEqual(reserving);
     expect(widest([reserving, null])).toEqual(reserving);
     expect(widest([{}, { maxValidityDays: 7 }])).toEqual({});

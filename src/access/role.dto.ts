@@ -5,7 +5,6 @@ import { isTextOf } from '../common/text.js';
 import { coversAny, isGrant } from './permission-grammar.js';
 import { PERMISSIONS } from './permissions.js';
 
-
 /** A list of roles' names. */
 export const IsRoleNames = () => IsSetOf(50, { ...ROLE_NAME, sentence: 'must be the name of a role' });
 

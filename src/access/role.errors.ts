@@ -17,5 +17,8 @@ export function roleImmutable(): DomainError {
 
 /** 409: users or keys that are not revoked carry it. */
 export function roleInUse(users: number, keys: number): DomainError {
-  return new DomainError('conflict', 'ROLE_IN_USE', `${users} users and ${keys} keys carry this role.`, { users, keys });
+  return new DomainError('conflict', 'ROLE_IN_USE', `${users} users and ${keys} keys carry this role.`, {
+    users,
+    keys,
+  });
 }

@@ -45,9 +45,14 @@ export class RolesController {
   @Audited('roles:update', 'role')
   @ApiOperation({
     summary: 'Change a role',
-    description: 'You must hold everything it grants, before and after. Taking a bound or a reserved tag from its key policy, switching off a role that has any, and widening the bounds of users by a role that they have besides, needs `platform:api-keys:update`. Takes effect on the next request of everybody who has it.',
+    description:
+      'You must hold everything it grants, before and after. Taking a bound or a reserved tag from its key policy, switching off a role that has any, and widening the bounds of users by a role that they have besides, needs `platform:api-keys:update`. Takes effect on the next request of everybody who has it.',
   })
-  update(@FromCaller() caller: KnownCaller, @Param('name', RoleNamePipe) name: string, @Body() body: UpdateRoleDto): Promise<RoleView> {
+  update(
+    @FromCaller() caller: KnownCaller,
+    @Param('name', RoleNamePipe) name: string,
+    @Body() body: UpdateRoleDto,
+  ): Promise<RoleView> {
     return this.roles.update(caller, name, body);
   }
 
@@ -56,7 +61,11 @@ export class RolesController {
   @HttpCode(204)
   @RequirePermission('platform:roles:delete')
   @Audited('roles:delete', 'role')
-  @ApiOperation({ summary: 'Delete a role', description: 'Refused while users, or keys that are not revoked, carry it. A role that bounds keys or reserves tags needs `platform:api-keys:update`.' })
+  @ApiOperation({
+    summary: 'Delete a role',
+    description:
+      'Refused while users, or keys that are not revoked, carry it. A role that bounds keys or reserves tags needs `platform:api-keys:update`.',
+  })
   delete(@FromCaller() caller: KnownCaller, @Param('name', RoleNamePipe) name: string): Promise<void> {
     return this.roles.delete(caller, name);
   }

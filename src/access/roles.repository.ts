@@ -21,7 +21,11 @@ export class RolesRepository {
 
   /** The role, locked against every reader that relies on it (assignments and new keys lock it `FOR SHARE`), or null. */
   async findForUpdate(name: string): Promise<Role | null> {
-    return this.manager.createQueryBuilder(Role, 'r').where('r.name = :name', { name }).setLock('pessimistic_write').getOne();
+    return this.manager
+      .createQueryBuilder(Role, 'r')
+      .where('r.name = :name', { name })
+      .setLock('pessimistic_write')
+      .getOne();
   }
 
   /** A page of roles in order of name. */

@@ -37,7 +37,10 @@ export class RolesService {
     const { page, size, offset } = pageOf(query);
     const [roles, count] = await Promise.all([this.roles.findPage(offset, size), this.roles.count()]);
     const total = Math.min(count, MAX_COUNTED_ROWS);
-    return { data: roles.map((role) => RoleView.from(role)), meta: { total, page, size, totalIsCapped: count > total } };
+    return {
+      data: roles.map((role) => RoleView.from(role)),
+      meta: { total, page, size, totalIsCapped: count > total },
+    };
   }
 
   /** @throws DomainError 404 */
@@ -124,7 +127,12 @@ export class RolesService {
 
 /** A role as the audit trail shows it. */
 export function auditedRole(role: Pick<Role, 'description' | 'permissions' | 'keyPolicy' | 'isActive'>): Audited {
-  return { description: role.description, permissions: role.permissions, keyPolicy: role.keyPolicy, isActive: role.isActive };
+  return {
+    description: role.description,
+    permissions: role.permissions,
+    keyPolicy: role.keyPolicy,
+    isActive: role.isActive,
+  };
 }
 
 /** undefined: not sent. @throws DomainError 400 naming every path that is wrong */
@@ -134,7 +142,9 @@ function keyPolicyOf(json: unknown): KeyPolicy | null | undefined {
     return parseKeyPolicy(json);
   } catch (error) {
     if (!(error instanceof InvalidKeyPolicyError)) throw error;
-    throw validationFailed(error.errors.map(({ path, message }) => ({ path: path === '' ? 'keyPolicy' : `keyPolicy.${path}`, message })));
+    throw validationFailed(
+      error.errors.map(({ path, message }) => ({ path: path === '' ? 'keyPolicy' : `keyPolicy.${path}`, message })),
+    );
   }
 }
 

@@ -30,7 +30,9 @@ export class RouteAccess implements OnApplicationBootstrap {
     const undeclared = this.routes().filter((route) => route.rule === undefined);
     if (undeclared.length > 0) {
       const names = undeclared.map((route) => `${route.method} ${route.path} (${route.handler})`).join(', ');
-      throw new Error(`These routes declare no access rule: ${names}. Add @RequirePermission, @OwnerOr, @SignedIn or @Public.`);
+      throw new Error(
+        `These routes declare no access rule: ${names}. Add @RequirePermission, @OwnerOr, @SignedIn or @Public.`,
+      );
     }
   }
 
@@ -54,7 +56,10 @@ export class RouteAccess implements OnApplicationBootstrap {
         return base.flatMap((prefix) =>
           paths.map((path) => ({
             method: RequestMethod[method],
-            path: `/${[prefix, path].map((part) => part.replace(/^\/|\/$/g, '')).filter(Boolean).join('/')}`,
+            path: `/${[prefix, path]
+              .map((part) => part.replace(/^\/|\/$/g, ''))
+              .filter(Boolean)
+              .join('/')}`,
             handler: `${metatype.name}.${name}`,
             rule: this.reflector.getAllAndOverride<AccessRule | undefined>(ACCESS_RULE, targets),
             audited: this.reflector.getAllAndOverride<AuditedAct | undefined>(AUDITED, targets),

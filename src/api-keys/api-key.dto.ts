@@ -1,12 +1,4 @@
-import {
-  IsBoolean,
-  IsIn,
-  IsInt,
-  IsObject,
-  Max,
-  MaxLength,
-  Min,
-} from 'class-validator';
+import { IsBoolean, IsIn, IsInt, IsObject, Max, MaxLength, Min } from 'class-validator';
 import { parseCidr } from '../common/address.js';
 import { isInstant } from '../common/instant.js';
 import { ALIAS } from '../common/grammars/alias.js';
@@ -59,7 +51,9 @@ export class ApiKeyFieldsDto {
    * @example "Billing service"
    */
   @IfPresent()
-  @Satisfies('name', isName, 'must be 1 to 100 characters that are not blank', { schema: { minLength: 1, pattern: '\\S' } })
+  @Satisfies('name', isName, 'must be 1 to 100 characters that are not blank', {
+    schema: { minLength: 1, pattern: '\\S' },
+  })
   name?: string;
 
   /**
@@ -163,7 +157,9 @@ export class ApiKeyFieldsDto {
    * @example 500
    */
   @IfGiven()
-  @Satisfies('cents', isCents, 'must be a number of cents from 0 to 1000000000 with at most 6 decimals', { schema: { minimum: 0, maximum: 1_000_000_000 } })
+  @Satisfies('cents', isCents, 'must be a number of cents from 0 to 1000000000 with at most 6 decimals', {
+    schema: { minimum: 0, maximum: 1_000_000_000 },
+  })
   budgetLimitCents?: number | null;
 
   /**
@@ -197,7 +193,9 @@ export class ApiKeyFieldsDto {
    */
   @IfGiven()
   @MaxLength(32)
-  @Satisfies('instant', isInstant, 'must be an instant in UTC such as 2027-12-31T23:59:59Z', { schema: { format: 'date-time' } })
+  @Satisfies('instant', isInstant, 'must be an instant in UTC such as 2027-12-31T23:59:59Z', {
+    schema: { format: 'date-time' },
+  })
   expiresAt?: string | null;
 
   /**

@@ -24,12 +24,20 @@ export function alreadyRevoked(revokedAt: Date): DomainError {
 
 /** 409: somebody other than this owner deactivated the key, and only he or the permission can undo it. */
 export function deactivatedByOther(): DomainError {
-  return new DomainError('conflict', 'DEACTIVATED_BY_OTHER', 'Somebody else deactivated this key; you cannot activate it.');
+  return new DomainError(
+    'conflict',
+    'DEACTIVATED_BY_OTHER',
+    'Somebody else deactivated this key; you cannot activate it.',
+  );
 }
 
 /** 409: the key would have no secret left. */
 export function lastSecret(): DomainError {
-  return new DomainError('conflict', 'LAST_SECRET', 'This is the last secret of the key. Regenerate it, or revoke the key.');
+  return new DomainError(
+    'conflict',
+    'LAST_SECRET',
+    'This is the last secret of the key. Regenerate it, or revoke the key.',
+  );
 }
 
 /** 404: the key has no such secret, or it has ended. */
@@ -39,10 +47,18 @@ export function secretNotFound(): DomainError {
 
 /** 403: an owner without `platform:api-keys:update` asked for more than the key allows now. */
 export function ownerMayOnlyTighten(paths: readonly string[]): DomainError {
-  return new DomainError('forbidden', 'OWNER_MAY_ONLY_TIGHTEN', `You may only narrow your key; this loosens it: ${paths.join(', ')}.`, {
-    permission: 'platform:api-keys:update',
-    errors: paths.map((path) => ({ path, message: 'can only be narrowed without the permission platform:api-keys:update' })),
-  });
+  return new DomainError(
+    'forbidden',
+    'OWNER_MAY_ONLY_TIGHTEN',
+    `You may only narrow your key; this loosens it: ${paths.join(', ')}.`,
+    {
+      permission: 'platform:api-keys:update',
+      errors: paths.map((path) => ({
+        path,
+        message: 'can only be narrowed without the permission platform:api-keys:update',
+      })),
+    },
+  );
 }
 
 /** 403: an owner without `platform:api-keys:update` asked for a window that a caller with it has ended. */
@@ -52,7 +68,12 @@ export function expiryWasFixed(maxExpiresAt: Date): DomainError {
     'Ask for a later one; a renewal cannot pass it.';
   return new DomainError('forbidden', 'OWNER_MAY_ONLY_TIGHTEN', detail, {
     permission: 'platform:api-keys:update',
-    errors: [{ path: 'expiresAt', message: `cannot be later than ${maxExpiresAt.toISOString()} without the permission platform:api-keys:update` }],
+    errors: [
+      {
+        path: 'expiresAt',
+        message: `cannot be later than ${maxExpiresAt.toISOString()} without the permission platform:api-keys:update`,
+      },
+    ],
   });
 }
 
@@ -77,7 +98,9 @@ export function creationLimitReached(limit: number, retryAfterSeconds: number): 
 /** 403: the key would lie outside the key policy of the caller's roles. */
 export function outsidePolicy(violations: readonly FieldError[]): DomainError {
   const paths = violations.map((violation) => violation.path).join(', ');
-  return new DomainError('forbidden', 'OUTSIDE_POLICY', `The key policy of your roles does not allow this: ${paths}.`, { errors: violations });
+  return new DomainError('forbidden', 'OUTSIDE_POLICY', `The key policy of your roles does not allow this: ${paths}.`, {
+    errors: violations,
+  });
 }
 
 /** 400: roles that do not exist. */

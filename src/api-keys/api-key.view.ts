@@ -183,7 +183,15 @@ export class ApiKeyView {
       totalRequests: totals.requests,
       totalTokens: totals.tokens,
       totalCostCents: centsFromMicroCents(totals.costMicroCents),
-      secrets: secrets.filter((secret) => works(secret, now)).map(({ kid, keyPrefix, createdAt, lastUsedAt, expiresAt }) => ({ kid, keyPrefix, createdAt, lastUsedAt, expiresAt })),
+      secrets: secrets
+        .filter((secret) => works(secret, now))
+        .map(({ kid, keyPrefix, createdAt, lastUsedAt, expiresAt }) => ({
+          kid,
+          keyPrefix,
+          createdAt,
+          lastUsedAt,
+          expiresAt,
+        })),
     };
   }
 }

@@ -53,7 +53,12 @@ export class ApiKeysController {
   @OwnerOr('platform:api-keys:update')
   @Audited('api-keys:update', 'api-key')
   @ApiOperation({ summary: 'Change a key', description: UPDATE_DESCRIPTION })
-  update(@FromCaller() caller: KnownCaller, @Param('id', KeyIdPipe) id: string, @Body() body: UpdateApiKeyDto, @Query() query: WaitQuery): Promise<ApiKeyView> {
+  update(
+    @FromCaller() caller: KnownCaller,
+    @Param('id', KeyIdPipe) id: string,
+    @Body() body: UpdateApiKeyDto,
+    @Query() query: WaitQuery,
+  ): Promise<ApiKeyView> {
     return this.updates.update(caller, id, body, { wait: query.wait === 'true' });
   }
 
@@ -61,7 +66,12 @@ export class ApiKeysController {
   @OwnerOr('platform:api-keys:update')
   @Audited('api-keys:update', 'api-key')
   @ApiOperation({ summary: 'Change a key (the same as PATCH)', description: UPDATE_DESCRIPTION })
-  replace(@FromCaller() caller: KnownCaller, @Param('id', KeyIdPipe) id: string, @Body() body: UpdateApiKeyDto, @Query() query: WaitQuery): Promise<ApiKeyView> {
+  replace(
+    @FromCaller() caller: KnownCaller,
+    @Param('id', KeyIdPipe) id: string,
+    @Body() body: UpdateApiKeyDto,
+    @Query() query: WaitQuery,
+  ): Promise<ApiKeyView> {
     return this.updates.update(caller, id, body, { wait: query.wait === 'true' });
   }
 }

@@ -34,7 +34,15 @@ import { SelfRevokeService } from './lifecycle/self-revoke.service.js';
 /** The keys themselves: the management plane. */
 @Module({
   imports: [IdempotencyModule],
-  controllers: [ApiKeyListsController, KeyBatchesController, ApiKeysController, KeyLifecycleController, KeySecretsController, KeyByAliasController, SelfRevokeController],
+  controllers: [
+    ApiKeyListsController,
+    KeyBatchesController,
+    ApiKeysController,
+    KeyLifecycleController,
+    KeySecretsController,
+    KeyByAliasController,
+    SelfRevokeController,
+  ],
   providers: [
     ApiKeysRepository,
     ApiKeyListingService,

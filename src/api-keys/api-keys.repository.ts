@@ -39,7 +39,8 @@ interface StandingRow {
 }
 
 /** A key is called by its newest secret, also when that has ended. */
-const NEWEST_KID = 'SELECT n.kid FROM api_key_secret n WHERE n.key_id = s.key_id ORDER BY n.created_at DESC, n.kid LIMIT 1';
+const NEWEST_KID =
+  'SELECT n.kid FROM api_key_secret n WHERE n.key_id = s.key_id ORDER BY n.created_at DESC, n.kid LIMIT 1';
 
 /** Rows of keys and their secrets. Nothing here reads a MAC. */
 @Injectable()
@@ -77,7 +78,11 @@ export class ApiKeysRepository {
 
   /** The key, its row locked until the transaction ends, or null. */
   async findForUpdate(id: string): Promise<ApiKey | null> {
-    return this.manager.createQueryBuilder(ApiKey, 'k').where('k.id = :id', { id }).setLock('pessimistic_write').getOne();
+    return this.manager
+      .createQueryBuilder(ApiKey, 'k')
+      .where('k.id = :id', { id })
+      .setLock('pessimistic_write')
+      .getOne();
   }
 
   /** The owner's key of this alias that is not revoked, its row locked until the transaction ends, or null. */
@@ -116,7 +121,11 @@ export class ApiKeysRepository {
   async detailsOf(keys: readonly ApiKey[]): Promise<ApiKeyDetails[]> {
     if (keys.length === 0) return [];
     const [secrets, standings] = await Promise.all([this.shownSecretsOf(keys), this.standingsOf(keys)]);
-    return keys.map((key) => ({ key, ...standings.get(key.id)!, secrets: secrets.filter((secret) => secret.keyId === key.id) }));
+    return keys.map((key) => ({
+      key,
+      ...standings.get(key.id)!,
+      secrets: secrets.filter((secret) => secret.keyId === key.id),
+    }));
   }
 
   private shownSecretsOf(keys: readonly ApiKey[]): Promise<ApiKeySecret[]> {
@@ -144,7 +153,12 @@ export class ApiKeysRepository {
         {
           ownerName: row.name ?? '',
           ownerIsActive: row.is_active ?? false,
-          totals: { requests: Number(row.requests ?? 0), tokens: Number(row.tokens ?? 0), costMicroCents: BigInt(row.cost_micro_cents ?? 0), lastUsedAt: row.last_used_at },
+          totals: {
+            requests: Number(row.requests ?? 0),
+            tokens: Number(row.tokens ?? 0),
+            costMicroCents: BigInt(row.cost_micro_cents ?? 0),
+            lastUsedAt: row.last_used_at,
+          },
         },
       ]),
     );
@@ -173,7 +187,12 @@ export class ApiKeysRepository {
    */
   async update(key: KeyState): Promise<void> {
     const { id, createdAt: _createdAt, ...columns } = key;
-    await this.manager.createQueryBuilder().update(ApiKey).set(columns as Partial<ApiKey>).where('id = :id', { id }).execute();
+    await this.manager
+      .createQueryBuilder()
+      .update(ApiKey)
+      .set(columns as Partial<ApiKey>)
+      .where('id = :id', { id })
+      .execute();
   }
 
   /** Removes a key with its secrets. */
@@ -197,7 +216,13 @@ export class ApiKeysRepository {
    * @throws QueryFailedError 23505 on `api_key_alias_key` when the alias is taken.
    */
   async insertWithSecret(key: ApiKey, secret: StoredSecret): Promise<void> {
-    const [text, values] = this.manager.createQueryBuilder().insert().into(ApiKey).values(key).updateEntity(false).getQueryAndParameters();
+    const [text, values] = this.manager
+      .createQueryBuilder()
+      .insert()
+      .into(ApiKey)
+      .values(key)
+      .updateEntity(false)
+      .getQueryAndParameters();
     await inOneTrip(this.manager, [{ text, values }, secretInsert(secret, key.createdAt)]);
   }
 
@@ -245,7 +270,10 @@ export class ApiKeysRepository {
 }
 
 /** @param createdAt null: by the database's clock */
-function secretInsert({ kid, keyId, kind, keyPrefix, mac, pepperVersion, tagVersion, binding }: StoredSecret, createdAt: Date | null) {
+function secretInsert(
+  { kid, keyId, kind, keyPrefix, mac, pepperVersion, tagVersion, binding }: StoredSecret,
+  createdAt: Date | null,
+) {
   return {
     text: `INSERT INTO api_key_secret (kid, key_id, kind, key_prefix, mac, pepper_version, tag_version, created_at, binding)
            VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8::timestamptz, clock_timestamp()), $9)`,
@@ -255,5 +283,8 @@ function secretInsert({ kid, keyId, kind, keyPrefix, mac, pepperVersion, tagVers
 
 /** Whether a statement failed because another key of the owner has the alias. */
 export function isAliasTaken(error: unknown): boolean {
-  return error instanceof QueryFailedError && (error.driverError as { constraint?: string }).constraint === 'api_key_alias_key';
+  return (
+    error instanceof QueryFailedError &&
+    (error.driverError as { constraint?: string }).constraint === 'api_key_alias_key'
+  );
 }

@@ -31,11 +31,21 @@ export class ApiKeysService {
    * @throws DomainError 400 contradictory fields, unknown owner or roles; 403 CANNOT_GRANT, OUTSIDE_POLICY,
    *   PERMISSION_DENIED; 409 ALIAS_TAKEN, IDEMPOTENCY_CONFLICT; 422 IDEMPOTENCY_KEY_REUSED; 429 API_KEY_LIMIT_REACHED
    */
-  async create(caller: KnownCaller, input: CreateApiKeyDto, idempotencyKey: string | null = null): Promise<RepeatedAnswer<CreatedApiKeyView>> {
+  async create(
+    caller: KnownCaller,
+    input: CreateApiKeyDto,
+    idempotencyKey: string | null = null,
+  ): Promise<RepeatedAnswer<CreatedApiKeyView>> {
     const ownerId = input.ownerId?.toLowerCase() ?? caller.principal.ownerId;
     const refusal = this.creation.refusal(caller, ownerId);
     if (refusal !== null) throw refusal;
-    const request = { idempotencyKey, principalId: caller.principal.ownerId, route: 'POST /api-keys', target: '', payload: input };
+    const request = {
+      idempotencyKey,
+      principalId: caller.principal.ownerId,
+      route: 'POST /api-keys',
+      target: '',
+      payload: input,
+    };
     return this.changes.commit(caller, (change) =>
       this.idempotency.answer(
         change,

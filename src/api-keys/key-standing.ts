@@ -12,7 +12,11 @@ export interface KeyRule {
 }
 
 /** The owner-or rule for keys. null: the caller may not even know that the key exists. */
-export function standingOnKey(principal: Principal, rule: KeyRule, key: Ownership & { readonly id: string }): KeyStanding | null {
+export function standingOnKey(
+  principal: Principal,
+  rule: KeyRule,
+  key: Ownership & { readonly id: string },
+): KeyStanding | null {
   const standing = standingOn(principal, rule.permission, key);
   if (standing !== null) return standing;
   return rule.itself && principal.kind === 'key' && principal.id === key.id ? 'itself' : null;

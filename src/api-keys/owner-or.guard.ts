@@ -34,6 +34,9 @@ export class OwnerOrGuard implements CanActivate {
   private async mayKnow(principal: Principal | null, rule: AccessRule, id: string): Promise<boolean> {
     const ownership = await this.keys.findOwnership(id);
     if (principal === null || ownership === null) return false;
-    return rule.kind === 'permission' || (rule.kind === 'owner-or' && standingOnKey(principal, rule, { id, ...ownership }) !== null);
+    return (
+      rule.kind === 'permission' ||
+      (rule.kind === 'owner-or' && standingOnKey(principal, rule, { id, ...ownership }) !== null)
+    );
   }
 }

@@ -16,7 +16,11 @@ interface RoleRow {
 
 const TAKE_KEYS: Permission = 'platform:api-keys:update';
 /** Permissions over owners, and over whose a key is. */
-const OVER_OWNERS: readonly Permission[] = ['platform:users:update', 'platform:users:delete', 'platform:api-keys:assign'];
+const OVER_OWNERS: readonly Permission[] = [
+  'platform:users:update',
+  'platform:users:delete',
+  'platform:api-keys:assign',
+];
 /** Permissions over the policies of others. */
 const OVER_POLICIES: readonly Permission[] = ['platform:roles:update', 'platform:roles:delete'];
 /** What services commonly take for identity; policies name more. */
@@ -28,19 +32,40 @@ const MAX_KEYS = 1000;
 
 /** Who is affected by the bounds on owners: roles and keys of an installation that was made before there were any. */
 export async function findRightsNotes(dataSource: DataSource): Promise<RightsNote[]> {
-  const roles = await dataSource.query<RoleRow[]>('SELECT name, permissions, key_policy FROM role WHERE is_active ORDER BY name');
+  const roles = await dataSource.query<RoleRow[]>(
+    'SELECT name, permissions, key_policy FROM role WHERE is_active ORDER BY name',
+  );
   const bounded = roles.filter(({ permissions }) => !covers(permissions, TAKE_KEYS));
-  const unbounded = bounded.filter(({ permissions, key_policy: policy }) => covers(permissions, 'platform:api-keys:create') && policy === null);
+  const unbounded = bounded.filter(
+    ({ permissions, key_policy: policy }) => covers(permissions, 'platform:api-keys:create') && policy === null,
+  );
   const short = bounded.filter(({ permissions }) => OVER_OWNERS.some((permission) => covers(permissions, permission)));
   const hasPolicies = roles.some(({ key_policy: policy }) => policy !== null);
-  const keeping = bounded.filter(({ permissions }) => hasPolicies && OVER_POLICIES.some((permission) => covers(permissions, permission)));
+  const keeping = bounded.filter(
+    ({ permissions }) => hasPolicies && OVER_POLICIES.some((permission) => covers(permissions, permission)),
+  );
   const reserved = roles.flatMap(({ key_policy: policy }) => policy?.reservedTagPrefixes ?? []);
   const written = await findOwnersTags(dataSource, [...new Set([...IDENTITY_PREFIXES, ...reserved])]);
   return [
-    { check: 'roles that make keys bound them', note: noteOf(namesOf(unbounded), 'no key policy, so the keys have no limits unless another role states some') },
-    { check: 'roles that change users may act for owners of keys', note: noteOf(namesOf(short), `without ${TAKE_KEYS} they cannot change users who own live keys, nor transfer keys of others`) },
-    { check: 'roles that change roles may loosen key policies', note: noteOf(namesOf(keeping), `without ${TAKE_KEYS} they cannot take bounds and reserved tags from roles`) },
-    { check: 'tags that look like a plan or a role are not by the owner', note: noteOf(written, 'services behind gateways see these tags') },
+    {
+      check: 'roles that make keys bound them',
+      note: noteOf(namesOf(unbounded), 'no key policy, so the keys have no limits unless another role states some'),
+    },
+    {
+      check: 'roles that change users may act for owners of keys',
+      note: noteOf(
+        namesOf(short),
+        `without ${TAKE_KEYS} they cannot change users who own live keys, nor transfer keys of others`,
+      ),
+    },
+    {
+      check: 'roles that change roles may loosen key policies',
+      note: noteOf(namesOf(keeping), `without ${TAKE_KEYS} they cannot take bounds and reserved tags from roles`),
+    },
+    {
+      check: 'tags that look like a plan or a role are not by the owner',
+      note: noteOf(written, 'services behind gateways see these tags'),
+    },
   ];
 }
 

@@ -46,10 +46,24 @@ export class SecretMint {
 
   /** What is stored of another system's secret for the key `keyId`. Its kid is drawn: it names the secret and is no part of it. */
   adopt(keyId: string, { sha256, prefix }: ForeignSecret): StoredSecret {
-    const { kid } = mint({ prefix: this.config.apiKeyPrefix, environment: 'live', tagKeys: this.config.tagKeys, randomBytes });
+    const { kid } = mint({
+      prefix: this.config.apiKeyPrefix,
+      environment: 'live',
+      tagKeys: this.config.tagKeys,
+      randomBytes,
+    });
     const pepper = signing(this.config.peppers);
     const mac = importedMacOf(pepper.key, sha256);
     const binding = importedBinding(pepper.key, keyId, kid, mac);
-    return { kid, keyId, kind: 'imported', keyPrefix: prefix, mac, pepperVersion: String(pepper.version), tagVersion: null, binding };
+    return {
+      kid,
+      keyId,
+      kind: 'imported',
+      keyPrefix: prefix,
+      mac,
+      pepperVersion: String(pepper.version),
+      tagVersion: null,
+      binding,
+    };
   }
 }

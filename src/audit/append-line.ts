@@ -60,8 +60,10 @@ export async function appendLine(path: string, line: string): Promise<void> {
   child.stdin.on('error', () => undefined);
   child.stdin.end(`${line}\n`);
   const code = await exitOf(child);
-  if (code === 'hangs') throw new Error(`${path} cannot be written: the file system did not answer within ${MAX_WRITE_MS / 1000} s.`);
-  if (code !== 0) throw new Error(`${path} cannot be written: ${complaint.trim() || `the writing process ended with ${code}`}.`);
+  if (code === 'hangs')
+    throw new Error(`${path} cannot be written: the file system did not answer within ${MAX_WRITE_MS / 1000} s.`);
+  if (code !== 0)
+    throw new Error(`${path} cannot be written: ${complaint.trim() || `the writing process ended with ${code}`}.`);
 }
 
 /** The exit code of a process, or `hangs`; then it has been killed, or is noted as hanging where even that takes long. */

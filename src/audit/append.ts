@@ -47,14 +47,25 @@ export interface Head {
  * @throws QueryFailedError for deadlocks, which the caller may retry, and for acts that no row can hold.
  * @see docs/adr/0003-audit-chain-and-change-feed.md
  */
-export async function commitActs(tx: OpenTransaction, auditKeys: readonly VersionedKey[], acts: readonly Act[], channel: string | null, locked?: Head): Promise<string> {
+export async function commitActs(
+  tx: OpenTransaction,
+  auditKeys: readonly VersionedKey[],
+  acts: readonly Act[],
+  channel: string | null,
+  locked?: Head,
+): Promise<string> {
   const links = linkAll(auditKeys, locked ?? (await lockHead(tx)), acts);
   await tx.commit(insertOf(links, channel)).catch(notRecorded);
   return links.at(-1)!.record.seq;
 }
 
 /** As {@link commitActs}, for a transaction that goes on: `manager` holds the head until its commit. */
-export async function appendActs(tx: OpenTransaction, auditKeys: readonly VersionedKey[], acts: readonly Act[], channel: string | null): Promise<void> {
+export async function appendActs(
+  tx: OpenTransaction,
+  auditKeys: readonly VersionedKey[],
+  acts: readonly Act[],
+  channel: string | null,
+): Promise<void> {
   const { text, values } = insertOf(linkAll(auditKeys, await lockHead(tx), acts), channel);
   await tx.manager.query(text, values).catch(notRecorded);
 }
@@ -66,7 +77,9 @@ const HEAD_IDLE_ROUND_TRIPS = 3;
 
 /** Locks the end of the chain until the commit. Nothing else may be locked after it. @throws as {@link commitActs} */
 export async function lockHead({ manager, roundTripMs }: OpenTransaction): Promise<Head> {
-  const idleMs = Math.round(Math.min(HEAD_IDLE_MS.most, Math.max(HEAD_IDLE_MS.least, HEAD_IDLE_ROUND_TRIPS * roundTripMs)));
+  const idleMs = Math.round(
+    Math.min(HEAD_IDLE_MS.most, Math.max(HEAD_IDLE_MS.least, HEAD_IDLE_ROUND_TRIPS * roundTripMs)),
+  );
   const [head] = await manager
     .query<Head[]>(
       `SELECT seq, audit_hash, audit_key_version, date_trunc('milliseconds', clock_timestamp()) AS at,
@@ -153,10 +166,17 @@ export function sqlState(error: unknown): string {
 }
 
 function notRecorded(error: unknown): never {
-  throw isTrailAway(error) ? unavailable('This could not be recorded in the audit trail, so it was not done.', error) : error;
+  throw isTrailAway(error)
+    ? unavailable('This could not be recorded in the audit trail, so it was not done.', error)
+    : error;
 }
 
 /** Data that no row can hold (class 22) is a bug of ours and must look like one. */
 function isTrailAway(error: unknown): boolean {
-  return error instanceof QueryFailedError && !isRetriable(error) && !isConnectionLost(error) && !sqlState(error).startsWith('22');
+  return (
+    error instanceof QueryFailedError &&
+    !isRetriable(error) &&
+    !isConnectionLost(error) &&
+    !sqlState(error).startsWith('22')
+  );
 }

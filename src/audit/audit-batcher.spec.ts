@@ -90,7 +90,10 @@ describe('AuditBatcher', () => {
           batch = [];
         };
         const fail = () => {
-          const lost = b.failed(batch.filter(({ urgent }) => !urgent), nowMs);
+          const lost = b.failed(
+            batch.filter(({ urgent }) => !urgent),
+            nowMs,
+          );
           refused.push(...[...lost, ...batch.filter(({ urgent }) => urgent)].map(({ n }) => n));
           batch = [];
         };

@@ -25,7 +25,16 @@ export class AuditActorView {
 }
 
 /** What the plugin cannot read from `unknown`: any value of JSON. */
-const ANY_JSON = { oneOf: [{ type: 'string' }, { type: 'number' }, { type: 'boolean' }, { type: 'array', items: {} }, { type: 'object' }], nullable: true };
+const ANY_JSON = {
+  oneOf: [
+    { type: 'string' },
+    { type: 'number' },
+    { type: 'boolean' },
+    { type: 'array', items: {} },
+    { type: 'object' },
+  ],
+  nullable: true,
+};
 
 /** One field before and after a change. */
 export class FieldChangeView {

@@ -21,7 +21,10 @@ export class AuditEventsController {
   @Get()
   @RequirePermission('platform:audit:read')
   @Audited('audit:read', 'audit-event')
-  @ApiOperation({ summary: 'Read the audit trail', description: 'Newest first. Go on with `meta.nextCursor` until it is null.' })
+  @ApiOperation({
+    summary: 'Read the audit trail',
+    description: 'Newest first. Go on with `meta.nextCursor` until it is null.',
+  })
   list(@Query() { cursor, limit, ...filter }: ListAuditEventsDto): Promise<AuditEventsPageView> {
     return this.trail.list(filter, cursor, limit === undefined ? DEFAULT_LIMIT : Number(limit));
   }
@@ -32,7 +35,10 @@ export class AuditEventsController {
   @Header('Cache-Control', 'no-store')
   @ApiProduces('application/x-ndjson')
   @ApiOkResponse({ description: 'One event a line, oldest first.', schema: { type: 'string', format: 'binary' } })
-  @ApiOperation({ summary: 'Export the audit trail', description: 'One event a line (NDJSON), oldest first, as they are listed.' })
+  @ApiOperation({
+    summary: 'Export the audit trail',
+    description: 'One event a line (NDJSON), oldest first, as they are listed.',
+  })
   export(@Query() filter: AuditFilterDto): StreamableFile {
     return new StreamableFile(Readable.from(this.trail.export({ ...filter }), { objectMode: false }), {
       type: 'application/x-ndjson; charset=utf-8',
@@ -46,7 +52,8 @@ export class AuditEventsController {
   @Audited('audit:verify', 'audit-event', { isRead: true })
   @ApiOperation({
     summary: 'Verify the audit trail',
-    description: 'Reads the whole trail and says where it was edited, or where entries were removed or added, if anywhere.',
+    description:
+      'Reads the whole trail and says where it was edited, or where entries were removed or added, if anywhere.',
   })
   async verify(): Promise<ChainReportView> {
     return ChainReportView.from(await this.verifier.verify());

@@ -126,9 +126,13 @@ function mayHold(table: ChainTable, { isRead, outcome }: AuditFilter): boolean {
 }
 
 /** The conditions of a filter, each beginning with AND; its parameters are $3 and on. */
-export function conditionsOf(filter: AuditFilter, table: ChainTable = 'audit_event'): { where: string; parameters: string[] } {
+export function conditionsOf(
+  filter: AuditFilter,
+  table: ChainTable = 'audit_event',
+): { where: string; parameters: string[] } {
   const given = (Object.keys(COLUMNS) as (keyof typeof COLUMNS)[]).filter((name) => filter[name] !== undefined);
-  const reads = filter.isRead === undefined || table === 'audit_read' ? [] : [`AND ${filter.isRead ? 'NOT ' : ''}${IS_NO_READ}`];
+  const reads =
+    filter.isRead === undefined || table === 'audit_read' ? [] : [`AND ${filter.isRead ? 'NOT ' : ''}${IS_NO_READ}`];
   return {
     where: [...given.map((name, index) => `AND ${COLUMNS[name]} $${index + 3}`), ...reads].join(' '),
     parameters: given.map((name) => filter[name]!),

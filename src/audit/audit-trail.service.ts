@@ -25,19 +25,23 @@ export class AuditTrailService {
     const page: AuditedEvent[] = [];
     let [change, read] = [0, 0];
     while (page.length < limit && (change < changes.length || read < reads.length)) {
-      const isChange = read === reads.length || (change < changes.length && instantOf(changes[change]!) > instantOf(reads[read]!));
+      const isChange =
+        read === reads.length || (change < changes.length && instantOf(changes[change]!) > instantOf(reads[read]!));
       page.push(isChange ? changes[change++]! : reads[read++]!);
     }
     const isLast = change === changes.length && read === reads.length;
     const next = { changes: behind(changes, change, from.changes), reads: behind(reads, read, from.reads) };
-    return { data: page.map((event) => AuditEventView.from(event)), meta: { limit, nextCursor: isLast ? null : cursorAt(next) } };
+    return {
+      data: page.map((event) => AuditEventView.from(event)),
+      meta: { limit, nextCursor: isLast ? null : cursorAt(next) },
+    };
   }
 
   /** All events that were there at the call, oldest first, as lines of JSON; some thousand rows in memory at once. */
   async *export(filter: AuditFilter): AsyncGenerator<string> {
     const changes = await Walk.begin(this.events, filter, 'audit_event');
     const reads = await Walk.begin(this.events, filter, 'audit_read');
-    for (let lines: string[] = []; ; ) {
+    for (let lines: string[] = []; ;) {
       const [change, read] = [await changes.peek(), await reads.peek()];
       const isLast = change === null && read === null;
       if (lines.length > 0 && (isLast || lines.length === EXPORT_ROWS_PER_QUERY)) {

@@ -21,7 +21,10 @@ export class AuditInterceptor implements NestInterceptor {
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     const request = context.switchToHttp().getRequest<FastifyRequest>();
-    const audited = this.reflector.getAllAndOverride<AuditedAct | undefined>(AUDITED, [context.getHandler(), context.getClass()]);
+    const audited = this.reflector.getAllAndOverride<AuditedAct | undefined>(AUDITED, [
+      context.getHandler(),
+      context.getClass(),
+    ]);
     if (!audited || !(audited.isRead || READING.has(request.method))) return next.handle();
     return next.handle().pipe(tap({ complete: () => this.record(audited, request) }));
   }

@@ -34,7 +34,11 @@ export class AuditedRefusals extends RefusalRecorder {
     meters: Meters,
   ) {
     super();
-    this.refusals = meters.counter('latchkey_refusals_total', 'Requests refused as unauthenticated, forbidden or missing.', ['kind']);
+    this.refusals = meters.counter(
+      'latchkey_refusals_total',
+      'Requests refused as unauthenticated, forbidden or missing.',
+      ['kind'],
+    );
   }
 
   async record(error: DomainError, request: FastifyRequest): Promise<void> {

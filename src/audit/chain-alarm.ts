@@ -20,14 +20,19 @@ export class ChainAlarm {
   private readonly found = new Map<Signer, FirstBreak>();
 
   constructor(conditions: Conditions) {
-    conditions.register('auditChain', 'new entries of the audit trail are those that Latchkey wrote', () => this.sentence());
+    conditions.register('auditChain', 'new entries of the audit trail are those that Latchkey wrote', () =>
+      this.sentence(),
+    );
   }
 
   /** @param broken null: all entries since the last signature are sound */
   tell(signer: Signer, broken: FirstBreak | null): void {
     if (broken === null) return void this.found.delete(signer);
     this.found.set(signer, broken);
-    this.lines.add(signer, { msg: 'the audit trail was changed outside of Latchkey: nothing is signed over it', ...broken });
+    this.lines.add(signer, {
+      msg: 'the audit trail was changed outside of Latchkey: nothing is signed over it',
+      ...broken,
+    });
   }
 
   private sentence(): string | null {

@@ -2,7 +2,14 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { randomBytes } from 'node:crypto';
 import { type AuditRecord, link } from './chain.js';
-import { ChainCheck, type ChainBreak, type ChainHead, GENESIS, type SignedAnchor, type StoredLink } from './chain-check.js';
+import {
+  ChainCheck,
+  type ChainBreak,
+  type ChainHead,
+  GENESIS,
+  type SignedAnchor,
+  type StoredLink,
+} from './chain-check.js';
 import type { KeySegment } from './key-segments.js';
 
 const KEY = randomBytes(32);
@@ -59,12 +66,28 @@ function rowOf(record: AuditRecord, body: string, hash: Buffer): StoredLink {
 
 const headOf = (rows: readonly StoredLink[]): ChainHead => {
   const last = rows.at(-1);
-  return { seq: last?.seq ?? '0', hash: last?.hash ?? GENESIS, maxSeq: last?.seq ?? '0', auditKeyVersion: '1', keyChanges: [] };
+  return {
+    seq: last?.seq ?? '0',
+    hash: last?.hash ?? GENESIS,
+    maxSeq: last?.seq ?? '0',
+    auditKeyVersion: '1',
+    keyChanges: [],
+  };
 };
 
-const anchorOf = (row: StoredLink, signedBy = ['1']): SignedAnchor => ({ seq: row.seq, hash: row.hash, at: '2026-03-01T13:00:00.000Z', signedBy });
+const anchorOf = (row: StoredLink, signedBy = ['1']): SignedAnchor => ({
+  seq: row.seq,
+  hash: row.hash,
+  at: '2026-03-01T13:00:00.000Z',
+  signedBy,
+});
 
-function firstBreak(rows: readonly StoredLink[], head: ChainHead, anchors: readonly SignedAnchor[] = [], segments: readonly KeySegment[] = [{ version: '1', key: KEY, end: null }]): ChainBreak | null {
+function firstBreak(
+  rows: readonly StoredLink[],
+  head: ChainHead,
+  anchors: readonly SignedAnchor[] = [],
+  segments: readonly KeySegment[] = [{ version: '1', key: KEY, end: null }],
+): ChainBreak | null {
   const check = new ChainCheck(segments, anchors);
   for (const row of rows) {
     const broken = check.next(row);
@@ -122,14 +145,20 @@ describe('ChainCheck', () => {
   it('finds a chain calculated anew with the key behind a checkpoint', () => {
     const rows = chain(LENGTH);
     const anchor = { ...anchorOf(rows[6]!), hash: randomBytes(32) };
-    expect(firstBreak(rows, headOf(rows), [anchor])).toEqual({ seq: '7', reason: expect.stringContaining('checkpoint') });
+    expect(firstBreak(rows, headOf(rows), [anchor])).toEqual({
+      seq: '7',
+      reason: expect.stringContaining('checkpoint'),
+    });
   });
 
   it('finds a deleted row', () => {
     const rows = chain(LENGTH);
     fc.assert(
       fc.property(fc.nat(LENGTH - 1), (index) => {
-        const broken = firstBreak(rows.toSpliced(index, 1), { ...headOf(rows), maxSeq: index === LENGTH - 1 ? '11' : '12' });
+        const broken = firstBreak(rows.toSpliced(index, 1), {
+          ...headOf(rows),
+          maxSeq: index === LENGTH - 1 ? '11' : '12',
+        });
         expect(broken).toEqual({ seq: String(index + 1), reason: 'This entry is missing.' });
       }),
     );
@@ -138,7 +167,9 @@ describe('ChainCheck', () => {
   it('finds two swapped rows, whether or not their seq is swapped too', () => {
     const rows = chain(LENGTH);
     const [third, fourth] = [rows[2]!, rows[3]!];
-    expect(firstBreak(rows.with(2, { ...fourth, seq: '3' }).with(3, { ...third, seq: '4' }), headOf(rows))).toMatchObject({ seq: '3' });
+    expect(
+      firstBreak(rows.with(2, { ...fourth, seq: '3' }).with(3, { ...third, seq: '4' }), headOf(rows)),
+    ).toMatchObject({ seq: '3' });
   });
 
   it('finds rows before the first and behind the head', () => {
@@ -149,14 +180,20 @@ describe('ChainCheck', () => {
 
   it('finds a cut tail by the head', () => {
     const rows = chain(LENGTH);
-    expect(firstBreak(rows.slice(0, 8), { ...headOf(rows), maxSeq: '8' })).toEqual({ seq: '9', reason: 'This entry is missing.' });
+    expect(firstBreak(rows.slice(0, 8), { ...headOf(rows), maxSeq: '8' })).toEqual({
+      seq: '9',
+      reason: 'This entry is missing.',
+    });
   });
 
   it('finds a tail that was cut together with the head by a checkpoint only', () => {
     const rows = chain(LENGTH);
     const cut = rows.slice(0, 8);
     expect(firstBreak(cut, headOf(cut))).toBeNull();
-    expect(firstBreak(cut, headOf(cut), [anchorOf(rows[2]!), anchorOf(rows[9]!)])).toEqual({ seq: '9', reason: expect.stringContaining('cut off') });
+    expect(firstBreak(cut, headOf(cut), [anchorOf(rows[2]!), anchorOf(rows[9]!)])).toEqual({
+      seq: '9',
+      reason: expect.stringContaining('cut off'),
+    });
   });
 
   it('finds a head that is not the last hash', () => {
@@ -168,7 +205,10 @@ describe('ChainCheck', () => {
     const OTHER = randomBytes(32);
     const rows = changedChain(6);
     const end = { seq: '6', hash: rows[5]!.hash, at: '2026-03-01T12:30:00.000Z', from: '1', to: '2' };
-    const segments: KeySegment[] = [{ version: '1', key: KEY, end }, { version: '2', key: OTHER, end: null }];
+    const segments: KeySegment[] = [
+      { version: '1', key: KEY, end },
+      { version: '2', key: OTHER, end: null },
+    ];
 
     function changedChain(last: number): StoredLink[] {
       const first = chain(last);
@@ -183,18 +223,32 @@ describe('ChainCheck', () => {
     }
 
     it('finds nothing wrong with either part, nor with checkpoints of the key that signed there', () => {
-      expect(firstBreak(rows, headOf(rows), [anchorOf(rows[2]!), anchorOf(rows[5]!, ['1', '2']), anchorOf(rows[5]!, ['2']), anchorOf(rows[9]!, ['2'])], segments)).toBeNull();
+      expect(
+        firstBreak(
+          rows,
+          headOf(rows),
+          [anchorOf(rows[2]!), anchorOf(rows[5]!, ['1', '2']), anchorOf(rows[5]!, ['2']), anchorOf(rows[9]!, ['2'])],
+          segments,
+        ),
+      ).toBeNull();
     });
 
     it.each([5, 7])('finds a key that changed at another entry: %i', (seq) => {
       const [first, last] = segments as [KeySegment, KeySegment];
       const moved = [{ ...first, end: { ...end, seq: String(seq), hash: rows[seq - 1]!.hash } }, last];
-      expect(firstBreak(rows, headOf(rows), [], moved)).toEqual({ seq: String(Math.min(seq, 6) + 1), reason: expect.stringContaining('hash') });
+      expect(firstBreak(rows, headOf(rows), [], moved)).toEqual({
+        seq: String(Math.min(seq, 6) + 1),
+        reason: expect.stringContaining('hash'),
+      });
     });
 
     it('finds an old part that was calculated anew with the old key', () => {
       const forged = [...chain(5), ...rows.slice(5)];
-      forged[4] = (() => { const record = { ...recordOf(5), actor: { kind: 'user' as const, id: 'eve', ownerId: null } }; const next = link(KEY, forged[3]!.hash, record); return rowOf(record, next.body, next.hash); })();
+      forged[4] = (() => {
+        const record = { ...recordOf(5), actor: { kind: 'user' as const, id: 'eve', ownerId: null } };
+        const next = link(KEY, forged[3]!.hash, record);
+        return rowOf(record, next.body, next.hash);
+      })();
       expect(firstBreak(forged, headOf(rows), [], segments)).toMatchObject({ seq: '6' });
     });
 
@@ -203,7 +257,10 @@ describe('ChainCheck', () => {
       ['the new key before its beginning', 3, ['2']],
       ['both keys where no change is known', 8, ['1', '2']],
     ] as const)('finds a checkpoint of %s', (_, seq, signedBy) => {
-      expect(firstBreak(rows, headOf(rows), [anchorOf(rows[seq - 1]!, [...signedBy])], segments)).toEqual({ seq: String(seq), reason: expect.stringContaining('of AUDIT_KEY') });
+      expect(firstBreak(rows, headOf(rows), [anchorOf(rows[seq - 1]!, [...signedBy])], segments)).toEqual({
+        seq: String(seq),
+        reason: expect.stringContaining('of AUDIT_KEY'),
+      });
     });
   });
 });

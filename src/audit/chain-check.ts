@@ -86,7 +86,11 @@ export class ChainCheck {
    * @param segments at least one, in order
    * @param start the entry that the first row builds on, where older ones were removed
    */
-  constructor(segments: readonly KeySegment[], anchors: Iterable<SignedAnchor> = [], start: Pick<Anchor, 'seq' | 'hash'> = { seq: '0', hash: GENESIS }) {
+  constructor(
+    segments: readonly KeySegment[],
+    anchors: Iterable<SignedAnchor> = [],
+    start: Pick<Anchor, 'seq' | 'hash'> = { seq: '0', hash: GENESIS },
+  ) {
     this.segments = [...segments];
     this.seq = this.startsAfter = BigInt(start.seq);
     this.hash = start.hash;
@@ -96,7 +100,8 @@ export class ChainCheck {
   /** What is wrong with the next row; null if nothing is. */
   next(row: StoredLink): ChainBreak | null {
     const expected = this.seq + 1n;
-    if (BigInt(row.seq) < expected) return { seq: row.seq, reason: `This entry should not exist: the trail begins with ${this.startsAfter + 1n}.` };
+    if (BigInt(row.seq) < expected)
+      return { seq: row.seq, reason: `This entry should not exist: the trail begins with ${this.startsAfter + 1n}.` };
     if (BigInt(row.seq) > expected) return missing(expected);
     const reason = this.fault(row);
     if (reason !== null) return { seq: row.seq, reason };
@@ -113,10 +118,14 @@ export class ChainCheck {
       return { seq: (BigInt(head.seq) + 1n).toString(), reason: 'There are entries behind the head of the trail.' };
     }
     if (this.seq < BigInt(head.seq)) return missing(this.seq + 1n);
-    if (!this.hash.equals(head.hash)) return { seq: head.seq, reason: 'The head of the trail is not the hash of its last entry.' };
+    if (!this.hash.equals(head.hash))
+      return { seq: head.seq, reason: 'The head of the trail is not the hash of its last entry.' };
     const cut = this.anchors.at(-1);
     if (!cut) return null;
-    return { seq: (this.seq + 1n).toString(), reason: `The trail was cut off: a checkpoint of ${cut.at} has seen entry ${cut.seq}.` };
+    return {
+      seq: (this.seq + 1n).toString(),
+      reason: `The trail was cut off: a checkpoint of ${cut.at} has seen entry ${cut.seq}.`,
+    };
   }
 
   /** What signed the next row. */

@@ -104,7 +104,8 @@ export class ChainVerifier {
     const check = new ChainCheck(segments, [...anchors, ...changes.map(anchorOf)]);
     const broken = (await this.firstBreak(check, head)) ?? forged;
     const checked = { checked: check.checked, checkpoints: anchors.length + reads.anchors.length };
-    if (broken !== null) return { report: { ok: false, ...checked, checkedReads: 0, firstBroken: { ...broken, chain: 'changes' } } };
+    if (broken !== null)
+      return { report: { ok: false, ...checked, checkedReads: 0, firstBroken: { ...broken, chain: 'changes' } } };
     // Behind the changes, which vouch for where it begins.
     const ends = await this.events.findReadEnds(head.seq);
     const { brokenRead, checkedReads } = await this.checkReads(segments, reads, ends);
@@ -117,7 +118,8 @@ export class ChainVerifier {
     { anchors, forged }: Anchors,
     ends: { head: ChainEnd; cut: ReadCut | null } | null,
   ): Promise<{ brokenRead: ChainBreak | null; checkedReads: number }> {
-    if (ends === null) return { brokenRead: { seq: '0', reason: 'The head of the reads is missing.' }, checkedReads: 0 };
+    if (ends === null)
+      return { brokenRead: { seq: '0', reason: 'The head of the reads is missing.' }, checkedReads: 0 };
     const check = new ReadChainCheck(segments, anchors, ends.cut);
     const brokenRead = (await this.firstBreakOf(check, ends.head, BigInt(ends.cut?.seq ?? 0), 'audit_read')) ?? forged;
     return { brokenRead, checkedReads: check.checked };
@@ -128,7 +130,9 @@ export class ChainVerifier {
     const head = await this.events.findHead();
     const changes: KeyChange[] = [];
     for (const stored of head?.keyChanges ?? []) {
-      const missing = [stored.from, stored.to].find((version) => this.publicKeys.every((key) => key.version !== version));
+      const missing = [stored.from, stored.to].find((version) =>
+        this.publicKeys.every((key) => key.version !== version),
+      );
       if (missing !== undefined) throw missingVersion('AUDIT_KEY', missing);
       const change = openKeyChange(this.publicKeys, stored);
       if (change === null) {
@@ -146,7 +150,12 @@ export class ChainVerifier {
     return this.firstBreakOf(check, head, 0n, 'audit_event');
   }
 
-  private async firstBreakOf(check: ChainCheck, head: ChainEnd, after: bigint, table: ChainTable): Promise<ChainBreak | null> {
+  private async firstBreakOf(
+    check: ChainCheck,
+    head: ChainEnd,
+    after: bigint,
+    table: ChainTable,
+  ): Promise<ChainBreak | null> {
     const last = BigInt(head.seq);
     for (let from = after + 1n; from <= last; from += ROWS_PER_QUERY) {
       const upTo = last < from + ROWS_PER_QUERY ? last : from + ROWS_PER_QUERY - 1n;
@@ -168,9 +177,14 @@ export class ChainVerifier {
     const lost = await this.events.findLostReads();
     const [line] = written.forgedLines;
     const isForged = newest !== null && stored === null;
-    const reason = line !== undefined ? `Line ${line} of the checkpoint file was` : 'The newest checkpoint of reads in the database was';
+    const reason =
+      line !== undefined
+        ? `Line ${line} of the checkpoint file was`
+        : 'The newest checkpoint of reads in the database was';
     return {
-      anchors: [...written.anchors, ...(stored === null ? [] : [stored])].filter((anchor) => !isOfLostReads(anchor, lost)),
+      anchors: [...written.anchors, ...(stored === null ? [] : [stored])].filter(
+        (anchor) => !isOfLostReads(anchor, lost),
+      ),
       forged: line !== undefined || isForged ? { seq: '0', reason: `${reason} not signed with this audit key.` } : null,
     };
   }
@@ -182,7 +196,9 @@ export class ChainVerifier {
     const [line] = written.forgedLines;
     const restores = await this.events.findRestores();
     return {
-      anchors: [...written.anchors, ...(stored === null ? [] : [stored])].filter((anchor) => givenUpBy(anchor, restores) === null),
+      anchors: [...written.anchors, ...(stored === null ? [] : [stored])].filter(
+        (anchor) => givenUpBy(anchor, restores) === null,
+      ),
       forged:
         line !== undefined
           ? { seq: '0', reason: `Line ${line} of the checkpoint file was not signed with this audit key.` }
@@ -194,5 +210,7 @@ export class ChainVerifier {
 }
 
 function brokenAtOnce(broken: ChainBreak, checkpoints: number): Pass {
-  return { report: { ok: false, checked: 0, checkedReads: 0, checkpoints, firstBroken: { ...broken, chain: 'changes' } } };
+  return {
+    report: { ok: false, checked: 0, checkedReads: 0, checkpoints, firstBroken: { ...broken, chain: 'changes' } },
+  };
 }

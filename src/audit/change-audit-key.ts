@@ -37,7 +37,12 @@ export async function changeAuditKey(dataSource: DataSource, { auditKeys }: Conf
   });
 }
 
-async function change(transaction: OpenTransaction, auditKeys: readonly VersionedKey[], from: VersionedKey, to: VersionedKey): Promise<void> {
+async function change(
+  transaction: OpenTransaction,
+  auditKeys: readonly VersionedKey[],
+  from: VersionedKey,
+  to: VersionedKey,
+): Promise<void> {
   const details = { variable: 'AUDIT_KEY', from: from.version, to: to.version };
   const entry = { resourceType: 'secret', resourceId: `AUDIT_KEY.${to.version}`, details };
   await appendActs(transaction, auditKeys, [{ caller: systemCaller('secrets:sign'), entry }], CHANGE_CHANNEL);

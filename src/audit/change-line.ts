@@ -47,7 +47,10 @@ export function signChangeLine(key: KeyObject, { anchor, after, changes }: Chang
 }
 
 /** Reads a line back; null unless it is one and one of the keys has signed it. */
-export function openChangeLine(keys: readonly CheckpointPublicKey[], value: unknown): (ChangeLine & { readonly anchor: SignedAnchor }) | null {
+export function openChangeLine(
+  keys: readonly CheckpointPublicKey[],
+  value: unknown,
+): (ChangeLine & { readonly anchor: SignedAnchor }) | null {
   if (!isChangeLine(value)) return null;
   const { signature, ...statement } = value;
   const signer = keys.find(({ publicKey }) => isSignatureOf(publicKey, statement, signature));
@@ -59,5 +62,11 @@ export function openChangeLine(keys: readonly CheckpointPublicKey[], value: unkn
 function isChangeLine(value: unknown): value is SignedChangeLine {
   const { type, after, seq, hash, at, changes, signature } = (value ?? {}) as Record<string, unknown>;
   const texts = [after, seq, hash, at, signature].every((text) => typeof text === 'string');
-  return type === CHANGE_LINE_TYPE && texts && /^\d{1,19}$/.test(`${after as string}`) && /^\d{1,19}$/.test(`${seq as string}`) && Array.isArray(changes);
+  return (
+    type === CHANGE_LINE_TYPE &&
+    texts &&
+    /^\d{1,19}$/.test(`${after as string}`) &&
+    /^\d{1,19}$/.test(`${seq as string}`) &&
+    Array.isArray(changes)
+  );
 }

@@ -107,7 +107,11 @@ export class Changes {
     }
   }
 
-  private async commitBefore<T>(deadlineMs: number, caller: Caller, work: (change: Change) => Promise<T>): Promise<Committed<T>> {
+  private async commitBefore<T>(
+    deadlineMs: number,
+    caller: Caller,
+    work: (change: Change) => Promise<T>,
+  ): Promise<Committed<T>> {
     let lost = 0;
     for (let attempt = 1; ; attempt += 1) {
       try {
@@ -128,7 +132,10 @@ export class Changes {
       const result = await change.run(work);
       if (change.entries.length === 0) return { result, seq: null };
       const acts = change.entries.map((entry) => ({ caller, entry }));
-      return { result, seq: await commitActs(tx, this.config.auditKeys, acts, CHANGE_CHANNEL, await change.lockedHead()) };
+      return {
+        result,
+        seq: await commitActs(tx, this.config.auditKeys, acts, CHANGE_CHANNEL, await change.lockedHead()),
+      };
     });
   }
 }

@@ -53,7 +53,8 @@ function openChange(keys: readonly CheckpointPublicKey[], claim: unknown): Signe
 
 /** What a line claims to be, of the kinds that `openAnchor` knows; null for other lines of a log. */
 export function claimOf(line: string): unknown {
-  if (!['latchkey-audit-checkpoint', 'latchkey-audit-key-change', CHANGE_LINE_TYPE].some((type) => line.includes(type))) return null;
+  if (!['latchkey-audit-checkpoint', 'latchkey-audit-key-change', CHANGE_LINE_TYPE].some((type) => line.includes(type)))
+    return null;
   try {
     const value = JSON.parse(line) as Record<string, unknown>;
     return 'auditCheckpoint' in value ? value['auditCheckpoint'] : value;

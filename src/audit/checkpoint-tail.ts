@@ -15,7 +15,11 @@ const MAX_READ_MS = 5_000;
  * @param written what is given where the path is no regular file: such a one cannot be read from its end
  * @throws Error when the file is there and cannot be read, or its storage does not answer within 5 s
  */
-export async function newestLine<T>(path: string, opened: (claim: unknown) => T | null, written: T | null = null): Promise<T | null> {
+export async function newestLine<T>(
+  path: string,
+  opened: (claim: unknown) => T | null,
+  written: T | null = null,
+): Promise<T | null> {
   const silence = new AbortController();
   const timeout = sleep(MAX_READ_MS, null, { signal: silence.signal, ref: false }).then(() => {
     throw new Error(`The storage of ${path} does not answer.`);

@@ -1,7 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
 import { randomBytes, verify } from 'node:crypto';
 import { canonicalJson } from '../common/canonical-json.js';
-import { checkpointKey, checkpointPublicKeyPem, checkpointPublicKeys, openCheckpoint, signCheckpoint } from './checkpoint.js';
+import {
+  checkpointKey,
+  checkpointPublicKeyPem,
+  checkpointPublicKeys,
+  openCheckpoint,
+  signCheckpoint,
+} from './checkpoint.js';
 
 const AUDIT_KEY = Buffer.alloc(32, 7);
 const ANCHOR = { seq: '4711', hash: randomBytes(32), at: '2026-03-01T12:00:00.000Z' };
@@ -9,7 +15,10 @@ const keys = checkpointPublicKeys([{ version: '1', key: AUDIT_KEY, strengthBytes
 
 describe('A checkpoint', () => {
   it('opens to what was signed', () => {
-    expect(openCheckpoint(keys, JSON.parse(JSON.stringify(signCheckpoint(checkpointKey(AUDIT_KEY), ANCHOR))))).toEqual({ ...ANCHOR, signedBy: ['1'] });
+    expect(openCheckpoint(keys, JSON.parse(JSON.stringify(signCheckpoint(checkpointKey(AUDIT_KEY), ANCHOR))))).toEqual({
+      ...ANCHOR,
+      signedBy: ['1'],
+    });
   });
 
   it('can be checked by anybody with the printed public key', () => {

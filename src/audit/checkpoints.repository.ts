@@ -81,7 +81,9 @@ export class CheckpointsRepository {
 
   /** The newest checkpoint of reads, as it was signed; null if there is none. */
   async findNewestOfReads(): Promise<SignedReadCheckpoint | null> {
-    const [row] = await this.manager.query<{ line: SignedReadCheckpoint }[]>(`SELECT line FROM audit_read_checkpoint ORDER BY seq DESC LIMIT 1`);
+    const [row] = await this.manager.query<{ line: SignedReadCheckpoint }[]>(
+      `SELECT line FROM audit_read_checkpoint ORDER BY seq DESC LIMIT 1`,
+    );
     return row?.line ?? null;
   }
 
@@ -106,7 +108,9 @@ export class CheckpointsRepository {
       const [answer] = await session.query<{ taken: boolean }>(lock, STATEMENT_MS);
       if (!answer?.taken) return;
       const [row] = await session.query<StateRow>({ text: STATE, values: [PLAIN_VERSION] }, STATEMENT_MS);
-      const { changes, reads } = await write(stateOf(row!), (text, values) => session.query({ text, values }, STATEMENT_MS));
+      const { changes, reads } = await write(stateOf(row!), (text, values) =>
+        session.query({ text, values }, STATEMENT_MS),
+      );
       if (changes !== null) {
         const { seq, hash, at, signature } = changes;
         const text = `INSERT INTO audit_checkpoint (seq, hash, at, signature) VALUES ($1, decode($2, 'hex'), $3, $4)`;
@@ -130,11 +134,33 @@ const STATE = `
     FROM change_head h LEFT JOIN LATERAL (SELECT seq, at, hash, signature FROM audit_checkpoint ORDER BY seq DESC LIMIT 1) l ON true
          CROSS JOIN audit_read_head r LEFT JOIN LATERAL (SELECT seq, at, line FROM audit_read_checkpoint ORDER BY seq DESC LIMIT 1) m ON true`;
 
-function signedCheckpoint({ seq, hash, at, signature }: { seq: string; hash: Buffer; at: Date; signature: string }): SignedCheckpoint {
+function signedCheckpoint({
+  seq,
+  hash,
+  at,
+  signature,
+}: {
+  seq: string;
+  hash: Buffer;
+  at: Date;
+  signature: string;
+}): SignedCheckpoint {
   return { type: 'latchkey-audit-checkpoint/1', seq, hash: hash.toString('hex'), at: at.toISOString(), signature };
 }
 
-function stateOf({ seq, hash, at, version, versions, key_changes, last_seq, last_at, last_hash, last_signature, ...reads }: StateRow): CheckpointState {
+function stateOf({
+  seq,
+  hash,
+  at,
+  version,
+  versions,
+  key_changes,
+  last_seq,
+  last_at,
+  last_hash,
+  last_signature,
+  ...reads
+}: StateRow): CheckpointState {
   const since = (head: string, last: string | null) => Number(BigInt(head) - BigInt(last ?? 0));
   const age = (last: Date | null) => (last === null ? null : at.getTime() - last.getTime());
   return {
@@ -142,7 +168,10 @@ function stateOf({ seq, hash, at, version, versions, key_changes, last_seq, last
     auditKeyVersion: version,
     keyChanges: key_changes,
     versions,
-    last: last_seq === null ? null : signedCheckpoint({ seq: last_seq, hash: last_hash!, at: last_at!, signature: last_signature! }),
+    last:
+      last_seq === null
+        ? null
+        : signedCheckpoint({ seq: last_seq, hash: last_hash!, at: last_at!, signature: last_signature! }),
     rowsSince: since(seq, last_seq),
     ageMs: age(last_at),
     reads: {

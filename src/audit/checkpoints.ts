@@ -26,7 +26,8 @@ const SAY_EVERY_MS = 60_000;
 /** At shutdown the last checkpoint is waited for this long; the process must end also where it cannot be written. */
 const MAX_CLOSE_MS = 4_000;
 
-const NOT_WRITTEN = 'Checkpoints of the audit trail cannot be written: the end of it is not anchored outside of the database.';
+const NOT_WRITTEN =
+  'Checkpoints of the audit trail cannot be written: the end of it is not anchored outside of the database.';
 
 /**
  * Writes signed checkpoints of the chain to where the database cannot reach: the log, and the file that is
@@ -57,8 +58,14 @@ export class Checkpoints {
     conditions: Conditions,
   ) {
     this.publicKeys = checkpointPublicKeys(config.auditKeys);
-    meters.gauge('latchkey_audit_checkpoint_age_seconds', 'Age of the last checkpoint of the audit trail, by any replica.', () => (performance.now() - this.lastAtMs) / 1000);
-    conditions.register('checkpoints', 'checkpoints of the audit trail are written', () => (this.attempts.areFailing ? NOT_WRITTEN : null));
+    meters.gauge(
+      'latchkey_audit_checkpoint_age_seconds',
+      'Age of the last checkpoint of the audit trail, by any replica.',
+      () => (performance.now() - this.lastAtMs) / 1000,
+    );
+    conditions.register('checkpoints', 'checkpoints of the audit trail are written', () =>
+      this.attempts.areFailing ? NOT_WRITTEN : null,
+    );
   }
 
   /** Writes a checkpoint if there are rows it could cover and the last one is `maxAgeMs` old. Logs what fails. */
@@ -97,7 +104,10 @@ export class Checkpoints {
       const key = this.keyOf(sound.version);
       // Where one is due, both that have moved are signed: they are of one instant.
       const changes = state.rowsSince === 0 ? null : signCheckpoint(key, sound.head);
-      const reads = sound.reads === null || state.reads.rowsSince === 0 ? null : signReadCheckpoint(key, state.head.at, placeOf(sound.reads), placeOf(sound.head));
+      const reads =
+        sound.reads === null || state.reads.rowsSince === 0
+          ? null
+          : signReadCheckpoint(key, state.head.at, placeOf(sound.reads), placeOf(sound.head));
       const keyChanges = state.keyChanges.filter(({ seq }) => BigInt(seq) <= BigInt(sound.head.seq));
       await this.publish([...keyChanges, ...[changes, reads].filter((line) => line !== null)]);
       this.lastAtMs = performance.now();

@@ -6,7 +6,11 @@ const seqs = fc.bigInt({ min: 1n, max: 10n ** 18n - 1n }).map(String);
 
 describe('cursors', () => {
   it('come back as what they were made of', () => {
-    fc.assert(fc.property(seqs, seqs, (changes, reads) => expect(positionOf(cursorAt({ changes, reads }))).toEqual({ changes, reads })));
+    fc.assert(
+      fc.property(seqs, seqs, (changes, reads) =>
+        expect(positionOf(cursorAt({ changes, reads }))).toEqual({ changes, reads }),
+      ),
+    );
   });
 
   it('of a build that knew changes alone go on with those', () => {
@@ -14,7 +18,8 @@ describe('cursors', () => {
   });
 
   it('are nothing else', () => {
-    for (const text of ['0.1', '1.', '.1', '1.2.3', '01.1', '1.1 ', 'x', '']) expect(isCursor(Buffer.from(text).toString('base64url'))).toBe(false);
+    for (const text of ['0.1', '1.', '.1', '1.2.3', '01.1', '1.1 ', 'x', ''])
+      expect(isCursor(Buffer.from(text).toString('base64url'))).toBe(false);
     fc.assert(fc.property(fc.string(), (text) => expect(isCursor(`${text}=`)).toBe(false)));
   });
 });

@@ -30,7 +30,11 @@ export interface SignedKeyChange {
 }
 
 /** Signs a change with both of its keys. */
-export function signKeyChange(from: VersionedKey, to: VersionedKey, place: Pick<KeyChange, 'seq' | 'hash' | 'at'>): SignedKeyChange {
+export function signKeyChange(
+  from: VersionedKey,
+  to: VersionedKey,
+  place: Pick<KeyChange, 'seq' | 'hash' | 'at'>,
+): SignedKeyChange {
   const { seq, hash, at } = place;
   const statement = { type: TYPE, seq, hash: hash.toString('hex'), at, from: from.version, to: to.version } as const;
   const signatures = [from, to].map(({ version, key }) => [version, signStatement(checkpointKey(key), statement)]);

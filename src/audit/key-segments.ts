@@ -17,12 +17,19 @@ export interface KeySegment {
  *
  * @throws DomainError 503 when a version is not configured: those entries cannot be checked
  */
-export function segmentsOf(keys: readonly VersionedKey[], changes: readonly KeyChange[], headVersion: string): KeySegment[] | ChainBreak {
+export function segmentsOf(
+  keys: readonly VersionedKey[],
+  changes: readonly KeyChange[],
+  headVersion: string,
+): KeySegment[] | ChainBreak {
   const versions = [changes[0]?.from ?? headVersion, ...changes.map(({ to }) => to)];
   const torn = changes.find(({ from }, index) => from !== versions[index]);
   if (torn) return { seq: torn.seq, reason: 'This change of AUDIT_KEY does not follow from the one before.' };
   if (versions.at(-1) !== headVersion) {
-    return { seq: changes.at(-1)!.seq, reason: 'The head of the trail names another version of AUDIT_KEY than its last change.' };
+    return {
+      seq: changes.at(-1)!.seq,
+      reason: 'The head of the trail names another version of AUDIT_KEY than its last change.',
+    };
   }
   return versions.map((version, index) => ({ version, key: keyOf(keys, version), end: changes[index] ?? null }));
 }

@@ -19,7 +19,8 @@ export function namedResource(params: unknown): NamedResource {
   const others = Object.entries(rest).filter(([key]) => key !== '*');
   return {
     resourceId: told(id) ?? told(name),
-    details: others.length === 0 ? {} : { params: Object.fromEntries(others.map(([key, value]) => [key, told(value)])) },
+    details:
+      others.length === 0 ? {} : { params: Object.fromEntries(others.map(([key, value]) => [key, told(value)])) },
   };
 }
 

@@ -66,7 +66,10 @@ export class OpenChange implements Change {
  * Runs `work` as a part of `change` that can fail alone: what it did is taken back then, and not recorded. Tells whether
  * it recorded anything.
  */
-export async function inSavepoint<T>(change: Change, work: (part: Change) => Promise<T>): Promise<{ result: T; isChange: boolean }> {
+export async function inSavepoint<T>(
+  change: Change,
+  work: (part: Change) => Promise<T>,
+): Promise<{ result: T; isChange: boolean }> {
   const entries: ChangeEntry[] = [];
   const result = await change.tx.transaction(async (tx) => {
     const part = new OpenPart(tx, entries);

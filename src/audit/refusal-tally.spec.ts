@@ -28,7 +28,9 @@ describe('RefusalTally', () => {
 
   it('counts together what it has no memory to tell apart', () => {
     const tally = new RefusalTally<string>(LIMITS);
-    const told = Array.from({ length: 1_000 }, (_, n) => tally.tellsSingly(`user ${n}`, `action ${n % 3}`, String(n), 0));
+    const told = Array.from({ length: 1_000 }, (_, n) =>
+      tally.tellsSingly(`user ${n}`, `action ${n % 3}`, String(n), 0),
+    );
     expect(told.filter(Boolean)).toHaveLength(2);
     const closed = tally.close(60_000);
     expect(closed).toHaveLength(3);

@@ -77,5 +77,7 @@ export class RefusalTally<T> {
 function closed<T>(kinds: Map<string, Kind<T>>, nowMs: number, isShared: boolean): CountedRefusals<T>[] {
   const ended = [...kinds].filter(([, kind]) => kind.untilMs <= nowMs);
   for (const [key] of ended) kinds.delete(key);
-  return ended.filter(([, kind]) => kind.counted > 0).map(([, { example, counted }]) => ({ example, count: counted, isShared }));
+  return ended
+    .filter(([, kind]) => kind.counted > 0)
+    .map(([, { example, counted }]) => ({ example, count: counted, isShared }));
 }

@@ -6,6 +6,8 @@ import { DomainError } from '../common/domain-error.js';
  */
 export class StartOver extends DomainError {
   constructor() {
-    super('unavailable', 'UNAVAILABLE', 'Others are changing the same thing at the moment; try again.', { retryAfterSeconds: 1 });
+    super('unavailable', 'UNAVAILABLE', 'Others are changing the same thing at the moment; try again.', {
+      retryAfterSeconds: 1,
+    });
   }
 }

@@ -23,8 +23,13 @@ export interface AuditedEvent {
 /** What an entry says. One with a body of another form is shown all the same: a row that was forged must not hide others. */
 export function eventOf({ seq, id, at, body, hash }: StoredEvent): AuditedEvent {
   const said = parsed(body);
-  if (isRecord(said) && said.seq === seq && said.id === id && said.at === at) return { record: said, hash, isUnreadable: false };
-  return { record: { ...UNREADABLE, seq, id, at: Number.isNaN(Date.parse(at)) ? BEGINNING : at }, hash, isUnreadable: true };
+  if (isRecord(said) && said.seq === seq && said.id === id && said.at === at)
+    return { record: said, hash, isUnreadable: false };
+  return {
+    record: { ...UNREADABLE, seq, id, at: Number.isNaN(Date.parse(at)) ? BEGINNING : at },
+    hash,
+    isUnreadable: true,
+  };
 }
 
 const BEGINNING = new Date(0).toISOString();
@@ -50,10 +55,27 @@ function parsed(body: string): unknown {
 }
 
 function isRecord(value: unknown): value is AuditedEvent['record'] {
-  if (!isObject(value) || !isObject(value['actor']) || !isObject(value['details']) || !Array.isArray(value['changes'])) return false;
+  if (!isObject(value) || !isObject(value['actor']) || !isObject(value['details']) || !Array.isArray(value['changes']))
+    return false;
   const { at, actor, changes, chain, keyVersion } = value;
-  const texts = [value['id'], value['seq'], at, actor['kind'], value['action'], value['resourceType'], value['outcome']];
-  const perhaps = [actor['id'], actor['ownerId'], value['resourceId'], value['ip'], value['requestId'], chain ?? null, keyVersion ?? null];
+  const texts = [
+    value['id'],
+    value['seq'],
+    at,
+    actor['kind'],
+    value['action'],
+    value['resourceType'],
+    value['outcome'],
+  ];
+  const perhaps = [
+    actor['id'],
+    actor['ownerId'],
+    value['resourceId'],
+    value['ip'],
+    value['requestId'],
+    chain ?? null,
+    keyVersion ?? null,
+  ];
   return (
     texts.every((text) => typeof text === 'string') &&
     perhaps.every((text) => text === null || typeof text === 'string') &&

@@ -5,7 +5,13 @@ describe('StrangerCounts', () => {
   it('counts by address, most refused first', () => {
     const counts = new StrangerCounts();
     for (const ip of ['192.0.2.1', '192.0.2.2', '192.0.2.2']) counts.count(ip, 0);
-    expect(counts.current(1, 10)).toEqual({ total: 3, addresses: [{ ip: '192.0.2.2', count: 2 }, { ip: '192.0.2.1', count: 1 }] });
+    expect(counts.current(1, 10)).toEqual({
+      total: 3,
+      addresses: [
+        { ip: '192.0.2.2', count: 2 },
+        { ip: '192.0.2.1', count: 1 },
+      ],
+    });
   });
 
   it('forgets a minute with its end, but not the total', () => {

@@ -29,7 +29,14 @@ export interface Stretch {
  *
  * @param check begins at `start`
  */
-export async function checkStretch(ask: Ask, check: ChainCheck, table: ChainTable, start: Place, end: Place, maxMs: number): Promise<Stretch> {
+export async function checkStretch(
+  ask: Ask,
+  check: ChainCheck,
+  table: ChainTable,
+  start: Place,
+  end: Place,
+  maxMs: number,
+): Promise<Stretch> {
   const untilMs = performance.now() + maxMs;
   const last = BigInt(end.seq);
   let place = start;

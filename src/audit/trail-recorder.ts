@@ -29,7 +29,8 @@ const IDLE_MS = 2_000;
 /** How often the trail is told at most of what was lost. */
 const REPORT_EVERY_MS = 10_000;
 
-const NOT_RECORDED = 'Refusals cannot be recorded in the audit trail: what must be recorded before it is answered is refused with 503.';
+const NOT_RECORDED =
+  'Refusals cannot be recorded in the audit trail: what must be recorded before it is answered is refused with 503.';
 
 interface Pending extends WaitingAct {
   /** null: nobody waits. */
@@ -61,9 +62,18 @@ export class TrailRecorder {
     meters: Meters,
     conditions: Conditions,
   ) {
-    conditions.register('audit', 'refusals are recorded in the audit trail', () => (this.attempts.areFailing ? NOT_RECORDED : null));
-    this.lostEntries = meters.counter('latchkey_audit_entries_lost_total', 'Reads, and counts of refusals, that could not be recorded in the audit trail.');
-    meters.gauge('latchkey_audit_entries_queued', 'Refusals that wait for their group commit.', () => this.batcher.size);
+    conditions.register('audit', 'refusals are recorded in the audit trail', () =>
+      this.attempts.areFailing ? NOT_RECORDED : null,
+    );
+    this.lostEntries = meters.counter(
+      'latchkey_audit_entries_lost_total',
+      'Reads, and counts of refusals, that could not be recorded in the audit trail.',
+    );
+    meters.gauge(
+      'latchkey_audit_entries_queued',
+      'Refusals that wait for their group commit.',
+      () => this.batcher.size,
+    );
   }
 
   /**
@@ -79,7 +89,8 @@ export class TrailRecorder {
         if (failure === null) resolve();
         else reject(notRecorded(failure));
       };
-      if (!this.offer({ caller, entry, at: this.clock.now(), settle, attempts: 0 })) settle(new Error('Too many audit entries wait.'));
+      if (!this.offer({ caller, entry, at: this.clock.now(), settle, attempts: 0 }))
+        settle(new Error('Too many audit entries wait.'));
     });
   }
 
@@ -135,7 +146,12 @@ export class TrailRecorder {
       const bounds = { lockMs: LOCK_MS, idleMs: IDLE_MS, deadlineMs: performance.now() + MAX_COMMIT_MS };
       await this.attempts.run(() =>
         inTransaction(this.dataSource, bounds, (tx) =>
-          commitActs(tx, this.config.auditKeys, batch.map((pending) => asAct(pending, now)), null),
+          commitActs(
+            tx,
+            this.config.auditKeys,
+            batch.map((pending) => asAct(pending, now)),
+            null,
+          ),
         ),
       );
       this.batcher.landed();
@@ -154,12 +170,17 @@ export class TrailRecorder {
     const noRoom = this.batcher.failed(again, this.clock.monotonicMs());
     this.countLost(patient.length - again.length + noRoom.length);
     for (const { settle } of batch) settle?.(failure);
-    this.failures.add('batch', { msg: 'audit entries could not be recorded', count: batch.length, cause: (failure as Error).message });
+    this.failures.add('batch', {
+      msg: 'audit entries could not be recorded',
+      count: batch.length,
+      cause: (failure as Error).message,
+    });
   }
 
   /** Counts entries that will not be recorded. */
   countLost(count: number): void {
-    if (this.lost === 0 && count > 0) this.logger.error({ msg: 'audit entries are being lost: reads, or counts of refusals' });
+    if (this.lost === 0 && count > 0)
+      this.logger.error({ msg: 'audit entries are being lost: reads, or counts of refusals' });
     this.lost += count;
     this.lostEntries.inc(count);
   }

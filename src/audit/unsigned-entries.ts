@@ -36,15 +36,29 @@ export async function checkUnsigned(
   if (!('segments' in behind)) return { ...behind, chain: 'changes' };
   const { start, segments } = behind;
   // One that was signed with a version that is not configured any more is followed by a change to one that is.
-  if (signed === null && start === head) return { seq: last!.seq, reason: 'The newest checkpoint in the database was not signed with this audit key.', chain: 'changes' };
-  const changes = await checkStretch(ask, new ChainCheck(segments, [], start), 'audit_event', start, head, MAX_CHECK_MS);
+  if (signed === null && start === head)
+    return {
+      seq: last!.seq,
+      reason: 'The newest checkpoint in the database was not signed with this audit key.',
+      chain: 'changes',
+    };
+  const changes = await checkStretch(
+    ask,
+    new ChainCheck(segments, [], start),
+    'audit_event',
+    start,
+    head,
+    MAX_CHECK_MS,
+  );
   if (changes.broken !== null) return { ...changes.broken, chain: 'changes' };
   const at = { ...changes.place, at: head.at };
   const isAll = changes.place.seq === head.seq;
   const version = segments.find(({ end }) => end === null || BigInt(end.seq) >= BigInt(at.seq))!.version;
   if (!isAll) return { version, head: at, reads: null };
   const reads = await checkReads(state, auditKeys, publicKeys, ask);
-  return 'broken' in reads ? reads.broken : { version: state.auditKeyVersion, head: at, reads: { ...reads, at: head.at } };
+  return 'broken' in reads
+    ? reads.broken
+    : { version: state.auditKeyVersion, head: at, reads: { ...reads, at: head.at } };
 }
 
 async function checkReads(
@@ -53,10 +67,23 @@ async function checkReads(
   publicKeys: readonly CheckpointPublicKey[],
   ask: Ask,
 ): Promise<Place | { broken: FirstBreak }> {
-  const segments = versions.flatMap((version) => auditKeys.filter((key) => key.version === version)).map((key) => ({ ...key, end: null }));
-  const start = last === null ? (readCutOf(await ask<ReadCutRow>(READ_CUT, [])) ?? { seq: '0', hash: GENESIS }) : openReadCheckpoint(publicKeys, last);
-  if (start === null) return broken(last!.seq, 'The newest checkpoint of reads in the database was not signed with this audit key.');
-  const found = await checkStretch(ask, new ReadChainCheck(segments, [], start), 'audit_read', start, head, MAX_CHECK_MS);
+  const segments = versions
+    .flatMap((version) => auditKeys.filter((key) => key.version === version))
+    .map((key) => ({ ...key, end: null }));
+  const start =
+    last === null
+      ? (readCutOf(await ask<ReadCutRow>(READ_CUT, [])) ?? { seq: '0', hash: GENESIS })
+      : openReadCheckpoint(publicKeys, last);
+  if (start === null)
+    return broken(last!.seq, 'The newest checkpoint of reads in the database was not signed with this audit key.');
+  const found = await checkStretch(
+    ask,
+    new ReadChainCheck(segments, [], start),
+    'audit_read',
+    start,
+    head,
+    MAX_CHECK_MS,
+  );
   return found.broken === null ? found.place : broken(found.broken.seq, found.broken.reason);
 }
 

@@ -22,14 +22,18 @@ export interface VerifyAnswer {
 
 /** @throws TypeError for arguments that are not known */
 export function parseVerifyArguments(args: string[]): VerifyRequest {
-  const { values } = parseArgs({ args, options: { checkpoints: { type: 'string' }, 'public-key': { type: 'boolean' } } });
+  const { values } = parseArgs({
+    args,
+    options: { checkpoints: { type: 'string' }, 'public-key': { type: 'boolean' } },
+  });
   return { checkpoints: values.checkpoints ?? null, publicKey: values['public-key'] ?? false };
 }
 
 /** What checkpoints are checked with: a key for each version of AUDIT_KEY, under its name if there are several. */
 export function describePublicKey({ auditKeys }: Config): VerifyAnswer {
   const keys = auditKeys.map(({ version, key }) => ({ version, pem: checkpointPublicKeyPem(key).trimEnd() }));
-  const text = keys.length === 1 ? keys[0]!.pem : keys.map(({ version, pem }) => `Version ${version}\n${pem}`).join('\n');
+  const text =
+    keys.length === 1 ? keys[0]!.pem : keys.map(({ version, pem }) => `Version ${version}\n${pem}`).join('\n');
   return { text, exitCode: 0 };
 }
 
@@ -38,7 +42,11 @@ export function describePublicKey({ auditKeys }: Config): VerifyAnswer {
  *
  * @throws Error when database or file cannot be read: then nothing is known
  */
-export async function verifyTrail(config: Config, dataSource: DataSource, checkpoints: string | null): Promise<VerifyAnswer> {
+export async function verifyTrail(
+  config: Config,
+  dataSource: DataSource,
+  checkpoints: string | null,
+): Promise<VerifyAnswer> {
   const { manager } = dataSource;
   const verifier = new ChainVerifier(new AuditEventsRepository(manager), new CheckpointsRepository(manager), config);
   const report = await (checkpoints === null ? verifier.verify() : verifier.check(checkpoints));

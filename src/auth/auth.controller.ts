@@ -33,7 +33,11 @@ export class AuthController {
       'sign-ins elsewhere it is still let in. Where a second factor is set up, the right password without a code is answered 401 ' +
       'MFA_REQUIRED: send the same again with `code`.',
   })
-  @ApiUnauthorizedResponse({ description: 'E-mail or password is wrong, or the account is disabled: the answers are the same. Or a code is needed or wrong.', type: ProblemView })
+  @ApiUnauthorizedResponse({
+    description:
+      'E-mail or password is wrong, or the account is disabled: the answers are the same. Or a code is needed or wrong.',
+    type: ProblemView,
+  })
   async login(
     @FromCaller() caller: Caller,
     @Body() body: LoginDto,
@@ -60,7 +64,11 @@ export class AuthController {
 
   @Get('me')
   @SignedIn({ withTemporaryPassword: true, whileEnrolling: true })
-  @ApiOperation({ summary: 'Who am I', description: 'The caller, its roles, permissions and key policy, and what happened to the account of a signed-in person.' })
+  @ApiOperation({
+    summary: 'Who am I',
+    description:
+      'The caller, its roles, permissions and key policy, and what happened to the account of a signed-in person.',
+  })
   me(@FromCaller() caller: KnownCaller): Promise<MeView> {
     return this.auth.me(caller);
   }

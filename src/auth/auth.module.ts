@@ -28,12 +28,22 @@ import { SessionStrategy } from './session.strategy.js';
 
 /** What there is of an identity provider: nothing without one, and its keys alone where nobody signs in with it here. */
 const identityProvider = [
-  { provide: OidcKeys, inject: [Config, Clock], useFactory: ({ oidc }: Config, clock: Clock) => oidc && new OidcKeys(oidc.jwksUri, clock) },
+  {
+    provide: OidcKeys,
+    inject: [Config, Clock],
+    useFactory: ({ oidc }: Config, clock: Clock) => oidc && new OidcKeys(oidc.jwksUri, clock),
+  },
   {
     provide: OidcStrategy,
     inject: [Config, OidcKeys, Identities, GrantsReader, Clock, RefusedTokens],
-    useFactory: ({ oidc }: Config, keys: OidcKeys | null, identities: Identities, grants: GrantsReader, clock: Clock, refused: RefusedTokens) =>
-      oidc && keys && new OidcStrategy(oidc, keys, identities, grants, clock, refused),
+    useFactory: (
+      { oidc }: Config,
+      keys: OidcKeys | null,
+      identities: Identities,
+      grants: GrantsReader,
+      clock: Clock,
+      refused: RefusedTokens,
+    ) => oidc && keys && new OidcStrategy(oidc, keys, identities, grants, clock, refused),
   },
   {
     provide: OidcProvider,
@@ -48,7 +58,20 @@ const identityProvider = [
 @Module({
   imports: [PassportModule, InstallationModule, UsersModule],
   controllers: [AuthController, NoticesController, OidcController, SessionsController],
-  providers: [AuthService, SessionTokens, SessionCookie, DeviceCookie, SessionStrategy, SessionInspector, ReplacedSession, SignInAttempts, OidcSignIn, RefusedTokens, ...identityProvider, { provide: Authenticator, useClass: CredentialsAuthenticator }],
+  providers: [
+    AuthService,
+    SessionTokens,
+    SessionCookie,
+    DeviceCookie,
+    SessionStrategy,
+    SessionInspector,
+    ReplacedSession,
+    SignInAttempts,
+    OidcSignIn,
+    RefusedTokens,
+    ...identityProvider,
+    { provide: Authenticator, useClass: CredentialsAuthenticator },
+  ],
   exports: [Authenticator, SessionCookie, SessionInspector],
 })
 export class AuthModule {}

@@ -45,7 +45,8 @@ export class AuthService {
     if (account === null) throw signInFailed();
     const session = await this.changes.transaction(caller, async (change) => {
       if (!(await this.accounts.enter(change.tx, account))) throw signInFailed();
-      const details: Readonly<Record<string, string>> = account.code === null ? {} : { secondFactor: account.code.kind };
+      const details: Readonly<Record<string, string>> =
+        account.code === null ? {} : { secondFactor: account.code.kind };
       return this.open(caller, change, account.id, account.hasTemporaryPassword, details);
     });
     return this.withNotices(session);
@@ -81,11 +82,19 @@ export class AuthService {
     const { sessionTtlSeconds, sessionIdleSeconds } = this.config;
     const origin = { ip: caller.ip, device: deviceOf(caller.userAgent) };
     const [session, user] = await lastly(
-      inTurn([this.sessions.in(tx).open(userId, sessionTtlSeconds, sessionIdleSeconds, origin), this.accounts.findView(userId, tx)]),
+      inTurn([
+        this.sessions.in(tx).open(userId, sessionTtlSeconds, sessionIdleSeconds, origin),
+        this.accounts.findView(userId, tx),
+      ]),
     );
     if (user === null) throw signInFailed();
     record({ action: LOGIN, resourceType: 'user', resourceId: userId, details: { sessionId: session.id, ...details } });
-    return { accessToken: this.tokens.sign(userId, session.id, session.expiresAt), expiresAt: session.expiresAt, user, mustChangePassword };
+    return {
+      accessToken: this.tokens.sign(userId, session.id, session.expiresAt),
+      expiresAt: session.expiresAt,
+      user,
+      mustChangePassword,
+    };
   }
 
   /** Ends the caller's session; a token of it is worthless from then on. */

@@ -39,7 +39,10 @@ export class CredentialsAuthenticator extends Authenticator {
     return this.keys.presentedKey(request) ?? bearerOf(request) ?? this.cookie.tokenOf(request);
   }
 
-  private async authenticateByToken(context: ExecutionContext, request: FastifyRequest & { user?: Principal | null }): Promise<Principal | null> {
+  private async authenticateByToken(
+    context: ExecutionContext,
+    request: FastifyRequest & { user?: Principal | null },
+  ): Promise<Principal | null> {
     if (this.cookie.isRepeated(request)) throw this.repeatedCookie(context, request);
     const cookie = this.cookie.tokenOf(request);
     if (request.headers.authorization === undefined && cookie === null) return null;
@@ -52,13 +55,20 @@ export class CredentialsAuthenticator extends Authenticator {
   /** A neighbouring site can put a cookie of our name beside ours, and a browser does not say which is whose. */
   private repeatedCookie(context: ExecutionContext, request: FastifyRequest): DomainError {
     void context.switchToHttp().getResponse<FastifyReply>().header('Set-Cookie', this.cookie.allEnded(request));
-    return unauthenticated(true, 'The session cookie came more than once, so none of them counts, and all are removed. Sign in again.');
+    return unauthenticated(
+      true,
+      'The session cookie came more than once, so none of them counts, and all are removed. Sign in again.',
+    );
   }
 
   /** A cookie is sent by any page the browser shows; only our own pages may use it to change something. */
   private requireOwnOrigin(request: FastifyRequest): void {
     if (request.headers.origin === new URL(this.config.publicUrl).origin) return;
-    throw new DomainError('forbidden', 'ORIGIN_NOT_ALLOWED', 'A request with the session cookie must come from the console’s own origin.');
+    throw new DomainError(
+      'forbidden',
+      'ORIGIN_NOT_ALLOWED',
+      'A request with the session cookie must come from the console’s own origin.',
+    );
   }
 }
 

@@ -45,7 +45,10 @@ describe('DeviceCookie', () => {
 
   it('remembers five accounts of one browser, the last ones', () => {
     const users = Array.from({ length: 7 }, () => uuidv7());
-    const cookie = users.reduce<string | undefined>((sent, user) => sentBack(cookies().signedIn(asking(sent), user)), undefined);
+    const cookie = users.reduce<string | undefined>(
+      (sent, user) => sentBack(cookies().signedIn(asking(sent), user)),
+      undefined,
+    );
     expect([...cookies().known(asking(cookie)).keys()]).toEqual(users.slice(2).reverse());
   });
 
@@ -79,9 +82,13 @@ describe('DeviceCookie', () => {
   });
 
   it('is a cookie of this host alone with https, named for the installation, and no script reads it', () => {
-    const [plain, secure] = ['http://127.0.0.1:3000', 'https://keys.example.com'].map((url) => cookies(url).signedIn(asking(), uuidv7())) as [string, string];
+    const [plain, secure] = ['http://127.0.0.1:3000', 'https://keys.example.com'].map((url) =>
+      cookies(url).signedIn(asking(), uuidv7()),
+    ) as [string, string];
     expect(plain).toMatch(/^latchkey_device=[^;]+; Max-Age=15552000; Path=\/; HttpOnly; SameSite=Strict$/);
-    expect(secure).toMatch(/^__Host-latchkey_device_01234567=[^;]+; Max-Age=15552000; Path=\/; HttpOnly; Secure; SameSite=Strict$/);
+    expect(secure).toMatch(
+      /^__Host-latchkey_device_01234567=[^;]+; Max-Age=15552000; Path=\/; HttpOnly; Secure; SameSite=Strict$/,
+    );
   });
 
   it('says nothing where it comes twice', () => {

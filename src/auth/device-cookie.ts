@@ -68,13 +68,20 @@ export class DeviceCookie {
     const devices = this.devicesOf(request);
     const deviceId = devices.find((device) => device.userId === userId)?.deviceId ?? uuidv7();
     const others = devices.filter((device) => device.userId !== userId).map(({ text }) => text);
-    return stringifySetCookie(this.name, [this.seal(userId, deviceId), ...others].slice(0, MAX_ACCOUNTS).join('.'), this.options);
+    return stringifySetCookie(
+      this.name,
+      [this.seal(userId, deviceId), ...others].slice(0, MAX_ACCOUNTS).join('.'),
+      this.options,
+    );
   }
 
   private devicesOf(request: FastifyRequest): Device[] {
     const text = cookieValue(request, this.name);
     if (text === null || text.length > MAX_COOKIE_CHARACTERS) return [];
-    return text.split('.').slice(0, MAX_ACCOUNTS).flatMap((one) => this.open(one) ?? []);
+    return text
+      .split('.')
+      .slice(0, MAX_ACCOUNTS)
+      .flatMap((one) => this.open(one) ?? []);
   }
 
   private seal(userId: string, deviceId: string): string {
@@ -92,7 +99,11 @@ export class DeviceCookie {
     if (!this.keys.some((key) => timingSafeEqual(macOf(key, body), mac))) return null;
     const ageSeconds = this.nowSeconds - body.readUInt32BE(2 * UUID_BYTES);
     if (ageSeconds > LIFETIME_SECONDS) return null;
-    return { userId: uuidOf(body.subarray(0, UUID_BYTES)), deviceId: uuidOf(body.subarray(UUID_BYTES, 2 * UUID_BYTES)), text };
+    return {
+      userId: uuidOf(body.subarray(0, UUID_BYTES)),
+      deviceId: uuidOf(body.subarray(UUID_BYTES, 2 * UUID_BYTES)),
+      text,
+    };
   }
 
   private get nowSeconds(): number {

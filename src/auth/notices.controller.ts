@@ -18,7 +18,8 @@ export class NoticesController {
   @Audited('auth:acknowledge', 'user')
   @ApiOperation({
     summary: 'Acknowledge what happened to your account',
-    description: 'Failed sign-ins and changes by others are in the answers of `POST /auth/login` and `GET /auth/me` until then. What happens later is told again. For signed-in people: not for keys.',
+    description:
+      'Failed sign-ins and changes by others are in the answers of `POST /auth/login` and `GET /auth/me` until then. What happens later is told again. For signed-in people: not for keys.',
   })
   async acknowledge(@FromCaller() caller: KnownCaller, @Body() { marker }: AcknowledgeNoticesDto): Promise<void> {
     if (caller.principal.signedInUserId === null) throw onlyForPeople();

@@ -25,7 +25,10 @@ export class ReplacedSession {
       const open = token === null ? null : await this.inspector.findOpen(token);
       if (open !== null) await this.auth.logout({ ...caller, principal: open.user, action: 'auth:logout' });
     } catch (error) {
-      this.logger.warn({ msg: 'The former session of a browser could not be ended; it ends by itself.', cause: (error as Error).message });
+      this.logger.warn({
+        msg: 'The former session of a browser could not be ended; it ends by itself.',
+        cause: (error as Error).message,
+      });
     }
   }
 }

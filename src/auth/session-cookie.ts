@@ -29,7 +29,10 @@ export class SessionCookie {
   /** Brings the session into the browser, for as long as it lasts. One that a former build left is taken out. */
   of({ accessToken }: Pick<SessionView, 'accessToken'>): string[] {
     // Not `expires`: that is an instant of the database's clock, and the browser would compare it with its own.
-    const session = stringifySetCookie(this.name, accessToken, { ...this.options, maxAge: this.config.sessionTtlSeconds });
+    const session = stringifySetCookie(this.name, accessToken, {
+      ...this.options,
+      maxAge: this.config.sessionTtlSeconds,
+    });
     return this.name === FORMER_NAME ? [session] : [session, this.removal(FORMER_NAME)];
   }
 

@@ -39,6 +39,11 @@ export class SessionInspector {
   private proven(token: string): jwt.JwtPayload | null {
     if (token.length > MAX_TOKEN_CHARACTERS) return null;
     const { jwtSecrets, jwtIssuer: issuer, jwtAudience: audience } = this.config;
-    return verifiedClaims(token, jwtSecrets, { algorithms: [SESSION_ALGORITHM], issuer, audience, ignoreExpiration: true });
+    return verifiedClaims(token, jwtSecrets, {
+      algorithms: [SESSION_ALGORITHM],
+      issuer,
+      audience,
+      ignoreExpiration: true,
+    });
   }
 }

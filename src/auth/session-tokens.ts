@@ -17,7 +17,11 @@ export interface SessionClaims {
  * The claims of a token that one of our secrets has signed; null for anything else. Most installations have one secret;
  * a second one is tried only while secrets are being changed.
  */
-export function verifiedClaims(token: string, secrets: readonly VersionedKey[], options: jwt.VerifyOptions): jwt.JwtPayload | null {
+export function verifiedClaims(
+  token: string,
+  secrets: readonly VersionedKey[],
+  options: jwt.VerifyOptions,
+): jwt.JwtPayload | null {
   for (const { key } of secrets) {
     try {
       const claims = jwt.verify(token, key, options);
@@ -42,7 +46,10 @@ export class SessionTokens {
    * database's.
    */
   sign(userId: string, sessionId: string, expiresAt: Date): string {
-    const instants = { iat: Math.floor(this.clock.now().getTime() / 1000), exp: Math.floor(expiresAt.getTime() / 1000) };
+    const instants = {
+      iat: Math.floor(this.clock.now().getTime() / 1000),
+      exp: Math.floor(expiresAt.getTime() / 1000),
+    };
     return jwt.sign({ sid: sessionId, ...instants }, this.config.jwtSecrets[0]!.key, {
       algorithm: SESSION_ALGORITHM,
       subject: userId,

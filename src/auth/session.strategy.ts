@@ -19,7 +19,8 @@ const BACKGROUND_HEADER = 'x-latchkey-background';
 /** The secret that has signed a token; the first one if none has, with which the strategy then refuses it. */
 function signerOf(token: string, secrets: readonly VersionedKey[]): Buffer {
   if (secrets.length === 1) return secrets[0]!.key;
-  const hasSigned = (one: VersionedKey) => verifiedClaims(token, [one], { algorithms: [SESSION_ALGORITHM], ignoreExpiration: true }) !== null;
+  const hasSigned = (one: VersionedKey) =>
+    verifiedClaims(token, [one], { algorithms: [SESSION_ALGORITHM], ignoreExpiration: true }) !== null;
   return (secrets.find(hasSigned) ?? secrets[0]!).key;
 }
 
@@ -54,7 +55,8 @@ export class SessionStrategy extends PassportStrategy(Strategy, 'session') {
 
   /** The user as they are now: roles and grants are never taken from the token. `isUse`: the session is in use by this. */
   async find({ sub, sid, exp }: Partial<SessionClaims>, isUse = true): Promise<Principal | null> {
-    if (!isUuid(sub) || !isUuid(sid) || typeof exp !== 'number' || exp * 1000 <= this.clock.now().getTime()) return null;
+    if (!isUuid(sub) || !isUuid(sid) || typeof exp !== 'number' || exp * 1000 <= this.clock.now().getTime())
+      return null;
     const [use, holder, hasPasswordAlone] = await Promise.all([
       this.sessions.findUse(sid, sub, this.config.sessionIdleSeconds),
       this.grants.findHolder(sub),

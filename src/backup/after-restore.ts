@@ -36,7 +36,11 @@ export interface AfterRestore extends FoundHistory {
  *
  * @throws StartRefusal when a checkpoint file cannot be read
  */
-export async function afterRestore(config: Config, dataSource: DataSource, files: readonly string[]): Promise<AfterRestore> {
+export async function afterRestore(
+  config: Config,
+  dataSource: DataSource,
+  files: readonly string[],
+): Promise<AfterRestore> {
   const { manager } = dataSource;
   const changes = new Changes(dataSource, config);
   const publicKeys = checkpointPublicKeys(config.auditKeys);
@@ -46,12 +50,20 @@ export async function afterRestore(config: Config, dataSource: DataSource, files
   const [last] = await manager.query<{ at: Date }[]>('SELECT at FROM audit_event WHERE seq = $1', [restoredSeq]);
   const narrowings = narrowingsOf(found.lost?.changes ?? []);
   // Users first: a key is locked after its owner, everywhere.
-  const users = await inBatches(narrowings.users, (batch) => changes.transaction(systemCaller('users:update'), (change) => narrowUsers(change, batch)));
-  const keys = await inBatches(narrowings.keys, (batch) => changes.transaction(systemCaller('api-keys:revoke'), (change) => narrowKeys(change, batch, REASON)));
+  const users = await inBatches(narrowings.users, (batch) =>
+    changes.transaction(systemCaller('users:update'), (change) => narrowUsers(change, batch)),
+  );
+  const keys = await inBatches(narrowings.keys, (batch) =>
+    changes.transaction(systemCaller('api-keys:revoke'), (change) => narrowKeys(change, batch, REASON)),
+  );
   const sessions = await changes.transaction(systemCaller(RESTORE_ACTION), async ({ tx, record }) => {
     const [, ended] = await tx.query<[unknown[], number]>('DELETE FROM session');
     await tx.query('UPDATE change_head SET epoch = gen_random_uuid()');
-    record({ resourceType: 'system', resourceId: null, details: { restoredSeq, lost: lostFor(found.lost), lostReads, keys, users, sessions: ended } });
+    record({
+      resourceType: 'system',
+      resourceId: null,
+      details: { restoredSeq, lost: lostFor(found.lost), lostReads, keys, users, sessions: ended },
+    });
     return ended;
   });
   return { ...found, restoredSeq, restoredUpTo: last?.at.toISOString() ?? null, files, keys, users, sessions };
@@ -74,8 +86,14 @@ export function describeAfterRestore(done: AfterRestore): string[] {
   const { restoredSeq, restoredUpTo, files, lost, forgedLines, keys, users, sessions } = done;
   return [
     `The database ends with entry ${restoredSeq} of the audit trail${restoredUpTo === null ? '' : `, of ${restoredUpTo}`}.`,
-    ...(files.length === 0 ? [NO_FILE] : lost === null ? ['The checkpoint file knows of nothing that is missing.'] : describeLost(lost, restoredUpTo)),
-    ...(forgedLines === 0 ? [] : [`${forgedLines} lines of the checkpoint file are not signed with this AUDIT_KEY and were not counted.`]),
+    ...(files.length === 0
+      ? [NO_FILE]
+      : lost === null
+        ? ['The checkpoint file knows of nothing that is missing.']
+        : describeLost(lost, restoredUpTo)),
+    ...(forgedLines === 0
+      ? []
+      : [`${forgedLines} lines of the checkpoint file are not signed with this AUDIT_KEY and were not counted.`]),
     ...describeFactors(lost),
     `Taken away again: access of ${keys} keys and ${users} users. Ended: ${sessions} sessions; all users sign in again.`,
     'Usage, reservations and verdicts since the backup are gone: what was spent since then can be spent again. A client that still has the events can report them again: their ids are not known here.',
@@ -85,12 +103,20 @@ export function describeAfterRestore(done: AfterRestore): string[] {
 const NO_FILE =
   'There is no checkpoint file, so nothing tells what was changed after that. Keys that were revoked since work again: revoke them. (AUDIT_CHECKPOINT_FILE, or --checkpoints <file>)';
 
-function describeLost({ afterSeq, lostUpToSeq, lostUntil, changes, unknown }: LostHistory, since: string | null): string[] {
+function describeLost(
+  { afterSeq, lostUpToSeq, lostUntil, changes, unknown }: LostHistory,
+  since: string | null,
+): string[] {
   const first = BigInt(afterSeq) + 1n;
   return [
     `MISSING: entries ${first} to ${lostUpToSeq} (${BigInt(lostUpToSeq) - BigInt(afterSeq)}), of the time from ${since ?? 'the beginning'} to ${lostUntil}.`,
-    ...unknown.map(({ from, upTo }) => `Of entries ${from} to ${upTo} nothing is known but that there were any: look for revocations among them elsewhere.`),
-    ...(changes.length === 0 ? [] : [`Changes among them (${changes.length}); what took access away was done again, everything else is lost:`]),
+    ...unknown.map(
+      ({ from, upTo }) =>
+        `Of entries ${from} to ${upTo} nothing is known but that there were any: look for revocations among them elsewhere.`,
+    ),
+    ...(changes.length === 0
+      ? []
+      : [`Changes among them (${changes.length}); what took access away was done again, everything else is lost:`]),
     ...changes.map(describeChange),
   ];
 }
@@ -118,6 +144,9 @@ function describeFactors(lost: LostHistory | null): string[] {
 const SWITCHES: ReadonlySet<string> = new Set(['second-factors:activate', 'second-factors:delete']);
 
 function describeChange({ seq, at, action, type, id, state, ended }: RecordedChange): string {
-  const told = [...Object.entries(state ?? {}).map(([field, value]) => `${field} ${JSON.stringify(value)}`), ...Object.keys(ended ?? {}).map((kid) => `secret ${kid} ended`)];
+  const told = [
+    ...Object.entries(state ?? {}).map(([field, value]) => `${field} ${JSON.stringify(value)}`),
+    ...Object.keys(ended ?? {}).map((kid) => `secret ${kid} ended`),
+  ];
   return `  ${seq}  ${at}  ${action} ${type} ${id ?? ''}${told.length === 0 ? '' : `  (${told.join(', ')})`}`;
 }

@@ -64,12 +64,16 @@ describe('A backup file', () => {
       yield CONTENT;
       throw new Error('the connection is gone');
     }
-    await expect(writeBackup(join(directory, 'failed'), HEADER, failing(), () => ({}), KEY)).rejects.toThrow('the connection is gone');
+    await expect(writeBackup(join(directory, 'failed'), HEADER, failing(), () => ({}), KEY)).rejects.toThrow(
+      'the connection is gone',
+    );
     expect((await readdir(directory)).filter((name) => name.startsWith('failed'))).toEqual([]);
   });
 
   it.each([0.001, 0.1, 0.5, 0.9, 0.999])('is refused when it is cut short to %f of its length', async (part) => {
-    await expect(check(whole.subarray(0, Math.floor(whole.length * part)))).rejects.toThrow(/cut short or altered|does not begin with/);
+    await expect(check(whole.subarray(0, Math.floor(whole.length * part)))).rejects.toThrow(
+      /cut short or altered|does not begin with/,
+    );
   });
 
   it('is refused when its last line is missing a byte, or one of another backup', async () => {
@@ -86,7 +90,9 @@ describe('A backup file', () => {
   });
 
   it('is refused without the audit key it was sealed with', async () => {
-    await expect(check(whole, [Buffer.alloc(32, 9)])).rejects.toThrow('was made with another AUDIT_KEY, or was altered');
+    await expect(check(whole, [Buffer.alloc(32, 9)])).rejects.toThrow(
+      'was made with another AUDIT_KEY, or was altered',
+    );
   });
 
   it('is refused when it is something else', async () => {

@@ -143,8 +143,13 @@ export async function checkBackup(path: string, auditKeys: readonly Buffer[]): P
   const { size } = await stat(path).catch((cause: Error) => {
     throw new BackupError(`${path} cannot be read: ${cause.message}`, { cause });
   });
-  const [magic = '', headerText = ''] = (await readRange(path, 0, Math.min(size, MAX_LINE_BYTES))).toString('latin1').split('\n', 2);
-  if (magic !== MAGIC) throw new BackupError(`${path} is not a backup of Latchkey that this version can read: it does not begin with ${MAGIC}.`);
+  const [magic = '', headerText = ''] = (await readRange(path, 0, Math.min(size, MAX_LINE_BYTES)))
+    .toString('latin1')
+    .split('\n', 2);
+  if (magic !== MAGIC)
+    throw new BackupError(
+      `${path} is not a backup of Latchkey that this version can read: it does not begin with ${MAGIC}.`,
+    );
   const trailer = await readTrailer(path, size);
   const start = MAGIC.length + headerText.length + 2;
   if (trailer === null || (await sha256Of(path, trailer.bytes)) !== trailer.sha256) {
@@ -157,7 +162,11 @@ export async function checkBackup(path: string, auditKeys: readonly Buffer[]): P
       `${path} was made with another AUDIT_KEY, or was altered: put the secrets of that installation in place first (npm run restore -- --secrets <file>).`,
     );
   }
-  return { header, rows: trailer.rows, content: () => createReadStream(path, { start, end: trailer.bytes - 1 }).pipe(gunzip()) };
+  return {
+    header,
+    rows: trailer.rows,
+    content: () => createReadStream(path, { start, end: trailer.bytes - 1 }).pipe(gunzip()),
+  };
 }
 
 /** A file that cannot be read any more becomes an error of the content; its checksum was right a moment ago. */
@@ -191,13 +200,17 @@ async function readRange(path: string, from: number, upTo: number): Promise<Buff
 
 async function sha256Of(path: string, bytes: number): Promise<string> {
   const sum = createHash('sha256');
-  if (bytes > 0) for await (const chunk of createReadStream(path, { end: bytes - 1, highWaterMark: 1024 * 1024 })) sum.update(chunk as Buffer);
+  if (bytes > 0)
+    for await (const chunk of createReadStream(path, { end: bytes - 1, highWaterMark: 1024 * 1024 }))
+      sum.update(chunk as Buffer);
   return sum.digest('hex');
 }
 
 function macOf(auditKey: Buffer, { rows, bytes, sha256 }: Omit<Trailer, 'mac'>): Buffer {
   const key = Buffer.from(hkdfSync('sha256', auditKey, '', 'latchkey backup', 32));
-  return createHmac('sha256', key).update(JSON.stringify([rows, bytes, sha256])).digest();
+  return createHmac('sha256', key)
+    .update(JSON.stringify([rows, bytes, sha256]))
+    .digest();
 }
 
 function isEqual(one: Buffer, other: Buffer): boolean {

@@ -28,7 +28,8 @@ const MAX_CLOSE_MS = 2_000;
 /** A failure that lasts is said this often. */
 const SAY_EVERY_MS = 60_000;
 
-const NOT_WRITTEN = 'Changes of keys, users and roles cannot be written to the checkpoint file: a restore would not know what was revoked since.';
+const NOT_WRITTEN =
+  'Changes of keys, users and roles cannot be written to the checkpoint file: a restore would not know what was revoked since.';
 
 /**
  * Keeps the changes of keys, users and roles in the checkpoint file, so that what a restored database does not know any
@@ -58,7 +59,9 @@ export class ChangeLog implements OnApplicationBootstrap, OnApplicationShutdown 
     private readonly alarm: ChainAlarm,
     conditions: Conditions,
   ) {
-    conditions.register('changeLog', 'changes are written to the checkpoint file, if there is one', () => (this.attempts.areFailing ? NOT_WRITTEN : null));
+    conditions.register('changeLog', 'changes are written to the checkpoint file, if there is one', () =>
+      this.attempts.areFailing ? NOT_WRITTEN : null,
+    );
     this.publicKeys = checkpointPublicKeys(config.auditKeys);
   }
 
@@ -79,7 +82,9 @@ export class ChangeLog implements OnApplicationBootstrap, OnApplicationShutdown 
   /** Writes what the file does not have yet. A failure is logged once a minute, and tried again each second. */
   look(): Promise<void> {
     this.looks += 1;
-    this.looking = this.looking.then(() => this.tryToWrite(this.config.auditCheckpointFile!)).finally(() => (this.looks -= 1));
+    this.looking = this.looking
+      .then(() => this.tryToWrite(this.config.auditCheckpointFile!))
+      .finally(() => (this.looks -= 1));
     return this.looking;
   }
 
@@ -87,7 +92,10 @@ export class ChangeLog implements OnApplicationBootstrap, OnApplicationShutdown 
     try {
       await this.attempts.run(() => this.write(file));
     } catch (error) {
-      this.failures.add('changes', { msg: 'changes could not be written to the checkpoint file', cause: (error as Error).message });
+      this.failures.add('changes', {
+        msg: 'changes could not be written to the checkpoint file',
+        cause: (error as Error).message,
+      });
     }
   }
 
@@ -101,7 +109,7 @@ export class ChangeLog implements OnApplicationBootstrap, OnApplicationShutdown 
     }
     // From where the file ends, which may be further on, by another replica's hand, or further back, if it was rotated.
     let after = await this.beginning(file);
-    for (let isAll = false; !isAll; ) {
+    for (let isAll = false; !isAll;) {
       const found = await readChanges(manager, after);
       const { anchor, changes, signedBy } = found;
       const key = this.keyOf(signedBy);
@@ -128,11 +136,22 @@ export class ChangeLog implements OnApplicationBootstrap, OnApplicationShutdown 
     const ask: Ask = (text, values) => manager.query(text, values);
     const { keyChanges, version } = await findKeyChanges(manager, place.seq, anchor.seq);
     const behind = segmentsBehind(place, this.config.auditKeys, this.publicKeys, keyChanges, version);
-    const broken = 'segments' in behind
-      ? (await checkStretch(ask, new ChainCheck(behind.segments, [], behind.start), 'audit_event', behind.start, anchor, Infinity)).broken
-      : behind;
+    const broken =
+      'segments' in behind
+        ? (
+            await checkStretch(
+              ask,
+              new ChainCheck(behind.segments, [], behind.start),
+              'audit_event',
+              behind.start,
+              anchor,
+              Infinity,
+            )
+          ).broken
+        : behind;
     this.alarm.tell('changes', broken && { ...broken, chain: 'changes' });
-    if (broken !== null) throw new Error(`Entry ${broken.seq} of the audit trail: ${broken.reason} Run npm run audit:verify.`);
+    if (broken !== null)
+      throw new Error(`Entry ${broken.seq} of the audit trail: ${broken.reason} Run npm run audit:verify.`);
   }
 
   /** Null, and said in the log, where the version has ended and is not configured any more: the file has a gap there. */
@@ -146,16 +165,24 @@ export class ChangeLog implements OnApplicationBootstrap, OnApplicationShutdown 
   private async beginning(file: string): Promise<string> {
     const { manager } = this.dataSource;
     // Before the head: it must not be older than what it is held against.
-    const newest = await newestLine<{ readonly anchor: Anchor }>(file, (claim) => openChangeLine(this.publicKeys, claim), this.written);
+    const newest = await newestLine<{ readonly anchor: Anchor }>(
+      file,
+      (claim) => openChangeLine(this.publicKeys, claim),
+      this.written,
+    );
     const head = await readHead(manager);
     if (newest === null) return (BigInt(head.seq) > FIRST_ENTRIES ? BigInt(head.seq) - FIRST_ENTRIES : 0n).toString();
     const restore = givenUpBy(newest.anchor, await findRestores(manager));
     if (restore !== null) return restore.afterSeq;
     if (BigInt(newest.anchor.seq) > BigInt(head.seq)) {
-      throw new Error(`The file ends with entry ${newest.anchor.seq} and the database with entry ${head.seq}: it was restored. Run npm run restore -- --after.`);
+      throw new Error(
+        `The file ends with entry ${newest.anchor.seq} and the database with entry ${head.seq}: it was restored. Run npm run restore -- --after.`,
+      );
     }
     if (!(await isInTrail(manager, newest.anchor))) {
-      throw new Error(`The database has another entry ${newest.anchor.seq} than the file: it was restored, or a failover lost what the file has. Run npm run restore -- --after.`);
+      throw new Error(
+        `The database has another entry ${newest.anchor.seq} than the file: it was restored, or a failover lost what the file has. Run npm run restore -- --after.`,
+      );
     }
     return newest.anchor.seq;
   }

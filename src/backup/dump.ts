@@ -45,7 +45,11 @@ export async function beginDump(client: Client, build: string): Promise<Dump> {
   return { header, rows: () => counts, content: () => framesOf(client, found, counts), leftOut: found.leftOut };
 }
 
-async function* framesOf(client: Client, { tables, sequences }: Found, counts: Record<string, number>): AsyncGenerator<Buffer> {
+async function* framesOf(
+  client: Client,
+  { tables, sequences }: Found,
+  counts: Record<string, number>,
+): AsyncGenerator<Buffer> {
   for (const { table, columns } of tables) {
     yield encodeFrame({ kind: 'table', table, columns });
     // A query, because a partitioned table by itself has no rows to copy.
@@ -86,7 +90,16 @@ async function findContent(client: Client): Promise<Found> {
 }
 
 async function readHeader(client: Client, build: string): Promise<BackupHeader> {
-  const { rows } = await client.query<{ postgres: string; made_at: Date; migrations: string[]; epoch: string; seq: string; hash: string; at: Date | null; partitions: string[] }>(
+  const { rows } = await client.query<{
+    postgres: string;
+    made_at: Date;
+    migrations: string[];
+    epoch: string;
+    seq: string;
+    hash: string;
+    at: Date | null;
+    partitions: string[];
+  }>(
     `SELECT current_setting('server_version') AS postgres, date_trunc('milliseconds', clock_timestamp()) AS made_at,
             ARRAY(SELECT name::text FROM schema_migration ORDER BY timestamp) AS migrations,
             h.epoch, h.seq, encode(h.audit_hash, 'hex') AS hash, e.at,
@@ -95,14 +108,27 @@ async function readHeader(client: Client, build: string): Promise<BackupHeader> 
        FROM change_head h LEFT JOIN audit_event e ON e.seq = h.seq`,
   );
   const { postgres, made_at, migrations, epoch, seq, hash, at, partitions } = rows[0]!;
-  return { build, postgres, madeAt: made_at.toISOString(), migrations, epoch, head: { seq, hash, at: at?.toISOString() ?? null }, partitions };
+  return {
+    build,
+    postgres,
+    madeAt: made_at.toISOString(),
+    migrations,
+    epoch,
+    head: { seq, hash, at: at?.toISOString() ?? null },
+    partitions,
+  };
 }
 
 /** No part of a snapshot, and read last: no row can have a value that its sequence has not given out. */
-async function readSequences(client: Client, names: readonly string[]): Promise<Record<string, readonly [string, boolean]>> {
+async function readSequences(
+  client: Client,
+  names: readonly string[],
+): Promise<Record<string, readonly [string, boolean]>> {
   const values: Record<string, readonly [string, boolean]> = {};
   for (const name of names) {
-    const { rows: found } = await client.query<{ last_value: string; is_called: boolean }>(`SELECT last_value, is_called FROM ${quoted(name)}`);
+    const { rows: found } = await client.query<{ last_value: string; is_called: boolean }>(
+      `SELECT last_value, is_called FROM ${quoted(name)}`,
+    );
     values[name] = [found[0]!.last_value, found[0]!.is_called];
   }
   return values;

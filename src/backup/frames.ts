@@ -3,7 +3,10 @@ export type Frame =
   | { readonly kind: 'table'; readonly table: string; readonly columns: readonly string[] }
   | { readonly kind: 'rows'; readonly data: Buffer }
   /** Value and whether it has been given out, of each sequence. */
-  | { readonly kind: 'sequences'; readonly values: Readonly<Record<string, readonly [value: string, isCalled: boolean]>> };
+  | {
+      readonly kind: 'sequences';
+      readonly values: Readonly<Record<string, readonly [value: string, isCalled: boolean]>>;
+    };
 
 /** A frame is its length (4 bytes), its kind (1 byte) and its payload. */
 const PREFIX_BYTES = 5;

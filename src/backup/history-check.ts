@@ -29,9 +29,13 @@ async function compare(config: Config, { manager }: DataSource): Promise<string 
   // After the file: the head must not be older than what it is held against.
   const [head, restores] = [await readHead(manager), await findRestores(manager)];
   if (givenUpBy(newest, restores) !== null) return null;
-  if (BigInt(newest.seq) > BigInt(head.seq)) throw refusal(`ends with entry ${head.seq}, and the checkpoint file ${path} has seen entry ${newest.seq} at ${newest.at}`);
+  if (BigInt(newest.seq) > BigInt(head.seq))
+    throw refusal(
+      `ends with entry ${head.seq}, and the checkpoint file ${path} has seen entry ${newest.seq} at ${newest.at}`,
+    );
   const [row] = await manager.query<{ hash: Buffer }[]>('SELECT hash FROM audit_event WHERE seq = $1', [newest.seq]);
-  if (newest.seq !== '0' && row?.hash.equals(newest.hash) !== true) throw refusal(`has another entry ${newest.seq} than the checkpoint file ${path} has seen at ${newest.at}`);
+  if (newest.seq !== '0' && row?.hash.equals(newest.hash) !== true)
+    throw refusal(`has another entry ${newest.seq} than the checkpoint file ${path} has seen at ${newest.at}`);
   return null;
 }
 

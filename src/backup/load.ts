@@ -32,7 +32,8 @@ export async function loadBackup(client: Client, backup: CheckedBackup): Promise
     next = behind;
   }
   const missing = Object.keys(backup.rows).filter((table) => !loaded.has(table));
-  if (missing.length > 0) throw new BackupError(`The backup has no content for ${missing.join(', ')}: use another one.`);
+  if (missing.length > 0)
+    throw new BackupError(`The backup has no content for ${missing.join(', ')}: use another one.`);
   await client.query('COMMIT');
   // The planner knows nothing of the new rows otherwise, until autovacuum comes by.
   await client.query('ANALYZE');
@@ -44,7 +45,11 @@ interface LoadedTable {
   readonly behind: IteratorResult<Frame>;
 }
 
-async function loadTable(client: Client, { table, columns }: TableFrame, frames: AsyncGenerator<Frame>): Promise<LoadedTable> {
+async function loadTable(
+  client: Client,
+  { table, columns }: TableFrame,
+  frames: AsyncGenerator<Frame>,
+): Promise<LoadedTable> {
   await emptyTable(client, table);
   const state: { behind: IteratorResult<Frame> | null } = { behind: null };
   const sql = `COPY ${quoted(table)} (${columns.map(quoted).join(', ')}) FROM STDIN`;
@@ -54,11 +59,16 @@ async function loadTable(client: Client, { table, columns }: TableFrame, frames:
 
 /** Removes what migrations have put there; the backup has its own of it. Append-only tables are empty and stay untouched. */
 async function emptyTable(client: Client, table: string): Promise<void> {
-  const { rows } = await client.query<{ is_filled: boolean }>(`SELECT EXISTS (SELECT FROM ${quoted(table)}) AS is_filled`);
+  const { rows } = await client.query<{ is_filled: boolean }>(
+    `SELECT EXISTS (SELECT FROM ${quoted(table)}) AS is_filled`,
+  );
   if (rows[0]!.is_filled) await client.query(`DELETE FROM ${quoted(table)}`);
 }
 
-async function* rowsOf(frames: AsyncGenerator<Frame>, state: { behind: IteratorResult<Frame> | null }): AsyncGenerator<Buffer> {
+async function* rowsOf(
+  frames: AsyncGenerator<Frame>,
+  state: { behind: IteratorResult<Frame> | null },
+): AsyncGenerator<Buffer> {
   for (;;) {
     const next = await frames.next();
     if (next.done || next.value.kind !== 'rows') {
@@ -70,10 +80,14 @@ async function* rowsOf(frames: AsyncGenerator<Frame>, state: { behind: IteratorR
 }
 
 function requireCount(table: string, found: number, expected: number | undefined): void {
-  if (found !== expected) throw new BackupError(`Of ${expected ?? 0} rows of ${table} in the backup ${found} arrived: nothing was restored.`);
+  if (found !== expected)
+    throw new BackupError(`Of ${expected ?? 0} rows of ${table} in the backup ${found} arrived: nothing was restored.`);
 }
 
-async function setSequences(client: Client, values: Readonly<Record<string, readonly [string, boolean]>>): Promise<void> {
+async function setSequences(
+  client: Client,
+  values: Readonly<Record<string, readonly [string, boolean]>>,
+): Promise<void> {
   for (const [name, [value, isCalled]] of Object.entries(values)) {
     await client.query('SELECT setval($1::regclass, $2, $3)', [quoted(name), value, isCalled]);
   }

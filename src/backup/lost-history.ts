@@ -39,7 +39,11 @@ export interface FoundHistory {
  *
  * @throws StartRefusal when a file cannot be read
  */
-export async function findLostHistory(manager: EntityManager, files: readonly string[], keys: readonly CheckpointPublicKey[]): Promise<FoundHistory> {
+export async function findLostHistory(
+  manager: EntityManager,
+  files: readonly string[],
+  keys: readonly CheckpointPublicKey[],
+): Promise<FoundHistory> {
   const claims = (await Promise.all(files.map(readClaims))).flat();
   // After the files: the head must not be older than what it is held against.
   const [head, restores] = [await readHead(manager), await findRestores(manager)];
@@ -54,12 +58,23 @@ export async function findLostHistory(manager: EntityManager, files: readonly st
   }
   if (anchors.length === 0) return { lost: null, forgedLines };
   const oldest = BigInt(anchors.at(-1)!.anchor.seq);
-  const fork = [...inChain].map(seqOf).reduce<bigint | null>((most, seq) => (seq < oldest && seq > (most ?? -1n) ? seq : most), null);
+  const fork = [...inChain]
+    .map(seqOf)
+    .reduce<bigint | null>((most, seq) => (seq < oldest && seq > (most ?? -1n) ? seq : most), null);
   const lines = anchors.flatMap(({ claim }) => openChangeLine(keys, claim) ?? []);
-  const divergesBeforeHead = anchors.some(({ anchor }) => BigInt(anchor.seq) <= BigInt(head.seq)) || (await contradicts(manager, lines.flatMap(({ changes }) => changes), fork ?? 0n));
+  const divergesBeforeHead =
+    anchors.some(({ anchor }) => BigInt(anchor.seq) <= BigInt(head.seq)) ||
+    (await contradicts(
+      manager,
+      lines.flatMap(({ changes }) => changes),
+      fork ?? 0n,
+    ));
   const afterSeq = divergesBeforeHead ? (fork ?? 0n) : BigInt(head.seq);
   const newest = anchors[0]!.anchor;
-  const latest = anchors.reduce((most, { anchor }) => (Date.parse(anchor.at) > Date.parse(most.at) ? anchor : most), newest);
+  const latest = anchors.reduce(
+    (most, { anchor }) => (Date.parse(anchor.at) > Date.parse(most.at) ? anchor : most),
+    newest,
+  );
   const lostUpTo = BigInt(newest.seq);
   const covered = lines.map(({ after, anchor }) => ({ from: BigInt(after) + 1n, upTo: BigInt(anchor.seq) }));
   return {
@@ -68,7 +83,10 @@ export async function findLostHistory(manager: EntityManager, files: readonly st
       afterSeq: afterSeq.toString(),
       lostUpToSeq: newest.seq,
       lostUntil: latest.at,
-      changes: inOrder(lines.flatMap(({ changes }) => changes), afterSeq),
+      changes: inOrder(
+        lines.flatMap(({ changes }) => changes),
+        afterSeq,
+      ),
       unknown: gaps({ from: afterSeq + 1n, upTo: lostUpTo }, covered),
     },
   };
@@ -84,7 +102,9 @@ async function readClaims(path: string): Promise<unknown[]> {
       if (claims.length >= 2 * MAX_LINES) claims.splice(0, MAX_LINES);
     }
   } catch (error) {
-    throw new StartRefusal(`The checkpoint file ${path} cannot be read (${(error as Error).message}): put it there, or name another one by --checkpoints.`);
+    throw new StartRefusal(
+      `The checkpoint file ${path} cannot be read (${(error as Error).message}): put it there, or name another one by --checkpoints.`,
+    );
   }
   return claims.slice(-MAX_LINES);
 }
@@ -98,7 +118,9 @@ function seqOf(claim: unknown): bigint {
 /** Claims that the chain goes through. */
 async function findInChain(manager: EntityManager, claims: readonly unknown[]): Promise<ReadonlySet<unknown>> {
   const places = claims.map((claim) => claim as { seq?: unknown; hash?: unknown });
-  const readable = places.filter(({ seq, hash }) => isSeq(seq) && typeof hash === 'string' && /^[0-9a-f]{64}$/.test(hash));
+  const readable = places.filter(
+    ({ seq, hash }) => isSeq(seq) && typeof hash === 'string' && /^[0-9a-f]{64}$/.test(hash),
+  );
   const rows = await manager.query<{ at: string }[]>(
     `SELECT k.at FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS k (seq, hash, at)
        LEFT JOIN audit_event e ON e.seq = k.seq
@@ -113,7 +135,11 @@ function isSeq(value: unknown): value is string {
 }
 
 /** Whether the trail says something else about an entry than a file does. */
-async function contradicts(manager: EntityManager, changes: readonly RecordedChange[], after: bigint): Promise<boolean> {
+async function contradicts(
+  manager: EntityManager,
+  changes: readonly RecordedChange[],
+  after: bigint,
+): Promise<boolean> {
   const known = changes.filter(({ seq }) => BigInt(seq) > after);
   const rows = await manager.query<unknown[]>(
     `SELECT 1 FROM audit_event e JOIN unnest($1::bigint[], $2::timestamptz[], $3::text[]) AS k (seq, at, action) ON k.seq = e.seq

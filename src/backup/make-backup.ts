@@ -27,7 +27,9 @@ export const BUILD_MIGRATIONS: readonly string[] = migrations.map(({ name }) => 
  */
 export async function makeBackup(config: Config, path: string): Promise<MadeBackup> {
   if (config.databaseUrl !== null) {
-    throw new ConfigError('With DATABASE_URL, back up with the tools of PostgreSQL: pg_dump, or base backups with an archive of the WAL. See docs/backup-and-restore.md.');
+    throw new ConfigError(
+      'With DATABASE_URL, back up with the tools of PostgreSQL: pg_dump, or base backups with an archive of the WAL. See docs/backup-and-restore.md.',
+    );
   }
   await refuseExisting(path);
   await refuseUnfinishedRestore(config.dataDir);
@@ -39,7 +41,13 @@ export async function makeBackup(config: Config, path: string): Promise<MadeBack
     return await withOwner(embedded.ownerUrl, async (client) => {
       const dump = await beginDump(client, describeBuild(buildInfo()));
       refuseOtherSchema(dump.header);
-      const { bytes } = await writeBackup(path, dump.header, dump.content(), () => dump.rows(), config.auditKeys[0]!.key);
+      const { bytes } = await writeBackup(
+        path,
+        dump.header,
+        dump.content(),
+        () => dump.rows(),
+        config.auditKeys[0]!.key,
+      );
       return { header: dump.header, rows: dump.rows(), bytes, leftOut: dump.leftOut };
     });
   } finally {

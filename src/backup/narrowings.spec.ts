@@ -5,10 +5,24 @@ import { narrowingsOf } from './narrowings.js';
 let seq = 0;
 function change(fields: Partial<RecordedChange>): RecordedChange {
   seq += 1;
-  return { seq: String(seq), at: '2026-03-01T12:00:00.000Z', action: 'api-keys:update', type: 'api-key', id: 'k', ...fields };
+  return {
+    seq: String(seq),
+    at: '2026-03-01T12:00:00.000Z',
+    action: 'api-keys:update',
+    type: 'api-key',
+    id: 'k',
+    ...fields,
+  };
 }
 
-const NOTHING = { isDeleted: false, isRevoked: false, isActive: null, expiresAt: null, maxExpiresAt: null, endedSecrets: new Map() };
+const NOTHING = {
+  isDeleted: false,
+  isRevoked: false,
+  isActive: null,
+  expiresAt: null,
+  maxExpiresAt: null,
+  endedSecrets: new Map(),
+};
 const SAME_USER = { isDeleted: false, isActive: null, roles: null, endsSecondFactor: false, endsRecoveryCodes: false };
 
 describe('What a lost history took away', () => {
@@ -16,16 +30,36 @@ describe('What a lost history took away', () => {
     ['a revocation', [{ state: { revokedAt: '2026-03-01T12:00:00.000Z' } }], { isRevoked: true }],
     ['a deletion', [{ action: 'api-keys:delete', state: { isActive: null } }], { isDeleted: true }],
     ['a deactivation', [{ state: { isActive: true } }, { state: { isActive: false } }], { isActive: false }],
-    ['the last expiry that was fixed', [{ state: { maxExpiresAt: '2027-01-01T00:00:00.000Z' } }], { maxExpiresAt: new Date('2027-01-01T00:00:00.000Z') }],
-    ['the last expiry', [{ state: { expiresAt: '2027-01-01T00:00:00.000Z' } }, { state: { expiresAt: '2026-06-01T00:00:00.000Z' } }], { expiresAt: new Date('2026-06-01T00:00:00.000Z') }],
-    ['secrets that ended', [{ ended: { one: null } }, { ended: { two: '2026-03-02T00:00:00.000Z' } }], { endedSecrets: new Map([['one', null], ['two', new Date('2026-03-02T00:00:00.000Z')]]) }],
+    [
+      'the last expiry that was fixed',
+      [{ state: { maxExpiresAt: '2027-01-01T00:00:00.000Z' } }],
+      { maxExpiresAt: new Date('2027-01-01T00:00:00.000Z') },
+    ],
+    [
+      'the last expiry',
+      [{ state: { expiresAt: '2027-01-01T00:00:00.000Z' } }, { state: { expiresAt: '2026-06-01T00:00:00.000Z' } }],
+      { expiresAt: new Date('2026-06-01T00:00:00.000Z') },
+    ],
+    [
+      'secrets that ended',
+      [{ ended: { one: null } }, { ended: { two: '2026-03-02T00:00:00.000Z' } }],
+      {
+        endedSecrets: new Map([
+          ['one', null],
+          ['two', new Date('2026-03-02T00:00:00.000Z')],
+        ]),
+      },
+    ],
   ])('is %s', (_, changes, expected) => {
     expect(narrowingsOf(changes.map(change)).keys).toEqual([{ id: 'k', ...NOTHING, ...expected }]);
   });
 
   it.each<[string, Partial<RecordedChange>[]]>([
     ['a key that was activated again', [{ state: { isActive: false } }, { state: { isActive: true } }]],
-    ['a key whose expiry was taken away', [{ state: { expiresAt: '2026-06-01T00:00:00.000Z' } }, { state: { expiresAt: null } }]],
+    [
+      'a key whose expiry was taken away',
+      [{ state: { expiresAt: '2026-06-01T00:00:00.000Z' } }, { state: { expiresAt: null } }],
+    ],
     ['a change without a state', [{}]],
     ['a change that names no key', [{ id: null, state: { isActive: false } }]],
     ['a change of a role', [{ type: 'role', id: 'admin' }]],

@@ -11,8 +11,12 @@ export interface Narrowings {
 /** The last word of `changes`, which come in order, on each key and user. */
 export function narrowingsOf(changes: readonly RecordedChange[]): Narrowings {
   return {
-    keys: byId(changes, 'api-key').map(([id, ofKey]) => keyNarrowing(id, ofKey)).filter((key) => key !== null),
-    users: byId(changes, 'user').map(([id, ofUser]) => userNarrowing(id, ofUser)).filter((user) => user !== null),
+    keys: byId(changes, 'api-key')
+      .map(([id, ofKey]) => keyNarrowing(id, ofKey))
+      .filter((key) => key !== null),
+    users: byId(changes, 'user')
+      .map(([id, ofUser]) => userNarrowing(id, ofUser))
+      .filter((user) => user !== null),
   };
 }
 
@@ -27,10 +31,21 @@ function keyNarrowing(id: string, changes: readonly RecordedChange[]): KeyNarrow
     isActive: typeof isActive === 'boolean' ? isActive : null,
     expiresAt: typeof expiresAt === 'string' ? new Date(expiresAt) : null,
     maxExpiresAt: typeof maxExpiresAt === 'string' ? new Date(maxExpiresAt) : null,
-    endedSecrets: new Map(changes.flatMap(({ ended }) => Object.entries(ended ?? {}).map(([kid, at]) => [kid, at === null ? null : new Date(at)]))),
+    endedSecrets: new Map(
+      changes.flatMap(({ ended }) =>
+        Object.entries(ended ?? {}).map(([kid, at]) => [kid, at === null ? null : new Date(at)]),
+      ),
+    ),
   };
   const { isDeleted, isRevoked, endedSecrets } = narrowing;
-  return isDeleted || isRevoked || narrowing.isActive === false || narrowing.expiresAt !== null || narrowing.maxExpiresAt !== null || endedSecrets.size > 0 ? narrowing : null;
+  return isDeleted ||
+    isRevoked ||
+    narrowing.isActive === false ||
+    narrowing.expiresAt !== null ||
+    narrowing.maxExpiresAt !== null ||
+    endedSecrets.size > 0
+    ? narrowing
+    : null;
 }
 
 function userNarrowing(id: string, changes: readonly RecordedChange[]): UserNarrowing | null {
@@ -45,7 +60,9 @@ function userNarrowing(id: string, changes: readonly RecordedChange[]): UserNarr
     endsRecoveryCodes: changes.some(({ action }) => action === 'second-factors:regenerate'),
   };
   const { isDeleted, endsSecondFactor, endsRecoveryCodes } = narrowing;
-  return isDeleted || narrowing.isActive === false || narrowing.roles !== null || endsSecondFactor || endsRecoveryCodes ? narrowing : null;
+  return isDeleted || narrowing.isActive === false || narrowing.roles !== null || endsSecondFactor || endsRecoveryCodes
+    ? narrowing
+    : null;
 }
 
 function byId(changes: readonly RecordedChange[], type: string): [string, RecordedChange[]][] {

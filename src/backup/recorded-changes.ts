@@ -43,7 +43,9 @@ interface EndedVersion {
 
 /** The changes behind `afterSeq`, as many as a line carries, with the head at the same instant. */
 export async function readChanges(manager: EntityManager, afterSeq: string): Promise<RecordedChanges> {
-  const [row] = await manager.query<{ seq: string; hash: string; at: Date; version: string; ended: EndedVersion[]; rows: ChangeRow[] | null }[]>(
+  const [row] = await manager.query<
+    { seq: string; hash: string; at: Date; version: string; ended: EndedVersion[]; rows: ChangeRow[] | null }[]
+  >(
     `SELECT h.seq, encode(h.audit_hash, 'hex') AS hash, clock_timestamp() AS at, coalesce(h.audit_key_version, $2) AS version,
             (SELECT coalesce(json_agg(json_build_object('version', k.from_version, 'seq', k.seq::text) ORDER BY k.seq), '[]') FROM audit_key_change k) AS ended,
             (SELECT json_agg(c ORDER BY c.seq::bigint) FROM (
@@ -69,7 +71,9 @@ export async function readChanges(manager: EntityManager, afterSeq: string): Pro
 
 function recorded({ seq, at, action, resource_type, resource_id, changes, details }: ChangeRow): RecordedChange {
   const state = Object.fromEntries(
-    changes.filter(({ field }) => STATE_FIELDS[resource_type]?.includes(field)).map(({ field, after }) => [field, after]),
+    changes
+      .filter(({ field }) => STATE_FIELDS[resource_type]?.includes(field))
+      .map(({ field, after }) => [field, after]),
   );
   const ended = endedSecrets(details);
   return {
@@ -84,9 +88,18 @@ function recorded({ seq, at, action, resource_type, resource_id, changes, detail
 }
 
 /** As the routes that end secrets write them into the trail: ended now, or at the end of an overlap. */
-function endedSecrets({ endedKids, bySecret, kid, previousKid, previousSecretExpiresAt }: Readonly<Record<string, unknown>>): Record<string, string | null> {
+function endedSecrets({
+  endedKids,
+  bySecret,
+  kid,
+  previousKid,
+  previousSecretExpiresAt,
+}: Readonly<Record<string, unknown>>): Record<string, string | null> {
   const listed: unknown[] = Array.isArray(endedKids) ? endedKids : [];
   const now = [...listed, ...(bySecret === true ? [kid] : [])].filter((id) => typeof id === 'string');
-  const later = typeof previousKid === 'string' && typeof previousSecretExpiresAt === 'string' ? { [previousKid]: previousSecretExpiresAt } : {};
+  const later =
+    typeof previousKid === 'string' && typeof previousSecretExpiresAt === 'string'
+      ? { [previousKid]: previousSecretExpiresAt }
+      : {};
   return { ...later, ...Object.fromEntries(now.map((id) => [id, null])) };
 }

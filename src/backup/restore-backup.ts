@@ -14,11 +14,20 @@ import { BUILD_MIGRATIONS, withOwner } from './make-backup.js';
  * @param after gets the URL of the application's role
  * @throws StartRefusal, BackupError with a sentence that says what to do
  */
-export async function restoreBackup<T>(config: Config, path: string, after: (appUrl: string) => Promise<T>): Promise<{ backup: CheckedBackup; result: T }> {
+export async function restoreBackup<T>(
+  config: Config,
+  path: string,
+  after: (appUrl: string) => Promise<T>,
+): Promise<{ backup: CheckedBackup; result: T }> {
   if (config.databaseUrl !== null) {
-    throw new ConfigError('With DATABASE_URL, restore with the tools of PostgreSQL; then run npm run restore -- --after. See docs/backup-and-restore.md.');
+    throw new ConfigError(
+      'With DATABASE_URL, restore with the tools of PostgreSQL; then run npm run restore -- --after. See docs/backup-and-restore.md.',
+    );
   }
-  const backup = await checkBackup(path, config.auditKeys.map(({ key }) => key));
+  const backup = await checkBackup(
+    path,
+    config.auditKeys.map(({ key }) => key),
+  );
   refuseOtherVersion(path, backup);
   await beginRestore(config.dataDir);
   try {
@@ -32,7 +41,11 @@ export async function restoreBackup<T>(config: Config, path: string, after: (app
   }
 }
 
-async function fill<T>({ ownerUrl, appUrl }: EmbeddedPostgres, backup: CheckedBackup, after: (appUrl: string) => Promise<T>): Promise<T> {
+async function fill<T>(
+  { ownerUrl, appUrl }: EmbeddedPostgres,
+  backup: CheckedBackup,
+  after: (appUrl: string) => Promise<T>,
+): Promise<T> {
   await migrate(ownerUrl);
   await withOwner(ownerUrl, (client) => loadBackup(client, backup));
   return after(appUrl);

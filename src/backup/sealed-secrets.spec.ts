@@ -17,7 +17,9 @@ describe('Sealed secrets', () => {
   it('open with their passphrase alone', async () => {
     expect(sealed).not.toContain('canary');
     expect(await openSecrets(sealed, PASSPHRASE)).toEqual(SECRETS);
-    await expect(openSecrets(sealed, 'another passphrase')).rejects.toThrow('The passphrase is wrong, or the file was altered.');
+    await expect(openSecrets(sealed, 'another passphrase')).rejects.toThrow(
+      'The passphrase is wrong, or the file was altered.',
+    );
   });
 
   it('are sealed anew each time', async () => {
@@ -32,19 +34,30 @@ describe('Sealed secrets', () => {
   ])('do not open when %s was altered', async (_, alter) => {
     const file = JSON.parse(sealed) as Sealed;
     alter(file);
-    await expect(openSecrets(JSON.stringify(file), PASSPHRASE)).rejects.toThrow('The passphrase is wrong, or the file was altered.');
+    await expect(openSecrets(JSON.stringify(file), PASSPHRASE)).rejects.toThrow(
+      'The passphrase is wrong, or the file was altered.',
+    );
   });
 
   it('say that the cost was altered, and not that the passphrase is wrong, where no backup has it', async () => {
-    for (const cost of [{ N: 2 ** 30 }, { N: 1000 }, { N: 2 ** 17, r: 99 }, { N: 2 ** 17, r: 8.5 }, { N: 2 ** 17, p: '1' }]) {
+    for (const cost of [
+      { N: 2 ** 30 },
+      { N: 1000 },
+      { N: 2 ** 17, r: 99 },
+      { N: 2 ** 17, r: 8.5 },
+      { N: 2 ** 17, p: '1' },
+    ]) {
       const file = JSON.parse(sealed) as Sealed;
       Object.assign(file.kdf, cost);
-      await expect(openSecrets(JSON.stringify(file), PASSPHRASE)).rejects.toThrow('The file asks for a cost that no backup has');
+      await expect(openSecrets(JSON.stringify(file), PASSPHRASE)).rejects.toThrow(
+        'The file asks for a cost that no backup has',
+      );
     }
   });
 
   it('do not open when they are something else', async () => {
-    for (const text of ['', 'null', '{}', '{"type":"latchkey-secrets/2"}']) await expect(openSecrets(text, PASSPHRASE)).rejects.toThrow('This is not a file of sealed secrets');
+    for (const text of ['', 'null', '{}', '{"type":"latchkey-secrets/2"}'])
+      await expect(openSecrets(text, PASSPHRASE)).rejects.toThrow('This is not a file of sealed secrets');
   });
 
   it('need a passphrase that is not short', async () => {

@@ -14,7 +14,13 @@ const MIN_PASSPHRASE_LENGTH = 12;
 /** A file of sealed secrets: JSON, binary members in base64. */
 interface SealedFile {
   readonly type: typeof TYPE;
-  readonly kdf: { readonly name: 'scrypt'; readonly N: number; readonly r: number; readonly p: number; readonly salt: string };
+  readonly kdf: {
+    readonly name: 'scrypt';
+    readonly N: number;
+    readonly r: number;
+    readonly p: number;
+    readonly salt: string;
+  };
   readonly cipher: 'aes-256-gcm';
   readonly iv: string;
   readonly ciphertext: string;
@@ -23,7 +29,8 @@ interface SealedFile {
 
 /** Seals `secrets` with a passphrase. @throws BackupError for one that is too short */
 export async function sealSecrets(secrets: Readonly<Record<string, string>>, passphrase: string): Promise<string> {
-  if (passphrase.length < MIN_PASSPHRASE_LENGTH) throw new BackupError(`The passphrase must have at least ${MIN_PASSPHRASE_LENGTH} characters.`);
+  if (passphrase.length < MIN_PASSPHRASE_LENGTH)
+    throw new BackupError(`The passphrase must have at least ${MIN_PASSPHRASE_LENGTH} characters.`);
   const kdf = { name: 'scrypt', ...COST, salt: randomBytes(16).toString('base64') } as const;
   const iv = randomBytes(12);
   const cipher = createCipheriv('aes-256-gcm', await keyOf(passphrase, kdf), iv).setAAD(headerOf(kdf));
@@ -69,7 +76,10 @@ export async function writePrivately(path: string, text: string): Promise<void> 
     await link(draft, path);
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
-    throw new BackupError(code === 'EEXIST' ? `${path} exists and is not replaced.` : `${path} could not be written: ${message}`, { cause });
+    throw new BackupError(
+      code === 'EEXIST' ? `${path} exists and is not replaced.` : `${path} could not be written: ${message}`,
+      { cause },
+    );
   } finally {
     await rm(draft, { force: true });
   }
@@ -83,7 +93,12 @@ function parse(text: string): SealedFile {
     // Said below.
   }
   const members = [file?.iv, file?.ciphertext, file?.tag, file?.kdf?.salt];
-  if (file?.type !== TYPE || file.kdf?.name !== 'scrypt' || file.cipher !== 'aes-256-gcm' || members.some((member) => typeof member !== 'string')) {
+  if (
+    file?.type !== TYPE ||
+    file.kdf?.name !== 'scrypt' ||
+    file.cipher !== 'aes-256-gcm' ||
+    members.some((member) => typeof member !== 'string')
+  ) {
     throw new BackupError(`This is not a file of sealed secrets that this version can read: its type is not ${TYPE}.`);
   }
   return file as SealedFile;
@@ -101,6 +116,8 @@ async function keyOf(passphrase: string, { N, r, p, salt }: SealedFile['kdf']): 
     throw new BackupError('The file asks for a cost that no backup has: it was altered. Take another copy of it.');
   return new Promise((resolve, reject) => {
     const bytes = Buffer.from(passphrase.normalize('NFC'), 'utf8');
-    scrypt(bytes, Buffer.from(salt, 'base64'), 32, { N, r, p, maxmem: 160 * N * r }, (error, key) => (error ? reject(error) : resolve(key)));
+    scrypt(bytes, Buffer.from(salt, 'base64'), 32, { N, r, p, maxmem: 160 * N * r }, (error, key) =>
+      error ? reject(error) : resolve(key),
+    );
   });
 }

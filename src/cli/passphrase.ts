@@ -12,7 +12,10 @@ import { BackupError } from '../backup/backup-file.js';
  */
 export async function readPassphrase(file: string | undefined, twice: boolean): Promise<string> {
   if (file !== undefined) return fromFile(file);
-  if (!process.stdin.isTTY) throw new BackupError('There is no terminal to ask for the passphrase: name a file with it by --passphrase-file <file>.');
+  if (!process.stdin.isTTY)
+    throw new BackupError(
+      'There is no terminal to ask for the passphrase: name a file with it by --passphrase-file <file>.',
+    );
   const passphrase = await ask('Passphrase: ');
   if (twice && (await ask('Again: ')) !== passphrase) throw new BackupError('The two passphrases are not the same.');
   return passphrase;

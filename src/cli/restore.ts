@@ -29,7 +29,8 @@ type Options = ReturnType<typeof parsed>;
 async function main(): Promise<void> {
   const options = parsed();
   const { file, after, secrets } = options;
-  if ([file !== undefined, after, secrets !== undefined].filter(Boolean).length !== 1) throw new ConfigError(`Name a backup, or give --after or --secrets.\n${USAGE}`);
+  if ([file !== undefined, after, secrets !== undefined].filter(Boolean).length !== 1)
+    throw new ConfigError(`Name a backup, or give --after or --secrets.\n${USAGE}`);
   const lines = secrets === undefined ? await restoreDatabase(options) : await restoreSecrets(secrets, options);
   process.stdout.write(`${lines.join('\n')}\n`);
 }
@@ -65,7 +66,10 @@ async function restoreSecrets(path: string, { to, 'passphrase-file': passphraseF
     throw new BackupError(`${path} cannot be read: ${cause.message}`, { cause });
   });
   const target = to === undefined ? secretsFileOf() : null;
-  if (to === undefined && target === null) throw new ConfigError('With DATABASE_URL or NODE_ENV=production, name a directory for the secrets by --to <directory>.');
+  if (to === undefined && target === null)
+    throw new ConfigError(
+      'With DATABASE_URL or NODE_ENV=production, name a directory for the secrets by --to <directory>.',
+    );
   const secrets = await openSecrets(text, await readPassphrase(passphraseFile, false));
   if (target !== null) {
     await writePrivately(target, JSON.stringify(secrets, null, 2));

@@ -15,7 +15,9 @@ describe('networksOf', () => {
   });
 
   it('gives the whole /64, /56 and /48 of one customer the same networks', () => {
-    const ofCustomer = Array.from({ length: 256 }, (_, index) => networksOf(`2001:db8:7:${(0x1200 + index).toString(16)}::1`).map(({ network }) => network));
+    const ofCustomer = Array.from({ length: 256 }, (_, index) =>
+      networksOf(`2001:db8:7:${(0x1200 + index).toString(16)}::1`).map(({ network }) => network),
+    );
     expect(new Set(ofCustomer.map(([host]) => host)).size).toBe(256);
     expect(new Set(ofCustomer.map(([, customer]) => customer)).size).toBe(1);
     expect(new Set(ofCustomer.map(([, , site]) => site)).size).toBe(1);

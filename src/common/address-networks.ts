@@ -10,8 +10,15 @@ export interface ClientNetwork {
 
 /** What one customer may hold, the narrowest first; IPv6 begins with what a single host gets. */
 const NETWORKS = {
-  32: [{ prefixLength: 32, share: 1 }, { prefixLength: 24, share: 4 }],
-  128: [{ prefixLength: 64, share: 1 }, { prefixLength: 56, share: 2 }, { prefixLength: 48, share: 4 }],
+  32: [
+    { prefixLength: 32, share: 1 },
+    { prefixLength: 24, share: 4 },
+  ],
+  128: [
+    { prefixLength: 64, share: 1 },
+    { prefixLength: 56, share: 2 },
+    { prefixLength: 48, share: 4 },
+  ],
 } as const;
 
 /** `64:ff9b::/96`: an IPv4 address that a translator has written as IPv6. @see RFC 6052 */
@@ -30,7 +37,10 @@ const UNKNOWN: readonly ClientNetwork[] = [{ network: 'unknown', share: 1 }];
 export function networksOf(ip: string | null): readonly ClientNetwork[] {
   const address = ip === null ? null : ipv4Within(addressIn(ip));
   if (address === null) return UNKNOWN;
-  return NETWORKS[address.bits].map(({ prefixLength, share }) => ({ network: formatCidr(networkOf(address, prefixLength)), share }));
+  return NETWORKS[address.bits].map(({ prefixLength, share }) => ({
+    network: formatCidr(networkOf(address, prefixLength)),
+    share,
+  }));
 }
 
 function networkOf({ bits, value }: Address, prefixLength: number): Cidr {

@@ -333,7 +333,11 @@ describe('clientAddress', () => {
   });
 
   it('is never the address of a proxy, whatever they all say', () => {
-    const said = fc.oneof(fc.constantFrom('10.0.0.2', '127.0.0.1', '2001:db8:1::9', '::ffff:10.9.9.9', '', 'x', 'unknown'), ipv4, fc.string());
+    const said = fc.oneof(
+      fc.constantFrom('10.0.0.2', '127.0.0.1', '2001:db8:1::9', '::ffff:10.9.9.9', '', 'x', 'unknown'),
+      ipv4,
+      fc.string(),
+    );
     fc.assert(
       fc.property(fc.array(said), (chain) => {
         const client = clientAddress('10.0.0.1', chain.length === 0 ? undefined : chain.join(','), trusted);

@@ -126,7 +126,10 @@ export function clientAddress(
 }
 
 function includes(network: Cidr, address: Address): boolean {
-  return network.bits === address.bits && (network.value ^ address.value) >> HOST_BITS[network.bits - network.prefixLength]! === 0n;
+  return (
+    network.bits === address.bits &&
+    (network.value ^ address.value) >> HOST_BITS[network.bits - network.prefixLength]! === 0n
+  );
 }
 
 function readCidr(text: string): Cidr | string {

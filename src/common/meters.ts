@@ -15,7 +15,11 @@ export class Meters {
   constructor() {
     collectDefaultMetrics({ register: this.registry });
     const { version, commit } = buildInfo();
-    this.info('latchkey_build_info', 'Which build runs; always 1.', { version, commit: commit ?? 'unknown', node: process.version });
+    this.info('latchkey_build_info', 'Which build runs; always 1.', {
+      version,
+      commit: commit ?? 'unknown',
+      node: process.version,
+    });
   }
 
   /** Something that happens. Keep the child of `.labels(…)` where it is counted on every request. */
@@ -36,7 +40,13 @@ export class Meters {
   }
 
   /** The same, by one label of a closed set. */
-  gauges<L extends string>(name: string, help: string, label: string, values: readonly L[], read: (value: L) => number): void {
+  gauges<L extends string>(
+    name: string,
+    help: string,
+    label: string,
+    values: readonly L[],
+    read: (value: L) => number,
+  ): void {
     new Gauge({
       name,
       help,
@@ -49,7 +59,13 @@ export class Meters {
   }
 
   /** Something that happens and is counted elsewhere, by one label of a closed set. @see count */
-  counts<L extends string>(name: string, help: string, label: string, values: readonly L[], read: (value: L) => number): void {
+  counts<L extends string>(
+    name: string,
+    help: string,
+    label: string,
+    values: readonly L[],
+    read: (value: L) => number,
+  ): void {
     new Counter({
       name,
       help,

@@ -1,6 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { boundFromCents, centsFromMicroCents, costFromCents, InvalidCentsError, MAX_CENTS, microCentsFromCents } from './money.js';
+import {
+  boundFromCents,
+  centsFromMicroCents,
+  costFromCents,
+  InvalidCentsError,
+  MAX_CENTS,
+  microCentsFromCents,
+} from './money.js';
 
 describe('microCentsFromCents', () => {
   it.each([
@@ -103,7 +110,18 @@ describe('costFromCents and boundFromCents', () => {
     expect([costFromCents(cents), boundFromCents(cents)]).toEqual([cost, bound]);
   });
 
-  it.each([NaN, Infinity, -Infinity, -1, -1e-7, -5e-324, 1e21, MAX_CENTS + 0.000001, '1' as unknown as number, null as unknown as number])('refuse %p', (cents) => {
+  it.each([
+    NaN,
+    Infinity,
+    -Infinity,
+    -1,
+    -1e-7,
+    -5e-324,
+    1e21,
+    MAX_CENTS + 0.000001,
+    '1' as unknown as number,
+    null as unknown as number,
+  ])('refuse %p', (cents) => {
     expect(() => costFromCents(cents)).toThrow(InvalidCentsError);
     expect(() => boundFromCents(cents)).toThrow(InvalidCentsError);
   });
@@ -134,5 +152,8 @@ function fractionOf(cents: number): { numerator: bigint; denominator: bigint } {
   const [mantissa = '0', exponent = '0'] = String(cents).split('e');
   const [whole = '0', decimals = ''] = mantissa.split('.');
   const shift = decimals.length - Number(exponent);
-  return { numerator: BigInt(whole + decimals) * 10n ** BigInt(Math.max(0, -shift)), denominator: 10n ** BigInt(Math.max(0, shift)) };
+  return {
+    numerator: BigInt(whole + decimals) * 10n ** BigInt(Math.max(0, -shift)),
+    denominator: 10n ** BigInt(Math.max(0, shift)),
+  };
 }

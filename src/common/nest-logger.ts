@@ -2,7 +2,14 @@ import type { LoggerService } from '@nestjs/common';
 import type { Log } from './log.js';
 
 /** Who in Nest tells of every module and route at a start: of interest to a developer alone. */
-const FRAMEWORK = new Set(['NestFactory', 'NestApplication', 'InstanceLoader', 'RoutesResolver', 'RouterExplorer', 'Injector']);
+const FRAMEWORK = new Set([
+  'NestFactory',
+  'NestApplication',
+  'InstanceLoader',
+  'RoutesResolver',
+  'RouterExplorer',
+  'Injector',
+]);
 
 /** Nest's own messages, and those of our services, through the one structured log. */
 export class NestLogger implements LoggerService {

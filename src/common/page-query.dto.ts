@@ -6,7 +6,9 @@ import { IfPresent } from './validators.js';
 
 /** A query parameter is text: digits become a number, anything else stays and is refused by the rule beside it. */
 export const AsWholeNumber = () =>
-  Transform(({ value }: { value: unknown }) => (typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : value));
+  Transform(({ value }: { value: unknown }) =>
+    typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : value,
+  );
 
 /** As `AsWholeNumber`, for `true` and `false`. */
 export const AsFlag = () =>

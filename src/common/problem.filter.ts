@@ -1,4 +1,13 @@
-import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Injectable, Logger, type OnApplicationShutdown, Optional } from '@nestjs/common';
+import {
+  type ArgumentsHost,
+  Catch,
+  type ExceptionFilter,
+  HttpException,
+  Injectable,
+  Logger,
+  type OnApplicationShutdown,
+  Optional,
+} from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { STATUS_CODES } from 'node:http';
 import { DomainError, type ErrorKind, unavailable } from './domain-error.js';
@@ -85,7 +94,12 @@ const LOST_CONNECTIONS = new Set(['QueryRunnerAlreadyReleasedError', 'QueryRunne
 
 /** Connection-level failures of PostgreSQL, and its "not now" states, by SQLSTATE or Node error code. */
 function isDatabaseAway(error: unknown): boolean {
-  const failure = error as { code?: unknown; driverError?: { code?: unknown; message?: string }; message?: string; name?: string };
+  const failure = error as {
+    code?: unknown;
+    driverError?: { code?: unknown; message?: string };
+    message?: string;
+    name?: string;
+  };
   if (failure.name !== undefined && LOST_CONNECTIONS.has(failure.name)) return true;
   const code = typeof failure.driverError?.code === 'string' ? failure.driverError.code : failure.code;
   if (typeof code === 'string') {
@@ -137,7 +151,11 @@ export class ProblemFilter implements ExceptionFilter, OnApplicationShutdown {
       sendProblem(reply, error, request.id);
       return;
     }
-    this.failures.add(kindOf(thrown), { msg: 'A request failed by a bug of this server.', requestId: request.id, cause: describe(thrown) });
+    this.failures.add(kindOf(thrown), {
+      msg: 'A request failed by a bug of this server.',
+      requestId: request.id,
+      cause: describe(thrown),
+    });
     void reply
       .status(500)
       .type('application/problem+json; charset=utf-8')
@@ -180,7 +198,12 @@ export class ProblemFilter implements ExceptionFilter, OnApplicationShutdown {
 
 /** What an error has in common with its like: names and codes, which are few; a message may name a row. */
 function kindOf(thrown: unknown): string {
-  const { name, code, driverError, cause } = (thrown ?? {}) as { name?: string; code?: unknown; driverError?: unknown; cause?: unknown };
+  const { name, code, driverError, cause } = (thrown ?? {}) as {
+    name?: string;
+    code?: unknown;
+    driverError?: unknown;
+    cause?: unknown;
+  };
   const own = [name, code].filter((part) => typeof part === 'string').join(' ');
   const deeper = driverError ?? cause;
   return deeper === undefined ? own : `${own} < ${kindOf(deeper)}`;
@@ -189,5 +212,7 @@ function kindOf(thrown: unknown): string {
 /** Name, message and stack only: an error object may carry a query's parameters. */
 function describe(thrown: unknown): string | undefined {
   if (thrown === undefined) return undefined;
-  return thrown instanceof Error ? (thrown.stack ?? `${thrown.name}: ${thrown.message}`) : 'a thrown value that is no error';
+  return thrown instanceof Error
+    ? (thrown.stack ?? `${thrown.name}: ${thrown.message}`)
+    : 'a thrown value that is no error';
 }

@@ -5,7 +5,9 @@ import { Transform } from 'class-transformer';
  * parameter given twice, stays what it is, so that the field's own validator refuses it by name: nothing is coerced.
  */
 const fromText = (read: (text: string) => unknown) =>
-  Transform(({ value }: { value: unknown }) => (typeof value === 'string' ? read(value) : value), { toClassOnly: true });
+  Transform(({ value }: { value: unknown }) => (typeof value === 'string' ? read(value) : value), {
+    toClassOnly: true,
+  });
 
 /** `10` is 10; `010`, `1e1`, `+10`, `10.0` and ` 10` are no numbers. */
 export const WholeNumberText = () => fromText((text) => (/^(0|[1-9]\d{0,14})$/.test(text) ? Number(text) : text));

@@ -1,4 +1,9 @@
-import { type ArgumentMetadata, type ValidationError, ValidationPipe, type ValidationPipeOptions } from '@nestjs/common';
+import {
+  type ArgumentMetadata,
+  type ValidationError,
+  ValidationPipe,
+  type ValidationPipeOptions,
+} from '@nestjs/common';
 import { plainToInstance } from 'class-transformer';
 import { validate } from 'class-validator';
 import { checkedBody, hasBodySchema } from './body-schema.js';
@@ -22,7 +27,8 @@ class RequestValidationPipe extends ValidationPipe {
 
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- Nest's own type
   override transform(value: unknown, metadata: ArgumentMetadata): any {
-    if (metadata.metatype !== undefined && hasBodySchema(metadata.metatype)) return checkedBody(metadata.metatype, value);
+    if (metadata.metatype !== undefined && hasBodySchema(metadata.metatype))
+      return checkedBody(metadata.metatype, value);
     // Nest's pipe takes `null` for absent, which would be a request with defaults.
     if (value === null && metadata.type === 'body' && this.toValidate(metadata)) {
       throw validationFailed([{ path: 'body', message: 'must be a JSON object' }]);

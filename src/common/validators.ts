@@ -1,4 +1,14 @@
-import { ArrayMaxSize, ArrayUnique, IsArray, IsString, Matches, ValidateBy, ValidateIf, type ValidationArguments, type ValidationOptions } from 'class-validator';
+import {
+  ArrayMaxSize,
+  ArrayUnique,
+  IsArray,
+  IsString,
+  Matches,
+  ValidateBy,
+  ValidateIf,
+  type ValidationArguments,
+  type ValidationOptions,
+} from 'class-validator';
 import { type Grammar, isOf } from './grammars/grammar.js';
 import { UUID } from './grammars/uuid.js';
 
@@ -17,7 +27,12 @@ export interface RuleOptions extends ValidationOptions {
 }
 
 /** A rule of our own: `check` decides, `sentence` says what would be right. */
-export function Satisfies(name: string, check: (value: unknown) => boolean, sentence: string, options: RuleOptions = {}): PropertyDecorator {
+export function Satisfies(
+  name: string,
+  check: (value: unknown) => boolean,
+  sentence: string,
+  options: RuleOptions = {},
+): PropertyDecorator {
   const { schema, ...rest } = options;
   return ValidateBy(
     {

@@ -97,7 +97,9 @@ export class Config {
     this.nodeEnv = environment.NODE_ENV;
     this.host = environment.HOST;
     this.port = environment.PORT;
-    this.publicUrl = (environment.PUBLIC_URL ?? `http://${reachableHost(environment.HOST)}:${environment.PORT}`).replace(/\/+$/, '');
+    this.publicUrl = (
+      environment.PUBLIC_URL ?? `http://${reachableHost(environment.HOST)}:${environment.PORT}`
+    ).replace(/\/+$/, '');
     this.dataDir = resolve(environment.DATA_DIR);
     this.databaseUrl = databaseUrlOf(environment.DATABASE_URL, environment);
     this.databaseMigrationUrl = databaseUrlOf(environment.DATABASE_MIGRATION_URL, environment) ?? this.databaseUrl;
@@ -223,14 +225,20 @@ export function secretsFileOf(env: NodeJS.ProcessEnv = process.env): string | nu
   return join(resolve(isGiven('DATA_DIR') ? env['DATA_DIR']! : '.data'), DATA_DIR_ENTRIES.secrets);
 }
 
-function load(env: NodeJS.ProcessEnv, absentSecrets: AbsentSecrets): { environment: Environment; secrets: GeneratedSecrets } {
+function load(
+  env: NodeJS.ProcessEnv,
+  absentSecrets: AbsentSecrets,
+): { environment: Environment; secrets: GeneratedSecrets } {
   const present = withFileTwins(givenIn(env));
   const parsed = environmentSchema.safeParse(present);
   if (!parsed.success) {
     throw new ConfigError(parsed.error.issues.map((issue) => `${issue.path.join('.')} ${issue.message}`).join('\n'));
   }
   const environment = parsed.data;
-  const secrets = { ...generatedSecrets(environment, present, absentSecrets), ...pick(present, SECRET_NAMES) } as GeneratedSecrets;
+  const secrets = {
+    ...generatedSecrets(environment, present, absentSecrets),
+    ...pick(present, SECRET_NAMES),
+  } as GeneratedSecrets;
   refuseExampleValues(secrets);
   refuseSharedValues({
     ...secrets,
@@ -246,7 +254,11 @@ function givenIn(env: NodeJS.ProcessEnv): Record<string, string> {
 }
 
 /** The secrets of `DATA_DIR`, if the environment does not name all of them. */
-function generatedSecrets(environment: Environment, present: Record<string, string>, absent: AbsentSecrets): Partial<GeneratedSecrets> {
+function generatedSecrets(
+  environment: Environment,
+  present: Record<string, string>,
+  absent: AbsentSecrets,
+): Partial<GeneratedSecrets> {
   const missing = SECRET_NAMES.filter((name) => present[name] === undefined);
   if (missing.length === 0) return {};
   if (environment.NODE_ENV === 'production' || environment.DATABASE_URL !== undefined) {
@@ -264,7 +276,9 @@ function refuseExampleValues(secrets: GeneratedSecrets): void {
     ),
   );
   if (weak.length > 0) {
-    throw new ConfigError(weak.map((name) => `${name} is an example or too simple; use 32 or more random characters`).join('\n'));
+    throw new ConfigError(
+      weak.map((name) => `${name} is an example or too simple; use 32 or more random characters`).join('\n'),
+    );
   }
 }
 
@@ -280,7 +294,9 @@ function refuseSharedValues(values: Record<string, string>): void {
     ),
   );
   for (const [index, { place, secret }] of places.entries()) {
-    const twin = places.slice(0, index).find((other) => sameSecret(other.secret, secret) && !areLogins(other.place, place));
+    const twin = places
+      .slice(0, index)
+      .find((other) => sameSecret(other.secret, secret) && !areLogins(other.place, place));
     if (twin) throw new ConfigError(`${twin.place} and ${place} have the same value: draw one of them anew`);
   }
 }
@@ -302,8 +318,10 @@ function oidcOf(environment: Environment): OidcConfig | null {
   const { OIDC_ISSUER, OIDC_JWKS_URI, OIDC_AUDIENCE } = environment;
   const allowedClients = allowedClientsOf(environment);
   if (OIDC_ISSUER === undefined && OIDC_JWKS_URI === undefined && OIDC_AUDIENCE === undefined) {
-    if (oidcClientOf(environment) !== null) throw new ConfigError('OIDC_CLIENT_ID needs OIDC_ISSUER, OIDC_JWKS_URI and OIDC_AUDIENCE');
-    if (allowedClients !== null) throw new ConfigError('OIDC_ALLOWED_CLIENTS needs OIDC_ISSUER, OIDC_JWKS_URI and OIDC_AUDIENCE');
+    if (oidcClientOf(environment) !== null)
+      throw new ConfigError('OIDC_CLIENT_ID needs OIDC_ISSUER, OIDC_JWKS_URI and OIDC_AUDIENCE');
+    if (allowedClients !== null)
+      throw new ConfigError('OIDC_ALLOWED_CLIENTS needs OIDC_ISSUER, OIDC_JWKS_URI and OIDC_AUDIENCE');
     return null;
   }
   if (OIDC_ISSUER === undefined || OIDC_JWKS_URI === undefined || OIDC_AUDIENCE === undefined) {
@@ -312,10 +330,19 @@ function oidcOf(environment: Environment): OidcConfig | null {
   const roleMap = new Map<string, string>();
   for (const entry of list(environment.OIDC_ROLE_MAP)) {
     const [claim, role, ...rest] = entry.split('=');
-    if (!claim || !role || rest.length > 0) throw new ConfigError('OIDC_ROLE_MAP must be a comma-separated list of claim=role');
+    if (!claim || !role || rest.length > 0)
+      throw new ConfigError('OIDC_ROLE_MAP must be a comma-separated list of claim=role');
     roleMap.set(claim.trim(), role.trim());
   }
-  return { issuer: OIDC_ISSUER, jwksUri: OIDC_JWKS_URI, audience: OIDC_AUDIENCE, allowedClients, rolesClaim: environment.OIDC_ROLES_CLAIM, roleMap, client: oidcClientOf(environment) };
+  return {
+    issuer: OIDC_ISSUER,
+    jwksUri: OIDC_JWKS_URI,
+    audience: OIDC_AUDIENCE,
+    allowedClients,
+    rolesClaim: environment.OIDC_ROLES_CLAIM,
+    roleMap,
+    client: oidcClientOf(environment),
+  };
 }
 
 /** @throws ConfigError for a list without an entry, which would refuse everybody */
@@ -326,7 +353,12 @@ function allowedClientsOf({ OIDC_ALLOWED_CLIENTS }: Environment): ReadonlySet<st
   return clients;
 }
 
-function oidcClientOf({ OIDC_CLIENT_ID: id, OIDC_CLIENT_SECRET: secret, OIDC_SCOPES: scopes, OIDC_NAME: name }: Environment): OidcClientConfig | null {
+function oidcClientOf({
+  OIDC_CLIENT_ID: id,
+  OIDC_CLIENT_SECRET: secret,
+  OIDC_SCOPES: scopes,
+  OIDC_NAME: name,
+}: Environment): OidcClientConfig | null {
   if (id === undefined && secret !== undefined) throw new ConfigError('OIDC_CLIENT_SECRET needs OIDC_CLIENT_ID');
   return id === undefined ? null : { id, secret: secret ?? null, scopes, name };
 }
@@ -338,7 +370,9 @@ function gatewayListenerOf({ GATEWAY_HOST, GATEWAY_PORT, PORT }: Environment): G
   if (GATEWAY_PORT === undefined) return null;
   const address = parseAddress(GATEWAY_HOST);
   if (address === null || !matches(PRIVATE_NETWORKS, address)) {
-    throw new ConfigError('GATEWAY_HOST must be an address of loopback or of a private network: whoever reaches it is answered without a key');
+    throw new ConfigError(
+      'GATEWAY_HOST must be an address of loopback or of a private network: whoever reaches it is answered without a key',
+    );
   }
   if (GATEWAY_PORT === PORT && PORT !== 0) throw new ConfigError('GATEWAY_PORT must not be PORT');
   return { host: GATEWAY_HOST, port: GATEWAY_PORT };
@@ -350,7 +384,9 @@ const LOOPBACK = networks(['127.0.0.0/8', '::1']);
 function metricsPortOf({ METRICS_PORT, METRICS_TOKEN, HOST }: Environment): number | null {
   if (METRICS_PORT === undefined) return null;
   if (METRICS_TOKEN === undefined && !isLoopback(HOST)) {
-    throw new ConfigError('METRICS_PORT with a HOST that others reach needs METRICS_TOKEN, which scrapers then present as a bearer token: set it, or set HOST to 127.0.0.1');
+    throw new ConfigError(
+      'METRICS_PORT with a HOST that others reach needs METRICS_TOKEN, which scrapers then present as a bearer token: set it, or set HOST to 127.0.0.1',
+    );
   }
   return METRICS_PORT;
 }
@@ -376,7 +412,10 @@ function list(text: string | undefined): string[] {
 function networks(entries: readonly string[]): Cidr[] {
   return entries.map((entry) => {
     const cidr = parseCidr(entry);
-    if (cidr === null) throw new ConfigError('TRUSTED_PROXIES must be a comma-separated list of addresses and CIDR blocks without host bits');
+    if (cidr === null)
+      throw new ConfigError(
+        'TRUSTED_PROXIES must be a comma-separated list of addresses and CIDR blocks without host bits',
+      );
     return cidr;
   });
 }

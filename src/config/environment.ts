@@ -19,13 +19,16 @@ const positiveInteger = (max: number) =>
 const flag = z.enum(['true', 'false'], 'must be true or false').transform((value) => value === 'true');
 
 const url = (schemes: string[]) =>
-  z.string().refine((value) => {
-    try {
-      return schemes.includes(new URL(value).protocol);
-    } catch {
-      return false;
-    }
-  }, `must be a URL that starts with ${schemes.map((scheme) => `${scheme}//`).join(' or ')}`);
+  z.string().refine(
+    (value) => {
+      try {
+        return schemes.includes(new URL(value).protocol);
+      } catch {
+        return false;
+      }
+    },
+    `must be a URL that starts with ${schemes.map((scheme) => `${scheme}//`).join(' or ')}`,
+  );
 
 /** Where browsers are: an address alone, because routes, cookies and the console begin at `/`. */
 const publicUrl = url(['http:', 'https:']).refine((value) => {

@@ -22,7 +22,11 @@ export type GeneratedSecrets = Record<SecretName, string>;
  * @param needed the variables that have no value yet, for the message
  * @throws StartRefusal when there is a database already, none may be drawn, or the file does not hold what is needed
  */
-export function readOrCreateSecrets(dataDir: string, needed: readonly SecretName[], mayDraw: boolean): GeneratedSecrets {
+export function readOrCreateSecrets(
+  dataDir: string,
+  needed: readonly SecretName[],
+  mayDraw: boolean,
+): GeneratedSecrets {
   const file = join(dataDir, DATA_DIR_ENTRIES.secrets);
   const found = readSecrets(file, needed);
   if (found !== null) return found;
@@ -91,11 +95,14 @@ function readSecrets(file: string, needed: readonly SecretName[]): GeneratedSecr
     throw new StartRefusal(`${file} cannot be read (${reason}): put it back from a copy, or set ${needed.join(', ')}.`);
   }
   const bad = needed.filter((name) => typeof values[name] !== 'string' || parseVersionedSecrets(values[name]) === null);
-  if (bad.length > 0) throw new StartRefusal(`${file} has no valid ${bad.join(', ')}: put it back from a copy, or set the variables.`);
+  if (bad.length > 0)
+    throw new StartRefusal(`${file} has no valid ${bad.join(', ')}: put it back from a copy, or set the variables.`);
   return values as GeneratedSecrets;
 }
 
 /** The secrets are drawn before the cluster is made: a cluster without them has lost them. */
 function hasCluster(dataDir: string): boolean {
-  return existsSync(join(dataDir, DATA_DIR_ENTRIES.cluster)) || existsSync(join(dataDir, DATA_DIR_ENTRIES.clusterLocation));
+  return (
+    existsSync(join(dataDir, DATA_DIR_ENTRIES.cluster)) || existsSync(join(dataDir, DATA_DIR_ENTRIES.clusterLocation))
+  );
 }

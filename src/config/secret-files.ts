@@ -1,4 +1,14 @@
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join, resolve } from 'node:path';
 import { StartRefusal } from '../common/start-refusal.js';
 import { DATA_DIR_ENTRIES } from './data-dir.js';
@@ -15,7 +25,9 @@ export function writeSecretFiles(directory: string): string[] {
   const files = SECRET_NAMES.map((name) => ({ name, path: join(resolve(directory), name) }));
   const there = files.filter(({ path }) => existsSync(path));
   if (there.length > 0) {
-    throw new StartRefusal(`${there.map(({ path }) => path).join(', ')}: already there, and nothing is overwritten. Name another directory.`);
+    throw new StartRefusal(
+      `${there.map(({ path }) => path).join(', ')}: already there, and nothing is overwritten. Name another directory.`,
+    );
   }
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   for (const { path } of files) writeFileSync(path, `${drawSecret()}\n`, { mode: 0o600, flag: 'wx' });
@@ -50,11 +62,17 @@ const STEPS: Record<ChangeStep, (name: SecretName, entries: readonly VersionedSe
   add: (_, entries) => [...entries, { version: nextVersion(entries), secret: drawSecret() }],
   use: (name, entries) => {
     const newest = [...entries].sort((a, b) => Number(b.version) - Number(a.version))[0]!;
-    if (newest === entries[0]) throw new StartRefusal(`${name} version ${newest.version} is the newest and signs already: --add a version first.`);
+    if (newest === entries[0])
+      throw new StartRefusal(
+        `${name} version ${newest.version} is the newest and signs already: --add a version first.`,
+      );
     return [newest, ...entries.filter((one) => one !== newest)];
   },
   retire: (name, entries) => {
-    if (name === 'AUDIT_KEY') throw new StartRefusal('AUDIT_KEY keeps its old versions: older entries of the audit trail are checked with them.');
+    if (name === 'AUDIT_KEY')
+      throw new StartRefusal(
+        'AUDIT_KEY keeps its old versions: older entries of the audit trail are checked with them.',
+      );
     if (entries.length === 1) throw new StartRefusal(`${name} has one version, which signs: there is none to retire.`);
     return [entries[0]!];
   },
@@ -75,9 +93,14 @@ function placeOf(directory: string, name: SecretName): Place {
   const json = join(resolve(directory), DATA_DIR_ENTRIES.secrets);
   const path = existsSync(json) ? json : join(resolve(directory), name);
   const text = readText(path);
-  if (path !== json) return { path, read: () => text.replace(/\r?\n$/, ''), write: (value) => replace(path, `${value}\n`) };
+  if (path !== json)
+    return { path, read: () => text.replace(/\r?\n$/, ''), write: (value) => replace(path, `${value}\n`) };
   const values = JSON.parse(text) as Record<string, string>;
-  return { path, read: () => values[name] ?? '', write: (value) => replace(path, JSON.stringify({ ...values, [name]: value }, null, 2)) };
+  return {
+    path,
+    read: () => values[name] ?? '',
+    write: (value) => replace(path, JSON.stringify({ ...values, [name]: value }, null, 2)),
+  };
 }
 
 function readText(path: string): string {
@@ -85,7 +108,9 @@ function readText(path: string): string {
     return readFileSync(path, 'utf8');
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    throw new StartRefusal(`${path} cannot be read (${code ?? 'unknown error'}): name the directory that holds the secrets.`);
+    throw new StartRefusal(
+      `${path} cannot be read (${code ?? 'unknown error'}): name the directory that holds the secrets.`,
+    );
   }
 }
 

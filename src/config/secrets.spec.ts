@@ -1,6 +1,15 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { StartRefusal } from '../common/start-refusal.js';
@@ -36,7 +45,13 @@ describe('a variable that holds secrets', () => {
     [one, [{ version: '1', secret: one }]],
     [odd, [{ version: '1', secret: odd }]],
     [`1:${one}`, [{ version: '1', secret: one }]],
-    [`2026a:${one}, 1:${two}`, [{ version: '2026a', secret: one }, { version: '1', secret: two }]],
+    [
+      `2026a:${one}, 1:${two}`,
+      [
+        { version: '2026a', secret: one },
+        { version: '1', secret: two },
+      ],
+    ],
     [`1:a:${one}`, [{ version: '1', secret: `a:${one}` }]],
     ['short', null],
     [`1:${one},2:short`, null],
@@ -51,7 +66,9 @@ describe('a variable that holds secrets', () => {
     expect(keyOf(one)).toEqual([expect.objectContaining({ version: '1' })]);
     expect(keyOf(`2:${two},1:${one}`)).toEqual([...keyOf(`2:${two}`), ...keyOf(one)]);
     expect(refusalOf(() => keyOf(`1:${one},1:${two}`))).toBe(`${name} must not name a version twice`);
-    expect(refusalOf(() => keyOf(`1:${one},2:short`))).toMatch(new RegExp(`^${name} must be one secret .* or a comma-separated list`));
+    expect(refusalOf(() => keyOf(`1:${one},2:short`))).toMatch(
+      new RegExp(`^${name} must be one secret .* or a comma-separated list`),
+    );
   });
 
   it.each([
@@ -67,8 +84,12 @@ describe('a variable that holds secrets', () => {
   it('must not have the value of another', () => {
     const secrets = drawSecrets();
     const load = (changes: Record<string, string>) => () => loadConfig({ ...secrets, ...changes });
-    expect(refusalOf(load({ TAG_KEYS: `7:${secrets.AUDIT_KEY}` }))).toBe('TAG_KEYS version 7 and AUDIT_KEY version 1 have the same value: draw one of them anew');
-    expect(refusalOf(load({ JWT_SECRET: `1:${one},2:${one}` }))).toContain('JWT_SECRET version 1 and JWT_SECRET version 2');
+    expect(refusalOf(load({ TAG_KEYS: `7:${secrets.AUDIT_KEY}` }))).toBe(
+      'TAG_KEYS version 7 and AUDIT_KEY version 1 have the same value: draw one of them anew',
+    );
+    expect(refusalOf(load({ JWT_SECRET: `1:${one},2:${one}` }))).toContain(
+      'JWT_SECRET version 1 and JWT_SECRET version 2',
+    );
     expect(refusalOf(load({ METRICS_TOKEN: secrets.JWT_SECRET }))).toContain('JWT_SECRET version 1 and METRICS_TOKEN');
   });
 });
@@ -90,29 +111,50 @@ describe('a variable with a file', () => {
     DATABASE_URL: ['postgres://a:b@localhost/c', (config) => config.databaseUrl],
     DATABASE_MIGRATION_URL: ['postgres://d:e@localhost/f', (config) => config.databaseMigrationUrl],
   };
-  const base = { ...drawSecrets(), OIDC_ISSUER: 'https://login.example.com', OIDC_JWKS_URI: 'https://login.example.com/jwks', OIDC_AUDIENCE: 'latchkey', OIDC_CLIENT_ID: 'console' };
+  const base = {
+    ...drawSecrets(),
+    OIDC_ISSUER: 'https://login.example.com',
+    OIDC_JWKS_URI: 'https://login.example.com/jwks',
+    OIDC_AUDIENCE: 'latchkey',
+    OIDC_CLIENT_ID: 'console',
+  };
   const without = (name: string) => Object.fromEntries(Object.entries(base).filter(([other]) => other !== name));
 
-  it.each(FILE_TWINS.flatMap((name) => ['', '\n', '\r\n'].map((end) => [name, end] as const)))('%s is what its file holds, up to %j', (name, end) => {
-    const [value, read] = of[name];
-    expect(read(loadConfig({ ...without(name), [`${name}_FILE`]: file(value + end) }))).toEqual(read(loadConfig({ ...without(name), [name]: value })));
-  });
+  it.each(FILE_TWINS.flatMap((name) => ['', '\n', '\r\n'].map((end) => [name, end] as const)))(
+    '%s is what its file holds, up to %j',
+    (name, end) => {
+      const [value, read] = of[name];
+      expect(read(loadConfig({ ...without(name), [`${name}_FILE`]: file(value + end) }))).toEqual(
+        read(loadConfig({ ...without(name), [name]: value })),
+      );
+    },
+  );
 
   it('cuts one newline and no more', () => {
-    expect(loadConfig({ ...base, ADMIN_PASSWORD_FILE: file(' a password for tests \n\n') }).adminPassword).toBe(' a password for tests \n');
+    expect(loadConfig({ ...base, ADMIN_PASSWORD_FILE: file(' a password for tests \n\n') }).adminPassword).toBe(
+      ' a password for tests \n',
+    );
   });
 
   it.each(FILE_TWINS)('%s is refused if both are given, without its value', (name) => {
     const [value] = of[name];
-    expect(refusalOf(() => loadConfig({ ...base, [name]: value, [`${name}_FILE`]: file(value) }))).toBe(`${name} and ${name}_FILE are both set: remove one of them`);
+    expect(refusalOf(() => loadConfig({ ...base, [name]: value, [`${name}_FILE`]: file(value) }))).toBe(
+      `${name} and ${name}_FILE are both set: remove one of them`,
+    );
   });
 
   it('is refused in a sentence if the file is absent, a directory or empty', () => {
     const load = (path: string) => () => loadConfig({ ...base, METRICS_TOKEN_FILE: path });
-    expect(refusalOf(load(join(directory, 'absent')))).toBe('METRICS_TOKEN_FILE cannot be read (ENOENT): check its path and permissions');
-    expect(refusalOf(load(directory))).toBe('METRICS_TOKEN_FILE cannot be read (EISDIR): check its path and permissions');
+    expect(refusalOf(load(join(directory, 'absent')))).toBe(
+      'METRICS_TOKEN_FILE cannot be read (ENOENT): check its path and permissions',
+    );
+    expect(refusalOf(load(directory))).toBe(
+      'METRICS_TOKEN_FILE cannot be read (EISDIR): check its path and permissions',
+    );
     expect(refusalOf(load(file('\n')))).toBe('METRICS_TOKEN_FILE names an empty file: write the value into it');
-    expect(refusalOf(() => loadConfig({ ...base, AUDIT_KEY: '', AUDIT_KEY_FILE: file('short') }))).toMatch(/^AUDIT_KEY must be one secret/);
+    expect(refusalOf(() => loadConfig({ ...base, AUDIT_KEY: '', AUDIT_KEY_FILE: file('short') }))).toMatch(
+      /^AUDIT_KEY must be one secret/,
+    );
   });
 });
 
@@ -127,7 +169,9 @@ describe('an embedded installation', () => {
 
   it.each(['postgres', 'postgres-location.json'])('draws none beside a database (%s), and says what to do', (entry) => {
     mkdirSync(join(directory, entry));
-    expect(refusalOf(load)).toMatch(/secrets\.json is missing, and the database beside it was made with the secrets in it \(JWT_SECRET, .*AUDIT_KEY\)\. Put that file back/);
+    expect(refusalOf(load)).toMatch(
+      /secrets\.json is missing, and the database beside it was made with the secrets in it \(JWT_SECRET, .*AUDIT_KEY\)\. Put that file back/,
+    );
     expect(readdirSync(directory)).toEqual([entry]);
     expect(loadConfig({ DATA_DIR: directory, ...drawSecrets() }).auditKeys).toHaveLength(1);
   });
@@ -139,7 +183,9 @@ describe('an embedded installation', () => {
   });
 
   it('draws none for commands that only read', () => {
-    expect(refusalOf(() => loadConfig({ DATA_DIR: join(directory, 'none') }, 'refuse'))).toMatch(`There is no database in ${join(directory, 'none')}: set DATA_DIR to where it is, or DATABASE_URL.`);
+    expect(refusalOf(() => loadConfig({ DATA_DIR: join(directory, 'none') }, 'refuse'))).toMatch(
+      `There is no database in ${join(directory, 'none')}: set DATA_DIR to where it is, or DATABASE_URL.`,
+    );
     expect(existsSync(join(directory, 'none'))).toBe(false);
   });
 
@@ -154,8 +200,10 @@ describe('an embedded installation', () => {
 });
 
 describe('npm run secrets', () => {
-  const environmentOf = (lines: string[]) => Object.fromEntries(lines.map((line) => line.split('=') as [string, string]));
-  const versionsOf = (environment: Record<string, string>) => loadConfig(environment).jwtSecrets.map(({ version }) => version);
+  const environmentOf = (lines: string[]) =>
+    Object.fromEntries(lines.map((line) => line.split('=') as [string, string]));
+  const versionsOf = (environment: Record<string, string>) =>
+    loadConfig(environment).jwtSecrets.map(({ version }) => version);
 
   it('writes a set that a server takes, for its owner alone, and never twice', () => {
     const place = join(directory, 'new');
@@ -187,7 +235,9 @@ describe('npm run secrets', () => {
     writeSecretFiles(directory);
     changeSecret(directory, 'AUDIT_KEY', 'add');
     const before = readFileSync(join(directory, 'AUDIT_KEY'), 'utf8');
-    expect(refusalOf(() => changeSecret(directory, 'AUDIT_KEY', 'retire'))).toContain('AUDIT_KEY keeps its old versions');
+    expect(refusalOf(() => changeSecret(directory, 'AUDIT_KEY', 'retire'))).toContain(
+      'AUDIT_KEY keeps its old versions',
+    );
     expect(readFileSync(join(directory, 'AUDIT_KEY'), 'utf8')).toBe(before);
   });
 

@@ -24,8 +24,18 @@ function read(text: string): (string | null)[] {
 
 describe('The text of an array', () => {
   it('is what PostgreSQL reads back as the same texts, whatever is in them', () => {
-    const texts = fc.array(fc.option(fc.oneof(fc.string({ unit: 'binary' }), fc.constantFrom('NULL', '', '{}', ',', '"', '\\', '\\"', ' a ', '\n'))), { minLength: 1 });
-    fc.assert(fc.property(texts.filter((all) => all.some((one) => one !== null)), (all) => expect(read(textArray(all, itself))).toEqual(all)));
+    const texts = fc.array(
+      fc.option(
+        fc.oneof(fc.string({ unit: 'binary' }), fc.constantFrom('NULL', '', '{}', ',', '"', '\\', '\\"', ' a ', '\n')),
+      ),
+      { minLength: 1 },
+    );
+    fc.assert(
+      fc.property(
+        texts.filter((all) => all.some((one) => one !== null)),
+        (all) => expect(read(textArray(all, itself))).toEqual(all),
+      ),
+    );
   });
 
   it('tells the text NULL from nothing', () => {
@@ -38,6 +48,11 @@ describe('The text of an array', () => {
   });
 
   it('is empty for no elements, and for nothing but NULL', () => {
-    expect([plainArray([], itself), plainArray([null, null], itself), textArray([null], itself), bytesArray([null], itself)]).toEqual(['{}', '{}', '{}', '{}']);
+    expect([
+      plainArray([], itself),
+      plainArray([null, null], itself),
+      textArray([null], itself),
+      bytesArray([null], itself),
+    ]).toEqual(['{}', '{}', '{}', '{}']);
   });
 });

@@ -6,7 +6,10 @@ const SPECIAL = /["\\]/g;
  * the driver looks at each element by itself, which costs more than all the rest of a batch. An array of nothing but NULL
  * is the empty one.
  */
-export function plainArray<Item>(items: readonly Item[], pick: (item: Item) => string | number | bigint | boolean | null): string {
+export function plainArray<Item>(
+  items: readonly Item[],
+  pick: (item: Item) => string | number | bigint | boolean | null,
+): string {
   let text = '';
   let isEmpty = true;
   for (const item of items) {

@@ -11,7 +11,11 @@ import { cut } from './lost-connection.js';
  * @throws errors of the driver: SQLSTATE in `code`, the CHECK that refused in `constraint`. When the connection was cut or
  *   lost, the outcome is unknown.
  */
-export async function boundedQuery<Row extends QueryResultRow>(dataSource: DataSource, maxMs: number, statement: QueryConfig): Promise<Row[]> {
+export async function boundedQuery<Row extends QueryResultRow>(
+  dataSource: DataSource,
+  maxMs: number,
+  statement: QueryConfig,
+): Promise<Row[]> {
   const client = await ((dataSource.driver as PostgresDriver).master as Pool).connect();
   const timer = setTimeout(() => cut(client), maxMs);
   let isLost = true;

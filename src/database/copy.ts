@@ -68,7 +68,9 @@ class CopyOut extends Readable {
 
   constructor(private readonly sql: string) {
     super({ highWaterMark: 256 * 1024 });
-    Object.assign(this, UNUSED, { handleCommandComplete: (message: CommandComplete) => (this.rowCount = rowCountOf(message)) });
+    Object.assign(this, UNUSED, {
+      handleCommandComplete: (message: CommandComplete) => (this.rowCount = rowCountOf(message)),
+    });
   }
 
   submit(wire: Wire): void {
@@ -105,7 +107,9 @@ class CopyIn {
   private hasFailed!: (error: Error) => void;
 
   constructor(private readonly sql: string) {
-    Object.assign(this, UNUSED, { handleCommandComplete: (message: CommandComplete) => (this.rowCount = rowCountOf(message)) });
+    Object.assign(this, UNUSED, {
+      handleCommandComplete: (message: CommandComplete) => (this.rowCount = rowCountOf(message)),
+    });
     this.ready = new Promise((resolve) => (this.isReady = resolve));
     this.done = new Promise((resolve, reject) => {
       this.isDone = resolve;

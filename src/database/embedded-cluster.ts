@@ -57,7 +57,8 @@ const NOBODYS_PID = 2 ** 31 - 1;
  */
 export async function findCluster(dataDir: string): Promise<string | null> {
   const location = await readJson<{ cluster: string; dataDir: string }>(join(dataDir, LOCATION_FILE));
-  if (location === null) return (await exists(join(dataDir, DATA_DIR_ENTRIES.cluster))) ? join(dataDir, DATA_DIR_ENTRIES.cluster) : null;
+  if (location === null)
+    return (await exists(join(dataDir, DATA_DIR_ENTRIES.cluster))) ? join(dataDir, DATA_DIR_ENTRIES.cluster) : null;
   if (!(await exists(location.cluster))) {
     throw new StartRefusal(
       `${join(dataDir, LOCATION_FILE)} says that the database lies in ${location.cluster}, and there is nothing: ` +

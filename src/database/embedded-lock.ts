@@ -87,7 +87,9 @@ async function acquire(directory: string, timeoutMs: number): Promise<string> {
     if (latest === 0 || !(await isHeld(lockPath(directory, latest)))) {
       if (await take(directory, latest + 1, content)) return lockPath(directory, latest + 1);
     } else if (performance.now() > deadline) {
-      throw new StartRefusal(`Another process has been starting or stopping PostgreSQL in ${directory} for too long: end that process, or wait and start again.`);
+      throw new StartRefusal(
+        `Another process has been starting or stopping PostgreSQL in ${directory} for too long: end that process, or wait and start again.`,
+      );
     } else {
       await sleep(POLL_MS);
     }

@@ -150,7 +150,9 @@ class Handle implements EmbeddedPostgres {
     return withLock(this.references, LOCK_TIMEOUT_MS, async () => {
       const running = await ensureRunning(this.dataDir, this.options, this.running);
       if (running.port !== this.port) {
-        throw new Error(`The embedded PostgreSQL runs on port ${running.port} now, no longer on ${this.port}: start this server again.`);
+        throw new Error(
+          `The embedded PostgreSQL runs on port ${running.port} now, no longer on ${this.port}: start this server again.`,
+        );
       }
       this.running = running;
       return { pid: running.pid, startedHere: !running.adopted };
@@ -204,10 +206,16 @@ interface Running extends Postmaster {
 }
 
 /** @param before the server that was known to run: it must be there still, and comes back on its port */
-async function ensureRunning(dataDir: string, { log, settings = {} }: EmbeddedPostgresOptions, before?: Running): Promise<Running> {
+async function ensureRunning(
+  dataDir: string,
+  { log, settings = {} }: EmbeddedPostgresOptions,
+  before?: Running,
+): Promise<Running> {
   const existing = await findCluster(dataDir);
   if (before !== undefined && existing !== before.cluster) {
-    throw new Error(`The database in ${before.cluster} is gone: put its files back, or restore a backup, and start again.`);
+    throw new Error(
+      `The database in ${before.cluster} is gone: put its files back, or restore a backup, and start again.`,
+    );
   }
   const account = await chooseAccount(existing);
   const binaries = await prepareBinaries(account, dataDir);
@@ -229,7 +237,16 @@ async function ensureRunning(dataDir: string, { log, settings = {} }: EmbeddedPo
   }
   const cluster = existing ?? (await createCluster(dataDir, binaries, account, settings['fsync'] !== 'off'));
   const credentials = await getCredentials(dataDir);
-  const launch = { cluster, credentials, binaries, account, settings, logFile: join(dataDir, 'postgres.log'), port: before?.port, lastPort: await findLastPort(cluster) };
+  const launch = {
+    cluster,
+    credentials,
+    binaries,
+    account,
+    settings,
+    logFile: join(dataDir, 'postgres.log'),
+    port: before?.port,
+    lastPort: await findLastPort(cluster),
+  };
   const started = await startServer(launch);
   await ensureRoles(started.port, credentials).catch(async (error: unknown) => {
     await stopServer(started.pid);
@@ -289,7 +306,9 @@ async function startServer(launch: Launch): Promise<Postmaster> {
     if (isTaken) preferred = null;
     const passing = isTaken || /shared memory block .* still in use/i.test(output);
     if (!passing || performance.now() > deadline) {
-      throw new StartRefusal(`PostgreSQL did not start on ${launch.cluster} (${lastWords(output) ?? problem}): see ${launch.logFile}.`);
+      throw new StartRefusal(
+        `PostgreSQL did not start on ${launch.cluster} (${lastWords(output) ?? problem}): see ${launch.logFile}.`,
+      );
     }
     await sleep(READY_POLL_MS);
   }

@@ -66,7 +66,11 @@ export class LiveConnection {
     const opening = (this.session ??= this.open());
     const session = await before(opening, deadlineMs - performance.now(), 'The database cannot be reached.');
     try {
-      const { rows } = await before(session.client.query(statement), deadlineMs - performance.now(), 'The database does not answer.');
+      const { rows } = await before(
+        session.client.query(statement),
+        deadlineMs - performance.now(),
+        'The database does not answer.',
+      );
       return rows as Row[];
     } catch (error) {
       // What a statement did wrong leaves a good session; a lost or silent one is of no more use.

@@ -36,7 +36,8 @@ async function grantToApp(owner: QueryRunner): Promise<void> {
   // One transaction: a right that is given with all tables and taken again is never there in between.
   await owner.startTransaction();
   try {
-    for (const statement of [...GRANTS, ...((await hasOlderReplicas(owner)) ? [] : HEAD_RIGHTS)]) await owner.query(statement);
+    for (const statement of [...GRANTS, ...((await hasOlderReplicas(owner)) ? [] : HEAD_RIGHTS)])
+      await owner.query(statement);
     await owner.commitTransaction();
   } catch (error) {
     await owner.rollbackTransaction().catch(() => undefined);
@@ -63,4 +64,7 @@ const GRANTS = [
  * another epoch after a restore. Replicas of the release before update it by themselves: their right ends with the first
  * start that finds none of them.
  */
-const HEAD_RIGHTS = [`REVOKE UPDATE ON change_head FROM ${APP_ROLE}`, `GRANT UPDATE (id, epoch) ON change_head TO ${APP_ROLE}`];
+const HEAD_RIGHTS = [
+  `REVOKE UPDATE ON change_head FROM ${APP_ROLE}`,
+  `GRANT UPDATE (id, epoch) ON change_head TO ${APP_ROLE}`,
+];

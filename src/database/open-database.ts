@@ -8,7 +8,14 @@ import { knownRefusal } from './connection-refusals.js';
 import { dataSource, type PoolOptions } from './data-source.js';
 import { findCluster } from './embedded-cluster.js';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded-postgres.js';
-import { type DatabaseAddress, firstConnection, NO_PATIENCE, type Patience, patiently, targetOf } from './first-connection.js';
+import {
+  type DatabaseAddress,
+  firstConnection,
+  NO_PATIENCE,
+  type Patience,
+  patiently,
+  targetOf,
+} from './first-connection.js';
 import { migrate } from './migrate.js';
 import { checkMigrationRights } from './migration-rights.js';
 import { checkPooling } from './pooling-check.js';
@@ -45,7 +52,11 @@ export interface OpenOptions {
  *
  * @throws StartRefusal with a sentence that says what to do; the reason of `signal` when that was aborted
  */
-export async function openDatabase(config: Config, entities: readonly EntityTarget<unknown>[], options: OpenOptions = {}): Promise<Database> {
+export async function openDatabase(
+  config: Config,
+  entities: readonly EntityTarget<unknown>[],
+  options: OpenOptions = {},
+): Promise<Database> {
   const { databaseUrl, databaseMigrationUrl } = config;
   if (databaseUrl === null || databaseMigrationUrl === null) return openEmbedded(config, entities, options);
   return openGiven(databaseUrl, databaseMigrationUrl, entities, options);
@@ -167,7 +178,12 @@ async function openPool(url: string, setting: string, options: PoolOptions): Pro
   try {
     return await dataSource(url, options).initialize();
   } catch (error) {
-    throw knownRefusal(error, targetOf(new SessionClient({ ...connectionConfig(url), session: { kind: 'pool' } }), setting)) ?? error;
+    throw (
+      knownRefusal(
+        error,
+        targetOf(new SessionClient({ ...connectionConfig(url), session: { kind: 'pool' } }), setting),
+      ) ?? error
+    );
   }
 }
 

@@ -11,5 +11,11 @@ export function sessionConfigOf(dataSource: DataSource, name: string, kind: Sess
   if (pool?.session === undefined) throw new Error('The pool was not opened by dataSourceOptions().');
   // Options of the pool that are none of a session (`Client`) do nothing there.
   // Its user bounds its statements, and sends one after the other.
-  return { ...pool, pipeline: false, query_timeout: 0, application_name: `latchkey-${name}`, session: { ...pool.session, kind } };
+  return {
+    ...pool,
+    pipeline: false,
+    query_timeout: 0,
+    application_name: `latchkey-${name}`,
+    session: { ...pool.session, kind },
+  };
 }

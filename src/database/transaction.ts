@@ -40,7 +40,11 @@ export class ConnectionLostError extends Error {
  * @throws OutcomeUnknownError when nobody can tell
  * @throws what `work` throws; QueryFailedError for what the server refused
  */
-export async function inTransaction<T>(dataSource: DataSource, bounds: TransactionBounds, work: (tx: OpenTransaction) => Promise<T>): Promise<T> {
+export async function inTransaction<T>(
+  dataSource: DataSource,
+  bounds: TransactionBounds,
+  work: (tx: OpenTransaction) => Promise<T>,
+): Promise<T> {
   const runner = dataSource.createQueryRunner();
   const client = (await runner.connect()) as PoolClient;
   const tx = new OpenTransaction(runner, client);
@@ -78,7 +82,9 @@ export class OpenTransaction {
   /** Opens it, together with its bounds: one round trip. */
   async begin({ lockMs, idleMs }: TransactionBounds): Promise<void> {
     const sentMs = performance.now();
-    await this.client.query(`BEGIN; SET LOCAL lock_timeout = ${lockMs}; SET LOCAL idle_in_transaction_session_timeout = ${idleMs}`);
+    await this.client.query(
+      `BEGIN; SET LOCAL lock_timeout = ${lockMs}; SET LOCAL idle_in_transaction_session_timeout = ${idleMs}`,
+    );
     this.roundTripMs = performance.now() - sentMs;
     // As TypeORM's `startTransaction` would leave it: a transaction inside this one is a savepoint.
     Object.assign(this.runner, { isTransactionActive: true, transactionDepth: 1 });
@@ -94,7 +100,8 @@ export class OpenTransaction {
     if (this.state !== 'open') return;
     // A process that stood still hears first what the server did meanwhile: a session that has ended commits nothing.
     await nextTurn();
-    if (this.runner.isReleased || socketOf(this.client).destroyed) throw new ConnectionLostError(new Error('The session had ended before COMMIT was sent.'));
+    if (this.runner.isReleased || socketOf(this.client).destroyed)
+      throw new ConnectionLostError(new Error('The session had ended before COMMIT was sent.'));
     this.state = 'committing';
     const before = last && this.client.query(last);
     const committed = this.client.query('COMMIT');
@@ -122,9 +129,9 @@ export class OpenTransaction {
   /** Gives the connection back, or throws it away. */
   async release(): Promise<void> {
     if (this.isLost) cut(this.client);
-    await (this.runner as unknown as { releasePostgresConnection(error?: Error): Promise<void> }).releasePostgresConnection(
-      this.isLost ? new Error('The connection is lost.') : undefined,
-    );
+    await (
+      this.runner as unknown as { releasePostgresConnection(error?: Error): Promise<void> }
+    ).releasePostgresConnection(this.isLost ? new Error('The connection is lost.') : undefined);
   }
 
   /**

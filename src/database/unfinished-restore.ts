@@ -26,10 +26,13 @@ export async function beginRestore(dataDir: string): Promise<void> {
   const left = await readMarker(dataDir);
   if (left === null) {
     if ((await findCluster(dataDir)) !== null) {
-      throw new StartRefusal(`There is a database in ${dataDir}, and a restore replaces none: set DATA_DIR to an empty directory, or move that one away.`);
+      throw new StartRefusal(
+        `There is a database in ${dataDir}, and a restore replaces none: set DATA_DIR to an empty directory, or move that one away.`,
+      );
     }
   } else {
-    if (await isRunning(left)) throw new StartRefusal(`Another restore into ${dataDir} is under way (process ${left.pid}): wait for it.`);
+    if (await isRunning(left))
+      throw new StartRefusal(`Another restore into ${dataDir} is under way (process ${left.pid}): wait for it.`);
     await removeRestored(dataDir);
   }
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
@@ -49,7 +52,8 @@ export async function abandonRestore(dataDir: string): Promise<void> {
 }
 
 async function removeRestored(dataDir: string): Promise<void> {
-  if (!(await stopAbandonedPostgres(dataDir))) throw new StartRefusal(`Another process uses the database in ${dataDir}: end it first.`);
+  if (!(await stopAbandonedPostgres(dataDir)))
+    throw new StartRefusal(`Another process uses the database in ${dataDir}: end it first.`);
   await removeCluster(dataDir);
   await forgetCreated(dataDir);
 }

@@ -28,8 +28,12 @@ export function identityHeaders(verdict: VerdictView, hasCaller: boolean): Recor
 export function rateLimitHeaders({ rateLimits = [] }: VerdictView): Record<string, string> {
   if (rateLimits.length === 0) return {};
   return {
-    'RateLimit-Policy': rateLimits.map(({ window, limit }) => `"${window}";q=${limit};w=${WINDOW_SECONDS[window]}`).join(', '),
-    RateLimit: rateLimits.map(({ window, remaining, resetSeconds }) => `"${window}";r=${remaining};t=${resetSeconds}`).join(', '),
+    'RateLimit-Policy': rateLimits
+      .map(({ window, limit }) => `"${window}";q=${limit};w=${WINDOW_SECONDS[window]}`)
+      .join(', '),
+    RateLimit: rateLimits
+      .map(({ window, remaining, resetSeconds }) => `"${window}";r=${remaining};t=${resetSeconds}`)
+      .join(', '),
   };
 }
 

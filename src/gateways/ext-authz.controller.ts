@@ -14,7 +14,8 @@ const AskedByHeader = () =>
   ApiHeader({
     name: 'X-Latchkey-Ask',
     required: false,
-    description: 'What is asked of the key, written like the query of forward-auth: `scope`, `model`, `chatbot`, `cost`, `reserveCents`, `reservationTtlSeconds`.',
+    description:
+      'What is asked of the key, written like the query of forward-auth: `scope`, `model`, `chatbot`, `cost`, `reserveCents`, `reservationTtlSeconds`.',
     schema: { type: 'string', example: 'scope=chat:write&cost=1' },
   });
 
@@ -42,8 +43,15 @@ export class ExtAuthzController {
   @All('*')
   @GatewayOperation()
   @AskedByHeader()
-  @ApiParam({ name: 'path', description: 'The path that Envoy’s client asked for, of any depth; its query may follow.', schema: { type: 'string' } })
-  @ApiOperation({ summary: 'May this request pass? (Envoy, with its client’s path)', description: 'The same with what Envoy appends to `path_prefix`.' })
+  @ApiParam({
+    name: 'path',
+    description: 'The path that Envoy’s client asked for, of any depth; its query may follow.',
+    schema: { type: 'string' },
+  })
+  @ApiOperation({
+    summary: 'May this request pass? (Envoy, with its client’s path)',
+    description: 'The same with what Envoy appends to `path_prefix`.',
+  })
   decideForPath(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
     return this.decide(request, reply);
   }

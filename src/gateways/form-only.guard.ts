@@ -10,6 +10,10 @@ export class FormOnlyGuard implements CanActivate {
   canActivate(context: ExecutionContext): boolean {
     const { body, headers } = context.switchToHttp().getRequest<FastifyRequest>();
     if (body === undefined || FORM.test(headers['content-type'] ?? '')) return true;
-    throw new DomainError('unsupported-media-type', 'UNSUPPORTED_MEDIA_TYPE', 'Send the body as application/x-www-form-urlencoded.');
+    throw new DomainError(
+      'unsupported-media-type',
+      'UNSUPPORTED_MEDIA_TYPE',
+      'Send the body as application/x-www-form-urlencoded.',
+    );
   }
 }

@@ -54,7 +54,8 @@ export function askOf(parameters: Parameters): GatewayAsk {
   for (const [name, value] of Object.entries(parameters)) {
     const read = Object.hasOwn(READERS, name) ? READERS[name] : undefined;
     if (name === 'scope') ask['scopes'] = [...new Set([value].flat())];
-    else if (read === undefined) errors.push({ path: name.slice(0, 100), message: 'is not a parameter of this request' });
+    else if (read === undefined)
+      errors.push({ path: name.slice(0, 100), message: 'is not a parameter of this request' });
     else if (typeof value !== 'string') errors.push({ path: name, message: 'must not be given twice' });
     else ask[name] = read(value);
   }

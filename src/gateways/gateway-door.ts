@@ -38,7 +38,9 @@ export class GatewayDoor {
   async answer(request: FastifyRequest, reply: FastifyReply, ask: GatewayAsk, mode: GatewayMode): Promise<void> {
     const caller = callerOf(request);
     if (ask.reserveCents !== undefined && caller.principal === null) {
-      throw validationFailed([{ path: 'reserveCents', message: 'needs a gateway with a key of its own: only its owner may settle' }]);
+      throw validationFailed([
+        { path: 'reserveCents', message: 'needs a gateway with a key of its own: only its owner may settle' },
+      ]);
     }
     const decision = await this.decide(request, caller, ask, mode);
     if (decision.verdict !== null) void reply.headers(rateLimitHeaders(decision.verdict));
@@ -46,7 +48,12 @@ export class GatewayDoor {
     else refuse(request, reply, decision.refusal, ask);
   }
 
-  private async decide(request: FastifyRequest, { principal }: Caller, ask: GatewayAsk, mode: GatewayMode): Promise<Decision> {
+  private async decide(
+    request: FastifyRequest,
+    { principal }: Caller,
+    ask: GatewayAsk,
+    mode: GatewayMode,
+  ): Promise<Decision> {
     if (showsSecret(String(request.headers['x-forwarded-uri'] ?? ''))) return refused(asked(keyInUrl(), mode));
     const misspelled = misspelledIdentity(request.raw.rawHeaders);
     if (misspelled !== null) return refused(asked(misspelled, mode));
@@ -55,7 +62,10 @@ export class GatewayDoor {
     const { key } = presented;
     if (key === request.headers[GATEWAY_KEY_HEADER]) return refused(gatewayKeyPresented());
     const ip = clientOf(request, this.config.trustedProxies);
-    const verdict = await this.verifier.verify({ ...ask, key, ...(ip === undefined ? {} : { ip }) }, principal?.ownerId ?? NOBODY);
+    const verdict = await this.verifier.verify(
+      { ...ask, key, ...(ip === undefined ? {} : { ip }) },
+      principal?.ownerId ?? NOBODY,
+    );
     // Another secret of the same key.
     if (principal?.kind === 'key' && verdict.keyId === principal.id) return refused(gatewayKeyPresented());
     if (verdict.valid) return { refusal: null, verdict };
@@ -64,19 +74,28 @@ export class GatewayDoor {
   }
 }
 
-type Decision = { readonly refusal: DomainError; readonly verdict: VerdictView | null } | { readonly refusal: null; readonly verdict: VerdictView };
+type Decision =
+  | { readonly refusal: DomainError; readonly verdict: VerdictView | null }
+  | { readonly refusal: null; readonly verdict: VerdictView };
 
 const refused = (refusal: DomainError): Decision => ({ refusal, verdict: null });
 
 function allow(reply: FastifyReply, verdict: VerdictView, { principal }: Caller): void {
-  void reply.status(200).header('Cache-Control', 'no-store').headers(identityHeaders(verdict, principal !== null)).send();
+  void reply
+    .status(200)
+    .header('Cache-Control', 'no-store')
+    .headers(identityHeaders(verdict, principal !== null))
+    .send();
 }
 
 function refuse(request: FastifyRequest, reply: FastifyReply, refusal: DomainError, { scopes = [] }: GatewayAsk): void {
   void reply.header('X-Latchkey-Code', refusal.code);
   // RFC 6750, section 3.1. For 401 the challenge is written with the problem.
   if (refusal.code === 'INSUFFICIENT_SCOPE') {
-    void reply.header('WWW-Authenticate', `Bearer realm="latchkey", error="insufficient_scope", scope="${scopes.join(' ')}"`);
+    void reply.header(
+      'WWW-Authenticate',
+      `Bearer realm="latchkey", error="insufficient_scope", scope="${scopes.join(' ')}"`,
+    );
   }
   sendProblem(reply, refusal, request.id);
 }

@@ -30,12 +30,15 @@ export class GatewayKeyAuthenticator extends GatewayAuthenticator {
       throw unknownGateway('This needs the key of the gateway in X-Latchkey-Gateway-Key.');
     }
     const principal = this.keys.authenticateKey(String(key), ip);
-    return principal instanceof Promise ? principal.then((admittedAs) => admitted(admittedAs, ip)) : admitted(principal, ip);
+    return principal instanceof Promise
+      ? principal.then((admittedAs) => admitted(admittedAs, ip))
+      : admitted(principal, ip);
   }
 }
 
 function admitted(principal: Principal | null, ip: string): KnownGateway {
-  if (principal === null) throw unknownGateway('The key in X-Latchkey-Gateway-Key is not valid (any more), or not from this address.');
+  if (principal === null)
+    throw unknownGateway('The key in X-Latchkey-Gateway-Key is not valid (any more), or not from this address.');
   return { principal, ip };
 }
 

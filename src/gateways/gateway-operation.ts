@@ -23,7 +23,10 @@ const RATE_LIMIT_HEADERS = {
 const ALLOW_HEADERS = {
   'X-Latchkey-Key-Id': text('The key. Always there.', '019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55'),
   'X-Latchkey-Owner-Id': text('Its owner. Always there.', '019a8b5e-0a1b-7c2d-8e3f-9a0b1c2d3e4f'),
-  'X-Latchkey-Scopes': text('Its scopes, separated by spaces, as many as 1024 characters hold. Always there; may be empty.', 'chat:read chat:write'),
+  'X-Latchkey-Scopes': text(
+    'Its scopes, separated by spaces, as many as 1024 characters hold. Always there; may be empty.',
+    'chat:read chat:write',
+  ),
   'X-Latchkey-Tags': text('Its tags, in the same way. Always there; may be empty.', 'team:billing'),
   'X-Latchkey-Reservation-Id': text('With `reserveCents`: the reservation to settle. Always there; may be empty.', ''),
   ...RATE_LIMIT_HEADERS,
@@ -41,13 +44,23 @@ export const GatewayOperation = () =>
     GatewayOnly('platform:api-keys:verify'),
     UseFilters(GatewayProblemFilter),
     ApiExtension('x-any-method', true),
-    ApiOkResponse({ description: 'The request may pass. There is no body; who the client is stands in headers.', headers: ALLOW_HEADERS }),
-    ApiBadRequestResponse({ description: 'The gateway asks for something that is none, or its client has a key in the URL.', type: ProblemView, headers: REFUSE_HEADERS }),
+    ApiOkResponse({
+      description: 'The request may pass. There is no body; who the client is stands in headers.',
+      headers: ALLOW_HEADERS,
+    }),
+    ApiBadRequestResponse({
+      description: 'The gateway asks for something that is none, or its client has a key in the URL.',
+      type: ProblemView,
+      headers: REFUSE_HEADERS,
+    }),
     ApiUnauthorizedResponse({
       description:
         'No key, several, or one that is no good (any more): `UNAUTHENTICATED`, `MALFORMED`, `NOT_FOUND`, `DISABLED`, `REVOKED`, `EXPIRED`, `OWNER_INACTIVE`. `GATEWAY_UNAUTHENTICATED`: the gateway itself is not known.',
       type: ProblemView,
-      headers: { ...REFUSE_HEADERS, 'WWW-Authenticate': text('RFC 6750.', 'Bearer realm="latchkey", error="invalid_token"') },
+      headers: {
+        ...REFUSE_HEADERS,
+        'WWW-Authenticate': text('RFC 6750.', 'Bearer realm="latchkey", error="invalid_token"'),
+      },
     }),
     ApiForbiddenResponse({
       description:
@@ -60,13 +73,22 @@ export const GatewayOperation = () =>
       type: ProblemView,
       headers: { ...REFUSE_HEADERS, ...RATE_LIMIT_HEADERS, 'Retry-After': text('Seconds.', '37') },
     }),
-    ApiServiceUnavailableResponse({ description: 'Nothing could be decided: the request must not pass.', type: ProblemView, headers: REFUSE_HEADERS }),
+    ApiServiceUnavailableResponse({
+      description: 'Nothing could be decided: the request must not pass.',
+      type: ProblemView,
+      headers: REFUSE_HEADERS,
+    }),
   );
 
 /** The settings of a gateway whose query is its own. */
 export const AskedByQuery = () =>
   applyDecorators(
-    ApiQuery({ name: 'mode', required: false, schema: { type: 'string', enum: ['nginx'], example: 'nginx' }, description: 'nginx: refusals are 401 or 403 only.' }),
+    ApiQuery({
+      name: 'mode',
+      required: false,
+      schema: { type: 'string', enum: ['nginx'], example: 'nginx' },
+      description: 'nginx: refusals are 401 or 403 only.',
+    }),
     ApiQuery({
       name: 'scope',
       required: false,

@@ -12,7 +12,10 @@ export class GatewayProblemFilter extends ProblemFilter {
   }
 
   override catch(thrown: unknown, host: ArgumentsHost): Promise<void> {
-    void host.switchToHttp().getResponse<FastifyReply>().header('X-Latchkey-Code', domainErrorOf(thrown)?.code ?? 'INTERNAL_ERROR');
+    void host
+      .switchToHttp()
+      .getResponse<FastifyReply>()
+      .header('X-Latchkey-Code', domainErrorOf(thrown)?.code ?? 'INTERNAL_ERROR');
     return super.catch(thrown, host);
   }
 }

@@ -12,7 +12,12 @@ import { Introspection } from './introspection.service.js';
 @Global()
 @Module({
   controllers: [IntrospectController, ForwardAuthController, ExtAuthzController],
-  providers: [Introspection, GatewayDoor, GatewayListener, { provide: GatewayAuthenticator, useClass: GatewayKeyAuthenticator }],
+  providers: [
+    Introspection,
+    GatewayDoor,
+    GatewayListener,
+    { provide: GatewayAuthenticator, useClass: GatewayKeyAuthenticator },
+  ],
   exports: [GatewayAuthenticator],
 })
 export class GatewaysModule {}

@@ -118,7 +118,11 @@ export class IntrospectionView {
     };
   }
 
-  static ofSession({ user, expiresAtSeconds, issuedAtSeconds }: WorkingSession, issuer: string, audience: string): IntrospectionView {
+  static ofSession(
+    { user, expiresAtSeconds, issuedAtSeconds }: WorkingSession,
+    issuer: string,
+    audience: string,
+  ): IntrospectionView {
     return {
       active: true,
       scope: user.grants.join(' '),

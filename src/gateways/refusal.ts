@@ -37,12 +37,20 @@ export function asked(error: DomainError, mode: GatewayMode): DomainError {
 /** No key, or several that contradict each other. */
 export function withoutKey(presented: 'nothing' | 'contradiction'): DomainError {
   if (presented === 'contradiction') return unauthenticated(true, 'Present one key, in Authorization or in X-API-Key.');
-  return new DomainError('unauthenticated', 'UNAUTHENTICATED', 'Present an API key, in Authorization: Bearer or in X-API-Key.');
+  return new DomainError(
+    'unauthenticated',
+    'UNAUTHENTICATED',
+    'Present an API key, in Authorization: Bearer or in X-API-Key.',
+  );
 }
 
 /** The client shows the gateway's own key, or a gateway its own as its client's. */
 export function gatewayKeyPresented(): DomainError {
-  return new DomainError('forbidden', 'GATEWAY_KEY_PRESENTED', 'The key of the gateway itself is not a key of its clients.');
+  return new DomainError(
+    'forbidden',
+    'GATEWAY_KEY_PRESENTED',
+    'The key of the gateway itself is not a key of its clients.',
+  );
 }
 
 /** A key in the address of what the client asked for. */

@@ -74,14 +74,20 @@ export async function examine(config: Config, dataSource: DataSource): Promise<F
     ...(await refusals(startChecks(config, dataSource))),
     ...(await findingsFrom('usage', async () => findingsOf(USAGE_CHECKS, await reconcileUsage(dataSource)))),
     ...(await findingsFrom('budgets', async () => findingsOf(BUDGET_CHECKS, await reconcileBudgets(dataSource)))),
-    ...(await findingsFrom(ENDS, async () => [{ check: ENDS, differences: [], note: (await findTotalsAtEnd(dataSource)).join('; ') || 'none' }])),
+    ...(await findingsFrom(ENDS, async () => [
+      { check: ENDS, differences: [], note: (await findTotalsAtEnd(dataSource)).join('; ') || 'none' },
+    ])),
     ...(await findingsFrom('audit trail', async () => [await trail(config, dataSource)])),
     ...(await findingsFrom('audit checkpoints', async () => [await checkpoint(dataSource)])),
     ...(await findingsFrom(TABLES, async () => [await tables(config, dataSource)])),
-    ...(await findingsFrom('versions of secrets that are needed', async () => [await neededVersions(config, dataSource)])),
+    ...(await findingsFrom('versions of secrets that are needed', async () => [
+      await neededVersions(config, dataSource),
+    ])),
     ...(await findingsFrom(SECOND_FACTORS, async () => [await secondFactors(config, dataSource)])),
     ...(await findingsFrom(NO_LOSSES, async () => [{ check: NO_LOSSES, ...(await findHistoryLosses(dataSource)) }])),
-    ...(await findingsFrom(NO_FUTURE, async () => [{ check: NO_FUTURE, differences: await findFutureRows(dataSource) }])),
+    ...(await findingsFrom(NO_FUTURE, async () => [
+      { check: NO_FUTURE, differences: await findFutureRows(dataSource) },
+    ])),
     ...(await findingsFrom('rights over keys', () => rights(dataSource))),
     ...(await findingsFrom(PROXY_LISTS, async () => [await proxyLists(config, dataSource)])),
     metrics(config),
@@ -140,7 +146,9 @@ async function findingsFrom(check: string, examination: () => Promise<Finding[]>
 function findingsOf(checks: readonly string[], differences: readonly Difference[]): Finding[] {
   return checks.map((check) => ({
     check,
-    differences: differences.filter((one) => one.check === check).map(({ subject, found, expected }) => `${subject}: ${found}, should be ${expected}`),
+    differences: differences
+      .filter((one) => one.check === check)
+      .map(({ subject, found, expected }) => `${subject}: ${found}, should be ${expected}`),
   }));
 }
 
@@ -188,19 +196,34 @@ async function proxyLists({ trustedProxies }: Config, dataSource: DataSource): P
 /** Who is shown metrics; a port that shows them to everybody has been refused with the settings. */
 function metrics({ metricsPort, metricsToken, host }: Config): Finding {
   const askers = metricsToken === null ? 'to this machine alone' : 'for METRICS_TOKEN';
-  const places = [...(metricsToken === null ? [] : ['on PORT']), ...(metricsPort === null ? [] : [`on ${host} port ${metricsPort}`])];
-  return { check: 'metrics', differences: [], note: places.length === 0 ? 'none' : `${places.join(' and ')}, ${askers}` };
+  const places = [
+    ...(metricsToken === null ? [] : ['on PORT']),
+    ...(metricsPort === null ? [] : [`on ${host} port ${metricsPort}`]),
+  ];
+  return {
+    check: 'metrics',
+    differences: [],
+    note: places.length === 0 ? 'none' : `${places.join(' and ')}, ${askers}`,
+  };
 }
 
 /** Also whom `MFA_REQUIRED` stops at the next sign-in: to be known before it is set. */
 async function secondFactors(config: Config, { manager }: DataSource): Promise<Finding> {
-  return { check: SECOND_FACTORS, differences: await findUntoldFactors(manager), note: await findMissingFactors(config, manager) };
+  return {
+    check: SECOND_FACTORS,
+    differences: await findUntoldFactors(manager),
+    note: await findMissingFactors(config, manager),
+  };
 }
 
 /** What an asynchronous standby loses is a choice of the operator: it is told, and is no difference. */
 async function standbys(dataSource: DataSource): Promise<Finding> {
   const { count, warning } = await readStandbys(dataSource);
-  return { check: 'standbys', differences: [], note: warning ?? (count === 0 ? 'none' : `${count}, commits wait for them`) };
+  return {
+    check: 'standbys',
+    differences: [],
+    note: warning ?? (count === 0 ? 'none' : `${count}, commits wait for them`),
+  };
 }
 
 /** How much of the trail could be cut off unseen. Not a difference: a server that was killed leaves some, too. */

@@ -31,7 +31,10 @@ export class HealthController {
       '`details`. Not for load balancers and orchestrators: what is broken is often broken on every replica.',
   })
   @ApiOkResponse({ type: HealthView })
-  @ApiResponse({ status: 503, description: '`DEGRADED`: something does not work, `details` says what. `NOT_READY`: as at `/health/ready`.' })
+  @ApiResponse({
+    status: 503,
+    description: '`DEGRADED`: something does not work, `details` says what. `NOT_READY`: as at `/health/ready`.',
+  })
   everything(): HealthView {
     this.refuseUnready();
     const health = this.health();
@@ -43,7 +46,10 @@ export class HealthController {
   @Get('live')
   @Header('Cache-Control', 'no-store')
   @Public()
-  @ApiOperation({ summary: 'Is the process alive', description: 'Restart it when this fails. Asks nobody else: a database that is away is no reason to restart.' })
+  @ApiOperation({
+    summary: 'Is the process alive',
+    description: 'Restart it when this fails. Asks nobody else: a database that is away is no reason to restart.',
+  })
   live(): LiveView {
     return { status: 'ok' };
   }
@@ -73,6 +79,7 @@ export class HealthController {
 
   private refuseUnready(): void {
     const state = this.readiness.check();
-    if (state !== 'ready') throw new DomainError('unavailable', 'NOT_READY', REASONS[state], { state, retryAfterSeconds: 1 });
+    if (state !== 'ready')
+      throw new DomainError('unavailable', 'NOT_READY', REASONS[state], { state, retryAfterSeconds: 1 });
   }
 }

@@ -4,7 +4,11 @@ import type { Socket } from 'node:net';
 
 const ANSWERS: Record<string, { status: number; code: string; detail: string }> = {
   ERR_HTTP_REQUEST_TIMEOUT: { status: 408, code: 'REQUEST_TIMEOUT', detail: 'The request did not arrive in time.' },
-  HPE_HEADER_OVERFLOW: { status: 431, code: 'HEADERS_TOO_LARGE', detail: 'The request line and its headers are larger than 16 KiB.' },
+  HPE_HEADER_OVERFLOW: {
+    status: 431,
+    code: 'HEADERS_TOO_LARGE',
+    detail: 'The request line and its headers are larger than 16 KiB.',
+  },
 };
 
 const NO_HTTP = { status: 400, code: 'VALIDATION_FAILED', detail: 'This is not an HTTP request.' };

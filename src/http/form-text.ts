@@ -20,7 +20,8 @@ export function readForm(bytes: Buffer): JsonReading {
     return refused('', 'the body must be UTF-8');
   }
   const parts = text.split('&', MAX_PARAMETERS + 1);
-  if (parts.length > MAX_PARAMETERS) return refused('', `the body must not have more than ${MAX_PARAMETERS} parameters`);
+  if (parts.length > MAX_PARAMETERS)
+    return refused('', `the body must not have more than ${MAX_PARAMETERS} parameters`);
   const values = new Map<string, string>();
   for (const part of parts) {
     const equals = part.indexOf('=');

@@ -10,7 +10,14 @@ const errorOf = (text: string | Buffer) => {
 
 describe('readJson', () => {
   it('reads what JSON.parse reads', () => {
-    const safe = fc.jsonValue({ maxDepth: 8, stringUnit: 'grapheme' }).filter((value) => !/__|"(constructor|prototype|toString|valueOf|toLocaleString|hasOwnProperty|isPrototypeOf|propertyIsEnumerable)":|\\u0000|\\ud/i.test(JSON.stringify(value)));
+    const safe = fc
+      .jsonValue({ maxDepth: 8, stringUnit: 'grapheme' })
+      .filter(
+        (value) =>
+          !/__|"(constructor|prototype|toString|valueOf|toLocaleString|hasOwnProperty|isPrototypeOf|propertyIsEnumerable)":|\\u0000|\\ud/i.test(
+            JSON.stringify(value),
+          ),
+      );
     fc.assert(
       fc.property(safe, fc.constantFrom(0, 1, '\t'), (value, indent) => {
         const text = JSON.stringify(value, null, indent);
@@ -42,7 +49,10 @@ describe('readJson', () => {
 
   it('refuses bytes that are no UTF-8', () => {
     expect(errorOf(Buffer.from([0x22, 0xff, 0x22]) as never)).toEqual({ path: '', message: 'the body must be UTF-8' });
-    expect(errorOf(Buffer.from([0x22, 0xed, 0xa0, 0x80, 0x22]) as never)).toEqual({ path: '', message: 'the body must be UTF-8' });
+    expect(errorOf(Buffer.from([0x22, 0xed, 0xa0, 0x80, 0x22]) as never)).toEqual({
+      path: '',
+      message: 'the body must be UTF-8',
+    });
   });
 
   it('accepts the deepest nesting and refuses one more', () => {

@@ -21,7 +21,10 @@ export function acceptOnlyJson(fastify: FastifyInstance): void {
     done(null, jsonBody(request, body as Buffer));
   });
   fastify.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'buffer' }, (request, body, done) => {
-    done(null, request.routeOptions.config.takesForm === true ? formBody(request, body as Buffer) : otherBody(body as Buffer));
+    done(
+      null,
+      request.routeOptions.config.takesForm === true ? formBody(request, body as Buffer) : otherBody(body as Buffer),
+    );
   });
   fastify.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => {
     done(null, otherBody(body as Buffer));
@@ -41,7 +44,9 @@ function formBody(request: FastifyRequest, body: Buffer): unknown {
 
 function encodedBody({ headers }: FastifyRequest): RefusedBody | null {
   const encoding = headers['content-encoding'];
-  return encoding === undefined || encoding.toLowerCase() === 'identity' ? null : new RefusedBody(unsupported('Send the body without a content encoding.'));
+  return encoding === undefined || encoding.toLowerCase() === 'identity'
+    ? null
+    : new RefusedBody(unsupported('Send the body without a content encoding.'));
 }
 
 function jsonBody(request: FastifyRequest, body: Buffer): unknown {

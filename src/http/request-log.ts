@@ -54,9 +54,13 @@ function logRequest(log: FastifyBaseLogger, request: FastifyRequest, reply: Fast
 
 /** Observes the duration of every request, by the pattern of its route. */
 export function timeRequests(fastify: FastifyInstance, meters: Meters): void {
-  const durations = new RouteDurations(meters.durations('latchkey_http_request_duration_seconds', 'Duration of requests.', ['method', 'route', 'status']));
+  const durations = new RouteDurations(
+    meters.durations('latchkey_http_request_duration_seconds', 'Duration of requests.', ['method', 'route', 'status']),
+  );
   fastify.addHook('onResponse', (request, reply, done) => {
-    durations.of(request.routeOptions.url ?? NO_ROUTE, request.method, reply.statusCode).observe(reply.elapsedTime / 1000);
+    durations
+      .of(request.routeOptions.url ?? NO_ROUTE, request.method, reply.statusCode)
+      .observe(reply.elapsedTime / 1000);
     done();
   });
 }

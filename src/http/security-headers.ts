@@ -40,7 +40,10 @@ export function secureAnswers(fastify: FastifyInstance, config: Config): void {
     strictTransportSecurity: https,
   });
   const ofData = helmetHeaders({
-    contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"], baseUri: ["'none'"] } },
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"], baseUri: ["'none'"] },
+    },
     strictTransportSecurity: https,
     crossOriginEmbedderPolicy: false,
     crossOriginOpenerPolicy: false,
@@ -65,5 +68,7 @@ function helmetHeaders(options: HelmetOptions): Headers {
   const request = new IncomingMessage(new Socket());
   const response = new ServerResponse(request);
   helmet(options)(request, response, () => undefined);
-  return Object.freeze(Object.fromEntries(Object.entries(response.getHeaders()).map(([name, value]) => [name, String(value)])));
+  return Object.freeze(
+    Object.fromEntries(Object.entries(response.getHeaders()).map(([name, value]) => [name, String(value)])),
+  );
 }

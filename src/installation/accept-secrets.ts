@@ -19,11 +19,17 @@ export async function acceptSecrets(dataSource: DataSource, config: Config): Pro
   const { configured, unrecorded, warnings } = await checkSecrets(config, dataSource.manager);
   if (unrecorded.length === 0) return warnings;
   const recorded = await recordSecrets(dataSource, config, configured);
-  return recorded.length === 0 ? warnings : [`Secrets seen for the first time: ${recorded.map(nameOf).join(', ')}.`, ...warnings];
+  return recorded.length === 0
+    ? warnings
+    : [`Secrets seen for the first time: ${recorded.map(nameOf).join(', ')}.`, ...warnings];
 }
 
 /** Another process may have recorded some meanwhile, and not the same: one at a time looks again, and records. */
-function recordSecrets(dataSource: DataSource, config: Config, configured: readonly Configured[]): Promise<readonly Fingerprint[]> {
+function recordSecrets(
+  dataSource: DataSource,
+  config: Config,
+  configured: readonly Configured[],
+): Promise<readonly Fingerprint[]> {
   const changes = new Changes(dataSource, config);
   return changeAlone(changes, systemCaller('secrets:record'), ADVISORY_LOCKS.fingerprints, async ({ tx, record }) => {
     const { unrecorded, auditKeyVersion } = await checkSecrets(config, tx, configured);

@@ -16,7 +16,11 @@ export interface Fingerprint {
  * 64 bits of scrypt(key, installation ‖ variable ‖ version), with the parameters of RFC 7914 for interactive use (16 MiB,
  * some 50 ms). The same secret has another fingerprint in each place, so that two rows cannot be compared.
  */
-export async function fingerprintOf(installationId: string, variable: SecretName, { version, key }: VersionedKey): Promise<Fingerprint> {
+export async function fingerprintOf(
+  installationId: string,
+  variable: SecretName,
+  { version, key }: VersionedKey,
+): Promise<Fingerprint> {
   const salt = [installationId, variable, version].join('\0');
   const fingerprint = (await promisify(scrypt)(key, salt, FINGERPRINT_BYTES)) as Buffer;
   return { variable, version, fingerprint };

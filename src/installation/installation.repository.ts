@@ -40,7 +40,9 @@ export class InstallationRepository {
 
   /** Its id; null for a database of a build before fingerprints. */
   async findId(): Promise<string | null> {
-    const [table] = await this.manager.query<unknown[]>(`SELECT 1 FROM pg_class WHERE oid = to_regclass('installation')`);
+    const [table] = await this.manager.query<unknown[]>(
+      `SELECT 1 FROM pg_class WHERE oid = to_regclass('installation')`,
+    );
     if (!table) return null;
     const [row] = await this.manager.query<{ id: string }[]>('SELECT id FROM installation');
     return row?.id ?? null;
@@ -54,11 +56,10 @@ export class InstallationRepository {
   }
 
   async insert({ variable, version, fingerprint }: Fingerprint): Promise<void> {
-    await this.manager.query('INSERT INTO secret_fingerprint (variable, version, fingerprint, first_seen_at) VALUES ($1, $2, $3, clock_timestamp())', [
-      variable,
-      version,
-      fingerprint,
-    ]);
+    await this.manager.query(
+      'INSERT INTO secret_fingerprint (variable, version, fingerprint, first_seen_at) VALUES ($1, $2, $3, clock_timestamp())',
+      [variable, version, fingerprint],
+    );
   }
 
   /** From now on the head names the version of AUDIT_KEY that signs, which a build before versions cannot read. */
@@ -104,27 +105,38 @@ export class InstallationRepository {
   /** Secrets of second factors, by the pepper that opens them. */
   async countSecondFactorsByPepper(): Promise<VersionCount[]> {
     if (!(await this.hasSecondFactors())) return [];
-    return this.manager.query('SELECT pepper_version AS version, count(*)::int AS count FROM second_factor GROUP BY 1 ORDER BY 1');
+    return this.manager.query(
+      'SELECT pepper_version AS version, count(*)::int AS count FROM second_factor GROUP BY 1 ORDER BY 1',
+    );
   }
 
   /** Passwords by the pepper that binds them to their users. */
   countPasswordsByPepper(): Promise<VersionCount[]> {
-    return this.manager.query(`SELECT ${PASSWORD_PEPPER} AS version, count(*)::int AS count ${BOUND_PASSWORDS} GROUP BY 1 ORDER BY 1`);
+    return this.manager.query(
+      `SELECT ${PASSWORD_PEPPER} AS version, count(*)::int AS count ${BOUND_PASSWORDS} GROUP BY 1 ORDER BY 1`,
+    );
   }
 
   /** Secrets that open something, by the pepper they need. */
   countByPepper(): Promise<VersionCount[]> {
-    return this.manager.query(`SELECT s.pepper_version AS version, count(*)::int AS count ${LIVE_SECRETS} GROUP BY 1 ORDER BY 1`);
+    return this.manager.query(
+      `SELECT s.pepper_version AS version, count(*)::int AS count ${LIVE_SECRETS} GROUP BY 1 ORDER BY 1`,
+    );
   }
 
   /** Secrets that open something, by the tag key they need; null: made before that was recorded. */
   countByTagKey(): Promise<VersionCount[]> {
-    return this.manager.query(`SELECT s.tag_version AS version, count(*)::int AS count ${LIVE_SECRETS} AND s.kind = 'own' GROUP BY 1 ORDER BY 1`);
+    return this.manager.query(
+      `SELECT s.tag_version AS version, count(*)::int AS count ${LIVE_SECRETS} AND s.kind = 'own' GROUP BY 1 ORDER BY 1`,
+    );
   }
 
   /** Whether there is a table of them: the secrets are looked at before an older database is migrated. */
   private async hasSecondFactors(): Promise<boolean> {
-    return (await this.manager.query<unknown[]>(`SELECT 1 FROM pg_class WHERE oid = to_regclass('second_factor')`)).length > 0;
+    return (
+      (await this.manager.query<unknown[]>(`SELECT 1 FROM pg_class WHERE oid = to_regclass('second_factor')`)).length >
+      0
+    );
   }
 
   /** Until when reservations may be open that were made before `before`; null: there are none. */
@@ -139,7 +151,9 @@ export class InstallationRepository {
 
   /** Sessions that have not ended by themselves. */
   async countSessions(): Promise<number> {
-    const [row] = await this.manager.query<{ count: number }[]>('SELECT count(*)::int AS count FROM session WHERE expires_at > now()');
+    const [row] = await this.manager.query<{ count: number }[]>(
+      'SELECT count(*)::int AS count FROM session WHERE expires_at > now()',
+    );
     return row!.count;
   }
 

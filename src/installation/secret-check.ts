@@ -27,7 +27,8 @@ export interface Configured extends Fingerprint {
   readonly isSigning: boolean;
 }
 
-const HOW_TO_CHANGE = 'To change a secret, add the new one under a new version: docs/operations.md, "Changing a secret".';
+const HOW_TO_CHANGE =
+  'To change a secret, add the new one under a new version: docs/operations.md, "Changing a secret".';
 
 /**
  * Holds the configured secrets against those that this database was made with. It only reads.
@@ -36,18 +37,35 @@ const HOW_TO_CHANGE = 'To change a secret, add the new one under a new version: 
  * @throws StartRefusal naming each variable and version that is not what was recorded, is missing although rows need it,
  *   or is too weak to be new
  */
-export async function checkSecrets(config: Config, manager: EntityManager, known?: readonly Configured[]): Promise<SecretCheck> {
+export async function checkSecrets(
+  config: Config,
+  manager: EntityManager,
+  known?: readonly Configured[],
+): Promise<SecretCheck> {
   const installation = new InstallationRepository(manager);
   const id = await installation.findId();
   const recorded = id === null ? [] : await installation.findFingerprints();
   const isKnown = recorded.some(({ variable }) => variable === 'AUDIT_KEY');
   const auditKeyVersion = isKnown ? PLAIN_VERSION : await provenAuditKey(config.auditKeys, installation);
-  if (id === null) return { configured: [], unrecorded: [], auditKeyVersion, warnings: [], notes: ['The next start records the fingerprints of secrets.'] };
+  if (id === null)
+    return {
+      configured: [],
+      unrecorded: [],
+      auditKeyVersion,
+      warnings: [],
+      notes: ['The next start records the fingerprints of secrets.'],
+    };
   const configured = known ?? (await fingerprintsOf(config, id));
   refuse([...changedSince(configured, recorded), ...(await missingButNeeded(config, recorded, installation))]);
   const unrecorded = configured.filter((one) => find(recorded, one) === undefined);
   refuse(await unfitToBeNew(unrecorded, recorded, installation));
-  return { configured, unrecorded, auditKeyVersion, warnings: weakOnes(configured), notes: retiredOnes(config, recorded) };
+  return {
+    configured,
+    unrecorded,
+    auditKeyVersion,
+    warnings: weakOnes(configured),
+    notes: retiredOnes(config, recorded),
+  };
 }
 
 /**
@@ -68,7 +86,9 @@ async function provenAuditKey(keys: readonly VersionedKey[], installation: Insta
 }
 
 async function fingerprintsOf(config: Config, installationId: string): Promise<Configured[]> {
-  const all = SECRET_NAMES.flatMap((variable) => config.secrets[variable].map((key, index) => ({ variable, key, index })));
+  const all = SECRET_NAMES.flatMap((variable) =>
+    config.secrets[variable].map((key, index) => ({ variable, key, index })),
+  );
   return Promise.all(
     all.map(async ({ variable, key, index }) => ({
       ...(await fingerprintOf(installationId, variable, key)),
@@ -89,11 +109,18 @@ function changedSince(configured: readonly Configured[], recorded: readonly Reco
 }
 
 /** New versions that are too weak, or that other replicas cannot know yet. */
-async function unfitToBeNew(unrecorded: readonly Configured[], recorded: readonly RecordedFingerprint[], installation: InstallationRepository): Promise<string[]> {
+async function unfitToBeNew(
+  unrecorded: readonly Configured[],
+  recorded: readonly RecordedFingerprint[],
+  installation: InstallationRepository,
+): Promise<string[]> {
   const isFirstStart = recorded.length === 0 && (await installation.findNewestEntry()) === null;
   const mayBeWeak = recorded.length === 0 && !isFirstStart;
   const weak = mayBeWeak ? [] : unrecorded.filter(({ strengthBytes }) => strengthBytes < MIN_SECRET_BYTES);
-  const sudden = recorded.length === 0 || (await installation.countReplicas()) === 0 ? [] : unrecorded.filter(({ isSigning }) => isSigning);
+  const sudden =
+    recorded.length === 0 || (await installation.countReplicas()) === 0
+      ? []
+      : unrecorded.filter(({ isSigning }) => isSigning);
   return [
     ...weak.map(
       (one) =>
@@ -122,7 +149,10 @@ function retiredOnes(config: Config, recorded: readonly RecordedFingerprint[]): 
     .map((one) => `${nameOf(one)} is no longer configured.`);
 }
 
-function find(recorded: readonly RecordedFingerprint[], { variable, version }: { variable: SecretName; version: string }): RecordedFingerprint | undefined {
+function find(
+  recorded: readonly RecordedFingerprint[],
+  { variable, version }: { variable: SecretName; version: string },
+): RecordedFingerprint | undefined {
   return recorded.find((one) => one.variable === variable && one.version === version);
 }
 

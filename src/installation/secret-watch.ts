@@ -31,12 +31,25 @@ export class SecretWatch implements OnApplicationBootstrap, OnModuleDestroy {
     meters: Meters,
     conditions: Conditions,
   ) {
-    const missed = meters.counter('latchkey_missing_secret_versions_total', 'Times this process met something made with a version of a secret that it lacks.', ['variable']);
+    const missed = meters.counter(
+      'latchkey_missing_secret_versions_total',
+      'Times this process met something made with a version of a secret that it lacks.',
+      ['variable'],
+    );
     // From the start, so that the first one is an increase to Prometheus.
     for (const variable of SECRET_NAMES) missed.inc({ variable }, 0);
     this.stopCounting = onMissingVersion((variable) => missed.inc({ variable }));
-    meters.gauge('latchkey_lacking_secret_versions', 'Versions of secrets that other replicas have brought since this process started, and that it lacks.', () => this.lacking);
-    conditions.register('secrets', 'this replica has every version of a secret that others have', () => (this.lacking === 0 ? null : LACKING), 'warn');
+    meters.gauge(
+      'latchkey_lacking_secret_versions',
+      'Versions of secrets that other replicas have brought since this process started, and that it lacks.',
+      () => this.lacking,
+    );
+    conditions.register(
+      'secrets',
+      'this replica has every version of a secret that others have',
+      () => (this.lacking === 0 ? null : LACKING),
+      'warn',
+    );
   }
 
   async onApplicationBootstrap(): Promise<void> {

@@ -57,7 +57,9 @@ export class MetricsServer implements OnApplicationBootstrap, OnApplicationShutd
     try {
       this.admit(request);
       const text = await this.meters.registry.metrics();
-      response.writeHead(200, { 'Content-Type': this.meters.registry.contentType, 'Cache-Control': 'no-store' }).end(text);
+      response
+        .writeHead(200, { 'Content-Type': this.meters.registry.contentType, 'Cache-Control': 'no-store' })
+        .end(text);
     } catch (error) {
       if (error instanceof DomainError) refuse(response, error);
       else response.writeHead(500).end();
@@ -68,7 +70,8 @@ export class MetricsServer implements OnApplicationBootstrap, OnApplicationShutd
   private admit({ method, url, headers, rawHeaders }: IncomingMessage): void {
     const problem = headProblem(rawHeaders, this.config.maxHeaderLines);
     if (problem !== null) throw problem;
-    if (method !== 'GET' || url !== '/metrics') throw new DomainError('missing', 'ROUTE_NOT_FOUND', 'There is no such route.');
+    if (method !== 'GET' || url !== '/metrics')
+      throw new DomainError('missing', 'ROUTE_NOT_FOUND', 'There is no such route.');
     if (this.config.metricsToken !== null) requireToken(headers.authorization, this.config.metricsToken);
   }
 }

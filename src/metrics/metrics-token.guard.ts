@@ -10,7 +10,8 @@ export class MetricsTokenGuard implements CanActivate {
   constructor(private readonly config: Config) {}
 
   canActivate(context: ExecutionContext): boolean {
-    if (this.config.metricsToken === null) throw new DomainError('missing', 'ROUTE_NOT_FOUND', 'There is no such route.');
+    if (this.config.metricsToken === null)
+      throw new DomainError('missing', 'ROUTE_NOT_FOUND', 'There is no such route.');
     requireToken(context.switchToHttp().getRequest<FastifyRequest>().headers.authorization, this.config.metricsToken);
     return true;
   }

@@ -21,7 +21,8 @@ export class MetricsController {
   @Header('Cache-Control', 'no-store')
   @ApiOperation({
     summary: 'Metrics for Prometheus',
-    description: 'Needs the bearer token `METRICS_TOKEN`; missing without one. With `METRICS_PORT` they are on that port as well.',
+    description:
+      'Needs the bearer token `METRICS_TOKEN`; missing without one. With `METRICS_PORT` they are on that port as well.',
   })
   read(): Promise<string> {
     return this.meters.registry.metrics();

@@ -40,7 +40,12 @@ export function openApiDocument(app: NestFastifyApplication): OpenAPIObject {
     extraModels: [ProblemView],
     operationIdFactory: (controller, method) => operationId(controller, method),
   });
-  const audited = new Set(routes.routes().filter((route) => route.audited && route.method !== 'GET').map((route) => `${route.method} ${route.path}`));
+  const audited = new Set(
+    routes
+      .routes()
+      .filter((route) => route.audited && route.method !== 'GET')
+      .map((route) => `${route.method} ${route.path}`),
+  );
   const short = (path: string) => path.replace(`/${API_PREFIX}`, '').replace(/\{(\w+)\}/g, ':$1');
   documentAnyMethodOnce(document);
   completeSchemas(document, bodyClasses(routes));
@@ -63,9 +68,21 @@ function settings(): Omit<OpenAPIObject, 'paths'> {
     .setDescription(DESCRIPTION)
     .setVersion(buildInfo().version)
     .addServer('/', 'This installation')
-    .addBearerAuth({ type: 'http', scheme: 'bearer', description: 'A session token, a token of the identity provider, or an API key.' })
+    .addBearerAuth({
+      type: 'http',
+      scheme: 'bearer',
+      description: 'A session token, a token of the identity provider, or an API key.',
+    })
     .addApiKey({ type: 'apiKey', in: 'header', name: 'X-API-Key', description: 'The API key of a service.' }, 'apiKey')
-    .addApiKey({ type: 'apiKey', in: 'header', name: 'X-Latchkey-Gateway-Key', description: 'The API key of a gateway, beside what its client presented.' }, 'gatewayKey')
+    .addApiKey(
+      {
+        type: 'apiKey',
+        in: 'header',
+        name: 'X-Latchkey-Gateway-Key',
+        description: 'The API key of a gateway, beside what its client presented.',
+      },
+      'gatewayKey',
+    )
     .build();
 }
 
@@ -102,7 +119,9 @@ function addWithParts(classes: Set<ValidatedClass>, type: ValidatedClass): void 
   classes.add(type);
   const prototype = type.prototype as object;
   for (const property of (Reflect.getMetadata(MODEL_PROPERTIES, prototype) ?? []) as string[]) {
-    const { type: part } = (Reflect.getMetadata(MODEL_PROPERTY, prototype, property.replace(/^:/, '')) ?? {}) as { type?: unknown };
+    const { type: part } = (Reflect.getMetadata(MODEL_PROPERTY, prototype, property.replace(/^:/, '')) ?? {}) as {
+      type?: unknown;
+    };
     for (const candidate of [part].flat()) {
       const resolved: unknown = isLazy(candidate) ? candidate() : candidate;
       for (const one of [resolved].flat()) if (isClass(one)) addWithParts(classes, one);

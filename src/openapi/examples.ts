@@ -34,7 +34,14 @@ export const EXAMPLE_SECRET = 'lk_live_4fT9aZq01LmXyB0kq3v9Jd8sWn2cYp5rTgHbMxLzQ
  */
 export const BODY_EXAMPLES: Record<string, unknown> = {
   'POST /auth/login': { email: 'admin@latchkey.local', password: 'correct horse battery staple' },
-  'POST /api-keys': { name: 'Billing service', scopes: ['chat:write'], rateLimitPerMinute: 60, budgetLimitCents: 500, budgetType: 'monthly', tags: ['team:billing'] },
+  'POST /api-keys': {
+    name: 'Billing service',
+    scopes: ['chat:write'],
+    rateLimitPerMinute: 60,
+    budgetLimitCents: 500,
+    budgetType: 'monthly',
+    tags: ['team:billing'],
+  },
   'PATCH /api-keys/{id}': { rateLimitPerMinute: 30, tags: ['team:billing', 'reviewed'] },
   'PUT /api-keys/{id}': { rateLimitPerMinute: 30, tags: ['team:billing', 'reviewed'] },
   'PUT /api-keys/by-alias/{alias}': { name: 'Billing service' },
@@ -42,17 +49,39 @@ export const BODY_EXAMPLES: Record<string, unknown> = {
   'POST /api-keys/{id}/renew': { expiresAt: NEXT_EXPIRY },
   'POST /api-keys/{id}/revoke': { reason: 'Found in a public repository' },
   'POST /api-keys/{id}/transfer': { ownerId: DEMO.serviceId },
-  'POST /api-keys/{id}/explain': { ip: '203.0.113.7', model: 'gpt-4o-mini', chatbot: 'support-bot', scopes: ['chat:write'] },
+  'POST /api-keys/{id}/explain': {
+    ip: '203.0.113.7',
+    model: 'gpt-4o-mini',
+    chatbot: 'support-bot',
+    scopes: ['chat:write'],
+  },
   'POST /api-keys/bulk': { ids: [DEMO.keyId, DEMO.deactivatedKeyId], action: 'tag', add: ['reviewed'], dryRun: true },
   'POST /api-keys/import': {
-    keys: [{ sha256: '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08', prefix: 'old_4711', name: 'Imported key', ownerId: DEMO.ownerId }],
+    keys: [
+      {
+        sha256: '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08',
+        prefix: 'old_4711',
+        name: 'Imported key',
+        ownerId: DEMO.ownerId,
+      },
+    ],
   },
   'POST /api-keys/self-revoke': { key: 'lk_live_0000000000000000000000000000000000000000000000000000000000000000' },
-  'POST /users': { email: 'marie@example.com', name: 'Marie Curie', kind: 'person', password: 'a long enough password', roles: ['creator'] },
+  'POST /users': {
+    email: 'marie@example.com',
+    name: 'Marie Curie',
+    kind: 'person',
+    password: 'a long enough password',
+    roles: ['creator'],
+  },
   'PATCH /users/{id}': { maxActiveKeys: 20 },
   'PUT /users/{id}/roles': { roles: ['creator'] },
   'PUT /users/{id}/password': { password: 'another long password' },
-  'POST /roles': { name: 'data-team', description: 'Makes keys for small models.', permissions: ['platform:api-keys:create'] },
+  'POST /roles': {
+    name: 'data-team',
+    description: 'Makes keys for small models.',
+    permissions: ['platform:api-keys:create'],
+  },
   'PATCH /roles/{name}': { description: 'Helps customers.' },
   'POST /verify': {
     key: EXAMPLE_SECRET,
@@ -68,7 +97,18 @@ export const BODY_EXAMPLES: Record<string, unknown> = {
     ],
   },
   'POST /usage': {
-    events: [{ id: 'call-0001', apiKeyId: DEMO.keyId, inputTokens: 812, outputTokens: 204, costCents: 0.034, model: 'gpt-4o-mini', statusCode: 200, latencyMs: 950 }],
+    events: [
+      {
+        id: 'call-0001',
+        apiKeyId: DEMO.keyId,
+        inputTokens: 812,
+        outputTokens: 204,
+        costCents: 0.034,
+        model: 'gpt-4o-mini',
+        statusCode: 200,
+        latencyMs: 950,
+      },
+    ],
   },
   'POST /reservations/release': { reservationId: 'the id of a reservation, as POST /verify answered it' },
 };

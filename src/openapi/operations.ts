@@ -4,8 +4,17 @@ import type { OpenAPIObject } from '@nestjs/swagger';
 export type OperationObject = NonNullable<OpenAPIObject['paths'][string]['get']>;
 export type ResponseObject = Exclude<OperationObject['responses'][string], { $ref: string } | undefined>;
 export type ParameterObject = { name: string; in: string; example?: unknown; schema?: SchemaObject };
-export type RequestBodyObject = { required?: boolean; content: Record<string, { schema?: { $ref?: string }; example?: unknown }> };
-export type SchemaObject = { type?: string | string[]; required?: string[]; properties?: Record<string, SchemaObject>; items?: SchemaObject; [keyword: string]: unknown };
+export type RequestBodyObject = {
+  required?: boolean;
+  content: Record<string, { schema?: { $ref?: string }; example?: unknown }>;
+};
+export type SchemaObject = {
+  type?: string | string[];
+  required?: string[];
+  properties?: Record<string, SchemaObject>;
+  items?: SchemaObject;
+  [keyword: string]: unknown;
+};
 
 const METHODS = ['get', 'put', 'post', 'delete', 'patch'] as const;
 

@@ -41,23 +41,41 @@ export function completeSchemas(document: OpenAPIObject, classes: Iterable<Valid
 }
 
 /** Completes the parameters of queries likewise. `classesOf`: the classes of a handler's parameters, by operation id. */
-export function completeQueries(document: OpenAPIObject, classesOf: ReadonlyMap<string, readonly ValidatedClass[]>): void {
+export function completeQueries(
+  document: OpenAPIObject,
+  classesOf: ReadonlyMap<string, readonly ValidatedClass[]>,
+): void {
   for (const { operation } of operationsOf(document)) {
-    const parameters = ((operation.parameters ?? []) as ParameterObject[]).filter((parameter) => parameter.in === 'query');
-    const properties = Object.fromEntries(parameters.flatMap(({ name, schema }) => (schema === undefined ? [] : [[name, schema]])));
+    const parameters = ((operation.parameters ?? []) as ParameterObject[]).filter(
+      (parameter) => parameter.in === 'query',
+    );
+    const properties = Object.fromEntries(
+      parameters.flatMap(({ name, schema }) => (schema === undefined ? [] : [[name, schema]])),
+    );
     for (const target of classesOf.get(operation.operationId ?? '') ?? []) complete(properties, target);
   }
 }
 
 function complete(properties: Record<string, SchemaObject>, target: ValidatedClass): void {
-  for (const { propertyName, name, each, constraints } of getMetadataStorage().getTargetValidationMetadatas(target, '', false, false)) {
+  for (const { propertyName, name, each, constraints } of getMetadataStorage().getTargetValidationMetadatas(
+    target,
+    '',
+    false,
+    false,
+  )) {
     const property = properties[propertyName];
     const addition = schemaOfRule(constraints?.[0]) ?? BY_NAME[name ?? '']?.(constraints ?? []);
     if (!property || !addition) continue;
     // `null` is a value of an enumeration like any other.
-    if (addition.enum && Array.isArray(property.type) && property.type.includes('null')) addition.enum = [...(addition.enum as unknown[]), null];
+    if (addition.enum && Array.isArray(property.type) && property.type.includes('null'))
+      addition.enum = [...(addition.enum as unknown[]), null];
     const place = each ? property.items : property;
-    if (place) Object.assign(place, addition, typeof addition.type === 'string' ? { type: narrowed(place.type, addition.type) } : {});
+    if (place)
+      Object.assign(
+        place,
+        addition,
+        typeof addition.type === 'string' ? { type: narrowed(place.type, addition.type) } : {},
+      );
   }
 }
 

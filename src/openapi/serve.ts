@@ -20,6 +20,11 @@ export function serveOpenApi(app: NestFastifyApplication): void {
   SwaggerModule.setup('docs', app, read, {
     raw: [],
     customSiteTitle: 'Latchkey API',
-    swaggerOptions: { tryItOutEnabled: true, displayRequestDuration: true, persistAuthorization: false, defaultModelsExpandDepth: 0 },
+    swaggerOptions: {
+      tryItOutEnabled: true,
+      displayRequestDuration: true,
+      persistAuthorization: false,
+      defaultModelsExpandDepth: 0,
+    },
   });
 }

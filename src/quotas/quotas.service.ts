@@ -33,7 +33,8 @@ const RESERVATION_DAYS = 35;
 const FORGET_EVERY_MS = 60_000;
 const MAX_FORGOTTEN_AT_ONCE = 10_000;
 
-const NO_LEASES = 'Leases of budgets and rate limits cannot be had: keys with limits are refused as UNAVAILABLE once their leases are used up.';
+const NO_LEASES =
+  'Leases of budgets and rate limits cannot be had: keys with limits are refused as UNAVAILABLE once their leases are used up.';
 
 /** What a call asks of a key's limits. */
 export interface QuotaQuestion {
@@ -54,7 +55,11 @@ export interface GivenReservation {
 }
 
 /** Most calls reserve nothing and count once. */
-export const ONE_REQUEST: QuotaQuestion = Object.freeze({ cost: 1, reserveMicroCents: null, ttlSeconds: POOLED_TTL_SECONDS });
+export const ONE_REQUEST: QuotaQuestion = Object.freeze({
+  cost: 1,
+  reserveMicroCents: null,
+  ttlSeconds: POOLED_TTL_SECONDS,
+});
 
 /**
  * Budgets and rate windows of this replica: the ledger with real clocks, PostgreSQL behind it, the janitor beside it.
@@ -84,7 +89,9 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
   ) {
     this.connections = new QuotaConnections(sessionConfigOf(dataSource, 'quotas', 'quotas'));
     this.authority = new PostgresAuthority((text, values, name) =>
-      name === undefined ? dataSource.query(text, [...values]) : this.attempts.run(() => this.connections.query(text, values, name)),
+      name === undefined
+        ? dataSource.query(text, [...values])
+        : this.attempts.run(() => this.connections.query(text, values, name)),
     );
     this.defaultHold = microCentsFromCents(config.defaultHoldCents);
     this.grants = new GrantMemory(this.authority, () => clock.monotonicMs());
@@ -98,11 +105,29 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
       () => uuidv7(),
       { replicaId: uuidv7(), shareReplicas: config.rateFallback === 'share' ? config.maxReplicas : null },
     );
-    meters.gauge('latchkey_lease_entries', 'Budgets and rate windows in the memory of this replica.', () => this.ledger.stats().entries);
-    meters.gauge('latchkey_lease_requests_queued', 'Verifies that wait for a lease.', () => this.ledger.stats().waiting);
-    meters.gauge('latchkey_lease_acquires_in_flight', 'Statements that ask for leases.', () => this.ledger.stats().calls);
-    meters.gauge('latchkey_lease_returns_queued', 'Leases that wait to be handed back.', () => this.ledger.stats().returns);
-    conditions.register('limits', 'budgets and rate limits are leased from PostgreSQL', () => (this.attempts.areFailing ? NO_LEASES : null));
+    meters.gauge(
+      'latchkey_lease_entries',
+      'Budgets and rate windows in the memory of this replica.',
+      () => this.ledger.stats().entries,
+    );
+    meters.gauge(
+      'latchkey_lease_requests_queued',
+      'Verifies that wait for a lease.',
+      () => this.ledger.stats().waiting,
+    );
+    meters.gauge(
+      'latchkey_lease_acquires_in_flight',
+      'Statements that ask for leases.',
+      () => this.ledger.stats().calls,
+    );
+    meters.gauge(
+      'latchkey_lease_returns_queued',
+      'Leases that wait to be handed back.',
+      () => this.ledger.stats().returns,
+    );
+    conditions.register('limits', 'budgets and rate limits are leased from PostgreSQL', () =>
+      this.attempts.areFailing ? NO_LEASES : null,
+    );
   }
 
   async onApplicationBootstrap(): Promise<void> {
@@ -139,7 +164,13 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
    * The signed reservation of an admitted call; null where none was asked for. A key without a budget gets one as
    * well, so that its caller settles alike for every key.
    */
-  reservationOf(admission: Admission, keyId: string, callerId: string, question: QuotaQuestion, databaseNowMs: number): GivenReservation | null {
+  reservationOf(
+    admission: Admission,
+    keyId: string,
+    callerId: string,
+    question: QuotaQuestion,
+    databaseNowMs: number,
+  ): GivenReservation | null {
     if (!admission.admitted) return null;
     const parts = admission.reservation;
     const amount = parts?.amount ?? question.reserveMicroCents;
@@ -235,12 +266,16 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
       const due = this.future.due(found, nowMs, this.watch.closeOrder(nowMs, MAX_CLOSED_AT_ONCE));
       if (due.length === 0) return;
       const closed = await this.authority.closeFuture(due.slice(0, MAX_CLOSED_AT_ONCE));
-      this.logger.warn(`The database's clock was ahead and stepped back: ${closed} leases from its future were closed.`);
+      this.logger.warn(
+        `The database's clock was ahead and stepped back: ${closed} leases from its future were closed.`,
+      );
     });
   }
 
   private async forgetReservations(): Promise<void> {
-    await this.quietly('Old reservations could not be forgotten', () => this.authority.forgetReservations(RESERVATION_DAYS, MAX_FORGOTTEN_AT_ONCE));
+    await this.quietly('Old reservations could not be forgotten', () =>
+      this.authority.forgetReservations(RESERVATION_DAYS, MAX_FORGOTTEN_AT_ONCE),
+    );
   }
 
   /** Housekeeping waits for better times; it is said once an outage. */

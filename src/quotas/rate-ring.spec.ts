@@ -1,7 +1,16 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import type { PermitClose, WindowName } from './authority.js';
-import { RING_SHAPES, cellsFor, closePermits, emptyRing, grantPermits, pullBackRing, rowClockMs, slideRing } from './rate-ring.js';
+import {
+  RING_SHAPES,
+  cellsFor,
+  closePermits,
+  emptyRing,
+  grantPermits,
+  pullBackRing,
+  rowClockMs,
+  slideRing,
+} from './rate-ring.js';
 
 const START = Date.UTC(2026, 0, 1);
 

@@ -64,7 +64,10 @@ describe('a signed reservation', () => {
   });
 
   describe('of several versions of RESERVATION_KEY', () => {
-    const [first, second, named] = ['1', '2', 'a1B2c3D4e5F6g7H8'].map((version, index) => ({ version, key: Buffer.alloc(32, index + 1) })) as unknown as [ReservationKey, ReservationKey, ReservationKey];
+    const [first, second, named] = ['1', '2', 'a1B2c3D4e5F6g7H8'].map((version, index) => ({
+      version,
+      key: Buffer.alloc(32, index + 1),
+    })) as unknown as [ReservationKey, ReservationKey, ReservationKey];
 
     it('opens with any of them, whatever the order, and stays within 512 characters', () => {
       fc.assert(
@@ -86,10 +89,18 @@ describe('a signed reservation', () => {
     it('says that a version is missing for what may be open, and refuses what is older', () => {
       const [sample] = fc.sample(reservation, 1) as [Reservation];
       const nowMs = 1_800_000_000_000;
-      const expiring = (expiresAtMs: number, keys: ReservationKey[]) => new ReservationSigner(keys).sign({ ...sample, expiresAtMs });
+      const expiring = (expiresAtMs: number, keys: ReservationKey[]) =>
+        new ReservationSigner(keys).sign({ ...sample, expiresAtMs });
       const without = new ReservationSigner([first]);
-      expect(() => without.open(expiring(nowMs + 60_000, [second]), nowMs)).toThrow(expect.objectContaining({ kind: 'unavailable', cause: expect.objectContaining({ message: expect.stringContaining('RESERVATION_KEY has no version 2') }) }));
-      expect(() => new ReservationSigner([second]).open(expiring(nowMs + 60_000, [first]), nowMs)).toThrow(expect.objectContaining({ kind: 'unavailable' }));
+      expect(() => without.open(expiring(nowMs + 60_000, [second]), nowMs)).toThrow(
+        expect.objectContaining({
+          kind: 'unavailable',
+          cause: expect.objectContaining({ message: expect.stringContaining('RESERVATION_KEY has no version 2') }),
+        }),
+      );
+      expect(() => new ReservationSigner([second]).open(expiring(nowMs + 60_000, [first]), nowMs)).toThrow(
+        expect.objectContaining({ kind: 'unavailable' }),
+      );
       expect(without.open(expiring(nowMs - 25 * 3_600_000, [second]), nowMs)).toBeNull();
       expect(without.open(expiring(nowMs + 25 * 3_600_000, [second]), nowMs)).toBeNull();
       expect(without.open(expiring(nowMs + 60_000, [{ ...first, key: second.key }]), nowMs)).toBeNull();
@@ -99,9 +110,12 @@ describe('a signed reservation', () => {
       const [one] = fc.sample(reservation, 1) as [Reservation];
       const bytes = Buffer.from(new ReservationSigner([second]).sign(one), 'base64url');
       bytes.writeUInt8(0x33, bytes.length - 18);
-      expect(new ReservationSigner([first, second, { version: '3', key: second.key }]).open(bytes.toString('base64url'))).toBeNull();
+      expect(
+        new ReservationSigner([first, second, { version: '3', key: second.key }]).open(bytes.toString('base64url')),
+      ).toBeNull();
     });
   });
 
-  it('refuses a short key', () => expect(() => new ReservationSigner([{ version: '1', key: Buffer.alloc(15) }])).toThrow(RangeError));
+  it('refuses a short key', () =>
+    expect(() => new ReservationSigner([{ version: '1', key: Buffer.alloc(15) }])).toThrow(RangeError));
 });

@@ -47,10 +47,12 @@ export class ReservationSigner {
 
   /** @param keys at least one, the signing one first */
   constructor(private readonly keys: readonly ReservationKey[]) {
-    if (keys.length === 0 || keys.some(({ key }) => key.length < 16)) throw new RangeError('A reservation key has at least 16 bytes.');
+    if (keys.length === 0 || keys.some(({ key }) => key.length < 16))
+      throw new RangeError('A reservation key has at least 16 bytes.');
     const { version } = keys[0]!;
     this.format = version === PLAIN_VERSION ? PLAIN_FORMAT : VERSIONED_FORMAT;
-    this.suffix = version === PLAIN_VERSION ? Buffer.alloc(0) : Buffer.from([...Buffer.from(version, 'latin1'), version.length]);
+    this.suffix =
+      version === PLAIN_VERSION ? Buffer.alloc(0) : Buffer.from([...Buffer.from(version, 'latin1'), version.length]);
   }
 
   /** @throws RangeError if there are more than `MAX_HOLDS` holds or a value does not fit its field. */
@@ -92,7 +94,8 @@ export class ReservationSigner {
     if (version === null) return null;
     const mac = bytes.subarray(bytes.length - MAC);
     if (!this.keys.some(({ key }) => timingSafeEqual(mac, macOf(key, signed)))) {
-      if (nowMs !== undefined && this.isMissing(version) && isOfTheseDays(signed, nowMs)) throw missingVersion('RESERVATION_KEY', version);
+      if (nowMs !== undefined && this.isMissing(version) && isOfTheseDays(signed, nowMs))
+        throw missingVersion('RESERVATION_KEY', version);
       return null;
     }
     return read(signed.subarray(0, HEAD + HOLD * signed.readUInt16BE(66)));
@@ -118,7 +121,8 @@ function versionIn(signed: Buffer): string | null {
   const bodyLength = HEAD + HOLD * signed.readUInt16BE(66);
   const suffix = signed.subarray(bodyLength);
   if (signed.readUInt8(0) === PLAIN_FORMAT) return signed.length === bodyLength ? PLAIN_VERSION : null;
-  if (signed.readUInt8(0) !== VERSIONED_FORMAT || suffix.length === 0 || suffix.at(-1) !== suffix.length - 1) return null;
+  if (signed.readUInt8(0) !== VERSIONED_FORMAT || suffix.length === 0 || suffix.at(-1) !== suffix.length - 1)
+    return null;
   const version = suffix.toString('latin1', 0, suffix.length - 1);
   return VERSION_SHAPE.test(version) ? version : null;
 }

@@ -1,5 +1,13 @@
 import type { WindowName } from './authority.js';
-import { type RateRing, type RingShape, RING_SHAPES, emptyRing, grantPermits, latestBucket, rowClockMs } from './rate-ring.js';
+import {
+  type RateRing,
+  type RingShape,
+  RING_SHAPES,
+  emptyRing,
+  grantPermits,
+  latestBucket,
+  rowClockMs,
+} from './rate-ring.js';
 import type { Sql } from './sql.js';
 
 const COUNT_BITS = 32n;
@@ -44,7 +52,13 @@ function standingOf(window: WindowName, limit: number, row: WindowsRow | undefin
   const cells = { minute: row.minute_cells, hour: row.hour_cells, day: row.day_cells }[window];
   const ring = ringOf(RING_SHAPES[window], cells, nowMs);
   // Asking for nothing takes nothing, and says what is left.
-  const { free, resetMs } = grantPermits(ring, RING_SHAPES[window], nowMs, { limit, want: 0, needs: [], live: 1 }, clockMs);
+  const { free, resetMs } = grantPermits(
+    ring,
+    RING_SHAPES[window],
+    nowMs,
+    { limit, want: 0, needs: [], live: 1 },
+    clockMs,
+  );
   return { window, limit, remaining: free, resetMs };
 }
 

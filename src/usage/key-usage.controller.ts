@@ -16,7 +16,10 @@ export class KeyUsageController {
   @Get()
   @OwnerOr('platform:api-keys:read')
   @Audited('api-keys:read', 'api-key')
-  @ApiOperation({ summary: 'Read the usage of a key', description: 'Totals, today and this hour are exact: they contain every report that was acknowledged.' })
+  @ApiOperation({
+    summary: 'Read the usage of a key',
+    description: 'Totals, today and this hour are exact: they contain every report that was acknowledged.',
+  })
   get(@FromCaller() caller: KnownCaller, @Param('id', KeyIdPipe) id: string): Promise<KeyUsageView> {
     return this.usage.ofKey(caller, id);
   }
@@ -24,8 +27,15 @@ export class KeyUsageController {
   @Get('series')
   @OwnerOr('platform:api-keys:read')
   @Audited('api-keys:read', 'api-key')
-  @ApiOperation({ summary: 'Read the usage of a key over time', description: 'By the time of receipt, in UTC. Steps without usage are zero.' })
-  series(@FromCaller() caller: KnownCaller, @Param('id', KeyIdPipe) id: string, @Query() query: UsageSeriesQuery): Promise<UsageSeriesView> {
+  @ApiOperation({
+    summary: 'Read the usage of a key over time',
+    description: 'By the time of receipt, in UTC. Steps without usage are zero.',
+  })
+  series(
+    @FromCaller() caller: KnownCaller,
+    @Param('id', KeyIdPipe) id: string,
+    @Query() query: UsageSeriesQuery,
+  ): Promise<UsageSeriesView> {
     return this.usage.seriesOf(caller, id, query);
   }
 }

@@ -26,19 +26,28 @@ describe('A reader of reports', () => {
   it('reads one long report of a caller at a time, and those of another beside it', async () => {
     const reader = new ReportReader();
     const ended: string[] = [];
-    const read = (caller: string, count: number) => reader.read(caller, events(count), double)
-        .then(() => ended.push(caller), () => null);
+    const read = (caller: string, count: number) =>
+      reader.read(caller, events(count), double).then(
+        () => ended.push(caller),
+        () => null,
+      );
     await Promise.all([read('flood', 1_000), read('flood', 1_000), read('flood', 1_000), read('other', 100)]);
     expect(ended[0]).toBe('other');
   });
 
   it('refuses a caller with 429 that has too many long reports waiting, and no other', async () => {
     const reader = new ReportReader();
-    const answers = await Promise.allSettled(Array.from({ length: 100 }, () => reader.read('flood', events(60), double)));
+    const answers = await Promise.allSettled(
+      Array.from({ length: 100 }, () => reader.read('flood', events(60), double)),
+    );
     const refused = answers.flatMap((answer) => (answer.status === 'rejected' ? [answer.reason as unknown] : []));
     // More where the machine stands still for longer than a report waits.
     expect(refused.length).toBeGreaterThanOrEqual(35);
-    expect(refused[0]).toMatchObject({ kind: 'throttled', code: 'TOO_MANY_REQUESTS', extras: { retryAfterSeconds: 1 } });
+    expect(refused[0]).toMatchObject({
+      kind: 'throttled',
+      code: 'TOO_MANY_REQUESTS',
+      extras: { retryAfterSeconds: 1 },
+    });
     const beside = Array.from({ length: 100 }, () => reader.read('flood', events(60), double).catch(() => null));
     expect(await reader.read('other', events(60), double)).toHaveLength(60);
     await Promise.all(beside);

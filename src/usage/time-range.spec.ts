@@ -18,7 +18,10 @@ describe('rangeOf', () => {
   });
 
   it('reads plain days and offsets', () => {
-    expect(iso(rangeOf({ from: '2026-11-01', to: '2026-11-01T02:00:00+01:00' }, hours, now))).toEqual(['2026-11-01T00:00:00.000Z', '2026-11-01T01:00:00.000Z']);
+    expect(iso(rangeOf({ from: '2026-11-01', to: '2026-11-01T02:00:00+01:00' }, hours, now))).toEqual([
+      '2026-11-01T00:00:00.000Z',
+      '2026-11-01T01:00:00.000Z',
+    ]);
   });
 
   it.each([
@@ -28,11 +31,17 @@ describe('rangeOf', () => {
     [{ from: '2026-11-01', to: '2026-11-01' }, 'from'],
     [{ from: '2026-01-01', to: '2026-11-01' }, 'from'],
   ])('refuses %j', (asked, path) => {
-    expect(() => rangeOf(asked, hours, now)).toThrow(expect.objectContaining({ code: 'VALIDATION_FAILED', extras: { errors: [expect.objectContaining({ path })] } }));
+    expect(() => rangeOf(asked, hours, now)).toThrow(
+      expect.objectContaining({ code: 'VALIDATION_FAILED', extras: { errors: [expect.objectContaining({ path })] } }),
+    );
   });
 
   it('knows its steps', () => {
     const range = rangeOf({ from: '2026-02-27', to: '2026-03-02' }, { ...hours, stepMs: DAY_MS }, now);
-    expect(stepsOf(range, DAY_MS).map((step) => step.toISOString().slice(0, 10))).toEqual(['2026-02-27', '2026-02-28', '2026-03-01']);
+    expect(stepsOf(range, DAY_MS).map((step) => step.toISOString().slice(0, 10))).toEqual([
+      '2026-02-27',
+      '2026-02-28',
+      '2026-03-01',
+    ]);
   });
 });

@@ -24,13 +24,18 @@ export const DAY_MS = 86_400_000;
  *
  * @throws DomainError 400 for texts that are no instants, for an end before the start, and for too long a range
  */
-export function rangeOf(asked: { from?: string | undefined; to?: string | undefined }, rules: RangeRules, now: Date): TimeRange {
+export function rangeOf(
+  asked: { from?: string | undefined; to?: string | undefined },
+  rules: RangeRules,
+  now: Date,
+): TimeRange {
   const errors: FieldError[] = [];
   const read = (field: 'from' | 'to') => {
     const text = asked[field];
     if (text === undefined) return null;
     const instant = instantOrDayFrom(text);
-    if (instant === null) errors.push({ path: field, message: 'must be an instant such as 2026-11-21T00:00:00Z, or a day' });
+    if (instant === null)
+      errors.push({ path: field, message: 'must be an instant such as 2026-11-21T00:00:00Z, or a day' });
     return instant;
   };
   const [from, to] = [read('from'), read('to')];
@@ -38,13 +43,17 @@ export function rangeOf(asked: { from?: string | undefined; to?: string | undefi
   const end = ceil((to ?? now).getTime(), rules.stepMs);
   const start = from === null ? end - rules.defaultMs : floor(from.getTime(), rules.stepMs);
   if (start >= end) throw validationFailed([{ path: 'from', message: 'must be before to' }]);
-  if (end - start > rules.maxMs) throw validationFailed([{ path: 'from', message: `must not be more than ${rules.maxMs / DAY_MS} days before to` }]);
+  if (end - start > rules.maxMs)
+    throw validationFailed([{ path: 'from', message: `must not be more than ${rules.maxMs / DAY_MS} days before to` }]);
   return { from: new Date(start), to: new Date(end) };
 }
 
 /** The starts of all steps of a range. */
 export function stepsOf({ from, to }: TimeRange, stepMs: number): Date[] {
-  return Array.from({ length: (to.getTime() - from.getTime()) / stepMs }, (_, index) => new Date(from.getTime() + index * stepMs));
+  return Array.from(
+    { length: (to.getTime() - from.getTime()) / stepMs },
+    (_, index) => new Date(from.getTime() + index * stepMs),
+  );
 }
 
 function floor(ms: number, stepMs: number): number {

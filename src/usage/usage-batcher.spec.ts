@@ -59,7 +59,14 @@ async function settled(): Promise<void> {
   for (let turn = 0; turn < 10; turn += 1) await Promise.resolve();
 }
 
-const LIMITS: BatchLimits = { maxBatch: 200, maxShare: 40, maxWaitMs: 5, maxInFlight: 2, maxQueued: 1_000, answerWithinMs: 1_400 };
+const LIMITS: BatchLimits = {
+  maxBatch: 200,
+  maxShare: 40,
+  maxWaitMs: 5,
+  maxInFlight: 2,
+  maxQueued: 1_000,
+  answerWithinMs: 1_400,
+};
 
 describe('A usage batcher', () => {
   let clock: HandClock;
@@ -121,7 +128,10 @@ describe('A usage batcher', () => {
 
   it('does not wait for more than a full batch', () => {
     void batcher.submit('one', [0]);
-    void batcher.submit('one', Array.from({ length: 200 }, (_, entry) => entry));
+    void batcher.submit(
+      'one',
+      Array.from({ length: 200 }, (_, entry) => entry),
+    );
     expect(writer.sizes).toEqual([1, 200]);
   });
 
@@ -134,7 +144,12 @@ describe('A usage batcher', () => {
   });
 
   it('keeps no more batches under way than it may', async () => {
-    void batcher.submit('one', Array.from({ length: 1_000 }, (_, entry) => entry)).catch(() => undefined);
+    void batcher
+      .submit(
+        'one',
+        Array.from({ length: 1_000 }, (_, entry) => entry),
+      )
+      .catch(() => undefined);
     await clock.advance(100);
     expect(writer.sizes).toEqual([200, 200]);
     expect([batcher.inFlight, batcher.queued]).toEqual([2, 600]);
@@ -152,9 +167,20 @@ describe('A usage batcher', () => {
   });
 
   it('refuses with 503 what does not fit into its queue, and takes more once there is room', async () => {
-    const full = batcher.submit('one', Array.from({ length: 1_000 }, (_, entry) => entry));
-    const second = batcher.submit('two', Array.from({ length: 600 }, (_, entry) => entry)).catch((error: unknown) => error);
-    const room = batcher.submit('three', Array.from({ length: 400 }, (_, entry) => entry));
+    const full = batcher.submit(
+      'one',
+      Array.from({ length: 1_000 }, (_, entry) => entry),
+    );
+    const second = batcher
+      .submit(
+        'two',
+        Array.from({ length: 600 }, (_, entry) => entry),
+      )
+      .catch((error: unknown) => error);
+    const room = batcher.submit(
+      'three',
+      Array.from({ length: 400 }, (_, entry) => entry),
+    );
     expect(await second).toMatchObject({ kind: 'unavailable', extras: { retryAfterSeconds: 1 } });
     // What is committed below brings more batches.
     for (let batch = 0; batch < writer.batches.length; batch += 1) {
@@ -177,14 +203,26 @@ describe('A usage batcher', () => {
   });
 
   it('holds no more than its bound while everything hangs', async () => {
-    const answers = Array.from({ length: 50 }, (_, entry) => batcher.submit('one', Array.from({ length: 100 }, () => entry)).catch((error: unknown) => error));
+    const answers = Array.from({ length: 50 }, (_, entry) =>
+      batcher
+        .submit(
+          'one',
+          Array.from({ length: 100 }, () => entry),
+        )
+        .catch((error: unknown) => error),
+    );
     await clock.advance(1_400);
     expect((await Promise.all(answers)).every((answer) => answer instanceof Error)).toBe(true);
     expect(batcher.queued).toBe(0);
   });
 
   it('rejects what was in a failed batch, forgets the rest of it, and serves the others', async () => {
-    const failed = batcher.submit('one', Array.from({ length: 500 }, (_, entry) => entry)).catch((error: unknown) => error);
+    const failed = batcher
+      .submit(
+        'one',
+        Array.from({ length: 500 }, (_, entry) => entry),
+      )
+      .catch((error: unknown) => error);
     const other = batcher.submit('one', [7]);
     writer.batches[0]!.fail(new Error('connection lost'));
     await settled();
@@ -245,7 +283,11 @@ describe('A usage batcher', () => {
       void batcher.submit('flood', many(400)).catch(() => undefined);
       void batcher.submit('flood', many(500)).catch(() => undefined);
       const more = batcher.submit('flood', [1]).catch((error: unknown) => error);
-      expect(await more).toMatchObject({ kind: 'throttled', code: 'TOO_MANY_REQUESTS', extras: { retryAfterSeconds: 1 } });
+      expect(await more).toMatchObject({
+        kind: 'throttled',
+        code: 'TOO_MANY_REQUESTS',
+        extras: { retryAfterSeconds: 1 },
+      });
       const others = Array.from({ length: 400 }, (_, other) => batcher.submit(`other ${other}`, [other]));
       for (let batch = 0; batch < writer.batches.length; batch += 1) {
         writer.batches[batch]!.commit();
@@ -272,7 +314,11 @@ describe('A usage batcher', () => {
 
   it('answers every submission exactly once with its own results, whatever fails and however long it takes', async () => {
     const step = fc.oneof(
-      fc.record({ kind: fc.constant('submit' as const), caller: fc.constantFrom('one', 'two', 'three'), size: fc.integer({ min: 1, max: 450 }) }),
+      fc.record({
+        kind: fc.constant('submit' as const),
+        caller: fc.constantFrom('one', 'two', 'three'),
+        size: fc.integer({ min: 1, max: 450 }),
+      }),
       fc.record({ kind: fc.constantFrom('commit' as const, 'fail' as const), pick: fc.nat() }),
       fc.record({ kind: fc.constant('wait' as const), ms: fc.integer({ min: 1, max: 900 }) }),
     );

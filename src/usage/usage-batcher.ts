@@ -98,9 +98,14 @@ export class UsageBatcher<Entry, Result> {
     if (own + count <= free || (own === 0 && free >= 0)) return;
     if (own === 0) throw unavailable('Too many reports are waiting. Send this one again.');
     this.throttledCount += 1;
-    throw new DomainError('throttled', 'TOO_MANY_REQUESTS', 'Too many of your reports are waiting. Send this one again.', {
-      retryAfterSeconds: 1,
-    });
+    throw new DomainError(
+      'throttled',
+      'TOO_MANY_REQUESTS',
+      'Too many of your reports are waiting. Send this one again.',
+      {
+        retryAfterSeconds: 1,
+      },
+    );
   }
 
   /**
@@ -178,7 +183,8 @@ export class UsageBatcher<Entry, Result> {
     try {
       const results = await this.write(batch.map(({ entry }) => entry));
       if (results.length !== batch.length) throw new Error('A batch came back with another number of results.');
-      for (const [position, { submission, index }] of batch.entries()) this.answer(submission, index, results[position]!);
+      for (const [position, { submission, index }] of batch.entries())
+        this.answer(submission, index, results[position]!);
     } catch (error) {
       this.end(new Set(batch.map(({ submission }) => submission)), error);
     }
@@ -225,6 +231,7 @@ export class UsageBatcher<Entry, Result> {
       }
       late.add(submission);
     }
-    if (late.size > 0) this.end(late, unavailable('The books are not available at the moment. Send this report again.'));
+    if (late.size > 0)
+      this.end(late, unavailable('The books are not available at the moment. Send this report again.'));
   }
 }

@@ -36,8 +36,11 @@ export interface BookTerms {
  * @see src/database/functions/usage_book_2.sql
  */
 export function bookStatement(entries: readonly BookEntry[], { defaultHold, ceiling }: BookTerms): QueryConfig {
-  const ofReport = (pick: (report: UsageReport) => string | number | null) => (entry: BookEntry) => (entry.kind === 'usage' ? pick(entry.report) : null);
-  const holds = entries.flatMap((entry, index) => (reservationOf(entry)?.holds ?? []).map((hold) => ({ ...hold, event: index + 1 })));
+  const ofReport = (pick: (report: UsageReport) => string | number | null) => (entry: BookEntry) =>
+    entry.kind === 'usage' ? pick(entry.report) : null;
+  const holds = entries.flatMap((entry, index) =>
+    (reservationOf(entry)?.holds ?? []).map((hold) => ({ ...hold, event: index + 1 })),
+  );
   const overCeiling = entries.flatMap((entry, index) => (isOverCeiling(entry, ceiling) ? [index + 1] : []));
   return {
     name: 'book-usage-2',
@@ -59,15 +62,33 @@ export function bookStatement(entries: readonly BookEntry[], { defaultHold, ceil
       plainArray(holds, ({ period }) => period),
       plainArray(holds, ({ leaseId }) => leaseId),
       textArray(entries, (entry) => (entry.kind === 'usage' ? entry.report.id : null)),
-      plainArray(entries, ofReport(({ requests }) => requests)),
-      plainArray(entries, ofReport(({ inputTokens }) => inputTokens)),
-      plainArray(entries, ofReport(({ outputTokens }) => outputTokens)),
+      plainArray(
+        entries,
+        ofReport(({ requests }) => requests),
+      ),
+      plainArray(
+        entries,
+        ofReport(({ inputTokens }) => inputTokens),
+      ),
+      plainArray(
+        entries,
+        ofReport(({ outputTokens }) => outputTokens),
+      ),
       textArray(entries, (entry) => (entry.kind === 'usage' ? entry.report.model : null)),
       textArray(entries, (entry) => (entry.kind === 'usage' ? entry.report.chatbot : null)),
       textArray(entries, (entry) => (entry.kind === 'usage' ? entry.report.endpoint : null)),
-      plainArray(entries, ofReport(({ statusCode }) => statusCode)),
-      plainArray(entries, ofReport(({ latencyMs }) => latencyMs)),
-      plainArray(entries, ofReport(({ occurredAt }) => occurredAt?.toISOString() ?? null)),
+      plainArray(
+        entries,
+        ofReport(({ statusCode }) => statusCode),
+      ),
+      plainArray(
+        entries,
+        ofReport(({ latencyMs }) => latencyMs),
+      ),
+      plainArray(
+        entries,
+        ofReport(({ occurredAt }) => occurredAt?.toISOString() ?? null),
+      ),
     ],
   };
 }

@@ -18,7 +18,12 @@ const reservation: Reservation = {
   isDefaultHold: false,
   holds: [],
 };
-const context: ParserContext = { now: new Date('2026-11-21T12:00:00Z'), callerId: CALLER, openReservation: (text) => signer.open(text), showsSecret: (text) => text.includes('SECRET') };
+const context: ParserContext = {
+  now: new Date('2026-11-21T12:00:00Z'),
+  callerId: CALLER,
+  openReservation: (text) => signer.open(text),
+  showsSecret: (text) => text.includes('SECRET'),
+};
 
 const readingOf = (event: unknown) => {
   const parsed = parseReports({ events: [event] }, context);
@@ -53,7 +58,14 @@ describe('A secret in a reported event', () => {
 
 describe('A reported event', () => {
   it('has defaults', () => {
-    expect(reportOf({ id: 'a', apiKeyId: KEY.toUpperCase() })).toMatchObject({ keyId: KEY, requests: 1, inputTokens: 0, outputTokens: 0, costMicroCents: null, model: null });
+    expect(reportOf({ id: 'a', apiKeyId: KEY.toUpperCase() })).toMatchObject({
+      keyId: KEY,
+      requests: 1,
+      inputTokens: 0,
+      outputTokens: 0,
+      costMicroCents: null,
+      model: null,
+    });
   });
 
   it('is of the key of its reservation, with or without naming it', () => {
@@ -64,9 +76,21 @@ describe('A reported event', () => {
 
   it.each([
     ['neither key nor reservation', {}, 'apiKeyId'],
-    ['another key than that of the reservation', { apiKeyId: OTHER, reservationId: signer.sign(reservation) }, 'apiKeyId'],
-    ['a reservation of another caller', { reservationId: signer.sign({ ...reservation, callerId: OTHER }) }, 'reservationId'],
-    ['a reservation that another key signed', { reservationId: new ReservationSigner([{ version: '1', key: Buffer.alloc(32, 2) }]).sign(reservation) }, 'reservationId'],
+    [
+      'another key than that of the reservation',
+      { apiKeyId: OTHER, reservationId: signer.sign(reservation) },
+      'apiKeyId',
+    ],
+    [
+      'a reservation of another caller',
+      { reservationId: signer.sign({ ...reservation, callerId: OTHER }) },
+      'reservationId',
+    ],
+    [
+      'a reservation that another key signed',
+      { reservationId: new ReservationSigner([{ version: '1', key: Buffer.alloc(32, 2) }]).sign(reservation) },
+      'reservationId',
+    ],
     ['a cost as text', { apiKeyId: KEY, costCents: '1' }, 'costCents'],
     ['a cost that is negative', { apiKeyId: KEY, costCents: -1e-7 }, 'costCents'],
     ['a cost above 10⁹ cents', { apiKeyId: KEY, costCents: 1_000_000_000.5 }, 'costCents'],
@@ -93,8 +117,20 @@ describe('A reported event', () => {
   });
 
   it('takes null for absent', () => {
-    const nulls = { requests: null, inputTokens: null, costCents: null, model: null, chatbot: null, endpoint: null, statusCode: null, latencyMs: null, occurredAt: null };
-    expect(readOf({ id: 'a', apiKeyId: KEY, reservationId: null, ...nulls })).toEqual(readOf({ id: 'a', apiKeyId: KEY }));
+    const nulls = {
+      requests: null,
+      inputTokens: null,
+      costCents: null,
+      model: null,
+      chatbot: null,
+      endpoint: null,
+      statusCode: null,
+      latencyMs: null,
+      occurredAt: null,
+    };
+    expect(readOf({ id: 'a', apiKeyId: KEY, reservationId: null, ...nulls })).toEqual(
+      readOf({ id: 'a', apiKeyId: KEY }),
+    );
   });
 
   it('names at most ten of its wrong fields', () => {
@@ -104,10 +140,34 @@ describe('A reported event', () => {
 
   it('settles its reservation whatever its labels say, and names those', () => {
     const wrong = {
-      requests: 0, inputTokens: -1, outputTokens: 1.5, model: `gpt-4o\n${'x'.repeat(600)}`, chatbot: '\u0007', endpoint: 7, statusCode: 99, latencyMs: 'fast', occurredAt: '2026-11-21T13:00:00Z',
+      requests: 0,
+      inputTokens: -1,
+      outputTokens: 1.5,
+      model: `gpt-4o\n${'x'.repeat(600)}`,
+      chatbot: '\u0007',
+      endpoint: 7,
+      statusCode: 99,
+      latencyMs: 'fast',
+      occurredAt: '2026-11-21T13:00:00Z',
     };
-    const { report, labelsCut } = readOf({ id: 'a', reservationId: signer.sign(reservation), costCents: 1.25, ...wrong });
-    expect(report).toMatchObject({ costMicroCents: 1_250_000n, keyId: KEY, requests: 1, inputTokens: 0, outputTokens: 0, chatbot: null, endpoint: null, statusCode: null, latencyMs: null, occurredAt: null });
+    const { report, labelsCut } = readOf({
+      id: 'a',
+      reservationId: signer.sign(reservation),
+      costCents: 1.25,
+      ...wrong,
+    });
+    expect(report).toMatchObject({
+      costMicroCents: 1_250_000n,
+      keyId: KEY,
+      requests: 1,
+      inputTokens: 0,
+      outputTokens: 0,
+      chatbot: null,
+      endpoint: null,
+      statusCode: null,
+      latencyMs: null,
+      occurredAt: null,
+    });
     expect(report.model).toBe(`gpt-4o${'x'.repeat(122)}`);
     expect([...labelsCut].sort()).toEqual(Object.keys(wrong).sort());
   });
@@ -118,11 +178,30 @@ describe('A reported event', () => {
     ['a member that there is not', { costcents: 1 }, ['costcents']],
     ['the signature of the reservation', { reservationId: 'forged' }, ['model']],
   ])('is refused with a reservation where %s is wrong', (_, fields, paths) => {
-    expect(errorsOf({ id: 'a', reservationId: signer.sign(reservation), model: 'fine', ...fields, ...('reservationId' in fields ? { model: '\n' } : {}) })).toEqual(paths);
+    expect(
+      errorsOf({
+        id: 'a',
+        reservationId: signer.sign(reservation),
+        model: 'fine',
+        ...fields,
+        ...('reservationId' in fields ? { model: '\n' } : {}),
+      }),
+    ).toEqual(paths);
   });
 
   it('has the payload hash of the released form, so that replicas of another build take it for the same', () => {
-    const full = { requests: 2, inputTokens: 812, outputTokens: 164, costCents: 1.25, model: 'gpt-4o-mini', chatbot: 'support-bot', endpoint: 'POST /v1/chat', statusCode: 200, latencyMs: 412.5, occurredAt: '2026-11-21T11:32:55.120Z' };
+    const full = {
+      requests: 2,
+      inputTokens: 812,
+      outputTokens: 164,
+      costCents: 1.25,
+      model: 'gpt-4o-mini',
+      chatbot: 'support-bot',
+      endpoint: 'POST /v1/chat',
+      statusCode: 200,
+      latencyMs: 412.5,
+      occurredAt: '2026-11-21T11:32:55.120Z',
+    };
     const reservationId = signer.sign(reservation);
     const hashOf = (event: object) => entryOf(CALLER, reportOf({ id: 'a', ...event })).payloadHash;
     // Computed by the build of commit 88cb0f3.
@@ -170,7 +249,8 @@ describe('A reported event', () => {
       fc.property(fields, fields, (one, other) => {
         const reversed = Object.fromEntries(Object.entries(one).reverse());
         expect(hashOf(reversed)).toBe(hashOf(one));
-        const same = (a: Record<string, unknown>, b: Record<string, unknown>) => Object.keys({ ...a, ...b }).every((name) => a[name] === b[name]);
+        const same = (a: Record<string, unknown>, b: Record<string, unknown>) =>
+          Object.keys({ ...a, ...b }).every((name) => a[name] === b[name]);
         expect(hashOf(one) === hashOf(other)).toBe(same(one, other));
       }),
     );

@@ -222,7 +222,10 @@ function openOwn(reservationId: unknown, { openReservation, callerId }: ParserCo
 /** Texts of an event that would keep a secret made here. */
 function shownSecrets(event: unknown, context: ParserContext): FieldError[] {
   const members = (event ?? {}) as Readonly<Record<string, unknown>>;
-  return TEXTS.filter((name) => isShown(members[name], context)).map((path) => ({ path, message: 'must not contain an API key' }));
+  return TEXTS.filter((name) => isShown(members[name], context)).map((path) => ({
+    path,
+    message: 'must not contain an API key',
+  }));
 }
 
 function isShown(value: unknown, { showsSecret }: ParserContext): boolean {
@@ -233,7 +236,9 @@ function invalid(event: unknown, errors: readonly FieldError[], context: ParserC
   const { id } = (event ?? {}) as { id?: unknown };
   return {
     id: typeof id === 'string' && !isShown(id, context) ? id.slice(0, 128) : '',
-    errors: errors.slice(0, MAX_ERRORS_OF_EVENT).map(({ path, message }) => ({ path: hideSecrets(path), message: hideSecrets(message) })),
+    errors: errors
+      .slice(0, MAX_ERRORS_OF_EVENT)
+      .map(({ path, message }) => ({ path: hideSecrets(path), message: hideSecrets(message) })),
   };
 }
 

@@ -11,7 +11,16 @@ import type { Sql } from '../quotas/sql.js';
 import { readWindows } from '../quotas/window-reader.js';
 import { DAY_MS, HOUR_MS, rangeOf, stepsOf } from './time-range.js';
 import type { RefusalsQuery, UsageSeriesQuery, UsageSummaryQuery } from './usage-reads.dto.js';
-import { type KeyBudgetView, type KeyUsageView, type KeyRateLimitView, type RefusalsView, type UsageSeriesView, UsageSummaryRowView, type UsageSummaryView, UsageTotalsView } from './usage-reads.view.js';
+import {
+  type KeyBudgetView,
+  type KeyUsageView,
+  type KeyRateLimitView,
+  type RefusalsView,
+  type UsageSeriesView,
+  UsageSummaryRowView,
+  type UsageSummaryView,
+  UsageTotalsView,
+} from './usage-reads.view.js';
 import { lineOf, linesByModel } from './usage-series.js';
 import { UsageRepository } from './usage.repository.js';
 
@@ -76,7 +85,12 @@ export class UsageReadsService {
     const isByModel = query.groupBy === 'model';
     const steps = await this.usage.stepsOf(key.id, interval, range, isByModel);
     const starts = stepsOf(range, rules.stepMs);
-    return { apiKeyId: key.id, interval, ...range, series: isByModel ? linesByModel(steps, starts) : [lineOf(steps, starts)] };
+    return {
+      apiKeyId: key.id,
+      interval,
+      ...range,
+      series: isByModel ? linesByModel(steps, starts) : [lineOf(steps, starts)],
+    };
   }
 
   /** @throws DomainError 400 for a range that is wrong or too long */
@@ -85,7 +99,13 @@ export class UsageReadsService {
     const range = rangeOf(query, SUMMARY_RANGE, this.clock.now());
     const groups = await this.usage.summarize(groupBy, range, MAX_ROWS + 1);
     const rows = groups.slice(0, MAX_ROWS).map(({ group, name, sums }) => UsageSummaryRowView.from(group, name, sums));
-    return { ...range, groupBy, totals: UsageTotalsView.from(await this.usage.sumOf(range)), rows, isCapped: groups.length > MAX_ROWS };
+    return {
+      ...range,
+      groupBy,
+      totals: UsageTotalsView.from(await this.usage.sumOf(range)),
+      rows,
+      isCapped: groups.length > MAX_ROWS,
+    };
   }
 
   /** The rows of `summarize` as CSV with a header line, costs to the last decimal; up to 100 000 groups. */
@@ -93,7 +113,14 @@ export class UsageReadsService {
     const range = rangeOf(query, SUMMARY_RANGE, this.clock.now());
     const groups = await this.usage.summarize(query.groupBy ?? 'day', range, MAX_CSV_ROWS);
     const lines = groups.map(({ group, name, sums }) => {
-      const cells: CsvValue[] = [group, name, sums.requests, sums.inputTokens, sums.outputTokens, sums.inputTokens + sums.outputTokens];
+      const cells: CsvValue[] = [
+        group,
+        name,
+        sums.requests,
+        sums.inputTokens,
+        sums.outputTokens,
+        sums.inputTokens + sums.outputTokens,
+      ];
       return csvLine([...cells, centsText(sums.costMicroCents)]);
     });
     return csvLine(CSV_COLUMNS) + lines.join('');
@@ -102,7 +129,12 @@ export class UsageReadsService {
   private async rateLimitsOf(key: ApiKeyView): Promise<KeyRateLimitView[]> {
     const limits = { minute: key.rateLimitPerMinute, hour: key.rateLimitPerHour, day: key.rateLimitPerDay };
     const standings = await readWindows(this.sql, key.id, limits);
-    return standings.map(({ window, limit, remaining, resetMs }) => ({ window, limit, remaining, resetSeconds: Math.ceil(resetMs / 1000) }));
+    return standings.map(({ window, limit, remaining, resetMs }) => ({
+      window,
+      limit,
+      remaining,
+      resetSeconds: Math.ceil(resetMs / 1000),
+    }));
   }
 
   private async budgetOf(keyId: string): Promise<KeyBudgetView | null> {
@@ -126,7 +158,12 @@ export class UsageReadsService {
     const keyId = query.apiKeyId?.toLowerCase() ?? null;
     const counts = await this.usage.refusalCounts(range, keyId);
     const refusals = await this.usage.refusalsIn(range, keyId, MAX_ROWS + 1);
-    return { ...range, counts: Object.fromEntries(counts), refusals: refusals.slice(0, MAX_ROWS), isCapped: refusals.length > MAX_ROWS };
+    return {
+      ...range,
+      counts: Object.fromEntries(counts),
+      refusals: refusals.slice(0, MAX_ROWS),
+      isCapped: refusals.length > MAX_ROWS,
+    };
   }
 }
 

@@ -236,5 +236,11 @@ export class RefusalsView {
 }
 
 function amountsOf({ requests, inputTokens, outputTokens, costMicroCents }: UsageSums): UsageTotalsView {
-  return { requests, inputTokens, outputTokens, totalTokens: inputTokens + outputTokens, costCents: centsFromMicroCents(costMicroCents) };
+  return {
+    requests,
+    inputTokens,
+    outputTokens,
+    totalTokens: inputTokens + outputTokens,
+    costCents: centsFromMicroCents(costMicroCents),
+  };
 }

@@ -26,8 +26,12 @@ export function linesByModel(steps: readonly SeriesStep[], starts: readonly Date
     else of.push(step);
   }
   const weightOf = (of: readonly SeriesStep[]) => of.reduce((sum, { sums }) => add(sum, sums), NONE);
-  const ranked = [...byModel].map(([model, of]) => ({ model, of, weight: weightOf(of) })).sort((a, b) => compare(b.weight, a.weight));
-  const lines = ranked.slice(0, MAX_MODELS).map(({ model, of }): UsageLineView => ({ model, points: pointsOf(of, starts) }));
+  const ranked = [...byModel]
+    .map(([model, of]) => ({ model, of, weight: weightOf(of) }))
+    .sort((a, b) => compare(b.weight, a.weight));
+  const lines = ranked
+    .slice(0, MAX_MODELS)
+    .map(({ model, of }): UsageLineView => ({ model, points: pointsOf(of, starts) }));
   const rest = ranked.slice(MAX_MODELS).flatMap(({ of }) => of);
   return rest.length === 0 ? lines : [...lines, { model: null, isRest: true, points: pointsOf(rest, starts) }];
 }

@@ -15,10 +15,16 @@ export class UsageSummaryController {
   @Get('summary')
   @RequirePermission('platform:usage:read')
   @Audited('usage:read', 'usage')
-  @ApiOperation({ summary: 'Sum up usage over all keys', description: 'JSON, or CSV by `Accept: text/csv` or `format=csv`. Up to 400 days, by default the last 30.' })
+  @ApiOperation({
+    summary: 'Sum up usage over all keys',
+    description: 'JSON, or CSV by `Accept: text/csv` or `format=csv`. Up to 400 days, by default the last 30.',
+  })
   @ApiExtraModels(UsageSummaryView)
   @ApiOkResponse({
-    content: { 'application/json': { schema: { $ref: getSchemaPath(UsageSummaryView) } }, 'text/csv': { schema: { type: 'string' } } },
+    content: {
+      'application/json': { schema: { $ref: getSchemaPath(UsageSummaryView) } },
+      'text/csv': { schema: { type: 'string' } },
+    },
   })
   async summary(
     @Query() query: UsageSummaryQuery,
@@ -35,7 +41,10 @@ export class UsageSummaryController {
   @Get('refusals')
   @RequirePermission('platform:usage:read')
   @Audited('usage:read', 'usage')
-  @ApiOperation({ summary: 'Read refused verifies', description: 'By key and code, a second or so late. Up to 35 days, by default the last 24 hours.' })
+  @ApiOperation({
+    summary: 'Read refused verifies',
+    description: 'By key and code, a second or so late. Up to 35 days, by default the last 24 hours.',
+  })
   refusals(@Query() query: RefusalsQuery): Promise<RefusalsView> {
     return this.usage.refusals(query);
   }
@@ -44,6 +53,9 @@ export class UsageSummaryController {
 /** `format` decides; without it, whichever of the two types `Accept` names first. */
 function wantsCsv({ format }: UsageSummaryQuery, accept = ''): boolean {
   if (format !== undefined) return format === 'csv';
-  const types = accept.toLowerCase().split(',').map((range) => range.split(';')[0]?.trim());
+  const types = accept
+    .toLowerCase()
+    .split(',')
+    .map((range) => range.split(';')[0]?.trim());
   return types.find((type) => type === 'text/csv' || type === 'application/json') === 'text/csv';
 }

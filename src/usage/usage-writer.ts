@@ -81,7 +81,10 @@ export class UsageWriter {
   private async isolate(entries: readonly BookEntry[]): Promise<Booked[]> {
     const results = new Array<Booked>(entries.length);
     for (const own of placesByCaller(entries)) {
-      const booked = await this.halve(own.map((place) => entries[place]!), { statements: MAX_ISOLATING_STATEMENTS });
+      const booked = await this.halve(
+        own.map((place) => entries[place]!),
+        { statements: MAX_ISOLATING_STATEMENTS },
+      );
       for (const [index, place] of own.entries()) results[place] = booked[index]!;
     }
     return results;
@@ -101,7 +104,11 @@ export class UsageWriter {
   }
 
   private refused({ code, constraint }: DatabaseError): Booked {
-    this.refusals.add(`${code} ${constraint}`, { msg: 'The database refused a usage event; nothing of it was charged.', code, constraint });
+    this.refusals.add(`${code} ${constraint}`, {
+      msg: 'The database refused a usage event; nothing of it was charged.',
+      code,
+      constraint,
+    });
     return bookedAs('refused', null);
   }
 
@@ -176,7 +183,12 @@ function bookedAs(outcome: BookOutcome, payloadHash: string | null): Booked {
 function bookedOf(entry: BookEntry, row: BookRow): Booked {
   if (row.payload_hash !== null) return repeatOf(entry as UsageEntry, row.payload_hash);
   if (row.outcome !== 'settled') return bookedAs(row.outcome as BookOutcome, null);
-  return { outcome: 'accepted', isLate: row.is_late, excessMicroCents: BigInt(row.excess), payloadHash: (entry as UsageEntry).payloadHash };
+  return {
+    outcome: 'accepted',
+    isLate: row.is_late,
+    excessMicroCents: BigInt(row.excess),
+    payloadHash: (entry as UsageEntry).payloadHash,
+  };
 }
 
 function repeatOf(entry: UsageEntry, payloadHash: string): Booked {

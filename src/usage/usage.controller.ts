@@ -28,10 +28,15 @@ export class UsageController {
   })
   @ApiBody({ type: ReportUsageDto })
   @ApiBadRequestResponse({
-    description: '`VALIDATION_FAILED`, with the members of the receipt: the events that `results` does not call invalid are decided.',
+    description:
+      '`VALIDATION_FAILED`, with the members of the receipt: the events that `results` does not call invalid are decided.',
     type: ProblemView,
   })
-  @ApiConflictResponse({ description: '`USAGE_CONFLICT` or `ALREADY_SETTLED`, with the members of the receipt: the other events are committed.', type: ProblemView })
+  @ApiConflictResponse({
+    description:
+      '`USAGE_CONFLICT` or `ALREADY_SETTLED`, with the members of the receipt: the other events are committed.',
+    type: ProblemView,
+  })
   // The request itself: parameters of one's own making, and bodies without a class, cost promises that every report would pay.
   report(@Req() request: FastifyRequest): Promise<UsageReceiptView> {
     return this.usage.report(callerOf(request) as KnownCaller, request.body, request.place);
@@ -40,7 +45,10 @@ export class UsageController {
   @Post('reservations/release')
   @HttpCode(200)
   @RequirePermission('platform:usage:report')
-  @ApiOperation({ summary: 'Release a reservation', description: 'Nothing was used: what was held is free again at once. A second time changes nothing.' })
+  @ApiOperation({
+    summary: 'Release a reservation',
+    description: 'Nothing was used: what was held is free again at once. A second time changes nothing.',
+  })
   @ApiConflictResponse({ description: '`ALREADY_SETTLED`: usage was reported for it.', type: ProblemView })
   release(
     @Req() request: FastifyRequest,

@@ -47,7 +47,11 @@ const LIMITS = {
     UsageHousekeeping,
     VerdictRecorder,
     { provide: VerdictCounter, useFactory: (clock: Clock) => new VerdictCounter(clock), inject: [Clock] },
-    { provide: UsageBatcher, useFactory: batcher, inject: [DataSource, Config, Clock, Meters, Conditions, VerdictCounter] },
+    {
+      provide: UsageBatcher,
+      useFactory: batcher,
+      inject: [DataSource, Config, Clock, Meters, Conditions, VerdictCounter],
+    },
   ],
   exports: [VerdictCounter, UsageBatcher],
 })
@@ -70,7 +74,11 @@ function batcher(
     after: (delayMs, run) => void setTimeout(run, delayMs).unref(),
     soon: (run) => void setImmediate(run),
   };
-  const made = new UsageBatcher<BookEntry, BookResult>(metered(meters, conditions, (entries) => writer.write(entries)), timed, LIMITS);
+  const made = new UsageBatcher<BookEntry, BookResult>(
+    metered(meters, conditions, (entries) => writer.write(entries)),
+    timed,
+    LIMITS,
+  );
   showQueues(meters, made, verdicts);
   return made;
 }

@@ -47,8 +47,16 @@ const GROUPS: Record<SummaryGroup, { group: string; name: string; join: string }
   day: { group: `to_char(r.hour AT TIME ZONE 'UTC', 'YYYY-MM-DD')`, name: 'NULL', join: '' },
   model: { group: `nullif(r.model, '')`, name: 'NULL', join: '' },
   key: { group: 'r.key_id::text', name: 'min(k.name)', join: 'LEFT JOIN api_key k ON k.id = r.key_id' },
-  owner: { group: 'u.id::text', name: 'min(u.name)', join: 'LEFT JOIN api_key k ON k.id = r.key_id LEFT JOIN users u ON u.id = k.owner_id' },
-  tag: { group: 't.tag', name: 'NULL', join: 'LEFT JOIN api_key k ON k.id = r.key_id LEFT JOIN LATERAL unnest(k.tags) AS t (tag) ON true' },
+  owner: {
+    group: 'u.id::text',
+    name: 'min(u.name)',
+    join: 'LEFT JOIN api_key k ON k.id = r.key_id LEFT JOIN users u ON u.id = k.owner_id',
+  },
+  tag: {
+    group: 't.tag',
+    name: 'NULL',
+    join: 'LEFT JOIN api_key k ON k.id = r.key_id LEFT JOIN LATERAL unnest(k.tags) AS t (tag) ON true',
+  },
 };
 
 /** Reads usage from rollups, totals and counted verdicts; never from single events. */
@@ -58,7 +66,15 @@ export class UsageRepository {
 
   /** Exact for "today" and "this hour" in UTC, by the clock of the database, in one snapshot. */
   async figuresOf(keyId: string): Promise<KeyFigures> {
-    const [row] = await this.manager.query<{ total: SumsRow; today: SumsRow; hour: SumsRow; verdicts: Record<string, string> | null; last_used_at: Date | null }[]>(
+    const [row] = await this.manager.query<
+      {
+        total: SumsRow;
+        today: SumsRow;
+        hour: SumsRow;
+        verdicts: Record<string, string> | null;
+        last_used_at: Date | null;
+      }[]
+    >(
       `WITH today AS (SELECT * FROM usage_rollup_hour WHERE key_id = $1 AND hour >= date_trunc('day', now(), 'UTC'))
        SELECT (SELECT row_to_json(s) FROM (SELECT requests::text, input_tokens::text, output_tokens::text, cost_micro_cents::text AS cost FROM key_totals WHERE key_id = $1) s) AS total,
               (SELECT row_to_json(s) FROM (SELECT ${SUMS.replaceAll(') AS', ')::text AS')} FROM today) s) AS today,
@@ -78,7 +94,12 @@ export class UsageRepository {
   }
 
   /** Steps with usage, in order of time; of each model by itself or of all together (`model` null). */
-  async stepsOf(keyId: string, interval: 'hour' | 'day', { from, to }: TimeRange, byModel: boolean): Promise<SeriesStep[]> {
+  async stepsOf(
+    keyId: string,
+    interval: 'hour' | 'day',
+    { from, to }: TimeRange,
+    byModel: boolean,
+  ): Promise<SeriesStep[]> {
     const rows = await this.manager.query<(SumsRow & { at: Date; model: string | null })[]>(
       `SELECT date_trunc($2, hour, 'UTC') AS at, ${byModel ? `nullif(model, '')` : 'NULL'} AS model, ${SUMS}
          FROM usage_rollup_hour r WHERE key_id = $1 AND hour >= $3 AND hour < $4 GROUP BY 1, 2 ORDER BY 1`,
@@ -101,7 +122,10 @@ export class UsageRepository {
 
   /** Everything in a range, once. */
   async sumOf({ from, to }: TimeRange): Promise<UsageSums> {
-    const [row] = await this.manager.query<SumsRow[]>(`SELECT ${SUMS} FROM usage_rollup_hour WHERE hour >= $1 AND hour < $2`, [from, to]);
+    const [row] = await this.manager.query<SumsRow[]>(
+      `SELECT ${SUMS} FROM usage_rollup_hour WHERE hour >= $1 AND hour < $2`,
+      [from, to],
+    );
     return sumsOf(row!);
   }
 

@@ -78,7 +78,11 @@ export class UsageService {
    *
    * @throws DomainError 400 for what is no reservation of the caller; 409 ALREADY_SETTLED; 429; 503
    */
-  async release(caller: KnownCaller, reservationId: string, place: ReportPlace = null): Promise<ReleasedReservationView> {
+  async release(
+    caller: KnownCaller,
+    reservationId: string,
+    place: ReportPlace = null,
+  ): Promise<ReleasedReservationView> {
     this.requireShare(caller, place);
     const reservation = this.signer.open(reservationId, this.clock.now().getTime());
     if (reservation === null || reservation.callerId !== caller.principal.ownerId) {
@@ -86,7 +90,8 @@ export class UsageService {
     }
     const [booked] = await this.batcher.submit(turnOf(caller.principal), [{ kind: 'release', reservation }]);
     if (booked!.outcome === 'already-settled') throw alreadySettled();
-    if (booked!.outcome === 'refused') throw new DomainError('conflict', 'USAGE_CONFLICT', 'The reservation could not be released; it ends by itself.');
+    if (booked!.outcome === 'refused')
+      throw new DomainError('conflict', 'USAGE_CONFLICT', 'The reservation could not be released; it ends by itself.');
     return { released: true, cents: centsFromMicroCents(reservation.amount) };
   }
 

@@ -43,7 +43,12 @@ describe('A verdict counter', () => {
 
   it('loses and invents nothing, whatever is taken and given back in between', () => {
     const step = fc.oneof(
-      fc.record({ kind: fc.constant('count' as const), key: fc.constantFrom('a', 'b', 'c'), code: fc.constantFrom('VALID', 'EXPIRED'), ms: fc.nat(90_000) }),
+      fc.record({
+        kind: fc.constant('count' as const),
+        key: fc.constantFrom('a', 'b', 'c'),
+        code: fc.constantFrom('VALID', 'EXPIRED'),
+        ms: fc.nat(90_000),
+      }),
       fc.record({ kind: fc.constantFrom('take' as const, 'fail' as const), most: fc.integer({ min: 1, max: 3 }) }),
     );
     fc.assert(

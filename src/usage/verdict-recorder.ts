@@ -55,7 +55,10 @@ export class VerdictRecorder implements OnApplicationBootstrap, OnApplicationShu
       ]);
     } catch (error) {
       this.counter.giveBack(counts);
-      this.failures.add('counts', { msg: 'Counted verdicts could not be written; they are kept for the next try.', cause: (error as Error).message });
+      this.failures.add('counts', {
+        msg: 'Counted verdicts could not be written; they are kept for the next try.',
+        cause: (error as Error).message,
+      });
     }
   }
 }

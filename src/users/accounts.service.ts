@@ -59,11 +59,16 @@ export class Accounts {
    * @throws DomainError 401 MFA_REQUIRED, MFA_CODE_REFUSED; 429 TOO_MANY_REQUESTS after too many failures; 503 while too many
    *   passwords are being checked
    */
-  async prove(caller: Caller, { email, password, code }: LoginCredentials, devices: ReadonlyMap<string, string>): Promise<ProvenAccount | null> {
+  async prove(
+    caller: Caller,
+    { email, password, code }: LoginCredentials,
+    devices: ReadonlyMap<string, string>,
+  ): Promise<ProvenAccount | null> {
     const address = email.trim();
     let userId: string | null = null;
     try {
-      if (devices.size === 0) this.throttle.requireUnknownBrowserAllowed({ account: address, ip: caller.ip, deviceId: null });
+      if (devices.size === 0)
+        this.throttle.requireUnknownBrowserAllowed({ account: address, ip: caller.ip, deviceId: null });
       const account = await this.users.findByEmailWithPassword(address);
       userId = account?.id ?? null;
       const deviceId = devices.get(userId ?? '') ?? null;
@@ -99,7 +104,11 @@ export class Accounts {
     const hash = user?.passwordHash ?? null;
     const matches = await passwordMatches(hash, password, priority);
     if (!matches || user === null || hash === null) return false;
-    const isBound = this.bindings.isPasswordOf(user.id, hash, storedBinding(user.passwordBinding, user.passwordBindingVersion));
+    const isBound = this.bindings.isPasswordOf(
+      user.id,
+      hash,
+      storedBinding(user.passwordBinding, user.passwordBindingVersion),
+    );
     if (!isBound) this.bindings.noteRefused('password', user.id);
     return isBound;
   }

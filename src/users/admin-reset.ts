@@ -23,7 +23,11 @@ export interface ResetAdmin {
  * Gives the local account of `email` a new password and the role `admin`, makes it active, removes its second factor and
  * ends its sessions; makes the account where there is none. In the audit trail it is done by the server itself.
  */
-export async function resetAdmin(changes: Changes, email: string, { peppers }: Pick<Config, 'peppers'>): Promise<ResetAdmin> {
+export async function resetAdmin(
+  changes: Changes,
+  email: string,
+  { peppers }: Pick<Config, 'peppers'>,
+): Promise<ResetAdmin> {
   const password = generatedPassword();
   const passwordHash = await hashPassword(password);
   return changes.transaction(systemCaller('users:update'), async (change) => {
@@ -35,7 +39,10 @@ export async function resetAdmin(changes: Changes, email: string, { peppers }: P
       await insertAdmin(change, email, passwordHash, peppers, true);
       return { email, password, created: true };
     }
-    if (account.kind !== 'person') throw new Error(`${email} is a service account. Set ADMIN_EMAIL to a person's address, or to one that is not in use.`);
+    if (account.kind !== 'person')
+      throw new Error(
+        `${email} is a service account. Set ADMIN_EMAIL to a person's address, or to one that is not in use.`,
+      );
     await tx.query('SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE', [account.id]);
     const before = (await users.findById(account.id))!;
     await tx.query('UPDATE users SET is_active = true, updated_at = now() WHERE id = $1', [account.id]);
@@ -44,9 +51,19 @@ export async function resetAdmin(changes: Changes, email: string, { peppers }: P
     const hadSecondFactor = await new SecondFactorRepository(tx).remove(account.id);
     await new Sessions(tx).closeAllOf(account.id);
     const after = (await users.findById(account.id))!;
-    record({ resourceType: 'user', resourceId: account.id, changes: diff(auditedUser(before), auditedUser(after)), details: { credential: 'password', by: 'admin:reset' } });
+    record({
+      resourceType: 'user',
+      resourceId: account.id,
+      changes: diff(auditedUser(before), auditedUser(after)),
+      details: { credential: 'password', by: 'admin:reset' },
+    });
     if (hadSecondFactor) {
-      record({ action: 'second-factors:delete', resourceType: 'user', resourceId: account.id, details: { credential: 'second-factor', by: 'admin:reset' } });
+      record({
+        action: 'second-factors:delete',
+        resourceType: 'user',
+        resourceId: account.id,
+        details: { credential: 'second-factor', by: 'admin:reset' },
+      });
     }
     return { email: account.email ?? email, password, created: false };
   });

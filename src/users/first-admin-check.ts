@@ -12,9 +12,14 @@ export function firstAdminCheck(config: Config, dataSource: DataSource): StartCh
     check: 'ADMIN_PASSWORD is fit for the first admin',
     run: async () => {
       if (config.adminPassword === null || (await hasUsers(dataSource))) return null;
-      const problem = await new PasswordRules(config).problem(config.adminPassword, { email: config.adminEmail, name: '' });
+      const problem = await new PasswordRules(config).problem(config.adminPassword, {
+        email: config.adminEmail,
+        name: '',
+      });
       if (problem === null) return null;
-      throw new StartRefusal(`ADMIN_PASSWORD ${problem}. Give another one, or none: then one is generated and printed.`);
+      throw new StartRefusal(
+        `ADMIN_PASSWORD ${problem}. Give another one, or none: then one is generated and printed.`,
+      );
     },
   };
 }

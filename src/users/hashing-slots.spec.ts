@@ -43,7 +43,10 @@ describe('HashingSlots', () => {
         await hash();
       });
     const waiting = [run('first', 'unknown'), run('second', 'unknown'), run('third', 'unknown')];
-    await expect(run('fourth', 'unknown')).rejects.toMatchObject({ kind: 'unavailable', extras: { retryAfterSeconds: 1 } });
+    await expect(run('fourth', 'unknown')).rejects.toMatchObject({
+      kind: 'unavailable',
+      extras: { retryAfterSeconds: 1 },
+    });
     waiting.push(run('owner', 'known'));
     for (let ended = 0; ended < 4; ended += 1) await endOne();
     await Promise.all(waiting);

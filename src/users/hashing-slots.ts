@@ -39,7 +39,8 @@ export class HashingSlots {
       return;
     }
     const queue = this.waiting[priority];
-    if (queue.length >= this.maxWaiting) throw unavailable('Too many passwords are being checked at the moment. Try again in a moment.');
+    if (queue.length >= this.maxWaiting)
+      throw unavailable('Too many passwords are being checked at the moment. Try again in a moment.');
     await new Promise<void>((resolve) => queue.push(resolve));
   }
 

@@ -59,7 +59,13 @@ export class Identities {
       await users.setRoles(user.id, roles);
       const found = await users.findById(user.id);
       const { issuer, subject, isEmailVerified } = identity;
-      record({ action: 'users:create', resourceType: 'user', resourceId: user.id, changes: diff(null, auditedUser(found!)), details: { issuer, subject, isEmailVerified } });
+      record({
+        action: 'users:create',
+        resourceType: 'user',
+        resourceId: user.id,
+        changes: diff(null, auditedUser(found!)),
+        details: { issuer, subject, isEmailVerified },
+      });
     });
     return this.users.findByIdentity(identity.issuer, identity.subject);
   }
@@ -79,7 +85,14 @@ export class Identities {
       await this.users.in(tx).noteIdentity(id, identity, kept ? [...claimed, 'admin'] : claimed);
       const after = (await this.users.in(tx).findById(id))!;
       const changes = diff(auditedUser(before), auditedUser(after));
-      if (changes.length > 0) change.record({ action: 'users:update', resourceType: 'user', resourceId: id, changes, details: { by: 'identity-provider' } });
+      if (changes.length > 0)
+        change.record({
+          action: 'users:update',
+          resourceType: 'user',
+          resourceId: id,
+          changes,
+          details: { by: 'identity-provider' },
+        });
     });
   }
 
@@ -88,7 +101,8 @@ export class Identities {
    * still counted as claimed, so that the next token tries again: as soon as there is another admin it is gone.
    */
   private async keepLastAdmin({ tx }: Change, before: UserWithRoles, claimed: readonly string[]): Promise<boolean> {
-    if (!before.roles.includes('admin') || claimed.includes('admin') || (await this.admission.adminRemains(tx))) return false;
+    if (!before.roles.includes('admin') || claimed.includes('admin') || (await this.admission.adminRemains(tx)))
+      return false;
     const now = await this.users.in(tx).findById(before.user.id);
     await this.users.in(tx).setRoles(before.user.id, [...(now?.roles ?? []), 'admin']);
     return true;

@@ -23,21 +23,36 @@ export function sentenceOf(event: AccountEvent, userId: string): string {
 
 const DEEDS: Record<NoticeKind, (event: AccountEvent, userId: string) => string> = {
   password: () => 'set a new password for your account',
-  credential: ({ details, action }) => `changed how you sign in (${typeof details['credential'] === 'string' ? details['credential'] : action})`,
+  credential: ({ details, action }) =>
+    `changed how you sign in (${typeof details['credential'] === 'string' ? details['credential'] : action})`,
   sessions: () => 'ended sessions of yours',
   roles: ({ changes }) => {
     const { before, after } = changeOf(changes, 'roles')!;
     const [had, has] = [namesIn(before), namesIn(after)];
-    const parts = [listed('gave you', has.filter((name) => !had.includes(name))), listed('took', had.filter((name) => !has.includes(name)), ' from you')];
+    const parts = [
+      listed(
+        'gave you',
+        has.filter((name) => !had.includes(name)),
+      ),
+      listed(
+        'took',
+        had.filter((name) => !has.includes(name)),
+        ' from you',
+      ),
+    ];
     return `changed your roles: ${parts.filter((part) => part !== null).join(', ')}`;
   },
-  state: ({ changes }) => (changeOf(changes, 'isActive')!.after === true ? 'enabled your account' : 'disabled your account'),
+  state: ({ changes }) =>
+    changeOf(changes, 'isActive')!.after === true ? 'enabled your account' : 'disabled your account',
   managers: ({ changes, resourceName }, userId) => {
     const isManager = namesIn(changeOf(changes, 'managerIds')?.after).includes(userId);
     const account = `the service account ${resourceName ?? 'that is gone now'}`;
     return isManager ? `made you a manager of ${account}` : `ended your being a manager of ${account}`;
   },
-  other: ({ changes, action }) => (changes.length === 0 ? `changed your account (${action})` : `changed your account: ${changes.map(({ field }) => field).join(', ')}`),
+  other: ({ changes, action }) =>
+    changes.length === 0
+      ? `changed your account (${action})`
+      : `changed your account: ${changes.map(({ field }) => field).join(', ')}`,
 };
 
 /** Whether an entry changes whom a service account has as managers, for the account of `userId`. */

@@ -58,7 +58,12 @@ export class OffBoarding {
     return true;
   }
 
-  private async disposeOfKeys(change: Change, caller: KnownCaller, parties: Parties, fate: DeleteUserQueryDto): Promise<boolean> {
+  private async disposeOfKeys(
+    change: Change,
+    caller: KnownCaller,
+    parties: Parties,
+    fate: DeleteUserQueryDto,
+  ): Promise<boolean> {
     const { authority, target, holders } = parties;
     const count = await this.keys.count(change.tx, target.id);
     if (fate.transferTo !== undefined) {

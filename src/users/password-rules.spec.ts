@@ -29,7 +29,13 @@ describe('PasswordRules', () => {
     expect(await rules.problem(password, ADA)).toContain(reason);
   });
 
-  it.each(['correct horse battery staple', 'a long enough password', 'Zürich ist schön', 'nine small boats', 'xK9aQw2Lm4Pz'])('accepts %s', async (password) => {
+  it.each([
+    'correct horse battery staple',
+    'a long enough password',
+    'Zürich ist schön',
+    'nine small boats',
+    'xK9aQw2Lm4Pz',
+  ])('accepts %s', async (password) => {
     expect(await rules.problem(password, ADA)).toBeNull();
   });
 
@@ -44,6 +50,8 @@ describe('PasswordRules', () => {
 
   it('looks at the account: what one person may have, another may not', async () => {
     expect(await rules.problem('grace.hopper1906', ADA)).toBeNull();
-    expect(await rules.problem('grace.hopper1906', { email: 'grace.hopper@example.com', name: 'Grace' })).not.toBeNull();
+    expect(
+      await rules.problem('grace.hopper1906', { email: 'grace.hopper@example.com', name: 'Grace' }),
+    ).not.toBeNull();
   });
 });

@@ -67,7 +67,9 @@ function without(password: string, words: readonly string[]): string {
 }
 
 function partsOf(text: string): string[] {
-  return [...text.toLowerCase().split(/[^\p{L}\p{N}]+/u), text.toLowerCase()].filter((part) => part.length >= MIN_WORD_CHARACTERS);
+  return [...text.toLowerCase().split(/[^\p{L}\p{N}]+/u), text.toLowerCase()].filter(
+    (part) => part.length >= MIN_WORD_CHARACTERS,
+  );
 }
 
 function reasonOf(warning: string | null): string {

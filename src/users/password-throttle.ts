@@ -82,7 +82,10 @@ export class PasswordThrottle {
   private async admittedLimits(browser: TryingBrowser): Promise<readonly Limit[]> {
     const { account, deviceId } = browser;
     if (deviceId !== null) {
-      const known = [this.limit('device', deviceId, PER_DEVICE), this.limit('known devices', normal(account), PER_ACCOUNT_KNOWN)];
+      const known = [
+        this.limit('device', deviceId, PER_DEVICE),
+        this.limit('known devices', normal(account), PER_ACCOUNT_KNOWN),
+      ];
       if ((await this.exchange.refusal(known)) === null) return known;
     }
     const limits = this.limitsOfUnknown(browser);

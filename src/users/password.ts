@@ -35,7 +35,11 @@ export function hashPassword(password: string): Promise<string> {
  *
  * @throws DomainError 503 when too many hashes wait to be computed
  */
-export async function passwordMatches(passwordHash: string | null, password: string, priority: HashingPriority = 'known'): Promise<boolean> {
+export async function passwordMatches(
+  passwordHash: string | null,
+  password: string,
+  priority: HashingPriority = 'known',
+): Promise<boolean> {
   const compared = passwordHash ?? (await NOBODY);
   const matches = await hashingSlots.run(priority, () => verify(compared, password.normalize('NFC')));
   return passwordHash !== null && matches;

@@ -100,7 +100,8 @@ export class Passwords {
 /** @throws DomainError 400, 409 HAS_NO_PASSWORD */
 function requireAllowed(user: User, password: string): User {
   if (user.kind === 'service' || user.oidcIssuer !== null) throw hasNoPassword();
-  if (isSameAsEmail(password, user.email)) throw validationFailed([{ path: 'password', message: 'must not be the e-mail address' }]);
+  if (isSameAsEmail(password, user.email))
+    throw validationFailed([{ path: 'password', message: 'must not be the e-mail address' }]);
   return user;
 }
 

@@ -28,15 +28,36 @@ export const RESERVED_TAG_PREFIXES = ['plan:', 'role:'] as const;
 const RESERVED = { reservedTagPrefixes: RESERVED_TAG_PREFIXES } as const;
 
 /** What people make for themselves, until an administrator states other bounds. */
-const BOUNDED = { maxRateLimitPerMinute: 600, maxBudgetLimitCents: 10_000, budgetType: 'monthly', maxValidityDays: 365, defaults: { validityDays: 90 } } as const;
+const BOUNDED = {
+  maxRateLimitPerMinute: 600,
+  maxBudgetLimitCents: 10_000,
+  budgetType: 'monthly',
+  maxValidityDays: 365,
+  defaults: { validityDays: 90 },
+} as const;
 
 /** The roles every installation starts with; all but `admin` may be edited. */
 export const SEEDED_ROLES: readonly SeededRole[] = [
   { name: 'admin', description: 'May do everything.', permissions: ['*'], keyPolicy: null },
-  { name: 'creator', description: 'May create keys of their own.', permissions: ['platform:api-keys:create'], keyPolicy: { ...BOUNDED, ...RESERVED } },
+  {
+    name: 'creator',
+    description: 'May create keys of their own.',
+    permissions: ['platform:api-keys:create'],
+    keyPolicy: { ...BOUNDED, ...RESERVED },
+  },
   { name: 'user', description: 'May use and watch the keys they were given.', permissions: [], keyPolicy: RESERVED },
-  { name: 'auditor', description: 'May read everything and export the audit trail.', permissions: ['platform:*:read', 'platform:audit:export'], keyPolicy: RESERVED },
-  { name: 'gateway', description: 'A service that verifies keys and reports their usage.', permissions: ['platform:api-keys:verify', 'platform:usage:report'], keyPolicy: RESERVED },
+  {
+    name: 'auditor',
+    description: 'May read everything and export the audit trail.',
+    permissions: ['platform:*:read', 'platform:audit:export'],
+    keyPolicy: RESERVED,
+  },
+  {
+    name: 'gateway',
+    description: 'A service that verifies keys and reports their usage.',
+    permissions: ['platform:api-keys:verify', 'platform:usage:report'],
+    keyPolicy: RESERVED,
+  },
 ];
 
 /** The first admin of an installation; `password` only when it was generated just now. */
@@ -76,7 +97,11 @@ export async function seed(
     await insertAdmin(change, admin.email, passwordHash, peppers, isTemporary);
     // Nothing is in this database that the release before has stored.
     change.record({ action: BIND_ACTION, resourceType: 'system', resourceId: null });
-    return { email: admin.email, password: admin.password === null ? password : null, isPasswordTemporary: isTemporary };
+    return {
+      email: admin.email,
+      password: admin.password === null ? password : null,
+      isPasswordTemporary: isTemporary,
+    };
   });
 }
 
@@ -109,7 +134,10 @@ export async function insertAdmin(
 async function seedRoles({ tx, record }: Change, roles: readonly SeededRole[]): Promise<void> {
   for (const { name, description, permissions, keyPolicy } of roles) {
     const values = [name, description, permissions, keyPolicy];
-    await tx.query('INSERT INTO role (name, description, permissions, key_policy, is_seeded) VALUES ($1, $2, $3, $4, true)', values);
+    await tx.query(
+      'INSERT INTO role (name, description, permissions, key_policy, is_seeded) VALUES ($1, $2, $3, $4, true)',
+      values,
+    );
     const after = { description, permissions, keyPolicy, isActive: true };
     record({ action: 'roles:create', resourceType: 'role', resourceId: name, changes: diff(null, after) });
   }

@@ -45,7 +45,12 @@ export class Sessions {
   }
 
   /** Opens a session by the database's clock, and drops those of the user that have ended by themselves. */
-  async open(userId: string, ttlSeconds: number, idleSeconds: number | null, { ip, device }: SessionOrigin): Promise<{ id: string; expiresAt: Date }> {
+  async open(
+    userId: string,
+    ttlSeconds: number,
+    idleSeconds: number | null,
+    { ip, device }: SessionOrigin,
+  ): Promise<{ id: string; expiresAt: Date }> {
     const id = uuidv7();
     const [row] = await this.manager.query<{ expires_at: Date }[]>(
       `WITH ended AS (DELETE FROM session s WHERE s.user_id = $3 AND NOT (${IS_OPEN}))
@@ -88,13 +93,19 @@ export class Sessions {
 
   /** Ends one session of a user; false when there is none. */
   async close(id: string, userId: string): Promise<boolean> {
-    const [, count] = await this.manager.query<[unknown[], number]>('DELETE FROM session WHERE id = $1 AND user_id = $2', [id, userId]);
+    const [, count] = await this.manager.query<[unknown[], number]>(
+      'DELETE FROM session WHERE id = $1 AND user_id = $2',
+      [id, userId],
+    );
     return count > 0;
   }
 
   /** Ends all sessions of a user, or all but `keep`; gives how many. */
   async closeAllOf(userId: string, keep: string | null = null): Promise<number> {
-    const [, count] = await this.manager.query<[unknown[], number]>('DELETE FROM session WHERE user_id = $1 AND id IS DISTINCT FROM $2', [userId, keep]);
+    const [, count] = await this.manager.query<[unknown[], number]>(
+      'DELETE FROM session WHERE user_id = $1 AND id IS DISTINCT FROM $2',
+      [userId, keep],
+    );
     return count;
   }
 

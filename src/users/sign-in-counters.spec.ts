@@ -21,7 +21,10 @@ class Store {
     for (const [counter, failures] of batch) {
       const row = this.rows.get(counter);
       const isOpen = row !== undefined && row.startedAtMs + WINDOW_MS > nowMs;
-      this.rows.set(counter, { failures: (isOpen ? row.failures : 0) + failures, startedAtMs: isOpen ? row.startedAtMs : nowMs });
+      this.rows.set(counter, {
+        failures: (isOpen ? row.failures : 0) + failures,
+        startedAtMs: isOpen ? row.startedAtMs : nowMs,
+      });
     }
     return this.find([...batch.keys()], nowMs);
   }

@@ -64,7 +64,10 @@ export class SignInCountsRepository {
   }
 
   /** Adds to counters and accounts in one statement, and returns what these counters have now. */
-  async add(counters: ReadonlyMap<string, number>, accounts: ReadonlyMap<string, AccountFailures>): Promise<StoredCount[]> {
+  async add(
+    counters: ReadonlyMap<string, number>,
+    accounts: ReadonlyMap<string, AccountFailures>,
+  ): Promise<StoredCount[]> {
     const failures = [...accounts.values()];
     const rows = await this.manager.query<Row[]>(ADD, [
       [...counters.keys()],

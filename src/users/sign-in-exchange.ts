@@ -16,7 +16,8 @@ const MAX_TOLD = 1_000;
 const MAX_ACCOUNTS = 10_000;
 const COUNTER_BYTES = 16;
 
-const NOT_TOLD = 'Failed sign-ins cannot be written to the database: each replica limits guessing by what it has seen itself.';
+const NOT_TOLD =
+  'Failed sign-ins cannot be written to the database: each replica limits guessing by what it has seen itself.';
 
 /**
  * The failed sign-ins of all replicas: each reads what the others have counted before it lets a password be tried, and
@@ -44,12 +45,21 @@ export class SignInExchange implements OnApplicationShutdown {
     this.key = counterKey(config);
     const logger = new Logger('SignIn');
     this.log = new RepeatedLog((fields) => logger.warn(fields));
-    conditions.register('signIns', 'failed sign-ins are counted over all replicas', () => (this.attempts.areFailing ? NOT_TOLD : null), 'warn');
+    conditions.register(
+      'signIns',
+      'failed sign-ins are counted over all replicas',
+      () => (this.attempts.areFailing ? NOT_TOLD : null),
+      'warn',
+    );
   }
 
   /** The counter of something, without its text: an address that was mistyped may be a password. */
   counterOf(kind: string, value: string): string {
-    return createHmac('sha256', this.key).update(`${kind}\0${value}`).digest().subarray(0, COUNTER_BYTES).toString('hex');
+    return createHmac('sha256', this.key)
+      .update(`${kind}\0${value}`)
+      .digest()
+      .subarray(0, COUNTER_BYTES)
+      .toString('hex');
   }
 
   /** Milliseconds until `limits` admit a try, by what this replica knows without asking; null: now, for all it knows. */
@@ -76,7 +86,8 @@ export class SignInExchange implements OnApplicationShutdown {
   /** Notes a failure for the person of an account. */
   noteAccount(userId: string, ip: string | null): void {
     const known = this.accounts.get(userId);
-    if (known === undefined && this.accounts.size >= MAX_ACCOUNTS) this.accounts.delete(this.accounts.keys().next().value!);
+    if (known === undefined && this.accounts.size >= MAX_ACCOUNTS)
+      this.accounts.delete(this.accounts.keys().next().value!);
     this.accounts.set(userId, { failures: (known?.failures ?? 0) + 1, lastAt: this.clock.now(), lastIp: ip });
     this.tellSoon();
   }
@@ -132,7 +143,10 @@ function counterKey({ jwtSecrets }: Config): Buffer {
   return Buffer.from(hkdfSync('sha256', first!.key, '', 'latchkey sign-in counters', 32));
 }
 
-function merged(older: ReadonlyMap<string, AccountFailures>, newer: ReadonlyMap<string, AccountFailures>): Map<string, AccountFailures> {
+function merged(
+  older: ReadonlyMap<string, AccountFailures>,
+  newer: ReadonlyMap<string, AccountFailures>,
+): Map<string, AccountFailures> {
   const all = new Map(older);
   for (const [userId, { failures, lastAt, lastIp }] of newer) {
     all.set(userId, { failures: (older.get(userId)?.failures ?? 0) + failures, lastAt, lastIp });

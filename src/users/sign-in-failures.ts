@@ -43,14 +43,24 @@ export class SignInFailures implements OnApplicationShutdown {
     const logger = new Logger('SignIn');
     this.log = new RepeatedLog((fields) => logger.warn(fields), MAX_LINES);
     this.counter = meters.counter('latchkey_sign_in_failures_total', 'Sign-ins that failed, by reason.', ['reason']);
-    meters.gauge('latchkey_password_hashes_queued', 'Passwords that wait to be checked or set. At 64 of unknown browsers their sign-ins are answered 503.', () => hashingSlots.queued);
+    meters.gauge(
+      'latchkey_password_hashes_queued',
+      'Passwords that wait to be checked or set. At 64 of unknown browsers their sign-ins are answered 503.',
+      () => hashingSlots.queued,
+    );
     for (const reason of FAILURE_REASONS) this.counter.labels(reason).inc(0);
   }
 
   /** @param userId the account that was tried; null: there is none, or it is not known */
   note({ ip, requestId }: Pick<Caller, 'ip' | 'requestId'>, userId: string | null, reason: FailureReason): void {
     this.counter.labels(reason).inc();
-    this.log.add(reason, { msg: 'A sign-in failed.', reason, clientIp: ip, requestId, ...(userId === null ? {} : { userId }) });
+    this.log.add(reason, {
+      msg: 'A sign-in failed.',
+      reason,
+      clientIp: ip,
+      requestId,
+      ...(userId === null ? {} : { userId }),
+    });
     this.minutes.count({ ip, requestId, userId, reason }, this.clock.monotonicMs());
     if (userId !== null) this.exchange.noteAccount(userId, ip);
   }
@@ -102,7 +112,13 @@ export class SignInFailures implements OnApplicationShutdown {
         resourceType: 'user',
         resourceId: userIds.length === 1 ? only! : null,
         outcome: 'refused',
-        details: { code: 'SIGN_IN_FAILED', count, reasons, ...(userIds.length > 1 ? { userIds } : {}), ...(isShared ? { addresses: 'several' } : {}) },
+        details: {
+          code: 'SIGN_IN_FAILED',
+          count,
+          reasons,
+          ...(userIds.length > 1 ? { userIds } : {}),
+          ...(isShared ? { addresses: 'several' } : {}),
+        },
       },
     );
   }

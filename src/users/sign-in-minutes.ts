@@ -1,5 +1,11 @@
 /** Why a sign-in fails: the password, the code, none after a right password, a limit, or what the identity provider said. */
-export const FAILURE_REASONS = ['wrong-password', 'wrong-code', 'missing-code', 'throttled', 'identity-provider'] as const;
+export const FAILURE_REASONS = [
+  'wrong-password',
+  'wrong-code',
+  'missing-code',
+  'throttled',
+  'identity-provider',
+] as const;
 export type FailureReason = (typeof FAILURE_REASONS)[number];
 
 /** One sign-in that failed. */

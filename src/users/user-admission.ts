@@ -39,7 +39,12 @@ export class UserAdmission {
   ) {}
 
   /** Locks the caller, and `shared` users besides. @throws DomainError 401, 403 PERMISSION_DENIED */
-  async lockAuthority(tx: EntityManager, caller: KnownCaller, permission: Permission, shared: readonly string[] = []): Promise<{ authority: Authority; holders: ReadonlyMap<string, Holder> }> {
+  async lockAuthority(
+    tx: EntityManager,
+    caller: KnownCaller,
+    permission: Permission,
+    shared: readonly string[] = [],
+  ): Promise<{ authority: Authority; holders: ReadonlyMap<string, Holder> }> {
     return this.lock(tx, caller, permission, new Map(shared.map((id) => [id, 'share'])));
   }
 
@@ -50,7 +55,13 @@ export class UserAdmission {
    *
    * @throws DomainError 401; 403 PERMISSION_DENIED, CANNOT_GRANT, OUTSIDE_POLICY; 404
    */
-  async lockParties(tx: EntityManager, caller: KnownCaller, permission: Permission, targetId: string, locks: ReadonlyMap<string, HolderLock> = new Map()): Promise<Parties> {
+  async lockParties(
+    tx: EntityManager,
+    caller: KnownCaller,
+    permission: Permission,
+    targetId: string,
+    locks: ReadonlyMap<string, HolderLock> = new Map(),
+  ): Promise<Parties> {
     // In one round trip, the locks first.
     const [parties, owners] = await inTurn([
       this.lockForUpkeep(tx, caller, permission, targetId, locks),
@@ -65,8 +76,19 @@ export class UserAdmission {
    *
    * @throws DomainError 401; 403 PERMISSION_DENIED, CANNOT_GRANT, OUTSIDE_POLICY; 404
    */
-  async lockForUpkeep(tx: EntityManager, caller: KnownCaller, permission: Permission, targetId: string, locks: ReadonlyMap<string, HolderLock> = new Map()): Promise<Parties> {
-    const { authority, holders } = await this.lock(tx, caller, permission, new Map([...locks, [targetId, 'update' as const]]));
+  async lockForUpkeep(
+    tx: EntityManager,
+    caller: KnownCaller,
+    permission: Permission,
+    targetId: string,
+    locks: ReadonlyMap<string, HolderLock> = new Map(),
+  ): Promise<Parties> {
+    const { authority, holders } = await this.lock(
+      tx,
+      caller,
+      permission,
+      new Map([...locks, [targetId, 'update' as const]]),
+    );
     const target = holders.get(targetId);
     if (!target) throw userNotFound();
     requireHoldingAllOf(authority, target);
@@ -78,7 +100,12 @@ export class UserAdmission {
    * `platform:api-keys:update` permits, so the caller needs it, and every grant of service accounts reached through the
    * user. Keys that the caller owns, or manages, give nothing new.
    */
-  private async requireMayActAs(tx: EntityManager, caller: KnownCaller, { authority, target }: Parties, owners: readonly Ownership[]): Promise<void> {
+  private async requireMayActAs(
+    tx: EntityManager,
+    caller: KnownCaller,
+    { authority, target }: Parties,
+    owners: readonly Ownership[],
+  ): Promise<void> {
     const foreign = owners.filter((owner) => !owns(caller.principal, owner));
     if (foreign.length === 0) return;
     if (!authority.holds(TAKE_KEYS)) throw actsForKeyOwner(TAKE_KEYS);
@@ -95,11 +122,17 @@ export class UserAdmission {
    * @param before the user before the change; null: there was none
    * @throws DomainError 403 PERMISSION_DENIED, CANNOT_GRANT, OUTSIDE_POLICY
    */
-  async requireHoldingAllAfter(tx: EntityManager, authority: Authority, id: string, before: Holder | null): Promise<void> {
+  async requireHoldingAllAfter(
+    tx: EntityManager,
+    authority: Authority,
+    id: string,
+    before: Holder | null,
+  ): Promise<void> {
     const after = await this.grants.in(tx).findHolder(id);
     if (!after) return;
     requireHoldingAllOf(authority, after);
-    if (before !== null && covers(after.grants, 'platform:api-keys:create')) authority.requireMayLoosenUser(before.policies, after.policies);
+    if (before !== null && covers(after.grants, 'platform:api-keys:create'))
+      authority.requireMayLoosenUser(before.policies, after.policies);
   }
 
   /** The names, all of which exist and cannot be deleted until commit. @throws DomainError 400 */
@@ -113,7 +146,8 @@ export class UserAdmission {
   /** Every id is a person among the locked `holders`. @throws DomainError 400 */
   requireManagers(ids: readonly string[], holders: ReadonlyMap<string, Holder>): void {
     const wrong = ids.filter((id) => holders.get(id)?.kind !== 'person');
-    if (wrong.length > 0) throw validationFailed(wrong.map((id) => ({ path: 'managerIds', message: `there is no person ${id}` })));
+    if (wrong.length > 0)
+      throw validationFailed(wrong.map((id) => ({ path: 'managerIds', message: `there is no person ${id}` })));
   }
 
   /**
@@ -131,7 +165,12 @@ export class UserAdmission {
     return (await this.users.in(tx).countActiveAdmins(this.config.oidc?.issuer ?? null)) > 0;
   }
 
-  private async lock(tx: EntityManager, caller: KnownCaller, permission: Permission, locks: ReadonlyMap<string, HolderLock>) {
+  private async lock(
+    tx: EntityManager,
+    caller: KnownCaller,
+    permission: Permission,
+    locks: ReadonlyMap<string, HolderLock>,
+  ) {
     const callerId = caller.principal.ownerId;
     const reader = this.grants.in(tx);
     const lock = reader.holders(new Map([[callerId, 'share' as const], ...locks]));

@@ -48,7 +48,12 @@ export class UserEndings {
     await tx.query('SELECT 1 FROM users WHERE id = $1 FOR UPDATE', [id]);
     const ended = await this.sessions.in(tx).closeOpenedUpTo(id, at);
     if (ended === 0) return false;
-    record({ action: 'sessions:revoke', resourceType: 'user', resourceId: id, details: { ...details, sessions: ended } });
+    record({
+      action: 'sessions:revoke',
+      resourceType: 'user',
+      resourceId: id,
+      details: { ...details, sessions: ended },
+    });
     return true;
   }
 

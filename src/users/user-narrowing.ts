@@ -46,8 +46,13 @@ export async function narrowUsers({ tx, record }: Change, narrowings: readonly U
       changed += 1;
       continue;
     }
-    if (roles !== null) await users.setRoles(id, before.roles.filter((role) => roles.includes(role)));
-    if (isActive === false) await users.update(Object.assign(new User(), before.user, { isActive, updatedAt: locked.now }), null);
+    if (roles !== null)
+      await users.setRoles(
+        id,
+        before.roles.filter((role) => roles.includes(role)),
+      );
+    if (isActive === false)
+      await users.update(Object.assign(new User(), before.user, { isActive, updatedAt: locked.now }), null);
     const changes = diff(auditedUser(before), auditedUser((await users.findById(id))!));
     if (changes.length > 0) record({ ...entry, action: 'users:update', changes });
     const hasLostFactor = await narrowSecondFactor({ tx, record }, narrowing);

@@ -24,7 +24,8 @@ const isSearch = (value: unknown) => isNameOf(value, 100);
 /** UUIDs are compared as text; PostgreSQL gives them in lower case. */
 const InLowerCase = () =>
   Transform(({ value }: { value: unknown }) => {
-    if (Array.isArray(value)) return value.map((entry: unknown) => (typeof entry === 'string' ? entry.toLowerCase() : entry));
+    if (Array.isArray(value))
+      return value.map((entry: unknown) => (typeof entry === 'string' ? entry.toLowerCase() : entry));
     return typeof value === 'string' ? value.toLowerCase() : value;
   });
 
@@ -135,7 +136,11 @@ export class SetPasswordDto {
    */
   @IfPresent()
   @IsString()
-  @Satisfies('currentPassword', (value) => typeof value === 'string' && value.length <= 4096, 'must be at most 4096 characters')
+  @Satisfies(
+    'currentPassword',
+    (value) => typeof value === 'string' && value.length <= 4096,
+    'must be at most 4096 characters',
+  )
   currentPassword?: string;
 }
 

@@ -28,12 +28,20 @@ export function ownerHasKeys(keys: number): DomainError {
 
 /** 409: service accounts never sign in, and users of the identity provider sign in there. */
 export function hasNoPassword(): DomainError {
-  return new DomainError('conflict', 'HAS_NO_PASSWORD', 'This account has no password here: it is a service account, or its identity provider signs it in.');
+  return new DomainError(
+    'conflict',
+    'HAS_NO_PASSWORD',
+    'This account has no password here: it is a service account, or its identity provider signs it in.',
+  );
 }
 
 /** 403: an API key has no account of its own, and nobody reads what it is told. */
 export function onlyForPeople(): DomainError {
-  return new DomainError('forbidden', 'ONLY_FOR_PEOPLE', 'This is about the account of a signed-in person. Sign in instead of using an API key.');
+  return new DomainError(
+    'forbidden',
+    'ONLY_FOR_PEOPLE',
+    'This is about the account of a signed-in person. Sign in instead of using an API key.',
+  );
 }
 
 /** 403: the old password is not the old password. */

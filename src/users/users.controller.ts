@@ -5,7 +5,14 @@ import { WaitsForReplicas } from '../audit/waits-for-replicas.js';
 import { Audited, FromCaller, RequirePermission, SignedIn } from '../access/decorators.js';
 import { OffBoarding } from './off-boarding.service.js';
 import { Passwords } from './passwords.service.js';
-import { CreateUserDto, DeleteUserQueryDto, SetPasswordDto, SetRolesDto, UpdateUserDto, UsersQueryDto } from './user.dto.js';
+import {
+  CreateUserDto,
+  DeleteUserQueryDto,
+  SetPasswordDto,
+  SetRolesDto,
+  UpdateUserDto,
+  UsersQueryDto,
+} from './user.dto.js';
 import { UserIdPipe } from './user-id.pipe.js';
 import { UsersPageView, UserView } from './user.view.js';
 import { UsersService } from './users.service.js';
@@ -35,7 +42,10 @@ export class UsersController {
   @Post()
   @RequirePermission('platform:users:create')
   @Audited('users:create', 'user')
-  @ApiOperation({ summary: 'Add a person or a service account', description: 'You must hold everything the new user may do.' })
+  @ApiOperation({
+    summary: 'Add a person or a service account',
+    description: 'You must hold everything the new user may do.',
+  })
   create(@FromCaller() caller: KnownCaller, @Body() body: CreateUserDto): Promise<UserView> {
     return this.users.create(caller, body);
   }
@@ -56,7 +66,11 @@ export class UsersController {
     summary: 'Change a user',
     description: `You must hold everything they may do. ${KEY_OWNERS} Disabling ends their sessions and stops their keys at once.`,
   })
-  update(@FromCaller() caller: KnownCaller, @Param('id', UserIdPipe) id: string, @Body() body: UpdateUserDto): Promise<UserView> {
+  update(
+    @FromCaller() caller: KnownCaller,
+    @Param('id', UserIdPipe) id: string,
+    @Body() body: UpdateUserDto,
+  ): Promise<UserView> {
     return this.users.update(caller, id, body);
   }
 
@@ -71,7 +85,11 @@ export class UsersController {
       `You must hold everything they may do. ${KEY_OWNERS} Of an owner of keys that are not revoked, say what becomes of them. ` +
       'Many keys are done in batches: if the request is cut off, send it again.',
   })
-  delete(@FromCaller() caller: KnownCaller, @Param('id', UserIdPipe) id: string, @Query() query: DeleteUserQueryDto): Promise<void> {
+  delete(
+    @FromCaller() caller: KnownCaller,
+    @Param('id', UserIdPipe) id: string,
+    @Query() query: DeleteUserQueryDto,
+  ): Promise<void> {
     return this.offBoarding.delete(caller, id, query);
   }
 
@@ -83,7 +101,11 @@ export class UsersController {
     summary: 'Set a user’s roles',
     description: `You must hold everything they may do, before and after. ${KEY_OWNERS} Takes effect on their next request.`,
   })
-  setRoles(@FromCaller() caller: KnownCaller, @Param('id', UserIdPipe) id: string, @Body() body: SetRolesDto): Promise<UserView> {
+  setRoles(
+    @FromCaller() caller: KnownCaller,
+    @Param('id', UserIdPipe) id: string,
+    @Body() body: SetRolesDto,
+  ): Promise<UserView> {
     return this.users.setRoles(caller, id, body.roles);
   }
 
@@ -98,7 +120,11 @@ export class UsersController {
       'Ends all sessions of the user but the one that asks. A password that is set for another user must be changed at the next sign-in. ' +
       'No key sets the password of its owner.',
   })
-  setPassword(@FromCaller() caller: KnownCaller, @Param('id', UserIdPipe) id: string, @Body() body: SetPasswordDto): Promise<void> {
+  setPassword(
+    @FromCaller() caller: KnownCaller,
+    @Param('id', UserIdPipe) id: string,
+    @Body() body: SetPasswordDto,
+  ): Promise<void> {
     return this.passwords.set(caller, id, body);
   }
 }

@@ -28,7 +28,15 @@ import { UsersRepository } from './users.repository.js';
 import { UsersService } from './users.service.js';
 
 /** What a second factor is made of; nothing else of it is known outside of its folder. */
-const secondFactor = [SecondFactors, SecondFactorCheck, SecondFactorReset, SecondFactorResealing, SecondFactorRepository, EnrolmentDuty, OwnPassword];
+const secondFactor = [
+  SecondFactors,
+  SecondFactorCheck,
+  SecondFactorReset,
+  SecondFactorResealing,
+  SecondFactorRepository,
+  EnrolmentDuty,
+  OwnPassword,
+];
 
 /** People and service accounts: who they are, what they may do, how they prove it. */
 @Module({
@@ -54,6 +62,17 @@ const secondFactor = [SecondFactors, SecondFactorCheck, SecondFactorReset, Secon
     UsersRepository,
     ...secondFactor,
   ],
-  exports: [Accounts, AccountNotices, Identities, Sessions, UserSessions, PasswordThrottle, SignInFailures, UserAdmission, UserEndings, EnrolmentDuty],
+  exports: [
+    Accounts,
+    AccountNotices,
+    Identities,
+    Sessions,
+    UserSessions,
+    PasswordThrottle,
+    SignInFailures,
+    UserAdmission,
+    UserEndings,
+    EnrolmentDuty,
+  ],
 })
 export class UsersModule {}

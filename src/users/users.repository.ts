@@ -53,8 +53,14 @@ export class UsersRepository {
 
   /** How many users match, counted up to one more than a list shows. */
   async count(filter: UserFilter): Promise<number> {
-    const [sql, parameters] = this.matching(filter).select('1').limit(MAX_COUNTED_ROWS + 1).getQueryAndParameters();
-    const [row] = await this.manager.query<{ count: number }[]>(`SELECT count(*)::int AS count FROM (${sql}) AS counted`, parameters);
+    const [sql, parameters] = this.matching(filter)
+      .select('1')
+      .limit(MAX_COUNTED_ROWS + 1)
+      .getQueryAndParameters();
+    const [row] = await this.manager.query<{ count: number }[]>(
+      `SELECT count(*)::int AS count FROM (${sql}) AS counted`,
+      parameters,
+    );
     return row!.count;
   }
 
@@ -78,12 +84,21 @@ export class UsersRepository {
 
   /** The user an identity provider calls `subject`, deleted ones included, or null. */
   async findByIdentity(issuer: string, subject: string): Promise<User | null> {
-    return this.manager.createQueryBuilder(User, 'u').where('u.oidcIssuer = :issuer AND u.oidcSubject = :subject', { issuer, subject }).getOne();
+    return this.manager
+      .createQueryBuilder(User, 'u')
+      .where('u.oidcIssuer = :issuer AND u.oidcSubject = :subject', { issuer, subject })
+      .getOne();
   }
 
   /** Adds a user with roles and managers, in one round trip. @throws QueryFailedError 23505, see {@link isEmailTaken} */
   async insert(user: User, roles: readonly string[], managerIds: readonly string[]): Promise<void> {
-    const [text, values] = this.manager.createQueryBuilder().insert().into(User).values(user).updateEntity(false).getQueryAndParameters();
+    const [text, values] = this.manager
+      .createQueryBuilder()
+      .insert()
+      .into(User)
+      .values(user)
+      .updateEntity(false)
+      .getQueryAndParameters();
     await inOneTrip(this.manager, [{ text, values }, ...setRoles(user.id, roles), ...setManagers(user.id, managerIds)]);
   }
 
@@ -92,7 +107,17 @@ export class UsersRepository {
     const rows = await this.manager.query<unknown[]>(
       `INSERT INTO users (id, email, name, kind, oidc_issuer, oidc_subject, oidc_roles, oidc_issued_at, created_at, updated_at, last_sign_in_at, email_verified)
        VALUES ($1, $2, $3, 'person', $4, $5, $6, $7, $8, $8, $8, $9) ON CONFLICT (oidc_issuer, oidc_subject) DO NOTHING RETURNING 1`,
-      [user.id, user.email, user.name, user.oidcIssuer, user.oidcSubject, user.oidcRoles, user.oidcIssuedAt, user.createdAt, user.isEmailVerified],
+      [
+        user.id,
+        user.email,
+        user.name,
+        user.oidcIssuer,
+        user.oidcSubject,
+        user.oidcRoles,
+        user.oidcIssuedAt,
+        user.createdAt,
+        user.isEmailVerified,
+      ],
     );
     return rows.length > 0;
   }
@@ -102,8 +127,12 @@ export class UsersRepository {
    *
    * @throws QueryFailedError 23505, see {@link isEmailTaken}
    */
-  async update({ id, email, name, isActive, maxActiveKeys, updatedAt }: User, managerIds: readonly string[] | null): Promise<void> {
-    const text = 'UPDATE users SET email_verified = CASE WHEN email = $2 THEN email_verified END, email = $2, name = $3, is_active = $4, max_active_keys = $5, updated_at = $6 WHERE id = $1';
+  async update(
+    { id, email, name, isActive, maxActiveKeys, updatedAt }: User,
+    managerIds: readonly string[] | null,
+  ): Promise<void> {
+    const text =
+      'UPDATE users SET email_verified = CASE WHEN email = $2 THEN email_verified END, email = $2, name = $3, is_active = $4, max_active_keys = $5, updated_at = $6 WHERE id = $1';
     const values = [id, email, name, isActive, maxActiveKeys, updatedAt];
     await inOneTrip(this.manager, [{ text, values }, ...(managerIds === null ? [] : setManagers(id, managerIds))]);
   }
@@ -165,7 +194,11 @@ export class UsersRepository {
    * Notes the newest token of an identity, and the roles its claim gave. The address is not replaced by the token's; what
    * the token says of another address is not said of this one.
    */
-  async noteIdentity(id: string, token: { issuedAt: number; email: string | null; isEmailVerified: boolean }, claimRoles: readonly string[]): Promise<void> {
+  async noteIdentity(
+    id: string,
+    token: { issuedAt: number; email: string | null; isEmailVerified: boolean },
+    claimRoles: readonly string[],
+  ): Promise<void> {
     await this.manager.query(
       `UPDATE users SET last_sign_in_at = now(), oidc_issued_at = $2, oidc_roles = $3,
               email_verified = coalesce(lower(email) = lower($4), false) AND $5 WHERE id = $1`,
@@ -175,7 +208,10 @@ export class UsersRepository {
 
   /** Which of `roles` exist, locked until commit so that they still do then; in order of name. */
   async existingRoles(roles: readonly string[]): Promise<string[]> {
-    const rows = await this.manager.query<{ name: string }[]>('SELECT name FROM role WHERE name = ANY($1) ORDER BY name FOR SHARE', [roles]);
+    const rows = await this.manager.query<{ name: string }[]>(
+      'SELECT name FROM role WHERE name = ANY($1) ORDER BY name FOR SHARE',
+      [roles],
+    );
     return rows.map((row) => row.name);
   }
 
@@ -217,8 +253,10 @@ export class UsersRepository {
     const query = this.manager.createQueryBuilder(User, 'u').where('u.deletedAt IS NULL');
     if (filter.kind !== undefined) query.andWhere('u.kind = :kind', { kind: filter.kind });
     if (filter.isActive !== undefined) query.andWhere('u.isActive = :isActive', { isActive: filter.isActive });
-    if (filter.role !== undefined) query.andWhere('u.id IN (SELECT user_id FROM user_role WHERE role_name = :role)', { role: filter.role });
-    if (filter.search !== undefined) query.andWhere('(u.name ILIKE :search OR u.email ILIKE :search)', { search: likeAnywhere(filter.search.trim()) });
+    if (filter.role !== undefined)
+      query.andWhere('u.id IN (SELECT user_id FROM user_role WHERE role_name = :role)', { role: filter.role });
+    if (filter.search !== undefined)
+      query.andWhere('(u.name ILIKE :search OR u.email ILIKE :search)', { search: likeAnywhere(filter.search.trim()) });
     return query;
   }
 
@@ -230,14 +268,21 @@ export class UsersRepository {
   /** Roles and managers by user, in one statement for any number of users. */
   private async grantsOf(ids: readonly string[]): Promise<Map<string, Omit<UserWithRoles, 'user'>>> {
     if (ids.length === 0) return new Map();
-    const rows = await this.manager.query<{ id: string; roles: string[]; manager_ids: string[]; has_second_factor: boolean }[]>(
+    const rows = await this.manager.query<
+      { id: string; roles: string[]; manager_ids: string[]; has_second_factor: boolean }[]
+    >(
       `SELECT id, ARRAY(SELECT role_name FROM user_role WHERE user_id = id ORDER BY 1) AS roles,
               ARRAY(SELECT manager_id FROM user_manager WHERE user_id = id ORDER BY 1) AS manager_ids,
               EXISTS (SELECT FROM second_factor f WHERE f.user_id = id.id AND f.confirmed_at IS NOT NULL) AS has_second_factor
          FROM unnest($1::uuid[]) AS id`,
       [ids],
     );
-    return new Map(rows.map((row) => [row.id, { roles: row.roles, managerIds: row.manager_ids, hasSecondFactor: row.has_second_factor }]));
+    return new Map(
+      rows.map((row) => [
+        row.id,
+        { roles: row.roles, managerIds: row.manager_ids, hasSecondFactor: row.has_second_factor },
+      ]),
+    );
   }
 }
 
@@ -263,5 +308,7 @@ function setManagers(id: string, managerIds: readonly string[]): QueryConfig[] {
 
 /** Whether a statement failed because another local account has the e-mail address. */
 export function isEmailTaken(error: unknown): boolean {
-  return error instanceof QueryFailedError && (error.driverError as { constraint?: string }).constraint === 'users_email_key';
+  return (
+    error instanceof QueryFailedError && (error.driverError as { constraint?: string }).constraint === 'users_email_key'
+  );
 }

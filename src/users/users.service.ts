@@ -64,7 +64,12 @@ export class UsersService {
     const { peppers } = this.config;
     const created = this.changes.transaction(caller, async ({ tx, record, write, lastly }) => {
       const { managerIds = [], roles = [] } = input;
-      const { authority, holders } = await this.admission.lockAuthority(tx, caller, 'platform:users:create', managerIds);
+      const { authority, holders } = await this.admission.lockAuthority(
+        tx,
+        caller,
+        'platform:users:create',
+        managerIds,
+      );
       this.admission.requireManagers(managerIds, holders);
       await this.admission.requireRoles(tx, roles);
       const user = userFrom(input, peppers, passwordHash, this.clock.now());
@@ -107,7 +112,11 @@ export class UsersService {
       const [, before] = await inTurn([this.admission.requireRoles(tx, roles), this.require(tx, id)]);
       write(this.users.in(tx).setRoles(id, roles));
       const [, , after] = await lastly(
-        inTurn([this.admission.requireHoldingAllAfter(tx, authority, id, target), this.admission.requireAdminRemains(tx, target), this.require(tx, id)]),
+        inTurn([
+          this.admission.requireHoldingAllAfter(tx, authority, id, target),
+          this.admission.requireAdminRemains(tx, target),
+          this.require(tx, id),
+        ]),
       );
       const changes = diff(auditedUser(before), auditedUser(after));
       if (changes.length > 0) record({ resourceType: 'user', resourceId: id, changes });
@@ -146,21 +155,31 @@ function requireConsistent(input: CreateUserDto): void {
   const errors: FieldError[] = [];
   const service = input.kind === 'service';
   if (!service && (input.email ?? null) === null) errors.push({ path: 'email', message: 'is required for a person' });
-  if (!service && (input.managerIds ?? []).length > 0) errors.push({ path: 'managerIds', message: 'only service accounts have managers' });
-  if (service && input.password !== undefined) errors.push({ path: 'password', message: 'a service account never signs in' });
-  if (input.password !== undefined && isSameAsEmail(input.password, input.email)) errors.push({ path: 'password', message: 'must not be the e-mail address' });
+  if (!service && (input.managerIds ?? []).length > 0)
+    errors.push({ path: 'managerIds', message: 'only service accounts have managers' });
+  if (service && input.password !== undefined)
+    errors.push({ path: 'password', message: 'a service account never signs in' });
+  if (input.password !== undefined && isSameAsEmail(input.password, input.email))
+    errors.push({ path: 'password', message: 'must not be the e-mail address' });
   if (errors.length > 0) throw validationFailed(errors);
 }
 
 /** Fields that this user cannot have. */
 function requireApplicable(target: Holder, input: UpdateUserDto): void {
   const errors: FieldError[] = [];
-  if (target.kind === 'person' && input.email === null) errors.push({ path: 'email', message: 'is required for a person' });
-  if (target.kind === 'person' && (input.managerIds ?? []).length > 0) errors.push({ path: 'managerIds', message: 'only service accounts have managers' });
+  if (target.kind === 'person' && input.email === null)
+    errors.push({ path: 'email', message: 'is required for a person' });
+  if (target.kind === 'person' && (input.managerIds ?? []).length > 0)
+    errors.push({ path: 'managerIds', message: 'only service accounts have managers' });
   if (errors.length > 0) throw validationFailed(errors);
 }
 
-function userFrom(input: CreateUserDto, peppers: readonly VersionedKey[], passwordHash: string | null, now: Date): User {
+function userFrom(
+  input: CreateUserDto,
+  peppers: readonly VersionedKey[],
+  passwordHash: string | null,
+  now: Date,
+): User {
   const id = uuidv7(now.getTime());
   const bound = passwordHash === null ? null : bindPassword(peppers, id, passwordHash);
   return Object.assign(new User(), {

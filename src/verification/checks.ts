@@ -73,11 +73,15 @@ const OTHER_CHATBOT = refused('CHATBOT_NOT_ALLOWED', 'The chatbot is not in the 
 
 /** Whether the key is good at all, whoever asks for whatever. */
 const STATE_CHECKS: readonly Check[] = [
-  { name: 'revoked', refuse: ({ key, secret }) => (key.revokedAtMs !== null || secret.revokedAtMs !== null ? REVOKED : null) },
+  {
+    name: 'revoked',
+    refuse: ({ key, secret }) => (key.revokedAtMs !== null || secret.revokedAtMs !== null ? REVOKED : null),
+  },
   { name: 'active', refuse: ({ key }) => (key.isActive ? null : DISABLED) },
   {
     name: 'expiry',
-    refuse: ({ key, secret }, _, nowMs) => (hasPassed(key.expiresAtMs, nowMs) || hasPassed(secret.expiresAtMs, nowMs) ? EXPIRED : null),
+    refuse: ({ key, secret }, _, nowMs) =>
+      hasPassed(key.expiresAtMs, nowMs) || hasPassed(secret.expiresAtMs, nowMs) ? EXPIRED : null,
   },
   { name: 'owner', refuse: ({ owner }) => (owner.isActive ? null : OWNER_INACTIVE) },
 ];
@@ -151,11 +155,20 @@ export function decideOnState(record: KeyRecord, nowMs: number): StaticDecision 
 export function explainChecks(record: KeyRecord, question: Question, nowMs: number): CheckOutcome[] {
   return CHECKS.map(({ name, refuse }) => {
     const refusal = refuse(record, question, nowMs);
-    return { check: name, outcome: refusal === null ? ('passed' as const) : ('failed' as const), detail: refusal?.detail ?? 'Passed.' };
+    return {
+      check: name,
+      outcome: refusal === null ? ('passed' as const) : ('failed' as const),
+      detail: refusal?.detail ?? 'Passed.',
+    };
   });
 }
 
-function firstRefusal(checks: readonly Check[], record: KeyRecord, question: Question, nowMs: number): StaticDecision | null {
+function firstRefusal(
+  checks: readonly Check[],
+  record: KeyRecord,
+  question: Question,
+  nowMs: number,
+): StaticDecision | null {
   for (const check of checks) {
     const refusal = check.refuse(record, question, nowMs);
     if (refusal !== null) return refusal;

@@ -41,7 +41,9 @@ export class KeyRecognizer {
     const nowMs = this.feed.tick();
     if (this.feed.standing(nowMs) !== 'fresh') return this.recogniseBehind(presented);
     const proof = this.prover.prove(presented, nowMs);
-    return proof instanceof Promise ? proof.then((proven) => this.answer(proven, false)) : this.answer(proof, false, nowMs);
+    return proof instanceof Promise
+      ? proof.then((proven) => this.answer(proven, false))
+      : this.answer(proof, false, nowMs);
   }
 
   private async recogniseBehind(presented: string): Promise<Recognition> {

@@ -68,16 +68,27 @@ export class QuotaGate {
   /** What a call would come to, read from the database; consumes nothing. */
   async standing(key: KeyFacts, asked: Asked): Promise<QuotaStanding> {
     const question = questionOf(asked);
-    const windows = await readWindows(this.sql, key.id, { minute: key.rateLimitPerMinute, hour: key.rateLimitPerHour, day: key.rateLimitPerDay });
+    const windows = await readWindows(this.sql, key.id, {
+      minute: key.rateLimitPerMinute,
+      hour: key.rateLimitPerHour,
+      day: key.rateLimitPerDay,
+    });
     const budget = await findBudget(this.sql, key.id);
-    const rateLimits = windows.map(({ window, limit, remaining, resetMs }) => rateLimitView(window, limit, remaining, resetMs));
+    const rateLimits = windows.map(({ window, limit, remaining, resetMs }) =>
+      rateLimitView(window, limit, remaining, resetMs),
+    );
     const checks: CheckOutcome[] = [];
     let refusal: QuotaRefusal | null = null;
     for (const { window, limit, remaining, resetMs } of windows) {
       const passes = question.cost <= remaining;
       const detail = `${remaining} of ${limit} requests are left in this ${window}; the call counts as ${question.cost}.`;
       checks.push({ check: `rate-limit-${window}`, outcome: passes ? 'passed' : 'failed', detail });
-      if (!passes) refusal ??= { code: 'RATE_LIMITED', detail: rateDetail(window), retryAfterSeconds: question.cost > limit ? null : seconds(resetMs) };
+      if (!passes)
+        refusal ??= {
+          code: 'RATE_LIMITED',
+          detail: rateDetail(window),
+          retryAfterSeconds: question.cost > limit ? null : seconds(resetMs),
+        };
     }
     if (budget !== null) {
       const need = question.reserveMicroCents ?? 0n;
@@ -118,13 +129,21 @@ export class QuotaGate {
     return budgetView(account.type, state.limit, state.spent, state.leased);
   }
 
-  private outcome(admission: Admission, key: KeyFacts, callerId: string, question: QuotaQuestion, databaseNowMs: number): QuotaOutcome | Promise<QuotaOutcome> {
+  private outcome(
+    admission: Admission,
+    key: KeyFacts,
+    callerId: string,
+    question: QuotaQuestion,
+    databaseNowMs: number,
+  ): QuotaOutcome | Promise<QuotaOutcome> {
     if (!admission.admitted) {
       if (admission.code === 'UNAVAILABLE') return Promise.reject(undecidable(admission.retryAfterMs));
       return { refusal: refusalOf(admission), isDegraded: false, reservation: null };
     }
     const reservation = this.quotas.reservationOf(admission, key.id, callerId, question, databaseNowMs);
-    return reservation === null && !admission.degraded ? PASSED : { refusal: null, isDegraded: admission.degraded, reservation };
+    return reservation === null && !admission.degraded
+      ? PASSED
+      : { refusal: null, isDegraded: admission.degraded, reservation };
   }
 }
 
@@ -140,7 +159,9 @@ function refusalOf({ code, window, retryAfterMs }: Refused): QuotaRefusal {
 }
 
 function undecidable(retryAfterMs: number | null): Error {
-  return unavailable(`Budget and rate limits cannot be decided at the moment; try again in ${seconds(retryAfterMs ?? 1000)} s.`);
+  return unavailable(
+    `Budget and rate limits cannot be decided at the moment; try again in ${seconds(retryAfterMs ?? 1000)} s.`,
+  );
 }
 
 function questionOf({ cost, reserveCents, reservationTtlSeconds }: Asked): QuotaQuestion {
@@ -152,7 +173,12 @@ function questionOf({ cost, reserveCents, reservationTtlSeconds }: Asked): Quota
   };
 }
 
-function rateLimitView(window: RateLimitView['window'], limit: number, remaining: number, resetMs: number): RateLimitView {
+function rateLimitView(
+  window: RateLimitView['window'],
+  limit: number,
+  remaining: number,
+  resetMs: number,
+): RateLimitView {
   return { window, limit, remaining, resetSeconds: Math.ceil(resetMs / 1000) };
 }
 

@@ -1,6 +1,14 @@
 import { Injectable } from '@nestjs/common';
 import { hash } from 'node:crypto';
-import { type ParsedSecret, findVersion, importedMacOf, macMatches, macOf, parse, tagMatches } from '../api-keys/secret.js';
+import {
+  type ParsedSecret,
+  findVersion,
+  importedMacOf,
+  macMatches,
+  macOf,
+  parse,
+  tagMatches,
+} from '../api-keys/secret.js';
 import { missingVersion } from '../common/missing-version.js';
 import { Config } from '../config/config.js';
 import { CredentialBindings } from '../installation/bindings/credential-bindings.js';
@@ -53,7 +61,9 @@ export class SecretProver {
       if (this.isOfThisSystem(presented)) return 'MALFORMED';
       if (LIKELY_KEY.test(presented)) return null;
       if (this.cache.imported.isEmpty) return 'MALFORMED';
-      return this.cache.imported.mayHave(this.importedMacs(hash('sha256', presented, 'buffer'))) === false ? 'MALFORMED' : null;
+      return this.cache.imported.mayHave(this.importedMacs(hash('sha256', presented, 'buffer'))) === false
+        ? 'MALFORMED'
+        : null;
     }
     return tagMatches(parsed, this.config.tagKeys) ? null : 'NOT_FOUND';
   }
@@ -110,7 +120,11 @@ export class SecretProver {
     return presented.startsWith(`${this.config.apiKeyPrefix}_`);
   }
 
-  private async load(want: Want, check: (record: KeyRecord) => Proof | Promise<Proof>, miss: Proof = 'NOT_FOUND'): Promise<Proof> {
+  private async load(
+    want: Want,
+    check: (record: KeyRecord) => Proof | Promise<Proof>,
+    miss: Proof = 'NOT_FOUND',
+  ): Promise<Proof> {
     const record = recordIn(await this.loader.load(want), want);
     return record === null ? miss : check(record);
   }

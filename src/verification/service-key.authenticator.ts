@@ -34,17 +34,24 @@ export class ServiceKeyAuthenticator extends KeyAuthenticator {
     if (typeof header === 'string') return header;
     const bearer = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
     // A JWT has two dots; a key has none.
-    return bearer !== undefined && (bearer.startsWith(`${this.config.apiKeyPrefix}_`) || !/^[^.]+\.[^.]+\.[^.]*$/.test(bearer)) ? bearer : null;
+    return bearer !== undefined &&
+      (bearer.startsWith(`${this.config.apiKeyPrefix}_`) || !/^[^.]+\.[^.]+\.[^.]*$/.test(bearer))
+      ? bearer
+      : null;
   }
 
   async prove(presented: string): Promise<ProvenSecret | null> {
     const recognition = await this.recognizer.recognise(presented);
-    return typeof recognition === 'string' ? null : { keyId: recognition.record.key.id, kid: recognition.record.secret.kid };
+    return typeof recognition === 'string'
+      ? null
+      : { keyId: recognition.record.key.id, kid: recognition.record.secret.kid };
   }
 
   authenticateKey(presented: string, ip: string): Principal | null | Promise<Principal | null> {
     const recognition = this.recognizer.recognise(presented);
-    return recognition instanceof Promise ? recognition.then((known) => this.admit(known, ip)) : this.admit(recognition, ip);
+    return recognition instanceof Promise
+      ? recognition.then((known) => this.admit(known, ip))
+      : this.admit(recognition, ip);
   }
 
   private admit(recognition: Recognition, ip: string): Principal | null | Promise<Principal | null> {
@@ -52,7 +59,9 @@ export class ServiceKeyAuthenticator extends KeyAuthenticator {
     const { record, nowMs, databaseNowMs } = recognition;
     this.lastUsed.note(record, databaseNowMs);
     const grants = this.prover.grantsOf(record, nowMs);
-    return grants instanceof Promise ? grants.then((loaded) => this.principalOf(record, loaded)) : this.principalOf(record, grants);
+    return grants instanceof Promise
+      ? grants.then((loaded) => this.principalOf(record, loaded))
+      : this.principalOf(record, grants);
   }
 
   private principalOf({ key }: KeyRecord, grants: readonly string[]): Principal {

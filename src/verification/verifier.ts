@@ -70,7 +70,8 @@ export class Verifier {
     const refusal = staticRefusal(recognition, question);
     if (refusal !== null) return this.refused(recognition, question, refusal);
     const { key } = recognition.record;
-    if (question.dryRun === true) return this.gate.standing(key, question).then((standing) => dryVerdict(recognition, question, standing));
+    if (question.dryRun === true)
+      return this.gate.standing(key, question).then((standing) => dryVerdict(recognition, question, standing));
     const outcome = this.gate.admit(key, question, callerId, recognition.databaseNowMs);
     return outcome instanceof Promise
       ? outcome.then((later) => this.decideAgain(later, question))
@@ -82,7 +83,9 @@ export class Verifier {
     const recognition = await this.recognizer.recognise(question.key);
     if (typeof recognition === 'string') return this.unproven(recognition);
     const refusal = staticRefusal(recognition, question);
-    return refusal === null ? this.answer(recognition, question, outcome) : this.refused(recognition, question, refusal);
+    return refusal === null
+      ? this.answer(recognition, question, outcome)
+      : this.refused(recognition, question, refusal);
   }
 
   private answer(recognition: Recognised, question: VerifyQuestion, outcome: QuotaOutcome): VerdictView {
@@ -99,12 +102,20 @@ export class Verifier {
     return verdict;
   }
 
-  private refused(recognition: Recognised, question: VerifyQuestion, refusal: StaticDecision | QuotaRefusal): VerdictView {
+  private refused(
+    recognition: Recognised,
+    question: VerifyQuestion,
+    refusal: StaticDecision | QuotaRefusal,
+  ): VerdictView {
     if (question.dryRun !== true) this.count(recognition.record.key.id, refusal.code);
     return this.verdict(recognition, question, refusal);
   }
 
-  private verdict(recognition: Recognised, question: VerifyQuestion, refusal: StaticDecision | QuotaRefusal | null): VerdictView {
+  private verdict(
+    recognition: Recognised,
+    question: VerifyQuestion,
+    refusal: StaticDecision | QuotaRefusal | null,
+  ): VerdictView {
     const verdict = verdictView(recognition, refusal);
     const { key } = recognition.record;
     const rateLimits = this.gate.rateLimitsOf(key);
@@ -115,7 +126,11 @@ export class Verifier {
       verdict.checks = explainChecks(recognition.record, question, recognition.databaseNowMs);
       const isQuota = refusal?.code === 'RATE_LIMITED' || refusal?.code === 'BUDGET_EXCEEDED';
       const outcome = refusal === null ? 'passed' : isQuota ? 'failed' : 'skipped';
-      verdict.checks.push({ check: 'quota', outcome, detail: isQuota ? refusal.detail : refusal === null ? 'Passed.' : 'Not reached.' });
+      verdict.checks.push({
+        check: 'quota',
+        outcome,
+        detail: isQuota ? refusal.detail : refusal === null ? 'Passed.' : 'Not reached.',
+      });
     }
     return verdict;
   }
@@ -149,7 +164,10 @@ function staticRefusal(recognition: Recognised, question: VerifyQuestion): Stati
   return recognition.isDenied ? DENIED : decide(recognition.record, question, recognition.databaseNowMs);
 }
 
-function verdictView({ record: { key }, isDegraded }: Recognised, refusal: StaticDecision | QuotaRefusal | null): VerdictView {
+function verdictView(
+  { record: { key }, isDegraded }: Recognised,
+  refusal: StaticDecision | QuotaRefusal | null,
+): VerdictView {
   const verdict: VerdictView = {
     valid: refusal === null,
     code: refusal?.code ?? 'VALID',
@@ -164,17 +182,23 @@ function verdictView({ record: { key }, isDegraded }: Recognised, refusal: Stati
   };
   if (refusal !== null) {
     verdict.detail = refusal.detail;
-    if ('retryAfterSeconds' in refusal && refusal.retryAfterSeconds !== null) verdict.retryAfterSeconds = refusal.retryAfterSeconds;
+    if ('retryAfterSeconds' in refusal && refusal.retryAfterSeconds !== null)
+      verdict.retryAfterSeconds = refusal.retryAfterSeconds;
   }
   return verdict;
 }
 
 /** What the call would come to; nothing was taken. */
-function dryVerdict(recognition: Recognised, question: VerifyQuestion, { rateLimits, budget, refusal, checks }: QuotaStanding): VerdictView {
+function dryVerdict(
+  recognition: Recognised,
+  question: VerifyQuestion,
+  { rateLimits, budget, refusal, checks }: QuotaStanding,
+): VerdictView {
   const verdict = verdictView(recognition, refusal);
   if (rateLimits.length > 0) verdict.rateLimits = rateLimits;
   if (budget !== null) verdict.budget = budget;
-  if (question.explain === true) verdict.checks = [...explainChecks(recognition.record, question, recognition.databaseNowMs), ...checks];
+  if (question.explain === true)
+    verdict.checks = [...explainChecks(recognition.record, question, recognition.databaseNowMs), ...checks];
   return verdict;
 }
 
@@ -182,7 +206,13 @@ function dryVerdict(recognition: Recognised, question: VerifyQuestion, { rateLim
 function undecided(error: unknown): VerdictView {
   const known: DomainError | null = domainErrorOf(error);
   if (known?.kind !== 'unavailable') throw error;
-  return { valid: false, code: 'UNAVAILABLE', detail: known.message, retryAfterSeconds: known.extras.retryAfterSeconds ?? 1, degraded: false };
+  return {
+    valid: false,
+    code: 'UNAVAILABLE',
+    detail: known.message,
+    retryAfterSeconds: known.extras.retryAfterSeconds ?? 1,
+    degraded: false,
+  };
 }
 
 function isDecided(verdict: Later<VerdictView>): verdict is VerdictView {

@@ -19,7 +19,10 @@ export class VerifyController {
   @HttpCode(200)
   @RequirePermission('platform:api-keys:verify')
   @RouteSchema({ response: { 200: VERDICT_SCHEMA } })
-  @ApiOperation({ summary: 'Verify a key', description: 'Answers 200 with a verdict whenever it could be decided; a refusal is a verdict with `valid: false`.' })
+  @ApiOperation({
+    summary: 'Verify a key',
+    description: 'Answers 200 with a verdict whenever it could be decided; a refusal is a verdict with `valid: false`.',
+  })
   // Said aloud: of a value or a promise of it, the document would only say that it is an object.
   @ApiOkResponse({ type: VerdictView })
   @ApiServiceUnavailableResponse({ description: 'Nothing could be decided at the moment.', type: ProblemView })
@@ -31,9 +34,12 @@ export class VerifyController {
   @HttpCode(200)
   @RequirePermission('platform:api-keys:verify')
   @RouteSchema({ response: { 200: VERDICTS_SCHEMA } })
-  @ApiOperation({ summary: 'Verify several keys', description:
+  @ApiOperation({
+    summary: 'Verify several keys',
+    description:
       'Each is decided by itself: one that could not be decided has the code `UNAVAILABLE`, one whose form is wrong `VALIDATION_FAILED` with `errors`. ' +
-      'A 400 is about the body as a whole: no list, or a wrong number of items.' })
+      'A 400 is about the body as a whole: no list, or a wrong number of items.',
+  })
   @ApiOkResponse({ type: VerdictsView })
   verifyBatch(@Req() request: FastifyRequest, @Body() body: VerifyBatchDto): VerdictsView | Promise<VerdictsView> {
     const results = this.verifier.verifyAll(body.items, askerOf(request));

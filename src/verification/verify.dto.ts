@@ -20,7 +20,12 @@ export const QUESTION_FIELDS = {
   explain: { type: 'boolean' },
 } as const;
 
-const QUESTION_SCHEMA = { type: 'object', additionalProperties: false, required: ['key'], properties: QUESTION_FIELDS } as const;
+const QUESTION_SCHEMA = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['key'],
+  properties: QUESTION_FIELDS,
+} as const;
 
 /** May this key do this, now? A member that is null is absent. */
 @BodySchema(QUESTION_SCHEMA)

@@ -25,12 +25,27 @@ inBrowser('an admin of people and their keys', () => {
 
   const dialog = () => page.getByRole('dialog');
   const said = (text: string | RegExp) => page.getByText(text).first().waitFor();
-  const made = async (body: object) => (await app.post('/api-keys', { token, body })).body as { apiKey: { id: string }; secretKey: string };
-  const keyOf = async (id: string) => (await app.get(`/api-keys/${id}`, { token })).body as { ownerId: string; status: string; expiresAt: string | null; budgetLimitCents: number; roles: string[]; name: string };
-  const userNamed = async (name: string) => (await app.get(`/users?search=${encodeURIComponent(name)}`, { token })).body.data[0] as { id: string; managerIds: string[]; roles: string[]; maxActiveKeys: number } | undefined;
-  const verify = async (key: string) => ((await app.post('/verify', { apiKey: gateway, body: { key } })).body as { code: string }).code;
+  const made = async (body: object) =>
+    (await app.post('/api-keys', { token, body })).body as { apiKey: { id: string }; secretKey: string };
+  const keyOf = async (id: string) =>
+    (await app.get(`/api-keys/${id}`, { token })).body as {
+      ownerId: string;
+      status: string;
+      expiresAt: string | null;
+      budgetLimitCents: number;
+      roles: string[];
+      name: string;
+    };
+  const userNamed = async (name: string) =>
+    (await app.get(`/users?search=${encodeURIComponent(name)}`, { token })).body.data[0] as
+      { id: string; managerIds: string[]; roles: string[]; maxActiveKeys: number } | undefined;
+  const verify = async (key: string) =>
+    ((await app.post('/verify', { apiKey: gateway, body: { key } })).body as { code: string }).code;
   const pick = async (label: string, text: string, option: string | RegExp) => {
-    const field = page.getByRole('combobox', { name: label, exact: true }).or(page.getByRole('textbox', { name: label, exact: true })).first();
+    const field = page
+      .getByRole('combobox', { name: label, exact: true })
+      .or(page.getByRole('textbox', { name: label, exact: true }))
+      .first();
     // A dialog that is still opening takes the focus once more, which would close the list again: a click waits for it.
     await field.click();
     await field.fill(text);
@@ -67,7 +82,11 @@ inBrowser('an admin of people and their keys', () => {
     await page.getByLabel('Longest validity').fill('30');
     await page.getByRole('switch', { name: 'Fill in new keys' }).check();
     await page.getByRole('switch', { name: 'Fill in scopes' }).check();
-    await page.getByRole('textbox', { name: 'Scopes a new key gets' }).or(page.getByRole('combobox', { name: 'Scopes a new key gets' })).first().fill('chat:write');
+    await page
+      .getByRole('textbox', { name: 'Scopes a new key gets' })
+      .or(page.getByRole('combobox', { name: 'Scopes a new key gets' }))
+      .first()
+      .fill('chat:write');
     await page.keyboard.press('Enter');
     await page.getByLabel('Limit in a minute').fill('20');
     await page.getByRole('button', { name: 'Add role' }).click();
@@ -77,7 +96,12 @@ inBrowser('an admin of people and their keys', () => {
     await page.getByRole('button', { name: 'Add role' }).click();
     await page.getByRole('heading', { name: 'Roles' }).waitFor();
     expect((await app.get('/roles/trial-plan', { token })).body.keyPolicy).toEqual({
-      models: ['gpt-4o-mini'], maxRateLimitPerMinute: 60, maxBudgetLimitCents: 500, budgetType: 'monthly', maxValidityDays: 30, defaults: { scopes: ['chat:write'], rateLimitPerMinute: 20 },
+      models: ['gpt-4o-mini'],
+      maxRateLimitPerMinute: 60,
+      maxBudgetLimitCents: 500,
+      budgetType: 'monthly',
+      maxValidityDays: 30,
+      defaults: { scopes: ['chat:write'], rateLimitPerMinute: 20 },
     });
     await page.getByRole('tab', { name: 'Who may do what' }).click();
     await page.getByRole('cell', { name: 'trial-plan: yes' }).or(page.getByTitle('trial-plan: yes')).first().waitFor();
@@ -113,10 +137,17 @@ inBrowser('an admin of people and their keys', () => {
     const ada = await ConsoleSession.open(browser!, app);
     const hers = ada.page;
     const first = (await app.post('/auth/login', { body: { email: 'ada@example.com', password: PASSWORD } })).body;
-    await app.put(`/users/${first.user.id}/password`, { token: first.accessToken, body: { password: HERS, currentPassword: PASSWORD } });
+    await app.put(`/users/${first.user.id}/password`, {
+      token: first.accessToken,
+      body: { password: HERS, currentPassword: PASSWORD },
+    });
     await ada.signIn('ada@example.com', HERS);
     await hers.getByRole('heading', { name: 'My keys' }).waitFor();
-    expect(await hers.getByRole('navigation', { name: 'Main' }).getByRole('link').allTextContents()).toEqual(['My keys', 'Connect a service', 'Revoke a found key']);
+    expect(await hers.getByRole('navigation', { name: 'Main' }).getByRole('link').allTextContents()).toEqual([
+      'My keys',
+      'Connect a service',
+      'Revoke a found key',
+    ]);
     await ada.goto('/keys/new');
     await hers.getByText('at most 60 per minute').first().waitFor();
     expect(await hers.getByLabel('In any minute').inputValue()).toBe('20 requests');
@@ -241,7 +272,12 @@ inBrowser('an admin of people and their keys', () => {
     expect(sent.join('\n')).toContain(createHash('sha256').update(foreign).digest('hex'));
     expect(sent.join('\n')).not.toContain(foreign);
     await admin.goto('/keys/import');
-    await page.getByRole('textbox', { name: 'Keys', exact: true }).fill(JSON.stringify([{ sha256: createHash('sha256').update(foreign).digest('hex'), prefix: 'sk-old-1' }, { sha256: 'f'.repeat(64), prefix: 'lk_live_x' }]));
+    await page.getByRole('textbox', { name: 'Keys', exact: true }).fill(
+      JSON.stringify([
+        { sha256: createHash('sha256').update(foreign).digest('hex'), prefix: 'sk-old-1' },
+        { sha256: 'f'.repeat(64), prefix: 'lk_live_x' },
+      ]),
+    );
     await page.getByRole('button', { name: 'Import 2 keys' }).click();
     await said('0 created, 1 imported before, 1 refused.');
     await said('prefix must not start with lk_');
@@ -285,8 +321,15 @@ inBrowser('an admin of people and their keys', () => {
   it('renews what expires soon, ends what has no end, and raises what is nearly spent, from hygiene', async () => {
     const soon = new Date(Date.now() + 3 * 86_400_000).toISOString().replace(/\.\d+Z/, 'Z');
     const ending = await made({ name: 'Ending', expiresAt: soon, validityDays: 60 });
-    const spent = await made({ name: 'Nearly spent', budgetLimitCents: 100, expiresAt: new Date(Date.now() + 90 * 86_400_000).toISOString().replace(/\.\d+Z/, 'Z') });
-    await app.post('/usage', { apiKey: gateway, body: { events: [{ id: 'most', apiKeyId: spent.apiKey.id, costCents: 90, model: 'gpt-4o' }] } });
+    const spent = await made({
+      name: 'Nearly spent',
+      budgetLimitCents: 100,
+      expiresAt: new Date(Date.now() + 90 * 86_400_000).toISOString().replace(/\.\d+Z/, 'Z'),
+    });
+    await app.post('/usage', {
+      apiKey: gateway,
+      body: { events: [{ id: 'most', apiKeyId: spent.apiKey.id, costCents: 90, model: 'gpt-4o' }] },
+    });
     await admin.goto('/hygiene');
     const section = (name: string) => page.getByRole('region', { name, exact: true });
     await section('Expiring within 14 days').getByLabel('Select Ending').check();
@@ -314,7 +357,13 @@ inBrowser('an admin of people and their keys', () => {
 
   it('groups spend by day, owner, tag, model and key, and takes it home as CSV', async () => {
     await admin.goto('/spend');
-    for (const [group, text] of [['Owner', 'Administrator'], ['Tag', 'no tag'], ['Model', 'gpt-4o'], ['Key', 'Nearly spent'], ['Day', 'All']] as const) {
+    for (const [group, text] of [
+      ['Owner', 'Administrator'],
+      ['Tag', 'no tag'],
+      ['Model', 'gpt-4o'],
+      ['Key', 'Nearly spent'],
+      ['Day', 'All'],
+    ] as const) {
       await page.getByRole('radiogroup', { name: 'Group by' }).getByText(group, { exact: true }).click();
       await page.getByRole('columnheader', { name: group }).waitFor();
       await page.getByRole('region', { name: 'Spend' }).getByText(text).first().waitFor();
@@ -337,11 +386,17 @@ inBrowser('an admin of people and their keys', () => {
     await page.getByRole('option', { name: 'Delete user' }).click();
     await page.getByRole('cell', { name: 'Delete user' }).first().waitFor();
     expect(page.url()).toContain('users%3Adelete');
-    const lines = (await saved(() => page.getByRole('link', { name: 'Export NDJSON' }).click())).trim().split('\n').map((line) => JSON.parse(line) as { action: string });
+    const lines = (await saved(() => page.getByRole('link', { name: 'Export NDJSON' }).click()))
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { action: string });
     expect(new Set(lines.map(({ action }) => action))).toEqual(new Set(['users:delete']));
     await page.getByRole('button', { name: 'Clear' }).click();
     await page.getByLabel('Without reads that were allowed').check();
-    await page.getByRole('cell', { name: /^Import key/ }).first().waitFor();
+    await page
+      .getByRole('cell', { name: /^Import key/ })
+      .first()
+      .waitFor();
     expect(await page.getByRole('cell', { name: /^View/ }).filter({ hasNotText: 'refused' }).count()).toBe(0);
   });
 

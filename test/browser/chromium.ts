@@ -19,7 +19,9 @@ export async function launchChromium(): Promise<Browser | null> {
   const { default: chromium } = await import('@sparticuz/chromium');
   // Its own arguments switch the same-origin policy off, and with it the Origin header that the server asks for;
   // in a single process a second window takes the first one down.
-  const args = chromium.args.filter((one) => !['--disable-web-security', '--single-process', '--no-zygote'].includes(one));
+  const args = chromium.args.filter(
+    (one) => !['--disable-web-security', '--single-process', '--no-zygote'].includes(one),
+  );
   return launchOnceWritten({ executablePath: await chromium.executablePath(), args, headless: true });
 }
 
@@ -36,7 +38,9 @@ async function launchOnceWritten(options: LaunchOptions): Promise<Browser> {
 
 /** Straight to the terminal: what goes by `console` is held back by the test runner, or shown as a note of some test. */
 function skipped(why: string): null {
-  process.stderr.write(`\n!!! BROWSER TESTS SKIPPED, the console is untested: ${why} Set CHROME_PATH to a Chromium.\n\n`);
+  process.stderr.write(
+    `\n!!! BROWSER TESTS SKIPPED, the console is untested: ${why} Set CHROME_PATH to a Chromium.\n\n`,
+  );
   return null;
 }
 

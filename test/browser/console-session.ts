@@ -26,12 +26,19 @@ export class ConsoleSession {
     page.on('pageerror', (error) => this.errors.push(error.message));
     page.on('console', (message) => {
       // The browser's own line about a status that the page deals with is no error of the page.
-      if (message.type() === 'error' && !message.text().startsWith('Failed to load resource')) this.errors.push(message.text());
+      if (message.type() === 'error' && !message.text().startsWith('Failed to load resource'))
+        this.errors.push(message.text());
     });
   }
 
   static async open(browser: Browser, app: TestApp): Promise<ConsoleSession> {
-    const context = await browser.newContext({ viewport: { width: 1280, height: HEIGHT }, acceptDownloads: true, locale: 'en-GB', timezoneId: 'Europe/Berlin', reducedMotion: 'reduce' });
+    const context = await browser.newContext({
+      viewport: { width: 1280, height: HEIGHT },
+      acceptDownloads: true,
+      locale: 'en-GB',
+      timezoneId: 'Europe/Berlin',
+      reducedMotion: 'reduce',
+    });
     context.setDefaultTimeout(10_000);
     await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: app.config.publicUrl });
     return new ConsoleSession(app, context, await context.newPage());
@@ -64,11 +71,21 @@ export class ConsoleSession {
     // Evaluated, not added as a script: the content security policy holds for tests as well.
     await this.page.evaluate(`window.axe || (() => { ${axeSource} })()`);
     return this.page.evaluate(async () => {
-      const { axe } = window as unknown as { axe: { run(options: object): Promise<{ violations: { id: string; impact: string; nodes: { html: string; failureSummary: string }[] }[] }> } };
+      const { axe } = window as unknown as {
+        axe: {
+          run(
+            options: object,
+          ): Promise<{
+            violations: { id: string; impact: string; nodes: { html: string; failureSummary: string }[] }[];
+          }>;
+        };
+      };
       const { violations } = await axe.run({ resultTypes: ['violations'] });
       return violations
         .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-        .flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${html.slice(0, 160)} ${failureSummary.slice(0, 200)}`));
+        .flatMap(({ id, nodes }) =>
+          nodes.map(({ html, failureSummary }) => `${id}: ${html.slice(0, 160)} ${failureSummary.slice(0, 200)}`),
+        );
     });
   }
 
@@ -90,7 +107,13 @@ export class ConsoleSession {
       await this.page.emulateMedia({ colorScheme: scheme });
       await this.page.setViewportSize({ width, height: HEIGHT });
       await this.settle();
-      const [overflow, height] = await this.page.evaluate(() => [document.documentElement.scrollWidth - document.documentElement.clientWidth, document.documentElement.scrollHeight] as const);
+      const [overflow, height] = await this.page.evaluate(
+        () =>
+          [
+            document.documentElement.scrollWidth - document.documentElement.clientWidth,
+            document.documentElement.scrollHeight,
+          ] as const,
+      );
       if (overflow > 1) found.push(`${name} ${look}: ${overflow} px wider than the window`);
       // As tall as the page, so that what sticks to the edge of the window is where one would see it at the end.
       if (height > HEIGHT) {

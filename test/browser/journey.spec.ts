@@ -20,7 +20,8 @@ inBrowser('an admin in the console', () => {
   let secret: string;
   let keyUrl: string;
 
-  const verify = async (body: object) => (await app.post('/verify', { apiKey: gateway, body })).body as { valid: boolean; code: string };
+  const verify = async (body: object) =>
+    (await app.post('/verify', { apiKey: gateway, body })).body as { valid: boolean; code: string };
 
   beforeAll(async () => {
     app = await startConsole();
@@ -70,7 +71,11 @@ inBrowser('an admin in the console', () => {
     await page.getByLabel('Description').fill('Made in a browser');
     const add = async (label: string, ...values: string[]) => {
       for (const value of values) {
-        await page.getByRole('textbox', { name: label, exact: true }).or(page.getByRole('combobox', { name: label, exact: true })).first().fill(value);
+        await page
+          .getByRole('textbox', { name: label, exact: true })
+          .or(page.getByRole('combobox', { name: label, exact: true }))
+          .first()
+          .fill(value);
         await page.keyboard.press('Enter');
       }
       await page.keyboard.press('Escape');
@@ -79,7 +84,11 @@ inBrowser('an admin in the console', () => {
     await add('Scopes', 'chat:write');
     await add('Addresses', '10.0.0.1/8');
     await page.getByText('the network is 10.0.0.0/8').waitFor();
-    await page.getByRole('textbox', { name: 'Addresses' }).or(page.getByRole('combobox', { name: 'Addresses' })).first().press('Backspace');
+    await page
+      .getByRole('textbox', { name: 'Addresses' })
+      .or(page.getByRole('combobox', { name: 'Addresses' }))
+      .first()
+      .press('Backspace');
     await add('Addresses', '10.0.0.0/8');
     await add('Models', 'gpt-4o*');
     await add('Chatbots', 'support-bot');
@@ -94,7 +103,9 @@ inBrowser('an admin in the console', () => {
     await page.getByLabel('Name of entry 1').fill('tenant');
     await page.getByLabel('Value of entry 1').fill('acme');
     const words = await page.getByTestId('summary').textContent();
-    expect(words).toContain('May call gpt-4o* with support-bot from 10.0.0.0/8, 60 per minute and 600 per hour and 6,000 per day, $5.00 per month.');
+    expect(words).toContain(
+      'May call gpt-4o* with support-bot from 10.0.0.0/8, 60 per minute and 600 per hour and 6,000 per day, $5.00 per month.',
+    );
     await page.getByRole('button', { name: 'Create key' }).dblclick();
     secret = (await page.getByTestId('secret').textContent()) ?? '';
     expect(secret).toMatch(/^lk_live_/);
@@ -109,21 +120,55 @@ inBrowser('an admin in the console', () => {
     const { data } = (await app.get('/api-keys?search=journey', { token })).body;
     expect(data).toHaveLength(1);
     expect(data[0]).toMatchObject({
-      alias: 'journey', description: 'Made in a browser', scopes: ['chat:write'], tags: ['team:journey'], allowedIps: ['10.0.0.0/8'], allowedModels: ['gpt-4o*'], allowedChatbots: ['support-bot'],
-      rateLimitPerMinute: 60, rateLimitPerHour: 600, rateLimitPerDay: 6000, budgetLimitCents: 500, budgetType: 'monthly', validityDays: 30, metadata: { tenant: 'acme' },
+      alias: 'journey',
+      description: 'Made in a browser',
+      scopes: ['chat:write'],
+      tags: ['team:journey'],
+      allowedIps: ['10.0.0.0/8'],
+      allowedModels: ['gpt-4o*'],
+      allowedChatbots: ['support-bot'],
+      rateLimitPerMinute: 60,
+      rateLimitPerHour: 600,
+      rateLimitPerDay: 6000,
+      budgetLimitCents: 500,
+      budgetType: 'monthly',
+      validityDays: 30,
+      metadata: { tenant: 'acme' },
     });
   }, 60_000);
 
   it('made a key that verifies, and keeps its secret out of URL, page and storage', async () => {
-    expect(await verify({ key: secret, ip: '10.1.2.3', model: 'gpt-4o-mini', chatbot: 'support-bot', scopes: ['chat:write'] })).toMatchObject({ valid: true });
+    expect(
+      await verify({
+        key: secret,
+        ip: '10.1.2.3',
+        model: 'gpt-4o-mini',
+        chatbot: 'support-bot',
+        scopes: ['chat:write'],
+      }),
+    ).toMatchObject({ valid: true });
     expect(page.url()).not.toContain(secret);
-    const kept = await page.evaluate(() => JSON.stringify({ ...localStorage }) + JSON.stringify({ ...sessionStorage }) + document.cookie + document.documentElement.innerHTML + JSON.stringify(history.state));
+    const kept = await page.evaluate(
+      () =>
+        JSON.stringify({ ...localStorage }) +
+        JSON.stringify({ ...sessionStorage }) +
+        document.cookie +
+        document.documentElement.innerHTML +
+        JSON.stringify(history.state),
+    );
     expect(kept).not.toContain(secret);
   });
 
   it('sees usage arrive', async () => {
     const id = new URL(keyUrl).pathname.split('/').at(-1);
-    const answer = await app.post('/usage', { apiKey: gateway, body: { events: [{ id: 'one', apiKeyId: id, requests: 7, inputTokens: 100, outputTokens: 11, costCents: 125, model: 'gpt-4o' }] } });
+    const answer = await app.post('/usage', {
+      apiKey: gateway,
+      body: {
+        events: [
+          { id: 'one', apiKeyId: id, requests: 7, inputTokens: 100, outputTokens: 11, costCents: 125, model: 'gpt-4o' },
+        ],
+      },
+    });
     expect(answer.status).toBe(200);
     await page.getByRole('button', { name: 'Refresh' }).click();
     await page.getByText('7 requests · 111 tokens').first().waitFor({ timeout: 20_000 });
@@ -168,7 +213,9 @@ inBrowser('an admin in the console', () => {
     const row = page.getByRole('row').filter({ hasText: 'Change key' }).first();
     await row.getByRole('button').click();
     const diff = page.getByRole('table', { name: 'What changed' });
-    expect(await diff.getByRole('row').filter({ hasText: 'rateLimitPerMinute' }).textContent()).toBe('rateLimitPerMinute6042');
+    expect(await diff.getByRole('row').filter({ hasText: 'rateLimitPerMinute' }).textContent()).toBe(
+      'rateLimitPerMinute6042',
+    );
   });
 
   it('shows what the server refuses beside the field', async () => {
@@ -181,7 +228,8 @@ inBrowser('an admin in the console', () => {
 
   it('revokes many keys at once, after saying how many it will be', async () => {
     const token = await app.adminToken();
-    for (const name of ['Bulk one', 'Bulk two', 'Bulk three']) await app.post('/api-keys', { token, body: { name, tags: ['bulk'] } });
+    for (const name of ['Bulk one', 'Bulk two', 'Bulk three'])
+      await app.post('/api-keys', { token, body: { name, tags: ['bulk'] } });
     page.once('dialog', (dialog) => void dialog.accept());
     await admin.goto('/keys?search=Bulk');
     await page.getByLabel('Select all keys on this page').check();
@@ -190,7 +238,9 @@ inBrowser('an admin in the console', () => {
     await page.getByRole('button', { name: 'See what would change' }).click();
     await page.getByText('3 of 3 would change').waitFor();
     await page.getByRole('button', { name: 'Revoke 3 keys' }).click();
-    await eventually(async () => expect((await app.get('/api-keys?search=Bulk&status=revoked', { token })).body.meta.total).toBe(3));
+    await eventually(async () =>
+      expect((await app.get('/api-keys?search=Bulk&status=revoked', { token })).body.meta.total).toBe(3),
+    );
     await page.getByText('revoked').first().waitFor();
   });
 
@@ -207,13 +257,17 @@ inBrowser('an admin in the console', () => {
     await other.page.getByRole('heading', { name: 'My keys' }).waitFor();
     expect(await other.page.getByRole('link', { name: 'Audit' }).count()).toBe(0);
     // As a new installation reserves them: saving something else keeps them.
-    await app.dataSource.query(`UPDATE role SET key_policy = '{"reservedTagPrefixes": ["plan:"]}' WHERE name = 'creator'`);
+    await app.dataSource.query(
+      `UPDATE role SET key_policy = '{"reservedTagPrefixes": ["plan:"]}' WHERE name = 'creator'`,
+    );
     await admin.goto('/roles/creator');
     await page.getByText('plan:', { exact: true }).waitFor();
     await page.getByLabel('platform:audit:read').check();
     await page.getByRole('button', { name: 'Save' }).click();
     await page.getByRole('heading', { name: 'Roles' }).waitFor();
-    expect((await app.dataSource.query(`SELECT key_policy FROM role WHERE name = 'creator'`))[0].key_policy).toEqual({ reservedTagPrefixes: ['plan:'] });
+    expect((await app.dataSource.query(`SELECT key_policy FROM role WHERE name = 'creator'`))[0].key_policy).toEqual({
+      reservedTagPrefixes: ['plan:'],
+    });
     await other.page.reload();
     await other.page.getByRole('link', { name: 'Audit' }).waitFor();
     await admin.goto(`/people/${user.id}`);

@@ -51,9 +51,15 @@ inBrowser('signing in with the identity provider', () => {
   }, 90_000);
 
   it('leaves nothing of it where a script could read it', async () => {
-    expect(await session.page.evaluate(() => [document.cookie, JSON.stringify(localStorage), JSON.stringify(sessionStorage)].join(' '))).not.toMatch(/latchkey_session|latchkey_sign_in|eyJ/);
+    expect(
+      await session.page.evaluate(() =>
+        [document.cookie, JSON.stringify(localStorage), JSON.stringify(sessionStorage)].join(' '),
+      ),
+    ).not.toMatch(/latchkey_session|latchkey_sign_in|eyJ/);
     expect(session.page.url()).not.toMatch(/code=|state=/);
-    expect((await session.context.cookies()).map(({ name, httpOnly, sameSite }) => ({ name, httpOnly, sameSite }))).toEqual([{ name: 'latchkey_session', httpOnly: true, sameSite: 'Strict' }]);
+    expect(
+      (await session.context.cookies()).map(({ name, httpOnly, sameSite }) => ({ name, httpOnly, sameSite })),
+    ).toEqual([{ name: 'latchkey_session', httpOnly: true, sameSite: 'Strict' }]);
   });
 
   it('offers no password to somebody who has none here', async () => {

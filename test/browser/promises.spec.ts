@@ -42,10 +42,11 @@ inBrowser('the console', () => {
     page.off('request', note);
     return seen;
   };
-  const focused = () => page.evaluate(() => {
-    const element = document.activeElement as HTMLElement | null;
-    return element?.getAttribute('aria-label') ?? element?.innerText.trim() ?? '';
-  });
+  const focused = () =>
+    page.evaluate(() => {
+      const element = document.activeElement as HTMLElement | null;
+      return element?.getAttribute('aria-label') ?? element?.innerText.trim() ?? '';
+    });
   /** Presses Tab until the element of this name has the focus. */
   const tabTo = async (name: string, most = 60) => {
     for (let press = 0; press < most; press += 1) {
@@ -74,7 +75,8 @@ inBrowser('the console', () => {
       expect(await focused()).toBe('Actions on Support bot');
       await page.keyboard.press('Enter');
       await page.getByRole('menuitem', { name: 'Deactivate' }).waitFor();
-      for (let press = 0; press < 10 && (await focused()) !== 'Deactivate'; press += 1) await page.keyboard.press('ArrowDown');
+      for (let press = 0; press < 10 && (await focused()) !== 'Deactivate'; press += 1)
+        await page.keyboard.press('ArrowDown');
       await page.keyboard.press('Enter');
       await page.getByRole('dialog').getByText('Deactivate the key?').waitFor();
       // The focus is inside, and stays there.
@@ -120,7 +122,16 @@ inBrowser('the console', () => {
       await app.post('/roles', { token, body: { name: 'xss', description: XSS, permissions: [] } });
       const [evil] = (await app.get('/api-keys?search=onerror', { token })).body.data as { id: string }[];
       const [revoked] = (await app.get('/api-keys?search=importer', { token })).body.data as { id: string }[];
-      for (const path of ['/keys?search=onerror', `/keys/${evil!.id}`, `/keys/${evil!.id}?tab=settings`, `/keys/${evil!.id}/edit`, `/keys/${revoked!.id}`, '/people', '/roles', '/hygiene']) {
+      for (const path of [
+        '/keys?search=onerror',
+        `/keys/${evil!.id}`,
+        `/keys/${evil!.id}?tab=settings`,
+        `/keys/${evil!.id}/edit`,
+        `/keys/${revoked!.id}`,
+        '/people',
+        '/roles',
+        '/hygiene',
+      ]) {
         await session.goto(path);
         await page.getByText('onerror').or(page.locator(`input[value*="onerror"], textarea`)).first().waitFor();
       }
@@ -137,7 +148,9 @@ inBrowser('the console', () => {
       const blocked = await page.evaluate(
         () =>
           new Promise<string>((resolve) => {
-            document.addEventListener('securitypolicyviolation', (event) => resolve(event.effectiveDirective), { once: true });
+            document.addEventListener('securitypolicyviolation', (event) => resolve(event.effectiveDirective), {
+              once: true,
+            });
             const script = document.createElement('script');
             script.textContent = 'window.hacked = 1';
             document.body.append(script);
@@ -157,7 +170,10 @@ inBrowser('the console', () => {
       page.on('request', (request) => asked.push(request.url()));
       await session.goto('/keys/new');
       await page.getByLabel('Name').fill('Secretive');
-      const posts = await requestsDuring(() => page.getByRole('button', { name: 'Create key' }).dblclick(), (request) => request.method() === 'POST');
+      const posts = await requestsDuring(
+        () => page.getByRole('button', { name: 'Create key' }).dblclick(),
+        (request) => request.method() === 'POST',
+      );
       const secret = (await page.getByTestId('secret').textContent()) ?? '';
       expect(secret).toMatch(/^lk_live_/);
       expect(posts).toHaveLength(1);
@@ -173,7 +189,16 @@ inBrowser('the console', () => {
       await page.getByLabel('Search in name, description, alias and key prefix').fill(secret);
       await page.getByText('That is a whole secret').waitFor();
       await page.waitForTimeout(400);
-      const kept = await page.evaluate(() => [location.href, document.title, document.cookie, JSON.stringify({ ...localStorage }), JSON.stringify({ ...sessionStorage }), JSON.stringify(history.state)].join(' '));
+      const kept = await page.evaluate(() =>
+        [
+          location.href,
+          document.title,
+          document.cookie,
+          JSON.stringify({ ...localStorage }),
+          JSON.stringify({ ...sessionStorage }),
+          JSON.stringify(history.state),
+        ].join(' '),
+      );
       expect(`${kept} ${logged.join(' ')} ${asked.join(' ')}`).not.toContain(secret);
     });
   });
@@ -262,7 +287,11 @@ inBrowser('the console', () => {
       expect(await page.getByRole('row').count()).toBe(26);
       await page.getByText('More than 10,000; narrow the list to see the rest').waitFor();
       expect(await page.locator('*').count()).toBeLessThan(3_000);
-      await page.getByRole('button', { name: 'Last page' }).or(page.getByRole('button', { name: 'Page 400' })).first().click();
+      await page
+        .getByRole('button', { name: 'Last page' })
+        .or(page.getByRole('button', { name: 'Page 400' }))
+        .first()
+        .click();
       await page.waitForURL(/page=400/);
       await page.getByRole('link', { name: /^Mass/ }).first().waitFor();
     }, 60_000);

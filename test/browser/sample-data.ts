@@ -23,12 +23,32 @@ export async function addSampleData(app: TestApp): Promise<SampleData> {
     name: 'trial-plan',
     description: 'Runs the trial plan',
     permissions: ['platform:api-keys:create'],
-    keyPolicy: { models: ['gpt-4o-mini'], maxRateLimitPerMinute: 60, maxBudgetLimitCents: 500, maxValidityDays: 30, defaults: { scopes: ['chat:write'], rateLimitPerMinute: 20, budgetLimitCents: 100, budgetType: 'monthly' } },
+    keyPolicy: {
+      models: ['gpt-4o-mini'],
+      maxRateLimitPerMinute: 60,
+      maxBudgetLimitCents: 500,
+      maxValidityDays: 30,
+      defaults: { scopes: ['chat:write'], rateLimitPerMinute: 20, budgetLimitCents: 100, budgetType: 'monthly' },
+    },
   });
   await made('/users', { name: 'Ada Lovelace', email: 'ada@example.com', roles: ['creator'] });
-  const grace = await made('/users', { name: 'Grace Hopper', email: 'grace@example.com', roles: ['auditor', 'trial-plan'] });
-  const service = await made('/users', { name: 'Chat gateway', kind: 'service', roles: ['gateway'], managerIds: [grace.id] });
-  const gateway = await made('/api-keys', { name: 'Chat gateway', ownerId: service.id, roles: ['gateway'], tags: ['prod'] });
+  const grace = await made('/users', {
+    name: 'Grace Hopper',
+    email: 'grace@example.com',
+    roles: ['auditor', 'trial-plan'],
+  });
+  const service = await made('/users', {
+    name: 'Chat gateway',
+    kind: 'service',
+    roles: ['gateway'],
+    managerIds: [grace.id],
+  });
+  const gateway = await made('/api-keys', {
+    name: 'Chat gateway',
+    ownerId: service.id,
+    roles: ['gateway'],
+    tags: ['prod'],
+  });
   const { apiKey, secretKey } = await made('/api-keys', {
     name: 'Billing assistant',
     description: 'Answers questions about invoices.',
@@ -46,11 +66,29 @@ export async function addSampleData(app: TestApp): Promise<SampleData> {
   });
   await app.post(`/api-keys/${apiKey.id}/regenerate`, { token, body: { overlapSeconds: 86_400 } });
   await app.patch(`/api-keys/${apiKey.id}`, { token, body: { rateLimitPerMinute: 50, tags: ['team:billing'] } });
-  const search = await made('/api-keys', { name: 'Site search', ownerId: grace.id, scopes: ['search:read'], tags: ['team:web', 'prod'], budgetLimitCents: 20_000, budgetType: 'total', expiresAt: inDays(200) });
-  const support = await made('/api-keys', { name: 'Support bot', ownerId: grace.id, scopes: ['chat:write'], tags: ['team:support'], allowedChatbots: ['support-bot'], rateLimitPerMinute: 300 });
+  const search = await made('/api-keys', {
+    name: 'Site search',
+    ownerId: grace.id,
+    scopes: ['search:read'],
+    tags: ['team:web', 'prod'],
+    budgetLimitCents: 20_000,
+    budgetType: 'total',
+    expiresAt: inDays(200),
+  });
+  const support = await made('/api-keys', {
+    name: 'Support bot',
+    ownerId: grace.id,
+    scopes: ['chat:write'],
+    tags: ['team:support'],
+    allowedChatbots: ['support-bot'],
+    rateLimitPerMinute: 300,
+  });
   await made('/api-keys', { name: XSS, description: XSS, metadata: { note: XSS }, tags: ['team:red'] });
   const old = await made('/api-keys', { name: 'Old importer' });
-  await app.post(`/api-keys/${old.apiKey.id}/revoke`, { token, body: { reason: `Found in a public repository ${XSS}` } });
+  await app.post(`/api-keys/${old.apiKey.id}/revoke`, {
+    token,
+    body: { reason: `Found in a public repository ${XSS}` },
+  });
   const off = await made('/api-keys', { name: 'Nightly report', environment: 'test' });
   await app.post(`/api-keys/${off.apiKey.id}/deactivate`, { token });
   await addHistory(app, [
@@ -58,10 +96,23 @@ export async function addSampleData(app: TestApp): Promise<SampleData> {
     { id: search.apiKey.id, perHour: 30, cents: 0.2, models: ['text-embedding-3-small', 'gpt-4o-mini'] },
     { id: support.apiKey.id, perHour: 14, cents: 0.4, models: ['claude-sonnet', 'gpt-4o-mini'] },
   ]);
-  const events = Array.from({ length: 12 }, (_, index) => ({ id: `event-${index}`, apiKeyId: apiKey.id, requests: 3, inputTokens: 1400 + index * 130, outputTokens: 420 + index * 70, costCents: 33 + index * 1.25, model: ['gpt-4o', 'gpt-4o-mini'][index % 2] }));
+  const events = Array.from({ length: 12 }, (_, index) => ({
+    id: `event-${index}`,
+    apiKeyId: apiKey.id,
+    requests: 3,
+    inputTokens: 1400 + index * 130,
+    outputTokens: 420 + index * 70,
+    costCents: 33 + index * 1.25,
+    model: ['gpt-4o', 'gpt-4o-mini'][index % 2],
+  }));
   const reported = await app.post('/usage', { apiKey: gateway.secretKey, body: { events } });
   if (reported.status !== 200) throw new Error(`usage: ${JSON.stringify(reported.body)}`);
-  for (const body of [{ ip: '203.0.113.7', model: 'gpt-4o' }, { ip: '10.1.2.3', model: 'claude' }, { ip: '10.1.2.3', model: 'gpt-4o' }, { ip: '10.1.2.3', model: 'gpt-4o' }]) {
+  for (const body of [
+    { ip: '203.0.113.7', model: 'gpt-4o' },
+    { ip: '10.1.2.3', model: 'claude' },
+    { ip: '10.1.2.3', model: 'gpt-4o' },
+    { ip: '10.1.2.3', model: 'gpt-4o' },
+  ]) {
     await app.post('/verify', { apiKey: gateway.secretKey, body: { key: secretKey, ...body } });
   }
   return { keyId: apiKey.id, serviceId: service.id, personId: grace.id };

@@ -57,13 +57,17 @@ inBrowser('the screens of the console', () => {
     ['account', () => '/account'],
   ];
 
-  it.each(screens)('shows %s without a serious finding', async (name, path) => {
-    if (!session.page.url().includes('/console') || session.page.url().includes('sign-in')) await session.signIn();
-    await session.goto(path());
-    await session.page.getByRole('heading', { level: 1 }).or(session.page.getByRole('alert')).first().waitFor();
-    expect(await session.inspect(name)).toEqual([]);
-    expect(session.errors).toEqual([]);
-  }, 90_000);
+  it.each(screens)(
+    'shows %s without a serious finding',
+    async (name, path) => {
+      if (!session.page.url().includes('/console') || session.page.url().includes('sign-in')) await session.signIn();
+      await session.goto(path());
+      await session.page.getByRole('heading', { level: 1 }).or(session.page.getByRole('alert')).first().waitFor();
+      expect(await session.inspect(name)).toEqual([]);
+      expect(session.errors).toEqual([]);
+    },
+    90_000,
+  );
 
   it('has an accessible page for whoever finds a key', async () => {
     await session.goto('/revoke');

@@ -20,7 +20,12 @@ inBrowser('a person whom an administrator has added', () => {
   beforeAll(async () => {
     app = await startConsole();
     admin = await app.adminToken();
-    id = (await app.post('/users', { token: admin, body: { name: 'Ada Lovelace', email: EMAIL, password: FIRST, roles: ['creator'] } })).body.id;
+    id = (
+      await app.post('/users', {
+        token: admin,
+        body: { name: 'Ada Lovelace', email: EMAIL, password: FIRST, roles: ['creator'] },
+      })
+    ).body.id;
     session = await ConsoleSession.open(browser!, app);
   }, 60_000);
   afterAll(async () => {
@@ -58,7 +63,8 @@ inBrowser('a person whom an administrator has added', () => {
   }, 90_000);
 
   it('is told of failed sign-ins and of what others did, until that is acknowledged', async () => {
-    for (let attempt = 0; attempt < 3; attempt += 1) await app.post('/auth/login', { body: { email: EMAIL, password: 'not the password' } });
+    for (let attempt = 0; attempt < 3; attempt += 1)
+      await app.post('/auth/login', { body: { email: EMAIL, password: 'not the password' } });
     await app.put(`/users/${id}/roles`, { token: admin, body: { roles: ['creator', 'auditor'] } });
     await session.goto('/my-keys');
     const notices = session.page.getByRole('status').filter({ hasText: 'What happened to your account' });

@@ -20,8 +20,16 @@ export interface Started {
   readonly ended: Promise<number | null>;
 }
 
-export function start(command: string, args: readonly string[], options: { cwd: string; env?: Record<string, string> }): Started {
-  const child = spawn(command, args, { cwd: options.cwd, env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...options.env }, stdio: ['ignore', 'pipe', 'pipe'] });
+export function start(
+  command: string,
+  args: readonly string[],
+  options: { cwd: string; env?: Record<string, string> },
+): Started {
+  const child = spawn(command, args, {
+    cwd: options.cwd,
+    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...options.env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const chunks: Buffer[] = [];
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => chunks.push(chunk));
   const ended = new Promise<number | null>((resolve, reject) => {
@@ -32,7 +40,11 @@ export function start(command: string, args: readonly string[], options: { cwd: 
 }
 
 /** Runs it to its end. @throws Error with what it printed, unless it ends with 0. */
-export async function run(command: string, args: readonly string[], options: { cwd: string; env?: Record<string, string> }): Promise<string> {
+export async function run(
+  command: string,
+  args: readonly string[],
+  options: { cwd: string; env?: Record<string, string> },
+): Promise<string> {
   const started = start(command, args, options);
   const code = await started.ended;
   if (code !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${code}:\n${started.output()}`);

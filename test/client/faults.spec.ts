@@ -22,7 +22,11 @@ describe('The client, when things break', () => {
 
   /** Reports events of 0.001 cents each as fast as they are taken, a batch of 50 at a time; resolves to their outcomes. */
   const reportMany = (service: LatchkeyClient, apiKeyId: string): Promise<string[]> =>
-    Promise.all(Array.from({ length: EVENTS }, (_, index) => service.reportUsage({ id: `${apiKeyId}-${index}`, apiKeyId, costCents: 0.001 }).then(({ outcome }) => outcome)));
+    Promise.all(
+      Array.from({ length: EVENTS }, (_, index) =>
+        service.reportUsage({ id: `${apiKeyId}-${index}`, apiKeyId, costCents: 0.001 }).then(({ outcome }) => outcome),
+      ),
+    );
 
   const expectAllCountedOnce = async (apiKeyId: string, outcomes: readonly string[]) => {
     expect(new Set(outcomes.filter((outcome) => outcome !== 'duplicate'))).toEqual(new Set(['accepted']));
@@ -39,7 +43,10 @@ describe('The client, when things break', () => {
       expect(await service.verify({ key: secretKey })).toMatchObject({ valid: false, code: 'UNAVAILABLE' });
       expect(outages).toMatchObject([{ code: 'TIMEOUT' }]);
       server.proxy.setLatency(0);
-      expect(await service.verify({ key: secretKey }, { timeoutMs: 5_000 })).toMatchObject({ valid: true, code: 'VALID' });
+      expect(await service.verify({ key: secretKey }, { timeoutMs: 5_000 })).toMatchObject({
+        valid: true,
+        code: 'VALID',
+      });
     });
 
     it('is not repeated when the connection breaks under it: it may have counted', async () => {
@@ -108,7 +115,10 @@ describe('The client, when things break', () => {
       server.proxy.setLatency(0);
       await expectAllCountedOnce(apiKey.id, await reported);
       // The circuit that the outage opened is closed again.
-      expect(await service.verify({ key: secretKey }, { timeoutMs: 5_000 })).toMatchObject({ valid: true, code: 'VALID' });
+      expect(await service.verify({ key: secretKey }, { timeoutMs: 5_000 })).toMatchObject({
+        valid: true,
+        code: 'VALID',
+      });
     }, 60_000);
 
     it('waits while the server answers 503, and is complete when that is over', async () => {

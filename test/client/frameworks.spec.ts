@@ -25,10 +25,16 @@ const answerOf = (key: Verdict) => ({ keyId: key.keyId, name: key.name });
 async function startExpress(options: { baseUrl: string; key: string }): Promise<Service> {
   const client = new LatchkeyClient(options);
   const app = express().set('trust proxy', ['loopback']);
-  const guard = requireApiKey(client, { scopes: ['chat:write'], model: ({ body }) => (body as { model?: string } | undefined)?.model });
+  const guard = requireApiKey(client, {
+    scopes: ['chat:write'],
+    model: ({ body }) => (body as { model?: string } | undefined)?.model,
+  });
   app.get('/open', (_, response) => void response.json({ open: true }));
   app.post('/chat', express.json(), guard, (request, response) => {
-    void client.reportUsage({ id: 'express', ...(request.apiKey!.keyId === undefined ? {} : { apiKeyId: request.apiKey!.keyId }) });
+    void client.reportUsage({
+      id: 'express',
+      ...(request.apiKey!.keyId === undefined ? {} : { apiKeyId: request.apiKey!.keyId }),
+    });
     response.json(answerOf(request.apiKey!));
   });
   const server = await new Promise<Server>((resolve) => {
@@ -79,10 +85,18 @@ async function startNest(options: { baseUrl: string; key: string }): Promise<Ser
   }
   @Module({ providers: [Settings], exports: [Settings] })
   class SettingsModule {}
-  const forRootAsync = LatchkeyModule.forRootAsync({ imports: [SettingsModule], inject: [Settings], useFactory: (settings: Settings) => settings.latchkey });
+  const forRootAsync = LatchkeyModule.forRootAsync({
+    imports: [SettingsModule],
+    inject: [Settings],
+    useFactory: (settings: Settings) => settings.latchkey,
+  });
   @Module({ imports: [forRootAsync], controllers: [ChatController, OpenController] })
   class AppModule {}
-  const app = await NestFactory.create<NestFastifyApplication>(AppModule, new FastifyAdapter({ trustProxy: ['127.0.0.1'] }), { logger: false });
+  const app = await NestFactory.create<NestFastifyApplication>(
+    AppModule,
+    new FastifyAdapter({ trustProxy: ['127.0.0.1'] }),
+    { logger: false },
+  );
   await app.listen(0, '127.0.0.1');
   const { port } = app.getHttpServer().address() as AddressInfo;
   return { url: `http://127.0.0.1:${port}`, stop: () => app.close() };
@@ -110,10 +124,19 @@ describe('Guards in front of a service', () => {
 
     beforeAll(async () => {
       service = await start({ baseUrl: app.baseUrl, key: serviceKey });
-      key = await admin.keys.create({ name: 'Ada', scopes: ['chat:write'], allowedModels: ['gpt-*'], allowedIps: ['203.0.113.0/24'], rateLimitPerMinute: 5 });
+      key = await admin.keys.create({
+        name: 'Ada',
+        scopes: ['chat:write'],
+        allowedModels: ['gpt-*'],
+        allowedIps: ['203.0.113.0/24'],
+        rateLimitPerMinute: 5,
+      });
     });
 
-    const ask = async (headers: Record<string, string>, { model = 'gpt-4o', path = '/chat', from = '203.0.113.7' } = {}): Promise<Answer> => {
+    const ask = async (
+      headers: Record<string, string>,
+      { model = 'gpt-4o', path = '/chat', from = '203.0.113.7' } = {},
+    ): Promise<Answer> => {
       const response = await fetch(service.url + path, {
         method: 'POST',
         headers: { 'content-type': 'application/json', 'x-forwarded-for': from, ...headers },
@@ -136,7 +159,10 @@ describe('Guards in front of a service', () => {
 
     it('reads X-API-Key too, and refuses a key in the URL', async () => {
       expect((await ask({ 'x-api-key': key.secretKey })).status).toBe(200);
-      expect(await ask(bearer(), { path: `/chat?api_key=${key.secretKey}` })).toMatchObject({ status: 400, body: { code: 'VALIDATION_FAILED' } });
+      expect(await ask(bearer(), { path: `/chat?api_key=${key.secretKey}` })).toMatchObject({
+        status: 400,
+        body: { code: 'VALIDATION_FAILED' },
+      });
     });
 
     it('answers a problem document to who has no key', async () => {
@@ -145,12 +171,24 @@ describe('Guards in front of a service', () => {
       expect(headers.get('content-type')).toBe('application/problem+json; charset=utf-8');
       expect(headers.get('www-authenticate')).toBe('Bearer');
       expect(headers.get('cache-control')).toBe('no-store');
-      expect(body).toEqual({ type: 'about:blank', title: 'Unauthorized', status: 401, code: 'UNAUTHENTICATED', detail: expect.any(String) });
+      expect(body).toEqual({
+        type: 'about:blank',
+        title: 'Unauthorized',
+        status: 401,
+        code: 'UNAUTHENTICATED',
+        detail: expect.any(String),
+      });
     });
 
     it('passes the end user’s address, which only a trusted proxy may say', async () => {
-      expect(await ask(bearer(), { from: '198.51.100.1' })).toMatchObject({ status: 403, body: { code: 'IP_NOT_ALLOWED' } });
-      expect(await ask(bearer(), { from: '203.0.113.7, 198.51.100.1' })).toMatchObject({ status: 403, body: { code: 'IP_NOT_ALLOWED' } });
+      expect(await ask(bearer(), { from: '198.51.100.1' })).toMatchObject({
+        status: 403,
+        body: { code: 'IP_NOT_ALLOWED' },
+      });
+      expect(await ask(bearer(), { from: '203.0.113.7, 198.51.100.1' })).toMatchObject({
+        status: 403,
+        body: { code: 'IP_NOT_ALLOWED' },
+      });
     });
 
     it('reads the address whatever the proxy writes around it, and is never an outage for what is no address', async () => {
@@ -158,7 +196,10 @@ describe('Guards in front of a service', () => {
         expect(await ask(bearer(), { from })).toMatchObject({ status: 403, body: { code: 'IP_NOT_ALLOWED' } });
       }
       const free = await admin.keys.create({ scopes: ['chat:write'] });
-      const allowed = await admin.keys.create({ scopes: ['chat:write'], allowedIps: ['203.0.113.0/24', '2001:db8::/32'] });
+      const allowed = await admin.keys.create({
+        scopes: ['chat:write'],
+        allowedIps: ['203.0.113.0/24', '2001:db8::/32'],
+      });
       for (const from of ['203.0.113.7:54321', '[2001:db8::5]:443', 'unknown', 'garbage']) {
         const isAddress = !/unknown|garbage/.test(from);
         expect((await ask({ 'x-api-key': free.secretKey }, { from })).status).toBe(200);
@@ -168,8 +209,14 @@ describe('Guards in front of a service', () => {
 
     it('refuses another model, and a made-up key', async () => {
       expect(await ask(bearer(), { model: 'o3' })).toMatchObject({ status: 403, body: { code: 'MODEL_NOT_ALLOWED' } });
-      expect(await ask(bearer(), { model: 'gpt-4o\n' })).toMatchObject({ status: 400, body: { code: 'VALIDATION_FAILED', errors: [{ path: 'model' }] } });
-      expect(await ask(bearer(), { model: 'x'.repeat(200) })).toMatchObject({ status: 400, body: { code: 'VALIDATION_FAILED', errors: [{ path: 'model' }] } });
+      expect(await ask(bearer(), { model: 'gpt-4o\n' })).toMatchObject({
+        status: 400,
+        body: { code: 'VALIDATION_FAILED', errors: [{ path: 'model' }] },
+      });
+      expect(await ask(bearer(), { model: 'x'.repeat(200) })).toMatchObject({
+        status: 400,
+        body: { code: 'VALIDATION_FAILED', errors: [{ path: 'model' }] },
+      });
       const stranger = await ask({ authorization: `Bearer ${key.secretKey.slice(0, -1)}#` });
       expect(stranger).toMatchObject({ status: 401, body: { code: 'MALFORMED' } });
       expect(stranger.headers.get('www-authenticate')).toBe('Bearer error="invalid_token"');
@@ -194,7 +241,12 @@ describe('Guards in front of a service', () => {
   });
 
   it('throws an error that a filter of Nest’s may look into', () => {
-    const refusal = { status: 403, headers: {}, problem: { type: 'about:blank' as const, title: 'Forbidden', status: 403, detail: 'No.', code: 'REVOKED' }, verdict: null };
+    const refusal = {
+      status: 403,
+      headers: {},
+      problem: { type: 'about:blank' as const, title: 'Forbidden', status: 403, detail: 'No.', code: 'REVOKED' },
+      verdict: null,
+    };
     const error = new ApiKeyRefused(refusal);
     expect([error.getStatus(), error.getResponse(), error.verdict]).toEqual([403, refusal.problem, null]);
   });

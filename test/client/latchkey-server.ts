@@ -41,7 +41,14 @@ export class LatchkeyServer {
     const server = new Replica('server', port, environment);
     await server.start();
     const answer = await server.client.post('/auth/login', { body: ADMIN });
-    return new LatchkeyServer(database, server, environment, await TcpProxy.start(port), databaseProxy, answer.body.accessToken as string);
+    return new LatchkeyServer(
+      database,
+      server,
+      environment,
+      await TcpProxy.start(port),
+      databaseProxy,
+      answer.body.accessToken as string,
+    );
   }
 
   /** For clients. */
@@ -103,7 +110,13 @@ export class LatchkeyServer {
 /** Made-up key material, which survives a restart of the process. */
 function secrets(): Record<string, string> {
   const draw = () => randomBytes(32).toString('base64url');
-  return { JWT_SECRET: draw(), API_KEY_PEPPERS: `1:${draw()}`, TAG_KEYS: `1:${draw()}`, RESERVATION_KEY: draw(), AUDIT_KEY: draw() };
+  return {
+    JWT_SECRET: draw(),
+    API_KEY_PEPPERS: `1:${draw()}`,
+    TAG_KEYS: `1:${draw()}`,
+    RESERVATION_KEY: draw(),
+    AUDIT_KEY: draw(),
+  };
 }
 
 function through(proxy: TcpProxy, url: string): string {

@@ -42,7 +42,9 @@ describe('The LLM gateway', () => {
     beforeAll(async () => {
       const { secretKey } = await admin.keys.create({ name: 'LLM gateway', roles: ['gateway'] });
       env = { ...env, GATEWAY_KEY: secretKey };
-      processes = ['upstream.mjs', 'gateway.mjs'].map((name) => start(process.execPath, [`${FOLDER}/${name}`], { cwd: ROOT, env }));
+      processes = ['upstream.mjs', 'gateway.mjs'].map((name) =>
+        start(process.execPath, [`${FOLDER}/${name}`], { cwd: ROOT, env }),
+      );
       const baseURL = `http://127.0.0.1:${env['GATEWAY_PORT']}/v1`;
       openai = new OpenAI({ baseURL, apiKey: 'none', maxRetries: 0 });
       await eventually(async () => expect((await fetch(`${baseURL}/models`)).status).toBe(404), 15_000);
@@ -55,12 +57,20 @@ describe('The LLM gateway', () => {
     const messages = [{ role: 'user' as const, content: 'What do keys do?' }];
     const call = { model: 'gpt-4o', messages, max_completion_tokens: 40 };
     const clientOf = async (fields: object) => {
-      const { apiKey, secretKey } = await admin.keys.create({ scopes: ['chat'], allowedModels: ['gpt-4o*'], budgetLimitCents: 1, ...fields });
+      const { apiKey, secretKey } = await admin.keys.create({
+        scopes: ['chat'],
+        allowedModels: ['gpt-4o*'],
+        budgetLimitCents: 1,
+        ...fields,
+      });
       return { id: apiKey.id, openai: openai.withOptions({ apiKey: secretKey }) };
     };
     /** The books once the settlement is in them. */
     const settled = async (id: string) => {
-      await eventually(async () => expect(await admin.keys.usage(id)).toMatchObject({ totalRequests: 1, budget: { heldCents: 0 } }), 5_000);
+      await eventually(
+        async () => expect(await admin.keys.usage(id)).toMatchObject({ totalRequests: 1, budget: { heldCents: 0 } }),
+        5_000,
+      );
       return admin.keys.usage(id);
     };
 
@@ -71,15 +81,22 @@ describe('The LLM gateway', () => {
       expect(await settled(client.id)).toMatchObject({ totalTokens: 50, budget: { spentCents: 0.0425 } });
     });
 
-    it.each([[true], [false]])('charges a stream what the provider counted, whether the client asked for that or not (%s)', async (asked) => {
-      const client = await clientOf({});
-      const stream = await client.openai.chat.completions.create({ ...call, stream: true, ...(asked ? { stream_options: { include_usage: true } } : {}) });
-      const chunks = [];
-      for await (const chunk of stream) chunks.push(chunk);
-      expect(chunks.filter(({ choices }) => choices[0]?.delta.content)).toHaveLength(40);
-      expect(chunks.some(({ usage }) => usage?.completion_tokens === 40)).toBe(asked);
-      expect(await settled(client.id)).toMatchObject({ totalTokens: 50, budget: { spentCents: 0.0425 } });
-    });
+    it.each([[true], [false]])(
+      'charges a stream what the provider counted, whether the client asked for that or not (%s)',
+      async (asked) => {
+        const client = await clientOf({});
+        const stream = await client.openai.chat.completions.create({
+          ...call,
+          stream: true,
+          ...(asked ? { stream_options: { include_usage: true } } : {}),
+        });
+        const chunks = [];
+        for await (const chunk of stream) chunks.push(chunk);
+        expect(chunks.filter(({ choices }) => choices[0]?.delta.content)).toHaveLength(40);
+        expect(chunks.some(({ usage }) => usage?.completion_tokens === 40)).toBe(asked);
+        expect(await settled(client.id)).toMatchObject({ totalTokens: 50, budget: { spentCents: 0.0425 } });
+      },
+    );
 
     it('charges who leaves in the middle what came until then', async () => {
       const client = await clientOf({});
@@ -95,11 +112,25 @@ describe('The LLM gateway', () => {
 
     it('refuses in OpenAI’s words', async () => {
       const client = await clientOf({ rateLimitPerMinute: 1, budgetLimitCents: 0.06 });
-      await expect(openai.chat.completions.create(call)).rejects.toMatchObject({ status: 401, code: 'invalid_api_key' });
-      await expect(client.openai.chat.completions.create({ ...call, model: 'o3' })).rejects.toMatchObject({ status: 403, code: 'model_not_allowed' });
-      await expect(client.openai.chat.completions.create({ ...call, model: 'gpt-1' })).rejects.toMatchObject({ status: 404, code: 'model_not_found', param: 'model' });
+      await expect(openai.chat.completions.create(call)).rejects.toMatchObject({
+        status: 401,
+        code: 'invalid_api_key',
+      });
+      await expect(client.openai.chat.completions.create({ ...call, model: 'o3' })).rejects.toMatchObject({
+        status: 403,
+        code: 'model_not_allowed',
+      });
+      await expect(client.openai.chat.completions.create({ ...call, model: 'gpt-1' })).rejects.toMatchObject({
+        status: 404,
+        code: 'model_not_found',
+        param: 'model',
+      });
       const tooMuch = client.openai.chat.completions.create({ ...call, max_completion_tokens: 100 }, { maxRetries: 3 });
-      await expect(tooMuch).rejects.toMatchObject({ status: 429, code: 'insufficient_quota', type: 'insufficient_quota' });
+      await expect(tooMuch).rejects.toMatchObject({
+        status: 429,
+        code: 'insufficient_quota',
+        type: 'insufficient_quota',
+      });
       await client.openai.chat.completions.create(call);
       const again = client.openai.chat.completions.create({ ...call, max_completion_tokens: 1 });
       await expect(again).rejects.toMatchObject({ status: 429, code: 'rate_limit_exceeded' });
@@ -108,9 +139,21 @@ describe('The LLM gateway', () => {
 
     it('releases what it held when the provider fails', async () => {
       const client = await clientOf({});
-      const broken = [{ role: 'user' as const, content: [{ type: 'text' as const, text: 'The stand-in takes plain text only.' }] }];
-      await expect(client.openai.chat.completions.create({ ...call, messages: broken })).rejects.toMatchObject({ status: 502, code: 'upstream_failed' });
-      await eventually(async () => expect(await admin.keys.usage(client.id)).toMatchObject({ totalRequests: 0, budget: { spentCents: 0, heldCents: 0 } }), 5_000);
+      const broken = [
+        { role: 'user' as const, content: [{ type: 'text' as const, text: 'The stand-in takes plain text only.' }] },
+      ];
+      await expect(client.openai.chat.completions.create({ ...call, messages: broken })).rejects.toMatchObject({
+        status: 502,
+        code: 'upstream_failed',
+      });
+      await eventually(
+        async () =>
+          expect(await admin.keys.usage(client.id)).toMatchObject({
+            totalRequests: 0,
+            budget: { spentCents: 0, heldCents: 0 },
+          }),
+        5_000,
+      );
     });
   });
 });

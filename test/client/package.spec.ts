@@ -8,7 +8,14 @@ import { eventually } from '../support/eventually.js';
 import { examplesIn, freePort, ROOT, run, start } from './examples.js';
 
 const TSC = join(ROOT, 'clients/typescript/node_modules/typescript/bin/tsc');
-const COMPILER_OPTIONS = { target: 'ES2022', module: 'nodenext', strict: true, skipLibCheck: false, types: [], outDir: 'compiled' };
+const COMPILER_OPTIONS = {
+  target: 'ES2022',
+  module: 'nodenext',
+  strict: true,
+  skipLibCheck: false,
+  types: [],
+  outDir: 'compiled',
+};
 const NODE = process.execPath;
 
 /** What a TypeScript project of somebody else's would say first. */
@@ -43,10 +50,19 @@ describe('The package', () => {
     const key = await admin.keys.create({ name: 'Ada', scopes: ['chat:write'], budgetLimitCents: 500 });
     [secret, keyId] = [key.secretKey, key.apiKey.id];
     env = { LATCHKEY_URL: app.baseUrl, LATCHKEY_KEY: service.secretKey, LATCHKEY_ADMIN_TOKEN: token };
-    const packed = await run('npm', ['pack', '--json', '--silent', '--pack-destination', project], { cwd: join(ROOT, 'clients/typescript') });
-    files = (JSON.parse(packed.slice(packed.indexOf('[\n'))) as [{ files: { path: string }[] }])[0].files.map(({ path }) => path);
-    await writeFile(join(project, 'package.json'), JSON.stringify({ name: 'somebody-elses', private: true, type: 'module' }));
-    await run('npm', ['install', '--offline', '--no-audit', '--no-fund', '--silent', './latchkey-client-0.1.0.tgz'], { cwd: project });
+    const packed = await run('npm', ['pack', '--json', '--silent', '--pack-destination', project], {
+      cwd: join(ROOT, 'clients/typescript'),
+    });
+    files = (JSON.parse(packed.slice(packed.indexOf('[\n'))) as [{ files: { path: string }[] }])[0].files.map(
+      ({ path }) => path,
+    );
+    await writeFile(
+      join(project, 'package.json'),
+      JSON.stringify({ name: 'somebody-elses', private: true, type: 'module' }),
+    );
+    await run('npm', ['install', '--offline', '--no-audit', '--no-fund', '--silent', './latchkey-client-0.1.0.tgz'], {
+      cwd: project,
+    });
     for (const [name, code] of examples) await writeFile(join(project, name), code);
   }, 120_000);
   afterAll(async () => {
@@ -54,10 +70,19 @@ describe('The package', () => {
     await rm(project, { recursive: true, force: true });
   });
 
-  const compile = (config: object) => writeFile(join(project, 'tsconfig.json'), JSON.stringify(config)).then(() => run(NODE, [TSC], { cwd: project }));
+  const compile = (config: object) =>
+    writeFile(join(project, 'tsconfig.json'), JSON.stringify(config)).then(() => run(NODE, [TSC], { cwd: project }));
 
   it('brings what it says and nothing else', async () => {
-    expect(files).toEqual(expect.arrayContaining(['dist/latchkey.js', 'dist/latchkey.d.ts', 'dist/nest.js', 'dist/fastify.js', 'dist/express.js']));
+    expect(files).toEqual(
+      expect.arrayContaining([
+        'dist/latchkey.js',
+        'dist/latchkey.d.ts',
+        'dist/nest.js',
+        'dist/fastify.js',
+        'dist/express.js',
+      ]),
+    );
     const others = files.filter((path) => !/^dist\/[\w/-]+(\.d\.ts|\.js)$/.test(path));
     expect(others.sort()).toEqual(['README.md', 'package.json']);
     const installed = await readdir(join(project, 'node_modules'));
@@ -70,7 +95,12 @@ describe('The package', () => {
     expect(await run(NODE, ['reserve.mjs', secret], { cwd: project, env })).toBe('Forty-two.\n');
     expect((await admin.keys.usage(keyId)).budget).toMatchObject({ spentCents: 0.8, heldCents: 0 });
     const managed = (await run(NODE, ['manage.mjs'], { cwd: project, env })).split('\n');
-    expect(managed).toEqual([expect.stringMatching(/^Billing: \d+ characters, shown once$/), 'revoked', 'admin, auditor, creator, gateway, user', '']);
+    expect(managed).toEqual([
+      expect.stringMatching(/^Billing: \d+ characters, shown once$/),
+      'revoked',
+      'admin, auditor, creator, gateway, user',
+      '',
+    ]);
   }, 60_000);
 
   it('works from TypeScript in an empty project', async () => {
@@ -83,7 +113,8 @@ describe('The package', () => {
     const services = ['express-service', 'fastify-service', 'nest-service'];
 
     beforeAll(async () => {
-      for (const name of ['express', 'fastify', '@nestjs', '@types', 'reflect-metadata', 'rxjs']) await symlink(join(ROOT, 'node_modules', name), join(project, 'node_modules', name));
+      for (const name of ['express', 'fastify', '@nestjs', '@types', 'reflect-metadata', 'rxjs'])
+        await symlink(join(ROOT, 'node_modules', name), join(project, 'node_modules', name));
       const decorators = { experimentalDecorators: true, emitDecoratorMetadata: true };
       await compile({
         // As in a new Nest project: what the frameworks' own declarations lack is not ours to find.
@@ -92,25 +123,34 @@ describe('The package', () => {
       });
     }, 120_000);
 
-    it.each(services)('runs %s as printed', async (name) => {
-      const port = await freePort();
-      const service = start(NODE, [`compiled/${name}.js`], { cwd: project, env: { ...env, PORT: String(port) } });
-      const ask = (authorization: string) => fetch(`http://127.0.0.1:${port}/chat`, { method: 'POST', headers: { authorization, 'content-type': 'application/json' }, body: '{"model":"gpt-4o"}' });
-      try {
-        const before = (await admin.keys.usage(keyId)).totalRequests;
-        await eventually(async () => expect((await ask('')).status).toBe(401), 20_000).catch((error: Error) => {
-          throw new Error(`${error.message}\n${service.output()}`);
-        });
-        const answer = await ask(`Bearer ${secret}`);
-        expect([answer.status, await answer.json()]).toEqual([200, { answer: 'Hello, Ada.' }]);
-        service.child.kill('SIGTERM');
-        await service.ended;
-        // Sent by the shutdown: nothing waited for it before.
-        expect((await admin.keys.usage(keyId)).totalRequests).toBe(before + 1);
-        expect(service.output()).toBe('');
-      } finally {
-        service.child.kill('SIGKILL');
-      }
-    }, 60_000);
+    it.each(services)(
+      'runs %s as printed',
+      async (name) => {
+        const port = await freePort();
+        const service = start(NODE, [`compiled/${name}.js`], { cwd: project, env: { ...env, PORT: String(port) } });
+        const ask = (authorization: string) =>
+          fetch(`http://127.0.0.1:${port}/chat`, {
+            method: 'POST',
+            headers: { authorization, 'content-type': 'application/json' },
+            body: '{"model":"gpt-4o"}',
+          });
+        try {
+          const before = (await admin.keys.usage(keyId)).totalRequests;
+          await eventually(async () => expect((await ask('')).status).toBe(401), 20_000).catch((error: Error) => {
+            throw new Error(`${error.message}\n${service.output()}`);
+          });
+          const answer = await ask(`Bearer ${secret}`);
+          expect([answer.status, await answer.json()]).toEqual([200, { answer: 'Hello, Ada.' }]);
+          service.child.kill('SIGTERM');
+          await service.ended;
+          // Sent by the shutdown: nothing waited for it before.
+          expect((await admin.keys.usage(keyId)).totalRequests).toBe(before + 1);
+          expect(service.output()).toBe('');
+        } finally {
+          service.child.kill('SIGKILL');
+        }
+      },
+      60_000,
+    );
   });
 });

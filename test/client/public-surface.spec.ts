@@ -16,13 +16,21 @@ interface Manifest {
 /** Every name that each entry of the package exports, with its declaration. */
 async function publicSurface(): Promise<string> {
   const manifest = JSON.parse(await readFile(join(PACKAGE, 'package.json'), 'utf8')) as Manifest;
-  const entries = Object.entries(manifest.exports).flatMap(([name, target]) => (typeof target === 'string' ? [] : [[name, join(PACKAGE, target.types)] as const]));
-  const program = ts.createProgram(entries.map(([, file]) => file), OPTIONS, onlyOwnFiles());
+  const entries = Object.entries(manifest.exports).flatMap(([name, target]) =>
+    typeof target === 'string' ? [] : [[name, join(PACKAGE, target.types)] as const],
+  );
+  const program = ts.createProgram(
+    entries.map(([, file]) => file),
+    OPTIONS,
+    onlyOwnFiles(),
+  );
   const checker = program.getTypeChecker();
   return entries
     .map(([name, file]) => {
       const exported = checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(file)!)!);
-      const texts = exported.map((symbol) => declarationOf(symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol, symbol.name));
+      const texts = exported.map((symbol) =>
+        declarationOf(symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol, symbol.name),
+      );
       return `=== @latchkey/client${name.slice(1)}\n\n${texts.sort().join('\n\n')}\n`;
     })
     .join('\n');
@@ -32,7 +40,11 @@ async function publicSurface(): Promise<string> {
 function onlyOwnFiles(): ts.CompilerHost {
   const host = ts.createCompilerHost(OPTIONS);
   host.resolveModuleNameLiterals = (literals, from) =>
-    literals.map(({ text }) => (text.startsWith('.') ? ts.resolveModuleName(text, from, OPTIONS, host, undefined, undefined, ts.ModuleKind.ESNext) : { resolvedModule: undefined }));
+    literals.map(({ text }) =>
+      text.startsWith('.')
+        ? ts.resolveModuleName(text, from, OPTIONS, host, undefined, undefined, ts.ModuleKind.ESNext)
+        : { resolvedModule: undefined },
+    );
   return host;
 }
 

@@ -47,8 +47,10 @@ describe('access', () => {
     for (const route of routes) {
       const { status, headers } = await ask(route);
       const isOpen = route.rule?.kind === 'public' && !OWN_CREDENTIALS.test(route.path);
-      if (isOpen ? status === 403 : route.rule?.kind !== 'public' && status !== 401) wrong.push(`${route.method} ${route.path}: ${status}`);
-      if (status === 401 && !headers.get('www-authenticate')?.startsWith('Bearer')) wrong.push(`${route.method} ${route.path}: no challenge`);
+      if (isOpen ? status === 403 : route.rule?.kind !== 'public' && status !== 401)
+        wrong.push(`${route.method} ${route.path}: ${status}`);
+      if (status === 401 && !headers.get('www-authenticate')?.startsWith('Bearer'))
+        wrong.push(`${route.method} ${route.path}: no challenge`);
     }
     expect(wrong).toEqual([]);
   });
@@ -57,16 +59,27 @@ describe('access', () => {
     const wrong: string[] = [];
     for (const route of routes) {
       const user = users.get(role)!;
-      const answer = route.rule?.kind === 'gateway' ? await ask(route, undefined, gatewayKeys.get(role)) : await ask(route, user.token);
+      const answer =
+        route.rule?.kind === 'gateway'
+          ? await ask(route, undefined, gatewayKeys.get(role))
+          : await ask(route, user.token);
       const { permission, alsoNeeds } = (route.rule ?? {}) as { permission?: string; alsoNeeds?: string };
-      const isRefused = answer.status === 403 && answer.body.code === 'PERMISSION_DENIED' && [permission, alsoNeeds ?? permission].includes(answer.body.permission as string);
+      const isRefused =
+        answer.status === 403 &&
+        answer.body.code === 'PERMISSION_DENIED' &&
+        [permission, alsoNeeds ?? permission].includes(answer.body.permission as string);
       const expected = verdictOf(route, role) === 'no';
       // A gateway that is let in hears that its client, who presents nothing, is not.
       const isAnswered = route.rule?.kind === 'gateway' && answer.body.code === 'UNAUTHENTICATED';
-      const isUnknown = answer.status === 401 && !isAnswered && !route.path.startsWith('/auth/') && !OWN_CREDENTIALS.test(route.path);
-      if (isRefused !== expected || isUnknown || answer.status >= 500) wrong.push(`${route.method} ${route.path}: ${answer.status} ${answer.body?.code}, expected ${verdictOf(route, role)}`);
+      const isUnknown =
+        answer.status === 401 && !isAnswered && !route.path.startsWith('/auth/') && !OWN_CREDENTIALS.test(route.path);
+      if (isRefused !== expected || isUnknown || answer.status >= 500)
+        wrong.push(
+          `${route.method} ${route.path}: ${answer.status} ${answer.body?.code}, expected ${verdictOf(route, role)}`,
+        );
       // Signing out, say, has ended the session.
-      if (route.path.startsWith('/auth/')) users.set(role, { ...user, token: await app.tokenOf(user.email, user.password) });
+      if (route.path.startsWith('/auth/'))
+        users.set(role, { ...user, token: await app.tokenOf(user.email, user.password) });
     }
     expect(wrong).toEqual([]);
   });
@@ -82,9 +95,16 @@ describe('access', () => {
   });
 
   function ask(route: DeclaredRoute, token?: string, gatewayKey?: string): Promise<Answer> {
-    const path = fullPath(route.path).replace(/:id\b/g, MISSING_ID).replace(/:kid\b/g, '0'.repeat(14)).replace(/:\w+/g, 'missing').replace(/\*.*$/, '');
+    const path = fullPath(route.path)
+      .replace(/:id\b/g, MISSING_ID)
+      .replace(/:kid\b/g, '0'.repeat(14))
+      .replace(/:\w+/g, 'missing')
+      .replace(/\*.*$/, '');
     const headers: Record<string, string> = gatewayKey === undefined ? {} : { 'x-latchkey-gateway-key': gatewayKey };
-    return app.request(route.method === 'ALL' ? 'GET' : route.method, `/${path}`, { ...(token === undefined ? {} : { token }), headers });
+    return app.request(route.method === 'ALL' ? 'GET' : route.method, `/${path}`, {
+      ...(token === undefined ? {} : { token }),
+      headers,
+    });
   }
 });
 
@@ -94,7 +114,9 @@ function fullPath(path: string): string {
 
 /** From the router itself, not from the decorators. */
 function servedRoutes(app: TestApp): { method: string; path: string }[] {
-  const tree = (app.app.getHttpAdapter().getInstance() as { printRoutes(options: object): string }).printRoutes({ commonPrefix: false });
+  const tree = (app.app.getHttpAdapter().getInstance() as { printRoutes(options: object): string }).printRoutes({
+    commonPrefix: false,
+  });
   const parents: string[] = [];
   return tree.split('\n').flatMap((line) => {
     const found = /^([│├└─\s]*)(.*?)(?: \(([A-Z, ]+)\))?$/.exec(line);
@@ -105,6 +127,9 @@ function servedRoutes(app: TestApp): { method: string; path: string }[] {
     parents.push(found[2]);
     // The tree leaves out the slash before a wildcard.
     const whole = `${path.startsWith('/') ? '' : '/'}${path.replace(/([^/])\*$/, '$1/*')}`;
-    return (found[3] ?? '').split(', ').filter(Boolean).map((method) => ({ method, path: whole }));
+    return (found[3] ?? '')
+      .split(', ')
+      .filter(Boolean)
+      .map((method) => ({ method, path: whole }));
   });
 }

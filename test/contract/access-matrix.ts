@@ -15,7 +15,9 @@ export function verdictOf({ rule }: DeclaredRoute, role: string): Verdict {
     case 'signed-in':
       return 'yes';
     case 'permission':
-      return [rule.permission, rule.alsoNeeds ?? rule.permission].every((permission) => covers(grants, permission)) ? 'yes' : 'no';
+      return [rule.permission, rule.alsoNeeds ?? rule.permission].every((permission) => covers(grants, permission))
+        ? 'yes'
+        : 'no';
     // The role of the key that the gateway shows; what its client presented is not asked for a permission.
     case 'gateway':
       return covers(grants, rule.permission) ? 'yes' : 'no';
@@ -48,7 +50,10 @@ export function ruleText({ rule }: DeclaredRoute): string {
 export function matrixText(routes: readonly DeclaredRoute[]): string {
   const rows = [...routes]
     .sort((a, b) => (`${a.path} ${a.method}` < `${b.path} ${b.method}` ? -1 : 1))
-    .map((route) => `| \`${route.method} ${route.path}\` | ${ruleText(route)} | ${ROLES.map((role) => verdictOf(route, role)).join(' | ')} |`);
+    .map(
+      (route) =>
+        `| \`${route.method} ${route.path}\` | ${ruleText(route)} | ${ROLES.map((role) => verdictOf(route, role)).join(' | ')} |`,
+    );
   return [
     '# Who may call what',
     '',

@@ -12,8 +12,14 @@ describe('advisory locks', () => {
   });
 
   it('are named by the list wherever they are taken, or are in the list', () => {
-    const files = readdirSync(SOURCES, { recursive: true, encoding: 'utf8' }).filter((file) => /\.(ts|sql)$/.test(file));
-    const literals = files.flatMap((file) => [...readFileSync(join(SOURCES, file), 'utf8').matchAll(/pg_(?:try_)?advisory\w*\((\d+)\)/g)].map(([, number]) => Number(number)));
+    const files = readdirSync(SOURCES, { recursive: true, encoding: 'utf8' }).filter((file) =>
+      /\.(ts|sql)$/.test(file),
+    );
+    const literals = files.flatMap((file) =>
+      [...readFileSync(join(SOURCES, file), 'utf8').matchAll(/pg_(?:try_)?advisory\w*\((\d+)\)/g)].map(([, number]) =>
+        Number(number),
+      ),
+    );
     expect(literals).not.toEqual([]);
     for (const literal of literals) expect(Object.values(ADVISORY_LOCKS)).toContain(literal);
     expect(files.length).toBeGreaterThan(100);

@@ -42,7 +42,11 @@ describe('deploy/prometheus/alerts.yaml', () => {
       expect([alert, annotations.summary]).toEqual([alert, expect.stringMatching(/^.{15,}\.$/)]);
       expect([alert, annotations.action]).toEqual([alert, expect.stringMatching(/^.{10,}[.?]$/)]);
       const [file, heading] = annotations.runbook.split('#');
-      expect([alert, file, existsSync(new URL(file!, ROOT))]).toEqual([alert, expect.stringMatching(/^docs\/.+\.md$/), true]);
+      expect([alert, file, existsSync(new URL(file!, ROOT))]).toEqual([
+        alert,
+        expect.stringMatching(/^docs\/.+\.md$/),
+        true,
+      ]);
       expect(headingsOf(await readFile(new URL(file!, ROOT), 'utf8'))).toContain(heading);
     }
     expect(new Set(rules.map(({ alert }) => alert)).size).toBe(rules.length);

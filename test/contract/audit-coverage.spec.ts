@@ -33,7 +33,12 @@ describe('the audit trail', () => {
 
   it('names what changes nothing by a reading verb, and nothing else: the filter isRead goes by it', () => {
     const verbs: readonly string[] = READING_VERBS;
-    const wrong = access.routes().filter(({ method, audited }) => audited && (audited.isRead === true || method === 'GET') !== verbs.includes(audited.action.split(':')[1]!));
+    const wrong = access
+      .routes()
+      .filter(
+        ({ method, audited }) =>
+          audited && (audited.isRead === true || method === 'GET') !== verbs.includes(audited.action.split(':')[1]!),
+      );
     expect(wrong.map(({ method, path, audited }) => `${method} ${path}: ${audited?.action}`)).toEqual([]);
   });
 

@@ -323,30 +323,49 @@ export class CanaryRun {
     const own = await this.choosePassword(person, password);
     const begun = await this.post('/auth/second-factor', own, { password });
     const { secret, uri } = begun.body as { secret: string; uri: string };
-    this.secrets.set('secret of the second factor', secret).set('secret of the second factor in hexadecimal', Secret.fromBase32(secret).hex.toLowerCase());
+    this.secrets
+      .set('secret of the second factor', secret)
+      .set('secret of the second factor in hexadecimal', Secret.fromBase32(secret).hex.toLowerCase());
     this.secrets.set('URI of the second factor', uri);
     const ofFactor = [...this.secrets.keys()].filter((name) => name.includes('of the second factor'));
     this.answers.push({ what: 'a second factor that is begun', text: begun.text, shows: ofFactor });
-    const confirmed = await this.post('/auth/second-factor/confirm', own, { code: new TOTP({ secret: Secret.fromBase32(secret) }).generate() });
+    const confirmed = await this.post('/auth/second-factor/confirm', own, {
+      code: new TOTP({ secret: Secret.fromBase32(secret) }).generate(),
+    });
     const redrawn = await this.post('/auth/second-factor/recovery-codes', own, { password });
-    const [first, again] = [confirmed, redrawn].map((answer, set) => this.recoveryCodes(answer, set)) as [string[], string[]];
+    const [first, again] = [confirmed, redrawn].map((answer, set) => this.recoveryCodes(answer, set)) as [
+      string[],
+      string[],
+    ];
     for (const name of [...ofFactor, 'password of the person']) this.proven.add(name);
     const withCode = (code: string) => this.post('/auth/login', {}, { email: person.email, password, code });
     await this.keep('a recovery code that was replaced', 401, withCode(first[0]!));
     await this.keep('a wrong code', 401, withCode('0000-0000-0000-0000'));
     await this.keep('a sign-in without a code', 401, this.post('/auth/login', {}, { email: person.email, password }));
-    await this.keep('codes with a field too many', 400, this.post('/auth/second-factor/confirm', own, { code: first[1], note: uri }));
+    await this.keep(
+      'codes with a field too many',
+      400,
+      this.post('/auth/second-factor/confirm', own, { code: first[1], note: uri }),
+    );
     for (const path of ['/auth/second-factor', '/auth/me']) await this.keep(path, 200, this.get(path, own));
     const entered = await withCode(again[0]!);
-    if (entered.status === 200) for (const name of this.secrets.keys()) if (name.startsWith('recovery code')) this.proven.add(name);
+    if (entered.status === 200)
+      for (const name of this.secrets.keys()) if (name.startsWith('recovery code')) this.proven.add(name);
   }
 
   /** The person replaces a password that another chose, and is signed in with the new one. */
-  private async choosePassword(person: { email: string; password: string }, password: string): Promise<Record<string, string>> {
+  private async choosePassword(
+    person: { email: string; password: string },
+    password: string,
+  ): Promise<Record<string, string>> {
     const { body } = await this.post('/auth/login', {}, person);
     const own = { authorization: `Bearer ${body.accessToken as string}` };
     const change = JSON.stringify({ password, currentPassword: person.password });
-    await this.keep('a new password', 204, this.send('PUT', `/users/${body.user.id as string}/password`, { ...own, ...JSON_TYPE }, change));
+    await this.keep(
+      'a new password',
+      204,
+      this.send('PUT', `/users/${body.user.id as string}/password`, { ...own, ...JSON_TYPE }, change),
+    );
     this.proven.add('password with a second factor');
     return own;
   }
@@ -386,8 +405,20 @@ export class CanaryRun {
     await this.keep('the trail, by the key', 200, this.get('/audit-events', { authorization: `Bearer ${key}` }));
     await this.keep('two credentials', 401, this.get('/auth/me', { ...bearer, 'x-api-key': key }));
     await this.keep('the key in the URL', 400, this.get(`/api-keys?search=${key}`, bearer));
-    await this.keep('a description with the key', 400, this.post('/api-keys', { ...bearer, 'idempotency-key': 'canary' }, { description: `Authorization: Bearer ${key}` }));
-    await this.keep('usage with the key', 400, this.post('/usage', bearer, { events: [{ id: key, apiKeyId: key, endpoint: key, [key]: 1 }] }));
+    await this.keep(
+      'a description with the key',
+      400,
+      this.post(
+        '/api-keys',
+        { ...bearer, 'idempotency-key': 'canary' },
+        { description: `Authorization: Bearer ${key}` },
+      ),
+    );
+    await this.keep(
+      'usage with the key',
+      400,
+      this.post('/usage', bearer, { events: [{ id: key, apiKeyId: key, endpoint: key, [key]: 1 }] }),
+    );
     await this.keep('the key in a search of users', 400, this.get(`/users?search=${key}`, bearer));
     await this.keep('the key in the path', 400, this.get(`/api-keys/${key}`, bearer));
     await this.keep(

@@ -34,7 +34,9 @@ class DeclaredController {
 
 describe('a route without an access rule', () => {
   it('keeps the server from starting, by name', async () => {
-    await expect(startWith(StrayController)).rejects.toThrow(/declare no access rule: GET \/stray\/forgotten \(StrayController\.forgotten\)/);
+    await expect(startWith(StrayController)).rejects.toThrow(
+      /declare no access rule: GET \/stray\/forgotten \(StrayController\.forgotten\)/,
+    );
   });
 
   it('is all that keeps it from starting', async () => {
@@ -52,7 +54,10 @@ async function startWith(controller: new () => object): Promise<void> {
     @Module({ imports: [AppModule.for(testConfig(), pool), ExtraModule] })
     class WholeModule {}
 
-    const app = await NestFactory.create<NestFastifyApplication>(WholeModule, new FastifyAdapter(), { logger: false, abortOnError: false });
+    const app = await NestFactory.create<NestFastifyApplication>(WholeModule, new FastifyAdapter(), {
+      logger: false,
+      abortOnError: false,
+    });
     try {
       await app.init();
     } finally {

@@ -13,7 +13,12 @@ const variables = text
   .map((block) => {
     const lines = block.trim().split('\n');
     const found = /^(# )?([A-Z][A-Z0-9_]*)=(.*)$/.exec(lines.at(-1)!);
-    return { name: found?.[2], hasDefault: found?.[1] === undefined, value: found?.[3] ?? '', explanation: lines.slice(0, -1) };
+    return {
+      name: found?.[2],
+      hasDefault: found?.[1] === undefined,
+      value: found?.[3] ?? '',
+      explanation: lines.slice(0, -1),
+    };
   });
 
 describe('.env.example', () => {
@@ -22,24 +27,30 @@ describe('.env.example', () => {
   });
 
   it('explains each of them', () => {
-    const unexplained = variables.filter(({ explanation }) => explanation.length === 0 || explanation.some((line) => !/^# .{10,}/.test(line)));
+    const unexplained = variables.filter(
+      ({ explanation }) => explanation.length === 0 || explanation.some((line) => !/^# .{10,}/.test(line)),
+    );
     expect(unexplained.map(({ name }) => name)).toEqual([]);
   });
 
   it('shows the default of each that has one, and comments out the others', () => {
     const defaults = environmentSchema.parse({}) as Record<string, unknown>;
-    expect(Object.fromEntries(variables.filter(({ hasDefault }) => hasDefault).map(({ name, value }) => [name, value]))).toEqual(
-      Object.fromEntries(Object.entries(defaults).map(([name, value]) => [name, String(value)])),
-    );
+    expect(
+      Object.fromEntries(variables.filter(({ hasDefault }) => hasDefault).map(({ name, value }) => [name, value])),
+    ).toEqual(Object.fromEntries(Object.entries(defaults).map(([name, value]) => [name, String(value)])));
   });
 
   it('shows examples that the schema takes', () => {
-    const examples = Object.fromEntries(variables.filter(({ value }) => value !== '').map(({ name, value }) => [name, value]));
+    const examples = Object.fromEntries(
+      variables.filter(({ value }) => value !== '').map(({ name, value }) => [name, value]),
+    );
     expect(environmentSchema.safeParse(examples).error?.issues ?? []).toEqual([]);
   });
 
   it('names the file of each variable that may be given as one, and of no other', () => {
-    const told = variables.filter(({ name, explanation }) => explanation.at(-1) === `# Or ${name}_FILE, the path of a file with the value.`);
+    const told = variables.filter(
+      ({ name, explanation }) => explanation.at(-1) === `# Or ${name}_FILE, the path of a file with the value.`,
+    );
     expect(told.map(({ name }) => name).sort()).toEqual([...FILE_TWINS].sort());
   });
 

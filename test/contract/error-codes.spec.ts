@@ -28,7 +28,9 @@ function page(): Promise<string> {
 
 /** Codes are written where the error is made; nowhere are they put together. */
 async function codesInSource(): Promise<Set<string>> {
-  const files = (await readdir(new URL('src', ROOT), { recursive: true })).filter((file) => file.endsWith('.ts') && !file.endsWith('.spec.ts'));
+  const files = (await readdir(new URL('src', ROOT), { recursive: true })).filter(
+    (file) => file.endsWith('.ts') && !file.endsWith('.spec.ts'),
+  );
   const codes = new Set<string>();
   for (const file of files) {
     if (file.startsWith('openapi/')) continue;

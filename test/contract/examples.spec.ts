@@ -27,7 +27,9 @@ const CANNOT_WORK: Record<string, string> = {
 const NOT_FOR_PEOPLE = /^\/api\/v1\/(forward-auth|ext-authz|introspect)/;
 
 const document = await checkedInDocument();
-const pressed = operationsOf(document).filter(({ method, path }) => !(`${method} ${path}` in CANNOT_WORK) && !NOT_FOR_PEOPLE.test(path));
+const pressed = operationsOf(document).filter(
+  ({ method, path }) => !(`${method} ${path}` in CANNOT_WORK) && !NOT_FOR_PEOPLE.test(path),
+);
 
 describe('with --demo', () => {
   let app: TestApp;
@@ -36,17 +38,27 @@ describe('with --demo', () => {
   beforeAll(async () => {
     app = await TestApp.start();
     // As the terminal says: the key that it shows, in place of the made-up one.
-    example = JSON.parse(JSON.stringify(document).replaceAll(EXAMPLE_SECRET, demoAccess(app.config).exampleSecret)) as Document;
+    example = JSON.parse(
+      JSON.stringify(document).replaceAll(EXAMPLE_SECRET, demoAccess(app.config).exampleSecret),
+    ) as Document;
   });
   afterAll(() => app.stop());
 
-  it.each(pressed.map(({ method, path }) => [method, path]))('the example of %s %s works when it is tried', async (method, path) => {
-    await startAfresh(app);
-    const { operation } = operationsOf(example).find((candidate) => candidate.method === method && candidate.path === path)!;
-    const answer = await app.request(method, urlOf({ method: method, path: path, operation }), { token: await app.adminToken(), body: bodyOf(example, operation) });
-    // With the body, so that a failure says why.
-    expect(answer.status < 300 ? 'works' : [answer.status, answer.body]).toBe('works');
-  });
+  it.each(pressed.map(({ method, path }) => [method, path]))(
+    'the example of %s %s works when it is tried',
+    async (method, path) => {
+      await startAfresh(app);
+      const { operation } = operationsOf(example).find(
+        (candidate) => candidate.method === method && candidate.path === path,
+      )!;
+      const answer = await app.request(method, urlOf({ method: method, path: path, operation }), {
+        token: await app.adminToken(),
+        body: bodyOf(example, operation),
+      });
+      // With the body, so that a failure says why.
+      expect(answer.status < 300 ? 'works' : [answer.status, answer.body]).toBe('works');
+    },
+  );
 
   it('the example of a verify is accepted, and not only answered', async () => {
     await startAfresh(app);
@@ -58,11 +70,14 @@ describe('with --demo', () => {
   it('what anybody can read has no secret or password that works', async () => {
     await startAfresh(app);
     const { people, exampleSecret, gatewaySecret } = demoAccess(app.config);
-    const pages = await Promise.all(['//docs-json', '//docs', '//docs/swagger-ui-init.js', '//console', '//health'].map((path) => app.get(path)));
+    const pages = await Promise.all(
+      ['//docs-json', '//docs', '//docs/swagger-ui-init.js', '//console', '//health'].map((path) => app.get(path)),
+    );
     expect(pages.map(({ status }) => status)).toEqual(pages.map(() => 200));
     const text = pages.map(({ body }) => (typeof body === 'string' ? body : JSON.stringify(body))).join('\n');
     expect(text).toContain(EXAMPLE_SECRET);
-    for (const secret of [exampleSecret, gatewaySecret, ...people.map(({ password }) => password)]) expect(text).not.toContain(secret);
+    for (const secret of [exampleSecret, gatewaySecret, ...people.map(({ password }) => password)])
+      expect(text).not.toContain(secret);
     // Nor one that is only spelled so: the made-up secret opens nothing.
     expect((await app.get('/auth/me', { apiKey: EXAMPLE_SECRET })).status).toBe(401);
   });
@@ -79,15 +94,20 @@ describe('with --demo', () => {
     const fresh = await TestApp.start();
     await addDemoData(fresh.app, fresh.config);
     const found: string[] = [];
-    for await (const { differences } of compareTables(fresh.config, fresh.dataSource)) found.push(...differences.map(describeDifference));
+    for await (const { differences } of compareTables(fresh.config, fresh.dataSource))
+      found.push(...differences.map(describeDifference));
     await fresh.stop();
     expect(found).toEqual([]);
   });
 
   it('people can sign in, and keys have all there is to see', async () => {
     await startAfresh(app);
-    for (const { email, password } of demoAccess(app.config).people) expect(await app.tokenOf(email, password)).toMatch(/^ey/);
-    const rows = await app.dataSource.query<{ count: number }[]>('SELECT count(*)::int AS count FROM audit_event WHERE action = $1', ['demo:add']);
+    for (const { email, password } of demoAccess(app.config).people)
+      expect(await app.tokenOf(email, password)).toMatch(/^ey/);
+    const rows = await app.dataSource.query<{ count: number }[]>(
+      'SELECT count(*)::int AS count FROM audit_event WHERE action = $1',
+      ['demo:add'],
+    );
     expect(rows[0]!.count).toBeGreaterThanOrEqual(10);
   });
 
@@ -112,8 +132,12 @@ function urlOf({ path, operation }: NamedOperation): string {
 function bodyOf(document: Document, operation: NamedOperation['operation']): unknown {
   const content = operation.requestBody?.content['application/json'];
   if (content === undefined || content.example !== undefined) return content?.example;
-  const properties = (document.components.schemas[(content.schema['$ref'] as string).split('/').at(-1)!]!['properties'] ?? {}) as Record<string, { example?: unknown }>;
-  return Object.fromEntries(Object.entries(properties).flatMap(([name, { example }]) => (example === undefined ? [] : [[name, example]])));
+  const properties = (document.components.schemas[(content.schema['$ref'] as string).split('/').at(-1)!]![
+    'properties'
+  ] ?? {}) as Record<string, { example?: unknown }>;
+  return Object.fromEntries(
+    Object.entries(properties).flatMap(([name, { example }]) => (example === undefined ? [] : [[name, example]])),
+  );
 }
 
 /** Nothing but the seeded roles, the admin and the demo data; what was audited stays. */
@@ -135,7 +159,13 @@ async function startAfresh(app: TestApp): Promise<void> {
 
 async function contents(app: TestApp): Promise<unknown> {
   // Reads and last uses are written a moment after their answers; neither is something that a start adds.
-  const all = (table: string) => app.dataSource.query<unknown[]>(`SELECT to_jsonb(t) - 'last_used_at' AS row FROM ${table} AS t ORDER BY 1`);
-  const changes = app.dataSource.query<unknown[]>(`SELECT action, resource_id FROM audit_event WHERE outcome = 'success' AND action NOT LIKE '%:read' ORDER BY seq`);
-  return Promise.all([...['users', 'user_role', 'user_manager', 'role', 'api_key', 'api_key_secret'].map(all), changes]);
+  const all = (table: string) =>
+    app.dataSource.query<unknown[]>(`SELECT to_jsonb(t) - 'last_used_at' AS row FROM ${table} AS t ORDER BY 1`);
+  const changes = app.dataSource.query<unknown[]>(
+    `SELECT action, resource_id FROM audit_event WHERE outcome = 'success' AND action NOT LIKE '%:read' ORDER BY seq`,
+  );
+  return Promise.all([
+    ...['users', 'user_role', 'user_manager', 'role', 'api_key', 'api_key_secret'].map(all),
+    changes,
+  ]);
 }

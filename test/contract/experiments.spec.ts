@@ -19,7 +19,9 @@ describe('The experiments', () => {
   const faults = others.split('\n## ')[0]!;
   const rowsOf = (text: string) => [...text.matchAll(/^\| ([A-Z]\d+[a-z]?) \|/gm)].map(([, id]) => id!);
   const ids = experiments.map(({ id }) => id);
-  const patches = experiments.flatMap(({ fault }) => (fault === 'mutants' || fault.patch === undefined ? [] : [fault.patch]));
+  const patches = experiments.flatMap(({ fault }) =>
+    fault === 'mutants' || fault.patch === undefined ? [] : [fault.patch],
+  );
 
   it('have an id each', () => {
     expect(ids).toEqual([...new Set(ids)]);
@@ -41,7 +43,9 @@ describe('The experiments', () => {
   });
 
   it('break the product by a module or by SQL', () => {
-    const harmless = experiments.filter(({ fault }) => fault !== 'mutants' && fault.patch === undefined && fault.sql === undefined);
+    const harmless = experiments.filter(
+      ({ fault }) => fault !== 'mutants' && fault.patch === undefined && fault.sql === undefined,
+    );
     expect(harmless.map(({ id }) => id)).toEqual([]);
   });
 
@@ -53,12 +57,20 @@ describe('The experiments', () => {
   it.each(readdirSync(FAULTS))('replace what the product has: %s', (name) => {
     const text = readFileSync(join(FAULTS, name), 'utf8');
     const sources = [...text.matchAll(/^import \{([^}]+)\} from '\.\.\/\.\.\/\.\.\/dist\/(src\/[^']+)\.js';/gm)];
-    const fileOf = new Map(sources.flatMap(([, names, path]) => names!.split(',').map((one) => [one.trim(), readFileSync(join(ROOT, `${path}.ts`), 'utf8')] as const)));
+    const fileOf = new Map(
+      sources.flatMap(([, names, path]) =>
+        names!.split(',').map((one) => [one.trim(), readFileSync(join(ROOT, `${path}.ts`), 'utf8')] as const),
+      ),
+    );
     for (const [, className, method] of text.matchAll(/^(\w+)\.prototype\.(\w+) = /gm)) {
       const source = fileOf.get(className!);
       // Of Node or of a library.
       if (source === undefined) continue;
-      expect([className, method, new RegExp(`^  (?:(?:private|protected|async|override) )*${method}(?:<[^(]*>)?\\(`, 'm').test(source)]).toEqual([className, method, true]);
+      expect([
+        className,
+        method,
+        new RegExp(`^  (?:(?:private|protected|async|override) )*${method}(?:<[^(]*>)?\\(`, 'm').test(source),
+      ]).toEqual([className, method, true]);
     }
   });
 });
@@ -78,7 +90,9 @@ describe('G14', () => {
   });
 
   it('has a scenario for every kind of change', () => {
-    const steps = SCENARIOS.flatMap((scenario) => scenario({ name: 'x', adminToken: '', adminId: '', otherOwnerId: '' }));
+    const steps = SCENARIOS.flatMap((scenario) =>
+      scenario({ name: 'x', adminToken: '', adminId: '', otherOwnerId: '' }),
+    );
     expect([...new Set(steps.map(({ kind }) => kind))].sort()).toEqual([...CHANGE_KINDS].sort());
   });
 });

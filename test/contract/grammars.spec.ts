@@ -32,7 +32,10 @@ const gateway = (parameters: Record<string, string>) => passes(() => askOf(param
 const key = (fields: object) => validateSync(plainToInstance(CreateApiKeyDto, fields)).length === 0;
 const policy = (fields: object) => passes(() => parseKeyPolicy(fields));
 const usage = (fields: object) => {
-  const parsed = parseReports({ events: [{ id: 'a', apiKeyId: KEY, ...fields }] }, { now: new Date(0), callerId: KEY, openReservation: () => null, showsSecret: () => false });
+  const parsed = parseReports(
+    { events: [{ id: 'a', apiKeyId: KEY, ...fields }] },
+    { now: new Date(0), callerId: KEY, openReservation: () => null, showsSecret: () => false },
+  );
   return 'events' in parsed && 'report' in parsed.events[0]!;
 };
 
@@ -71,14 +74,46 @@ const PLACES: Readonly<Record<string, Readonly<Record<string, Place>>>> = {
   },
 };
 
-const CHARACTERS = ['a', '4', '-', '.', '*', '/', ':', '_', ' ', '"', '\\', '\n', '\r', '\t', '\u0000', '\u007f', '\u0085', '\u00a0', '\u2028', 'é', '日', '😀', '\ud800', '\udc00'];
+const CHARACTERS = [
+  'a',
+  '4',
+  '-',
+  '.',
+  '*',
+  '/',
+  ':',
+  '_',
+  ' ',
+  '"',
+  '\\',
+  '\n',
+  '\r',
+  '\t',
+  '\u0000',
+  '\u007f',
+  '\u0085',
+  '\u00a0',
+  '\u2028',
+  'é',
+  '日',
+  '😀',
+  '\ud800',
+  '\udc00',
+];
 const texts = fc.oneof(
   fc.string({ unit: fc.constantFrom(...CHARACTERS), maxLength: 8 }),
   fc.string({ unit: 'binary', maxLength: 20 }),
-  fc.tuple(fc.constantFrom('a', '😀', 'é', ' '), fc.constantFrom(63, 64, 65, 100, 101, 127, 128, 129, 512)).map(([unit, count]) => unit.repeat(count)),
+  fc
+    .tuple(fc.constantFrom('a', '😀', 'é', ' '), fc.constantFrom(63, 64, 65, 100, 101, 127, 128, 129, 512))
+    .map(([unit, count]) => unit.repeat(count)),
   fc.constantFrom('gpt-4o\n', 'gpt-4o', 'Claude 3.5 Sonnet', '..', '.', ''),
   fc.uuid({ version: [1, 4, 7] }),
-  fc.constantFrom('00000000-0000-0000-0000-000000000001', '11111111-1111-9111-1111-111111111111', `${KEY}\n`, KEY.toUpperCase()),
+  fc.constantFrom(
+    '00000000-0000-0000-0000-000000000001',
+    '11111111-1111-9111-1111-111111111111',
+    `${KEY}\n`,
+    KEY.toUpperCase(),
+  ),
 );
 
 describe.each(Object.entries(PLACES))('The grammar of a %s', (_, places) => {

@@ -11,10 +11,29 @@ import { entities } from '../../src/entities.js';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.js';
 
 /** Columns that no entity maps, on purpose. */
-const UNMAPPED = new Set(['api_key_secret.mac', 'api_key_secret.binding', 'api_key.search_text', 'api_key.secret_prefixes', 'api_key.ordinal', 'api_key_secret.tag_version', 'users.notices_seen_seq']);
+const UNMAPPED = new Set([
+  'api_key_secret.mac',
+  'api_key_secret.binding',
+  'api_key.search_text',
+  'api_key.secret_prefixes',
+  'api_key.ordinal',
+  'api_key_secret.tag_version',
+  'users.notices_seen_seq',
+]);
 
 /** PostgreSQL's names of the types that entities name otherwise. */
-const TYPES: Record<string, string> = { text: 'text', uuid: 'uuid', boolean: 'boolean', integer: 'integer', bigint: 'bigint', smallint: 'smallint', timestamptz: 'timestamp with time zone', jsonb: 'jsonb', bytea: 'bytea', numeric: 'numeric' };
+const TYPES: Record<string, string> = {
+  text: 'text',
+  uuid: 'uuid',
+  boolean: 'boolean',
+  integer: 'integer',
+  bigint: 'bigint',
+  smallint: 'smallint',
+  timestamptz: 'timestamp with time zone',
+  jsonb: 'jsonb',
+  bytea: 'bytea',
+  numeric: 'numeric',
+};
 
 describe('migrations', () => {
   let database: TestDatabase;
@@ -32,7 +51,11 @@ describe('migrations', () => {
   it('go down to nothing and up again to the same schema', async () => {
     const first = await schemaOf(database.ownerUrl);
     for (let index = 0; index < migrations.length; index += 1) await owner.undoLastMigration();
-    expect((await schemaOf(database.ownerUrl)).filter((line) => !line.includes('schema_migration') && !line.includes('schema_checksum'))).toEqual([]);
+    expect(
+      (await schemaOf(database.ownerUrl)).filter(
+        (line) => !line.includes('schema_migration') && !line.includes('schema_checksum'),
+      ),
+    ).toEqual([]);
     await migrate(database.ownerUrl);
     expect(await schemaOf(database.ownerUrl)).toEqual(first);
     expect(first.length).toBeGreaterThan(50);
@@ -52,7 +75,10 @@ describe('migrations', () => {
     const { pid } = (await other.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows[0]!;
     const lines: string[] = [];
     const waiting = migrate(database.ownerUrl, (line) => lines.push(line));
-    const isThrough = await Promise.race([waiting.then(() => true), new Promise<boolean>((resolve) => setTimeout(() => resolve(false), 16_000))]);
+    const isThrough = await Promise.race([
+      waiting.then(() => true),
+      new Promise<boolean>((resolve) => setTimeout(() => resolve(false), 16_000)),
+    ]);
     await other.end();
     await waiting;
     expect(isThrough).toBe(false);
@@ -72,14 +98,24 @@ describe('migrations', () => {
     await other.query('BEGIN; LOCK TABLE role');
     const lines: string[] = [];
     let holder: unknown;
-    const work = withMigrationLock(owner, (line) => lines.push(line), async (runner) => {
-      [holder] = (await runner.query(`SELECT application_name AS name FROM pg_stat_activity JOIN pg_locks USING (pid) WHERE objid = $1 AND granted`, [ADVISORY_LOCKS.migration])) as unknown[];
-      await runner.query('SELECT 1 FROM role');
-    });
-    for (const deadline = Date.now() + 20_000; lines.length === 0 && Date.now() < deadline; ) await new Promise((resolve) => setTimeout(resolve, 100));
+    const work = withMigrationLock(
+      owner,
+      (line) => lines.push(line),
+      async (runner) => {
+        [holder] = (await runner.query(
+          `SELECT application_name AS name FROM pg_stat_activity JOIN pg_locks USING (pid) WHERE objid = $1 AND granted`,
+          [ADVISORY_LOCKS.migration],
+        )) as unknown[];
+        await runner.query('SELECT 1 FROM role');
+      },
+    );
+    for (const deadline = Date.now() + 20_000; lines.length === 0 && Date.now() < deadline;)
+      await new Promise((resolve) => setTimeout(resolve, 100));
     await other.end();
     await work;
-    expect(lines[0]).toMatch(/^The migration waits for a transaction that has locked a table: "a report", PostgreSQL process \d+, from 127\.0\.0\.1:\d+, for \d+ s\./);
+    expect(lines[0]).toMatch(
+      /^The migration waits for a transaction that has locked a table: "a report", PostgreSQL process \d+, from 127\.0\.0\.1:\d+, for \d+ s\./,
+    );
     expect(holder).toEqual({ name: `latchkey-migrate ${process.pid} on ${hostname()}`.slice(0, 63) });
   });
 
@@ -90,7 +126,9 @@ describe('migrations', () => {
         WHERE a.attnum > 0 AND NOT a.attisdropped AND NOT c.relispartition`,
     );
     const tables = new Set(owner.entityMetadatas.map(({ tableName }) => tableName));
-    const made = columns.filter(({ place }) => tables.has(place.split('.')[0]!) && !UNMAPPED.has(place)).map(({ place, kind, nullable }) => `${place} ${kind}${nullable ? ' null' : ''}`);
+    const made = columns
+      .filter(({ place }) => tables.has(place.split('.')[0]!) && !UNMAPPED.has(place))
+      .map(({ place, kind, nullable }) => `${place} ${kind}${nullable ? ' null' : ''}`);
     expect(made.sort()).toEqual(owner.entityMetadatas.flatMap(columnsOf).sort());
   });
 });

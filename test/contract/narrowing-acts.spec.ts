@@ -49,7 +49,9 @@ describe('An act that takes access away', () => {
 
   it('is told from one that may wait, for each act there is', () => {
     const verbs: readonly string[] = READING_VERBS;
-    const acts = routes.flatMap(({ audited }) => audited?.action ?? []).filter((act) => !verbs.includes(act.split(':')[1]!));
+    const acts = routes
+      .flatMap(({ audited }) => audited?.action ?? [])
+      .filter((act) => !verbs.includes(act.split(':')[1]!));
     expect([...new Set(acts), ...OF_THE_SERVER].sort()).toEqual([...NARROWING_ACTS, ...Object.keys(WAITING)].sort());
   });
 });

@@ -38,11 +38,18 @@ describe('the OpenAPI document', () => {
   it('passes a linter with its recommended rules', async () => {
     const config = await createConfig({ extends: ['recommended'] });
     const problems = await lintFromString({ source: JSON.stringify(document), absoluteRef: 'openapi.json', config });
-    expect(problems.filter(({ severity }) => severity === 'error').map(({ ruleId, message, location }) => `${ruleId}: ${message} (${location[0]?.pointer})`)).toEqual([]);
+    expect(
+      problems
+        .filter(({ severity }) => severity === 'error')
+        .map(({ ruleId, message, location }) => `${ruleId}: ${message} (${location[0]?.pointer})`),
+    ).toEqual([]);
   });
 
   it('has every route with its access rule, and nothing else', () => {
-    const declared = app.app.get(RouteAccess, { strict: false }).routes().map(({ method, path, rule }) => [`${method} ${path.replace(/:(\w+)/g, '{$1}').replace(/\*$/, '{path}')}`, rule]);
+    const declared = app.app
+      .get(RouteAccess, { strict: false })
+      .routes()
+      .map(({ method, path, rule }) => [`${method} ${path.replace(/:(\w+)/g, '{$1}').replace(/\*$/, '{path}')}`, rule]);
     const documented = operationsOf(document).map(({ method, path, operation }) => [
       `${operation['x-any-method'] === true ? 'ALL' : method} ${path.replace('/api/v1', '')}`,
       operation['x-access'],
@@ -52,7 +59,10 @@ describe('the OpenAPI document', () => {
 
   it('says of each operation what it does, under a tag that is explained', () => {
     const explained = new Set(document.tags.filter(({ description }) => description).map(({ name }) => name));
-    const silent = operationsOf(document).filter(({ operation }) => !operation.summary || !operation.tags?.length || !operation.tags.every((tag) => explained.has(tag)));
+    const silent = operationsOf(document).filter(
+      ({ operation }) =>
+        !operation.summary || !operation.tags?.length || !operation.tags.every((tag) => explained.has(tag)),
+    );
     expect(silent.map(({ operation }) => operation.operationId)).toEqual([]);
   });
 
@@ -76,8 +86,13 @@ describe('the OpenAPI document', () => {
       for (const status of expected) if (!statuses.includes(status)) wrong.push(`${method} ${path}: no ${status}`);
       for (const [status, response] of Object.entries(operation.responses)) {
         if (Number(status) < 400) continue;
-        const types = response.$ref ? Object.keys((document.components.responses[response.$ref.split('/').at(-1)!] as { content: object }).content) : Object.keys(response.content ?? {});
-        if (types.join() !== 'application/problem+json') wrong.push(`${method} ${path}: ${status} is ${types.join() || 'empty'}`);
+        const types = response.$ref
+          ? Object.keys(
+              (document.components.responses[response.$ref.split('/').at(-1)!] as { content: object }).content,
+            )
+          : Object.keys(response.content ?? {});
+        if (types.join() !== 'application/problem+json')
+          wrong.push(`${method} ${path}: ${status} is ${types.join() || 'empty'}`);
       }
     }
     expect(wrong).toEqual([]);
@@ -85,15 +100,28 @@ describe('the OpenAPI document', () => {
 
   it('offers both kinds of credentials wherever some are needed', () => {
     expect(Object.keys(document.components.securitySchemes).sort()).toEqual(['apiKey', 'bearer', 'gatewayKey']);
-    const guarded = operationsOf(document).filter(({ operation }) => (operation['x-access'] as { kind: string }).kind !== 'public');
+    const guarded = operationsOf(document).filter(
+      ({ operation }) => (operation['x-access'] as { kind: string }).kind !== 'public',
+    );
     const expected = (kind: string) =>
-      kind === 'gateway' ? [{ gatewayKey: [], bearer: [] }, { gatewayKey: [], apiKey: [] }] : [{ bearer: [] }, { apiKey: [] }];
-    const wrong = guarded.filter(({ operation }) => JSON.stringify(operation.security) !== JSON.stringify(expected((operation['x-access'] as { kind: string }).kind)));
+      kind === 'gateway'
+        ? [
+            { gatewayKey: [], bearer: [] },
+            { gatewayKey: [], apiKey: [] },
+          ]
+        : [{ bearer: [] }, { apiKey: [] }];
+    const wrong = guarded.filter(
+      ({ operation }) =>
+        JSON.stringify(operation.security) !==
+        JSON.stringify(expected((operation['x-access'] as { kind: string }).kind)),
+    );
     expect(wrong.map(({ path }) => path)).toEqual([]);
   });
 
   it('describes an answer of JSON for every success but 204 and what gateways get, whose answer is in headers', () => {
-    const withBody = operationsOf(document).filter(({ operation }) => (operation['x-access'] as { kind: string }).kind !== 'gateway');
+    const withBody = operationsOf(document).filter(
+      ({ operation }) => (operation['x-access'] as { kind: string }).kind !== 'gateway',
+    );
     const silent = withBody.flatMap(({ method, path, operation }) =>
       Object.entries(operation.responses)
         .filter(([status, response]) => Number(status) < 300 && status !== '204' && !response.content)
@@ -105,12 +133,26 @@ describe('the OpenAPI document', () => {
   it('has an example for each field of a body and each part of a path', () => {
     const silent: string[] = [];
     for (const { method, path, operation } of operationsOf(document)) {
-      for (const parameter of operation.parameters ?? []) if (parameter.in === 'path' && parameter.example === undefined) silent.push(`${method} ${path}: ${parameter.name}`);
+      for (const parameter of operation.parameters ?? [])
+        if (parameter.in === 'path' && parameter.example === undefined)
+          silent.push(`${method} ${path}: ${parameter.name}`);
       for (const { schema, example } of Object.values(operation.requestBody?.content ?? {})) {
         if (example !== undefined) continue;
-        const properties = (document.components.schemas[(schema['$ref'] as string | undefined)?.split('/').at(-1) ?? '']?.['properties'] ?? {}) as Record<string, { example?: unknown; type?: unknown; allOf?: unknown; $ref?: string; items?: { $ref?: string } }>;
+        const properties = (document.components.schemas[
+          (schema['$ref'] as string | undefined)?.split('/').at(-1) ?? ''
+        ]?.['properties'] ?? {}) as Record<
+          string,
+          { example?: unknown; type?: unknown; allOf?: unknown; $ref?: string; items?: { $ref?: string } }
+        >;
         for (const [name, property] of Object.entries(properties)) {
-          if (property.example === undefined && property.type !== 'boolean' && !property.allOf && !property.$ref && !property.items?.$ref) silent.push(`${method} ${path}: ${name}`);
+          if (
+            property.example === undefined &&
+            property.type !== 'boolean' &&
+            !property.allOf &&
+            !property.$ref &&
+            !property.items?.$ref
+          )
+            silent.push(`${method} ${path}: ${name}`);
         }
       }
     }
@@ -129,7 +171,9 @@ describe('the OpenAPI document', () => {
       }
     }
     for (const [name, schema] of Object.entries(document.components.schemas)) {
-      for (const [field, property] of Object.entries((schema['properties'] ?? {}) as Record<string, { example?: unknown }>)) {
+      for (const [field, property] of Object.entries(
+        (schema['properties'] ?? {}) as Record<string, { example?: unknown }>,
+      )) {
         if (property.example === undefined) continue;
         const validate = ajv.compile(JSON.parse(JSON.stringify(property).replaceAll('"#/', '"document#/')) as object);
         if (!validate(property.example)) wrong.push(`${name}.${field}: ${ajv.errorsText(validate.errors)}`);
@@ -143,7 +187,9 @@ describe('the OpenAPI document', () => {
     expect(served.status).toBe(200);
     for (const text of [JSON.stringify(document), JSON.stringify(served.body)]) {
       expect(text).not.toContain(CANARY);
-      expect(looksLikeSecret(text.replaceAll(EXAMPLE_SECRET, '').replaceAll(`lk_live_${'0'.repeat(64)}`, ''))).toBe(false);
+      expect(looksLikeSecret(text.replaceAll(EXAMPLE_SECRET, '').replaceAll(`lk_live_${'0'.repeat(64)}`, ''))).toBe(
+        false,
+      );
     }
   });
 });
@@ -167,7 +213,8 @@ describe('Swagger UI', () => {
 
   it('is off, with the document, where SWAGGER_ENABLED says so, and by itself in production', async () => {
     const app = await TestApp.start({ SWAGGER_ENABLED: 'false' });
-    for (const path of ['//docs', '//docs-json', '//docs/swagger-ui-init.js']) expect((await app.get(path)).status).toBe(404);
+    for (const path of ['//docs', '//docs-json', '//docs/swagger-ui-init.js'])
+      expect((await app.get(path)).status).toBe(404);
     await app.stop();
     const production = await TestApp.start({ NODE_ENV: 'production' });
     expect((await production.get('//docs')).status).toBe(404);

@@ -13,7 +13,13 @@ export const FORGED = [
 ] as const;
 
 /** What the service behind a gateway is told of who calls. */
-export const IDENTITY = ['x-latchkey-key-id', 'x-latchkey-owner-id', 'x-latchkey-scopes', 'x-latchkey-tags', 'x-latchkey-reservation-id'];
+export const IDENTITY = [
+  'x-latchkey-key-id',
+  'x-latchkey-owner-id',
+  'x-latchkey-scopes',
+  'x-latchkey-tags',
+  'x-latchkey-reservation-id',
+];
 
 /** Latchkey, and a service that is to be protected. */
 export class Behind {
@@ -47,7 +53,12 @@ export class Behind {
 }
 
 /** The refusals that every gateway must pass on: what the client's key is, and what he gets. */
-export const REFUSALS: readonly { code: string; status: number; fields: Record<string, unknown>; end?: 'revoke' | 'deactivate' | 'expire' }[] = [
+export const REFUSALS: readonly {
+  code: string;
+  status: number;
+  fields: Record<string, unknown>;
+  end?: 'revoke' | 'deactivate' | 'expire';
+}[] = [
   { code: 'REVOKED', status: 401, fields: {}, end: 'revoke' },
   { code: 'DISABLED', status: 401, fields: {}, end: 'deactivate' },
   { code: 'EXPIRED', status: 401, fields: {}, end: 'expire' },

@@ -13,7 +13,13 @@ withCaddy('Caddy, as docs/gateways/caddy.md configures it', () => {
 
   const start = (values: Record<string, string> = {}) =>
     Proxy.caddy((port) =>
-      filled(block, { 'api.example.com': `http://127.0.0.1:${port}`, '127.0.0.1:3000': behind.address, '127.0.0.1:8080': behind.upstream.address, GATEWAY_KEY: behind.gateway.secret, ...values }),
+      filled(block, {
+        'api.example.com': `http://127.0.0.1:${port}`,
+        '127.0.0.1:3000': behind.address,
+        '127.0.0.1:8080': behind.upstream.address,
+        GATEWAY_KEY: behind.gateway.secret,
+        ...values,
+      }),
     );
 
   beforeAll(async () => {
@@ -27,17 +33,30 @@ withCaddy('Caddy, as docs/gateways/caddy.md configures it', () => {
     await behind.stop();
   });
 
-  it.each(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])('lets %s of a good key through, with its body', async (method) => {
-    const key = await behind.key({ tags: ['team:a'] });
-    const body = ['POST', 'PUT', 'PATCH'].includes(method) ? JSON.stringify({ text: 'x'.repeat(100_000) }) : '';
-    const sent: HeaderList = body === '' ? [] : [['Content-Type', 'application/json'], ['Content-Length', String(body.length)]];
-    expect((await caddy.ask(method, '/v1/chat?x=1', [...bearer(key), ...sent], body)).status).toBe(200);
-    const served = behind.upstream.take()!;
-    expect(served).toMatchObject({ method, url: '/v1/chat?x=1', body });
-    expect(served.headers).toMatchObject({ 'x-latchkey-key-id': key.id, 'x-latchkey-scopes': 'chat:write', 'x-latchkey-tags': 'team:a' });
-    expect(JSON.stringify(served)).not.toContain(key.secret);
-    expect(JSON.stringify(served)).not.toContain(behind.gateway.secret);
-  });
+  it.each(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])(
+    'lets %s of a good key through, with its body',
+    async (method) => {
+      const key = await behind.key({ tags: ['team:a'] });
+      const body = ['POST', 'PUT', 'PATCH'].includes(method) ? JSON.stringify({ text: 'x'.repeat(100_000) }) : '';
+      const sent: HeaderList =
+        body === ''
+          ? []
+          : [
+              ['Content-Type', 'application/json'],
+              ['Content-Length', String(body.length)],
+            ];
+      expect((await caddy.ask(method, '/v1/chat?x=1', [...bearer(key), ...sent], body)).status).toBe(200);
+      const served = behind.upstream.take()!;
+      expect(served).toMatchObject({ method, url: '/v1/chat?x=1', body });
+      expect(served.headers).toMatchObject({
+        'x-latchkey-key-id': key.id,
+        'x-latchkey-scopes': 'chat:write',
+        'x-latchkey-tags': 'team:a',
+      });
+      expect(JSON.stringify(served)).not.toContain(key.secret);
+      expect(JSON.stringify(served)).not.toContain(behind.gateway.secret);
+    },
+  );
 
   it('drops whatever identity a client made up, and puts no placeholder in its place', async () => {
     const key = await behind.key();
@@ -47,28 +66,40 @@ withCaddy('Caddy, as docs/gateways/caddy.md configures it', () => {
     expect(JSON.stringify(IDENTITY.map((name) => headers[name]))).not.toMatch(/forged|admin|\{/);
   });
 
-  it.each(['X_Latchkey_Owner_Id', 'X-Latchkey_Owner-Id', 'X.Latchkey.Owner.Id', 'x_latchkey_scopes'])('refuses an identity as %s', async (name) => {
-    const { status, headers } = await caddy.ask('GET', '/', [...bearer(await behind.key()), [name, 'forged']]);
-    expect([status, headers['x-latchkey-code']]).toEqual([400, 'VALIDATION_FAILED']);
-    expect(behind.upstream.take()).toBeUndefined();
-  });
+  it.each(['X_Latchkey_Owner_Id', 'X-Latchkey_Owner-Id', 'X.Latchkey.Owner.Id', 'x_latchkey_scopes'])(
+    'refuses an identity as %s',
+    async (name) => {
+      const { status, headers } = await caddy.ask('GET', '/', [...bearer(await behind.key()), [name, 'forged']]);
+      expect([status, headers['x-latchkey-code']]).toEqual([400, 'VALIDATION_FAILED']);
+      expect(behind.upstream.take()).toBeUndefined();
+    },
+  );
 
   it('lets no client hide who it is, or where', async () => {
     for (const name of ['X-Latchkey-Owner-Id', 'x-latchkey-key-id', 'X-Forwarded-For', 'X-Latchkey-Gateway-Key']) {
-      expect((await caddy.ask('GET', '/', [...bearer(await behind.key()), ['Connection', `close, ${name}`]])).status).toBe(400);
+      expect(
+        (await caddy.ask('GET', '/', [...bearer(await behind.key()), ['Connection', `close, ${name}`]])).status,
+      ).toBe(400);
     }
     expect(behind.upstream.take()).toBeUndefined();
     const ofProxies = await behind.key({ allowedIps: ['127.0.0.0/30'] });
     const junk = Array.from({ length: 2_000 }, () => ['A', ''] as const);
     const answer = await caddy.ask('GET', '/', [...bearer(ofProxies), ...junk]);
-    expect([answer.status, answer.problem.code, answer.problem.detail]).toEqual([431, 'HEADERS_TOO_LARGE', 'The request has more than 200 header lines. Send fewer.']);
+    expect([answer.status, answer.problem.code, answer.problem.detail]).toEqual([
+      431,
+      'HEADERS_TOO_LARGE',
+      'The request has more than 200 header lines. Send fewer.',
+    ]);
   });
 
   it('tells the client’s address, which no header of his changes', async () => {
     const here = await behind.key({ allowedIps: [CLIENT] });
     const ofProxies = await behind.key({ allowedIps: ['127.0.0.0/30'] });
     const there = await behind.key({ allowedIps: ['203.0.113.7'] });
-    const forged: HeaderList = [['X-Forwarded-For', '203.0.113.7'], ['X-Real-IP', '203.0.113.7']];
+    const forged: HeaderList = [
+      ['X-Forwarded-For', '203.0.113.7'],
+      ['X-Real-IP', '203.0.113.7'],
+    ];
     expect((await caddy.ask('GET', '/', bearer(ofProxies))).status).toBe(403);
     expect((await caddy.ask('GET', '/', [...bearer(ofProxies), ['X-Forwarded-For', '127.0.0.1']])).status).toBe(403);
     expect((await caddy.ask('GET', '/', [...bearer(here), ...forged])).status).toBe(200);
@@ -116,7 +147,10 @@ withCaddy('Caddy, as docs/gateways/caddy.md configures it', () => {
 
   it('lets nobody through with a bad gateway key, and while Latchkey is away', async () => {
     const key = await behind.key();
-    for (const values of [{ [behind.gateway.secret]: 'lk_live_bad' }, { [behind.address]: '127.0.0.1:9' }] as Record<string, string>[]) {
+    for (const values of [{ [behind.gateway.secret]: 'lk_live_bad' }, { [behind.address]: '127.0.0.1:9' }] as Record<
+      string,
+      string
+    >[]) {
       const other = await start(values);
       const { status } = await other.ask('GET', '/', bearer(key));
       await other.stop();

@@ -18,9 +18,15 @@ withNginx('nginx, as docs/gateways/nginx.md configures it', () => {
   beforeEach(() => void behind.upstream.take());
   afterAll(() => behind.stop());
 
-  const values = (gatewayKey: string) => ({ '127.0.0.1:3000': behind.address, '127.0.0.1:8080': behind.upstream.address, GATEWAY_KEY: gatewayKey });
-  const tenLines = (gatewayKey: string) => Proxy.nginx((port) => `server { listen 127.0.0.1:${port};\n${filled(blocks[0]!, values(gatewayKey))}\n}`);
-  const whole = (gatewayKey: string) => Proxy.nginx((port) => filled(blocks[1]!, { ...values(gatewayKey), 'listen 80;': `listen 127.0.0.1:${port};` }));
+  const values = (gatewayKey: string) => ({
+    '127.0.0.1:3000': behind.address,
+    '127.0.0.1:8080': behind.upstream.address,
+    GATEWAY_KEY: gatewayKey,
+  });
+  const tenLines = (gatewayKey: string) =>
+    Proxy.nginx((port) => `server { listen 127.0.0.1:${port};\n${filled(blocks[0]!, values(gatewayKey))}\n}`);
+  const whole = (gatewayKey: string) =>
+    Proxy.nginx((port) => filled(blocks[1]!, { ...values(gatewayKey), 'listen 80;': `listen 127.0.0.1:${port};` }));
 
   describe('in ten lines', () => {
     let nginx: Proxy;
@@ -34,16 +40,29 @@ withNginx('nginx, as docs/gateways/nginx.md configures it', () => {
       expect(blocks[0]!.split('\n').filter((line) => !/^\s*}?\s*$/.test(line)).length).toBeLessThanOrEqual(10);
     });
 
-    it.each(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])('lets %s of a good key through, with its body', async (method) => {
-      const key = await behind.key();
-      const body = ['POST', 'PUT', 'PATCH'].includes(method) ? JSON.stringify({ text: 'x'.repeat(100_000) }) : '';
-      const sent: HeaderList = body === '' ? [] : [['Content-Type', 'application/json'], ['Content-Length', String(body.length)]];
-      expect((await nginx.ask(method, '/v1/chat?x=1', [...bearer(key), ...sent], body)).status).toBe(200);
-      expect(behind.upstream.take()).toMatchObject({ method, url: '/v1/chat?x=1', body });
-    });
+    it.each(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])(
+      'lets %s of a good key through, with its body',
+      async (method) => {
+        const key = await behind.key();
+        const body = ['POST', 'PUT', 'PATCH'].includes(method) ? JSON.stringify({ text: 'x'.repeat(100_000) }) : '';
+        const sent: HeaderList =
+          body === ''
+            ? []
+            : [
+                ['Content-Type', 'application/json'],
+                ['Content-Length', String(body.length)],
+              ];
+        expect((await nginx.ask(method, '/v1/chat?x=1', [...bearer(key), ...sent], body)).status).toBe(200);
+        expect(behind.upstream.take()).toMatchObject({ method, url: '/v1/chat?x=1', body });
+      },
+    );
 
     it('refuses clients without a key, and keys that are none', async () => {
-      for (const headers of [[], bearer({ secret: `lk_live_${'a'.repeat(63)}` }), [['X-API-Key', 'nonsense']]] as HeaderList[]) {
+      for (const headers of [
+        [],
+        bearer({ secret: `lk_live_${'a'.repeat(63)}` }),
+        [['X-API-Key', 'nonsense']],
+      ] as HeaderList[]) {
         const { status, headers: answered } = await nginx.ask('GET', '/', headers);
         expect([status, answered['www-authenticate']?.startsWith('Bearer')]).toEqual([401, true]);
       }
@@ -61,7 +80,10 @@ withNginx('nginx, as docs/gateways/nginx.md configures it', () => {
       const here = await behind.key({ allowedIps: [CLIENT] });
       const ofProxies = await behind.key({ allowedIps: ['127.0.0.0/30'] });
       const there = await behind.key({ allowedIps: ['203.0.113.7'] });
-      const forged: HeaderList = [['X-Forwarded-For', '203.0.113.7'], ['X-Real-IP', '203.0.113.7']];
+      const forged: HeaderList = [
+        ['X-Forwarded-For', '203.0.113.7'],
+        ['X-Real-IP', '203.0.113.7'],
+      ];
       expect((await nginx.ask('GET', '/', bearer(ofProxies))).status).toBe(403);
       expect((await nginx.ask('GET', '/', [...bearer(ofProxies), ['X-Forwarded-For', '127.0.0.1']])).status).toBe(403);
       expect((await nginx.ask('GET', '/', [...bearer(here), ...forged])).status).toBe(200);
@@ -69,7 +91,10 @@ withNginx('nginx, as docs/gateways/nginx.md configures it', () => {
     });
 
     it('does not take a gateway’s key from a client', async () => {
-      const headers: HeaderList = [['X-Latchkey-Gateway-Key', behind.gateway.secret], ['X-Latchkey-Ask', 'scope=x']];
+      const headers: HeaderList = [
+        ['X-Latchkey-Gateway-Key', behind.gateway.secret],
+        ['X-Latchkey-Ask', 'scope=x'],
+      ];
       expect((await nginx.ask('GET', '/', headers)).status).toBe(401);
       expect((await nginx.ask('GET', '/', [...headers, ...bearer(behind.gateway)])).status).toBe(403);
       expect((await nginx.ask('GET', '/_latchkey', bearer(await behind.key()))).status).toBe(404);
@@ -89,18 +114,29 @@ withNginx('nginx, as docs/gateways/nginx.md configures it', () => {
       const answer = await nginx.ask('POST', '/v1/chat', [...bearer(key), ['Content-Length', '2']], 'hi');
       const served = behind.upstream.take()!;
       expect([answer.status, answer.text, served.body]).toEqual([200, 'served', 'hi']);
-      expect(served.headers).toMatchObject({ 'x-latchkey-key-id': key.id, 'x-latchkey-scopes': 'chat:write', 'x-latchkey-tags': 'team:a', 'x-forwarded-for': CLIENT });
+      expect(served.headers).toMatchObject({
+        'x-latchkey-key-id': key.id,
+        'x-latchkey-scopes': 'chat:write',
+        'x-latchkey-tags': 'team:a',
+        'x-forwarded-for': CLIENT,
+      });
       expect(JSON.stringify(served)).not.toContain(key.secret);
       expect(answer.headers['ratelimit']).toMatch(/^"minute";r=59;t=\d+$/);
     });
 
     it('leaves out other spellings of an identity, and lets Latchkey refuse them where nginx does not', async () => {
       const key = await behind.key();
-      const spelled: HeaderList = [...bearer(key), ['X_Latchkey_Owner_Id', 'forged'], ['X-Latchkey-Owner.Id', 'forged']];
+      const spelled: HeaderList = [
+        ...bearer(key),
+        ['X_Latchkey_Owner_Id', 'forged'],
+        ['X-Latchkey-Owner.Id', 'forged'],
+      ];
       expect((await nginx.ask('GET', '/', spelled)).status).toBe(200);
       expect(JSON.stringify(behind.upstream.take()!.lines)).not.toContain('forged');
       const all = 'underscores_in_headers on; ignore_invalid_headers off;';
-      const permissive = await Proxy.nginx((port) => filled(blocks[1]!, { ...values(behind.gateway.secret), 'listen 80;': `listen 127.0.0.1:${port}; ${all}` }));
+      const permissive = await Proxy.nginx((port) =>
+        filled(blocks[1]!, { ...values(behind.gateway.secret), 'listen 80;': `listen 127.0.0.1:${port}; ${all}` }),
+      );
       for (const name of ['X_Latchkey_Owner_Id', 'X-Latchkey-Owner.Id', 'X-LATCHKEY-OWNER_ID']) {
         const { status, headers } = await permissive.ask('GET', '/', [...bearer(key), [name, 'forged']]);
         expect([status, headers['x-latchkey-code']]).toEqual([403, 'VALIDATION_FAILED']);
@@ -119,7 +155,13 @@ withNginx('nginx, as docs/gateways/nginx.md configures it', () => {
 
     it('passes on a key with as many scopes and tags as there can be', async () => {
       const scopes = ['chat:write', ...Array.from({ length: 99 }, (_, index) => `scope:${index}:${'x'.repeat(100)}`)];
-      const key = await behind.key({ scopes, tags: Array.from({ length: 50 }, (_, index) => `tag:${index}:${'y'.repeat(50)}`), rateLimitPerMinute: 9, rateLimitPerHour: 9, rateLimitPerDay: 9 });
+      const key = await behind.key({
+        scopes,
+        tags: Array.from({ length: 50 }, (_, index) => `tag:${index}:${'y'.repeat(50)}`),
+        rateLimitPerMinute: 9,
+        rateLimitPerHour: 9,
+        rateLimitPerDay: 9,
+      });
       expect((await nginx.ask('GET', '/', bearer(key))).status).toBe(200);
       expect(behind.upstream.take()!.headers['x-latchkey-scopes']).toMatch(/^chat:write scope:0:x+ /);
     });
@@ -145,7 +187,12 @@ withNginx('nginx, as docs/gateways/nginx.md configures it', () => {
       const key = await behind.key({ rateLimitPerMinute: 1 });
       expect((await nginx.ask('GET', '/', bearer(key))).status).toBe(200);
       const { status, headers, problem } = await nginx.ask('GET', '/', bearer(key));
-      expect([status, problem.status, problem.code, headers['x-latchkey-code']]).toEqual([429, 429, 'RATE_LIMITED', 'RATE_LIMITED']);
+      expect([status, problem.status, problem.code, headers['x-latchkey-code']]).toEqual([
+        429,
+        429,
+        'RATE_LIMITED',
+        'RATE_LIMITED',
+      ]);
       expect(Number(headers['retry-after'])).toBeGreaterThan(0);
       expect(headers['ratelimit']).toContain('"minute";r=0');
     });
@@ -160,7 +207,10 @@ withNginx('nginx, as docs/gateways/nginx.md configures it', () => {
     it.each(['ten lines', 'whole'])('lets nobody through with a bad gateway key: %s', async (kind) => {
       const other = await behind.key();
       const key = await behind.key();
-      for (const [gatewayKey, statuses] of [['lk_live_bad', [401, 503]], [other.secret, [403, 503]]] as const) {
+      for (const [gatewayKey, statuses] of [
+        ['lk_live_bad', [401, 503]],
+        [other.secret, [403, 503]],
+      ] as const) {
         const nginx = await (kind === 'whole' ? whole(gatewayKey) : tenLines(gatewayKey));
         const { status } = await nginx.ask('GET', '/', bearer(key));
         await nginx.stop();
@@ -170,7 +220,13 @@ withNginx('nginx, as docs/gateways/nginx.md configures it', () => {
     });
 
     it('lets nobody through while Latchkey is away, and says 503 with a time', async () => {
-      const nginx = await Proxy.nginx((port) => filled(blocks[1]!, { ...values(behind.gateway.secret), [behind.address]: '127.0.0.1:9', 'listen 80;': `listen 127.0.0.1:${port};` }));
+      const nginx = await Proxy.nginx((port) =>
+        filled(blocks[1]!, {
+          ...values(behind.gateway.secret),
+          [behind.address]: '127.0.0.1:9',
+          'listen 80;': `listen 127.0.0.1:${port};`,
+        }),
+      );
       const { status, headers, problem } = await nginx.ask('GET', '/', bearer(await behind.key()));
       await nginx.stop();
       expect([status, headers['retry-after'], problem.code]).toEqual([503, '1', 'UNAVAILABLE']);
@@ -178,7 +234,10 @@ withNginx('nginx, as docs/gateways/nginx.md configures it', () => {
     });
 
     it('says in nginx’ error log that the query asks for nothing there is', async () => {
-      const nginx = await Proxy.nginx((port) => `server { listen 127.0.0.1:${port};\n${filled(blocks[0]!, { ...values(behind.gateway.secret), 'scope=chat:write': 'cost=-1' })}\n}`);
+      const nginx = await Proxy.nginx(
+        (port) =>
+          `server { listen 127.0.0.1:${port};\n${filled(blocks[0]!, { ...values(behind.gateway.secret), 'scope=chat:write': 'cost=-1' })}\n}`,
+      );
       const { status } = await nginx.ask('GET', '/', bearer(await behind.key()));
       const log = await readFile(`${nginx.directory}/error.log`, 'utf8');
       await nginx.stop();

@@ -29,7 +29,9 @@ export function filled(block: string, values: Readonly<Record<string, string>>):
 export function isInstalled(program: string, ...versionArgs: string[]): boolean {
   if (process.platform === 'linux' && spawnSync(program, versionArgs).status === 0) return true;
   // Straight to the terminal: Jest leaves out what a file prints all of whose tests are skipped.
-  process.stderr.write(`\n${program.toUpperCase()} TESTS SKIPPED: this is no Linux with ${program}. Install it (apt-get install ${program}) to try the configuration of docs/gateways/${program}.md.\n\n`);
+  process.stderr.write(
+    `\n${program.toUpperCase()} TESTS SKIPPED: this is no Linux with ${program}. Install it (apt-get install ${program}) to try the configuration of docs/gateways/${program}.md.\n\n`,
+  );
   return false;
 }
 
@@ -53,7 +55,13 @@ export class Upstream {
       const chunks: Buffer[] = [];
       request.on('data', (chunk: Buffer) => chunks.push(chunk));
       request.on('end', () => {
-        this.served.push({ method: request.method!, url: request.url!, headers: request.headers, lines: linesOf(request.rawHeaders), body: Buffer.concat(chunks).toString() });
+        this.served.push({
+          method: request.method!,
+          url: request.url!,
+          headers: request.headers,
+          lines: linesOf(request.rawHeaders),
+          body: Buffer.concat(chunks).toString(),
+        });
         const status = Number(/\/status\/(\d+)/.exec(request.url!)?.[1] ?? 200);
         response.writeHead(status, { 'Content-Type': 'text/plain' }).end('served');
       });
@@ -84,7 +92,10 @@ export class Upstream {
 }
 
 function linesOf(rawHeaders: readonly string[]): [string, string][] {
-  return Array.from({ length: rawHeaders.length / 2 }, (_, index) => [rawHeaders[2 * index]!, rawHeaders[2 * index + 1]!]);
+  return Array.from({ length: rawHeaders.length / 2 }, (_, index) => [
+    rawHeaders[2 * index]!,
+    rawHeaders[2 * index + 1]!,
+  ]);
 }
 
 /** A proxy that runs with a configuration, until it is stopped. */
@@ -98,26 +109,45 @@ export class Proxy {
   static async nginx(http: (port: number) => string): Promise<Proxy> {
     const port = await freePort();
     const directory = await mkdtemp(join(tmpdir(), 'latchkey-nginx-'));
-    const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${directory}/${name};`).join(' ');
+    const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+      .map((name) => `${name}_temp_path ${directory}/${name};`)
+      .join(' ');
     const main = `daemon off; master_process off; pid ${directory}/pid; error_log ${directory}/error.log info; events {}\n`;
     await writeFile(join(directory, 'nginx.conf'), `${main}http { access_log off; ${temporary}\n${http(port)}\n}`);
-    return Proxy.run('nginx', ['-p', directory, '-e', join(directory, 'error.log'), '-c', join(directory, 'nginx.conf')], directory, port);
+    return Proxy.run(
+      'nginx',
+      ['-p', directory, '-e', join(directory, 'error.log'), '-c', join(directory, 'nginx.conf')],
+      directory,
+      port,
+    );
   }
 
   static async caddy(site: (port: number) => string): Promise<Proxy> {
     const port = await freePort();
     const directory = await mkdtemp(join(tmpdir(), 'latchkey-caddy-'));
     await writeFile(join(directory, 'Caddyfile'), `{\n\tadmin off\n\tauto_https off\n}\n${site(port)}`);
-    return Proxy.run('caddy', ['run', '--config', join(directory, 'Caddyfile'), '--adapter', 'caddyfile'], directory, port);
+    return Proxy.run(
+      'caddy',
+      ['run', '--config', join(directory, 'Caddyfile'), '--adapter', 'caddyfile'],
+      directory,
+      port,
+    );
   }
 
   private static async run(program: string, args: string[], directory: string, port: number): Promise<Proxy> {
-    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, HOME: directory, XDG_DATA_HOME: directory, XDG_CONFIG_HOME: directory } });
+    const child = spawn(program, args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, HOME: directory, XDG_DATA_HOME: directory, XDG_CONFIG_HOME: directory },
+    });
     const output: string[] = [];
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => output.push(chunk.toString()));
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (chunk: Buffer) => output.push(chunk.toString()));
     for (let attempt = 0; attempt < 200; attempt += 1) {
       if (child.exitCode !== null) throw new Error(`${program} ended:\n${output.join('')}`);
-      const answers = await fetch(`http://127.0.0.1:${port}/`).then(() => true, () => false);
+      const answers = await fetch(`http://127.0.0.1:${port}/`).then(
+        () => true,
+        () => false,
+      );
       if (answers) return new Proxy(port, directory, child);
       await new Promise((resolve) => setTimeout(resolve, 50));
     }

@@ -6,7 +6,8 @@ import { blocksOf, filled } from './proxy.js';
 const CLIENT = '198.51.100.9';
 /** Set by Traefik itself, whatever the client sent; a GET has no body. */
 const OWN_OF_TRAEFIK = /^(x-forwarded-.*|host|content-length)$/;
-const HOP_HEADERS = /^(connection|keep-alive|proxy-authenticate|proxy-authorization|te|trailers?|transfer-encoding|upgrade)$/i;
+const HOP_HEADERS =
+  /^(connection|keep-alive|proxy-authenticate|proxy-authorization|te|trailers?|transfer-encoding|upgrade)$/i;
 
 /** What a configuration says between one line and the next of no deeper indent. */
 function section(text: string, name: string): string {
@@ -16,14 +17,16 @@ function section(text: string, name: string): string {
 }
 
 const listOf = (text: string, name: string) => [...section(text, name).matchAll(/- (\S+)/g)].map(([, item]) => item!);
-const pairsOf = (text: string) => [...text.matchAll(/^ *([\w-]+): "?([^"\n]*)"?$/gm)].map(([, name, value]) => [name!, value!] as const);
+const pairsOf = (text: string) =>
+  [...text.matchAll(/^ *([\w-]+): "?([^"\n]*)"?$/gm)].map(([, name, value]) => [name!, value!] as const);
 
 /** As net/http's map of headers: a name counts once, whatever its letters. */
 class Headers {
   readonly values = new Map<string, string[]>();
 
   constructor(list: HeaderList) {
-    for (const [name, value] of list) this.values.set(name.toLowerCase(), [...(this.values.get(name.toLowerCase()) ?? []), value]);
+    for (const [name, value] of list)
+      this.values.set(name.toLowerCase(), [...(this.values.get(name.toLowerCase()) ?? []), value]);
   }
 
   /** An empty value takes the header off. */
@@ -49,15 +52,21 @@ class Traefik {
   constructor(private readonly configuration: string) {}
 
   /** The request for Latchkey: always a GET of the address, the properties of the client's in headers. */
-  async ask(method: string, uri: string, client: HeaderList): Promise<{ answer: GatewayAnswer; upstream: HeaderList | null }> {
+  async ask(
+    method: string,
+    uri: string,
+    client: HeaderList,
+  ): Promise<{ answer: GatewayAnswer; upstream: HeaderList | null }> {
     const request = new Headers(client);
-    for (const [name, value] of pairsOf(section(section(this.configuration, 'latchkey-key'), 'customRequestHeaders'))) request.set(name, value);
+    for (const [name, value] of pairsOf(section(section(this.configuration, 'latchkey-key'), 'customRequestHeaders')))
+      request.set(name, value);
     const forwardAuth = section(this.configuration, 'forwardAuth');
     const address = new URL(/address: (\S+)/.exec(forwardAuth)![1]!);
     // Without `authRequestHeaders` all are sent.
     expect(forwardAuth).not.toContain('authRequestHeaders');
     const hidden = /!HeaderRegexp\(`Connection`, `([^`]+)`\)/.exec(this.configuration)![1]!;
-    if (client.some(([name, value]) => /^connection$/i.test(name) && goRegExp(hidden).test(value))) return { answer: NO_ROUTER, upstream: null };
+    if (client.some(([name, value]) => /^connection$/i.test(name) && goRegExp(hidden).test(value)))
+      return { answer: NO_ROUTER, upstream: null };
     const sent = request.list().filter(([name]) => !HOP_HEADERS.test(name) && !OWN_OF_TRAEFIK.test(name));
     const answer = await askAs(Number(address.port), 'GET', `${address.pathname}${address.search}`, [
       ['Host', address.host],
@@ -75,7 +84,8 @@ class Traefik {
       const value = answer.headers[name.toLowerCase()];
       if (value !== undefined) request.values.set(name.toLowerCase(), [value]);
     }
-    for (const [name, value] of pairsOf(section(section(this.configuration, 'latchkey-clean'), 'customRequestHeaders'))) request.set(name, value);
+    for (const [name, value] of pairsOf(section(section(this.configuration, 'latchkey-clean'), 'customRequestHeaders')))
+      request.set(name, value);
     return { answer, upstream: request.list() };
   }
 }
@@ -94,21 +104,38 @@ describe('Traefik, as docs/gateways/traefik.md configures it', () => {
 
   it('tells the service who calls, whatever the client made up, and neither key', async () => {
     const key = await behind.key({ tags: ['team:a'] });
-    const { answer, upstream } = await traefik.ask('POST', '/v1/chat?x=1', [...bearer(key), ...FORGED, ['Content-Type', 'application/json'], ['Content-Length', '12']]);
+    const { answer, upstream } = await traefik.ask('POST', '/v1/chat?x=1', [
+      ...bearer(key),
+      ...FORGED,
+      ['Content-Type', 'application/json'],
+      ['Content-Length', '12'],
+    ]);
     expect(answer.status).toBe(200);
     const me = (await behind.app.get('/auth/me', { token: behind.admin })).body.user.id as string;
-    expect(IDENTITY.map((name) => upstream!.filter(([sent]) => sent === name).map(([, value]) => value))).toEqual([[key.id], [me], ['chat:write'], ['team:a'], ['']]);
+    expect(IDENTITY.map((name) => upstream!.filter(([sent]) => sent === name).map(([, value]) => value))).toEqual([
+      [key.id],
+      [me],
+      ['chat:write'],
+      ['team:a'],
+      [''],
+    ]);
     expect(JSON.stringify(upstream)).not.toContain(key.secret);
     expect(JSON.stringify(upstream)).not.toContain(behind.gateway.secret);
   });
 
-  it.each(['X_Latchkey_Owner_Id', 'X.Latchkey.Owner.Id', 'X-Latchkey-Owner_Id'])('refuses an identity as %s', async (name) => {
-    const { answer, upstream } = await traefik.ask('GET', '/', [...bearer(await behind.key()), [name, 'forged']]);
-    expect([answer.status, answer.headers['x-latchkey-code'], upstream]).toEqual([400, 'VALIDATION_FAILED', null]);
-  });
+  it.each(['X_Latchkey_Owner_Id', 'X.Latchkey.Owner.Id', 'X-Latchkey-Owner_Id'])(
+    'refuses an identity as %s',
+    async (name) => {
+      const { answer, upstream } = await traefik.ask('GET', '/', [...bearer(await behind.key()), [name, 'forged']]);
+      expect([answer.status, answer.headers['x-latchkey-code'], upstream]).toEqual([400, 'VALIDATION_FAILED', null]);
+    },
+  );
 
   it('does not let a client hide who it is', async () => {
-    const { answer, upstream } = await traefik.ask('GET', '/', [...bearer(await behind.key()), ['Connection', 'close, X-Latchkey-Owner-Id']]);
+    const { answer, upstream } = await traefik.ask('GET', '/', [
+      ...bearer(await behind.key()),
+      ['Connection', 'close, X-Latchkey-Owner-Id'],
+    ]);
     expect([answer.status, upstream]).toEqual([404, null]);
   });
 
@@ -133,11 +160,18 @@ describe('Traefik, as docs/gateways/traefik.md configures it', () => {
 
   it('knows the client’s address, refuses keys in his URL, and takes no gateway’s key from him', async () => {
     const forged: HeaderList = [['X-Forwarded-For', '203.0.113.7']];
-    expect((await traefik.ask('GET', '/', [...bearer(await behind.key({ allowedIps: [CLIENT] })), ...forged])).answer.status).toBe(200);
-    expect((await traefik.ask('GET', '/', [...bearer(await behind.key({ allowedIps: ['203.0.113.7'] })), ...forged])).answer.status).toBe(403);
+    expect(
+      (await traefik.ask('GET', '/', [...bearer(await behind.key({ allowedIps: [CLIENT] })), ...forged])).answer.status,
+    ).toBe(200);
+    expect(
+      (await traefik.ask('GET', '/', [...bearer(await behind.key({ allowedIps: ['203.0.113.7'] })), ...forged])).answer
+        .status,
+    ).toBe(403);
     const key = await behind.key();
     expect((await traefik.ask('GET', `/?api_key=${key.secret}`, bearer(key))).answer.status).toBe(400);
-    expect((await traefik.ask('GET', '/', [['X-Latchkey-Gateway-Key', key.secret], ...bearer(key)])).answer.status).toBe(200);
+    expect(
+      (await traefik.ask('GET', '/', [['X-Latchkey-Gateway-Key', key.secret], ...bearer(key)])).answer.status,
+    ).toBe(200);
     expect((await traefik.ask('GET', '/', bearer(behind.gateway))).answer.status).toBe(403);
   });
 });

@@ -13,10 +13,17 @@ import { Random } from './harness/random.js';
  */
 const { positionals, values } = parseArgs({
   allowPositionals: true,
-  options: { seed: { type: 'string' }, full: { type: 'boolean', default: false }, ci: { type: 'boolean', default: false }, teeth: { type: 'boolean', default: false } },
+  options: {
+    seed: { type: 'string' },
+    full: { type: 'boolean', default: false },
+    ci: { type: 'boolean', default: false },
+    teeth: { type: 'boolean', default: false },
+  },
 });
 
-const wanted = values.ci ? experiments.filter(({ inCi }) => inCi) : experiments.filter(({ id }) => positionals.includes(id));
+const wanted = values.ci
+  ? experiments.filter(({ inCi }) => inCi)
+  : experiments.filter(({ id }) => positionals.includes(id));
 const unknown = positionals.filter((id) => !experiments.some((experiment) => experiment.id === id));
 if (unknown.length > 0 || wanted.length === 0) {
   console.error(`Which experiment? ${experiments.map(({ id, guarantee }) => `\n  ${id}  ${guarantee}`).join('')}`);
@@ -32,9 +39,13 @@ for (const experiment of wanted) verdicts.push(await prove(experiment));
 const count = (wantedOne: Verdict) => verdicts.filter((verdict) => verdict === wantedOne).length;
 if (values.ci) {
   await mkdir('test-results', { recursive: true });
-  await writeFile('test-results/proofs.json', JSON.stringify({ passed: count('passed'), failed: count('failed'), skipped: count('skipped'), failures }));
+  await writeFile(
+    'test-results/proofs.json',
+    JSON.stringify({ passed: count('passed'), failed: count('failed'), skipped: count('skipped'), failures }),
+  );
 }
-if (verdicts.length > 1) console.log(`${count('passed')} proofs passed, ${count('failed')} proofs failed, ${count('skipped')} proofs skipped`);
+if (verdicts.length > 1)
+  console.log(`${count('passed')} proofs passed, ${count('failed')} proofs failed, ${count('skipped')} proofs skipped`);
 process.exit(count('failed') === 0 ? 0 : 1);
 
 async function prove({ id, guarantee, run, fault: declared }: Experiment): Promise<Verdict> {
@@ -60,12 +71,33 @@ async function prove({ id, guarantee, run, fault: declared }: Experiment): Promi
     if (fault !== undefined) {
       // A floor alone does not count: a product that does nothing at all would be noticed by that.
       const noticed = violations.length > 0;
-      console.log(JSON.stringify({ id, teeth: fault.what, noticed, seed, seconds, violations: violations.length, first: violations.slice(0, 3) }));
+      console.log(
+        JSON.stringify({
+          id,
+          teeth: fault.what,
+          noticed,
+          seed,
+          seconds,
+          violations: violations.length,
+          first: violations.slice(0, 3),
+        }),
+      );
       return noticed ? 'passed' : 'failed';
     }
     const found = [...violations, ...missedFloors(floors)];
     const held = found.length === 0;
-    console.log(JSON.stringify({ id, guarantee, held, seed, seconds, floors: floors.length, ...figures, ...(held ? {} : { violations: found.slice(0, 20) }) }));
+    console.log(
+      JSON.stringify({
+        id,
+        guarantee,
+        held,
+        seed,
+        seconds,
+        floors: floors.length,
+        ...figures,
+        ...(held ? {} : { violations: found.slice(0, 20) }),
+      }),
+    );
     if (!held) failures.push({ id, what: [`seed ${seed}`, ...found.slice(0, 5)].join('\n') });
     return held ? 'passed' : 'failed';
   } catch (error) {

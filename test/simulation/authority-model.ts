@@ -18,7 +18,15 @@ import type {
 } from '../../src/quotas/authority.js';
 import { ACT_MS, ADMIT_MS, POOLED_TTL_SECONDS } from '../../src/quotas/authority.js';
 import { monthEnd, monthOf, periodOf } from '../../src/quotas/period.js';
-import { closePermits, emptyRing, grantPermits, pullBackRing, RING_SHAPES, rowClockMs, slideRing } from '../../src/quotas/rate-ring.js';
+import {
+  closePermits,
+  emptyRing,
+  grantPermits,
+  pullBackRing,
+  RING_SHAPES,
+  rowClockMs,
+  slideRing,
+} from '../../src/quotas/rate-ring.js';
 import type { RateRing, RingShape } from '../../src/quotas/rate-ring.js';
 import { budgetSlice } from '../../src/quotas/slice.js';
 
@@ -135,7 +143,9 @@ export class AuthorityModel {
     const admitForMs = this.fault === 'admits-past-the-month' ? ADMIT_MS : Math.min(ADMIT_MS, monthEndsInMs);
     const isLook = ask.needs.every(({ amount }) => amount === 0n);
     if (period !== 'total' && !isLook) this.makeMonth(ask.account.id, period);
-    const account = this.accounts.get(`${ask.account.id}|${period}`) ?? (isLook ? this.unmadeMonth(ask.account.id, period) : undefined);
+    const account =
+      this.accounts.get(`${ask.account.id}|${period}`) ??
+      (isLook ? this.unmadeMonth(ask.account.id, period) : undefined);
     const common = { period, month, clockMs: now, admitForMs, monthEndsInMs };
     if (account === undefined) {
       return {

@@ -51,11 +51,15 @@ async function firstCaught(within: number, make: (seed: number) => Simulation): 
 }
 
 describe('the simulation notices', () => {
-  it.each(Object.entries(AUTHORITY_FAULTS))('an authority with the fault %s', async (fault, within) => {
-    const caught = await firstCaught(within, (seed) => new Simulation(seed, fault as AuthorityFault));
-    if (process.env.SIMULATION_VERBOSE) console.info(`${fault}: ${caught}`);
-    expect(caught).not.toBeNull();
-  }, 120_000);
+  it.each(Object.entries(AUTHORITY_FAULTS))(
+    'an authority with the fault %s',
+    async (fault, within) => {
+      const caught = await firstCaught(within, (seed) => new Simulation(seed, fault as AuthorityFault));
+      if (process.env.SIMULATION_VERBOSE) console.info(`${fault}: ${caught}`);
+      expect(caught).not.toBeNull();
+    },
+    120_000,
+  );
 
   it.each(Object.entries(LEDGER_FAULTS))('a ledger with the fault %s', async (fault, within) => {
     const caught = await firstCaught(within, (seed) => new Simulation(seed, null, fault as LedgerFault));

@@ -1,5 +1,10 @@
 import type { FeedRow } from '../../src/verification/records/change.js';
-import { ChangeFeed, type ChangeFeedOptions, type Poll, type PollTicket } from '../../src/verification/feed/change-feed.js';
+import {
+  ChangeFeed,
+  type ChangeFeedOptions,
+  type Poll,
+  type PollTicket,
+} from '../../src/verification/feed/change-feed.js';
 import type { KeyRecord } from '../../src/verification/records/key-record.js';
 import type { LoadedRecords, LoadedRows } from '../../src/verification/records/loaded-records.js';
 import { RecordCache } from '../../src/verification/records/record-cache.js';
@@ -204,7 +209,12 @@ export class RecordCacheSimulation {
     const record = this.cache.findByKid(KID, nowMs);
     if (record !== null) {
       this.remembered += 1;
-      this.check('memory', versionsOf(record, this.cache.findGrants(record, nowMs)), this.appliedSeq, this.realMs - OPTIONS.freshMs);
+      this.check(
+        'memory',
+        versionsOf(record, this.cache.findGrants(record, nowMs)),
+        this.appliedSeq,
+        this.realMs - OPTIONS.freshMs,
+      );
       return;
     }
     const appliedAtStart = this.appliedSeq;
@@ -212,7 +222,13 @@ export class RecordCacheSimulation {
     const startedMs = this.realMs;
     const want = { name: KID, kid: KID };
     this.loader.load(want).then(
-      (loaded) => this.checkLoaded(loaded, recordIn(loaded, want), epochAtStart === this.cache.currentEpoch ? appliedAtStart : 0n, startedMs),
+      (loaded) =>
+        this.checkLoaded(
+          loaded,
+          recordIn(loaded, want),
+          epochAtStart === this.cache.currentEpoch ? appliedAtStart : 0n,
+          startedMs,
+        ),
       () => undefined,
     );
   }
@@ -227,10 +243,17 @@ export class RecordCacheSimulation {
    * No version may be older than the last change applied here, in the history that is followed here; and every version
    * must have been the true one at some instant since `sinceMs`.
    */
-  private check(source: string, used: Partial<Record<'key' | 'owner' | 'role', number>>, applied: bigint, sinceMs: number): void {
+  private check(
+    source: string,
+    used: Partial<Record<'key' | 'owner' | 'role', number>>,
+    applied: bigint,
+    sinceMs: number,
+  ): void {
     const history = this.histories.get(this.cache.currentEpoch) ?? this.history;
     const follows = history.states.slice(Math.max(0, Number(applied) - history.firstSeq));
-    const lately = this.moments.filter((_, index) => (this.moments[index + 1]?.atMs ?? Number.POSITIVE_INFINITY) >= sinceMs);
+    const lately = this.moments.filter(
+      (_, index) => (this.moments[index + 1]?.atMs ?? Number.POSITIVE_INFINITY) >= sinceMs,
+    );
     for (const part of ['key', 'owner', 'role'] as const) {
       const version = used[part];
       if (version === undefined) continue;
@@ -276,10 +299,12 @@ export class RecordCacheSimulation {
   }
 
   private receive(ticket: PollTicket, poll: Poll): void {
-    if (this.fault === 'no-epoch') poll = { ...poll, epoch: 'same', timeline: 'same', headSeq: maxOf(poll.headSeq, this.appliedSeq) };
+    if (this.fault === 'no-epoch')
+      poll = { ...poll, epoch: 'same', timeline: 'same', headSeq: maxOf(poll.headSeq, this.appliedSeq) };
     if (this.fault === 'fresh-from-answer') ticket = { ...ticket, sentAtMs: this.monotonicMs };
     const outcome = this.feed.polled(ticket, poll);
-    if (this.fault === 'fresh-before-head' && outcome === 'more') (this.feed as unknown as { freshAtMs: number }).freshAtMs = ticket.sentAtMs;
+    if (this.fault === 'fresh-before-head' && outcome === 'more')
+      (this.feed as unknown as { freshAtMs: number }).freshAtMs = ticket.sentAtMs;
   }
 
   /** A change, or a row of the trail that changes nothing. */
@@ -288,7 +313,14 @@ export class RecordCacheSimulation {
     const state = states.at(-1)!;
     const version = (this.versions += 1);
     const seq = BigInt(firstSeq + states.length);
-    const row = { seq, id: `${this.history.epoch}-${seq}`, atMs: this.realMs, outcome: 'success', hasChanges: true, endings: null };
+    const row = {
+      seq,
+      id: `${this.history.epoch}-${seq}`,
+      atMs: this.realMs,
+      outcome: 'success',
+      hasChanges: true,
+      endings: null,
+    };
     switch (this.random.integer(5)) {
       case 0:
         states.push({ ...state, key: version, isRevoked: true });
@@ -341,7 +373,18 @@ export class RecordCacheSimulation {
     return {
       seq: BigInt(firstSeq + states.length - 1),
       epoch: this.fault === 'no-epoch' ? 'same' : epoch,
-      secrets: [{ ...instants, kid: KID, keyId: KEY, kind: 'own', mac: Buffer.alloc(32), pepperVersion: '1', binding: null, createdAtMs: 0 }],
+      secrets: [
+        {
+          ...instants,
+          kid: KID,
+          keyId: KEY,
+          kind: 'own',
+          mac: Buffer.alloc(32),
+          pepperVersion: '1',
+          binding: null,
+          createdAtMs: 0,
+        },
+      ],
       keys: [{ ...KEY_FACTS, revokedAtMs: state.isRevoked ? 1 : null, name: String(state.key) }],
       // The name of a role of its own tells the owner's version.
       owners: [{ id: OWNER, isActive: true, roles: ['all', `version-${state.owner}`] }],
@@ -372,7 +415,7 @@ const KEY_FACTS = {
   rateLimitPerDay: null,
   budgetLimitMicroCents: null,
   budgetType: null,
-    limits: { accounts: [], windows: [] },
+  limits: { accounts: [], windows: [] },
 } as const;
 
 function versionsOf({ key, owner }: KeyRecord, grants: readonly string[] | null) {

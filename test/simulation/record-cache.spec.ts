@@ -23,7 +23,15 @@ describe('record cache, loader and feed under scheduled interleavings', () => {
     expect(revoked).toBeGreaterThan(50);
   });
 
-  it.each<Fault>(['no-fill-guard', 'evict-before-mark', 'no-generation', 'fresh-from-answer', 'fresh-before-head', 'no-suspend-guard', 'no-epoch'])(
+  it.each<Fault>([
+    'no-fill-guard',
+    'evict-before-mark',
+    'no-generation',
+    'fresh-from-answer',
+    'fresh-before-head',
+    'no-suspend-guard',
+    'no-epoch',
+  ])(
     'would notice: %s',
     async (fault) => {
       expect(await findViolation(fault, { first: 1, count: 10_000, steps: STEPS })).not.toBeNull();

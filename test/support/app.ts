@@ -33,7 +33,12 @@ const UNBOUNDED = { MANAGEMENT_RATE_PER_MINUTE: '1000000', CREATIONS_PER_DAY: '1
 /** A configuration for tests, with the given variables on top. */
 export function testConfig(overrides: Record<string, string> = {}): Config {
   const { API_KEY_PEPPERS, TAG_KEYS, ...rest } = { ...SECRETS, ...overrides };
-  const environment = environmentSchema.parse({ NODE_ENV: 'test', LOG_LEVEL: process.env['TEST_LOG_LEVEL'] ?? 'silent', ...UNBOUNDED, ...rest });
+  const environment = environmentSchema.parse({
+    NODE_ENV: 'test',
+    LOG_LEVEL: process.env['TEST_LOG_LEVEL'] ?? 'silent',
+    ...UNBOUNDED,
+    ...rest,
+  });
   return new Config(environment, { ...SECRETS, ...overrides, API_KEY_PEPPERS, TAG_KEYS });
 }
 
@@ -140,11 +145,18 @@ export class TestApp {
 
   /** Adds a role straight into the database. */
   async addRole(name: string, permissions: readonly string[], keyPolicy: unknown = null): Promise<void> {
-    await this.dataSource.query('INSERT INTO role (name, permissions, key_policy) VALUES ($1, $2, $3)', [name, permissions, keyPolicy]);
+    await this.dataSource.query('INSERT INTO role (name, permissions, key_policy) VALUES ($1, $2, $3)', [
+      name,
+      permissions,
+      keyPolicy,
+    ]);
   }
 
   /** Adds a user with a session, straight into the database; returns his id and a bearer token. */
-  async addUser(roles: readonly string[] = ['creator'], fields: { kind?: 'person' | 'service'; managerIds?: string[]; maxActiveKeys?: number } = {}): Promise<TestUser> {
+  async addUser(
+    roles: readonly string[] = ['creator'],
+    fields: { kind?: 'person' | 'service'; managerIds?: string[]; maxActiveKeys?: number } = {},
+  ): Promise<TestUser> {
     const id = uuidv7();
     const email = `${randomBytes(6).toString('hex')}@latchkey.test`;
     const person = fields.kind !== 'service';
@@ -152,10 +164,20 @@ export class TestApp {
     await this.dataSource.query(
       `INSERT INTO users (id, email, name, kind, password_hash, max_active_keys, password_binding, password_binding_version)
        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-      [id, email, `User ${email}`, fields.kind ?? 'person', bound?.hash ?? null, fields.maxActiveKeys ?? null, bound?.binding.mac ?? null, bound?.binding.version ?? null],
+      [
+        id,
+        email,
+        `User ${email}`,
+        fields.kind ?? 'person',
+        bound?.hash ?? null,
+        fields.maxActiveKeys ?? null,
+        bound?.binding.mac ?? null,
+        bound?.binding.version ?? null,
+      ],
     );
     for (const role of roles) await this.dataSource.query('INSERT INTO user_role VALUES ($1, $2)', [id, role]);
-    for (const manager of fields.managerIds ?? []) await this.dataSource.query('INSERT INTO user_manager VALUES ($1, $2)', [id, manager]);
+    for (const manager of fields.managerIds ?? [])
+      await this.dataSource.query('INSERT INTO user_manager VALUES ($1, $2)', [id, manager]);
     return { id, email, password: ADMIN.password, token: person ? await this.tokenOf(email, ADMIN.password) : '' };
   }
 }

@@ -26,18 +26,168 @@ const MAX_MILLISECONDS = 1000;
 
 /** Texts that have broken something somewhere. */
 const TEXTS = [
-  '', ' ', '\0', 'a\0b', '\ud800', '\udfff\ud800', '\ufeff', '\u202e', '😀', 'é', 'ﬃ', 'İ', 'ß', '\r\n', '\t', '\\', '"', "'", "''", '`', '%', '%%', '%s%n', '%00', '_', '*', '**', '(', ')', '[', '{', '}', '$', '$1', '${7*7}', '{{7*7}}', '<script>',
-  "' OR '1'='1", "'; DROP TABLE users; --", '1; SELECT pg_sleep(5)', "$$; SELECT 1; $$", "\\'; --", "1' UNION SELECT NULL--", "admin'/*", '/**/', '||', "E'\\\\x00'", "::text", '?', ':name', '-- ', ';', 'NULL', 'null', 'undefined', 'true', 'NaN', '-1', '0', '00', '1e309', '0x10', '9223372036854775808', '-9223372036854775809', '1.0000000000000001', '2027-12-31T23:59:59Z', '9999-12-31T23:59:59Z', '0000-00-00T00:00:00Z', '+275760-09-13T00:00:00Z', '-infinity', 'infinity', 'epoch', 'now',
-  '019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55', '00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff', '{019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55}', 'lk_live_', 'lk_live_4fT9aZq01LmXyB', '../../etc/passwd', '..', '.', '/', '//', 'file:///etc/passwd', 'http://127.0.0.1/', '__proto__', 'constructor', 'toString', 'hasOwnProperty', '10.0.0.0/8', '::', '::ffff:1.2.3.4', '::/129', '010.0.0.1', 'a'.repeat(101), 'a'.repeat(5000), '*'.repeat(128), `${'*a'.repeat(60)}b`, 'a,b', '=1+1', '@SUM(1)', '-createdAt', 'createdAt;', 'platform:*', '*:*:*',
+  '',
+  ' ',
+  '\0',
+  'a\0b',
+  '\ud800',
+  '\udfff\ud800',
+  '\ufeff',
+  '\u202e',
+  '😀',
+  'é',
+  'ﬃ',
+  'İ',
+  'ß',
+  '\r\n',
+  '\t',
+  '\\',
+  '"',
+  "'",
+  "''",
+  '`',
+  '%',
+  '%%',
+  '%s%n',
+  '%00',
+  '_',
+  '*',
+  '**',
+  '(',
+  ')',
+  '[',
+  '{',
+  '}',
+  '$',
+  '$1',
+  '${7*7}',
+  '{{7*7}}',
+  '<script>',
+  "' OR '1'='1",
+  "'; DROP TABLE users; --",
+  '1; SELECT pg_sleep(5)',
+  '$$; SELECT 1; $$',
+  "\\'; --",
+  "1' UNION SELECT NULL--",
+  "admin'/*",
+  '/**/',
+  '||',
+  "E'\\\\x00'",
+  '::text',
+  '?',
+  ':name',
+  '-- ',
+  ';',
+  'NULL',
+  'null',
+  'undefined',
+  'true',
+  'NaN',
+  '-1',
+  '0',
+  '00',
+  '1e309',
+  '0x10',
+  '9223372036854775808',
+  '-9223372036854775809',
+  '1.0000000000000001',
+  '2027-12-31T23:59:59Z',
+  '9999-12-31T23:59:59Z',
+  '0000-00-00T00:00:00Z',
+  '+275760-09-13T00:00:00Z',
+  '-infinity',
+  'infinity',
+  'epoch',
+  'now',
+  '019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55',
+  '00000000-0000-0000-0000-000000000000',
+  'ffffffff-ffff-ffff-ffff-ffffffffffff',
+  '{019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55}',
+  'lk_live_',
+  'lk_live_4fT9aZq01LmXyB',
+  '../../etc/passwd',
+  '..',
+  '.',
+  '/',
+  '//',
+  'file:///etc/passwd',
+  'http://127.0.0.1/',
+  '__proto__',
+  'constructor',
+  'toString',
+  'hasOwnProperty',
+  '10.0.0.0/8',
+  '::',
+  '::ffff:1.2.3.4',
+  '::/129',
+  '010.0.0.1',
+  'a'.repeat(101),
+  'a'.repeat(5000),
+  '*'.repeat(128),
+  `${'*a'.repeat(60)}b`,
+  'a,b',
+  '=1+1',
+  '@SUM(1)',
+  '-createdAt',
+  'createdAt;',
+  'platform:*',
+  '*:*:*',
 ];
 
 const VALUES: readonly unknown[] = [
-  null, true, false, 0, -0, -1, 1, 1.5, 1e-7, 1e21, 1e308, Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER + 1, 2_147_483_648, -2_147_483_649, [], {}, [[]], [null], [{}], { a: null }, { toString: 'x' }, { length: 3 }, { $ne: 1 }, { key: { nested: 'x' } }, ['a', 'a'], Array.from({ length: 1000 }, (_, index) => index), Array.from({ length: 300 }, () => 'x'), Object.fromEntries(Array.from({ length: 300 }, (_, index) => [`k${index}`, 'v'])),
+  null,
+  true,
+  false,
+  0,
+  -0,
+  -1,
+  1,
+  1.5,
+  1e-7,
+  1e21,
+  1e308,
+  Number.MAX_SAFE_INTEGER,
+  Number.MAX_SAFE_INTEGER + 1,
+  2_147_483_648,
+  -2_147_483_649,
+  [],
+  {},
+  [[]],
+  [null],
+  [{}],
+  { a: null },
+  { toString: 'x' },
+  { length: 3 },
+  { $ne: 1 },
+  { key: { nested: 'x' } },
+  ['a', 'a'],
+  Array.from({ length: 1000 }, (_, index) => index),
+  Array.from({ length: 300 }, () => 'x'),
+  Object.fromEntries(Array.from({ length: 300 }, (_, index) => [`k${index}`, 'v'])),
 ];
 
-const CONTENT_TYPES = ['application/json', 'application/json; charset=utf-8', 'application/json;charset=utf-16', 'APPLICATION/JSON', 'text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data', 'application/problem+json', '*/*', ''];
+const CONTENT_TYPES = [
+  'application/json',
+  'application/json; charset=utf-8',
+  'application/json;charset=utf-16',
+  'APPLICATION/JSON',
+  'text/plain',
+  'application/x-www-form-urlencoded',
+  'multipart/form-data',
+  'application/problem+json',
+  '*/*',
+  '',
+];
 
-const CREDENTIALS = ['Bearer', 'Bearer x', 'Bearer a.b.c', 'Basic YTpi', 'Bearer lk_live_x', "Bearer ' OR 1=1 --", 'Negotiate x'];
+const CREDENTIALS = [
+  'Bearer',
+  'Bearer x',
+  'Bearer a.b.c',
+  'Basic YTpi',
+  'Bearer lk_live_x',
+  "Bearer ' OR 1=1 --",
+  'Negotiate x',
+];
 
 /** Ends the session the run lives on. */
 const ENDS_SESSIONS = /\/auth\/logout$/;
@@ -62,10 +212,21 @@ export class Fuzzer {
       ...(body === null ? {} : { 'content-type': this.chance(15) ? this.pick(CONTENT_TYPES) : 'application/json' }),
       ...(this.chance(20) ? { 'idempotency-key': header(this.pick(TEXTS)) || 'x' } : {}),
       ...(this.chance(20) ? { 'x-forwarded-for': header(this.pick(TEXTS)) } : {}),
-      ...(authenticated || this.chance(2) ? {} : this.chance(2) ? { authorization: this.pick(CREDENTIALS) } : { 'x-api-key': header(this.pick(TEXTS)) }),
+      ...(authenticated || this.chance(2)
+        ? {}
+        : this.chance(2)
+          ? { authorization: this.pick(CREDENTIALS) }
+          : { 'x-api-key': header(this.pick(TEXTS)) }),
       ...(this.chance(40) ? { 'content-encoding': this.pick(['gzip', 'identity', 'br']) } : {}),
     };
-    return { method: this.chance(40) ? this.pick(['HEAD', 'OPTIONS', 'PUT', 'DELETE', 'PATCH']) : operation.method, target: this.target(operation), headers, body, authenticated, operation };
+    return {
+      method: this.chance(40) ? this.pick(['HEAD', 'OPTIONS', 'PUT', 'DELETE', 'PATCH']) : operation.method,
+      target: this.target(operation),
+      headers,
+      body,
+      authenticated,
+      operation,
+    };
   }
 
   private target({ path, operation }: NamedOperation): string {
@@ -75,7 +236,10 @@ export class Fuzzer {
       return segment(this.chance(3) ? this.pick(TEXTS) : textOf(example ?? 'x'));
     });
     const query = parameters.filter(({ in: place, required }) => place === 'query' && (required || this.chance(3)));
-    const parts = query.map(({ name, schema, example }) => `${name}=${segment(this.chance(2) ? this.pick(TEXTS) : textOf(example ?? this.fromSchema(schema ?? {}, 0)))}`);
+    const parts = query.map(
+      ({ name, schema, example }) =>
+        `${name}=${segment(this.chance(2) ? this.pick(TEXTS) : textOf(example ?? this.fromSchema(schema ?? {}, 0)))}`,
+    );
     if (this.chance(15)) parts.push(`${segment(this.pick(TEXTS))}=${segment(this.pick(TEXTS))}`);
     if (parts.length > 0 && this.chance(20)) parts.push(parts[0]!);
     return parts.length > 0 ? `${filled}?${parts.join('&')}` : filled;
@@ -85,7 +249,10 @@ export class Fuzzer {
     const content = operation.requestBody?.content['application/json'];
     if (content === undefined) return this.chance(30) ? '{"a":1}' : null;
     if (this.chance(40)) return null;
-    const whole = this.chance(2) && content.example !== undefined ? structuredClone(content.example) : this.fromSchema(content.schema, 0);
+    const whole =
+      this.chance(2) && content.example !== undefined
+        ? structuredClone(content.example)
+        : this.fromSchema(content.schema, 0);
     const value = this.chance(5) ? whole : this.spoiled(whole);
     const text = JSON.stringify(value) ?? 'null';
     return this.chance(25) ? this.torn(text) : text;
@@ -102,15 +269,27 @@ export class Fuzzer {
         if (depth > 4) return {};
         const properties = Object.entries((whole['properties'] ?? {}) as Record<string, Schema>);
         const required = new Set((whole['required'] ?? []) as string[]);
-        return Object.fromEntries(properties.filter(([name]) => required.has(name) || this.chance(3)).map(([name, property]) => [name, this.fromSchema(property, depth + 1)]));
+        return Object.fromEntries(
+          properties
+            .filter(([name]) => required.has(name) || this.chance(3))
+            .map(([name, property]) => [name, this.fromSchema(property, depth + 1)]),
+        );
       }
       case 'array':
-        return Array.from({ length: this.random.integer(4) }, () => this.fromSchema((whole['items'] ?? {}) as Schema, depth + 1));
+        return Array.from({ length: this.random.integer(4) }, () =>
+          this.fromSchema((whole['items'] ?? {}) as Schema, depth + 1),
+        );
       case 'integer':
       case 'number': {
         const low = (whole['minimum'] as number | undefined) ?? -10;
         const high = (whole['maximum'] as number | undefined) ?? 1000;
-        return this.pick([low, high, low - 1, high + 1, low + this.random.integer(Math.max(1, Math.min(high - low, 1_000_000)))]);
+        return this.pick([
+          low,
+          high,
+          low - 1,
+          high + 1,
+          low + this.random.integer(Math.max(1, Math.min(high - low, 1_000_000))),
+        ]);
       }
       case 'boolean':
         return this.chance(2);
@@ -141,7 +320,14 @@ export class Fuzzer {
   /** JSON that was cut, doubled, or had a character changed. */
   private torn(text: string): string {
     const at = this.random.integer(text.length + 1);
-    return this.pick([text.slice(0, at), `${text}${text}`, `${text.slice(0, at)}${this.pick(['\0', '"', '{', ',', '\\u0000', '\\ud800', '\ufeff', ' '])}${text.slice(at)}`, `\ufeff${text}`, '['.repeat(1000), '']);
+    return this.pick([
+      text.slice(0, at),
+      `${text}${text}`,
+      `${text.slice(0, at)}${this.pick(['\0', '"', '{', ',', '\\u0000', '\\ud800', '\ufeff', ' '])}${text.slice(at)}`,
+      `\ufeff${text}`,
+      '['.repeat(1000),
+      '',
+    ]);
   }
 
   private chance(one: number): boolean {
@@ -181,12 +367,17 @@ export class AnswerJudge {
   }
 
   private problemOfError(request: FuzzRequest, { status, headers, text }: FuzzAnswer): string | null {
-    if (headers('content-type') !== 'application/problem+json; charset=utf-8') return `answered ${status} as ${headers('content-type')}: ${text.slice(0, 200)}`;
+    if (headers('content-type') !== 'application/problem+json; charset=utf-8')
+      return `answered ${status} as ${headers('content-type')}: ${text.slice(0, 200)}`;
     const mismatch = this.mismatch('problem', { $ref: '#/components/schemas/ProblemView' }, text);
     if (mismatch) return mismatch;
     const body = JSON.parse(text) as { requestId: string; status: number };
-    if (body.requestId !== headers('x-request-id') || body.status !== status) return 'does not agree with its own headers';
-    const isDocumented = request.method !== request.operation.method || String(status) in request.operation.operation.responses || [400, 404, 415, 431].includes(status);
+    if (body.requestId !== headers('x-request-id') || body.status !== status)
+      return 'does not agree with its own headers';
+    const isDocumented =
+      request.method !== request.operation.method ||
+      String(status) in request.operation.operation.responses ||
+      [400, 404, 415, 431].includes(status);
     return isDocumented ? null : `answered ${status}, which the document does not name: ${text.slice(0, 200)}`;
   }
 
@@ -213,7 +404,10 @@ function textOf(value: unknown): string {
 
 /** What may stand in a header at all. */
 function header(text: string): string {
-  return text.replace(/[^\x20-\x7e\xa0-\xff]/g, '').slice(0, 1000).trim();
+  return text
+    .replace(/[^\x20-\x7e\xa0-\xff]/g, '')
+    .slice(0, 1000)
+    .trim();
 }
 
 /** Encoded, lone surrogates as the bytes a careless encoder would make of them. */

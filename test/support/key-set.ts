@@ -23,7 +23,13 @@ export class TestProvider {
     this.server = createServer((_request, response) => {
       this.asked += 1;
       if (this.answer) return this.answer(response);
-      const keys = this.published.map((kid) => ({ ...this.keys.get(kid)!.publicKey.export({ format: 'jwk' }), kid, use: 'sig', alg: this.keys.get(kid)!.alg, ...this.members[kid] }));
+      const keys = this.published.map((kid) => ({
+        ...this.keys.get(kid)!.publicKey.export({ format: 'jwk' }),
+        kid,
+        use: 'sig',
+        alg: this.keys.get(kid)!.alg,
+        ...this.members[kid],
+      }));
       response.setHeader('content-type', 'application/json').end(JSON.stringify({ keys }));
     });
   }
@@ -45,11 +51,19 @@ export class TestProvider {
 
   /** The variables by which a server trusts this provider. */
   get variables(): Record<string, string> {
-    return { OIDC_ISSUER: this.issuer, OIDC_JWKS_URI: this.uri, OIDC_AUDIENCE: this.audience, OIDC_ROLE_MAP: 'staff=creator,bosses=admin,ghosts=no-such-role' };
+    return {
+      OIDC_ISSUER: this.issuer,
+      OIDC_JWKS_URI: this.uri,
+      OIDC_AUDIENCE: this.audience,
+      OIDC_ROLE_MAP: 'staff=creator,bosses=admin,ghosts=no-such-role',
+    };
   }
 
   addKey(kid: string, alg: 'RS256' | 'ES256', rsa: { modulusLength?: number; publicExponent?: number } = {}): void {
-    const pair = alg === 'RS256' ? generateKeyPairSync('rsa', { modulusLength: 2048, ...rsa }) : generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const pair =
+      alg === 'RS256'
+        ? generateKeyPairSync('rsa', { modulusLength: 2048, ...rsa })
+        : generateKeyPairSync('ec', { namedCurve: 'P-256' });
     this.keys.set(kid, { ...pair, alg });
   }
 
@@ -57,9 +71,21 @@ export class TestProvider {
   token(claims: Record<string, unknown> = {}, header: Record<string, unknown> = {}, kid = 'rsa-1'): string {
     const key = this.keys.get(kid)!;
     const now = Math.floor(Date.now() / 1000);
-    const payload = withoutUndefined({ iss: this.issuer, aud: this.audience, sub: 'subject-1', iat: now, exp: now + 300, ...claims });
+    const payload = withoutUndefined({
+      iss: this.issuer,
+      aud: this.audience,
+      sub: 'subject-1',
+      iat: now,
+      exp: now + 300,
+      ...claims,
+    });
     const { alg, ...rest } = { alg: key.alg, kid, ...header };
-    return jwt.sign(payload, key.privateKey, { algorithm: alg as 'RS256', header: withoutUndefined({ alg, ...rest }) as never, noTimestamp: !('iat' in payload), allowInsecureKeySizes: true });
+    return jwt.sign(payload, key.privateKey, {
+      algorithm: alg as 'RS256',
+      header: withoutUndefined({ alg, ...rest }) as never,
+      noTimestamp: !('iat' in payload),
+      allowInsecureKeySizes: true,
+    });
   }
 
   async stop(): Promise<void> {

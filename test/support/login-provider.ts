@@ -15,7 +15,12 @@ export class LoginProvider {
   readonly clientId = 'latchkey-console';
   readonly clientSecret = 'a secret: of the client';
   /** Who signs in next. */
-  person: Record<string, unknown> = { sub: 'subject-1', name: 'Grace Hopper', email: 'grace@example.com', roles: ['staff'] };
+  person: Record<string, unknown> = {
+    sub: 'subject-1',
+    name: 'Grace Hopper',
+    email: 'grace@example.com',
+    roles: ['staff'],
+  };
   /** What the next ID tokens say instead of the truth. */
   lies: Record<string, unknown> = {};
   /** Replaces the answer of the token endpoint. */
@@ -67,13 +72,25 @@ export class LoginProvider {
   approve(location: string): URL {
     const { origin, pathname, searchParams: asked } = new URL(location);
     const wanted = { response_type: 'code', client_id: this.clientId, code_challenge_method: 'S256' };
-    for (const [name, value] of Object.entries(wanted)) if (asked.get(name) !== value) throw new Error(`${name} is ${asked.get(name)}`);
-    if (`${origin}${pathname}` !== `${this.issuer}/authorize`) throw new Error(`${location} is not the authorization endpoint`);
+    for (const [name, value] of Object.entries(wanted))
+      if (asked.get(name) !== value) throw new Error(`${name} is ${asked.get(name)}`);
+    if (`${origin}${pathname}` !== `${this.issuer}/authorize`)
+      throw new Error(`${location} is not the authorization endpoint`);
     if (!asked.get('scope')?.split(' ').includes('openid')) throw new Error('no scope openid');
     const code = randomBytes(16).toString('base64url');
-    this.codes.set(code, { redirectUri: asked.get('redirect_uri')!, challenge: asked.get('code_challenge')!, nonce: asked.get('nonce')! });
+    this.codes.set(code, {
+      redirectUri: asked.get('redirect_uri')!,
+      challenge: asked.get('code_challenge')!,
+      nonce: asked.get('nonce')!,
+    });
     const back = new URL(asked.get('redirect_uri')!);
-    for (const [name, value] of Object.entries({ code, state: asked.get('state')!, iss: this.issuer, session_state: 'ignored' })) back.searchParams.set(name, value);
+    for (const [name, value] of Object.entries({
+      code,
+      state: asked.get('state')!,
+      iss: this.issuer,
+      session_state: 'ignored',
+    }))
+      back.searchParams.set(name, value);
     return back;
   }
 
@@ -96,8 +113,12 @@ export class LoginProvider {
     if (url.pathname === '/.well-known/openid-configuration') return json(response, 200, this.description());
     if (url.pathname === '/token' && request.method === 'POST') return this.redeem(request, response);
     if (url.pathname === '/authorize') return page(response, url.search);
-    if (url.pathname === '/agree') return void response.writeHead(302, { location: this.approve(`${this.issuer}/authorize${url.search}`).href }).end();
-    if (url.pathname === '/refuse') return void response.writeHead(302, { location: this.deny(`${this.issuer}/authorize${url.search}`).href }).end();
+    if (url.pathname === '/agree')
+      return void response
+        .writeHead(302, { location: this.approve(`${this.issuer}/authorize${url.search}`).href })
+        .end();
+    if (url.pathname === '/refuse')
+      return void response.writeHead(302, { location: this.deny(`${this.issuer}/authorize${url.search}`).href }).end();
     response.writeHead(404).end();
   }
 
@@ -116,22 +137,40 @@ export class LoginProvider {
     this.redeemed += 1;
     let body = '';
     for await (const chunk of request) body += String(chunk);
-    if (this.tokenAnswer) return void response.writeHead(this.tokenAnswer.status, { 'content-type': 'application/json' }).end(this.tokenAnswer.body);
+    if (this.tokenAnswer)
+      return void response
+        .writeHead(this.tokenAnswer.status, { 'content-type': 'application/json' })
+        .end(this.tokenAnswer.body);
     const form = new URLSearchParams(body);
     if (!this.knowsClient(request, form)) return json(response, 401, { error: 'invalid_client' });
     const asked = this.codes.get(form.get('code') ?? '');
     this.codes.delete(form.get('code') ?? '');
-    const challenge = createHash('sha256').update(form.get('code_verifier') ?? '').digest('base64url');
-    const isGood = form.get('grant_type') === 'authorization_code' && asked?.challenge === challenge && asked.redirectUri === form.get('redirect_uri');
-    if (!isGood) return json(response, 400, { error: 'invalid_grant', error_description: 'The code is not good (any more).' });
-    const idToken = this.keys.token({ iss: this.issuer, aud: this.clientId, nonce: asked.nonce, ...this.person, ...this.lies });
+    const challenge = createHash('sha256')
+      .update(form.get('code_verifier') ?? '')
+      .digest('base64url');
+    const isGood =
+      form.get('grant_type') === 'authorization_code' &&
+      asked?.challenge === challenge &&
+      asked.redirectUri === form.get('redirect_uri');
+    if (!isGood)
+      return json(response, 400, { error: 'invalid_grant', error_description: 'The code is not good (any more).' });
+    const idToken = this.keys.token({
+      iss: this.issuer,
+      aud: this.clientId,
+      nonce: asked.nonce,
+      ...this.person,
+      ...this.lies,
+    });
     json(response, 200, { token_type: 'Bearer', access_token: 'not for Latchkey', expires_in: 60, id_token: idToken });
   }
 
   private knowsClient({ headers }: IncomingMessage, form: URLSearchParams): boolean {
     if (this.secretIn === 'none') return form.get('client_id') === this.clientId && form.get('client_secret') === null;
-    if (this.secretIn === 'client_secret_post') return form.get('client_id') === this.clientId && form.get('client_secret') === this.clientSecret;
-    const encoded = Buffer.from((headers.authorization ?? '').replace(/^Basic /, ''), 'base64').toString().split(':');
+    if (this.secretIn === 'client_secret_post')
+      return form.get('client_id') === this.clientId && form.get('client_secret') === this.clientSecret;
+    const encoded = Buffer.from((headers.authorization ?? '').replace(/^Basic /, ''), 'base64')
+      .toString()
+      .split(':');
     const [id, secret] = encoded.map((part) => decodeURIComponent(part.replaceAll('+', ' ')));
     return encoded.length === 2 && id === this.clientId && secret === this.clientSecret;
   }
@@ -146,5 +185,7 @@ function page(response: ServerResponse, search: string): void {
   const href = (path: string) => `${path}${search}`.replaceAll('&', '&amp;');
   response
     .writeHead(200, { 'content-type': 'text/html' })
-    .end(`<!doctype html><html lang="en"><title>Example Corp</title><h1>Example Corp</h1><a href="${href('/agree')}">Continue as Grace</a> <a href="${href('/refuse')}">Cancel</a></html>`);
+    .end(
+      `<!doctype html><html lang="en"><title>Example Corp</title><h1>Example Corp</h1><a href="${href('/agree')}">Continue as Grace</a> <a href="${href('/refuse')}">Cancel</a></html>`,
+    );
 }

@@ -32,11 +32,21 @@ export class Management {
   }
 
   revoke(keyId: string): Promise<string> {
-    return this.change('api-keys:revoke', 'api-key', keyId, 'UPDATE api_key SET revoked_at = clock_timestamp() WHERE id = $1');
+    return this.change(
+      'api-keys:revoke',
+      'api-key',
+      keyId,
+      'UPDATE api_key SET revoked_at = clock_timestamp() WHERE id = $1',
+    );
   }
 
   deactivate(keyId: string): Promise<string> {
-    return this.change('api-keys:deactivate', 'api-key', keyId, 'UPDATE api_key SET is_active = false, deactivated_at = clock_timestamp() WHERE id = $1');
+    return this.change(
+      'api-keys:deactivate',
+      'api-key',
+      keyId,
+      'UPDATE api_key SET is_active = false, deactivated_at = clock_timestamp() WHERE id = $1',
+    );
   }
 
   narrow(keyId: string): Promise<string> {
@@ -44,7 +54,12 @@ export class Management {
   }
 
   expire(keyId: string): Promise<string> {
-    return this.change('api-keys:update', 'api-key', keyId, 'UPDATE api_key SET expires_at = clock_timestamp() WHERE id = $1');
+    return this.change(
+      'api-keys:update',
+      'api-key',
+      keyId,
+      'UPDATE api_key SET expires_at = clock_timestamp() WHERE id = $1',
+    );
   }
 
   disableOwner(userId: string): Promise<string> {
@@ -60,10 +75,19 @@ export class Management {
     return this.change('api-keys:read', 'api-key', null, null);
   }
 
-  private async change(action: string, resourceType: string, resourceId: string | null, sql: string | null): Promise<string> {
+  private async change(
+    action: string,
+    resourceType: string,
+    resourceId: string | null,
+    sql: string | null,
+  ): Promise<string> {
     const { seq } = await this.changes.commit(systemCaller(action), async ({ tx, record }) => {
       if (sql !== null) await tx.query(sql, [resourceId]);
-      record({ resourceType, resourceId, changes: sql === null ? [] : [{ field: 'state', before: 'before', after: 'after' }] });
+      record({
+        resourceType,
+        resourceId,
+        changes: sql === null ? [] : [{ field: 'state', before: 'before', after: 'after' }],
+      });
     });
     return seq!;
   }

@@ -11,7 +11,11 @@ export interface Document {
   info: { title: string; version: string };
   tags: { name: string; description: string }[];
   paths: Record<string, Record<string, Operation>>;
-  components: { schemas: Record<string, Schema>; responses: Record<string, unknown>; securitySchemes: Record<string, unknown> };
+  components: {
+    schemas: Record<string, Schema>;
+    responses: Record<string, unknown>;
+    securitySchemes: Record<string, unknown>;
+  };
 }
 
 export interface Operation {
@@ -42,13 +46,19 @@ export async function checkedInDocument(): Promise<Document> {
 
 /** The document of the sources as they are: the Swagger plugin works in the build alone. */
 export async function builtDocument(): Promise<Document> {
-  const { stdout } = await promisify(execFile)(process.execPath, [fileURLToPath(new URL('scripts/openapi.mjs', ROOT)), '-'], { maxBuffer: 64 * 1024 * 1024 });
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    [fileURLToPath(new URL('scripts/openapi.mjs', ROOT)), '-'],
+    { maxBuffer: 64 * 1024 * 1024 },
+  );
   return JSON.parse(stdout.slice(stdout.indexOf('{'))) as Document;
 }
 
 /** All operations, `method` in capitals. */
 export function operationsOf(document: Document): NamedOperation[] {
-  return Object.entries(document.paths).flatMap(([path, item]) => Object.entries(item).map(([method, operation]) => ({ method: method.toUpperCase(), path, operation })));
+  return Object.entries(document.paths).flatMap(([path, item]) =>
+    Object.entries(item).map(([method, operation]) => ({ method: method.toUpperCase(), path, operation })),
+  );
 }
 
 /** `schema` with references followed; one level. */

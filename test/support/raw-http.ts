@@ -31,7 +31,8 @@ export function sendRaw(port: number, bytes: string | Buffer, timeoutMs = 5000):
 
 /** A request line with headers; `headers` go as they are. */
 export function rawRequest(method: string, target: string, headers: readonly string[] = [], body = ''): string {
-  const length = body === '' && ['GET', 'HEAD', 'OPTIONS'].includes(method) ? [] : [`Content-Length: ${Buffer.byteLength(body)}`];
+  const length =
+    body === '' && ['GET', 'HEAD', 'OPTIONS'].includes(method) ? [] : [`Content-Length: ${Buffer.byteLength(body)}`];
   const host = headers.some((header) => /^host:/i.test(header)) ? [] : ['Host: 127.0.0.1'];
   return `${[`${method} ${target} HTTP/1.1`, ...host, 'Connection: close', ...length, ...headers].join('\r\n')}\r\n\r\n${body}`;
 }

@@ -18,7 +18,13 @@ export async function reserve(app: TestApp, keyId: string, options: ReserveOptio
   const amount = microCentsFromCents(options.cents);
   const authority = new PostgresAuthority((text, values) => app.dataSource.query(text, [...values]));
   const leaseId = uuidv7();
-  const ask = { account: { id: keyId, type }, kind: 'pooled' as const, leaseId: uuidv7(), want: 0n, needs: [{ amount, own: { leaseId, ttlSeconds } }] };
+  const ask = {
+    account: { id: keyId, type },
+    kind: 'pooled' as const,
+    leaseId: uuidv7(),
+    want: 0n,
+    needs: [{ amount, own: { leaseId, ttlSeconds } }],
+  };
   const { budgets } = await authority.acquire({ replicaId: 'test', liveReplicas: 1, budgets: [ask], windows: [] });
   const grant = budgets[0]!;
   if (grant.verdicts[0] !== true) return null;

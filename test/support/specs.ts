@@ -11,7 +11,8 @@ export async function loadSpecs(folder: string): Promise<void> {
   for (const name of (await readdir(folder)).sort()) {
     if (!name.endsWith('spec.ts')) continue;
     const path = join(folder, name);
-    if (/^(?:before|after)(?:All|Each)\(/m.test(await readFile(path, 'utf8'))) throw new Error(`${name} has hooks outside of a describe.`);
+    if (/^(?:before|after)(?:All|Each)\(/m.test(await readFile(path, 'utf8')))
+      throw new Error(`${name} has hooks outside of a describe.`);
     await import(path);
   }
 }

@@ -14,7 +14,9 @@ export class StatementCounter {
 
   /** Texts of the statements since the last call. */
   take(): string[] {
-    const texts = this.spy.mock.calls.map(([query]) => (typeof query === 'string' ? query : (query as unknown as { text: string }).text));
+    const texts = this.spy.mock.calls.map(([query]) =>
+      typeof query === 'string' ? query : (query as unknown as { text: string }).text,
+    );
     this.spy.mockClear();
     return texts.filter((text) => !OWN.test(text));
   }

@@ -35,7 +35,8 @@ export async function startTestServer(): Promise<() => Promise<void>> {
   const removeDirectory = () => rm(dataDir, { recursive: true, force: true });
   try {
     const foreign = process.env[FOREIGN_SERVER_VARIABLE];
-    const server = foreign === undefined ? await startEmbeddedPostgres({ dataDir, settings: SETTINGS }) : await useServer(foreign);
+    const server =
+      foreign === undefined ? await startEmbeddedPostgres({ dataDir, settings: SETTINGS }) : await useServer(foreign);
     const stop = () => server.stop().then(removeDirectory);
     try {
       await prepareTemplate(server.ownerUrl);

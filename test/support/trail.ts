@@ -29,7 +29,12 @@ export function trailRows(app: TestApp, condition = 'true', parameters: unknown[
 }
 
 /** Waits until `condition` finds `count` rows; group commits come a moment after the answer. */
-export async function trailRowsOnce(app: TestApp, count: number, condition: string, parameters: unknown[] = []): Promise<TrailRow[]> {
+export async function trailRowsOnce(
+  app: TestApp,
+  count: number,
+  condition: string,
+  parameters: unknown[] = [],
+): Promise<TrailRow[]> {
   for (const deadlineMs = performance.now() + PATIENCE_MS; performance.now() < deadlineMs;) {
     const rows = await trailRows(app, condition, parameters);
     if (rows.length >= count) return rows;

@@ -27,7 +27,10 @@ export class ApiKeys {
   }
 
   /** Creates a key. Its secret is in this answer and nowhere else. */
-  create(key: NewApiKey = {}, { idempotencyKey = randomUUID(), ...options }: OnceOptions = {}): Promise<ApiResult<'/api-keys', 'post'>> {
+  create(
+    key: NewApiKey = {},
+    { idempotencyKey = randomUUID(), ...options }: OnceOptions = {},
+  ): Promise<ApiResult<'/api-keys', 'post'>> {
     return this.#api.call('post', '/api-keys', { ...options, body: key, idempotencyKey });
   }
 
@@ -41,7 +44,10 @@ export class ApiKeys {
   }
 
   /** All keys that match, page after page, up to the 10 000 that the server lists. */
-  async *listAll(filter: Omit<ApiKeyFilter, 'page' | 'size'> = {}, options: CallOptions = {}): AsyncGenerator<ApiKey, void, undefined> {
+  async *listAll(
+    filter: Omit<ApiKeyFilter, 'page' | 'size'> = {},
+    options: CallOptions = {},
+  ): AsyncGenerator<ApiKey, void, undefined> {
     const size = 100;
     for (let page: Page = 1; page * size <= 10_000; page += 1) {
       const { data, meta } = await this.list({ ...filter, page, size }, options);
@@ -62,20 +68,41 @@ export class ApiKeys {
     { idempotencyKey = randomUUID(), ownerId, ...options }: OnceOptions & { ownerId?: string } = {},
   ): Promise<ApiResult<'/api-keys/by-alias/{alias}', 'put'>> {
     const query = ownerId === undefined ? {} : { ownerId };
-    return this.#api.call('put', '/api-keys/by-alias/{alias}', { ...options, path: { alias }, query, body: key, idempotencyKey });
+    return this.#api.call('put', '/api-keys/by-alias/{alias}', {
+      ...options,
+      path: { alias },
+      query,
+      body: key,
+      idempotencyKey,
+    });
   }
 
   /** A new secret for the same key; with `overlapSeconds` the old one works on for so long. */
   regenerate(
     id: string,
-    { idempotencyKey = randomUUID(), wait, overlapSeconds = 0, ...options }: OnceOptions & NarrowingOptions & { overlapSeconds?: number } = {},
+    {
+      idempotencyKey = randomUUID(),
+      wait,
+      overlapSeconds = 0,
+      ...options
+    }: OnceOptions & NarrowingOptions & { overlapSeconds?: number } = {},
   ): Promise<ApiResult<'/api-keys/{id}/regenerate', 'post'>> {
-    return this.#api.call('post', '/api-keys/{id}/regenerate', { ...options, path: { id }, query: waiting(wait), body: { overlapSeconds }, idempotencyKey });
+    return this.#api.call('post', '/api-keys/{id}/regenerate', {
+      ...options,
+      path: { id },
+      query: waiting(wait),
+      body: { overlapSeconds },
+      idempotencyKey,
+    });
   }
 
   /** Ends an overlap: the secret of this kid works no longer. */
   endSecret(id: string, kid: string, { wait, ...options }: NarrowingOptions = {}): Promise<ApiKey> {
-    return this.#api.call('delete', '/api-keys/{id}/secrets/{kid}', { ...options, path: { id, kid }, query: waiting(wait) });
+    return this.#api.call('delete', '/api-keys/{id}/secrets/{kid}', {
+      ...options,
+      path: { id, kid },
+      query: waiting(wait),
+    });
   }
 
   /** Starts the validity anew, or sets its end. */
@@ -92,7 +119,10 @@ export class ApiKeys {
   }
 
   /** Final. A second time throws `ALREADY_REVOKED`. */
-  revoke(id: string, { wait, reason, ...options }: NarrowingOptions & { reason?: string } = {}): Promise<ApiResult<'/api-keys/{id}/revoke', 'post'>> {
+  revoke(
+    id: string,
+    { wait, reason, ...options }: NarrowingOptions & { reason?: string } = {},
+  ): Promise<ApiResult<'/api-keys/{id}/revoke', 'post'>> {
     const body = reason === undefined ? {} : { reason };
     return this.#api.call('post', '/api-keys/{id}/revoke', { ...options, path: { id }, query: waiting(wait), body });
   }
@@ -103,7 +133,12 @@ export class ApiKeys {
   }
 
   transfer(id: string, ownerId: string, { wait, ...options }: NarrowingOptions = {}): Promise<ApiKey> {
-    return this.#api.call('post', '/api-keys/{id}/transfer', { ...options, path: { id }, query: waiting(wait), body: { ownerId } });
+    return this.#api.call('post', '/api-keys/{id}/transfer', {
+      ...options,
+      path: { id },
+      query: waiting(wait),
+      body: { ownerId },
+    });
   }
 
   /**
@@ -118,12 +153,19 @@ export class ApiKeys {
   }
 
   /** One act on up to 500 keys; each has its own outcome. */
-  bulk(change: ApiBody<'/api-keys/bulk', 'post'>, { wait, ...options }: NarrowingOptions = {}): Promise<ApiResult<'/api-keys/bulk', 'post'>> {
+  bulk(
+    change: ApiBody<'/api-keys/bulk', 'post'>,
+    { wait, ...options }: NarrowingOptions = {},
+  ): Promise<ApiResult<'/api-keys/bulk', 'post'>> {
     return this.#api.call('post', '/api-keys/bulk', { ...options, query: waiting(wait), body: change });
   }
 
   /** Every check that a call would meet, without the secret, consuming nothing. */
-  explain(id: string, call: ApiBody<'/api-keys/{id}/explain', 'post'> = {}, options: CallOptions = {}): Promise<ApiResult<'/api-keys/{id}/explain', 'post'>> {
+  explain(
+    id: string,
+    call: ApiBody<'/api-keys/{id}/explain', 'post'> = {},
+    options: CallOptions = {},
+  ): Promise<ApiResult<'/api-keys/{id}/explain', 'post'>> {
     return this.#api.call('post', '/api-keys/{id}/explain', { ...options, path: { id }, body: call });
   }
 

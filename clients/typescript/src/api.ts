@@ -15,14 +15,20 @@ type ContentOf<T> = T extends { content: infer C } ? (C extends Record<string, i
 type SuccessOf<R> = { [S in keyof R]: S extends 200 | 201 | 202 | 204 ? ContentOf<R[S]> : never }[keyof R];
 
 /** What an operation answers. */
-export type ApiResult<P extends ApiPath, M extends ApiMethod<P>> = Operation<P, M> extends { responses: infer R } ? SuccessOf<R> : never;
+export type ApiResult<P extends ApiPath, M extends ApiMethod<P>> =
+  Operation<P, M> extends { responses: infer R } ? SuccessOf<R> : never;
 
 /** The body an operation takes. */
 export type ApiBody<P extends ApiPath, M extends ApiMethod<P>> =
-  NonNullable<Operation<P, M> extends { requestBody?: infer B } ? B : never> extends { content: { 'application/json': infer J } } ? J : never;
+  NonNullable<Operation<P, M> extends { requestBody?: infer B } ? B : never> extends {
+    content: { 'application/json': infer J };
+  }
+    ? J
+    : never;
 
 /** The query an operation takes. */
-export type ApiQuery<P extends ApiPath, M extends ApiMethod<P>> = Operation<P, M> extends { parameters: { query?: infer Q } } ? Q : never;
+export type ApiQuery<P extends ApiPath, M extends ApiMethod<P>> =
+  Operation<P, M> extends { parameters: { query?: infer Q } } ? Q : never;
 
 /** How one call is made. */
 export interface CallOptions {
@@ -61,7 +67,11 @@ export class Api {
    *
    * @throws LatchkeyProblem, LatchkeyUnreachable, or the signal's reason.
    */
-  async call<P extends ApiPath, M extends ApiMethod<P>>(method: M, path: P, input: ApiInput<P, M> = {}): Promise<ApiResult<P, M>> {
+  async call<P extends ApiPath, M extends ApiMethod<P>>(
+    method: M,
+    path: P,
+    input: ApiInput<P, M> = {},
+  ): Promise<ApiResult<P, M>> {
     const { body, idempotencyKey, signal, timeoutMs } = input;
     const answer = await this.#transport.send({
       method: method.toUpperCase(),
@@ -82,8 +92,9 @@ type Query = Readonly<Record<string, unknown>>;
 function filled(path: string, values: Readonly<Record<string, string>>): string {
   return path.replace(/\{(\w+)\}/g, (_, name: string) => {
     const value = values[name];
-      // A dot alone would be taken for a step in the path.
-    if (typeof value !== 'string' || value === '' || /^\.{1,2}$/.test(value)) throw new TypeError(`${name} must be given.`);
+    // A dot alone would be taken for a step in the path.
+    if (typeof value !== 'string' || value === '' || /^\.{1,2}$/.test(value))
+      throw new TypeError(`${name} must be given.`);
     return encodeURIComponent(value);
   });
 }
@@ -91,7 +102,8 @@ function filled(path: string, values: Readonly<Record<string, string>>): string 
 function queryText(query: Query | undefined): string {
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries(query ?? {})) {
-    for (const one of Array.isArray(value) ? value : [value]) if (one !== undefined && one !== null) search.append(name, String(one));
+    for (const one of Array.isArray(value) ? value : [value])
+      if (one !== undefined && one !== null) search.append(name, String(one));
   }
   const text = search.toString();
   return text === '' ? '' : `?${text}`;

@@ -51,15 +51,24 @@ describe('the client', () => {
     expect(calls[0]!.body).toEqual({ key: 'lk_live_x', model: 'gpt' });
   });
 
-  it.each([[''], ['x'.repeat(513)], [undefined as unknown as string]])('refuses what cannot be a key without asking (%#)', async (key) => {
-    expect(await clientOf({ failurePolicy: 'open' }).verify({ key })).toMatchObject({ valid: false, code: 'MALFORMED' });
-    expect(await clientOf().verifyAll([{ key }])).toMatchObject([{ valid: false, code: 'MALFORMED' }]);
-    expect(calls).toEqual([]);
-  });
+  it.each([[''], ['x'.repeat(513)], [undefined as unknown as string]])(
+    'refuses what cannot be a key without asking (%#)',
+    async (key) => {
+      expect(await clientOf({ failurePolicy: 'open' }).verify({ key })).toMatchObject({
+        valid: false,
+        code: 'MALFORMED',
+      });
+      expect(await clientOf().verifyAll([{ key }])).toMatchObject([{ valid: false, code: 'MALFORMED' }]);
+      expect(calls).toEqual([]);
+    },
+  );
 
   describe.each([
     ['a 503', away],
-    ['a lost connection', () => Promise.reject(Object.assign(new TypeError('fetch failed'), { cause: { code: 'ECONNRESET' } }))],
+    [
+      'a lost connection',
+      () => Promise.reject(Object.assign(new TypeError('fetch failed'), { cause: { code: 'ECONNRESET' } })),
+    ],
     ['a page of a proxy', () => new Response('<html>', { status: 200, headers: { 'content-type': 'text/html' } })],
     ['an object that is no verdict', () => Response.json({ valid: 'yes', code: 'VALID' })],
     ['an empty answer', () => new Response(null, { status: 204 })],
@@ -78,7 +87,10 @@ describe('the client', () => {
         retryAfterSeconds: 1,
       });
       expect(outages).toHaveLength(1);
-      expect(await clientOf().verifyAll([{ key: 'k' }, { key: 'l' }])).toMatchObject([{ valid: false, code: 'UNAVAILABLE' }, { valid: false, code: 'UNAVAILABLE' }]);
+      expect(await clientOf().verifyAll([{ key: 'k' }, { key: 'l' }])).toMatchObject([
+        { valid: false, code: 'UNAVAILABLE' },
+        { valid: false, code: 'UNAVAILABLE' },
+      ]);
     });
 
     it('lets through where the service chose so, but never what reserves money', async () => {
@@ -86,7 +98,10 @@ describe('the client', () => {
       expect(await client.verify({ key: 'k' })).toMatchObject({ valid: true, code: 'UNAVAILABLE', degraded: true });
       expect(await client.verify({ key: 'k', reserveCents: 1 })).toMatchObject({ valid: false, code: 'UNAVAILABLE' });
       expect(await client.reserve('k', 1)).toMatchObject({ valid: false });
-      expect(await client.verifyAll([{ key: 'k' }, { key: 'k', reserveCents: 0 }])).toMatchObject([{ valid: true }, { valid: false }]);
+      expect(await client.verifyAll([{ key: 'k' }, { key: 'k', reserveCents: 0 }])).toMatchObject([
+        { valid: true },
+        { valid: false },
+      ]);
     });
   });
 
@@ -96,7 +111,11 @@ describe('the client', () => {
     [400, 'VALIDATION_FAILED'],
   ])('throws a %d, which is the fault of the service, under either policy', async (status, code) => {
     routes['/verify'] = () => Response.json({ code, detail: 'no', status }, { status });
-    await expect(clientOf({ failurePolicy: 'open' }).verify({ key: 'k' })).rejects.toMatchObject({ name: 'LatchkeyProblem', status, code });
+    await expect(clientOf({ failurePolicy: 'open' }).verify({ key: 'k' })).rejects.toMatchObject({
+      name: 'LatchkeyProblem',
+      status,
+      code,
+    });
     expect(outages).toEqual([]);
   });
 
@@ -139,7 +158,10 @@ describe('the client', () => {
         await refuse(body);
         return Response.json({ valid: false, code: 'REVOKED', degraded: false });
       };
-      expect(await clientOf({ failurePolicy: 'open' }).verify({ key: 'k' })).toMatchObject({ valid: false, code: 'REVOKED' });
+      expect(await clientOf({ failurePolicy: 'open' }).verify({ key: 'k' })).toMatchObject({
+        valid: false,
+        code: 'REVOKED',
+      });
     });
   });
 
@@ -152,14 +174,18 @@ describe('the client', () => {
   });
 
   it('treats a verdict that holds nothing, though it was to, as none', async () => {
-    expect(await clientOf({ failurePolicy: 'open' }).reserve('k', 5)).toMatchObject({ valid: false, code: 'UNAVAILABLE' });
+    expect(await clientOf({ failurePolicy: 'open' }).reserve('k', 5)).toMatchObject({
+      valid: false,
+      code: 'UNAVAILABLE',
+    });
   });
 
   describe('a call with a reservation', () => {
     beforeEach(() => {
       routes['/verify'] = () => Response.json({ ...VALID, reservation: RESERVATION });
     });
-    const settlement = () => (calls.find(({ path }) => path === '/usage')?.body['events'] as Record<string, unknown>[] | undefined)?.[0];
+    const settlement = () =>
+      (calls.find(({ path }) => path === '/usage')?.body['events'] as Record<string, unknown>[] | undefined)?.[0];
 
     it('settles the last word of the work, without waiting for that', async () => {
       const client = clientOf();
@@ -176,7 +202,12 @@ describe('the client', () => {
       expect(answer).toBe('done');
       await client.flush();
       expect(calls[0]!.body).toEqual({ key: 'k', model: 'gpt', reserveCents: 5 });
-      expect(settlement()).toEqual({ id: expect.stringMatching(/^settle-[\w-]{43}$/), reservationId: RESERVATION.id, costCents: 2, outputTokens: 7 });
+      expect(settlement()).toEqual({
+        id: expect.stringMatching(/^settle-[\w-]{43}$/),
+        reservationId: RESERVATION.id,
+        costCents: 2,
+        outputTokens: 7,
+      });
     });
 
     it('is charged what was held where the work says nothing', async () => {
@@ -188,7 +219,9 @@ describe('the client', () => {
 
     it('releases where the work fails before it has used anything', async () => {
       const client = clientOf();
-      await expect(client.withReservation('k', 5, () => Promise.reject(new Error('upstream is down')))).rejects.toThrow('upstream is down');
+      await expect(client.withReservation('k', 5, () => Promise.reject(new Error('upstream is down')))).rejects.toThrow(
+        'upstream is down',
+      );
       await client.close();
       expect(paths()).toEqual(['/verify', '/reservations/release']);
     });
@@ -213,19 +246,33 @@ describe('the client', () => {
     };
 
     it.each([
-      ['invalid', { outcome: 'invalid', errors: [{ path: 'costCents', message: 'must be an amount of cents' }] }, 400, 'The event was refused: costCents: must be an amount of cents'],
+      [
+        'invalid',
+        { outcome: 'invalid', errors: [{ path: 'costCents', message: 'must be an amount of cents' }] },
+        400,
+        'The event was refused: costCents: must be an amount of cents',
+      ],
       ['conflict', { outcome: 'conflict' }, 409, 'The settlement was not booked: conflict.'],
       ['already-settled', { outcome: 'already-settled' }, 409, 'The settlement was not booked: already-settled.'],
     ])('throws what the work gave where the settlement is refused as %s', async (outcome, result, status, message) => {
       answerUsage(result, status);
       const problems: unknown[] = [];
       const client = clientOf({ usage: { onProblem: (problem) => problems.push(problem) } });
-      const error = await client.withReservation('k', 5, (hold) => {
-        hold.record({ costCents: -1 });
-        return 'done';
-      }).catch((thrown: unknown) => thrown);
+      const error = await client
+        .withReservation('k', 5, (hold) => {
+          hold.record({ costCents: -1 });
+          return 'done';
+        })
+        .catch((thrown: unknown) => thrown);
       expect(error).toBeInstanceOf(SettlementRefused);
-      expect(error).toMatchObject({ name: 'SettlementRefused', code: 'SETTLEMENT_REFUSED', outcome, message, result: 'done', event: { reservationId: RESERVATION.id, costCents: -1 } });
+      expect(error).toMatchObject({
+        name: 'SettlementRefused',
+        code: 'SETTLEMENT_REFUSED',
+        outcome,
+        message,
+        result: 'done',
+        event: { reservationId: RESERVATION.id, costCents: -1 },
+      });
       expect([problems.length, client.lostUsage]).toEqual([1, 1]);
     });
 
@@ -252,10 +299,22 @@ describe('the client', () => {
     });
 
     it('does not begin when the key may not', async () => {
-      routes['/verify'] = () => Response.json({ valid: false, code: 'BUDGET_EXCEEDED', detail: 'Spent.', retryAfterSeconds: 60, degraded: false });
+      routes['/verify'] = () =>
+        Response.json({
+          valid: false,
+          code: 'BUDGET_EXCEEDED',
+          detail: 'Spent.',
+          retryAfterSeconds: 60,
+          degraded: false,
+        });
       const work = jest.fn();
       const refused = clientOf().withReservation('k', 5, work);
-      await expect(refused).rejects.toMatchObject({ name: 'KeyRefused', code: 'BUDGET_EXCEEDED', message: 'Spent.', retryAfterSeconds: 60 });
+      await expect(refused).rejects.toMatchObject({
+        name: 'KeyRefused',
+        code: 'BUDGET_EXCEEDED',
+        message: 'Spent.',
+        retryAfterSeconds: 60,
+      });
       expect(work).not.toHaveBeenCalled();
     });
 
@@ -270,13 +329,20 @@ describe('the client', () => {
     it('gives its place back after a refusal', async () => {
       routes['/verify'] = () => Response.json({ valid: false, code: 'REVOKED', degraded: false });
       const client = clientOf({ usage: { maxQueued: 1 } });
-      for (let time = 0; time < 3; time += 1) await expect(client.withReservation('k', 5, () => undefined)).rejects.toMatchObject({ code: 'REVOKED' });
+      for (let time = 0; time < 3; time += 1)
+        await expect(client.withReservation('k', 5, () => undefined)).rejects.toMatchObject({ code: 'REVOKED' });
       expect(await client.close()).toEqual([]);
     });
   });
 
   it('gives the verdict of each item, also where the form of one is wrong', async () => {
-    const misshapen: Verdict = { valid: false, code: 'VALIDATION_FAILED', detail: 'model: x', degraded: false, errors: [{ path: 'model', message: 'x' }] };
+    const misshapen: Verdict = {
+      valid: false,
+      code: 'VALIDATION_FAILED',
+      detail: 'model: x',
+      degraded: false,
+      errors: [{ path: 'model', message: 'x' }],
+    };
     routes['/verify/batch'] = () => Response.json({ results: [VALID, misshapen] });
     expect(await clientOf().verifyAll([{ key: 'a' }, { key: 'b', model: '\n' }])).toEqual([VALID, misshapen]);
     expect(outages).toEqual([]);
@@ -285,7 +351,10 @@ describe('the client', () => {
   it('takes null in a question for absent', async () => {
     expect(await clientOf().verify({ key: 'k', reserveCents: null, model: null })).toEqual(VALID);
     routes['/verify'] = away;
-    expect(await clientOf({ failurePolicy: 'open' }).verify({ key: 'k', reserveCents: null })).toMatchObject({ valid: true, code: 'UNAVAILABLE' });
+    expect(await clientOf({ failurePolicy: 'open' }).verify({ key: 'k', reserveCents: null })).toMatchObject({
+      valid: true,
+      code: 'UNAVAILABLE',
+    });
   });
 
   it('settles the same reservation under the same id', async () => {
@@ -301,13 +370,18 @@ describe('the client', () => {
     routes['/usage'] = ({ events }) => {
       const [{ id }] = events as [{ id: string }];
       const members = { accepted: 0, duplicates: 0, results: [{ id, outcome: 'conflict' }] };
-      return Response.json({ code: 'USAGE_CONFLICT', detail: 'x', status: 409, ...members }, { status: 409, headers: { 'content-type': 'application/problem+json' } });
+      return Response.json(
+        { code: 'USAGE_CONFLICT', detail: 'x', status: 409, ...members },
+        { status: 409, headers: { 'content-type': 'application/problem+json' } },
+      );
     };
     const client = clientOf({ usage: { onProblem: (problem) => problems.push(problem) } });
     const result = client.reportUsage({ id: 'a', apiKeyId: VALID.keyId! });
     await client.flush();
     expect(await result).toEqual({ id: 'a', outcome: 'conflict' });
-    expect(problems).toEqual([{ kind: 'not-booked', event: { id: 'a', apiKeyId: VALID.keyId }, result: { id: 'a', outcome: 'conflict' } }]);
+    expect(problems).toEqual([
+      { kind: 'not-booked', event: { id: 'a', apiKeyId: VALID.keyId }, result: { id: 'a', outcome: 'conflict' } },
+    ]);
   });
 
   it('makes a key once, however often the connection breaks', async () => {
@@ -331,10 +405,16 @@ describe('the client', () => {
   });
 
   it('shows its key to nobody', async () => {
-    routes['/verify'] = () => Promise.reject(Object.assign(new TypeError('fetch failed'), { cause: { code: 'ECONNRESET' } }));
+    routes['/verify'] = () =>
+      Promise.reject(Object.assign(new TypeError('fetch failed'), { cause: { code: 'ECONNRESET' } }));
     const client = clientOf();
     await client.verify({ key: 'k' });
-    for (const text of [inspect(client, { depth: 10, showHidden: true }), JSON.stringify(client), inspect(outages, { depth: 10 })]) expect(text).not.toContain('canary');
+    for (const text of [
+      inspect(client, { depth: 10, showHidden: true }),
+      JSON.stringify(client),
+      inspect(outages, { depth: 10 }),
+    ])
+      expect(text).not.toContain('canary');
   });
 
   it('refuses a policy that is none', () => {

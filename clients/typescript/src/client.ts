@@ -3,7 +3,17 @@ import { Api } from './api.js';
 import type { ApiBody, ApiInput, ApiMethod, ApiPath, ApiResult, CallOptions } from './api.js';
 import { ApiKeys } from './api-keys.js';
 import { CircuitBreaker, type CircuitBreakerOptions } from './circuit-breaker.js';
-import type { ReleasedReservation, Reservation, ReserveVerdict, SentUsageEvent, Settlement, UsageEvent, UsageResult, Verdict, VerifyQuestion } from './contract.js';
+import type {
+  ReleasedReservation,
+  Reservation,
+  ReserveVerdict,
+  SentUsageEvent,
+  Settlement,
+  UsageEvent,
+  UsageResult,
+  Verdict,
+  VerifyQuestion,
+} from './contract.js';
 import {
   KeyRefused,
   type LatchkeyError,
@@ -106,7 +116,11 @@ export class LatchkeyClient {
     this.#api = new Api(this.#transport, this.#timeoutMs);
     this.keys = new ApiKeys(this.#api);
     this.#breaker = new CircuitBreaker(this.#runtime, options.circuitBreaker);
-    this.#reporter = new UsageReporter((events, signal) => this.#sendUsage(events, signal), this.#runtime, options.usage);
+    this.#reporter = new UsageReporter(
+      (events, signal) => this.#sendUsage(events, signal),
+      this.#runtime,
+      options.usage,
+    );
   }
 
   /**
@@ -148,7 +162,12 @@ export class LatchkeyClient {
    * Verifies, and holds `cents`, an upper bound of what the call may cost, until it is settled or released, or its time
    * to live ends (60 s unless asked otherwise). Never let through by the failure policy.
    */
-  async reserve(key: string, cents: number, question: ReserveQuestion = {}, options: CallOptions = {}): Promise<ReserveVerdict> {
+  async reserve(
+    key: string,
+    cents: number,
+    question: ReserveQuestion = {},
+    options: CallOptions = {},
+  ): Promise<ReserveVerdict> {
     const verdict = await this.verify({ ...question, key, reserveCents: cents }, options);
     return isHeld(verdict) ? verdict : { ...verdict, valid: false };
   }
@@ -163,9 +182,19 @@ export class LatchkeyClient {
   }
 
   /** Nothing was used: what is held is free again. @throws LatchkeyProblem `ALREADY_SETTLED`. */
-  async release(reservation: Reservation | string, { signal, timeoutMs = this.#timeoutMs }: CallOptions = {}): Promise<ReleasedReservation> {
+  async release(
+    reservation: Reservation | string,
+    { signal, timeoutMs = this.#timeoutMs }: CallOptions = {},
+  ): Promise<ReleasedReservation> {
     const body: ApiBody<'/reservations/release', 'post'> = { reservationId: idOf(reservation) };
-    const answer = await this.#transport.send({ method: 'POST', path: '/reservations/release', body, repeat: 'always', timeoutMs, signal });
+    const answer = await this.#transport.send({
+      method: 'POST',
+      path: '/reservations/release',
+      body,
+      repeat: 'always',
+      timeoutMs,
+      signal,
+    });
     return answer.body as ReleasedReservation;
   }
 
@@ -246,13 +275,22 @@ export class LatchkeyClient {
   }
 
   /** Any other operation of the contract, typed by it: `client.call('get', '/users', { query: { size: 50 } })`. */
-  call<P extends ApiPath, M extends ApiMethod<P>>(method: M, path: P, input: ApiInput<P, M> = {}): Promise<ApiResult<P, M>> {
+  call<P extends ApiPath, M extends ApiMethod<P>>(
+    method: M,
+    path: P,
+    input: ApiInput<P, M> = {},
+  ): Promise<ApiResult<P, M>> {
     return this.#api.call(method, path, input);
   }
 
   async #verifyAll(questions: VerifyQuestion[], options: CallOptions): Promise<Verdict[]> {
     try {
-      const answer = await this.#ask('/verify/batch', { items: questions }, questions.every(({ dryRun }) => dryRun === true), options);
+      const answer = await this.#ask(
+        '/verify/batch',
+        { items: questions },
+        questions.every(({ dryRun }) => dryRun === true),
+        options,
+      );
       const results = (answer.body as { results?: unknown } | undefined)?.results;
       if (!Array.isArray(results) || results.length !== questions.length) throw notAVerdict();
       return results.map((result, index) => this.#taken(result, questions[index]!, answer.sentAt));
@@ -263,7 +301,12 @@ export class LatchkeyClient {
     }
   }
 
-  #ask(path: string, body: unknown, consumesNothing: boolean, { signal, timeoutMs = this.#verifyTimeoutMs }: CallOptions): Promise<ApiAnswer> {
+  #ask(
+    path: string,
+    body: unknown,
+    consumesNothing: boolean,
+    { signal, timeoutMs = this.#verifyTimeoutMs }: CallOptions,
+  ): Promise<ApiAnswer> {
     return this.#transport.send({
       method: 'POST',
       path,
@@ -279,7 +322,11 @@ export class LatchkeyClient {
     const passage = this.#breaker.enter();
     if (passage === null) {
       const seconds = Math.max(1, Math.ceil(this.#breaker.waitMs / 1000));
-      throw new LatchkeyUnreachable('CIRCUIT_OPEN', 'Latchkey did not answer lately, and is left alone for a moment.', seconds);
+      throw new LatchkeyUnreachable(
+        'CIRCUIT_OPEN',
+        'Latchkey did not answer lately, and is left alone for a moment.',
+        seconds,
+      );
     }
     return (failure) => {
       if (failure === null) passage.succeeded();
@@ -291,7 +338,13 @@ export class LatchkeyClient {
   /** A verdict that may be acted upon; one that came too late is dropped, and what it holds released. */
   #taken(body: unknown, question: VerifyQuestion, sentAt: ApiAnswer['sentAt']): Verdict {
     const verdict = body as Verdict;
-    if (typeof verdict !== 'object' || verdict === null || typeof verdict.valid !== 'boolean' || typeof verdict.code !== 'string') throw notAVerdict();
+    if (
+      typeof verdict !== 'object' ||
+      verdict === null ||
+      typeof verdict.valid !== 'boolean' ||
+      typeof verdict.code !== 'string'
+    )
+      throw notAVerdict();
     this.#askedAt.set(verdict, sentAt);
     if (!verdict.valid) return verdict;
     const isLate = !this.isFresh(verdict);
@@ -299,7 +352,12 @@ export class LatchkeyClient {
     const holdsNothing = asksToHold && verdict.reservation === undefined;
     if (!isLate && !holdsNothing) return verdict;
     if (verdict.reservation !== undefined) this.#releaseLater(verdict.reservation);
-    return this.#undecided(isLate ? new LatchkeyUnreachable('TIMEOUT', 'The verdict came more than 5 seconds after it was asked for.') : notAVerdict(), question);
+    return this.#undecided(
+      isLate
+        ? new LatchkeyUnreachable('TIMEOUT', 'The verdict came more than 5 seconds after it was asked for.')
+        : notAVerdict(),
+      question,
+    );
   }
 
   /** @throws what is no outage. */
@@ -314,11 +372,22 @@ export class LatchkeyClient {
     return error;
   }
 
-  #policyVerdict({ retryAfterSeconds }: LatchkeyProblem | LatchkeyUnreachable, { reserveCents }: VerifyQuestion): Verdict {
+  #policyVerdict(
+    { retryAfterSeconds }: LatchkeyProblem | LatchkeyUnreachable,
+    { reserveCents }: VerifyQuestion,
+  ): Verdict {
     // Without a hold nothing would bound what is spent.
     const valid = this.#policy === 'open' && (reserveCents ?? null) === null;
-    const detail = valid ? 'The key could not be checked and was let through.' : 'The key cannot be checked at the moment.';
-    return { valid, code: 'UNAVAILABLE', detail, degraded: true, ...(valid ? {} : { retryAfterSeconds: retryAfterSeconds ?? 1 }) };
+    const detail = valid
+      ? 'The key could not be checked and was let through.'
+      : 'The key cannot be checked at the moment.';
+    return {
+      valid,
+      code: 'UNAVAILABLE',
+      detail,
+      degraded: true,
+      ...(valid ? {} : { retryAfterSeconds: retryAfterSeconds ?? 1 }),
+    };
   }
 
   /** Nobody waits: if it fails, the hold ends by itself. */
@@ -358,7 +427,14 @@ export class LatchkeyClient {
   async #postUsage(events: readonly SentUsageEvent[], signal: AbortSignal): Promise<unknown> {
     try {
       // One attempt: the reporter repeats, for longer than a request may.
-      const answer = await this.#transport.send({ method: 'POST', path: '/usage', body: { events }, repeat: 'not-sent', timeoutMs: this.#timeoutMs, signal });
+      const answer = await this.#transport.send({
+        method: 'POST',
+        path: '/usage',
+        body: { events },
+        repeat: 'not-sent',
+        timeoutMs: this.#timeoutMs,
+        signal,
+      });
       return answer.body;
     } catch (error) {
       // A conflict has the results too, and so has a refusal of single events: the others are decided.

@@ -22,8 +22,7 @@ export type RateLimit = Schemas['RateLimitView'];
 
 /** A verdict on a call that was to hold money: where it is valid, the money is held. */
 export type ReserveVerdict =
-  | (Verdict & { valid: true; keyId: string; reservation: Reservation })
-  | (Verdict & { valid: false });
+  (Verdict & { valid: true; keyId: string; reservation: Reservation }) | (Verdict & { valid: false });
 
 /** What a call has used. Without an `id`, the client draws one; the same id twice counts once. */
 export type UsageEvent = Omit<Schemas['UsageEventDto'], 'id'> & { id?: string };

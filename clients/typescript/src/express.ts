@@ -21,7 +21,11 @@ declare global {
  * is `req.ip`: behind a proxy set `trust proxy`, or every user has the proxy's. A model in the body needs
  * `express.json()` before it.
  */
-export function requireApiKey(client: LatchkeyClient, requirement: KeyRequirement<Request> = {}, options: ProtectionOptions<Request> = {}): RequestHandler {
+export function requireApiKey(
+  client: LatchkeyClient,
+  requirement: KeyRequirement<Request> = {},
+  options: ProtectionOptions<Request> = {},
+): RequestHandler {
   return async (request: Request, response: Response, next: NextFunction): Promise<void> => {
     const incoming = {
       authorization: request.headers.authorization,

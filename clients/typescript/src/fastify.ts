@@ -23,18 +23,28 @@ declare module 'fastify' {
 }
 
 /** How to make the client, or the one there is: that is closed by who made it. */
-export type LatchkeyPluginOptions = (LatchkeyClientOptions | { client: LatchkeyClient }) & ProtectionOptions<FastifyRequest>;
+export type LatchkeyPluginOptions = (LatchkeyClientOptions | { client: LatchkeyClient }) &
+  ProtectionOptions<FastifyRequest>;
 
-const plugin: FastifyPluginAsync<LatchkeyPluginOptions> = async (app: FastifyInstance, options: LatchkeyPluginOptions) => {
+const plugin: FastifyPluginAsync<LatchkeyPluginOptions> = async (
+  app: FastifyInstance,
+  options: LatchkeyPluginOptions,
+) => {
   const client = 'client' in options ? options.client : new LatchkeyClient(options);
   app.decorate('latchkey', client);
   app.decorateRequest('apiKey', null);
-  app.decorate('requireApiKey', (requirement: KeyRequirement<FastifyRequest> = {}) => hookOf(client, requirement, options));
+  app.decorate('requireApiKey', (requirement: KeyRequirement<FastifyRequest> = {}) =>
+    hookOf(client, requirement, options),
+  );
   // After the last request: usage that is queued is sent before the process ends.
   if (!('client' in options)) app.addHook('onClose', async () => void (await client.close()));
 };
 
-function hookOf(client: LatchkeyClient, requirement: KeyRequirement<FastifyRequest>, options: ProtectionOptions<FastifyRequest>): ApiKeyHook {
+function hookOf(
+  client: LatchkeyClient,
+  requirement: KeyRequirement<FastifyRequest>,
+  options: ProtectionOptions<FastifyRequest>,
+): ApiKeyHook {
   return async (request, reply) => {
     const incoming = {
       authorization: request.headers.authorization,
@@ -45,7 +55,11 @@ function hookOf(client: LatchkeyClient, requirement: KeyRequirement<FastifyReque
     const decision = await protect(client, request, incoming, requirement, options);
     if (decision.refusal !== null) {
       const { status, headers, problem } = decision.refusal;
-      return reply.code(status).headers(headers).type('application/problem+json; charset=utf-8').send(JSON.stringify(problem));
+      return reply
+        .code(status)
+        .headers(headers)
+        .type('application/problem+json; charset=utf-8')
+        .send(JSON.stringify(problem));
     }
     reply.headers(decision.headers);
     request.apiKey = decision.verdict;

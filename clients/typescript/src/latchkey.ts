@@ -2,7 +2,13 @@
 export type { ApiBody, ApiInput, ApiMethod, ApiPath, ApiQuery, ApiResult, CallOptions } from './api.js';
 export type { ApiKeys, NarrowingOptions, OnceOptions } from './api-keys.js';
 export type { CircuitBreakerOptions } from './circuit-breaker.js';
-export { type FailurePolicy, type Hold, LatchkeyClient, type LatchkeyClientOptions, type ReserveQuestion } from './client.js';
+export {
+  type FailurePolicy,
+  type Hold,
+  LatchkeyClient,
+  type LatchkeyClientOptions,
+  type ReserveQuestion,
+} from './client.js';
 export type {
   ApiKey,
   ApiKeyChange,

@@ -125,11 +125,13 @@ export function RequireApiKey(requirement: NestKeyRequirement = {}): ClassDecora
 }
 
 /** The verdict on the request's key, as a parameter of a handler behind {@link RequireApiKey}. */
-export const CurrentApiKey: () => ParameterDecorator = createParamDecorator((_: unknown, context: ExecutionContext): Verdict => {
-  const { apiKey } = context.switchToHttp().getRequest<NestRequest>();
-  if (!apiKey) throw new TypeError('@CurrentApiKey() needs @RequireApiKey() on the handler or its class.');
-  return apiKey;
-});
+export const CurrentApiKey: () => ParameterDecorator = createParamDecorator(
+  (_: unknown, context: ExecutionContext): Verdict => {
+    const { apiKey } = context.switchToHttp().getRequest<NestRequest>();
+    if (!apiKey) throw new TypeError('@CurrentApiKey() needs @RequireApiKey() on the handler or its class.');
+    return apiKey;
+  },
+);
 
 /**
  * Makes `LatchkeyClient` and the guard available everywhere, and sends queued usage when the application ends
@@ -160,7 +162,14 @@ function moduleOf(providers: Provider[], imports: NonNullable<ModuleMetadata['im
   const client: Provider = {
     provide: LatchkeyClient,
     inject: [OPTIONS],
-    useFactory: (options: LatchkeyModuleOptions) => ('client' in options ? options.client : new LatchkeyClient(options)),
+    useFactory: (options: LatchkeyModuleOptions) =>
+      'client' in options ? options.client : new LatchkeyClient(options),
   };
-  return { module: LatchkeyModule, global: true, imports, providers: [...providers, client, ApiKeyGuard], exports: [LatchkeyClient, ApiKeyGuard, OPTIONS] };
+  return {
+    module: LatchkeyModule,
+    global: true,
+    imports,
+    providers: [...providers, client, ApiKeyGuard],
+    exports: [LatchkeyClient, ApiKeyGuard, OPTIONS],
+  };
 }

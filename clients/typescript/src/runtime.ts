@@ -39,7 +39,12 @@ export function sleep(runtime: Runtime, milliseconds: number, signal?: AbortSign
  * How long to wait before attempt `attempt + 1`: a random part of a bound that doubles (so that clients that failed
  * together do not come back together), but never less than the server asked for.
  */
-export function backoffMs(runtime: Runtime, attempt: number, bounds: { baseMs: number; maxMs: number }, retryAfterSeconds: number | null): number {
+export function backoffMs(
+  runtime: Runtime,
+  attempt: number,
+  bounds: { baseMs: number; maxMs: number },
+  retryAfterSeconds: number | null,
+): number {
   const bound = Math.min(bounds.maxMs, bounds.baseMs * 2 ** (attempt - 1));
   return Math.max(bound * (0.5 + runtime.random() / 2), (retryAfterSeconds ?? 0) * 1000);
 }

@@ -53,7 +53,14 @@ const BACKOFF = { baseMs: 100, maxMs: 2_000 };
 /** Codes of a 503 after which nothing was done. */
 const UNDECIDED = new Set(['UNAVAILABLE', 'OVERLOADED']);
 /** Failures of `fetch` that come before a byte of the request has left. */
-const NOT_CONNECTED = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_CONNECT_TIMEOUT']);
+const NOT_CONNECTED = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'UND_ERR_CONNECT_TIMEOUT',
+]);
 
 /** Sends requests over `fetch`: one time limit for all attempts, and only those repeated that may be. */
 export class Transport {
@@ -106,7 +113,9 @@ export class Transport {
     } catch (error) {
       if (ended.signal.reason === ABORTED) request.signal?.throwIfAborted();
       if (ended.signal.reason === TIMED_OUT) {
-        throw new LatchkeyUnreachable('TIMEOUT', `Latchkey did not answer within ${request.timeoutMs} ms.`, null, { cause: error });
+        throw new LatchkeyUnreachable('TIMEOUT', `Latchkey did not answer within ${request.timeoutMs} ms.`, null, {
+          cause: error,
+        });
       }
       throw error;
     } finally {
@@ -115,7 +124,10 @@ export class Transport {
     }
   }
 
-  async #exchange({ method, path, body, headers }: ApiRequest, signal: AbortSignal): Promise<{ response: Response; text: string }> {
+  async #exchange(
+    { method, path, body, headers }: ApiRequest,
+    signal: AbortSignal,
+  ): Promise<{ response: Response; text: string }> {
     const { key, fetch } = this.#settings;
     const credential = visibleAscii(typeof key === 'string' ? key : await key());
     try {
@@ -164,7 +176,8 @@ function apiRoot(baseUrl: string): string {
 
 /** Said here, without the value: the error of a header that cannot be sent would print it. */
 function visibleAscii(key: string): string {
-  if (typeof key !== 'string' || !/^[\x21-\x7e]+$/.test(key)) throw new TypeError('key must be visible ASCII: is the variable set?');
+  if (typeof key !== 'string' || !/^[\x21-\x7e]+$/.test(key))
+    throw new TypeError('key must be visible ASCII: is the variable set?');
   return key;
 }
 
@@ -217,7 +230,11 @@ function problemOf(status: number, body: unknown, headers: Headers): LatchkeyPro
 
 function unexpected(status: number, headers: Headers): LatchkeyUnreachable {
   const hint = status >= 300 && status < 400 ? ' Is baseUrl right? Redirects are not followed.' : '';
-  return new LatchkeyUnreachable('UNEXPECTED_ANSWER', `Something that is not Latchkey answered with status ${status}.${hint}`, retryAfterOf(headers));
+  return new LatchkeyUnreachable(
+    'UNEXPECTED_ANSWER',
+    `Something that is not Latchkey answered with status ${status}.${hint}`,
+    retryAfterOf(headers),
+  );
 }
 
 /** Seconds; the form with a date is nothing that Latchkey sends. */
@@ -233,7 +250,10 @@ function failureOf(error: unknown): LatchkeyProblem | LatchkeyUnreachable | null
 
 /** Whether the server could not decide, rather than decided no. */
 export function isOutage(error: unknown): error is LatchkeyProblem | LatchkeyUnreachable {
-  return error instanceof LatchkeyUnreachable || (error instanceof LatchkeyProblem && (error.status >= 500 || error.status === 429));
+  return (
+    error instanceof LatchkeyUnreachable ||
+    (error instanceof LatchkeyProblem && (error.status >= 500 || error.status === 429))
+  );
 }
 
 function mayRepeat(repeat: Repeat, failure: LatchkeyProblem | LatchkeyUnreachable): boolean {

@@ -28,7 +28,8 @@ class FakeServer {
   private book(event: SentUsageEvent): UsageResult {
     const known = this.booked.get(event.id);
     if (event.apiKeyId === 'nobody') return { id: event.id, outcome: 'unknown-key' };
-    if (event.model === 'wrong') return { id: event.id, outcome: 'invalid', errors: [{ path: 'model', message: 'is wrong' }] };
+    if (event.model === 'wrong')
+      return { id: event.id, outcome: 'invalid', errors: [{ path: 'model', message: 'is wrong' }] };
     if (event.model === 'cut') return { id: event.id, outcome: 'accepted', labelsCut: ['model'] };
     if (known === undefined) this.booked.set(event.id, event);
     else return { id: event.id, outcome: known.costCents === event.costCents ? 'duplicate' : 'conflict' };
@@ -36,8 +37,18 @@ class FakeServer {
   }
 }
 
-const unavailable = (retryAfterSeconds: number | null = null) => new LatchkeyProblem(503, 'UNAVAILABLE', 'away', [], null, retryAfterSeconds, {});
-const wrong = (...paths: string[]) => new LatchkeyProblem(400, 'VALIDATION_FAILED', 'wrong', paths.map((path) => ({ path, message: 'is wrong' })), null, null, {});
+const unavailable = (retryAfterSeconds: number | null = null) =>
+  new LatchkeyProblem(503, 'UNAVAILABLE', 'away', [], null, retryAfterSeconds, {});
+const wrong = (...paths: string[]) =>
+  new LatchkeyProblem(
+    400,
+    'VALIDATION_FAILED',
+    'wrong',
+    paths.map((path) => ({ path, message: 'is wrong' })),
+    null,
+    null,
+    {},
+  );
 const tooLarge = () => new LatchkeyProblem(413, 'BODY_TOO_LARGE', 'too large', [], null, null, {});
 
 describe('the usage reporter', () => {
@@ -51,7 +62,8 @@ describe('the usage reporter', () => {
     problems = [];
   });
 
-  const reporterOf = (options: UsageOptions = {}) => new UsageReporter(server.send, runtime, { onProblem: (problem) => problems.push(problem), ...options });
+  const reporterOf = (options: UsageOptions = {}) =>
+    new UsageReporter(server.send, runtime, { onProblem: (problem) => problems.push(problem), ...options });
   const event = (id: string, costCents = 1) => ({ id, apiKeyId: KEY, costCents });
 
   it('collects what comes within its time into one request', async () => {
@@ -76,11 +88,20 @@ describe('the usage reporter', () => {
 
   it('sends again neither an event that is invalid nor those decided beside it', async () => {
     const reporter = reporterOf();
-    const results = [reporter.report(event('a')), reporter.report({ ...event('b'), model: 'wrong' }), reporter.report(event('c'))];
+    const results = [
+      reporter.report(event('a')),
+      reporter.report({ ...event('b'), model: 'wrong' }),
+      reporter.report(event('c')),
+    ];
     await runtime.advance(100);
     expect(server.batches).toEqual([['a', 'b', 'c']]);
     expect(await results[0]).toEqual({ id: 'a', outcome: 'accepted' });
-    await expect(results[1]).rejects.toMatchObject({ name: 'UsageUndelivered', code: 'REJECTED', message: 'The event was refused: model: is wrong', event: { id: 'b' } });
+    await expect(results[1]).rejects.toMatchObject({
+      name: 'UsageUndelivered',
+      code: 'REJECTED',
+      message: 'The event was refused: model: is wrong',
+      event: { id: 'b' },
+    });
     expect(await results[2]).toEqual({ id: 'c', outcome: 'accepted' });
     expect([problems.map(({ kind }) => kind), reporter.lost, reporter.queued]).toEqual([['undelivered'], 1, 0]);
   });
@@ -101,8 +122,14 @@ describe('the usage reporter', () => {
 
   it.each([NaN, Infinity, -Infinity])('never writes a cost of %p as none', async (costCents) => {
     const reporter = reporterOf();
-    await expect(reporter.report({ id: 'a', apiKeyId: KEY, costCents })).rejects.toMatchObject({ code: 'REJECTED', message: `costCents must be a finite number, and is ${costCents}.` });
-    expect(await reporter.report({ id: 'b', reservationId: 'r', costCents }, { atOnce: true })).toEqual({ id: 'b', outcome: 'accepted' });
+    await expect(reporter.report({ id: 'a', apiKeyId: KEY, costCents })).rejects.toMatchObject({
+      code: 'REJECTED',
+      message: `costCents must be a finite number, and is ${costCents}.`,
+    });
+    expect(await reporter.report({ id: 'b', reservationId: 'r', costCents }, { atOnce: true })).toEqual({
+      id: 'b',
+      outcome: 'accepted',
+    });
     expect(server.booked.get('b')).toEqual({ id: 'b', reservationId: 'r' });
     expect(problems).toMatchObject([{ kind: 'undelivered' }, { kind: 'corrected', fields: ['costCents'] }]);
     expect(reporter.lost).toBe(1);
@@ -117,7 +144,10 @@ describe('the usage reporter', () => {
     void reporter.report({ id: 'n', apiKeyId: 'nobody' });
     await runtime.advance(100);
     await runtime.advance(10_000);
-    expect(printed.mock.calls).toEqual([['Latchkey: usage b is lost: The event was refused: model: is wrong'], ['Latchkey: usage n was not booked: unknown-key.']]);
+    expect(printed.mock.calls).toEqual([
+      ['Latchkey: usage b is lost: The event was refused: model: is wrong'],
+      ['Latchkey: usage n was not booked: unknown-key.'],
+    ]);
     expect(warned.mock.calls).toEqual([['Usage waits: away', 'LatchkeyUsageWarning']]);
     jest.restoreAllMocks();
   });
@@ -200,8 +230,15 @@ describe('the usage reporter', () => {
       reporter.report({ id: 'n', apiKeyId: 'nobody' }),
       runtime.advance(100),
     ]);
-    expect(results.slice(0, 3).map((result) => (result as UsageResult).outcome)).toEqual(['accepted', 'conflict', 'unknown-key']);
-    expect(problems.map((problem) => problem.kind === 'not-booked' && problem.result.outcome)).toEqual(['conflict', 'unknown-key']);
+    expect(results.slice(0, 3).map((result) => (result as UsageResult).outcome)).toEqual([
+      'accepted',
+      'conflict',
+      'unknown-key',
+    ]);
+    expect(problems.map((problem) => problem.kind === 'not-booked' && problem.result.outcome)).toEqual([
+      'conflict',
+      'unknown-key',
+    ]);
   });
 
   it('takes out the events whose form is wrong and sends the others at once', async () => {
@@ -212,7 +249,10 @@ describe('the usage reporter', () => {
     await expect(bad).rejects.toMatchObject({ code: 'REJECTED', event: { id: 'b' } });
     expect((await first!).outcome).toBe('accepted');
     expect((await last!).outcome).toBe('accepted');
-    expect(server.batches).toEqual([['a', 'b', 'c'], ['a', 'c']]);
+    expect(server.batches).toEqual([
+      ['a', 'b', 'c'],
+      ['a', 'c'],
+    ]);
   });
 
   it('halves a batch that is too large until what is too large is alone', async () => {
@@ -235,10 +275,13 @@ describe('the usage reporter', () => {
 
   it('keeps a request below a megabyte', async () => {
     const reporter = reporterOf();
-    for (let index = 0; index < 2_500; index += 1) void reporter.report({ ...event(`event-${index}`), endpoint: 'ü'.repeat(750) });
+    for (let index = 0; index < 2_500; index += 1)
+      void reporter.report({ ...event(`event-${index}`), endpoint: 'ü'.repeat(750) });
     await runtime.advance(1_000);
     expect(server.booked.size).toBe(2_500);
-    const sizes = server.batches.map((ids) => Buffer.byteLength(JSON.stringify({ events: ids.map((id) => server.booked.get(id)) })));
+    const sizes = server.batches.map((ids) =>
+      Buffer.byteLength(JSON.stringify({ events: ids.map((id) => server.booked.get(id)) })),
+    );
     expect(Math.max(...sizes)).toBeLessThan(1024 * 1024);
     expect(Math.max(...sizes)).toBeGreaterThan(900_000);
   });

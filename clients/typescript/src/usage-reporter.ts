@@ -184,7 +184,11 @@ export class UsageReporter {
   private refusal(event: SentUsageEvent | null): UsageUndelivered | null {
     if (this.isClosed) return closed(event);
     if (this.queued + this.places < this.maxQueued) return null;
-    return new UsageUndelivered('QUEUE_FULL', `${this.queued} usage events wait already: is Latchkey reachable?`, event);
+    return new UsageUndelivered(
+      'QUEUE_FULL',
+      `${this.queued} usage events wait already: is Latchkey reachable?`,
+      event,
+    );
   }
 
   private refused(error: UsageUndelivered): Promise<UsageResult> {
@@ -326,7 +330,12 @@ function retryAfterOf(error: unknown): number | null {
 
 /** From paths such as `events.3.costCents`. */
 function faultyIndexes({ errors }: LatchkeyProblem): Set<number> {
-  return new Set(errors.map(({ path }) => /^events\.(\d+)(?:\.|$)/.exec(path)?.[1]).filter((index) => index !== undefined).map(Number));
+  return new Set(
+    errors
+      .map(({ path }) => /^events\.(\d+)(?:\.|$)/.exec(path)?.[1])
+      .filter((index) => index !== undefined)
+      .map(Number),
+  );
 }
 
 function warn(problem: UsageProblem): void {

@@ -2,7 +2,17 @@
 /* eslint-disable @typescript-eslint/no-unused-vars -- most names are here for their types */
 import type { FastifyRequest } from 'fastify';
 import type { Request } from 'express';
-import { type ApiKey, KeyRefused, LatchkeyClient, LatchkeyError, type LatchkeyProblem, type Reservation, SettlementRefused, type UsageResult, type Verdict } from '../src/latchkey.js';
+import {
+  type ApiKey,
+  KeyRefused,
+  LatchkeyClient,
+  LatchkeyError,
+  type LatchkeyProblem,
+  type Reservation,
+  SettlementRefused,
+  type UsageResult,
+  type Verdict,
+} from '../src/latchkey.js';
 import { requireApiKey } from '../src/express.js';
 import type { ApiKeyHook } from '../src/fastify.js';
 import { CurrentApiKey, LatchkeyModule, RequireApiKey } from '../src/nest.js';
@@ -49,7 +59,10 @@ try {
 }
 
 // Usage
-same<UsageResult['outcome'], 'accepted' | 'duplicate' | 'conflict' | 'already-settled' | 'unknown-key' | 'refused' | 'invalid'>(true);
+same<
+  UsageResult['outcome'],
+  'accepted' | 'duplicate' | 'conflict' | 'already-settled' | 'unknown-key' | 'refused' | 'invalid'
+>(true);
 void client.reportUsage({ apiKeyId: 'x', costCents: null, model: null });
 same<LatchkeyClient['lostUsage'], number>(true);
 void client.reportUsage({ apiKeyId: 'x', costCents: 0.5 });
@@ -85,7 +98,11 @@ void new LatchkeyClient({ baseUrl: 'http://h' });
 void new LatchkeyClient({ baseUrl: 'http://h', key: 'k', failurePolicy: 'maybe' });
 
 // Guards
-void requireApiKey(client, { scopes: ['a'], model: (request) => request.get('x-model') }, { address: (request) => request.ip });
+void requireApiKey(
+  client,
+  { scopes: ['a'], model: (request) => request.get('x-model') },
+  { address: (request) => request.ip },
+);
 same<Request['apiKey'], Verdict | undefined>(true);
 same<FastifyRequest['apiKey'], Verdict | null>(true);
 same<ApiKeyHook extends (...args: never[]) => Promise<void> ? true : false, true>(true);

@@ -70,8 +70,21 @@ const background: Middleware = {
 
 async function problemOf(response: Response): Promise<Problem> {
   try {
-    const body = (await response.json()) as Record<string, unknown> & { detail?: string; title?: string; code?: string; errors?: FieldProblem[]; requestId?: string };
-    return new Problem(response.status, body.code ?? 'UNKNOWN', body.detail ?? body.title ?? 'The server refused this.', body.errors ?? [], body.requestId ?? null, body);
+    const body = (await response.json()) as Record<string, unknown> & {
+      detail?: string;
+      title?: string;
+      code?: string;
+      errors?: FieldProblem[];
+      requestId?: string;
+    };
+    return new Problem(
+      response.status,
+      body.code ?? 'UNKNOWN',
+      body.detail ?? body.title ?? 'The server refused this.',
+      body.errors ?? [],
+      body.requestId ?? null,
+      body,
+    );
   } catch {
     return new Problem(response.status, 'UNKNOWN', `The server answered with status ${response.status}.`);
   }

@@ -26,8 +26,21 @@ export function ActorPicker({ value, onChange }: Props) {
     queryFn: () => dataOf(api.GET('/api/v1/users', { params: { query: { size: 20, search: term } } })),
   });
   const [names, setNames] = useState<ReadonlyMap<string, string>>(new Map([[me.id, `${me.name} (you)`]]));
-  if (!mayFind) return <TextInput size="xs" label="By" placeholder="id of a user or key" value={search} onChange={(event) => setSearch(event.currentTarget.value)} onBlur={() => onChange(search.trim() === '' ? null : search.trim())} />;
-  const found = new Map([...(term === '' ? [[me.id, `${me.name} (you)`] as const] : []), ...(users.data?.data ?? []).map(({ id, name }) => [id, name] as const)]);
+  if (!mayFind)
+    return (
+      <TextInput
+        size="xs"
+        label="By"
+        placeholder="id of a user or key"
+        value={search}
+        onChange={(event) => setSearch(event.currentTarget.value)}
+        onBlur={() => onChange(search.trim() === '' ? null : search.trim())}
+      />
+    );
+  const found = new Map([
+    ...(term === '' ? [[me.id, `${me.name} (you)`] as const] : []),
+    ...(users.data?.data ?? []).map(({ id, name }) => [id, name] as const),
+  ]);
   if (ID.test(search.trim())) found.set(search.trim().toLowerCase(), search.trim());
   if (value !== null && !found.has(value)) found.set(value, names.get(value) ?? `…${value.slice(-12)}`);
   return (

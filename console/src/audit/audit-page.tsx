@@ -27,12 +27,18 @@ export function AuditPage() {
   const { can } = useSession();
   const filter: AuditFilter = useSearch({ from: '/shell/audit' });
   if (!can('platform:audit:read')) return <NoPermission permission="platform:audit:read" />;
-  const parameters = new URLSearchParams(Object.entries(filter).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]])));
+  const parameters = new URLSearchParams(
+    Object.entries(filter).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]])),
+  );
   return (
     <Page
       title="Audit"
       lead="Every change, read and refusal, in one chain of hashes."
-      actions={can('platform:audit:export') && <Download href={`/api/v1/audit-events/export?${parameters.toString()}`}>Export NDJSON</Download>}
+      actions={
+        can('platform:audit:export') && (
+          <Download href={`/api/v1/audit-events/export?${parameters.toString()}`}>Export NDJSON</Download>
+        )
+      }
     >
       {can('platform:audit:export') && <Chain />}
       <Filter search={filter} />
@@ -46,10 +52,14 @@ function Chain() {
   const report = verify.data;
   return (
     <Group gap="sm" align="center">
-      <Button size="xs" variant="default" onClick={() => verify.go()} loading={verify.isPending}>Verify the chain</Button>
+      <Button size="xs" variant="default" onClick={() => verify.go()} loading={verify.isPending}>
+        Verify the chain
+      </Button>
       {report && (
         <Alert color={report.ok ? 'teal' : 'red'} variant="outline" p={6} role="status">
-          {report.ok ? `Unaltered: ${count(report.checked)} entries and ${count(report.checkedReads)} reads checked.` : broken(report)}
+          {report.ok
+            ? `Unaltered: ${count(report.checked)} entries and ${count(report.checkedReads)} reads checked.`
+            : broken(report)}
         </Alert>
       )}
     </Group>
@@ -77,26 +87,89 @@ function Filter({ search }: { search: AuditFilter }) {
   };
   const set = (changes: Partial<AuditFilter>) => setDraft({ ...draft, ...changes });
   const at = (field: 'from' | 'to', label: string) => (
-    <TextInput size="xs" type="datetime-local" label={label} value={draft[field] ? toLocalInput(draft[field]) : ''} onChange={(event) => set({ [field]: event.currentTarget.value === '' ? undefined : toInstant(event.currentTarget.value) })} />
+    <TextInput
+      size="xs"
+      type="datetime-local"
+      label={label}
+      value={draft[field] ? toLocalInput(draft[field]) : ''}
+      onChange={(event) =>
+        set({ [field]: event.currentTarget.value === '' ? undefined : toInstant(event.currentTarget.value) })
+      }
+    />
   );
-  const known = ACTIONS.some(({ value }) => value === draft.action) || !draft.action ? ACTIONS : [...ACTIONS, { value: draft.action, label: draft.action }];
+  const known =
+    ACTIONS.some(({ value }) => value === draft.action) || !draft.action
+      ? ACTIONS
+      : [...ACTIONS, { value: draft.action, label: draft.action }];
   const isFiltered = Object.values(search).some((value) => value !== undefined);
   return (
     <form onSubmit={submit} role="search" aria-label="Filter events">
       <div className="filters filters-loose">
-        <Select size="xs" label="Action" placeholder="any" clearable searchable data={known} value={draft.action ?? null} onChange={(value) => apply({ ...draft, action: value ?? undefined })} clearButtonProps={{ 'aria-label': 'Any action' }} />
-        <Select size="xs" label="On" placeholder="anything" clearable data={TYPES} value={draft.resourceType ?? null} onChange={(value) => apply({ ...draft, resourceType: value ?? undefined })} clearButtonProps={{ 'aria-label': 'Anything' }} />
-        <TextInput size="xs" label="Id or name of it" maxLength={100} value={draft.resourceId ?? ''} onChange={(event) => set({ resourceId: event.currentTarget.value.trim() })} />
-        <ActorPicker value={draft.actorId ?? null} onChange={(actorId) => apply({ ...draft, actorId: actorId ?? undefined })} />
-        <Select size="xs" label="Outcome" placeholder="any" clearable data={[{ value: 'success', label: 'done' }, { value: 'refused', label: 'refused' }]} value={draft.outcome ?? null} onChange={(value) => apply({ ...draft, outcome: (value ?? undefined) as AuditFilter['outcome'] })} clearButtonProps={{ 'aria-label': 'Any outcome' }} />
+        <Select
+          size="xs"
+          label="Action"
+          placeholder="any"
+          clearable
+          searchable
+          data={known}
+          value={draft.action ?? null}
+          onChange={(value) => apply({ ...draft, action: value ?? undefined })}
+          clearButtonProps={{ 'aria-label': 'Any action' }}
+        />
+        <Select
+          size="xs"
+          label="On"
+          placeholder="anything"
+          clearable
+          data={TYPES}
+          value={draft.resourceType ?? null}
+          onChange={(value) => apply({ ...draft, resourceType: value ?? undefined })}
+          clearButtonProps={{ 'aria-label': 'Anything' }}
+        />
+        <TextInput
+          size="xs"
+          label="Id or name of it"
+          maxLength={100}
+          value={draft.resourceId ?? ''}
+          onChange={(event) => set({ resourceId: event.currentTarget.value.trim() })}
+        />
+        <ActorPicker
+          value={draft.actorId ?? null}
+          onChange={(actorId) => apply({ ...draft, actorId: actorId ?? undefined })}
+        />
+        <Select
+          size="xs"
+          label="Outcome"
+          placeholder="any"
+          clearable
+          data={[
+            { value: 'success', label: 'done' },
+            { value: 'refused', label: 'refused' },
+          ]}
+          value={draft.outcome ?? null}
+          onChange={(value) => apply({ ...draft, outcome: (value ?? undefined) as AuditFilter['outcome'] })}
+          clearButtonProps={{ 'aria-label': 'Any outcome' }}
+        />
         {at('from', 'From')}
         {at('to', 'Before')}
         <Group gap={4} wrap="nowrap">
-          <Button size="xs" type="submit" variant="default">Apply</Button>
-          {isFiltered && <Button size="xs" variant="subtle" onClick={() => apply({})}>Clear</Button>}
+          <Button size="xs" type="submit" variant="default">
+            Apply
+          </Button>
+          {isFiltered && (
+            <Button size="xs" variant="subtle" onClick={() => apply({})}>
+              Clear
+            </Button>
+          )}
         </Group>
       </div>
-      <Switch size="xs" mt="xs" label="Without reads that were allowed" checked={search.isRead === false} onChange={(event) => apply({ ...draft, isRead: event.currentTarget.checked ? false : undefined })} />
+      <Switch
+        size="xs"
+        mt="xs"
+        label="Without reads that were allowed"
+        checked={search.isRead === false}
+        onChange={(event) => apply({ ...draft, isRead: event.currentTarget.checked ? false : undefined })}
+      />
     </form>
   );
 }

@@ -32,7 +32,10 @@ export function ConnectPage() {
   }, [created]);
   if (!can('platform:api-keys:create')) return <NoPermission permission="platform:api-keys:create" />;
   return (
-    <Page title="Connect a service" lead="A service asks Latchkey whether a key may do something. It needs a key of its own for that.">
+    <Page
+      title="Connect a service"
+      lead="A service asks Latchkey whether a key may do something. It needs a key of its own for that."
+    >
       <Stepper active={step} size="sm" maw={860} allowNextStepsSelect={false} wrap={false}>
         <Stepper.Step label="Owner" description={<Hint>who is responsible</Hint>}>
           <Owner
@@ -71,31 +74,74 @@ function Owner({ onNext }: { onNext: (user: User | null) => void }) {
   const [choice, setChoice] = useState<'me' | 'service'>(mayAssign ? 'service' : 'me');
   const [ownerId, setOwnerId] = useState<string | null>(null);
   const [isAdding, setAdding] = useState(false);
-  const owner = useQuery({ queryKey: ['users', ownerId], enabled: ownerId !== null, queryFn: () => dataOf(api.GET('/api/v1/users/{id}', { params: { path: { id: ownerId! } } })) });
-  const lacksRole = choice === 'service' && owner.data && !owner.data.roles.includes(GATEWAY) && !owner.data.roles.includes('admin');
+  const owner = useQuery({
+    queryKey: ['users', ownerId],
+    enabled: ownerId !== null,
+    queryFn: () => dataOf(api.GET('/api/v1/users/{id}', { params: { path: { id: ownerId! } } })),
+  });
+  const lacksRole =
+    choice === 'service' && owner.data && !owner.data.roles.includes(GATEWAY) && !owner.data.roles.includes('admin');
   return (
     <Stack gap="sm" mt="md">
-      <Text size="sm">A service account outlives the people who look after it, so its keys do not end when somebody leaves.</Text>
+      <Text size="sm">
+        A service account outlives the people who look after it, so its keys do not end when somebody leaves.
+      </Text>
       <Radio.Group value={choice} onChange={(value) => setChoice(value as typeof choice)} aria-label="Owner of the key">
         <Stack gap={6}>
-          <Radio value="service" label="A service account" disabled={!mayAssign} description={mayAssign ? undefined : 'You may not create keys for others.'} />
+          <Radio
+            value="service"
+            label="A service account"
+            disabled={!mayAssign}
+            description={mayAssign ? undefined : 'You may not create keys for others.'}
+          />
           <Radio value="me" label={`Myself (${me.name})`} />
         </Stack>
       </Radio.Group>
       {choice === 'service' && mayAssign && (
         <Group align="flex-end" gap="xs">
-          <div style={{ flex: 1, minWidth: 220 }}><UserPicker label="Service account" kind="service" value={ownerId} onChange={setOwnerId} /></div>
-          {can('platform:users:create') && <Button variant="default" onClick={() => setAdding(true)}>New service account</Button>}
+          <div style={{ flex: 1, minWidth: 220 }}>
+            <UserPicker label="Service account" kind="service" value={ownerId} onChange={setOwnerId} />
+          </div>
+          {can('platform:users:create') && (
+            <Button variant="default" onClick={() => setAdding(true)}>
+              New service account
+            </Button>
+          )}
         </Group>
       )}
-      {lacksRole && <Alert color="yellow" variant="outline" p="xs">{owner.data?.name} does not have the role {GATEWAY}. A key may do only what its owner may: <Link className="plain-link" to="/people/$userId" params={{ userId: owner.data!.id }}>give it the role first</Link>.</Alert>}
-      <Group><Button disabled={choice === 'service' && !owner.data} onClick={() => onNext(choice === 'me' ? null : (owner.data ?? null))}>Next</Button></Group>
-      {isAdding && <NewUser kind="service" onClose={() => setAdding(false)} onCreated={(user) => setOwnerId(user.id)} />}
+      {lacksRole && (
+        <Alert color="yellow" variant="outline" p="xs">
+          {owner.data?.name} does not have the role {GATEWAY}. A key may do only what its owner may:{' '}
+          <Link className="plain-link" to="/people/$userId" params={{ userId: owner.data!.id }}>
+            give it the role first
+          </Link>
+          .
+        </Alert>
+      )}
+      <Group>
+        <Button
+          disabled={choice === 'service' && !owner.data}
+          onClick={() => onNext(choice === 'me' ? null : (owner.data ?? null))}
+        >
+          Next
+        </Button>
+      </Group>
+      {isAdding && (
+        <NewUser kind="service" onClose={() => setAdding(false)} onCreated={(user) => setOwnerId(user.id)} />
+      )}
     </Stack>
   );
 }
 
-function ServiceKey({ owner, onBack, onNext }: { owner: User | null; onBack: () => void; onNext: (created: Schemas['CreatedApiKeyView']) => void }) {
+function ServiceKey({
+  owner,
+  onBack,
+  onNext,
+}: {
+  owner: User | null;
+  onBack: () => void;
+  onNext: (created: Schemas['CreatedApiKeyView']) => void;
+}) {
   const [name, setName] = useState(owner ? `${owner.name} gateway` : 'Gateway');
   const [addresses, setAddresses] = useState('');
   const [refused, setRefused] = useState<Problem | null>(null);
@@ -122,16 +168,45 @@ function ServiceKey({ owner, onBack, onNext }: { owner: User | null; onBack: () 
     },
   });
   const errors = refused ? fieldErrors(refused, FIELDS) : {};
-  const wrong = addresses.split(/[\s,]+/).filter((one) => one !== '').map((one) => [one, addressProblem(one)] as const).find(([, problem]) => problem !== null);
+  const wrong = addresses
+    .split(/[\s,]+/)
+    .filter((one) => one !== '')
+    .map((one) => [one, addressProblem(one)] as const)
+    .find(([, problem]) => problem !== null);
   return (
     <Stack gap="sm" mt="md" maw={560}>
-      <Text size="sm">The key carries the role <span className="mono">{GATEWAY}</span>: it may verify keys and report usage, and nothing else.</Text>
-      <TextInput label="Name" required maxLength={100} value={name} error={errors['name']} onChange={(event) => setName(event.currentTarget.value)} />
-      <TextInput label="Addresses the service calls from" description="Addresses or networks, separated by spaces; empty: any. A stolen key is then of no use elsewhere." placeholder="10.0.0.0/8" value={addresses} error={wrong ? `${wrong[0]} ${wrong[1]}` : errors['allowedIps']} onChange={(event) => setAddresses(event.currentTarget.value)} />
+      <Text size="sm">
+        The key carries the role <span className="mono">{GATEWAY}</span>: it may verify keys and report usage, and
+        nothing else.
+      </Text>
+      <TextInput
+        label="Name"
+        required
+        maxLength={100}
+        value={name}
+        error={errors['name']}
+        onChange={(event) => setName(event.currentTarget.value)}
+      />
+      <TextInput
+        label="Addresses the service calls from"
+        description="Addresses or networks, separated by spaces; empty: any. A stolen key is then of no use elsewhere."
+        placeholder="10.0.0.0/8"
+        value={addresses}
+        error={wrong ? `${wrong[0]} ${wrong[1]}` : errors['allowedIps']}
+        onChange={(event) => setAddresses(event.currentTarget.value)}
+      />
       {refused && !isSaidByFields(refused, errors, FIELDS) && <ProblemAlert error={refused} />}
       <Group>
-        <Button variant="default" onClick={onBack}>Back</Button>
-        <Button onClick={() => create.go()} loading={create.isPending} disabled={name.trim() === '' || wrong !== undefined}>Create the key</Button>
+        <Button variant="default" onClick={onBack}>
+          Back
+        </Button>
+        <Button
+          onClick={() => create.go()}
+          loading={create.isPending}
+          disabled={name.trim() === '' || wrong !== undefined}
+        >
+          Create the key
+        </Button>
       </Group>
     </Stack>
   );
@@ -152,7 +227,12 @@ function Try({ created: { apiKey, secretKey } }: { created: Schemas['CreatedApiK
         body: JSON.stringify({ key: presented.trim() === '' ? secretKey : presented.trim(), ip, dryRun: true }),
       });
       const body = (await response.json()) as Partial<Schemas['VerdictView']>;
-      if (!response.ok) throw new Problem(response.status, 'UNKNOWN', body.detail ?? `The server answered with status ${response.status}.`);
+      if (!response.ok)
+        throw new Problem(
+          response.status,
+          'UNKNOWN',
+          body.detail ?? `The server answered with status ${response.status}.`,
+        );
       return body;
     },
   });
@@ -166,27 +246,74 @@ function Try({ created: { apiKey, secretKey } }: { created: Schemas['CreatedApiK
   ].join('\n');
   return (
     <Stack gap="md" mt="md">
-      <Alert color="yellow" variant="outline" p="xs">The secret of {apiKey.name} is in these snippets, and shown this once.</Alert>
+      <Alert color="yellow" variant="outline" p="xs">
+        The secret of {apiKey.name} is in these snippets, and shown this once.
+      </Alert>
       <Snippet label="Secret of the service" text={secretKey} />
       <Snippet label="Verify a key" text={curl} />
       <Snippet label="nginx, in front of a service" text={nginxSnippet(settings.publicUrl, secretKey)} />
       <Paper withBorder p="sm">
         <Stack gap="xs">
-          <Text fw={600} size="sm">Try it from here</Text>
-          <Text size="sm" c="dimmed">Asks as the service would, and counts nothing. Without a key it asks about the service’s own.</Text>
+          <Text fw={600} size="sm">
+            Try it from here
+          </Text>
+          <Text size="sm" c="dimmed">
+            Asks as the service would, and counts nothing. Without a key it asks about the service’s own.
+          </Text>
           <Group align="flex-end" gap="xs">
-            <TextInput style={{ flex: 1, minWidth: 220 }} label="A key a caller might present" value={presented} onChange={(event) => setPresented(event.currentTarget.value)} autoComplete="off" spellCheck={false} />
-            <Button onClick={() => verify.go()} loading={verify.isPending}>Verify</Button>
+            <TextInput
+              style={{ flex: 1, minWidth: 220 }}
+              label="A key a caller might present"
+              value={presented}
+              onChange={(event) => setPresented(event.currentTarget.value)}
+              autoComplete="off"
+              spellCheck={false}
+            />
+            <Button onClick={() => verify.go()} loading={verify.isPending}>
+              Verify
+            </Button>
           </Group>
           {verify.data && (
-            <Alert color={verify.data.valid ? 'teal' : 'yellow'} variant="outline" p="xs" role="status" title={verify.data.valid ? 'It works: the key may be used' : `It works, and the answer is no: ${verdictInWords(verify.data.code ?? '').toLowerCase()}`}>
+            <Alert
+              color={verify.data.valid ? 'teal' : 'yellow'}
+              variant="outline"
+              p="xs"
+              role="status"
+              title={
+                verify.data.valid
+                  ? 'It works: the key may be used'
+                  : `It works, and the answer is no: ${verdictInWords(verify.data.code ?? '').toLowerCase()}`
+              }
+            >
               {verify.data.detail ?? (verify.data.valid ? `${verify.data.name ?? ''}` : '')}
             </Alert>
           )}
         </Stack>
       </Paper>
-      <Checkbox label="I have stored the secret in a safe place" checked={stored} onChange={(event) => setStored(event.currentTarget.checked)} />
-      {stored && <Empty title="Connected" action={<Button size="xs" variant="default" mt="xs" renderRoot={(props) => <Link {...props} to="/keys/$keyId" params={{ keyId: apiKey.id }} search={{ tab: undefined }} />}>See the key of the service</Button>}>The service can verify keys and report what calls cost.</Empty>}
+      <Checkbox
+        label="I have stored the secret in a safe place"
+        checked={stored}
+        onChange={(event) => setStored(event.currentTarget.checked)}
+      />
+      {stored && (
+        <Empty
+          title="Connected"
+          action={
+            <Button
+              size="xs"
+              variant="default"
+              mt="xs"
+              renderRoot={(props) => (
+                <Link {...props} to="/keys/$keyId" params={{ keyId: apiKey.id }} search={{ tab: undefined }} />
+              )}
+            >
+              See the key of the service
+            </Button>
+          }
+        >
+          The service can verify keys and report what calls cost.
+        </Empty>
+      )}
     </Stack>
   );
 }

@@ -18,5 +18,7 @@ function isAddress(text: string): boolean {
 }
 
 function networkOf(cidr: string): string {
-  return cidr.includes(':') ? ipaddr.IPv6.networkAddressFromCIDR(cidr).toString() : ipaddr.IPv4.networkAddressFromCIDR(cidr).toString();
+  return cidr.includes(':')
+    ? ipaddr.IPv6.networkAddressFromCIDR(cidr).toString()
+    : ipaddr.IPv4.networkAddressFromCIDR(cidr).toString();
 }

@@ -35,11 +35,16 @@ export function AliasPage() {
     run: () =>
       dataOf(
         api.PUT('/api/v1/api-keys/by-alias/{alias}', {
-          params: { path: { alias }, query: owner === user.id ? {} : { ownerId: owner }, header: { 'Idempotency-Key': attempt.current } },
+          params: {
+            path: { alias },
+            query: owner === user.id ? {} : { ownerId: owner },
+            header: { 'Idempotency-Key': attempt.current },
+          },
           body: { name, roles, ...(validityDays === '' ? {} : { validityDays }) },
         }),
       ),
-    done: ({ renewed, apiKey }) => (renewed && apiKey.expiresAt ? `Renewed until ${local(apiKey.expiresAt)}; the secret is as it was.` : null),
+    done: ({ renewed, apiKey }) =>
+      renewed && apiKey.expiresAt ? `Renewed until ${local(apiKey.expiresAt)}; the secret is as it was.` : null,
     onDone: (answer) => {
       if (answer.secretKey) setCreated(answer);
       else void navigate({ to: '/keys/$keyId', params: { keyId: answer.apiKey.id }, search: { tab: 'settings' } });
@@ -51,41 +56,110 @@ export function AliasPage() {
     },
   });
   const errors = refused ? fieldErrors(refused, FIELDS) : {};
-  const badAlias = alias !== '' && !ALIAS.test(alias) ? 'letters, digits, dot, underscore and hyphen, at most 100' : null;
-  const set = <T,>(change: (value: T) => void) => (value: T) => {
-    change(value);
-    setRefused(null);
-    // Other words are another act.
-    attempt.current = newIdempotencyKey();
-  };
+  const badAlias =
+    alias !== '' && !ALIAS.test(alias) ? 'letters, digits, dot, underscore and hyphen, at most 100' : null;
+  const set =
+    <T,>(change: (value: T) => void) =>
+    (value: T) => {
+      change(value);
+      setRefused(null);
+      // Other words are another act.
+      attempt.current = newIdempotencyKey();
+    };
   const submit = (event: FormEvent) => {
     event.preventDefault();
     act.go();
   };
-  const body = JSON.stringify({ name: name || 'Nightly build', ...(roles.length > 0 ? { roles } : {}), ...(validityDays === '' ? {} : { validityDays }) });
+  const body = JSON.stringify({
+    name: name || 'Nightly build',
+    ...(roles.length > 0 ? { roles } : {}),
+    ...(validityDays === '' ? {} : { validityDays }),
+  });
   return (
-    <Page title="Create or renew by alias" lead="For pipelines that ask for their key on every run: the first time it is made, from then on it is renewed.">
+    <Page
+      title="Create or renew by alias"
+      lead="For pipelines that ask for their key on every run: the first time it is made, from then on it is renewed."
+    >
       <form onSubmit={submit} noValidate>
         <Stack gap="sm" maw={640}>
-          <TextInput label="Alias" description="Unique among the owner’s keys" required autoFocus spellCheck={false} autoComplete="off" value={alias} error={badAlias ?? errors['alias']} onChange={(event) => set(setAlias)(event.currentTarget.value)} />
-          {can('platform:users:read') && can('platform:api-keys:assign') && <UserPicker label="Owner" value={ownerId} onChange={set(setOwnerId)} error={errors['ownerId']} />}
-          <Known alias={alias} apiKey={known.data ?? null} isShown={badAlias === null && alias.length >= 3 && known.isSuccess} />
-          <TextInput label="Name" description="A known key takes this name" required maxLength={100} value={name} error={errors['name']} onChange={(event) => set(setName)(event.currentTarget.value)} />
-          <RolesField label="Roles" description="A known key has these afterwards, and no others; most keys need none" value={roles} onChange={set(setRoles)} error={errors['roles']} />
-          <NumberInput label="Valid for" description={`From now on. Empty: what the key says, else ${settings.keyValidityDays} days`} min={1} max={3650} allowDecimal={false} suffix=" days" value={validityDays} error={errors['validityDays']} onChange={(value) => set(setValidityDays)(value === '' ? '' : Number(value))} />
+          <TextInput
+            label="Alias"
+            description="Unique among the owner’s keys"
+            required
+            autoFocus
+            spellCheck={false}
+            autoComplete="off"
+            value={alias}
+            error={badAlias ?? errors['alias']}
+            onChange={(event) => set(setAlias)(event.currentTarget.value)}
+          />
+          {can('platform:users:read') && can('platform:api-keys:assign') && (
+            <UserPicker label="Owner" value={ownerId} onChange={set(setOwnerId)} error={errors['ownerId']} />
+          )}
+          <Known
+            alias={alias}
+            apiKey={known.data ?? null}
+            isShown={badAlias === null && alias.length >= 3 && known.isSuccess}
+          />
+          <TextInput
+            label="Name"
+            description="A known key takes this name"
+            required
+            maxLength={100}
+            value={name}
+            error={errors['name']}
+            onChange={(event) => set(setName)(event.currentTarget.value)}
+          />
+          <RolesField
+            label="Roles"
+            description="A known key has these afterwards, and no others; most keys need none"
+            value={roles}
+            onChange={set(setRoles)}
+            error={errors['roles']}
+          />
+          <NumberInput
+            label="Valid for"
+            description={`From now on. Empty: what the key says, else ${settings.keyValidityDays} days`}
+            min={1}
+            max={3650}
+            allowDecimal={false}
+            suffix=" days"
+            value={validityDays}
+            error={errors['validityDays']}
+            onChange={(value) => set(setValidityDays)(value === '' ? '' : Number(value))}
+          />
           {refused && !isSaidByFields(refused, errors, FIELDS) && <ProblemAlert error={refused} />}
           <Group>
-            <Button type="submit" loading={act.isPending} disabled={alias === '' || badAlias !== null || name.trim() === ''}>{known.data ? 'Renew' : 'Create or renew'}</Button>
-            <Button variant="default" renderRoot={(props) => <Link {...props} to="/my-keys" search={{} as never} />}>Cancel</Button>
+            <Button
+              type="submit"
+              loading={act.isPending}
+              disabled={alias === '' || badAlias !== null || name.trim() === ''}
+            >
+              {known.data ? 'Renew' : 'Create or renew'}
+            </Button>
+            <Button variant="default" renderRoot={(props) => <Link {...props} to="/my-keys" search={{} as never} />}>
+              Cancel
+            </Button>
           </Group>
           <Snippet
             label="The same in a pipeline"
-            text={[`curl -s -X PUT '${settings.publicUrl}/api/v1/api-keys/by-alias/${ALIAS.test(alias) ? alias : 'nightly-build'}${owner === user.id ? '' : `?ownerId=${owner}`}' \\`, `  -H "authorization: Bearer $TOKEN" -H 'content-type: application/json' \\`, `  -d '${body.replaceAll("'", "'\\''")}'`].join('\n')}
+            text={[
+              `curl -s -X PUT '${settings.publicUrl}/api/v1/api-keys/by-alias/${ALIAS.test(alias) ? alias : 'nightly-build'}${owner === user.id ? '' : `?ownerId=${owner}`}' \\`,
+              `  -H "authorization: Bearer $TOKEN" -H 'content-type: application/json' \\`,
+              `  -d '${body.replaceAll("'", "'\\''")}'`,
+            ].join('\n')}
           />
         </Stack>
       </form>
       {created?.secretKey && (
-        <SecretDialog title="Key created" secret={created.secretKey} apiKey={created.apiKey} onClose={() => void navigate({ to: '/keys/$keyId', params: { keyId: created.apiKey.id }, search: { tab: undefined } })} />
+        <SecretDialog
+          title="Key created"
+          secret={created.secretKey}
+          apiKey={created.apiKey}
+          onClose={() =>
+            void navigate({ to: '/keys/$keyId', params: { keyId: created.apiKey.id }, search: { tab: undefined } })
+          }
+        />
       )}
     </Page>
   );
@@ -99,7 +173,9 @@ function useKnown(alias: string, ownerId: string) {
     enabled: term.length >= 3 && ALIAS.test(term),
     retry: false,
     queryFn: async (): Promise<ApiKey | null> => {
-      const { data } = await dataOf(api.GET('/api/v1/api-keys', { params: { query: { ownerId, search: term, size: 100 } } }));
+      const { data } = await dataOf(
+        api.GET('/api/v1/api-keys', { params: { query: { ownerId, search: term, size: 100 } } }),
+      );
       return data.find((key) => key.alias === term && key.status !== 'revoked') ?? null;
     },
   });
@@ -107,16 +183,27 @@ function useKnown(alias: string, ownerId: string) {
 
 function Known({ alias, apiKey, isShown }: { alias: string; apiKey: ApiKey | null; isShown: boolean }) {
   if (!isShown) return null;
-  if (apiKey === null) return <Text size="sm" c="dimmed" role="status">No key has the alias {alias}: one will be created, and its secret shown once.</Text>;
+  if (apiKey === null)
+    return (
+      <Text size="sm" c="dimmed" role="status">
+        No key has the alias {alias}: one will be created, and its secret shown once.
+      </Text>
+    );
   return (
     <Alert color="indigo" variant="outline" p="xs" role="status" title="This key will be renewed">
       <Paper bg="transparent">
         <Group gap="md">
-          <Link className="text-link" to="/keys/$keyId" params={{ keyId: apiKey.id }} search={{ tab: undefined }}>{apiKey.name}</Link>
+          <Link className="text-link" to="/keys/$keyId" params={{ keyId: apiKey.id }} search={{ tab: undefined }}>
+            {apiKey.name}
+          </Link>
           <StatusMark status={apiKey.status} />
-          <Text size="sm" span>ends: <Instant at={apiKey.expiresAt} relative /></Text>
+          <Text size="sm" span>
+            ends: <Instant at={apiKey.expiresAt} relative />
+          </Text>
         </Group>
-        <Text size="sm" mt={4}>Its secret stays as it is and is not shown. It is active again, and its window starts anew.</Text>
+        <Text size="sm" mt={4}>
+          Its secret stays as it is and is not shown. It is active again, and its window starts anew.
+        </Text>
       </Paper>
     </Alert>
   );

@@ -40,22 +40,50 @@ export function BulkActions({ ids, onClose, only = ALL, children }: BarProps) {
   return (
     <Paper withBorder p="xs" role="region" aria-label="Selected keys" className="selection">
       <Group gap="xs">
-        <Text size="sm" fw={600} role="status">{count(ids.length)} selected</Text>
+        <Text size="sm" fw={600} role="status">
+          {count(ids.length)} selected
+        </Text>
         {only.map((one) => (
-          <Button key={one} size="compact-sm" variant={WORDS[one].danger ? 'outline' : 'default'} color={WORDS[one].danger ? 'red' : undefined} onClick={() => setAction(one)}>
+          <Button
+            key={one}
+            size="compact-sm"
+            variant={WORDS[one].danger ? 'outline' : 'default'}
+            color={WORDS[one].danger ? 'red' : undefined}
+            onClick={() => setAction(one)}
+          >
             {WORDS[one].verb}
           </Button>
         ))}
         {children}
-        <Button size="compact-sm" variant="subtle" onClick={onClose}>Clear the selection</Button>
+        <Button size="compact-sm" variant="subtle" onClick={onClose}>
+          Clear the selection
+        </Button>
       </Group>
-      {action && <BulkDialog key={action} action={action} ids={ids} onClose={(done) => { setAction(null); if (done) onClose(); }} />}
+      {action && (
+        <BulkDialog
+          key={action}
+          action={action}
+          ids={ids}
+          onClose={(done) => {
+            setAction(null);
+            if (done) onClose();
+          }}
+        />
+      )}
     </Paper>
   );
 }
 
 /** First what would come of it, then the act: the same checks both times. */
-function BulkDialog({ action, ids, onClose }: { action: BulkAction; ids: readonly string[]; onClose: (done: boolean) => void }) {
+function BulkDialog({
+  action,
+  ids,
+  onClose,
+}: {
+  action: BulkAction;
+  ids: readonly string[];
+  onClose: (done: boolean) => void;
+}) {
   const { can } = useSession();
   const [reason, setReason] = useState('');
   const [expiresAt, setExpiresAt] = useState('');
@@ -82,22 +110,59 @@ function BulkDialog({ action, ids, onClose }: { action: BulkAction; ids: readonl
     return true;
   };
   const dryRun = useAct({ run: () => send(true), onDone: setPreview, onRefused });
-  const act = useAct({ run: () => send(false), done: ({ counts }) => `${words.verb}: ${count(counts.done)} ${plural(counts.done, 'key')} done. ${summary(counts)}`, onDone: () => onClose(true), onRefused });
+  const act = useAct({
+    run: () => send(false),
+    done: ({ counts }) => `${words.verb}: ${count(counts.done)} ${plural(counts.done, 'key')} done. ${summary(counts)}`,
+    onDone: () => onClose(true),
+    onRefused,
+  });
   const hasInput = action !== 'tag' || add.length + remove.length > 0;
   const errors = refused ? fieldErrors(refused, FIELDS) : {};
-  const changed = <T,>(set: (value: T) => void) => (value: T) => {
-    set(value);
-    setPreview(null);
-    setRefused(null);
-  };
+  const changed =
+    <T,>(set: (value: T) => void) =>
+    (value: T) => {
+      set(value);
+      setPreview(null);
+      setRefused(null);
+    };
   return (
-    <Modal opened onClose={() => onClose(false)} title={`${words.verb} ${count(ids.length)} ${plural(ids.length, 'key')}`} centered closeButtonProps={{ 'aria-label': 'Close' }}>
+    <Modal
+      opened
+      onClose={() => onClose(false)}
+      title={`${words.verb} ${count(ids.length)} ${plural(ids.length, 'key')}`}
+      centered
+      closeButtonProps={{ 'aria-label': 'Close' }}
+    >
       <Stack gap="sm">
         <Text size="sm">{words.lead}</Text>
-        {action === 'revoke' && <TextInput label="Reason" description="For whoever reads the key or the audit trail later" maxLength={500} value={reason} error={errors['reason']} onChange={(event) => changed(setReason)(event.currentTarget.value)} />}
-        {action === 'renew' && !can('platform:api-keys:update') && <Text size="sm">Each for as long as its renewals last; where the key says nothing, {settings.keyValidityDays} days.</Text>}
+        {action === 'revoke' && (
+          <TextInput
+            label="Reason"
+            description="For whoever reads the key or the audit trail later"
+            maxLength={500}
+            value={reason}
+            error={errors['reason']}
+            onChange={(event) => changed(setReason)(event.currentTarget.value)}
+          />
+        )}
+        {action === 'renew' && !can('platform:api-keys:update') && (
+          <Text size="sm">
+            Each for as long as its renewals last; where the key says nothing, {settings.keyValidityDays} days.
+          </Text>
+        )}
         {action === 'renew' && can('platform:api-keys:update') && (
-          <TextInput type="datetime-local" label="Until" description={expiresAt === '' ? `Empty: each for as long as its renewals last; where the key says nothing, ${settings.keyValidityDays} days` : utc(new Date(expiresAt))} value={expiresAt} error={errors['expiresAt']} onChange={(event) => changed(setExpiresAt)(event.currentTarget.value)} />
+          <TextInput
+            type="datetime-local"
+            label="Until"
+            description={
+              expiresAt === ''
+                ? `Empty: each for as long as its renewals last; where the key says nothing, ${settings.keyValidityDays} days`
+                : utc(new Date(expiresAt))
+            }
+            value={expiresAt}
+            error={errors['expiresAt']}
+            onChange={(event) => changed(setExpiresAt)(event.currentTarget.value)}
+          />
         )}
         {action === 'tag' && (
           <>
@@ -106,18 +171,32 @@ function BulkDialog({ action, ids, onClose }: { action: BulkAction; ids: readonl
           </>
         )}
         {preview && (
-          <Alert color={preview.counts.done === 0 ? 'yellow' : 'indigo'} variant="outline" title={`${count(preview.counts.done)} of ${count(ids.length)} would change`} role="status">
+          <Alert
+            color={preview.counts.done === 0 ? 'yellow' : 'indigo'}
+            variant="outline"
+            title={`${count(preview.counts.done)} of ${count(ids.length)} would change`}
+            role="status"
+          >
             <Text size="sm">{summary(preview.counts)}</Text>
             <Reasons results={preview.results} />
           </Alert>
         )}
         {refused && !isSaidByFields(refused, errors, FIELDS) && <ProblemAlert error={refused} />}
         <Group justify="flex-end">
-          <Button variant="default" onClick={() => onClose(false)}>Cancel</Button>
+          <Button variant="default" onClick={() => onClose(false)}>
+            Cancel
+          </Button>
           {preview === null ? (
-            <Button onClick={() => dryRun.go()} loading={dryRun.isPending} disabled={!hasInput}>See what would change</Button>
+            <Button onClick={() => dryRun.go()} loading={dryRun.isPending} disabled={!hasInput}>
+              See what would change
+            </Button>
           ) : (
-            <Button color={words.danger ? 'red.8' : undefined} onClick={() => act.go()} loading={act.isPending} disabled={preview.counts.done === 0}>
+            <Button
+              color={words.danger ? 'red.8' : undefined}
+              onClick={() => act.go()}
+              loading={act.isPending}
+              disabled={preview.counts.done === 0}
+            >
               {words.verb} {count(preview.counts.done)} {plural(preview.counts.done, 'key')}
             </Button>
           )}
@@ -145,6 +224,8 @@ function Reasons({ results }: { results: Outcome['results'] }) {
     reasons.set(text, (reasons.get(text) ?? 0) + 1);
   }
   return [...reasons].slice(0, 5).map(([text, number]) => (
-    <Text key={text} size="xs" c="dimmed">{count(number)} × {text}</Text>
+    <Text key={text} size="xs" c="dimmed">
+      {count(number)} × {text}
+    </Text>
   ));
 }

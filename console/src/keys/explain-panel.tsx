@@ -7,11 +7,22 @@ import { ProblemAlert } from '../ui/states';
 import { checkInWords, verdictInWords } from '../ui/words';
 
 const FIELDS = ['ip', 'model', 'chatbot', 'scopes', 'cost', 'reserveCents'];
-const OUTCOMES = { passed: ['check', '#2f9e44', 'passed'], failed: ['close', '#e03131', 'failed'], skipped: ['minus', '#868e96', 'not asked'] } as const;
+const OUTCOMES = {
+  passed: ['check', '#2f9e44', 'passed'],
+  failed: ['close', '#e03131', 'failed'],
+  skipped: ['minus', '#868e96', 'not asked'],
+} as const;
 
 /** A call tried on paper: every check in its order, and nothing consumed. */
 export function ExplainPanel({ apiKey }: { apiKey: ApiKey }) {
-  const [input, setInput] = useState({ ip: '', model: '', chatbot: '', scopes: [] as string[], cost: 1 as number | '', reserveCents: '' as number | '' });
+  const [input, setInput] = useState({
+    ip: '',
+    model: '',
+    chatbot: '',
+    scopes: [] as string[],
+    cost: 1 as number | '',
+    reserveCents: '' as number | '',
+  });
   const [refused, setRefused] = useState<Problem | null>(null);
   const act = useAct({
     run: () =>
@@ -44,17 +55,63 @@ export function ExplainPanel({ apiKey }: { apiKey: ApiKey }) {
     <SimpleGrid cols={{ base: 1, md: 2 }} spacing="md">
       <form onSubmit={submit} noValidate>
         <Stack gap="sm">
-          <Text size="sm" c="dimmed">Describe a call, and see which checks it would meet. The secret is not needed, and nothing is counted or spent.</Text>
-          <TextInput label="Caller’s address" placeholder="203.0.113.7" value={input.ip} error={errors['ip']} onChange={(event) => set({ ip: event.currentTarget.value })} />
-          <TextInput label="Model" placeholder={apiKey.allowedModels[0] ?? 'gpt-4o-mini'} value={input.model} error={errors['model']} onChange={(event) => set({ model: event.currentTarget.value })} />
-          <TextInput label="Chatbot" value={input.chatbot} error={errors['chatbot']} onChange={(event) => set({ chatbot: event.currentTarget.value })} />
-          <TagsInput label="Scopes, all of them needed" data={apiKey.scopes} value={input.scopes} error={errors['scopes']} onChange={(scopes) => set({ scopes })} />
+          <Text size="sm" c="dimmed">
+            Describe a call, and see which checks it would meet. The secret is not needed, and nothing is counted or
+            spent.
+          </Text>
+          <TextInput
+            label="Caller’s address"
+            placeholder="203.0.113.7"
+            value={input.ip}
+            error={errors['ip']}
+            onChange={(event) => set({ ip: event.currentTarget.value })}
+          />
+          <TextInput
+            label="Model"
+            placeholder={apiKey.allowedModels[0] ?? 'gpt-4o-mini'}
+            value={input.model}
+            error={errors['model']}
+            onChange={(event) => set({ model: event.currentTarget.value })}
+          />
+          <TextInput
+            label="Chatbot"
+            value={input.chatbot}
+            error={errors['chatbot']}
+            onChange={(event) => set({ chatbot: event.currentTarget.value })}
+          />
+          <TagsInput
+            label="Scopes, all of them needed"
+            data={apiKey.scopes}
+            value={input.scopes}
+            error={errors['scopes']}
+            onChange={(scopes) => set({ scopes })}
+          />
           <SimpleGrid cols={2} spacing="sm">
-            <NumberInput label="Requests" min={1} max={1000} allowDecimal={false} value={input.cost} error={errors['cost']} onChange={(value) => set({ cost: value === '' ? '' : Number(value) })} />
-            <NumberInput label="Cost to reserve" min={0} suffix=" cents" decimalScale={6} value={input.reserveCents} error={errors['reserveCents']} onChange={(value) => set({ reserveCents: value === '' ? '' : Number(value) })} />
+            <NumberInput
+              label="Requests"
+              min={1}
+              max={1000}
+              allowDecimal={false}
+              value={input.cost}
+              error={errors['cost']}
+              onChange={(value) => set({ cost: value === '' ? '' : Number(value) })}
+            />
+            <NumberInput
+              label="Cost to reserve"
+              min={0}
+              suffix=" cents"
+              decimalScale={6}
+              value={input.reserveCents}
+              error={errors['reserveCents']}
+              onChange={(value) => set({ reserveCents: value === '' ? '' : Number(value) })}
+            />
           </SimpleGrid>
           {refused && Object.keys(errors).length === 0 && <ProblemAlert error={refused} />}
-          <div><Button type="submit" loading={act.isPending}>Would it pass?</Button></div>
+          <div>
+            <Button type="submit" loading={act.isPending}>
+              Would it pass?
+            </Button>
+          </div>
         </Stack>
       </form>
       <div aria-live="polite">{act.data && <Verdict verdict={act.data} />}</div>
@@ -65,9 +122,18 @@ export function ExplainPanel({ apiKey }: { apiKey: ApiKey }) {
 function Verdict({ verdict }: { verdict: Schemas['ExplanationView'] }) {
   return (
     <Paper withBorder p="sm">
-      <Alert color={verdict.valid ? 'teal' : 'red'} variant="outline" p="xs" title={verdict.valid ? 'It would pass' : `It would be refused: ${verdictInWords(verdict.code).toLowerCase()}`}>
+      <Alert
+        color={verdict.valid ? 'teal' : 'red'}
+        variant="outline"
+        p="xs"
+        title={verdict.valid ? 'It would pass' : `It would be refused: ${verdictInWords(verdict.code).toLowerCase()}`}
+      >
         {verdict.detail}
-        {!verdict.valid && <Text size="xs" c="dimmed">Services get the code <span className="mono">{verdict.code}</span>.</Text>}
+        {!verdict.valid && (
+          <Text size="xs" c="dimmed">
+            Services get the code <span className="mono">{verdict.code}</span>.
+          </Text>
+        )}
       </Alert>
       <Table mt="xs" highlightOnHover={false} aria-label="Checks in their order">
         <Table.Tbody>
@@ -75,10 +141,21 @@ function Verdict({ verdict }: { verdict: Schemas['ExplanationView'] }) {
             const [icon, color, word] = OUTCOMES[outcome];
             return (
               <Table.Tr key={check}>
-                <Table.Td w={28} style={{ color }}><Icon name={icon} size={16} /></Table.Td>
+                <Table.Td w={28} style={{ color }}>
+                  <Icon name={icon} size={16} />
+                </Table.Td>
                 <Table.Td>
-                  <Text size="sm" fw={600} title={check}>{checkInWords(check)}</Text>
-                  <Text size="sm" className="breakable"><span style={{ position: 'absolute', clip: 'rect(0 0 0 0)', width: 1, height: 1, overflow: 'hidden' }}>{word}: </span>{detail}</Text>
+                  <Text size="sm" fw={600} title={check}>
+                    {checkInWords(check)}
+                  </Text>
+                  <Text size="sm" className="breakable">
+                    <span
+                      style={{ position: 'absolute', clip: 'rect(0 0 0 0)', width: 1, height: 1, overflow: 'hidden' }}
+                    >
+                      {word}:{' '}
+                    </span>
+                    {detail}
+                  </Text>
                 </Table.Td>
               </Table.Tr>
             );

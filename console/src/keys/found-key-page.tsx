@@ -13,7 +13,9 @@ const LEAD = 'Whoever finds a key where it should not be can end it: the key its
 export function FoundKeyPage() {
   return (
     <Page title="Revoke a found key" lead={LEAD}>
-      <Paper withBorder p="md" maw={560}><FoundKeyForm /></Paper>
+      <Paper withBorder p="md" maw={560}>
+        <FoundKeyForm />
+      </Paper>
     </Page>
   );
 }
@@ -24,7 +26,11 @@ export function FoundKey() {
     <LonePage title="Revoke a found key" heading="Revoke a found key" lead={LEAD} width={440}>
       <Paper withBorder p="lg" radius="md">
         <FoundKeyForm>
-          <Text size="sm"><Link className="text-link" to="/sign-in" search={{ redirect: undefined, ended: undefined }}>Sign in</Link></Text>
+          <Text size="sm">
+            <Link className="text-link" to="/sign-in" search={{ redirect: undefined, ended: undefined }}>
+              Sign in
+            </Link>
+          </Text>
         </FoundKeyForm>
       </Paper>
     </LonePage>
@@ -55,13 +61,26 @@ function FoundKeyForm({ children }: { children?: ReactNode }) {
       <Stack gap="sm">
         {act.isSuccess && key === '' && (
           <Alert color="teal" variant="outline" p="xs" role="status" title="Thank you">
-            If this was a secret of a key here, it has ended, and with its last secret the key. The answer is the same for anything else.
+            If this was a secret of a key here, it has ended, and with its last secret the key. The answer is the same
+            for anything else.
           </Alert>
         )}
-        <PasswordInput label="The whole key" description={`Such as ${settings.keyPrefix}_live_…; it goes to this server and nowhere else`} required withAsterisk={false} autoComplete="off" spellCheck={false} value={key} onChange={(event) => setKey(event.currentTarget.value)} visibilityToggleButtonProps={{ 'aria-label': 'Show or hide the key' }} />
+        <PasswordInput
+          label="The whole key"
+          description={`Such as ${settings.keyPrefix}_live_…; it goes to this server and nowhere else`}
+          required
+          withAsterisk={false}
+          autoComplete="off"
+          spellCheck={false}
+          value={key}
+          onChange={(event) => setKey(event.currentTarget.value)}
+          visibilityToggleButtonProps={{ 'aria-label': 'Show or hide the key' }}
+        />
         {refused && <ProblemAlert error={refused} />}
         <Group justify="space-between">
-          <Button type="submit" color="red.8" loading={act.isPending} disabled={key.trim() === ''}>Revoke it</Button>
+          <Button type="submit" color="red.8" loading={act.isPending} disabled={key.trim() === ''}>
+            Revoke it
+          </Button>
           {children}
         </Group>
       </Stack>

@@ -16,9 +16,27 @@ export const BATCH_ENTRIES = 500;
 /** Of the 1 MiB that a request may have; the rest is for the fields around. */
 const BATCH_BYTES = 900_000;
 
-const TEXTS = ['prefix', 'name', 'description', 'alias', 'environment', 'ownerId', 'budgetType', 'expiresAt', 'createdAt', 'lastUsedAt'] as const;
+const TEXTS = [
+  'prefix',
+  'name',
+  'description',
+  'alias',
+  'environment',
+  'ownerId',
+  'budgetType',
+  'expiresAt',
+  'createdAt',
+  'lastUsedAt',
+] as const;
 const LISTS = ['scopes', 'roles', 'tags', 'allowedIps', 'allowedModels', 'allowedChatbots'] as const;
-const NUMBERS = ['rateLimitPerMinute', 'rateLimitPerHour', 'rateLimitPerDay', 'budgetLimitCents', 'spentCents', 'validityDays'] as const;
+const NUMBERS = [
+  'rateLimitPerMinute',
+  'rateLimitPerHour',
+  'rateLimitPerDay',
+  'budgetLimitCents',
+  'spentCents',
+  'validityDays',
+] as const;
 const FLAGS = ['isActive'] as const;
 /** Lists whose entries may contain spaces. */
 const NAMES: readonly string[] = ['allowedModels', 'allowedChatbots'];
@@ -53,15 +71,24 @@ function readJson(text: string): RawRecord[] {
   }
   const list = Array.isArray(value) ? value : (value as { keys?: unknown }).keys;
   if (!Array.isArray(list)) throw new Error('The JSON must be a list of keys, or an object with the list keys.');
-  return list.map((fields: unknown, index) => ({ line: index + 1, fields: typeof fields === 'object' && fields !== null ? (fields as Record<string, unknown>) : {} }));
+  return list.map((fields: unknown, index) => ({
+    line: index + 1,
+    fields: typeof fields === 'object' && fields !== null ? (fields as Record<string, unknown>) : {},
+  }));
 }
 
 function readCsv(text: string): RawRecord[] {
   const [header = { line: 1, cells: [] }, ...rows] = csvRows(text);
   const names = header.cells.map((cell) => cell.trim());
   const unknown = names.filter((name) => !COLUMNS.includes(name));
-  if (unknown.length > 0) throw new Error(`The first line names the columns, and there is no column ${unknown.slice(0, 3).join(', ')}. Known are ${COLUMNS.join(', ')}.`);
-  return rows.map(({ line, cells }) => ({ line, fields: Object.fromEntries(names.map((name, index) => [name, cells[index]?.trim() ?? ''])) }));
+  if (unknown.length > 0)
+    throw new Error(
+      `The first line names the columns, and there is no column ${unknown.slice(0, 3).join(', ')}. Known are ${COLUMNS.join(', ')}.`,
+    );
+  return rows.map(({ line, cells }) => ({
+    line,
+    fields: Object.fromEntries(names.map((name, index) => [name, cells[index]?.trim() ?? ''])),
+  }));
 }
 
 /** RFC 4180: quotes around a cell, doubled inside; separated by commas, semicolons or tabs, whichever the header has. */
@@ -101,7 +128,9 @@ function csvRows(text: string): { line: number; cells: string[] }[] {
 
 async function rowOf(line: number, fields: Readonly<Record<string, unknown>>): Promise<ImportRow> {
   const refused = (problem: string): ImportRow => ({ line, entry: null, problem });
-  const stray = Object.keys(fields).find((name) => !COLUMNS.includes(name) && !['isUnlimited', 'metadata'].includes(name));
+  const stray = Object.keys(fields).find(
+    (name) => !COLUMNS.includes(name) && !['isUnlimited', 'metadata'].includes(name),
+  );
   if (stray !== undefined) return refused(`there is no field ${stray}`);
   const { key, ...given } = fields;
   const present = Object.entries(given).filter(([, value]) => value !== '' && value !== undefined);
@@ -113,13 +142,15 @@ async function rowOf(line: number, fields: Readonly<Record<string, unknown>>): P
   }
   if (typeof key === 'string' && key !== '') {
     const hash = await sha256(key);
-    if (entry['sha256'] !== undefined && hexOf(String(entry['sha256'])) !== hash) return refused('sha256 is not the hash of key');
+    if (entry['sha256'] !== undefined && hexOf(String(entry['sha256'])) !== hash)
+      return refused('sha256 is not the hash of key');
     entry['sha256'] = hash;
     entry['prefix'] ??= key.slice(0, Math.min(8, Math.floor(key.length / 2)));
   }
   // The server says what is wrong with a hash, and why some cannot be imported.
   if (typeof entry['sha256'] !== 'string' || entry['sha256'] === '') return refused('needs key, or its sha256');
-  if (typeof entry['prefix'] !== 'string') return refused('needs prefix: the public start of the key, by which it is shown and found');
+  if (typeof entry['prefix'] !== 'string')
+    return refused('needs prefix: the public start of the key, by which it is shown and found');
   return { line, entry: entry as unknown as ImportEntry, problem: null };
 }
 
@@ -134,7 +165,10 @@ function valueOf(name: string, value: unknown): unknown {
     return text === 'true' || text === 'false' ? text === 'true' : { problem: `must be true or false: ${value}` };
   }
   if (NAMES.includes(name) && /[,;|]/.test(value)) {
-    return value.split(/[,;|]/).map((one) => one.trim()).filter((one) => one !== '');
+    return value
+      .split(/[,;|]/)
+      .map((one) => one.trim())
+      .filter((one) => one !== '');
   }
   if ((LISTS as readonly string[]).includes(name)) return value.split(/[\s,;|]+/).filter((one) => one !== '');
   return value;
@@ -148,7 +182,8 @@ function hexOf(text: string): string {
 }
 
 async function sha256(text: string): Promise<string> {
-  if (!('subtle' in crypto)) throw new Error('Keys can be hashed here only over HTTPS. Give their hashes in a column sha256 instead.');
+  if (!('subtle' in crypto))
+    throw new Error('Keys can be hashed here only over HTTPS. Give their hashes in a column sha256 instead.');
   const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text));
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

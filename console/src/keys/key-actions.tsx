@@ -14,7 +14,15 @@ import { SecretDialog } from './secret-dialog';
 /** Back to a list of keys that one may see. */
 export function ToKeys() {
   const { can } = useSession();
-  return can('platform:api-keys:read') ? <Link className="text-link" to="/keys">All keys</Link> : <Link className="text-link" to="/my-keys">My keys</Link>;
+  return can('platform:api-keys:read') ? (
+    <Link className="text-link" to="/keys">
+      All keys
+    </Link>
+  ) : (
+    <Link className="text-link" to="/my-keys">
+      My keys
+    </Link>
+  );
 }
 
 /** What can be done to one key. */
@@ -26,7 +34,10 @@ interface DialogProps {
 }
 
 /** What the signed-in user may do to a key, as far as the console can tell; the server decides again. */
-export function useOffered(apiKey: ApiKey): { mayEdit: boolean; actions: { action: KeyAction; label: string; isFinal: boolean }[] } {
+export function useOffered(apiKey: ApiKey): {
+  mayEdit: boolean;
+  actions: { action: KeyAction; label: string; isFinal: boolean }[];
+} {
   const { can, user } = useSession();
   const isOwn = apiKey.ownerId === user.id;
   const isRevoked = apiKey.status === 'revoked';
@@ -39,24 +50,51 @@ export function useOffered(apiKey: ApiKey): { mayEdit: boolean; actions: { actio
     ['renew', 'Renew', mayChange && !isRevoked],
     ['activate', 'Activate', mayChange && !isRevoked && !apiKey.isActive],
     ['deactivate', 'Deactivate', mayChange && !isRevoked && apiKey.isActive],
-    ['transfer', 'Transfer to another owner', can('platform:api-keys:assign') && can('platform:users:read') && !isRevoked],
+    [
+      'transfer',
+      'Transfer to another owner',
+      can('platform:api-keys:assign') && can('platform:users:read') && !isRevoked,
+    ],
     ['revoke', 'Revoke', mayEnd && !isRevoked, true],
     ['delete', 'Delete permanently', mayDelete, true],
   ];
-  return { mayEdit: mayChange && !isRevoked, actions: all.filter(([, , may]) => may).map(([action, label, , isFinal = false]) => ({ action, label, isFinal })) };
+  return {
+    mayEdit: mayChange && !isRevoked,
+    actions: all.filter(([, , may]) => may).map(([action, label, , isFinal = false]) => ({ action, label, isFinal })),
+  };
 }
 
 /** A button that opens to what can be done to the key. */
-export function KeyMenu({ apiKey, onAction, withEdit = false, children }: { apiKey: ApiKey; onAction: (action: KeyAction) => void; withEdit?: boolean; children: ReactNode }) {
+export function KeyMenu({
+  apiKey,
+  onAction,
+  withEdit = false,
+  children,
+}: {
+  apiKey: ApiKey;
+  onAction: (action: KeyAction) => void;
+  withEdit?: boolean;
+  children: ReactNode;
+}) {
   const { mayEdit, actions } = useOffered(apiKey);
   if (actions.length === 0) return null;
   return (
     <Menu position="bottom-end">
       <Menu.Target>{children}</Menu.Target>
       <Menu.Dropdown>
-        {withEdit && mayEdit && <Menu.Item renderRoot={(props) => <Link {...props} to="/keys/$keyId/edit" params={{ keyId: apiKey.id }} />}>Edit</Menu.Item>}
+        {withEdit && mayEdit && (
+          <Menu.Item renderRoot={(props) => <Link {...props} to="/keys/$keyId/edit" params={{ keyId: apiKey.id }} />}>
+            Edit
+          </Menu.Item>
+        )}
         {actions.map(({ action, label, isFinal }) => (
-          <Menu.Item key={action} c={isFinal ? 'var(--mantine-color-error)' : undefined} onClick={() => onAction(action)}>{label}</Menu.Item>
+          <Menu.Item
+            key={action}
+            c={isFinal ? 'var(--mantine-color-error)' : undefined}
+            onClick={() => onAction(action)}
+          >
+            {label}
+          </Menu.Item>
         ))}
       </Menu.Dropdown>
     </Menu>
@@ -96,7 +134,13 @@ function Regenerate({ apiKey, onClose }: DialogProps) {
   const [answer, setAnswer] = useState<Schemas['RegeneratedApiKeyView'] | null>(null);
   const attempt = useRef(newIdempotencyKey());
   const act = useAct({
-    run: () => dataOf(api.POST('/api/v1/api-keys/{id}/regenerate', { params: { path: { id: apiKey.id }, header: { 'Idempotency-Key': attempt.current } }, body: { overlapSeconds: Number(overlap) } })),
+    run: () =>
+      dataOf(
+        api.POST('/api/v1/api-keys/{id}/regenerate', {
+          params: { path: { id: apiKey.id }, header: { 'Idempotency-Key': attempt.current } },
+          body: { overlapSeconds: Number(overlap) },
+        }),
+      ),
     onDone: setAnswer,
     onRefused: (problem) => {
       attempt.current = newIdempotencyKey();
@@ -105,18 +149,38 @@ function Regenerate({ apiKey, onClose }: DialogProps) {
     },
   });
   if (answer) {
-    const note = answer.previousSecretExpiresAt ? `The old secret works until ${local(answer.previousSecretExpiresAt)} (${utc(answer.previousSecretExpiresAt)}).` : 'The old secret has ended.';
-    return <SecretDialog title="New secret" note={note} secret={answer.secretKey} apiKey={answer.apiKey} onClose={onClose} />;
+    const note = answer.previousSecretExpiresAt
+      ? `The old secret works until ${local(answer.previousSecretExpiresAt)} (${utc(answer.previousSecretExpiresAt)}).`
+      : 'The old secret has ended.';
+    return (
+      <SecretDialog title="New secret" note={note} secret={answer.secretKey} apiKey={answer.apiKey} onClose={onClose} />
+    );
   }
   return (
     <Modal opened onClose={onClose} title="Regenerate the secret" centered closeButtonProps={{ 'aria-label': 'Close' }}>
       <Stack gap="sm">
-        <Text size="sm">Id, limits, budget and usage of the key stay. During the overlap both secrets work, so that you can change it without an outage.</Text>
-        <Select label="Overlap" data={OVERLAPS} value={overlap} onChange={(value) => { setOverlap(value ?? '0'); attempt.current = newIdempotencyKey(); }} allowDeselect={false} />
+        <Text size="sm">
+          Id, limits, budget and usage of the key stay. During the overlap both secrets work, so that you can change it
+          without an outage.
+        </Text>
+        <Select
+          label="Overlap"
+          data={OVERLAPS}
+          value={overlap}
+          onChange={(value) => {
+            setOverlap(value ?? '0');
+            attempt.current = newIdempotencyKey();
+          }}
+          allowDeselect={false}
+        />
         {refused && <ProblemAlert error={refused} />}
         <Group justify="flex-end">
-          <Button variant="default" onClick={onClose}>Cancel</Button>
-          <Button onClick={() => act.go()} loading={act.isPending}>Regenerate</Button>
+          <Button variant="default" onClick={onClose}>
+            Cancel
+          </Button>
+          <Button onClick={() => act.go()} loading={act.isPending}>
+            Regenerate
+          </Button>
         </Group>
       </Stack>
     </Modal>
@@ -129,7 +193,13 @@ function Renew({ apiKey, onClose }: DialogProps) {
   const [refused, setRefused] = useState<Problem | null>(null);
   const error = refused ? fieldErrors(refused, ['expiresAt'])['expiresAt'] : undefined;
   const act = useAct({
-    run: () => dataOf(api.POST('/api/v1/api-keys/{id}/renew', { params: { path: { id: apiKey.id } }, body: expiresAt === '' ? {} : { expiresAt: toInstant(expiresAt) } })),
+    run: () =>
+      dataOf(
+        api.POST('/api/v1/api-keys/{id}/renew', {
+          params: { path: { id: apiKey.id } },
+          body: expiresAt === '' ? {} : { expiresAt: toInstant(expiresAt) },
+        }),
+      ),
     done: (key) => (key.expiresAt ? `Renewed until ${local(key.expiresAt)}.` : 'Renewed.'),
     onDone: onClose,
     onRefused: (problem) => {
@@ -138,9 +208,28 @@ function Renew({ apiKey, onClose }: DialogProps) {
     },
   });
   return (
-    <Confirm title="Renew the key" opened onClose={onClose} onConfirm={() => act.go()} pending={act.isPending} action="Renew">
-      <Text size="sm">Its validity starts anew, for {apiKey.validityDays ?? settings.keyValidityDays} days from now. The secret stays as it is.</Text>
-      {can('platform:api-keys:update') && <TextInput type="datetime-local" label="Or until" description={expiresAt === '' ? 'Local time; empty: the days above' : utc(new Date(expiresAt))} value={expiresAt} error={error} onChange={(event) => setExpiresAt(event.currentTarget.value)} />}
+    <Confirm
+      title="Renew the key"
+      opened
+      onClose={onClose}
+      onConfirm={() => act.go()}
+      pending={act.isPending}
+      action="Renew"
+    >
+      <Text size="sm">
+        Its validity starts anew, for {apiKey.validityDays ?? settings.keyValidityDays} days from now. The secret stays
+        as it is.
+      </Text>
+      {can('platform:api-keys:update') && (
+        <TextInput
+          type="datetime-local"
+          label="Or until"
+          description={expiresAt === '' ? 'Local time; empty: the days above' : utc(new Date(expiresAt))}
+          value={expiresAt}
+          error={error}
+          onChange={(event) => setExpiresAt(event.currentTarget.value)}
+        />
+      )}
       {refused && error === undefined && <ProblemAlert error={refused} />}
     </Confirm>
   );
@@ -149,13 +238,26 @@ function Renew({ apiKey, onClose }: DialogProps) {
 function Switch({ apiKey, onClose, action }: DialogProps & { action: 'activate' | 'deactivate' }) {
   const params = { path: { id: apiKey.id } };
   const act = useAct({
-    run: () => (action === 'activate' ? api.POST('/api/v1/api-keys/{id}/activate', { params }) : api.POST('/api/v1/api-keys/{id}/deactivate', { params })),
+    run: () =>
+      action === 'activate'
+        ? api.POST('/api/v1/api-keys/{id}/activate', { params })
+        : api.POST('/api/v1/api-keys/{id}/deactivate', { params }),
     done: action === 'activate' ? 'The key is active.' : 'The key is refused from now on.',
     onDone: onClose,
   });
   return (
-    <Confirm title={action === 'activate' ? 'Activate the key?' : 'Deactivate the key?'} opened onClose={onClose} onConfirm={() => act.go()} pending={act.isPending} action={action === 'activate' ? 'Activate' : 'Deactivate'} danger={action === 'deactivate'}>
-      {action === 'activate' ? 'It works again at once, if it has not expired.' : 'Every call with it is refused until somebody activates it again.'}
+    <Confirm
+      title={action === 'activate' ? 'Activate the key?' : 'Deactivate the key?'}
+      opened
+      onClose={onClose}
+      onConfirm={() => act.go()}
+      pending={act.isPending}
+      action={action === 'activate' ? 'Activate' : 'Deactivate'}
+      danger={action === 'deactivate'}
+    >
+      {action === 'activate'
+        ? 'It works again at once, if it has not expired.'
+        : 'Every call with it is refused until somebody activates it again.'}
     </Confirm>
   );
 }
@@ -165,7 +267,8 @@ function Transfer({ apiKey, onClose }: DialogProps) {
   const [refused, setRefused] = useState<Problem | null>(null);
   const error = refused ? fieldErrors(refused, ['ownerId'])['ownerId'] : undefined;
   const act = useAct({
-    run: () => api.POST('/api/v1/api-keys/{id}/transfer', { params: { path: { id: apiKey.id } }, body: { ownerId: ownerId! } }),
+    run: () =>
+      api.POST('/api/v1/api-keys/{id}/transfer', { params: { path: { id: apiKey.id } }, body: { ownerId: ownerId! } }),
     done: 'The key has a new owner.',
     onDone: onClose,
     onRefused: (problem) => {
@@ -174,8 +277,18 @@ function Transfer({ apiKey, onClose }: DialogProps) {
     },
   });
   return (
-    <Confirm title="Transfer the key" opened onClose={onClose} onConfirm={() => act.go()} pending={act.isPending} action="Transfer" disabled={ownerId === null}>
-      <Text size="sm">It belongs to {apiKey.ownerName}. Secret, limits, budget and usage stay; who may manage it changes.</Text>
+    <Confirm
+      title="Transfer the key"
+      opened
+      onClose={onClose}
+      onConfirm={() => act.go()}
+      pending={act.isPending}
+      action="Transfer"
+      disabled={ownerId === null}
+    >
+      <Text size="sm">
+        It belongs to {apiKey.ownerName}. Secret, limits, budget and usage stay; who may manage it changes.
+      </Text>
       <UserPicker label="New owner" value={ownerId} onChange={setOwnerId} except={apiKey.ownerId} error={error} />
       {refused && error === undefined && <ProblemAlert error={refused} />}
     </Confirm>
@@ -185,14 +298,42 @@ function Transfer({ apiKey, onClose }: DialogProps) {
 function Revoke({ apiKey, onClose }: DialogProps) {
   const [reason, setReason] = useState('');
   const act = useAct({
-    run: () => dataOf(api.POST('/api/v1/api-keys/{id}/revoke', { params: { path: { id: apiKey.id } }, body: reason.trim() === '' ? {} : { reason } })),
-    done: ({ effectiveWithinMs }) => (effectiveWithinMs === 0 ? 'Revoked; every replica refuses it.' : `Revoked; every replica refuses it within ${effectiveWithinMs / 1000} s.`),
+    run: () =>
+      dataOf(
+        api.POST('/api/v1/api-keys/{id}/revoke', {
+          params: { path: { id: apiKey.id } },
+          body: reason.trim() === '' ? {} : { reason },
+        }),
+      ),
+    done: ({ effectiveWithinMs }) =>
+      effectiveWithinMs === 0
+        ? 'Revoked; every replica refuses it.'
+        : `Revoked; every replica refuses it within ${effectiveWithinMs / 1000} s.`,
     onDone: onClose,
   });
   return (
-    <Confirm title="Revoke the key?" opened onClose={onClose} onConfirm={() => act.go()} pending={act.isPending} action="Revoke" danger>
-      <Text size="sm">All its secrets are refused for good, on every replica. Usage and history stay. There is no way back: a successor is a new key.</Text>
-      <Textarea label="Reason" description="For whoever reads the key or the audit trail later" maxLength={500} autosize minRows={2} value={reason} onChange={(event) => setReason(event.currentTarget.value)} />
+    <Confirm
+      title="Revoke the key?"
+      opened
+      onClose={onClose}
+      onConfirm={() => act.go()}
+      pending={act.isPending}
+      action="Revoke"
+      danger
+    >
+      <Text size="sm">
+        All its secrets are refused for good, on every replica. Usage and history stay. There is no way back: a
+        successor is a new key.
+      </Text>
+      <Textarea
+        label="Reason"
+        description="For whoever reads the key or the audit trail later"
+        maxLength={500}
+        autosize
+        minRows={2}
+        value={reason}
+        onChange={(event) => setReason(event.currentTarget.value)}
+      />
     </Confirm>
   );
 }
@@ -206,7 +347,16 @@ function Delete({ apiKey, onClose }: DialogProps) {
     onDone: () => void navigate({ to: can('platform:api-keys:read') ? '/keys' : '/my-keys', search: {} as never }),
   });
   return (
-    <Confirm title="Delete the key permanently?" opened onClose={onClose} onConfirm={() => act.go()} pending={act.isPending} action="Delete permanently" danger phrase={apiKey.name}>
+    <Confirm
+      title="Delete the key permanently?"
+      opened
+      onClose={onClose}
+      onConfirm={() => act.go()}
+      pending={act.isPending}
+      action="Delete permanently"
+      danger
+      phrase={apiKey.name}
+    >
       The key disappears from every list. Its usage and its audit trail stay.
     </Confirm>
   );

@@ -29,7 +29,28 @@ export interface KeyDraft {
 }
 
 /** The API fields that the form shows an error beside. */
-export const FIELDS = ['name', 'description', 'alias', 'environment', 'ownerId', 'scopes', 'roles', 'rateLimitPerMinute', 'rateLimitPerHour', 'rateLimitPerDay', 'allowedIps', 'allowedModels', 'allowedChatbots', 'isUnlimited', 'budgetLimitCents', 'budgetType', 'tags', 'metadata', 'expiresAt', 'validityDays'] as const;
+export const FIELDS = [
+  'name',
+  'description',
+  'alias',
+  'environment',
+  'ownerId',
+  'scopes',
+  'roles',
+  'rateLimitPerMinute',
+  'rateLimitPerHour',
+  'rateLimitPerDay',
+  'allowedIps',
+  'allowedModels',
+  'allowedChatbots',
+  'isUnlimited',
+  'budgetLimitCents',
+  'budgetType',
+  'tags',
+  'metadata',
+  'expiresAt',
+  'validityDays',
+] as const;
 
 const DAY_MS = 86_400_000;
 
@@ -54,7 +75,9 @@ export function emptyDraft(policy: KeyPolicy | null, now = Date.now()): KeyDraft
     allowedChatbots: [],
     hasBudget: budgetCents !== undefined,
     budget: budgetCents === undefined ? '' : budgetCents / 100,
-    budgetType: (defaults.budgetLimitCents === undefined ? policy?.budgetType : defaults.budgetType) ?? (budgetCents === undefined ? 'monthly' : 'total'),
+    budgetType:
+      (defaults.budgetLimitCents === undefined ? policy?.budgetType : defaults.budgetType) ??
+      (budgetCents === undefined ? 'monthly' : 'total'),
     tags: [],
     metadata: [],
     // A minute short of the bound, so that filling in the form does not make it too late.
@@ -111,9 +134,13 @@ export function bodyOf(draft: KeyDraft): Schemas['CreateApiKeyDto'] {
     allowedIps: draft.allowedIps,
     allowedModels: draft.allowedModels,
     allowedChatbots: draft.allowedChatbots,
-    ...(draft.hasBudget ? { isUnlimited: false, budgetLimitCents: centsOf(Number(draft.budget)), budgetType: draft.budgetType } : { isUnlimited: true }),
+    ...(draft.hasBudget
+      ? { isUnlimited: false, budgetLimitCents: centsOf(Number(draft.budget)), budgetType: draft.budgetType }
+      : { isUnlimited: true }),
     tags: draft.tags,
-    metadata: Object.fromEntries(draft.metadata.filter(({ name }) => name !== '').map(({ name, value }) => [name, value])),
+    metadata: Object.fromEntries(
+      draft.metadata.filter(({ name }) => name !== '').map(({ name, value }) => [name, value]),
+    ),
     expiresAt: draft.expiresAt === '' ? null : toInstant(draft.expiresAt),
     validityDays: orNull(draft.validityDays),
   };
@@ -123,10 +150,19 @@ export function bodyOf(draft: KeyDraft): Schemas['CreateApiKeyDto'] {
 export function changesOf(before: KeyDraft, after: KeyDraft): Schemas['UpdateApiKeyDto'] {
   const { environment: _environment, ownerId: _owner, ...old } = bodyOf(before);
   const { environment: _newEnvironment, ownerId: _newOwner, ...next } = bodyOf(after);
-  const changed = Object.entries(next).filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(old[name as keyof typeof old]));
+  const changed = Object.entries(next).filter(
+    ([name, value]) => JSON.stringify(value) !== JSON.stringify(old[name as keyof typeof old]),
+  );
   const names = new Set(changed.map(([name]) => name));
   // A budget is said whole: limit and kind mean nothing without each other.
-  const budget = ['isUnlimited', 'budgetLimitCents', 'budgetType'].some((name) => names.has(name)) && after.hasBudget ? { isUnlimited: false, budgetLimitCents: next.budgetLimitCents, ...(names.has('budgetType') ? { budgetType: next.budgetType } : {}) } : {};
+  const budget =
+    ['isUnlimited', 'budgetLimitCents', 'budgetType'].some((name) => names.has(name)) && after.hasBudget
+      ? {
+          isUnlimited: false,
+          budgetLimitCents: next.budgetLimitCents,
+          ...(names.has('budgetType') ? { budgetType: next.budgetType } : {}),
+        }
+      : {};
   return { ...(Object.fromEntries(changed) as Schemas['UpdateApiKeyDto']), ...budget };
 }
 
@@ -136,13 +172,22 @@ export function problemsOf(draft: KeyDraft): Record<string, string | null> {
     const wrong = values.find((value) => !shape.test(value));
     return wrong === undefined ? null : `“${wrong}” is no ${what}`;
   };
-  const limit = (value: number | '', max: number) => (value === '' || (Number.isInteger(value) && value >= 1 && value <= max) ? null : `a whole number from 1 to ${max.toLocaleString()}`);
-  const badAddress = draft.allowedIps.map((text) => [text, addressProblem(text)] as const).find(([, problem]) => problem !== null);
+  const limit = (value: number | '', max: number) =>
+    value === '' || (Number.isInteger(value) && value >= 1 && value <= max)
+      ? null
+      : `a whole number from 1 to ${max.toLocaleString()}`;
+  const badAddress = draft.allowedIps
+    .map((text) => [text, addressProblem(text)] as const)
+    .find(([, problem]) => problem !== null);
   const names = draft.metadata.map(({ name }) => name).filter((name) => name !== '');
   return {
-    name: draft.name.trim() === '' ? 'a name is needed' : draft.name.trim().length > 100 ? 'at most 100 characters' : null,
+    name:
+      draft.name.trim() === '' ? 'a name is needed' : draft.name.trim().length > 100 ? 'at most 100 characters' : null,
     description: draft.description.length > 500 ? 'at most 500 characters' : null,
-    alias: draft.alias === '' || /^[A-Za-z0-9._-]{1,100}$/.test(draft.alias) ? null : 'letters, digits, dot, underscore and hyphen, at most 100',
+    alias:
+      draft.alias === '' || /^[A-Za-z0-9._-]{1,100}$/.test(draft.alias)
+        ? null
+        : 'letters, digits, dot, underscore and hyphen, at most 100',
     scopes: list(draft.scopes, /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/, 'scope'),
     tags: list(draft.tags, /^[A-Za-z0-9._:/-]{1,64}$/, 'tag: letters, digits and . _ : / -'),
     allowedModels: list(draft.allowedModels, /^[\x21-\x7e]{1,128}$/, 'model'),
@@ -151,7 +196,8 @@ export function problemsOf(draft: KeyDraft): Record<string, string | null> {
     rateLimitPerMinute: limit(draft.rateLimitPerMinute, 10_000),
     rateLimitPerHour: limit(draft.rateLimitPerHour, 100_000),
     rateLimitPerDay: limit(draft.rateLimitPerDay, 1_000_000),
-    budgetLimitCents: draft.hasBudget && (draft.budget === '' || draft.budget < 0) ? 'an amount of 0 or more is needed' : null,
+    budgetLimitCents:
+      draft.hasBudget && (draft.budget === '' || draft.budget < 0) ? 'an amount of 0 or more is needed' : null,
     metadata: new Set(names).size !== names.length ? 'a name appears twice' : null,
     validityDays: limit(draft.validityDays, 3650),
   };
@@ -169,15 +215,31 @@ export function inWords(draft: KeyDraft, now = Date.now()): string {
   const sentences = [
     `May call ${models}${draft.allowedChatbots.length > 0 ? ` with ${listed(draft.allowedChatbots)}` : ''} from ${from}`,
     limits.length === 0 ? 'as often as it likes' : limits.join(' and '),
-    draft.hasBudget && draft.budget !== '' ? (draft.budget === 0 ? 'with a budget of nothing, so that every call is refused' : `${money(centsOf(draft.budget))} ${draft.budgetType === 'monthly' ? 'per month' : 'in all'}`) : 'without a budget',
+    draft.hasBudget && draft.budget !== ''
+      ? draft.budget === 0
+        ? 'with a budget of nothing, so that every call is refused'
+        : `${money(centsOf(draft.budget))} ${draft.budgetType === 'monthly' ? 'per month' : 'in all'}`
+      : 'without a budget',
   ].join(', ');
-  const scopes = draft.scopes.length === 0 ? 'It holds no scopes.' : `It holds the ${draft.scopes.length === 1 ? 'scope' : 'scopes'} ${listed(draft.scopes, 'and')}.`;
-  const roles = draft.roles.length === 0 ? '' : ` Within Latchkey it acts as ${listed(draft.roles, 'and')}, as far as its owner may.`;
-  const ends = draft.expiresAt === '' ? 'It never expires.' : new Date(draft.expiresAt).getTime() < now ? `It expired on ${local(draft.expiresAt)}.` : `It expires on ${local(draft.expiresAt)}.`;
+  const scopes =
+    draft.scopes.length === 0
+      ? 'It holds no scopes.'
+      : `It holds the ${draft.scopes.length === 1 ? 'scope' : 'scopes'} ${listed(draft.scopes, 'and')}.`;
+  const roles =
+    draft.roles.length === 0
+      ? ''
+      : ` Within Latchkey it acts as ${listed(draft.roles, 'and')}, as far as its owner may.`;
+  const ends =
+    draft.expiresAt === ''
+      ? 'It never expires.'
+      : new Date(draft.expiresAt).getTime() < now
+        ? `It expired on ${local(draft.expiresAt)}.`
+        : `It expires on ${local(draft.expiresAt)}.`;
   return `${sentences}. ${scopes}${roles} ${ends}`;
 }
 
 function listed(values: readonly string[], last: 'and' | 'or' = 'or'): string {
-  if (values.length <= 4) return values.length < 2 ? (values[0] ?? '') : `${values.slice(0, -1).join(', ')} ${last} ${values.at(-1)}`;
+  if (values.length <= 4)
+    return values.length < 2 ? (values[0] ?? '') : `${values.slice(0, -1).join(', ')} ${last} ${values.at(-1)}`;
   return `${values.slice(0, 3).join(', ')} and ${values.length - 3} more`;
 }

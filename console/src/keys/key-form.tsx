@@ -1,4 +1,22 @@
-import { ActionIcon, Alert, Button, Fieldset, Group, Input, NumberInput, Paper, SegmentedControl, Select, SimpleGrid, Stack, Switch, TagsInput, Text, TextInput, Textarea } from '@mantine/core';
+import {
+  ActionIcon,
+  Alert,
+  Button,
+  Fieldset,
+  Group,
+  Input,
+  NumberInput,
+  Paper,
+  SegmentedControl,
+  Select,
+  SimpleGrid,
+  Stack,
+  Switch,
+  TagsInput,
+  Text,
+  TextInput,
+  Textarea,
+} from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useQuery } from '@tanstack/react-query';
 import { Link, useBlocker, useNavigate, useParams, useSearch } from '@tanstack/react-router';
@@ -13,7 +31,17 @@ import { money, toLocalInput, utc } from '../ui/format';
 import { Icon } from '../ui/icons';
 import { LoadedPage, NoPermission, Page, ProblemAlert } from '../ui/states';
 import { ToKeys } from './key-actions';
-import { type KeyDraft, FIELDS, bodyOf, centsOf, changesOf, draftOf, emptyDraft, inWords, problemsOf } from './key-draft';
+import {
+  type KeyDraft,
+  FIELDS,
+  bodyOf,
+  centsOf,
+  changesOf,
+  draftOf,
+  emptyDraft,
+  inWords,
+  problemsOf,
+} from './key-draft';
 import { SecretDialog } from './secret-dialog';
 
 type Created = Schemas['CreatedApiKeyView'];
@@ -57,7 +85,9 @@ export function NewKey() {
           title="Key created"
           secret={created.secretKey}
           apiKey={created.apiKey}
-          onClose={() => void navigate({ to: '/keys/$keyId', params: { keyId: created.apiKey.id }, search: { tab: undefined } })}
+          onClose={() =>
+            void navigate({ to: '/keys/$keyId', params: { keyId: created.apiKey.id }, search: { tab: undefined } })
+          }
         />
       )}
     </Page>
@@ -67,8 +97,15 @@ export function NewKey() {
 /** Changes of a key that there is; only what differs is sent. */
 export function EditKey() {
   const { keyId } = useParams({ from: '/shell/keys/$keyId/edit' });
-  const key = useQuery({ queryKey: ['keys', keyId], queryFn: () => dataOf(api.GET('/api/v1/api-keys/{id}', { params: { path: { id: keyId } } })) });
-  return <LoadedPage query={key} rows={10} back={<ToKeys />}>{(data) => <EditForm key={data.id} apiKey={data} />}</LoadedPage>;
+  const key = useQuery({
+    queryKey: ['keys', keyId],
+    queryFn: () => dataOf(api.GET('/api/v1/api-keys/{id}', { params: { path: { id: keyId } } })),
+  });
+  return (
+    <LoadedPage query={key} rows={10} back={<ToKeys />}>
+      {(data) => <EditForm key={data.id} apiKey={data} />}
+    </LoadedPage>
+  );
 }
 
 function EditForm({ apiKey }: { apiKey: ApiKey }) {
@@ -79,14 +116,16 @@ function EditForm({ apiKey }: { apiKey: ApiKey }) {
   const mayLoosen = can('platform:api-keys:update');
   const save = async (draft: KeyDraft) => {
     const body = changesOf(initial, draft);
-    if (Object.keys(body).length > 0) await api.PATCH('/api/v1/api-keys/{id}', { params: { path: { id: apiKey.id } }, body });
+    if (Object.keys(body).length > 0)
+      await api.PATCH('/api/v1/api-keys/{id}', { params: { path: { id: apiKey.id } }, body });
     setDone(true);
   };
   return (
     <Page title={`Edit ${apiKey.name}`} lead={<span className="mono">{apiKey.keyPrefix}</span>}>
       {!mayLoosen && (
         <Alert color="indigo" variant="outline" p="xs">
-          Name, description, tags and alias are yours to choose. Everything else you can narrow, not widen: lower limits, shorter lists, an earlier end.
+          Name, description, tags and alias are yours to choose. Everything else you can narrow, not widen: lower
+          limits, shorter lists, an earlier end.
         </Alert>
       )}
       <KeyForm
@@ -96,7 +135,16 @@ function EditForm({ apiKey }: { apiKey: ApiKey }) {
         action="Save"
         isDone={isDone}
         onDone={() => void navigate({ to: '/keys/$keyId', params: { keyId: apiKey.id }, search: { tab: 'settings' } })}
-        cancel={<Button variant="default" renderRoot={(props) => <Link {...props} to="/keys/$keyId" params={{ keyId: apiKey.id }} search={{ tab: undefined }} />}>Cancel</Button>}
+        cancel={
+          <Button
+            variant="default"
+            renderRoot={(props) => (
+              <Link {...props} to="/keys/$keyId" params={{ keyId: apiKey.id }} search={{ tab: undefined }} />
+            )}
+          >
+            Cancel
+          </Button>
+        }
       />
     </Page>
   );
@@ -116,14 +164,27 @@ interface FormProps {
 
 function KeyForm({ initial, policy, isNew = false, submit, onRefused, onDone, action, isDone, cancel }: FormProps) {
   const { can } = useSession();
-  const form = useForm<KeyDraft>({ initialValues: initial, validate: problemsOf, validateInputOnChange: ['allowedIps', 'allowedModels', 'scopes', 'tags', 'alias', 'rateLimitPerMinute', 'rateLimitPerHour', 'rateLimitPerDay'] });
+  const form = useForm<KeyDraft>({
+    initialValues: initial,
+    validate: problemsOf,
+    validateInputOnChange: [
+      'allowedIps',
+      'allowedModels',
+      'scopes',
+      'tags',
+      'alias',
+      'rateLimitPerMinute',
+      'rateLimitPerHour',
+      'rateLimitPerDay',
+    ],
+  });
   const [refused, setRefused] = useState<Problem | null>(null);
   const draft = form.getValues();
   // Known at once: the page that follows is asked for before anything is drawn again.
   const saved = useRef(false);
   const act = useAct({
     run: submit,
-    done: isNew ? null as never : 'Saved.',
+    done: isNew ? (null as never) : 'Saved.',
     onDone: () => {
       saved.current = true;
       onDone?.();
@@ -142,15 +203,47 @@ function KeyForm({ initial, policy, isNew = false, submit, onRefused, onDone, ac
     shouldBlockFn: () => form.isDirty() && !isDone && !saved.current && !window.confirm('Leave without saving?'),
     enableBeforeUnload: () => form.isDirty() && !isDone && !saved.current,
   });
-  const facets = useQuery({ queryKey: ['keys', 'facets', {}], staleTime: 60_000, queryFn: () => dataOf(api.GET('/api/v1/api-keys/facets')) });
+  const facets = useQuery({
+    queryKey: ['keys', 'facets', {}],
+    staleTime: 60_000,
+    queryFn: () => dataOf(api.GET('/api/v1/api-keys/facets')),
+  });
   const models = useModels();
-  const roles = useQuery({ queryKey: ['roles', 'names'], enabled: can('platform:roles:read'), staleTime: 60_000, queryFn: () => dataOf(api.GET('/api/v1/roles', { params: { query: { size: 100 } } })) });
-  const bound = (value: number | undefined, text: (value: number) => string) => (value === undefined ? undefined : `Your policy: ${text(value)}`);
-  const limit = (field: 'rateLimitPerMinute' | 'rateLimitPerHour' | 'rateLimitPerDay', label: string, max: number, most: number | undefined) => (
-    <NumberInput label={label} description={bound(most, (value) => `at most ${value.toLocaleString()}`) ?? 'requests; empty: no limit'} min={1} max={most ?? max} allowDecimal={false} thousandSeparator="," clampBehavior="none" suffix=" requests" {...form.getInputProps(field)} onChange={(value) => form.setFieldValue(field, value === '' ? '' : Number(value))} />
+  const roles = useQuery({
+    queryKey: ['roles', 'names'],
+    enabled: can('platform:roles:read'),
+    staleTime: 60_000,
+    queryFn: () => dataOf(api.GET('/api/v1/roles', { params: { query: { size: 100 } } })),
+  });
+  const bound = (value: number | undefined, text: (value: number) => string) =>
+    value === undefined ? undefined : `Your policy: ${text(value)}`;
+  const limit = (
+    field: 'rateLimitPerMinute' | 'rateLimitPerHour' | 'rateLimitPerDay',
+    label: string,
+    max: number,
+    most: number | undefined,
+  ) => (
+    <NumberInput
+      label={label}
+      description={bound(most, (value) => `at most ${value.toLocaleString()}`) ?? 'requests; empty: no limit'}
+      min={1}
+      max={most ?? max}
+      allowDecimal={false}
+      thousandSeparator=","
+      clampBehavior="none"
+      suffix=" requests"
+      {...form.getInputProps(field)}
+      onChange={(value) => form.setFieldValue(field, value === '' ? '' : Number(value))}
+    />
   );
   return (
-    <form noValidate onSubmit={form.onSubmit((values) => { setRefused(null); act.go(values); }, focusFirstError)}>
+    <form
+      noValidate
+      onSubmit={form.onSubmit((values) => {
+        setRefused(null);
+        act.go(values);
+      }, focusFirstError)}
+    >
       <Stack gap="md" maw={860}>
         {policy && (
           <Alert color="indigo" variant="outline" p="xs" title="Bounds of your roles">
@@ -160,35 +253,98 @@ function KeyForm({ initial, policy, isNew = false, submit, onRefused, onDone, ac
         <Fieldset legend="Identity">
           <Stack gap="sm">
             <SimpleGrid cols={{ base: 1, sm: 2 }} spacing="sm">
-              <TextInput label="Name" description="What people call it" required maxLength={100} {...form.getInputProps('name')} data-autofocus autoFocus={isNew} />
-              <TextInput label="Alias" description="A stable name for scripts; unique per owner" {...form.getInputProps('alias')} />
+              <TextInput
+                label="Name"
+                description="What people call it"
+                required
+                maxLength={100}
+                {...form.getInputProps('name')}
+                data-autofocus
+                autoFocus={isNew}
+              />
+              <TextInput
+                label="Alias"
+                description="A stable name for scripts; unique per owner"
+                {...form.getInputProps('alias')}
+              />
             </SimpleGrid>
             <Textarea label="Description" autosize minRows={2} maxLength={500} {...form.getInputProps('description')} />
             <SimpleGrid cols={{ base: 1, sm: 2 }} spacing="sm">
-              <TagsInput label="Tags" description="For filters and for spend by tag" data={(facets.data?.tags ?? []).map(({ value }) => value)} clearable {...form.getInputProps('tags')} />
+              <TagsInput
+                label="Tags"
+                description="For filters and for spend by tag"
+                data={(facets.data?.tags ?? []).map(({ value }) => value)}
+                clearable
+                {...form.getInputProps('tags')}
+              />
               {isNew && (
-                <Select label="Environment" description={`Part of the secret: ${settings.keyPrefix}_live_… or ${settings.keyPrefix}_test_…`} data={['live', 'test']} allowDeselect={false} {...form.getInputProps('environment')} />
+                <Select
+                  label="Environment"
+                  description={`Part of the secret: ${settings.keyPrefix}_live_… or ${settings.keyPrefix}_test_…`}
+                  data={['live', 'test']}
+                  allowDeselect={false}
+                  {...form.getInputProps('environment')}
+                />
               )}
               {isNew && can('platform:api-keys:assign') && can('platform:users:read') && (
-                <UserPicker label="Owner" description="A person or a service account" value={draft.ownerId} onChange={(id) => form.setFieldValue('ownerId', id)} error={form.errors['ownerId']} />
+                <UserPicker
+                  label="Owner"
+                  description="A person or a service account"
+                  value={draft.ownerId}
+                  onChange={(id) => form.setFieldValue('ownerId', id)}
+                  error={form.errors['ownerId']}
+                />
               )}
             </SimpleGrid>
           </Stack>
         </Fieldset>
         <Fieldset legend="Access">
           <Stack gap="sm">
-            <TagsInput label="Scopes" description="What the key may do in your own services; empty: nothing that needs a scope" data={[...new Set([...(facets.data?.scopes ?? []).map(({ value }) => value), ...(policy?.scopes ?? []).filter((scope) => !scope.includes('*'))])]} clearable {...form.getInputProps('scopes')} />
+            <TagsInput
+              label="Scopes"
+              description="What the key may do in your own services; empty: nothing that needs a scope"
+              data={[
+                ...new Set([
+                  ...(facets.data?.scopes ?? []).map(({ value }) => value),
+                  ...(policy?.scopes ?? []).filter((scope) => !scope.includes('*')),
+                ]),
+              ]}
+              clearable
+              {...form.getInputProps('scopes')}
+            />
             {roles.data ? (
-              <TagsInput label="Roles" description="What the key may do in Latchkey itself, within what its owner may; most keys need none" data={roles.data.data.map(({ name }) => name)} {...form.getInputProps('roles')} />
+              <TagsInput
+                label="Roles"
+                description="What the key may do in Latchkey itself, within what its owner may; most keys need none"
+                data={roles.data.data.map(({ name }) => name)}
+                {...form.getInputProps('roles')}
+              />
             ) : (
-              <TagsInput label="Roles" description="What the key may do in Latchkey itself; most keys need none" {...form.getInputProps('roles')} />
+              <TagsInput
+                label="Roles"
+                description="What the key may do in Latchkey itself; most keys need none"
+                {...form.getInputProps('roles')}
+              />
             )}
           </Stack>
         </Fieldset>
         <Fieldset legend="Restrictions">
           <Stack gap="sm">
-            <TagsInput label="Addresses" description="Addresses and networks of IPv4 and IPv6, such as 10.0.0.0/8; empty: any" {...form.getInputProps('allowedIps')} splitChars={[',', ' ']} />
-            <TagsInput label="Models" description={bound(policy?.models?.length, () => `inside ${(policy?.models ?? []).join(', ')}`) ?? 'Exact, or with * for any characters, such as gpt-4o*; empty: any'} data={[...new Set([...models, ...(policy?.models ?? [])])]} {...form.getInputProps('allowedModels')} />
+            <TagsInput
+              label="Addresses"
+              description="Addresses and networks of IPv4 and IPv6, such as 10.0.0.0/8; empty: any"
+              {...form.getInputProps('allowedIps')}
+              splitChars={[',', ' ']}
+            />
+            <TagsInput
+              label="Models"
+              description={
+                bound(policy?.models?.length, () => `inside ${(policy?.models ?? []).join(', ')}`) ??
+                'Exact, or with * for any characters, such as gpt-4o*; empty: any'
+              }
+              data={[...new Set([...models, ...(policy?.models ?? [])])]}
+              {...form.getInputProps('allowedModels')}
+            />
             <TagsInput label="Chatbots" description="Empty: any" {...form.getInputProps('allowedChatbots')} />
           </Stack>
         </Fieldset>
@@ -201,12 +357,22 @@ function KeyForm({ initial, policy, isNew = false, submit, onRefused, onDone, ac
         </Fieldset>
         <Fieldset legend="Budget">
           <Stack gap="sm">
-            <Switch label="Limit what this key may spend" checked={draft.hasBudget} onChange={(event) => form.setFieldValue('hasBudget', event.currentTarget.checked)} error={draft.hasBudget ? undefined : form.errors['budgetLimitCents']} />
+            <Switch
+              label="Limit what this key may spend"
+              checked={draft.hasBudget}
+              onChange={(event) => form.setFieldValue('hasBudget', event.currentTarget.checked)}
+              error={draft.hasBudget ? undefined : form.errors['budgetLimitCents']}
+            />
             {draft.hasBudget && (
               <Group align="flex-start" gap="sm">
                 <NumberInput
                   label={`Amount in ${settings.currency}`}
-                  description={draft.budget === '' ? bound(policy?.maxBudgetLimitCents, (cents) => `at most ${money(cents)}`) ?? '5.00 is 500 cents' : `${centsOf(draft.budget).toLocaleString(undefined, { maximumFractionDigits: 6 })} cents${policy?.maxBudgetLimitCents === undefined ? '' : `; your policy: at most ${money(policy.maxBudgetLimitCents)}`}`}
+                  description={
+                    draft.budget === ''
+                      ? (bound(policy?.maxBudgetLimitCents, (cents) => `at most ${money(cents)}`) ??
+                        '5.00 is 500 cents')
+                      : `${centsOf(draft.budget).toLocaleString(undefined, { maximumFractionDigits: 6 })} cents${policy?.maxBudgetLimitCents === undefined ? '' : `; your policy: at most ${money(policy.maxBudgetLimitCents)}`}`
+                  }
                   min={0}
                   decimalScale={8}
                   thousandSeparator=","
@@ -214,8 +380,24 @@ function KeyForm({ initial, policy, isNew = false, submit, onRefused, onDone, ac
                   error={form.errors['budgetLimitCents']}
                   onChange={(value) => form.setFieldValue('budget', value === '' ? '' : Number(value))}
                 />
-                <Input.Wrapper labelElement="div" label="Counted" labelProps={{ id: 'budget-type' }} description="Months are those of UTC" error={form.errors['budgetType']}>
-                  <SegmentedControl aria-labelledby="budget-type" display="flex" w="fit-content" data={[{ value: 'monthly', label: 'per month' }, { value: 'total', label: 'in all' }]} value={draft.budgetType} onChange={(value) => form.setFieldValue('budgetType', value as KeyDraft['budgetType'])} />
+                <Input.Wrapper
+                  labelElement="div"
+                  label="Counted"
+                  labelProps={{ id: 'budget-type' }}
+                  description="Months are those of UTC"
+                  error={form.errors['budgetType']}
+                >
+                  <SegmentedControl
+                    aria-labelledby="budget-type"
+                    display="flex"
+                    w="fit-content"
+                    data={[
+                      { value: 'monthly', label: 'per month' },
+                      { value: 'total', label: 'in all' },
+                    ]}
+                    value={draft.budgetType}
+                    onChange={(value) => form.setFieldValue('budgetType', value as KeyDraft['budgetType'])}
+                  />
                 </Input.Wrapper>
               </Group>
             )}
@@ -224,44 +406,107 @@ function KeyForm({ initial, policy, isNew = false, submit, onRefused, onDone, ac
         <Fieldset legend="Lifetime">
           <SimpleGrid cols={{ base: 1, sm: 2 }} spacing="sm">
             <div>
-              <TextInput type="datetime-local" label="Expires" description={draft.expiresAt === '' ? 'Local time; empty: never' : utc(draft.expiresAt)} {...form.getInputProps('expiresAt')} />
+              <TextInput
+                type="datetime-local"
+                label="Expires"
+                description={draft.expiresAt === '' ? 'Local time; empty: never' : utc(draft.expiresAt)}
+                {...form.getInputProps('expiresAt')}
+              />
               <Group gap={6} mt={6}>
-                {[30, 90, 365].filter((days) => days <= (policy?.maxValidityDays ?? 3650)).map((days) => (
-                  <Button key={days} size="compact-xs" variant="default" onClick={() => form.setFieldValue('expiresAt', toLocalInput(new Date(Date.now() + days * 86_400_000)))}>
-                    in {days} days
+                {[30, 90, 365]
+                  .filter((days) => days <= (policy?.maxValidityDays ?? 3650))
+                  .map((days) => (
+                    <Button
+                      key={days}
+                      size="compact-xs"
+                      variant="default"
+                      onClick={() =>
+                        form.setFieldValue('expiresAt', toLocalInput(new Date(Date.now() + days * 86_400_000)))
+                      }
+                    >
+                      in {days} days
+                    </Button>
+                  ))}
+                {policy?.maxValidityDays === undefined && (
+                  <Button size="compact-xs" variant="default" onClick={() => form.setFieldValue('expiresAt', '')}>
+                    never
                   </Button>
-                ))}
-                {policy?.maxValidityDays === undefined && <Button size="compact-xs" variant="default" onClick={() => form.setFieldValue('expiresAt', '')}>never</Button>}
+                )}
               </Group>
             </div>
-            <NumberInput label="Days a renewal gives" description={bound(policy?.maxValidityDays, (days) => `at most ${days} days`) ?? `Empty: ${settings.keyValidityDays} days, as set for this installation`} min={1} max={3650} allowDecimal={false} suffix=" days" {...form.getInputProps('validityDays')} onChange={(value) => form.setFieldValue('validityDays', value === '' ? '' : Number(value))} />
+            <NumberInput
+              label="Days a renewal gives"
+              description={
+                bound(policy?.maxValidityDays, (days) => `at most ${days} days`) ??
+                `Empty: ${settings.keyValidityDays} days, as set for this installation`
+              }
+              min={1}
+              max={3650}
+              allowDecimal={false}
+              suffix=" days"
+              {...form.getInputProps('validityDays')}
+              onChange={(value) => form.setFieldValue('validityDays', value === '' ? '' : Number(value))}
+            />
           </SimpleGrid>
         </Fieldset>
         <Fieldset legend="Metadata">
           <Stack gap="xs">
-            <Text size="sm" c="dimmed">Names and values that every verdict on this key carries.</Text>
+            <Text size="sm" c="dimmed">
+              Names and values that every verdict on this key carries.
+            </Text>
             {draft.metadata.map((_, index) => (
               <Group key={index} gap="xs" wrap="nowrap">
-                <TextInput aria-label={`Name of entry ${index + 1}`} placeholder="name" style={{ flex: 1 }} {...form.getInputProps(`metadata.${index}.name`)} />
-                <TextInput aria-label={`Value of entry ${index + 1}`} placeholder="value" style={{ flex: 2 }} {...form.getInputProps(`metadata.${index}.value`)} />
-                <ActionIcon variant="subtle" color="gray" aria-label={`Remove entry ${index + 1}`} onClick={() => form.removeListItem('metadata', index)}>
+                <TextInput
+                  aria-label={`Name of entry ${index + 1}`}
+                  placeholder="name"
+                  style={{ flex: 1 }}
+                  {...form.getInputProps(`metadata.${index}.name`)}
+                />
+                <TextInput
+                  aria-label={`Value of entry ${index + 1}`}
+                  placeholder="value"
+                  style={{ flex: 2 }}
+                  {...form.getInputProps(`metadata.${index}.value`)}
+                />
+                <ActionIcon
+                  variant="subtle"
+                  color="gray"
+                  aria-label={`Remove entry ${index + 1}`}
+                  onClick={() => form.removeListItem('metadata', index)}
+                >
                   <Icon name="close" size={15} />
                 </ActionIcon>
               </Group>
             ))}
-            {form.errors['metadata'] && <Text size="xs" c="red">{form.errors['metadata']}</Text>}
+            {form.errors['metadata'] && (
+              <Text size="xs" c="red">
+                {form.errors['metadata']}
+              </Text>
+            )}
             <Group>
-              <Button size="compact-sm" variant="default" onClick={() => form.insertListItem('metadata', { name: '', value: '' })}>Add an entry</Button>
+              <Button
+                size="compact-sm"
+                variant="default"
+                onClick={() => form.insertListItem('metadata', { name: '', value: '' })}
+              >
+                Add an entry
+              </Button>
             </Group>
           </Stack>
         </Fieldset>
-        {refused && !isSaidByFields(refused, form.errors as Record<string, string>, FIELDS) && <ProblemAlert error={refused} />}
+        {refused && !isSaidByFields(refused, form.errors as Record<string, string>, FIELDS) && (
+          <ProblemAlert error={refused} />
+        )}
         <Paper withBorder p="sm" style={{ position: 'sticky', bottom: 8, zIndex: 5 }}>
           <Group justify="space-between" gap="sm">
-            <Text size="sm" className="grow" miw={240} data-testid="summary">{inWords(draft)}</Text>
+            <Text size="sm" className="grow" miw={240} data-testid="summary">
+              {inWords(draft)}
+            </Text>
             <Group gap="xs">
               {cancel}
-              <Button type="submit" loading={act.isPending} disabled={isDone}>{action}</Button>
+              <Button type="submit" loading={act.isPending} disabled={isDone}>
+                {action}
+              </Button>
             </Group>
           </Group>
         </Paper>
@@ -295,9 +540,11 @@ export function policyInWords(policy: KeyPolicy): string {
     policy.maxRateLimitPerMinute && `at most ${policy.maxRateLimitPerMinute.toLocaleString()} per minute`,
     policy.maxRateLimitPerHour && `at most ${policy.maxRateLimitPerHour.toLocaleString()} per hour`,
     policy.maxRateLimitPerDay && `at most ${policy.maxRateLimitPerDay.toLocaleString()} per day`,
-    policy.maxBudgetLimitCents !== undefined && `at most ${money(policy.maxBudgetLimitCents)} ${policy.budgetType === 'total' ? 'in all' : 'per month'}`,
+    policy.maxBudgetLimitCents !== undefined &&
+      `at most ${money(policy.maxBudgetLimitCents)} ${policy.budgetType === 'total' ? 'in all' : 'per month'}`,
     policy.maxValidityDays && `valid for at most ${policy.maxValidityDays} days`,
-    policy.reservedTagPrefixes?.length && `no tags of your own that begin with ${policy.reservedTagPrefixes.join(', ')}`,
+    policy.reservedTagPrefixes?.length &&
+      `no tags of your own that begin with ${policy.reservedTagPrefixes.join(', ')}`,
   ].filter(Boolean);
   const bounds = said.length === 0 ? 'No bounds.' : `Keys lie inside: ${said.join('; ')}.`;
   const filled = defaultsInWords(policy);
@@ -311,7 +558,8 @@ function defaultsInWords({ defaults = {} }: KeyPolicy): string {
     defaults.rateLimitPerMinute && `${defaults.rateLimitPerMinute.toLocaleString()} per minute`,
     defaults.rateLimitPerHour && `${defaults.rateLimitPerHour.toLocaleString()} per hour`,
     defaults.rateLimitPerDay && `${defaults.rateLimitPerDay.toLocaleString()} per day`,
-    defaults.budgetLimitCents !== undefined && `${money(defaults.budgetLimitCents)} ${defaults.budgetType === 'monthly' ? 'per month' : 'in all'}`,
+    defaults.budgetLimitCents !== undefined &&
+      `${money(defaults.budgetLimitCents)} ${defaults.budgetType === 'monthly' ? 'per month' : 'in all'}`,
     defaults.validityDays && `${defaults.validityDays} days`,
   ]
     .filter(Boolean)

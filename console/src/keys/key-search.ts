@@ -3,11 +3,32 @@ import type { paths } from '../api/schema';
 type Query = NonNullable<paths['/api/v1/api-keys']['get']['parameters']['query']>;
 
 /** The state of a table of keys, as the URL carries it: the API's own filters. */
-export type KeySearch = Pick<Query, 'page' | 'size' | 'sort' | 'ownerId' | 'status' | 'environment' | 'tag' | 'scope' | 'search' | 'expiresBefore' | 'unusedSince' | 'neverUsed' | 'hasExpiry' | 'budgetUsedAbove'>;
+export type KeySearch = Pick<
+  Query,
+  | 'page'
+  | 'size'
+  | 'sort'
+  | 'ownerId'
+  | 'status'
+  | 'environment'
+  | 'tag'
+  | 'scope'
+  | 'search'
+  | 'expiresBefore'
+  | 'unusedSince'
+  | 'neverUsed'
+  | 'hasExpiry'
+  | 'budgetUsedAbove'
+>;
 
 const STATUSES = ['active', 'inactive', 'expired', 'revoked'] as const;
 const text = (value: unknown) => (typeof value === 'string' && value !== '' ? value : undefined);
-const list = (value: unknown) => (Array.isArray(value) ? value.filter((one) => typeof one === 'string') : typeof value === 'string' ? [value] : undefined);
+const list = (value: unknown) =>
+  Array.isArray(value)
+    ? value.filter((one) => typeof one === 'string')
+    : typeof value === 'string'
+      ? [value]
+      : undefined;
 const whole = (value: unknown) => (Number.isInteger(value) && Number(value) >= 1 ? Number(value) : undefined);
 const flag = (value: unknown) => (typeof value === 'boolean' ? value : undefined);
 

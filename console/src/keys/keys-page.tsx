@@ -1,4 +1,18 @@
-import { ActionIcon, Button, Checkbox, CloseButton, Group, Menu, MultiSelect, Pagination, Select, Stack, Table, Text, TextInput } from '@mantine/core';
+import {
+  ActionIcon,
+  Button,
+  Checkbox,
+  CloseButton,
+  Group,
+  Menu,
+  MultiSelect,
+  Pagination,
+  Select,
+  Stack,
+  Table,
+  Text,
+  TextInput,
+} from '@mantine/core';
 import { useDebouncedCallback } from '@mantine/hooks';
 import { keepPreviousData, useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
@@ -59,7 +73,9 @@ function KeyList({ title, lead, search, to, fixed = {}, isOwn = false }: ListPro
     setSelected(new Set());
     void navigate({ to, search: { ...search, page: undefined, ...next } as never, replace: true });
   };
-  const isFiltered = Object.keys(filters).some((name) => filters[name as keyof typeof filters] !== undefined && !(name in fixed));
+  const isFiltered = Object.keys(filters).some(
+    (name) => filters[name as keyof typeof filters] !== undefined && !(name in fixed),
+  );
   const actions = (
     <>
       <Download href={`/api/v1/api-keys/export?${keyQueryString({ ...search, ...fixed })}`}>Export CSV</Download>
@@ -70,20 +86,43 @@ function KeyList({ title, lead, search, to, fixed = {}, isOwn = false }: ListPro
     <Page title={title} lead={lead} actions={actions}>
       <Filters search={search} change={change} isOwn={isOwn} fixed={fixed} isFiltered={isFiltered} />
       <BulkActions ids={[...selected]} onClose={() => setSelected(new Set())}>
-        {list.data && <SelectMatching total={list.data.meta.total} isCapped={list.data.meta.totalIsCapped} shown={list.data.data} query={query} selected={selected} onSelect={setSelected} />}
+        {list.data && (
+          <SelectMatching
+            total={list.data.meta.total}
+            isCapped={list.data.meta.totalIsCapped}
+            shown={list.data.data}
+            query={query}
+            selected={selected}
+            onSelect={setSelected}
+          />
+        )}
       </BulkActions>
       <Loaded query={list} rows={8}>
         {({ data, meta }) =>
           data.length === 0 ? (
-            <Empty
-              title={isFiltered ? 'No key matches these filters' : 'No keys yet'}
-            >
-              {isFiltered ? 'Widen or clear the filters above.' : can('platform:api-keys:create') ? 'Create the first one: its secret is shown once.' : 'Your roles do not let you create keys; ask an administrator for one.'}
+            <Empty title={isFiltered ? 'No key matches these filters' : 'No keys yet'}>
+              {isFiltered
+                ? 'Widen or clear the filters above.'
+                : can('platform:api-keys:create')
+                  ? 'Create the first one: its secret is shown once.'
+                  : 'Your roles do not let you create keys; ask an administrator for one.'}
             </Empty>
           ) : (
             <Stack gap="xs">
-              <KeyTable keys={data} sort={search.sort} onSort={(sort) => change({ sort })} selected={selected} onSelect={setSelected} showOwner={!isOwn} />
-              <Pages meta={meta} size={query.size} onPage={(page) => void navigate({ to, search: { ...search, page } as never })} onSize={(size) => change({ size })} />
+              <KeyTable
+                keys={data}
+                sort={search.sort}
+                onSort={(sort) => change({ sort })}
+                selected={selected}
+                onSelect={setSelected}
+                showOwner={!isOwn}
+              />
+              <Pages
+                meta={meta}
+                size={query.size}
+                onPage={(page) => void navigate({ to, search: { ...search, page } as never })}
+                onSize={(size) => change({ size })}
+              />
             </Stack>
           )
         }
@@ -99,17 +138,27 @@ function NewKeyButtons() {
   return (
     <Group gap={4} wrap="nowrap">
       {mayCreate && (
-        <Button size="xs" leftSection={<Icon name="plus" size={15} />} renderRoot={(props) => <Link {...props} to="/keys/new" search={{ ownerId: undefined }} />}>
+        <Button
+          size="xs"
+          leftSection={<Icon name="plus" size={15} />}
+          renderRoot={(props) => <Link {...props} to="/keys/new" search={{ ownerId: undefined }} />}
+        >
           New key
         </Button>
       )}
       <Menu position="bottom-end">
         <Menu.Target>
-          <ActionIcon variant="default" size={30} aria-label="Other ways to a key"><Icon name="more" size={16} /></ActionIcon>
+          <ActionIcon variant="default" size={30} aria-label="Other ways to a key">
+            <Icon name="more" size={16} />
+          </ActionIcon>
         </Menu.Target>
         <Menu.Dropdown>
-          <Menu.Item renderRoot={(props) => <Link {...props} to="/keys/by-alias" />}>Create or renew by alias</Menu.Item>
-          {mayCreate && can('platform:api-keys:assign') && <Menu.Item renderRoot={(props) => <Link {...props} to="/keys/import" />}>Import keys</Menu.Item>}
+          <Menu.Item renderRoot={(props) => <Link {...props} to="/keys/by-alias" />}>
+            Create or renew by alias
+          </Menu.Item>
+          {mayCreate && can('platform:api-keys:assign') && (
+            <Menu.Item renderRoot={(props) => <Link {...props} to="/keys/import" />}>Import keys</Menu.Item>
+          )}
         </Menu.Dropdown>
       </Menu>
     </Group>
@@ -141,7 +190,10 @@ function SelectMatching({ total, isCapped, shown, query, selected, onSelect }: M
     try {
       for (let page = 1; ids.size < number; page += 1) {
         const one = { ...query, page, size: 100 };
-        const { data } = await queries.fetchQuery({ queryKey: ['keys', one], queryFn: () => dataOf(api.GET('/api/v1/api-keys', { params: { query: one } })) });
+        const { data } = await queries.fetchQuery({
+          queryKey: ['keys', one],
+          queryFn: () => dataOf(api.GET('/api/v1/api-keys', { params: { query: one } })),
+        });
         if (data.length === 0) break;
         for (const { id } of data.slice(0, number - ids.size)) ids.add(id);
       }
@@ -153,13 +205,19 @@ function SelectMatching({ total, isCapped, shown, query, selected, onSelect }: M
   };
   return (
     <Button size="compact-sm" variant="light" loading={isPending} onClick={() => void select()}>
-      {total > BULK_MAX || isCapped ? `Select the first ${count(number)} that match` : `Select all ${count(number)} that match`}
+      {total > BULK_MAX || isCapped
+        ? `Select the first ${count(number)} that match`
+        : `Select all ${count(number)} that match`}
     </Button>
   );
 }
 
 function cleared(search: KeySearch): Partial<KeySearch> {
-  return Object.fromEntries(Object.keys(search).filter((name) => name !== 'sort' && name !== 'size').map((name) => [name, undefined]));
+  return Object.fromEntries(
+    Object.keys(search)
+      .filter((name) => name !== 'sort' && name !== 'size')
+      .map((name) => [name, undefined]),
+  );
 }
 
 interface FilterProps {
@@ -178,20 +236,84 @@ function Filters({ search, change, isOwn, fixed, isFiltered }: FilterProps) {
   });
   const options = (values: readonly { value: string; count: number }[] | undefined, chosen: readonly string[] = []) => {
     const known = (values ?? []).map(({ value, count: keys }) => ({ value, label: `${value} (${short(keys)})` }));
-    return [...known, ...chosen.filter((one) => !known.some(({ value }) => value === one)).map((value) => ({ value, label: value }))];
+    return [
+      ...known,
+      ...chosen.filter((one) => !known.some(({ value }) => value === one)).map((value) => ({ value, label: value })),
+    ];
   };
-  const owners = (facets.data?.owners ?? []).map(({ value, name, count: keys }) => ({ value, label: `${name} (${short(keys)})` }));
-  if (search.ownerId && !owners.some(({ value }) => value === search.ownerId)) owners.push({ value: search.ownerId, label: search.ownerId });
+  const owners = (facets.data?.owners ?? []).map(({ value, name, count: keys }) => ({
+    value,
+    label: `${name} (${short(keys)})`,
+  }));
+  if (search.ownerId && !owners.some(({ value }) => value === search.ownerId))
+    owners.push({ value: search.ownerId, label: search.ownerId });
   return (
     <Stack gap={6}>
       <div className="filters" role="search" aria-label="Filter keys">
-        <SearchField value={search.search ?? ''} onChange={(text) => change({ search: text === '' ? undefined : text })} />
-        <Select aria-label="Status" placeholder="Any status" size="xs" clearable data={['active', 'inactive', 'expired', 'revoked']} value={search.status ?? null} onChange={(value) => change({ status: (value ?? undefined) as KeySearch['status'] })} clearButtonProps={{ 'aria-label': 'Any status' }} />
-        {!isOwn && <Select aria-label="Owner" placeholder="Any owner" size="xs" clearable searchable data={owners} value={search.ownerId ?? null} onChange={(value) => change({ ownerId: value ?? undefined })} clearButtonProps={{ 'aria-label': 'Any owner' }} />}
-        <MultiSelect aria-label="Tags, all of them" placeholder={search.tag?.length ? '' : 'Any tag'} size="xs" searchable clearable data={options(facets.data?.tags, search.tag)} value={search.tag ?? []} onChange={(tag) => change({ tag: tag.length ? tag : undefined })} clearButtonProps={{ 'aria-label': 'Any tag' }} />
-        <MultiSelect aria-label="Scopes, all of them" placeholder={search.scope?.length ? '' : 'Any scope'} size="xs" searchable clearable data={options(facets.data?.scopes, search.scope)} value={search.scope ?? []} onChange={(scope) => change({ scope: scope.length ? scope : undefined })} clearButtonProps={{ 'aria-label': 'Any scope' }} />
-        <Select aria-label="Environment" placeholder="Live and test" size="xs" clearable data={['live', 'test']} value={search.environment ?? null} onChange={(value) => change({ environment: (value ?? undefined) as KeySearch['environment'] })} clearButtonProps={{ 'aria-label': 'Live and test' }} />
-        {isFiltered && <Button size="xs" variant="subtle" px={6} justify="flex-start" onClick={() => change(cleared(search))}>Clear the filters</Button>}
+        <SearchField
+          value={search.search ?? ''}
+          onChange={(text) => change({ search: text === '' ? undefined : text })}
+        />
+        <Select
+          aria-label="Status"
+          placeholder="Any status"
+          size="xs"
+          clearable
+          data={['active', 'inactive', 'expired', 'revoked']}
+          value={search.status ?? null}
+          onChange={(value) => change({ status: (value ?? undefined) as KeySearch['status'] })}
+          clearButtonProps={{ 'aria-label': 'Any status' }}
+        />
+        {!isOwn && (
+          <Select
+            aria-label="Owner"
+            placeholder="Any owner"
+            size="xs"
+            clearable
+            searchable
+            data={owners}
+            value={search.ownerId ?? null}
+            onChange={(value) => change({ ownerId: value ?? undefined })}
+            clearButtonProps={{ 'aria-label': 'Any owner' }}
+          />
+        )}
+        <MultiSelect
+          aria-label="Tags, all of them"
+          placeholder={search.tag?.length ? '' : 'Any tag'}
+          size="xs"
+          searchable
+          clearable
+          data={options(facets.data?.tags, search.tag)}
+          value={search.tag ?? []}
+          onChange={(tag) => change({ tag: tag.length ? tag : undefined })}
+          clearButtonProps={{ 'aria-label': 'Any tag' }}
+        />
+        <MultiSelect
+          aria-label="Scopes, all of them"
+          placeholder={search.scope?.length ? '' : 'Any scope'}
+          size="xs"
+          searchable
+          clearable
+          data={options(facets.data?.scopes, search.scope)}
+          value={search.scope ?? []}
+          onChange={(scope) => change({ scope: scope.length ? scope : undefined })}
+          clearButtonProps={{ 'aria-label': 'Any scope' }}
+        />
+        <Select
+          aria-label="Environment"
+          placeholder="Live and test"
+          size="xs"
+          clearable
+          data={['live', 'test']}
+          value={search.environment ?? null}
+          onChange={(value) => change({ environment: (value ?? undefined) as KeySearch['environment'] })}
+          clearButtonProps={{ 'aria-label': 'Live and test' }}
+        />
+        {isFiltered && (
+          <Button size="xs" variant="subtle" px={6} justify="flex-start" onClick={() => change(cleared(search))}>
+            Clear the filters
+          </Button>
+        )}
       </div>
       <MoreFilters search={search} change={change} />
     </Stack>
@@ -201,11 +323,15 @@ function Filters({ search, change, isOwn, fixed, isFiltered }: FilterProps) {
 /** Filters that links from other pages set; each can be taken away. */
 function MoreFilters({ search, change }: Pick<FilterProps, 'search' | 'change'>) {
   const marks: [string, Partial<KeySearch>][] = [];
-  if (search.neverUsed !== undefined) marks.push([search.neverUsed ? 'never used' : 'used at least once', { neverUsed: undefined }]);
+  if (search.neverUsed !== undefined)
+    marks.push([search.neverUsed ? 'never used' : 'used at least once', { neverUsed: undefined }]);
   if (search.unusedSince) marks.push([`not used since ${search.unusedSince.slice(0, 10)}`, { unusedSince: undefined }]);
-  if (search.hasExpiry !== undefined) marks.push([search.hasExpiry ? 'with an expiry' : 'without an expiry', { hasExpiry: undefined }]);
-  if (search.expiresBefore) marks.push([`ends before ${search.expiresBefore.slice(0, 10)}`, { expiresBefore: undefined }]);
-  if (search.budgetUsedAbove !== undefined) marks.push([`more than ${search.budgetUsedAbove} % of the budget spent`, { budgetUsedAbove: undefined }]);
+  if (search.hasExpiry !== undefined)
+    marks.push([search.hasExpiry ? 'with an expiry' : 'without an expiry', { hasExpiry: undefined }]);
+  if (search.expiresBefore)
+    marks.push([`ends before ${search.expiresBefore.slice(0, 10)}`, { expiresBefore: undefined }]);
+  if (search.budgetUsedAbove !== undefined)
+    marks.push([`more than ${search.budgetUsedAbove} % of the budget spent`, { budgetUsedAbove: undefined }]);
   if (marks.length === 0) return null;
   return (
     <Group gap={6}>
@@ -237,7 +363,13 @@ function SearchField({ value, onChange }: { value: string; onChange: (text: stri
       leftSection={<Icon name="search" size={15} />}
       value={text}
       maxLength={100}
-      error={isSecret ? 'That is a whole secret: search by its start, and revoke it if it was found somewhere.' : text.trim().length > 0 && text.trim().length < 3 ? 'At least 3 characters' : null}
+      error={
+        isSecret
+          ? 'That is a whole secret: search by its start, and revoke it if it was found somewhere.'
+          : text.trim().length > 0 && text.trim().length < 3
+            ? 'At least 3 characters'
+            : null
+      }
       onChange={(event) => {
         const next = event.currentTarget.value;
         setText(next);
@@ -264,7 +396,9 @@ export function KeyTable({ keys, sort = '-createdAt', onSort, selected, onSelect
   const some = selected !== undefined && keys.some(({ id }) => selected.has(id));
   const toggle = (ids: readonly string[], on: boolean) => {
     const next = new Set(selected);
-    for (const id of ids) if (on) next.add(id); else next.delete(id);
+    for (const id of ids)
+      if (on) next.add(id);
+      else next.delete(id);
     onSelect?.(next);
   };
   const head = (label: string, field?: string, props: object = {}): ReactNode => {
@@ -272,8 +406,13 @@ export function KeyTable({ keys, sort = '-createdAt', onSort, selected, onSelect
     const direction = sort === field ? 'ascending' : sort === `-${field}` ? 'descending' : 'none';
     return (
       <Table.Th aria-sort={direction} {...props}>
-        <button type="button" className="sort" onClick={() => onSort((direction === 'descending' ? field : `-${field}`) as KeySearch['sort'])}>
-          {label} <span aria-hidden="true">{direction === 'ascending' ? '↑' : direction === 'descending' ? '↓' : ''}</span>
+        <button
+          type="button"
+          className="sort"
+          onClick={() => onSort((direction === 'descending' ? field : `-${field}`) as KeySearch['sort'])}
+        >
+          {label}{' '}
+          <span aria-hidden="true">{direction === 'ascending' ? '↑' : direction === 'descending' ? '↓' : ''}</span>
         </button>
       </Table.Th>
     );
@@ -285,7 +424,18 @@ export function KeyTable({ keys, sort = '-createdAt', onSort, selected, onSelect
           <Table.Tr>
             {onSelect && (
               <Table.Th w={36}>
-                <Checkbox size="xs" aria-label="Select all keys on this page" checked={all} indeterminate={some && !all} onChange={(event) => toggle(keys.map(({ id }) => id), event.currentTarget.checked)} />
+                <Checkbox
+                  size="xs"
+                  aria-label="Select all keys on this page"
+                  checked={all}
+                  indeterminate={some && !all}
+                  onChange={(event) =>
+                    toggle(
+                      keys.map(({ id }) => id),
+                      event.currentTarget.checked,
+                    )
+                  }
+                />
               </Table.Th>
             )}
             {head('Name', 'name')}
@@ -306,50 +456,116 @@ export function KeyTable({ keys, sort = '-createdAt', onSort, selected, onSelect
             <Table.Tr key={key.id} bg={selected?.has(key.id) ? 'var(--mantine-primary-color-light)' : undefined}>
               {onSelect && (
                 <Table.Td>
-                  <Checkbox size="xs" aria-label={`Select ${key.name}`} checked={selected?.has(key.id) ?? false} onChange={(event) => toggle([key.id], event.currentTarget.checked)} />
+                  <Checkbox
+                    size="xs"
+                    aria-label={`Select ${key.name}`}
+                    checked={selected?.has(key.id) ?? false}
+                    onChange={(event) => toggle([key.id], event.currentTarget.checked)}
+                  />
                 </Table.Td>
               )}
               <Table.Td maw={280} miw={150}>
-                <Link to="/keys/$keyId" params={{ keyId: key.id }} search={{ tab: undefined }} className="plain-link breakable" style={{ fontWeight: 500 }}>
+                <Link
+                  to="/keys/$keyId"
+                  params={{ keyId: key.id }}
+                  search={{ tab: undefined }}
+                  className="plain-link breakable"
+                  style={{ fontWeight: 500 }}
+                >
                   {key.name}
                 </Link>
-                <Text size="xs" c="dimmed" className="mono nowrap">{key.keyPrefix}</Text>
+                <Text size="xs" c="dimmed" className="mono nowrap">
+                  {key.keyPrefix}
+                </Text>
               </Table.Td>
-              <Table.Td><StatusMark status={key.status} /></Table.Td>
+              <Table.Td>
+                <StatusMark status={key.status} />
+              </Table.Td>
               {showOwner && (
                 <Table.Td visibleFrom="sm" maw={180} style={{ overflowWrap: 'break-word' }}>
                   {key.ownerName}
-                  {!key.ownerIsActive && <Text size="xs" c="dimmed">disabled</Text>}
+                  {!key.ownerIsActive && (
+                    <Text size="xs" c="dimmed">
+                      disabled
+                    </Text>
+                  )}
                 </Table.Td>
               )}
-              <Table.Td visibleFrom="lg" miw={120} maw={220}><Marks values={key.scopes} none="none" limit={3} /></Table.Td>
-              <Table.Td visibleFrom="md" className="nowrap">{key.budgetLimitCents === null ? <Text span size="sm" c="dimmed">unlimited</Text> : `${money(key.budgetLimitCents)}${key.budgetType === 'monthly' ? ' / month' : ''}`}</Table.Td>
-              <Table.Td visibleFrom="md" ta="right" className="nowrap">{money(key.totalCostCents)}</Table.Td>
-              <Table.Td visibleFrom="xl" ta="right">{short(key.totalRequests)}</Table.Td>
-              <Table.Td visibleFrom="sm"><Instant at={key.lastUsedAt} relative /></Table.Td>
-              <Table.Td visibleFrom="md"><Instant at={key.expiresAt} relative /></Table.Td>
-              <Table.Td visibleFrom="xl"><Instant at={key.createdAt} relative /></Table.Td>
+              <Table.Td visibleFrom="lg" miw={120} maw={220}>
+                <Marks values={key.scopes} none="none" limit={3} />
+              </Table.Td>
+              <Table.Td visibleFrom="md" className="nowrap">
+                {key.budgetLimitCents === null ? (
+                  <Text span size="sm" c="dimmed">
+                    unlimited
+                  </Text>
+                ) : (
+                  `${money(key.budgetLimitCents)}${key.budgetType === 'monthly' ? ' / month' : ''}`
+                )}
+              </Table.Td>
+              <Table.Td visibleFrom="md" ta="right" className="nowrap">
+                {money(key.totalCostCents)}
+              </Table.Td>
+              <Table.Td visibleFrom="xl" ta="right">
+                {short(key.totalRequests)}
+              </Table.Td>
+              <Table.Td visibleFrom="sm">
+                <Instant at={key.lastUsedAt} relative />
+              </Table.Td>
+              <Table.Td visibleFrom="md">
+                <Instant at={key.expiresAt} relative />
+              </Table.Td>
+              <Table.Td visibleFrom="xl">
+                <Instant at={key.createdAt} relative />
+              </Table.Td>
               <Table.Td pl={0}>
                 <KeyMenu apiKey={key} withEdit onAction={(action) => setAct({ action, apiKey: key })}>
-                  <ActionIcon variant="subtle" color="gray" size="sm" display="flex" aria-label={`Actions on ${key.name}`}><Icon name="more" size={16} /></ActionIcon>
+                  <ActionIcon
+                    variant="subtle"
+                    color="gray"
+                    size="sm"
+                    display="flex"
+                    aria-label={`Actions on ${key.name}`}
+                  >
+                    <Icon name="more" size={16} />
+                  </ActionIcon>
                 </KeyMenu>
               </Table.Td>
             </Table.Tr>
           ))}
         </Table.Tbody>
       </Table>
-      {act && <KeyActionDialog key={`${act.action} ${act.apiKey.id}`} action={act.action} apiKey={act.apiKey} onClose={() => setAct(null)} />}
+      {act && (
+        <KeyActionDialog
+          key={`${act.action} ${act.apiKey.id}`}
+          action={act.action}
+          apiKey={act.apiKey}
+          onClose={() => setAct(null)}
+        />
+      )}
     </div>
   );
 }
 
 /** Page numbers, how many there are, and how many a page shows. */
-export function Pages({ meta, size, onPage, onSize }: { meta: { total: number; page: number; totalIsCapped: boolean }; size: number; onPage: (page: number) => void; onSize?: (size: number) => void }) {
+export function Pages({
+  meta,
+  size,
+  onPage,
+  onSize,
+}: {
+  meta: { total: number; page: number; totalIsCapped: boolean };
+  size: number;
+  onPage: (page: number) => void;
+  onSize?: (size: number) => void;
+}) {
   const pages = Math.max(1, Math.min(Math.ceil(meta.total / size), Math.floor(LAST_ROW / size)));
   return (
     <Group justify="space-between" gap="xs">
       <Text size="sm" c="dimmed">
-        {meta.totalIsCapped ? `More than ${count(meta.total)}; narrow the list to see the rest` : `${count(meta.total)} in all`}
+        {meta.totalIsCapped
+          ? `More than ${count(meta.total)}; narrow the list to see the rest`
+          : `${count(meta.total)} in all`}
       </Text>
       <Group gap="xs">
         {onSize && (
@@ -360,12 +576,27 @@ export function Pages({ meta, size, onPage, onSize }: { meta: { total: number; p
               </ActionIcon>
             </Menu.Target>
             <Menu.Dropdown>
-              {SIZES.map((one) => <Menu.Item key={one} onClick={() => onSize(one)}>{one} a page</Menu.Item>)}
+              {SIZES.map((one) => (
+                <Menu.Item key={one} onClick={() => onSize(one)}>
+                  {one} a page
+                </Menu.Item>
+              ))}
             </Menu.Dropdown>
           </Menu>
         )}
         {pages > 1 && (
-          <Pagination size="sm" total={pages} value={meta.page} onChange={onPage} getControlProps={(control) => ({ 'aria-label': { first: 'First page', previous: 'Previous page', next: 'Next page', last: 'Last page' }[control] })} getItemProps={(page) => ({ 'aria-label': `Page ${page}` })} />
+          <Pagination
+            size="sm"
+            total={pages}
+            value={meta.page}
+            onChange={onPage}
+            getControlProps={(control) => ({
+              'aria-label': { first: 'First page', previous: 'Previous page', next: 'Next page', last: 'Last page' }[
+                control
+              ],
+            })}
+            getItemProps={(page) => ({ 'aria-label': `Page ${page}` })}
+          />
         )}
       </Group>
     </Group>

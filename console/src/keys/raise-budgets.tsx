@@ -21,8 +21,18 @@ export function RaiseBudgets({ keys, onDone }: { keys: readonly ApiKey[]; onDone
   if (opened === null && (!can('platform:api-keys:update') || limited.length === 0)) return null;
   return (
     <>
-      <Button size="compact-sm" variant="default" onClick={() => setOpened(limited)}>Raise budgets</Button>
-      {opened && <Dialog keys={opened} onClose={(isDone) => { setOpened(null); if (isDone) onDone(); }} />}
+      <Button size="compact-sm" variant="default" onClick={() => setOpened(limited)}>
+        Raise budgets
+      </Button>
+      {opened && (
+        <Dialog
+          keys={opened}
+          onClose={(isDone) => {
+            setOpened(null);
+            if (isDone) onDone();
+          }}
+        />
+      )}
     </>
   );
 }
@@ -40,10 +50,15 @@ function Dialog({ keys, onClose }: { keys: readonly ApiKey[]; onClose: (isDone: 
     setRunning(true);
     const known = new Map<string, string>();
     for (const { id, budgetLimitCents } of keys) {
-      const said = await api.PATCH('/api/v1/api-keys/{id}', { params: { path: { id } }, body: { budgetLimitCents: raised(budgetLimitCents!, percent) } }).then(
-        () => 'done',
-        (error: Error) => error.message,
-      );
+      const said = await api
+        .PATCH('/api/v1/api-keys/{id}', {
+          params: { path: { id } },
+          body: { budgetLimitCents: raised(budgetLimitCents!, percent) },
+        })
+        .then(
+          () => 'done',
+          (error: Error) => error.message,
+        );
       known.set(id, said);
       setOutcomes(new Map(known));
     }
@@ -56,20 +71,44 @@ function Dialog({ keys, onClose }: { keys: readonly ApiKey[]; onClose: (isDone: 
     onClose(isDone);
   };
   return (
-    <Modal opened onClose={close} title={`Raise the budget of ${count(keys.length)} ${plural(keys.length, 'key')}`} centered closeButtonProps={{ 'aria-label': 'Close' }}>
+    <Modal
+      opened
+      onClose={close}
+      title={`Raise the budget of ${count(keys.length)} ${plural(keys.length, 'key')}`}
+      centered
+      closeButtonProps={{ 'aria-label': 'Close' }}
+    >
       <Stack gap="sm">
-        <NumberInput label="By" suffix=" %" min={1} max={1000} allowDecimal={false} value={percent} disabled={isRunning || isDone} onChange={(value) => setPercent(value === '' ? '' : Number(value))} />
+        <NumberInput
+          label="By"
+          suffix=" %"
+          min={1}
+          max={1000}
+          allowDecimal={false}
+          value={percent}
+          disabled={isRunning || isDone}
+          onChange={(value) => setPercent(value === '' ? '' : Number(value))}
+        />
         <div className="bordered scroll-x" tabIndex={0} role="region" aria-label="Budgets before and after">
           <Table>
             <Table.Thead>
-              <Table.Tr><Table.Th>Key</Table.Th><Table.Th ta="right">Now</Table.Th><Table.Th ta="right">Then</Table.Th><Table.Th aria-label="Outcome" /></Table.Tr>
+              <Table.Tr>
+                <Table.Th>Key</Table.Th>
+                <Table.Th ta="right">Now</Table.Th>
+                <Table.Th ta="right">Then</Table.Th>
+                <Table.Th aria-label="Outcome" />
+              </Table.Tr>
             </Table.Thead>
             <Table.Tbody>
               {keys.map(({ id, name, budgetLimitCents }) => (
                 <Table.Tr key={id}>
                   <Table.Td className="breakable">{name}</Table.Td>
-                  <Table.Td ta="right" className="nowrap">{money(budgetLimitCents!)}</Table.Td>
-                  <Table.Td ta="right" className="nowrap">{percent === '' ? '' : money(raised(budgetLimitCents!, percent))}</Table.Td>
+                  <Table.Td ta="right" className="nowrap">
+                    {money(budgetLimitCents!)}
+                  </Table.Td>
+                  <Table.Td ta="right" className="nowrap">
+                    {percent === '' ? '' : money(raised(budgetLimitCents!, percent))}
+                  </Table.Td>
                   <Table.Td>{outcomes.get(id) ?? ''}</Table.Td>
                 </Table.Tr>
               ))}
@@ -79,12 +118,20 @@ function Dialog({ keys, onClose }: { keys: readonly ApiKey[]; onClose: (isDone: 
         {(isRunning || isDone) && <Progress value={(100 * outcomes.size) / keys.length} aria-hidden="true" />}
         {isDone && !isRunning && (
           <Alert color="teal" variant="outline" p="xs" role="status">
-            <Text size="sm">{count([...outcomes.values()].filter((said) => said === 'done').length)} of {count(keys.length)} done.</Text>
+            <Text size="sm">
+              {count([...outcomes.values()].filter((said) => said === 'done').length)} of {count(keys.length)} done.
+            </Text>
           </Alert>
         )}
         <Group justify="flex-end">
-          <Button variant="default" disabled={isRunning} onClick={close}>{isDone ? 'Close' : 'Cancel'}</Button>
-          {!isDone && <Button onClick={() => void run()} loading={isRunning} disabled={percent === '' || percent < 1}>Raise</Button>}
+          <Button variant="default" disabled={isRunning} onClick={close}>
+            {isDone ? 'Close' : 'Cancel'}
+          </Button>
+          {!isDone && (
+            <Button onClick={() => void run()} loading={isRunning} disabled={percent === '' || percent < 1}>
+              Raise
+            </Button>
+          )}
         </Group>
       </Stack>
     </Modal>

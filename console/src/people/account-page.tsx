@@ -20,7 +20,14 @@ export function AccountPage() {
             ['Roles', <Marks key="roles" values={roles} none="none" />],
             ['Permissions', <Marks key="permissions" values={permissions} none="none beyond your own keys" />],
             ['Your keys', keyPolicy ? policyInWords(keyPolicy) : 'No policy bounds them.'],
-            ['Signs in with', user.signsInWith === 'identity-provider' ? 'the identity provider' : user.hasSecondFactor ? 'a password and a second factor' : 'a password'],
+            [
+              'Signs in with',
+              user.signsInWith === 'identity-provider'
+                ? 'the identity provider'
+                : user.hasSecondFactor
+                  ? 'a password and a second factor'
+                  : 'a password',
+            ],
             ['Last sign-in', <Instant key="seen" at={user.lastSignInAt} />],
           ]}
         />

@@ -1,4 +1,18 @@
-import { Alert, Button, Checkbox, Fieldset, Group, NumberInput, Select, SimpleGrid, Stack, Switch, TagsInput, TextInput, Textarea } from '@mantine/core';
+import {
+  Alert,
+  Button,
+  Checkbox,
+  Fieldset,
+  Group,
+  NumberInput,
+  Select,
+  SimpleGrid,
+  Stack,
+  Switch,
+  TagsInput,
+  TextInput,
+  Textarea,
+} from '@mantine/core';
 import { type UseFormReturnType, useForm } from '@mantine/form';
 import { useQuery } from '@tanstack/react-query';
 import { Link, useBlocker, useNavigate, useParams } from '@tanstack/react-router';
@@ -49,9 +63,30 @@ interface Draft {
 
 /** Fields of the API that the form shows an error beside. */
 const FIELDS = [
-  'name', 'description', 'permissions',
-  ...['scopes', 'models', 'maxRateLimitPerMinute', 'maxRateLimitPerHour', 'maxRateLimitPerDay', 'maxBudgetLimitCents', 'budgetType', 'maxValidityDays', 'reservedTagPrefixes'].map((field) => `keyPolicy.${field}`),
-  ...['scopes', 'allowedModels', 'rateLimitPerMinute', 'rateLimitPerHour', 'rateLimitPerDay', 'budgetLimitCents', 'budgetType', 'validityDays'].map((field) => `keyPolicy.defaults.${field}`),
+  'name',
+  'description',
+  'permissions',
+  ...[
+    'scopes',
+    'models',
+    'maxRateLimitPerMinute',
+    'maxRateLimitPerHour',
+    'maxRateLimitPerDay',
+    'maxBudgetLimitCents',
+    'budgetType',
+    'maxValidityDays',
+    'reservedTagPrefixes',
+  ].map((field) => `keyPolicy.${field}`),
+  ...[
+    'scopes',
+    'allowedModels',
+    'rateLimitPerMinute',
+    'rateLimitPerHour',
+    'rateLimitPerDay',
+    'budgetLimitCents',
+    'budgetType',
+    'validityDays',
+  ].map((field) => `keyPolicy.defaults.${field}`),
 ];
 
 /** A role to be. */
@@ -65,9 +100,25 @@ export function NewRole() {
 export function EditRole() {
   const { can } = useSession();
   const { name } = useParams({ from: '/shell/roles/$name' });
-  const role = useQuery({ queryKey: ['roles', name], enabled: can('platform:roles:read'), queryFn: () => dataOf(api.GET('/api/v1/roles/{name}', { params: { path: { name } } })) });
+  const role = useQuery({
+    queryKey: ['roles', name],
+    enabled: can('platform:roles:read'),
+    queryFn: () => dataOf(api.GET('/api/v1/roles/{name}', { params: { path: { name } } })),
+  });
   if (!can('platform:roles:read')) return <NoPermission permission="platform:roles:read" />;
-  return <LoadedPage query={role} rows={8} back={<Link className="text-link" to="/roles">All roles</Link>}>{(data) => <RoleForm key={data.name} role={data} />}</LoadedPage>;
+  return (
+    <LoadedPage
+      query={role}
+      rows={8}
+      back={
+        <Link className="text-link" to="/roles">
+          All roles
+        </Link>
+      }
+    >
+      {(data) => <RoleForm key={data.name} role={data} />}
+    </LoadedPage>
+  );
 }
 
 function draftOf(role: Role | null): Draft {
@@ -142,13 +193,21 @@ function RoleForm({ role }: { role: Role | null }) {
   const mayEdit = !isFixed && (role === null || can('platform:roles:update'));
   const form = useForm<Draft>({
     initialValues: draftOf(role),
-    validate: { name: (name) => (/^[a-z][a-z0-9-]{0,63}$/.test(name) ? null : 'lower-case letters, digits and hyphens, starting with a letter') },
+    validate: {
+      name: (name) =>
+        /^[a-z][a-z0-9-]{0,63}$/.test(name) ? null : 'lower-case letters, digits and hyphens, starting with a letter',
+    },
   });
   const draft = form.getValues();
   const saved = useRef(false);
   const act = useAct<void, unknown>({
     run: () => {
-      const body = { description: draft.description, permissions: draft.permissions, isActive: draft.isActive, keyPolicy: policyOf(draft) as Record<string, unknown> | null };
+      const body = {
+        description: draft.description,
+        permissions: draft.permissions,
+        isActive: draft.isActive,
+        keyPolicy: policyOf(draft) as Record<string, unknown> | null,
+      };
       if (role === null) return api.POST('/api/v1/roles', { body: { ...body, name: draft.name } });
       return api.PATCH('/api/v1/roles/{name}', { params: { path: { name: role.name } }, body });
     },
@@ -179,36 +238,96 @@ function RoleForm({ role }: { role: Role | null }) {
     <Page
       title={role === null ? 'New role' : role.name}
       lead={role === null ? 'A named set of grants, with or without bounds for keys.' : undefined}
-      actions={role !== null && !isFixed && can('platform:roles:delete') && <Button size="xs" variant="outline" color="red" onClick={() => setDeleting(true)}>Delete</Button>}
+      actions={
+        role !== null &&
+        !isFixed &&
+        can('platform:roles:delete') && (
+          <Button size="xs" variant="outline" color="red" onClick={() => setDeleting(true)}>
+            Delete
+          </Button>
+        )
+      }
     >
-      {isFixed && <Alert color="indigo" variant="outline" p="xs">The role admin may do everything and cannot be changed, so that somebody can always mend the rest.</Alert>}
-      <form noValidate onSubmit={form.onSubmit(() => { setRefused(null); setErrors({}); act.go(); })}>
+      {isFixed && (
+        <Alert color="indigo" variant="outline" p="xs">
+          The role admin may do everything and cannot be changed, so that somebody can always mend the rest.
+        </Alert>
+      )}
+      <form
+        noValidate
+        onSubmit={form.onSubmit(() => {
+          setRefused(null);
+          setErrors({});
+          act.go();
+        })}
+      >
         <Fieldset disabled={!mayEdit} variant="unstyled">
           <Stack gap="md" maw={860}>
             <SimpleGrid cols={{ base: 1, sm: 2 }} spacing="sm">
-              {role === null ? <TextInput label="Name" required autoFocus placeholder="trial-plan" description="Lower-case letters, digits and hyphens; it stays for good" {...form.getInputProps('name')} error={form.errors['name'] ?? errors['name']} /> : null}
-              <Textarea label="Description" description="For whoever chooses a role" autosize minRows={1} {...form.getInputProps('description')} error={errors['description']} />
+              {role === null ? (
+                <TextInput
+                  label="Name"
+                  required
+                  autoFocus
+                  placeholder="trial-plan"
+                  description="Lower-case letters, digits and hyphens; it stays for good"
+                  {...form.getInputProps('name')}
+                  error={form.errors['name'] ?? errors['name']}
+                />
+              ) : null}
+              <Textarea
+                label="Description"
+                description="For whoever chooses a role"
+                autosize
+                minRows={1}
+                {...form.getInputProps('description')}
+                error={errors['description']}
+              />
             </SimpleGrid>
-            <Switch label="Active" description="An inactive role grants nothing and bounds nothing" {...form.getInputProps('isActive', { type: 'checkbox' })} />
-            <Grants value={draft.permissions} onChange={(permissions) => form.setFieldValue('permissions', permissions)} error={errors['permissions']} />
+            <Switch
+              label="Active"
+              description="An inactive role grants nothing and bounds nothing"
+              {...form.getInputProps('isActive', { type: 'checkbox' })}
+            />
+            <Grants
+              value={draft.permissions}
+              onChange={(permissions) => form.setFieldValue('permissions', permissions)}
+              error={errors['permissions']}
+            />
             <Fieldset legend="Key policy">
               <Stack gap="sm">
-                <Switch label="Bound the keys of people who have this role" description="Those who may change any key are not bound. With several roles the widest bound holds." {...form.getInputProps('hasPolicy', { type: 'checkbox' })} />
+                <Switch
+                  label="Bound the keys of people who have this role"
+                  description="Those who may change any key are not bound. With several roles the widest bound holds."
+                  {...form.getInputProps('hasPolicy', { type: 'checkbox' })}
+                />
                 {draft.hasPolicy && <Policy form={form} errors={errors} />}
               </Stack>
             </Fieldset>
             {refused && !isSaidByFields(refused, errors, FIELDS) && <ProblemAlert error={refused} />}
             {mayEdit && (
               <Group>
-                <Button type="submit" loading={act.isPending}>{role === null ? 'Add role' : 'Save'}</Button>
-                <Button variant="default" onClick={() => void navigate({ to: '/roles' })}>Cancel</Button>
+                <Button type="submit" loading={act.isPending}>
+                  {role === null ? 'Add role' : 'Save'}
+                </Button>
+                <Button variant="default" onClick={() => void navigate({ to: '/roles' })}>
+                  Cancel
+                </Button>
               </Group>
             )}
           </Stack>
         </Fieldset>
       </form>
       {role && (
-        <Confirm title={`Delete the role ${role.name}?`} opened={isDeleting} onClose={() => setDeleting(false)} onConfirm={() => remove.go()} pending={remove.isPending} action="Delete" danger>
+        <Confirm
+          title={`Delete the role ${role.name}?`}
+          opened={isDeleting}
+          onClose={() => setDeleting(false)}
+          onConfirm={() => remove.go()}
+          pending={remove.isPending}
+          action="Delete"
+          danger
+        >
           It is refused while anybody, or a key that is not revoked, carries it.
         </Confirm>
       )}
@@ -217,14 +336,32 @@ function RoleForm({ role }: { role: Role | null }) {
 }
 
 /** Single permissions by their sentence; wildcards as text. What a wildcard grants anyway is ticked and fixed. */
-function Grants({ value, onChange, error }: { value: string[]; onChange: (grants: string[]) => void; error?: React.ReactNode }) {
+function Grants({
+  value,
+  onChange,
+  error,
+}: {
+  value: string[];
+  onChange: (grants: string[]) => void;
+  error?: React.ReactNode;
+}) {
   const { permissions: mine } = useSession();
-  const permissions = useQuery({ queryKey: ['permissions'], staleTime: Infinity, queryFn: () => dataOf(api.GET('/api/v1/permissions')) });
+  const permissions = useQuery({
+    queryKey: ['permissions'],
+    staleTime: Infinity,
+    queryFn: () => dataOf(api.GET('/api/v1/permissions')),
+  });
   const wildcards = value.filter((grant) => grant.includes('*'));
   return (
     <Fieldset legend="Grants">
       <Stack gap="sm">
-        <TagsInput label="Wildcards" description="Such as platform:*:read; a star at the end stands for everything below" value={wildcards} onChange={(next) => onChange([...next, ...value.filter((grant) => !grant.includes('*'))])} error={error} />
+        <TagsInput
+          label="Wildcards"
+          description="Such as platform:*:read; a star at the end stands for everything below"
+          value={wildcards}
+          onChange={(next) => onChange([...next, ...value.filter((grant) => !grant.includes('*'))])}
+          error={error}
+        />
         <Loaded query={permissions} rows={6}>
           {({ data }) => (
             <SimpleGrid cols={{ base: 1, sm: 2 }} spacing="sm" verticalSpacing={8}>
@@ -239,7 +376,9 @@ function Grants({ value, onChange, error }: { value: string[]; onChange: (grants
                     description={`${description}${byWildcard ? ' Granted by a wildcard.' : mayGive ? '' : ' You do not hold it, so you cannot grant it.'}`}
                     checked={byWildcard || value.includes(name)}
                     disabled={byWildcard || (!mayGive && !value.includes(name))}
-                    onChange={(event) => onChange(event.currentTarget.checked ? [...value, name] : value.filter((grant) => grant !== name))}
+                    onChange={(event) =>
+                      onChange(event.currentTarget.checked ? [...value, name] : value.filter((grant) => grant !== name))
+                    }
                   />
                 );
               })}
@@ -263,10 +402,32 @@ function Policy({ form, errors }: PolicyProps) {
   const error = (field: string) => errors[`keyPolicy.${field}`];
   return (
     <Stack gap="sm">
-      <Switch label="Only these scopes" checked={draft.boundsScopes} onChange={(event) => form.setFieldValue('boundsScopes', event.currentTarget.checked)} />
-      {draft.boundsScopes && <TagsInput aria-label="Scopes keys may have" description="Exact or with *; empty: none at all" {...form.getInputProps('scopes')} error={error('scopes')} />}
-      <Switch label="Only these models" checked={draft.boundsModels} onChange={(event) => form.setFieldValue('boundsModels', event.currentTarget.checked)} />
-      {draft.boundsModels && <TagsInput aria-label="Models keys may call" description="Exact or with *, such as gpt-4o*" {...form.getInputProps('models')} error={error('models')} />}
+      <Switch
+        label="Only these scopes"
+        checked={draft.boundsScopes}
+        onChange={(event) => form.setFieldValue('boundsScopes', event.currentTarget.checked)}
+      />
+      {draft.boundsScopes && (
+        <TagsInput
+          aria-label="Scopes keys may have"
+          description="Exact or with *; empty: none at all"
+          {...form.getInputProps('scopes')}
+          error={error('scopes')}
+        />
+      )}
+      <Switch
+        label="Only these models"
+        checked={draft.boundsModels}
+        onChange={(event) => form.setFieldValue('boundsModels', event.currentTarget.checked)}
+      />
+      {draft.boundsModels && (
+        <TagsInput
+          aria-label="Models keys may call"
+          description="Exact or with *, such as gpt-4o*"
+          {...form.getInputProps('models')}
+          error={error('models')}
+        />
+      )}
       <Limits
         empty="no bound"
         values={draft}
@@ -280,8 +441,17 @@ function Policy({ form, errors }: PolicyProps) {
         }}
         onChange={form.setValues}
       />
-      <TagsInput label="Reserved tags" description="Beginnings of tags that only people who may change any key write, such as plan:" {...form.getInputProps('reservedTagPrefixes')} error={error('reservedTagPrefixes')} />
-      <Switch label="Fill in new keys" description="Values that a new key gets where its creator says nothing; without one the bound itself" {...form.getInputProps('hasDefaults', { type: 'checkbox' })} />
+      <TagsInput
+        label="Reserved tags"
+        description="Beginnings of tags that only people who may change any key write, such as plan:"
+        {...form.getInputProps('reservedTagPrefixes')}
+        error={error('reservedTagPrefixes')}
+      />
+      <Switch
+        label="Fill in new keys"
+        description="Values that a new key gets where its creator says nothing; without one the bound itself"
+        {...form.getInputProps('hasDefaults', { type: 'checkbox' })}
+      />
       {draft.hasDefaults && <Defaults form={form} errors={errors} />}
     </Stack>
   );
@@ -293,10 +463,32 @@ function Defaults({ form, errors }: PolicyProps) {
   return (
     <Fieldset legend="Filled in" variant="filled">
       <Stack gap="sm">
-        <Switch label="Fill in scopes" checked={defaults.fillsScopes} onChange={(event) => form.setFieldValue('defaults.fillsScopes', event.currentTarget.checked)} />
-        {defaults.fillsScopes && <TagsInput aria-label="Scopes a new key gets" description="Empty: none" {...form.getInputProps('defaults.scopes')} error={error('scopes')} />}
-        <Switch label="Fill in models" checked={defaults.fillsModels} onChange={(event) => form.setFieldValue('defaults.fillsModels', event.currentTarget.checked)} />
-        {defaults.fillsModels && <TagsInput aria-label="Models a new key gets" description="Empty: any" {...form.getInputProps('defaults.models')} error={error('allowedModels')} />}
+        <Switch
+          label="Fill in scopes"
+          checked={defaults.fillsScopes}
+          onChange={(event) => form.setFieldValue('defaults.fillsScopes', event.currentTarget.checked)}
+        />
+        {defaults.fillsScopes && (
+          <TagsInput
+            aria-label="Scopes a new key gets"
+            description="Empty: none"
+            {...form.getInputProps('defaults.scopes')}
+            error={error('scopes')}
+          />
+        )}
+        <Switch
+          label="Fill in models"
+          checked={defaults.fillsModels}
+          onChange={(event) => form.setFieldValue('defaults.fillsModels', event.currentTarget.checked)}
+        />
+        {defaults.fillsModels && (
+          <TagsInput
+            aria-label="Models a new key gets"
+            description="Empty: any"
+            {...form.getInputProps('defaults.models')}
+            error={error('allowedModels')}
+          />
+        )}
         <Limits
           empty="not filled in"
           values={defaults}
@@ -328,25 +520,93 @@ interface LimitsProps {
 
 function Limits({ empty, values, fields, onChange }: LimitsProps) {
   const number = (field: 'perMinute' | 'perHour' | 'perDay' | 'validityDays', max: number, suffix: string) => (
-    <NumberInput {...fields[field]} description={`Empty: ${empty}`} min={1} max={max} allowDecimal={false} thousandSeparator="," suffix={suffix} value={values[field]} onChange={(value) => onChange({ [field]: value === '' ? '' : Number(value) })} />
+    <NumberInput
+      {...fields[field]}
+      description={`Empty: ${empty}`}
+      min={1}
+      max={max}
+      allowDecimal={false}
+      thousandSeparator=","
+      suffix={suffix}
+      value={values[field]}
+      onChange={(value) => onChange({ [field]: value === '' ? '' : Number(value) })}
+    />
   );
   return (
     <SimpleGrid cols={{ base: 1, sm: 3 }} spacing="sm">
       {number('perMinute', 10_000, ' requests')}
       {number('perHour', 100_000, ' requests')}
       {number('perDay', 1_000_000, ' requests')}
-      <Amount {...fields.budget} none={`Empty: ${empty}`} value={values.budget} onChange={(budget) => onChange({ budget })} />
-      <BudgetType {...fields.budgetType} isShown={values.budget !== ''} value={values.budgetType} onChange={(budgetType) => onChange({ budgetType })} />
+      <Amount
+        {...fields.budget}
+        none={`Empty: ${empty}`}
+        value={values.budget}
+        onChange={(budget) => onChange({ budget })}
+      />
+      <BudgetType
+        {...fields.budgetType}
+        isShown={values.budget !== ''}
+        value={values.budgetType}
+        onChange={(budgetType) => onChange({ budgetType })}
+      />
       {number('validityDays', 3650, ' days')}
     </SimpleGrid>
   );
 }
 
-function Amount({ label, none, value, error, onChange }: { label: string; none: string; value: Number_; error?: string; onChange: (value: Number_) => void }) {
-  return <NumberInput label={label} description={value === '' ? none : `${centsOf(value).toLocaleString()} cents`} min={0} decimalScale={2} thousandSeparator="," value={value} error={error} onChange={(next) => onChange(next === '' ? '' : Number(next))} />;
+function Amount({
+  label,
+  none,
+  value,
+  error,
+  onChange,
+}: {
+  label: string;
+  none: string;
+  value: Number_;
+  error?: string;
+  onChange: (value: Number_) => void;
+}) {
+  return (
+    <NumberInput
+      label={label}
+      description={value === '' ? none : `${centsOf(value).toLocaleString()} cents`}
+      min={0}
+      decimalScale={2}
+      thousandSeparator=","
+      value={value}
+      error={error}
+      onChange={(next) => onChange(next === '' ? '' : Number(next))}
+    />
+  );
 }
 
-function BudgetType({ label, isShown, value, error, onChange }: { label: string; isShown: boolean; value: 'monthly' | 'total'; error?: string; onChange: (value: 'monthly' | 'total') => void }) {
+function BudgetType({
+  label,
+  isShown,
+  value,
+  error,
+  onChange,
+}: {
+  label: string;
+  isShown: boolean;
+  value: 'monthly' | 'total';
+  error?: string;
+  onChange: (value: 'monthly' | 'total') => void;
+}) {
   if (!isShown) return <div className="only-wide" />;
-  return <Select label={label} description="Months are those of UTC" allowDeselect={false} data={[{ value: 'monthly', label: 'per month' }, { value: 'total', label: 'in all' }]} value={value} error={error} onChange={(next) => onChange(next as 'monthly' | 'total')} />;
+  return (
+    <Select
+      label={label}
+      description="Months are those of UTC"
+      allowDeselect={false}
+      data={[
+        { value: 'monthly', label: 'per month' },
+        { value: 'total', label: 'in all' },
+      ]}
+      value={value}
+      error={error}
+      onChange={(next) => onChange(next as 'monthly' | 'total')}
+    />
+  );
 }

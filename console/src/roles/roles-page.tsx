@@ -14,13 +14,27 @@ import { ActiveMark, Marks } from '../ui/values';
 export function RolesPage() {
   const { can } = useSession();
   const mayRead = can('platform:roles:read');
-  const roles = useQuery({ queryKey: ['roles', 'all'], enabled: mayRead, queryFn: () => dataOf(api.GET('/api/v1/roles', { params: { query: { size: 100 } } })) });
+  const roles = useQuery({
+    queryKey: ['roles', 'all'],
+    enabled: mayRead,
+    queryFn: () => dataOf(api.GET('/api/v1/roles', { params: { query: { size: 100 } } })),
+  });
   if (!mayRead) return <NoPermission permission="platform:roles:read" />;
   return (
     <Page
       title="Roles"
       lead="What people, service accounts and keys may do."
-      actions={can('platform:roles:create') && <Button size="xs" leftSection={<Icon name="plus" size={15} />} renderRoot={(props) => <Link {...props} to="/roles/new" />}>New role</Button>}
+      actions={
+        can('platform:roles:create') && (
+          <Button
+            size="xs"
+            leftSection={<Icon name="plus" size={15} />}
+            renderRoot={(props) => <Link {...props} to="/roles/new" />}
+          >
+            New role
+          </Button>
+        )
+      }
     >
       <Loaded query={roles} rows={6}>
         {({ data }) =>
@@ -32,8 +46,12 @@ export function RolesPage() {
                 <Tabs.Tab value="list">Roles</Tabs.Tab>
                 <Tabs.Tab value="matrix">Who may do what</Tabs.Tab>
               </Tabs.List>
-              <Tabs.Panel value="list" pt="sm"><RoleTable roles={data} /></Tabs.Panel>
-              <Tabs.Panel value="matrix" pt="sm"><Matrix roles={data} /></Tabs.Panel>
+              <Tabs.Panel value="list" pt="sm">
+                <RoleTable roles={data} />
+              </Tabs.Panel>
+              <Tabs.Panel value="matrix" pt="sm">
+                <Matrix roles={data} />
+              </Tabs.Panel>
             </Tabs>
           )
         }
@@ -58,13 +76,29 @@ function RoleTable({ roles }: { roles: readonly Role[] }) {
           {roles.map((role) => (
             <Table.Tr key={role.name}>
               <Table.Td maw={260}>
-                <Link className="plain-link" style={{ fontWeight: 500 }} to="/roles/$name" params={{ name: role.name }}>{role.name}</Link>
-                <Text size="xs" c="dimmed" className="breakable">{role.description}</Text>
-                {!role.isActive && <Text size="xs" hiddenFrom="sm">inactive</Text>}
+                <Link className="plain-link" style={{ fontWeight: 500 }} to="/roles/$name" params={{ name: role.name }}>
+                  {role.name}
+                </Link>
+                <Text size="xs" c="dimmed" className="breakable">
+                  {role.description}
+                </Text>
+                {!role.isActive && (
+                  <Text size="xs" hiddenFrom="sm">
+                    inactive
+                  </Text>
+                )}
               </Table.Td>
-              <Table.Td visibleFrom="sm"><ActiveMark isActive={role.isActive} off="inactive" /></Table.Td>
-              <Table.Td><Marks values={role.permissions} none="nothing" limit={6} /></Table.Td>
-              <Table.Td visibleFrom="md" maw={340}><Text size="sm" c={role.keyPolicy ? undefined : 'dimmed'}>{role.keyPolicy ? policyInWords(role.keyPolicy as KeyPolicy) : 'none'}</Text></Table.Td>
+              <Table.Td visibleFrom="sm">
+                <ActiveMark isActive={role.isActive} off="inactive" />
+              </Table.Td>
+              <Table.Td>
+                <Marks values={role.permissions} none="nothing" limit={6} />
+              </Table.Td>
+              <Table.Td visibleFrom="md" maw={340}>
+                <Text size="sm" c={role.keyPolicy ? undefined : 'dimmed'}>
+                  {role.keyPolicy ? policyInWords(role.keyPolicy as KeyPolicy) : 'none'}
+                </Text>
+              </Table.Td>
             </Table.Tr>
           ))}
         </Table.Tbody>
@@ -75,18 +109,28 @@ function RoleTable({ roles }: { roles: readonly Role[] }) {
 
 /** Wildcards resolved: each permission there is, against each role, by the server's own grammar. */
 function Matrix({ roles }: { roles: readonly Role[] }) {
-  const permissions = useQuery({ queryKey: ['permissions'], staleTime: Infinity, queryFn: () => dataOf(api.GET('/api/v1/permissions')) });
+  const permissions = useQuery({
+    queryKey: ['permissions'],
+    staleTime: Infinity,
+    queryFn: () => dataOf(api.GET('/api/v1/permissions')),
+  });
   return (
     <Loaded query={permissions} rows={12}>
       {({ data }) => (
         <Stack gap="xs">
-          <Text size="sm" c="dimmed">Wildcards are resolved. An inactive role grants nothing.</Text>
+          <Text size="sm" c="dimmed">
+            Wildcards are resolved. An inactive role grants nothing.
+          </Text>
           <div className="bordered scroll-x" tabIndex={0} role="region" aria-label="Permissions of each role">
             <Table stickyHeader>
               <Table.Thead>
                 <Table.Tr>
                   <Table.Th>Permission</Table.Th>
-                  {roles.map(({ name }) => <Table.Th key={name} ta="center" className="nowrap">{name}</Table.Th>)}
+                  {roles.map(({ name }) => (
+                    <Table.Th key={name} ta="center" className="nowrap">
+                      {name}
+                    </Table.Th>
+                  ))}
                 </Table.Tr>
               </Table.Thead>
               <Table.Tbody>
@@ -94,13 +138,29 @@ function Matrix({ roles }: { roles: readonly Role[] }) {
                   <Table.Tr key={name}>
                     <Table.Td miw={240}>
                       <span className="mono">{name}</span>
-                      <Text size="xs" c="dimmed">{description}</Text>
+                      <Text size="xs" c="dimmed">
+                        {description}
+                      </Text>
                     </Table.Td>
                     {roles.map((role) => {
                       const may = role.isActive && covers(role.permissions, name);
                       return (
-                        <Table.Td key={role.name} className="centred" style={{ color: may ? '#2f9e44' : undefined }} title={`${role.name}: ${may ? 'yes' : 'no'}`}>
-                          {may ? <><Icon name="check" size={16} /><span className="visually-hidden">yes</span></> : <Text span size="sm" c="dimmed" aria-label="no">·</Text>}
+                        <Table.Td
+                          key={role.name}
+                          className="centred"
+                          style={{ color: may ? '#2f9e44' : undefined }}
+                          title={`${role.name}: ${may ? 'yes' : 'no'}`}
+                        >
+                          {may ? (
+                            <>
+                              <Icon name="check" size={16} />
+                              <span className="visually-hidden">yes</span>
+                            </>
+                          ) : (
+                            <Text span size="sm" c="dimmed" aria-label="no">
+                              ·
+                            </Text>
+                          )}
                         </Table.Td>
                       );
                     })}

@@ -1,4 +1,14 @@
-import { ActionIcon, AppShell, Burger, Group, NavLink, Text, Tooltip, useComputedColorScheme, useMantineColorScheme } from '@mantine/core';
+import {
+  ActionIcon,
+  AppShell,
+  Burger,
+  Group,
+  NavLink,
+  Text,
+  Tooltip,
+  useComputedColorScheme,
+  useMantineColorScheme,
+} from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { useQuery } from '@tanstack/react-query';
 import { Link, Navigate, Outlet, useRouterState } from '@tanstack/react-router';
@@ -28,7 +38,13 @@ const PLACES: readonly Place[] = [
   { label: 'Hygiene', icon: 'hygiene', to: '/hygiene', needs: ['platform:api-keys:read'] },
   { label: 'Spend', icon: 'spend', to: '/spend', needs: ['platform:usage:read'] },
   { label: 'People', icon: 'people', to: '/people', search: { kind: 'person' }, needs: ['platform:users:read'] },
-  { label: 'Service accounts', icon: 'service', to: '/people', search: { kind: 'service' }, needs: ['platform:users:read'] },
+  {
+    label: 'Service accounts',
+    icon: 'service',
+    to: '/people',
+    search: { kind: 'service' },
+    needs: ['platform:users:read'],
+  },
   { label: 'Roles', icon: 'role', to: '/roles', needs: ['platform:roles:read'] },
   { label: 'Audit', icon: 'audit', to: '/audit', needs: ['platform:audit:read'] },
   { label: 'Connect a service', icon: 'connect', to: '/connect', needs: ['platform:api-keys:create'] },
@@ -42,7 +58,12 @@ export function Shell() {
   const [isEnrolling, setEnrolling] = useState(false);
   const begin = useCallback(() => setEnrolling(true), []);
   if (!data) return <Navigate to="/sign-in" search={{ redirect: undefined, ended: undefined }} />;
-  if (data.mustChangePassword) return <SignedInAs value={data}><ChoosePassword /></SignedInAs>;
+  if (data.mustChangePassword)
+    return (
+      <SignedInAs value={data}>
+        <ChoosePassword />
+      </SignedInAs>
+    );
   if (data.mustEnrol || isEnrolling) {
     return (
       <Suspense fallback={<Loading />}>
@@ -50,7 +71,11 @@ export function Shell() {
       </Suspense>
     );
   }
-  return <SignedInAs value={data}><Frame /></SignedInAs>;
+  return (
+    <SignedInAs value={data}>
+      <Frame />
+    </SignedInAs>
+  );
 }
 
 function Frame() {
@@ -58,14 +83,29 @@ function Frame() {
   const path = useRouterState({ select: (state) => state.location.pathname });
   useEffect(close, [path, close]);
   return (
-    <AppShell header={{ height: 48 }} navbar={{ width: 212, breakpoint: 'sm', collapsed: { mobile: !opened } }} padding="md">
-      <a className="skip" href="#main">Skip to the content</a>
+    <AppShell
+      header={{ height: 48 }}
+      navbar={{ width: 212, breakpoint: 'sm', collapsed: { mobile: !opened } }}
+      padding="md"
+    >
+      <a className="skip" href="#main">
+        Skip to the content
+      </a>
       <AppShell.Header>
         <Group h="100%" px="md" justify="space-between" wrap="nowrap">
           <Group gap="xs" wrap="nowrap">
-            <Burger opened={opened} onClick={toggle} hiddenFrom="sm" size="sm" aria-label="Navigation" aria-expanded={opened} />
+            <Burger
+              opened={opened}
+              onClick={toggle}
+              hiddenFrom="sm"
+              size="sm"
+              aria-label="Navigation"
+              aria-expanded={opened}
+            />
             <img src={new URL('../icon.svg', import.meta.url).href} width={24} height={24} alt="" />
-            <Text fw={700} visibleFrom="xs">Latchkey</Text>
+            <Text fw={700} visibleFrom="xs">
+              Latchkey
+            </Text>
           </Group>
           <UserBar />
         </Group>
@@ -85,7 +125,9 @@ function Frame() {
 
 function Places() {
   const { can } = useSession();
-  const { path, kind } = useRouterState({ select: ({ location }) => ({ path: location.pathname, kind: (location.search as { kind?: string }).kind }) });
+  const { path, kind } = useRouterState({
+    select: ({ location }) => ({ path: location.pathname, kind: (location.search as { kind?: string }).kind }),
+  });
   return PLACES.filter(({ needs }) => needs === undefined || needs.some(can)).map(({ label, icon, to, search }) => {
     const isHere = to === '/' ? path === '/' : path === to || path.startsWith(`${to}/`);
     const active = isHere && (search === undefined || (path === to && (kind ?? 'person') === search['kind']));
@@ -112,16 +154,32 @@ function UserBar() {
   const other = scheme === 'dark' ? 'light' : 'dark';
   return (
     <Group gap={6} wrap="nowrap" style={{ minWidth: 0 }}>
-      <Link to="/account" className="plain-link" style={{ overflow: 'hidden', textOverflow: 'ellipsis', whiteSpace: 'nowrap', fontSize: '0.875rem' }} title="Your account">
+      <Link
+        to="/account"
+        className="plain-link"
+        style={{ overflow: 'hidden', textOverflow: 'ellipsis', whiteSpace: 'nowrap', fontSize: '0.875rem' }}
+        title="Your account"
+      >
         {user.name}
       </Link>
       <Tooltip label={`Switch to ${other} colours`}>
-        <ActionIcon variant="subtle" color="gray" onClick={() => setColorScheme(other)} aria-label={`Switch to ${other} colours`}>
+        <ActionIcon
+          variant="subtle"
+          color="gray"
+          onClick={() => setColorScheme(other)}
+          aria-label={`Switch to ${other} colours`}
+        >
           <Icon name={scheme === 'dark' ? 'sun' : 'moon'} />
         </ActionIcon>
       </Tooltip>
       <Tooltip label="Sign out">
-        <ActionIcon variant="subtle" color="gray" onClick={() => signOut.go()} loading={signOut.isPending} aria-label="Sign out">
+        <ActionIcon
+          variant="subtle"
+          color="gray"
+          onClick={() => signOut.go()}
+          loading={signOut.isPending}
+          aria-label="Sign out"
+        >
           <Icon name="out" />
         </ActionIcon>
       </Tooltip>

@@ -16,7 +16,8 @@ export type SignInProblem = (typeof SIGN_IN_PROBLEMS)[number];
 
 const PROBLEM_IN_WORDS: Record<SignInProblem, string> = {
   expired: 'That sign-in took too long, or was begun in another window. Try again.',
-  refused: 'Your identity provider did not confirm the sign-in. Try again; if that does not help, ask an administrator.',
+  refused:
+    'Your identity provider did not confirm the sign-in. Try again; if that does not help, ask an administrator.',
   'not-admitted': 'Your account may not sign in here. Ask an administrator.',
   throttled: 'Too many failed sign-ins from your network. Try again in a quarter of an hour.',
   unavailable: 'The identity provider cannot be reached at the moment. Try again in a minute.',
@@ -48,9 +49,14 @@ export function SignIn() {
         </Stack>
       </Paper>
       <Text size="xs" c="dimmed" ta="center" mt="md">
-        No account? {settings.identityProvider === null ? 'An administrator adds people.' : 'Your first sign-in makes one.'}
+        No account?{' '}
+        {settings.identityProvider === null ? 'An administrator adds people.' : 'Your first sign-in makes one.'}
         <br />
-        Found a key where it should not be? <Link className="text-link" to="/revoke">Revoke it</Link>.
+        Found a key where it should not be?{' '}
+        <Link className="text-link" to="/revoke">
+          Revoke it
+        </Link>
+        .
       </Text>
     </LonePage>
   );
@@ -68,7 +74,18 @@ function WithProvider({ name, returnTo }: { name: string; returnTo: string }) {
   const search = returnTo.length > 1024 ? '' : `?${new URLSearchParams({ returnTo }).toString()}`;
   return (
     <>
-      <Button component="a" href={`/api/v1/auth/oidc/login${search}`} fullWidth leftSection={<Icon name="role" />} loading={isLeaving} onClick={() => setLeaving(true)} styles={{ root: { height: 'auto', minHeight: 36, paddingBlock: 6 }, label: { whiteSpace: 'normal', height: 'auto', lineHeight: 1.4, overflow: 'visible' } }}>
+      <Button
+        component="a"
+        href={`/api/v1/auth/oidc/login${search}`}
+        fullWidth
+        leftSection={<Icon name="role" />}
+        loading={isLeaving}
+        onClick={() => setLeaving(true)}
+        styles={{
+          root: { height: 'auto', minHeight: 36, paddingBlock: 6 },
+          label: { whiteSpace: 'normal', height: 'auto', lineHeight: 1.4, overflow: 'visible' },
+        }}
+      >
         Sign in with {name}
       </Button>
       <Divider label="or with a password" labelPosition="center" />
@@ -85,7 +102,8 @@ function WithPassword({ returnTo }: { returnTo: string }) {
   /** Whether the password was right, and a code is asked for. */
   const [needsCode, setNeedsCode] = useState(false);
   const signIn = useMutation({
-    mutationFn: () => dataOf(api.POST('/api/v1/auth/login', { body: { email, password, ...(needsCode ? { code } : {}) } })),
+    mutationFn: () =>
+      dataOf(api.POST('/api/v1/auth/login', { body: { email, password, ...(needsCode ? { code } : {}) } })),
     onError: (error) => {
       setCode('');
       if (error instanceof Problem && error.code === 'MFA_REQUIRED') setNeedsCode(true);
@@ -143,10 +161,35 @@ function WithPassword({ returnTo }: { returnTo: string }) {
   return (
     <form onSubmit={submit}>
       <Stack gap="sm">
-        <TextInput label="E-mail" name="email" type="email" autoComplete="username" required withAsterisk={false} autoFocus={settings.identityProvider === null} value={email} onChange={(event) => setEmail(event.currentTarget.value)} />
-        <PasswordInput label="Password" name="password" autoComplete="current-password" required withAsterisk={false} value={password} onChange={(event) => setPassword(event.currentTarget.value)} visibilityToggleButtonProps={{ 'aria-label': 'Show or hide the password' }} />
+        <TextInput
+          label="E-mail"
+          name="email"
+          type="email"
+          autoComplete="username"
+          required
+          withAsterisk={false}
+          autoFocus={settings.identityProvider === null}
+          value={email}
+          onChange={(event) => setEmail(event.currentTarget.value)}
+        />
+        <PasswordInput
+          label="Password"
+          name="password"
+          autoComplete="current-password"
+          required
+          withAsterisk={false}
+          value={password}
+          onChange={(event) => setPassword(event.currentTarget.value)}
+          visibilityToggleButtonProps={{ 'aria-label': 'Show or hide the password' }}
+        />
         {failure}
-        <Button type="submit" variant={settings.identityProvider === null ? 'filled' : 'default'} loading={signIn.isPending} fullWidth mt="xs">
+        <Button
+          type="submit"
+          variant={settings.identityProvider === null ? 'filled' : 'default'}
+          loading={signIn.isPending}
+          fullWidth
+          mt="xs"
+        >
           Sign in
         </Button>
       </Stack>
@@ -160,7 +203,8 @@ function WrongAddress() {
   if (expected === window.location.origin) return null;
   return (
     <Alert color="yellow" variant="outline" p="xs">
-      This server is configured for <a href={`${expected}/console`}>{expected}</a>. From here you can look, and every change will be refused.
+      This server is configured for <a href={`${expected}/console`}>{expected}</a>. From here you can look, and every
+      change will be refused.
     </Alert>
   );
 }

@@ -17,7 +17,12 @@ export interface Act<Input, Output> {
  * A change on the server. While one is under way another call of `go` does nothing, so a double click acts once;
  * afterwards everything shown is asked for again.
  */
-export function useAct<Input = void, Output = unknown>({ run, done, onDone, onRefused }: Act<Input, Output>): UseMutationResult<Output, Error, Input> & { go: (input: Input) => void } {
+export function useAct<Input = void, Output = unknown>({
+  run,
+  done,
+  onDone,
+  onRefused,
+}: Act<Input, Output>): UseMutationResult<Output, Error, Input> & { go: (input: Input) => void } {
   const queries = useQueryClient();
   const busy = useRef(false);
   const mutation = useMutation<Output, Error, Input>({
@@ -31,7 +36,13 @@ export function useAct<Input = void, Output = unknown>({ run, done, onDone, onRe
     },
     onError: (error) => {
       if (error instanceof Problem && onRefused?.(error)) return;
-      notifications.show({ title: 'Not done', message: error.message, color: 'red', withBorder: true, autoClose: 8000 });
+      notifications.show({
+        title: 'Not done',
+        message: error.message,
+        color: 'red',
+        withBorder: true,
+        autoClose: 8000,
+      });
     },
     onSettled: () => {
       busy.current = false;
@@ -46,7 +57,11 @@ export function useAct<Input = void, Output = unknown>({ run, done, onDone, onRe
 }
 
 /** Refusals that name no field, and are about one all the same. */
-const FIELD_OF_CODE: Readonly<Record<string, string>> = { ALIAS_TAKEN: 'alias', EMAIL_TAKEN: 'email', ROLE_NAME_TAKEN: 'name' };
+const FIELD_OF_CODE: Readonly<Record<string, string>> = {
+  ALIAS_TAKEN: 'alias',
+  EMAIL_TAKEN: 'email',
+  ROLE_NAME_TAKEN: 'name',
+};
 
 /**
  * Errors by form field: `allowedIps.2` belongs to `allowedIps`, and `keyPolicy.models.0` to `keyPolicy.models` where the
@@ -57,7 +72,9 @@ export function fieldErrors(problem: Problem, fields: readonly string[]): Record
   const about = FIELD_OF_CODE[problem.code];
   if (about !== undefined && problem.errors.length === 0 && fields.includes(about)) return { [about]: problem.message };
   for (const { path, message } of problem.errors) {
-    const field = fields.filter((one) => path === one || path.startsWith(`${one}.`)).sort((a, b) => b.length - a.length)[0];
+    const field = fields
+      .filter((one) => path === one || path.startsWith(`${one}.`))
+      .sort((a, b) => b.length - a.length)[0];
     if (field === undefined) continue;
     const entry = path.slice(field.length + 1).split('.')[0]!;
     const text = /^\d+$/.test(entry) ? `entry ${Number(entry) + 1} ${message}` : message;
@@ -67,7 +84,11 @@ export function fieldErrors(problem: Problem, fields: readonly string[]): Record
 }
 
 /** Whether every word of the refusal stands beside a field already, so that an alert would only say it again. */
-export function isSaidByFields(problem: Problem, errors: Readonly<Record<string, string>>, fields: readonly string[]): boolean {
+export function isSaidByFields(
+  problem: Problem,
+  errors: Readonly<Record<string, string>>,
+  fields: readonly string[],
+): boolean {
   if (Object.keys(errors).length === 0) return false;
   return problem.errors.every(({ path }) => fields.some((field) => path === field || path.startsWith(`${field}.`)));
 }

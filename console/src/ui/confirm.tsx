@@ -16,7 +16,18 @@ interface ConfirmProps {
 }
 
 /** A question before an act. Enter in it does nothing by accident: the button has to be meant. */
-export function Confirm({ title, opened, onClose, onConfirm, pending, action, danger = false, phrase, disabled = false, children }: ConfirmProps) {
+export function Confirm({
+  title,
+  opened,
+  onClose,
+  onConfirm,
+  pending,
+  action,
+  danger = false,
+  phrase,
+  disabled = false,
+  children,
+}: ConfirmProps) {
   const [typed, setTyped] = useState('');
   const close = () => {
     setTyped('');
@@ -28,13 +39,27 @@ export function Confirm({ title, opened, onClose, onConfirm, pending, action, da
         {typeof children === 'string' ? <Text size="sm">{children}</Text> : children}
         {phrase !== undefined && (
           <>
-            <Alert color="red" variant="outline" p="xs">This cannot be undone.</Alert>
-            <TextInput label={`Type “${phrase}” to go on`} value={typed} onChange={(event) => setTyped(event.currentTarget.value)} autoComplete="off" />
+            <Alert color="red" variant="outline" p="xs">
+              This cannot be undone.
+            </Alert>
+            <TextInput
+              label={`Type “${phrase}” to go on`}
+              value={typed}
+              onChange={(event) => setTyped(event.currentTarget.value)}
+              autoComplete="off"
+            />
           </>
         )}
         <Group justify="flex-end" mt="xs">
-          <Button variant="default" onClick={close}>Cancel</Button>
-          <Button color={danger ? 'red.8' : undefined} loading={pending} disabled={disabled || (phrase !== undefined && typed.trim() !== phrase.trim())} onClick={onConfirm}>
+          <Button variant="default" onClick={close}>
+            Cancel
+          </Button>
+          <Button
+            color={danger ? 'red.8' : undefined}
+            loading={pending}
+            disabled={disabled || (phrase !== undefined && typed.trim() !== phrase.trim())}
+            onClick={onConfirm}
+          >
             {action}
           </Button>
         </Group>

@@ -20,13 +20,27 @@ export function short(value: number): string {
 /** Cents as money. Fractions of a cent show in amounts below one unit, where they matter. */
 export function money(cents: number): string {
   const fraction = Math.abs(cents) >= 100 || Number.isInteger(cents) ? 2 : 5;
-  return new Intl.NumberFormat(undefined, { style: 'currency', currency: settings.currency, currencyDisplay: 'narrowSymbol', minimumFractionDigits: 2, maximumFractionDigits: fraction }).format(cents / 100);
+  return new Intl.NumberFormat(undefined, {
+    style: 'currency',
+    currency: settings.currency,
+    currencyDisplay: 'narrowSymbol',
+    minimumFractionDigits: 2,
+    maximumFractionDigits: fraction,
+  }).format(cents / 100);
 }
 
 /** Amounts that belong together, each with as many digits as the finest of them needs: what is spent and what is left add up. */
 export function moneys(amounts: readonly number[]): string[] {
   const digits = amounts.some((cents) => !Number.isInteger(Math.round(cents * 1e4) / 1e4)) ? 4 : 2;
-  return amounts.map((cents) => new Intl.NumberFormat(undefined, { style: 'currency', currency: settings.currency, currencyDisplay: 'narrowSymbol', minimumFractionDigits: 2, maximumFractionDigits: digits }).format(cents / 100));
+  return amounts.map((cents) =>
+    new Intl.NumberFormat(undefined, {
+      style: 'currency',
+      currency: settings.currency,
+      currencyDisplay: 'narrowSymbol',
+      minimumFractionDigits: 2,
+      maximumFractionDigits: digits,
+    }).format(cents / 100),
+  );
 }
 
 /** Local time. */

@@ -71,26 +71,60 @@ export function Loading({ rows = 5 }: { rows?: number }) {
 }
 
 /** Loading, refused, or the data; data of before stays while it is being refreshed. */
-export function Loaded<T>({ query, rows, children }: { query: UseQueryResult<T>; rows?: number; children: (data: T) => ReactNode }) {
+export function Loaded<T>({
+  query,
+  rows,
+  children,
+}: {
+  query: UseQueryResult<T>;
+  rows?: number;
+  children: (data: T) => ReactNode;
+}) {
   if (query.data !== undefined && (!query.isError || query.isRefetching)) return <>{children(query.data)}</>;
   if (query.isError) return <ProblemAlert error={query.error} onRetry={() => void query.refetch()} />;
   return <Loading rows={rows} />;
 }
 
 /** As `Loaded`, for a page that is about one thing: where there is no such thing, asking again does not help. */
-export function LoadedPage<T>({ query, rows, back, children }: { query: UseQueryResult<T>; rows?: number; back: ReactNode; children: (data: T) => ReactNode }) {
+export function LoadedPage<T>({
+  query,
+  rows,
+  back,
+  children,
+}: {
+  query: UseQueryResult<T>;
+  rows?: number;
+  back: ReactNode;
+  children: (data: T) => ReactNode;
+}) {
   if (query.error instanceof Problem && query.error.status === 404) {
     return (
       <Page title="Not found">
-        <Empty title={query.error.message} action={back}>It was deleted for good, or it is not for you to see.</Empty>
+        <Empty title={query.error.message} action={back}>
+          It was deleted for good, or it is not for you to see.
+        </Empty>
       </Page>
     );
   }
-  return <Loaded query={query} rows={rows}>{children}</Loaded>;
+  return (
+    <Loaded query={query} rows={rows}>
+      {children}
+    </Loaded>
+  );
 }
 
 /** Heading, what the page is for, and what can be done on it. */
-export function Page({ title, lead, actions, children }: { title: string; lead?: ReactNode; actions?: ReactNode; children: ReactNode }) {
+export function Page({
+  title,
+  lead,
+  actions,
+  children,
+}: {
+  title: string;
+  lead?: ReactNode;
+  actions?: ReactNode;
+  children: ReactNode;
+}) {
   useEffect(() => {
     document.title = `${title} · Latchkey`;
   }, [title]);
@@ -115,13 +149,32 @@ export function Page({ title, lead, actions, children }: { title: string; lead?:
 }
 
 /** When what is shown was asked for, and a button to ask again. Pages do not ask by themselves: reads are audited. */
-export function AsOf({ at, isFetching, onRefresh, children }: { at: number; isFetching: boolean; onRefresh: () => void; children?: ReactNode }) {
+export function AsOf({
+  at,
+  isFetching,
+  onRefresh,
+  children,
+}: {
+  at: number;
+  isFetching: boolean;
+  onRefresh: () => void;
+  children?: ReactNode;
+}) {
   return (
     <Group gap="sm" justify="flex-end">
       {children}
       <Group gap={4} wrap="nowrap">
-        <Text size="xs" c="dimmed">as of {time(at)}</Text>
-        <ActionIcon variant="subtle" color="gray" size="sm" aria-label="Refresh" onClick={onRefresh} loading={isFetching}>
+        <Text size="xs" c="dimmed">
+          as of {time(at)}
+        </Text>
+        <ActionIcon
+          variant="subtle"
+          color="gray"
+          size="sm"
+          aria-label="Refresh"
+          onClick={onRefresh}
+          loading={isFetching}
+        >
           <Icon name="refresh" size={14} />
         </ActionIcon>
       </Group>

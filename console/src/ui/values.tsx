@@ -5,16 +5,40 @@ import { fromNow, local, moneys, utc } from './format';
 import { Icon } from './icons';
 
 /** Local time, UTC on hover and focus; `relative` for how long ago. */
-export function Instant({ at, relative = false, none = 'never', wraps = false }: { at: string | null; relative?: boolean; none?: string; wraps?: boolean }) {
-  if (at === null) return <Text span size="sm" c="dimmed">{none}</Text>;
+export function Instant({
+  at,
+  relative = false,
+  none = 'never',
+  wraps = false,
+}: {
+  at: string | null;
+  relative?: boolean;
+  none?: string;
+  wraps?: boolean;
+}) {
+  if (at === null)
+    return (
+      <Text span size="sm" c="dimmed">
+        {none}
+      </Text>
+    );
   return (
-    <time dateTime={at} title={`${utc(at)} (${relative ? local(at) : fromNow(at)})`} className={wraps ? undefined : 'nowrap'}>
+    <time
+      dateTime={at}
+      title={`${utc(at)} (${relative ? local(at) : fromNow(at)})`}
+      className={wraps ? undefined : 'nowrap'}
+    >
       {relative ? fromNow(at) : local(at)}
     </time>
   );
 }
 
-const STATUS_COLORS: Record<ApiKey['status'], string> = { active: '#2f9e44', inactive: '#868e96', expired: '#e67700', revoked: '#e03131' };
+const STATUS_COLORS: Record<ApiKey['status'], string> = {
+  active: '#2f9e44',
+  inactive: '#868e96',
+  expired: '#e67700',
+  revoked: '#e03131',
+};
 
 /** A key's status: a word, and a colour for those who see it. */
 export function StatusMark({ status }: { status: ApiKey['status'] }) {
@@ -28,7 +52,10 @@ export function StatusMark({ status }: { status: ApiKey['status'] }) {
 /** Whether somebody or something is switched on. */
 export function ActiveMark({ isActive, off = 'disabled' }: { isActive: boolean; off?: string }) {
   return (
-    <span className="status" style={{ ['--status-color' as string]: isActive ? STATUS_COLORS.active : STATUS_COLORS.revoked }}>
+    <span
+      className="status"
+      style={{ ['--status-color' as string]: isActive ? STATUS_COLORS.active : STATUS_COLORS.revoked }}
+    >
       {isActive ? 'active' : off}
     </span>
   );
@@ -36,7 +63,12 @@ export function ActiveMark({ isActive, off = 'disabled' }: { isActive: boolean; 
 
 /** A short list as marks; `none` is what an empty one means. */
 export function Marks({ values, none, limit = 50 }: { values: readonly string[]; none: string; limit?: number }) {
-  if (values.length === 0) return <Text span size="sm" c="dimmed">{none}</Text>;
+  if (values.length === 0)
+    return (
+      <Text span size="sm" c="dimmed">
+        {none}
+      </Text>
+    );
   return (
     <Group gap={4} component="span">
       {values.slice(0, limit).map((value) => (
@@ -59,7 +91,13 @@ export function Copy({ value, label }: { value: string; label: string }) {
     <CopyButton value={value} timeout={1500}>
       {({ copied, copy }) => (
         <Tooltip label={copied ? 'Copied' : label}>
-          <ActionIcon variant="subtle" color={copied ? 'teal' : 'gray'} size="sm" onClick={copy} aria-label={copied ? 'Copied' : label}>
+          <ActionIcon
+            variant="subtle"
+            color={copied ? 'teal' : 'gray'}
+            size="sm"
+            onClick={copy}
+            aria-label={copied ? 'Copied' : label}
+          >
             <Icon name={copied ? 'check' : 'copy'} size={15} />
           </ActionIcon>
         </Tooltip>
@@ -73,16 +111,26 @@ export function Snippet({ text, label }: { text: string; label: string }) {
   return (
     <div>
       <Group justify="space-between" mb={4}>
-        <Text size="sm" fw={600}>{label}</Text>
+        <Text size="sm" fw={600}>
+          {label}
+        </Text>
         <CopyButton value={text} timeout={1500}>
           {({ copied, copy }) => (
-            <Button size="compact-xs" variant="default" onClick={copy} leftSection={<Icon name={copied ? 'check' : 'copy'} size={13} />} aria-label={copied ? 'Copied' : `Copy: ${label}`}>
+            <Button
+              size="compact-xs"
+              variant="default"
+              onClick={copy}
+              leftSection={<Icon name={copied ? 'check' : 'copy'} size={13} />}
+              aria-label={copied ? 'Copied' : `Copy: ${label}`}
+            >
               {copied ? 'Copied' : 'Copy'}
             </Button>
           )}
         </CopyButton>
       </Group>
-      <pre className="snippet" tabIndex={0} aria-label={label}>{text}</pre>
+      <pre className="snippet" tabIndex={0} aria-label={label}>
+        {text}
+      </pre>
     </div>
   );
 }
@@ -102,7 +150,17 @@ export function Facts({ rows }: { rows: readonly (readonly [string, ReactNode])[
 }
 
 /** What of a budget is spent, held and left. */
-export function BudgetBar({ limitCents, spentCents, heldCents, remainingCents }: { limitCents: number; spentCents: number; heldCents: number; remainingCents: number }) {
+export function BudgetBar({
+  limitCents,
+  spentCents,
+  heldCents,
+  remainingCents,
+}: {
+  limitCents: number;
+  spentCents: number;
+  heldCents: number;
+  remainingCents: number;
+}) {
   const share = (cents: number) => (limitCents === 0 ? 0 : Math.min(100, (100 * cents) / limitCents));
   const amounts = moneys([spentCents, heldCents, remainingCents, limitCents]);
   const color = limitCents === 0 || share(spentCents) >= 95 ? 'red' : share(spentCents) >= 80 ? 'orange' : 'indigo';
@@ -115,7 +173,10 @@ export function BudgetBar({ limitCents, spentCents, heldCents, remainingCents }:
       <Group mt={6} style={{ columnGap: 20, rowGap: 2 }}>
         {['spent', 'held', 'remaining', 'limit'].map((term, index) => (
           <Text key={term} size="sm" component="span" className="nowrap">
-            <b>{amounts[index]}</b> <Text span size="sm" c="dimmed">{term}</Text>
+            <b>{amounts[index]}</b>{' '}
+            <Text span size="sm" c="dimmed">
+              {term}
+            </Text>
           </Text>
         ))}
       </Group>
@@ -126,7 +187,14 @@ export function BudgetBar({ limitCents, spentCents, heldCents, remainingCents }:
 /** A file the server makes; the session cookie goes with it. */
 export function Download({ href, children }: { href: string; children: ReactNode }) {
   return (
-    <Button component="a" href={href} download variant="default" size="xs" leftSection={<Icon name="download" size={15} />}>
+    <Button
+      component="a"
+      href={href}
+      download
+      variant="default"
+      size="xs"
+      leftSection={<Icon name="download" size={15} />}
+    >
       {children}
     </Button>
   );

@@ -20,7 +20,8 @@ type Summary = Schemas['UsageSummaryView'];
 export function useSummary(groupBy: Summary['groupBy'], range: { from?: string; to?: string } = {}) {
   return useQuery({
     queryKey: ['usage', 'summary', groupBy, range],
-    queryFn: async () => (await dataOf(api.GET('/api/v1/usage/summary', { params: { query: { groupBy, ...range } } }))) as Summary,
+    queryFn: async () =>
+      (await dataOf(api.GET('/api/v1/usage/summary', { params: { query: { groupBy, ...range } } }))) as Summary,
   });
 }
 
@@ -30,7 +31,12 @@ export function daysOf({ from, to, rows }: Pick<Summary, 'from' | 'to' | 'rows'>
   const points = [];
   for (let at = new Date(`${from.slice(0, 10)}T00:00:00Z`); at < new Date(to); at = new Date(at.getTime() + DAY_MS)) {
     const row = known.get(at.toISOString().slice(0, 10));
-    points.push({ at: at.toISOString(), requests: row?.requests ?? 0, totalTokens: row?.totalTokens ?? 0, costCents: row?.costCents ?? 0 });
+    points.push({
+      at: at.toISOString(),
+      requests: row?.requests ?? 0,
+      totalTokens: row?.totalTokens ?? 0,
+      costCents: row?.costCents ?? 0,
+    });
   }
   return points;
 }
@@ -45,7 +51,11 @@ export function Overview() {
     for (const first of ['usage', 'keys', 'replicas']) void queries.invalidateQueries({ queryKey: [first] });
   };
   return (
-    <Page title="Overview" lead="The last 30 days; days are those of UTC." actions={<AsOf at={days.dataUpdatedAt} isFetching={days.isFetching} onRefresh={refresh} />}>
+    <Page
+      title="Overview"
+      lead="The last 30 days; days are those of UTC."
+      actions={<AsOf at={days.dataUpdatedAt} isFetching={days.isFetching} onRefresh={refresh} />}
+    >
       <Spending />
       <SimpleGrid cols={{ base: 1, md: 2 }} spacing="sm">
         <Top title="Top keys" groupBy="key" />
@@ -66,14 +76,36 @@ function Spending() {
       {({ totals, ...summary }) => (
         <Stack gap="sm">
           <SimpleGrid cols={{ base: 1, xs: 3 }} spacing="sm">
-            <Figure label="Spend" value={money(totals.costCents)} note={totals.requests === 0 ? 'nothing reported' : `${money(totals.costCents / totals.requests)} a request`} />
+            <Figure
+              label="Spend"
+              value={money(totals.costCents)}
+              note={
+                totals.requests === 0 ? 'nothing reported' : `${money(totals.costCents / totals.requests)} a request`
+              }
+            />
             <Figure label="Requests" value={count(totals.requests)} note={`${short(totals.requests / 30)} a day`} />
-            <Figure label="Tokens" value={count(totals.totalTokens)} note={`${short(totals.inputTokens)} in, ${short(totals.outputTokens)} out`} />
+            <Figure
+              label="Tokens"
+              value={count(totals.totalTokens)}
+              note={`${short(totals.inputTokens)} in, ${short(totals.outputTokens)} out`}
+            />
           </SimpleGrid>
           <Paper withBorder p="sm">
             <Group justify="space-between" mb="sm">
-              <Text component="h2" fw={600} size="sm">By day</Text>
-              <SegmentedControl size="xs" aria-label="Measure" data={[{ value: 'costCents', label: 'Spend' }, { value: 'requests', label: 'Requests' }, { value: 'totalTokens', label: 'Tokens' }]} value={measure} onChange={(value) => setMeasure(value as Measure)} />
+              <Text component="h2" fw={600} size="sm">
+                By day
+              </Text>
+              <SegmentedControl
+                size="xs"
+                aria-label="Measure"
+                data={[
+                  { value: 'costCents', label: 'Spend' },
+                  { value: 'requests', label: 'Requests' },
+                  { value: 'totalTokens', label: 'Tokens' },
+                ]}
+                value={measure}
+                onChange={(value) => setMeasure(value as Measure)}
+              />
             </Group>
             <Suspense fallback={<Loading rows={4} />}>
               <Chart lines={[{ name: 'all', points: daysOf(summary) }]} measure={measure} step="day" />
@@ -89,9 +121,17 @@ function Spending() {
 function Figure({ label, value, note }: { label: string; value: string; note?: string }) {
   return (
     <Paper withBorder p="sm">
-      <Text size="xs" c="dimmed">{label}</Text>
-      <Text fz={22} fw={600} lh={1.3}>{value}</Text>
-      {note && <Text size="xs" c="dimmed">{note}</Text>}
+      <Text size="xs" c="dimmed">
+        {label}
+      </Text>
+      <Text fz={22} fw={600} lh={1.3}>
+        {value}
+      </Text>
+      {note && (
+        <Text size="xs" c="dimmed">
+          {note}
+        </Text>
+      )}
     </Paper>
   );
 }
@@ -100,7 +140,9 @@ function Panel({ title, more, children }: { title: string; more?: ReactNode; chi
   return (
     <Paper withBorder p="sm">
       <Group justify="space-between" mb="xs">
-        <Text component="h2" fw={600} size="sm">{title}</Text>
+        <Text component="h2" fw={600} size="sm">
+          {title}
+        </Text>
         {more}
       </Group>
       {children}
@@ -111,20 +153,42 @@ function Panel({ title, more, children }: { title: string; more?: ReactNode; chi
 function Top({ title, groupBy }: { title: string; groupBy: 'key' | 'model' }) {
   const summary = useSummary(groupBy);
   return (
-    <Panel title={title} more={<Link className="plain-link" style={{ fontSize: '0.8rem' }} to="/spend" search={{ groupBy, from: undefined, to: undefined }}>All</Link>}>
+    <Panel
+      title={title}
+      more={
+        <Link
+          className="plain-link"
+          style={{ fontSize: '0.8rem' }}
+          to="/spend"
+          search={{ groupBy, from: undefined, to: undefined }}
+        >
+          All
+        </Link>
+      }
+    >
       <Loaded query={summary} rows={5}>
         {({ rows, totals }) =>
           rows.length === 0 ? (
-            <Text size="sm" c="dimmed">No usage yet. Services report it with <span className="mono">POST /usage</span>.</Text>
+            <Text size="sm" c="dimmed">
+              No usage yet. Services report it with <span className="mono">POST /usage</span>.
+            </Text>
           ) : (
             <Table highlightOnHover={false} verticalSpacing={4} horizontalSpacing={4}>
               <Table.Tbody>
                 {rows.slice(0, 6).map((row) => (
                   <Table.Tr key={row.group ?? ''}>
-                    <Table.Td className="breakable"><GroupName row={row} groupBy={groupBy} /></Table.Td>
-                    <Table.Td ta="right" className="nowrap">{short(row.requests)} {plural(row.requests, 'request')}</Table.Td>
-                    <Table.Td ta="right" className="nowrap" fw={600}>{money(row.costCents)}</Table.Td>
-                    <Table.Td ta="right" className="nowrap" c="dimmed">{totals.costCents === 0 ? '' : `${Math.round((100 * row.costCents) / totals.costCents)} %`}</Table.Td>
+                    <Table.Td className="breakable">
+                      <GroupName row={row} groupBy={groupBy} />
+                    </Table.Td>
+                    <Table.Td ta="right" className="nowrap">
+                      {short(row.requests)} {plural(row.requests, 'request')}
+                    </Table.Td>
+                    <Table.Td ta="right" className="nowrap" fw={600}>
+                      {money(row.costCents)}
+                    </Table.Td>
+                    <Table.Td ta="right" className="nowrap" c="dimmed">
+                      {totals.costCents === 0 ? '' : `${Math.round((100 * row.costCents) / totals.costCents)} %`}
+                    </Table.Td>
                   </Table.Tr>
                 ))}
               </Table.Tbody>
@@ -139,22 +203,50 @@ function Top({ title, groupBy }: { title: string; groupBy: 'key' | 'model' }) {
 /** What a row of a summary is about, with the way there. */
 export function GroupName({ row, groupBy }: { row: Schemas['UsageSummaryRowView']; groupBy: Summary['groupBy'] }) {
   const { can } = useSession();
-  if (row.group === null) return <Text span size="sm" c="dimmed">{{ day: 'no day', key: 'deleted keys', owner: 'deleted keys', tag: 'no tag', model: 'no model' }[groupBy]}</Text>;
+  if (row.group === null)
+    return (
+      <Text span size="sm" c="dimmed">
+        {{ day: 'no day', key: 'deleted keys', owner: 'deleted keys', tag: 'no tag', model: 'no model' }[groupBy]}
+      </Text>
+    );
   const text = row.name ?? row.group;
-  if (groupBy === 'key' && row.name !== null) return <Link className="plain-link" to="/keys/$keyId" params={{ keyId: row.group }} search={{ tab: undefined }}>{text}</Link>;
-  if (groupBy === 'owner' && can('platform:users:read')) return <Link className="plain-link" to="/people/$userId" params={{ userId: row.group }}>{text}</Link>;
-  if (groupBy === 'tag' && can('platform:api-keys:read')) return <Link className="plain-link" to="/keys" search={{ tag: [row.group] } as never}>{text}</Link>;
+  if (groupBy === 'key' && row.name !== null)
+    return (
+      <Link className="plain-link" to="/keys/$keyId" params={{ keyId: row.group }} search={{ tab: undefined }}>
+        {text}
+      </Link>
+    );
+  if (groupBy === 'owner' && can('platform:users:read'))
+    return (
+      <Link className="plain-link" to="/people/$userId" params={{ userId: row.group }}>
+        {text}
+      </Link>
+    );
+  if (groupBy === 'tag' && can('platform:api-keys:read'))
+    return (
+      <Link className="plain-link" to="/keys" search={{ tag: [row.group] } as never}>
+        {text}
+      </Link>
+    );
   return <>{text}</>;
 }
 
 function Refusals() {
-  const refusals = useQuery({ queryKey: ['usage', 'refusals'], queryFn: () => dataOf(api.GET('/api/v1/usage/refusals')) });
+  const refusals = useQuery({
+    queryKey: ['usage', 'refusals'],
+    queryFn: () => dataOf(api.GET('/api/v1/usage/refusals')),
+  });
   return (
     <Panel title="Refused in the last 24 hours">
       <Loaded query={refusals} rows={4}>
         {({ counts, refusals: rows }) => {
           const codes = Object.entries(counts as Record<string, number>).sort(([, a], [, b]) => b - a);
-          if (codes.length === 0) return <Text size="sm" c="dimmed">Nothing was refused.</Text>;
+          if (codes.length === 0)
+            return (
+              <Text size="sm" c="dimmed">
+                Nothing was refused.
+              </Text>
+            );
           return (
             <Table highlightOnHover={false} verticalSpacing={4} horizontalSpacing={4}>
               <Table.Tbody>
@@ -162,10 +254,26 @@ function Refusals() {
                   const most = rows.find((row) => row.code === code);
                   return (
                     <Table.Tr key={code}>
-                      <Table.Td className="nowrap" title={code}>{verdictInWords(code)}</Table.Td>
-                      <Table.Td ta="right" fw={600}>{count(times)}</Table.Td>
+                      <Table.Td className="nowrap" title={code}>
+                        {verdictInWords(code)}
+                      </Table.Td>
+                      <Table.Td ta="right" fw={600}>
+                        {count(times)}
+                      </Table.Td>
                       <Table.Td className="breakable">
-                        {most && most.name !== null && <Text size="xs" c="dimmed">mostly <Link className="text-link" to="/keys/$keyId" params={{ keyId: most.apiKeyId }} search={{ tab: 'explain' }}>{most.name}</Link></Text>}
+                        {most && most.name !== null && (
+                          <Text size="xs" c="dimmed">
+                            mostly{' '}
+                            <Link
+                              className="text-link"
+                              to="/keys/$keyId"
+                              params={{ keyId: most.apiKeyId }}
+                              search={{ tab: 'explain' }}
+                            >
+                              {most.name}
+                            </Link>
+                          </Text>
+                        )}
                       </Table.Td>
                     </Table.Tr>
                   );
@@ -182,29 +290,70 @@ function Refusals() {
 /** Keys that will soon stop working unless somebody does something. */
 function Attention() {
   const [soon] = useState(() => new Date(Date.now() + 14 * DAY_MS).toISOString().replace(/\.\d+Z$/, 'Z'));
-  const expiring = useQuery({ queryKey: ['keys', 'expiring', soon], queryFn: () => dataOf(api.GET('/api/v1/api-keys', { params: { query: { status: 'active', expiresBefore: soon, sort: 'expiresAt', size: 5 } } })) });
-  const spent = useQuery({ queryKey: ['keys', 'near-budget'], queryFn: () => dataOf(api.GET('/api/v1/api-keys', { params: { query: { status: 'active', budgetUsedAbove: 80, size: 5 } } })) });
+  const expiring = useQuery({
+    queryKey: ['keys', 'expiring', soon],
+    queryFn: () =>
+      dataOf(
+        api.GET('/api/v1/api-keys', {
+          params: { query: { status: 'active', expiresBefore: soon, sort: 'expiresAt', size: 5 } },
+        }),
+      ),
+  });
+  const spent = useQuery({
+    queryKey: ['keys', 'near-budget'],
+    queryFn: () =>
+      dataOf(api.GET('/api/v1/api-keys', { params: { query: { status: 'active', budgetUsedAbove: 80, size: 5 } } })),
+  });
   return (
-    <Panel title="Needs a look" more={<Link className="plain-link" style={{ fontSize: '0.8rem' }} to="/hygiene">Hygiene</Link>}>
+    <Panel
+      title="Needs a look"
+      more={
+        <Link className="plain-link" style={{ fontSize: '0.8rem' }} to="/hygiene">
+          Hygiene
+        </Link>
+      }
+    >
       <Loaded query={spent} rows={2}>
         {({ data }) => (
           <Loaded query={expiring} rows={2}>
             {({ data: ending }) =>
               data.length + ending.length === 0 ? (
-                <Text size="sm" c="dimmed">No key is near its budget, and none expires within 14 days.</Text>
+                <Text size="sm" c="dimmed">
+                  No key is near its budget, and none expires within 14 days.
+                </Text>
               ) : (
                 <Table highlightOnHover={false} verticalSpacing={4} horizontalSpacing={4}>
                   <Table.Tbody>
                     {data.map((key) => (
                       <Table.Tr key={`b${key.id}`}>
-                        <Table.Td className="breakable"><Link className="plain-link" to="/keys/$keyId" params={{ keyId: key.id }} search={{ tab: undefined }}>{key.name}</Link></Table.Td>
+                        <Table.Td className="breakable">
+                          <Link
+                            className="plain-link"
+                            to="/keys/$keyId"
+                            params={{ keyId: key.id }}
+                            search={{ tab: undefined }}
+                          >
+                            {key.name}
+                          </Link>
+                        </Table.Td>
                         <Table.Td ta="right">over 80 % of {money(key.budgetLimitCents ?? 0)}</Table.Td>
                       </Table.Tr>
                     ))}
                     {ending.map((key) => (
                       <Table.Tr key={`e${key.id}`}>
-                        <Table.Td className="breakable"><Link className="plain-link" to="/keys/$keyId" params={{ keyId: key.id }} search={{ tab: undefined }}>{key.name}</Link></Table.Td>
-                        <Table.Td ta="right">expires <Instant at={key.expiresAt} relative /></Table.Td>
+                        <Table.Td className="breakable">
+                          <Link
+                            className="plain-link"
+                            to="/keys/$keyId"
+                            params={{ keyId: key.id }}
+                            search={{ tab: undefined }}
+                          >
+                            {key.name}
+                          </Link>
+                        </Table.Td>
+                        <Table.Td ta="right">
+                          expires <Instant at={key.expiresAt} relative />
+                        </Table.Td>
                       </Table.Tr>
                     ))}
                   </Table.Tbody>

@@ -22,7 +22,9 @@ export class BulkApiKeysDto {
   @ArrayMaxSize(500)
   // An entry that is no UUID is decided by itself, as an entry that is no key of the caller's is.
   @Satisfies('id', isIdText, 'must be text of at most 100 characters', { each: true, schema: { format: 'uuid' } })
-  @ArrayUnique((id: unknown) => (typeof id === 'string' ? id.toLowerCase() : id), { message: 'must not name an entry twice' })
+  @ArrayUnique((id: unknown) => (typeof id === 'string' ? id.toLowerCase() : id), {
+    message: 'must not name an entry twice',
+  })
   ids: string[];
 
   /**

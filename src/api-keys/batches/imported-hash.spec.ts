@@ -12,7 +12,14 @@ describe('importedHash', () => {
         const bytes = Buffer.from(array);
         const base64 = bytes.toString('base64');
         const base64url = bytes.toString('base64url');
-        for (const text of [bytes.toString('hex'), bytes.toString('hex').toUpperCase(), base64, base64.slice(0, -1), base64url, `${base64url}=`]) {
+        for (const text of [
+          bytes.toString('hex'),
+          bytes.toString('hex').toUpperCase(),
+          base64,
+          base64.slice(0, -1),
+          base64url,
+          `${base64url}=`,
+        ]) {
           expect(importedHash(text)).toEqual(bytes);
         }
       }),

@@ -44,9 +44,14 @@ export class KeyBatchesController {
   @BatchOf('ids', 'action')
   @ApiOperation({
     summary: 'Change many keys',
-    description: 'Activates, deactivates, renews, revokes or tags up to 500 keys. Each is authorised and recorded as by its single route, and none fails another.',
+    description:
+      'Activates, deactivates, renews, revokes or tags up to 500 keys. Each is authorised and recorded as by its single route, and none fails another.',
   })
-  change(@FromCaller() caller: KnownCaller, @Body() body: BulkApiKeysDto, @Query() query: WaitQuery): Promise<BulkApiKeysView> {
+  change(
+    @FromCaller() caller: KnownCaller,
+    @Body() body: BulkApiKeysDto,
+    @Query() query: WaitQuery,
+  ): Promise<BulkApiKeysView> {
     return this.bulk.run(caller, body, { wait: query.wait === 'true' });
   }
 }

@@ -16,7 +16,11 @@ const BATCH_MS = 500;
  *
  * @throws what the first batch throws, when nothing has been done yet
  */
-export async function inBatches<E, R>(entries: readonly E[], work: (batch: readonly E[]) => Promise<R[]>, lost: (entry: E) => R): Promise<R[]> {
+export async function inBatches<E, R>(
+  entries: readonly E[],
+  work: (batch: readonly E[]) => Promise<R[]>,
+  lost: (entry: E) => R,
+): Promise<R[]> {
   const results: R[] = [];
   while (results.length < entries.length) {
     const start = results.length;

@@ -56,8 +56,16 @@ export class KeyBulkService {
     this.acts = {
       activate: { rule: UPDATE, name: 'api-keys:activate', apply: (held) => updates.switch(held, true) },
       deactivate: { rule: UPDATE, name: 'api-keys:deactivate', apply: (held) => updates.switch(held, false) },
-      renew: { rule: UPDATE, name: 'api-keys:renew', apply: (held, { expiresAt }) => updates.startWindow(held, { expiresAt }) },
-      revoke: { rule: REVOKE, name: 'api-keys:revoke', apply: async (held, { reason }) => removals.end(held, reason ?? null) },
+      renew: {
+        rule: UPDATE,
+        name: 'api-keys:renew',
+        apply: (held, { expiresAt }) => updates.startWindow(held, { expiresAt }),
+      },
+      revoke: {
+        rule: REVOKE,
+        name: 'api-keys:revoke',
+        apply: async (held, { reason }) => removals.end(held, reason ?? null),
+      },
       tag: { rule: UPDATE, name: 'api-keys:update', apply: (held, input) => this.tag(held, input, changeAdmission) },
     };
   }
@@ -75,29 +83,50 @@ export class KeyBulkService {
     const done = await inBatches(
       ids.filter(isUuid).sort(),
       (batch) => this.runBatch({ ...caller, action: act.name }, act, batch, input, options),
-      (id): BulkResultView => ({ id, outcome: 'refused', code: 'UNAVAILABLE', detail: 'The server could not get to this key; send it again.' }),
+      (id): BulkResultView => ({
+        id,
+        outcome: 'refused',
+        code: 'UNAVAILABLE',
+        detail: 'The server could not get to this key; send it again.',
+      }),
     );
     const byId = new Map(done.map((result) => [result.id, result]));
     const results = ids.map((id) => byId.get(id) ?? refusalOf(id, act, invalidKeyId()));
     const count = (outcome: BulkOutcome) => results.filter((result) => result.outcome === outcome).length;
     return {
       results,
-      counts: { done: count('done'), unchanged: count('unchanged'), notFound: count('not-found'), refused: count('refused') },
+      counts: {
+        done: count('done'),
+        unchanged: count('unchanged'),
+        notFound: count('not-found'),
+        refused: count('refused'),
+      },
     };
   }
 
-  private async runBatch(caller: KnownCaller, act: Act, ids: readonly string[], input: BulkApiKeysDto, options: ChangeOptions): Promise<BulkResultView[]> {
+  private async runBatch(
+    caller: KnownCaller,
+    act: Act,
+    ids: readonly string[],
+    input: BulkApiKeysDto,
+    options: ChangeOptions,
+  ): Promise<BulkResultView[]> {
     const work = async (change: Change) => {
       // A stranger's list of ids locks nobody.
-      const known = (await this.keys.in(change.tx).ownershipsOf(ids)).filter((key) => standingOnKey(caller.principal, act.rule, key) !== null);
+      const known = (await this.keys.in(change.tx).ownershipsOf(ids)).filter(
+        (key) => standingOnKey(caller.principal, act.rule, key) !== null,
+      );
       const byId = new Map(known.map((key) => [key.id, key]));
       // All owners before any key, as everywhere; taken one by one, two bulk changes would block each other.
       const ownerIds = known.map((key) => key.ownerId);
-      const parties = known.length === 0 ? null : await this.admission.lockParties(change.tx, caller, ownerIds[0]!, ownerIds);
+      const parties =
+        known.length === 0 ? null : await this.admission.lockParties(change.tx, caller, ownerIds[0]!, ownerIds);
       const results: BulkResultView[] = [];
       for (const id of inTime(ids)) {
         const key = byId.get(id);
-        results.push(key && parties ? await this.applyTo(change, parties, act, key, input) : refusalOf(id, act, apiKeyNotFound()));
+        results.push(
+          key && parties ? await this.applyTo(change, parties, act, key, input) : refusalOf(id, act, apiKeyNotFound()),
+        );
       }
       if (input.dryRun) throw new DryRunDone(results);
       return results;
@@ -110,7 +139,13 @@ export class KeyBulkService {
     }
   }
 
-  private async applyTo(change: Change, parties: Parties, act: Act, key: KnownKey, input: BulkApiKeysDto): Promise<BulkResultView> {
+  private async applyTo(
+    change: Change,
+    parties: Parties,
+    act: Act,
+    key: KnownKey,
+    input: BulkApiKeysDto,
+  ): Promise<BulkResultView> {
     const { id } = key;
     try {
       const { isChange } = await inSavepoint(change, async (part) =>
@@ -123,10 +158,15 @@ export class KeyBulkService {
     }
   }
 
-  private async tag(held: HeldKey, { add = [], remove = [] }: BulkApiKeysDto, admission: ChangeAdmission): Promise<void> {
+  private async tag(
+    held: HeldKey,
+    { add = [], remove = [] }: BulkApiKeysDto,
+    admission: ChangeAdmission,
+  ): Promise<void> {
     const kept = held.key.tags.filter((tag) => !remove.includes(tag));
     const tags = [...kept, ...add.filter((tag) => !kept.includes(tag))];
-    if (tags.length > MAX_TAGS) throw validationFailed([{ path: 'add', message: `the key would have more than ${MAX_TAGS} tags` }]);
+    if (tags.length > MAX_TAGS)
+      throw validationFailed([{ path: 'add', message: `the key would have more than ${MAX_TAGS} tags` }]);
     const after = { ...held.key, tags };
     await admission.admit(held, after);
     held.save(after);
@@ -143,11 +183,14 @@ function refusalOf(id: string, act: Act, { code, message }: DomainError): BulkRe
 /** @throws DomainError 400 naming fields that do not belong to the action, or that it lacks */
 function requireFieldsOf({ action, expiresAt, reason, add, remove }: BulkApiKeysDto): void {
   const errors: FieldError[] = [];
-  if (action !== 'renew' && expiresAt !== undefined) errors.push({ path: 'expiresAt', message: 'belongs to the action renew' });
-  if (action !== 'revoke' && reason !== undefined) errors.push({ path: 'reason', message: 'belongs to the action revoke' });
+  if (action !== 'renew' && expiresAt !== undefined)
+    errors.push({ path: 'expiresAt', message: 'belongs to the action renew' });
+  if (action !== 'revoke' && reason !== undefined)
+    errors.push({ path: 'reason', message: 'belongs to the action revoke' });
   if (action !== 'tag' && add !== undefined) errors.push({ path: 'add', message: 'belongs to the action tag' });
   if (action !== 'tag' && remove !== undefined) errors.push({ path: 'remove', message: 'belongs to the action tag' });
-  if (action === 'tag' && (add ?? []).length + (remove ?? []).length === 0) errors.push({ path: 'add', message: 'must name a tag, unless remove does' });
+  if (action === 'tag' && (add ?? []).length + (remove ?? []).length === 0)
+    errors.push({ path: 'add', message: 'must name a tag, unless remove does' });
   const both = (add ?? []).filter((tag) => remove?.includes(tag));
   if (both.length > 0) errors.push({ path: 'remove', message: `names what add names: ${both.join(', ')}` });
   if (errors.length > 0) throw validationFailed(errors);

@@ -26,7 +26,11 @@ export class KeyByAliasController {
       'An unknown alias creates a key (needs `platform:api-keys:create`, for others also `platform:api-keys:assign`); a revoked key has freed its alias. ' +
       'A known one renews it: the validity window starts anew, the key is active again, name and roles are replaced (absent roles: none), other fields that are given are changed as by an update.',
   })
-  @ApiResponse({ status: 201, description: 'Created; the secret is in this answer and nowhere else, ever.', type: UpsertedApiKeyView })
+  @ApiResponse({
+    status: 201,
+    description: 'Created; the secret is in this answer and nowhere else, ever.',
+    type: UpsertedApiKeyView,
+  })
   @ApiOkResponse({ description: 'Renewed; the secret is as it was.', type: UpsertedApiKeyView })
   async put(
     @FromCaller() caller: KnownCaller,

@@ -75,14 +75,26 @@ export class KeyByAliasService {
     });
   }
 
-  private async createOrRenew(change: Change, caller: KnownCaller, ownerId: string, alias: string, input: UpsertApiKeyDto): Promise<Answer<UpsertedApiKeyView>> {
+  private async createOrRenew(
+    change: Change,
+    caller: KnownCaller,
+    ownerId: string,
+    alias: string,
+    input: UpsertApiKeyDto,
+  ): Promise<Answer<UpsertedApiKeyView>> {
     const [parties, known] = await inTurn([
       this.admission.lockParties(change.tx, caller, ownerId),
       this.keys.in(change.tx).findByAliasForUpdate(ownerId, alias),
     ]);
     this.requireSomeRight(parties, ownerId);
     if (known !== null) return this.renew(this.holdKnown(change, parties, known), input);
-    const { kid, ...created } = await this.creation.create(change, parties, ownerId, { ...input, alias }, { startsWindow: true });
+    const { kid, ...created } = await this.creation.create(
+      change,
+      parties,
+      ownerId,
+      { ...input, alias },
+      { startsWindow: true },
+    );
     return { status: 201, kid, body: { ...created, renewed: false } };
   }
 
@@ -102,25 +114,35 @@ export class KeyByAliasService {
 
   private holdKnown(change: Change, parties: Parties, key: ApiKey): HeldKey {
     const ownership = { ownerId: key.ownerId, managerIds: parties.owner?.managerIds ?? [] };
-    if (standingOn(parties.caller.principal, UPDATE.permission, ownership) === null) throw permissionDenied(UPDATE.permission);
+    if (standingOn(parties.caller.principal, UPDATE.permission, ownership) === null)
+      throw permissionDenied(UPDATE.permission);
     return this.changes.holdLocked(change, parties, UPDATE, key, key.ownerId);
   }
 
   private async renew(held: HeldKey, input: UpsertApiKeyDto): Promise<Answer<UpsertedApiKeyView>> {
     const { key, now } = held;
     if (input.environment !== undefined && input.environment !== key.environment) {
-      throw validationFailed([{ path: 'environment', message: `is ${key.environment} for the key of this alias and cannot be changed` }]);
+      throw validationFailed([
+        { path: 'environment', message: `is ${key.environment} for the key of this alias and cannot be changed` },
+      ]);
     }
     const rules = draftOf(key, { ...input, roles: input.roles ?? [] }, now);
     const isOwnWindow = input.expiresAt === undefined;
-    const expiresAt = isOwnWindow ? renewedUntil(held, rules.validityDays ?? this.config.keyValidityDays) : rules.expiresAt;
+    const expiresAt = isOwnWindow
+      ? renewedUntil(held, rules.validityDays ?? this.config.keyValidityDays)
+      : rules.expiresAt;
     const after = withFixedExpiry(held, { ...key, ...rules, expiresAt, ...activityOf(held, true) }, !isOwnWindow);
     await this.changeAdmission.admit(held, after, { isRenewal: isOwnWindow });
     held.save(after, { action: 'api-keys:renew', details: { isByAlias: true } });
     return { status: 200, kid: null, body: { apiKey: await held.view(), renewed: true } };
   }
 
-  private async recheck(change: Change, caller: KnownCaller, ownerId: string, { body, kid }: Answer<UpsertedApiKeyView>): Promise<void> {
+  private async recheck(
+    change: Change,
+    caller: KnownCaller,
+    ownerId: string,
+    { body, kid }: Answer<UpsertedApiKeyView>,
+  ): Promise<void> {
     const parties = await this.admission.lockParties(change.tx, caller, ownerId);
     this.requireSomeRight(parties, ownerId);
     if (kid !== null) await this.replay.require(change, caller, { keyId: body.apiKey.id, kid, ownerId });

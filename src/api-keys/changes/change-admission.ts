@@ -25,7 +25,9 @@ export class ChangeAdmission {
     held.requireNotRevoked();
     if (held.standing !== 'permission') requireOwnersRight(held, after, isRenewal);
     await inTurn([
-      this.requireGrants(held, after).then(() => this.admission.requireInsidePolicy(held.parties, after, held.now, held.key)),
+      this.requireGrants(held, after).then(() =>
+        this.admission.requireInsidePolicy(held.parties, after, held.now, held.key),
+      ),
       becomesActive(held, after) ? this.admission.requireRoom(held.tx, held.parties.owner, after.id) : null,
     ]);
   }
@@ -37,7 +39,11 @@ export class ChangeAdmission {
     const isForeignRevival = !held.isOwn && revives(key, after);
     if (added.length === 0 && !isForeignRevival) return;
     const grantsOf = (roles: readonly string[]) => this.admission.grantsUnder(tx, parties.owner, roles);
-    const [, before, then] = await inTurn([this.admission.requireKnownRoles(tx, added), grantsOf(key.roles), grantsOf(after.roles)]);
+    const [, before, then] = await inTurn([
+      this.admission.requireKnownRoles(tx, added),
+      grantsOf(key.roles),
+      grantsOf(after.roles),
+    ]);
     const gained = added.length === 0 ? [] : then.filter((grant) => !containsAll(before, [grant]));
     this.admission.requireHeld(caller, gained);
     if (isForeignRevival) this.admission.requireHeld(caller, then);

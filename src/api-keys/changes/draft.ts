@@ -96,7 +96,10 @@ function budgetOf(
   if (budgetType !== undefined && limit === null) {
     errors.push({ path: 'budgetType', message: 'needs budgetLimitCents' });
   }
-  return { budgetLimitMicroCents: limit, budgetType: limit === null ? null : (budgetType ?? base.budgetType ?? 'total') };
+  return {
+    budgetLimitMicroCents: limit,
+    budgetType: limit === null ? null : (budgetType ?? base.budgetType ?? 'total'),
+  };
 }
 
 /** Address lists are kept in their one text, so that comparing lists is comparing text. */
@@ -105,6 +108,7 @@ function canonicalEntries(entries: readonly string[], errors: FieldError[]): str
     const cidr = parseCidr(entry);
     return cidr === null ? entry : formatCidr(cidr);
   });
-  if (new Set(canonical).size < canonical.length) errors.push({ path: 'allowedIps', message: 'must not name an entry twice' });
+  if (new Set(canonical).size < canonical.length)
+    errors.push({ path: 'allowedIps', message: 'must not name an entry twice' });
   return canonical;
 }

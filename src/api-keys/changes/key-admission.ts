@@ -41,11 +41,19 @@ export class KeyAdmission {
    *
    * @throws DomainError 401 when the caller has been disabled since the request came in
    */
-  async lockParties(tx: EntityManager, caller: KnownCaller, ownerId: string, others: readonly string[] = []): Promise<Parties> {
+  async lockParties(
+    tx: EntityManager,
+    caller: KnownCaller,
+    ownerId: string,
+    others: readonly string[] = [],
+  ): Promise<Parties> {
     const actorId = caller.principal.ownerId;
     const wanted = new Map<string, HolderLock>([[actorId, 'share']]);
     for (const id of [ownerId, ...others]) wanted.set(id, 'update');
-    const [holders, acting] = await Promise.all([this.grants.in(tx).holders(wanted), this.actingRoles(tx, caller.principal)]);
+    const [holders, acting] = await Promise.all([
+      this.grants.in(tx).holders(wanted),
+      this.actingRoles(tx, caller.principal),
+    ]);
     const actor = holders.get(actorId);
     if (!actor?.isActive) throw unauthenticated(true);
     return {
@@ -61,7 +69,12 @@ export class KeyAdmission {
    *
    * @throws DomainError 400 for roles that do not exist, 403 CANNOT_GRANT
    */
-  async requireGrantable(tx: EntityManager, caller: KnownCaller, owner: Holder, roles: readonly string[]): Promise<void> {
+  async requireGrantable(
+    tx: EntityManager,
+    caller: KnownCaller,
+    owner: Holder,
+    roles: readonly string[],
+  ): Promise<void> {
     const { known, grants } = await this.grants.in(tx).grantsOfRoles(roles, 'share');
     requireAllKnown(roles, known);
     this.requireHeld(caller, grantsOfKey(grants, owner.grants));
@@ -92,12 +105,23 @@ export class KeyAdmission {
    *
    * @throws DomainError 403 OUTSIDE_POLICY with every offending path
    */
-  requireInsidePolicy({ caller, actor }: Pick<Parties, 'caller' | 'actor'>, rules: ApiKeyRules, now: Date, before?: ApiKeyRules): void {
+  requireInsidePolicy(
+    { caller, actor }: Pick<Parties, 'caller' | 'actor'>,
+    rules: ApiKeyRules,
+    now: Date,
+    before?: ApiKeyRules,
+  ): void {
     if (caller.principal.may('platform:api-keys:update')) return;
     const policy = keyPolicyOf(actor);
     const all = violations(policy, rules, now);
     const loosened = before && looseningPaths(before, rules);
-    const offending = before && loosened ? [...all.filter(({ path }) => loosened.includes(path)), ...reservedTags(policy, changed(before.tags, rules.tags))] : all;
+    const offending =
+      before && loosened
+        ? [
+            ...all.filter(({ path }) => loosened.includes(path)),
+            ...reservedTags(policy, changed(before.tags, rules.tags)),
+          ]
+        : all;
     if (offending.length > 0) throw outsidePolicy(offending);
   }
 
@@ -126,7 +150,14 @@ function principalNow(principal: Principal, actor: Holder, acting: ActingRoles):
     return new Principal('user', actor.id, actor.id, actor.name, actor.roles, actor.grants, principal.sessionId);
   }
   if (acting === null) throw unauthenticated(true);
-  return new Principal('key', principal.id, actor.id, principal.name, acting.roles, grantsOfKey(acting.grants, actor.grants));
+  return new Principal(
+    'key',
+    principal.id,
+    actor.id,
+    principal.name,
+    acting.roles,
+    grantsOfKey(acting.grants, actor.grants),
+  );
 }
 
 /** The entries that only one of two lists has. */

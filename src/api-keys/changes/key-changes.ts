@@ -41,8 +41,18 @@ export class KeyChanges {
    * @throws DomainError 404 for keys that do not exist or are not for this caller to know; 409 ALIAS_TAKEN; 503 when a
    *   lock is not to be had; and what `work` throws
    */
-  async change<T>(caller: KnownCaller, id: string, rule: KeyRule, work: (held: HeldKey) => Promise<T>, options: ChangeOptions = {}): Promise<T> {
-    return this.commit(caller, async (change) => work(await this.hold(change, caller, id, rule, options.others)), options);
+  async change<T>(
+    caller: KnownCaller,
+    id: string,
+    rule: KeyRule,
+    work: (held: HeldKey) => Promise<T>,
+    options: ChangeOptions = {},
+  ): Promise<T> {
+    return this.commit(
+      caller,
+      async (change) => work(await this.hold(change, caller, id, rule, options.others)),
+      options,
+    );
   }
 
   /** Runs `work` in one transaction; what `change` and whoever holds keys in it by `hold` have in common. */
@@ -60,7 +70,13 @@ export class KeyChanges {
    *
    * @throws DomainError 404
    */
-  async hold(change: Change, caller: KnownCaller, id: string, rule: KeyRule, others: readonly string[] = []): Promise<HeldKey> {
+  async hold(
+    change: Change,
+    caller: KnownCaller,
+    id: string,
+    rule: KeyRule,
+    others: readonly string[] = [],
+  ): Promise<HeldKey> {
     const keys = this.keys.in(change.tx);
     const ownership = await keys.findOwnership(id);
     if (ownership === null) throw apiKeyNotFound();
@@ -77,7 +93,12 @@ export class KeyChanges {
    *
    * @throws DomainError 404
    */
-  async take(change: Change, parties: Parties, rule: KeyRule, { id, ownerId }: { readonly id: string; readonly ownerId: string }): Promise<HeldKey> {
+  async take(
+    change: Change,
+    parties: Parties,
+    rule: KeyRule,
+    { id, ownerId }: { readonly id: string; readonly ownerId: string },
+  ): Promise<HeldKey> {
     return this.holdLocked(change, parties, rule, await this.keys.in(change.tx).findForUpdate(id), ownerId);
   }
 
@@ -90,7 +111,11 @@ export class KeyChanges {
     if (key === null) throw apiKeyNotFound();
     if (key.ownerId !== ownerId) throw new StartOver();
     const owner = parties.others.get(ownerId) ?? nobody(ownerId);
-    const standing = standingOnKey(parties.caller.principal, rule, { id: key.id, ownerId, managerIds: owner.managerIds });
+    const standing = standingOnKey(parties.caller.principal, rule, {
+      id: key.id,
+      ownerId,
+      managerIds: owner.managerIds,
+    });
     if (standing === null) throw apiKeyNotFound();
     return new HeldKey(key, { ...parties, owner }, standing, this.clock.now(), change, this.keys.in(change.tx));
   }
@@ -98,5 +123,18 @@ export class KeyChanges {
 
 /** A user who was deleted: his keys grant nothing, and there is room for none. */
 function nobody(id: string): Holder {
-  return { id, name: '', kind: 'person', isActive: false, hasTemporaryPassword: false, maxActiveKeys: 0, managerIds: [], roles: [], assignedGrants: [], grants: [], policies: [], reservedTagPrefixes: [] };
+  return {
+    id,
+    name: '',
+    kind: 'person',
+    isActive: false,
+    hasTemporaryPassword: false,
+    maxActiveKeys: 0,
+    managerIds: [],
+    roles: [],
+    assignedGrants: [],
+    grants: [],
+    policies: [],
+    reservedTagPrefixes: [],
+  };
 }

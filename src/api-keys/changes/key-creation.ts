@@ -62,7 +62,8 @@ export class KeyCreation {
   /** What `caller` lacks to make a key for `ownerId`, as error, or null. */
   refusal({ principal }: KnownCaller, ownerId: string): Error | null {
     if (!principal.may('platform:api-keys:create')) return permissionDenied('platform:api-keys:create');
-    if (ownerId !== principal.ownerId && !principal.may('platform:api-keys:assign')) return permissionDenied('platform:api-keys:assign');
+    if (ownerId !== principal.ownerId && !principal.may('platform:api-keys:assign'))
+      return permissionDenied('platform:api-keys:assign');
     return null;
   }
 
@@ -83,7 +84,11 @@ export class KeyCreation {
     const key = await this.admit(change.tx, parties, ownerId, input, options);
     const { secret, stored } = this.mint.draw(key.id, key.environment);
     this.store(change, key, stored, 'api-keys:create');
-    return { apiKey: ApiKeyView.from(detailsOfNew(key, parties.owner!, stored), key.createdAt), secretKey: secret.reveal(), kid: stored.kid };
+    return {
+      apiKey: ApiKeyView.from(detailsOfNew(key, parties.owner!, stored), key.createdAt),
+      secretKey: secret.reveal(),
+      kid: stored.kid,
+    };
   }
 
   /**
@@ -113,7 +118,13 @@ export class KeyCreation {
   }
 
   /** The key as it will be, if it may be. */
-  private async admit(tx: EntityManager, parties: Parties, ownerId: string, input: CreateApiKeyDto, options: CreationOptions): Promise<ApiKey> {
+  private async admit(
+    tx: EntityManager,
+    parties: Parties,
+    ownerId: string,
+    input: CreateApiKeyDto,
+    options: CreationOptions,
+  ): Promise<ApiKey> {
     const { caller, owner } = parties;
     const refusal = this.refusal(caller, ownerId);
     if (refusal !== null) throw refusal;
@@ -121,28 +132,46 @@ export class KeyCreation {
     const now = this.clock.now();
     const rules = this.rulesOf(parties, input, now, options);
     await inTurn([
-      this.admission.requireGrantable(tx, caller, owner, rules.roles).then(() => this.admission.requireInsidePolicy(parties, rules, now)),
+      this.admission
+        .requireGrantable(tx, caller, owner, rules.roles)
+        .then(() => this.admission.requireInsidePolicy(parties, rules, now)),
       // A key that is imported switched off takes no room.
       options.deactivated === undefined ? this.admission.requireRoom(tx, owner) : null,
       this.creations.count(tx, caller),
     ]);
     const key: ApiKey = keyFrom(rules, ownerId, now);
     // What an owner without the permission chose for a key of their own, they may choose again.
-    const isOwners = owns(caller.principal, { ownerId, managerIds: owner.managerIds }) && !caller.principal.may('platform:api-keys:update');
+    const isOwners =
+      owns(caller.principal, { ownerId, managerIds: owner.managerIds }) &&
+      !caller.principal.may('platform:api-keys:update');
     if (input.expiresAt !== undefined && !isOwners) key.maxExpiresAt = rules.expiresAt;
     return options.deactivated === undefined ? key : Object.assign(key, { isActive: false }, options.deactivated);
   }
 
-  private store({ tx, record, write }: Change, key: ApiKey, secret: StoredSecret, action: string, past: object = {}): void {
+  private store(
+    { tx, record, write }: Change,
+    key: ApiKey,
+    secret: StoredSecret,
+    action: string,
+    past: object = {},
+  ): void {
     write(this.keys.in(tx).insertWithSecret(key, secret));
     const details = { kid: secret.kid, ...past };
     record({ action, resourceType: 'api-key', resourceId: key.id, changes: diff(null, auditedKey(key)), details });
   }
 
-  private rulesOf({ caller, actor }: Parties, input: CreateApiKeyDto, now: Date, { startsWindow }: CreationOptions): ApiKeyRules {
+  private rulesOf(
+    { caller, actor }: Parties,
+    input: CreateApiKeyDto,
+    now: Date,
+    { startsWindow }: CreationOptions,
+  ): ApiKeyRules {
     const policy = caller.principal.may('platform:api-keys:update') ? null : keyPolicyOf(actor);
     const given = typeof input.validityDays === 'number' ? { validityDays: input.validityDays } : {};
-    const base = { ...emptyRules(input.environment ?? 'live'), ...withDefaults<Partial<ApiKeyRules>>(policy, given, now) };
+    const base = {
+      ...emptyRules(input.environment ?? 'live'),
+      ...withDefaults<Partial<ApiKeyRules>>(policy, given, now),
+    };
     const rules = draftOf(base, input, now);
     if (!startsWindow || input.expiresAt !== undefined || rules.expiresAt !== null) return rules;
     return { ...rules, expiresAt: windowEnd(now, rules.validityDays ?? this.config.keyValidityDays) };
@@ -150,8 +179,22 @@ export class KeyCreation {
 }
 
 /** What the view of a key shows that was made just now: nothing has used it. */
-function detailsOfNew(key: ApiKey, owner: Holder, { kid, keyId, kind, keyPrefix, pepperVersion }: StoredSecret): ApiKeyDetails {
-  const secret = { kid, keyId, kind, keyPrefix, pepperVersion, createdAt: key.createdAt, lastUsedAt: null, expiresAt: null, revokedAt: null };
+function detailsOfNew(
+  key: ApiKey,
+  owner: Holder,
+  { kid, keyId, kind, keyPrefix, pepperVersion }: StoredSecret,
+): ApiKeyDetails {
+  const secret = {
+    kid,
+    keyId,
+    kind,
+    keyPrefix,
+    pepperVersion,
+    createdAt: key.createdAt,
+    lastUsedAt: null,
+    expiresAt: null,
+    revokedAt: null,
+  };
   const totals = { requests: 0, tokens: 0, costMicroCents: 0n, lastUsedAt: null };
   return { key, ownerName: owner.name, ownerIsActive: owner.isActive, secrets: [secret], totals };
 }

@@ -12,7 +12,9 @@ export const FromIdempotencyKey = createParamDecorator((_: unknown, context: Exe
   if (value === undefined) return null;
   // Two of them arrive as one text, joined by a comma and a space.
   if (typeof value === 'string' && SHAPE.test(value)) return value;
-  throw validationFailed([{ path: 'Idempotency-Key', message: 'must be 1 to 128 visible ASCII characters, and sent once' }]);
+  throw validationFailed([
+    { path: 'Idempotency-Key', message: 'must be 1 to 128 visible ASCII characters, and sent once' },
+  ]);
 });
 
 /** How the documents show the header, and what a route that takes it may answer. */
@@ -26,6 +28,9 @@ export function TakesIdempotencyKey(): MethodDecorator {
       schema: { type: 'string', minLength: 1, maxLength: 128 },
       example: 'deploy-2027-03-01-1',
     }),
-    ApiUnprocessableEntityResponse({ description: '`IDEMPOTENCY_KEY_REUSED`: the key came with another request before.', type: ProblemView }),
+    ApiUnprocessableEntityResponse({
+      description: '`IDEMPOTENCY_KEY_REUSED`: the key came with another request before.',
+      type: ProblemView,
+    }),
   );
 }

@@ -62,7 +62,17 @@ export class IdempotencyRepository {
   async fill(name: AnswerName, answer: KeptAnswer): Promise<void> {
     await this.manager.query(
       `UPDATE idempotency SET payload_hash = $5, pepper_version = $6, kid = $7, status = $8, ciphertext = $9 WHERE ${NAME}`,
-      [name.principalId, name.route, name.target, name.keyHash, answer.payloadHash, answer.pepperVersion, answer.kid, answer.status, answer.ciphertext],
+      [
+        name.principalId,
+        name.route,
+        name.target,
+        name.keyHash,
+        answer.payloadHash,
+        answer.pepperVersion,
+        answer.kid,
+        answer.status,
+        answer.ciphertext,
+      ],
     );
   }
 
@@ -73,7 +83,13 @@ export class IdempotencyRepository {
       [name.principalId, name.route, name.target, name.keyHash],
     );
     if (!row) return null;
-    return { payloadHash: row.payload_hash, pepperVersion: row.pepper_version, kid: row.kid, status: row.status, ciphertext: row.ciphertext };
+    return {
+      payloadHash: row.payload_hash,
+      pepperVersion: row.pepper_version,
+      kid: row.kid,
+      status: row.status,
+      ciphertext: row.ciphertext,
+    };
   }
 
   /** Deletes at most `limit` expired answers, oldest first, passing over those in use; returns how many. */

@@ -38,7 +38,11 @@ export interface RepeatedAnswer<T> extends Answer<T> {
 
 /** 409: the request was carried out, but what it answered is no longer worth having. */
 export function idempotencyConflict(): DomainError {
-  return new DomainError('conflict', 'IDEMPOTENCY_CONFLICT', 'This request was carried out before, and the secret of its answer is no longer current.');
+  return new DomainError(
+    'conflict',
+    'IDEMPOTENCY_CONFLICT',
+    'This request was carried out before, and the secret of its answer is no longer current.',
+  );
 }
 
 /**
@@ -87,7 +91,11 @@ export class Idempotency {
     // It expired between the two statements: now the name is free.
     if (found === null) throw new StartOver();
     if (!found.payloadHash.equals(binding.payloadHash)) {
-      throw new DomainError('unprocessable', 'IDEMPOTENCY_KEY_REUSED', 'This Idempotency-Key came with another request before.');
+      throw new DomainError(
+        'unprocessable',
+        'IDEMPOTENCY_KEY_REUSED',
+        'This Idempotency-Key came with another request before.',
+      );
     }
     const pepper = findVersion(this.config.peppers, found.pepperVersion);
     if (pepper === null) throw missingVersion('API_KEY_PEPPERS', found.pepperVersion);

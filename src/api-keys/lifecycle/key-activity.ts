@@ -20,6 +20,12 @@ export function activityOf(held: HeldKey, isActive: boolean): KeyActivity {
 }
 
 function takesOver({ key, caller, standing, isOwn, parties }: HeldKey): boolean {
-  if (standing !== 'permission' || isOwn || key.deactivatedBy === caller.principal.ownerId || key.deactivatedBy === null) return false;
+  if (
+    standing !== 'permission' ||
+    isOwn ||
+    key.deactivatedBy === caller.principal.ownerId ||
+    key.deactivatedBy === null
+  )
+    return false;
   return key.deactivatedBy === key.ownerId || parties.owner.managerIds.includes(key.deactivatedBy);
 }

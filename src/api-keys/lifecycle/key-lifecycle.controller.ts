@@ -11,7 +11,8 @@ import { KeyTransferService } from './key-transfer.service.js';
 import { KeyUpdateService } from './key-update.service.js';
 import { OwnerOrGuard } from '../owner-or.guard.js';
 
-const REVOKE_DESCRIPTION = 'Final: the key never works again and frees its alias; its history stays. A second time is 409 with `revokedAt`.';
+const REVOKE_DESCRIPTION =
+  'Final: the key never works again and frees its alias; its history stays. A second time is 409 with `revokedAt`.';
 
 /** What happens to a key between its creation and its end. */
 @ApiTags('API keys')
@@ -30,9 +31,14 @@ export class KeyLifecycleController {
   @Audited('api-keys:renew', 'api-key')
   @ApiOperation({
     summary: 'Renew a key',
-    description: 'Starts the validity window anew: `validityDays` (default 15) from now, also where there was no expiry. Another date needs `platform:api-keys:update`; an owner without it does not pass `maxExpiresAt`. Whether the key is active stays.',
+    description:
+      'Starts the validity window anew: `validityDays` (default 15) from now, also where there was no expiry. Another date needs `platform:api-keys:update`; an owner without it does not pass `maxExpiresAt`. Whether the key is active stays.',
   })
-  renew(@FromCaller() caller: KnownCaller, @Param('id', KeyIdPipe) id: string, @Body() body: RenewApiKeyDto): Promise<ApiKeyView> {
+  renew(
+    @FromCaller() caller: KnownCaller,
+    @Param('id', KeyIdPipe) id: string,
+    @Body() body: RenewApiKeyDto,
+  ): Promise<ApiKeyView> {
     return this.updates.renew(caller, id, body);
   }
 
@@ -50,7 +56,11 @@ export class KeyLifecycleController {
   @OwnerOr('platform:api-keys:update')
   @Audited('api-keys:deactivate', 'api-key')
   @ApiOperation({ summary: 'Deactivate a key', description: 'It is refused until it is activated again.' })
-  deactivate(@FromCaller() caller: KnownCaller, @Param('id', KeyIdPipe) id: string, @Query() query: WaitQuery): Promise<ApiKeyView> {
+  deactivate(
+    @FromCaller() caller: KnownCaller,
+    @Param('id', KeyIdPipe) id: string,
+    @Query() query: WaitQuery,
+  ): Promise<ApiKeyView> {
     return this.updates.deactivate(caller, id, { wait: query.wait === 'true' });
   }
 
@@ -59,15 +69,27 @@ export class KeyLifecycleController {
   @OwnerOr('platform:api-keys:delete', { itself: true })
   @Audited('api-keys:revoke', 'api-key')
   @ApiOperation({ summary: 'Revoke a key', description: REVOKE_DESCRIPTION })
-  revoke(@FromCaller() caller: KnownCaller, @Param('id', KeyIdPipe) id: string, @Body() body: RevokeApiKeyDto, @Query() query: WaitQuery): Promise<RevokedApiKeyView> {
+  revoke(
+    @FromCaller() caller: KnownCaller,
+    @Param('id', KeyIdPipe) id: string,
+    @Body() body: RevokeApiKeyDto,
+    @Query() query: WaitQuery,
+  ): Promise<RevokedApiKeyView> {
     return this.removals.revoke(caller, id, body.reason ?? null, { wait: query.wait === 'true' });
   }
 
   @Delete()
   @OwnerOr('platform:api-keys:delete', { itself: true })
   @Audited('api-keys:revoke', 'api-key')
-  @ApiOperation({ summary: 'Revoke a key (the same as POST revoke, without a reason)', description: REVOKE_DESCRIPTION })
-  delete(@FromCaller() caller: KnownCaller, @Param('id', KeyIdPipe) id: string, @Query() query: WaitQuery): Promise<RevokedApiKeyView> {
+  @ApiOperation({
+    summary: 'Revoke a key (the same as POST revoke, without a reason)',
+    description: REVOKE_DESCRIPTION,
+  })
+  delete(
+    @FromCaller() caller: KnownCaller,
+    @Param('id', KeyIdPipe) id: string,
+    @Query() query: WaitQuery,
+  ): Promise<RevokedApiKeyView> {
     return this.removals.revoke(caller, id, null, { wait: query.wait === 'true' });
   }
 
@@ -77,9 +99,14 @@ export class KeyLifecycleController {
   @Audited('api-keys:delete', 'api-key')
   @ApiOperation({
     summary: 'Delete a key for ever',
-    description: 'Usage and audit trail stay. Owners without `platform:api-keys:delete` may delete what is revoked or expired.',
+    description:
+      'Usage and audit trail stay. Owners without `platform:api-keys:delete` may delete what is revoked or expired.',
   })
-  async deletePermanently(@FromCaller() caller: KnownCaller, @Param('id', KeyIdPipe) id: string, @Query() query: WaitQuery): Promise<void> {
+  async deletePermanently(
+    @FromCaller() caller: KnownCaller,
+    @Param('id', KeyIdPipe) id: string,
+    @Query() query: WaitQuery,
+  ): Promise<void> {
     await this.removals.deletePermanently(caller, id, { wait: query.wait === 'true' });
   }
 
@@ -89,9 +116,15 @@ export class KeyLifecycleController {
   @Audited('api-keys:transfer', 'api-key')
   @ApiOperation({
     summary: 'Give a key to another owner',
-    description: 'A key of another owner also needs `platform:api-keys:update`. Nobody gives away more than they hold. The secret stays as it is; regenerate it if the old owner is to lose it.',
+    description:
+      'A key of another owner also needs `platform:api-keys:update`. Nobody gives away more than they hold. The secret stays as it is; regenerate it if the old owner is to lose it.',
   })
-  transfer(@FromCaller() caller: KnownCaller, @Param('id', KeyIdPipe) id: string, @Body() body: TransferApiKeyDto, @Query() query: WaitQuery): Promise<ApiKeyView> {
+  transfer(
+    @FromCaller() caller: KnownCaller,
+    @Param('id', KeyIdPipe) id: string,
+    @Body() body: TransferApiKeyDto,
+    @Query() query: WaitQuery,
+  ): Promise<ApiKeyView> {
     return this.transfers.transfer(caller, id, body.ownerId.toLowerCase(), { wait: query.wait === 'true' });
   }
 }

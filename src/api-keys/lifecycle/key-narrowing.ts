@@ -23,7 +23,11 @@ export interface KeyNarrowing {
  * Takes from keys what was taken from them in a history that a restore has lost. It never gives: what is narrower
  * already stays, and a key that is not there is passed over. Each change is an entry of the trail; returns their number.
  */
-export async function narrowKeys({ tx, record }: Change, narrowings: readonly KeyNarrowing[], reason: string): Promise<number> {
+export async function narrowKeys(
+  { tx, record }: Change,
+  narrowings: readonly KeyNarrowing[],
+  reason: string,
+): Promise<number> {
   const keys = new ApiKeysRepository(tx);
   const now = await clockOf(tx);
   let changed = 0;
@@ -49,10 +53,16 @@ export async function narrowKeys({ tx, record }: Change, narrowings: readonly Ke
   return changed;
 }
 
-function narrowed(key: ApiKey, { isRevoked, isActive, expiresAt, maxExpiresAt }: KeyNarrowing, now: Date, reason: string): ApiKey {
+function narrowed(
+  key: ApiKey,
+  { isRevoked, isActive, expiresAt, maxExpiresAt }: KeyNarrowing,
+  now: Date,
+  reason: string,
+): ApiKey {
   const after = Object.assign(new ApiKey(), key);
   if (isRevoked && key.revokedAt === null) Object.assign(after, { revokedAt: now, revokedReason: reason });
-  if (isActive === false && key.isActive) Object.assign(after, { isActive: false, deactivatedAt: now, deactivatedBy: null });
+  if (isActive === false && key.isActive)
+    Object.assign(after, { isActive: false, deactivatedAt: now, deactivatedBy: null });
   if (isEarlier(expiresAt, key.expiresAt)) after.expiresAt = expiresAt;
   if (isEarlier(maxExpiresAt, key.maxExpiresAt)) after.maxExpiresAt = maxExpiresAt;
   return after;
@@ -64,7 +74,12 @@ function isEarlier(at: Date | null, than: Date | null): boolean {
 }
 
 /** Gives the kids whose end moved. */
-async function endSecrets(tx: Change['tx'], keyId: string, ended: KeyNarrowing['endedSecrets'], now: Date): Promise<string[]> {
+async function endSecrets(
+  tx: Change['tx'],
+  keyId: string,
+  ended: KeyNarrowing['endedSecrets'],
+  now: Date,
+): Promise<string[]> {
   const kids = [...ended.keys()];
   if (kids.length === 0) return [];
   const ends = kids.map((kid) => ended.get(kid) ?? null);

@@ -55,10 +55,21 @@ export class KeyOffBoarding {
   async revokeSome({ tx, record, write }: Change, ownerId: string): Promise<boolean> {
     const batch = await this.lockBatch(tx, ownerId);
     const now = this.clock.now();
-    write(tx.query('UPDATE api_key SET revoked_at = $2, revoked_reason = $3, updated_at = $2 WHERE id = ANY($1)', [batch.map((key) => key.id), now, REASON]));
+    write(
+      tx.query('UPDATE api_key SET revoked_at = $2, revoked_reason = $3, updated_at = $2 WHERE id = ANY($1)', [
+        batch.map((key) => key.id),
+        now,
+        REASON,
+      ]),
+    );
     for (const key of batch) {
       const after = Object.assign(new ApiKey(), key, { revokedAt: now, revokedReason: REASON });
-      record({ action: 'api-keys:revoke', resourceType: 'api-key', resourceId: key.id, changes: diff(auditedKey(key), auditedKey(after)) });
+      record({
+        action: 'api-keys:revoke',
+        resourceType: 'api-key',
+        resourceId: key.id,
+        changes: diff(auditedKey(key), auditedKey(after)),
+      });
     }
     return batch.length < OFF_BOARDING_BATCH;
   }
@@ -72,14 +83,29 @@ export class KeyOffBoarding {
    */
   async transferSome({ tx, record, write }: Change, ownerId: string, handover: Handover): Promise<boolean> {
     const { caller, actor, to } = handover;
-    await inTurn([this.requireRoomForAll(tx, ownerId, to), this.requireFreeAliases(tx, ownerId, to.id), this.requireGrantable(tx, ownerId, handover)]);
+    await inTurn([
+      this.requireRoomForAll(tx, ownerId, to),
+      this.requireFreeAliases(tx, ownerId, to.id),
+      this.requireGrantable(tx, ownerId, handover),
+    ]);
     const batch = await this.lockBatch(tx, ownerId);
     const now = this.clock.now();
     for (const key of batch) this.admission.requireInsidePolicy({ caller, actor }, key, now);
-    write(tx.query('UPDATE api_key SET owner_id = $2, updated_at = $3 WHERE id = ANY($1)', [batch.map((key) => key.id), to.id, now]));
+    write(
+      tx.query('UPDATE api_key SET owner_id = $2, updated_at = $3 WHERE id = ANY($1)', [
+        batch.map((key) => key.id),
+        to.id,
+        now,
+      ]),
+    );
     for (const key of batch) {
       const after = Object.assign(new ApiKey(), key, { ownerId: to.id });
-      record({ action: 'api-keys:transfer', resourceType: 'api-key', resourceId: key.id, changes: diff(auditedKey(key), auditedKey(after)) });
+      record({
+        action: 'api-keys:transfer',
+        resourceType: 'api-key',
+        resourceId: key.id,
+        changes: diff(auditedKey(key), auditedKey(after)),
+      });
     }
     return batch.length < OFF_BOARDING_BATCH;
   }
@@ -108,7 +134,12 @@ export class KeyOffBoarding {
     );
     if (rows.length === 0) return;
     const aliases = rows.map((row) => row.alias);
-    throw new DomainError('conflict', 'ALIAS_TAKEN', `The new owner has keys of these aliases already: ${aliases.join(', ')}.`, { aliases });
+    throw new DomainError(
+      'conflict',
+      'ALIAS_TAKEN',
+      `The new owner has keys of these aliases already: ${aliases.join(', ')}.`,
+      { aliases },
+    );
   }
 
   /** A key may do what its roles grant within its owner's: with a new owner that may be more. */
@@ -117,7 +148,9 @@ export class KeyOffBoarding {
       `SELECT DISTINCT roles FROM api_key WHERE owner_id = $1 AND revoked_at IS NULL AND roles <> '{}'`,
       [ownerId],
     );
-    const { grants } = await this.grants.in(tx).grantsOfRoles([...new Set(rows.flatMap((row) => row.roles))].sort(), 'share');
+    const { grants } = await this.grants
+      .in(tx)
+      .grantsOfRoles([...new Set(rows.flatMap((row) => row.roles))].sort(), 'share');
     authority.requireHolding(grantsOfKey(grants, to.grants));
   }
 }

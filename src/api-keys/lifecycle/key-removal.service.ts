@@ -19,10 +19,16 @@ export class KeyRemovalService {
 
   /** Ends a key for good. Of many at once, one succeeds. @throws DomainError 404; 409 ALREADY_REVOKED with `revokedAt` */
   revoke(caller: KnownCaller, id: string, reason: string | null, options?: ChangeOptions): Promise<RevokedApiKeyView> {
-    return this.changes.change(caller, id, REVOKE, async (held) => {
-      this.end(held, reason);
-      return { id, revoked: true, revokedAt: held.now, effectiveWithinMs: this.propagation.effectiveWithinMs };
-    }, options);
+    return this.changes.change(
+      caller,
+      id,
+      REVOKE,
+      async (held) => {
+        this.end(held, reason);
+        return { id, revoked: true, revokedAt: held.now, effectiveWithinMs: this.propagation.effectiveWithinMs };
+      },
+      options,
+    );
   }
 
   /** Revokes a key that a change holds. @throws DomainError 409 ALREADY_REVOKED with `revokedAt` */
@@ -38,10 +44,16 @@ export class KeyRemovalService {
    * @throws DomainError 403 PERMISSION_DENIED for an owner whose key could still be used; 404
    */
   async deletePermanently(caller: KnownCaller, id: string, options?: ChangeOptions): Promise<void> {
-    await this.changes.change(caller, id, DELETE, async (held) => {
-      if (held.standing !== 'permission' && !isOver(held)) throw permissionDenied(DELETE.permission);
-      held.delete();
-    }, options);
+    await this.changes.change(
+      caller,
+      id,
+      DELETE,
+      async (held) => {
+        if (held.standing !== 'permission' && !isOver(held)) throw permissionDenied(DELETE.permission);
+        held.delete();
+      },
+      options,
+    );
   }
 }
 

@@ -28,19 +28,25 @@ export class KeyTransferService {
    *   409 ALIAS_TAKEN, ALREADY_REVOKED; 429 API_KEY_LIMIT_REACHED
    */
   transfer(caller: KnownCaller, id: string, newOwnerId: string, options: ChangeOptions = {}): Promise<ApiKeyView> {
-    return this.changes.change(caller, id, ASSIGN, async (held) => {
-      const { key, parties, tx, now } = held;
-      if (held.standing !== 'permission') throw permissionDenied(ASSIGN.permission);
-      if (!held.isOwn && !held.caller.principal.may(TAKE)) throw permissionDenied(TAKE);
-      held.requireNotRevoked();
-      const newOwner = parties.others.get(newOwnerId);
-      if (newOwner === undefined) throw unknownOwner();
-      if (newOwnerId === key.ownerId) return held.view();
-      this.admission.requireHeld(held.caller, await this.admission.grantsUnder(tx, newOwner, key.roles));
-      this.admission.requireInsidePolicy(parties, key, now);
-      if (statusOf(key, now) === 'active') await this.admission.requireRoom(tx, newOwner, key.id);
-      held.save({ ...key, ownerId: newOwnerId });
-      return held.view();
-    }, { ...options, others: [newOwnerId] });
+    return this.changes.change(
+      caller,
+      id,
+      ASSIGN,
+      async (held) => {
+        const { key, parties, tx, now } = held;
+        if (held.standing !== 'permission') throw permissionDenied(ASSIGN.permission);
+        if (!held.isOwn && !held.caller.principal.may(TAKE)) throw permissionDenied(TAKE);
+        held.requireNotRevoked();
+        const newOwner = parties.others.get(newOwnerId);
+        if (newOwner === undefined) throw unknownOwner();
+        if (newOwnerId === key.ownerId) return held.view();
+        this.admission.requireHeld(held.caller, await this.admission.grantsUnder(tx, newOwner, key.roles));
+        this.admission.requireInsidePolicy(parties, key, now);
+        if (statusOf(key, now) === 'active') await this.admission.requireRoom(tx, newOwner, key.id);
+        held.save({ ...key, ownerId: newOwnerId });
+        return held.view();
+      },
+      { ...options, others: [newOwnerId] },
+    );
   }
 }

@@ -27,10 +27,18 @@ export class SelfRevokeController {
   @ApiBody({ type: SelfRevokeDto })
   @ApiOperation({
     summary: 'Revoke a leaked key by presenting it',
-    description: 'The answer is the same whatever the JSON object says. Ends the secret, and the key with its last one. At most 30 requests a minute from one address, 60 from a /56, 120 from a /24 or /48.',
+    description:
+      'The answer is the same whatever the JSON object says. Ends the secret, and the key with its last one. At most 30 requests a minute from one address, 60 from a /56, 120 from a /24 or /48.',
   })
-  @ApiTooManyRequestsResponse({ description: 'Too many requests from this network; see `Retry-After`.', type: ProblemView })
-  async revoke(@FromCaller() caller: Caller, @Body() body: unknown, @Res({ passthrough: true }) reply: FastifyReply): Promise<SelfRevokeView> {
+  @ApiTooManyRequestsResponse({
+    description: 'Too many requests from this network; see `Retry-After`.',
+    type: ProblemView,
+  })
+  async revoke(
+    @FromCaller() caller: Caller,
+    @Body() body: unknown,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<SelfRevokeView> {
     this.throttle.admit(caller.ip, (headers) => reply.headers(headers));
     await this.keys.revoke(caller, (body as { key?: unknown } | null | undefined)?.key);
     return { accepted: true };

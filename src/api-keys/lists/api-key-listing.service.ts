@@ -36,9 +36,14 @@ export class ApiKeyListingService {
    *
    * @throws DomainError 400 past the last page that may be asked for, 403 for another's `ownerId`
    */
-  async page(caller: KnownCaller, { page = 1, size = 10, sort = DEFAULT_KEY_SORT, ...filter }: ListApiKeysDto): Promise<ApiKeyPageView> {
+  async page(
+    caller: KnownCaller,
+    { page = 1, size = 10, sort = DEFAULT_KEY_SORT, ...filter }: ListApiKeysDto,
+  ): Promise<ApiKeyPageView> {
     if (page * size > MAX_PAGED_ROWS) {
-      throw validationFailed([{ path: 'page', message: `page times size must be at most ${MAX_PAGED_ROWS}: narrow the list instead` }]);
+      throw validationFailed([
+        { path: 'page', message: `page times size must be at most ${MAX_PAGED_ROWS}: narrow the list instead` },
+      ]);
     }
     const now = this.clock.now();
     const condition = conditionOf(filter, await this.visibleTo(caller, filter), now);
@@ -74,7 +79,10 @@ export class ApiKeyListingService {
    *
    * @throws DomainError 403 for another's `ownerId`, with the first batch
    */
-  async *walk(caller: KnownCaller, { sort = DEFAULT_KEY_SORT, ...filter }: ExportApiKeysDto): AsyncGenerator<ApiKeyView[]> {
+  async *walk(
+    caller: KnownCaller,
+    { sort = DEFAULT_KEY_SORT, ...filter }: ExportApiKeysDto,
+  ): AsyncGenerator<ApiKeyView[]> {
     const now = this.clock.now();
     const condition = conditionOf(filter, await this.visibleTo(caller, filter), now);
     for await (const ids of this.lists.walk(condition, orderOf(sort), BATCH_KEYS)) yield await this.viewsOf(ids, now);
@@ -86,7 +94,8 @@ export class ApiKeyListingService {
     const userId = principal.signedInUserId;
     const ownerIds = userId === null ? [principal.ownerId] : [userId, ...(await this.lists.managedBy(userId))];
     // Whether there is such an owner is not for this caller to know either: no look, one answer.
-    if (ownerId !== undefined && !ownerIds.includes(ownerId.toLowerCase())) throw permissionDenied('platform:api-keys:read');
+    if (ownerId !== undefined && !ownerIds.includes(ownerId.toLowerCase()))
+      throw permissionDenied('platform:api-keys:read');
     return userId === null ? { kind: 'key', id: principal.id } : { kind: 'owners', ownerIds };
   }
 

@@ -20,7 +20,8 @@ export class ApiKeyListsController {
   @Audited('api-keys:read', 'api-key')
   @ApiOperation({
     summary: 'List keys',
-    description: 'A page of keys: without the permission your own and those of the service accounts you manage. All filters given must hold.',
+    description:
+      'A page of keys: without the permission your own and those of the service accounts you manage. All filters given must hold.',
   })
   list(@FromCaller() caller: KnownCaller, @Query() query: ListApiKeysDto): Promise<ApiKeyPageView> {
     return this.listing.page(caller, query);
@@ -29,7 +30,10 @@ export class ApiKeyListsController {
   @Get('facets')
   @OwnerOr('platform:api-keys:read', { itself: true })
   @Audited('api-keys:read', 'api-key')
-  @ApiOperation({ summary: 'Count keys by group', description: 'How the keys of a list fall into statuses, environments, owners, tags and scopes.' })
+  @ApiOperation({
+    summary: 'Count keys by group',
+    description: 'How the keys of a list fall into statuses, environments, owners, tags and scopes.',
+  })
   facets(@FromCaller() caller: KnownCaller, @Query() query: ApiKeyFilterDto): Promise<ApiKeyFacetsView> {
     return this.listing.facets(caller, query);
   }

@@ -54,7 +54,13 @@ export class ApiKeyListsRepository {
    *
    * @param maxWalked keys of the order that are looked at for a page of a long list, before all its keys are sorted
    */
-  async slice(condition: SqlCondition, order: SqlOrder, limit: number, offset: number, maxWalked = Math.max(WALKED_ROWS, WALKED_ROWS_PER_MATCH * (offset + limit))): Promise<Slice> {
+  async slice(
+    condition: SqlCondition,
+    order: SqlOrder,
+    limit: number,
+    offset: number,
+    maxWalked = Math.max(WALKED_ROWS, WALKED_ROWS_PER_MATCH * (offset + limit)),
+  ): Promise<Slice> {
     const { ids, total } = await this.short(condition, order, limit, offset);
     if (ids !== null) return { ids, total, totalIsCapped: false };
     return { ids: await this.pageOfLong(condition, order, limit, offset, maxWalked), total, totalIsCapped: true };
@@ -116,7 +122,10 @@ export class ApiKeyListsRepository {
 
   /** The ids of the caller's own service accounts: their keys count as his. */
   async managedBy(userId: string): Promise<string[]> {
-    const rows = await this.manager.query<{ user_id: string }[]>('SELECT user_id FROM user_manager WHERE manager_id = $1 ORDER BY 1', [userId]);
+    const rows = await this.manager.query<{ user_id: string }[]>(
+      'SELECT user_id FROM user_manager WHERE manager_id = $1 ORDER BY 1',
+      [userId],
+    );
     return rows.map((row) => row.user_id);
   }
 
@@ -124,7 +133,12 @@ export class ApiKeyListsRepository {
    * A part of a list that is short enough to be counted: it is read whole and sorted, or else the planner can take an
    * index of the order, and walk it to its end in search of keys that are few or all at the far end. No ids: it is longer.
    */
-  private async short(condition: SqlCondition, order: SqlOrder, limit: number, offset: number): Promise<{ ids: string[] | null; total: number }> {
+  private async short(
+    condition: SqlCondition,
+    order: SqlOrder,
+    limit: number,
+    offset: number,
+  ): Promise<{ ids: string[] | null; total: number }> {
     const at = condition.parameters.length;
     const isFoundOnce = condition.terms !== null || condition.companions.length > 0;
     const [row] = await this.manager.query<{ matches: number; ids: string[] | null }[]>(
@@ -141,25 +155,44 @@ export class ApiKeyListsRepository {
   }
 
   /** In a long list a walk along the order meets matches soon, unless they are at its far end. */
-  private async pageOfLong(condition: SqlCondition, order: SqlOrder, limit: number, offset: number, maxWalked: number): Promise<string[]> {
+  private async pageOfLong(
+    condition: SqlCondition,
+    order: SqlOrder,
+    limit: number,
+    offset: number,
+    maxWalked: number,
+  ): Promise<string[]> {
     const at = condition.parameters.length;
     const read = async (rows: string) => {
       const page = `${rows} ORDER BY sort_value ${order.direction}, id ${order.direction} LIMIT $${at + 1}::int OFFSET $${at + 2}::int`;
-      const found = await this.manager.query<{ id: string }[]>(`SELECT id FROM (${page}) AS page`, [...condition.parameters, limit, offset]);
+      const found = await this.manager.query<{ id: string }[]>(`SELECT id FROM (${page}) AS page`, [
+        ...condition.parameters,
+        limit,
+        offset,
+      ]);
       return found.map((row) => row.id);
     };
     const select = `${order.id} AS id, ${order.expression} AS sort_value`;
-    if (condition.terms === null) return read(`SELECT ${select} FROM ${keysWith(condition, order)} WHERE ${condition.sql}`);
+    if (condition.terms === null)
+      return read(`SELECT ${select} FROM ${keysWith(condition, order)} WHERE ${condition.sql}`);
     const ids = await read(alongOrder(condition, order, maxWalked));
     if (ids.length === limit) return ids;
     return read(selectByTerms(condition.terms, select, `${companionsOf(condition, order)} WHERE ${condition.sql}`));
   }
 
   /** The next keys of a list behind `cursor` (null: its first), with the cursor behind the last of them. */
-  private async after(condition: SqlCondition, order: SqlOrder, cursor: Cursor | null, limit: number): Promise<{ ids: string[]; next: Cursor | null }> {
+  private async after(
+    condition: SqlCondition,
+    order: SqlOrder,
+    cursor: Cursor | null,
+    limit: number,
+  ): Promise<{ ids: string[]; next: Cursor | null }> {
     const at = condition.parameters.length;
     const beyond = order.direction === 'ASC' ? '>' : '<';
-    const from = cursor === null ? '' : `AND (${order.expression}, ${order.id}) ${beyond} ($${at + 2}::${order.type}, $${at + 3}::uuid)`;
+    const from =
+      cursor === null
+        ? ''
+        : `AND (${order.expression}, ${order.id}) ${beyond} ($${at + 2}::${order.type}, $${at + 3}::uuid)`;
     // As text: a Date would lose the microseconds, and with them keys.
     const rows = await this.manager.query<{ id: string; value: string }[]>(
       `SELECT k.id, (${order.expression})::text AS value FROM ${keysWith(condition, order)} WHERE ${condition.sql} ${from}
@@ -185,7 +218,8 @@ function someKeys(condition: SqlCondition, select: string, order?: SqlOrder): st
 /** The newest keys that match, by their creation. */
 function newestKeys(condition: SqlCondition, select: string): string {
   const limit = `LIMIT ${MAX_COUNTED_ROWS}`;
-  if (condition.terms === null) return `SELECT ${select} FROM ${keysWith(condition)} WHERE ${condition.sql} ORDER BY k.created_at DESC, k.id DESC ${limit}`;
+  if (condition.terms === null)
+    return `SELECT ${select} FROM ${keysWith(condition)} WHERE ${condition.sql} ORDER BY k.created_at DESC, k.id DESC ${limit}`;
   return `${selectByTerms(condition.terms, select, `${companionsOf(condition)} WHERE ${condition.sql} ORDER BY k.ordinal DESC ${limit}`)} ${limit}`;
 }
 

@@ -46,5 +46,7 @@ export const KEY_CSV_HEADER = csvLine(COLUMNS);
 
 /** The line of one key. Metadata is JSON. */
 export function csvOfKey(key: ApiKeyView): string {
-  return csvLine(COLUMNS.map((column): CsvValue => (column === 'metadata' ? JSON.stringify(key.metadata) : key[column])));
+  return csvLine(
+    COLUMNS.map((column): CsvValue => (column === 'metadata' ? JSON.stringify(key.metadata) : key[column])),
+  );
 }

@@ -98,7 +98,10 @@ function ownersOf({ ownerId }: ApiKeyFilterDto, visible: VisibleKeys): readonly 
 }
 
 function neededCompanions({ unusedSince, neverUsed, budgetUsedAbove }: ApiKeyFilterDto): KeyCompanion[] {
-  return [...(unusedSince !== undefined || neverUsed !== undefined ? ['use' as const] : []), ...(budgetUsedAbove !== undefined ? ['budget' as const] : [])];
+  return [
+    ...(unusedSince !== undefined || neverUsed !== undefined ? ['use' as const] : []),
+    ...(budgetUsedAbove !== undefined ? ['budget' as const] : []),
+  ];
 }
 
 function visibleParts(visible: VisibleKeys, bind: Bind): string[] {
@@ -106,7 +109,11 @@ function visibleParts(visible: VisibleKeys, bind: Bind): string[] {
   if (visible.kind === 'key') return [`k.id = ${bind(visible.id, 'uuid')}`];
   const [first, ...others] = visible.ownerIds;
   // One owner as an equation: his index then gives his keys in order.
-  return [first !== undefined && others.length === 0 ? `k.owner_id = ${bind(first, 'uuid')}` : `k.owner_id = ANY(${bind(visible.ownerIds, 'uuid[]')})`];
+  return [
+    first !== undefined && others.length === 0
+      ? `k.owner_id = ${bind(first, 'uuid')}`
+      : `k.owner_id = ANY(${bind(visible.ownerIds, 'uuid[]')})`,
+  ];
 }
 
 function filterParts(filter: ApiKeyFilterDto, now: Date, bind: Bind): string[] {
@@ -116,7 +123,8 @@ function filterParts(filter: ApiKeyFilterDto, now: Date, bind: Bind): string[] {
   if (status !== undefined) parts.push(STATUS[status](() => bind(now, 'timestamptz')));
   if (isActive !== undefined) parts.push(isActive ? 'k.is_active' : 'NOT k.is_active');
   // A literal of a closed set, not a value: so that the partial index on keys for tests is seen to apply.
-  if (environment !== undefined) parts.push(environment === 'test' ? `k.environment = 'test'` : `k.environment = 'live'`);
+  if (environment !== undefined)
+    parts.push(environment === 'test' ? `k.environment = 'test'` : `k.environment = 'live'`);
   if (tag !== undefined) parts.push(`k.tags @> ${bind(tag, 'text[]')}`);
   if (scope !== undefined) parts.push(`k.scopes @> ${bind(scope, 'text[]')}`);
   if (search !== undefined) parts.push(`strpos(k.search_text, lower(${bind(search, 'text')})) > 0`);
@@ -142,8 +150,11 @@ function budgetParts({ budgetUsedAbove }: ApiKeyFilterDto, now: Date, bind: Bind
   if (budgetUsedAbove === undefined) return [];
   const month = bind(`${now.toISOString().slice(0, 7)}-01`, 'text');
   // A key is limited by its only account or by that of the month: of these two at most one has a percentage.
-  const parts = [`b.period IN ('total', ${month}) AND b.used_percent >= ${bind(Math.floor(budgetUsedAbove) + 1, 'integer')}`];
+  const parts = [
+    `b.period IN ('total', ${month}) AND b.used_percent >= ${bind(Math.floor(budgetUsedAbove) + 1, 'integer')}`,
+  ];
   // The index has whole percents, rounded up: they decide unless a part of one is asked for.
-  if (!Number.isInteger(budgetUsedAbove)) parts.push(`b.spent_micro_cents::numeric * 100 > ${bind(budgetUsedAbove, 'numeric')} * b.limit_micro_cents`);
+  if (!Number.isInteger(budgetUsedAbove))
+    parts.push(`b.spent_micro_cents::numeric * 100 > ${bind(budgetUsedAbove, 'numeric')} * b.limit_micro_cents`);
   return parts;
 }

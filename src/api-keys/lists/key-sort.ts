@@ -54,7 +54,15 @@ const SQL: Record<SortField, Pick<SqlOrder, 'column' | 'expressionOf' | 'type'>>
 export function orderOf(sort: KeySort): SqlOrder {
   const isDescending = sort.startsWith('-');
   const field = (isDescending ? sort.slice(1) : sort) as SortField;
-  const place = field === 'lastUsedAt' ? { id: 'u.key_id', companions: ['use'] as const } : { id: 'k.id', companions: [] };
+  const place =
+    field === 'lastUsedAt' ? { id: 'u.key_id', companions: ['use'] as const } : { id: 'k.id', companions: [] };
   const { column, expressionOf, type } = SQL[field];
-  return { column, expressionOf, expression: expressionOf(column), type, ...place, direction: isDescending ? 'DESC' : 'ASC' };
+  return {
+    column,
+    expressionOf,
+    expression: expressionOf(column),
+    type,
+    ...place,
+    direction: isDescending ? 'DESC' : 'ASC',
+  };
 }

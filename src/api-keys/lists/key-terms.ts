@@ -5,7 +5,8 @@ const BATCH_KEYS = 131_072;
 const BATCHES = `generate_series((SELECT last_value FROM api_key_ordinal_seq), 0, -${BATCH_KEYS}) AS batch (ordinal)`;
 
 /** As the index has it. */
-const TERMS_OF_KEY = 'api_key_terms(ordinal, ARRAY[owner_id], tags, scopes, revoked_at IS NOT NULL, is_active, search_text)';
+const TERMS_OF_KEY =
+  'api_key_terms(ordinal, ARRAY[owner_id], tags, scopes, revoked_at IS NOT NULL, is_active, search_text)';
 
 /** What is looked for among the terms of keys, as SQL expressions; absent: it does not matter. */
 export interface LookedFor {
@@ -29,7 +30,9 @@ export interface LookedFor {
 export function termsCondition({ owner, anyOwner, tags, scopes, isRevoked, isSwitchedOff, text }: LookedFor): string {
   const owners = owner === undefined ? 'NULL' : `ARRAY[${owner}]`;
   const all = `${TERMS_OF_KEY} @> api_key_terms(batch.ordinal, ${owners}, ${tags ?? 'NULL'}, ${scopes ?? 'NULL'}, ${isRevoked}, ${!isSwitchedOff}, ${text ?? 'NULL'})`;
-  return anyOwner === undefined ? all : `${all} AND ${TERMS_OF_KEY} && api_key_terms(batch.ordinal, ${anyOwner}, NULL, NULL, NULL, NULL, NULL)`;
+  return anyOwner === undefined
+    ? all
+    : `${all} AND ${TERMS_OF_KEY} && api_key_terms(batch.ordinal, ${anyOwner}, NULL, NULL, NULL, NULL, NULL)`;
 }
 
 /**

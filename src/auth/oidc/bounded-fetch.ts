@@ -13,7 +13,10 @@ export interface JsonAnswer {
  *
  * @throws Error when there is no answer, or a larger one
  */
-export async function fetchJson(uri: string, init: Pick<RequestInit, 'method' | 'headers' | 'body'> = {}): Promise<JsonAnswer> {
+export async function fetchJson(
+  uri: string,
+  init: Pick<RequestInit, 'method' | 'headers' | 'body'> = {},
+): Promise<JsonAnswer> {
   const headers = { accept: 'application/json', ...(init.headers as Record<string, string> | undefined) };
   const response = await fetch(uri, { ...init, headers, redirect: 'error', signal: AbortSignal.timeout(TIMEOUT_MS) });
   const chunks: Uint8Array[] = [];

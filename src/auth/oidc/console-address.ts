@@ -13,7 +13,13 @@ const ORIGIN = 'https://console.invalid';
  * @see https://cheatsheetseries.owasp.org/cheatsheets/Unvalidated_Redirects_and_Forwards_Cheat_Sheet.html
  */
 export function isConsolePath(value: unknown): value is string {
-  if (typeof value !== 'string' || value.length > MAX_PATH_CHARACTERS || !value.startsWith(CONSOLE_PATH) || !URL.canParse(value, ORIGIN)) return false;
+  if (
+    typeof value !== 'string' ||
+    value.length > MAX_PATH_CHARACTERS ||
+    !value.startsWith(CONSOLE_PATH) ||
+    !URL.canParse(value, ORIGIN)
+  )
+    return false;
   const { origin, pathname } = new URL(value, ORIGIN);
   return origin === ORIGIN && (pathname === CONSOLE_PATH || pathname.startsWith(`${CONSOLE_PATH}/`));
 }

@@ -40,7 +40,15 @@ export function identityOf(oidc: OidcConfig, claims: Claims, now: Date): Identit
   const email = isEmailAddress(claims['email']) ? claims['email'].trim() : null;
   const issuedAt = Math.min(Math.floor(iat), Math.floor(now.getTime() / 1000) + CLOCK_TOLERANCE_SECONDS);
   const isEmailVerified = email !== null && isTrue(claims['email_verified']);
-  return { issuer: oidc.issuer, subject: sub, email, isEmailVerified, name: nameOf(claims, email ?? sub), roles: rolesOf(oidc, claims), issuedAt };
+  return {
+    issuer: oidc.issuer,
+    subject: sub,
+    email,
+    isEmailVerified,
+    name: nameOf(claims, email ?? sub),
+    roles: rolesOf(oidc, claims),
+    issuedAt,
+  };
 }
 
 /** Whether a token counts at `now`: not before `nbf`, and until `exp`. Clocks of two hosts differ a little. */
@@ -56,7 +64,9 @@ function isTrue(value: unknown): boolean {
 }
 
 function nameOf(claims: Claims, fallback: string): string {
-  const stated = [claims['name'], claims['preferred_username']].find((value) => isStorableText(value) && value.trim() !== '');
+  const stated = [claims['name'], claims['preferred_username']].find(
+    (value) => isStorableText(value) && value.trim() !== '',
+  );
   return [...((stated as string | undefined) ?? fallback).trim()].slice(0, MAX_NAME_CHARACTERS).join('');
 }
 
@@ -69,5 +79,7 @@ function rolesOf(oidc: OidcConfig, claims: Claims): string[] {
 }
 
 function memberOf(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null && Object.hasOwn(value, name) ? (value as Claims)[name] : undefined;
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, name)
+    ? (value as Claims)[name]
+    : undefined;
 }

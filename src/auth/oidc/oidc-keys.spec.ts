@@ -12,7 +12,13 @@ class TestClock extends Clock {
 
 const MINUTE = 60_000;
 const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-const jwk = (kid: unknown, more: object = {}) => ({ ...publicKey.export({ format: 'jwk' }), kid, alg: 'ES256', use: 'sig', ...more });
+const jwk = (kid: unknown, more: object = {}) => ({
+  ...publicKey.export({ format: 'jwk' }),
+  kid,
+  alg: 'ES256',
+  use: 'sig',
+  ...more,
+});
 
 describe('OidcKeys', () => {
   let clock: TestClock;
@@ -88,7 +94,17 @@ describe('OidcKeys', () => {
   });
 
   it('leaves out what is no signing key, and keeps the rest', async () => {
-    set = [null, 'x', {}, jwk(undefined), jwk(1), jwk('enc', { use: 'enc' }), jwk('curve', { crv: 'P-1' }), { kid: 'secret', kty: 'oct', k: 'AAAA' }, jwk('a', { alg: undefined })];
+    set = [
+      null,
+      'x',
+      {},
+      jwk(undefined),
+      jwk(1),
+      jwk('enc', { use: 'enc' }),
+      jwk('curve', { crv: 'P-1' }),
+      { kid: 'secret', kty: 'oct', k: 'AAAA' },
+      jwk('a', { alg: undefined }),
+    ];
     expect(await keys.find('a', 'ES256')).toContain('BEGIN PUBLIC KEY');
     for (const kid of ['enc', 'curve', 'secret']) expect(await keys.find(kid, 'ES256')).toBeNull();
   });

@@ -36,14 +36,16 @@ export class OidcKeys {
     if (this.set.within(FRESH_MS)?.keys.has(kid) !== true) await this.set.refresh();
     const key = this.set.within(STALE_MS)?.keys.get(kid);
     if (key !== undefined) return key.algorithms.includes(algorithm) ? key.pem : null;
-    if (this.set.failure !== null) throw unavailable('The identity provider is not available, so this token cannot be checked.', this.set.failure);
+    if (this.set.failure !== null)
+      throw unavailable('The identity provider is not available, so this token cannot be checked.', this.set.failure);
     return null;
   }
 
   /** Tokens by these keys are refused like made-up ones: only here can an operator see why. */
   private tell(set: SigningKeys): SigningKeys {
     const refused = set.refused.join(' ');
-    if (refused !== '' && refused !== this.toldRefused) this.logger.warn({ msg: 'Keys of the identity provider are not accepted.', cause: refused });
+    if (refused !== '' && refused !== this.toldRefused)
+      this.logger.warn({ msg: 'Keys of the identity provider are not accepted.', cause: refused });
     this.toldRefused = refused;
     return set;
   }

@@ -60,14 +60,21 @@ export class OidcProvider {
   async redeem(code: string, verifier: string): Promise<Redemption> {
     const { tokenEndpoint, secretInBody } = await this.describe();
     const { id, secret } = this.client;
-    const form = new URLSearchParams({ grant_type: 'authorization_code', code, redirect_uri: this.redirectUri, code_verifier: verifier });
+    const form = new URLSearchParams({
+      grant_type: 'authorization_code',
+      code,
+      redirect_uri: this.redirectUri,
+      code_verifier: verifier,
+    });
     const headers: Record<string, string> = { 'content-type': 'application/x-www-form-urlencoded' };
     if (secret !== null && !secretInBody) headers['authorization'] = basicCredentials(id, secret);
     else form.set('client_id', id);
     if (secret !== null && secretInBody) form.set('client_secret', secret);
-    const { status, body } = await fetchJson(tokenEndpoint, { method: 'POST', headers, body: form.toString() }).catch((error: unknown) => {
-      throw away(error);
-    });
+    const { status, body } = await fetchJson(tokenEndpoint, { method: 'POST', headers, body: form.toString() }).catch(
+      (error: unknown) => {
+        throw away(error);
+      },
+    );
     if (status >= 500 || status === 429) throw away(new Error(`The token endpoint answered ${status}.`));
     const { id_token: idToken, error } = membersOf(body);
     if (status === 200 && typeof idToken === 'string') return { idToken };
@@ -91,7 +98,8 @@ async function fetchDescription(issuer: string): Promise<Description> {
 /** @throws Error when it is another issuer's, or names no usable endpoints */
 function descriptionOf(body: unknown, issuer: string): Description {
   const members = membersOf(body);
-  if (members['issuer'] !== issuer) throw new Error('The provider describes itself as another issuer than OIDC_ISSUER.');
+  if (members['issuer'] !== issuer)
+    throw new Error('The provider describes itself as another issuer than OIDC_ISSUER.');
   const methods = members['token_endpoint_auth_methods_supported'];
   const takes = (method: string) => Array.isArray(methods) && methods.includes(method);
   return {

@@ -88,25 +88,40 @@ export class OidcSignIn {
     const attempt = this.attempts.open(cookie);
     const returnTo = attempt?.returnTo ?? null;
     try {
-      if (attempt === null || query.state !== attempt.state) throw new SignInEnded('expired', 'The state is none, too old, or of another sign-in.');
-      return { session: await this.throttle.guardAddress(caller.ip, () => this.enter(caller, attempt, query)), returnTo: attempt.returnTo };
+      if (attempt === null || query.state !== attempt.state)
+        throw new SignInEnded('expired', 'The state is none, too old, or of another sign-in.');
+      return {
+        session: await this.throttle.guardAddress(caller.ip, () => this.enter(caller, attempt, query)),
+        returnTo: attempt.returnTo,
+      };
     } catch (error) {
       const failure = failureOf(error);
       if (failure === null) throw error;
-      this.logger.warn({ msg: 'A sign-in with the identity provider ended without a session.', requestId: caller.requestId, clientIp: caller.ip, failure, cause: causeOf(error) });
-      if (isFailure(failure)) this.failures.note(caller, null, failure === 'throttled' ? 'throttled' : 'identity-provider');
+      this.logger.warn({
+        msg: 'A sign-in with the identity provider ended without a session.',
+        requestId: caller.requestId,
+        clientIp: caller.ip,
+        failure,
+        cause: causeOf(error),
+      });
+      if (isFailure(failure))
+        this.failures.note(caller, null, failure === 'throttled' ? 'throttled' : 'identity-provider');
       return { failure, returnTo };
     }
   }
 
   private async enter(caller: Caller, attempt: SignInAttempt, query: CallbackQuery): Promise<SessionView> {
     const { oidc, provider } = this.configured();
-    if (query.error !== undefined) throw new SignInEnded('refused', `The provider sent the error ${printable(query.error)}.`);
+    if (query.error !== undefined)
+      throw new SignInEnded('refused', `The provider sent the error ${printable(query.error)}.`);
     // Who answers under another name is another provider (RFC 9207).
-    if (query.iss !== undefined && query.iss !== oidc.issuer) throw new SignInEnded('refused', 'The answer names another issuer.');
-    if (typeof query.code !== 'string' || query.code === '' || query.code.length > MAX_CODE_CHARACTERS) throw new SignInEnded('refused', 'The answer has no code.');
+    if (query.iss !== undefined && query.iss !== oidc.issuer)
+      throw new SignInEnded('refused', 'The answer names another issuer.');
+    if (typeof query.code !== 'string' || query.code === '' || query.code.length > MAX_CODE_CHARACTERS)
+      throw new SignInEnded('refused', 'The answer has no code.');
     const redeemed = await provider.redeem(query.code, attempt.verifier);
-    if ('refusal' in redeemed) throw new SignInEnded('refused', `The provider refused the code: ${printable(redeemed.refusal)}.`);
+    if ('refusal' in redeemed)
+      throw new SignInEnded('refused', `The provider refused the code: ${printable(redeemed.refusal)}.`);
     const session = await this.auth.loginByIdentity(caller, await this.prove(redeemed.idToken, attempt.nonce));
     if (session === null) throw new SignInEnded('not-admitted', 'The user is disabled or deleted.');
     return session;
@@ -119,10 +134,16 @@ export class OidcSignIn {
     const key = await findSigningKey(oidc, keys, token);
     if (key === null) throw new SignInEnded('refused', 'The ID token is signed with no key of the provider.');
     const now = this.clock.now();
-    const expected = { issuer: oidc.issuer, audience: client.id, nonce, clockTimestamp: Math.floor(now.getTime() / 1000) };
+    const expected = {
+      issuer: oidc.issuer,
+      audience: client.id,
+      nonce,
+      clockTimestamp: Math.floor(now.getTime() / 1000),
+    };
     const claims = verified(token, key, expected);
     const { aud, azp } = claims;
-    if (azp !== undefined ? azp !== client.id : Array.isArray(aud) && aud.length > 1) throw new SignInEnded('refused', 'The ID token was made for another client.');
+    if (azp !== undefined ? azp !== client.id : Array.isArray(aud) && aud.length > 1)
+      throw new SignInEnded('refused', 'The ID token was made for another client.');
     const identity = identityOf(oidc, claims, now);
     if (identity === null) throw new SignInEnded('refused', 'The ID token lacks sub, exp or iat.');
     return identity;
@@ -132,15 +153,27 @@ export class OidcSignIn {
     const { provider, keys } = this;
     const { oidc } = this.config;
     if (!oidc?.client || provider === null || keys === null) {
-      throw new DomainError('missing', 'IDENTITY_PROVIDER_NOT_CONFIGURED', 'No identity provider is configured to sign in with.');
+      throw new DomainError(
+        'missing',
+        'IDENTITY_PROVIDER_NOT_CONFIGURED',
+        'No identity provider is configured to sign in with.',
+      );
     }
     return { oidc, client: oidc.client, provider, keys };
   }
 }
 
-function verified(token: string, key: string, expected: { issuer: string; audience: string; nonce: string; clockTimestamp: number }): Claims {
+function verified(
+  token: string,
+  key: string,
+  expected: { issuer: string; audience: string; nonce: string; clockTimestamp: number },
+): Claims {
   try {
-    return jwt.verify(token, key, { ...expected, algorithms: [...OIDC_ALGORITHMS], clockTolerance: CLOCK_TOLERANCE_SECONDS }) as Claims;
+    return jwt.verify(token, key, {
+      ...expected,
+      algorithms: [...OIDC_ALGORITHMS],
+      clockTolerance: CLOCK_TOLERANCE_SECONDS,
+    }) as Claims;
   } catch (error) {
     // The library names the rule that was broken, and no part of the token.
     throw new SignInEnded('refused', `The ID token is not valid: ${(error as Error).message}.`);

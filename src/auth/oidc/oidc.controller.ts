@@ -42,12 +42,24 @@ export class OidcController {
   @Get('login')
   @HttpCode(302)
   @Public()
-  @ApiOperation({ summary: 'Sign in to the console with the identity provider', description: 'For browsers: leads to the provider’s own page, which leads to the callback.' })
-  @ApiFoundResponse({ description: 'To the identity provider; or to the console’s sign-in, with `problem=unavailable`, while that is away.' })
-  async login(@Query() { returnTo = CONSOLE_PATH }: OidcLoginDto, @Res({ passthrough: true }) reply: FastifyReply): Promise<void> {
+  @ApiOperation({
+    summary: 'Sign in to the console with the identity provider',
+    description: 'For browsers: leads to the provider’s own page, which leads to the callback.',
+  })
+  @ApiFoundResponse({
+    description:
+      'To the identity provider; or to the console’s sign-in, with `problem=unavailable`, while that is away.',
+  })
+  async login(
+    @Query() { returnTo = CONSOLE_PATH }: OidcLoginDto,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<void> {
     try {
       const { location, cookie } = await this.signIn.begin(returnTo);
-      void reply.header('Set-Cookie', stringifySetCookie(this.attemptName, cookie, { ...this.attemptCookie, maxAge: ATTEMPT_SECONDS }));
+      void reply.header(
+        'Set-Cookie',
+        stringifySetCookie(this.attemptName, cookie, { ...this.attemptCookie, maxAge: ATTEMPT_SECONDS }),
+      );
       leadTo(reply, location);
     } catch (error) {
       if (!(error instanceof DomainError && error.kind === 'unavailable')) throw error;
@@ -58,13 +70,39 @@ export class OidcController {
   @Get('callback')
   @HttpCode(302)
   @Public()
-  @ApiOperation({ summary: 'End a sign-in with the identity provider', description: 'Where the provider leads the browser back to; its address is registered there. Opens a session as `POST /auth/login` does.' })
-  @ApiQuery({ name: 'code', required: false, schema: { type: 'string' }, description: 'What the server redeems for an ID token.' })
-  @ApiQuery({ name: 'state', required: false, schema: { type: 'string' }, description: 'Of the sign-in that began in this browser.' })
+  @ApiOperation({
+    summary: 'End a sign-in with the identity provider',
+    description:
+      'Where the provider leads the browser back to; its address is registered there. Opens a session as `POST /auth/login` does.',
+  })
+  @ApiQuery({
+    name: 'code',
+    required: false,
+    schema: { type: 'string' },
+    description: 'What the server redeems for an ID token.',
+  })
+  @ApiQuery({
+    name: 'state',
+    required: false,
+    schema: { type: 'string' },
+    description: 'Of the sign-in that began in this browser.',
+  })
   @ApiQuery({ name: 'error', required: false, schema: { type: 'string' }, description: 'Why there is no code.' })
-  @ApiFoundResponse({ description: 'Signed in: to the console, with the session’s cookie. Otherwise to its sign-in, with `problem`: `expired`, `refused`, `not-admitted`, `throttled` or `unavailable`.' })
-  async callback(@FromCaller() caller: Caller, @Req() request: FastifyRequest, @Query() query: CallbackQuery, @Res({ passthrough: true }) reply: FastifyReply): Promise<void> {
-    const outcome = await this.signIn.complete({ ...caller, userAgent: request.headers['user-agent'] }, cookieValue(request, this.attemptName), query);
+  @ApiFoundResponse({
+    description:
+      'Signed in: to the console, with the session’s cookie. Otherwise to its sign-in, with `problem`: `expired`, `refused`, `not-admitted`, `throttled` or `unavailable`.',
+  })
+  async callback(
+    @FromCaller() caller: Caller,
+    @Req() request: FastifyRequest,
+    @Query() query: CallbackQuery,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<void> {
+    const outcome = await this.signIn.complete(
+      { ...caller, userAgent: request.headers['user-agent'] },
+      cookieValue(request, this.attemptName),
+      query,
+    );
     const ended = this.attemptEnded(request);
     if ('failure' in outcome) {
       void reply.header('Set-Cookie', ended);
@@ -75,12 +113,16 @@ export class OidcController {
   }
 
   private attemptEnded(request: FastifyRequest): string[] {
-    if (cookieValues(request, this.attemptName).length > 1) return removals(this.attemptName, request, this.attemptCookie);
+    if (cookieValues(request, this.attemptName).length > 1)
+      return removals(this.attemptName, request, this.attemptCookie);
     return [stringifySetCookie(this.attemptName, '', { ...this.attemptCookie, expires: new Date(0), maxAge: 0 })];
   }
 
   private signInPage(problem: SignInFailure, returnTo: string | null): string {
-    const search = new URLSearchParams({ problem, ...(returnTo === null || returnTo === CONSOLE_PATH ? {} : { redirect: returnTo }) });
+    const search = new URLSearchParams({
+      problem,
+      ...(returnTo === null || returnTo === CONSOLE_PATH ? {} : { redirect: returnTo }),
+    });
     return `${this.config.publicUrl}${CONSOLE_PATH}/sign-in?${search.toString()}`;
   }
 }

@@ -8,6 +8,8 @@ export class OidcLoginDto {
    * @example "/console/keys?status=active"
    */
   @IfPresent()
-  @Satisfies('consolePath', isConsolePath, 'must be a path of the console, at most 1024 characters', { schema: { type: 'string', pattern: '^/console([/?#]|$)', maxLength: 1024 } })
+  @Satisfies('consolePath', isConsolePath, 'must be a path of the console, at most 1024 characters', {
+    schema: { type: 'string', pattern: '^/console([/?#]|$)', maxLength: 1024 },
+  })
   returnTo?: string;
 }

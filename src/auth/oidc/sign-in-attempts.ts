@@ -42,7 +42,12 @@ export class SignInAttempts {
   /** The text of its cookie. */
   seal(attempt: SignInAttempt): string {
     const { jwtSecrets, jwtIssuer } = this.config;
-    return jwt.sign({ ...attempt, iat: this.nowSeconds }, jwtSecrets[0]!.key, { algorithm: ALGORITHM, issuer: jwtIssuer, audience: this.audience, expiresIn: ATTEMPT_SECONDS });
+    return jwt.sign({ ...attempt, iat: this.nowSeconds }, jwtSecrets[0]!.key, {
+      algorithm: ALGORITHM,
+      issuer: jwtIssuer,
+      audience: this.audience,
+      expiresIn: ATTEMPT_SECONDS,
+    });
   }
 
   /** What `seal` was given; null for whatever is not of us, or is too old. */

@@ -23,7 +23,9 @@ export class DenylistFile implements OnApplicationBootstrap, OnApplicationShutdo
     private readonly denylist: Denylist,
     conditions: Conditions,
   ) {
-    conditions.register('denylist', 'DENYLIST_FILE can be read, and all of it is understood', () => (this.lastComplaint === '' ? null : NOT_READ));
+    conditions.register('denylist', 'DENYLIST_FILE can be read, and all of it is understood', () =>
+      this.lastComplaint === '' ? null : NOT_READ,
+    );
   }
 
   /** The list counts from the first answer on. */
@@ -49,7 +51,11 @@ export class DenylistFile implements OnApplicationBootstrap, OnApplicationShutdo
   private async read(file: string): Promise<void> {
     try {
       const wrong = this.denylist.replace(await contentOf(file));
-      this.complain(wrong.length === 0 ? '' : `DENYLIST_FILE has lines that are neither a kid nor a key id: ${wrong.slice(0, 10).join(', ')}`);
+      this.complain(
+        wrong.length === 0
+          ? ''
+          : `DENYLIST_FILE has lines that are neither a kid nor a key id: ${wrong.slice(0, 10).join(', ')}`,
+      );
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
         this.denylist.replace('');

@@ -23,7 +23,11 @@ export class ExplainController {
     summary: 'Explain a key',
     description: 'Tries a call on a key without its secret and lists every check with its outcome. Consumes nothing.',
   })
-  explain(@FromCaller() caller: KnownCaller, @Param('id', KeyIdPipe) id: string, @Body() body: ExplainDto): Promise<ExplanationView> {
+  explain(
+    @FromCaller() caller: KnownCaller,
+    @Param('id', KeyIdPipe) id: string,
+    @Body() body: ExplainDto,
+  ): Promise<ExplanationView> {
     return this.explainer.explain(caller, id, body as ExplainQuestion);
   }
 }

@@ -5,8 +5,19 @@ import { QUESTION_FIELDS, VerifyDto, type VerifyQuestion } from '../verify.dto.j
 const { ip, model, chatbot, scopes, cost, reserveCents } = QUESTION_FIELDS;
 
 /** A call to be tried on a key, without its secret. */
-@BodySchema({ type: 'object', additionalProperties: false, properties: { ip, model, chatbot, scopes, cost, reserveCents } })
-export class ExplainDto extends PickType(VerifyDto, ['ip', 'model', 'chatbot', 'scopes', 'cost', 'reserveCents'] as const) {}
+@BodySchema({
+  type: 'object',
+  additionalProperties: false,
+  properties: { ip, model, chatbot, scopes, cost, reserveCents },
+})
+export class ExplainDto extends PickType(VerifyDto, [
+  'ip',
+  'model',
+  'chatbot',
+  'scopes',
+  'cost',
+  'reserveCents',
+] as const) {}
 
 /** The call once its form is checked. */
 export type ExplainQuestion = Pick<VerifyQuestion, 'ip' | 'model' | 'chatbot' | 'scopes' | 'cost' | 'reserveCents'>;

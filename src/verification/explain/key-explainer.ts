@@ -21,14 +21,17 @@ const SECRET_CHECK: CheckOutcome = {
 const PASSED: Readonly<Record<string, (key: ApiKeyView, question: Question) => string>> = {
   revoked: () => 'Neither the key nor its newest secret is revoked.',
   active: () => 'The key is switched on.',
-  expiry: ({ expiresAt }) => (expiresAt === null ? 'The key never ends.' : `The key ends at ${expiresAt.toISOString()}.`),
+  expiry: ({ expiresAt }) =>
+    expiresAt === null ? 'The key never ends.' : `The key ends at ${expiresAt.toISOString()}.`,
   owner: ({ ownerName }) => `The owner, ${ownerName}, is active.`,
   address: ({ allowedIps }, { ip }) =>
     allowedIps.length === 0 ? 'The key may be used from any address.' : `${ip} lies in the key’s list of addresses.`,
   model: ({ allowedModels }, { model }) =>
     allowedModels.length === 0 ? 'The key may be used with any model.' : `${model} matches the key’s list of models.`,
   chatbot: ({ allowedChatbots }, { chatbot }) =>
-    allowedChatbots.length === 0 ? 'The key may be used for any chatbot.' : `${chatbot} is in the key’s list of chatbots.`,
+    allowedChatbots.length === 0
+      ? 'The key may be used for any chatbot.'
+      : `${chatbot} is in the key’s list of chatbots.`,
   scopes: (_, { scopes = [] }) => (scopes.length === 0 ? 'No scope is asked for.' : `The key has ${scopes.join(' ')}.`),
 };
 

@@ -27,7 +27,15 @@ function ids(rows: ReturnType<typeof row>[]): Record<string, string[]> {
   return Object.fromEntries(Object.entries(endingsOf(rows)).map(([name, map]) => [name, [...map.keys()]]));
 }
 
-const NONE = { revokedKeys: [], inactiveKeys: [], endedKids: [], replacedKids: [], inactiveUsers: [], signedOutUsers: [], resetUsers: [] };
+const NONE = {
+  revokedKeys: [],
+  inactiveKeys: [],
+  endedKids: [],
+  replacedKids: [],
+  inactiveUsers: [],
+  signedOutUsers: [],
+  resetUsers: [],
+};
 
 describe('what lost changes had ended', () => {
   it.each<[string, Partial<StoredFeedRow>[], object]>([

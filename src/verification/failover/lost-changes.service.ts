@@ -91,7 +91,8 @@ export class LostChanges {
 
   /** Users before keys, as everywhere. */
   private async endRows(change: Change, rows: readonly FeedRow[], sinceSeq: bigint): Promise<number> {
-    const { inactiveUsers, signedOutUsers, resetUsers, revokedKeys, inactiveKeys, endedKids, replacedKids } = endingsOf(rows);
+    const { inactiveUsers, signedOutUsers, resetUsers, revokedKeys, inactiveKeys, endedKids, replacedKids } =
+      endingsOf(rows);
     const users = await undecided(change.tx, 'user', inactiveUsers, sinceSeq, SWITCHED);
     let ended = await this.users.switchOff(change, new Map(users.map(([id, row]) => [id, noteOf(row)])));
     for (const [id, row] of sorted(signedOutUsers))

@@ -7,11 +7,32 @@ const FRESH_MS = 3_000;
 const STALE_MAX_MS = 30_000;
 
 function row(seq: number, fields: Partial<FeedRow> = {}): FeedRow {
-  return { seq: BigInt(seq), id: `id-${seq}`, atMs: 0, endings: null, action: 'api-keys:update', resourceType: 'api-key', resourceId: `key-${seq}`, outcome: 'success', hasChanges: true, ...fields };
+  return {
+    seq: BigInt(seq),
+    id: `id-${seq}`,
+    atMs: 0,
+    endings: null,
+    action: 'api-keys:update',
+    resourceType: 'api-key',
+    resourceId: `key-${seq}`,
+    outcome: 'success',
+    hasChanges: true,
+    ...fields,
+  };
 }
 
 function pollOf(headSeq: number, rows: readonly FeedRow[] = [], fields: Partial<Poll> = {}): Poll {
-  return { headSeq: BigInt(headSeq), rows, epoch: 'epoch', timeline: '1', flushedLsn: 100n, replayedLsn: null, isSynchronous: false, databaseNowMs: 0, ...fields };
+  return {
+    headSeq: BigInt(headSeq),
+    rows,
+    epoch: 'epoch',
+    timeline: '1',
+    flushedLsn: 100n,
+    replayedLsn: null,
+    isSynchronous: false,
+    databaseNowMs: 0,
+    ...fields,
+  };
 }
 
 describe('ChangeFeed', () => {
@@ -24,7 +45,8 @@ describe('ChangeFeed', () => {
       { freshMs: FRESH_MS, staleMaxMs: STALE_MAX_MS },
       {
         apply: (changes) => told.push(...changes.map(({ touches, id }) => `${touches} ${id}`)),
-        restart: ({ epoch, headSeq }, before) => told.push(`${before === null ? 'start' : 'restart'} ${epoch} at ${headSeq}`),
+        restart: ({ epoch, headSeq }, before) =>
+          told.push(`${before === null ? 'start' : 'restart'} ${epoch} at ${headSeq}`),
       },
     );
   });
@@ -53,19 +75,27 @@ describe('ChangeFeed', () => {
     polled(0, pollOf(1));
     const ticket = feed.beginPoll(100);
     feed.polled(ticket, pollOf(1));
-    expect([feed.standing(100 + FRESH_MS), feed.standing(101 + FRESH_MS), feed.standing(100 + STALE_MAX_MS), feed.standing(101 + STALE_MAX_MS)]).toEqual([
-      'fresh',
-      'degraded',
-      'degraded',
-      'lost',
-    ]);
+    expect([
+      feed.standing(100 + FRESH_MS),
+      feed.standing(101 + FRESH_MS),
+      feed.standing(100 + STALE_MAX_MS),
+      feed.standing(101 + STALE_MAX_MS),
+    ]).toEqual(['fresh', 'degraded', 'degraded', 'lost']);
   });
 
   it('is not fresher for a poll that did not reach the head', () => {
     polled(0, pollOf(1));
     expect(polled(2_000, pollOf(9, [row(2), row(3)]))).toBe('more');
     expect([feed.appliedSeq, feed.ageMs(2_000)]).toEqual([3n, 2_000]);
-    expect(polled(2_001, pollOf(9, [4, 5, 6, 7, 8, 9].map((seq) => row(seq))))).toBe('caught-up');
+    expect(
+      polled(
+        2_001,
+        pollOf(
+          9,
+          [4, 5, 6, 7, 8, 9].map((seq) => row(seq)),
+        ),
+      ),
+    ).toBe('caught-up');
     expect(feed.ageMs(2_001)).toBe(0);
   });
 
@@ -126,8 +156,16 @@ describe('ChangeFeed', () => {
 describe('changeOf', () => {
   it.each([
     ['a change of a key', row(1), { seq: 1n, touches: 'key', id: 'key-1' }],
-    ['a change of a user', row(1, { resourceType: 'user', resourceId: 'ABC' }), { seq: 1n, touches: 'owner', id: 'abc' }],
-    ['a change of a role', row(1, { resourceType: 'role', resourceId: 'admin' }), { seq: 1n, touches: 'role', id: 'admin' }],
+    [
+      'a change of a user',
+      row(1, { resourceType: 'user', resourceId: 'ABC' }),
+      { seq: 1n, touches: 'owner', id: 'abc' },
+    ],
+    [
+      'a change of a role',
+      row(1, { resourceType: 'role', resourceId: 'admin' }),
+      { seq: 1n, touches: 'role', id: 'admin' },
+    ],
     ['a change of nothing by name', row(1, { resourceId: null }), { seq: 1n, touches: 'key', id: null }],
     ['a change that names no field', row(1, { hasChanges: false }), { seq: 1n, touches: 'key', id: 'key-1' }],
     ['a refusal', row(1, { outcome: 'refused' }), null],

@@ -144,7 +144,10 @@ export class ChangeFeed {
 
   /** In touch without a break, or announced after the break and before the poll was sent. */
   private isKnownToOthers(sentAtMs: number): boolean {
-    return sentAtMs - this.freshAtMs <= this.freshMs || (this.announcedAtMs <= sentAtMs && sentAtMs - this.announcedAtMs <= this.freshMs);
+    return (
+      sentAtMs - this.freshAtMs <= this.freshMs ||
+      (this.announcedAtMs <= sentAtMs && sentAtMs - this.announcedAtMs <= this.freshMs)
+    );
   }
 
   private follows(poll: Poll): boolean {
@@ -153,7 +156,10 @@ export class ChangeFeed {
     // Two standbys that were promoted one after the other may have the same timeline.
     if (poll.headSeq < position.seq || poll.flushedLsn < position.flushedLsn) return false;
     // The trail has no gaps; rows that are not there any more cannot be applied, so nothing remembered is safe.
-    return poll.rows.every(({ seq }, index) => seq === position.seq + BigInt(index + 1)) && (poll.rows.length > 0 || poll.headSeq === position.seq);
+    return (
+      poll.rows.every(({ seq }, index) => seq === position.seq + BigInt(index + 1)) &&
+      (poll.rows.length > 0 || poll.headSeq === position.seq)
+    );
   }
 
   private advance(poll: Poll): PollOutcome {

@@ -5,7 +5,16 @@ import { RepeatedLog } from '../../common/repeated-log.js';
 import { Config } from '../../config/config.js';
 import { sessionConfigOf } from '../../database/session-config.js';
 import type { Change } from '../records/change.js';
-import { ChangeFeed, FRESH_MS, type FeedTarget, type Poll, type PollOutcome, type PollTicket, type Position, type Standing } from './change-feed.js';
+import {
+  ChangeFeed,
+  FRESH_MS,
+  type FeedTarget,
+  type Poll,
+  type PollOutcome,
+  type PollTicket,
+  type Position,
+  type Standing,
+} from './change-feed.js';
 import { DatabaseClock } from './database-clock.js';
 import { FeedConnection } from './feed-connection.js';
 import type { FeedListener, HistoryListener } from './feed-listener.js';
@@ -184,6 +193,8 @@ export class FeedService implements FeedTarget {
     if (this.isAway) return;
     this.isAway = true;
     // A connection that comes and goes would write a line each time.
-    this.interruptions.add('away', { msg: `The change feed is interrupted: ${error instanceof Error ? error.message : 'unknown'}` });
+    this.interruptions.add('away', {
+      msg: `The change feed is interrupted: ${error instanceof Error ? error.message : 'unknown'}`,
+    });
   }
 }

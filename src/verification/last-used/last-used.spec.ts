@@ -3,7 +3,8 @@ import type { KeyRecord } from '../records/key-record.js';
 import { LAST_USED_EVERY_MS, LastUsed } from './last-used.js';
 
 describe('LastUsed', () => {
-  const record = (kid: string, lastUsedAtMs: number | null = null) => ({ secret: { kid, keyId: `key of ${kid}`, lastUsedAtMs } }) as KeyRecord;
+  const record = (kid: string, lastUsedAtMs: number | null = null) =>
+    ({ secret: { kid, keyId: `key of ${kid}`, lastUsedAtMs } }) as KeyRecord;
 
   it('notes a secret once a minute', () => {
     const uses = new LastUsed();

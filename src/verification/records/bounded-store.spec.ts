@@ -6,7 +6,11 @@ describe('BoundedStore', () => {
   const entry = (bytes: number, staleAtMs = 1_000): Stored => ({ bytes, staleAtMs, isGone: false, wasRead: false });
 
   it('never holds more than its cap, whatever is put, read and deleted', () => {
-    const act = fc.record({ name: fc.integer({ min: 0, max: 20 }).map(String), bytes: fc.integer({ min: 1, max: 150 }), act: fc.constantFrom('put', 'find', 'delete') });
+    const act = fc.record({
+      name: fc.integer({ min: 0, max: 20 }).map(String),
+      bytes: fc.integer({ min: 1, max: 150 }),
+      act: fc.constantFrom('put', 'find', 'delete'),
+    });
     fc.assert(
       fc.property(fc.array(act, { maxLength: 200 }), (acts) => {
         const gone = new Set<Stored>();
@@ -43,6 +47,8 @@ describe('BoundedStore', () => {
   });
 
   it('estimates more for more', () => {
-    expect(sizeOf({ list: ['abc', 'def'], big: 1n, mac: Buffer.alloc(32) })).toBeGreaterThan(sizeOf({ list: ['abc'], big: 1n, mac: Buffer.alloc(16) }));
+    expect(sizeOf({ list: ['abc', 'def'], big: 1n, mac: Buffer.alloc(32) })).toBeGreaterThan(
+      sizeOf({ list: ['abc'], big: 1n, mac: Buffer.alloc(16) }),
+    );
   });
 });

@@ -57,7 +57,10 @@ const LOAD = `
     FROM change_head head`;
 
 /** A key as the statement gives it. */
-type StoredKey = Omit<KeyFacts, 'allowedIps' | 'budgetLimitMicroCents' | 'limits'> & { allowedIps: string[]; budgetLimitMicroCents: string | null };
+type StoredKey = Omit<KeyFacts, 'allowedIps' | 'budgetLimitMicroCents' | 'limits'> & {
+  allowedIps: string[];
+  budgetLimitMicroCents: string | null;
+};
 
 type Stored<T, Changed extends object> = Omit<T, keyof Changed> & Changed;
 
@@ -94,7 +97,9 @@ export class KeyRecordsRepository {
   }
 
   private async read(values: unknown[], timeoutMs: number): Promise<LoadedRows> {
-    const [row] = await this.connections.reader().query<LoadRow>({ name: 'load-records', text: LOAD, values }, timeoutMs);
+    const [row] = await this.connections
+      .reader()
+      .query<LoadRow>({ name: 'load-records', text: LOAD, values }, timeoutMs);
     if (!row) throw new Error('The change head is missing: the schema is damaged.');
     return {
       seq: BigInt(row.seq),

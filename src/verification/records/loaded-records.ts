@@ -30,7 +30,9 @@ export class LoadedRecords {
 
   constructor(readonly rows: LoadedRows) {
     this.byKid = new Map(rows.secrets.map((secret) => [secret.kid, secret]));
-    this.byMac = new Map(rows.secrets.filter(({ kind }) => kind === 'imported').map((secret) => [macName(secret.mac), secret]));
+    this.byMac = new Map(
+      rows.secrets.filter(({ kind }) => kind === 'imported').map((secret) => [macName(secret.mac), secret]),
+    );
     this.keys = new Map(rows.keys.map((key) => [key.id, key]));
     this.owners = new Map(rows.owners.map((owner) => [owner.id, owner]));
     this.roles = new Map(rows.roles.map((role) => [role.name, role]));

@@ -11,8 +11,22 @@ function cacheOf(options: { maxBytes?: number; maxUnknown?: number } = {}): Reco
   return cache;
 }
 
-function rowsOf(id: string, { seq = 1n, kids = [`kid-${id}`], ...key }: Partial<KeyFacts> & { seq?: bigint; kids?: string[] } = {}): LoadedRows {
-  const secrets = kids.map((kid): SecretFacts => ({ kid, keyId: id, kind: 'own', mac: Buffer.alloc(32, kid), pepperVersion: '1', binding: null, createdAtMs: 0, revokedAtMs: null, expiresAtMs: null, lastUsedAtMs: null }));
+function rowsOf(
+  id: string,
+  { seq = 1n, kids = [`kid-${id}`], ...key }: Partial<KeyFacts> & { seq?: bigint; kids?: string[] } = {},
+): LoadedRows {
+  const secrets = kids.map((kid): SecretFacts => ({
+    kid,
+    keyId: id,
+    kind: 'own',
+    mac: Buffer.alloc(32, kid),
+    pepperVersion: '1',
+    binding: null,
+    createdAtMs: 0,
+    revokedAtMs: null,
+    expiresAtMs: null,
+    lastUsedAtMs: null,
+  }));
   const facts: KeyFacts = {
     id,
     environment: 'live',
@@ -125,7 +139,10 @@ describe('RecordCache', () => {
     const cache = filled('key', { kids: ['old', 'new'] });
     cache.remember(cache.findByKid('old', 1)!, 'digest of old');
     cache.remember(cache.findByKid('new', 1)!, 'digest of new');
-    expect([cache.findProven('digest of old', 1)?.secret.kid, cache.findProven('digest of new', 1)?.secret.kid]).toEqual(['old', 'new']);
+    expect([
+      cache.findProven('digest of old', 1)?.secret.kid,
+      cache.findProven('digest of new', 1)?.secret.kid,
+    ]).toEqual(['old', 'new']);
   });
 
   it('refuses a load that does not contain the last change applied, and one from another history', () => {

@@ -192,7 +192,15 @@ export class RecordCache {
   }
 
   /** Sizes, for metrics and bounds. */
-  stats(): { keys: number; secrets: number; proven: number; owners: number; roles: number; unknown: number; bytes: number } {
+  stats(): {
+    keys: number;
+    secrets: number;
+    proven: number;
+    owners: number;
+    roles: number;
+    unknown: number;
+    bytes: number;
+  } {
     return {
       keys: this.keys.size,
       secrets: this.byKid.size,
@@ -266,7 +274,11 @@ export class RecordCache {
 }
 
 /** What was loaded after the change, and before it was applied here, contains it already. */
-function evictFrom(store: BoundedStore<KeyEntry> | BoundedStore<OwnerEntry> | BoundedStore<RoleEntry>, name: string | null, seq: bigint): void {
+function evictFrom(
+  store: BoundedStore<KeyEntry> | BoundedStore<OwnerEntry> | BoundedStore<RoleEntry>,
+  name: string | null,
+  seq: bigint,
+): void {
   if (name === null) return store.clear();
   const entry = store.peek(name);
   if (entry !== null && entry.seq < seq) store.delete(name);

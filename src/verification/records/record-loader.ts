@@ -33,7 +33,13 @@ export interface LoaderOptions {
 }
 
 /** What a process with nothing configured uses. */
-export const LOADER_DEFAULTS: LoaderOptions = { maxQueued: 10_000, maxPerStatement: 250, maxStatements: 2, maxAttempts: 3, timeoutMs: 1_000 };
+export const LOADER_DEFAULTS: LoaderOptions = {
+  maxQueued: 10_000,
+  maxPerStatement: 250,
+  maxStatements: 2,
+  maxAttempts: 3,
+  timeoutMs: 1_000,
+};
 
 interface Waiting {
   readonly want: Want;
@@ -63,7 +69,8 @@ export class RecordLoader {
   load(want: Want): Promise<LoadedRecords> {
     const known = this.waiting.get(want.name);
     if (known !== undefined) return known.promise;
-    if (this.waiting.size >= this.options.maxQueued) return Promise.reject(unavailable('Too many keys are being looked up at the moment.'));
+    if (this.waiting.size >= this.options.maxQueued)
+      return Promise.reject(unavailable('Too many keys are being looked up at the moment.'));
     const waiting = waitingFor(want, this.environment.monotonicMs() + this.options.timeoutMs);
     this.waiting.set(want.name, waiting);
     this.queue.push(waiting);

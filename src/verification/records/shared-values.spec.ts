@@ -11,7 +11,8 @@ describe('shared values', () => {
 
   it('stay bounded however many there are, and stay right', () => {
     const lists = new SharedValues<string>();
-    for (let index = 0; index < 25_000; index += 1) expect(lists.share(String(index), () => `made of ${index}`)).toBe(`made of ${index}`);
+    for (let index = 0; index < 25_000; index += 1)
+      expect(lists.share(String(index), () => `made of ${index}`)).toBe(`made of ${index}`);
     expect((lists as unknown as { values: Map<string, string> }).values.size).toBeLessThanOrEqual(10_000);
   });
 });

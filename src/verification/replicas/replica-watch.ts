@@ -46,7 +46,9 @@ export class ReplicaWatch {
 
   /** Replicas that may still answer by a state before `seq`. */
   laggards(seq: bigint, nowMs: number): string[] {
-    return [...this.seen].filter(([, replica]) => replica.appliedSeq < seq && !this.isSilent(replica, nowMs)).map(([id]) => id);
+    return [...this.seen]
+      .filter(([, replica]) => replica.appliedSeq < seq && !this.isSilent(replica, nowMs))
+      .map(([id]) => id);
   }
 
   /** Replicas that were seen alive of late. */

@@ -14,7 +14,10 @@ export class ReplicasController {
   @Get()
   @RequirePermission('platform:system:read')
   @Audited('system:read', 'system')
-  @ApiOperation({ summary: 'List the replicas', description: 'Every running server, how fresh its knowledge is and which changes it has applied.' })
+  @ApiOperation({
+    summary: 'List the replicas',
+    description: 'Every running server, how fresh its knowledge is and which changes it has applied.',
+  })
   list(): Promise<ReplicasView> {
     return this.replicas.list();
   }

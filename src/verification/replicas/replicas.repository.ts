@@ -69,7 +69,10 @@ export class ReplicasRepository {
 
   /** Makes this replica known before its first answer, durably. */
   async enter(id: string): Promise<void> {
-    await this.write('INSERT INTO replica (id, applied_seq, build_level) VALUES ($1, 0, $2) ON CONFLICT DO NOTHING', [id, BUILD_LEVEL]);
+    await this.write('INSERT INTO replica (id, applied_seq, build_level) VALUES ($1, 0, $2) ON CONFLICT DO NOTHING', [
+      id,
+      BUILD_LEVEL,
+    ]);
   }
 
   async beat(id: string, { appliedSeq, lagMs, history, isHistoryWhole }: Told): Promise<void> {

@@ -67,7 +67,12 @@ export class ReplicasService extends ChangePropagation implements OnApplicationB
     this.failover.joinedBy({
       live: () => this.watch.live(this.clock.monotonicMs()),
       tell: () => this.tellNow(),
-      look: async () => (await this.look())?.replicas.map(({ id, history, isHistoryWhole }) => ({ id, history, isWhole: isHistoryWhole })) ?? null,
+      look: async () =>
+        (await this.look())?.replicas.map(({ id, history, isHistoryWhole }) => ({
+          id,
+          history,
+          isWhole: isHistoryWhole,
+        })) ?? null,
     });
     await this.repository.enter(this.id);
     this.feed.announced();
@@ -144,10 +149,13 @@ export class ReplicasService extends ChangePropagation implements OnApplicationB
   }
 
   private beatSoon(): void {
-    this.early ??= setTimeout(() => {
-      this.early = undefined;
-      void this.beat();
-    }, this.beating === null ? 0 : BEAT_GAP_MS);
+    this.early ??= setTimeout(
+      () => {
+        this.early = undefined;
+        void this.beat();
+      },
+      this.beating === null ? 0 : BEAT_GAP_MS,
+    );
   }
 
   /** One at a time; one that is due while another is under way follows it if there is something new to tell. */

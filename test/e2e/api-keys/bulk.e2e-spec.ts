@@ -24,13 +24,16 @@ describe('POST /api-keys/bulk', () => {
 
   const bulk = (body: object, token = admin, query = '') => app.post(`/api-keys/bulk${query}`, { token, body });
   const states = (ids: string[]) =>
-    app.dataSource.query<{ id: string; is_active: boolean; revoked_at: Date | null; revoked_reason: string | null; tags: string[] }[]>(
-      'SELECT id, is_active, revoked_at, revoked_reason, tags FROM api_key WHERE id = ANY($1) ORDER BY id',
+    app.dataSource.query<
+      { id: string; is_active: boolean; revoked_at: Date | null; revoked_reason: string | null; tags: string[] }[]
+    >('SELECT id, is_active, revoked_at, revoked_reason, tags FROM api_key WHERE id = ANY($1) ORDER BY id', [ids]);
+  const eventsOf = (ids: string[]) =>
+    app.dataSource.query<{ action: string; resource_id: string }[]>(
+      'SELECT action, resource_id FROM audit_event WHERE resource_id = ANY($1) ORDER BY seq',
       [ids],
     );
-  const eventsOf = (ids: string[]) =>
-    app.dataSource.query<{ action: string; resource_id: string }[]>('SELECT action, resource_id FROM audit_event WHERE resource_id = ANY($1) ORDER BY seq', [ids]);
-  const outcomes = (answer: { body: { results: Result[] } }) => answer.body.results.map((result) => result.code ?? result.outcome);
+  const outcomes = (answer: { body: { results: Result[] } }) =>
+    answer.body.results.map((result) => result.code ?? result.outcome);
 
   describe('200', () => {
     it('deactivates, activates and revokes, with one event a key', async () => {
@@ -43,13 +46,17 @@ describe('POST /api-keys/bulk', () => {
       });
       expect((await states(ids)).map((key) => key.is_active)).toEqual([false, false]);
       expect((await bulk({ ids, action: 'activate' })).body.counts.done).toBe(2);
-      expect((await bulk({ ids, action: 'revoke', reason: 'Contract ended' }, admin, '?wait=true')).body.counts.done).toBe(2);
+      expect(
+        (await bulk({ ids, action: 'revoke', reason: 'Contract ended' }, admin, '?wait=true')).body.counts.done,
+      ).toBe(2);
       expect((await states(ids)).map((key) => [key.revoked_at !== null, key.revoked_reason])).toEqual([
         [true, 'Contract ended'],
         [true, 'Contract ended'],
       ]);
       const events = await eventsOf(ids);
-      expect(events.map((event) => event.action)).toEqual(['deactivate', 'activate', 'revoke'].flatMap((verb) => [`api-keys:${verb}`, `api-keys:${verb}`]));
+      expect(events.map((event) => event.action)).toEqual(
+        ['deactivate', 'activate', 'revoke'].flatMap((verb) => [`api-keys:${verb}`, `api-keys:${verb}`]),
+      );
     });
 
     it('refuses an id that is no UUID by itself', async () => {
@@ -67,11 +74,17 @@ describe('POST /api-keys/bulk', () => {
     });
 
     it('adds and removes tags, keeping the others in order', async () => {
-      const ids = await storeKeys(app, [{ ownerId: owner.id, tags: ['a', 'b', 'c'] }, { ownerId: owner.id, tags: ['d'] }]);
+      const ids = await storeKeys(app, [
+        { ownerId: owner.id, tags: ['a', 'b', 'c'] },
+        { ownerId: owner.id, tags: ['d'] },
+      ]);
       const { body } = await bulk({ ids, action: 'tag', add: ['x', 'c'], remove: ['a', 'z'] });
       expect(body.counts.done).toBe(2);
       const tags = new Map((await states(ids)).map((key) => [key.id, key.tags]));
-      expect(ids.map((id) => tags.get(id))).toEqual([['b', 'c', 'x'], ['d', 'x', 'c']]);
+      expect(ids.map((id) => tags.get(id))).toEqual([
+        ['b', 'c', 'x'],
+        ['d', 'x', 'c'],
+      ]);
     });
 
     it('renews each for its own window, or all until one instant', async () => {
@@ -80,7 +93,13 @@ describe('POST /api-keys/bulk', () => {
         { ownerId: owner.id, validityDays: 40, expiresAt: null },
         { ownerId: owner.id, revokedAt: new Date() },
       ]);
-      const ends = async () => (await app.dataSource.query<{ days: number | null }[]>(`SELECT round(extract(epoch FROM expires_at - now()) / 86400)::int AS days FROM api_key WHERE id = ANY($1) ORDER BY array_position($1::uuid[], id)`, [ids.slice(0, 2)])).map(({ days }) => days);
+      const ends = async () =>
+        (
+          await app.dataSource.query<{ days: number | null }[]>(
+            `SELECT round(extract(epoch FROM expires_at - now()) / 86400)::int AS days FROM api_key WHERE id = ANY($1) ORDER BY array_position($1::uuid[], id)`,
+            [ids.slice(0, 2)],
+          )
+        ).map(({ days }) => days);
       expect(outcomes(await bulk({ ids, action: 'renew', dryRun: true }))).toEqual(['done', 'done', 'ALREADY_REVOKED']);
       expect(await ends()).toEqual([0, null]);
       expect(outcomes(await bulk({ ids, action: 'renew' }))).toEqual(['done', 'done', 'ALREADY_REVOKED']);
@@ -92,14 +111,22 @@ describe('POST /api-keys/bulk', () => {
     });
 
     it('renews for an owner as the single route does: his window, and no date of his own', async () => {
-      const ids = await storeKeys(app, [{ ownerId: owner.id, validityDays: 5, expiresAt: new Date(Date.now() + 86_400_000) }]);
+      const ids = await storeKeys(app, [
+        { ownerId: owner.id, validityDays: 5, expiresAt: new Date(Date.now() + 86_400_000) },
+      ]);
       const expiresAt = new Date(Date.now() + 100 * 86_400_000).toISOString().replace(/\.\d+Z/, 'Z');
-      expect(outcomes(await bulk({ ids, action: 'renew', expiresAt }, owner.token))).toEqual(['OWNER_MAY_ONLY_TIGHTEN']);
+      expect(outcomes(await bulk({ ids, action: 'renew', expiresAt }, owner.token))).toEqual([
+        'OWNER_MAY_ONLY_TIGHTEN',
+      ]);
       expect(outcomes(await bulk({ ids, action: 'renew' }, owner.token))).toEqual(['done']);
     });
 
     it('leaves alone and unrecorded what is so already', async () => {
-      const ids = await storeKeys(app, [{ ownerId: owner.id, tags: ['t'] }, { ownerId: owner.id, isActive: false }, { ownerId: owner.id, revokedAt: new Date() }]);
+      const ids = await storeKeys(app, [
+        { ownerId: owner.id, tags: ['t'] },
+        { ownerId: owner.id, isActive: false },
+        { ownerId: owner.id, revokedAt: new Date() },
+      ]);
       expect(outcomes(await bulk({ ids: [ids[0]], action: 'activate' }))).toEqual(['unchanged']);
       expect(outcomes(await bulk({ ids: [ids[0]], action: 'tag', add: ['t'] }))).toEqual(['unchanged']);
       expect(outcomes(await bulk({ ids: [ids[1]], action: 'deactivate' }))).toEqual(['unchanged']);
@@ -117,7 +144,10 @@ describe('POST /api-keys/bulk', () => {
         { ownerId: owner.id, tags: Array.from({ length: 50 }, (_, index) => `t${index}`) },
         { ownerId: stranger.id },
       ]);
-      const activated = await bulk({ ids: [others, off, own, UNKNOWN.toUpperCase(), gone], action: 'activate' }, owner.token);
+      const activated = await bulk(
+        { ids: [others, off, own, UNKNOWN.toUpperCase(), gone], action: 'activate' },
+        owner.token,
+      );
       expect(activated.body.results).toEqual([
         { id: others, outcome: 'not-found', code: 'API_KEY_NOT_FOUND' },
         { id: off, outcome: 'refused', code: 'DEACTIVATED_BY_OTHER', detail: expect.any(String) },
@@ -133,7 +163,10 @@ describe('POST /api-keys/bulk', () => {
 
     it('stays at the cap of the owner', async () => {
       const capped = await app.addUser(['creator'], { maxActiveKeys: 2 });
-      const ids = await storeKeys(app, Array.from({ length: 4 }, () => ({ ownerId: capped.id, isActive: false })));
+      const ids = await storeKeys(
+        app,
+        Array.from({ length: 4 }, () => ({ ownerId: capped.id, isActive: false })),
+      );
       const { body } = await bulk({ ids, action: 'activate' });
       expect(body.counts).toEqual({ done: 2, unchanged: 0, notFound: 0, refused: 2 });
       expect((await states(ids)).filter((key) => key.is_active)).toHaveLength(2);
@@ -142,18 +175,29 @@ describe('POST /api-keys/bulk', () => {
     it('says in a dry run what would come of it, and changes nothing', async () => {
       const capped = await app.addUser(['creator'], { maxActiveKeys: 1 });
       const stranger = await app.addUser();
-      const ids = await storeKeys(app, [{ ownerId: capped.id, isActive: false }, { ownerId: capped.id, isActive: false }, { ownerId: stranger.id, isActive: false }]);
+      const ids = await storeKeys(app, [
+        { ownerId: capped.id, isActive: false },
+        { ownerId: capped.id, isActive: false },
+        { ownerId: stranger.id, isActive: false },
+      ]);
       const before = await states(ids);
       const dry = await bulk({ ids, action: 'activate', dryRun: true });
       expect(dry.body.counts).toEqual({ done: 2, unchanged: 0, notFound: 0, refused: 1 });
-      expect(outcomes(await bulk({ ids, action: 'revoke', dryRun: true }, stranger.token))).toEqual(['API_KEY_NOT_FOUND', 'API_KEY_NOT_FOUND', 'done']);
+      expect(outcomes(await bulk({ ids, action: 'revoke', dryRun: true }, stranger.token))).toEqual([
+        'API_KEY_NOT_FOUND',
+        'API_KEY_NOT_FOUND',
+        'done',
+      ]);
       expect(await states(ids)).toEqual(before);
       expect(await eventsOf(ids)).toEqual([]);
       expect(outcomes(await bulk({ ids, action: 'activate' }))).toEqual(outcomes(dry));
     });
 
     it('takes 500 keys at once', async () => {
-      const ids = await storeKeys(app, Array.from({ length: 500 }, () => ({ ownerId: owner.id })));
+      const ids = await storeKeys(
+        app,
+        Array.from({ length: 500 }, () => ({ ownerId: owner.id })),
+      );
       const { body } = await bulk({ ids, action: 'revoke' }, owner.token);
       expect(body.counts).toEqual({ done: 500, unchanged: 0, notFound: 0, refused: 0 });
       expect(new Set((await eventsOf(ids)).map((event) => event.resource_id)).size).toBe(500);
@@ -161,8 +205,13 @@ describe('POST /api-keys/bulk', () => {
 
     it('revokes each key once when six requests ask for all of them in different orders', async () => {
       const users = [owner, await app.addUser(['creator'], { maxActiveKeys: 100 }), await app.addUser()];
-      const ids = await storeKeys(app, Array.from({ length: 30 }, (_, index) => ({ ownerId: users[index % 3]!.id })));
-      const answers = await Promise.all(Array.from({ length: 6 }, (_, index) => bulk({ ids: index % 2 ? ids : [...ids].reverse(), action: 'revoke' })));
+      const ids = await storeKeys(
+        app,
+        Array.from({ length: 30 }, (_, index) => ({ ownerId: users[index % 3]!.id })),
+      );
+      const answers = await Promise.all(
+        Array.from({ length: 6 }, (_, index) => bulk({ ids: index % 2 ? ids : [...ids].reverse(), action: 'revoke' })),
+      );
       expect(answers.map(({ status }) => status)).toEqual(Array(6).fill(200));
       expect(answers.map(({ body }) => body.counts.done as number).reduce((sum, done) => sum + done, 0)).toBe(30);
       expect(await eventsOf(ids)).toHaveLength(30);
@@ -196,7 +245,10 @@ describe('POST /api-keys/bulk', () => {
     });
 
     it('refuses more than 500 keys', async () => {
-      const ids = Array.from({ length: 501 }, (_, index) => `019a8b5e-1c7a-7cc3-b4a1-${String(index).padStart(12, '0')}`);
+      const ids = Array.from(
+        { length: 501 },
+        (_, index) => `019a8b5e-1c7a-7cc3-b4a1-${String(index).padStart(12, '0')}`,
+      );
       expect((await bulk({ ids, action: 'revoke' })).status).toBe(400);
     });
   });

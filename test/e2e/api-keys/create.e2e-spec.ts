@@ -15,14 +15,25 @@ describe('POST /api-keys', () => {
     it('makes a key with defaults from an absent body', async () => {
       const { status, body, headers } = await app.post('/api-keys', { token: admin });
       expect(status).toBe(201);
-      expect(body.apiKey).toMatchObject({ name: 'Default API Key', status: 'active', isUnlimited: true, environment: 'live' });
+      expect(body.apiKey).toMatchObject({
+        name: 'Default API Key',
+        status: 'active',
+        isUnlimited: true,
+        environment: 'live',
+      });
       expect(body.secretKey).toMatch(/^lk_live_[0-9A-Za-z]{63}$/);
       expect(headers.get('cache-control')).toBe('no-store');
     });
 
     it('makes a key whose secret verifies', async () => {
-      const { body } = await app.post('/api-keys', { token: admin, body: { name: ' Billing ', scopes: ['chat:write'] } });
-      const verdict = await app.post('/verify', { token: admin, body: { key: body.secretKey, scopes: ['chat:write'] } });
+      const { body } = await app.post('/api-keys', {
+        token: admin,
+        body: { name: ' Billing ', scopes: ['chat:write'] },
+      });
+      const verdict = await app.post('/verify', {
+        token: admin,
+        body: { key: body.secretKey, scopes: ['chat:write'] },
+      });
       expect(body.apiKey.name).toBe('Billing');
       expect(verdict.body).toMatchObject({ valid: true, code: 'VALID', keyId: body.apiKey.id });
     });
@@ -30,10 +41,18 @@ describe('POST /api-keys', () => {
 
   describe('400', () => {
     it('names every wrong field', async () => {
-      const { status, body } = await app.post('/api-keys', { token: admin, body: { name: '  ', rateLimitPerMinute: 1.5, allowedIps: ['010.0.0.1'], unknown: 1 } });
+      const { status, body } = await app.post('/api-keys', {
+        token: admin,
+        body: { name: '  ', rateLimitPerMinute: 1.5, allowedIps: ['010.0.0.1'], unknown: 1 },
+      });
       expect(status).toBe(400);
       expect(body).toMatchObject({ code: 'VALIDATION_FAILED', requestId: expect.any(String) });
-      expect(body.errors.map((error: { path: string }) => error.path).sort()).toEqual(['allowedIps', 'name', 'rateLimitPerMinute', 'unknown']);
+      expect(body.errors.map((error: { path: string }) => error.path).sort()).toEqual([
+        'allowedIps',
+        'name',
+        'rateLimitPerMinute',
+        'unknown',
+      ]);
     });
   });
 
@@ -68,7 +87,10 @@ describe('POST /api-keys', () => {
       const user = await app.addUser(['creator'], { maxActiveKeys: 3 });
       const answers = await Promise.all(Array.from({ length: 20 }, () => app.post('/api-keys', { token: user.token })));
       expect(answers.filter(({ status }) => status === 201)).toHaveLength(3);
-      expect(answers.find(({ status }) => status === 429)?.body).toMatchObject({ code: 'API_KEY_LIMIT_REACHED', maxActiveKeys: 3 });
+      expect(answers.find(({ status }) => status === 429)?.body).toMatchObject({
+        code: 'API_KEY_LIMIT_REACHED',
+        maxActiveKeys: 3,
+      });
     });
   });
 });

@@ -17,7 +17,12 @@ describe('GET /api-keys/export', () => {
   describe('200', () => {
     it('is a CSV file with a line for each key, in the order asked for', async () => {
       const [first, second] = await storeKeys(app, [
-        { ownerId: owner.id, name: 'b, with "quotes"\r\nand lines', tags: ['x', 'y'], budgetLimitMicroCents: 12_500_000 },
+        {
+          ownerId: owner.id,
+          name: 'b, with "quotes"\r\nand lines',
+          tags: ['x', 'y'],
+          budgetLimitMicroCents: 12_500_000,
+        },
         { ownerId: owner.id, name: 'a', description: 'Grüße' },
       ]);
       const { status, headers, body } = await app.get('/api-keys/export?sort=name', { token: owner.token });
@@ -48,17 +53,31 @@ describe('GET /api-keys/export', () => {
       await app.dataSource.query('DELETE FROM api_key');
     });
 
-    it.each(['-createdAt', 'name', 'expiresAt', '-lastUsedAt'])('walks all keys once, batch after batch, by %s', async (sort) => {
-      // Ties everywhere, so that only the id tells where a batch ended; microseconds, which a Date would lose.
-      await storeKeys(app, Array.from({ length: 1203 }, (_, index) => ({ ownerId: owner.id, name: `n${index % 3}`, expiresAt: index % 2 ? new Date('2999-01-01') : null })));
-      await app.dataSource.query(`UPDATE api_key SET created_at = date_trunc('second', created_at) + interval '123456 us'`);
-      await app.dataSource.query(`UPDATE key_totals SET last_used_at = created_at FROM api_key WHERE id = key_id AND name = 'n1'`);
-      const { body } = await app.get(`/api-keys/export?sort=${sort}`, { token: owner.token });
-      const lines = body.trim().split('\r\n').slice(1) as string[];
-      expect(lines).toHaveLength(1203);
-      expect(new Set(lines.map((line) => line.slice(0, 38))).size).toBe(1203);
-      await app.dataSource.query('DELETE FROM api_key');
-    });
+    it.each(['-createdAt', 'name', 'expiresAt', '-lastUsedAt'])(
+      'walks all keys once, batch after batch, by %s',
+      async (sort) => {
+        // Ties everywhere, so that only the id tells where a batch ended; microseconds, which a Date would lose.
+        await storeKeys(
+          app,
+          Array.from({ length: 1203 }, (_, index) => ({
+            ownerId: owner.id,
+            name: `n${index % 3}`,
+            expiresAt: index % 2 ? new Date('2999-01-01') : null,
+          })),
+        );
+        await app.dataSource.query(
+          `UPDATE api_key SET created_at = date_trunc('second', created_at) + interval '123456 us'`,
+        );
+        await app.dataSource.query(
+          `UPDATE key_totals SET last_used_at = created_at FROM api_key WHERE id = key_id AND name = 'n1'`,
+        );
+        const { body } = await app.get(`/api-keys/export?sort=${sort}`, { token: owner.token });
+        const lines = body.trim().split('\r\n').slice(1) as string[];
+        expect(lines).toHaveLength(1203);
+        expect(new Set(lines.map((line) => line.slice(0, 38))).size).toBe(1203);
+        await app.dataSource.query('DELETE FROM api_key');
+      },
+    );
 
     it('is narrowed by the filters of the list', async () => {
       const [wanted] = await storeKeys(app, [{ ownerId: owner.id, tags: ['yes'] }, { ownerId: owner.id }]);

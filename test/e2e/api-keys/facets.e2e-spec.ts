@@ -55,7 +55,10 @@ describe('GET /api-keys/facets', () => {
 
     it('counts nothing for the other values of a facet that is itself filtered', async () => {
       const { body } = await app.get('/api-keys/facets?status=revoked&environment=live', { token: admin });
-      expect(body).toMatchObject({ total: 1, status: [{ value: 'revoked', count: 1 }, { count: 0 }, { count: 0 }, { count: 0 }] });
+      expect(body).toMatchObject({
+        total: 1,
+        status: [{ value: 'revoked', count: 1 }, { count: 0 }, { count: 0 }, { count: 0 }],
+      });
       expect(body.tags).toEqual([
         { value: 'b', count: 1 },
         { value: 'c', count: 1 },
@@ -70,7 +73,13 @@ describe('GET /api-keys/facets', () => {
 
     it('names at most twenty of each, and of a long list only its newest keys', async () => {
       const busy = await app.addUser();
-      await storeKeys(app, Array.from({ length: 10_005 }, (_, index) => ({ ownerId: busy.id, tags: [`tag-${String(index % 30).padStart(2, '0')}`] })));
+      await storeKeys(
+        app,
+        Array.from({ length: 10_005 }, (_, index) => ({
+          ownerId: busy.id,
+          tags: [`tag-${String(index % 30).padStart(2, '0')}`],
+        })),
+      );
       const { body } = await app.get(`/api-keys/facets?ownerId=${busy.id}`, { token: admin });
       expect(body).toMatchObject({ total: 10_000, totalIsCapped: true });
       expect(body.status.at(-1)).toEqual({ value: 'active', count: 10_000 });

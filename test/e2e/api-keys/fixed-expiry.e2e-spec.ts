@@ -7,8 +7,14 @@ type Renewal = (app: TestApp, owner: TestUser, key: { id: string; alias: string 
 
 const RENEWALS: readonly [string, Renewal][] = [
   ['renew', (app, { token }, { id }) => app.post(`/api-keys/${id}/renew`, { token })],
-  ['bulk renew', (app, { token }, { id }) => app.post('/api-keys/bulk', { token, body: { ids: [id], action: 'renew' } })],
-  ['create-or-renew', (app, { token }, { alias }) => app.put(`/api-keys/by-alias/${alias}`, { token, body: { name: 'Renewed' } })],
+  [
+    'bulk renew',
+    (app, { token }, { id }) => app.post('/api-keys/bulk', { token, body: { ids: [id], action: 'renew' } }),
+  ],
+  [
+    'create-or-renew',
+    (app, { token }, { alias }) => app.put(`/api-keys/by-alias/${alias}`, { token, body: { name: 'Renewed' } }),
+  ],
 ];
 
 describe('An expiry that a caller with platform:api-keys:update chose', () => {
@@ -29,7 +35,8 @@ describe('An expiry that a caller with platform:api-keys:update chose', () => {
     const { id } = await makeKey(app, token, { alias, ...body });
     return { id, alias };
   };
-  const fix = (id: string, expiresAt: string | null) => app.patch(`/api-keys/${id}`, { token: admin, body: { expiresAt } });
+  const fix = (id: string, expiresAt: string | null) =>
+    app.patch(`/api-keys/${id}`, { token: admin, body: { expiresAt } });
   const expiryOf = async (id: string) => (await app.get(`/api-keys/${id}`, { token: admin })).body.expiresAt as string;
 
   describe.each(RENEWALS)('by %s', (_, renew) => {
@@ -45,7 +52,9 @@ describe('An expiry that a caller with platform:api-keys:update chose', () => {
       const key = await addKey(owner.token);
       const early = inDays(3);
       await fix(key.id, early);
-      expect((await app.patch(`/api-keys/${key.id}`, { token: owner.token, body: { expiresAt: inDays(1) } })).status).toBe(200);
+      expect(
+        (await app.patch(`/api-keys/${key.id}`, { token: owner.token, body: { expiresAt: inDays(1) } })).status,
+      ).toBe(200);
       await renew(app, owner, key);
       expect(await expiryOf(key.id)).toBe(early);
     });
@@ -53,7 +62,10 @@ describe('An expiry that a caller with platform:api-keys:update chose', () => {
     it('is final for the owner once it has passed', async () => {
       const key = await addKey(owner.token);
       await fix(key.id, inDays(1));
-      await app.dataSource.query(`UPDATE api_key SET expires_at = now() - interval '1 hour', max_expires_at = now() - interval '1 hour' WHERE id = $1`, [key.id]);
+      await app.dataSource.query(
+        `UPDATE api_key SET expires_at = now() - interval '1 hour', max_expires_at = now() - interval '1 hour' WHERE id = $1`,
+        [key.id],
+      );
       const before = await expiryOf(key.id);
       const { status, body } = await renew(app, owner, key);
       const { code, detail } = body.results === undefined ? body : body.results[0];
@@ -109,7 +121,9 @@ describe('An expiry that a caller with platform:api-keys:update chose', () => {
   it('is not chosen by who sends back what was read, nor by a window, nor by the owner', async () => {
     const key = await addKey(owner.token, { expiresAt: inDays(1) });
     const expiresAt = await expiryOf(key.id);
-    expect((await app.patch(`/api-keys/${key.id}`, { token: admin, body: { name: 'Named', expiresAt } })).body.maxExpiresAt).toBeNull();
+    expect(
+      (await app.patch(`/api-keys/${key.id}`, { token: admin, body: { name: 'Named', expiresAt } })).body.maxExpiresAt,
+    ).toBeNull();
     expect((await app.post(`/api-keys/${key.id}/renew`, { token: admin })).body.maxExpiresAt).toBeNull();
     await app.patch(`/api-keys/${key.id}`, { token: owner.token, body: { expiresAt: inDays(1) } });
     const { body } = await app.post(`/api-keys/${key.id}/renew`, { token: owner.token });

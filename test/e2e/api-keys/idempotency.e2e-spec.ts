@@ -140,7 +140,9 @@ describe('requests that are sent again', () => {
       const { status, headers } = await send('POST', '/api-keys', full.token, key, {});
       expect(status).toBe(201);
       expect(headers.get('idempotency-replayed')).toBeNull();
-      expect(await app.dataSource.query('SELECT 1 FROM idempotency WHERE principal_id = $1', [full.id])).toHaveLength(1);
+      expect(await app.dataSource.query('SELECT 1 FROM idempotency WHERE principal_id = $1', [full.id])).toHaveLength(
+        1,
+      );
     });
 
     it('is the same for an absent body and an empty one, and of its own for each target', async () => {
@@ -177,7 +179,11 @@ describe('requests that are sent again', () => {
       expect(replay.body.code).toBe('CANNOT_GRANT');
       const plain = fresh();
       const harmless = await send('POST', '/api-keys', both.token, plain, {});
-      const shown = await app.post('/api-keys', { apiKey: weak.secret, headers: { 'idempotency-key': plain }, body: {} });
+      const shown = await app.post('/api-keys', {
+        apiKey: weak.secret,
+        headers: { 'idempotency-key': plain },
+        body: {},
+      });
       expect(shown.body).toEqual(harmless.body);
       expect(first.status).toBe(201);
     });

@@ -6,7 +6,11 @@ import { eventually } from '../../support/eventually.js';
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 const draw = () => `sk-old-${randomBytes(18).toString('base64url')}`;
-const entryOf = (secret: string, fields: object = {}) => ({ sha256: sha256(secret), prefix: secret.slice(0, 12), ...fields });
+const entryOf = (secret: string, fields: object = {}) => ({
+  sha256: sha256(secret),
+  prefix: secret.slice(0, 12),
+  ...fields,
+});
 
 describe('POST /api-keys/import', () => {
   let app: TestApp;
@@ -24,34 +28,58 @@ describe('POST /api-keys/import', () => {
     await app.stop();
   });
 
-  const importKeys = (keys: unknown[], token = admin, options: object = {}) => app.post('/api-keys/import', { token, body: { keys, ...options } });
+  const importKeys = (keys: unknown[], token = admin, options: object = {}) =>
+    app.post('/api-keys/import', { token, body: { keys, ...options } });
 
   describe('200', () => {
     it('makes keys whose clients keep their secrets', async () => {
       const owner = await app.addUser();
       const secret = draw();
-      const { status, body } = await importKeys([entryOf(secret, { ownerId: owner.id, name: 'Old', scopes: ['chat:write'], rateLimitPerMinute: 7, expiresAt: '2999-01-01T00:00:00Z' })]);
+      const { status, body } = await importKeys([
+        entryOf(secret, {
+          ownerId: owner.id,
+          name: 'Old',
+          scopes: ['chat:write'],
+          rateLimitPerMinute: 7,
+          expiresAt: '2999-01-01T00:00:00Z',
+        }),
+      ]);
       expect(status).toBe(200);
-      expect(body).toEqual({ results: [{ index: 0, outcome: 'created', id: expect.any(String), code: null }], counts: { created: 1, duplicate: 0, refused: 0 } });
+      expect(body).toEqual({
+        results: [{ index: 0, outcome: 'created', id: expect.any(String), code: null }],
+        counts: { created: 1, duplicate: 0, refused: 0 },
+      });
       const { id } = body.results[0];
       const key = (await app.get(`/api-keys/${id}`, { token: owner.token })).body;
-      expect(key).toMatchObject({ name: 'Old', keyPrefix: secret.slice(0, 12), rateLimitPerMinute: 7, ownerId: owner.id });
+      expect(key).toMatchObject({
+        name: 'Old',
+        keyPrefix: secret.slice(0, 12),
+        rateLimitPerMinute: 7,
+        ownerId: owner.id,
+      });
       expect(key.secrets).toHaveLength(1);
       const verdict = await app.post('/verify', { token: admin, body: { key: secret, scopes: ['chat:write'] } });
       expect(verdict.body).toMatchObject({ valid: true, code: 'VALID', keyId: id, scopes: ['chat:write'] });
       const almost = `${secret.slice(0, -1)}${secret.endsWith('A') ? 'B' : 'A'}`;
-      expect((await app.post('/verify', { token: admin, body: { key: almost } })).body).toMatchObject({ valid: false, code: 'NOT_FOUND' });
+      expect((await app.post('/verify', { token: admin, body: { key: almost } })).body).toMatchObject({
+        valid: false,
+        code: 'NOT_FOUND',
+      });
     });
 
     it('makes keys that work the moment it answers, where it answers; with wait=true on every replica', async () => {
-      const verifyAt = async (at: TestApp, key: string) => (await at.post('/verify', { token: admin, body: { key } })).body.code as string;
+      const verifyAt = async (at: TestApp, key: string) =>
+        (await at.post('/verify', { token: admin, body: { key } })).body.code as string;
       for (let time = 0; time < 10; time += 1) {
         const here = draw();
         expect(await verifyAt(app, here)).toBe('NOT_FOUND');
         await importKeys([entryOf(here)]);
         expect(await verifyAt(app, here)).toBe('VALID');
         const everywhere = draw();
-        expect([await verifyAt(app, everywhere), await verifyAt(other, everywhere)]).toEqual(['NOT_FOUND', 'NOT_FOUND']);
+        expect([await verifyAt(app, everywhere), await verifyAt(other, everywhere)]).toEqual([
+          'NOT_FOUND',
+          'NOT_FOUND',
+        ]);
         await app.post('/api-keys/import?wait=true', { token: admin, body: { keys: [entryOf(everywhere)] } });
         expect([await verifyAt(app, everywhere), await verifyAt(other, everywhere)]).toEqual(['VALID', 'VALID']);
         await eventually(async () => expect(await verifyAt(other, here)).toBe('VALID'));
@@ -61,7 +89,10 @@ describe('POST /api-keys/import', () => {
     it('stores neither the hash nor the secret, and records each key in the trail', async () => {
       const secret = draw();
       const { body } = await importKeys([entryOf(secret), entryOf(draw())]);
-      const [row] = await app.dataSource.query<{ kind: string; mac: Buffer }[]>('SELECT kind, mac FROM api_key_secret WHERE key_id = $1', [body.results[0].id]);
+      const [row] = await app.dataSource.query<{ kind: string; mac: Buffer }[]>(
+        'SELECT kind, mac FROM api_key_secret WHERE key_id = $1',
+        [body.results[0].id],
+      );
       expect(row!.kind).toBe('imported');
       expect(row!.mac.toString('hex')).not.toBe(sha256(secret));
       const events = await app.dataSource.query<{ action: string; body: string }[]>(
@@ -88,7 +119,10 @@ describe('POST /api-keys/import', () => {
       const { id } = first.body.results[0];
       expect(first.body.results[1]).toEqual({ index: 1, outcome: 'duplicate', id, code: null });
       const again = await importKeys([{ ...entryOf(secret, { name: 'Third' }), sha256: sha256(secret).toUpperCase() }]);
-      expect(again.body).toMatchObject({ results: [{ outcome: 'duplicate', id }], counts: { created: 0, duplicate: 1, refused: 0 } });
+      expect(again.body).toMatchObject({
+        results: [{ outcome: 'duplicate', id }],
+        counts: { created: 0, duplicate: 1, refused: 0 },
+      });
       expect((await app.get(`/api-keys/${id}`, { token: admin })).body.name).toBe('First');
     });
 
@@ -115,7 +149,9 @@ describe('POST /api-keys/import', () => {
         entryOf(draw(), { ownerId: owner.id }),
         entryOf(draw(), { ownerId: owner.id }),
       ]);
-      expect(body.results.map((result: { outcome: string; code: string | null }) => result.code ?? result.outcome)).toEqual([
+      expect(
+        body.results.map((result: { outcome: string; code: string | null }) => result.code ?? result.outcome),
+      ).toEqual([
         'created',
         'ALIAS_TAKEN',
         'VALIDATION_FAILED',
@@ -130,7 +166,10 @@ describe('POST /api-keys/import', () => {
       ]);
       expect(body.results[3].errors).toEqual([{ path: 'expiresAt', message: 'must lie in the future' }]);
       expect(body.counts).toEqual({ created: 3, duplicate: 0, refused: 8 });
-      const [row] = await app.dataSource.query<{ count: number }[]>('SELECT count(*)::int AS count FROM api_key WHERE owner_id = $1', [owner.id]);
+      const [row] = await app.dataSource.query<{ count: number }[]>(
+        'SELECT count(*)::int AS count FROM api_key WHERE owner_id = $1',
+        [owner.id],
+      );
       expect(row!.count).toBe(3);
     });
 
@@ -155,7 +194,12 @@ describe('POST /api-keys/import', () => {
       const { status, body } = await importKeys([...wrong.map(([entry]) => entry), entryOf(good)]);
       expect([status, body.counts]).toEqual([200, { created: 1, duplicate: 0, refused: wrong.length }]);
       for (const [index, [, path]] of wrong.entries()) {
-        expect(body.results[index]).toMatchObject({ index, outcome: 'refused', code: 'VALIDATION_FAILED', errors: expect.arrayContaining([{ path, message: expect.any(String) }]) });
+        expect(body.results[index]).toMatchObject({
+          index,
+          outcome: 'refused',
+          code: 'VALIDATION_FAILED',
+          errors: expect.arrayContaining([{ path, message: expect.any(String) }]),
+        });
       }
       expect(body.results[6].errors[0].message).toMatch(/bcrypt.*issue a new key/);
       expect((await app.post('/verify', { token: admin, body: { key: good } })).body.code).toBe('VALID');
@@ -164,22 +208,42 @@ describe('POST /api-keys/import', () => {
     it('takes hashes in base64 and base64url as well, and finds the same key by each', async () => {
       const secret = draw();
       const digest = createHash('sha256').update(secret).digest();
-      const entries = [digest.toString('base64'), digest.toString('base64url'), digest.toString('hex')].map((hash) => ({ ...entryOf(secret), sha256: hash }));
+      const entries = [digest.toString('base64'), digest.toString('base64url'), digest.toString('hex')].map((hash) => ({
+        ...entryOf(secret),
+        sha256: hash,
+      }));
       const { body } = await importKeys(entries);
-      expect(body.results.map(({ outcome }: { outcome: string }) => outcome)).toEqual(['created', 'duplicate', 'duplicate']);
+      expect(body.results.map(({ outcome }: { outcome: string }) => outcome)).toEqual([
+        'created',
+        'duplicate',
+        'duplicate',
+      ]);
     });
 
-    it.each(['sk-fifteen-char', 'ab', 'pass phrase with spaces', 'schlüssel-日本', `sk-${'x'.repeat(509)}`])('makes a key of whatever can be presented: %j verifies', async (secret) => {
-      const { body } = await importKeys([{ sha256: sha256(secret), prefix: secret.startsWith('sch') ? 'sch' : secret.slice(0, 1) }]);
-      expect(body.results[0].outcome).toBe('created');
-      expect((await app.post('/verify', { token: admin, body: { key: secret } })).body).toMatchObject({ code: 'VALID', keyId: body.results[0].id });
-      expect((await app.post('/verify', { token: admin, body: { key: `${secret.slice(0, 10)}!` } })).body.code).toBe('MALFORMED');
-    });
+    it.each(['sk-fifteen-char', 'ab', 'pass phrase with spaces', 'schlüssel-日本', `sk-${'x'.repeat(509)}`])(
+      'makes a key of whatever can be presented: %j verifies',
+      async (secret) => {
+        const { body } = await importKeys([
+          { sha256: sha256(secret), prefix: secret.startsWith('sch') ? 'sch' : secret.slice(0, 1) },
+        ]);
+        expect(body.results[0].outcome).toBe('created');
+        expect((await app.post('/verify', { token: admin, body: { key: secret } })).body).toMatchObject({
+          code: 'VALID',
+          keyId: body.results[0].id,
+        });
+        expect((await app.post('/verify', { token: admin, body: { key: `${secret.slice(0, 10)}!` } })).body.code).toBe(
+          'MALFORMED',
+        );
+      },
+    );
 
-    it.each(['l', 'lk', 'lk_', 'lk_live_x'])('refuses the prefix %s, which does not tell a secret from those made here', async (prefix) => {
-      const { body } = await importKeys([{ sha256: sha256(draw()), prefix }]);
-      expect(body.results[0].errors).toEqual([{ path: 'prefix', message: expect.stringContaining('lk_') }]);
-    });
+    it.each(['l', 'lk', 'lk_', 'lk_live_x'])(
+      'refuses the prefix %s, which does not tell a secret from those made here',
+      async (prefix) => {
+        const { body } = await importKeys([{ sha256: sha256(draw()), prefix }]);
+        expect(body.results[0].errors).toEqual([{ path: 'prefix', message: expect.stringContaining('lk_') }]);
+      },
+    );
 
     it('carries over what was spent, when it was made and last used, and that it is deactivated', async () => {
       const owner = await app.addUser(['creator'], { maxActiveKeys: 2 });
@@ -197,17 +261,32 @@ describe('POST /api-keys/import', () => {
       expect(await budgetOf(ids[0]!)).toMatchObject({ type: 'total', spentCents: 7.25, remainingCents: 2.75 });
       expect(await budgetOf(ids[1]!)).toMatchObject({ type: 'monthly', spentCents: 4, remainingCents: 6 });
       expect(await budgetOf(ids[3]!)).toMatchObject({ spentCents: 3, remainingCents: 0 });
-      const verify = (key: string, reserveCents: number) => app.post('/verify', { token: admin, body: { key, reserveCents } });
+      const verify = (key: string, reserveCents: number) =>
+        app.post('/verify', { token: admin, body: { key, reserveCents } });
       expect((await verify(total, 2.76)).body.code).toBe('BUDGET_EXCEEDED');
       expect((await verify(total, 2.75)).body.code).toBe('VALID');
       expect((await verify(monthly, 6.1)).body.code).toBe('BUDGET_EXCEEDED');
       expect((await verify(unlimited, 1)).body.code).toBe('DISABLED');
       const key = (await app.get(`/api-keys/${ids[2]!}`, { token: admin })).body;
-      expect(key).toMatchObject({ isActive: false, createdAt: '2024-02-29T08:00:00.000Z', lastUsedAt: '2025-10-31T23:59:59.000Z', deactivatedBy: expect.any(String), totalRequests: 0, totalCostCents: 0 });
+      expect(key).toMatchObject({
+        isActive: false,
+        createdAt: '2024-02-29T08:00:00.000Z',
+        lastUsedAt: '2025-10-31T23:59:59.000Z',
+        deactivatedBy: expect.any(String),
+        totalRequests: 0,
+        totalCostCents: 0,
+      });
       const later = await app.patch(`/api-keys/${ids[2]!}`, { token: admin, body: { budgetLimitCents: 5 } });
       expect([later.status, (await budgetOf(ids[2]!)).spentCents]).toEqual([200, 0.3]);
-      const [event] = await app.dataSource.query<{ body: string }[]>('SELECT body FROM audit_event WHERE resource_id = $1 AND action = $2', [ids[0]!, 'api-keys:import']);
-      expect(JSON.parse(event!.body).details).toMatchObject({ spentCents: 7.25, createdAt: '2024-02-29T08:00:00.000Z', lastUsedAt: '2025-10-31T23:59:59.000Z' });
+      const [event] = await app.dataSource.query<{ body: string }[]>(
+        'SELECT body FROM audit_event WHERE resource_id = $1 AND action = $2',
+        [ids[0]!, 'api-keys:import'],
+      );
+      expect(JSON.parse(event!.body).details).toMatchObject({
+        spentCents: 7.25,
+        createdAt: '2024-02-29T08:00:00.000Z',
+        lastUsedAt: '2025-10-31T23:59:59.000Z',
+      });
       expect([...(await reconcileUsage(app.dataSource)), ...(await reconcileBudgets(app.dataSource))]).toEqual([]);
     });
 
@@ -216,18 +295,33 @@ describe('POST /api-keys/import', () => {
       const entries = Array.from({ length: 120 }, () => entryOf(draw(), { ownerId: owner.id }));
       const refused = await importKeys(entries);
       expect(refused.body.counts).toEqual({ created: 10, duplicate: 0, refused: 110 });
-      expect(refused.body.results[119]).toMatchObject({ code: 'API_KEY_LIMIT_REACHED', detail: expect.stringMatching(/maxActiveKeys.*PATCH \/api\/v1\/users\/\{id\}.*platform:users:update.*MAX_ACTIVE_KEYS.*raiseOwnerLimits/) });
+      expect(refused.body.results[119]).toMatchObject({
+        code: 'API_KEY_LIMIT_REACHED',
+        detail: expect.stringMatching(
+          /maxActiveKeys.*PATCH \/api\/v1\/users\/\{id\}.*platform:users:update.*MAX_ACTIVE_KEYS.*raiseOwnerLimits/,
+        ),
+      });
       const importer = await app.addUser(['importer']);
-      expect(await importKeys(entries, importer.token, { raiseOwnerLimits: true })).toMatchObject({ status: 403, body: { code: 'PERMISSION_DENIED', permission: 'platform:users:update' } });
+      expect(await importKeys(entries, importer.token, { raiseOwnerLimits: true })).toMatchObject({
+        status: 403,
+        body: { code: 'PERMISSION_DENIED', permission: 'platform:users:update' },
+      });
       const raised = await importKeys(entries, admin, { raiseOwnerLimits: true });
       expect(raised.body.counts).toEqual({ created: 110, duplicate: 10, refused: 0 });
       expect((await app.get(`/users/${owner.id}`, { token: admin })).body.maxActiveKeys).toBe(120);
-      const events = await app.dataSource.query<{ body: string }[]>(`SELECT body FROM audit_event WHERE resource_id = $1 AND action = 'users:update' ORDER BY seq`, [owner.id]);
-      const steps = events.map(({ body }) => JSON.parse(body).changes[0] as { field: string; before: number; after: number });
+      const events = await app.dataSource.query<{ body: string }[]>(
+        `SELECT body FROM audit_event WHERE resource_id = $1 AND action = 'users:update' ORDER BY seq`,
+        [owner.id],
+      );
+      const steps = events.map(
+        ({ body }) => JSON.parse(body).changes[0] as { field: string; before: number; after: number },
+      );
       // One a transaction, and a slow machine makes more of those: each goes on where the one before ended.
       expect(steps.length).toBeGreaterThanOrEqual(3);
       const caps = [10, ...steps.map(({ after }) => after)];
-      expect(steps).toEqual(steps.map((_, index) => ({ field: 'maxActiveKeys', before: caps[index], after: caps[index + 1] })));
+      expect(steps).toEqual(
+        steps.map((_, index) => ({ field: 'maxActiveKeys', before: caps[index], after: caps[index + 1] })),
+      );
       expect(caps).toEqual([...new Set(caps)].sort((one, other) => one - other));
       expect(caps.at(-1)).toBe(120);
     });
@@ -236,8 +330,13 @@ describe('POST /api-keys/import', () => {
       await app.addRole('raiser', ['platform:api-keys:create', 'platform:api-keys:assign', 'platform:users:update']);
       const raiser = await app.addUser(['raiser']);
       const owner = await app.addUser(['admin'], { maxActiveKeys: 0 });
-      const { body } = await importKeys([entryOf(draw(), { ownerId: owner.id })], raiser.token, { raiseOwnerLimits: true });
-      expect(body.results[0]).toMatchObject({ code: 'API_KEY_LIMIT_REACHED', detail: expect.stringContaining('you do not hold all that the owner may do') });
+      const { body } = await importKeys([entryOf(draw(), { ownerId: owner.id })], raiser.token, {
+        raiseOwnerLimits: true,
+      });
+      expect(body.results[0]).toMatchObject({
+        code: 'API_KEY_LIMIT_REACHED',
+        detail: expect.stringContaining('you do not hold all that the owner may do'),
+      });
       expect((await app.get(`/users/${owner.id}`, { token: admin })).body.maxActiveKeys).toBe(0);
     });
 
@@ -267,7 +366,9 @@ describe('POST /api-keys/import', () => {
 
     it('takes 500 entries of a full-grown size at once', async () => {
       const metadata = { note: 'x'.repeat(1300) };
-      const { status, body } = await importKeys(Array.from({ length: 500 }, () => entryOf(draw(), { description: 'd'.repeat(200), metadata })));
+      const { status, body } = await importKeys(
+        Array.from({ length: 500 }, () => entryOf(draw(), { description: 'd'.repeat(200), metadata })),
+      );
       expect(status).toBe(200);
       expect(body.counts).toEqual({ created: 500, duplicate: 0, refused: 0 });
     });
@@ -281,16 +382,27 @@ describe('POST /api-keys/import', () => {
             : importKeys([entryOf(draw(), { ownerId: owner.id }), entryOf(draw(), { ownerId: owner.id })]),
         ),
       );
-      const [row] = await app.dataSource.query<{ count: number }[]>('SELECT count(*)::int AS count FROM api_key WHERE owner_id = $1', [owner.id]);
+      const [row] = await app.dataSource.query<{ count: number }[]>(
+        'SELECT count(*)::int AS count FROM api_key WHERE owner_id = $1',
+        [owner.id],
+      );
       expect(row!.count).toBe(5);
-      const made = answers.map(({ status, body }) => (status === 201 ? 1 : (body.counts?.created ?? 0)) as number).reduce((sum, one) => sum + one, 0);
+      const made = answers
+        .map(({ status, body }) => (status === 201 ? 1 : (body.counts?.created ?? 0)) as number)
+        .reduce((sum, one) => sum + one, 0);
       expect(made).toBe(5);
     });
 
     it('makes one key of a secret that a dozen imports bring at once', async () => {
       const secrets = [draw(), draw(), draw()];
-      const answers = await Promise.all(Array.from({ length: 12 }, (_, index) => importKeys((index % 2 ? secrets : [...secrets].reverse()).map((secret) => entryOf(secret)))));
-      const outcomes = answers.flatMap(({ body }) => body.results.map((result: { outcome: string }) => result.outcome) as string[]);
+      const answers = await Promise.all(
+        Array.from({ length: 12 }, (_, index) =>
+          importKeys((index % 2 ? secrets : [...secrets].reverse()).map((secret) => entryOf(secret))),
+        ),
+      );
+      const outcomes = answers.flatMap(
+        ({ body }) => body.results.map((result: { outcome: string }) => result.outcome) as string[],
+      );
       expect(outcomes.filter((outcome) => outcome === 'created')).toHaveLength(3);
       expect(outcomes.filter((outcome) => outcome === 'duplicate')).toHaveLength(33);
     });
@@ -325,8 +437,12 @@ describe('POST /api-keys/import', () => {
   describe('413', () => {
     it('refuses more than 1 MiB, while other routes stay at 64 KiB', async () => {
       const big = 'x'.repeat(1024 * 1024);
-      expect((await app.post('/api-keys/import', { token: admin, body: { keys: [{ description: big }] } })).status).toBe(413);
-      expect((await app.post('/api-keys', { token: admin, body: { description: big.slice(0, 70_000) } })).status).toBe(413);
+      expect(
+        (await app.post('/api-keys/import', { token: admin, body: { keys: [{ description: big }] } })).status,
+      ).toBe(413);
+      expect((await app.post('/api-keys', { token: admin, body: { description: big.slice(0, 70_000) } })).status).toBe(
+        413,
+      );
     });
   });
 });

@@ -23,12 +23,20 @@ describe('GET /api-keys', () => {
   describe('200', () => {
     it('gives the newest ten keys and the length of the list', async () => {
       const owner = await app.addUser();
-      const stored = await storeKeys(app, Array.from({ length: 12 }, (_, index) => ({ ownerId: owner.id, createdAt: daysAgo(index) })));
+      const stored = await storeKeys(
+        app,
+        Array.from({ length: 12 }, (_, index) => ({ ownerId: owner.id, createdAt: daysAgo(index) })),
+      );
       const answer = await app.get('/api-keys', { token: owner.token });
       expect(answer.status).toBe(200);
       expect(answer.body.meta).toEqual({ total: 12, page: 1, size: 10, totalIsCapped: false });
       expect(ids(answer)).toEqual(stored.slice(0, 10));
-      expect(answer.body.data[0]).toMatchObject({ ownerId: owner.id, ownerName: `User ${owner.email}`, status: 'active', keyPrefix: expect.stringMatching(/^lk_live_/) });
+      expect(answer.body.data[0]).toMatchObject({
+        ownerId: owner.id,
+        ownerName: `User ${owner.email}`,
+        status: 'active',
+        keyPrefix: expect.stringMatching(/^lk_live_/),
+      });
     });
 
     it('gives an empty page past the end, with the length of the list', async () => {
@@ -48,11 +56,16 @@ describe('GET /api-keys', () => {
 
     it('counts to 10 000 and says when there are more', async () => {
       const owner = await app.addUser();
-      await storeKeys(app, Array.from({ length: 10_001 }, () => ({ ownerId: owner.id, tags: ['many'] })));
+      await storeKeys(
+        app,
+        Array.from({ length: 10_001 }, () => ({ ownerId: owner.id, tags: ['many'] })),
+      );
       const capped = await app.get('/api-keys?tag=many&size=100&page=100', { token: admin });
       expect(capped.body.meta).toEqual({ total: 10_000, page: 100, size: 100, totalIsCapped: true });
       expect(capped.body.data).toHaveLength(100);
-      await app.dataSource.query(`DELETE FROM api_key WHERE id IN (SELECT id FROM api_key WHERE tags = '{many}' LIMIT 1)`);
+      await app.dataSource.query(
+        `DELETE FROM api_key WHERE id IN (SELECT id FROM api_key WHERE tags = '{many}' LIMIT 1)`,
+      );
       const exact = await app.get('/api-keys?tag=many&size=1', { token: admin });
       expect(exact.body.meta).toMatchObject({ total: 10_000, totalIsCapped: false });
       await app.dataSource.query(`DELETE FROM api_key WHERE tags = '{many}'`);
@@ -62,10 +75,15 @@ describe('GET /api-keys', () => {
       it('a user his own keys and those of the service accounts he manages', async () => {
         const manager = await app.addUser();
         const robot = await app.addUser([], { kind: 'service', managerIds: [manager.id] });
-        const [own, managed] = await storeKeys(app, [{ ownerId: manager.id, createdAt: daysAgo(1) }, { ownerId: robot.id, createdAt: daysAgo(2) }]);
+        const [own, managed] = await storeKeys(app, [
+          { ownerId: manager.id, createdAt: daysAgo(1) },
+          { ownerId: robot.id, createdAt: daysAgo(2) },
+        ]);
         await storeKeys(app, [{ ownerId: ada.id }]);
         expect(ids(await app.get('/api-keys', { token: manager.token }))).toEqual([own, managed]);
-        expect(ids(await app.get(`/api-keys?ownerId=${robot.id.toUpperCase()}`, { token: manager.token }))).toEqual([managed]);
+        expect(ids(await app.get(`/api-keys?ownerId=${robot.id.toUpperCase()}`, { token: manager.token }))).toEqual([
+          managed,
+        ]);
       });
 
       it('a key itself, whatever else its owner has', async () => {
@@ -91,12 +109,44 @@ describe('GET /api-keys', () => {
       beforeAll(async () => {
         owner = await app.addUser();
         const stored: (StoredKey & { as: keyof typeof keys })[] = [
-          { as: 'plain', ownerId: owner.id, name: 'Billing 100%', alias: 'bill_ing', description: 'für Rechnungen', tags: ['a', 'b'], scopes: ['chat:read', 'chat:write'], createdAt: daysAgo(100) },
-          { as: 'other', ownerId: owner.id, name: 'Billing 1000', environment: 'test', tags: ['a'], scopes: ['chat:read'], createdAt: daysAgo(99), lastUsedAt: daysAgo(95) },
-          { as: 'expired', ownerId: owner.id, name: 'billXing', expiresAt: daysAgo(1), createdAt: daysAgo(98), lastUsedAt: daysAgo(2) },
+          {
+            as: 'plain',
+            ownerId: owner.id,
+            name: 'Billing 100%',
+            alias: 'bill_ing',
+            description: 'für Rechnungen',
+            tags: ['a', 'b'],
+            scopes: ['chat:read', 'chat:write'],
+            createdAt: daysAgo(100),
+          },
+          {
+            as: 'other',
+            ownerId: owner.id,
+            name: 'Billing 1000',
+            environment: 'test',
+            tags: ['a'],
+            scopes: ['chat:read'],
+            createdAt: daysAgo(99),
+            lastUsedAt: daysAgo(95),
+          },
+          {
+            as: 'expired',
+            ownerId: owner.id,
+            name: 'billXing',
+            expiresAt: daysAgo(1),
+            createdAt: daysAgo(98),
+            lastUsedAt: daysAgo(2),
+          },
           { as: 'ends', ownerId: owner.id, name: 'Ends', expiresAt: daysAgo(-5), createdAt: daysAgo(3) },
           { as: 'off', ownerId: owner.id, name: 'Off', isActive: false, expiresAt: daysAgo(4), createdAt: daysAgo(97) },
-          { as: 'gone', ownerId: owner.id, name: 'Gone', revokedAt: daysAgo(1), isActive: false, createdAt: daysAgo(96) },
+          {
+            as: 'gone',
+            ownerId: owner.id,
+            name: 'Gone',
+            revokedAt: daysAgo(1),
+            isActive: false,
+            createdAt: daysAgo(96),
+          },
         ];
         const stored_ids = await storeKeys(app, stored);
         keys = Object.fromEntries(stored.map((key, index) => [key.as, stored_ids[index]])) as typeof keys;
@@ -140,15 +190,22 @@ describe('GET /api-keys', () => {
 
       it('by how much of the budget is spent, of this month where it is monthly', async () => {
         const spender = await app.addUser();
-        const [nearly, half, , monthly] = await storeKeys(app, [1000, 1000, 1000, 1000, null].map((limit) => ({ ownerId: spender.id, budgetLimitMicroCents: limit })));
+        const [nearly, half, , monthly] = await storeKeys(
+          app,
+          [1000, 1000, 1000, 1000, null].map((limit) => ({ ownerId: spender.id, budgetLimitMicroCents: limit })),
+        );
         await app.dataSource.query(`UPDATE api_key SET budget_type = 'monthly' WHERE id = $1`, [monthly]);
-        await app.dataSource.query(`SELECT quota_open_months(ARRAY[$1, $1]::uuid[], ARRAY[quota_month(now() - interval '40 days'), quota_month(now())])`, [monthly]);
+        await app.dataSource.query(
+          `SELECT quota_open_months(ARRAY[$1, $1]::uuid[], ARRAY[quota_month(now() - interval '40 days'), quota_month(now())])`,
+          [monthly],
+        );
         await app.dataSource.query(
           `UPDATE budget_account SET spent_micro_cents = CASE WHEN key_id = $1 THEN 805 WHEN key_id = $2 THEN 500 WHEN period < quota_month(now()) THEN 1000 ELSE 10 END
             WHERE key_id IN ($1, $2, $3) AND limit_micro_cents IS NOT NULL`,
           [nearly, half, monthly],
         );
-        const above = async (percent: number) => new Set(ids(await app.get(`/api-keys?budgetUsedAbove=${percent}`, { token: spender.token })));
+        const above = async (percent: number) =>
+          new Set(ids(await app.get(`/api-keys?budgetUsedAbove=${percent}`, { token: spender.token })));
         expect(await above(0)).toEqual(new Set([nearly, half, monthly]));
         expect(await above(1)).toEqual(new Set([nearly, half]));
         expect(await above(49.99)).toEqual(new Set([nearly, half]));
@@ -175,7 +232,9 @@ describe('GET /api-keys', () => {
         ['name', ['plain', 'other', 'expired', 'ends', 'gone', 'off']],
         ['-name', ['off', 'gone', 'ends', 'expired', 'other', 'plain']],
       ])('and sorts by %s', async (sort, expected) => {
-        expect(ids(await app.get(`/api-keys?sort=${sort}`, { token: owner.token }))).toEqual(expected.map((name) => keys[name]));
+        expect(ids(await app.get(`/api-keys?sort=${sort}`, { token: owner.token }))).toEqual(
+          expected.map((name) => keys[name]),
+        );
       });
 
       it('and puts keys that never end last, and those never used first', async () => {
@@ -201,7 +260,10 @@ describe('GET /api-keys', () => {
         }),
         90,
       );
-      await storeKeys(app, keys.map((key) => ({ ...key, ownerId: owner.id })));
+      await storeKeys(
+        app,
+        keys.map((key) => ({ ...key, ownerId: owner.id })),
+      );
       const all = (await app.get('/api-keys?size=100', { token: owner.token })).body.data as ListedKey[];
       expect(all).toHaveLength(90);
       const field = fc.constantFrom('createdAt', 'updatedAt', 'name', 'expiresAt', 'lastUsedAt');
@@ -218,7 +280,11 @@ describe('GET /api-keys', () => {
       );
       await fc.assert(
         fc.asyncProperty(query, async ({ size, descending, field, ...filter }) => {
-          const asked = new URLSearchParams({ size: String(size), sort: `${descending ? '-' : ''}${field}`, ...filter });
+          const asked = new URLSearchParams({
+            size: String(size),
+            sort: `${descending ? '-' : ''}${field}`,
+            ...filter,
+          });
           const walked: ListedKey[] = [];
           for (let page = 1; ; page += 1) {
             const { body } = await app.get(`/api-keys?${asked.toString()}&page=${page}`, { token: owner.token });
@@ -226,7 +292,11 @@ describe('GET /api-keys', () => {
             if (walked.length >= body.meta.total || body.data.length === 0) break;
           }
           const expected = all
-            .filter((key) => (filter.environment ?? key.environment) === key.environment && (filter.status ?? key.status) === key.status)
+            .filter(
+              (key) =>
+                (filter.environment ?? key.environment) === key.environment &&
+                (filter.status ?? key.status) === key.status,
+            )
             .filter((key) => filter.tag === undefined || key.tags.includes(filter.tag))
             .sort((a, b) => (descending ? -1 : 1) * compare(rank(a, field), rank(b, field)));
           expect(walked.map((key) => key.id)).toEqual(expected.map((key) => key.id));
@@ -317,8 +387,19 @@ describe('GET /api-keys', () => {
       const stranger = await app.addUser();
       const victim = await app.addUser();
       const shared = { tags: ['shared'], scopes: ['shared:scope'], name: 'Shared name', description: 'shared text' };
-      await storeKeys(app, Array.from({ length: 20 }, (_, index) => ({ ...shared, ownerId: victim.id, environment: index % 2 ? ('test' as const) : ('live' as const), alias: `victim-${index}` })));
-      const own = await storeKeys(app, Array.from({ length: 3 }, () => ({ ...shared, ownerId: stranger.id })));
+      await storeKeys(
+        app,
+        Array.from({ length: 20 }, (_, index) => ({
+          ...shared,
+          ownerId: victim.id,
+          environment: index % 2 ? ('test' as const) : ('live' as const),
+          alias: `victim-${index}`,
+        })),
+      );
+      const own = await storeKeys(
+        app,
+        Array.from({ length: 3 }, () => ({ ...shared, ownerId: stranger.id })),
+      );
       const parameters = fc.record(
         {
           status: fc.constantFrom('active', 'revoked'),
@@ -339,7 +420,9 @@ describe('GET /api-keys', () => {
       let shown = 0;
       await fc.assert(
         fc.asyncProperty(path, parameters, async (path, asked) => {
-          const { status, body } = await app.get(`/api-keys${path}?${new URLSearchParams(asked).toString()}`, { token: stranger.token });
+          const { status, body } = await app.get(`/api-keys${path}?${new URLSearchParams(asked).toString()}`, {
+            token: stranger.token,
+          });
           expect(status).toBe(asked.ownerId === victim.id ? 403 : 200);
           const text = JSON.stringify(body);
           expect(text).not.toContain(victim.id);

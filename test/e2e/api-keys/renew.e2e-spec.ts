@@ -1,6 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApp, type TestUser } from '../../support/app.js';
-import { countByStatus, expire, inDays, isInDays, makeKey, pathsOf, trailOf, verdictOn } from '../../support/made-keys.js';
+import {
+  countByStatus,
+  expire,
+  inDays,
+  isInDays,
+  makeKey,
+  pathsOf,
+  trailOf,
+  verdictOn,
+} from '../../support/made-keys.js';
 
 describe('POST /api-keys/:id/renew', () => {
   let app: TestApp;

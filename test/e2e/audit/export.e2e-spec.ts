@@ -5,7 +5,11 @@ import { dataSource } from '../../../src/database/data-source.js';
 import { TestApp } from '../../support/app.js';
 import { trailRowsOnce } from '../../support/trail.js';
 
-const linesOf = (text: string) => text.trimEnd().split('\n').map((line) => JSON.parse(line) as { seq: string; at: string; hash: string; resourceType: string; chain?: string });
+const linesOf = (text: string) =>
+  text
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { seq: string; at: string; hash: string; resourceType: string; chain?: string });
 const ofChanges = (text: string) => linesOf(text).filter(({ chain }) => chain === undefined);
 
 describe('GET /audit-events/export', () => {
@@ -15,7 +19,8 @@ describe('GET /audit-events/export', () => {
   beforeAll(async () => {
     app = await TestApp.start();
     const admin = await app.adminToken();
-    for (let n = 0; n < 5; n += 1) await app.post('/api-keys', { token: admin, body: { metadata: { 'cost centre': 'ünïcode 😀', n: String(n) } } });
+    for (let n = 0; n < 5; n += 1)
+      await app.post('/api-keys', { token: admin, body: { metadata: { 'cost centre': 'ünïcode 😀', n: String(n) } } });
     auditor = (await app.addUser(['auditor'])).token;
   });
   afterAll(() => app.stop());
@@ -39,7 +44,10 @@ describe('GET /audit-events/export', () => {
         expect(events.length).toBeGreaterThan(0);
         let previous = Buffer.alloc(32);
         for (const { hash, ...event } of events) {
-          previous = createHmac('sha256', app.config.auditKeys[0]!.key).update(previous).update(canonicalJson(event)).digest();
+          previous = createHmac('sha256', app.config.auditKeys[0]!.key)
+            .update(previous)
+            .update(canonicalJson(event))
+            .digest();
           expect(hash).toBe(previous.toString('hex'));
         }
       }

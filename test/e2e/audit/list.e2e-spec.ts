@@ -12,7 +12,8 @@ describe('GET /audit-events', () => {
     app = await TestApp.start();
     admin = await app.adminToken();
     const created = [];
-    for (let n = 0; n < 5; n += 1) created.push(await app.post('/api-keys', { token: admin, body: { name: `Key ${n}` } }));
+    for (let n = 0; n < 5; n += 1)
+      created.push(await app.post('/api-keys', { token: admin, body: { name: `Key ${n}` } }));
     keyIds = created.map(({ body }) => body.apiKey.id as string);
   });
   afterAll(() => app.stop());
@@ -20,7 +21,9 @@ describe('GET /audit-events', () => {
   describe('200', () => {
     it('shows who did what, to what, from where, with every field before and after', async () => {
       const me = await app.get('/auth/me', { token: admin });
-      const { status, body } = await app.get(`/audit-events?action=api-keys:create&resourceId=${keyIds[0]}`, { token: admin });
+      const { status, body } = await app.get(`/audit-events?action=api-keys:create&resourceId=${keyIds[0]}`, {
+        token: admin,
+      });
       expect(status).toBe(200);
       expect(body.data).toEqual([
         {
@@ -97,7 +100,9 @@ describe('GET /audit-events', () => {
       const plan = await app.dataSource.transaction(async (tx) => {
         await tx.query('SET LOCAL enable_seqscan = off');
         const { where } = conditionsOf({ isRead: false });
-        return tx.query(`EXPLAIN SELECT body, hash FROM audit_event WHERE seq < 9223372036854775807 ${where} ORDER BY seq DESC LIMIT 50`);
+        return tx.query(
+          `EXPLAIN SELECT body, hash FROM audit_event WHERE seq < 9223372036854775807 ${where} ORDER BY seq DESC LIMIT 50`,
+        );
       });
       expect(JSON.stringify(plan)).toContain('audit_event_not_read_idx');
     });
@@ -106,7 +111,12 @@ describe('GET /audit-events', () => {
       const auditor = await app.addUser(['auditor']);
       const { headers } = await app.get('/audit-events', { token: auditor.token });
       const [row] = await trailRowsOnce(app, 1, 'actor_id = $1 AND action = $2', [auditor.id, 'audit:read']);
-      expect(row).toMatchObject({ outcome: 'success', resource_type: 'audit-event', resource_id: null, request_id: headers.get('x-request-id') });
+      expect(row).toMatchObject({
+        outcome: 'success',
+        resource_type: 'audit-event',
+        resource_id: null,
+        request_id: headers.get('x-request-id'),
+      });
     });
   });
 
@@ -148,7 +158,12 @@ describe('GET /audit-events', () => {
       expect(body.permission).toBe('platform:audit:read');
       const rows = await app.dataSource.query('SELECT * FROM audit_event WHERE request_id = $1', [body.requestId]);
       expect(rows).toEqual([
-        expect.objectContaining({ actor_id: user.id, action: 'audit:read', outcome: 'refused', details: { code: 'PERMISSION_DENIED', permission: 'platform:audit:read' } }),
+        expect.objectContaining({
+          actor_id: user.id,
+          action: 'audit:read',
+          outcome: 'refused',
+          details: { code: 'PERMISSION_DENIED', permission: 'platform:audit:read' },
+        }),
       ]);
     });
   });

@@ -19,7 +19,12 @@ describe('POST /audit-events/verify', () => {
       const { status, body } = await app.post('/audit-events/verify', { token: auditor });
       expect(status).toBe(200);
       const [{ count }] = await app.dataSource.query('SELECT count(*)::int AS count FROM audit_event');
-      expect(body).toEqual({ ok: true, checked: expect.any(Number), checkedReads: expect.any(Number), firstBroken: null });
+      expect(body).toEqual({
+        ok: true,
+        checked: expect.any(Number),
+        checkedReads: expect.any(Number),
+        firstBroken: null,
+      });
       expect(body.checked).toBeGreaterThanOrEqual(3);
       expect(body.checked).toBeLessThanOrEqual(count);
     });
@@ -32,7 +37,9 @@ describe('POST /audit-events/verify', () => {
 
     it('stays whole while others write', async () => {
       const admin = await app.adminToken();
-      const writes = Array.from({ length: 30 }, (_, n) => app.post('/api-keys', { token: admin, body: { name: `Key ${n}` } }));
+      const writes = Array.from({ length: 30 }, (_, n) =>
+        app.post('/api-keys', { token: admin, body: { name: `Key ${n}` } }),
+      );
       const reports = Array.from({ length: 10 }, () => app.post('/audit-events/verify', { token: auditor }));
       await Promise.all(writes);
       for (const { body } of await Promise.all(reports)) expect(body).toMatchObject({ ok: true, firstBroken: null });

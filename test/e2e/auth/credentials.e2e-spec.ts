@@ -27,14 +27,23 @@ describe('the credentials of a request', () => {
     it('shows user, roles, permissions and the widest key policy', async () => {
       expect(await app.get('/auth/me', { token: user.token })).toMatchObject({
         status: 200,
-        body: { kind: 'user', roles: ['more', 'plan'], permissions: ['platform:api-keys:create'], keyPolicy: { maxRateLimitPerMinute: 100 }, user: { id: user.id } },
+        body: {
+          kind: 'user',
+          roles: ['more', 'plan'],
+          permissions: ['platform:api-keys:create'],
+          keyPolicy: { maxRateLimitPerMinute: 100 },
+          user: { id: user.id },
+        },
       });
       expect((await app.get('/auth/me', { token: user.token })).body.keyPolicy).toEqual({ maxRateLimitPerMinute: 100 });
       expect((await app.get('/auth/me', { token: other.token })).body.keyPolicy).toBeNull();
     });
 
     it('shows a key what it may do itself', async () => {
-      expect(await app.get('/auth/me', { apiKey: key })).toMatchObject({ status: 200, body: { kind: 'key', permissions: ['platform:api-keys:create'], user: { id: user.id } } });
+      expect(await app.get('/auth/me', { apiKey: key })).toMatchObject({
+        status: 200,
+        body: { kind: 'key', permissions: ['platform:api-keys:create'], user: { id: user.id } },
+      });
     });
   });
 
@@ -48,15 +57,27 @@ describe('the credentials of a request', () => {
       expect(headers.get('set-cookie')).toMatch(/; Secure/);
     });
 
-    it.each([[undefined], ['https://evil.test'], ['null'], [`${PUBLIC_URL}.evil.test`], ['http://keys.latchkey.test'], [`${PUBLIC_URL}:8443`]])('changes nothing from the origin %s', async (origin) => {
+    it.each([
+      [undefined],
+      ['https://evil.test'],
+      ['null'],
+      [`${PUBLIC_URL}.evil.test`],
+      ['http://keys.latchkey.test'],
+      [`${PUBLIC_URL}:8443`],
+    ])('changes nothing from the origin %s', async (origin) => {
       const headers = { ...cookie(user.token), ...(origin === undefined ? {} : { origin }) };
-      expect(await app.post('/api-keys', { headers })).toMatchObject({ status: 403, body: { code: 'ORIGIN_NOT_ALLOWED' } });
+      expect(await app.post('/api-keys', { headers })).toMatchObject({
+        status: 403,
+        body: { code: 'ORIGIN_NOT_ALLOWED' },
+      });
       expect((await app.post('/auth/logout', { headers })).status).toBe(403);
       expect((await app.get('/auth/me', { token: user.token })).status).toBe(200);
     });
 
     it('changes things from our own origin', async () => {
-      expect((await app.post('/api-keys', { headers: { ...cookie(user.token), origin: PUBLIC_URL } })).status).toBe(201);
+      expect((await app.post('/api-keys', { headers: { ...cookie(user.token), origin: PUBLIC_URL } })).status).toBe(
+        201,
+      );
     });
 
     it('gives way to a bearer token, which needs no origin', async () => {
@@ -65,14 +86,20 @@ describe('the credentials of a request', () => {
       expect((await app.post('/api-keys', both)).status).toBe(201);
     });
 
-    it.each(['Basic dTpw', 'Bearer', 'Bearer not.a.token', 'Digest x'])('does not rescue the bad Authorization “%s”', async (authorization) => {
-      expect((await app.get('/auth/me', { headers: { ...cookie(user.token), authorization } })).status).toBe(401);
-    });
+    it.each(['Basic dTpw', 'Bearer', 'Bearer not.a.token', 'Digest x'])(
+      'does not rescue the bad Authorization “%s”',
+      async (authorization) => {
+        expect((await app.get('/auth/me', { headers: { ...cookie(user.token), authorization } })).status).toBe(401);
+      },
+    );
   });
 
   describe('POST /auth/logout', () => {
     it('ends this session and no other, and takes the cookie', async () => {
-      const [first, second] = [await app.tokenOf(user.email, user.password), await app.tokenOf(user.email, user.password)];
+      const [first, second] = [
+        await app.tokenOf(user.email, user.password),
+        await app.tokenOf(user.email, user.password),
+      ];
       const { status, headers } = await app.post('/auth/logout', { headers: { ...cookie(first), origin: PUBLIC_URL } });
       expect(status).toBe(204);
       expect(headers.get('set-cookie')).toMatch(/^__Host-latchkey_[0-9a-f]{8}=; .*Expires=Thu, 01 Jan 1970/);
@@ -90,12 +117,18 @@ describe('the credentials of a request', () => {
 
     it('is refused beside an Authorization, good or bad: who would have done it?', async () => {
       for (const token of [user.token, key, 'nonsense']) {
-        expect(await app.get('/auth/me', { apiKey: key, token })).toMatchObject({ status: 401, body: { detail: 'Present either X-API-Key or Authorization, not both.' } });
+        expect(await app.get('/auth/me', { apiKey: key, token })).toMatchObject({
+          status: 401,
+          body: { detail: 'Present either X-API-Key or Authorization, not both.' },
+        });
       }
     });
 
     it('speaks for itself beside a cookie, which the browser adds by itself', async () => {
-      expect((await app.get('/auth/me', { apiKey: key, headers: cookie(other.token) })).body).toMatchObject({ kind: 'key', user: { id: user.id } });
+      expect((await app.get('/auth/me', { apiKey: key, headers: cookie(other.token) })).body).toMatchObject({
+        kind: 'key',
+        user: { id: user.id },
+      });
     });
 
     it.each(['', 'nonsense', `${'k'.repeat(9000)}`])('is refused when it is none (%#)', async (apiKey) => {

@@ -45,21 +45,43 @@ describe('Failed sign-ins', () => {
     const metrics = await app.get(Meters, { strict: false }).registry.metrics();
     const [admin] = await pool.query<{ id: string }[]>('SELECT id FROM users');
     await app.close();
-    const rows = await pool.query<Row[]>(`SELECT outcome, ip, resource_id, actor_kind, details FROM audit_event WHERE action = 'auth:login' ORDER BY ip`);
+    const rows = await pool.query<Row[]>(
+      `SELECT outcome, ip, resource_id, actor_kind, details FROM audit_event WHERE action = 'auth:login' ORDER BY ip`,
+    );
     await pool.destroy();
     await database.drop();
 
     expect(rows).toEqual([
-      { outcome: 'refused', ip: '198.51.100.7', resource_id: admin!.id, actor_kind: 'anonymous', details: { code: 'SIGN_IN_FAILED', count: 25, reasons: { 'wrong-password': 20, throttled: 5 } } },
-      { outcome: 'refused', ip: '198.51.100.8', resource_id: null, actor_kind: 'anonymous', details: { code: 'SIGN_IN_FAILED', count: 5, reasons: { 'wrong-password': 5 } } },
+      {
+        outcome: 'refused',
+        ip: '198.51.100.7',
+        resource_id: admin!.id,
+        actor_kind: 'anonymous',
+        details: { code: 'SIGN_IN_FAILED', count: 25, reasons: { 'wrong-password': 20, throttled: 5 } },
+      },
+      {
+        outcome: 'refused',
+        ip: '198.51.100.8',
+        resource_id: null,
+        actor_kind: 'anonymous',
+        details: { code: 'SIGN_IN_FAILED', count: 5, reasons: { 'wrong-password': 5 } },
+      },
     ]);
     expect(metrics).toMatch(/^latchkey_sign_in_failures_total\{reason="wrong-password"\} 25$/m);
     expect(metrics).toMatch(/^latchkey_sign_in_failures_total\{reason="throttled"\} 5$/m);
     const told = lines.filter(({ msg }) => msg === 'A sign-in failed.');
-    expect(told.find(({ reason }) => reason === 'wrong-password')).toMatchObject({ clientIp: '198.51.100.7', requestId: expect.any(String), userId: admin!.id });
+    expect(told.find(({ reason }) => reason === 'wrong-password')).toMatchObject({
+      clientIp: '198.51.100.7',
+      requestId: expect.any(String),
+      userId: admin!.id,
+    });
     // A flood is counted: 20 lines of a reason, and one that says how many more there were.
     expect(told.length).toBeLessThanOrEqual(27);
-    expect(told.filter(({ reason }) => reason === 'wrong-password').reduce((sum, { repeated }) => sum + Number(repeated ?? 1), 0)).toBe(25);
+    expect(
+      told
+        .filter(({ reason }) => reason === 'wrong-password')
+        .reduce((sum, { repeated }) => sum + Number(repeated ?? 1), 0),
+    ).toBe(25);
     expect(JSON.stringify(lines)).not.toMatch(/mistyped/);
   }, 60_000);
 });

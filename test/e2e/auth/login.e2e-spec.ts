@@ -8,7 +8,8 @@ describe('POST /auth/login', () => {
   /** Each test comes from an address of its own: what one uses up is not missing in the next. */
   let addresses = 0;
   const from = () => ({ 'x-forwarded-for': `203.0.113.${(addresses += 1)}` });
-  const login = (email: unknown, password: unknown, headers: Record<string, string>) => app.post('/auth/login', { body: { email, password }, headers });
+  const login = (email: unknown, password: unknown, headers: Record<string, string>) =>
+    app.post('/auth/login', { body: { email, password }, headers });
 
   beforeAll(async () => {
     app = await TestApp.start({ TRUSTED_PROXIES: '127.0.0.1/32' });
@@ -20,7 +21,11 @@ describe('POST /auth/login', () => {
       const user = await app.addUser(['creator']);
       const { status, body, headers } = await login(` ${user.email.toUpperCase()} `, user.password, from());
       expect(status).toBe(200);
-      expect(body).toMatchObject({ accessToken: expect.any(String), expiresAt: expect.any(String), user: { id: user.id, roles: ['creator'], lastSignInAt: expect.any(String) } });
+      expect(body).toMatchObject({
+        accessToken: expect.any(String),
+        expiresAt: expect.any(String),
+        user: { id: user.id, roles: ['creator'], lastSignInAt: expect.any(String) },
+      });
       expect(headers.getSetCookie()).toEqual([
         expect.stringMatching(/^latchkey_session=[^;]+; Max-Age=28800; Path=\/; HttpOnly; SameSite=Strict$/),
         expect.stringMatching(/^latchkey_device=[^;]+; Max-Age=15552000; Path=\/; HttpOnly; SameSite=Strict$/),
@@ -32,7 +37,9 @@ describe('POST /auth/login', () => {
       let free = () => {};
       const held = new Promise<void>((resolve) => (free = resolve));
       const waiting = Array.from({ length: 66 }, () => hashingSlots.run('unknown', () => held));
-      const answers = await Promise.all([1, 2, 3].map((n) => login(`waits-${n}@latchkey.test`, 'six grey herons', from())));
+      const answers = await Promise.all(
+        [1, 2, 3].map((n) => login(`waits-${n}@latchkey.test`, 'six grey herons', from())),
+      );
       expect(answers.map(({ status }) => status)).toEqual([503, 503, 503]);
       expect(app.app.get(Conditions, { strict: false }).check()['management']!.reason).toBeUndefined();
       free();
@@ -53,22 +60,33 @@ describe('POST /auth/login', () => {
       const works = async (token: string) => (await app.get('/auth/me', { token })).status === 200;
       const [before, elsewhere] = [await app.tokenOf(user.email, user.password), user.token];
       const again = await login(user.email, user.password, { ...from(), cookie: `latchkey_session=${before}` });
-      expect([await works(before), await works(elsewhere), await works(again.body.accessToken)]).toEqual([false, true, true]);
-      const rows = await app.dataSource.query<{ action: string }[]>(`SELECT action FROM audit_event WHERE resource_id = $1 ORDER BY seq DESC LIMIT 2`, [user.id]);
+      expect([await works(before), await works(elsewhere), await works(again.body.accessToken)]).toEqual([
+        false,
+        true,
+        true,
+      ]);
+      const rows = await app.dataSource.query<{ action: string }[]>(
+        `SELECT action FROM audit_event WHERE resource_id = $1 ORDER BY seq DESC LIMIT 2`,
+        [user.id],
+      );
       expect(rows.map(({ action }) => action)).toEqual(['auth:logout', 'auth:login']);
       // Also of another person who used this browser, but not for a password that is wrong.
       await login(user.email, 'wrong', { ...from(), cookie: `latchkey_session=${other.token}` });
       expect(await works(other.token)).toBe(true);
       await login(user.email, user.password, { ...from(), cookie: `latchkey_session=${other.token}` });
       expect(await works(other.token)).toBe(false);
-      for (const cookie of ['latchkey_session=a.b.c', `latchkey_session=${before}`]) expect((await login(user.email, user.password, { ...from(), cookie })).status).toBe(200);
+      for (const cookie of ['latchkey_session=a.b.c', `latchkey_session=${before}`])
+        expect((await login(user.email, user.password, { ...from(), cookie })).status).toBe(200);
     });
 
     it('is chained in the audit trail, with who and from where', async () => {
       const user = await app.addUser([]);
       const headers = from();
       await login(user.email, user.password, headers);
-      const rows = await app.dataSource.query<{ action: string; ip: string }[]>(`SELECT action, ip FROM audit_event WHERE resource_id = $1 ORDER BY seq DESC LIMIT 1`, [user.id]);
+      const rows = await app.dataSource.query<{ action: string; ip: string }[]>(
+        `SELECT action, ip FROM audit_event WHERE resource_id = $1 ORDER BY seq DESC LIMIT 1`,
+        [user.id],
+      );
       expect(rows).toEqual([{ action: 'auth:login', ip: headers['x-forwarded-for'] }]);
     });
 
@@ -76,7 +94,8 @@ describe('POST /auth/login', () => {
       const user = await app.addUser([]);
       const headers = from();
       for (let attempt = 0; attempt < 19; attempt += 1) await login(user.email, 'wrong', headers);
-      for (let attempt = 0; attempt < 4; attempt += 1) expect((await login(user.email, user.password, headers)).status).toBe(200);
+      for (let attempt = 0; attempt < 4; attempt += 1)
+        expect((await login(user.email, user.password, headers)).status).toBe(200);
     });
 
     it('opens many at once', async () => {
@@ -88,17 +107,28 @@ describe('POST /auth/login', () => {
   });
 
   describe('400', () => {
-    it.each([[{}], [{ email: 'x', password: 'y' }], [{ email: ['a@b.co'], password: 'y' }], [{ email: 'a@b.co', password: '' }], [{ email: 'a@b.co', password: 'x'.repeat(1025) }], [{ email: 'a@b.co', password: 'x', remember: true }]])(
-      'refuses %j',
-      async (body) => {
-        expect(await app.post('/auth/login', { body, headers: from() })).toMatchObject({ status: 400, body: { code: 'VALIDATION_FAILED' } });
-      },
-    );
+    it.each([
+      [{}],
+      [{ email: 'x', password: 'y' }],
+      [{ email: ['a@b.co'], password: 'y' }],
+      [{ email: 'a@b.co', password: '' }],
+      [{ email: 'a@b.co', password: 'x'.repeat(1025) }],
+      [{ email: 'a@b.co', password: 'x', remember: true }],
+    ])('refuses %j', async (body) => {
+      expect(await app.post('/auth/login', { body, headers: from() })).toMatchObject({
+        status: 400,
+        body: { code: 'VALIDATION_FAILED' },
+      });
+    });
   });
 
   describe('401', () => {
     it('answers the same for a wrong password, nobody, a disabled account and a service account', async () => {
-      const [user, off, bot] = [await app.addUser([]), await app.addUser([]), await app.addUser([], { kind: 'service' })];
+      const [user, off, bot] = [
+        await app.addUser([]),
+        await app.addUser([]),
+        await app.addUser([], { kind: 'service' }),
+      ];
       await app.dataSource.query('UPDATE users SET is_active = false WHERE id = $1', [off.id]);
       const answers = [
         await login(user.email, 'wrong password', from()),
@@ -106,7 +136,9 @@ describe('POST /auth/login', () => {
         await login(off.email, off.password, from()),
         await login(bot.email, bot.password, from()),
       ];
-      expect(new Set(answers.map(({ status, body }) => JSON.stringify({ ...body, status, requestId: '' }))).size).toBe(1);
+      expect(new Set(answers.map(({ status, body }) => JSON.stringify({ ...body, status, requestId: '' }))).size).toBe(
+        1,
+      );
       expect(answers[0]).toMatchObject({ status: 401, body: { detail: 'E-mail or password is wrong.' } });
     });
 
@@ -127,7 +159,10 @@ describe('POST /auth/login', () => {
       const answers = await Promise.all(Array.from({ length: 30 }, () => login(user.email, 'guess', from())));
       expect(answers.filter(({ status }) => status === 401)).toHaveLength(20);
       const refused = await login(user.email.toUpperCase(), user.password, from());
-      expect(refused).toMatchObject({ status: 429, body: { code: 'TOO_MANY_REQUESTS', retryAfterSeconds: expect.any(Number) } });
+      expect(refused).toMatchObject({
+        status: 429,
+        body: { code: 'TOO_MANY_REQUESTS', retryAfterSeconds: expect.any(Number) },
+      });
       expect(Number(refused.headers.get('retry-after'))).toBeLessThanOrEqual(900);
       expect(refused.body.detail).toContain('a browser in which you have signed in before');
     });
@@ -155,14 +190,18 @@ describe('POST /auth/login', () => {
     it('does not take the browser of another account for one that is known', async () => {
       const [user, attacker] = [await app.addUser([]), await app.addUser([])];
       const browser = { cookie: cookiesOf(await login(attacker.email, attacker.password, from())) };
-      const answers = await Promise.all(Array.from({ length: 30 }, () => login(user.email, 'guess', { ...from(), ...browser })));
+      const answers = await Promise.all(
+        Array.from({ length: 30 }, () => login(user.email, 'guess', { ...from(), ...browser })),
+      );
       expect(answers.filter(({ status }) => status === 401)).toHaveLength(20);
     });
 
     it('slows a browser that is known and guesses, and then treats it like any other', async () => {
       const user = await app.addUser([]);
       const browser = { cookie: cookiesOf(await login(user.email, user.password, from())) };
-      const answers = await Promise.all(Array.from({ length: 60 }, () => login(user.email, 'guess', { ...from(), ...browser })));
+      const answers = await Promise.all(
+        Array.from({ length: 60 }, () => login(user.email, 'guess', { ...from(), ...browser })),
+      );
       expect(answers.filter(({ status }) => status === 401)).toHaveLength(40);
     });
 
@@ -170,7 +209,9 @@ describe('POST /auth/login', () => {
       const attacker = from();
       const statuses: number[] = [];
       for (let round = 0; round < 11; round += 1) {
-        const answers = await Promise.all(Array.from({ length: 10 }, (_, index) => login(`target-${round}-${index}@latchkey.test`, 'guess', attacker)));
+        const answers = await Promise.all(
+          Array.from({ length: 10 }, (_, index) => login(`target-${round}-${index}@latchkey.test`, 'guess', attacker)),
+        );
         statuses.push(...answers.map(({ status }) => status));
       }
       expect(statuses).toEqual([...Array<number>(100).fill(401), ...Array<number>(10).fill(429)]);
@@ -181,11 +222,16 @@ describe('POST /auth/login', () => {
       const statuses: number[] = [];
       for (const [round, { email }] of targets.entries()) {
         const answers = await Promise.all(
-          Array.from({ length: 10 }, (_, index) => login(email, 'guess', { 'x-forwarded-for': `2001:db8:1:${(round * 397 + index).toString(16)}::1` })),
+          Array.from({ length: 10 }, (_, index) =>
+            login(email, 'guess', { 'x-forwarded-for': `2001:db8:1:${(round * 397 + index).toString(16)}::1` }),
+          ),
         );
         statuses.push(...answers.map(({ status }) => status));
       }
-      expect([statuses.filter((status) => status === 401).length, statuses.filter((status) => status === 429).length]).toEqual([400, 20]);
+      expect([
+        statuses.filter((status) => status === 401).length,
+        statuses.filter((status) => status === 429).length,
+      ]).toEqual([400, 20]);
       expect((await login('another@latchkey.test', 'guess', { 'x-forwarded-for': '2001:db8:2::1' })).status).toBe(401);
     }, 120_000);
   });
@@ -193,5 +239,8 @@ describe('POST /auth/login', () => {
 
 /** What a browser sends back of an answer. */
 function cookiesOf({ headers }: Answer): string {
-  return headers.getSetCookie().map((line) => line.split(';')[0]!).join('; ');
+  return headers
+    .getSetCookie()
+    .map((line) => line.split(';')[0]!)
+    .join('; ');
 }

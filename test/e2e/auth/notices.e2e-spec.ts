@@ -14,9 +14,11 @@ describe('What happened to an account', () => {
     expect(status).toBe(200);
     return body;
   };
-  const fail = (user: TestUser, headers = from()) => app.post('/auth/login', { body: { email: user.email, password: 'not the password' }, headers });
+  const fail = (user: TestUser, headers = from()) =>
+    app.post('/auth/login', { body: { email: user.email, password: 'not the password' }, headers });
   const noticesOf = async (token: string) => (await app.get('/auth/me', { token })).body.notices;
-  const acknowledge = (token: string, marker: string) => app.post('/auth/notices/acknowledge', { token, body: { marker } });
+  const acknowledge = (token: string, marker: string) =>
+    app.post('/auth/notices/acknowledge', { token, body: { marker } });
 
   beforeAll(async () => {
     app = await TestApp.start({ TRUSTED_PROXIES: '127.0.0.1/32' });
@@ -26,7 +28,10 @@ describe('What happened to an account', () => {
 
   it('is nothing, where nothing happened and where the person did it', async () => {
     const user = await app.addUser(['creator']);
-    await app.put(`/users/${user.id}/password`, { token: user.token, body: { password: NEW, currentPassword: user.password } });
+    await app.put(`/users/${user.id}/password`, {
+      token: user.token,
+      body: { password: NEW, currentPassword: user.password },
+    });
     expect((await signIn(user, NEW)).notices).toBeNull();
     expect(await noticesOf(user.token)).toBeNull();
   });
@@ -76,7 +81,10 @@ describe('What happened to an account', () => {
     await eventually(async () => expect((await noticesOf(token)).failedSignIns.count).toBe(2));
     expect((await acknowledge(token, notices.marker)).status).toBe(204);
     const rest = await noticesOf(token);
-    expect(rest).toMatchObject({ failedSignIns: { count: 1 }, changes: [{ kind: 'roles', sentence: expect.stringContaining('gave you creator') }] });
+    expect(rest).toMatchObject({
+      failedSignIns: { count: 1 },
+      changes: [{ kind: 'roles', sentence: expect.stringContaining('gave you creator') }],
+    });
     expect((await acknowledge(token, rest.marker)).status).toBe(204);
     expect(await noticesOf(token)).toBeNull();
     expect((await signIn(user)).notices).toBeNull();
@@ -97,7 +105,14 @@ describe('What happened to an account', () => {
     expect((await signIn(other)).notices).toBeNull();
   });
 
-  it.each([[{}], [{ marker: '' }], [{ marker: '1' }], [{ marker: '-1.2' }], [{ marker: '1.2; DROP' }], [{ marker: 12 }]])('refuses %j as a marker', async (body) => {
+  it.each([
+    [{}],
+    [{ marker: '' }],
+    [{ marker: '1' }],
+    [{ marker: '-1.2' }],
+    [{ marker: '1.2; DROP' }],
+    [{ marker: 12 }],
+  ])('refuses %j as a marker', async (body) => {
     const user = await app.addUser([]);
     expect((await app.post('/auth/notices/acknowledge', { token: user.token, body })).status).toBe(400);
   });
@@ -107,6 +122,9 @@ describe('What happened to an account', () => {
     await fail(user);
     const apiKey = (await app.post('/api-keys', { token: user.token })).body.secretKey as string;
     expect((await app.get('/auth/me', { apiKey })).body).toMatchObject({ notices: null, mustChangePassword: false });
-    expect(await app.post('/auth/notices/acknowledge', { apiKey, body: { marker: '1.1' } })).toMatchObject({ status: 403, body: { code: 'ONLY_FOR_PEOPLE' } });
+    expect(await app.post('/auth/notices/acknowledge', { apiKey, body: { marker: '1.1' } })).toMatchObject({
+      status: 403,
+      body: { code: 'ONLY_FOR_PEOPLE' },
+    });
   });
 });

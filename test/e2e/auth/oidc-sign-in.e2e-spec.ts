@@ -5,7 +5,11 @@ import { trailOf } from '../../support/trail.js';
 
 const cookies = ({ headers }: Answer) => headers.getSetCookie();
 /** What a browser would send of the cookies it got; those that were taken out are gone. */
-const kept = (answer: Answer) => cookies(answer).filter((line) => !line.includes('Max-Age=0')).map((line) => line.split(';')[0]!).join('; ');
+const kept = (answer: Answer) =>
+  cookies(answer)
+    .filter((line) => !line.includes('Max-Age=0'))
+    .map((line) => line.split(';')[0]!)
+    .join('; ');
 const sessionOf = (answer: Answer) => /latchkey_session=([^;]+)/.exec(kept(answer))?.[1];
 const problemOf = (answer: Answer) => new URL(answer.headers.get('location')!).searchParams.get('problem');
 
@@ -32,11 +36,19 @@ describe('signing in to the console with the identity provider', () => {
   });
 
   const somebody = (claims: Record<string, unknown> = {}) => {
-    provider.person = { sub: `person-${(count += 1)}`, name: 'Grace', email: 'grace@example.com', roles: ['staff'], ...claims };
+    provider.person = {
+      sub: `person-${(count += 1)}`,
+      name: 'Grace',
+      email: 'grace@example.com',
+      roles: ['staff'],
+      ...claims,
+    };
   };
   const begin = (query = '', on = app) => on.get(`/auth/oidc/login${query}`);
   const comeBack = (to: URL, cookie: string, on = app) =>
-    on.get(`/auth/oidc/callback${to.search}`, { headers: { ...(cookie === '' ? {} : { cookie }), 'x-forwarded-for': address } });
+    on.get(`/auth/oidc/callback${to.search}`, {
+      headers: { ...(cookie === '' ? {} : { cookie }), 'x-forwarded-for': address },
+    });
   const signIn = async (query = '', on = app) => {
     const begun = await begin(query, on);
     return comeBack(provider.approve(begun.headers.get('location')!), kept(begun), on);
@@ -66,17 +78,34 @@ describe('signing in to the console with the identity provider', () => {
 
     it('with a cookie for ten minutes that scripts and other routes do not see, and that is no session', async () => {
       const begun = await begin();
-      expect(cookies(begun)).toEqual([expect.stringMatching(/^latchkey_sign_in=[^;]+; Max-Age=600; Path=\/api\/v1\/auth\/oidc; HttpOnly; SameSite=Lax$/)]);
+      expect(cookies(begun)).toEqual([
+        expect.stringMatching(
+          /^latchkey_sign_in=[^;]+; Max-Age=600; Path=\/api\/v1\/auth\/oidc; HttpOnly; SameSite=Lax$/,
+        ),
+      ]);
       const text = kept(begun).split('=')[1]!;
       expect((await me(text)).status).toBe(401);
       expect((await app.get('/auth/me', { token: text })).status).toBe(401);
     });
 
     it.each([
-      'https://evil.example/console', '//evil.example/console', '/\\evil.example', '/console/..//evil.example', '/console/../docs', '/console.evil.example', '/consoles', 'console', 'javascript:alert(1)', '/docs', `/console/${'x'.repeat(1024)}`,
+      'https://evil.example/console',
+      '//evil.example/console',
+      '/\\evil.example',
+      '/console/..//evil.example',
+      '/console/../docs',
+      '/console.evil.example',
+      '/consoles',
+      'console',
+      'javascript:alert(1)',
+      '/docs',
+      `/console/${'x'.repeat(1024)}`,
     ])('nowhere when it is to end at %s', async (returnTo) => {
       const answer = await begin(`?returnTo=${encodeURIComponent(returnTo)}`);
-      expect(answer).toMatchObject({ status: 400, body: { code: 'VALIDATION_FAILED', errors: [{ path: 'returnTo' }] } });
+      expect(answer).toMatchObject({
+        status: 400,
+        body: { code: 'VALIDATION_FAILED', errors: [{ path: 'returnTo' }] },
+      });
       expect(cookies(answer)).toEqual([]);
     });
   });
@@ -90,20 +119,38 @@ describe('signing in to the console with the identity provider', () => {
       expect(answer.headers.get('cache-control')).toBe('no-store');
       expect(answer.headers.get('referrer-policy')).toBe('no-referrer');
       expect(cookies(answer)).toEqual([
-        expect.stringMatching(/^latchkey_sign_in=; Max-Age=0; Path=\/api\/v1\/auth\/oidc; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; SameSite=Lax$/),
+        expect.stringMatching(
+          /^latchkey_sign_in=; Max-Age=0; Path=\/api\/v1\/auth\/oidc; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; SameSite=Lax$/,
+        ),
         expect.stringMatching(/^latchkey_session=[^;]+; Max-Age=[1-9]\d+; Path=\/; HttpOnly; SameSite=Strict$/),
       ]);
-      expect((await me(sessionOf(answer)!)).body).toMatchObject({ kind: 'user', roles: ['admin'], user: { name: 'Grace', email: 'grace@example.com', roles: ['admin'], lastSignInAt: expect.any(String) } });
+      expect((await me(sessionOf(answer)!)).body).toMatchObject({
+        kind: 'user',
+        roles: ['admin'],
+        user: { name: 'Grace', email: 'grace@example.com', roles: ['admin'], lastSignInAt: expect.any(String) },
+      });
     });
 
     it('with the mapped one of the groups of a large directory', async () => {
-      somebody({ roles: [...Array.from({ length: 200 }, (_, index) => `${String(index).padStart(4, '0')}5b5e-0000-7cc3-b4a1-3a7c2f1d9e00`), 'staff'] });
+      somebody({
+        roles: [
+          ...Array.from(
+            { length: 200 },
+            (_, index) => `${String(index).padStart(4, '0')}5b5e-0000-7cc3-b4a1-3a7c2f1d9e00`,
+          ),
+          'staff',
+        ],
+      });
       expect((await me(sessionOf(await signIn())!)).body.roles).toEqual(['creator']);
     });
 
     it('at the page of the console it was begun for', async () => {
       somebody();
-      expect((await signIn(`?returnTo=${encodeURIComponent('/console/keys?status=active&search=a%20b#x')}`)).headers.get('location')).toBe(`${app.config.publicUrl}/console/keys?status=active&search=a%20b#x`);
+      expect(
+        (await signIn(`?returnTo=${encodeURIComponent('/console/keys?status=active&search=a%20b#x')}`)).headers.get(
+          'location',
+        ),
+      ).toBe(`${app.config.publicUrl}/console/keys?status=active&search=a%20b#x`);
     });
 
     it('in the trail, as a password’s sign-in does, with who vouched for it', async () => {
@@ -117,7 +164,11 @@ describe('signing in to the console with the identity provider', () => {
 
     it('as the user whom the provider’s bearer tokens mean', async () => {
       somebody();
-      const ids = [(await me(sessionOf(await signIn())!)).body.user.id, (await app.get('/auth/me', { token: provider.bearerToken() })).body.user.id, (await me(sessionOf(await signIn())!)).body.user.id];
+      const ids = [
+        (await me(sessionOf(await signIn())!)).body.user.id,
+        (await app.get('/auth/me', { token: provider.bearerToken() })).body.user.id,
+        (await me(sessionOf(await signIn())!)).body.user.id,
+      ];
       expect(ids).toEqual([expect.any(String), ids[0], ids[0]]);
     });
   });
@@ -146,8 +197,12 @@ describe('signing in to the console with the identity provider', () => {
     it('changes nothing from another origin, and ends with a sign-out', async () => {
       somebody();
       const cookie = `latchkey_session=${sessionOf(await signIn())!}`;
-      expect((await app.post('/auth/logout', { headers: { cookie, origin: provider.issuer } })).body.code).toBe('ORIGIN_NOT_ALLOWED');
-      expect((await app.post('/auth/logout', { headers: { cookie, origin: new URL(app.config.publicUrl).origin } })).status).toBe(204);
+      expect((await app.post('/auth/logout', { headers: { cookie, origin: provider.issuer } })).body.code).toBe(
+        'ORIGIN_NOT_ALLOWED',
+      );
+      expect(
+        (await app.post('/auth/logout', { headers: { cookie, origin: new URL(app.config.publicUrl).origin } })).status,
+      ).toBe(204);
       expect((await app.get('/auth/me', { headers: { cookie } })).status).toBe(401);
     });
   });
@@ -174,9 +229,14 @@ describe('signing in to the console with the identity provider', () => {
 
     it('with two cookies of the attempt, both of which are removed', async () => {
       const [begun, others] = [await begin(), await begin()];
-      const answer = await comeBack(provider.approve(begun.headers.get('location')!), `${kept(begun)}; ${kept(others)}`);
+      const answer = await comeBack(
+        provider.approve(begun.headers.get('location')!),
+        `${kept(begun)}; ${kept(others)}`,
+      );
       await refused(answer, 'expired');
-      expect(cookies(answer).map((line) => /^latchkey_sign_in=; Max-Age=0; .*Path=([^;]+)/.exec(line)?.[1])).toEqual(expect.arrayContaining(['/', '/api/v1/auth/oidc', '/api/v1/auth/oidc/callback/']));
+      expect(cookies(answer).map((line) => /^latchkey_sign_in=; Max-Age=0; .*Path=([^;]+)/.exec(line)?.[1])).toEqual(
+        expect.arrayContaining(['/', '/api/v1/auth/oidc', '/api/v1/auth/oidc/callback/']),
+      );
     });
 
     it('when the same code comes twice', async () => {
@@ -271,24 +331,38 @@ describe('signing in to the console with the identity provider', () => {
     });
 
     it('ends with Secure cookies where the server is reached by https', async () => {
-      const secure = await TestApp.start({ ...provider.variables, PUBLIC_URL: 'https://keys.example.com' }, app.database);
+      const secure = await TestApp.start(
+        { ...provider.variables, PUBLIC_URL: 'https://keys.example.com' },
+        app.database,
+      );
       somebody();
       const begun = await begin('', secure);
-      expect(cookies(begun)).toEqual([expect.stringMatching(/^__Host-latchkey_sign_in_[0-9a-f]{8}=[^;]+; Max-Age=600; Path=\/; HttpOnly; Secure; SameSite=Lax$/)]);
+      expect(cookies(begun)).toEqual([
+        expect.stringMatching(
+          /^__Host-latchkey_sign_in_[0-9a-f]{8}=[^;]+; Max-Age=600; Path=\/; HttpOnly; Secure; SameSite=Lax$/,
+        ),
+      ]);
       const answer = await comeBack(provider.approve(begun.headers.get('location')!), kept(begun), secure);
-      expect(cookies(answer).map((line) => line.split('=')[0])).toEqual([expect.stringMatching(/^__Host-latchkey_sign_in_/), expect.stringMatching(/^__Host-latchkey_[0-9a-f]{8}$/), 'latchkey_session']);
+      expect(cookies(answer).map((line) => line.split('=')[0])).toEqual([
+        expect.stringMatching(/^__Host-latchkey_sign_in_/),
+        expect.stringMatching(/^__Host-latchkey_[0-9a-f]{8}$/),
+        'latchkey_session',
+      ]);
       expect(cookies(answer).map((line) => line.includes('; Secure'))).toEqual([true, true, true]);
       expect(answer.headers.get('location')).toBe('https://keys.example.com/console');
       await secure.stop();
     });
 
-    it.each(['client_secret_post', 'none'] as const)('ends with a provider that wants the secret otherwise (%s)', async (way) => {
-      provider.secretIn = way;
-      const other = await TestApp.start(provider.variables, app.database);
-      somebody();
-      expect(sessionOf(await signIn('', other))).toBeDefined();
-      await other.stop();
-    });
+    it.each(['client_secret_post', 'none'] as const)(
+      'ends with a provider that wants the secret otherwise (%s)',
+      async (way) => {
+        provider.secretIn = way;
+        const other = await TestApp.start(provider.variables, app.database);
+        somebody();
+        expect(sessionOf(await signIn('', other))).toBeDefined();
+        await other.stop();
+      },
+    );
 
     it('is put off while the provider is away, on a page that says so', async () => {
       const away = await LoginProvider.start();
@@ -316,12 +390,17 @@ describe('signing in to the console with the identity provider', () => {
       for (const variables of [tokensAlone, {}]) {
         const without = await TestApp.start(variables, app.database);
         for (const path of ['/auth/oidc/login', '/auth/oidc/callback?code=x&state=y']) {
-          expect(await without.get(path)).toMatchObject({ status: 404, body: { code: 'IDENTITY_PROVIDER_NOT_CONFIGURED' } });
+          expect(await without.get(path)).toMatchObject({
+            status: 404,
+            body: { code: 'IDENTITY_PROVIDER_NOT_CONFIGURED' },
+          });
         }
         expect((await without.get('//console')).body).not.toContain('latchkey:identity-provider');
         await without.stop();
       }
-      expect((await app.get('//console')).body).toContain('<meta name="latchkey:identity-provider" content="Example Corp" />');
+      expect((await app.get('//console')).body).toContain(
+        '<meta name="latchkey:identity-provider" content="Example Corp" />',
+      );
     });
   });
 });

@@ -29,9 +29,29 @@ describe('tokens of an identity provider', () => {
 
   it('make a user on first sight, with the roles that are mapped and exist', async () => {
     const sub = subject();
-    const { body } = await me(provider.token({ sub, email: ' Grace@Example.com ', name: 'Grace', roles: ['staff', 'unknown', 'ghosts', 7] }));
-    expect(body).toMatchObject({ kind: 'user', roles: ['creator'], user: { email: 'Grace@Example.com', name: 'Grace', kind: 'person', roles: ['creator'], signsInWith: 'identity-provider', lastSignInAt: expect.any(String) } });
-    expect(await trailOf(app, body.user.id)).toMatchObject([{ action: 'users:create', actor_kind: 'user', actor_id: body.user.id, details: { issuer: provider.issuer, subject: sub } }]);
+    const { body } = await me(
+      provider.token({ sub, email: ' Grace@Example.com ', name: 'Grace', roles: ['staff', 'unknown', 'ghosts', 7] }),
+    );
+    expect(body).toMatchObject({
+      kind: 'user',
+      roles: ['creator'],
+      user: {
+        email: 'Grace@Example.com',
+        name: 'Grace',
+        kind: 'person',
+        roles: ['creator'],
+        signsInWith: 'identity-provider',
+        lastSignInAt: expect.any(String),
+      },
+    });
+    expect(await trailOf(app, body.user.id)).toMatchObject([
+      {
+        action: 'users:create',
+        actor_kind: 'user',
+        actor_id: body.user.id,
+        details: { issuer: provider.issuer, subject: sub },
+      },
+    ]);
     expect((await me(provider.token({ sub }))).body.user.id).toBe(body.user.id);
   });
 
@@ -50,8 +70,16 @@ describe('tokens of an identity provider', () => {
   });
 
   it('use a name that fits, whatever the claim holds', async () => {
-    for (const [name, expected] of [['x'.repeat(300), 'x'.repeat(100)], ['a\0b', 'fits'], ['\ud800', 'fits'], [{}, 'fits'], ['', 'fits']] as const) {
-      expect((await me(provider.token({ sub: subject(), name, preferred_username: 'fits' }))).body.user.name).toBe(expected);
+    for (const [name, expected] of [
+      ['x'.repeat(300), 'x'.repeat(100)],
+      ['a\0b', 'fits'],
+      ['\ud800', 'fits'],
+      [{}, 'fits'],
+      ['', 'fits'],
+    ] as const) {
+      expect((await me(provider.token({ sub: subject(), name, preferred_username: 'fits' }))).body.user.name).toBe(
+        expected,
+      );
     }
   });
 
@@ -105,18 +133,25 @@ describe('tokens of an identity provider', () => {
     expect((await me(token)).status).toBe(200);
     await app.delete(`/users/${id}`, { token: admin });
     expect((await me(token)).status).toBe(401);
-    const [row] = await app.dataSource.query<{ count: number }[]>('SELECT count(*)::int AS count FROM users WHERE id = $1', [id]);
+    const [row] = await app.dataSource.query<{ count: number }[]>(
+      'SELECT count(*)::int AS count FROM users WHERE id = $1',
+      [id],
+    );
     expect(row?.count).toBe(1);
   });
 
   it('cannot be given a password here', async () => {
     const { id } = (await me(provider.token({ sub: subject() }))).body.user;
-    expect((await app.put(`/users/${id}/password`, { token: admin, body: { password: 'a password for nobody' } })).body.code).toBe('HAS_NO_PASSWORD');
+    expect(
+      (await app.put(`/users/${id}/password`, { token: admin, body: { password: 'a password for nobody' } })).body.code,
+    ).toBe('HAS_NO_PASSWORD');
   });
 
   it('do not make the provider answer for every made-up key id', async () => {
     const before = provider.asked;
-    const answers = await Promise.all(Array.from({ length: 30 }, (_, index) => me(provider.token({}, { kid: `made-up-${index}` }))));
+    const answers = await Promise.all(
+      Array.from({ length: 30 }, (_, index) => me(provider.token({}, { kid: `made-up-${index}` }))),
+    );
     expect(answers.map(({ status }) => status)).toEqual(Array(30).fill(401));
     expect(provider.asked - before).toBeLessThanOrEqual(1);
   });

@@ -284,7 +284,8 @@ describe('a second factor', () => {
       await timeIsOver();
       const before = await counted();
       const address = from();
-      for (const { user } of [stolen, own]) expect((await login(user, undefined, address)).body.code).toBe('MFA_REQUIRED');
+      for (const { user } of [stolen, own])
+        expect((await login(user, undefined, address)).body.code).toBe('MFA_REQUIRED');
       await afterAWhile(app, own.user.id);
       // The code comes to another replica than the password.
       const signedIn = await login(own.user, await codeOf(app, own.factor.secret), from(), other);
@@ -306,16 +307,20 @@ describe('a second factor', () => {
 
     it('accuses nobody who types the code while a replica ends', async () => {
       const { user } = await withFactor();
-      await app.dataSource.query(`UPDATE users SET last_sign_in_at = now() - interval '1 hour' WHERE id = $1`, [user.id]);
+      await app.dataSource.query(`UPDATE users SET last_sign_in_at = now() - interval '1 hour' WHERE id = $1`, [
+        user.id,
+      ]);
       const ending = await TestApp.start(TRUSTED, app.database);
       expect((await login(user, undefined, from(), ending)).body.code).toBe('MFA_REQUIRED');
       // Its pool lives on: Passport knows the strategy of the application that was made last, for the whole process.
       await ending.app.close();
       ended.push(ending);
-      expect(await app.dataSource.query(
-        `SELECT details FROM audit_event WHERE action = 'auth:login' AND outcome = 'refused' AND resource_id = $1`,
-        [user.id],
-      )).toEqual([]);
+      expect(
+        await app.dataSource.query(
+          `SELECT details FROM audit_event WHERE action = 'auth:login' AND outcome = 'refused' AND resource_id = $1`,
+          [user.id],
+        ),
+      ).toEqual([]);
     });
 
     it('leaves an office behind one address its tries', async () => {
@@ -389,7 +394,9 @@ describe('a second factor', () => {
     it('does not come back by its row: neither its secret under the next one, nor unseen as a whole', async () => {
       const { user, factor } = await withFactor();
       const stored = async () =>
-        (await app.dataSource.query('SELECT id, sealed_secret FROM second_factor WHERE user_id = $1', [user.id]))[0] as {
+        (
+          await app.dataSource.query('SELECT id, sealed_secret FROM second_factor WHERE user_id = $1', [user.id])
+        )[0] as {
           id: string;
           sealed_secret: Buffer;
         };
@@ -399,7 +406,11 @@ describe('a second factor', () => {
       const { id } = await stored();
       const put = async (as: string) => {
         const columns = 'id = $2, sealed_secret = $3, last_step = 0, tried_step = 0, tries = 0';
-        await app.dataSource.query(`UPDATE second_factor SET ${columns} WHERE user_id = $1`, [user.id, as, first.sealed_secret]);
+        await app.dataSource.query(`UPDATE second_factor SET ${columns} WHERE user_id = $1`, [
+          user.id,
+          as,
+          first.sealed_secret,
+        ]);
       };
       await put(id);
       expect(await doctorLine()).not.toContain(user.id);

@@ -20,18 +20,31 @@ describe('A password that another person chose', () => {
   /** A person whom the admin has just added, with every right. */
   const add = async () => {
     const email = `added-${(people += 1)}@latchkey.test`;
-    const { body } = await app.post('/users', { token: admin, body: { name: 'Added', email, password: FIRST, roles: ['admin'] } });
+    const { body } = await app.post('/users', {
+      token: admin,
+      body: { name: 'Added', email, password: FIRST, roles: ['admin'] },
+    });
     return { id: body.id as string, email };
   };
-  const signIn = async (email: string, password: string) => (await app.post('/auth/login', { body: { email, password } })).body;
+  const signIn = async (email: string, password: string) =>
+    (await app.post('/auth/login', { body: { email, password } })).body;
 
   it('opens a session that says so, and can do nothing but change it, look at itself and sign out', async () => {
     const { id, email } = await add();
     const { accessToken: token, mustChangePassword } = await signIn(email, FIRST);
     expect(mustChangePassword).toBe(true);
     expect(await app.get('/auth/me', { token })).toMatchObject({ status: 200, body: { mustChangePassword: true } });
-    for (const [method, path] of [['GET', '/users'], ['GET', '/api-keys'], ['POST', '/api-keys'], ['POST', '/verify'], ['GET', `/users/${id}`], ['GET', '/audit-events']] as const) {
-      expect(await app.request(method, path, { token, ...(method === 'POST' ? { body: {} } : {}) })).toMatchObject(REFUSED);
+    for (const [method, path] of [
+      ['GET', '/users'],
+      ['GET', '/api-keys'],
+      ['POST', '/api-keys'],
+      ['POST', '/verify'],
+      ['GET', `/users/${id}`],
+      ['GET', '/audit-events'],
+    ] as const) {
+      expect(await app.request(method, path, { token, ...(method === 'POST' ? { body: {} } : {}) })).toMatchObject(
+        REFUSED,
+      );
     }
     expect((await app.post('/auth/logout', { token })).status).toBe(204);
     expect((await app.get('/auth/me', { token })).status).toBe(401);
@@ -49,7 +62,9 @@ describe('A password that another person chose', () => {
   it('is asked for no longer once it is changed, in the session that changed it and in all others', async () => {
     const { id, email } = await add();
     const { accessToken: token } = await signIn(email, FIRST);
-    expect((await app.put(`/users/${id}/password`, { token, body: { password: OWN, currentPassword: FIRST } })).status).toBe(204);
+    expect(
+      (await app.put(`/users/${id}/password`, { token, body: { password: OWN, currentPassword: FIRST } })).status,
+    ).toBe(204);
     expect((await app.get('/users', { token })).status).toBe(200);
     expect(await signIn(email, OWN)).toMatchObject({ mustChangePassword: false });
   });
@@ -71,15 +86,24 @@ describe('A password that another person chose', () => {
 
   it('leaves the keys of its account as they are', async () => {
     const user = await app.addUser(['admin']);
-    const key = (await app.post('/api-keys', { token: user.token, body: { roles: ['gateway'] } })).body.secretKey as string;
+    const key = (await app.post('/api-keys', { token: user.token, body: { roles: ['gateway'] } })).body
+      .secretKey as string;
     await app.put(`/users/${user.id}/password`, { token: admin, body: { password: FIRST } });
-    expect(await app.post('/verify', { apiKey: key, body: { key } })).toMatchObject({ status: 200, body: { valid: true } });
+    expect(await app.post('/verify', { apiKey: key, body: { key } })).toMatchObject({
+      status: 200,
+      body: { valid: true },
+    });
   });
 
   it('makes its session inactive for services that ask about it', async () => {
     const { email } = await add();
     const { accessToken: token } = await signIn(email, FIRST);
-    const introspect = (asked: string) => app.post('/introspect', { token: admin, rawBody: `token=${asked}`, headers: { 'content-type': 'application/x-www-form-urlencoded' } });
+    const introspect = (asked: string) =>
+      app.post('/introspect', {
+        token: admin,
+        rawBody: `token=${asked}`,
+        headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      });
     expect((await introspect(token)).body).toEqual({ active: false });
     expect((await introspect(admin)).body).toMatchObject({ active: true });
   });

@@ -26,13 +26,32 @@ describe('bad input', () => {
   });
 
   const counts = () =>
-    app.dataSource.query<unknown[]>(`SELECT (SELECT count(*) FROM api_key) AS keys, (SELECT count(*) FROM api_key_secret) AS secrets, (SELECT count(*) FROM audit_event WHERE outcome = 'success' AND action = 'api-keys:create') AS audited`);
-  const create = (rawBody: string, headers: Record<string, string> = JSON_TYPE) => app.post('/api-keys', { token: admin, rawBody, headers });
-  const raw = (method: string, target: string, headers: string[] = [], body = '') => sendRaw(port, rawRequest(method, target, headers, body));
+    app.dataSource.query<unknown[]>(
+      `SELECT (SELECT count(*) FROM api_key) AS keys, (SELECT count(*) FROM api_key_secret) AS secrets, (SELECT count(*) FROM audit_event WHERE outcome = 'success' AND action = 'api-keys:create') AS audited`,
+    );
+  const create = (rawBody: string, headers: Record<string, string> = JSON_TYPE) =>
+    app.post('/api-keys', { token: admin, rawBody, headers });
+  const raw = (method: string, target: string, headers: string[] = [], body = '') =>
+    sendRaw(port, rawRequest(method, target, headers, body));
 
-  function expectProblem(answer: { status: number; body: Answer['body']; headers: Headers | Record<string, string> }, status: number, code: string, path?: string): void {
-    const header = (name: string) => (answer.headers instanceof Headers ? answer.headers.get(name) : answer.headers[name]);
-    expect([answer.status, answer.body]).toEqual([status, expect.objectContaining({ status, code, type: 'about:blank', title: expect.any(String), detail: expect.any(String) })]);
+  function expectProblem(
+    answer: { status: number; body: Answer['body']; headers: Headers | Record<string, string> },
+    status: number,
+    code: string,
+    path?: string,
+  ): void {
+    const header = (name: string) =>
+      answer.headers instanceof Headers ? answer.headers.get(name) : answer.headers[name];
+    expect([answer.status, answer.body]).toEqual([
+      status,
+      expect.objectContaining({
+        status,
+        code,
+        type: 'about:blank',
+        title: expect.any(String),
+        detail: expect.any(String),
+      }),
+    ]);
     expect(header('content-type')).toBe('application/problem+json; charset=utf-8');
     expect(header('x-request-id')).toBe(answer.body.requestId);
     if (path !== undefined) expect(answer.body.errors.map((error: { path: string }) => error.path)).toContain(path);
@@ -122,13 +141,20 @@ describe('bad input', () => {
 
     it('bytes that are no UTF-8', async () => {
       const body = Buffer.from('7b226e616d65223a22ff227d', 'hex');
-      const head = rawRequest('POST', '/api/v1/api-keys', [`Authorization: Bearer ${admin}`, 'Content-Type: application/json', `Content-Length: ${body.length}`]).replace('Content-Length: 0\r\n', '');
+      const head = rawRequest('POST', '/api/v1/api-keys', [
+        `Authorization: Bearer ${admin}`,
+        'Content-Type: application/json',
+        `Content-Length: ${body.length}`,
+      ]).replace('Content-Length: 0\r\n', '');
       expectProblem(await sendRaw(port, Buffer.concat([Buffer.from(head), body])), 400, 'VALIDATION_FAILED');
     });
 
     it('asks for credentials first, whatever the body', async () => {
-      for (const rawBody of ['{', '{"a":1,"a":1}', '"\\u0000"']) expect((await app.post('/api-keys', { rawBody, headers: JSON_TYPE })).status).toBe(401);
-      expect((await app.post('/api-keys', { rawBody: 'x', headers: { 'content-type': 'text/plain' } })).status).toBe(401);
+      for (const rawBody of ['{', '{"a":1,"a":1}', '"\\u0000"'])
+        expect((await app.post('/api-keys', { rawBody, headers: JSON_TYPE })).status).toBe(401);
+      expect((await app.post('/api-keys', { rawBody: 'x', headers: { 'content-type': 'text/plain' } })).status).toBe(
+        401,
+      );
     });
   });
 
@@ -136,42 +162,94 @@ describe('bad input', () => {
     it('refuses a body of 1 MB, announced or not', async () => {
       expectProblem(await create(JSON.stringify({ description: 'x'.repeat(1_000_000) })), 413, 'BODY_TOO_LARGE');
       const chunk = `10000\r\n${'x'.repeat(0x10000)}\r\n`;
-      const head = rawRequest('POST', '/api/v1/api-keys', [`Authorization: Bearer ${admin}`, 'Content-Type: application/json', 'Transfer-Encoding: chunked']).replace('Content-Length: 0\r\n', '');
+      const head = rawRequest('POST', '/api/v1/api-keys', [
+        `Authorization: Bearer ${admin}`,
+        'Content-Type: application/json',
+        'Transfer-Encoding: chunked',
+      ]).replace('Content-Length: 0\r\n', '');
       expectProblem(await sendRaw(port, `${head}${chunk}${chunk}0\r\n\r\n`), 413, 'BODY_TOO_LARGE');
     });
 
     it('takes a body just below 64 KiB to the validators', async () => {
-      expectProblem(await create(JSON.stringify({ description: 'x'.repeat(65_000) })), 400, 'VALIDATION_FAILED', 'description');
+      expectProblem(
+        await create(JSON.stringify({ description: 'x'.repeat(65_000) })),
+        400,
+        'VALIDATION_FAILED',
+        'description',
+      );
     });
   });
 
   describe('415', () => {
-    it.each(['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', 'application/xml', 'application/jsonp', 'nonsense', 'application/json, text/plain'])('refuses %s', async (type) => {
+    it.each([
+      'text/plain',
+      'application/x-www-form-urlencoded',
+      'multipart/form-data; boundary=x',
+      'application/xml',
+      'application/jsonp',
+      'nonsense',
+      'application/json, text/plain',
+    ])('refuses %s', async (type) => {
       expectProblem(await create('{"name":"x"}', { 'content-type': type }), 415, 'UNSUPPORTED_MEDIA_TYPE');
     });
 
     it('refuses a body without a content type', async () => {
-      expectProblem(await raw('POST', '/api/v1/api-keys', [`Authorization: Bearer ${admin}`], '{"name":"x"}'), 415, 'UNSUPPORTED_MEDIA_TYPE');
+      expectProblem(
+        await raw('POST', '/api/v1/api-keys', [`Authorization: Bearer ${admin}`], '{"name":"x"}'),
+        415,
+        'UNSUPPORTED_MEDIA_TYPE',
+      );
     });
 
     it.each(['gzip', 'br', 'deflate', 'gzip, gzip'])('refuses the content encoding %s', async (encoding) => {
       const body = gzipSync('{"name":"x"}').toString('latin1');
-      expectProblem(await raw('POST', '/api/v1/api-keys', [`Authorization: Bearer ${admin}`, 'Content-Type: application/json', `Content-Encoding: ${encoding}`], body), 415, 'UNSUPPORTED_MEDIA_TYPE');
+      expectProblem(
+        await raw(
+          'POST',
+          '/api/v1/api-keys',
+          [`Authorization: Bearer ${admin}`, 'Content-Type: application/json', `Content-Encoding: ${encoding}`],
+          body,
+        ),
+        415,
+        'UNSUPPORTED_MEDIA_TYPE',
+      );
     });
   });
 
   describe('ids and paths', () => {
-    it.each(['1', 'me', '019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e5', '019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55%20', '..%2f..', "'%20OR%201=1--", '%F0%9F%98%80', '{id}', '019a8b5e1c7a7cc3b4a13a7c2f1d9e55'])('400: %s is no id of a key', async (id) => {
+    it.each([
+      '1',
+      'me',
+      '019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e5',
+      '019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55%20',
+      '..%2f..',
+      "'%20OR%201=1--",
+      '%F0%9F%98%80',
+      '{id}',
+      '019a8b5e1c7a7cc3b4a13a7c2f1d9e55',
+    ])('400: %s is no id of a key', async (id) => {
       expectProblem(await app.get(`/api-keys/${id}`, { token: admin }), 400, 'INVALID_KEY_ID', 'id');
     });
 
-    it.each(['/%zz', '/api/v1/api-keys/%', '/api/v1/api-keys/%c0%af', '/api/v1/auth/me?x=%zz', '/api/v1/api-keys/a%00b', '/api/v1/auth/me?x=%00', '/api/v1/auth/me?%ff=1'])('400: %s is no URL', async (target) => {
+    it.each([
+      '/%zz',
+      '/api/v1/api-keys/%',
+      '/api/v1/api-keys/%c0%af',
+      '/api/v1/auth/me?x=%zz',
+      '/api/v1/api-keys/a%00b',
+      '/api/v1/auth/me?x=%00',
+      '/api/v1/auth/me?%ff=1',
+    ])('400: %s is no URL', async (target) => {
       expectProblem(await raw('GET', target, [`Authorization: Bearer ${admin}`]), 400, 'VALIDATION_FAILED');
     });
 
-    it.each(['/docs/../package.json', '/docs/%2e%2e/%2e%2e/x', '/docs/..%5c..%5cx', '/console/assets/../../package.json'])(
-      '404: %s leads out of a folder of files',
-      async (path) => expectProblem(await raw('GET', path), 404, 'ROUTE_NOT_FOUND'),
+    it.each([
+      '/docs/../package.json',
+      '/docs/%2e%2e/%2e%2e/x',
+      '/docs/..%5c..%5cx',
+      '/console/assets/../../package.json',
+    ])('404: %s leads out of a folder of files', async (path) =>
+      expectProblem(await raw('GET', path), 404, 'ROUTE_NOT_FOUND'),
     );
 
     it('404: a path that nobody knows, and a part of it that is too long', async () => {
@@ -182,9 +260,12 @@ describe('bad input', () => {
       expect(answer.body.requestId).toBe(answer.headers.get('x-request-id'));
     });
 
-    it.each(['PUT', 'OPTIONS', 'TRACE', 'PROPFIND', 'SEARCH', 'DELETE'])('404: the method %s where there is no such route', async (method) => {
-      expectProblem(await raw(method, '/api/v1/auth/me', [`Authorization: Bearer ${admin}`]), 404, 'ROUTE_NOT_FOUND');
-    });
+    it.each(['PUT', 'OPTIONS', 'TRACE', 'PROPFIND', 'SEARCH', 'DELETE'])(
+      '404: the method %s where there is no such route',
+      async (method) => {
+        expectProblem(await raw(method, '/api/v1/auth/me', [`Authorization: Bearer ${admin}`]), 404, 'ROUTE_NOT_FOUND');
+      },
+    );
 
     it('HEAD answers as GET, without a body', async () => {
       const answer = await raw('HEAD', '/api/v1/auth/me', [`Authorization: Bearer ${admin}`]);
@@ -203,7 +284,10 @@ describe('bad input', () => {
       ['in a query', `/api/v1/auth/me?key=${KEY_SHAPED}`],
       ['in a path', `/api/v1/api-keys/${KEY_SHAPED}`],
       ['in a path nobody knows', `/x/${KEY_SHAPED}`],
-      ['encoded', `/api/v1/auth/me?key=${[...KEY_SHAPED].map((letter) => `%${letter.charCodeAt(0).toString(16)}`).join('')}`],
+      [
+        'encoded',
+        `/api/v1/auth/me?key=${[...KEY_SHAPED].map((letter) => `%${letter.charCodeAt(0).toString(16)}`).join('')}`,
+      ],
       ['encoded twice', `/api/v1/auth/me?key=${KEY_SHAPED.replaceAll('_', '%255f')}`],
       ['without its last characters', `/api/v1/auth/me?key=${KEY_SHAPED.slice(0, -6)}`],
       ['of another prefix', `/api/v1/auth/me?key=${KEY_SHAPED.replace('lk', 'acme')}`],
@@ -225,12 +309,27 @@ describe('bad input', () => {
       ['no HTTP', 'hello\r\n\r\n', 400, 'VALIDATION_FAILED'],
       ['a method that is none', 'GE(T / HTTP/1.1\r\nHost: x\r\n\r\n', 400, 'VALIDATION_FAILED'],
       ['a version that is none', 'GET / HTTP/9.9\r\nHost: x\r\n\r\n', 400, 'VALIDATION_FAILED'],
-      ['two lengths', 'POST /api/v1/verify HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab', 400, 'VALIDATION_FAILED'],
-      ['a length and chunks', 'POST /api/v1/verify HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n', 400, 'VALIDATION_FAILED'],
+      [
+        'two lengths',
+        'POST /api/v1/verify HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab',
+        400,
+        'VALIDATION_FAILED',
+      ],
+      [
+        'a length and chunks',
+        'POST /api/v1/verify HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+        400,
+        'VALIDATION_FAILED',
+      ],
       ['a header with NUL', 'GET / HTTP/1.1\r\nHost: x\r\nX-A: a\0b\r\n\r\n', 400, 'VALIDATION_FAILED'],
       ['headers of 20 KB', `GET / HTTP/1.1\r\nHost: x\r\nX-A: ${'a'.repeat(20_000)}\r\n\r\n`, 431, 'HEADERS_TOO_LARGE'],
       ['a URL of 20 KB', `GET /${'a'.repeat(20_000)} HTTP/1.1\r\nHost: x\r\n\r\n`, 431, 'HEADERS_TOO_LARGE'],
-      ['5 000 headers', `GET / HTTP/1.1\r\nHost: x\r\n${Array.from({ length: 5000 }, (_, index) => `X-${index}: a\r\n`).join('')}\r\n`, 431, 'HEADERS_TOO_LARGE'],
+      [
+        '5 000 headers',
+        `GET / HTTP/1.1\r\nHost: x\r\n${Array.from({ length: 5000 }, (_, index) => `X-${index}: a\r\n`).join('')}\r\n`,
+        431,
+        'HEADERS_TOO_LARGE',
+      ],
     ])('%s', async (_, bytes, status, code) => {
       expectProblem(await sendRaw(port, bytes), status, code);
     });

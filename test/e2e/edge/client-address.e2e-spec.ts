@@ -6,7 +6,9 @@ import { TestApp, testConfig } from '../../support/app.js';
 async function noted(app: TestApp, token: string, headers: Record<string, string>): Promise<string> {
   const { body, status } = await app.post('/api-keys', { token, headers });
   expect(status).toBe(201);
-  const [row] = await app.dataSource.query<{ ip: string }[]>('SELECT ip FROM audit_event WHERE resource_id = $1', [body.apiKey.id]);
+  const [row] = await app.dataSource.query<{ ip: string }[]>('SELECT ip FROM audit_event WHERE resource_id = $1', [
+    body.apiKey.id,
+  ]);
   return row!.ip;
 }
 
@@ -16,7 +18,10 @@ describe('the address of a client', () => {
     let token: string;
 
     beforeAll(async () => {
-      app = await TestApp.start({ TRUSTED_PROXIES: '127.0.0.0/8, 10.0.0.0/8, 2001:db8:1::/48', MAX_ACTIVE_KEYS: '1000' });
+      app = await TestApp.start({
+        TRUSTED_PROXIES: '127.0.0.0/8, 10.0.0.0/8, 2001:db8:1::/48',
+        MAX_ACTIVE_KEYS: '1000',
+      });
       token = await app.adminToken();
     });
     afterAll(() => app.stop());
@@ -44,13 +49,19 @@ describe('the address of a client', () => {
     });
 
     it('is nothing that other headers say', async () => {
-      const headers = { 'x-real-ip': '1.1.1.1', forwarded: 'for=1.1.1.1', 'true-client-ip': '1.1.1.1', 'cf-connecting-ip': '1.1.1.1' };
+      const headers = {
+        'x-real-ip': '1.1.1.1',
+        forwarded: 'for=1.1.1.1',
+        'true-client-ip': '1.1.1.1',
+        'cf-connecting-ip': '1.1.1.1',
+      };
       expect(await noted(app, token, headers)).toBe('unknown');
     });
 
     it('is what a service key’s address list is held against', async () => {
       const { body } = await app.post('/api-keys', { token, body: { allowedIps: ['203.0.113.0/24'] } });
-      const as = async (forwardedFor: string) => (await app.get('/auth/me', { apiKey: body.secretKey, headers: { 'x-forwarded-for': forwardedFor } })).status;
+      const as = async (forwardedFor: string) =>
+        (await app.get('/auth/me', { apiKey: body.secretKey, headers: { 'x-forwarded-for': forwardedFor } })).status;
       expect(await as('203.0.113.7')).toBe(200);
       expect(await as('203.0.114.7')).toBe(401);
       expect(await as('203.0.113.7, 203.0.114.7')).toBe(401);
@@ -59,11 +70,22 @@ describe('the address of a client', () => {
 
     it('is no proxy’s: a key that only their network may use is refused, and told why', async () => {
       const { body } = await app.post('/api-keys', { token, body: { allowedIps: ['127.0.0.0/8', '10.0.0.0/8'] } });
-      for (const headers of [{}, { 'x-forwarded-for': '' }, { 'x-forwarded-for': '10.1.2.3' }, { 'x-forwarded-for': '127.0.0.1, 10.1.2.3' }] as Record<string, string>[]) {
+      for (const headers of [
+        {},
+        { 'x-forwarded-for': '' },
+        { 'x-forwarded-for': '10.1.2.3' },
+        { 'x-forwarded-for': '127.0.0.1, 10.1.2.3' },
+      ] as Record<string, string>[]) {
         const answer = await app.get('/auth/me', { apiKey: body.secretKey, headers });
-        expect([answer.status, answer.body.detail]).toEqual([401, 'The key is restricted by address, and the address of the client is unknown: no proxy in TRUSTED_PROXIES named it in X-Forwarded-For.']);
+        expect([answer.status, answer.body.detail]).toEqual([
+          401,
+          'The key is restricted by address, and the address of the client is unknown: no proxy in TRUSTED_PROXIES named it in X-Forwarded-For.',
+        ]);
       }
-      const elsewhere = await app.get('/auth/me', { apiKey: body.secretKey, headers: { 'x-forwarded-for': '203.0.113.7' } });
+      const elsewhere = await app.get('/auth/me', {
+        apiKey: body.secretKey,
+        headers: { 'x-forwarded-for': '203.0.113.7' },
+      });
       expect([elsewhere.status, elsewhere.body.detail]).toEqual([401, 'The credentials are not valid (any more).']);
     });
 
@@ -80,12 +102,17 @@ describe('the address of a client', () => {
       expect(await noted(app, token, { 'x-forwarded-for': forwardedFor })).toBe('127.0.0.1');
     }
     const { body } = await app.post('/api-keys', { token, body: { allowedIps: ['203.0.113.7'] } });
-    expect((await app.get('/auth/me', { apiKey: body.secretKey, headers: { 'x-forwarded-for': '203.0.113.7' } })).status).toBe(401);
+    expect(
+      (await app.get('/auth/me', { apiKey: body.secretKey, headers: { 'x-forwarded-for': '203.0.113.7' } })).status,
+    ).toBe(401);
     await app.stop();
   });
 
-  it.each(['10.0.0.1/8', 'loopback', '1', '::/129', '10.0.0.0/8;127.0.0.1'])('cannot be asked of the proxies %s', (networks) => {
-    expect(() => testConfig({ TRUSTED_PROXIES: networks })).toThrow(ConfigError);
-    expect(() => testConfig({ TRUSTED_PROXIES: networks })).toThrow(/^TRUSTED_PROXIES must be/);
-  });
+  it.each(['10.0.0.1/8', 'loopback', '1', '::/129', '10.0.0.0/8;127.0.0.1'])(
+    'cannot be asked of the proxies %s',
+    (networks) => {
+      expect(() => testConfig({ TRUSTED_PROXIES: networks })).toThrow(ConfigError);
+      expect(() => testConfig({ TRUSTED_PROXIES: networks })).toThrow(/^TRUSTED_PROXIES must be/);
+    },
+  );
 });

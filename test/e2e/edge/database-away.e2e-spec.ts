@@ -21,7 +21,10 @@ describe('while PostgreSQL is away', () => {
     process.on('unhandledRejection', note);
     database = await ProofDatabase.start();
     await migrate(database.ownerUrl);
-    app = await TestApp.start({ MAX_ACTIVE_KEYS: '100000', STALE_MAX_SECONDS: '6' }, { ownerUrl: database.ownerUrl, appUrl: database.appUrl, drop: async () => undefined });
+    app = await TestApp.start(
+      { MAX_ACTIVE_KEYS: '100000', STALE_MAX_SECONDS: '6' },
+      { ownerUrl: database.ownerUrl, appUrl: database.appUrl, drop: async () => undefined },
+    );
     token = await app.adminToken();
   }, 60_000);
   afterAll(async () => {
@@ -47,7 +50,9 @@ describe('while PostgreSQL is away', () => {
     });
     for (let round = 0; round < 10; round += 1) {
       await sleep(50);
-      await database.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'latchkey'`);
+      await database.query(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'latchkey'`,
+      );
     }
     running = false;
     await Promise.all(load);
@@ -55,9 +60,19 @@ describe('while PostgreSQL is away', () => {
     // A connection that is lost in the middle of COMMIT leaves a create that may or may not be there.
     const unknown = answers.filter(({ body }) => body.code === 'OUTCOME_UNKNOWN');
     const refused = answers.filter(({ status, body }) => status !== 201 && body.code !== 'OUTCOME_UNKNOWN');
-    expect(refused.filter(({ status, body, headers }) => status !== 503 || body.code !== 'UNAVAILABLE' || headers.get('retry-after') === null).map(({ body }) => body)).toEqual([]);
+    expect(
+      refused
+        .filter(
+          ({ status, body, headers }) =>
+            status !== 503 || body.code !== 'UNAVAILABLE' || headers.get('retry-after') === null,
+        )
+        .map(({ body }) => body),
+    ).toEqual([]);
     expect(unknown.filter(({ status, headers }) => status !== 503 || headers.get('retry-after') !== null)).toEqual([]);
-    const [row] = await database.query<{ count: number }>('SELECT count(*)::int AS count FROM api_key WHERE id = ANY($1)', [created.map(({ body }) => body.apiKey.id)]);
+    const [row] = await database.query<{ count: number }>(
+      'SELECT count(*)::int AS count FROM api_key WHERE id = ANY($1)',
+      [created.map(({ body }) => body.apiKey.id)],
+    );
     expect(row!.count).toBe(created.length);
     expect(escaped).toEqual([]);
   });
@@ -72,7 +87,12 @@ describe('while PostgreSQL is away', () => {
     const degraded = await ready(({ status, body }) => status !== 200 || body.details.feed.status === 'degraded');
     expect([degraded.status, degraded.body.details.feed.status]).toEqual([200, 'degraded']);
     const stale = await ready((answer) => answer.status !== 200);
-    expect([stale.status, stale.body.code, stale.body.state, stale.headers.get('content-type')]).toEqual([503, 'NOT_READY', 'stale', 'application/problem+json; charset=utf-8']);
+    expect([stale.status, stale.body.code, stale.body.state, stale.headers.get('content-type')]).toEqual([
+      503,
+      'NOT_READY',
+      'stale',
+      'application/problem+json; charset=utf-8',
+    ]);
 
     await database.restart();
     const back = performance.now();

@@ -31,12 +31,25 @@ describe('made-up requests', () => {
       const headers = { ...request.headers, ...(request.authenticated ? { authorization: `Bearer ${token}` } : {}) };
       const body = request.method === 'GET' || request.method === 'HEAD' ? null : request.body;
       const started = performance.now();
-      const response = await fetch(`${app.baseUrl}${request.target}`, { method: request.method, headers, body, redirect: 'manual' });
+      const response = await fetch(`${app.baseUrl}${request.target}`, {
+        method: request.method,
+        headers,
+        body,
+        redirect: 'manual',
+      });
       const text = await response.text();
-      const answer = { status: response.status, headers: (name: string) => response.headers.get(name), text, milliseconds: performance.now() - started };
+      const answer = {
+        status: response.status,
+        headers: (name: string) => response.headers.get(name),
+        text,
+        milliseconds: performance.now() - started,
+      };
       statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1);
       const problem = judge.problem(request, answer);
-      if (problem) problems.push(`${index}: ${request.method} ${request.target.slice(0, 200)} ${JSON.stringify(request.headers)} ${body?.slice(0, 300)}\n  ${problem}`);
+      if (problem)
+        problems.push(
+          `${index}: ${request.method} ${request.target.slice(0, 200)} ${JSON.stringify(request.headers)} ${body?.slice(0, 300)}\n  ${problem}`,
+        );
       if (request.authenticated && answer.status === 401) token = await app.adminToken();
     }
     expect(problems).toEqual([]);

@@ -166,11 +166,10 @@ describe('What does not work is told', () => {
 
   it('without a report or a change from which it could be seen, when the pool gets no answers', async () => {
     proxy.setMode('silent');
-    await eventually(
-      async () =>
-        expect(reasons((await send('GET', '/health/ready')).body['details']!)).toEqual(
-          expect.arrayContaining(['database', 'feed']),
-        ),
+    await eventually(async () =>
+      expect(reasons((await send('GET', '/health/ready')).body['details']!)).toEqual(
+        expect.arrayContaining(['database', 'feed']),
+      ),
     );
     expect(await isDown('database')).toBe(true);
     proxy.setMode('pass');

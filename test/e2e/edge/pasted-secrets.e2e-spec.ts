@@ -5,7 +5,12 @@ import { makeKey, pathsOf, type TestKey } from '../../support/made-keys.js';
 import { asOwner } from '../../support/trail.js';
 
 /** Requests whose text is kept, with the place that a refusal names. */
-type Request = readonly [path: string, method: string, url: (key: TestKey) => string, body: (text: string, key: TestKey) => object];
+type Request = readonly [
+  path: string,
+  method: string,
+  url: (key: TestKey) => string,
+  body: (text: string, key: TestKey) => object,
+];
 
 const REQUESTS: readonly Request[] = [
   ['name', 'POST', () => '/api-keys', (name) => ({ name })],
@@ -44,10 +49,14 @@ describe('A secret made here that is pasted into text', () => {
   /** Whether a text is anywhere in the database. */
   const isKept = (text: string) =>
     asOwner(app.database, async (client) => {
-      const { rows: tables } = await client.query<{ name: string }>(`SELECT quote_ident(tablename) AS name FROM pg_tables WHERE schemaname = 'public'`);
+      const { rows: tables } = await client.query<{ name: string }>(
+        `SELECT quote_ident(tablename) AS name FROM pg_tables WHERE schemaname = 'public'`,
+      );
       const kept: string[] = [];
       for (const { name } of tables) {
-        const { rowCount } = await client.query(`SELECT 1 FROM ${name} t WHERE position($1 in t::text) > 0 LIMIT 1`, [text]);
+        const { rowCount } = await client.query(`SELECT 1 FROM ${name} t WHERE position($1 in t::text) > 0 LIMIT 1`, [
+          text,
+        ]);
         if (rowCount !== 0) kept.push(name);
       }
       return kept;
@@ -68,14 +77,22 @@ describe('A secret made here that is pasted into text', () => {
 
   it('is refused in the entry of an import that shows it, and in no other', async () => {
     const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
-    const keys = [{ sha256: sha256('a'), prefix: 'sk-a', description: key.secret }, { sha256: sha256('b'), prefix: 'sk-b' }];
+    const keys = [
+      { sha256: sha256('a'), prefix: 'sk-a', description: key.secret },
+      { sha256: sha256('b'), prefix: 'sk-b' },
+    ];
     const { body } = await app.post('/api-keys/import', { token: admin, body: { keys } });
     expect(body.results.map(({ outcome }: { outcome: string }) => outcome)).toEqual(['refused', 'created']);
-    expect(body.results[0].errors).toEqual([{ path: 'description', message: expect.stringContaining('must not contain an API key') }]);
+    expect(body.results[0].errors).toEqual([
+      { path: 'description', message: expect.stringContaining('must not contain an API key') },
+    ]);
   });
 
   it('is refused in the event of a report that shows it, and in no other', async () => {
-    const events = [{ id: 'shown', apiKeyId: key.id, endpoint: `/v1?key=${key.secret}` }, { id: 'fine', apiKeyId: key.id }];
+    const events = [
+      { id: 'shown', apiKeyId: key.id, endpoint: `/v1?key=${key.secret}` },
+      { id: 'fine', apiKeyId: key.id },
+    ];
     const { status, body } = await app.post('/usage', { token: admin, body: { events } });
     expect([status, pathsOf({ body } as never)]).toEqual([400, ['events.0.endpoint']]);
     expect(body.results).toMatchObject([{ outcome: 'invalid' }, { outcome: 'accepted' }]);
@@ -83,15 +100,21 @@ describe('A secret made here that is pasted into text', () => {
 
   it('is nowhere afterwards, and no answer is kept for a retry', async () => {
     const body = { description: key.secret };
-    expect((await app.post('/api-keys', { token: admin, headers: { 'idempotency-key': 'pasted' }, body })).status).toBe(400);
+    expect((await app.post('/api-keys', { token: admin, headers: { 'idempotency-key': 'pasted' }, body })).status).toBe(
+      400,
+    );
     expect(await app.dataSource.query(`SELECT 1 FROM idempotency`)).toEqual([]);
     await app.applied();
     expect(await isKept(key.secret.slice(-60))).toEqual([]);
   });
 
   it('tells a stranger nothing: signing in with one is refused as any other text is', async () => {
-    const login = (text: string) => app.post('/auth/login', { body: { email: 'person@latchkey.test', password: text } });
-    const [real, madeUp] = [await login(key.secret), await login(`${key.secret.slice(0, -1)}${key.secret.endsWith('0') ? '1' : '0'}`)];
+    const login = (text: string) =>
+      app.post('/auth/login', { body: { email: 'person@latchkey.test', password: text } });
+    const [real, madeUp] = [
+      await login(key.secret),
+      await login(`${key.secret.slice(0, -1)}${key.secret.endsWith('0') ? '1' : '0'}`),
+    ];
     expect([real.status, real.body.detail]).toEqual([madeUp.status, madeUp.body.detail]);
   });
 

@@ -13,7 +13,11 @@ describe('ALL /ext-authz', () => {
    * As Envoy's HTTP client for ext_authz: the client's method and host, `path_prefix` and the client's path and query,
    * a length of 0, the client's `Authorization`, what `allowed_headers` let through, then `headers_to_add`.
    */
-  const check = (method: string, path: string, options: { ask?: string | null; client?: HeaderList; allowed?: HeaderList } = {}) =>
+  const check = (
+    method: string,
+    path: string,
+    options: { ask?: string | null; client?: HeaderList; allowed?: HeaderList } = {},
+  ) =>
     askAs(portOf(app), method, `/api/v1/ext-authz${path}`, [
       ['Host', 'api.example.com'],
       ['Content-Length', '0'],
@@ -32,10 +36,13 @@ describe('ALL /ext-authz', () => {
   afterAll(() => app.stop());
 
   describe('200', () => {
-    it.each(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'PROPFIND'])('answers the client’s method %s', async (method) => {
-      expect((await check(method, '/v1/chat/completions', { ask: 'scope=chat:write' })).status).toBe(200);
-      expect((await check(method, '/v1/chat/completions', { ask: 'scope=chat:admin' })).status).toBe(403);
-    });
+    it.each(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'PROPFIND'])(
+      'answers the client’s method %s',
+      async (method) => {
+        expect((await check(method, '/v1/chat/completions', { ask: 'scope=chat:write' })).status).toBe(200);
+        expect((await check(method, '/v1/chat/completions', { ask: 'scope=chat:admin' })).status).toBe(403);
+      },
+    );
 
     it.each([
       ['nothing (path_override)', ''],
@@ -60,8 +67,14 @@ describe('ALL /ext-authz', () => {
     it('takes the address that Envoy appended, where it is let through', async () => {
       const bound = await issueKey(app, admin, { allowedIps: ['203.0.113.7'] });
       const client: HeaderList = [['X-API-Key', bound.secret]];
-      expect((await check('GET', '/x', { client, allowed: [['x-forwarded-for', '198.51.100.9,203.0.113.7']] })).status).toBe(200);
-      expect((await check('GET', '/x', { client, allowed: [['x-forwarded-for', '203.0.113.7,198.51.100.9']] })).headers['x-latchkey-code']).toBe('IP_NOT_ALLOWED');
+      expect(
+        (await check('GET', '/x', { client, allowed: [['x-forwarded-for', '198.51.100.9,203.0.113.7']] })).status,
+      ).toBe(200);
+      expect(
+        (await check('GET', '/x', { client, allowed: [['x-forwarded-for', '203.0.113.7,198.51.100.9']] })).headers[
+          'x-latchkey-code'
+        ],
+      ).toBe('IP_NOT_ALLOWED');
       expect((await check('GET', '/x', { client })).headers['x-latchkey-code']).toBe('IP_NOT_ALLOWED');
     });
   });
@@ -71,18 +84,26 @@ describe('ALL /ext-authz', () => {
       const bound = await issueKey(app, admin, { allowedModels: ['gpt-*'] });
       const client: HeaderList = [['X-API-Key', bound.secret]];
       expect((await check('GET', '/x?model=gpt-4o', { client })).headers['x-latchkey-code']).toBe('MODEL_NOT_ALLOWED');
-      expect((await check('GET', '/model=gpt-4o?model=gpt-4o', { client, ask: 'model=claude' })).headers['x-latchkey-code']).toBe('MODEL_NOT_ALLOWED');
+      expect(
+        (await check('GET', '/model=gpt-4o?model=gpt-4o', { client, ask: 'model=claude' })).headers['x-latchkey-code'],
+      ).toBe('MODEL_NOT_ALLOWED');
       expect((await check('GET', '/x', { client, ask: 'model=gpt-4o' })).status).toBe(200);
     });
 
     it('is refused where it came twice, for one of the two is the client’s', async () => {
-      const { status, problem } = await check('GET', '/x', { ask: 'scope=chat:write', allowed: [['X-Latchkey-Ask', 'cost=1']] });
+      const { status, problem } = await check('GET', '/x', {
+        ask: 'scope=chat:write',
+        allowed: [['X-Latchkey-Ask', 'cost=1']],
+      });
       expect([status, problem.errors[0].path]).toEqual([400, 'X-Latchkey-Ask']);
     });
 
-    it.each(['scopes=a', 'cost=-1', 'model=a&model=b', 'mode=nginx', 'scope=%zz%20'])('is refused as 400: %s', async (ask) => {
-      expect((await check('GET', '/x', { ask })).status).toBe(400);
-    });
+    it.each(['scopes=a', 'cost=-1', 'model=a&model=b', 'mode=nginx', 'scope=%zz%20'])(
+      'is refused as 400: %s',
+      async (ask) => {
+        expect((await check('GET', '/x', { ask })).status).toBe(400);
+      },
+    );
   });
 
   describe('refusals', () => {

@@ -28,7 +28,15 @@ describe('POST /introspect', () => {
     it('says of a key what it is, in the words of RFC 7662 and some of ours', async () => {
       const before = Math.floor(Date.now() / 1000) - 2;
       const expiresAt = new Date(Date.now() + 3_600_000).toISOString();
-      const fields = { name: 'Billing', scopes: ['chat:read', 'chat:write'], tags: ['team:a'], metadata: { team: 'ä"\n' }, allowedModels: ['gpt-*'], allowedChatbots: ['support'], allowedIps: ['203.0.113.0/24'] };
+      const fields = {
+        name: 'Billing',
+        scopes: ['chat:read', 'chat:write'],
+        tags: ['team:a'],
+        metadata: { team: 'ä"\n' },
+        allowedModels: ['gpt-*'],
+        allowedChatbots: ['support'],
+        allowedIps: ['203.0.113.0/24'],
+      };
       const key = await issueKey(app, admin, { ...fields, expiresAt });
       const { status, headers, body } = await post(`token=${key.secret}&token_type_hint=access_token`);
       expect(status).toBe(200);
@@ -62,7 +70,10 @@ describe('POST /introspect', () => {
     it('leaves exp out of a key that does not end, and takes the nearer end of a secret in an overlap', async () => {
       const endless = await issueKey(app, admin);
       expect(await introspect(endless.secret)).not.toHaveProperty('exp');
-      const rotated = await app.post(`/api-keys/${endless.id}/regenerate`, { token: admin, body: { overlapSeconds: 600 } });
+      const rotated = await app.post(`/api-keys/${endless.id}/regenerate`, {
+        token: admin,
+        body: { overlapSeconds: 600 },
+      });
       await app.applied();
       const { active, exp } = await introspect(endless.secret);
       expect(active).toBe(true);
@@ -96,7 +107,16 @@ describe('POST /introspect', () => {
     });
 
     it.each([
-      ['signed by somebody else', () => jwt.sign({ sid: '019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55' }, 'x'.repeat(40), { subject: '019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55', issuer: 'latchkey', audience: 'latchkey', expiresIn: 60 })],
+      [
+        'signed by somebody else',
+        () =>
+          jwt.sign({ sid: '019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55' }, 'x'.repeat(40), {
+            subject: '019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55',
+            issuer: 'latchkey',
+            audience: 'latchkey',
+            expiresIn: 60,
+          }),
+      ],
       ['without a signature', () => jwt.sign({ sub: 'x' }, '', { algorithm: 'none' })],
       ['that is none', () => 'a.b.c'],
       ['of nothing', () => '..'],
@@ -104,12 +124,16 @@ describe('POST /introspect', () => {
       expect(await introspect(make())).toEqual(INACTIVE);
     });
 
-    it.each(['nonsense', 'lk_live_short', `lk_live_${'a'.repeat(63)}`, 'some-other-systems-key-0123456789', 'é'.repeat(50), 'a'.repeat(8000)])(
-      'says {"active": false} of %s',
-      async (token) => {
-        expect(await introspect(token)).toEqual(INACTIVE);
-      },
-    );
+    it.each([
+      'nonsense',
+      'lk_live_short',
+      `lk_live_${'a'.repeat(63)}`,
+      'some-other-systems-key-0123456789',
+      'é'.repeat(50),
+      'a'.repeat(8000),
+    ])('says {"active": false} of %s', async (token) => {
+      expect(await introspect(token)).toEqual(INACTIVE);
+    });
 
     it.each([
       ['revoked', (id: string) => management.revoke(id)],
@@ -144,7 +168,9 @@ describe('POST /introspect', () => {
 
     it('takes parameters it does not know, and a charset, as OAuth asks', async () => {
       const key = await issueKey(app, admin);
-      const { status, body } = await post(`client_id=x&token=${key.secret}&token_type_hint=who-knows&`, { 'content-type': 'application/x-www-form-urlencoded; charset=UTF-8' });
+      const { status, body } = await post(`client_id=x&token=${key.secret}&token_type_hint=who-knows&`, {
+        'content-type': 'application/x-www-form-urlencoded; charset=UTF-8',
+      });
       expect([status, body.active]).toEqual([200, true]);
     });
   });
@@ -163,7 +189,11 @@ describe('POST /introspect', () => {
     });
 
     it('is the answer to a token in the URL', async () => {
-      const { status } = await app.post(`/introspect?token=${service.secret}`, { apiKey: service.secret, rawBody: 'token=x', headers: FORM });
+      const { status } = await app.post(`/introspect?token=${service.secret}`, {
+        apiKey: service.secret,
+        rawBody: 'token=x',
+        headers: FORM,
+      });
       expect(status).toBe(400);
     });
   });

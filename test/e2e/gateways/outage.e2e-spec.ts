@@ -15,9 +15,16 @@ describe('the doors while PostgreSQL is away', () => {
   let cold: IssuedKey;
 
   const ask = (target: string, { secret }: IssuedKey) =>
-    askAs(portOf(app), 'GET', `/api/v1/${target}`, [['X-Latchkey-Gateway-Key', gateway.secret], ['Authorization', `Bearer ${secret}`]]);
+    askAs(portOf(app), 'GET', `/api/v1/${target}`, [
+      ['X-Latchkey-Gateway-Key', gateway.secret],
+      ['Authorization', `Bearer ${secret}`],
+    ]);
   const introspect = ({ secret }: IssuedKey) =>
-    app.post('/introspect', { apiKey: gateway.secret, rawBody: `token=${secret}`, headers: { 'content-type': 'application/x-www-form-urlencoded' } });
+    app.post('/introspect', {
+      apiKey: gateway.secret,
+      rawBody: `token=${secret}`,
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    });
 
   beforeAll(async () => {
     database = await createTestDatabase();
@@ -46,11 +53,19 @@ describe('the doors while PostgreSQL is away', () => {
     expect((await introspect(warm)).body).toMatchObject({ active: true, key_id: warm.id });
   });
 
-  it.each(['forward-auth', 'forward-auth?mode=nginx', 'ext-authz/v1/chat'])('let nobody through whom nobody can judge, as 503: %s', async (target) => {
-    const { status, headers, problem } = await ask(target, cold);
-    expect([status, headers['x-latchkey-code'], headers['retry-after'], problem.code]).toEqual([503, 'UNAVAILABLE', '1', 'UNAVAILABLE']);
-    expect(headers['x-latchkey-key-id']).toBeUndefined();
-  });
+  it.each(['forward-auth', 'forward-auth?mode=nginx', 'ext-authz/v1/chat'])(
+    'let nobody through whom nobody can judge, as 503: %s',
+    async (target) => {
+      const { status, headers, problem } = await ask(target, cold);
+      expect([status, headers['x-latchkey-code'], headers['retry-after'], problem.code]).toEqual([
+        503,
+        'UNAVAILABLE',
+        '1',
+        'UNAVAILABLE',
+      ]);
+      expect(headers['x-latchkey-key-id']).toBeUndefined();
+    },
+  );
 
   it('say of a token that they cannot tell, and not that it is inactive', async () => {
     const { status, body } = await introspect(cold);

@@ -16,7 +16,9 @@ describe('GET /metrics', () => {
     const { status, body, headers } = await app.get('//metrics', { token: TOKEN });
     expect(status).toBe(200);
     expect(headers.get('content-type')).toMatch(/^text\/plain/);
-    expect(body).toContain('latchkey_http_request_duration_seconds_count{method="GET",route="/api/v1/auth/me",status="401"} 1');
+    expect(body).toContain(
+      'latchkey_http_request_duration_seconds_count{method="GET",route="/api/v1/auth/me",status="401"} 1',
+    );
   });
 
   it('401: without the token, and with another', async () => {

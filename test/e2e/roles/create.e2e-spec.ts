@@ -17,23 +17,49 @@ describe('POST /roles', () => {
   describe('201', () => {
     it('makes a role that counts at once, and writes its fields into the trail', async () => {
       const keyPolicy = { maxRateLimitPerMinute: 60, models: ['gpt-*'] };
-      const { status, body } = await app.post('/roles', { token: admin, body: { name: 'trial', description: 'Trial', permissions: ['platform:api-keys:create'], keyPolicy } });
+      const { status, body } = await app.post('/roles', {
+        token: admin,
+        body: { name: 'trial', description: 'Trial', permissions: ['platform:api-keys:create'], keyPolicy },
+      });
       expect(status).toBe(201);
-      expect(body).toMatchObject({ name: 'trial', permissions: ['platform:api-keys:create'], keyPolicy, isActive: true });
+      expect(body).toMatchObject({
+        name: 'trial',
+        permissions: ['platform:api-keys:create'],
+        keyPolicy,
+        isActive: true,
+      });
       const { token } = await app.addUser(['trial']);
-      expect((await app.post('/api-keys', { token })).body.apiKey).toMatchObject({ rateLimitPerMinute: 60, allowedModels: ['gpt-*'] });
-      expect((await trailOf(app, 'trial'))[0]).toMatchObject({ action: 'roles:create', resource_type: 'role', changes: expect.arrayContaining([{ field: 'keyPolicy', before: null, after: keyPolicy }]) });
+      expect((await app.post('/api-keys', { token })).body.apiKey).toMatchObject({
+        rateLimitPerMinute: 60,
+        allowedModels: ['gpt-*'],
+      });
+      expect((await trailOf(app, 'trial'))[0]).toMatchObject({
+        action: 'roles:create',
+        resource_type: 'role',
+        changes: expect.arrayContaining([{ field: 'keyPolicy', before: null, after: keyPolicy }]),
+      });
     });
 
     it('makes a role of wildcards that lie inside what the caller holds', async () => {
       const { token } = await app.addUser(['role-maker']);
-      expect((await app.post('/roles', { token, body: { name: 'reader', permissions: ['platform:roles:read', 'platform:roles:*'] } })).status).toBe(201);
+      expect(
+        (
+          await app.post('/roles', {
+            token,
+            body: { name: 'reader', permissions: ['platform:roles:read', 'platform:roles:*'] },
+          })
+        ).status,
+      ).toBe(201);
     });
   });
 
   describe('400', () => {
     it.each([
-      [{}, ['name']], [{ name: 'No' }, ['name']], [{ name: '9x' }, ['name']], [{ name: 'a'.repeat(65) }, ['name']], [{ name: ['x'] }, ['name']],
+      [{}, ['name']],
+      [{ name: 'No' }, ['name']],
+      [{ name: '9x' }, ['name']],
+      [{ name: 'a'.repeat(65) }, ['name']],
+      [{ name: ['x'] }, ['name']],
       [{ name: 'x', permissions: ['no grant'] }, ['permissions']],
       [{ name: 'x', permissions: ['platform:api-keys:fly'] }, ['permissions']],
       [{ name: 'x', permissions: ['platform:*:fly'] }, ['permissions']],
@@ -41,8 +67,14 @@ describe('POST /roles', () => {
       [{ name: 'x', permissions: '*' }, ['permissions']],
       [{ name: 'x', description: 'a\0b' }, ['description']],
       [{ name: 'x', keyPolicy: [] }, ['keyPolicy']],
-      [{ name: 'x', keyPolicy: { maxValidityDays: 0, models: ['a\n'], other: 1 } }, ['keyPolicy.maxValidityDays', 'keyPolicy.models.0', 'keyPolicy.other']],
-      [{ name: 'x', keyPolicy: { maxValidityDays: 1, defaults: { validityDays: 2 } } }, ['keyPolicy.defaults.validityDays']],
+      [
+        { name: 'x', keyPolicy: { maxValidityDays: 0, models: ['a\n'], other: 1 } },
+        ['keyPolicy.maxValidityDays', 'keyPolicy.models.0', 'keyPolicy.other'],
+      ],
+      [
+        { name: 'x', keyPolicy: { maxValidityDays: 1, defaults: { validityDays: 2 } } },
+        ['keyPolicy.defaults.validityDays'],
+      ],
       [{ name: 'x', isSeeded: true }, ['isSeeded']],
     ])('refuses %j', async (body, paths) => {
       const answer = await app.post('/roles', { token: admin, body });
@@ -60,29 +92,45 @@ describe('POST /roles', () => {
   describe('403', () => {
     it('names the missing permission', async () => {
       const { token } = await app.addUser(['creator']);
-      expect((await app.post('/roles', { token, body: { name: 'x' } })).body).toMatchObject({ code: 'PERMISSION_DENIED', permission: 'platform:roles:create' });
+      expect((await app.post('/roles', { token, body: { name: 'x' } })).body).toMatchObject({
+        code: 'PERMISSION_DENIED',
+        permission: 'platform:roles:create',
+      });
     });
 
-    it.each([['*'], ['platform:*'], ['platform:api-keys:*'], ['platform:audit:read']])('refuses the grant %s, which the caller does not hold, in a role that sleeps as well', async (grant) => {
-      const { token } = await app.addUser(['role-maker']);
-      for (const isActive of [true, false]) {
-        expect((await app.post('/roles', { token, body: { name: 'too-much', permissions: [grant], isActive } })).body).toMatchObject({ code: 'CANNOT_GRANT', grants: [grant] });
-      }
-    });
+    it.each([['*'], ['platform:*'], ['platform:api-keys:*'], ['platform:audit:read']])(
+      'refuses the grant %s, which the caller does not hold, in a role that sleeps as well',
+      async (grant) => {
+        const { token } = await app.addUser(['role-maker']);
+        for (const isActive of [true, false]) {
+          expect(
+            (await app.post('/roles', { token, body: { name: 'too-much', permissions: [grant], isActive } })).body,
+          ).toMatchObject({ code: 'CANNOT_GRANT', grants: [grant] });
+        }
+      },
+    );
 
     it('lets nobody state a wider key policy than his own, nor create keys without one', async () => {
       const { token } = await app.addUser(['bound-maker']);
       const post = (body: object) => app.post('/roles', { token, body: { name: 'escape', ...body } });
-      for (const body of [{ keyPolicy: {} }, { keyPolicy: { maxRateLimitPerMinute: 11 } }, { permissions: ['platform:api-keys:create'] }]) {
+      for (const body of [
+        { keyPolicy: {} },
+        { keyPolicy: { maxRateLimitPerMinute: 11 } },
+        { permissions: ['platform:api-keys:create'] },
+      ]) {
         expect(await post(body)).toMatchObject({ status: 403, body: { code: 'OUTSIDE_POLICY' } });
       }
-      expect((await post({ permissions: ['platform:api-keys:create'], keyPolicy: { maxRateLimitPerMinute: 9 } })).status).toBe(201);
+      expect(
+        (await post({ permissions: ['platform:api-keys:create'], keyPolicy: { maxRateLimitPerMinute: 9 } })).status,
+      ).toBe(201);
     });
   });
 
   describe('409', () => {
     it('gives a name to one of ten who ask at once', async () => {
-      const answers = await Promise.all(Array.from({ length: 10 }, () => app.post('/roles', { token: admin, body: { name: 'once' } })));
+      const answers = await Promise.all(
+        Array.from({ length: 10 }, () => app.post('/roles', { token: admin, body: { name: 'once' } })),
+      );
       expect(answers.filter(({ status }) => status === 201)).toHaveLength(1);
       expect(answers.filter(({ body }) => body.code === 'ROLE_NAME_TAKEN')).toHaveLength(9);
     });

@@ -37,7 +37,10 @@ describe('DELETE /roles/:name', () => {
   describe('403', () => {
     it('names the missing permission', async () => {
       const { token } = await app.addUser(['creator']);
-      expect((await app.delete('/roles/user', { token })).body).toMatchObject({ code: 'PERMISSION_DENIED', permission: 'platform:roles:delete' });
+      expect((await app.delete('/roles/user', { token })).body).toMatchObject({
+        code: 'PERMISSION_DENIED',
+        permission: 'platform:roles:delete',
+      });
     });
 
     it('keeps a role that reserves tags or bounds keys from those without platform:api-keys:update', async () => {
@@ -45,8 +48,14 @@ describe('DELETE /roles/:name', () => {
       const { token } = await app.addUser(['role-keeper']);
       await app.addRole('reserving', [], { reservedTagPrefixes: ['plan:'] });
       await app.addRole('bounding', [], { maxRateLimitPerMinute: 10 });
-      expect((await app.delete('/roles/reserving', { token })).body).toMatchObject({ code: 'PERMISSION_DENIED', permission: 'platform:api-keys:update' });
-      expect((await app.delete('/roles/bounding', { token })).body).toMatchObject({ code: 'PERMISSION_DENIED', permission: 'platform:api-keys:update' });
+      expect((await app.delete('/roles/reserving', { token })).body).toMatchObject({
+        code: 'PERMISSION_DENIED',
+        permission: 'platform:api-keys:update',
+      });
+      expect((await app.delete('/roles/bounding', { token })).body).toMatchObject({
+        code: 'PERMISSION_DENIED',
+        permission: 'platform:api-keys:update',
+      });
       expect((await app.delete('/roles/reserving', { token: admin })).status).toBe(204);
       expect((await app.delete('/roles/bounding', { token: admin })).status).toBe(204);
     });
@@ -64,23 +73,31 @@ describe('DELETE /roles/:name', () => {
       await app.addUser(['busy']);
       await app.addUser(['busy']);
       await app.post('/api-keys', { token: admin, body: { roles: ['busy'] } });
-      expect(await app.delete('/roles/busy', { token: admin })).toMatchObject({ status: 409, body: { code: 'ROLE_IN_USE', users: 2, keys: 1 } });
+      expect(await app.delete('/roles/busy', { token: admin })).toMatchObject({
+        status: 409,
+        body: { code: 'ROLE_IN_USE', users: 2, keys: 1 },
+      });
     });
 
-    it.each(['a user', 'a key', 'a new user'])('never leaves %s with a role that was deleted at the same moment', async (who) => {
-      for (let round = 0; round < 10; round += 1) {
-        const name = `race-${who.replaceAll(' ', '-')}-${round}`;
-        await app.addRole(name, []);
-        const user = await app.addUser([]);
-        const give = {
-          'a user': () => app.put(`/users/${user.id}/roles`, { token: admin, body: { roles: [name] } }),
-          'a key': () => app.post('/api-keys', { token: admin, body: { roles: [name], ownerId: user.id } }),
-          'a new user': () => app.post('/users', { token: admin, body: { name: 'x', email: `${name}@latchkey.test`, roles: [name] } }),
-        }[who]!;
-        const [given, deleted] = await Promise.all([give(), app.delete(`/roles/${name}`, { token: admin })]);
-        expect([deleted.status, given.status < 300]).toEqual(deleted.status === 204 ? [204, false] : [409, true]);
-        if (deleted.status === 204) expect(given).toMatchObject({ status: 400, body: { errors: [{ path: 'roles' }] } });
-      }
-    });
+    it.each(['a user', 'a key', 'a new user'])(
+      'never leaves %s with a role that was deleted at the same moment',
+      async (who) => {
+        for (let round = 0; round < 10; round += 1) {
+          const name = `race-${who.replaceAll(' ', '-')}-${round}`;
+          await app.addRole(name, []);
+          const user = await app.addUser([]);
+          const give = {
+            'a user': () => app.put(`/users/${user.id}/roles`, { token: admin, body: { roles: [name] } }),
+            'a key': () => app.post('/api-keys', { token: admin, body: { roles: [name], ownerId: user.id } }),
+            'a new user': () =>
+              app.post('/users', { token: admin, body: { name: 'x', email: `${name}@latchkey.test`, roles: [name] } }),
+          }[who]!;
+          const [given, deleted] = await Promise.all([give(), app.delete(`/roles/${name}`, { token: admin })]);
+          expect([deleted.status, given.status < 300]).toEqual(deleted.status === 204 ? [204, false] : [409, true]);
+          if (deleted.status === 204)
+            expect(given).toMatchObject({ status: 400, body: { errors: [{ path: 'roles' }] } });
+        }
+      },
+    );
   });
 });

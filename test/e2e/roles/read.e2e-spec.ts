@@ -18,14 +18,25 @@ describe('reading roles', () => {
         const { body } = await app.get('/roles?size=3&page=1', { token: admin });
         expect(body.meta).toEqual({ total: 5, page: 1, size: 3, totalIsCapped: false });
         expect(body.data.map((role: { name: string }) => role.name)).toEqual(['admin', 'auditor', 'creator']);
-        expect(body.data[0]).toEqual({ name: 'admin', description: 'May do everything.', permissions: ['*'], keyPolicy: null, isActive: true, createdAt: expect.any(String), updatedAt: expect.any(String) });
+        expect(body.data[0]).toEqual({
+          name: 'admin',
+          description: 'May do everything.',
+          permissions: ['*'],
+          keyPolicy: null,
+          isActive: true,
+          createdAt: expect.any(String),
+          updatedAt: expect.any(String),
+        });
       });
     });
 
     describe('403', () => {
       it('names the missing permission', async () => {
         const { token } = await app.addUser(['creator']);
-        expect((await app.get('/roles', { token })).body).toMatchObject({ code: 'PERMISSION_DENIED', permission: 'platform:roles:read' });
+        expect((await app.get('/roles', { token })).body).toMatchObject({
+          code: 'PERMISSION_DENIED',
+          permission: 'platform:roles:read',
+        });
       });
     });
   });
@@ -34,13 +45,19 @@ describe('reading roles', () => {
     describe('200', () => {
       it('shows a role with its key policy', async () => {
         await app.addRole('trial', ['platform:api-keys:create'], { maxValidityDays: 7 });
-        expect((await app.get('/roles/trial', { token: admin })).body).toMatchObject({ permissions: ['platform:api-keys:create'], keyPolicy: { maxValidityDays: 7 } });
+        expect((await app.get('/roles/trial', { token: admin })).body).toMatchObject({
+          permissions: ['platform:api-keys:create'],
+          keyPolicy: { maxValidityDays: 7 },
+        });
       });
     });
 
     describe('404', () => {
       it.each(['nobody', 'ADMIN', 'a%20b', '__proto__'])('does not know %s', async (name) => {
-        expect(await app.get(`/roles/${name}`, { token: admin })).toMatchObject({ status: 404, body: { code: 'ROLE_NOT_FOUND' } });
+        expect(await app.get(`/roles/${name}`, { token: admin })).toMatchObject({
+          status: 404,
+          body: { code: 'ROLE_NOT_FOUND' },
+        });
       });
     });
   });

@@ -24,36 +24,44 @@ describe('The blocks of docs/operations.md about backups, typed literally', () =
   });
   afterAll(() => operator.leave());
 
-  tour('back up, upgrade, lose the machine, restore and sign in', async () => {
-    const [places, backUp, upgrade, restore, signIn, ...more] = await blocks();
-    expect(more).toEqual([]);
-    await operator.type(places!);
-    await operator.type('npm start');
-    const session = await operator.signIn(signIn!);
-    const leaked = await operator.createKey(session);
-    const other = await operator.createKey(session);
-    expect(await operator.type(backUp!)).toMatch(/entry \d+ of the audit trail[^]*JWT_SECRET, API_KEY_PEPPERS, TAG_KEYS, RESERVATION_KEY, AUDIT_KEY/);
+  tour(
+    'back up, upgrade, lose the machine, restore and sign in',
+    async () => {
+      const [places, backUp, upgrade, restore, signIn, ...more] = await blocks();
+      expect(more).toEqual([]);
+      await operator.type(places!);
+      await operator.type('npm start');
+      const session = await operator.signIn(signIn!);
+      const leaked = await operator.createKey(session);
+      const other = await operator.createKey(session);
+      expect(await operator.type(backUp!)).toMatch(
+        /entry \d+ of the audit trail[^]*JWT_SECRET, API_KEY_PEPPERS, TAG_KEYS, RESERVATION_KEY, AUDIT_KEY/,
+      );
 
-    await operator.stop('SIGTERM');
-    expect(NOT_TYPED.every((line) => upgrade!.split('\n').includes(line))).toBe(true);
-    await operator.type(upgrade!);
-    expect(await operator.verify(session, leaked)).toBe('VALID');
-    await operator.revoke(session, leaked);
-    await operator.untilWritten(leaked);
+      await operator.stop('SIGTERM');
+      expect(NOT_TYPED.every((line) => upgrade!.split('\n').includes(line))).toBe(true);
+      await operator.type(upgrade!);
+      expect(await operator.verify(session, leaked)).toBe('VALID');
+      await operator.revoke(session, leaked);
+      await operator.untilWritten(leaked);
 
-    await operator.loseTheMachine();
-    const said = await operator.type(restore!);
-    expect(said).toMatch(/MISSING: entries \d+ to \d+/);
-    expect(said).toContain(`api-keys:revoke api-key ${leaked.id}`);
-    expect(said).toContain('access of 1 keys and 0 users. Ended: 1 sessions');
-    expect(said).not.toContain('DIFF');
-    expect(await operator.verify(session, other)).toBe(401);
-    const renewed = await operator.signIn(signIn!);
-    expect(await operator.verify(renewed, leaked)).toBe('REVOKED');
-    expect(await operator.verify(renewed, other)).toBe('VALID');
-    await operator.stop('SIGTERM');
-    expect(await operator.type('npm run doctor')).toMatch(/ok {4}the database has all that its checkpoint file has seen\n[^]*The audit trail is whole/);
-  }, 180_000);
+      await operator.loseTheMachine();
+      const said = await operator.type(restore!);
+      expect(said).toMatch(/MISSING: entries \d+ to \d+/);
+      expect(said).toContain(`api-keys:revoke api-key ${leaked.id}`);
+      expect(said).toContain('access of 1 keys and 0 users. Ended: 1 sessions');
+      expect(said).not.toContain('DIFF');
+      expect(await operator.verify(session, other)).toBe(401);
+      const renewed = await operator.signIn(signIn!);
+      expect(await operator.verify(renewed, leaked)).toBe('REVOKED');
+      expect(await operator.verify(renewed, other)).toBe('VALID');
+      await operator.stop('SIGTERM');
+      expect(await operator.type('npm run doctor')).toMatch(
+        /ok {4}the database has all that its checkpoint file has seen\n[^]*The audit trail is whole/,
+      );
+    },
+    180_000,
+  );
 });
 
 async function blocks(): Promise<string[]> {
@@ -85,7 +93,15 @@ class Operator {
     await once(probe, 'listening');
     const { port } = probe.address() as { port: number };
     await new Promise((closed) => probe.close(closed));
-    const environment = { PATH: process.env['PATH']!, HOME: process.env['HOME'] ?? directory, PORT: String(port), LOG_LEVEL: 'warn', PASSWORD, ADMIN_PASSWORD: PASSWORD, ADMIN_PASSWORD_IS_TEMPORARY: 'false' };
+    const environment = {
+      PATH: process.env['PATH']!,
+      HOME: process.env['HOME'] ?? directory,
+      PORT: String(port),
+      LOG_LEVEL: 'warn',
+      PASSWORD,
+      ADMIN_PASSWORD: PASSWORD,
+      ADMIN_PASSWORD_IS_TEMPORARY: 'false',
+    };
     return new Operator(directory, port, environment);
   }
 
@@ -129,7 +145,11 @@ class Operator {
   /** Until the checkpoint file has it, which is promised within a second or so. */
   async untilWritten({ id }: Key): Promise<void> {
     const line = `"action":"api-keys:revoke","type":"api-key","id":"${id}"`;
-    for (const deadline = Date.now() + 10_000; !(await readFile(this.environment['AUDIT_CHECKPOINT_FILE']!, 'utf8')).includes(line); await sleep(50)) {
+    for (
+      const deadline = Date.now() + 10_000;
+      !(await readFile(this.environment['AUDIT_CHECKPOINT_FILE']!, 'utf8')).includes(line);
+      await sleep(50)
+    ) {
       if (Date.now() > deadline) throw new Error(`The checkpoint file does not have ${line}.`);
     }
   }
@@ -165,18 +185,28 @@ class Operator {
   }
 
   private async start(): Promise<void> {
-    const server = spawn('npm', ['start'], { env: this.environment, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+    const server = spawn('npm', ['start'], {
+      env: this.environment,
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     this.server = server;
     this.printed = '';
-    for (const stream of [server.stdout, server.stderr]) stream.on('data', (chunk: Buffer) => (this.printed += chunk.toString()));
+    for (const stream of [server.stdout, server.stderr])
+      stream.on('data', (chunk: Buffer) => (this.printed += chunk.toString()));
     for (const deadline = Date.now() + 60_000; !this.printed.includes('Latchkey is ready'); await sleep(50)) {
-      if (Date.now() > deadline || server.exitCode !== null) throw new Error(`The server did not start:\n${this.printed}`);
+      if (Date.now() > deadline || server.exitCode !== null)
+        throw new Error(`The server did not start:\n${this.printed}`);
     }
   }
 
   private async post(path: string, token: string, body: object): Promise<{ status: number; body: unknown }> {
     const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
-    const response = await fetch(`http://127.0.0.1:${this.port}/api/v1${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
+    const response = await fetch(`http://127.0.0.1:${this.port}/api/v1${path}`, {
+      method: 'POST',
+      headers,
+      body: JSON.stringify(body),
+    });
     return { status: response.status, body: await response.json() };
   }
 }

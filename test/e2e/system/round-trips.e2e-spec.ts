@@ -26,27 +26,60 @@ describe('Round trips to PostgreSQL', () => {
   });
 
   const key = (body: Record<string, unknown> = {}) => issueKey(app, admin, { ownerId: person.id, ...body });
-  const send = (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) => () =>
-    app.request(method, path, { token: admin, headers, ...(body === undefined ? {} : { body }) });
+  const send =
+    (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) =>
+    () =>
+      app.request(method, path, { token: admin, headers, ...(body === undefined ? {} : { body }) });
 
   const CHANGES: readonly [string, () => Promise<() => Promise<Answer>>][] = [
     ['create a key', async () => send('POST', '/api-keys', { ownerId: person.id, roles: ['helper'] })],
-    ['create a key, with an `Idempotency-Key`', async () => send('POST', '/api-keys', {}, { 'idempotency-key': `k-${Math.random()}` })],
-    ['create a key by alias', async () => send('PUT', `/api-keys/by-alias/a${Math.floor(Math.random() * 1e9)}`, { name: 'new' })],
+    [
+      'create a key, with an `Idempotency-Key`',
+      async () => send('POST', '/api-keys', {}, { 'idempotency-key': `k-${Math.random()}` }),
+    ],
+    [
+      'create a key by alias',
+      async () => send('PUT', `/api-keys/by-alias/a${Math.floor(Math.random() * 1e9)}`, { name: 'new' }),
+    ],
     ['renew a key by alias', async () => send('PUT', '/api-keys/by-alias/round-trips', { name: `n${Math.random()}` })],
-    ['update a key', async () => send('PATCH', `/api-keys/${(await key()).id}`, { name: 'another', roles: ['helper'] })],
+    [
+      'update a key',
+      async () => send('PATCH', `/api-keys/${(await key()).id}`, { name: 'another', roles: ['helper'] }),
+    ],
     ['deactivate a key', async () => send('POST', `/api-keys/${(await key()).id}/deactivate`)],
-    ['renew a key', async () => send('POST', `/api-keys/${(await key({ expiresAt: new Date(Date.now() + 3_600_000) })).id}/renew`, {})],
-    ['regenerate a secret', async () => send('POST', `/api-keys/${(await key({ roles: ['helper'] })).id}/regenerate`, { overlapSeconds: 60 })],
-    ['transfer a key', async () => send('POST', `/api-keys/${(await issueKey(app, admin)).id}/transfer`, { ownerId: person.id })],
+    [
+      'renew a key',
+      async () =>
+        send('POST', `/api-keys/${(await key({ expiresAt: new Date(Date.now() + 3_600_000) })).id}/renew`, {}),
+    ],
+    [
+      'regenerate a secret',
+      async () => send('POST', `/api-keys/${(await key({ roles: ['helper'] })).id}/regenerate`, { overlapSeconds: 60 }),
+    ],
+    [
+      'transfer a key',
+      async () => send('POST', `/api-keys/${(await issueKey(app, admin)).id}/transfer`, { ownerId: person.id }),
+    ],
     ['revoke a key', async () => send('POST', `/api-keys/${(await key()).id}/revoke`, {})],
     ['delete a key', async () => send('DELETE', `/api-keys/${(await key()).id}/permanent`)],
-    ['create a user', async () => send('POST', '/users', { name: 'New', email: `u${Math.random()}@latchkey.test`, roles: ['creator'] })],
+    [
+      'create a user',
+      async () => send('POST', '/users', { name: 'New', email: `u${Math.random()}@latchkey.test`, roles: ['creator'] }),
+    ],
     ['disable a user', async () => send('PATCH', `/users/${(await app.addUser(['creator'])).id}`, { isActive: false })],
-    ['give a user roles', async () => send('PUT', `/users/${(await app.addUser(['creator'])).id}/roles`, { roles: ['helper'] })],
-    ['create a role', async () => send('POST', '/roles', { name: `r${Math.floor(Math.random() * 1e9)}`, permissions: [] })],
+    [
+      'give a user roles',
+      async () => send('PUT', `/users/${(await app.addUser(['creator'])).id}/roles`, { roles: ['helper'] }),
+    ],
+    [
+      'create a role',
+      async () => send('POST', '/roles', { name: `r${Math.floor(Math.random() * 1e9)}`, permissions: [] }),
+    ],
     ['update a role', async () => send('PATCH', '/roles/helper', { description: `d${Math.random()}` })],
-    ['sign in', async () => () => app.post('/auth/login', { body: { email: person.email, password: person.password } })],
+    [
+      'sign in',
+      async () => () => app.post('/auth/login', { body: { email: person.email, password: person.password } }),
+    ],
   ];
 
   /** Of one change, and as the row that docs/operations.md has for it. */
@@ -68,9 +101,13 @@ describe('Round trips to PostgreSQL', () => {
     const page = await readFile(new URL('../../../docs/operations.md', import.meta.url), 'utf8');
     // The first time opens connections; and what the process sends by itself may fall into one measurement, not into all.
     let measured = await measure(change, prepare);
-    for (let attempt = 0; attempt < 3 && !page.includes(measured.row); attempt += 1) measured = await measure(change, prepare);
+    for (let attempt = 0; attempt < 3 && !page.includes(measured.row); attempt += 1)
+      measured = await measure(change, prepare);
     expect(page).toContain(measured.row);
     const { count, whileRowsAreLocked, whileHeadIsLocked } = measured;
-    expect({ tooMany: count > MAX.count || whileRowsAreLocked > MAX.whileRowsAreLocked || whileHeadIsLocked > MAX.whileHeadIsLocked }).toEqual({ tooMany: false });
+    expect({
+      tooMany:
+        count > MAX.count || whileRowsAreLocked > MAX.whileRowsAreLocked || whileHeadIsLocked > MAX.whileHeadIsLocked,
+    }).toEqual({ tooMany: false });
   });
 });

@@ -9,8 +9,10 @@ const VARIABLES = ['JWT_SECRET', 'API_KEY_PEPPERS', 'TAG_KEYS', 'RESERVATION_KEY
 type Secrets = Record<(typeof VARIABLES)[number], string>;
 const METRICS_TOKEN = 'metrics-0123456789-abcdefghijklmnopqrstuvwxyz';
 
-const drawn = (version: string) => Object.fromEntries(VARIABLES.map((name) => [name, `${version}:${randomBytes(32).toString('base64url')}`])) as Secrets;
-const both = (first: Secrets, second: Secrets) => Object.fromEntries(VARIABLES.map((name) => [name, `${first[name]},${second[name]}`])) as Secrets;
+const drawn = (version: string) =>
+  Object.fromEntries(VARIABLES.map((name) => [name, `${version}:${randomBytes(32).toString('base64url')}`])) as Secrets;
+const both = (first: Secrets, second: Secrets) =>
+  Object.fromEntries(VARIABLES.map((name) => [name, `${first[name]},${second[name]}`])) as Secrets;
 
 /** Three replicas as they are in the middle of a change, and one that was forgotten. */
 describe('Versions of secrets', () => {
@@ -50,9 +52,15 @@ describe('Versions of secrets', () => {
   it('keys that either made verify on both, and name the versions they need', async () => {
     for (const maker of [before, after]) {
       const { secret, id } = await createOn(maker);
-      for (const app of [before, after]) expect((await app.post('/verify', { token, body: { key: secret } })).body.code).toBe('VALID');
-      const [row] = await maker.dataSource.query('SELECT pepper_version, tag_version FROM api_key_secret WHERE key_id = $1', [id]);
-      expect(row).toEqual(maker === before ? { pepper_version: '1', tag_version: '1' } : { pepper_version: '2', tag_version: '2' });
+      for (const app of [before, after])
+        expect((await app.post('/verify', { token, body: { key: secret } })).body.code).toBe('VALID');
+      const [row] = await maker.dataSource.query(
+        'SELECT pepper_version, tag_version FROM api_key_secret WHERE key_id = $1',
+        [id],
+      );
+      expect(row).toEqual(
+        maker === before ? { pepper_version: '1', tag_version: '1' } : { pepper_version: '2', tag_version: '2' },
+      );
     }
   });
 
@@ -85,7 +93,9 @@ describe('Versions of secrets', () => {
       const { body } = await after.post('/verify', { token, body: { key: secret, reserveCents: 1 } });
       const events = [{ id: 'forgotten', reservationId: body.reservation.id, costCents: 1 }];
       expect((await forgotten.post('/usage', { token, body: { events } })).status).toBe(503);
-      expect((await forgotten.post('/reservations/release', { token, body: { reservationId: body.reservation.id } })).status).toBe(503);
+      expect(
+        (await forgotten.post('/reservations/release', { token, body: { reservationId: body.reservation.id } })).status,
+      ).toBe(503);
       expect((await before.post('/usage', { token, body: { events } })).status).toBe(200);
     });
 
@@ -99,7 +109,10 @@ describe('Versions of secrets', () => {
   it('that another replica has brought are noticed by one that lacks them', async () => {
     const watch = forgotten.app.get(SecretWatch);
     await watch.look();
-    const lacking = async () => /^latchkey_lacking_secret_versions (\d+)/m.exec((await forgotten.get('//metrics', { token: METRICS_TOKEN })).body as string)?.[1];
+    const lacking = async () =>
+      /^latchkey_lacking_secret_versions (\d+)/m.exec(
+        (await forgotten.get('//metrics', { token: METRICS_TOKEN })).body as string,
+      )?.[1];
     expect(await lacking()).toBe('0');
     await acceptSecrets(before.dataSource, before.config);
     await watch.look();

@@ -15,7 +15,10 @@ describe('Reading usage', () => {
     app = await TestApp.start({ MAX_ACTIVE_KEYS: '1000' });
     admin = await app.adminToken();
     ada = await app.addUser(['creator']);
-    const created = await app.post('/api-keys', { token: ada.token, body: { name: '=Metered', tags: ['team:a', 'team:b'], rateLimitPerMinute: 60, scopes: ['x'] } });
+    const created = await app.post('/api-keys', {
+      token: ada.token,
+      body: { name: '=Metered', tags: ['team:a', 'team:b'], rateLimitPerMinute: 60, scopes: ['x'] },
+    });
     [key, secret] = [created.body.apiKey.id, created.body.secretKey];
     await withinOneHour(app);
     await app.post('/usage', {
@@ -33,7 +36,12 @@ describe('Reading usage', () => {
 
   /** Usage of the past, as the writer would have left it. */
   const past = (hour: string, costMicroCents: number, model = 'large') =>
-    app.dataSource.query('INSERT INTO usage_rollup_hour VALUES ($1, $2, $3, 1, 2, 3, $4)', [key, hour, model, costMicroCents]);
+    app.dataSource.query('INSERT INTO usage_rollup_hour VALUES ($1, $2, $3, 1, 2, 3, $4)', [
+      key,
+      hour,
+      model,
+      costMicroCents,
+    ]);
   const flush = () => app.app.get(VerdictRecorder).flush();
 
   describe('GET /api-keys/:id/usage', () => {
@@ -61,7 +69,10 @@ describe('Reading usage', () => {
       const yesterday = new Date(Date.now() - 86_400_000);
       yesterday.setUTCMinutes(0, 0, 0);
       await past(yesterday.toISOString(), 7_000_000, 'yesterday');
-      expect((await app.get(`/api-keys/${key}/usage`, { token: admin })).body).toMatchObject({ requestsToday: 4, requestsThisHour: 4 });
+      expect((await app.get(`/api-keys/${key}/usage`, { token: admin })).body).toMatchObject({
+        requestsToday: 4,
+        requestsThisHour: 4,
+      });
     });
 
     it('counts accepted and refused verifies of today, dry runs not', async () => {
@@ -83,7 +94,9 @@ describe('Reading usage', () => {
       await eventually(async () => expect((await read()).body.lastUsedAt).not.toBeNull());
       const usage = await read();
       expect(usage.body).toMatchObject({ totalRequests: 0, lastUsedAt: expect.any(String) });
-      expect((await app.get(`/api-keys/${body.apiKey.id}`, { token: admin })).body.lastUsedAt).toBe(usage.body.lastUsedAt);
+      expect((await app.get(`/api-keys/${body.apiKey.id}`, { token: admin })).body.lastUsedAt).toBe(
+        usage.body.lastUsedAt,
+      );
     });
 
     it('lets a key read its own usage and nobody else’s', async () => {
@@ -109,14 +122,25 @@ describe('Reading usage', () => {
       const { body } = await series('');
       expect(body.series).toHaveLength(1);
       expect(body.series[0].points).toHaveLength(24);
-      expect(body.series[0].points.at(-1)).toMatchObject({ requests: 4, inputTokens: 11, outputTokens: 5, totalTokens: 16, costCents: 1.500001 });
+      expect(body.series[0].points.at(-1)).toMatchObject({
+        requests: 4,
+        inputTokens: 11,
+        outputTokens: 5,
+        totalTokens: 16,
+        costCents: 1.500001,
+      });
     });
 
     it('has days with gaps as zeros, at the edges of UTC', async () => {
       await past('2026-02-27T23:00:00Z', 1_000_000);
       await past('2026-03-01T00:00:00Z', 2_000_000);
       const { body } = await series('interval=day&from=2026-02-27&to=2026-03-02');
-      expect(body.series[0].points.map((point: { at: string; costCents: number }) => [point.at.slice(0, 10), point.costCents])).toEqual([
+      expect(
+        body.series[0].points.map((point: { at: string; costCents: number }) => [
+          point.at.slice(0, 10),
+          point.costCents,
+        ]),
+      ).toEqual([
         ['2026-02-27', 1],
         ['2026-02-28', 0],
         ['2026-03-01', 2],
@@ -126,7 +150,12 @@ describe('Reading usage', () => {
 
     it('has a line a model, usage without a model as null', async () => {
       const { body } = await series('groupBy=model');
-      expect(body.series.map(({ model, points }: { model: string; points: { requests: number }[] }) => [model, points.at(-1)!.requests])).toEqual(
+      expect(
+        body.series.map(({ model, points }: { model: string; points: { requests: number }[] }) => [
+          model,
+          points.at(-1)!.requests,
+        ]),
+      ).toEqual(
         expect.arrayContaining([
           ['large', 2],
           ['small', 1],
@@ -135,7 +164,15 @@ describe('Reading usage', () => {
       );
     });
 
-    it.each(['interval=minute', 'from=x', 'from=2026-01-01&to=2026-03-01', 'interval=day&from=2020-01-01', 'from=2026-03-02&to=2026-03-01', 'groupBy=key', 'other=1'])('refuses %s', async (query) => {
+    it.each([
+      'interval=minute',
+      'from=x',
+      'from=2026-01-01&to=2026-03-01',
+      'interval=day&from=2020-01-01',
+      'from=2026-03-02&to=2026-03-01',
+      'groupBy=key',
+      'other=1',
+    ])('refuses %s', async (query) => {
       expect(await series(query)).toMatchObject({ status: 400, body: { code: 'VALIDATION_FAILED' } });
     });
 
@@ -156,22 +193,28 @@ describe('Reading usage', () => {
       const { status, body } = await summary(`groupBy=${groupBy}&from=${today}`);
       expect(status).toBe(200);
       const [group, name] = expected();
-      expect(body.rows).toEqual([{ group, name, requests: 4, inputTokens: 11, outputTokens: 5, totalTokens: 16, costCents: 1.500001 }]);
+      expect(body.rows).toEqual([
+        { group, name, requests: 4, inputTokens: 11, outputTokens: 5, totalTokens: 16, costCents: 1.500001 },
+      ]);
       expect(body.totals).toMatchObject({ requests: 4, costCents: 1.500001 });
     });
 
     it('sums up by model, the dearest first', async () => {
       const { body } = await summary(`groupBy=model&from=${new Date().toISOString().slice(0, 10)}`);
-      expect(body.rows.map(({ group, costCents }: { group: string; costCents: number }) => [group, costCents])).toEqual([
-        ['large', 1.5],
-        ['small', 0.000001],
-        [null, 0],
-      ]);
+      expect(body.rows.map(({ group, costCents }: { group: string; costCents: number }) => [group, costCents])).toEqual(
+        [
+          ['large', 1.5],
+          ['small', 0.000001],
+          [null, 0],
+        ],
+      );
     });
 
     it('counts a key under each of its tags, and once in the totals', async () => {
       const { body } = await summary(`groupBy=tag&from=${new Date().toISOString().slice(0, 10)}`);
-      expect(body.rows.map(({ group, requests }: { group: string; requests: number }) => [group, requests]).sort()).toEqual([
+      expect(
+        body.rows.map(({ group, requests }: { group: string; requests: number }) => [group, requests]).sort(),
+      ).toEqual([
         ['team:a', 4],
         ['team:b', 4],
       ]);
@@ -180,9 +223,12 @@ describe('Reading usage', () => {
 
     it('keeps the usage of deleted keys, under no owner', async () => {
       const doomed = (await app.post('/api-keys', { token: admin })).body.apiKey.id as string;
-      await app.dataSource.query(`INSERT INTO usage_rollup_hour VALUES ($1, '2026-05-01T10:00:00Z', '', 9, 0, 0, 0)`, [doomed]);
+      await app.dataSource.query(`INSERT INTO usage_rollup_hour VALUES ($1, '2026-05-01T10:00:00Z', '', 9, 0, 0, 0)`, [
+        doomed,
+      ]);
       await app.dataSource.query('DELETE FROM api_key WHERE id = $1', [doomed]);
-      const rows = async (groupBy: string) => (await summary(`groupBy=${groupBy}&from=2026-05-01&to=2026-05-02`)).body.rows;
+      const rows = async (groupBy: string) =>
+        (await summary(`groupBy=${groupBy}&from=2026-05-01&to=2026-05-02`)).body.rows;
       expect(await rows('owner')).toEqual([expect.objectContaining({ group: null, name: null, requests: 9 })]);
       expect(await rows('key')).toEqual([expect.objectContaining({ group: doomed, name: null, requests: 9 })]);
     });
@@ -218,12 +264,23 @@ describe('Reading usage', () => {
   describe('GET /usage/refusals', () => {
     it('has refusals by key and code, most refused first', async () => {
       const minute = new Date(Math.floor(Date.now() / 60_000) * 60_000 - 3_600_000);
-      await app.dataSource.query(`INSERT INTO verdict_minute VALUES ($1, $2, 'RATE_LIMITED', 5), ($1, $2, 'VALID', 50)`, [key, minute]);
+      await app.dataSource.query(
+        `INSERT INTO verdict_minute VALUES ($1, $2, 'RATE_LIMITED', 5), ($1, $2, 'VALID', 50)`,
+        [key, minute],
+      );
       const { status, body } = await app.get(`/usage/refusals?apiKeyId=${key}`, { token: admin });
       expect(status).toBe(200);
       expect(body.counts).toMatchObject({ RATE_LIMITED: 5 });
       expect(body.counts).not.toHaveProperty('VALID');
-      expect(body.refusals[0]).toEqual({ apiKeyId: key, name: '=Metered', ownerId: ada.id, code: 'RATE_LIMITED', count: 5, firstAt: minute.toISOString(), lastAt: minute.toISOString() });
+      expect(body.refusals[0]).toEqual({
+        apiKeyId: key,
+        name: '=Metered',
+        ownerId: ada.id,
+        code: 'RATE_LIMITED',
+        count: 5,
+        firstAt: minute.toISOString(),
+        lastAt: minute.toISOString(),
+      });
     });
 
     it.each(['from=2026-01-01', 'apiKeyId=x', 'code=VALID'])('refuses %s', async (query) => {

@@ -25,29 +25,56 @@ describe('Settling by POST /usage and POST /reservations/release', () => {
 
   const newKey = async (budgetLimitCents: number, budgetType = 'total') =>
     (await app.post('/api-keys', { token: admin, body: { budgetLimitCents, budgetType } })).body.apiKey.id as string;
-  const hold = async (keyId: string, cents: number, type: 'total' | 'monthly' = 'total') => (await reserve(app, keyId, { cents, type, callerId: service.id }))!;
+  const hold = async (keyId: string, cents: number, type: 'total' | 'monthly' = 'total') =>
+    (await reserve(app, keyId, { cents, type, callerId: service.id }))!;
   const report = (...events: unknown[]) => app.post('/usage', { token: service.token, body: { events } });
-  const release = (reservationId: string, token = service.token) => app.post('/reservations/release', { token, body: { reservationId } });
+  const release = (reservationId: string, token = service.token) =>
+    app.post('/reservations/release', { token, body: { reservationId } });
   const budgetOf = async (keyId: string) => (await app.get(`/api-keys/${keyId}/usage`, { token: admin })).body.budget;
 
   describe('200', () => {
     it('replaces what is held by what it cost, and frees the rest at once', async () => {
       const key = await newKey(10);
       const reservationId = await hold(key, 8);
-      expect(await budgetOf(key)).toEqual({ type: 'total', limitCents: 10, spentCents: 0, heldCents: 8, remainingCents: 2, periodStart: null, periodEnd: null });
+      expect(await budgetOf(key)).toEqual({
+        type: 'total',
+        limitCents: 10,
+        spentCents: 0,
+        heldCents: 8,
+        remainingCents: 2,
+        periodStart: null,
+        periodEnd: null,
+      });
       expect(await reserve(app, key, { cents: 3, callerId: service.id })).toBeNull();
       const { status, body } = await report({ id: 'a', reservationId, costCents: 1.25 });
-      expect([status, body]).toEqual([200, { accepted: 1, duplicates: 0, results: [{ id: 'a', outcome: 'accepted' }] }]);
+      expect([status, body]).toEqual([
+        200,
+        { accepted: 1, duplicates: 0, results: [{ id: 'a', outcome: 'accepted' }] },
+      ]);
       expect(await budgetOf(key)).toMatchObject({ spentCents: 1.25, heldCents: 0, remainingCents: 8.75 });
     });
 
     it('charges a cost whatever the labels say, says which were cut, and knows the event again', async () => {
       const key = await newKey(10);
-      const event = { id: 'a', reservationId: await hold(key, 8), costCents: 1.25, model: `gpt-4o\n${'x'.repeat(200)}`, statusCode: 1000 };
+      const event = {
+        id: 'a',
+        reservationId: await hold(key, 8),
+        costCents: 1.25,
+        model: `gpt-4o\n${'x'.repeat(200)}`,
+        statusCode: 1000,
+      };
       const { status, body } = await report(event);
-      expect([status, body.results]).toEqual([200, [{ id: 'a', outcome: 'accepted', labelsCut: expect.arrayContaining(['model', 'statusCode']) }]]);
-      expect((await report(event)).body.results).toEqual([{ id: 'a', outcome: 'duplicate', labelsCut: expect.arrayContaining(['model', 'statusCode']) }]);
-      const [stored] = await app.dataSource.query<{ model: string; cost: string }[]>('SELECT model, cost_micro_cents AS cost FROM usage_event WHERE key_id = $1', [key]);
+      expect([status, body.results]).toEqual([
+        200,
+        [{ id: 'a', outcome: 'accepted', labelsCut: expect.arrayContaining(['model', 'statusCode']) }],
+      ]);
+      expect((await report(event)).body.results).toEqual([
+        { id: 'a', outcome: 'duplicate', labelsCut: expect.arrayContaining(['model', 'statusCode']) },
+      ]);
+      const [stored] = await app.dataSource.query<{ model: string; cost: string }[]>(
+        'SELECT model, cost_micro_cents AS cost FROM usage_event WHERE key_id = $1',
+        [key],
+      );
       expect(stored).toEqual({ model: `gpt-4o${'x'.repeat(122)}`, cost: '1250000' });
     });
 
@@ -80,7 +107,10 @@ describe('Settling by POST /usage and POST /reservations/release', () => {
     it('charges a late report, and says that it is late', async () => {
       const key = await newKey(10);
       const reservationId = await hold(key, 4);
-      await app.dataSource.query('WITH gone AS (DELETE FROM budget_lease WHERE key_id = $1) UPDATE budget_account SET leased_micro_cents = 0 WHERE key_id = $1', [key]);
+      await app.dataSource.query(
+        'WITH gone AS (DELETE FROM budget_lease WHERE key_id = $1) UPDATE budget_account SET leased_micro_cents = 0 WHERE key_id = $1',
+        [key],
+      );
       const { body } = await report({ id: 'a', reservationId, costCents: 3 });
       expect(body.results).toEqual([{ id: 'a', outcome: 'accepted', late: true }]);
       expect(await budgetOf(key)).toMatchObject({ spentCents: 3 });
@@ -91,7 +121,10 @@ describe('Settling by POST /usage and POST /reservations/release', () => {
       await report({ id: 'a', reservationId: await hold(key, 4, 'monthly'), costCents: 3 });
       const budget = await budgetOf(key);
       expect(budget).toMatchObject({ type: 'monthly', spentCents: 3, heldCents: 0 });
-      expect([budget.periodStart, budget.periodEnd]).toEqual([expect.stringMatching(/-01T00:00:00\.000Z$/), expect.stringMatching(/-01T00:00:00\.000Z$/)]);
+      expect([budget.periodStart, budget.periodEnd]).toEqual([
+        expect.stringMatching(/-01T00:00:00\.000Z$/),
+        expect.stringMatching(/-01T00:00:00\.000Z$/),
+      ]);
     });
 
     it('settles the reservation of a key that has been deleted', async () => {
@@ -104,7 +137,9 @@ describe('Settling by POST /usage and POST /reservations/release', () => {
     it('counts a settle once that comes three times at once, over two replicas', async () => {
       const key = await newKey(10);
       const event = { id: 'a', reservationId: await hold(key, 4), costCents: 3 };
-      const answers = await Promise.all([app, other, app].map((one) => one.post('/usage', { token: service.token, body: { events: [event] } })));
+      const answers = await Promise.all(
+        [app, other, app].map((one) => one.post('/usage', { token: service.token, body: { events: [event] } })),
+      );
       expect(answers.map(({ body }) => body.results[0].outcome).sort()).toEqual(['accepted', 'duplicate', 'duplicate']);
       expect(await budgetOf(key)).toMatchObject({ spentCents: 3, heldCents: 0 });
     });
@@ -135,10 +170,18 @@ describe('Settling by POST /usage and POST /reservations/release', () => {
       const reservationId = await hold(await newKey(10), 4);
       const foreign = await release(reservationId, stranger.token);
       const forged = await release(`${reservationId.slice(0, -2)}AA`);
-      expect([foreign.status, foreign.body.errors]).toEqual([400, [{ path: 'reservationId', message: 'unknown reservation, or made by another caller' }]]);
+      expect([foreign.status, foreign.body.errors]).toEqual([
+        400,
+        [{ path: 'reservationId', message: 'unknown reservation, or made by another caller' }],
+      ]);
       expect(forged.body.errors).toEqual(foreign.body.errors);
-      const settled = await app.post('/usage', { token: stranger.token, body: { events: [{ id: 'a', reservationId }] } });
-      expect(settled.body.errors).toEqual([{ path: 'events.0.reservationId', message: 'unknown reservation, or made by another caller' }]);
+      const settled = await app.post('/usage', {
+        token: stranger.token,
+        body: { events: [{ id: 'a', reservationId }] },
+      });
+      expect(settled.body.errors).toEqual([
+        { path: 'events.0.reservationId', message: 'unknown reservation, or made by another caller' },
+      ]);
     });
   });
 
@@ -155,17 +198,29 @@ describe('Settling by POST /usage and POST /reservations/release', () => {
       const key = await newKey(10);
       const reservationId = await hold(key, 4);
       await report({ id: 'first', reservationId, costCents: 1 });
-      const { status, body } = await report({ id: 'second', reservationId, costCents: 2 }, { id: 'third', apiKeyId: key, costCents: 0.5 });
+      const { status, body } = await report(
+        { id: 'second', reservationId, costCents: 2 },
+        { id: 'third', apiKeyId: key, costCents: 0.5 },
+      );
       expect([status, body.code, body.accepted]).toEqual([409, 'ALREADY_SETTLED', 1]);
-      expect(body.results).toEqual([{ id: 'second', outcome: 'already-settled' }, { id: 'third', outcome: 'accepted' }]);
+      expect(body.results).toEqual([
+        { id: 'second', outcome: 'already-settled' },
+        { id: 'third', outcome: 'accepted' },
+      ]);
       expect(await budgetOf(key)).toMatchObject({ spentCents: 1.5 });
       expect((await report({ id: 'second', apiKeyId: key, costCents: 1 })).body.accepted).toBe(1);
     });
 
     it('lets one of two settles in the same request win', async () => {
       const reservationId = await hold(await newKey(10), 4);
-      const { status, body } = await report({ id: 'x', reservationId, costCents: 1 }, { id: 'y', reservationId, costCents: 1 });
-      expect([status, body.results.map(({ outcome }: { outcome: string }) => outcome)]).toEqual([409, ['accepted', 'already-settled']]);
+      const { status, body } = await report(
+        { id: 'x', reservationId, costCents: 1 },
+        { id: 'y', reservationId, costCents: 1 },
+      );
+      expect([status, body.results.map(({ outcome }: { outcome: string }) => outcome)]).toEqual([
+        409,
+        ['accepted', 'already-settled'],
+      ]);
     });
 
     it('does not release what was settled', async () => {

@@ -16,13 +16,21 @@ describe('GET /users/:id', () => {
       const user = await app.addUser(['creator', 'user']);
       const { status, body } = await app.get(`/users/${user.id.toUpperCase()}`, { token: admin });
       expect(status).toBe(200);
-      expect(body).toMatchObject({ id: user.id, email: user.email, roles: ['creator', 'user'], lastSignInAt: expect.any(String) });
+      expect(body).toMatchObject({
+        id: user.id,
+        email: user.email,
+        roles: ['creator', 'user'],
+        lastSignInAt: expect.any(String),
+      });
     });
   });
 
   describe('400', () => {
     it.each(['1', 'me', '019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e5'])('refuses %s, which is no UUID', async (id) => {
-      expect(await app.get(`/users/${id}`, { token: admin })).toMatchObject({ status: 400, body: { errors: [{ path: 'id' }] } });
+      expect(await app.get(`/users/${id}`, { token: admin })).toMatchObject({
+        status: 400,
+        body: { errors: [{ path: 'id' }] },
+      });
     });
   });
 
@@ -44,7 +52,10 @@ describe('GET /users/:id', () => {
 
   describe('404', () => {
     it('does not know users who are not there', async () => {
-      expect(await app.get('/users/019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55', { token: admin })).toMatchObject({ status: 404, body: { code: 'USER_NOT_FOUND' } });
+      expect(await app.get('/users/019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55', { token: admin })).toMatchObject({
+        status: 404,
+        body: { code: 'USER_NOT_FOUND' },
+      });
     });
   });
 });

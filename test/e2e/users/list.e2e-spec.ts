@@ -4,15 +4,31 @@ import { TestApp } from '../../support/app.js';
 describe('GET /users', () => {
   let app: TestApp;
   let admin: string;
-  const names = async (query: string) => (await app.get(`/users?${query}`, { token: admin })).body.data.map((user: { name: string }) => user.name);
+  const names = async (query: string) =>
+    (await app.get(`/users?${query}`, { token: admin })).body.data.map((user: { name: string }) => user.name);
 
   beforeAll(async () => {
     app = await TestApp.start();
     admin = await app.adminToken();
-    for (const [name, kind, roles] of [['Ada 100%', 'person', ['creator']], ['Bob_x', 'person', ['user', 'auditor']], ['Bot', 'service', []]] as const) {
-      await app.post('/users', { token: admin, body: { name, kind, roles, ...(kind === 'person' ? { email: `${name.slice(0, 3).toLowerCase()}@latchkey.test` } : {}) } });
+    for (const [name, kind, roles] of [
+      ['Ada 100%', 'person', ['creator']],
+      ['Bob_x', 'person', ['user', 'auditor']],
+      ['Bot', 'service', []],
+    ] as const) {
+      await app.post('/users', {
+        token: admin,
+        body: {
+          name,
+          kind,
+          roles,
+          ...(kind === 'person' ? { email: `${name.slice(0, 3).toLowerCase()}@latchkey.test` } : {}),
+        },
+      });
     }
-    const off = await app.post('/users', { token: admin, body: { name: 'Off', email: 'off@latchkey.test', isActive: false } });
+    const off = await app.post('/users', {
+      token: admin,
+      body: { name: 'Off', email: 'off@latchkey.test', isActive: false },
+    });
     expect(off.status).toBe(201);
   });
   afterAll(() => app.stop());
@@ -22,7 +38,12 @@ describe('GET /users', () => {
       const first = await app.get('/users?page=1&size=2', { token: admin });
       const second = await app.get('/users?page=2&size=2', { token: admin });
       expect(first.body.meta).toEqual({ total: 5, page: 1, size: 2, totalIsCapped: false });
-      expect([...first.body.data, ...second.body.data].map((user) => user.name)).toEqual(['Off', 'Bot', 'Bob_x', 'Ada 100%']);
+      expect([...first.body.data, ...second.body.data].map((user) => user.name)).toEqual([
+        'Off',
+        'Bot',
+        'Bob_x',
+        'Ada 100%',
+      ]);
       expect(second.body.data[0]).toMatchObject({ roles: ['auditor', 'user'], managerIds: [] });
     });
 
@@ -49,9 +70,22 @@ describe('GET /users', () => {
 
   describe('400', () => {
     it.each([
-      ['page=0', 'page'], ['page=-1', 'page'], ['page=1.5', 'page'], ['page=1e1', 'page'], ['page=', 'page'], ['page=1&page=2', 'page'],
-      ['size=101', 'size'], ['size=abc', 'size'], ['page=101&size=100', 'page'], ['kind=robot', 'kind'], ['role=A', 'role'], ['isActive=1', 'isActive'],
-      ['search=', 'search'], ['search=%00', 'url'], ['search=a&search=b', 'search'], ['sort=name', 'sort'],
+      ['page=0', 'page'],
+      ['page=-1', 'page'],
+      ['page=1.5', 'page'],
+      ['page=1e1', 'page'],
+      ['page=', 'page'],
+      ['page=1&page=2', 'page'],
+      ['size=101', 'size'],
+      ['size=abc', 'size'],
+      ['page=101&size=100', 'page'],
+      ['kind=robot', 'kind'],
+      ['role=A', 'role'],
+      ['isActive=1', 'isActive'],
+      ['search=', 'search'],
+      ['search=%00', 'url'],
+      ['search=a&search=b', 'search'],
+      ['sort=name', 'sort'],
     ])('refuses %s', async (query, path) => {
       const { status, body } = await app.get(`/users?${query}`, { token: admin });
       expect(status).toBe(400);
@@ -68,7 +102,10 @@ describe('GET /users', () => {
   describe('403', () => {
     it('names the missing permission', async () => {
       const { token } = await app.addUser(['creator']);
-      expect((await app.get('/users', { token })).body).toMatchObject({ code: 'PERMISSION_DENIED', permission: 'platform:users:read' });
+      expect((await app.get('/users', { token })).body).toMatchObject({
+        code: 'PERMISSION_DENIED',
+        permission: 'platform:users:read',
+      });
     });
   });
 });

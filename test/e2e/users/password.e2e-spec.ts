@@ -20,18 +20,31 @@ describe('PUT /users/:id/password', () => {
     it('sets one’s own with the old one, and ends all other sessions', async () => {
       const user = await app.addUser([]);
       const elsewhere = await app.tokenOf(user.email, user.password);
-      const { status } = await app.put(`/users/${user.id}/password`, { token: user.token, body: { password: NEW, currentPassword: user.password } });
+      const { status } = await app.put(`/users/${user.id}/password`, {
+        token: user.token,
+        body: { password: NEW, currentPassword: user.password },
+      });
       expect(status).toBe(204);
       expect((await app.get('/auth/me', { token: user.token })).status).toBe(200);
       expect((await app.get('/auth/me', { token: elsewhere })).status).toBe(401);
-      expect((await app.post('/auth/login', { body: { email: user.email, password: user.password } })).status).toBe(401);
+      expect((await app.post('/auth/login', { body: { email: user.email, password: user.password } })).status).toBe(
+        401,
+      );
       expect(await app.tokenOf(user.email, NEW)).toEqual(expect.any(String));
     });
 
     it('takes no password of the own again: neither the current one, nor the one before a reset', async () => {
       const user = await app.addUser([]);
-      const refused = { status: 400, body: { errors: [{ path: 'password', message: expect.stringContaining('must not be the password that you have now') }] } };
-      const change = (token: string, currentPassword: string, password: string) => app.put(`/users/${user.id}/password`, { token, body: { password, currentPassword } });
+      const refused = {
+        status: 400,
+        body: {
+          errors: [
+            { path: 'password', message: expect.stringContaining('must not be the password that you have now') },
+          ],
+        },
+      };
+      const change = (token: string, currentPassword: string, password: string) =>
+        app.put(`/users/${user.id}/password`, { token, body: { password, currentPassword } });
       expect(await change(user.token, user.password, user.password)).toMatchObject(refused);
       await app.put(`/users/${user.id}/password`, { token: admin, body: { password: NEW } });
       await app.put(`/users/${user.id}/password`, { token: admin, body: { password: `${NEW} again` } });
@@ -43,7 +56,9 @@ describe('PUT /users/:id/password', () => {
 
     it('sets another’s, ends all his sessions, and writes no password into the trail', async () => {
       const [me, user] = [await app.addUser(['people']), await app.addUser([])];
-      expect((await app.put(`/users/${user.id}/password`, { token: me.token, body: { password: NEW } })).status).toBe(204);
+      expect((await app.put(`/users/${user.id}/password`, { token: me.token, body: { password: NEW } })).status).toBe(
+        204,
+      );
       expect((await app.get('/auth/me', { token: user.token })).status).toBe(401);
       expect(await app.tokenOf(user.email, NEW)).toEqual(expect.any(String));
       const entry = (await trailOf(app, user.id)).find((row) => row.action === 'users:update');
@@ -62,7 +77,9 @@ describe('PUT /users/:id/password', () => {
         const user = await app.addUser([]);
         const [changed, ...logins] = await Promise.all([
           app.put(`/users/${user.id}/password`, { token: admin, body: { password: NEW } }),
-          ...Array.from({ length: 6 }, () => app.post('/auth/login', { body: { email: user.email, password: user.password } })),
+          ...Array.from({ length: 6 }, () =>
+            app.post('/auth/login', { body: { email: user.email, password: user.password } }),
+          ),
         ]);
         expect(changed.status).toBe(204);
         for (const login of logins.filter(({ status }) => status === 200)) {
@@ -74,8 +91,13 @@ describe('PUT /users/:id/password', () => {
 
   describe('400', () => {
     it.each([
-      [{}, 'password'], [{ password: 'elevenchars' }, 'password'], [{ password: 'p'.repeat(1025) }, 'password'], [{ password: 123456789012 }, 'password'],
-      [{ password: '\ud800'.repeat(12) }, 'password'], [{ password: NEW, currentPassword: 5 }, 'currentPassword'], [{ password: NEW, other: 1 }, 'other'],
+      [{}, 'password'],
+      [{ password: 'elevenchars' }, 'password'],
+      [{ password: 'p'.repeat(1025) }, 'password'],
+      [{ password: 123456789012 }, 'password'],
+      [{ password: '\ud800'.repeat(12) }, 'password'],
+      [{ password: NEW, currentPassword: 5 }, 'currentPassword'],
+      [{ password: NEW, other: 1 }, 'other'],
     ])('refuses %j', async (body, path) => {
       const user = await app.addUser([]);
       const answer = await app.put(`/users/${user.id}/password`, { token: user.token, body });
@@ -85,28 +107,61 @@ describe('PUT /users/:id/password', () => {
 
     it('asks for the old one of one’s own, and refuses it for another’s', async () => {
       const user = await app.addUser([]);
-      for (const [token, body] of [[user.token, { password: NEW }], [admin, { password: NEW, currentPassword: user.password }]] as const) {
-        expect(await app.put(`/users/${user.id}/password`, { token, body })).toMatchObject({ status: 400, body: { errors: [{ path: 'currentPassword' }] } });
+      for (const [token, body] of [
+        [user.token, { password: NEW }],
+        [admin, { password: NEW, currentPassword: user.password }],
+      ] as const) {
+        expect(await app.put(`/users/${user.id}/password`, { token, body })).toMatchObject({
+          status: 400,
+          body: { errors: [{ path: 'currentPassword' }] },
+        });
       }
     });
 
-    it.each([['aaaaaaaaaaaa'], ['123456789012'], ['password1234'], ['latchkey2026!']])('refuses %s, which is easy to guess, for oneself and for others', async (password) => {
-      const user = await app.addUser([]);
-      const refused = { status: 400, body: { code: 'VALIDATION_FAILED', errors: [{ path: 'password', message: expect.stringMatching(/^is too easy to guess: .+/) }] } };
-      expect(await app.put(`/users/${user.id}/password`, { token: user.token, body: { password, currentPassword: user.password } })).toMatchObject(refused);
-      expect(await app.put(`/users/${user.id}/password`, { token: admin, body: { password } })).toMatchObject(refused);
-      expect(await app.post('/users', { token: admin, body: { name: 'x', email: `new-${user.email}`, password } })).toMatchObject(refused);
-      expect(await app.tokenOf(user.email, user.password)).toEqual(expect.any(String));
-    });
+    it.each([['aaaaaaaaaaaa'], ['123456789012'], ['password1234'], ['latchkey2026!']])(
+      'refuses %s, which is easy to guess, for oneself and for others',
+      async (password) => {
+        const user = await app.addUser([]);
+        const refused = {
+          status: 400,
+          body: {
+            code: 'VALIDATION_FAILED',
+            errors: [{ path: 'password', message: expect.stringMatching(/^is too easy to guess: .+/) }],
+          },
+        };
+        expect(
+          await app.put(`/users/${user.id}/password`, {
+            token: user.token,
+            body: { password, currentPassword: user.password },
+          }),
+        ).toMatchObject(refused);
+        expect(await app.put(`/users/${user.id}/password`, { token: admin, body: { password } })).toMatchObject(
+          refused,
+        );
+        expect(
+          await app.post('/users', { token: admin, body: { name: 'x', email: `new-${user.email}`, password } }),
+        ).toMatchObject(refused);
+        expect(await app.tokenOf(user.email, user.password)).toEqual(expect.any(String));
+      },
+    );
 
     it('says nothing about a user whom the caller may not change', async () => {
       const [me, auditor] = [await app.addUser(['people']), await app.addUser(['auditor'])];
-      expect((await app.put(`/users/${auditor.id}/password`, { token: me.token, body: { password: auditor.email.split('@')[0]! + '1234567' } })).body.code).toBe('CANNOT_GRANT');
+      expect(
+        (
+          await app.put(`/users/${auditor.id}/password`, {
+            token: me.token,
+            body: { password: auditor.email.split('@')[0]! + '1234567' },
+          })
+        ).body.code,
+      ).toBe('CANNOT_GRANT');
     });
 
     it('refuses the address as password, whatever its case', async () => {
       const user = await app.addUser([]);
-      expect(await app.put(`/users/${user.id}/password`, { token: admin, body: { password: user.email.toUpperCase() } })).toMatchObject({ status: 400, body: { errors: [{ path: 'password' }] } });
+      expect(
+        await app.put(`/users/${user.id}/password`, { token: admin, body: { password: user.email.toUpperCase() } }),
+      ).toMatchObject({ status: 400, body: { errors: [{ path: 'password' }] } });
     });
   });
 
@@ -119,38 +174,63 @@ describe('PUT /users/:id/password', () => {
   describe('403', () => {
     it('refuses a wrong old password and keeps everything', async () => {
       const user = await app.addUser([]);
-      expect(await app.put(`/users/${user.id}/password`, { token: user.token, body: { password: NEW, currentPassword: 'not the password' } })).toMatchObject({ status: 403, body: { code: 'WRONG_PASSWORD' } });
+      expect(
+        await app.put(`/users/${user.id}/password`, {
+          token: user.token,
+          body: { password: NEW, currentPassword: 'not the password' },
+        }),
+      ).toMatchObject({ status: 403, body: { code: 'WRONG_PASSWORD' } });
       expect(await app.tokenOf(user.email, user.password)).toEqual(expect.any(String));
     });
 
     it('answers the same for users who exist and who do not', async () => {
       const [me, other] = [await app.addUser(['creator']), await app.addUser([])];
-      const answers = await Promise.all([other.id, '019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55'].map((id) => app.put(`/users/${id}/password`, { token: me.token, body: { password: NEW } })));
-      expect(answers.map(({ status, body }) => ({ status, ...body, requestId: '' }))).toEqual(Array(2).fill(expect.objectContaining({ status: 403, code: 'PERMISSION_DENIED' })));
+      const answers = await Promise.all(
+        [other.id, '019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55'].map((id) =>
+          app.put(`/users/${id}/password`, { token: me.token, body: { password: NEW } }),
+        ),
+      );
+      expect(answers.map(({ status, body }) => ({ status, ...body, requestId: '' }))).toEqual(
+        Array(2).fill(expect.objectContaining({ status: 403, code: 'PERMISSION_DENIED' })),
+      );
     });
 
     it('gives nobody the password of somebody who may do more', async () => {
       const [me, auditor] = [await app.addUser(['people']), await app.addUser(['auditor'])];
-      expect((await app.put(`/users/${auditor.id}/password`, { token: me.token, body: { password: NEW } })).body.code).toBe('CANNOT_GRANT');
+      expect(
+        (await app.put(`/users/${auditor.id}/password`, { token: me.token, body: { password: NEW } })).body.code,
+      ).toBe('CANNOT_GRANT');
       expect(await app.tokenOf(auditor.email, auditor.password)).toEqual(expect.any(String));
     });
 
     it('gives nobody the password of somebody whose keys are bound less', async () => {
       const [me, free] = [await app.addUser(['bound']), await app.addUser(['creator'])];
-      expect((await app.put(`/users/${free.id}/password`, { token: me.token, body: { password: NEW } })).body.code).toBe('OUTSIDE_POLICY');
+      expect(
+        (await app.put(`/users/${free.id}/password`, { token: me.token, body: { password: NEW } })).body.code,
+      ).toBe('OUTSIDE_POLICY');
     });
 
     it('does not take a key for its owner', async () => {
       const user = await app.addUser(['creator']);
       const key = (await app.post('/api-keys', { token: user.token })).body.secretKey;
-      expect((await app.put(`/users/${user.id}/password`, { apiKey: key, body: { password: NEW, currentPassword: user.password } })).body.code).toBe('PERMISSION_DENIED');
+      expect(
+        (
+          await app.put(`/users/${user.id}/password`, {
+            apiKey: key,
+            body: { password: NEW, currentPassword: user.password },
+          })
+        ).body.code,
+      ).toBe('PERMISSION_DENIED');
     });
 
     it('gives no key the password of its owner, whatever both may do', async () => {
       const user = await app.addUser(['admin']);
       const key = (await app.post('/api-keys', { token: user.token, body: { roles: ['admin'] } })).body.secretKey;
       for (const body of [{ password: NEW }, { password: NEW, currentPassword: user.password }]) {
-        expect(await app.put(`/users/${user.id}/password`, { apiKey: key, body })).toMatchObject({ status: 403, body: { code: 'SESSION_REQUIRED' } });
+        expect(await app.put(`/users/${user.id}/password`, { apiKey: key, body })).toMatchObject({
+          status: 403,
+          body: { code: 'SESSION_REQUIRED' },
+        });
       }
       expect(await app.tokenOf(user.email, user.password)).toEqual(expect.any(String));
       expect((await app.get('/auth/me', { token: user.token })).status).toBe(200);
@@ -159,21 +239,31 @@ describe('PUT /users/:id/password', () => {
 
   describe('404', () => {
     it('does not know users who are not there', async () => {
-      expect((await app.put('/users/019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55/password', { token: admin, body: { password: NEW } })).body.code).toBe('USER_NOT_FOUND');
+      expect(
+        (
+          await app.put('/users/019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55/password', {
+            token: admin,
+            body: { password: NEW },
+          })
+        ).body.code,
+      ).toBe('USER_NOT_FOUND');
     });
   });
 
   describe('409', () => {
     it('has no password for a service account', async () => {
       const bot = await app.addUser([], { kind: 'service' });
-      expect((await app.put(`/users/${bot.id}/password`, { token: admin, body: { password: NEW } })).body.code).toBe('HAS_NO_PASSWORD');
+      expect((await app.put(`/users/${bot.id}/password`, { token: admin, body: { password: NEW } })).body.code).toBe(
+        'HAS_NO_PASSWORD',
+      );
     });
   });
 
   describe('429', () => {
     it('slows guessing of the old password, and says for how long', async () => {
       const user = await app.addUser([]);
-      const guess = () => app.put(`/users/${user.id}/password`, { token: user.token, body: { password: NEW, currentPassword: 'guess' } });
+      const guess = () =>
+        app.put(`/users/${user.id}/password`, { token: user.token, body: { password: NEW, currentPassword: 'guess' } });
       const answers = await Promise.all(Array.from({ length: 25 }, guess));
       expect(answers.filter(({ status }) => status === 403)).toHaveLength(20);
       const refused = answers.find(({ status }) => status === 429);

@@ -19,12 +19,17 @@ describe('PUT /users/:id/roles', () => {
     it('replaces the roles and narrows the open session at once', async () => {
       const user = await app.addUser(['creator', 'auditor']);
       expect((await app.get('/users', { token: user.token })).status).toBe(200);
-      const { status, body } = await app.put(`/users/${user.id}/roles`, { token: admin, body: { roles: ['user', 'creator'] } });
+      const { status, body } = await app.put(`/users/${user.id}/roles`, {
+        token: admin,
+        body: { roles: ['user', 'creator'] },
+      });
       expect(status).toBe(200);
       expect(body.roles).toEqual(['creator', 'user']);
       expect((await app.get('/users', { token: user.token })).status).toBe(403);
       expect((await app.get('/auth/me', { token: user.token })).body.permissions).toEqual(['platform:api-keys:create']);
-      expect((await trailOf(app, user.id)).at(-1)?.changes).toEqual([{ field: 'roles', before: ['auditor', 'creator'], after: ['creator', 'user'] }]);
+      expect((await trailOf(app, user.id)).at(-1)?.changes).toEqual([
+        { field: 'roles', before: ['auditor', 'creator'], after: ['creator', 'user'] },
+      ]);
     });
 
     it('narrows the keys of the user with him', async () => {
@@ -44,21 +49,28 @@ describe('PUT /users/:id/roles', () => {
   });
 
   describe('400', () => {
-    it.each([[{}, 'roles'], [{ roles: null }, 'roles'], [{ roles: 'admin' }, 'roles'], [{ roles: ['user', 'user'] }, 'roles'], [{ roles: ['No'] }, 'roles'], [{ roles: ['absent'] }, 'roles'], [{ roles: [], kind: 'x' }, 'kind']])(
-      'refuses %j',
-      async (body, path) => {
-        const user = await app.addUser(['creator']);
-        const answer = await app.put(`/users/${user.id}/roles`, { token: admin, body });
-        expect(answer.status).toBe(400);
-        expect(answer.body.errors[0].path).toBe(path);
-        expect((await app.get(`/users/${user.id}`, { token: admin })).body.roles).toEqual(['creator']);
-      },
-    );
+    it.each([
+      [{}, 'roles'],
+      [{ roles: null }, 'roles'],
+      [{ roles: 'admin' }, 'roles'],
+      [{ roles: ['user', 'user'] }, 'roles'],
+      [{ roles: ['No'] }, 'roles'],
+      [{ roles: ['absent'] }, 'roles'],
+      [{ roles: [], kind: 'x' }, 'kind'],
+    ])('refuses %j', async (body, path) => {
+      const user = await app.addUser(['creator']);
+      const answer = await app.put(`/users/${user.id}/roles`, { token: admin, body });
+      expect(answer.status).toBe(400);
+      expect(answer.body.errors[0].path).toBe(path);
+      expect((await app.get(`/users/${user.id}`, { token: admin })).body.roles).toEqual(['creator']);
+    });
   });
 
   describe('401', () => {
     it('asks for credentials', async () => {
-      expect((await app.put('/users/019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55/roles', { body: { roles: [] } })).status).toBe(401);
+      expect((await app.put('/users/019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55/roles', { body: { roles: [] } })).status).toBe(
+        401,
+      );
     });
   });
 
@@ -66,7 +78,10 @@ describe('PUT /users/:id/roles', () => {
     it('refuses to give what the caller does not hold, to himself as well', async () => {
       const me = await app.addUser(['people']);
       for (const id of [me.id, (await app.addUser([])).id]) {
-        expect(await app.put(`/users/${id}/roles`, { token: me.token, body: { roles: ['admin'] } })).toMatchObject({ status: 403, body: { code: 'CANNOT_GRANT', grants: ['*'] } });
+        expect(await app.put(`/users/${id}/roles`, { token: me.token, body: { roles: ['admin'] } })).toMatchObject({
+          status: 403,
+          body: { code: 'CANNOT_GRANT', grants: ['*'] },
+        });
       }
     });
 
@@ -74,7 +89,10 @@ describe('PUT /users/:id/roles', () => {
       await app.addRole('makes', ['platform:api-keys:create']);
       const [me, user] = [await app.addUser(['people']), await app.addUser(['makes', 'wide'])];
       const put = (roles: string[], token = me.token) => app.put(`/users/${user.id}/roles`, { token, body: { roles } });
-      expect((await put(['makes'])).body).toMatchObject({ code: 'PERMISSION_DENIED', permission: 'platform:api-keys:update' });
+      expect((await put(['makes'])).body).toMatchObject({
+        code: 'PERMISSION_DENIED',
+        permission: 'platform:api-keys:update',
+      });
       // Without the right to make keys there is nothing to bound.
       expect((await put([])).status).toBe(200);
       expect((await put(['makes', 'wide'], admin)).status).toBe(200);
@@ -83,7 +101,9 @@ describe('PUT /users/:id/roles', () => {
 
     it('refuses to take what the caller does not hold', async () => {
       const [me, auditor] = [await app.addUser(['people']), await app.addUser(['auditor'])];
-      expect((await app.put(`/users/${auditor.id}/roles`, { token: me.token, body: { roles: [] } })).body.code).toBe('CANNOT_GRANT');
+      expect((await app.put(`/users/${auditor.id}/roles`, { token: me.token, body: { roles: [] } })).body.code).toBe(
+        'CANNOT_GRANT',
+      );
     });
 
     it('lets nobody leave his key policy by another role, nor by dropping the one that binds', async () => {
@@ -97,20 +117,31 @@ describe('PUT /users/:id/roles', () => {
 
   describe('404', () => {
     it('does not know users who are not there', async () => {
-      expect((await app.put('/users/019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55/roles', { token: admin, body: { roles: [] } })).body.code).toBe('USER_NOT_FOUND');
+      expect(
+        (await app.put('/users/019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55/roles', { token: admin, body: { roles: [] } })).body
+          .code,
+      ).toBe('USER_NOT_FOUND');
     });
   });
 
   describe('409', () => {
     it('keeps the last admin an admin', async () => {
       const me = (await app.get('/auth/me', { token: admin })).body.user.id;
-      expect(await app.put(`/users/${me}/roles`, { token: admin, body: { roles: ['user'] } })).toMatchObject({ status: 409, body: { code: 'LAST_ADMIN' } });
+      expect(await app.put(`/users/${me}/roles`, { token: admin, body: { roles: ['user'] } })).toMatchObject({
+        status: 409,
+        body: { code: 'LAST_ADMIN' },
+      });
     });
 
     it('leaves one admin when all step down at once', async () => {
       const others = [await app.addUser(['admin']), await app.addUser(['admin']), await app.addUser(['admin'])];
-      const me = { id: (await app.get('/auth/me', { token: admin })).body.user.id, token: await app.tokenOf(ADMIN.email, ADMIN.password) };
-      const answers = await Promise.all([me, ...others].map(({ id, token }) => app.put(`/users/${id}/roles`, { token, body: { roles: ['user'] } })));
+      const me = {
+        id: (await app.get('/auth/me', { token: admin })).body.user.id,
+        token: await app.tokenOf(ADMIN.email, ADMIN.password),
+      };
+      const answers = await Promise.all(
+        [me, ...others].map(({ id, token }) => app.put(`/users/${id}/roles`, { token, body: { roles: ['user'] } })),
+      );
       expect(answers.map(({ status, body }) => body.code ?? status).sort()).toEqual([200, 200, 200, 'LAST_ADMIN']);
       await app.dataSource.query(`INSERT INTO user_role VALUES ($1, 'admin') ON CONFLICT DO NOTHING`, [me.id]);
     });
@@ -147,8 +178,13 @@ describe('PUT /users/:id/roles', () => {
           app.put(`/users/${me.id}/roles`, { token: admin, body: { roles: [] } }),
         ]);
         expect(demoted.status).toBe(200);
-        const rows = await app.dataSource.query<{ resource_id: string }[]>(`SELECT resource_id FROM audit_event WHERE resource_id = ANY($1) AND action = 'users:update' ORDER BY seq`, [[me.id, other.id]]);
-        expect(granted.status === 200 ? rows.map((row) => row.resource_id) : [granted.body.code]).toEqual(granted.status === 200 ? [other.id, me.id] : ['PERMISSION_DENIED']);
+        const rows = await app.dataSource.query<{ resource_id: string }[]>(
+          `SELECT resource_id FROM audit_event WHERE resource_id = ANY($1) AND action = 'users:update' ORDER BY seq`,
+          [[me.id, other.id]],
+        );
+        expect(granted.status === 200 ? rows.map((row) => row.resource_id) : [granted.body.code]).toEqual(
+          granted.status === 200 ? [other.id, me.id] : ['PERMISSION_DENIED'],
+        );
       }
     });
   });

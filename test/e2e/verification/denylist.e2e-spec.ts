@@ -20,7 +20,8 @@ describe('DENYLIST_FILE', () => {
   });
   afterAll(() => app.stop());
 
-  const codeOf = async (key: string) => (await app.post('/verify', { apiKey: service, body: { key } })).body.code as string;
+  const codeOf = async (key: string) =>
+    (await app.post('/verify', { apiKey: service, body: { key } })).body.code as string;
 
   /** As operators should: whole or not at all. */
   async function write(text: string): Promise<void> {
@@ -32,15 +33,21 @@ describe('DENYLIST_FILE', () => {
     const [byKid, byId] = [await issueKey(app, admin), await issueKey(app, admin)];
     expect([await codeOf(byKid.secret), await codeOf(byId.secret)]).toEqual(['VALID', 'VALID']);
     await write(`${byKid.secret.slice(8, 22)}\n${byId.id} # stolen\n`);
-    await eventually(async () => expect([await codeOf(byKid.secret), await codeOf(byId.secret)]).toEqual(['REVOKED', 'REVOKED']));
+    await eventually(async () =>
+      expect([await codeOf(byKid.secret), await codeOf(byId.secret)]).toEqual(['REVOKED', 'REVOKED']),
+    );
     await rm(file);
-    await eventually(async () => expect([await codeOf(byKid.secret), await codeOf(byId.secret)]).toEqual(['VALID', 'VALID']));
+    await eventually(async () =>
+      expect([await codeOf(byKid.secret), await codeOf(byId.secret)]).toEqual(['VALID', 'VALID']),
+    );
   });
 
   it('ends a service’s own key as a credential', async () => {
     const own = await issueServiceKey(app, admin);
     await write(own.id);
-    await eventually(async () => expect((await app.post('/verify', { apiKey: own.secret, body: { key: 'x' } })).status).toBe(401));
+    await eventually(async () =>
+      expect((await app.post('/verify', { apiKey: own.secret, body: { key: 'x' } })).status).toBe(401),
+    );
     await write('');
   });
 });

@@ -27,13 +27,23 @@ describe('POST /api-keys/:id/explain', () => {
 
   describe('200', () => {
     it('lists every check in order, with what it looked at, and skips those that need the secret', async () => {
-      const { id } = await addKey({ allowedIps: ['10.0.0.0/8'], scopes: ['chat:write'], expiresAt: '2999-01-01T00:00:00Z' });
-      const { status, body } = await app.post(`/api-keys/${id}/explain`, { token: owner.token, body: { ip: '10.1.2.3', scopes: ['chat:write'] } });
+      const { id } = await addKey({
+        allowedIps: ['10.0.0.0/8'],
+        scopes: ['chat:write'],
+        expiresAt: '2999-01-01T00:00:00Z',
+      });
+      const { status, body } = await app.post(`/api-keys/${id}/explain`, {
+        token: owner.token,
+        body: { ip: '10.1.2.3', scopes: ['chat:write'] },
+      });
       expect(status).toBe(200);
       expect(body).toMatchObject({ keyId: id, valid: true, code: 'VALID' });
       expect(body.checks.map((check: Check) => [check.check, check.outcome])).toEqual([
         ['secret', 'skipped'],
-        ...['revoked', 'active', 'expiry', 'owner', 'address', 'model', 'chatbot', 'scopes'].map((check) => [check, 'passed']),
+        ...['revoked', 'active', 'expiry', 'owner', 'address', 'model', 'chatbot', 'scopes'].map((check) => [
+          check,
+          'passed',
+        ]),
       ]);
       const detail = Object.fromEntries(body.checks.map((check: Check) => [check.check, check.detail]));
       expect(detail).toMatchObject({
@@ -45,9 +55,17 @@ describe('POST /api-keys/:id/explain', () => {
     });
 
     it('names every check that fails, and gives the code of the first', async () => {
-      const { id } = await addKey({ allowedIps: ['10.0.0.0/8'], allowedModels: ['gpt-*'], allowedChatbots: ['bot'], scopes: [] });
+      const { id } = await addKey({
+        allowedIps: ['10.0.0.0/8'],
+        allowedModels: ['gpt-*'],
+        allowedChatbots: ['bot'],
+        scopes: [],
+      });
       await app.dataSource.query(`UPDATE api_key SET expires_at = now() - interval '1 s' WHERE id = $1`, [id]);
-      const { body } = await app.post(`/api-keys/${id}/explain`, { token: admin, body: { model: 'claude', scopes: ['x'] } });
+      const { body } = await app.post(`/api-keys/${id}/explain`, {
+        token: admin,
+        body: { model: 'claude', scopes: ['x'] },
+      });
       expect(body).toMatchObject({ valid: false, code: 'EXPIRED', detail: 'The key has expired.' });
       expect(failed(body.checks)).toEqual(['expiry', 'address', 'model', 'chatbot', 'scopes']);
     });
@@ -63,7 +81,10 @@ describe('POST /api-keys/:id/explain', () => {
       const { id, secretKey } = await addKey(fields);
       const explained = await app.post(`/api-keys/${id}/explain`, { token: owner.token, body: question });
       const verified = await app.post('/verify', { token: admin, body: { key: secretKey, ...question } });
-      expect({ valid: explained.body.valid, code: explained.body.code }).toEqual({ valid: verified.body.valid, code: verified.body.code });
+      expect({ valid: explained.body.valid, code: explained.body.code }).toEqual({
+        valid: verified.body.valid,
+        code: verified.body.code,
+      });
     });
 
     it('takes an absent body for a call that names nothing', async () => {
@@ -76,7 +97,10 @@ describe('POST /api-keys/:id/explain', () => {
     it('consumes nothing and shows no secret', async () => {
       const { id, secretKey } = await addKey();
       const before = (await app.get(`/api-keys/${id}`, { token: owner.token })).body;
-      const { body } = await app.post(`/api-keys/${id}/explain`, { token: owner.token, body: { cost: 1000, reserveCents: 5 } });
+      const { body } = await app.post(`/api-keys/${id}/explain`, {
+        token: owner.token,
+        body: { cost: 1000, reserveCents: 5 },
+      });
       expect((await app.get(`/api-keys/${id}`, { token: owner.token })).body).toEqual(before);
       expect(JSON.stringify(body)).not.toContain(secretKey.slice(-49));
     });

@@ -27,7 +27,11 @@ describe('how changes reach three replicas', () => {
   });
 
   const codes = async (key: string, body: Record<string, unknown> = {}, apiKey = service) =>
-    Promise.all(replicas.map(async (replica) => (await replica.post('/verify', { apiKey, body: { key, ...body } })).body.code as string));
+    Promise.all(
+      replicas.map(
+        async (replica) => (await replica.post('/verify', { apiKey, body: { key, ...body } })).body.code as string,
+      ),
+    );
 
   /** A key that all replicas have in memory. */
   async function knownKey(fields: Record<string, unknown> = {}, ask: Record<string, unknown> = {}) {
@@ -46,7 +50,9 @@ describe('how changes reach three replicas', () => {
     for (let time = 0; time < 10; time += 1) {
       const key = await knownKey({ scopes: ['a'] }, { scopes: ['a'] });
       await change(key.id);
-      times.push(await eventually(async () => expect(await codes(key.secret, { scopes: ['a'] })).toEqual([code, code, code])));
+      times.push(
+        await eventually(async () => expect(await codes(key.secret, { scopes: ['a'] })).toEqual([code, code, code])),
+      );
     }
     expect(Math.max(...times)).toBeLessThan(BOUND_MS);
   });
@@ -55,13 +61,21 @@ describe('how changes reach three replicas', () => {
     const owner = await replicas[0]!.addUser(['user']);
     const key = await knownKey({ ownerId: owner.id });
     await management.disableOwner(owner.id);
-    await eventually(async () => expect(await codes(key.secret)).toEqual(['OWNER_INACTIVE', 'OWNER_INACTIVE', 'OWNER_INACTIVE']), BOUND_MS);
+    await eventually(
+      async () => expect(await codes(key.secret)).toEqual(['OWNER_INACTIVE', 'OWNER_INACTIVE', 'OWNER_INACTIVE']),
+      BOUND_MS,
+    );
   });
 
   it('a role that loses its permissions ends what its keys may do, and evicts no key', async () => {
     await replicas[0]!.addRole('asker', ['platform:api-keys:verify']);
     const asker = await issueKey(replicas[0]!, admin, { roles: ['asker'] });
-    const statuses = () => Promise.all(replicas.map(async (replica) => (await replica.post('/verify', { apiKey: asker.secret, body: { key: service } })).status));
+    const statuses = () =>
+      Promise.all(
+        replicas.map(
+          async (replica) => (await replica.post('/verify', { apiKey: asker.secret, body: { key: service } })).status,
+        ),
+      );
     expect(await statuses()).toEqual([200, 200, 200]);
     await management.emptyRole('asker');
     await eventually(async () => expect(await statuses()).toEqual([403, 403, 403]), BOUND_MS);
@@ -102,7 +116,9 @@ describe('how changes reach three replicas', () => {
     for (let time = 0; time < 4; time += 1) {
       const key = await knownKey();
       await management.revoke(key.id);
-      times.push(await eventually(async () => expect(await codes(key.secret)).toEqual(['REVOKED', 'REVOKED', 'REVOKED'])));
+      times.push(
+        await eventually(async () => expect(await codes(key.secret)).toEqual(['REVOKED', 'REVOKED', 'REVOKED'])),
+      );
     }
     expect(Math.max(...times)).toBeLessThan(BOUND_MS);
     // Notices would have brought them sooner: they are really gone.
@@ -112,10 +128,15 @@ describe('how changes reach three replicas', () => {
   it('another epoch drops what was remembered', async () => {
     const key = await knownKey();
     // What a restored backup does: the row is as it once was, the trail shorter, the epoch another.
-    await replicas[0]!.dataSource.query('UPDATE api_key SET is_active = false, deactivated_at = now() WHERE id = $1', [key.id]);
+    await replicas[0]!.dataSource.query('UPDATE api_key SET is_active = false, deactivated_at = now() WHERE id = $1', [
+      key.id,
+    ]);
     expect(await codes(key.secret)).toEqual(['VALID', 'VALID', 'VALID']);
     await replicas[0]!.dataSource.query('UPDATE change_head SET epoch = gen_random_uuid()');
-    await eventually(async () => expect(await codes(key.secret)).toEqual(['DISABLED', 'DISABLED', 'DISABLED']), BOUND_MS);
+    await eventually(
+      async () => expect(await codes(key.secret)).toEqual(['DISABLED', 'DISABLED', 'DISABLED']),
+      BOUND_MS,
+    );
   });
 });
 

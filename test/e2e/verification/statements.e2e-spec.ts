@@ -15,7 +15,8 @@ describe('statements that POST /verify causes', () => {
   let counter: StatementCounter;
   const verify = (key: string) => app.post('/verify', { apiKey: service.secret, body: { key } });
   /** A secret with a right tag; the tag keys of the tests are known. */
-  const draw = () => mint({ prefix: 'lk', environment: 'live', tagKeys: app.config.tagKeys, randomBytes }).secret.reveal();
+  const draw = () =>
+    mint({ prefix: 'lk', environment: 'live', tagKeys: app.config.tagKeys, randomBytes }).secret.reveal();
 
   /** The statements that look keys up, of those since the last call. */
   const lookUps = () => counter.take().filter((text) => text.includes('wanted AS MATERIALIZED'));
@@ -71,7 +72,10 @@ describe('statements that POST /verify causes', () => {
     const keys: IssuedKey[] = [];
     for (let time = 0; time < 60; time += 1) keys.push(await issueKey(app, admin));
     await settled();
-    const { body } = await app.post('/verify/batch', { apiKey: service.secret, body: { items: keys.map(({ secret }) => ({ key: secret })) } });
+    const { body } = await app.post('/verify/batch', {
+      apiKey: service.secret,
+      body: { items: keys.map(({ secret }) => ({ key: secret })) },
+    });
     expect(body.results.map((verdict: { keyId: string }) => verdict.keyId)).toEqual(keys.map(({ id }) => id));
     expect(counter.take()).toHaveLength(1);
   });
@@ -117,7 +121,10 @@ describe('statements that POST /verify causes', () => {
 
   it('are none for strangers’ texts of any shape while keys are imported, as keys and as credentials, and whatever key changes', async () => {
     const secrets = Array.from({ length: 20 }, () => `sk-other-${randomBytes(24).toString('base64url')}`);
-    const keys = secrets.map((secret) => ({ sha256: createHash('sha256').update(secret).digest('hex'), prefix: secret.slice(0, 12) }));
+    const keys = secrets.map((secret) => ({
+      sha256: createHash('sha256').update(secret).digest('hex'),
+      prefix: secret.slice(0, 12),
+    }));
     expect((await app.post('/api-keys/import', { token: admin, body: { keys } })).body.counts.created).toBe(20);
     const own = draw();
     await settled();
@@ -145,7 +152,12 @@ function forge(app: TestApp, ownSecret: string, other: string): string {
   const kid = ownSecret.slice('lk_live_'.length, 'lk_live_'.length + 14);
   const body = other.slice('lk_live_'.length + 14, 'lk_live_'.length + 57);
   const bytes = Buffer.concat([bytesOf(kid, 16), bytesOf(body, 32)]);
-  return mint({ prefix: 'lk', environment: 'live', tagKeys: app.config.tagKeys, randomBytes: () => bytes }).secret.reveal();
+  return mint({
+    prefix: 'lk',
+    environment: 'live',
+    tagKeys: app.config.tagKeys,
+    randomBytes: () => bytes,
+  }).secret.reveal();
 }
 
 const BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';

@@ -20,7 +20,10 @@ describe('POST /verify', () => {
   afterAll(() => app.stop());
   let restricted: Promise<IssuedKey[]> | undefined;
   const restrictedKeys = () =>
-    (restricted ??= Promise.all([issueKey(app, admin), issueKey(app, admin, { allowedIps: ['203.0.113.7', '2001:db8::5'] })]));
+    (restricted ??= Promise.all([
+      issueKey(app, admin),
+      issueKey(app, admin, { allowedIps: ['203.0.113.7', '2001:db8::5'] }),
+    ]));
 
   describe('200', () => {
     it('answers with what the key is, the first time and from memory alike', async () => {
@@ -28,7 +31,10 @@ describe('POST /verify', () => {
       const key = await issueKey(app, admin, fields);
       const first = await verify({ key: key.secret, scopes: ['chat:write'] });
       const second = await verify({ key: key.secret, scopes: ['chat:write'] });
-      expect(first).toMatchObject({ status: 200, body: { valid: true, code: 'VALID', keyId: key.id, ...fields, roles: [], degraded: false } });
+      expect(first).toMatchObject({
+        status: 200,
+        body: { valid: true, code: 'VALID', keyId: key.id, ...fields, roles: [], degraded: false },
+      });
       expect(second.body).toEqual(first.body);
     });
 
@@ -54,11 +60,18 @@ describe('POST /verify', () => {
       const key = await issueKey(app, admin);
       expect((await verify({ key: key.secret })).body.code).toBe('VALID');
       await change(key.id);
-      await eventually(async () => expect((await verify({ key: key.secret })).body).toMatchObject({ valid: false, code, keyId: key.id }));
+      await eventually(async () =>
+        expect((await verify({ key: key.secret })).body).toMatchObject({ valid: false, code, keyId: key.id }),
+      );
     });
 
     it('refuses restricted keys to whoever names nothing', async () => {
-      const key = await issueKey(app, admin, { allowedIps: ['203.0.113.0/24'], allowedModels: ['gpt-*'], allowedChatbots: ['support'], scopes: ['a'] });
+      const key = await issueKey(app, admin, {
+        allowedIps: ['203.0.113.0/24'],
+        allowedModels: ['gpt-*'],
+        allowedChatbots: ['support'],
+        scopes: ['a'],
+      });
       const right = { key: key.secret, ip: '203.0.113.7', model: 'gpt-4o', chatbot: 'support', scopes: ['a'] };
       expect((await verify(right)).body.code).toBe('VALID');
       for (const [name, wrong, code] of [
@@ -72,29 +85,56 @@ describe('POST /verify', () => {
       expect((await verify({ ...right, scopes: ['a', 'b'] })).body.code).toBe('INSUFFICIENT_SCOPE');
     });
 
-    it.each(ADDRESS_FORMS.filter(([written]) => written.length <= 512))('reads the address in %j as %j', async (ip, address) => {
-      const [free, restricted] = await restrictedKeys();
-      expect((await verify({ key: free!.secret, ip })).body.code).toBe('VALID');
-      const { status, body } = await verify({ key: restricted!.secret, ip });
-      expect([status, body.code]).toEqual([200, address === '203.0.113.7' || address === '2001:db8::5' ? 'VALID' : 'IP_NOT_ALLOWED']);
-      if (address === null) expect(body.detail).toBe('The key is restricted by address, and the ip that was given is no address.');
-    });
+    it.each(ADDRESS_FORMS.filter(([written]) => written.length <= 512))(
+      'reads the address in %j as %j',
+      async (ip, address) => {
+        const [free, restricted] = await restrictedKeys();
+        expect((await verify({ key: free!.secret, ip })).body.code).toBe('VALID');
+        const { status, body } = await verify({ key: restricted!.secret, ip });
+        expect([status, body.code]).toEqual([
+          200,
+          address === '203.0.113.7' || address === '2001:db8::5' ? 'VALID' : 'IP_NOT_ALLOWED',
+        ]);
+        if (address === null)
+          expect(body.detail).toBe('The key is restricted by address, and the ip that was given is no address.');
+      },
+    );
 
     it('takes null for absent', async () => {
       const key = await issueKey(app, admin);
-      const nulls = { ip: null, model: null, chatbot: null, scopes: null, cost: null, reserveCents: null, reservationTtlSeconds: null, dryRun: null, explain: null };
+      const nulls = {
+        ip: null,
+        model: null,
+        chatbot: null,
+        scopes: null,
+        cost: null,
+        reserveCents: null,
+        reservationTtlSeconds: null,
+        dryRun: null,
+        explain: null,
+      };
       expect((await verify({ key: key.secret, ...nulls })).body).toMatchObject({ valid: true, keyId: key.id });
-      const explained = await app.post(`/api-keys/${key.id}/explain`, { token: admin, body: { ip: null, model: null, cost: null, reserveCents: null } });
+      const explained = await app.post(`/api-keys/${key.id}/explain`, {
+        token: admin,
+        body: { ip: null, model: null, cost: null, reserveCents: null },
+      });
       expect([explained.status, explained.body.code]).toEqual([200, 'VALID']);
       const byModel = await issueKey(app, admin, { allowedModels: ['gpt-4o'] });
       expect((await verify({ key: byModel.secret, model: null })).body.code).toBe('MODEL_NOT_ALLOWED');
     });
 
     it('allows what can be metered: names with spaces and of any script', async () => {
-      const key = await issueKey(app, admin, { allowedModels: ['Claude 3.5 Sonnet', '通义*'], allowedChatbots: ['Süd Bot'] });
-      expect((await verify({ key: key.secret, model: 'Claude 3.5 Sonnet', chatbot: 'Süd Bot' })).body.code).toBe('VALID');
+      const key = await issueKey(app, admin, {
+        allowedModels: ['Claude 3.5 Sonnet', '通义*'],
+        allowedChatbots: ['Süd Bot'],
+      });
+      expect((await verify({ key: key.secret, model: 'Claude 3.5 Sonnet', chatbot: 'Süd Bot' })).body.code).toBe(
+        'VALID',
+      );
       expect((await verify({ key: key.secret, model: '通义千问', chatbot: 'Süd Bot' })).body.code).toBe('VALID');
-      expect((await verify({ key: key.secret, model: 'Claude 3.5', chatbot: 'Süd Bot' })).body.code).toBe('MODEL_NOT_ALLOWED');
+      expect((await verify({ key: key.secret, model: 'Claude 3.5', chatbot: 'Süd Bot' })).body.code).toBe(
+        'MODEL_NOT_ALLOWED',
+      );
     });
 
     it('holds an upper bound with the noise of a computation, rounded up', async () => {
@@ -123,15 +163,32 @@ describe('POST /verify', () => {
       await verify({ key: used.secret });
       await verify({ key: tried.secret, dryRun: true });
       const lastUsed = async (id: string) =>
-        (await app.dataSource.query(`SELECT nullif(t.last_used_at, '-infinity') AS key, s.last_used_at AS secret FROM key_totals t JOIN api_key_secret s USING (key_id) WHERE key_id = $1`, [id]))[0];
-      await eventually(async () => expect(await lastUsed(used.id)).toEqual({ key: expect.any(Date), secret: expect.any(Date) }));
+        (
+          await app.dataSource.query(
+            `SELECT nullif(t.last_used_at, '-infinity') AS key, s.last_used_at AS secret FROM key_totals t JOIN api_key_secret s USING (key_id) WHERE key_id = $1`,
+            [id],
+          )
+        )[0];
+      await eventually(async () =>
+        expect(await lastUsed(used.id)).toEqual({ key: expect.any(Date), secret: expect.any(Date) }),
+      );
       expect(await lastUsed(tried.id)).toEqual({ key: null, secret: null });
     });
   });
 
   describe('400', () => {
     it('names every wrong field and coerces nothing', async () => {
-      const { status, body } = await verify({ key: '', ip: 7, cost: '1', reserveCents: -1e-7, scopes: ['with space'], dryRun: 1, reservationTtlSeconds: 1801, model: 'gpt-4o\n', extra: 1 });
+      const { status, body } = await verify({
+        key: '',
+        ip: 7,
+        cost: '1',
+        reserveCents: -1e-7,
+        scopes: ['with space'],
+        dryRun: 1,
+        reservationTtlSeconds: 1801,
+        model: 'gpt-4o\n',
+        extra: 1,
+      });
       expect(status).toBe(400);
       expect(body.code).toBe('VALIDATION_FAILED');
       expect(body.errors.map((error: { path: string }) => error.path).sort()).toEqual([
@@ -150,7 +207,10 @@ describe('POST /verify', () => {
     it('says what a model must be, before it holds anything', async () => {
       const key = await issueKey(app, admin, { allowedModels: ['gpt-4o*'], budgetLimitCents: 10 });
       const { status, body } = await verify({ key: key.secret, model: 'gpt-4o\n', reserveCents: 1 });
-      expect([status, body.errors]).toEqual([400, [{ path: 'model', message: 'must be 1 to 128 characters without control characters' }]]);
+      expect([status, body.errors]).toEqual([
+        400,
+        [{ path: 'model', message: 'must be 1 to 128 characters without control characters' }],
+      ]);
     });
 
     it('wants a body', async () => {
@@ -167,7 +227,11 @@ describe('POST /verify', () => {
     });
 
     it('is the answer to a service whose own key is revoked, expired or disabled', async () => {
-      for (const change of [management.revoke.bind(management), management.expire.bind(management), management.deactivate.bind(management)]) {
+      for (const change of [
+        management.revoke.bind(management),
+        management.expire.bind(management),
+        management.deactivate.bind(management),
+      ]) {
         const own = await issueServiceKey(app, admin);
         const ask = () => app.post('/verify', { apiKey: own.secret, body: { key: service.secret } });
         expect((await ask()).status).toBe(200);

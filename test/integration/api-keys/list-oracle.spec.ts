@@ -48,7 +48,9 @@ describe('lists of keys against plain filtering and sorting', () => {
     database = await createTestDatabase();
     owner = await dataSource(database.ownerUrl, { max: 2 }).initialize();
     lists = new ApiKeyListsRepository(owner.manager);
-    await owner.query(`INSERT INTO users (id, name, kind) VALUES ($1, 'Ada', 'person'), ($2, 'Ben', 'person')`, [...OWNERS]);
+    await owner.query(`INSERT INTO users (id, name, kind) VALUES ($1, 'Ada', 'person'), ($2, 'Ben', 'person')`, [
+      ...OWNERS,
+    ]);
     await seed(owner);
     keys = await plainKeys(owner);
     expect(keys).toHaveLength(KEYS);
@@ -79,24 +81,53 @@ describe('lists of keys against plain filtering and sorting', () => {
   );
   // Few of the twelve at once, or nearly every list would be empty.
   const filter = filters.chain((all) =>
-    fc.subarray(Object.keys(all), { maxLength: 3 }).map((kept): ApiKeyFilterDto => Object.fromEntries(Object.entries(all).filter(([name]) => kept.includes(name)))),
+    fc
+      .subarray(Object.keys(all), { maxLength: 3 })
+      .map((kept): ApiKeyFilterDto => Object.fromEntries(Object.entries(all).filter(([name]) => kept.includes(name)))),
   );
-  const page = fc.oneof(fc.constant({ limit: 10, offset: 0 }), fc.record({ limit: fc.integer({ min: 1, max: 100 }), offset: fc.integer({ min: 0, max: 9_900 }) }));
+  const page = fc.oneof(
+    fc.constant({ limit: 10, offset: 0 }),
+    fc.record({ limit: fc.integer({ min: 1, max: 100 }), offset: fc.integer({ min: 0, max: 9_900 }) }),
+  );
 
-  const visible = fc.constantFrom<VisibleKeys>({ kind: 'all' }, { kind: 'owners', ownerIds: OWNERS }, { kind: 'owners', ownerIds: [OWNERS[1]] }, { kind: 'owners', ownerIds: [] });
+  const visible = fc.constantFrom<VisibleKeys>(
+    { kind: 'all' },
+    { kind: 'owners', ownerIds: OWNERS },
+    { kind: 'owners', ownerIds: [OWNERS[1]] },
+    { kind: 'owners', ownerIds: [] },
+  );
   // Far enough for every page, or for none but the first.
   const maxWalked = fc.constantFrom(KEYS, 300);
 
   it('give the same keys in the same order, and the same total, to any caller under any filter, order and page', async () => {
     const seen = { empty: 0, short: 0, long: 0 };
     await fc.assert(
-      fc.asyncProperty(filter, visible, fc.constantFrom(...KEY_SORTS), page, maxWalked, async (asked, to, sort, { limit, offset }, rows) => {
-        const expected = sorted(keys.filter((key) => (to.kind !== 'owners' || to.ownerIds.includes(key.ownerId)) && matches(key, asked)), sort);
-        const { ids, total, totalIsCapped } = await lists.slice(conditionOf(asked, to, NOW), orderOf(sort), limit, offset, rows);
-        expect({ total, totalIsCapped }).toEqual({ total: Math.min(expected.length, MAX_COUNTED_ROWS), totalIsCapped: expected.length > MAX_COUNTED_ROWS });
-        expect(ids).toEqual(expected.slice(offset, offset + limit));
-        seen[expected.length === 0 ? 'empty' : totalIsCapped ? 'long' : 'short'] += 1;
-      }),
+      fc.asyncProperty(
+        filter,
+        visible,
+        fc.constantFrom(...KEY_SORTS),
+        page,
+        maxWalked,
+        async (asked, to, sort, { limit, offset }, rows) => {
+          const expected = sorted(
+            keys.filter((key) => (to.kind !== 'owners' || to.ownerIds.includes(key.ownerId)) && matches(key, asked)),
+            sort,
+          );
+          const { ids, total, totalIsCapped } = await lists.slice(
+            conditionOf(asked, to, NOW),
+            orderOf(sort),
+            limit,
+            offset,
+            rows,
+          );
+          expect({ total, totalIsCapped }).toEqual({
+            total: Math.min(expected.length, MAX_COUNTED_ROWS),
+            totalIsCapped: expected.length > MAX_COUNTED_ROWS,
+          });
+          expect(ids).toEqual(expected.slice(offset, offset + limit));
+          seen[expected.length === 0 ? 'empty' : totalIsCapped ? 'long' : 'short'] += 1;
+        },
+      ),
       { numRuns: 200 },
     );
     expect(Math.min(seen.short, seen.long)).toBeGreaterThan(0);
@@ -108,7 +139,12 @@ describe('lists of keys against plain filtering and sorting', () => {
         const condition = conditionOf(asked, { kind: 'owners', ownerIds: OWNERS }, NOW);
         const walked: string[] = [];
         for await (const ids of lists.walk(condition, orderOf(sort), 2_000)) walked.push(...ids);
-        expect(walked).toEqual(sorted(keys.filter((key) => matches(key, asked)), sort));
+        expect(walked).toEqual(
+          sorted(
+            keys.filter((key) => matches(key, asked)),
+            sort,
+          ),
+        );
       }),
       { numRuns: 30 },
     );
@@ -121,11 +157,14 @@ describe('lists of keys against plain filtering and sorting', () => {
     );
     await owner.query(`UPDATE key_totals SET requests = 1, last_used_at = 'infinity' WHERE key_id = $1`, [used!.id]);
     await owner.query(`UPDATE key_totals SET last_used_at = 'infinity' WHERE key_id = $1`, [unused!.id]);
-    const latest = async () => (await lists.slice(conditionOf({}, { kind: 'all' }, NOW), orderOf('-lastUsedAt'), 2, 0)).ids;
+    const latest = async () =>
+      (await lists.slice(conditionOf({}, { kind: 'all' }, NOW), orderOf('-lastUsedAt'), 2, 0)).ids;
     expect(new Set(await latest())).toEqual(new Set([used!.id, unused!.id]));
     await owner.query('DELETE FROM api_key WHERE id = ANY($1)', [[used!.id, unused!.id]]);
     expect((await latest()).filter((id) => id === used!.id || id === unused!.id)).toEqual([]);
-    expect(await owner.query('SELECT key_id, is_listed FROM key_totals WHERE key_id = ANY($1)', [[used!.id, unused!.id]])).toEqual([{ key_id: used!.id, is_listed: false }]);
+    expect(
+      await owner.query('SELECT key_id, is_listed FROM key_totals WHERE key_id = ANY($1)', [[used!.id, unused!.id]]),
+    ).toEqual([{ key_id: used!.id, is_listed: false }]);
   });
 });
 
@@ -156,7 +195,9 @@ async function seed(owner: DataSource): Promise<void> {
     [NOW],
   );
   // Of a month that is over nothing counts, however much it was.
-  await owner.query(`SELECT quota_open_months(array_agg(id), array_agg(month)) FROM api_key, unnest(ARRAY['2026-10-01', '2026-11-01']) AS month WHERE budget_type = 'monthly' AND get_byte(uuid_send(id), 1) < 200`);
+  await owner.query(
+    `SELECT quota_open_months(array_agg(id), array_agg(month)) FROM api_key, unnest(ARRAY['2026-10-01', '2026-11-01']) AS month WHERE budget_type = 'monthly' AND get_byte(uuid_send(id), 1) < 200`,
+  );
   await owner.query(
     `UPDATE budget_account SET spent_micro_cents = s.spent, overdraft_micro_cents = greatest(0, s.spent - limit_micro_cents)
        FROM (SELECT key_id AS id, period AS of, CASE period WHEN '2026-10-01' THEN limit_micro_cents ELSE floor(random() * 4) * (limit_micro_cents + 1) / 2 + floor(random() * 3) END AS spent FROM budget_account) AS s
@@ -173,11 +214,28 @@ async function plainKeys(owner: DataSource): Promise<Plain[]> {
             (SELECT spent_micro_cents FROM budget_account a WHERE a.key_id = k.id AND a.period = CASE k.budget_type WHEN 'total' THEN 'total' ELSE '2026-11-01' END) AS spent
        FROM api_key k LEFT JOIN key_totals t ON t.key_id = k.id`,
   );
-  return rows.map((row) => ({ ...row, limit: row.limit === null ? null : Number(row.limit), spent: Number(row.spent ?? 0) }));
+  return rows.map((row) => ({
+    ...row,
+    limit: row.limit === null ? null : Number(row.limit),
+    spent: Number(row.spent ?? 0),
+  }));
 }
 
 function matches(key: Plain, filter: ApiKeyFilterDto): boolean {
-  const { ownerId, status, isActive, environment, tag, scope, search, expiresBefore, unusedSince, neverUsed, hasExpiry, budgetUsedAbove } = filter;
+  const {
+    ownerId,
+    status,
+    isActive,
+    environment,
+    tag,
+    scope,
+    search,
+    expiresBefore,
+    unusedSince,
+    neverUsed,
+    hasExpiry,
+    budgetUsedAbove,
+  } = filter;
   const since = unusedSince === undefined ? null : new Date(unusedSince);
   return [
     ownerId === undefined || key.ownerId === ownerId,
@@ -192,7 +250,8 @@ function matches(key: Plain, filter: ApiKeyFilterDto): boolean {
     neverUsed === undefined || (key.lastUsedAt === null) === neverUsed,
     hasExpiry === undefined || (key.expiresAt !== null) === hasExpiry,
     // In hundredths of a percent: whole numbers, as exact as the statement's.
-    budgetUsedAbove === undefined || (key.limit !== null && key.spent * 10_000 > Math.round(budgetUsedAbove * 100) * key.limit),
+    budgetUsedAbove === undefined ||
+      (key.limit !== null && key.spent * 10_000 > Math.round(budgetUsedAbove * 100) * key.limit),
   ].every(Boolean);
 }
 

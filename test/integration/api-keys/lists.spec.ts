@@ -19,7 +19,10 @@ describe('lists of keys in PostgreSQL', () => {
     database = await createTestDatabase();
     client = new Client({ connectionString: database.ownerUrl });
     await client.connect();
-    await client.query(`INSERT INTO users (id, name, kind) VALUES ($1, 'Ada', 'person'), ($2, 'Ben', 'person')`, [OWNER, OTHER]);
+    await client.query(`INSERT INTO users (id, name, kind) VALUES ($1, 'Ada', 'person'), ($2, 'Ben', 'person')`, [
+      OWNER,
+      OTHER,
+    ]);
   });
   afterAll(async () => {
     await client.end();
@@ -28,7 +31,9 @@ describe('lists of keys in PostgreSQL', () => {
 
   it('finds each key by exactly the status that statusOf gives it', async () => {
     // Around now, to the millisecond: a key expires at its instant, not after it.
-    const instant = fc.oneof(fc.constantFrom(-1, 0, 1), fc.integer({ min: -1e9, max: 1e9 })).map((offset) => new Date(NOW.getTime() + offset));
+    const instant = fc
+      .oneof(fc.constantFrom(-1, 0, 1), fc.integer({ min: -1e9, max: 1e9 }))
+      .map((offset) => new Date(NOW.getTime() + offset));
     const keys = fc.array(
       fc.record({ revokedAt: fc.option(instant), isActive: fc.boolean(), expiresAt: fc.option(instant) }),
       { minLength: 1, maxLength: 50 },
@@ -46,10 +51,15 @@ describe('lists of keys in PostgreSQL', () => {
         const found = new Map<string, string[]>();
         for (const status of API_KEY_STATUSES) {
           const { sql, parameters } = conditionOf({ status }, { kind: 'all' }, NOW);
-          const { rows } = await client.query<{ name: string }>(`SELECT k.name FROM api_key k WHERE ${sql}`, [...parameters]);
+          const { rows } = await client.query<{ name: string }>(`SELECT k.name FROM api_key k WHERE ${sql}`, [
+            ...parameters,
+          ]);
           for (const { name } of rows) found.set(name, [...(found.get(name) ?? []), status]);
         }
-        const { rows } = await client.query<{ name: string; status: string }>(`SELECT k.name, ${statusExpression('$1::timestamptz')} AS status FROM api_key k`, [NOW]);
+        const { rows } = await client.query<{ name: string; status: string }>(
+          `SELECT k.name, ${statusExpression('$1::timestamptz')} AS status FROM api_key k`,
+          [NOW],
+        );
         for (const { name, status } of rows) expect([status]).toEqual(found.get(name));
         for (const [index, key] of keys.entries()) expect(found.get(String(index + 1))).toEqual([statusOf(key, NOW)]);
       }),
@@ -78,13 +88,17 @@ describe('lists of keys in PostgreSQL', () => {
       await client.query(
         `UPDATE api_key SET budget_limit_micro_cents = 1000, budget_type = 'total' WHERE substr(name, strpos(name, ' ') + 1)::int % 100 < 2`,
       );
-      await client.query(`UPDATE budget_account SET spent_micro_cents = 950 WHERE limit_micro_cents = 1000 AND key_id IN (SELECT id FROM api_key WHERE name LIKE 'billing%')`);
+      await client.query(
+        `UPDATE budget_account SET spent_micro_cents = 950 WHERE limit_micro_cents = 1000 AND key_id IN (SELECT id FROM api_key WHERE name LIKE 'billing%')`,
+      );
       await client.query('ANALYZE api_key, key_totals, budget_account');
     });
 
     it.each(KEY_SORTS)('has an index that gives the order %s without sorting', async (sort) => {
       const order = orderOf(sort);
-      const plan = await planOf(`SELECT k.id FROM ${keysWith(order)} ORDER BY ${order.expression} ${order.direction}, ${order.id} ${order.direction} LIMIT 10`);
+      const plan = await planOf(
+        `SELECT k.id FROM ${keysWith(order)} ORDER BY ${order.expression} ${order.direction}, ${order.id} ${order.direction} LIMIT 10`,
+      );
       expect(plan).not.toMatch(/Sort/);
     });
 
@@ -105,7 +119,10 @@ describe('lists of keys in PostgreSQL', () => {
       ['hasExpiry', { hasExpiry: false }, 'api_key_expires_idx'],
     ])('has an index that serves the filter %s', async (_, filter, index) => {
       const condition = conditionOf(filter, { kind: 'all' }, NOW);
-      const statement = condition.terms === null ? `SELECT k.id FROM ${keysWith(condition)} WHERE ${condition.sql}` : selectByTerms(condition.terms, 'k.id', `WHERE ${condition.sql}`);
+      const statement =
+        condition.terms === null
+          ? `SELECT k.id FROM ${keysWith(condition)} WHERE ${condition.sql}`
+          : selectByTerms(condition.terms, 'k.id', `WHERE ${condition.sql}`);
       expect(await planOf(statement, condition.parameters)).toMatch(new RegExp(index));
     });
   });

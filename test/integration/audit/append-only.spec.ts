@@ -9,7 +9,10 @@ const STATEMENTS = ['audit_event', 'audit_checkpoint'].flatMap((table) => [
 ]);
 
 /** Reads are removed by cuts, which reads.spec.ts is about. */
-const READS = ['audit_read', 'audit_read_checkpoint'].flatMap((table) => [`UPDATE ${table} SET seq = seq`, `TRUNCATE ${table}`]);
+const READS = ['audit_read', 'audit_read_checkpoint'].flatMap((table) => [
+  `UPDATE ${table} SET seq = seq`,
+  `TRUNCATE ${table}`,
+]);
 
 describe('The audit tables', () => {
   let app: TestApp;
@@ -33,18 +36,26 @@ describe('The audit tables', () => {
 
   it.each([...STATEMENTS, ...READS])('refuse the application %s by its rights', async (sql) => {
     const client = await connect(app.database.appUrl);
-    await expect(client.query(sql)).rejects.toMatchObject({ code: '42501', message: expect.stringContaining('permission denied') });
+    await expect(client.query(sql)).rejects.toMatchObject({
+      code: '42501',
+      message: expect.stringContaining('permission denied'),
+    });
   });
 
   it.each([...STATEMENTS, ...READS])('refuse their owner %s by a trigger', async (sql) => {
     const client = await connect(app.database.ownerUrl);
-    await expect(client.query(sql)).rejects.toMatchObject({ code: '42501', message: expect.stringContaining('is append-only') });
+    await expect(client.query(sql)).rejects.toMatchObject({
+      code: '42501',
+      message: expect.stringContaining('is append-only'),
+    });
   });
 
   it('refuse their owner also in a session that replays a replication', async () => {
     const client = await connect(app.database.ownerUrl);
     await client.query(`SET session_replication_role = replica`);
-    await expect(client.query('DELETE FROM audit_event')).rejects.toMatchObject({ message: 'audit_event is append-only' });
+    await expect(client.query('DELETE FROM audit_event')).rejects.toMatchObject({
+      message: 'audit_event is append-only',
+    });
   });
 
   it.each([

@@ -29,7 +29,10 @@ describe('Checkpoints', () => {
   });
 
   /** The checkpoints; the same file has changes as well. */
-  const linesIn = async (path: string) => (await readFile(path, 'utf8').catch(() => '')).split('\n').filter((line) => line.includes('latchkey-audit-checkpoint'));
+  const linesIn = async (path: string) =>
+    (await readFile(path, 'utf8').catch(() => ''))
+      .split('\n')
+      .filter((line) => line.includes('latchkey-audit-checkpoint'));
   const linesOf = () => linesIn(file);
   const look = () => Promise.all(replicas.map(({ app }) => app.get(Checkpoints).look(MINUTE_MS)));
   const write = async (rows: number) => {
@@ -97,35 +100,57 @@ describe('Checkpoints', () => {
       const [head] = await replicas[0]!.dataSource.query<{ seq: string }[]>('SELECT seq FROM change_head');
       // Each list of changes is one as well.
       const lists = (await readFile(file, 'utf8')).match(/latchkey-audit-changes/g)!.length;
-      expect(text).toMatch(new RegExp(`^The audit trail is whole: ${head!.seq} entries, \\d+ reads, ${4 + lists} checkpoints\\.$`));
+      expect(text).toMatch(
+        new RegExp(`^The audit trail is whole: ${head!.seq} entries, \\d+ reads, ${4 + lists} checkpoints\\.$`),
+      );
       expect(await verify(null)).toEqual({ text, exitCode });
     });
 
     it('log lines serve as well as the file', async () => {
       const [line] = await linesOf();
       const log = join(await createTestDirectory(), 'log');
-      await writeFile(log, `  Latchkey is ready\n{"level":30,"msg":"request"}\n{"level":30,"auditCheckpoint":${line!},"msg":"audit checkpoint"}\n{"lev`);
+      await writeFile(
+        log,
+        `  Latchkey is ready\n{"level":30,"msg":"request"}\n{"level":30,"auditCheckpoint":${line!},"msg":"audit checkpoint"}\n{"lev`,
+      );
       expect((await verify(log)).text).toContain('2 checkpoints');
     });
 
     it('a checkpoint behind the end exits with 1 and tells the place', async () => {
       const config = replicas[0]!.config;
-      const ahead = signCheckpoint(checkpointKey(config.auditKeys[0]!.key), { seq: '5000', hash: Buffer.alloc(32), at: '2026-03-01T12:00:00.000Z' });
+      const ahead = signCheckpoint(checkpointKey(config.auditKeys[0]!.key), {
+        seq: '5000',
+        hash: Buffer.alloc(32),
+        at: '2026-03-01T12:00:00.000Z',
+      });
       const cut = join(await createTestDirectory(), 'cut');
       await writeFile(cut, `${JSON.stringify(ahead)}\n`);
-      expect(await verify(cut)).toEqual({ exitCode: 1, text: expect.stringMatching(/BROKEN at seq 1\d\d\d: The trail was cut off/) });
+      expect(await verify(cut)).toEqual({
+        exitCode: 1,
+        text: expect.stringMatching(/BROKEN at seq 1\d\d\d: The trail was cut off/),
+      });
     });
 
     it('a forged line exits with 1', async () => {
       const forged = join(await createTestDirectory(), 'forged');
-      const eve = signCheckpoint(checkpointKey(Buffer.alloc(32)), { seq: '1', hash: Buffer.alloc(32), at: '2026-03-01T12:00:00.000Z' });
+      const eve = signCheckpoint(checkpointKey(Buffer.alloc(32)), {
+        seq: '1',
+        hash: Buffer.alloc(32),
+        at: '2026-03-01T12:00:00.000Z',
+      });
       await appendFile(forged, `${(await linesOf())[0]!}\n${JSON.stringify(eve)}\n`);
-      expect(await verify(forged)).toEqual({ exitCode: 1, text: expect.stringContaining('Line 2 of the checkpoint file') });
+      expect(await verify(forged)).toEqual({
+        exitCode: 1,
+        text: expect.stringContaining('Line 2 of the checkpoint file'),
+      });
     });
 
     it('another audit key exits with 1', async () => {
       const config = testConfig({ AUDIT_KEY: 'another-0123456789abcdefghijklmnopqrst' });
-      expect(await verifyTrail(config, replicas[0]!.dataSource, null)).toMatchObject({ exitCode: 1, text: expect.stringContaining('seq 1:') });
+      expect(await verifyTrail(config, replicas[0]!.dataSource, null)).toMatchObject({
+        exitCode: 1,
+        text: expect.stringContaining('seq 1:'),
+      });
     });
 
     it('a file that is not there is no answer', async () => {
@@ -133,7 +158,10 @@ describe('Checkpoints', () => {
     });
 
     it('the public key is printed without a database', () => {
-      expect(describePublicKey(replicas[0]!.config)).toEqual({ exitCode: 0, text: expect.stringMatching(/^-----BEGIN PUBLIC KEY-----\n[^]+\n-----END PUBLIC KEY-----$/) });
+      expect(describePublicKey(replicas[0]!.config)).toEqual({
+        exitCode: 0,
+        text: expect.stringMatching(/^-----BEGIN PUBLIC KEY-----\n[^]+\n-----END PUBLIC KEY-----$/),
+      });
     });
 
     it('arguments that are not known are refused', () => {

@@ -53,11 +53,15 @@ describe('An entry of the trail that was put into the database', () => {
       return seq;
     });
 
-  const listed = async (app: TestApp, token: string) => (await app.get('/audit-events?limit=100', { token })).body.data as Record<string, unknown>[];
+  const listed = async (app: TestApp, token: string) =>
+    (await app.get('/audit-events?limit=100', { token })).body.data as Record<string, unknown>[];
   const exported = async (app: TestApp, token: string) => {
     const { status, body } = await app.get('/audit-events/export', { token });
     expect(status).toBe(200);
-    return (body as unknown as string).trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
+    return (body as unknown as string)
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
   };
   const chainOf = (app: TestApp) => app.app.get(Conditions).check()['auditChain'];
   const change = (app: TestApp, count = 1) =>
@@ -91,12 +95,19 @@ describe('An entry of the trail that was put into the database', () => {
     for (const events of [await listed(app, token), await exported(app, token)]) {
       const unreadable = events.filter(({ isUnreadable }) => isUnreadable === true);
       expect(unreadable.map(({ seq }) => seq).sort()).toEqual([...seqs].sort());
-      expect(unreadable[0]).toMatchObject({ at: '2026-01-02T03:04:05.678Z', action: 'audit:unreadable', id: expect.stringMatching(/^[0-9a-f-]{36}$/) });
+      expect(unreadable[0]).toMatchObject({
+        at: '2026-01-02T03:04:05.678Z',
+        action: 'audit:unreadable',
+        id: expect.stringMatching(/^[0-9a-f-]{36}$/),
+      });
       expect(events.some(({ action }) => action === 'test:write')).toBe(true);
     }
     let pages = 0;
     for (let cursor: string | null = ''; cursor !== null; pages += 1) {
-      const answer: { body: { meta: { nextCursor: string | null } } } = await app.get(`/audit-events?limit=2${cursor && `&cursor=${cursor}`}`, { token });
+      const answer: { body: { meta: { nextCursor: string | null } } } = await app.get(
+        `/audit-events?limit=2${cursor && `&cursor=${cursor}`}`,
+        { token },
+      );
       cursor = answer.body.meta.nextCursor;
       expect(pages).toBeLessThan(100);
     }
@@ -109,18 +120,27 @@ describe('An entry of the trail that was put into the database', () => {
       await app.app.get(Checkpoints).look(0);
       await app.app.get(ChangeLog).look();
     };
-    const lines = async () => (await readFile(file, 'utf8')).trim().split('\n').map((line) => JSON.parse(line) as { type: string; seq: string });
+    const lines = async () =>
+      (await readFile(file, 'utf8'))
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line) as { type: string; seq: string });
     await change(app);
     await sign();
     expect(chainOf(app)).toEqual({ status: 'up' });
     const signed = await lines();
-    expect(new Set(signed.map(({ type }) => type))).toEqual(new Set(['latchkey-audit-checkpoint/1', 'latchkey-audit-changes/1']));
+    expect(new Set(signed.map(({ type }) => type))).toEqual(
+      new Set(['latchkey-audit-checkpoint/1', 'latchkey-audit-changes/1']),
+    );
     const seq = await append(app, (own) => JSON.stringify({ seq: own, id: 'x' }));
     await change(app);
     await sign();
     expect((await lines()).filter((line) => BigInt(line.seq) >= BigInt(seq))).toEqual([]);
     expect(await app.dataSource.query('SELECT seq FROM audit_checkpoint WHERE seq >= $1', [seq])).toEqual([]);
-    expect(chainOf(app)).toEqual({ status: 'degraded', reason: expect.stringContaining(`Entry ${seq} of the chain of changes`) });
+    expect(chainOf(app)).toEqual({
+      status: 'degraded',
+      reason: expect.stringContaining(`Entry ${seq} of the chain of changes`),
+    });
     expect(app.app.get(Conditions).check()['changeLog']).toMatchObject({ status: 'degraded' });
     // All of this lasts while it is there, at the end of the process as well.
     await sign();
@@ -151,7 +171,14 @@ describe('An entry of the trail that was put into the database', () => {
     const stretch = async (maxMs: number) => {
       const check = new ChainCheck([{ ...key!, end: null }]);
       const begin = { seq: '0', hash: GENESIS };
-      return checkStretch((text, values) => manager.query(text, values), check, 'audit_event', begin, await readHead(manager), maxMs);
+      return checkStretch(
+        (text, values) => manager.query(text, values),
+        check,
+        'audit_event',
+        begin,
+        await readHead(manager),
+        maxMs,
+      );
     };
     expect(await stretch(-1)).toMatchObject({ place: { seq: '1000' }, broken: null });
     expect(await stretch(60_000)).toMatchObject({ place: { seq: (await readHead(manager)).seq }, broken: null });

@@ -40,7 +40,8 @@ describe('A checkpoint file that cannot be written', () => {
   });
 
   it('is given up after 3 s where its file system does not answer', async () => {
-    const children = () => readFileSync(`/proc/${process.pid}/task/${process.pid}/children`, 'utf8').split(' ').filter(Boolean);
+    const children = () =>
+      readFileSync(`/proc/${process.pid}/task/${process.pid}/children`, 'utf8').split(' ').filter(Boolean);
     const before = children();
     const writing = appendLine(join(directory, 'stopped'), 'x');
     writing.catch(() => undefined);
@@ -52,7 +53,9 @@ describe('A checkpoint file that cannot be written', () => {
   });
 
   it('says which file, and why', async () => {
-    await expect(appendLine(join(directory, 'absent', 'file'), 'x')).rejects.toThrow(/absent\/file cannot be written: ENOENT/);
+    await expect(appendLine(join(directory, 'absent', 'file'), 'x')).rejects.toThrow(
+      /absent\/file cannot be written: ENOENT/,
+    );
   });
 
   it('keeps what is appended at once by several processes whole', async () => {
@@ -116,14 +119,17 @@ describe('A checkpoint file that cannot be written', () => {
     const token = await app.adminToken();
     let isBusy = true;
     const busy = Array.from({ length: 3 }, async (_, index) => {
-      for (let round = 0; isBusy; round += 1) await app.patch('/roles/creator', { token, body: { description: `${index} ${round}` } });
+      for (let round = 0; isBusy; round += 1)
+        await app.patch('/roles/creator', { token, body: { description: `${index} ${round}` } });
     });
     const [head] = await app.dataSource.query<{ seq: string }[]>('SELECT seq FROM change_head');
     await app.app.get(Checkpoints).look(0);
     isBusy = false;
     await Promise.all(busy);
     // On a slow machine the replica has looked by itself before; the same file has changes as well.
-    const lines = (await readFile(path, 'utf8')).split('\n').filter((line) => line.includes('latchkey-audit-checkpoint'));
+    const lines = (await readFile(path, 'utf8'))
+      .split('\n')
+      .filter((line) => line.includes('latchkey-audit-checkpoint'));
     expect(Number((JSON.parse(lines.at(-1)!) as { seq: string }).seq)).toBeGreaterThanOrEqual(Number(head!.seq));
     await app.stop();
   });
@@ -139,7 +145,8 @@ describe('A checkpoint file that cannot be written', () => {
     });
     frozen.catch(() => undefined);
     await taken;
-    const covered = async () => (await app.dataSource.query<{ seq: string | null }[]>('SELECT max(seq) AS seq FROM audit_checkpoint'))[0]!.seq;
+    const covered = async () =>
+      (await app.dataSource.query<{ seq: string | null }[]>('SELECT max(seq) AS seq FROM audit_checkpoint'))[0]!.seq;
     const before = await covered();
     expect((await app.post('/roles', { token, body: { name: 'new', permissions: [] } })).status).toBe(201);
     await app.app.get(Checkpoints).look(0);

@@ -18,7 +18,11 @@ import { createTestDatabase, createTestDirectory, type TestDatabase } from '../.
 import { eventually } from '../../support/eventually.js';
 import { asOwner } from '../../support/trail.js';
 
-const [ONE, TWO, THREE] = [1, 2, 3].map((version) => `${version}:${randomBytes(32).toString('base64url')}`) as [string, string, string];
+const [ONE, TWO, THREE] = [1, 2, 3].map((version) => `${version}:${randomBytes(32).toString('base64url')}`) as [
+  string,
+  string,
+  string,
+];
 const PLAIN = ONE.slice(2);
 
 describe('A change of AUDIT_KEY', () => {
@@ -48,12 +52,20 @@ describe('A change of AUDIT_KEY', () => {
     Promise.all(
       Array.from({ length: Math.min(count, 4) }, async (_, writer) => {
         for (let n = writer; n < count; n += 4) {
-          await app.app.get(Changes).transaction(systemCaller('test:write'), async ({ record }) => record({ resourceType: 'test', resourceId: String(n) }));
+          await app.app
+            .get(Changes)
+            .transaction(systemCaller('test:write'), async ({ record }) =>
+              record({ resourceType: 'test', resourceId: String(n) }),
+            );
         }
       }),
     );
   const verify = (app: TestApp, config: Config = app.config) => verifyTrail(config, app.dataSource, file);
-  const head = async () => (await apps[0]!.dataSource.query('SELECT seq::int, audit_key_version FROM change_head'))[0] as { seq: number; audit_key_version: string };
+  const head = async () =>
+    (await apps[0]!.dataSource.query('SELECT seq::int, audit_key_version FROM change_head'))[0] as {
+      seq: number;
+      audit_key_version: string;
+    };
 
   it('happens once, while replicas of both orders write at the same time, and the trail stays whole', async () => {
     const old = [await start(PLAIN), await start(PLAIN)];
@@ -62,24 +74,45 @@ describe('A change of AUDIT_KEY', () => {
     const writing = Promise.all([write(before, 40), before.app.get(Checkpoints).look(0)]);
     const after = [await start(`${TWO},${ONE}`), await start(`${TWO},${ONE}`)];
     await writing;
-    await Promise.all([write(after[0]!, 40), write(before, 40), write(after[1]!, 40), after[0]!.app.get(Checkpoints).look(0)]);
+    await Promise.all([
+      write(after[0]!, 40),
+      write(before, 40),
+      write(after[1]!, 40),
+      after[0]!.app.get(Checkpoints).look(0),
+    ]);
     await start(`${ONE},${TWO}`);
     await write(before, 5);
     await before.app.get(Checkpoints).look(0);
     expect((await head()).audit_key_version).toBe('2');
-    expect(await after[0]!.dataSource.query('SELECT from_version, to_version FROM audit_key_change')).toEqual([{ from_version: '1', to_version: '2' }]);
+    expect(await after[0]!.dataSource.query('SELECT from_version, to_version FROM audit_key_change')).toEqual([
+      { from_version: '1', to_version: '2' },
+    ]);
     const { text, exitCode } = await verify(before);
-    expect([text, exitCode]).toEqual([expect.stringMatching(/^The audit trail is whole: \d+ entries, \d+ reads, \d+ checkpoints\.$/), 0]);
+    expect([text, exitCode]).toEqual([
+      expect.stringMatching(/^The audit trail is whole: \d+ entries, \d+ reads, \d+ checkpoints\.$/),
+      0,
+    ]);
     expect(await verify(after[0]!)).toEqual({ text, exitCode });
-    const lines = (await readFile(file, 'utf8')).trimEnd().split('\n').map((line) => JSON.parse(line) as { type: string; from?: string });
-    expect(lines.filter(({ type }) => type === 'latchkey-audit-key-change/1')).toEqual([expect.objectContaining({ from: '1', to: '2' })]);
+    const lines = (await readFile(file, 'utf8'))
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { type: string; from?: string });
+    expect(lines.filter(({ type }) => type === 'latchkey-audit-key-change/1')).toEqual([
+      expect.objectContaining({ from: '1', to: '2' }),
+    ]);
   });
 
   it('is an entry of the trail, made with the old version', async () => {
     await write(await start(`${ONE},${TWO}`));
     const app = await start(`${TWO},${ONE}`);
-    const [entry] = await app.dataSource.query(`SELECT e.actor_kind, e.details, c.from_version FROM audit_event e JOIN audit_key_change c USING (seq, hash) WHERE action = 'secrets:sign'`);
-    expect(entry).toEqual({ actor_kind: 'system', details: { variable: 'AUDIT_KEY', from: '1', to: '2' }, from_version: '1' });
+    const [entry] = await app.dataSource.query(
+      `SELECT e.actor_kind, e.details, c.from_version FROM audit_event e JOIN audit_key_change c USING (seq, hash) WHERE action = 'secrets:sign'`,
+    );
+    expect(entry).toEqual({
+      actor_kind: 'system',
+      details: { variable: 'AUDIT_KEY', from: '1', to: '2' },
+      from_version: '1',
+    });
   });
 
   it('can follow on another', async () => {
@@ -93,9 +126,15 @@ describe('A change of AUDIT_KEY', () => {
   });
 
   it('goes on in the chain of reads, whose entries name the version that signed them', async () => {
-    const read = (app: TestApp, n: number) => app.app.get(ReadRecorder).record(systemCaller('test:read'), { resourceType: 'test', resourceId: `${n}` });
+    const read = (app: TestApp, n: number) =>
+      app.app.get(ReadRecorder).record(systemCaller('test:read'), { resourceType: 'test', resourceId: `${n}` });
     const before = await start(`${ONE},${TWO}`);
-    const versions = async () => (await before.dataSource.query<{ version: string }[]>(`SELECT body::jsonb->>'keyVersion' AS version FROM audit_read ORDER BY seq`)).map(({ version }) => version);
+    const versions = async () =>
+      (
+        await before.dataSource.query<{ version: string }[]>(
+          `SELECT body::jsonb->>'keyVersion' AS version FROM audit_read ORDER BY seq`,
+        )
+      ).map(({ version }) => version);
     read(before, 1);
     await eventually(async () => expect(await versions()).toEqual(['1']));
     const after = await start(`${TWO},${ONE}`);
@@ -115,7 +154,10 @@ describe('A change of AUDIT_KEY', () => {
     const before = await head();
     const missed: string[] = [];
     const stop = onMissingVersion((variable) => missed.push(variable));
-    const error = await write(without).then(() => null, (thrown: unknown) => thrown as Error);
+    const error = await write(without).then(
+      () => null,
+      (thrown: unknown) => thrown as Error,
+    );
     expect([error?.message, String((error?.cause as Error).message)]).toEqual([
       expect.not.stringContaining('AUDIT_KEY'),
       'AUDIT_KEY has no version 2 here: add it behind the others, and restart this replica.',
@@ -135,7 +177,10 @@ describe('A change of AUDIT_KEY', () => {
 
   it('keeps a build that knows no versions from writing', async () => {
     await write(await start(PLAIN));
-    const asOldBuild = () => asOwner(database, (client) => client.query('UPDATE change_head SET seq = seq + 1, audit_hash = sha256(audit_hash)'));
+    const asOldBuild = () =>
+      asOwner(database, (client) =>
+        client.query('UPDATE change_head SET seq = seq + 1, audit_hash = sha256(audit_hash)'),
+      );
     await start(`${ONE},${TWO}`);
     await expect(asOldBuild()).rejects.toThrow('change_head_audit_key_version_check');
   });
@@ -151,15 +196,24 @@ describe('A change of AUDIT_KEY', () => {
     };
     const tamper = (sql: string) =>
       asOwner(database, async (client) => {
-        for (const table of ['audit_key_change', 'audit_event', 'audit_checkpoint']) await client.query(`ALTER TABLE ${table} DISABLE TRIGGER USER`);
+        for (const table of ['audit_key_change', 'audit_event', 'audit_checkpoint'])
+          await client.query(`ALTER TABLE ${table} DISABLE TRIGGER USER`);
         await client.query(sql);
       });
 
     it.each([
       ['removed', 'DELETE FROM audit_key_change', 'seq 1'],
-      ['removed, and the head renamed', `DELETE FROM audit_key_change; UPDATE change_head SET audit_key_version = '1'`, 'did not sign|hash does not follow'],
+      [
+        'removed, and the head renamed',
+        `DELETE FROM audit_key_change; UPDATE change_head SET audit_key_version = '1'`,
+        'did not sign|hash does not follow',
+      ],
       ['moved', 'UPDATE audit_key_change SET seq = seq - 1', 'was not signed with both'],
-      ['signed by one key alone', `UPDATE audit_key_change SET signatures = jsonb_set(signatures, '{2}', signatures->'1')`, 'was not signed with both'],
+      [
+        'signed by one key alone',
+        `UPDATE audit_key_change SET signatures = jsonb_set(signatures, '{2}', signatures->'1')`,
+        'was not signed with both',
+      ],
       ['given to another version', `UPDATE change_head SET audit_key_version = '1'`, 'another version of AUDIT_KEY'],
     ])('when it was %s', async (_, sql, reason) => {
       const app = await changed();
@@ -170,11 +224,22 @@ describe('A change of AUDIT_KEY', () => {
 
     it('when a checkpoint of the old key vouches for newer entries', async () => {
       const app = await changed();
-      const [row] = await app.dataSource.query<{ seq: string; hash: Buffer }[]>('SELECT seq, audit_hash AS hash FROM change_head');
+      const [row] = await app.dataSource.query<{ seq: string; hash: Buffer }[]>(
+        'SELECT seq, audit_hash AS hash FROM change_head',
+      );
       const old = testConfig({ AUDIT_KEY: ONE }).auditKeys[0]!;
-      const { signature } = signCheckpoint(checkpointKey(old.key), { seq: row!.seq, hash: row!.hash, at: '2026-03-01T12:00:00.000Z' });
-      await tamper(`UPDATE audit_checkpoint SET signature = '${signature}', at = '2026-03-01T12:00:00Z' WHERE seq = ${row!.seq}`);
-      expect(await verify(app)).toEqual({ exitCode: 1, text: expect.stringContaining('was signed with version 1 of AUDIT_KEY, which did not sign this part') });
+      const { signature } = signCheckpoint(checkpointKey(old.key), {
+        seq: row!.seq,
+        hash: row!.hash,
+        at: '2026-03-01T12:00:00.000Z',
+      });
+      await tamper(
+        `UPDATE audit_checkpoint SET signature = '${signature}', at = '2026-03-01T12:00:00Z' WHERE seq = ${row!.seq}`,
+      );
+      expect(await verify(app)).toEqual({
+        exitCode: 1,
+        text: expect.stringContaining('was signed with version 1 of AUDIT_KEY, which did not sign this part'),
+      });
     });
   });
 

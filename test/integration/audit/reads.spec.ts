@@ -271,7 +271,9 @@ describe('Reads in the trail', () => {
 
     it('cannot be removed by way of a temporary table that stands in for the trail', async () => {
       const removing = app.dataSource.transaction(async (tx) => {
-        await tx.query('CREATE TEMPORARY TABLE audit_event (details jsonb, action text, actor_kind text) ON COMMIT DROP');
+        await tx.query(
+          'CREATE TEMPORARY TABLE audit_event (details jsonb, action text, actor_kind text) ON COMMIT DROP',
+        );
         await tx.query(`INSERT INTO pg_temp.audit_event VALUES ('{"upToSeq":"999999"}', 'audit:cut', 'system')`);
         await tx.query('DELETE FROM public.audit_read WHERE seq = 1');
       });

@@ -26,7 +26,13 @@ describe('The trail', () => {
   it('has a read by the id in its path', async () => {
     const { headers } = await app.get(`/api-keys/${keyId.toUpperCase()}`, { token: admin });
     const [row] = await trailRowsOnce(app, 1, 'request_id = $1', [headers.get('x-request-id')]);
-    expect(row).toMatchObject({ action: 'api-keys:read', resource_type: 'api-key', resource_id: keyId, outcome: 'success', changes: [] });
+    expect(row).toMatchObject({
+      action: 'api-keys:read',
+      resource_type: 'api-key',
+      resource_id: keyId,
+      outcome: 'success',
+      changes: [],
+    });
   });
 
   it('has exactly one entry of a change, and none of it as a read', async () => {
@@ -39,7 +45,13 @@ describe('The trail', () => {
     const { status, headers } = await app.get(`/api-keys/${keyId}`, { token: user.token });
     expect(status).toBe(404);
     expect(await rowsOf(headers.get('x-request-id'))).toEqual([
-      expect.objectContaining({ action: 'api-keys:read', resource_id: keyId, outcome: 'refused', actor_id: user.id, details: { code: 'API_KEY_NOT_FOUND' } }),
+      expect.objectContaining({
+        action: 'api-keys:read',
+        resource_id: keyId,
+        outcome: 'refused',
+        actor_id: user.id,
+        details: { code: 'API_KEY_NOT_FOUND' },
+      }),
     ]);
   });
 
@@ -73,7 +85,9 @@ describe('The trail', () => {
     const before = strangers.total;
     await Promise.all(Array.from({ length: 5 }, () => app.get('/audit-events')));
     expect(strangers.total).toBe(before + 5);
-    expect(await app.app.get(Meters, { strict: false }).registry.metrics()).toMatch(/latchkey_refusals_total\{kind="unauthenticated"\} [1-9]/);
+    expect(await app.app.get(Meters, { strict: false }).registry.metrics()).toMatch(
+      /latchkey_refusals_total\{kind="unauthenticated"\} [1-9]/,
+    );
     expect(strangers.current(performance.now(), 1).addresses[0]).toMatchObject({ ip: '127.0.0.1' });
   });
 
@@ -82,7 +96,8 @@ describe('The trail', () => {
     const [start] = await app.dataSource.query<{ seq: string }[]>('SELECT seq FROM change_head');
     let flooding = true;
     const flood = Array.from({ length: 10 }, async (_, n) => {
-      while (flooding) await app.get(`/api-keys/${n % 2 === 0 ? keyId : UNKNOWN}`, { token: n % 2 === 0 ? admin : user.token });
+      while (flooding)
+        await app.get(`/api-keys/${n % 2 === 0 ? keyId : UNKNOWN}`, { token: n % 2 === 0 ? admin : user.token });
     });
     const statuses: number[] = [];
     for (let n = 0; n < 10; n += 1) statuses.push((await app.post('/api-keys', { token: admin })).status);

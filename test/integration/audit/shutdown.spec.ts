@@ -11,7 +11,9 @@ describe('The trail, at the end of a process', () => {
     const flooded = await TestApp.start({}, database);
     const eve = await flooded.addUser(['user']);
     const bob = await flooded.addUser(['user']);
-    const answers = await Promise.all(Array.from({ length: 75 }, () => flooded.get(`/api-keys/${UNKNOWN}`, { token: eve.token })));
+    const answers = await Promise.all(
+      Array.from({ length: 75 }, () => flooded.get(`/api-keys/${UNKNOWN}`, { token: eve.token })),
+    );
     await flooded.get('/audit-events', { token: eve.token });
     await flooded.get(`/api-keys/${UNKNOWN}`, { token: bob.token });
     expect(answers.every(({ status }) => status === 404)).toBe(true);
@@ -22,8 +24,15 @@ describe('The trail, at the end of a process', () => {
     await asOwner(database, async (client) => {
       const { rows } = await client.query(`SELECT * FROM audit_event WHERE ${refused} ORDER BY seq`, [eve.id]);
       expect(rows).toHaveLength(21);
-      expect(rows[20]).toMatchObject({ actor_id: eve.id, resource_id: null, details: { code: 'API_KEY_NOT_FOUND', count: 55 } });
-      const others = await client.query(`SELECT actor_id, action FROM audit_event WHERE outcome = 'refused' AND NOT (${refused}) ORDER BY seq`, [eve.id]);
+      expect(rows[20]).toMatchObject({
+        actor_id: eve.id,
+        resource_id: null,
+        details: { code: 'API_KEY_NOT_FOUND', count: 55 },
+      });
+      const others = await client.query(
+        `SELECT actor_id, action FROM audit_event WHERE outcome = 'refused' AND NOT (${refused}) ORDER BY seq`,
+        [eve.id],
+      );
       expect(others.rows).toEqual([
         { actor_id: eve.id, action: 'audit:read' },
         { actor_id: bob.id, action: 'api-keys:read' },
@@ -37,7 +46,9 @@ describe('The trail, at the end of a process', () => {
     const stopping = await TestApp.start({}, database);
     const token = await stopping.adminToken();
     const key = await stopping.post('/api-keys', { token });
-    const reads = await Promise.all(Array.from({ length: 40 }, () => stopping.get(`/api-keys/${key.body.apiKey.id}`, { token })));
+    const reads = await Promise.all(
+      Array.from({ length: 40 }, () => stopping.get(`/api-keys/${key.body.apiKey.id}`, { token })),
+    );
     await stopping.stop();
     await asOwner(database, async (client) => {
       const { rows } = await client.query<{ count: number }>(

@@ -54,7 +54,9 @@ class Installation {
   async backup(): Promise<TestDatabase> {
     const name = `${new URL(this.database.ownerUrl).pathname.slice(1)}_b${Math.floor(performance.now())}`;
     const url = withDatabase(this.database.ownerUrl, 'postgres');
-    await on(url, (pool) => pool.query(`CREATE DATABASE ${name} TEMPLATE ${new URL(this.database.ownerUrl).pathname.slice(1)}`));
+    await on(url, (pool) =>
+      pool.query(`CREATE DATABASE ${name} TEMPLATE ${new URL(this.database.ownerUrl).pathname.slice(1)}`),
+    );
     return {
       ownerUrl: withDatabase(this.database.ownerUrl, name),
       appUrl: withDatabase(this.database.appUrl, name),
@@ -71,13 +73,17 @@ class Installation {
   }
 
   async createUser(email: string, roles: string[]): Promise<string> {
-    return (await this.app.post('/users', { token: this.token, body: { email, name: email, roles } })).body.id as string;
+    return (await this.app.post('/users', { token: this.token, body: { email, name: email, roles } })).body
+      .id as string;
   }
 
   /** A person with a password of their own, who is signed in. */
   async createPerson(email: string): Promise<Person> {
     const [temporary, password] = ['four wet dogs by a fire', 'nine small boats at sea'];
-    const { body } = await this.app.post('/users', { token: this.token, body: { email, name: email, password: temporary } });
+    const { body } = await this.app.post('/users', {
+      token: this.token,
+      body: { email, name: email, password: temporary },
+    });
     const id = body.id as string;
     const token = await this.app.tokenOf(email, temporary);
     await this.app.put(`/users/${id}/password`, { token, body: { password, currentPassword: temporary } });
@@ -89,7 +95,10 @@ class Installation {
   }
 
   async done(method: string, path: string, body?: unknown): Promise<void> {
-    const { status, body: answer } = await this.app.request(method, path, { token: this.token, ...(body === undefined ? {} : { body }) });
+    const { status, body: answer } = await this.app.request(method, path, {
+      token: this.token,
+      ...(body === undefined ? {} : { body }),
+    });
     if (status >= 300) throw new Error(`${method} ${path} answered ${status}: ${JSON.stringify(answer)}`);
   }
 }
@@ -102,19 +111,36 @@ async function on<T>(url: string, work: (pool: DataSource) => Promise<T>): Promi
 describe('A PostgreSQL that was restored', () => {
   let installation: Installation;
   let backup: TestDatabase;
-  const keys: Record<'revoked' | 'deleted' | 'deactivated' | 'reactivated' | 'regenerated' | 'shortened' | 'untouched', string> = {} as never;
+  const keys: Record<
+    'revoked' | 'deleted' | 'deactivated' | 'reactivated' | 'regenerated' | 'shortened' | 'untouched',
+    string
+  > = {} as never;
   const people: Record<'reset' | 'renewed' | 'redrawn' | 'enrolled', Person> = {} as never;
   const users: Record<'disabled' | 'deleted' | 'demoted', string> = {} as never;
 
   beforeAll(async () => {
     installation = await Installation.start();
-    for (const name of ['revoked', 'deleted', 'deactivated', 'reactivated', 'regenerated', 'shortened', 'untouched'] as const) keys[name] = await installation.createKey();
+    for (const name of [
+      'revoked',
+      'deleted',
+      'deactivated',
+      'reactivated',
+      'regenerated',
+      'shortened',
+      'untouched',
+    ] as const)
+      keys[name] = await installation.createKey();
     users.disabled = await installation.createUser('disabled@latchkey.test', ['creator']);
     users.deleted = await installation.createUser('deleted@latchkey.test', []);
     users.demoted = await installation.createUser('demoted@latchkey.test', ['creator', 'auditor']);
-    for (const name of ['reset', 'renewed', 'redrawn', 'enrolled'] as const) people[name] = await installation.createPerson(`${name}@latchkey.test`);
+    for (const name of ['reset', 'renewed', 'redrawn', 'enrolled'] as const)
+      people[name] = await installation.createPerson(`${name}@latchkey.test`);
     for (const name of ['reset', 'renewed', 'redrawn'] as const) await installation.setUpFactor(people[name]);
-    await installation.done('POST', '/users', { name: 'Robot', kind: 'service', managerIds: [users.deleted, users.demoted] });
+    await installation.done('POST', '/users', {
+      name: 'Robot',
+      kind: 'service',
+      managerIds: [users.deleted, users.demoted],
+    });
     await installation.close();
     backup = await installation.backup();
     await installation.open();
@@ -124,7 +150,9 @@ describe('A PostgreSQL that was restored', () => {
     await installation.done('POST', `/api-keys/${keys.reactivated}/deactivate`, {});
     await installation.done('POST', `/api-keys/${keys.reactivated}/activate`, {});
     await installation.done('POST', `/api-keys/${keys.regenerated}/regenerate`, { overlapSeconds: 3_600 });
-    await installation.done('PATCH', `/api-keys/${keys.shortened}`, { expiresAt: new Date(Date.now() + 86_400_000).toISOString() });
+    await installation.done('PATCH', `/api-keys/${keys.shortened}`, {
+      expiresAt: new Date(Date.now() + 86_400_000).toISOString(),
+    });
     await installation.done('PATCH', `/users/${users.disabled}`, { isActive: false });
     await installation.done('DELETE', `/users/${users.deleted}`);
     await installation.done('PUT', `/users/${users.demoted}/roles`, { roles: ['auditor'] });
@@ -141,16 +169,21 @@ describe('A PostgreSQL that was restored', () => {
     await installation.database.drop();
   });
 
-  const check = (database: TestDatabase) => on(database.appUrl, (pool) => historyCheck(installation.config, pool).run());
-  const after = (database: TestDatabase, files = [installation.file]) => on(database.appUrl, (pool) => afterRestore(installation.config, pool, files));
-  const audit = (database: TestDatabase) => on(database.appUrl, (pool) => verifyTrail(installation.config, pool, installation.file));
+  const check = (database: TestDatabase) =>
+    on(database.appUrl, (pool) => historyCheck(installation.config, pool).run());
+  const after = (database: TestDatabase, files = [installation.file]) =>
+    on(database.appUrl, (pool) => afterRestore(installation.config, pool, files));
+  const audit = (database: TestDatabase) =>
+    on(database.appUrl, (pool) => verifyTrail(installation.config, pool, installation.file));
 
   it('is not what the original is: that one may start', async () => {
     expect(await check(installation.database)).toBeNull();
   });
 
   it('refuses a start, in a sentence that names the command', async () => {
-    await expect(check(backup)).rejects.toThrow(/ends with entry \d+, and the checkpoint file .* has seen entry \d+ .*npm run restore -- --after/);
+    await expect(check(backup)).rejects.toThrow(
+      /ends with entry \d+, and the checkpoint file .* has seen entry \d+ .*npm run restore -- --after/,
+    );
   });
 
   describe('and then made fit to serve', () => {
@@ -162,7 +195,8 @@ describe('A PostgreSQL that was restored', () => {
       done = await after(backup);
     });
 
-    const rows = (sql: string, values: unknown[]) => on(backup.appUrl, (pool) => pool.query<Record<string, unknown>[]>(sql, values));
+    const rows = (sql: string, values: unknown[]) =>
+      on(backup.appUrl, (pool) => pool.query<Record<string, unknown>[]>(sql, values));
 
     it('may start, and has its trail whole with the same file', async () => {
       expect(await check(backup)).toBeNull();
@@ -172,29 +206,47 @@ describe('A PostgreSQL that was restored', () => {
     it('has users that are what the trail says of them: a deleted manager is one no more', async () => {
       const found = await on(backup.appUrl, async (pool) => {
         const users: RowDifference[] = [];
-        for await (const { differences } of compareTables(installation.config, pool)) users.push(...differences.filter(({ type }) => type === 'user'));
+        for await (const { differences } of compareTables(installation.config, pool))
+          users.push(...differences.filter(({ type }) => type === 'user'));
         return users;
       });
       expect(found).toEqual([]);
-      const [robot] = await rows(`SELECT ARRAY(SELECT manager_id FROM user_manager WHERE user_id = u.id) AS managers FROM users u WHERE name = 'Robot'`, []);
+      const [robot] = await rows(
+        `SELECT ARRAY(SELECT manager_id FROM user_manager WHERE user_id = u.id) AS managers FROM users u WHERE name = 'Robot'`,
+        [],
+      );
       expect(robot).toEqual({ managers: [users.demoted] });
     });
 
     it('has lost all access that was taken away, and no other', async () => {
-      const found = await rows('SELECT id, revoked_at IS NOT NULL AS is_revoked, is_active, expires_at FROM api_key', []);
+      const found = await rows(
+        'SELECT id, revoked_at IS NOT NULL AS is_revoked, is_active, expires_at FROM api_key',
+        [],
+      );
       const byId = new Map(found.map((row) => [row['id'], row]));
       expect(byId.get(keys.revoked)).toMatchObject({ is_revoked: true });
       expect(byId.has(keys.deleted)).toBe(false);
       expect(byId.get(keys.deactivated)).toMatchObject({ is_revoked: false, is_active: false });
       expect(byId.get(keys.reactivated)).toMatchObject({ is_revoked: false, is_active: true });
       expect(byId.get(keys.shortened)!['expires_at']).toEqual(expect.any(Date));
-      expect(byId.get(keys.untouched)).toEqual({ id: keys.untouched, is_revoked: false, is_active: true, expires_at: null });
-      const [secret] = await rows('SELECT revoked_at, expires_at > now() AS is_overlapping FROM api_key_secret WHERE key_id = $1', [keys.regenerated]);
+      expect(byId.get(keys.untouched)).toEqual({
+        id: keys.untouched,
+        is_revoked: false,
+        is_active: true,
+        expires_at: null,
+      });
+      const [secret] = await rows(
+        'SELECT revoked_at, expires_at > now() AS is_overlapping FROM api_key_secret WHERE key_id = $1',
+        [keys.regenerated],
+      );
       expect(secret).toEqual({ revoked_at: null, is_overlapping: true });
     });
 
     it('has disabled, deleted and demoted its users again', async () => {
-      const found = await rows('SELECT id, is_active, deleted_at IS NOT NULL AS is_deleted, ARRAY(SELECT role_name FROM user_role WHERE user_id = id) AS roles FROM users WHERE id = ANY($1)', [Object.values(users)]);
+      const found = await rows(
+        'SELECT id, is_active, deleted_at IS NOT NULL AS is_deleted, ARRAY(SELECT role_name FROM user_role WHERE user_id = id) AS roles FROM users WHERE id = ANY($1)',
+        [Object.values(users)],
+      );
       expect(Object.fromEntries(found.map(({ id, ...row }) => [id, row]))).toEqual({
         [users.disabled]: { is_active: false, is_deleted: false, roles: ['creator'] },
         [users.deleted]: { is_active: false, is_deleted: true, roles: [] },
@@ -215,7 +267,11 @@ describe('A PostgreSQL that was restored', () => {
         [people.enrolled.id]: { has_factor: false, codes: 0 },
       });
       const text = describeAfterRestore(done);
-      const idsIn = (part: string) => text.find((line) => line.includes(part))?.match(/[0-9a-f-]{36}/g)?.sort();
+      const idsIn = (part: string) =>
+        text
+          .find((line) => line.includes(part))
+          ?.match(/[0-9a-f-]{36}/g)
+          ?.sort();
       expect(idsIn('removed or reset since')).toEqual([people.reset.id, people.renewed.id].sort());
       expect(idsIn('set up since')).toEqual([people.renewed.id, people.enrolled.id].sort());
       expect(idsIn('drawn anew since')).toEqual([people.redrawn.id]);
@@ -230,8 +286,16 @@ describe('A PostgreSQL that was restored', () => {
     });
 
     it('has all of it in its trail, done by the system', async () => {
-      const entries = await rows(`SELECT action, resource_id FROM audit_event WHERE seq > $1 AND actor_kind = 'system' ORDER BY seq`, [done.restoredSeq]);
-      expect(entries).toEqual(expect.arrayContaining([{ action: 'api-keys:revoke', resource_id: keys.revoked }, { action: 'users:update', resource_id: users.disabled }]));
+      const entries = await rows(
+        `SELECT action, resource_id FROM audit_event WHERE seq > $1 AND actor_kind = 'system' ORDER BY seq`,
+        [done.restoredSeq],
+      );
+      expect(entries).toEqual(
+        expect.arrayContaining([
+          { action: 'api-keys:revoke', resource_id: keys.revoked },
+          { action: 'users:update', resource_id: users.disabled },
+        ]),
+      );
       expect(entries.at(-1)).toEqual({ action: 'system:restore', resource_id: null });
       // One of them is of the service account that lost its manager.
       expect(entries).toHaveLength(done.keys + done.users + 1 + 1);
@@ -241,7 +305,8 @@ describe('A PostgreSQL that was restored', () => {
       const text = describeAfterRestore(done).join('\n');
       expect(done.lost).toMatchObject({ afterSeq: done.restoredSeq, unknown: [] });
       expect(text).toContain(`MISSING: entries ${BigInt(done.restoredSeq) + 1n} to ${done.lost!.lostUpToSeq}`);
-      for (const id of [...Object.values(users), ...Object.values(keys)].filter((one) => one !== keys.untouched)) expect(text).toContain(id);
+      for (const id of [...Object.values(users), ...Object.values(keys)].filter((one) => one !== keys.untouched))
+        expect(text).toContain(id);
       expect(text).not.toContain(keys.untouched);
       expect(text).toContain(`access of ${5} keys and ${6} users`);
     });
@@ -298,13 +363,16 @@ describe('A PostgreSQL that was restored and served before it was made fit', () 
   });
 
   it('refuses a start for an entry that is another than the file has seen', async () => {
-    await expect(on(backup.appUrl, (pool) => historyCheck(installation.config, pool).run())).rejects.toThrow(/has another entry \d+ than the checkpoint file/);
+    await expect(on(backup.appUrl, (pool) => historyCheck(installation.config, pool).run())).rejects.toThrow(
+      /has another entry \d+ than the checkpoint file/,
+    );
   });
 
   it('writes no change behind those of the history that it does not have', async () => {
     file = join(await createTestDirectory(), 'checkpoints');
     await copyFile(installation.file, file);
-    const lines = async () => (await readFile(file, 'utf8')).split('\n').filter((line) => line.includes('latchkey-audit-changes'));
+    const lines = async () =>
+      (await readFile(file, 'utf8')).split('\n').filter((line) => line.includes('latchkey-audit-changes'));
     const before = await lines();
     const app = await TestApp.start({ AUDIT_CHECKPOINT_FILE: file }, backup);
     await app.post('/api-keys', { token: await app.adminToken(), body: {} });
@@ -319,7 +387,9 @@ describe('A PostgreSQL that was restored and served before it was made fit', () 
     expect(done.keys).toBe(1);
     expect(done.lost!.changes.map(({ id }) => id)).toContain(key);
     expect(await on(backup.appUrl, (pool) => historyCheck(installation.config, pool).run())).toBeNull();
-    expect(await on(backup.appUrl, (pool) => verifyTrail(installation.config, pool, installation.file))).toMatchObject({ exitCode: 0 });
+    expect(await on(backup.appUrl, (pool) => verifyTrail(installation.config, pool, installation.file))).toMatchObject({
+      exitCode: 0,
+    });
   });
 });
 
@@ -329,7 +399,11 @@ describe('A checkpoint file', () => {
   beforeEach(async () => {
     installation = await Installation.start();
   });
-  const lines = async () => (await readFile(installation.file, 'utf8')).trim().split('\n').map((line) => JSON.parse(line) as { type: string; after?: string; seq: string; changes?: { id: string }[] });
+  const lines = async () =>
+    (await readFile(installation.file, 'utf8'))
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { type: string; after?: string; seq: string; changes?: { id: string }[] });
 
   it('has a change about a second after it, and no name or secret of it', async () => {
     const key = await installation.createKey();
@@ -357,7 +431,8 @@ describe('A checkpoint file', () => {
     }
     const key = await installation.createKey();
     for (const log of logs) await log.look();
-    const counted = (text: string) => text.split('\n').filter((line) => line.includes('latchkey-audit-changes') && line.includes(key)).length;
+    const counted = (text: string) =>
+      text.split('\n').filter((line) => line.includes('latchkey-audit-changes') && line.includes(key)).length;
     expect(counted(await readFile(installation.file, 'utf8'))).toBe(1);
     expect(counted(await readFile(own, 'utf8'))).toBe(1);
     for (const app of [sharing, apart]) await app.stop();
@@ -425,8 +500,13 @@ describe('A checkpoint file', () => {
     await installation.done('POST', `/api-keys/${key}/revoke`, {});
     await installation.close();
     const text = await readFile(installation.file, 'utf8');
-    const kept = text.trim().split('\n').filter((line) => !line.includes('"action":"api-keys:create"'));
-    const forged = kept.find((line) => line.includes('latchkey-audit-changes'))!.replace('"changes":[', '"changes":[{},');
+    const kept = text
+      .trim()
+      .split('\n')
+      .filter((line) => !line.includes('"action":"api-keys:create"'));
+    const forged = kept
+      .find((line) => line.includes('latchkey-audit-changes'))!
+      .replace('"changes":[', '"changes":[{},');
     await writeFile(installation.file, `${kept.join('\n')}\n`);
     await appendFile(installation.file, `${forged}\n`);
     const done = await on(backup.appUrl, (pool) => afterRestore(installation.config, pool, [installation.file]));

@@ -54,7 +54,12 @@ describe('A backup of the embedded PostgreSQL', () => {
 
   it('gives a database that has the very same rows, in the same partitions, and goes on from there', async () => {
     const content = await contentOf(source.ownerUrl);
-    expect(content).toEqual(expect.arrayContaining([expect.objectContaining({ table: 'api_key', count: 2999 }), expect.objectContaining({ table: 'usage_event_2025_02', count: 18 })]));
+    expect(content).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ table: 'api_key', count: 2999 }),
+        expect.objectContaining({ table: 'usage_event_2025_02', count: 18 }),
+      ]),
+    );
     const { result } = await restoreBackup(config('restored'), backup(), async (appUrl) => {
       const names = await query<{ name: string }>(appUrl, `SELECT name FROM users WHERE email = 'odd@latchkey.test'`);
       return { names, inside: await refusalOf(() => openForReading(config('restored'))) };
@@ -71,28 +76,44 @@ describe('A backup of the embedded PostgreSQL', () => {
       );
       expect(next!.ordinal).toBe('3001');
       await expect(query(restored.ownerUrl, 'DELETE FROM audit_event')).rejects.toThrow('append-only');
-      expect(await query(restored.ownerUrl, `SELECT 1 FROM budget_account a JOIN api_key k ON k.id = a.key_id WHERE k.name = 'next'`)).toHaveLength(1);
+      expect(
+        await query(
+          restored.ownerUrl,
+          `SELECT 1 FROM budget_account a JOIN api_key k ON k.id = a.key_id WHERE k.name = 'next'`,
+        ),
+      ).toHaveLength(1);
     } finally {
       await restored.stop();
     }
   }, 120_000);
 
   it('is refused where there is a database, and leaves that alone', async () => {
-    expect(await refusalOf(() => restoreBackup(config('source'), backup(), async () => undefined))).toMatch('a restore replaces none');
+    expect(await refusalOf(() => restoreBackup(config('source'), backup(), async () => undefined))).toMatch(
+      'a restore replaces none',
+    );
     expect(await query(source.ownerUrl, 'SELECT 1 FROM users')).toHaveLength(1);
   });
 
   it('leaves out a table that is not ours, says so, and can be restored', async () => {
-    await query(source.ownerUrl, 'CREATE TABLE notes (id serial, note text); INSERT INTO notes (note) VALUES (\'of the operator\')');
+    await query(
+      source.ownerUrl,
+      "CREATE TABLE notes (id serial, note text); INSERT INTO notes (note) VALUES ('of the operator')",
+    );
     const { leftOut, rows } = await makeBackup(config('source'), join(directory, 'with-notes'));
     await query(source.ownerUrl, 'DROP TABLE notes');
     expect([leftOut, rows['notes'], rows['api_key']]).toEqual([['notes'], undefined, 2999]);
-    await expect(restoreBackup(config('without-notes'), join(directory, 'with-notes'), async () => undefined)).resolves.toBeDefined();
+    await expect(
+      restoreBackup(config('without-notes'), join(directory, 'with-notes'), async () => undefined),
+    ).resolves.toBeDefined();
   }, 120_000);
 
   it('that cannot be loaded leaves a directory without a database', async () => {
     const broken = join(directory, 'broken');
-    expect(await refusalOf(() => restoreBackup(config('broken'), backup(), () => Promise.reject(new Error('the disk is full'))))).toBe('the disk is full');
+    expect(
+      await refusalOf(() =>
+        restoreBackup(config('broken'), backup(), () => Promise.reject(new Error('the disk is full'))),
+      ),
+    ).toBe('the disk is full');
     await mkdir(broken, { recursive: true });
     expect(await refusalOf(() => openForReading(config('broken')))).toMatch('There is no database');
     await expect(restoreBackup(config('broken'), backup(), async () => undefined)).resolves.toBeDefined();
@@ -104,12 +125,19 @@ describe('A backup of the embedded PostgreSQL', () => {
     const whole = await readFile(other, 'latin1');
     await writeFile(other, whole.replace(/"Foundation\d+"/, '"Foundation1790000000001"'), 'latin1');
     // Altered, and said so first: the schema of a file that cannot be trusted is of no interest.
-    expect(await refusalOf(() => restoreBackup(config('other'), other, async () => undefined))).toMatch('cut short or altered');
+    expect(await refusalOf(() => restoreBackup(config('other'), other, async () => undefined))).toMatch(
+      'cut short or altered',
+    );
     const older = await startEmbeddedPostgres({ dataDir: join(directory, 'older'), settings: SETTINGS });
     try {
       await migrate(older.ownerUrl);
-      await query(older.ownerUrl, `UPDATE schema_migration SET name = 'Later1890000000000' WHERE id = (SELECT max(id) FROM schema_migration)`);
-      expect(await refusalOf(() => makeBackup(config('older'), join(directory, 'never')))).toMatch(/another version \(its newest migration is Later1890000000000\)/);
+      await query(
+        older.ownerUrl,
+        `UPDATE schema_migration SET name = 'Later1890000000000' WHERE id = (SELECT max(id) FROM schema_migration)`,
+      );
+      expect(await refusalOf(() => makeBackup(config('older'), join(directory, 'never')))).toMatch(
+        /another version \(its newest migration is Later1890000000000\)/,
+      );
     } finally {
       await older.stop();
     }

@@ -244,7 +244,9 @@ describe('The embedded PostgreSQL', () => {
       const first = await start();
       await first.stop();
       await rename(join(dataDir, 'postgres'), join(parent, 'elsewhere'));
-      await expect(start()).rejects.toThrow(/The database of .* is gone: put .*postgres back, or restore a backup; or remove .*postgres-created/);
+      await expect(start()).rejects.toThrow(
+        /The database of .* is gone: put .*postgres back, or restore a backup; or remove .*postgres-created/,
+      );
       await rename(join(parent, 'elsewhere'), join(dataDir, 'postgres'));
       expect((await start()).adopted).toBe(false);
     });

@@ -39,8 +39,12 @@ describe('A transaction', () => {
   });
 
   const bounds = (maxMs = 8_000) => ({ lockMs: 2_000, idleMs: 2_000, deadlineMs: performance.now() + maxMs });
-  const describeAs = (text: string) => ({ text: `UPDATE role SET description = $1 WHERE name = 'probe'`, values: [text] });
-  const described = async () => (await pool.query<{ description: string }[]>(`SELECT description FROM role WHERE name = 'probe'`))[0]!.description;
+  const describeAs = (text: string) => ({
+    text: `UPDATE role SET description = $1 WHERE name = 'probe'`,
+    values: [text],
+  });
+  const described = async () =>
+    (await pool.query<{ description: string }[]>(`SELECT description FROM role WHERE name = 'probe'`))[0]!.description;
   const note = ({ tx, record, write }: Change, text: string) => {
     const { text: sql, values } = describeAs(text);
     write(tx.query(sql, values));
@@ -81,7 +85,9 @@ describe('A transaction', () => {
       runs += 1;
       note(change, 'written');
       if (runs > 1) return;
-      const socket = socketOf((change.tx.queryRunner as unknown as { databaseConnection: PoolClient }).databaseConnection);
+      const socket = socketOf(
+        (change.tx.queryRunner as unknown as { databaseConnection: PoolClient }).databaseConnection,
+      );
       const write = socket.write.bind(socket);
       socket.write = (chunk: Buffer | string, ...rest: unknown[]) => {
         if (!chunk.toString().includes('COMMIT')) return (write as (...args: unknown[]) => boolean)(chunk, ...rest);
@@ -99,7 +105,10 @@ describe('A transaction', () => {
       await loseSession(change);
       note(change, 'never');
     });
-    await expect(refused).rejects.toMatchObject({ code: 'UNAVAILABLE', message: expect.stringContaining('nothing was changed') });
+    await expect(refused).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      message: expect.stringContaining('nothing was changed'),
+    });
     expect([runs, await described()]).toEqual([2, 'written']);
   });
 
@@ -127,7 +136,10 @@ describe('A transaction', () => {
     let runs = 0;
     const unknown = inTransaction(pool, bounds(), async (tx) => {
       runs += 1;
-      const isSent = () => pool.query<unknown[]>(`SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'`);
+      const isSent = () =>
+        pool.query<unknown[]>(
+          `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'`,
+        );
       void eventually(async () => expect((await isSent()).length).toBeGreaterThan(0)).then(() => proxy.reset());
       await tx.commit({ text: 'SELECT pg_sleep(3)', values: [] });
     });
@@ -175,14 +187,19 @@ describe('A transaction', () => {
     });
     await locked;
     const second = await inTransaction(pool, bounds(), (tx) =>
-      inOneTrip(tx.manager, [{ text: `SELECT 1 FROM role WHERE name = 'probe' FOR SHARE` }, { text: `SELECT description FROM role WHERE name = 'probe'` }]),
+      inOneTrip(tx.manager, [
+        { text: `SELECT 1 FROM role WHERE name = 'probe' FOR SHARE` },
+        { text: `SELECT description FROM role WHERE name = 'probe'` },
+      ]),
     );
     await first;
     expect(second[1]).toEqual([{ description: 'committed' }]);
   });
 
   it('leaves the pool with every connection it had', async () => {
-    const answers = await Promise.all(Array.from({ length: POOL * 3 }, () => pool.query<{ one: number }[]>('SELECT 1 AS one')));
+    const answers = await Promise.all(
+      Array.from({ length: POOL * 3 }, () => pool.query<{ one: number }[]>('SELECT 1 AS one')),
+    );
     expect(answers).toHaveLength(POOL * 3);
   });
 });

@@ -166,7 +166,10 @@ describe('Changes that a failover has lost', () => {
     );
     const [first, second] = stored.map(feedRowOf);
     const { kid, at } = first!.endings!.replaced!;
-    const past = { ...second!.endings!, replaced: { ...second!.endings!.replaced!, at: new Date(Date.now() - 60_000) } };
+    const past = {
+      ...second!.endings!,
+      replaced: { ...second!.endings!.replaced!, at: new Date(Date.now() - 60_000) },
+    };
     const rows = [first!, { ...second!, endings: past }];
     // As a database that never heard of the replacement.
     await app.dataSource.query('UPDATE api_key_secret SET expires_at = NULL WHERE key_id IN ($1, $2)', [long, over]);

@@ -25,14 +25,19 @@ describe('The doctor', () => {
     await app.stop();
   });
 
-  const ill = async (config = app.config) => (await examine(config, app.dataSource)).filter(({ differences }) => differences.length > 0).map(({ check }) => check);
+  const ill = async (config = app.config) =>
+    (await examine(config, app.dataSource))
+      .filter(({ differences }) => differences.length > 0)
+      .map(({ check }) => check);
 
   it('finds nothing wrong with a healthy database', async () => {
     const findings = await examine(app.config, app.dataSource);
     expect(findings.flatMap(({ differences }) => differences)).toEqual([]);
     expect(findings.map(lineOf)).toEqual([
       'ok    the settings are fit for production',
-      expect.stringMatching(/^ok {4}PostgreSQL is one that can be worked on \(PostgreSQL [\d.]+ .*at 127\.0\.0\.1:\d+, no TLS, login latchkey_app\)$/),
+      expect.stringMatching(
+        /^ok {4}PostgreSQL is one that can be worked on \(PostgreSQL [\d.]+ .*at 127\.0\.0\.1:\d+, no TLS, login latchkey_app\)$/,
+      ),
       'ok    a session keeps its role and settings (directly)',
       expect.stringMatching(/^ok {4}sessions suffice for a replica \(\d+ sessions free, a replica uses up to 32\)$/),
       'ok    the login may use the tables (logged in as latchkey_app)',
@@ -63,16 +68,27 @@ describe('The doctor', () => {
       'ok    tags that look like a plan or a role are not by the owner',
       'ok    keys that only TRUSTED_PROXIES could use (none)',
       'ok    metrics (none)',
-      expect.stringMatching(/^ok {4}sessions \(The console’s cookie is latchkey_session, which other servers .* with https it is __Host-latchkey_[0-9a-f]{8}; 1 open\)$/),
+      expect.stringMatching(
+        /^ok {4}sessions \(The console’s cookie is latchkey_session, which other servers .* with https it is __Host-latchkey_[0-9a-f]{8}; 1 open\)$/,
+      ),
       'ok    standbys (none)',
     ]);
   });
 
   it.each([
-    ['spent of accounts = Σ costs of events', `UPDATE budget_account SET spent_micro_cents = spent_micro_cents + $2 WHERE key_id = $1 AND period = 'total'`],
-    ['leased of accounts = Σ open leases', `UPDATE budget_account SET leased_micro_cents = leased_micro_cents + $2 WHERE key_id = $1 AND period = 'total'`],
+    [
+      'spent of accounts = Σ costs of events',
+      `UPDATE budget_account SET spent_micro_cents = spent_micro_cents + $2 WHERE key_id = $1 AND period = 'total'`,
+    ],
+    [
+      'leased of accounts = Σ open leases',
+      `UPDATE budget_account SET leased_micro_cents = leased_micro_cents + $2 WHERE key_id = $1 AND period = 'total'`,
+    ],
     ['totals of keys = Σ events', 'UPDATE key_totals SET cost_micro_cents = cost_micro_cents + $2 WHERE key_id = $1'],
-    ['hourly rollups = Σ events', 'UPDATE usage_rollup_hour SET cost_micro_cents = cost_micro_cents + $2 WHERE key_id = $1'],
+    [
+      'hourly rollups = Σ events',
+      'UPDATE usage_rollup_hour SET cost_micro_cents = cost_micro_cents + $2 WHERE key_id = $1',
+    ],
   ])('sees one micro-cent too much in: %s', async (check, sql) => {
     await app.dataSource.query(sql, [key, 1]);
     expect(await ill()).toEqual([check]);
@@ -82,27 +98,43 @@ describe('The doctor', () => {
 
   it('lists the keys that only proxies could use, which are refused', async () => {
     const token = await app.adminToken();
-    const made = async (allowedIps: string[]) => (await app.post('/api-keys', { token, body: { allowedIps } })).body.apiKey.id as string;
+    const made = async (allowedIps: string[]) =>
+      (await app.post('/api-keys', { token, body: { allowedIps } })).body.apiKey.id as string;
     const within = [await made(['10.1.2.3']), await made(['10.1.0.0/16', '2001:db8:1::9'])];
     for (const allowedIps of [['10.1.2.3', '203.0.113.7'], ['10.0.0.0/8'], ['::/0'], []]) await made(allowedIps);
-    const config = testConfig({ TRUSTED_PROXIES: '10.1.0.0/16,2001:db8:1::/64', METRICS_TOKEN: 'metrics-0123456789-abcdefghijklmnopqrstuvwxyz' });
+    const config = testConfig({
+      TRUSTED_PROXIES: '10.1.0.0/16,2001:db8:1::/64',
+      METRICS_TOKEN: 'metrics-0123456789-abcdefghijklmnopqrstuvwxyz',
+    });
     const lines = (await examine(config, app.dataSource)).map(lineOf);
-    expect(lines).toContain(`ok    keys that only TRUSTED_PROXIES could use (2 keys, refused except as a gateway's own: ${within.join(', ')})`);
+    expect(lines).toContain(
+      `ok    keys that only TRUSTED_PROXIES could use (2 keys, refused except as a gateway's own: ${within.join(', ')})`,
+    );
     expect(lines).toContain('ok    metrics (on PORT, for METRICS_TOKEN)');
   });
 
   it('sees a key that lists by last use would miss', async () => {
     await app.dataSource.query('UPDATE key_totals SET is_listed = false WHERE key_id = $1', [key]);
     const findings = await examine(app.config, app.dataSource);
-    expect(findings.find(({ check }) => check === 'every key has its totals')!.differences).toEqual([`${key}: none, should be one`]);
+    expect(findings.find(({ check }) => check === 'every key has its totals')!.differences).toEqual([
+      `${key}: none, should be one`,
+    ]);
     await app.dataSource.query('UPDATE key_totals SET is_listed = true WHERE key_id = $1', [key]);
   });
 
   it('sees an event without an account, and says which key it is', async () => {
-    await app.dataSource.query(`UPDATE budget_account SET key_id = $2 WHERE key_id = $1 AND period = 'total'`, [key, '019a8b5e-0000-7000-8000-000000000000']);
+    await app.dataSource.query(`UPDATE budget_account SET key_id = $2 WHERE key_id = $1 AND period = 'total'`, [
+      key,
+      '019a8b5e-0000-7000-8000-000000000000',
+    ]);
     const findings = await examine(app.config, app.dataSource);
-    expect(findings.find(({ check }) => check === 'every event has its account')!.differences).toEqual([`${key}: no account, should be one`]);
-    await app.dataSource.query(`UPDATE budget_account SET key_id = $1 WHERE key_id = $2`, [key, '019a8b5e-0000-7000-8000-000000000000']);
+    expect(findings.find(({ check }) => check === 'every event has its account')!.differences).toEqual([
+      `${key}: no account, should be one`,
+    ]);
+    await app.dataSource.query(`UPDATE budget_account SET key_id = $1 WHERE key_id = $2`, [
+      key,
+      '019a8b5e-0000-7000-8000-000000000000',
+    ]);
   });
 
   it('tells of roles and keys that the bounds on owners affect, and calls none of them a difference', async () => {
@@ -153,7 +185,9 @@ describe('The doctor', () => {
         'ok    signing keys of the identity provider (2 accepted)',
       ]);
       const [bearers] = await found({ OIDC_CLIENT_ID: provider.audience, OIDC_ALLOWED_CLIENTS: 'ci' });
-      expect(bearers!.note).toMatch(/^accepted of the clients ci; .*; OIDC_AUDIENCE and OIDC_CLIENT_ID are the same, so .*own\.$/);
+      expect(bearers!.note).toMatch(
+        /^accepted of the clients ci; .*; OIDC_AUDIENCE and OIDC_CLIENT_ID are the same, so .*own\.$/,
+      );
     });
 
     it('sees a key that is too weak, and a provider that is away', async () => {
@@ -161,7 +195,11 @@ describe('The doctor', () => {
       provider.published.push('weak');
       expect((await found())[1]!.differences).toEqual(['The key "weak" has 1024 bits; RSA needs at least 2048.']);
       provider.answer = (response) => response.writeHead(500).end();
-      expect((await found())[1]).toEqual({ check: 'signing keys of the identity provider', differences: [], note: "could not be read: The key set's address answered 500." });
+      expect((await found())[1]).toEqual({
+        check: 'signing keys of the identity provider',
+        differences: [],
+        note: "could not be read: The key set's address answered 500.",
+      });
     });
   });
 
@@ -199,14 +237,22 @@ describe('The doctor', () => {
   });
 
   it('sees a secret whose pepper is gone', async () => {
-    expect(await ill(testConfig({ API_KEY_PEPPERS: '2:pepper-0123456789abcdefghijklmnopqrstuv' }))).toEqual(['every secret is the one this database was made with']);
+    expect(await ill(testConfig({ API_KEY_PEPPERS: '2:pepper-0123456789abcdefghijklmnopqrstuv' }))).toEqual([
+      'every secret is the one this database was made with',
+    ]);
   });
 
   it('sees an edited schema, and says all that it can about the rest', async () => {
     await owner.query('ALTER TABLE usage_rollup_hour RENAME TO gone');
     const findings = await examine(app.config, app.dataSource);
-    expect(findings.find(({ check }) => check === 'the schema is what this build expects')!.differences[0]).toContain('The schema of this database was edited: table usage_rollup_hour is missing');
-    expect(findings.filter(({ differences }) => differences.some((one) => one.startsWith('could not be made: '))).map(({ check }) => check)).toEqual(['usage']);
+    expect(findings.find(({ check }) => check === 'the schema is what this build expects')!.differences[0]).toContain(
+      'The schema of this database was edited: table usage_rollup_hour is missing',
+    );
+    expect(
+      findings
+        .filter(({ differences }) => differences.some((one) => one.startsWith('could not be made: ')))
+        .map(({ check }) => check),
+    ).toEqual(['usage']);
     expect(findings.at(-1)).toMatchObject({ check: 'standbys', differences: [] });
     await owner.query('ALTER TABLE gone RENAME TO usage_rollup_hour');
     expect(await ill()).toEqual([]);

@@ -34,27 +34,51 @@ describe('Secrets of a database', () => {
   const accept = (config: Config) => acceptSecrets(pool, config);
   const refusalOf = async (config: Config): Promise<string> => {
     const before = await written();
-    const error = await accept(config).then(() => null, (thrown: unknown) => thrown);
+    const error = await accept(config).then(
+      () => null,
+      (thrown: unknown) => thrown,
+    );
     expect(error).toBeInstanceOf(StartRefusal);
     expect(await written()).toEqual(before);
     return (error as Error).message;
   };
-  const written = () => pool.query('SELECT (SELECT seq FROM change_head) AS seq, (SELECT count(*) FROM secret_fingerprint) AS fingerprints');
-  const change = (config: Config) => new Changes(pool, config).transaction(systemCaller('test:write'), async ({ record }) => record({ resourceType: 'test', resourceId: null }));
+  const written = () =>
+    pool.query(
+      'SELECT (SELECT seq FROM change_head) AS seq, (SELECT count(*) FROM secret_fingerprint) AS fingerprints',
+    );
+  const change = (config: Config) =>
+    new Changes(pool, config).transaction(systemCaller('test:write'), async ({ record }) =>
+      record({ resourceType: 'test', resourceId: null }),
+    );
   const addSecret = async (fields: { pepper?: string; tag?: string | null }) => {
-    await pool.query(`INSERT INTO users (id, name, kind) VALUES ('019a8b5e-0000-7000-8000-000000000001', 'x', 'service') ON CONFLICT DO NOTHING`);
-    await pool.query(`INSERT INTO api_key (id, owner_id, name, environment) VALUES ('019a8b5e-0000-7000-8000-000000000002', '019a8b5e-0000-7000-8000-000000000001', 'x', 'live') ON CONFLICT DO NOTHING`);
+    await pool.query(
+      `INSERT INTO users (id, name, kind) VALUES ('019a8b5e-0000-7000-8000-000000000001', 'x', 'service') ON CONFLICT DO NOTHING`,
+    );
+    await pool.query(
+      `INSERT INTO api_key (id, owner_id, name, environment) VALUES ('019a8b5e-0000-7000-8000-000000000002', '019a8b5e-0000-7000-8000-000000000001', 'x', 'live') ON CONFLICT DO NOTHING`,
+    );
     await pool.query(
       `INSERT INTO api_key_secret (kid, key_id, kind, key_prefix, mac, pepper_version, tag_version) VALUES ($1, '019a8b5e-0000-7000-8000-000000000002', 'own', 'x', $2, $3, $4)`,
-      [randomBytes(7).toString('hex'), randomBytes(32), fields.pepper ?? '1', fields.tag === undefined ? '1' : fields.tag],
+      [
+        randomBytes(7).toString('hex'),
+        randomBytes(32),
+        fields.pepper ?? '1',
+        fields.tag === undefined ? '1' : fields.tag,
+      ],
     );
   };
 
   it('are recorded at the first start, told, and in the audit trail, by name alone', async () => {
     const [line] = await accept(configOf());
-    expect(line).toBe('Secrets seen for the first time: JWT_SECRET version 1, API_KEY_PEPPERS version 1, TAG_KEYS version 1, RESERVATION_KEY version 1, AUDIT_KEY version 1.');
-    const events = await pool.query<{ resource_id: string; actor_kind: string; body: string }[]>(`SELECT resource_id, actor_kind, body FROM audit_event WHERE action = 'secrets:record' ORDER BY seq`);
-    expect(events.map(({ resource_id, actor_kind }) => [resource_id, actor_kind])).toEqual(SECRET_NAMES.map((name) => [`${name}.1`, 'system']));
+    expect(line).toBe(
+      'Secrets seen for the first time: JWT_SECRET version 1, API_KEY_PEPPERS version 1, TAG_KEYS version 1, RESERVATION_KEY version 1, AUDIT_KEY version 1.',
+    );
+    const events = await pool.query<{ resource_id: string; actor_kind: string; body: string }[]>(
+      `SELECT resource_id, actor_kind, body FROM audit_event WHERE action = 'secrets:record' ORDER BY seq`,
+    );
+    expect(events.map(({ resource_id, actor_kind }) => [resource_id, actor_kind])).toEqual(
+      SECRET_NAMES.map((name) => [`${name}.1`, 'system']),
+    );
     const rows = JSON.stringify([events, await pool.query('SELECT variable, version FROM secret_fingerprint')]);
     for (const secret of Object.values(secrets)) expect(rows).not.toContain(secret.replace(/^1:/, ''));
   });
@@ -93,7 +117,11 @@ describe('Secrets of a database', () => {
 
   it('take the same value as plain text and under version 1', async () => {
     await accept(configOf());
-    expect(await accept(configOf({ AUDIT_KEY: `1:${secrets.AUDIT_KEY}`, API_KEY_PEPPERS: secrets.API_KEY_PEPPERS.slice(2) }))).toEqual([]);
+    expect(
+      await accept(
+        configOf({ AUDIT_KEY: `1:${secrets.AUDIT_KEY}`, API_KEY_PEPPERS: secrets.API_KEY_PEPPERS.slice(2) }),
+      ),
+    ).toEqual([]);
   });
 
   describe('without fingerprints, as an older build leaves it', () => {
@@ -105,19 +133,27 @@ describe('Secrets of a database', () => {
 
     it('refuse another AUDIT_KEY before anything is written', async () => {
       await change(configOf());
-      expect(await refusalOf(configOf({ AUDIT_KEY: draw() }))).toContain('This database was made with another AUDIT_KEY');
+      expect(await refusalOf(configOf({ AUDIT_KEY: draw() }))).toContain(
+        'This database was made with another AUDIT_KEY',
+      );
     });
 
     it('may be weak, and are complained of', async () => {
       const weak = { JWT_SECRET: 'jwt-0123456789abcdefghijklmnopqrstuv' };
       await change(configOf(weak));
-      expect(await accept(configOf(weak))).toContainEqual(expect.stringMatching(/^Fewer than 32 bytes: JWT_SECRET version 1 \(27\)\. /));
+      expect(await accept(configOf(weak))).toContainEqual(
+        expect.stringMatching(/^Fewer than 32 bytes: JWT_SECRET version 1 \(27\)\. /),
+      );
     });
   });
 
   it('must hold 32 bytes in a new installation', async () => {
-    expect(await refusalOf(configOf({ JWT_SECRET: 'jwt-0123456789abcdefghijklmnopqrstuv' }))).toMatch(/^JWT_SECRET version 1 holds 27 bytes/);
-    expect(await refusalOf(configOf({ JWT_SECRET: randomBytes(16).toString('hex') }))).toMatch(/^JWT_SECRET version 1 holds 16 bytes/);
+    expect(await refusalOf(configOf({ JWT_SECRET: 'jwt-0123456789abcdefghijklmnopqrstuv' }))).toMatch(
+      /^JWT_SECRET version 1 holds 27 bytes/,
+    );
+    expect(await refusalOf(configOf({ JWT_SECRET: randomBytes(16).toString('hex') }))).toMatch(
+      /^JWT_SECRET version 1 holds 16 bytes/,
+    );
     await accept(configOf({ JWT_SECRET: randomBytes(32).toString('hex') }));
   });
 
@@ -126,7 +162,9 @@ describe('Secrets of a database', () => {
 
     it('are recorded one by one', async () => {
       await accept(configOf());
-      expect(await accept(configOf({ JWT_SECRET: second('JWT_SECRET') }))).toEqual(['Secrets seen for the first time: JWT_SECRET version 2.']);
+      expect(await accept(configOf({ JWT_SECRET: second('JWT_SECRET') }))).toEqual([
+        'Secrets seen for the first time: JWT_SECRET version 2.',
+      ]);
     });
 
     it('are not put first while other replicas run that cannot know them', async () => {
@@ -134,7 +172,9 @@ describe('Secrets of a database', () => {
       await pool.query(`INSERT INTO replica (id, applied_seq) VALUES (gen_random_uuid(), 0)`);
       const both = second('API_KEY_PEPPERS');
       const swapped = both.split(',').reverse().join(',');
-      expect(await refusalOf(configOf({ API_KEY_PEPPERS: swapped }))).toContain('API_KEY_PEPPERS version 2 is new, and other replicas run without it');
+      expect(await refusalOf(configOf({ API_KEY_PEPPERS: swapped }))).toContain(
+        'API_KEY_PEPPERS version 2 is new, and other replicas run without it',
+      );
       await accept(configOf({ API_KEY_PEPPERS: both }));
       expect(await accept(configOf({ API_KEY_PEPPERS: swapped }))).toEqual([]);
     });
@@ -149,7 +189,9 @@ describe('Secrets of a database', () => {
       await accept(configOf({ [name]: both }));
       await addSecret({ pepper: '2', tag: '2', ...(name === 'TAG_KEYS' ? { pepper: '1' } : { tag: '1' }), ...fields });
       const onlyNew = configOf({ [name]: both.split(',')[1]! });
-      expect(await refusalOf(onlyNew)).toMatch(new RegExp(`^${name} has no version 1, which is needed by 1 secret of a key`));
+      expect(await refusalOf(onlyNew)).toMatch(
+        new RegExp(`^${name} has no version 1, which is needed by 1 secret of a key`),
+      );
       await pool.query('UPDATE api_key_secret SET revoked_at = now()');
       expect(await accept(onlyNew)).toEqual([]);
       expect((await checkSecrets(onlyNew, pool.manager)).notes).toEqual([`${name} version 1 is no longer configured.`]);
@@ -166,7 +208,9 @@ describe('Secrets of a database', () => {
         );
       await lease(600);
       const onlyNew = configOf({ RESERVATION_KEY: both.split(',')[1]! });
-      expect(await refusalOf(onlyNew)).toMatch(/^RESERVATION_KEY has no version 1, which is needed by reservations that may be open until 20/);
+      expect(await refusalOf(onlyNew)).toMatch(
+        /^RESERVATION_KEY has no version 1, which is needed by reservations that may be open until 20/,
+      );
       await accept(configOf({ RESERVATION_KEY: both }));
       expect(await refusalOf(onlyNew)).toMatch(/^RESERVATION_KEY has no version 1/);
       await pool.query('DELETE FROM budget_lease');
@@ -176,13 +220,20 @@ describe('Secrets of a database', () => {
 
     it('AUDIT_KEY is kept for the entries it has signed', async () => {
       await accept(configOf());
-      expect(await refusalOf(configOf({ AUDIT_KEY: `2:${draw()}` }))).toMatch(/^AUDIT_KEY has no version 1, which is needed by the newest entries of the audit trail/);
+      expect(await refusalOf(configOf({ AUDIT_KEY: `2:${draw()}` }))).toMatch(
+        /^AUDIT_KEY has no version 1, which is needed by the newest entries of the audit trail/,
+      );
     });
   });
 
   it('cannot be unrecorded or altered by the application', async () => {
     await accept(configOf());
-    for (const sql of ['DELETE FROM secret_fingerprint', `UPDATE secret_fingerprint SET version = '9'`, 'UPDATE installation SET id = gen_random_uuid()', 'DELETE FROM audit_key_change']) {
+    for (const sql of [
+      'DELETE FROM secret_fingerprint',
+      `UPDATE secret_fingerprint SET version = '9'`,
+      'UPDATE installation SET id = gen_random_uuid()',
+      'DELETE FROM audit_key_change',
+    ]) {
       await expect(pool.query(sql)).rejects.toThrow(/permission denied/);
     }
     const owner = await dataSource(database.ownerUrl, { max: 1 }).initialize();
@@ -192,8 +243,11 @@ describe('Secrets of a database', () => {
 
   it('are a line of the doctor', async () => {
     await accept(configOf());
-    const doctorSays = async (config: Config) => (await examine(config, pool)).map(lineOf).find((line) => line.includes('every secret is'));
+    const doctorSays = async (config: Config) =>
+      (await examine(config, pool)).map(lineOf).find((line) => line.includes('every secret is'));
     expect(await doctorSays(configOf())).toBe('ok    every secret is the one this database was made with');
-    expect(await doctorSays(configOf({ TAG_KEYS: draw() }))).toMatch(/^DIFF {2}every secret is the one this database was made with\n.*TAG_KEYS version 1 has another value/);
+    expect(await doctorSays(configOf({ TAG_KEYS: draw() }))).toMatch(
+      /^DIFF {2}every secret is the one this database was made with\n.*TAG_KEYS version 1 has another value/,
+    );
   });
 });

@@ -422,8 +422,7 @@ describe('Tables compared with the audit trail', () => {
 
   it('are told of by a condition, a metric and the doctor until they are put right', async () => {
     const reason = () => conditions.check()['tables']!.reason;
-    const gauge = async () =>
-      /^latchkey_table_differences (\d+)$/m.exec(await meters.registry.metrics())?.[1];
+    const gauge = async () => /^latchkey_table_differences (\d+)$/m.exec(await meters.registry.metrics())?.[1];
     expect(await watch.pass()).toBe(0);
     expect([reason(), await gauge()]).toEqual([undefined, '0']);
     await writer.query(`UPDATE role SET permissions = '{*}' WHERE name = 'helper'`);
@@ -440,7 +439,9 @@ describe('Tables compared with the audit trail', () => {
   it('are named in each pass anew, however many were named before', async () => {
     const errors = jest.spyOn(Logger.prototype, 'error').mockImplementation(() => undefined);
     try {
-      await writer.query(`INSERT INTO role (name, permissions) SELECT 'noise-' || n, '{}' FROM generate_series(1, 25) AS n`);
+      await writer.query(
+        `INSERT INTO role (name, permissions) SELECT 'noise-' || n, '{}' FROM generate_series(1, 25) AS n`,
+      );
       await watch.pass();
       expect(errors.mock.calls).toHaveLength(21);
       errors.mockClear();

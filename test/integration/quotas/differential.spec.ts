@@ -1,5 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { AcquireRequest, BudgetAsk, GiveBack, Hold, Settlement, WindowAsk, WindowName } from '../../../src/quotas/authority.js';
+import type {
+  AcquireRequest,
+  BudgetAsk,
+  GiveBack,
+  Hold,
+  Settlement,
+  WindowAsk,
+  WindowName,
+} from '../../../src/quotas/authority.js';
 import { PostgresAuthority } from '../../../src/quotas/postgres-authority.js';
 import { RING_SHAPES, type RateRing } from '../../../src/quotas/rate-ring.js';
 import { AuthorityModel } from '../../simulation/authority-model.js';
@@ -75,10 +83,18 @@ class Twins {
       })).map((need) => (need.amount === 0n ? { ...need, own: null } : need));
       const id = random.chance(0.05) ? this.newId() : random.pick(this.keys);
       const type = random.pick(['total', 'monthly'] as const);
-      return { account: { id, type }, kind: random.pick(['pooled', 'pooled', 'default'] as const), leaseId: this.newId(), want: BigInt(random.pick([0, 30, 400])), needs };
+      return {
+        account: { id, type },
+        kind: random.pick(['pooled', 'pooled', 'default'] as const),
+        leaseId: this.newId(),
+        want: BigInt(random.pick([0, 30, 400])),
+        needs,
+      };
     });
     const windows = Array.from({ length: random.between(0, 4) }, (): WindowAsk => {
-      const previous = random.chance(0.5) ? this.permits.splice(random.between(0, this.permits.length), 1)[0] : undefined;
+      const previous = random.chance(0.5)
+        ? this.permits.splice(random.between(0, this.permits.length), 1)[0]
+        : undefined;
       const used = previous ? random.between(0, previous.granted) : 0;
       return {
         id: previous?.id ?? random.pick(this.keys),
@@ -100,7 +116,13 @@ class Twins {
     expected.budgets.forEach((grant, index) => {
       const ask = budgets[index] as BudgetAsk;
       const keep = (id: string, size: bigint): void => {
-        this.leases.push({ id, hold: { accountId: ask.account.id, period: grant.period, leaseId: id }, size, month: grant.month, numbers: 0 });
+        this.leases.push({
+          id,
+          hold: { accountId: ask.account.id, period: grant.period, leaseId: id },
+          size,
+          month: grant.month,
+          numbers: 0,
+        });
       };
       if (grant.slice > 0n) keep(ask.leaseId, grant.slice);
       ask.needs.forEach((need, at) => need.own && grant.verdicts[at] && keep(need.own.leaseId, need.amount));
@@ -113,14 +135,20 @@ class Twins {
 
   private async giveBack(): Promise<void> {
     const { random } = this;
-    const picked = [...new Set(Array.from({ length: random.between(0, 3) }, () => this.leases[random.between(0, this.leases.length)]))];
+    const picked = [
+      ...new Set(
+        Array.from({ length: random.between(0, 3) }, () => this.leases[random.between(0, this.leases.length)]),
+      ),
+    ];
     const leases = picked.flatMap((lease) => {
       if (lease === undefined) return [];
       if (random.chance(0.8)) lease.numbers++;
       const amount = random.chance(0.2) ? null : BigInt(random.between(0, Number(lease.size)));
       return [{ leaseId: lease.id, number: Math.max(1, lease.numbers), amount }];
     });
-    const windows = this.permits.splice(0, random.between(0, 2)).map((one) => ({ ...one, used: random.between(0, one.granted) }));
+    const windows = this.permits
+      .splice(0, random.between(0, 2))
+      .map((one) => ({ ...one, used: random.between(0, one.granted) }));
     const back: GiveBack = { leases, windows: windows.sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0)) };
     this.model.giveBack(back);
     await this.real.giveBack(back);
@@ -132,7 +160,12 @@ class Twins {
       if (this.past.length > 0 && random.chance(0.25)) {
         const old = random.pick(this.past);
         const kind = random.pick(['settle', 'release'] as const);
-        return { ...old, kind, amount: kind === 'release' ? 0n : old.amount, settledBy: random.chance(0.5) ? old.settledBy : this.newId() };
+        return {
+          ...old,
+          kind,
+          amount: kind === 'release' ? 0n : old.amount,
+          settledBy: random.chance(0.5) ? old.settledBy : this.newId(),
+        };
       }
       const lease = random.chance(0.8) ? this.leases[random.between(0, this.leases.length)] : undefined;
       const kind = lease && random.chance(0.2) ? 'release' : 'settle';
@@ -146,7 +179,8 @@ class Twins {
         month: lease?.month ?? null,
         holds: lease ? [lease.hold] : [],
         reserved,
-        amount: kind === 'release' ? 0n : BigInt(random.between(0, random.chance(0.2) ? 2_000 : Number(reserved) || 50)),
+        amount:
+          kind === 'release' ? 0n : BigInt(random.between(0, random.chance(0.2) ? 2_000 : Number(reserved) || 50)),
         settledBy: this.newId(),
         defaultHold: lease ? 0n : BigInt(random.pick([0, 0, 5, 40])),
       };
@@ -155,7 +189,10 @@ class Twins {
       return one;
     });
     this.reserved.clear();
-    const unique = batch.filter((one, index) => one.reservationId === null || batch.findIndex((other) => other.reservationId === one.reservationId) === index);
+    const unique = batch.filter(
+      (one, index) =>
+        one.reservationId === null || batch.findIndex((other) => other.reservationId === one.reservationId) === index,
+    );
     expect(await this.real.settle(unique)).toEqual(this.model.settle(unique));
   }
 
@@ -169,7 +206,11 @@ class Twins {
   }
 
   private async close(): Promise<void> {
-    const order = { beforeMs: this.clock + this.random.pick([-30_000, 0, 10_000]), watchedMs: this.random.pick([20_000, 75_000, 2_000_000]), limit: 100 };
+    const order = {
+      beforeMs: this.clock + this.random.pick([-30_000, 0, 10_000]),
+      watchedMs: this.random.pick([20_000, 75_000, 2_000_000]),
+      limit: 100,
+    };
     expect(await this.real.closeExpired(order)).toEqual(this.model.closeExpired(order));
     const future = (await this.real.findFuture(100)).sort((a, b) => (a.id < b.id ? -1 : 1));
     expect(future).toEqual(this.model.findFuture(100).sort((a, b) => (a.id < b.id ? -1 : 1)));
@@ -181,7 +222,11 @@ class Twins {
     const key = this.random.pick(this.keys);
     const limit = this.random.chance(0.2) ? null : BigInt(this.random.between(0, 4_000));
     const type = this.random.pick(['total', 'monthly'] as const);
-    await this.database.asOwner('UPDATE api_key SET budget_limit_micro_cents = $2, budget_type = $3 WHERE id = $1', [key, limit?.toString() ?? null, limit === null ? null : type]);
+    await this.database.asOwner('UPDATE api_key SET budget_limit_micro_cents = $2, budget_type = $3 WHERE id = $1', [
+      key,
+      limit?.toString() ?? null,
+      limit === null ? null : type,
+    ]);
     this.model.patch(key, limit, type);
   }
 
@@ -189,7 +234,9 @@ class Twins {
     const accounts = await this.database.asOwner(
       `SELECT key_id, period, limit_micro_cents AS limit, spent_micro_cents AS spent, leased_micro_cents AS leased,
          overdraft_micro_cents AS overdraft, floor_micro_cents AS floor
-       FROM budget_account WHERE key_id = ANY ($1) ORDER BY key_id, period`, [this.keys]);
+       FROM budget_account WHERE key_id = ANY ($1) ORDER BY key_id, period`,
+      [this.keys],
+    );
     const text = (value: bigint | null): string | null => value?.toString() ?? null;
     const byName = (a: { keyId: string; period: string }, b: { keyId: string; period: string }): number =>
       `${a.keyId}${a.period}` < `${b.keyId}${b.period}` ? -1 : 1;
@@ -200,12 +247,16 @@ class Twins {
       }))); // prettier-ignore
     const leases = await this.database.asOwner(
       `SELECT id, kind, granted_micro_cents AS granted, settled_micro_cents AS settled, return_count AS returns, quota_ms(hold_until)::float8 AS until
-       FROM budget_lease WHERE key_id = ANY ($1) ORDER BY id`, [this.keys]);
+       FROM budget_lease WHERE key_id = ANY ($1) ORDER BY id`,
+      [this.keys],
+    );
     expect(leases).toEqual(
       [...this.model.leases.values()].sort((a, b) => (a.id < b.id ? -1 : 1)).map((one) => ({
         id: one.id, kind: one.kind, granted: text(one.granted), settled: text(one.settled), returns: one.returns, until: one.holdUntil,
       }))); // prettier-ignore
-    const rows = await this.database.asOwner('SELECT * FROM rate_window WHERE key_id = ANY ($1) ORDER BY key_id', [this.keys]);
+    const rows = await this.database.asOwner('SELECT * FROM rate_window WHERE key_id = ANY ($1) ORDER BY key_id', [
+      this.keys,
+    ]);
     expect(rows).toEqual(
       [...this.model.rows].sort(([a], [b]) => (a < b ? -1 : 1)).map(([id, row]) => ({
         key_id: id, at_ms: String(row.at), sums: NAMES.map((name) => row.rings[name].sum),
@@ -232,7 +283,10 @@ describe('PostgreSQL and the model of the authority', () => {
   });
   afterAll(() => database.drop());
 
-  it.each(Array.from({ length: SEEDS }, (_, index) => index + 1))('give the same answers and rows, seed %i', async (seed) => {
-    await new Twins(seed, database).run();
-  });
+  it.each(Array.from({ length: SEEDS }, (_, index) => index + 1))(
+    'give the same answers and rows, seed %i',
+    async (seed) => {
+      await new Twins(seed, database).run();
+    },
+  );
 });

@@ -39,7 +39,9 @@ export async function createQuotaDatabase(): Promise<QuotaDatabase> {
       await owner.query('GRANT SELECT ON test_clock TO latchkey_app');
       await owner.query('DELETE FROM test_clock');
       await owner.query('INSERT INTO test_clock VALUES (to_timestamp($1::numeric / 1000))', [ms]);
-      await owner.query('CREATE OR REPLACE FUNCTION quota_clock() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$ SELECT at FROM test_clock $$');
+      await owner.query(
+        'CREATE OR REPLACE FUNCTION quota_clock() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$ SELECT at FROM test_clock $$',
+      );
     },
     drop: async () => {
       await pool.end();

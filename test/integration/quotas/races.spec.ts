@@ -32,7 +32,12 @@ describe('the quota authority in PostgreSQL', () => {
     want: 0n,
     needs: [{ amount, own: ttlSeconds === null ? null : { leaseId: randomUUID(), ttlSeconds } }],
   });
-  const request = (budgets: BudgetAsk[], windows: AcquireRequest['windows'] = []): AcquireRequest => ({ replicaId: 'one', liveReplicas: 3, budgets, windows });
+  const request = (budgets: BudgetAsk[], windows: AcquireRequest['windows'] = []): AcquireRequest => ({
+    replicaId: 'one',
+    liveReplicas: 3,
+    budgets,
+    windows,
+  });
   const settlement = (one: BudgetAsk, amount: bigint, given: Partial<Settlement> = {}): Settlement => ({
     kind: 'settle',
     keyId: key,
@@ -46,11 +51,13 @@ describe('the quota authority in PostgreSQL', () => {
     ...given,
   });
   const totals = async (): Promise<unknown> =>
-    (await database.asOwner(
-      `SELECT spent_micro_cents::int AS spent, leased_micro_cents::int AS leased, overdraft_micro_cents::int AS overdraft
+    (
+      await database.asOwner(
+        `SELECT spent_micro_cents::int AS spent, leased_micro_cents::int AS leased, overdraft_micro_cents::int AS overdraft
        FROM budget_account WHERE key_id = $1 AND period = 'total'`,
-      [key],
-    ))[0];
+        [key],
+      )
+    )[0];
   /** A connection of its own, as the owner of a transaction that others meet. */
   const within = async (run: (client: Client) => Promise<void>): Promise<void> => {
     const client = new Client({ connectionString: database.url });
@@ -65,7 +72,10 @@ describe('the quota authority in PostgreSQL', () => {
   const isWaiting = async (): Promise<boolean> => {
     const until = Date.now() + 5_000;
     while (Date.now() < until) {
-      const rows = await database.asOwner(`SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`, []);
+      const rows = await database.asOwner(
+        `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+        [],
+      );
       if (rows.length > 0) return true;
     }
     return false;
@@ -80,12 +90,23 @@ describe('the quota authority in PostgreSQL', () => {
   });
 
   it('grants no more permits than the limit to acquires at once, over all three windows in any order', async () => {
-    const windows = (['minute', 'hour', 'day'] as const).map((window) => ({ id: key, window, limit: 20, want: 0, needs: [1], previous: null }));
+    const windows = (['minute', 'hour', 'day'] as const).map((window) => ({
+      id: key,
+      window,
+      limit: 20,
+      want: 0,
+      needs: [1],
+      previous: null,
+    }));
     const other = windows.map((window) => ({ ...window, id: randomUUID() }));
     const answers = await Promise.all(
-      Array.from({ length: AT_ONCE }, (_, index) => authority.acquire(request([], index % 2 ? [...windows, ...other] : [...other, ...windows].reverse()))),
+      Array.from({ length: AT_ONCE }, (_, index) =>
+        authority.acquire(request([], index % 2 ? [...windows, ...other] : [...other, ...windows].reverse())),
+      ),
     );
-    const granted = answers.flatMap((answer, index) => (index % 2 ? answer.windows[0] : answer.windows.at(-1))?.permits ?? 0);
+    const granted = answers.flatMap(
+      (answer, index) => (index % 2 ? answer.windows[0] : answer.windows.at(-1))?.permits ?? 0,
+    );
     expect(granted.reduce((sum, permits) => sum + permits, 0)).toBe(20);
   });
 
@@ -96,7 +117,9 @@ describe('the quota authority in PostgreSQL', () => {
     const reservationId = randomUUID();
     const results = await Promise.all(
       Array.from({ length: AT_ONCE }, (_, index) =>
-        authority.settle([settlement(lease, index % 2 ? 300n : 0n, { reservationId, kind: index % 2 ? 'settle' : 'release' })]),
+        authority.settle([
+          settlement(lease, index % 2 ? 300n : 0n, { reservationId, kind: index % 2 ? 'settle' : 'release' }),
+        ]),
       ),
     );
     const first = results.filter(([result]) => result?.outcome === 'settled' || result?.outcome === 'released');
@@ -115,13 +138,26 @@ describe('the quota authority in PostgreSQL', () => {
     const work = Array.from({ length: AT_ONCE }, async (_, index) => {
       const turn = (offset: number): string => keys[(index + offset) % 4] as string;
       for (let round = 0; round < 5; round++) {
-        const asks = [0, 1, 2, 3].map((offset): BudgetAsk => ({ ...ask(20n), account: { id: turn(offset), type: 'total' } }));
+        const asks = [0, 1, 2, 3].map((offset): BudgetAsk => ({
+          ...ask(20n),
+          account: { id: turn(offset), type: 'total' },
+        }));
         await authority.acquire(request(asks));
         await Promise.all([
           authority.settle(
-            asks.slice(0, 2).map((one) => settlement(one, 5n, { keyId: one.account.id, holds: [{ accountId: one.account.id, period: 'total', leaseId: one.leaseId }] })),
+            asks
+              .slice(0, 2)
+              .map((one) =>
+                settlement(one, 5n, {
+                  keyId: one.account.id,
+                  holds: [{ accountId: one.account.id, period: 'total', leaseId: one.leaseId }],
+                }),
+              ),
           ),
-          authority.giveBack({ leases: asks.slice(2).map((one) => ({ leaseId: one.leaseId, number: 1, amount: null })), windows: [] }),
+          authority.giveBack({
+            leases: asks.slice(2).map((one) => ({ leaseId: one.leaseId, number: 1, amount: null })),
+            windows: [],
+          }),
           authority.closeExpired({ beforeMs: Date.now() + 10_000, watchedMs: 1e7, limit: 50 }),
         ]);
       }
@@ -137,11 +173,15 @@ describe('the quota authority in PostgreSQL', () => {
   it('has a wall that a forged update meets', async () => {
     await create(1_000n);
     await authority.acquire(request([ask(600n)]));
-    await expect(database.asOwner('UPDATE budget_account SET spent_micro_cents = 401 WHERE key_id = $1', [key])).rejects.toMatchObject({
+    await expect(
+      database.asOwner('UPDATE budget_account SET spent_micro_cents = 401 WHERE key_id = $1', [key]),
+    ).rejects.toMatchObject({
       code: '23514',
       constraint: 'budget_account_wall',
     });
-    await expect(database.asOwner('UPDATE budget_lease SET settled_micro_cents = 601 WHERE key_id = $1', [key])).rejects.toMatchObject({ constraint: 'budget_lease_amounts' });
+    await expect(
+      database.asOwner('UPDATE budget_lease SET settled_micro_cents = 601 WHERE key_id = $1', [key]),
+    ).rejects.toMatchObject({ constraint: 'budget_lease_amounts' });
   });
 
   it('lets one event that the wall refuses not fail its batch', async () => {
@@ -150,7 +190,11 @@ describe('the quota authority in PostgreSQL', () => {
     const forged = ask(100n);
     await authority.acquire(request([good, forged]));
     // Of a hold larger than its lease: only a forger or a defect sends that.
-    const batch = [settlement(good, 40n), settlement(forged, 150n, { reserved: 300n }), settlement(good, 30n, { holds: [], reserved: 0n })];
+    const batch = [
+      settlement(good, 40n),
+      settlement(forged, 150n, { reserved: 300n }),
+      settlement(good, 30n, { holds: [], reserved: 0n }),
+    ];
     expect((await authority.settle(batch)).map(({ outcome }) => outcome)).toEqual(['settled', 'refused', 'settled']);
     expect(await totals()).toEqual({ spent: 70, leased: 100, overdraft: 0 });
   });
@@ -190,7 +234,10 @@ describe('the quota authority in PostgreSQL', () => {
     const makeOld = async (): Promise<BudgetAsk> => {
       const lease = ask(100n);
       await authority.acquire(request([lease]));
-      await database.asOwner(`UPDATE budget_lease SET granted_at = granted_at - interval '2 minutes', hold_until = hold_until - interval '2 minutes' WHERE id = $1`, [lease.leaseId]);
+      await database.asOwner(
+        `UPDATE budget_lease SET granted_at = granted_at - interval '2 minutes', hold_until = hold_until - interval '2 minutes' WHERE id = $1`,
+        [lease.leaseId],
+      );
       return lease;
     };
     const order = { beforeMs: Date.now() + 3_600_000, watchedMs: 100_000, limit: 10 };
@@ -233,7 +280,9 @@ describe('the quota authority in PostgreSQL', () => {
     await authority.acquire(request([lease]));
     await authority.settle([settlement(lease, 1n)]);
     expect(await authority.forgetReservations(35, 100)).toBe(0);
-    await database.asOwner(`UPDATE reservation_end SET ended_at = ended_at - interval '36 days' WHERE key_id = $1`, [key]);
+    await database.asOwner(`UPDATE reservation_end SET ended_at = ended_at - interval '36 days' WHERE key_id = $1`, [
+      key,
+    ]);
     expect(await authority.forgetReservations(35, 100)).toBe(1);
   });
 });

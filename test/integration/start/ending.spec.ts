@@ -104,7 +104,14 @@ describe('A server ends in order', () => {
       const began = performance.now();
       await npm.end(signal);
       expect(performance.now() - began).toBeLessThan(MAX_END_MS);
-      expect(of(npm.lines(), pid)).toEqual(['starting', 'database', expect.stringMatching(COOKIE), 'ready', 'draining', 'ended']);
+      expect(of(npm.lines(), pid)).toEqual([
+        'starting',
+        'database',
+        expect.stringMatching(COOKIE),
+        'ready',
+        'draining',
+        'ended',
+      ]);
       expect(npm.lines().at(-1)).toMatchObject({ msg: 'ended', code: 0 });
       expect(npm.stderr).toContain('npm, which started this server, has ended');
     },
@@ -212,7 +219,9 @@ describe('A server ends in order', () => {
     const server = Started.fromSources({ DATA_DIR: dataDir, PORT: String(await freePort()) });
     started.push(server);
     await ready(server);
-    const postmaster = Number((await readFile(join((await findCluster(dataDir))!, 'postmaster.pid'), 'utf8')).split('\n')[0]);
+    const postmaster = Number(
+      (await readFile(join((await findCluster(dataDir))!, 'postmaster.pid'), 'utf8')).split('\n')[0],
+    );
     await rm(join(dataDir, 'postgres-run'), { recursive: true });
     await writeFile(join(dataDir, 'postgres-run'), '');
     try {

@@ -64,7 +64,10 @@ describe('The commands that a first start prints', () => {
     async () => {
       const commands = await print({ ADMIN_PASSWORD: AWKWARD });
       const NEW_PASSWORD = `${AWKWARD} and more`;
-      expect(await type(commands, { ADMIN_PASSWORD: AWKWARD, NEW_PASSWORD })).toMatchObject({ valid: true, code: 'VALID' });
+      expect(await type(commands, { ADMIN_PASSWORD: AWKWARD, NEW_PASSWORD })).toMatchObject({
+        valid: true,
+        code: 'VALID',
+      });
       const signIn = (password: string) =>
         fetch(`http://127.0.0.1:${port}/api/v1/auth/login`, {
           method: 'POST',

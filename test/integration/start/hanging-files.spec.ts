@@ -8,11 +8,22 @@ import { SECRETS } from './started.js';
 
 const ENDED_WITHIN_MS = 10_500;
 /** The server as a process of its own, from the sources. */
-function start(environment: Record<string, string>, modules: readonly string[] = []): { child: ChildProcess; output: () => string } {
+function start(
+  environment: Record<string, string>,
+  modules: readonly string[] = [],
+): { child: ChildProcess; output: () => string } {
   let output = '';
   const imports = ['./test/support/register-typescript.mjs', ...modules].flatMap((module) => ['--import', module]);
   const child = spawn(process.execPath, [...imports, 'src/main.ts'], {
-    env: { PATH: process.env['PATH'], NODE_ENV: 'test', ADMIN_PASSWORD: 'a password for tests', PORT: '0', LOG_LEVEL: 'error', ...SECRETS, ...environment },
+    env: {
+      PATH: process.env['PATH'],
+      NODE_ENV: 'test',
+      ADMIN_PASSWORD: 'a password for tests',
+      PORT: '0',
+      LOG_LEVEL: 'error',
+      ...SECRETS,
+      ...environment,
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
@@ -28,7 +39,9 @@ async function until(output: () => string, text: string): Promise<void> {
 /** Milliseconds from SIGTERM to the end, and how it ended. */
 async function end(child: ChildProcess): Promise<{ ms: number; code: number | null; signal: NodeJS.Signals | null }> {
   const began = performance.now();
-  const ended = new Promise<[number | null, NodeJS.Signals | null]>((resolve) => child.once('exit', (code, signal) => resolve([code, signal])));
+  const ended = new Promise<[number | null, NodeJS.Signals | null]>((resolve) =>
+    child.once('exit', (code, signal) => resolve([code, signal])),
+  );
   child.kill('SIGTERM');
   const guard = setTimeout(() => child.kill('SIGKILL'), 20_000);
   const [code, signal] = await ended;
@@ -54,7 +67,11 @@ describe('a server whose files hang', () => {
   };
 
   it('ends in time, with code 0, and says what it could not write or read', async () => {
-    const { child, output } = start({ ...urls, AUDIT_CHECKPOINT_FILE: pipe('checkpoints'), DENYLIST_FILE: pipe('denylist') });
+    const { child, output } = start({
+      ...urls,
+      AUDIT_CHECKPOINT_FILE: pipe('checkpoints'),
+      DENYLIST_FILE: pipe('denylist'),
+    });
     await until(output, 'Latchkey is ready');
     const { ms, code } = await end(child);
     expect({ code, isInTime: ms < ENDED_WITHIN_MS }).toEqual({ code: 0, isInTime: true });
@@ -65,7 +82,10 @@ describe('a server whose files hang', () => {
   it('ends in time also where a thread does not come back from a file system', async () => {
     const module = join(directory, 'hang.mjs');
     // As a read of a network file system that is gone.
-    await writeFile(module, `import { open } from 'node:fs/promises'; void open(${JSON.stringify(pipe('hung'))}, 'r');`);
+    await writeFile(
+      module,
+      `import { open } from 'node:fs/promises'; void open(${JSON.stringify(pipe('hung'))}, 'r');`,
+    );
     const { child, output } = start(urls, [module]);
     await until(output, 'Latchkey is ready');
     const { ms } = await end(child);

@@ -11,12 +11,21 @@ describe('a start', () => {
   beforeAll(async () => {
     database = await createTestDatabase();
     port = await freePort();
-    environment = { ...SECRETS, DATABASE_URL: database.appUrl, DATABASE_MIGRATION_URL: database.ownerUrl, PORT: String(port), LOG_LEVEL: 'debug' };
+    environment = {
+      ...SECRETS,
+      DATABASE_URL: database.appUrl,
+      DATABASE_MIGRATION_URL: database.ownerUrl,
+      PORT: String(port),
+      LOG_LEVEL: 'debug',
+    };
   });
   afterAll(() => database.drop());
 
   it('with --demo is refused in production, before anything is touched', async () => {
-    const server = Started.fromSources({ ...environment, NODE_ENV: 'production', DATABASE_URL: 'postgres://127.0.0.1:1/none' }, ['--demo']);
+    const server = Started.fromSources(
+      { ...environment, NODE_ENV: 'production', DATABASE_URL: 'postgres://127.0.0.1:1/none' },
+      ['--demo'],
+    );
     expect(await server.ended).toBe(1);
     expect(server.stderr).toContain('Latchkey cannot start:\n--demo is refused with NODE_ENV=production');
   });
@@ -32,14 +41,29 @@ describe('a start', () => {
     const server = Started.fromSources(environment, ['--demo']);
     await server.until('a gateway');
     const base = `http://127.0.0.1:${port}`;
-    await fetch(`${base}/api/v1/auth/me?canary-query=1`, { headers: { authorization: 'Bearer canary-token', 'user-agent': 'canary-agent', 'x-api-key': 'canary-key', cookie: 'canary=cookie' } });
+    await fetch(`${base}/api/v1/auth/me?canary-query=1`, {
+      headers: {
+        authorization: 'Bearer canary-token',
+        'user-agent': 'canary-agent',
+        'x-api-key': 'canary-key',
+        cookie: 'canary=cookie',
+      },
+    });
     await fetch(`${base}/api/v1/canary-path`);
     // What the terminal shows alone: a key that works, and none of it in what anybody can read.
     const shown = server.stderr.match(/lk_live_\w{60,}/g) ?? [];
-    const readable = await Promise.all(['/docs-json', '/docs', '/docs/swagger-ui-init.js', '/console'].map(async (path) => (await fetch(`${base}${path}`)).text()));
+    const readable = await Promise.all(
+      ['/docs-json', '/docs', '/docs/swagger-ui-init.js', '/console'].map(async (path) =>
+        (await fetch(`${base}${path}`)).text(),
+      ),
+    );
     expect(shown.length).toBeGreaterThanOrEqual(2);
     for (const secret of shown) expect(readable.join('\n')).not.toContain(secret);
-    await fetch(`${base}/api/v1/auth/login`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ email: 'canary@example.com', password: 'canary-password' }) });
+    await fetch(`${base}/api/v1/auth/login`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ email: 'canary@example.com', password: 'canary-password' }),
+    });
     await fetch(`${base}/%zz?canary-url`);
     // A connection that never asks for anything, as browsers open them, keeps nobody from ending.
     const silent = await silentConnection(port);
@@ -48,7 +72,9 @@ describe('a start', () => {
 
     expect(server.stderr).not.toMatch(/warning|deprecat|FSTDEP|DEP0/i);
     expect(server.stderr).not.toContain('"level":');
-    expect(server.stdout).toContain('The console’s cookie is latchkey_session, which other servers of this host name can read and set');
+    expect(server.stdout).toContain(
+      'The console’s cookie is latchkey_session, which other servers of this host name can read and set',
+    );
     const requests = server.lines().filter(({ msg }) => msg === 'request');
     expect(requests.map(({ method, route, status }) => [method, route, status])).toEqual([
       ['GET', '/api/v1/auth/me', 401],
@@ -59,19 +85,44 @@ describe('a start', () => {
       ['GET', '/console', 200],
       ['POST', '/api/v1/auth/login', 401],
     ]);
-    const allowed = new Set(['level', 'time', 'pid', 'requestId', 'method', 'route', 'status', 'durationMs', 'principal', 'clientIp', 'msg']);
+    const allowed = new Set([
+      'level',
+      'time',
+      'pid',
+      'requestId',
+      'method',
+      'route',
+      'status',
+      'durationMs',
+      'principal',
+      'clientIp',
+      'msg',
+    ]);
     expect(requests.flatMap((line) => Object.keys(line)).filter((field) => !allowed.has(field))).toEqual([]);
     expect(server.stdout).not.toContain('canary');
     expect(server.stdout.match(/"requestId":"[^"]+"[^\n]*"requestId"/)).toBeNull();
-    for (const secret of Object.values(SECRETS)) expect(server.stdout + server.stderr).not.toContain(secret.replace(/^1:/, ''));
+    for (const secret of Object.values(SECRETS))
+      expect(server.stdout + server.stderr).not.toContain(secret.replace(/^1:/, ''));
   });
 
   it('warns in log and banner where ID tokens of the console have the audience of bearer tokens', async () => {
-    const provider = { OIDC_ISSUER: 'https://login.example.com', OIDC_JWKS_URI: 'https://login.example.com/jwks', OIDC_AUDIENCE: 'console', OIDC_CLIENT_ID: 'console' };
+    const provider = {
+      OIDC_ISSUER: 'https://login.example.com',
+      OIDC_JWKS_URI: 'https://login.example.com/jwks',
+      OIDC_AUDIENCE: 'console',
+      OIDC_CLIENT_ID: 'console',
+    };
     const server = Started.fromSources({ ...environment, ...provider });
     await server.until('OIDC_AUDIENCE and OIDC_CLIENT_ID are the same');
     expect(await server.end('SIGTERM')).toBe(0);
-    expect(server.lines().filter(({ level, msg }) => level === 'warn' && String(msg).startsWith('OIDC_AUDIENCE and OIDC_CLIENT_ID are the same'))).toHaveLength(1);
+    expect(
+      server
+        .lines()
+        .filter(
+          ({ level, msg }) =>
+            level === 'warn' && String(msg).startsWith('OIDC_AUDIENCE and OIDC_CLIENT_ID are the same'),
+        ),
+    ).toHaveLength(1);
   });
 });
 

@@ -49,8 +49,11 @@ describe('Booking a batch', () => {
       ...given,
     });
   const held = async (cents: number, type: 'total' | 'monthly' = 'total', of = key): Promise<Reservation> =>
-    new ReservationSigner(app.config.reservationKeys).open((await reserve(app, of, { cents, type, callerId: CALLER }))!)!;
-  const settle = (id: string, reservation: Reservation, costMicroCents: bigint | null = null) => event(id, { keyId: reservation.keyId, reservation, costMicroCents });
+    new ReservationSigner(app.config.reservationKeys).open(
+      (await reserve(app, of, { cents, type, callerId: CALLER }))!,
+    )!;
+  const settle = (id: string, reservation: Reservation, costMicroCents: bigint | null = null) =>
+    event(id, { keyId: reservation.keyId, reservation, costMicroCents });
   const release = (reservation: Reservation): BookEntry => ({ kind: 'release', reservation });
   const outcomes = async (...entries: BookEntry[]) => (await writer.write(entries)).map(({ outcome }) => outcome);
   const accountOf = async (id: string, period = 'total') =>
@@ -67,13 +70,15 @@ describe('Booking a batch', () => {
     await outcomes(event('known-before'));
     const statements = new StatementCounter();
     try {
-      expect(await outcomes(event(fresh()), event('known-before'), event(fresh(), { keyId: randomUUID() }), settle(fresh(), reservation), release(dropped))).toEqual([
-        'accepted',
-        'duplicate',
-        'unknown-key',
-        'accepted',
-        'released',
-      ]);
+      expect(
+        await outcomes(
+          event(fresh()),
+          event('known-before'),
+          event(fresh(), { keyId: randomUUID() }),
+          settle(fresh(), reservation),
+          release(dropped),
+        ),
+      ).toEqual(['accepted', 'duplicate', 'unknown-key', 'accepted', 'released']);
       expect(statements.take()).toEqual([expect.stringContaining('usage_book')]);
     } finally {
       statements.stop();
@@ -82,28 +87,53 @@ describe('Booking a batch', () => {
 
   it('decides twins one after the other: a repeat, another content', async () => {
     const id = fresh();
-    expect(await outcomes(event(id), event(id), event(id, { requests: 2 }), event(id, { keyId: other }))).toEqual(['accepted', 'duplicate', 'conflict', 'accepted']);
+    expect(await outcomes(event(id), event(id), event(id, { requests: 2 }), event(id, { keyId: other }))).toEqual([
+      'accepted',
+      'duplicate',
+      'conflict',
+      'accepted',
+    ]);
   });
 
   it('lets one of two contents win that come in batches at once, with hundreds of ids in opposite orders', async () => {
     const ids = Array.from({ length: 150 }, fresh);
     const batches = Array.from({ length: 6 }, (_, batch) => {
       const entries = ids.map((id) => event(id, { keyId: [key, other][id.charCodeAt(0) % 2]!, requests: batch + 1 }));
-      return writer.write(batch % 2 ? entries.reverse() : entries).then((results) => (batch % 2 ? results.reverse() : results));
+      return writer
+        .write(batch % 2 ? entries.reverse() : entries)
+        .then((results) => (batch % 2 ? results.reverse() : results));
     });
     const results = await Promise.all(batches);
     for (const index of ids.keys()) {
-      expect(results.map((batch) => batch[index]!.outcome).sort()).toEqual(['accepted', 'conflict', 'conflict', 'conflict', 'conflict', 'conflict']);
+      expect(results.map((batch) => batch[index]!.outcome).sort()).toEqual([
+        'accepted',
+        'conflict',
+        'conflict',
+        'conflict',
+        'conflict',
+        'conflict',
+      ]);
     }
   });
 
   it('ends a reservation once when settle and release of it are in one batch, in the order in which they came', async () => {
     const [one, two] = [await held(3), await held(3)];
     const before = await accountOf(key);
-    expect(await outcomes(settle(fresh(), one, CENT), release(one), settle(fresh(), one, CENT))).toEqual(['accepted', 'already-settled', 'already-settled']);
+    expect(await outcomes(settle(fresh(), one, CENT), release(one), settle(fresh(), one, CENT))).toEqual([
+      'accepted',
+      'already-settled',
+      'already-settled',
+    ]);
     const late = await writer.write([release(two), release(two), settle(fresh(), two, CENT)]);
-    expect(late.map(({ outcome, isLate }) => [outcome, isLate])).toEqual([['released', false], ['already-released', false], ['accepted', true]]);
-    expect(await accountOf(key)).toEqual({ spent: before!.spent + 2 * Number(CENT), leased: before!.leased - 6 * Number(CENT) });
+    expect(late.map(({ outcome, isLate }) => [outcome, isLate])).toEqual([
+      ['released', false],
+      ['already-released', false],
+      ['accepted', true],
+    ]);
+    expect(await accountOf(key)).toEqual({
+      spent: before!.spent + 2 * Number(CENT),
+      leased: before!.leased - 6 * Number(CENT),
+    });
   });
 
   it('ends reservations once when batches at once settle and release them in opposite orders', async () => {
@@ -112,7 +142,9 @@ describe('Booking a batch', () => {
     const before = await accountOf(key);
     const results = await Promise.all(
       Array.from({ length: 6 }, (_, batch) => {
-        const entries = reservations.map((reservation) => (batch === 0 ? release(reservation) : settle(fresh(), reservation)));
+        const entries = reservations.map((reservation) =>
+          batch === 0 ? release(reservation) : settle(fresh(), reservation),
+        );
         return writer.write(batch % 2 ? entries.reverse() : entries).then((all) => (batch % 2 ? all.reverse() : all));
       }),
     );
@@ -122,21 +154,36 @@ describe('Booking a batch', () => {
       expect(accepted).toBe(1);
       settled += accepted;
     }
-    expect(await accountOf(key)).toEqual({ spent: before!.spent + settled * Number(CENT), leased: before!.leased - 12 * Number(CENT) });
+    expect(await accountOf(key)).toEqual({
+      spent: before!.spent + settled * Number(CENT),
+      leased: before!.leased - 12 * Number(CENT),
+    });
   });
 
   it('leaves the id free of an event that settled nothing, and books its neighbours', async () => {
     const reservation = await held(1);
     const id = fresh();
-    expect(await outcomes(event(fresh()), settle(fresh(), reservation), event(fresh()))).toEqual(['accepted', 'accepted', 'accepted']);
-    expect(await outcomes(event(fresh()), settle(id, reservation), event(fresh()))).toEqual(['accepted', 'already-settled', 'accepted']);
+    expect(await outcomes(event(fresh()), settle(fresh(), reservation), event(fresh()))).toEqual([
+      'accepted',
+      'accepted',
+      'accepted',
+    ]);
+    expect(await outcomes(event(fresh()), settle(id, reservation), event(fresh()))).toEqual([
+      'accepted',
+      'already-settled',
+      'accepted',
+    ]);
     expect(await outcomes(event(id))).toEqual(['accepted']);
   });
 
   it('books the neighbours of one whose hold is larger than its lease', async () => {
     const reservation = await held(1);
     const forged = { ...reservation, amount: 50n * CENT };
-    expect(await outcomes(event(fresh()), settle(fresh(), forged), event(fresh(), { costMicroCents: CENT }))).toEqual(['accepted', 'refused', 'accepted']);
+    expect(await outcomes(event(fresh()), settle(fresh(), forged), event(fresh(), { costMicroCents: CENT }))).toEqual([
+      'accepted',
+      'refused',
+      'accepted',
+    ]);
   });
 
   it('charges a reservation of last month to it, and what nobody reserved to this one', async () => {
@@ -145,16 +192,34 @@ describe('Booking a batch', () => {
       `SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-01') AS now, to_char(now() AT TIME ZONE 'UTC' - interval '1 month', 'YYYY-MM-01') AS before`,
     );
     const reservation = { ...(await held(5, 'monthly', monthly)), month: before, holds: [] };
-    expect(await outcomes(settle(fresh(), reservation, CENT), event(fresh(), { keyId: monthly, costMicroCents: 2n * CENT }))).toEqual(['accepted', 'accepted']);
-    expect([await accountOf(monthly, before), await accountOf(monthly, now), await accountOf(monthly)]).toMatchObject([{ spent: 1e6 }, { spent: 2e6 }, { spent: 3e6 }]);
-    const months = await app.dataSource.query(`SELECT month::text, cost_micro_cents::int AS cost FROM usage_event WHERE key_id = $1 ORDER BY 1`, [monthly]);
-    expect(months).toEqual([{ month: before, cost: 1e6 }, { month: now, cost: 2e6 }]);
+    expect(
+      await outcomes(settle(fresh(), reservation, CENT), event(fresh(), { keyId: monthly, costMicroCents: 2n * CENT })),
+    ).toEqual(['accepted', 'accepted']);
+    expect([await accountOf(monthly, before), await accountOf(monthly, now), await accountOf(monthly)]).toMatchObject([
+      { spent: 1e6 },
+      { spent: 2e6 },
+      { spent: 3e6 },
+    ]);
+    const months = await app.dataSource.query(
+      `SELECT month::text, cost_micro_cents::int AS cost FROM usage_event WHERE key_id = $1 ORDER BY 1`,
+      [monthly],
+    );
+    expect(months).toEqual([
+      { month: before, cost: 1e6 },
+      { month: now, cost: 2e6 },
+    ]);
   });
 
   it('charges what no free budget covers as overdraft, as far as it does not', async () => {
     const small = await newKey({ budgetLimitCents: 10, budgetType: 'total' });
-    await outcomes(event(fresh(), { keyId: small, costMicroCents: 8n * CENT }), event(fresh(), { keyId: small, costMicroCents: 5n * CENT }));
-    const [row] = await app.dataSource.query(`SELECT spent_micro_cents::int AS spent, overdraft_micro_cents::int AS overdraft FROM budget_account WHERE key_id = $1 AND period = 'total'`, [small]);
+    await outcomes(
+      event(fresh(), { keyId: small, costMicroCents: 8n * CENT }),
+      event(fresh(), { keyId: small, costMicroCents: 5n * CENT }),
+    );
+    const [row] = await app.dataSource.query(
+      `SELECT spent_micro_cents::int AS spent, overdraft_micro_cents::int AS overdraft FROM budget_account WHERE key_id = $1 AND period = 'total'`,
+      [small],
+    );
     expect(row).toEqual({ spent: 13e6, overdraft: 3e6 });
   });
 

@@ -24,7 +24,8 @@ describe('Usage over two replicas', () => {
     other = await TestApp.start({}, one.database);
     token = await one.adminToken();
     keys = [];
-    for (let index = 0; index < 4; index += 1) keys.push((await one.post('/api-keys', { token })).body.apiKey.id as string);
+    for (let index = 0; index < 4; index += 1)
+      keys.push((await one.post('/api-keys', { token })).body.apiKey.id as string);
   });
   afterAll(async () => {
     await other.stop();
@@ -35,13 +36,29 @@ describe('Usage over two replicas', () => {
   });
 
   const send = (app: TestApp, events: readonly unknown[]) => app.post('/usage', { token, body: { events } });
-  const outcomes = (answers: readonly { body: { results: { id: string; outcome: string }[] } }[]) => answers.flatMap(({ body }) => body.results.map(({ outcome }) => outcome));
-  const totalsOf = async (id: string) => (await one.get(`/api-keys/${id}`, { token })).body as { totalRequests: number; totalTokens: number; totalCostCents: number };
+  const outcomes = (answers: readonly { body: { results: { id: string; outcome: string }[] } }[]) =>
+    answers.flatMap(({ body }) => body.results.map(({ outcome }) => outcome));
+  const totalsOf = async (id: string) =>
+    (await one.get(`/api-keys/${id}`, { token })).body as {
+      totalRequests: number;
+      totalTokens: number;
+      totalCostCents: number;
+    };
 
   it('counts the same 300 events, sent three times at once in other orders, once', async () => {
     const before = await totalsOf(keys[0]!);
-    const events = Array.from({ length: 300 }, (_, index) => ({ id: `once-${index}`, apiKeyId: keys[index % 3]!, costCents: 0.01, model: `m${index % 5}` }));
-    const shuffled = (seed: number) => [...events].sort((a, b) => ((a.id.length * 7919 + Number(a.id.slice(5)) * seed) % 101) - ((b.id.length * 7919 + Number(b.id.slice(5)) * seed) % 101));
+    const events = Array.from({ length: 300 }, (_, index) => ({
+      id: `once-${index}`,
+      apiKeyId: keys[index % 3]!,
+      costCents: 0.01,
+      model: `m${index % 5}`,
+    }));
+    const shuffled = (seed: number) =>
+      [...events].sort(
+        (a, b) =>
+          ((a.id.length * 7919 + Number(a.id.slice(5)) * seed) % 101) -
+          ((b.id.length * 7919 + Number(b.id.slice(5)) * seed) % 101),
+      );
     // As callers do: a 503 is sent again under the same ids, whatever has become of it.
     let refusals = 0;
     const sendUntilHeard = async (app: TestApp, batch: readonly unknown[]) => {
@@ -51,10 +68,18 @@ describe('Usage over two replicas', () => {
         refusals += 1;
       }
     };
-    const answers = await Promise.all([sendUntilHeard(one, events), sendUntilHeard(other, shuffled(37)), sendUntilHeard(one, shuffled(61))]);
+    const answers = await Promise.all([
+      sendUntilHeard(one, events),
+      sendUntilHeard(other, shuffled(37)),
+      sendUntilHeard(one, shuffled(61)),
+    ]);
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
     expect(new Set(outcomes(answers))).toEqual(new Set(['accepted', 'duplicate']));
-    const accepted = answers.flatMap(({ body }) => (body.results as { id: string; outcome: string }[]).filter(({ outcome }) => outcome === 'accepted').map(({ id }) => id));
+    const accepted = answers.flatMap(({ body }) =>
+      (body.results as { id: string; outcome: string }[])
+        .filter(({ outcome }) => outcome === 'accepted')
+        .map(({ id }) => id),
+    );
     expect(new Set(accepted).size).toBe(accepted.length);
     // Of what was refused once, some may have counted then.
     if (refusals === 0) expect(accepted).toHaveLength(300);
@@ -64,7 +89,9 @@ describe('Usage over two replicas', () => {
   it('lets one of many contents under one id win, and tells every other', async () => {
     for (let round = 0; round < 10; round += 1) {
       const answers = await Promise.all(
-        Array.from({ length: 12 }, (_, index) => send(index % 2 ? one : other, [{ id: `contest-${round}`, apiKeyId: keys[0]!, costCents: index }])),
+        Array.from({ length: 12 }, (_, index) =>
+          send(index % 2 ? one : other, [{ id: `contest-${round}`, apiKeyId: keys[0]!, costCents: index }]),
+        ),
       );
       expect(outcomes(answers).sort()).toEqual(['accepted', ...Array.from({ length: 11 }, () => 'conflict')]);
       expect(answers.filter(({ status }) => status === 409)).toHaveLength(11);
@@ -106,7 +133,9 @@ describe('Usage over two replicas', () => {
           for (const [position, { outcome }] of (body.results as { outcome: string }[]).entries()) {
             const sent = batches[index]![position]!;
             const first = accepted.get(`${sent.apiKeyId} ${sent.id}`)!;
-            const isSame = (['requests', 'inputTokens', 'outputTokens', 'costCents', 'model'] as const).every((field) => first[field] === sent[field]);
+            const isSame = (['requests', 'inputTokens', 'outputTokens', 'costCents', 'model'] as const).every(
+              (field) => first[field] === sent[field],
+            );
             if (outcome !== 'accepted') expect(outcome).toBe(isSame ? 'duplicate' : 'conflict');
           }
         }
@@ -116,8 +145,12 @@ describe('Usage over two replicas', () => {
     for (const [index, key] of keys.entries()) {
       const mine = [...accepted.values()].filter(({ apiKeyId }) => apiKeyId === key);
       const after = await totalsOf(key);
-      expect(after.totalRequests - before[index]!.totalRequests).toBe(mine.reduce((sum, { requests }) => sum + requests, 0));
-      expect(after.totalTokens - before[index]!.totalTokens).toBe(mine.reduce((sum, { inputTokens, outputTokens }) => sum + inputTokens + outputTokens, 0));
+      expect(after.totalRequests - before[index]!.totalRequests).toBe(
+        mine.reduce((sum, { requests }) => sum + requests, 0),
+      );
+      expect(after.totalTokens - before[index]!.totalTokens).toBe(
+        mine.reduce((sum, { inputTokens, outputTokens }) => sum + inputTokens + outputTokens, 0),
+      );
       const cost = mine.reduce((sum, { costCents }) => sum + Math.round(costCents * 1e6), 0);
       expect(Math.round((after.totalCostCents - before[index]!.totalCostCents) * 1e6)).toBe(cost);
     }
@@ -132,12 +165,23 @@ describe('Usage over two replicas', () => {
       await one.dataSource.query(undo, [id]);
       return checks;
     };
-    expect(await broken('UPDATE key_totals SET requests = requests + 1 WHERE key_id = $1', 'UPDATE key_totals SET requests = requests - 1 WHERE key_id = $1')).toEqual(['totals of keys = Σ events']);
     expect(
-      await broken(`UPDATE usage_rollup_hour SET model = 'n' WHERE key_id = $1`, `UPDATE usage_rollup_hour SET model = 'm' WHERE key_id = $1`),
+      await broken(
+        'UPDATE key_totals SET requests = requests + 1 WHERE key_id = $1',
+        'UPDATE key_totals SET requests = requests - 1 WHERE key_id = $1',
+      ),
+    ).toEqual(['totals of keys = Σ events']);
+    expect(
+      await broken(
+        `UPDATE usage_rollup_hour SET model = 'n' WHERE key_id = $1`,
+        `UPDATE usage_rollup_hour SET model = 'm' WHERE key_id = $1`,
+      ),
     ).toEqual(['hourly rollups = Σ events', 'hourly rollups = Σ events']);
     expect(
-      await broken(`UPDATE usage_event SET event_id = 'b' WHERE key_id = $1`, `UPDATE usage_event SET event_id = 'a' WHERE key_id = $1`),
+      await broken(
+        `UPDATE usage_event SET event_id = 'b' WHERE key_id = $1`,
+        `UPDATE usage_event SET event_id = 'a' WHERE key_id = $1`,
+      ),
     ).toEqual(['every event has its id, every id one event', 'every event has its id, every id one event']);
   });
 });

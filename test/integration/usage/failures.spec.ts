@@ -70,7 +70,11 @@ describe('When the database refuses, dies or hangs', () => {
     await breakWith('check');
     const before = await totalOf(healthy);
     const others = Array.from({ length: 100 }, (_, index) => ({ id: `ok-${round}-${index}`, apiKeyId: healthy }));
-    const { status, body } = await send(...others.slice(0, 37), { id: 'bad', apiKeyId: sick, requests: 13 }, ...others.slice(37));
+    const { status, body } = await send(
+      ...others.slice(0, 37),
+      { id: 'bad', apiKeyId: sick, requests: 13 },
+      ...others.slice(37),
+    );
     expect([status, body.code, body.accepted]).toEqual([409, 'USAGE_CONFLICT', 100]);
     expect(body.results[37]).toEqual({ id: 'bad', outcome: 'refused' });
     expect([await totalOf(healthy), await totalOf(sick)]).toEqual([before + 100, 0]);
@@ -85,13 +89,21 @@ describe('When the database refuses, dies or hangs', () => {
   it('decides twins of a refused event by themselves', async () => {
     await breakWith('check');
     const { body } = await send(...[13, 13, 5, 13].map((requests) => ({ id: 'twin', apiKeyId: sick, requests })));
-    expect(body.results.map(({ outcome }: { outcome: string }) => outcome)).toEqual(['refused', 'refused', 'accepted', 'conflict']);
+    expect(body.results.map(({ outcome }: { outcome: string }) => outcome)).toEqual([
+      'refused',
+      'refused',
+      'accepted',
+      'conflict',
+    ]);
   });
 
   it('accepts what a total at its end can count no further, as it does the rest', async () => {
     await breakWith('none');
     await owner.query(`UPDATE key_totals SET cost_micro_cents = 9223372036854775807 WHERE key_id = $1`, [sick]);
-    const { body } = await send({ id: 'over', apiKeyId: sick, costCents: 1 }, { id: `fine-${round}`, apiKeyId: healthy });
+    const { body } = await send(
+      { id: 'over', apiKeyId: sick, costCents: 1 },
+      { id: `fine-${round}`, apiKeyId: healthy },
+    );
     expect(body.results.map(({ outcome }: { outcome: string }) => outcome)).toEqual(['accepted', 'accepted']);
     expect((await app.get(`/api-keys/${sick}`, { token })).body.totalCostCents).toBe(9223372036854.775);
     await owner.query('UPDATE key_totals SET cost_micro_cents = 1000000 WHERE key_id = $1', [sick]);
@@ -99,7 +111,10 @@ describe('When the database refuses, dies or hangs', () => {
 
   it('runs a batch again after deadlocks', async () => {
     await breakWith('deadlock');
-    expect(await send({ id: 'dl', apiKeyId: sick, requests: 13 })).toMatchObject({ status: 200, body: { accepted: 1 } });
+    expect(await send({ id: 'dl', apiKeyId: sick, requests: 13 })).toMatchObject({
+      status: 200,
+      body: { accepted: 1 },
+    });
     expect(await totalOf(sick)).toBe(13);
   });
 
@@ -120,7 +135,9 @@ describe('When the database refuses, dies or hangs', () => {
   it('refuses at once what its queue cannot hold, gives up the rest in time, and counts all of it once in the end', async () => {
     await breakWith('none');
     const before = await totalOf(healthy);
-    const requests = Array.from({ length: 14 }, (_, request) => Array.from({ length: 1_000 }, (_event, index) => ({ id: `full-${request}-${index}`, apiKeyId: healthy })));
+    const requests = Array.from({ length: 14 }, (_, request) =>
+      Array.from({ length: 1_000 }, (_event, index) => ({ id: `full-${request}-${index}`, apiKeyId: healthy })),
+    );
     const blocker = owner.createQueryRunner();
     await blocker.startTransaction();
     await blocker.query('LOCK TABLE usage_id IN ACCESS EXCLUSIVE MODE');
@@ -132,9 +149,14 @@ describe('When the database refuses, dies or hangs', () => {
     );
     await blocker.rollbackTransaction();
     await blocker.release();
-    expect(answers.every(({ status, retryAfter }) => (status === 429 || status === 503) && retryAfter === '1')).toBe(true);
+    expect(answers.every(({ status, retryAfter }) => (status === 429 || status === 503) && retryAfter === '1')).toBe(
+      true,
+    );
     expect(answers.map(({ detail }) => detail)).toEqual(
-      expect.arrayContaining([expect.stringMatching(/^Too many of your (long )?reports /), 'The books are not available at the moment. Send this report again.']),
+      expect.arrayContaining([
+        expect.stringMatching(/^Too many of your (long )?reports /),
+        'The books are not available at the moment. Send this report again.',
+      ]),
     );
     for (const events of requests) {
       let answer = await send(...events);
@@ -150,7 +172,13 @@ describe('When the database refuses, dies or hangs', () => {
     const startedAt = performance.now();
     const hanging = send(event);
     // What arrives in the same moment goes together; what comes later must not wait.
-    while ((await owner.query<unknown[]>(`SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'`)).length === 0);
+    while (
+      (
+        await owner.query<unknown[]>(
+          `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'`,
+        )
+      ).length === 0
+    );
     const other = await send({ id: `meanwhile-${round}`, apiKeyId: healthy });
     expect(other.status).toBe(200);
     expect((await hanging).status).toBe(503);

@@ -152,7 +152,9 @@ describe('Sums that reach their end', () => {
       holds: [{ accountId: key, period: grant.period, leaseId }],
     };
     const settled = await writer.write([event(key, { reservation, costMicroCents: 3_000_000n })]);
-    expect(settled.map(({ outcome, excessMicroCents }) => [outcome, excessMicroCents])).toEqual([['accepted', 2_000_000n]]);
+    expect(settled.map(({ outcome, excessMicroCents }) => [outcome, excessMicroCents])).toEqual([
+      ['accepted', 2_000_000n],
+    ]);
     expect(await accountOf(key)).toMatchObject({ spent: END, leased: 0n });
     expect((await ask(1n, randomUUID())).budgets[0]).toMatchObject({ verdicts: [false], spent: END });
     await owner.query(`DELETE FROM budget_lease WHERE key_id = $1`, [key]);
@@ -167,57 +169,68 @@ describe('Sums that reach their end', () => {
     await spentBefore(limited, MAX_BIGINT, MAX_BIGINT - 1_000_000n);
     await spentBefore(free, MAX_BIGINT);
     await owner.query('UPDATE budget_account SET carried_micro_cents = 0 WHERE key_id = ANY($1)', [[limited, free]]);
-    await owner.query('UPDATE key_totals SET cost_micro_cents = $2, requests = 7 WHERE key_id = $1', [free, MAX_BIGINT.toString()]);
+    await owner.query('UPDATE key_totals SET cost_micro_cents = $2, requests = 7 WHERE key_id = $1', [
+      free,
+      MAX_BIGINT.toString(),
+    ]);
     const runner = owner.createQueryRunner();
     await new TotalsThatCannotBreak1790000001800().up(runner);
     await runner.release();
     expect(await accountOf(limited)).toEqual({ spent: END, overdraft: END - 1_000_000n, leased: 0n });
     expect(await accountOf(free)).toEqual({ spent: END, overdraft: 0n, leased: 0n });
-    expect(await owner.query('SELECT cost_micro_cents AS cost, requests FROM key_totals WHERE key_id = $1', [free])).toEqual([
-      { cost: END.toString(), requests: '7' },
-    ]);
-    await owner.query('UPDATE budget_account SET spent_micro_cents = 0, overdraft_micro_cents = 0 WHERE key_id = ANY($1)', [
-      [limited, free],
-    ]);
+    expect(
+      await owner.query('SELECT cost_micro_cents AS cost, requests FROM key_totals WHERE key_id = $1', [free]),
+    ).toEqual([{ cost: END.toString(), requests: '7' }]);
+    await owner.query(
+      'UPDATE budget_account SET spent_micro_cents = 0, overdraft_micro_cents = 0 WHERE key_id = ANY($1)',
+      [[limited, free]],
+    );
     await owner.query('UPDATE key_totals SET cost_micro_cents = 0, requests = 0 WHERE key_id = $1', [free]);
   });
 
-  it('of a key are read, listed, charted and named by the doctor, tokens and requests among them', async () => {
-    // What is set below is one row of the hour, and one figure of the day.
-    await withinOneHour(app);
-    const key = await newKey();
-    const most = { requests: 1_000_000, inputTokens: 1e9, outputTokens: 1e9, costMicroCents: MOST };
-    await writer.write([event(key, most)]);
-    const tables = ['key_totals', 'usage_rollup_hour'];
-    for (const table of tables) {
-      await owner.query(
-        `UPDATE ${table} SET requests = $2, input_tokens = $2, output_tokens = $2, cost_micro_cents = $2 WHERE key_id = $1`,
-        [key, (END - 1n).toString()],
-      );
-    }
-    await spentBefore(key, END - 1n);
-    const results = await writer.write(Array.from({ length: 150 }, () => event(key, most)));
-    expect(new Set(results.map(({ outcome }) => outcome))).toEqual(new Set(['accepted']));
-    const read = await app.get(`/api-keys/${key}`, { token });
-    expect(read.body).toMatchObject({ totalRequests: 9e18, totalTokens: 18e18, totalCostCents: 9e12 });
-    expect((await app.get('/api-keys?size=100', { token })).status).toBe(200);
-    expect((await app.get(`/api-keys/${key}/usage`, { token })).body).toMatchObject({ tokensToday: 18e18, costTodayCents: 9e12 });
-    expect((await app.get(`/api-keys/${key}/usage/series`, { token })).status).toBe(200);
-    expect((await app.get('/usage/summary?groupBy=key', { token })).status).toBe(200);
-    expect(await findTotalsAtEnd(app.dataSource)).toEqual([`account of key ${key}, total`, `totals of key ${key}`]);
-    // What is summed is made what the events say, for the comparison that ends each test.
-    for (const table of tables) {
-      await owner.query(
-        `UPDATE ${table} SET requests = e.requests, input_tokens = e.input, output_tokens = e.output, cost_micro_cents = e.cost
+  it(
+    'of a key are read, listed, charted and named by the doctor, tokens and requests among them',
+    async () => {
+      // What is set below is one row of the hour, and one figure of the day.
+      await withinOneHour(app);
+      const key = await newKey();
+      const most = { requests: 1_000_000, inputTokens: 1e9, outputTokens: 1e9, costMicroCents: MOST };
+      await writer.write([event(key, most)]);
+      const tables = ['key_totals', 'usage_rollup_hour'];
+      for (const table of tables) {
+        await owner.query(
+          `UPDATE ${table} SET requests = $2, input_tokens = $2, output_tokens = $2, cost_micro_cents = $2 WHERE key_id = $1`,
+          [key, (END - 1n).toString()],
+        );
+      }
+      await spentBefore(key, END - 1n);
+      const results = await writer.write(Array.from({ length: 150 }, () => event(key, most)));
+      expect(new Set(results.map(({ outcome }) => outcome))).toEqual(new Set(['accepted']));
+      const read = await app.get(`/api-keys/${key}`, { token });
+      expect(read.body).toMatchObject({ totalRequests: 9e18, totalTokens: 18e18, totalCostCents: 9e12 });
+      expect((await app.get('/api-keys?size=100', { token })).status).toBe(200);
+      expect((await app.get(`/api-keys/${key}/usage`, { token })).body).toMatchObject({
+        tokensToday: 18e18,
+        costTodayCents: 9e12,
+      });
+      expect((await app.get(`/api-keys/${key}/usage/series`, { token })).status).toBe(200);
+      expect((await app.get('/usage/summary?groupBy=key', { token })).status).toBe(200);
+      expect(await findTotalsAtEnd(app.dataSource)).toEqual([`account of key ${key}, total`, `totals of key ${key}`]);
+      // What is summed is made what the events say, for the comparison that ends each test.
+      for (const table of tables) {
+        await owner.query(
+          `UPDATE ${table} SET requests = e.requests, input_tokens = e.input, output_tokens = e.output, cost_micro_cents = e.cost
            FROM (SELECT sum(requests) AS requests, sum(input_tokens) AS input, sum(output_tokens) AS output,
                         sum(cost_micro_cents) AS cost FROM usage_event WHERE key_id = $1) e WHERE key_id = $1`,
+          [key],
+        );
+      }
+      await owner.query(
+        `UPDATE budget_account SET carried_micro_cents = 0,
+              spent_micro_cents = (SELECT sum(cost_micro_cents) FROM usage_event WHERE key_id = $1) WHERE key_id = $1`,
         [key],
       );
-    }
-    await owner.query(
-      `UPDATE budget_account SET carried_micro_cents = 0,
-              spent_micro_cents = (SELECT sum(cost_micro_cents) FROM usage_event WHERE key_id = $1) WHERE key_id = $1`,
-      [key],
-    );
-  }, HOUR_TIMEOUT_MS);
+    },
+    HOUR_TIMEOUT_MS,
+  );
 });

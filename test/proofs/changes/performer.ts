@@ -45,8 +45,12 @@ export class Performer {
   static async prepare(cluster: ProofCluster, random: Random): Promise<Performer> {
     const { client } = cluster.replica(0);
     const me = await client.request('GET', '/api/v1/auth/me', { token: cluster.adminToken });
-    const other = await client.post('/users', { token: cluster.adminToken, body: { name: 'Other', email: 'other@latchkey.test' } });
-    if (me.status !== 200 || other.status !== 201) throw new Error(`The setup was answered ${me.status} and ${other.status}: ${JSON.stringify(other.body)}`);
+    const other = await client.post('/users', {
+      token: cluster.adminToken,
+      body: { name: 'Other', email: 'other@latchkey.test' },
+    });
+    if (me.status !== 200 || other.status !== 201)
+      throw new Error(`The setup was answered ${me.status} and ${other.status}: ${JSON.stringify(other.body)}`);
     return new Performer(cluster, random, me.body.user.id as string, other.body.id as string);
   }
 
@@ -78,7 +82,12 @@ export class Performer {
 
   private scenario(turn: number): readonly Step[] {
     this.casts += 1;
-    const cast: Cast = { name: `g14-${this.casts}`, adminToken: this.cluster.adminToken, adminId: this.adminId, otherOwnerId: this.otherOwnerId };
+    const cast: Cast = {
+      name: `g14-${this.casts}`,
+      adminToken: this.cluster.adminToken,
+      adminId: this.adminId,
+      otherOwnerId: this.otherOwnerId,
+    };
     return SCENARIOS[turn % SCENARIOS.length]!(cast);
   }
 
@@ -90,12 +99,17 @@ export class Performer {
       if (answer !== 'not sent') {
         const { status, body } = answer;
         if (status < 300 && (step.wasDone?.(body) ?? true)) {
-          this.acknowledged.push({ kind: step.kind, requestId: String(answer.headers['x-request-id']), ...step.expected(body) });
+          this.acknowledged.push({
+            kind: step.kind,
+            requestId: String(answer.headers['x-request-id']),
+            ...step.expected(body),
+          });
           return true;
         }
         if (status === 503 && body.code === 'OUTCOME_UNKNOWN') return false;
         if (status === 503) this.refusedIds.push(String(answer.headers['x-request-id']));
-        else if (status !== 429 && status !== 200) return this.note(`${step.kind} answered ${status}: ${JSON.stringify(body)}`);
+        else if (status !== 429 && status !== 200)
+          return this.note(`${step.kind} answered ${status}: ${JSON.stringify(body)}`);
       }
       await sleep(RETRY_MS);
     }
@@ -107,7 +121,12 @@ export class Performer {
     // From everywhere: a network may present few secrets and passwords.
     const address = `198.51.${this.random.integer(100)}.${this.random.integer(250)}`;
     try {
-      return await client.request(method, `/api/v1${path}`, { ...(token === undefined ? {} : { token }), body, headers: { 'x-forwarded-for': address }, timeoutMs: TIMEOUT_MS });
+      return await client.request(method, `/api/v1${path}`, {
+        ...(token === undefined ? {} : { token }),
+        body,
+        headers: { 'x-forwarded-for': address },
+        timeoutMs: TIMEOUT_MS,
+      });
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ECONNREFUSED') return 'not sent';
       this.unanswered += 1;
@@ -125,7 +144,8 @@ export class Performer {
     const after = await this.contents();
     await this.cluster.database.query('GRANT INSERT ON audit_event TO latchkey_app');
     const changed = [...before].filter(([table, content]) => after.get(table) !== content).map(([table]) => table);
-    if (changed.length > 0) return this.note(`${step.kind} changed ${changed.join(', ')} although the trail took no entry`);
+    if (changed.length > 0)
+      return this.note(`${step.kind} changed ${changed.join(', ')} although the trail took no entry`);
     if (typeof answer === 'string') return this.note(`${step.kind} had no answer while the trail took no entry`);
     if (answer.status === 503 || (answer.status === 200 && step.wasDone?.(answer.body) === false)) return true;
     return this.note(`${step.kind} answered ${answer.status} while the trail took no entry`);

@@ -15,10 +15,23 @@ const FIRST_PASSWORD = 'nine small boats at sea';
 const OWN_PASSWORD = 'seven slow barges at dusk';
 
 /** Changes in an order that makes each of them possible. Together they are all kinds. */
-export const SCENARIOS: readonly ((cast: Cast) => readonly Step[])[] = [lifeOfAKey, otherWaysToKeys, roles, lifeOfAPerson, secondFactor];
+export const SCENARIOS: readonly ((cast: Cast) => readonly Step[])[] = [
+  lifeOfAKey,
+  otherWaysToKeys,
+  roles,
+  lifeOfAPerson,
+  secondFactor,
+];
 
 /** A step by the admin. */
-function byAdmin(cast: Cast, kind: ChangeKind, request: () => Omit<ChangeRequest, 'token' | 'method'>, action: string, resource: string, idOf: (body: Body) => string): Step {
+function byAdmin(
+  cast: Cast,
+  kind: ChangeKind,
+  request: () => Omit<ChangeRequest, 'token' | 'method'>,
+  action: string,
+  resource: string,
+  idOf: (body: Body) => string,
+): Step {
   const method = kind.split(' ')[0]!;
   return {
     kind,
@@ -42,19 +55,40 @@ function kidOf(secret: string): string {
 function lifeOfAKey(cast: Cast): Step[] {
   const key = { id: '', secret: '' };
   const on = (kind: ChangeKind, path: string, action: string, body?: unknown) =>
-    byAdmin(cast, kind, () => ({ path: `/api-keys/${key.id}${path}`, body }), action, 'api-key', () => key.id);
+    byAdmin(
+      cast,
+      kind,
+      () => ({ path: `/api-keys/${key.id}${path}`, body }),
+      action,
+      'api-key',
+      () => key.id,
+    );
   return [
-    byAdmin(cast, 'POST /api-keys', () => ({ path: '/api-keys', body: { name: cast.name, budgetLimitCents: 100 } }), 'api-keys:create', 'api-key', (body) => {
-      Object.assign(key, { id: body.apiKey.id as string, secret: body.secretKey as string });
-      return key.id;
-    }),
+    byAdmin(
+      cast,
+      'POST /api-keys',
+      () => ({ path: '/api-keys', body: { name: cast.name, budgetLimitCents: 100 } }),
+      'api-keys:create',
+      'api-key',
+      (body) => {
+        Object.assign(key, { id: body.apiKey.id as string, secret: body.secretKey as string });
+        return key.id;
+      },
+    ),
     on('PATCH /api-keys/:id', '', 'api-keys:update', { name: `${cast.name} renamed` }),
     on('PUT /api-keys/:id', '', 'api-keys:update', { rateLimitPerMinute: 60 }),
     on('POST /api-keys/:id/deactivate', '/deactivate', 'api-keys:deactivate'),
     on('POST /api-keys/:id/activate', '/activate', 'api-keys:activate'),
     on('POST /api-keys/:id/renew', '/renew', 'api-keys:renew', {}),
     on('POST /api-keys/:id/regenerate', '/regenerate', 'api-keys:regenerate', { overlapSeconds: 600 }),
-    byAdmin(cast, 'DELETE /api-keys/:id/secrets/:kid', () => ({ path: `/api-keys/${key.id}/secrets/${kidOf(key.secret)}` }), 'api-key-secrets:delete', 'api-key', () => key.id),
+    byAdmin(
+      cast,
+      'DELETE /api-keys/:id/secrets/:kid',
+      () => ({ path: `/api-keys/${key.id}/secrets/${kidOf(key.secret)}` }),
+      'api-key-secrets:delete',
+      'api-key',
+      () => key.id,
+    ),
     on('POST /api-keys/:id/transfer', '/transfer', 'api-keys:transfer', { ownerId: cast.otherOwnerId }),
     on('POST /api-keys/:id/revoke', '/revoke', 'api-keys:revoke', { reason: 'G14' }),
     on('DELETE /api-keys/:id/permanent', '/permanent', 'api-keys:delete'),
@@ -65,18 +99,48 @@ function otherWaysToKeys(cast: Cast): Step[] {
   const aliased = { id: '' };
   const imported = { id: '', secret: `sk-${randomBytes(24).toString('base64url')}` };
   const put = (action: string) =>
-    byAdmin(cast, 'PUT /api-keys/by-alias/:alias', () => ({ path: `/api-keys/by-alias/${cast.name}`, body: { name: cast.name } }), action, 'api-key', (body) => (aliased.id = body.apiKey.id as string));
-  const keys = [{ sha256: createHash('sha256').update(imported.secret).digest('hex'), prefix: imported.secret.slice(0, 8) }];
+    byAdmin(
+      cast,
+      'PUT /api-keys/by-alias/:alias',
+      () => ({ path: `/api-keys/by-alias/${cast.name}`, body: { name: cast.name } }),
+      action,
+      'api-key',
+      (body) => (aliased.id = body.apiKey.id as string),
+    );
+  const keys = [
+    { sha256: createHash('sha256').update(imported.secret).digest('hex'), prefix: imported.secret.slice(0, 8) },
+  ];
   return [
     put('api-keys:create'),
     put('api-keys:renew'),
-    byAdmin(cast, 'DELETE /api-keys/:id', () => ({ path: `/api-keys/${aliased.id}` }), 'api-keys:revoke', 'api-key', () => aliased.id),
+    byAdmin(
+      cast,
+      'DELETE /api-keys/:id',
+      () => ({ path: `/api-keys/${aliased.id}` }),
+      'api-keys:revoke',
+      'api-key',
+      () => aliased.id,
+    ),
     {
-      ...byAdmin(cast, 'POST /api-keys/import', () => ({ path: '/api-keys/import', body: { keys } }), 'api-keys:import', 'api-key', (body) => (imported.id = body.results[0].id as string)),
+      ...byAdmin(
+        cast,
+        'POST /api-keys/import',
+        () => ({ path: '/api-keys/import', body: { keys } }),
+        'api-keys:import',
+        'api-key',
+        (body) => (imported.id = body.results[0].id as string),
+      ),
       wasDone: (body) => (body as Batch).results[0]?.outcome === 'created',
     },
     {
-      ...byAdmin(cast, 'POST /api-keys/bulk', () => ({ path: '/api-keys/bulk', body: { ids: [imported.id], action: 'deactivate' } }), 'api-keys:deactivate', 'api-key', () => imported.id),
+      ...byAdmin(
+        cast,
+        'POST /api-keys/bulk',
+        () => ({ path: '/api-keys/bulk', body: { ids: [imported.id], action: 'deactivate' } }),
+        'api-keys:deactivate',
+        'api-key',
+        () => imported.id,
+      ),
       wasDone: (body) => (body as Batch).results[0]?.outcome === 'done',
     },
     {
@@ -90,9 +154,30 @@ function otherWaysToKeys(cast: Cast): Step[] {
 function roles(cast: Cast): Step[] {
   const name = cast.name.toLowerCase();
   return [
-    byAdmin(cast, 'POST /roles', () => ({ path: '/roles', body: { name, permissions: ['platform:api-keys:verify'] } }), 'roles:create', 'role', () => name),
-    byAdmin(cast, 'PATCH /roles/:name', () => ({ path: `/roles/${name}`, body: { permissions: [] } }), 'roles:update', 'role', () => name),
-    byAdmin(cast, 'DELETE /roles/:name', () => ({ path: `/roles/${name}` }), 'roles:delete', 'role', () => name),
+    byAdmin(
+      cast,
+      'POST /roles',
+      () => ({ path: '/roles', body: { name, permissions: ['platform:api-keys:verify'] } }),
+      'roles:create',
+      'role',
+      () => name,
+    ),
+    byAdmin(
+      cast,
+      'PATCH /roles/:name',
+      () => ({ path: `/roles/${name}`, body: { permissions: [] } }),
+      'roles:update',
+      'role',
+      () => name,
+    ),
+    byAdmin(
+      cast,
+      'DELETE /roles/:name',
+      () => ({ path: `/roles/${name}` }),
+      'roles:delete',
+      'role',
+      () => name,
+    ),
   ];
 }
 
@@ -112,9 +197,23 @@ class Person {
   arrival(): Step[] {
     const body = { name: this.cast.name, email: this.email, password: FIRST_PASSWORD };
     return [
-      byAdmin(this.cast, 'POST /users', () => ({ path: '/users', body }), 'users:create', 'user', (answer) => (this.id = answer.id as string)),
+      byAdmin(
+        this.cast,
+        'POST /users',
+        () => ({ path: '/users', body }),
+        'users:create',
+        'user',
+        (answer) => (this.id = answer.id as string),
+      ),
       this.signIn(FIRST_PASSWORD),
-      this.step('PUT /users/:id/password', () => ({ path: `/users/${this.id}/password`, body: { password: OWN_PASSWORD, currentPassword: FIRST_PASSWORD } }), 'users:update'),
+      this.step(
+        'PUT /users/:id/password',
+        () => ({
+          path: `/users/${this.id}/password`,
+          body: { password: OWN_PASSWORD, currentPassword: FIRST_PASSWORD },
+        }),
+        'users:update',
+      ),
     ];
   }
 
@@ -130,7 +229,13 @@ class Person {
   }
 
   /** By the person, in the session `session`. */
-  step(kind: ChangeKind, request: () => Omit<ChangeRequest, 'token' | 'method'>, action: string, session = 0, after: (body: Body) => void = () => undefined): Step {
+  step(
+    kind: ChangeKind,
+    request: () => Omit<ChangeRequest, 'token' | 'method'>,
+    action: string,
+    session = 0,
+    after: (body: Body) => void = () => undefined,
+  ): Step {
     return {
       kind,
       request: () => ({ method: kind.split(' ')[0]!, token: this.tokens[session]!, ...request() }),
@@ -142,11 +247,19 @@ class Person {
   }
 
   byAdmin(kind: ChangeKind, path: string, action: string, body?: unknown): Step {
-    return byAdmin(this.cast, kind, () => ({ path: `/users/${this.id}${path}`, body }), action, 'user', () => this.id);
+    return byAdmin(
+      this.cast,
+      kind,
+      () => ({ path: `/users/${this.id}${path}`, body }),
+      action,
+      'user',
+      () => this.id,
+    );
   }
 
   sessionId(session: number): string {
-    return (JSON.parse(Buffer.from(this.tokens[session]!.split('.')[1]!, 'base64url').toString()) as { sid: string }).sid;
+    return (JSON.parse(Buffer.from(this.tokens[session]!.split('.')[1]!, 'base64url').toString()) as { sid: string })
+      .sid;
   }
 
   private expected(action: string, actorId: string | null): Expected {
@@ -160,9 +273,17 @@ function lifeOfAPerson(cast: Cast): Step[] {
     ...person.arrival(),
     person.byAdmin('PATCH /users/:id', '', 'users:update', { name: `${cast.name} renamed` }),
     person.byAdmin('PUT /users/:id/roles', '/roles', 'users:update', { roles: ['user'] }),
-    person.step('POST /auth/notices/acknowledge', () => ({ path: '/auth/notices/acknowledge', body: { marker: '1.0' } }), 'auth:acknowledge'),
+    person.step(
+      'POST /auth/notices/acknowledge',
+      () => ({ path: '/auth/notices/acknowledge', body: { marker: '1.0' } }),
+      'auth:acknowledge',
+    ),
     person.signIn(),
-    person.step('DELETE /users/:id/sessions/:sessionId', () => ({ path: `/users/${person.id}/sessions/${person.sessionId(1)}` }), 'sessions:revoke'),
+    person.step(
+      'DELETE /users/:id/sessions/:sessionId',
+      () => ({ path: `/users/${person.id}/sessions/${person.sessionId(1)}` }),
+      'sessions:revoke',
+    ),
     person.step('POST /auth/logout', () => ({ path: '/auth/logout' }), 'auth:logout'),
     person.signIn(),
     person.step('DELETE /users/:id/sessions', () => ({ path: `/users/${person.id}/sessions` }), 'sessions:revoke', 2),
@@ -174,13 +295,29 @@ function secondFactor(cast: Cast): Step[] {
   const person = new Person(cast);
   const path = '/auth/second-factor';
   const body = { password: OWN_PASSWORD };
-  const begin = () => person.step('POST /auth/second-factor', () => ({ path, body }), 'second-factors:create', 0, (answer) => (person.totpSecret = answer.secret as string));
-  const confirm = () => person.step('POST /auth/second-factor/confirm', () => ({ path: `${path}/confirm`, body: { code: codeOf(person.totpSecret) } }), 'second-factors:activate');
+  const begin = () =>
+    person.step(
+      'POST /auth/second-factor',
+      () => ({ path, body }),
+      'second-factors:create',
+      0,
+      (answer) => (person.totpSecret = answer.secret as string),
+    );
+  const confirm = () =>
+    person.step(
+      'POST /auth/second-factor/confirm',
+      () => ({ path: `${path}/confirm`, body: { code: codeOf(person.totpSecret) } }),
+      'second-factors:activate',
+    );
   return [
     ...person.arrival(),
     begin(),
     confirm(),
-    person.step('POST /auth/second-factor/recovery-codes', () => ({ path: `${path}/recovery-codes`, body }), 'second-factors:regenerate'),
+    person.step(
+      'POST /auth/second-factor/recovery-codes',
+      () => ({ path: `${path}/recovery-codes`, body }),
+      'second-factors:regenerate',
+    ),
     person.step('POST /auth/second-factor/remove', () => ({ path: `${path}/remove`, body }), 'second-factors:delete'),
     begin(),
     confirm(),

@@ -20,7 +20,11 @@ const MOST_PROBLEMS = 20;
  *
  * @param refused ids of requests that were answered by a 503 that says that nothing was changed
  */
-export async function differences(cluster: ProofCluster, acknowledged: readonly Acknowledged[], refused: readonly string[]): Promise<string[]> {
+export async function differences(
+  cluster: ProofCluster,
+  acknowledged: readonly Acknowledged[],
+  refused: readonly string[],
+): Promise<string[]> {
   const entries = await cluster.database.query<Entry>(
     'SELECT seq::text, actor_id, action, resource_type, resource_id, outcome, request_id, changes FROM audit_event ORDER BY audit_event.seq',
   );
@@ -39,8 +43,12 @@ function unlike(acknowledged: readonly Acknowledged[], entries: readonly Entry[]
   const problems = acknowledged.flatMap(({ kind, requestId, action, resourceType, resourceId, actorId }) => {
     const found = byRequest.get(requestId) ?? [];
     const wanted = `${action} ${resourceType} ${resourceId} by ${actorId}`;
-    const told = found.map((entry) => `${entry.action} ${entry.resource_type} ${entry.resource_id} by ${entry.actor_id}`);
-    return told.length === 1 && told[0] === wanted ? [] : [`${kind}: acknowledged ${wanted}, the trail has ${told.join(' and ') || 'nothing'}`];
+    const told = found.map(
+      (entry) => `${entry.action} ${entry.resource_type} ${entry.resource_id} by ${entry.actor_id}`,
+    );
+    return told.length === 1 && told[0] === wanted
+      ? []
+      : [`${kind}: acknowledged ${wanted}, the trail has ${told.join(' and ') || 'nothing'}`];
   });
   return problems.slice(0, MOST_PROBLEMS);
 }
@@ -57,7 +65,11 @@ function successesByRequest(entries: readonly Entry[]): ReadonlyMap<string, read
 /** What was refused by a 503 that says that nothing was changed has no entry. */
 function told(refused: readonly string[], entries: readonly Entry[]): string[] {
   const byRequest = successesByRequest(entries);
-  const problems = refused.flatMap((id) => (byRequest.get(id) ?? []).map(({ action, resource_id }) => `${action} ${resource_id} was refused, and the trail has it`));
+  const problems = refused.flatMap((id) =>
+    (byRequest.get(id) ?? []).map(
+      ({ action, resource_id }) => `${action} ${resource_id} was refused, and the trail has it`,
+    ),
+  );
   return problems.slice(0, MOST_PROBLEMS);
 }
 
@@ -71,7 +83,8 @@ function broken(entries: readonly Entry[]): string[] {
     for (const { field, before, after } of changes) {
       const name = `${resource_type} ${resource_id} ${field}`;
       const known = state.get(name) ?? 'null';
-      if (text(before) !== known) problems.push(`entry ${seq} (${action}): ${name} was ${known}, the entry says ${text(before)}`);
+      if (text(before) !== known)
+        problems.push(`entry ${seq} (${action}): ${name} was ${known}, the entry says ${text(before)}`);
       state.set(name, text(after));
     }
   }
@@ -125,24 +138,31 @@ const UNTOLD: Readonly<Record<string, string>> = {
   'an entry of a role that was not made': `
     SELECT e.resource_id AS id FROM audit_event e WHERE e.resource_type = 'role' AND e.outcome = 'success' GROUP BY 1
     HAVING count(*) FILTER (WHERE e.action = 'roles:create') > count(*) FILTER (WHERE e.action = 'roles:delete') AND NOT EXISTS (SELECT 1 FROM role r WHERE r.name = e.resource_id)`,
-  'a gap in seq': 'SELECT seq::text AS id FROM (SELECT seq, lag(seq) OVER (ORDER BY seq) AS before FROM audit_event) e WHERE seq - before <> 1',
-  'a head that is not the last entry': 'SELECT seq::text AS id FROM change_head WHERE seq <> (SELECT max(seq) FROM audit_event)',
+  'a gap in seq':
+    'SELECT seq::text AS id FROM (SELECT seq, lag(seq) OVER (ORDER BY seq) AS before FROM audit_event) e WHERE seq - before <> 1',
+  'a head that is not the last entry':
+    'SELECT seq::text AS id FROM change_head WHERE seq <> (SELECT max(seq) FROM audit_event)',
 };
 
 async function untoldRows({ database }: ProofCluster): Promise<string[]> {
   const found: string[] = [];
   for (const [what, sql] of Object.entries(UNTOLD)) {
-    for (const { id } of (await database.query<{ id: string }>(sql)).slice(0, MOST_PROBLEMS)) found.push(`${what}: ${id}`);
+    for (const { id } of (await database.query<{ id: string }>(sql)).slice(0, MOST_PROBLEMS))
+      found.push(`${what}: ${id}`);
   }
   return found;
 }
 
 /** What the chain says of itself, and the doctor of every audited field of keys, users and roles. */
 async function objections(cluster: ProofCluster, entries: number): Promise<string[]> {
-  const { body } = await cluster.replica(0).client.post('/audit-events/verify', { token: cluster.adminToken, timeoutMs: 60_000 });
+  const { body } = await cluster
+    .replica(0)
+    .client.post('/audit-events/verify', { token: cluster.adminToken, timeoutMs: 60_000 });
   const { exitCode, report } = await cluster.doctor();
   return [
-    ...(body.ok === true && Number(body.checked) >= entries ? [] : [`the chain of ${entries} entries: ${JSON.stringify(body)}`]),
+    ...(body.ok === true && Number(body.checked) >= entries
+      ? []
+      : [`the chain of ${entries} entries: ${JSON.stringify(body)}`]),
     ...(exitCode === 0 ? [] : [`the doctor ended with ${exitCode}: ${report}`]),
   ];
 }

@@ -36,7 +36,8 @@ interface Owned {
  */
 export const f01: Experiment = {
   id: 'F01',
-  guarantee: 'a replica frozen in the middle of a change stops nobody: a key of the same owner is revoked within 5 s, whatever row is locked',
+  guarantee:
+    'a replica frozen in the middle of a change stops nobody: a key of the same owner is revoked within 5 s, whatever row is locked',
   inCi: true,
   fault: { what: 'a change may be silent for as long as it likes', patch: 'keeps-its-locks.mjs' },
   run: async ({ size, log, fault }) => {
@@ -63,15 +64,29 @@ export const f01: Experiment = {
           if (isWaiting) figures[`${row}WaitedMs`] = Math.round(waitedMs);
           cluster.replica(0).resume();
           const { status, body } = await frozen.change;
-          log(`${row} ${round}: revoked after ${Math.round(revokedMs)} ms; the frozen change ended with ${status} ${body?.code ?? ''}`);
-          if (status >= 500 && !['UNAVAILABLE', 'OUTCOME_UNKNOWN'].includes(body?.code)) violations.push(`${row} ${round}: the frozen change answered ${status}`);
-          await patiently(() => cluster.replica(0).client.post('/api-keys', { token: cluster.adminToken, body: {}, timeoutMs: 15_000 }));
+          log(
+            `${row} ${round}: revoked after ${Math.round(revokedMs)} ms; the frozen change ended with ${status} ${body?.code ?? ''}`,
+          );
+          if (status >= 500 && !['UNAVAILABLE', 'OUTCOME_UNKNOWN'].includes(body?.code))
+            violations.push(`${row} ${round}: the frozen change answered ${status}`);
+          await patiently(() =>
+            cluster.replica(0).client.post('/api-keys', { token: cluster.adminToken, body: {}, timeoutMs: 15_000 }),
+          );
         }
       }
       const { exitCode, report } = await cluster.doctor();
       if (exitCode !== 0) violations.push(`the doctor found: ${report}`);
-      const floors = floorsOfKinds('freezes with a lock on the row of the', Object.keys(LAST) as Row[], freezes, ROUNDS[size]);
-      return { violations, floors, figures: { ...figures, freezes: [...freezes.values()].reduce((sum, one) => sum + one, 0) } };
+      const floors = floorsOfKinds(
+        'freezes with a lock on the row of the',
+        Object.keys(LAST) as Row[],
+        freezes,
+        ROUNDS[size],
+      );
+      return {
+        violations,
+        floors,
+        figures: { ...figures, freezes: [...freezes.values()].reduce((sum, one) => sum + one, 0) },
+      };
     } finally {
       cluster.replica(0).resume();
       await cluster.stop();
@@ -81,11 +96,15 @@ export const f01: Experiment = {
 
 /** A user with two keys. */
 async function prepared(cluster: ProofCluster): Promise<Owned> {
-  const ask = (path: string, body: unknown) => patiently(() => cluster.replica(1).client.post(path, { token: cluster.adminToken, body }));
+  const ask = (path: string, body: unknown) =>
+    patiently(() => cluster.replica(1).client.post(path, { token: cluster.adminToken, body }));
   const email = `u${Math.random().toString(36).slice(2)}@latchkey.test`;
   const user = await ask('/users', { name: 'Owner', email });
   const keys = [await ask('/api-keys', { ownerId: user.body.id }), await ask('/api-keys', { ownerId: user.body.id })];
-  const [changed, leaked] = keys.map(({ body }) => ({ id: body.apiKey.id as string, secret: body.secretKey as string }));
+  const [changed, leaked] = keys.map(({ body }) => ({
+    id: body.apiKey.id as string,
+    secret: body.secretKey as string,
+  }));
   return { ownerId: user.body.id as string, changed: changed!.id, leaked: leaked! };
 }
 
@@ -120,7 +139,9 @@ async function freeze(cluster: ProofCluster, row: Row, { ownerId, changed }: Own
 
 /** Whether a change of replica 0 sits in its transaction with the row locked. */
 async function isHeld(cluster: ProofCluster, last: RegExp): Promise<boolean> {
-  const sessions = await cluster.database.query<{ query: string }>(`SELECT query FROM pg_stat_activity WHERE application_name = 'latchkey' AND state = 'idle in transaction'`);
+  const sessions = await cluster.database.query<{ query: string }>(
+    `SELECT query FROM pg_stat_activity WHERE application_name = 'latchkey' AND state = 'idle in transaction'`,
+  );
   return sessions.some(({ query }) => last.test(query));
 }
 
@@ -131,19 +152,26 @@ async function revoke(cluster: ProofCluster, { leaked, ownerId }: Owned, caller:
   const since = () => performance.now() - began;
   const goOn = async (): Promise<void> => {
     for (;;) {
-      const answer = await client.post(`/api-keys/${leaked.id}/revoke${isWaiting ? '?wait=true' : ''}`, { token: cluster.adminToken, body: {}, timeoutMs: 20_000 });
+      const answer = await client.post(`/api-keys/${leaked.id}/revoke${isWaiting ? '?wait=true' : ''}`, {
+        token: cluster.adminToken,
+        body: {},
+        timeoutMs: 20_000,
+      });
       if (answer.status === 200 || answer.body.code === 'ALREADY_REVOKED' || since() > 20_000) return;
     }
   };
   const waited = goOn().then(since);
-  const isRevoked = async () => (await client.post('/verify', { apiKey: caller, body: { key: leaked.secret } })).body.code === 'REVOKED';
+  const isRevoked = async () =>
+    (await client.post('/verify', { apiKey: caller, body: { key: leaked.secret } })).body.code === 'REVOKED';
   while (!(await isRevoked()) && since() < 20_000) await sleep(20);
   const revokedMs = since();
-  if (revokedMs > REVOKED_WITHIN_MS) problems.push(`the leaked key was good for ${Math.round(revokedMs)} ms on the other replica`);
+  if (revokedMs > REVOKED_WITHIN_MS)
+    problems.push(`the leaked key was good for ${Math.round(revokedMs)} ms on the other replica`);
   // A request that waits for the frozen replica keeps nobody else.
   const other = await client.post('/api-keys', { token: cluster.adminToken, body: { ownerId }, timeoutMs: 20_000 });
   if (other.status !== 201) problems.push(`another change of the same owner answered ${other.status}`);
   const waitedMs = await waited;
-  if (waitedMs > (isWaiting ? WAITED_WITHIN_MS : REVOKED_WITHIN_MS)) problems.push(`the revoke answered after ${Math.round(waitedMs)} ms`);
+  if (waitedMs > (isWaiting ? WAITED_WITHIN_MS : REVOKED_WITHIN_MS))
+    problems.push(`the revoke answered after ${Math.round(waitedMs)} ms`);
   return { revokedMs, waitedMs, problems };
 }

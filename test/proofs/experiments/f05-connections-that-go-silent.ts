@@ -27,7 +27,8 @@ interface Ending {
  */
 export const f05: Experiment = {
   id: 'F05',
-  guarantee: 'connections that go silent and are never reset: every request is answered within 10.5 s, cached keys verify, and 2 s after new connections work all does',
+  guarantee:
+    'connections that go silent and are never reset: every request is answered within 10.5 s, cached keys verify, and 2 s after new connections work all does',
   inCi: true,
   fault: { what: 'a statement waits for its answer for as long as it takes', patch: 'waits-for-ever.mjs' },
   run: async ({ size, log, fault }) => {
@@ -43,7 +44,11 @@ export const f05: Experiment = {
         for (const way of ['network', 'standby'] as const) {
           const creating = scene.creates(12);
           await (way === 'network' ? scene.silence() : scene.loseStandby());
-          const endings = [...(await creating), ...(await scene.askAll()), ...(way === 'network' ? await scene.askAll() : [])];
+          const endings = [
+            ...(await creating),
+            ...(await scene.askAll()),
+            ...(way === 'network' ? await scene.askAll() : []),
+          ];
           floors[0] = { ...floors[0], got: floors[0].got + 1 };
           floors.push(...floorsOf(`${way} ${round}`, endings));
           violations.push(...scene.judge(way, endings).map((problem) => `${way} ${round}: ${problem}`));
@@ -53,7 +58,9 @@ export const f05: Experiment = {
           const { backMs, problems } = await scene.comeBack();
           violations.push(...problems.map((problem) => `${way} ${round}: ${problem}`));
           note(`${way}BackMs`, backMs);
-          log(`${way}: slowest answer ${figures[`${way}SlowestMs`]} ms, ${figures[`${way}Unknown`]} unknown, back after ${Math.round(backMs)} ms`);
+          log(
+            `${way}: slowest answer ${figures[`${way}SlowestMs`]} ms, ${figures[`${way}Unknown`]} unknown, back after ${Math.round(backMs)} ms`,
+          );
         }
       }
       const { exitCode, report } = await cluster.doctor();
@@ -71,7 +78,11 @@ function floorsOf(what: string, endings: readonly Ending[]): Floor[] {
   const writes = endings.filter(({ kind }) => /create|revoke|sign-in|usage/.test(kind));
   return [
     floor(`${what}: changes that met the silence`, writes.filter(({ status }) => status === 503).length, 6),
-    floor(`${what}: cached verifies answered`, endings.filter(({ kind, status }) => kind === 'verify' && status === 200).length, 1),
+    floor(
+      `${what}: cached verifies answered`,
+      endings.filter(({ kind, status }) => kind === 'verify' && status === 200).length,
+      1,
+    ),
   ];
 }
 
@@ -107,7 +118,9 @@ class Scene {
 
   /** Creates that are under way when the silence begins: some of them in the middle of a transaction. */
   creates(count: number): Promise<Ending[]> {
-    return Promise.all(Array.from({ length: count }, (_, index) => sleep(index * 5).then(() => this.ask('create', () => this.create()))));
+    return Promise.all(
+      Array.from({ length: count }, (_, index) => sleep(index * 5).then(() => this.ask('create', () => this.create()))),
+    );
   }
 
   /** Connections that are open are never heard again, and new ones are not answered either. */
@@ -144,9 +157,13 @@ class Scene {
       this.ask('create', () => this.create()),
       this.ask('create by a key', () => this.post('/api-keys', { apiKey: this.service.secret, body: {} })),
       this.ask('revoke', () => this.post(`/api-keys/${this.doomed.pop()!.id}/revoke`, { token, body: {} })),
-      this.ask('revoke by a key', () => this.post(`/api-keys/${this.doomed.pop()!.id}/revoke`, { apiKey: this.service.secret, body: {} })),
+      this.ask('revoke by a key', () =>
+        this.post(`/api-keys/${this.doomed.pop()!.id}/revoke`, { apiKey: this.service.secret, body: {} }),
+      ),
       this.ask('list', () => client.request('GET', '/api/v1/api-keys', { token, timeoutMs: 20_000 })),
-      this.ask('sign-in', () => this.post('/auth/login', { body: { email: 'admin@latchkey.test', password: 'a password for proofs' } })),
+      this.ask('sign-in', () =>
+        this.post('/auth/login', { body: { email: 'admin@latchkey.test', password: 'a password for proofs' } }),
+      ),
       this.ask('usage', () => this.post('/usage', { apiKey: this.gateway.secret, body: event })),
       this.ask('audit', () => client.request('GET', '/api/v1/audit-events', { token, timeoutMs: 20_000 })),
       this.ask('verify', () => this.verify()),
@@ -154,12 +171,23 @@ class Scene {
   }
 
   judge(way: 'network' | 'standby', endings: readonly Ending[]): string[] {
-    const problems = endings.filter(({ tookMs }) => tookMs > ANSWERED_WITHIN_MS).map(({ kind, tookMs }) => `${kind} took ${Math.round(tookMs)} ms`);
+    const problems = endings
+      .filter(({ tookMs }) => tookMs > ANSWERED_WITHIN_MS)
+      .map(({ kind, tookMs }) => `${kind} took ${Math.round(tookMs)} ms`);
     problems.push(...endings.filter(({ status }) => status === 0).map(({ kind }) => `${kind} had no answer`));
     // 429: requests of one principal take turns, and those that wait for too long behind others that hang are refused.
-    problems.push(...endings.filter(({ status }) => status >= 300 && status !== 503 && status !== 429).map(({ kind, status, code }) => `${kind} answered ${status} ${code}`));
-    problems.push(...endings.filter(({ kind, status }) => kind === 'verify' && status !== 200).map(({ status }) => `a cached verify answered ${status}`));
-    if (way === 'standby' && !endings.some(({ code }) => code === 'OUTCOME_UNKNOWN')) problems.push('no change said that its outcome is unknown');
+    problems.push(
+      ...endings
+        .filter(({ status }) => status >= 300 && status !== 503 && status !== 429)
+        .map(({ kind, status, code }) => `${kind} answered ${status} ${code}`),
+    );
+    problems.push(
+      ...endings
+        .filter(({ kind, status }) => kind === 'verify' && status !== 200)
+        .map(({ status }) => `a cached verify answered ${status}`),
+    );
+    if (way === 'standby' && !endings.some(({ code }) => code === 'OUTCOME_UNKNOWN'))
+      problems.push('no change said that its outcome is unknown');
     return problems;
   }
 
@@ -175,7 +203,10 @@ class Scene {
     const problems = backMs > BACK_WITHIN_MS ? [`it took ${Math.round(backMs)} ms until changes were made again`] : [];
     const answers = await Promise.all(Array.from({ length: AFTERWARDS }, () => this.askList()));
     const refused = answers.filter(({ status }) => status !== 200);
-    if (refused.length > 0) problems.push(`${refused.length} of ${AFTERWARDS} requests at once were refused afterwards: the pool has lost connections`);
+    if (refused.length > 0)
+      problems.push(
+        `${refused.length} of ${AFTERWARDS} requests at once were refused afterwards: the pool has lost connections`,
+      );
     const [{ count }] = (await this.cluster.database.query<{ count: number }>(
       `SELECT count(*)::int AS count FROM pg_stat_activity WHERE application_name = 'latchkey' AND state LIKE 'idle in transaction%' AND state_change < now() - interval '3 seconds'`,
     )) as [{ count: number }];
@@ -189,7 +220,9 @@ class Scene {
     const revoke = () => this.post(`/api-keys/${id}/revoke`, { token: this.cluster.adminToken, body: {} });
     await patiently(revoke);
     const { status, body } = await revoke();
-    return status === 409 && body.code === 'ALREADY_REVOKED' && !Number.isNaN(Date.parse(body.revokedAt as string)) ? [] : [`a repeated revoke answered ${status} ${JSON.stringify(body)}`];
+    return status === 409 && body.code === 'ALREADY_REVOKED' && !Number.isNaN(Date.parse(body.revokedAt as string))
+      ? []
+      : [`a repeated revoke answered ${status} ${JSON.stringify(body)}`];
   }
 
   private create(): Promise<ProofAnswer> {
@@ -197,7 +230,11 @@ class Scene {
   }
 
   private askList(): Promise<Ending> {
-    return this.ask('list', () => this.cluster.replica(0).client.request('GET', '/api/v1/api-keys?size=1', { token: this.cluster.adminToken, timeoutMs: 20_000 }));
+    return this.ask('list', () =>
+      this.cluster
+        .replica(0)
+        .client.request('GET', '/api/v1/api-keys?size=1', { token: this.cluster.adminToken, timeoutMs: 20_000 }),
+    );
   }
 
   private verify(): Promise<ProofAnswer> {
@@ -211,6 +248,11 @@ class Scene {
   private async ask(kind: string, send: () => Promise<ProofAnswer>): Promise<Ending> {
     const began = performance.now();
     const answer = await send().catch(() => null);
-    return { kind, status: answer?.status ?? 0, code: answer?.body?.code as string | undefined, tookMs: performance.now() - began };
+    return {
+      kind,
+      status: answer?.status ?? 0,
+      code: answer?.body?.code as string | undefined,
+      tookMs: performance.now() - began,
+    };
   }
 }

@@ -19,8 +19,7 @@ export const f06: Experiment = {
   fault: { what: 'the time of day is that of the host', patch: 'trusts-host-clock.mjs' },
   run: async ({ log, fault }): Promise<Outcome> => {
     const ahead = await movedClock(OFF_MS);
-    if (ahead === null)
-      return { skipped: NO_MOVED_CLOCK };
+    if (ahead === null) return { skipped: NO_MOVED_CLOCK };
     const behind = { ...ahead, FAKETIME: `-${OFF_MS / 1000}` };
     const cluster = await ProofCluster.startOn(await ProofDatabase.start(), 3, {}, fault, [], [{}, ahead, behind]);
     try {

@@ -12,16 +12,21 @@ const OTHERS_WITHIN_MS = 1_000;
 /** One replica is 500 ms from PostgreSQL, the other beside it; both change keys, of owners of their own. */
 export const f09: Experiment = {
   id: 'F09',
-  guarantee: 'a replica 500 ms from PostgreSQL makes a create in six round trips, and the changes of another take under 1 s',
+  guarantee:
+    'a replica 500 ms from PostgreSQL makes a create in six round trips, and the changes of another take under 1 s',
   inCi: true,
   fault: { what: 'the head row is locked for three round trips', patch: 'commits-by-itself.mjs' },
   run: async ({ size, fault }) => {
     const cluster = await ProofCluster.start(2, {}, fault, [], {}, true);
     const violations: string[] = [];
-    const ask = (replica: number, path: string, body: unknown) => cluster.replica(replica).client.post(path, { token: cluster.adminToken, body, timeoutMs: 30_000 });
+    const ask = (replica: number, path: string, body: unknown) =>
+      cluster.replica(replica).client.post(path, { token: cluster.adminToken, body, timeoutMs: 30_000 });
     try {
       const owners: string[] = [];
-      for (const name of ['far', 'near']) owners.push((await patiently(() => ask(1, '/users', { name, email: `${name}@latchkey.test` }))).body.id as string);
+      for (const name of ['far', 'near'])
+        owners.push(
+          (await patiently(() => ask(1, '/users', { name, email: `${name}@latchkey.test` }))).body.id as string,
+        );
       // Its connections are there: what is measured is a change.
       for (let index = 0; index < 3; index += 1) await patiently(() => ask(0, '/api-keys', { ownerId: owners[0] }));
       cluster.ways[0]!.setLatency(FAR_MS / 2);
@@ -40,12 +45,25 @@ export const f09: Experiment = {
       };
       await Promise.all([make('far', 0, owners[0]!, 0), make('near', 1, owners[1]!, 10)]);
       const kept = await cluster.database.query('SELECT 1 FROM api_key WHERE id = ANY($1)', [acknowledged]);
-      if (kept.length !== acknowledged.length) violations.push(`${acknowledged.length} keys were acknowledged, ${kept.length} are there`);
+      if (kept.length !== acknowledged.length)
+        violations.push(`${acknowledged.length} keys were acknowledged, ${kept.length} are there`);
       const slowest = { far: Math.round(Math.max(...times.far)), near: Math.round(Math.max(...times.near)) };
       if (slowest.far > CREATE_WITHIN_MS) violations.push(`a create of the far replica took ${slowest.far} ms`);
       if (slowest.near > OTHERS_WITHIN_MS) violations.push(`a create of the near replica took ${slowest.near} ms`);
-      const floors = [floor('creates from afar', times.far.length, 3), floor('creates beside PostgreSQL', times.near.length, 20)] as const;
-      return { violations, floors, figures: { farCreates: times.far.length, nearCreates: times.near.length, slowestFarMs: slowest.far, slowestNearMs: slowest.near } };
+      const floors = [
+        floor('creates from afar', times.far.length, 3),
+        floor('creates beside PostgreSQL', times.near.length, 20),
+      ] as const;
+      return {
+        violations,
+        floors,
+        figures: {
+          farCreates: times.far.length,
+          nearCreates: times.near.length,
+          slowestFarMs: slowest.far,
+          slowestNearMs: slowest.near,
+        },
+      };
     } finally {
       await cluster.stop();
     }

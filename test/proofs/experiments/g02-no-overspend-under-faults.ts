@@ -14,7 +14,13 @@ const MICRO_CENTS = 1_000_000;
 /** Enough for some seconds of traffic, so that most faults meet a budget that is nearly used up. */
 const LIMIT = 300 * MICRO_CENTS;
 /** By turns, so that each comes in a short run too. */
-const FAULTS = ['a replica is killed', 'a replica stands still', 'PostgreSQL is killed', 'a replica is killed', 'the network is silent'] as const;
+const FAULTS = [
+  'a replica is killed',
+  'a replica stands still',
+  'PostgreSQL is killed',
+  'a replica is killed',
+  'the network is silent',
+] as const;
 type BrokenBy = (typeof FAULTS)[number];
 
 /**
@@ -24,7 +30,8 @@ type BrokenBy = (typeof FAULTS)[number];
  */
 export const g02: Experiment = {
   id: 'G02',
-  guarantee: 'no overspend and no acknowledged report lost by 64 clients under kills, pauses, crashes of PostgreSQL, repeated reports and releases; the doctor is content',
+  guarantee:
+    'no overspend and no acknowledged report lost by 64 clients under kills, pauses, crashes of PostgreSQL, repeated reports and releases; the doctor is content',
   inCi: true,
   fault: { what: 'what a call draws from a lease stays in it', patch: 'draws-without-test.mjs' },
   run: async ({ size, random, log, fault }) => {
@@ -37,7 +44,12 @@ export const g02: Experiment = {
       const figures = { rounds, faults: 0, calls: 0, admitted: 0, refused: 0, undecided: 0, spentMicroCents: 0 };
       for (let round = 0; round < rounds && violations.length === 0; round += 1) {
         const key = await cluster.createKey({ budgetLimitCents: LIMIT / MICRO_CENTS });
-        const spenders = new Spenders(cluster, key, caller.secret, LIMIT, random, { clients: CLIENTS, thinkMs: 400, repeats: 0.2, withFaults: true });
+        const spenders = new Spenders(cluster, key, caller.secret, LIMIT, random, {
+          clients: CLIENTS,
+          thinkMs: 400,
+          repeats: 0.2,
+          withFaults: true,
+        });
         const spending = spenders.spend(Number.POSITIVE_INFINITY, MOST_ROUNDS * roundMs);
         const until = performance.now() + roundMs;
         // On a slow machine a start takes so long that not every kind would come.
@@ -58,7 +70,8 @@ export const g02: Experiment = {
         const spent = Number(account!.spent);
         violations.push(...spenders.violations);
         if (spent > LIMIT) violations.push(`overspent: ${spent} of ${LIMIT} µ¢`);
-        if (spent !== spenders.acknowledged) violations.push(`${spenders.acknowledged} µ¢ were acknowledged, ${spent} are in the account`);
+        if (spent !== spenders.acknowledged)
+          violations.push(`${spenders.acknowledged} µ¢ were acknowledged, ${spent} are in the account`);
         if (spenders.late > 0) violations.push(`${spenders.late} reports in time were called late`);
         if (account!.overdraft !== '0') violations.push(`an overdraft of ${account!.overdraft} µ¢`);
         figures.calls += spenders.calls;
@@ -66,7 +79,9 @@ export const g02: Experiment = {
         figures.refused += spenders.refused;
         figures.undecided += spenders.undecided;
         figures.spentMicroCents += spent;
-        log(`round ${round}: ${spenders.calls} calls, ${spenders.admitted} admitted, ${spenders.refused} refused, ${spenders.undecided} undecided, ${spent} of ${LIMIT} µ¢ spent`);
+        log(
+          `round ${round}: ${spenders.calls} calls, ${spenders.admitted} admitted, ${spenders.refused} refused, ${spenders.undecided} undecided, ${spent} of ${LIMIT} µ¢ spent`,
+        );
         violations.push(...(await bookDifferences(cluster)));
       }
       const { exitCode, report } = await cluster.doctor();

@@ -48,9 +48,12 @@ export const g03: Experiment = {
           for (let attempt = 0; ; attempt += 1) {
             if (attempt > 0) retries += 1;
             const { client } = cluster.replica(index + attempt);
-            const answer = await client.post('/usage', { token: cluster.adminToken, body: { events }, timeoutMs: 3_000 }).catch(() => null);
+            const answer = await client
+              .post('/usage', { token: cluster.adminToken, body: { events }, timeoutMs: 3_000 })
+              .catch(() => null);
             if (answer?.status === 200) break;
-            if (answer !== null && answer.status < 500) throw new Error(`a report answered ${answer.status}: ${JSON.stringify(answer.body)}`);
+            if (answer !== null && answer.status < 500)
+              throw new Error(`a report answered ${answer.status}: ${JSON.stringify(answer.body)}`);
             // Events that were never acknowledged may be there or not: whoever stops here knows nothing of them.
             if (!reporting && attempt > 20) return;
             await sleep(20);
@@ -58,7 +61,10 @@ export const g03: Experiment = {
           for (const { id } of events) acknowledged.add(id);
           // An acknowledgement that got lost on the way: the same once more.
           if (random.next() < 0.3) {
-            const again = await cluster.replica(index + 1).client.post('/usage', { token: cluster.adminToken, body: { events }, timeoutMs: 3_000 }).catch(() => null);
+            const again = await cluster
+              .replica(index + 1)
+              .client.post('/usage', { token: cluster.adminToken, body: { events }, timeoutMs: 3_000 })
+              .catch(() => null);
             if (again?.status === 200) repeated += events.length;
           }
         }
@@ -88,7 +94,9 @@ export const g03: Experiment = {
         ...[...acknowledged].filter((id) => !kept.has(id)).map((id) => `lost: ${id}`),
         ...rows.filter(({ event_id }) => !sent.has(event_id)).map(({ event_id }) => `invented: ${event_id}`),
         ...rows.filter(({ n }) => n !== 1).map(({ event_id, n }) => `counted ${n} times: ${event_id}`),
-        ...rows.filter(({ event_id, cost }) => Number(cost) !== Math.round((sent.get(event_id)?.costCents ?? 0) * 1e6)).map(({ event_id }) => `another cost: ${event_id}`),
+        ...rows
+          .filter(({ event_id, cost }) => Number(cost) !== Math.round((sent.get(event_id)?.costCents ?? 0) * 1e6))
+          .map(({ event_id }) => `another cost: ${event_id}`),
         ...(await bookDifferences(cluster)),
       ];
       const floors = [
@@ -96,7 +104,11 @@ export const g03: Experiment = {
         floor('requests sent again', retries, SIZES[size].kills / 4),
         floor('events that were sent again after they were acknowledged', repeated, LEAST_A_KILL),
       ] as const;
-      return { violations, floors, figures: { ...SIZES[size], acknowledged: acknowledged.size, kept: kept.size, retries } };
+      return {
+        violations,
+        floors,
+        figures: { ...SIZES[size], acknowledged: acknowledged.size, kept: kept.size, retries },
+      };
     } finally {
       await cluster.stop();
     }

@@ -26,14 +26,21 @@ export const g04: Experiment = {
     try {
       const keys: string[] = [];
       for (let index = 0; index < KEYS; index += 1) keys.push((await cluster.createKey()).id);
-      const events = Array.from({ length: IDS[size] }, (_, index) => ({ id: `e${index}`, apiKeyId: keys[index % KEYS]!, costCents: 0.25, model: `m${index % 7}` }));
+      const events = Array.from({ length: IDS[size] }, (_, index) => ({
+        id: `e${index}`,
+        apiKeyId: keys[index % KEYS]!,
+        costCents: 0.25,
+        model: `m${index % 7}`,
+      }));
       const violations: string[] = [];
       const counts = { accepted: 0, duplicate: 0 };
 
       let refused = 0;
       const send = async (replica: number, batch: readonly unknown[]) => {
         for (;;) {
-          const answer = await cluster.replica(replica).client.post('/usage', { token: cluster.adminToken, body: { events: batch }, timeoutMs: 30_000 });
+          const answer = await cluster
+            .replica(replica)
+            .client.post('/usage', { token: cluster.adminToken, body: { events: batch }, timeoutMs: 30_000 });
           // A full queue: some of it may have counted, and comes back as duplicates.
           if (answer.status !== 503) return answer;
           refused += 1;
@@ -42,7 +49,14 @@ export const g04: Experiment = {
       const started = performance.now();
       for (let from = 0; from < events.length; from += PER_REQUEST) {
         const batch = events.slice(from, from + PER_REQUEST);
-        const answers = await Promise.all([0, 1, 2].map((replica) => send(replica, [...batch].sort(() => random.next() - 0.5))));
+        const answers = await Promise.all(
+          [0, 1, 2].map((replica) =>
+            send(
+              replica,
+              [...batch].sort(() => random.next() - 0.5),
+            ),
+          ),
+        );
         for (const { status, body } of answers) {
           if (status !== 200) violations.push(`a report answered ${status}: ${JSON.stringify(body).slice(0, 200)}`);
           for (const { id, outcome } of (body.results ?? []) as { id: string; outcome: keyof typeof counts }[]) {
@@ -56,17 +70,23 @@ export const g04: Experiment = {
       log(`${counts.accepted} accepted, ${counts.duplicate} duplicates in ${seconds.toFixed(1)} s`);
 
       let conflicts = 0;
-      const changed = Array.from({ length: CONFLICTS }, () => random.pick(events)).map((event) => ({ ...event, costCents: 0.5 }));
+      const changed = Array.from({ length: CONFLICTS }, () => random.pick(events)).map((event) => ({
+        ...event,
+        costCents: 0.5,
+      }));
       const { status, body } = await send(0, changed);
       for (const { outcome } of body.results as { outcome: string }[]) if (outcome === 'conflict') conflicts += 1;
-      if (status !== 409 || body.code !== 'USAGE_CONFLICT' || conflicts !== CONFLICTS) violations.push(`${conflicts} of ${CONFLICTS} conflicts seen, status ${status}`);
+      if (status !== 409 || body.code !== 'USAGE_CONFLICT' || conflicts !== CONFLICTS)
+        violations.push(`${conflicts} of ${CONFLICTS} conflicts seen, status ${status}`);
 
       const [total] = await cluster.database.query<{ n: number; requests: number }>(
         'SELECT (SELECT count(*)::int FROM usage_event) AS n, (SELECT sum(requests)::int FROM key_totals) AS requests',
       );
       const acknowledgedOnce = refused === 0 ? counts.accepted === IDS[size] : counts.accepted <= IDS[size];
       if (!acknowledgedOnce || total!.n !== IDS[size] || total!.requests !== IDS[size]) {
-        violations.push(`${IDS[size]} ids, ${counts.accepted} accepted, ${total!.n} events, ${total!.requests} in the totals`);
+        violations.push(
+          `${IDS[size]} ids, ${counts.accepted} accepted, ${total!.n} events, ${total!.requests} in the totals`,
+        );
       }
       violations.push(...(await bookDifferences(cluster)));
       const floors = [
@@ -74,7 +94,17 @@ export const g04: Experiment = {
         floor('events told to be duplicates', counts.duplicate, IDS[size]),
         floor('conflicts told', conflicts, 1),
       ] as const;
-      return { violations, floors, figures: { ids: IDS[size], ...counts, conflicts, refused, eventsPerSecond: Math.round((3 * IDS[size]) / seconds) } };
+      return {
+        violations,
+        floors,
+        figures: {
+          ids: IDS[size],
+          ...counts,
+          conflicts,
+          refused,
+          eventsPerSecond: Math.round((3 * IDS[size]) / seconds),
+        },
+      };
     } finally {
       await cluster.stop();
     }

@@ -44,11 +44,17 @@ interface Setting {
 const KINDS = {
   revoke: async (setting) => {
     const key = await setting.cluster.createKey();
-    return { isAccepted: verify(setting, { key: key.secret }), change: (wait) => manage(setting, 'POST', `/api-keys/${key.id}/revoke${wait}`) };
+    return {
+      isAccepted: verify(setting, { key: key.secret }),
+      change: (wait) => manage(setting, 'POST', `/api-keys/${key.id}/revoke${wait}`),
+    };
   },
   disable: async (setting) => {
     const key = await setting.cluster.createKey();
-    return { isAccepted: verify(setting, { key: key.secret }), change: (wait) => manage(setting, 'POST', `/api-keys/${key.id}/deactivate${wait}`) };
+    return {
+      isAccepted: verify(setting, { key: key.secret }),
+      change: (wait) => manage(setting, 'POST', `/api-keys/${key.id}/deactivate${wait}`),
+    };
   },
   narrow: async (setting) => {
     const key = await setting.cluster.createKey({ scopes: ['chat:read', 'chat:write'] });
@@ -65,7 +71,9 @@ const KINDS = {
       change: async (wait) => {
         for (let ahead = EXPIRES_IN_MS; ; ahead *= 2) {
           expiresAtMs = Date.now() + ahead;
-          const answer = await manage(setting, 'PATCH', `/api-keys/${key.id}${wait}`, { expiresAt: new Date(expiresAtMs).toISOString() });
+          const answer = await manage(setting, 'PATCH', `/api-keys/${key.id}${wait}`, {
+            expiresAt: new Date(expiresAtMs).toISOString(),
+          });
           // On a machine that is busy the instant may have passed before the request arrived.
           if (answer.status === 400 && ahead < PATIENCE_MS) continue;
           await sleep(Math.max(0, expiresAtMs - Date.now()));
@@ -76,7 +84,11 @@ const KINDS = {
     };
   },
   ownerDisabled: async (setting, round) => {
-    const user = await manage(setting, 'POST', '/users', { email: `owner-${round}@latchkey.test`, name: `Owner ${round}`, password: `the password of ${round}` });
+    const user = await manage(setting, 'POST', '/users', {
+      email: `owner-${round}@latchkey.test`,
+      name: `Owner ${round}`,
+      password: `the password of ${round}`,
+    });
     const key = await setting.cluster.createKey({ ownerId: created(user).id });
     return {
       isAccepted: verify(setting, { key: key.secret }),
@@ -89,7 +101,12 @@ const KINDS = {
     const key = await setting.cluster.createKey({ roles: [name] });
     const asked = await setting.cluster.createKey();
     return {
-      isAccepted: async (replica) => (await setting.cluster.replica(replica).client.post('/verify', { apiKey: key.secret, body: { key: asked.secret } })).status === 200,
+      isAccepted: async (replica) =>
+        (
+          await setting.cluster
+            .replica(replica)
+            .client.post('/verify', { apiKey: key.secret, body: { key: asked.secret } })
+        ).status === 200,
       change: (wait) => manage(setting, 'PATCH', `/roles/${name}${wait}`, { permissions: [] }),
     };
   },
@@ -101,7 +118,8 @@ const NAMES = Object.keys(KINDS) as KindName[];
 /** Keys in use on three replicas are revoked, disabled, narrowed, expire, and lose their owner or role. */
 export const g05: Experiment = {
   id: 'G05',
-  guarantee: 'revoke, disable, expiry, narrowing, owner disabled and role changed take effect on every replica, counted from the commit: p99 ≤ 100 ms, max ≤ 1 s; after the answer to ?wait=true at once',
+  guarantee:
+    'revoke, disable, expiry, narrowing, owner disabled and role changed take effect on every replica, counted from the commit: p99 ≤ 100 ms, max ≤ 1 s; after the answer to ?wait=true at once',
   inCi: true,
   fault: { what: 'notices wake nobody, and nobody waits for the replicas', patch: 'deaf-replicas.mjs' },
   run: async ({ size, log, fault }) => {
@@ -116,7 +134,10 @@ export const g05: Experiment = {
       for (const line of trial.summary()) log(line);
       const all = trial.lags();
       const verifyP99Ms = quantile(trial.durations, 0.99);
-      const [judgedMs, commitMs] = [all, trial.commits].map((times) => quantile(times, JUDGED_QUANTILE[size])) as [number, number];
+      const [judgedMs, commitMs] = [all, trial.commits].map((times) => quantile(times, JUDGED_QUANTILE[size])) as [
+        number,
+        number,
+      ];
       const boundMs = Math.max(P99_MS, BUSY * verifyP99Ms, P99_MS + commitMs);
       if (judgedMs > boundMs) {
         trial.violations.push(
@@ -128,11 +149,27 @@ export const g05: Experiment = {
         violations: trial.violations,
         floors: [
           floor('calls refused after a change', trial.refused, REFUSALS * 3 * ROUNDS[size] * NAMES.length),
-          floor('calls within the bound after a commit, on each replica, in the mean', trial.callsWithin(boundMs), LEAST_WITHIN_BOUND),
+          floor(
+            'calls within the bound after a commit, on each replica, in the mean',
+            trial.callsWithin(boundMs),
+            LEAST_WITHIN_BOUND,
+          ),
           ...floorsOfKinds('changes counted from the commit:', NAMES, trial.counted, ROUNDS[size] - waited),
           ...floorsOfKinds('changes that waited:', NAMES, trial.waited, waited),
         ],
-        figures: { roundsOfEach: ROUNDS[size], kinds: NAMES.length, ...trial.maxima(), p50Ms: quantile(all, 0.5), p99Ms: quantile(all, 0.99), commitMs, boundMs, maxMs: quantile(all, 1), verifyP99Ms, askedEveryMs: quantile(trial.gaps, 0.5), acceptedAfterWait: trial.acceptedAfterWait },
+        figures: {
+          roundsOfEach: ROUNDS[size],
+          kinds: NAMES.length,
+          ...trial.maxima(),
+          p50Ms: quantile(all, 0.5),
+          p99Ms: quantile(all, 0.99),
+          commitMs,
+          boundMs,
+          maxMs: quantile(all, 1),
+          verifyP99Ms,
+          askedEveryMs: quantile(trial.gaps, 0.5),
+          acceptedAfterWait: trial.acceptedAfterWait,
+        },
       };
     } finally {
       await cluster.stop();
@@ -191,7 +228,7 @@ class Trial {
 
   private async once(name: KindName, round: number): Promise<void> {
     const waits = round % WAIT_EVERY === WAIT_EVERY - 1;
-    const watch = new Watch(await (KINDS[name])(this.setting, round));
+    const watch = new Watch(await KINDS[name](this.setting, round));
     await watch.untilAccepted();
     const { fromMs, answeredMs, problems } = await watch.change(this.setting, waits);
     await watch.untilRefused(Math.max(fromMs, answeredMs));
@@ -209,7 +246,8 @@ class Trial {
       this.lagsOf.get(name)!.push(lagMs);
       this.commits.push(commitMs);
     } else if (lagMs > watch.allowedAfterWaitMs) this.acceptedAfterWait += 1;
-    if (waits && lagMs > watch.allowedAfterWaitMs) this.violations.push(`${name} ${round}: accepted ${lagMs} ms after the answer to ?wait=true`);
+    if (waits && lagMs > watch.allowedAfterWaitMs)
+      this.violations.push(`${name} ${round}: accepted ${lagMs} ms after the answer to ?wait=true`);
     const longestMs = Math.max(...watch.durations());
     if (!waits && lagMs > Math.max(MAX_LAG_MS, BUSY * longestMs, MAX_LAG_MS + commitMs)) {
       this.violations.push(
@@ -254,13 +292,17 @@ class Watch {
 
   async untilAccepted(): Promise<void> {
     const until = Date.now() + PATIENCE_MS;
-    const isAccepted = () => [0, 1, 2].every((replica) => this.calls.some((call) => call.replica === replica && call.isAccepted));
+    const isAccepted = () =>
+      [0, 1, 2].every((replica) => this.calls.some((call) => call.replica === replica && call.isAccepted));
     while (!isAccepted() && Date.now() < until) await sleep(1);
     if (!isAccepted()) this.problems.push('it was not accepted before the change');
   }
 
   /** Makes the change; gives the instant of its commit and that of its answer. */
-  async change({ cluster }: Setting, waits: boolean): Promise<{ fromMs: number; answeredMs: number; problems: string[] }> {
+  async change(
+    { cluster }: Setting,
+    waits: boolean,
+  ): Promise<{ fromMs: number; answeredMs: number; problems: string[] }> {
     const { status, headers, body } = await this.one.change(waits ? '?wait=true' : '');
     const answeredMs = Math.max(Date.now(), this.one.countsFromMs?.() ?? 0);
     this.fromMs = this.one.countsFromMs?.() ?? (await committedAtMs(cluster, String(headers['x-request-id'])));
@@ -270,17 +312,26 @@ class Watch {
 
   /** What a replica has evicted it does not accept again (G06): a short quiet is enough. */
   async untilRefused(sinceMs: number): Promise<void> {
-    const refusals = (replica: number) => this.calls.filter((call) => call.replica === replica && !call.isAccepted && call.sentMs > sinceMs).length;
-    const isQuiet = () => [0, 1, 2].every((replica) => refusals(replica) >= REFUSALS) && Date.now() > sinceMs + this.lagSince(sinceMs) + QUIET_MS;
+    const refusals = (replica: number) =>
+      this.calls.filter((call) => call.replica === replica && !call.isAccepted && call.sentMs > sinceMs).length;
+    const isQuiet = () =>
+      [0, 1, 2].every((replica) => refusals(replica) >= REFUSALS) &&
+      Date.now() > sinceMs + this.lagSince(sinceMs) + QUIET_MS;
     while (!isQuiet() && Date.now() < sinceMs + PATIENCE_MS) await sleep(5);
-    if (![0, 1, 2].every((replica) => refusals(replica) > 0)) this.problems.push('a replica refused nothing after the change');
+    if (![0, 1, 2].every((replica) => refusals(replica) > 0))
+      this.problems.push('a replica refused nothing after the change');
     this.isOver = true;
     await Promise.all(this.clients);
   }
 
   /** Milliseconds until the last call was sent that was accepted; 0: none was. */
   lagSince(sinceMs: number): number {
-    return Math.max(0, ...this.calls.filter(({ isAccepted }) => isAccepted).map(({ sentMs }) => Math.round(10 * (sentMs - sinceMs)) / 10));
+    return Math.max(
+      0,
+      ...this.calls
+        .filter(({ isAccepted }) => isAccepted)
+        .map(({ sentMs }) => Math.round(10 * (sentMs - sinceMs)) / 10),
+    );
   }
 
   /** Of each call that was sent after an instant, how many milliseconds after. */
@@ -295,7 +346,9 @@ class Watch {
   /** Between calls of one replica that were sent after the change. */
   gaps(): number[] {
     return [0, 1, 2].flatMap((replica) => {
-      const times = this.calls.filter((call) => call.replica === replica && call.sentMs > this.fromMs).map(({ sentMs }) => sentMs);
+      const times = this.calls
+        .filter((call) => call.replica === replica && call.sentMs > this.fromMs)
+        .map(({ sentMs }) => sentMs);
       const inOrder = times.sort((left, right) => left - right);
       return inOrder.slice(1).map((at, index) => at - inOrder[index]!);
     });
@@ -324,11 +377,14 @@ async function committedAtMs({ database }: ProofCluster, requestId: string): Pro
 }
 
 function verify({ cluster, callerSecret }: Setting, body: Record<string, unknown>): Case['isAccepted'] {
-  return async (replica) => (await cluster.replica(replica).client.post('/verify', { apiKey: callerSecret, body })).body.valid === true;
+  return async (replica) =>
+    (await cluster.replica(replica).client.post('/verify', { apiKey: callerSecret, body })).body.valid === true;
 }
 
 function manage({ cluster }: Setting, method: string, path: string, body?: unknown): Promise<ProofAnswer> {
-  return patiently(() => cluster.replica(0).client.request(method, `/api/v1${path}`, { token: cluster.adminToken, body }));
+  return patiently(() =>
+    cluster.replica(0).client.request(method, `/api/v1${path}`, { token: cluster.adminToken, body }),
+  );
 }
 
 function created({ status, body }: ProofAnswer): { id: string } {

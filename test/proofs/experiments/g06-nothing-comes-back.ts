@@ -28,16 +28,32 @@ export const g06: Experiment = {
     try {
       const caller = await cluster.createKey({ roles: ['gateway'] });
       // Of an owner each: changes of one owner's keys wait for each other.
-      const keys = await Promise.all(Array.from({ length: KEYS }, async (_, index) => cluster.createKey({ ownerId: await newOwner(cluster, index) })));
+      const keys = await Promise.all(
+        Array.from({ length: KEYS }, async (_, index) =>
+          cluster.createKey({ ownerId: await newOwner(cluster, index) }),
+        ),
+      );
       const race = new Race(cluster, caller.secret, random);
       await Promise.all(keys.map((key) => race.run(key, LOOPS[size])));
-      log(`${race.loops} loops, ${race.raced} verifies beside them, ${race.accepted} of them accepted, ${race.resurrected} after the change`);
+      log(
+        `${race.loops} loops, ${race.raced} verifies beside them, ${race.accepted} of them accepted, ${race.resurrected} after the change`,
+      );
       const floors = [
         floor('changes made', race.loops, LOOPS[size]),
         floor('verifies accepted beside the changes', race.accepted, LOOPS[size] / 10),
         floor('verifies refused after the change', race.refused, LOOPS[size] * LOOKS),
       ] as const;
-      return { violations: race.violations, floors, figures: { loops: race.loops, raced: race.raced, acceptedBeside: race.accepted, resurrected: race.resurrected, slowestChangeMs: Math.round(race.slowestChangeMs) } };
+      return {
+        violations: race.violations,
+        floors,
+        figures: {
+          loops: race.loops,
+          raced: race.raced,
+          acceptedBeside: race.accepted,
+          resurrected: race.resurrected,
+          slowestChangeMs: Math.round(race.slowestChangeMs),
+        },
+      };
     } finally {
       await cluster.stop();
     }
@@ -85,7 +101,9 @@ class Race {
         this.refused += accepted.length - where.length;
         if (where.length > 0) {
           this.resurrected += 1;
-          this.violations.push(`loop ${loop}, look ${look}: accepted on replica ${where.join(', ')} after it was switched off everywhere`);
+          this.violations.push(
+            `loop ${loop}, look ${look}: accepted on replica ${where.join(', ')} after it was switched off everywhere`,
+          );
         }
         await sleep(BETWEEN_LOOKS_MS);
       }
@@ -101,7 +119,9 @@ class Race {
     const { client, name } = this.random.pick(this.cluster.replicas);
     const began = performance.now();
     try {
-      const { status, body } = await patiently(() => client.post(`/api-keys/${id}/${verb}`, { token: this.cluster.adminToken, timeoutMs: 40_000 }));
+      const { status, body } = await patiently(() =>
+        client.post(`/api-keys/${id}/${verb}`, { token: this.cluster.adminToken, timeoutMs: 40_000 }),
+      );
       if (status >= 300) this.violations.push(`${verb} answered ${status}: ${JSON.stringify(body)}`);
     } catch (error) {
       this.violations.push(`${verb} on ${name} had no answer: ${String(error)}`);
@@ -111,7 +131,9 @@ class Race {
 
   private async isAccepted(replica: number, secret: string): Promise<boolean> {
     try {
-      const { body } = await this.cluster.replica(replica).client.post('/verify', { apiKey: this.callerSecret, body: { key: secret } });
+      const { body } = await this.cluster
+        .replica(replica)
+        .client.post('/verify', { apiKey: this.callerSecret, body: { key: secret } });
       return body.valid === true;
     } catch (error) {
       this.violations.push(`a verify on replica ${replica} had no answer: ${String(error)}`);

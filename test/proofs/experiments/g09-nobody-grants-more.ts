@@ -25,24 +25,41 @@ const PASSWORD = 'the password of an actor';
 const ROUTES: Readonly<Record<string, Route>> = { ...KEY_ROUTES, ...USER_ROUTES };
 
 /** Members that no route takes, or not in this form. */
-const FORGED = [{ maxExpiresAt: '2099-01-01T00:00:00Z' }, { deactivatedBy: null }, { isSeeded: true }, { ownerId: { id: 'me' } }, { roles: { 0: 'admin' } }] as const;
+const FORGED = [
+  { maxExpiresAt: '2099-01-01T00:00:00Z' },
+  { deactivatedBy: null },
+  { isSeeded: true },
+  { ownerId: { id: 'me' } },
+  { roles: { 0: 'admin' } },
+] as const;
 
 const BOUNDED: WorldPolicy = { maxRateLimitPerMinute: 20, reservedTagPrefixes: ['plan:'] };
 const USERS_AND_ROLES = ['platform:users:*', 'platform:roles:*'];
 
 /** What the people hold who make attempts, beside grants that are drawn. It never changes. */
-const PEOPLE: readonly { readonly grants: readonly string[]; readonly policy?: WorldPolicy; readonly extra: number }[] = [
-  { grants: ['*'], extra: 0 },
-  { grants: USERS_AND_ROLES, extra: 6 },
-  { grants: [...USERS_AND_ROLES, 'platform:api-keys:*'], extra: 6 },
-  { grants: ['platform:api-keys:create'], policy: BOUNDED, extra: 2 },
-  { grants: [], extra: 0 },
-  { grants: ['platform:api-keys:create', 'platform:api-keys:assign'], extra: 6 },
-  { grants: ['platform:api-keys:update'], extra: 3 },
-  { grants: [...USERS_AND_ROLES, 'platform:api-keys:create', 'platform:api-keys:assign', 'platform:api-keys:delete'], policy: BOUNDED, extra: 6 },
-];
+const PEOPLE: readonly { readonly grants: readonly string[]; readonly policy?: WorldPolicy; readonly extra: number }[] =
+  [
+    { grants: ['*'], extra: 0 },
+    { grants: USERS_AND_ROLES, extra: 6 },
+    { grants: [...USERS_AND_ROLES, 'platform:api-keys:*'], extra: 6 },
+    { grants: ['platform:api-keys:create'], policy: BOUNDED, extra: 2 },
+    { grants: [], extra: 0 },
+    { grants: ['platform:api-keys:create', 'platform:api-keys:assign'], extra: 6 },
+    { grants: ['platform:api-keys:update'], extra: 3 },
+    {
+      grants: [...USERS_AND_ROLES, 'platform:api-keys:create', 'platform:api-keys:assign', 'platform:api-keys:delete'],
+      policy: BOUNDED,
+      extra: 6,
+    },
+  ];
 /** Keys that make attempts: of which of the people, with whose role. */
-const KEYS = [[0, 2], [0, 7], [1, 1], [5, 5], [6, 6]] as const;
+const KEYS = [
+  [0, 2],
+  [0, 7],
+  [1, 1],
+  [5, 5],
+  [6, 6],
+] as const;
 
 /**
  * Random attempts over every route that changes keys, users and roles, by people and by keys, judged by an oracle that
@@ -66,8 +83,16 @@ export const g09: Experiment = {
       log(`${trial.allowed} allowed, ${trial.refused} refused, ${trial.forged} with a forged member`);
       return {
         violations: trial.violations,
-        floors: [floor('attempts with a forged member refused', trial.forged, FLOOR[size]), ...trial.floors(FLOOR[size])],
-        figures: { routes: Object.keys(ROUTES).length, allowed: trial.allowed, refused: trial.refused, forged: trial.forged },
+        floors: [
+          floor('attempts with a forged member refused', trial.forged, FLOOR[size]),
+          ...trial.floors(FLOOR[size]),
+        ],
+        figures: {
+          routes: Object.keys(ROUTES).length,
+          allowed: trial.allowed,
+          refused: trial.refused,
+          forged: trial.forged,
+        },
       };
     } finally {
       await cluster.stop();
@@ -138,12 +163,19 @@ class Trial {
     const wasDone = answer.status < 300 && (attempt.wasDone?.(answer) ?? true);
     if (isForged) {
       this.forged += 1;
-      if (answer.status < 300) this.violations.push(`round ${round}, ${name} by ${actor.label}: a forged member was taken: ${JSON.stringify(body)}`);
+      if (answer.status < 300)
+        this.violations.push(
+          `round ${round}, ${name} by ${actor.label}: a forged member was taken: ${JSON.stringify(body)}`,
+        );
       return;
     }
     if (attempt.rights !== 'either' && attempt.rights !== wasDone) {
-      const told = wasDone ? 'was allowed, and must not be' : `was refused, and must not be (${answer.status} ${JSON.stringify(answer.body).slice(0, 300)})`;
-      this.violations.push(`round ${round}, ${name} by ${actor.label} ${told}: ${attempt.method} ${attempt.path} ${JSON.stringify(body)}`);
+      const told = wasDone
+        ? 'was allowed, and must not be'
+        : `was refused, and must not be (${answer.status} ${JSON.stringify(answer.body).slice(0, 300)})`;
+      this.violations.push(
+        `round ${round}, ${name} by ${actor.label} ${told}: ${attempt.method} ${attempt.path} ${JSON.stringify(body)}`,
+      );
     }
     const count = this.counts.get(name)!;
     if (wasDone) {
@@ -171,7 +203,14 @@ class Trial {
   /** There is always something to try it on. */
   private async replenish(): Promise<void> {
     while (this.draw.targetRoles().length < 8) {
-      const policy = this.random.pick([null, null, {}, BOUNDED, { maxRateLimitPerMinute: 5 }, { reservedTagPrefixes: ['plan:'] }]);
+      const policy = this.random.pick([
+        null,
+        null,
+        {},
+        BOUNDED,
+        { maxRateLimitPerMinute: 5 },
+        { reservedTagPrefixes: ['plan:'] },
+      ]);
       await this.addRole(`role-${this.draw.name()}`, this.draw.someGrants(3), policy);
     }
     while (this.draw.targetUsers().filter(({ kind }) => kind === 'person').length < 4) await this.addUser('person');
@@ -195,24 +234,57 @@ class Trial {
   private async addActor(index: number): Promise<Actor> {
     const roles = [`actor-${index}`];
     const email = `actor-${index}@g09.test`;
-    const { id } = (await this.asAdmin('/users', { name: email, email, password: GIVEN_PASSWORD, roles })) as { id: string };
+    const { id } = (await this.asAdmin('/users', { name: email, email, password: GIVEN_PASSWORD, roles })) as {
+      id: string;
+    };
     this.world.users.set(id, { id, kind: 'person', roles, managerIds: [], isActive: true });
-    const { accessToken } = (await this.asAdmin('/auth/login', { email, password: GIVEN_PASSWORD })) as { accessToken: string };
+    const { accessToken } = (await this.asAdmin('/auth/login', { email, password: GIVEN_PASSWORD })) as {
+      accessToken: string;
+    };
     const own = { password: PASSWORD, currentPassword: GIVEN_PASSWORD };
     const chosen = await this.send('PUT', `/users/${id}/password`, { token: accessToken }, own);
-    if (chosen.status >= 300) throw new Error(`choosing a password answered ${chosen.status}: ${JSON.stringify(chosen.body)}`);
+    if (chosen.status >= 300)
+      throw new Error(`choosing a password answered ${chosen.status}: ${JSON.stringify(chosen.body)}`);
     return { label: `person ${index}`, kind: 'person', userId: id, keyRoles: [], credentials: { token: accessToken } };
   }
 
   private async addKeyActor({ userId, label }: Actor, role: string): Promise<Actor> {
-    const { secretKey } = (await this.asAdmin('/api-keys', { ownerId: userId, roles: [role] })) as { secretKey: string };
-    return { label: `a key of ${label} with ${role}`, kind: 'key', userId, keyRoles: [role], credentials: { apiKey: secretKey } };
+    const { secretKey } = (await this.asAdmin('/api-keys', { ownerId: userId, roles: [role] })) as {
+      secretKey: string;
+    };
+    return {
+      label: `a key of ${label} with ${role}`,
+      kind: 'key',
+      userId,
+      keyRoles: [role],
+      credentials: { apiKey: secretKey },
+    };
   }
 
   private async addKey(): Promise<void> {
-    const [ownerId, roles, alias, rateLimitPerMinute, tags] = [this.draw.owner().id, this.draw.roles(), this.draw.name(), this.random.pick([null, 5, 50]), this.draw.tags()];
-    const { apiKey } = (await this.asAdmin('/api-keys', { ownerId, roles, alias, rateLimitPerMinute, tags })) as { apiKey: { id: string } };
-    const key: WorldKey = { id: apiKey.id, alias, ownerId, roles, rateLimitPerMinute, tags, isActive: true, deactivatedBy: null, expiresAt: null, maxExpiresAt: null, isRevoked: false };
+    const [ownerId, roles, alias, rateLimitPerMinute, tags] = [
+      this.draw.owner().id,
+      this.draw.roles(),
+      this.draw.name(),
+      this.random.pick([null, 5, 50]),
+      this.draw.tags(),
+    ];
+    const { apiKey } = (await this.asAdmin('/api-keys', { ownerId, roles, alias, rateLimitPerMinute, tags })) as {
+      apiKey: { id: string };
+    };
+    const key: WorldKey = {
+      id: apiKey.id,
+      alias,
+      ownerId,
+      roles,
+      rateLimitPerMinute,
+      tags,
+      isActive: true,
+      deactivatedBy: null,
+      expiresAt: null,
+      maxExpiresAt: null,
+      isRevoked: false,
+    };
     this.world.keys.set(key.id, key);
   }
 
@@ -223,9 +295,21 @@ class Trial {
   }
 
   /** Waits as long as a 429 says: how fast a caller may ask is another matter. */
-  private async send(method: string, path: string, credentials: Actor['credentials'], body?: object): Promise<ProofAnswer> {
+  private async send(
+    method: string,
+    path: string,
+    credentials: Actor['credentials'],
+    body?: object,
+  ): Promise<ProofAnswer> {
     for (;;) {
-      const ask = () => this.cluster.replica(0).client.request(method, `/api/v1${path}`, { ...credentials, ...(body === undefined ? {} : { body }), timeoutMs: 30_000 });
+      const ask = () =>
+        this.cluster
+          .replica(0)
+          .client.request(method, `/api/v1${path}`, {
+            ...credentials,
+            ...(body === undefined ? {} : { body }),
+            timeoutMs: 30_000,
+          });
       const answer = await patiently(ask);
       if (answer.status !== 429 || (answer.body as { code?: string }).code === 'API_KEY_LIMIT_REACHED') return answer;
       await sleep(1000 * Math.max(1, Number(answer.headers['retry-after'] ?? 1)));

@@ -58,7 +58,11 @@ export const g11: Experiment = {
       for (const { secret } of [...own, ...imported]) await asked.verify(secret, 'VALID', violations);
       for (const { email, password } of users) await asked.signIn(email, password, 200, violations);
       if (violations.length > 0)
-        return { violations, floors: [floor('rows forged', 0, 1)], figures: { forged: 0, accepted: 0, headMovesRefused: 0, leftAccepted: 0 } };
+        return {
+          violations,
+          floors: [floor('rows forged', 0, 1)],
+          figures: { forged: 0, accepted: 0, headMovesRefused: 0, leftAccepted: 0 },
+        };
 
       const stored = await forge(writer, counts, own, imported, users, target);
       const moved = await headMoves(writer, violations);

@@ -23,7 +23,8 @@ const MOST_VIOLATIONS = 20;
  */
 export const g14: Experiment = {
   id: 'G14',
-  guarantee: 'every change of every kind has exactly one audit entry, over kills of servers; a change that cannot be recorded is not made',
+  guarantee:
+    'every change of every kind has exactly one audit entry, over kills of servers; a change that cannot be recorded is not made',
   inCi: true,
   fault: { what: 'a change commits before its entries are written', patch: 'commits-before-entries.mjs' },
   run: async ({ size, random, log, fault }) => {
@@ -32,9 +33,14 @@ export const g14: Experiment = {
       const performer = await Performer.prepare(cluster, random);
       const kills = await besideKills(cluster, performer, random, KILLS[size], LEAST[size], MOST_MS[size]);
       const beside = performer.counts();
-      log(`${performer.acknowledged.length} changes acknowledged over ${kills} kills, ${performer.unanswered} without an answer`);
+      log(
+        `${performer.acknowledged.length} changes acknowledged over ${kills} kills, ${performer.unanswered} without an answer`,
+      );
       const refused = await performer.workRefused();
-      const violations = [...performer.violations, ...(await differences(cluster, performer.acknowledged, performer.refusedIds))];
+      const violations = [
+        ...performer.violations,
+        ...(await differences(cluster, performer.acknowledged, performer.refusedIds)),
+      ];
       return {
         violations,
         floors: [
@@ -43,7 +49,12 @@ export const g14: Experiment = {
           ...floorsOfKinds('acknowledged beside kills:', CHANGE_KINDS, beside, LEAST[size]),
           ...floorsOfKinds('refused without an entry:', CHANGE_KINDS, refused, 1),
         ],
-        figures: { kinds: CHANGE_KINDS.length, kills, acknowledged: performer.acknowledged.length, unanswered: performer.unanswered },
+        figures: {
+          kinds: CHANGE_KINDS.length,
+          kills,
+          acknowledged: performer.acknowledged.length,
+          unanswered: performer.unanswered,
+        },
       };
     } finally {
       await cluster.stop();
@@ -52,7 +63,14 @@ export const g14: Experiment = {
 };
 
 /** Until so many kills were made and each kind was acknowledged so often. Gives the kills. */
-async function besideKills(cluster: ProofCluster, performer: Performer, random: Random, wanted: number, least: number, mostMs: number): Promise<number> {
+async function besideKills(
+  cluster: ProofCluster,
+  performer: Performer,
+  random: Random,
+  wanted: number,
+  least: number,
+  mostMs: number,
+): Promise<number> {
   const until = performance.now() + mostMs;
   let isOver = false;
   const workers = Array.from({ length: WORKERS }, (_, index) => performer.work(index, () => isOver));

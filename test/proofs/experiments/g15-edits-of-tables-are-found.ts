@@ -78,10 +78,7 @@ export const g15: Experiment = {
       if (toldAfterMs === null) violations.push('no server told of all edits within 10 minutes');
       return {
         violations,
-        floors: [
-          floor('rows edited', edited.size, all / 2),
-          floor('rows left alone', all - edited.size, 1),
-        ],
+        floors: [floor('rows edited', edited.size, all / 2), floor('rows left alone', all - edited.size, 1)],
         figures: { edited: edited.size, missed: 0, wrong: 0, toldAfterSeconds: Math.round((toldAfterMs ?? 0) / 1000) },
       };
     } finally {

@@ -31,7 +31,8 @@ END $$`;
  */
 export const g16: Experiment = {
   id: 'G16',
-  guarantee: 'rate limits hold in any interval over 3 replicas at 0.9×, 1× and 10×, and while replicas are killed: 0 over; ≥ 95 % reachable; 0 refusals at 0.9×',
+  guarantee:
+    'rate limits hold in any interval over 3 replicas at 0.9×, 1× and 10×, and while replicas are killed: 0 over; ≥ 95 % reachable; 0 refusals at 0.9×',
   inCi: true,
   fault: { what: 'a tenth more permits are granted than the limit has', sql: GRANTS_TOO_MUCH },
   run: async ({ size, random, log, fault }) => {
@@ -43,23 +44,42 @@ export const g16: Experiment = {
       const figures: Record<string, number> = { limit: LIMIT, seconds: SECONDS[size] };
       const newKey = async (): Promise<Ask> => {
         const { secret } = await cluster.createKey({ rateLimitPerMinute: LIMIT });
-        return (client) => cluster.replica(client).client.post('/verify', { apiKey: caller.secret, body: { key: secret }, timeoutMs: 5_000 });
+        return (client) =>
+          cluster
+            .replica(client)
+            .client.post('/verify', { apiKey: caller.secret, body: { key: secret }, timeoutMs: 5_000 });
       };
       // Code and connections get warm before anything is measured: what was started a moment ago is slow.
       const other = await newKey();
       for (let call = 0; call < WARM_UP; call += 1) await other(call);
       await Promise.all(
         OFFERED.map(async (load) => {
-          const { admitted, refused, asked, undecided, wrong } = await offer(await newKey(), load, SECONDS[size], random.integer(3));
+          const { admitted, refused, asked, undecided, wrong } = await offer(
+            await newKey(),
+            load,
+            SECONDS[size],
+            random.integer(3),
+          );
           const most = mostWithin(admitted, WINDOW_MS);
           const name = `at${String(load).replace('.', '_')}x`;
-          Object.assign(figures, { [`${name}Asked`]: asked, [`${name}Most`]: most, [`${name}Refused`]: refused, [`${name}Undecided`]: undecided.length });
-          log(`${load}×: ${asked} asked, ${refused} refused, at most ${most} in any minute, ${undecided.length} undecided`);
+          Object.assign(figures, {
+            [`${name}Asked`]: asked,
+            [`${name}Most`]: most,
+            [`${name}Refused`]: refused,
+            [`${name}Undecided`]: undecided.length,
+          });
+          log(
+            `${load}×: ${asked} asked, ${refused} refused, at most ${most} in any minute, ${undecided.length} undecided`,
+          );
           violations.push(...wrong.map((one) => `${load}×: ${one}`));
-          if (undecided.length > 0) violations.push(`${load}×: ${undecided.length} of ${asked} calls were not decided, without a fault: ${undecided.slice(0, 3).join('; ')}`);
+          if (undecided.length > 0)
+            violations.push(
+              `${load}×: ${undecided.length} of ${asked} calls were not decided, without a fault: ${undecided.slice(0, 3).join('; ')}`,
+            );
           if (most > LIMIT) violations.push(`${load}×: ${most} calls within one minute, the limit is ${LIMIT}`);
           if (load < 1 && refused > 0) violations.push(`${load}×: ${refused} refusals below the limit`);
-          if (load >= 1 && most < 0.95 * LIMIT) violations.push(`${load}×: only ${most} calls in the best minute, the limit is ${LIMIT}`);
+          if (load >= 1 && most < 0.95 * LIMIT)
+            violations.push(`${load}×: only ${most} calls in the best minute, the limit is ${LIMIT}`);
           floors[0] = { ...floors[0], got: floors[0].got + 1 };
           floors.push(floor(`${load}×: calls admitted`, admitted.length, LIMIT * 0.9));
           if (load > 1) floors.push(floor(`${load}×: calls refused`, refused, LIMIT));
@@ -71,7 +91,8 @@ export const g16: Experiment = {
         return { violations, floors, figures };
       }
       violations.push(...(await underKills(cluster, await newKey(), SECONDS[size], random, 0, figures, floors, log)));
-      if (size === 'full') violations.push(...(await underKills(cluster, await newKey(), SECONDS[size], random, 4, figures, floors, log)));
+      if (size === 'full')
+        violations.push(...(await underKills(cluster, await newKey(), SECONDS[size], random, 4, figures, floors, log)));
       return { violations, floors, figures };
     } finally {
       await cluster.stop();
@@ -80,7 +101,16 @@ export const g16: Experiment = {
 };
 
 /** One replica after the other is killed; after every so many, PostgreSQL (0: never). */
-async function underKills(cluster: ProofCluster, ask: Ask, seconds: number, random: Random, crashEvery: number, figures: Record<string, number>, floors: Floor[], log: (line: string) => void): Promise<string[]> {
+async function underKills(
+  cluster: ProofCluster,
+  ask: Ask,
+  seconds: number,
+  random: Random,
+  crashEvery: number,
+  figures: Record<string, number>,
+  floors: Floor[],
+  log: (line: string) => void,
+): Promise<string[]> {
   const offered = offer(ask, FAULTY_LOAD, seconds, random.integer(3));
   const until = performance.now() + seconds * 1000;
   let kills = 0;
@@ -106,8 +136,13 @@ async function underKills(cluster: ProofCluster, ask: Ask, seconds: number, rand
   log(`${name}: ${kills} faults, ${admitted.length} admitted, ${refused} refused, at most ${most} in any minute`);
   const violations = wrong.map((one) => `${name}: ${one}`);
   // Two crashes may lie in one minute.
-  if (most > LIMIT + forgotten * Math.min(2, crashes)) violations.push(`${name}: ${most} calls within one minute, the limit is ${LIMIT}`);
-  floors.push(floor(`${name}: calls admitted`, admitted.length, LIMIT / 2), floor(`${name}: calls refused`, refused, 1), floor(`${name}: faults`, kills, 5));
+  if (most > LIMIT + forgotten * Math.min(2, crashes))
+    violations.push(`${name}: ${most} calls within one minute, the limit is ${LIMIT}`);
+  floors.push(
+    floor(`${name}: calls admitted`, admitted.length, LIMIT / 2),
+    floor(`${name}: calls refused`, refused, 1),
+    floor(`${name}: faults`, kills, 5),
+  );
   return violations;
 }
 
@@ -135,7 +170,9 @@ async function offer(ask: Ask, load: number, seconds: number, from: number): Pro
   const once = async () => {
     const start = performance.now();
     const took = () => `${Math.round(start - began)} ms + ${Math.round(performance.now() - start)} ms`;
-    const answer = await ask(from + asked).catch((error: unknown) => void undecided.push(`${took()}: ${String(error)}`));
+    const answer = await ask(from + asked).catch(
+      (error: unknown) => void undecided.push(`${took()}: ${String(error)}`),
+    );
     if (answer === undefined) return;
     const { status, body } = answer;
     if (status === 200 && body.valid) admitted.push({ start, end: performance.now() });

@@ -7,7 +7,10 @@ import { type Admitted, mostWithin } from '../harness/sliding-window.js';
 import { GRANTS_TOO_MUCH } from './g16-rate-limits-in-any-interval.js';
 
 const LIMIT = 300;
-const WINDOWS = { hour: { lengthMs: 3_600_000, field: 'rateLimitPerHour' }, day: { lengthMs: 86_400_000, field: 'rateLimitPerDay' } } as const;
+const WINDOWS = {
+  hour: { lengthMs: 3_600_000, field: 'rateLimitPerHour' },
+  day: { lengthMs: 86_400_000, field: 'rateLimitPerDay' },
+} as const;
 type Window = keyof typeof WINDOWS;
 /**
  * When calls are made, in parts of the window: half of the limit, then as many as there are. The first half is back after
@@ -35,7 +38,8 @@ const MOST_CALLS = 5_000;
  */
 export const g16b: Experiment = {
   id: 'G16b',
-  guarantee: 'rate limits of an hour and of a day hold in any interval over 3 replicas: 0 over; ≥ 95 % reachable; what was used comes back',
+  guarantee:
+    'rate limits of an hour and of a day hold in any interval over 3 replicas: 0 over; ≥ 95 % reachable; what was used comes back',
   inCi: true,
   fault: { what: 'a tenth more permits are granted than the limit has', sql: GRANTS_TOO_MUCH },
   run: async ({ log, fault }): Promise<Outcome> => {
@@ -50,7 +54,9 @@ export const g16b: Experiment = {
       for (const name of names) {
         const most = await trial.run(name);
         figures[`${name}Most`] = most;
-        log(`${name}: at most ${most} of ${LIMIT} calls in any ${name}; admitted by burst: ${trial.admittedBy.get(name)!.join(' ')}`);
+        log(
+          `${name}: at most ${most} of ${LIMIT} calls in any ${name}; admitted by burst: ${trial.admittedBy.get(name)!.join(' ')}`,
+        );
         if (most > LIMIT) violations.push(`${most} calls within one ${name}, the limit is ${LIMIT}`);
         if (most < 0.95 * LIMIT) violations.push(`only ${most} calls in the best ${name}, the limit is ${LIMIT}`);
       }
@@ -89,7 +95,8 @@ class Trial {
     const free = await cluster.createKey();
     const limited = new Map<Window, string>();
     // Before any step: a session would end in the meantime.
-    for (const name of Object.keys(WINDOWS) as Window[]) limited.set(name, (await cluster.createKey({ [WINDOWS[name].field]: LIMIT })).secret);
+    for (const name of Object.keys(WINDOWS) as Window[])
+      limited.set(name, (await cluster.createKey({ [WINDOWS[name].field]: LIMIT })).secret);
     return new Trial(cluster, clock, caller.secret, free.secret, limited);
   }
 
@@ -113,7 +120,9 @@ class Trial {
 
   /** Of each window, the calls that were admitted in some of the bursts. */
   sums(from: number, to: number): Map<Window, number> {
-    return new Map([...this.admittedBy].map(([name, counts]) => [name, counts.slice(from, to).reduce((sum, one) => sum + one, 0)]));
+    return new Map(
+      [...this.admittedBy].map(([name, counts]) => [name, counts.slice(from, to).reduce((sum, one) => sum + one, 0)]),
+    );
   }
 
   /** Calls until `most` were admitted, or every replica has refused some in a row. */
@@ -122,7 +131,8 @@ class Trial {
     const inARow = Array.from({ length: REPLICAS }, () => 0);
     let asked = 0;
     let underWay = 0;
-    const isOver = () => admitted.length + underWay >= most || inARow.every((count) => count >= ENOUGH_REFUSALS) || asked >= MOST_CALLS;
+    const isOver = () =>
+      admitted.length + underWay >= most || inARow.every((count) => count >= ENOUGH_REFUSALS) || asked >= MOST_CALLS;
     const client = async (index: number) => {
       const replica = index % REPLICAS;
       while (!isOver()) {
@@ -149,13 +159,16 @@ class Trial {
       for (;;) {
         const { body } = await this.verify(replica, this.freeSecret);
         if (body.valid === true && body.degraded === false) break;
-        if (performance.now() > until) return void this.violations.push(`replica ${replica} did not verify after the clock had stepped`);
+        if (performance.now() > until)
+          return void this.violations.push(`replica ${replica} did not verify after the clock had stepped`);
         await sleep(50);
       }
     }
   }
 
   private verify(replica: number, key: string) {
-    return patiently(() => this.cluster.replica(replica).client.post('/verify', { apiKey: this.callerSecret, body: { key } }));
+    return patiently(() =>
+      this.cluster.replica(replica).client.post('/verify', { apiKey: this.callerSecret, body: { key } }),
+    );
   }
 }

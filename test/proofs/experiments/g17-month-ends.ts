@@ -43,8 +43,7 @@ async function watchEnd({ random, log, fault }: ExperimentContext, aheadMs: numb
   const now = new Date(endsAt);
   const offset = Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1, 1) - endsAt;
   const environment = await movedClock(offset);
-  if (environment === null)
-    return { skipped: NO_MOVED_CLOCK };
+  if (environment === null) return { skipped: NO_MOVED_CLOCK };
   // As the moved clock has it, which runs by whole seconds ahead.
   const monthEnd = endsAt + (offset - Math.round(offset / 1000) * 1000);
   const months = [-1, 1].map(
@@ -188,12 +187,10 @@ async function untilWhole(
   const violations: string[] = [];
   const reserve = async (replica: number, cents: number) => {
     const start = Date.now();
-    const { status, body } = await cluster
-      .replica(replica)
-      .client.post('/verify', {
-        apiKey: callerSecret,
-        body: { key: secret, reserveCents: cents, reservationTtlSeconds: 300 },
-      });
+    const { status, body } = await cluster.replica(replica).client.post('/verify', {
+      apiKey: callerSecret,
+      body: { key: secret, reserveCents: cents, reservationTtlSeconds: 300 },
+    });
     return { start, end: Date.now(), status, code: String(body.code) };
   };
   const first = await reserve(0, SMALL_BUDGET_CENTS);

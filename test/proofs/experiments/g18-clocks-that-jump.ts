@@ -89,7 +89,9 @@ class Trial {
     for (const part of ['hosts', 'database'] as const) {
       floors.push(floor(`${part}: calls admitted`, figures[`${part}Admitted`]!, LIMIT / 2));
       floors.push(floor(`${part}: calls over the limit refused`, figures[`${part}Refused`]!, USED_UP));
-      floors.push(floor(`${part}: micro-cents spent`, figures[`${part}SpentMicroCents`]!, BUDGET_CENTS * MICRO_CENTS / 4));
+      floors.push(
+        floor(`${part}: micro-cents spent`, figures[`${part}SpentMicroCents`]!, (BUDGET_CENTS * MICRO_CENTS) / 4),
+      );
     }
     return { violations: violations.slice(0, 50), floors, figures };
   }
@@ -98,7 +100,10 @@ class Trial {
   private async part(name: string, move: (jumped: number[]) => Promise<void>): Promise<void> {
     const { cluster, context } = this;
     const limited = await cluster.createKey({ rateLimitPerMinute: LIMIT });
-    const ask = (turn: number) => cluster.replica(turn).client.post('/verify', { apiKey: this.caller, body: { key: limited.secret }, timeoutMs: 5_000 });
+    const ask = (turn: number) =>
+      cluster
+        .replica(turn)
+        .client.post('/verify', { apiKey: this.caller, body: { key: limited.secret }, timeoutMs: 5_000 });
     const recorder = new AdmissionRecorder(ask, OFFERED_PER_SECOND);
     const key = await cluster.createKey({ budgetLimitCents: BUDGET_CENTS });
     const habits = { clients: CLIENTS, thinkMs: 2_000, repeats: 0.2, withFaults: true };
@@ -112,7 +117,11 @@ class Trial {
     recorder.end();
     spenders.end();
     await Promise.all([recording, spending]);
-    const over = mostOver(recorder.admitted, WINDOW_MS, (start) => LIMIT * (1 + jumped.filter((at) => at > start && at < start + WINDOW_MS).length));
+    const over = mostOver(
+      recorder.admitted,
+      WINDOW_MS,
+      (start) => LIMIT * (1 + jumped.filter((at) => at > start && at < start + WINDOW_MS).length),
+    );
     const [account] = await cluster.database.query<{ spent: string; overdraft: string }>(
       `SELECT spent_micro_cents::text AS spent, overdraft_micro_cents::text AS overdraft FROM budget_account WHERE key_id = $1 AND period = 'total'`,
       [key.id],
@@ -124,12 +133,15 @@ class Trial {
       [`${name}Undecided`]: recorder.undecided + spenders.undecided,
       [`${name}SpentMicroCents`]: Number(account!.spent),
     });
-    context.log(`${name}: ${recorder.admitted.length} admitted, ${recorder.refused} refused, ${over} over; ${account!.spent} µ¢ of a budget spent`);
+    context.log(
+      `${name}: ${recorder.admitted.length} admitted, ${recorder.refused} refused, ${over} over; ${account!.spent} µ¢ of a budget spent`,
+    );
     const say = (what: string) => this.violations.push(`${name}: ${what}`);
     [...recorder.wrong.slice(0, 5), ...spenders.violations.slice(0, 5)].forEach(say);
     if (over > 0) say(`${over} calls over the limit of ${LIMIT} in a minute`);
     if (Number(account!.spent) > BUDGET_CENTS * MICRO_CENTS) say(`overspent: ${account!.spent} µ¢`);
-    if (Number(account!.spent) !== spenders.acknowledged) say(`${spenders.acknowledged} µ¢ were acknowledged, ${account!.spent} are in the account`);
+    if (Number(account!.spent) !== spenders.acknowledged)
+      say(`${spenders.acknowledged} µ¢ were acknowledged, ${account!.spent} are in the account`);
     if (account!.overdraft !== '0') say(`an overdraft of ${account!.overdraft} µ¢`);
   }
 
@@ -168,7 +180,13 @@ class Trial {
 
   /** Promises made now, each with the look whether it was kept once a clock has jumped. */
   private async promise(jump: number): Promise<(() => Promise<void>)[]> {
-    return [await this.expiry(jump), await this.session(jump), await this.reservation(jump), await this.repeat(jump), ...(jump % 4 === 0 ? [await this.throttle(jump)] : [])];
+    return [
+      await this.expiry(jump),
+      await this.session(jump),
+      await this.reservation(jump),
+      await this.repeat(jump),
+      ...(jump % 4 === 0 ? [await this.throttle(jump)] : []),
+    ];
   }
 
   private async expiry(jump: number): Promise<() => Promise<void>> {
@@ -182,7 +200,10 @@ class Trial {
     return async () => {
       for (const { name, client } of this.cluster.replicas) {
         const { body } = await this.verified(client, long.secret);
-        this.holds(`jump ${jump}: on ${name} a key that is good for minutes is ${String(body.code)}`, body.valid === true);
+        this.holds(
+          `jump ${jump}: on ${name} a key that is good for minutes is ${String(body.code)}`,
+          body.valid === true,
+        );
       }
       while ((await this.databaseNow()) <= endsAt + 50) await sleep(50);
       for (const { name, client } of this.cluster.replicas) {
@@ -196,7 +217,9 @@ class Trial {
     await Promise.resolve();
     return async () => {
       for (const { name, client } of this.cluster.replicas) {
-        const { status } = await patiently(() => client.request('GET', '/api/v1/auth/me', { token: this.cluster.adminToken }));
+        const { status } = await patiently(() =>
+          client.request('GET', '/api/v1/auth/me', { token: this.cluster.adminToken }),
+        );
         this.holds(`jump ${jump}: on ${name} a session is answered ${status}`, status === 200);
       }
     };
@@ -205,23 +228,39 @@ class Trial {
   /** It is settled in time, by a replica whose clock is another than that of the one that made it. */
   private async reservation(jump: number): Promise<() => Promise<void>> {
     const key = await this.cluster.createKey({ budgetLimitCents: 10 });
-    const { body } = await patiently(() => this.cluster.replica(jump).client.post('/verify', { apiKey: this.caller, body: { key: key.secret, reserveCents: 5 } }));
+    const { body } = await patiently(() =>
+      this.cluster
+        .replica(jump)
+        .client.post('/verify', { apiKey: this.caller, body: { key: key.secret, reserveCents: 5 } }),
+    );
     this.holds(`jump ${jump}: a reservation was ${String(body.code)}`, body.valid === true);
     return async () => {
       const events = [{ id: `r${jump}`, reservationId: body.reservation?.id as string, costCents: 3 }];
-      const settled = await patiently(() => this.cluster.replica(jump + 1).client.post('/usage', { apiKey: this.caller, body: { events } }));
+      const settled = await patiently(() =>
+        this.cluster.replica(jump + 1).client.post('/usage', { apiKey: this.caller, body: { events } }),
+      );
       const result = settled.body.results?.[0] as { outcome?: string; late?: boolean } | undefined;
-      this.holds(`jump ${jump}: a reservation was settled as ${JSON.stringify(settled.body)}`, result?.outcome === 'accepted' && result.late !== true);
+      this.holds(
+        `jump ${jump}: a reservation was settled as ${JSON.stringify(settled.body)}`,
+        result?.outcome === 'accepted' && result.late !== true,
+      );
     };
   }
 
   /** The same idempotency key gives the same key. */
   private async repeat(jump: number): Promise<() => Promise<void>> {
-    const request = { token: this.cluster.adminToken, body: { name: `repeated ${jump}` }, headers: { 'idempotency-key': randomUUID() } };
+    const request = {
+      token: this.cluster.adminToken,
+      body: { name: `repeated ${jump}` },
+      headers: { 'idempotency-key': randomUUID() },
+    };
     const first = await patiently(() => this.cluster.replica(jump).client.post('/api-keys', request));
     return async () => {
       const again = await patiently(() => this.cluster.replica(jump + 1).client.post('/api-keys', request));
-      this.holds(`jump ${jump}: a repeat was answered ${again.status}`, first.status === 201 && again.body.apiKey?.id === first.body.apiKey?.id);
+      this.holds(
+        `jump ${jump}: a repeat was answered ${again.status}`,
+        first.status === 201 && again.body.apiKey?.id === first.body.apiKey?.id,
+      );
     };
   }
 
@@ -235,7 +274,10 @@ class Trial {
       const { status, headers } = await knock();
       if (performance.now() - usedUpAt > WINDOW_MS / 2) return;
       const retryAfter = Number(headers['retry-after']);
-      this.holds(`jump ${jump}: an address that has used up its minute is answered ${status}, retry after ${retryAfter} s`, status === 429 && retryAfter <= RETRY_WITHIN_SECONDS);
+      this.holds(
+        `jump ${jump}: an address that has used up its minute is answered ${status}, retry after ${retryAfter} s`,
+        status === 429 && retryAfter <= RETRY_WITHIN_SECONDS,
+      );
     };
   }
 
@@ -248,14 +290,20 @@ class Trial {
     for (let ahead = aheadMs; ahead <= LONGEST_MS; ahead *= 2) {
       const endsAt = (await this.databaseNow()) + ahead;
       const body = { expiresAt: new Date(endsAt).toISOString() };
-      const { status } = await patiently(() => this.cluster.replica(0).client.request('PATCH', `/api/v1/api-keys/${id}?wait=true`, { token: this.cluster.adminToken, body }));
+      const { status } = await patiently(() =>
+        this.cluster
+          .replica(0)
+          .client.request('PATCH', `/api/v1/api-keys/${id}?wait=true`, { token: this.cluster.adminToken, body }),
+      );
       if (status === 200) return endsAt;
     }
     return null;
   }
 
   private async databaseNow(): Promise<number> {
-    const [row] = await this.cluster.database.query<{ now: number }>(`SELECT extract(epoch FROM clock_timestamp())::float8 * 1000 AS now`);
+    const [row] = await this.cluster.database.query<{ now: number }>(
+      `SELECT extract(epoch FROM clock_timestamp())::float8 * 1000 AS now`,
+    );
     return row!.now;
   }
 

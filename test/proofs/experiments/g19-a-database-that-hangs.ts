@@ -44,7 +44,8 @@ interface Hang {
  */
 export const g19: Experiment = {
   id: 'G19',
-  guarantee: 'PostgreSQL hangs: cached verify p99 ≤ 50 ms up to STALE_MAX, then 503 within 1.5 s; nothing unverifiable is allowed; back within 2 s',
+  guarantee:
+    'PostgreSQL hangs: cached verify p99 ≤ 50 ms up to STALE_MAX, then 503 within 1.5 s; nothing unverifiable is allowed; back within 2 s',
   inCi: true,
   fault: { what: 'a replica trusts its memory for as long as it likes', patch: 'never-lost.mjs' },
   run: async ({ size, log, fault }) => {
@@ -59,13 +60,19 @@ export const g19: Experiment = {
           violations.push(...judged({ seen, backMs, quietP99Ms }).map((problem) => `${way} ${round}: ${problem}`));
           floors[0] = { ...floors[0], got: floors[0].got + 1 };
           floors.push(...floorsOf(way, seen));
-          const cached = seen.filter(({ kind, atMs }) => kind === 'cached' && atMs < STALE_MAX_MS - MARGIN_MS).map(({ tookMs }) => tookMs);
+          const cached = seen
+            .filter(({ kind, atMs }) => kind === 'cached' && atMs < STALE_MAX_MS - MARGIN_MS)
+            .map(({ tookMs }) => tookMs);
           figures[`${way}CachedP99Ms`] = quantile(cached, 0.99);
           figures[`${way}QuietP99Ms`] = quietP99Ms;
           figures[`${way}CachedCalls`] = cached.length;
-          figures[`${way}SlowestRefusalMs`] = Math.round(Math.max(...seen.filter(({ status }) => status === 503).map(({ tookMs }) => tookMs)));
+          figures[`${way}SlowestRefusalMs`] = Math.round(
+            Math.max(...seen.filter(({ status }) => status === 503).map(({ tookMs }) => tookMs)),
+          );
           figures[`${way}BackMs`] = Math.round(backMs);
-          log(`${way}: ${cached.length} cached verifies, p99 ${figures[`${way}CachedP99Ms`]} ms; slowest 503 after ${figures[`${way}SlowestRefusalMs`]} ms; back after ${Math.round(backMs)} ms`);
+          log(
+            `${way}: ${cached.length} cached verifies, p99 ${figures[`${way}CachedP99Ms`]} ms; slowest 503 after ${figures[`${way}SlowestRefusalMs`]} ms; back after ${Math.round(backMs)} ms`,
+          );
         }
       }
       return { violations, floors, figures };
@@ -82,8 +89,10 @@ async function hang(cluster: ProofCluster, way: 'silence' | 'stop'): Promise<Han
   const limited = await cluster.createKey({ rateLimitPerMinute: 10_000, budgetLimitCents: 1_000_000 });
   const cold: string[] = [];
   for (let index = 0; index < COLD_KEYS; index += 1) cold.push((await cluster.createKey()).secret);
-  const verify = (replica: number, key: string) => cluster.replica(replica).client.post('/verify', { apiKey: caller.secret, body: { key }, timeoutMs: 15_000 });
-  for (const replica of [0, 1]) for (const { secret } of [known, limited]) for (let warm = 0; warm < 20; warm += 1) await verify(replica, secret);
+  const verify = (replica: number, key: string) =>
+    cluster.replica(replica).client.post('/verify', { apiKey: caller.secret, body: { key }, timeoutMs: 15_000 });
+  for (const replica of [0, 1])
+    for (const { secret } of [known, limited]) for (let warm = 0; warm < 20; warm += 1) await verify(replica, secret);
 
   const quiet: number[] = [];
   await Promise.all(
@@ -133,7 +142,8 @@ async function hang(cluster: ProofCluster, way: 'silence' | 'stop'): Promise<Han
   for (const replica of [0, 1]) {
     for (;;) {
       const { status, body } = await verify(replica, known.secret);
-      if ((status === 200 && body.valid === true && body.degraded === false) || performance.now() - back > 15_000) break;
+      if ((status === 200 && body.valid === true && body.degraded === false) || performance.now() - back > 15_000)
+        break;
       await sleep(20);
     }
   }
@@ -142,7 +152,11 @@ async function hang(cluster: ProofCluster, way: 'silence' | 'stop'): Promise<Han
 
 /** Each kind of key was asked for before and after STALE_MAX, and answered as long as it may be. */
 function floorsOf(way: string, seen: readonly Seen[]): Floor[] {
-  const count = (kind: Seen['kind'], isAfter: boolean) => seen.filter((one) => one.kind === kind && (isAfter ? one.atMs > STALE_MAX_MS + MARGIN_MS : one.atMs < STALE_MAX_MS - MARGIN_MS)).length;
+  const count = (kind: Seen['kind'], isAfter: boolean) =>
+    seen.filter(
+      (one) =>
+        one.kind === kind && (isAfter ? one.atMs > STALE_MAX_MS + MARGIN_MS : one.atMs < STALE_MAX_MS - MARGIN_MS),
+    ).length;
   return [
     floor(`${way}: verifies of a known key before STALE_MAX`, count('cached', false), 500),
     floor(`${way}: verifies of a known key after STALE_MAX`, count('cached', true), 100),
@@ -154,21 +168,41 @@ function floorsOf(way: string, seen: readonly Seen[]): Floor[] {
 
 function judged({ seen, backMs, quietP99Ms }: Hang): string[] {
   const problems: string[] = [];
-  const of = (kind: Seen['kind'], from: number, to: number) => seen.filter((one) => one.kind === kind && one.atMs > from && one.atMs < to);
+  const of = (kind: Seen['kind'], from: number, to: number) =>
+    seen.filter((one) => one.kind === kind && one.atMs > from && one.atMs < to);
   const trusted = of('cached', 0, STALE_MAX_MS - MARGIN_MS);
   const untrusted = of('cached', STALE_MAX_MS + MARGIN_MS, Infinity);
   const refused = trusted.filter(({ valid }) => !valid);
-  if (refused.length > 0) problems.push(`${refused.length} of ${trusted.length} cached verifies were not answered before STALE_MAX, the first with ${refused[0]!.status} at ${Math.round(refused[0]!.atMs)} ms`);
-  const p99 = quantile(trusted.map(({ tookMs }) => tookMs), 0.99);
+  if (refused.length > 0)
+    problems.push(
+      `${refused.length} of ${trusted.length} cached verifies were not answered before STALE_MAX, the first with ${refused[0]!.status} at ${Math.round(refused[0]!.atMs)} ms`,
+    );
+  const p99 = quantile(
+    trusted.map(({ tookMs }) => tookMs),
+    0.99,
+  );
   // On a machine where a verify takes long in any case, waiting for the database would still be told apart.
-  if (p99 > Math.max(CACHED_P99_MS, 2 * quietP99Ms)) problems.push(`p99 of a cached verify is ${p99} ms, before the hang ${quietP99Ms} ms`);
+  if (p99 > Math.max(CACHED_P99_MS, 2 * quietP99Ms))
+    problems.push(`p99 of a cached verify is ${p99} ms, before the hang ${quietP99Ms} ms`);
   const slow = seen.filter(({ tookMs }) => tookMs > REFUSED_WITHIN_MS);
-  if (slow.length > 0) problems.push(`${slow.length} answers took longer than ${REFUSED_WITHIN_MS} ms, up to ${Math.round(Math.max(...slow.map(({ tookMs }) => tookMs)))} ms`);
+  if (slow.length > 0)
+    problems.push(
+      `${slow.length} answers took longer than ${REFUSED_WITHIN_MS} ms, up to ${Math.round(Math.max(...slow.map(({ tookMs }) => tookMs)))} ms`,
+    );
   // What only the database knows, and what was known too long ago, must not be allowed.
-  const open = [...of('cold', 0, Infinity), ...untrusted, ...of('limited', STALE_MAX_MS + MARGIN_MS, Infinity)].filter(({ valid }) => valid);
-  if (open.length > 0) problems.push(`${open.length} verifies were allowed that nobody could verify, the first ${open[0]!.kind} at ${Math.round(open[0]!.atMs)} ms`);
+  const open = [...of('cold', 0, Infinity), ...untrusted, ...of('limited', STALE_MAX_MS + MARGIN_MS, Infinity)].filter(
+    ({ valid }) => valid,
+  );
+  if (open.length > 0)
+    problems.push(
+      `${open.length} verifies were allowed that nobody could verify, the first ${open[0]!.kind} at ${Math.round(open[0]!.atMs)} ms`,
+    );
   const odd = seen.filter(({ status, valid }) => !valid && status !== 503);
-  if (odd.length > 0) problems.push(`${odd.length} verifies were refused as if that were known, the first ${odd[0]!.kind} with ${odd[0]!.status}`);
-  if (backMs > BACK_WITHIN_MS) problems.push(`it took ${Math.round(backMs)} ms after the hang until keys were verified as before`);
+  if (odd.length > 0)
+    problems.push(
+      `${odd.length} verifies were refused as if that were known, the first ${odd[0]!.kind} with ${odd[0]!.status}`,
+    );
+  if (backMs > BACK_WITHIN_MS)
+    problems.push(`it took ${Math.round(backMs)} ms after the hang until keys were verified as before`);
   return problems;
 }

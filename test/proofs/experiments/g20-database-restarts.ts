@@ -45,7 +45,8 @@ export const g20: Experiment = {
         await cluster.database.restart();
         const back = performance.now();
         for (const replica of cluster.replicas) {
-          if (!replica.isRunning) violations.push(`restart ${restart}: ${replica.name} ended: ${replica.output.slice(-3).join('')}`);
+          if (!replica.isRunning)
+            violations.push(`restart ${restart}: ${replica.name} ended: ${replica.output.slice(-3).join('')}`);
           else {
             const tookMs = await firstSuccess(() => create(replica), back);
             if (Number.isFinite(tookMs)) recoveries += 1;
@@ -60,13 +61,23 @@ export const g20: Experiment = {
         if (violations.length > 0) break;
       }
       const kept = await cluster.database.query('SELECT 1 FROM api_key WHERE id = ANY($1)', [acknowledged]);
-      if (kept.length !== acknowledged.length) violations.push(`${acknowledged.length} keys were acknowledged, ${kept.length} are there`);
+      if (kept.length !== acknowledged.length)
+        violations.push(`${acknowledged.length} keys were acknowledged, ${kept.length} are there`);
       log(`slowest recovery ${Math.round(slowestMs)} ms`);
       const floors = [
         floor('requests refused while PostgreSQL was away', refused, RESTARTS[size]),
         floor('first successes after a restart', recoveries, RESTARTS[size] * cluster.replicas.length),
       ] as const;
-      return { violations, floors, figures: { restarts: RESTARTS[size], keys: acknowledged.length, slowestRecoveryMs: Math.round(slowestMs), calmMs: Math.round(calmMs) } };
+      return {
+        violations,
+        floors,
+        figures: {
+          restarts: RESTARTS[size],
+          keys: acknowledged.length,
+          slowestRecoveryMs: Math.round(slowestMs),
+          calmMs: Math.round(calmMs),
+        },
+      };
     } finally {
       await cluster.stop();
     }

@@ -30,9 +30,13 @@ const ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
  */
 export const g22: Experiment = {
   id: 'G22',
-  guarantee: 'floods of made-up keys cost nothing, with imported keys too: 0 statements, RSS + ≤ 20 MB over 1 M distinct keys (CI 200 000)',
+  guarantee:
+    'floods of made-up keys cost nothing, with imported keys too: 0 statements, RSS + ≤ 20 MB over 1 M distinct keys (CI 200 000)',
   inCi: true,
-  fault: { what: 'nothing is refused by memory alone, neither by its tag nor as never imported', patch: 'trusts-tags.mjs' },
+  fault: {
+    what: 'nothing is refused by memory alone, neither by its tag nor as never imported',
+    patch: 'trusts-tags.mjs',
+  },
   run: async ({ size, random, log, fault }) => {
     const cluster = await ProofCluster.start(1, { MAX_ACTIVE_KEYS: '1000000' }, fault);
     try {
@@ -48,15 +52,26 @@ export const g22: Experiment = {
       const quiet = await flood.valid(QUIET_MS);
       const before = await residentMib(replica);
       const violations: string[] = [];
-      const floors: [Floor, ...Floor[]] = [floor('calls of the valid key before the floods', quiet.length, LEAST_VALID)];
-      const figures: Record<string, number> = { distinct: DISTINCT[size], imported: imported.length, quietP99Ms: quantile(quiet, 0.99) };
+      const floors: [Floor, ...Floor[]] = [
+        floor('calls of the valid key before the floods', quiet.length, LEAST_VALID),
+      ];
+      const figures: Record<string, number> = {
+        distinct: DISTINCT[size],
+        imported: imported.length,
+        quietP99Ms: quantile(quiet, 0.99),
+      };
       for (const [shape, draw] of Object.entries({ own: () => flood.own(), foreign: () => flood.foreign() })) {
         const { statements, valid, seconds } = await flooded(cluster, flood, DISTINCT[size] / 2, draw, imported.pop()!);
         const lookUps = statements.filter((text) => LOOK_UP.test(text)).length;
         const reloads = 2 * Math.floor((performance.now() - startedMs) / 1000 / RECORD_LIFE_S);
-        log(`${shape}: ${Math.round(DISTINCT[size] / 2 / seconds)} made-up keys a second, ${lookUps} look-ups, ${statements.length} statements`);
+        log(
+          `${shape}: ${Math.round(DISTINCT[size] / 2 / seconds)} made-up keys a second, ${lookUps} look-ups, ${statements.length} statements`,
+        );
         // The look-up of a key that exists shows that look-ups are seen.
-        floors.push(floor(`${shape}: look-ups of a key that exists`, lookUps, 1), floor(`${shape}: calls of the valid key`, valid.length, LEAST_VALID));
+        floors.push(
+          floor(`${shape}: look-ups of a key that exists`, lookUps, 1),
+          floor(`${shape}: calls of the valid key`, valid.length, LEAST_VALID),
+        );
         if (lookUps > 1 + reloads) violations.push(`made-up keys of ${shape} shape: ${lookUps - 1} look-ups`);
         violations.push(...frequent(statements, seconds).map((text) => `made-up keys of ${shape} shape: ${text}`));
         figures[`${shape}KeysPerSecond`] = Math.round(DISTINCT[size] / 2 / seconds);
@@ -67,7 +82,11 @@ export const g22: Experiment = {
       const growth = (await residentMib(replica)) - before;
       if (growth > MAX_GROWTH_MIB) violations.push(`RSS grew by ${growth.toFixed(1)} MiB`);
       violations.push(...(await flood.lost(imported)), ...flood.violations);
-      return { violations: [...new Set(violations)].slice(0, 50), floors: [...floors, floor('made-up keys refused', flood.refused, DISTINCT[size])], figures: { ...figures, rssGrowthMiB: tenths(growth) } };
+      return {
+        violations: [...new Set(violations)].slice(0, 50),
+        floors: [...floors, floor('made-up keys refused', flood.refused, DISTINCT[size])],
+        figures: { ...figures, rssGrowthMiB: tenths(growth) },
+      };
     } finally {
       await cluster.stop();
     }
@@ -81,7 +100,13 @@ interface Flooded {
 }
 
 /** @param unseen a key that exists and was never asked about: its look-up shows that look-ups are seen */
-async function flooded({ database }: ProofCluster, flood: Flood, count: number, draw: () => string, unseen: string): Promise<Flooded> {
+async function flooded(
+  { database }: ProofCluster,
+  flood: Flood,
+  count: number,
+  draw: () => string,
+  unseen: string,
+): Promise<Flooded> {
   const recorded = await database.recordStatements();
   const began = performance.now();
   let flooding = true;
@@ -98,16 +123,23 @@ async function flooded({ database }: ProofCluster, flood: Flood, count: number, 
 function frequent(statements: readonly string[], seconds: number): string[] {
   const counts = new Map<string, number>();
   for (const text of statements) counts.set(text, (counts.get(text) ?? 0) + 1);
-  return [...counts].filter(([text, count]) => !LOOK_UP.test(text) && count > MAX_PER_SECOND * (seconds + 1)).map(([text, count]) => `${count} times in ${Math.round(seconds)} s: ${text.slice(0, 120)}`);
+  return [...counts]
+    .filter(([text, count]) => !LOOK_UP.test(text) && count > MAX_PER_SECOND * (seconds + 1))
+    .map(([text, count]) => `${count} times in ${Math.round(seconds)} s: ${text.slice(0, 120)}`);
 }
 
 /** Imports keys of another system; gives their secrets. */
 async function importKeys(cluster: ProofCluster, count: number): Promise<string[]> {
   const secrets = Array.from({ length: count }, () => `sk-${randomBytes(24).toString('base64url')}`);
   for (let from = 0; from < count; from += PER_IMPORT) {
-    const keys = secrets.slice(from, from + PER_IMPORT).map((secret) => ({ sha256: createHash('sha256').update(secret).digest('hex'), prefix: secret.slice(0, 8) }));
-    const { status, body } = await cluster.replica(0).client.post('/api-keys/import', { token: cluster.adminToken, body: { keys }, timeoutMs: 60_000 });
-    if (status !== 200 || body.counts.created !== keys.length) throw new Error(`import answered ${status}: ${JSON.stringify(body).slice(0, 300)}`);
+    const keys = secrets
+      .slice(from, from + PER_IMPORT)
+      .map((secret) => ({ sha256: createHash('sha256').update(secret).digest('hex'), prefix: secret.slice(0, 8) }));
+    const { status, body } = await cluster
+      .replica(0)
+      .client.post('/api-keys/import', { token: cluster.adminToken, body: { keys }, timeoutMs: 60_000 });
+    if (status !== 200 || body.counts.created !== keys.length)
+      throw new Error(`import answered ${status}: ${JSON.stringify(body).slice(0, 300)}`);
   }
   return secrets;
 }
@@ -147,7 +179,10 @@ class Flood {
     const isOver = typeof until === 'number' ? () => performance.now() - began > until : until;
     while (!isOver()) {
       const start = performance.now();
-      const { body } = await this.replica.client.post('/verify', { apiKey: this.callerSecret, body: { key: this.secret } });
+      const { body } = await this.replica.client.post('/verify', {
+        apiKey: this.callerSecret,
+        body: { key: this.secret },
+      });
       took.push(performance.now() - start);
       if (body.valid !== true) this.violations.push(`the valid key: ${String(body.code)}`);
       await sleep(5);
@@ -158,7 +193,8 @@ class Flood {
   /** What does not hold if the imported keys among all the made-up ones do not work. */
   async lost(imported: readonly string[]): Promise<string[]> {
     const codes: string[] = [];
-    for (let from = 0; from < imported.length; from += PER_BATCH) codes.push(...(await this.codesOf(imported.slice(from, from + PER_BATCH))));
+    for (let from = 0; from < imported.length; from += PER_BATCH)
+      codes.push(...(await this.codesOf(imported.slice(from, from + PER_BATCH))));
     const lost = codes.filter((code) => code !== 'VALID');
     return lost.length === 0 ? [] : [`${lost.length} of ${imported.length} imported keys do not work: ${lost[0]}`];
   }
@@ -194,8 +230,14 @@ class Flood {
 
   private async codesOf(keys: readonly string[]): Promise<string[]> {
     const body = { items: keys.map((key) => ({ key })) };
-    const answer = await this.replica.client.post('/verify/batch', { apiKey: this.callerSecret, body, timeoutMs: 30_000 });
-    return answer.status === 200 ? (answer.body.results as { code: string }[]).map(({ code }) => code) : [`status ${answer.status}`];
+    const answer = await this.replica.client.post('/verify/batch', {
+      apiKey: this.callerSecret,
+      body,
+      timeoutMs: 30_000,
+    });
+    return answer.status === 200
+      ? (answer.body.results as { code: string }[]).map(({ code }) => code)
+      : [`status ${answer.status}`];
   }
 }
 

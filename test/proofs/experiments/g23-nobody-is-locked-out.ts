@@ -20,7 +20,8 @@ const OWNER_PAUSE_MS = 5;
  */
 export const g23: Experiment = {
   id: 'G23',
-  guarantee: 'nobody can lock out somebody else\'s key: 0 refusals of the owner during 10 000 wrong-secret tries with the right kid',
+  guarantee:
+    "nobody can lock out somebody else's key: 0 refusals of the owner during 10 000 wrong-secret tries with the right kid",
   inCi: true,
   fault: { what: 'a key is refused after a hundred wrong secrets under its kid', patch: 'locks-out.mjs' },
   run: async ({ size, random, log, fault }) => {
@@ -28,7 +29,8 @@ export const g23: Experiment = {
     try {
       const caller = await cluster.createKey({ roles: ['gateway'] });
       const key = await cluster.createKey({ roles: ['gateway'], rateLimitPerDay: 1_000_000, budgetLimitCents: 1_000 });
-      const guess = (tries: number): string => (tries % 2 === 0 ? withWrongTag(key.secret, () => random.integer(ALPHABET.length)) : withRightTag(key.secret));
+      const guess = (tries: number): string =>
+        tries % 2 === 0 ? withWrongTag(key.secret, () => random.integer(ALPHABET.length)) : withRightTag(key.secret);
       const violations: string[] = [];
       let tries = 0;
       const refused = { asKey: 0, asCredential: 0 };
@@ -54,11 +56,16 @@ export const g23: Experiment = {
       const own = async (): Promise<void> => {
         for (; attacking; owner += 1) {
           const start = performance.now();
-          const asked = await cluster.replica(owner).client.post('/verify', { apiKey: caller.secret, body: { key: key.secret } });
-          const asking = await cluster.replica(owner + 1).client.post('/verify', { apiKey: key.secret, body: { key: caller.secret } });
+          const asked = await cluster
+            .replica(owner)
+            .client.post('/verify', { apiKey: caller.secret, body: { key: key.secret } });
+          const asking = await cluster
+            .replica(owner + 1)
+            .client.post('/verify', { apiKey: key.secret, body: { key: caller.secret } });
           took.push(performance.now() - start);
           if (asked.body.valid !== true) violations.push(`the owner's key: ${asked.status} ${String(asked.body.code)}`);
-          if (asking.body.valid !== true) violations.push(`the owner's call: ${asking.status} ${String(asking.body.code)}`);
+          if (asking.body.valid !== true)
+            violations.push(`the owner's call: ${asking.status} ${String(asking.body.code)}`);
           await sleep(OWNER_PAUSE_MS);
         }
       };
@@ -66,16 +73,24 @@ export const g23: Experiment = {
       await Promise.all(Array.from({ length: ATTACKERS }, attack));
       attacking = false;
       await owning;
-      const { body } = await cluster.replica(0).client.request('GET', `/api/v1/api-keys/${key.id}/usage`, { token: cluster.adminToken });
+      const { body } = await cluster
+        .replica(0)
+        .client.request('GET', `/api/v1/api-keys/${key.id}/usage`, { token: cluster.adminToken });
       const refusals = Object.keys((body.refusalsToday ?? {}) as object);
       if (refusals.length > 0) violations.push(`the key has refusals that are not its owner's: ${refusals.join(', ')}`);
-      log(`${tries} tries, ${refused.asCredential} of them as credential; ${owner} calls of the owner, p99 ${quantile(took, 0.99)} ms for two`);
+      log(
+        `${tries} tries, ${refused.asCredential} of them as credential; ${owner} calls of the owner, p99 ${quantile(took, 0.99)} ms for two`,
+      );
       const floors = [
         floor('wrong secrets refused as key', refused.asKey, TRIES[size] / 4),
         floor('wrong secrets refused as credential', refused.asCredential, TRIES[size] / 4),
         floor('calls of the owner', owner, 100),
       ] as const;
-      return { violations: [...new Set(violations)], floors, figures: { tries, asCredential: refused.asCredential, ownersCalls: owner, ownersP99Ms: quantile(took, 0.99) } };
+      return {
+        violations: [...new Set(violations)],
+        floors,
+        figures: { tries, asCredential: refused.asCredential, ownersCalls: owner, ownersP99Ms: quantile(took, 0.99) },
+      };
     } finally {
       await cluster.stop();
     }
@@ -93,6 +108,11 @@ function withRightTag(secret: string): string {
   const number = [...kid].reduce((sum, digit) => sum * 62n + BigInt(ALPHABET.indexOf(digit)), 0n);
   const kidBytes = Buffer.from(number.toString(16).padStart(32, '0'), 'hex');
   const environment = secret.startsWith(`${PREFIX}_live_`) ? 'live' : 'test';
-  const made = mint({ prefix: PREFIX, environment, tagKeys: [{ version: '1', key: createHash('sha256').update(TAG_KEY).digest() }], randomBytes: (length) => Buffer.concat([kidBytes, randomBytes(length - kidBytes.length)]) });
+  const made = mint({
+    prefix: PREFIX,
+    environment,
+    tagKeys: [{ version: '1', key: createHash('sha256').update(TAG_KEY).digest() }],
+    randomBytes: (length) => Buffer.concat([kidBytes, randomBytes(length - kidBytes.length)]),
+  });
   return made.secret.reveal();
 }

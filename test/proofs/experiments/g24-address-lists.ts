@@ -1,8 +1,22 @@
 import { request as httpRequest } from 'node:http';
 import { createServer } from 'node:net';
 import { CLIENT, Proxy, isInstalled } from '../../gateways/proxy.js';
-import { FIXED_LISTS, addressNear, drawnAddress, drawnList, spelled, spelledNetwork } from '../harness/address-cases.js';
-import { type OracleNetwork, clientOfChain, includes, nodeIncludes, readHop, readNetwork } from '../harness/address-oracle.js';
+import {
+  FIXED_LISTS,
+  addressNear,
+  drawnAddress,
+  drawnList,
+  spelled,
+  spelledNetwork,
+} from '../harness/address-cases.js';
+import {
+  type OracleNetwork,
+  clientOfChain,
+  includes,
+  nodeIncludes,
+  readHop,
+  readNetwork,
+} from '../harness/address-oracle.js';
 import { ProofCluster } from '../harness/cluster.js';
 import type { Experiment, Floor, Outcome } from '../harness/experiment.js';
 import { floor } from '../harness/floors.js';
@@ -99,7 +113,8 @@ class Trial {
   static async prepare(cluster: ProofCluster, nginx: Proxy | null, hasIpv6: boolean, random: Random): Promise<Trial> {
     const lists = [...FIXED_LISTS, ...Array.from({ length: DRAWN_LISTS }, () => drawnList(random))];
     const keys: Key[] = [];
-    for (const allowedIps of lists) keys.push({ secret: (await cluster.createKey({ allowedIps })).secret, networks: networksOf(allowedIps) });
+    for (const allowedIps of lists)
+      keys.push({ secret: (await cluster.createKey({ allowedIps })).secret, networks: networksOf(allowedIps) });
     const { secret } = await cluster.createKey({ roles: ['gateway'] });
     return new Trial(cluster, nginx, hasIpv6, random, secret, keys);
   }
@@ -121,8 +136,21 @@ class Trial {
   /** Each way, and each answer, has to have been met. */
   floors(): [Floor, ...Floor[]] {
     const { cases = 0, equal = 0 } = this.counts;
-    const kinds = ['allowed', 'refused', 'unknown', 'caller', 'forwardAuth', 'verify', 'list', 'forgedInList', ...(this.nginx === null ? [] : ['nginx'])];
-    return [floor('cases equal to the oracle', equal, 300), ...kinds.map((kind) => floor(`cases of ${kind}`, this.counts[kind] ?? 0, cases / 30))];
+    const kinds = [
+      'allowed',
+      'refused',
+      'unknown',
+      'caller',
+      'forwardAuth',
+      'verify',
+      'list',
+      'forgedInList',
+      ...(this.nginx === null ? [] : ['nginx']),
+    ];
+    return [
+      floor('cases equal to the oracle', equal, 300),
+      ...kinds.map((kind) => floor(`cases of ${kind}`, this.counts[kind] ?? 0, cases / 30)),
+    ];
   }
 
   private async asCaller(): Promise<Case> {
@@ -133,7 +161,12 @@ class Trial {
 
   private async byForwardAuth(): Promise<Case> {
     const { key, lines, peer } = this.drawn();
-    const answer = await this.send(peer, '/api/v1/forward-auth', [...lines, ['X-Latchkey-Gateway-Key', this.gatewayKey]], key.secret);
+    const answer = await this.send(
+      peer,
+      '/api/v1/forward-auth',
+      [...lines, ['X-Latchkey-Gateway-Key', this.gatewayKey]],
+      key.secret,
+    );
     // A gateway that is not trusted speaks of no client, and its own address is none.
     const isTrusted = includes(this.trusted, readHop(peer)!);
     const client = isTrusted ? clientOfChain(hopsOf(lines, peer), this.trusted) : null;
@@ -150,42 +183,75 @@ class Trial {
   private async byVerify(): Promise<Case> {
     const key = this.random.pick(this.keys);
     const ip = spelled(addressNear(key.networks, this.random), this.random);
-    const { status, body } = await this.cluster.replica(0).client.post('/verify', { apiKey: this.gatewayKey, body: { key: key.secret, ip } });
+    const { status, body } = await this.cluster
+      .replica(0)
+      .client.post('/verify', { apiKey: this.gatewayKey, body: { key: key.secret, ip } });
     this.count('verify');
     const isUnknown = body.code === 'IP_NOT_ALLOWED' && /is no address/.test(body.detail as string);
-    const refusal = isUnknown ? 'unknown' : body.code === 'IP_NOT_ALLOWED' ? 'refused' : `${status} ${String(body.code)}`;
-    return { what: `verify with ${JSON.stringify(ip)}`, expected: this.answerFor(key, readHop(ip)), found: body.valid === true ? 'allowed' : refusal };
+    const refusal = isUnknown
+      ? 'unknown'
+      : body.code === 'IP_NOT_ALLOWED'
+        ? 'refused'
+        : `${status} ${String(body.code)}`;
+    return {
+      what: `verify with ${JSON.stringify(ip)}`,
+      expected: this.answerFor(key, readHop(ip)),
+      found: body.valid === true ? 'allowed' : refusal,
+    };
   }
 
   /** Lists that are to be taken as they are meant, or refused. */
   private async byList(): Promise<Case> {
     const { random, cluster } = this;
-    const near = random.integer(3) === 0 ? drawnAddress(random, random.pick([4, 6] as const)) : addressNear(random.pick(this.keys).networks, random);
+    const near =
+      random.integer(3) === 0
+        ? drawnAddress(random, random.pick([4, 6] as const))
+        : addressNear(random.pick(this.keys).networks, random);
     const entry = spelledNetwork(near, random);
-    const { status, body } = await cluster.replica(0).client.post('/api-keys', { token: cluster.adminToken, body: { allowedIps: [entry] } });
+    const { status, body } = await cluster
+      .replica(0)
+      .client.post('/api-keys', { token: cluster.adminToken, body: { allowedIps: [entry] } });
     this.count('list');
     const expected = readNetwork(entry);
     const taken = status === 201 ? readNetwork(String(body.apiKey.allowedIps[0])) : null;
     const isSame = JSON.stringify(taken) === JSON.stringify(expected);
-    const found = status === 201 ? (isSame ? 'allowed' : `taken for ${String(body.apiKey.allowedIps[0])}`) : status === 400 ? 'refused' : `status ${status}`;
+    const found =
+      status === 201
+        ? isSame
+          ? 'allowed'
+          : `taken for ${String(body.apiKey.allowedIps[0])}`
+        : status === 400
+          ? 'refused'
+          : `status ${status}`;
     return { what: `the list ${JSON.stringify(entry)}`, expected: expected === null ? 'refused' : 'allowed', found };
   }
 
-  private compared(way: string, key: Key, lines: Lines, peer: string, client: ReturnType<typeof readHop>, { status, body }: Sent, refusedAs: number): Case {
+  private compared(
+    way: string,
+    key: Key,
+    lines: Lines,
+    peer: string,
+    client: ReturnType<typeof readHop>,
+    { status, body }: Sent,
+    refusedAs: number,
+  ): Case {
     this.count(way);
     const expected = this.answerFor(key, client);
     // What a client could have hoped for: some address of its chain is in the list, and the answer is no.
-    const isForged = expected !== 'allowed' && hopsOf(lines, peer).some((hop) => this.answerFor(key, readHop(hop)) === 'allowed');
+    const isForged =
+      expected !== 'allowed' && hopsOf(lines, peer).some((hop) => this.answerFor(key, readHop(hop)) === 'allowed');
     if (isForged) this.count('forgedInList');
     const refusal = /address of the client is unknown/.test(body) ? 'unknown' : 'refused';
-    const found = status === 200 ? 'allowed' : status === refusedAs ? refusal : `status ${status}: ${body.slice(0, 200)}`;
+    const found =
+      status === 200 ? 'allowed' : status === refusedAs ? refusal : `status ${status}: ${body.slice(0, 200)}`;
     return { what: `${way} from ${peer} with ${JSON.stringify(lines)}`, expected, found };
   }
 
   private answerFor({ networks }: Key, address: ReturnType<typeof readHop>): Answer {
     if (address === null) return 'unknown';
     const isIn = includes(networks, address);
-    if (isIn !== nodeIncludes(networks, address)) this.violations.push(`the oracles differ about ${JSON.stringify(address)}`);
+    if (isIn !== nodeIncludes(networks, address))
+      this.violations.push(`the oracles differ about ${JSON.stringify(address)}`);
     return isIn ? 'allowed' : 'refused';
   }
 
@@ -201,9 +267,23 @@ class Trial {
       () => [random.pick(['', ' ', 'unknown', '_hidden', 'unix:', 'localhost'])],
     ])();
     const proxies = Array.from({ length: random.integer(3) }, () =>
-      random.pick(['10.1.2.3', '::ffff:10.9.9.9', '[2001:db8:f::9]:443', '172.31.255.255', ' 10.0.0.1:80', '2001:DB8:F:0::1%eth0', '172.32.0.0', '2001:db8:10::']),
+      random.pick([
+        '10.1.2.3',
+        '::ffff:10.9.9.9',
+        '[2001:db8:f::9]:443',
+        '172.31.255.255',
+        ' 10.0.0.1:80',
+        '2001:DB8:F:0::1%eth0',
+        '172.32.0.0',
+        '2001:db8:10::',
+      ]),
     );
-    const peer = random.pick([...TRUSTED_PEERS, ...TRUSTED_PEERS, ...OTHER_PEERS, ...(mayBeIpv6 && this.hasIpv6 ? ['::1'] : [])]);
+    const peer = random.pick([
+      ...TRUSTED_PEERS,
+      ...TRUSTED_PEERS,
+      ...OTHER_PEERS,
+      ...(mayBeIpv6 && this.hasIpv6 ? ['::1'] : []),
+    ]);
     return { key, lines: this.inLines([...forged, ...client, ...proxies]), peer };
   }
 
@@ -251,12 +331,15 @@ function send(port: number, host: string, localAddress: string, path: string, li
   return new Promise((resolve) => {
     const cut = (error: Error) => resolve({ status: 0, body: error.message });
     const headers = [['Host', `localhost:${port}`], ...lines].flat();
-    const request = httpRequest({ host, port, path, localAddress, agent: false, headers: headers as never }, (response) => {
-      const chunks: Buffer[] = [];
-      response.on('data', (chunk: Buffer) => chunks.push(chunk));
-      response.on('end', () => resolve({ status: response.statusCode!, body: Buffer.concat(chunks).toString() }));
-      response.on('error', cut);
-    });
+    const request = httpRequest(
+      { host, port, path, localAddress, agent: false, headers: headers as never },
+      (response) => {
+        const chunks: Buffer[] = [];
+        response.on('data', (chunk: Buffer) => chunks.push(chunk));
+        response.on('end', () => resolve({ status: response.statusCode!, body: Buffer.concat(chunks).toString() }));
+        response.on('error', cut);
+      },
+    );
     request.on('error', cut);
     request.end();
   });

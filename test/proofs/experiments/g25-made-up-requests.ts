@@ -25,7 +25,8 @@ const NEVER_2XX = ['GET /api/v1/auth/oidc/login', 'GET /api/v1/auth/oidc/callbac
  */
 export const g25: Experiment = {
   id: 'G25',
-  guarantee: '50 000 generated requests from the OpenAPI document (CI 10 000), and one that succeeds for each operation: 0 × 5xx, all answers match the schema, each < 1 s',
+  guarantee:
+    '50 000 generated requests from the OpenAPI document (CI 10 000), and one that succeeds for each operation: 0 × 5xx, all answers match the schema, each < 1 s',
   inCi: true,
   fault: { what: 'one route throws once a request is all right', patch: 'throws-on-success.mjs' },
   run: async ({ size, random, log, fault }) => {
@@ -47,7 +48,10 @@ export const g25: Experiment = {
       await Promise.all(Array.from({ length: CLIENTS }, work));
       const { output, isRunning } = cluster.replica(0);
       if (!isRunning) trial.violations.push(`the server ended: ${output.slice(-3).join('')}`);
-      const refused = Object.entries(trial.statuses).reduce((sum, [status, count]) => (status.startsWith('status4') ? sum + count : sum), 0);
+      const refused = Object.entries(trial.statuses).reduce(
+        (sum, [status, count]) => (status.startsWith('status4') ? sum + count : sum),
+        0,
+      );
       return {
         violations: trial.violations,
         floors: [
@@ -55,7 +59,12 @@ export const g25: Experiment = {
           floor('made-up requests refused', refused, REQUESTS[size] / 4),
           ...floorsOfKinds('2xx of', trial.operations(), trial.succeeded, 1),
         ],
-        figures: { requests: sent, operations: trial.succeeded.size, slowestMs: Math.round(trial.slowestMs), ...trial.statuses },
+        figures: {
+          requests: sent,
+          operations: trial.succeeded.size,
+          slowestMs: Math.round(trial.slowestMs),
+          ...trial.statuses,
+        },
       };
     } finally {
       await cluster.stop();
@@ -97,9 +106,17 @@ class Trial {
   async succeed(): Promise<void> {
     for (const request of await reads(this.cluster)) await this.mustSucceed(request);
     const me = await this.replica.client.request('GET', '/api/v1/auth/me', { token: this.token });
-    const other = await this.replica.client.post('/users', { token: this.token, body: { name: 'Other', email: 'other@latchkey.test' } });
+    const other = await this.replica.client.post('/users', {
+      token: this.token,
+      body: { name: 'Other', email: 'other@latchkey.test' },
+    });
     for (const [index, scenario] of SCENARIOS.entries()) {
-      const steps = scenario({ name: `g25-${index}`, adminToken: this.token, adminId: me.body.user.id as string, otherOwnerId: other.body.id as string });
+      const steps = scenario({
+        name: `g25-${index}`,
+        adminToken: this.token,
+        adminId: me.body.user.id as string,
+        otherOwnerId: other.body.id as string,
+      });
       for (const step of steps) if (!(await this.change(step))) break;
     }
   }
@@ -117,12 +134,18 @@ class Trial {
   /** What is slow by its content is slow each time; what is slow on a machine that is busy is not. */
   private async sendAgain(request: FuzzRequest, firstMs: number): Promise<void> {
     const took = [firstMs];
-    while (took.length < LOOKS_AT_SLOW && took.at(-1)! > SLOW_MS) took.push((await this.judged(this.authenticated(request))).tookMs);
-    if (took.every((one) => one > SLOW_MS)) this.violations.push(`${request.method} ${request.target.slice(0, 300)} ${request.body?.slice(0, 500)}: took ${took.map(Math.round).join(', ')} ms`);
+    while (took.length < LOOKS_AT_SLOW && took.at(-1)! > SLOW_MS)
+      took.push((await this.judged(this.authenticated(request))).tookMs);
+    if (took.every((one) => one > SLOW_MS))
+      this.violations.push(
+        `${request.method} ${request.target.slice(0, 300)} ${request.body?.slice(0, 500)}: took ${took.map(Math.round).join(', ')} ms`,
+      );
   }
 
   private authenticated(request: FuzzRequest): FuzzRequest {
-    return request.authenticated ? { ...request, headers: { ...request.headers, authorization: `Bearer ${this.token}` } } : request;
+    return request.authenticated
+      ? { ...request, headers: { ...request.headers, authorization: `Bearer ${this.token}` } }
+      : request;
   }
 
   private async change({ request, expected, wasDone }: Step): Promise<boolean> {
@@ -130,7 +153,10 @@ class Trial {
     const { status, text } = await this.mustSucceed({
       method,
       target: `/api/v1${path}`,
-      headers: { ...(token === undefined ? {} : { authorization: `Bearer ${token}` }), ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+      headers: {
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     if (status >= 300) return false;
@@ -143,8 +169,16 @@ class Trial {
   private async mustSucceed({ method, target, headers, body }: WellFormed): Promise<Sent> {
     const operation = operationOf(this.all, method, target);
     if (operation === undefined) throw new Error(`The document has no operation for ${method} ${target}.`);
-    const sent = await this.judged({ method, target, headers: { ...headers }, body: body ?? null, authenticated: true, operation });
-    if (sent.status >= 300) this.violations.push(`${method} ${target} answered ${sent.status}: ${sent.text.slice(0, 300)}`);
+    const sent = await this.judged({
+      method,
+      target,
+      headers: { ...headers },
+      body: body ?? null,
+      authenticated: true,
+      operation,
+    });
+    if (sent.status >= 300)
+      this.violations.push(`${method} ${target} answered ${sent.status}: ${sent.text.slice(0, 300)}`);
     return sent;
   }
 
@@ -154,12 +188,20 @@ class Trial {
     const body = method === 'GET' || method === 'HEAD' ? null : request.body;
     const began = performance.now();
     const response = await fetch(`${this.replica.url}${target}`, { method, headers, body, redirect: 'manual' });
-    const answer = { status: response.status, headers: (name: string) => response.headers.get(name), text: await response.text() };
+    const answer = {
+      status: response.status,
+      headers: (name: string) => response.headers.get(name),
+      text: await response.text(),
+    };
     const tookMs = performance.now() - began;
     const problem = this.judge.problem(request, { ...answer, milliseconds: 0 });
     const { authorization: _, ...shown } = headers;
-    if (problem) this.violations.push(`${method} ${target.slice(0, 300)} ${JSON.stringify(shown)} ${request.body?.slice(0, 500)}: ${problem}`);
-    if (response.ok && method === operation.method) this.succeeded.set(nameOf(operation), (this.succeeded.get(nameOf(operation)) ?? 0) + 1);
+    if (problem)
+      this.violations.push(
+        `${method} ${target.slice(0, 300)} ${JSON.stringify(shown)} ${request.body?.slice(0, 500)}: ${problem}`,
+      );
+    if (response.ok && method === operation.method)
+      this.succeeded.set(nameOf(operation), (this.succeeded.get(nameOf(operation)) ?? 0) + 1);
     return { ...answer, tookMs };
   }
 }

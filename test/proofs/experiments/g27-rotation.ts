@@ -29,7 +29,8 @@ const ENDS_PREVIOUS = `
  */
 export const g27: Experiment = {
   id: 'G27',
-  guarantee: 'rotation without downtime or doubled limits: 0 failed calls in overlaps, both secrets share one budget and one rate limit; a kill during regenerate leaves one of two states',
+  guarantee:
+    'rotation without downtime or doubled limits: 0 failed calls in overlaps, both secrets share one budget and one rate limit; a kill during regenerate leaves one of two states',
   inCi: true,
   fault: { what: 'the secret before ends at once, whatever overlap was asked for', sql: ENDS_PREVIOUS },
   run: async ({ size, random, log, fault }) => {
@@ -37,7 +38,12 @@ export const g27: Experiment = {
     try {
       const caller = await cluster.createKey({ roles: ['gateway'] });
       const violations: string[] = [];
-      const verify = (key: string, more: object = {}) => patiently(() => random.pick(cluster.replicas.filter((one) => one.isRunning)).client.post('/verify', { apiKey: caller.secret, body: { key, ...more } }));
+      const verify = (key: string, more: object = {}) =>
+        patiently(() =>
+          random
+            .pick(cluster.replicas.filter((one) => one.isRunning))
+            .client.post('/verify', { apiKey: caller.secret, body: { key, ...more } }),
+        );
       const calls = await rotateUnderLoad(cluster, verify, ROTATIONS[size], violations);
       log(`${calls} calls over ${ROTATIONS[size]} rotations`);
       const shared = await shareLimits(cluster, verify, random, violations);
@@ -48,7 +54,8 @@ export const g27: Experiment = {
         const afterMs = usualMs * KILL_WITHIN * random.next();
         await killWhileRotating(cluster, verify, random, kill, afterMs, states, violations);
       }
-      if (states.rotated === 0 || states.notRotated === 0) log(`of ${KILLS[size]} kills within ${Math.round(usualMs * KILL_WITHIN)} ms all met the same state`);
+      if (states.rotated === 0 || states.notRotated === 0)
+        log(`of ${KILLS[size]} kills within ${Math.round(usualMs * KILL_WITHIN)} ms all met the same state`);
       log(`${states.rotated} of ${KILLS[size]} killed regenerates had been committed`);
       violations.push(...(await bookDifferences(cluster)));
       const floors = [
@@ -57,7 +64,11 @@ export const g27: Experiment = {
         floor('cents reserved of the shared budget', shared.reserved, 1),
         floor('kills in a regenerate', states.rotated + states.notRotated, KILLS[size]),
       ] as const;
-      return { violations, floors, figures: { rotations: ROTATIONS[size], calls, ...shared, kills: KILLS[size], ...states } };
+      return {
+        violations,
+        floors,
+        figures: { rotations: ROTATIONS[size], calls, ...shared, kills: KILLS[size], ...states },
+      };
     } finally {
       await cluster.stop();
     }
@@ -67,7 +78,12 @@ export const g27: Experiment = {
 type Verify = (key: string, more?: object) => ReturnType<typeof patiently>;
 
 /** Clients use the secret they know, and learn of another only while both work. */
-async function rotateUnderLoad(cluster: ProofCluster, verify: Verify, rotations: number, violations: string[]): Promise<number> {
+async function rotateUnderLoad(
+  cluster: ProofCluster,
+  verify: Verify,
+  rotations: number,
+  violations: string[],
+): Promise<number> {
   const key = await cluster.createKey({ scopes: ['chat'] });
   const known = Array.from({ length: CLIENTS }, () => key.secret);
   let calls = 0;
@@ -75,7 +91,8 @@ async function rotateUnderLoad(cluster: ProofCluster, verify: Verify, rotations:
   const clients = known.map(async (_, index) => {
     for (; going && violations.length < 20; calls += 1) {
       const { status, body } = await verify(known[index]!);
-      if (status !== 200 || body.valid !== true) violations.push(`a client was refused during rotation: ${status} ${String(body.code)}`);
+      if (status !== 200 || body.valid !== true)
+        violations.push(`a client was refused during rotation: ${status} ${String(body.code)}`);
       await sleep(2);
     }
   });
@@ -94,15 +111,25 @@ async function rotateUnderLoad(cluster: ProofCluster, verify: Verify, rotations:
 }
 
 /** Both secrets are used at once, on all replicas, far beyond the limits of their key. */
-async function shareLimits(cluster: ProofCluster, verify: Verify, random: Random, violations: string[]): Promise<{ admitted: number; reserved: number }> {
+async function shareLimits(
+  cluster: ProofCluster,
+  verify: Verify,
+  random: Random,
+  violations: string[],
+): Promise<{ admitted: number; reserved: number }> {
   const limited = await cluster.createKey({ rateLimitPerHour: HOUR_LIMIT });
   const funded = await cluster.createKey({ budgetLimitCents: BUDGET_CENTS });
-  const pairs = await Promise.all([limited, funded].map(async ({ id, secret }) => [secret, await regenerate(cluster, id, 0, `share-${id}`, violations)] as const));
+  const pairs = await Promise.all(
+    [limited, funded].map(
+      async ({ id, secret }) => [secret, await regenerate(cluster, id, 0, `share-${id}`, violations)] as const,
+    ),
+  );
   const count = async (secrets: readonly string[], more: object): Promise<number> => {
     const verdicts = await Promise.all(
       Array.from({ length: CLIENTS }, async () => {
         let valid = 0;
-        for (let call = 0; call < 40; call += 1) if ((await verify(random.pick(secrets), more)).body.valid === true) valid += 1;
+        for (let call = 0; call < 40; call += 1)
+          if ((await verify(random.pick(secrets), more)).body.valid === true) valid += 1;
         return valid;
       }),
     );
@@ -110,25 +137,43 @@ async function shareLimits(cluster: ProofCluster, verify: Verify, random: Random
   };
   const admitted = await count(pairs[0]!, {});
   const reserved = await count(pairs[1]!, { reserveCents: 1, reservationTtlSeconds: 600 });
-  if (admitted > HOUR_LIMIT || admitted < 0.9 * HOUR_LIMIT) violations.push(`two secrets of one key: ${admitted} calls of ${HOUR_LIMIT}`);
-  if (reserved > BUDGET_CENTS || reserved < 0.9 * BUDGET_CENTS) violations.push(`two secrets of one key reserved ${reserved} of ${BUDGET_CENTS} cents`);
+  if (admitted > HOUR_LIMIT || admitted < 0.9 * HOUR_LIMIT)
+    violations.push(`two secrets of one key: ${admitted} calls of ${HOUR_LIMIT}`);
+  if (reserved > BUDGET_CENTS || reserved < 0.9 * BUDGET_CENTS)
+    violations.push(`two secrets of one key reserved ${reserved} of ${BUDGET_CENTS} cents`);
   return { admitted, reserved };
 }
 
 /** Whatever the kill met, the same request elsewhere brings one new secret beside the one before, and no third. */
-async function killWhileRotating(cluster: ProofCluster, verify: Verify, random: Random, kill: number, afterMs: number, states: { notRotated: number; rotated: number }, violations: string[]): Promise<void> {
+async function killWhileRotating(
+  cluster: ProofCluster,
+  verify: Verify,
+  random: Random,
+  kill: number,
+  afterMs: number,
+  states: { notRotated: number; rotated: number },
+  violations: string[],
+): Promise<void> {
   const key = await cluster.createKey();
   await verify(key.secret);
   const replica = random.pick(cluster.replicas);
   // One that has just been started answers its first requests slowly: it would always be killed too soon.
   const warm = await cluster.createKey();
-  for (let time = 0; time < 3; time += 1) await regenerate(cluster, warm.id, cluster.replicas.indexOf(replica), `warm-${kill}-${time}`, violations);
-  const request = { token: cluster.adminToken, body: { overlapSeconds: OVERLAP_SECONDS }, headers: { 'idempotency-key': `kill-${kill}` } };
+  for (let time = 0; time < 3; time += 1)
+    await regenerate(cluster, warm.id, cluster.replicas.indexOf(replica), `warm-${kill}-${time}`, violations);
+  const request = {
+    token: cluster.adminToken,
+    body: { overlapSeconds: OVERLAP_SECONDS },
+    headers: { 'idempotency-key': `kill-${kill}` },
+  };
   const asked = replica.client.post(`/api-keys/${key.id}/regenerate`, request).catch(() => null);
   await sleep(afterMs);
   await replica.end('SIGKILL');
   await asked;
-  const [row] = await cluster.database.query<{ n: number }>('SELECT count(*)::int AS n FROM api_key_secret WHERE key_id = $1', [key.id]);
+  const [row] = await cluster.database.query<{ n: number }>(
+    'SELECT count(*)::int AS n FROM api_key_secret WHERE key_id = $1',
+    [key.id],
+  );
   if (row!.n === 1) states.notRotated += 1;
   else if (row!.n === 2) states.rotated += 1;
   else violations.push(`kill ${kill}: the key has ${row!.n} secrets`);
@@ -137,9 +182,15 @@ async function killWhileRotating(cluster: ProofCluster, verify: Verify, random: 
   const secret = await regenerate(cluster, key.id, cluster.replicas.indexOf(replica) + 1, `kill-${kill}`, violations);
   for (const one of [key.secret, secret]) {
     const { status, body } = await verify(one);
-    if (body.valid !== true) violations.push(`kill ${kill}: after the repeat the ${one === secret ? 'new' : 'old'} secret is ${status} ${String(body.code)}`);
+    if (body.valid !== true)
+      violations.push(
+        `kill ${kill}: after the repeat the ${one === secret ? 'new' : 'old'} secret is ${status} ${String(body.code)}`,
+      );
   }
-  const [after] = await cluster.database.query<{ n: number }>('SELECT count(*)::int AS n FROM api_key_secret WHERE key_id = $1', [key.id]);
+  const [after] = await cluster.database.query<{ n: number }>(
+    'SELECT count(*)::int AS n FROM api_key_secret WHERE key_id = $1',
+    [key.id],
+  );
   if (after!.n !== 2) violations.push(`kill ${kill}: after the repeat the key has ${after!.n} secrets`);
   await replica.start();
 }
@@ -156,8 +207,22 @@ async function usualTime(cluster: ProofCluster, violations: string[]): Promise<n
   return quantile(took, 0.5);
 }
 
-async function regenerate(cluster: ProofCluster, id: string, replica: number, name: string, violations: string[]): Promise<string> {
-  const { status, body } = await patiently(() => cluster.replica(replica).client.post(`/api-keys/${id}/regenerate`, { token: cluster.adminToken, body: { overlapSeconds: OVERLAP_SECONDS }, headers: { 'idempotency-key': name } }));
+async function regenerate(
+  cluster: ProofCluster,
+  id: string,
+  replica: number,
+  name: string,
+  violations: string[],
+): Promise<string> {
+  const { status, body } = await patiently(() =>
+    cluster
+      .replica(replica)
+      .client.post(`/api-keys/${id}/regenerate`, {
+        token: cluster.adminToken,
+        body: { overlapSeconds: OVERLAP_SECONDS },
+        headers: { 'idempotency-key': name },
+      }),
+  );
   if (status !== 200) violations.push(`regenerate answered ${status}: ${JSON.stringify(body)}`);
   return String(body.secretKey);
 }

@@ -12,7 +12,18 @@ const SIZES = {
 } as const;
 const PACE = { batchesOfMadeUpKeys: 15, requests: 160, signIns: 2 } as const;
 /** What a server may remember something of. */
-const KINDS = ['verifies', 'reports', 'strangers', 'reads', 'refusedBodies', 'unknownThings', 'leakedKeys', 'brokenConnections', 'failedSignIns', 'sessions'] as const;
+const KINDS = [
+  'verifies',
+  'reports',
+  'strangers',
+  'reads',
+  'refusedBodies',
+  'unknownThings',
+  'leakedKeys',
+  'brokenConnections',
+  'failedSignIns',
+  'sessions',
+] as const;
 const SAMPLE_EVERY_MS = 2_000;
 const SAMPLE_WITHIN_MS = 20_000;
 
@@ -33,7 +44,8 @@ const SAMPLE_WITHIN_MS = 20_000;
  */
 export const g28: Experiment = {
   id: 'G28',
-  guarantee: 'no leaks: minima of the live heap over six windows rise by less than 1 MB in ten minutes, over a million distinct keys and addresses',
+  guarantee:
+    'no leaks: minima of the live heap over six windows rise by less than 1 MB in ten minutes, over a million distinct keys and addresses',
   inCi: false,
   fault: { what: 'every text that was presented as a key is remembered', patch: 'remembers-every-key.mjs' },
   run: async ({ size, random, log, fault }): Promise<Outcome> => {
@@ -47,15 +59,31 @@ export const g28: Experiment = {
       const minima: number[] = [];
       for (let window = 0; window < WINDOWS; window += 1) {
         minima.push(await leastHeap(cluster.replica(0), windowMs));
-        log(`window ${window}: ${(minima[window]! / 1e6).toFixed(2)} MB, ${traffic.distinct} distinct keys and addresses`);
+        log(
+          `window ${window}: ${(minima[window]! / 1e6).toFixed(2)} MB, ${traffic.distinct} distinct keys and addresses`,
+        );
       }
       traffic.end();
       await running;
       const riseBytes = Math.round(slope(minima));
       const violations = [...new Set(traffic.violations)].slice(0, 10);
-      if (riseBytes >= mostRiseBytes) violations.push(`the live heap rises by ${riseBytes} bytes in ${windowMs / 1000} s: ${minima.join(' ')}`);
-      const floors: [Floor, ...Floor[]] = [floor('distinct keys and addresses', traffic.distinct, distinct), ...KINDS.map((kind) => floor(kind, traffic.counts[kind] ?? 0, 50))];
-      return { violations, floors, figures: { riseBytes, windowSeconds: windowMs / 1000, liveMb: Math.round(minima[0]! / 1e5) / 10, distinct: traffic.distinct, ...traffic.counts } };
+      if (riseBytes >= mostRiseBytes)
+        violations.push(`the live heap rises by ${riseBytes} bytes in ${windowMs / 1000} s: ${minima.join(' ')}`);
+      const floors: [Floor, ...Floor[]] = [
+        floor('distinct keys and addresses', traffic.distinct, distinct),
+        ...KINDS.map((kind) => floor(kind, traffic.counts[kind] ?? 0, 50)),
+      ];
+      return {
+        violations,
+        floors,
+        figures: {
+          riseBytes,
+          windowSeconds: windowMs / 1000,
+          liveMb: Math.round(minima[0]! / 1e5) / 10,
+          distinct: traffic.distinct,
+          ...traffic.counts,
+        },
+      };
     } finally {
       await cluster.stop();
     }
@@ -78,7 +106,8 @@ async function liveHeap(replica: Replica): Promise<number> {
   replica.signal('SIGUSR2');
   const until = performance.now() + SAMPLE_WITHIN_MS;
   while (replica.heaps.length === seen && performance.now() < until) await sleep(20);
-  if (replica.heaps.length === seen) throw new Error(`${replica.name} did not tell its heap:\n${replica.output.join('')}`);
+  if (replica.heaps.length === seen)
+    throw new Error(`${replica.name} did not tell its heap:\n${replica.output.join('')}`);
   return replica.heaps.at(-1)!;
 }
 
@@ -86,6 +115,9 @@ async function liveHeap(replica: Replica): Promise<number> {
 function slope(values: readonly number[]): number {
   const middle = (values.length - 1) / 2;
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const [over, under] = values.reduce(([top, bottom], value, index) => [top + (index - middle) * (value - mean), bottom + (index - middle) ** 2], [0, 0]);
+  const [over, under] = values.reduce(
+    ([top, bottom], value, index) => [top + (index - middle) * (value - mean), bottom + (index - middle) ** 2],
+    [0, 0],
+  );
   return over / under;
 }

@@ -28,7 +28,8 @@ const LEAST_HANGING = 2;
  */
 export const g30: Experiment = {
   id: 'G30',
-  guarantee: 'SIGTERM under load, also while a checkpoint hangs: 0 failed in flight, leases handed back, exit ≤ 10 s with code 0; rolling restart of 3 replicas, and of the workers of a cluster: 0 client errors',
+  guarantee:
+    'SIGTERM under load, also while a checkpoint hangs: 0 failed in flight, leases handed back, exit ≤ 10 s with code 0; rolling restart of 3 replicas, and of the workers of a cluster: 0 client errors',
   inCi: true,
   fault: { what: 'a replica that ends cuts its connections', patch: 'cut-connections.mjs' },
   run: async ({ size, log, fault }) => {
@@ -39,7 +40,9 @@ export const g30: Experiment = {
     let restarts = 0;
     try {
       // Several: all calls on one account would wait for each other's commits.
-      const keys = await Promise.all(Array.from({ length: KEYS }, async () => cluster.createKey({ budgetLimitCents: 1_000_000 })));
+      const keys = await Promise.all(
+        Array.from({ length: KEYS }, async () => cluster.createKey({ budgetLimitCents: 1_000_000 })),
+      );
       const secrets = keys.map(({ secret }) => secret);
       const balancer = new Balancer(cluster.replicas);
       const load = new Load(() => balancer.next(), cluster.adminToken, secrets);
@@ -55,7 +58,9 @@ export const g30: Experiment = {
       }
       await load.stop();
       await balancer.stop();
-      log(`replicas: ${load.answered} answers, ${load.elsewhere} connections refused and taken elsewhere, slowest exit ${Math.round(slowestExitMs)} ms`);
+      log(
+        `replicas: ${load.answered} answers, ${load.elsewhere} connections refused and taken elsewhere, slowest exit ${Math.round(slowestExitMs)} ms`,
+      );
       const workers = await cluster.startWorkers(2);
       const rolled = new Load(() => workers, cluster.adminToken, secrets);
       await roll(workers, violations);
@@ -63,7 +68,8 @@ export const g30: Experiment = {
       const code = await workers.end('SIGTERM');
       workers.client.close();
       if (code !== 0) violations.push(`the cluster ended with ${code}: ${workers.output.slice(-3).join('')}`);
-      if (rolled.elsewhere > 0) violations.push(`${rolled.elsewhere} connections were refused while workers were replaced`);
+      if (rolled.elsewhere > 0)
+        violations.push(`${rolled.elsewhere} connections were refused while workers were replaced`);
       log(`workers: ${rolled.answered} answers`);
 
       for (const one of [load, rolled]) {
@@ -85,7 +91,17 @@ export const g30: Experiment = {
             floor(`${index === 0 ? 'replicas' : 'workers'}: keys created`, one.created.length, 10),
           ]),
         ],
-        figures: { restarts: 3 * ROUNDS[size], answered: load.answered, settled: load.settled, takenElsewhere: load.elsewhere, answeredByWorkers: rolled.answered, failures, strandedMicroCents: stranded, hangingCheckpoints: checkpoints.stopped.size, slowestExitMs: Math.round(slowestExitMs) },
+        figures: {
+          restarts: 3 * ROUNDS[size],
+          answered: load.answered,
+          settled: load.settled,
+          takenElsewhere: load.elsewhere,
+          answeredByWorkers: rolled.answered,
+          failures,
+          strandedMicroCents: stranded,
+          hangingCheckpoints: checkpoints.stopped.size,
+          slowestExitMs: Math.round(slowestExitMs),
+        },
       };
     } finally {
       await cluster.stop();
@@ -102,7 +118,8 @@ async function restart(replica: Replica): Promise<{ exitMs: number; problems: st
   const began = performance.now();
   const ended = replica.end('SIGTERM');
   const ready = await readyWhileDraining(replica);
-  if (ready?.status !== 503 || ready.body.state !== 'draining') problems.push(`ready answered ${ready?.status} while draining`);
+  if (ready?.status !== 503 || ready.body.state !== 'draining')
+    problems.push(`ready answered ${ready?.status} while draining`);
   else if (ready.headers['connection'] !== 'close') problems.push('an answer while draining kept its connection');
   const code = await ended;
   silent.destroy();
@@ -134,8 +151,15 @@ async function roll(workers: Replica, violations: string[]): Promise<void> {
   const old = await childrenOf(workers.pid);
   workers.signal('SIGUSR2');
   const until = performance.now() + ROLL_MS;
-  for (let now = old; now.length !== old.length || now.some((pid) => old.includes(pid)); now = await childrenOf(workers.pid)) {
-    if (performance.now() > until) return void violations.push(`the workers were not replaced within a minute: ${workers.output.join('').slice(-300)}`);
+  for (
+    let now = old;
+    now.length !== old.length || now.some((pid) => old.includes(pid));
+    now = await childrenOf(workers.pid)
+  ) {
+    if (performance.now() > until)
+      return void violations.push(
+        `the workers were not replaced within a minute: ${workers.output.join('').slice(-300)}`,
+      );
     await sleep(100);
   }
   await sleep(1_000);
@@ -156,7 +180,9 @@ async function missing({ database }: ProofCluster, settled: number, created: rea
 async function leasedWhenIdle({ database }: ProofCluster): Promise<number> {
   const until = performance.now() + IDLE_MS;
   for (;;) {
-    const [row] = await database.query<{ leased: string }>('SELECT sum(leased_micro_cents)::text AS leased FROM budget_account');
+    const [row] = await database.query<{ leased: string }>(
+      'SELECT sum(leased_micro_cents)::text AS leased FROM budget_account',
+    );
     if (row!.leased === '0' || performance.now() > until) return Number(row!.leased);
     await sleep(100);
   }
@@ -190,7 +216,8 @@ export class Load {
     for (let turn = index; !this.stopping; turn += 1) {
       // Verifies, with a reservation and without, and changes by turns: all kinds are in flight when the signal comes.
       if (turn % 4 === 0 && index < CREATORS) await this.create();
-      else if (turn % 4 === 1) await this.reserveAndSettle(turn, `${this.token.slice(-4)}-${index}-${turn}-${Math.round(performance.now())}`);
+      else if (turn % 4 === 1)
+        await this.reserveAndSettle(turn, `${this.token.slice(-4)}-${index}-${turn}-${Math.round(performance.now())}`);
       else await this.ask('/verify', { key: this.secretOf(turn) });
       await sleep(PAUSE_MS);
     }
@@ -221,13 +248,18 @@ export class Load {
       const began = performance.now();
       try {
         const answer = await replica.client.post(path, { token: this.token, body });
-        if (answer.status >= 400) this.failures.push(`${path} on ${replica.name} answered ${answer.status} after ${Math.round(performance.now() - began)} ms: ${JSON.stringify(answer.body)}`);
+        if (answer.status >= 400)
+          this.failures.push(
+            `${path} on ${replica.name} answered ${answer.status} after ${Math.round(performance.now() - began)} ms: ${JSON.stringify(answer.body)}`,
+          );
         else this.answered += 1;
         return answer;
       } catch (error) {
         const { code, reusedSocket } = error as NodeJS.ErrnoException & { reusedSocket?: boolean };
         if (code !== 'ECONNREFUSED') {
-          this.failures.push(`${path} on ${replica.name}: ${String(error)}, on a ${reusedSocket === true ? 'kept' : 'new'} connection, after ${Math.round(performance.now() - began)} ms`);
+          this.failures.push(
+            `${path} on ${replica.name}: ${String(error)}, on a ${reusedSocket === true ? 'kept' : 'new'} connection, after ${Math.round(performance.now() - began)} ms`,
+          );
           return null;
         }
         this.elsewhere += 1;

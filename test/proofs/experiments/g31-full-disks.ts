@@ -46,10 +46,12 @@ export const g31: Experiment = {
       return { skipped: 'no volume can be mounted here' };
     }
     const settings = { AUDIT_CHECKPOINT_FILE: join(files.path, 'checkpoints') };
-    const cluster = await ProofCluster.startOn(database, REPLICAS, settings, context.fault).catch(async (error: unknown) => {
-      await files.unmount();
-      throw error;
-    });
+    const cluster = await ProofCluster.startOn(database, REPLICAS, settings, context.fault).catch(
+      async (error: unknown) => {
+        await files.unmount();
+        throw error;
+      },
+    );
     try {
       return await new Trial(cluster, files, context).run();
     } finally {
@@ -85,12 +87,26 @@ class Trial {
     const { report } = await this.cluster.doctor();
     if (!report.includes('The audit trail is whole')) this.violations.push(`the trail is not whole: ${report}`);
     for (const { name, isRunning } of this.cluster.replicas) if (!isRunning) this.violations.push(`${name} ended`);
-    return { violations: [...load.violations.slice(0, 20), ...this.violations], floors: this.floors(), figures: this.figures };
+    return {
+      violations: [...load.violations.slice(0, 20), ...this.violations],
+      floors: this.floors(),
+      figures: this.figures,
+    };
   }
 
   private floors(): [Floor, ...Floor[]] {
-    const least = { refusedStatements: 4, acknowledged: 100, refused: 20, keys: 5, revoked: 1, changesWithFullFiles: CHANGES_WHILE_FULL, checkpointLines: 2 };
-    const [first, ...others] = Object.entries(least).map(([what, atLeast]) => floor(what, this.figures[what] ?? 0, atLeast));
+    const least = {
+      refusedStatements: 4,
+      acknowledged: 100,
+      refused: 20,
+      keys: 5,
+      revoked: 1,
+      changesWithFullFiles: CHANGES_WHILE_FULL,
+      checkpointLines: 2,
+    };
+    const [first, ...others] = Object.entries(least).map(([what, atLeast]) =>
+      floor(what, this.figures[what] ?? 0, atLeast),
+    );
     return [first!, ...others];
   }
 
@@ -102,21 +118,28 @@ class Trial {
     this.boundMs ||= Math.max(RECOVERED_WITHIN_MS, BUSY * load.slowestMs);
     await database.fill(0);
     const filledAt = performance.now();
-    while ((await database.refusals()) === refusedBefore && performance.now() < filledAt + FULL_WITHIN_MS) await sleep(100);
+    while ((await database.refusals()) === refusedBefore && performance.now() < filledAt + FULL_WITHIN_MS)
+      await sleep(100);
     const fullAfterMs = Math.round(performance.now() - filledAt);
     await sleep(WHILE_FULL_MS[this.context.size]);
     const refused = (await database.refusals()) - refusedBefore;
     // A key that is cached needs no disk.
-    const verdict = await this.cluster.replica(0).client.post('/verify', { token: this.cluster.adminToken, body: { key: secret } });
-    if (verdict.body.valid !== true) this.violations.push(`a cached key while the disk was full: ${verdict.status} ${String(verdict.body.code)}`);
+    const verdict = await this.cluster
+      .replica(0)
+      .client.post('/verify', { token: this.cluster.adminToken, body: { key: secret } });
+    if (verdict.body.valid !== true)
+      this.violations.push(`a cached key while the disk was full: ${verdict.status} ${String(verdict.body.code)}`);
     if (await database.hasPanicked()) this.violations.push('PostgreSQL stopped with a PANIC: another thing was tried');
     await database.free();
     const recoveredMs = await this.recovered(load);
     this.add('refusedStatements', refused);
     this.add('acknowledgedBefore', acknowledgedBefore);
     this.figures['slowestRecoveryMs'] = Math.max(this.figures['slowestRecoveryMs'] ?? 0, recoveredMs);
-    if (recoveredMs > this.boundMs) this.violations.push(`reports and changes worked ${recoveredMs} ms after there was room`);
-    this.context.log(`tables full after ${fullAfterMs} ms: ${refused} statements refused; works again after ${recoveredMs} ms`);
+    if (recoveredMs > this.boundMs)
+      this.violations.push(`reports and changes worked ${recoveredMs} ms after there was room`);
+    this.context.log(
+      `tables full after ${fullAfterMs} ms: ${refused} statements refused; works again after ${recoveredMs} ms`,
+    );
   }
 
   /** Until a report and a new key have been acknowledged that were asked for after this. */
@@ -124,23 +147,41 @@ class Trial {
     const roomAt = performance.now();
     const { acknowledged, created } = load;
     const [reports, keys] = [acknowledged.length, created.length];
-    while ((acknowledged.length === reports || created.length === keys) && performance.now() < roomAt + 6 * this.boundMs) await sleep(20);
+    while (
+      (acknowledged.length === reports || created.length === keys) &&
+      performance.now() < roomAt + 6 * this.boundMs
+    )
+      await sleep(20);
     return Math.round(performance.now() - roomAt);
   }
 
   /** A change without an answer may have happened: more is possible, fewer is not. */
   private async compareStored(load: FullDiskLoad, keyId: string): Promise<void> {
     const { database } = this.cluster;
-    const stored = await database.query<{ id: string }>('SELECT event_id AS id FROM usage_event WHERE key_id = $1', [keyId]);
+    const stored = await database.query<{ id: string }>('SELECT event_id AS id FROM usage_event WHERE key_id = $1', [
+      keyId,
+    ]);
     const ids = new Set(stored.map(({ id }) => id));
     const missing = load.acknowledged.filter((id) => !ids.has(id));
-    if (missing.length > 0) this.violations.push(`${missing.length} of ${load.acknowledged.length} acknowledged reports are missing`);
-    const keys = await database.query<{ id: string; revoked: boolean }>('SELECT id, revoked_at IS NOT NULL AS revoked FROM api_key WHERE id = ANY($1)', [load.created]);
-    if (keys.length !== load.created.length) this.violations.push(`${load.created.length} keys were acknowledged, ${keys.length} are there`);
+    if (missing.length > 0)
+      this.violations.push(`${missing.length} of ${load.acknowledged.length} acknowledged reports are missing`);
+    const keys = await database.query<{ id: string; revoked: boolean }>(
+      'SELECT id, revoked_at IS NOT NULL AS revoked FROM api_key WHERE id = ANY($1)',
+      [load.created],
+    );
+    if (keys.length !== load.created.length)
+      this.violations.push(`${load.created.length} keys were acknowledged, ${keys.length} are there`);
     const revoked = new Set(keys.filter((one) => one.revoked).map(({ id }) => id));
     const alive = load.revoked.filter((id) => !revoked.has(id));
-    if (alive.length > 0) this.violations.push(`${alive.length} of ${load.revoked.length} acknowledged revocations did not happen`);
-    Object.assign(this.figures, { acknowledged: load.acknowledged.length, keys: load.created.length, revoked: load.revoked.length, refused: load.refused, unanswered: load.unanswered });
+    if (alive.length > 0)
+      this.violations.push(`${alive.length} of ${load.revoked.length} acknowledged revocations did not happen`);
+    Object.assign(this.figures, {
+      acknowledged: load.acknowledged.length,
+      keys: load.created.length,
+      revoked: load.revoked.length,
+      refused: load.refused,
+      unanswered: load.unanswered,
+    });
   }
 
   /** Checkpoint file and log of one more replica have no room. */
@@ -176,7 +217,8 @@ class Trial {
       const { exitCode, output } = await installation.run('cli/backup', [join(this.files.path, 'backup')]);
       await this.files.free();
       const left = (await readdir(this.files.path)).filter((name) => name.startsWith('backup'));
-      if (exitCode !== 1 || !/could not be written: ENOSPC/.test(output)) this.violations.push(`a backup without room ended with ${exitCode}: ${output}`);
+      if (exitCode !== 1 || !/could not be written: ENOSPC/.test(output))
+        this.violations.push(`a backup without room ended with ${exitCode}: ${output}`);
       if (left.length > 0) this.violations.push(`a backup without room left ${left.join()}`);
     } finally {
       await installation.stop();
@@ -211,7 +253,8 @@ class Trial {
     const lines = (await readFile(path, 'utf8')).split('\n').filter((line) => line !== '');
     const broken = lines.filter((line) => !line.startsWith('{') || !line.endsWith('}'));
     this.figures['logLines'] = lines.length;
-    if (broken.length > 0) this.violations.push(`${broken.length} lines of the log are broken: ${broken[0]!.slice(0, 100)}`);
+    if (broken.length > 0)
+      this.violations.push(`${broken.length} lines of the log are broken: ${broken[0]!.slice(0, 100)}`);
   }
 
   /** The file covers the trail without a gap, from its first line to the head. */
@@ -224,14 +267,21 @@ class Trial {
       found = await this.coverage();
     }
     this.figures['checkpointLines'] = found.lines;
-    if (found.upTo < BigInt(head!.seq)) this.violations.push(`the checkpoint file covers the trail up to ${found.upTo} of ${head!.seq}`);
+    if (found.upTo < BigInt(head!.seq))
+      this.violations.push(`the checkpoint file covers the trail up to ${found.upTo} of ${head!.seq}`);
     if (found.gaps > 0) this.violations.push(`the checkpoint file has ${found.gaps} gaps`);
   }
 
   private async coverage(): Promise<{ upTo: bigint; gaps: number; lines: number }> {
     const names = await readdir(this.files.path);
-    const texts = await Promise.all(names.filter((name) => name.startsWith('checkpoints')).map((name) => readFile(join(this.files.path, name), 'utf8')));
-    const lines = texts.flatMap((text) => text.split('\n')).flatMap((line) => (line.includes('latchkey-audit-changes/1') ? readLine(line) : []));
+    const texts = await Promise.all(
+      names
+        .filter((name) => name.startsWith('checkpoints'))
+        .map((name) => readFile(join(this.files.path, name), 'utf8')),
+    );
+    const lines = texts
+      .flatMap((text) => text.split('\n'))
+      .flatMap((line) => (line.includes('latchkey-audit-changes/1') ? readLine(line) : []));
     let upTo: bigint | null = null;
     let gaps = 0;
     for (const { after, seq } of lines) {

@@ -8,9 +8,22 @@ const MICRO_CENTS = 1_000_000;
 const MOST_MS = 600_000;
 /** One book at a time is falsified, and put right again. */
 const FALSIFIED = [
-  { what: 'a total of a key', check: 'totals of keys', sql: (sign: string) => `UPDATE key_totals SET cost_micro_cents = cost_micro_cents ${sign} 1 WHERE key_id = $1` },
-  { what: 'an hour of a key', check: 'hourly rollups', sql: (sign: string) => `UPDATE usage_rollup_hour SET requests = requests ${sign} 1 WHERE key_id = $1` },
-  { what: 'what an account has spent', check: 'spent of accounts', sql: (sign: string) => `UPDATE budget_account SET spent_micro_cents = spent_micro_cents ${sign} 1 WHERE key_id = $1` },
+  {
+    what: 'a total of a key',
+    check: 'totals of keys',
+    sql: (sign: string) => `UPDATE key_totals SET cost_micro_cents = cost_micro_cents ${sign} 1 WHERE key_id = $1`,
+  },
+  {
+    what: 'an hour of a key',
+    check: 'hourly rollups',
+    sql: (sign: string) => `UPDATE usage_rollup_hour SET requests = requests ${sign} 1 WHERE key_id = $1`,
+  },
+  {
+    what: 'what an account has spent',
+    check: 'spent of accounts',
+    sql: (sign: string) =>
+      `UPDATE budget_account SET spent_micro_cents = spent_micro_cents ${sign} 1 WHERE key_id = $1`,
+  },
 ] as const;
 
 const ROUNDS_UP = `
@@ -33,7 +46,12 @@ export const g36: Experiment = {
       const caller = await cluster.createKey({ roles: ['gateway'] });
       const limit = CALLS[size] * 300_000;
       const key = await cluster.createKey({ budgetLimitCents: limit / MICRO_CENTS });
-      const spenders = new Spenders(cluster, key, caller.secret, limit, random, { clients: 24, thinkMs: 20, repeats: 0.2, withFaults: false });
+      const spenders = new Spenders(cluster, key, caller.secret, limit, random, {
+        clients: 24,
+        thinkMs: 20,
+        repeats: 0.2,
+        withFaults: false,
+      });
       spenders.mayForget = true;
       const spending = spenders.spend(CALLS[size], MOST_MS);
       // Each check is one snapshot: traffic beside it must not look like a difference.
@@ -42,8 +60,10 @@ export const g36: Experiment = {
       const after = await cluster.doctor();
       log(`${spenders.calls} calls, ${spenders.admitted} admitted\n${after.report.trimEnd()}`);
       const violations = [...spenders.violations];
-      if (beside.exitCode !== 0) violations.push(`beside traffic the doctor ended with ${beside.exitCode}: ${beside.report}`);
-      if (after.exitCode !== 0) violations.push(`after traffic the doctor ended with ${after.exitCode}: ${after.report}`);
+      if (beside.exitCode !== 0)
+        violations.push(`beside traffic the doctor ended with ${beside.exitCode}: ${beside.report}`);
+      if (after.exitCode !== 0)
+        violations.push(`after traffic the doctor ended with ${after.exitCode}: ${after.report}`);
       let named = 0;
       for (const { what, check, sql } of FALSIFIED) {
         await cluster.database.query(sql('+'), [key.id]);

@@ -11,7 +11,9 @@ const LEAST_MUTANTS = 35;
 
 /** What Jest writes of a run. */
 interface Report {
-  readonly testResults: readonly { readonly assertionResults: readonly { readonly fullName: string; readonly status: string }[] }[];
+  readonly testResults: readonly {
+    readonly assertionResults: readonly { readonly fullName: string; readonly status: string }[];
+  }[];
 }
 
 /** Three ledgers, the authority and the record cache in one process, with time, faults and mutants. `npm test` has it with fewer seeds. */
@@ -23,16 +25,31 @@ export const g38: Experiment = {
   run: async ({ size, log }) => {
     const directory = await mkdtemp(join(tmpdir(), 'latchkey-g38-'));
     const file = join(directory, 'report.json');
-    const jest = ['--experimental-vm-modules', '--no-warnings=ExperimentalWarning', 'node_modules/jest/bin/jest.js', '--selectProjects', 'simulation', '--testTimeout', '3600000', '--json', `--outputFile=${file}`];
+    const jest = [
+      '--experimental-vm-modules',
+      '--no-warnings=ExperimentalWarning',
+      'node_modules/jest/bin/jest.js',
+      '--selectProjects',
+      'simulation',
+      '--testTimeout',
+      '3600000',
+      '--json',
+      `--outputFile=${file}`,
+    ];
     try {
       const { code, output } = await runProgram(jest, { SIMULATION_SEEDS: String(SEEDS[size]) });
       const violations = code === 0 ? [] : [`the simulation ended with ${code}: ${output.slice(-2_000)}`];
       const report = JSON.parse(await readFile(file, 'utf8').catch(() => '{"testResults":[]}')) as Report;
-      const passed = report.testResults.flatMap(({ assertionResults }) => assertionResults).filter(({ status }) => status === 'passed');
+      const passed = report.testResults
+        .flatMap(({ assertionResults }) => assertionResults)
+        .filter(({ status }) => status === 'passed');
       const mutants = passed.filter(({ fullName }) => /with the fault|would notice/.test(fullName)).length;
       const simulations = passed.filter(({ fullName }) => fullName.includes(`over ${SEEDS[size]} seeds`)).length;
       log(`${passed.length} tests passed, ${mutants} of them mutants`);
-      const floors = [floor('mutants noticed', mutants, LEAST_MUTANTS), floor('simulations of all seeds', simulations, 1)] as const;
+      const floors = [
+        floor('mutants noticed', mutants, LEAST_MUTANTS),
+        floor('simulations of all seeds', simulations, 1),
+      ] as const;
       return { violations, floors, figures: { seeds: SEEDS[size], tests: passed.length, mutants } };
     } finally {
       await rm(directory, { recursive: true, force: true });

@@ -58,8 +58,7 @@ export const g45: Experiment = {
   fault: { what: 'the runner takes what it expects for what there is', patch: 'sees-no-edits.mjs' },
   run: async ({ size, random, log, fault }) => {
     const before = await buildOfCommit(FIRST_RELEASE);
-    if (before === null)
-      return { skipped: `git has no commit ${FIRST_RELEASE} here (a shallow clone?)` };
+    if (before === null) return { skipped: `git has no commit ${FIRST_RELEASE} here (a shallow clone?)` };
     log('the first release is built');
     const database = await ProofDatabase.start();
     const environment = environmentOf(database);
@@ -97,7 +96,11 @@ export const g45: Experiment = {
         floor('answers to credentials that the first release stored', rolledBack, 1),
         ...load.floors(),
       ] as const;
-      return { violations, floors, figures: { upgradeMs, calls: load.total, ...shared, rolledBack, refusedStarts: refused } };
+      return {
+        violations,
+        floors,
+        figures: { upgradeMs, calls: load.total, ...shared, rolledBack, refusedStarts: refused },
+      };
     } finally {
       for (const replica of [older, newer]) {
         await replica.end('SIGKILL');

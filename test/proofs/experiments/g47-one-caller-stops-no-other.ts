@@ -126,22 +126,34 @@ export const g47: Experiment = {
       }
 
       const violations: string[] = [];
-      const quietP99 = quantile(quiet.map(({ tookMs }) => quantile(tookMs, 0.99)), 0.5);
-      const floodP99 = quantile(flooded.map(({ tookMs }) => quantile(tookMs, 0.99)), 0.5);
+      const quietP99 = quantile(
+        quiet.map(({ tookMs }) => quantile(tookMs, 0.99)),
+        0.5,
+      );
+      const floodP99 = quantile(
+        flooded.map(({ tookMs }) => quantile(tookMs, 0.99)),
+        0.5,
+      );
       const boundMs = Math.max(MOST_TIMES_QUIET * quietP99, LEAST_BOUND_MS);
       const { late, of } = lateReports(flooded, boundMs);
       const failures = flooded.flatMap((one) => one.failures);
       if (areTooMany(late, of, flooded.length))
-        violations.push(`${late} of ${of} reports of others took longer than ${boundMs} ms; p99 ${quietP99} ms when quiet`);
+        violations.push(
+          `${late} of ${of} reports of others took longer than ${boundMs} ms; p99 ${quietP99} ms when quiet`,
+        );
       const reports = flooded.reduce((sum, { tookMs }) => sum + tookMs.length, 0);
       if (failures.length > MOST_FAILURES * reports)
-        violations.push(`${failures.length} of ${reports} reports of others failed: ${[...new Set(failures)].join(', ')}`);
+        violations.push(
+          `${failures.length} of ${reports} reports of others failed: ${[...new Set(failures)].join(', ')}`,
+        );
       const quietFailures = lateReports(quiet, Number.MAX_VALUE);
-      if (areTooMany(quietFailures.late, quietFailures.of, quiet.length)) violations.push('reports failed without a flood');
+      if (areTooMany(quietFailures.late, quietFailures.of, quiet.length))
+        violations.push('reports failed without a flood');
       const decided = counts.accepted + counts.refused;
       const answered = decided + counts.throttled + counts.failed;
       if (counts.failed > 0) violations.push(`${counts.failed} requests of the flood got another answer`);
-      if (counts.unanswered > MOST_UNANSWERED * answered) violations.push(`${counts.unanswered} requests of the flood got no answer`);
+      if (counts.unanswered > MOST_UNANSWERED * answered)
+        violations.push(`${counts.unanswered} requests of the flood got no answer`);
       violations.push(...(await endProblems(cluster, attacker!.secret, poisoned)));
 
       const [kept] = await cluster.database.query<{ count: number }>(
@@ -149,8 +161,13 @@ export const g47: Experiment = {
         [keys.map(({ id }) => id)],
       );
       if (kept!.count < acknowledged) violations.push(`${acknowledged} events acknowledged, ${kept!.count} kept`);
-      const lines = cluster.replica(0).output.join('').split('\n').filter((line) => line.includes('usage event'));
-      if (lines.length > MOST_LINES) violations.push(`${lines.length} lines of events in the log: ${lines.at(-1)!.slice(0, 200)}`);
+      const lines = cluster
+        .replica(0)
+        .output.join('')
+        .split('\n')
+        .filter((line) => line.includes('usage event'));
+      if (lines.length > MOST_LINES)
+        violations.push(`${lines.length} lines of events in the log: ${lines.at(-1)!.slice(0, 200)}`);
       violations.push(...(await bookDifferences(cluster)));
       if (violations.length > 0) violations.push(...(await cluster.reasons()));
       log(`p99 ${quietP99} ms quiet, ${floodP99} ms in the flood; ${JSON.stringify(counts)}; ${lines.length} lines`);
@@ -197,7 +214,10 @@ function areTooMany(late: number, of: number, phases: number): boolean {
 }
 
 function reportsOf(phases: readonly Phase[]): number {
-  return quantile(phases.map(({ tookMs }) => tookMs.length), 0.5);
+  return quantile(
+    phases.map(({ tookMs }) => tookMs.length),
+    0.5,
+  );
 }
 
 /** As the issue met it: amounts of the greatest ceiling until their sum no longer fits. */
@@ -209,8 +229,11 @@ async function bringToEnd(cluster: ProofCluster, apiKey: string, apiKeyId: strin
       apiKeyId,
       costCents: MOST_CENTS,
     }));
-    const { status, body } = await patiently(() => cluster.replica(0).client.post('/usage', { apiKey, body: { events } }));
-    if (status !== 200) throw new Error(`a report on the way to the end was answered ${status}: ${JSON.stringify(body)}`);
+    const { status, body } = await patiently(() =>
+      cluster.replica(0).client.post('/usage', { apiKey, body: { events } }),
+    );
+    if (status !== 200)
+      throw new Error(`a report on the way to the end was answered ${status}: ${JSON.stringify(body)}`);
   }
 }
 
@@ -218,7 +241,8 @@ async function bringToEnd(cluster: ProofCluster, apiKey: string, apiKeyId: strin
 async function reserved(cluster: ProofCluster, apiKey: string, key: string): Promise<string> {
   const body = { key, reserveCents: 1, reservationTtlSeconds: 1800 };
   const answer = await patiently(() => cluster.replica(0).client.post('/verify', { apiKey, body }));
-  if (typeof answer.body.reservation?.id !== 'string') throw new Error(`a verify answered ${JSON.stringify(answer.body)}`);
+  if (typeof answer.body.reservation?.id !== 'string')
+    throw new Error(`a verify answered ${JSON.stringify(answer.body)}`);
   return answer.body.reservation.id as string;
 }
 
@@ -242,6 +266,7 @@ async function endProblems(
   const more = await patiently(() => client.post('/usage', { apiKey, body: { events } }));
   if (more.body.accepted !== 1) problems.push(`a report of a key at its end: ${JSON.stringify(more.body)}`);
   const { report } = await cluster.doctor();
-  if (!report.includes(`totals of key ${id}`)) problems.push('the doctor does not name the key whose totals have reached their end');
+  if (!report.includes(`totals of key ${id}`))
+    problems.push('the doctor does not name the key whose totals have reached their end');
   return problems;
 }

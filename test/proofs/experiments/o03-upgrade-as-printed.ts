@@ -23,7 +23,8 @@ const run = promisify(execFile);
  */
 export const o03: Experiment = {
   id: 'O03',
-  guarantee: 'the upgrade of docs/operations.md, typed literally in a clone of the first release, is all that is needed',
+  guarantee:
+    'the upgrade of docs/operations.md, typed literally in a clone of the first release, is all that is needed',
   inCi: true,
   fault: { what: 'the new build looks for its data in another folder', patch: 'looks-elsewhere.mjs' },
   run: async ({ log, fault }): Promise<Outcome> => {
@@ -38,7 +39,10 @@ export const o03: Experiment = {
       const revoked = await operator.createKey(before);
       await operator.post(`/api-keys/${revoked.id}/revoke`, before, {});
       let rightBefore = 0;
-      for (const [what, key, wanted] of [['kept', kept, 'VALID'], ['revoked', revoked, 'REVOKED']] as const) {
+      for (const [what, key, wanted] of [
+        ['kept', kept, 'VALID'],
+        ['revoked', revoked, 'REVOKED'],
+      ] as const) {
         const verdict = await operator.verify(before, key);
         if (verdict === wanted) rightBefore += 1;
         else violations.push(`before the upgrade the key that was ${what} is ${verdict}`);
@@ -151,7 +155,8 @@ class Operator {
 
   async post(path: string, token: string | undefined, body: object): Promise<Record<string, unknown>> {
     const answer = await this.client.post(path, { ...(token === undefined ? {} : { token }), body });
-    if (answer.status >= 300) throw new Error(`POST ${path} was answered with ${answer.status}: ${JSON.stringify(answer.body)}`);
+    if (answer.status >= 300)
+      throw new Error(`POST ${path} was answered with ${answer.status}: ${JSON.stringify(answer.body)}`);
     return answer.body;
   }
 
@@ -182,13 +187,23 @@ class Operator {
   private async start(): Promise<void> {
     // The fault is in the build under test, not in the first release.
     const isOld = (await run('git', ['-C', this.clone, 'rev-parse', 'HEAD'])).stdout.startsWith(FIRST_RELEASE);
-    const patch = isOld || this.fault === undefined ? {} : { NODE_OPTIONS: `--import=${join(ROOT, 'test/proofs/faults', this.fault)}` };
-    const server = spawn('npm', ['start'], { cwd: this.clone, env: { ...this.environment, ...patch }, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+    const patch =
+      isOld || this.fault === undefined
+        ? {}
+        : { NODE_OPTIONS: `--import=${join(ROOT, 'test/proofs/faults', this.fault)}` };
+    const server = spawn('npm', ['start'], {
+      cwd: this.clone,
+      env: { ...this.environment, ...patch },
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     this.server = server;
     let printed = '';
-    for (const stream of [server.stdout, server.stderr]) stream.on('data', (chunk: Buffer) => (printed += chunk.toString()));
+    for (const stream of [server.stdout, server.stderr])
+      stream.on('data', (chunk: Buffer) => (printed += chunk.toString()));
     for (const deadline = performance.now() + STEP_TIMEOUT_MS; !printed.includes(READY); await sleep(POLL_MS)) {
-      if (performance.now() > deadline || server.exitCode !== null) throw new Error(`npm start did not come to be ready:\n${printed}`);
+      if (performance.now() > deadline || server.exitCode !== null)
+        throw new Error(`npm start did not come to be ready:\n${printed}`);
     }
   }
 }

@@ -29,7 +29,8 @@ interface Narrowed extends Key {
 /** A backup under load, a machine that is lost, a restore that is killed once: nothing that was revoked comes back. */
 export const o12: Experiment = {
   id: 'O12',
-  guarantee: 'after a restore what was revoked stays revoked, what is missing is named, sessions have ended, and the books balance',
+  guarantee:
+    'after a restore what was revoked stays revoked, what is missing is named, sessions have ended, and the books balance',
   inCi: true,
   fault: { what: 'changes are not kept in the checkpoint file', patch: 'forgets-changes.mjs' },
   run: async ({ size, random, log, fault }) => {
@@ -46,11 +47,17 @@ export const o12: Experiment = {
       const before = load.start();
       await before;
       const acknowledgedBefore = [...load.created];
-      const { during, backup } = await load.during(() => installation.run('cli/backup', [join(installation.directory, 'backup')]));
+      const { during, backup } = await load.during(() =>
+        installation.run('cli/backup', [join(installation.directory, 'backup')]),
+      );
       await load.stop();
       if (backup.exitCode !== 0) violations.push(`the backup ended with ${backup.exitCode}: ${backup.output}`);
       await writeFile(join(installation.directory, 'passphrase'), 'a passphrase for proofs\n');
-      const secrets = [join(installation.directory, 'secrets'), '--passphrase-file', join(installation.directory, 'passphrase')];
+      const secrets = [
+        join(installation.directory, 'secrets'),
+        '--passphrase-file',
+        join(installation.directory, 'passphrase'),
+      ];
       await installation.run('cli/backup', ['--secrets', ...secrets]);
 
       const narrowed = await owner.narrow(keys.slice(0, KEYS[size] * 4));
@@ -60,19 +67,25 @@ export const o12: Experiment = {
 
       await installation.run('cli/restore', ['--secrets', ...secrets]);
       const path = join(installation.directory, 'backup');
-      const killed = await installation.run('cli/restore', [path], () => existsSync(join(installation.dataDir, 'postgres')));
+      const killed = await installation.run('cli/restore', [path], () =>
+        existsSync(join(installation.dataDir, 'postgres')),
+      );
       const early = await installation.run('main', []);
-      if (early.exitCode !== 1 || !early.output.includes('is not finished')) violations.push(`a start on half a restore ended with ${early.exitCode}: ${early.output}`);
+      if (early.exitCode !== 1 || !early.output.includes('is not finished'))
+        violations.push(`a start on half a restore ended with ${early.exitCode}: ${early.output}`);
       const restored = await installation.run('cli/restore', [path]);
       log(restored.output.trimEnd());
       if (restored.exitCode !== 0) violations.push(`the restore ended with ${restored.exitCode}: ${restored.output}`);
-      if (!/^MISSING: entries \d+ to \d+/m.test(restored.output)) violations.push('the restore did not name what is missing');
-      for (const { id, how } of narrowed) if (!restored.output.includes(id)) violations.push(`the restore does not name a key that was ${how}`);
+      if (!/^MISSING: entries \d+ to \d+/m.test(restored.output))
+        violations.push('the restore did not name what is missing');
+      for (const { id, how } of narrowed)
+        if (!restored.output.includes(id)) violations.push(`the restore does not name a key that was ${how}`);
       const doctor = await installation.run('doctor', []);
       if (doctor.exitCode !== 0) violations.push(`the doctor ended with ${doctor.exitCode}: ${doctor.output}`);
 
       await installation.startReplicas();
-      if ((await installation.replica(1).client.request('GET', '/api/v1/auth/me', { token: session })).status !== 401) violations.push('a session of before the restore goes on');
+      if ((await installation.replica(1).client.request('GET', '/api/v1/auth/me', { token: session })).status !== 401)
+        violations.push('a session of before the restore goes on');
       const again = new Owner(installation, await installation.signIn(), random);
       for (const { how, ...key } of narrowed) {
         const verdict = await again.verify(key);
@@ -88,7 +101,15 @@ export const o12: Experiment = {
         floor('restores killed before their end', killed.exitCode === null ? 1 : 0, 1),
         floor('keys that work as before', acknowledgedBefore.length, 1),
       ] as const;
-      return { violations, floors, figures: { narrowed: narrowed.length, acknowledgedDuringBackup: during, keysOfBefore: acknowledgedBefore.length } };
+      return {
+        violations,
+        floors,
+        figures: {
+          narrowed: narrowed.length,
+          acknowledgedDuringBackup: during,
+          keysOfBefore: acknowledgedBefore.length,
+        },
+      };
     } finally {
       await installation.stop();
     }
@@ -109,7 +130,9 @@ class Owner {
   }
 
   async report(key: Key, cents: number): Promise<void> {
-    await this.done('POST', '/usage', { events: [{ id: `${key.id}-${this.random.integer(1e9)}`, apiKeyId: key.id, costCents: cents }] });
+    await this.done('POST', '/usage', {
+      events: [{ id: `${key.id}-${this.random.integer(1e9)}`, apiKeyId: key.id, costCents: cents }],
+    });
   }
 
   /** Takes access from each key, by turns in another way. */
@@ -135,8 +158,12 @@ class Owner {
 
   private async done(method: string, path: string, body?: object): Promise<ProofAnswer['body']> {
     const { client } = this.installation.replica(this.random.integer(2));
-    const answer = await client.request(method, `/api/v1${path}`, { token: this.token, ...(body === undefined ? {} : { body }) });
-    if (answer.status >= 300) throw new Error(`${method} ${path} answered ${answer.status}: ${JSON.stringify(answer.body)}`);
+    const answer = await client.request(method, `/api/v1${path}`, {
+      token: this.token,
+      ...(body === undefined ? {} : { body }),
+    });
+    if (answer.status >= 300)
+      throw new Error(`${method} ${path} answered ${answer.status}: ${JSON.stringify(answer.body)}`);
     return answer.body;
   }
 }

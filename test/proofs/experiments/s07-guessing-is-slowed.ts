@@ -32,23 +32,35 @@ interface Target {
  */
 export const s07: Experiment = {
   id: 'S07',
-  guarantee: 'passwords are guessed 20 times in 15 minutes over all replicas, whatever networks the guesses come from; the owner’s known browser gets in',
+  guarantee:
+    'passwords are guessed 20 times in 15 minutes over all replicas, whatever networks the guesses come from; the owner’s known browser gets in',
   inCi: true,
   fault: { what: 'a replica does not hear of what the others have counted', patch: 'counts-alone.mjs' },
   run: async ({ size, random, log, fault }) => {
-    const cluster = await ProofCluster.start(3, { TRUSTED_PROXIES: '127.0.0.1/32', PUBLIC_URL: 'http://127.0.0.1' }, fault);
+    const cluster = await ProofCluster.start(
+      3,
+      { TRUSTED_PROXIES: '127.0.0.1/32', PUBLIC_URL: 'http://127.0.0.1' },
+      fault,
+    );
     try {
       const targets: Target[] = [];
       for (let index = 0; index < ACCOUNTS; index += 1) targets.push(await addTarget(cluster, index));
       const violations: string[] = [];
       for (let wave = 0; wave < WAVES[size]; wave += 1) {
         const known = targets.map(({ looked }) => looked);
-        const [guesses] = await Promise.all([attack(cluster, targets, random), Promise.all(targets.map((target) => signInAsOwner(cluster, target, random)))]);
+        const [guesses] = await Promise.all([
+          attack(cluster, targets, random),
+          Promise.all(targets.map((target) => signInAsOwner(cluster, target, random))),
+        ]);
         for (const [index, { email, looked }] of targets.entries()) {
-          if (known[index]! >= LIMIT && looked > known[index]!) violations.push(`wave ${wave}: ${email} had ${known[index]} failures, and ${looked - known[index]!} more passwords were looked at`);
+          if (known[index]! >= LIMIT && looked > known[index]!)
+            violations.push(
+              `wave ${wave}: ${email} had ${known[index]} failures, and ${looked - known[index]!} more passwords were looked at`,
+            );
         }
         const strange = guesses.filter(({ status }) => status !== 401 && status !== 429);
-        for (const { status, body } of strange) violations.push(`wave ${wave}: a guess was answered ${status} ${String(body.code)}`);
+        for (const { status, body } of strange)
+          violations.push(`wave ${wave}: a guess was answered ${status} ${String(body.code)}`);
         await told(cluster, targets);
         if (wave === Math.floor(WAVES[size] / 2)) {
           await cluster.replica(0).end('SIGKILL');
@@ -76,9 +88,14 @@ export const s07: Experiment = {
 
 async function addTarget(cluster: ProofCluster, index: number): Promise<Target> {
   const [email, password] = [`owner-${index}@latchkey.test`, `nine small boats at sea ${index}`];
-  const { body } = await cluster.replica(0).client.post('/users', { token: cluster.adminToken, body: { name: `Owner ${index}`, email, password } });
+  const { body } = await cluster
+    .replica(0)
+    .client.post('/users', { token: cluster.adminToken, body: { name: `Owner ${index}`, email, password } });
   const first = await cluster.replica(index).client.post('/auth/login', { body: { email, password } });
-  const cookie = [first.headers['set-cookie']].flat().map((line) => String(line).split(';')[0]).join('; ');
+  const cookie = [first.headers['set-cookie']]
+    .flat()
+    .map((line) => String(line).split(';')[0])
+    .join('; ');
   return { id: body.id as string, email, password, cookie, looked: 0, refused: 0, owner: [] };
 }
 
@@ -94,7 +111,11 @@ function attack(cluster: ProofCluster, targets: readonly Target[], random: Rando
       const target = random.pick(targets);
       const { client } = cluster.replica(random.integer(3));
       const body = { email: target.email, password: `guess ${random.integer(1_000_000)}` };
-      const answer = await client.post('/auth/login', { body, headers: { 'x-forwarded-for': address(random) }, timeoutMs: 60_000 });
+      const answer = await client.post('/auth/login', {
+        body,
+        headers: { 'x-forwarded-for': address(random) },
+        timeoutMs: 60_000,
+      });
       if (answer.status === 401) target.looked += 1;
       if (answer.status === 429) target.refused += 1;
       return answer;
@@ -112,10 +133,13 @@ async function signInAsOwner(cluster: ProofCluster, target: Target, random: Rand
 /** Until the database has every failure that was answered. */
 async function told(cluster: ProofCluster, targets: readonly Target[]): Promise<void> {
   await eventually(async () => {
-    const rows = await cluster.database.query<{ user_id: string; failures: string }>('SELECT user_id, failures FROM sign_in_failure');
+    const rows = await cluster.database.query<{ user_id: string; failures: string }>(
+      'SELECT user_id, failures FROM sign_in_failure',
+    );
     const counted = new Map(rows.map(({ user_id, failures }) => [user_id, Number(failures)]));
     for (const { id, email, looked } of targets) {
-      if ((counted.get(id) ?? 0) < looked) throw new Error(`${email}: ${counted.get(id) ?? 0} of ${looked} failures are told`);
+      if ((counted.get(id) ?? 0) < looked)
+        throw new Error(`${email}: ${counted.get(id) ?? 0} of ${looked} failures are told`);
     }
   }, TOLD_WITHIN_MS);
 }
@@ -126,10 +150,16 @@ async function findings(cluster: ProofCluster, targets: readonly Target[]): Prom
   for (const target of targets) {
     const { email, password, cookie, looked, owner } = target;
     const shutOut = owner.filter((status) => status !== 200);
-    if (shutOut.length > 0) violations.push(`${email}: the owner was answered ${shutOut.join(' ')} in ${owner.length} sign-ins`);
-    const unknown = await cluster.replica(1).client.post('/auth/login', { body: { email, password }, headers: { 'x-forwarded-for': '192.0.2.77' } });
-    if (unknown.status !== 429 || unknown.headers['retry-after'] === undefined) violations.push(`${email}: an unknown browser was answered ${unknown.status}`);
-    const { body } = await cluster.replica(2).client.post('/auth/login', { body: { email, password }, headers: { cookie } });
+    if (shutOut.length > 0)
+      violations.push(`${email}: the owner was answered ${shutOut.join(' ')} in ${owner.length} sign-ins`);
+    const unknown = await cluster
+      .replica(1)
+      .client.post('/auth/login', { body: { email, password }, headers: { 'x-forwarded-for': '192.0.2.77' } });
+    if (unknown.status !== 429 || unknown.headers['retry-after'] === undefined)
+      violations.push(`${email}: an unknown browser was answered ${unknown.status}`);
+    const { body } = await cluster
+      .replica(2)
+      .client.post('/auth/login', { body: { email, password }, headers: { cookie } });
     const count = Number(body.notices?.failedSignIns?.count ?? 0);
     if (count < looked) violations.push(`${email}: the person is told of ${count} failures, there were ${looked}`);
   }

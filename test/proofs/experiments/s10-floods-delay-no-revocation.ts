@@ -184,6 +184,7 @@ async function person(
   // A password that another person chose opens a session that can do nothing but change it.
   const own = { password: OWN_PASSWORD, currentPassword: ADMIN.password };
   const chosen = await patiently(() => client.request('PUT', `/api/v1/users/${id}/password`, { token, body: own }));
-  if (chosen.status !== 204) throw new Error(`a new password was answered ${chosen.status}: ${JSON.stringify(chosen.body)}`);
+  if (chosen.status !== 204)
+    throw new Error(`a new password was answered ${chosen.status}: ${JSON.stringify(chosen.body)}`);
   return { id, token };
 }

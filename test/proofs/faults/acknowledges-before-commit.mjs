@@ -5,5 +5,10 @@ const { write } = UsageWriter.prototype;
 
 UsageWriter.prototype.write = async function acknowledge(entries) {
   setTimeout(() => write.call(this, entries).catch(() => undefined), 200);
-  return entries.map(({ kind }) => ({ outcome: kind === 'release' ? 'released' : 'accepted', isLate: false, excessMicroCents: 0n, payloadHash: null }));
+  return entries.map(({ kind }) => ({
+    outcome: kind === 'release' ? 'released' : 'accepted',
+    isLate: false,
+    excessMicroCents: 0n,
+    payloadHash: null,
+  }));
 };

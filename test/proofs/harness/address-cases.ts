@@ -47,14 +47,21 @@ export function addressNear(networks: readonly OracleNetwork[], random: Random):
     () => stepped(addressOf(family, bits, '0'), -1n, width),
     () => stepped(addressOf(family, bits, '1'), 1n, width),
     // The last bit of the prefix is another.
-    () => ({ family, bytes: bytesOf(bits === '' ? anything : bits.slice(0, -1) + (bits.endsWith('1') ? '0' : '1') + anything.slice(bits.length)) }),
+    () => ({
+      family,
+      bytes: bytesOf(
+        bits === '' ? anything : bits.slice(0, -1) + (bits.endsWith('1') ? '0' : '1') + anything.slice(bits.length),
+      ),
+    }),
     () => drawnAddress(random, random.pick([4, 6] as const)),
   ])();
 }
 
 export function drawnAddress(random: Random, family: 4 | 6): OracleAddress {
   // Many groups of zeros, so that `::` may stand in more than one place.
-  const bytes = Array.from({ length: family === 4 ? 4 : 16 }, () => (family === 6 && random.integer(2) === 0 ? 0 : random.integer(256)));
+  const bytes = Array.from({ length: family === 4 ? 4 : 16 }, () =>
+    family === 6 && random.integer(2) === 0 ? 0 : random.integer(256),
+  );
   return { family, bytes };
 }
 
@@ -67,13 +74,43 @@ export function spelled(address: OracleAddress, random: Random): string {
 /** The same as an entry of a list, with a prefix length that may be none. */
 export function spelledNetwork(address: OracleAddress, random: Random): string {
   const bare = random.pick(address.family === 4 ? FOUR : SIX)(address, random);
-  return bare + random.pick(['', '', '/32', '/24', '/25', '/128', '/96', '/104', '/120', '/64', '/48', '/0', '/33', '/129', '/08', '/+8', '/', '/8/8', '/1e1', '/255.0.0.0', '/-1', '/ 8']);
+  return (
+    bare +
+    random.pick([
+      '',
+      '',
+      '/32',
+      '/24',
+      '/25',
+      '/128',
+      '/96',
+      '/104',
+      '/120',
+      '/64',
+      '/48',
+      '/0',
+      '/33',
+      '/129',
+      '/08',
+      '/+8',
+      '/',
+      '/8/8',
+      '/1e1',
+      '/255.0.0.0',
+      '/-1',
+      '/ 8',
+    ])
+  );
 }
 
 type Spelling = (address: OracleAddress, random: Random) => string;
 
 const dotted = (bytes: readonly number[]) => bytes.join('.');
-const hexOf = (bytes: readonly number[]) => plainText({ family: 6, bytes: [...new Array<number>(12).fill(0), ...bytes] }).split(':').slice(6).join(':');
+const hexOf = (bytes: readonly number[]) =>
+  plainText({ family: 6, bytes: [...new Array<number>(12).fill(0), ...bytes] })
+    .split(':')
+    .slice(6)
+    .join(':');
 
 const FOUR: readonly Spelling[] = [
   ...new Array<Spelling>(14).fill(({ bytes }) => dotted(bytes)),
@@ -103,15 +140,26 @@ const SIX: readonly Spelling[] = [
   ...new Array<Spelling>(3).fill((address) => plainText(address)),
   ...new Array<Spelling>(10).fill(compressed),
   (address) => plainText(address).toUpperCase(),
-  (address) => plainText(address).split(':').map((group) => group.padStart(4, '0')).join(':'),
+  (address) =>
+    plainText(address)
+      .split(':')
+      .map((group) => group.padStart(4, '0'))
+      .join(':'),
   (address, random) => `${compressed(address, random)}%eth0`,
   (address, random) => `${compressed(address, random)}%25en0.7`,
   (address) => `${plainText(address).split(':').slice(0, 6).join(':')}:${dotted(address.bytes.slice(12))}`,
   // None of these is an address.
   (address) => `${plainText(address)}:0`,
   (address) => plainText(address).split(':').slice(1).join(':'),
-  (address) => plainText(address).replace(':', '::').replace(/:([^:]*)$/, '::$1'),
-  (address) => `0${plainText(address).split(':').map((group) => group.padStart(4, '0')).join(':')}`,
+  (address) =>
+    plainText(address)
+      .replace(':', '::')
+      .replace(/:([^:]*)$/, '::$1'),
+  (address) =>
+    `0${plainText(address)
+      .split(':')
+      .map((group) => group.padStart(4, '0'))
+      .join(':')}`,
   (address) => `${plainText(address)}%`,
   (address) => `${plainText(address)}%et h`,
 ];

@@ -75,7 +75,10 @@ export function nodeIncludes(networks: readonly OracleNetwork[], address: Oracle
   const list = new BlockList();
   for (const { family, bits } of networks) {
     if (family !== address.family) continue;
-    const bytes = bits.padEnd(family === 4 ? 32 : 128, '0').match(/.{8}/g)!.map((byte) => Number.parseInt(byte, 2));
+    const bytes = bits
+      .padEnd(family === 4 ? 32 : 128, '0')
+      .match(/.{8}/g)!
+      .map((byte) => Number.parseInt(byte, 2));
     list.addSubnet(plainText({ family, bytes }), bits.length, family === 4 ? 'ipv4' : 'ipv6');
   }
   return list.check(plainText(address), address.family === 4 ? 'ipv4' : 'ipv6');
@@ -140,7 +143,8 @@ function groupsOf(text: string, mayEndWithFour: boolean): number[] | null {
   for (const [index, group] of groups.entries()) {
     const four = mayEndWithFour && index === groups.length - 1 ? readFour(group) : null;
     if (four !== null) bytes.push(...four);
-    else if (consistsOf(group, HEX) && group.length <= 4) bytes.push(Number.parseInt(group, 16) >> 8, Number.parseInt(group, 16) & 255);
+    else if (consistsOf(group, HEX) && group.length <= 4)
+      bytes.push(Number.parseInt(group, 16) >> 8, Number.parseInt(group, 16) & 255);
     else return null;
   }
   return bytes;

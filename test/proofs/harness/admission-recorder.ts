@@ -23,7 +23,8 @@ export class AdmissionRecorder {
     const began = performance.now();
     const underWay: Promise<void>[] = [];
     while (!this.ended) {
-      for (; this.asked < ((performance.now() - began) / 1000) * this.perSecond; this.asked += 1) underWay.push(this.once(this.asked));
+      for (; this.asked < ((performance.now() - began) / 1000) * this.perSecond; this.asked += 1)
+        underWay.push(this.once(this.asked));
       await sleep(TICK_MS);
     }
     await Promise.all(underWay);
@@ -53,7 +54,8 @@ export function mostOver(calls: readonly Admitted[], lengthMs: number, allowed: 
   for (const [first, { start }] of byStart.entries()) {
     const latest = start + lengthMs;
     let within = 0;
-    for (let at = first; at < byStart.length && byStart[at]!.start <= latest; at += 1) if (byStart[at]!.end <= latest) within += 1;
+    for (let at = first; at < byStart.length && byStart[at]!.start <= latest; at += 1)
+      if (byStart[at]!.end <= latest) within += 1;
     worst = Math.max(worst, within - allowed(start));
   }
   return worst;

@@ -7,7 +7,9 @@ export async function bookDifferences({ database }: { readonly database: Cluster
   const pool = await dataSource(database.ownerUrl, { max: 1 }).initialize();
   try {
     const differences = [...(await reconcileUsage(pool)), ...(await reconcileBudgets(pool))];
-    return differences.map(({ check, subject, found, expected }) => `${check}: ${subject}: ${found}, should be ${expected}`);
+    return differences.map(
+      ({ check, subject, found, expected }) => `${check}: ${subject}: ${found}, should be ${expected}`,
+    );
   } finally {
     await pool.destroy();
   }

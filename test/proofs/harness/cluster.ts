@@ -24,7 +24,12 @@ const MOST_REASONS = 12;
  * What is slow, or waits for a lock, is told by the server's log: the reason when an experiment fails for its time. When a
  * change was committed is kept with its rows.
  */
-const DATABASE_SETTINGS = { log_min_duration_statement: '500', log_lock_waits: 'on', deadlock_timeout: '500ms', track_commit_timestamp: 'on' };
+const DATABASE_SETTINGS = {
+  log_min_duration_statement: '500',
+  log_lock_waits: 'on',
+  deadlock_timeout: '500ms',
+  track_commit_timestamp: 'on',
+};
 
 /** Processes that must not outlive the experiment, however that ends. */
 const children = new Map<number, NodeJS.Signals>();
@@ -102,7 +107,10 @@ export class ProofDatabase {
   /** What its log says was slow, or waited for a lock. */
   async slowStatements(): Promise<string[]> {
     const text = await readFile(join(this.dataDir, 'postgres.log'), 'utf8').catch(() => '');
-    return text.split('\n').filter((line) => /duration: |still waiting/.test(line)).map((line) => `slow in PostgreSQL: ${line.slice(0, 200)}`);
+    return text
+      .split('\n')
+      .filter((line) => /duration: |still waiting/.test(line))
+      .map((line) => `slow in PostgreSQL: ${line.slice(0, 200)}`);
   }
 
   /** Every statement it is sent until the function that comes back is called, which gives them; this one's own aside. */
@@ -116,7 +124,9 @@ export class ProofDatabase {
       const text = (await readFile(log)).subarray(from).toString();
       await this.query('ALTER SYSTEM RESET log_statement');
       await this.query('SELECT pg_reload_conf()');
-      return text.split(/^(?=\d{4}-\d\d-\d\d )/m).flatMap((entry) => /^.*? LOG: {2}((?:statement|execute [^:]+): [^]*)/.exec(entry)?.[1] ?? []);
+      return text
+        .split(/^(?=\d{4}-\d\d-\d\d )/m)
+        .flatMap((entry) => /^.*? LOG: {2}((?:statement|execute [^:]+): [^]*)/.exec(entry)?.[1] ?? []);
     };
   }
 
@@ -203,10 +213,14 @@ export class Replica {
   /** Whether it got ready; false when it ended before. @throws Error when it does neither */
   async startOnce(): Promise<boolean> {
     const log = this.logFile === null ? null : await open(this.logFile, 'a');
-    const child = spawn(process.execPath, [...this.imports.flatMap((module) => ['--import', module]), ...this.program], {
-      env: { PATH: process.env['PATH'], ...this.environment, PORT: String(this.port) },
-      stdio: ['ignore', log?.fd ?? 'pipe', 'pipe'],
-    });
+    const child = spawn(
+      process.execPath,
+      [...this.imports.flatMap((module) => ['--import', module]), ...this.program],
+      {
+        env: { PATH: process.env['PATH'], ...this.environment, PORT: String(this.port) },
+        stdio: ['ignore', log?.fd ?? 'pipe', 'pipe'],
+      },
+    );
     await log?.close();
     this.child = child;
     const { pid } = child;
@@ -290,19 +304,38 @@ export class ProofCluster<Database extends ClusterDatabase = ProofDatabase> {
   ) {}
 
   /** @param hasOwnWays whether each replica has a proxy of its own, to be broken alone */
-  static async start(count: number, overrides: Record<string, string> = {}, fault?: Fault, modules: readonly string[] = [], databaseEnvironment: Readonly<Record<string, string>> = {}, hasOwnWays = false): Promise<ProofCluster> {
+  static async start(
+    count: number,
+    overrides: Record<string, string> = {},
+    fault?: Fault,
+    modules: readonly string[] = [],
+    databaseEnvironment: Readonly<Record<string, string>> = {},
+    hasOwnWays = false,
+  ): Promise<ProofCluster> {
     const database = await ProofDatabase.start(databaseEnvironment);
     const ways = await Promise.all(hasOwnWays ? Array.from({ length: count }, () => database.anotherWay()) : []);
-    const ofEach = ways.map((way) => ({ DATABASE_URL: overrides['DATABASE_URL'] ?? withPort(database.appUrl, way.port) }));
+    const ofEach = ways.map((way) => ({
+      DATABASE_URL: overrides['DATABASE_URL'] ?? withPort(database.appUrl, way.port),
+    }));
     return ProofCluster.startOn(database, count, overrides, fault, modules, ofEach, ways);
   }
 
   /** The same on a database that runs; it ends with the cluster. `ofEach` is what the environment of one replica alone has. */
-  static async startOn<D extends ClusterDatabase>(database: D, count: number, overrides: Record<string, string> = {}, fault?: Fault, modules: readonly string[] = [], ofEach: readonly Readonly<Record<string, string>>[] = [], ways: readonly TcpProxy[] = []): Promise<ProofCluster<D>> {
+  static async startOn<D extends ClusterDatabase>(
+    database: D,
+    count: number,
+    overrides: Record<string, string> = {},
+    fault?: Fault,
+    modules: readonly string[] = [],
+    ofEach: readonly Readonly<Record<string, string>>[] = [],
+    ways: readonly TcpProxy[] = [],
+  ): Promise<ProofCluster<D>> {
     const environment = { ...environmentOf(database), ...overrides };
     const ports = await freePorts(count);
     const imports = modulesOf(fault, modules);
-    const replicas = ports.map((port, index) => new Replica(`replica ${index}`, port, { ...environment, ...ofEach[index] }, imports));
+    const replicas = ports.map(
+      (port, index) => new Replica(`replica ${index}`, port, { ...environment, ...ofEach[index] }, imports),
+    );
     try {
       await Promise.all(replicas.map((replica) => replica.start()));
       if (fault?.sql !== undefined) await database.query(fault.sql);
@@ -319,7 +352,11 @@ export class ProofCluster<Database extends ClusterDatabase = ProofDatabase> {
   /** Workers behind one port on the same database, as `npm run start:cluster` runs them. */
   async startWorkers(count: number): Promise<Replica> {
     const [port] = await freePorts(1);
-    const primary = new Replica('cluster', port!, this.environment, this.imports, ['dist/src/cluster.js', '--workers', String(count)]);
+    const primary = new Replica('cluster', port!, this.environment, this.imports, [
+      'dist/src/cluster.js',
+      '--workers',
+      String(count),
+    ]);
     await primary.start();
     return primary;
   }
@@ -348,7 +385,9 @@ export class ProofCluster<Database extends ClusterDatabase = ProofDatabase> {
 
   /** A key of the admin's; gives its id and secret. */
   async createKey(fields: Record<string, unknown> = {}): Promise<{ id: string; secret: string }> {
-    const { status, body } = await patiently(() => this.replica(0).client.post('/api-keys', { token: this.adminToken, body: fields }));
+    const { status, body } = await patiently(() =>
+      this.replica(0).client.post('/api-keys', { token: this.adminToken, body: fields }),
+    );
     if (status !== 201) throw new Error(`create answered ${status}: ${JSON.stringify(body)}`);
     return { id: body.apiKey.id as string, secret: body.secretKey as string };
   }
@@ -396,7 +435,9 @@ export async function patiently(ask: () => Promise<ProofAnswer>): Promise<ProofA
 /** Modules that every replica loads before the product. */
 export function modulesOf(fault: Fault | undefined, modules: readonly string[] = []): string[] {
   const names = fault?.patch === undefined ? modules : [...modules, fault.patch];
-  return ['./stall-watch.mjs', ...names.map((name) => `../faults/${name}`)].map((path) => new URL(path, import.meta.url).href);
+  return ['./stall-watch.mjs', ...names.map((name) => `../faults/${name}`)].map(
+    (path) => new URL(path, import.meta.url).href,
+  );
 }
 
 /** Settings of a server on this database, with secrets of its own. */
@@ -438,7 +479,10 @@ export async function freePorts(count: number): Promise<number[]> {
 /** The processes a process has started. Linux only, as the experiments are. */
 export async function childrenOf(pid: number): Promise<number[]> {
   const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
-  return children.split(' ').filter((text) => text.trim() !== '').map(Number);
+  return children
+    .split(' ')
+    .filter((text) => text.trim() !== '')
+    .map(Number);
 }
 
 function portOf(url: string): number {

@@ -35,7 +35,9 @@ export class EmbeddedInstallation {
       MAX_ACTIVE_KEYS: '1000000',
       MANAGEMENT_RATE_PER_MINUTE: '1000000',
     };
-    const replicas = (await freePorts(count)).map((port, index) => new Replica(`replica ${index}`, port, environment, modulesOf(fault)));
+    const replicas = (await freePorts(count)).map(
+      (port, index) => new Replica(`replica ${index}`, port, environment, modulesOf(fault)),
+    );
     const installation = new EmbeddedInstallation(directory, replicas, environment);
     try {
       await installation.startReplicas();
@@ -66,7 +68,10 @@ export class EmbeddedInstallation {
 
   /** Runs an entry point of the build to its end. `kill` may end it earlier; it is asked every few milliseconds. */
   async run(program: string, args: readonly string[], kill: () => boolean = () => false): Promise<Ended> {
-    const child = spawn(process.execPath, [`dist/src/${program}.js`, ...args], { env: { PATH: process.env['PATH'], ...this.environment }, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [`dist/src/${program}.js`, ...args], {
+      env: { PATH: process.env['PATH'], ...this.environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     const chunks: Buffer[] = [];
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => chunks.push(chunk));
     const ended = new Promise<number | null>((resolve) => child.once('close', resolve));

@@ -7,7 +7,9 @@ describe('floors', () => {
   });
 
   it('are missed by less', () => {
-    expect(missedFloors([floor('calls', 2, 3), floor('keys', 5, 3)])).toEqual(['nothing was shown: calls: 2, at least 3 are needed']);
+    expect(missedFloors([floor('calls', 2, 3), floor('keys', 5, 3)])).toEqual([
+      'nothing was shown: calls: 2, at least 3 are needed',
+    ]);
   });
 
   it.each([
@@ -20,7 +22,10 @@ describe('floors', () => {
   });
 
   it('of kinds are those of each kind, of such as never happened too', () => {
-    expect(floorsOfKinds('made:', ['a', 'b'], new Map([['a', 4]]), 2)).toEqual([floor('made: a', 4, 2), floor('made: b', 0, 2)]);
+    expect(floorsOfKinds('made:', ['a', 'b'], new Map([['a', 4]]), 2)).toEqual([
+      floor('made: a', 4, 2),
+      floor('made: b', 0, 2),
+    ]);
     expect(() => floorsOfKinds('made:', [], new Map(), 2)).toThrow('no kind');
   });
 });

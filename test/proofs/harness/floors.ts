@@ -6,7 +6,12 @@ export function floor(what: string, got: number, atLeast: number): Floor {
 }
 
 /** One floor for each kind there is, also for those that never happened. `kinds` must not be empty. */
-export function floorsOfKinds<Kind extends string>(what: string, kinds: readonly Kind[], counts: ReadonlyMap<Kind, number>, atLeast: number): [Floor, ...Floor[]] {
+export function floorsOfKinds<Kind extends string>(
+  what: string,
+  kinds: readonly Kind[],
+  counts: ReadonlyMap<Kind, number>,
+  atLeast: number,
+): [Floor, ...Floor[]] {
   const [first, ...others] = kinds.map((kind) => floor(`${what} ${kind}`, counts.get(kind) ?? 0, atLeast));
   if (first === undefined) throw new Error(`There is no kind of "${what}".`);
   return [first, ...others];
@@ -14,5 +19,7 @@ export function floorsOfKinds<Kind extends string>(what: string, kinds: readonly
 
 /** What happened less often than it must. A floor of zero, or of a number that is none, is not met. */
 export function missedFloors(floors: readonly Floor[]): string[] {
-  return floors.filter(({ got, atLeast }) => !(atLeast > 0 && got >= atLeast)).map(({ what, got, atLeast }) => `nothing was shown: ${what}: ${got}, at least ${atLeast} are needed`);
+  return floors
+    .filter(({ got, atLeast }) => !(atLeast > 0 && got >= atLeast))
+    .map(({ what, got, atLeast }) => `nothing was shown: ${what}: ${got}, at least ${atLeast} are needed`);
 }

@@ -55,7 +55,8 @@ export class FullDiskLoad {
       const answer = await this.ask(turn, '/api-keys', { description: LABEL });
       const id = answer?.status === 201 ? (answer.body.apiKey.id as string) : null;
       if (id !== null) this.created.push(id);
-      if (id !== null && turn % 3 === 0 && (await this.ask(turn + 1, `/api-keys/${id}/revoke`, {}))?.status === 200) this.revoked.push(id);
+      if (id !== null && turn % 3 === 0 && (await this.ask(turn + 1, `/api-keys/${id}/revoke`, {}))?.status === 200)
+        this.revoked.push(id);
       await sleep(50);
     }
   }
@@ -64,13 +65,17 @@ export class FullDiskLoad {
   private async ask(replica: number, path: string, body: object): Promise<ProofAnswer | null> {
     const request = { token: this.cluster.adminToken, body, timeoutMs: 12_000 };
     const start = performance.now();
-    const answer = await this.cluster.replica(replica).client.post(path, request).catch(() => null);
+    const answer = await this.cluster
+      .replica(replica)
+      .client.post(path, request)
+      .catch(() => null);
     if (answer !== null && answer.status < 300) this.slowestMs = Math.max(this.slowestMs, performance.now() - start);
     if (answer === null) this.unanswered += 1;
     else if (answer.status >= 300) {
       this.refused += 1;
       const says = typeof answer.body.detail === 'string' && answer.body.detail.length > 10;
-      if (answer.status !== 503 || !says) this.violations.push(`${path} answered ${answer.status}: ${JSON.stringify(answer.body).slice(0, 200)}`);
+      if (answer.status !== 503 || !says)
+        this.violations.push(`${path} answered ${answer.status}: ${JSON.stringify(answer.body).slice(0, 200)}`);
     }
     return answer;
   }

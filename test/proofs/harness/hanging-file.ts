@@ -46,7 +46,8 @@ export class HangingFile {
     while (!this.isOver) {
       for (const replica of replicas.filter(({ isRunning }) => isRunning)) {
         const children = await childrenOf(replica.pid).catch(() => []);
-        for (const pid of children.filter((one) => !this.stopped.has(one))) if (await this.signal(pid, 'SIGSTOP')) this.stopped.add(pid);
+        for (const pid of children.filter((one) => !this.stopped.has(one)))
+          if (await this.signal(pid, 'SIGSTOP')) this.stopped.add(pid);
       }
       await sleep(LOOK_EVERY_MS);
     }

@@ -13,7 +13,12 @@ export const NO_MOVED_CLOCK = 'libfaketime is not installed (Debian: apt-get ins
 export async function movedClock(offsetMs: number): Promise<Record<string, string> | null> {
   const library = await findLibrary();
   if (library === null) return null;
-  return { LD_PRELOAD: library, FAKETIME: `+${Math.round(offsetMs / 1000)}`, FAKETIME_DONT_FAKE_MONOTONIC: '1', DONT_FAKE_MONOTONIC: '1' };
+  return {
+    LD_PRELOAD: library,
+    FAKETIME: `+${Math.round(offsetMs / 1000)}`,
+    FAKETIME_DONT_FAKE_MONOTONIC: '1',
+    DONT_FAKE_MONOTONIC: '1',
+  };
 }
 
 /** Wall clocks of several processes that jump while they run; each begins right. */

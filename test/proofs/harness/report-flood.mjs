@@ -31,12 +31,15 @@ const KINDS = {
   /** One id with a thousand contents, of a key that there never was. */
   twins: () => {
     const id = `twin-${number++}`;
-    return listOf((_, index) => `{"id":"${id}","apiKeyId":"00000000-0000-7000-8000-000000000000","requests":${index + 1}}`);
+    return listOf(
+      (_, index) => `{"id":"${id}","apiKeyId":"00000000-0000-7000-8000-000000000000","requests":${index + 1}}`,
+    );
   },
   /** Keys that there never were. */
   strangers: () =>
     listOf(
-      () => `{"id":"a","apiKeyId":"00000000-0000-7000-8000-${(number++).toString(16).padStart(12, '0')}","costCents":1}`,
+      () =>
+        `{"id":"a","apiKeyId":"00000000-0000-7000-8000-${(number++).toString(16).padStart(12, '0')}","costCents":1}`,
     ),
   /** One reservation, settled a thousand times. */
   settles: ({ reservationId }) => listOf(() => `{"id":"settle-${number++}","reservationId":"${reservationId}"}`),
@@ -48,11 +51,14 @@ function send(body) {
   return new Promise((resolve) => {
     const payload = Buffer.from(body);
     const headers = { 'x-api-key': apiKey, 'content-type': 'application/json', 'content-length': payload.length };
-    const sent = request({ host: '127.0.0.1', port, method: 'POST', path: '/api/v1/usage', agent, headers }, (response) => {
-      response.resume();
-      response.on('end', () => resolve(response.statusCode));
-      response.on('error', () => resolve(0));
-    });
+    const sent = request(
+      { host: '127.0.0.1', port, method: 'POST', path: '/api/v1/usage', agent, headers },
+      (response) => {
+        response.resume();
+        response.on('end', () => resolve(response.statusCode));
+        response.on('error', () => resolve(0));
+      },
+    );
     sent.on('error', () => resolve(0));
     sent.end(payload);
   });

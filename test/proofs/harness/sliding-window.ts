@@ -15,7 +15,8 @@ export function mostWithin(calls: readonly Admitted[], lengthMs: number): number
   for (let first = 0; first < byStart.length; first += 1) {
     const latest = byStart[first]!.start + lengthMs;
     let within = 0;
-    for (let at = first; at < byStart.length && byStart[at]!.start <= latest; at += 1) if (byStart[at]!.end <= latest) within += 1;
+    for (let at = first; at < byStart.length && byStart[at]!.start <= latest; at += 1)
+      if (byStart[at]!.end <= latest) within += 1;
     most = Math.max(most, within);
   }
   return most;

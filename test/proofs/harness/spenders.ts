@@ -73,7 +73,8 @@ export class Spenders {
   private async once(number: number): Promise<void> {
     const actual = 1 + this.random.integer(MAX_ACTUAL_MICRO_CENTS);
     const reserve = Math.floor(actual * (1 + this.random.next() * 9));
-    const ttlSeconds = this.random.next() < 1 / 3 ? POOLED_TTL_SECONDS + 1 + this.random.integer(9) : POOLED_TTL_SECONDS;
+    const ttlSeconds =
+      this.random.next() < 1 / 3 ? POOLED_TTL_SECONDS + 1 + this.random.integer(9) : POOLED_TTL_SECONDS;
     const hadRoom = this.limit - this.possible >= reserve;
     this.possible += reserve;
     const body = { key: this.key.secret, reserveCents: reserve / MICRO_CENTS, reservationTtlSeconds: ttlSeconds };
@@ -83,7 +84,8 @@ export class Spenders {
     if (answer.status !== 200) {
       this.undecided += 1;
       this.possible -= reserve;
-      if (answer.status !== 503) this.violations.push(`a verify answered ${answer.status}: ${JSON.stringify(answer.body)}`);
+      if (answer.status !== 503)
+        this.violations.push(`a verify answered ${answer.status}: ${JSON.stringify(answer.body)}`);
       await sleep(RETRY_MS);
     } else if (answer.body.valid === true) {
       this.admitted += 1;
@@ -92,7 +94,8 @@ export class Spenders {
     } else {
       this.refused += 1;
       this.possible -= reserve;
-      if (answer.body.code !== 'BUDGET_EXCEEDED') this.violations.push(`a verify was refused as ${String(answer.body.code)}`);
+      if (answer.body.code !== 'BUDGET_EXCEEDED')
+        this.violations.push(`a verify was refused as ${String(answer.body.code)}`);
       else if (hadRoom && this.limit - this.possible >= reserve) this.refusedWithRoom += 1;
     }
   }
@@ -109,13 +112,16 @@ export class Spenders {
     const answers = await this.delivered('/usage', { events: [event] });
     for (const { status, body } of answers) {
       const result = body.results?.[0] as { outcome: string; late?: boolean; excessCents?: number } | undefined;
-      if (status !== 200 || (result?.outcome !== 'accepted' && result?.outcome !== 'duplicate')) this.violations.push(`a report answered ${status}: ${JSON.stringify(body)}`);
-      if (result?.excessCents !== undefined) this.violations.push(`a report within its reservation exceeded it: ${JSON.stringify(result)}`);
+      if (status !== 200 || (result?.outcome !== 'accepted' && result?.outcome !== 'duplicate'))
+        this.violations.push(`a report answered ${status}: ${JSON.stringify(body)}`);
+      if (result?.excessCents !== undefined)
+        this.violations.push(`a report within its reservation exceeded it: ${JSON.stringify(result)}`);
       if (result?.late === true) this.late += 1;
     }
     this.acknowledged += actual;
     this.possible -= reserve - actual;
-    if (this.acknowledged > this.limit) this.violations.push(`overspent: ${this.acknowledged} of ${this.limit} µ¢ acknowledged`);
+    if (this.acknowledged > this.limit)
+      this.violations.push(`overspent: ${this.acknowledged} of ${this.limit} µ¢ acknowledged`);
   }
 
   private async release(reservationId: string, reserve: number): Promise<void> {
@@ -128,7 +134,10 @@ export class Spenders {
 
   /** Sends it until it is acknowledged, some of it more than once; gives every acknowledgement. */
   private async delivered(path: string, body: unknown): Promise<ProofAnswer[]> {
-    const first = this.random.next() < this.habits.repeats ? [this.deliver(path, body), this.deliver(path, body)] : [this.deliver(path, body)];
+    const first =
+      this.random.next() < this.habits.repeats
+        ? [this.deliver(path, body), this.deliver(path, body)]
+        : [this.deliver(path, body)];
     const answers = await Promise.all(first);
     if (this.random.next() < this.habits.repeats) {
       await sleep(this.random.integer(this.habits.thinkMs + 1));
@@ -146,7 +155,11 @@ export class Spenders {
   }
 
   private async ask({ client }: { client: HttpClient }, path: string, body: unknown): Promise<ProofAnswer | null> {
-    const request: ProofRequest = { apiKey: this.callerSecret, body, timeoutMs: this.habits.withFaults ? 3_000 : 10_000 };
+    const request: ProofRequest = {
+      apiKey: this.callerSecret,
+      body,
+      timeoutMs: this.habits.withFaults ? 3_000 : 10_000,
+    };
     try {
       return await client.post(path, request);
     } catch (error) {

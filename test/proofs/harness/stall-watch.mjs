@@ -12,7 +12,9 @@ const LONG_MS = 400;
 /** Milliseconds this thread has run, and has waited for a processor; Linux only. */
 function times() {
   try {
-    const [ran, waited] = readFileSync('/proc/self/schedstat', 'utf8').split(' ').map((text) => Number(text) / 1e6);
+    const [ran, waited] = readFileSync('/proc/self/schedstat', 'utf8')
+      .split(' ')
+      .map((text) => Number(text) / 1e6);
     return { ran, waited };
   } catch {
     return { ran: 0, waited: 0 };

@@ -42,9 +42,14 @@ export class VariedTraffic {
   static async prepare(cluster: ProofCluster, keys: number, random: Random): Promise<VariedTraffic> {
     const secrets = Array.from({ length: keys }, () => `sk-${randomBytes(24).toString('base64url')}`);
     for (let from = 0; from < keys; from += PER_IMPORT) {
-      const part = secrets.slice(from, from + PER_IMPORT).map((secret) => ({ sha256: createHash('sha256').update(secret).digest('hex'), prefix: secret.slice(0, 8) }));
-      const { status, body } = await cluster.replica(0).client.post('/api-keys/import', { token: cluster.adminToken, body: { keys: part }, timeoutMs: 60_000 });
-      if (status !== 200 || body.counts.created !== part.length) throw new Error(`import answered ${status}: ${JSON.stringify(body).slice(0, 300)}`);
+      const part = secrets
+        .slice(from, from + PER_IMPORT)
+        .map((secret) => ({ sha256: createHash('sha256').update(secret).digest('hex'), prefix: secret.slice(0, 8) }));
+      const { status, body } = await cluster
+        .replica(0)
+        .client.post('/api-keys/import', { token: cluster.adminToken, body: { keys: part }, timeoutMs: 60_000 });
+      if (status !== 200 || body.counts.created !== part.length)
+        throw new Error(`import answered ${status}: ${JSON.stringify(body).slice(0, 300)}`);
     }
     const caller = await cluster.createKey({ roles: ['gateway'] });
     const { id } = await cluster.createKey();
@@ -58,7 +63,8 @@ export class VariedTraffic {
 
   /** Every real key once, so that the cache has them, or is full. */
   async warmUp(): Promise<void> {
-    for (let from = 0; from < this.keys.length; from += PER_BATCH) await this.verifyAll('realKeys', this.keys.slice(from, from + PER_BATCH));
+    for (let from = 0; from < this.keys.length; from += PER_BATCH)
+      await this.verifyAll('realKeys', this.keys.slice(from, from + PER_BATCH));
   }
 
   async run({ batchesOfMadeUpKeys, requests, signIns }: Pace): Promise<void> {
@@ -67,15 +73,42 @@ export class VariedTraffic {
       () => this.report(),
       () => this.send('strangers', 'POST', '/verify', { apiKey: this.madeUp(), body: { key: this.madeUp() } }, [401]),
       () => this.send('reads', 'GET', `/api-keys?search=${this.text(6)}`, { token: this.cluster.adminToken }, [200]),
-      () => this.send('refusedBodies', 'POST', '/api-keys', { token: this.cluster.adminToken, body: { [this.text(12)]: 1 } }, [400]),
-      () => this.send('unknownThings', 'GET', `/api-keys/${crypto.randomUUID()}`, { token: this.cluster.adminToken }, [404]),
+      () =>
+        this.send(
+          'refusedBodies',
+          'POST',
+          '/api-keys',
+          { token: this.cluster.adminToken, body: { [this.text(12)]: 1 } },
+          [400],
+        ),
+      () =>
+        this.send(
+          'unknownThings',
+          'GET',
+          `/api-keys/${crypto.randomUUID()}`,
+          { token: this.cluster.adminToken },
+          [404],
+        ),
       () => this.send('leakedKeys', 'POST', '/api-keys/self-revoke', { body: { key: this.madeUp() } }, [202, 429]),
       () => this.breakConnection(),
     ];
     await Promise.all([
-      this.every(1 / batchesOfMadeUpKeys, () => this.verifyAll('madeUpKeys', Array.from({ length: PER_BATCH }, () => this.madeUp()))),
+      this.every(1 / batchesOfMadeUpKeys, () =>
+        this.verifyAll(
+          'madeUpKeys',
+          Array.from({ length: PER_BATCH }, () => this.madeUp()),
+        ),
+      ),
       ...kinds.map((kind) => this.every(kinds.length / requests, kind)),
-      this.every(2 / signIns, () => this.send('failedSignIns', 'POST', '/auth/login', { body: { email: `${this.text(8)}@latchkey.test`, password: this.text(20) } }, [401, 429])),
+      this.every(2 / signIns, () =>
+        this.send(
+          'failedSignIns',
+          'POST',
+          '/auth/login',
+          { body: { email: `${this.text(8)}@latchkey.test`, password: this.text(20) } },
+          [401, 429],
+        ),
+      ),
       this.every(2 / signIns, () => this.session()),
     ]);
   }
@@ -94,24 +127,43 @@ export class VariedTraffic {
   }
 
   private async verifyAll(what: string, keys: readonly string[]): Promise<void> {
-    const { status } = await this.answered(() => this.replica.client.post('/verify/batch', { apiKey: this.callerSecret, body: { items: keys.map((key) => ({ key })) }, timeoutMs: 30_000 }));
+    const { status } = await this.answered(() =>
+      this.replica.client.post('/verify/batch', {
+        apiKey: this.callerSecret,
+        body: { items: keys.map((key) => ({ key })) },
+        timeoutMs: 30_000,
+      }),
+    );
     this.count(what, keys.length, [200].includes(status) ? null : status);
   }
 
   private verify(): Promise<void> {
-    return this.send('verifies', 'POST', '/verify', { apiKey: this.callerSecret, body: { key: this.random.pick(this.keys), ip: this.address() } }, [200]);
+    return this.send(
+      'verifies',
+      'POST',
+      '/verify',
+      { apiKey: this.callerSecret, body: { key: this.random.pick(this.keys), ip: this.address() } },
+      [200],
+    );
   }
 
   private report(): Promise<void> {
-    const events = Array.from({ length: 5 }, () => ({ id: `v${(this.events += 1)}`, apiKeyId: this.keyId, costCents: 0.001 }));
+    const events = Array.from({ length: 5 }, () => ({
+      id: `v${(this.events += 1)}`,
+      apiKeyId: this.keyId,
+      costCents: 0.001,
+    }));
     return this.send('reports', 'POST', '/usage', { apiKey: this.callerSecret, body: { events } }, [200]);
   }
 
   private async session(): Promise<void> {
-    const { status, body } = await this.answered(() => this.replica.client.post('/auth/login', { body: ADMIN, headers: this.from() }));
+    const { status, body } = await this.answered(() =>
+      this.replica.client.post('/auth/login', { body: ADMIN, headers: this.from() }),
+    );
     // Failures of strangers may use up what an unknown browser may try.
     this.count('sessions', 1, [200, 429].includes(status) ? null : status);
-    if (status === 200) await this.send('signOuts', 'POST', '/auth/logout', { token: body.accessToken as string }, [200, 204]);
+    if (status === 200)
+      await this.send('signOuts', 'POST', '/auth/logout', { token: body.accessToken as string }, [200, 204]);
   }
 
   /** Half of a request, or one whose answer is not waited for. */
@@ -121,14 +173,24 @@ export class VariedTraffic {
     const head = `POST /api/v1/verify HTTP/1.1\r\nHost: x\r\nX-API-Key: ${this.callerSecret}\r\nX-Forwarded-For: ${this.address()}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`;
     const text = this.random.integer(2) === 0 ? head + body.slice(0, 5) : head + body;
     return new Promise((resolve) => {
-      const socket = connect(Number(new URL(this.replica.url).port), '127.0.0.1', () => socket.write(text, () => socket.destroy()));
+      const socket = connect(Number(new URL(this.replica.url).port), '127.0.0.1', () =>
+        socket.write(text, () => socket.destroy()),
+      );
       socket.on('error', () => undefined);
       socket.once('close', () => resolve());
     });
   }
 
-  private async send(what: string, method: string, path: string, request: ProofRequest, expected: readonly number[]): Promise<void> {
-    const { status } = await this.answered(() => this.replica.client.request(method, `/api/v1${path}`, { ...request, headers: this.from() }));
+  private async send(
+    what: string,
+    method: string,
+    path: string,
+    request: ProofRequest,
+    expected: readonly number[],
+  ): Promise<void> {
+    const { status } = await this.answered(() =>
+      this.replica.client.request(method, `/api/v1${path}`, { ...request, headers: this.from() }),
+    );
     this.count(what, 1, expected.includes(status) ? null : status);
   }
 
@@ -151,7 +213,9 @@ export class VariedTraffic {
   private address(): string {
     const number = (this.addresses += 1);
     const [high, low] = [number >> 16, number & 65_535];
-    return number % 2 === 0 ? `100.${high & 255}.${low >> 8}.${low & 255}` : `2001:db8:${high.toString(16)}:${low.toString(16)}::1`;
+    return number % 2 === 0
+      ? `100.${high & 255}.${low >> 8}.${low & 255}`
+      : `2001:db8:${high.toString(16)}:${low.toString(16)}::1`;
   }
 
   private madeUp(): string {

@@ -1,7 +1,11 @@
 import type { NamedOperation } from '../../support/openapi.js';
 
 /** What the document calls a request: the operation with the fewest placeholders that fits. */
-export function operationOf(operations: readonly NamedOperation[], method: string, target: string): NamedOperation | undefined {
+export function operationOf(
+  operations: readonly NamedOperation[],
+  method: string,
+  target: string,
+): NamedOperation | undefined {
   const path = target.split('?')[0]!;
   const placeholders = (one: NamedOperation) => one.path.split('{').length;
   const fitting = operations.filter((one) => one.method === method && patternOf(one.path).test(path));

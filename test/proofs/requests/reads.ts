@@ -14,12 +14,23 @@ export async function reads(cluster: ProofCluster): Promise<WellFormed[]> {
   const gateway = await cluster.createKey({ roles: ['gateway'] });
   const key = await cluster.createKey({ name: 'Read by G25', scopes: ['chat'], budgetLimitCents: 100 });
   const me = await cluster.replica(0).client.request('GET', '/api/v1/auth/me', { token: cluster.adminToken });
-  const reserved = await cluster.replica(0).client.post('/verify', { apiKey: gateway.secret, body: { key: key.secret, reserveCents: 1 } });
+  const reserved = await cluster
+    .replica(0)
+    .client.post('/verify', { apiKey: gateway.secret, body: { key: key.secret, reserveCents: 1 } });
   const asAdmin = { authorization: `Bearer ${cluster.adminToken}` };
   const json = { 'content-type': 'application/json' };
   const get = (path: string): WellFormed => ({ method: 'GET', target: `/api/v1${path}`, headers: asAdmin });
-  const post = (path: string, body: object): WellFormed => ({ method: 'POST', target: `/api/v1${path}`, headers: { ...json, 'x-api-key': gateway.secret }, body: JSON.stringify(body) });
-  const asGateway = (path: string): WellFormed => ({ method: 'GET', target: `/api/v1${path}`, headers: { 'x-latchkey-gateway-key': gateway.secret, 'x-api-key': key.secret } });
+  const post = (path: string, body: object): WellFormed => ({
+    method: 'POST',
+    target: `/api/v1${path}`,
+    headers: { ...json, 'x-api-key': gateway.secret },
+    body: JSON.stringify(body),
+  });
+  const asGateway = (path: string): WellFormed => ({
+    method: 'GET',
+    target: `/api/v1${path}`,
+    headers: { 'x-latchkey-gateway-key': gateway.secret, 'x-api-key': key.secret },
+  });
   const probe = (path: string): WellFormed => ({ method: 'GET', target: path, headers: {} });
   return [
     get('/roles'),
@@ -47,7 +58,12 @@ export async function reads(cluster: ProofCluster): Promise<WellFormed[]> {
     post('/verify/batch', { items: [{ key: key.secret }] }),
     post('/usage', { events: [{ id: 'g25', apiKeyId: key.id, costCents: 0.5 }] }),
     post('/reservations/release', { reservationId: reserved.body.reservation.id }),
-    { method: 'POST', target: '/api/v1/introspect', headers: { 'content-type': 'application/x-www-form-urlencoded', 'x-api-key': gateway.secret }, body: new URLSearchParams({ token: key.secret }).toString() },
+    {
+      method: 'POST',
+      target: '/api/v1/introspect',
+      headers: { 'content-type': 'application/x-www-form-urlencoded', 'x-api-key': gateway.secret },
+      body: new URLSearchParams({ token: key.secret }).toString(),
+    },
     asGateway('/forward-auth'),
     asGateway('/ext-authz'),
     asGateway('/ext-authz/v1/chat'),

@@ -39,7 +39,19 @@ function remember(world: World, actor: Actor, alias: string, fields: KeyFields, 
   const isOwners = world.owns(actor, fields.ownerId) && !world.may(actor, UPDATE);
   const fixed = fields.expiresAt === undefined || isOwners ? null : new Date(fields.expiresAt);
   const { id, isActive, deactivatedBy } = view;
-  world.keys.set(id, { id, alias, ownerId: fields.ownerId, roles: fields.roles, rateLimitPerMinute: view.rateLimitPerMinute, tags: fields.tags, isActive, deactivatedBy, expiresAt: instant(view.expiresAt), maxExpiresAt: fixed, isRevoked: false });
+  world.keys.set(id, {
+    id,
+    alias,
+    ownerId: fields.ownerId,
+    roles: fields.roles,
+    rateLimitPerMinute: view.rateLimitPerMinute,
+    tags: fields.tags,
+    isActive,
+    deactivatedBy,
+    expiresAt: instant(view.expiresAt),
+    maxExpiresAt: fixed,
+    isRevoked: false,
+  });
 }
 
 interface KeyView {
@@ -54,7 +66,11 @@ const instant = (text: string | null) => (text === null ? null : new Date(text))
 
 /** What the server itself decides, from its answer. */
 function follow(key: WorldKey, view: KeyView): void {
-  Object.assign(key, { isActive: view.isActive, deactivatedBy: view.deactivatedBy, expiresAt: instant(view.expiresAt) });
+  Object.assign(key, {
+    isActive: view.isActive,
+    deactivatedBy: view.deactivatedBy,
+    expiresAt: instant(view.expiresAt),
+  });
 }
 
 /** Why the actor may act on a key by `permission`; null: they may not know of it. */
@@ -139,7 +155,10 @@ export const KEY_ROUTES: Readonly<Record<string, Route>> = {
     const isNarrowing = roles.every((role) => key.roles.includes(role));
     const after = { ...key, roles };
     return {
-      rights: why === null || (why === 'owner' && !isNarrowing) ? false : all(mayAdd(world, actor, key, roles), mayActivate(world, actor, after), mayRenew(world, actor, after)),
+      rights:
+        why === null || (why === 'owner' && !isNarrowing)
+          ? false
+          : all(mayAdd(world, actor, key, roles), mayActivate(world, actor, after), mayRenew(world, actor, after)),
       method: 'PUT',
       path: `/api-keys/by-alias/${key.alias}?ownerId=${key.ownerId}`,
       body: { name: 'Renewed', roles },
@@ -156,7 +175,9 @@ export const KEY_ROUTES: Readonly<Record<string, Route>> = {
     const roles = draw.chance(0.5) ? draw.roles() : draw.some(key.roles, 1);
     const rate = draw.rate() ?? null;
     const why = standing(world, actor, UPDATE, key);
-    const isNarrowing = roles.every((role) => key.roles.includes(role)) && (key.rateLimitPerMinute === null || (rate !== null && rate <= key.rateLimitPerMinute));
+    const isNarrowing =
+      roles.every((role) => key.roles.includes(role)) &&
+      (key.rateLimitPerMinute === null || (rate !== null && rate <= key.rateLimitPerMinute));
     return {
       rights: why === null || (why === 'owner' && !isNarrowing) ? false : mayAdd(world, actor, key, roles),
       method: draw.chance(0.5) ? 'PATCH' : 'PUT',
@@ -186,22 +207,43 @@ export const KEY_ROUTES: Readonly<Record<string, Route>> = {
 
   'PATCH /api-keys/:id tags': (draw, actor) => {
     const [key, tags] = [draw.key(actor), draw.tags()];
-    return { rights: mayTag(draw.world, actor, key, tags), method: 'PATCH', path: `/api-keys/${key.id}`, body: { tags }, after: () => void (key.tags = tags) };
+    return {
+      rights: mayTag(draw.world, actor, key, tags),
+      method: 'PATCH',
+      path: `/api-keys/${key.id}`,
+      body: { tags },
+      after: () => void (key.tags = tags),
+    };
   },
 
   'POST /api-keys/:id/renew': (draw, actor) => {
     const key = draw.key(actor);
-    return { rights: mayRenew(draw.world, actor, key), method: 'POST', path: `/api-keys/${key.id}/renew`, after: ({ body }) => afterRenewal(draw.world, actor, key, body as KeyView) };
+    return {
+      rights: mayRenew(draw.world, actor, key),
+      method: 'POST',
+      path: `/api-keys/${key.id}/renew`,
+      after: ({ body }) => afterRenewal(draw.world, actor, key, body as KeyView),
+    };
   },
 
   'POST /api-keys/:id/activate': (draw, actor) => {
     const key = draw.key(actor);
-    return { rights: mayActivate(draw.world, actor, key), method: 'POST', path: `/api-keys/${key.id}/activate`, after: ({ body }) => follow(key, body as KeyView) };
+    return {
+      rights: mayActivate(draw.world, actor, key),
+      method: 'POST',
+      path: `/api-keys/${key.id}/activate`,
+      after: ({ body }) => follow(key, body as KeyView),
+    };
   },
 
   'POST /api-keys/:id/deactivate': (draw, actor) => {
     const key = draw.key(actor);
-    return { rights: standing(draw.world, actor, UPDATE, key) !== null, method: 'POST', path: `/api-keys/${key.id}/deactivate`, after: ({ body }) => follow(key, body as KeyView) };
+    return {
+      rights: standing(draw.world, actor, UPDATE, key) !== null,
+      method: 'POST',
+      path: `/api-keys/${key.id}/deactivate`,
+      after: ({ body }) => follow(key, body as KeyView),
+    };
   },
 
   'POST /api-keys/:id/regenerate': (draw, actor) => {
@@ -214,7 +256,9 @@ export const KEY_ROUTES: Readonly<Record<string, Route>> = {
     const { world } = draw;
     const [key, to] = [draw.key(actor), draw.chance(0.3) ? world.users.get(actor.userId)! : draw.owner()];
     const mayTake = world.may(actor, 'api-keys:assign') && (world.owns(actor, key.ownerId) || world.may(actor, UPDATE));
-    const isFit = world.holds(actor, world.keyPermissions(key.roles, to.id)) && isInsidePolicy(world.policyOf(actor), key.rateLimitPerMinute, key.tags);
+    const isFit =
+      world.holds(actor, world.keyPermissions(key.roles, to.id)) &&
+      isInsidePolicy(world.policyOf(actor), key.rateLimitPerMinute, key.tags);
     return {
       rights: mayTake && (key.ownerId === to.id || isFit),
       method: 'POST',
@@ -226,8 +270,15 @@ export const KEY_ROUTES: Readonly<Record<string, Route>> = {
 
   'POST /api-keys/:id/revoke': (draw, actor) => {
     const key = draw.key(actor);
-    const [method, path] = draw.chance(0.5) ? ['POST', `/api-keys/${key.id}/revoke`] : ['DELETE', `/api-keys/${key.id}`];
-    return { rights: standing(draw.world, actor, 'api-keys:delete', key) !== null, method: method, path: path, after: () => end(key) };
+    const [method, path] = draw.chance(0.5)
+      ? ['POST', `/api-keys/${key.id}/revoke`]
+      : ['DELETE', `/api-keys/${key.id}`];
+    return {
+      rights: standing(draw.world, actor, 'api-keys:delete', key) !== null,
+      method: method,
+      path: path,
+      after: () => end(key),
+    };
   },
 
   'DELETE /api-keys/:id/permanent': (draw, actor) => {
@@ -235,7 +286,12 @@ export const KEY_ROUTES: Readonly<Record<string, Route>> = {
     const revoked = [...world.keys.values()].filter(({ isRevoked }) => isRevoked);
     const key = revoked.length > 0 && draw.chance(0.5) ? draw.random.pick(revoked) : draw.key(actor);
     const why = standing(world, actor, 'api-keys:delete', key);
-    return { rights: why === 'permission' || (why === 'owner' && key.isRevoked), method: 'DELETE', path: `/api-keys/${key.id}/permanent`, after: () => void world.keys.delete(key.id) };
+    return {
+      rights: why === 'permission' || (why === 'owner' && key.isRevoked),
+      method: 'DELETE',
+      path: `/api-keys/${key.id}/permanent`,
+      after: () => void world.keys.delete(key.id),
+    };
   },
 
   'POST /api-keys/bulk': (draw, actor) => {
@@ -255,7 +311,8 @@ export const KEY_ROUTES: Readonly<Record<string, Route>> = {
       method: 'POST',
       path: '/api-keys/bulk',
       body: { ids: [key.id], action, ...(action === 'tag' ? { add: [tag] } : {}) },
-      wasDone: ({ body }) => ['done', 'unchanged'].includes((body as { results: { outcome: string }[] }).results[0]!.outcome),
+      wasDone: ({ body }) =>
+        ['done', 'unchanged'].includes((body as { results: { outcome: string }[] }).results[0]!.outcome),
       after: () => afterBulk(world, actor, key, action, tags),
     };
   },
@@ -271,8 +328,15 @@ export const KEY_ROUTES: Readonly<Record<string, Route>> = {
       wasDone: (answer) => resultOf(answer).outcome === 'created',
       after: (answer) => {
         const policy = draw.world.policyOf(actor);
-        const rate = fields.rateLimitPerMinute === undefined ? (policy?.maxRateLimitPerMinute ?? null) : fields.rateLimitPerMinute;
-        const view = { id: resultOf(answer).id!, isActive: true, deactivatedBy: null, rateLimitPerMinute: rate, expiresAt: fields.expiresAt ?? null };
+        const rate =
+          fields.rateLimitPerMinute === undefined ? (policy?.maxRateLimitPerMinute ?? null) : fields.rateLimitPerMinute;
+        const view = {
+          id: resultOf(answer).id!,
+          isActive: true,
+          deactivatedBy: null,
+          rateLimitPerMinute: rate,
+          expiresAt: fields.expiresAt ?? null,
+        };
         remember(draw.world, actor, alias, fields, view);
       },
     };

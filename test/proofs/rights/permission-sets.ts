@@ -1,13 +1,50 @@
 /** Grants that people have beside those they need; each matches a registered permission. */
 export const GRANTS = [
-  'platform:*:read', 'platform:api-keys:create', 'platform:api-keys:read', 'platform:api-keys:verify', 'platform:usage:*', 'platform:usage:report',
-  'platform:users:read', 'platform:roles:read', 'platform:audit:*', 'platform:audit:export', '*:*:verify', 'platform:system:read',
+  'platform:*:read',
+  'platform:api-keys:create',
+  'platform:api-keys:read',
+  'platform:api-keys:verify',
+  'platform:usage:*',
+  'platform:usage:report',
+  'platform:users:read',
+  'platform:roles:read',
+  'platform:audit:*',
+  'platform:audit:export',
+  '*:*:verify',
+  'platform:system:read',
 ] as const;
 
 /** Grants of roles that come and go; some reach far. */
-export const ROLE_GRANTS = [...GRANTS, '*', 'platform:*', 'platform:*:*', '*:*:create', '*:api-keys:*', 'platform:api-keys:*', 'platform:users:*', 'platform:users:update'] as const;
+export const ROLE_GRANTS = [
+  ...GRANTS,
+  '*',
+  'platform:*',
+  'platform:*:*',
+  '*:*:create',
+  '*:api-keys:*',
+  'platform:api-keys:*',
+  'platform:users:*',
+  'platform:users:update',
+] as const;
 
-const WORDS = ['platform', 'api-keys', 'usage', 'users', 'roles', 'audit', 'system', 'create', 'read', 'update', 'delete', 'assign', 'verify', 'export', 'report', 'new-word'];
+const WORDS = [
+  'platform',
+  'api-keys',
+  'usage',
+  'users',
+  'roles',
+  'audit',
+  'system',
+  'create',
+  'read',
+  'update',
+  'delete',
+  'assign',
+  'verify',
+  'export',
+  'report',
+  'new-word',
+];
 
 /**
  * Every permission that these grants can tell apart, unknown words included: grants are compared as sets of permissions, so
@@ -16,7 +53,9 @@ const WORDS = ['platform', 'api-keys', 'usage', 'users', 'roles', 'audit', 'syst
 const UNIVERSE = [
   ...WORDS,
   ...WORDS.flatMap((one) => WORDS.map((two) => `${one}:${two}`)),
-  ...WORDS.flatMap((one) => WORDS.flatMap((two) => WORDS.flatMap((three) => [`${one}:${two}:${three}`, `${one}:${two}:${three}:new-word`]))),
+  ...WORDS.flatMap((one) =>
+    WORDS.flatMap((two) => WORDS.flatMap((three) => [`${one}:${two}:${three}`, `${one}:${two}:${three}:new-word`])),
+  ),
 ];
 const PLACES = new Map(UNIVERSE.map((permission, place) => [permission, place]));
 
@@ -42,7 +81,9 @@ function ofOne(grant: string): Permissions {
   const known = matched.get(grant);
   if (known !== undefined) return known;
   const segments = grant.split(':');
-  const source = segments.map((segment, index) => (segment !== '*' ? segment : index === segments.length - 1 ? '.+' : '[^:]+')).join(':');
+  const source = segments
+    .map((segment, index) => (segment !== '*' ? segment : index === segments.length - 1 ? '.+' : '[^:]+'))
+    .join(':');
   const shape = new RegExp(`^${source}$`);
   const digits = UNIVERSE.map((permission) => (shape.test(permission) ? '1' : '0')).reverse();
   const set = BigInt(`0b${digits.join('')}`);

@@ -98,7 +98,10 @@ export class World {
     const reached = [...this.users.values()].filter((one) => one.id === user.id || one.managerIds.includes(user.id));
     const foreign = reached.filter((one) => this.liveKeysOf(one.id).length > 0 && !this.owns(actor, one.id));
     if (foreign.length === 0) return true;
-    return this.may(actor, 'api-keys:update') && foreign.every((one) => one.id === user.id || this.holds(actor, this.assigned(one.roles)));
+    return (
+      this.may(actor, 'api-keys:update') &&
+      foreign.every((one) => one.id === user.id || this.holds(actor, this.assigned(one.roles)))
+    );
   }
 
   /** What binds the keys that the actor makes; null: nothing. What any role reserves binds everybody. */
@@ -117,7 +120,10 @@ export class World {
   /** Whether a role may become `after`, or go (null), as far as that takes bounds or reservations away. */
   mayLoosenRole(actor: Actor, before: WorldRole, after: WorldRole | null): boolean {
     const stated = (role: WorldRole | null) => (role?.isActive ? role.keyPolicy : null);
-    return this.mayReplacePolicy(actor, before.keyPolicy, after?.keyPolicy ?? null) && this.mayReplacePolicy(actor, stated(before), stated(after));
+    return (
+      this.mayReplacePolicy(actor, before.keyPolicy, after?.keyPolicy ?? null) &&
+      this.mayReplacePolicy(actor, stated(before), stated(after))
+    );
   }
 
   /** Whether a role may become `after`, as far as that widens what users with other roles besides are bound by. */
@@ -127,7 +133,10 @@ export class World {
     this.roles.set(role.name, after);
     const policies = holders.map(({ roles }) => this.widest(roles));
     this.roles.set(role.name, role);
-    return before.every((max, index) => max === undefined || this.mayReplacePolicy(actor, { maxRateLimitPerMinute: max }, policies[index]!));
+    return before.every(
+      (max, index) =>
+        max === undefined || this.mayReplacePolicy(actor, { maxRateLimitPerMinute: max }, policies[index]!),
+    );
   }
 
   /** Whether a user may have `roles` instead, as far as that takes bounds from the keys that the user makes. */
@@ -147,7 +156,8 @@ export class World {
     const policy = this.ownPolicyOf(actor);
     if (policy === null) return true;
     const stated = (role: WorldRole | null) => (role?.isActive ? role.keyPolicy : null);
-    const creates = (role: WorldRole | null) => role?.isActive === true && includes(permissionsOf(role.permissions), 'platform:api-keys:create');
+    const creates = (role: WorldRole | null) =>
+      role?.isActive === true && includes(permissionsOf(role.permissions), 'platform:api-keys:create');
     const isSame = JSON.stringify(stated(before)) === JSON.stringify(stated(after));
     if (isSame && !(creates(after) && !creates(before))) return true;
     return stated(after) !== null && contains(policy, stated(after));
@@ -163,10 +173,14 @@ export class World {
     const stated = this.active(roles).flatMap(({ keyPolicy }) => keyPolicy ?? []);
     if (stated.length === 0) return null;
     const reserved = [...new Set(stated.flatMap((policy) => policy.reservedTagPrefixes ?? []))];
-    const bounding = stated.filter((policy) => policy.maxRateLimitPerMinute !== undefined || policy.reservedTagPrefixes === undefined);
+    const bounding = stated.filter(
+      (policy) => policy.maxRateLimitPerMinute !== undefined || policy.reservedTagPrefixes === undefined,
+    );
     const limits = bounding.flatMap((policy) => policy.maxRateLimitPerMinute ?? []);
     return {
-      ...(bounding.length > 0 && limits.length === bounding.length ? { maxRateLimitPerMinute: Math.max(...limits) } : {}),
+      ...(bounding.length > 0 && limits.length === bounding.length
+        ? { maxRateLimitPerMinute: Math.max(...limits) }
+        : {}),
       ...(reserved.length > 0 ? { reservedTagPrefixes: reserved } : {}),
     };
   }
@@ -192,7 +206,11 @@ export class World {
 export const RESERVED_PREFIX = 'plan:';
 
 /** Whether a key with these fields lies inside a policy. */
-export function isInsidePolicy(policy: WorldPolicy | null, rateLimitPerMinute: number | null, tags: readonly string[]): boolean {
+export function isInsidePolicy(
+  policy: WorldPolicy | null,
+  rateLimitPerMinute: number | null,
+  tags: readonly string[],
+): boolean {
   const max = policy?.maxRateLimitPerMinute;
   const isRateInside = max === undefined || (rateLimitPerMinute !== null && rateLimitPerMinute <= max);
   return isRateInside && mayWriteTags(policy, tags);
@@ -205,5 +223,8 @@ export function mayWriteTags(policy: WorldPolicy | null, tags: readonly string[]
 function contains(outer: WorldPolicy, inner: WorldPolicy | null): boolean {
   const { maxRateLimitPerMinute: max, reservedTagPrefixes: reserved = [] } = outer;
   const innerMax = inner?.maxRateLimitPerMinute;
-  return (max === undefined || (innerMax !== undefined && innerMax <= max)) && reserved.every((prefix) => inner?.reservedTagPrefixes?.includes(prefix));
+  return (
+    (max === undefined || (innerMax !== undefined && innerMax <= max)) &&
+    reserved.every((prefix) => inner?.reservedTagPrefixes?.includes(prefix))
+  );
 }

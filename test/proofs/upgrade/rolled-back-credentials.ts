@@ -39,7 +39,8 @@ export async function rollBackAndForward(rollBack: RollBack, violations: string[
   await older.start();
   const stored = await store(rollBack);
   const there = await answersOf(rollBack, older, stored);
-  if (there.some((answer) => answer !== 'taken')) violations.push(`the first release answers its own: ${there.join(', ')}`);
+  if (there.some((answer) => answer !== 'taken'))
+    violations.push(`the first release answers its own: ${there.join(', ')}`);
   await older.end('SIGTERM');
   await asIfMinutesAgo(rollBack);
   const doctor = await runProgram(['dist/src/doctor.js'], environment);
@@ -51,7 +52,8 @@ export async function rollBackAndForward(rollBack: RollBack, violations: string[
   if (refused.some((answer) => answer !== 'refused'))
     violations.push(`what the first release has stored since is, unaccepted: ${refused.join(', ')}`);
   const accepting = await runProgram(['dist/src/cli/rows-accept.js', '--all'], environment);
-  if (accepting.code !== 0) violations.push(`rows:accept ended with ${accepting.code}: ${accepting.output.slice(-500)}`);
+  if (accepting.code !== 0)
+    violations.push(`rows:accept ended with ${accepting.code}: ${accepting.output.slice(-500)}`);
   const taken = await eventually(() => answersOf(rollBack, newer, stored), 'taken');
   if (taken.some((answer) => answer !== 'taken'))
     violations.push(`what was accepted by rows:accept is: ${taken.join(', ')}`);
@@ -68,7 +70,8 @@ async function untilBound({ database }: RollBack): Promise<void> {
   for (const deadlineMs = performance.now() + PATIENCE_MS; ; await sleep(250)) {
     const found = await database.query(`SELECT 1 FROM audit_event WHERE action = 'system:bind-credentials'`);
     if (found.length > 0) return;
-    if (performance.now() > deadlineMs) throw new Error('This build did not bind the credentials of the first release.');
+    if (performance.now() > deadlineMs)
+      throw new Error('This build did not bind the credentials of the first release.');
   }
 }
 
@@ -91,7 +94,11 @@ async function answersOf({ caller }: RollBack, replica: Replica, { person, secre
   const verify = await patiently(() => replica.client.post('/verify', { apiKey: caller, body: { key: secret } }));
   return [
     login.status === 200 ? 'taken' : login.status === 401 ? 'refused' : `answered with ${login.status}`,
-    verify.body.code === 'VALID' ? 'taken' : verify.body.code === 'NOT_FOUND' ? 'refused' : `verified as ${verify.body.code}`,
+    verify.body.code === 'VALID'
+      ? 'taken'
+      : verify.body.code === 'NOT_FOUND'
+        ? 'refused'
+        : `verified as ${verify.body.code}`,
   ];
 }
 

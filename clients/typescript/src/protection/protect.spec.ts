@@ -3,7 +3,13 @@ import { formatAddress, parseAddress } from '../../../../src/common/address.js';
 import { ADDRESS_FORMS } from '../../../../test/support/address-forms.js';
 import { LatchkeyClient } from '../client.js';
 import type { Verdict, VerdictCode, VerifyQuestion } from '../contract.js';
-import { type Decision, type IncomingRequest, type KeyRequirement, protect, type ProtectionOptions } from './protect.js';
+import {
+  type Decision,
+  type IncomingRequest,
+  type KeyRequirement,
+  protect,
+  type ProtectionOptions,
+} from './protect.js';
 
 const KEY = `lk_live_${'a'.repeat(63)}`;
 const LIMITS: Verdict['rateLimits'] = [
@@ -11,7 +17,8 @@ const LIMITS: Verdict['rateLimits'] = [
   { window: 'day', limit: 5_000, remaining: 0, resetSeconds: 40_000.2 },
 ];
 
-const problem = (status: number, code: string, detail: string, errors: object[] = []) => Response.json({ status, code, detail, errors }, { status });
+const problem = (status: number, code: string, detail: string, errors: object[] = []) =>
+  Response.json({ status, code, detail, errors }, { status });
 
 describe('a guard', () => {
   let questions: VerifyQuestion[];
@@ -25,7 +32,11 @@ describe('a guard', () => {
     answer = () => ({ valid: true, code: 'VALID', keyId: 'k', degraded: false });
   });
 
-  const decide = (incoming: Partial<IncomingRequest> = {}, requirement: KeyRequirement<{ model: string }> = {}, options: ProtectionOptions<{ model: string }> = {}): Promise<Decision> => {
+  const decide = (
+    incoming: Partial<IncomingRequest> = {},
+    requirement: KeyRequirement<{ model: string }> = {},
+    options: ProtectionOptions<{ model: string }> = {},
+  ): Promise<Decision> => {
     const client = new LatchkeyClient({
       baseUrl: 'http://latchkey.test',
       key: 'service',
@@ -36,14 +47,36 @@ describe('a guard', () => {
       },
     });
     const request = { authorization: `Bearer ${KEY}`, xApiKey: undefined, url: '/chat', ip: '192.0.2.1', ...incoming };
-    return protect(client, { model: 'gpt' }, request, requirement, { onError: (error) => errors.push(error), ...options });
+    return protect(client, { model: 'gpt' }, request, requirement, {
+      onError: (error) => errors.push(error),
+      ...options,
+    });
   };
   const refusalOf = async (...given: Parameters<typeof decide>) => (await decide(...given)).refusal!;
 
   it('asks for what the route needs', async () => {
-    await decide({}, { scopes: ['chat:write'], model: ({ model }) => model, chatbot: 'bot', cost: 2, reserveCents: () => 1.5, reservationTtlSeconds: 90 });
+    await decide(
+      {},
+      {
+        scopes: ['chat:write'],
+        model: ({ model }) => model,
+        chatbot: 'bot',
+        cost: 2,
+        reserveCents: () => 1.5,
+        reservationTtlSeconds: 90,
+      },
+    );
     expect(questions).toEqual([
-      { key: KEY, ip: '192.0.2.1', scopes: ['chat:write'], model: 'gpt', chatbot: 'bot', cost: 2, reserveCents: 1.5, reservationTtlSeconds: 90 },
+      {
+        key: KEY,
+        ip: '192.0.2.1',
+        scopes: ['chat:write'],
+        model: 'gpt',
+        chatbot: 'bot',
+        cost: 2,
+        reserveCents: 1.5,
+        reservationTtlSeconds: 90,
+      },
     ]);
   });
 
@@ -65,7 +98,13 @@ describe('a guard', () => {
     ['an empty header', { authorization: undefined, xApiKey: '' }, 401, 'UNAUTHENTICATED', 'Bearer'],
     ['two keys', { xApiKey: 'another' }, 401, 'UNAUTHENTICATED', 'Bearer error="invalid_token"'],
     ['a key in the URL', { url: `/chat?key=${KEY}` }, 400, 'VALIDATION_FAILED', undefined],
-    ['a key in the URL, encoded', { url: `/chat?key=lk%5Flive%5F${'a'.repeat(63)}` }, 400, 'VALIDATION_FAILED', undefined],
+    [
+      'a key in the URL, encoded',
+      { url: `/chat?key=lk%5Flive%5F${'a'.repeat(63)}` },
+      400,
+      'VALIDATION_FAILED',
+      undefined,
+    ],
   ])('asks nobody about %s', async (_, incoming, status, code, challenge) => {
     expect(await refusalOf(incoming)).toMatchObject({ status, problem: { status, code, type: 'about:blank' } });
     expect((await refusalOf(incoming)).headers['WWW-Authenticate']).toBe(challenge);
@@ -88,15 +127,29 @@ describe('a guard', () => {
     ['UNAVAILABLE', 503, undefined],
     ['VALIDATION_FAILED', 400, undefined],
   ])('answers %s with %d', async (code, status, challenge) => {
-    answer = () => ({ valid: false, code, detail: 'Because.', retryAfterSeconds: 7.2, rateLimits: LIMITS, degraded: false });
+    answer = () => ({
+      valid: false,
+      code,
+      detail: 'Because.',
+      retryAfterSeconds: 7.2,
+      rateLimits: LIMITS,
+      degraded: false,
+    });
     const refusal = await refusalOf({}, { scopes: ['chat:write', 'chat:read'] });
-    expect(refusal).toMatchObject({ status, problem: { type: 'about:blank', status, code, detail: 'Because.', retryAfterSeconds: 7.2 }, headers: { 'Retry-After': '8', 'Cache-Control': 'no-store' } });
+    expect(refusal).toMatchObject({
+      status,
+      problem: { type: 'about:blank', status, code, detail: 'Because.', retryAfterSeconds: 7.2 },
+      headers: { 'Retry-After': '8', 'Cache-Control': 'no-store' },
+    });
     expect(refusal.headers['WWW-Authenticate']).toBe(challenge);
     expect(refusal.problem.title).not.toBe('Error');
   });
 
   it('says how much of the limits is left, on allow and on refusal', async () => {
-    const headers = { 'RateLimit-Policy': '"minute";q=60;w=60, "day";q=5000;w=86400', RateLimit: '"minute";r=41;t=37, "day";r=0;t=40001' };
+    const headers = {
+      'RateLimit-Policy': '"minute";q=60;w=60, "day";q=5000;w=86400',
+      RateLimit: '"minute";r=41;t=37, "day";r=0;t=40001',
+    };
     answer = () => ({ valid: true, code: 'VALID', rateLimits: LIMITS, degraded: false });
     expect(await decide()).toMatchObject({ headers });
     answer = () => ({ valid: false, code: 'RATE_LIMITED', rateLimits: LIMITS, degraded: false });
@@ -133,7 +186,10 @@ describe('a guard', () => {
   ])('answers 503 and tells the service when %s', async (_, said) => {
     answer = said;
     const refusal = await refusalOf();
-    expect(refusal).toMatchObject({ status: 503, problem: { code: 'UNAVAILABLE', detail: 'The key cannot be checked at the moment.' } });
+    expect(refusal).toMatchObject({
+      status: 503,
+      problem: { code: 'UNAVAILABLE', detail: 'The key cannot be checked at the moment.' },
+    });
     expect(errors).toMatchObject([{ name: 'LatchkeyProblem', status: said().status }]);
   });
 

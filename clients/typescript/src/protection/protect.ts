@@ -42,7 +42,8 @@ export interface IncomingRequest extends PresentedRequest {
 }
 
 /** Let through, with headers for the answer, or refused. */
-export type Decision = { verdict: Verdict; headers: Readonly<Record<string, string>>; refusal: null } | { refusal: Refusal };
+export type Decision =
+  { verdict: Verdict; headers: Readonly<Record<string, string>>; refusal: null } | { refusal: Refusal };
 
 /** Fields that come from the end user; the rest of a question is the service's own. */
 const FROM_END_USER = /^(?:model|chatbot)$/;
@@ -69,7 +70,12 @@ export async function protect<Request>(
   }
 }
 
-function questionOf<Request>(key: string, ip: string | undefined, request: Request, requirement: KeyRequirement<Request>): VerifyQuestion {
+function questionOf<Request>(
+  key: string,
+  ip: string | undefined,
+  request: Request,
+  requirement: KeyRequirement<Request>,
+): VerifyQuestion {
   const { scopes, reservationTtlSeconds } = requirement;
   // JSON leaves out what is undefined.
   return {
@@ -89,9 +95,17 @@ function valueOf<Request, T>(value: FromRequest<Request, T> | undefined, request
 }
 
 function isEndUsersFault(error: unknown): error is LatchkeyProblem {
-  return error instanceof LatchkeyProblem && error.status === 400 && error.errors.length > 0 && error.errors.every(({ path }) => FROM_END_USER.test(path));
+  return (
+    error instanceof LatchkeyProblem &&
+    error.status === 400 &&
+    error.errors.length > 0 &&
+    error.errors.every(({ path }) => FROM_END_USER.test(path))
+  );
 }
 
 function warn(error: unknown): void {
-  process.emitWarning(`A key could not be checked: ${error instanceof Error ? error.message : String(error)}`, 'LatchkeyWarning');
+  process.emitWarning(
+    `A key could not be checked: ${error instanceof Error ? error.message : String(error)}`,
+    'LatchkeyWarning',
+  );
 }

@@ -10,7 +10,14 @@ const WINDOW_SECONDS: Readonly<Record<RateLimit['window'], number>> = { minute: 
 export function rateLimitHeaders(limits: readonly RateLimit[] | undefined): Record<string, string> {
   if (limits === undefined || limits.length === 0) return {};
   return {
-    'RateLimit-Policy': limits.map(({ window, limit }) => `"${window}";q=${limit};w=${WINDOW_SECONDS[window]}`).join(', '),
-    RateLimit: limits.map(({ window, remaining, resetSeconds }) => `"${window}";r=${Math.max(0, Math.floor(remaining))};t=${Math.ceil(resetSeconds)}`).join(', '),
+    'RateLimit-Policy': limits
+      .map(({ window, limit }) => `"${window}";q=${limit};w=${WINDOW_SECONDS[window]}`)
+      .join(', '),
+    RateLimit: limits
+      .map(
+        ({ window, remaining, resetSeconds }) =>
+          `"${window}";r=${Math.max(0, Math.floor(remaining))};t=${Math.ceil(resetSeconds)}`,
+      )
+      .join(', '),
   };
 }

@@ -63,20 +63,30 @@ export function refusalOf(verdict: Verdict, scopes: readonly string[]): Refusal 
       ...(retryAfterSeconds === undefined ? {} : { 'Retry-After': String(Math.ceil(retryAfterSeconds)) }),
     }),
     verdict,
-    problem: { ...problem(status, verdict.code, verdict.detail ?? 'The key may not do this.'), ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }) },
+    problem: {
+      ...problem(status, verdict.code, verdict.detail ?? 'The key may not do this.'),
+      ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+    },
   };
 }
 
 /** The answer where there is no key to verify. @see RFC 6750, section 3 */
 export function refusalOfPresented(reason: 'missing' | 'two' | 'in-url'): Refusal {
   if (reason === 'missing') {
-    return refusal(401, 'UNAUTHENTICATED', 'Present an API key, in Authorization: Bearer or in X-API-Key.', { 'WWW-Authenticate': 'Bearer' });
+    return refusal(401, 'UNAUTHENTICATED', 'Present an API key, in Authorization: Bearer or in X-API-Key.', {
+      'WWW-Authenticate': 'Bearer',
+    });
   }
   if (reason === 'two') {
-    return refusal(401, 'UNAUTHENTICATED', 'Present one key, in Authorization or in X-API-Key.', { 'WWW-Authenticate': 'Bearer error="invalid_token"' });
+    return refusal(401, 'UNAUTHENTICATED', 'Present one key, in Authorization or in X-API-Key.', {
+      'WWW-Authenticate': 'Bearer error="invalid_token"',
+    });
   }
   const errors = [{ path: 'url', message: 'must not contain a key' }];
-  return refusalOfInput('A key does not belong into a URL, where logs keep it: revoke it, and send its successor in a header.', errors);
+  return refusalOfInput(
+    'A key does not belong into a URL, where logs keep it: revoke it, and send its successor in a header.',
+    errors,
+  );
 }
 
 /** The answer where the client's own words (such as a model's name) are what Latchkey finds fault with. */
@@ -92,7 +102,12 @@ export function refusalOfOutage(): Refusal {
 }
 
 function refusal(status: number, code: string, detail: string, headers: Record<string, string>): Refusal {
-  return { status, headers: { 'Cache-Control': 'no-store', ...headers }, problem: problem(status, code, detail), verdict: null };
+  return {
+    status,
+    headers: { 'Cache-Control': 'no-store', ...headers },
+    problem: problem(status, code, detail),
+    verdict: null,
+  };
 }
 
 function problem(status: number, code: string, detail: string): ProblemBody {
@@ -102,6 +117,7 @@ function problem(status: number, code: string, detail: string): ProblemBody {
 function challenge(status: number, code: VerdictCode, scopes: readonly string[]): Record<string, string> {
   if (status === 401) return { 'WWW-Authenticate': 'Bearer error="invalid_token"' };
   // Scope tokens have neither quotes nor backslashes (RFC 6749, section 3.3).
-  if (code === 'INSUFFICIENT_SCOPE') return { 'WWW-Authenticate': `Bearer error="insufficient_scope", scope="${scopes.join(' ')}"` };
+  if (code === 'INSUFFICIENT_SCOPE')
+    return { 'WWW-Authenticate': `Bearer error="insufficient_scope", scope="${scopes.join(' ')}"` };
   return {};
 }
