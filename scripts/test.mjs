@@ -27,6 +27,10 @@ const LANES = [
   [
     { name: 'client', args: ['scripts/build.mjs', 'client'] },
     { name: 'lint', args: ['node_modules/eslint/bin/eslint.js', '.', '--max-warnings', '0'] },
+    {
+      name: 'format',
+      args: ['node_modules/prettier/bin/prettier.cjs', '--check', '--log-level', 'warn', '**/*.{ts,tsx,mjs,cjs}'],
+    },
   ],
 ];
 
