@@ -1,5 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
+import { isFileInTier } from './test/tiers.mjs';
 
 /**
  * One project per level of test (docs: CONTRIBUTING.md). Levels that touch PostgreSQL share the server
@@ -32,8 +34,8 @@ const base = {
  * tests: `npm test` runs the one file that loads all specs of a folder, where a folder has it.
  */
 const specsOf = (level) => {
-  const files = readdirSync(join(import.meta.dirname, 'test', level), { recursive: true }).filter((file) =>
-    file.endsWith('spec.ts'),
+  const files = readdirSync(join(import.meta.dirname, 'test', level), { recursive: true }).filter(
+    (file) => file.endsWith('spec.ts') && isFileInTier(`test/${level}/${file}`),
   );
   const suiteOf = (file) => join(dirname(file), 'all.suite.ts');
   const isLoaded = (file) =>
@@ -43,16 +45,27 @@ const specsOf = (level) => {
   );
 };
 
+/** What no file matches; an empty list would mean all. */
+const NONE = ['<rootDir>/no-such-file'];
+
 const withDatabase = (level) => ({
   ...base,
   displayName: level,
-  testMatch: specsOf(level),
+  testMatch: [...specsOf(level), ...NONE],
   globalSetup: '<rootDir>/test/support/global-setup.mjs',
   globalTeardown: '<rootDir>/test/support/global-teardown.mjs',
 });
 
+const UNITS = ['<rootDir>/src/**/*.spec.ts', '<rootDir>/clients/typescript/src/**/*.spec.ts'];
+const SIMULATIONS = ['<rootDir>/test/simulation/**/*.spec.ts', '<rootDir>/test/proofs/**/*.spec.ts'];
+
+/** Tests wait for PostgreSQL and for each other's processes: half as many workers again keep the processors busy. */
+function workers() {
+  return Math.max(2, Math.ceil(availableParallelism() * 1.5));
+}
+
 export default {
-  maxWorkers: 2,
+  maxWorkers: workers(),
   testSequencer: '<rootDir>/test/support/longest-first.mjs',
   // Of a machine that is busy with other things: what hangs ends all the same.
   testTimeout: 120_000,
@@ -60,12 +73,12 @@ export default {
     {
       ...base,
       displayName: 'unit',
-      testMatch: ['<rootDir>/src/**/*.spec.ts', '<rootDir>/clients/typescript/src/**/*.spec.ts'],
+      testMatch: process.env.TEST_TIER === 'rest' ? NONE : UNITS,
     },
     {
       ...base,
       displayName: 'simulation',
-      testMatch: ['<rootDir>/test/simulation/**/*.spec.ts', '<rootDir>/test/proofs/**/*.spec.ts'],
+      testMatch: process.env.TEST_TIER === 'rest' ? ['<rootDir>/test/simulation/mutants.spec.ts'] : SIMULATIONS,
     },
     withDatabase('integration'),
     withDatabase('e2e'),

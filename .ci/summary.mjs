@@ -8,27 +8,31 @@ import { stripVTControlCharacters } from 'node:util';
 /** Lines of a failure that are shown: the first say what was expected. */
 const LINES = 12;
 
-const [testsFile, status, oldestFile, oldestStatus, proofsFile, proofStatus] = process.argv.slice(2);
+const [testsFile, status, restFile, restStatus, oldestFile, oldestStatus, proofsFile, proofStatus] =
+  process.argv.slice(2);
 // 77: there is no such PostgreSQL here, as was said above.
 const hasOldest = oldestStatus !== '77';
 const tests = read(testsFile);
+const rest = read(restFile);
 const oldest = hasOldest ? read(oldestFile) : null;
 const proofs = read(proofsFile);
 
 for (const [where, report] of [
   ['', tests],
+  ['', rest],
   [' on PostgreSQL 15', oldest],
 ]) {
   for (const file of report?.testResults ?? []) tellFile(file, where);
 }
 for (const { id, what } of proofs?.failures ?? []) tell(`FAILED proof ${id}`, what);
-if (tests && tests.numPassedTests === 0) console.log('No test has passed.');
+if (tests?.numPassedTests === 0 || rest?.numPassedTests === 0) console.log('No test has passed.');
 if (proofs?.skipped > 0) console.log(`${proofs.skipped} proofs were skipped: see NOT RUN above.`);
 
 // A file that could not be loaded has no tests to count, and proofs that did not come to their end none to show.
 const failures = (run) => (run?.numFailedTests ?? 0) + (run?.numRuntimeErrorTestSuites ?? 0);
-const passed = (tests?.numPassedTests ?? 0) + (oldest?.numPassedTests ?? 0) + (proofs?.passed ?? 0);
-const failed = failures(tests) + failures(oldest) + (proofs?.failed ?? 1);
+const passed =
+  (tests?.numPassedTests ?? 0) + (rest?.numPassedTests ?? 0) + (oldest?.numPassedTests ?? 0) + (proofs?.passed ?? 0);
+const failed = failures(tests) + failures(rest) + failures(oldest) + (proofs?.failed ?? 1);
 console.log(`${passed} passed, ${failed} failed`);
 
 const isOldestGood = !hasOldest || (oldestStatus === '0' && oldest?.numPassedTests > 0);
@@ -37,6 +41,8 @@ const isGood =
   isOldestGood &&
   proofStatus === '0' &&
   tests?.numPassedTests > 0 &&
+  restStatus === '0' &&
+  rest?.numPassedTests > 0 &&
   proofs?.passed > 0 &&
   failed === 0;
 process.exit(isGood ? 0 : 1);

@@ -1,60 +1,69 @@
 /**
- * `npm test`: everything that belongs to a change, and a summary that leaves no doubt. Checks that do not need each
- * other run side by side; all of them run, whichever fails. Arguments go to Jest.
+ * `npm test`: what belongs to every change, in minutes. `npm run test:all`: everything, `npm run test:rest`: what `npm test`
+ * leaves out, `npm run test:changed`: `npm test` and the slow groups whose sources were changed (`test/tiers.mjs`). All checks
+ * run, whichever fails, and the summary names each. Other arguments go to Jest.
  */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm } from 'node:fs/promises';
+import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { TIER_VARIABLE, tierOfChanges } from '../test/tiers.mjs';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
-const REPORT = 'test-results/jest.json';
 
-/** One process each; lanes run side by side, as many as a small machine has cores. */
-const LANES = [
-  [
-    // First, since the tests of the client are written against what it is built into.
-    { name: 'build', args: ['scripts/build.mjs'] },
-    { name: 'types', args: ['node_modules/typescript/bin/tsc', '--noEmit'] },
-    // What runs inside the browser's pages knows the DOM; nothing else does.
-    { name: 'types of pages', args: ['node_modules/typescript/bin/tsc', '--noEmit', '-p', 'test/browser'] },
-    { name: 'types of client', args: ['node_modules/typescript/bin/tsc', '--noEmit', '-p', 'clients/typescript'] },
-    {
-      name: 'imports',
-      args: ['node_modules/dependency-cruiser/bin/dependency-cruise.mjs', 'src', '--config', '.dependency-cruiser.cjs'],
-    },
-  ],
-  [
-    { name: 'client', args: ['scripts/build.mjs', 'client'] },
-    { name: 'lint', args: ['node_modules/eslint/bin/eslint.js', '.', '--max-warnings', '0'] },
-    {
-      name: 'format',
-      args: ['node_modules/prettier/bin/prettier.cjs', '--check', '--log-level', 'warn', '**/*.{ts,tsx,mjs,cjs}'],
-    },
-  ],
+/** Files that are named at the end: those that took longest. */
+const SLOWEST = 10;
+
+const tiers = { '--all': undefined, '--rest': 'rest', '--changed': 'changed' };
+const [flag] = process.argv.slice(2).filter((argument) => argument in tiers);
+const forJest = process.argv.slice(2).filter((argument) => !(argument in tiers));
+const isRest = flag === '--rest';
+const report = isRest ? 'test-results/jest-rest.json' : 'test-results/jest.json';
+
+/** What the tests are written against: the server, the console and the client. */
+const BUILD = { name: 'build', args: ['scripts/build.mjs'] };
+
+const CHECKS = [
+  { name: 'types', args: ['node_modules/typescript/bin/tsc', '--noEmit'] },
+  // What runs inside the browser's pages knows the DOM; nothing else does.
+  { name: 'types of pages', args: ['node_modules/typescript/bin/tsc', '--noEmit', '-p', 'test/browser'] },
+  { name: 'types of client', args: ['node_modules/typescript/bin/tsc', '--noEmit', '-p', 'clients/typescript'] },
+  {
+    name: 'imports',
+    args: ['node_modules/dependency-cruiser/bin/dependency-cruise.mjs', 'src', '--config', '.dependency-cruiser.cjs'],
+  },
+  { name: 'lint', args: ['node_modules/eslint/bin/eslint.js', '.', '--max-warnings', '0'] },
+  {
+    name: 'format',
+    args: ['node_modules/prettier/bin/prettier.cjs', '--check', '--log-level', 'warn', '**/*.{ts,tsx,mjs,cjs}'],
+  },
 ];
 
-await rm(`${root}${REPORT}`, { force: true });
+await rm(`${root}${report}`, { force: true });
 await mkdir(`${root}test-results`, { recursive: true });
 
-const outcomes = (await Promise.all(LANES.map(runLane))).flat();
-// The contract tests read the build, so they would test an older one.
-const isBuilt = outcomes.find(({ name }) => name === 'build').ok;
-outcomes.push(
-  isBuilt ? await runTests() : { name: 'tests', ok: false, detail: 'not run: the build failed', seconds: 0 },
-);
+const [build] = await runChecks([BUILD]);
+const [checks, tests] = await Promise.all([
+  isRest ? [] : runChecks(CHECKS),
+  // The tests read the build, so they would test an older one.
+  build.ok ? runTests() : { name: 'tests', ok: false, detail: 'not run: the build failed', seconds: 0 },
+]);
+const outcomes = [build, ...checks, tests];
 
 console.log('');
 for (const { name, ok, seconds, detail } of outcomes) {
-  console.log(
-    `${ok ? 'ok    ' : 'FAILED'}  ${name.padEnd(14)} ${`${seconds.toFixed(1)} s`.padStart(8)}${detail ? `   ${detail}` : ''}`,
-  );
+  console.log(`${ok ? 'ok    ' : 'FAILED'}  ${name.padEnd(15)} ${timeOf(seconds)}${detail ? `   ${detail}` : ''}`);
 }
 const failed = outcomes.filter(({ ok }) => !ok).map(({ name }) => name);
 console.log(failed.length === 0 ? '\nAll checks passed.' : `\nFailed: ${failed.join(', ')}.`);
 process.exit(failed.length === 0 ? 0 : 1);
 
-async function runLane(steps) {
+function timeOf(seconds) {
+  return `${seconds.toFixed(1)} s`.padStart(8);
+}
+
+async function runChecks(steps) {
   const results = [];
   for (const step of steps) {
     const result = await run(step.args, 'pipe');
@@ -64,20 +73,24 @@ async function runLane(steps) {
   return results;
 }
 
+/** Files that are named are run whatever their tier; a whole tier loads the specs of a folder together. */
+function variables() {
+  if (forJest.length > 0) return {};
+  const tier = flag === '--changed' ? tierOfChanges() : flag === undefined ? 'quick' : tiers[flag];
+  return { TESTS_BY_FOLDER: '1', ...(tier === undefined ? {} : { [TIER_VARIABLE]: tier }) };
+}
+
 async function runTests() {
-  const chosen = process.argv.slice(2);
-  // Who chooses, chooses among the files.
-  const byFolder = chosen.length === 0 ? { TESTS_BY_FOLDER: '1' } : {};
   const jest = ['--experimental-vm-modules', '--no-warnings=ExperimentalWarning', 'node_modules/jest/bin/jest.js'];
   const { ok, seconds } = await run(
-    [...jest, '--reporters=default', '--json', '--outputFile', REPORT, ...chosen],
+    [...jest, '--reporters=default', '--json', '--outputFile', report, ...forJest],
     'inherit',
-    byFolder,
+    variables(),
   );
-  if (!existsSync(`${root}${REPORT}`)) return { name: 'tests', ok: false, seconds, detail: 'no report' };
-  const { numPassedTests, numFailedTests, numPendingTests, numRuntimeErrorTestSuites } = JSON.parse(
-    await readFile(`${root}${REPORT}`, 'utf8'),
-  );
+  if (!existsSync(`${root}${report}`)) return { name: 'tests', ok: false, seconds, detail: 'no report' };
+  const results = JSON.parse(await readFile(`${root}${report}`, 'utf8'));
+  const { numPassedTests, numFailedTests, numPendingTests, numRuntimeErrorTestSuites } = results;
+  tellSlowest(results.testResults);
   const detail = [
     `${numPassedTests} passed`,
     `${numFailedTests} failed`,
@@ -92,13 +105,20 @@ async function runTests() {
   };
 }
 
-function run(args, output, variables = {}) {
+function tellSlowest(files) {
+  const seconds = ({ startTime, endTime }) => (endTime - startTime) / 1000;
+  const slowest = [...files].sort((one, other) => seconds(other) - seconds(one)).slice(0, SLOWEST);
+  console.log(`\nThe ${slowest.length} slowest files:`);
+  for (const file of slowest) console.log(`  ${timeOf(seconds(file))}  ${relative(root, file.name)}`);
+}
+
+function run(args, output, environment = {}) {
   const started = performance.now();
   return new Promise((resolve) => {
     // Jest writes its report to a file; what it prints with --json on standard output is the same once more.
     const child = spawn(process.execPath, args, {
       cwd: root,
-      env: { ...process.env, ...variables },
+      env: { ...process.env, ...environment },
       stdio: ['ignore', output === 'pipe' ? 'pipe' : 'ignore', output === 'pipe' ? 'pipe' : 'inherit'],
     });
     const chunks = [];

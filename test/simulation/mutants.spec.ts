@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { AuthorityFault } from './authority-model.js';
 import type { LedgerFault } from './faulty-ledger.js';
+import { ofTier } from '../tiers.mjs';
 import { Simulation, SimulationFailure } from './simulation.js';
 
 /** Each fault, and within how many seeds the simulation must notice it. */
@@ -51,7 +52,7 @@ async function firstCaught(within: number, make: (seed: number) => Simulation): 
 }
 
 describe('the simulation notices', () => {
-  it.each(Object.entries(AUTHORITY_FAULTS))(
+  it.each(ofTier(Object.entries(AUTHORITY_FAULTS)))(
     'an authority with the fault %s',
     async (fault, within) => {
       const caught = await firstCaught(within, (seed) => new Simulation(seed, fault as AuthorityFault));
@@ -61,7 +62,7 @@ describe('the simulation notices', () => {
     120_000,
   );
 
-  it.each(Object.entries(LEDGER_FAULTS))('a ledger with the fault %s', async (fault, within) => {
+  it.each(ofTier(Object.entries(LEDGER_FAULTS)))('a ledger with the fault %s', async (fault, within) => {
     const caught = await firstCaught(within, (seed) => new Simulation(seed, null, fault as LedgerFault));
     if (process.env.SIMULATION_VERBOSE) console.info(`${fault}: ${caught}`);
     expect(caught).not.toBeNull();

@@ -1,0 +1,48 @@
+import { describe, expect, it } from '@jest/globals';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { groupsFor, isFileInTier, ofTier, SLOW_GROUPS, slowGroupsOf } from '../tiers.mjs';
+
+const ROOT = join(import.meta.dirname, '../..');
+const filesBelow = (folder: string) =>
+  readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' }).map((file) => `${folder}/${file}`);
+const specs = [...filesBelow('test'), ...filesBelow('src')].filter((file) => file.endsWith('spec.ts'));
+
+describe('The tiers of the tests', () => {
+  it('name files and folders that exist', () => {
+    const named = SLOW_GROUPS.flatMap(({ tests, keeps, sources }) => [...tests, ...keeps, ...sources]);
+    expect(named.filter((path) => !existsSync(join(ROOT, path)))).toEqual([]);
+  });
+
+  it('leave none of a group without a test', () => {
+    const held = new Set(specs.flatMap(slowGroupsOf));
+    expect(SLOW_GROUPS.map(({ name }) => name).filter((name) => !held.has(name))).toEqual([]);
+  });
+
+  it('keep only files that their group would leave out', () => {
+    for (const { tests, keeps } of SLOW_GROUPS)
+      expect(keeps.filter((file) => !tests.some((test) => file.startsWith(test)))).toEqual([]);
+  });
+
+  it('hold each file once, but for those that divide their own tests', () => {
+    const twice = specs.filter((file) => isFileInTier(file, 'quick') && isFileInTier(file, 'rest'));
+    expect(specs.filter((file) => !isFileInTier(file, 'quick') && !isFileInTier(file, 'rest'))).toEqual([]);
+    expect(twice).toEqual(['test/simulation/mutants.spec.ts']);
+  });
+
+  it('divide a list of equal tests into the first and the others', () => {
+    expect([ofTier([1, 2, 3], 'quick'), ofTier([1, 2, 3], 'rest'), ofTier([1, 2, 3], undefined)]).toEqual([
+      [1],
+      [2, 3],
+      [1, 2, 3],
+    ]);
+  });
+
+  it('are selected by the sources they test', () => {
+    expect(groupsFor(['README.md', 'src/quotas/lease.ts'])).toEqual([]);
+    expect(groupsFor(['console/src/main.tsx'])).toContain('browser');
+    expect(groupsFor(['test/gateways/nginx.spec.ts'])).toContain('gateways');
+    expect(isFileInTier('test/gateways/nginx.spec.ts', 'quick,gateways')).toBe(true);
+    expect(isFileInTier('test/browser/screens.spec.ts', 'quick,gateways')).toBe(false);
+  });
+});

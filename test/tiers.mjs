@@ -1,0 +1,130 @@
+/**
+ * Which tests `npm test` runs, and which it leaves to `npm run test:all`: those that start browsers, proxies, clusters of
+ * PostgreSQL or other processes, those that search with many seeds, and those that wait for the wall clock. A test is in one
+ * tier; both together are all of them.
+ */
+import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../', import.meta.url));
+
+/** Tells Jest which tier it runs; without it, files that are named are run whatever their tier. */
+export const TIER_VARIABLE = 'TEST_TIER';
+
+/**
+ * The groups that take long. `tests` are files and folders, `keeps` what `npm test` runs of them all the same, `sources` the
+ * paths whose change selects the group in `npm run test:changed`.
+ */
+export const SLOW_GROUPS = [
+  {
+    name: 'browser',
+    why: 'drives a real Chromium',
+    tests: ['test/browser/'],
+    keeps: ['test/browser/journey.spec.ts'],
+    sources: ['console/', 'src/http/', 'src/auth/'],
+  },
+  {
+    name: 'gateways',
+    why: 'starts real proxies',
+    tests: ['test/gateways/'],
+    keeps: [],
+    sources: ['src/gateways/', 'src/http/', 'docs/gateways/'],
+  },
+  {
+    name: 'client',
+    why: 'packs and installs the client, and breaks connections under it',
+    tests: ['test/client/'],
+    keeps: ['test/client/client.spec.ts', 'test/client/public-surface.spec.ts'],
+    sources: ['clients/', 'examples/', 'docs/openapi.json'],
+  },
+  {
+    name: 'postgres',
+    why: 'starts servers of PostgreSQL, poolers and standbys',
+    tests: ['test/integration/database/', 'test/integration/failover/', 'test/integration/backup/'],
+    keeps: [
+      'test/integration/database/session.spec.ts',
+      'test/integration/database/test-database.spec.ts',
+      'test/integration/database/transaction.spec.ts',
+    ],
+    sources: ['src/database/', 'src/backup/'],
+  },
+  {
+    name: 'processes',
+    why: 'starts and ends the product as a process',
+    tests: [
+      'test/integration/installation/',
+      'test/integration/scripts/',
+      'test/integration/start/',
+      'test/integration/health/',
+      'test/e2e/system/',
+    ],
+    keeps: ['test/e2e/system/replicas.e2e-spec.ts'],
+    sources: ['src/config/', 'src/installation/', 'src/health/', 'src/main.ts', 'src/cli/', 'scripts/'],
+  },
+  {
+    name: 'waits',
+    why: 'waits for outages, throttles and overload by the wall clock',
+    tests: [
+      'test/e2e/edge/listeners.e2e-spec.ts',
+      'test/e2e/edge/management-rate.e2e-spec.ts',
+      'test/e2e/edge/outages-are-told.e2e-spec.ts',
+      'test/e2e/edge/overload.e2e-spec.ts',
+      'test/integration/audit/',
+      'test/integration/integrity/',
+      'test/integration/usage/failures.spec.ts',
+      'test/integration/users/',
+    ],
+    keeps: ['test/integration/audit/no-audit-no-change.spec.ts', 'test/integration/audit/append-only.spec.ts'],
+    sources: ['src/http/', 'src/audit/', 'src/access/', 'src/integrity/', 'src/usage/'],
+  },
+  {
+    name: 'searches',
+    why: 'tries many requests and histories that are drawn at random',
+    tests: ['test/e2e/edge/fuzz.e2e-spec.ts', 'test/integration/api-keys/list-oracle.spec.ts'],
+    keeps: [],
+    sources: ['src/api-keys/', 'src/http/', 'src/common/'],
+  },
+];
+
+/** Files that have tests for both tiers, and choose by `isInTier` themselves. */
+const DIVIDED = ['test/simulation/mutants.spec.ts'];
+
+/** The groups that take long and hold this file; of the repository's root, with `/`. */
+export function slowGroupsOf(file) {
+  return SLOW_GROUPS.filter(
+    ({ tests, keeps }) => tests.some((test) => file === test || file.startsWith(test)) && !keeps.includes(file),
+  ).map(({ name }) => name);
+}
+
+/**
+ * Whether a file is run in a tier: `quick`, `rest` (what `quick` leaves out), or names of groups after `quick`, separated by
+ * commas. Everything is, where no tier is set.
+ */
+export function isFileInTier(file, tier = process.env[TIER_VARIABLE]) {
+  if (tier === undefined || DIVIDED.includes(file)) return true;
+  const groups = slowGroupsOf(file);
+  const [first, ...named] = tier.split(',');
+  if (first === 'rest') return groups.length > 0;
+  return groups.length === 0 || groups.some((group) => named.includes(group));
+}
+
+/** Of a list of equal tests: the first belongs to `quick`, the others to the rest. */
+export function ofTier(list, tier = process.env[TIER_VARIABLE]) {
+  if (tier === undefined) return list;
+  return tier === 'rest' ? list.slice(1) : list.slice(0, 1);
+}
+
+/** `quick`, and the groups whose sources differ from the main branch, committed or not. */
+export function tierOfChanges() {
+  const git = (...args) => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).split('\n').filter(Boolean);
+  const [base] = git('merge-base', 'HEAD', 'main');
+  const changed = [...git('diff', '--name-only', base), ...git('ls-files', '--others', '--exclude-standard')];
+  return ['quick', ...groupsFor(changed)].join(',');
+}
+
+/** Names of the groups that a change of these files selects. */
+export function groupsFor(files) {
+  return SLOW_GROUPS.filter(({ tests, sources }) =>
+    files.some((file) => [...tests, ...sources].some((path) => file.startsWith(path))),
+  ).map(({ name }) => name);
+}
