@@ -113,7 +113,7 @@ const DATA_PLANE = [
     'Age of what a replica knows',
     's',
     each('latchkey_feed_age_seconds'),
-    'Beyond STALE_MAX_SECONDS nothing is answered.',
+    'Beyond MAX_STALENESS_SECONDS nothing is answered.',
   ],
   [
     'Changes behind the newest replica',

@@ -51,6 +51,7 @@ async function main(): Promise<void> {
   const log = createLog(config.logLevel);
   const life = new Lifecycle(log);
   Logger.overrideLogger(new NestLogger(log));
+  for (const warning of config.warnings) log.warn({ msg: warning });
   const signal = hearEndRequests({
     onRequest: (reason) => {
       life.draining(reason);

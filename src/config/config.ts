@@ -8,6 +8,7 @@ import { type GeneratedSecrets, SECRET_NAMES, type SecretName, readOrCreateSecre
 import { hasFewerCharacters, isExampleValue } from './example-values.js';
 import { withFileTwins } from './file-twins.js';
 import { databasePasswords, productionProblems } from './production.js';
+import { withRenamedSettings } from './renamed-settings.js';
 import {
   type VersionedKey,
   hashedKey,
@@ -71,12 +72,12 @@ export class Config {
   readonly creationsPerDay: number;
   /** How long reads stay in the audit trail. */
   readonly auditReadsKeptDays: number;
-  readonly defaultHoldCents: number;
+  readonly defaultReservationCents: number;
   /** What one reported event may cost. */
   readonly maxEventCostCents: number;
-  readonly staleMaxSeconds: number;
-  readonly rateFallback: Environment['RATE_FALLBACK'];
-  readonly maxReplicas: number;
+  readonly maxStalenessSeconds: number;
+  readonly rateLimitFallback: Environment['RATE_LIMIT_FALLBACK'];
+  readonly rateLimitFallbackReplicas: number;
   /** Networks whose `X-Forwarded-For` is believed. */
   readonly trustedProxies: readonly Cidr[];
   /** What may be in flight in one replica, of all classes; a small request counts one. */
@@ -93,7 +94,12 @@ export class Config {
   /** What `NODE_ENV=production` refuses of these settings, a sentence each. */
   readonly productionProblems: readonly string[];
 
-  constructor(environment: Environment, secrets: GeneratedSecrets) {
+  /** `warnings`: settings that have to be written otherwise, a sentence each. */
+  constructor(
+    environment: Environment,
+    secrets: GeneratedSecrets,
+    readonly warnings: readonly string[] = [],
+  ) {
     this.nodeEnv = environment.NODE_ENV;
     this.host = environment.HOST;
     this.port = environment.PORT;
@@ -133,11 +139,11 @@ export class Config {
     this.managementRatePerMinute = environment.MANAGEMENT_RATE_PER_MINUTE;
     this.creationsPerDay = environment.CREATIONS_PER_DAY;
     this.auditReadsKeptDays = environment.AUDIT_READS_KEPT_DAYS;
-    this.defaultHoldCents = environment.DEFAULT_HOLD_CENTS;
+    this.defaultReservationCents = environment.DEFAULT_RESERVATION_CENTS;
     this.maxEventCostCents = environment.MAX_EVENT_COST_CENTS;
-    this.staleMaxSeconds = environment.STALE_MAX_SECONDS;
-    this.rateFallback = environment.RATE_FALLBACK;
-    this.maxReplicas = environment.MAX_REPLICAS;
+    this.maxStalenessSeconds = environment.MAX_STALENESS_SECONDS;
+    this.rateLimitFallback = environment.RATE_LIMIT_FALLBACK;
+    this.rateLimitFallbackReplicas = environment.RATE_LIMIT_FALLBACK_REPLICAS;
     this.trustedProxies = networks(list(environment.TRUSTED_PROXIES));
     this.maxInFlight = environment.MAX_IN_FLIGHT;
     this.maxHeaderLines = environment.MAX_HEADER_LINES;
@@ -201,8 +207,8 @@ export function loadConfig(
   absentSecrets: AbsentSecrets = 'draw',
   unfitSettings: UnfitSettings = 'refuse',
 ): Config {
-  const { environment, secrets } = load(env, absentSecrets);
-  const config = new Config(environment, secrets);
+  const { environment, secrets, warnings } = load(env, absentSecrets);
+  const config = new Config(environment, secrets, warnings);
   if (unfitSettings === 'refuse') requireFitForProduction(config);
   return config;
 }
@@ -228,8 +234,8 @@ export function secretsFileOf(env: NodeJS.ProcessEnv = process.env): string | nu
 function load(
   env: NodeJS.ProcessEnv,
   absentSecrets: AbsentSecrets,
-): { environment: Environment; secrets: GeneratedSecrets } {
-  const present = withFileTwins(givenIn(env));
+): { environment: Environment; secrets: GeneratedSecrets; warnings: readonly string[] } {
+  const { variables: present, warnings } = withRenamedSettings(withFileTwins(givenIn(env)));
   const parsed = environmentSchema.safeParse(present);
   if (!parsed.success) {
     throw new ConfigError(parsed.error.issues.map((issue) => `${issue.path.join('.')} ${issue.message}`).join('\n'));
@@ -245,7 +251,7 @@ function load(
     ...pick(present, ['ADMIN_PASSWORD', 'OIDC_CLIENT_SECRET', 'METRICS_TOKEN']),
     ...(environment.NODE_ENV === 'production' ? databasePasswords(environment) : {}),
   });
-  return { environment, secrets };
+  return { environment, secrets, warnings };
 }
 
 /** Variables that are set; an empty one counts as absent. */

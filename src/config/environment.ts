@@ -118,7 +118,7 @@ export const environmentSchema = z.object({
   AUDIT_READS_KEPT_DAYS: positiveInteger(36_500)
     .refine((value) => value >= 1, 'must be at least 1')
     .default(365),
-  DEFAULT_HOLD_CENTS: z
+  DEFAULT_RESERVATION_CENTS: z
     .string()
     .regex(/^\d+(\.\d{1,6})?$/, 'must be a number of cents with at most 6 decimals')
     .transform(Number)
@@ -126,11 +126,11 @@ export const environmentSchema = z.object({
   MAX_EVENT_COST_CENTS: positiveInteger(1_000_000_000)
     .refine((value) => value >= 1, 'must be at least 1')
     .default(1_000_000),
-  STALE_MAX_SECONDS: positiveInteger(3600)
+  MAX_STALENESS_SECONDS: positiveInteger(3600)
     .refine((value) => value >= 1, 'must be at least 1')
     .default(30),
-  RATE_FALLBACK: z.enum(['closed', 'share']).default('closed'),
-  MAX_REPLICAS: positiveInteger(1000).default(3),
+  RATE_LIMIT_FALLBACK: z.enum(['deny', 'local-share']).default('deny'),
+  RATE_LIMIT_FALLBACK_REPLICAS: positiveInteger(1000).default(3),
   TRUSTED_PROXIES: z.string().optional(),
   MAX_IN_FLIGHT: positiveInteger(65_536)
     .refine((value) => value >= 64, 'must be at least 64')

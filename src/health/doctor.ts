@@ -125,9 +125,13 @@ function settingsCheck(config: Config): StartCheck {
     check: 'the settings are fit for production',
     run: async () => {
       requireFitForProduction(config);
-      const { nodeEnv, productionProblems } = config;
-      if (productionProblems.length === 0) return null;
-      return `NODE_ENV=${nodeEnv}; production would refuse: ${productionProblems.map((problem) => `${problem}.`).join(' ')}`;
+      const { nodeEnv, productionProblems, warnings } = config;
+      const production = `NODE_ENV=${nodeEnv}; production would refuse: ${productionProblems.map((problem) => `${problem}.`).join(' ')}`;
+      const notes = [
+        ...warnings.map((warning) => `${warning}.`),
+        ...(productionProblems.length === 0 ? [] : [production]),
+      ];
+      return notes.length === 0 ? null : notes.join(' ');
     },
   };
 }

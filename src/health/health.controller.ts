@@ -60,7 +60,7 @@ export class HealthController {
   @ApiOperation({
     summary: 'May traffic be sent here',
     description:
-      'Take it out of the load balancer when this is 503: while it drains, and when its data is older than `STALE_MAX_SECONDS`. ' +
+      'Take it out of the load balancer when this is 503: while it drains, and when its data is older than `MAX_STALENESS_SECONDS`. ' +
       'A function that does not work at the moment makes it `degraded`, still with 200: verifies are answered, and the other ' +
       'replicas are most likely no better. `GET /health` is 503 then.',
   })

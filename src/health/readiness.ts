@@ -6,7 +6,7 @@ export type ReadinessState = 'ready' | 'draining' | 'stale';
 
 /**
  * Whether traffic may be sent here: false only when a verify would be refused, which is while booting or draining, and
- * when no change was heard of for `STALE_MAX_SECONDS`. A database that is briefly away is no reason: every replica
+ * when no change was heard of for `MAX_STALENESS_SECONDS`. A database that is briefly away is no reason: every replica
  * would leave the load balancer at once. Judged by the change feed, so asking costs the database nothing.
  */
 @Injectable()

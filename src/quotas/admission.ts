@@ -13,7 +13,7 @@ export interface AdmitRequest {
   readonly reserve: bigint;
   /** 1…1800. */
   readonly ttlSeconds: number;
-  /** True for the hold that `DEFAULT_HOLD_CENTS` places (time to live ≤ 60 s). */
+  /** True for the hold that `DEFAULT_RESERVATION_CENTS` places (time to live ≤ 60 s). */
   readonly isDefaultHold: boolean;
 }
 
@@ -30,7 +30,7 @@ export interface ReservationParts {
 /** Everything asked was taken. */
 export interface Admitted {
   readonly admitted: true;
-  /** A window was counted by the local share only (`RATE_FALLBACK=share`), inexactly. */
+  /** A window was counted by the local share only (`RATE_LIMIT_FALLBACK=local-share`), inexactly. */
   readonly degraded: boolean;
   /** Null if nothing was held. */
   readonly reservation: ReservationParts | null;

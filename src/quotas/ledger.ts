@@ -42,7 +42,7 @@ export interface LedgerOptions {
   /** Wall and monotonic clock may part by this much between two calls; beyond it the host was suspended. */
   readonly suspendMs: number;
   readonly epochPauseMs: number;
-  /** `RATE_FALLBACK=share`: `limit / shareReplicas` while the authority is away; null = `closed`. */
+  /** `RATE_LIMIT_FALLBACK=local-share`: `limit / shareReplicas` while the authority is away; null: `deny`. */
   readonly shareReplicas: number | null;
 }
 

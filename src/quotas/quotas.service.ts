@@ -93,7 +93,7 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
         ? dataSource.query(text, [...values])
         : this.attempts.run(() => this.connections.query(text, values, name)),
     );
-    this.defaultHold = microCentsFromCents(config.defaultHoldCents);
+    this.defaultHold = microCentsFromCents(config.defaultReservationCents);
     this.grants = new GrantMemory(this.authority, () => clock.monotonicMs());
     this.ledger = new Ledger(
       this.grants,
@@ -103,7 +103,10 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
         after: (delayMs, run) => void setTimeout(run, delayMs).unref(),
       },
       () => uuidv7(),
-      { replicaId: uuidv7(), shareReplicas: config.rateFallback === 'share' ? config.maxReplicas : null },
+      {
+        replicaId: uuidv7(),
+        shareReplicas: config.rateLimitFallback === 'local-share' ? config.rateLimitFallbackReplicas : null,
+      },
     );
     meters.gauge(
       'latchkey_lease_entries',

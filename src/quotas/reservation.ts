@@ -13,7 +13,7 @@ export interface Reservation {
   readonly month: Period;
   /** Milliseconds of the authority's clock, whole seconds. */
   readonly expiresAtMs: number;
-  /** A hold that `DEFAULT_HOLD_CENTS` placed, not the caller. */
+  /** A hold that `DEFAULT_RESERVATION_CENTS` placed, not the caller. */
   readonly isDefaultHold: boolean;
   /** At most 8; none for a key without a budget. */
   readonly holds: readonly Hold[];

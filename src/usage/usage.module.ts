@@ -66,7 +66,7 @@ function batcher(
   verdicts: VerdictCounter,
 ): UsageBatcher<BookEntry, BookResult> {
   const writer = new UsageWriter(dataSource, {
-    defaultHold: microCentsFromCents(config.defaultHoldCents),
+    defaultHold: microCentsFromCents(config.defaultReservationCents),
     ceiling: microCentsFromCents(config.maxEventCostCents),
   });
   const timed: BatchClock = {

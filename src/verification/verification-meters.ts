@@ -9,7 +9,7 @@ import { RecordLoader } from './records/record-loader.js';
 import { ReplicasService } from './replicas/replicas.service.js';
 
 const NOT_FRESH =
-  'Changes of keys do not arrive here: verifies are answered from memory, for STALE_MAX_SECONDS at most.';
+  'Changes of keys do not arrive here: verifies are answered from memory, for MAX_STALENESS_SECONDS at most.';
 
 /** Beyond it NTP does not work on one of the two machines. */
 const CLOCK_TOLERANCE_MS = 1_000;
@@ -46,7 +46,7 @@ export class VerificationMeters {
     this.verdicts = meters.tally('latchkey_verdicts_total', 'Verdicts.', 'code', VERDICT_CODES);
     meters.gauge(
       'latchkey_feed_age_seconds',
-      'Age of what this replica knows of changes. Beyond STALE_MAX_SECONDS nothing is answered.',
+      'Age of what this replica knows of changes. Beyond MAX_STALENESS_SECONDS nothing is answered.',
       () => (feed.ageMs ?? Infinity) / 1000,
     );
     meters.gauge('latchkey_feed_applied_seq', 'Sequence number of the last change applied here.', () =>

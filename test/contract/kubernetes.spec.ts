@@ -190,7 +190,7 @@ describe('deploy/kubernetes', () => {
       settings['PUBLIC_URL'],
       'http',
     ]);
-    expect(String(one('HorizontalPodAutoscaler').spec.maxReplicas)).toBe(settings['MAX_REPLICAS']);
+    expect(String(one('HorizontalPodAutoscaler').spec.maxReplicas)).toBe(settings['RATE_LIMIT_FALLBACK_REPLICAS']);
   });
 
   it('runs nothing as root, and nothing that writes or gains rights', () => {

@@ -54,7 +54,7 @@ export class FeedService implements FeedTarget {
     private readonly clock: Clock,
     private readonly cache: RecordCache,
   ) {
-    this.feed = new ChangeFeed({ freshMs: FRESH_MS, staleMaxMs: config.staleMaxSeconds * 1000 }, this);
+    this.feed = new ChangeFeed({ freshMs: FRESH_MS, staleMaxMs: config.maxStalenessSeconds * 1000 }, this);
     this.connection = new FeedConnection(sessionConfigOf(dataSource, 'feed', 'data-plane'), this.feed, {
       monotonicMs: () => clock.monotonicMs(),
       beforePoll: () => void this.tick(),

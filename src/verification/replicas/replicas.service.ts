@@ -18,7 +18,7 @@ const BEAT_EVERY_MS = 1_000;
 const WATCH_GAP_MS = 3_000;
 /** Signs of life that tell of an applied change are sent at once, but not closer than this. */
 const BEAT_GAP_MS = 20;
-/** Beyond `STALE_MAX`: for clocks that do not run alike. */
+/** Beyond `MAX_STALENESS_SECONDS`: for clocks that do not run alike. */
 const MARGIN_MS = 1_000;
 /** Replicas that ended without a word are forgotten after this; they have been irrelevant for long by then. */
 const FORGET_AFTER_MS = 10 * 60_000;
@@ -56,7 +56,7 @@ export class ReplicasService extends ChangePropagation implements OnApplicationB
   ) {
     super();
     feed.addListener(quotas);
-    this.silentMs = config.staleMaxSeconds * 1000 + MARGIN_MS;
+    this.silentMs = config.maxStalenessSeconds * 1000 + MARGIN_MS;
     this.watch = new ReplicaWatch(this.silentMs, WATCH_GAP_MS);
   }
 
@@ -100,7 +100,7 @@ export class ReplicasService extends ChangePropagation implements OnApplicationB
 
   /**
    * @inheritDoc
-   * Returns after `STALE_MAX` and a second in any case: a replica that has not heard of the change by then has not
+   * Returns after `MAX_STALENESS_SECONDS` and a second in any case: a replica that has not heard of the change by then has not
    * heard of anything for so long that it answers nothing.
    */
   async waitUntilApplied(seq: string | null): Promise<void> {

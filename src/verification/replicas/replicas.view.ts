@@ -33,7 +33,7 @@ export class ReplicaView {
   behind: number;
 
   /**
-   * How old its knowledge is, in milliseconds: up to 3000 is usual, beyond `STALE_MAX_SECONDS` it answers nothing.
+   * How old its knowledge is, in milliseconds: up to 3000 is usual, beyond `MAX_STALENESS_SECONDS` it answers nothing.
    * null before its first look.
    * @example 480
    */

@@ -22,7 +22,7 @@ describe('while PostgreSQL is away', () => {
     database = await ProofDatabase.start();
     await migrate(database.ownerUrl);
     app = await TestApp.start(
-      { MAX_ACTIVE_KEYS: '100000', STALE_MAX_SECONDS: '6' },
+      { MAX_ACTIVE_KEYS: '100000', MAX_STALENESS_SECONDS: '6' },
       { ownerUrl: database.ownerUrl, appUrl: database.appUrl, drop: async () => undefined },
     );
     token = await app.adminToken();

@@ -220,7 +220,7 @@ describe('Creations of a day', () => {
 
 describe('Revocations that wait for a replica which says nothing', () => {
   it('keep no other revocation of the same person waiting', async () => {
-    const app = await TestApp.start({ STALE_MAX_SECONDS: '6' });
+    const app = await TestApp.start({ MAX_STALENESS_SECONDS: '6' });
     try {
       const token = await app.adminToken();
       const keys = [];

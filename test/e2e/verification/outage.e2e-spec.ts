@@ -35,8 +35,14 @@ describe('POST /verify while PostgreSQL is away', () => {
     proxy = await TcpProxy.start(Number(url.port));
     url.port = String(proxy.port);
     // One replica behind the proxy, and one that stays in touch with the database and makes the changes.
-    app = await TestApp.start({ STALE_MAX_SECONDS: String(STALE_MAX_MS / 1000) }, { ...database, appUrl: url.href });
-    near = await TestApp.start({ STALE_MAX_SECONDS: String(STALE_MAX_MS / 1000), MAX_ACTIVE_KEYS: '1000' }, database);
+    app = await TestApp.start(
+      { MAX_STALENESS_SECONDS: String(STALE_MAX_MS / 1000) },
+      { ...database, appUrl: url.href },
+    );
+    near = await TestApp.start(
+      { MAX_STALENESS_SECONDS: String(STALE_MAX_MS / 1000), MAX_ACTIVE_KEYS: '1000' },
+      database,
+    );
     admin = await near.adminToken();
     service = (await issueServiceKey(near, admin)).secret;
     key = await issueKey(near, admin);

@@ -7,8 +7,8 @@ import type { ProofAnswer } from '../harness/http-client.js';
 const ROUNDS = { ci: 2, full: 12 } as const;
 const REVOKED_WITHIN_MS = 5_000;
 /** Short, because `?wait=true` waits it out for a replica that is frozen. */
-const STALE_MAX_SECONDS = 3;
-const WAITED_WITHIN_MS = (STALE_MAX_SECONDS + 1) * 1_000 + REVOKED_WITHIN_MS;
+const MAX_STALENESS_SECONDS = 3;
+const WAITED_WITHIN_MS = (MAX_STALENESS_SECONDS + 1) * 1_000 + REVOKED_WITHIN_MS;
 /** To the replica that is frozen: its changes are open for long enough to be met in the middle. */
 const LATENCY_MS = 40;
 const TRIES = 40;
@@ -41,7 +41,14 @@ export const f01: Experiment = {
   inCi: true,
   fault: { what: 'a change may be silent for as long as it likes', patch: 'keeps-its-locks.mjs' },
   run: async ({ size, log, fault }) => {
-    const cluster = await ProofCluster.start(2, { STALE_MAX_SECONDS: String(STALE_MAX_SECONDS) }, fault, [], {}, true);
+    const cluster = await ProofCluster.start(
+      2,
+      { MAX_STALENESS_SECONDS: String(MAX_STALENESS_SECONDS) },
+      fault,
+      [],
+      {},
+      true,
+    );
     const violations: string[] = [];
     const freezes = new Map<Row, number>();
     const figures: Record<string, number> = {};

@@ -10,7 +10,7 @@ const ANSWERED_WITHIN_MS = 10_500;
 const BACK_WITHIN_MS = 2_000;
 /** More than the pool has connections: what a connection that was lost does not give back would be missed. */
 const AFTERWARDS = 30;
-const STALE_MAX_SECONDS = 30;
+const MAX_STALENESS_SECONDS = 30;
 const IDLE_CONNECTIONS = 18;
 
 /** How a request ended. */
@@ -32,7 +32,7 @@ export const f05: Experiment = {
   inCi: true,
   fault: { what: 'a statement waits for its answer for as long as it takes', patch: 'waits-for-ever.mjs' },
   run: async ({ size, log, fault }) => {
-    const cluster = await ProofCluster.start(1, { STALE_MAX_SECONDS: String(STALE_MAX_SECONDS) }, fault);
+    const cluster = await ProofCluster.start(1, { MAX_STALENESS_SECONDS: String(MAX_STALENESS_SECONDS) }, fault);
     const violations: string[] = [];
     const floors: [Floor, ...Floor[]] = [floor('rounds', 0, 2 * ROUNDS[size])];
     const figures: Record<string, number> = {};

@@ -49,7 +49,7 @@ export const g19: Experiment = {
   inCi: true,
   fault: { what: 'a replica trusts its memory for as long as it likes', patch: 'never-lost.mjs' },
   run: async ({ size, log, fault }) => {
-    const cluster = await ProofCluster.start(2, { STALE_MAX_SECONDS: String(STALE_MAX_MS / 1000) }, fault);
+    const cluster = await ProofCluster.start(2, { MAX_STALENESS_SECONDS: String(STALE_MAX_MS / 1000) }, fault);
     const violations: string[] = [];
     const floors: [Floor, ...Floor[]] = [floor('hangs', 0, 2 * ROUNDS[size])];
     const figures: Record<string, number> = { rounds: ROUNDS[size], staleMaxMs: STALE_MAX_MS };
