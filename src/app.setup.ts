@@ -24,6 +24,7 @@ import { sendTogether } from './http/answers-together.js';
 import { answerClientError } from './http/client-errors.js';
 import { serveConsole } from './http/console.js';
 import { acceptOnlyJson } from './http/request-bodies.js';
+import { otherMethods } from './http/other-methods.js';
 import { headProblem } from './http/request-head.js';
 import { logRequests, sharedLogger, timeRequests } from './http/request-log.js';
 import { urlProblem } from './http/request-url.js';
@@ -147,10 +148,14 @@ function showLog(app: NestFastifyApplication): void {
 function tameFastify(app: NestFastifyApplication, config: Config): void {
   const fastify = app.getHttpAdapter().getInstance();
   fastify.addHook('onRoute', applyBodyLimit);
+  const methodProblem = otherMethods(fastify);
   secureAnswers(fastify, config);
   fastify.addHook('onRequest', (request, reply, done) => {
     void reply.header('X-Request-Id', request.id);
-    const problem = headProblem(request.raw.rawHeaders, config.maxHeaderLines) ?? urlProblem(request.url);
+    const problem =
+      headProblem(request.raw.rawHeaders, config.maxHeaderLines) ??
+      urlProblem(request.url) ??
+      (request.is404 ? methodProblem(request) : null);
     if (problem) sendProblem(reply, problem, request.id);
     else done();
   });
