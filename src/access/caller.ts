@@ -1,3 +1,4 @@
+import type { Precondition } from '../common/version.js';
 import type { Permission } from './permissions.js';
 import { covers } from './permission-grammar.js';
 
@@ -50,6 +51,8 @@ export interface Caller {
   readonly action: string | null;
   /** What the client calls itself; only where a session may be opened. */
   readonly userAgent?: string | undefined;
+  /** What the request says in `If-Match`; only on routes that take it. */
+  readonly precondition?: Precondition | null | undefined;
 }
 
 /** A caller that has a principal: what every route but a public one hands to its service. */

@@ -1,12 +1,14 @@
 import { Injectable } from '@nestjs/common';
 import { type EntityManager, QueryFailedError } from 'typeorm';
 import { Changes } from '../audit/changes.js';
-import { type Audited, diff } from '../audit/diff.js';
+import { diff } from '../audit/diff.js';
 import { Clock } from '../common/clock.js';
 import { validationFailed } from '../common/domain-error.js';
 import { MAX_COUNTED_ROWS } from '../common/page.js';
 import { type PageQueryDto, pageOf } from '../common/page-query.dto.js';
+import { requireVersion } from '../common/version.js';
 import { lockAdministration } from './administration-lock.js';
+import { auditedRole } from './audited-role.js';
 import { Authority, effectivePolicy } from './authority.js';
 import type { KnownCaller } from './caller.js';
 import { GrantsReader } from './grants.reader.js';
@@ -77,7 +79,7 @@ export class RolesService {
     const keyPolicy = keyPolicyOf(input.keyPolicy);
     return this.changes.transaction(caller, async ({ tx, record, write }) => {
       const authority = await this.lockAuthority(tx, caller, 'platform:roles:update');
-      const before = await this.lockChangeable(tx, name);
+      const before = await this.lockChangeable(tx, caller, name);
       const after = changedRole(before, input, keyPolicy, this.clock.now());
       authority.requireHolding([...before.permissions, ...after.permissions]);
       authority.requireRoleWithinPolicy(before, after);
@@ -99,7 +101,7 @@ export class RolesService {
   async delete(caller: KnownCaller, name: string): Promise<void> {
     await this.changes.transaction(caller, async ({ tx, record, write }) => {
       const authority = await this.lockAuthority(tx, caller, 'platform:roles:delete');
-      const role = await this.lockChangeable(tx, name);
+      const role = await this.lockChangeable(tx, caller, name);
       authority.requireMayLoosenRole(role, null);
       const { users, keys } = await this.roles.in(tx).countHolders(name);
       if (users + keys > 0) throw roleInUse(users, keys);
@@ -117,22 +119,13 @@ export class RolesService {
     return authority;
   }
 
-  private async lockChangeable(tx: EntityManager, name: string): Promise<Role> {
+  private async lockChangeable(tx: EntityManager, caller: KnownCaller, name: string): Promise<Role> {
     const role = await this.roles.in(tx).findForUpdate(name);
     if (!role) throw roleNotFound();
     if (role.name === 'admin') throw roleImmutable();
+    requireVersion(caller, 'role', name, auditedRole(role));
     return role;
   }
-}
-
-/** A role as the audit trail shows it. */
-export function auditedRole(role: Pick<Role, 'description' | 'permissions' | 'keyPolicy' | 'isActive'>): Audited {
-  return {
-    description: role.description,
-    permissions: role.permissions,
-    keyPolicy: role.keyPolicy,
-    isActive: role.isActive,
-  };
 }
 
 /** undefined: not sent. @throws DomainError 400 naming every path that is wrong */

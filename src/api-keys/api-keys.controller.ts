@@ -1,5 +1,6 @@
 import { Body, Controller, Get, HttpCode, Param, Patch, Post, Put, Query, Res, UseGuards } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { Tagged, Versioned } from '../audit/versioned.js';
 import type { FastifyReply } from 'fastify';
 import type { KnownCaller } from '../access/caller.js';
 import { Audited, FromCaller, OwnerOr, RequirePermission } from '../access/decorators.js';
@@ -27,6 +28,7 @@ export class ApiKeysController {
   ) {}
 
   @Post()
+  @Tagged('api-key')
   @HttpCode(201)
   @RequirePermission('platform:api-keys:create')
   @Audited('api-keys:create', 'api-key')
@@ -42,6 +44,7 @@ export class ApiKeysController {
   }
 
   @Get(':id')
+  @Tagged('api-key')
   @OwnerOr('platform:api-keys:read', { itself: true })
   @Audited('api-keys:read', 'api-key')
   @ApiOperation({ summary: 'Read a key' })
@@ -50,6 +53,7 @@ export class ApiKeysController {
   }
 
   @Patch(':id')
+  @Versioned('api-key')
   @OwnerOr('platform:api-keys:update')
   @Audited('api-keys:update', 'api-key')
   @ApiOperation({ summary: 'Change a key', description: UPDATE_DESCRIPTION })
@@ -63,6 +67,7 @@ export class ApiKeysController {
   }
 
   @Put(':id')
+  @Versioned('api-key')
   @OwnerOr('platform:api-keys:update')
   @Audited('api-keys:update', 'api-key')
   @ApiOperation({ summary: 'Change a key (the same as PATCH)', description: UPDATE_DESCRIPTION })

@@ -12,6 +12,7 @@ import { inTurn } from '../common/in-turn.js';
 import { MAX_COUNTED_ROWS } from '../common/page.js';
 import { pageOf } from '../common/page-query.dto.js';
 import { uuidv7 } from '../common/uuid.js';
+import { requireVersion } from '../common/version.js';
 import { Config, type VersionedKey } from '../config/config.js';
 import { auditedUser } from './audited-user.js';
 import { hashPassword, isSameAsEmail } from './password.js';
@@ -45,14 +46,17 @@ export class UsersService {
     const { page, size, offset } = pageOf(query);
     const [found, count] = await Promise.all([this.users.findPage(query, offset, size), this.users.count(query)]);
     const total = Math.min(count, MAX_COUNTED_ROWS);
-    return { data: found.map(viewOf), meta: { total, page, size, totalIsCapped: count > total } };
+    return {
+      data: found.map((each) => UserView.from(each)),
+      meta: { total, page, size, totalIsCapped: count > total },
+    };
   }
 
   /** @throws DomainError 404 */
   async get(id: string): Promise<UserView> {
     const found = await this.users.findById(id);
     if (!found) throw userNotFound();
-    return viewOf(found);
+    return UserView.from(found);
   }
 
   /** @throws DomainError 400; 403 CANNOT_GRANT, OUTSIDE_POLICY; 409 EMAIL_TAKEN */
@@ -77,7 +81,7 @@ export class UsersService {
       const checked = this.admission.requireHoldingAllAfter(tx, authority, user.id, null);
       const [, found] = await lastly(inTurn([checked, this.require(tx, user.id)]));
       record({ resourceType: 'user', resourceId: user.id, changes: diff(null, auditedUser(found)) });
-      return viewOf(found);
+      return UserView.from(found);
     });
     return created.catch(asEmailTaken);
   }
@@ -93,13 +97,14 @@ export class UsersService {
       requireApplicable(target, input);
       if (input.managerIds) this.admission.requireManagers(input.managerIds, holders);
       const before = await this.require(tx, id);
+      requireVersion(caller, 'user', id, auditedUser(before));
       write(this.users.in(tx).update(changedUser(before.user, input, this.clock.now()), input.managerIds ?? null));
       if (input.isActive === false) write(this.sessions.in(tx).closeAllOf(id));
       const checked = input.isActive === false ? this.admission.requireAdminRemains(tx, target) : null;
       const [, after] = await lastly(inTurn([checked, this.require(tx, id)]));
       const changes = diff(auditedUser(before), auditedUser(after));
       if (changes.length > 0) record({ resourceType: 'user', resourceId: id, changes });
-      return viewOf(after);
+      return UserView.from(after);
     });
     return updated.catch(asEmailTaken);
   }
@@ -110,6 +115,7 @@ export class UsersService {
       await lockAdministration(tx);
       const { authority, target } = await this.admission.lockParties(tx, caller, 'platform:users:update', id);
       const [, before] = await inTurn([this.admission.requireRoles(tx, roles), this.require(tx, id)]);
+      requireVersion(caller, 'user', id, auditedUser(before));
       write(this.users.in(tx).setRoles(id, roles));
       const [, , after] = await lastly(
         inTurn([
@@ -120,7 +126,7 @@ export class UsersService {
       );
       const changes = diff(auditedUser(before), auditedUser(after));
       if (changes.length > 0) record({ resourceType: 'user', resourceId: id, changes });
-      return viewOf(after);
+      return UserView.from(after);
     });
   }
 
@@ -135,10 +141,6 @@ export class UsersService {
     if (!found) throw userNotFound();
     return found;
   }
-}
-
-function viewOf({ user, roles, managerIds, hasSecondFactor }: UserWithRoles): UserView {
-  return UserView.from(user, roles, managerIds, hasSecondFactor);
 }
 
 function asEmailTaken(error: unknown): never {

@@ -1,5 +1,6 @@
 import { Body, Controller, Param, Put, Query, Res } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
+import { Versioned } from '../../audit/versioned.js';
 import type { FastifyReply } from 'fastify';
 import type { KnownCaller } from '../../access/caller.js';
 import { Audited, FromCaller, OwnerOr } from '../../access/decorators.js';
@@ -17,6 +18,7 @@ export class KeyByAliasController {
   constructor(private readonly keys: KeyByAliasService) {}
 
   @Put(':alias')
+  @Versioned('api-key')
   @OwnerOr('platform:api-keys:update')
   @Audited('api-keys:renew', 'api-key')
   @TakesIdempotencyKey()
