@@ -22,6 +22,7 @@ import type { EmbeddedSupervisor } from './database/embedded-supervisor.js';
 import { Readiness } from './health/readiness.js';
 import { sendTogether } from './http/answers-together.js';
 import { answerClientError } from './http/client-errors.js';
+import { compressAnswers } from './http/compressed-answers.js';
 import { serveConsole } from './http/console.js';
 import { acceptOnlyJson } from './http/request-bodies.js';
 import { otherMethods } from './http/other-methods.js';
@@ -174,6 +175,7 @@ function tameFastify(app: NestFastifyApplication, config: Config): void {
     conditions: app.get(Conditions),
   });
   sendTogether(fastify);
+  compressAnswers(fastify);
   logRequests(fastify, config.logLevel);
   timeRequests(fastify, app.get(Meters));
 }

@@ -47,6 +47,8 @@ export interface Caller {
   /** The client's address, proxies that are trusted taken away. */
   readonly ip: string | null;
   readonly requestId: string | null;
+  /** What the client calls the request itself; null where it has not said, or its word does not count. */
+  readonly clientRequestId?: string | null | undefined;
   /** `resource:verb`, from the route's `@Audited`; what the trail calls this act. */
   readonly action: string | null;
   /** What the client calls itself; only where a session may be opened. */

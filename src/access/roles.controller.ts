@@ -1,5 +1,6 @@
 import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Query } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { Compressed } from '../common/compressed.js';
 import { Tagged, Versioned } from '../audit/versioned.js';
 import { PageQueryDto } from '../common/page-query.dto.js';
 import type { KnownCaller } from './caller.js';
@@ -17,6 +18,7 @@ export class RolesController {
   constructor(private readonly roles: RolesService) {}
 
   @Get()
+  @Compressed()
   @RequirePermission('platform:roles:read')
   @Audited('roles:read', 'role')
   @ApiOperation({ summary: 'List roles', description: 'In order of name.' })

@@ -64,6 +64,11 @@ export function unavailable(message: string, cause?: unknown): DomainError {
   return new DomainError('unavailable', 'UNAVAILABLE', message, { retryAfterSeconds: 1 }, { cause });
 }
 
+/** 413: more than the route takes, once it is inflated. */
+export function bodyTooLarge(): DomainError {
+  return new DomainError('too-large', 'BODY_TOO_LARGE', 'The body is larger than this route takes.');
+}
+
 /** 404: no route has this path. */
 export function routeNotFound(): DomainError {
   return new DomainError('missing', 'ROUTE_NOT_FOUND', 'There is no such route.');

@@ -1,5 +1,6 @@
 import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Put, Query } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { Compressed } from '../common/compressed.js';
 import { Tagged, Versioned } from '../audit/versioned.js';
 import type { KnownCaller } from '../access/caller.js';
 import { WaitsForReplicas } from '../audit/waits-for-replicas.js';
@@ -33,6 +34,7 @@ export class UsersController {
   ) {}
 
   @Get()
+  @Compressed()
   @RequirePermission('platform:users:read')
   @Audited('users:read', 'user')
   @ApiOperation({ summary: 'List users', description: 'Newest first; deleted users are not listed.' })

@@ -117,7 +117,7 @@ describe('bad input', () => {
       ['half of it', '{"name":"x"'],
       ['text after it', '{"name":"x"} {"name":"y"}'],
       ['NaN', '{"rateLimitPerMinute":NaN}'],
-      ['a byte order mark', '\ufeff{"name":"x"}'],
+      ['two byte order marks', '\ufeff\ufeff{"name":"x"}'],
       ['a comment', '{"name":"x"/* */}'],
       ['nothing but blanks', '   '],
       ['a name given twice', '{"name":"x","name":"y"}'],
@@ -201,7 +201,7 @@ describe('bad input', () => {
       );
     });
 
-    it.each(['gzip', 'br', 'deflate', 'gzip, gzip'])('refuses the content encoding %s', async (encoding) => {
+    it.each(['br', 'deflate', 'gzip, gzip'])('refuses the content encoding %s', async (encoding) => {
       const body = gzipSync('{"name":"x"}').toString('latin1');
       expectProblem(
         await raw(

@@ -181,9 +181,10 @@ describe('the version of settings', () => {
       const { version } = (await app.get(`/api-keys/${id}`, { token: admin })).body;
       const verdict = await app.post('/verify', { apiKey: service.secret, body: { key: secret, reserveCents: 1 } });
       expect(verdict.body.code).toBe('VALID');
-      const event = { eventId: 'version-1', keyId: id, costCents: 2 };
-      await app.post('/usage', { apiKey: service.secret, body: { events: [event] } });
+      const event = { id: 'version-1', apiKeyId: id, costCents: 2 };
+      expect((await app.post('/usage', { apiKey: service.secret, body: { events: [event] } })).status).toBe(200);
       const { body } = await app.get(`/api-keys/${id}`, { token: admin });
+      expect(body.totalCostCents).toBe(2);
       expect(body.version).toBe(version);
     });
 
