@@ -12,6 +12,7 @@ import { KeyIdPipe } from './key-id.pipe.js';
 import { WaitQuery } from './lifecycle/key-lifecycle.dto.js';
 import { KeyUpdateService } from './lifecycle/key-update.service.js';
 import { OwnerOrGuard } from './owner-or.guard.js';
+import { ReplaceApiKeyDto } from './replace-api-key.dto.js';
 import { sendAnswer } from './secrets/repeated-answer.js';
 
 const UPDATE_DESCRIPTION =
@@ -70,11 +71,14 @@ export class ApiKeysController {
   @Versioned('api-key')
   @OwnerOr('platform:api-keys:update')
   @Audited('api-keys:update', 'api-key')
-  @ApiOperation({ summary: 'Change a key (the same as PATCH)', description: UPDATE_DESCRIPTION })
+  @ApiOperation({
+    summary: 'Change a key (the same as PATCH)',
+    description: `${UPDATE_DESCRIPTION} What a GET has given can be sent back: members that cannot be set are ignored.`,
+  })
   replace(
     @FromCaller() caller: KnownCaller,
     @Param('id', KeyIdPipe) id: string,
-    @Body() body: UpdateApiKeyDto,
+    @Body() body: ReplaceApiKeyDto,
     @Query() query: WaitQuery,
   ): Promise<ApiKeyView> {
     return this.updates.update(caller, id, body, { wait: query.wait === 'true' });

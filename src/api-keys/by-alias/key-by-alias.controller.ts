@@ -7,7 +7,9 @@ import { Audited, FromCaller, OwnerOr } from '../../access/decorators.js';
 import { AliasPipe } from './alias.pipe.js';
 import { FromIdempotencyKey, TakesIdempotencyKey } from '../idempotency/idempotency-key.decorator.js';
 import { KeyByAliasService } from './key-by-alias.service.js';
-import { ByAliasQuery, UpsertApiKeyDto } from '../lifecycle/key-lifecycle.dto.js';
+import { ReplaceByAliasDto } from '../replace-api-key.dto.js';
+import { validationFailed } from '../../common/domain-error.js';
+import { ByAliasQuery } from '../lifecycle/key-lifecycle.dto.js';
 import { UpsertedApiKeyView } from '../lifecycle/key-lifecycle.view.js';
 import { sendAnswer } from '../secrets/repeated-answer.js';
 
@@ -38,10 +40,13 @@ export class KeyByAliasController {
     @FromCaller() caller: KnownCaller,
     @Param('alias', AliasPipe) alias: string,
     @Query() query: ByAliasQuery,
-    @Body() body: UpsertApiKeyDto,
+    @Body() body: ReplaceByAliasDto,
     @FromIdempotencyKey() idempotencyKey: string | null,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<UpsertedApiKeyView> {
-    return sendAnswer(reply, await this.keys.put(caller, alias, query.ownerId, body, idempotencyKey));
+    const { alias: named, ...fields } = body;
+    if (named !== undefined && named !== alias)
+      throw validationFailed([{ path: 'alias', message: 'must be the alias of the path, or be left out' }]);
+    return sendAnswer(reply, await this.keys.put(caller, alias, query.ownerId, fields, idempotencyKey));
   }
 }
