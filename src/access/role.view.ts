@@ -1,4 +1,4 @@
-import { PageMetaView } from '../common/page-meta.view.js';
+import { PageMetaView } from '../common/page.view.js';
 import { versionOf } from '../common/version.js';
 import { auditedRole } from './audited-role.js';
 import type { KeyPolicy } from './key-policy.js';

@@ -4,8 +4,8 @@ import { Changes } from '../audit/changes.js';
 import { diff } from '../audit/diff.js';
 import { Clock } from '../common/clock.js';
 import { validationFailed } from '../common/domain-error.js';
-import { MAX_COUNTED_ROWS } from '../common/page.js';
-import { type PageQueryDto, pageOf } from '../common/page-query.dto.js';
+import { ListCursors } from '../common/list-cursors.js';
+import { type PageQueryDto, pageMeta, pageOf } from '../common/page-query.dto.js';
 import { requireVersion } from '../common/version.js';
 import { lockAdministration } from './administration-lock.js';
 import { auditedRole } from './audited-role.js';
@@ -21,6 +21,9 @@ import { roleImmutable, roleInUse, roleNameTaken, roleNotFound } from './role.er
 import { type PermissionsView, RoleView, type RolesPageView } from './role.view.js';
 import { RolesRepository } from './roles.repository.js';
 
+/** What a cursor of the list of roles belongs to. */
+const LIST = { list: 'roles' };
+
 /**
  * Roles. Whoever makes or changes one must hold everything it grants, before and after, at the moment of the change; what
  * changes takes effect on the next request of everybody who has the role.
@@ -32,17 +35,18 @@ export class RolesService {
     private readonly grants: GrantsReader,
     private readonly changes: Changes,
     private readonly clock: Clock,
+    private readonly cursors: ListCursors,
   ) {}
 
   /** A page of roles in order of name. */
   async list(query: PageQueryDto): Promise<RolesPageView> {
-    const { page, size, offset } = pageOf(query);
-    const [roles, count] = await Promise.all([this.roles.findPage(offset, size), this.roles.count()]);
-    const total = Math.min(count, MAX_COUNTED_ROWS);
-    return {
-      data: roles.map((role) => RoleView.from(role)),
-      meta: { total, page, size, totalIsCapped: count > total },
-    };
+    const start = pageOf(query);
+    const { size, offset, cursor } = start;
+    const [behind] = cursor === null ? [] : this.cursors.read(LIST, cursor);
+    const [roles, count] = await Promise.all([this.roles.findPage(offset, size + 1, behind), this.roles.count()]);
+    const data = roles.slice(0, size).map((role) => RoleView.from(role));
+    const next = roles.length > size ? [data.at(-1)!.name] : null;
+    return { data, meta: pageMeta(start, count, this.cursors.give(LIST, next)) };
   }
 
   /** @throws DomainError 404 */

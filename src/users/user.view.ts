@@ -1,4 +1,4 @@
-import { PageMetaView } from '../common/page-meta.view.js';
+import { PageMetaView } from '../common/page.view.js';
 import { versionOf } from '../common/version.js';
 import { auditedUser } from './audited-user.js';
 import type { UserKind } from './user.entity.js';

@@ -46,9 +46,11 @@ export class UsersRepository {
     return user && { user, ...grants.get(id)! };
   }
 
-  /** A page of users, newest first. */
-  async findPage(filter: UserFilter, offset: number, size: number): Promise<UserWithRoles[]> {
-    return this.withRoles(await this.matching(filter).orderBy('u.id', 'DESC').offset(offset).limit(size).getMany());
+  /** Users, newest first, after so many, and older than the user of this id where it is given. */
+  async findPage(filter: UserFilter, offset: number, size: number, behind?: string): Promise<UserWithRoles[]> {
+    const query = this.matching(filter).orderBy('u.id', 'DESC').offset(offset).limit(size);
+    if (behind !== undefined) query.andWhere('u.id < :behind', { behind });
+    return this.withRoles(await query.getMany());
   }
 
   /** How many users match, counted up to one more than a list shows. */

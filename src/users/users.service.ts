@@ -9,8 +9,8 @@ import { diff } from '../audit/diff.js';
 import { Clock } from '../common/clock.js';
 import { type FieldError, validationFailed } from '../common/domain-error.js';
 import { inTurn } from '../common/in-turn.js';
-import { MAX_COUNTED_ROWS } from '../common/page.js';
-import { pageOf } from '../common/page-query.dto.js';
+import { ListCursors } from '../common/list-cursors.js';
+import { pageMeta, pageOf } from '../common/page-query.dto.js';
 import { uuidv7 } from '../common/uuid.js';
 import { requireVersion } from '../common/version.js';
 import { Config, type VersionedKey } from '../config/config.js';
@@ -39,17 +39,23 @@ export class UsersService {
     private readonly changes: Changes,
     private readonly clock: Clock,
     private readonly config: Config,
+    private readonly cursors: ListCursors,
   ) {}
 
   /** A page of users, newest first. */
   async list(query: UsersQueryDto): Promise<UsersPageView> {
-    const { page, size, offset } = pageOf(query);
-    const [found, count] = await Promise.all([this.users.findPage(query, offset, size), this.users.count(query)]);
-    const total = Math.min(count, MAX_COUNTED_ROWS);
-    return {
-      data: found.map((each) => UserView.from(each)),
-      meta: { total, page, size, totalIsCapped: count > total },
-    };
+    const { page: _page, size: _size, cursor: _cursor, ...filter } = query;
+    const start = pageOf(query);
+    const { size, offset, cursor } = start;
+    const list = { list: 'users', ...filter };
+    const [behind] = cursor === null ? [] : this.cursors.read(list, cursor);
+    const [found, count] = await Promise.all([
+      this.users.findPage(filter, offset, size + 1, behind),
+      this.users.count(filter),
+    ]);
+    const data = found.slice(0, size).map((each) => UserView.from(each));
+    const next = found.length > size ? [data.at(-1)!.id] : null;
+    return { data, meta: pageMeta(start, count, this.cursors.give(list, next)) };
   }
 
   /** @throws DomainError 404 */

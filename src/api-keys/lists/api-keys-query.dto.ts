@@ -1,5 +1,6 @@
 import { isInstant } from '../../common/instant.js';
 import { IsBoolean, IsIn, IsInt, IsNumber, Max, MaxLength, Min } from 'class-validator';
+import { IsCursor } from '../../common/page-query.dto.js';
 import { BooleanText, DecimalText, ListText, WholeNumberText } from '../../common/query-text.js';
 import { looksLikeSecret } from '../../common/secret-shape.js';
 import { isTextOf } from '../../common/text.js';
@@ -145,7 +146,7 @@ export class ExportApiKeysDto extends ApiKeyFilterDto {
 /** One page of a list of keys. */
 export class ListApiKeysDto extends ExportApiKeysDto {
   /**
-   * The page, from 1. `page` times `size` is at most 10 000: narrow the list instead of paging further.
+   * The page, from 1. `page` times `size` is at most 10 000: go on by `cursor` instead. Absent: 1.
    * @example 1
    */
   @IfPresent()
@@ -165,4 +166,12 @@ export class ListApiKeysDto extends ExportApiKeysDto {
   @Min(1)
   @Max(100)
   size?: number;
+
+  /**
+   * `meta.nextCursor` of the page before, instead of `page`: no key is given twice or missed, whatever is added or deleted
+   * meanwhile; one whose place in the order changes may be. Filters and order must be those of the page before.
+   */
+  @IfPresent()
+  @IsCursor()
+  cursor?: string;
 }
