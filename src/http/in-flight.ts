@@ -210,7 +210,7 @@ export class Connection {
 function costOf({ headers, routeOptions }: FastifyRequest): number {
   const length = headers['content-length'];
   if (headers['content-encoding'] !== undefined)
-    return costOfCompressed(Number(length ?? NaN), routeOptions.bodyLimit!);
+    return costOfCompressed(Number(length ?? NaN), routeOptions.bodyLimit);
   if (length === undefined) return headers['transfer-encoding'] === undefined ? 1 : COST_OF_UNKNOWN_LENGTH;
   if (length.length <= 3) return 1;
   const bytes = Number(length);

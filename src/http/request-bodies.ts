@@ -55,7 +55,7 @@ function jsonBody(request: FastifyRequest, body: Buffer): unknown {
 function decoded({ headers, routeOptions }: FastifyRequest, body: Buffer, read: (plain: Buffer) => unknown): unknown {
   const encoding = headers['content-encoding']?.toLowerCase();
   if (encoding === undefined || encoding === 'identity') return read(body);
-  if (encoding === 'gzip' || encoding === 'x-gzip') return new CompressedBody(body, routeOptions.bodyLimit!, read);
+  if (encoding === 'gzip' || encoding === 'x-gzip') return new CompressedBody(body, routeOptions.bodyLimit, read);
   return new RefusedBody(unsupported('Send the body without a content encoding, or with gzip once.'));
 }
 

@@ -30,7 +30,7 @@ describe('the id that a client gives its request', () => {
         done();
       },
     });
-    const app = await createApp(config, pool, { log: pino({ level: 'info' }, written) as never });
+    const app = await createApp(config, pool, { log: pino({ level: 'info' }, written) });
     apps.push(app);
     await app.listen(0, '127.0.0.1');
     return `http://127.0.0.1:${(app.getHttpServer().address() as { port: number }).port}/api/v1`;
