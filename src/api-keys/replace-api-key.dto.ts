@@ -1,6 +1,6 @@
 import { ALIAS } from '../common/grammars/alias.js';
 import { Ignores } from '../common/ignored-members.js';
-import { IfPresent, IsOf } from '../common/validators.js';
+import { IfPresent, IsId, IsOf } from '../common/validators.js';
 import { UpdateApiKeyDto } from './api-key.dto.js';
 import type { ApiKeyView } from './api-key.view.js';
 import { UpsertApiKeyDto } from './lifecycle/key-lifecycle.dto.js';
@@ -11,7 +11,6 @@ type ReadOnlyBeside<Body> = Readonly<Record<Exclude<keyof ApiKeyView, keyof Body
 const SHOWN = {
   id: true,
   version: true,
-  ownerId: true,
   ownerName: true,
   ownerIsActive: true,
   keyPrefix: true,
@@ -31,7 +30,7 @@ const SHOWN = {
 } as const;
 
 /** A key as it was read, with changes: what is read-only is ignored; other fields that are absent stay as they are. */
-@Ignores({ ...SHOWN, environment: true } satisfies ReadOnlyBeside<UpdateApiKeyDto>, ['budgetType'])
+@Ignores({ ...SHOWN, ownerId: true, environment: true } satisfies ReadOnlyBeside<UpdateApiKeyDto>, ['budgetType'])
 export class ReplaceApiKeyDto extends UpdateApiKeyDto {}
 
 /** As `ReplaceApiKeyDto`, by the alias of the key. */
@@ -44,4 +43,12 @@ export class ReplaceByAliasDto extends UpsertApiKeyDto {
   @IfPresent()
   @IsOf(ALIAS)
   alias?: string;
+
+  /**
+   * The owner of the key; it may be absent, and can be no other than the one that the request is about.
+   * @example "019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e55"
+   */
+  @IfPresent()
+  @IsId()
+  ownerId?: string;
 }

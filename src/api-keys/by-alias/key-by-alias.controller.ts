@@ -44,9 +44,12 @@ export class KeyByAliasController {
     @FromIdempotencyKey() idempotencyKey: string | null,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<UpsertedApiKeyView> {
-    const { alias: named, ...fields } = body;
+    const { alias: named, ownerId, ...fields } = body;
     if (named !== undefined && named !== alias)
       throw validationFailed([{ path: 'alias', message: 'must be the alias of the path, or be left out' }]);
+    const owner = query.ownerId ?? caller.principal.ownerId;
+    if (ownerId !== undefined && ownerId.toLowerCase() !== owner.toLowerCase())
+      throw validationFailed([{ path: 'ownerId', message: 'must be the ownerId of the query, or be left out' }]);
     return sendAnswer(reply, await this.keys.put(caller, alias, query.ownerId, fields, idempotencyKey));
   }
 }
