@@ -4,7 +4,7 @@ import type { QueryConfig } from 'pg';
 import type { BoundPassword } from '../access/credential-binding.js';
 import { MAX_COUNTED_ROWS } from '../common/page.js';
 import { inOneTrip } from '../database/in-one-trip.js';
-import { likeAnywhere } from '../common/text.js';
+import { likeAnywhere, spellingsOf } from '../common/text.js';
 import { User, type UserKind } from './user.entity.js';
 
 /** A user with what hangs on him. */
@@ -258,7 +258,12 @@ export class UsersRepository {
     if (filter.role !== undefined)
       query.andWhere('u.id IN (SELECT user_id FROM user_role WHERE role_name = :role)', { role: filter.role });
     if (filter.search !== undefined)
-      query.andWhere('(u.name ILIKE :search OR u.email ILIKE :search)', { search: likeAnywhere(filter.search.trim()) });
+      query.andWhere(
+        '(u.name ILIKE ANY (CAST(:spellings AS text[])) OR u.email ILIKE ANY (CAST(:spellings AS text[])))',
+        {
+          spellings: spellingsOf(filter.search.trim()).map(likeAnywhere),
+        },
+      );
     return query;
   }
 

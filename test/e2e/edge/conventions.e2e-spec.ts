@@ -80,6 +80,46 @@ describe('conventions', () => {
     });
   });
 
+  describe('a search', () => {
+    const names = ['Caf\u00e9 one', 'Cafe\u0301 two', '日本語の鍵', '中国日报', 'ภาษาไทย', 'が\u304bく plain'];
+    const found = async (text: string, list = 'api-keys') => {
+      const answer = await app.get(`/${list}?size=100&search=${encodeURIComponent(text)}`, { token: admin });
+      expect([text, answer.status]).toEqual([text, 200]);
+      return (answer.body.data as { name: string }[]).map(({ name }) => name).sort();
+    };
+
+    beforeAll(async () => {
+      for (const name of names) await issueKey(app, admin, { name });
+      await app.post('/users', { token: admin, body: { name: 'Zo\u00eb', kind: 'service' } });
+    });
+
+    it.each(['caf\u00e9', 'cafe\u0301', 'CAF\u00c9'])('finds both spellings of Unicode by %j', async (text) => {
+      expect(await found(text)).toEqual([names[0], names[1]].sort());
+    });
+
+    it('finds users by both spellings', async () => {
+      expect(await found('Zo\u00eb', 'users')).toEqual(['Zo\u00eb']);
+      expect(await found('zoe\u0308', 'users')).toEqual(['Zo\u00eb']);
+    });
+
+    it.each([
+      ['日本', ['日本語の鍵']],
+      ['の鍵', ['日本語の鍵']],
+      ['国日', ['中国日报']],
+      ['本日', []],
+      ['ไท', ['ภาษาไทย']],
+      ['がか', ['が\u304bく plain']],
+      ['か\u3099か', ['が\u304bく plain']],
+    ])('finds two characters of a script without spaces: %s', async (text, expected) => {
+      expect(await found(text)).toEqual(expected);
+    });
+
+    it.each(['ab', 'é1', '日a', '日', 'e\u0301'])('400 for %j, which is too short', async (text) => {
+      const answer = await app.get(`/api-keys?search=${encodeURIComponent(text)}`, { token: admin });
+      expect([answer.status, answer.body.errors?.[0]?.path]).toEqual([400, 'search']);
+    });
+  });
+
   describe('PUT of what GET has given', () => {
     const keys: [string, Record<string, unknown>][] = [
       ['without limits', {}],
