@@ -22,8 +22,10 @@ import type { EmbeddedSupervisor } from './database/embedded-supervisor.js';
 import { Readiness } from './health/readiness.js';
 import { sendTogether } from './http/answers-together.js';
 import { answerClientError } from './http/client-errors.js';
+import { compressAnswers } from './http/compressed-answers.js';
 import { serveConsole } from './http/console.js';
 import { acceptOnlyJson } from './http/request-bodies.js';
+import { otherMethods } from './http/other-methods.js';
 import { headProblem } from './http/request-head.js';
 import { logRequests, sharedLogger, timeRequests } from './http/request-log.js';
 import { urlProblem } from './http/request-url.js';
@@ -147,10 +149,14 @@ function showLog(app: NestFastifyApplication): void {
 function tameFastify(app: NestFastifyApplication, config: Config): void {
   const fastify = app.getHttpAdapter().getInstance();
   fastify.addHook('onRoute', applyBodyLimit);
+  const methodProblem = otherMethods(fastify);
   secureAnswers(fastify, config);
   fastify.addHook('onRequest', (request, reply, done) => {
     void reply.header('X-Request-Id', request.id);
-    const problem = headProblem(request.raw.rawHeaders, config.maxHeaderLines) ?? urlProblem(request.url);
+    const problem =
+      headProblem(request.raw.rawHeaders, config.maxHeaderLines) ??
+      urlProblem(request.url) ??
+      (request.is404 ? methodProblem(request) : null);
     if (problem) sendProblem(reply, problem, request.id);
     else done();
   });
@@ -169,6 +175,7 @@ function tameFastify(app: NestFastifyApplication, config: Config): void {
     conditions: app.get(Conditions),
   });
   sendTogether(fastify);
+  compressAnswers(fastify);
   logRequests(fastify, config.logLevel);
   timeRequests(fastify, app.get(Meters));
 }

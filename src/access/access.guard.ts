@@ -6,11 +6,15 @@ import { Authenticator, GatewayAuthenticator, type KnownGateway } from './authen
 import type { Caller, Principal } from './caller.js';
 import { ACCESS_RULE, AUDITED, type AccessRule, type AuditedAct, BATCH, type BatchRule } from './access-rule.js';
 import { clientIp } from './client-ip.js';
+import { clientRequestId } from './client-request-id.js';
 import { ManagementGate, type RequestClass } from './management-gate.js';
 import { NARROWING_ACTS } from './narrowing-acts.js';
 import type { Permission } from './permissions.js';
 import { isDataPlane } from './traffic-class.js';
-import { requireReadable } from '../common/refused-body.js';
+import { clientAddress } from '../common/address.js';
+import { CompressedBody } from '../common/compressed-body.js';
+import { encodingRefused, requireReadable } from '../common/refused-body.js';
+import { Config } from '../config/config.js';
 
 type DeclaringTarget = Parameters<Reflector['get']>[1];
 
@@ -40,6 +44,7 @@ export class AccessGuard implements CanActivate {
     private readonly authenticator: Authenticator,
     private readonly gateways: GatewayAuthenticator,
     private readonly gate: ManagementGate,
+    private readonly config: Config,
   ) {}
 
   /** At once where the credential is known in memory. */
@@ -76,8 +81,12 @@ export class AccessGuard implements CanActivate {
     if (sender !== null) this.count(request, declaration, sender, asked, credential);
     const principal = await this.authenticator.authenticate(context);
     if (principal !== null && sender === null) this.count(request, declaration, principal, asked, credential);
-    const isAdmitted = this.admit(request, declaration, principal);
-    request.leaveLane = await this.gate.enter(principal!, asked);
+    const isCompressed = request.body instanceof CompressedBody;
+    const isAdmitted = await this.admit(request, declaration, principal);
+    const told = isCompressed ? classOf(request, declaration) : asked;
+    // How many keys a compressed batch names is known only now.
+    if (told.keys > asked.keys) this.gate.count(principal!, told, credential, performance.now());
+    request.leaveLane = await this.gate.enter(principal!, told);
     return isAdmitted;
   }
 
@@ -92,11 +101,16 @@ export class AccessGuard implements CanActivate {
     this.gate.count(principal, asked, credential, performance.now());
   }
 
-  private admit(request: FastifyRequest, declaration: Declaration, principal: Principal | null): boolean {
+  private admit(
+    request: FastifyRequest,
+    declaration: Declaration,
+    principal: Principal | null,
+  ): boolean | Promise<boolean> {
     const { rule } = declaration;
     if (principal === null && rule?.kind !== 'public') throw unauthenticated(false);
     request.caller = this.callerOf(request, declaration, principal);
     if (principal !== null) this.apply(rule, principal);
+    if (request.body instanceof CompressedBody) return inflated(request, request.body, principal);
     requireReadable(request.body);
     return true;
   }
@@ -111,13 +125,30 @@ export class AccessGuard implements CanActivate {
     { principal, ip }: KnownGateway,
     permission: Permission,
   ): boolean {
-    request.caller = { ...this.callerOf(request, declaration, principal), ip };
+    request.caller = {
+      ...this.callerOf(request, declaration, principal),
+      clientRequestId: clientRequestId(request.headers),
+      ip,
+    };
     if (principal !== null && !principal.may(permission)) throw permissionDenied(permission);
     return true;
   }
 
   private callerOf(request: FastifyRequest, { audited }: Declaration, principal: Principal | null): Caller {
-    return { principal, ip: clientIp(request), requestId: request.id, action: audited?.action ?? null };
+    const given = clientRequestId(request.headers);
+    // Most requests have none: whose word it is costs more than that.
+    const counts = given !== null && (principal !== null || this.isFromProxy(request));
+    return {
+      principal,
+      ip: clientIp(request),
+      requestId: request.id,
+      clientRequestId: counts ? given : null,
+      action: audited?.action ?? null,
+    };
+  }
+
+  private isFromProxy({ raw }: FastifyRequest): boolean {
+    return clientAddress(raw.socket.remoteAddress ?? '', undefined, this.config.trustedProxies) === null;
   }
 
   private declaredOn(handler: DeclaringTarget, controller: DeclaringTarget): Declaration {
@@ -146,6 +177,14 @@ export class AccessGuard implements CanActivate {
       if (permission !== undefined && !principal.may(permission)) throw permissionDenied(permission);
     }
   }
+}
+
+/** @throws DomainError 400, 413 or 415; the last for a caller that nobody knows: nothing is inflated for a stranger */
+async function inflated(request: FastifyRequest, body: CompressedBody, principal: Principal | null): Promise<true> {
+  if (principal === null) throw encodingRefused();
+  request.body = await body.plain();
+  requireReadable(request.body);
+  return true;
 }
 
 /**

@@ -1,5 +1,7 @@
 import { Global, Module } from '@nestjs/common';
 import { APP_GUARD, DiscoveryModule } from '@nestjs/core';
+import { ListCursors } from '../common/list-cursors.js';
+import { Config } from '../config/config.js';
 import { AccessGuard } from './access.guard.js';
 import { GrantsReader } from './grants.reader.js';
 import { ManagementGate } from './management-gate.js';
@@ -16,12 +18,13 @@ import { RouteAccess } from './route-access.js';
   controllers: [RolesController, PermissionsController],
   providers: [
     GrantsReader,
+    { provide: ListCursors, useFactory: (config: Config) => new ListCursors(config.reservationKeys), inject: [Config] },
     ManagementGate,
     RouteAccess,
     RolesService,
     RolesRepository,
     { provide: APP_GUARD, useClass: AccessGuard },
   ],
-  exports: [GrantsReader, RouteAccess],
+  exports: [GrantsReader, ListCursors, RouteAccess],
 })
 export class AccessModule {}

@@ -1,3 +1,4 @@
+import type { Precondition } from '../common/version.js';
 import type { Permission } from './permissions.js';
 import { covers } from './permission-grammar.js';
 
@@ -46,10 +47,14 @@ export interface Caller {
   /** The client's address, proxies that are trusted taken away. */
   readonly ip: string | null;
   readonly requestId: string | null;
+  /** What the client calls the request itself; null where it has not said, or its word does not count. */
+  readonly clientRequestId?: string | null | undefined;
   /** `resource:verb`, from the route's `@Audited`; what the trail calls this act. */
   readonly action: string | null;
   /** What the client calls itself; only where a session may be opened. */
   readonly userAgent?: string | undefined;
+  /** What the request says in `If-Match`; only on routes that take it. */
+  readonly precondition?: Precondition | null | undefined;
 }
 
 /** A caller that has a principal: what every route but a public one hands to its service. */

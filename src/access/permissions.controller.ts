@@ -1,5 +1,6 @@
 import { Controller, Get } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { Compressed } from '../common/compressed.js';
 import { Audited, RequirePermission } from './decorators.js';
 import { PermissionsView } from './role.view.js';
 import { RolesService } from './roles.service.js';
@@ -11,6 +12,7 @@ export class PermissionsController {
   constructor(private readonly roles: RolesService) {}
 
   @Get()
+  @Compressed()
   @RequirePermission('platform:roles:read')
   @Audited('permissions:read', 'permission')
   @ApiOperation({ summary: 'List permissions', description: 'Every permission there is, each with a sentence.' })

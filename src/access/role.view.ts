@@ -1,4 +1,6 @@
-import { PageMetaView } from '../common/page-meta.view.js';
+import { PageMetaView } from '../common/page.view.js';
+import { versionOf } from '../common/version.js';
+import { auditedRole } from './audited-role.js';
 import type { KeyPolicy } from './key-policy.js';
 import type { Role } from './role.entity.js';
 
@@ -6,6 +8,12 @@ import type { Role } from './role.entity.js';
 export class RoleView {
   /** @example "creator" */
   name: string;
+
+  /**
+   * Version of the role, to be sent as `If-Match: "<version>"` with a change.
+   * @example "p3yQyJkYbQ7mUq0c"
+   */
+  version: string;
 
   /** @example "May create keys of their own." */
   description: string;
@@ -32,6 +40,7 @@ export class RoleView {
   static from(role: Role): RoleView {
     return {
       name: role.name,
+      version: versionOf(auditedRole(role)),
       description: role.description,
       permissions: [...role.permissions],
       keyPolicy: role.keyPolicy,

@@ -1,5 +1,7 @@
 import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Query } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { Compressed } from '../common/compressed.js';
+import { Tagged, Versioned } from '../audit/versioned.js';
 import { PageQueryDto } from '../common/page-query.dto.js';
 import type { KnownCaller } from './caller.js';
 import { WaitsForReplicas } from '../audit/waits-for-replicas.js';
@@ -16,6 +18,7 @@ export class RolesController {
   constructor(private readonly roles: RolesService) {}
 
   @Get()
+  @Compressed()
   @RequirePermission('platform:roles:read')
   @Audited('roles:read', 'role')
   @ApiOperation({ summary: 'List roles', description: 'In order of name.' })
@@ -24,6 +27,7 @@ export class RolesController {
   }
 
   @Post()
+  @Tagged('role')
   @RequirePermission('platform:roles:create')
   @Audited('roles:create', 'role')
   @ApiOperation({ summary: 'Add a role', description: 'You must hold everything it grants.' })
@@ -32,6 +36,7 @@ export class RolesController {
   }
 
   @Get(':name')
+  @Tagged('role')
   @RequirePermission('platform:roles:read')
   @Audited('roles:read', 'role')
   @ApiOperation({ summary: 'Read a role' })
@@ -40,6 +45,7 @@ export class RolesController {
   }
 
   @Patch(':name')
+  @Versioned('role')
   @WaitsForReplicas()
   @RequirePermission('platform:roles:update')
   @Audited('roles:update', 'role')
@@ -57,6 +63,7 @@ export class RolesController {
   }
 
   @Delete(':name')
+  @Versioned('role')
   @WaitsForReplicas()
   @HttpCode(204)
   @RequirePermission('platform:roles:delete')

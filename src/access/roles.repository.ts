@@ -28,9 +28,10 @@ export class RolesRepository {
       .getOne();
   }
 
-  /** A page of roles in order of name. */
-  async findPage(offset: number, size: number): Promise<Role[]> {
-    return this.manager.createQueryBuilder(Role, 'r').orderBy('r.name').offset(offset).limit(size).getMany();
+  /** Roles in order of name, after so many, and behind this name where it is given. */
+  async findPage(offset: number, size: number, behind?: string): Promise<Role[]> {
+    const query = this.manager.createQueryBuilder(Role, 'r').orderBy('r.name').offset(offset).limit(size);
+    return (behind === undefined ? query : query.where('r.name > :behind', { behind })).getMany();
   }
 
   /** How many roles there are, counted up to one more than a list shows. */

@@ -1,12 +1,14 @@
 import { Injectable } from '@nestjs/common';
 import { type EntityManager, QueryFailedError } from 'typeorm';
 import { Changes } from '../audit/changes.js';
-import { type Audited, diff } from '../audit/diff.js';
+import { diff } from '../audit/diff.js';
 import { Clock } from '../common/clock.js';
 import { validationFailed } from '../common/domain-error.js';
-import { MAX_COUNTED_ROWS } from '../common/page.js';
-import { type PageQueryDto, pageOf } from '../common/page-query.dto.js';
+import { ListCursors } from '../common/list-cursors.js';
+import { type PageQueryDto, pageMeta, pageOf } from '../common/page-query.dto.js';
+import { requireVersion } from '../common/version.js';
 import { lockAdministration } from './administration-lock.js';
+import { auditedRole } from './audited-role.js';
 import { Authority, effectivePolicy } from './authority.js';
 import type { KnownCaller } from './caller.js';
 import { GrantsReader } from './grants.reader.js';
@@ -19,6 +21,9 @@ import { roleImmutable, roleInUse, roleNameTaken, roleNotFound } from './role.er
 import { type PermissionsView, RoleView, type RolesPageView } from './role.view.js';
 import { RolesRepository } from './roles.repository.js';
 
+/** What a cursor of the list of roles belongs to. */
+const LIST = { list: 'roles' };
+
 /**
  * Roles. Whoever makes or changes one must hold everything it grants, before and after, at the moment of the change; what
  * changes takes effect on the next request of everybody who has the role.
@@ -30,17 +35,18 @@ export class RolesService {
     private readonly grants: GrantsReader,
     private readonly changes: Changes,
     private readonly clock: Clock,
+    private readonly cursors: ListCursors,
   ) {}
 
   /** A page of roles in order of name. */
   async list(query: PageQueryDto): Promise<RolesPageView> {
-    const { page, size, offset } = pageOf(query);
-    const [roles, count] = await Promise.all([this.roles.findPage(offset, size), this.roles.count()]);
-    const total = Math.min(count, MAX_COUNTED_ROWS);
-    return {
-      data: roles.map((role) => RoleView.from(role)),
-      meta: { total, page, size, totalIsCapped: count > total },
-    };
+    const start = pageOf(query);
+    const { size, offset, cursor } = start;
+    const [behind] = cursor === null ? [] : this.cursors.read(LIST, cursor);
+    const [roles, count] = await Promise.all([this.roles.findPage(offset, size + 1, behind), this.roles.count()]);
+    const data = roles.slice(0, size).map((role) => RoleView.from(role));
+    const next = roles.length > size ? [data.at(-1)!.name] : null;
+    return { data, meta: pageMeta(start, count, this.cursors.give(LIST, next)) };
   }
 
   /** @throws DomainError 404 */
@@ -77,7 +83,7 @@ export class RolesService {
     const keyPolicy = keyPolicyOf(input.keyPolicy);
     return this.changes.transaction(caller, async ({ tx, record, write }) => {
       const authority = await this.lockAuthority(tx, caller, 'platform:roles:update');
-      const before = await this.lockChangeable(tx, name);
+      const before = await this.lockChangeable(tx, caller, name);
       const after = changedRole(before, input, keyPolicy, this.clock.now());
       authority.requireHolding([...before.permissions, ...after.permissions]);
       authority.requireRoleWithinPolicy(before, after);
@@ -99,7 +105,7 @@ export class RolesService {
   async delete(caller: KnownCaller, name: string): Promise<void> {
     await this.changes.transaction(caller, async ({ tx, record, write }) => {
       const authority = await this.lockAuthority(tx, caller, 'platform:roles:delete');
-      const role = await this.lockChangeable(tx, name);
+      const role = await this.lockChangeable(tx, caller, name);
       authority.requireMayLoosenRole(role, null);
       const { users, keys } = await this.roles.in(tx).countHolders(name);
       if (users + keys > 0) throw roleInUse(users, keys);
@@ -117,22 +123,13 @@ export class RolesService {
     return authority;
   }
 
-  private async lockChangeable(tx: EntityManager, name: string): Promise<Role> {
+  private async lockChangeable(tx: EntityManager, caller: KnownCaller, name: string): Promise<Role> {
     const role = await this.roles.in(tx).findForUpdate(name);
     if (!role) throw roleNotFound();
     if (role.name === 'admin') throw roleImmutable();
+    requireVersion(caller, 'role', name, auditedRole(role));
     return role;
   }
-}
-
-/** A role as the audit trail shows it. */
-export function auditedRole(role: Pick<Role, 'description' | 'permissions' | 'keyPolicy' | 'isActive'>): Audited {
-  return {
-    description: role.description,
-    permissions: role.permissions,
-    keyPolicy: role.keyPolicy,
-    isActive: role.isActive,
-  };
 }
 
 /** undefined: not sent. @throws DomainError 400 naming every path that is wrong */

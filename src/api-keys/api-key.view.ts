@@ -1,6 +1,8 @@
 import { centsFromMicroCents } from '../common/money.js';
+import { versionOf } from '../common/version.js';
 import type { ApiKeySecret } from './api-key-secret.entity.js';
 import type { ApiKey, BudgetType, Environment } from './api-key.entity.js';
+import { auditedKey } from './changes/audited-key.js';
 import { type ApiKeyStatus, statusOf } from './status.js';
 
 /** What a key has used, over its whole life. */
@@ -45,6 +47,12 @@ export class ApiKeySecretView {
 export class ApiKeyView {
   /** @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55" */
   id: string;
+
+  /**
+   * Version of the settings, to be sent as `If-Match: "<version>"` with a change. What the key uses does not change it.
+   * @example "p3yQyJkYbQ7mUq0c"
+   */
+  version: string;
 
   /** @example "billing-nightly" */
   alias: string | null;
@@ -147,6 +155,7 @@ export class ApiKeyView {
   static from({ key, ownerName, ownerIsActive, secrets, totals }: ApiKeyDetails, now: Date): ApiKeyView {
     return {
       id: key.id,
+      version: versionOf(auditedKey(key)),
       alias: key.alias,
       name: key.name,
       description: key.description,

@@ -1,5 +1,6 @@
 import { Body, Controller, Get, HttpCode, Param, Patch, Post, Put, Query, Res, UseGuards } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { Tagged, Versioned } from '../audit/versioned.js';
 import type { FastifyReply } from 'fastify';
 import type { KnownCaller } from '../access/caller.js';
 import { Audited, FromCaller, OwnerOr, RequirePermission } from '../access/decorators.js';
@@ -11,6 +12,7 @@ import { KeyIdPipe } from './key-id.pipe.js';
 import { WaitQuery } from './lifecycle/key-lifecycle.dto.js';
 import { KeyUpdateService } from './lifecycle/key-update.service.js';
 import { OwnerOrGuard } from './owner-or.guard.js';
+import { ReplaceApiKeyDto } from './replace-api-key.dto.js';
 import { sendAnswer } from './secrets/repeated-answer.js';
 
 const UPDATE_DESCRIPTION =
@@ -27,6 +29,7 @@ export class ApiKeysController {
   ) {}
 
   @Post()
+  @Tagged('api-key')
   @HttpCode(201)
   @RequirePermission('platform:api-keys:create')
   @Audited('api-keys:create', 'api-key')
@@ -42,6 +45,7 @@ export class ApiKeysController {
   }
 
   @Get(':id')
+  @Tagged('api-key')
   @OwnerOr('platform:api-keys:read', { itself: true })
   @Audited('api-keys:read', 'api-key')
   @ApiOperation({ summary: 'Read a key' })
@@ -50,6 +54,7 @@ export class ApiKeysController {
   }
 
   @Patch(':id')
+  @Versioned('api-key')
   @OwnerOr('platform:api-keys:update')
   @Audited('api-keys:update', 'api-key')
   @ApiOperation({ summary: 'Change a key', description: UPDATE_DESCRIPTION })
@@ -63,13 +68,17 @@ export class ApiKeysController {
   }
 
   @Put(':id')
+  @Versioned('api-key')
   @OwnerOr('platform:api-keys:update')
   @Audited('api-keys:update', 'api-key')
-  @ApiOperation({ summary: 'Change a key (the same as PATCH)', description: UPDATE_DESCRIPTION })
+  @ApiOperation({
+    summary: 'Change a key (the same as PATCH)',
+    description: `${UPDATE_DESCRIPTION} What a GET has given can be sent back: members that cannot be set are ignored.`,
+  })
   replace(
     @FromCaller() caller: KnownCaller,
     @Param('id', KeyIdPipe) id: string,
-    @Body() body: UpdateApiKeyDto,
+    @Body() body: ReplaceApiKeyDto,
     @Query() query: WaitQuery,
   ): Promise<ApiKeyView> {
     return this.updates.update(caller, id, body, { wait: query.wait === 'true' });

@@ -150,7 +150,10 @@ export function recordOf(seq: bigint, at: Date, { caller, entry }: Act): AuditRe
     ip: caller.ip,
     requestId: caller.requestId,
     changes: entry.changes ?? [],
-    details: entry.details ?? {},
+    details: {
+      ...entry.details,
+      ...(caller.clientRequestId == null ? {} : { clientRequestId: caller.clientRequestId }),
+    },
   };
 }
 

@@ -1,5 +1,6 @@
 import { Controller, Get, Header, HttpCode, Post, Query, StreamableFile } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiProduces, ApiTags } from '@nestjs/swagger';
+import { Compressed } from '../common/compressed.js';
 import { Readable } from 'node:stream';
 import { Audited, RequirePermission } from '../access/decorators.js';
 import { AuditFilterDto, ListAuditEventsDto } from './audit-event.dto.js';
@@ -19,6 +20,7 @@ export class AuditEventsController {
   ) {}
 
   @Get()
+  @Compressed()
   @RequirePermission('platform:audit:read')
   @Audited('audit:read', 'audit-event')
   @ApiOperation({
@@ -30,6 +32,7 @@ export class AuditEventsController {
   }
 
   @Get('export')
+  @Compressed()
   @RequirePermission('platform:audit:export')
   @Audited('audit:export', 'audit-event')
   @Header('Cache-Control', 'no-store')

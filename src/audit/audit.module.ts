@@ -11,6 +11,7 @@ import { ChainVerifier } from './chain-verifier.js';
 import { Changes } from './changes.js';
 import { Checkpoints } from './checkpoints.js';
 import { CheckpointsRepository } from './checkpoints.repository.js';
+import { LastChanges } from './last-changes.js';
 import { ReadHousekeeping } from './reads/read-housekeeping.js';
 import { ReadRecorder } from './reads/read-recorder.js';
 import { TrailRecorder } from './trail-recorder.js';
@@ -31,10 +32,11 @@ import { TrailRecorder } from './trail-recorder.js';
     ChainAlarm,
     CheckpointsRepository,
     Checkpoints,
+    LastChanges,
     { provide: RefusalRecorder, useExisting: AuditedRefusals },
     { provide: APP_FILTER, useClass: ProblemFilter },
   ],
-  exports: [ChainAlarm, Changes, AuditedRefusals, TrailRecorder, ReadRecorder],
+  exports: [ChainAlarm, Changes, AuditedRefusals, LastChanges, TrailRecorder, ReadRecorder],
 })
 export class AuditModule implements OnApplicationShutdown {
   constructor(

@@ -9,7 +9,9 @@ export type ErrorKind =
   | 'unauthenticated'
   | 'forbidden'
   | 'missing'
+  | 'method-not-allowed'
   | 'conflict'
+  | 'precondition-failed'
   | 'too-large'
   | 'headers-too-large'
   | 'unsupported-media-type'
@@ -27,6 +29,8 @@ export interface FieldError {
 export interface ErrorExtras {
   readonly errors?: readonly FieldError[];
   readonly retryAfterSeconds?: number;
+  /** Methods that the path takes; sent as `Allow`. */
+  readonly allow?: readonly string[];
   readonly [member: string]: unknown;
 }
 
@@ -58,4 +62,21 @@ export function validationFailed(fields: readonly FieldError[]): DomainError {
 /** 503: a dependency is away; the same request may succeed in a moment. */
 export function unavailable(message: string, cause?: unknown): DomainError {
   return new DomainError('unavailable', 'UNAVAILABLE', message, { retryAfterSeconds: 1 }, { cause });
+}
+
+/** 413: more than the route takes, once it is inflated. */
+export function bodyTooLarge(): DomainError {
+  return new DomainError('too-large', 'BODY_TOO_LARGE', 'The body is larger than this route takes.');
+}
+
+/** 404: no route has this path. */
+export function routeNotFound(): DomainError {
+  return new DomainError('missing', 'ROUTE_NOT_FOUND', 'There is no such route.');
+}
+
+/** 405: the path has routes, of other methods. */
+export function methodNotAllowed(methods: readonly string[]): DomainError {
+  const allow = [...new Set(methods)].sort();
+  const message = `This path does not take this method. It takes ${allow.join(', ')}.`;
+  return new DomainError('method-not-allowed', 'METHOD_NOT_ALLOWED', message, { allow });
 }

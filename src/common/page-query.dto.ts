@@ -1,8 +1,13 @@
 import { Transform } from 'class-transformer';
 import { IsInt, Max, Min } from 'class-validator';
 import { validationFailed } from './domain-error.js';
-import { MAX_PAGED_ROWS } from './page.js';
-import { IfPresent } from './validators.js';
+import { MAX_CURSOR_CHARACTERS } from './list-cursors.js';
+import { MAX_COUNTED_ROWS, MAX_PAGED_ROWS } from './page.js';
+import type { PageMetaView } from './page.view.js';
+import { IfPresent, Satisfies } from './validators.js';
+
+const isCursorText = (value: unknown) =>
+  typeof value === 'string' && value.length <= MAX_CURSOR_CHARACTERS && /^[\w-]+$/.test(value);
 
 /** A query parameter is text: digits become a number, anything else stays and is refused by the rule beside it. */
 export const AsWholeNumber = () =>
@@ -14,10 +19,13 @@ export const AsWholeNumber = () =>
 export const AsFlag = () =>
   Transform(({ value }: { value: unknown }) => (value === 'true' ? true : value === 'false' ? false : value));
 
+/** A cursor, as far as its form tells. */
+export const IsCursor = () => Satisfies('cursor', isCursorText, 'must be meta.nextCursor of another page');
+
 /** Which page of a list. */
 export class PageQueryDto {
   /**
-   * From 1; page × size is at most 10 000, past that a filter serves better.
+   * From 1; page × size is at most 10 000: `cursor` goes further. Absent: 1.
    * @example 1
    */
   @IfPresent()
@@ -25,10 +33,10 @@ export class PageQueryDto {
   @IsInt({ message: 'must be a whole number' })
   @Min(1)
   @Max(MAX_PAGED_ROWS)
-  page?: number = 1;
+  page?: number;
 
   /**
-   * Entries a page, 1 to 100.
+   * Entries a page, 1 to 100. Absent: 10.
    * @example 10
    */
   @IfPresent()
@@ -36,14 +44,43 @@ export class PageQueryDto {
   @IsInt({ message: 'must be a whole number' })
   @Min(1)
   @Max(100)
-  size?: number = 10;
+  size?: number;
+
+  /**
+   * `meta.nextCursor` of the page before, instead of `page`: no entry is given twice or missed, whatever is added or
+   * deleted meanwhile. Filters and order must be those of the page before.
+   */
+  @IfPresent()
+  @IsCursor()
+  cursor?: string;
 }
 
-/** Where a page begins. @throws DomainError 400 past what a list can be paged through */
-export function pageOf(query: PageQueryDto): { page: number; size: number; offset: number } {
-  const { page = 1, size = 10 } = query;
-  if (page * size > MAX_PAGED_ROWS) {
-    throw validationFailed([{ path: 'page', message: `page × size must be at most ${MAX_PAGED_ROWS}` }]);
+/** Where a page of a list begins. */
+export interface PageStart {
+  /** null: by a cursor. */
+  readonly page: number | null;
+  readonly size: number;
+  readonly offset: number;
+  readonly cursor: string | null;
+}
+
+/** @throws DomainError 400 past what a list can be paged through, and for a page beside a cursor */
+export function pageOf({ page, size = 10, cursor }: Pick<PageQueryDto, 'page' | 'size' | 'cursor'>): PageStart {
+  if (cursor !== undefined) {
+    if (page !== undefined) throw validationFailed([{ path: 'page', message: 'contradicts cursor' }]);
+    return { page: null, size, offset: 0, cursor };
   }
-  return { page, size, offset: (page - 1) * size };
+  const number = page ?? 1;
+  if (number * size > MAX_PAGED_ROWS) {
+    throw validationFailed([
+      { path: 'page', message: `page × size must be at most ${MAX_PAGED_ROWS}: go on by meta.nextCursor instead` },
+    ]);
+  }
+  return { page: number, size, offset: (number - 1) * size, cursor: null };
+}
+
+/** A page of a list whose total is counted up to `MAX_COUNTED_ROWS` and one. */
+export function pageMeta({ page, size }: PageStart, count: number, nextCursor: string | null): PageMetaView {
+  const total = Math.min(count, MAX_COUNTED_ROWS);
+  return { total, page, size, totalIsCapped: count > total, nextCursor };
 }

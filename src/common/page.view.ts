@@ -7,10 +7,10 @@ export class PageMetaView {
   total: number;
 
   /**
-   * The page that was asked for, from 1.
+   * The page that was asked for, from 1; null: it was asked for by a cursor.
    * @example 1
    */
-  page: number;
+  page: number | null;
 
   /**
    * Entries a page holds at most.
@@ -23,4 +23,10 @@ export class PageMetaView {
    * @example false
    */
   totalIsCapped: boolean;
+
+  /**
+   * Asks for the entries behind these, as `cursor`; null: there are none.
+   * @example "bWFj…"
+   */
+  nextCursor: string | null;
 }

@@ -9,7 +9,8 @@ import {
   Optional,
 } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { STATUS_CODES } from 'node:http';
+import { randomUUID } from 'node:crypto';
+import { type ServerResponse, STATUS_CODES } from 'node:http';
 import { DomainError, type ErrorKind, unavailable } from './domain-error.js';
 import { ManagementFailures } from './management-failures.js';
 import { RefusalRecorder } from './refusal-recorder.js';
@@ -20,7 +21,9 @@ const STATUS: Record<ErrorKind, number> = {
   unauthenticated: 401,
   forbidden: 403,
   missing: 404,
+  'method-not-allowed': 405,
   conflict: 409,
+  'precondition-failed': 412,
   'too-large': 413,
   'headers-too-large': 431,
   'unsupported-media-type': 415,
@@ -59,6 +62,7 @@ export function problemOf(error: DomainError, requestId: string): Problem {
 /** Writes a domain error as the answer, with the headers its status asks for. */
 export function sendProblem(reply: FastifyReply, error: DomainError, requestId: string): void {
   const problem = problemOf(error, requestId);
+  if (error.extras.allow !== undefined) void reply.header('Allow', error.extras.allow.join(', '));
   if (problem.status === 401) void reply.header('WWW-Authenticate', authenticateChallenge(error));
   if (error.extras.retryAfterSeconds !== undefined) {
     void reply.header('Retry-After', String(Math.max(1, Math.ceil(error.extras.retryAfterSeconds))));
@@ -69,6 +73,20 @@ export function sendProblem(reply: FastifyReply, error: DomainError, requestId: 
     .header('X-Request-Id', requestId)
     .type('application/problem+json; charset=utf-8')
     .send(JSON.stringify(problem));
+}
+
+/** As `sendProblem`, where no framework is in between: the other listeners have paths of their own. */
+export function writeProblem(response: ServerResponse, error: DomainError): void {
+  const problem = problemOf(error, randomUUID());
+  response
+    .writeHead(problem.status, {
+      'Cache-Control': 'no-store',
+      'Content-Type': 'application/problem+json; charset=utf-8',
+      'X-Request-Id': problem.requestId,
+      ...(problem.status === 401 ? { 'WWW-Authenticate': authenticateChallenge(error) } : {}),
+      ...(error.extras.allow === undefined ? {} : { Allow: error.extras.allow.join(', ') }),
+    })
+    .end(JSON.stringify(problem));
 }
 
 /** RFC 6750: the error attribute only when credentials were presented and are bad. */

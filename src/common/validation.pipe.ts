@@ -8,6 +8,7 @@ import { plainToInstance } from 'class-transformer';
 import { validate } from 'class-validator';
 import { checkedBody, hasBodySchema } from './body-schema.js';
 import { type FieldError, validationFailed } from './domain-error.js';
+import { withoutIgnored } from './ignored-members.js';
 import { secretMembersOf } from './secret-members.js';
 
 /** Every place of a body, but for the members `except`, that shows a secret made here. */
@@ -37,7 +38,8 @@ class RequestValidationPipe extends ValidationPipe {
       const shown = this.findSecrets(value, secretMembersOf(metadata.metatype));
       if (shown.length > 0) throw validationFailed(shown);
     }
-    return super.transform(value, metadata);
+    const said = metadata.type === 'body' && metadata.metatype ? withoutIgnored(metadata.metatype, value) : value;
+    return super.transform(said, metadata);
   }
 }
 

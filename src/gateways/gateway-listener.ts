@@ -3,6 +3,8 @@ import { HttpAdapterHost } from '@nestjs/core';
 import type { FastifyInstance } from 'fastify';
 import { type IncomingMessage, type Server, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { routeNotFound } from '../common/domain-error.js';
+import { writeProblem } from '../common/problem.filter.js';
 import { Config } from '../config/config.js';
 import { answerClientError } from '../http/client-errors.js';
 import { keepAllHeaders, timeLimits } from '../http/server-limits.js';
@@ -43,7 +45,7 @@ export class GatewayListener implements OnApplicationBootstrap, BeforeApplicatio
     const { requestTimeout } = fastify.server;
     const server = createServer(timeLimits(requestTimeout), (request, response) => {
       if (!SERVED.test(request.url ?? '')) {
-        response.writeHead(404).end();
+        writeProblem(response, routeNotFound());
         return;
       }
       this.requests.add(request);

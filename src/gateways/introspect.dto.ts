@@ -5,14 +5,14 @@ import { BodySchema } from '../common/body-schema.js';
 @BodySchema({
   type: 'object',
   required: ['token'],
-  properties: { token: { type: 'string', maxLength: 8192 }, token_type_hint: { type: 'string', maxLength: 128 } },
+  properties: { token: { type: 'string' }, token_type_hint: { type: 'string', maxLength: 128 } },
 })
 export class IntrospectDto {
   /**
-   * What the client presented: an API key, or a session token of this installation.
+   * What the client presented: an API key, or a session token of this installation. Any other text is not active.
    * @example "lk_live_4fT9aZq01LmXyB0kq3v9Jd8sWn2cYp5rTgHbMxLzQf7uEoAiKjDhVt1x6Rw"
    */
-  @ApiProperty({ maxLength: 8192 })
+  @ApiProperty()
   token: string;
 
   /**

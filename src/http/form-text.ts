@@ -3,7 +3,8 @@ import type { JsonReading } from './json-text.js';
 
 /** More parameters than any form of ours has; a bound, so that a form cannot make many. */
 const MAX_PARAMETERS = 32;
-const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+/** Skips a byte order mark, which tools of Windows write before a text. */
+const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
 /**
  * Reads a form (`application/x-www-form-urlencoded`) into texts by name. As strict as OAuth asks: bytes that are no

@@ -8,6 +8,8 @@ import { type Admission, LanePlace, type TrafficLane } from './traffic-lane.js';
 const BYTES_PER_COST = 1024;
 /** Of a body that does not say how long it is. */
 const COST_OF_UNKNOWN_LENGTH = 16;
+/** JSON of lists shrinks to an eighth. */
+const USUAL_RATIO = 8;
 /** `Retry-After` is between these, at random, so that clients that were refused together do not come back together. */
 const RETRY_AFTER_SECONDS = { min: 1, max: 3 } as const;
 /**
@@ -207,10 +209,18 @@ export class Connection {
 /** What is longer than its route allows is answered 413 and never read: it costs as much as any refusal. */
 function costOf({ headers, routeOptions }: FastifyRequest): number {
   const length = headers['content-length'];
+  if (headers['content-encoding'] !== undefined)
+    return costOfCompressed(Number(length ?? NaN), routeOptions.bodyLimit);
   if (length === undefined) return headers['transfer-encoding'] === undefined ? 1 : COST_OF_UNKNOWN_LENGTH;
   if (length.length <= 3) return 1;
   const bytes = Number(length);
   return bytes > routeOptions.bodyLimit ? 1 : 1 + Math.floor(bytes / BYTES_PER_COST);
+}
+
+/** As much as it usually inflates to, and what a route takes at most. */
+function costOfCompressed(bytes: number, limit: number): number {
+  if (Number.isNaN(bytes)) return COST_OF_UNKNOWN_LENGTH;
+  return bytes > limit ? 1 : 1 + Math.floor(Math.min(bytes * USUAL_RATIO, limit) / BYTES_PER_COST);
 }
 
 function overloaded(): DomainError {

@@ -26,11 +26,15 @@ describe('readJson', () => {
     );
   });
 
+  it('skips a byte order mark', () => {
+    expect(readJson(Buffer.from('\ufeff{"a":1}'))).toEqual({ value: { a: 1 } });
+  });
+
   it.each([
     ['', 'the body must be one JSON value', ''],
     ['{"a":1} {"b":2}', 'the body must be one JSON value', ''],
     ['{"a":1}x', 'the body must be one JSON value', ''],
-    ['\ufeff{}', 'the body must be one JSON value', ''],
+    ['\ufeff\ufeff{}', 'the body must be one JSON value', ''],
     ['{"a":NaN}', 'the body must be one JSON value', ''],
     ['{"a":1,"b":2,"a":3}', 'must not be given twice', 'a'],
     ['{"a":1,"\\u0061":3}', 'must not be given twice', 'a'],

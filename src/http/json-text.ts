@@ -10,15 +10,16 @@ const MAX_DEPTH = 32;
  */
 const POISONOUS = new Set(['prototype', ...Object.getOwnPropertyNames(Object.prototype)]);
 
-const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+/** Skips a byte order mark, which tools of Windows write before a text. */
+const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
 /** JSON that was read, or every reason why it is refused; reasons name the place by `path`. */
 export type JsonReading = { readonly value: unknown } | { readonly errors: readonly FieldError[] };
 
 /**
  * Reads JSON more strictly than `JSON.parse`, so that nobody before or behind us can read it differently: bytes that
- * are no UTF-8, a byte order mark, a name twice in one object, prototype names, NUL, lone surrogates and nesting
- * deeper than 32 are refused. Takes time linear in the length; never throws.
+ * are no UTF-8, a name twice in one object, prototype names, NUL, lone surrogates and nesting
+ * deeper than 32 are refused. One byte order mark before the text is skipped. Takes time linear in the length; never throws.
  *
  * @see RFC 8259, sections 4, 8.1 and 8.2
  */

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { DomainError, type FieldError, validationFailed } from '../common/domain-error.js';
+import { CompressedBody } from '../common/compressed-body.js';
 import { RefusedBody } from '../common/refused-body.js';
 import { readForm } from './form-text.js';
 import { readJson } from './json-text.js';
@@ -13,7 +14,7 @@ declare module 'fastify' {
 
 /**
  * JSON is the one kind of body, whatever its length, and on routes that say so a form; an absent one is a request with
- * defaults. Other content types and encodings are 415.
+ * defaults. Either may be compressed by gzip. Other content types and encodings are 415.
  */
 export function acceptOnlyJson(fastify: FastifyInstance): void {
   fastify.removeAllContentTypeParsers();
@@ -36,25 +37,26 @@ function otherBody(body: Buffer): RefusedBody | undefined {
 }
 
 function formBody(request: FastifyRequest, body: Buffer): unknown {
-  const encoded = encodedBody(request);
-  if (encoded !== null) return encoded;
-  const reading = readForm(body);
-  return 'value' in reading ? reading.value : unreadable(reading.errors);
-}
-
-function encodedBody({ headers }: FastifyRequest): RefusedBody | null {
-  const encoding = headers['content-encoding'];
-  return encoding === undefined || encoding.toLowerCase() === 'identity'
-    ? null
-    : new RefusedBody(unsupported('Send the body without a content encoding.'));
+  return decoded(request, body, (plain) => {
+    const reading = readForm(plain);
+    return 'value' in reading ? reading.value : unreadable(reading.errors);
+  });
 }
 
 function jsonBody(request: FastifyRequest, body: Buffer): unknown {
-  const encoded = encodedBody(request);
-  if (encoded !== null) return encoded;
-  if (body.length === 0) return undefined;
-  const reading = readJson(body);
-  return 'value' in reading ? reading.value : unreadable(reading.errors);
+  return decoded(request, body, (plain) => {
+    if (plain.length === 0) return undefined;
+    const reading = readJson(plain);
+    return 'value' in reading ? reading.value : unreadable(reading.errors);
+  });
+}
+
+/** One layer of gzip is taken; it is inflated behind the guard. */
+function decoded({ headers, routeOptions }: FastifyRequest, body: Buffer, read: (plain: Buffer) => unknown): unknown {
+  const encoding = headers['content-encoding']?.toLowerCase();
+  if (encoding === undefined || encoding === 'identity') return read(body);
+  if (encoding === 'gzip' || encoding === 'x-gzip') return new CompressedBody(body, routeOptions.bodyLimit, read);
+  return new RefusedBody(unsupported('Send the body without a content encoding, or with gzip once.'));
 }
 
 function unreadable(errors: readonly FieldError[]): RefusedBody {

@@ -40,6 +40,7 @@ function logRequest(log: FastifyBaseLogger, request: FastifyRequest, reply: Fast
   log[isProbe(request) ? 'debug' : 'info'](
     {
       requestId: request.id,
+      clientRequestId: request.caller?.clientRequestId ?? undefined,
       method: request.method,
       // The pattern of the route; absent when there is none.
       route: request.routeOptions.url,

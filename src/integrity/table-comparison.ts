@@ -1,5 +1,5 @@
 import { type DataSource, type EntityManager, QueryFailedError } from 'typeorm';
-import { auditedRole } from '../access/roles.service.js';
+import { auditedRole } from '../access/audited-role.js';
 import { auditedKey } from '../api-keys/changes/audited-key.js';
 import type { ApiKey } from '../api-keys/api-key.entity.js';
 import type { FieldChange } from '../audit/audit-event.entity.js';

@@ -1,12 +1,11 @@
 import { Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import type { FastifyInstance } from 'fastify';
-import { randomUUID } from 'node:crypto';
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { DomainError } from '../common/domain-error.js';
+import { DomainError, methodNotAllowed, routeNotFound } from '../common/domain-error.js';
 import { Meters } from '../common/meters.js';
-import { problemOf } from '../common/problem.filter.js';
+import { writeProblem } from '../common/problem.filter.js';
 import { Config } from '../config/config.js';
 import { answerClientError } from '../http/client-errors.js';
 import { headProblem } from '../http/request-head.js';
@@ -61,7 +60,7 @@ export class MetricsServer implements OnApplicationBootstrap, OnApplicationShutd
         .writeHead(200, { 'Content-Type': this.meters.registry.contentType, 'Cache-Control': 'no-store' })
         .end(text);
     } catch (error) {
-      if (error instanceof DomainError) refuse(response, error);
+      if (error instanceof DomainError) writeProblem(response, error);
       else response.writeHead(500).end();
     }
   }
@@ -70,19 +69,8 @@ export class MetricsServer implements OnApplicationBootstrap, OnApplicationShutd
   private admit({ method, url, headers, rawHeaders }: IncomingMessage): void {
     const problem = headProblem(rawHeaders, this.config.maxHeaderLines);
     if (problem !== null) throw problem;
-    if (method !== 'GET' || url !== '/metrics')
-      throw new DomainError('missing', 'ROUTE_NOT_FOUND', 'There is no such route.');
+    if (url !== '/metrics') throw routeNotFound();
+    if (method !== 'GET') throw methodNotAllowed(['GET']);
     if (this.config.metricsToken !== null) requireToken(headers.authorization, this.config.metricsToken);
   }
-}
-
-function refuse(response: ServerResponse, error: DomainError): void {
-  const problem = problemOf(error, randomUUID());
-  response
-    .writeHead(problem.status, {
-      'Content-Type': 'application/problem+json; charset=utf-8',
-      'X-Request-Id': problem.requestId,
-      ...(problem.status === 401 ? { 'WWW-Authenticate': 'Bearer realm="latchkey"' } : {}),
-    })
-    .end(JSON.stringify(problem));
 }

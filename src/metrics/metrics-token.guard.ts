@@ -1,6 +1,6 @@
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
-import { DomainError } from '../common/domain-error.js';
+import { routeNotFound } from '../common/domain-error.js';
 import { Config } from '../config/config.js';
 import { requireToken } from './metrics-token.js';
 
@@ -10,8 +10,7 @@ export class MetricsTokenGuard implements CanActivate {
   constructor(private readonly config: Config) {}
 
   canActivate(context: ExecutionContext): boolean {
-    if (this.config.metricsToken === null)
-      throw new DomainError('missing', 'ROUTE_NOT_FOUND', 'There is no such route.');
+    if (this.config.metricsToken === null) throw routeNotFound();
     requireToken(context.switchToHttp().getRequest<FastifyRequest>().headers.authorization, this.config.metricsToken);
     return true;
   }

@@ -14,7 +14,7 @@ export function serveOpenApi(app: NestFastifyApplication): void {
   app
     .getHttpAdapter()
     .getInstance()
-    .get('/docs-json', (_request, reply) =>
+    .get('/docs-json', { config: { isCompressed: true } }, (_request, reply) =>
       reply.type('application/json; charset=utf-8').send((text ??= JSON.stringify(read()))),
     );
   SwaggerModule.setup('docs', app, read, {

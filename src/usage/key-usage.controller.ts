@@ -1,5 +1,6 @@
 import { Controller, Get, Param, Query } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { Compressed } from '../common/compressed.js';
 import type { KnownCaller } from '../access/caller.js';
 import { Audited, FromCaller, OwnerOr } from '../access/decorators.js';
 import { KeyIdPipe } from '../api-keys/key-id.pipe.js';
@@ -14,6 +15,7 @@ export class KeyUsageController {
   constructor(private readonly usage: UsageReadsService) {}
 
   @Get()
+  @Compressed()
   @OwnerOr('platform:api-keys:read')
   @Audited('api-keys:read', 'api-key')
   @ApiOperation({
@@ -25,6 +27,7 @@ export class KeyUsageController {
   }
 
   @Get('series')
+  @Compressed()
   @OwnerOr('platform:api-keys:read')
   @Audited('api-keys:read', 'api-key')
   @ApiOperation({

@@ -1,5 +1,6 @@
 import { Controller, Get, Headers, Query, Res } from '@nestjs/common';
 import { ApiExtraModels, ApiOkResponse, ApiOperation, ApiTags, getSchemaPath } from '@nestjs/swagger';
+import { Compressed } from '../common/compressed.js';
 import type { FastifyReply } from 'fastify';
 import { Audited, RequirePermission } from '../access/decorators.js';
 import { RefusalsQuery, UsageSummaryQuery } from './usage-reads.dto.js';
@@ -13,6 +14,7 @@ export class UsageSummaryController {
   constructor(private readonly usage: UsageReadsService) {}
 
   @Get('summary')
+  @Compressed()
   @RequirePermission('platform:usage:read')
   @Audited('usage:read', 'usage')
   @ApiOperation({
@@ -39,6 +41,7 @@ export class UsageSummaryController {
   }
 
   @Get('refusals')
+  @Compressed()
   @RequirePermission('platform:usage:read')
   @Audited('usage:read', 'usage')
   @ApiOperation({

@@ -132,6 +132,6 @@ export class Accounts {
   /** A user as clients see it, or null. `tx`: as a transaction leaves it. */
   async findView(id: string, tx?: EntityManager): Promise<UserView | null> {
     const found = await (tx === undefined ? this.users : this.users.in(tx)).findById(id);
-    return found && UserView.from(found.user, found.roles, found.managerIds, found.hasSecondFactor);
+    return found && UserView.from(found);
   }
 }

@@ -9,6 +9,8 @@ import { diff } from '../audit/diff.js';
 import { Clock } from '../common/clock.js';
 import { inTurn } from '../common/in-turn.js';
 import { validationFailed } from '../common/domain-error.js';
+import { requireVersion } from '../common/version.js';
+import type { EntityManager } from 'typeorm';
 import { auditedUser, recordLostManager } from './audited-user.js';
 import { Sessions } from './sessions.service.js';
 import { type Parties, UserAdmission } from './user-admission.js';
@@ -53,9 +55,15 @@ export class OffBoarding {
     await lockAdministration(tx);
     const locks = new Map<string, HolderLock>(fate.transferTo === undefined ? [] : [[fate.transferTo, 'update']]);
     const parties = await this.admission.lockParties(tx, caller, 'platform:users:delete', id, locks);
+    if (caller.precondition) await this.requireVersion(tx, caller, id);
     if (!(await this.disposeOfKeys(change, caller, parties, fate))) return false;
     await this.remove(change, parties);
     return true;
+  }
+
+  private async requireVersion(tx: EntityManager, caller: KnownCaller, id: string): Promise<void> {
+    const found = await this.users.in(tx).findById(id);
+    requireVersion(caller, 'user', id, found && auditedUser(found));
   }
 
   private async disposeOfKeys(

@@ -1,5 +1,7 @@
 import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Put, Query } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { Compressed } from '../common/compressed.js';
+import { Tagged, Versioned } from '../audit/versioned.js';
 import type { KnownCaller } from '../access/caller.js';
 import { WaitsForReplicas } from '../audit/waits-for-replicas.js';
 import { Audited, FromCaller, RequirePermission, SignedIn } from '../access/decorators.js';
@@ -32,6 +34,7 @@ export class UsersController {
   ) {}
 
   @Get()
+  @Compressed()
   @RequirePermission('platform:users:read')
   @Audited('users:read', 'user')
   @ApiOperation({ summary: 'List users', description: 'Newest first; deleted users are not listed.' })
@@ -40,6 +43,7 @@ export class UsersController {
   }
 
   @Post()
+  @Tagged('user')
   @RequirePermission('platform:users:create')
   @Audited('users:create', 'user')
   @ApiOperation({
@@ -51,6 +55,7 @@ export class UsersController {
   }
 
   @Get(':id')
+  @Tagged('user')
   @RequirePermission('platform:users:read')
   @Audited('users:read', 'user')
   @ApiOperation({ summary: 'Read a user' })
@@ -59,6 +64,7 @@ export class UsersController {
   }
 
   @Patch(':id')
+  @Versioned('user')
   @WaitsForReplicas()
   @RequirePermission('platform:users:update')
   @Audited('users:update', 'user')
@@ -75,6 +81,7 @@ export class UsersController {
   }
 
   @Delete(':id')
+  @Versioned('user')
   @WaitsForReplicas()
   @HttpCode(204)
   @RequirePermission('platform:users:delete')
@@ -94,6 +101,7 @@ export class UsersController {
   }
 
   @Put(':id/roles')
+  @Versioned('user')
   @WaitsForReplicas()
   @RequirePermission('platform:users:update')
   @Audited('users:update', 'user')

@@ -4,7 +4,7 @@ import type { QueryConfig } from 'pg';
 import type { BoundPassword } from '../access/credential-binding.js';
 import { MAX_COUNTED_ROWS } from '../common/page.js';
 import { inOneTrip } from '../database/in-one-trip.js';
-import { likeAnywhere } from '../common/text.js';
+import { likeAnywhere, spellingsOf } from '../common/text.js';
 import { User, type UserKind } from './user.entity.js';
 
 /** A user with what hangs on him. */
@@ -46,9 +46,11 @@ export class UsersRepository {
     return user && { user, ...grants.get(id)! };
   }
 
-  /** A page of users, newest first. */
-  async findPage(filter: UserFilter, offset: number, size: number): Promise<UserWithRoles[]> {
-    return this.withRoles(await this.matching(filter).orderBy('u.id', 'DESC').offset(offset).limit(size).getMany());
+  /** Users, newest first, after so many, and older than the user of this id where it is given. */
+  async findPage(filter: UserFilter, offset: number, size: number, behind?: string): Promise<UserWithRoles[]> {
+    const query = this.matching(filter).orderBy('u.id', 'DESC').offset(offset).limit(size);
+    if (behind !== undefined) query.andWhere('u.id < :behind', { behind });
+    return this.withRoles(await query.getMany());
   }
 
   /** How many users match, counted up to one more than a list shows. */
@@ -256,7 +258,12 @@ export class UsersRepository {
     if (filter.role !== undefined)
       query.andWhere('u.id IN (SELECT user_id FROM user_role WHERE role_name = :role)', { role: filter.role });
     if (filter.search !== undefined)
-      query.andWhere('(u.name ILIKE :search OR u.email ILIKE :search)', { search: likeAnywhere(filter.search.trim()) });
+      query.andWhere(
+        '(u.name ILIKE ANY (CAST(:spellings AS text[])) OR u.email ILIKE ANY (CAST(:spellings AS text[])))',
+        {
+          spellings: spellingsOf(filter.search.trim()).map(likeAnywhere),
+        },
+      );
     return query;
   }
 

@@ -9,9 +9,10 @@ import { diff } from '../audit/diff.js';
 import { Clock } from '../common/clock.js';
 import { type FieldError, validationFailed } from '../common/domain-error.js';
 import { inTurn } from '../common/in-turn.js';
-import { MAX_COUNTED_ROWS } from '../common/page.js';
-import { pageOf } from '../common/page-query.dto.js';
+import { ListCursors } from '../common/list-cursors.js';
+import { pageMeta, pageOf } from '../common/page-query.dto.js';
 import { uuidv7 } from '../common/uuid.js';
+import { requireVersion } from '../common/version.js';
 import { Config, type VersionedKey } from '../config/config.js';
 import { auditedUser } from './audited-user.js';
 import { hashPassword, isSameAsEmail } from './password.js';
@@ -38,21 +39,30 @@ export class UsersService {
     private readonly changes: Changes,
     private readonly clock: Clock,
     private readonly config: Config,
+    private readonly cursors: ListCursors,
   ) {}
 
   /** A page of users, newest first. */
   async list(query: UsersQueryDto): Promise<UsersPageView> {
-    const { page, size, offset } = pageOf(query);
-    const [found, count] = await Promise.all([this.users.findPage(query, offset, size), this.users.count(query)]);
-    const total = Math.min(count, MAX_COUNTED_ROWS);
-    return { data: found.map(viewOf), meta: { total, page, size, totalIsCapped: count > total } };
+    const { page: _page, size: _size, cursor: _cursor, ...filter } = query;
+    const start = pageOf(query);
+    const { size, offset, cursor } = start;
+    const list = { list: 'users', ...filter };
+    const [behind] = cursor === null ? [] : this.cursors.read(list, cursor);
+    const [found, count] = await Promise.all([
+      this.users.findPage(filter, offset, size + 1, behind),
+      this.users.count(filter),
+    ]);
+    const data = found.slice(0, size).map((each) => UserView.from(each));
+    const next = found.length > size ? [data.at(-1)!.id] : null;
+    return { data, meta: pageMeta(start, count, this.cursors.give(list, next)) };
   }
 
   /** @throws DomainError 404 */
   async get(id: string): Promise<UserView> {
     const found = await this.users.findById(id);
     if (!found) throw userNotFound();
-    return viewOf(found);
+    return UserView.from(found);
   }
 
   /** @throws DomainError 400; 403 CANNOT_GRANT, OUTSIDE_POLICY; 409 EMAIL_TAKEN */
@@ -77,7 +87,7 @@ export class UsersService {
       const checked = this.admission.requireHoldingAllAfter(tx, authority, user.id, null);
       const [, found] = await lastly(inTurn([checked, this.require(tx, user.id)]));
       record({ resourceType: 'user', resourceId: user.id, changes: diff(null, auditedUser(found)) });
-      return viewOf(found);
+      return UserView.from(found);
     });
     return created.catch(asEmailTaken);
   }
@@ -93,13 +103,14 @@ export class UsersService {
       requireApplicable(target, input);
       if (input.managerIds) this.admission.requireManagers(input.managerIds, holders);
       const before = await this.require(tx, id);
+      requireVersion(caller, 'user', id, auditedUser(before));
       write(this.users.in(tx).update(changedUser(before.user, input, this.clock.now()), input.managerIds ?? null));
       if (input.isActive === false) write(this.sessions.in(tx).closeAllOf(id));
       const checked = input.isActive === false ? this.admission.requireAdminRemains(tx, target) : null;
       const [, after] = await lastly(inTurn([checked, this.require(tx, id)]));
       const changes = diff(auditedUser(before), auditedUser(after));
       if (changes.length > 0) record({ resourceType: 'user', resourceId: id, changes });
-      return viewOf(after);
+      return UserView.from(after);
     });
     return updated.catch(asEmailTaken);
   }
@@ -110,6 +121,7 @@ export class UsersService {
       await lockAdministration(tx);
       const { authority, target } = await this.admission.lockParties(tx, caller, 'platform:users:update', id);
       const [, before] = await inTurn([this.admission.requireRoles(tx, roles), this.require(tx, id)]);
+      requireVersion(caller, 'user', id, auditedUser(before));
       write(this.users.in(tx).setRoles(id, roles));
       const [, , after] = await lastly(
         inTurn([
@@ -120,7 +132,7 @@ export class UsersService {
       );
       const changes = diff(auditedUser(before), auditedUser(after));
       if (changes.length > 0) record({ resourceType: 'user', resourceId: id, changes });
-      return viewOf(after);
+      return UserView.from(after);
     });
   }
 
@@ -135,10 +147,6 @@ export class UsersService {
     if (!found) throw userNotFound();
     return found;
   }
-}
-
-function viewOf({ user, roles, managerIds, hasSecondFactor }: UserWithRoles): UserView {
-  return UserView.from(user, roles, managerIds, hasSecondFactor);
 }
 
 function asEmailTaken(error: unknown): never {

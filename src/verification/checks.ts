@@ -54,8 +54,10 @@ interface Check {
 const refused = (code: VerdictCode, detail: string): StaticDecision => ({ code, detail });
 
 const REVOKED = refused('REVOKED', 'The key has been revoked.');
+const SECRET_ENDED = refused('REVOKED', 'This secret was replaced or ended; the key may have a newer one.');
 const DISABLED = refused('DISABLED', 'The key is deactivated.');
 const EXPIRED = refused('EXPIRED', 'The key has expired.');
+const SECRET_EXPIRED = refused('EXPIRED', 'This secret was replaced by a newer one, and its overlap is over.');
 const OWNER_INACTIVE = refused('OWNER_INACTIVE', 'The owner of the key is disabled.');
 const NO_IP = refused(
   'IP_NOT_ALLOWED',
@@ -75,13 +77,18 @@ const OTHER_CHATBOT = refused('CHATBOT_NOT_ALLOWED', 'The chatbot is not in the 
 const STATE_CHECKS: readonly Check[] = [
   {
     name: 'revoked',
-    refuse: ({ key, secret }) => (key.revokedAtMs !== null || secret.revokedAtMs !== null ? REVOKED : null),
+    refuse: ({ key, secret }) => {
+      if (key.revokedAtMs !== null) return REVOKED;
+      return secret.revokedAtMs === null ? null : SECRET_ENDED;
+    },
   },
   { name: 'active', refuse: ({ key }) => (key.isActive ? null : DISABLED) },
   {
     name: 'expiry',
-    refuse: ({ key, secret }, _, nowMs) =>
-      hasPassed(key.expiresAtMs, nowMs) || hasPassed(secret.expiresAtMs, nowMs) ? EXPIRED : null,
+    refuse: ({ key, secret }, _, nowMs) => {
+      if (hasPassed(key.expiresAtMs, nowMs)) return EXPIRED;
+      return hasPassed(secret.expiresAtMs, nowMs) ? SECRET_EXPIRED : null;
+    },
   },
   { name: 'owner', refuse: ({ owner }) => (owner.isActive ? null : OWNER_INACTIVE) },
 ];

@@ -3,6 +3,7 @@ import { DataSource } from 'typeorm';
 import { unavailable } from '../common/domain-error.js';
 import { boundFromCents, centsFromMicroCents } from '../common/money.js';
 import type { Admission, Refused } from '../quotas/admission.js';
+import type { WindowName } from '../quotas/authority.js';
 import { findBudget } from '../quotas/budget-reader.js';
 import { type GivenReservation, ONE_REQUEST, type QuotaQuestion, Quotas } from '../quotas/quotas.service.js';
 import type { Sql } from '../quotas/sql.js';
@@ -86,7 +87,7 @@ export class QuotaGate {
       if (!passes)
         refusal ??= {
           code: 'RATE_LIMITED',
-          detail: rateDetail(window),
+          detail: rateDetail(window, limit, question.cost),
           retryAfterSeconds: question.cost > limit ? null : seconds(resetMs),
         };
     }
@@ -138,7 +139,7 @@ export class QuotaGate {
   ): QuotaOutcome | Promise<QuotaOutcome> {
     if (!admission.admitted) {
       if (admission.code === 'UNAVAILABLE') return Promise.reject(undecidable(admission.retryAfterMs));
-      return { refusal: refusalOf(admission), isDegraded: false, reservation: null };
+      return { refusal: refusalOf(admission, key, question.cost), isDegraded: false, reservation: null };
     }
     const reservation = this.quotas.reservationOf(admission, key.id, callerId, question, databaseNowMs);
     return reservation === null && !admission.degraded
@@ -149,13 +150,20 @@ export class QuotaGate {
 
 const BUDGET_DETAIL = 'The budget of the key does not cover this call.';
 
-function rateDetail(window: string): string {
-  return `The rate limit per ${window} is used up.`;
+function rateDetail(window: WindowName, limit: number | null, cost: number): string {
+  return limit !== null && cost > limit
+    ? `The call counts as ${cost} requests, and the key may make ${limit} per ${window}: it asks for more than the limit allows.`
+    : `The rate limit per ${window} is used up.`;
 }
 
-function refusalOf({ code, window, retryAfterMs }: Refused): QuotaRefusal {
-  const detail = code === 'RATE_LIMITED' ? rateDetail(window ?? 'minute') : BUDGET_DETAIL;
+function refusalOf({ code, window, retryAfterMs }: Refused, key: KeyFacts, cost: number): QuotaRefusal {
+  const name = window ?? 'minute';
+  const detail = code === 'RATE_LIMITED' ? rateDetail(name, limitOf(key, name), cost) : BUDGET_DETAIL;
   return { code, detail, retryAfterSeconds: retryAfterMs === null ? null : seconds(retryAfterMs) };
+}
+
+function limitOf(key: KeyFacts, window: WindowName): number | null {
+  return { minute: key.rateLimitPerMinute, hour: key.rateLimitPerHour, day: key.rateLimitPerDay }[window];
 }
 
 function undecidable(retryAfterMs: number | null): Error {

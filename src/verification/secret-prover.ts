@@ -9,6 +9,7 @@ import {
   parse,
   tagMatches,
 } from '../api-keys/secret.js';
+import { MAX_KEY_CHARACTERS } from '../common/grammars/presented-key.js';
 import { missingVersion } from '../common/missing-version.js';
 import { Config } from '../config/config.js';
 import { CredentialBindings } from '../installation/bindings/credential-bindings.js';
@@ -47,6 +48,7 @@ export class SecretProver {
    * pepper of the secret.
    */
   prove(presented: string, nowMs: number): Proof | Promise<Proof> {
+    if (presented.length > MAX_KEY_CHARACTERS) return 'MALFORMED';
     const digest = hash('sha256', presented, 'binary');
     const proven = this.cache.findProven(digest, nowMs);
     if (proven !== null) return proven;
@@ -56,6 +58,7 @@ export class SecretProver {
 
   /** A refusal for which nothing has to be known: bad shape or bad tag. null when there is more to ask. */
   refuseAtSight(presented: string): 'MALFORMED' | 'NOT_FOUND' | null {
+    if (presented.length > MAX_KEY_CHARACTERS) return 'MALFORMED';
     const parsed = parse(presented, this.config.apiKeyPrefix);
     if (parsed === null) {
       if (this.isOfThisSystem(presented)) return 'MALFORMED';

@@ -135,6 +135,7 @@ const NO_HTTP = { detail: 'This is not an HTTP request.' };
 
 const CODES: Record<string, Refusal> = {
   ROUTE_NOT_FOUND: 'router',
+  METHOD_NOT_ALLOWED: 'router',
   UNAUTHENTICATED: 'guard',
   GATEWAY_UNAUTHENTICATED: 'guard',
   PERMISSION_DENIED: 'guard',

@@ -27,9 +27,10 @@ import { UserPicker } from '../people/user-picker';
 import { useSession } from '../session/session';
 import { settings } from '../settings';
 import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
+import { type ReadVersion, SaveRefused, useReadVersion } from '../ui/changed-meanwhile';
 import { money, toLocalInput, utc } from '../ui/format';
 import { Icon } from '../ui/icons';
-import { LoadedPage, NoPermission, Page, ProblemAlert } from '../ui/states';
+import { LoadedPage, NoPermission, Page } from '../ui/states';
 import { ToKeys } from './key-actions';
 import {
   type KeyDraft,
@@ -112,12 +113,16 @@ function EditForm({ apiKey }: { apiKey: ApiKey }) {
   const { can, keyPolicy } = useSession();
   const navigate = useNavigate();
   const [initial] = useState(() => draftOf(apiKey));
+  const version = useReadVersion(apiKey.version);
   const [isDone, setDone] = useState(false);
   const mayLoosen = can('platform:api-keys:update');
   const save = async (draft: KeyDraft) => {
     const body = changesOf(initial, draft);
     if (Object.keys(body).length > 0)
-      await api.PATCH('/api/v1/api-keys/{id}', { params: { path: { id: apiKey.id } }, body });
+      await api.PATCH('/api/v1/api-keys/{id}', {
+        params: { path: { id: apiKey.id }, header: version.header() },
+        body,
+      });
     setDone(true);
   };
   return (
@@ -132,6 +137,7 @@ function EditForm({ apiKey }: { apiKey: ApiKey }) {
         initial={initial}
         policy={mayLoosen ? null : keyPolicy}
         submit={save}
+        version={version}
         action="Save"
         isDone={isDone}
         onDone={() => void navigate({ to: '/keys/$keyId', params: { keyId: apiKey.id }, search: { tab: 'settings' } })}
@@ -155,6 +161,7 @@ interface FormProps {
   policy: KeyPolicy | null;
   isNew?: boolean;
   submit: (draft: KeyDraft) => Promise<void>;
+  version?: ReadVersion;
   onRefused?: () => void;
   onDone?: () => void;
   action: string;
@@ -162,7 +169,18 @@ interface FormProps {
   cancel?: ReactNode;
 }
 
-function KeyForm({ initial, policy, isNew = false, submit, onRefused, onDone, action, isDone, cancel }: FormProps) {
+function KeyForm({
+  initial,
+  policy,
+  isNew = false,
+  submit,
+  version,
+  onRefused,
+  onDone,
+  action,
+  isDone,
+  cancel,
+}: FormProps) {
   const { can } = useSession();
   const form = useForm<KeyDraft>({
     initialValues: initial,
@@ -495,7 +513,17 @@ function KeyForm({ initial, policy, isNew = false, submit, onRefused, onDone, ac
           </Stack>
         </Fieldset>
         {refused && !isSaidByFields(refused, form.errors as Record<string, string>, FIELDS) && (
-          <ProblemAlert error={refused} />
+          <SaveRefused
+            problem={refused}
+            onKeep={() => {
+              version?.accept(refused);
+              setRefused(null);
+              act.go(form.getValues());
+            }}
+            onDrop={() => {
+              saved.current = true;
+            }}
+          />
         )}
         <Paper withBorder p="sm" style={{ position: 'sticky', bottom: 8, zIndex: 5 }}>
           <Group justify="space-between" gap="sm">

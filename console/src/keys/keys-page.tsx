@@ -554,7 +554,7 @@ export function Pages({
   onPage,
   onSize,
 }: {
-  meta: { total: number; page: number; totalIsCapped: boolean };
+  meta: { total: number; page: number | null; totalIsCapped: boolean };
   size: number;
   onPage: (page: number) => void;
   onSize?: (size: number) => void;
@@ -588,7 +588,7 @@ export function Pages({
           <Pagination
             size="sm"
             total={pages}
-            value={meta.page}
+            value={meta.page ?? 1}
             onChange={onPage}
             getControlProps={(control) => ({
               'aria-label': { first: 'First page', previous: 'Previous page', next: 'Next page', last: 'Last page' }[

@@ -9,6 +9,7 @@ import { RolesField } from '../roles/roles-field';
 import { useSession } from '../session/session';
 import { settings } from '../settings';
 import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
+import { SaveRefused, useReadVersion } from '../ui/changed-meanwhile';
 import { Confirm } from '../ui/confirm';
 import { count } from '../ui/format';
 import { Empty, Loaded, LoadedPage, NoPermission, Page, ProblemAlert } from '../ui/states';
@@ -201,9 +202,16 @@ interface DialogProps {
   onClose: () => void;
 }
 
+/** Whether two lists name the same, in whatever order. */
+function isSameSet(left: readonly string[], right: readonly string[]): boolean {
+  return left.length === right.length && left.every((one) => right.includes(one));
+}
+
 const EDITED = ['name', 'email', 'managerIds', 'maxActiveKeys'];
 
-function Edit({ user, onClose }: DialogProps) {
+function Edit({ user: shown, onClose }: DialogProps) {
+  // What the form was filled from: a refetch behind it must not make old values look like changes.
+  const [user] = useState(shown);
   const [refused, setRefused] = useState<Problem | null>(null);
   const form = useForm({
     initialValues: {
@@ -213,15 +221,16 @@ function Edit({ user, onClose }: DialogProps) {
       maxActiveKeys: (user.maxActiveKeys ?? '') as number | '',
     },
   });
+  const version = useReadVersion(user.version);
   const act = useAct({
     run: () => {
       const { name, email, managerIds, maxActiveKeys } = form.getValues();
       return api.PATCH('/api/v1/users/{id}', {
-        params: { path: { id: user.id } },
+        params: { path: { id: user.id }, header: version.header() },
         body: {
           ...(name === user.name ? {} : { name }),
           ...(email === (user.email ?? '') ? {} : { email: email === '' ? null : email }),
-          ...(user.kind === 'service' ? { managerIds } : {}),
+          ...(user.kind === 'service' && !isSameSet(managerIds, user.managerIds) ? { managerIds } : {}),
           ...(maxActiveKeys === (user.maxActiveKeys ?? '')
             ? {}
             : { maxActiveKeys: maxActiveKeys === '' ? null : maxActiveKeys }),
@@ -265,7 +274,14 @@ function Edit({ user, onClose }: DialogProps) {
         {...form.getInputProps('maxActiveKeys')}
       />
       {refused && !isSaidByFields(refused, form.errors as Record<string, string>, EDITED) && (
-        <ProblemAlert error={refused} />
+        <SaveRefused
+          problem={refused}
+          onKeep={() => {
+            version.accept(refused);
+            setRefused(null);
+            act.go();
+          }}
+        />
       )}
     </Confirm>
   );
@@ -274,8 +290,13 @@ function Edit({ user, onClose }: DialogProps) {
 function Roles({ user, onClose }: DialogProps) {
   const [roles, setRoles] = useState(user.roles);
   const [refused, setRefused] = useState<Problem | null>(null);
+  const version = useReadVersion(user.version);
   const act = useAct({
-    run: () => api.PUT('/api/v1/users/{id}/roles', { params: { path: { id: user.id } }, body: { roles } }),
+    run: () =>
+      api.PUT('/api/v1/users/{id}/roles', {
+        params: { path: { id: user.id }, header: version.header() },
+        body: { roles },
+      }),
     done: 'Roles set; they hold from the next request on.',
     onDone: onClose,
     onRefused: (problem) => {
@@ -298,7 +319,14 @@ function Roles({ user, onClose }: DialogProps) {
         error={refused ? fieldErrors(refused, ['roles'])['roles'] : undefined}
       />
       {refused && !isSaidByFields(refused, fieldErrors(refused, ['roles']), ['roles']) && (
-        <ProblemAlert error={refused} />
+        <SaveRefused
+          problem={refused}
+          onKeep={() => {
+            version.accept(refused);
+            setRefused(null);
+            act.go();
+          }}
+        />
       )}
     </Confirm>
   );

@@ -24,8 +24,9 @@ import { centsOf } from '../keys/key-draft';
 import { useSession } from '../session/session';
 import { settings } from '../settings';
 import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
+import { SaveRefused, useReadVersion } from '../ui/changed-meanwhile';
 import { Confirm } from '../ui/confirm';
-import { Loaded, LoadedPage, NoPermission, Page, ProblemAlert } from '../ui/states';
+import { Loaded, LoadedPage, NoPermission, Page } from '../ui/states';
 
 type Number_ = number | '';
 
@@ -171,6 +172,23 @@ function policyOf(draft: Draft): KeyPolicy | null {
   };
 }
 
+type RoleBody = ReturnType<typeof bodyOf>;
+
+function bodyOf(draft: Draft) {
+  const { description, permissions, isActive } = draft;
+  return { description, permissions, isActive, keyPolicy: policyOf(draft) as Record<string, unknown> | null };
+}
+
+/** What differs of two bodies: what was not touched stays as it is on the server. */
+function changedIn(body: RoleBody, before: RoleBody): Partial<RoleBody> {
+  const names = Object.keys(body) as (keyof RoleBody)[];
+  return Object.fromEntries(
+    names
+      .filter((name) => JSON.stringify(body[name]) !== JSON.stringify(before[name]))
+      .map((name) => [name, body[name]]),
+  );
+}
+
 function defaultsOf(defaults: Draft['defaults']): KeyPolicy['defaults'] {
   return {
     ...(defaults.fillsScopes ? { scopes: defaults.scopes } : {}),
@@ -191,8 +209,9 @@ function RoleForm({ role }: { role: Role | null }) {
   const [isDeleting, setDeleting] = useState(false);
   const isFixed = role?.name === 'admin';
   const mayEdit = !isFixed && (role === null || can('platform:roles:update'));
+  const [initial] = useState(() => draftOf(role));
   const form = useForm<Draft>({
-    initialValues: draftOf(role),
+    initialValues: initial,
     validate: {
       name: (name) =>
         /^[a-z][a-z0-9-]{0,63}$/.test(name) ? null : 'lower-case letters, digits and hyphens, starting with a letter',
@@ -200,16 +219,15 @@ function RoleForm({ role }: { role: Role | null }) {
   });
   const draft = form.getValues();
   const saved = useRef(false);
+  const version = useReadVersion(role?.version);
   const act = useAct<void, unknown>({
     run: () => {
-      const body = {
-        description: draft.description,
-        permissions: draft.permissions,
-        isActive: draft.isActive,
-        keyPolicy: policyOf(draft) as Record<string, unknown> | null,
-      };
+      const body = bodyOf(draft);
       if (role === null) return api.POST('/api/v1/roles', { body: { ...body, name: draft.name } });
-      return api.PATCH('/api/v1/roles/{name}', { params: { path: { name: role.name } }, body });
+      return api.PATCH('/api/v1/roles/{name}', {
+        params: { path: { name: role.name }, header: version.header() },
+        body: changedIn(body, bodyOf(initial)),
+      });
     },
     done: role === null ? 'Role added.' : 'Saved; it holds from the next request on of everybody who has the role.',
     onDone: () => {
@@ -304,7 +322,19 @@ function RoleForm({ role }: { role: Role | null }) {
                 {draft.hasPolicy && <Policy form={form} errors={errors} />}
               </Stack>
             </Fieldset>
-            {refused && !isSaidByFields(refused, errors, FIELDS) && <ProblemAlert error={refused} />}
+            {refused && !isSaidByFields(refused, errors, FIELDS) && (
+              <SaveRefused
+                problem={refused}
+                onKeep={() => {
+                  version.accept(refused);
+                  setRefused(null);
+                  act.go();
+                }}
+                onDrop={() => {
+                  saved.current = true;
+                }}
+              />
+            )}
             {mayEdit && (
               <Group>
                 <Button type="submit" loading={act.isPending}>

@@ -1,12 +1,15 @@
 import { Body, Controller, Param, Put, Query, Res } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
+import { Versioned } from '../../audit/versioned.js';
 import type { FastifyReply } from 'fastify';
 import type { KnownCaller } from '../../access/caller.js';
 import { Audited, FromCaller, OwnerOr } from '../../access/decorators.js';
 import { AliasPipe } from './alias.pipe.js';
 import { FromIdempotencyKey, TakesIdempotencyKey } from '../idempotency/idempotency-key.decorator.js';
 import { KeyByAliasService } from './key-by-alias.service.js';
-import { ByAliasQuery, UpsertApiKeyDto } from '../lifecycle/key-lifecycle.dto.js';
+import { ReplaceByAliasDto } from '../replace-api-key.dto.js';
+import { validationFailed } from '../../common/domain-error.js';
+import { ByAliasQuery } from '../lifecycle/key-lifecycle.dto.js';
 import { UpsertedApiKeyView } from '../lifecycle/key-lifecycle.view.js';
 import { sendAnswer } from '../secrets/repeated-answer.js';
 
@@ -17,6 +20,7 @@ export class KeyByAliasController {
   constructor(private readonly keys: KeyByAliasService) {}
 
   @Put(':alias')
+  @Versioned('api-key')
   @OwnerOr('platform:api-keys:update')
   @Audited('api-keys:renew', 'api-key')
   @TakesIdempotencyKey()
@@ -36,10 +40,16 @@ export class KeyByAliasController {
     @FromCaller() caller: KnownCaller,
     @Param('alias', AliasPipe) alias: string,
     @Query() query: ByAliasQuery,
-    @Body() body: UpsertApiKeyDto,
+    @Body() body: ReplaceByAliasDto,
     @FromIdempotencyKey() idempotencyKey: string | null,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<UpsertedApiKeyView> {
-    return sendAnswer(reply, await this.keys.put(caller, alias, query.ownerId, body, idempotencyKey));
+    const { alias: named, ownerId, ...fields } = body;
+    if (named !== undefined && named !== alias)
+      throw validationFailed([{ path: 'alias', message: 'must be the alias of the path, or be left out' }]);
+    const owner = query.ownerId ?? caller.principal.ownerId;
+    if (ownerId !== undefined && ownerId.toLowerCase() !== owner.toLowerCase())
+      throw validationFailed([{ path: 'ownerId', message: 'must be the ownerId of the query, or be left out' }]);
+    return sendAnswer(reply, await this.keys.put(caller, alias, query.ownerId, fields, idempotencyKey));
   }
 }

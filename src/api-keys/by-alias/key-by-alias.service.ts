@@ -5,6 +5,7 @@ import { standingOn } from '../../access/standing.js';
 import type { Change } from '../../audit/changes.js';
 import { DomainError, validationFailed } from '../../common/domain-error.js';
 import { inTurn } from '../../common/in-turn.js';
+import { requireVersion } from '../../common/version.js';
 import { Config } from '../../config/config.js';
 import type { ApiKey } from '../api-key.entity.js';
 import { unknownOwner } from '../api-key.errors.js';
@@ -65,7 +66,8 @@ export class KeyByAliasService {
           change,
           request,
           () => this.createOrRenew(change, caller, ownerId, alias, input),
-          (answer) => this.recheck(change, caller, ownerId, answer),
+          // What was done already is not done again: it has changed the version itself.
+          (answer) => this.recheck(change, { ...caller, precondition: null }, ownerId, answer),
         ),
       );
     // Another request gave the alias to a key since this one looked: now it is known.
@@ -88,6 +90,7 @@ export class KeyByAliasService {
     ]);
     this.requireSomeRight(parties, ownerId);
     if (known !== null) return this.renew(this.holdKnown(change, parties, known), input);
+    requireVersion(caller, 'api-key', null, null);
     const { kid, ...created } = await this.creation.create(
       change,
       parties,

@@ -6,9 +6,11 @@ import { type Change, Changes } from '../../audit/changes.js';
 import { StartOver } from '../../audit/start-over.js';
 import { Clock } from '../../common/clock.js';
 import { inTurn } from '../../common/in-turn.js';
+import { requireVersion } from '../../common/version.js';
 import type { ApiKey } from '../api-key.entity.js';
 import { aliasTaken, apiKeyNotFound } from '../api-key.errors.js';
 import { ApiKeysRepository, isAliasTaken } from '../api-keys.repository.js';
+import { auditedKey } from './audited-key.js';
 import { HeldKey } from './held-key.js';
 import { KeyAdmission, type Parties } from './key-admission.js';
 import { type KeyRule, standingOnKey } from '../key-standing.js';
@@ -105,7 +107,7 @@ export class KeyChanges {
   /**
    * As `take`, where the key has been locked as well; it was `ownerId`'s when its parties were chosen.
    *
-   * @throws DomainError 404
+   * @throws DomainError 404; 412 VERSION_MISMATCH where the caller has read another version of it
    */
   holdLocked(change: Change, parties: Parties, rule: KeyRule, key: ApiKey | null, ownerId: string): HeldKey {
     if (key === null) throw apiKeyNotFound();
@@ -117,6 +119,7 @@ export class KeyChanges {
       managerIds: owner.managerIds,
     });
     if (standing === null) throw apiKeyNotFound();
+    requireVersion(parties.caller, 'api-key', key.id, auditedKey(key));
     return new HeldKey(key, { ...parties, owner }, standing, this.clock.now(), change, this.keys.in(change.tx));
   }
 }

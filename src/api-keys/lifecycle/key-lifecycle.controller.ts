@@ -1,5 +1,6 @@
 import { Body, Controller, Delete, HttpCode, Param, Post, Query, UseGuards } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { Versioned } from '../../audit/versioned.js';
 import type { KnownCaller } from '../../access/caller.js';
 import { Audited, FromCaller, OwnerOr, RequirePermission } from '../../access/decorators.js';
 import { ApiKeyView } from '../api-key.view.js';
@@ -26,6 +27,7 @@ export class KeyLifecycleController {
   ) {}
 
   @Post('renew')
+  @Versioned('api-key')
   @HttpCode(200)
   @OwnerOr('platform:api-keys:update')
   @Audited('api-keys:renew', 'api-key')
@@ -43,6 +45,7 @@ export class KeyLifecycleController {
   }
 
   @Post('activate')
+  @Versioned('api-key')
   @HttpCode(200)
   @OwnerOr('platform:api-keys:update')
   @Audited('api-keys:activate', 'api-key')
@@ -52,6 +55,7 @@ export class KeyLifecycleController {
   }
 
   @Post('deactivate')
+  @Versioned('api-key')
   @HttpCode(200)
   @OwnerOr('platform:api-keys:update')
   @Audited('api-keys:deactivate', 'api-key')
@@ -65,6 +69,7 @@ export class KeyLifecycleController {
   }
 
   @Post('revoke')
+  @Versioned('api-key')
   @HttpCode(200)
   @OwnerOr('platform:api-keys:delete', { itself: true })
   @Audited('api-keys:revoke', 'api-key')
@@ -79,6 +84,7 @@ export class KeyLifecycleController {
   }
 
   @Delete()
+  @Versioned('api-key')
   @OwnerOr('platform:api-keys:delete', { itself: true })
   @Audited('api-keys:revoke', 'api-key')
   @ApiOperation({
@@ -94,6 +100,7 @@ export class KeyLifecycleController {
   }
 
   @Delete('permanent')
+  @Versioned('api-key')
   @HttpCode(204)
   @OwnerOr('platform:api-keys:delete')
   @Audited('api-keys:delete', 'api-key')
@@ -111,6 +118,7 @@ export class KeyLifecycleController {
   }
 
   @Post('transfer')
+  @Versioned('api-key')
   @HttpCode(200)
   @RequirePermission('platform:api-keys:assign')
   @Audited('api-keys:transfer', 'api-key')

@@ -2,8 +2,9 @@ import { Injectable } from '@nestjs/common';
 import { permissionDenied } from '../../access/access.errors.js';
 import type { KnownCaller } from '../../access/caller.js';
 import { Clock } from '../../common/clock.js';
-import { validationFailed } from '../../common/domain-error.js';
-import { MAX_COUNTED_ROWS, MAX_PAGED_ROWS } from '../../common/page.js';
+import { ListCursors } from '../../common/list-cursors.js';
+import { MAX_COUNTED_ROWS } from '../../common/page.js';
+import { pageOf } from '../../common/page-query.dto.js';
 import type { Environment } from '../api-key.entity.js';
 import type { ApiKeyFacetsView, ApiKeyPageView, FacetView } from './api-key-list.view.js';
 import { ApiKeyListsRepository } from './api-key-lists.repository.js';
@@ -29,26 +30,32 @@ export class ApiKeyListingService {
     private readonly lists: ApiKeyListsRepository,
     private readonly keys: ApiKeysRepository,
     private readonly clock: Clock,
+    private readonly cursors: ListCursors,
   ) {}
 
   /**
    * One page. A key that is deleted while the page is read is left out.
    *
-   * @throws DomainError 400 past the last page that may be asked for, 403 for another's `ownerId`
+   * @throws DomainError 400 past the last page that may be asked for, or for a cursor of another list; 403 for another's
+   *   `ownerId`
    */
   async page(
     caller: KnownCaller,
-    { page = 1, size = 10, sort = DEFAULT_KEY_SORT, ...filter }: ListApiKeysDto,
+    { page, size, cursor, sort = DEFAULT_KEY_SORT, ...filter }: ListApiKeysDto,
   ): Promise<ApiKeyPageView> {
-    if (page * size > MAX_PAGED_ROWS) {
-      throw validationFailed([
-        { path: 'page', message: `page times size must be at most ${MAX_PAGED_ROWS}: narrow the list instead` },
-      ]);
-    }
+    const start = pageOf({ page, size, cursor });
+    const list = { list: 'api-keys', sort, ...filter };
+    const behind = start.cursor === null ? null : this.cursors.read(list, start.cursor);
     const now = this.clock.now();
     const condition = conditionOf(filter, await this.visibleTo(caller, filter), now);
-    const { ids, total, totalIsCapped } = await this.lists.slice(condition, orderOf(sort), size, (page - 1) * size);
-    return { data: await this.viewsOf(ids, now), meta: { total, page, size, totalIsCapped } };
+    const { ids, total, totalIsCapped, next } = await (behind === null
+      ? this.lists.slice(condition, orderOf(sort), start.size, start.offset)
+      : this.lists.sliceBehind(condition, orderOf(sort), start.size, { value: behind[0]!, id: behind[1]! }));
+    const nextCursor = this.cursors.give(list, next && [next.value, next.id]);
+    return {
+      data: await this.viewsOf(ids, now),
+      meta: { total, page: start.page, size: start.size, totalIsCapped, nextCursor },
+    };
   }
 
   /**

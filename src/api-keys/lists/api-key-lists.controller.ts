@@ -1,5 +1,6 @@
 import { Controller, Get, Header, Query, StreamableFile } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { Compressed } from '../../common/compressed.js';
 import { Readable } from 'node:stream';
 import type { KnownCaller } from '../../access/caller.js';
 import { Audited, FromCaller, OwnerOr } from '../../access/decorators.js';
@@ -16,6 +17,7 @@ export class ApiKeyListsController {
   constructor(private readonly listing: ApiKeyListingService) {}
 
   @Get()
+  @Compressed()
   @OwnerOr('platform:api-keys:read', { itself: true })
   @Audited('api-keys:read', 'api-key')
   @ApiOperation({
@@ -28,6 +30,7 @@ export class ApiKeyListsController {
   }
 
   @Get('facets')
+  @Compressed()
   @OwnerOr('platform:api-keys:read', { itself: true })
   @Audited('api-keys:read', 'api-key')
   @ApiOperation({
@@ -39,6 +42,7 @@ export class ApiKeyListsController {
   }
 
   @Get('export')
+  @Compressed()
   @OwnerOr('platform:api-keys:read', { itself: true })
   @Audited('api-keys:export', 'api-key')
   @Header('Cache-Control', 'no-store')

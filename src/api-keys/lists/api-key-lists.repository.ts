@@ -11,12 +11,26 @@ export interface Slice {
   readonly ids: readonly string[];
   readonly total: number;
   readonly totalIsCapped: boolean;
+  /** Behind the last of `ids`; null where the list ends with it. */
+  readonly next: Cursor | null;
 }
 
-/** Where a walk through a list stands: behind this key. */
-interface Cursor {
+/** A place in a list: behind the key of this id, which has this value in the order, as text of PostgreSQL. */
+export interface Cursor {
   readonly value: string;
   readonly id: string;
+}
+
+/** Where a stretch begins: after so many keys, and behind one. */
+interface Place {
+  readonly offset: number;
+  readonly behind: Cursor | null;
+}
+
+/** A key of a stretch, with its value in the order. */
+interface Row {
+  readonly id: string;
+  readonly value: string;
 }
 
 /** How many keys have one value. */
@@ -61,9 +75,37 @@ export class ApiKeyListsRepository {
     offset: number,
     maxWalked = Math.max(WALKED_ROWS, WALKED_ROWS_PER_MATCH * (offset + limit)),
   ): Promise<Slice> {
-    const { ids, total } = await this.short(condition, order, limit, offset);
-    if (ids !== null) return { ids, total, totalIsCapped: false };
-    return { ids: await this.pageOfLong(condition, order, limit, offset, maxWalked), total, totalIsCapped: true };
+    return this.stretch(condition, order, limit, { offset, behind: null }, maxWalked);
+  }
+
+  /** The `limit` keys behind a place, and the length of the list. Keys that come or go elsewhere do not move it. */
+  async sliceBehind(
+    condition: SqlCondition,
+    order: SqlOrder,
+    limit: number,
+    behind: Cursor,
+    maxWalked = Math.max(WALKED_ROWS, WALKED_ROWS_PER_MATCH * limit),
+  ): Promise<Slice> {
+    return this.stretch(condition, order, limit, { offset: 0, behind }, maxWalked);
+  }
+
+  private async stretch(
+    condition: SqlCondition,
+    order: SqlOrder,
+    limit: number,
+    place: Place,
+    maxWalked: number,
+  ): Promise<Slice> {
+    // One more than is asked for tells whether the list goes on.
+    const short = await this.short(condition, order, limit + 1, place);
+    const rows = short.rows ?? (await this.pageOfLong(condition, order, limit + 1, place, maxWalked));
+    const kept = rows.slice(0, limit);
+    return {
+      ids: kept.map(({ id }) => id),
+      total: short.total,
+      totalIsCapped: short.rows === null,
+      next: rows.length > limit ? kept.at(-1)! : null,
+    };
   }
 
   /**
@@ -72,8 +114,9 @@ export class ApiKeyListsRepository {
    * given again.
    */
   async *walk(condition: SqlCondition, order: SqlOrder, size: number): AsyncGenerator<readonly string[]> {
-    const { ids } = await this.short(condition, order, MAX_COUNTED_ROWS, 0);
-    if (ids !== null) {
+    const { rows } = await this.short(condition, order, MAX_COUNTED_ROWS, { offset: 0, behind: null });
+    if (rows !== null) {
+      const ids = rows.map(({ id }) => id);
       yield ids.slice(0, size);
       for (let from = size; from < ids.length; from += size) yield ids.slice(from, from + size);
       return;
@@ -131,27 +174,34 @@ export class ApiKeyListsRepository {
 
   /**
    * A part of a list that is short enough to be counted: it is read whole and sorted, or else the planner can take an
-   * index of the order, and walk it to its end in search of keys that are few or all at the far end. No ids: it is longer.
+   * index of the order, and walk it to its end in search of keys that are few or all at the far end. No rows: it is longer.
    */
   private async short(
     condition: SqlCondition,
     order: SqlOrder,
     limit: number,
-    offset: number,
-  ): Promise<{ ids: string[] | null; total: number }> {
+    { offset, behind }: Place,
+  ): Promise<{ rows: Row[] | null; total: number }> {
     const at = condition.parameters.length;
     const isFoundOnce = condition.terms !== null || condition.companions.length > 0;
-    const [row] = await this.manager.query<{ matches: number; ids: string[] | null }[]>(
-      `WITH ${isFoundOnce ? foundOnce(condition, order) : countedFirst(condition, order)}
-       SELECT matches,
-              CASE WHEN matches <= ${MAX_COUNTED_ROWS} THEN ARRAY(
-                SELECT id FROM matching ORDER BY ${order.expressionOf('sort_column')} ${order.direction}, id ${order.direction}
-                 LIMIT $${at + 1}::int OFFSET $${at + 2}::int
-              ) END AS ids
+    const value = order.expressionOf('sort_column');
+    const sorted = `ORDER BY value ${order.direction}, id ${order.direction}`;
+    const [row] = await this.manager.query<{ matches: number; ids: string[] | null; values: string[] }[]>(
+      `WITH ${isFoundOnce ? foundOnce(condition, order) : countedFirst(condition, order)},
+            page AS MATERIALIZED (
+              SELECT id, ${value} AS value FROM matching ${behind === null ? '' : `WHERE ${beyond(order, value, 'id', at + 3)}`}
+              ${sorted} LIMIT $${at + 1}::int OFFSET $${at + 2}::int
+            )
+       SELECT matches, CASE WHEN matches <= ${MAX_COUNTED_ROWS} THEN ARRAY(SELECT id FROM page ${sorted}) END AS ids,
+              CASE WHEN matches <= ${MAX_COUNTED_ROWS} THEN ARRAY(SELECT value::text FROM page ${sorted}) END AS values
          FROM counted`,
-      [...condition.parameters, limit, offset],
+      [...condition.parameters, limit, offset, ...parametersOf(behind)],
     );
-    return { ids: row!.ids, total: Math.min(row!.matches, MAX_COUNTED_ROWS) };
+    const { matches, ids, values } = row!;
+    return {
+      rows: ids && ids.map((id, index) => ({ id, value: values[index]! })),
+      total: Math.min(matches, MAX_COUNTED_ROWS),
+    };
   }
 
   /** In a long list a walk along the order meets matches soon, unless they are at its far end. */
@@ -159,25 +209,26 @@ export class ApiKeyListsRepository {
     condition: SqlCondition,
     order: SqlOrder,
     limit: number,
-    offset: number,
+    { offset, behind }: Place,
     maxWalked: number,
-  ): Promise<string[]> {
+  ): Promise<Row[]> {
     const at = condition.parameters.length;
-    const read = async (rows: string) => {
+    const from = behind === null ? 'true' : beyond(order, order.expression, order.id, at + 3);
+    const read = (rows: string) => {
       const page = `${rows} ORDER BY sort_value ${order.direction}, id ${order.direction} LIMIT $${at + 1}::int OFFSET $${at + 2}::int`;
-      const found = await this.manager.query<{ id: string }[]>(`SELECT id FROM (${page}) AS page`, [
+      return this.manager.query<Row[]>(`SELECT id, sort_value::text AS value FROM (${page}) AS page`, [
         ...condition.parameters,
         limit,
         offset,
+        ...parametersOf(behind),
       ]);
-      return found.map((row) => row.id);
     };
     const select = `${order.id} AS id, ${order.expression} AS sort_value`;
-    if (condition.terms === null)
-      return read(`SELECT ${select} FROM ${keysWith(condition, order)} WHERE ${condition.sql}`);
-    const ids = await read(alongOrder(condition, order, maxWalked));
-    if (ids.length === limit) return ids;
-    return read(selectByTerms(condition.terms, select, `${companionsOf(condition, order)} WHERE ${condition.sql}`));
+    const where = `WHERE ${condition.sql} AND ${from}`;
+    if (condition.terms === null) return read(`SELECT ${select} FROM ${keysWith(condition, order)} ${where}`);
+    const rows = await read(alongOrder(condition, order, from, maxWalked));
+    if (rows.length === limit) return rows;
+    return read(selectByTerms(condition.terms, select, `${companionsOf(condition, order)} ${where}`));
   }
 
   /** The next keys of a list behind `cursor` (null: its first), with the cursor behind the last of them. */
@@ -188,16 +239,12 @@ export class ApiKeyListsRepository {
     limit: number,
   ): Promise<{ ids: string[]; next: Cursor | null }> {
     const at = condition.parameters.length;
-    const beyond = order.direction === 'ASC' ? '>' : '<';
-    const from =
-      cursor === null
-        ? ''
-        : `AND (${order.expression}, ${order.id}) ${beyond} ($${at + 2}::${order.type}, $${at + 3}::uuid)`;
+    const from = cursor === null ? '' : `AND ${beyond(order, order.expression, order.id, at + 2)}`;
     // As text: a Date would lose the microseconds, and with them keys.
     const rows = await this.manager.query<{ id: string; value: string }[]>(
       `SELECT k.id, (${order.expression})::text AS value FROM ${keysWith(condition, order)} WHERE ${condition.sql} ${from}
         ORDER BY ${order.expression} ${order.direction}, ${order.id} ${order.direction} LIMIT $${at + 1}::int`,
-      [...condition.parameters, limit, ...(cursor === null ? [] : [cursor.value, cursor.id])],
+      [...condition.parameters, limit, ...parametersOf(cursor)],
     );
     const last = rows.at(-1);
     return {
@@ -205,6 +252,15 @@ export class ApiKeyListsRepository {
       next: rows.length < limit || last === undefined ? null : { value: last.value, id: last.id },
     };
   }
+}
+
+/** What lies behind a place, whose value and id are the parameters from `$first` on. */
+function beyond({ direction, type }: SqlOrder, value: string, id: string, first: number): string {
+  return `(${value}, ${id}) ${direction === 'ASC' ? '>' : '<'} ($${first}::${type}, $${first + 1}::uuid)`;
+}
+
+function parametersOf(cursor: Cursor | null): string[] {
+  return cursor === null ? [] : [cursor.value, cursor.id];
 }
 
 /** Keys that match, in no order, and no more than tell that they are too many to be counted. */
@@ -223,9 +279,9 @@ function newestKeys(condition: SqlCondition, select: string): string {
   return `${selectByTerms(condition.terms, select, `${companionsOf(condition)} WHERE ${condition.sql} ORDER BY k.ordinal DESC ${limit}`)} ${limit}`;
 }
 
-/** The keys that match among the first of an order. */
-function alongOrder(condition: SqlCondition, order: SqlOrder, maxWalked: number): string {
-  const first = `SELECT k.*, ${order.expression} AS sort_value FROM ${keysWith(order)} ORDER BY ${order.expression} ${order.direction}, ${order.id} ${order.direction} LIMIT ${maxWalked}`;
+/** The keys that match among the first of an order, from a place on. */
+function alongOrder(condition: SqlCondition, order: SqlOrder, from: string, maxWalked: number): string {
+  const first = `SELECT k.*, ${order.expression} AS sort_value FROM ${keysWith(order)} WHERE ${from} ORDER BY ${order.expression} ${order.direction}, ${order.id} ${order.direction} LIMIT ${maxWalked}`;
   return `SELECT k.id, k.sort_value FROM (${first}) AS k ${companionsOf(condition)} WHERE ${condition.sql}`;
 }
 

@@ -1,5 +1,6 @@
 import { isInstant } from '../../common/instant.js';
 import { IsBoolean, IsIn, IsInt, IsNumber, Max, MaxLength, Min } from 'class-validator';
+import { IsCursor } from '../../common/page-query.dto.js';
 import { BooleanText, DecimalText, ListText, WholeNumberText } from '../../common/query-text.js';
 import { looksLikeSecret } from '../../common/secret-shape.js';
 import { isTextOf } from '../../common/text.js';
@@ -7,10 +8,11 @@ import { IfPresent, IsId, Satisfies } from '../../common/validators.js';
 import { IsScopes, IsTags } from '../api-key.dto.js';
 import type { Environment } from '../api-key.entity.js';
 import { KEY_SORTS, type KeySort } from './key-sort.js';
+import { isSearchable } from './search-text.js';
 import { API_KEY_STATUSES, type ApiKeyStatus } from '../status.js';
 
 /** A line break would match from one field into the next. */
-const isSearchTerm = (value: unknown) => isTextOf(value, 100) && !value.includes('\n') && [...value].length >= 3;
+const isSearchTerm = (value: unknown) => isTextOf(value, 100) && !value.includes('\n') && isSearchable(value);
 
 /** A secret in a URL ends in logs and histories: refused wherever free text is taken. */
 const isNoSecret = (value: unknown) => typeof value !== 'string' || !looksLikeSecret(value);
@@ -72,12 +74,17 @@ export class ApiKeyFilterDto {
   scope?: string[];
 
   /**
-   * Keys that have this text in name, description, alias or key prefix; 3 to 100 characters, upper and lower case the
-   * same, `%` and `_` themselves. Earlier key prefixes of a key are found as well. Never a whole secret: that is refused.
+   * Keys that have this text in name, description, alias or key prefix; 3 to 100 characters, or 2 of a script that writes
+   * no spaces, such as Chinese, Japanese or Thai. Upper and lower case are the same, and so are composed and decomposed
+   * characters of Unicode; `%` and `_` are themselves. Earlier key prefixes of a key are found as well. Never a whole secret: that is refused.
    * @example "billing"
    */
   @IfPresent()
-  @Satisfies('search', isSearchTerm, 'must be 3 to 100 characters without line breaks')
+  @Satisfies(
+    'search',
+    isSearchTerm,
+    'must be 3 to 100 characters without line breaks (2 in scripts without spaces, such as Chinese or Thai)',
+  )
   @Satisfies('no-secret', isNoSecret, NO_SECRET)
   search?: string;
 
@@ -145,7 +152,7 @@ export class ExportApiKeysDto extends ApiKeyFilterDto {
 /** One page of a list of keys. */
 export class ListApiKeysDto extends ExportApiKeysDto {
   /**
-   * The page, from 1. `page` times `size` is at most 10 000: narrow the list instead of paging further.
+   * The page, from 1. `page` times `size` is at most 10 000: go on by `cursor` instead. Absent: 1.
    * @example 1
    */
   @IfPresent()
@@ -165,4 +172,12 @@ export class ListApiKeysDto extends ExportApiKeysDto {
   @Min(1)
   @Max(100)
   size?: number;
+
+  /**
+   * `meta.nextCursor` of the page before, instead of `page`: no key is given twice or missed, whatever is added or deleted
+   * meanwhile; one whose place in the order changes may be. Filters and order must be those of the page before.
+   */
+  @IfPresent()
+  @IsCursor()
+  cursor?: string;
 }

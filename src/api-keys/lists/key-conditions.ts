@@ -1,5 +1,7 @@
 import type { ApiKeyFilterDto } from './api-keys-query.dto.js';
 import { ENDS_AT, type KeyCompanion, USED_AT } from './key-sort.js';
+import { isPair } from './search-text.js';
+import { spellingsOf } from '../../common/text.js';
 import { termsCondition } from './key-terms.js';
 import { API_KEY_STATUSES, type ApiKeyStatus } from '../status.js';
 
@@ -78,6 +80,8 @@ export function conditionOf(filter: ApiKeyFilterDto, visible: VisibleKeys, now: 
  */
 function termsOf(filter: ApiKeyFilterDto, visible: VisibleKeys, bind: Bind): string | null {
   const { status, isActive, tag, scope, search } = filter;
+  // Pairs have an index of their own: of every three letters a pair has none.
+  if (search !== undefined && isPair(search)) return null;
   if (visible.kind === 'key' || (tag === undefined && scope === undefined && search === undefined)) return null;
   const owners = ownersOf(filter, visible);
   return termsCondition({
@@ -87,7 +91,7 @@ function termsOf(filter: ApiKeyFilterDto, visible: VisibleKeys, bind: Bind): str
     scopes: scope === undefined ? undefined : bind(scope, 'text[]'),
     isRevoked: status === 'revoked',
     isSwitchedOff: status === 'inactive' || isActive === false,
-    text: search === undefined ? undefined : `lower(${bind(search, 'text')})`,
+    texts: search === undefined ? undefined : textsOf(search, bind),
   });
 }
 
@@ -127,8 +131,23 @@ function filterParts(filter: ApiKeyFilterDto, now: Date, bind: Bind): string[] {
     parts.push(environment === 'test' ? `k.environment = 'test'` : `k.environment = 'live'`);
   if (tag !== undefined) parts.push(`k.tags @> ${bind(tag, 'text[]')}`);
   if (scope !== undefined) parts.push(`k.scopes @> ${bind(scope, 'text[]')}`);
-  if (search !== undefined) parts.push(`strpos(k.search_text, lower(${bind(search, 'text')})) > 0`);
+  if (search !== undefined) parts.push(...searchParts(search, bind));
   return [...parts, ...hygieneParts(filter, bind), ...budgetParts(filter, now, bind)];
+}
+
+/** Each spelling of the text, in lower case. */
+function textsOf(search: string, bind: Bind): string[] {
+  return spellingsOf(search).map((text) => `lower(${bind(text, 'text')})`);
+}
+
+function searchParts(search: string, bind: Bind): string[] {
+  const texts = textsOf(search, bind);
+  const found = texts.map((text) => `strpos(k.search_text, ${text}) > 0`).join(' OR ');
+  if (!isPair(search)) return [`(${found})`];
+  const pairs = 'api_key_pairs(k.search_text)';
+  const indexed = texts.map((text) => `${pairs} @> api_key_pairs(${text})`).join(' OR ');
+  // As the partial index has it, so that it is seen to apply.
+  return [`${pairs} <> '{}' AND (${indexed})`, `(${found})`];
 }
 
 function hygieneParts(filter: ApiKeyFilterDto, bind: Bind): string[] {

@@ -19,17 +19,20 @@ export interface LookedFor {
   readonly scopes?: string | undefined;
   readonly isRevoked: boolean;
   readonly isSwitchedOff: boolean;
-  /** Of type `text`, in lower case. */
-  readonly text?: string | undefined;
+  /** Of type `text`, in lower case: one of them. */
+  readonly texts?: readonly string[] | undefined;
 }
 
 /**
  * The condition that finds, within a batch, the keys that have what is looked for, and perhaps some that do not: terms are
  * hashes, and a key that has every three letters of a text need not have the text.
  */
-export function termsCondition({ owner, anyOwner, tags, scopes, isRevoked, isSwitchedOff, text }: LookedFor): string {
+export function termsCondition({ owner, anyOwner, tags, scopes, isRevoked, isSwitchedOff, texts }: LookedFor): string {
   const owners = owner === undefined ? 'NULL' : `ARRAY[${owner}]`;
-  const all = `${TERMS_OF_KEY} @> api_key_terms(batch.ordinal, ${owners}, ${tags ?? 'NULL'}, ${scopes ?? 'NULL'}, ${isRevoked}, ${!isSwitchedOff}, ${text ?? 'NULL'})`;
+  const having = (text: string) =>
+    `${TERMS_OF_KEY} @> api_key_terms(batch.ordinal, ${owners}, ${tags ?? 'NULL'}, ${scopes ?? 'NULL'}, ${isRevoked}, ${!isSwitchedOff}, ${text})`;
+  const each = (texts ?? ['NULL']).map(having);
+  const all = each.length === 1 ? each[0]! : `(${each.join(' OR ')})`;
   return anyOwner === undefined
     ? all
     : `${all} AND ${TERMS_OF_KEY} && api_key_terms(batch.ordinal, ${anyOwner}, NULL, NULL, NULL, NULL, NULL)`;

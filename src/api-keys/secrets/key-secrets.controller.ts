@@ -1,5 +1,6 @@
 import { Body, Controller, Delete, HttpCode, Param, Post, Query, Res, UseGuards } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { Versioned } from '../../audit/versioned.js';
 import type { FastifyReply } from 'fastify';
 import type { KnownCaller } from '../../access/caller.js';
 import { Audited, FromCaller, OwnerOr } from '../../access/decorators.js';
@@ -20,6 +21,7 @@ export class KeySecretsController {
   constructor(private readonly secrets: KeySecretsService) {}
 
   @Post('regenerate')
+  @Versioned('api-key')
   @HttpCode(200)
   @OwnerOr('platform:api-keys:update')
   @Audited('api-keys:regenerate', 'api-key')
@@ -40,6 +42,7 @@ export class KeySecretsController {
   }
 
   @Delete('secrets/:kid')
+  @Versioned('api-key')
   @OwnerOr('platform:api-keys:update')
   @Audited('api-key-secrets:delete', 'api-key')
   @ApiOperation({

@@ -57,7 +57,7 @@ export class KeySecretsService {
         request,
         async () => this.replaceSecret(await this.changes.hold(change, caller, id, UPDATE), input.overlapSeconds ?? 0),
         async ({ body, kid }) => {
-          await this.changes.hold(change, caller, id, UPDATE);
+          await this.changes.hold(change, { ...caller, precondition: null }, id, UPDATE);
           await this.replay.require(change, caller, { keyId: id, kid: kid!, ownerId: body.apiKey.ownerId });
         },
       ), options);

@@ -163,7 +163,7 @@ describe.each(['PATCH', 'PUT'])('%s /api-keys/:id', (method) => {
   describe('400', () => {
     it.each([
       ['an id that is no UUID', 'nothing', {}, 'id'],
-      ['a field that is not of an update', '', { environment: 'test' }, 'environment'],
+      ['a field that is not of an update', '', { colour: 'red' }, 'colour'],
       ['null for a list', '', { scopes: null }, 'scopes'],
       ['null for the name', '', { name: null }, 'name'],
       ['an expiry in the past', '', { expiresAt: '2020-01-01T00:00:00Z' }, 'expiresAt'],

@@ -145,13 +145,26 @@ describe('every listener', () => {
     await usual.close();
   });
 
+  it.each([
+    ['main', 'GET', '/api/v1/verify', 405, 'METHOD_NOT_ALLOWED', 'POST'],
+    ['metrics', 'POST', '/metrics', 405, 'METHOD_NOT_ALLOWED', 'GET'],
+    ['main', 'GET', '/nothing', 404, 'ROUTE_NOT_FOUND', undefined],
+    ['gateway', 'GET', '/api/v1/verify', 404, 'ROUTE_NOT_FOUND', undefined],
+    ['metrics', 'POST', '/nothing', 404, 'ROUTE_NOT_FOUND', undefined],
+  ] as const)('%s: tells that %s %s is not there by a problem', async (listener, method, path, status, code, allow) => {
+    const answer = await sendRaw(ports[listener], `${method} ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+    expect([answer.status, answer.body.code, answer.headers['allow']]).toEqual([status, code, allow]);
+    expect(answer.headers['content-type']).toBe('application/problem+json; charset=utf-8');
+    expect(answer.headers['x-request-id']).toBe(answer.body.requestId);
+  });
+
   it('believes no header that comes behind the body', async () => {
     const trailers = ['X-Forwarded-For: 203.0.113.7', 'X-API-Key: lk_live_x', `Authorization: Bearer ${TOKEN}`].join(
       '\r\n',
     );
     for (const listener of LISTENERS) {
       const request = `POST ${PATHS[listener]} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\nTrailer: Authorization\r\n\r\n2\r\n{}\r\n0\r\n${trailers}\r\n\r\n`;
-      expect([401, 404]).toContain((await sendRaw(ports[listener], request)).status);
+      expect([401, 405]).toContain((await sendRaw(ports[listener], request)).status);
     }
   });
 

@@ -113,18 +113,19 @@ describe('lists of keys against plain filtering and sorting', () => {
             keys.filter((key) => (to.kind !== 'owners' || to.ownerIds.includes(key.ownerId)) && matches(key, asked)),
             sort,
           );
-          const { ids, total, totalIsCapped } = await lists.slice(
-            conditionOf(asked, to, NOW),
-            orderOf(sort),
-            limit,
-            offset,
-            rows,
-          );
+          const [condition, order] = [conditionOf(asked, to, NOW), orderOf(sort)];
+          const { ids, total, totalIsCapped, next } = await lists.slice(condition, order, limit, offset, rows);
           expect({ total, totalIsCapped }).toEqual({
             total: Math.min(expected.length, MAX_COUNTED_ROWS),
             totalIsCapped: expected.length > MAX_COUNTED_ROWS,
           });
           expect(ids).toEqual(expected.slice(offset, offset + limit));
+          expect(next === null).toBe(expected.length <= offset + limit);
+          if (next !== null) {
+            const behind = await lists.sliceBehind(condition, order, limit, next, rows);
+            expect(behind).toMatchObject({ total, totalIsCapped });
+            expect(behind.ids).toEqual(expected.slice(offset + limit, offset + 2 * limit));
+          }
           seen[expected.length === 0 ? 'empty' : totalIsCapped ? 'long' : 'short'] += 1;
         },
       ),

@@ -104,6 +104,8 @@ describe('lists of keys in PostgreSQL', () => {
 
     it.each([
       ['search', { search: 'bil' }, 'api_key_terms_idx'],
+      ['search in two spellings', { search: 'caf\u00e9' }, 'api_key_terms_idx'],
+      ['search for two characters', { search: '日本' }, 'api_key_pairs_idx'],
       ['tag', { tag: ['a'] }, 'api_key_terms_idx'],
       ['scope', { scope: ['a'] }, 'api_key_terms_idx'],
       ['ownerId', { ownerId: OWNER }, 'api_key_owner_idx'],
