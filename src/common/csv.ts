@@ -1,7 +1,7 @@
 /**
  * What a cell can hold. Lists become one cell, their entries separated by spaces; a JSON list where one has a space.
  */
-export type CsvValue = string | number | boolean | Date | null | readonly string[];
+export type CsvValue = string | number | bigint | boolean | Date | null | readonly string[];
 
 /**
  * Places where a spreadsheet would begin a formula, the full-width forms included, which some of them fold: the start of
@@ -23,7 +23,7 @@ export function csvLine(values: readonly CsvValue[]): string {
 function cell(value: CsvValue): string {
   if (value === null) return '';
   if (value instanceof Date) return value.toISOString();
-  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+  if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean') return String(value);
   const text = typeof value === 'string' ? value : listText(value);
   return `"${text.replace(FORMULA_STARTS, "'").replaceAll('"', '""')}"`;
 }

@@ -194,7 +194,10 @@ describe('Reading usage', () => {
       expect(status).toBe(200);
       const [group, name] = expected();
       expect(body.rows).toEqual([
-        { group, name, requests: 4, inputTokens: 11, outputTokens: 5, totalTokens: 16, costCents: 1.500001 },
+        {
+          ...{ group, name, requests: 4, inputTokens: 11, outputTokens: 5, totalTokens: 16 },
+          ...{ costCents: 1.500001, costMicroCents: '1500001' },
+        },
       ]);
       expect(body.totals).toMatchObject({ requests: 4, costCents: 1.500001 });
     });
@@ -221,16 +224,19 @@ describe('Reading usage', () => {
       expect(body.totals.requests).toBe(4);
     });
 
-    it('keeps the usage of deleted keys, under no owner', async () => {
-      const doomed = (await app.post('/api-keys', { token: admin })).body.apiKey.id as string;
+    it('keeps the usage of deleted keys, their owners and names', async () => {
+      const doomed = (await app.post('/api-keys', { token: ada.token, body: { name: 'Doomed' } })).body.apiKey
+        .id as string;
       await app.dataSource.query(`INSERT INTO usage_rollup_hour VALUES ($1, '2026-05-01T10:00:00Z', '', 9, 0, 0, 0)`, [
         doomed,
       ]);
       await app.dataSource.query('DELETE FROM api_key WHERE id = $1', [doomed]);
       const rows = async (groupBy: string) =>
         (await summary(`groupBy=${groupBy}&from=2026-05-01&to=2026-05-02`)).body.rows;
-      expect(await rows('owner')).toEqual([expect.objectContaining({ group: null, name: null, requests: 9 })]);
-      expect(await rows('key')).toEqual([expect.objectContaining({ group: doomed, name: null, requests: 9 })]);
+      expect(await rows('owner')).toEqual([
+        expect.objectContaining({ group: ada.id, name: expect.any(String), requests: 9 }),
+      ]);
+      expect(await rows('key')).toEqual([expect.objectContaining({ group: doomed, name: 'Doomed', requests: 9 })]);
     });
 
     it.each([
