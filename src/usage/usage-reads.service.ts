@@ -4,11 +4,12 @@ import type { KnownCaller } from '../access/caller.js';
 import type { ApiKeyView } from '../api-keys/api-key.view.js';
 import { ApiKeysService } from '../api-keys/api-keys.service.js';
 import { Clock } from '../common/clock.js';
-import { type CsvValue, csvLine } from '../common/csv.js';
+import { type CsvValue, csvHeader, csvLine } from '../common/csv.js';
 import { MICRO_CENTS_PER_CENT, centsFromMicroCents } from '../common/money.js';
 import { findBudget } from '../quotas/budget-reader.js';
+import { Quotas } from '../quotas/quotas.service.js';
 import type { Sql } from '../quotas/sql.js';
-import { readWindows } from '../quotas/window-reader.js';
+import { readWindows, resetSecondsOf } from '../quotas/window-reader.js';
 import { DAY_MS, HOUR_MS, type RangeRules, rangeOf, stepsOf, type TimeRange } from './time-range.js';
 import { dayText, TimeZone } from './time-zone.js';
 import type { RefusalsQuery, SummaryGroup, UsageSeriesQuery, UsageSummaryQuery } from './usage-reads.dto.js';
@@ -51,6 +52,7 @@ export class UsageReadsService {
     private readonly keys: ApiKeysService,
     private readonly usage: UsageRepository,
     private readonly clock: Clock,
+    private readonly quotas: Quotas,
     manager: EntityManager,
   ) {
     this.sql = (text, values) => manager.query(text, [...values]);
@@ -132,7 +134,7 @@ export class UsageReadsService {
       ];
       return csvLine([...cells, centsText(sums.costMicroCents)]);
     });
-    return csvLine(CSV_COLUMNS) + lines.join('');
+    return csvHeader(CSV_COLUMNS) + lines.join('');
   }
 
   /** What a summary is about. Rollups are by the hour of UTC, and know keys and models alone. */
@@ -163,18 +165,20 @@ export class UsageReadsService {
       window,
       limit,
       remaining,
-      resetSeconds: Math.ceil(resetMs / 1000),
+      resetSeconds: resetSecondsOf(window, resetMs),
     }));
   }
 
   private async budgetOf(keyId: string): Promise<KeyBudgetView | null> {
-    const budget = await findBudget(this.sql, keyId);
+    const budget = await findBudget(this.sql, keyId, this.quotas.unusedOf(keyId));
     return (
       budget && {
         type: budget.type,
         limitCents: centsFromMicroCents(budget.limit),
         spentCents: centsFromMicroCents(budget.spent),
+        spentMicroCents: budget.spent.toString(),
         heldCents: centsFromMicroCents(budget.held),
+        setAsideCents: centsFromMicroCents(budget.setAside),
         remainingCents: centsFromMicroCents(budget.remaining),
         periodStart: budget.periodStart,
         periodEnd: budget.periodEnd,

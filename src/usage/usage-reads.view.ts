@@ -24,7 +24,7 @@ export class KeyRateLimitView {
   /** What is left. Permits that replicas have in hand count as used. */
   remaining: number;
 
-  /** Until the window is whole again, if nothing more is used. */
+  /** Until the window is whole again, if nothing more is used; at most the length of the window. */
   resetSeconds: number;
 }
 
@@ -38,9 +38,19 @@ export class KeyBudgetView {
   /** What has been charged, reported costs beyond the limit included. */
   spentCents: number;
 
-  /** What is reserved, and what replicas have in hand for the next calls. */
+  /**
+   * The same in millionths of a cent, exact at any size.
+   * @example "12034000"
+   */
+  spentMicroCents: string;
+
+  /** What is reserved. For a second after a call, also what other replicas than this one have set aside. */
   heldCents: number;
 
+  /** What this replica has set aside for the next calls; a part of `remainingCents`. */
+  setAsideCents: number;
+
+  /** What is neither spent nor held. */
   remainingCents: number;
 
   /** First day of the month, or null: a total budget. */
