@@ -20,6 +20,14 @@ export function csvLine(values: readonly CsvValue[]): string {
   return `${values.map(cell).join(',')}\r\n`;
 }
 
+/**
+ * The first line of a CSV document. The byte order mark before it tells spreadsheets that the document is UTF-8; without
+ * it they take names beyond ASCII for another encoding.
+ */
+export function csvHeader(names: readonly string[]): string {
+  return `\uFEFF${csvLine(names)}`;
+}
+
 function cell(value: CsvValue): string {
   if (value === null) return '';
   if (value instanceof Date) return value.toISOString();
