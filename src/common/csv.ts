@@ -1,7 +1,7 @@
 /**
  * What a cell can hold. Lists become one cell, their entries separated by spaces; a JSON list where one has a space.
  */
-export type CsvValue = string | number | boolean | Date | null | readonly string[];
+export type CsvValue = string | number | bigint | boolean | Date | null | readonly string[];
 
 /**
  * Places where a spreadsheet would begin a formula, the full-width forms included, which some of them fold: the start of
@@ -20,10 +20,18 @@ export function csvLine(values: readonly CsvValue[]): string {
   return `${values.map(cell).join(',')}\r\n`;
 }
 
+/**
+ * The first line of a CSV document. The byte order mark before it tells spreadsheets that the document is UTF-8; without
+ * it they take names beyond ASCII for another encoding.
+ */
+export function csvHeader(names: readonly string[]): string {
+  return `\uFEFF${csvLine(names)}`;
+}
+
 function cell(value: CsvValue): string {
   if (value === null) return '';
   if (value instanceof Date) return value.toISOString();
-  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+  if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean') return String(value);
   const text = typeof value === 'string' ? value : listText(value);
   return `"${text.replace(FORMULA_STARTS, "'").replaceAll('"', '""')}"`;
 }

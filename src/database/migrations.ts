@@ -17,6 +17,8 @@ import { Floods1790000001500 } from './migrations/1790000001500-floods.js';
 import { SecondFactor1790000001600 } from './migrations/1790000001600-second-factor.js';
 import { VerifiedAddresses1790000001700 } from './migrations/1790000001700-verified-addresses.js';
 import { TotalsThatCannotBreak1790000001800 } from './migrations/1790000001800-totals-that-cannot-break.js';
+import { VersionsOfKeys1790000001900 } from './migrations/1790000001900-versions-of-keys.js';
+import { EventsByKey1790000002000 } from './migrations/1790000002000-events-by-key.js';
 import { ShortSearches1790000002300 } from './migrations/1790000002300-short-searches.js';
 
 /** All migrations, oldest first. */
@@ -40,5 +42,7 @@ export const migrations = [
   SecondFactor1790000001600,
   VerifiedAddresses1790000001700,
   TotalsThatCannotBreak1790000001800,
+  VersionsOfKeys1790000001900,
+  EventsByKey1790000002000,
   ShortSearches1790000002300,
 ];

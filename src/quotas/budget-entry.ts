@@ -26,6 +26,8 @@ export class BudgetEntry {
   /** Smallest need that was refused, and until when that is remembered. */
   private refusedNeed = 0n;
   private refusedUntilMs = 0;
+  /** When a reservation of this account was last seen to end: what was asked for before may have missed it. */
+  freedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(readonly account: Account) {}
 
@@ -53,6 +55,11 @@ export class BudgetEntry {
 
   isRefused(need: bigint, nowMs: number): boolean {
     return nowMs < this.refusedUntilMs && need >= this.refusedNeed;
+  }
+
+  forgetRefusal(nowMs: number): void {
+    this.freedAtMs = nowMs;
+    this.refusedUntilMs = 0;
   }
 
   forgetKnowledge(): void {

@@ -1,5 +1,6 @@
 import type { BudgetType, Period } from './authority.js';
 import { monthEnd } from './period.js';
+import type { UnusedLease } from './ledger.js';
 import type { Sql } from './sql.js';
 
 /** A budget as it stands in the database; amounts are micro-cents. */
@@ -8,8 +9,10 @@ export interface BudgetStanding {
   readonly limit: bigint;
   /** All that was charged, beyond the limit too. */
   readonly spent: bigint;
-  /** Reserved, or in the hands of replicas for the next calls. */
+  /** Reserved; also what other replicas have in hand for the next calls, which is for a second after a call. */
   readonly held: bigint;
+  /** What this replica has in hand for the next calls. */
+  readonly setAside: bigint;
   /** What can still be granted; never below 0. */
   readonly remaining: bigint;
   readonly periodStart: Date | null;
@@ -22,23 +25,34 @@ interface BudgetRow {
   readonly month: Period;
   readonly spent: string;
   readonly leased: string;
+  readonly unused: string;
 }
 
 /**
  * The active budget of a key, by the clock of the database, or null: unlimited, or no such key. A month that nobody
  * has used yet has no account and stands at nothing. Takes no lock.
+ *
+ * @param unused what no reservation holds of the leases in this replica's memory
  */
-export async function findBudget(sql: Sql, keyId: string): Promise<BudgetStanding | null> {
+export async function findBudget(
+  sql: Sql,
+  keyId: string,
+  unused: readonly UnusedLease[],
+): Promise<BudgetStanding | null> {
   const [row] = (await sql(
     `SELECT k.budget_type AS type, k.budget_limit_micro_cents AS limit_micro_cents, quota_month(quota_clock()) AS month,
-            coalesce(a.spent_micro_cents, 0) AS spent, coalesce(a.leased_micro_cents, 0) AS leased
+            coalesce(a.spent_micro_cents, 0) AS spent, coalesce(a.leased_micro_cents, 0) AS leased,
+            coalesce((SELECT sum(least(u.amount, l.granted_micro_cents - l.settled_micro_cents))
+                        FROM unnest($2::uuid[], $3::bigint[]) AS u(id, amount)
+                        JOIN budget_lease l ON l.id = u.id AND l.key_id = a.key_id AND l.period = a.period), 0) AS unused
        FROM api_key k
        LEFT JOIN budget_account a ON a.key_id = k.id AND a.period = CASE k.budget_type WHEN 'total' THEN 'total' ELSE quota_month(quota_clock()) END
       WHERE k.id = $1 AND k.budget_limit_micro_cents IS NOT NULL`,
-    [keyId],
+    [keyId, unused.map(({ leaseId }) => leaseId), unused.map(({ amount }) => amount.toString())],
   )) as unknown as BudgetRow[];
   if (row === undefined) return null;
-  const [limit, spent, held] = [BigInt(row.limit_micro_cents), BigInt(row.spent), BigInt(row.leased)];
+  const [limit, spent, setAside] = [BigInt(row.limit_micro_cents), BigInt(row.spent), BigInt(row.unused)];
+  const held = BigInt(row.leased) - setAside;
   const left = limit - spent - held;
   const isMonthly = row.type === 'monthly';
   return {
@@ -46,6 +60,7 @@ export async function findBudget(sql: Sql, keyId: string): Promise<BudgetStandin
     limit,
     spent,
     held,
+    setAside,
     remaining: left > 0n ? left : 0n,
     periodStart: isMonthly ? new Date(`${row.month}T00:00:00Z`) : null,
     periodEnd: isMonthly ? new Date(monthEnd(row.month)) : null,

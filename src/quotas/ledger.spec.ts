@@ -398,7 +398,31 @@ describe('a ledger', () => {
       limit: 50,
       remaining: 49,
     });
-    stage.ledger.observe({ id: KEY, type: 'total' }, { period: 'total', limit: 1_000_000n, spent: 7n, leased: 0n });
-    expect(stage.ledger.findBudget({ id: KEY, type: 'total' })).toMatchObject({ spent: 7n });
+  });
+
+  it('tells what reservations hold apart from what it has set aside', async () => {
+    for (let calls = 0; calls < 20; calls++) await stage.admit({ reserve: 10n });
+    const { leased } = [...stage.model.accounts.values()][0]!;
+    const unused = stage.ledger.unusedOf(KEY).reduce((sum, { amount }) => sum + amount, 0n);
+    expect(unused).toBeGreaterThan(0n);
+    expect(leased - unused).toBe(200n);
+    expect(stage.ledger.findBudget({ id: KEY, type: 'total' })?.leased).toBe(200n);
+  });
+
+  it('asks again after a refusal once something was freed, also where the refusal was under way', async () => {
+    const all = { reserve: 1_000_000n };
+    await stage.admit(all);
+    expect(await stage.admit({ reserve: 10n })).toMatchObject({ code: 'BUDGET_EXCEEDED' });
+    const asked = stage.calls.length;
+    expect(await stage.admit({ reserve: 10n })).toMatchObject({ code: 'BUDGET_EXCEEDED' });
+    expect(stage.calls.length).toBe(asked);
+    stage.ledger.noteFreed(KEY);
+    const underWay = stage.admit({ reserve: 10n });
+    expect(stage.calls.length).toBe(asked + 1);
+    await stage.pass(2);
+    stage.ledger.noteFreed(KEY);
+    expect(await underWay).toMatchObject({ code: 'BUDGET_EXCEEDED' });
+    await stage.admit({ reserve: 10n });
+    expect(stage.calls.length).toBe(asked + 2);
   });
 });

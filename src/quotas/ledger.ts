@@ -46,6 +46,12 @@ export interface LedgerOptions {
   readonly shareReplicas: number | null;
 }
 
+/** What no reservation holds of a lease, in micro-cents. */
+export interface UnusedLease {
+  readonly leaseId: string;
+  readonly amount: bigint;
+}
+
 /** What a replica with nothing configured uses. */
 export const LEDGER_DEFAULTS: Omit<LedgerOptions, 'replicaId'> = {
   acquireTimeoutMs: 1_000,
@@ -190,12 +196,24 @@ export class Ledger implements AcquireHandler {
     this.pump.resume();
   }
 
-  /** A newer state of an account, as a settle on this replica has seen it. */
-  observe(account: Account, state: BudgetState): void {
-    const entry = this.bookOf(account).get(account.id);
-    if (entry?.known?.period !== state.period) return;
-    const { period, limit, spent, leased } = state;
-    entry.known = { period, limit, spent, leased, monthEndsInMs: entry.known.monthEndsInMs };
+  /**
+   * A reservation of this account has ended, as a commit of this replica has shown: what was refused before may be
+   * granted. Refusals of calls that are under way are older, and are not remembered either.
+   */
+  noteFreed(accountId: string): void {
+    const nowMs = this.clock.monotonicMs();
+    this.totals.get(accountId)?.forgetRefusal(nowMs);
+    this.monthlies.get(accountId)?.forgetRefusal(nowMs);
+  }
+
+  /** What no reservation holds of the leases of an account in this memory. */
+  unusedOf(accountId: string): UnusedLease[] {
+    const nowMs = this.clock.monotonicMs();
+    return [this.totals.get(accountId), this.monthlies.get(accountId)].flatMap((entry) =>
+      (entry?.leases ?? [])
+        .filter(({ remaining, deadlineMs }) => remaining > 0n && nowMs < deadlineMs)
+        .map(({ id, remaining }) => ({ leaseId: id, amount: remaining })),
+    );
   }
 
   /** What is known of a window, or null before the first acquire. */
@@ -208,10 +226,14 @@ export class Ledger implements AcquireHandler {
     return { limit: window.limit, remaining, resetMs: Math.max(0, entry.resetMs - (nowMs - entry.knownAtMs)) };
   }
 
-  /** What is known of a budget, or null before the first acquire. */
+  /** What is known of a budget, or null before the first acquire. What this memory has not given away is not leased. */
   findBudget(account: Account): BudgetState | null {
-    const known = this.bookOf(account).get(account.id)?.known;
-    return known ? { period: known.period, limit: known.limit, spent: known.spent, leased: known.leased } : null;
+    const entry = this.bookOf(account).get(account.id);
+    if (!entry?.known) return null;
+    const { period, limit, spent, leased } = entry.known;
+    let reserved = leased;
+    for (const lease of entry.leases) if (lease.period === period) reserved -= lease.remaining;
+    return { period, limit, spent, leased: reserved > 0n ? reserved : 0n };
   }
 
   /** Queue depths, for metrics and bounds. */
@@ -530,7 +552,8 @@ export class Ledger implements AcquireHandler {
         waiter.refusal ??= unavailable(1_000);
         return;
       }
-      entry.rememberRefusal(waiter.request.reserve, nowMs + this.options.refusalMs, nowMs);
+      if (call.sentMs >= entry.freedAtMs)
+        entry.rememberRefusal(waiter.request.reserve, nowMs + this.options.refusalMs, nowMs);
       waiter.refusal ??= budgetExceeded(entry);
     });
     if (grant.slice === 0n) return null;

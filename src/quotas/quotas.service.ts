@@ -15,7 +15,7 @@ import { ClockWatch } from './clock-watch.js';
 import { FutureLeases } from './future-leases.js';
 import type { KeyLimits } from './key-limits.js';
 import { GrantMemory } from './grant-memory.js';
-import { Ledger } from './ledger.js';
+import { Ledger, type UnusedLease } from './ledger.js';
 import { monthOf } from './period.js';
 import { PostgresAuthority } from './postgres-authority.js';
 import { QuotaConnections } from './quota-connections.js';
@@ -200,6 +200,16 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
   /** What is known of a budget, as of the last acquire; null before the first. */
   findBudget(account: Account): BudgetState | null {
     return this.ledger.findBudget(account);
+  }
+
+  /** A reservation of this account has ended, in a commit of this replica. */
+  noteFreed(accountId: string): void {
+    this.ledger.noteFreed(accountId);
+  }
+
+  /** What no reservation holds of the leases that this replica has of an account. */
+  unusedOf(accountId: string): UnusedLease[] {
+    return this.ledger.unusedOf(accountId);
   }
 
   /** A change of this key was applied here; null: of any key. */

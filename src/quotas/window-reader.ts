@@ -45,6 +45,14 @@ export async function readWindows(
   return names.map((window) => standingOf(window, limits[window]!, row));
 }
 
+/**
+ * Seconds until a window is whole again, at most as many as it has. Permits that a replica was granted for the next
+ * seconds are counted when they would be used last, which is up to two seconds later.
+ */
+export function resetSecondsOf(window: WindowName, resetMs: number): number {
+  return Math.ceil(Math.min(resetMs, RING_SHAPES[window].lengthMs) / 1000);
+}
+
 function standingOf(window: WindowName, limit: number, row: WindowsRow | undefined): WindowStanding {
   if (row === undefined) return { window, limit, remaining: limit, resetMs: 0 };
   const clockMs = Number(row.clock_ms);

@@ -48,6 +48,27 @@ const USAGE: readonly Comparison[] = [
            WHERE ${row('r')} <> ${row('e')}`,
   },
   {
+    // Reports by owner and tag rest on it: what a rollup has of other versions than its own.
+    check: 'versions in rollups = Σ events',
+    sql: `SELECT concat_ws(' ', key_id, hour, model, version_id) AS subject, ${row('m')}::text AS found, ${row('e')}::text AS expected
+            FROM usage_rollup_moved m
+            FULL JOIN (SELECT v.key_id, r.hour, v.model, v.version_id, ${AMOUNTS.map((name) => `sum(v.${name}) AS ${name}`).join(', ')}
+                         FROM usage_event v
+                         JOIN usage_rollup_hour r ON r.key_id = v.key_id AND r.hour = date_trunc('hour', v.received_at, 'UTC')
+                              AND r.model = v.model
+                        WHERE v.version_id IS DISTINCT FROM r.version_id AND v.version_id IS NOT NULL GROUP BY 1, 2, 3, 4) e
+                 USING (key_id, hour, model, version_id)
+           WHERE ${row('m')} <> ${row('e')}`,
+  },
+  {
+    check: 'every key has the version that it is',
+    sql: `SELECT k.id::text AS subject, coalesce(v.found, 'none') AS found, ROW(k.owner_id, k.name, k.tags)::text AS expected
+            FROM api_key k
+            LEFT JOIN LATERAL (SELECT ROW(owner_id, name, tags)::text AS found FROM key_version
+                                WHERE key_id = k.id ORDER BY id DESC LIMIT 1) v ON true
+           WHERE v.found IS DISTINCT FROM ROW(k.owner_id, k.name, k.tags)::text`,
+  },
+  {
     // Ids are swept after 35 days, events never: the last 34 are compared.
     check: 'every event has its id, every id one event',
     sql: `SELECT concat_ws(' ', key_id, caller_id, encode(id_hash, 'hex')) AS subject,

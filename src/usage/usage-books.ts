@@ -19,7 +19,7 @@ export interface BookRow {
 }
 
 const TEXT = `SELECT entry, outcome, is_late, excess, encode(payload_hash, 'hex') AS payload_hash
-  FROM usage_book_2(${Array.from({ length: 25 }, (_, index) => `$${index + 1}`).join(', ')})`;
+  FROM usage_book_3(${Array.from({ length: 26 }, (_, index) => `$${index + 1}`).join(', ')})`;
 
 /** Amounts of the settings, in micro-cents. */
 export interface BookTerms {
@@ -33,17 +33,19 @@ export interface BookTerms {
  * The statement that books a batch in one transaction; its rows are {@link BookRow}s. No two entries may have the same
  * id.
  *
- * @see src/database/functions/usage_book_2.sql
+ * @see src/database/functions/usage_book_3.sql
  */
 export function bookStatement(entries: readonly BookEntry[], { defaultHold, ceiling }: BookTerms): QueryConfig {
-  const ofReport = (pick: (report: UsageReport) => string | number | null) => (entry: BookEntry) =>
-    entry.kind === 'usage' ? pick(entry.report) : null;
+  const ofReport =
+    <Value extends string | number>(pick: (report: UsageReport) => Value | null) =>
+    (entry: BookEntry) =>
+      entry.kind === 'usage' ? pick(entry.report) : null;
   const holds = entries.flatMap((entry, index) =>
     (reservationOf(entry)?.holds ?? []).map((hold) => ({ ...hold, event: index + 1 })),
   );
   const overCeiling = entries.flatMap((entry, index) => (isOverCeiling(entry, ceiling) ? [index + 1] : []));
   return {
-    name: 'book-usage-2',
+    name: 'book-usage-3',
     text: TEXT,
     values: [
       plainArray(entries, (entry) => (entry.kind === 'usage' ? entry.report.keyId : entry.reservation.keyId)),
@@ -88,6 +90,11 @@ export function bookStatement(entries: readonly BookEntry[], { defaultHold, ceil
       plainArray(
         entries,
         ofReport(({ occurredAt }) => occurredAt?.toISOString() ?? null),
+      ),
+      // A list of lists of different lengths is none in PostgreSQL: each is the text of one. Tags need no quotes in it.
+      textArray(
+        entries,
+        ofReport(({ tags }) => (tags.length === 0 ? null : `{${tags.join(',')}}`)),
       ),
     ],
   };

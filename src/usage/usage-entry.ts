@@ -19,6 +19,8 @@ export interface UsageReport {
   readonly statusCode: number | null;
   readonly latencyMs: number | null;
   readonly occurredAt: Date | null;
+  /** Each once, in the order of their characters; empty: none. */
+  readonly tags: readonly string[];
 }
 
 /** One event on its way into the books. */
@@ -135,6 +137,8 @@ function payloadOf(report: UsageReport): string {
     report.statusCode,
     report.latencyMs,
     report.occurredAt,
+    // Form 2.
+    ...(report.tags.length > 0 ? [report.tags] : []),
   ]);
 }
 

@@ -127,6 +127,7 @@ describe('A reported event', () => {
       statusCode: null,
       latencyMs: null,
       occurredAt: null,
+      tags: [],
     };
     expect(readOf({ id: 'a', apiKeyId: KEY, reservationId: null, ...nulls })).toEqual(
       readOf({ id: 'a', apiKeyId: KEY }),
@@ -167,6 +168,7 @@ describe('A reported event', () => {
       statusCode: null,
       latencyMs: null,
       occurredAt: null,
+      tags: [],
     });
     expect(report.model).toBe(`gpt-4o${'x'.repeat(122)}`);
     expect([...labelsCut].sort()).toEqual(Object.keys(wrong).sort());

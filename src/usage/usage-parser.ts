@@ -2,9 +2,11 @@ import type { FieldError } from '../common/domain-error.js';
 import { CHATBOT, CHATBOT_CHARACTERS } from '../common/grammars/chatbot.js';
 import { ENDPOINT, ENDPOINT_CHARACTERS } from '../common/grammars/endpoint.js';
 import { EVENT_ID } from '../common/grammars/event-id.js';
+import { isOf } from '../common/grammars/grammar.js';
 import { cutToLine } from '../common/grammars/line.js';
 import { MODEL, MODEL_CHARACTERS } from '../common/grammars/model.js';
 import { RESERVATION_ID } from '../common/grammars/reservation-id.js';
+import { TAG } from '../common/grammars/tag.js';
 import { UUID } from '../common/grammars/uuid.js';
 import { instantFrom } from '../common/instant.js';
 import { compileSchema, withoutNulls } from '../common/json-schema.js';
@@ -23,6 +25,8 @@ const MAX_ERRORS_OF_EVENT = 10;
 const MAX_REQUESTS = 1_000_000;
 const MAX_TOKENS = 1_000_000_000;
 const MAX_LATENCY_MS = 86_400_000;
+/** Tags of one event. */
+const MAX_TAGS = 8;
 
 const checkEnvelope = compileSchema({
   type: 'object',
@@ -49,17 +53,22 @@ const checkEvent = compileSchema({
     statusCode: { type: 'integer', minimum: 100, maximum: 599 },
     latencyMs: { type: 'number', minimum: 0, maximum: MAX_LATENCY_MS },
     occurredAt: { type: 'string', maxLength: 40 },
+    tags: { type: 'array', maxItems: MAX_TAGS },
   },
 });
 
 /** What is left of a label that is wrong; undefined where nothing is. */
-type Cut = (value: unknown) => string | undefined;
+type Cut = (value: unknown, context: ParserContext) => string | readonly string[] | undefined;
 
 const cutTo =
   (characters: number): Cut =>
   (value) =>
     cutToLine(value, characters) ?? undefined;
 const dropped: Cut = () => undefined;
+const rightTags: Cut = (value, context) => {
+  const right = Array.isArray(value) ? value.filter((tag) => isOf(TAG, tag) && !isShown(tag, context)) : [];
+  return right.length === 0 ? undefined : right.slice(0, MAX_TAGS);
+};
 
 /**
  * The members that say nothing of money or of whose it is. With a reservation they never keep it from being settled.
@@ -74,6 +83,7 @@ const LABELS = new Map<string, Cut>([
   ['statusCode', dropped],
   ['latencyMs', dropped],
   ['occurredAt', dropped],
+  ['tags', rightTags],
 ]);
 
 /** What is kept of an event as it was written. */
@@ -94,6 +104,7 @@ interface RawEvent {
   readonly statusCode?: number;
   readonly latencyMs?: number;
   readonly occurredAt?: string;
+  readonly tags?: readonly string[];
 }
 
 /** What the parser needs to know of the world. */
@@ -128,6 +139,7 @@ export type ParsedEvent = ReadEvent | InvalidEvent;
 export type Parsed<Event> = { readonly events: readonly Event[] } | { readonly errors: readonly FieldError[] };
 
 const NO_LABELS: readonly string[] = Object.freeze([]);
+const NO_TAGS: readonly string[] = NO_LABELS;
 
 /** Turns the body of a report into events. */
 export function parseReports(body: unknown, context: ParserContext): Parsed<ParsedEvent> {
@@ -149,7 +161,7 @@ export function parseEvent(event: unknown, context: ParserContext): ParsedEvent 
 }
 
 function readEvent(event: unknown, context: ParserContext): ParsedEvent {
-  const wrong = [...checkEvent(event), ...shownSecrets(event, context)];
+  const wrong = [...checkEvent(event), ...shownSecrets(event, context), ...wrongTags(event, context)];
   if (wrong.length === 0) return reportOf(event as RawEvent, context, NO_LABELS);
   const cut = cutLabels(event, wrong, context);
   return cut === null ? invalid(event, wrong, context) : reportOf(cut.event, context, cut.labels);
@@ -163,11 +175,13 @@ function cutLabels(
   wrong: readonly FieldError[],
   context: ParserContext,
 ): { event: RawEvent; labels: string[] } | null {
-  const names = [...new Set(wrong.map(({ path }) => path))];
+  // A tag is named by its place; what is cut is the list.
+  const names = [...new Set(wrong.map(({ path }) => path.replace(/^tags\..*/, 'tags')))];
   if (!names.every((name) => LABELS.has(name))) return null;
   const { reservationId, ...members } = event as RawEvent;
   if (reservationId === undefined || openOwn(reservationId, context) === null) return null;
-  const cut = (name: string, value: unknown) => (isShown(value, context) ? undefined : LABELS.get(name)!(value));
+  const cut = (name: string, value: unknown) =>
+    isShown(value, context) ? undefined : LABELS.get(name)!(value, context);
   const kept = Object.entries(members).map(
     ([name, value]) => [name, names.includes(name) ? cut(name, value) : value] as const,
   );
@@ -210,6 +224,7 @@ function reportOf(event: RawEvent, context: ParserContext, labelsCut: readonly s
     statusCode: event.statusCode ?? null,
     latencyMs: event.latencyMs ?? null,
     occurredAt,
+    tags: event.tags === undefined ? NO_TAGS : [...new Set(event.tags)].sort(),
   };
   return { id: event.id, report, labelsCut: cut };
 }
@@ -226,6 +241,16 @@ function shownSecrets(event: unknown, context: ParserContext): FieldError[] {
     path,
     message: 'must not contain an API key',
   }));
+}
+
+/** Not by the schema, which would name each tag of a list of any length. */
+function wrongTags(event: unknown, context: ParserContext): FieldError[] {
+  const { tags } = (event ?? {}) as { tags?: unknown };
+  if (!Array.isArray(tags)) return [];
+  return tags.slice(0, MAX_TAGS).flatMap((tag: unknown, at) => {
+    if (!isOf(TAG, tag)) return { path: `tags.${at}`, message: TAG.sentence };
+    return isShown(tag, context) ? { path: `tags.${at}`, message: 'must not contain an API key' } : [];
+  });
 }
 
 function isShown(value: unknown, { showsSecret }: ParserContext): boolean {

@@ -2,7 +2,17 @@ import { IsIn, IsString, MaxLength } from 'class-validator';
 import { IfPresent, IsId } from '../common/validators.js';
 
 /** By what a summary can be grouped. */
-export const SUMMARY_GROUPS = ['day', 'owner', 'tag', 'model', 'key'] as const;
+export const SUMMARY_GROUPS = [
+  'day',
+  'owner',
+  'tag',
+  'model',
+  'key',
+  'callTag',
+  'chatbot',
+  'endpoint',
+  'status',
+] as const;
 
 /** One of them. */
 export type SummaryGroup = (typeof SUMMARY_GROUPS)[number];
@@ -10,7 +20,7 @@ export type SummaryGroup = (typeof SUMMARY_GROUPS)[number];
 /** A stretch of time. */
 class RangeQuery {
   /**
-   * Start, an instant or a day in UTC; widened to a whole step.
+   * Start, an instant or a day; rounded down to a whole step.
    * @example "2026-11-01"
    */
   @IfPresent()
@@ -19,7 +29,8 @@ class RangeQuery {
   from?: string;
 
   /**
-   * End; does not belong to the range. Absent: now.
+   * End, rounded down as the start is; does not belong to the range, so that ranges which meet share nothing. Absent: the
+   * end of the running step.
    * @example "2026-12-01"
    */
   @IfPresent()
@@ -28,8 +39,20 @@ class RangeQuery {
   to?: string;
 }
 
+/** A stretch of time by the clocks of a zone. */
+class ZonedRangeQuery extends RangeQuery {
+  /**
+   * Whose days and hours are meant, by its name in the IANA database. Absent: UTC.
+   * @example "Europe/Berlin"
+   */
+  @IfPresent()
+  @IsString()
+  @MaxLength(64)
+  timeZone?: string;
+}
+
 /** Usage of a key over time. */
-export class UsageSeriesQuery extends RangeQuery {
+export class UsageSeriesQuery extends ZonedRangeQuery {
   /** `hour`: up to 31 days, by default the last 24 hours. `day`: up to 400 days, by default the last 30. */
   @IfPresent()
   @IsIn(['hour', 'day'])
@@ -42,8 +65,10 @@ export class UsageSeriesQuery extends RangeQuery {
 }
 
 /** Usage over all keys. */
-export class UsageSummaryQuery extends RangeQuery {
-  /** Absent: `day`. */
+export class UsageSummaryQuery extends ZonedRangeQuery {
+  /**
+   * `tag`: of keys. `callTag`, `chatbot`, `endpoint`, `status`: of reported events, in up to 35 days. Absent: `day`.
+   */
   @IfPresent()
   @IsIn(SUMMARY_GROUPS)
   groupBy?: SummaryGroup;

@@ -4,14 +4,17 @@ import type { KnownCaller } from '../access/caller.js';
 import type { ApiKeyView } from '../api-keys/api-key.view.js';
 import { ApiKeysService } from '../api-keys/api-keys.service.js';
 import { Clock } from '../common/clock.js';
-import { type CsvValue, csvLine } from '../common/csv.js';
+import { type CsvValue, csvHeader, csvLine } from '../common/csv.js';
 import { MICRO_CENTS_PER_CENT, centsFromMicroCents } from '../common/money.js';
 import { findBudget } from '../quotas/budget-reader.js';
+import { Quotas } from '../quotas/quotas.service.js';
 import type { Sql } from '../quotas/sql.js';
-import { readWindows } from '../quotas/window-reader.js';
-import { DAY_MS, HOUR_MS, rangeOf, stepsOf } from './time-range.js';
-import type { RefusalsQuery, UsageSeriesQuery, UsageSummaryQuery } from './usage-reads.dto.js';
+import { readWindows, resetSecondsOf } from '../quotas/window-reader.js';
+import { DAY_MS, HOUR_MS, type RangeRules, rangeOf, stepsOf, type TimeRange } from './time-range.js';
+import { dayText, TimeZone } from './time-zone.js';
+import type { RefusalsQuery, SummaryGroup, UsageSeriesQuery, UsageSummaryQuery } from './usage-reads.dto.js';
 import {
+  countOf,
   type KeyBudgetView,
   type KeyUsageView,
   type KeyRateLimitView,
@@ -22,19 +25,21 @@ import {
   UsageTotalsView,
 } from './usage-reads.view.js';
 import { lineOf, linesByModel } from './usage-series.js';
-import { UsageRepository } from './usage.repository.js';
+import { type GroupSums, GROUPS_OF_EVENTS, type SumSource, UsageRepository } from './usage.repository.js';
 
 /** Groups in a JSON answer, and lines of a CSV file. */
 const MAX_ROWS = 1_000;
 const MAX_CSV_ROWS = 100_000;
 
-const SERIES_RANGES = {
-  hour: { stepMs: HOUR_MS, defaultMs: DAY_MS, maxMs: 31 * DAY_MS },
-  day: { stepMs: DAY_MS, defaultMs: 30 * DAY_MS, maxMs: 400 * DAY_MS },
-} as const;
-const SUMMARY_RANGE = { stepMs: HOUR_MS, defaultMs: 30 * DAY_MS, maxMs: 400 * DAY_MS } as const;
+const SERIES_RANGES: Record<'hour' | 'day', RangeRules> = {
+  hour: { step: 'hour', defaultMs: DAY_MS, maxMs: 31 * DAY_MS },
+  day: { step: 'day', defaultMs: 30 * DAY_MS, maxMs: 400 * DAY_MS },
+};
+const SUMMARY_RANGE: RangeRules = { step: 'hour', defaultMs: 30 * DAY_MS, maxMs: 400 * DAY_MS };
+/** So much is summed up from single events. */
+const EVENTS_RANGE: RangeRules = { ...SUMMARY_RANGE, maxMs: 35 * DAY_MS };
 /** So far back refusals are kept. */
-const REFUSALS_RANGE = { stepMs: 60_000, defaultMs: DAY_MS, maxMs: 35 * DAY_MS } as const;
+const REFUSALS_RANGE: RangeRules = { step: 'minute', defaultMs: DAY_MS, maxMs: 35 * DAY_MS };
 
 const CSV_COLUMNS = ['group', 'name', 'requests', 'inputTokens', 'outputTokens', 'totalTokens', 'costCents'];
 
@@ -47,6 +52,7 @@ export class UsageReadsService {
     private readonly keys: ApiKeysService,
     private readonly usage: UsageRepository,
     private readonly clock: Clock,
+    private readonly quotas: Quotas,
     manager: EntityManager,
   ) {
     this.sql = (text, values) => manager.query(text, [...values]);
@@ -59,14 +65,15 @@ export class UsageReadsService {
     const { VALID: accepted = 0, ...refusals } = Object.fromEntries(verdictsToday);
     return {
       apiKeyId: key.id,
-      totalRequests: total.requests,
-      totalTokens: total.inputTokens + total.outputTokens,
+      totalRequests: countOf(total.requests),
+      totalTokens: countOf(total.inputTokens + total.outputTokens),
       totalCostCents: centsFromMicroCents(total.costMicroCents),
-      requestsToday: today.requests,
-      tokensToday: today.inputTokens + today.outputTokens,
+      totalCostMicroCents: total.costMicroCents.toString(),
+      requestsToday: countOf(today.requests),
+      tokensToday: countOf(today.inputTokens + today.outputTokens),
       costTodayCents: centsFromMicroCents(today.costMicroCents),
-      requestsThisHour: thisHour.requests,
-      tokensThisHour: thisHour.inputTokens + thisHour.outputTokens,
+      requestsThisHour: countOf(thisHour.requests),
+      tokensThisHour: countOf(thisHour.inputTokens + thisHour.outputTokens),
       costThisHourCents: centsFromMicroCents(thisHour.costMicroCents),
       acceptedVerifiesToday: accepted,
       refusalsToday: refusals,
@@ -76,33 +83,38 @@ export class UsageReadsService {
     };
   }
 
-  /** @throws DomainError 404 as `ofKey`; 400 for a range that is wrong or too long */
+  /** @throws DomainError 404 as `ofKey`; 400 for a range that is wrong or too long, and for an unknown time zone */
   async seriesOf(caller: KnownCaller, id: string, query: UsageSeriesQuery): Promise<UsageSeriesView> {
     const key = await this.keys.get(caller, id);
     const interval = query.interval ?? 'hour';
-    const rules = SERIES_RANGES[interval];
-    const range = rangeOf(query, rules, this.clock.now());
-    const isByModel = query.groupBy === 'model';
-    const steps = await this.usage.stepsOf(key.id, interval, range, isByModel);
-    const starts = stepsOf(range, rules.stepMs);
+    const zone = TimeZone.of(query.timeZone);
+    const range = rangeOf(query, SERIES_RANGES[interval], this.clock.now(), zone);
+    const starts = stepsOf(range, interval, zone);
+    const byModel = query.groupBy === 'model';
+    const source = areWholeHours([...starts, range.to]) ? 'rollups' : 'events';
+    const steps = await this.usage.stepsOf(key.id, range, { starts, byModel, source });
     return {
       apiKeyId: key.id,
       interval,
       ...range,
-      series: isByModel ? linesByModel(steps, starts) : [lineOf(steps, starts)],
+      timeZone: zone.name,
+      series: byModel ? linesByModel(steps, starts) : [lineOf(steps, starts)],
     };
   }
 
-  /** @throws DomainError 400 for a range that is wrong or too long */
+  /** @throws DomainError 400 for a range that is wrong or too long, and for an unknown time zone */
   async summarize(query: UsageSummaryQuery): Promise<UsageSummaryView> {
-    const groupBy = query.groupBy ?? 'day';
-    const range = rangeOf(query, SUMMARY_RANGE, this.clock.now());
-    const groups = await this.usage.summarize(groupBy, range, MAX_ROWS + 1);
+    const asked = this.summaryOf(query);
+    const { range, groupBy, zone, source } = asked;
+    const assumedAt = await this.usage.assumedAt();
+    const groups = await this.groupsOf(asked, MAX_ROWS + 1);
     const rows = groups.slice(0, MAX_ROWS).map(({ group, name, sums }) => UsageSummaryRowView.from(group, name, sums));
     return {
       ...range,
+      timeZone: zone.name,
+      assumedBefore: assumedAt !== null && assumedAt > range.from ? assumedAt : null,
       groupBy,
-      totals: UsageTotalsView.from(await this.usage.sumOf(range)),
+      totals: UsageTotalsView.from(await this.usage.sumOf(range, source)),
       rows,
       isCapped: groups.length > MAX_ROWS,
     };
@@ -110,8 +122,7 @@ export class UsageReadsService {
 
   /** The rows of `summarize` as CSV with a header line, costs to the last decimal; up to 100 000 groups. */
   async summarizeAsCsv(query: UsageSummaryQuery): Promise<string> {
-    const range = rangeOf(query, SUMMARY_RANGE, this.clock.now());
-    const groups = await this.usage.summarize(query.groupBy ?? 'day', range, MAX_CSV_ROWS);
+    const groups = await this.groupsOf(this.summaryOf(query), MAX_CSV_ROWS);
     const lines = groups.map(({ group, name, sums }) => {
       const cells: CsvValue[] = [
         group,
@@ -123,7 +134,28 @@ export class UsageReadsService {
       ];
       return csvLine([...cells, centsText(sums.costMicroCents)]);
     });
-    return csvLine(CSV_COLUMNS) + lines.join('');
+    return csvHeader(CSV_COLUMNS) + lines.join('');
+  }
+
+  /** What a summary is about. Rollups are by the hour of UTC, and know keys and models alone. */
+  private summaryOf(query: UsageSummaryQuery): Summary {
+    const groupBy = query.groupBy ?? 'day';
+    const zone = TimeZone.of(query.timeZone);
+    const isOfEvents = GROUPS_OF_EVENTS.includes(groupBy);
+    const rules = isOfEvents ? EVENTS_RANGE : SUMMARY_RANGE;
+    const range = rangeOf(query, rules, this.clock.now(), zone);
+    const starts = groupBy === 'day' ? stepsOf(range, 'day', zone) : [];
+    if (!isOfEvents && areWholeHours([range.from, range.to, ...starts]))
+      return { groupBy, zone, range, starts, source: 'rollups' };
+    // The same once more, with the bound of events.
+    return { groupBy, zone, range: rangeOf(query, EVENTS_RANGE, this.clock.now(), zone), starts, source: 'events' };
+  }
+
+  private async groupsOf({ groupBy, range, starts, source, zone }: Summary, limit: number): Promise<GroupSums[]> {
+    const groups = await this.usage.summarize(groupBy, range, { limit, starts, source });
+    if (groupBy !== 'day') return groups;
+    const dayAt = (place: number) => dayText(zone.dayOf(starts[place - 1]!.getTime()));
+    return groups.map(({ group, ...sums }) => ({ ...sums, group: dayAt(Number(group)) }));
   }
 
   private async rateLimitsOf(key: ApiKeyView): Promise<KeyRateLimitView[]> {
@@ -133,18 +165,20 @@ export class UsageReadsService {
       window,
       limit,
       remaining,
-      resetSeconds: Math.ceil(resetMs / 1000),
+      resetSeconds: resetSecondsOf(window, resetMs),
     }));
   }
 
   private async budgetOf(keyId: string): Promise<KeyBudgetView | null> {
-    const budget = await findBudget(this.sql, keyId);
+    const budget = await findBudget(this.sql, keyId, this.quotas.unusedOf(keyId));
     return (
       budget && {
         type: budget.type,
         limitCents: centsFromMicroCents(budget.limit),
         spentCents: centsFromMicroCents(budget.spent),
+        spentMicroCents: budget.spent.toString(),
         heldCents: centsFromMicroCents(budget.held),
+        setAsideCents: centsFromMicroCents(budget.setAside),
         remainingCents: centsFromMicroCents(budget.remaining),
         periodStart: budget.periodStart,
         periodEnd: budget.periodEnd,
@@ -165,6 +199,20 @@ export class UsageReadsService {
       isCapped: refusals.length > MAX_ROWS,
     };
   }
+}
+
+/** What is asked of a summary; `starts` are those of its days. */
+interface Summary {
+  readonly groupBy: SummaryGroup;
+  readonly zone: TimeZone;
+  readonly range: TimeRange;
+  readonly starts: readonly Date[];
+  readonly source: SumSource;
+}
+
+/** Whether rollups, which are by the hour of UTC, can tell these instants apart. */
+function areWholeHours(instants: readonly Date[]): boolean {
+  return instants.every((instant) => instant.getTime() % HOUR_MS === 0);
 }
 
 /** Cents as decimal text, exact at any size. */

@@ -3,11 +3,13 @@ import type { BudgetType } from '../api-keys/api-key.entity.js';
 import { centsFromMicroCents } from '../common/money.js';
 import { SUMMARY_GROUPS, type SummaryGroup } from './usage-reads.dto.js';
 
+const MAX_COUNT = BigInt(Number.MAX_SAFE_INTEGER);
+
 /** Sums of usage; money in micro-cents. */
 export interface UsageSums {
-  readonly requests: number;
-  readonly inputTokens: number;
-  readonly outputTokens: number;
+  readonly requests: bigint;
+  readonly inputTokens: bigint;
+  readonly outputTokens: bigint;
   readonly costMicroCents: bigint;
 }
 
@@ -22,7 +24,7 @@ export class KeyRateLimitView {
   /** What is left. Permits that replicas have in hand count as used. */
   remaining: number;
 
-  /** Until the window is whole again, if nothing more is used. */
+  /** Until the window is whole again, if nothing more is used; at most the length of the window. */
   resetSeconds: number;
 }
 
@@ -36,9 +38,19 @@ export class KeyBudgetView {
   /** What has been charged, reported costs beyond the limit included. */
   spentCents: number;
 
-  /** What is reserved, and what replicas have in hand for the next calls. */
+  /**
+   * The same in millionths of a cent, exact at any size.
+   * @example "12034000"
+   */
+  spentMicroCents: string;
+
+  /** What is reserved. For a second after a call, also what other replicas than this one have set aside. */
   heldCents: number;
 
+  /** What this replica has set aside for the next calls; a part of `remainingCents`. */
+  setAsideCents: number;
+
+  /** What is neither spent nor held. */
   remainingCents: number;
 
   /** First day of the month, or null: a total budget. */
@@ -56,6 +68,12 @@ export class KeyUsageView {
   totalTokens: number;
 
   totalCostCents: number;
+
+  /**
+   * The same in millionths of a cent, exact at any size.
+   * @example "812250000"
+   */
+  totalCostMicroCents: string;
 
   requestsToday: number;
 
@@ -102,6 +120,12 @@ export class UsagePointView {
 
   costCents: number;
 
+  /**
+   * The cost in millionths of a cent, exact at any size.
+   * @example "812250000"
+   */
+  costMicroCents: string;
+
   static from(at: Date, sums: UsageSums): UsagePointView {
     return { at, ...amountsOf(sums) };
   }
@@ -125,10 +149,13 @@ export class UsageSeriesView {
 
   interval: 'hour' | 'day';
 
-  /** Widened to a whole step. */
+  /** Rounded down to a whole step, as `to` is. */
   from: Date;
 
   to: Date;
+
+  /** @example "Europe/Berlin" */
+  timeZone: string;
 
   series: UsageLineView[];
 }
@@ -136,12 +163,13 @@ export class UsageSeriesView {
 /** Usage of one group. */
 export class UsageSummaryRowView {
   /**
-   * The day, id, tag or model; null: none (no tag, no model, or a key that has been deleted).
+   * The day, id, tag, model and so on; null: none. An owner is null for keys that were deleted before versions of keys
+   * were kept.
    * @example "2026-11-21"
    */
   group: string | null;
 
-  /** Of owners and keys. */
+  /** Of owners and keys: their last in the range. */
   name: string | null;
 
   requests: number;
@@ -154,6 +182,12 @@ export class UsageSummaryRowView {
 
   /** @example 812.25 */
   costCents: number;
+
+  /**
+   * The cost in millionths of a cent, exact at any size.
+   * @example "812250000"
+   */
+  costMicroCents: string;
 
   static from(group: string | null, name: string | null, sums: UsageSums): UsageSummaryRowView {
     return { group, name, ...amountsOf(sums) };
@@ -172,25 +206,40 @@ export class UsageTotalsView {
 
   costCents: number;
 
+  /**
+   * The cost in millionths of a cent, exact at any size.
+   * @example "812250000"
+   */
+  costMicroCents: string;
+
   static from(sums: UsageSums): UsageTotalsView {
     return amountsOf(sums);
   }
 }
 
-/** Usage over all keys. */
+/** Usage over all keys. A report about the past never changes: what keys are called and whose they are later does not count. */
 export class UsageSummaryView {
-  /** Widened to a whole hour. */
+  /** Rounded down to a whole hour, as `to` is. */
   from: Date;
 
   to: Date;
 
+  /** @example "Europe/Berlin" */
+  timeZone: string;
+
+  /**
+   * Usage before this instant was booked by a release that did not keep owners, tags and names: it has those of this
+   * instant. null: there is none of it in the range.
+   */
+  assumedBefore: Date | null;
+
   @ApiProperty({ enum: SUMMARY_GROUPS })
   groupBy: SummaryGroup;
 
-  /** Everything, counted once; a key with several tags counts in the row of each. */
+  /** Everything, counted once; what has several tags counts in the row of each. */
   totals: UsageTotalsView;
 
-  /** Days in order, everything else by cost. Owners and tags are those that the keys have now. */
+  /** Days in order, everything else by cost. Owners and tags are those that the keys had when they were used. */
   rows: UsageSummaryRowView[];
 
   /** There are more than a thousand groups; the CSV has up to 100 000. */
@@ -237,10 +286,16 @@ export class RefusalsView {
 
 function amountsOf({ requests, inputTokens, outputTokens, costMicroCents }: UsageSums): UsageTotalsView {
   return {
-    requests,
-    inputTokens,
-    outputTokens,
-    totalTokens: inputTokens + outputTokens,
+    requests: countOf(requests),
+    inputTokens: countOf(inputTokens),
+    outputTokens: countOf(outputTokens),
+    totalTokens: countOf(inputTokens + outputTokens),
     costCents: centsFromMicroCents(costMicroCents),
+    costMicroCents: costMicroCents.toString(),
   };
+}
+
+/** A count as JSON has it: at most 2^53 - 1, up to where every number is exact. */
+export function countOf(sum: bigint): number {
+  return sum < MAX_COUNT ? Number(sum) : Number.MAX_SAFE_INTEGER;
 }

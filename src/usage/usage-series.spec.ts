@@ -5,7 +5,7 @@ const starts = [0, 1, 2].map((hour) => new Date(Date.UTC(2026, 10, 21, hour)));
 const step = (hour: number, model: string | null, cost: number, requests = 1): SeriesStep => ({
   at: starts[hour]!,
   model,
-  sums: { requests, inputTokens: 2, outputTokens: 3, costMicroCents: BigInt(cost) * 1_000_000n },
+  sums: { requests: BigInt(requests), inputTokens: 2n, outputTokens: 3n, costMicroCents: BigInt(cost) * 1_000_000n },
 });
 
 describe('A series', () => {

@@ -10,7 +10,7 @@ export interface SeriesStep {
   readonly sums: UsageSums;
 }
 
-const NONE: UsageSums = { requests: 0, inputTokens: 0, outputTokens: 0, costMicroCents: 0n };
+const NONE: UsageSums = { requests: 0n, inputTokens: 0n, outputTokens: 0n, costMicroCents: 0n };
 
 /** One line over all steps; steps without usage are zero. */
 export function lineOf(steps: readonly SeriesStep[], starts: readonly Date[]): UsageLineView {
@@ -52,5 +52,7 @@ function add(a: UsageSums, b: UsageSums): UsageSums {
 }
 
 function compare(a: UsageSums, b: UsageSums): number {
-  return a.costMicroCents === b.costMicroCents ? a.requests - b.requests : a.costMicroCents > b.costMicroCents ? 1 : -1;
+  const [left, right] =
+    a.costMicroCents === b.costMicroCents ? [a.requests, b.requests] : [a.costMicroCents, b.costMicroCents];
+  return Number(left > right) - Number(left < right);
 }

@@ -3,6 +3,7 @@ import { ApiExtraModels, ApiOkResponse, ApiOperation, ApiTags, getSchemaPath } f
 import { Compressed } from '../common/compressed.js';
 import type { FastifyReply } from 'fastify';
 import { Audited, RequirePermission } from '../access/decorators.js';
+import { preferredType } from '../common/content-negotiation.js';
 import { RefusalsQuery, UsageSummaryQuery } from './usage-reads.dto.js';
 import { UsageReadsService } from './usage-reads.service.js';
 import { RefusalsView, UsageSummaryView } from './usage-reads.view.js';
@@ -19,7 +20,8 @@ export class UsageSummaryController {
   @Audited('usage:read', 'usage')
   @ApiOperation({
     summary: 'Sum up usage over all keys',
-    description: 'JSON, or CSV by `Accept: text/csv` or `format=csv`. Up to 400 days, by default the last 30.',
+    description:
+      'JSON, or CSV by `Accept: text/csv` or `format=csv`. Up to 400 days, by default the last 30. The CSV begins with a UTF-8 byte order mark.',
   })
   @ApiExtraModels(UsageSummaryView)
   @ApiOkResponse({
@@ -53,12 +55,9 @@ export class UsageSummaryController {
   }
 }
 
-/** `format` decides; without it, whichever of the two types `Accept` names first. */
-function wantsCsv({ format }: UsageSummaryQuery, accept = ''): boolean {
-  if (format !== undefined) return format === 'csv';
-  const types = accept
-    .toLowerCase()
-    .split(',')
-    .map((range) => range.split(';')[0]?.trim());
-  return types.find((type) => type === 'text/csv' || type === 'application/json') === 'text/csv';
+/** `format` decides; without it, the header. */
+function wantsCsv({ format }: UsageSummaryQuery, accept: string | undefined): boolean {
+  return format === undefined
+    ? preferredType(accept, ['application/json', 'text/csv']) === 'text/csv'
+    : format === 'csv';
 }

@@ -70,6 +70,13 @@ export class UsageEventDto {
    * @example "2026-11-21T21:32:55.120Z"
    */
   occurredAt?: string | null;
+
+  /**
+   * What you want to group calls by: up to 8 tags of 1 to 64 of `A-Z a-z 0-9 . _ : / -`. The same tag twice counts once.
+   * These are not the tags of the key.
+   * @example ["feature:search"]
+   */
+  tags?: string[] | null;
 }
 
 /** A report of usage. */

@@ -9,6 +9,9 @@ import { Config } from '../config/config.js';
 import { KeyUsageController } from './key-usage.controller.js';
 import { type BatchClock, UsageBatcher } from './usage-batcher.js';
 import type { BookEntry, BookResult } from './usage-entry.js';
+import { UsageEventsController } from './usage-events.controller.js';
+import { UsageEventsRepository } from './usage-events.repository.js';
+import { UsageEventsService } from './usage-events.service.js';
 import { UsageHousekeeping } from './usage-housekeeping.js';
 import { metered, showQueues } from './usage-meters.js';
 import { UsageReadsService } from './usage-reads.service.js';
@@ -38,12 +41,14 @@ const LIMITS = {
 /** Metering: reports of usage, and what was used. */
 @Module({
   imports: [ApiKeysModule],
-  controllers: [UsageController, KeyUsageController, UsageSummaryController],
+  controllers: [UsageController, KeyUsageController, UsageSummaryController, UsageEventsController],
   providers: [
     UsageService,
     ReportReader,
     UsageReadsService,
     UsageRepository,
+    UsageEventsService,
+    UsageEventsRepository,
     UsageHousekeeping,
     VerdictRecorder,
     { provide: VerdictCounter, useFactory: (clock: Clock) => new VerdictCounter(clock), inject: [Clock] },

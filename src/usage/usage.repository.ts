@@ -1,9 +1,13 @@
 import { Injectable } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
+import { validationFailed } from '../common/domain-error.js';
 import type { TimeRange } from './time-range.js';
 import type { SummaryGroup } from './usage-reads.dto.js';
 import type { SeriesStep } from './usage-series.js';
 import type { UsageSums } from './usage-reads.view.js';
+
+/** SQLSTATE of a statement that took too long. */
+const CANCELLED = '57014';
 
 /** The figures of one key, as committed by now. */
 export interface KeyFigures {
@@ -42,24 +46,60 @@ interface SumsRow {
 
 const SUMS = `sum(requests) AS requests, sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens, sum(cost_micro_cents) AS cost`;
 
-/** By what rollups are grouped: the group as text, its name, and what has to be joined. `''` is no model. */
-const GROUPS: Record<SummaryGroup, { group: string; name: string; join: string }> = {
-  day: { group: `to_char(r.hour AT TIME ZONE 'UTC', 'YYYY-MM-DD')`, name: 'NULL', join: '' },
-  model: { group: `nullif(r.model, '')`, name: 'NULL', join: '' },
-  key: { group: 'r.key_id::text', name: 'min(k.name)', join: 'LEFT JOIN api_key k ON k.id = r.key_id' },
-  owner: {
-    group: 'u.id::text',
-    name: 'min(u.name)',
-    join: 'LEFT JOIN api_key k ON k.id = r.key_id LEFT JOIN users u ON u.id = k.owner_id',
-  },
-  tag: {
-    group: 't.tag',
-    name: 'NULL',
-    join: 'LEFT JOIN api_key k ON k.id = r.key_id LEFT JOIN LATERAL unnest(k.tags) AS t (tag) ON true',
-  },
+/** Where sums come from: `events` where rollups do not tell them apart. Both have the same columns, and those of events more. */
+export type SumSource = 'rollups' | 'events';
+
+const AMOUNTS = 'requests, input_tokens, output_tokens, cost_micro_cents';
+
+/** Usage from $1 to before $2. */
+const SOURCES: Record<SumSource, string> = {
+  rollups: `(SELECT *, hour AS at FROM usage_rollup_hour WHERE hour >= $1 AND hour < $2)`,
+  events: `(SELECT *, received_at AS at FROM usage_event WHERE received_at >= $1 AND received_at < $2)`,
 };
 
-/** Reads usage from rollups, totals and counted verdicts; never from single events. */
+/**
+ * Usage from $1 to before $2 by the version of its key; null: its first version. What an hour has of other versions than
+ * its first is taken from that one (docs/adr/0033). What the release before books has the version of its rollup.
+ */
+const BY_VERSION: Record<SumSource, string> = {
+  rollups: `(SELECT key_id, version_id, ${AMOUNTS} FROM usage_rollup_hour WHERE hour >= $1 AND hour < $2
+             UNION ALL SELECT key_id, version_id, ${AMOUNTS} FROM usage_rollup_moved WHERE hour >= $1 AND hour < $2
+             UNION ALL SELECT key_id, from_version_id, -requests, -input_tokens, -output_tokens, -cost_micro_cents
+               FROM usage_rollup_moved WHERE hour >= $1 AND hour < $2)`,
+  events: `(SELECT e.key_id, coalesce(e.version_id, h.version_id) AS version_id, e.requests, e.input_tokens, e.output_tokens, e.cost_micro_cents
+              FROM usage_event e LEFT JOIN usage_rollup_hour h ON e.version_id IS NULL AND h.key_id = e.key_id
+                   AND h.hour = date_trunc('hour', e.received_at, 'UTC') AND h.model = e.model
+             WHERE e.received_at >= $1 AND e.received_at < $2)`,
+};
+
+/** The name that a thing had before $2, or its first. */
+const nameAsOf = (table: string, id: string) =>
+  `coalesce((SELECT n.name FROM ${table} n WHERE n.${id} = g."group"::uuid AND n.since < $2 ORDER BY n.id DESC LIMIT 1),
+            (SELECT n.name FROM ${table} n WHERE n.${id} = g."group"::uuid ORDER BY n.id LIMIT 1))`;
+
+/** By what usage is grouped: the group as text, its name, and what has to be joined. `''` is no model. */
+const GROUPS: Record<SummaryGroup, { group: string; name?: string; join?: string; isByVersion?: true }> = {
+  day: { group: 'width_bucket(r.at, $4::timestamptz[])::text' },
+  model: { group: `nullif(r.model, '')` },
+  key: { group: 'r.key_id::text', name: nameAsOf('key_version', 'key_id') },
+  owner: { group: 'v.owner_id::text', name: nameAsOf('user_version', 'user_id'), isByVersion: true },
+  tag: { group: 't.tag', join: 'LEFT JOIN LATERAL unnest(v.tags) AS t (tag) ON true', isByVersion: true },
+  callTag: { group: 't.tag', join: 'LEFT JOIN LATERAL unnest(r.tags) AS t (tag) ON true' },
+  chatbot: { group: 'r.chatbot' },
+  endpoint: { group: 'r.endpoint' },
+  status: { group: 'r.status_code::text' },
+};
+
+/** Groups that rollups do not tell apart. */
+export const GROUPS_OF_EVENTS: readonly SummaryGroup[] = ['callTag', 'chatbot', 'endpoint', 'status'];
+
+/** Sums of one version of a key, with what that version says. */
+const VERSIONS = (source: SumSource) => `
+  (SELECT key_id, version_id, ${SUMS}_micro_cents FROM ${BY_VERSION[source]} s GROUP BY 1, 2) r
+  LEFT JOIN LATERAL (SELECT owner_id, tags FROM key_version k
+    WHERE k.key_id = r.key_id AND (r.version_id IS NULL OR k.id = r.version_id) ORDER BY k.id LIMIT 1) v ON true`;
+
+/** Reads usage from rollups, totals, counted verdicts, and from events where those do not tell. */
 @Injectable()
 export class UsageRepository {
   constructor(private readonly manager: EntityManager) {}
@@ -93,50 +133,70 @@ export class UsageRepository {
     };
   }
 
-  /** Steps with usage, in order of time; of each model by itself or of all together (`model` null). */
+  /**
+   * Usage of a key in the steps that begin at `starts`, in order of time; of each model by itself or of all together
+   * (`model` null).
+   */
   async stepsOf(
     keyId: string,
-    interval: 'hour' | 'day',
     { from, to }: TimeRange,
-    byModel: boolean,
+    { starts, byModel, source }: { starts: readonly Date[]; byModel: boolean; source: SumSource },
   ): Promise<SeriesStep[]> {
-    const rows = await this.manager.query<(SumsRow & { at: Date; model: string | null })[]>(
-      `SELECT date_trunc($2, hour, 'UTC') AS at, ${byModel ? `nullif(model, '')` : 'NULL'} AS model, ${SUMS}
-         FROM usage_rollup_hour r WHERE key_id = $1 AND hour >= $3 AND hour < $4 GROUP BY 1, 2 ORDER BY 1`,
-      [keyId, interval, from, to],
+    const rows = await this.inTime<SumsRow & { step: number; model: string | null }>(
+      `SELECT width_bucket(r.at, $3::timestamptz[]) AS step, ${byModel ? `nullif(model, '')` : 'NULL'} AS model, ${SUMS}
+         FROM ${SOURCES[source]} r WHERE key_id = $4 GROUP BY 1, 2 ORDER BY 1`,
+      [from, to, starts, keyId],
     );
-    return rows.map((row) => ({ at: row.at, model: row.model, sums: sumsOf(row) }));
+    return rows.map((row) => ({ at: starts[row.step - 1]!, model: row.model, sums: sumsOf(row) }));
   }
 
-  /** Up to `limit` groups: days in order, everything else by cost, the dearest first. */
-  async summarize(groupBy: SummaryGroup, { from, to }: TimeRange, limit: number): Promise<GroupSums[]> {
-    const { group, name, join } = GROUPS[groupBy];
-    const rows = await this.manager.query<(SumsRow & { group: string | null; name: string | null })[]>(
-      `SELECT ${group} AS "group", ${name} AS name, ${SUMS}
-         FROM usage_rollup_hour r ${join} WHERE r.hour >= $1 AND r.hour < $2
-        GROUP BY 1 ORDER BY ${groupBy === 'day' ? '1' : 'cost DESC, requests DESC, 1'} LIMIT $3`,
-      [from, to, limit],
+  /**
+   * Up to `limit` groups: days in order, everything else by cost, the dearest first. Owners, tags and names are those of
+   * the time. The group of a day is its place in `starts`, from 1.
+   */
+  async summarize(
+    groupBy: SummaryGroup,
+    { from, to }: TimeRange,
+    { limit, starts, source }: { limit: number; starts: readonly Date[]; source: SumSource },
+  ): Promise<GroupSums[]> {
+    const { group, name = 'NULL', join = '', isByVersion } = GROUPS[groupBy];
+    const order = groupBy === 'day' ? '"group"::integer' : 'cost DESC, requests DESC, "group"';
+    const rows = await this.inTime<SumsRow & { group: string | null; name: string | null }>(
+      `SELECT g.*, ${name} AS name FROM (
+         SELECT s.* FROM (
+           SELECT ${group} AS "group", ${SUMS}
+             FROM ${isByVersion ? VERSIONS(source) : `${SOURCES[source]} r`} ${join} GROUP BY 1
+         ) s WHERE requests > 0 ORDER BY ${order} LIMIT $3) g ORDER BY ${order}`,
+      [from, to, limit, ...(groupBy === 'day' ? [starts] : [])],
     );
     return rows.map((row) => ({ group: row.group, name: row.name, sums: sumsOf(row) }));
   }
 
   /** Everything in a range, once. */
-  async sumOf({ from, to }: TimeRange): Promise<UsageSums> {
-    const [row] = await this.manager.query<SumsRow[]>(
-      `SELECT ${SUMS} FROM usage_rollup_hour WHERE hour >= $1 AND hour < $2`,
-      [from, to],
-    );
+  async sumOf({ from, to }: TimeRange, source: SumSource): Promise<UsageSums> {
+    const [row] = await this.inTime<SumsRow>(`SELECT ${SUMS} FROM ${SOURCES[source]} r`, [from, to]);
     return sumsOf(row!);
+  }
+
+  /** When what was booked before got the owners, tags and names of that instant; null: nothing was. */
+  async assumedAt(): Promise<Date | null> {
+    const [row] = await this.manager.query<{ at: Date | null }[]>(
+      `SELECT max(assumed_at) AS at FROM key_version WHERE assumed_at IS NOT NULL`,
+    );
+    return row!.at;
   }
 
   /** Up to `limit` pairs of key and code, most refused first. */
   async refusalsIn({ from, to }: TimeRange, keyId: string | null, limit: number): Promise<RefusalCount[]> {
     return this.manager.query<RefusalCount[]>(
-      `SELECT v.key_id AS "apiKeyId", k.name, k.owner_id AS "ownerId", v.code, sum(v.count)::float8 AS count,
-              min(v.minute) AS "firstAt", max(v.minute) AS "lastAt"
-         FROM verdict_minute v LEFT JOIN api_key k ON k.id = v.key_id
-        WHERE v.minute >= $1 AND v.minute < $2 AND v.code <> 'VALID' AND ($3::uuid IS NULL OR v.key_id = $3)
-        GROUP BY v.key_id, v.code, k.name, k.owner_id ORDER BY count DESC, v.key_id, v.code LIMIT $4`,
+      `SELECT c.key_id AS "apiKeyId", v.name, v.owner_id AS "ownerId", c.code, c.count, c.first_at AS "firstAt", c.last_at AS "lastAt"
+         FROM (SELECT key_id, code, sum(count)::float8 AS count, min(minute) AS first_at, max(minute) AS last_at
+                 FROM verdict_minute
+                WHERE minute >= $1 AND minute < $2 AND code <> 'VALID' AND ($3::uuid IS NULL OR key_id = $3)
+                GROUP BY key_id, code ORDER BY count DESC, key_id, code LIMIT $4) c
+         LEFT JOIN LATERAL (SELECT name, owner_id FROM key_version k WHERE k.key_id = c.key_id
+                             ORDER BY (k.since < $2) DESC, CASE WHEN k.since < $2 THEN -k.id ELSE k.id END LIMIT 1) v ON true
+        ORDER BY c.count DESC, c.key_id, c.code`,
       [from, to, keyId, limit],
     );
   }
@@ -150,13 +210,25 @@ export class UsageRepository {
     );
     return new Map(rows.map(({ code, count }) => [code, count]));
   }
+
+  /** @throws DomainError 400 where PostgreSQL gives the statement up: the caller can ask for less */
+  private async inTime<Row>(text: string, values: unknown[]): Promise<Row[]> {
+    try {
+      return await this.manager.query<Row[]>(text, values);
+    } catch (error) {
+      const { code } = (error as { driverError?: { code?: unknown } }).driverError ?? {};
+      if (code !== CANCELLED) throw error;
+      const message = 'holds more usage than can be summed up in time; ask for a shorter range';
+      throw validationFailed([{ path: 'from', message }]);
+    }
+  }
 }
 
 function sumsOf(row: SumsRow | null): UsageSums {
   return {
-    requests: Number(row?.requests ?? 0),
-    inputTokens: Number(row?.input_tokens ?? 0),
-    outputTokens: Number(row?.output_tokens ?? 0),
+    requests: BigInt(row?.requests ?? 0),
+    inputTokens: BigInt(row?.input_tokens ?? 0),
+    outputTokens: BigInt(row?.output_tokens ?? 0),
     costMicroCents: BigInt(row?.cost ?? 0),
   };
 }

@@ -6,9 +6,11 @@ import { DomainError, validationFailed } from '../common/domain-error.js';
 import { Meters } from '../common/meters.js';
 import { centsFromMicroCents } from '../common/money.js';
 import { Config } from '../config/config.js';
+import { Quotas } from '../quotas/quotas.service.js';
 import { ReservationSigner } from '../quotas/reservation.js';
 import { ReportReader } from './report-reader.js';
 import { UsageBatcher } from './usage-batcher.js';
+import { reservationOf } from './usage-books.js';
 import { type BookEntry, type BookResult, entryOf } from './usage-entry.js';
 import { alreadySettled, invalidEvents, usageConflict } from './usage.errors.js';
 import { eventsOf, parseEvent } from './usage-parser.js';
@@ -30,6 +32,7 @@ export class UsageService {
     private readonly clock: Clock,
     private readonly reader: ReportReader,
     private readonly config: Config,
+    private readonly quotas: Quotas,
     meters: Meters,
   ) {
     meters.count(
@@ -65,6 +68,7 @@ export class UsageService {
     const events = read.map(({ event }) => event);
     const entries = read.flatMap(({ entry }) => entry ?? []);
     const booking = await this.batcher.submit(turn, entries);
+    for (const entry of entries) this.noteFreed(entry);
     const receipt = UsageReceiptView.from(events, booking, this.config.maxEventCostCents);
     const { results: booked } = receipt;
     if (booked.some(({ outcome }) => outcome === 'invalid')) throw invalidEvents(events, receipt);
@@ -88,11 +92,21 @@ export class UsageService {
     if (reservation === null || reservation.callerId !== caller.principal.ownerId) {
       throw validationFailed([{ path: 'reservationId', message: 'unknown reservation, or made by another caller' }]);
     }
-    const [booked] = await this.batcher.submit(turnOf(caller.principal), [{ kind: 'release', reservation }]);
+    const entry: BookEntry = { kind: 'release', reservation };
+    const [booked] = await this.batcher.submit(turnOf(caller.principal), [entry]);
+    this.noteFreed(entry);
     if (booked!.outcome === 'already-settled') throw alreadySettled();
     if (booked!.outcome === 'refused')
       throw new DomainError('conflict', 'USAGE_CONFLICT', 'The reservation could not be released; it ends by itself.');
     return { released: true, cents: centsFromMicroCents(reservation.amount) };
+  }
+
+  /** What this replica has ended is seen by its next verify, though it was refused a moment ago. */
+  private noteFreed(entry: BookEntry): void {
+    for (const { accountId } of reservationOf(entry)?.holds ?? []) this.quotas.noteFreed(accountId);
+    // One that reserved nothing frees the oldest hold that was placed for such calls.
+    if (entry.kind === 'usage' && entry.report.reservation === null && this.config.defaultHoldCents > 0)
+      this.quotas.noteFreed(entry.report.keyId);
   }
 
   /** What a caller has in flight keeps its place until it is committed: others must find one too. */

@@ -7,7 +7,7 @@ import type { WindowName } from '../quotas/authority.js';
 import { findBudget } from '../quotas/budget-reader.js';
 import { type GivenReservation, ONE_REQUEST, type QuotaQuestion, Quotas } from '../quotas/quotas.service.js';
 import type { Sql } from '../quotas/sql.js';
-import { readWindows } from '../quotas/window-reader.js';
+import { readWindows, resetSecondsOf } from '../quotas/window-reader.js';
 import type { CheckOutcome, StaticDecision } from './checks.js';
 import type { KeyFacts } from './records/key-record.js';
 import type { BudgetView, RateLimitView } from './verdict.view.js';
@@ -74,7 +74,7 @@ export class QuotaGate {
       hour: key.rateLimitPerHour,
       day: key.rateLimitPerDay,
     });
-    const budget = await findBudget(this.sql, key.id);
+    const budget = await findBudget(this.sql, key.id, this.quotas.unusedOf(key.id));
     const rateLimits = windows.map(({ window, limit, remaining, resetMs }) =>
       rateLimitView(window, limit, remaining, resetMs),
     );
@@ -187,7 +187,7 @@ function rateLimitView(
   remaining: number,
   resetMs: number,
 ): RateLimitView {
-  return { window, limit, remaining, resetSeconds: Math.ceil(resetMs / 1000) };
+  return { window, limit, remaining, resetSeconds: resetSecondsOf(window, resetMs) };
 }
 
 function budgetView(type: BudgetView['type'], limit: bigint, spent: bigint, held: bigint): BudgetView {

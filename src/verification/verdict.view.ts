@@ -34,7 +34,7 @@ export class RateLimitView {
   remaining: number;
 
   /**
-   * Seconds until all of them are there again if none is used.
+   * Seconds until all of them are there again if none is used; at most those of the window.
    * @example 37
    */
   resetSeconds: number;
@@ -52,7 +52,7 @@ export class BudgetView {
   spentCents: number;
 
   /**
-   * Held by reservations and by replicas.
+   * Held by reservations. What other replicas have in hand for the next calls counts as held.
    * @example 1
    */
   heldCents: number;

@@ -182,6 +182,15 @@ export class ApiKeys {
   ): Promise<ApiResult<'/api-keys/{id}/usage/series', 'get'>> {
     return this.#api.call('get', '/api-keys/{id}/usage/series', { ...options, path: { id }, query });
   }
+
+  /** Single events of a key, newest first: all, or the one that was reported under `requestId`. */
+  usageEvents(
+    id: string,
+    query: Omit<NonNullable<ApiQuery<'/usage/events', 'get'>>, 'keyId'> = {},
+    options: CallOptions = {},
+  ): Promise<ApiResult<'/usage/events', 'get'>> {
+    return this.#api.call('get', '/usage/events', { ...options, query: { ...query, keyId: id } });
+  }
 }
 
 function waiting(wait: boolean | undefined): { wait?: 'true' | 'false' } {

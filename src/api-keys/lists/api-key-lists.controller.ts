@@ -49,7 +49,7 @@ export class ApiKeyListsController {
   @ApiOperation({
     summary: 'Export keys as CSV',
     description:
-      'All keys of a list, streamed (RFC 4180, UTF-8). Lists are one cell, separated by spaces; a text that a spreadsheet would take for a formula starts with an apostrophe. An answer that breaks off is incomplete.',
+      'All keys of a list, streamed (RFC 4180, UTF-8 with a byte order mark). Lists are one cell, separated by spaces; a text that a spreadsheet would take for a formula starts with an apostrophe. An answer that breaks off is incomplete.',
   })
   @ApiOkResponse({ description: 'One line a key.', content: { 'text/csv': { schema: { type: 'string' } } } })
   async export(@FromCaller() caller: KnownCaller, @Query() query: ExportApiKeysDto): Promise<StreamableFile> {

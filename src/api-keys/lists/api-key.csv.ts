@@ -1,4 +1,4 @@
-import { type CsvValue, csvLine } from '../../common/csv.js';
+import { type CsvValue, csvHeader, csvLine } from '../../common/csv.js';
 import type { ApiKeyView } from '../api-key.view.js';
 
 /** The columns of an export, named as in the API. `secrets` is left out: `keyPrefix` has the newest one's. */
@@ -42,7 +42,7 @@ const COLUMNS = [
 ] as const satisfies readonly (keyof ApiKeyView)[];
 
 /** The first line: the names of the columns. */
-export const KEY_CSV_HEADER = csvLine(COLUMNS);
+export const KEY_CSV_HEADER = csvHeader(COLUMNS);
 
 /** The line of one key. Metadata is JSON. */
 export function csvOfKey(key: ApiKeyView): string {

@@ -65,6 +65,18 @@ describe('Reading usage', () => {
       });
     });
 
+    it('has a window whole again within its length', async () => {
+      const limits = { rateLimitPerMinute: 600, rateLimitPerHour: 6_000, rateLimitPerDay: 60_000 };
+      const created = await app.post('/api-keys', { token: admin, body: limits });
+      const verified = await app.post('/verify', { token: admin, body: { key: created.body.secretKey as string } });
+      const { body } = await app.get(`/api-keys/${created.body.apiKey.id}/usage`, { token: admin });
+      for (const { rateLimits } of [verified.body, body]) {
+        const [minute, hour, day] = rateLimits.map(({ resetSeconds }: { resetSeconds: number }) => resetSeconds);
+        expect(minute).toBeGreaterThan(0);
+        expect([minute <= 60, hour <= 3_600, day <= 86_400]).toEqual([true, true, true]);
+      }
+    });
+
     it('counts yesterday in neither today nor this hour', async () => {
       const yesterday = new Date(Date.now() - 86_400_000);
       yesterday.setUTCMinutes(0, 0, 0);
@@ -194,7 +206,10 @@ describe('Reading usage', () => {
       expect(status).toBe(200);
       const [group, name] = expected();
       expect(body.rows).toEqual([
-        { group, name, requests: 4, inputTokens: 11, outputTokens: 5, totalTokens: 16, costCents: 1.500001 },
+        {
+          ...{ group, name, requests: 4, inputTokens: 11, outputTokens: 5, totalTokens: 16 },
+          ...{ costCents: 1.500001, costMicroCents: '1500001' },
+        },
       ]);
       expect(body.totals).toMatchObject({ requests: 4, costCents: 1.500001 });
     });
@@ -221,16 +236,19 @@ describe('Reading usage', () => {
       expect(body.totals.requests).toBe(4);
     });
 
-    it('keeps the usage of deleted keys, under no owner', async () => {
-      const doomed = (await app.post('/api-keys', { token: admin })).body.apiKey.id as string;
+    it('keeps the usage of deleted keys, their owners and names', async () => {
+      const doomed = (await app.post('/api-keys', { token: ada.token, body: { name: 'Doomed' } })).body.apiKey
+        .id as string;
       await app.dataSource.query(`INSERT INTO usage_rollup_hour VALUES ($1, '2026-05-01T10:00:00Z', '', 9, 0, 0, 0)`, [
         doomed,
       ]);
       await app.dataSource.query('DELETE FROM api_key WHERE id = $1', [doomed]);
       const rows = async (groupBy: string) =>
         (await summary(`groupBy=${groupBy}&from=2026-05-01&to=2026-05-02`)).body.rows;
-      expect(await rows('owner')).toEqual([expect.objectContaining({ group: null, name: null, requests: 9 })]);
-      expect(await rows('key')).toEqual([expect.objectContaining({ group: doomed, name: null, requests: 9 })]);
+      expect(await rows('owner')).toEqual([
+        expect.objectContaining({ group: ada.id, name: expect.any(String), requests: 9 }),
+      ]);
+      expect(await rows('key')).toEqual([expect.objectContaining({ group: doomed, name: 'Doomed', requests: 9 })]);
     });
 
     it.each([
@@ -248,6 +266,26 @@ describe('Reading usage', () => {
     it('is JSON when JSON is asked for first, or by format', async () => {
       expect((await summary('', { accept: 'application/json, text/csv;q=0.1' })).body.groupBy).toBe('day');
       expect((await summary('format=json', { accept: 'text/csv' })).body.groupBy).toBe('day');
+    });
+
+    it.each(['/usage/summary?format=csv', '/api-keys/export'])(
+      'begins with a byte order mark at %s, by which spreadsheets know UTF-8',
+      async (path) => {
+        const headers = { Authorization: `Bearer ${admin}` };
+        const answer = await fetch(`${app.baseUrl}/api/v1${path}`, { headers });
+        expect(
+          Buffer.from(await answer.arrayBuffer())
+            .subarray(0, 4)
+            .toString('hex'),
+        ).toBe('efbbbf22');
+      },
+    );
+
+    it('is what the weights of Accept prefer, and says that it depends on it', async () => {
+      const answer = await summary('', { accept: 'application/json;q=0.5, text/csv' });
+      expect(answer.headers.get('content-type')).toBe('text/csv; charset=utf-8');
+      expect(answer.headers.get('vary')).toContain('Accept');
+      expect((await summary('', { accept: 'text/csv;q=0.5, */*' })).body.groupBy).toBe('day');
     });
 
     it.each(['groupBy=colour', 'from=2020-01-01', 'format=xml', 'from=2026-02-30'])('refuses %s', async (query) => {

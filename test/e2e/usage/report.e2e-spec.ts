@@ -77,6 +77,7 @@ describe('POST /usage', () => {
         model: null,
         requests: null,
         occurredAt: null,
+        tags: null,
       });
       expect([status, body.accepted]).toEqual([200, 1]);
       expect((await report(event)).body.duplicates).toBe(1);

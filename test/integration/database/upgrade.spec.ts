@@ -54,6 +54,14 @@ describe.each(await fixtureReleases())('The data of release %s on this build', (
     expect(Object.keys(facts.usage)).not.toEqual([]);
   });
 
+  it('reports what was booked before under what is known now, and says so', async () => {
+    const { body } = await app.get('/usage/summary?groupBy=owner', { token });
+    const [version] = await app.dataSource.query('SELECT max(assumed_at) AS at FROM key_version');
+    expect(body.assumedBefore).toBe((version as { at: Date }).at.toISOString());
+    expect(body.rows.length).toBeGreaterThan(0);
+    expect(body.rows.filter(({ group }: { group: string | null }) => group === null)).toEqual([]);
+  });
+
   it('takes an event that release booked for a duplicate', async () => {
     expect(await report(facts.booked)).toEqual({ status: 200, id: facts.booked['id'], outcome: 'duplicate' });
     expect(await report({ ...facts.booked, costCents: 1 })).toMatchObject({ outcome: 'conflict' });

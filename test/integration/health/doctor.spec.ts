@@ -49,6 +49,8 @@ describe('The doctor', () => {
       'ok    totals of keys = Σ events',
       'ok    every key has its totals',
       'ok    hourly rollups = Σ events',
+      'ok    versions in rollups = Σ events',
+      'ok    every key has the version that it is',
       'ok    every event has its id, every id one event',
       'ok    spent of accounts = Σ costs of events',
       'ok    every event has its account',

@@ -46,6 +46,7 @@ describe('Booking a batch', () => {
       statusCode: null,
       latencyMs: null,
       occurredAt: null,
+      tags: [],
       ...given,
     });
   const held = async (cents: number, type: 'total' | 'monthly' = 'total', of = key): Promise<Reservation> =>

@@ -1,0 +1,26 @@
+import { Controller, Get, Query } from '@nestjs/common';
+import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import type { KnownCaller } from '../access/caller.js';
+import { Audited, FromCaller, OwnerOr } from '../access/decorators.js';
+import { UsageEventsQuery } from './usage-events.dto.js';
+import { UsageEventsService } from './usage-events.service.js';
+import { UsageEventsView } from './usage-events.view.js';
+
+/** Single events. */
+@ApiTags('Usage')
+@Controller('usage/events')
+export class UsageEventsController {
+  constructor(private readonly events: UsageEventsService) {}
+
+  @Get()
+  @OwnerOr('platform:usage:read', { itself: true })
+  @Audited('usage:read', 'usage')
+  @ApiOperation({
+    summary: 'Read single usage events',
+    description:
+      'Of one key, newest first: all, one by the id under which it was reported, or the one that settled a reservation.',
+  })
+  find(@FromCaller() caller: KnownCaller, @Query() query: UsageEventsQuery): Promise<UsageEventsView> {
+    return this.events.find(caller, query);
+  }
+}

@@ -1,0 +1,75 @@
+import { Injectable } from '@nestjs/common';
+import type { KnownCaller } from '../access/caller.js';
+import { ApiKeysService } from '../api-keys/api-keys.service.js';
+import { type FieldError, validationFailed } from '../common/domain-error.js';
+import { instantOrDayFrom } from '../common/instant.js';
+import { ReservationSigner } from '../quotas/reservation.js';
+import { eventCursorAt, eventPlaceOf } from './event-cursor.js';
+import type { UsageEventsQuery } from './usage-events.dto.js';
+import { UsageEventsRepository } from './usage-events.repository.js';
+import { UsageEventsView, UsageEventView } from './usage-events.view.js';
+
+const DEFAULT_LIMIT = 50;
+
+/** Answers "what did this call cost?". */
+@Injectable()
+export class UsageEventsService {
+  constructor(
+    private readonly keys: ApiKeysService,
+    private readonly events: UsageEventsRepository,
+    private readonly signer: ReservationSigner,
+  ) {}
+
+  /**
+   * Events of one key, newest first. Who may read usage of all keys may read that of deleted ones too.
+   *
+   * @throws DomainError 400 without a key or a reservation; 404 for keys that are not for this caller to know
+   */
+  async find(caller: KnownCaller, query: UsageEventsQuery): Promise<UsageEventsView> {
+    const { keyId, reservationId } = this.keyOf(query);
+    if (!caller.principal.may('platform:usage:read')) await this.keys.get(caller, keyId);
+    const limit = Number(query.limit ?? DEFAULT_LIMIT);
+    const search = {
+      ...{ keyId, reservationId, eventId: query.requestId ?? null },
+      ...instantsOf(query),
+      after: query.cursor === undefined ? null : eventPlaceOf(query.cursor),
+    };
+    const found = await this.events.find(search, limit + 1);
+    const last = found.length > limit ? found[limit - 1]! : null;
+    return {
+      data: found.slice(0, limit).map((event) => UsageEventView.from(event)),
+      nextCursor: last && eventCursorAt({ atMicros: last.at_micros, callerId: last.caller_id, eventId: last.event_id }),
+    };
+  }
+
+  /** A reservation says whose it is, so its key need not be named. */
+  private keyOf({ keyId, reservationId }: UsageEventsQuery): { keyId: string; reservationId: string | null } {
+    const named = keyId?.toLowerCase();
+    if (reservationId === undefined) {
+      if (named !== undefined) return { keyId: named, reservationId: null };
+      throw wrong('keyId', 'must be given, unless a reservationId is');
+    }
+    const reservation = this.signer.open(reservationId);
+    if (reservation === null) throw wrong('reservationId', 'unknown reservation');
+    if (named !== undefined && named !== reservation.keyId)
+      throw wrong('keyId', 'must be the key of the reservation, or absent');
+    return { keyId: reservation.keyId, reservationId: reservation.reservationId };
+  }
+}
+
+function instantsOf({ from, to }: UsageEventsQuery): { from: Date | null; to: Date | null } {
+  const errors: FieldError[] = [];
+  const read = (path: string, text: string | undefined) => {
+    const instant = text === undefined ? null : instantOrDayFrom(text);
+    if (text !== undefined && instant === null)
+      errors.push({ path, message: 'must be an instant such as 2026-11-21T00:00:00Z, or a day' });
+    return instant;
+  };
+  const range = { from: read('from', from), to: read('to', to) };
+  if (errors.length > 0) throw validationFailed(errors);
+  return range;
+}
+
+function wrong(path: string, message: string) {
+  return validationFailed([{ path, message }]);
+}
