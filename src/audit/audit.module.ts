@@ -32,7 +32,8 @@ import { TrailRecorder } from './trail-recorder.js';
     CheckpointsRepository,
     Checkpoints,
     { provide: RefusalRecorder, useExisting: AuditedRefusals },
-    { provide: APP_FILTER, useClass: ProblemFilter },
+    ProblemFilter,
+    { provide: APP_FILTER, useExisting: ProblemFilter },
   ],
   exports: [ChainAlarm, Changes, AuditedRefusals, TrailRecorder, ReadRecorder],
 })
