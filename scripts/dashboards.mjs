@@ -70,6 +70,12 @@ const SERVICE = [
   ],
   ['Requests in flight', 'short', [[`sum by (class) (latchkey_requests_in_flight{${OF}})`, '{{class}}']]],
   [
+    'Requests on the short cut',
+    'short',
+    [[rate('latchkey_short_cut_requests_total', 'outcome'), '{{outcome}}']],
+    'docs/operations.md#the-short-cut',
+  ],
+  [
     'Requests that wait or are refused',
     'short',
     [

@@ -1,40 +1,45 @@
 import { RequestMethod } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { type FastifyInstance, type FastifyHttpOptions, LogController } from 'fastify';
+import { type FastifyHttpOptions, type FastifyReply, LogController } from 'fastify';
 import { randomUUID } from 'node:crypto';
 import type { Server } from 'node:http';
 import type { DataSource } from 'typeorm';
 import { AppModule } from './app.module.js';
 import { PastedSecrets } from './api-keys/pasted-secrets.js';
-import { noteClientIps } from './access/client-ip.js';
+import { KeyAuthenticator } from './access/authenticator.js';
+import { ClientIps } from './access/client-ip.js';
 import { RouteAccess } from './access/route-access.js';
 import { validationFailed } from './common/domain-error.js';
 import { Conditions } from './common/conditions.js';
 import { createLog, type Log, logOutput } from './common/log.js';
 import { NestLogger } from './common/nest-logger.js';
 import { applyBodyLimit } from './common/body-limit.js';
-import { domainErrorOf, sendProblem } from './common/problem.filter.js';
+import { ProblemFilter, domainErrorOf, sendProblem } from './common/problem.filter.js';
 import { Meters } from './common/meters.js';
 import { requestValidation } from './common/validation.pipe.js';
 import type { Config } from './config/config.js';
 import type { EmbeddedSupervisor } from './database/embedded-supervisor.js';
 import { Readiness } from './health/readiness.js';
-import { sendTogether } from './http/answers-together.js';
+import { AnswersTogether } from './http/answers-together.js';
 import { answerClientError } from './http/client-errors.js';
 import { compressAnswers } from './http/compressed-answers.js';
 import { serveConsole } from './http/console.js';
 import { acceptOnlyJson } from './http/request-bodies.js';
 import { otherMethods } from './http/other-methods.js';
-import { headProblem } from './http/request-head.js';
-import { logRequests, sharedLogger, timeRequests } from './http/request-log.js';
-import { urlProblem } from './http/request-url.js';
-import { secureAnswers } from './http/security-headers.js';
+import { meetRequests, sendAnswers, tellAnswers } from './http/request-hooks.js';
+import { RequestLog, sharedLogger } from './http/request-log.js';
+import { securityHeaders } from './http/security-headers.js';
 import { REQUEST_TIMEOUT_MS, keepAllHeaders, timeLimits } from './http/server-limits.js';
+import { shortCutTally, takeShortCut } from './http/short-cut/short-cut.js';
 import { boundTraffic } from './http/traffic.js';
 import { API_PREFIX } from './openapi/document.js';
 import { serveOpenApi } from './openapi/serve.js';
 import { noteConnections } from './shutdown.js';
+import { reportShortRoute } from './usage/report.short-route.js';
+import { UsageService } from './usage/usage.service.js';
+import { Verifier } from './verification/verifier.js';
+import { verifyShortRoutes } from './verification/verify.short-routes.js';
 
 /** Bodies above this are 413; routes with `@BodyLimit` have a limit of their own. */
 const MAX_BODY_BYTES = 64 * 1024;
@@ -105,7 +110,7 @@ function serverOptions(
     clientErrorHandler: answerClientError,
     frameworkErrors: (error, request, reply) => {
       sendProblem(
-        reply,
+        reply as FastifyReply,
         domainErrorOf(error) ?? validationFailed([{ path: 'url', message: 'is not valid' }]),
         request.id,
       );
@@ -148,51 +153,54 @@ function showLog(app: NestFastifyApplication): void {
 /** What Fastify does by itself and we do not want, and what every request meets before Nest. */
 function tameFastify(app: NestFastifyApplication, config: Config): void {
   const fastify = app.getHttpAdapter().getInstance();
+  const readiness = app.get(Readiness, { strict: false });
+  const meters = app.get(Meters);
+  const declared = app.get(RouteAccess, { strict: false }).routes();
+  // What ordinary routes and the short cut share.
+  const headersOf = securityHeaders(config);
+  const clientIps = new ClientIps(config.trustedProxies);
+  const together = new AnswersTogether(fastify.log);
+  const log = new RequestLog(fastify.log, config.logLevel, meters);
+  const isLeaving = (): boolean => readiness.isDraining;
+
   fastify.addHook('onRoute', applyBodyLimit);
-  const methodProblem = otherMethods(fastify);
-  secureAnswers(fastify, config);
-  fastify.addHook('onRequest', (request, reply, done) => {
-    void reply.header('X-Request-Id', request.id);
-    const problem =
-      headProblem(request.raw.rawHeaders, config.maxHeaderLines) ??
-      urlProblem(request.url) ??
-      (request.is404 ? methodProblem(request) : null);
-    if (problem) sendProblem(reply, problem, request.id);
-    else done();
+  meetRequests(fastify, {
+    headersOf,
+    clientIps,
+    maxHeaderLines: config.maxHeaderLines,
+    methodProblem: otherMethods(fastify),
   });
-  noteClientIps(fastify, config.trustedProxies);
   acceptOnlyJson(fastify);
   keepAllHeaders(fastify.server);
   noteConnections(fastify.server);
-  leaveWhileDraining(fastify, app.get(Readiness, { strict: false }));
-  leaveLanes(fastify);
-  boundTraffic(fastify, {
+  const traffic = boundTraffic(fastify, {
     maxInFlight: config.maxInFlight,
     trustedProxies: config.trustedProxies,
     apiPrefix: API_PREFIX,
-    routes: app.get(RouteAccess, { strict: false }).routes(),
-    meters: app.get(Meters),
+    routes: declared,
+    meters,
     conditions: app.get(Conditions),
   });
-  sendTogether(fastify);
+  sendAnswers(fastify, together, isLeaving);
   compressAnswers(fastify);
-  logRequests(fastify, config.logLevel);
-  timeRequests(fastify, app.get(Meters));
-}
-
-/** An answer that closes its connection is the one way to send a client elsewhere without failing a request of his. */
-function leaveWhileDraining(fastify: FastifyInstance, readiness: Readiness): void {
-  fastify.addHook('onSend', (_request, reply, payload, done) => {
-    if (readiness.isDraining) void reply.header('Connection', 'close');
-    done(null, payload);
-  });
-}
-
-/** Also after an error. A stream is sent after its place was given back, so that a slow reader keeps none. */
-function leaveLanes(fastify: FastifyInstance): void {
-  fastify.decorateRequest('leaveLane', null);
-  fastify.addHook('onSend', (request, _reply, payload, done) => {
-    request.leaveLane?.();
-    done(null, payload);
-  });
+  tellAnswers(fastify, log);
+  const tally = shortCutTally(meters);
+  if (!config.fastPath) return;
+  const shared = { ...traffic, headersOf, clientIps, together, log, isLeaving };
+  takeShortCut(
+    fastify,
+    {
+      ...shared,
+      routes: [
+        ...verifyShortRoutes(app.get(Verifier, { strict: false })),
+        reportShortRoute(app.get(UsageService, { strict: false })),
+      ],
+      declared,
+      apiPrefix: API_PREFIX,
+      maxHeaderLines: config.maxHeaderLines,
+      keys: app.get(KeyAuthenticator, { strict: false }),
+      problems: app.get(ProblemFilter, { strict: false }),
+    },
+    tally,
+  );
 }

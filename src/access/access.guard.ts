@@ -201,7 +201,7 @@ function requireNothingDue(rule: AccessRule, { mustChangePassword, mustEnrol }: 
 }
 
 /** A route without an `@Audited` is called after its permission, so that its refusals have a name in the trail. */
-function actOf(rule: AccessRule | undefined): AuditedAct | undefined {
+export function actOf(rule: AccessRule | undefined): AuditedAct | undefined {
   return rule && 'permission' in rule
     ? { action: rule.permission.replace(/^platform:/, ''), resourceType: 'route' }
     : undefined;

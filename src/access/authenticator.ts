@@ -29,12 +29,18 @@ export abstract class KeyAuthenticator {
   abstract authenticateKey(presented: string, ip: string): Principal | null | Promise<Principal | null>;
 
   /**
+   * The principal of a key that is known in memory and good for calling us from `ip`. Null: ask `authenticateKey`, which
+   * also tells why.
+   */
+  abstract findPrincipal(presented: string, ip: string): Principal | null;
+
+  /**
    * Whose secret `presented` is, whatever state its key is in, or null. Costs no I/O for what has not the shape of one.
    */
   abstract prove(presented: string): Promise<ProvenSecret | null>;
 
   /** The key in `Authorization: Bearer` or `X-API-Key`, or null when none is presented there. */
-  abstract presentedKey(request: FastifyRequest): string | null;
+  abstract presentedKey(request: Pick<FastifyRequest, 'headers'>): string | null;
 }
 
 /** A gateway that may be answered. */

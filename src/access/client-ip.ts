@@ -1,4 +1,5 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyRequest } from 'fastify';
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { type Cidr, clientAddress } from '../common/address.js';
 
@@ -9,19 +10,23 @@ export const UNKNOWN_ADDRESS = 'unknown';
 export const ADDRESS_IS_UNKNOWN =
   'The key is restricted by address, and the address of the client is unknown: no proxy in TRUSTED_PROXIES named it in X-Forwarded-For.';
 
-/** Notes the client's address of every request, so that all who ask get one answer. */
-export function noteClientIps(fastify: FastifyInstance, trustedProxies: readonly Cidr[]): void {
-  // Of connections whose requests come without the header: their peer does not change.
-  const peers = new WeakMap<Socket, string>();
-  fastify.decorateRequest('clientIp', UNKNOWN_ADDRESS);
-  fastify.addHook('onRequest', (request, _reply, done) => {
-    const { socket } = request.raw;
-    const forwardedFor = request.headers['x-forwarded-for'];
-    const known = forwardedFor === undefined ? peers.get(socket) : undefined;
-    request.clientIp = known ?? addressOf(socket, forwardedFor, trustedProxies);
-    if (forwardedFor === undefined && known === undefined) peers.set(socket, request.clientIp);
-    done();
-  });
+/** Gives the client's address of every request, so that all who ask get one answer. */
+export class ClientIps {
+  /** Of connections whose requests come without the header: their peer does not change. */
+  private readonly peers = new WeakMap<Socket, string>();
+
+  constructor(private readonly trustedProxies: readonly Cidr[]) {}
+
+  /** The address, or `UNKNOWN_ADDRESS`. */
+  of({ socket, headers }: IncomingMessage): string {
+    const forwardedFor = headers['x-forwarded-for'];
+    if (forwardedFor !== undefined) return addressOf(socket, forwardedFor, this.trustedProxies);
+    const known = this.peers.get(socket);
+    if (known !== undefined) return known;
+    const address = addressOf(socket, undefined, this.trustedProxies);
+    this.peers.set(socket, address);
+    return address;
+  }
 }
 
 function addressOf(

@@ -34,7 +34,8 @@ import { TrailRecorder } from './trail-recorder.js';
     Checkpoints,
     LastChanges,
     { provide: RefusalRecorder, useExisting: AuditedRefusals },
-    { provide: APP_FILTER, useClass: ProblemFilter },
+    ProblemFilter,
+    { provide: APP_FILTER, useExisting: ProblemFilter },
   ],
   exports: [ChainAlarm, Changes, AuditedRefusals, LastChanges, TrailRecorder, ReadRecorder],
 })

@@ -1,9 +1,8 @@
 import { Injectable } from '@nestjs/common';
-import type { FastifyRequest } from 'fastify';
 import { Clock } from '../common/clock.js';
 import type { DomainError } from '../common/domain-error.js';
 import { Meters } from '../common/meters.js';
-import { RefusalRecorder } from '../common/refusal-recorder.js';
+import { RefusalRecorder, type RefusedRequest } from '../common/refusal-recorder.js';
 import type { Act } from './append.js';
 import { namedResource } from './named-resource.js';
 import { type CountedRefusals, REFUSAL_LIMITS, RefusalTally } from './refusal-tally.js';
@@ -41,7 +40,7 @@ export class AuditedRefusals extends RefusalRecorder {
     );
   }
 
-  async record(error: DomainError, request: FastifyRequest): Promise<void> {
+  async record(error: DomainError, request: RefusedRequest): Promise<void> {
     const nowMs = this.clock.monotonicMs();
     if (error.kind === 'unauthenticated') this.strangers.count(request.caller?.ip ?? request.ip, nowMs);
     if (REFUSALS.has(error.kind)) this.refusals.labels(error.kind).inc();
@@ -77,7 +76,7 @@ export class AuditedRefusals extends RefusalRecorder {
 }
 
 /** What the trail says of a refusal; null if it says nothing. */
-function refusedAct(error: DomainError, { caller, audited, params, routeOptions, method }: FastifyRequest): Act | null {
+function refusedAct(error: DomainError, { caller, audited, params, routeOptions, method }: RefusedRequest): Act | null {
   if (error.kind !== 'forbidden' && error.kind !== 'missing' && !FLOODS.has(error.code)) return null;
   if (!caller || !audited || (FLOODS.has(error.code) && caller.principal === null)) return null;
   const { resourceId, details } = namedResource(params);

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
-import type { FastifyRequest } from 'fastify';
 import { Conditions } from './conditions.js';
+import type { RefusedRequest } from './refusal-recorder.js';
 
 const WINDOW_MS = 10_000;
 /** One may be a lock that was busy; so many in ten seconds are an outage. */
@@ -25,7 +25,7 @@ export class ManagementFailures {
   }
 
   /** Counts a request that was answered 503. */
-  add({ routeOptions: { url } }: FastifyRequest): void {
+  add({ routeOptions: { url } }: Pick<RefusedRequest, 'routeOptions'>): void {
     if (url === undefined || OTHERS.test(url)) return;
     this.atMs.push(performance.now());
     if (this.atMs.length > MANY) this.atMs.shift();

@@ -13,7 +13,7 @@ import { randomUUID } from 'node:crypto';
 import { type ServerResponse, STATUS_CODES } from 'node:http';
 import { DomainError, type ErrorKind, unavailable } from './domain-error.js';
 import { ManagementFailures } from './management-failures.js';
-import { RefusalRecorder } from './refusal-recorder.js';
+import { RefusalRecorder, type RefusedRequest } from './refusal-recorder.js';
 import { RepeatedLog } from './repeated-log.js';
 
 const STATUS: Record<ErrorKind, number> = {
@@ -43,6 +43,8 @@ export interface Problem {
   [member: string]: unknown;
 }
 
+const PROBLEM_TYPE = 'application/problem+json; charset=utf-8';
+
 /** Turns a domain error into its problem document. */
 export function problemOf(error: DomainError, requestId: string): Problem {
   const status = STATUS[error.kind];
@@ -59,20 +61,26 @@ export function problemOf(error: DomainError, requestId: string): Problem {
   };
 }
 
+/** An answer that a problem is written to: Fastify's, or one of the short cut. */
+export interface ProblemReply {
+  header(name: string, value: string): unknown;
+  status(status: number): unknown;
+  send(body: string): unknown;
+}
+
 /** Writes a domain error as the answer, with the headers its status asks for. */
-export function sendProblem(reply: FastifyReply, error: DomainError, requestId: string): void {
+export function sendProblem(reply: ProblemReply, error: DomainError, requestId: string): void {
   const problem = problemOf(error, requestId);
-  if (error.extras.allow !== undefined) void reply.header('Allow', error.extras.allow.join(', '));
-  if (problem.status === 401) void reply.header('WWW-Authenticate', authenticateChallenge(error));
+  if (error.extras.allow !== undefined) reply.header('Allow', error.extras.allow.join(', '));
+  if (problem.status === 401) reply.header('WWW-Authenticate', authenticateChallenge(error));
   if (error.extras.retryAfterSeconds !== undefined) {
-    void reply.header('Retry-After', String(Math.max(1, Math.ceil(error.extras.retryAfterSeconds))));
+    reply.header('Retry-After', String(Math.max(1, Math.ceil(error.extras.retryAfterSeconds))));
   }
-  void reply
-    .status(problem.status)
-    .header('Cache-Control', 'no-store')
-    .header('X-Request-Id', requestId)
-    .type('application/problem+json; charset=utf-8')
-    .send(JSON.stringify(problem));
+  reply.status(problem.status);
+  reply.header('Cache-Control', 'no-store');
+  reply.header('X-Request-Id', requestId);
+  reply.header('Content-Type', PROBLEM_TYPE);
+  reply.send(JSON.stringify(problem));
 }
 
 /** As `sendProblem`, where no framework is in between: the other listeners have paths of their own. */
@@ -160,9 +168,13 @@ export class ProblemFilter implements ExceptionFilter, OnApplicationShutdown {
     @Optional() private readonly management?: ManagementFailures,
   ) {}
 
-  async catch(thrown: unknown, host: ArgumentsHost): Promise<void> {
-    const request = host.switchToHttp().getRequest<FastifyRequest>();
-    const reply = host.switchToHttp().getResponse<FastifyReply>();
+  catch(thrown: unknown, host: ArgumentsHost): Promise<void> {
+    const http = host.switchToHttp();
+    return this.answer(thrown, http.getRequest<FastifyRequest>(), http.getResponse<FastifyReply>());
+  }
+
+  /** Answers a request with what was thrown, once what must be recorded of it is. */
+  async answer(thrown: unknown, request: RefusedRequest, reply: ProblemReply): Promise<void> {
     const error = await this.recorded(domainErrorOf(thrown), request);
     if (error) {
       if (error.kind === 'unavailable') this.tellUnavailable(error, request);
@@ -174,19 +186,18 @@ export class ProblemFilter implements ExceptionFilter, OnApplicationShutdown {
       requestId: request.id,
       cause: describe(thrown),
     });
-    void reply
-      .status(500)
-      .type('application/problem+json; charset=utf-8')
-      .send(
-        JSON.stringify({
-          type: 'about:blank',
-          title: 'Internal Server Error',
-          status: 500,
-          detail: 'Something went wrong on our side. Quote the requestId when you report it.',
-          code: 'INTERNAL_ERROR',
-          requestId: request.id,
-        } satisfies Problem),
-      );
+    reply.status(500);
+    reply.header('Content-Type', PROBLEM_TYPE);
+    reply.send(
+      JSON.stringify({
+        type: 'about:blank',
+        title: 'Internal Server Error',
+        status: 500,
+        detail: 'Something went wrong on our side. Quote the requestId when you report it.',
+        code: 'INTERNAL_ERROR',
+        requestId: request.id,
+      } satisfies Problem),
+    );
   }
 
   onApplicationShutdown(): void {
@@ -194,7 +205,7 @@ export class ProblemFilter implements ExceptionFilter, OnApplicationShutdown {
     this.failures.flush();
   }
 
-  private tellUnavailable(error: DomainError, request: FastifyRequest): void {
+  private tellUnavailable(error: DomainError, request: RefusedRequest): void {
     // Probes ask again and again, and what they are told has a line of its own.
     if (PROBES.test(request.routeOptions.url ?? '')) return;
     this.management?.add(request);
@@ -203,7 +214,7 @@ export class ProblemFilter implements ExceptionFilter, OnApplicationShutdown {
   }
 
   /** The error once it is in the trail; what must be recorded and cannot be is 503. */
-  private async recorded(error: DomainError | null, request: FastifyRequest): Promise<DomainError | null> {
+  private async recorded(error: DomainError | null, request: RefusedRequest): Promise<DomainError | null> {
     if (error === null) return null;
     try {
       await this.refusals.record(error, request);

@@ -82,6 +82,8 @@ export class Config {
   readonly trustedProxies: readonly Cidr[];
   /** What may be in flight in one replica, of all classes; a small request counts one. */
   readonly maxInFlight: number;
+  /** Whether requests of the data plane that are plain are answered before Fastify's router. */
+  readonly fastPath: boolean;
   /** Requests with more header lines are refused. */
   readonly maxHeaderLines: number;
   /** Where gateways ask without a key of their own; null: nowhere. */
@@ -146,6 +148,7 @@ export class Config {
     this.rateLimitFallbackReplicas = environment.RATE_LIMIT_FALLBACK_REPLICAS;
     this.trustedProxies = networks(list(environment.TRUSTED_PROXIES));
     this.maxInFlight = environment.MAX_IN_FLIGHT;
+    this.fastPath = environment.FAST_PATH === 'on';
     this.maxHeaderLines = environment.MAX_HEADER_LINES;
     this.gatewayListener = gatewayListenerOf(environment);
     this.metricsPort = metricsPortOf(environment);

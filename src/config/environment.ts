@@ -135,6 +135,7 @@ export const environmentSchema = z.object({
   MAX_IN_FLIGHT: positiveInteger(65_536)
     .refine((value) => value >= 64, 'must be at least 64')
     .default(8192),
+  FAST_PATH: z.enum(['on', 'off'], 'must be on or off').default('on'),
   MAX_HEADER_LINES: positiveInteger(HEADER_LINES.max)
     .refine((value) => value >= HEADER_LINES.min, `must be at least ${HEADER_LINES.min}`)
     .default(200),

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import Fastify, { type FastifyInstance } from 'fastify';
 import { Readable } from 'node:stream';
-import { sendTogether } from './answers-together.js';
+import { AnswersTogether } from './answers-together.js';
+import { sendAnswers } from './request-hooks.js';
 
 describe('answers that leave together', () => {
   let fastify: FastifyInstance;
@@ -9,7 +10,7 @@ describe('answers that leave together', () => {
 
   beforeEach(async () => {
     fastify = Fastify({ logger: false });
-    sendTogether(fastify);
+    sendAnswers(fastify, new AnswersTogether(fastify.log), () => false);
     fastify.get('/good', (_request, reply) => void reply.send({ good: true }));
     fastify.get('/torn', (_request, reply) => void reply.header('X-Torn', 'a\nb').send({ good: false }));
     fastify.get('/stream', (_request, reply) => void reply.type('text/plain').send(Readable.from(['one ', 'two'])));

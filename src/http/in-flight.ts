@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { DomainError } from '../common/domain-error.js';
 import { sendProblem } from '../common/problem.filter.js';
@@ -21,6 +22,8 @@ const UNREAD_MS = RETRY_AFTER_SECONDS.min * 1000;
 const MAX_AHEAD = 2048;
 /** A handler whose client has gone and that never answers keeps its place for as long. */
 const MAX_ABANDONED_MS = 10_000;
+
+const NOTHING = (): void => undefined;
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -46,15 +49,8 @@ export interface InFlightSettings {
  *
  * @see docs/adr/0030-what-is-in-flight-is-bounded.md
  */
-export function boundInFlight(fastify: FastifyInstance, { laneOf, isProxy }: InFlightSettings): void {
-  const connections = new WeakMap<Socket, Connection>();
-  const connectionOf = (socket: Socket): Connection => {
-    const known = connections.get(socket);
-    if (known !== undefined) return known;
-    const connection = new Connection(socket, isProxy);
-    connections.set(socket, connection);
-    return connection;
-  };
+export function boundInFlight(fastify: FastifyInstance, { laneOf, isProxy }: InFlightSettings): InFlight {
+  const inFlight = new InFlight(isProxy);
   fastify.decorateRequest('place', null);
   fastify.addHook('onRoute', (route) => {
     const lane = laneOf(route);
@@ -62,9 +58,8 @@ export function boundInFlight(fastify: FastifyInstance, { laneOf, isProxy }: InF
     route.onRequest = [
       ...[route.onRequest ?? []].flat(),
       (request: FastifyRequest, reply: FastifyReply, done: () => void) => {
-        const connection = connectionOf(request.raw.socket);
-        request.place = new RequestPlace(lane, connection, request, reply, done);
-        connection.accept(request.place);
+        request.place = inFlight.placeOf(request.raw, lane, request.routeOptions.bodyLimit);
+        request.place.enter(done, () => refuse(reply, request.id));
       },
     ];
     route.preValidation = [
@@ -72,29 +67,65 @@ export function boundInFlight(fastify: FastifyInstance, { laneOf, isProxy }: InF
       (request: FastifyRequest, _reply: FastifyReply, done: () => void) => request.place!.received(done),
     ];
   });
-  fastify.addHook('onSend', (request, _reply, payload, done) => {
-    request.place?.leave();
-    done(null, payload);
-  });
-  fastify.addHook('onResponse', (request, _reply, done) => {
-    request.place?.answered();
-    done();
-  });
+  return inFlight;
+}
+
+/** The places of all requests. */
+export class InFlight {
+  private readonly connections = new WeakMap<Socket, Connection>();
+  private readonly kept = new WeakMap<IncomingMessage, RequestPlace>();
+
+  constructor(private readonly isProxy: (socket: Socket) => boolean) {}
+
+  /** A place for a request, to be entered; the one it has already, where it was kept. */
+  placeOf(request: IncomingMessage, lane: TrafficLane, bodyLimit: number): RequestPlace {
+    return (
+      this.kept.get(request) ??
+      new RequestPlace(lane, this.connectionOf(request.socket), costOf(request.headers, bodyLimit))
+    );
+  }
+
+  /** Keeps the place of a request that is handed to another handler, which finds it by `placeOf`. */
+  keep(request: IncomingMessage, place: RequestPlace): void {
+    this.kept.set(request, place);
+  }
+
+  private connectionOf(socket: Socket): Connection {
+    const known = this.connections.get(socket);
+    if (known !== undefined) return known;
+    const connection = new Connection(socket, this.isProxy);
+    this.connections.set(socket, connection);
+    return connection;
+  }
 }
 
 /** A request in its lane. */
 export class RequestPlace extends LanePlace {
   isRefused = false;
+  /** Milliseconds for which another handler had the request before the one that answers it. */
+  hadBeforeMs = 0;
   private isWhole = false;
+  private next: () => void = NOTHING;
+  private onRefused: () => void = NOTHING;
 
   constructor(
     private readonly lane: TrafficLane,
     private readonly connection: Connection,
-    private readonly request: FastifyRequest,
-    private readonly reply: FastifyReply,
-    private next: () => void,
+    cost: number,
   ) {
-    super(costOf(request));
+    super(cost);
+  }
+
+  /**
+   * Enters the lane once the connection's earlier requests are answered: `next` is called once the request has a place,
+   * or `onRefused` if it gets none. A place that was kept calls at once.
+   */
+  enter(next: () => void, onRefused: () => void): void {
+    this.next = next;
+    this.onRefused = onRefused;
+    if (this.phase === 'new') this.connection.accept(this);
+    else if (this.isRefused) onRefused();
+    else next();
   }
 
   start(): void {
@@ -125,9 +156,7 @@ export class RequestPlace extends LanePlace {
 
   refuse(): void {
     this.isRefused = true;
-    // Gateways read no bodies.
-    void this.reply.header('X-Latchkey-Code', 'OVERLOADED');
-    sendProblem(this.reply, overloaded(), this.request.id);
+    this.onRefused();
   }
 
   leave(): void {
@@ -207,14 +236,19 @@ export class Connection {
 }
 
 /** What is longer than its route allows is answered 413 and never read: it costs as much as any refusal. */
-function costOf({ headers, routeOptions }: FastifyRequest): number {
+function costOf(headers: IncomingHttpHeaders, bodyLimit: number): number {
   const length = headers['content-length'];
-  if (headers['content-encoding'] !== undefined)
-    return costOfCompressed(Number(length ?? NaN), routeOptions.bodyLimit);
+  if (headers['content-encoding'] !== undefined) return costOfCompressed(Number(length ?? NaN), bodyLimit);
   if (length === undefined) return headers['transfer-encoding'] === undefined ? 1 : COST_OF_UNKNOWN_LENGTH;
   if (length.length <= 3) return 1;
   const bytes = Number(length);
-  return bytes > routeOptions.bodyLimit ? 1 : 1 + Math.floor(bytes / BYTES_PER_COST);
+  return bytes > bodyLimit ? 1 : 1 + Math.floor(bytes / BYTES_PER_COST);
+}
+
+function refuse(reply: FastifyReply, requestId: string): void {
+  // Gateways read no bodies.
+  void reply.header('X-Latchkey-Code', 'OVERLOADED');
+  sendProblem(reply, overloaded(), requestId);
 }
 
 /** As much as it usually inflates to, and what a route takes at most. */

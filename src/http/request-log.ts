@@ -1,4 +1,5 @@
-import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyBaseLogger } from 'fastify';
+import type { Principal } from '../access/caller.js';
 import type { DurationHistogram, DurationSeries } from '../common/duration-histogram.js';
 import type { Meters } from '../common/meters.js';
 
@@ -19,51 +20,79 @@ const PROBES = new Set(['/health', '/health/live', '/health/ready', '/metrics'])
 /** Refusals whose sender an operator looks for. */
 const REFUSED = new Set([401, 403, 429]);
 
+/** What is told of a request once it is answered. */
+export interface AnsweredRequest {
+  readonly requestId: string;
+  /** What the client calls it; null or absent: nothing that counts. */
+  readonly clientRequestId: string | null | undefined;
+  readonly method: string;
+  /** The pattern of the route; absent when there is none. */
+  readonly route: string | undefined;
+  readonly status: number;
+  readonly elapsedMs: number;
+  readonly principal: Principal | null | undefined;
+  readonly clientIp: string;
+}
+
 /**
- * One line a request, of named fields alone: no URL, whose query may hold anything, no header and no body. The client's
- * address is named where the request was refused. Nothing is made where the level would throw it away.
+ * Tells of requests once they are answered: their durations to Prometheus, and one line a request to the log, of named
+ * fields alone: no URL, whose query may hold anything, no header and no body. The client's address is named where the
+ * request was refused. Nothing is made where the level would throw it away.
  */
-export function logRequests(fastify: FastifyInstance, level: string): void {
-  if (!TELLING.has(level)) return;
-  fastify.addHook('onResponse', (request, reply, done) => {
-    if (level !== 'info' || !isProbe(request)) logRequest(fastify.log, request, reply);
-    done();
-  });
+export class RequestLog {
+  private readonly durations: RouteDurations;
+  private readonly isTelling: boolean;
+
+  constructor(
+    private readonly log: FastifyBaseLogger,
+    private readonly level: string,
+    meters: Meters,
+  ) {
+    this.isTelling = TELLING.has(level);
+    this.durations = new RouteDurations(
+      meters.durations('latchkey_http_request_duration_seconds', 'Duration of requests.', [
+        'method',
+        'route',
+        'status',
+      ]),
+    );
+  }
+
+  /** Counts an answered request, and writes its line. */
+  tell(request: AnsweredRequest): void {
+    const { route, method, status, elapsedMs } = request;
+    if (this.isTelling && (this.level !== 'info' || !isProbe(route))) this.write(request);
+    this.durations.of(route ?? NO_ROUTE, method, status).observe(elapsedMs / 1000);
+  }
+
+  private write({
+    requestId,
+    clientRequestId,
+    method,
+    route,
+    status,
+    elapsedMs,
+    principal,
+    clientIp,
+  }: AnsweredRequest): void {
+    this.log[isProbe(route) ? 'debug' : 'info'](
+      {
+        requestId,
+        clientRequestId: clientRequestId ?? undefined,
+        method,
+        route,
+        status,
+        durationMs: Math.round(elapsedMs * 100) / 100,
+        principal: principal ? { kind: principal.kind, id: principal.id } : undefined,
+        clientIp: REFUSED.has(status) ? clientIp : undefined,
+      },
+      'request',
+    );
+  }
 }
 
-function isProbe({ routeOptions: { url } }: FastifyRequest): boolean {
-  return url !== undefined && PROBES.has(url);
-}
-
-function logRequest(log: FastifyBaseLogger, request: FastifyRequest, reply: FastifyReply): void {
-  const principal = request.caller?.principal;
-  log[isProbe(request) ? 'debug' : 'info'](
-    {
-      requestId: request.id,
-      clientRequestId: request.caller?.clientRequestId ?? undefined,
-      method: request.method,
-      // The pattern of the route; absent when there is none.
-      route: request.routeOptions.url,
-      status: reply.statusCode,
-      durationMs: Math.round(reply.elapsedTime * 100) / 100,
-      principal: principal ? { kind: principal.kind, id: principal.id } : undefined,
-      clientIp: REFUSED.has(reply.statusCode) ? request.clientIp : undefined,
-    },
-    'request',
-  );
-}
-
-/** Observes the duration of every request, by the pattern of its route. */
-export function timeRequests(fastify: FastifyInstance, meters: Meters): void {
-  const durations = new RouteDurations(
-    meters.durations('latchkey_http_request_duration_seconds', 'Duration of requests.', ['method', 'route', 'status']),
-  );
-  fastify.addHook('onResponse', (request, reply, done) => {
-    durations
-      .of(request.routeOptions.url ?? NO_ROUTE, request.method, reply.statusCode)
-      .observe(reply.elapsedTime / 1000);
-    done();
-  });
+function isProbe(route: string | undefined): boolean {
+  return route !== undefined && PROBES.has(route);
 }
 
 /** The series of each route, method and status: a closed, small set, made as it is met. */

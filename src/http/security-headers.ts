@@ -1,10 +1,10 @@
-import type { FastifyInstance } from 'fastify';
 import helmet, { type HelmetOptions } from 'helmet';
 import { IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import type { Config } from '../config/config.js';
 
-type Headers = Readonly<Record<string, string>>;
+/** Headers of an answer, names in small letters. */
+export type AnswerHeaders = Readonly<Record<string, string>>;
 
 /** What is shown by a browser: the console and Swagger UI. */
 const PAGE = /^\/(?:console|docs)(?:[/?]|$)/;
@@ -13,13 +13,13 @@ const PAGE = /^\/(?:console|docs)(?:[/?]|$)/;
 const OF_GATEWAYS = /^\/api\/v1\/(?:forward-auth|ext-authz)(?:[/?]|$)/;
 
 /**
- * Sets the security headers of every answer: all of Helmet's where a browser shows a page, and for the rest those that
- * say something about JSON; none where a gateway asks. Helmet works its values out anew on each request, which took a tenth of a verify; they never
- * change, so they are worked out once.
+ * Gives the security headers of the answer to a URL: all of Helmet's where a browser shows a page, and for the rest those
+ * that say something about JSON; null where a gateway asks. Helmet works its values out anew on each request, which took
+ * a tenth of a verify; they never change, so they are worked out once.
  *
  * @see https://cheatsheetseries.owasp.org/cheatsheets/REST_Security_Cheat_Sheet.html#security-headers
  */
-export function secureAnswers(fastify: FastifyInstance, config: Config): void {
+export function securityHeaders(config: Config): (url: string) => AnswerHeaders | null {
   const https = config.publicUrl.startsWith('https:');
   const ofPages = helmetHeaders({
     contentSecurityPolicy: {
@@ -57,14 +57,11 @@ export function secureAnswers(fastify: FastifyInstance, config: Config): void {
   });
   // What a browser or a proxy keeps of an answer outlives the session and the right to see it.
   const uncached = Object.freeze({ ...ofData, 'cache-control': 'no-store' });
-  fastify.addHook('onRequest', (request, reply, done) => {
-    if (!OF_GATEWAYS.test(request.url)) void reply.headers(PAGE.test(request.url) ? ofPages : uncached);
-    done();
-  });
+  return (url) => (OF_GATEWAYS.test(url) ? null : PAGE.test(url) ? ofPages : uncached);
 }
 
 /** What Helmet sets, read off an answer that nobody gets. */
-function helmetHeaders(options: HelmetOptions): Headers {
+function helmetHeaders(options: HelmetOptions): AnswerHeaders {
   const request = new IncomingMessage(new Socket());
   const response = new ServerResponse(request);
   helmet(options)(request, response, () => undefined);

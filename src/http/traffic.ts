@@ -4,7 +4,7 @@ import { TRAFFIC_CLASSES, type TrafficClass, trafficClassOf } from '../access/tr
 import { type Cidr, clientAddress } from '../common/address.js';
 import type { Conditions } from '../common/conditions.js';
 import type { Meters } from '../common/meters.js';
-import { boundInFlight } from './in-flight.js';
+import { type InFlight, type InFlightSettings, boundInFlight } from './in-flight.js';
 import { type LaneTimers, TrafficLane, type TrafficLimits } from './traffic-lane.js';
 
 /** The part of `MAX_IN_FLIGHT` that a class has to itself. */
@@ -47,8 +47,14 @@ export interface TrafficSettings {
   readonly conditions: Conditions;
 }
 
+/** What is in flight, and the lane of each route. */
+export interface Traffic {
+  readonly inFlight: InFlight;
+  readonly laneOf: InFlightSettings['laneOf'];
+}
+
 /** Bounds what is in flight, by class. To be called before any route is registered. */
-export function boundTraffic(fastify: FastifyInstance, settings: TrafficSettings): void {
+export function boundTraffic(fastify: FastifyInstance, settings: TrafficSettings): Traffic {
   let refusedAtMs = -Infinity;
   const onRefused = (): void => {
     refusedAtMs = performance.now();
@@ -64,13 +70,15 @@ export function boundTraffic(fastify: FastifyInstance, settings: TrafficSettings
     'warn',
   );
   const classOf = routeClasses(settings.routes, settings.apiPrefix);
-  boundInFlight(fastify, {
-    laneOf: (route) => {
-      const name = classOf(route);
-      return name === null ? null : lanes[name];
-    },
+  const laneOf: InFlightSettings['laneOf'] = (route) => {
+    const name = classOf(route);
+    return name === null ? null : lanes[name];
+  };
+  const inFlight = boundInFlight(fastify, {
+    laneOf,
     isProxy: ({ remoteAddress }) => clientAddress(remoteAddress ?? '', undefined, settings.trustedProxies) === null,
   });
+  return { inFlight, laneOf };
 }
 
 /** The bounds of a class, where `maxInFlight` is that of all. */

@@ -105,7 +105,7 @@ export class UsageService {
   private noteFreed(entry: BookEntry): void {
     for (const { accountId } of reservationOf(entry)?.holds ?? []) this.quotas.noteFreed(accountId);
     // One that reserved nothing frees the oldest hold that was placed for such calls.
-    if (entry.kind === 'usage' && entry.report.reservation === null && this.config.defaultHoldCents > 0)
+    if (entry.kind === 'usage' && entry.report.reservation === null && this.config.defaultReservationCents > 0)
       this.quotas.noteFreed(entry.report.keyId);
   }
 

@@ -46,6 +46,14 @@ export class KeyRecognizer {
       : this.answer(proof, false, nowMs);
   }
 
+  /** Whose a presented string is, where memory knows it and the feed is fresh; null where `recognise` must tell. */
+  findKnown(presented: string): Recognised | null {
+    const nowMs = this.feed.tick();
+    if (this.feed.standing(nowMs) !== 'fresh') return null;
+    const record = this.prover.findProven(presented, nowMs);
+    return record === null ? null : this.recognised(record, false, nowMs);
+  }
+
   private async recogniseBehind(presented: string): Promise<Recognition> {
     const refusal = this.prover.refuseAtSight(presented);
     if (refusal !== null) return refusal;
@@ -55,10 +63,13 @@ export class KeyRecognizer {
   }
 
   private answer(proof: Proof, isDegraded: boolean, nowMs: number = this.feed.tick()): Recognition {
-    if (typeof proof === 'string') return proof;
+    return typeof proof === 'string' ? proof : this.recognised(proof, isDegraded, nowMs);
+  }
+
+  private recognised(record: KeyRecord, isDegraded: boolean, nowMs: number): Recognised {
     return {
-      record: proof,
-      isDenied: this.denylist.denies(proof.secret.kid, proof.key.id),
+      record,
+      isDenied: this.denylist.denies(record.secret.kid, record.key.id),
       isDegraded,
       nowMs,
       databaseNowMs: this.feed.databaseNowMs(nowMs),

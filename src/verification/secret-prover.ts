@@ -56,6 +56,11 @@ export class SecretProver {
     return parsed === null ? this.proveImported(presented, digest, nowMs) : this.proveOwn(parsed, digest, nowMs);
   }
 
+  /** The record of a presented string that has proven itself before, where memory still has it. Never waits. */
+  findProven(presented: string, nowMs: number): KeyRecord | null {
+    return this.cache.findProven(hash('sha256', presented, 'binary'), nowMs);
+  }
+
   /** A refusal for which nothing has to be known: bad shape or bad tag. null when there is more to ask. */
   refuseAtSight(presented: string): 'MALFORMED' | 'NOT_FOUND' | null {
     if (presented.length > MAX_KEY_CHARACTERS) return 'MALFORMED';
@@ -73,7 +78,12 @@ export class SecretProver {
 
   /** What a proven key may do in Latchkey: its roles' grants within its owner's. */
   grantsOf(record: KeyRecord, nowMs: number): readonly string[] | Promise<readonly string[]> {
-    return this.cache.findGrants(record, nowMs) ?? this.loadGrants(record.secret.kid, record.secret.mac);
+    return this.findGrants(record, nowMs) ?? this.loadGrants(record.secret.kid, record.secret.mac);
+  }
+
+  /** The same, or null where memory does not have them. */
+  findGrants(record: KeyRecord, nowMs: number): readonly string[] | null {
+    return this.cache.findGrants(record, nowMs);
   }
 
   private proveOwn(parsed: ParsedSecret, digest: string, nowMs: number): Proof | Promise<Proof> {

@@ -29,7 +29,7 @@ export class ServiceKeyAuthenticator extends KeyAuthenticator {
     super();
   }
 
-  presentedKey(request: FastifyRequest): string | null {
+  presentedKey(request: Pick<FastifyRequest, 'headers'>): string | null {
     const header = request.headers['x-api-key'];
     if (typeof header === 'string') return header;
     const bearer = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
@@ -52,6 +52,15 @@ export class ServiceKeyAuthenticator extends KeyAuthenticator {
     return recognition instanceof Promise
       ? recognition.then((known) => this.admit(known, ip))
       : this.admit(recognition, ip);
+  }
+
+  findPrincipal(presented: string, ip: string): Principal | null {
+    const known = this.recognizer.findKnown(presented);
+    if (known === null || known.isDenied || decideOnCaller(known.record, ip, known.databaseNowMs) !== null) return null;
+    const grants = this.prover.findGrants(known.record, known.nowMs);
+    if (grants === null) return null;
+    this.lastUsed.note(known.record, known.databaseNowMs);
+    return this.principalOf(known.record, grants);
   }
 
   private admit(recognition: Recognition, ip: string): Principal | null | Promise<Principal | null> {

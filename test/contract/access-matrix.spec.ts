@@ -2,7 +2,9 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { readFile, writeFile } from 'node:fs/promises';
 import type { DeclaredRoute } from '../../src/access/route-access.js';
 import { RouteAccess } from '../../src/access/route-access.js';
+import { Meters } from '../../src/common/meters.js';
 import { type Answer, TestApp, type TestUser } from '../support/app.js';
+import { eventually } from '../support/eventually.js';
 import { issueKey } from '../support/management.js';
 import { ROLES, matrixText, verdictOf } from './access-matrix.js';
 
@@ -16,6 +18,18 @@ const OWN_CREDENTIALS = /^\/metrics/;
 
 /** Served by Fastify itself, without a guard: nothing in them is secret. */
 const UNGUARDED = [/^\/docs(\/|$)/, /^\/docs-json$/, /^\/console(\/|\*|$)/];
+
+/** Bodies that pass, of the routes that the short cut answers. */
+const PLAIN_BODIES: Readonly<Record<string, unknown>> = {
+  '/verify': { key: 'garbage' },
+  '/verify/batch': { items: [{ key: 'garbage' }] },
+  '/usage': { events: [{ id: 'one', apiKeyId: MISSING_ID }] },
+};
+
+async function shortCutAnswers(app: TestApp): Promise<number> {
+  const text = await app.app.get(Meters).registry.metrics();
+  return Number(/^latchkey_short_cut_requests_total\{outcome="answered"\} (\d+)$/m.exec(text)?.[1]);
+}
 
 describe('access', () => {
   let app: TestApp;
@@ -80,6 +94,30 @@ describe('access', () => {
       // Signing out, say, has ended the session.
       if (route.path.startsWith('/auth/'))
         users.set(role, { ...user, token: await app.tokenOf(user.email, user.password) });
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  it.each(ROLES)('is for a key of the role %s what the table says, on the routes of the short cut', async (role) => {
+    const apiKey = gatewayKeys.get(role)!;
+    const short = routes.filter(({ method, path }) => method === 'POST' && path in PLAIN_BODIES);
+    expect(short).toHaveLength(Object.keys(PLAIN_BODIES).length);
+    const wrong: string[] = [];
+    for (const route of short) {
+      const isAllowed = verdictOf(route, role) !== 'no';
+      const body = PLAIN_BODIES[route.path];
+      const send = () => app.post(route.path, { apiKey, body });
+      // The first one may have to load the key, which the short cut leaves to the route.
+      await send();
+      const before = await shortCutAnswers(app);
+      const { status } = await send();
+      if (status !== (isAllowed ? 200 : 403)) wrong.push(`${route.path}: ${status}`);
+      const answered = async () => {
+        await send();
+        expect(await shortCutAnswers(app)).toBeGreaterThan(before);
+      };
+      if (isAllowed) await eventually(answered);
+      else if ((await shortCutAnswers(app)) !== before) wrong.push(`${route.path}: was answered on the short cut`);
     }
     expect(wrong).toEqual([]);
   });

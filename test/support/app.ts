@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { DataSource } from 'typeorm';
 import { bindPassword } from '../../src/access/credential-binding.js';
 import { Changes } from '../../src/audit/changes.js';
-import { createApp } from '../../src/app.setup.js';
+import { type AppOptions, createApp } from '../../src/app.setup.js';
 import { ChangePropagation } from '../../src/audit/change-propagation.js';
 import { Config } from '../../src/config/config.js';
 import { environmentSchema } from '../../src/config/environment.js';
@@ -59,8 +59,16 @@ export interface RequestOptions {
   rawBody?: string;
 }
 
+/** Sends a request as `TestApp.request` does. */
+export type Send = (method: string, path: string, options: RequestOptions) => Promise<Answer>;
+
 /** One whole application over real HTTP, on a database of its own. */
 export class TestApp {
+  /** Settings of every application that is started from now on. */
+  static settings: Record<string, string> = {};
+  /** Sees, or sends in its own way, every request of every application. */
+  static through: ((app: TestApp, send: Send, ...request: Parameters<Send>) => Promise<Answer>) | null = null;
+
   private constructor(
     readonly app: NestFastifyApplication,
     readonly config: Config,
@@ -71,14 +79,18 @@ export class TestApp {
   ) {}
 
   /** `database` shares the database of another app: a second replica. */
-  static async start(overrides: Record<string, string> = {}, database?: TestDatabase): Promise<TestApp> {
-    const config = testConfig(overrides);
+  static async start(
+    overrides: Record<string, string> = {},
+    database?: TestDatabase,
+    options: AppOptions = {},
+  ): Promise<TestApp> {
+    const config = testConfig({ ...TestApp.settings, ...overrides });
     const own = database ?? (await createTestDatabase());
     const pool = await dataSource(own.appUrl, { max: 10, entities }).initialize();
     // As in an installation of before: creators without bounds. What a new one has is tested by itself.
     const roles = SEEDED_ROLES.map((role) => ({ ...role, keyPolicy: null }));
     await seed(new Changes(pool, config), ADMIN, config, roles);
-    const app = await createApp(config, pool);
+    const app = await createApp(config, pool, options);
     // Tests write past the trail, users among it; half a minute after a start it would say so at /health.
     await app.get(TableWatch, { strict: false }).onModuleDestroy();
     await app.listen('PORT' in overrides ? config.port : 0, '127.0.0.1');
@@ -93,7 +105,12 @@ export class TestApp {
   }
 
   /** A request below /api/v1, or at the root for paths that begin with `//`. */
-  async request(method: string, path: string, options: RequestOptions = {}): Promise<Answer> {
+  request(method: string, path: string, options: RequestOptions = {}): Promise<Answer> {
+    const send: Send = (...request) => this.send(...request);
+    return TestApp.through === null ? send(method, path, options) : TestApp.through(this, send, method, path, options);
+  }
+
+  private async send(method: string, path: string, options: RequestOptions): Promise<Answer> {
     const url = path.startsWith('//') ? `${this.baseUrl}${path.slice(1)}` : `${this.baseUrl}/api/v1${path}`;
     const headers: Record<string, string> = {
       ...(options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }),
