@@ -60,7 +60,11 @@ export default {
     {
       ...base,
       displayName: 'unit',
-      testMatch: ['<rootDir>/src/**/*.spec.ts', '<rootDir>/clients/typescript/src/**/*.spec.ts'],
+      testMatch: [
+        '<rootDir>/packages/**/*.spec.ts',
+        '<rootDir>/src/**/*.spec.ts',
+        '<rootDir>/clients/typescript/src/**/*.spec.ts',
+      ],
     },
     {
       ...base,

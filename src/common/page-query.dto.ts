@@ -1,8 +1,8 @@
 import { Transform } from 'class-transformer';
-import { IsInt, Max, Min } from 'class-validator';
+import { whole } from '../../packages/contract/src/grammar.js';
 import { validationFailed } from './domain-error.js';
+import { Field, optional } from './field.js';
 import { MAX_PAGED_ROWS } from './page.js';
-import { IfPresent } from './validators.js';
 
 /** A query parameter is text: digits become a number, anything else stays and is refused by the rule beside it. */
 export const AsWholeNumber = () =>
@@ -20,22 +20,16 @@ export class PageQueryDto {
    * From 1; page × size is at most 10 000, past that a filter serves better.
    * @example 1
    */
-  @IfPresent()
   @AsWholeNumber()
-  @IsInt({ message: 'must be a whole number' })
-  @Min(1)
-  @Max(MAX_PAGED_ROWS)
+  @Field(optional(whole(1, MAX_PAGED_ROWS)))
   page?: number = 1;
 
   /**
    * Entries a page, 1 to 100.
    * @example 10
    */
-  @IfPresent()
   @AsWholeNumber()
-  @IsInt({ message: 'must be a whole number' })
-  @Min(1)
-  @Max(100)
+  @Field(optional(whole(1, 100)))
   size?: number = 10;
 }
 

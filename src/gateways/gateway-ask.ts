@@ -1,3 +1,4 @@
+import { SENTENCES } from '../../packages/contract/src/schema.js';
 import { BodySchema, checkedBody } from '../common/body-schema.js';
 import { type FieldError, validationFailed } from '../common/domain-error.js';
 import { QUESTION_FIELDS } from '../verification/verify.dto.js';
@@ -56,7 +57,7 @@ export function askOf(parameters: Parameters): GatewayAsk {
     if (name === 'scope') ask['scopes'] = [...new Set([value].flat())];
     else if (read === undefined)
       errors.push({ path: name.slice(0, 100), message: 'is not a parameter of this request' });
-    else if (typeof value !== 'string') errors.push({ path: name, message: 'must not be given twice' });
+    else if (typeof value !== 'string') errors.push({ path: name, message: SENTENCES.repeated });
     else ask[name] = read(value);
   }
   if (errors.length > 0) throw validationFailed(errors);

@@ -1,4 +1,4 @@
-import { addressIn, matches } from '../common/address.js';
+import { addressIn, matches } from '../../packages/contract/src/address.js';
 import { matchesAny } from '../common/model-pattern.js';
 import type { KeyRecord } from './records/key-record.js';
 

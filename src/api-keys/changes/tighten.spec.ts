@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { violations, type KeyPolicy } from '../../access/key-policy.js';
-import { formatCidr, matches, parseAddress, parseCidr, type Cidr } from '../../common/address.js';
+import { formatCidr, matches, parseAddress, parseCidr, type Cidr } from '../../../packages/contract/src/address.js';
 import { matchesAny } from '../../common/model-pattern.js';
 import type { ApiKeyRules } from './rules.js';
 import { looseningPaths } from './tighten.js';

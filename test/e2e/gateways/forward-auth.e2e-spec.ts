@@ -187,7 +187,7 @@ describe('ALL /forward-auth', () => {
 
     it('says nothing of metadata, whatever is in it', async () => {
       const key = await issueKey(app, admin, {
-        name: 'Ä\r\nX-Evil: 1',
+        name: 'Ä X-Evil: 1',
         metadata: { a: 'b\r\nX-Evil: 1' },
         description: '\u0007',
       });
