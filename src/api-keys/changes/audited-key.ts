@@ -1,6 +1,11 @@
+import type { FieldsWith } from '../../../packages/contract/src/api-key-fields.js';
 import type { Audited } from '../../audit/diff.js';
 import { centsFromMicroCents } from '../../common/money.js';
 import type { KeyState } from './rules.js';
+
+/** What the server itself says of a key and the trail tells. */
+type ServerField =
+  'ownerId' | 'isActive' | 'deactivatedAt' | 'deactivatedBy' | 'maxExpiresAt' | 'revokedAt' | 'revokedReason';
 
 /** A key as the audit trail shows it: every field that can change, named as in the API, never a secret. */
 export function auditedKey(key: KeyState): Audited {
@@ -31,5 +36,5 @@ export function auditedKey(key: KeyState): Audited {
     validityDays: key.validityDays,
     revokedAt: key.revokedAt,
     revokedReason: key.revokedReason,
-  };
+  } satisfies Record<FieldsWith<{ isAudited: true }> | ServerField, unknown>;
 }
