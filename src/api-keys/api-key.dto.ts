@@ -1,7 +1,7 @@
 import { API_KEY_FIELDS as FIELDS } from '../../packages/contract/src/api-key-fields.js';
 import { FLAG, UUID } from '../../packages/contract/src/grammar.js';
 import { Field, optional } from '../common/field.js';
-import type { BudgetType, Environment } from './api-key.entity.js';
+import type { BudgetType, Environment, VerifiesEnvironment } from './api-key.entity.js';
 
 /** The fields that both create and update take. What they may be, and what they mean, is said by the table. */
 export class ApiKeyFieldsDto {
@@ -13,6 +13,9 @@ export class ApiKeyFieldsDto {
 
   @Field(FIELDS.alias)
   alias?: string | null;
+
+  @Field(FIELDS.verifiesEnvironment)
+  verifiesEnvironment?: VerifiesEnvironment;
 
   @Field(FIELDS.scopes)
   scopes?: string[];

@@ -1,6 +1,6 @@
 import { centsFromMicroCents } from '../common/money.js';
 import type { ApiKeySecret } from './api-key-secret.entity.js';
-import type { ApiKey, BudgetType, Environment } from './api-key.entity.js';
+import type { ApiKey, BudgetType, Environment, VerifiesEnvironment } from './api-key.entity.js';
 import { type ApiKeyStatus, statusOf } from './status.js';
 
 /** What a key has used, over its whole life. */
@@ -70,6 +70,9 @@ export class ApiKeyView {
   keyPrefix: string;
 
   environment: Environment;
+
+  /** Of a service's own key: which environment's keys it verifies. */
+  verifiesEnvironment: VerifiesEnvironment;
 
   /** Derived: revoked before inactive before expired before active. */
   status: ApiKeyStatus;
@@ -155,6 +158,7 @@ export class ApiKeyView {
       ownerIsActive,
       keyPrefix: secrets[0]?.keyPrefix ?? '',
       environment: key.environment,
+      verifiesEnvironment: key.verifiesEnvironment,
       status: statusOf(key, now),
       isActive: key.isActive,
       deactivatedAt: key.deactivatedAt,

@@ -1,5 +1,5 @@
 import { Ajv } from 'ajv';
-import { type Fault, type Schema, faultsOf } from '../../packages/contract/src/schema.js';
+import { type Fault, type Schema, faultsOf, isOfType } from '../../packages/contract/src/schema.js';
 
 /** Says what is wrong with a value; empty: nothing is. `at` is the path of the value within its request. */
 export type SchemaCheck = (value: unknown, at?: string) => readonly Fault[];
@@ -11,7 +11,9 @@ const ajv = new Ajv({ coerceTypes: false, removeAdditional: false, useDefaults: 
 ajv.addKeyword({ keyword: 'sentence', schemaType: 'string' });
 ajv.addKeyword({
   keyword: 'check',
-  validate: (check: (value: unknown) => string | null, value: unknown) => check(value) === null,
+  // Ajv asks it of values of any type.
+  validate: (check: (value: unknown) => string | null, value: unknown, { type }: Schema) =>
+    !isOfType(type, value) || check(value) === null,
 });
 // Said by `check` or `pattern` beside it.
 for (const format of ['date-time', 'uuid', 'email']) ajv.addFormat(format, true);

@@ -17,6 +17,7 @@ import { Floods1790000001500 } from './migrations/1790000001500-floods.js';
 import { SecondFactor1790000001600 } from './migrations/1790000001600-second-factor.js';
 import { VerifiedAddresses1790000001700 } from './migrations/1790000001700-verified-addresses.js';
 import { TotalsThatCannotBreak1790000001800 } from './migrations/1790000001800-totals-that-cannot-break.js';
+import { VerifiedEnvironment1790000002100 } from './migrations/1790000002100-verified-environment.js';
 
 /** All migrations, oldest first. */
 export const migrations = [
@@ -39,4 +40,5 @@ export const migrations = [
   SecondFactor1790000001600,
   VerifiedAddresses1790000001700,
   TotalsThatCannotBreak1790000001800,
+  VerifiedEnvironment1790000002100,
 ];

@@ -11,6 +11,7 @@ export type GatewayMode = 'plain' | 'nginx';
   type: 'object',
   additionalProperties: false,
   properties: {
+    environment: QUESTION_FIELDS.environment,
     scopes: QUESTION_FIELDS.scopes,
     model: QUESTION_FIELDS.model,
     chatbot: QUESTION_FIELDS.chatbot,
@@ -20,6 +21,7 @@ export type GatewayMode = 'plain' | 'nginx';
   },
 })
 export class GatewayAsk {
+  environment?: 'live' | 'test';
   scopes?: string[];
   model?: string;
   chatbot?: string;
@@ -36,6 +38,7 @@ const CENTS = /^(0|[1-9]\d{0,14})(\.\d{1,40})?$/;
 
 /** How the text of each parameter becomes its value; other text stays text, so that the schema refuses it by name. */
 const READERS: Readonly<Record<string, (text: string) => unknown>> = {
+  environment: (text) => text,
   model: (text) => text,
   chatbot: (text) => text,
   cost: (text) => (WHOLE.test(text) ? Number(text) : text),

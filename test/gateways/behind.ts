@@ -8,6 +8,7 @@ export const FORGED = [
   ['X-Latchkey-Owner-Id', 'forged'],
   ['X-Latchkey-Scopes', 'admin'],
   ['X-Latchkey-Tags', 'forged'],
+  ['X-Latchkey-Environment', 'forged'],
   ['X-Latchkey-Reservation-Id', 'forged'],
   ['x-latchkey-key-id', 'forged twice'],
 ] as const;
@@ -18,6 +19,7 @@ export const IDENTITY = [
   'x-latchkey-owner-id',
   'x-latchkey-scopes',
   'x-latchkey-tags',
+  'x-latchkey-environment',
   'x-latchkey-reservation-id',
 ];
 

@@ -42,6 +42,8 @@ export interface ApiKeyField {
   /** Whether a replica keeps it in memory to decide, and whether the answer of a verify shows it. */
   readonly inRecord: boolean;
   readonly inVerdict: boolean;
+  /** What a key has that was made with an empty body, and one that was there before the field was. */
+  readonly default: string | readonly string[] | Readonly<Record<string, string>> | null;
   readonly description: string;
   readonly example: unknown;
 }
@@ -68,6 +70,7 @@ const ORDINARY = {
   isExported: true,
   inRecord: true,
   inVerdict: false,
+  default: null,
 } as const;
 
 /**
@@ -81,6 +84,7 @@ export const API_KEY_FIELDS = {
   name: {
     ...ORDINARY,
     schema: NAME,
+    default: 'Default API Key',
     column: 'name',
     owner: 'free',
     inVerdict: true,
@@ -110,15 +114,28 @@ export const API_KEY_FIELDS = {
   environment: {
     ...ORDINARY,
     schema: oneOf(['live', 'test']),
+    default: 'live',
+    inVerdict: true,
     given: 'create',
     column: 'environment',
     owner: 'never',
     description: 'Part of the secret’s prefix; cannot be changed later. Absent: `live`.',
     example: 'live',
   },
+  verifiesEnvironment: {
+    ...ORDINARY,
+    schema: oneOf(['any', 'live', 'test']),
+    default: 'any',
+    column: 'verifies_environment',
+    owner: 'tighten',
+    description:
+      'Of a service’s own key: which environment’s keys it verifies; keys of the other are `WRONG_ENVIRONMENT` to it. Absent: `any`.',
+    example: 'live',
+  },
   scopes: {
     ...ORDINARY,
     schema: setOf(100, SCOPE),
+    default: [],
     column: 'scopes',
     owner: 'tighten',
     policyBound: 'scopes',
@@ -130,6 +147,7 @@ export const API_KEY_FIELDS = {
   roles: {
     ...ORDINARY,
     schema: setOf(50, NAME_OF_A_ROLE),
+    default: [],
     column: 'roles',
     owner: 'tighten',
     inVerdict: true,
@@ -169,6 +187,7 @@ export const API_KEY_FIELDS = {
   allowedIps: {
     ...ORDINARY,
     schema: setOf(64, ADDRESS),
+    default: [],
     column: 'allowed_ips',
     owner: 'tighten',
     description: 'Addresses and CIDR blocks the key may be used from, IPv4 and IPv6, at most 64. Empty: any.',
@@ -177,6 +196,7 @@ export const API_KEY_FIELDS = {
   allowedModels: {
     ...ORDINARY,
     schema: setOf(256, MODEL),
+    default: [],
     column: 'allowed_models',
     owner: 'tighten',
     policyBound: 'models',
@@ -187,6 +207,7 @@ export const API_KEY_FIELDS = {
   allowedChatbots: {
     ...ORDINARY,
     schema: setOf(256, CHATBOT),
+    default: [],
     column: 'allowed_chatbots',
     owner: 'tighten',
     description:
@@ -225,6 +246,7 @@ export const API_KEY_FIELDS = {
   tags: {
     ...ORDINARY,
     schema: setOf(50, TAG),
+    default: [],
     column: 'tags',
     owner: 'free',
     policyBound: 'reservedTagPrefixes',
@@ -235,6 +257,7 @@ export const API_KEY_FIELDS = {
   metadata: {
     ...ORDINARY,
     schema: metadata,
+    default: {},
     column: 'metadata',
     owner: 'never',
     inVerdict: true,

@@ -52,6 +52,11 @@ const TYPES: Readonly<Record<Schema['type'], readonly [sentence: string, is: (va
   object: ['must be an object', (value) => typeof value === 'object' && value !== null && !Array.isArray(value)],
 };
 
+/** Whether a value is of the type; what is not is not looked at any further. */
+export function isOfType(type: Schema['type'], value: unknown): boolean {
+  return TYPES[type][1](value);
+}
+
 /** What a value of the wrong type is told. */
 export function typeSentence(type: Schema['type']): string {
   return TYPES[type][0];
@@ -62,8 +67,7 @@ export function typeSentence(type: Schema['type']): string {
  * never part of a sentence, but for what `check` says. A list that is too long is not looked into.
  */
 export function faultsOf(schema: Schema, value: unknown): Fault[] {
-  const [sentence, isOfType] = TYPES[schema.type];
-  if (!isOfType(value)) return [{ path: '', message: sentence }];
+  if (!isOfType(schema.type, value)) return [{ path: '', message: typeSentence(schema.type) }];
   if (schema.type === 'array') return listFaults(schema, value as readonly unknown[]);
   if (schema.type === 'object') return objectFaults(schema, value as Readonly<Record<string, unknown>>);
   const message = scalarFault(schema, value) ?? checked(schema, value);

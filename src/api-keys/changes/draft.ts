@@ -5,32 +5,24 @@ import { microCentsFromCents } from '../../common/money.js';
 import { API_KEY_FIELDS, type ApiKeyFieldName } from '../../../packages/contract/src/api-key-fields.js';
 import { SENTENCES } from '../../../packages/contract/src/schema.js';
 import type { ApiKeyFieldsDto } from '../api-key.dto.js';
-import type { BudgetType, Environment } from '../api-key.entity.js';
+import type { Environment } from '../api-key.entity.js';
 import type { ApiKeyRules } from './rules.js';
 
 /** What a create with an empty body makes. */
 export function emptyRules(environment: Environment): ApiKeyRules {
+  const defaults = Object.entries(API_KEY_FIELDS).filter(([name]) => !KEPT_AS_ONE.has(name));
   return {
-    name: 'Default API Key',
-    description: null,
-    alias: null,
+    ...(Object.fromEntries(
+      defaults.map(([name, field]) => [name, structuredClone(field.default)]),
+    ) as unknown as ApiKeyRules),
     environment,
-    scopes: [],
-    roles: [],
-    rateLimitPerMinute: null,
-    rateLimitPerHour: null,
-    rateLimitPerDay: null,
-    allowedIps: [],
-    allowedModels: [],
-    allowedChatbots: [],
     budgetLimitMicroCents: null,
-    budgetType: null,
-    tags: [],
-    metadata: {},
-    expiresAt: null,
-    validityDays: null,
+    lastBudgetType: null,
   };
 }
+
+/** Fields of the API that the rules keep as the limit in micro-cents. */
+const KEPT_AS_ONE: ReadonlySet<string> = new Set(['isUnlimited', 'budgetLimitCents'] satisfies ApiKeyFieldName[]);
 
 /**
  * `base` with what a request asks for. Absent fields stay, null clears.
@@ -86,7 +78,7 @@ function budgetOf(
   base: ApiKeyRules,
   { isUnlimited, budgetLimitCents, budgetType }: ApiKeyFieldsDto,
   errors: FieldError[],
-): { budgetLimitMicroCents: bigint | null; budgetType: BudgetType | null } {
+): Pick<ApiKeyRules, 'budgetLimitMicroCents' | 'budgetType' | 'lastBudgetType'> {
   if (isUnlimited === true && typeof budgetLimitCents === 'number') {
     errors.push({ path: 'isUnlimited', message: 'contradicts budgetLimitCents' });
   }
@@ -107,7 +99,8 @@ function budgetOf(
   }
   return {
     budgetLimitMicroCents: limit,
-    budgetType: limit === null ? null : (budgetType ?? base.budgetType ?? 'total'),
+    budgetType: limit === null ? null : (budgetType ?? base.budgetType ?? base.lastBudgetType ?? 'total'),
+    lastBudgetType: limit === null ? (base.budgetType ?? base.lastBudgetType) : null,
   };
 }
 

@@ -12,6 +12,8 @@ type Loosens = (before: ApiKeyRules, after: ApiKeyRules) => boolean;
 
 /** Fields that an owner may make less, and what is more. */
 const LOOSENING: Readonly<Record<FieldsWith<{ owner: 'tighten' }>, Loosens>> = {
+  verifiesEnvironment: (before, after) =>
+    before.verifiesEnvironment !== 'any' && after.verifiesEnvironment !== before.verifiesEnvironment,
   scopes: (before, after) => !isSubset(after.scopes, before.scopes),
   roles: (before, after) => !isSubset(after.roles, before.roles),
   rateLimitPerMinute: (before, after) => isHigher(after.rateLimitPerMinute, before.rateLimitPerMinute),

@@ -43,6 +43,8 @@ const COLUMN_SET: Readonly<Record<FieldsWith<{ isExported: true }> | OtherColumn
   totalRequests: true,
   totalTokens: true,
   totalCostCents: true,
+  // New columns come last, so that those before keep their places.
+  verifiesEnvironment: true,
 };
 
 const COLUMNS = Object.keys(COLUMN_SET) as (keyof typeof COLUMN_SET)[];

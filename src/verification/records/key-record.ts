@@ -1,5 +1,5 @@
 import type { FieldsWith, Lacking, None } from '../../../packages/contract/src/api-key-fields.js';
-import type { BudgetType } from '../../api-keys/api-key.entity.js';
+import type { BudgetType, VerifiesEnvironment } from '../../api-keys/api-key.entity.js';
 import type { Cidr } from '../../../packages/contract/src/address.js';
 import type { KeyLimits } from '../../quotas/key-limits.js';
 
@@ -22,6 +22,7 @@ export interface SecretFacts {
 export interface KeyFacts {
   readonly id: string;
   readonly environment: 'live' | 'test';
+  readonly verifiesEnvironment: VerifiesEnvironment;
   readonly name: string;
   readonly ownerId: string;
   readonly isActive: boolean;

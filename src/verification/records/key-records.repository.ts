@@ -22,6 +22,7 @@ type StoredKey = Omit<KeyFacts, 'allowedIps' | 'budgetLimitMicroCents' | 'limits
 const KEY_MEMBERS: Readonly<Record<keyof StoredKey, string>> = {
   id: 'id',
   environment: 'environment',
+  verifiesEnvironment: 'verifies_environment',
   name: 'name',
   ownerId: 'owner_id',
   isActive: 'is_active',
@@ -154,6 +155,7 @@ export class KeyRecordsRepository {
     return {
       id: stored.id,
       environment: stored.environment,
+      verifiesEnvironment: stored.verifiesEnvironment,
       name: stored.name,
       ownerId: this.text(stored.ownerId),
       isActive: stored.isActive,
