@@ -19,8 +19,8 @@ export const IDENTITY = [
   'x-latchkey-owner-id',
   'x-latchkey-scopes',
   'x-latchkey-tags',
-  'x-latchkey-environment',
   'x-latchkey-reservation-id',
+  'x-latchkey-environment',
 ];
 
 /** Latchkey, and a service that is to be protected. */
