@@ -31,6 +31,13 @@ module.exports = {
       to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
     },
     {
+      // The console and the client take it as it is: neither Node.js nor a package may be needed to run it.
+      name: 'contract-is-pure',
+      severity: 'error',
+      from: { path: '^packages/contract/', pathNot: '\\.spec\\.ts$' },
+      to: { pathNot: '^packages/contract/' },
+    },
+    {
       name: 'common-knows-no-module',
       severity: 'error',
       from: { path: '^src/common/' },

@@ -18,10 +18,10 @@ export default tseslint.config(
   js.configs.recommended,
   ...tseslint.configs.recommendedTypeChecked.map((config) => ({
     ...config,
-    files: ['src/**/*.ts', 'test/**/*.ts', 'clients/**/*.ts', 'ormconfig.ts'],
+    files: ['packages/**/*.ts', 'src/**/*.ts', 'test/**/*.ts', 'clients/**/*.ts', 'ormconfig.ts'],
   })),
   {
-    files: ['src/**/*.ts', 'test/**/*.ts', 'clients/**/*.ts', 'ormconfig.ts'],
+    files: ['packages/**/*.ts', 'src/**/*.ts', 'test/**/*.ts', 'clients/**/*.ts', 'ormconfig.ts'],
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
     rules: {
       '@typescript-eslint/consistent-type-definitions': 'off',
@@ -57,7 +57,13 @@ export default tseslint.config(
   },
   {
     // Tests read JSON answers of any shape; the assertions are what gives them a type.
-    files: ['test/**/*.ts', 'src/**/*.spec.ts', 'clients/**/*.spec.ts', 'clients/*/test/**/*.ts'],
+    files: [
+      'test/**/*.ts',
+      'packages/**/*.spec.ts',
+      'src/**/*.spec.ts',
+      'clients/**/*.spec.ts',
+      'clients/*/test/**/*.ts',
+    ],
     rules: {
       '@typescript-eslint/no-unsafe-assignment': 'off',
       '@typescript-eslint/no-unsafe-member-access': 'off',

@@ -56,7 +56,11 @@ const withDatabase = (level) => ({
   globalTeardown: '<rootDir>/test/support/global-teardown.mjs',
 });
 
-const UNITS = ['<rootDir>/src/**/*.spec.ts', '<rootDir>/clients/typescript/src/**/*.spec.ts'];
+const UNITS = [
+  '<rootDir>/packages/**/*.spec.ts',
+  '<rootDir>/src/**/*.spec.ts',
+  '<rootDir>/clients/typescript/src/**/*.spec.ts',
+];
 const SIMULATIONS = ['<rootDir>/test/simulation/**/*.spec.ts', '<rootDir>/test/proofs/**/*.spec.ts'];
 
 /** Tests wait for PostgreSQL and for each other's processes: half as many workers again keep the processors busy. */

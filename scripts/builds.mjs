@@ -12,6 +12,7 @@ export const BUILDS = [
     name: 'server',
     folder: root,
     inputs: [
+      'packages',
       'src',
       'ormconfig.ts',
       'tsconfig.json',
@@ -51,6 +52,7 @@ export const BUILDS = [
       'scripts',
       '../docs/openapi.json',
       // What it shares with the server: pure rules, so that both say the same.
+      '../packages/contract/src',
       '../src/access',
       '../src/common/model-pattern.ts',
       '../package-lock.json',
@@ -84,7 +86,9 @@ async function commitOf(folder) {
   const git = async (...args) => (await promisify(execFile)('git', ['-C', folder, ...args])).stdout.trim();
   try {
     const commit = await git('rev-parse', '--short=12', 'HEAD');
-    return (await git('status', '--porcelain', '--', 'src', 'ormconfig.ts')) === '' ? commit : `${commit}-dirty`;
+    return (await git('status', '--porcelain', '--', 'packages', 'src', 'ormconfig.ts')) === ''
+      ? commit
+      : `${commit}-dirty`;
   } catch {
     return null;
   }

@@ -6,6 +6,8 @@ import { type BoundPassword, bindPassword } from './access/credential-binding.js
 import { ApiKey } from './api-keys/api-key.entity.js';
 import { ApiKeysRepository } from './api-keys/api-keys.repository.js';
 import { auditedKey } from './api-keys/changes/audited-key.js';
+import { emptyRules } from './api-keys/changes/draft.js';
+import type { KeyState } from './api-keys/changes/rules.js';
 import { type MintedSecret, macOf, mint, signing } from './api-keys/secret.js';
 import { type ChangeEntry, Changes } from './audit/changes.js';
 import { diff } from './audit/diff.js';
@@ -172,29 +174,13 @@ async function addKey(
   });
 }
 
-function plainKey(now: Date): Omit<ApiKey, 'id' | 'ownerId' | 'name'> {
+function plainKey(now: Date): Omit<KeyState, 'id' | 'ownerId' | 'name'> {
   return {
-    alias: null,
-    description: null,
-    environment: 'live',
+    ...emptyRules('live'),
     isActive: true,
     deactivatedAt: null,
     deactivatedBy: null,
-    scopes: [],
-    roles: [],
-    rateLimitPerMinute: null,
-    rateLimitPerHour: null,
-    rateLimitPerDay: null,
-    allowedIps: [],
-    allowedModels: [],
-    allowedChatbots: [],
-    budgetLimitMicroCents: null,
-    budgetType: null,
-    tags: [],
-    metadata: {},
-    expiresAt: null,
     maxExpiresAt: null,
-    validityDays: null,
     createdAt: now,
     updatedAt: now,
     revokedAt: null,

@@ -11,7 +11,7 @@ import { ManagementGate, type RequestClass } from './management-gate.js';
 import { NARROWING_ACTS } from './narrowing-acts.js';
 import type { Permission } from './permissions.js';
 import { isDataPlane } from './traffic-class.js';
-import { clientAddress } from '../common/address.js';
+import { clientAddress } from '../../packages/contract/src/address.js';
 import { CompressedBody } from '../common/compressed-body.js';
 import { encodingRefused, requireReadable } from '../common/refused-body.js';
 import { Config } from '../config/config.js';

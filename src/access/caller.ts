@@ -23,6 +23,8 @@ export class Principal {
     readonly mustChangePassword = false,
     /** Whether a second factor has to be set up before this session may do anything else. */
     readonly mustEnrol = false,
+    /** Which environment's keys it may verify; a person's session verifies any. */
+    readonly verifiesEnvironment: 'any' | 'live' | 'test' = 'any',
   ) {}
 
   /** Whether this principal holds `permission` at the moment the request began. */

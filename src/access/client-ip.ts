@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
-import { type Cidr, clientAddress } from '../common/address.js';
+import { type Cidr, clientAddress } from '../../packages/contract/src/address.js';
 
 /** The text in place of an address where the client's is unknown: it matches no list. */
 export const UNKNOWN_ADDRESS = 'unknown';

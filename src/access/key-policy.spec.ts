@@ -456,7 +456,7 @@ describe('parseKeyPolicy', () => {
     ['{"models": null}', ['models']],
     ['{"models": []}', ['models']],
     ['{"models": "gpt-4"}', ['models']],
-    ['{"models": ["a", "a"]}', ['models']],
+    ['{"models": ["a", "a"]}', ['models.1']],
     ['{"models": ["a", "b\\nc", 5, ""]}', ['models.1', 'models.2', 'models.3']],
     ['{"scopes": ["a\\"b"]}', ['scopes.0']],
     ['{"scopes": ["a\\\\b"]}', ['scopes.0']],

@@ -1,3 +1,5 @@
+import type { ApiKeyFieldName, FieldsWith, None } from '../../packages/contract/src/api-key-fields.js';
+import { API_KEY_FIELDS } from '../../packages/contract/src/api-key-fields.js';
 import { matchesAny } from '../common/model-pattern.js';
 import { microCentsFromCents } from '../common/money.js';
 
@@ -64,10 +66,17 @@ export interface PolicyViolation {
   readonly message: string;
 }
 
+type BoundField = FieldsWith<{ policyBound: string }>;
+
+/** Does not compile while the table names a bound that a policy does not have. */
+export type PolicyHasEveryBound = None<
+  Exclude<(typeof API_KEY_FIELDS)[ApiKeyFieldName]['policyBound'], keyof KeyPolicy | null>
+>;
+
 const MS_PER_DAY = 86_400_000;
 /** As many models as a key may list; a longer list is never filled in for anybody. */
-const MAX_MODELS = 256;
-const MAX_SCOPES = 100;
+const MAX_MODELS = API_KEY_FIELDS.allowedModels.schema.maxItems!;
+const MAX_SCOPES = API_KEY_FIELDS.scopes.schema.maxItems!;
 
 /**
  * The policy of somebody with several roles: for each field the widest bound any of them gives, so a key inside one of
@@ -84,7 +93,7 @@ export function widest(policies: readonly (KeyPolicy | null)[]): KeyPolicy | nul
   const stated = all.filter((policy) => !reservesTagsAlone(policy));
   if (stated.length === 0) return { reservedTagPrefixes: reservedTagPrefixes! };
   const defaults = stated.flatMap((policy) => policy.defaults ?? []);
-  return withoutUndefined({
+  const bounds: Answers<KeyPolicy> = {
     scopes: ifAll(stated, (policy) => policy.scopes, union),
     models: ifAll(stated, (policy) => policy.models, union),
     maxRateLimitPerMinute: ifAll(stated, (policy) => policy.maxRateLimitPerMinute, max),
@@ -94,7 +103,8 @@ export function widest(policies: readonly (KeyPolicy | null)[]): KeyPolicy | nul
     maxValidityDays: ifAll(stated, (policy) => policy.maxValidityDays, max),
     reservedTagPrefixes,
     defaults: defaults.length === 0 ? undefined : widestDefaults(defaults),
-  });
+  };
+  return withoutUndefined<KeyPolicy>(bounds);
 }
 
 /**
@@ -103,16 +113,7 @@ export function widest(policies: readonly (KeyPolicy | null)[]): KeyPolicy | nul
  */
 export function violations(policy: KeyPolicy | null, key: PolicyBoundKey, now: Date): PolicyViolation[] {
   if (policy === null) return [];
-  return [
-    ...scopeViolations(policy, key),
-    ...rateViolation('rateLimitPerMinute', key.rateLimitPerMinute, policy.maxRateLimitPerMinute),
-    ...rateViolation('rateLimitPerHour', key.rateLimitPerHour, policy.maxRateLimitPerHour),
-    ...rateViolation('rateLimitPerDay', key.rateLimitPerDay, policy.maxRateLimitPerDay),
-    ...modelViolations(policy, key),
-    ...budgetViolations(policy, key),
-    ...reservedTags(policy, key.tags),
-    ...validityViolations(policy, key, now),
-  ];
+  return Object.values(JUDGES).flatMap((judge) => judge(policy, key, now));
 }
 
 /** The violation by tags that a holder of the policy may not write, if there are any among `tags`. */
@@ -123,6 +124,26 @@ export function reservedTags(policy: KeyPolicy | null, tags: readonly string[]):
   const message = `tags that begin with ${used.join(', ')} need the permission platform:api-keys:update`;
   return [{ path: 'tags', message }];
 }
+
+/** What each bound finds, in the API's order. The type of a budget is judged with its limit. */
+const JUDGES: Readonly<Record<BoundField, (policy: KeyPolicy, key: PolicyBoundKey, now: Date) => PolicyViolation[]>> = {
+  scopes: scopeViolations,
+  rateLimitPerMinute: ({ maxRateLimitPerMinute }, { rateLimitPerMinute }) =>
+    rateViolation('rateLimitPerMinute', rateLimitPerMinute, maxRateLimitPerMinute),
+  rateLimitPerHour: ({ maxRateLimitPerHour }, { rateLimitPerHour }) =>
+    rateViolation('rateLimitPerHour', rateLimitPerHour, maxRateLimitPerHour),
+  rateLimitPerDay: ({ maxRateLimitPerDay }, { rateLimitPerDay }) =>
+    rateViolation('rateLimitPerDay', rateLimitPerDay, maxRateLimitPerDay),
+  allowedModels: modelViolations,
+  budgetLimitCents: budgetViolations,
+  budgetType: () => [],
+  tags: (policy, { tags }) => reservedTags(policy, tags),
+  expiresAt: expiryViolations,
+  validityDays: ({ maxValidityDays: days }, { validityDays }) =>
+    days === undefined || validityDays === null || validityDays <= days
+      ? []
+      : [{ path: 'validityDays', message: `must be at most ${days}` }],
+};
 
 /** Whether the policy says nothing but which tags are reserved; `{}` says that there are no bounds. */
 function reservesTagsAlone(policy: KeyPolicy): boolean {
@@ -162,15 +183,15 @@ function expiryIn(days: number, now: Date): Date {
   return new Date(now.getTime() + days * MS_PER_DAY);
 }
 
-function widestBudget(policies: readonly KeyPolicy[]): Pick<KeyPolicy, 'maxBudgetLimitCents' | 'budgetType'> {
+function widestBudget(policies: readonly KeyPolicy[]): Pick<Answers<KeyPolicy>, 'maxBudgetLimitCents' | 'budgetType'> {
   const maxBudgetLimitCents = ifAll(policies, (policy) => policy.maxBudgetLimitCents, max);
-  if (maxBudgetLimitCents === undefined) return {};
+  if (maxBudgetLimitCents === undefined) return { maxBudgetLimitCents, budgetType: undefined };
   return { maxBudgetLimitCents, budgetType: ifAll(policies, (policy) => policy.budgetType, widerType) };
 }
 
 function widestDefaults(defaults: readonly KeyPolicyDefaults[]): KeyPolicyDefaults {
   const budgets = defaults.filter(({ budgetLimitCents }) => budgetLimitCents !== undefined);
-  return withoutUndefined({
+  const widened: Answers<KeyPolicyDefaults> = {
     scopes: ifAny(defaults, (one) => one.scopes, union),
     allowedModels: ifAny(defaults, (one) => one.allowedModels, unionUnlessAny),
     rateLimitPerMinute: ifAny(defaults, (one) => one.rateLimitPerMinute, max),
@@ -179,7 +200,8 @@ function widestDefaults(defaults: readonly KeyPolicyDefaults[]): KeyPolicyDefaul
     budgetLimitCents: ifAny(budgets, (one) => one.budgetLimitCents, max),
     budgetType: ifAny(budgets, (one) => one.budgetType ?? 'total', widerType),
     validityDays: ifAny(defaults, (one) => one.validityDays, max),
-  });
+  };
+  return withoutUndefined<KeyPolicyDefaults>(widened);
 }
 
 function defaultBudget({ defaults, maxBudgetLimitCents, budgetType }: KeyPolicy): Partial<PolicyBoundKey> {
@@ -234,17 +256,9 @@ function budgetViolations(policy: KeyPolicy, key: PolicyBoundKey): PolicyViolati
   return found;
 }
 
-function validityViolations(policy: KeyPolicy, key: PolicyBoundKey, now: Date): PolicyViolation[] {
-  const { maxValidityDays: days } = policy;
-  if (days === undefined) return [];
-  const found: PolicyViolation[] = [];
-  if (key.expiresAt === null || !(key.expiresAt <= expiryIn(days, now))) {
-    found.push({ path: 'expiresAt', message: `must be at most ${days} days from now` });
-  }
-  if (key.validityDays !== null && key.validityDays > days) {
-    found.push({ path: 'validityDays', message: `must be at most ${days}` });
-  }
-  return found;
+function expiryViolations({ maxValidityDays: days }: KeyPolicy, key: PolicyBoundKey, now: Date): PolicyViolation[] {
+  if (days === undefined || (key.expiresAt !== null && key.expiresAt <= expiryIn(days, now))) return [];
+  return [{ path: 'expiresAt', message: `must be at most ${days} days from now` }];
 }
 
 /** Combines a bound that all of them state; one that does not bounds nothing, and so is the widest. */
@@ -280,6 +294,9 @@ function upTo(length: number, list: readonly string[] | undefined): readonly str
   return list !== undefined && list.length <= length ? list : undefined;
 }
 
-function withoutUndefined<T extends object>(fields: T): T {
+/** An answer for every member, so that a forgotten one does not compile. */
+type Answers<T extends object> = { readonly [Name in keyof Required<T>]: T[Name] | undefined };
+
+function withoutUndefined<T extends object>(fields: Answers<T> | T): T {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as T;
 }

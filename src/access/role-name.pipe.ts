@@ -1,6 +1,5 @@
 import { Injectable, type PipeTransform } from '@nestjs/common';
-import { isOf } from '../common/grammars/grammar.js';
-import { ROLE_NAME } from '../common/grammars/role-name.js';
+import { ROLE_NAME, isOf } from '../../packages/contract/src/grammar.js';
 import { roleNotFound } from './role.errors.js';
 
 /** The `:name` of a role. @throws DomainError 404 for text that cannot be one */

@@ -1,18 +1,16 @@
-import { IsBoolean, IsObject } from 'class-validator';
-import { IfGiven, IfPresent, IsOf, IsSet, IsSetOf, Satisfies } from '../common/validators.js';
-import { ROLE_NAME } from '../common/grammars/role-name.js';
-import { isTextOf } from '../common/text.js';
+import { FLAG, ROLE_NAME, setOf, textOf } from '../../packages/contract/src/grammar.js';
+import { Field, clearable, optional, required } from '../common/field.js';
 import { coversAny, isGrant } from './permission-grammar.js';
 import { PERMISSIONS } from './permissions.js';
 
-/** A list of roles' names. */
-export const IsRoleNames = () => IsSetOf(50, { ...ROLE_NAME, sentence: 'must be the name of a role' });
-
 const REGISTERED = Object.keys(PERMISSIONS);
 
-const isDescription = (value: unknown) => isTextOf(value, 500);
+const NO_GRANT = 'must be a grant that matches at least one permission';
 
-const isUsefulGrant = (value: unknown) => typeof value === 'string' && isGrant(value) && coversAny(value, REGISTERED);
+const GRANT = {
+  type: 'string',
+  check: (value: string) => (isGrant(value) && coversAny(value, REGISTERED) ? null : NO_GRANT),
+} as const;
 
 /** The fields that both create and update take. */
 export class RoleFieldsDto {
@@ -20,8 +18,7 @@ export class RoleFieldsDto {
    * What the role is for; at most 500 characters.
    * @example "Runs the trial plan"
    */
-  @IfPresent()
-  @Satisfies('description', isDescription, 'must be at most 500 characters')
+  @Field(optional(textOf(500)))
   description?: string;
 
   /**
@@ -29,9 +26,7 @@ export class RoleFieldsDto {
    * permission of `GET /permissions`. You must hold all of them yourself.
    * @example ["platform:api-keys:create"]
    */
-  @IfPresent()
-  @IsSet(100)
-  @Satisfies('permissions', isUsefulGrant, 'must be a grant that matches at least one permission', { each: true })
+  @Field(optional(setOf(100, GRANT)))
   permissions?: string[];
 
   /**
@@ -39,13 +34,11 @@ export class RoleFieldsDto {
    * `{}` says "no bounds", also to those whose other roles state some.
    * @example {"maxRateLimitPerMinute": 60, "maxValidityDays": 30, "models": ["gpt-4o-mini"]}
    */
-  @IfGiven()
-  @IsObject()
+  @Field(clearable({ type: 'object' }))
   keyPolicy?: Record<string, unknown> | null;
 
   /** An inactive role grants nothing and bounds nothing. */
-  @IfPresent()
-  @IsBoolean()
+  @Field(optional(FLAG))
   isActive?: boolean;
 }
 
@@ -55,7 +48,7 @@ export class CreateRoleDto extends RoleFieldsDto {
    * 1 to 64 of a-z 0-9 and -, beginning with a letter; it cannot be changed later.
    * @example "trial-plan"
    */
-  @IsOf(ROLE_NAME)
+  @Field(required(ROLE_NAME))
   name: string;
 }
 

@@ -3,6 +3,9 @@ import { Column, Entity, PrimaryColumn } from 'typeorm';
 /** Where a key is meant to be used; part of its prefix. */
 export type Environment = 'live' | 'test';
 
+/** Which environment's keys a service may verify with its own key. */
+export type VerifiesEnvironment = 'any' | Environment;
+
 /** `total`: one account for ever. `monthly`: a fresh account each UTC month. */
 export type BudgetType = 'total' | 'monthly';
 
@@ -49,6 +52,9 @@ export class ApiKey {
   @Column('uuid', { name: 'deactivated_by', nullable: true })
   deactivatedBy: string | null;
 
+  @Column('text', { name: 'verifies_environment', default: 'any' })
+  verifiesEnvironment: VerifiesEnvironment;
+
   /** RFC 6749 scope tokens for the platform's own services; opaque to us. */
   @Column('text', { array: true, default: () => "'{}'" })
   scopes: string[];
@@ -87,6 +93,10 @@ export class ApiKey {
   /** null exactly when the budget is unlimited. */
   @Column('text', { name: 'budget_type', nullable: true })
   budgetType: BudgetType | null;
+
+  /** The type of the budget that an unlimited key had last; null where it had none, or has one now. */
+  @Column('text', { name: 'last_budget_type', nullable: true })
+  lastBudgetType: BudgetType | null;
 
   @Column('text', { array: true, default: () => "'{}'" })
   tags: string[];

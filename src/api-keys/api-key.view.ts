@@ -1,7 +1,7 @@
 import { centsFromMicroCents } from '../common/money.js';
 import { versionOf } from '../common/version.js';
 import type { ApiKeySecret } from './api-key-secret.entity.js';
-import type { ApiKey, BudgetType, Environment } from './api-key.entity.js';
+import type { ApiKey, BudgetType, Environment, VerifiesEnvironment } from './api-key.entity.js';
 import { auditedKey } from './changes/audited-key.js';
 import { type ApiKeyStatus, statusOf } from './status.js';
 
@@ -78,6 +78,9 @@ export class ApiKeyView {
   keyPrefix: string;
 
   environment: Environment;
+
+  /** Of a service's own key: which environment's keys it verifies. */
+  verifiesEnvironment: VerifiesEnvironment;
 
   /** Derived: revoked before inactive before expired before active. */
   status: ApiKeyStatus;
@@ -164,6 +167,7 @@ export class ApiKeyView {
       ownerIsActive,
       keyPrefix: secrets[0]?.keyPrefix ?? '',
       environment: key.environment,
+      verifiesEnvironment: key.verifiesEnvironment,
       status: statusOf(key, now),
       isActive: key.isActive,
       deactivatedAt: key.deactivatedAt,

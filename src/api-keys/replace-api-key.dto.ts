@@ -1,6 +1,6 @@
-import { ALIAS } from '../common/grammars/alias.js';
+import { ALIAS, UUID } from '../../packages/contract/src/grammar.js';
+import { Field, optional } from '../common/field.js';
 import { Ignores } from '../common/ignored-members.js';
-import { IfPresent, IsId, IsOf } from '../common/validators.js';
 import { UpdateApiKeyDto } from './api-key.dto.js';
 import type { ApiKeyView } from './api-key.view.js';
 import { UpsertApiKeyDto } from './lifecycle/key-lifecycle.dto.js';
@@ -40,15 +40,13 @@ export class ReplaceByAliasDto extends UpsertApiKeyDto {
    * The alias of the path; it may be absent, and can be no other.
    * @example "billing-nightly"
    */
-  @IfPresent()
-  @IsOf(ALIAS)
+  @Field(optional(ALIAS))
   alias?: string;
 
   /**
    * The owner of the key; it may be absent, and can be no other than the one that the request is about.
    * @example "019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e55"
    */
-  @IfPresent()
-  @IsId()
+  @Field(optional(UUID))
   ownerId?: string;
 }

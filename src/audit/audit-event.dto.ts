@@ -1,10 +1,14 @@
-import { IsBoolean, IsIn, IsString, Matches, MaxLength } from 'class-validator';
-import { isInstant } from '../common/instant.js';
+import { FLAG, INSTANT, oneOf } from '../../packages/contract/src/grammar.js';
+import { Field, optional } from '../common/field.js';
 import { AsFlag } from '../common/page-query.dto.js';
-import { IfPresent, Satisfies } from '../common/validators.js';
 import { isCursor } from './cursor.js';
 
-const isLimit = (value: unknown) => typeof value === 'string' && /^[1-9]\d{0,2}$/.test(value) && Number(value) <= 200;
+const text = (pattern: string, sentence: string) => ({ type: 'string', pattern, sentence }) as const;
+
+const CURSOR = {
+  type: 'string',
+  check: (cursor: string) => (isCursor(cursor) ? null : 'must be the nextCursor of another page'),
+} as const;
 
 /** Which events of the trail; conditions are combined by AND. */
 export class AuditFilterDto {
@@ -12,41 +16,32 @@ export class AuditFilterDto {
    * Id of the user or key that acted.
    * @example "019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e55"
    */
-  @IfPresent()
-  @IsString()
-  @Matches(/^[0-9a-zA-Z-]{1,64}$/, { message: 'must be an id' })
+  @Field(optional(text('^[0-9a-zA-Z-]{1,64}$', 'must be an id')))
   actorId?: string;
 
   /**
    * `resource:verb`.
    * @example "api-keys:revoke"
    */
-  @IfPresent()
-  @IsString()
-  @Matches(/^[a-z0-9:-]{1,100}$/, { message: 'must be an action such as api-keys:revoke' })
+  @Field(optional(text('^[a-z0-9:-]{1,100}$', 'must be an action such as api-keys:revoke')))
   action?: string;
 
   /** @example "api-key" */
-  @IfPresent()
-  @IsString()
-  @Matches(/^[a-z0-9-]{1,64}$/, { message: 'must be a type such as api-key' })
+  @Field(optional(text('^[a-z0-9-]{1,64}$', 'must be a type such as api-key')))
   resourceType?: string;
 
   /**
    * Id or name of what was acted on.
    * @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55"
    */
-  @IfPresent()
-  @IsString()
-  @Matches(/^[0-9A-Za-z._-]{1,100}$/, { message: 'must be an id or a name' })
+  @Field(optional(text('^[0-9A-Za-z._-]{1,100}$', 'must be an id or a name')))
   resourceId?: string;
 
   /**
    * Whether it was done or refused.
    * @example "refused"
    */
-  @IfPresent()
-  @IsIn(['success', 'refused'], { message: 'must be success or refused' })
+  @Field(optional(oneOf(['success', 'refused'])))
   outcome?: 'success' | 'refused';
 
   /**
@@ -54,27 +49,22 @@ export class AuditFilterDto {
    * was refused is a refusal.
    * @example false
    */
-  @IfPresent()
   @AsFlag()
-  @IsBoolean({ message: 'must be true or false' })
+  @Field(optional(FLAG))
   isRead?: boolean;
 
   /**
    * From this instant on.
    * @example "2026-01-01T00:00:00Z"
    */
-  @IfPresent()
-  @MaxLength(32)
-  @Satisfies('instant', isInstant, 'must be an instant in UTC such as 2027-12-31T23:59:59Z')
+  @Field(optional(INSTANT))
   from?: string;
 
   /**
    * Before this instant.
    * @example "2027-01-01T00:00:00Z"
    */
-  @IfPresent()
-  @MaxLength(32)
-  @Satisfies('instant', isInstant, 'must be an instant in UTC such as 2027-12-31T23:59:59Z')
+  @Field(optional(INSTANT))
   to?: string;
 }
 
@@ -84,15 +74,13 @@ export class ListAuditEventsDto extends AuditFilterDto {
    * `nextCursor` of the page before; absent: the newest events.
    * @example "MTIzNA"
    */
-  @IfPresent()
-  @Satisfies('cursor', isCursor, 'must be the nextCursor of another page')
+  @Field(optional(CURSOR))
   cursor?: string;
 
   /**
    * Events of a page, 1 to 200; absent: 50.
    * @example "50"
    */
-  @IfPresent()
-  @Satisfies('limit', isLimit, 'must be a whole number from 1 to 200')
+  @Field(optional(text('^(?:[1-9]\\d?|1\\d\\d|200)$', 'must be a whole number from 1 to 200')))
   limit?: string;
 }

@@ -1,10 +1,9 @@
-import { IsIn } from 'class-validator';
-import { IfPresent } from '../common/validators.js';
+import { oneOf } from '../../packages/contract/src/grammar.js';
+import { Field, optional } from '../common/field.js';
 
 /** Which sessions stay. */
 export class EndSessionsQueryDto {
   /** Keep the session of this request; for your own sessions alone. */
-  @IfPresent()
-  @IsIn(['current'])
+  @Field(optional(oneOf(['current'])))
   except?: 'current';
 }

@@ -1,4 +1,4 @@
-import { type Address, type Cidr, addressIn, formatCidr } from './address.js';
+import { type Address, type Cidr, addressIn, formatCidr } from '../../packages/contract/src/address.js';
 
 /** One network that a client belongs to. */
 export interface ClientNetwork {

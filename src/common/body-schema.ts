@@ -1,4 +1,4 @@
-import type { SchemaObject } from 'ajv';
+import type { Schema } from '../../packages/contract/src/schema.js';
 import { type FieldError, validationFailed } from './domain-error.js';
 import { type SchemaCheck, compileSchema, withoutNulls } from './json-schema.js';
 
@@ -13,7 +13,7 @@ const checks = new WeakMap<object, SchemaCheck>();
  * @see compileSchema
  */
 export const BodySchema =
-  (schema: SchemaObject): ClassDecorator =>
+  (schema: Schema): ClassDecorator =>
   (target) => {
     checks.set(target, compileSchema(schema));
   };

@@ -1,5 +1,4 @@
-import { isOf } from './grammars/grammar.js';
-import { MODEL } from './grammars/model.js';
+import { MODEL, isOf } from '../../packages/contract/src/grammar.js';
 
 /**
  * Names of models and scopes, and patterns over them: `*` stands for any characters, none and `/` included; every

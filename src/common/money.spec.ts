@@ -1,13 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import {
-  boundFromCents,
-  centsFromMicroCents,
-  costFromCents,
-  InvalidCentsError,
-  MAX_CENTS,
-  microCentsFromCents,
-} from './money.js';
+import { boundFromCents, centsFromMicroCents, costFromCents, InvalidCentsError, microCentsFromCents } from './money.js';
+import { MAX_CENTS } from '../../packages/contract/src/grammar.js';
 
 describe('microCentsFromCents', () => {
   it.each([

@@ -1,11 +1,7 @@
+import { CENT_DECIMALS, MAX_CENTS } from '../../packages/contract/src/grammar.js';
+
 /** Micro-cents in one cent: the only unit in which money is added, compared or stored. */
 export const MICRO_CENTS_PER_CENT = 1_000_000n;
-
-/** Largest amount in cents that one value of the API may name; a sum of many may be larger. */
-export const MAX_CENTS = 1_000_000_000;
-
-/** Decimals of a cent that can be told apart. */
-const CENT_DECIMALS = 6;
 
 const PLAIN_DECIMAL = /^(\d+)(?:\.(\d+))?$/;
 /** `String(n)` below 1e-6: digits with at most one in front of the point, then the exponent. */
@@ -54,11 +50,6 @@ export function costFromCents(cents: number): bigint {
 export function boundFromCents(cents: number): bigint {
   const { microCents, rest } = splitCents(cents);
   return /[1-9]/.test(rest) ? microCents + 1n : microCents;
-}
-
-/** Whether a number is an amount of cents; its decimals are not looked at. */
-export function isAmount(cents: number): boolean {
-  return cents >= 0 && cents <= MAX_CENTS;
 }
 
 /** @throws {InvalidCentsError} for what is no amount of cents; its decimals are not looked at. */

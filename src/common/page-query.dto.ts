@@ -1,13 +1,11 @@
 import { Transform } from 'class-transformer';
-import { IsInt, Max, Min } from 'class-validator';
+import { whole } from '../../packages/contract/src/grammar.js';
+import type { Schema } from '../../packages/contract/src/schema.js';
 import { validationFailed } from './domain-error.js';
+import { Field, optional } from './field.js';
 import { MAX_CURSOR_CHARACTERS } from './list-cursors.js';
 import { MAX_COUNTED_ROWS, MAX_PAGED_ROWS } from './page.js';
 import type { PageMetaView } from './page.view.js';
-import { IfPresent, Satisfies } from './validators.js';
-
-const isCursorText = (value: unknown) =>
-  typeof value === 'string' && value.length <= MAX_CURSOR_CHARACTERS && /^[\w-]+$/.test(value);
 
 /** A query parameter is text: digits become a number, anything else stays and is refused by the rule beside it. */
 export const AsWholeNumber = () =>
@@ -20,7 +18,12 @@ export const AsFlag = () =>
   Transform(({ value }: { value: unknown }) => (value === 'true' ? true : value === 'false' ? false : value));
 
 /** A cursor, as far as its form tells. */
-export const IsCursor = () => Satisfies('cursor', isCursorText, 'must be meta.nextCursor of another page');
+export const CURSOR = {
+  type: 'string',
+  maxLength: MAX_CURSOR_CHARACTERS,
+  pattern: '^[A-Za-z0-9_-]+$',
+  sentence: 'must be meta.nextCursor of another page',
+} as const satisfies Schema;
 
 /** Which page of a list. */
 export class PageQueryDto {
@@ -28,30 +31,23 @@ export class PageQueryDto {
    * From 1; page × size is at most 10 000: `cursor` goes further. Absent: 1.
    * @example 1
    */
-  @IfPresent()
   @AsWholeNumber()
-  @IsInt({ message: 'must be a whole number' })
-  @Min(1)
-  @Max(MAX_PAGED_ROWS)
+  @Field(optional(whole(1, MAX_PAGED_ROWS)))
   page?: number;
 
   /**
    * Entries a page, 1 to 100. Absent: 10.
    * @example 10
    */
-  @IfPresent()
   @AsWholeNumber()
-  @IsInt({ message: 'must be a whole number' })
-  @Min(1)
-  @Max(100)
+  @Field(optional(whole(1, 100)))
   size?: number;
 
   /**
    * `meta.nextCursor` of the page before, instead of `page`: no entry is given twice or missed, whatever is added or
    * deleted meanwhile. Filters and order must be those of the page before.
    */
-  @IfPresent()
-  @IsCursor()
+  @Field(optional(CURSOR))
   cursor?: string;
 }
 

@@ -12,11 +12,9 @@ const fromText = (read: (text: string) => unknown) =>
 /** `10` is 10; `010`, `1e1`, `+10`, `10.0` and ` 10` are no numbers. */
 export const WholeNumberText = () => fromText((text) => (/^(0|[1-9]\d{0,14})$/.test(text) ? Number(text) : text));
 
-/** As `WholeNumberText`, with at most `decimals` digits after a point. */
-export function DecimalText(decimals: number): PropertyDecorator {
-  const shape = new RegExp(`^(0|[1-9]\\d{0,14})(\\.\\d{1,${decimals}})?$`);
-  return fromText((text) => (shape.test(text) ? Number(text) : text));
-}
+/** As `WholeNumberText`, with up to 15 digits after a point. */
+export const DecimalText = () =>
+  fromText((text) => (/^(0|[1-9]\d{0,14})(\.\d{1,15})?$/.test(text) ? Number(text) : text));
 
 /** `true` and `false`, and nothing else. */
 export const BooleanText = () => fromText((text) => (text === 'true' ? true : text === 'false' ? false : text));

@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { isOf } from './grammars/grammar.js';
-import { UUID } from './grammars/uuid.js';
+import { UUID, isOf } from '../../packages/contract/src/grammar.js';
 
 /**
  * A UUIDv7: 48 bits of Unix milliseconds, then 74 random bits, so that new rows land at the end of an index.

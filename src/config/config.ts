@@ -1,5 +1,5 @@
 import { join, resolve } from 'node:path';
-import { type Cidr, matches, parseAddress, parseCidr } from '../common/address.js';
+import { type Cidr, matches, parseAddress, parseCidr } from '../../packages/contract/src/address.js';
 import { StartRefusal } from '../common/start-refusal.js';
 import { withTlsVariables } from './database-url.js';
 import { type Environment, environmentSchema } from './environment.js';

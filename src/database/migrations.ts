@@ -19,6 +19,7 @@ import { VerifiedAddresses1790000001700 } from './migrations/1790000001700-verif
 import { TotalsThatCannotBreak1790000001800 } from './migrations/1790000001800-totals-that-cannot-break.js';
 import { VersionsOfKeys1790000001900 } from './migrations/1790000001900-versions-of-keys.js';
 import { EventsByKey1790000002000 } from './migrations/1790000002000-events-by-key.js';
+import { VerifiedEnvironment1790000002100 } from './migrations/1790000002100-verified-environment.js';
 import { ShortSearches1790000002300 } from './migrations/1790000002300-short-searches.js';
 
 /** All migrations, oldest first. */
@@ -44,5 +45,6 @@ export const migrations = [
   TotalsThatCannotBreak1790000001800,
   VersionsOfKeys1790000001900,
   EventsByKey1790000002000,
+  VerifiedEnvironment1790000002100,
   ShortSearches1790000002300,
 ];

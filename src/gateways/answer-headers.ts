@@ -17,6 +17,7 @@ export function identityHeaders(verdict: VerdictView, hasCaller: boolean): Recor
   return {
     'X-Latchkey-Key-Id': visible(verdict.keyId ?? ''),
     'X-Latchkey-Owner-Id': visible(verdict.ownerId ?? ''),
+    'X-Latchkey-Environment': visible(verdict.environment ?? ''),
     'X-Latchkey-Scopes': listed(verdict.scopes ?? []),
     'X-Latchkey-Tags': listed(verdict.tags ?? []),
     // Only whose credential asked may settle: without one the id would be of no use to anybody.

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import { UNKNOWN_ADDRESS, clientIp } from '../access/client-ip.js';
-import { type Cidr, addressIn, formatAddress, matches } from '../common/address.js';
+import { type Cidr, addressIn, formatAddress, matches } from '../../packages/contract/src/address.js';
 
 /** The peer of the connection, in the one text of addresses. */
 export function peerOf(request: FastifyRequest): string {

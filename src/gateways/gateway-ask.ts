@@ -1,3 +1,4 @@
+import { SENTENCES } from '../../packages/contract/src/schema.js';
 import { BodySchema, checkedBody } from '../common/body-schema.js';
 import { type FieldError, validationFailed } from '../common/domain-error.js';
 import { QUESTION_FIELDS } from '../verification/verify.dto.js';
@@ -10,6 +11,7 @@ export type GatewayMode = 'plain' | 'nginx';
   type: 'object',
   additionalProperties: false,
   properties: {
+    environment: QUESTION_FIELDS.environment,
     scopes: QUESTION_FIELDS.scopes,
     model: QUESTION_FIELDS.model,
     chatbot: QUESTION_FIELDS.chatbot,
@@ -19,6 +21,7 @@ export type GatewayMode = 'plain' | 'nginx';
   },
 })
 export class GatewayAsk {
+  environment?: 'live' | 'test';
   scopes?: string[];
   model?: string;
   chatbot?: string;
@@ -35,6 +38,7 @@ const CENTS = /^(0|[1-9]\d{0,14})(\.\d{1,40})?$/;
 
 /** How the text of each parameter becomes its value; other text stays text, so that the schema refuses it by name. */
 const READERS: Readonly<Record<string, (text: string) => unknown>> = {
+  environment: (text) => text,
   model: (text) => text,
   chatbot: (text) => text,
   cost: (text) => (WHOLE.test(text) ? Number(text) : text),
@@ -56,7 +60,7 @@ export function askOf(parameters: Parameters): GatewayAsk {
     if (name === 'scope') ask['scopes'] = [...new Set([value].flat())];
     else if (read === undefined)
       errors.push({ path: name.slice(0, 100), message: 'is not a parameter of this request' });
-    else if (typeof value !== 'string') errors.push({ path: name, message: 'must not be given twice' });
+    else if (typeof value !== 'string') errors.push({ path: name, message: SENTENCES.repeated });
     else ask[name] = read(value);
   }
   if (errors.length > 0) throw validationFailed(errors);

@@ -7,7 +7,7 @@ import { type DomainError, validationFailed } from '../common/domain-error.js';
 import { sendProblem } from '../common/problem.filter.js';
 import { Config } from '../config/config.js';
 import { showsSecret } from '../http/request-url.js';
-import { Verifier } from '../verification/verifier.js';
+import { type Asker, Verifier } from '../verification/verifier.js';
 import type { VerdictView } from '../verification/verdict.view.js';
 import { identityHeaders, rateLimitHeaders } from './answer-headers.js';
 import { clientOf } from './client-of.js';
@@ -17,8 +17,8 @@ import { misspelledIdentity } from './identity-spelling.js';
 import { presentedKey } from './presented-key.js';
 import { asked, gatewayKeyPresented, keyInUrl, refusalOf, withoutKey } from './refusal.js';
 
-/** Nobody's id: a reservation made under it is nobody's to settle. */
-const NOBODY = '00000000-0000-0000-0000-000000000000';
+/** A gateway without a key of its own. A reservation made under this id cannot be settled. */
+const ANONYMOUS: Asker = { ownerId: '00000000-0000-0000-0000-000000000000', verifiesEnvironment: 'any' };
 
 /**
  * Answers a gateway that asks whether a request of its client may pass: the same decision as `POST /verify`, counted and
@@ -64,7 +64,7 @@ export class GatewayDoor {
     const ip = clientOf(request, this.config.trustedProxies);
     const verdict = await this.verifier.verify(
       { ...ask, key, ...(ip === undefined ? {} : { ip }) },
-      principal?.ownerId ?? NOBODY,
+      principal ?? ANONYMOUS,
     );
     // Another secret of the same key.
     if (principal?.kind === 'key' && verdict.keyId === principal.id) return refused(gatewayKeyPresented());

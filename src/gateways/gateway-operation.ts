@@ -23,6 +23,7 @@ const RATE_LIMIT_HEADERS = {
 const ALLOW_HEADERS = {
   'X-Latchkey-Key-Id': text('The key. Always there.', '019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55'),
   'X-Latchkey-Owner-Id': text('Its owner. Always there.', '019a8b5e-0a1b-7c2d-8e3f-9a0b1c2d3e4f'),
+  'X-Latchkey-Environment': text('Its environment. Always there.', 'live'),
   'X-Latchkey-Scopes': text(
     'Its scopes, separated by spaces, as many as 1024 characters hold. Always there; may be empty.',
     'chat:read chat:write',
@@ -64,7 +65,7 @@ export const GatewayOperation = () =>
     }),
     ApiForbiddenResponse({
       description:
-        'A good key that may not do this: `IP_NOT_ALLOWED`, `MODEL_NOT_ALLOWED`, `CHATBOT_NOT_ALLOWED`, `INSUFFICIENT_SCOPE`, `BUDGET_EXCEEDED`; with `mode=nginx` also `RATE_LIMITED`. `PERMISSION_DENIED`: the gateway’s key lacks `platform:api-keys:verify`.',
+        'A good key that may not do this: `WRONG_ENVIRONMENT`, `IP_NOT_ALLOWED`, `MODEL_NOT_ALLOWED`, `CHATBOT_NOT_ALLOWED`, `INSUFFICIENT_SCOPE`, `BUDGET_EXCEEDED`; with `mode=nginx` also `RATE_LIMITED`. `PERMISSION_DENIED`: the gateway’s key lacks `platform:api-keys:verify`.',
       type: ProblemView,
       headers: REFUSE_HEADERS,
     }),
@@ -94,6 +95,12 @@ export const AskedByQuery = () =>
       required: false,
       schema: { type: 'array', maxItems: 100, items: { type: 'string', maxLength: 128 }, example: ['chat:write'] },
       description: 'A scope the key must have; may repeat: all of them.',
+    }),
+    ApiQuery({
+      name: 'environment',
+      required: false,
+      schema: { type: 'string', enum: ['live', 'test'], example: 'live' },
+      description: 'The environment the key must be of; absent: any.',
     }),
     ApiQuery({
       name: 'model',

@@ -1,7 +1,8 @@
-import { Body, Controller, Header, HttpCode, Post, UseGuards } from '@nestjs/common';
+import { Body, Controller, Header, HttpCode, Post, Req, UseGuards } from '@nestjs/common';
 import { RouteConfig } from '@nestjs/platform-fastify';
 import { ApiConsumes, ApiOperation, ApiTags } from '@nestjs/swagger';
-import { RequirePermission } from '../access/decorators.js';
+import type { FastifyRequest } from 'fastify';
+import { RequirePermission, callerOf } from '../access/decorators.js';
 import { FormOnlyGuard } from './form-only.guard.js';
 import { IntrospectDto } from './introspect.dto.js';
 import { Introspection } from './introspection.service.js';
@@ -26,7 +27,7 @@ export class IntrospectController {
       'Tells whether an API key or a session token is good, and what it is. What is not good, for whatever reason, is `{"active": false}`. ' +
       'Nothing is consumed: no rate limit, no budget, no use. Restrictions, rate limits and budgets are therefore not decided here: ask `POST /verify` before you serve a call.',
   })
-  introspect(@Body() { token }: IntrospectDto): Promise<IntrospectionView> {
-    return this.introspection.introspect(token);
+  introspect(@Req() request: FastifyRequest, @Body() { token }: IntrospectDto): Promise<IntrospectionView> {
+    return this.introspection.introspect(token, callerOf(request).principal!.verifiesEnvironment);
   }
 }

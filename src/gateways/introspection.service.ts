@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import type { VerifiesEnvironment } from '../api-keys/api-key.entity.js';
 import { SessionInspector } from '../auth/session-inspector.js';
 import { Config } from '../config/config.js';
 import { KeyInspector } from '../verification/key-inspector.js';
@@ -17,11 +18,13 @@ export class Introspection {
   ) {}
 
   /** Consumes nothing, and leaves no trace on what is asked about. @throws DomainError 503 when it cannot be known */
-  async introspect(token: string): Promise<IntrospectionView> {
+  async introspect(token: string, verifies: VerifiesEnvironment): Promise<IntrospectionView> {
     const { jwtIssuer, jwtAudience } = this.config;
     const session = JWT_SHAPE.test(token) ? await this.sessions.findWorking(token) : null;
     if (session !== null) return IntrospectionView.ofSession(session, jwtIssuer, jwtAudience);
     const record = await this.keys.findWorking(token);
-    return record === null ? IntrospectionView.inactive() : IntrospectionView.ofKey(record, jwtIssuer);
+    // A key that the asking service does not verify is no good to it.
+    const isOther = record !== null && verifies !== 'any' && verifies !== record.key.environment;
+    return record === null || isOther ? IntrospectionView.inactive() : IntrospectionView.ofKey(record, jwtIssuer);
   }
 }

@@ -1,5 +1,5 @@
 import { ApiPropertyOptional } from '@nestjs/swagger';
-import { formatCidr } from '../common/address.js';
+import { formatCidr } from '../../packages/contract/src/address.js';
 import type { WorkingSession } from '../auth/session-inspector.js';
 import type { KeyRecord } from '../verification/records/key-record.js';
 

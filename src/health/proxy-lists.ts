@@ -1,5 +1,5 @@
 import type { DataSource } from 'typeorm';
-import { type Cidr, formatCidr } from '../common/address.js';
+import { type Cidr, formatCidr } from '../../packages/contract/src/address.js';
 
 /** Keys that are named; of the others the number. */
 const MAX_NAMED = 20;

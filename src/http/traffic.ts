@@ -1,7 +1,7 @@
 import type { FastifyInstance, RouteOptions } from 'fastify';
 import type { DeclaredRoute } from '../access/route-access.js';
 import { TRAFFIC_CLASSES, type TrafficClass, trafficClassOf } from '../access/traffic-class.js';
-import { type Cidr, clientAddress } from '../common/address.js';
+import { type Cidr, clientAddress } from '../../packages/contract/src/address.js';
 import type { Conditions } from '../common/conditions.js';
 import type { Meters } from '../common/meters.js';
 import { type InFlight, type InFlightSettings, boundInFlight } from './in-flight.js';

@@ -1,3 +1,5 @@
+import { API_KEY_FIELDS } from '../../packages/contract/src/api-key-fields.js';
+
 /** How a column of a row that the trail tells of is compared with it. */
 export type ColumnRule = { readonly field: string } | { readonly check: string } | { readonly excluded: string };
 
@@ -12,6 +14,13 @@ const GENERATED = excluded('PostgreSQL calculates it from other columns, for lis
 const IDENTITY = check('as the entry of the provisioning names it; null for a local account');
 const BOUND = check('bound to its row by a secret outside the database');
 
+/** The columns of the fields of a key that its maker decides. */
+const FIELD_COLUMNS = Object.fromEntries(
+  Object.entries(API_KEY_FIELDS).flatMap(([name, { column, isAudited }]) =>
+    column !== null && isAudited ? [[column, field(name)]] : [],
+  ),
+);
+
 /**
  * Every column of the tables that say who may do what, and how an edit of it is noticed: as a field of the audit trail, by
  * a check of its own, or not at all, with the reason. A contract test holds this list against the schema.
@@ -20,28 +29,12 @@ export const AUDITED_COLUMNS: Readonly<Record<string, Readonly<Record<string, Co
   api_key: {
     id: NAMES_THE_ROW,
     owner_id: field('ownerId'),
-    alias: field('alias'),
-    name: field('name'),
-    description: field('description'),
-    environment: field('environment'),
     is_active: field('isActive'),
     deactivated_at: field('deactivatedAt'),
     deactivated_by: field('deactivatedBy'),
-    scopes: field('scopes'),
-    roles: field('roles'),
-    rate_limit_per_minute: field('rateLimitPerMinute'),
-    rate_limit_per_hour: field('rateLimitPerHour'),
-    rate_limit_per_day: field('rateLimitPerDay'),
-    allowed_ips: field('allowedIps'),
-    allowed_models: field('allowedModels'),
-    allowed_chatbots: field('allowedChatbots'),
-    budget_limit_micro_cents: field('budgetLimitCents'),
-    budget_type: field('budgetType'),
-    tags: field('tags'),
-    metadata: field('metadata'),
-    expires_at: field('expiresAt'),
     max_expires_at: field('maxExpiresAt'),
-    validity_days: field('validityDays'),
+    ...FIELD_COLUMNS,
+    last_budget_type: field('lastBudgetType'),
     revoked_at: field('revokedAt'),
     revoked_reason: field('revokedReason'),
     created_at: CREATED,

@@ -1,3 +1,4 @@
+import { API_KEY_FIELDS } from '../../packages/contract/src/api-key-fields.js';
 import { type DataSource, type EntityManager, QueryFailedError } from 'typeorm';
 import { auditedRole } from '../access/audited-role.js';
 import { auditedKey } from '../api-keys/changes/audited-key.js';
@@ -220,7 +221,7 @@ const COMPARED: Record<ComparedType, Compare> = {
         ? []
         : secretProblems(String(row['comparedId']), secrets, told.records, isClosed ? config.peppers : null)),
     ];
-    return { changes: diff(known(told.fields, state), state), problems };
+    return { changes: diff(known({ ...KEY_DEFAULTS, ...told.fields }, state), state), problems };
   },
 };
 
@@ -257,6 +258,9 @@ function hasIdentityOf({ oidcIssuer, oidcSubject }: User, records: ToldState['re
     records.findLast(({ action }) => action === 'users:create' || action === ACCEPT_ACTION)?.details ?? {};
   return (details['issuer'] ?? null) === oidcIssuer && (details['subject'] ?? null) === oidcSubject;
 }
+
+/** What a key has in a field of which the trail does not tell: the field is younger than the last change of the key. */
+const KEY_DEFAULTS = Object.fromEntries(Object.entries(API_KEY_FIELDS).map(([name, field]) => [name, field.default]));
 
 /** Fields that an earlier build recorded and this one does not are not compared. */
 function known(

@@ -1,27 +1,10 @@
 import type { OpenAPIObject } from '@nestjs/swagger';
-import { getMetadataStorage } from 'class-validator';
-import { SCHEMA_OF_RULE } from '../common/validators.js';
+import { publicSchema } from '../../packages/contract/src/schema.js';
+import { rulesOf } from '../common/field.js';
 import { type ParameterObject, type RequestBodyObject, type SchemaObject, operationsOf } from './operations.js';
 
 /** A class whose fields carry validation. */
 export type ValidatedClass = new (...args: never[]) => object;
-
-/** What a validator says of its field, by the validator's name; the Swagger plugin reads literals alone. */
-const BY_NAME: Record<string, (constraints: readonly unknown[]) => SchemaObject> = {
-  isInt: () => ({ type: 'integer' }),
-  isUuid: () => ({ format: 'uuid' }),
-  isEmail: () => ({ format: 'email' }),
-  isIn: ([values]) => ({ enum: values }),
-  min: ([minimum]) => ({ minimum }),
-  max: ([maximum]) => ({ maximum }),
-  isLength: ([minLength, maxLength]) => ({ minLength, maxLength }),
-  minLength: ([minLength]) => ({ minLength }),
-  maxLength: ([maxLength]) => ({ maxLength }),
-  matches: ([pattern]) => ({ pattern: (pattern as RegExp).source }),
-  arrayUnique: () => ({ uniqueItems: true }),
-  arrayMinSize: ([minItems]) => ({ minItems }),
-  arrayMaxSize: ([maxItems]) => ({ maxItems }),
-};
 
 /**
  * Completes the schemas of request bodies from the very rules that validate them, so that neither can say what the
@@ -57,33 +40,20 @@ export function completeQueries(
 }
 
 function complete(properties: Record<string, SchemaObject>, target: ValidatedClass): void {
-  for (const { propertyName, name, each, constraints } of getMetadataStorage().getTargetValidationMetadatas(
-    target,
-    '',
-    false,
-    false,
-  )) {
-    const property = properties[propertyName];
-    const addition = schemaOfRule(constraints?.[0]) ?? BY_NAME[name ?? '']?.(constraints ?? []);
-    if (!property || !addition) continue;
+  for (const [name, { schema, isNullable, description, example }] of rulesOf(target)) {
+    const property = properties[name];
+    if (property === undefined) continue;
+    const { items, type, ...addition } = publicSchema(schema) as SchemaObject;
     // `null` is a value of an enumeration like any other.
-    if (addition.enum && Array.isArray(property.type) && property.type.includes('null'))
-      addition.enum = [...(addition.enum as unknown[]), null];
-    const place = each ? property.items : property;
-    if (place)
-      Object.assign(
-        place,
-        addition,
-        typeof addition.type === 'string' ? { type: narrowed(place.type, addition.type) } : {},
-      );
+    if (addition.enum && isNullable) addition.enum = [...(addition.enum as unknown[]), null];
+    Object.assign(
+      property,
+      addition,
+      description === undefined ? {} : { description },
+      example === undefined ? {} : { example },
+    );
+    if (typeof type === 'string' && property.$ref === undefined) property.type = isNullable ? [type, 'null'] : type;
+    // A list of objects has its items from their class.
+    if (items !== undefined) property.items = { ...(property.items ?? {}), ...items };
   }
-}
-
-/** `null` stays allowed where it was. */
-function narrowed(type: SchemaObject['type'], to: string): string | string[] {
-  return Array.isArray(type) && type.includes('null') ? [to, 'null'] : to;
-}
-
-function schemaOfRule(constraint: unknown): SchemaObject | undefined {
-  return (constraint as { [SCHEMA_OF_RULE]?: SchemaObject } | null)?.[SCHEMA_OF_RULE];
 }

@@ -1,5 +1,5 @@
-import { IsString, Length } from 'class-validator';
-import { RESERVATION_ID } from '../common/grammars/reservation-id.js';
+import { RESERVATION_ID } from '../../packages/contract/src/grammar.js';
+import { Field, required } from '../common/field.js';
 
 /** Which reservation to drop. */
 export class ReleaseReservationDto {
@@ -7,7 +7,6 @@ export class ReleaseReservationDto {
    * `reservation.id` of the verify.
    * @example "AQABogBWoV14ZrsbFG0zP5e9AaIAVqM"
    */
-  @IsString()
-  @Length(RESERVATION_ID.minLength, RESERVATION_ID.maxLength)
+  @Field(required(RESERVATION_ID))
   reservationId: string;
 }

@@ -1,5 +1,5 @@
 import { type FieldError, validationFailed } from '../common/domain-error.js';
-import { instantOrDayFrom } from '../common/instant.js';
+import { instantOrDayFrom } from '../../packages/contract/src/instant.js';
 import { TimeZone } from './time-zone.js';
 
 /** A stretch of time that starts and ends on a whole step; `to` does not belong to it. */

@@ -1,9 +1,26 @@
-import { IsString, Matches, MaxLength } from 'class-validator';
-import { EVENT_ID } from '../common/grammars/event-id.js';
-import { IfPresent, IsId, IsOf, Satisfies } from '../common/validators.js';
+import { EVENT_ID, INSTANT_OR_DAY, UUID } from '../../packages/contract/src/grammar.js';
+import type { Schema } from '../../packages/contract/src/schema.js';
+import { Field, optional } from '../common/field.js';
 import { isEventCursor } from './event-cursor.js';
 
-const isLimit = (value: unknown) => typeof value === 'string' && /^[1-9]\d{0,2}$/.test(value) && Number(value) <= 200;
+const RESERVATION = {
+  type: 'string',
+  maxLength: 512,
+  pattern: '^[A-Za-z0-9_-]+$',
+  sentence: 'must be the id of a reservation',
+} as const satisfies Schema;
+
+const CURSOR = {
+  type: 'string',
+  check: (text: string) => (isEventCursor(text) ? null : 'must be the nextCursor of another page'),
+} as const satisfies Schema;
+
+/** Digits, as a query has them. */
+const LIMIT = {
+  type: 'string',
+  pattern: '^(?:[1-9]\\d?|1\\d\\d|200)$',
+  sentence: 'must be a whole number from 1 to 200',
+} as const satisfies Schema;
 
 /** Which events; conditions are combined by AND. One of `keyId` and `reservationId` must be given. */
 export class UsageEventsQuery {
@@ -11,53 +28,42 @@ export class UsageEventsQuery {
    * The key that was used.
    * @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55"
    */
-  @IfPresent()
-  @IsId()
+  @Field(optional(UUID))
   keyId?: string;
 
   /**
    * The `id` of the event, as it was reported in the last 35 days.
    * @example "req-4711"
    */
-  @IfPresent()
-  @IsOf(EVENT_ID)
+  @Field(optional(EVENT_ID))
   requestId?: string;
 
   /** A reservation that a verify gave: the event that settled it in the last 35 days. */
-  @IfPresent()
-  @IsString()
-  @MaxLength(512)
-  @Matches(/^[A-Za-z0-9_-]+$/, { message: 'must be the id of a reservation' })
+  @Field(optional(RESERVATION))
   reservationId?: string;
 
   /**
    * Received at this instant or later; an instant or a day in UTC.
    * @example "2026-11-01"
    */
-  @IfPresent()
-  @IsString()
-  @MaxLength(40)
+  @Field(optional(INSTANT_OR_DAY))
   from?: string;
 
   /**
    * Received before this instant.
    * @example "2026-12-01"
    */
-  @IfPresent()
-  @IsString()
-  @MaxLength(40)
+  @Field(optional(INSTANT_OR_DAY))
   to?: string;
 
   /** The `nextCursor` of the page before. */
-  @IfPresent()
-  @Satisfies('cursor', isEventCursor, 'must be the nextCursor of another page')
+  @Field(optional(CURSOR))
   cursor?: string;
 
   /**
    * 1 to 200. Absent: 50.
    * @example "50"
    */
-  @IfPresent()
-  @Satisfies('limit', isLimit, 'must be a whole number from 1 to 200')
+  @Field(optional(LIMIT))
   limit?: string;
 }

@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { KnownCaller } from '../access/caller.js';
 import { ApiKeysService } from '../api-keys/api-keys.service.js';
 import { type FieldError, validationFailed } from '../common/domain-error.js';
-import { instantOrDayFrom } from '../common/instant.js';
+import { instantOrDayFrom } from '../../packages/contract/src/instant.js';
 import { ReservationSigner } from '../quotas/reservation.js';
 import { eventCursorAt, eventPlaceOf } from './event-cursor.js';
 import type { UsageEventsQuery } from './usage-events.dto.js';

@@ -1,14 +1,21 @@
 import type { FieldError } from '../common/domain-error.js';
-import { CHATBOT, CHATBOT_CHARACTERS } from '../common/grammars/chatbot.js';
-import { ENDPOINT, ENDPOINT_CHARACTERS } from '../common/grammars/endpoint.js';
-import { EVENT_ID } from '../common/grammars/event-id.js';
-import { isOf } from '../common/grammars/grammar.js';
-import { cutToLine } from '../common/grammars/line.js';
-import { MODEL, MODEL_CHARACTERS } from '../common/grammars/model.js';
-import { RESERVATION_ID } from '../common/grammars/reservation-id.js';
-import { TAG } from '../common/grammars/tag.js';
-import { UUID } from '../common/grammars/uuid.js';
-import { instantFrom } from '../common/instant.js';
+import {
+  AMOUNT,
+  CHATBOT,
+  CHATBOT_CHARACTERS,
+  ENDPOINT,
+  INSTANT,
+  ENDPOINT_CHARACTERS,
+  EVENT_ID,
+  MODEL,
+  MODEL_CHARACTERS,
+  RESERVATION_ID,
+  TAG,
+  UUID,
+  cutToLine,
+  isOf,
+} from '../../packages/contract/src/grammar.js';
+import { instantFrom } from '../../packages/contract/src/instant.js';
 import { compileSchema, withoutNulls } from '../common/json-schema.js';
 import { costFromCents } from '../common/money.js';
 import { hideSecrets } from '../common/secret-shape.js';
@@ -40,19 +47,19 @@ const checkEvent = compileSchema({
   additionalProperties: false,
   required: ['id'],
   properties: {
-    id: EVENT_ID.schema,
-    apiKeyId: UUID.schema,
+    id: EVENT_ID,
+    apiKeyId: UUID,
     reservationId: RESERVATION_ID,
     requests: { type: 'integer', minimum: 1, maximum: MAX_REQUESTS },
     inputTokens: { type: 'integer', minimum: 0, maximum: MAX_TOKENS },
     outputTokens: { type: 'integer', minimum: 0, maximum: MAX_TOKENS },
-    costCents: { type: 'number', cents: true },
-    model: MODEL.schema,
-    chatbot: CHATBOT.schema,
-    endpoint: ENDPOINT.schema,
+    costCents: AMOUNT,
+    model: MODEL,
+    chatbot: CHATBOT,
+    endpoint: ENDPOINT,
     statusCode: { type: 'integer', minimum: 100, maximum: 599 },
     latencyMs: { type: 'number', minimum: 0, maximum: MAX_LATENCY_MS },
-    occurredAt: { type: 'string', maxLength: 40 },
+    occurredAt: INSTANT,
     tags: { type: 'array', maxItems: MAX_TAGS },
   },
 });

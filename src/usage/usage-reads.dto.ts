@@ -1,5 +1,9 @@
-import { IsIn, IsString, MaxLength } from 'class-validator';
-import { IfPresent, IsId } from '../common/validators.js';
+import { INSTANT_OR_DAY, UUID, oneOf } from '../../packages/contract/src/grammar.js';
+import type { Schema } from '../../packages/contract/src/schema.js';
+import { Field, optional } from '../common/field.js';
+
+/** Which zones there are is known where the range is made. */
+const ZONE = { type: 'string', maxLength: 64 } as const satisfies Schema;
 
 /** By what a summary can be grouped. */
 export const SUMMARY_GROUPS = [
@@ -23,9 +27,7 @@ class RangeQuery {
    * Start, an instant or a day; rounded down to a whole step.
    * @example "2026-11-01"
    */
-  @IfPresent()
-  @IsString()
-  @MaxLength(40)
+  @Field(optional(INSTANT_OR_DAY))
   from?: string;
 
   /**
@@ -33,9 +35,7 @@ class RangeQuery {
    * end of the running step.
    * @example "2026-12-01"
    */
-  @IfPresent()
-  @IsString()
-  @MaxLength(40)
+  @Field(optional(INSTANT_OR_DAY))
   to?: string;
 }
 
@@ -45,22 +45,18 @@ class ZonedRangeQuery extends RangeQuery {
    * Whose days and hours are meant, by its name in the IANA database. Absent: UTC.
    * @example "Europe/Berlin"
    */
-  @IfPresent()
-  @IsString()
-  @MaxLength(64)
+  @Field(optional(ZONE))
   timeZone?: string;
 }
 
 /** Usage of a key over time. */
 export class UsageSeriesQuery extends ZonedRangeQuery {
   /** `hour`: up to 31 days, by default the last 24 hours. `day`: up to 400 days, by default the last 30. */
-  @IfPresent()
-  @IsIn(['hour', 'day'])
+  @Field(optional(oneOf(['hour', 'day'])))
   interval?: 'hour' | 'day';
 
   /** One series per model. */
-  @IfPresent()
-  @IsIn(['model'])
+  @Field(optional(oneOf(['model'])))
   groupBy?: 'model';
 }
 
@@ -69,20 +65,17 @@ export class UsageSummaryQuery extends ZonedRangeQuery {
   /**
    * `tag`: of keys. `callTag`, `chatbot`, `endpoint`, `status`: of reported events, in up to 35 days. Absent: `day`.
    */
-  @IfPresent()
-  @IsIn(SUMMARY_GROUPS)
+  @Field(optional(oneOf(SUMMARY_GROUPS)))
   groupBy?: SummaryGroup;
 
   /** Absent: what `Accept` asks for. */
-  @IfPresent()
-  @IsIn(['json', 'csv'])
+  @Field(optional(oneOf(['json', 'csv'])))
   format?: 'json' | 'csv';
 }
 
 /** Refused verifies over all keys. */
 export class RefusalsQuery extends RangeQuery {
   /** Of this key alone. */
-  @IfPresent()
-  @IsId()
+  @Field(optional(UUID))
   apiKeyId?: string;
 }

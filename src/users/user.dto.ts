@@ -1,12 +1,12 @@
 import { ApiHideProperty } from '@nestjs/swagger';
 import { Transform } from 'class-transformer';
-import { IsBoolean, IsIn, IsInt, IsString, Max, Min, isEmail } from 'class-validator';
-import { IsRoleNames } from '../access/role.dto.js';
-import { ROLE_NAME } from '../common/grammars/role-name.js';
+import { isEmail } from 'class-validator';
+import { FLAG, NAME, NAME_OF_A_ROLE, UUID, oneOf, setOf, whole } from '../../packages/contract/src/grammar.js';
+import type { Schema } from '../../packages/contract/src/schema.js';
+import { isStorableText } from '../../packages/contract/src/text.js';
+import { Field, clearable, optional, required } from '../common/field.js';
 import { AsFlag, PageQueryDto } from '../common/page-query.dto.js';
 import { TakesSecretsIn } from '../common/secret-members.js';
-import { isNameOf, isStorableText } from '../common/text.js';
-import { IfGiven, IfPresent, IsId, IsOf, IsSet, Satisfies } from '../common/validators.js';
 import { PASSWORD_RULE, isPassword } from './password.js';
 import type { UserKind } from './user.entity.js';
 
@@ -17,9 +17,19 @@ export function isEmailAddress(value: unknown): value is string {
   return isStorableText(value) && value.trim().length <= MAX_EMAIL && isEmail(value.trim());
 }
 
-const isName = (value: unknown) => isNameOf(value, 100);
+/** An e-mail address. */
+export const EMAIL = {
+  type: 'string',
+  check: (value: string) =>
+    isEmailAddress(value) ? null : `must be an e-mail address of at most ${MAX_EMAIL} characters`,
+} as const satisfies Schema;
 
-const isSearch = (value: unknown) => isNameOf(value, 100);
+const ROLES = setOf(50, NAME_OF_A_ROLE);
+
+const PASSWORD = {
+  type: 'string',
+  check: (value: string) => (isPassword(value) ? null : PASSWORD_RULE),
+} as const satisfies Schema;
 
 /** UUIDs are compared as text; PostgreSQL gives them in lower case. */
 const InLowerCase = () =>
@@ -35,8 +45,7 @@ export class UserFieldsDto {
    * Unique among local accounts, upper and lower case being the same; a service account may have none (null).
    * @example "ada@example.com"
    */
-  @IfGiven()
-  @Satisfies('email', isEmailAddress, 'must be an e-mail address of at most 254 characters')
+  @Field(clearable(EMAIL))
   email?: string | null;
 
   /**
@@ -44,25 +53,19 @@ export class UserFieldsDto {
    * Whoever names them must hold everything the account may do.
    * @example ["019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55"]
    */
-  @IfPresent()
   @InLowerCase()
-  @IsSet(50)
-  @IsId({ each: true })
+  @Field(optional(setOf(50, UUID)))
   managerIds?: string[];
 
   /** A disabled user cannot sign in, his sessions have ended and his keys are refused. */
-  @IfPresent()
-  @IsBoolean()
+  @Field(optional(FLAG))
   isActive?: boolean;
 
   /**
    * Own cap on active keys, 0 to 1 000 000; null: the configured one.
    * @example 25
    */
-  @IfGiven()
-  @IsInt()
-  @Min(0)
-  @Max(1_000_000)
+  @Field(clearable(whole(0, 1_000_000)))
   maxActiveKeys?: number | null;
 }
 
@@ -73,12 +76,11 @@ export class CreateUserDto extends UserFieldsDto {
    * 1 to 100 characters, trimmed.
    * @example "Ada Lovelace"
    */
-  @Satisfies('name', isName, 'must be 1 to 100 characters that are not blank')
+  @Field(required(NAME))
   name: string;
 
   /** A person signs in and needs an e-mail address; a service account only owns keys. It cannot be changed later. */
-  @IfPresent()
-  @IsIn(['person', 'service'])
+  @Field(optional(oneOf(['person', 'service'])))
   kind?: UserKind;
 
   /**
@@ -86,16 +88,14 @@ export class CreateUserDto extends UserFieldsDto {
    * `PUT /users/:id/password`.
    * @example "correct horse battery staple"
    */
-  @IfPresent()
-  @Satisfies('password', isPassword, PASSWORD_RULE)
+  @Field(optional(PASSWORD))
   password?: string;
 
   /**
    * Names of roles. You must hold everything they grant.
    * @example ["creator"]
    */
-  @IfPresent()
-  @IsRoleNames()
+  @Field(optional(ROLES))
   roles?: string[];
 }
 
@@ -105,8 +105,7 @@ export class UpdateUserDto extends UserFieldsDto {
    * 1 to 100 characters, trimmed.
    * @example "Ada King"
    */
-  @IfPresent()
-  @Satisfies('name', isName, 'must be 1 to 100 characters that are not blank')
+  @Field(optional(NAME))
   name?: string;
 }
 
@@ -116,7 +115,7 @@ export class SetRolesDto {
    * Names of roles; they replace the ones he has. You must hold everything he may do, before and after.
    * @example ["creator"]
    */
-  @IsRoleNames()
+  @Field(required(ROLES))
   roles: string[];
 }
 
@@ -127,20 +126,14 @@ export class SetPasswordDto {
    * 12 to 1 024 characters, not the e-mail address.
    * @example "correct horse battery staple"
    */
-  @Satisfies('password', isPassword, PASSWORD_RULE)
+  @Field(required(PASSWORD))
   password: string;
 
   /**
    * The old one; required for your own password, refused for another's.
    * @example "admin password of last year"
    */
-  @IfPresent()
-  @IsString()
-  @Satisfies(
-    'currentPassword',
-    (value) => typeof value === 'string' && value.length <= 4096,
-    'must be at most 4096 characters',
-  )
+  @Field(optional({ type: 'string', maxLength: 4096 }))
   currentPassword?: string;
 }
 
@@ -150,48 +143,41 @@ export class UsersQueryDto extends PageQueryDto {
    * Part of the name or the e-mail address, 1 to 100 characters; `%` and `_` stand for themselves.
    * @example "ada"
    */
-  @IfPresent()
-  @Satisfies('search', isSearch, 'must be 1 to 100 characters that are not blank')
+  @Field(optional(NAME))
   search?: string;
 
-  @IfPresent()
-  @IsIn(['person', 'service'])
+  @Field(optional(oneOf(['person', 'service'])))
   kind?: UserKind;
 
   /**
    * Users who have this role.
    * @example "creator"
    */
-  @IfPresent()
-  @IsOf({ ...ROLE_NAME, sentence: 'must be the name of a role' })
+  @Field(optional(NAME_OF_A_ROLE))
   role?: string;
 
   /** Disabled users only, or active ones only. */
-  @IfPresent()
   @AsFlag()
-  @IsBoolean({ message: 'must be true or false' })
+  @Field(optional(FLAG))
   isActive?: boolean;
 }
 
 /** What becomes of a deleted user's keys; needed exactly when he owns some that are not revoked. */
 export class DeleteUserQueryDto {
   /** Revoke them all. */
-  @IfPresent()
-  @IsIn(['revoke'])
+  @Field(optional(oneOf(['revoke'])))
   keys?: 'revoke';
 
   /**
    * Give them to this user; needs `platform:api-keys:assign`.
    * @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55"
    */
-  @IfPresent()
   @InLowerCase()
-  @IsId()
+  @Field(optional(UUID))
   transferTo?: string;
 
   // Read by `WaitsForReplicas`, which documents it as well; named here because unknown parameters are refused.
   @ApiHideProperty()
-  @IfPresent()
-  @IsIn(['true', 'false'])
+  @Field(optional(oneOf(['true', 'false'])))
   wait?: 'true' | 'false';
 }

@@ -1,4 +1,5 @@
-import { addressIn, matches } from '../common/address.js';
+import type { Environment, VerifiesEnvironment } from '../api-keys/api-key.entity.js';
+import { addressIn, matches } from '../../packages/contract/src/address.js';
 import { matchesAny } from '../common/model-pattern.js';
 import type { KeyRecord } from './records/key-record.js';
 
@@ -11,6 +12,7 @@ export const VERDICT_CODES = [
   'REVOKED',
   'EXPIRED',
   'OWNER_INACTIVE',
+  'WRONG_ENVIRONMENT',
   'IP_NOT_ALLOWED',
   'MODEL_NOT_ALLOWED',
   'CHATBOT_NOT_ALLOWED',
@@ -26,6 +28,8 @@ export type VerdictCode = (typeof VERDICT_CODES)[number];
 
 /** What a service asks about a key whose secret is proven. */
 export interface Question {
+  /** Absent: any. */
+  readonly environment?: Environment | undefined;
   readonly ip?: string | undefined;
   readonly model?: string | undefined;
   readonly chatbot?: string | undefined;
@@ -48,7 +52,12 @@ export interface StaticDecision {
 interface Check {
   readonly name: string;
   /** null: passed. `nowMs` is Unix time by the database's clock. */
-  readonly refuse: (record: KeyRecord, question: Question, nowMs: number) => StaticDecision | null;
+  readonly refuse: (
+    record: KeyRecord,
+    question: Question,
+    nowMs: number,
+    verifies: VerifiesEnvironment,
+  ) => StaticDecision | null;
 }
 
 const refused = (code: VerdictCode, detail: string): StaticDecision => ({ code, detail });
@@ -59,6 +68,11 @@ const DISABLED = refused('DISABLED', 'The key is deactivated.');
 const EXPIRED = refused('EXPIRED', 'The key has expired.');
 const SECRET_EXPIRED = refused('EXPIRED', 'This secret was replaced by a newer one, and its overlap is over.');
 const OWNER_INACTIVE = refused('OWNER_INACTIVE', 'The owner of the key is disabled.');
+const OTHER_ENVIRONMENT = refused('WRONG_ENVIRONMENT', 'The key is not of the environment that the call asks for.');
+const NOT_VERIFIED_HERE = refused(
+  'WRONG_ENVIRONMENT',
+  'The key is of an environment whose keys the asking service does not verify.',
+);
 const NO_IP = refused(
   'IP_NOT_ALLOWED',
   'The key is restricted by address, and the address of the caller is unknown: no ip was given.',
@@ -92,6 +106,14 @@ const STATE_CHECKS: readonly Check[] = [
   },
   { name: 'owner', refuse: ({ owner }) => (owner.isActive ? null : OWNER_INACTIVE) },
 ];
+
+const ENVIRONMENT_CHECK: Check = {
+  name: 'environment',
+  refuse: ({ key }, { environment }, _, verifies) => {
+    if (verifies !== 'any' && verifies !== key.environment) return NOT_VERIFIED_HERE;
+    return environment === undefined || environment === key.environment ? null : OTHER_ENVIRONMENT;
+  },
+};
 
 const ADDRESS_CHECK: Check = {
   name: 'address',
@@ -138,30 +160,43 @@ const USE_CHECKS: readonly Check[] = [
  *
  * @see docs/api-design.md, Verification
  */
-const CHECKS: readonly Check[] = [...STATE_CHECKS, ADDRESS_CHECK, ...USE_CHECKS];
+const CHECKS: readonly Check[] = [...STATE_CHECKS, ENVIRONMENT_CHECK, ADDRESS_CHECK, ...USE_CHECKS];
 
 /** The checks of a key as a credential for calling us: what it may be used for elsewhere does not matter. */
 const CALLER_CHECKS: readonly Check[] = [...STATE_CHECKS, ADDRESS_CHECK];
 
-/** The first check that refuses, or null when all pass. `nowMs`: Unix time by the database's clock. */
-export function decide(record: KeyRecord, question: Question, nowMs: number): StaticDecision | null {
-  return firstRefusal(CHECKS, record, question, nowMs);
+/**
+ * The first check that refuses, or null when all pass. `nowMs`: Unix time by the database's clock. `verifies`: the
+ * environment whose keys the service that asks may verify.
+ */
+export function decide(
+  record: KeyRecord,
+  question: Question,
+  nowMs: number,
+  verifies: VerifiesEnvironment,
+): StaticDecision | null {
+  return firstRefusal(CHECKS, record, question, nowMs, verifies);
 }
 
 /** As `decide`, for a key with which a service calls us from `ip`. */
 export function decideOnCaller(record: KeyRecord, ip: string, nowMs: number): StaticDecision | null {
-  return firstRefusal(CALLER_CHECKS, record, { ip }, nowMs);
+  return firstRefusal(CALLER_CHECKS, record, { ip }, nowMs, 'any');
 }
 
 /** As `decide`, for a key about which nothing is asked but whether it works at all. */
 export function decideOnState(record: KeyRecord, nowMs: number): StaticDecision | null {
-  return firstRefusal(STATE_CHECKS, record, {}, nowMs);
+  return firstRefusal(STATE_CHECKS, record, {}, nowMs, 'any');
 }
 
 /** Every check with its own outcome, whether or not an earlier one failed. `nowMs` as for `decide`. */
-export function explainChecks(record: KeyRecord, question: Question, nowMs: number): CheckOutcome[] {
+export function explainChecks(
+  record: KeyRecord,
+  question: Question,
+  nowMs: number,
+  verifies: VerifiesEnvironment,
+): CheckOutcome[] {
   return CHECKS.map(({ name, refuse }) => {
-    const refusal = refuse(record, question, nowMs);
+    const refusal = refuse(record, question, nowMs, verifies);
     return {
       check: name,
       outcome: refusal === null ? ('passed' as const) : ('failed' as const),
@@ -175,9 +210,10 @@ function firstRefusal(
   record: KeyRecord,
   question: Question,
   nowMs: number,
+  verifies: VerifiesEnvironment,
 ): StaticDecision | null {
   for (const check of checks) {
-    const refusal = check.refuse(record, question, nowMs);
+    const refusal = check.refuse(record, question, nowMs, verifies);
     if (refusal !== null) return refusal;
   }
   return null;

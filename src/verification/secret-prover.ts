@@ -9,7 +9,7 @@ import {
   parse,
   tagMatches,
 } from '../api-keys/secret.js';
-import { MAX_KEY_CHARACTERS } from '../common/grammars/presented-key.js';
+import { MAX_KEY_CHARACTERS } from '../../packages/contract/src/grammar.js';
 import { missingVersion } from '../common/missing-version.js';
 import { Config } from '../config/config.js';
 import { CredentialBindings } from '../installation/bindings/credential-bindings.js';

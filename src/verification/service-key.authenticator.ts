@@ -75,8 +75,19 @@ export class ServiceKeyAuthenticator extends KeyAuthenticator {
 
   private principalOf({ key }: KeyRecord, grants: readonly string[]): Principal {
     const known = this.principals.get(grants);
-    if (known !== undefined) return known;
-    const principal = new Principal('key', key.id, key.ownerId, key.name, key.roles, grants);
+    if (known?.verifiesEnvironment === key.verifiesEnvironment) return known;
+    const principal = new Principal(
+      'key',
+      key.id,
+      key.ownerId,
+      key.name,
+      key.roles,
+      grants,
+      null,
+      false,
+      false,
+      key.verifiesEnvironment,
+    );
     this.principals.set(grants, principal);
     return principal;
   }

@@ -17,6 +17,7 @@ export const VERDICT_SCHEMA = {
     keyId: text,
     name: text,
     ownerId: text,
+    environment: text,
     scopes: texts,
     roles: texts,
     tags: texts,

@@ -1,5 +1,5 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import type { BudgetType } from '../api-keys/api-key.entity.js';
+import type { BudgetType, Environment } from '../api-keys/api-key.entity.js';
 import type { CheckOutcome, VerdictCode } from './checks.js';
 import { VERDICT_CODES } from './checks.js';
 import { FieldErrorView } from '../common/problem.view.js';
@@ -95,6 +95,9 @@ export class VerdictView {
   name?: string;
 
   ownerId?: string;
+
+  @ApiPropertyOptional({ enum: ['live', 'test'], example: 'live' })
+  environment?: Environment;
 
   /** @example ["chat:write"] */
   @ApiPropertyOptional({ type: [String] })

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import type { Principal } from '../access/caller.js';
 import { centsFromMicroCents } from '../common/money.js';
 import { readBody } from '../common/body-schema.js';
 import { type DomainError, type FieldError, validationFailed } from '../common/domain-error.js';
@@ -16,6 +17,9 @@ const DENIED: StaticDecision = { code: 'REVOKED', detail: 'The key has been revo
 
 type Later<T> = T | Promise<T>;
 
+/** Who asks: the owner of its credential, and the environment whose keys it may verify. */
+export type Asker = Pick<Principal, 'ownerId' | 'verifiesEnvironment'>;
+
 /** Answers "may this key do this, now?". A refusal is a value, never an exception. */
 @Injectable()
 export class Verifier {
@@ -28,17 +32,17 @@ export class Verifier {
   ) {}
 
   /**
-   * Decides on a presented secret: at once, without a promise, where memory suffices. `callerId` is the owner of the
-   * credential that asks: only he may settle a reservation that comes of it.
+   * Decides on a presented secret: at once, without a promise, where memory suffices. `asker`: only the owner of
+   * its credential may settle a reservation that comes of it.
    *
    * @throws DomainError 503, as the promise's rejection, when nothing can be decided.
    */
-  verify(question: VerifyQuestion, callerId: string): Later<VerdictView> {
+  verify(question: VerifyQuestion, asker: Asker): Later<VerdictView> {
     const recognition = this.recognizer.recognise(question.key);
     const verdict =
       recognition instanceof Promise
-        ? recognition.then((known) => this.decide(known, question, callerId))
-        : this.decide(recognition, question, callerId);
+        ? recognition.then((known) => this.decide(known, question, asker))
+        : this.decide(recognition, question, asker);
     return verdict instanceof Promise ? this.counted(verdict) : verdict;
   }
 
@@ -46,15 +50,15 @@ export class Verifier {
    * Decides on each by itself, in order: one whose form is wrong is `VALIDATION_FAILED`, one that cannot be decided
    * `UNAVAILABLE`, and neither spoils another.
    */
-  verifyAll(items: readonly unknown[], callerId: string): Later<VerdictView[]> {
-    const verdicts = items.map((item) => this.verifyItem(item, callerId));
+  verifyAll(items: readonly unknown[], asker: Asker): Later<VerdictView[]> {
+    const verdicts = items.map((item) => this.verifyItem(item, asker));
     return verdicts.every(isDecided) ? verdicts : Promise.all(verdicts as readonly Promise<VerdictView>[]);
   }
 
-  private verifyItem(item: unknown, callerId: string): Later<VerdictView> {
+  private verifyItem(item: unknown, asker: Asker): Later<VerdictView> {
     const reading = readBody(VerifyDto, item);
     if ('errors' in reading) return this.misshapen(reading.errors);
-    const verdict = this.verify(reading.value as VerifyQuestion, callerId);
+    const verdict = this.verify(reading.value as VerifyQuestion, asker);
     return verdict instanceof Promise ? verdict.catch(undecided) : verdict;
   }
 
@@ -65,35 +69,35 @@ export class Verifier {
     return { valid: false, code: 'VALIDATION_FAILED', detail, degraded: false, errors };
   }
 
-  private decide(recognition: Recognition, question: VerifyQuestion, callerId: string): Later<VerdictView> {
+  private decide(recognition: Recognition, question: VerifyQuestion, asker: Asker): Later<VerdictView> {
     if (typeof recognition === 'string') return this.unproven(recognition);
-    const refusal = staticRefusal(recognition, question);
-    if (refusal !== null) return this.refused(recognition, question, refusal);
+    const refusal = staticRefusal(recognition, question, asker);
+    if (refusal !== null) return this.refused(recognition, question, refusal, asker);
     const { key } = recognition.record;
     if (question.dryRun === true)
-      return this.gate.standing(key, question).then((standing) => dryVerdict(recognition, question, standing));
-    const outcome = this.gate.admit(key, question, callerId, recognition.databaseNowMs);
+      return this.gate.standing(key, question).then((standing) => dryVerdict(recognition, question, standing, asker));
+    const outcome = this.gate.admit(key, question, asker.ownerId, recognition.databaseNowMs);
     return outcome instanceof Promise
-      ? outcome.then((later) => this.decideAgain(later, question))
-      : this.answer(recognition, question, outcome);
+      ? outcome.then((later) => this.decideAgain(later, question, asker))
+      : this.answer(recognition, question, outcome, asker);
   }
 
   /** While a lease was fetched the key may have changed: what counts is what it is now. */
-  private async decideAgain(outcome: QuotaOutcome, question: VerifyQuestion): Promise<VerdictView> {
+  private async decideAgain(outcome: QuotaOutcome, question: VerifyQuestion, asker: Asker): Promise<VerdictView> {
     const recognition = await this.recognizer.recognise(question.key);
     if (typeof recognition === 'string') return this.unproven(recognition);
-    const refusal = staticRefusal(recognition, question);
+    const refusal = staticRefusal(recognition, question, asker);
     return refusal === null
-      ? this.answer(recognition, question, outcome)
-      : this.refused(recognition, question, refusal);
+      ? this.answer(recognition, question, outcome, asker)
+      : this.refused(recognition, question, refusal, asker);
   }
 
-  private answer(recognition: Recognised, question: VerifyQuestion, outcome: QuotaOutcome): VerdictView {
-    if (outcome.refusal !== null) return this.refused(recognition, question, outcome.refusal);
+  private answer(recognition: Recognised, question: VerifyQuestion, outcome: QuotaOutcome, asker: Asker): VerdictView {
+    if (outcome.refusal !== null) return this.refused(recognition, question, outcome.refusal, asker);
     const { key } = recognition.record;
     this.count(key.id, 'VALID');
     this.lastUsed.note(recognition.record, recognition.databaseNowMs);
-    const verdict = this.verdict(recognition, question, null);
+    const verdict = this.verdict(recognition, question, null, asker);
     if (outcome.isDegraded) verdict.degraded = true;
     if (outcome.reservation !== null) {
       const { id, expiresAt, amountMicroCents } = outcome.reservation;
@@ -106,15 +110,17 @@ export class Verifier {
     recognition: Recognised,
     question: VerifyQuestion,
     refusal: StaticDecision | QuotaRefusal,
+    asker: Asker,
   ): VerdictView {
     if (question.dryRun !== true) this.count(recognition.record.key.id, refusal.code);
-    return this.verdict(recognition, question, refusal);
+    return this.verdict(recognition, question, refusal, asker);
   }
 
   private verdict(
     recognition: Recognised,
     question: VerifyQuestion,
     refusal: StaticDecision | QuotaRefusal | null,
+    asker: Asker,
   ): VerdictView {
     const verdict = verdictView(recognition, refusal);
     const { key } = recognition.record;
@@ -123,7 +129,7 @@ export class Verifier {
     const budget = this.gate.budgetOf(key);
     if (budget !== undefined) verdict.budget = budget;
     if (question.explain === true) {
-      verdict.checks = explainChecks(recognition.record, question, recognition.databaseNowMs);
+      verdict.checks = explainedBy(asker, recognition, question);
       const isQuota = refusal?.code === 'RATE_LIMITED' || refusal?.code === 'BUDGET_EXCEEDED';
       const outcome = refusal === null ? 'passed' : isQuota ? 'failed' : 'skipped';
       verdict.checks.push({
@@ -160,8 +166,16 @@ export class Verifier {
   }
 }
 
-function staticRefusal(recognition: Recognised, question: VerifyQuestion): StaticDecision | null {
-  return recognition.isDenied ? DENIED : decide(recognition.record, question, recognition.databaseNowMs);
+function staticRefusal(
+  { record, isDenied, databaseNowMs }: Recognised,
+  question: VerifyQuestion,
+  { verifiesEnvironment }: Asker,
+): StaticDecision | null {
+  return isDenied ? DENIED : decide(record, question, databaseNowMs, verifiesEnvironment);
+}
+
+function explainedBy({ verifiesEnvironment }: Asker, { record, databaseNowMs }: Recognised, question: VerifyQuestion) {
+  return explainChecks(record, question, databaseNowMs, verifiesEnvironment);
 }
 
 function verdictView(
@@ -174,6 +188,7 @@ function verdictView(
     keyId: key.id,
     name: key.name,
     ownerId: key.ownerId,
+    environment: key.environment,
     scopes: key.scopes,
     roles: key.roles,
     tags: key.tags,
@@ -193,12 +208,12 @@ function dryVerdict(
   recognition: Recognised,
   question: VerifyQuestion,
   { rateLimits, budget, refusal, checks }: QuotaStanding,
+  asker: Asker,
 ): VerdictView {
   const verdict = verdictView(recognition, refusal);
   if (rateLimits.length > 0) verdict.rateLimits = rateLimits;
   if (budget !== null) verdict.budget = budget;
-  if (question.explain === true)
-    verdict.checks = [...explainChecks(recognition.record, question, recognition.databaseNowMs), ...checks];
+  if (question.explain === true) verdict.checks = [...explainedBy(asker, recognition, question), ...checks];
   return verdict;
 }
 

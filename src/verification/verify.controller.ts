@@ -6,7 +6,7 @@ import { callerOf, RequirePermission } from '../access/decorators.js';
 import { ProblemView } from '../common/problem.view.js';
 import { VERDICTS_SCHEMA, VERDICT_SCHEMA } from './verdict.schema.js';
 import { VerdictView, VerdictsView } from './verdict.view.js';
-import { Verifier } from './verifier.js';
+import { type Asker, Verifier } from './verifier.js';
 import { VerifyBatchDto, VerifyDto, type VerifyQuestion } from './verify.dto.js';
 
 /** The data plane: what services ask on every request. */
@@ -47,7 +47,7 @@ export class VerifyController {
   }
 }
 
-/** The owner of the credential that asks. */
-function askerOf(request: FastifyRequest): string {
-  return callerOf(request).principal!.ownerId;
+/** The credential that asks. */
+function askerOf(request: FastifyRequest): Asker {
+  return callerOf(request).principal!;
 }

@@ -1,20 +1,20 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { API_KEY_FIELDS } from '../../packages/contract/src/api-key-fields.js';
+import type { Environment } from '../api-keys/api-key.entity.js';
 import { BodySchema } from '../common/body-schema.js';
-import { CHATBOT } from '../common/grammars/chatbot.js';
-import { MODEL } from '../common/grammars/model.js';
-import { PRESENTED_KEY } from '../common/grammars/presented-key.js';
-import { SCOPE } from '../common/grammars/scope.js';
+import { AMOUNT, CHATBOT, MODEL, PRESENTED_KEY, SCOPE } from '../../packages/contract/src/grammar.js';
 
 /** The fields of a question, as they are checked. */
 export const QUESTION_FIELDS = {
   key: PRESENTED_KEY,
+  environment: API_KEY_FIELDS.environment.schema,
   // Whatever a proxy wrote: what is no address is an unknown one, and the key decides what that means.
   ip: { type: 'string', maxLength: 512 },
-  model: MODEL.schema,
-  chatbot: CHATBOT.schema,
-  scopes: { type: 'array', maxItems: 100, items: SCOPE.schema },
+  model: MODEL,
+  chatbot: CHATBOT,
+  scopes: { type: 'array', maxItems: 100, items: SCOPE },
   cost: { type: 'integer', minimum: 1, maximum: 1000 },
-  reserveCents: { type: 'number', cents: true },
+  reserveCents: AMOUNT,
   reservationTtlSeconds: { type: 'integer', minimum: 1, maximum: 1800 },
   dryRun: { type: 'boolean' },
   explain: { type: 'boolean' },
@@ -37,6 +37,13 @@ export class VerifyDto {
    */
   @ApiProperty({ minLength: 1 })
   key: string;
+
+  /**
+   * The environment that the call is for: a key of the other is `WRONG_ENVIRONMENT`. Absent: any.
+   * @example "live"
+   */
+  @ApiPropertyOptional({ enum: ['live', 'test'] })
+  environment?: Environment | null;
 
   /**
    * The end user's address, as your service knows it: an address, or what a proxy makes of one (`203.0.113.7:54321`,

@@ -18,7 +18,7 @@ export function verifyShortRoutes(verifier: Verifier): readonly ShortRoute[] {
       answer: (body, { principal }) => {
         const reading = readBody(VerifyDto, body);
         if ('errors' in reading) return null;
-        const verdict = verifier.verify(reading.value as VerifyQuestion, principal.ownerId);
+        const verdict = verifier.verify(reading.value as VerifyQuestion, principal);
         return verdict instanceof Promise ? verdict.then(verdictText) : verdictText(verdict);
       },
     },
@@ -27,7 +27,7 @@ export function verifyShortRoutes(verifier: Verifier): readonly ShortRoute[] {
       answer: (body, { principal }) => {
         const reading = readBody(VerifyBatchDto, body);
         if ('errors' in reading) return null;
-        const verdicts = verifier.verifyAll((reading.value as VerifyBatchDto).items, principal.ownerId);
+        const verdicts = verifier.verifyAll((reading.value as VerifyBatchDto).items, principal);
         return verdicts instanceof Promise ? verdicts.then(textOf) : textOf(verdicts);
       },
     },

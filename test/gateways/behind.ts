@@ -8,6 +8,7 @@ export const FORGED = [
   ['X-Latchkey-Owner-Id', 'forged'],
   ['X-Latchkey-Scopes', 'admin'],
   ['X-Latchkey-Tags', 'forged'],
+  ['X-Latchkey-Environment', 'forged'],
   ['X-Latchkey-Reservation-Id', 'forged'],
   ['x-latchkey-key-id', 'forged twice'],
 ] as const;
@@ -19,6 +20,7 @@ export const IDENTITY = [
   'x-latchkey-scopes',
   'x-latchkey-tags',
   'x-latchkey-reservation-id',
+  'x-latchkey-environment',
 ];
 
 /** Latchkey, and a service that is to be protected. */

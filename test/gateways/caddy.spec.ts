@@ -52,6 +52,7 @@ withCaddy('Caddy, as docs/gateways/caddy.md configures it', () => {
         'x-latchkey-key-id': key.id,
         'x-latchkey-scopes': 'chat:write',
         'x-latchkey-tags': 'team:a',
+        'x-latchkey-environment': 'live',
       });
       expect(JSON.stringify(served)).not.toContain(key.secret);
       expect(JSON.stringify(served)).not.toContain(behind.gateway.secret);

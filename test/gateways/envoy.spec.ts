@@ -110,6 +110,7 @@ describe('Envoy, as docs/gateways/envoy.md configures it', () => {
         ['chat:write'],
         ['team:a'],
         [''],
+        ['live'],
       ]);
       expect(JSON.stringify(upstream)).not.toContain(key.secret);
     },

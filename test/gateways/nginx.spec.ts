@@ -118,6 +118,7 @@ withNginx('nginx, as docs/gateways/nginx.md configures it', () => {
         'x-latchkey-key-id': key.id,
         'x-latchkey-scopes': 'chat:write',
         'x-latchkey-tags': 'team:a',
+        'x-latchkey-environment': 'live',
         'x-forwarded-for': CLIENT,
       });
       expect(JSON.stringify(served)).not.toContain(key.secret);

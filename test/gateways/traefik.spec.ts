@@ -118,6 +118,7 @@ describe('Traefik, as docs/gateways/traefik.md configures it', () => {
       ['chat:write'],
       ['team:a'],
       [''],
+      ['live'],
     ]);
     expect(JSON.stringify(upstream)).not.toContain(key.secret);
     expect(JSON.stringify(upstream)).not.toContain(behind.gateway.secret);

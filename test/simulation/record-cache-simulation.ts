@@ -400,6 +400,7 @@ export class RecordCacheSimulation {
 const KEY_FACTS = {
   id: KEY,
   environment: 'live',
+  verifiesEnvironment: 'any',
   ownerId: OWNER,
   isActive: true,
   expiresAtMs: null,

@@ -8,6 +8,8 @@ export const ROW_EDITS: Readonly<Record<string, string>> = {
   'api_key.name': `'other'`,
   'api_key.description': `'other'`,
   'api_key.environment': `'test'`,
+  'api_key.verifies_environment': `'live'`,
+  'api_key.last_budget_type': `'monthly'`,
   'api_key.is_active': `false, deactivated_at = now()`,
   'api_key.deactivated_at': `now(), is_active = false`,
   'api_key.deactivated_by': 'owner_id',

@@ -155,6 +155,9 @@ function ServiceKey({
             name,
             description: 'A service that verifies keys and reports their usage.',
             roles: [GATEWAY],
+            // A service of production does not take keys of tests, unless its key is told to.
+            environment: 'live',
+            verifiesEnvironment: 'live',
             allowedIps: addresses.split(/[\s,]+/).filter((one) => one !== ''),
             ...(owner ? { ownerId: owner.id } : {}),
           },

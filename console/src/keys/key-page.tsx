@@ -380,6 +380,7 @@ function Settings({ apiKey }: { apiKey: ApiKey }) {
             ),
           ],
           ['Environment', apiKey.environment],
+          ['Verifies keys of', apiKey.verifiesEnvironment],
           ['Tags', <Marks key="tags" values={apiKey.tags} none="none" />],
           ['Scopes', <Marks key="scopes" values={apiKey.scopes} none="none" />],
           ['Roles', <Marks key="roles" values={apiKey.roles} none="none" />],

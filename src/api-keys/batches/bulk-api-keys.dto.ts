@@ -1,7 +1,7 @@
-import { ArrayMaxSize, ArrayMinSize, ArrayUnique, IsArray, IsBoolean, IsIn, MaxLength } from 'class-validator';
-import { isInstant } from '../../common/instant.js';
-import { IfPresent, Satisfies } from '../../common/validators.js';
-import { IsTags, isDescription } from '../api-key.dto.js';
+import { API_KEY_FIELDS } from '../../../packages/contract/src/api-key-fields.js';
+import { FLAG, INSTANT, oneOf, textOf } from '../../../packages/contract/src/grammar.js';
+import { SENTENCES, type Schema } from '../../../packages/contract/src/schema.js';
+import { Field, optional, required } from '../../common/field.js';
 
 /** What can be done to many keys at once. */
 export const BULK_ACTIONS = ['activate', 'deactivate', 'renew', 'revoke', 'tag'] as const;
@@ -9,7 +9,16 @@ export const BULK_ACTIONS = ['activate', 'deactivate', 'renew', 'revoke', 'tag']
 /** One of them. */
 export type BulkAction = (typeof BULK_ACTIONS)[number];
 
-const isIdText = (value: unknown) => typeof value === 'string' && value.length <= 100;
+/** An entry that is no UUID is decided by itself, as an entry that is no key of the caller's is. */
+const KEY_IDS = {
+  type: 'array',
+  minItems: 1,
+  maxItems: 500,
+  uniqueItems: true,
+  items: { type: 'string', maxLength: 100, format: 'uuid' },
+  check: (ids: readonly string[]) =>
+    new Set(ids.map((id) => id.toLowerCase())).size === ids.length ? null : SENTENCES.twice,
+} as const satisfies Schema;
 
 /** One act on many keys. */
 export class BulkApiKeysDto {
@@ -17,61 +26,48 @@ export class BulkApiKeysDto {
    * The keys, 1 to 500, each once; one that is no UUID is refused by itself.
    * @example ["019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55"]
    */
-  @IsArray()
-  @ArrayMinSize(1)
-  @ArrayMaxSize(500)
-  // An entry that is no UUID is decided by itself, as an entry that is no key of the caller's is.
-  @Satisfies('id', isIdText, 'must be text of at most 100 characters', { each: true, schema: { format: 'uuid' } })
-  @ArrayUnique((id: unknown) => (typeof id === 'string' ? id.toLowerCase() : id), {
-    message: 'must not name an entry twice',
-  })
+  @Field(required(KEY_IDS))
   ids: string[];
 
   /**
    * What to do to each of them, with all rules of the single route. `tag` adds and removes tags.
    * @example "deactivate"
    */
-  @IsIn(BULK_ACTIONS)
+  @Field(required(oneOf(BULK_ACTIONS)))
   action: BulkAction;
 
   /**
    * With `renew`: when they are to end, with `platform:api-keys:update`; absent: each its own `validityDays` from now.
    * @example "2027-12-31T23:59:59Z"
    */
-  @IfPresent()
-  @MaxLength(32)
-  @Satisfies('instant', isInstant, 'must be an instant in UTC such as 2027-12-31T23:59:59Z')
+  @Field(optional(INSTANT))
   expiresAt?: string;
 
   /**
    * With `revoke`: why; at most 500 characters.
    * @example "Contract ended"
    */
-  @IfPresent()
-  @Satisfies('reason', isDescription, 'must be at most 500 characters')
+  @Field(optional(textOf(500)))
   reason?: string;
 
   /**
    * With `tag`: tags that the keys are to have.
    * @example ["team:billing"]
    */
-  @IfPresent()
-  @IsTags()
+  @Field(optional(API_KEY_FIELDS.tags.schema))
   add?: string[];
 
   /**
    * With `tag`: tags that the keys are not to have.
    * @example ["team:sales"]
    */
-  @IfPresent()
-  @IsTags()
+  @Field(optional(API_KEY_FIELDS.tags.schema))
   remove?: string[];
 
   /**
    * Only say what would come of it: the same checks, and nothing changes.
    * @example true
    */
-  @IfPresent()
-  @IsBoolean()
+  @Field(optional(FLAG))
   dryRun?: boolean;
 }

@@ -1,12 +1,16 @@
 import { ApiProperty } from '@nestjs/swagger';
-import { ArrayMaxSize, ArrayMinSize, IsArray, IsBoolean, IsString, Matches, MaxLength } from 'class-validator';
-import { isInstant } from '../../common/instant.js';
-import { isAmount } from '../../common/money.js';
+import { AMOUNT, FLAG, INSTANT } from '../../../packages/contract/src/grammar.js';
+import type { Schema } from '../../../packages/contract/src/schema.js';
+import { Field, optional, required } from '../../common/field.js';
 import { TakesSecretsIn } from '../../common/secret-members.js';
-import { IfPresent, Satisfies } from '../../common/validators.js';
 import { CreateApiKeyDto } from '../api-key.dto.js';
 
-const INSTANT = 'must be an instant in UTC such as 2027-12-31T23:59:59Z';
+/** What is shown of a secret of another system. */
+const PREFIX = {
+  type: 'string',
+  pattern: '^[\\x21-\\x7e]{1,32}$',
+  sentence: 'must be 1 to 32 visible ASCII characters',
+} as const satisfies Schema;
 
 /** A key of another system: what its clients present is known by its hash alone. */
 export class ImportApiKeyDto extends CreateApiKeyDto {
@@ -17,8 +21,7 @@ export class ImportApiKeyDto extends CreateApiKeyDto {
    * (bcrypt, argon2) cannot be imported: no key can be found by one.
    * @example "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
    */
-  @IsString()
-  @MaxLength(512)
+  @Field(required({ type: 'string', maxLength: 512 }))
   sha256: string;
 
   /**
@@ -27,7 +30,7 @@ export class ImportApiKeyDto extends CreateApiKeyDto {
    * it from secrets made here.
    * @example "sk-proj-8Fk2"
    */
-  @Matches(/^[\x21-\x7e]{1,32}$/, { message: 'must be 1 to 32 visible ASCII characters' })
+  @Field(required(PREFIX))
   prefix: string;
 
   /**
@@ -36,39 +39,28 @@ export class ImportApiKeyDto extends CreateApiKeyDto {
    * budget and is no usage: reports do not show it.
    * @example 120.5
    */
-  @IfPresent()
-  @Satisfies(
-    'cents',
-    (value) => typeof value === 'number' && isAmount(value),
-    'must be an amount of cents from 0 to 1000000000',
-    { schema: { minimum: 0, maximum: 1_000_000_000 } },
-  )
+  @Field(optional(AMOUNT))
   spentCents?: number;
 
   /**
    * `false`: the key comes deactivated, and does not count against its owner's cap.
    * @example true
    */
-  @IfPresent()
-  @IsBoolean()
+  @Field(optional(FLAG))
   isActive?: boolean;
 
   /**
    * When the other system made the key; absent: now.
    * @example "2024-02-29T08:00:00Z"
    */
-  @IfPresent()
-  @MaxLength(32)
-  @Satisfies('instant', isInstant, INSTANT, { schema: { format: 'date-time' } })
+  @Field(optional(INSTANT))
   createdAt?: string;
 
   /**
    * When the key was last used there.
    * @example "2026-10-31T23:59:59Z"
    */
-  @IfPresent()
-  @MaxLength(32)
-  @Satisfies('instant', isInstant, INSTANT, { schema: { format: 'date-time' } })
+  @Field(optional(INSTANT))
   lastUsedAt?: string;
 }
 
@@ -77,9 +69,7 @@ export class ImportApiKeyDto extends CreateApiKeyDto {
 @TakesSecretsIn('keys')
 export class ImportApiKeysDto {
   /** 1 to 500 keys, each judged by itself. */
-  @IsArray()
-  @ArrayMinSize(1)
-  @ArrayMaxSize(500)
+  @Field(required({ type: 'array', minItems: 1, maxItems: 500 }))
   @ApiProperty({ type: () => [ImportApiKeyDto] })
   keys: unknown[];
 
@@ -88,7 +78,6 @@ export class ImportApiKeysDto {
    * `platform:users:update`, and that you hold all the owner may do.
    * @example false
    */
-  @IfPresent()
-  @IsBoolean()
+  @Field(optional(FLAG))
   raiseOwnerLimits?: boolean;
 }

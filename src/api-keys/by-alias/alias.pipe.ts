@@ -1,7 +1,6 @@
 import { Injectable, type PipeTransform } from '@nestjs/common';
 import { validationFailed } from '../../common/domain-error.js';
-import { ALIAS } from '../../common/grammars/alias.js';
-import { isOf } from '../../common/grammars/grammar.js';
+import { ALIAS, isOf } from '../../../packages/contract/src/grammar.js';
 
 /** The `:alias` of a key, as it is. @throws DomainError 400 */
 @Injectable()

@@ -1,33 +1,28 @@
 import { type FieldError, validationFailed } from '../../common/domain-error.js';
-import { formatCidr, parseCidr } from '../../common/address.js';
+import { formatCidr, parseCidr } from '../../../packages/contract/src/address.js';
+import { instantFrom } from '../../../packages/contract/src/instant.js';
 import { microCentsFromCents } from '../../common/money.js';
+import { API_KEY_FIELDS, type ApiKeyFieldName } from '../../../packages/contract/src/api-key-fields.js';
+import { SENTENCES } from '../../../packages/contract/src/schema.js';
 import type { ApiKeyFieldsDto } from '../api-key.dto.js';
-import type { BudgetType, Environment } from '../api-key.entity.js';
+import type { Environment } from '../api-key.entity.js';
 import type { ApiKeyRules } from './rules.js';
 
 /** What a create with an empty body makes. */
 export function emptyRules(environment: Environment): ApiKeyRules {
+  const defaults = Object.entries(API_KEY_FIELDS).filter(([name]) => !KEPT_AS_ONE.has(name));
   return {
-    name: 'Default API Key',
-    description: null,
-    alias: null,
+    ...(Object.fromEntries(
+      defaults.map(([name, field]) => [name, structuredClone(field.default)]),
+    ) as unknown as ApiKeyRules),
     environment,
-    scopes: [],
-    roles: [],
-    rateLimitPerMinute: null,
-    rateLimitPerHour: null,
-    rateLimitPerDay: null,
-    allowedIps: [],
-    allowedModels: [],
-    allowedChatbots: [],
     budgetLimitMicroCents: null,
-    budgetType: null,
-    tags: [],
-    metadata: {},
-    expiresAt: null,
-    validityDays: null,
+    lastBudgetType: null,
   };
 }
+
+/** Fields of the API that the rules keep as the limit in micro-cents. */
+const KEPT_AS_ONE: ReadonlySet<string> = new Set(['isUnlimited', 'budgetLimitCents'] satisfies ApiKeyFieldName[]);
 
 /**
  * `base` with what a request asks for. Absent fields stay, null clears.
@@ -37,7 +32,8 @@ export function emptyRules(environment: Environment): ApiKeyRules {
 export function draftOf(base: ApiKeyRules, fields: ApiKeyFieldsDto, now: Date): ApiKeyRules {
   const errors: FieldError[] = [];
   const budget = budgetOf(base, fields, errors);
-  const expiresAt = given(fields.expiresAt, base.expiresAt, (text) => new Date(text));
+  const expiresAt =
+    fields.expiresAt === undefined ? base.expiresAt : fields.expiresAt === null ? null : instantFrom(fields.expiresAt);
   // A client may send back what it read: an expiry that stays as it was is no new one.
   if (fields.expiresAt && expiresAt !== null && expiresAt <= now && expiresAt.getTime() !== base.expiresAt?.getTime()) {
     errors.push({ path: 'expiresAt', message: 'must lie in the future' });
@@ -45,31 +41,36 @@ export function draftOf(base: ApiKeyRules, fields: ApiKeyFieldsDto, now: Date): 
   const allowedIps = fields.allowedIps === undefined ? base.allowedIps : canonicalEntries(fields.allowedIps, errors);
   if (errors.length > 0) throw validationFailed(errors);
   return {
+    ...taken(base, fields),
     name: fields.name === undefined ? base.name : fields.name.trim(),
-    description: given(fields.description, base.description),
-    alias: given(fields.alias, base.alias),
     environment: base.environment,
-    scopes: fields.scopes ?? base.scopes,
-    roles: fields.roles ?? base.roles,
-    rateLimitPerMinute: given(fields.rateLimitPerMinute, base.rateLimitPerMinute),
-    rateLimitPerHour: given(fields.rateLimitPerHour, base.rateLimitPerHour),
-    rateLimitPerDay: given(fields.rateLimitPerDay, base.rateLimitPerDay),
     allowedIps,
-    allowedModels: fields.allowedModels ?? base.allowedModels,
-    allowedChatbots: fields.allowedChatbots ?? base.allowedChatbots,
     ...budget,
-    tags: fields.tags ?? base.tags,
-    metadata: fields.metadata ?? base.metadata,
     expiresAt,
-    validityDays: given(fields.validityDays, base.validityDays),
   };
 }
 
-/** Absent: as it was. Otherwise what was sent, null included. */
-function given<T, U>(sent: T | null | undefined, base: U | null, convert?: (value: T) => U): U | null {
-  if (sent === undefined) return base;
-  if (sent === null) return null;
-  return convert ? convert(sent) : (sent as unknown as U);
+/** Fields whose value is more than what was sent, or follows from several; each has a line of its own in `draftOf`. */
+const READ_APART = [
+  'name',
+  'environment',
+  'allowedIps',
+  'isUnlimited',
+  'budgetLimitCents',
+  'budgetType',
+  'expiresAt',
+] as const satisfies readonly ApiKeyFieldName[];
+
+type TakenField = Exclude<ApiKeyFieldName, (typeof READ_APART)[number]>;
+
+const TAKEN = (Object.keys(API_KEY_FIELDS) as ApiKeyFieldName[]).filter(
+  (name): name is TakenField => !(READ_APART as readonly string[]).includes(name),
+);
+
+/** The fields that are kept as they are sent. */
+function taken(base: ApiKeyRules, fields: ApiKeyFieldsDto): Pick<ApiKeyRules, TakenField> {
+  const sent = (name: TakenField) => (fields[name] === undefined ? base[name] : fields[name]);
+  return Object.fromEntries(TAKEN.map((name) => [name, sent(name)])) as unknown as Pick<ApiKeyRules, TakenField>;
 }
 
 /** A budget is never silently dropped: fields that do not fit together are refused by name. */
@@ -77,7 +78,7 @@ function budgetOf(
   base: ApiKeyRules,
   { isUnlimited, budgetLimitCents, budgetType }: ApiKeyFieldsDto,
   errors: FieldError[],
-): { budgetLimitMicroCents: bigint | null; budgetType: BudgetType | null } {
+): Pick<ApiKeyRules, 'budgetLimitMicroCents' | 'budgetType' | 'lastBudgetType'> {
   if (isUnlimited === true && typeof budgetLimitCents === 'number') {
     errors.push({ path: 'isUnlimited', message: 'contradicts budgetLimitCents' });
   }
@@ -98,7 +99,8 @@ function budgetOf(
   }
   return {
     budgetLimitMicroCents: limit,
-    budgetType: limit === null ? null : (budgetType ?? base.budgetType ?? 'total'),
+    budgetType: limit === null ? null : (budgetType ?? base.budgetType ?? base.lastBudgetType ?? 'total'),
+    lastBudgetType: limit === null ? (base.budgetType ?? base.lastBudgetType) : null,
   };
 }
 
@@ -108,7 +110,7 @@ function canonicalEntries(entries: readonly string[], errors: FieldError[]): str
     const cidr = parseCidr(entry);
     return cidr === null ? entry : formatCidr(cidr);
   });
-  if (new Set(canonical).size < canonical.length)
-    errors.push({ path: 'allowedIps', message: 'must not name an entry twice' });
+  const again = canonical.flatMap((entry, index) => (canonical.indexOf(entry) < index ? [index] : []));
+  errors.push(...again.map((index) => ({ path: `allowedIps.${index}`, message: SENTENCES.twice })));
   return canonical;
 }

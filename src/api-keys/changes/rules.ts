@@ -1,4 +1,4 @@
-import type { ApiKey } from '../api-key.entity.js';
+import type { ApiKey, VerifiesEnvironment } from '../api-key.entity.js';
 import type { SecretEnvironment } from '../secret.js';
 
 /** The stretch of time one budget is for: the key's whole life, or each month (UTC). */
@@ -14,6 +14,8 @@ export interface ApiKeyRules {
   readonly description: string | null;
   readonly alias: string | null;
   readonly environment: SecretEnvironment;
+  /** Which environment's keys it verifies, where it is a service's own. */
+  readonly verifiesEnvironment: VerifiesEnvironment;
   /** Empty: none. */
   readonly scopes: readonly string[];
   /** Names of roles. Empty: none. */
@@ -34,6 +36,8 @@ export interface ApiKeyRules {
   readonly budgetLimitMicroCents: bigint | null;
   /** Null if and only if the budget is unlimited. */
   readonly budgetType: BudgetType | null;
+  /** The type of the budget that an unlimited key had last, for the next one; null: it had none, or has one now. */
+  readonly lastBudgetType: BudgetType | null;
   readonly tags: readonly string[];
   readonly metadata: Readonly<Record<string, string>>;
   /** Null: never. */

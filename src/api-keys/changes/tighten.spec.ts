@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { violations, type KeyPolicy } from '../../access/key-policy.js';
-import { formatCidr, matches, parseAddress, parseCidr, type Cidr } from '../../common/address.js';
+import { formatCidr, matches, parseAddress, parseCidr, type Cidr } from '../../../packages/contract/src/address.js';
 import { matchesAny } from '../../common/model-pattern.js';
 import type { ApiKeyRules } from './rules.js';
 import { looseningPaths } from './tighten.js';
@@ -12,6 +12,7 @@ const unlimited: ApiKeyRules = {
   description: null,
   alias: null,
   environment: 'live',
+  verifiesEnvironment: 'any',
   scopes: ['chat', 'embed'],
   roles: ['user', 'service'],
   rateLimitPerMinute: null,
@@ -22,6 +23,7 @@ const unlimited: ApiKeyRules = {
   allowedChatbots: [],
   budgetLimitMicroCents: null,
   budgetType: null,
+  lastBudgetType: null,
   tags: [],
   metadata: { team: 'a', unit: 'b' },
   expiresAt: null,
@@ -37,6 +39,7 @@ const limited: ApiKeyRules = {
   allowedChatbots: ['support', 'sales'],
   budgetLimitMicroCents: 500n,
   budgetType: 'monthly',
+  lastBudgetType: null,
   expiresAt: day(10),
 };
 

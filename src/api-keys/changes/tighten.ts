@@ -1,34 +1,45 @@
-import { contains, parseCidr } from '../../common/address.js';
+import {
+  API_KEY_FIELDS,
+  type ApiKeyFieldName,
+  type FieldsWith,
+} from '../../../packages/contract/src/api-key-fields.js';
+import { contains, parseCidr } from '../../../packages/contract/src/address.js';
+import { canonicalJson } from '../../common/canonical-json.js';
 import { isModelName, matchesAny } from '../../common/model-pattern.js';
 import type { ApiKeyRules } from './rules.js';
 
 type Loosens = (before: ApiKeyRules, after: ApiKeyRules) => boolean;
 
-/**
- * One rule per field of the API, in the API's order. `name`, `description`, `alias` and `tags` are free and have none
- * (tags that a key policy reserves are judged by `KeyAdmission.requireInsidePolicy`).
- * A field whose change only follows from another one (the type of a budget that is dropped) is not named beside it.
- */
-const LOOSENING: readonly (readonly [path: string, loosens: Loosens])[] = [
-  ['environment', (before, after) => after.environment !== before.environment],
-  ['scopes', (before, after) => !isSubset(after.scopes, before.scopes)],
-  ['roles', (before, after) => !isSubset(after.roles, before.roles)],
-  ['rateLimitPerMinute', (before, after) => isHigher(after.rateLimitPerMinute, before.rateLimitPerMinute)],
-  ['rateLimitPerHour', (before, after) => isHigher(after.rateLimitPerHour, before.rateLimitPerHour)],
-  ['rateLimitPerDay', (before, after) => isHigher(after.rateLimitPerDay, before.rateLimitPerDay)],
-  ['allowedIps', (before, after) => isWider(before.allowedIps, after.allowedIps, liesInsideNetwork)],
-  ['allowedModels', (before, after) => isWider(before.allowedModels, after.allowedModels, isAllowedModel)],
-  ['allowedChatbots', (before, after) => isWider(before.allowedChatbots, after.allowedChatbots, isListed)],
-  ['isUnlimited', (before, after) => isLimited(before) && !isLimited(after)],
-  [
-    'budgetLimitCents',
-    (before, after) => isLimited(after) && isHigher(after.budgetLimitMicroCents, before.budgetLimitMicroCents),
-  ],
-  ['budgetType', (before, after) => isLimited(before) && isLimited(after) && after.budgetType !== before.budgetType],
-  ['metadata', (before, after) => !isSameMap(before.metadata, after.metadata)],
-  ['expiresAt', (before, after) => isHigher(after.expiresAt?.getTime() ?? null, before.expiresAt?.getTime() ?? null)],
-  ['validityDays', (before, after) => after.validityDays !== before.validityDays],
-];
+/** Fields that an owner may make less, and what is more. */
+const LOOSENING: Readonly<Record<FieldsWith<{ owner: 'tighten' }>, Loosens>> = {
+  verifiesEnvironment: (before, after) =>
+    before.verifiesEnvironment !== 'any' && after.verifiesEnvironment !== before.verifiesEnvironment,
+  scopes: (before, after) => !isSubset(after.scopes, before.scopes),
+  roles: (before, after) => !isSubset(after.roles, before.roles),
+  rateLimitPerMinute: (before, after) => isHigher(after.rateLimitPerMinute, before.rateLimitPerMinute),
+  rateLimitPerHour: (before, after) => isHigher(after.rateLimitPerHour, before.rateLimitPerHour),
+  rateLimitPerDay: (before, after) => isHigher(after.rateLimitPerDay, before.rateLimitPerDay),
+  allowedIps: (before, after) => isWider(before.allowedIps, after.allowedIps, liesInsideNetwork),
+  allowedModels: (before, after) => isWider(before.allowedModels, after.allowedModels, isAllowedModel),
+  allowedChatbots: (before, after) => isWider(before.allowedChatbots, after.allowedChatbots, isListed),
+  isUnlimited: (before, after) => isLimited(before) && !isLimited(after),
+  budgetLimitCents: (before, after) =>
+    isLimited(after) && isHigher(after.budgetLimitMicroCents, before.budgetLimitMicroCents),
+  // A field whose change only follows from another one (the type of a budget that is dropped) is not named beside it.
+  budgetType: (before, after) => isLimited(before) && isLimited(after) && after.budgetType !== before.budgetType,
+  expiresAt: (before, after) => isHigher(after.expiresAt?.getTime() ?? null, before.expiresAt?.getTime() ?? null),
+};
+
+/** Whether a change of the field takes the permission. Tags that a key policy reserves are judged by the policy. */
+function loosens(name: ApiKeyFieldName, before: ApiKeyRules, after: ApiKeyRules): boolean {
+  const { owner } = API_KEY_FIELDS[name];
+  if (owner === 'free') return false;
+  if (owner === 'tighten') return LOOSENING[name as keyof typeof LOOSENING](before, after);
+  const field = name as FieldsWith<{ owner: 'never' }>;
+  return canonicalJson(after[field]) !== canonicalJson(before[field]);
+}
+
+const NAMES = Object.keys(API_KEY_FIELDS) as ApiKeyFieldName[];
 
 /**
  * The paths of everything in which `after` is not at most what `before` was: what an owner without
@@ -38,7 +49,7 @@ const LOOSENING: readonly (readonly [path: string, loosens: Loosens])[] = [
  * vouch for the whole.
  */
 export function looseningPaths(before: ApiKeyRules, after: ApiKeyRules): string[] {
-  return LOOSENING.filter(([, loosens]) => loosens(before, after)).map(([path]) => path);
+  return NAMES.filter((name) => loosens(name, before, after));
 }
 
 function isLimited(rules: ApiKeyRules): boolean {
@@ -78,12 +89,4 @@ function liesInsideNetwork(entry: string, before: readonly string[]): boolean {
   const inner = parseCidr(entry);
   if (inner === null) return false;
   return before.map(parseCidr).some((outer) => outer !== null && contains(outer, inner));
-}
-
-function isSameMap(before: Readonly<Record<string, string>>, after: Readonly<Record<string, string>>): boolean {
-  const names = Object.keys(before);
-  return (
-    names.length === Object.keys(after).length &&
-    names.every((name) => Object.hasOwn(after, name) && after[name] === before[name])
-  );
 }

@@ -1,8 +1,7 @@
-import { isInstant } from '../../common/instant.js';
 import { OmitType } from '@nestjs/swagger';
-import { IsIn, IsInt, Max, MaxLength, Min } from 'class-validator';
-import { IfPresent, IsId, Satisfies } from '../../common/validators.js';
-import { CreateApiKeyDto, isDescription, isName } from '../api-key.dto.js';
+import { INSTANT, NAME, UUID, oneOf, textOf, whole } from '../../../packages/contract/src/grammar.js';
+import { Field, optional, required } from '../../common/field.js';
+import { CreateApiKeyDto } from '../api-key.dto.js';
 
 /** Longest overlap of two secrets: 7 days. */
 const MAX_OVERLAP_SECONDS = 604_800;
@@ -13,8 +12,7 @@ export class WaitQuery {
    * `true`: answer only once every replica has applied the change.
    * @example "true"
    */
-  @IfPresent()
-  @IsIn(['true', 'false'])
+  @Field(optional(oneOf(['true', 'false'])))
   wait?: 'true' | 'false';
 }
 
@@ -24,10 +22,7 @@ export class RegenerateApiKeyDto {
    * How long the old secret goes on working beside the new one, 0 to 604 800 (7 days); absent: 0, it ends at once.
    * @example 3600
    */
-  @IfPresent()
-  @IsInt()
-  @Min(0)
-  @Max(MAX_OVERLAP_SECONDS)
+  @Field(optional(whole(0, MAX_OVERLAP_SECONDS)))
   overlapSeconds?: number;
 }
 
@@ -37,9 +32,7 @@ export class RenewApiKeyDto {
    * When the key is to end, with `platform:api-keys:update`; absent: the key's `validityDays` from now.
    * @example "2027-12-31T23:59:59Z"
    */
-  @IfPresent()
-  @MaxLength(32)
-  @Satisfies('instant', isInstant, 'must be an instant in UTC such as 2027-12-31T23:59:59Z')
+  @Field(optional(INSTANT))
   expiresAt?: string;
 }
 
@@ -49,8 +42,7 @@ export class RevokeApiKeyDto {
    * Why, for whoever reads the key or the trail later; at most 500 characters.
    * @example "Found in a public repository"
    */
-  @IfPresent()
-  @Satisfies('reason', isDescription, 'must be at most 500 characters')
+  @Field(optional(textOf(500)))
   reason?: string;
 }
 
@@ -60,7 +52,7 @@ export class TransferApiKeyDto {
    * The user whose key it becomes.
    * @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55"
    */
-  @IsId()
+  @Field(required(UUID))
   ownerId: string;
 }
 
@@ -71,8 +63,7 @@ export class ByAliasQuery {
    * `platform:api-keys:update` to renew. Absent: you.
    * @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55"
    */
-  @IfPresent()
-  @IsId()
+  @Field(optional(UUID))
   ownerId?: string;
 }
 
@@ -85,7 +76,7 @@ export class UpsertApiKeyDto extends OmitType(CreateApiKeyDto, ['alias', 'ownerI
    * What people call the key; 1 to 100 characters, trimmed.
    * @example "Nightly build"
    */
-  @Satisfies('name', isName, 'must be 1 to 100 characters that are not blank')
+  @Field(required(NAME))
   name: string;
 }
 

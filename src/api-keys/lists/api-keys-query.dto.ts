@@ -1,23 +1,50 @@
-import { isInstant } from '../../common/instant.js';
-import { IsBoolean, IsIn, IsInt, IsNumber, Max, MaxLength, Min } from 'class-validator';
-import { IsCursor } from '../../common/page-query.dto.js';
+import { CURSOR } from '../../common/page-query.dto.js';
+import { API_KEY_FIELDS } from '../../../packages/contract/src/api-key-fields.js';
+import {
+  FLAG,
+  INSTANT,
+  SCOPE,
+  UUID,
+  decimalsProblem,
+  oneOf,
+  setOf,
+  whole,
+} from '../../../packages/contract/src/grammar.js';
+import type { Schema } from '../../../packages/contract/src/schema.js';
+import { Field, optional } from '../../common/field.js';
 import { BooleanText, DecimalText, ListText, WholeNumberText } from '../../common/query-text.js';
 import { looksLikeSecret } from '../../common/secret-shape.js';
-import { isTextOf } from '../../common/text.js';
-import { IfPresent, IsId, Satisfies } from '../../common/validators.js';
-import { IsScopes, IsTags } from '../api-key.dto.js';
 import type { Environment } from '../api-key.entity.js';
 import { KEY_SORTS, type KeySort } from './key-sort.js';
 import { isSearchable } from './search-text.js';
 import { API_KEY_STATUSES, type ApiKeyStatus } from '../status.js';
 
-/** A line break would match from one field into the next. */
-const isSearchTerm = (value: unknown) => isTextOf(value, 100) && !value.includes('\n') && isSearchable(value);
-
 /** A secret in a URL ends in logs and histories: refused wherever free text is taken. */
-const isNoSecret = (value: unknown) => typeof value !== 'string' || !looksLikeSecret(value);
+const secretProblem = (text: string) =>
+  looksLikeSecret(text)
+    ? 'must not be a secret: search by the key prefix, and revoke a secret that was pasted somewhere'
+    : null;
 
-const NO_SECRET = 'must not be a secret: search by the key prefix, and revoke a secret that was pasted somewhere';
+const SEARCH_SENTENCE =
+  'must be 3 to 100 characters without line breaks (2 in scripts without spaces, such as Chinese or Thai)';
+
+/** A line break would match from one field into the next. */
+const SEARCH = {
+  type: 'string',
+  maxLength: 100,
+  pattern: '^[^\\n\\u0000\\ud800-\\udfff]*$',
+  sentence: SEARCH_SENTENCE,
+  check: (text: string) => (isSearchable(text) ? secretProblem(text) : SEARCH_SENTENCE),
+} as const satisfies Schema;
+
+const PERCENTAGE = {
+  type: 'number',
+  minimum: 0,
+  maximum: 100,
+  check: (percentage: number) => decimalsProblem(percentage, 2),
+} as const satisfies Schema;
+
+const SCOPES = setOf(100, { ...SCOPE, check: secretProblem });
 
 /** What every list of keys can be narrowed by. All that is given must hold. */
 export class ApiKeyFilterDto {
@@ -25,52 +52,45 @@ export class ApiKeyFilterDto {
    * Keys of this owner.
    * @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55"
    */
-  @IfPresent()
-  @IsId()
+  @Field(optional(UUID))
   ownerId?: string;
 
   /**
    * Keys in this state, as the key's `status` shows it.
    * @example "active"
    */
-  @IfPresent()
-  @IsIn(API_KEY_STATUSES)
+  @Field(optional(oneOf(API_KEY_STATUSES)))
   status?: ApiKeyStatus;
 
   /**
    * Keys that are switched on, or off, whether or not they are expired or revoked.
    * @example true
    */
-  @IfPresent()
   @BooleanText()
-  @IsBoolean({ message: 'must be true or false' })
+  @Field(optional(FLAG))
   isActive?: boolean;
 
   /**
    * Keys of this environment.
    * @example "live"
    */
-  @IfPresent()
-  @IsIn(['live', 'test'])
+  @Field(optional(API_KEY_FIELDS.environment.schema))
   environment?: Environment;
 
   /**
    * Keys with this tag; repeat it for keys that have all of them.
    * @example ["team:billing"]
    */
-  @IfPresent()
   @ListText()
-  @IsTags()
+  @Field(optional(API_KEY_FIELDS.tags.schema))
   tag?: string[];
 
   /**
    * Keys with this scope; repeat it for keys that have all of them.
    * @example ["chat:write"]
    */
-  @IfPresent()
   @ListText()
-  @IsScopes()
-  @Satisfies('no-secret', isNoSecret, NO_SECRET, { each: true })
+  @Field(optional(SCOPES))
   scope?: string[];
 
   /**
@@ -79,60 +99,45 @@ export class ApiKeyFilterDto {
    * characters of Unicode; `%` and `_` are themselves. Earlier key prefixes of a key are found as well. Never a whole secret: that is refused.
    * @example "billing"
    */
-  @IfPresent()
-  @Satisfies(
-    'search',
-    isSearchTerm,
-    'must be 3 to 100 characters without line breaks (2 in scripts without spaces, such as Chinese or Thai)',
-  )
-  @Satisfies('no-secret', isNoSecret, NO_SECRET)
+  @Field(optional(SEARCH))
   search?: string;
 
   /**
    * Keys that end before this instant, those that have ended included.
    * @example "2027-01-01T00:00:00Z"
    */
-  @IfPresent()
-  @Satisfies('instant', isInstant, 'must be an instant in UTC such as 2027-12-31T23:59:59Z')
-  @MaxLength(32)
+  @Field(optional(INSTANT))
   expiresBefore?: string;
 
   /**
    * Keys that exist since before this instant and have not been used from then on, or never.
    * @example "2026-09-01T00:00:00Z"
    */
-  @IfPresent()
-  @Satisfies('instant', isInstant, 'must be an instant in UTC such as 2027-12-31T23:59:59Z')
-  @MaxLength(32)
+  @Field(optional(INSTANT))
   unusedSince?: string;
 
   /**
    * Keys that have never been used, or have.
    * @example true
    */
-  @IfPresent()
   @BooleanText()
-  @IsBoolean({ message: 'must be true or false' })
+  @Field(optional(FLAG))
   neverUsed?: boolean;
 
   /**
    * Keys that end some day, or never.
    * @example false
    */
-  @IfPresent()
   @BooleanText()
-  @IsBoolean({ message: 'must be true or false' })
+  @Field(optional(FLAG))
   hasExpiry?: boolean;
 
   /**
    * Keys that have spent more than this percentage of their budget; 0 to 100. Keys without a budget are left out.
    * @example 80
    */
-  @IfPresent()
-  @DecimalText(2)
-  @IsNumber({}, { message: 'must be a number from 0 to 100 with at most 2 decimals' })
-  @Min(0)
-  @Max(100)
+  @DecimalText()
+  @Field(optional(PERCENTAGE))
   budgetUsedAbove?: number;
 }
 
@@ -144,8 +149,7 @@ export class ExportApiKeysDto extends ApiKeyFilterDto {
    * Absent: `-createdAt`.
    * @example "-createdAt"
    */
-  @IfPresent()
-  @IsIn(KEY_SORTS)
+  @Field(optional(oneOf(KEY_SORTS)))
   sort?: KeySort;
 }
 
@@ -155,29 +159,22 @@ export class ListApiKeysDto extends ExportApiKeysDto {
    * The page, from 1. `page` times `size` is at most 10 000: go on by `cursor` instead. Absent: 1.
    * @example 1
    */
-  @IfPresent()
   @WholeNumberText()
-  @IsInt({ message: 'must be a whole number' })
-  @Min(1)
-  @Max(10_000)
+  @Field(optional(whole(1, 10_000)))
   page?: number;
 
   /**
    * Keys on a page, 1 to 100. Absent: 10.
    * @example 10
    */
-  @IfPresent()
   @WholeNumberText()
-  @IsInt({ message: 'must be a whole number' })
-  @Min(1)
-  @Max(100)
+  @Field(optional(whole(1, 100)))
   size?: number;
 
   /**
    * `meta.nextCursor` of the page before, instead of `page`: no key is given twice or missed, whatever is added or deleted
    * meanwhile; one whose place in the order changes may be. Filters and order must be those of the page before.
    */
-  @IfPresent()
-  @IsCursor()
+  @Field(optional(CURSOR))
   cursor?: string;
 }

@@ -1,5 +1,5 @@
 import jwt from 'jsonwebtoken';
-import { isNameOf, isStorableText } from '../../common/text.js';
+import { isNameOf, isStorableText } from '../../../packages/contract/src/text.js';
 import type { OidcConfig } from '../../config/config.js';
 import type { Identity } from '../../users/identities.service.js';
 import { isEmailAddress } from '../../users/user.dto.js';

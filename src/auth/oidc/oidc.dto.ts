@@ -1,5 +1,15 @@
-import { IfPresent, Satisfies } from '../../common/validators.js';
+import { Field, optional } from '../../common/field.js';
 import { isConsolePath } from './console-address.js';
+
+const NO_PATH = 'must be a path of the console, at most 1024 characters';
+
+const CONSOLE_PATH = {
+  type: 'string',
+  pattern: '^/console([/?#]|$)',
+  maxLength: 1024,
+  sentence: NO_PATH,
+  check: (path: string) => (isConsolePath(path) ? null : NO_PATH),
+} as const;
 
 /** How a sign-in at the identity provider begins. */
 export class OidcLoginDto {
@@ -7,9 +17,6 @@ export class OidcLoginDto {
    * Where the console goes on afterwards: a path below `/console`, at most 1024 characters. Default: its first page.
    * @example "/console/keys?status=active"
    */
-  @IfPresent()
-  @Satisfies('consolePath', isConsolePath, 'must be a path of the console, at most 1024 characters', {
-    schema: { type: 'string', pattern: '^/console([/?#]|$)', maxLength: 1024 },
-  })
+  @Field(optional(CONSOLE_PATH))
   returnTo?: string;
 }

@@ -1,4 +1,4 @@
-import { IsString, Length } from 'class-validator';
+import { Field, required } from '../../common/field.js';
 import { TakesSecretsIn } from '../../common/secret-members.js';
 
 /** One's own password, asked for again. */
@@ -8,8 +8,7 @@ export class OwnPasswordDto {
    * Your current password.
    * @example "correct horse battery staple"
    */
-  @IsString()
-  @Length(1, 1024)
+  @Field(required({ type: 'string', minLength: 1, maxLength: 1024 }))
   password: string;
 }
 
@@ -20,7 +19,6 @@ export class ConfirmSecondFactorDto {
    * The code that the authenticator app shows now.
    * @example "492039"
    */
-  @IsString()
-  @Length(6, 16)
+  @Field(required({ type: 'string', minLength: 6, maxLength: 16 }))
   code: string;
 }

@@ -2,15 +2,16 @@ import { PickType } from '@nestjs/swagger';
 import { BodySchema } from '../../common/body-schema.js';
 import { QUESTION_FIELDS, VerifyDto, type VerifyQuestion } from '../verify.dto.js';
 
-const { ip, model, chatbot, scopes, cost, reserveCents } = QUESTION_FIELDS;
+const { environment, ip, model, chatbot, scopes, cost, reserveCents } = QUESTION_FIELDS;
 
 /** A call to be tried on a key, without its secret. */
 @BodySchema({
   type: 'object',
   additionalProperties: false,
-  properties: { ip, model, chatbot, scopes, cost, reserveCents },
+  properties: { environment, ip, model, chatbot, scopes, cost, reserveCents },
 })
 export class ExplainDto extends PickType(VerifyDto, [
+  'environment',
   'ip',
   'model',
   'chatbot',
@@ -20,4 +21,7 @@ export class ExplainDto extends PickType(VerifyDto, [
 ] as const) {}
 
 /** The call once its form is checked. */
-export type ExplainQuestion = Pick<VerifyQuestion, 'ip' | 'model' | 'chatbot' | 'scopes' | 'cost' | 'reserveCents'>;
+export type ExplainQuestion = Pick<
+  VerifyQuestion,
+  'environment' | 'ip' | 'model' | 'chatbot' | 'scopes' | 'cost' | 'reserveCents'
+>;

@@ -24,6 +24,7 @@ const PASSED: Readonly<Record<string, (key: ApiKeyView, question: Question) => s
   expiry: ({ expiresAt }) =>
     expiresAt === null ? 'The key never ends.' : `The key ends at ${expiresAt.toISOString()}.`,
   owner: ({ ownerName }) => `The owner, ${ownerName}, is active.`,
+  environment: ({ environment }) => `The key is of the environment ${environment}, which may be asked for here.`,
   address: ({ allowedIps }, { ip }) =>
     allowedIps.length === 0 ? 'The key may be used from any address.' : `${ip} lies in the key’s list of addresses.`,
   model: ({ allowedModels }, { model }) =>
@@ -51,9 +52,10 @@ export class KeyExplainer {
     const record = await this.records.findByKeyId(keyId);
     if (record === null) throw apiKeyNotFound();
     const nowMs = this.feed.databaseNowMs(this.feed.tick());
+    const verifies = caller.principal.verifiesEnvironment;
     const standing = await this.gate.standing(record.key, question);
-    const refusal = decide(record, question, nowMs) ?? standing.refusal;
-    const outcomes = explainChecks(record, question, nowMs);
+    const refusal = decide(record, question, nowMs, verifies) ?? standing.refusal;
+    const outcomes = explainChecks(record, question, nowMs, verifies);
     return {
       keyId,
       valid: refusal === null,

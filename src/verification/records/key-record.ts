@@ -1,5 +1,6 @@
-import type { BudgetType } from '../../api-keys/api-key.entity.js';
-import type { Cidr } from '../../common/address.js';
+import type { FieldsWith, Lacking, None } from '../../../packages/contract/src/api-key-fields.js';
+import type { BudgetType, VerifiesEnvironment } from '../../api-keys/api-key.entity.js';
+import type { Cidr } from '../../../packages/contract/src/address.js';
 import type { KeyLimits } from '../../quotas/key-limits.js';
 
 /** One secret of a key, as a decision needs it. Instants are Unix milliseconds. Never leaves the process. */
@@ -21,6 +22,7 @@ export interface SecretFacts {
 export interface KeyFacts {
   readonly id: string;
   readonly environment: 'live' | 'test';
+  readonly verifiesEnvironment: VerifiesEnvironment;
   readonly name: string;
   readonly ownerId: string;
   readonly isActive: boolean;
@@ -41,6 +43,12 @@ export interface KeyFacts {
   /** What its calls draw from: made once, so that no call allocates it. */
   readonly limits: KeyLimits;
 }
+
+/** Fields that a record keeps in another unit. */
+type Converted = 'budgetLimitCents' | 'expiresAt';
+
+/** Does not compile while a record lacks a field that the table says it has. */
+export type RecordHasEveryField = None<Lacking<KeyFacts, Exclude<FieldsWith<{ inRecord: true }>, Converted>>>;
 
 /** The owner of keys, as a decision needs him. */
 export interface OwnerFacts {

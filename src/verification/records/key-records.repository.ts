@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { type Cidr, parseCidr } from '../../common/address.js';
+import { type Cidr, parseCidr } from '../../../packages/contract/src/address.js';
 import { limitsOf } from '../../quotas/key-limits.js';
 import type { KeyFacts, KeyRecord, OwnerFacts, RoleFacts, SecretFacts } from './key-record.js';
 import { SharedValues } from './shared-values.js';
@@ -11,6 +11,40 @@ const STATEMENT_TIMEOUT_MS = 1_000;
 
 /** `date_part` gives seconds; what is stored finer than a millisecond counts as the millisecond it lies in. */
 const unixMs = (column: string) => `floor(extract(epoch FROM ${column}) * 1000)`;
+
+/** A key as the statement gives it. */
+type StoredKey = Omit<KeyFacts, 'allowedIps' | 'budgetLimitMicroCents' | 'limits'> & {
+  allowedIps: string[];
+  budgetLimitMicroCents: string | null;
+};
+
+/** Where the statement takes each member of a key from. */
+const KEY_MEMBERS: Readonly<Record<keyof StoredKey, string>> = {
+  id: 'id',
+  environment: 'environment',
+  verifiesEnvironment: 'verifies_environment',
+  name: 'name',
+  ownerId: 'owner_id',
+  isActive: 'is_active',
+  revokedAtMs: unixMs('revoked_at'),
+  expiresAtMs: unixMs('expires_at'),
+  scopes: 'scopes',
+  roles: 'roles',
+  tags: 'tags',
+  metadata: 'metadata',
+  allowedIps: 'allowed_ips',
+  allowedModels: 'allowed_models',
+  allowedChatbots: 'allowed_chatbots',
+  rateLimitPerMinute: 'rate_limit_per_minute',
+  rateLimitPerHour: 'rate_limit_per_hour',
+  rateLimitPerDay: 'rate_limit_per_day',
+  budgetLimitMicroCents: 'budget_limit_micro_cents::text',
+  budgetType: 'budget_type',
+};
+
+const KEY_AS_JSON = `json_build_object(${Object.entries(KEY_MEMBERS)
+  .map(([member, value]) => `'${member}', ${value}`)
+  .join(', ')})`;
 
 /**
  * Everything a decision about the wanted secrets needs, and the change head, in one snapshot. Of a key's other secrets
@@ -44,23 +78,10 @@ const LOAD = `
             'createdAtMs', ${unixMs('created_at')},
             'revokedAtMs', ${unixMs('revoked_at')}, 'expiresAtMs', ${unixMs('expires_at')},
             'lastUsedAtMs', ${unixMs('last_used_at')})) FROM s) AS secrets,
-         (SELECT json_agg(json_build_object(
-            'id', id, 'environment', environment, 'name', name, 'ownerId', owner_id, 'isActive', is_active,
-            'revokedAtMs', ${unixMs('revoked_at')}, 'expiresAtMs', ${unixMs('expires_at')},
-            'scopes', scopes, 'roles', roles, 'tags', tags, 'metadata', metadata,
-            'allowedIps', allowed_ips, 'allowedModels', allowed_models, 'allowedChatbots', allowed_chatbots,
-            'rateLimitPerMinute', rate_limit_per_minute, 'rateLimitPerHour', rate_limit_per_hour,
-            'rateLimitPerDay', rate_limit_per_day, 'budgetLimitMicroCents', budget_limit_micro_cents::text,
-            'budgetType', budget_type)) FROM k) AS keys,
+         (SELECT json_agg(${KEY_AS_JSON}) FROM k) AS keys,
          (SELECT json_agg(json_build_object('id', id, 'isActive', is_active, 'roles', roles)) FROM o) AS owners,
          (SELECT json_agg(json_build_object('name', name, 'isActive', is_active, 'permissions', permissions)) FROM r) AS roles
     FROM change_head head`;
-
-/** A key as the statement gives it. */
-type StoredKey = Omit<KeyFacts, 'allowedIps' | 'budgetLimitMicroCents' | 'limits'> & {
-  allowedIps: string[];
-  budgetLimitMicroCents: string | null;
-};
 
 type Stored<T, Changed extends object> = Omit<T, keyof Changed> & Changed;
 
@@ -134,6 +155,7 @@ export class KeyRecordsRepository {
     return {
       id: stored.id,
       environment: stored.environment,
+      verifiesEnvironment: stored.verifiesEnvironment,
       name: stored.name,
       ownerId: this.text(stored.ownerId),
       isActive: stored.isActive,

@@ -30,6 +30,7 @@ function rowsOf(
   const facts: KeyFacts = {
     id,
     environment: 'live',
+    verifiesEnvironment: 'any',
     name: id,
     ownerId: 'owner',
     isActive: true,

@@ -221,8 +221,8 @@ describe('POST /api-keys/bulk', () => {
   describe('400', () => {
     it.each<[object, string]>([
       [{ ids: [], action: 'revoke' }, 'ids'],
-      [{ ids: [7], action: 'revoke' }, 'ids'],
-      [{ ids: ['x'.repeat(101)], action: 'revoke' }, 'ids'],
+      [{ ids: [7], action: 'revoke' }, 'ids.0'],
+      [{ ids: ['x'.repeat(101)], action: 'revoke' }, 'ids.0'],
       [{ ids: [UNKNOWN, UNKNOWN.toUpperCase()], action: 'revoke' }, 'ids'],
       [{ ids: UNKNOWN, action: 'revoke' }, 'ids'],
       [{ ids: [UNKNOWN], action: 'delete' }, 'action'],
@@ -233,9 +233,9 @@ describe('POST /api-keys/bulk', () => {
       [{ ids: [UNKNOWN], action: 'revoke', reason: 'x'.repeat(501) }, 'reason'],
       [{ ids: [UNKNOWN], action: 'revoke', add: ['t'] }, 'add'],
       [{ ids: [UNKNOWN], action: 'tag' }, 'add'],
-      [{ ids: [UNKNOWN], action: 'tag', add: ['a b'] }, 'add'],
+      [{ ids: [UNKNOWN], action: 'tag', add: ['a b'] }, 'add.0'],
       [{ ids: [UNKNOWN], action: 'tag', add: ['a'], remove: ['a'] }, 'remove'],
-      [{ ids: [UNKNOWN], action: 'tag', add: ['a', 'a'] }, 'add'],
+      [{ ids: [UNKNOWN], action: 'tag', add: ['a', 'a'] }, 'add.1'],
       [{ ids: [UNKNOWN], action: 'revoke', dryRun: 'yes' }, 'dryRun'],
       [{ ids: [UNKNOWN], action: 'revoke', force: true }, 'force'],
     ])('names what is wrong with %j', async (body, path) => {

@@ -48,11 +48,41 @@ describe('POST /api-keys', () => {
       expect(status).toBe(400);
       expect(body).toMatchObject({ code: 'VALIDATION_FAILED', requestId: expect.any(String) });
       expect(body.errors.map((error: { path: string }) => error.path).sort()).toEqual([
-        'allowedIps',
+        'allowedIps.0',
         'name',
         'rateLimitPerMinute',
         'unknown',
       ]);
+    });
+
+    it('says one sentence of each, the type first, and names the entry of a list', async () => {
+      const allowedIps = ['10.0.0.0/8', '192.168.1.7/24'];
+      const { body } = await app.post('/api-keys', {
+        token: admin,
+        body: { rateLimitPerMinute: '60', rateLimitPerHour: 0, scopes: 'chat', tags: ['a', 'a'], allowedIps },
+      });
+      expect(body.errors).toEqual(
+        expect.arrayContaining([
+          { path: 'rateLimitPerMinute', message: 'must be a whole number' },
+          { path: 'rateLimitPerHour', message: 'must be from 1 to 100000' },
+          { path: 'scopes', message: 'must be a list' },
+          { path: 'tags.1', message: 'must not be listed twice' },
+          { path: 'allowedIps.1', message: 'has host bits; 192.168.1.0/24?' },
+        ]),
+      );
+      expect(body.errors).toHaveLength(5);
+    });
+
+    it.each([
+      ['Python', '2030-01-01T00:00:00+00:00', '2030-01-01T00:00:00.000Z'],
+      ['.NET', '2030-01-01T00:00:00.1234567Z', '2030-01-01T00:00:00.123Z'],
+      ['Go', '2030-01-01T05:30:00.123456789+05:30', '2030-01-01T00:00:00.123Z'],
+    ])('takes an instant as %s writes it', async (_, expiresAt, instant) => {
+      const { status, body } = await app.post('/api-keys', { token: admin, body: { expiresAt } });
+      expect([status, body.apiKey.expiresAt]).toEqual([201, instant]);
+      const before = encodeURIComponent(expiresAt);
+      expect((await app.get(`/api-keys?expiresBefore=${before}`, { token: admin })).status).toBe(200);
+      expect((await app.get(`/audit-events?from=${before}`, { token: admin })).status).toBe(200);
     });
   });
 

@@ -39,6 +39,20 @@ describe.each(['PATCH', 'PUT'])('%s /api-keys/:id', (method) => {
   afterAll(() => app.stop());
 
   describe('200', () => {
+    it('keeps the type of a budget that is taken away and given again', async () => {
+      const key = await makeKey(app, admin, { budgetLimitCents: 5, budgetType: 'monthly' });
+      const patch = (body: object) => update(key.id, admin, body);
+      expect((await patch({ isUnlimited: true })).body).toMatchObject({ isUnlimited: true, budgetType: null });
+      expect((await patch({ name: 'Still unlimited' })).body.budgetType).toBeNull();
+      expect((await patch({ budgetLimitCents: 13 })).body).toMatchObject({
+        budgetLimitCents: 13,
+        budgetType: 'monthly',
+      });
+      expect((await patch({ isUnlimited: true })).status).toBe(200);
+      const total = await patch({ budgetLimitCents: 13, budgetType: 'total' });
+      expect(total.body.budgetType).toBe('total');
+    });
+
     it('lets a holder of the permission change every field, and records each of them', async () => {
       const key = await fullKey({ alias: 'before' });
       const fields = {

@@ -10,6 +10,7 @@ const IDENTITY = [
   'x-latchkey-scopes',
   'x-latchkey-tags',
   'x-latchkey-reservation-id',
+  'x-latchkey-environment',
 ];
 
 describe('ALL /forward-auth', () => {
@@ -46,12 +47,19 @@ describe('ALL /forward-auth', () => {
       const key = await issueKey(app, admin, { scopes: ['chat:read', 'chat:write'], tags: ['team:a', 'b'] });
       const { status, headers, text } = await ask('scope=chat:read', bearer(key));
       expect([status, text, headers['content-length'], headers['cache-control']]).toEqual([200, '', '0', 'no-store']);
-      expect(IDENTITY.map((name) => headers[name])).toEqual([key.id, me, 'chat:read chat:write', 'team:a b', '']);
+      expect(IDENTITY.map((name) => headers[name])).toEqual([
+        key.id,
+        me,
+        'chat:read chat:write',
+        'team:a b',
+        '',
+        'live',
+      ]);
     });
 
     it('sends each identity header though there is nothing to say, and nothing that is meant for browsers', async () => {
       const { headers } = await ask('', bearer(await issueKey(app, admin)));
-      expect(IDENTITY.slice(2).map((name) => headers[name])).toEqual(['', '', '']);
+      expect(IDENTITY.slice(2).map((name) => headers[name])).toEqual(['', '', '', 'live']);
       expect(Object.keys(headers).sort()).toEqual(
         ['cache-control', 'connection', 'content-length', 'date', 'x-request-id', ...IDENTITY].sort(),
       );
@@ -160,7 +168,7 @@ describe('ALL /forward-auth', () => {
         ['X-Latchkey-Ask', 'scope=never'],
         ['X-Latchkey-Code', 'VALID'],
       ]);
-      expect(IDENTITY.map((name) => headers[name])).toEqual([key.id, me, '', '', '']);
+      expect(IDENTITY.map((name) => headers[name])).toEqual([key.id, me, '', '', '', 'live']);
     });
 
     it('keeps its headers below 4 KiB, with whole entries alone', async () => {
@@ -187,7 +195,7 @@ describe('ALL /forward-auth', () => {
 
     it('says nothing of metadata, whatever is in it', async () => {
       const key = await issueKey(app, admin, {
-        name: 'Ä\r\nX-Evil: 1',
+        name: 'Ä X-Evil: 1',
         metadata: { a: 'b\r\nX-Evil: 1' },
         description: '\u0007',
       });
@@ -544,6 +552,14 @@ describe('ALL /forward-auth', () => {
           undefined,
         ]);
       }
+    });
+
+    it('refuses a key of another environment than the gateway asks for', async () => {
+      const key = await issueKey(app, admin, { environment: 'test' });
+      const refused = await ask('environment=live', bearer(key));
+      expect([refused.status, refused.headers['x-latchkey-code']]).toEqual([403, 'WRONG_ENVIRONMENT']);
+      const passed = await ask('environment=test', bearer(key));
+      expect([passed.status, passed.headers['x-latchkey-environment']]).toEqual([200, 'test']);
     });
 
     it('names the scopes that were asked for, as RFC 6750 has it', async () => {

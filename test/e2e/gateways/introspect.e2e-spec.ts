@@ -25,6 +25,17 @@ describe('POST /introspect', () => {
   afterAll(() => app.stop());
 
   describe('200', () => {
+    it('knows no key of an environment that the service does not verify', async () => {
+      const own = await issueKey(app, admin, { roles: ['gateway'], verifiesEnvironment: 'test' });
+      const live = await issueKey(app, admin);
+      const answer = await app.post('/introspect', {
+        apiKey: own.secret,
+        rawBody: `token=${live.secret}`,
+        headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      });
+      expect([answer.status, answer.body]).toEqual([200, { active: false }]);
+    });
+
     it('says of a key what it is, in the words of RFC 7662 and some of ours', async () => {
       const before = Math.floor(Date.now() / 1000) - 2;
       const expiresAt = new Date(Date.now() + 3_600_000).toISOString();

@@ -72,7 +72,7 @@ describe('PATCH /roles/:name', () => {
     it.each([
       [{ name: 'other' }, 'name'],
       [{ permissions: null }, 'permissions'],
-      [{ permissions: ['x y'] }, 'permissions'],
+      [{ permissions: ['x y'] }, 'permissions.0'],
       [{ isActive: null }, 'isActive'],
       [{ description: null }, 'description'],
       [{ keyPolicy: { maxBudgetLimitCents: -1 } }, 'keyPolicy.maxBudgetLimitCents'],

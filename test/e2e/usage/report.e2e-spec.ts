@@ -242,9 +242,7 @@ describe('POST /usage', () => {
         'invalid',
         'accepted',
       ]);
-      expect(body.errors).toEqual([
-        { path: 'events.1.costCents', message: 'must be an amount of cents from 0 to 1000000000' },
-      ]);
+      expect(body.errors).toEqual([{ path: 'events.1.costCents', message: 'must be from 0 to 1000000000' }]);
       expect((await app.get(`/api-keys/${id}`, { token: admin })).body.totalCostCents).toBe(5);
     });
 
@@ -273,7 +271,7 @@ describe('POST /usage', () => {
 
     it('refuses 1001 events, and says how many may be', async () => {
       const { status, body } = await report(...Array.from({ length: 1001 }, () => ({})));
-      expect([status, body.errors]).toEqual([400, [{ path: 'events', message: 'must have at most 1000 entries' }]]);
+      expect([status, body.errors]).toEqual([400, [{ path: 'events', message: 'must have 1 to 1000 entries' }]]);
     });
 
     it('accepts a clock four minutes ahead', async () => {

@@ -53,8 +53,8 @@ describe('PUT /users/:id/roles', () => {
       [{}, 'roles'],
       [{ roles: null }, 'roles'],
       [{ roles: 'admin' }, 'roles'],
-      [{ roles: ['user', 'user'] }, 'roles'],
-      [{ roles: ['No'] }, 'roles'],
+      [{ roles: ['user', 'user'] }, 'roles.1'],
+      [{ roles: ['No'] }, 'roles.0'],
       [{ roles: ['absent'] }, 'roles'],
       [{ roles: [], kind: 'x' }, 'kind'],
     ])('refuses %j', async (body, path) => {

@@ -78,7 +78,7 @@ describe('POST /verify/batch', () => {
     );
     expect((await verify({ items: [] })).status).toBe(400);
     expect((await verify({})).status).toBe(400);
-    expect((await verify({ items: 'x' })).body.errors).toEqual([{ path: 'items', message: 'must be an array' }]);
+    expect((await verify({ items: 'x' })).body.errors).toEqual([{ path: 'items', message: 'must be a list' }]);
   });
 
   it('401 and 403: as for one', async () => {

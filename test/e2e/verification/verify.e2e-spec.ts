@@ -47,6 +47,40 @@ describe('POST /verify', () => {
       expect((await verify({ key })).body).toMatchObject({ valid: false, code, degraded: false });
     });
 
+    it('says what environment a key is of, and refuses the other where one is asked for', async () => {
+      const live = await issueKey(app, admin, { allowedIps: ['203.0.113.7'] });
+      const test = await issueKey(app, admin, { environment: 'test' });
+      expect((await verify({ key: test.secret })).body).toMatchObject({ valid: true, environment: 'test' });
+      expect((await verify({ key: test.secret, environment: 'test' })).body).toMatchObject({ valid: true });
+      expect((await verify({ key: test.secret, environment: 'live' })).body).toMatchObject({
+        valid: false,
+        code: 'WRONG_ENVIRONMENT',
+        environment: 'test',
+      });
+      // Before the address is looked at.
+      expect((await verify({ key: live.secret, environment: 'test' })).body.code).toBe('WRONG_ENVIRONMENT');
+      const { body } = await verify({ key: live.secret, environment: 'staging' });
+      expect(body.errors).toEqual([{ path: 'environment', message: 'must be live or test' }]);
+    });
+
+    it('refuses to a service of one environment the keys of the other, whatever it asks', async () => {
+      const own = await issueKey(app, admin, { roles: ['gateway'], verifiesEnvironment: 'live' });
+      const live = await issueKey(app, admin);
+      const test = await issueKey(app, admin, { environment: 'test' });
+      const codeOf = async (body: object) =>
+        (await app.post('/verify', { apiKey: own.secret, body })).body.code as string;
+      expect(await codeOf({ key: live.secret })).toBe('VALID');
+      expect(await codeOf({ key: test.secret })).toBe('WRONG_ENVIRONMENT');
+      expect(await codeOf({ key: test.secret, environment: 'test' })).toBe('WRONG_ENVIRONMENT');
+      expect(await codeOf({ key: test.secret, dryRun: true })).toBe('WRONG_ENVIRONMENT');
+      const items = [{ key: test.secret }, { key: live.secret }];
+      const batch = await app.post('/verify/batch', { apiKey: own.secret, body: { items } });
+      expect(batch.body.results.map(({ code }: { code: string }) => code)).toEqual(['WRONG_ENVIRONMENT', 'VALID']);
+      // A change of the service's own key counts at once.
+      await app.patch(`/api-keys/${own.id}?wait=true`, { token: admin, body: { verifiesEnvironment: 'any' } });
+      expect(await codeOf({ key: test.secret })).toBe('VALID');
+    });
+
     it('says NOT_FOUND of a key of the other environment, though its tag is right', async () => {
       const key = await issueKey(app, admin);
       expect((await verify({ key: key.secret.replace('lk_live_', 'lk_test_') })).body.code).toBe('NOT_FOUND');
@@ -150,6 +184,7 @@ describe('POST /verify', () => {
         ['active', 'passed'],
         ['expiry', 'passed'],
         ['owner', 'passed'],
+        ['environment', 'passed'],
         ['address', 'passed'],
         ['model', 'failed'],
         ['chatbot', 'passed'],

@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
+import { isIPv4, isIPv6 } from 'node:net';
 import ipaddr from 'ipaddr.js';
-import { ADDRESS_FORMS } from '../../test/support/address-forms.js';
+import { ADDRESS_FORMS } from '../../../test/support/address-forms.js';
 import {
   addressIn,
   cidrProblem,
@@ -172,11 +173,11 @@ describe('parseCidr', () => {
   });
 
   it.each([
-    ['10.0.0.1/8', 'the network is 10.0.0.0/8'],
-    ['10.1.2.3/0', 'the network is 0.0.0.0/0'],
-    ['::1/127', 'the network is ::/127'],
-    ['2001:db8::1/32', 'the network is 2001:db8::/32'],
-    ['::ffff:10.0.0.1/104', 'the network is 10.0.0.0/8'],
+    ['10.0.0.1/8', 'has host bits; 10.0.0.0/8?'],
+    ['10.1.2.3/0', 'has host bits; 0.0.0.0/0?'],
+    ['::1/127', 'has host bits; ::/127?'],
+    ['2001:db8::1/32', 'has host bits; 2001:db8::/32?'],
+    ['::ffff:10.0.0.1/104', 'has host bits; 10.0.0.0/8?'],
     ['10.0.0.0/33', 'from 0 to 32'],
     ['::/129', 'from 0 to 128'],
     ['::ffff:10.0.0.0/8', 'from 96 to 128'],
@@ -220,7 +221,7 @@ describe('parseCidr', () => {
         fc.pre(hostBits > 0);
         const value = network.value | (1n << BigInt(seed % hostBits));
         const text = `${formatAddress({ bits: network.bits, value })}/${network.prefixLength}`;
-        expect(cidrProblem(text)).toContain(`the network is ${formatCidr(network)}`);
+        expect(cidrProblem(text)).toContain(`has host bits; ${formatCidr(network)}?`);
       }),
     );
   });
@@ -366,5 +367,30 @@ describe('addressIn', () => {
         expect(addressIn(`[${v6}]:${port}`)).toEqual(parseAddress(v6));
       }),
     );
+  });
+});
+
+describe('parseAddress', () => {
+  it('takes what Node.js takes for an address, and nothing else', () => {
+    const groups = fc.array(fc.constantFrom('0', 'ffff', '1a', '12345', 'g', '', '1.2.3.4', '01.2.3.4', '256.1.1.1'), {
+      maxLength: 10,
+    });
+    const written = fc.oneof(
+      fc.ipV4(),
+      fc.ipV6(),
+      groups.map((parts) => parts.join(':')),
+      groups.map((parts) => parts.join('.')),
+      fc.string({ unit: fc.constantFrom(...'0123456789abcf:./%'), maxLength: 20 }),
+    );
+    let addresses = 0;
+    fc.assert(
+      fc.property(written, (text) => {
+        const isAddress = isIPv4(text) || (isIPv6(text) && !text.includes('%'));
+        if (isAddress) addresses += 1;
+        expect(parseAddress(text) !== null).toBe(isAddress);
+      }),
+      { numRuns: 3000 },
+    );
+    expect(addresses).toBeGreaterThan(300);
   });
 });

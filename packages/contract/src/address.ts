@@ -1,5 +1,3 @@
-import { isIPv4, isIPv6 } from 'node:net';
-
 /**
  * An IP address. An IPv4-mapped IPv6 address (`::ffff:1.2.3.4`, however it is written) is the IPv4 address: sockets
  * that listen on both families report IPv4 clients that way.
@@ -30,6 +28,22 @@ const WITH_ZONE = /^([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)%[\w.~-]+$/;
 const HOST_BITS: readonly bigint[] = Array.from({ length: 129 }, (_, bits) => BigInt(bits));
 const DOT = 0x2e;
 const ZERO = 0x30;
+const V4_PART = '(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)';
+const V4 = `(?:${V4_PART}\\.){3}${V4_PART}`;
+const V6_GROUP = '[0-9a-fA-F]{1,4}';
+/** What `isIPv4` and `isIPv6` of Node.js accept, for browsers as well; a test compares the two. */
+const IPV4 = new RegExp(`^${V4}$`);
+const IPV6 = new RegExp(
+  `^(?:(?:${V6_GROUP}:){7}(?:${V6_GROUP}|:)|` +
+    `(?:${V6_GROUP}:){6}(?:${V4}|:${V6_GROUP}|:)|` +
+    [5, 4, 3, 2, 1]
+      .map((groups) => {
+        const rest = `(?::${V6_GROUP}){1,${7 - groups}}`;
+        return `(?:${V6_GROUP}:){${groups}}(?:(?::${V6_GROUP}){0,${5 - groups}}:${V4}|${rest}|:)|`;
+      })
+      .join('') +
+    `:(?:(?::${V6_GROUP}){0,5}:${V4}|(?::${V6_GROUP}){1,7}|:))$`,
+);
 const PREFIX_LENGTH_SHAPE = /^(?:0|[1-9]\d{0,2})$/;
 
 /**
@@ -39,8 +53,8 @@ const PREFIX_LENGTH_SHAPE = /^(?:0|[1-9]\d{0,2})$/;
  */
 export function parseAddress(text: string): Address | null {
   if (text.length > MAX_ADDRESS_CHARACTERS || text.includes('%')) return null;
-  if (isIPv4(text)) return { bits: 32, value: ipv4Value(text) };
-  if (!isIPv6(text)) return null;
+  if (IPV4.test(text)) return { bits: 32, value: ipv4Value(text) };
+  if (!IPV6.test(text)) return null;
   const value = ipv6Value(text);
   return value >> 32n === MAPPED_NETWORK ? { bits: 32, value: value & 0xffff_ffffn } : { bits: 128, value };
 }
@@ -135,14 +149,14 @@ function includes(network: Cidr, address: Address): boolean {
 function readCidr(text: string): Cidr | string {
   const slash = text.indexOf('/');
   const address = parseAddress(slash === -1 ? text : text.slice(0, slash));
-  if (address === null) return 'must be an IPv4 or IPv6 address, or a network in CIDR notation';
+  if (address === null) return 'must be an IPv4 or IPv6 address, or a network such as 10.0.0.0/8';
   if (slash === -1) return { ...address, prefixLength: address.bits };
   const isMapped = address.bits === 32 && text.includes(':');
   const prefixLength = readPrefixLength(text.slice(slash + 1), isMapped ? MAPPED_PREFIX_LENGTH : 0, address.bits);
   if (prefixLength === null) return prefixProblem(address.bits, isMapped);
   const network = { ...address, value: address.value & ~hostMask(address.bits, prefixLength), prefixLength };
   if (network.value === address.value) return network;
-  return `must not have bits set behind its prefix length; the network is ${formatCidr(network)}`;
+  return `has host bits; ${formatCidr(network)}?`;
 }
 
 function readPrefixLength(digits: string, offset: number, bits: number): number | null {

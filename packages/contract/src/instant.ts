@@ -1,6 +1,5 @@
 const INSTANT =
   /^(\d{4})-(\d{2})-(\d{2})T([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d)(?:\.\d{1,9})?)?(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)$/;
-const UTC = /:\d{2}:\d{2}(?:\.\d{1,6})?Z$/;
 const DAY = /^(\d{4})-(\d{2})-(\d{2})$/;
 
 /**
@@ -17,11 +16,6 @@ export function instantOrDayFrom(text: string): Date | null {
   const match = DAY.exec(text);
   if (match === null) return instantFrom(text);
   return isDay(match) ? new Date(`${text}T00:00:00Z`) : null;
-}
-
-/** Whether `value` is such an instant in UTC, to the second at least and the microsecond at most: `2027-12-31T23:59:59Z`. */
-export function isInstant(value: unknown): value is string {
-  return typeof value === 'string' && UTC.test(value) && instantFrom(value) !== null;
 }
 
 function isDay([, year, month, day]: readonly (string | undefined)[]): boolean {
