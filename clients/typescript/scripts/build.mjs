@@ -38,13 +38,7 @@ function run(...args) {
 async function generateSchema() {
   const draft = join(dirname(output), `schema-${process.pid}.ts`);
   try {
-    await run(
-      commandOf('openapi-typescript', 'openapi-typescript'),
-      '../../docs/openapi.json',
-      '--output',
-      draft,
-      '--default-non-nullable=false',
-    );
+    await run(commandOf('openapi-typescript', 'openapi-typescript'), '../../docs/openapi.json', '--output', draft);
     const [made, known] = await Promise.all([readFile(draft, 'utf8'), readFile(SCHEMA, 'utf8').catch(() => null)]);
     if (made === known) return;
     await rename(draft, SCHEMA);
