@@ -4,7 +4,15 @@ import type { FastifyRequest } from 'fastify';
 import { enrolmentRequired, passwordChangeRequired, permissionDenied, unauthenticated } from './access.errors.js';
 import { Authenticator, GatewayAuthenticator, type KnownGateway } from './authenticator.js';
 import type { Caller, Principal } from './caller.js';
-import { ACCESS_RULE, AUDITED, type AccessRule, type AuditedAct, BATCH, type BatchRule } from './access-rule.js';
+import {
+  ACCESS_RULE,
+  AUDITED,
+  type AccessRule,
+  type AuditedAct,
+  BATCH,
+  type BatchRule,
+  CLIENT_CREDENTIALS,
+} from './access-rule.js';
 import { clientIp } from './client-ip.js';
 import { ManagementGate, type RequestClass } from './management-gate.js';
 import { NARROWING_ACTS } from './narrowing-acts.js';
@@ -23,6 +31,8 @@ interface Declaration {
   /** Whether requests of one principal are bounded. Those of the data plane are not. */
   readonly isManagement: boolean;
   readonly isNarrowing: boolean;
+  /** Whether callers may authenticate as OAuth clients do. */
+  readonly takesClientCredentials: boolean;
   readonly batch: BatchRule | undefined;
 }
 
@@ -58,7 +68,7 @@ export class AccessGuard implements CanActivate {
         : this.admitGateway(request, declaration, gateway, rule.permission);
     }
     if (declaration.isManagement) return this.admitManagement(context, request, declaration);
-    const principal = this.authenticator.authenticate(context);
+    const principal = this.authenticated(context, declaration);
     return principal instanceof Promise
       ? principal.then((known) => this.admit(request, declaration, known))
       : this.admit(request, declaration, principal);
@@ -74,11 +84,20 @@ export class AccessGuard implements CanActivate {
     const credential = this.authenticator.presented(request);
     const sender = this.gate.findSender(credential, performance.now());
     if (sender !== null) this.count(request, declaration, sender, asked, credential);
-    const principal = await this.authenticator.authenticate(context);
+    const principal = await this.authenticated(context, declaration);
     if (principal !== null && sender === null) this.count(request, declaration, principal, asked, credential);
     const isAdmitted = this.admit(request, declaration, principal);
     request.leaveLane = await this.gate.enter(principal!, asked);
     return isAdmitted;
+  }
+
+  private authenticated(
+    context: ExecutionContext,
+    { takesClientCredentials }: Declaration,
+  ): Principal | null | Promise<Principal | null> {
+    return takesClientCredentials
+      ? this.authenticator.authenticateClient(context)
+      : this.authenticator.authenticate(context);
   }
 
   private count(
@@ -132,6 +151,8 @@ export class AccessGuard implements CanActivate {
       audited,
       isManagement: isManagement(rule),
       isNarrowing: audited !== undefined && NARROWING_ACTS.has(audited.action),
+      takesClientCredentials:
+        this.reflector.getAllAndOverride<true | undefined>(CLIENT_CREDENTIALS, [handler, controller]) === true,
       batch: this.reflector.getAllAndOverride<BatchRule | undefined>(BATCH, [handler, controller]),
     };
     this.declarations.set(handler, declaration);

@@ -59,7 +59,7 @@ export function problemOf(error: DomainError, requestId: string): Problem {
 /** Writes a domain error as the answer, with the headers its status asks for. */
 export function sendProblem(reply: FastifyReply, error: DomainError, requestId: string): void {
   const problem = problemOf(error, requestId);
-  if (problem.status === 401) void reply.header('WWW-Authenticate', authenticateChallenge(error));
+  if (problem.status === 401) void reply.header('WWW-Authenticate', authenticateChallenge(error, reply.request));
   if (error.extras.retryAfterSeconds !== undefined) {
     void reply.header('Retry-After', String(Math.max(1, Math.ceil(error.extras.retryAfterSeconds))));
   }
@@ -71,8 +71,13 @@ export function sendProblem(reply: FastifyReply, error: DomainError, requestId: 
     .send(JSON.stringify(problem));
 }
 
-/** RFC 6750: the error attribute only when credentials were presented and are bad. */
-function authenticateChallenge(error: DomainError): string {
+/**
+ * The scheme that the caller tried, where the route takes it (RFC 6749, section 5.2), else Bearer. RFC 6750: the error
+ * attribute only when credentials were presented and are bad.
+ */
+function authenticateChallenge(error: DomainError, { headers, routeOptions }: FastifyRequest): string {
+  if (/^Basic /i.test(headers.authorization ?? '') && routeOptions?.config?.takesForm === true)
+    return 'Basic realm="latchkey", charset="UTF-8"';
   return error.code === 'UNAUTHENTICATED' && error.extras['presented'] === undefined
     ? 'Bearer realm="latchkey"'
     : 'Bearer realm="latchkey", error="invalid_token"';

@@ -110,6 +110,8 @@ export const BODY_EXAMPLES: Record<string, unknown> = {
       },
     ],
   },
+  // A form. The credentials of the caller are those that Swagger UI was authorised with.
+  'POST /introspect': { token: EXAMPLE_SECRET, token_type_hint: 'access_token' },
   'POST /reservations/release': { reservationId: 'the id of a reservation, as POST /verify answered it' },
 };
 
@@ -121,8 +123,9 @@ export function addExamples(document: OpenAPIObject, prefix: string): void {
       const example = parameter.in === 'path' ? pathExample(route, parameter.name) : undefined;
       if (example !== undefined) parameter.example = example;
     }
-    const body = (operation.requestBody as RequestBodyObject | undefined)?.content['application/json'];
-    if (body && BODY_EXAMPLES[route] !== undefined) body.example = BODY_EXAMPLES[route];
+    const { content = {} } = (operation.requestBody as RequestBodyObject | undefined) ?? {};
+    for (const body of Object.values(content))
+      if (BODY_EXAMPLES[route] !== undefined) body.example = BODY_EXAMPLES[route];
   }
 }
 
