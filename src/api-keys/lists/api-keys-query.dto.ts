@@ -21,7 +21,7 @@ const NO_SECRET = 'must not be a secret: search by the key prefix, and revoke a 
 export class ApiKeyFilterDto {
   /**
    * Keys of this owner.
-   * @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55"
+   * @example "019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e55"
    */
   @IfPresent()
   @IsId()
