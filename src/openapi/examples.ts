@@ -154,7 +154,7 @@ function sayExample(parameter: ParameterObject, schema: SchemaObject): void {
   if (example === undefined || schema['default'] !== undefined) return;
   const text = [example]
     .flat()
-    .map((one) => `\`${String(one)}\``)
+    .map((one: string | number | boolean) => `\`${one}\``)
     .join(', ');
   parameter.description = [parameter.description, `Example: ${text}.`].filter(Boolean).join(' ');
 }

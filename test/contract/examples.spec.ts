@@ -155,9 +155,12 @@ describe('with --demo', () => {
         const text = /Example: `([^`]+)`/.exec(description)?.[1];
         if (place !== 'query' || text === undefined || name === 'cursor') continue;
         tried += 1;
-        const answer = await app.get(`${path.slice('/api/v1'.length)}?${new URLSearchParams({ [name]: text })}`, {
-          token,
-        });
+        const answer = await app.get(
+          `${path.slice('/api/v1'.length)}?${new URLSearchParams({ [name]: text }).toString()}`,
+          {
+            token,
+          },
+        );
         if (answer.status >= 300) refused.push([path, name, text, answer.body]);
       }
     }
@@ -256,7 +259,8 @@ function urlOf({ path, operation }: NamedOperation): string {
     if (place === 'path') url = url.replace(`{${name}}`, String(example));
     // As Swagger UI fills it in, whether or not it is required.
     const filled: unknown = example ?? schema?.['example'] ?? schema?.['default'];
-    if (place === 'query' && filled !== undefined) for (const one of [filled].flat()) query.append(name, String(one));
+    if (place === 'query' && filled !== undefined)
+      for (const one of [filled].flat()) query.append(name, `${one as string | number}`);
   }
   return query.size > 0 ? `${url}?${query.toString()}` : url;
 }
