@@ -152,9 +152,9 @@ function sayExample(parameter: ParameterObject, schema: SchemaObject): void {
   const { example } = schema;
   delete schema['example'];
   if (example === undefined || schema['default'] !== undefined) return;
-  const text = [example]
+  const text = [example as string | number | boolean | readonly (string | number)[]]
     .flat()
-    .map((one: string | number | boolean) => `\`${one}\``)
+    .map((one) => `\`${one}\``)
     .join(', ');
   parameter.description = [parameter.description, `Example: ${text}.`].filter(Boolean).join(' ');
 }
