@@ -13,8 +13,8 @@ export type AskMany = (
 interface Asked {
   readonly question: VerifyQuestion;
   readonly bytes: number;
-  resolve(verdict: Verdict): void;
-  reject(reason: unknown): void;
+  readonly resolve: (verdict: Verdict) => void;
+  readonly reject: (reason: unknown) => void;
 }
 
 /** Questions that may share a request: their calls end with the same signal, and are repeated after the same failures. */
