@@ -20,7 +20,7 @@ export function clientSecretOf(request: FastifyRequest): string | null {
  */
 export function requireOneWay(request: FastifyRequest): void {
   const { authorization, 'x-api-key': apiKey } = request.headers;
-  const ways = [authorization, apiKey, formSecretOf(request)].filter((way) => way !== undefined && way !== null);
+  const ways = [authorization, apiKey, formSecretOf(request)].filter(Boolean);
   if (ways.length <= 1) return;
   throw new DomainError(
     'invalid',

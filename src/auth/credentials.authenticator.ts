@@ -37,6 +37,7 @@ export class CredentialsAuthenticator extends Authenticator {
   authenticateClient(context: ExecutionContext): Principal | null | Promise<Principal | null> {
     const request = context.switchToHttp().getRequest<FastifyRequest>();
     requireOneWay(request);
+    requireOneCredential(request);
     const secret = clientSecretOf(request);
     return secret === null ? this.authenticate(context) : this.authenticateByKey(secret, request);
   }
