@@ -14,6 +14,7 @@ import { diff } from './audit/diff.js';
 import { MICRO_CENTS_PER_CENT } from './common/money.js';
 import type { Config, VersionedKey } from './config/config.js';
 import { ADVISORY_LOCKS } from './database/advisory-locks.js';
+import { addDemoVerdicts, reportDemoUsage } from './demo-usage.js';
 import { DEMO } from './openapi/demo-ids.js';
 import { hashPassword } from './users/password.js';
 
@@ -49,7 +50,7 @@ export function demoAccess(config: Config): DemoAccess {
   const people = USERS.filter(({ email, isActive }) => email !== null && isActive !== false);
   return {
     people: people.map(({ id, email, role }) => ({ email: email!, role, password: passwordOf(config, id) })),
-    exampleSecret: secretOf(config, DEMO.kid, 'live').secret.reveal(),
+    exampleSecret: secretOf(config, DEMO.clientKid, 'live').secret.reveal(),
     gatewaySecret: secretOf(config, DEMO.gatewayKid, 'live').secret.reveal(),
   };
 }
@@ -65,23 +66,30 @@ export async function addDemoData(app: NestFastifyApplication, config: Config): 
   for (const { id, email } of USERS) {
     if (email !== null) passwords.set(id, bindPassword(config.peppers, id, await hashPassword(passwordOf(config, id))));
   }
-  await app.get(Changes, { strict: false }).transaction(systemCaller('demo:add'), async ({ tx, record }) => {
-    // Replicas that start at once add the data once.
-    await tx.query('SELECT pg_advisory_xact_lock($1)', [ADVISORY_LOCKS.demo]);
-    await addRole(tx, record);
-    for (const user of USERS) await addUser(tx, record, user, passwords.get(user.id) ?? null);
-    for (const key of demoKeys(new Date())) await addKey(tx, record, config, key);
-  });
+  const isNew = await app
+    .get(Changes, { strict: false })
+    .transaction(systemCaller('demo:add'), async ({ tx, record }) => {
+      // Replicas that start at once add the data once.
+      await tx.query('SELECT pg_advisory_xact_lock($1)', [ADVISORY_LOCKS.demo]);
+      await addRole(tx, record);
+      for (const user of USERS) await addUser(tx, record, user, passwords.get(user.id) ?? null);
+      const added = new Set<string>();
+      for (const key of demoKeys(new Date())) if (await addKey(tx, record, config, key)) added.add(key.fields.id);
+      if (added.has(DEMO.keyId)) await addDemoVerdicts(tx);
+      return added.has(DEMO.clientKeyId);
+    });
+  if (isNew) await reportDemoUsage(app);
 }
 
 async function addRole(tx: EntityManager, record: (entry: ChangeEntry) => void): Promise<void> {
   const description = 'Helps customers with their keys.';
+  const permissions = ['platform:api-keys:read'];
   const added = await tx.query<unknown[]>(
-    'INSERT INTO role (name, description) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING RETURNING name',
-    [DEMO.roleName, description],
+    'INSERT INTO role (name, description, permissions) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING RETURNING name',
+    [DEMO.roleName, description, permissions],
   );
   if (added.length === 0) return;
-  const after = { description, permissions: [], keyPolicy: null, isActive: true };
+  const after = { description, permissions, keyPolicy: null, isActive: true };
   record({ resourceType: 'role', resourceId: DEMO.roleName, changes: diff(null, after) });
 }
 
@@ -136,9 +144,9 @@ async function addKey(
   record: (entry: ChangeEntry) => void,
   config: Config,
   { fields, kids }: DemoKey,
-): Promise<void> {
+): Promise<boolean> {
   const [known] = await tx.query<unknown[]>('SELECT 1 FROM api_key WHERE id = $1', [fields.id]);
-  if (known) return;
+  if (known) return false;
   const key = Object.assign(new ApiKey(), plainKey(new Date()), fields);
   const keys = new ApiKeysRepository(tx);
   await keys.insert(key);
@@ -172,6 +180,7 @@ async function addKey(
     changes: diff(null, auditedKey(key)),
     details: { kid: kids[0], ...previous },
   });
+  return true;
 }
 
 function plainKey(now: Date): Omit<KeyState, 'id' | 'ownerId' | 'name'> {
@@ -213,6 +222,20 @@ function demoKeys(now: Date): DemoKey[] {
         metadata: { costCentre: '4711' },
         expiresAt: inDays(365),
         validityDays: 30,
+      },
+    },
+    {
+      kids: [DEMO.clientKid],
+      fields: {
+        id: DEMO.clientKeyId,
+        ownerId: DEMO.ownerId,
+        name: 'Chat client',
+        description: 'A key to verify',
+        scopes: ['chat:write'],
+        rateLimitPerMinute: 60,
+        budgetLimitMicroCents: 500n * MICRO_CENTS_PER_CENT,
+        budgetType: 'monthly',
+        tags: ['team:support'],
       },
     },
     {

@@ -4,6 +4,7 @@ import type { Permission } from './permissions.js';
 export const ACCESS_RULE = 'latchkey:access-rule';
 export const AUDITED = 'latchkey:audited';
 export const BATCH = 'latchkey:batch';
+export const CLIENT_CREDENTIALS = 'latchkey:client-credentials';
 
 /** Who may call a route. A route without one refuses to boot. */
 export type AccessRule =

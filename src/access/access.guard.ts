@@ -4,7 +4,15 @@ import type { FastifyRequest } from 'fastify';
 import { enrolmentRequired, passwordChangeRequired, permissionDenied, unauthenticated } from './access.errors.js';
 import { Authenticator, GatewayAuthenticator, type KnownGateway } from './authenticator.js';
 import type { Caller, Principal } from './caller.js';
-import { ACCESS_RULE, AUDITED, type AccessRule, type AuditedAct, BATCH, type BatchRule } from './access-rule.js';
+import {
+  ACCESS_RULE,
+  AUDITED,
+  type AccessRule,
+  type AuditedAct,
+  BATCH,
+  type BatchRule,
+  CLIENT_CREDENTIALS,
+} from './access-rule.js';
 import { clientIp } from './client-ip.js';
 import { clientRequestId } from './client-request-id.js';
 import { ManagementGate, type RequestClass } from './management-gate.js';
@@ -27,6 +35,8 @@ interface Declaration {
   /** Whether requests of one principal are bounded. Those of the data plane are not. */
   readonly isManagement: boolean;
   readonly isNarrowing: boolean;
+  /** Whether callers may authenticate as OAuth clients do. */
+  readonly takesClientCredentials: boolean;
   readonly batch: BatchRule | undefined;
 }
 
@@ -63,7 +73,7 @@ export class AccessGuard implements CanActivate {
         : this.admitGateway(request, declaration, gateway, rule.permission);
     }
     if (declaration.isManagement) return this.admitManagement(context, request, declaration);
-    const principal = this.authenticator.authenticate(context);
+    const principal = this.authenticated(context, declaration);
     return principal instanceof Promise
       ? principal.then((known) => this.admit(request, declaration, known))
       : this.admit(request, declaration, principal);
@@ -79,7 +89,7 @@ export class AccessGuard implements CanActivate {
     const credential = this.authenticator.presented(request);
     const sender = this.gate.findSender(credential, performance.now());
     if (sender !== null) this.count(request, declaration, sender, asked, credential);
-    const principal = await this.authenticator.authenticate(context);
+    const principal = await this.authenticated(context, declaration);
     if (principal !== null && sender === null) this.count(request, declaration, principal, asked, credential);
     const isCompressed = request.body instanceof CompressedBody;
     const isAdmitted = await this.admit(request, declaration, principal);
@@ -88,6 +98,15 @@ export class AccessGuard implements CanActivate {
     if (told.keys > asked.keys) this.gate.count(principal!, told, credential, performance.now());
     request.leaveLane = await this.gate.enter(principal!, told);
     return isAdmitted;
+  }
+
+  private authenticated(
+    context: ExecutionContext,
+    { takesClientCredentials }: Declaration,
+  ): Principal | null | Promise<Principal | null> {
+    return takesClientCredentials
+      ? this.authenticator.authenticateClient(context)
+      : this.authenticator.authenticate(context);
   }
 
   private count(
@@ -163,6 +182,8 @@ export class AccessGuard implements CanActivate {
       audited,
       isManagement: isManagement(rule),
       isNarrowing: audited !== undefined && NARROWING_ACTS.has(audited.action),
+      takesClientCredentials:
+        this.reflector.getAllAndOverride<true | undefined>(CLIENT_CREDENTIALS, [handler, controller]) === true,
       batch: this.reflector.getAllAndOverride<BatchRule | undefined>(BATCH, [handler, controller]),
     };
     this.declarations.set(handler, declaration);

@@ -13,6 +13,12 @@ export abstract class Authenticator {
    */
   abstract authenticate(context: ExecutionContext): Principal | null | Promise<Principal | null>;
 
+  /**
+   * As `authenticate`, and takes the client credentials of OAuth: HTTP Basic, or those in the form.
+   * @throws DomainError 400 for two ways at once, 401 when credentials came and are bad.
+   */
+  abstract authenticateClient(context: ExecutionContext): Principal | null | Promise<Principal | null>;
+
   /** The text of the credential that a request presents, good or bad; null where there is none. */
   abstract presented(request: FastifyRequest): string | null;
 }

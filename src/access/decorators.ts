@@ -15,7 +15,15 @@ import {
 import type { FastifyRequest } from 'fastify';
 import { AuditInterceptor } from '../audit/audit.interceptor.js';
 import { ProblemView } from '../common/problem.view.js';
-import { ACCESS_RULE, AUDITED, type AccessRule, type AuditedAct, BATCH, type BatchRule } from './access-rule.js';
+import {
+  ACCESS_RULE,
+  AUDITED,
+  type AccessRule,
+  type AuditedAct,
+  BATCH,
+  type BatchRule,
+  CLIENT_CREDENTIALS,
+} from './access-rule.js';
 import type { Caller } from './caller.js';
 import type { Permission } from './permissions.js';
 
@@ -77,6 +85,10 @@ export const GatewayOnly = (permission: Permission) =>
     ApiSecurity({ gatewayKey: [], apiKey: [] }),
     ApiExtension('x-access', { kind: 'gateway', permission }),
   );
+
+/** Callers may also authenticate as OAuth clients do: by HTTP Basic, or with `client_id` and `client_secret` in the form. */
+export const TakesClientCredentials = () =>
+  applyDecorators(SetMetadata(CLIENT_CREDENTIALS, true), ApiSecurity('clientBasic'));
 
 /** Names the act in the audit trail: reads by the interceptor, changes by the service, refusals by the filter. */
 export const Audited = (action: string, resourceType: string, options: Pick<AuditedAct, 'isRead'> = {}) =>

@@ -67,7 +67,8 @@ export class AuthController {
   @ApiOperation({
     summary: 'Who am I',
     description:
-      'The caller, its roles, permissions and key policy, and what happened to the account of a signed-in person.',
+      'The caller, its roles, permissions and key policy, and what happened to the account of a signed-in person. A key sees itself, ' +
+      'and nothing of its owner but the id.',
   })
   me(@FromCaller() caller: KnownCaller): Promise<MeView> {
     return this.auth.me(caller);

@@ -12,6 +12,7 @@ import { AuthService } from './auth.service.js';
 import { DeviceCookie } from './device-cookie.js';
 import { NoticesController } from './notices.controller.js';
 import { CredentialsAuthenticator } from './credentials.authenticator.js';
+import { OwnKeyReader } from './own-key.reader.js';
 import { OidcKeys } from './oidc/oidc-keys.js';
 import { OidcProvider } from './oidc/oidc-provider.js';
 import { OidcSignIn } from './oidc/oidc-sign-in.service.js';
@@ -60,6 +61,7 @@ const identityProvider = [
   controllers: [AuthController, NoticesController, OidcController, SessionsController],
   providers: [
     AuthService,
+    OwnKeyReader,
     SessionTokens,
     SessionCookie,
     DeviceCookie,

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
-import type { Caller, KnownCaller } from '../access/caller.js';
-import { GrantsReader, keyPolicyOf } from '../access/grants.reader.js';
-import { widest } from '../access/key-policy.js';
+import type { Caller, KnownCaller, Principal } from '../access/caller.js';
+import { GrantsReader, type Holder, keyPolicyOf } from '../access/grants.reader.js';
+import { type KeyPolicy, widest } from '../access/key-policy.js';
 import { unauthenticated } from '../access/access.errors.js';
 import { type Change, Changes } from '../audit/changes.js';
 import { DomainError } from '../common/domain-error.js';
@@ -13,6 +13,7 @@ import { Identities, type Identity } from '../users/identities.service.js';
 import { Sessions } from '../users/sessions.service.js';
 import { deviceOf } from '../users/user-agent.js';
 import type { MeView, SessionView } from './auth.view.js';
+import { OwnKeyReader } from './own-key.reader.js';
 import { LOGIN } from '../users/sign-in-failures.js';
 import type { KnownDevices } from './device-cookie.js';
 import { SessionTokens } from './session-tokens.js';
@@ -30,6 +31,7 @@ export class AuthService {
     private readonly sessions: Sessions,
     private readonly tokens: SessionTokens,
     private readonly grants: GrantsReader,
+    private readonly ownKeys: OwnKeyReader,
     private readonly changes: Changes,
     private readonly config: Config,
   ) {}
@@ -107,27 +109,38 @@ export class AuthService {
     });
   }
 
-  /** Who the caller is, and what he may do right now. */
+  /** Who the caller is, and what it may do right now. A key learns of itself, and of its owner the id alone. */
   async me(caller: KnownCaller): Promise<MeView> {
     const { principal } = caller;
-    const { ownerId, signedInUserId } = principal;
-    const [user, holder, notices] = await Promise.all([
-      this.accounts.findView(ownerId),
+    const { id, ownerId, signedInUserId } = principal;
+    const isKey = signedInUserId === null;
+    const [user, key, holder, notices] = await Promise.all([
+      isKey ? null : this.accounts.findView(ownerId),
+      isKey ? this.ownKeys.find(id) : null,
       this.grants.findHolder(ownerId),
-      signedInUserId === null ? null : this.notices.find(signedInUserId),
+      isKey ? null : this.notices.find(signedInUserId),
     ]);
-    if (!user || !holder) throw unauthenticated(true);
+    if ((user === null && key === null) || !holder) throw unauthenticated(true);
     return {
       user,
+      key,
       kind: principal.kind,
       roles: [...principal.roles],
       permissions: [...principal.grants],
-      keyPolicy: principal.may('platform:api-keys:update') ? widest(holder.policies) : keyPolicyOf(holder),
+      keyPolicy: isKey && !makesKeys(principal) ? null : policyOf(principal, holder),
       mustChangePassword: principal.mustChangePassword,
       notices,
       mustEnrol: principal.mustEnrol,
     };
   }
+}
+
+function makesKeys(principal: Principal): boolean {
+  return principal.may('platform:api-keys:create') || principal.may('platform:api-keys:update');
+}
+
+function policyOf(principal: Principal, holder: Holder): KeyPolicy | null {
+  return principal.may('platform:api-keys:update') ? widest(holder.policies) : keyPolicyOf(holder);
 }
 
 function signInFailed(): DomainError {

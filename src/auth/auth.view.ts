@@ -1,3 +1,4 @@
+import { ApiProperty } from '@nestjs/swagger';
 import { AccountNoticesView } from '../users/account-notices.view.js';
 import { UserView } from '../users/user.view.js';
 import type { KeyPolicy } from '../access/key-policy.js';
@@ -22,10 +23,37 @@ export class SessionView {
   notices: AccountNoticesView | null;
 }
 
+/** A key, as it may know itself. */
+export class OwnKeyView {
+  /** @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55" */
+  id: string;
+
+  /** @example "Billing service" */
+  name: string;
+
+  @ApiProperty({ enum: ['live', 'test'], example: 'live' })
+  environment: 'live' | 'test';
+
+  /** @example "019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e55" */
+  ownerId: string;
+
+  /** @example ["chat:write"] */
+  scopes: string[];
+
+  /** @example ["team:billing"] */
+  tags: string[];
+
+  /** When the key ends by itself; null: it does not. */
+  expiresAt: Date | null;
+}
+
 /** Who you are and what you may do. */
 export class MeView {
-  /** The signed-in user; the key's owner when a key asks. */
-  user: UserView;
+  /** The signed-in user; null when a key asks. */
+  user: UserView | null;
+
+  /** The key that asks; null for a signed-in user. */
+  key: OwnKeyView | null;
 
   /**
    * How you authenticated.
@@ -33,7 +61,10 @@ export class MeView {
    */
   kind: 'user' | 'key';
 
-  /** @example ["admin"] */
+  /**
+   * The user's roles, or the key's.
+   * @example ["admin"]
+   */
   roles: string[];
 
   /**
@@ -42,7 +73,7 @@ export class MeView {
    */
   permissions: string[];
 
-  /** The bounds your roles set on keys you make, and tags that any role reserves; null: none. */
+  /** The bounds your roles set on keys you make, and tags that any role reserves; null: none, or a key that makes none. */
   keyPolicy: KeyPolicy | null;
 
   /** Whether your session can do nothing but change your password, because another person chose it. */

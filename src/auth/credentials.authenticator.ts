@@ -8,6 +8,7 @@ import { clientIp } from '../access/client-ip.js';
 import { DomainError } from '../common/domain-error.js';
 import { Config } from '../config/config.js';
 import { bearerOf } from './bearer.js';
+import { clientSecretOf, requireOneWay } from './client-credentials.js';
 import { SessionCookie } from './session-cookie.js';
 
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
@@ -30,13 +31,24 @@ export class CredentialsAuthenticator extends Authenticator {
     const request = context.switchToHttp().getRequest<FastifyRequest>();
     requireOneCredential(request);
     const key = this.keys.presentedKey(request);
-    if (key === null) return this.authenticateByToken(context, request);
-    const principal = this.keys.authenticateKey(key, clientIp(request));
-    return principal instanceof Promise ? principal.then(requireKnown) : requireKnown(principal);
+    return key === null ? this.authenticateByToken(context, request) : this.authenticateByKey(key, request);
+  }
+
+  authenticateClient(context: ExecutionContext): Principal | null | Promise<Principal | null> {
+    const request = context.switchToHttp().getRequest<FastifyRequest>();
+    requireOneWay(request);
+    requireOneCredential(request);
+    const secret = clientSecretOf(request);
+    return secret === null ? this.authenticate(context) : this.authenticateByKey(secret, request);
   }
 
   presented(request: FastifyRequest): string | null {
     return this.keys.presentedKey(request) ?? bearerOf(request) ?? this.cookie.tokenOf(request);
+  }
+
+  private authenticateByKey(key: string, request: FastifyRequest): Principal | Promise<Principal> {
+    const principal = this.keys.authenticateKey(key, clientIp(request));
+    return principal instanceof Promise ? principal.then(requireKnown) : requireKnown(principal);
   }
 
   private async authenticateByToken(

@@ -66,13 +66,15 @@ export interface ProblemReply {
   header(name: string, value: string): unknown;
   status(status: number): unknown;
   send(body: string): unknown;
+  /** Whose scheme is answered in kind; absent where there is but one. */
+  readonly request?: Pick<FastifyRequest, 'headers' | 'routeOptions'>;
 }
 
 /** Writes a domain error as the answer, with the headers its status asks for. */
 export function sendProblem(reply: ProblemReply, error: DomainError, requestId: string): void {
   const problem = problemOf(error, requestId);
   if (error.extras.allow !== undefined) reply.header('Allow', error.extras.allow.join(', '));
-  if (problem.status === 401) reply.header('WWW-Authenticate', authenticateChallenge(error));
+  if (problem.status === 401) reply.header('WWW-Authenticate', authenticateChallenge(error, reply.request));
   if (error.extras.retryAfterSeconds !== undefined) {
     reply.header('Retry-After', String(Math.max(1, Math.ceil(error.extras.retryAfterSeconds))));
   }
@@ -97,8 +99,13 @@ export function writeProblem(response: ServerResponse, error: DomainError): void
     .end(JSON.stringify(problem));
 }
 
-/** RFC 6750: the error attribute only when credentials were presented and are bad. */
-function authenticateChallenge(error: DomainError): string {
+/**
+ * The scheme that the caller tried, where the route takes it (RFC 6749, section 5.2), else Bearer. RFC 6750: the error
+ * attribute only when credentials were presented and are bad.
+ */
+function authenticateChallenge(error: DomainError, request?: ProblemReply['request']): string {
+  if (/^Basic /i.test(request?.headers.authorization ?? '') && request?.routeOptions?.config?.takesForm === true)
+    return 'Basic realm="latchkey", charset="UTF-8"';
   return error.code === 'UNAUTHENTICATED' && error.extras['presented'] === undefined
     ? 'Bearer realm="latchkey"'
     : 'Bearer realm="latchkey", error="invalid_token"';

@@ -6,6 +6,7 @@ const PRINTED = new Set([
   'a long enough password',
   'another long password',
   'correct horse battery staple',
+  'the-password-that-the-terminal-shows',
   'admin',
   'latchkey',
   'latchkey_app',

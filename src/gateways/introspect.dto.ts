@@ -21,4 +21,10 @@ export class IntrospectDto {
    */
   @ApiPropertyOptional({ maxLength: 128 })
   token_type_hint?: string | null;
+
+  /** With `client_secret`: the name of the calling service. Any will do. */
+  client_id?: string;
+
+  /** The calling service’s own key, where it is in no header. */
+  client_secret?: string;
 }

@@ -28,7 +28,7 @@ export class IntrospectionView {
 
   /**
    * On whose behalf: the key's owner, or the person.
-   * @example "019a8b5e-0a1b-7c2d-8e3f-9a0b1c2d3e4f"
+   * @example "019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e55"
    */
   sub?: string;
 

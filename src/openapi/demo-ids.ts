@@ -8,6 +8,9 @@ export const DEMO = {
   /** Of the key's newer secret, and of the older one that overlaps with it. */
   kid: '4fT9aZq01LmXyB',
   previousKid: '2bW7cKm83NpQrS',
+  /** The key that the terminal shows: no list restricts it. */
+  clientKeyId: '019a8b5e-1c80-7265-a1a7-be53d09fc186',
+  clientKid: '8jK3nM5pR7tV9x',
   gatewayKeyId: '019a8b5e-1c7b-7d10-9c52-6f0e8b4a7c31',
   gatewayKid: '7hJ2kLm94PqRsT',
   revokedKeyId: '019a8b5e-1c7c-7e21-8d63-7a1f9c5b8d42',

@@ -6,7 +6,9 @@ import { ProblemView } from '../common/problem.view.js';
 import { documentAnyMethodOnce } from './any-method.js';
 import { addErrors } from './errors.js';
 import { addExamples } from './examples.js';
+import { operationIdOf } from './operation-ids.js';
 import { operationsOf } from './operations.js';
+import { stateRequestDefaults } from './request-defaults.js';
 import { type ValidatedClass, completeQueries, completeSchemas } from './schemas.js';
 
 /** Everything below this path is the API; the rest is listed where the prefix is set, by name. */
@@ -38,7 +40,7 @@ export function openApiDocument(app: NestFastifyApplication): OpenAPIObject {
   const routes = app.get(RouteAccess);
   const document = SwaggerModule.createDocument(app, settings(), {
     extraModels: [ProblemView],
-    operationIdFactory: (controller, method) => operationId(controller, method),
+    operationIdFactory: operationIdOf,
   });
   const audited = new Set(
     routes
@@ -48,7 +50,9 @@ export function openApiDocument(app: NestFastifyApplication): OpenAPIObject {
   );
   const short = (path: string) => path.replace(`/${API_PREFIX}`, '').replace(/\{(\w+)\}/g, ':$1');
   documentAnyMethodOnce(document);
-  completeSchemas(document, bodyClasses(routes));
+  const bodies = bodyClasses(routes);
+  completeSchemas(document, bodies);
+  stateRequestDefaults(document, bodies);
   completeQueries(document, parameterClasses(routes));
   addErrors(document, (method, path) => audited.has(`${method} ${short(path)}`));
   addExamples(document, API_PREFIX);
@@ -74,6 +78,11 @@ function settings(): Omit<OpenAPIObject, 'paths'> {
       description: 'A session token, a token of the identity provider, or an API key.',
     })
     .addApiKey({ type: 'apiKey', in: 'header', name: 'X-API-Key', description: 'The API key of a service.' }, 'apiKey')
+    .addSecurity('clientBasic', {
+      type: 'http',
+      scheme: 'basic',
+      description: 'Any name, and the API key of the service as password.',
+    })
     .addApiKey(
       {
         type: 'apiKey',
@@ -86,18 +95,12 @@ function settings(): Omit<OpenAPIObject, 'paths'> {
     .build();
 }
 
-/** `ApiKeysController.create` → `apiKeysCreate`: stable as long as the method keeps its name. */
-function operationId(controller: string, method: string): string {
-  const name = controller.replace(/Controller$/, '');
-  return `${name[0]!.toLowerCase()}${name.slice(1)}${method[0]!.toUpperCase()}${method.slice(1)}`;
-}
-
 /** The classes of each handler's parameters, by the id of its operation. */
 function parameterClasses(routes: RouteAccess): Map<string, ValidatedClass[]> {
   return new Map(
     routes.routes().map(({ handler, parameterTypes }) => {
       const [controller, method] = handler.split('.') as [string, string];
-      return [operationId(controller, method), parameterTypes.filter(isClass)];
+      return [operationIdOf(controller, method), parameterTypes.filter(isClass)];
     }),
   );
 }

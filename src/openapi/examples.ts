@@ -1,6 +1,12 @@
 import type { OpenAPIObject } from '@nestjs/swagger';
 import { DEMO } from './demo-ids.js';
-import { type ParameterObject, type RequestBodyObject, operationsOf } from './operations.js';
+import { type ParameterObject, type RequestBodyObject, type SchemaObject, operationsOf } from './operations.js';
+
+/** Made up: a session has the id that `GET /users/{id}/sessions` shows. */
+export const EXAMPLE_SESSION_ID = '019a8b5e-2222-7cc3-b4a1-3a7c2f1d9e55';
+
+/** Made up: an authenticator app shows another one every 30 seconds. */
+export const EXAMPLE_CODE = '492039';
 
 /** Of path parameters, by the resource they stand behind. */
 const PATH_EXAMPLES: Record<string, string> = {
@@ -8,7 +14,7 @@ const PATH_EXAMPLES: Record<string, string> = {
   'secrets/{kid}': DEMO.previousKid,
   'by-alias/{alias}': DEMO.alias,
   'users/{id}': DEMO.ownerId,
-  'sessions/{sessionId}': '019a8b5e-2222-7cc3-b4a1-3a7c2f1d9e55',
+  'sessions/{sessionId}': EXAMPLE_SESSION_ID,
   'roles/{name}': DEMO.roleName,
   'ext-authz/{path}': 'v1/chat/completions',
 };
@@ -28,12 +34,15 @@ const NEXT_EXPIRY = '2027-12-31T23:59:59Z';
  */
 export const EXAMPLE_SECRET = 'lk_live_4fT9aZq01LmXyB0kq3v9Jd8sWn2cYp5rTgHbMxLzQf7uEoAiKjDhVt1x6Rw';
 
+/** Made up: the terminal of a server with demo data shows the password of each of its people. */
+export const EXAMPLE_PASSWORD = 'the-password-that-the-terminal-shows';
+
 /**
  * Bodies worth sending, by method and path below the prefix: what a person would send first, where the fields'
  * own examples together would be too much, or contradict each other.
  */
-export const BODY_EXAMPLES: Record<string, unknown> = {
-  'POST /auth/login': { email: 'admin@latchkey.local', password: 'correct horse battery staple' },
+export const BODY_EXAMPLES = {
+  'POST /auth/login': { email: 'ada@example.com', password: EXAMPLE_PASSWORD },
   'POST /api-keys': {
     name: 'Billing service',
     scopes: ['chat:write'],
@@ -110,6 +119,12 @@ export const BODY_EXAMPLES: Record<string, unknown> = {
       },
     ],
   },
+  // A form. The credentials of the caller are those that Swagger UI was authorised with.
+  'POST /introspect': { token: EXAMPLE_SECRET, token_type_hint: 'access_token' },
+  'POST /auth/second-factor': { password: EXAMPLE_PASSWORD },
+  'POST /auth/second-factor/confirm': { code: EXAMPLE_CODE },
+  'POST /auth/second-factor/recovery-codes': { password: EXAMPLE_PASSWORD },
+  'POST /auth/second-factor/remove': { password: EXAMPLE_PASSWORD },
   'POST /reservations/release': { reservationId: 'the id of a reservation, as POST /verify answered it' },
 };
 
@@ -120,10 +135,28 @@ export function addExamples(document: OpenAPIObject, prefix: string): void {
     for (const parameter of (operation.parameters ?? []) as ParameterObject[]) {
       const example = parameter.in === 'path' ? pathExample(route, parameter.name) : undefined;
       if (example !== undefined) parameter.example = example;
+      if (parameter.in === 'query' && parameter.required !== true && parameter.schema)
+        sayExample(parameter, parameter.schema);
     }
-    const body = (operation.requestBody as RequestBodyObject | undefined)?.content['application/json'];
-    if (body && BODY_EXAMPLES[route] !== undefined) body.example = BODY_EXAMPLES[route];
+    const { content = {} } = (operation.requestBody as RequestBodyObject | undefined) ?? {};
+    for (const body of Object.values(content))
+      if (route in BODY_EXAMPLES) body.example = BODY_EXAMPLES[route as keyof typeof BODY_EXAMPLES];
   }
+}
+
+/**
+ * Swagger UI sends every parameter that has an example: all filters at once, which match nothing. What may be left out
+ * has its example in its description.
+ */
+function sayExample(parameter: ParameterObject, schema: SchemaObject): void {
+  const { example } = schema;
+  delete schema['example'];
+  if (example === undefined || schema['default'] !== undefined) return;
+  const text = [example as string | number | boolean | readonly (string | number)[]]
+    .flat()
+    .map((one) => `\`${one}\``)
+    .join(', ');
+  parameter.description = [parameter.description, `Example: ${text}.`].filter(Boolean).join(' ');
 }
 
 function pathExample(route: string, name: string): string | undefined {

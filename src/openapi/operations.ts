@@ -3,7 +3,14 @@ import type { OpenAPIObject } from '@nestjs/swagger';
 /** The parts of a document, by their names in the specification. */
 export type OperationObject = NonNullable<OpenAPIObject['paths'][string]['get']>;
 export type ResponseObject = Exclude<OperationObject['responses'][string], { $ref: string } | undefined>;
-export type ParameterObject = { name: string; in: string; example?: unknown; schema?: SchemaObject };
+export type ParameterObject = {
+  name: string;
+  in: string;
+  required?: boolean;
+  description?: string;
+  example?: unknown;
+  schema?: SchemaObject;
+};
 export type RequestBodyObject = {
   required?: boolean;
   content: Record<string, { schema?: { $ref?: string }; example?: unknown }>;

@@ -51,7 +51,7 @@ export class UserFieldsDto {
   /**
    * Who may act as owner of a service account's keys: people's ids, at most 50. Only service accounts have managers.
    * Whoever names them must hold everything the account may do.
-   * @example ["019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55"]
+   * @example ["019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e55"]
    */
   @InLowerCase()
   @Field(optional(setOf(50, UUID)))
@@ -170,7 +170,7 @@ export class DeleteUserQueryDto {
 
   /**
    * Give them to this user; needs `platform:api-keys:assign`.
-   * @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55"
+   * @example "019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e55"
    */
   @InLowerCase()
   @Field(optional(UUID))

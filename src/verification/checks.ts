@@ -158,7 +158,7 @@ const USE_CHECKS: readonly Check[] = [
  * Every check after the MAC and before the counters, in the order they are made. Absence never opens: a
  * restricted list refuses a question that names nothing.
  *
- * @see docs/api-design.md, Verification
+ * @see docs/api/verify.md
  */
 const CHECKS: readonly Check[] = [...STATE_CHECKS, ENVIRONMENT_CHECK, ADDRESS_CHECK, ...USE_CHECKS];
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { LatchkeyClient, LatchkeyProblem, type UsageProblem } from '@latchkey/client';
+import { LatchkeyClient, LatchkeyProblem, type SettlementRefused, type UsageProblem } from '@latchkey/client';
 import { createHash } from 'node:crypto';
 import { TestApp } from '../support/app.js';
 
@@ -66,6 +66,25 @@ describe('The client, with a server', () => {
       expect(verdicts.map(({ code }) => code)).toEqual(['VALID', 'MALFORMED', 'MALFORMED', 'INSUFFICIENT_SCOPE']);
     });
 
+    it('decides those of one turn in their order, each by itself, as it would alone', async () => {
+      const { secretKey, apiKey } = await admin.keys.create({ rateLimitPerMinute: 2 });
+      const questions = [
+        { key: secretKey },
+        { key: secretKey, model: 'gpt-4o\n' },
+        { key: 'made-up' },
+        { key: secretKey },
+        { key: secretKey },
+      ];
+      const outcomes = await Promise.allSettled(questions.map((question) => service.verify(question)));
+      expect(outcomes).toMatchObject([
+        { value: { code: 'VALID', keyId: apiKey.id } },
+        { reason: { status: 400, code: 'VALIDATION_FAILED', errors: [{ path: 'model' }] } },
+        { value: { code: 'MALFORMED' } },
+        { value: { code: 'VALID', keyId: apiKey.id } },
+        { value: { code: 'RATE_LIMITED' } },
+      ]);
+    });
+
     it('throws when the service itself may not ask', async () => {
       const { secretKey } = await admin.keys.create();
       const stranger = new LatchkeyClient({ baseUrl: app.baseUrl, key: secretKey });
@@ -86,6 +105,22 @@ describe('The client, with a server', () => {
   });
 
   describe('reserve and settle', () => {
+    it('throws a settlement that was refused, with the event to report again', async () => {
+      const { secretKey, apiKey } = await admin.keys.create({ budgetLimitCents: 10 });
+      await service.reportUsage({ id: 'taken', apiKeyId: apiKey.id, costCents: 1 });
+      const lost: unknown = await service
+        .withReservation(secretKey, 5, (hold) => {
+          hold.record({ id: 'taken', costCents: 2 });
+          return 'the answer';
+        })
+        .catch((error: unknown) => error);
+      expect(lost).toMatchObject({ name: 'SettlementRefused', outcome: 'conflict', result: 'the answer' });
+      const { event } = lost as SettlementRefused;
+      expect(problems.splice(0)).toMatchObject([{ kind: 'not-booked', event }]);
+      expect(await service.reportUsage({ ...event, id: undefined })).toMatchObject({ outcome: 'accepted' });
+      expect((await admin.keys.usage(apiKey.id)).budget).toMatchObject({ spentCents: 3, heldCents: 0 });
+    });
+
     it('holds, and replaces the hold by what was used', async () => {
       const { secretKey, apiKey } = await admin.keys.create({ budgetLimitCents: 10, budgetType: 'monthly' });
       const verdict = await service.reserve(secretKey, 8, { reservationTtlSeconds: 120 });

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { LatchkeyClient } from '@latchkey/client';
-import { mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { TestApp } from '../support/app.js';
@@ -17,6 +17,22 @@ const COMPILER_OPTIONS = {
   outDir: 'compiled',
 };
 const NODE = process.execPath;
+
+/** What a service says whose compiler makes CommonJS. */
+const COMMON_JS = `
+import { LatchkeyClient, type Verdict } from '@latchkey/client';
+import { LatchkeyModule } from '@latchkey/client/nest';
+const latchkey = new LatchkeyClient({ baseUrl: 'http://127.0.0.1:1', key: 'k', attempts: 1 });
+void latchkey.verify({ key: 'x' }).then((verdict: Verdict) => console.log(verdict.code, typeof LatchkeyModule.forRoot));
+`;
+
+/** Reports, and ends before anything can be sent. */
+const ENDS_EARLY = `
+import { LatchkeyClient } from '@latchkey/client';
+const latchkey = new LatchkeyClient({ baseUrl: process.env.LATCHKEY_URL, key: process.env.LATCHKEY_KEY });
+void latchkey.reportUsage({ id: 'unsent', apiKeyId: process.argv[2], costCents: 0.25 });
+process.exit(0);
+`;
 
 /** What a TypeScript project of somebody else's would say first. */
 const CONSUMER = `
@@ -84,7 +100,7 @@ describe('The package', () => {
       ]),
     );
     const others = files.filter((path) => !/^dist\/[\w/-]+(\.d\.ts|\.js)$/.test(path));
-    expect(others.sort()).toEqual(['README.md', 'package.json']);
+    expect(others.sort()).toEqual(['README.md', 'dist/cjs/package.json', 'package.json']);
     const installed = await readdir(join(project, 'node_modules'));
     expect(installed.filter((name) => !name.startsWith('.'))).toEqual(['@latchkey']);
   });
@@ -94,6 +110,7 @@ describe('The package', () => {
     expect(await run(NODE, ['quickstart.mjs', 'made-up'], { cwd: project, env })).toBe('No: MALFORMED\n');
     expect(await run(NODE, ['reserve.mjs', secret], { cwd: project, env })).toBe('Forty-two.\n');
     expect((await admin.keys.usage(keyId)).budget).toMatchObject({ spentCents: 0.8, heldCents: 0 });
+    expect(await run(NODE, ['quickstart.cjs', secret], { cwd: project, env })).toBe('Welcome, Ada.\n');
     const managed = (await run(NODE, ['manage.mjs'], { cwd: project, env })).split('\n');
     expect(managed).toEqual([
       expect.stringMatching(/^Billing: \d+ characters, shown once$/),
@@ -103,11 +120,65 @@ describe('The package', () => {
     ]);
   }, 60_000);
 
+  it('says a refusal in a sentence that is true with a time and without one', async () => {
+    const reserve = async (fields: { rateLimitPerMinute?: number; allowedModels?: string[] }) => {
+      const key = await admin.keys.create({
+        name: 'Refused',
+        scopes: ['chat:write'],
+        budgetLimitCents: 500,
+        ...fields,
+      });
+      const ask = () => run(NODE, ['reserve.mjs', key.secretKey], { cwd: project, env });
+      return [await ask(), await ask()][1]!;
+    };
+    expect(await reserve({ allowedModels: ['o3'] })).toBe('No: The model is not in the key’s list.\n');
+    expect(await reserve({ rateLimitPerMinute: 1 })).toMatch(/^No: \S.*\. Ask again in \d+ s\.\n$/);
+  }, 60_000);
+
+  it('prints usage that was not sent when the process ends, so that it can be reported again', async () => {
+    await writeFile(join(project, 'ends.mjs'), ENDS_EARLY);
+    const printed = await run(NODE, ['ends.mjs', keyId], { cwd: project, env });
+    expect(printed).toMatch(/^Latchkey: the process ends with 1 usage events that were not sent\./);
+    const event = JSON.parse(printed.split('\n')[1]!) as { id: string };
+    expect(event).toEqual({ id: 'unsent', apiKeyId: keyId, costCents: 0.25 });
+    const service = new LatchkeyClient({ baseUrl: app.baseUrl, key: env['LATCHKEY_KEY']! });
+    expect(await service.reportUsage(event)).toMatchObject({ outcome: 'accepted' });
+    await service.close();
+  }, 60_000);
+
   it('works from TypeScript in an empty project', async () => {
     await writeFile(join(project, 'consumer.ts'), CONSUMER);
     await compile({ compilerOptions: COMPILER_OPTIONS, files: ['consumer.ts'] });
     expect(await run(NODE, ['compiled/consumer.js'], { cwd: project })).toBe('UNAVAILABLE\n');
   }, 60_000);
+
+  it.each([
+    ['node10', { module: 'commonjs', moduleResolution: 'node10' }],
+    ['node16', { module: 'node16', moduleResolution: 'node16' }],
+  ])(
+    'works from TypeScript that is compiled to CommonJS, resolved as %s',
+    async (name, format) => {
+      const cjs = join(project, `commonjs-${name}`);
+      await mkdir(join(cjs, 'node_modules'), { recursive: true });
+      // A copy, so that its frameworks are those beside it.
+      await cp(join(project, 'node_modules/@latchkey'), join(cjs, 'node_modules/@latchkey'), { recursive: true });
+      for (const framework of ['@nestjs', 'reflect-metadata', 'rxjs', '@types', 'undici-types'])
+        await symlink(join(ROOT, 'node_modules', framework), join(cjs, 'node_modules', framework));
+      await writeFile(join(cjs, 'package.json'), JSON.stringify({ private: true, type: 'commonjs' }));
+      await writeFile(join(cjs, 'consumer.ts'), COMMON_JS);
+      const compilerOptions = {
+        ...COMPILER_OPTIONS,
+        ...format,
+        types: ['node'],
+        skipLibCheck: true,
+      };
+      await writeFile(join(cjs, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['consumer.ts'] }));
+      await run(NODE, [TSC], { cwd: cjs });
+      const args = ['--no-warnings', 'compiled/consumer.js'];
+      expect(await run(NODE, args, { cwd: cjs })).toBe('UNAVAILABLE function\n');
+    },
+    120_000,
+  );
 
   describe('beside its frameworks', () => {
     const services = ['express-service', 'fastify-service', 'nest-service'];

@@ -10,14 +10,14 @@ const PINNED = join(PACKAGE, 'public-surface.txt');
 const OPTIONS: ts.CompilerOptions = { module: ts.ModuleKind.NodeNext, noLib: true, types: [] };
 
 interface Manifest {
-  exports: Record<string, string | { types: string }>;
+  exports: Record<string, string | { import: { types: string } }>;
 }
 
 /** Every name that each entry of the package exports, with its declaration. */
 async function publicSurface(): Promise<string> {
   const manifest = JSON.parse(await readFile(join(PACKAGE, 'package.json'), 'utf8')) as Manifest;
   const entries = Object.entries(manifest.exports).flatMap(([name, target]) =>
-    typeof target === 'string' ? [] : [[name, join(PACKAGE, target.types)] as const],
+    typeof target === 'string' ? [] : [[name, join(PACKAGE, target.import.types)] as const],
   );
   const program = ts.createProgram(
     entries.map(([, file]) => file),

@@ -99,21 +99,26 @@ describe('the OpenAPI document', () => {
   });
 
   it('offers both kinds of credentials wherever some are needed', () => {
-    expect(Object.keys(document.components.securitySchemes).sort()).toEqual(['apiKey', 'bearer', 'gatewayKey']);
+    expect(Object.keys(document.components.securitySchemes).sort()).toEqual([
+      'apiKey',
+      'bearer',
+      'clientBasic',
+      'gatewayKey',
+    ]);
     const guarded = operationsOf(document).filter(
       ({ operation }) => (operation['x-access'] as { kind: string }).kind !== 'public',
     );
-    const expected = (kind: string) =>
+    const expected = (kind: string, path: string) =>
       kind === 'gateway'
         ? [
             { gatewayKey: [], bearer: [] },
             { gatewayKey: [], apiKey: [] },
           ]
-        : [{ bearer: [] }, { apiKey: [] }];
+        : [...(path.endsWith('/introspect') ? [{ clientBasic: [] }] : []), { bearer: [] }, { apiKey: [] }];
     const wrong = guarded.filter(
-      ({ operation }) =>
+      ({ operation, path }) =>
         JSON.stringify(operation.security) !==
-        JSON.stringify(expected((operation['x-access'] as { kind: string }).kind)),
+        JSON.stringify(expected((operation['x-access'] as { kind: string }).kind, path)),
     );
     expect(wrong.map(({ path }) => path)).toEqual([]);
   });

@@ -1,9 +1,9 @@
 /**
  * `node scripts/build.mjs <folder>`: types from the OpenAPI document, then the compiler, which a contract that no
- * longer fits what the client calls fails.
+ * longer fits what the client calls fails; twice, as ES modules and, in `cjs/`, as CommonJS.
  */
 import { spawn } from 'node:child_process';
-import { readFile, rename, rm } from 'node:fs/promises';
+import { cp, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -38,13 +38,7 @@ function run(...args) {
 async function generateSchema() {
   const draft = join(dirname(output), `schema-${process.pid}.ts`);
   try {
-    await run(
-      commandOf('openapi-typescript', 'openapi-typescript'),
-      '../../docs/openapi.json',
-      '--output',
-      draft,
-      '--default-non-nullable=false',
-    );
+    await run(commandOf('openapi-typescript', 'openapi-typescript'), '../../docs/openapi.json', '--output', draft);
     const [made, known] = await Promise.all([readFile(draft, 'utf8'), readFile(SCHEMA, 'utf8').catch(() => null)]);
     if (made === known) return;
     await rename(draft, SCHEMA);
@@ -53,9 +47,31 @@ async function generateSchema() {
   }
 }
 
+/**
+ * The compiler makes the format that the nearest package.json names, so the same sources are compiled beside one that says
+ * CommonJS. In this folder, since the types of the frameworks are found from here.
+ */
+async function compileCommonJs() {
+  const workshop = join(root, `.build/commonjs-${process.pid}`);
+  const manifest = JSON.stringify({ type: 'commonjs' });
+  try {
+    await cp(join(root, 'src'), join(workshop, 'src'), { recursive: true });
+    await writeFile(join(workshop, 'package.json'), manifest);
+    const compilerOptions = { rootDir: 'src', noEmit: false, declaration: true, verbatimModuleSyntax: false };
+    const config = { extends: '../../tsconfig.json', compilerOptions, include: ['src'], exclude: ['src/**/*.spec.ts'] };
+    await writeFile(join(workshop, 'tsconfig.json'), JSON.stringify(config));
+    await run(commandOf('typescript', 'tsc'), '-p', workshop, '--outDir', join(output, 'cjs'));
+    await mkdir(join(output, 'cjs'), { recursive: true });
+    await writeFile(join(output, 'cjs/package.json'), manifest);
+  } finally {
+    await rm(workshop, { recursive: true, force: true });
+  }
+}
+
 try {
   await generateSchema();
   await run(commandOf('typescript', 'tsc'), '-p', 'tsconfig.build.json', '--outDir', output);
+  await compileCommonJs();
 } catch (error) {
   console.error(error.message);
   process.exit(1);

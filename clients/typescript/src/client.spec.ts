@@ -131,6 +131,149 @@ describe('the client', () => {
     expect(await client.verify({ key: 'k' })).toEqual(VALID);
   });
 
+  describe('verifies of one turn', () => {
+    /** Decides by the key: `valid…`, else refused. */
+    const decided = (key: unknown): Verdict =>
+      String(key).startsWith('valid')
+        ? { ...VALID, name: String(key) }
+        : { valid: false, code: 'REVOKED', degraded: false };
+    const problem = (status: number, code: string) => () => Response.json({ code, detail: 'no', status }, { status });
+
+    beforeEach(() => {
+      routes['/verify'] = ({ key }) => Response.json(decided(key));
+      routes['/verify/batch'] = ({ items }) =>
+        Response.json({ results: (items as { key: string }[]).map(({ key }) => decided(key)) });
+    });
+
+    it('share a request, and each gets its own verdict', async () => {
+      const client = clientOf();
+      const names = ['valid-1', 'revoked', 'valid-2'];
+      const verdicts = await Promise.all(names.map((key) => client.verify({ key })));
+      expect(verdicts.map(({ code, name }) => [code, name])).toEqual([
+        ['VALID', 'valid-1'],
+        ['REVOKED', undefined],
+        ['VALID', 'valid-2'],
+      ]);
+      expect(calls.map(({ path, body }) => [path, body])).toEqual([
+        ['/verify/batch', { items: names.map((key) => ({ key })) }],
+      ]);
+      expect(client.isFresh(verdicts[0]!)).toBe(true);
+    });
+
+    it('come from several callbacks of a turn, as requests of a server do', async () => {
+      const client = clientOf();
+      const asked: Promise<Verdict>[] = [];
+      await new Promise<void>((resolve) => {
+        process.nextTick(() => asked.push(client.verify({ key: 'valid-1' })));
+        process.nextTick(() => resolve(void asked.push(client.verify({ key: 'valid-2' }))));
+      });
+      await Promise.all(asked);
+      expect(paths()).toEqual(['/verify/batch']);
+    });
+
+    it('are one plain verify where there is one, and so is the next turn', async () => {
+      const client = clientOf();
+      await client.verify({ key: 'valid' });
+      await client.verify({ key: 'valid' });
+      expect(paths()).toEqual(['/verify', '/verify']);
+    });
+
+    it('are asked by themselves where batches are off', async () => {
+      const client = clientOf({ batchVerifies: false });
+      await Promise.all([client.verify({ key: 'valid' }), client.verify({ key: 'valid' })]);
+      expect(paths()).toEqual(['/verify', '/verify']);
+    });
+
+    it('are asked in batches that the server takes: 100 questions, and its limit of bytes', async () => {
+      const client = clientOf();
+      await Promise.all(Array.from({ length: 201 }, (_, index) => client.verify({ key: `valid-${index}` })));
+      const sizes = () => calls.map(({ body }) => (body['items'] as unknown[] | undefined)?.length ?? 1);
+      expect(sizes()).toEqual([100, 100, 1]);
+      calls = [];
+      const scopes = Array.from({ length: 100 }, (_, index) => `${index}`.padEnd(128, 'x'));
+      await Promise.all(Array.from({ length: 9 }, () => client.verify({ key: 'valid', scopes })));
+      expect(sizes()).toEqual([4, 4, 1]);
+    });
+
+    it('are kept apart where their signals, times or kinds differ', async () => {
+      const client = clientOf();
+      const { signal } = new AbortController();
+      await Promise.all([
+        client.verify({ key: 'valid-1' }),
+        client.verify({ key: 'valid-2' }, { signal }),
+        client.verify({ key: 'valid-3' }, { timeoutMs: 500 }),
+        client.verify({ key: 'valid-4', dryRun: true }),
+        client.verify({ key: 'valid-5' }, { signal }),
+      ]);
+      const asked = calls.map(({ body }) => (body['items'] as { key: string }[] | undefined) ?? [body]);
+      expect(asked.map((items) => items.map(({ key }) => key))).toEqual([
+        ['valid-1'],
+        ['valid-2', 'valid-5'],
+        ['valid-3'],
+        ['valid-4'],
+      ]);
+    });
+
+    it('end with their own signal alone', async () => {
+      routes['/verify/batch'] = () => new Promise(() => undefined);
+      const client = clientOf();
+      const ended = new AbortController();
+      const both = ['valid-1', 'valid-2'].map((key) => client.verify({ key }, { signal: ended.signal }));
+      const other = client.verify({ key: 'valid-3' });
+      expect(await other).toMatchObject({ name: 'valid-3' });
+      ended.abort(new Error('enough'));
+      for (const one of both) await expect(one).rejects.toThrow('enough');
+    });
+
+    it('fail one by one: what was not decided is asked by itself, and what is wrong is thrown to its caller', async () => {
+      const errors = [{ path: 'model', message: 'is none' }];
+      routes['/verify/batch'] = () =>
+        Response.json({
+          results: [
+            decided('valid-1'),
+            { valid: false, code: 'UNAVAILABLE', degraded: true },
+            { valid: false, code: 'VALIDATION_FAILED', detail: 'model: is none', errors, degraded: false },
+            { no: 'verdict' },
+          ],
+        });
+      const client = clientOf();
+      const outcomes = await Promise.allSettled(
+        ['valid-1', 'valid-2', 'valid-3', 'valid-4'].map((key) => client.verify({ key })),
+      );
+      expect(outcomes).toMatchObject([
+        { value: { name: 'valid-1' } },
+        { value: { name: 'valid-2' } },
+        { reason: { name: 'LatchkeyProblem', status: 400, code: 'VALIDATION_FAILED', errors } },
+        { value: { valid: false, code: 'UNAVAILABLE' } },
+      ]);
+      expect(paths()).toEqual(['/verify/batch', '/verify']);
+      expect(outages).toHaveLength(1);
+    });
+
+    it('are asked by themselves where the batch as a whole is refused for its form', async () => {
+      routes['/verify/batch'] = problem(413, 'BODY_TOO_LARGE');
+      const client = clientOf();
+      const verdicts = await Promise.all(['valid-1', 'revoked'].map((key) => client.verify({ key })));
+      expect(verdicts.map(({ code }) => code)).toEqual(['VALID', 'REVOKED']);
+      expect(paths()).toEqual(['/verify/batch', '/verify', '/verify']);
+    });
+
+    it('all meet an outage, and the fault of the service', async () => {
+      routes['/verify/batch'] = away;
+      const open = clientOf({ failurePolicy: 'open' });
+      const questions = [{ key: 'valid-1' }, { key: 'valid-2', reserveCents: 1 }];
+      const verdicts = await Promise.all(questions.map((question) => open.verify(question)));
+      expect(verdicts).toMatchObject([
+        { valid: true, code: 'UNAVAILABLE' },
+        { valid: false, code: 'UNAVAILABLE' },
+      ]);
+      expect(outages).toHaveLength(2);
+      routes['/verify/batch'] = problem(403, 'PERMISSION_DENIED');
+      const refused = await Promise.allSettled(questions.map((question) => open.verify(question)));
+      expect(refused).toMatchObject(questions.map(() => ({ reason: { status: 403 } })));
+    });
+  });
+
   describe('drops a verdict that is older than 5 seconds', () => {
     beforeEach(() => {
       routes['/verify'] = ({ reserveCents }) => {

@@ -25,6 +25,7 @@ import {
 import { type Runtime, sleep, systemRuntime } from './runtime.js';
 import { type ApiAnswer, type AttemptWatch, isOutage, Transport } from './transport.js';
 import { type UsageOptions, UsageReporter } from './usage-reporter.js';
+import { VerifyBatcher } from './verify-batcher.js';
 
 /** What becomes of a question that Latchkey did not decide: refused, or let through. */
 export type FailurePolicy = 'closed' | 'open';
@@ -47,6 +48,11 @@ export interface LatchkeyClientOptions {
   timeoutMs?: number;
   /** Attempts of a request at most, where it may be repeated; default 3. */
   attempts?: number;
+  /**
+   * Whether `verify` calls of one turn of the event loop share a request; default true. Their verdicts then come together,
+   * as soon as the slowest is decided.
+   */
+  batchVerifies?: boolean;
   /** When to stop asking a server that does not answer. */
   circuitBreaker?: CircuitBreakerOptions;
   /** How usage is collected and sent. */
@@ -94,6 +100,8 @@ export class LatchkeyClient {
   readonly #timeoutMs: number;
   readonly #settlementWaitMs: number;
   readonly #onUnavailable: (error: LatchkeyError) => void;
+  /** null: each question is asked by itself. */
+  readonly #batcher: VerifyBatcher | null;
   readonly #askedAt = new WeakMap<Verdict, ApiAnswer['sentAt']>();
   /** Releases that nobody waits for but `close`. */
   readonly #releases = new Set<Promise<unknown>>();
@@ -116,6 +124,13 @@ export class LatchkeyClient {
     this.#api = new Api(this.#transport, this.#timeoutMs);
     this.keys = new ApiKeys(this.#api);
     this.#breaker = new CircuitBreaker(this.#runtime, options.circuitBreaker);
+    this.#batcher =
+      options.batchVerifies === false
+        ? null
+        : new VerifyBatcher(
+            (question, callOptions) => this.#verifyOne(question, callOptions),
+            (questions, callOptions) => this.#verifyTogether(questions, callOptions),
+          );
     this.#reporter = new UsageReporter(
       (events, signal) => this.#sendUsage(events, signal),
       this.#runtime,
@@ -126,18 +141,14 @@ export class LatchkeyClient {
   /**
    * May this key do this, now? Resolves to a verdict whatever it is; where Latchkey did not decide, the failure policy
    * does (`code: 'UNAVAILABLE'`). A verify counts against the key's limits, so it is repeated only when the server
-   * certainly decided nothing.
+   * certainly decided nothing. Calls of one turn of the event loop share a request, unless `batchVerifies` is off, and each
+   * is decided by itself.
    *
    * @throws LatchkeyProblem where the service itself is at fault: its own key (401, 403), or its question (400).
    */
   async verify(question: VerifyQuestion, options: CallOptions = {}): Promise<Verdict> {
     if (!isPresentable(question.key)) return malformed();
-    try {
-      const answer = await this.#ask('/verify', question, question.dryRun === true, options);
-      return this.#taken(answer.body, question, answer.sentAt);
-    } catch (error) {
-      return this.#undecided(error, question);
-    }
+    return this.#batcher === null ? this.#verifyOne(question, options) : this.#batcher.verify(question, options);
   }
 
   /** Several questions at once, up to 100, each decided by itself; verdicts in the order of the questions. */
@@ -283,17 +294,71 @@ export class LatchkeyClient {
     return this.#api.call(method, path, input);
   }
 
+  async #verifyOne(question: VerifyQuestion, options: CallOptions): Promise<Verdict> {
+    try {
+      const answer = await this.#ask('/verify', question, question.dryRun === true, options);
+      return this.#taken(answer.body, question, answer.sentAt);
+    } catch (error) {
+      return this.#undecided(error, question);
+    }
+  }
+
+  /** What `#verifyOne` gives or throws for each, by one request. */
+  async #verifyTogether(
+    questions: readonly VerifyQuestion[],
+    options: CallOptions,
+  ): Promise<PromiseSettledResult<Verdict>[]> {
+    const { signal, timeoutMs = this.#verifyTimeoutMs } = options;
+    const endsAt = this.#runtime.now() + timeoutMs;
+    // Within the time of the call, whatever the batch has taken of it.
+    const again = (question: VerifyQuestion) =>
+      this.#verifyOne(question, { signal, timeoutMs: Math.max(1, endsAt - this.#runtime.now()) });
+    try {
+      const { results, sentAt } = await this.#askBatch(questions, options);
+      return await Promise.allSettled(
+        results.map((result, index) => this.#fromBatch(result, questions[index]!, sentAt, again)),
+      );
+    } catch (error) {
+      // A question that spoils the request for the others (too large, or of no form at all) is found by asking singly.
+      if (error instanceof LatchkeyProblem && (error.status === 400 || error.status === 413))
+        return Promise.allSettled(questions.map(again));
+      return Promise.allSettled(questions.map(async (question) => this.#undecided(error, question)));
+    }
+  }
+
+  /** The verdict on one question of a batch, or what a single verify would have thrown. */
+  async #fromBatch(
+    result: unknown,
+    question: VerifyQuestion,
+    sentAt: ApiAnswer['sentAt'],
+    again: (question: VerifyQuestion) => Promise<Verdict>,
+  ): Promise<Verdict> {
+    const { code, valid } = (result ?? {}) as Partial<Verdict>;
+    // Nothing was decided, so nothing was consumed: by itself it may have more luck.
+    if (valid === false && code === 'UNAVAILABLE') return again(question);
+    if (valid === false && code === 'VALIDATION_FAILED') throw wrongQuestion(result as Verdict);
+    try {
+      return this.#taken(result, question, sentAt);
+    } catch (error) {
+      return this.#undecided(error, question);
+    }
+  }
+
+  async #askBatch(
+    questions: readonly VerifyQuestion[],
+    options: CallOptions,
+  ): Promise<{ results: unknown[]; sentAt: ApiAnswer['sentAt'] }> {
+    const consumesNothing = questions.every(({ dryRun }) => dryRun === true);
+    const { body, sentAt } = await this.#ask('/verify/batch', { items: questions }, consumesNothing, options);
+    const results = (body as { results?: unknown } | undefined)?.results;
+    if (!Array.isArray(results) || results.length !== questions.length) throw notAVerdict();
+    return { results, sentAt };
+  }
+
   async #verifyAll(questions: VerifyQuestion[], options: CallOptions): Promise<Verdict[]> {
     try {
-      const answer = await this.#ask(
-        '/verify/batch',
-        { items: questions },
-        questions.every(({ dryRun }) => dryRun === true),
-        options,
-      );
-      const results = (answer.body as { results?: unknown } | undefined)?.results;
-      if (!Array.isArray(results) || results.length !== questions.length) throw notAVerdict();
-      return results.map((result, index) => this.#taken(result, questions[index]!, answer.sentAt));
+      const { results, sentAt } = await this.#askBatch(questions, options);
+      return results.map((result, index) => this.#taken(result, questions[index]!, sentAt));
     } catch (error) {
       const verdicts = questions.map((question) => this.#policyVerdict(this.#outage(error), question));
       this.#onUnavailable(this.#outage(error));
@@ -457,6 +522,12 @@ function isPresentable(key: string): boolean {
 
 function malformed(): Verdict {
   return { valid: false, code: 'MALFORMED', detail: 'This is not an API key.', degraded: false };
+}
+
+/** As `POST /verify` answers it: the fault of the service. */
+function wrongQuestion({ code, detail, errors = [] }: Verdict): LatchkeyProblem {
+  const members = { code, detail, errors };
+  return new LatchkeyProblem(400, code, detail ?? 'The question is not valid.', errors, null, null, members);
 }
 
 function notAVerdict(): LatchkeyUnreachable {

@@ -52,7 +52,7 @@ export type NewApiKey = Schemas['CreateApiKeyDto'];
 export type ApiKeyChange = Schemas['UpdateApiKeyDto'];
 
 /** Filters, order and place of a list of keys. */
-export type ApiKeyFilter = NonNullable<operations['apiKeyListsList']['parameters']['query']>;
+export type ApiKeyFilter = NonNullable<operations['listApiKeys']['parameters']['query']>;
 
 /** A field the server found fault with; `path` such as `allowedIps.2`. */
 export type FieldError = Schemas['FieldErrorView'];

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { SentUsageEvent, UsageEvent, UsageResult } from './contract.js';
 import { type LatchkeyError, LatchkeyProblem, LatchkeyUnreachable, UsageUndelivered } from './errors.js';
 import { backoffMs, type Runtime } from './runtime.js';
+import { unwatchUnsent, watchUnsent } from './unsent-usage.js';
 
 /** How usage is collected and sent. */
 export interface UsageOptions {
@@ -93,6 +94,11 @@ export class UsageReporter {
   /** Events that wait, those under way included. */
   get queued(): number {
     return this.queue.length + this.underWay.length;
+  }
+
+  /** The events themselves. */
+  unsent(): SentUsageEvent[] {
+    return [...this.underWay, ...this.queue].map(({ event }) => event);
   }
 
   /** Events that were not booked and are not queued any more: each was told to `onProblem`. */
@@ -206,6 +212,7 @@ export class UsageReporter {
     });
     result.catch(() => undefined);
     this.queue.push({ event, bytes, result, ...settle! });
+    watchUnsent(this);
     if (atOnce || this.queue.length >= this.maxBatch) this.pump();
     else this.cancelCollecting ??= this.runtime.after(this.collectMs, () => this.pump());
     return result;
@@ -215,7 +222,10 @@ export class UsageReporter {
     if (this.underWay.length > 0) return;
     this.cancelCollecting?.();
     this.cancelCollecting = null;
-    if (this.queue.length === 0) return this.checkDone();
+    if (this.queue.length === 0) {
+      unwatchUnsent(this);
+      return this.checkDone();
+    }
     this.underWay = this.queue.splice(0, this.batchLength());
     void this.deliver(1);
   }
@@ -306,6 +316,7 @@ export class UsageReporter {
       this.tell({ kind: 'undelivered', event: entry.event, error });
       entry.reject(error);
     }
+    unwatchUnsent(this);
     this.onDone?.();
   }
 
@@ -338,12 +349,17 @@ function faultyIndexes({ errors }: LatchkeyProblem): Set<number> {
   );
 }
 
+/** With the event, so that it can be reported again from the log. */
+function toReport(event: SentUsageEvent | null): string {
+  return event === null ? '' : `Report it again once that is mended: ${JSON.stringify(event)}`;
+}
+
 function warn(problem: UsageProblem): void {
   switch (problem.kind) {
     case 'not-booked':
-      return console.error(`Latchkey: usage ${problem.event.id} was not booked: ${problem.result.outcome}.`);
+      return console.error(`Latchkey: usage was not booked (${problem.result.outcome}). ${toReport(problem.event)}`);
     case 'undelivered':
-      return console.error(`Latchkey: usage ${problem.event?.id ?? ''} is lost: ${problem.error.message}`);
+      return console.error(`Latchkey: usage is lost: ${problem.error.message} ${toReport(problem.event)}`.trimEnd());
     case 'corrected':
       return process.emitWarning(
         `Usage ${problem.event.id} was booked without what was wrong: ${problem.fields.join(', ')}.`,

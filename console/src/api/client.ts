@@ -6,7 +6,8 @@ export type Schemas = components['schemas'];
 export type ApiKey = Schemas['ApiKeyView'];
 export type User = Schemas['UserView'];
 export type Role = Schemas['RoleView'];
-export type Me = Schemas['MeView'];
+/** A signed-in person. */
+export type Me = Schemas['MeView'] & { user: Schemas['UserView'] };
 export type AuditEvent = Schemas['AuditEventView'];
 
 /** A field the server found fault with; `path` such as `allowedIps.2`. */

@@ -17,7 +17,9 @@ export const sessionQuery = queryOptions({
   refetchInterval: REFRESH_MS,
   queryFn: async (): Promise<Me | null> => {
     try {
-      return await dataOf(api.GET('/api/v1/auth/me'));
+      const { user, ...rest } = await dataOf(api.GET('/api/v1/auth/me'));
+      // A session is a person's: only keys have no user.
+      return user === null ? null : { ...rest, user };
     } catch (error) {
       if (error instanceof Problem && error.status === 401) return null;
       throw error;

@@ -50,7 +50,7 @@ export function idempotencyConflict(): DomainError {
  * ten minutes, its secret included. The answer is kept, encrypted, in the transaction of the change itself, so there is
  * never one without the other; whatever fails frees the key.
  *
- * @see docs/api-design.md, Retries
+ * @see docs/api/README.md, Retries
  */
 @Injectable()
 export class Idempotency {

@@ -50,7 +50,7 @@ export class RevokeApiKeyDto {
 export class TransferApiKeyDto {
   /**
    * The user whose key it becomes.
-   * @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55"
+   * @example "019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e55"
    */
   @Field(required(UUID))
   ownerId: string;
@@ -61,7 +61,7 @@ export class ByAliasQuery {
   /**
    * The owner of the key; another than yourself needs `platform:api-keys:assign` to create and
    * `platform:api-keys:update` to renew. Absent: you.
-   * @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55"
+   * @example "019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e55"
    */
   @Field(optional(UUID))
   ownerId?: string;

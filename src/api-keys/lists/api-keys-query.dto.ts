@@ -50,7 +50,7 @@ const SCOPES = setOf(100, { ...SCOPE, check: secretProblem });
 export class ApiKeyFilterDto {
   /**
    * Keys of this owner.
-   * @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55"
+   * @example "019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e55"
    */
   @Field(optional(UUID))
   ownerId?: string;

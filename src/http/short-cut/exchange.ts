@@ -39,7 +39,7 @@ export class Exchange implements ReadyAnswer, ProblemReply, RefusedRequest {
 
   constructor(
     private readonly settings: ExchangeSettings,
-    private readonly request: IncomingMessage,
+    private readonly incoming: IncomingMessage,
     readonly response: ServerResponse,
     private readonly place: RequestPlace,
     readonly ip: string,
@@ -65,7 +65,7 @@ export class Exchange implements ReadyAnswer, ProblemReply, RefusedRequest {
       principal,
       ip: this.ip,
       requestId: this.id,
-      clientRequestId: clientRequestId(this.request.headers),
+      clientRequestId: clientRequestId(this.incoming.headers),
       action: audited?.action ?? null,
     };
     this.knownCaller = caller;
@@ -95,13 +95,13 @@ export class Exchange implements ReadyAnswer, ProblemReply, RefusedRequest {
   }
 
   write(): void {
-    const { request, response, fields, body } = this;
+    const { incoming, response, fields, body } = this;
     response.on('finish', this.tell).on('error', this.tell);
     fields['content-length'] = String(Buffer.byteLength(body));
     response.writeHead(this.statusCode, fields);
     response.end(body);
     // Past its end: until then Node keeps the request.
-    request.read();
+    incoming.read();
   }
 
   private readonly tell = (): void => {

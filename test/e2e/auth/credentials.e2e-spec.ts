@@ -39,11 +39,37 @@ describe('the credentials of a request', () => {
       expect((await app.get('/auth/me', { token: other.token })).body.keyPolicy).toBeNull();
     });
 
-    it('shows a key what it may do itself', async () => {
+    it('shows a key what it may do itself, with the bounds of the keys that it makes', async () => {
       expect(await app.get('/auth/me', { apiKey: key })).toMatchObject({
         status: 200,
-        body: { kind: 'key', permissions: ['platform:api-keys:create'], user: { id: user.id } },
+        body: {
+          kind: 'key',
+          permissions: ['platform:api-keys:create'],
+          keyPolicy: { maxRateLimitPerMinute: 100 },
+          key: { ownerId: user.id },
+        },
       });
+    });
+
+    it('shows a plain key itself, and of its owner the id alone', async () => {
+      const fields = { name: 'Plain', scopes: ['chat:read'], tags: ['team:a'], expiresAt: '2036-01-01T00:00:00.000Z' };
+      const { apiKey, secretKey } = (await app.post('/api-keys', { token: user.token, body: fields })).body;
+      const { status, body } = await app.get('/auth/me', { apiKey: secretKey as string });
+      expect([status, body]).toEqual([
+        200,
+        {
+          kind: 'key',
+          user: null,
+          key: { id: apiKey.id, environment: 'live', ownerId: user.id, ...fields },
+          roles: [],
+          permissions: [],
+          keyPolicy: null,
+          mustChangePassword: false,
+          notices: null,
+          mustEnrol: false,
+        },
+      ]);
+      expect(JSON.stringify(body)).not.toContain(user.email);
     });
   });
 
@@ -127,7 +153,8 @@ describe('the credentials of a request', () => {
     it('speaks for itself beside a cookie, which the browser adds by itself', async () => {
       expect((await app.get('/auth/me', { apiKey: key, headers: cookie(other.token) })).body).toMatchObject({
         kind: 'key',
-        user: { id: user.id },
+        user: null,
+        key: { ownerId: user.id },
       });
     });
 

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { createHash } from 'node:crypto';
 import jwt from 'jsonwebtoken';
+import * as oauth from 'oauth4webapi';
 import { TestApp } from '../../support/app.js';
 import { eventually } from '../../support/eventually.js';
 import { type IssuedKey, Management, issueKey, issueServiceKey } from '../../support/management.js';
@@ -183,6 +185,81 @@ describe('POST /introspect', () => {
         'content-type': 'application/x-www-form-urlencoded; charset=UTF-8',
       });
       expect([status, body.active]).toEqual([200, true]);
+    });
+  });
+
+  describe('with the credentials of an OAuth client', () => {
+    /** Any name: the secret says whose it is. */
+    const CLIENT = 'resource server: 1';
+    const basic = (secret: string, name = CLIENT) =>
+      `Basic ${Buffer.from(`${encodeURIComponent(name)}:${encodeURIComponent(secret)}`).toString('base64')}`;
+    const ask = async (form: Record<string, string>, headers: Record<string, string> = {}) =>
+      app.post('/introspect', { rawBody: new URLSearchParams(form).toString(), headers: { ...FORM, ...headers } });
+
+    /** As a resource server asks that is made with a library for any authorisation server. */
+    async function byLibrary(auth: oauth.ClientAuth, token: string): Promise<oauth.IntrospectionResponse> {
+      const server = { issuer: app.config.jwtIssuer, introspection_endpoint: `${app.baseUrl}/api/v1/introspect` };
+      const client = { client_id: CLIENT };
+      const options = { [oauth.allowInsecureRequests]: true };
+      const answer = await oauth.introspectionRequest(server, client, auth, token, options);
+      return oauth.processIntrospectionResponse(server, client, answer);
+    }
+
+    it.each([
+      ['HTTP Basic', oauth.ClientSecretBasic],
+      ['client_id and client_secret in the form', oauth.ClientSecretPost],
+    ])('answers a stock resource server that uses %s', async (_, authentication) => {
+      const key = await issueKey(app, admin, { scopes: ['chat:read'] });
+      const auth = authentication(service.secret);
+      expect(await byLibrary(auth, key.secret)).toMatchObject({ active: true, scope: 'chat:read', client_id: key.id });
+      expect(await byLibrary(auth, 'made-up')).toEqual(INACTIVE);
+      await expect(byLibrary(authentication('made-up'), key.secret)).rejects.toThrow();
+    });
+
+    it('takes a secret that needs percent-encoding in Basic, encoded or as it is', async () => {
+      const secret = `imported+secret/${Math.random().toString(36).slice(2)}0123456789abcdef=`;
+      const sha256 = createHash('sha256').update(secret).digest('hex');
+      const { id: ownerId } = (await app.get('/auth/me', { token: admin })).body.user as { id: string };
+      const entry = { sha256, prefix: 'imported', name: 'Imported service', ownerId, roles: ['gateway'] };
+      const imported = await app.post('/api-keys/import', { token: admin, body: { keys: [entry] } });
+      expect(imported.body.results[0].outcome).toBe('created');
+      await app.applied();
+      for (const authorization of [basic(secret), `Basic ${Buffer.from(`x:${secret}`).toString('base64')}`])
+        expect((await ask({ token: 'x' }, { authorization })).status).toBe(200);
+    });
+
+    it('refuses a secret that is none with the scheme that was tried', async () => {
+      for (const authorization of [basic('made-up'), 'Basic !', 'Basic bm8tY29sb24=', 'Basic eDolenp6']) {
+        const { status, headers } = await ask({ token: 'x' }, { authorization });
+        expect([status, headers.get('www-authenticate')]).toEqual([401, 'Basic realm="latchkey", charset="UTF-8"']);
+      }
+      const { status, headers } = await ask({ token: 'x', client_id: 'x', client_secret: 'made-up' });
+      expect([status, headers.get('www-authenticate')]).toEqual([401, expect.stringMatching(/^Bearer/)]);
+      expect((await ask({ token: 'x', client_id: CLIENT })).status).toBe(401);
+    });
+
+    it('refuses two ways at once with 400, good or bad', async () => {
+      const form = { token: 'x', client_id: 'x', client_secret: service.secret };
+      const two = [
+        await ask(form, { authorization: basic(service.secret) }),
+        await ask(form, { authorization: `Bearer ${service.secret}` }),
+        await ask(form, { 'x-api-key': service.secret }),
+        await ask({ token: 'x' }, { 'x-api-key': service.secret, authorization: basic('made-up') }),
+      ];
+      expect(two.map(({ status, body }) => [status, body.code])).toEqual(two.map(() => [400, 'VALIDATION_FAILED']));
+    });
+
+    it('asks for the same permission, and is taken nowhere else', async () => {
+      const plain = await issueKey(app, admin);
+      expect((await ask({ token: 'x' }, { authorization: basic(plain.secret) })).body.permission).toBe(
+        'platform:api-keys:verify',
+      );
+      const authorization = basic(service.secret);
+      const elsewhere = await app.post('/verify', { body: { key: 'x' }, headers: { authorization } });
+      expect([elsewhere.status, elsewhere.headers.get('www-authenticate')]).toEqual([
+        401,
+        expect.stringMatching(/^Bearer/),
+      ]);
     });
   });
 
