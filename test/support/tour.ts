@@ -1,5 +1,6 @@
 import { expect } from '@jest/globals';
 import { execFile, spawnSync } from 'node:child_process';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { ADMIN, type TestApp } from './app.js';
 
@@ -14,6 +15,9 @@ export const MISSING_TOOLS = ['bash', 'curl', 'sed', 'tee'].filter(
   (tool) => spawnSync('sh', ['-c', `command -v ${tool}`]).status !== 0,
 );
 
+/** What `npm run migrate` runs. npm would run it in the checkout, where the tour writes nothing. */
+const MIGRATE = join(import.meta.dirname, '../../scripts/migrate.mjs');
+
 /** How a tour is run. */
 interface TourOptions {
   readonly app: TestApp;
@@ -23,14 +27,17 @@ interface TourOptions {
 }
 
 /**
- * Types the `sh` blocks of a text into one shell, against a running server, and compares what each prints with the `json` block
- * behind it. Gives the number of blocks.
+ * Types the `sh` blocks of a text into one shell, against a running server, and compares what each prints with the `json` or `text`
+ * block behind it. Gives the number of blocks.
  */
 export async function takeTour(text: string, { app, directory, environment = {} }: TourOptions): Promise<number> {
   const steps = stepsOf(text);
   const mark = '--- next step ---';
   const script = steps.map(({ typed }) => typed).join(`\necho; echo '${mark}'\n`);
-  const here = script.replaceAll('http://127.0.0.1:3000', app.baseUrl).replaceAll('admin@latchkey.local', ADMIN.email);
+  const here = script
+    .replaceAll('http://127.0.0.1:3000', app.baseUrl)
+    .replaceAll('admin@latchkey.local', ADMIN.email)
+    .replaceAll('npm run -s migrate --', `node '${MIGRATE}'`);
   expect(here).not.toBe(script);
   const { stdout } = await promisify(execFile)('bash', ['-euc', here], {
     cwd: directory,
@@ -48,14 +55,14 @@ export async function takeTour(text: string, { app, directory, environment = {} 
 
 /** Commands of the tour, each with the answers that are shown behind it. */
 function stepsOf(tour: string): Step[] {
-  const blocks = [...tour.matchAll(/^```(sh|json)\n(.*?)^```/gms)].map(([, language, text]) => ({
+  const blocks = [...tour.matchAll(/^```(sh|json|text)\n(.*?)^```/gms)].map(([, language, text]) => ({
     language,
     text: text!,
   }));
   return blocks.flatMap(({ language, text }, index) => {
     if (language !== 'sh') return [];
     const next = blocks[index + 1];
-    return [{ typed: text, printed: next?.language === 'json' ? next.text.trim().split('\n') : [] }];
+    return [{ typed: text, printed: next !== undefined && next.language !== 'sh' ? next.text.trim().split('\n') : [] }];
   });
 }
 

@@ -154,10 +154,15 @@ describe('Unkey', () => {
       enabled: 1,
       expires: '2027-01-01 00:00:00.000',
       created_at_m: Date.parse('2026-01-02T03:04:05Z'),
+      ...{ ratelimits: null, permissions: null, roles: null },
     };
     expect(await planOne(unkey, stored)).toMatchObject({
       state: 'ready',
       key: { sha256: HEX, isActive: true, expiresAt: mapped.expiresAt, metadata: mapped.metadata },
+    });
+    expect(await planOne(unkey, { ...stored, roles: undefined })).toMatchObject({
+      state: 'withheld',
+      reasons: [expect.stringContaining('roles: not in the export')],
     });
   });
 

@@ -50,6 +50,11 @@ export const unkey: Source = {
     const lastUsedAt = instantOf('lastUsedAt', row['lastUsedAt'] ?? row['last_used_at']);
     if (lastUsedAt !== null && lastUsedAt > new Date(0).toISOString()) draft.key.lastUsedAt = lastUsedAt;
     draft.metadata(row['meta']);
+    const left = plaintext === null ? JOINED.filter((list) => row[list] === undefined) : [];
+    draft.differs(
+      left.length > 0,
+      `${left.join(', ')}: not in the export; docs/migrating.md has the statement with them`,
+    );
     mapRights(row, draft);
     mapLimits(row, draft);
   },
@@ -60,6 +65,9 @@ function missing(): never {
     'This is no export of Unkey: {"data": […]} of /v2/apis.listKeys, or a list of rows of the table keys, is needed.',
   );
 }
+
+/** Lists that Unkey keeps in tables of their own: an export of the table `keys` alone has none of them. */
+const JOINED = ['ratelimits', 'permissions', 'roles'];
 
 function mapRights(row: ExportRow, draft: KeyDraft): void {
   const scopes = textsOf(row['permissions']);

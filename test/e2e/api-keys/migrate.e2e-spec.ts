@@ -65,6 +65,7 @@ describe('npm run migrate', () => {
 
   it('imports keys of Unkey, Kong and better-auth', async () => {
     const [recoverable, stored, ofKong, ofBetterAuth] = [draw(), draw(), draw(), draw()];
+    const unlimited = { ratelimits: null, permissions: null, roles: null };
     const unkey = [
       {
         keyId: 'key_1',
@@ -73,7 +74,7 @@ describe('npm run migrate', () => {
         permissions: ['a.read'],
         plaintext: recoverable,
       },
-      { id: 'key_2', start: stored.slice(0, 8), enabled: 0, hash: digest(stored).toString('base64') },
+      { id: 'key_2', start: stored.slice(0, 8), enabled: 0, hash: digest(stored).toString('base64'), ...unlimited },
     ];
     const kong = {
       consumers: [{ username: 'ann', keyauth_credentials: [{ key: ofKong }], acls: [{ group: 'readers' }] }],

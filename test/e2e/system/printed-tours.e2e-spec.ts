@@ -39,4 +39,13 @@ describe('What a page says is printed, typed literally:', () => {
     },
     60_000,
   );
+
+  tour(
+    'docs/migrating.md',
+    async () => {
+      const page = await readFile('docs/migrating.md', 'utf8');
+      expect(await takeTour(page, { app, directory })).toBe(3);
+    },
+    600_000,
+  );
 });
