@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import 'reflect-metadata';
 import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { StartRefusal } from '../../common/start-refusal.js';
 import { betterAuth } from './better-auth.js';
 import { csv, parseCsv } from './csv.js';
@@ -320,6 +321,25 @@ describe('CSV', () => {
     expect(() => file(`secret,name\n${SECRET}`)).not.toThrow(new RegExp(SECRET));
   });
 });
+
+describe('docs/migrating.md', () => {
+  it('names every column of a table of one’s own', async () => {
+    const page = await readFile(new URL('../../../docs/migrating.md', import.meta.url), 'utf8');
+    const names = /Known are (.+?) and /.exec(messageOf(() => parseCsv('keys.csv', 'wrong\n1')))![1]!.split(', ');
+    expect(names.length).toBeGreaterThan(20);
+    expect(names.filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
+  });
+});
+
+/** What an act throws. */
+function messageOf(act: () => unknown): string {
+  try {
+    act();
+  } catch (error) {
+    return (error as Error).message;
+  }
+  throw new Error('It throws nothing.');
+}
 
 describe('Rows', () => {
   const row = (fields: object = {}): ExportRow => ({ sha256: HEX, prefix: 'sk-', name: 'One', ...fields });
