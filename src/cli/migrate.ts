@@ -47,7 +47,12 @@ function writeBodies(directory: string, batches: readonly (readonly PlannedRow[]
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   for (const [index, batch] of batches.entries()) {
     const file = join(directory, `import-${String(index + 1).padStart(3, '0')}.json`);
-    writeFileSync(file, bodyOf(batch, raiseOwnerLimits), { mode: 0o600, flag: 'wx' });
+    try {
+      writeFileSync(file, bodyOf(batch, raiseOwnerLimits), { mode: 0o600, flag: 'wx' });
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      throw new StartRefusal(`${file} cannot be written (${code}): name another directory by --out.`);
+    }
   }
 }
 
