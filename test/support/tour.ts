@@ -74,10 +74,13 @@ function answersOf(output: string): string[] {
     .filter((line) => line !== '');
 }
 
-/** What is left out of an answer is an ellipsis; ids, instants and the like are others each time. */
+/**
+ * What is left out of an answer is an ellipsis; ids, instants and the like are others each time. So is the number of reads in the
+ * trail: a timer writes them.
+ */
 function patternOf(shown: string): RegExp {
   const accidents =
-    /"(?:id|ownerId|keyId|hash|seq|nextCursor)":"[^"]*"|"(?:resetSeconds|retryAfterSeconds|checked)":\d+|"\d{4}-\d\d-\d\dT[^"]*"|…/g;
+    /"(?:id|ownerId|keyId|hash|seq|nextCursor)":"[^"]*"|"(?:resetSeconds|retryAfterSeconds|checked|checkedReads)":\d+|"\d{4}-\d\d-\d\dT[^"]*"|…/g;
   const pattern = shown
     .split(new RegExp(`(${accidents.source})`))
     .map((part) => {
