@@ -59,7 +59,10 @@ export const SLOW_GROUPS = [
       'test/e2e/system/',
     ],
     keeps: ['test/e2e/system/replicas.e2e-spec.ts'],
-    sources: ['src/config/', 'src/installation/', 'src/health/', 'src/main.ts', 'src/cli/', 'scripts/'],
+    sources: [
+      ...['src/config/', 'src/installation/', 'src/health/', 'src/main.ts', 'src/cli/', 'scripts/'],
+      ...['README.md', 'docs/getting-started.md', 'docs/migrating.md'],
+    ],
   },
   {
     name: 'waits',

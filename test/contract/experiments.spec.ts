@@ -15,7 +15,7 @@ const isChange = (method: string, isRead: boolean | undefined) => method !== 'GE
 
 describe('The experiments', () => {
   const page = readFileSync(join(ROOT, 'docs/guarantees.md'), 'utf8');
-  const [guarantees, others] = page.split('\n## Teeth\n') as [string, string];
+  const [guarantees, others] = page.split('\n## Fault injection\n') as [string, string];
   const faults = others.split('\n## ')[0]!;
   const rowsOf = (text: string) => [...text.matchAll(/^\| ([A-Z]\d+[a-z]?) \|/gm)].map(([, id]) => id!);
   const ids = experiments.map(({ id }) => id);

@@ -39,8 +39,9 @@ describe('The tiers of the tests', () => {
   });
 
   it('are selected by the sources they test', () => {
-    expect(groupsFor(['README.md', 'src/quotas/lease.ts'])).toEqual([]);
+    expect(groupsFor(['CONTRIBUTING.md', 'src/quotas/lease.ts'])).toEqual([]);
     expect(groupsFor(['console/src/main.tsx'])).toContain('browser');
+    expect(groupsFor(['docs/getting-started.md'])).toEqual(['processes']);
     expect(groupsFor(['test/gateways/nginx.spec.ts'])).toContain('gateways');
     expect(isFileInTier('test/gateways/nginx.spec.ts', 'quick,gateways')).toBe(true);
     expect(isFileInTier('test/browser/screens.spec.ts', 'quick,gateways')).toBe(false);
