@@ -73,12 +73,16 @@ export class Way {
 const VOLATILE = /"(remaining|resetSeconds|retryAfterSeconds|degraded|expiresAt)":("[^"]*"|[a-z0-9.]+)/g;
 
 function blanked(text: string): string {
-  return checkLengths(text)
-    .replace(/\r\nDate: [^\r]*/g, '\r\nDate: ')
-    .replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, '<uuid>')
-    .replace(/"reservation":\{"id":"[^"]*"/g, '"reservation":{"id":"<reservation>"')
-    .replace(VOLATILE, '"$1":<>')
-    .replace(/\r\n(retry-after|content-length): [^\r]*/g, '\r\n$1: ');
+  return (
+    checkLengths(text)
+      .replace(/\r\nDate: [^\r]*/g, '\r\nDate: ')
+      .replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, '<uuid>')
+      .replace(/"reservation":\{"id":"[^"]*"/g, '"reservation":{"id":"<reservation>"')
+      // A replica names the windows that it has asked for of late.
+      .replace(/"rateLimits":\[[^\]]*\]/g, '"rateLimits":<>')
+      .replace(VOLATILE, '"$1":<>')
+      .replace(/\r\n(retry-after|content-length): [^\r]*/g, '\r\n$1: ')
+  );
 }
 
 /** Every `content-length` is the length of its body: bodies are blanked afterwards. */
