@@ -74,8 +74,8 @@ export function takeShortCut(
   settings: ShortCutSettings,
   tally: ReturnType<typeof shortCutTally>,
 ): void {
-  // Fastify calls it without `this` as well.
-  const ordinary = fastify.routing as RequestListener;
+  const [ordinary, ...others] = fastify.server.listeners('request') as RequestListener[];
+  if (ordinary === undefined || others.length > 0) throw new Error('The short cut expects one listener: Fastify’s.');
   const shortCut = new ShortCut(settings, tally, ordinary);
   const bodyBytes = fastify.initialConfig.bodyLimit!;
   fastify.addHook('onRoute', (route) => {
