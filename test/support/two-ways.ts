@@ -46,9 +46,20 @@ export class Way {
   }
 
   /** Requests that the short cut answered so far. */
-  async answered(): Promise<number> {
+  answered(): Promise<number> {
+    return this.count('answered');
+  }
+
+  /** Requests to its routes that the ordinary ones answered so far. */
+  handedOver(): Promise<number> {
+    return this.count('handed-over');
+  }
+
+  private async count(outcome: string): Promise<number> {
     const text = await this.app.app.get(Meters).registry.metrics();
-    return Number(/^latchkey_short_cut_requests_total\{outcome="answered"\} (\d+)$/m.exec(text)?.[1]);
+    return Number(
+      new RegExp(`^latchkey_short_cut_requests_total\\{outcome="${outcome}"\\} (\\d+)$`, 'm').exec(text)?.[1],
+    );
   }
 
   private exchange(
