@@ -2,7 +2,9 @@
  * Processor time of one warm verify in two builds, in pairs: what a change costs the path that every request takes.
  * Both builds run at once, each on a PostgreSQL of its own; one at a time is under load, the order turns with every pair.
  *
- *   node bench/compare-builds.mjs --other ../another-checkout [--pairs 20] [--seconds 3] [--most 1.5]
+ *   node bench/compare-builds.mjs --other ../another-checkout [--pairs 20] [--seconds 3] [--most 1.5] [--fast-path off]
+ *
+ * `--fast-path off` measures the ordinary route of this checkout, without the short cut.
  *
  * Exits with 1 if this checkout needs more than `--most` microseconds above the other in the median of the pairs.
  */
@@ -24,6 +26,7 @@ const { values } = parseArgs({
     pairs: { type: 'string', default: '20' },
     seconds: { type: 'string', default: '3' },
     most: { type: 'string', default: '1.5' },
+    'fast-path': { type: 'string', default: 'on' },
   },
 });
 if (values.other === undefined) throw new Error('Give --other: a checkout of the product that is built.');
@@ -58,7 +61,8 @@ try {
 }
 
 async function start(root) {
-  const product = await Latchkey.start({ cpu: SERVER_CPU, ...(root === undefined ? {} : { root }) });
+  const own = { environment: { FAST_PATH: values['fast-path'] } };
+  const product = await Latchkey.start({ cpu: SERVER_CPU, ...(root === undefined ? own : { root }) });
   const bodiesFile = await product.writeBodies(await product.seedKeys(KEYS));
   return { product, bodiesFile };
 }

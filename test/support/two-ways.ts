@@ -46,9 +46,20 @@ export class Way {
   }
 
   /** Requests that the short cut answered so far. */
-  async answered(): Promise<number> {
+  answered(): Promise<number> {
+    return this.count('answered');
+  }
+
+  /** Requests to its routes that the ordinary ones answered so far. */
+  handedOver(): Promise<number> {
+    return this.count('handed-over');
+  }
+
+  private async count(outcome: string): Promise<number> {
     const text = await this.app.app.get(Meters).registry.metrics();
-    return Number(/^latchkey_short_cut_requests_total\{outcome="answered"\} (\d+)$/m.exec(text)?.[1]);
+    return Number(
+      new RegExp(`^latchkey_short_cut_requests_total\\{outcome="${outcome}"\\} (\\d+)$`, 'm').exec(text)?.[1],
+    );
   }
 
   private exchange(
@@ -73,12 +84,16 @@ export class Way {
 const VOLATILE = /"(remaining|resetSeconds|retryAfterSeconds|degraded|expiresAt)":("[^"]*"|[a-z0-9.]+)/g;
 
 function blanked(text: string): string {
-  return checkLengths(text)
-    .replace(/\r\nDate: [^\r]*/g, '\r\nDate: ')
-    .replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, '<uuid>')
-    .replace(/"reservation":\{"id":"[^"]*"/g, '"reservation":{"id":"<reservation>"')
-    .replace(VOLATILE, '"$1":<>')
-    .replace(/\r\n(retry-after|content-length): [^\r]*/g, '\r\n$1: ');
+  return (
+    checkLengths(text)
+      .replace(/\r\nDate: [^\r]*/g, '\r\nDate: ')
+      .replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, '<uuid>')
+      .replace(/"reservation":\{"id":"[^"]*"/g, '"reservation":{"id":"<reservation>"')
+      // A replica names the windows that it has asked for of late.
+      .replace(/"rateLimits":\[[^\]]*\]/g, '"rateLimits":<>')
+      .replace(VOLATILE, '"$1":<>')
+      .replace(/\r\n(retry-after|content-length): [^\r]*/g, '\r\n$1: ')
+  );
 }
 
 /** Every `content-length` is the length of its body: bodies are blanked afterwards. */

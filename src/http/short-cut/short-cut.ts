@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { actOf } from '../../access/access.guard.js';
 import type { KeyAuthenticator } from '../../access/authenticator.js';
 import type { ClientIps } from '../../access/client-ip.js';
@@ -74,7 +74,9 @@ export function takeShortCut(
   settings: ShortCutSettings,
   tally: ReturnType<typeof shortCutTally>,
 ): void {
-  const shortCut = new ShortCut(settings, tally, fastify.routing);
+  const [ordinary, ...others] = fastify.server.listeners('request') as RequestListener[];
+  if (ordinary === undefined || others.length > 0) throw new Error('The short cut expects one listener: Fastify’s.');
+  const shortCut = new ShortCut(settings, tally, ordinary);
   const bodyBytes = fastify.initialConfig.bodyLimit!;
   fastify.addHook('onRoute', (route) => {
     const known = [route.method].flat().includes('POST') ? shortCut.routes.get(route.url) : undefined;
@@ -87,7 +89,7 @@ export function takeShortCut(
     shortCut.isClosing = true;
     done();
   });
-  fastify.server.off('request', fastify.routing);
+  fastify.server.off('request', ordinary);
   fastify.server.on('request', (request, response) => shortCut.handle(request, response));
 }
 
@@ -100,7 +102,7 @@ class ShortCut {
   constructor(
     readonly settings: ShortCutSettings,
     readonly tally: ReturnType<typeof shortCutTally>,
-    private readonly ordinary: (request: IncomingMessage, response: ServerResponse) => void,
+    private readonly ordinary: RequestListener,
   ) {
     this.routes = new Map(
       settings.routes.map((route) => {
