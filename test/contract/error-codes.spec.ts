@@ -35,7 +35,7 @@ async function codesInSource(): Promise<Set<string>> {
   for (const file of files) {
     if (file.startsWith('openapi/')) continue;
     const text = await readFile(new URL(`src/${file}`, ROOT), 'utf8');
-    for (const [, code] of text.matchAll(/new DomainError\(\s*'[a-z-]+',\s*'([A-Z_]+)'/g)) codes.add(code!);
+    for (const [, code] of text.matchAll(/(?:new DomainError|super)\(\s*'[a-z-]+',\s*'([A-Z_]+)'/g)) codes.add(code!);
     // The tables of errors that are not thrown by us: `{ kind | status, code }`.
     for (const [, code] of text.matchAll(/(?:kind|status): ['\w-]+, code: '([A-Z_]+)'/g)) codes.add(code!);
     for (const [, code] of text.matchAll(/code: '([A-Z_]+)',\s*requestId/g)) codes.add(code!);

@@ -151,10 +151,18 @@ interface Answer {
   readonly body: { code?: string; detail?: string; errors?: { path: string }[] } | null;
 }
 
+/** Its answer has no body; 400 is an id that is none. */
+const HEAD_REFUSALS: Readonly<Record<number, Refusal>> = {
+  400: 'object',
+  401: 'guard',
+  403: 'guard',
+  404: 'router',
+  405: 'router',
+};
+
 /** null: a handler saw the request. A body that is not valid, say, is judged after the guard, as an id that is missing. */
 function refusalOf(method: string, { status, body }: Answer, isOfForeignKey: boolean): Refusal | null {
-  // Its answer has no body; 400 is an id that is none.
-  if (method === 'HEAD') return ({ 400: 'object', 401: 'guard', 403: 'guard', 404: 'router' } as const)[status] ?? null;
+  if (method === 'HEAD') return HEAD_REFUSALS[status] ?? null;
   if (status === 400 && [NO_HTTP.detail, NO_URL].includes(body?.detail ?? '')) return 'url';
   if (status === 400 && body?.errors?.every(({ path }) => path === 'url')) return 'url';
   if (status === 400 && isOfForeignKey) return 'object';

@@ -1,6 +1,6 @@
 import type { ApiKeyFilterDto } from './api-keys-query.dto.js';
 import { ENDS_AT, type KeyCompanion, USED_AT } from './key-sort.js';
-import { isPair } from './search-text.js';
+import { HAS_PAIR, isPair } from './search-text.js';
 import { spellingsOf } from '../../common/text.js';
 import { termsCondition } from './key-terms.js';
 import { API_KEY_STATUSES, type ApiKeyStatus } from '../status.js';
@@ -147,7 +147,7 @@ function searchParts(search: string, bind: Bind): string[] {
   const pairs = 'api_key_pairs(k.search_text)';
   const indexed = texts.map((text) => `${pairs} @> api_key_pairs(${text})`).join(' OR ');
   // As the partial index has it, so that it is seen to apply.
-  return [`${pairs} <> '{}' AND (${indexed})`, `(${found})`];
+  return [`k.search_text ~ '${HAS_PAIR}' AND (${indexed})`, `(${found})`];
 }
 
 function hygieneParts(filter: ApiKeyFilterDto, bind: Bind): string[] {
