@@ -5,15 +5,14 @@ import { isEventCursor } from './event-cursor.js';
 
 const isLimit = (value: unknown) => typeof value === 'string' && /^[1-9]\d{0,2}$/.test(value) && Number(value) <= 200;
 
-/** Which events; conditions are combined by AND. One of `keyId` and `reservationId` must be given. */
+/** Which events of a key; conditions are combined by AND. */
 export class UsageEventsQuery {
   /**
    * The key that was used.
    * @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55"
    */
-  @IfPresent()
   @IsId()
-  keyId?: string;
+  keyId: string;
 
   /**
    * The `id` of the event, as it was reported in the last 35 days.
@@ -23,7 +22,7 @@ export class UsageEventsQuery {
   @IsOf(EVENT_ID)
   requestId?: string;
 
-  /** A reservation that a verify gave: the event that settled it in the last 35 days. */
+  /** A reservation of the key that a verify gave: the event that settled it in the last 35 days. */
   @IfPresent()
   @IsString()
   @MaxLength(512)
