@@ -1,6 +1,6 @@
 import { EVENT_ID, INSTANT_OR_DAY, UUID } from '../../packages/contract/src/grammar.js';
 import type { Schema } from '../../packages/contract/src/schema.js';
-import { Field, optional } from '../common/field.js';
+import { Field, optional, required } from '../common/field.js';
 import { isEventCursor } from './event-cursor.js';
 
 const RESERVATION = {
@@ -22,14 +22,14 @@ const LIMIT = {
   sentence: 'must be a whole number from 1 to 200',
 } as const satisfies Schema;
 
-/** Which events; conditions are combined by AND. One of `keyId` and `reservationId` must be given. */
+/** Which events of a key; conditions are combined by AND. */
 export class UsageEventsQuery {
   /**
    * The key that was used.
    * @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55"
    */
-  @Field(optional(UUID))
-  keyId?: string;
+  @Field(required(UUID))
+  keyId: string;
 
   /**
    * The `id` of the event, as it was reported in the last 35 days.
@@ -38,7 +38,7 @@ export class UsageEventsQuery {
   @Field(optional(EVENT_ID))
   requestId?: string;
 
-  /** A reservation that a verify gave: the event that settled it in the last 35 days. */
+  /** A reservation of the key that a verify gave: the event that settled it in the last 35 days. */
   @Field(optional(RESERVATION))
   reservationId?: string;
 

@@ -23,14 +23,14 @@ export class UsageEventsService {
   /**
    * Events of one key, newest first. Who may read usage of all keys may read that of deleted ones too.
    *
-   * @throws DomainError 400 without a key or a reservation; 404 for keys that are not for this caller to know
+   * @throws DomainError 400 for what is no reservation of the key; 404 for keys that are not for this caller to know
    */
   async find(caller: KnownCaller, query: UsageEventsQuery): Promise<UsageEventsView> {
-    const { keyId, reservationId } = this.keyOf(query);
+    const keyId = query.keyId.toLowerCase();
     if (!caller.principal.may('platform:usage:read')) await this.keys.get(caller, keyId);
     const limit = Number(query.limit ?? DEFAULT_LIMIT);
     const search = {
-      ...{ keyId, reservationId, eventId: query.requestId ?? null },
+      ...{ keyId, reservationId: this.reservationIdOf(query), eventId: query.requestId ?? null },
       ...instantsOf(query),
       after: query.cursor === undefined ? null : eventPlaceOf(query.cursor),
     };
@@ -42,18 +42,12 @@ export class UsageEventsService {
     };
   }
 
-  /** A reservation says whose it is, so its key need not be named. */
-  private keyOf({ keyId, reservationId }: UsageEventsQuery): { keyId: string; reservationId: string | null } {
-    const named = keyId?.toLowerCase();
-    if (reservationId === undefined) {
-      if (named !== undefined) return { keyId: named, reservationId: null };
-      throw wrong('keyId', 'must be given, unless a reservationId is');
-    }
+  /** The id inside of a reservation, or null: none was named. */
+  private reservationIdOf({ keyId, reservationId }: UsageEventsQuery): string | null {
+    if (reservationId === undefined) return null;
     const reservation = this.signer.open(reservationId);
-    if (reservation === null) throw wrong('reservationId', 'unknown reservation');
-    if (named !== undefined && named !== reservation.keyId)
-      throw wrong('keyId', 'must be the key of the reservation, or absent');
-    return { keyId: reservation.keyId, reservationId: reservation.reservationId };
+    if (reservation?.keyId === keyId.toLowerCase()) return reservation.reservationId;
+    throw validationFailed([{ path: 'reservationId', message: 'unknown reservation, or of another key' }]);
   }
 }
 
@@ -68,8 +62,4 @@ function instantsOf({ from, to }: UsageEventsQuery): { from: Date | null; to: Da
   const range = { from: read('from', from), to: read('to', to) };
   if (errors.length > 0) throw validationFailed(errors);
   return range;
-}
-
-function wrong(path: string, message: string) {
-  return validationFailed([{ path, message }]);
 }

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
-import { validationFailed } from '../common/domain-error.js';
+import { unavailable } from '../common/domain-error.js';
 import type { TimeRange } from './time-range.js';
 import type { SummaryGroup } from './usage-reads.dto.js';
 import type { SeriesStep } from './usage-series.js';
@@ -211,15 +211,14 @@ export class UsageRepository {
     return new Map(rows.map(({ code, count }) => [code, count]));
   }
 
-  /** @throws DomainError 400 where PostgreSQL gives the statement up: the caller can ask for less */
+  /** @throws DomainError 503 where PostgreSQL gives the statement up: the caller can ask for less */
   private async inTime<Row>(text: string, values: unknown[]): Promise<Row[]> {
     try {
       return await this.manager.query<Row[]>(text, values);
     } catch (error) {
       const { code } = (error as { driverError?: { code?: unknown } }).driverError ?? {};
       if (code !== CANCELLED) throw error;
-      const message = 'holds more usage than can be summed up in time; ask for a shorter range';
-      throw validationFailed([{ path: 'from', message }]);
+      throw unavailable('The report was not summed up in time. Ask for a shorter range, or try again.', error);
     }
   }
 }

@@ -8,7 +8,7 @@
 -- is `over-ceiling`, and its id stays free. Returns a row for each entry that is more than an event which counted now
 -- and cost no more than its reservation: `repeated` with the payload under its id, `over-ceiling`, or what
 -- `quota_settle_2` says. Sums saturate (docs/adr/0031): no amounts of a caller raise an exception here. Order of locks:
--- ids, accounts and leases, events, totals, rollups, and inside each by key. Ids are taken first: a second caller with
+-- ids, accounts and leases, events, totals, rollups, moved rollups, and inside each by key. Ids are taken first: a second caller with
 -- the same id waits for the first one's commit. The last use moves only when a minute has passed: it is indexed, and
 -- a charge that leaves it is an update in place.
 CREATE OR REPLACE FUNCTION usage_book_3(

@@ -50,19 +50,19 @@ describe('GET /usage/events', () => {
     expect(await idsOf({ keyId: key, requestId: 'req-2' })).toEqual([]);
   });
 
-  it('finds the event that settled a reservation, without its key', async () => {
+  it('finds the event that settled a reservation of the key', async () => {
     const { body } = await app.post('/verify', { token: admin, body: { key: secret, reserveCents: 2 } });
     const reservationId = body.reservation.id as string;
-    expect(await idsOf({ reservationId })).toEqual([]);
+    expect(await idsOf({ keyId: key, reservationId })).toEqual([]);
     await report({ id: 'settles', reservationId, costCents: 3 });
-    const { body: found } = await events({ reservationId });
+    const { body: found } = await events({ keyId: key, reservationId });
     expect(found.data).toEqual([
       expect.objectContaining({ id: 'settles', apiKeyId: key, costCents: 3, excessCents: 1, settledReservation: true }),
     ]);
     const dropped = await app.post('/verify', { token: admin, body: { key: secret, reserveCents: 1 } });
     const release = { reservationId: dropped.body.reservation.id as string };
     expect((await app.post('/reservations/release', { token: admin, body: release })).status).toBe(200);
-    expect(await idsOf(release)).toEqual([]);
+    expect(await idsOf({ keyId: key, ...release })).toEqual([]);
   });
 
   it('pages through events that share their instant, each once, newest first', async () => {
@@ -96,9 +96,12 @@ describe('GET /usage/events', () => {
   });
 
   it.each([
-    ['neither key nor reservation', {}, 'keyId'],
-    ['an id alone', { requestId: 'req-1' }, 'keyId'],
-    ['a reservation that was not made here', { reservationId: 'x'.repeat(120) }, 'reservationId'],
+    ['no key', { requestId: 'req-1' }, 'keyId'],
+    [
+      'a reservation that was not made here',
+      { keyId: '019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55', reservationId: 'x'.repeat(120) },
+      'reservationId',
+    ],
     ['another cursor', { keyId: '019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55', cursor: 'MTIz' }, 'cursor'],
     ['a limit of 0', { keyId: '019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55', limit: '0' }, 'limit'],
     ['no instant', { keyId: '019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55', from: 'x' }, 'from'],

@@ -58,8 +58,10 @@ describe.each(await fixtureReleases())('The data of release %s on this build', (
     const { body } = await app.get('/usage/summary?groupBy=owner', { token });
     const [version] = await app.dataSource.query('SELECT max(assumed_at) AS at FROM key_version');
     expect(body.assumedBefore).toBe((version as { at: Date }).at.toISOString());
-    expect(body.rows.length).toBeGreaterThan(0);
-    expect(body.rows.filter(({ group }: { group: string | null }) => group === null)).toEqual([]);
+    // Of a key that was deleted before, nothing is known.
+    const owners = body.rows.filter(({ group }: { group: string | null }) => group !== null);
+    expect(owners).not.toEqual([]);
+    expect(owners.filter(({ name }: { name: string | null }) => name === null)).toEqual([]);
   });
 
   it('takes an event that release booked for a duplicate', async () => {
