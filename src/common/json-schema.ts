@@ -12,8 +12,8 @@ ajv.addKeyword({ keyword: 'sentence', schemaType: 'string' });
 ajv.addKeyword({
   keyword: 'check',
   // Ajv asks it of values of any type.
-  validate: (check: (value: unknown) => string | null, value: unknown, { type }: Schema) =>
-    !isOfType(type, value) || check(value) === null,
+  validate: (check: (value: unknown) => string | null, value: unknown, at?: object) =>
+    !isOfType((at as Schema).type, value) || check(value) === null,
 });
 // Said by `check` or `pattern` beside it.
 for (const format of ['date-time', 'uuid', 'email']) ajv.addFormat(format, true);
