@@ -1,4 +1,4 @@
-import { Ajv, type AnySchemaObject } from 'ajv';
+import { Ajv } from 'ajv';
 import { type Fault, type Schema, faultsOf, isOfType } from '../../packages/contract/src/schema.js';
 
 /** Says what is wrong with a value; empty: nothing is. `at` is the path of the value within its request. */
@@ -12,8 +12,8 @@ ajv.addKeyword({ keyword: 'sentence', schemaType: 'string' });
 ajv.addKeyword({
   keyword: 'check',
   // Ajv asks it of values of any type.
-  validate: (check: (value: unknown) => string | null, value: unknown, parent?: AnySchemaObject) =>
-    !isOfType((parent as Schema).type, value) || check(value) === null,
+  validate: (check: (value: unknown) => string | null, value: unknown, at?: object) =>
+    !isOfType((at as Schema).type, value) || check(value) === null,
 });
 // Said by `check` or `pattern` beside it.
 for (const format of ['date-time', 'uuid', 'email']) ajv.addFormat(format, true);
