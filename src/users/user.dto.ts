@@ -4,6 +4,7 @@ import { IsBoolean, IsIn, IsInt, IsString, Max, Min, isEmail } from 'class-valid
 import { IsRoleNames } from '../access/role.dto.js';
 import { ROLE_NAME } from '../common/grammars/role-name.js';
 import { AsFlag, PageQueryDto } from '../common/page-query.dto.js';
+import { ListText } from '../common/query-text.js';
 import { TakesSecretsIn } from '../common/secret-members.js';
 import { isNameOf, isStorableText } from '../common/text.js';
 import { IfGiven, IfPresent, IsId, IsOf, IsSet, Satisfies } from '../common/validators.js';
@@ -146,6 +147,17 @@ export class SetPasswordDto {
 
 /** Filters of the list of users; all that are given must hold. */
 export class UsersQueryDto extends PageQueryDto {
+  /**
+   * Users with these ids, at most 100; repeat it for several. Ids of deleted users are left out.
+   * @example ["019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55"]
+   */
+  @IfPresent()
+  @ListText()
+  @InLowerCase()
+  @IsSet(100)
+  @IsId({ each: true })
+  id?: string[];
+
   /**
    * Part of the name or the e-mail address, 1 to 100 characters; `%` and `_` stand for themselves.
    * @example "ada"

@@ -3,7 +3,7 @@ import { IsBoolean, IsIn, IsInt, IsNumber, Max, MaxLength, Min } from 'class-val
 import { BooleanText, DecimalText, ListText, WholeNumberText } from '../../common/query-text.js';
 import { looksLikeSecret } from '../../common/secret-shape.js';
 import { isTextOf } from '../../common/text.js';
-import { IfPresent, IsId, Satisfies } from '../../common/validators.js';
+import { IfPresent, IsId, IsSet, Satisfies } from '../../common/validators.js';
 import { IsScopes, IsTags } from '../api-key.dto.js';
 import type { Environment } from '../api-key.entity.js';
 import { KEY_SORTS, type KeySort } from './key-sort.js';
@@ -19,6 +19,16 @@ const NO_SECRET = 'must not be a secret: search by the key prefix, and revoke a 
 
 /** What every list of keys can be narrowed by. All that is given must hold. */
 export class ApiKeyFilterDto {
+  /**
+   * Keys with these ids, at most 100; repeat it for several. Ids of deleted keys are left out.
+   * @example ["019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e00"]
+   */
+  @IfPresent()
+  @ListText()
+  @IsSet(100)
+  @IsId({ each: true })
+  id?: string[];
+
   /**
    * Keys of this owner.
    * @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55"
@@ -127,6 +137,19 @@ export class ApiKeyFilterDto {
   @Min(0)
   @Max(100)
   budgetUsedAbove?: number;
+}
+
+/** Which keys to count by group, and which groups to tell. */
+export class ApiKeyFacetsDto extends ApiKeyFilterDto {
+  /**
+   * Only owners whose name contains this text, and only tags and scopes that contain it; 1 to 100 characters, upper and
+   * lower case the same. Absent: the largest groups.
+   * @example "billing"
+   */
+  @IfPresent()
+  @Satisfies('matching', (value) => isTextOf(value, 100) && value !== '', 'must be 1 to 100 characters')
+  @Satisfies('no-secret', isNoSecret, NO_SECRET)
+  matching?: string;
 }
 
 /** Which keys to export, and in which order. */
