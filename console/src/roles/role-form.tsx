@@ -15,8 +15,8 @@ import {
 } from '@mantine/core';
 import { type UseFormReturnType, useForm } from '@mantine/form';
 import { useQuery } from '@tanstack/react-query';
-import { Link, useBlocker, useNavigate, useParams } from '@tanstack/react-router';
-import { useRef, useState } from 'react';
+import { Link, useNavigate, useParams } from '@tanstack/react-router';
+import { useState } from 'react';
 import { covers } from '../../../src/access/permission-grammar.js';
 import type { KeyPolicy } from '../../../src/access/key-policy.js';
 import { type Problem, type Role, api, dataOf } from '../api/client';
@@ -25,7 +25,10 @@ import { useSession } from '../session/session';
 import { settings } from '../settings';
 import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
 import { Confirm } from '../ui/confirm';
+import { money } from '../ui/format';
 import { Loaded, LoadedPage, NoPermission, Page, ProblemAlert } from '../ui/states';
+import { useUnsaved } from '../ui/unsaved';
+import { RoleHolders } from './role-holders';
 
 type Number_ = number | '';
 
@@ -199,7 +202,7 @@ function RoleForm({ role }: { role: Role | null }) {
     },
   });
   const draft = form.getValues();
-  const saved = useRef(false);
+  const release = useUnsaved(form.isDirty(), 'Leave without saving?');
   const act = useAct<void, unknown>({
     run: () => {
       const body = {
@@ -211,9 +214,9 @@ function RoleForm({ role }: { role: Role | null }) {
       if (role === null) return api.POST('/api/v1/roles', { body: { ...body, name: draft.name } });
       return api.PATCH('/api/v1/roles/{name}', { params: { path: { name: role.name } }, body });
     },
-    done: role === null ? 'Role added.' : 'Saved; it holds from the next request on of everybody who has the role.',
+    done: role === null ? 'Role added.' : 'Saved. It applies from the next request of everyone who has the role.',
     onDone: () => {
-      saved.current = true;
+      release();
       void navigate({ to: '/roles' });
     },
     onRefused: (problem) => {
@@ -226,13 +229,9 @@ function RoleForm({ role }: { role: Role | null }) {
     run: () => api.DELETE('/api/v1/roles/{name}', { params: { path: { name: role!.name } } }),
     done: 'Role deleted.',
     onDone: () => {
-      saved.current = true;
+      release();
       void navigate({ to: '/roles' });
     },
-  });
-  useBlocker({
-    shouldBlockFn: () => form.isDirty() && !saved.current && !window.confirm('Leave without saving?'),
-    enableBeforeUnload: () => form.isDirty() && !saved.current,
   });
   return (
     <Page
@@ -250,7 +249,8 @@ function RoleForm({ role }: { role: Role | null }) {
     >
       {isFixed && (
         <Alert color="indigo" variant="outline" p="xs">
-          The role admin may do everything and cannot be changed, so that somebody can always mend the rest.
+          The role admin may do everything and cannot be changed, so that there is always a role that can repair the
+          others.
         </Alert>
       )}
       <form
@@ -277,7 +277,7 @@ function RoleForm({ role }: { role: Role | null }) {
               ) : null}
               <Textarea
                 label="Description"
-                description="For whoever chooses a role"
+                description="Shown where a role is chosen"
                 autosize
                 minRows={1}
                 {...form.getInputProps('description')}
@@ -318,6 +318,7 @@ function RoleForm({ role }: { role: Role | null }) {
           </Stack>
         </Fieldset>
       </form>
+      {role && <RoleHolders name={role.name} />}
       {role && (
         <Confirm
           title={`Delete the role ${role.name}?`}
@@ -328,7 +329,7 @@ function RoleForm({ role }: { role: Role | null }) {
           action="Delete"
           danger
         >
-          It is refused while anybody, or a key that is not revoked, carries it.
+          It is refused while a user, or a key that is not revoked, has the role.
         </Confirm>
       )}
     </Page>
@@ -570,7 +571,7 @@ function Amount({
   return (
     <NumberInput
       label={label}
-      description={value === '' ? none : `${centsOf(value).toLocaleString()} cents`}
+      description={value === '' ? none : money(centsOf(value))}
       min={0}
       decimalScale={2}
       thousandSeparator=","
@@ -602,7 +603,7 @@ function BudgetType({
       allowDeselect={false}
       data={[
         { value: 'monthly', label: 'per month' },
-        { value: 'total', label: 'in all' },
+        { value: 'total', label: 'in total' },
       ]}
       value={value}
       error={error}
