@@ -105,7 +105,7 @@ function Changed({ event: { changes } }: { event: AuditEvent }) {
     <Text size="xs" c="dimmed" component="div" className="breakable">
       {shown.map(({ field, before, after }) => (
         <div key={field}>
-          <span className="mono">{field}</span>: {short(before)} → {short(after)}
+          <span className="mono">{field}</span>: from {short(before)} to {short(after)}
         </div>
       ))}
       {changes.length > shown.length && shown.length === SHOWN_CHANGES && (

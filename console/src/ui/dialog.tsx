@@ -34,6 +34,12 @@ export function Dialog({ title, opened = true, onClose, children, ...look }: Dia
   );
 }
 
+/** What had the focus last, outside of dialogs: a menu may be gone by the time that its dialog is there. */
+let lastFocused: HTMLElement | null = null;
+document.addEventListener('focusin', ({ target }) => {
+  if (target instanceof Element && target.closest('[role="dialog"]') === null) lastFocused = openerOf(target);
+});
+
 /** A dialog that has just closed; one that opens in its place takes over what had opened it. */
 let closed: { opener: HTMLElement | null; timer: number } | null = null;
 
@@ -58,7 +64,7 @@ function useReturnFocus(isOpen: boolean): void {
 function openerOf(active: Element | null): HTMLElement | null {
   const menu = active?.closest('[role="menu"]');
   const opener = menu ? document.getElementById(menu.getAttribute('aria-labelledby') ?? '') : active;
-  return opener instanceof HTMLElement && opener !== document.body ? opener : null;
+  return opener instanceof HTMLElement && opener !== document.body ? opener : lastFocused;
 }
 
 function giveFocus(opener: HTMLElement | null): void {

@@ -54,12 +54,6 @@ export function shortMoney(cents: number): string {
   return Math.abs(cents) < 100_000 ? money(cents) : shortAmounts.format(cents / 100);
 }
 
-/** Amounts that belong together, all with as many digits as the finest of them needs: spent and left add up. */
-export function moneys(cents: readonly number[]): string[] {
-  const isFine = cents.some((one) => !Number.isInteger(Math.round(one * 1e4) / 1e4));
-  return cents.map((one) => (isFine ? fineAmounts : amounts).format(one / 100));
-}
-
 /** Local time. */
 export function local(instant: string | Date): string {
   return instants.format(new Date(instant));

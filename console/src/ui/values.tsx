@@ -1,7 +1,7 @@
 import { ActionIcon, Badge, Button, CopyButton, Group, Progress, Text, Tooltip } from '@mantine/core';
 import type { ReactNode } from 'react';
 import type { ApiKey } from '../api/client';
-import { fromNow, local, localWithSeconds, money, moneys, utc } from './format';
+import { fromNow, local, localWithSeconds, money, utc } from './format';
 import { Icon } from './icons';
 
 /** Local time, UTC on hover and focus; `relative` for how long ago. */
@@ -165,7 +165,11 @@ export function BudgetBar({
   remainingCents: number;
 }) {
   const share = (cents: number) => (limitCents === 0 ? 0 : Math.min(100, (100 * cents) / limitCents));
-  const amounts = moneys([spentCents, heldCents, remainingCents, limitCents]);
+  // In whole cents that add up: a fraction of a cent decides nothing here.
+  const [spent, held, limit] = [spentCents, heldCents, limitCents].map(Math.round) as [number, number, number];
+  const rest = limit - spent - held;
+  const remaining = Math.abs(rest - remainingCents) < 2 ? rest : remainingCents;
+  const amounts = [spent, held, remaining, limit].map(money);
   const color = budgetColor(limitCents === 0 ? 100 : share(spentCents));
   return (
     <div>
