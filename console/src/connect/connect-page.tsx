@@ -249,17 +249,19 @@ function Try({ created: { apiKey, secretKey } }: { created: Schemas['CreatedApiK
       <Snippet label="Verify a key" text={curl} />
       <Snippet label="nginx, in front of a service" text={nginxSnippet(settings.publicUrl, secretKey)} />
       <Snippet label="TypeScript, with the client of Latchkey" text={clientSnippet(settings.publicUrl)} />
-      <Text size="sm">
-        All routes are in the{' '}
-        <a className="text-link" href="/docs" target="_blank" rel="noopener">
-          API reference
-        </a>
-        ; other languages generate a client from{' '}
-        <a className="text-link" href="/docs-json" target="_blank" rel="noopener">
-          its OpenAPI document
-        </a>
-        .
-      </Text>
+      {settings.apiReference !== null && (
+        <Text size="sm">
+          All routes are in the{' '}
+          <a className="text-link" href={settings.apiReference} target="_blank" rel="noopener">
+            API reference
+          </a>
+          ; other languages generate a client from{' '}
+          <a className="text-link" href={`${settings.apiReference}-json`} target="_blank" rel="noopener">
+            its OpenAPI document
+          </a>
+          .
+        </Text>
+      )}
       <Paper withBorder p="sm">
         <Stack gap="xs">
           <Text fw={600} size="sm">

@@ -4,6 +4,7 @@ import { useQuery } from '@tanstack/react-query';
 import { Link, Navigate, Outlet, useRouterState } from '@tanstack/react-router';
 import { Suspense, lazy, useCallback, useEffect, useState } from 'react';
 import type { Permission } from '../../../src/access/permissions.js';
+import { settings } from '../settings';
 import { ANNOUNCER_ID } from '../ui/announce';
 import { Icon, type IconName } from '../ui/icons';
 import { Loading } from '../ui/states';
@@ -150,6 +151,7 @@ function Places() {
 
 /** Where the API is described: the document itself is beside it. */
 function Reference() {
+  if (settings.apiReference === null) return null;
   return (
     <nav aria-label="Reference">
       <NavLink
@@ -157,7 +159,7 @@ function Reference() {
         leftSection={<Icon name="docs" />}
         py={7}
         component="a"
-        href="/docs"
+        href={settings.apiReference}
         target="_blank"
         rel="noopener"
       />

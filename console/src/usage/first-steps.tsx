@@ -3,6 +3,7 @@ import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { api, dataOf } from '../api/client';
 import { useSession } from '../session/session';
+import { settings } from '../settings';
 
 /** What to do after the installation, while no key has been used yet. */
 export function FirstSteps() {
@@ -52,13 +53,15 @@ export function FirstSteps() {
             the keys that clients have already.
           </List.Item>
         )}
-        <List.Item>
-          Read the{' '}
-          <a className="text-link" href="/docs" target="_blank" rel="noopener">
-            API reference
-          </a>{' '}
-          before you write a client of your own.
-        </List.Item>
+        {settings.apiReference !== null && (
+          <List.Item>
+            Read the{' '}
+            <a className="text-link" href={settings.apiReference} target="_blank" rel="noopener">
+              API reference
+            </a>{' '}
+            before you write a client of your own.
+          </List.Item>
+        )}
       </List>
     </Paper>
   );
