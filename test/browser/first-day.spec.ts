@@ -343,7 +343,7 @@ inBrowser('the first day of an admin', () => {
       for (const act of ['Revoke', 'Deactivate', 'Renew', 'Regenerate the secret', 'Transfer to another owner']) {
         await page.getByRole('button', { name: 'Actions on Billing assistant' }).click();
         await page.getByRole('menuitem', { name: act, exact: true }).click();
-        const stake = await dialog().getByRole('group', { name: 'The key' });
+        const stake = dialog().getByRole('group', { name: 'The key' });
         await stake.getByText(/^lk_live_/).waitFor();
         await eventually(async () =>
           expect(await stake.textContent()).toMatch(

@@ -191,9 +191,9 @@ describe('GET /api-keys', () => {
       it('by their ids, of those that the caller may see', async () => {
         const of = async (token: string, ...named: string[]) =>
           ids(await app.get(`/api-keys?${named.map((id) => `id=${id}`).join('&')}`, { token })).sort();
-        expect(await of(owner.token, keys.plain!)).toEqual([keys.plain]);
-        expect(await of(owner.token, keys.plain!, keys.other!.toUpperCase())).toEqual([keys.plain, keys.other].sort());
-        expect(await of((await app.addUser()).token, keys.plain!)).toEqual([]);
+        expect(await of(owner.token, keys.plain)).toEqual([keys.plain]);
+        expect(await of(owner.token, keys.plain, keys.other.toUpperCase())).toEqual([keys.plain, keys.other].sort());
+        expect(await of((await app.addUser()).token, keys.plain)).toEqual([]);
       });
 
       it('by how much of the budget is spent, of this month where it is monthly', async () => {
