@@ -10,6 +10,8 @@ import { Problem, onProblem } from './api/client';
 import { createAppRouter } from './router';
 import { sessionQuery } from './session/session';
 import { theme, variables } from './theme';
+import { noteNavigation } from './ui/announce';
+import { hasUnsaved } from './ui/unsaved';
 
 const queries = new QueryClient({
   defaultOptions: {
@@ -23,10 +25,18 @@ const queries = new QueryClient({
   },
 });
 const router = createAppRouter(queries);
+router.subscribe('onBeforeNavigate', ({ fromLocation, pathChanged }) => {
+  if (fromLocation && pathChanged) noteNavigation();
+});
 
 onProblem(({ status, code }) => {
-  // The session has ended elsewhere (signed out, disabled, expired): everything that was read goes with it.
+  // The session has ended elsewhere (signed out, disabled, expired): everything that was read goes with it, unless
+  // something would be lost. Then the shell asks for a new sign-in over the page.
   if (status === 401 && code === 'UNAUTHENTICATED' && queries.getQueryData(sessionQuery.queryKey)) {
+    if (hasUnsaved()) {
+      queries.setQueryData(sessionQuery.queryKey, null);
+      return;
+    }
     queries.clear();
     queries.setQueryData(sessionQuery.queryKey, null);
     const here = router.state.location;

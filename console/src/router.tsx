@@ -1,12 +1,16 @@
 import type { QueryClient } from '@tanstack/react-query';
 import {
+  type ErrorComponentProps,
+  Link,
   createRootRouteWithContext,
   createRoute,
   createRouter,
   lazyRouteComponent,
   redirect,
+  useRouter,
 } from '@tanstack/react-router';
 import { readKeySearch } from './keys/key-search';
+import { LonePage } from './session/lone-page';
 import { Shell } from './session/shell';
 import { SIGN_IN_PROBLEMS, SignIn, type SignInProblem } from './session/sign-in';
 import { sessionQuery } from './session/session';
@@ -40,6 +44,7 @@ const shell = createRoute({
   getParentRoute: () => root,
   id: 'shell',
   component: Shell,
+  errorComponent: NotLoaded,
   beforeLoad: async ({ context, location }) => {
     const session = await context.queries.ensureQueryData(sessionQuery);
     if (!session)
@@ -87,7 +92,7 @@ const foundKey = createRoute({
   path: '/found-key',
   component: lazyRouteComponent(() => import('./keys/found-key-page'), 'FoundKeyPage'),
 });
-/** Open to everybody: whoever finds a key need not have an account. */
+/** Open to everyone: revoking a found key takes no account. */
 const revoke = createRoute({
   getParentRoute: () => root,
   path: '/revoke',
@@ -158,7 +163,7 @@ const audit = createRoute({
     outcome: oneOf(search['outcome'], ['success', 'refused']),
     from: text(search['from']),
     to: text(search['to']),
-    isRead: search['isRead'] === false ? false : undefined,
+    reads: search['reads'] === true ? (true as const) : undefined,
   }),
   component: lazyRouteComponent(() => import('./audit/audit-page'), 'AuditPage'),
 });
@@ -189,6 +194,9 @@ const account = createRoute({
   component: lazyRouteComponent(() => import('./people/account-page'), 'AccountPage'),
 });
 
+/** Any other address: the shell stays, so that there is a way back. */
+const unknown = createRoute({ getParentRoute: () => shell, path: '$', component: UnknownPage });
+
 const tree = root.addChildren([
   signIn,
   revoke,
@@ -212,8 +220,40 @@ const tree = root.addChildren([
     spend,
     connect,
     account,
+    unknown,
   ]),
 ]);
+
+function UnknownPage() {
+  return (
+    <Page title="Not found">
+      <Empty
+        title="There is no such page"
+        action={
+          <Link className="text-link" to="/">
+            To the first page
+          </Link>
+        }
+      >
+        The address may be misspelt, or the page belongs to another version.
+      </Empty>
+    </Page>
+  );
+}
+
+/** Where not even the session could be read: there is no shell yet to show it in. */
+function NotLoaded({ error, reset }: ErrorComponentProps) {
+  const router = useRouter();
+  const retry = () => {
+    reset();
+    void router.invalidate();
+  };
+  return (
+    <LonePage title="Not loaded" width={460}>
+      <ProblemAlert error={error} onRetry={retry} />
+    </LonePage>
+  );
+}
 
 /** The pages; everything behind the sign-in is loaded when it is first opened. */
 export function createAppRouter(queries: QueryClient) {
@@ -223,13 +263,7 @@ export function createAppRouter(queries: QueryClient) {
     context: { queries },
     defaultPreload: 'intent',
     defaultErrorComponent: ({ error, reset }) => <ProblemAlert error={error} onRetry={reset} />,
-    defaultNotFoundComponent: () => (
-      <Page title="Not found">
-        <Empty title="There is no such page">
-          The address may be misspelt, or the page belongs to another version.
-        </Empty>
-      </Page>
-    ),
+    defaultNotFoundComponent: UnknownPage,
   });
 }
 

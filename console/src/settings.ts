@@ -8,10 +8,12 @@ export interface Settings {
   keyPrefix: string;
   /** What a renewal gives where the key says nothing. */
   keyValidityDays: number;
-  /** The cap on an owner's active keys where the owner has none of his own. */
+  /** The cap on the active keys of an owner without a cap of the owner's own. */
   maxActiveKeys: number;
   /** What the identity provider is called that people may sign in with; null: with a password alone. */
   identityProvider: string | null;
+  /** Where the API is described; null: `SWAGGER_ENABLED` is off. */
+  apiReference: string | null;
 }
 
 function read(name: string): string | null {
@@ -26,4 +28,5 @@ export const settings: Settings = {
   keyValidityDays: Number(read('key-validity-days') ?? 15),
   maxActiveKeys: Number(read('max-active-keys') ?? 10),
   identityProvider: read('identity-provider'),
+  apiReference: read('api-reference'),
 };

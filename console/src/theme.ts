@@ -34,6 +34,7 @@ export const variables: CSSVariablesResolver = () => ({
     '--latchkey-before': '#fdecea',
     '--latchkey-after': '#e6f4ea',
     '--latchkey-snippet': '#f4f5f7',
+    '--latchkey-selected': '#edf2ff',
   },
   dark: {
     '--mantine-color-dimmed': '#a9b0b7',
@@ -43,5 +44,6 @@ export const variables: CSSVariablesResolver = () => ({
     '--latchkey-before': '#4a2422',
     '--latchkey-after': '#173b24',
     '--latchkey-snippet': '#1c1d1f',
+    '--latchkey-selected': '#262b45',
   },
 });

@@ -61,6 +61,7 @@ function withSettings(html: string, config: Config): string {
     meta('key-prefix', config.apiKeyPrefix),
     meta('key-validity-days', String(config.keyValidityDays)),
     meta('max-active-keys', String(config.maxActiveKeys)),
+    ...(config.swaggerEnabled ? [meta('api-reference', '/docs')] : []),
     ...(config.oidc?.client ? [meta('identity-provider', config.oidc.client.name)] : []),
   ];
   return html.replace(SETTINGS_MARK, () => tags.join('\n    '));

@@ -6,6 +6,7 @@ import type { Schema } from '../../packages/contract/src/schema.js';
 import { isStorableText } from '../../packages/contract/src/text.js';
 import { Field, clearable, optional, required } from '../common/field.js';
 import { AsFlag, PageQueryDto } from '../common/page-query.dto.js';
+import { ListText } from '../common/query-text.js';
 import { TakesSecretsIn } from '../common/secret-members.js';
 import { PASSWORD_RULE, isPassword } from './password.js';
 import type { UserKind } from './user.entity.js';
@@ -139,6 +140,15 @@ export class SetPasswordDto {
 
 /** Filters of the list of users; all that are given must hold. */
 export class UsersQueryDto extends PageQueryDto {
+  /**
+   * Users with these ids, at most 100; repeat it for several. Ids of deleted users are left out.
+   * @example ["019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55"]
+   */
+  @ListText()
+  @InLowerCase()
+  @Field(optional(setOf(100, UUID)))
+  id?: string[];
+
   /**
    * Part of the name or the e-mail address, 1 to 100 characters; `%` and `_` stand for themselves.
    * @example "ada"

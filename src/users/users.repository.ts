@@ -18,6 +18,7 @@ export interface UserWithRoles {
 
 /** What a list of users is narrowed by; all of it must hold. */
 export interface UserFilter {
+  readonly id?: readonly string[] | undefined;
   readonly search?: string | undefined;
   readonly kind?: UserKind | undefined;
   readonly role?: string | undefined;
@@ -253,6 +254,7 @@ export class UsersRepository {
 
   private matching(filter: UserFilter): SelectQueryBuilder<User> {
     const query = this.manager.createQueryBuilder(User, 'u').where('u.deletedAt IS NULL');
+    if (filter.id !== undefined) query.andWhere('u.id = ANY(:ids)', { ids: filter.id });
     if (filter.kind !== undefined) query.andWhere('u.kind = :kind', { kind: filter.kind });
     if (filter.isActive !== undefined) query.andWhere('u.isActive = :isActive', { isActive: filter.isActive });
     if (filter.role !== undefined)

@@ -187,7 +187,7 @@ inBrowser('an admin of people and their keys', () => {
     await pick('Roles', 'audit', 'auditor');
     await page.keyboard.press('Escape');
     await dialog().getByRole('button', { name: 'Set roles' }).click();
-    await said('Roles set; they hold from the next request on.');
+    await said('Roles set. They apply from the next request.');
     expect((await app.post('/auth/login', { body: { email: 'ada@example.com', password: HERS } })).status).toBe(401);
     expect((await userNamed('Ada Lovelace'))!.roles.sort()).toEqual(['auditor', 'trial-plan']);
   });
@@ -307,10 +307,10 @@ inBrowser('an admin of people and their keys', () => {
     const stranger = await ConsoleSession.open(browser!, app);
     await stranger.goto('/sign-in');
     await stranger.page.getByRole('link', { name: 'Revoke it' }).click();
-    for (const key of ['nothing of ours', secretKey]) {
-      await stranger.page.getByLabel('The whole key').fill(key);
+    for (const key of ['sk-nothing-of-ours-1', secretKey]) {
+      await stranger.page.getByLabel('The key, or the text that contains it').fill(key);
       await stranger.page.getByRole('button', { name: 'Revoke it' }).click();
-      await stranger.page.getByText('If this was a secret of a key here, it has ended').waitFor();
+      await stranger.page.getByText('If this was the secret of a key here, it has ended').waitFor();
     }
     expect(stranger.page.url()).not.toContain(secretKey);
     expect((await keyOf(apiKey.id)).status).toBe('revoked');
@@ -391,8 +391,7 @@ inBrowser('an admin of people and their keys', () => {
       .split('\n')
       .map((line) => JSON.parse(line) as { action: string });
     expect(new Set(lines.map(({ action }) => action))).toEqual(new Set(['users:delete']));
-    await page.getByRole('button', { name: 'Clear' }).click();
-    await page.getByLabel('Without reads that were allowed').check();
+    await page.getByRole('button', { name: 'Clear the filters' }).click();
     await page
       .getByRole('cell', { name: /^Import key/ })
       .first()

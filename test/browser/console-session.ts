@@ -1,6 +1,6 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import type { Browser, BrowserContext, Page } from 'playwright-core';
+import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core';
 import { ADMIN, TestApp } from '../support/app.js';
 import { freePort } from './chromium.js';
 
@@ -31,13 +31,14 @@ export class ConsoleSession {
     });
   }
 
-  static async open(browser: Browser, app: TestApp): Promise<ConsoleSession> {
+  static async open(browser: Browser, app: TestApp, options: BrowserContextOptions = {}): Promise<ConsoleSession> {
     const context = await browser.newContext({
       viewport: { width: 1280, height: HEIGHT },
       acceptDownloads: true,
       locale: 'en-GB',
       timezoneId: 'Europe/Berlin',
       reducedMotion: 'reduce',
+      ...options,
     });
     context.setDefaultTimeout(10_000);
     await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: app.config.publicUrl });
@@ -73,9 +74,7 @@ export class ConsoleSession {
     return this.page.evaluate(async () => {
       const { axe } = window as unknown as {
         axe: {
-          run(
-            options: object,
-          ): Promise<{
+          run(options: object): Promise<{
             violations: { id: string; impact: string; nodes: { html: string; failureSummary: string }[] }[];
           }>;
         };

@@ -98,7 +98,7 @@ inBrowser('an admin in the console', () => {
     await page.getByRole('switch', { name: 'Limit what this key may spend' }).check();
     await page.getByLabel('Amount in USD').fill('5');
     await page.getByRole('button', { name: 'in 90 days' }).click();
-    await page.getByLabel('Days a renewal gives').fill('30');
+    await page.getByLabel('A renewal lasts').fill('30');
     await page.getByRole('button', { name: 'Add an entry' }).click();
     await page.getByLabel('Name of entry 1').fill('tenant');
     await page.getByLabel('Value of entry 1').fill('acme');
@@ -177,15 +177,15 @@ inBrowser('an admin in the console', () => {
   }, 30_000);
 
   it('explains why a call is refused, by the check that refuses it', async () => {
-    await page.getByRole('tab', { name: 'Would this call pass?' }).click();
+    await page.getByRole('tab', { name: 'Test a call' }).click();
     await page.getByLabel('Caller’s address').fill('10.1.2.3');
     await page.getByRole('textbox', { name: 'Model' }).fill('claude');
-    await page.getByRole('button', { name: 'Would it pass?' }).click();
-    await page.getByText('It would be refused: model not allowed').waitFor();
+    await page.getByRole('button', { name: 'Test the call' }).click();
+    await page.getByText('The call would be refused: model not allowed').waitFor();
     await page.getByRole('textbox', { name: 'Model' }).fill('gpt-4o');
     await page.getByLabel('Chatbot').fill('support-bot');
-    await page.getByRole('button', { name: 'Would it pass?' }).click();
-    await page.getByText('It would pass').waitFor();
+    await page.getByRole('button', { name: 'Test the call' }).click();
+    await page.getByText('The call would be allowed').waitFor();
   });
 
   it('rotates the secret with an overlap in which both work', async () => {
@@ -271,9 +271,9 @@ inBrowser('an admin in the console', () => {
     await other.page.reload();
     await other.page.getByRole('link', { name: 'Audit' }).waitFor();
     await admin.goto(`/people/${user.id}`);
-    await page.getByRole('button', { name: 'Disable' }).click();
-    await page.getByRole('dialog').getByRole('button', { name: 'Disable' }).click();
-    await page.getByText('Disabled: cannot sign in').waitFor();
+    await page.getByRole('button', { name: 'Deactivate' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Deactivate' }).click();
+    await page.getByText('Inactive: cannot sign in').waitFor();
     await other.page.getByRole('link', { name: 'Audit' }).click();
     await other.page.getByText('Your session has ended.').waitFor();
     await other.context.close();

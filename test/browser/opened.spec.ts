@@ -33,8 +33,8 @@ inBrowser('the console, opened', () => {
       async (page) => {
         await page.getByLabel('Caller’s address').fill('10.1.2.3');
         await page.getByRole('textbox', { name: 'Model' }).fill('claude-sonnet');
-        await page.getByRole('button', { name: 'Would it pass?' }).click();
-        await page.getByText('It would be refused').waitFor();
+        await page.getByRole('button', { name: 'Test the call' }).click();
+        await page.getByText('The call would be refused').waitFor();
       },
     ],
     [

@@ -78,7 +78,7 @@ inBrowser('the console', () => {
       for (let press = 0; press < 10 && (await focused()) !== 'Deactivate'; press += 1)
         await page.keyboard.press('ArrowDown');
       await page.keyboard.press('Enter');
-      await page.getByRole('dialog').getByText('Deactivate the key?').waitFor();
+      await page.getByRole('dialog').getByText('Deactivate Support bot?').waitFor();
       // The focus is inside, and stays there.
       for (let press = 0; press < 6; press += 1) {
         await page.keyboard.press('Tab');
@@ -86,6 +86,7 @@ inBrowser('the console', () => {
       }
       await page.keyboard.press('Escape');
       await page.getByRole('dialog').waitFor({ state: 'hidden' });
+      await page.waitForFunction(() => document.activeElement?.getAttribute('aria-label') === 'Actions on Support bot');
       const { body } = await app.get('/api-keys?search=Support', { token });
       expect(body.data[0].status).toBe('active');
     });
@@ -184,10 +185,10 @@ inBrowser('the console', () => {
       await page.getByLabel('I have stored the secret in a safe place').check();
       await page.getByRole('button', { name: 'Done' }).click();
       await page.getByRole('heading', { name: 'Secretive' }).waitFor();
-      // The whole secret in the search field is not sent anywhere.
+      // Of a secret in the search field its public start alone is sent.
       await session.goto('/keys');
       await page.getByLabel('Search in name, description, alias and key prefix').fill(secret);
-      await page.getByText('That is a whole secret').waitFor();
+      await page.getByText('Only the public start of the secret').waitFor();
       await page.waitForTimeout(400);
       const kept = await page.evaluate(() =>
         [

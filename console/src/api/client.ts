@@ -34,7 +34,7 @@ export class Problem extends Error {
 
 const listeners = new Set<(problem: Problem) => void>();
 
-/** Calls `listener` for every refusal, whoever asked. Returns what ends that. */
+/** Calls `listener` for every refusal of any request. Returns what ends that. */
 export function onProblem(listener: (problem: Problem) => void): () => void {
   listeners.add(listener);
   return () => listeners.delete(listener);
@@ -61,7 +61,7 @@ for (const event of ['pointerdown', 'pointermove', 'keydown', 'wheel', 'touchsta
   window.addEventListener(event, () => (lastInputMs = performance.now()), { passive: true, capture: true });
 }
 
-/** Says so of requests that nobody has caused. */
+/** Marks requests that the page makes by itself. */
 const background: Middleware = {
   onRequest({ request }) {
     if (performance.now() - lastInputMs > UNATTENDED_MS) request.headers.set('X-Latchkey-Background', '1');

@@ -30,8 +30,8 @@ export function ActorPicker({ value, onChange }: Props) {
     return (
       <TextInput
         size="xs"
-        label="By"
-        placeholder="id of a user or key"
+        aria-label="By"
+        placeholder="By the id of a user or key"
         value={search}
         onChange={(event) => setSearch(event.currentTarget.value)}
         onBlur={() => onChange(search.trim() === '' ? null : search.trim())}
@@ -46,8 +46,8 @@ export function ActorPicker({ value, onChange }: Props) {
   return (
     <Select
       size="xs"
-      label="By"
-      placeholder="name or id"
+      aria-label="By"
+      placeholder="By anyone"
       searchable
       clearable
       data={[...found].map(([id, label]) => ({ value: id, label }))}
@@ -59,8 +59,8 @@ export function ActorPicker({ value, onChange }: Props) {
       }}
       searchValue={search}
       onSearchChange={setSearch}
-      nothingFoundMessage={term === '' ? 'Type a name, or the id of a key' : 'Nobody found'}
-      clearButtonProps={{ 'aria-label': 'Anybody' }}
+      nothingFoundMessage={term === '' ? 'Type a name, or the id of a key' : 'No user found'}
+      clearButtonProps={{ 'aria-label': 'By anyone' }}
     />
   );
 }

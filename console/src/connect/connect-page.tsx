@@ -1,17 +1,20 @@
 import { Alert, Button, Checkbox, Group, Paper, Radio, Stack, Stepper, Text, TextInput } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
-import { useEffect, useRef, useState } from 'react';
+import { useRef, useState } from 'react';
 import { Problem, type Schemas, type User, api, dataOf, newIdempotencyKey } from '../api/client';
 import { addressProblem } from '../keys/address-problem';
-import { NewUser } from '../people/people-page';
+import { LEAVE_SECRET } from '../keys/secret-dialog';
+import { NewUser } from '../people/new-user';
 import { UserPicker } from '../people/user-picker';
 import { useSession } from '../session/session';
 import { settings } from '../settings';
 import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
 import { Empty, NoPermission, Page, ProblemAlert } from '../ui/states';
+import { useUnsaved } from '../ui/unsaved';
 import { Snippet } from '../ui/values';
 import { verdictInWords } from '../ui/words';
+import { clientSnippet } from './client-snippet';
 import { nginxSnippet } from './nginx-snippet';
 
 /** The role that lets a key ask about other keys. */
@@ -24,12 +27,6 @@ export function ConnectPage() {
   const [step, setStep] = useState(0);
   const [owner, setOwner] = useState<User | null>(null);
   const [created, setCreated] = useState<Schemas['CreatedApiKeyView'] | null>(null);
-  useEffect(() => {
-    if (created === null) return;
-    const warn = (event: BeforeUnloadEvent) => event.preventDefault();
-    window.addEventListener('beforeunload', warn);
-    return () => window.removeEventListener('beforeunload', warn);
-  }, [created]);
   if (!can('platform:api-keys:create')) return <NoPermission permission="platform:api-keys:create" />;
   return (
     <Page
@@ -83,9 +80,7 @@ function Owner({ onNext }: { onNext: (user: User | null) => void }) {
     choice === 'service' && owner.data && !owner.data.roles.includes(GATEWAY) && !owner.data.roles.includes('admin');
   return (
     <Stack gap="sm" mt="md">
-      <Text size="sm">
-        A service account outlives the people who look after it, so its keys do not end when somebody leaves.
-      </Text>
+      <Text size="sm">A service account stays when people leave, and so do its keys.</Text>
       <Radio.Group value={choice} onChange={(value) => setChoice(value as typeof choice)} aria-label="Owner of the key">
         <Stack gap={6}>
           <Radio
@@ -218,11 +213,12 @@ function ServiceKey({
 function Try({ created: { apiKey, secretKey } }: { created: Schemas['CreatedApiKeyView'] }) {
   const [presented, setPresented] = useState('');
   const [stored, setStored] = useState(false);
+  useUnsaved(!stored, LEAVE_SECRET);
   // Asked about itself, the key of the service must come from where it may.
   const ip = apiKey.allowedIps[0]?.split('/')[0] ?? '203.0.113.7';
   const verify = useAct({
     run: async () => {
-      // As the service will: with its key and without the cookie of whoever looks at this page.
+      // As the service will: with its key, and without the cookie of this page.
       const response = await fetch('/api/v1/verify', {
         method: 'POST',
         credentials: 'omit',
@@ -255,6 +251,20 @@ function Try({ created: { apiKey, secretKey } }: { created: Schemas['CreatedApiK
       <Snippet label="Secret of the service" text={secretKey} />
       <Snippet label="Verify a key" text={curl} />
       <Snippet label="nginx, in front of a service" text={nginxSnippet(settings.publicUrl, secretKey)} />
+      <Snippet label="TypeScript, with the client of Latchkey" text={clientSnippet(settings.publicUrl)} />
+      {settings.apiReference !== null && (
+        <Text size="sm">
+          All routes are in the{' '}
+          <a className="text-link" href={settings.apiReference} target="_blank" rel="noopener">
+            API reference
+          </a>
+          ; other languages generate a client from{' '}
+          <a className="text-link" href={`${settings.apiReference}-json`} target="_blank" rel="noopener">
+            its OpenAPI document
+          </a>
+          .
+        </Text>
+      )}
       <Paper withBorder p="sm">
         <Stack gap="xs">
           <Text fw={600} size="sm">

@@ -1,12 +1,14 @@
-import { Alert, Button, Group, Modal, Paper, Stack, TagsInput, Text, TextInput } from '@mantine/core';
+import { Alert, Button, Group, Paper, Stack, TagsInput, Text, TextInput } from '@mantine/core';
 import { type ReactNode, useState } from 'react';
 import { type Problem, type Schemas, api, dataOf } from '../api/client';
 import { useSession } from '../session/session';
 import { settings } from '../settings';
 import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
+import { Dialog } from '../ui/dialog';
 import { count, toInstant, utc } from '../ui/format';
 import { ProblemAlert } from '../ui/states';
 import { plural } from '../ui/words';
+import { KeysAtStake, useListedKeys } from './key-at-stake';
 
 /** What the API can do to many keys. */
 export type BulkAction = Schemas['BulkApiKeysDto']['action'];
@@ -17,11 +19,11 @@ export const BULK_MAX = 500;
 const FIELDS = ['expiresAt', 'reason', 'add', 'remove'];
 
 const WORDS: Record<BulkAction, { verb: string; danger: boolean; lead: string }> = {
-  activate: { verb: 'Activate', danger: false, lead: 'They work again at once.' },
-  deactivate: { verb: 'Deactivate', danger: true, lead: 'They are refused until somebody activates them.' },
-  renew: { verb: 'Renew', danger: false, lead: 'Their validity starts anew; their secrets stay as they are.' },
+  activate: { verb: 'Activate', danger: false, lead: 'Calls with them are allowed again, unless they have expired.' },
+  deactivate: { verb: 'Deactivate', danger: true, lead: 'Calls with them are refused until they are activated again.' },
+  renew: { verb: 'Renew', danger: false, lead: 'They are valid for longer. Their secrets stay as they are.' },
   revoke: { verb: 'Revoke', danger: true, lead: 'They are refused for good. Their history stays.' },
-  tag: { verb: 'Tag', danger: false, lead: 'Tags are added to, and taken from, every one of them.' },
+  tag: { verb: 'Tag', danger: false, lead: 'Adds tags to all of them, or removes tags.' },
 };
 const ALL: readonly BulkAction[] = ['activate', 'deactivate', 'renew', 'tag', 'revoke'];
 
@@ -74,37 +76,39 @@ export function BulkActions({ ids, onClose, only = ALL, children }: BarProps) {
   );
 }
 
-/** First what would come of it, then the act: the same checks both times. */
-function BulkDialog({
-  action,
-  ids,
-  onClose,
-}: {
+/** What a bulk change needs beside the keys. */
+interface Input {
+  reason: string;
+  expiresAt: string;
+  add: string[];
+  remove: string[];
+}
+
+function bodyOf(action: BulkAction, ids: readonly string[], { reason, expiresAt, add, remove }: Input) {
+  return {
+    ids: [...ids],
+    action,
+    ...(action === 'revoke' && reason.trim() !== '' ? { reason } : {}),
+    ...(action === 'renew' && expiresAt !== '' ? { expiresAt: toInstant(expiresAt) } : {}),
+    ...(action === 'tag' ? { add, remove } : {}),
+  };
+}
+
+interface DialogProps {
   action: BulkAction;
   ids: readonly string[];
   onClose: (done: boolean) => void;
-}) {
-  const { can } = useSession();
-  const [reason, setReason] = useState('');
-  const [expiresAt, setExpiresAt] = useState('');
-  const [add, setAdd] = useState<string[]>([]);
-  const [remove, setRemove] = useState<string[]>([]);
+}
+
+/** First what would come of it, then the act: the same checks both times. */
+function BulkDialog({ action, ids, onClose }: DialogProps) {
+  const [input, setInput] = useState<Input>({ reason: '', expiresAt: '', add: [], remove: [] });
   const [preview, setPreview] = useState<Outcome | null>(null);
   const [refused, setRefused] = useState<Problem | null>(null);
+  const keys = useListedKeys(ids);
   const words = WORDS[action];
   const send = (dryRun: boolean) =>
-    dataOf(
-      api.POST('/api/v1/api-keys/bulk', {
-        body: {
-          ids: [...ids],
-          action,
-          dryRun,
-          ...(action === 'revoke' && reason.trim() !== '' ? { reason } : {}),
-          ...(action === 'renew' && expiresAt !== '' ? { expiresAt: toInstant(expiresAt) } : {}),
-          ...(action === 'tag' ? { add, remove } : {}),
-        },
-      }),
-    );
+    dataOf(api.POST('/api/v1/api-keys/bulk', { body: { ...bodyOf(action, ids, input), dryRun } }));
   const onRefused = (problem: Problem) => {
     setRefused(problem);
     return true;
@@ -116,60 +120,23 @@ function BulkDialog({
     onDone: () => onClose(true),
     onRefused,
   });
-  const hasInput = action !== 'tag' || add.length + remove.length > 0;
+  const hasInput = action !== 'tag' || input.add.length + input.remove.length > 0;
   const errors = refused ? fieldErrors(refused, FIELDS) : {};
-  const changed =
-    <T,>(set: (value: T) => void) =>
-    (value: T) => {
-      set(value);
-      setPreview(null);
-      setRefused(null);
-    };
+  const change = (next: Partial<Input>) => {
+    setInput({ ...input, ...next });
+    setPreview(null);
+    setRefused(null);
+  };
   return (
-    <Modal
-      opened
+    <Dialog
       onClose={() => onClose(false)}
       title={`${words.verb} ${count(ids.length)} ${plural(ids.length, 'key')}`}
-      centered
-      closeButtonProps={{ 'aria-label': 'Close' }}
+      size="lg"
     >
       <Stack gap="sm">
         <Text size="sm">{words.lead}</Text>
-        {action === 'revoke' && (
-          <TextInput
-            label="Reason"
-            description="For whoever reads the key or the audit trail later"
-            maxLength={500}
-            value={reason}
-            error={errors['reason']}
-            onChange={(event) => changed(setReason)(event.currentTarget.value)}
-          />
-        )}
-        {action === 'renew' && !can('platform:api-keys:update') && (
-          <Text size="sm">
-            Each for as long as its renewals last; where the key says nothing, {settings.keyValidityDays} days.
-          </Text>
-        )}
-        {action === 'renew' && can('platform:api-keys:update') && (
-          <TextInput
-            type="datetime-local"
-            label="Until"
-            description={
-              expiresAt === ''
-                ? `Empty: each for as long as its renewals last; where the key says nothing, ${settings.keyValidityDays} days`
-                : utc(new Date(expiresAt))
-            }
-            value={expiresAt}
-            error={errors['expiresAt']}
-            onChange={(event) => changed(setExpiresAt)(event.currentTarget.value)}
-          />
-        )}
-        {action === 'tag' && (
-          <>
-            <TagsInput label="Add tags" value={add} error={errors['add']} onChange={changed(setAdd)} />
-            <TagsInput label="Remove tags" value={remove} error={errors['remove']} onChange={changed(setRemove)} />
-          </>
-        )}
+        <KeysAtStake keys={keys} warns={words.danger} />
+        <Fields action={action} input={input} errors={errors} onChange={change} />
         {preview && (
           <Alert
             color={preview.counts.done === 0 ? 'yellow' : 'indigo'}
@@ -202,13 +169,60 @@ function BulkDialog({
           )}
         </Group>
       </Stack>
-    </Modal>
+    </Dialog>
+  );
+}
+
+interface FieldsProps {
+  action: BulkAction;
+  input: Input;
+  errors: Readonly<Record<string, string>>;
+  onChange: (next: Partial<Input>) => void;
+}
+
+function Fields({ action, input, errors, onChange }: FieldsProps) {
+  const { can } = useSession();
+  const usual = `each for as long as its renewals last; where the key says nothing, ${settings.keyValidityDays} days`;
+  if (action === 'revoke')
+    return (
+      <TextInput
+        label="Reason"
+        description="Shown with the key and in the audit trail"
+        maxLength={500}
+        value={input.reason}
+        error={errors['reason']}
+        onChange={(event) => onChange({ reason: event.currentTarget.value })}
+      />
+    );
+  if (action === 'renew' && !can('platform:api-keys:update')) return <Text size="sm">Valid {usual}.</Text>;
+  if (action === 'renew')
+    return (
+      <TextInput
+        type="datetime-local"
+        label="Until"
+        description={input.expiresAt === '' ? `Empty: ${usual}` : utc(new Date(input.expiresAt))}
+        value={input.expiresAt}
+        error={errors['expiresAt']}
+        onChange={(event) => onChange({ expiresAt: event.currentTarget.value })}
+      />
+    );
+  if (action !== 'tag') return null;
+  return (
+    <>
+      <TagsInput label="Add tags" value={input.add} error={errors['add']} onChange={(add) => onChange({ add })} />
+      <TagsInput
+        label="Remove tags"
+        value={input.remove}
+        error={errors['remove']}
+        onChange={(remove) => onChange({ remove })}
+      />
+    </>
   );
 }
 
 function summary({ unchanged, refused, notFound }: Outcome['counts']): string {
   const parts = [
-    [unchanged, 'so already'],
+    [unchanged, 'unchanged'],
     [refused, 'refused'],
     [notFound, 'not found'],
   ] as const;

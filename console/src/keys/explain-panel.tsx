@@ -1,19 +1,21 @@
 import { Alert, Button, NumberInput, Paper, SimpleGrid, Stack, Table, TagsInput, Text, TextInput } from '@mantine/core';
 import { type FormEvent, useState } from 'react';
 import { type ApiKey, type Problem, type Schemas, api, dataOf } from '../api/client';
+import { settings } from '../settings';
 import { fieldErrors, useAct } from '../ui/act';
 import { Icon } from '../ui/icons';
 import { ProblemAlert } from '../ui/states';
 import { checkInWords, verdictInWords } from '../ui/words';
+import { centsOf } from './key-draft';
 
 const FIELDS = ['ip', 'model', 'chatbot', 'scopes', 'cost', 'reserveCents'];
 const OUTCOMES = {
   passed: ['check', '#2f9e44', 'passed'],
   failed: ['close', '#e03131', 'failed'],
-  skipped: ['minus', '#868e96', 'not asked'],
+  skipped: ['minus', '#868e96', 'not checked'],
 } as const;
 
-/** A call tried on paper: every check in its order, and nothing consumed. */
+/** A call that is described and not made: every check in its order, and nothing consumed. */
 export function ExplainPanel({ apiKey }: { apiKey: ApiKey }) {
   const [input, setInput] = useState({
     ip: '',
@@ -21,7 +23,7 @@ export function ExplainPanel({ apiKey }: { apiKey: ApiKey }) {
     chatbot: '',
     scopes: [] as string[],
     cost: 1 as number | '',
-    reserveCents: '' as number | '',
+    reserve: '' as number | '',
   });
   const [refused, setRefused] = useState<Problem | null>(null);
   const act = useAct({
@@ -35,7 +37,7 @@ export function ExplainPanel({ apiKey }: { apiKey: ApiKey }) {
             ...(input.chatbot === '' ? {} : { chatbot: input.chatbot }),
             ...(input.scopes.length === 0 ? {} : { scopes: input.scopes }),
             cost: input.cost === '' ? 1 : input.cost,
-            ...(input.reserveCents === '' ? {} : { reserveCents: input.reserveCents }),
+            ...(input.reserve === '' ? {} : { reserveCents: centsOf(input.reserve) }),
           },
         }),
       ),
@@ -56,8 +58,8 @@ export function ExplainPanel({ apiKey }: { apiKey: ApiKey }) {
       <form onSubmit={submit} noValidate>
         <Stack gap="sm">
           <Text size="sm" c="dimmed">
-            Describe a call, and see which checks it would meet. The secret is not needed, and nothing is counted or
-            spent.
+            Describe a call to see whether it would be allowed, check by check. The secret is not needed, and nothing is
+            counted or spent.
           </Text>
           <TextInput
             label="Caller’s address"
@@ -97,19 +99,18 @@ export function ExplainPanel({ apiKey }: { apiKey: ApiKey }) {
               onChange={(value) => set({ cost: value === '' ? '' : Number(value) })}
             />
             <NumberInput
-              label="Cost to reserve"
+              label={`Cost to reserve in ${settings.currency}`}
               min={0}
-              suffix=" cents"
-              decimalScale={6}
-              value={input.reserveCents}
+              decimalScale={8}
+              value={input.reserve}
               error={errors['reserveCents']}
-              onChange={(value) => set({ reserveCents: value === '' ? '' : Number(value) })}
+              onChange={(value) => set({ reserve: value === '' ? '' : Number(value) })}
             />
           </SimpleGrid>
           {refused && Object.keys(errors).length === 0 && <ProblemAlert error={refused} />}
           <div>
             <Button type="submit" loading={act.isPending}>
-              Would it pass?
+              Test the call
             </Button>
           </div>
         </Stack>
@@ -126,7 +127,11 @@ function Verdict({ verdict }: { verdict: Schemas['ExplanationView'] }) {
         color={verdict.valid ? 'teal' : 'red'}
         variant="outline"
         p="xs"
-        title={verdict.valid ? 'It would pass' : `It would be refused: ${verdictInWords(verdict.code).toLowerCase()}`}
+        title={
+          verdict.valid
+            ? 'The call would be allowed'
+            : `The call would be refused: ${verdictInWords(verdict.code).toLowerCase()}`
+        }
       >
         {verdict.detail}
         {!verdict.valid && (

@@ -1,18 +1,21 @@
-import { Button, Group, Paper, Stack, Text } from '@mantine/core';
-import { useQuery } from '@tanstack/react-query';
+import { Button, Group, NumberInput, Paper, Select, Stack, Text } from '@mantine/core';
+import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { useState } from 'react';
 import { api, dataOf } from '../api/client';
 import { useSession } from '../session/session';
 import { count } from '../ui/format';
-import { Loaded, NoPermission, Page } from '../ui/states';
+import { Busy, Loaded, NoPermission, Page } from '../ui/states';
 import { type BulkAction, BulkActions } from './bulk';
 import type { KeySearch } from './key-search';
-import { KeyTable } from './keys-page';
+import { KeyTable } from './key-table';
 import { RaiseBudgets } from './raise-budgets';
+import { SelectMatching } from './select-matching';
 
 const DAY_MS = 86_400_000;
-const SIZE = 10;
+const SIZES = ['10', '25', '50', '100'];
+const DEFAULT_DAYS = 90;
+const MAX_DAYS = 3650;
 
 interface Check {
   title: string;
@@ -30,11 +33,11 @@ function days(offset: number): string {
   return at.toISOString().replace('.000Z', 'Z');
 }
 
-function checks(): Check[] {
+function checks(unusedDays: number): Check[] {
   return [
     {
       title: 'Near their budget',
-      lead: 'More than 80 % spent. Soon refused; raise the budget, or ask why.',
+      lead: 'More than 80 % is spent. Raise the budget, or ask why.',
       none: 'No key is near its budget.',
       search: { status: 'active', budgetUsedAbove: 80 },
       acts: ['tag', 'deactivate'],
@@ -49,47 +52,72 @@ function checks(): Check[] {
     },
     {
       title: 'Never used',
-      lead: 'Created and forgotten: a secret that lies somewhere without need.',
+      lead: 'Created, and no call came with them: a secret that is kept without need.',
       none: 'Every active key has been used.',
       search: { status: 'active', neverUsed: true, sort: 'createdAt' },
       acts: ['deactivate', 'revoke', 'tag'],
     },
     {
-      title: 'Unused for 90 days',
-      lead: 'Deactivate first; revoke when nobody complains.',
-      none: 'Every key older than 90 days has been used since.',
-      search: { status: 'active', unusedSince: days(-90), neverUsed: false, sort: 'lastUsedAt' },
+      title: `Unused for ${unusedDays} days`,
+      lead: 'Deactivate them first. Revoke them when no service misses them.',
+      none: `Every key older than ${unusedDays} days has been used since.`,
+      search: { status: 'active', unusedSince: days(-unusedDays), neverUsed: false, sort: 'lastUsedAt' },
       acts: ['deactivate', 'revoke', 'tag'],
     },
     {
       title: 'Without an expiry',
-      lead: 'They work until somebody ends them. Renew gives them an end; a tag says why one has none.',
-      none: 'Every active key ends by itself.',
+      lead: 'They work until they are revoked. Renewing gives them an expiry; a tag says why a key has none.',
+      none: 'Every active key has an expiry.',
       search: { status: 'active', hasExpiry: false },
       acts: ['renew', 'tag', 'deactivate'],
     },
   ];
 }
 
-/** Keys that somebody should look at, each list with the act that fits it. */
+/** Keys that deserve a look, each list with the acts that fit it. */
 export function HygienePage() {
   const { can } = useSession();
-  const [list] = useState(checks);
+  const [size, setSize] = useState('10');
+  const [unusedDays, setUnusedDays] = useState<number | ''>(DEFAULT_DAYS);
   if (!can('platform:api-keys:read')) return <NoPermission permission="platform:api-keys:read" />;
   return (
     <Page title="Hygiene" lead="Active keys that deserve a look.">
-      {list.map((check) => (
-        <Section key={check.title} {...check} />
+      <Group gap="sm" align="flex-end">
+        <NumberInput
+          size="xs"
+          w={150}
+          label="Unused for"
+          suffix=" days"
+          min={1}
+          max={MAX_DAYS}
+          clampBehavior="strict"
+          allowDecimal={false}
+          value={unusedDays}
+          onChange={(value) => setUnusedDays(value === '' ? '' : Number(value))}
+        />
+        <Select
+          size="xs"
+          w={120}
+          label="Keys a list"
+          allowDeselect={false}
+          data={SIZES}
+          value={size}
+          onChange={(value) => setSize(value!)}
+        />
+      </Group>
+      {checks(unusedDays === '' ? DEFAULT_DAYS : unusedDays).map((check, index) => (
+        <Section key={index} {...check} size={Number(size)} />
       ))}
     </Page>
   );
 }
 
-function Section({ title, lead, none, search, acts, raisesBudgets = false }: Check) {
+function Section({ title, lead, none, search, acts, raisesBudgets = false, size }: Check & { size: number }) {
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
-  const query = { ...search, size: SIZE };
+  const query = { ...search, size };
   const keys = useQuery({
     queryKey: ['keys', query],
+    placeholderData: keepPreviousData,
     queryFn: () => dataOf(api.GET('/api/v1/api-keys', { params: { query } })),
   });
   return (
@@ -107,7 +135,7 @@ function Section({ title, lead, none, search, acts, raisesBudgets = false }: Che
                   {data.length === 0 ? none : lead}
                 </Text>
               </div>
-              {meta.total > SIZE && (
+              {meta.total > size && (
                 <Button
                   size="compact-sm"
                   variant="subtle"
@@ -119,15 +147,29 @@ function Section({ title, lead, none, search, acts, raisesBudgets = false }: Che
             </Group>
             {data.length > 0 && (
               <>
-                <BulkActions ids={[...selected]} onClose={() => setSelected(new Set())} only={acts}>
+                <BulkActions
+                  ids={keys.isPlaceholderData ? [] : [...selected]}
+                  onClose={() => setSelected(new Set())}
+                  only={acts}
+                >
                   {raisesBudgets && (
                     <RaiseBudgets
                       keys={data.filter(({ id }) => selected.has(id))}
                       onDone={() => setSelected(new Set())}
                     />
                   )}
+                  <SelectMatching
+                    total={meta.total}
+                    isCapped={meta.totalIsCapped}
+                    shown={data}
+                    query={query}
+                    selected={selected}
+                    onSelect={setSelected}
+                  />
                 </BulkActions>
-                <KeyTable keys={data} selected={selected} onSelect={setSelected} />
+                <Busy isBusy={keys.isPlaceholderData}>
+                  <KeyTable keys={data} selected={selected} onSelect={setSelected} />
+                </Busy>
               </>
             )}
           </Stack>

@@ -1,6 +1,6 @@
 import type { KeyPolicy } from '../../../src/access/key-policy.js';
 import type { ApiKey, Schemas } from '../api/client';
-import { local, money, toInstant, toLocalInput } from '../ui/format';
+import { count, local, money, toInstant, toLocalInput } from '../ui/format';
 import { addressProblem } from './address-problem';
 
 /** A key as the form holds it. Empty text stands for null. */
@@ -146,7 +146,7 @@ export function bodyOf(draft: KeyDraft): Schemas['CreateApiKeyDto'] {
   };
 }
 
-/** Only the fields that differ: whoever may only narrow is not asked about what he did not touch. */
+/** Only the fields that differ: an owner, who may only narrow, is not asked about fields that were not touched. */
 export function changesOf(before: KeyDraft, after: KeyDraft): Schemas['UpdateApiKeyDto'] {
   const { environment: _environment, ownerId: _owner, ...old } = bodyOf(before);
   const { environment: _newEnvironment, ownerId: _newOwner, ...next } = bodyOf(after);
@@ -175,7 +175,7 @@ export function problemsOf(draft: KeyDraft): Record<string, string | null> {
   const limit = (value: number | '', max: number) =>
     value === '' || (Number.isInteger(value) && value >= 1 && value <= max)
       ? null
-      : `a whole number from 1 to ${max.toLocaleString()}`;
+      : `a whole number from 1 to ${count(max)}`;
   const badAddress = draft.allowedIps
     .map((text) => [text, addressProblem(text)] as const)
     .find(([, problem]) => problem !== null);
@@ -208,9 +208,9 @@ export function inWords(draft: KeyDraft, now = Date.now()): string {
   const models = draft.allowedModels.length === 0 ? 'any model' : listed(draft.allowedModels);
   const from = draft.allowedIps.length === 0 ? 'any address' : listed(draft.allowedIps);
   const limits = [
-    draft.rateLimitPerMinute === '' ? null : `${draft.rateLimitPerMinute.toLocaleString()} per minute`,
-    draft.rateLimitPerHour === '' ? null : `${draft.rateLimitPerHour.toLocaleString()} per hour`,
-    draft.rateLimitPerDay === '' ? null : `${draft.rateLimitPerDay.toLocaleString()} per day`,
+    draft.rateLimitPerMinute === '' ? null : `${count(draft.rateLimitPerMinute)} per minute`,
+    draft.rateLimitPerHour === '' ? null : `${count(draft.rateLimitPerHour)} per hour`,
+    draft.rateLimitPerDay === '' ? null : `${count(draft.rateLimitPerDay)} per day`,
   ].filter((one) => one !== null);
   const sentences = [
     `May call ${models}${draft.allowedChatbots.length > 0 ? ` with ${listed(draft.allowedChatbots)}` : ''} from ${from}`,
@@ -218,7 +218,7 @@ export function inWords(draft: KeyDraft, now = Date.now()): string {
     draft.hasBudget && draft.budget !== ''
       ? draft.budget === 0
         ? 'with a budget of nothing, so that every call is refused'
-        : `${money(centsOf(draft.budget))} ${draft.budgetType === 'monthly' ? 'per month' : 'in all'}`
+        : `${money(centsOf(draft.budget))} ${draft.budgetType === 'monthly' ? 'per month' : 'in total'}`
       : 'without a budget',
   ].join(', ');
   const scopes =

@@ -19,7 +19,7 @@ import {
 } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useQuery } from '@tanstack/react-query';
-import { Link, useBlocker, useNavigate, useParams, useSearch } from '@tanstack/react-router';
+import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router';
 import { type ReactNode, useRef, useState } from 'react';
 import type { KeyPolicy } from '../../../src/access/key-policy.js';
 import { type ApiKey, Problem, type Schemas, api, dataOf, newIdempotencyKey } from '../api/client';
@@ -28,9 +28,10 @@ import { useSession } from '../session/session';
 import { settings } from '../settings';
 import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
 import { type ReadVersion, SaveRefused, useReadVersion } from '../ui/changed-meanwhile';
-import { money, toLocalInput, utc } from '../ui/format';
+import { count, money, toLocalInput, utc } from '../ui/format';
 import { Icon } from '../ui/icons';
 import { LoadedPage, NoPermission, Page } from '../ui/states';
+import { useUnsaved } from '../ui/unsaved';
 import { ToKeys } from './key-actions';
 import {
   type KeyDraft,
@@ -198,13 +199,12 @@ function KeyForm({
   });
   const [refused, setRefused] = useState<Problem | null>(null);
   const draft = form.getValues();
-  // Known at once: the page that follows is asked for before anything is drawn again.
-  const saved = useRef(false);
+  const release = useUnsaved(form.isDirty() && !isDone, 'Leave without saving?');
   const act = useAct({
     run: submit,
     done: isNew ? (null as never) : 'Saved.',
     onDone: () => {
-      saved.current = true;
+      release();
       onDone?.();
     },
     onRefused: (problem) => {
@@ -216,10 +216,6 @@ function KeyForm({
       focusFirstError();
       return true;
     },
-  });
-  useBlocker({
-    shouldBlockFn: () => form.isDirty() && !isDone && !saved.current && !window.confirm('Leave without saving?'),
-    enableBeforeUnload: () => form.isDirty() && !isDone && !saved.current,
   });
   const facets = useQuery({
     queryKey: ['keys', 'facets', {}],
@@ -243,7 +239,7 @@ function KeyForm({
   ) => (
     <NumberInput
       label={label}
-      description={bound(most, (value) => `at most ${value.toLocaleString()}`) ?? 'requests; empty: no limit'}
+      description={bound(most, (value) => `at most ${count(value)}`) ?? 'requests; empty: no limit'}
       min={1}
       max={most ?? max}
       allowDecimal={false}
@@ -387,9 +383,8 @@ function KeyForm({
                   label={`Amount in ${settings.currency}`}
                   description={
                     draft.budget === ''
-                      ? (bound(policy?.maxBudgetLimitCents, (cents) => `at most ${money(cents)}`) ??
-                        '5.00 is 500 cents')
-                      : `${centsOf(draft.budget).toLocaleString(undefined, { maximumFractionDigits: 6 })} cents${policy?.maxBudgetLimitCents === undefined ? '' : `; your policy: at most ${money(policy.maxBudgetLimitCents)}`}`
+                      ? (bound(policy?.maxBudgetLimitCents, (cents) => `at most ${money(cents)}`) ?? 'Such as 5.00')
+                      : `${money(centsOf(draft.budget))}${policy?.maxBudgetLimitCents === undefined ? '' : `; your policy: at most ${money(policy.maxBudgetLimitCents)}`}`
                   }
                   min={0}
                   decimalScale={8}
@@ -411,7 +406,7 @@ function KeyForm({
                     w="fit-content"
                     data={[
                       { value: 'monthly', label: 'per month' },
-                      { value: 'total', label: 'in all' },
+                      { value: 'total', label: 'in total' },
                     ]}
                     value={draft.budgetType}
                     onChange={(value) => form.setFieldValue('budgetType', value as KeyDraft['budgetType'])}
@@ -453,7 +448,7 @@ function KeyForm({
               </Group>
             </div>
             <NumberInput
-              label="Days a renewal gives"
+              label="A renewal lasts"
               description={
                 bound(policy?.maxValidityDays, (days) => `at most ${days} days`) ??
                 `Empty: ${settings.keyValidityDays} days, as set for this installation`
@@ -520,12 +515,10 @@ function KeyForm({
               setRefused(null);
               act.go(form.getValues());
             }}
-            onDrop={() => {
-              saved.current = true;
-            }}
+            onDrop={release}
           />
         )}
-        <Paper withBorder p="sm" style={{ position: 'sticky', bottom: 8, zIndex: 5 }}>
+        <Paper withBorder p="sm" className="form-bar">
           <Group justify="space-between" gap="sm">
             <Text size="sm" className="grow" miw={240} data-testid="summary">
               {inWords(draft)}
@@ -543,7 +536,7 @@ function KeyForm({
   );
 }
 
-/** Takes whoever sent the form to what he has to mend, once it is marked. */
+/** The focus goes to the first field with an error, once it is marked. */
 function focusFirstError(): void {
   requestAnimationFrame(() => document.querySelector<HTMLElement>('form [aria-invalid="true"]')?.focus());
 }
@@ -565,11 +558,11 @@ export function policyInWords(policy: KeyPolicy): string {
   const said = [
     policy.scopes && `scopes among ${policy.scopes.join(', ') || 'none'}`,
     policy.models && `models inside ${policy.models.join(', ')}`,
-    policy.maxRateLimitPerMinute && `at most ${policy.maxRateLimitPerMinute.toLocaleString()} per minute`,
-    policy.maxRateLimitPerHour && `at most ${policy.maxRateLimitPerHour.toLocaleString()} per hour`,
-    policy.maxRateLimitPerDay && `at most ${policy.maxRateLimitPerDay.toLocaleString()} per day`,
+    policy.maxRateLimitPerMinute && `at most ${count(policy.maxRateLimitPerMinute)} per minute`,
+    policy.maxRateLimitPerHour && `at most ${count(policy.maxRateLimitPerHour)} per hour`,
+    policy.maxRateLimitPerDay && `at most ${count(policy.maxRateLimitPerDay)} per day`,
     policy.maxBudgetLimitCents !== undefined &&
-      `at most ${money(policy.maxBudgetLimitCents)} ${policy.budgetType === 'total' ? 'in all' : 'per month'}`,
+      `at most ${money(policy.maxBudgetLimitCents)} ${policy.budgetType === 'total' ? 'in total' : 'per month'}`,
     policy.maxValidityDays && `valid for at most ${policy.maxValidityDays} days`,
     policy.reservedTagPrefixes?.length &&
       `no tags of your own that begin with ${policy.reservedTagPrefixes.join(', ')}`,
@@ -583,11 +576,11 @@ function defaultsInWords({ defaults = {} }: KeyPolicy): string {
   return [
     defaults.scopes && `scopes ${defaults.scopes.join(', ') || 'none'}`,
     defaults.allowedModels && `models ${defaults.allowedModels.join(', ') || 'any'}`,
-    defaults.rateLimitPerMinute && `${defaults.rateLimitPerMinute.toLocaleString()} per minute`,
-    defaults.rateLimitPerHour && `${defaults.rateLimitPerHour.toLocaleString()} per hour`,
-    defaults.rateLimitPerDay && `${defaults.rateLimitPerDay.toLocaleString()} per day`,
+    defaults.rateLimitPerMinute && `${count(defaults.rateLimitPerMinute)} per minute`,
+    defaults.rateLimitPerHour && `${count(defaults.rateLimitPerHour)} per hour`,
+    defaults.rateLimitPerDay && `${count(defaults.rateLimitPerDay)} per day`,
     defaults.budgetLimitCents !== undefined &&
-      `${money(defaults.budgetLimitCents)} ${defaults.budgetType === 'monthly' ? 'per month' : 'in all'}`,
+      `${money(defaults.budgetLimitCents)} ${defaults.budgetType === 'monthly' ? 'per month' : 'in total'}`,
     defaults.validityDays && `${defaults.validityDays} days`,
   ]
     .filter(Boolean)

@@ -21,6 +21,10 @@ export type KeySearch = Pick<
   | 'budgetUsedAbove'
 >;
 
+/** What a list can be sorted by; `-` in front: from the highest down. */
+const SORTS = ['name', 'createdAt', 'lastUsedAt', 'expiresAt'].flatMap((field) => [field, `-${field}`]);
+/** As far as the API pages. */
+const LAST_ROW = 10_000;
 const STATUSES = ['active', 'inactive', 'expired', 'revoked'] as const;
 const text = (value: unknown) => (typeof value === 'string' && value !== '' ? value : undefined);
 const list = (value: unknown) =>
@@ -29,15 +33,17 @@ const list = (value: unknown) =>
     : typeof value === 'string'
       ? [value]
       : undefined;
-const whole = (value: unknown) => (Number.isInteger(value) && Number(value) >= 1 ? Number(value) : undefined);
+const whole = (value: unknown, max: number) =>
+  Number.isInteger(value) && Number(value) >= 1 && Number(value) <= max ? Number(value) : undefined;
 const flag = (value: unknown) => (typeof value === 'boolean' ? value : undefined);
 
-/** Reads what somebody typed or a link says; what is no filter is left out. */
+/** Reads the search part of an address; what is no filter, or none that the API takes, is left out. */
 export function readKeySearch(search: Record<string, unknown>): KeySearch {
+  const size = whole(search['size'], 100);
   return {
-    page: whole(search['page']),
-    size: whole(search['size']),
-    sort: text(search['sort']) as KeySearch['sort'],
+    page: whole(search['page'], LAST_ROW / (size ?? 25)),
+    size,
+    sort: SORTS.find((sort) => sort === search['sort']) as KeySearch['sort'],
     ownerId: text(search['ownerId']),
     status: STATUSES.find((status) => status === search['status']),
     environment: (['live', 'test'] as const).find((one) => one === search['environment']),

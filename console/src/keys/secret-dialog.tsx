@@ -1,12 +1,17 @@
-import { Alert, Button, Checkbox, Code, Group, Modal, Stack, Text } from '@mantine/core';
-import { useEffect, useState } from 'react';
+import { Alert, Button, Checkbox, Code, Group, Stack, Text } from '@mantine/core';
+import { useState } from 'react';
 import { type ApiKey } from '../api/client';
 import { settings } from '../settings';
+import { Dialog } from '../ui/dialog';
+import { useUnsaved } from '../ui/unsaved';
 import { Copy, Snippet } from '../ui/values';
 
+/** Asked before a page is left that shows a secret. */
+export const LEAVE_SECRET = 'The secret is shown this once. Leave without it?';
+
 /**
- * The one time a secret is seen. It lives in the memory of this dialog alone; leaving the page asks first, and closing
- * it takes the word of the reader that he has it.
+ * The one time a secret is seen. It is in the memory of this dialog alone: every way out asks first, and a session that
+ * ends meanwhile does not close it.
  */
 export function SecretDialog({
   secret,
@@ -22,11 +27,7 @@ export function SecretDialog({
   onClose: () => void;
 }) {
   const [stored, setStored] = useState(false);
-  useEffect(() => {
-    const warn = (event: BeforeUnloadEvent) => event.preventDefault();
-    window.addEventListener('beforeunload', warn);
-    return () => window.removeEventListener('beforeunload', warn);
-  }, []);
+  const release = useUnsaved(true, LEAVE_SECRET);
   const curl = [`curl -s ${settings.publicUrl}/api/v1/auth/me \\`, `  -H 'x-api-key: ${secret}'`].join('\n');
   const verify = [
     `curl -s ${settings.publicUrl}/api/v1/verify \\`,
@@ -34,19 +35,10 @@ export function SecretDialog({
     `  -d '{"key":"${secret}"}'`,
   ].join('\n');
   return (
-    <Modal
-      opened
-      onClose={() => undefined}
-      title={title}
-      size="lg"
-      centered
-      withCloseButton={false}
-      closeOnClickOutside={false}
-      closeOnEscape={false}
-    >
+    <Dialog title={title} size="lg">
       <Stack gap="sm">
         <Alert color="yellow" variant="outline" p="xs">
-          This is the only time the secret is shown. Latchkey stores no more than a hash of it, and nobody can show it
+          This is the only time the secret is shown. Latchkey stores no more than a hash of it, so it cannot be shown
           again.
         </Alert>
         {note && <Text size="sm">{note}</Text>}
@@ -69,11 +61,17 @@ export function SecretDialog({
           onChange={(event) => setStored(event.currentTarget.checked)}
         />
         <Group justify="flex-end">
-          <Button onClick={onClose} disabled={!stored}>
+          <Button
+            disabled={!stored}
+            onClick={() => {
+              release();
+              onClose();
+            }}
+          >
             Done
           </Button>
         </Group>
       </Stack>
-    </Modal>
+    </Dialog>
   );
 }

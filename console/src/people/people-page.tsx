@@ -1,35 +1,19 @@
-import {
-  Button,
-  Checkbox,
-  Group,
-  Modal,
-  NumberInput,
-  PasswordInput,
-  Select,
-  Stack,
-  Table,
-  Text,
-  TextInput,
-} from '@mantine/core';
-import { useForm } from '@mantine/form';
+import { Button, Checkbox, Select, Stack, Table, Text, TextInput } from '@mantine/core';
 import { useDebouncedCallback } from '@mantine/hooks';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
 import { useState } from 'react';
-import { type Problem, type User, api, dataOf } from '../api/client';
-import { Pages } from '../keys/keys-page';
-import { RolesField } from '../roles/roles-field';
+import { type User, api, dataOf } from '../api/client';
 import { useSession } from '../session/session';
-import { settings } from '../settings';
-import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
 import { Icon } from '../ui/icons';
-import { Empty, Loaded, NoPermission, Page, ProblemAlert } from '../ui/states';
+import { Pages } from '../ui/pages';
+import { Busy, Empty, Loaded, NoPermission, Page } from '../ui/states';
 import { ActiveMark, Instant, Marks } from '../ui/values';
 import { addressOf } from './address';
-import { UsersPicker } from './user-picker';
+import { GiveRole } from './give-role';
+import { NewUser } from './new-user';
 
 const SIZE = 25;
-const FIELDS = ['name', 'email', 'password', 'roles', 'managerIds', 'maxActiveKeys'];
 
 /** People, or service accounts. */
 export function PeoplePage() {
@@ -37,6 +21,7 @@ export function PeoplePage() {
   const search = useSearch({ from: '/shell/people' });
   const navigate = useNavigate();
   const [isAdding, setAdding] = useState(false);
+  const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
   const kind = search.kind ?? 'person';
   const query = {
     kind,
@@ -53,7 +38,7 @@ export function PeoplePage() {
     queryFn: () => dataOf(api.GET('/api/v1/users', { params: { query } })),
   });
   const change = (next: Partial<typeof search>) =>
-    void navigate({ to: '/people', search: { ...search, page: undefined, ...next }, replace: true });
+    void navigate({ to: '/people', search: { ...search, page: undefined, ...next }, replace: 'search' in next });
   const find = useDebouncedCallback(
     (text: string) => change({ search: text.trim() === '' ? undefined : text.trim() }),
     300,
@@ -67,7 +52,7 @@ export function PeoplePage() {
       lead={
         isService
           ? 'They own keys and never sign in; their managers act for them.'
-          : 'Whoever signs in, with the roles that say what he may do.'
+          : 'They sign in, and their roles say what they may do.'
       }
       actions={
         can('platform:users:create') && (
@@ -95,7 +80,7 @@ export function PeoplePage() {
           clearable
           data={[
             { value: 'true', label: 'active' },
-            { value: 'false', label: 'disabled' },
+            { value: 'false', label: 'inactive' },
           ]}
           value={search.isActive ?? null}
           onChange={(value) => change({ isActive: (value ?? undefined) as 'true' | undefined })}
@@ -106,15 +91,26 @@ export function PeoplePage() {
       <Loaded query={users} rows={6}>
         {({ data, meta }) =>
           data.length === 0 ? (
-            <Empty title={isFiltered ? 'Nobody matches' : isService ? 'No service accounts yet' : 'Nobody yet'}>
+            <Empty title={isFiltered ? 'No user matches' : isService ? 'No service accounts yet' : 'No people yet'}>
               {isService && !isFiltered
                 ? 'A service account owns the keys of a gateway or a job, so that they outlive the person who made them.'
                 : 'Clear the filters to see all.'}
             </Empty>
           ) : (
             <Stack gap="xs">
-              <UserTable users={data} isService={isService} />
-              <Pages meta={meta} size={SIZE} onPage={(page) => change({ page })} />
+              <GiveRole
+                users={users.isPlaceholderData ? [] : data.filter(({ id }) => selected.has(id))}
+                onDone={() => setSelected(new Set())}
+              />
+              <Busy isBusy={users.isPlaceholderData}>
+                <UserTable
+                  users={data}
+                  isService={isService}
+                  selected={selected}
+                  onSelect={can('platform:users:update') ? setSelected : undefined}
+                />
+                <Pages meta={meta} size={SIZE} onPage={(page) => change({ page })} />
+              </Busy>
             </Stack>
           )
         }
@@ -148,7 +144,17 @@ function RoleFilter({ value, onChange }: { value: string | undefined; onChange: 
   );
 }
 
-function UserTable({ users, isService }: { users: readonly User[]; isService: boolean }) {
+interface UserTableProps {
+  users: readonly User[];
+  isService: boolean;
+  selected: ReadonlySet<string>;
+  /** Absent: rows cannot be chosen. */
+  onSelect?: (ids: ReadonlySet<string>) => void;
+}
+
+function UserTable({ users, isService, selected, onSelect }: UserTableProps) {
+  const toggle = (id: string, on: boolean) =>
+    onSelect?.(new Set(on ? [...selected, id] : [...selected].filter((one) => one !== id)));
   return (
     <div
       className="bordered scroll-x"
@@ -159,6 +165,7 @@ function UserTable({ users, isService }: { users: readonly User[]; isService: bo
       <Table>
         <Table.Thead>
           <Table.Tr>
+            {onSelect && <Table.Th w={36} aria-label="Select" />}
             <Table.Th>Name</Table.Th>
             <Table.Th visibleFrom="sm">State</Table.Th>
             <Table.Th>Roles</Table.Th>
@@ -172,7 +179,17 @@ function UserTable({ users, isService }: { users: readonly User[]; isService: bo
         </Table.Thead>
         <Table.Tbody>
           {users.map((user) => (
-            <Table.Tr key={user.id}>
+            <Table.Tr key={user.id} className={selected.has(user.id) ? 'selected' : undefined}>
+              {onSelect && (
+                <Table.Td>
+                  <Checkbox
+                    size="xs"
+                    aria-label={`Select ${user.name}`}
+                    checked={selected.has(user.id)}
+                    onChange={(event) => toggle(user.id, event.currentTarget.checked)}
+                  />
+                </Table.Td>
+              )}
               <Table.Td maw={300}>
                 <Link
                   className="plain-link breakable"
@@ -189,7 +206,7 @@ function UserTable({ users, isService }: { users: readonly User[]; isService: bo
                 )}
                 {!user.isActive && (
                   <Text size="xs" hiddenFrom="sm">
-                    disabled
+                    inactive
                   </Text>
                 )}
               </Table.Td>
@@ -214,135 +231,5 @@ function UserTable({ users, isService }: { users: readonly User[]; isService: bo
         </Table.Tbody>
       </Table>
     </div>
-  );
-}
-
-/** A person or service account to be; also used on the way to a connected service. */
-export function NewUser({
-  kind,
-  onClose,
-  onCreated,
-}: {
-  kind: User['kind'];
-  onClose: () => void;
-  onCreated?: (user: User) => void;
-}) {
-  const { user: me } = useSession();
-  const navigate = useNavigate();
-  const [refused, setRefused] = useState<Problem | null>(null);
-  const isService = kind === 'service';
-  const form = useForm({
-    initialValues: {
-      name: '',
-      email: '',
-      password: '',
-      roles: [] as string[],
-      managerIds: isService ? [me.id] : [],
-      maxActiveKeys: '' as number | '',
-      isActive: true,
-    },
-    validate: {
-      name: (name) => (name.trim() === '' ? 'a name is needed' : null),
-      email: (email) => (!isService && !email.includes('@') ? 'an e-mail address is needed' : null),
-      password: (password) => (password !== '' && password.length < 12 ? 'at least 12 characters' : null),
-    },
-  });
-  const act = useAct({
-    run: () => {
-      const { name, email, password, roles, managerIds, maxActiveKeys, isActive } = form.getValues();
-      return dataOf(
-        api.POST('/api/v1/users', {
-          body: {
-            name,
-            kind,
-            roles,
-            isActive,
-            ...(email === '' ? {} : { email }),
-            ...(password === '' || isService ? {} : { password }),
-            ...(isService ? { managerIds } : {}),
-            ...(maxActiveKeys === '' ? {} : { maxActiveKeys }),
-          },
-        }),
-      );
-    },
-    done: (user) => `${user.name} has been added.`,
-    onDone: (user) => {
-      onClose();
-      if (onCreated) onCreated(user);
-      else void navigate({ to: '/people/$userId', params: { userId: user.id } });
-    },
-    onRefused: (problem) => {
-      form.setErrors(fieldErrors(problem, FIELDS));
-      setRefused(problem);
-      return true;
-    },
-  });
-  return (
-    <Modal
-      opened
-      onClose={onClose}
-      title={isService ? 'New service account' : 'New person'}
-      size="lg"
-      closeButtonProps={{ 'aria-label': 'Close' }}
-    >
-      <form
-        noValidate
-        onSubmit={form.onSubmit(() => {
-          setRefused(null);
-          act.go();
-        })}
-      >
-        <Stack gap="sm">
-          <TextInput label="Name" required maxLength={100} data-autofocus {...form.getInputProps('name')} />
-          {!isService && (
-            <TextInput label="E-mail" type="email" required autoComplete="off" {...form.getInputProps('email')} />
-          )}
-          {!isService && (
-            <PasswordInput
-              label="First password"
-              description="12 characters or more, to be changed at the first sign-in; empty: no sign-in until one is set"
-              autoComplete="new-password"
-              {...form.getInputProps('password')}
-              visibilityToggleButtonProps={{ 'aria-label': 'Show or hide the password' }}
-            />
-          )}
-          <RolesField
-            value={form.getValues().roles}
-            onChange={(roles) => form.setFieldValue('roles', roles)}
-            error={form.errors['roles']}
-          />
-          {isService && (
-            <UsersPicker
-              label="Managers"
-              description="People who may act as owner of its keys"
-              kind="person"
-              value={form.getValues().managerIds}
-              onChange={(ids) => form.setFieldValue('managerIds', ids)}
-              error={form.errors['managerIds']}
-            />
-          )}
-          <NumberInput
-            label="Cap on active keys"
-            description={`Empty: ${settings.maxActiveKeys}, as set for this installation`}
-            min={0}
-            max={1_000_000}
-            allowDecimal={false}
-            {...form.getInputProps('maxActiveKeys')}
-          />
-          <Checkbox label="Active" {...form.getInputProps('isActive', { type: 'checkbox' })} />
-          {refused && !isSaidByFields(refused, form.errors as Record<string, string>, FIELDS) && (
-            <ProblemAlert error={refused} />
-          )}
-          <Group justify="flex-end">
-            <Button variant="default" onClick={onClose}>
-              Cancel
-            </Button>
-            <Button type="submit" loading={act.isPending}>
-              Add
-            </Button>
-          </Group>
-        </Stack>
-      </form>
-    </Modal>
   );
 }

@@ -1,27 +1,17 @@
-import { Alert, Button, Checkbox, Group, Modal, Stack } from '@mantine/core';
-import { useEffect, useState } from 'react';
+import { Alert, Button, Checkbox, Group, Stack } from '@mantine/core';
+import { useState } from 'react';
 import { settings } from '../settings';
+import { Dialog } from '../ui/dialog';
 import { Icon } from '../ui/icons';
+import { useUnsaved } from '../ui/unsaved';
 import { Snippet } from '../ui/values';
 
 /** The one time recovery codes are seen; closing it asks whether they are kept. */
 export function RecoveryCodes({ codes, onClose }: { codes: readonly string[]; onClose: () => void }) {
   const [stored, setStored] = useState(false);
-  useEffect(() => {
-    const warn = (event: BeforeUnloadEvent) => event.preventDefault();
-    window.addEventListener('beforeunload', warn);
-    return () => window.removeEventListener('beforeunload', warn);
-  }, []);
+  const release = useUnsaved(true, 'The recovery codes are shown this once. Leave without them?');
   return (
-    <Modal
-      opened
-      onClose={() => undefined}
-      title="Your recovery codes"
-      centered
-      withCloseButton={false}
-      closeOnClickOutside={false}
-      closeOnEscape={false}
-    >
+    <Dialog title="Your recovery codes">
       <Stack gap="sm">
         <Alert color="yellow" variant="outline" p="xs">
           This is the only time they are shown. Each opens one sign-in without your phone. Keep them apart from your
@@ -44,12 +34,18 @@ export function RecoveryCodes({ codes, onClose }: { codes: readonly string[]; on
           onChange={(event) => setStored(event.currentTarget.checked)}
         />
         <Group justify="flex-end">
-          <Button onClick={onClose} disabled={!stored}>
+          <Button
+            disabled={!stored}
+            onClick={() => {
+              release();
+              onClose();
+            }}
+          >
             Done
           </Button>
         </Group>
       </Stack>
-    </Modal>
+    </Dialog>
   );
 }
 

@@ -69,7 +69,7 @@ export function UserPicker({
       onChange={onChange}
       searchValue={search}
       onSearchChange={setSearch}
-      nothingFoundMessage={candidates.isPending ? 'Searching' : 'Nobody found'}
+      nothingFoundMessage={candidates.isPending ? 'Searching' : 'No user found'}
       clearButtonProps={{ 'aria-label': 'Clear' }}
     />
   );
@@ -97,7 +97,7 @@ export function UsersPicker({
       onChange={onChange}
       searchValue={search}
       onSearchChange={setSearch}
-      nothingFoundMessage="Nobody found"
+      nothingFoundMessage="No user found"
     />
   );
 }

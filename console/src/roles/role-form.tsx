@@ -15,8 +15,8 @@ import {
 } from '@mantine/core';
 import { type UseFormReturnType, useForm } from '@mantine/form';
 import { useQuery } from '@tanstack/react-query';
-import { Link, useBlocker, useNavigate, useParams } from '@tanstack/react-router';
-import { useRef, useState } from 'react';
+import { Link, useNavigate, useParams } from '@tanstack/react-router';
+import { useState } from 'react';
 import { covers } from '../../../src/access/permission-grammar.js';
 import type { KeyPolicy } from '../../../src/access/key-policy.js';
 import { type Problem, type Role, api, dataOf } from '../api/client';
@@ -26,7 +26,10 @@ import { settings } from '../settings';
 import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
 import { SaveRefused, useReadVersion } from '../ui/changed-meanwhile';
 import { Confirm } from '../ui/confirm';
+import { money } from '../ui/format';
 import { Loaded, LoadedPage, NoPermission, Page } from '../ui/states';
+import { useUnsaved } from '../ui/unsaved';
+import { RoleHolders } from './role-holders';
 
 type Number_ = number | '';
 
@@ -218,7 +221,7 @@ function RoleForm({ role }: { role: Role | null }) {
     },
   });
   const draft = form.getValues();
-  const saved = useRef(false);
+  const release = useUnsaved(form.isDirty(), 'Leave without saving?');
   const version = useReadVersion(role?.version);
   const act = useAct<void, unknown>({
     run: () => {
@@ -229,9 +232,9 @@ function RoleForm({ role }: { role: Role | null }) {
         body: changedIn(body, bodyOf(initial)),
       });
     },
-    done: role === null ? 'Role added.' : 'Saved; it holds from the next request on of everybody who has the role.',
+    done: role === null ? 'Role added.' : 'Saved. It applies from the next request of everyone who has the role.',
     onDone: () => {
-      saved.current = true;
+      release();
       void navigate({ to: '/roles' });
     },
     onRefused: (problem) => {
@@ -244,13 +247,9 @@ function RoleForm({ role }: { role: Role | null }) {
     run: () => api.DELETE('/api/v1/roles/{name}', { params: { path: { name: role!.name } } }),
     done: 'Role deleted.',
     onDone: () => {
-      saved.current = true;
+      release();
       void navigate({ to: '/roles' });
     },
-  });
-  useBlocker({
-    shouldBlockFn: () => form.isDirty() && !saved.current && !window.confirm('Leave without saving?'),
-    enableBeforeUnload: () => form.isDirty() && !saved.current,
   });
   return (
     <Page
@@ -268,7 +267,8 @@ function RoleForm({ role }: { role: Role | null }) {
     >
       {isFixed && (
         <Alert color="indigo" variant="outline" p="xs">
-          The role admin may do everything and cannot be changed, so that somebody can always mend the rest.
+          The role admin may do everything and cannot be changed, so that there is always a role that can repair the
+          others.
         </Alert>
       )}
       <form
@@ -295,7 +295,7 @@ function RoleForm({ role }: { role: Role | null }) {
               ) : null}
               <Textarea
                 label="Description"
-                description="For whoever chooses a role"
+                description="Shown where a role is chosen"
                 autosize
                 minRows={1}
                 {...form.getInputProps('description')}
@@ -330,9 +330,7 @@ function RoleForm({ role }: { role: Role | null }) {
                   setRefused(null);
                   act.go();
                 }}
-                onDrop={() => {
-                  saved.current = true;
-                }}
+                onDrop={release}
               />
             )}
             {mayEdit && (
@@ -348,6 +346,7 @@ function RoleForm({ role }: { role: Role | null }) {
           </Stack>
         </Fieldset>
       </form>
+      {role && <RoleHolders name={role.name} />}
       {role && (
         <Confirm
           title={`Delete the role ${role.name}?`}
@@ -358,7 +357,7 @@ function RoleForm({ role }: { role: Role | null }) {
           action="Delete"
           danger
         >
-          It is refused while anybody, or a key that is not revoked, carries it.
+          It is refused while a user, or a key that is not revoked, has the role.
         </Confirm>
       )}
     </Page>
@@ -600,7 +599,7 @@ function Amount({
   return (
     <NumberInput
       label={label}
-      description={value === '' ? none : `${centsOf(value).toLocaleString()} cents`}
+      description={value === '' ? none : money(centsOf(value))}
       min={0}
       decimalScale={2}
       thousandSeparator=","
@@ -632,7 +631,7 @@ function BudgetType({
       allowDeselect={false}
       data={[
         { value: 'monthly', label: 'per month' },
-        { value: 'total', label: 'in all' },
+        { value: 'total', label: 'in total' },
       ]}
       value={value}
       error={error}

@@ -89,7 +89,7 @@ function RoleTable({ roles }: { roles: readonly Role[] }) {
                 )}
               </Table.Td>
               <Table.Td visibleFrom="sm">
-                <ActiveMark isActive={role.isActive} off="inactive" />
+                <ActiveMark isActive={role.isActive} />
               </Table.Td>
               <Table.Td>
                 <Marks values={role.permissions} none="nothing" limit={6} />

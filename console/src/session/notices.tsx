@@ -37,7 +37,7 @@ export function Notices() {
           I have read this
         </Button>
         <Text size="xs" c="dimmed">
-          Was that not you, or nobody you know of? Change your password, and tell an administrator.
+          Do you not recognise this? Change your password, and tell an administrator.
         </Text>
       </Group>
     </Alert>

@@ -33,7 +33,7 @@ export const sessionQuery = queryOptions({
  */
 export const SignedInAs = createContext<Me | null>(null);
 
-/** The signed-in user and what he may do. Only below the shell, which is not shown to strangers. */
+/** The signed-in user and what the user may do. Only below the shell, which is shown after a sign-in. */
 export function useSession() {
   const data = useContext(SignedInAs);
   if (!data) throw new Error('useSession needs a signed-in user');

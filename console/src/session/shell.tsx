@@ -1,24 +1,19 @@
-import {
-  ActionIcon,
-  AppShell,
-  Burger,
-  Group,
-  NavLink,
-  Text,
-  Tooltip,
-  useComputedColorScheme,
-  useMantineColorScheme,
-} from '@mantine/core';
+import { AppShell, Burger, Group, NavLink, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { useQuery } from '@tanstack/react-query';
 import { Link, Navigate, Outlet, useRouterState } from '@tanstack/react-router';
 import { Suspense, lazy, useCallback, useEffect, useState } from 'react';
 import type { Permission } from '../../../src/access/permissions.js';
-import { Loading } from '../ui/states';
+import { settings } from '../settings';
+import { ANNOUNCER_ID } from '../ui/announce';
 import { Icon, type IconName } from '../ui/icons';
+import { Loading } from '../ui/states';
+import { hasUnsaved } from '../ui/unsaved';
 import { ChoosePassword } from './choose-password';
 import { Notices } from './notices';
-import { SignedInAs, sessionQuery, useSession, useSignOut } from './session';
+import { SignedInAs, sessionQuery, useSession } from './session';
+import { SignInAgain } from './sign-in-again';
+import { UserBar } from './user-bar';
 
 const Enrol = lazy(() => import('./enrol'));
 
@@ -27,7 +22,7 @@ interface Place {
   icon: IconName;
   to: string;
   search?: Record<string, string>;
-  /** One of these opens it; none: everybody. */
+  /** One of these opens it; absent: no permission is needed. */
   needs?: readonly Permission[];
 }
 
@@ -54,17 +49,22 @@ const PLACES: readonly Place[] = [
 /** Frame of every page behind the sign-in. */
 export function Shell() {
   const { data } = useQuery(sessionQuery);
+  // What the page shows belongs to this session, also after it has ended.
+  const [last, setLast] = useState(data);
+  if (data && data !== last) setLast(data);
   // Beyond the confirmation, for the recovery codes: they are shown this once.
   const [isEnrolling, setEnrolling] = useState(false);
   const begin = useCallback(() => setEnrolling(true), []);
-  if (!data) return <Navigate to="/sign-in" search={{ redirect: undefined, ended: undefined }} />;
-  if (data.mustChangePassword)
+  const hasEnded = !data && hasUnsaved();
+  const shown = data ?? (hasEnded ? last : null);
+  if (!shown) return <Navigate to="/sign-in" search={{ redirect: undefined, ended: undefined }} />;
+  if (shown.mustChangePassword)
     return (
-      <SignedInAs value={data}>
+      <SignedInAs value={shown}>
         <ChoosePassword />
       </SignedInAs>
     );
-  if (data.mustEnrol || isEnrolling) {
+  if (shown.mustEnrol || isEnrolling) {
     return (
       <Suspense fallback={<Loading />}>
         <Enrol onBegin={begin} onDone={() => setEnrolling(false)} />
@@ -72,8 +72,9 @@ export function Shell() {
     );
   }
   return (
-    <SignedInAs value={data}>
-      <Frame />
+    <SignedInAs value={shown}>
+      <Frame key={shown.user.id} />
+      {hasEnded && <SignInAgain user={shown.user} />}
     </SignedInAs>
   );
 }
@@ -111,14 +112,16 @@ function Frame() {
         </Group>
       </AppShell.Header>
       <AppShell.Navbar p="xs">
-        <nav aria-label="Main">
+        <nav aria-label="Main" className="grow">
           <Places />
         </nav>
+        <Reference />
       </AppShell.Navbar>
       <AppShell.Main id="main" tabIndex={-1}>
         <Notices />
         <Outlet />
       </AppShell.Main>
+      <div id={ANNOUNCER_ID} className="visually-hidden" role="status" aria-live="polite" />
     </AppShell>
   );
 }
@@ -146,43 +149,20 @@ function Places() {
   });
 }
 
-function UserBar() {
-  const { user } = useSession();
-  const signOut = useSignOut();
-  const { setColorScheme } = useMantineColorScheme();
-  const scheme = useComputedColorScheme('light');
-  const other = scheme === 'dark' ? 'light' : 'dark';
+/** Where the API is described: the document itself is beside it. */
+function Reference() {
+  if (settings.apiReference === null) return null;
   return (
-    <Group gap={6} wrap="nowrap" style={{ minWidth: 0 }}>
-      <Link
-        to="/account"
-        className="plain-link"
-        style={{ overflow: 'hidden', textOverflow: 'ellipsis', whiteSpace: 'nowrap', fontSize: '0.875rem' }}
-        title="Your account"
-      >
-        {user.name}
-      </Link>
-      <Tooltip label={`Switch to ${other} colours`}>
-        <ActionIcon
-          variant="subtle"
-          color="gray"
-          onClick={() => setColorScheme(other)}
-          aria-label={`Switch to ${other} colours`}
-        >
-          <Icon name={scheme === 'dark' ? 'sun' : 'moon'} />
-        </ActionIcon>
-      </Tooltip>
-      <Tooltip label="Sign out">
-        <ActionIcon
-          variant="subtle"
-          color="gray"
-          onClick={() => signOut.go()}
-          loading={signOut.isPending}
-          aria-label="Sign out"
-        >
-          <Icon name="out" />
-        </ActionIcon>
-      </Tooltip>
-    </Group>
+    <nav aria-label="Reference">
+      <NavLink
+        label="API reference"
+        leftSection={<Icon name="docs" />}
+        py={7}
+        component="a"
+        href={settings.apiReference}
+        target="_blank"
+        rel="noopener"
+      />
+    </nav>
   );
 }

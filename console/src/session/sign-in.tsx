@@ -1,11 +1,11 @@
-import { Alert, Button, Divider, Paper, PasswordInput, Stack, Text, TextInput } from '@mantine/core';
-import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { Alert, Button, Divider, Paper, Stack, Text } from '@mantine/core';
+import { useQueryClient } from '@tanstack/react-query';
 import { Link, getRouteApi, useRouter } from '@tanstack/react-router';
-import { type FormEvent, useEffect, useState } from 'react';
-import { Problem, api, dataOf } from '../api/client';
+import { useEffect, useState } from 'react';
 import { settings } from '../settings';
 import { Icon } from '../ui/icons';
 import { LonePage } from './lone-page';
+import { PasswordForm } from './password-form';
 import { sessionQuery } from './session';
 
 const route = getRouteApi('/sign-in');
@@ -29,6 +29,13 @@ export function SignIn() {
   // The console's own pages only: a link into the console cannot send anybody elsewhere after the sign-in.
   const target = redirect?.startsWith('/') && !redirect.startsWith('//') ? redirect.replace(/^\/console/, '') : '/';
   const returnTo = `/console${target === '/' ? '' : target}`;
+  const router = useRouter();
+  const queries = useQueryClient();
+  const signedIn = async () => {
+    queries.clear();
+    await queries.fetchQuery(sessionQuery);
+    router.history.push(returnTo);
+  };
   return (
     <LonePage title="Sign in" width={380}>
       <Paper withBorder p="lg" radius="md">
@@ -45,7 +52,7 @@ export function SignIn() {
           )}
           <WrongAddress />
           {settings.identityProvider !== null && <WithProvider name={settings.identityProvider} returnTo={returnTo} />}
-          <WithPassword returnTo={returnTo} />
+          <PasswordForm takesFocus={settings.identityProvider === null} onSignedIn={signedIn} />
         </Stack>
       </Paper>
       <Text size="xs" c="dimmed" ta="center" mt="md">
@@ -65,7 +72,7 @@ export function SignIn() {
 /** A link, not a request: the browser goes to the provider’s own page, and comes back signed in. */
 function WithProvider({ name, returnTo }: { name: string; returnTo: string }) {
   const [isLeaving, setLeaving] = useState(false);
-  // Who comes back by the browser’s own button finds the page as it was left.
+  // After the browser’s Back the page is as it was left.
   useEffect(() => {
     const restored = () => setLeaving(false);
     window.addEventListener('pageshow', restored);
@@ -93,110 +100,6 @@ function WithProvider({ name, returnTo }: { name: string; returnTo: string }) {
   );
 }
 
-function WithPassword({ returnTo }: { returnTo: string }) {
-  const router = useRouter();
-  const queries = useQueryClient();
-  const [email, setEmail] = useState('');
-  const [password, setPassword] = useState('');
-  const [code, setCode] = useState('');
-  /** Whether the password was right, and a code is asked for. */
-  const [needsCode, setNeedsCode] = useState(false);
-  const signIn = useMutation({
-    mutationFn: () =>
-      dataOf(api.POST('/api/v1/auth/login', { body: { email, password, ...(needsCode ? { code } : {}) } })),
-    onError: (error) => {
-      setCode('');
-      if (error instanceof Problem && error.code === 'MFA_REQUIRED') setNeedsCode(true);
-    },
-    onSuccess: async () => {
-      setPassword('');
-      setCode('');
-      queries.clear();
-      await queries.fetchQuery(sessionQuery);
-      router.history.push(returnTo);
-    },
-  });
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    if (!signIn.isPending) signIn.mutate();
-  };
-  const startOver = () => {
-    setNeedsCode(false);
-    setPassword('');
-    signIn.reset();
-  };
-  const failure = signIn.isError && !isAboutCode(signIn.error) && (
-    <Alert color="red" variant="outline" p="xs" role="alert">
-      {messageOf(signIn.error)}
-    </Alert>
-  );
-  if (needsCode) {
-    return (
-      <form onSubmit={submit}>
-        <Stack gap="sm">
-          <Text size="sm">Enter the code that your authenticator app shows, or one of your recovery codes.</Text>
-          <TextInput
-            label="Code"
-            name="code"
-            autoComplete="one-time-code"
-            autoCapitalize="off"
-            required
-            withAsterisk={false}
-            autoFocus
-            maxLength={32}
-            value={code}
-            onChange={(event) => setCode(event.currentTarget.value)}
-          />
-          {failure}
-          <Button type="submit" loading={signIn.isPending} disabled={code.trim().length < 6} fullWidth mt="xs">
-            Sign in
-          </Button>
-          <Button variant="default" fullWidth onClick={startOver}>
-            Another account
-          </Button>
-        </Stack>
-      </form>
-    );
-  }
-  return (
-    <form onSubmit={submit}>
-      <Stack gap="sm">
-        <TextInput
-          label="E-mail"
-          name="email"
-          type="email"
-          autoComplete="username"
-          required
-          withAsterisk={false}
-          autoFocus={settings.identityProvider === null}
-          value={email}
-          onChange={(event) => setEmail(event.currentTarget.value)}
-        />
-        <PasswordInput
-          label="Password"
-          name="password"
-          autoComplete="current-password"
-          required
-          withAsterisk={false}
-          value={password}
-          onChange={(event) => setPassword(event.currentTarget.value)}
-          visibilityToggleButtonProps={{ 'aria-label': 'Show or hide the password' }}
-        />
-        {failure}
-        <Button
-          type="submit"
-          variant={settings.identityProvider === null ? 'filled' : 'default'}
-          loading={signIn.isPending}
-          fullWidth
-          mt="xs"
-        >
-          Sign in
-        </Button>
-      </Stack>
-    </form>
-  );
-}
-
 /** Changes are refused at any other address than the configured one, so better to say it before than after. */
 function WrongAddress() {
   const expected = new URL(settings.publicUrl).origin;
@@ -207,14 +110,4 @@ function WrongAddress() {
       change will be refused.
     </Alert>
   );
-}
-
-/** The first answer to a right password: it is a step, and no failure. */
-function isAboutCode(error: Error): boolean {
-  return error instanceof Problem && error.code === 'MFA_REQUIRED';
-}
-
-function messageOf(error: Error): string {
-  if (error instanceof Problem && error.code === 'UNAUTHENTICATED') return 'E-mail or password is wrong.';
-  return error.message;
 }

@@ -2,8 +2,9 @@ import { notifications } from '@mantine/notifications';
 import { type UseMutationResult, useMutation, useQueryClient } from '@tanstack/react-query';
 import { useRef } from 'react';
 import { Problem } from '../api/client';
+import { hasUnsaved } from './unsaved';
 
-/** What a change is to the one who makes it. */
+/** A change, what is said of it, and what follows. */
 export interface Act<Input, Output> {
   run: (input: Input) => Promise<Output>;
   /** Said when it is done; null: nothing is said. */
@@ -35,6 +36,8 @@ export function useAct<Input = void, Output = unknown>({
       void queries.invalidateQueries();
     },
     onError: (error) => {
+      // The sign-in over the page says it; afterwards the same act can be tried again.
+      if (error instanceof Problem && error.code === 'UNAUTHENTICATED' && hasUnsaved()) return;
       if (error instanceof Problem && onRefused?.(error)) return;
       notifications.show({
         title: 'Not done',

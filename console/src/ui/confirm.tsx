@@ -1,9 +1,10 @@
-import { Alert, Button, Group, Modal, Stack, Text, TextInput } from '@mantine/core';
+import { Alert, Button, Group, Stack, Text, TextInput } from '@mantine/core';
 import { type ReactNode, useState } from 'react';
+import { Dialog } from './dialog';
 
 interface ConfirmProps {
   title: string;
-  opened: boolean;
+  opened?: boolean;
   onClose: () => void;
   onConfirm: () => void;
   pending: boolean;
@@ -18,7 +19,7 @@ interface ConfirmProps {
 /** A question before an act. Enter in it does nothing by accident: the button has to be meant. */
 export function Confirm({
   title,
-  opened,
+  opened = true,
   onClose,
   onConfirm,
   pending,
@@ -34,7 +35,7 @@ export function Confirm({
     onClose();
   };
   return (
-    <Modal opened={opened} onClose={close} title={title} centered closeButtonProps={{ 'aria-label': 'Close' }}>
+    <Dialog opened={opened} onClose={close} title={title}>
       <Stack gap="sm">
         {typeof children === 'string' ? <Text size="sm">{children}</Text> : children}
         {phrase !== undefined && (
@@ -43,7 +44,7 @@ export function Confirm({
               This cannot be undone.
             </Alert>
             <TextInput
-              label={`Type “${phrase}” to go on`}
+              label={`Type “${phrase}” to confirm`}
               value={typed}
               onChange={(event) => setTyped(event.currentTarget.value)}
               autoComplete="off"
@@ -64,6 +65,6 @@ export function Confirm({
           </Button>
         </Group>
       </Stack>
-    </Modal>
+    </Dialog>
   );
 }

@@ -1,10 +1,24 @@
 import { settings } from '../settings';
 
-const numbers = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
-const compact = new Intl.NumberFormat(undefined, { notation: 'compact', maximumFractionDigits: 1 });
-const instants = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
-const days = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' });
-const relative = new Intl.RelativeTimeFormat(undefined, { numeric: 'auto' });
+/**
+ * The language of the console is English, and its numbers and dates are of the same language: of the reader's own
+ * English where the browser has one.
+ */
+const LOCALE = navigator.languages.find((language) => /^en\b/i.test(language)) ?? 'en-GB';
+
+const numbers = new Intl.NumberFormat(LOCALE, { maximumFractionDigits: 0 });
+const compact = new Intl.NumberFormat(LOCALE, { notation: 'compact', maximumFractionDigits: 1 });
+const instants = new Intl.DateTimeFormat(LOCALE, { dateStyle: 'medium', timeStyle: 'short' });
+const seconds = new Intl.DateTimeFormat(LOCALE, { dateStyle: 'medium', timeStyle: 'medium' });
+const utcDays = new Intl.DateTimeFormat(LOCALE, { day: 'numeric', month: 'short', timeZone: 'UTC' });
+const daysAndHours = new Intl.DateTimeFormat(LOCALE, {
+  day: 'numeric',
+  month: 'short',
+  hour: '2-digit',
+  minute: '2-digit',
+});
+const hours = new Intl.DateTimeFormat(LOCALE, { hour: '2-digit', minute: '2-digit' });
+const relative = new Intl.RelativeTimeFormat(LOCALE, { numeric: 'auto' });
 const DAY_MS = 86_400_000;
 
 /** A whole number with separators. */
@@ -17,30 +31,27 @@ export function short(value: number): string {
   return value < 10_000 ? count(value) : compact.format(value);
 }
 
-/** Cents as money. Fractions of a cent show in amounts below one unit, where they matter. */
-export function money(cents: number): string {
-  const fraction = Math.abs(cents) >= 100 || Number.isInteger(cents) ? 2 : 5;
-  return new Intl.NumberFormat(undefined, {
+const currency = (digits: number, options: Intl.NumberFormatOptions = {}) =>
+  new Intl.NumberFormat(LOCALE, {
     style: 'currency',
     currency: settings.currency,
     currencyDisplay: 'narrowSymbol',
-    minimumFractionDigits: 2,
-    maximumFractionDigits: fraction,
-  }).format(cents / 100);
+    minimumFractionDigits: digits,
+    maximumFractionDigits: digits,
+    ...options,
+  });
+const amounts = currency(2);
+const fineAmounts = currency(4);
+const shortAmounts = currency(0, { notation: 'compact', maximumFractionDigits: 1 });
+
+/** Cents as money, always with two digits; an amount below one cent, which they would hide, with four. */
+export function money(cents: number): string {
+  return (cents !== 0 && Math.abs(cents) < 1 ? fineAmounts : amounts).format(cents / 100);
 }
 
-/** Amounts that belong together, each with as many digits as the finest of them needs: what is spent and what is left add up. */
-export function moneys(amounts: readonly number[]): string[] {
-  const digits = amounts.some((cents) => !Number.isInteger(Math.round(cents * 1e4) / 1e4)) ? 4 : 2;
-  return amounts.map((cents) =>
-    new Intl.NumberFormat(undefined, {
-      style: 'currency',
-      currency: settings.currency,
-      currencyDisplay: 'narrowSymbol',
-      minimumFractionDigits: 2,
-      maximumFractionDigits: digits,
-    }).format(cents / 100),
-  );
+/** Money for a tight place: $1.2K. */
+export function shortMoney(cents: number): string {
+  return Math.abs(cents) < 100_000 ? money(cents) : shortAmounts.format(cents / 100);
 }
 
 /** Local time. */
@@ -48,16 +59,31 @@ export function local(instant: string | Date): string {
   return instants.format(new Date(instant));
 }
 
-const clock = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
+/** Local time, to the second. */
+export function localWithSeconds(instant: string | Date): string {
+  return seconds.format(new Date(instant));
+}
+
+/** A day of UTC by its own name, in whatever zone it is read. */
+export function utcDay(day: string): string {
+  return utcDays.format(new Date(`${day.slice(0, 10)}T00:00:00Z`));
+}
+
+/** Local hour and minute. */
+export function hour(instant: string): string {
+  return hours.format(new Date(instant));
+}
+
+/** Local day, hour and minute, for a tight place. */
+export function dayAndHour(instant: string): string {
+  return daysAndHours.format(new Date(instant));
+}
+
+const clock = new Intl.DateTimeFormat(LOCALE, { timeStyle: 'medium' });
 
 /** Local time of day, to the second. */
 export function time(instant: number | Date): string {
   return clock.format(instant);
-}
-
-/** Local day. */
-export function localDay(instant: string | Date): string {
-  return days.format(new Date(instant));
 }
 
 /** The same in UTC, as logs have it. */

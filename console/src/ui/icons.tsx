@@ -1,4 +1,4 @@
-/** Strokes on a 24 by 24 grid. Decorative: whoever uses one says its meaning in words. */
+/** Strokes on a 24 by 24 grid. Decorative: the text beside it has its meaning. */
 const PATHS = {
   overview: 'M4 20V10m6 10V4m6 16v-7m4 7H2',
   key: 'M8 16a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM12 12h9v4m-4-4v3',
@@ -24,6 +24,8 @@ const PATHS = {
   close: 'M6 6l12 12M18 6L6 18',
   minus: 'M6 12h12',
   left: 'M14 6l-6 6 6 6',
+  docs: 'M5 4h10l4 4v12H5zM9 9h3M9 13h6M9 17h6',
+  system: 'M3 5h18v11H3zM9 20h6M12 16v4',
   stop: 'M8 3h8l5 5v8l-5 5H8l-5-5V8zM8.500 8.500l7 7M15.500 8.500l-7 7',
   refresh: 'M20 11a8 8 0 0 0-14.500-4L3 9.500M3 4v5.500h5.500M4 13a8 8 0 0 0 14.500 4l2.500-2.500M21 20v-5.500h-5.500',
 } as const;

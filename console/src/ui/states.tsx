@@ -1,24 +1,43 @@
 import { ActionIcon, Alert, Button, Center, Group, Skeleton, Stack, Text, Title } from '@mantine/core';
 import type { UseQueryResult } from '@tanstack/react-query';
-import { type ReactNode, useEffect } from 'react';
+import { type ReactNode, useEffect, useRef } from 'react';
 import { Problem } from '../api/client';
+import { announcePage } from './announce';
 import { time } from './format';
 import { Icon } from './icons';
 
 const TITLES: Readonly<Record<number, string>> = { 403: 'Not permitted', 404: 'Not found', 429: 'Too many requests' };
 
-/** Something the server refused, in its own words, with what to quote when asking for help. */
+/**
+ * Something the server refused, in its own words, with what to quote when asking for help. The answer to an act, which
+ * has no `onRetry`, scrolls into view and takes the focus: the button may be far from it.
+ */
 export function ProblemAlert({ error, onRetry }: { error: unknown; onRetry?: () => void }) {
   const problem = error instanceof Problem ? error : null;
   const title = TITLES[problem?.status ?? 0];
   const mayWork = problem?.status === 403 || problem?.status === 429;
+  const unsaid = (problem?.errors ?? []).filter(({ message }) => !problem!.message.includes(message));
+  const alert = useRef<HTMLDivElement>(null);
+  const isAnswer = onRetry === undefined;
+  useEffect(() => {
+    if (!isAnswer) return;
+    alert.current?.scrollIntoView({ block: 'center' });
+    alert.current?.focus({ preventScroll: true });
+  }, [error, isAnswer]);
   return (
-    <Alert color={mayWork ? 'yellow' : 'red'} variant="outline" title={title ?? 'This did not work'} role="alert">
+    <Alert
+      ref={alert}
+      tabIndex={isAnswer ? -1 : undefined}
+      color={mayWork ? 'yellow' : 'red'}
+      variant="outline"
+      title={title ?? 'This did not work'}
+      role="alert"
+    >
       <Stack gap="xs" align="flex-start">
         <Text size="sm">{error instanceof Error ? error.message : 'Something went wrong.'}</Text>
-        {problem !== null && problem.errors.length > 0 && (
+        {unsaid.length > 0 && (
           <ul style={{ margin: 0, paddingLeft: 18 }}>
-            {problem.errors.map(({ path, message }) => (
+            {unsaid.map(({ path, message }) => (
               <li key={`${path} ${message}`}>
                 <Text size="sm" component="span">
                   <span className="mono">{path}</span> {message}
@@ -70,7 +89,7 @@ export function Loading({ rows = 5 }: { rows?: number }) {
   );
 }
 
-/** Loading, refused, or the data; data of before stays while it is being refreshed. */
+/** Loading, refused, or the data. Data that could not be refreshed stays, with its time; so does a form made of it. */
 export function Loaded<T>({
   query,
   rows,
@@ -80,9 +99,47 @@ export function Loaded<T>({
   rows?: number;
   children: (data: T) => ReactNode;
 }) {
-  if (query.data !== undefined && (!query.isError || query.isRefetching)) return <>{children(query.data)}</>;
-  if (query.isError) return <ProblemAlert error={query.error} onRetry={() => void query.refetch()} />;
-  return <Loading rows={rows} />;
+  const { data, error, dataUpdatedAt, isRefetching } = query;
+  if (data === undefined && error === null) return <Loading rows={rows} />;
+  if (data === undefined) return <ProblemAlert error={error} onRetry={() => void query.refetch()} />;
+  return (
+    <>
+      {error !== null && !isRefetching && !isSessionEnded(error) && (
+        <Stale error={error} at={dataUpdatedAt} onRetry={() => void query.refetch()} />
+      )}
+      {children(data)}
+    </>
+  );
+}
+
+/** The sign-in says it, once, over the page. */
+function isSessionEnded(error: unknown): boolean {
+  return error instanceof Problem && error.status === 401;
+}
+
+/** What is shown is older than was asked for. */
+function Stale({ error, at, onRetry }: { error: Error; at: number; onRetry: () => void }) {
+  return (
+    <Alert color="yellow" variant="outline" p="xs" mb="xs" role="status">
+      <Group gap="sm">
+        <Text size="sm">
+          Not refreshed. This is from {time(at)}. {error.message}
+        </Text>
+        <Button size="compact-xs" variant="default" onClick={onRetry}>
+          Try again
+        </Button>
+      </Group>
+    </Alert>
+  );
+}
+
+/** Rows of another question than the one asked: still readable, but not to be acted on until the answer is there. */
+export function Busy({ isBusy, children }: { isBusy: boolean; children: ReactNode }) {
+  return (
+    <div aria-busy={isBusy} inert={isBusy} className={isBusy ? 'busy' : undefined}>
+      {children}
+    </div>
+  );
 }
 
 /** As `Loaded`, for a page that is about one thing: where there is no such thing, asking again does not help. */
@@ -125,14 +182,16 @@ export function Page({
   actions?: ReactNode;
   children: ReactNode;
 }) {
+  const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
     document.title = `${title} · Latchkey`;
+    announcePage(title, heading.current);
   }, [title]);
   return (
     <Stack gap="md">
       <Group justify="space-between" align="flex-start" gap="sm">
         <div className="page-title">
-          <Title order={1} className="breakable">
+          <Title order={1} className="breakable" ref={heading} tabIndex={-1}>
             {title}
           </Title>
           {lead && (
@@ -165,7 +224,7 @@ export function AsOf({
       {children}
       <Group gap={4} wrap="nowrap">
         <Text size="xs" c="dimmed">
-          as of {time(at)}
+          {at === 0 ? (isFetching ? 'loading' : 'not loaded') : `as of ${time(at)}`}
         </Text>
         <ActionIcon
           variant="subtle"

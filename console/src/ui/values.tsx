@@ -1,7 +1,7 @@
 import { ActionIcon, Badge, Button, CopyButton, Group, Progress, Text, Tooltip } from '@mantine/core';
 import type { ReactNode } from 'react';
 import type { ApiKey } from '../api/client';
-import { fromNow, local, moneys, utc } from './format';
+import { fromNow, local, localWithSeconds, money, utc } from './format';
 import { Icon } from './icons';
 
 /** Local time, UTC on hover and focus; `relative` for how long ago. */
@@ -10,9 +10,12 @@ export function Instant({
   relative = false,
   none = 'never',
   wraps = false,
+  seconds = false,
 }: {
   at: string | null;
   relative?: boolean;
+  /** To the second. */
+  seconds?: boolean;
   none?: string;
   wraps?: boolean;
 }) {
@@ -28,7 +31,7 @@ export function Instant({
       title={`${utc(at)} (${relative ? local(at) : fromNow(at)})`}
       className={wraps ? undefined : 'nowrap'}
     >
-      {relative ? fromNow(at) : local(at)}
+      {relative ? fromNow(at) : seconds ? localWithSeconds(at) : local(at)}
     </time>
   );
 }
@@ -49,14 +52,14 @@ export function StatusMark({ status }: { status: ApiKey['status'] }) {
   );
 }
 
-/** Whether somebody or something is switched on. */
-export function ActiveMark({ isActive, off = 'disabled' }: { isActive: boolean; off?: string }) {
+/** Whether a user or a role is active. */
+export function ActiveMark({ isActive }: { isActive: boolean }) {
   return (
     <span
       className="status"
       style={{ ['--status-color' as string]: isActive ? STATUS_COLORS.active : STATUS_COLORS.revoked }}
     >
-      {isActive ? 'active' : off}
+      {isActive ? 'active' : 'inactive'}
     </span>
   );
 }
@@ -162,8 +165,12 @@ export function BudgetBar({
   remainingCents: number;
 }) {
   const share = (cents: number) => (limitCents === 0 ? 0 : Math.min(100, (100 * cents) / limitCents));
-  const amounts = moneys([spentCents, heldCents, remainingCents, limitCents]);
-  const color = limitCents === 0 || share(spentCents) >= 95 ? 'red' : share(spentCents) >= 80 ? 'orange' : 'indigo';
+  // In whole cents that add up: a fraction of a cent decides nothing here.
+  const [spent, held, limit] = [spentCents, heldCents, limitCents].map(Math.round) as [number, number, number];
+  const rest = limit - spent - held;
+  const remaining = Math.abs(rest - remainingCents) < 2 ? rest : remainingCents;
+  const amounts = [spent, held, remaining, limit].map(money);
+  const color = budgetColor(limitCents === 0 ? 100 : share(spentCents));
   return (
     <div>
       <Progress.Root size="lg" aria-hidden="true">
@@ -182,6 +189,45 @@ export function BudgetBar({
       </Group>
     </div>
   );
+}
+
+interface BudgetShareProps {
+  budgetLimitCents: number | null;
+  budgetType: ApiKey['budgetType'];
+  budgetSpentCents?: number | null;
+}
+
+/** A budget in a list: what is spent of it in its period, with a bar; the limit alone where the spend is not known. */
+export function BudgetShare({ budgetLimitCents: limit, budgetType, budgetSpentCents: spent }: BudgetShareProps) {
+  if (limit === null)
+    return (
+      <Text span size="sm" c="dimmed">
+        unlimited
+      </Text>
+    );
+  const period = budgetType === 'monthly' ? 'this month' : 'in total';
+  if (spent === undefined || spent === null)
+    return (
+      <Text span size="sm">
+        {money(limit)} {period}
+      </Text>
+    );
+  const percent = limit === 0 ? 100 : Math.round((100 * spent) / limit);
+  return (
+    <div>
+      <Text span size="sm">
+        {money(spent)} of {money(limit)}
+      </Text>
+      <Progress value={Math.min(100, percent)} color={budgetColor(percent)} size={4} my={2} aria-hidden="true" />
+      <Text size="xs" c="dimmed">
+        {percent} % {period}
+      </Text>
+    </div>
+  );
+}
+
+function budgetColor(percent: number): string {
+  return percent >= 95 ? 'red' : percent >= 80 ? 'orange' : 'indigo';
 }
 
 /** A file the server makes; the session cookie goes with it. */

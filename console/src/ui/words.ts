@@ -8,10 +8,10 @@ const VERDICTS: Record<Code, string> = {
   VALID: 'Allowed',
   MALFORMED: 'Not a key',
   NOT_FOUND: 'Unknown key',
-  DISABLED: 'Deactivated',
+  DISABLED: 'Inactive',
   REVOKED: 'Revoked',
   EXPIRED: 'Expired',
-  OWNER_INACTIVE: 'Owner disabled',
+  OWNER_INACTIVE: 'Owner inactive',
   WRONG_ENVIRONMENT: 'Wrong environment',
   IP_NOT_ALLOWED: 'Address not allowed',
   MODEL_NOT_ALLOWED: 'Model not allowed',
@@ -29,7 +29,7 @@ export function verdictInWords(code: string): string {
 
 const CHECKS: Readonly<Record<string, string>> = {
   revoked: 'Not revoked',
-  active: 'Switched on',
+  active: 'Active',
   expiry: 'Not expired',
   owner: 'Owner active',
   address: 'Address',
@@ -72,7 +72,7 @@ const VERBS: Readonly<Record<string, string>> = {
   deactivate: 'Deactivate',
   revoke: 'Revoke',
   transfer: 'Transfer',
-  explain: 'Explain calls of',
+  explain: 'Test a call of',
   import: 'Import',
   export: 'Export',
   verify: 'Verify',
@@ -86,7 +86,7 @@ const WHOLE: Readonly<Record<string, string>> = {
   'sessions:revoke': 'End sessions',
   'second-factors:create': 'Begin second factor',
   'second-factors:activate': 'Set up second factor',
-  'second-factors:regenerate': 'Draw recovery codes',
+  'second-factors:regenerate': 'Create recovery codes',
   'audit:verify': 'Verify the audit trail',
   'api-key-secrets:delete': 'End a secret',
   'system:read': 'View replicas',
@@ -102,7 +102,7 @@ export function actionInWords(action: string, isMany = false): string {
   return said === undefined || named === undefined ? action : `${said} ${named[isMany ? 1 : 0]}`;
 }
 
-/** Every action people look for in the trail, with its name there. */
+/** Every action that the trail can be searched for, with its name there. */
 export const ACTIONS: readonly { value: string; label: string }[] = [
   'api-keys:create',
   'api-keys:read',

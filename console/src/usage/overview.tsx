@@ -8,6 +8,8 @@ import { count, money, short } from '../ui/format';
 import { AsOf, Loaded, Loading, NoPermission, Page } from '../ui/states';
 import { plural, verdictInWords } from '../ui/words';
 import { Instant } from '../ui/values';
+import { FirstSteps } from './first-steps';
+import { KeyShortcuts } from './key-shortcuts';
 import { Replicas } from './replicas';
 import type { Measure } from './usage-chart';
 
@@ -41,7 +43,7 @@ export function daysOf({ from, to, rows }: Pick<Summary, 'from' | 'to' | 'rows'>
   return points;
 }
 
-/** How the whole is doing. */
+/** Spend, requests and refusals of the whole installation. */
 export function Overview() {
   const { can } = useSession();
   const queries = useQueryClient();
@@ -56,6 +58,7 @@ export function Overview() {
       lead="The last 30 days; days are those of UTC."
       actions={<AsOf at={days.dataUpdatedAt} isFetching={days.isFetching} onRefresh={refresh} />}
     >
+      <FirstSteps />
       <Spending />
       <SimpleGrid cols={{ base: 1, md: 2 }} spacing="sm">
         <Top title="Top keys" groupBy="key" />
@@ -189,6 +192,11 @@ function Top({ title, groupBy }: { title: string; groupBy: 'key' | 'model' }) {
                     <Table.Td ta="right" className="nowrap" c="dimmed">
                       {totals.costCents === 0 ? '' : `${Math.round((100 * row.costCents) / totals.costCents)} %`}
                     </Table.Td>
+                    {groupBy === 'key' && (
+                      <Table.Td ta="right" pr={0}>
+                        <KeyShortcuts id={row.group} name={row.name} />
+                      </Table.Td>
+                    )}
                   </Table.Tr>
                 ))}
               </Table.Tbody>
@@ -261,9 +269,9 @@ function Refusals() {
                         {count(times)}
                       </Table.Td>
                       <Table.Td className="breakable">
-                        {most && most.name !== null && (
+                        {most && most.name !== null && most.count > 0 && (
                           <Text size="xs" c="dimmed">
-                            mostly{' '}
+                            {count(most.count)} of them with{' '}
                             <Link
                               className="text-link"
                               to="/keys/$keyId"
@@ -287,7 +295,7 @@ function Refusals() {
   );
 }
 
-/** Keys that will soon stop working unless somebody does something. */
+/** Keys that will soon be refused unless they are renewed or given a larger budget. */
 function Attention() {
   const [soon] = useState(() => new Date(Date.now() + 14 * DAY_MS).toISOString().replace(/\.\d+Z$/, 'Z'));
   const expiring = useQuery({

@@ -28,7 +28,7 @@ export function Replicas() {
                   <Table.Th ta="right" visibleFrom="sm">
                     Changes behind
                   </Table.Th>
-                  <Table.Th visibleFrom="sm">Last sign of life</Table.Th>
+                  <Table.Th visibleFrom="sm">Last heartbeat</Table.Th>
                   <Table.Th visibleFrom="sm">Started</Table.Th>
                 </Table.Tr>
               </Table.Thead>
@@ -39,7 +39,7 @@ export function Replicas() {
                       …{replica.id.slice(-12)}
                       {replica.isThis && (
                         <Text size="xs" c="dimmed">
-                          answers here
+                          this server
                         </Text>
                       )}
                     </Table.Td>

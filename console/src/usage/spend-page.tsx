@@ -1,12 +1,13 @@
 import { Button, Group, Paper, Progress, SegmentedControl, Stack, Table, Text, TextInput } from '@mantine/core';
 import { useNavigate, useSearch } from '@tanstack/react-router';
 import { Suspense, lazy } from 'react';
-import { Problem } from '../api/client';
+import { Problem, type Schemas } from '../api/client';
 import { useSession } from '../session/session';
 import { fieldErrors } from '../ui/act';
 import { count, money } from '../ui/format';
 import { Empty, Loaded, Loading, NoPermission, Page } from '../ui/states';
 import { Download } from '../ui/values';
+import { KeyShortcuts } from './key-shortcuts';
 import { GroupName, daysOf, useSummary } from './overview';
 
 const Chart = lazy(() => import('./usage-chart'));
@@ -29,7 +30,7 @@ function ranges(now = new Date()): { label: string; from: string | undefined; to
   ];
 }
 
-/** Who spent what, and on which models. */
+/** Spend by owner, tag, model, key or day. */
 export function SpendPage() {
   const { can } = useSession();
   const search = useSearch({ from: '/shell/spend' });
@@ -47,8 +48,7 @@ function Spend({
   to?: string;
 }) {
   const navigate = useNavigate();
-  const change = (next: object) =>
-    void navigate({ to: '/spend', search: { groupBy, from, to, ...next }, replace: true });
+  const change = (next: object) => void navigate({ to: '/spend', search: { groupBy, from, to, ...next } });
   const range = { ...(from ? { from } : {}), ...(to ? { to } : {}) };
   const summary = useSummary(groupBy, range);
   const errors = summary.error instanceof Problem ? fieldErrors(summary.error, ['from', 'to']) : {};
@@ -119,70 +119,7 @@ function Spend({
                     </Suspense>
                   </Paper>
                 )}
-                <div className="bordered scroll-x" tabIndex={0} role="region" aria-label="Spend">
-                  <Table>
-                    <Table.Thead>
-                      <Table.Tr>
-                        <Table.Th>{GROUPS.find(({ value }) => value === groupBy)?.label}</Table.Th>
-                        <Table.Th ta="right">Spend</Table.Th>
-                        <Table.Th visibleFrom="sm" w={160}>
-                          Share
-                        </Table.Th>
-                        <Table.Th ta="right">Requests</Table.Th>
-                        <Table.Th ta="right" visibleFrom="sm">
-                          Tokens in
-                        </Table.Th>
-                        <Table.Th ta="right" visibleFrom="sm">
-                          Tokens out
-                        </Table.Th>
-                      </Table.Tr>
-                    </Table.Thead>
-                    <Table.Tbody>
-                      {rows.map((row) => {
-                        const share = totals.costCents === 0 ? 0 : (100 * row.costCents) / totals.costCents;
-                        return (
-                          <Table.Tr key={row.group ?? ''}>
-                            <Table.Td className="breakable">
-                              <GroupName row={row} groupBy={groupBy} />
-                            </Table.Td>
-                            <Table.Td ta="right" className="nowrap" fw={600}>
-                              {money(row.costCents)}
-                            </Table.Td>
-                            <Table.Td visibleFrom="sm">
-                              <Group gap={6} wrap="nowrap">
-                                <Progress value={share} size="sm" w={90} aria-hidden="true" />
-                                <Text size="xs" c="dimmed">
-                                  {share.toFixed(share < 10 ? 1 : 0)} %
-                                </Text>
-                              </Group>
-                            </Table.Td>
-                            <Table.Td ta="right">{count(row.requests)}</Table.Td>
-                            <Table.Td ta="right" visibleFrom="sm">
-                              {count(row.inputTokens)}
-                            </Table.Td>
-                            <Table.Td ta="right" visibleFrom="sm">
-                              {count(row.outputTokens)}
-                            </Table.Td>
-                          </Table.Tr>
-                        );
-                      })}
-                    </Table.Tbody>
-                    <Table.Tfoot>
-                      <Table.Tr>
-                        <Table.Th>All{groupBy === 'tag' ? ', each key once' : ''}</Table.Th>
-                        <Table.Th ta="right">{money(totals.costCents)}</Table.Th>
-                        <Table.Th visibleFrom="sm" aria-hidden="true" />
-                        <Table.Th ta="right">{count(totals.requests)}</Table.Th>
-                        <Table.Th ta="right" visibleFrom="sm">
-                          {count(totals.inputTokens)}
-                        </Table.Th>
-                        <Table.Th ta="right" visibleFrom="sm">
-                          {count(totals.outputTokens)}
-                        </Table.Th>
-                      </Table.Tr>
-                    </Table.Tfoot>
-                  </Table>
-                </div>
+                <SpendTable rows={rows} totals={totals} groupBy={groupBy} />
                 {isCapped && (
                   <Text size="sm" c="dimmed">
                     These are the first thousand; the CSV has them all.
@@ -194,5 +131,84 @@ function Spend({
         </Loaded>
       )}
     </Page>
+  );
+}
+
+interface SpendTableProps extends Pick<Schemas['UsageSummaryView'], 'rows' | 'totals'> {
+  groupBy: (typeof GROUPS)[number]['value'];
+}
+
+function SpendTable({ rows, totals, groupBy }: SpendTableProps) {
+  return (
+    <div className="bordered scroll-x" tabIndex={0} role="region" aria-label="Spend">
+      <Table>
+        <Table.Thead>
+          <Table.Tr>
+            <Table.Th>{GROUPS.find(({ value }) => value === groupBy)?.label}</Table.Th>
+            <Table.Th ta="right">Spend</Table.Th>
+            <Table.Th visibleFrom="sm" w={160}>
+              Share
+            </Table.Th>
+            <Table.Th ta="right">Requests</Table.Th>
+            <Table.Th ta="right" visibleFrom="sm">
+              Tokens in
+            </Table.Th>
+            <Table.Th ta="right" visibleFrom="sm">
+              Tokens out
+            </Table.Th>
+          </Table.Tr>
+        </Table.Thead>
+        <Table.Tbody>
+          {rows.map((row) => {
+            const share = totals.costCents === 0 ? 0 : (100 * row.costCents) / totals.costCents;
+            return (
+              <Table.Tr key={row.group ?? ''}>
+                <Table.Td className="breakable">
+                  <GroupName row={row} groupBy={groupBy} />
+                </Table.Td>
+                <Table.Td ta="right" className="nowrap" fw={600}>
+                  {money(row.costCents)}
+                </Table.Td>
+                <Table.Td visibleFrom="sm">
+                  <Group gap={6} wrap="nowrap">
+                    <Progress value={share} size="sm" w={90} aria-hidden="true" />
+                    <Text size="xs" c="dimmed">
+                      {share.toFixed(share < 10 ? 1 : 0)} %
+                    </Text>
+                  </Group>
+                </Table.Td>
+                <Table.Td ta="right">{count(row.requests)}</Table.Td>
+                <Table.Td ta="right" visibleFrom="sm">
+                  {count(row.inputTokens)}
+                </Table.Td>
+                <Table.Td ta="right" visibleFrom="sm">
+                  {count(row.outputTokens)}
+                </Table.Td>
+                {groupBy === 'key' && (
+                  <Table.Td pl={0} className="stuck">
+                    <KeyShortcuts id={row.group} name={row.name} />
+                  </Table.Td>
+                )}
+              </Table.Tr>
+            );
+          })}
+        </Table.Tbody>
+        <Table.Tfoot>
+          <Table.Tr>
+            <Table.Th>All{groupBy === 'tag' ? ', each key once' : ''}</Table.Th>
+            <Table.Th ta="right">{money(totals.costCents)}</Table.Th>
+            <Table.Th visibleFrom="sm" aria-hidden="true" />
+            <Table.Th ta="right">{count(totals.requests)}</Table.Th>
+            <Table.Th ta="right" visibleFrom="sm">
+              {count(totals.inputTokens)}
+            </Table.Th>
+            <Table.Th ta="right" visibleFrom="sm">
+              {count(totals.outputTokens)}
+            </Table.Th>
+            {groupBy === 'key' && <Table.Th aria-hidden="true" className="stuck" />}
+          </Table.Tr>
+        </Table.Tfoot>
+      </Table>
+    </div>
   );
 }

@@ -1,9 +1,18 @@
 import { PageMetaView } from '../../common/page.view.js';
 import { ApiKeyView } from '../api-key.view.js';
 
+/** A key of a list, with what its budget's period has cost. */
+export class ListedApiKeyView extends ApiKeyView {
+  /**
+   * Spent of the budget in its period, in cents: in this month of UTC, or in total. null: the key has no budget.
+   * @example 125.5
+   */
+  budgetSpentCents: number | null;
+}
+
 /** A page of keys. */
 export class ApiKeyPageView {
-  data: ApiKeyView[];
+  data: ListedApiKeyView[];
 
   meta: PageMetaView;
 }
@@ -48,12 +57,12 @@ export class ApiKeyFacetsView {
   /** Every environment, with how many of the keys belong to it. */
   environment: FacetView[];
 
-  /** The owners with most of the keys, at most 20. */
+  /** The owners with most of the keys, at most 20; with `matching` among those whose name contains it. */
   owners: OwnerFacetView[];
 
-  /** The most frequent tags, at most 20. */
+  /** The most frequent tags, at most 20; with `matching` among those that contain it. */
   tags: FacetView[];
 
-  /** The most frequent scopes, at most 20. */
+  /** The most frequent scopes, at most 20; with `matching` among those that contain it. */
   scopes: FacetView[];
 }

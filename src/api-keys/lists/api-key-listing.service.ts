@@ -6,10 +6,10 @@ import { ListCursors } from '../../common/list-cursors.js';
 import { MAX_COUNTED_ROWS } from '../../common/page.js';
 import { pageOf } from '../../common/page-query.dto.js';
 import type { Environment } from '../api-key.entity.js';
-import type { ApiKeyFacetsView, ApiKeyPageView, FacetView } from './api-key-list.view.js';
+import type { ApiKeyFacetsView, ApiKeyPageView, FacetView, ListedApiKeyView } from './api-key-list.view.js';
 import { ApiKeyListsRepository } from './api-key-lists.repository.js';
 import { ApiKeyView } from '../api-key.view.js';
-import type { ApiKeyFilterDto, ExportApiKeysDto, ListApiKeysDto } from './api-keys-query.dto.js';
+import type { ApiKeyFacetsDto, ApiKeyFilterDto, ExportApiKeysDto, ListApiKeysDto } from './api-keys-query.dto.js';
 import { ApiKeysRepository } from '../api-keys.repository.js';
 import { type VisibleKeys, conditionOf } from './key-conditions.js';
 import { DEFAULT_KEY_SORT, orderOf } from './key-sort.js';
@@ -52,8 +52,10 @@ export class ApiKeyListingService {
       ? this.lists.slice(condition, orderOf(sort), start.size, start.offset)
       : this.lists.sliceBehind(condition, orderOf(sort), start.size, { value: behind[0]!, id: behind[1]! }));
     const nextCursor = this.cursors.give(list, next && [next.value, next.id]);
+    const [views, spent] = await Promise.all([this.viewsOf(ids, now), this.lists.budgetsSpent(ids, now)]);
+    const data: ListedApiKeyView[] = views.map((view) => ({ ...view, budgetSpentCents: spent.get(view.id) ?? null }));
     return {
-      data: await this.viewsOf(ids, now),
+      data,
       meta: { total, page: start.page, size: start.size, totalIsCapped, nextCursor },
     };
   }
@@ -63,12 +65,12 @@ export class ApiKeyListingService {
    *
    * @throws DomainError 403 for another's `ownerId`
    */
-  async facets(caller: KnownCaller, filter: ApiKeyFilterDto): Promise<ApiKeyFacetsView> {
+  async facets(caller: KnownCaller, { matching, ...filter }: ApiKeyFacetsDto): Promise<ApiKeyFacetsView> {
     const now = this.clock.now();
     const condition = conditionOf(filter, await this.visibleTo(caller, filter), now);
     const total = await this.lists.count(condition);
     const totalIsCapped = total > MAX_COUNTED_ROWS;
-    const groups = await this.lists.groups(condition, totalIsCapped, now);
+    const groups = await this.lists.groups(condition, totalIsCapped, now, matching);
     const complete = (found: readonly FacetView[], values: readonly string[]): FacetView[] =>
       values.map((value) => found.find((group) => group.value === value) ?? { value, count: 0 });
     return {

@@ -8,7 +8,7 @@ import { ApiKeyFacetsView, ApiKeyPageView } from './api-key-list.view.js';
 import { ApiKeyListingService } from './api-key-listing.service.js';
 import { KEY_CSV_HEADER, csvOfKey } from './api-key.csv.js';
 import type { ApiKeyView } from '../api-key.view.js';
-import { ApiKeyFilterDto, ExportApiKeysDto, ListApiKeysDto } from './api-keys-query.dto.js';
+import { ApiKeyFacetsDto, ExportApiKeysDto, ListApiKeysDto } from './api-keys-query.dto.js';
 
 /** Finding keys. */
 @ApiTags('API keys')
@@ -37,7 +37,7 @@ export class ApiKeyListsController {
     summary: 'Count keys by group',
     description: 'How the keys of a list fall into statuses, environments, owners, tags and scopes.',
   })
-  facets(@FromCaller() caller: KnownCaller, @Query() query: ApiKeyFilterDto): Promise<ApiKeyFacetsView> {
+  facets(@FromCaller() caller: KnownCaller, @Query() query: ApiKeyFacetsDto): Promise<ApiKeyFacetsView> {
     return this.listing.facets(caller, query);
   }
 

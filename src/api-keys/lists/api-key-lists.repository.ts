@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
+import { centsFromMicroCents } from '../../common/money.js';
 import { MAX_COUNTED_ROWS } from '../../common/page.js';
 import { ApiKey } from '../api-key.entity.js';
 import { type SqlCondition, companionsOf, keysWith, statusExpression } from './key-conditions.js';
@@ -139,18 +140,22 @@ export class ApiKeyListsRepository {
   }
 
   /**
-   * How the keys that match fall into groups at `now`; of a list longer than `MAX_COUNTED_ROWS`, its newest keys.
+   * How the keys that match fall into groups at `now`; of a list longer than `MAX_COUNTED_ROWS`, its newest keys. With
+   * `matching` only the owners, tags and scopes that contain it.
    */
-  async groups(condition: SqlCondition, isLong: boolean, now: Date): Promise<Groups> {
-    const select = `k.owner_id, k.environment, ${statusExpression(`$${condition.parameters.length + 1}::timestamptz`)} AS status, k.tags, k.scopes`;
+  async groups(condition: SqlCondition, isLong: boolean, now: Date, matching?: string): Promise<Groups> {
+    const at = condition.parameters.length;
+    const select = `k.owner_id, k.environment, ${statusExpression(`$${at + 1}::timestamptz`)} AS status, k.tags, k.scopes`;
+    const within = (text: string) =>
+      matching === undefined ? '' : `WHERE strpos(lower(${text}), lower($${at + 2}::text)) > 0`;
     const [row] = await this.manager.query<Groups[]>(
       `WITH basis AS MATERIALIZED (${isLong ? newestKeys(condition, select) : someKeys(condition, select)})
-       SELECT ${grouped('owners', `SELECT b.owner_id AS value, min(u.name) AS name, count(*) AS count FROM basis b JOIN users u ON u.id = b.owner_id GROUP BY 1`)},
+       SELECT ${grouped('owners', `SELECT b.owner_id AS value, min(u.name) AS name, count(*) AS count FROM basis b JOIN users u ON u.id = b.owner_id ${within('u.name')} GROUP BY 1`)},
               ${grouped('status', 'SELECT status AS value, count(*) AS count FROM basis GROUP BY 1')},
               ${grouped('environment', 'SELECT environment AS value, count(*) AS count FROM basis GROUP BY 1')},
-              ${grouped('tags', 'SELECT value, count(*) AS count FROM basis, unnest(tags) AS value GROUP BY 1')},
-              ${grouped('scopes', 'SELECT value, count(*) AS count FROM basis, unnest(scopes) AS value GROUP BY 1')}`,
-      [...condition.parameters, now],
+              ${grouped('tags', `SELECT value, count(*) AS count FROM basis, unnest(tags) AS value ${within('value')} GROUP BY 1`)},
+              ${grouped('scopes', `SELECT value, count(*) AS count FROM basis, unnest(scopes) AS value ${within('value')} GROUP BY 1`)}`,
+      [...condition.parameters, now, ...(matching === undefined ? [] : [matching])],
     );
     return row!;
   }
@@ -161,6 +166,22 @@ export class ApiKeyListsRepository {
     const found = await this.manager.createQueryBuilder(ApiKey, 'k').where('k.id = ANY(:ids)', { ids }).getMany();
     const byId = new Map(found.map((key) => [key.id, key]));
     return ids.flatMap((id) => byId.get(id) ?? []);
+  }
+
+  /**
+   * Cents that the budgets of these keys have spent in their period at `now`. A key without a budget is absent; a month
+   * without an account is one without spending.
+   */
+  async budgetsSpent(ids: readonly string[], now: Date): Promise<Map<string, number>> {
+    if (ids.length === 0) return new Map();
+    const rows = await this.manager.query<{ id: string; spent: string | null }[]>(
+      `SELECT k.id, b.spent_micro_cents AS spent
+         FROM api_key k LEFT JOIN budget_account b
+           ON b.key_id = k.id AND b.period = CASE k.budget_type WHEN 'monthly' THEN $2 ELSE 'total' END
+        WHERE k.id = ANY($1::uuid[]) AND k.budget_limit_micro_cents IS NOT NULL`,
+      [ids, `${now.toISOString().slice(0, 7)}-01`],
+    );
+    return new Map(rows.map(({ id, spent }) => [id, centsFromMicroCents(BigInt(spent ?? 0))]));
   }
 
   /** The ids of the caller's own service accounts: their keys count as his. */

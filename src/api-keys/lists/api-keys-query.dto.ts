@@ -37,6 +37,8 @@ const SEARCH = {
   check: (text: string) => (isSearchable(text) ? secretProblem(text) : SEARCH_SENTENCE),
 } as const satisfies Schema;
 
+const MATCHING = { type: 'string', minLength: 1, maxLength: 100, check: secretProblem } as const satisfies Schema;
+
 const PERCENTAGE = {
   type: 'number',
   minimum: 0,
@@ -48,6 +50,14 @@ const SCOPES = setOf(100, { ...SCOPE, check: secretProblem });
 
 /** What every list of keys can be narrowed by. All that is given must hold. */
 export class ApiKeyFilterDto {
+  /**
+   * Keys with these ids, at most 100; repeat it for several. Ids of deleted keys are left out.
+   * @example ["019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e00"]
+   */
+  @ListText()
+  @Field(optional(setOf(100, UUID)))
+  id?: string[];
+
   /**
    * Keys of this owner.
    * @example "019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e55"
@@ -139,6 +149,17 @@ export class ApiKeyFilterDto {
   @DecimalText()
   @Field(optional(PERCENTAGE))
   budgetUsedAbove?: number;
+}
+
+/** Which keys to count by group, and which groups to tell. */
+export class ApiKeyFacetsDto extends ApiKeyFilterDto {
+  /**
+   * Only owners whose name contains this text, and only tags and scopes that contain it; 1 to 100 characters, upper and
+   * lower case the same. Absent: the largest groups.
+   * @example "billing"
+   */
+  @Field(optional(MATCHING))
+  matching?: string;
 }
 
 /** Which keys to export, and in which order. */

@@ -122,7 +122,8 @@ function visibleParts(visible: VisibleKeys, bind: Bind): string[] {
 
 function filterParts(filter: ApiKeyFilterDto, now: Date, bind: Bind): string[] {
   const parts: string[] = [];
-  const { ownerId, status, isActive, environment, tag, scope, search } = filter;
+  const { id, ownerId, status, isActive, environment, tag, scope, search } = filter;
+  if (id !== undefined) parts.push(`k.id = ANY(${bind(id, 'uuid[]')})`);
   if (ownerId !== undefined) parts.push(`k.owner_id = ${bind(ownerId.toLowerCase(), 'uuid')}`);
   if (status !== undefined) parts.push(STATUS[status](() => bind(now, 'timestamptz')));
   if (isActive !== undefined) parts.push(isActive ? 'k.is_active' : 'NOT k.is_active');

@@ -65,6 +65,26 @@ describe('GET /api-keys/facets', () => {
       ]);
     });
 
+    it('finds owners by name, and tags and scopes, beyond the twenty largest', async () => {
+      const busy = await app.addUser();
+      await storeKeys(
+        app,
+        Array.from({ length: 60 }, (_, index) => ({
+          ownerId: busy.id,
+          tags: [`tag-${index % 30}`],
+          scopes: [index === 59 ? 'Rare:Scope' : 'usual'],
+        })),
+      );
+      const of = async (matching: string) =>
+        (await app.get(`/api-keys/facets?ownerId=${busy.id}&matching=${matching}`, { token: admin })).body;
+      expect((await of('AG-29')).tags).toEqual([{ value: 'tag-29', count: 2 }]);
+      expect((await of('rare')).scopes).toEqual([{ value: 'Rare:Scope', count: 1 }]);
+      const [{ name }] = (await app.get(`/api-keys/facets?ownerId=${busy.id}`, { token: admin })).body.owners;
+      expect((await of(encodeURIComponent(name.slice(1)))).owners).toEqual([{ value: busy.id, name, count: 60 }]);
+      expect(await of('no%25such_')).toMatchObject({ total: 60, owners: [], tags: [], scopes: [] });
+      await app.dataSource.query('DELETE FROM api_key WHERE owner_id = $1', [busy.id]);
+    });
+
     it('gives empty groups for an empty list', async () => {
       const stranger = await app.addUser();
       const { body } = await app.get('/api-keys/facets', { token: stranger.token });
@@ -89,7 +109,14 @@ describe('GET /api-keys/facets', () => {
   });
 
   describe('400', () => {
-    it.each(['page=1', 'sort=name', 'status=dead'])('refuses %s', async (query) => {
+    it.each([
+      'page=1',
+      'sort=name',
+      'status=dead',
+      'matching=',
+      `matching=${'a'.repeat(101)}`,
+      'matching=a&matching=b',
+    ])('refuses %s', async (query) => {
       expect((await app.get(`/api-keys/facets?${query}`, { token: admin })).status).toBe(400);
     });
   });

@@ -191,9 +191,17 @@ describe('GET /api-keys', () => {
         expect(answer.body.meta.total).toBe(expected.length);
       });
 
+      it('by their ids, of those that the caller may see', async () => {
+        const of = async (token: string, ...named: string[]) =>
+          ids(await app.get(`/api-keys?${named.map((id) => `id=${id}`).join('&')}`, { token })).sort();
+        expect(await of(owner.token, keys.plain)).toEqual([keys.plain]);
+        expect(await of(owner.token, keys.plain, keys.other.toUpperCase())).toEqual([keys.plain, keys.other].sort());
+        expect(await of((await app.addUser()).token, keys.plain)).toEqual([]);
+      });
+
       it('by how much of the budget is spent, of this month where it is monthly', async () => {
         const spender = await app.addUser();
-        const [nearly, half, , monthly] = await storeKeys(
+        const [nearly, half, , monthly, unlimited] = await storeKeys(
           app,
           [1000, 1000, 1000, 1000, null].map((limit) => ({ ownerId: spender.id, budgetLimitMicroCents: limit })),
         );
@@ -215,6 +223,11 @@ describe('GET /api-keys', () => {
         expect(await above(50)).toEqual(new Set([nearly]));
         expect(await above(80.49)).toEqual(new Set([nearly]));
         expect(await above(80.5)).toEqual(new Set());
+        // In cents, of the period that counts; a key without a budget has none.
+        const { data } = (await app.get('/api-keys', { token: spender.token })).body;
+        const spent = (id: string | undefined) =>
+          data.find((key: { id: string }) => key.id === id).budgetSpentCents as number | null;
+        expect([nearly, half, monthly, unlimited].map(spent)).toEqual([0.000805, 0.0005, 0.00001, null]);
       });
 
       it('finds a key by the middle of its prefix, also after its secret has been replaced', async () => {
@@ -331,6 +344,7 @@ describe('GET /api-keys', () => {
       ['isActive=1', 'isActive'],
       ['isActive=', 'isActive'],
       ['environment=prod', 'environment'],
+      ['id=plain', 'id.0'],
       ['tag=', 'tag.0'],
       ['tag=a&tag=a', 'tag.1'],
       ['tag=a%20b', 'tag.0'],

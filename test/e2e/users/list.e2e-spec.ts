@@ -47,6 +47,15 @@ describe('GET /users', () => {
       expect(second.body.data[0]).toMatchObject({ roles: ['auditor', 'user'], managerIds: [] });
     });
 
+    it('finds users by their ids, and leaves out what there is not', async () => {
+      const { data } = (await app.get('/users', { token: admin })).body as { data: { id: string; name: string }[] };
+      const [off, , bob] = data;
+      expect(await names(`id=${bob!.id}`)).toEqual(['Bob_x']);
+      const unknown = '019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e00';
+      expect(await names(`id=${bob!.id.toUpperCase()}&id=${off!.id}&id=${unknown}`)).toEqual(['Off', 'Bob_x']);
+      expect((await app.get('/users?id=bob', { token: admin })).status).toBe(400);
+    });
+
     it('never shows a password hash', async () => {
       expect(JSON.stringify((await app.get('/users', { token: admin })).body)).not.toMatch(/argon2|password_?hash/i);
     });

@@ -1,0 +1,281 @@
+import { Button, Group, Select, Stack, Text, TextInput, Textarea } from '@mantine/core';
+import { useNavigate } from '@tanstack/react-router';
+import { useRef, useState } from 'react';
+import { type ApiKey, type Problem, type Schemas, api, dataOf, newIdempotencyKey } from '../api/client';
+import { UserPicker } from '../people/user-picker';
+import { useSession } from '../session/session';
+import { settings } from '../settings';
+import { fieldErrors, useAct } from '../ui/act';
+import { Confirm } from '../ui/confirm';
+import { Dialog } from '../ui/dialog';
+import { local, toInstant, utc } from '../ui/format';
+import { ProblemAlert } from '../ui/states';
+import type { KeyAction } from './key-actions';
+import { KeyAtStake } from './key-at-stake';
+import { SecretDialog } from './secret-dialog';
+
+interface DialogProps {
+  apiKey: ApiKey;
+  onClose: () => void;
+}
+
+/** The dialog of an act; it closes when the act is done, and shows the refusal if it is not. */
+export function KeyActionDialog({ action, ...props }: DialogProps & { action: KeyAction }) {
+  switch (action) {
+    case 'regenerate':
+      return <Regenerate {...props} />;
+    case 'renew':
+      return <Renew {...props} />;
+    case 'activate':
+    case 'deactivate':
+      return <Switch {...props} action={action} />;
+    case 'transfer':
+      return <Transfer {...props} />;
+    case 'revoke':
+      return <Revoke {...props} />;
+    case 'delete':
+      return <Delete {...props} />;
+  }
+}
+
+const OVERLAPS = [
+  { value: '0', label: 'none: the old secret ends immediately' },
+  { value: '3600', label: '1 hour' },
+  { value: '86400', label: '1 day' },
+  { value: '259200', label: '3 days' },
+  { value: '604800', label: '7 days' },
+];
+
+function Regenerate({ apiKey, onClose }: DialogProps) {
+  const [overlap, setOverlap] = useState('3600');
+  const [refused, setRefused] = useState<Problem | null>(null);
+  const [answer, setAnswer] = useState<Schemas['RegeneratedApiKeyView'] | null>(null);
+  const attempt = useRef(newIdempotencyKey());
+  const act = useAct({
+    run: () =>
+      dataOf(
+        api.POST('/api/v1/api-keys/{id}/regenerate', {
+          params: { path: { id: apiKey.id }, header: { 'Idempotency-Key': attempt.current } },
+          body: { overlapSeconds: Number(overlap) },
+        }),
+      ),
+    onDone: setAnswer,
+    onRefused: (problem) => {
+      attempt.current = newIdempotencyKey();
+      setRefused(problem);
+      return true;
+    },
+  });
+  if (answer) {
+    const note = answer.previousSecretExpiresAt
+      ? `The old secret works until ${local(answer.previousSecretExpiresAt)} (${utc(answer.previousSecretExpiresAt)}).`
+      : 'The old secret has ended.';
+    return (
+      <SecretDialog title="New secret" note={note} secret={answer.secretKey} apiKey={answer.apiKey} onClose={onClose} />
+    );
+  }
+  return (
+    <Dialog onClose={onClose} title={`Regenerate the secret of ${apiKey.name}`}>
+      <Stack gap="sm">
+        <KeyAtStake apiKey={apiKey} />
+        <Text size="sm">
+          Id, limits, budget and usage of the key stay. During the overlap both secrets work, so that you can change it
+          without an outage.
+        </Text>
+        <Select
+          label="Overlap"
+          data={OVERLAPS}
+          value={overlap}
+          onChange={(value) => {
+            setOverlap(value ?? '0');
+            attempt.current = newIdempotencyKey();
+          }}
+          allowDeselect={false}
+        />
+        {refused && <ProblemAlert error={refused} />}
+        <Group justify="flex-end">
+          <Button variant="default" onClick={onClose}>
+            Cancel
+          </Button>
+          <Button onClick={() => act.go()} loading={act.isPending}>
+            Regenerate
+          </Button>
+        </Group>
+      </Stack>
+    </Dialog>
+  );
+}
+
+function Renew({ apiKey, onClose }: DialogProps) {
+  const { can } = useSession();
+  const [expiresAt, setExpiresAt] = useState('');
+  const [refused, setRefused] = useState<Problem | null>(null);
+  const error = refused ? fieldErrors(refused, ['expiresAt'])['expiresAt'] : undefined;
+  const act = useAct({
+    run: () =>
+      dataOf(
+        api.POST('/api/v1/api-keys/{id}/renew', {
+          params: { path: { id: apiKey.id } },
+          body: expiresAt === '' ? {} : { expiresAt: toInstant(expiresAt) },
+        }),
+      ),
+    done: (key) => (key.expiresAt ? `Renewed until ${local(key.expiresAt)}.` : 'Renewed.'),
+    onDone: onClose,
+    onRefused: (problem) => {
+      setRefused(problem);
+      return true;
+    },
+  });
+  return (
+    <Confirm
+      title={`Renew ${apiKey.name}`}
+      onClose={onClose}
+      onConfirm={() => act.go()}
+      pending={act.isPending}
+      action="Renew"
+    >
+      <KeyAtStake apiKey={apiKey} />
+      <Text size="sm">
+        It is valid for {apiKey.validityDays ?? settings.keyValidityDays} days from now. The secret stays as it is.
+      </Text>
+      {can('platform:api-keys:update') && (
+        <TextInput
+          type="datetime-local"
+          label="Or until"
+          description={expiresAt === '' ? 'Local time; empty: the days above' : utc(new Date(expiresAt))}
+          value={expiresAt}
+          error={error}
+          onChange={(event) => setExpiresAt(event.currentTarget.value)}
+        />
+      )}
+      {refused && error === undefined && <ProblemAlert error={refused} />}
+    </Confirm>
+  );
+}
+
+function Switch({ apiKey, onClose, action }: DialogProps & { action: 'activate' | 'deactivate' }) {
+  const params = { path: { id: apiKey.id } };
+  const act = useAct({
+    run: () =>
+      action === 'activate'
+        ? api.POST('/api/v1/api-keys/{id}/activate', { params })
+        : api.POST('/api/v1/api-keys/{id}/deactivate', { params }),
+    done: action === 'activate' ? 'The key is active.' : 'The key is refused from now on.',
+    onDone: onClose,
+  });
+  return (
+    <Confirm
+      title={action === 'activate' ? `Activate ${apiKey.name}?` : `Deactivate ${apiKey.name}?`}
+      onClose={onClose}
+      onConfirm={() => act.go()}
+      pending={act.isPending}
+      action={action === 'activate' ? 'Activate' : 'Deactivate'}
+      danger={action === 'deactivate'}
+    >
+      <KeyAtStake apiKey={apiKey} />
+      <Text size="sm">
+        {action === 'activate'
+          ? 'Calls with it are allowed again, unless it has expired.'
+          : 'Every call with it is refused until it is activated again.'}
+      </Text>
+    </Confirm>
+  );
+}
+
+function Transfer({ apiKey, onClose }: DialogProps) {
+  const [ownerId, setOwnerId] = useState<string | null>(null);
+  const [refused, setRefused] = useState<Problem | null>(null);
+  const error = refused ? fieldErrors(refused, ['ownerId'])['ownerId'] : undefined;
+  const act = useAct({
+    run: () =>
+      api.POST('/api/v1/api-keys/{id}/transfer', { params: { path: { id: apiKey.id } }, body: { ownerId: ownerId! } }),
+    done: 'The key has a new owner.',
+    onDone: onClose,
+    onRefused: (problem) => {
+      setRefused(problem);
+      return true;
+    },
+  });
+  return (
+    <Confirm
+      title={`Transfer ${apiKey.name}`}
+      onClose={onClose}
+      onConfirm={() => act.go()}
+      pending={act.isPending}
+      action="Transfer"
+      disabled={ownerId === null}
+    >
+      <KeyAtStake apiKey={apiKey} />
+      <Text size="sm">Secret, limits, budget and usage stay. Only the new owner may manage it then.</Text>
+      <UserPicker label="New owner" value={ownerId} onChange={setOwnerId} except={apiKey.ownerId} error={error} />
+      {refused && error === undefined && <ProblemAlert error={refused} />}
+    </Confirm>
+  );
+}
+
+function Revoke({ apiKey, onClose }: DialogProps) {
+  const [reason, setReason] = useState('');
+  const act = useAct({
+    run: () =>
+      dataOf(
+        api.POST('/api/v1/api-keys/{id}/revoke', {
+          params: { path: { id: apiKey.id } },
+          body: reason.trim() === '' ? {} : { reason },
+        }),
+      ),
+    done: ({ effectiveWithinMs }) =>
+      effectiveWithinMs === 0
+        ? 'Revoked; every replica refuses it.'
+        : `Revoked; every replica refuses it within ${effectiveWithinMs / 1000} s.`,
+    onDone: onClose,
+  });
+  return (
+    <Confirm
+      title={`Revoke ${apiKey.name}?`}
+      onClose={onClose}
+      onConfirm={() => act.go()}
+      pending={act.isPending}
+      action="Revoke"
+      danger
+    >
+      <KeyAtStake apiKey={apiKey} />
+      <Text size="sm">
+        All its secrets are refused for good, on every replica. Usage and history stay. This cannot be undone: create a
+        new key instead.
+      </Text>
+      <Textarea
+        label="Reason"
+        description="Shown with the key and in the audit trail"
+        maxLength={500}
+        autosize
+        minRows={2}
+        value={reason}
+        onChange={(event) => setReason(event.currentTarget.value)}
+      />
+    </Confirm>
+  );
+}
+
+function Delete({ apiKey, onClose }: DialogProps) {
+  const navigate = useNavigate();
+  const { can } = useSession();
+  const act = useAct({
+    run: () => api.DELETE('/api/v1/api-keys/{id}/permanent', { params: { path: { id: apiKey.id } } }),
+    done: 'The key has been deleted.',
+    onDone: () => void navigate({ to: can('platform:api-keys:read') ? '/keys' : '/my-keys', search: {} as never }),
+  });
+  return (
+    <Confirm
+      title={`Delete ${apiKey.name} permanently?`}
+      onClose={onClose}
+      onConfirm={() => act.go()}
+      pending={act.isPending}
+      action="Delete permanently"
+      danger
+      phrase={apiKey.name}
+    >
+      <KeyAtStake apiKey={apiKey} />
+      <Text size="sm">The key disappears from every list. Its usage and its audit trail stay.</Text>
+    </Confirm>
+  );
+}

@@ -1,0 +1,93 @@
+import { Alert, Button, Group, Stack, Table, Text } from '@mantine/core';
+import { useState } from 'react';
+import { type ApiKey, api } from '../api/client';
+import { useAct } from '../ui/act';
+import { Confirm } from '../ui/confirm';
+import { Empty } from '../ui/states';
+import { Instant } from '../ui/values';
+
+/** The secrets of a key that still work, by their public starts. */
+export function KeySecrets({ apiKey, onRegenerate }: { apiKey: ApiKey; onRegenerate: () => void }) {
+  const [ending, setEnding] = useState<string | null>(null);
+  const end = useAct({
+    run: (kid: string) =>
+      api.DELETE('/api/v1/api-keys/{id}/secrets/{kid}', { params: { path: { id: apiKey.id, kid } } }),
+    done: 'The secret has ended.',
+    onDone: () => setEnding(null),
+  });
+  if (apiKey.secrets.length === 0)
+    return (
+      <Empty title="No valid secret">
+        {apiKey.status === 'revoked' ? 'The key has been revoked.' : 'Regenerate the secret to use the key.'}
+      </Empty>
+    );
+  return (
+    <Stack gap="sm">
+      {apiKey.secrets.length > 1 && (
+        <Alert color="indigo" variant="outline" p="xs">
+          Both secrets work until the old one ends. They share one budget and one set of rate windows.
+        </Alert>
+      )}
+      <div className="bordered scroll-x" tabIndex={0} role="region" aria-label="Secrets">
+        <Table>
+          <Table.Thead>
+            <Table.Tr>
+              <Table.Th>Secret</Table.Th>
+              <Table.Th visibleFrom="sm">Created</Table.Th>
+              <Table.Th visibleFrom="sm">Last used</Table.Th>
+              <Table.Th>Ends</Table.Th>
+              <Table.Th aria-label="Act" />
+            </Table.Tr>
+          </Table.Thead>
+          <Table.Tbody>
+            {apiKey.secrets.map((secret) => (
+              <Table.Tr key={secret.kid}>
+                <Table.Td className="mono nowrap">{secret.keyPrefix}…</Table.Td>
+                <Table.Td visibleFrom="sm">
+                  <Instant at={secret.createdAt} />
+                </Table.Td>
+                <Table.Td visibleFrom="sm">
+                  <Instant at={secret.lastUsedAt} relative />
+                </Table.Td>
+                <Table.Td>
+                  {secret.expiresAt === null ? (
+                    <Text span size="sm" c="dimmed">
+                      with the key
+                    </Text>
+                  ) : (
+                    <Instant at={secret.expiresAt} relative />
+                  )}
+                </Table.Td>
+                <Table.Td>
+                  {apiKey.secrets.length > 1 && secret.expiresAt !== null && apiKey.status !== 'revoked' && (
+                    <Button size="compact-xs" variant="outline" color="red" onClick={() => setEnding(secret.kid)}>
+                      End now
+                    </Button>
+                  )}
+                </Table.Td>
+              </Table.Tr>
+            ))}
+          </Table.Tbody>
+        </Table>
+      </div>
+      {apiKey.status !== 'revoked' && (
+        <Group>
+          <Button size="xs" variant="default" onClick={onRegenerate}>
+            Regenerate the secret
+          </Button>
+        </Group>
+      )}
+      <Confirm
+        title="End this secret now?"
+        opened={ending !== null}
+        onClose={() => setEnding(null)}
+        onConfirm={() => ending && end.go(ending)}
+        pending={end.isPending}
+        action="End it"
+        danger
+      >
+        Calls with it are refused from now on. The other secret still works.
+      </Confirm>
+    </Stack>
+  );
+}

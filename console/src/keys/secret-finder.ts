@@ -1,0 +1,80 @@
+/** Base62 characters behind `lk_live_`: the kid, which is public, then the body and the tag, which are not. */
+const KID_CHARACTERS = 14;
+const TAIL_CHARACTERS = 63;
+
+/** What a pasted text holds of secrets. */
+export interface FoundSecret {
+  /** Enough to revoke the key with; null: a part alone, or the public start. */
+  readonly secret: string | null;
+  /** The public start, safe to show and to search by. */
+  readonly keyPrefix: string;
+}
+
+/** One word of another system's secret: letters and digits, no path and no address. */
+const FOREIGN = /^(?!\/)(?=.*\d)(?=.*[A-Za-z])[A-Za-z0-9._~+/=-]{8,512}$/;
+/** What stands in front of a secret in one line: a header, a variable, a member of JSON, a parameter of a URL. */
+const LABELS = /^(?:(?:export|set)\s+)?["']?[\w.-]+["']?\s*[:=]\s*/;
+const SCHEME = /^(?:bearer|basic|token)\s+/i;
+const QUOTES = /^["'`<([{]+|["'`>)\]},;]+$/g;
+/** As much of a secret of another system as is shown and searched for. */
+const FOREIGN_START_CHARACTERS = 12;
+/** One word of so many characters is a secret rather than a name. */
+const FOREIGN_MIN_CHARACTERS = 33;
+
+/**
+ * The secrets in a pasted text, each once: in a header, quotes, an assignment, JSON, a URL, a command, a line of a log.
+ * Where none has the shape of this installation, the text itself counts as a secret of another system if it is one word,
+ * as imported keys are.
+ */
+export function findSecrets(text: string, prefix: string): FoundSecret[] {
+  const shape = new RegExp(`${prefix}_(?:live|test)_[0-9A-Za-z]{${KID_CHARACTERS},}`, 'g');
+  const found = new Map<string, FoundSecret>();
+  for (const reading of readings(text)) {
+    for (const [match] of reading.matchAll(shape)) {
+      const start = match.lastIndexOf('_') + 1;
+      const keyPrefix = match.slice(0, start + KID_CHARACTERS);
+      const isWhole = match.length >= start + TAIL_CHARACTERS;
+      const secret = isWhole ? match.slice(0, start + TAIL_CHARACTERS) : null;
+      if (isWhole || !found.has(keyPrefix)) found.set(keyPrefix, { secret, keyPrefix });
+    }
+  }
+  if (found.size > 0) return [...found.values()];
+  const word = bare(text);
+  return FOREIGN.test(word) ? [{ secret: word, keyPrefix: word.slice(0, FOREIGN_START_CHARACTERS) }] : [];
+}
+
+/**
+ * What a pasted text may be searched for: the public start of a secret in it, or the text as it is. Nothing behind the
+ * public start is part of the answer, also where the secret was cut off.
+ */
+export function searchTerm(text: string, prefix: string): string {
+  const [first] = findSecrets(text, prefix);
+  const isForeign = first?.secret !== null && !first?.keyPrefix.startsWith(`${prefix}_`);
+  const isLong = (first?.secret?.length ?? 0) >= FOREIGN_MIN_CHARACTERS;
+  if (first !== undefined && (!isForeign || isLong)) return first.keyPrefix;
+  return text.trim().replace(/(?:…|\.{3})$/, '');
+}
+
+/** The text as it stands, then with the breaks of a mail or a terminal taken out, then as a URL means it. */
+function readings(text: string): string[] {
+  const joined = text.replace(/[\u200b\ufeff]|[=\\]?\r?\n\s*/g, '');
+  return [text, joined, decoded(joined)];
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** One line without what stands around its secret. */
+function bare(text: string): string {
+  let rest = text.trim();
+  for (let before = ''; before !== rest;) {
+    before = rest;
+    rest = rest.replace(QUOTES, '').replace(LABELS, '').replace(SCHEME, '').trim();
+  }
+  return rest;
+}

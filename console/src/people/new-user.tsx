@@ -1,0 +1,138 @@
+import { Button, Checkbox, Group, NumberInput, PasswordInput, Stack, TextInput } from '@mantine/core';
+import { useForm } from '@mantine/form';
+import { useNavigate } from '@tanstack/react-router';
+import { useState } from 'react';
+import { type Problem, type User, api, dataOf } from '../api/client';
+import { RolesField } from '../roles/roles-field';
+import { useSession } from '../session/session';
+import { settings } from '../settings';
+import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
+import { Dialog } from '../ui/dialog';
+import { ProblemAlert } from '../ui/states';
+import { UsersPicker } from './user-picker';
+
+const FIELDS = ['name', 'email', 'password', 'roles', 'managerIds', 'maxActiveKeys'];
+
+/** A person or service account to be; also used on the way to a connected service. */
+export function NewUser({
+  kind,
+  onClose,
+  onCreated,
+}: {
+  kind: User['kind'];
+  onClose: () => void;
+  onCreated?: (user: User) => void;
+}) {
+  const { user: me } = useSession();
+  const navigate = useNavigate();
+  const [refused, setRefused] = useState<Problem | null>(null);
+  const isService = kind === 'service';
+  const form = useForm({
+    initialValues: {
+      name: '',
+      email: '',
+      password: '',
+      roles: [] as string[],
+      managerIds: isService ? [me.id] : [],
+      maxActiveKeys: '' as number | '',
+      isActive: true,
+    },
+    validate: {
+      name: (name) => (name.trim() === '' ? 'a name is needed' : null),
+      email: (email) => (!isService && !email.includes('@') ? 'an e-mail address is needed' : null),
+      password: (password) => (password !== '' && password.length < 12 ? 'at least 12 characters' : null),
+    },
+  });
+  const act = useAct({
+    run: () => {
+      const { name, email, password, roles, managerIds, maxActiveKeys, isActive } = form.getValues();
+      return dataOf(
+        api.POST('/api/v1/users', {
+          body: {
+            name,
+            kind,
+            roles,
+            isActive,
+            ...(email === '' ? {} : { email }),
+            ...(password === '' || isService ? {} : { password }),
+            ...(isService ? { managerIds } : {}),
+            ...(maxActiveKeys === '' ? {} : { maxActiveKeys }),
+          },
+        }),
+      );
+    },
+    done: (user) => `${user.name} has been added.`,
+    onDone: (user) => {
+      onClose();
+      if (onCreated) onCreated(user);
+      else void navigate({ to: '/people/$userId', params: { userId: user.id } });
+    },
+    onRefused: (problem) => {
+      form.setErrors(fieldErrors(problem, FIELDS));
+      setRefused(problem);
+      return true;
+    },
+  });
+  return (
+    <Dialog onClose={onClose} title={isService ? 'New service account' : 'New person'} size="lg">
+      <form
+        noValidate
+        onSubmit={form.onSubmit(() => {
+          setRefused(null);
+          act.go();
+        })}
+      >
+        <Stack gap="sm">
+          <TextInput label="Name" required maxLength={100} data-autofocus {...form.getInputProps('name')} />
+          {!isService && (
+            <TextInput label="E-mail" type="email" required autoComplete="off" {...form.getInputProps('email')} />
+          )}
+          {!isService && (
+            <PasswordInput
+              label="First password"
+              description="12 characters or more, to be changed at the first sign-in; empty: no sign-in until one is set"
+              autoComplete="new-password"
+              {...form.getInputProps('password')}
+              visibilityToggleButtonProps={{ 'aria-label': 'Show or hide the password' }}
+            />
+          )}
+          <RolesField
+            value={form.getValues().roles}
+            onChange={(roles) => form.setFieldValue('roles', roles)}
+            error={form.errors['roles']}
+          />
+          {isService && (
+            <UsersPicker
+              label="Managers"
+              description="People who may act as owner of its keys"
+              kind="person"
+              value={form.getValues().managerIds}
+              onChange={(ids) => form.setFieldValue('managerIds', ids)}
+              error={form.errors['managerIds']}
+            />
+          )}
+          <NumberInput
+            label="Cap on active keys"
+            description={`Empty: ${settings.maxActiveKeys}, as set for this installation`}
+            min={0}
+            max={1_000_000}
+            allowDecimal={false}
+            {...form.getInputProps('maxActiveKeys')}
+          />
+          <Checkbox label="Active" {...form.getInputProps('isActive', { type: 'checkbox' })} />
+          {refused && !isSaidByFields(refused, form.errors as Record<string, string>, FIELDS) && (
+            <ProblemAlert error={refused} />
+          )}
+          <Group justify="flex-end">
+            <Button variant="default" onClick={onClose}>
+              Cancel
+            </Button>
+            <Button type="submit" loading={act.isPending}>
+              Add
+            </Button>
+          </Group>
+        </Stack>
+      </form>
+    </Dialog>
+  );
+}

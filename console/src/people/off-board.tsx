@@ -1,0 +1,95 @@
+import { Radio, Stack, Text } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { useNavigate } from '@tanstack/react-router';
+import { useState } from 'react';
+import { type Problem, api, dataOf } from '../api/client';
+import { useSession } from '../session/session';
+import { fieldErrors, useAct } from '../ui/act';
+import { Confirm } from '../ui/confirm';
+import { count } from '../ui/format';
+import { ProblemAlert } from '../ui/states';
+import type { DialogProps } from './person-dialogs';
+import { UserPicker } from './user-picker';
+
+/** Leaving for good: first what becomes of the keys. */
+export function OffBoard({ user, onClose }: DialogProps) {
+  const { can } = useSession();
+  const navigate = useNavigate();
+  const [fate, setFate] = useState<'none' | 'revoke' | 'transfer'>('none');
+  const [heir, setHeir] = useState<string | null>(null);
+  const [refused, setRefused] = useState<Problem | null>(null);
+  const facets = useQuery({
+    queryKey: ['keys', 'facets', { ownerId: user.id }],
+    enabled: can('platform:api-keys:read'),
+    queryFn: () => dataOf(api.GET('/api/v1/api-keys/facets', { params: { query: { ownerId: user.id } } })),
+  });
+  const living = facets.data?.status
+    .filter(({ value }) => value !== 'revoked')
+    .reduce((sum, { count: keys }) => sum + keys, 0);
+  const act = useAct({
+    run: () =>
+      api.DELETE('/api/v1/users/{id}', {
+        params: {
+          path: { id: user.id },
+          query: fate === 'revoke' ? { keys: 'revoke' } : fate === 'transfer' ? { transferTo: heir! } : {},
+        },
+      }),
+    done: `${user.name} has left.`,
+    onDone: () =>
+      void navigate({
+        to: '/people',
+        search: { kind: user.kind, search: undefined, role: undefined, isActive: undefined, page: undefined },
+      }),
+    onRefused: (problem) => {
+      setRefused(problem);
+      return true;
+    },
+  });
+  const mustChoose = (living ?? 0) > 0 && fate === 'none';
+  return (
+    <Confirm
+      title={`Off-board ${user.name}`}
+      opened
+      onClose={onClose}
+      onConfirm={() => act.go()}
+      pending={act.isPending}
+      action="Off-board"
+      danger
+      phrase={user.name}
+      disabled={mustChoose || (fate === 'transfer' && heir === null)}
+    >
+      <Text size="sm">
+        {living === undefined
+          ? 'What becomes of the keys that are not revoked?'
+          : living === 0
+            ? 'No key is left that is not revoked.'
+            : `${count(living)} ${living === 1 ? 'key is' : 'keys are'} not revoked. What becomes of ${living === 1 ? 'it' : 'them'}?`}{' '}
+        The audit trail stays. To give them to several owners, select and transfer them in the list first.
+      </Text>
+      {living !== 0 && (
+        <Radio.Group
+          value={fate}
+          onChange={(value) => setFate(value as typeof fate)}
+          aria-label="What becomes of the keys"
+        >
+          <Stack gap={6}>
+            <Radio value="revoke" label="Revoke them all: every call with them is refused" />
+            {can('platform:api-keys:assign') && (
+              <Radio value="transfer" label="Transfer them all: secrets go on working" />
+            )}
+          </Stack>
+        </Radio.Group>
+      )}
+      {fate === 'transfer' && (
+        <UserPicker
+          label="New owner"
+          value={heir}
+          onChange={setHeir}
+          except={user.id}
+          error={refused ? fieldErrors(refused, ['transferTo'])['transferTo'] : undefined}
+        />
+      )}
+      {refused && <ProblemAlert error={refused} />}
+    </Confirm>
+  );
+}

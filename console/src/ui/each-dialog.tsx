@@ -1,0 +1,120 @@
+import { Alert, Button, Group, Progress, ScrollArea, Stack, Table, Text } from '@mantine/core';
+import { useQueryClient } from '@tanstack/react-query';
+import { type ReactNode, useRef, useState } from 'react';
+import { Dialog } from './dialog';
+import { count } from './format';
+
+interface EachDialogProps<Item> {
+  title: string;
+  /** Those that were selected when the dialog was opened. */
+  items: readonly Item[];
+  idOf: (item: Item) => string;
+  /** The columns beside the outcome. */
+  columns: readonly { label: string; value: (item: Item) => ReactNode }[];
+  action: string;
+  danger?: boolean;
+  disabled: boolean;
+  /** One change of its own. */
+  run: (item: Item) => Promise<unknown>;
+  onClose: (isDone: boolean) => void;
+  /** What the change needs to know. */
+  children: (isLocked: boolean) => ReactNode;
+}
+
+/** One change for each of a selection, one after the other; each is recorded by itself and says how it went. */
+export function EachDialog<Item>({ title, items, idOf, run, onClose, children, ...rest }: EachDialogProps<Item>) {
+  const queries = useQueryClient();
+  const [outcomes, setOutcomes] = useState<ReadonlyMap<string, string>>(new Map());
+  const [isRunning, setRunning] = useState(false);
+  const busy = useRef(false);
+  const isDone = outcomes.size === items.length;
+  const start = async () => {
+    if (busy.current) return;
+    busy.current = true;
+    setRunning(true);
+    const known = new Map<string, string>();
+    for (const item of items) {
+      const said = await run(item).then(
+        () => 'done',
+        (error: Error) => error.message,
+      );
+      known.set(idOf(item), said);
+      setOutcomes(new Map(known));
+    }
+    busy.current = false;
+    setRunning(false);
+  };
+  const close = () => {
+    if (isRunning) return;
+    if (outcomes.size > 0) void queries.invalidateQueries();
+    onClose(isDone);
+  };
+  return (
+    <Dialog title={title} onClose={close} size="lg">
+      <Stack gap="sm">
+        {children(isRunning || isDone)}
+        <Items items={items} idOf={idOf} columns={rest.columns} outcomes={outcomes} />
+        {(isRunning || isDone) && <Progress value={(100 * outcomes.size) / items.length} aria-hidden="true" />}
+        {isDone && !isRunning && (
+          <Alert color="teal" variant="outline" p="xs" role="status">
+            <Text size="sm">
+              {count([...outcomes.values()].filter((said) => said === 'done').length)} of {count(items.length)} done.
+            </Text>
+          </Alert>
+        )}
+        <Group justify="flex-end">
+          <Button variant="default" disabled={isRunning} onClick={close}>
+            {isDone ? 'Close' : 'Cancel'}
+          </Button>
+          {!isDone && (
+            <Button
+              color={rest.danger ? 'red.8' : undefined}
+              onClick={() => void start()}
+              loading={isRunning}
+              disabled={rest.disabled}
+            >
+              {rest.action}
+            </Button>
+          )}
+        </Group>
+      </Stack>
+    </Dialog>
+  );
+}
+
+interface ItemsProps<Item> extends Pick<EachDialogProps<Item>, 'items' | 'idOf' | 'columns'> {
+  outcomes: ReadonlyMap<string, string>;
+}
+
+function Items<Item>({ items, idOf, columns, outcomes }: ItemsProps<Item>) {
+  return (
+    <ScrollArea.Autosize
+      mah={280}
+      className="bordered"
+      viewportProps={{ tabIndex: 0, role: 'region', 'aria-label': 'What changes' }}
+    >
+      <Table>
+        <Table.Thead>
+          <Table.Tr>
+            {columns.map(({ label }) => (
+              <Table.Th key={label}>{label}</Table.Th>
+            ))}
+            <Table.Th aria-label="Outcome" />
+          </Table.Tr>
+        </Table.Thead>
+        <Table.Tbody>
+          {items.map((item) => (
+            <Table.Tr key={idOf(item)}>
+              {columns.map(({ label, value }) => (
+                <Table.Td key={label} className="breakable">
+                  {value(item)}
+                </Table.Td>
+              ))}
+              <Table.Td>{outcomes.get(idOf(item)) ?? ''}</Table.Td>
+            </Table.Tr>
+          ))}
+        </Table.Tbody>
+      </Table>
+    </ScrollArea.Autosize>
+  );
+}

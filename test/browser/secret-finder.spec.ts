@@ -1,0 +1,74 @@
+import { describe, expect, it } from '@jest/globals';
+import { readFile } from 'node:fs/promises';
+import ts from 'typescript';
+
+const SOURCE = new URL('../../console/src/keys/secret-finder.ts', `file://${import.meta.dirname}/`);
+
+type Finder = typeof import('../../console/src/keys/secret-finder.js');
+
+/** The console is a package of its own, which the tests do not compile: its one pure module is read as it is. */
+const { outputText } = ts.transpileModule(await readFile(SOURCE, 'utf8'), {
+  compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 },
+});
+const { findSecrets, searchTerm } = (await import(
+  `data:text/javascript;base64,${Buffer.from(outputText).toString('base64')}`
+)) as Finder;
+
+const KEY_PREFIX = `lk_live_${'aB3'.repeat(5).slice(0, 14)}`;
+const SECRET = `${KEY_PREFIX}${'xY9z'.repeat(13).slice(0, 49)}`;
+const OTHER = SECRET.replace('aB3', 'Zz1');
+
+describe('the secret finder', () => {
+  it.each<[string, string]>([
+    ['alone', ` ${SECRET}\n`],
+    ['a header', `Authorization: Bearer ${SECRET}`],
+    ['quotes', `"${SECRET}",`],
+    ['a variable', `export LATCHKEY_KEY='${SECRET}'`],
+    ['JSON', `{"apiKey": "${SECRET}", "model": "gpt-4o"}`],
+    ['JSON in a string', `{\\"key\\":\\"${SECRET}\\"}`],
+    ['a URL', `https://api.example.com/v1?key=${SECRET}&x=1`],
+    ['an encoded URL', `https://example.com/?q=%22${SECRET}%22`],
+    ['a command', `curl -H "x-api-key: ${SECRET}" https://api.example.com`],
+    ['a line of a log', `2026-11-29T20:00:00Z WARN 401 key=${SECRET}; retrying`],
+    ['YAML', `- name: KEY\n  value: ${SECRET}`],
+    ['Markdown', `| key | \`${SECRET}\` |`],
+    ['a broken line', `${SECRET.slice(0, 40)}\r\n    ${SECRET.slice(40)}`],
+    ['a mail', `${SECRET.slice(0, 60)}=\r\n${SECRET.slice(60)}`],
+    ['a shell', `KEY=${SECRET.slice(0, 30)}\\\n${SECRET.slice(30)}`],
+    ['an escaped line break', `log:\\n${SECRET}\\n`],
+  ])('finds the secret in %s', (_form, text) => {
+    expect(findSecrets(text, 'lk')).toEqual([{ secret: SECRET, keyPrefix: KEY_PREFIX }]);
+  });
+
+  it('finds each of several once', () => {
+    const secrets = findSecrets(`A=${SECRET}\nB=${OTHER}\n# was ${SECRET}`, 'lk').map(({ secret }) => secret);
+    expect(secrets).toEqual([SECRET, OTHER]);
+  });
+
+  it.each([SECRET.slice(0, 30), KEY_PREFIX, `${KEY_PREFIX}…`, SECRET.slice(0, -1)])('takes %s for a part', (text) => {
+    expect(findSecrets(text, 'lk')).toEqual([{ secret: null, keyPrefix: KEY_PREFIX }]);
+    expect(searchTerm(text, 'lk')).toBe(KEY_PREFIX);
+  });
+
+  it.each(['', 'nothing of ours', 'hello', 'https://example.com/page1', 'lk_live_short'])(
+    'finds none in “%s”',
+    (text) => {
+      expect(findSecrets(text, 'lk')).toEqual([]);
+    },
+  );
+
+  it.each<[string, string]>([
+    ['sk-proj-8Fk2mZ0c4T1xYw', 'sk-proj-8Fk2mZ0c4T1xYw'],
+    ['Bearer sk-old-0123456789', 'sk-old-0123456789'],
+    ['OPENAI_API_KEY="sk-old-0123456789"', 'sk-old-0123456789'],
+  ])('takes one word of another shape for an imported key: %s', (text, secret) => {
+    expect(findSecrets(text, 'lk')).toEqual([{ secret, keyPrefix: secret.slice(0, 12) }]);
+  });
+
+  it('searches for a public start alone, and for a name as it is', () => {
+    expect(searchTerm(`Bearer ${SECRET}`, 'lk')).toBe(KEY_PREFIX);
+    expect(searchTerm(`sk-proj-${'a1'.repeat(20)}`, 'lk')).toBe('sk-proj-a1a1');
+    expect(searchTerm('billing-2026', 'lk')).toBe('billing-2026');
+    expect(searchTerm('sk-old-01…', 'lk')).toBe('sk-old-01');
+  });
+});
