@@ -61,6 +61,7 @@ const OPERATION_IDS: Readonly<Record<string, string>> = {
   'UsageController.release': 'releaseReservation',
   'KeyUsageController.get': 'getApiKeyUsage',
   'KeyUsageController.series': 'getApiKeyUsageSeries',
+  'UsageEventsController.find': 'listUsageEvents',
   'UsageSummaryController.summary': 'getUsageSummary',
   'UsageSummaryController.refusals': 'getUsageRefusals',
   'IntrospectController.introspect': 'introspectToken',

@@ -21,9 +21,9 @@ export function SignInAgain({ user }: { user: Me['user'] }) {
     window.location.assign('/console');
   };
   const goOn = async () => {
-    const me = await dataOf(api.GET('/api/v1/auth/me'));
-    if (me.user.id !== user.id) return leave();
-    queries.setQueryData(sessionQuery.queryKey, me);
+    const { user: now, ...rest } = await dataOf(api.GET('/api/v1/auth/me'));
+    if (now?.id !== user.id) return leave();
+    queries.setQueryData(sessionQuery.queryKey, { ...rest, user: now });
     await queries.invalidateQueries();
   };
   const usesProvider = user.signsInWith === 'identity-provider';

@@ -208,13 +208,26 @@ function Top({ title, groupBy }: { title: string; groupBy: 'key' | 'model' }) {
   );
 }
 
+/** The row of what has no group. */
+const NO_GROUP: Record<Summary['groupBy'], string> = {
+  day: 'no day',
+  key: 'deleted keys',
+  owner: 'deleted keys',
+  tag: 'no tag',
+  model: 'no model',
+  callTag: 'no tag',
+  chatbot: 'no chatbot',
+  endpoint: 'no endpoint',
+  status: 'no status',
+};
+
 /** What a row of a summary is about, with the way there. */
 export function GroupName({ row, groupBy }: { row: Schemas['UsageSummaryRowView']; groupBy: Summary['groupBy'] }) {
   const { can } = useSession();
   if (row.group === null)
     return (
       <Text span size="sm" c="dimmed">
-        {{ day: 'no day', key: 'deleted keys', owner: 'deleted keys', tag: 'no tag', model: 'no model' }[groupBy]}
+        {NO_GROUP[groupBy]}
       </Text>
     );
   const text = row.name ?? row.group;
