@@ -22,8 +22,9 @@ export function SignInAgain({ user }: { user: Me['user'] }) {
   };
   const goOn = async () => {
     const { user: now, ...rest } = await dataOf(api.GET('/api/v1/auth/me'));
-    if (now?.id !== user.id) return leave();
-    queries.setQueryData(sessionQuery.queryKey, { ...rest, user: now });
+    if (now === null || now.id !== user.id) return leave();
+    const me: Me = { ...rest, user: now };
+    queries.setQueryData(sessionQuery.queryKey, me);
     await queries.invalidateQueries();
   };
   const usesProvider = user.signsInWith === 'identity-provider';

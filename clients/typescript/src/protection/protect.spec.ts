@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { formatAddress, parseAddress } from '../../../../src/common/address.js';
+import { formatAddress, parseAddress } from '../../../../packages/contract/src/address.js';
 import { ADDRESS_FORMS } from '../../../../test/support/address-forms.js';
 import { LatchkeyClient } from '../client.js';
 import type { Verdict, VerdictCode, VerifyQuestion } from '../contract.js';
