@@ -46,4 +46,4 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=90s --retries=3 \
     CMD ["node", "-e", "fetch('http://127.0.0.1:' + process.env.PORT + '/health/live').then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
 # The server itself, not npm: it gets SIGTERM, drains, and ends within 10 s.
-CMD ["node", "dist/src/main.js"]
+CMD ["node", "dist/src/server/main.js"]

@@ -1,7 +1,7 @@
 import { StartRefusal } from './src/common/start-refusal.js';
 import { loadConfig } from './src/config/config.js';
 import { CommandLineDataSource } from './src/database/command-line.js';
-import { entities } from './src/entities.js';
+import { entities } from './src/server/entities.js';
 
 /**
  * The data source of TypeORM's command line (`npx typeorm migration:run -d dist/ormconfig.js`).

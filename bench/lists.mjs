@@ -153,7 +153,7 @@ async function seed(client) {
 /** The built server as a process of its own, on the same embedded PostgreSQL. */
 async function startServer() {
   const port = await freePort();
-  const child = spawn(process.execPath, [join(root, 'dist/src/main.js')], {
+  const child = spawn(process.execPath, [join(root, 'dist/src/server/main.js')], {
     env: {
       ...process.env,
       NODE_ENV: 'development',

@@ -3,4 +3,4 @@
  * whole, 1 when it is broken (with the place and the reason), 2 when that could not be found out.
  */
 await import('./build.mjs');
-await import('../dist/src/audit-verify.js');
+await import('../dist/src/cli/audit-verify.js');

@@ -3,4 +3,4 @@
  * difference (each is named), 2 when that could not be found out. It changes nothing.
  */
 await import('./build.mjs');
-await import('../dist/src/doctor.js');
+await import('../dist/src/cli/doctor.js');

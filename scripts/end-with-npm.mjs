@@ -1,7 +1,7 @@
 /**
  * Ends this process in order when the npm that started it has ended. npm passes a SIGTERM on to the shell between it and
  * us, which ends without a word; a killed npm passes nothing on. Imported first by what `npm start` runs; without npm it does
- * nothing: under a supervisor, run `node dist/src/main.js`.
+ * nothing: under a supervisor, run `node dist/src/server/main.js`.
  */
 import { readFileSync } from 'node:fs';
 

@@ -37,7 +37,7 @@ const IMPORTED = `imported-${'0123456789abcdef'.repeat(2)}`;
 const database = new pg.Client({ connectionString: options.database });
 await database.connect();
 const port = await freePort();
-const server = spawn(process.execPath, ['dist/src/main.js'], {
+const server = spawn(process.execPath, ['dist/src/server/main.js'], {
   cwd: options.server,
   env: {
     PATH: process.env.PATH,

@@ -8,4 +8,4 @@ if (major < 20 || (major === 20 && minor < 19)) {
 // Imported one after the other: an older Node might not even read them, and the server comes out of the build.
 await import('./end-with-npm.mjs');
 await import('./build.mjs');
-await import('../dist/src/main.js');
+await import('../dist/src/server/main.js');

@@ -60,7 +60,7 @@ export const SLOW_GROUPS = [
     ],
     keeps: ['test/e2e/system/replicas.e2e-spec.ts'],
     sources: [
-      ...['src/config/', 'src/installation/', 'src/health/', 'src/main.ts', 'src/cli/', 'scripts/'],
+      ...['src/config/', 'src/installation/', 'src/health/', 'src/server/', 'src/cli/', 'scripts/'],
       ...['README.md', 'docs/getting-started.md', 'docs/migrating.md'],
     ],
   },

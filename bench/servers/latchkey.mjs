@@ -1,5 +1,6 @@
 /** The product as its users run it: the built server on an embedded PostgreSQL, keys written by its own functions. */
 import { randomBytes, createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +11,10 @@ import { startEmbeddedPostgres } from '../../dist/src/database/embedded-postgres
 import { end, freePort, spawnOn, untilReady } from '../processes.mjs';
 
 const ROOT = new URL('../..', import.meta.url).pathname;
+
+/** Where the server of a build begins: today, and in the first release. */
+const entryPointOf = (root) =>
+  ['dist/src/server/main.js', 'dist/src/main.js'].find((path) => existsSync(join(root, path)));
 
 const SECRETS = Object.fromEntries(
   ['JWT_SECRET', 'API_KEY_PEPPERS', 'TAG_KEYS', 'RESERVATION_KEY', 'AUDIT_KEY'].map((name) => {
@@ -46,7 +51,7 @@ export class Latchkey {
   /** `runtime`: the Node to run it with; by default this one. */
   async addReplica({ runtime = process.execPath } = {}) {
     const port = await freePort();
-    const child = spawnOn(this.cpu, runtime, ['dist/src/main.js'], {
+    const child = spawnOn(this.cpu, runtime, [entryPointOf(this.root)], {
       cwd: this.root,
       env: {
         PATH: process.env.PATH,

@@ -5,24 +5,17 @@ import { Config } from '../config/config.js';
 import { AccessGuard } from './access.guard.js';
 import { GrantsReader } from './grants.reader.js';
 import { ManagementGate } from './management-gate.js';
-import { PermissionsController } from './permissions.controller.js';
-import { RolesController } from './roles.controller.js';
-import { RolesRepository } from './roles.repository.js';
-import { RolesService } from './roles.service.js';
 import { RouteAccess } from './route-access.js';
 
-/** Permissions, roles and the guard of every route. */
+/** Permissions, what callers may do, and the guard of every route. */
 @Global()
 @Module({
   imports: [DiscoveryModule],
-  controllers: [RolesController, PermissionsController],
   providers: [
     GrantsReader,
     { provide: ListCursors, useFactory: (config: Config) => new ListCursors(config.reservationKeys), inject: [Config] },
     ManagementGate,
     RouteAccess,
-    RolesService,
-    RolesRepository,
     { provide: APP_GUARD, useClass: AccessGuard },
   ],
   exports: [GrantsReader, ListCursors, RouteAccess],

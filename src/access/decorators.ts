@@ -1,10 +1,4 @@
-import {
-  applyDecorators,
-  createParamDecorator,
-  type ExecutionContext,
-  SetMetadata,
-  UseInterceptors,
-} from '@nestjs/common';
+import { applyDecorators, createParamDecorator, type ExecutionContext, SetMetadata } from '@nestjs/common';
 import {
   ApiBearerAuth,
   ApiExtension,
@@ -13,11 +7,9 @@ import {
   ApiUnauthorizedResponse,
 } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
-import { AuditInterceptor } from '../audit/audit.interceptor.js';
 import { ProblemView } from '../common/problem.view.js';
 import {
   ACCESS_RULE,
-  AUDITED,
   type AccessRule,
   type AuditedAct,
   BATCH,
@@ -63,7 +55,7 @@ export const RequirePermission = (permission: Permission, alsoNeeds?: Permission
 /**
  * Owners of the thing and callers that hold `permission` may call this route; with `itself`, also a key about
  * itself. The global guard lets every authenticated caller in; the resource's own guard answers 404 to those who may
- * not know the thing, and the service decides again on the locked row, by `standingOn`.
+ * not know the thing, and the service decides again on the locked row, by `accessBasisOn`.
  */
 export const OwnerOr = (permission: Permission, options: { itself?: true } = {}) =>
   authenticated(
@@ -89,13 +81,6 @@ export const GatewayOnly = (permission: Permission) =>
 /** Callers may also authenticate as OAuth clients do: by HTTP Basic, or with `client_id` and `client_secret` in the form. */
 export const TakesClientCredentials = () =>
   applyDecorators(SetMetadata(CLIENT_CREDENTIALS, true), ApiSecurity('clientBasic'));
-
-/** Names the act in the audit trail: reads by the interceptor, changes by the service, refusals by the filter. */
-export const Audited = (action: string, resourceType: string, options: Pick<AuditedAct, 'isRead'> = {}) =>
-  applyDecorators(
-    SetMetadata(AUDITED, { action, resourceType, ...options } satisfies AuditedAct),
-    UseInterceptors(AuditInterceptor),
-  );
 
 /** The list in the body whose length says how much a request asks for: it counts as several. */
 export const BatchOf = (list: string, verb?: string) =>

@@ -5,7 +5,7 @@ import { type KeyPolicy, widest } from './key-policy.js';
 import { intersect } from './permission-grammar.js';
 
 /** What one user holds: his active roles' grants and key policies. */
-export interface Holder {
+export interface UserGrants {
   readonly id: string;
   readonly name: string;
   readonly kind: 'person' | 'service';
@@ -66,12 +66,12 @@ export class GrantsReader {
   }
 
   /** One user, or null when there is none (deleted ones count as none). */
-  async findHolder(id: string, lock: HolderLock = 'none'): Promise<Holder | null> {
+  async findHolder(id: string, lock: HolderLock = 'none'): Promise<UserGrants | null> {
     return (await this.holders(new Map([[id, lock]]))).get(id) ?? null;
   }
 
   /** Users by id, each locked as asked, in one round trip. Ids that do not exist are absent from the answer. */
-  async holders(wanted: ReadonlyMap<string, HolderLock>): Promise<Map<string, Holder>> {
+  async holders(wanted: ReadonlyMap<string, HolderLock>): Promise<Map<string, UserGrants>> {
     const ids = [...wanted.keys()];
     const locks = [...wanted].filter(([, lock]) => lock !== 'none').sort(([a], [b]) => (a < b ? -1 : 1));
     if (locks.length === 0) return this.read(ids);
@@ -100,7 +100,7 @@ export class GrantsReader {
   }
 
   /** In one round trip, as every call of a person needs it. */
-  private async read(ids: readonly string[]): Promise<Map<string, Holder>> {
+  private async read(ids: readonly string[]): Promise<Map<string, UserGrants>> {
     const users = await this.manager.query<(UserRow & { assigned: RoleRow[] })[]>(
       `SELECT ${USER}, (SELECT coalesce(json_agg(a ORDER BY a.name), '[]')
                           FROM (SELECT ur.user_id, ${ROLE} FROM user_role ur JOIN role r ON r.name = ur.role_name WHERE ur.user_id = u.id) AS a) AS assigned
@@ -139,11 +139,11 @@ export function grantsOfKey(roleGrants: readonly string[], ownerGrants: readonly
 export function keyPolicyOf({
   policies,
   reservedTagPrefixes,
-}: Pick<Holder, 'policies' | 'reservedTagPrefixes'>): KeyPolicy | null {
+}: Pick<UserGrants, 'policies' | 'reservedTagPrefixes'>): KeyPolicy | null {
   return widest(reservedTagPrefixes.length === 0 ? policies : [...policies, { reservedTagPrefixes }]);
 }
 
-function holderOf(user: UserRow, assigned: readonly RoleRow[]): Holder {
+function holderOf(user: UserRow, assigned: readonly RoleRow[]): UserGrants {
   const roles = assigned.filter((role) => role.is_active);
   return {
     id: user.id,

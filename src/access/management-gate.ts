@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { DomainError } from '../common/domain-error.js';
 import { Lane, LaneFull, type Leave } from '../common/lane.js';
-import { Meters } from '../common/meters.js';
+import { Metrics } from '../common/metrics.js';
 import { Config } from '../config/config.js';
 import type { Principal } from './caller.js';
 import { RequestRate } from './request-rate.js';
@@ -52,9 +52,9 @@ export class ManagementGate {
   private readonly lanes = { ordinary: new Lane(ORDINARY_LANE), narrowing: new Lane(NARROWING_LANE) };
   /** Who was refused of late, by digest of the credential. */
   private readonly known = new Map<string, KnownSender>();
-  private readonly refused: ReturnType<typeof Meters.prototype.counter<'reason'>>;
+  private readonly refused: ReturnType<typeof Metrics.prototype.counter<'reason'>>;
 
-  constructor(config: Config, meters: Meters) {
+  constructor(config: Config, meters: Metrics) {
     this.perMinute = config.managementRatePerMinute;
     const limits = { perMinute: this.perMinute, burst: Math.ceil(this.perMinute / BURST_PART) };
     this.rates = { ordinary: new RequestRate(limits), narrowing: new RequestRate(limits) };

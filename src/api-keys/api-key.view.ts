@@ -2,7 +2,7 @@ import { centsFromMicroCents } from '../common/money.js';
 import { versionOf } from '../common/version.js';
 import type { ApiKeySecret } from './api-key-secret.entity.js';
 import type { ApiKey, BudgetType, Environment, VerifiesEnvironment } from './api-key.entity.js';
-import { auditedKey } from './changes/audited-key.js';
+import { auditedKey } from './change/audited-key.js';
 import { type ApiKeyStatus, statusOf } from './status.js';
 
 /** What a key has used, over its whole life. */

@@ -5,31 +5,31 @@ import { ApiKeyListsRepository } from './lists/api-key-lists.repository.js';
 import { ApiKeysController } from './api-keys.controller.js';
 import { ApiKeysRepository } from './api-keys.repository.js';
 import { ApiKeysService } from './api-keys.service.js';
-import { ChangeAdmission } from './changes/change-admission.js';
+import { KeyChangeRules } from './change/key-change-rules.js';
 import { IdempotencyModule } from './idempotency/idempotency.module.js';
-import { KeyEndings } from './lifecycle/key-endings.service.js';
-import { KeyOffBoarding } from './lifecycle/key-off-boarding.service.js';
-import { KeyAdmission } from './changes/key-admission.js';
-import { KeyBatchesController } from './batches/key-batches.controller.js';
-import { KeyBulkService } from './batches/key-bulk.service.js';
-import { KeyImportService } from './batches/key-import.service.js';
+import { KeyEndings } from './change/key-endings.service.js';
+import { KeyOffBoarding } from './change/key-off-boarding.service.js';
+import { KeyCreationRules } from './create/key-creation-rules.js';
+import { KeyBatchesController } from './bulk/key-batches.controller.js';
+import { KeyBulkService } from './bulk/key-bulk.service.js';
+import { KeyImportService } from './bulk/key-import.service.js';
 import { KeyByAliasController } from './by-alias/key-by-alias.controller.js';
 import { KeyByAliasService } from './by-alias/key-by-alias.service.js';
-import { KeyChanges } from './changes/key-changes.js';
-import { DailyCreations } from './changes/daily-creations.js';
-import { KeyCreation } from './changes/key-creation.js';
-import { KeyLifecycleController } from './lifecycle/key-lifecycle.controller.js';
-import { KeyRemovalService } from './lifecycle/key-removal.service.js';
+import { KeyChanges } from './change/key-changes.js';
+import { DailyCreations } from './create/daily-creations.js';
+import { KeyCreation } from './create/key-creation.js';
+import { KeyLifecycleController } from './change/key-lifecycle.controller.js';
+import { KeyRemovalService } from './change/key-removal.service.js';
 import { KeySecretsController } from './secrets/key-secrets.controller.js';
 import { KeySecretsService } from './secrets/key-secrets.service.js';
-import { KeyTransferService } from './lifecycle/key-transfer.service.js';
-import { KeyUpdateService } from './lifecycle/key-update.service.js';
+import { KeyTransferService } from './change/key-transfer.service.js';
+import { KeyUpdateService } from './change/key-update.service.js';
 import { KeyOwners } from './key-owners.js';
 import { PastedSecrets } from './pasted-secrets.js';
-import { SecretMint } from './secret-mint.js';
+import { SecretFactory } from './secret-factory.js';
 import { SecretReplay } from './secrets/secret-replay.js';
-import { SelfRevokeController } from './lifecycle/self-revoke.controller.js';
-import { SelfRevokeService } from './lifecycle/self-revoke.service.js';
+import { SelfRevokeController } from './change/self-revoke.controller.js';
+import { SelfRevokeService } from './change/self-revoke.service.js';
 
 /** The keys themselves: the management plane. */
 @Module({
@@ -63,9 +63,9 @@ import { SelfRevokeService } from './lifecycle/self-revoke.service.js';
     KeyChanges,
     DailyCreations,
     KeyCreation,
-    KeyAdmission,
-    ChangeAdmission,
-    SecretMint,
+    KeyCreationRules,
+    KeyChangeRules,
+    SecretFactory,
     SecretReplay,
   ],
   // The repository for OwnerOrGuard, which other modules put on their routes about one key.

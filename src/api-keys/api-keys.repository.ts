@@ -1,11 +1,11 @@
 import { Injectable } from '@nestjs/common';
 import { EntityManager, QueryFailedError } from 'typeorm';
-import type { Ownership } from '../access/standing.js';
+import type { Ownership } from '../access/access-basis.js';
 import { inOneTrip } from '../database/in-one-trip.js';
 import { ApiKeySecret } from './api-key-secret.entity.js';
 import { ApiKey } from './api-key.entity.js';
 import type { ApiKeyDetails } from './api-key.view.js';
-import type { KeyState } from './changes/rules.js';
+import type { KeyState } from './settings/settings.js';
 
 /** A secret to be stored: everything of it but the secret itself. */
 export interface StoredSecret {

@@ -6,9 +6,9 @@ import type { CreateApiKeyDto } from './api-key.dto.js';
 import { ApiKeyView, type CreatedApiKeyView } from './api-key.view.js';
 import { ApiKeysRepository } from './api-keys.repository.js';
 import { Idempotency, type RepeatedAnswer } from './idempotency/idempotency.js';
-import { KeyAdmission } from './changes/key-admission.js';
-import { KeyChanges } from './changes/key-changes.js';
-import { KeyCreation } from './changes/key-creation.js';
+import { KeyCreationRules } from './create/key-creation-rules.js';
+import { KeyChanges } from './change/key-changes.js';
+import { KeyCreation } from './create/key-creation.js';
 import { standingOnKey } from './key-standing.js';
 import { SecretReplay } from './secrets/secret-replay.js';
 
@@ -18,7 +18,7 @@ export class ApiKeysService {
   constructor(
     private readonly keys: ApiKeysRepository,
     private readonly changes: KeyChanges,
-    private readonly admission: KeyAdmission,
+    private readonly admission: KeyCreationRules,
     private readonly creation: KeyCreation,
     private readonly idempotency: Idempotency,
     private readonly replay: SecretReplay,

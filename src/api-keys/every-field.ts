@@ -2,7 +2,7 @@ import type { ApiKeyFieldName, FieldsWith, Lacking, None } from '../../packages/
 import type { ApiKey } from './api-key.entity.js';
 import type { CreateApiKeyDto, UpdateApiKeyDto } from './api-key.dto.js';
 import type { ApiKeyView } from './api-key.view.js';
-import type { ApiKeyRules } from './changes/rules.js';
+import type { ApiKeyRules } from './settings/settings.js';
 
 /** Fields that the rules of a key keep as one: a limit, which is null where there is none. */
 type InOneLimit = 'isUnlimited' | 'budgetLimitCents';

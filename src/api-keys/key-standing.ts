@@ -1,9 +1,9 @@
 import type { Principal } from '../access/caller.js';
 import type { Permission } from '../access/permissions.js';
-import { type Ownership, type Standing, standingOn } from '../access/standing.js';
+import { type Ownership, type AccessBasis, accessBasisOn } from '../access/access-basis.js';
 
 /** Why somebody may act on a key; a key that acts on itself is neither its owner nor needs a permission. */
-export type KeyStanding = Standing | 'itself';
+export type KeyStanding = AccessBasis | 'itself';
 
 /** What `@OwnerOr` says about one act on a key; the guard reads it from the route, services name it again. */
 export interface KeyRule {
@@ -17,7 +17,7 @@ export function standingOnKey(
   rule: KeyRule,
   key: Ownership & { readonly id: string },
 ): KeyStanding | null {
-  const standing = standingOn(principal, rule.permission, key);
+  const standing = accessBasisOn(principal, rule.permission, key);
   if (standing !== null) return standing;
   return rule.itself && principal.kind === 'key' && principal.id === key.id ? 'itself' : null;
 }

@@ -3,7 +3,7 @@ import { Field, optional } from '../common/field.js';
 import { Ignores } from '../common/ignored-members.js';
 import { UpdateApiKeyDto } from './api-key.dto.js';
 import type { ApiKeyView } from './api-key.view.js';
-import { UpsertApiKeyDto } from './lifecycle/key-lifecycle.dto.js';
+import { UpsertApiKeyDto } from './change/key-lifecycle.dto.js';
 
 /** What of a key is shown and not set by a body. A member that is added to the view does not compile until it is here. */
 type ReadOnlyBeside<Body> = Readonly<Record<Exclude<keyof ApiKeyView, keyof Body>, true>>;

@@ -2,7 +2,8 @@ import { Controller, Get, Header, HttpCode, Post, Query, StreamableFile } from '
 import { ApiOkResponse, ApiOperation, ApiProduces, ApiTags } from '@nestjs/swagger';
 import { Compressed } from '../common/compressed.js';
 import { Readable } from 'node:stream';
-import { Audited, RequirePermission } from '../access/decorators.js';
+import { RequirePermission } from '../access/decorators.js';
+import { Audited } from './audited.decorator.js';
 import { AuditFilterDto, ListAuditEventsDto } from './audit-event.dto.js';
 import { AuditEventsPageView, ChainReportView } from './audit-event.view.js';
 import { AuditTrailService } from './audit-trail.service.js';

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { Clock } from '../common/clock.js';
 import type { DomainError } from '../common/domain-error.js';
-import { Meters } from '../common/meters.js';
+import { Metrics } from '../common/metrics.js';
 import { RefusalRecorder, type RefusedRequest } from '../common/refusal-recorder.js';
 import type { Act } from './append.js';
 import { namedResource } from './named-resource.js';
@@ -22,7 +22,7 @@ const FLOODS = new Set(['TOO_MANY_REQUESTS', 'CREATION_LIMIT_REACHED']);
 export class AuditedRefusals extends RefusalRecorder {
   /** 401s by address; the metric has their number alone, since its labels are closed sets. */
   readonly strangers = new StrangerCounts();
-  private readonly refusals: ReturnType<typeof Meters.prototype.counter<'kind'>>;
+  private readonly refusals: ReturnType<typeof Metrics.prototype.counter<'kind'>>;
   private readonly tally = new RefusalTally<Act>();
   private readonly floods = new RefusalTally<Act>({ ...REFUSAL_LIMITS, singly: 0 });
   private readonly sweeper = setInterval(() => this.sweep(this.clock.monotonicMs()), SWEEP_MS).unref();
@@ -30,7 +30,7 @@ export class AuditedRefusals extends RefusalRecorder {
   constructor(
     private readonly recorder: TrailRecorder,
     private readonly clock: Clock,
-    meters: Meters,
+    meters: Metrics,
   ) {
     super();
     this.refusals = meters.counter(

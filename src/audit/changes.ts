@@ -9,7 +9,7 @@ import { ConnectionLostError, inTransaction, OutcomeUnknownError } from '../data
 import { type ActEntry, commitActs, isRetriable } from './append.js';
 import { OpenChange } from './open-change.js';
 import { outcomeUnknown } from './outcome-unknown.js';
-import { StartOver } from './start-over.js';
+import { RetryTransaction } from './retry-transaction.js';
 
 /** The channel that wakes replicas; the rows themselves are the message. */
 export const CHANGE_CHANNEL = 'latchkey_changes';
@@ -147,7 +147,7 @@ function partyOf({ principal, ip }: Caller): string {
 
 /** Whether the same change may succeed a moment later, for nothing of it was made. */
 function isWorthAnother(error: unknown): boolean {
-  return isRetriable(error) || error instanceof StartOver || error instanceof ConnectionLostError;
+  return isRetriable(error) || error instanceof RetryTransaction || error instanceof ConnectionLostError;
 }
 
 function notMade(error: ConnectionLostError) {

@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import type { KeyObject } from 'node:crypto';
 import { Attempts } from '../common/attempts.js';
 import { Conditions } from '../common/conditions.js';
-import { Meters } from '../common/meters.js';
+import { Metrics } from '../common/metrics.js';
 import { missingVersion } from '../common/missing-version.js';
 import { RepeatedLog } from '../common/repeated-log.js';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -54,7 +54,7 @@ export class Checkpoints {
     private readonly config: Config,
     private readonly host: HttpAdapterHost,
     private readonly alarm: ChainAlarm,
-    meters: Meters,
+    meters: Metrics,
     conditions: Conditions,
   ) {
     this.publicKeys = checkpointPublicKeys(config.auditKeys);

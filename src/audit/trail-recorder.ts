@@ -5,7 +5,7 @@ import { Attempts } from '../common/attempts.js';
 import { Clock } from '../common/clock.js';
 import { Conditions } from '../common/conditions.js';
 import { unavailable } from '../common/domain-error.js';
-import { Meters } from '../common/meters.js';
+import { Metrics } from '../common/metrics.js';
 import { RepeatedLog } from '../common/repeated-log.js';
 import { Config } from '../config/config.js';
 import { inTransaction } from '../database/transaction.js';
@@ -47,7 +47,7 @@ export class TrailRecorder {
   /** Entries that could not be recorded and that the trail has not yet been told of. */
   private lost = 0;
   private reportedAtMs = Number.NEGATIVE_INFINITY;
-  private readonly lostEntries: ReturnType<Meters['counter']>;
+  private readonly lostEntries: ReturnType<Metrics['counter']>;
   private readonly logger = new Logger('Audit');
   private readonly attempts = new Attempts();
   private readonly failures = new RepeatedLog((fields) => this.logger.warn(fields));
@@ -59,7 +59,7 @@ export class TrailRecorder {
     private readonly dataSource: DataSource,
     private readonly config: Config,
     private readonly clock: Clock,
-    meters: Meters,
+    meters: Metrics,
     conditions: Conditions,
   ) {
     conditions.register('audit', 'refusals are recorded in the audit trail', () =>

@@ -2,7 +2,8 @@ import { Body, Controller, Get, HttpCode, Post, Req, Res } from '@nestjs/common'
 import { ApiOperation, ApiTags, ApiUnauthorizedResponse } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Caller, KnownCaller } from '../access/caller.js';
-import { Audited, FromCaller, Public, SignedIn } from '../access/decorators.js';
+import { FromCaller, Public, SignedIn } from '../access/decorators.js';
+import { Audited } from '../audit/audited.decorator.js';
 import { ProblemView } from '../common/problem.view.js';
 import { LoginDto } from './auth.dto.js';
 import { AuthService } from './auth.service.js';

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { Caller, KnownCaller, Principal } from '../access/caller.js';
-import { GrantsReader, type Holder, keyPolicyOf } from '../access/grants.reader.js';
+import { GrantsReader, type UserGrants, keyPolicyOf } from '../access/grants.reader.js';
 import { type KeyPolicy, widest } from '../access/key-policy.js';
 import { unauthenticated } from '../access/access.errors.js';
 import { type Change, Changes } from '../audit/changes.js';
@@ -139,7 +139,7 @@ function makesKeys(principal: Principal): boolean {
   return principal.may('platform:api-keys:create') || principal.may('platform:api-keys:update');
 }
 
-function policyOf(principal: Principal, holder: Holder): KeyPolicy | null {
+function policyOf(principal: Principal, holder: UserGrants): KeyPolicy | null {
   return principal.may('platform:api-keys:update') ? widest(holder.policies) : keyPolicyOf(holder);
 }
 

@@ -1,7 +1,8 @@
 import { Body, Controller, HttpCode, Post } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { KnownCaller } from '../access/caller.js';
-import { Audited, FromCaller, SignedIn } from '../access/decorators.js';
+import { FromCaller, SignedIn } from '../access/decorators.js';
+import { Audited } from '../audit/audited.decorator.js';
 import { onlyForPeople } from '../users/user.errors.js';
 import { AccountNotices } from '../users/account-notices.service.js';
 import { AcknowledgeNoticesDto } from './notices.dto.js';

@@ -2,7 +2,8 @@ import { Controller, Delete, Get, HttpCode, Param, Query, Res } from '@nestjs/co
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import type { KnownCaller } from '../access/caller.js';
-import { Audited, FromCaller, SignedIn } from '../access/decorators.js';
+import { FromCaller, SignedIn } from '../access/decorators.js';
+import { Audited } from '../audit/audited.decorator.js';
 import { UserIdPipe } from '../users/user-id.pipe.js';
 import { UserSessions } from '../users/user-sessions.service.js';
 import { EndedSessionsView, SessionsView } from '../users/user-sessions.view.js';

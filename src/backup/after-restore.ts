@@ -1,6 +1,6 @@
 import type { DataSource } from 'typeorm';
 import { systemCaller } from '../access/caller.js';
-import { narrowKeys } from '../api-keys/lifecycle/key-narrowing.js';
+import { narrowKeys } from '../api-keys/change/key-narrowing.js';
 import type { RecordedChange } from '../audit/change-line.js';
 import { Changes } from '../audit/changes.js';
 import { checkpointPublicKeys } from '../audit/checkpoint.js';

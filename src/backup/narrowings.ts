@@ -1,4 +1,4 @@
-import type { KeyNarrowing } from '../api-keys/lifecycle/key-narrowing.js';
+import type { KeyNarrowing } from '../api-keys/change/key-narrowing.js';
 import type { RecordedChange } from '../audit/change-line.js';
 import type { UserNarrowing } from '../users/user-narrowing.js';
 

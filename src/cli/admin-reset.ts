@@ -3,7 +3,7 @@ import { Changes } from '../audit/changes.js';
 import { sentenceOf } from '../common/start-refusal.js';
 import { loadConfig } from '../config/config.js';
 import { openDatabase } from '../database/open-database.js';
-import { entities } from '../entities.js';
+import { entities } from '../server/entities.js';
 import { acceptSecrets } from '../installation/accept-secrets.js';
 import { resetAdmin } from '../users/admin-reset.js';
 import { seed } from '../users/seed.js';

@@ -12,7 +12,7 @@ import { sentenceOf } from '../common/start-refusal.js';
 import { type Config, ConfigError, loadConfig, secretsFileOf } from '../config/config.js';
 import { dataSource } from '../database/data-source.js';
 import { openDatabase } from '../database/open-database.js';
-import { entities } from '../entities.js';
+import { entities } from '../server/entities.js';
 import { checkSecrets } from '../installation/secret-check.js';
 import { readPassphrase } from './passphrase.js';
 

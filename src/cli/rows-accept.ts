@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { sentenceOf, StartRefusal } from '../common/start-refusal.js';
 import { loadConfig } from '../config/config.js';
 import { openDatabase } from '../database/open-database.js';
-import { entities } from '../entities.js';
+import { entities } from '../server/entities.js';
 import { acceptSecrets } from '../installation/accept-secrets.js';
 import { acceptRows } from '../integrity/accept-rows.js';
 

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { Meters } from './meters.js';
+import { Metrics } from './metrics.js';
 
 /** How one function of a replica is. */
 export interface ConditionState {
@@ -20,7 +20,7 @@ export class Conditions {
   private readonly readers = new Map<string, ReadCondition>();
   private readonly levels = new Map<string, 'warn' | 'error'>();
 
-  constructor(private readonly meters: Meters) {}
+  constructor(private readonly meters: Metrics) {}
 
   /**
    * @param name of the function that may be broken, in camel case

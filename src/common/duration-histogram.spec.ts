@@ -1,9 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
-import { Meters } from './meters.js';
+import { Metrics } from './metrics.js';
 
 describe('a histogram of durations', () => {
   it('tells Prometheus cumulative buckets, the sum and the count of each series', async () => {
-    const meters = new Meters();
+    const meters = new Metrics();
     const durations = meters.durations('latchkey_test_seconds', 'Durations of a test');
     const quick = durations.series({ route: '/quick' });
     durations.series({ route: '/never' });
@@ -24,7 +24,7 @@ describe('a histogram of durations', () => {
 
 describe('a tally', () => {
   it('tells every value of its label, those that never happened too, and the same when asked twice', async () => {
-    const meters = new Meters();
+    const meters = new Metrics();
     const tally = meters.tally('latchkey_test_total', 'Things', 'kind', ['good', 'bad']);
     tally.count('good');
     tally.count('good');

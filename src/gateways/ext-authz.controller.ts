@@ -3,8 +3,8 @@ import { ApiHeader, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { parse } from 'node:querystring';
 import { validationFailed } from '../common/domain-error.js';
-import { askOf } from './gateway-ask.js';
-import { GatewayDoor } from './gateway-door.js';
+import { askOf } from './forward-auth-query.js';
+import { ForwardAuthService } from './forward-auth.service.js';
 import { GatewayOperation } from './gateway-operation.js';
 
 /** What the gateway asks, since its client wrote the path and the query. */
@@ -26,7 +26,7 @@ const AskedByHeader = () =>
 @ApiTags('Gateways')
 @Controller('ext-authz')
 export class ExtAuthzController {
-  constructor(private readonly door: GatewayDoor) {}
+  constructor(private readonly door: ForwardAuthService) {}
 
   @All()
   @GatewayOperation()
@@ -37,7 +37,7 @@ export class ExtAuthzController {
       'For Envoy’s `ext_authz` over HTTP, by any method. 200 is yes, all else is no. As forward-auth, but for the settings: path and query are the client’s and mean nothing here, so they come in `X-Latchkey-Ask`, which Envoy must set (`headers_to_add`).',
   })
   decide(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
-    return this.door.answer(request, reply, askOf(parse(askText(request))), 'plain');
+    return this.door.handle(request, reply, askOf(parse(askText(request))), 'plain');
   }
 
   @All('*')

@@ -1,15 +1,15 @@
 import { All, Controller, Req, Res } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { type Parameters, askOf, modeOf } from './gateway-ask.js';
-import { GatewayDoor } from './gateway-door.js';
+import { type Parameters, askOf, modeOf } from './forward-auth-query.js';
+import { ForwardAuthService } from './forward-auth.service.js';
 import { AskedByQuery, GatewayOperation } from './gateway-operation.js';
 
 /** What nginx, Traefik and Caddy ask before they pass a request on. The query is the gateway's, all else its client's. */
 @ApiTags('Gateways')
 @Controller('forward-auth')
 export class ForwardAuthController {
-  constructor(private readonly door: GatewayDoor) {}
+  constructor(private readonly door: ForwardAuthService) {}
 
   @All()
   @GatewayOperation()
@@ -22,6 +22,6 @@ export class ForwardAuthController {
   @AskedByQuery()
   decide(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
     const { mode, ...parameters } = request.query as Parameters;
-    return this.door.answer(request, reply, askOf(parameters), modeOf(mode));
+    return this.door.handle(request, reply, askOf(parameters), modeOf(mode));
   }
 }

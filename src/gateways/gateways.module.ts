@@ -2,7 +2,7 @@ import { Global, Module } from '@nestjs/common';
 import { GatewayAuthenticator } from '../access/authenticator.js';
 import { ExtAuthzController } from './ext-authz.controller.js';
 import { ForwardAuthController } from './forward-auth.controller.js';
-import { GatewayDoor } from './gateway-door.js';
+import { ForwardAuthService } from './forward-auth.service.js';
 import { GatewayKeyAuthenticator } from './gateway-key.authenticator.js';
 import { GatewayListener } from './gateway-listener.js';
 import { IntrospectController } from './introspect.controller.js';
@@ -14,7 +14,7 @@ import { Introspection } from './introspection.service.js';
   controllers: [IntrospectController, ForwardAuthController, ExtAuthzController],
   providers: [
     Introspection,
-    GatewayDoor,
+    ForwardAuthService,
     GatewayListener,
     { provide: GatewayAuthenticator, useClass: GatewayKeyAuthenticator },
   ],

@@ -1,7 +1,7 @@
 import { ApiPropertyOptional } from '@nestjs/swagger';
 import { formatCidr } from '../../packages/contract/src/address.js';
 import type { WorkingSession } from '../auth/session-inspector.js';
-import type { KeyRecord } from '../verification/records/key-record.js';
+import type { KeyRecord } from '../key-cache/records/key-record.js';
 
 const seconds = (ms: number) => Math.floor(ms / 1000);
 

@@ -2,7 +2,7 @@ import { unauthenticated } from '../access/access.errors.js';
 import { DomainError, type ErrorKind } from '../common/domain-error.js';
 import type { VerdictCode } from '../verification/checks.js';
 import type { VerdictView } from '../verification/verdict.view.js';
-import type { GatewayMode } from './gateway-ask.js';
+import type { GatewayMode } from './forward-auth-query.js';
 
 type RefusalCode = Exclude<VerdictCode, 'VALID' | 'UNAVAILABLE' | 'VALIDATION_FAILED'>;
 

@@ -3,7 +3,7 @@ import { DataSource } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 import type { Pool } from 'pg';
 import { Conditions } from '../common/conditions.js';
-import { Meters } from '../common/meters.js';
+import { Metrics } from '../common/metrics.js';
 import { boundedQuery } from '../database/bounded-query.js';
 
 const EVERY_MS = 3_000;
@@ -27,7 +27,7 @@ export class DatabaseProbe implements OnApplicationBootstrap, OnApplicationShutd
   constructor(
     private readonly dataSource: DataSource,
     conditions: Conditions,
-    meters: Meters,
+    meters: Metrics,
   ) {
     conditions.register('database', 'PostgreSQL answers over the pool and takes writes', () => this.problem);
     const pool = () => (dataSource.driver as PostgresDriver).master as Pool;

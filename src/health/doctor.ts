@@ -19,7 +19,7 @@ import { BUDGET_CHECKS, type Difference, USAGE_CHECKS, reconcileBudgets, reconci
 import { findTotalsAtEnd } from '../usage/totals-at-end.js';
 import { sessionFinding } from '../auth/session-finding.js';
 import { findMissingFactors, findUntoldFactors } from '../users/second-factor/factor-findings.js';
-import { findHistoryLosses } from '../verification/failover/history-losses.js';
+import { findHistoryLosses } from '../replicas/failover/history-losses.js';
 import { findProxyLists } from './proxy-lists.js';
 
 /** What one check came to: everything in order, or where it is not. */

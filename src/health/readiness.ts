@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { FeedService } from '../verification/feed/feed.service.js';
+import { FeedService } from '../key-cache/feed/feed.service.js';
 
 /** Why a replica should get no traffic; `ready` when it should. */
 export type ReadinessState = 'ready' | 'draining' | 'stale';

@@ -3,7 +3,7 @@ import fastify, { type FastifyInstance } from 'fastify';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { type Socket, connect } from 'node:net';
-import { AnswersTogether } from './answers-together.js';
+import { ResponseBatching } from './response-batching.js';
 import { boundInFlight } from './in-flight.js';
 import { sendAnswers, tellAnswers } from './request-hooks.js';
 import { TrafficLane } from './traffic-lane.js';
@@ -73,7 +73,7 @@ describe('What is in flight', () => {
     server = fastify();
     isProxy = false;
     boundInFlight(server, { laneOf: ({ url }) => (url === '/free' ? null : lane), isProxy: () => isProxy });
-    sendAnswers(server, new AnswersTogether(server.log), () => false);
+    sendAnswers(server, new ResponseBatching(server.log), () => false);
     tellAnswers(server, { tell: () => undefined });
     const work = async () => {
       began += 1;

@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type ClientIps, UNKNOWN_ADDRESS } from '../access/client-ip.js';
 import type { DomainError } from '../common/domain-error.js';
 import { sendProblem } from '../common/problem.filter.js';
-import type { AnswersTogether, ReadyAnswer } from './answers-together.js';
+import type { ResponseBatching, ReadyAnswer } from './response-batching.js';
 import { headProblem } from './request-head.js';
 import type { RequestLog } from './request-log.js';
 import { urlProblem } from './request-url.js';
@@ -45,7 +45,7 @@ export function meetRequests(fastify: FastifyInstance, settings: ArrivalSettings
  * Streams leave synchronously: until they are piped no code would hear of their errors. So do refusals of an overloaded
  * server, for which the end of the turn is far.
  */
-export function sendAnswers(fastify: FastifyInstance, together: AnswersTogether, isLeaving: () => boolean): void {
+export function sendAnswers(fastify: FastifyInstance, together: ResponseBatching, isLeaving: () => boolean): void {
   fastify.decorateRequest('leaveLane', null);
   fastify.addHook('onSend', (request, reply, payload, done) => {
     if (isLeaving()) void reply.header('Connection', 'close');

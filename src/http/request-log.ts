@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify';
 import type { Principal } from '../access/caller.js';
 import type { DurationHistogram, DurationSeries } from '../common/duration-histogram.js';
-import type { Meters } from '../common/meters.js';
+import type { Metrics } from '../common/metrics.js';
 
 /** A request of which no route knows. */
 const NO_ROUTE = 'none';
@@ -46,7 +46,7 @@ export class RequestLog {
   constructor(
     private readonly log: FastifyBaseLogger,
     private readonly level: string,
-    meters: Meters,
+    meters: Metrics,
   ) {
     this.isTelling = TELLING.has(level);
     this.durations = new RouteDurations(

@@ -3,7 +3,7 @@ import type { DeclaredRoute } from '../access/route-access.js';
 import { TRAFFIC_CLASSES, type TrafficClass, trafficClassOf } from '../access/traffic-class.js';
 import { type Cidr, clientAddress } from '../../packages/contract/src/address.js';
 import type { Conditions } from '../common/conditions.js';
-import type { Meters } from '../common/meters.js';
+import type { Metrics } from '../common/metrics.js';
 import { type InFlight, type InFlightSettings, boundInFlight } from './in-flight.js';
 import { type LaneTimers, TrafficLane, type TrafficLimits } from './traffic-lane.js';
 
@@ -43,7 +43,7 @@ export interface TrafficSettings {
   readonly apiPrefix: string;
   readonly routes: readonly DeclaredRoute[];
   readonly trustedProxies: readonly Cidr[];
-  readonly meters: Meters;
+  readonly meters: Metrics;
   readonly conditions: Conditions;
 }
 
@@ -103,7 +103,7 @@ export function routeClasses(
   };
 }
 
-function showLanes(meters: Meters, lanes: Readonly<Record<TrafficClass, TrafficLane>>): void {
+function showLanes(meters: Metrics, lanes: Readonly<Record<TrafficClass, TrafficLane>>): void {
   meters.gauges(
     'latchkey_requests_in_flight',
     'Requests that are worked on, by class. A body counts as one request for each KiB.',

@@ -1,7 +1,7 @@
 import { Injectable, Logger, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
 import { Conditions } from '../common/conditions.js';
-import { Meters } from '../common/meters.js';
+import { Metrics } from '../common/metrics.js';
 import { onMissingVersion } from '../common/missing-version.js';
 import { Config } from '../config/config.js';
 import { SECRET_NAMES } from '../config/generated-secrets.js';
@@ -28,7 +28,7 @@ export class SecretWatch implements OnApplicationBootstrap, OnModuleDestroy {
   constructor(
     private readonly manager: EntityManager,
     private readonly config: Config,
-    meters: Meters,
+    meters: Metrics,
     conditions: Conditions,
   ) {
     const missed = meters.counter(

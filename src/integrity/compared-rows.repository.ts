@@ -1,5 +1,5 @@
 import { type EntityManager, getMetadataArgsStorage } from 'typeorm';
-import { Role } from '../access/role.entity.js';
+import { Role } from '../roles/role.entity.js';
 import { ApiKey } from '../api-keys/api-key.entity.js';
 import { User } from '../users/user.entity.js';
 import { ACCEPT_ACTION, type StoredEntry } from './told-state.js';

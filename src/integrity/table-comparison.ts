@@ -1,7 +1,7 @@
 import { API_KEY_FIELDS } from '../../packages/contract/src/api-key-fields.js';
 import { type DataSource, type EntityManager, QueryFailedError } from 'typeorm';
-import { auditedRole } from '../access/audited-role.js';
-import { auditedKey } from '../api-keys/changes/audited-key.js';
+import { auditedRole } from '../roles/audited-role.js';
+import { auditedKey } from '../api-keys/change/audited-key.js';
 import type { ApiKey } from '../api-keys/api-key.entity.js';
 import type { FieldChange } from '../audit/audit-event.entity.js';
 import { sqlState } from '../audit/append.js';

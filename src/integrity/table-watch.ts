@@ -2,7 +2,7 @@ import { Injectable, Logger, type OnApplicationBootstrap, type OnModuleDestroy }
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DataSource } from 'typeorm';
 import { Conditions } from '../common/conditions.js';
-import { Meters } from '../common/meters.js';
+import { Metrics } from '../common/metrics.js';
 import { Config } from '../config/config.js';
 import { findUntoldFactors } from '../users/second-factor/factor-findings.js';
 import { ComparisonLock } from './comparison-lock.js';
@@ -41,8 +41,8 @@ export class TableWatch implements OnApplicationBootstrap, OnModuleDestroy {
   private readonly logger = new Logger('TableWatch');
   private readonly lock: ComparisonLock;
   private readonly stop = new AbortController();
-  private readonly passes: ReturnType<Meters['counter']>;
-  private readonly rows: ReturnType<Meters['counter']>;
+  private readonly passes: ReturnType<Metrics['counter']>;
+  private readonly rows: ReturnType<Metrics['counter']>;
   private running: Promise<void> = Promise.resolve();
   private startedAtMs = performance.now() - PASS_EVERY_MS;
   private differing = 0;
@@ -55,7 +55,7 @@ export class TableWatch implements OnApplicationBootstrap, OnModuleDestroy {
   constructor(
     private readonly dataSource: DataSource,
     private readonly config: Config,
-    meters: Meters,
+    meters: Metrics,
     conditions: Conditions,
   ) {
     this.lock = new ComparisonLock(dataSource);

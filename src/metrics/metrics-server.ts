@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { DomainError, methodNotAllowed, routeNotFound } from '../common/domain-error.js';
-import { Meters } from '../common/meters.js';
+import { Metrics } from '../common/metrics.js';
 import { writeProblem } from '../common/problem.filter.js';
 import { Config } from '../config/config.js';
 import { answerClientError } from '../http/client-errors.js';
@@ -22,7 +22,7 @@ export class MetricsServer implements OnApplicationBootstrap, OnApplicationShutd
 
   constructor(
     private readonly config: Config,
-    private readonly meters: Meters,
+    private readonly meters: Metrics,
     private readonly adapterHost: HttpAdapterHost,
   ) {}
 

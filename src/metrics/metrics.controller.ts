@@ -1,7 +1,7 @@
 import { Controller, Get, Header, UseGuards } from '@nestjs/common';
 import { ApiBearerAuth, ApiOperation, ApiProduces, ApiTags, ApiUnauthorizedResponse } from '@nestjs/swagger';
 import { Public } from '../access/decorators.js';
-import { Meters } from '../common/meters.js';
+import { Metrics } from '../common/metrics.js';
 import { ProblemView } from '../common/problem.view.js';
 import { MetricsTokenGuard } from './metrics-token.guard.js';
 
@@ -9,7 +9,7 @@ import { MetricsTokenGuard } from './metrics-token.guard.js';
 @ApiTags('Health')
 @Controller('metrics')
 export class MetricsController {
-  constructor(private readonly meters: Meters) {}
+  constructor(private readonly meters: Metrics) {}
 
   @Get()
   @Public()

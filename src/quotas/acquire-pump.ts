@@ -2,25 +2,25 @@ import { poolOf } from './admission.js';
 import type {
   AcquireAnswer,
   AcquireRequest,
-  BudgetAsk,
-  BudgetNeed,
+  BudgetRequest,
+  BudgetDemand,
   PoolKind,
-  QuotaAuthority,
+  QuotaStore,
   WindowAsk,
-} from './authority.js';
-import { POOLED_TTL_SECONDS } from './authority.js';
+} from './quota-store.js';
+import { POOLED_TTL_SECONDS } from './quota-store.js';
 import type { BudgetEntry } from './budget-entry.js';
 import { Fifo } from './fifo.js';
 import type { QuotaClock } from './quota-clock.js';
-import { type Awaited, NOBODY, type Waiter } from './waiter.js';
+import { type Awaited, NO_WAITERS, type Waiter } from './waiter.js';
 import type { WindowEntry } from './window-entry.js';
 
-/** One account's part of a call: who waits for which need, and what the ledger held to be true when it asked. */
+/** One account's part of a call: who waits for which need, and what the lease manager held to be true when it asked. */
 export interface BudgetRecord {
   readonly entry: BudgetEntry;
   readonly generation: number;
   readonly waiters: readonly Waiter[];
-  readonly ask: BudgetAsk;
+  readonly ask: BudgetRequest;
 }
 
 /** One window's part of a call. */
@@ -31,7 +31,7 @@ export interface WindowRecord {
   readonly ask: WindowAsk;
 }
 
-/** One call to the authority that is under way. */
+/** One call to the store that is under way. */
 export interface AcquireCall {
   readonly sentMs: number;
   readonly budgets: readonly BudgetRecord[];
@@ -40,7 +40,7 @@ export interface AcquireCall {
   isAbandoned: boolean;
 }
 
-/** What the ledger does with the outcome of a call. */
+/** What the lease manager does with the outcome of a call. */
 export interface AcquireHandler {
   answered(call: AcquireCall, answer: AcquireAnswer): void;
   /** The outcome is unknown: for now (it takes too long), or `isOver`, for good. */
@@ -52,7 +52,7 @@ export interface AcquireHandler {
 /** Bounds of the calls. */
 export interface PumpOptions {
   readonly replicaId: string;
-  /** Calls under way at once; abandoned ones count until they end, so that a hung authority is not piled upon. */
+  /** Calls under way at once; abandoned ones count until they end, so that a hung store is not piled upon. */
   readonly maxCalls: number;
   /** From so many on, what is needed waits up to `patienceMs` for one of them to end: fewer statements ask for more. */
   readonly fewCalls: number;
@@ -79,7 +79,7 @@ export class AcquirePump {
   private pausedUntilMs = 0;
 
   constructor(
-    private readonly authority: QuotaAuthority,
+    private readonly store: QuotaStore,
     private readonly clock: QuotaClock,
     private readonly newId: () => string,
     private readonly options: PumpOptions,
@@ -169,7 +169,7 @@ export class AcquirePump {
     };
     this.underWay++;
     this.calls.push(call);
-    this.authority.acquire(request).then(
+    this.store.acquire(request).then(
       (answer) => this.finished(call, () => this.handler.answered(call, answer)),
       () => this.finished(call, () => this.handler.failed(call, true)),
     );
@@ -219,7 +219,7 @@ export class AcquirePump {
 
   private budgetRecord(entry: BudgetEntry, kind: PoolKind, waiters: Waiter[], nowMs: number): BudgetRecord {
     entry.isAsking = true;
-    const needs = waiters.map(({ request }): BudgetNeed => {
+    const needs = waiters.map(({ request }): BudgetDemand => {
       const isLong = request.ttlSeconds > POOLED_TTL_SECONDS && request.reserve > 0n;
       return {
         amount: request.reserve,
@@ -227,7 +227,7 @@ export class AcquirePump {
       };
     });
     const want = BigInt(Math.floor(entry.flow.recent(nowMs)));
-    const ask: BudgetAsk = { account: entry.account, kind, leaseId: this.newId(), want, needs };
+    const ask: BudgetRequest = { account: entry.account, kind, leaseId: this.newId(), want, needs };
     return { entry, generation: entry.generation, waiters, ask };
   }
 
@@ -241,7 +241,7 @@ export class AcquirePump {
       id: entry.id,
       window: entry.window,
       limit,
-      want: entry.flow.permitsAhead(nowMs, limit, this.liveReplicas),
+      want: entry.flow.prefetchSize(nowMs, limit, this.liveReplicas),
       needs: waiters.map(({ request }) => request.cost),
       previous,
     };
@@ -259,11 +259,11 @@ export function pairs<R, G>(records: readonly R[], grants: readonly G[]): [R, G]
 
 function take(awaited: Awaited, most: number, wanted: (waiter: Waiter) => boolean): Waiter[] {
   const taken: Waiter[] = [];
-  let left: Waiter[] = NOBODY;
+  let left: Waiter[] = NO_WAITERS;
   for (const waiter of awaited.waiting) {
     if (waiter.isDone) continue;
     if (taken.length < most && wanted(waiter)) taken.push(waiter);
-    else if (left === NOBODY) left = [waiter];
+    else if (left === NO_WAITERS) left = [waiter];
     else left.push(waiter);
   }
   awaited.waiting = left;

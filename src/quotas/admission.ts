@@ -1,4 +1,4 @@
-import type { Account, Hold, Period, PoolKind, RateWindow, WindowName } from './authority.js';
+import type { Account, Hold, Period, PoolKind, RateWindow, WindowName } from './quota-store.js';
 
 /**
  * One call to be admitted: all of its accounts and windows or none. The arrays belong to the cached record of a key
@@ -21,7 +21,7 @@ export interface AdmitRequest {
 export interface ReservationParts {
   readonly amount: bigint;
   readonly month: Period;
-  /** By the authority's clock, at least the asked time to live from the verdict. */
+  /** By the store's clock, at least the asked time to live from the verdict. */
   readonly expiresAtMs: number;
   readonly isDefaultHold: boolean;
   readonly holds: readonly Hold[];
@@ -46,7 +46,7 @@ export interface Refused {
   readonly account: Account | null;
 }
 
-/** The ledger's verdict: a value, never an exception. */
+/** The lease manager's verdict: a value, never an exception. */
 export type Admission = Admitted | Refused;
 
 /** What is known of a window, as of the last acquire. */

@@ -1,17 +1,17 @@
 import type { AdmitRequest } from './admission.js';
-import type { Account, BudgetGrant, PoolKind } from './authority.js';
-import { POOLED_TTL_SECONDS } from './authority.js';
-import { Flow } from './flow.js';
+import type { Account, BudgetGrant, PoolKind } from './quota-store.js';
+import { POOLED_TTL_SECONDS } from './quota-store.js';
+import { DemandEstimator } from './demand-estimator.js';
 import type { BudgetLease } from './lease.js';
-import { NOBODY, type Waiter } from './waiter.js';
+import { NO_WAITERS, type Waiter } from './waiter.js';
 
-/** What is kept of an answer of the authority. */
+/** What is kept of an answer of the store. */
 export type KnownBudget = Pick<BudgetGrant, 'period' | 'limit' | 'spent' | 'leased' | 'monthEndsInMs'>;
 
 /** What one replica knows and holds of one account. */
 export class BudgetEntry {
   leases: BudgetLease[] = [];
-  waiting: Waiter[] = NOBODY;
+  waiting: Waiter[] = NO_WAITERS;
   /** An acquire of this account is under way: one at a time. */
   isAsking = false;
   isGone = false;
@@ -19,8 +19,8 @@ export class BudgetEntry {
   /** Grows whenever everything held is dropped: grants asked for before are not taken. */
   generation = 0;
   touchedAtMs = 0;
-  readonly flow = new Flow();
-  /** The last answer of the authority; calls that reserve nothing are judged by it until `knownUntilMs`. */
+  readonly flow = new DemandEstimator();
+  /** The last answer of the store; calls that reserve nothing are judged by it until `knownUntilMs`. */
   known: KnownBudget | null = null;
   knownUntilMs = 0;
   /** Smallest need that was refused, and until when that is remembered. */

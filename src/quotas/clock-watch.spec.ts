@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { ClockWatch } from './clock-watch.js';
 
-/** Polls once a second for `seconds`; the authority's clock says what `clock` makes of the time. */
+/** Polls once a second for `seconds`; the store's clock says what `clock` makes of the time. */
 function watched(
   seconds: number,
   clock: (ms: number) => number,
@@ -15,7 +15,7 @@ function watched(
   return watch;
 }
 
-describe('a watch over the authority’s clock', () => {
+describe('a watch over the store’s clock', () => {
   it('lasts while polls come and the clock runs evenly', () => {
     const order = watched(100, (ms) => 5_000_000 + ms).closeOrder(100_500, 10);
     expect(order?.beforeMs).toBe(5_100_000);

@@ -6,37 +6,37 @@ const DRIFT = 0.001;
 const LONGEST_GAP_MS = 3_000;
 
 /**
- * Watches the authority's clock from one replica. A janitor closes a lease only if the watch has lasted for the whole
+ * Watches the store's clock from one replica. A janitor closes a lease only if the watch has lasted for the whole
  * of its hold: otherwise a stepped clock, or an outage in which nobody could settle, would be charged to the budget.
  */
 export class ClockWatch {
   private startMono = 0;
-  private startAuthority = 0;
+  private startStore = 0;
   private lastMono = 0;
-  private lastAuthority = 0;
+  private lastStore = 0;
   private watching = false;
 
   /**
-   * Tells one poll: the monotonic time before it was sent and after its answer, and the authority's clock in it.
+   * Tells one poll: the monotonic time before it was sent and after its answer, and the store's clock in it.
    * A gap, a slow poll or an uneven clock starts the watch anew.
    */
-  observe(sentMs: number, receivedMs: number, authorityMs: number): void {
+  observe(sentMs: number, receivedMs: number, storeMs: number): void {
     const passed = sentMs - this.startMono;
-    const uneven = Math.abs(authorityMs - this.startAuthority - passed);
+    const uneven = Math.abs(storeMs - this.startStore - passed);
     const allowed = TOLERANCE_MS + DRIFT * passed + (receivedMs - sentMs);
     if (!this.watching || receivedMs - this.lastMono > LONGEST_GAP_MS || uneven > allowed) {
       this.watching = true;
       this.startMono = receivedMs;
-      this.startAuthority = authorityMs;
+      this.startStore = storeMs;
     }
     this.lastMono = sentMs;
-    this.lastAuthority = authorityMs;
+    this.lastStore = storeMs;
   }
 
   /** What may be closed now, or null while the last poll is too old or no time has been watched. */
   closeOrder(nowMs: number, limit: number): { beforeMs: number; watchedMs: number; limit: number } | null {
     if (!this.watching || nowMs - this.lastMono > LONGEST_GAP_MS) return null;
-    const watchedMs = Math.min(this.lastMono - this.startMono, this.lastAuthority - this.startAuthority);
-    return watchedMs > 0 ? { beforeMs: this.lastAuthority, watchedMs, limit } : null;
+    const watchedMs = Math.min(this.lastMono - this.startMono, this.lastStore - this.startStore);
+    return watchedMs > 0 ? { beforeMs: this.lastStore, watchedMs, limit } : null;
   }
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import type { CloseOrder, FutureLease } from './authority.js';
+import type { CloseOrder, FutureLease } from './quota-store.js';
 import { FutureLeases } from './future-leases.js';
 
 const LEASE: FutureLease = { id: 'lease', holdMs: 75_000 };

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import type { AcquireAnswer, AcquireRequest, BudgetGrant, QuotaAuthority } from './authority.js';
+import type { AcquireAnswer, AcquireRequest, BudgetGrant, QuotaStore } from './quota-store.js';
 import { GrantMemory } from './grant-memory.js';
 
 function request(leaseId: string, ownLeaseIds: readonly string[] = []): AcquireRequest {
@@ -19,8 +19,8 @@ describe('the memory of grants', () => {
 
   beforeEach(() => {
     nowMs = 0;
-    const authority = { acquire: () => next(), giveBack: () => Promise.resolve() } as unknown as QuotaAuthority;
-    memory = new GrantMemory(authority, () => nowMs);
+    const store = { acquire: () => next(), giveBack: () => Promise.resolve() } as unknown as QuotaStore;
+    memory = new GrantMemory(store, () => nowMs);
   });
 
   async function grant(atMs: number, asked: AcquireRequest, answered: AcquireAnswer): Promise<void> {

@@ -1,4 +1,4 @@
-import type { AcquireAnswer, AcquireRequest, QuotaAuthority } from './authority.js';
+import type { AcquireAnswer, AcquireRequest, QuotaStore } from './quota-store.js';
 
 /** Calls that are remembered; more in a few seconds than any replica makes. */
 const MOST_CALLS = 50_000;
@@ -13,30 +13,30 @@ interface Granted {
  * Remembers which budget leases were granted of late, so that after a failover it can be shown that none of them is
  * missing. Permits of rate windows are not remembered: their grants do not wait for the disk, and a crash may lose them.
  */
-export class GrantMemory implements QuotaAuthority {
-  readonly giveBack: QuotaAuthority['giveBack'];
-  readonly settle: QuotaAuthority['settle'];
-  readonly closeExpired: QuotaAuthority['closeExpired'];
+export class GrantMemory implements QuotaStore {
+  readonly giveBack: QuotaStore['giveBack'];
+  readonly settle: QuotaStore['settle'];
+  readonly closeExpired: QuotaStore['closeExpired'];
   private calls: Granted[] = [];
   /** What each lease that is remembered was granted, in micro-cents; without those that were given back unused. */
   private readonly held = new Map<string, bigint>();
   private forgottenUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(
-    private readonly authority: QuotaAuthority,
+    private readonly store: QuotaStore,
     private readonly monotonicMs: () => number,
   ) {
     this.giveBack = (back) => {
       for (const { leaseId, amount } of back.leases) if (amount === this.held.get(leaseId)) this.held.delete(leaseId);
-      return authority.giveBack(back);
+      return store.giveBack(back);
     };
-    this.settle = (settlements) => authority.settle(settlements);
-    this.closeExpired = (order) => authority.closeExpired(order);
+    this.settle = (settlements) => store.settle(settlements);
+    this.closeExpired = (order) => store.closeExpired(order);
   }
 
   async acquire(request: AcquireRequest): Promise<AcquireAnswer> {
     const sentAtMs = this.monotonicMs();
-    const answer = await this.authority.acquire(request);
+    const answer = await this.store.acquire(request);
     const leases = leasesOf(request, answer);
     if (leases.length > 0) this.note(sentAtMs, leases);
     return answer;

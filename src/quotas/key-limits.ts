@@ -1,4 +1,4 @@
-import type { Account, BudgetType, RateWindow } from './authority.js';
+import type { Account, BudgetType, RateWindow } from './quota-store.js';
 
 /** As much of a key as its budgets and windows depend on. */
 export interface LimitedKey {

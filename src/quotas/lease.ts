@@ -1,4 +1,4 @@
-import type { Period, PoolKind } from './authority.js';
+import type { Period, PoolKind } from './quota-store.js';
 
 /** A slice of a budget in this replica's memory. What remains of it only ever shrinks. */
 export class BudgetLease {
@@ -13,7 +13,7 @@ export class BudgetLease {
     readonly slice: bigint,
     /** Monotonic: from then on it admits nothing. */
     readonly deadlineMs: number,
-    /** Monotonic time at which the grant arrived, and the authority's clock when it was made. */
+    /** Monotonic time at which the grant arrived, and the store's clock when it was made. */
     readonly receivedAtMs: number,
     readonly clockMs: number,
   ) {

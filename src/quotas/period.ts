@@ -1,4 +1,4 @@
-import type { Account, Period } from './authority.js';
+import type { Account, Period } from './quota-store.js';
 
 /** The month of an instant (UTC), as its first day. */
 export function monthOf(ms: number): Period {

@@ -3,21 +3,21 @@ import { DataSource } from 'typeorm';
 import { Clock } from '../common/clock.js';
 import { Attempts } from '../common/attempts.js';
 import { Conditions } from '../common/conditions.js';
-import { Meters } from '../common/meters.js';
+import { Metrics } from '../common/metrics.js';
 import { microCentsFromCents } from '../common/money.js';
 import { uuidv7 } from '../common/uuid.js';
 import { Config } from '../config/config.js';
 import { sessionConfigOf } from '../database/session-config.js';
 import type { Admission, BudgetState, WindowState } from './admission.js';
-import type { Account, RateWindow } from './authority.js';
-import { POOLED_TTL_SECONDS } from './authority.js';
+import type { Account, RateWindow } from './quota-store.js';
+import { POOLED_TTL_SECONDS } from './quota-store.js';
 import { ClockWatch } from './clock-watch.js';
 import { FutureLeases } from './future-leases.js';
 import type { KeyLimits } from './key-limits.js';
 import { GrantMemory } from './grant-memory.js';
-import { Ledger, type UnusedLease } from './ledger.js';
+import { LeaseManager, type UnusedLease } from './lease-manager.js';
 import { monthOf } from './period.js';
-import { PostgresAuthority } from './postgres-authority.js';
+import { PostgresQuotaStore } from './postgres-quota-store.js';
 import { QuotaConnections } from './quota-connections.js';
 import { ReservationSigner } from './reservation.js';
 
@@ -62,16 +62,16 @@ export const ONE_REQUEST: QuotaQuestion = Object.freeze({
 });
 
 /**
- * Budgets and rate windows of this replica: the ledger with real clocks, PostgreSQL behind it, the janitor beside it.
+ * Budgets and rate windows of this replica: the lease manager with real clocks, PostgreSQL behind it, the janitor beside it.
  * It drops what it holds for a key when the change feed names the key.
  */
 @Injectable()
 export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger('Quotas');
-  private readonly authority: PostgresAuthority;
+  private readonly store: PostgresQuotaStore;
   private readonly connections: QuotaConnections;
   private readonly grants: GrantMemory;
-  private readonly ledger: Ledger;
+  private readonly leaseManager: LeaseManager;
   private readonly watch = new ClockWatch();
   private readonly future = new FutureLeases();
   private readonly defaultHold: bigint;
@@ -84,18 +84,18 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
     private readonly clock: Clock,
     private readonly signer: ReservationSigner,
     config: Config,
-    meters: Meters,
+    meters: Metrics,
     conditions: Conditions,
   ) {
     this.connections = new QuotaConnections(sessionConfigOf(dataSource, 'quotas', 'quotas'));
-    this.authority = new PostgresAuthority((text, values, name) =>
+    this.store = new PostgresQuotaStore((text, values, name) =>
       name === undefined
         ? dataSource.query(text, [...values])
         : this.attempts.run(() => this.connections.query(text, values, name)),
     );
     this.defaultHold = microCentsFromCents(config.defaultReservationCents);
-    this.grants = new GrantMemory(this.authority, () => clock.monotonicMs());
-    this.ledger = new Ledger(
+    this.grants = new GrantMemory(this.store, () => clock.monotonicMs());
+    this.leaseManager = new LeaseManager(
       this.grants,
       {
         monotonicMs: () => clock.monotonicMs(),
@@ -111,22 +111,22 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
     meters.gauge(
       'latchkey_lease_entries',
       'Budgets and rate windows in the memory of this replica.',
-      () => this.ledger.stats().entries,
+      () => this.leaseManager.stats().entries,
     );
     meters.gauge(
       'latchkey_lease_requests_queued',
       'Verifies that wait for a lease.',
-      () => this.ledger.stats().waiting,
+      () => this.leaseManager.stats().waiting,
     );
     meters.gauge(
       'latchkey_lease_acquires_in_flight',
       'Statements that ask for leases.',
-      () => this.ledger.stats().calls,
+      () => this.leaseManager.stats().calls,
     );
     meters.gauge(
       'latchkey_lease_returns_queued',
       'Leases that wait to be handed back.',
-      () => this.ledger.stats().returns,
+      () => this.leaseManager.stats().returns,
     );
     conditions.register('limits', 'budgets and rate limits are leased from PostgreSQL', () =>
       this.attempts.areFailing ? NO_LEASES : null,
@@ -143,7 +143,7 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
   /** The last requests have been answered: hands everything back. */
   async onApplicationShutdown(): Promise<void> {
     for (const timer of this.timers) clearInterval(timer);
-    await this.ledger.stop();
+    await this.leaseManager.stop();
     await this.connections.close();
   }
 
@@ -153,7 +153,7 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
    */
   admit({ accounts, windows }: KeyLimits, question: QuotaQuestion): Admission | Promise<Admission> {
     const isDefaultHold = question.reserveMicroCents === null && this.defaultHold > 0n;
-    return this.ledger.admit({
+    return this.leaseManager.admit({
       accounts,
       windows,
       cost: question.cost,
@@ -194,33 +194,33 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
 
   /** What is known of a window, as of the last acquire; null before the first. */
   findWindow(window: RateWindow): WindowState | null {
-    return this.ledger.findWindow(window);
+    return this.leaseManager.findWindow(window);
   }
 
   /** What is known of a budget, as of the last acquire; null before the first. */
   findBudget(account: Account): BudgetState | null {
-    return this.ledger.findBudget(account);
+    return this.leaseManager.findBudget(account);
   }
 
   /** A reservation of this account has ended, in a commit of this replica. */
   noteFreed(accountId: string): void {
-    this.ledger.noteFreed(accountId);
+    this.leaseManager.noteFreed(accountId);
   }
 
   /** What no reservation holds of the leases that this replica has of an account. */
   unusedOf(accountId: string): UnusedLease[] {
-    return this.ledger.unusedOf(accountId);
+    return this.leaseManager.unusedOf(accountId);
   }
 
   /** A change of this key was applied here; null: of any key. */
   onKeyChanged(keyId: string | null): void {
-    if (keyId === null) this.ledger.dropHeld();
-    else this.ledger.dropKey(keyId);
+    if (keyId === null) this.leaseManager.dropHeld();
+    else this.leaseManager.dropKey(keyId);
   }
 
   /** The database has another history now. */
   onEpochChanged(): void {
-    this.ledger.dropAll();
+    this.leaseManager.dropAll();
   }
 
   /** Budget leases granted since a monotonic instant; null if not all are remembered, which is a few seconds' worth. */
@@ -243,15 +243,15 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
 
   /** It has been seen which leases the new history has: they may be handed back. */
   handBackNow(): void {
-    this.ledger.handBackNow();
+    this.leaseManager.handBackNow();
   }
 
   /** Every live replica has shown that the new history has all its leases: limited keys need not wait any longer. */
   resume(): void {
-    this.ledger.resume();
+    this.leaseManager.resume();
   }
 
-  /** The ledger compares the clocks itself at every admit: nothing more to do. */
+  /** The lease manager compares the clocks itself at every admit: nothing more to do. */
   onSuspended(): void {
     return;
   }
@@ -263,22 +263,22 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
 
   /** How many replicas share what is left near a limit. */
   setLiveReplicas(count: number): void {
-    this.ledger.setLiveReplicas(count);
+    this.leaseManager.setLiveReplicas(count);
   }
 
   private async closeExpired(): Promise<void> {
     const order = this.watch.closeOrder(this.clock.monotonicMs(), MAX_CLOSED_AT_ONCE);
     if (order === null) return;
-    await this.quietly('Leases past their hold could not be closed', () => this.authority.closeExpired(order));
+    await this.quietly('Leases past their hold could not be closed', () => this.store.closeExpired(order));
   }
 
   private async closeFuture(): Promise<void> {
     await this.quietly('Leases of the future could not be looked for', async () => {
-      const found = await this.authority.findFuture(MAX_WATCHED_OF_FUTURE);
+      const found = await this.store.findFuture(MAX_WATCHED_OF_FUTURE);
       const nowMs = this.clock.monotonicMs();
       const due = this.future.due(found, nowMs, this.watch.closeOrder(nowMs, MAX_CLOSED_AT_ONCE));
       if (due.length === 0) return;
-      const closed = await this.authority.closeFuture(due.slice(0, MAX_CLOSED_AT_ONCE));
+      const closed = await this.store.closeFuture(due.slice(0, MAX_CLOSED_AT_ONCE));
       this.logger.warn(
         `The database's clock was ahead and stepped back: ${closed} leases from its future were closed.`,
       );
@@ -287,7 +287,7 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
 
   private async forgetReservations(): Promise<void> {
     await this.quietly('Old reservations could not be forgotten', () =>
-      this.authority.forgetReservations(RESERVATION_DAYS, MAX_FORGOTTEN_AT_ONCE),
+      this.store.forgetReservations(RESERVATION_DAYS, MAX_FORGOTTEN_AT_ONCE),
     );
   }
 

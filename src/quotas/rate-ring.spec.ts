@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import type { PermitClose, WindowName } from './authority.js';
+import type { PermitClose, WindowName } from './quota-store.js';
 import {
   RING_SHAPES,
   cellsFor,

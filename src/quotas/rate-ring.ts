@@ -1,5 +1,5 @@
-import type { PermitClose, WindowGrant, WindowName } from './authority.js';
-import { permitSlice } from './slice.js';
+import type { PermitClose, WindowGrant, WindowName } from './quota-store.js';
+import { permitSlice } from './grant-size.js';
 
 /** The longest life of a permit lease. */
 export const PERMIT_MS = 15_000;
@@ -106,7 +106,7 @@ export function closePermits(ring: RateRing, shape: RingShape, nowMs: number, cl
   if (close.bucket < oldest || close.bucket > latestBucket(shape, nowMs)) return;
   const cell = cellOf(close.bucket, ring.cells.length);
   const held = ring.cells[cell] ?? 0;
-  // Fewer than granted: the grant was lost with a crash of the authority; others' permits must stay.
+  // Fewer than granted: the grant was lost with a crash of the store; others' permits must stay.
   const removed = held >= close.granted ? close.granted : 0;
   ring.cells[cell] = held - removed;
   const current = cellOf(Math.min(ring.head, close.bucket), ring.cells.length);

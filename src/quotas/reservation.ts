@@ -1,7 +1,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { missingVersion } from '../common/missing-version.js';
 import { PLAIN_VERSION } from '../config/versioned-secrets.js';
-import type { Hold, Period } from './authority.js';
+import type { Hold, Period } from './quota-store.js';
 
 /** What a reservation promises; everything needed to settle it anywhere. Ids are lower-case UUIDs. */
 export interface Reservation {
@@ -11,7 +11,7 @@ export interface Reservation {
   readonly callerId: string;
   readonly amount: bigint;
   readonly month: Period;
-  /** Milliseconds of the authority's clock, whole seconds. */
+  /** Milliseconds of the store's clock, whole seconds. */
   readonly expiresAtMs: number;
   /** A hold that `DEFAULT_RESERVATION_CENTS` placed, not the caller. */
   readonly isDefaultHold: boolean;

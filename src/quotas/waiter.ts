@@ -2,7 +2,7 @@ import type { Admission, AdmitRequest, Refused } from './admission.js';
 import type { BudgetEntry } from './budget-entry.js';
 import type { BudgetLease } from './lease.js';
 
-/** A call that waits for the authority. */
+/** A call that waits for the store. */
 export class Waiter {
   readonly answer: Promise<Admission>;
   /** Parts of it that are queued or asked. */
@@ -13,7 +13,7 @@ export class Waiter {
   refusal: Refused | null = null;
   /** Leases of its own (long reservations), by account; null: none. */
   private own: Map<BudgetEntry, BudgetLease> | null = null;
-  /** Accounts that the authority found open for a call that holds nothing; null: none. */
+  /** Accounts that the store found open for a call that holds nothing; null: none. */
   private open: BudgetEntry[] | null = null;
   private resolve!: (admission: Admission) => void;
 
@@ -26,7 +26,7 @@ export class Waiter {
     this.answer = new Promise((resolve) => (this.resolve = resolve));
   }
 
-  /** A lease that the authority granted to this call alone. */
+  /** A lease that the store granted to this call alone. */
   addOwn(entry: BudgetEntry, lease: BudgetLease): void {
     this.own ??= new Map();
     this.own.set(entry, lease);
@@ -43,7 +43,7 @@ export class Waiter {
     return own;
   }
 
-  /** The authority found something left in this account. */
+  /** The store found something left in this account. */
   foundOpen(entry: BudgetEntry): void {
     (this.open ??= []).push(entry);
   }
@@ -64,7 +64,7 @@ export interface Awaited {
 }
 
 /** The queue of everything that nobody waits for: nearly all of what is in memory. Never written to. */
-export const NOBODY: Waiter[] = Object.freeze([]) as unknown as Waiter[];
+export const NO_WAITERS: Waiter[] = Object.freeze([]) as unknown as Waiter[];
 
 /** Puts a waiter into the queue at the place of its order; nearly always the end. */
 export function enqueue(awaited: Awaited, waiter: Waiter): void {

@@ -1,14 +1,14 @@
-import type { RateWindow, WindowGrant, WindowName } from './authority.js';
-import type { Flow } from './flow.js';
+import type { RateWindow, WindowGrant, WindowName } from './quota-store.js';
+import type { DemandEstimator } from './demand-estimator.js';
 import type { PermitLease } from './lease.js';
 import { emptyRing, grantPermits, RING_SHAPES, slideRing } from './rate-ring.js';
 import type { RateRing } from './rate-ring.js';
-import { NOBODY, type Waiter } from './waiter.js';
+import { NO_WAITERS, type Waiter } from './waiter.js';
 
 /** What one replica knows and holds of one rate window. */
 export class WindowEntry {
   lease: PermitLease | null = null;
-  waiting: Waiter[] = NOBODY;
+  waiting: Waiter[] = NO_WAITERS;
   isAsking = false;
   isGone = false;
   isWatched = false;
@@ -21,14 +21,14 @@ export class WindowEntry {
   private refusedNeed = 0;
   private refusedUntilMs = 0;
   private retryAtMs = 0;
-  /** Counts alone while the authority is away, where that is allowed. */
+  /** Counts alone while the store is away, where that is allowed. */
   private share: { ring: RateRing; since: number } | null = null;
 
   constructor(
     readonly id: string,
     readonly window: WindowName,
     /** What is drawn from the windows of this id: the same for all three. */
-    readonly flow: Flow,
+    readonly flow: DemandEstimator,
   ) {}
 
   /** Permits granted under a higher limit than today's are not used any more. */

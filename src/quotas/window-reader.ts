@@ -1,4 +1,4 @@
-import type { WindowName } from './authority.js';
+import type { WindowName } from './quota-store.js';
 import {
   type RateRing,
   type RingShape,

@@ -1,7 +1,8 @@
 import { Controller, Get, Query } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { KnownCaller } from '../access/caller.js';
-import { Audited, FromCaller, OwnerOr } from '../access/decorators.js';
+import { FromCaller, OwnerOr } from '../access/decorators.js';
+import { Audited } from '../audit/audited.decorator.js';
 import { UsageEventsQuery } from './usage-events.dto.js';
 import { UsageEventsService } from './usage-events.service.js';
 import { UsageEventsView } from './usage-events.view.js';

@@ -3,7 +3,7 @@ import { DatabaseError } from 'pg';
 import type { DataSource } from 'typeorm';
 import { RepeatedLog } from '../common/repeated-log.js';
 import { boundedQuery } from '../database/bounded-query.js';
-import { type BookRow, bookStatement, type BookTerms } from './usage-books.js';
+import { type BookRow, insertUsageStatement, type BookTerms } from './usage-insert.js';
 import {
   type BookEntry,
   type BookOutcome,
@@ -123,7 +123,11 @@ export class UsageWriter {
   }
 
   private async book(entries: readonly BookEntry[]): Promise<Booked[]> {
-    const rows = await boundedQuery<BookRow>(this.dataSource, MAX_TRANSACTION_MS, bookStatement(entries, this.terms));
+    const rows = await boundedQuery<BookRow>(
+      this.dataSource,
+      MAX_TRANSACTION_MS,
+      insertUsageStatement(entries, this.terms),
+    );
     const results = entries.map((entry) => bookedAs('accepted', entry.kind === 'usage' ? entry.payloadHash : null));
     for (const row of rows) results[row.entry - 1] = bookedOf(entries[row.entry - 1]!, row);
     return results;

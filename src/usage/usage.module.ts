@@ -3,7 +3,7 @@ import { DataSource } from 'typeorm';
 import { ApiKeysModule } from '../api-keys/api-keys.module.js';
 import { Clock } from '../common/clock.js';
 import { Conditions } from '../common/conditions.js';
-import { Meters } from '../common/meters.js';
+import { Metrics } from '../common/metrics.js';
 import { microCentsFromCents } from '../common/money.js';
 import { Config } from '../config/config.js';
 import { KeyUsageController } from './key-usage.controller.js';
@@ -13,7 +13,7 @@ import { UsageEventsController } from './usage-events.controller.js';
 import { UsageEventsRepository } from './usage-events.repository.js';
 import { UsageEventsService } from './usage-events.service.js';
 import { UsageHousekeeping } from './usage-housekeeping.js';
-import { metered, showQueues } from './usage-meters.js';
+import { metered, showQueues } from './usage-metrics.js';
 import { UsageReadsService } from './usage-reads.service.js';
 import { UsageSummaryController } from './usage-summary.controller.js';
 import { UsageWriter } from './usage-writer.js';
@@ -55,7 +55,7 @@ const LIMITS = {
     {
       provide: UsageBatcher,
       useFactory: batcher,
-      inject: [DataSource, Config, Clock, Meters, Conditions, VerdictCounter],
+      inject: [DataSource, Config, Clock, Metrics, Conditions, VerdictCounter],
     },
   ],
   exports: [VerdictCounter, UsageBatcher],
@@ -66,7 +66,7 @@ function batcher(
   dataSource: DataSource,
   config: Config,
   clock: Clock,
-  meters: Meters,
+  meters: Metrics,
   conditions: Conditions,
   verdicts: VerdictCounter,
 ): UsageBatcher<BookEntry, BookResult> {

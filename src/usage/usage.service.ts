@@ -3,14 +3,14 @@ import type { KnownCaller, Principal } from '../access/caller.js';
 import { PastedSecrets } from '../api-keys/pasted-secrets.js';
 import { Clock } from '../common/clock.js';
 import { DomainError, validationFailed } from '../common/domain-error.js';
-import { Meters } from '../common/meters.js';
+import { Metrics } from '../common/metrics.js';
 import { centsFromMicroCents } from '../common/money.js';
 import { Config } from '../config/config.js';
 import { Quotas } from '../quotas/quotas.service.js';
 import { ReservationSigner } from '../quotas/reservation.js';
 import { ReportReader } from './report-reader.js';
 import { UsageBatcher } from './usage-batcher.js';
-import { reservationOf } from './usage-books.js';
+import { reservationOf } from './usage-insert.js';
 import { type BookEntry, type BookResult, entryOf } from './usage-entry.js';
 import { alreadySettled, invalidEvents, usageConflict } from './usage.errors.js';
 import { eventsOf, parseEvent } from './usage-parser.js';
@@ -33,7 +33,7 @@ export class UsageService {
     private readonly reader: ReportReader,
     private readonly config: Config,
     private readonly quotas: Quotas,
-    meters: Meters,
+    meters: Metrics,
   ) {
     meters.count(
       'latchkey_usage_throttled_total',

@@ -7,7 +7,7 @@ import { diff } from '../audit/diff.js';
 import { Clock } from '../common/clock.js';
 import { uuidv7 } from '../common/uuid.js';
 import { auditedUser } from './audited-user.js';
-import { UserAdmission } from './user-admission.js';
+import { UserChangeRules } from './user-change-rules.js';
 import { User } from './user.entity.js';
 import { UsersRepository, type UserWithRoles } from './users.repository.js';
 
@@ -35,7 +35,7 @@ export class Identities {
   constructor(
     private readonly users: UsersRepository,
     private readonly grants: GrantsReader,
-    private readonly admission: UserAdmission,
+    private readonly admission: UserChangeRules,
     private readonly changes: Changes,
     private readonly clock: Clock,
   ) {}

@@ -3,7 +3,7 @@ import { Injectable } from '@nestjs/common';
 import { lockAdministration } from '../access/administration-lock.js';
 import type { KnownCaller } from '../access/caller.js';
 import type { HolderLock } from '../access/grants.reader.js';
-import { KeyOffBoarding } from '../api-keys/lifecycle/key-off-boarding.service.js';
+import { KeyOffBoarding } from '../api-keys/change/key-off-boarding.service.js';
 import { type Change, Changes } from '../audit/changes.js';
 import { diff } from '../audit/diff.js';
 import { Clock } from '../common/clock.js';
@@ -13,7 +13,7 @@ import { requireVersion } from '../common/version.js';
 import type { EntityManager } from 'typeorm';
 import { auditedUser, recordLostManager } from './audited-user.js';
 import { Sessions } from './sessions.service.js';
-import { type Parties, UserAdmission } from './user-admission.js';
+import { type LockedUsers, UserChangeRules } from './user-change-rules.js';
 import type { DeleteUserQueryDto } from './user.dto.js';
 import { ownerHasKeys, userNotFound } from './user.errors.js';
 import { UsersRepository } from './users.repository.js';
@@ -27,7 +27,7 @@ export class OffBoarding {
   constructor(
     private readonly users: UsersRepository,
     private readonly sessions: Sessions,
-    private readonly admission: UserAdmission,
+    private readonly admission: UserChangeRules,
     private readonly keys: KeyOffBoarding,
     private readonly changes: Changes,
     private readonly clock: Clock,
@@ -69,25 +69,25 @@ export class OffBoarding {
   private async disposeOfKeys(
     change: Change,
     caller: KnownCaller,
-    parties: Parties,
+    parties: LockedUsers,
     fate: DeleteUserQueryDto,
   ): Promise<boolean> {
-    const { authority, target, holders } = parties;
+    const { rights, target, holders } = parties;
     const count = await this.keys.count(change.tx, target.id);
     if (fate.transferTo !== undefined) {
-      authority.requirePermission('platform:api-keys:assign');
+      rights.requirePermission('platform:api-keys:assign');
       const to = holders.get(fate.transferTo);
       if (!to?.isActive) throw validationFailed([{ path: 'transferTo', message: 'must be an active user' }]);
       const actor = holders.get(caller.principal.ownerId);
       if (!actor) throw unauthenticated(true);
-      return count === 0 || this.keys.transferSome(change, target.id, { caller, authority, actor, to });
+      return count === 0 || this.keys.transferSome(change, target.id, { caller, rights, actor, to });
     }
     if (count === 0) return true;
     if (fate.keys !== 'revoke') throw ownerHasKeys(count);
     return this.keys.revokeSome(change, target.id);
   }
 
-  private async remove({ tx, record, write, lastly }: Change, { target }: Parties): Promise<void> {
+  private async remove({ tx, record, write, lastly }: Change, { target }: LockedUsers): Promise<void> {
     const users = this.users.in(tx);
     const [before, managed] = await inTurn([users.findById(target.id), users.findManagedBy(target.id)]);
     if (!before) throw userNotFound();

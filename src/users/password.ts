@@ -5,7 +5,7 @@ import { type HashingPriority, hashingSlots } from './hashing-slots.js';
 const ARGON2ID = { memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const;
 
 /** Compared against where there is no user, so that a stranger cannot tell by time who exists. */
-const NOBODY = hash('nobody knows this password', ARGON2ID);
+const DUMMY_PASSWORD_HASH = hash('nobody knows this password', ARGON2ID);
 
 /** Shortest and longest password, in characters. @see NIST SP 800-63B, 3.1.1 */
 export const PASSWORD_LENGTH = { min: 12, max: 1024 } as const;
@@ -40,7 +40,7 @@ export async function passwordMatches(
   password: string,
   priority: HashingPriority = 'known',
 ): Promise<boolean> {
-  const compared = passwordHash ?? (await NOBODY);
+  const compared = passwordHash ?? (await DUMMY_PASSWORD_HASH);
   const matches = await hashingSlots.run(priority, () => verify(compared, password.normalize('NFC')));
   return passwordHash !== null && matches;
 }

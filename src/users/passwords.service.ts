@@ -13,7 +13,7 @@ import { PasswordRules } from './password-rules.js';
 import { PasswordThrottle } from './password-throttle.js';
 import { sessionRequired } from './second-factor/second-factor.errors.js';
 import { Sessions } from './sessions.service.js';
-import { UserAdmission } from './user-admission.js';
+import { UserChangeRules } from './user-change-rules.js';
 import type { SetPasswordDto } from './user.dto.js';
 import type { User } from './user.entity.js';
 import { hasNoPassword, unfitPassword, userNotFound, wrongPassword } from './user.errors.js';
@@ -25,7 +25,7 @@ export class Passwords {
   constructor(
     private readonly users: UsersRepository,
     private readonly sessions: Sessions,
-    private readonly admission: UserAdmission,
+    private readonly admission: UserChangeRules,
     private readonly grants: GrantsReader,
     private readonly throttle: PasswordThrottle,
     private readonly rules: PasswordRules,

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Caller } from '../access/caller.js';
 import { TrailRecorder } from '../audit/trail-recorder.js';
 import { Clock } from '../common/clock.js';
-import { Meters } from '../common/meters.js';
+import { Metrics } from '../common/metrics.js';
 import { RepeatedLog } from '../common/repeated-log.js';
 import { hashingSlots } from './hashing-slots.js';
 import { MissingCodes, type RightPassword } from './missing-codes.js';
@@ -29,7 +29,7 @@ export class SignInFailures implements OnApplicationShutdown {
   private readonly minutes = new SignInMinutes();
   private readonly missingCodes = new MissingCodes();
   private judging: Promise<void> = Promise.resolve();
-  private readonly counter: ReturnType<Meters['counter']>;
+  private readonly counter: ReturnType<Metrics['counter']>;
   private readonly log: RepeatedLog;
   private readonly sweeper = setInterval(() => this.sweep(this.clock.monotonicMs()), SWEEP_MS).unref();
 
@@ -38,7 +38,7 @@ export class SignInFailures implements OnApplicationShutdown {
     private readonly exchange: SignInExchange,
     private readonly recorder: TrailRecorder,
     private readonly clock: Clock,
-    meters: Meters,
+    meters: Metrics,
   ) {
     const logger = new Logger('SignIn');
     this.log = new RepeatedLog((fields) => logger.warn(fields), MAX_LINES);

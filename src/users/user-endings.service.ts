@@ -6,7 +6,7 @@ import { Clock } from '../common/clock.js';
 import { auditedUser } from './audited-user.js';
 import { SecondFactorRepository } from './second-factor/second-factor.repository.js';
 import { Sessions } from './sessions.service.js';
-import { UserAdmission } from './user-admission.js';
+import { UserChangeRules } from './user-change-rules.js';
 import { UsersRepository } from './users.repository.js';
 
 /** Takes from users what they had, in the name of the system, where no caller asks for it. */
@@ -14,7 +14,7 @@ import { UsersRepository } from './users.repository.js';
 export class UserEndings {
   constructor(
     private readonly users: UsersRepository,
-    private readonly admission: UserAdmission,
+    private readonly admission: UserChangeRules,
     private readonly sessions: Sessions,
     private readonly factors: SecondFactorRepository,
     private readonly clock: Clock,

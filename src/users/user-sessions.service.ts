@@ -7,7 +7,7 @@ import { Changes } from '../audit/changes.js';
 import { validationFailed } from '../common/domain-error.js';
 import { Config } from '../config/config.js';
 import { Sessions } from './sessions.service.js';
-import { UserAdmission } from './user-admission.js';
+import { UserChangeRules } from './user-change-rules.js';
 import { sessionNotFound, userNotFound } from './user.errors.js';
 import { SessionsView } from './user-sessions.view.js';
 import { UsersRepository } from './users.repository.js';
@@ -20,7 +20,7 @@ export class UserSessions {
   constructor(
     private readonly sessions: Sessions,
     private readonly users: UsersRepository,
-    private readonly admission: UserAdmission,
+    private readonly admission: UserChangeRules,
     private readonly grants: GrantsReader,
     private readonly changes: Changes,
     private readonly config: Config,

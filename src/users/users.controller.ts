@@ -4,7 +4,8 @@ import { Compressed } from '../common/compressed.js';
 import { Tagged, Versioned } from '../audit/versioned.js';
 import type { KnownCaller } from '../access/caller.js';
 import { WaitsForReplicas } from '../audit/waits-for-replicas.js';
-import { Audited, FromCaller, RequirePermission, SignedIn } from '../access/decorators.js';
+import { FromCaller, RequirePermission, SignedIn } from '../access/decorators.js';
+import { Audited } from '../audit/audited.decorator.js';
 import { OffBoarding } from './off-boarding.service.js';
 import { Passwords } from './passwords.service.js';
 import {

@@ -20,7 +20,7 @@ import { Sessions } from './sessions.service.js';
 import { SignInCountsRepository } from './sign-in-counts.repository.js';
 import { SignInExchange } from './sign-in-exchange.js';
 import { SignInFailures } from './sign-in-failures.js';
-import { UserAdmission } from './user-admission.js';
+import { UserChangeRules } from './user-change-rules.js';
 import { UserEndings } from './user-endings.service.js';
 import { UserSessions } from './user-sessions.service.js';
 import { UsersController } from './users.controller.js';
@@ -52,7 +52,7 @@ const secondFactor = [
     Identities,
     Sessions,
     UserSessions,
-    UserAdmission,
+    UserChangeRules,
     UserEndings,
     PasswordRules,
     PasswordThrottle,
@@ -70,7 +70,7 @@ const secondFactor = [
     UserSessions,
     PasswordThrottle,
     SignInFailures,
-    UserAdmission,
+    UserChangeRules,
     UserEndings,
     EnrolmentDuty,
   ],

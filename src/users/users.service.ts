@@ -3,7 +3,7 @@ import type { EntityManager } from 'typeorm';
 import { lockAdministration } from '../access/administration-lock.js';
 import type { KnownCaller } from '../access/caller.js';
 import { bindPassword } from '../access/credential-binding.js';
-import type { Holder } from '../access/grants.reader.js';
+import type { UserGrants } from '../access/grants.reader.js';
 import { Changes } from '../audit/changes.js';
 import { diff } from '../audit/diff.js';
 import { Clock } from '../common/clock.js';
@@ -18,7 +18,7 @@ import { auditedUser } from './audited-user.js';
 import { hashPassword, isSameAsEmail } from './password.js';
 import { PasswordRules } from './password-rules.js';
 import { Sessions } from './sessions.service.js';
-import { UserAdmission } from './user-admission.js';
+import { UserChangeRules } from './user-change-rules.js';
 import type { CreateUserDto, UpdateUserDto, UsersQueryDto } from './user.dto.js';
 import { User } from './user.entity.js';
 import { emailTaken, unfitPassword, userNotFound } from './user.errors.js';
@@ -34,7 +34,7 @@ export class UsersService {
   constructor(
     private readonly users: UsersRepository,
     private readonly sessions: Sessions,
-    private readonly admission: UserAdmission,
+    private readonly admission: UserChangeRules,
     private readonly passwordRules: PasswordRules,
     private readonly changes: Changes,
     private readonly clock: Clock,
@@ -74,17 +74,12 @@ export class UsersService {
     const { peppers } = this.config;
     const created = this.changes.transaction(caller, async ({ tx, record, write, lastly }) => {
       const { managerIds = [], roles = [] } = input;
-      const { authority, holders } = await this.admission.lockAuthority(
-        tx,
-        caller,
-        'platform:users:create',
-        managerIds,
-      );
+      const { rights, holders } = await this.admission.lockRights(tx, caller, 'platform:users:create', managerIds);
       this.admission.requireManagers(managerIds, holders);
       await this.admission.requireRoles(tx, roles);
       const user = userFrom(input, peppers, passwordHash, this.clock.now());
       write(this.users.in(tx).insert(user, roles, managerIds));
-      const checked = this.admission.requireHoldingAllAfter(tx, authority, user.id, null);
+      const checked = this.admission.requireHoldingAllAfter(tx, rights, user.id, null);
       const [, found] = await lastly(inTurn([checked, this.require(tx, user.id)]));
       record({ resourceType: 'user', resourceId: user.id, changes: diff(null, auditedUser(found)) });
       return UserView.from(found);
@@ -119,13 +114,13 @@ export class UsersService {
   async setRoles(caller: KnownCaller, id: string, roles: readonly string[]): Promise<UserView> {
     return this.changes.transaction(caller, async ({ tx, record, write, lastly }) => {
       await lockAdministration(tx);
-      const { authority, target } = await this.admission.lockParties(tx, caller, 'platform:users:update', id);
+      const { rights, target } = await this.admission.lockParties(tx, caller, 'platform:users:update', id);
       const [, before] = await inTurn([this.admission.requireRoles(tx, roles), this.require(tx, id)]);
       requireVersion(caller, 'user', id, auditedUser(before));
       write(this.users.in(tx).setRoles(id, roles));
       const [, , after] = await lastly(
         inTurn([
-          this.admission.requireHoldingAllAfter(tx, authority, id, target),
+          this.admission.requireHoldingAllAfter(tx, rights, id, target),
           this.admission.requireAdminRemains(tx, target),
           this.require(tx, id),
         ]),
@@ -173,7 +168,7 @@ function requireConsistent(input: CreateUserDto): void {
 }
 
 /** Fields that this user cannot have. */
-function requireApplicable(target: Holder, input: UpdateUserDto): void {
+function requireApplicable(target: UserGrants, input: UpdateUserDto): void {
   const errors: FieldError[] = [];
   if (target.kind === 'person' && input.email === null)
     errors.push({ path: 'email', message: 'is required for a person' });

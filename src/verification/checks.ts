@@ -1,7 +1,7 @@
 import type { Environment, VerifiesEnvironment } from '../api-keys/api-key.entity.js';
 import { addressIn, matches } from '../../packages/contract/src/address.js';
 import { matchesAny } from '../common/model-pattern.js';
-import type { KeyRecord } from './records/key-record.js';
+import type { KeyRecord } from '../key-cache/records/key-record.js';
 
 /** The closed set of answers to "may this key do this, now?". */
 export const VERDICT_CODES = [

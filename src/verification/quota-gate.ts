@@ -3,13 +3,13 @@ import { DataSource } from 'typeorm';
 import { unavailable } from '../common/domain-error.js';
 import { boundFromCents, centsFromMicroCents } from '../common/money.js';
 import type { Admission, Refused } from '../quotas/admission.js';
-import type { WindowName } from '../quotas/authority.js';
+import type { WindowName } from '../quotas/quota-store.js';
 import { findBudget } from '../quotas/budget-reader.js';
 import { type GivenReservation, ONE_REQUEST, type QuotaQuestion, Quotas } from '../quotas/quotas.service.js';
 import type { Sql } from '../quotas/sql.js';
 import { readWindows, resetSecondsOf } from '../quotas/window-reader.js';
 import type { CheckOutcome, StaticDecision } from './checks.js';
-import type { KeyFacts } from './records/key-record.js';
+import type { KeyFacts } from '../key-cache/records/key-record.js';
 import type { BudgetView, RateLimitView } from './verdict.view.js';
 import type { VerifyQuestion } from './verify.dto.js';
 
@@ -27,7 +27,7 @@ export interface QuotaOutcome {
 }
 
 /** Budgets and windows as they stand, and what a call would come to. */
-export interface QuotaStanding {
+export interface QuotaSnapshot {
   readonly rateLimits: RateLimitView[];
   readonly budget: BudgetView | null;
   readonly refusal: QuotaRefusal | null;
@@ -67,7 +67,7 @@ export class QuotaGate {
   }
 
   /** What a call would come to, read from the database; consumes nothing. */
-  async standing(key: KeyFacts, asked: Asked): Promise<QuotaStanding> {
+  async standing(key: KeyFacts, asked: Asked): Promise<QuotaSnapshot> {
     const question = questionOf(asked);
     const windows = await readWindows(this.sql, key.id, {
       minute: key.rateLimitPerMinute,

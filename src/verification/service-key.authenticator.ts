@@ -6,10 +6,10 @@ import { Principal } from '../access/caller.js';
 import { ADDRESS_IS_UNKNOWN, UNKNOWN_ADDRESS } from '../access/client-ip.js';
 import { Config } from '../config/config.js';
 import { decideOnCaller } from './checks.js';
-import type { KeyRecord } from './records/key-record.js';
-import { KeyRecognizer, type Recognition, type Recognised } from './key-recognizer.js';
+import type { KeyRecord } from '../key-cache/records/key-record.js';
+import { KeyResolver, type ResolvedKey, type Recognised } from './key-resolver.js';
 import { LastUsed } from './last-used/last-used.js';
-import { SecretProver } from './secret-prover.js';
+import { SecretAuthenticator } from './secret-authenticator.js';
 
 /**
  * A service that calls us with a key of its own. The key's status, owner and address list are enforced; its
@@ -21,8 +21,8 @@ export class ServiceKeyAuthenticator extends KeyAuthenticator {
   private readonly principals = new WeakMap<readonly string[], Principal>();
 
   constructor(
-    private readonly recognizer: KeyRecognizer,
-    private readonly prover: SecretProver,
+    private readonly recognizer: KeyResolver,
+    private readonly prover: SecretAuthenticator,
     private readonly lastUsed: LastUsed,
     private readonly config: Config,
   ) {
@@ -41,14 +41,14 @@ export class ServiceKeyAuthenticator extends KeyAuthenticator {
   }
 
   async prove(presented: string): Promise<ProvenSecret | null> {
-    const recognition = await this.recognizer.recognise(presented);
+    const recognition = await this.recognizer.resolve(presented);
     return typeof recognition === 'string'
       ? null
       : { keyId: recognition.record.key.id, kid: recognition.record.secret.kid };
   }
 
   authenticateKey(presented: string, ip: string): Principal | null | Promise<Principal | null> {
-    const recognition = this.recognizer.recognise(presented);
+    const recognition = this.recognizer.resolve(presented);
     return recognition instanceof Promise
       ? recognition.then((known) => this.admit(known, ip))
       : this.admit(recognition, ip);
@@ -63,7 +63,7 @@ export class ServiceKeyAuthenticator extends KeyAuthenticator {
     return this.principalOf(known.record, grants);
   }
 
-  private admit(recognition: Recognition, ip: string): Principal | null | Promise<Principal | null> {
+  private admit(recognition: ResolvedKey, ip: string): Principal | null | Promise<Principal | null> {
     if (typeof recognition === 'string' || isRefused(recognition, ip)) return null;
     const { record, nowMs, databaseNowMs } = recognition;
     this.lastUsed.note(record, databaseNowMs);

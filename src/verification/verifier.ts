@@ -6,28 +6,28 @@ import { type DomainError, type FieldError, validationFailed } from '../common/d
 import { domainErrorOf } from '../common/problem.filter.js';
 import { VerdictCounter } from '../usage/verdict-counter.js';
 import { type StaticDecision, type VerdictCode, decide, explainChecks } from './checks.js';
-import { KeyRecognizer, type Recognised, type Recognition } from './key-recognizer.js';
+import { KeyResolver, type Recognised, type ResolvedKey } from './key-resolver.js';
 import { LastUsed } from './last-used/last-used.js';
-import { QuotaGate, type QuotaOutcome, type QuotaRefusal, type QuotaStanding } from './quota-gate.js';
-import { VerificationMeters } from './verification-meters.js';
+import { QuotaGate, type QuotaOutcome, type QuotaRefusal, type QuotaSnapshot } from './quota-gate.js';
+import { VerificationMetrics } from './verification-metrics.js';
 import type { VerdictView } from './verdict.view.js';
 import { VerifyDto, type VerifyQuestion } from './verify.dto.js';
 
 const DENIED: StaticDecision = { code: 'REVOKED', detail: 'The key has been revoked.' };
 
-type Later<T> = T | Promise<T>;
+type MaybePromise<T> = T | Promise<T>;
 
 /** Who asks: the owner of its credential, and the environment whose keys it may verify. */
-export type Asker = Pick<Principal, 'ownerId' | 'verifiesEnvironment'>;
+export type VerifyingCaller = Pick<Principal, 'ownerId' | 'verifiesEnvironment'>;
 
 /** Answers "may this key do this, now?". A refusal is a value, never an exception. */
 @Injectable()
 export class Verifier {
   constructor(
-    private readonly recognizer: KeyRecognizer,
+    private readonly recognizer: KeyResolver,
     private readonly gate: QuotaGate,
     private readonly lastUsed: LastUsed,
-    private readonly meters: VerificationMeters,
+    private readonly meters: VerificationMetrics,
     private readonly counter: VerdictCounter,
   ) {}
 
@@ -37,8 +37,8 @@ export class Verifier {
    *
    * @throws DomainError 503, as the promise's rejection, when nothing can be decided.
    */
-  verify(question: VerifyQuestion, asker: Asker): Later<VerdictView> {
-    const recognition = this.recognizer.recognise(question.key);
+  verify(question: VerifyQuestion, asker: VerifyingCaller): MaybePromise<VerdictView> {
+    const recognition = this.recognizer.resolve(question.key);
     const verdict =
       recognition instanceof Promise
         ? recognition.then((known) => this.decide(known, question, asker))
@@ -50,12 +50,12 @@ export class Verifier {
    * Decides on each by itself, in order: one whose form is wrong is `VALIDATION_FAILED`, one that cannot be decided
    * `UNAVAILABLE`, and neither spoils another.
    */
-  verifyAll(items: readonly unknown[], asker: Asker): Later<VerdictView[]> {
+  verifyAll(items: readonly unknown[], asker: VerifyingCaller): MaybePromise<VerdictView[]> {
     const verdicts = items.map((item) => this.verifyItem(item, asker));
     return verdicts.every(isDecided) ? verdicts : Promise.all(verdicts as readonly Promise<VerdictView>[]);
   }
 
-  private verifyItem(item: unknown, asker: Asker): Later<VerdictView> {
+  private verifyItem(item: unknown, asker: VerifyingCaller): MaybePromise<VerdictView> {
     const reading = readBody(VerifyDto, item);
     if ('errors' in reading) return this.misshapen(reading.errors);
     const verdict = this.verify(reading.value as VerifyQuestion, asker);
@@ -69,7 +69,11 @@ export class Verifier {
     return { valid: false, code: 'VALIDATION_FAILED', detail, degraded: false, errors };
   }
 
-  private decide(recognition: Recognition, question: VerifyQuestion, asker: Asker): Later<VerdictView> {
+  private decide(
+    recognition: ResolvedKey,
+    question: VerifyQuestion,
+    asker: VerifyingCaller,
+  ): MaybePromise<VerdictView> {
     if (typeof recognition === 'string') return this.unproven(recognition);
     const refusal = staticRefusal(recognition, question, asker);
     if (refusal !== null) return this.refused(recognition, question, refusal, asker);
@@ -83,8 +87,12 @@ export class Verifier {
   }
 
   /** While a lease was fetched the key may have changed: what counts is what it is now. */
-  private async decideAgain(outcome: QuotaOutcome, question: VerifyQuestion, asker: Asker): Promise<VerdictView> {
-    const recognition = await this.recognizer.recognise(question.key);
+  private async decideAgain(
+    outcome: QuotaOutcome,
+    question: VerifyQuestion,
+    asker: VerifyingCaller,
+  ): Promise<VerdictView> {
+    const recognition = await this.recognizer.resolve(question.key);
     if (typeof recognition === 'string') return this.unproven(recognition);
     const refusal = staticRefusal(recognition, question, asker);
     return refusal === null
@@ -92,7 +100,12 @@ export class Verifier {
       : this.refused(recognition, question, refusal, asker);
   }
 
-  private answer(recognition: Recognised, question: VerifyQuestion, outcome: QuotaOutcome, asker: Asker): VerdictView {
+  private answer(
+    recognition: Recognised,
+    question: VerifyQuestion,
+    outcome: QuotaOutcome,
+    asker: VerifyingCaller,
+  ): VerdictView {
     if (outcome.refusal !== null) return this.refused(recognition, question, outcome.refusal, asker);
     const { key } = recognition.record;
     this.count(key.id, 'VALID');
@@ -110,7 +123,7 @@ export class Verifier {
     recognition: Recognised,
     question: VerifyQuestion,
     refusal: StaticDecision | QuotaRefusal,
-    asker: Asker,
+    asker: VerifyingCaller,
   ): VerdictView {
     if (question.dryRun !== true) this.count(recognition.record.key.id, refusal.code);
     return this.verdict(recognition, question, refusal, asker);
@@ -120,7 +133,7 @@ export class Verifier {
     recognition: Recognised,
     question: VerifyQuestion,
     refusal: StaticDecision | QuotaRefusal | null,
-    asker: Asker,
+    asker: VerifyingCaller,
   ): VerdictView {
     const verdict = verdictView(recognition, refusal);
     const { key } = recognition.record;
@@ -169,12 +182,16 @@ export class Verifier {
 function staticRefusal(
   { record, isDenied, databaseNowMs }: Recognised,
   question: VerifyQuestion,
-  { verifiesEnvironment }: Asker,
+  { verifiesEnvironment }: VerifyingCaller,
 ): StaticDecision | null {
   return isDenied ? DENIED : decide(record, question, databaseNowMs, verifiesEnvironment);
 }
 
-function explainedBy({ verifiesEnvironment }: Asker, { record, databaseNowMs }: Recognised, question: VerifyQuestion) {
+function explainedBy(
+  { verifiesEnvironment }: VerifyingCaller,
+  { record, databaseNowMs }: Recognised,
+  question: VerifyQuestion,
+) {
   return explainChecks(record, question, databaseNowMs, verifiesEnvironment);
 }
 
@@ -207,8 +224,8 @@ function verdictView(
 function dryVerdict(
   recognition: Recognised,
   question: VerifyQuestion,
-  { rateLimits, budget, refusal, checks }: QuotaStanding,
-  asker: Asker,
+  { rateLimits, budget, refusal, checks }: QuotaSnapshot,
+  asker: VerifyingCaller,
 ): VerdictView {
   const verdict = verdictView(recognition, refusal);
   if (rateLimits.length > 0) verdict.rateLimits = rateLimits;
@@ -230,6 +247,6 @@ function undecided(error: unknown): VerdictView {
   };
 }
 
-function isDecided(verdict: Later<VerdictView>): verdict is VerdictView {
+function isDecided(verdict: MaybePromise<VerdictView>): verdict is VerdictView {
   return !(verdict instanceof Promise);
 }

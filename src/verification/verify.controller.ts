@@ -6,7 +6,7 @@ import { callerOf, RequirePermission } from '../access/decorators.js';
 import { ProblemView } from '../common/problem.view.js';
 import { VERDICTS_SCHEMA, VERDICT_SCHEMA } from './verdict.schema.js';
 import { VerdictView, VerdictsView } from './verdict.view.js';
-import { type Asker, Verifier } from './verifier.js';
+import { type VerifyingCaller, Verifier } from './verifier.js';
 import { VerifyBatchDto, VerifyDto, type VerifyQuestion } from './verify.dto.js';
 
 /** The data plane: what services ask on every request. */
@@ -27,7 +27,7 @@ export class VerifyController {
   @ApiOkResponse({ type: VerdictView })
   @ApiServiceUnavailableResponse({ description: 'Nothing could be decided at the moment.', type: ProblemView })
   verify(@Req() request: FastifyRequest, @Body() body: VerifyDto): VerdictView | Promise<VerdictView> {
-    return this.verifier.verify(body as VerifyQuestion, askerOf(request));
+    return this.verifier.verify(body as VerifyQuestion, callerOwnerId(request));
   }
 
   @Post('batch')
@@ -42,12 +42,12 @@ export class VerifyController {
   })
   @ApiOkResponse({ type: VerdictsView })
   verifyBatch(@Req() request: FastifyRequest, @Body() body: VerifyBatchDto): VerdictsView | Promise<VerdictsView> {
-    const results = this.verifier.verifyAll(body.items, askerOf(request));
+    const results = this.verifier.verifyAll(body.items, callerOwnerId(request));
     return results instanceof Promise ? results.then((verdicts) => ({ results: verdicts })) : { results };
   }
 }
 
 /** The credential that asks. */
-function askerOf(request: FastifyRequest): Asker {
+function callerOwnerId(request: FastifyRequest): VerifyingCaller {
   return callerOf(request).principal!;
 }

@@ -82,7 +82,7 @@ export class LatchkeyServer {
 
   /** What the doctor says of the books, and the code it ends with. */
   async doctor(): Promise<{ exitCode: number | null; report: string }> {
-    const child = spawn(process.execPath, ['dist/src/doctor.js'], {
+    const child = spawn(process.execPath, ['dist/src/cli/doctor.js'], {
       env: { PATH: process.env['PATH'], ...this.environment },
       stdio: ['ignore', 'pipe', 'inherit'],
     });

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { readFile, writeFile } from 'node:fs/promises';
 import type { DeclaredRoute } from '../../src/access/route-access.js';
 import { RouteAccess } from '../../src/access/route-access.js';
-import { Meters } from '../../src/common/meters.js';
+import { Metrics } from '../../src/common/metrics.js';
 import { type Answer, TestApp, type TestUser } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
 import { issueKey } from '../support/management.js';
@@ -27,7 +27,7 @@ const PLAIN_BODIES: Readonly<Record<string, unknown>> = {
 };
 
 async function shortCutAnswers(app: TestApp): Promise<number> {
-  const text = await app.app.get(Meters).registry.metrics();
+  const text = await app.app.get(Metrics).registry.metrics();
   return Number(/^latchkey_short_cut_requests_total\{outcome="answered"\} (\d+)$/m.exec(text)?.[1]);
 }
 

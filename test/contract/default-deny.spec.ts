@@ -3,9 +3,9 @@ import { Controller, Get, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Public } from '../../src/access/decorators.js';
-import { AppModule } from '../../src/app.module.js';
+import { AppModule } from '../../src/server/app.module.js';
 import { dataSource } from '../../src/database/data-source.js';
-import { entities } from '../../src/entities.js';
+import { entities } from '../../src/server/entities.js';
 import { testConfig } from '../support/app.js';
 import { createTestDatabase } from '../support/postgres.js';
 

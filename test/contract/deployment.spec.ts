@@ -69,7 +69,7 @@ describe('Dockerfile', () => {
   it('runs the server itself, as a user that is not root by number', () => {
     expect(dockerfile).toMatch(/^USER [1-9]\d*:[1-9]\d*$/m);
     const [command] = [...dockerfile.matchAll(/^CMD (\[.*\])$/gm)].map(([, text]) => JSON.parse(text!) as string[]);
-    expect(command).toEqual(['node', 'dist/src/main.js']);
+    expect(command).toEqual(['node', 'dist/src/server/main.js']);
     const [, health] = /^HEALTHCHECK .*\n +CMD (\[.*\])$/m.exec(dockerfile)!;
     expect((JSON.parse(health!) as string[])[2]).toContain('/health/live');
   });
@@ -124,7 +124,7 @@ describe('deploy/systemd/latchkey.service', () => {
   it('waits for as long as a server drains, and signals the server alone', () => {
     expect(Number(/^TimeoutStopSec=(\d+)s$/m.exec(unit)?.[1])).toBeGreaterThan(DRAIN_SECONDS);
     expect(unit).toMatch(/^KillMode=mixed$/m);
-    expect(unit).toMatch(/^ExecStart=\/usr\/bin\/node dist\/src\/main\.js$/m);
+    expect(unit).toMatch(/^ExecStart=\/usr\/bin\/node dist\/src\/server\/main\.js$/m);
     const set = [...unit.matchAll(/^Environment=(.*)$/gm)].flatMap(([, all]) =>
       all!.split(' ').map((one) => one.split('=')[0]!),
     );

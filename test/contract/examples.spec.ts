@@ -1,7 +1,7 @@
 import { Changes } from '../../src/audit/changes.js';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Client } from 'pg';
-import { addDemoData, demoAccess } from '../../src/demo.js';
+import { addDemoData, demoAccess } from '../../src/server/demo.js';
 import { compareTables, describeDifference } from '../../src/integrity/table-comparison.js';
 import { DEMO } from '../../src/openapi/demo-ids.js';
 import {

@@ -8,7 +8,7 @@ import { CreateApiKeyDto } from '../../src/api-keys/api-key.dto.js';
 import { AliasPipe } from '../../src/api-keys/by-alias/alias.pipe.js';
 import { KeyIdPipe } from '../../src/api-keys/key-id.pipe.js';
 import { readBody } from '../../src/common/body-schema.js';
-import { askOf } from '../../src/gateways/gateway-ask.js';
+import { askOf } from '../../src/gateways/forward-auth-query.js';
 import { parseReports } from '../../src/usage/usage-parser.js';
 import { ExplainDto } from '../../src/verification/explain/explain.dto.js';
 import { VerifyDto } from '../../src/verification/verify.dto.js';

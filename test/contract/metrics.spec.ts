@@ -2,10 +2,10 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { readFile, writeFile } from 'node:fs/promises';
 import type { DataSource } from 'typeorm';
-import { createApp } from '../../src/app.setup.js';
-import { Meters } from '../../src/common/meters.js';
+import { createApp } from '../../src/server/app.setup.js';
+import { Metrics } from '../../src/common/metrics.js';
 import { dataSource } from '../../src/database/data-source.js';
-import { entities } from '../../src/entities.js';
+import { entities } from '../../src/server/entities.js';
 import { testConfig } from '../support/app.js';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.js';
 import { alertRules } from '../support/prometheus.js';
@@ -40,7 +40,7 @@ describe('docs/metrics.md', () => {
     database = await createTestDatabase();
     pool = await dataSource(database.appUrl, { max: 3, entities }).initialize();
     app = await createApp(testConfig(), pool, { embedded: { isDown: false, restarts: 0 } });
-    metrics = app.get(Meters).registry.getMetricsAsArray() as unknown as Metric[];
+    metrics = app.get(Metrics).registry.getMetricsAsArray() as unknown as Metric[];
     if (process.env['UPDATE_CONTRACT'] === '1') await writeFile(PAGE, update(await readFile(PAGE, 'utf8'), metrics));
   });
   afterAll(async () => {
@@ -73,7 +73,7 @@ describe('docs/metrics.md', () => {
     // A series that begins at 1 has no increase: its first event would alert nobody.
     const watched = new Set(alertRules().flatMap(({ expr }) => selectorsOf(expr).map(({ metric }) => metric)));
     const counters = metrics.filter(({ name, type }) => type === 'counter' && watched.has(name));
-    const text = await app.get(Meters).registry.metrics();
+    const text = await app.get(Metrics).registry.metrics();
     const without = counters.filter(({ name }) => !new RegExp(`^${name}[ {]`, 'm').test(text)).map(({ name }) => name);
     expect(without.map((name) => `${name} has no series yet: count 0 of each label in the constructor`)).toEqual([]);
     expect(counters.length).toBeGreaterThan(5);

@@ -7,7 +7,7 @@ import { dataSource } from '../../src/database/data-source.js';
 import { migrate } from '../../src/database/migrate.js';
 import { migrations } from '../../src/database/migrations.js';
 import { withMigrationLock } from '../../src/database/schema/migration-lock.js';
-import { entities } from '../../src/entities.js';
+import { entities } from '../../src/server/entities.js';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.js';
 
 /** Columns that no entity maps, on purpose. */

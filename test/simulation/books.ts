@@ -8,10 +8,10 @@ import type {
   Settlement,
   SettleResult,
   WindowName,
-} from '../../src/quotas/authority.js';
+} from '../../src/quotas/quota-store.js';
 import { monthOf } from '../../src/quotas/period.js';
 import { RING_SHAPES } from '../../src/quotas/rate-ring.js';
-import type { AuthorityModel, ModelAccount } from './authority-model.js';
+import type { QuotaStoreModel, ModelAccount } from './quota-store-model.js';
 
 /** A promise of docs/quotas.md that did not hold. */
 export class Violation extends Error {}
@@ -52,7 +52,7 @@ interface RateLog {
 
 /**
  * Second books, kept by somebody who sees every message and every verdict, and who counts in the plainest way: what
- * was granted, drawn, returned, settled. Each step compares them with the authority's.
+ * was granted, drawn, returned, settled. Each step compares them with the store's.
  */
 export class Books {
   readonly leases = new Map<string, ShadowLease>();
@@ -69,7 +69,7 @@ export class Books {
   private rateFreeUntil = -1;
 
   constructor(
-    private readonly authority: AuthorityModel,
+    private readonly store: QuotaStoreModel,
     /** All callers reserve an upper bound and report in time, and no budget changes its type. */
     private readonly isStrict: boolean,
   ) {}
@@ -114,7 +114,7 @@ export class Books {
     this.rateOf(id, window).limits.push({ from: now, limit });
   }
 
-  /** The clock of the authority jumped ahead: the stated exception, until permits granted before have ended. */
+  /** The clock of the store jumped ahead: the stated exception, until permits granted before have ended. */
   excuseRates(until: number): void {
     this.rateFreeUntil = until;
   }
@@ -144,7 +144,7 @@ export class Books {
     return log;
   }
 
-  // ---- what the authority does
+  // ---- what the store does
 
   acquired(request: AcquireRequest, answer: AcquireAnswer, now: number, clockMs: number): void {
     request.windows.forEach((ask, index) => {
@@ -156,7 +156,7 @@ export class Books {
     request.budgets.forEach((ask, index) => {
       const ids = [ask.leaseId, ...ask.needs.flatMap(({ own }) => (own ? [own.leaseId] : []))];
       for (const id of ids) {
-        const lease = this.authority.leases.get(id);
+        const lease = this.store.leases.get(id);
         if (lease === undefined || this.leases.has(id)) continue;
         const account = `${lease.keyId}|${lease.period}`;
         const slice = lease.granted;
@@ -215,7 +215,7 @@ export class Books {
       if ((bucket + 1) * bucketMs > Math.floor(buckets.at / bucketMs) * bucketMs - lengthMs) sum += permits;
       else buckets.counts.delete(bucket);
     }
-    const ring = this.authority.rows.get(id)?.rings[window];
+    const ring = this.store.rows.get(id)?.rings[window];
     must(ring?.sum === sum, `${window} of ${id} counts ${ring?.sum}, should count ${sum}`);
     must(sum === ring?.cells.reduce((total, cell) => total + cell, 0), `${window} of ${id}: cells and sum differ`);
   }
@@ -227,11 +227,11 @@ export class Books {
     this.used.set(name, left);
   }
 
-  /** Call before the authority acts, while it is known which leases are open. */
+  /** Call before the store acts, while it is known which leases are open. */
   returning(back: GiveBack, replica: string, clockMs: number): void {
     for (const one of back.leases) {
       const lease = this.leases.get(one.leaseId);
-      if (lease === undefined || !this.authority.leases.has(one.leaseId) || lease.returns >= one.number) continue;
+      if (lease === undefined || !this.store.leases.has(one.leaseId) || lease.returns >= one.number) continue;
       lease.returns = one.number;
       const amount = one.amount ?? lease.outstanding;
       must(
@@ -248,7 +248,7 @@ export class Books {
     }
   }
 
-  /** Call before the authority acts; gives the check of its answer. */
+  /** Call before the store acts; gives the check of its answer. */
   settling(one: Settlement, now: number): (result: SettleResult, isGood: boolean) => void {
     const name = one.reservationId === null ? null : `${one.keyId}|${one.reservationId}`;
     const before = name === null ? undefined : this.claims.get(name);
@@ -265,7 +265,7 @@ export class Books {
     let late = before !== undefined;
     for (const account of names) {
       const hold = one.holds.find(({ accountId, period }) => `${accountId}|${period}` === account);
-      const isOpen = hold !== undefined && before === undefined && this.authority.leases.has(hold.leaseId);
+      const isOpen = hold !== undefined && before === undefined && this.store.leases.has(hold.leaseId);
       if (hold !== undefined && !isOpen) late = true;
       if (isOpen) this.settledHold(hold.leaseId, one.reserved);
       add(this.spent, account, one.amount);
@@ -288,18 +288,18 @@ export class Books {
     this.closed(leaseId, reserved);
   }
 
-  /** Compares what was touched with the authority's rows; everything, if leases are gone. */
+  /** Compares what was touched with the store's rows; everything, if leases are gone. */
   compare(): void {
-    const isComplete = this.authority.leases.size !== this.leases.size;
+    const isComplete = this.store.leases.size !== this.leases.size;
     for (const id of isComplete ? this.leases.keys() : this.touched) this.compareLease(id);
     this.touched.clear();
-    must(this.authority.leases.size === this.leases.size, 'a lease appeared that nobody asked for');
-    for (const account of this.authority.accounts.values()) this.compareAccount(account);
+    must(this.store.leases.size === this.leases.size, 'a lease appeared that nobody asked for');
+    for (const account of this.store.accounts.values()) this.compareAccount(account);
   }
 
   private compareLease(id: string): void {
     const lease = this.leases.get(id);
-    const theirs = this.authority.leases.get(id);
+    const theirs = this.store.leases.get(id);
     if (lease === undefined) return;
     if (theirs === undefined) {
       this.leases.delete(id);

@@ -1,11 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
-import type { AuthorityFault } from './authority-model.js';
-import type { LedgerFault } from './faulty-ledger.js';
+import type { QuotaStoreFault } from './quota-store-model.js';
+import type { LeaseManagerFault } from './faulty-lease-manager.js';
 import { ofTier } from '../tiers.mjs';
 import { Simulation, SimulationFailure } from './simulation.js';
 
 /** Each fault, and within how many seeds the simulation must notice it. */
-const AUTHORITY_FAULTS: Record<AuthorityFault, number> = {
+const QUOTA_STORE_FAULTS: Record<QuotaStoreFault, number> = {
   'slice-not-clamped': 60,
   'settle-keeps-the-rest': 60,
   'settle-counts-twice': 60,
@@ -30,7 +30,7 @@ const AUTHORITY_FAULTS: Record<AuthorityFault, number> = {
   'future-lease-closed-unseen': 60,
 };
 
-const LEDGER_FAULTS: Record<LedgerFault, number> = {
+const LEASE_MANAGER_FAULTS: Record<LeaseManagerFault, number> = {
   'deadline-without-margin': 60,
   'late-grant-used-and-returned': 60,
   'returns-under-two-numbers': 60,
@@ -52,18 +52,18 @@ async function firstCaught(within: number, make: (seed: number) => Simulation): 
 }
 
 describe('the simulation notices', () => {
-  it.each(ofTier(Object.entries(AUTHORITY_FAULTS)))(
-    'an authority with the fault %s',
+  it.each(ofTier(Object.entries(QUOTA_STORE_FAULTS)))(
+    'an store with the fault %s',
     async (fault, within) => {
-      const caught = await firstCaught(within, (seed) => new Simulation(seed, fault as AuthorityFault));
+      const caught = await firstCaught(within, (seed) => new Simulation(seed, fault as QuotaStoreFault));
       if (process.env.SIMULATION_VERBOSE) console.info(`${fault}: ${caught}`);
       expect(caught).not.toBeNull();
     },
     120_000,
   );
 
-  it.each(ofTier(Object.entries(LEDGER_FAULTS)))('a ledger with the fault %s', async (fault, within) => {
-    const caught = await firstCaught(within, (seed) => new Simulation(seed, null, fault as LedgerFault));
+  it.each(ofTier(Object.entries(LEASE_MANAGER_FAULTS)))('a lease manager with the fault %s', async (fault, within) => {
+    const caught = await firstCaught(within, (seed) => new Simulation(seed, null, fault as LeaseManagerFault));
     if (process.env.SIMULATION_VERBOSE) console.info(`${fault}: ${caught}`);
     expect(caught).not.toBeNull();
   });

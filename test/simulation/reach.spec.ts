@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import type { QuotaAuthority } from '../../src/quotas/authority.js';
-import { Ledger } from '../../src/quotas/ledger.js';
-import { AuthorityModel } from './authority-model.js';
+import type { QuotaStore } from '../../src/quotas/quota-store.js';
+import { LeaseManager } from '../../src/quotas/lease-manager.js';
+import { QuotaStoreModel } from './quota-store-model.js';
 import { EventQueue } from './event-queue.js';
 import { Random, uuidOf } from './random.js';
 
@@ -12,10 +12,10 @@ async function reach(limit: number, load: number): Promise<{ part: number; refus
   const events = new EventQueue();
   const random = new Random(limit);
   const start = Date.UTC(2026, 0, 1);
-  const model = new AuthorityModel(() => Math.floor(start + events.now));
+  const model = new QuotaStoreModel(() => Math.floor(start + events.now));
   const wire = <T>(act: () => T): Promise<T> =>
     new Promise((resolve) => events.at(events.now + random.between(1, 5), () => resolve(act())));
-  const authority: QuotaAuthority = {
+  const store: QuotaStore = {
     acquire: (request) => wire(() => model.acquire(request)),
     giveBack: (back) => wire(() => model.giveBack(back)),
     settle: () => Promise.reject(new Error('no money here')),
@@ -26,10 +26,10 @@ async function reach(limit: number, load: number): Promise<{ part: number; refus
     wallMs: () => start + events.now,
     after: (delayMs: number, run: () => void) => events.at(events.now + delayMs, run),
   };
-  const ledgers = ['one', 'two', 'three'].map(
-    (replicaId) => new Ledger(authority, clock, () => uuidOf(1), { replicaId }),
+  const leaseManagers = ['one', 'two', 'three'].map(
+    (replicaId) => new LeaseManager(store, clock, () => uuidOf(1), { replicaId }),
   );
-  for (const ledger of ledgers) ledger.setLiveReplicas(3);
+  for (const leaseManager of leaseManagers) leaseManager.setLiveReplicas(3);
   const windows = [{ id: uuidOf(7), window: 'minute' as const, limit }];
   const request = { accounts: [], windows, cost: 1, reserve: 0n, ttlSeconds: 60, isDefaultHold: false };
   let admitted = 0;
@@ -37,7 +37,7 @@ async function reach(limit: number, load: number): Promise<{ part: number; refus
   const gap = 60_000 / (limit * load);
   for (let at = 0; at < MINUTES * 60_000; at += gap) {
     events.at(at, () => {
-      void Promise.resolve(random.pick(ledgers).admit(request)).then((verdict) =>
+      void Promise.resolve(random.pick(leaseManagers).admit(request)).then((verdict) =>
         verdict.admitted ? admitted++ : refused++,
       );
     });

@@ -1,15 +1,15 @@
-import type { FeedRow } from '../../src/verification/records/change.js';
+import type { FeedRow } from '../../src/key-cache/records/change.js';
 import {
   ChangeFeed,
   type ChangeFeedOptions,
   type Poll,
   type PollTicket,
-} from '../../src/verification/feed/change-feed.js';
-import type { KeyRecord } from '../../src/verification/records/key-record.js';
-import type { LoadedRecords, LoadedRows } from '../../src/verification/records/loaded-records.js';
-import { RecordCache } from '../../src/verification/records/record-cache.js';
-import { RecordLoader, recordIn } from '../../src/verification/records/record-loader.js';
-import { SuspendGuard } from '../../src/verification/feed/suspend-guard.js';
+} from '../../src/key-cache/feed/change-feed.js';
+import type { KeyRecord } from '../../src/key-cache/records/key-record.js';
+import type { LookupResult, LoadedRows } from '../../src/key-cache/records/loaded-records.js';
+import { RecordCache } from '../../src/key-cache/records/record-cache.js';
+import { RecordLoader, recordIn } from '../../src/key-cache/records/record-loader.js';
+import { SuspendGuard } from '../../src/key-cache/feed/suspend-guard.js';
 import { Random } from '../proofs/harness/random.js';
 
 /** A rule of the protocol that a run may break on purpose, to show that the checker would notice. */
@@ -233,7 +233,7 @@ export class RecordCacheSimulation {
     );
   }
 
-  private checkLoaded(loaded: LoadedRecords, record: KeyRecord | null, applied: bigint, startedMs: number): void {
+  private checkLoaded(loaded: LookupResult, record: KeyRecord | null, applied: bigint, startedMs: number): void {
     if (record === null) return;
     this.loaded += 1;
     this.check('load', versionsOf(record, loaded.grantsOf(record)), applied, startedMs - OPTIONS.freshMs);

@@ -5,7 +5,7 @@ import type { Tally } from './simulation.js';
 const SEEDS = Number(process.env.SIMULATION_SEEDS ?? 100);
 const ONLY = process.env.SIMULATION_SEED;
 
-describe('three ledgers and the authority, under faults', () => {
+describe('three lease managers and the store, under faults', () => {
   it(
     `keep every promise over ${ONLY === undefined ? `${SEEDS} seeds` : `seed ${ONLY}`}`,
     async () => {

@@ -4,20 +4,20 @@ import type {
   AcquireRequest,
   BudgetType,
   GiveBack,
-  QuotaAuthority,
+  QuotaStore,
   RateWindow,
   Settlement,
-} from '../../src/quotas/authority.js';
+} from '../../src/quotas/quota-store.js';
 import { ClockWatch } from '../../src/quotas/clock-watch.js';
 import { FutureLeases } from '../../src/quotas/future-leases.js';
-import { Ledger } from '../../src/quotas/ledger.js';
+import { LeaseManager } from '../../src/quotas/lease-manager.js';
 import type { QuotaClock } from '../../src/quotas/quota-clock.js';
-import { AuthorityModel, WallViolation } from './authority-model.js';
-import type { AuthorityFault } from './authority-model.js';
+import { QuotaStoreModel, WallViolation } from './quota-store-model.js';
+import type { QuotaStoreFault } from './quota-store-model.js';
 import { Books, Violation } from './books.js';
 import { EventQueue } from './event-queue.js';
-import { faultyLedger } from './faulty-ledger.js';
-import type { LedgerFault } from './faulty-ledger.js';
+import { faultyLedger } from './faulty-lease-manager.js';
+import type { LeaseManagerFault } from './faulty-lease-manager.js';
 import { Random, uuidOf } from './random.js';
 
 /** What a run has done: a run in which nothing happens proves nothing. */
@@ -53,9 +53,9 @@ const START = Date.UTC(2026, 10, 15, 12);
 const MONTH_END = Date.UTC(2026, 11, 1);
 const LONGEST_TTL_SECONDS = 300;
 
-/** A replica: a ledger on its own clocks, behind its own wire, that can be paused, suspended and killed. */
+/** A replica: a lease manager on its own clocks, behind its own wire, that can be paused, suspended and killed. */
 class Replica implements QuotaClock {
-  ledger: Ledger;
+  leaseManager: LeaseManager;
   readonly watch = new ClockWatch();
   readonly future = new FutureLeases();
   life = 0;
@@ -71,9 +71,9 @@ class Replica implements QuotaClock {
     private readonly drift: number,
     /** A suspended host, not only a stopped process: the monotonic clock stands still. */
     readonly isClockStopping: boolean,
-    private readonly makeLedger: (replica: Replica) => Ledger,
+    private readonly makeLedger: (replica: Replica) => LeaseManager,
   ) {
-    this.ledger = makeLedger(this);
+    this.leaseManager = makeLedger(this);
   }
 
   monotonicMs(): number {
@@ -120,11 +120,11 @@ class Replica implements QuotaClock {
 
   start(): void {
     this.isDown = false;
-    this.ledger = this.makeLedger(this);
+    this.leaseManager = this.makeLedger(this);
   }
 }
 
-/** Three ledgers, one authority, callers, and everything that can go wrong between them, from one seed. */
+/** Three lease managers, one store, callers, and everything that can go wrong between them, from one seed. */
 export class Simulation {
   readonly tally: Tally = {
     admitted: 0, rateLimited: 0, budgetExceeded: 0, unavailable: 0, settled: 0, released: 0, closed: 0,
@@ -132,7 +132,7 @@ export class Simulation {
   }; // prettier-ignore
   private readonly random: Random;
   private readonly events = new EventQueue();
-  private readonly authority: AuthorityModel;
+  private readonly store: QuotaStoreModel;
   private readonly books: Books;
   private readonly replicas: Replica[];
   private readonly keys: KeyPlan[];
@@ -151,8 +151,8 @@ export class Simulation {
 
   constructor(
     private readonly seed: number,
-    authorityFault: AuthorityFault | null = null,
-    ledgerFault: LedgerFault | null = null,
+    authorityFault: QuotaStoreFault | null = null,
+    ledgerFault: LeaseManagerFault | null = null,
   ) {
     const random = (this.random = new Random(Math.imul(seed, 0x9e3779b1)));
     this.isGood = random.chance(0.6);
@@ -161,13 +161,15 @@ export class Simulation {
     this.loss = random.pick([0, 0, 0.02, 0.1]);
     this.runMs = random.pick([20_000, 50_000, 110_000]);
     this.start = random.chance(0.35) ? MONTH_END - random.between(5_000, 35_000) : START;
-    this.authority = new AuthorityModel(() => Math.floor(this.clockMs()), authorityFault);
-    this.books = new Books(this.authority, this.isGood);
-    const ledgerClass = ledgerFault === null ? Ledger : faultyLedger(ledgerFault);
-    const make = (replica: Replica): Ledger => {
-      const ledger = new ledgerClass(this.wireOf(replica), replica, () => this.newId(), { replicaId: replica.name });
-      ledger.setLiveReplicas(3);
-      return ledger;
+    this.store = new QuotaStoreModel(() => Math.floor(this.clockMs()), authorityFault);
+    this.books = new Books(this.store, this.isGood);
+    const ledgerClass = ledgerFault === null ? LeaseManager : faultyLedger(ledgerFault);
+    const make = (replica: Replica): LeaseManager => {
+      const leaseManager = new ledgerClass(this.wireOf(replica), replica, () => this.newId(), {
+        replicaId: replica.name,
+      });
+      leaseManager.setLiveReplicas(3);
+      return leaseManager;
     };
     this.replicas = ['one', 'two', 'three'].map((name, index) => {
       const drift = 1 + (index === 0 ? 0.0002 : random.pick([0.0005, 0.015])) * (2 * random.next() - 1);
@@ -192,7 +194,7 @@ export class Simulation {
       this.isOver = true;
       this.heal();
       await this.advance(20_000);
-      for (const replica of this.replicas) void replica.ledger.stop();
+      for (const replica of this.replicas) void replica.leaseManager.stop();
       // The longest hold, and as much again for watches that a late fault started anew.
       await this.advance(2 * (LONGEST_TTL_SECONDS + 20) * 1000 + 60_000);
       await this.checkNothingIsStranded();
@@ -267,7 +269,7 @@ export class Simulation {
 
   private setUp(): void {
     for (const key of this.keys) {
-      this.authority.createKey(key.id, key.limit, key.type);
+      this.store.createKey(key.id, key.limit, key.type);
       this.books.planned(key.id, key.limit, key.type, this.month());
       for (const { id, window, limit } of key.windows) this.books.limited(id, window, limit, this.now);
     }
@@ -305,7 +307,7 @@ export class Simulation {
     often(0.5, 12_000, () => this.pauseOne());
     often(0.35, 40_000, () => this.outage());
     often(0.3, 30_000, () => this.stepClock());
-    often(0.15, 40_000, () => random.pick(this.replicas).ledger.dropAll());
+    often(0.15, 40_000, () => random.pick(this.replicas).leaseManager.dropAll());
   }
 
   private planPatches(): void {
@@ -351,10 +353,10 @@ export class Simulation {
   private outage(): void {
     if (!this.isUp) return;
     this.tally.outages++;
-    this.log(() => 'authority down');
+    this.log(() => 'store down');
     this.isUp = false;
     this.at(this.random.pick([500, 3_000, 20_000, 100_000]), () => {
-      this.log(() => 'authority up');
+      this.log(() => 'store up');
       this.isUp = true;
     });
   }
@@ -384,14 +386,14 @@ export class Simulation {
     key.limit = mayChangeType && random.chance(0.2) ? null : BigInt(random.pick([10, 100, 1_000, 30_000, 500_000]));
     key.windows = key.windows.map((window) => ({ ...window, limit: random.pick([2, 20, 100, 1_000]) }));
     this.log(() => `patch ${key.id.slice(-4)}: ${key.limit} ${key.type} ${key.windows.map((one) => one.limit).join()}`);
-    this.checked(() => this.authority.patch(key.id, key.limit, key.type));
+    this.checked(() => this.store.patch(key.id, key.limit, key.type));
     this.books.planned(key.id, key.limit, key.type, this.month());
     this.books.compare();
     for (const { id, window, limit } of key.windows) this.books.limited(id, window, limit, this.now);
     for (const replica of this.replicas)
       this.at(
         random.between(1, 900),
-        replica.guard(() => replica.ledger.dropKey(key.id)),
+        replica.guard(() => replica.leaseManager.dropKey(key.id)),
       );
   }
 
@@ -402,7 +404,7 @@ export class Simulation {
     return this.random.between(1, isQuick ? Math.min(20, this.slowest) : this.slowest);
   }
 
-  private wireOf(replica: Replica): QuotaAuthority {
+  private wireOf(replica: Replica): QuotaStore {
     const send = <T>(what: string, act: () => T): Promise<T> =>
       new Promise((resolve, reject) => {
         const { life } = replica;
@@ -411,7 +413,7 @@ export class Simulation {
         this.at(this.latency(), () => {
           if (isLost) return this.at(this.random.between(5, 3_000), fail);
           if (!this.isUp && !this.random.chance(0.2)) return this.at(this.random.between(1, 2_000), fail);
-          // A hung authority may still act when it is back.
+          // A hung store may still act when it is back.
           const whenUp = (): void => {
             if (!this.isUp) return this.at(500, whenUp);
             const answer = this.checked(act);
@@ -430,7 +432,7 @@ export class Simulation {
   }
 
   private acquire(replica: Replica, request: AcquireRequest): AcquireAnswer {
-    const answer = this.authority.acquire(request);
+    const answer = this.store.acquire(request);
     this.log(() => `acquire ${replica.name} ${describe(request, answer)}`);
     this.books.acquired(request, answer, this.now, Math.floor(this.clockMs()));
     return answer;
@@ -442,9 +444,9 @@ export class Simulation {
         `back ${replica.name} ${back.leases.map((one) => `${one.leaseId.slice(-4)}:${one.amount}`).join()} ${back.windows.length}`,
     );
     this.books.returning(back, replica.name, Math.floor(this.clockMs()));
-    this.authority.giveBack(back);
+    this.store.giveBack(back);
     // Slices may arrive twice: the first answer was lost.
-    if (this.random.chance(0.1)) this.authority.giveBack({ leases: back.leases, windows: [] });
+    if (this.random.chance(0.1)) this.store.giveBack({ leases: back.leases, windows: [] });
     this.books.compare();
   }
 
@@ -473,11 +475,11 @@ export class Simulation {
   private close(replica: Replica): void {
     const order = replica.watch.closeOrder(replica.monotonicMs(), 100);
     if (order === null || !this.isUp) return;
-    const closed = this.checked(() => this.authority.closeExpired(order));
+    const closed = this.checked(() => this.store.closeExpired(order));
     this.tally.closed += closed;
     if (closed > 0) this.log(() => `${replica.name} closes ${closed}`);
-    const due = replica.future.due(this.authority.findFuture(10_000), replica.monotonicMs(), order).slice(0, 100);
-    const pulled = due.length > 0 ? this.checked(() => this.authority.closeFuture(due)) : 0;
+    const due = replica.future.due(this.store.findFuture(10_000), replica.monotonicMs(), order).slice(0, 100);
+    const pulled = due.length > 0 ? this.checked(() => this.store.closeFuture(due)) : 0;
     this.tally.closed += pulled;
     if (pulled > 0) this.log(() => `${replica.name} closes ${pulled} of the future`);
     this.books.compare();
@@ -502,7 +504,7 @@ export class Simulation {
       isDefaultHold: false,
     };
     const { life } = replica;
-    const verdict = replica.ledger.admit(request);
+    const verdict = replica.leaseManager.admit(request);
     if (!(verdict instanceof Promise)) return this.decided(replica, key, request, verdict);
     const askedAt = replica.monotonicMs();
     void verdict.then((admission) => {
@@ -591,7 +593,7 @@ export class Simulation {
     const arrive = (isFirst: boolean): void => {
       if (!this.isUp) return this.at(this.random.between(100, 1_000), () => arrive(isFirst));
       const check = this.books.settling(one, Math.floor(this.clockMs()));
-      const [result] = this.checked(() => this.authority.settle([one]));
+      const [result] = this.checked(() => this.store.settle([one]));
       this.log(
         () =>
           `settle ${one.kind} ${one.holds[0]?.leaseId.slice(-4) ?? ''} ${one.amount}/${one.reserved}: ${result?.outcome}`,
@@ -610,12 +612,12 @@ export class Simulation {
   // ---- the end
 
   private async checkNothingIsStranded(): Promise<void> {
-    if (this.authority.leases.size > 0) throw new Violation(`${this.authority.leases.size} leases stay open for ever`);
-    for (const account of this.authority.accounts.values()) {
+    if (this.store.leases.size > 0) throw new Violation(`${this.store.leases.size} leases stay open for ever`);
+    for (const account of this.store.accounts.values()) {
       if (account.leased !== 0n) throw new Violation(`${account.leased} stranded in ${account.period}`);
     }
     for (const replica of this.replicas) {
-      const { waiting, returns } = replica.ledger.stats();
+      const { waiting, returns } = replica.leaseManager.stats();
       if (waiting > 0 || returns > 0)
         throw new Violation(`${replica.name} still has ${waiting} waiting, ${returns} returns`);
     }
@@ -629,19 +631,19 @@ export class Simulation {
       this,
       1,
       false,
-      (replica) => new Ledger(this.wireOf(replica), replica, () => this.newId(), { replicaId: 'four' }),
+      (replica) => new LeaseManager(this.wireOf(replica), replica, () => this.newId(), { replicaId: 'four' }),
     );
     for (const key of this.keys) {
       if (key.limit === null) continue;
       const account = { id: key.id, type: key.type };
-      const row = this.authority
+      const row = this.store
         .accountsOf(key.id)
         .find((one) => one.limit !== null && (one.period === 'total' || one.period === this.month()));
       const reserve = key.limit - (row?.spent ?? 0n);
       if (reserve <= 0n) continue;
       let verdict: Admission | null = null;
       const request = { accounts: [account], windows: [], cost: 1, reserve, ttlSeconds: 60, isDefaultHold: false };
-      void Promise.resolve(fresh.ledger.admit(request)).then((admission) => (verdict = admission));
+      void Promise.resolve(fresh.leaseManager.admit(request)).then((admission) => (verdict = admission));
       await this.advance(5_000);
       const last = verdict as Admission | null;
       if (last?.admitted !== true)

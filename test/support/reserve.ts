@@ -1,4 +1,4 @@
-import { PostgresAuthority } from '../../src/quotas/postgres-authority.js';
+import { PostgresQuotaStore } from '../../src/quotas/postgres-quota-store.js';
 import { ReservationSigner } from '../../src/quotas/reservation.js';
 import { microCentsFromCents } from '../../src/common/money.js';
 import { uuidv7 } from '../../src/common/uuid.js';
@@ -16,7 +16,7 @@ export interface ReserveOptions {
 export async function reserve(app: TestApp, keyId: string, options: ReserveOptions): Promise<string | null> {
   const { type = 'total', ttlSeconds = 60 } = options;
   const amount = microCentsFromCents(options.cents);
-  const authority = new PostgresAuthority((text, values) => app.dataSource.query(text, [...values]));
+  const store = new PostgresQuotaStore((text, values) => app.dataSource.query(text, [...values]));
   const leaseId = uuidv7();
   const ask = {
     account: { id: keyId, type },
@@ -25,7 +25,7 @@ export async function reserve(app: TestApp, keyId: string, options: ReserveOptio
     want: 0n,
     needs: [{ amount, own: { leaseId, ttlSeconds } }],
   };
-  const { budgets } = await authority.acquire({ replicaId: 'test', liveReplicas: 1, budgets: [ask], windows: [] });
+  const { budgets } = await store.acquire({ replicaId: 'test', liveReplicas: 1, budgets: [ask], windows: [] });
   const grant = budgets[0]!;
   if (grant.verdicts[0] !== true) return null;
   return new ReservationSigner(app.config.reservationKeys).sign({

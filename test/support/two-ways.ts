@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
-import { Meters } from '../../src/common/meters.js';
-import type { AppOptions } from '../../src/app.setup.js';
+import { Metrics } from '../../src/common/metrics.js';
+import type { AppOptions } from '../../src/server/app.setup.js';
 import { TestApp } from './app.js';
 import { type IssuedKey, Management, issueKey, issueServiceKey } from './management.js';
 
@@ -56,7 +56,7 @@ export class Way {
   }
 
   private async count(outcome: string): Promise<number> {
-    const text = await this.app.app.get(Meters).registry.metrics();
+    const text = await this.app.app.get(Metrics).registry.metrics();
     return Number(
       new RegExp(`^latchkey_short_cut_requests_total\\{outcome="${outcome}"\\} (\\d+)$`, 'm').exec(text)?.[1],
     );

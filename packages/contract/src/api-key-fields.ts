@@ -30,7 +30,7 @@ export interface ApiKeyField {
   readonly column: string | null;
   /**
    * How an owner without `platform:api-keys:update` may change it. `tighten`: only to less, which
-   * `src/api-keys/changes/tighten.ts` decides for the field.
+   * `src/api-keys/settings/owner-limits.ts` decides for the field.
    */
   readonly owner: 'free' | 'tighten' | 'never';
   /** The member of a key policy that bounds it, or null. */

@@ -3,14 +3,15 @@ import { ApiOkResponse, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagg
 import { Versioned } from '../../audit/versioned.js';
 import type { FastifyReply } from 'fastify';
 import type { KnownCaller } from '../../access/caller.js';
-import { Audited, FromCaller, OwnerOr } from '../../access/decorators.js';
+import { FromCaller, OwnerOr } from '../../access/decorators.js';
+import { Audited } from '../../audit/audited.decorator.js';
 import { AliasPipe } from './alias.pipe.js';
 import { FromIdempotencyKey, TakesIdempotencyKey } from '../idempotency/idempotency-key.decorator.js';
 import { KeyByAliasService } from './key-by-alias.service.js';
 import { ReplaceByAliasDto } from '../replace-api-key.dto.js';
 import { validationFailed } from '../../common/domain-error.js';
-import { ByAliasQuery } from '../lifecycle/key-lifecycle.dto.js';
-import { UpsertedApiKeyView } from '../lifecycle/key-lifecycle.view.js';
+import { ByAliasQuery } from '../change/key-lifecycle.dto.js';
+import { UpsertedApiKeyView } from '../change/key-lifecycle.view.js';
 import { sendAnswer } from '../secrets/repeated-answer.js';
 
 /** Keys by the name their owner gave them. */

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { permissionDenied } from '../../access/access.errors.js';
 import type { KnownCaller } from '../../access/caller.js';
-import { standingOn } from '../../access/standing.js';
+import { accessBasisOn } from '../../access/access-basis.js';
 import type { Change } from '../../audit/changes.js';
 import { DomainError, validationFailed } from '../../common/domain-error.js';
 import { inTurn } from '../../common/in-turn.js';
@@ -10,17 +10,17 @@ import { Config } from '../../config/config.js';
 import type { ApiKey } from '../api-key.entity.js';
 import { unknownOwner } from '../api-key.errors.js';
 import { ApiKeysRepository } from '../api-keys.repository.js';
-import { ChangeAdmission } from '../changes/change-admission.js';
-import { draftOf } from '../changes/draft.js';
-import { renewedUntil, withFixedExpiry } from '../changes/fixed-expiry.js';
-import type { HeldKey } from '../changes/held-key.js';
+import { KeyChangeRules } from '../change/key-change-rules.js';
+import { draftOf } from '../settings/draft.js';
+import { renewedUntil, withFixedExpiry } from '../settings/fixed-expiry.js';
+import type { LockedKey } from '../change/locked-key.js';
 import { Idempotency, type Answer, type RepeatedAnswer } from '../idempotency/idempotency.js';
-import { activityOf } from '../lifecycle/key-activity.js';
-import { KeyAdmission, type Parties } from '../changes/key-admission.js';
-import { KeyChanges } from '../changes/key-changes.js';
-import { KeyCreation } from '../changes/key-creation.js';
-import type { UpsertApiKeyDto } from '../lifecycle/key-lifecycle.dto.js';
-import type { UpsertedApiKeyView } from '../lifecycle/key-lifecycle.view.js';
+import { activityOf } from '../change/key-activity.js';
+import { KeyCreationRules, type Parties } from '../create/key-creation-rules.js';
+import { KeyChanges } from '../change/key-changes.js';
+import { KeyCreation } from '../create/key-creation.js';
+import type { UpsertApiKeyDto } from '../change/key-lifecycle.dto.js';
+import type { UpsertedApiKeyView } from '../change/key-lifecycle.view.js';
 import { SecretReplay } from '../secrets/secret-replay.js';
 
 const UPDATE = { permission: 'platform:api-keys:update' } as const;
@@ -31,8 +31,8 @@ export class KeyByAliasService {
   constructor(
     private readonly changes: KeyChanges,
     private readonly creation: KeyCreation,
-    private readonly admission: KeyAdmission,
-    private readonly changeAdmission: ChangeAdmission,
+    private readonly admission: KeyCreationRules,
+    private readonly changeAdmission: KeyChangeRules,
     private readonly keys: ApiKeysRepository,
     private readonly idempotency: Idempotency,
     private readonly replay: SecretReplay,
@@ -112,17 +112,17 @@ export class KeyByAliasService {
       return;
     }
     const ownership = { ownerId, managerIds: owner?.managerIds ?? [] };
-    if (owner === null || standingOn(caller.principal, UPDATE.permission, ownership) === null) throw refusal;
+    if (owner === null || accessBasisOn(caller.principal, UPDATE.permission, ownership) === null) throw refusal;
   }
 
-  private holdKnown(change: Change, parties: Parties, key: ApiKey): HeldKey {
+  private holdKnown(change: Change, parties: Parties, key: ApiKey): LockedKey {
     const ownership = { ownerId: key.ownerId, managerIds: parties.owner?.managerIds ?? [] };
-    if (standingOn(parties.caller.principal, UPDATE.permission, ownership) === null)
+    if (accessBasisOn(parties.caller.principal, UPDATE.permission, ownership) === null)
       throw permissionDenied(UPDATE.permission);
     return this.changes.holdLocked(change, parties, UPDATE, key, key.ownerId);
   }
 
-  private async renew(held: HeldKey, input: UpsertApiKeyDto): Promise<Answer<UpsertedApiKeyView>> {
+  private async renew(held: LockedKey, input: UpsertApiKeyDto): Promise<Answer<UpsertedApiKeyView>> {
     const { key, now } = held;
     if (input.environment !== undefined && input.environment !== key.environment) {
       throw validationFailed([
@@ -149,6 +149,6 @@ export class KeyByAliasService {
     const parties = await this.admission.lockParties(change.tx, caller, ownerId);
     this.requireSomeRight(parties, ownerId);
     if (kid !== null) await this.replay.require(change, caller, { keyId: body.apiKey.id, kid, ownerId });
-    else await this.changes.hold(change, caller, body.apiKey.id, UPDATE);
+    else await this.changes.lock(change, caller, body.apiKey.id, UPDATE);
   }
 }

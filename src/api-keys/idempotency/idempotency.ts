@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { createHash } from 'node:crypto';
 import type { Change } from '../../audit/changes.js';
-import { StartOver } from '../../audit/start-over.js';
+import { RetryTransaction } from '../../audit/retry-transaction.js';
 import { canonicalJson } from '../../common/canonical-json.js';
 import { DomainError } from '../../common/domain-error.js';
 import { missingVersion } from '../../common/missing-version.js';
@@ -89,7 +89,7 @@ export class Idempotency {
   private async earlier<T>(kept: IdempotencyRepository, name: AnswerName, binding: AnswerBinding): Promise<Answer<T>> {
     const found = await kept.find(name);
     // It expired between the two statements: now the name is free.
-    if (found === null) throw new StartOver();
+    if (found === null) throw new RetryTransaction();
     if (!found.payloadHash.equals(binding.payloadHash)) {
       throw new DomainError(
         'unprocessable',

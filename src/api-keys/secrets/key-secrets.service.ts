@@ -5,14 +5,14 @@ import type { ApiKeySecret } from '../api-key-secret.entity.js';
 import { lastSecret, secretNotFound } from '../api-key.errors.js';
 import type { ApiKeyView } from '../api-key.view.js';
 import { ApiKeysRepository } from '../api-keys.repository.js';
-import { DailyCreations } from '../changes/daily-creations.js';
-import type { HeldKey } from '../changes/held-key.js';
+import { DailyCreations } from '../create/daily-creations.js';
+import type { LockedKey } from '../change/locked-key.js';
 import { Idempotency, type Answer, type RepeatedAnswer } from '../idempotency/idempotency.js';
-import { KeyAdmission } from '../changes/key-admission.js';
-import { type ChangeOptions, KeyChanges } from '../changes/key-changes.js';
-import type { RegenerateApiKeyDto } from '../lifecycle/key-lifecycle.dto.js';
-import type { RegeneratedApiKeyView } from '../lifecycle/key-lifecycle.view.js';
-import { SecretMint } from '../secret-mint.js';
+import { KeyCreationRules } from '../create/key-creation-rules.js';
+import { type ChangeOptions, KeyChanges } from '../change/key-changes.js';
+import type { RegenerateApiKeyDto } from '../change/key-lifecycle.dto.js';
+import type { RegeneratedApiKeyView } from '../change/key-lifecycle.view.js';
+import { SecretFactory } from '../secret-factory.js';
 import { SecretReplay } from './secret-replay.js';
 
 const UPDATE = { permission: 'platform:api-keys:update' } as const;
@@ -22,9 +22,9 @@ const UPDATE = { permission: 'platform:api-keys:update' } as const;
 export class KeySecretsService {
   constructor(
     private readonly changes: KeyChanges,
-    private readonly admission: KeyAdmission,
+    private readonly admission: KeyCreationRules,
     private readonly keys: ApiKeysRepository,
-    private readonly mint: SecretMint,
+    private readonly mint: SecretFactory,
     private readonly creations: DailyCreations,
     private readonly idempotency: Idempotency,
     private readonly replay: SecretReplay,
@@ -55,9 +55,9 @@ export class KeySecretsService {
       this.idempotency.answer<RegeneratedApiKeyView>(
         change,
         request,
-        async () => this.replaceSecret(await this.changes.hold(change, caller, id, UPDATE), input.overlapSeconds ?? 0),
+        async () => this.replaceSecret(await this.changes.lock(change, caller, id, UPDATE), input.overlapSeconds ?? 0),
         async ({ body, kid }) => {
-          await this.changes.hold(change, { ...caller, precondition: null }, id, UPDATE);
+          await this.changes.lock(change, { ...caller, precondition: null }, id, UPDATE);
           await this.replay.require(change, caller, { keyId: id, kid: kid!, ownerId: body.apiKey.ownerId });
         },
       ), options);
@@ -81,7 +81,7 @@ export class KeySecretsService {
     }, options);
   }
 
-  private async replaceSecret(held: HeldKey, overlapSeconds: number): Promise<Answer<RegeneratedApiKeyView>> {
+  private async replaceSecret(held: LockedKey, overlapSeconds: number): Promise<Answer<RegeneratedApiKeyView>> {
     held.requireNotRevoked();
     const { key, tx, now } = held;
     const keys = this.keys.in(tx);
@@ -94,7 +94,7 @@ export class KeySecretsService {
     const [previous, ...older] = live;
     const previousSecretExpiresAt = previous ? overlapEnd(previous, overlapSeconds, now) : null;
     const ended = previous && overlapSeconds === 0 ? [previous, ...older] : older;
-    const { secret, stored } = this.mint.draw(key.id, key.environment);
+    const { secret, stored } = this.mint.generate(key.id, key.environment);
     held.write(keys.revokeSecrets(ended.map(({ kid }) => kid), now));
     if (previous && previousSecretExpiresAt && overlapSeconds > 0) held.write(keys.expireSecret(previous.kid, previousSecretExpiresAt));
     held.write(keys.insertSecret(stored));

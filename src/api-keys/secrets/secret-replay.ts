@@ -4,7 +4,7 @@ import type { Change } from '../../audit/changes.js';
 import { Clock } from '../../common/clock.js';
 import { ApiKeysRepository } from '../api-keys.repository.js';
 import { idempotencyConflict } from '../idempotency/idempotency.js';
-import { KeyAdmission } from '../changes/key-admission.js';
+import { KeyCreationRules } from '../create/key-creation-rules.js';
 
 /** An answer that shows a secret and is asked for again. */
 export interface ShownSecret {
@@ -19,7 +19,7 @@ export interface ShownSecret {
 export class SecretReplay {
   constructor(
     private readonly keys: ApiKeysRepository,
-    private readonly admission: KeyAdmission,
+    private readonly admission: KeyCreationRules,
     private readonly clock: Clock,
   ) {}
 

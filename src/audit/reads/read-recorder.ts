@@ -5,7 +5,7 @@ import type { Caller } from '../../access/caller.js';
 import { Attempts } from '../../common/attempts.js';
 import { Clock } from '../../common/clock.js';
 import { Conditions } from '../../common/conditions.js';
-import { Meters } from '../../common/meters.js';
+import { Metrics } from '../../common/metrics.js';
 import { RepeatedLog } from '../../common/repeated-log.js';
 import { Config } from '../../config/config.js';
 import { inTransaction } from '../../database/transaction.js';
@@ -61,7 +61,7 @@ export class ReadRecorder {
     private readonly config: Config,
     private readonly clock: Clock,
     private readonly trail: TrailRecorder,
-    meters: Meters,
+    meters: Metrics,
     conditions: Conditions,
   ) {
     conditions.register('auditReads', 'reads are recorded in the audit trail', () =>

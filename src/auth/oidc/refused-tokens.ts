@@ -1,5 +1,5 @@
 import { Injectable, Logger } from '@nestjs/common';
-import { Meters } from '../../common/meters.js';
+import { Metrics } from '../../common/metrics.js';
 import { RepeatedLog } from '../../common/repeated-log.js';
 import { BEARER_REFUSALS, type BearerRefusal, clientsOf } from './access-token.js';
 import type { Claims } from './oidc-identity.js';
@@ -16,7 +16,7 @@ export class RefusedTokens {
   private readonly lines = new RepeatedLog((fields) => this.logger.warn(fields));
   private readonly count: (reason: BearerRefusal) => void;
 
-  constructor(meters: Meters) {
+  constructor(meters: Metrics) {
     const counter = meters.counter(
       'latchkey_oidc_tokens_refused_total',
       'Bearer tokens of the identity provider that are no access tokens for this API.',

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { importedHash } from '../../api-keys/batches/imported-hash.js';
-import type { ImportApiKeyDto } from '../../api-keys/batches/import-api-keys.dto.js';
+import { importedHash } from '../../api-keys/bulk/imported-hash.js';
+import type { ImportApiKeyDto } from '../../api-keys/bulk/import-api-keys.dto.js';
 import { centsFromMainUnit } from './amount.js';
 import { isRow, RowRefusal, structureOf } from './export-row.js';
 

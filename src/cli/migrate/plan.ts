@@ -1,4 +1,4 @@
-import { ImportApiKeyDto } from '../../api-keys/batches/import-api-keys.dto.js';
+import { ImportApiKeyDto } from '../../api-keys/bulk/import-api-keys.dto.js';
 import { readEntry } from '../../common/validation.pipe.js';
 import { type ExportRow, RowRefusal } from './export-row.js';
 import { type ImportedKey, KeyDraft } from './key-draft.js';

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ImportApiKeysView } from '../../api-keys/batches/import-api-keys.view.js';
+import type { ImportApiKeysView } from '../../api-keys/bulk/import-api-keys.view.js';
 import { StartRefusal } from '../../common/start-refusal.js';
 import { bodyOf, type PlannedRow } from './plan.js';
 

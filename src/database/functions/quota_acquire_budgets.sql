@@ -1,5 +1,5 @@
 -- Grants leases on budgets: each need in order that fits, own leases singly, the pooled ones as one slice.
--- See src/quotas/slice.ts.
+-- See src/quotas/grant-size.ts.
 CREATE OR REPLACE FUNCTION quota_acquire_budgets(
   p_replica text, p_live integer,
   p_account uuid[], p_type text[], p_kind text[], p_lease uuid[], p_want bigint[], p_first integer[], p_count integer[],

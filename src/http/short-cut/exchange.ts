@@ -5,7 +5,7 @@ import type { AuditedAct } from '../../access/access-rule.js';
 import type { Caller, KnownCaller, Principal } from '../../access/caller.js';
 import type { ProblemReply } from '../../common/problem.filter.js';
 import type { RefusedRequest } from '../../common/refusal-recorder.js';
-import type { AnswersTogether, ReadyAnswer } from '../answers-together.js';
+import type { ResponseBatching, ReadyAnswer } from '../response-batching.js';
 import type { RequestPlace } from '../in-flight.js';
 import type { RequestLog } from '../request-log.js';
 import type { AnswerHeaders } from '../security-headers.js';
@@ -19,7 +19,7 @@ export interface ExchangeSettings {
   readonly url: string;
   readonly audited: AuditedAct | undefined;
   readonly refusedAs: AuditedAct | undefined;
-  readonly together: AnswersTogether;
+  readonly together: ResponseBatching;
   readonly log: RequestLog;
   /** Whether answers close their connections. */
   readonly isLeaving: () => boolean;

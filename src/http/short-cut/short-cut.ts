@@ -5,9 +5,9 @@ import type { KeyAuthenticator } from '../../access/authenticator.js';
 import type { ClientIps } from '../../access/client-ip.js';
 import type { Permission } from '../../access/permissions.js';
 import type { DeclaredRoute } from '../../access/route-access.js';
-import type { Meters, Tally } from '../../common/meters.js';
+import type { Metrics, Tally } from '../../common/metrics.js';
 import type { ProblemFilter } from '../../common/problem.filter.js';
-import type { AnswersTogether } from '../answers-together.js';
+import type { ResponseBatching } from '../response-batching.js';
 import type { InFlight, InFlightSettings, RequestPlace } from '../in-flight.js';
 import { readJson } from '../json-text.js';
 import type { RequestLog } from '../request-log.js';
@@ -35,7 +35,7 @@ export interface ShortCutSettings {
   readonly laneOf: InFlightSettings['laneOf'];
   readonly headersOf: (url: string) => AnswerHeaders | null;
   readonly problems: ProblemFilter;
-  readonly together: AnswersTogether;
+  readonly together: ResponseBatching;
   readonly log: RequestLog;
   readonly isLeaving: () => boolean;
 }
@@ -51,7 +51,7 @@ interface KnownRoute {
 }
 
 /** The counter of the short cut; there whether it is on or not. */
-export function shortCutTally(meters: Meters): Tally<(typeof OUTCOMES)[number]> {
+export function shortCutTally(meters: Metrics): Tally<(typeof OUTCOMES)[number]> {
   return meters.tally(
     'latchkey_short_cut_requests_total',
     'Requests to the routes that services call most: answered before the router, or handed over to it.',

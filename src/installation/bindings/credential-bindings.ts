@@ -9,7 +9,7 @@ import { EntityManager } from 'typeorm';
 import { type Binding, importedBinding, isSameBinding, passwordBinding } from '../../access/credential-binding.js';
 import { systemCaller } from '../../access/caller.js';
 import { Changes } from '../../audit/changes.js';
-import { Meters } from '../../common/meters.js';
+import { Metrics } from '../../common/metrics.js';
 import { missingVersion } from '../../common/missing-version.js';
 import { RepeatedLog } from '../../common/repeated-log.js';
 import { Config } from '../../config/config.js';
@@ -53,13 +53,13 @@ export class CredentialBindings implements OnModuleInit, OnApplicationBootstrap,
   private looking: Promise<void> = Promise.resolve();
   private readonly logger = new Logger('Credentials');
   private readonly lines = new RepeatedLog((fields) => this.logger.error(fields));
-  private readonly refused: ReturnType<Meters['counter']>;
+  private readonly refused: ReturnType<Metrics['counter']>;
 
   constructor(
     private readonly manager: EntityManager,
     private readonly changes: Changes,
     private readonly config: Config,
-    meters: Meters,
+    meters: Metrics,
   ) {
     this.refused = meters.counter(
       'latchkey_unbound_credentials_total',

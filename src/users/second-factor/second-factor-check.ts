@@ -1,6 +1,6 @@
 import { Injectable, Logger } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
-import { Meters } from '../../common/meters.js';
+import { Metrics } from '../../common/metrics.js';
 import { Config } from '../../config/config.js';
 import { openSecret, sealSecret } from './factor-secret.js';
 import { hashRecoveryCode, readRecoveryCode } from './recovery-codes.js';
@@ -19,12 +19,12 @@ const OUTCOMES = ['right', 'wrong', 'throttled'] as const;
 @Injectable()
 export class SecondFactorCheck {
   private readonly logger = new Logger('SecondFactor');
-  private readonly codes: ReturnType<typeof Meters.prototype.counter<'outcome'>>;
+  private readonly codes: ReturnType<typeof Metrics.prototype.counter<'outcome'>>;
 
   constructor(
     private readonly factors: SecondFactorRepository,
     private readonly config: Config,
-    meters: Meters,
+    meters: Metrics,
   ) {
     this.codes = meters.counter('latchkey_second_factor_codes_total', 'Codes that were sent with a right password.', [
       'outcome',

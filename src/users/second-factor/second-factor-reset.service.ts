@@ -3,7 +3,7 @@ import type { KnownCaller } from '../../access/caller.js';
 import { Changes } from '../../audit/changes.js';
 import { validationFailed } from '../../common/domain-error.js';
 import { Sessions } from '../sessions.service.js';
-import { UserAdmission } from '../user-admission.js';
+import { UserChangeRules } from '../user-change-rules.js';
 import { secondFactorNotFound } from './second-factor.errors.js';
 import { SecondFactorRepository } from './second-factor.repository.js';
 
@@ -13,7 +13,7 @@ export class SecondFactorReset {
   constructor(
     private readonly factors: SecondFactorRepository,
     private readonly sessions: Sessions,
-    private readonly admission: UserAdmission,
+    private readonly admission: UserChangeRules,
     private readonly changes: Changes,
   ) {}
 

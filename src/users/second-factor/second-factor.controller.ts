@@ -1,7 +1,8 @@
 import { Body, Controller, Delete, Get, Header, HttpCode, Param, Post } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { KnownCaller } from '../../access/caller.js';
-import { Audited, FromCaller, RequirePermission, SignedIn } from '../../access/decorators.js';
+import { FromCaller, RequirePermission, SignedIn } from '../../access/decorators.js';
+import { Audited } from '../../audit/audited.decorator.js';
 import { UserIdPipe } from '../user-id.pipe.js';
 import { ConfirmSecondFactorDto, OwnPasswordDto } from './second-factor.dto.js';
 import { SecondFactorReset } from './second-factor-reset.service.js';

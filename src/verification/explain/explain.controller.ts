@@ -1,7 +1,8 @@
 import { Body, Controller, HttpCode, Param, Post, UseGuards } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { KnownCaller } from '../../access/caller.js';
-import { Audited, FromCaller, OwnerOr } from '../../access/decorators.js';
+import { FromCaller, OwnerOr } from '../../access/decorators.js';
+import { Audited } from '../../audit/audited.decorator.js';
 import { KeyIdPipe } from '../../api-keys/key-id.pipe.js';
 import { OwnerOrGuard } from '../../api-keys/owner-or.guard.js';
 import { ExplainDto, type ExplainQuestion } from './explain.dto.js';

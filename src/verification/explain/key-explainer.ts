@@ -6,8 +6,8 @@ import { ApiKeysService } from '../../api-keys/api-keys.service.js';
 import { type CheckOutcome, type Question, decide, explainChecks } from '../checks.js';
 import type { ExplainQuestion } from './explain.dto.js';
 import type { ExplanationView } from './explanation.view.js';
-import { FeedService } from '../feed/feed.service.js';
-import { KeyRecordsRepository } from '../records/key-records.repository.js';
+import { FeedService } from '../../key-cache/feed/feed.service.js';
+import { KeyRecordsReader } from '../../key-cache/records/key-records.reader.js';
 import { QuotaGate } from '../quota-gate.js';
 
 /** The checks that only a presented secret can pass. */
@@ -41,7 +41,7 @@ const PASSED: Readonly<Record<string, (key: ApiKeyView, question: Question) => s
 export class KeyExplainer {
   constructor(
     private readonly keys: ApiKeysService,
-    private readonly records: KeyRecordsRepository,
+    private readonly records: KeyRecordsReader,
     private readonly feed: FeedService,
     private readonly gate: QuotaGate,
   ) {}

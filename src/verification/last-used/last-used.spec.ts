@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import type { KeyRecord } from '../records/key-record.js';
+import type { KeyRecord } from '../../key-cache/records/key-record.js';
 import { LAST_USED_EVERY_MS, LastUsed } from './last-used.js';
 
 describe('LastUsed', () => {

@@ -1,4 +1,4 @@
-import type { KeyRecord } from '../records/key-record.js';
+import type { KeyRecord } from '../../key-cache/records/key-record.js';
 
 /** That a key, by one of its secrets, was used. */
 export interface Use {

@@ -1,6 +1,6 @@
 import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { LastUsed, type Use } from './last-used.js';
-import { ReplicaConnections } from '../replica-connections.js';
+import { DataPlaneConnections } from '../../key-cache/data-plane-connections.js';
 
 const WRITE_EVERY_MS = 1_000;
 const MAX_USES = 500;
@@ -37,7 +37,7 @@ export class LastUsedWriter implements OnApplicationBootstrap, OnApplicationShut
 
   constructor(
     private readonly lastUsed: LastUsed,
-    private readonly connections: ReplicaConnections,
+    private readonly connections: DataPlaneConnections,
   ) {}
 
   onApplicationBootstrap(): void {

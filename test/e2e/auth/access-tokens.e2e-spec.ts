@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import type { ServerResponse } from 'node:http';
-import { Meters } from '../../../src/common/meters.js';
+import { Metrics } from '../../../src/common/metrics.js';
 import { TestApp } from '../../support/app.js';
 import { TestProvider } from '../../support/key-set.js';
 
@@ -32,7 +32,7 @@ describe('bearer tokens of an identity provider', () => {
       code: 'UNAUTHENTICATED',
       detail: 'This is a logout token or a security event token. Present an access token.',
     });
-    const text = await app.app.get(Meters).registry.getSingleMetricAsString('latchkey_oidc_tokens_refused_total');
+    const text = await app.app.get(Metrics).registry.getSingleMetricAsString('latchkey_oidc_tokens_refused_total');
     expect(text).toMatch(/\{reason="events"\} 1\n/);
     expect(text).toMatch(/\{reason="client"\} 0\n?/);
   });

@@ -1,11 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
 import { Writable } from 'node:stream';
-import { createApp } from '../../../src/app.setup.js';
+import { createApp } from '../../../src/server/app.setup.js';
 import { Changes } from '../../../src/audit/changes.js';
 import { createLog } from '../../../src/common/log.js';
-import { Meters } from '../../../src/common/meters.js';
+import { Metrics } from '../../../src/common/metrics.js';
 import { dataSource } from '../../../src/database/data-source.js';
-import { entities } from '../../../src/entities.js';
+import { entities } from '../../../src/server/entities.js';
 import { seed } from '../../../src/users/seed.js';
 import { ADMIN, testConfig } from '../../support/app.js';
 import { createTestDatabase } from '../../support/postgres.js';
@@ -42,7 +42,7 @@ describe('Failed sign-ins', () => {
       });
     for (let attempt = 0; attempt < 25; attempt += 1) await login(ADMIN.email, '198.51.100.7');
     for (let attempt = 0; attempt < 5; attempt += 1) await login('a-mistyped-secret@latchkey.test', '198.51.100.8');
-    const metrics = await app.get(Meters, { strict: false }).registry.metrics();
+    const metrics = await app.get(Metrics, { strict: false }).registry.metrics();
     const [admin] = await pool.query<{ id: string }[]>('SELECT id FROM users');
     await app.close();
     const rows = await pool.query<Row[]>(

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { systemCaller } from '../../../src/access/caller.js';
 import { RouteAccess } from '../../../src/access/route-access.js';
 import { AuthService } from '../../../src/auth/auth.service.js';
-import { Meters } from '../../../src/common/meters.js';
+import { Metrics } from '../../../src/common/metrics.js';
 import { describe as lineOf, examine } from '../../../src/health/doctor.js';
 import { SignInFailures } from '../../../src/users/sign-in-failures.js';
 import { TestApp, type TestUser } from '../../support/app.js';
@@ -268,7 +268,7 @@ describe('a second factor', () => {
       const counted = async () =>
         Number(
           /^latchkey_sign_in_failures_total\{reason="missing-code"\} (\d+)$/m.exec(
-            await app.app.get(Meters, { strict: false }).registry.metrics(),
+            await app.app.get(Metrics, { strict: false }).registry.metrics(),
           )![1],
         );
       const timeIsOver = async () => {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { addDemoData } from '../../../src/demo.js';
+import { addDemoData } from '../../../src/server/demo.js';
 import { Random } from '../../proofs/harness/random.js';
 import { TestApp } from '../../support/app.js';
 import { AnswerJudge, Fuzzer } from '../../support/fuzz.js';

@@ -3,12 +3,12 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DataSource } from 'typeorm';
-import { createApp } from '../../../src/app.setup.js';
+import { createApp } from '../../../src/server/app.setup.js';
 import { Changes } from '../../../src/audit/changes.js';
 import { createLog } from '../../../src/common/log.js';
-import { Meters } from '../../../src/common/meters.js';
+import { Metrics } from '../../../src/common/metrics.js';
 import { dataSource } from '../../../src/database/data-source.js';
-import { entities } from '../../../src/entities.js';
+import { entities } from '../../../src/server/entities.js';
 import { seed } from '../../../src/users/seed.js';
 import { TcpProxy } from '../../proofs/harness/tcp-proxy.js';
 import { ADMIN, testConfig } from '../../support/app.js';
@@ -62,7 +62,7 @@ describe('What does not work is told', () => {
       { 'x-api-key': gateway },
     );
   const isDown = async (name: string) =>
-    new RegExp(`^latchkey_${name}_down 1$`, 'm').test(await app.get(Meters).registry.metrics());
+    new RegExp(`^latchkey_${name}_down 1$`, 'm').test(await app.get(Metrics).registry.metrics());
   const reasons = (health: Record<string, { status: string; reason?: string }>) =>
     Object.entries(health)
       .filter(([, { status }]) => status !== 'up')

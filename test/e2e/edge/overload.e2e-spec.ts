@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
-import { Meters } from '../../../src/common/meters.js';
+import { Metrics } from '../../../src/common/metrics.js';
 import { type Answer, TestApp } from '../../support/app.js';
 import { eventually } from '../../support/eventually.js';
 import { type IssuedKey, issueKey, issueServiceKey } from '../../support/management.js';
@@ -39,7 +39,7 @@ describe('While management is full', () => {
     }
   };
   const metric = async (name: string) => {
-    const text = await app.app.get(Meters).registry.metrics();
+    const text = await app.app.get(Metrics).registry.metrics();
     return Number(new RegExp(`^${name}\\{class="management"\\} (\\d+)$`, 'm').exec(text)?.[1]);
   };
 

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
-import { Meters } from '../../../src/common/meters.js';
+import { Metrics } from '../../../src/common/metrics.js';
 import { Readiness } from '../../../src/health/readiness.js';
 import { eventually } from '../../support/eventually.js';
 import { type Bytes, CLOSE, Way, request } from '../../support/two-ways.js';
@@ -253,7 +253,7 @@ describe('With the short cut and without it, the same bytes come back for', () =
       await sleep(20);
       socket.resetAndDestroy();
       await eventually(async () => {
-        const text = await way.app.app.get(Meters).registry.metrics();
+        const text = await way.app.app.get(Metrics).registry.metrics();
         expect(text).toMatch(/^latchkey_requests_in_flight\{class="verify"\} 0$/m);
       }, SLOW_MACHINE_MS);
     }

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { Meters } from '../../../src/common/meters.js';
+import { Metrics } from '../../../src/common/metrics.js';
 import { type Answer, TestApp } from '../../support/app.js';
 import { issueServiceKey } from '../../support/management.js';
 
@@ -38,7 +38,7 @@ function note(mode: Mode, path: string, { status, headers, body }: Answer): void
 }
 
 async function countAnswered(app: TestApp): Promise<number> {
-  const text = await app.app.get(Meters).registry.metrics();
+  const text = await app.app.get(Metrics).registry.metrics();
   return Number(/^latchkey_short_cut_requests_total\{outcome="answered"\} (\d+)$/m.exec(text)?.[1]);
 }
 

@@ -1,8 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { FRESH_MS } from '../../../src/verification/feed/change-feed.js';
-import { FeedService } from '../../../src/verification/feed/feed.service.js';
-import { ReplicasService } from '../../../src/verification/replicas/replicas.service.js';
+import { FRESH_MS } from '../../../src/key-cache/feed/change-feed.js';
+import { FeedService } from '../../../src/key-cache/feed/feed.service.js';
+import { ReplicasService } from '../../../src/replicas/replicas.service.js';
 import { TcpProxy } from '../../proofs/harness/tcp-proxy.js';
 import { TestApp, type Answer } from '../../support/app.js';
 import { eventually } from '../../support/eventually.js';

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { ChangePropagation } from '../../../src/audit/change-propagation.js';
-import { FeedService } from '../../../src/verification/feed/feed.service.js';
+import { FeedService } from '../../../src/key-cache/feed/feed.service.js';
 import { TestApp } from '../../support/app.js';
 import { eventually } from '../../support/eventually.js';
 import { Management, issueKey, issueServiceKey } from '../../support/management.js';

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AuditedRefusals } from '../../../src/audit/audited-refusals.js';
-import { Meters } from '../../../src/common/meters.js';
+import { Metrics } from '../../../src/common/metrics.js';
 import { TestApp, type TestUser } from '../../support/app.js';
 import { trailRows, trailRowsOnce } from '../../support/trail.js';
 
@@ -85,7 +85,7 @@ describe('The trail', () => {
     const before = strangers.total;
     await Promise.all(Array.from({ length: 5 }, () => app.get('/audit-events')));
     expect(strangers.total).toBe(before + 5);
-    expect(await app.app.get(Meters, { strict: false }).registry.metrics()).toMatch(
+    expect(await app.app.get(Metrics, { strict: false }).registry.metrics()).toMatch(
       /latchkey_refusals_total\{kind="unauthenticated"\} [1-9]/,
     );
     expect(strangers.current(performance.now(), 1).addresses[0]).toMatchObject({ ip: '127.0.0.1' });

@@ -11,7 +11,7 @@ import { historyCheck } from '../../../src/backup/history-check.js';
 import { Conditions } from '../../../src/common/conditions.js';
 import { dataSource } from '../../../src/database/data-source.js';
 import { compareTables, type RowDifference } from '../../../src/integrity/table-comparison.js';
-import { entities } from '../../../src/entities.js';
+import { entities } from '../../../src/server/entities.js';
 import { SecondFactorRepository } from '../../../src/users/second-factor/second-factor.repository.js';
 import { ADMIN, TestApp } from '../../support/app.js';
 import { createTestDirectory, type TestDatabase } from '../../support/postgres.js';

@@ -267,7 +267,7 @@ withOpenssl('A PostgreSQL with TLS', () => {
     };
     const { stdout, stderr } = await promisify(execFile)(
       process.execPath,
-      ['--import', './test/support/register-typescript.mjs', 'src/doctor.ts'],
+      ['--import', './test/support/register-typescript.mjs', 'src/cli/doctor.ts'],
       { env: environment },
     );
     expect(stderr).toBe('');

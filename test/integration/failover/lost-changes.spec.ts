@@ -1,17 +1,17 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
 import { examine } from '../../../src/health/doctor.js';
-import { LostChanges } from '../../../src/verification/failover/lost-changes.service.js';
-import { FEED_COLUMNS, feedRowOf, type StoredFeedRow } from '../../../src/verification/feed/feed-rows.js';
+import { LostChanges } from '../../../src/replicas/failover/lost-changes.service.js';
+import { FEED_COLUMNS, feedRowOf, type StoredFeedRow } from '../../../src/key-cache/feed/feed-rows.js';
 import { Clock } from '../../../src/common/clock.js';
 import { Conditions } from '../../../src/common/conditions.js';
-import { Meters } from '../../../src/common/meters.js';
+import { Metrics } from '../../../src/common/metrics.js';
 import { Quotas } from '../../../src/quotas/quotas.service.js';
-import type { Poll } from '../../../src/verification/feed/change-feed.js';
-import { FeedService } from '../../../src/verification/feed/feed.service.js';
-import { FailoverService } from '../../../src/verification/failover/failover.service.js';
-import { HistoryRepository } from '../../../src/verification/failover/history.repository.js';
-import type { Endings, FeedRow } from '../../../src/verification/records/change.js';
+import type { Poll } from '../../../src/key-cache/feed/change-feed.js';
+import { FeedService } from '../../../src/key-cache/feed/feed.service.js';
+import { FailoverService } from '../../../src/replicas/failover/failover.service.js';
+import { HistoryRepository } from '../../../src/replicas/failover/history.repository.js';
+import type { Endings, FeedRow } from '../../../src/key-cache/records/change.js';
 import { TestApp } from '../../support/app.js';
 import { eventually } from '../../support/eventually.js';
 import { setUpFactor } from '../../support/second-factor.js';
@@ -194,7 +194,7 @@ describe('Changes that a failover has lost', () => {
   });
 
   it('that could not be looked up are left to an operator, who is told since when', async () => {
-    const meters = new Meters();
+    const meters = new Metrics();
     const conditions = new Conditions(meters);
     const failover = new FailoverService(
       app.app.get(FeedService),

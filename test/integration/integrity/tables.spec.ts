@@ -6,7 +6,7 @@ import { type DataSource, QueryFailedError } from 'typeorm';
 import { systemCaller } from '../../../src/access/caller.js';
 import { Changes } from '../../../src/audit/changes.js';
 import { Conditions } from '../../../src/common/conditions.js';
-import { Meters } from '../../../src/common/meters.js';
+import { Metrics } from '../../../src/common/metrics.js';
 import { acceptDifferences, acceptRows } from '../../../src/integrity/accept-rows.js';
 import { AUDITED_COLUMNS } from '../../../src/integrity/audited-columns.js';
 import { ComparisonLock } from '../../../src/integrity/comparison-lock.js';
@@ -22,7 +22,7 @@ describe('Tables compared with the audit trail', () => {
   /** As the attacker of S3: the application's role, and nothing else. */
   let writer: Client;
   /** Of the watch of this test: that of the application does not run. */
-  const meters = new Meters();
+  const meters = new Metrics();
   const conditions = new Conditions(meters);
   let watch: TableWatch;
   const ids = { api_key: '', users: '', role: 'helper', ofAdmin: '', imported: '' };

@@ -1,16 +1,16 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type {
   AcquireRequest,
-  BudgetAsk,
+  BudgetRequest,
   GiveBack,
   Hold,
   Settlement,
   WindowAsk,
   WindowName,
-} from '../../../src/quotas/authority.js';
-import { PostgresAuthority } from '../../../src/quotas/postgres-authority.js';
+} from '../../../src/quotas/quota-store.js';
+import { PostgresQuotaStore } from '../../../src/quotas/postgres-quota-store.js';
 import { RING_SHAPES, type RateRing } from '../../../src/quotas/rate-ring.js';
-import { AuthorityModel } from '../../simulation/authority-model.js';
+import { QuotaStoreModel } from '../../simulation/quota-store-model.js';
 import { Random, uuidOf } from '../../simulation/random.js';
 import { createQuotaDatabase } from './quota-database.js';
 import type { QuotaDatabase } from './quota-database.js';
@@ -23,8 +23,8 @@ const NAMES: WindowName[] = ['minute', 'hour', 'day'];
 /** Random operations, sent to PostgreSQL and to the model alike. */
 class Twins {
   private readonly random: Random;
-  private readonly model: AuthorityModel;
-  private readonly real: PostgresAuthority;
+  private readonly model: QuotaStoreModel;
+  private readonly real: PostgresQuotaStore;
   private readonly keys: string[];
   private readonly leases: { id: string; hold: Hold; size: bigint; month: string; numbers: number }[] = [];
   private readonly permits: { id: string; window: WindowName; bucket: number; granted: number }[] = [];
@@ -38,8 +38,8 @@ class Twins {
   ) {
     this.random = new Random(seed);
     this.ids = seed * 1_000_000;
-    this.model = new AuthorityModel(() => this.clock);
-    this.real = new PostgresAuthority(database.sql);
+    this.model = new QuotaStoreModel(() => this.clock);
+    this.real = new PostgresQuotaStore(database.sql);
     this.keys = [0, 1, 2].map(() => this.newId());
   }
 
@@ -76,7 +76,7 @@ class Twins {
 
   private async acquire(): Promise<void> {
     const { random } = this;
-    const budgets = Array.from({ length: random.between(0, 3) }, (): BudgetAsk => {
+    const budgets = Array.from({ length: random.between(0, 3) }, (): BudgetRequest => {
       const needs = Array.from({ length: random.between(1, 4) }, () => ({
         amount: BigInt(random.pick([0, 1, 7, 60, 700])),
         own: random.chance(0.25) ? { leaseId: this.newId(), ttlSeconds: random.between(61, 1_800) } : null,
@@ -107,14 +107,14 @@ class Twins {
     });
     const request: AcquireRequest = { replicaId: 'one', liveReplicas: random.between(1, 3), budgets, windows };
     // Windows are worked through by key, and looks after what takes.
-    const looks = (ask: BudgetAsk): number => Number(ask.needs.every(({ amount }) => amount === 0n));
+    const looks = (ask: BudgetRequest): number => Number(ask.needs.every(({ amount }) => amount === 0n));
     budgets.sort((a, b) => looks(a) - looks(b));
     const sorted = { ...request, windows: [...windows].sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0)) };
     const expected = this.model.acquire(sorted);
     const answer = await this.real.acquire(sorted);
     expect(answer).toEqual(expected);
     expected.budgets.forEach((grant, index) => {
-      const ask = budgets[index] as BudgetAsk;
+      const ask = budgets[index] as BudgetRequest;
       const keep = (id: string, size: bigint): void => {
         this.leases.push({
           id,
@@ -276,7 +276,7 @@ function cellsOf({ head, cells }: RateRing, window: WindowName): string[] {
     });
 }
 
-describe('PostgreSQL and the model of the authority', () => {
+describe('PostgreSQL and the model of the store', () => {
   let database: QuotaDatabase;
   beforeAll(async () => {
     database = await createQuotaDatabase();

@@ -1,21 +1,21 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
 import { Client } from 'pg';
-import type { AcquireRequest, BudgetAsk, Settlement } from '../../../src/quotas/authority.js';
-import { PostgresAuthority } from '../../../src/quotas/postgres-authority.js';
+import type { AcquireRequest, BudgetRequest, Settlement } from '../../../src/quotas/quota-store.js';
+import { PostgresQuotaStore } from '../../../src/quotas/postgres-quota-store.js';
 import { createQuotaDatabase } from './quota-database.js';
 import type { QuotaDatabase } from './quota-database.js';
 
 const AT_ONCE = 32;
 
-describe('the quota authority in PostgreSQL', () => {
+describe('the quota store in PostgreSQL', () => {
   let database: QuotaDatabase;
-  let authority: PostgresAuthority;
+  let store: PostgresQuotaStore;
   let key: string;
 
   beforeAll(async () => {
     database = await createQuotaDatabase();
-    authority = new PostgresAuthority(database.sql);
+    store = new PostgresQuotaStore(database.sql);
   });
   afterAll(() => database.drop());
   beforeEach(() => {
@@ -25,20 +25,24 @@ describe('the quota authority in PostgreSQL', () => {
   const create = async (limit: bigint | null, type: 'total' | 'monthly' = 'total'): Promise<void> => {
     await database.createKey(key, limit, type);
   };
-  const ask = (amount: bigint, type: 'total' | 'monthly' = 'total', ttlSeconds: number | null = null): BudgetAsk => ({
+  const ask = (
+    amount: bigint,
+    type: 'total' | 'monthly' = 'total',
+    ttlSeconds: number | null = null,
+  ): BudgetRequest => ({
     account: { id: key, type },
     kind: 'pooled',
     leaseId: randomUUID(),
     want: 0n,
     needs: [{ amount, own: ttlSeconds === null ? null : { leaseId: randomUUID(), ttlSeconds } }],
   });
-  const request = (budgets: BudgetAsk[], windows: AcquireRequest['windows'] = []): AcquireRequest => ({
+  const request = (budgets: BudgetRequest[], windows: AcquireRequest['windows'] = []): AcquireRequest => ({
     replicaId: 'one',
     liveReplicas: 3,
     budgets,
     windows,
   });
-  const settlement = (one: BudgetAsk, amount: bigint, given: Partial<Settlement> = {}): Settlement => ({
+  const settlement = (one: BudgetRequest, amount: bigint, given: Partial<Settlement> = {}): Settlement => ({
     kind: 'settle',
     keyId: key,
     reservationId: randomUUID(),
@@ -83,7 +87,7 @@ describe('the quota authority in PostgreSQL', () => {
 
   it('grants no more than the limit to acquires at once', async () => {
     await create(1_000n);
-    const answers = await Promise.all(Array.from({ length: AT_ONCE }, () => authority.acquire(request([ask(60n)]))));
+    const answers = await Promise.all(Array.from({ length: AT_ONCE }, () => store.acquire(request([ask(60n)]))));
     const granted = answers.filter((answer) => answer.budgets[0]?.verdicts[0]).length;
     expect(granted).toBe(16);
     expect(await totals()).toEqual({ spent: 0, leased: 960, overdraft: 0 });
@@ -101,7 +105,7 @@ describe('the quota authority in PostgreSQL', () => {
     const other = windows.map((window) => ({ ...window, id: randomUUID() }));
     const answers = await Promise.all(
       Array.from({ length: AT_ONCE }, (_, index) =>
-        authority.acquire(request([], index % 2 ? [...windows, ...other] : [...other, ...windows].reverse())),
+        store.acquire(request([], index % 2 ? [...windows, ...other] : [...other, ...windows].reverse())),
       ),
     );
     const granted = answers.flatMap(
@@ -113,11 +117,11 @@ describe('the quota authority in PostgreSQL', () => {
   it('counts a reservation once when 32 settle and release it at once', async () => {
     await create(1_000n);
     const lease = ask(500n);
-    await authority.acquire(request([lease]));
+    await store.acquire(request([lease]));
     const reservationId = randomUUID();
     const results = await Promise.all(
       Array.from({ length: AT_ONCE }, (_, index) =>
-        authority.settle([
+        store.settle([
           settlement(lease, index % 2 ? 300n : 0n, { reservationId, kind: index % 2 ? 'settle' : 'release' }),
         ]),
       ),
@@ -138,27 +142,25 @@ describe('the quota authority in PostgreSQL', () => {
     const work = Array.from({ length: AT_ONCE }, async (_, index) => {
       const turn = (offset: number): string => keys[(index + offset) % 4] as string;
       for (let round = 0; round < 5; round++) {
-        const asks = [0, 1, 2, 3].map((offset): BudgetAsk => ({
+        const asks = [0, 1, 2, 3].map((offset): BudgetRequest => ({
           ...ask(20n),
           account: { id: turn(offset), type: 'total' },
         }));
-        await authority.acquire(request(asks));
+        await store.acquire(request(asks));
         await Promise.all([
-          authority.settle(
-            asks
-              .slice(0, 2)
-              .map((one) =>
-                settlement(one, 5n, {
-                  keyId: one.account.id,
-                  holds: [{ accountId: one.account.id, period: 'total', leaseId: one.leaseId }],
-                }),
-              ),
+          store.settle(
+            asks.slice(0, 2).map((one) =>
+              settlement(one, 5n, {
+                keyId: one.account.id,
+                holds: [{ accountId: one.account.id, period: 'total', leaseId: one.leaseId }],
+              }),
+            ),
           ),
-          authority.giveBack({
+          store.giveBack({
             leases: asks.slice(2).map((one) => ({ leaseId: one.leaseId, number: 1, amount: null })),
             windows: [],
           }),
-          authority.closeExpired({ beforeMs: Date.now() + 10_000, watchedMs: 1e7, limit: 50 }),
+          store.closeExpired({ beforeMs: Date.now() + 10_000, watchedMs: 1e7, limit: 50 }),
         ]);
       }
     });
@@ -172,7 +174,7 @@ describe('the quota authority in PostgreSQL', () => {
 
   it('has a wall that a forged update meets', async () => {
     await create(1_000n);
-    await authority.acquire(request([ask(600n)]));
+    await store.acquire(request([ask(600n)]));
     await expect(
       database.asOwner('UPDATE budget_account SET spent_micro_cents = 401 WHERE key_id = $1', [key]),
     ).rejects.toMatchObject({
@@ -188,14 +190,14 @@ describe('the quota authority in PostgreSQL', () => {
     await create(1_000n);
     const good = ask(100n);
     const forged = ask(100n);
-    await authority.acquire(request([good, forged]));
+    await store.acquire(request([good, forged]));
     // Of a hold larger than its lease: only a forger or a defect sends that.
     const batch = [
       settlement(good, 40n),
       settlement(forged, 150n, { reserved: 300n }),
       settlement(good, 30n, { holds: [], reserved: 0n }),
     ];
-    expect((await authority.settle(batch)).map(({ outcome }) => outcome)).toEqual(['settled', 'refused', 'settled']);
+    expect((await store.settle(batch)).map(({ outcome }) => outcome)).toEqual(['settled', 'refused', 'settled']);
     expect(await totals()).toEqual({ spent: 70, leased: 100, overdraft: 0 });
   });
 
@@ -207,17 +209,17 @@ describe('the quota authority in PostgreSQL', () => {
     await change(10);
     await change(1_000);
     const lease = ask(900n);
-    await authority.acquire(request([lease]));
-    await authority.settle([settlement(lease, 900n)]);
+    await store.acquire(request([lease]));
+    await store.settle([settlement(lease, 900n)]);
     await change(10);
-    expect((await authority.acquire(request([ask(1n)]))).budgets[0]?.verdicts).toEqual([false]);
+    expect((await store.acquire(request([ask(1n)]))).budgets[0]?.verdicts).toEqual([false]);
   });
 
   it('makes a month row with the limit of a change that it had to wait for', async () => {
     await create(500n, 'monthly');
     await within(async (client) => {
       await client.query('UPDATE api_key SET budget_limit_micro_cents = 50 WHERE id = $1', [key]);
-      const asked = authority.acquire(request([ask(100n, 'monthly')]));
+      const asked = store.acquire(request([ask(100n, 'monthly')]));
       expect(await isWaiting()).toBe(true);
       await client.query('COMMIT');
       const [grant] = (await asked).budgets;
@@ -226,14 +228,14 @@ describe('the quota authority in PostgreSQL', () => {
   });
 
   it('refuses an account that does not exist', async () => {
-    const [grant] = (await authority.acquire(request([ask(1n)]))).budgets;
+    const [grant] = (await store.acquire(request([ask(1n)]))).budgets;
     expect(grant).toMatchObject({ found: false, verdicts: [false], slice: 0n });
   });
 
   describe('closing leases past their hold', () => {
-    const makeOld = async (): Promise<BudgetAsk> => {
+    const makeOld = async (): Promise<BudgetRequest> => {
       const lease = ask(100n);
-      await authority.acquire(request([lease]));
+      await store.acquire(request([lease]));
       await database.asOwner(
         `UPDATE budget_lease SET granted_at = granted_at - interval '2 minutes', hold_until = hold_until - interval '2 minutes' WHERE id = $1`,
         [lease.leaseId],
@@ -247,29 +249,29 @@ describe('the quota authority in PostgreSQL', () => {
       await makeOld();
       await within(async (client) => {
         await client.query('SELECT 1 FROM budget_account WHERE key_id = $1 FOR UPDATE', [key]);
-        expect(await authority.closeExpired(order)).toBe(0);
+        expect(await store.closeExpired(order)).toBe(0);
         await client.query('ROLLBACK');
       });
-      expect(await authority.closeExpired(order)).toBe(1);
+      expect(await store.closeExpired(order)).toBe(1);
       expect(await totals()).toEqual({ spent: 0, leased: 0, overdraft: 0 });
     });
 
     it('waits for a watch as long as the hold', async () => {
       await create(1_000n);
       await makeOld();
-      expect(await authority.closeExpired({ ...order, watchedMs: 60_000 })).toBe(0);
-      expect(await authority.closeExpired({ ...order, beforeMs: Date.now() - 600_000 })).toBe(0);
-      expect(await authority.closeExpired(order)).toBe(1);
+      expect(await store.closeExpired({ ...order, watchedMs: 60_000 })).toBe(0);
+      expect(await store.closeExpired({ ...order, beforeMs: Date.now() - 600_000 })).toBe(0);
+      expect(await store.closeExpired(order)).toBe(1);
     });
 
     it('charges what comes after it as late, to free budget first', async () => {
       await create(150n);
       const lease = await makeOld();
-      await authority.closeExpired(order);
-      const [result] = await authority.settle([settlement(lease, 100n)]);
+      await store.closeExpired(order);
+      const [result] = await store.settle([settlement(lease, 100n)]);
       expect(result).toEqual({ outcome: 'settled', late: true, excess: 0n });
       expect(await totals()).toEqual({ spent: 100, leased: 0, overdraft: 0 });
-      await authority.settle([settlement(lease, 100n)]);
+      await store.settle([settlement(lease, 100n)]);
       expect(await totals()).toEqual({ spent: 200, leased: 0, overdraft: 50 });
     });
   });
@@ -277,12 +279,12 @@ describe('the quota authority in PostgreSQL', () => {
   it('forgets ended reservations only after their days', async () => {
     await create(1_000n);
     const lease = ask(10n);
-    await authority.acquire(request([lease]));
-    await authority.settle([settlement(lease, 1n)]);
-    expect(await authority.forgetReservations(35, 100)).toBe(0);
+    await store.acquire(request([lease]));
+    await store.settle([settlement(lease, 1n)]);
+    expect(await store.forgetReservations(35, 100)).toBe(0);
     await database.asOwner(`UPDATE reservation_end SET ended_at = ended_at - interval '36 days' WHERE key_id = $1`, [
       key,
     ]);
-    expect(await authority.forgetReservations(35, 100)).toBe(1);
+    expect(await store.forgetReservations(35, 100)).toBe(1);
   });
 });

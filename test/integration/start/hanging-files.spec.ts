@@ -14,7 +14,7 @@ function start(
 ): { child: ChildProcess; output: () => string } {
   let output = '';
   const imports = ['./test/support/register-typescript.mjs', ...modules].flatMap((module) => ['--import', module]);
-  const child = spawn(process.execPath, [...imports, 'src/main.ts'], {
+  const child = spawn(process.execPath, [...imports, 'src/server/main.ts'], {
     env: {
       PATH: process.env['PATH'],
       NODE_ENV: 'test',

@@ -15,7 +15,7 @@ async function run(
   });
   let output = '';
   // The server's log goes to standard output, and says the same as a line of its own.
-  if (entry !== 'src/main.ts') child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  if (entry !== 'src/server/main.ts') child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
   else child.stdout.resume();
   child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
   const [code] = (await once(child, 'close')) as [number | null];
@@ -32,10 +32,10 @@ describe('What cannot work with its database', () => {
 
   // audit:verify says with 1 that the trail was tampered with, so it has another code for what it could not find out.
   it.each([
-    ['src/main.ts', 'Latchkey cannot start:\n', 1],
-    ['src/doctor.ts', 'The books could not be read: ', 1],
+    ['src/server/main.ts', 'Latchkey cannot start:\n', 1],
+    ['src/cli/doctor.ts', 'The books could not be read: ', 1],
     ['src/cli/admin-reset.ts', 'The admin was not reset:\n', 1],
-    ['src/audit-verify.ts', 'The audit trail could not be checked: ', 2],
+    ['src/cli/audit-verify.ts', 'The audit trail could not be checked: ', 2],
   ])(
     'ends with one sentence and no stack: %s',
     async (entry, head, expected) => {
@@ -51,7 +51,9 @@ describe('What cannot work with its database', () => {
   );
 
   it('ends so for a URL with several hosts, before anything is opened', async () => {
-    const { code, output } = await run('src/main.ts', { DATABASE_URL: 'postgres://u:p@db-1:5432,db-2:5432/keys' });
+    const { code, output } = await run('src/server/main.ts', {
+      DATABASE_URL: 'postgres://u:p@db-1:5432,db-2:5432/keys',
+    });
     expect(output).toBe(
       'Latchkey cannot start:\nDATABASE_URL names several hosts: give one address, such as a virtual IP, HAProxy, or a DNS name that follows the primary\n',
     );

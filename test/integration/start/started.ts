@@ -40,7 +40,7 @@ export class Started {
   static fromSources(environment: Record<string, string>, args: string[] = []): Started {
     return new Started(
       process.execPath,
-      ['--import', './test/support/register-typescript.mjs', 'src/main.ts', ...args],
+      ['--import', './test/support/register-typescript.mjs', 'src/server/main.ts', ...args],
       environment,
     );
   }

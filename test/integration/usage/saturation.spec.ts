@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { DataSource } from 'typeorm';
 import { dataSource } from '../../../src/database/data-source.js';
 import { TotalsThatCannotBreak1790000001800 } from '../../../src/database/migrations/1790000001800-totals-that-cannot-break.js';
-import { PostgresAuthority } from '../../../src/quotas/postgres-authority.js';
+import { PostgresQuotaStore } from '../../../src/quotas/postgres-quota-store.js';
 import { reconcileBudgets, reconcileUsage } from '../../../src/usage/reconcile.js';
 import { findTotalsAtEnd } from '../../../src/usage/totals-at-end.js';
 import { entryOf, type UsageEntry, type UsageReport } from '../../../src/usage/usage-entry.js';
@@ -122,9 +122,9 @@ describe('Sums that reach their end', () => {
 
   it('keep the account of a settlement at its end, free what it held, and refuse at the next acquire', async () => {
     const key = await newKey({ budgetLimitCents: 1, budgetType: 'total' });
-    const authority = new PostgresAuthority((text, values) => app.dataSource.query(text, [...values]));
+    const store = new PostgresQuotaStore((text, values) => app.dataSource.query(text, [...values]));
     const ask = (amount: bigint, leaseId: string) =>
-      authority.acquire({
+      store.acquire({
         replicaId: 'test',
         liveReplicas: 1,
         windows: [],

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
 import { reconcileBudgets, reconcileUsage } from '../../../src/usage/reconcile.js';
-import { bookStatement } from '../../../src/usage/usage-books.js';
+import { insertUsageStatement } from '../../../src/usage/usage-insert.js';
 import { entryOf } from '../../../src/usage/usage-entry.js';
 import { UsageWriter } from '../../../src/usage/usage-writer.js';
 import { TestApp } from '../../support/app.js';
@@ -39,7 +39,7 @@ describe('Versions of keys', () => {
   const book = (keyId: string, ...cents: number[]) => writer.write(cents.map((cost) => event(keyId, cost)));
   /** As the release before does, which knows no versions. */
   const bookAsBefore = async (keyId: string, cents: number) => {
-    const { text, values } = bookStatement([event(keyId, cents)], TERMS);
+    const { text, values } = insertUsageStatement([event(keyId, cents)], TERMS);
     await app.dataSource.query(text.replace('usage_book_3', 'usage_book_2').replace(', $26', ''), values!.slice(0, 25));
   };
   /** By owner, in cents; the books balance. */

@@ -7,7 +7,7 @@ import { Changes } from '../../../src/audit/changes.js';
 import { StartRefusal } from '../../../src/common/start-refusal.js';
 import { ADVISORY_LOCKS } from '../../../src/database/advisory-locks.js';
 import { dataSource } from '../../../src/database/data-source.js';
-import { entities } from '../../../src/entities.js';
+import { entities } from '../../../src/server/entities.js';
 import { firstAdminCheck } from '../../../src/users/first-admin-check.js';
 import { resetAdmin } from '../../../src/users/admin-reset.js';
 import { passwordMatches } from '../../../src/users/password.js';

@@ -3,9 +3,9 @@ import { createHash, randomBytes } from 'node:crypto';
 import { Client } from 'pg';
 import { importedMacOf } from '../../../src/api-keys/secret.js';
 import { CredentialBindings } from '../../../src/installation/bindings/credential-bindings.js';
-import { RecordCache } from '../../../src/verification/records/record-cache.js';
-import { RecordLoader } from '../../../src/verification/records/record-loader.js';
-import { SecretProver } from '../../../src/verification/secret-prover.js';
+import { RecordCache } from '../../../src/key-cache/records/record-cache.js';
+import { RecordLoader } from '../../../src/key-cache/records/record-loader.js';
+import { SecretAuthenticator } from '../../../src/verification/secret-authenticator.js';
 import { TestApp } from '../../support/app.js';
 import { eventually } from '../../support/eventually.js';
 
@@ -112,11 +112,11 @@ describe('A text that is no key of ours', () => {
           return Reflect.get(target, name) as unknown;
         },
       });
-      const prover = new SecretProver(get(RecordCache), get(RecordLoader), config, get(CredentialBindings));
+      const prover = new SecretAuthenticator(get(RecordCache), get(RecordLoader), config, get(CredentialBindings));
       const told = async () => [
         prover.refuseAtSight('no key'),
-        await prover.prove('no key', performance.now()),
-        await prover.prove(`sk-${randomBytes(18).toString('base64url')}`, performance.now()),
+        await prover.authenticate('no key', performance.now()),
+        await prover.authenticate(`sk-${randomBytes(18).toString('base64url')}`, performance.now()),
       ];
       await eventually(() => expect(get(RecordCache).imported.isReady).toBe(true));
       expect(await told()).toEqual(['MALFORMED', 'MALFORMED', 'NOT_FOUND']);

@@ -6,7 +6,7 @@ import type { Experiment } from '../harness/experiment.js';
 import { floor } from '../harness/floors.js';
 
 const SEEDS = { ci: 500, full: 10_000 } as const;
-/** As many as test/simulation has: of the authority, the ledger and the record cache. */
+/** As many as test/simulation has: of the store, the lease manager and the record cache. */
 const LEAST_MUTANTS = 35;
 
 /** What Jest writes of a run. */
@@ -16,7 +16,7 @@ interface Report {
   }[];
 }
 
-/** Three ledgers, the authority and the record cache in one process, with time, faults and mutants. `npm test` has it with fewer seeds. */
+/** Three lease managers, the store and the record cache in one process, with time, faults and mutants. `npm test` has it with fewer seeds. */
 export const g38: Experiment = {
   id: 'G38',
   guarantee: 'the code does what the protocol says: 0 violations over 10 000 seeds (CI 500), every mutant is noticed',

@@ -273,7 +273,7 @@ async function upgradeUnderLoad(load: Load, newer: Replica, violations: string[]
 /** What the chain and the doctor of this build have against the database. */
 async function objections(newer: Replica, { token }: Load, environment: Record<string, string>): Promise<string[]> {
   const { body } = await newer.client.post('/audit-events/verify', { token });
-  const { code, output } = await runProgram(['dist/src/doctor.js'], environment);
+  const { code, output } = await runProgram(['dist/src/cli/doctor.js'], environment);
   return [
     ...(body.ok === true ? [] : [`the chain is broken: ${JSON.stringify(body)}`]),
     ...(code === 0 ? [] : [`the doctor ended with ${code}: ${output}`]),
@@ -305,7 +305,7 @@ async function refusals(
   };
   for (const { what, edit, undo } of EDITS) {
     await database.query(edit);
-    await expectRefusal(what, ['dist/src/main.js']);
+    await expectRefusal(what, ['dist/src/server/main.js']);
     await database.query(undo);
   }
   for (const file of EDITED_FILES) {

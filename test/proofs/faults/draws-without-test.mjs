@@ -1,9 +1,9 @@
 /** What a call draws from a lease stays in it. */
-import { Ledger } from '../../../dist/src/quotas/ledger.js';
+import { LeaseManager } from '../../../dist/src/quotas/lease-manager.js';
 
-const { attempt } = Ledger.prototype;
+const { attempt } = LeaseManager.prototype;
 
-Ledger.prototype.attempt = function attemptAndRefill(request, waiter, nowMs) {
+LeaseManager.prototype.attempt = function attemptAndRefill(request, waiter, nowMs) {
   const verdict = attempt.call(this, request, waiter, nowMs);
   if (verdict?.admitted === true && request.reserve > 0n) {
     for (const lease of this.foundLeases) if (lease) lease.remaining += request.reserve;

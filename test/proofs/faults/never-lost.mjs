@@ -1,5 +1,5 @@
 /** A replica trusts its memory for as long as it likes. */
-import { ChangeFeed } from '../../../dist/src/verification/feed/change-feed.js';
+import { ChangeFeed } from '../../../dist/src/key-cache/feed/change-feed.js';
 
 const { standing } = ChangeFeed.prototype;
 

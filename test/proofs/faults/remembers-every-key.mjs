@@ -1,10 +1,10 @@
 /** Every text that was presented as a key is remembered. */
-import { SecretProver } from '../../../dist/src/verification/secret-prover.js';
+import { SecretAuthenticator } from '../../../dist/src/verification/secret-authenticator.js';
 
-const { prove } = SecretProver.prototype;
+const { authenticate } = SecretAuthenticator.prototype;
 const presented = new Set();
 
-SecretProver.prototype.prove = function proveAndRemember(text, ...others) {
+SecretAuthenticator.prototype.authenticate = function proveAndRemember(text, ...others) {
   presented.add(text);
-  return prove.call(this, text, ...others);
+  return authenticate.call(this, text, ...others);
 };

@@ -1,4 +1,4 @@
 /** A record is remembered whatever has changed since it was read. */
-import { RecordCache } from '../../../dist/src/verification/records/record-cache.js';
+import { RecordCache } from '../../../dist/src/key-cache/records/record-cache.js';
 
 RecordCache.prototype.contains = () => true;

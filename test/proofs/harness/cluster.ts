@@ -196,7 +196,7 @@ export class Replica {
     private readonly port: number,
     private environment: Record<string, string>,
     private readonly imports: readonly string[] = [],
-    private readonly program: readonly string[] = ['dist/src/main.js'],
+    private readonly program: readonly string[] = ['dist/src/server/main.js'],
     /** Where standard output goes from the next start on, instead of `output`. */
     private readonly logFile: string | null = null,
   ) {
@@ -353,7 +353,7 @@ export class ProofCluster<Database extends ClusterDatabase = ProofDatabase> {
   async startWorkers(count: number): Promise<Replica> {
     const [port] = await freePorts(1);
     const primary = new Replica('cluster', port!, this.environment, this.imports, [
-      'dist/src/cluster.js',
+      'dist/src/server/cluster.js',
       '--workers',
       String(count),
     ]);
@@ -394,7 +394,7 @@ export class ProofCluster<Database extends ClusterDatabase = ProofDatabase> {
 
   /** What the doctor says of this cluster's database, and the code it ends with. */
   async doctor(changes: Readonly<Record<string, string>> = {}): Promise<{ exitCode: number | null; report: string }> {
-    const child = spawn(process.execPath, ['dist/src/doctor.js'], {
+    const child = spawn(process.execPath, ['dist/src/cli/doctor.js'], {
       env: { PATH: process.env['PATH'], ...this.environment, ...changes },
       stdio: ['ignore', 'pipe', 'pipe'],
     });

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { appendFile, cp, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +10,8 @@ import { promisify } from 'node:util';
 export const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 /** The last commit of the first release. */
 export const FIRST_RELEASE = '88cb0f3';
+/** Where the server of a build begins: today, and in the first release. */
+const ENTRY_POINTS = ['dist/src/server/main.js', 'dist/src/main.js'];
 const BUILD_TIMEOUT_MS = 180_000;
 
 const run = promisify(execFile);
@@ -76,5 +79,8 @@ async function inFolder(fill: (folder: string) => Promise<void>): Promise<OtherB
     await remove();
     throw error;
   }
-  return { program: [join(folder, 'dist/src/main.js')], remove };
+  // The first release has it at another place.
+  const program = ENTRY_POINTS.map((path) => join(folder, path)).find(existsSync);
+  if (program === undefined) throw new Error(`No server was built in ${folder}.`);
+  return { program: [program], remove };
 }

@@ -43,7 +43,7 @@ export async function rollBackAndForward(rollBack: RollBack, violations: string[
     violations.push(`the first release answers its own: ${there.join(', ')}`);
   await older.end('SIGTERM');
   await asIfMinutesAgo(rollBack);
-  const doctor = await runProgram(['dist/src/doctor.js'], environment);
+  const doctor = await runProgram(['dist/src/cli/doctor.js'], environment);
   const named = doctor.output.match(/Nothing of this installation has bound/g)?.length ?? 0;
   if (doctor.code !== 1 || named !== 2)
     violations.push(`the doctor after a roll back ended with ${doctor.code} and named ${named}: ${doctor.output}`);

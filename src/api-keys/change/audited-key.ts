@@ -1,0 +1,47 @@
+import {
+  API_KEY_FIELDS,
+  type ApiKeyFieldName,
+  type FieldsWith,
+} from '../../../packages/contract/src/api-key-fields.js';
+import type { Audited } from '../../audit/diff.js';
+import { centsFromMicroCents } from '../../common/money.js';
+import type { KeyState } from '../settings/settings.js';
+
+/** What the server itself says of a key and the trail tells. */
+type ServerField =
+  | 'ownerId'
+  | 'isActive'
+  | 'deactivatedAt'
+  | 'deactivatedBy'
+  | 'maxExpiresAt'
+  | 'lastBudgetType'
+  | 'revokedAt'
+  | 'revokedReason';
+
+/** Fields of the API that are not named so in a row. */
+type ConvertedField = 'isUnlimited' | 'budgetLimitCents';
+
+const AUDITED = Object.entries(API_KEY_FIELDS)
+  .filter(([, { isAudited }]) => isAudited)
+  .map(([name]) => name as FieldsWith<{ isAudited: true }>);
+
+/** A key as the audit trail shows it: every field that can change, named as in the API, never a secret. */
+export function auditedKey(key: KeyState): Audited {
+  const limit = key.budgetLimitMicroCents;
+  const row: Readonly<Record<ApiKeyFieldName, unknown>> = {
+    ...(key satisfies Readonly<Record<Exclude<ApiKeyFieldName, ConvertedField>, unknown>>),
+    isUnlimited: limit === null,
+    budgetLimitCents: limit === null ? null : centsFromMicroCents(limit),
+  };
+  const server: Readonly<Record<ServerField, unknown>> = {
+    ownerId: key.ownerId,
+    isActive: key.isActive,
+    deactivatedAt: key.deactivatedAt,
+    deactivatedBy: key.deactivatedBy,
+    maxExpiresAt: key.maxExpiresAt,
+    lastBudgetType: key.lastBudgetType,
+    revokedAt: key.revokedAt,
+    revokedReason: key.revokedReason,
+  };
+  return { ...Object.fromEntries(AUDITED.map((name) => [name, row[name]])), ...server };
+}

@@ -1,0 +1,33 @@
+import 'reflect-metadata';
+import { describePublicKey, parseVerifyArguments, verifyTrail } from '../audit/verify-command.js';
+import { loadConfig } from '../config/config.js';
+import { openForReading } from '../database/open-database.js';
+
+/** Neither whole nor broken: it could not be found out. */
+const EXIT_UNKNOWN = 2;
+
+/** `npm run audit:verify`: checks the trail of the configured database, also beside a server that runs. */
+async function main(): Promise<number> {
+  const request = parseVerifyArguments(process.argv.slice(2));
+  const config = loadConfig(undefined, 'refuse');
+  if (request.publicKey) return say(describePublicKey(config));
+  const database = await openForReading(config);
+  try {
+    return say(await verifyTrail(config, database.dataSource, request.checkpoints));
+  } finally {
+    await database.close();
+  }
+}
+
+function say({ text, exitCode }: { text: string; exitCode: number }): number {
+  process.stdout.write(`${text}\n`);
+  return exitCode;
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  const { message, cause } = error as Error;
+  process.stderr.write(`The audit trail could not be checked: ${cause instanceof Error ? cause.message : message}\n`);
+  process.exitCode = EXIT_UNKNOWN;
+}

@@ -1,0 +1,798 @@
+import { AcquirePump, pairs } from './acquire-pump.js';
+import type { AcquireCall, AcquireHandler, BudgetRecord, WindowRecord } from './acquire-pump.js';
+import { ADMITTED, ADMITTED_DEGRADED, poolOf, unavailable } from './admission.js';
+import type { Admission, AdmitRequest, BudgetState, Refused, ReservationParts, WindowState } from './admission.js';
+import type {
+  Account,
+  AcquireAnswer,
+  BudgetGrant,
+  Hold,
+  PermitClose,
+  QuotaStore,
+  RateWindow,
+  WindowGrant,
+  WindowName,
+} from './quota-store.js';
+import { BudgetEntry } from './budget-entry.js';
+import { Fifo } from './fifo.js';
+import { isNegligible, DemandEstimator } from './demand-estimator.js';
+import { LeaseReturnQueue } from './lease-return-queue.js';
+import { BudgetLease, PermitLease } from './lease.js';
+import type { QuotaClock } from './quota-clock.js';
+import { enqueue, Waiter } from './waiter.js';
+import { WindowEntry } from './window-entry.js';
+
+/** Bounds and times of a lease manager; the defaults are those of docs/quotas.md. */
+export interface LeaseManagerOptions {
+  readonly replicaId: string;
+  /** Longest that a call waits, and that an acquire may take. */
+  readonly acquireTimeoutMs: number;
+  readonly collectMs: number;
+  readonly maxCalls: number;
+  readonly fewCalls: number;
+  readonly patienceMs: number;
+  /** Accounts, and windows, in one call. */
+  readonly maxAsks: number;
+  readonly maxNeeds: number;
+  readonly maxWaiters: number;
+  /** Accounts, and rows of windows, in memory. */
+  readonly maxEntries: number;
+  readonly idleMs: number;
+  readonly refusalMs: number;
+  /** Wall and monotonic clock may part by this much between two calls; beyond it the host was suspended. */
+  readonly suspendMs: number;
+  readonly epochPauseMs: number;
+  /** `RATE_LIMIT_FALLBACK=local-share`: `limit / shareReplicas` while the store is away; null: `deny`. */
+  readonly shareReplicas: number | null;
+}
+
+/** What no reservation holds of a lease, in micro-cents. */
+export interface UnusedLease {
+  readonly leaseId: string;
+  readonly amount: bigint;
+}
+
+/** What a replica with nothing configured uses. */
+export const LEDGER_DEFAULTS: Omit<LeaseManagerOptions, 'replicaId'> = {
+  acquireTimeoutMs: 1_000,
+  collectMs: 2,
+  maxCalls: 8,
+  fewCalls: 2,
+  patienceMs: 10,
+  maxAsks: 200,
+  maxNeeds: 500,
+  maxWaiters: 20_000,
+  maxEntries: 200_000,
+  idleMs: 1_000,
+  refusalMs: 100,
+  suspendMs: 1_000,
+  epochPauseMs: 10_000,
+  shareReplicas: null,
+};
+
+/** A lease admits until this part of its life has passed on our clock, counted from before the request was sent. */
+const DEADLINE_PART = 0.98;
+const TICK_MS = 50;
+/** After another history has begun, what is held is handed back this much later at the latest. */
+const HAND_BACK_AFTER_MS = 3_000;
+/** A pause may end before its time: callers are told to come back after this. */
+const PAUSE_RETRY_MS = 1_000;
+/** How often what is held is looked at, and how long an account without holdings is remembered. */
+const LOOK_MS = 500;
+const REST_MS = 15_000;
+/** What is known of a budget for less than this is renewed when something else is asked for. */
+const RENEW_MS = 5_000;
+const MOST_ROUNDS = 5;
+const WINDOW_NAMES: readonly WindowName[] = ['minute', 'hour', 'day'];
+
+type WindowRow = Record<WindowName, WindowEntry>;
+interface Sweep {
+  readonly entry: BudgetEntry | WindowRow;
+  readonly atMs: number;
+}
+
+/**
+ * The memory of one replica: slices of budgets and permits of rate windows, from which it admits calls without asking.
+ * It holds nothing that matters: whatever is lost with it returns by itself after its hold.
+ *
+ * `admit` is synchronous where memory suffices; there is no `await` between test and decrement, so all accounts and
+ * windows are taken or none. It is a plain class: clock, ids and the store are given to it.
+ * @see docs/quotas.md
+ */
+export class LeaseManager implements AcquireHandler {
+  private readonly options: LeaseManagerOptions;
+  private readonly totals = new Map<string, BudgetEntry>();
+  private readonly monthlies = new Map<string, BudgetEntry>();
+  private readonly rows = new Map<string, WindowRow>();
+  private readonly busy = new Fifo<Sweep>();
+  private readonly resting = new Fifo<Sweep>();
+  private readonly waiters = new Fifo<Waiter>();
+  private readonly pump: AcquirePump;
+  private readonly back: LeaseReturnQueue;
+  private order = 0;
+  private waiting = 0;
+  private isTicking = false;
+  private isStopped = false;
+  private lastMonoMs: number;
+  private lastWallMs: number;
+  private awayUntilMs = 0;
+  private outage = 0;
+  // What the test of an admit has found, for its decrement: reused, so that the hot path allocates nothing.
+  private readonly foundWindows: WindowEntry[] = [];
+  private readonly foundShares: boolean[] = [];
+  private readonly foundAccounts: BudgetEntry[] = [];
+  private readonly foundLeases: (BudgetLease | null)[] = [];
+  private readonly missing: (BudgetEntry | WindowEntry)[] = [];
+
+  constructor(
+    store: QuotaStore,
+    private readonly clock: QuotaClock,
+    newId: () => string,
+    options: Partial<LeaseManagerOptions> & Pick<LeaseManagerOptions, 'replicaId'>,
+  ) {
+    this.options = { ...LEDGER_DEFAULTS, ...options };
+    this.pump = new AcquirePump(store, clock, newId, this.options, this);
+    this.back = new LeaseReturnQueue(store);
+    this.lastMonoMs = clock.monotonicMs();
+    this.lastWallMs = clock.wallMs();
+  }
+
+  /**
+   * Takes from all accounts and windows of the call, or from none. Gives the verdict at once if memory knows it,
+   * else a promise of it (at most `acquireTimeoutMs` and a tick). After a promise the caller reads the key's record
+   * again: it may have changed meanwhile.
+   */
+  admit(request: AdmitRequest): Admission | Promise<Admission> {
+    const nowMs = this.now();
+    if (this.isStopped) return unavailable(1_000);
+    const verdict = this.attempt(request, null, nowMs);
+    return verdict ?? this.wait(request, nowMs);
+  }
+
+  /** How many replicas share the room near a limit; at least 1. */
+  setLiveReplicas(count: number): void {
+    this.pump.liveReplicas = Math.max(1, count);
+  }
+
+  /** Drops, memory first, what is held for one key (a change-feed entry): later admits ask the store. */
+  dropKey(id: string): void {
+    const nowMs = this.now();
+    for (const entry of [this.totals.get(id), this.monthlies.get(id)]) if (entry) this.dropBudget(entry);
+    const row = this.rows.get(id);
+    if (row) this.dropRow(row);
+    this.back.flush(() => this.clock.monotonicMs());
+    this.keepTicking(nowMs);
+  }
+
+  /** Drops, memory first, what is held for all keys. */
+  dropHeld(): void {
+    const nowMs = this.now();
+    this.dropHoldings();
+    this.back.flush(() => this.clock.monotonicMs());
+    this.keepTicking(nowMs);
+  }
+
+  /**
+   * Drops everything and asks for nothing for 10 s: another epoch or timeline has begun (restore, failover). Leases are
+   * handed back a little later, so that it can be seen before which of them the new history has.
+   */
+  dropAll(): void {
+    const nowMs = this.now();
+    this.back.holdUntil(nowMs + HAND_BACK_AFTER_MS);
+    this.dropHoldings();
+    this.pump.pauseUntil(nowMs + this.options.epochPauseMs);
+    this.failWaiters(() => true, PAUSE_RETRY_MS);
+    this.keepTicking(nowMs);
+  }
+
+  /** It has been seen which leases the new history has. */
+  handBackNow(): void {
+    this.back.release();
+    this.back.flush(() => this.clock.monotonicMs());
+  }
+
+  /** Asks again before the pause is over: no lease of any replica is missing in the new history. */
+  resume(): void {
+    this.pump.resume();
+  }
+
+  /**
+   * A reservation of this account has ended, as a commit of this replica has shown: what was refused before may be
+   * granted. Refusals of calls that are under way are older, and are not remembered either.
+   */
+  noteFreed(accountId: string): void {
+    const nowMs = this.clock.monotonicMs();
+    this.totals.get(accountId)?.forgetRefusal(nowMs);
+    this.monthlies.get(accountId)?.forgetRefusal(nowMs);
+  }
+
+  /** What no reservation holds of the leases of an account in this memory. */
+  unusedOf(accountId: string): UnusedLease[] {
+    const nowMs = this.clock.monotonicMs();
+    return [this.totals.get(accountId), this.monthlies.get(accountId)].flatMap((entry) =>
+      (entry?.leases ?? [])
+        .filter(({ remaining, deadlineMs }) => remaining > 0n && nowMs < deadlineMs)
+        .map(({ id, remaining }) => ({ leaseId: id, amount: remaining })),
+    );
+  }
+
+  /** What is known of a window, or null before the first acquire. */
+  findWindow(window: RateWindow): WindowState | null {
+    const entry = this.rows.get(window.id)?.[window.window];
+    if (entry === undefined || entry.free === null) return null;
+    const nowMs = this.clock.monotonicMs();
+    const held = entry.lease !== null && nowMs < entry.lease.deadlineMs ? entry.lease.remaining : 0;
+    const remaining = Math.min(window.limit, entry.free + held);
+    return { limit: window.limit, remaining, resetMs: Math.max(0, entry.resetMs - (nowMs - entry.knownAtMs)) };
+  }
+
+  /** What is known of a budget, or null before the first acquire. What this memory has not given away is not leased. */
+  findBudget(account: Account): BudgetState | null {
+    const entry = this.bookOf(account).get(account.id);
+    if (!entry?.known) return null;
+    const { period, limit, spent, leased } = entry.known;
+    let reserved = leased;
+    for (const lease of entry.leases) if (lease.period === period) reserved -= lease.remaining;
+    return { period, limit, spent, leased: reserved > 0n ? reserved : 0n };
+  }
+
+  /** Queue depths, for metrics and bounds. */
+  stats(): { entries: number; waiting: number; calls: number; returns: number } {
+    return {
+      entries: this.totals.size + this.monthlies.size + this.rows.size,
+      waiting: this.waiting,
+      calls: this.pump.callsUnderWay,
+      returns: this.back.size,
+    };
+  }
+
+  /** Refuses from now on and hands everything back; resolves when it has arrived, or after `mostMs`. */
+  stop(mostMs = 2_000): Promise<void> {
+    this.isStopped = true;
+    this.failWaiters(() => true, 1_000);
+    this.dropHoldings();
+    this.keepTicking(this.clock.monotonicMs());
+    return Promise.race([this.back.drained(), new Promise<void>((resolve) => this.clock.after(mostMs, resolve))]);
+  }
+
+  // The rules that the simulation breaks on purpose, one at a time, to show that it would notice.
+
+  /** Until when, on our monotonic clock, a grant admits. */
+  protected deadline(sentMs: number, validForMs: number, _receivedMs: number): number {
+    return sentMs + validForMs * DEADLINE_PART;
+  }
+
+  /** Whether the answer of a call is too late to be used. */
+  protected isLate(call: AcquireCall): boolean {
+    return call.isAbandoned;
+  }
+
+  /** Takes what remains of a lease out of memory, before it is handed back. */
+  protected empty(lease: BudgetLease): bigint {
+    const amount = lease.remaining;
+    lease.remaining = 0n;
+    return amount;
+  }
+
+  /** Whether the two clocks parted so far that the host must have been suspended. */
+  protected wasSuspended(gapMs: number): boolean {
+    return Math.abs(gapMs) > this.options.suspendMs;
+  }
+
+  private now(): number {
+    const monoMs = this.clock.monotonicMs();
+    const wallMs = this.clock.wallMs();
+    const gapMs = wallMs - this.lastWallMs - (monoMs - this.lastMonoMs);
+    this.lastMonoMs = monoMs;
+    this.lastWallMs = wallMs;
+    if (this.wasSuspended(gapMs)) this.dropHoldings();
+    return monoMs;
+  }
+
+  // ---- test and decrement
+
+  private attempt(request: AdmitRequest, waiter: Waiter | null, nowMs: number): Admission | null {
+    this.missing.length = 0;
+    let refusal = this.testWindows(request, waiter, nowMs);
+    if (refusal === null) refusal = this.testAccounts(request, waiter, nowMs);
+    if (refusal !== null) return refusal;
+    return this.missing.length > 0 ? null : this.draw(request, nowMs);
+  }
+
+  private testWindows(request: AdmitRequest, waiter: Waiter | null, nowMs: number): Refused | null {
+    const { windows, cost } = request;
+    const mayShare = this.options.shareReplicas !== null && nowMs < this.awayUntilMs;
+    for (let index = 0; index < windows.length; index++) {
+      const window = windows[index] as RateWindow;
+      if (cost > window.limit) return rateLimited(window.window, null);
+      const entry = this.windowEntry(window);
+      if (entry === null) return unavailable(1_000);
+      entry.touchedAtMs = nowMs;
+      this.foundWindows[index] = entry;
+      this.foundShares[index] = false;
+      if (entry.covers(cost, waiter === null ? window.limit : Infinity, nowMs)) continue;
+      if (mayShare) {
+        const replicas = this.options.shareReplicas ?? 1;
+        if (!entry.shareHasRoom(window, cost, replicas, this.outage, nowMs)) return rateLimited(window.window, 1_000);
+        this.foundShares[index] = true;
+      } else if (entry.isRefused(cost, nowMs)) {
+        return rateLimited(window.window, entry.retryAfterMs(nowMs));
+      } else {
+        this.missing.push(entry);
+      }
+    }
+    return null;
+  }
+
+  private testAccounts(request: AdmitRequest, waiter: Waiter | null, nowMs: number): Refused | null {
+    const { accounts, reserve } = request;
+    for (let index = 0; index < accounts.length; index++) {
+      const account = accounts[index] as Account;
+      const entry = this.budgetEntry(account);
+      if (entry === null) return unavailable(1_000);
+      entry.touchedAtMs = nowMs;
+      this.foundAccounts[index] = entry;
+      this.foundLeases[index] = null;
+      if (reserve === 0n) {
+        if (waiter?.isOpen(entry)) continue;
+        if (entry.isOpen(nowMs)) {
+          // Asked for anyway: what is known of the budget is renewed by the same statement, soon it would need its own.
+          if (this.missing.length > 0 && entry.knownUntilMs - nowMs < RENEW_MS) this.missing.push(entry);
+          continue;
+        }
+      } else {
+        const lease = this.ownLease(waiter, entry, nowMs) ?? entry.findLease(request, poolOf(request), nowMs);
+        this.foundLeases[index] = lease;
+        if (lease !== null) continue;
+      }
+      if (entry.isRefused(reserve, nowMs)) return budgetExceeded(entry);
+      this.missing.push(entry);
+    }
+    return null;
+  }
+
+  private ownLease(waiter: Waiter | null, entry: BudgetEntry, nowMs: number): BudgetLease | null {
+    const lease = waiter?.findOwn(entry);
+    return lease !== undefined && lease.remaining > 0n && nowMs < lease.deadlineMs ? lease : null;
+  }
+
+  private draw(request: AdmitRequest, nowMs: number): Admission {
+    let isDegraded = false;
+    for (let index = 0; index < request.windows.length; index++) {
+      const entry = this.foundWindows[index] as WindowEntry;
+      if (this.foundShares[index]) {
+        isDegraded = true;
+        entry.takeFromShare(request.windows[index] as RateWindow, request.cost, this.options.shareReplicas ?? 1, nowMs);
+        continue;
+      }
+      const lease = entry.lease as PermitLease;
+      lease.used += request.cost;
+      lease.usedAtMs = nowMs;
+      // Those of one key share their flow and come one after the other.
+      if (index === 0 || entry.flow !== this.foundWindows[index - 1]?.flow) entry.flow.add(request.cost, nowMs);
+    }
+    if (request.reserve === 0n || request.accounts.length === 0) return isDegraded ? ADMITTED_DEGRADED : ADMITTED;
+    return { admitted: true, degraded: isDegraded, reservation: this.hold(request, nowMs) };
+  }
+
+  private hold(request: AdmitRequest, nowMs: number): ReservationParts {
+    const holds: Hold[] = [];
+    const ttlMs = request.ttlSeconds * 1000;
+    let month = '';
+    let expiresAtMs = Infinity;
+    for (let index = 0; index < request.accounts.length; index++) {
+      const entry = this.foundAccounts[index] as BudgetEntry;
+      const lease = this.foundLeases[index] as BudgetLease;
+      lease.remaining -= request.reserve;
+      lease.usedAtMs = nowMs;
+      entry.flow.add(Number(request.reserve), nowMs);
+      holds.push({ accountId: entry.account.id, period: lease.period, leaseId: lease.id });
+      month = lease.month;
+      expiresAtMs = Math.min(expiresAtMs, lease.clockMs + (nowMs - lease.receivedAtMs) + ttlMs);
+    }
+    return { amount: request.reserve, month, expiresAtMs, isDefaultHold: request.isDefaultHold, holds };
+  }
+
+  // ---- waiting
+
+  private wait(request: AdmitRequest, nowMs: number): Admission | Promise<Admission> {
+    const pauseMs = this.pump.pauseLeftMs(nowMs);
+    if (pauseMs > 0) return unavailable(Math.min(pauseMs, PAUSE_RETRY_MS));
+    if (this.waiting >= this.options.maxWaiters) return unavailable(1_000);
+    const waiter = new Waiter(request, this.order++, nowMs + this.options.acquireTimeoutMs);
+    this.waiting++;
+    this.waiters.push(waiter);
+    this.queueMissing(waiter);
+    this.keepTicking(nowMs);
+    return waiter.answer;
+  }
+
+  private queueMissing(waiter: Waiter): void {
+    waiter.rounds++;
+    for (const entry of this.missing) {
+      waiter.pending++;
+      enqueue(entry, waiter);
+      if (entry instanceof BudgetEntry) this.pump.askBudget(entry);
+      else this.pump.askWindow(entry);
+    }
+  }
+
+  private finish(waiter: Waiter, admission: Admission): void {
+    this.waiting--;
+    waiter.finish(admission);
+    for (const lease of waiter.takeOwn()) this.handBack(lease);
+  }
+
+  private failWaiters(which: (waiter: Waiter) => boolean, retryAfterMs: number): void {
+    for (let left = this.waiters.size; left > 0; left--) {
+      const waiter = this.waiters.shift() as Waiter;
+      if (waiter.isDone) continue;
+      if (which(waiter)) this.finish(waiter, unavailable(retryAfterMs));
+      else this.waiters.push(waiter);
+    }
+  }
+
+  // ---- outcomes of calls
+
+  /** @see AcquireHandler */
+  closeLease(entry: WindowEntry, nowMs: number): PermitClose | null {
+    const lease = entry.lease;
+    entry.lease = null;
+    // All used, and counted where they belong: in the bucket of a deadline that has passed.
+    if (lease === null || (lease.used === lease.granted && nowMs >= lease.deadlineMs)) return null;
+    return { bucket: lease.bucket, granted: lease.granted, used: lease.used };
+  }
+
+  /** @see AcquireHandler */
+  answered(call: AcquireCall, answer: AcquireAnswer): void {
+    const nowMs = this.now();
+    this.awayUntilMs = 0;
+    const isLate = this.isLate(call);
+    const affected = new Set<Waiter>();
+    for (const [record, grant] of pairs(call.windows, answer.windows)) {
+      this.takePermits(record, grant, call, isLate, nowMs);
+      for (const waiter of record.waiters) affected.add(waiter);
+    }
+    const fresh: [BudgetRecord, BudgetLease][] = [];
+    for (const [record, grant] of pairs(call.budgets, answer.budgets)) {
+      const lease = this.takeSlices(record, grant, call, isLate, nowMs);
+      if (lease !== null) fresh.push([record, lease]);
+      for (const waiter of record.waiters) affected.add(waiter);
+    }
+    if (!call.isAbandoned) this.serve(affected, nowMs);
+    // A slice whose callers were refused elsewhere is of use to others, not to us.
+    for (const [{ entry, waiters }, lease] of fresh) {
+      const isUnused = lease.remaining === lease.slice && waiters.every((waiter) => waiter.isDone);
+      if (isUnused && entry.isQuiet) this.handBack(lease);
+    }
+    this.keepTicking(nowMs);
+  }
+
+  /** @see AcquireHandler */
+  failed(call: AcquireCall, isOver: boolean): void {
+    const nowMs = this.now();
+    if (this.options.shareReplicas !== null) {
+      if (nowMs >= this.awayUntilMs) this.outage++;
+      this.awayUntilMs = nowMs + 1_000;
+    }
+    const affected = new Set<Waiter>();
+    for (const { waiters } of [...call.windows, ...call.budgets]) for (const waiter of waiters) affected.add(waiter);
+    if (isOver) for (const record of call.budgets) this.cancel(record);
+    for (const waiter of affected) {
+      if (waiter.isDone) continue;
+      const verdict = nowMs < this.awayUntilMs ? this.attempt(waiter.request, waiter, nowMs) : null;
+      this.finish(waiter, verdict ?? unavailable(1_000));
+    }
+    this.keepTicking(nowMs);
+  }
+
+  /** Undoes leases whose grant was never seen, if there was one. */
+  private cancel(record: BudgetRecord): void {
+    const ids = [record.ask.leaseId, ...record.ask.needs.flatMap(({ own }) => (own ? [own.leaseId] : []))];
+    for (const leaseId of ids) this.back.addLease({ leaseId, number: 1, amount: null });
+  }
+
+  private takePermits(
+    record: WindowRecord,
+    grant: WindowGrant,
+    call: AcquireCall,
+    isLate: boolean,
+    nowMs: number,
+  ): void {
+    const { entry, ask } = record;
+    const isStale = isLate || record.generation !== entry.generation;
+    if (grant.permits > 0) {
+      if (isStale) {
+        this.back.addPermits({ id: ask.id, window: ask.window, bucket: grant.bucket, granted: grant.permits, used: 0 });
+      } else {
+        const deadlineMs = this.deadline(call.sentMs, grant.validForMs, nowMs);
+        entry.lease = new PermitLease(grant.permits, grant.bucket, ask.limit, deadlineMs, nowMs);
+        if (!this.isSmall(entry.lease)) this.watch(this.rows.get(entry.id), nowMs);
+      }
+    }
+    if (!isStale) entry.learn(grant, nowMs);
+    record.waiters.forEach((waiter, index) => {
+      waiter.pending--;
+      if (isStale || grant.verdicts[index] !== false) return;
+      entry.rememberRefusal(waiter.request.cost, grant.retryMs, nowMs + this.options.refusalMs, nowMs);
+      waiter.refusal ??= rateLimited(entry.window, grant.retryMs);
+    });
+  }
+
+  /** Gives the pooled lease that was added, or null. */
+  private takeSlices(
+    record: BudgetRecord,
+    grant: BudgetGrant,
+    call: AcquireCall,
+    isLate: boolean,
+    nowMs: number,
+  ): BudgetLease | null {
+    const { entry, ask } = record;
+    const isStale = isLate || record.generation !== entry.generation;
+    const deadlineMs = this.deadline(call.sentMs, grant.admitForMs, nowMs);
+    const lease = (id: string, kind: BudgetLease['kind'], slice: bigint): BudgetLease =>
+      new BudgetLease(id, kind, grant.period, grant.month, slice, deadlineMs, nowMs, grant.clockMs);
+    if (!isStale && grant.found) {
+      const { period, limit, spent, leased, monthEndsInMs } = grant;
+      entry.known = { period, limit, spent, leased, monthEndsInMs };
+      entry.knownUntilMs = deadlineMs;
+    }
+    record.waiters.forEach((waiter, index) => {
+      waiter.pending--;
+      const need = ask.needs[index];
+      const isGranted = grant.verdicts[index] === true;
+      if (isGranted && !isStale && need?.amount === 0n) waiter.foundOpen(entry);
+      if (need?.own && isGranted) {
+        const own = lease(need.own.leaseId, 'own', need.amount);
+        if (isStale || waiter.isDone) this.handBack(own);
+        else waiter.addOwn(entry, own);
+      }
+      if (isStale || isGranted) return;
+      if (!grant.found) {
+        waiter.refusal ??= unavailable(1_000);
+        return;
+      }
+      if (call.sentMs >= entry.freedAtMs)
+        entry.rememberRefusal(waiter.request.reserve, nowMs + this.options.refusalMs, nowMs);
+      waiter.refusal ??= budgetExceeded(entry);
+    });
+    if (grant.slice === 0n) return null;
+    const pooled = lease(ask.leaseId, ask.kind, grant.slice);
+    if (isStale) {
+      this.handBack(pooled);
+      return null;
+    }
+    entry.leases = entry.leases.filter((held) => held.remaining > 0n);
+    entry.leases.push(pooled);
+    this.watch(entry, nowMs);
+    return pooled;
+  }
+
+  /** Decides the calls that have all their answers, the oldest first. */
+  private serve(affected: Set<Waiter>, nowMs: number): void {
+    for (const waiter of [...affected].sort((one, other) => one.order - other.order)) {
+      if (waiter.isDone) continue;
+      if (waiter.refusal !== null) this.finish(waiter, waiter.refusal);
+      else if (waiter.pending === 0) this.decide(waiter, nowMs);
+    }
+  }
+
+  private decide(waiter: Waiter, nowMs: number): void {
+    const verdict = this.attempt(waiter.request, waiter, nowMs);
+    if (verdict !== null) this.finish(waiter, verdict);
+    else if (waiter.rounds >= MOST_ROUNDS) this.finish(waiter, unavailable(1_000));
+    else this.queueMissing(waiter);
+  }
+
+  // ---- handing back
+
+  private handBack(lease: BudgetLease): void {
+    const amount = this.empty(lease);
+    if (amount > 0n) this.back.addLease({ leaseId: lease.id, number: 1, amount });
+  }
+
+  private dropBudget(entry: BudgetEntry): void {
+    entry.forgetKnowledge();
+    const leases = entry.leases;
+    entry.leases = [];
+    for (const lease of leases) this.handBack(lease);
+  }
+
+  private dropRow(row: WindowRow): void {
+    for (const name of WINDOW_NAMES) {
+      row[name].forgetKnowledge();
+      this.handBackPermits(row[name]);
+    }
+  }
+
+  /**
+   * Whether nobody misses these permits: they are kept while they are idle, and beyond their deadline for the next acquire to
+   * close, until the window is forgotten. A key that is used rarely would else write twice for each use.
+   */
+  private isSmall(lease: PermitLease): boolean {
+    return isNegligible(lease.granted, lease.limit, this.pump.liveReplicas);
+  }
+
+  private handBackPermits(entry: WindowEntry): void {
+    const close = this.closeLease(entry, this.lastMonoMs);
+    if (close !== null && close.used < close.granted) {
+      this.back.addPermits({ id: entry.id, window: entry.window, ...close });
+    }
+  }
+
+  private dropHoldings(): void {
+    for (const entry of this.totals.values()) this.dropBudget(entry);
+    for (const entry of this.monthlies.values()) this.dropBudget(entry);
+    for (const row of this.rows.values()) this.dropRow(row);
+    // Leases of their own that wait for a window or another account.
+    for (let left = this.waiters.size; left > 0; left--) {
+      const waiter = this.waiters.shift() as Waiter;
+      if (waiter.isDone) continue;
+      for (const lease of waiter.takeOwn()) this.handBack(lease);
+      this.waiters.push(waiter);
+    }
+    this.back.flush(() => this.clock.monotonicMs());
+  }
+
+  // ---- upkeep
+
+  private watch(entry: BudgetEntry | WindowRow | undefined, nowMs: number): void {
+    if (entry === undefined) return;
+    const mark = entry instanceof BudgetEntry ? entry : entry.minute;
+    if (mark.isWatched) return;
+    mark.isWatched = true;
+    this.busy.push({ entry, atMs: nowMs + LOOK_MS });
+  }
+
+  private keepTicking(nowMs: number): void {
+    if (this.isTicking) return;
+    const isIdle =
+      this.waiters.size + this.busy.size + this.resting.size + this.back.size + this.pump.callsUnderWay === 0;
+    if (isIdle) return;
+    this.isTicking = true;
+    // Memory that only rests can be looked at rarely.
+    const isResting = this.waiters.size + this.busy.size + this.back.size + this.pump.callsUnderWay === 0;
+    const rest = isResting ? Math.max(TICK_MS, Math.min(LOOK_MS, (this.resting.peek()?.atMs ?? 0) - nowMs)) : TICK_MS;
+    this.clock.after(rest, () => {
+      this.isTicking = false;
+      this.tick();
+    });
+  }
+
+  private tick(): void {
+    const nowMs = this.now();
+    for (let waiter = this.waiters.peek(); waiter !== undefined; waiter = this.waiters.peek()) {
+      if (!waiter.isDone && nowMs < waiter.deadlineMs) break;
+      this.waiters.shift();
+      if (!waiter.isDone) this.finish(waiter, unavailable(1_000));
+    }
+    this.pump.sweep(nowMs);
+    for (let next = this.busy.peek(); next !== undefined && next.atMs <= nowMs; next = this.busy.peek()) {
+      this.busy.shift();
+      this.sweep(next.entry, nowMs);
+    }
+    for (let next = this.resting.peek(); next !== undefined && next.atMs <= nowMs; next = this.resting.peek()) {
+      this.resting.shift();
+      this.retire(next.entry, nowMs);
+    }
+    this.back.flush(() => this.clock.monotonicMs());
+    this.keepTicking(nowMs);
+  }
+
+  /** Hands back what is over or has been idle. */
+  private sweep(entry: BudgetEntry | WindowRow, nowMs: number): void {
+    (entry instanceof BudgetEntry ? entry : entry.minute).isWatched = false;
+    if (entry instanceof BudgetEntry) {
+      const kept: BudgetLease[] = [];
+      for (const lease of entry.leases) {
+        if (nowMs < lease.deadlineMs && nowMs - lease.usedAtMs < this.options.idleMs && lease.remaining > 0n)
+          kept.push(lease);
+        else this.handBack(lease);
+      }
+      entry.leases = kept;
+      if (kept.length > 0) this.watch(entry, nowMs);
+      return;
+    }
+    let holds = false;
+    for (const name of WINDOW_NAMES) {
+      const lease = entry[name].lease;
+      if (lease === null || this.isSmall(lease)) continue;
+      // One that is used up stays until its deadline: the next acquire closes it, which frees a part of the window.
+      const isIdle = lease.remaining > 0 && nowMs - lease.usedAtMs >= this.options.idleMs;
+      if (nowMs < lease.deadlineMs && !isIdle) holds = true;
+      else this.handBackPermits(entry[name]);
+    }
+    if (holds) this.watch(entry, nowMs);
+  }
+
+  /** Forgets accounts and windows that nobody has touched for a while and that hold nothing. */
+  private retire(entry: BudgetEntry | WindowRow, nowMs: number): void {
+    if (isGone(entry)) return;
+    if (isBusy(entry, nowMs) || nowMs - touchedAt(entry) < REST_MS) this.resting.push({ entry, atMs: nowMs + REST_MS });
+    else this.forget(entry);
+  }
+
+  private forget(entry: BudgetEntry | WindowRow): void {
+    if (entry instanceof BudgetEntry) {
+      this.dropBudget(entry);
+      entry.isGone = true;
+      this.bookOf(entry.account).delete(entry.account.id);
+      return;
+    }
+    this.dropRow(entry);
+    for (const name of WINDOW_NAMES) entry[name].isGone = true;
+    this.rows.delete(entry.minute.id);
+  }
+
+  private bookOf(account: Account): Map<string, BudgetEntry> {
+    return account.type === 'total' ? this.totals : this.monthlies;
+  }
+
+  private budgetEntry(account: Account): BudgetEntry | null {
+    const book = this.bookOf(account);
+    const known = book.get(account.id);
+    if (known !== undefined) return known;
+    if (book.size >= this.options.maxEntries && !this.makeRoom(book)) return null;
+    const entry = new BudgetEntry(account);
+    book.set(account.id, entry);
+    this.resting.push({ entry, atMs: this.lastMonoMs + REST_MS });
+    return entry;
+  }
+
+  private windowEntry(window: RateWindow): WindowEntry | null {
+    const known = this.rows.get(window.id);
+    if (known !== undefined) return known[window.window];
+    if (this.rows.size >= this.options.maxEntries && !this.makeRoom(this.rows)) return null;
+    const flow = new DemandEstimator();
+    const row: WindowRow = {
+      minute: new WindowEntry(window.id, 'minute', flow),
+      hour: new WindowEntry(window.id, 'hour', flow),
+      day: new WindowEntry(window.id, 'day', flow),
+    };
+    this.rows.set(window.id, row);
+    this.resting.push({ entry: row, atMs: this.lastMonoMs + REST_MS });
+    return row[window.window];
+  }
+
+  /** Forgets one of the oldest entries that nobody waits for. */
+  private makeRoom(book: Map<string, BudgetEntry | WindowRow>): boolean {
+    let tries = 8;
+    for (const entry of book.values()) {
+      if (tries-- === 0) return false;
+      if (!isWaitedFor(entry)) {
+        this.forget(entry);
+        return true;
+      }
+    }
+    return false;
+  }
+}
+
+function rateLimited(window: WindowName, retryAfterMs: number | null): Refused {
+  return { admitted: false, code: 'RATE_LIMITED', retryAfterMs, window, account: null };
+}
+
+function budgetExceeded(entry: BudgetEntry): Refused {
+  const retryAfterMs = entry.account.type === 'monthly' ? (entry.known?.monthEndsInMs ?? null) : null;
+  return { admitted: false, code: 'BUDGET_EXCEEDED', retryAfterMs, window: null, account: entry.account };
+}
+
+function isWaitedFor(entry: BudgetEntry | WindowRow): boolean {
+  return entry instanceof BudgetEntry ? !entry.isQuiet : WINDOW_NAMES.some((name) => !entry[name].isQuiet);
+}
+
+function isBusy(entry: BudgetEntry | WindowRow, nowMs: number): boolean {
+  if (isWaitedFor(entry)) return true;
+  return entry instanceof BudgetEntry
+    ? entry.leases.length > 0
+    : WINDOW_NAMES.some((name) => nowMs < (entry[name].lease?.deadlineMs ?? 0));
+}
+
+function isGone(entry: BudgetEntry | WindowRow): boolean {
+  return entry instanceof BudgetEntry ? entry.isGone : entry.minute.isGone;
+}
+
+function touchedAt(entry: BudgetEntry | WindowRow): number {
+  if (entry instanceof BudgetEntry) return entry.touchedAtMs;
+  return Math.max(...WINDOW_NAMES.map((name) => entry[name].touchedAtMs));
+}

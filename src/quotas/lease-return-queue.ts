@@ -1,0 +1,80 @@
+import type { LeaseReturn, PermitReturn, QuotaStore } from './quota-store.js';
+
+/** Returns sent at once, and returns that may wait; more than that the janitor closes in time. */
+const BATCH = 500;
+const MOST = 10_000;
+const RETRY_MS = 250;
+
+/**
+ * What is on its way back to the store. Slices are sent until it is known that they arrived (their return number
+ * makes that safe); permits are sent once and an unknown outcome is forgotten, because they have no such number.
+ */
+export class LeaseReturnQueue {
+  private readonly leases = new Map<string, LeaseReturn>();
+  private windows: PermitReturn[] = [];
+  private isSending = false;
+  private notBeforeMs = 0;
+  private whenEmpty: (() => void)[] = [];
+
+  constructor(private readonly store: QuotaStore) {}
+
+  get size(): number {
+    return this.leases.size + this.windows.length;
+  }
+
+  addLease(back: LeaseReturn): void {
+    if (this.leases.size < MOST) this.leases.set(back.leaseId, back);
+  }
+
+  addPermits(back: PermitReturn): void {
+    if (this.windows.length < MOST) this.windows.push(back);
+  }
+
+  /** Sends nothing before then, unless released: it is being looked at which leases a new history has. */
+  holdUntil(atMs: number): void {
+    this.notBeforeMs = Math.max(this.notBeforeMs, atMs);
+  }
+
+  release(): void {
+    this.notBeforeMs = 0;
+  }
+
+  /** Sends what waits, one call at a time. */
+  flush(now: () => number): void {
+    if (this.isSending || this.size === 0 || now() < this.notBeforeMs) return;
+    const leases = [...firstOf(this.leases.values(), BATCH)];
+    const windows = this.windows.splice(0, BATCH);
+    this.isSending = true;
+    this.store.giveBack({ leases, windows }).then(
+      () => {
+        for (const back of leases) this.leases.delete(back.leaseId);
+        this.settled();
+      },
+      () => {
+        this.holdUntil(now() + RETRY_MS);
+        this.settled();
+      },
+    );
+  }
+
+  /** Resolves once nothing is left to send. */
+  drained(): Promise<void> {
+    return this.size === 0 && !this.isSending
+      ? Promise.resolve()
+      : new Promise((resolve) => this.whenEmpty.push(resolve));
+  }
+
+  private settled(): void {
+    this.isSending = false;
+    if (this.size > 0) return;
+    for (const resolve of this.whenEmpty.splice(0)) resolve();
+  }
+}
+
+function* firstOf<T>(items: Iterable<T>, count: number): Iterable<T> {
+  let left = count;
+  for (const item of items) {
+    if (left-- <= 0) return;
+    yield item;
+  }
+}

@@ -1,0 +1,210 @@
+/**
+ * The store over money and rate windows, as the lease managers see it. PostgreSQL is the only real one
+ * (`postgres-store.ts`); the simulation has a model of it. Amounts are bigint micro-cents, durations
+ * milliseconds, instants milliseconds of the store's own clock.
+ * @see docs/quotas.md
+ */
+
+/** `total`, or the first day of a month in UTC (`2026-11-01`). */
+export type Period = string;
+
+/** Which of a key's accounts its budget tests. */
+export type BudgetType = 'total' | 'monthly';
+
+/** A budget to draw from. The store's clock, not ours, says which month `monthly` means. */
+export interface Account {
+  readonly id: string;
+  readonly type: BudgetType;
+}
+
+/** The three windows of one row. */
+export type WindowName = 'minute' | 'hour' | 'day';
+
+/** A rate window to draw from; `limit` is at least 1. */
+export interface RateWindow {
+  readonly id: string;
+  readonly window: WindowName;
+  readonly limit: number;
+}
+
+/** Leases shared by short reservations; `default` ones carry the holds of callers who do not reserve. */
+export type PoolKind = 'pooled' | 'default';
+
+/** One waiting call's need of a budget; `own` asks for a lease of its own (time to live over 60 s). */
+export interface BudgetDemand {
+  readonly amount: bigint;
+  readonly own: { readonly leaseId: string; readonly ttlSeconds: number } | null;
+}
+
+/** The needs of one account, in the order in which they wait; each is granted that fits. */
+export interface BudgetRequest {
+  readonly account: Account;
+  readonly kind: PoolKind;
+  /** The id the pooled lease gets if one is granted: made by the asker, so that an unknown outcome can be undone. */
+  readonly leaseId: string;
+  readonly want: bigint;
+  readonly needs: readonly BudgetDemand[];
+}
+
+/** A permit lease that its holder has given up: `granted` leave their bucket, `used` go to the current one. */
+export interface PermitClose {
+  readonly bucket: number;
+  readonly granted: number;
+  readonly used: number;
+}
+
+/** The needs of one rate window, in order, and the holder's previous lease of it, which this closes. */
+export interface WindowAsk {
+  readonly id: string;
+  readonly window: WindowName;
+  readonly limit: number;
+  readonly want: number;
+  readonly needs: readonly number[];
+  readonly previous: PermitClose | null;
+}
+
+/** Everything one replica asks for at once. */
+export interface AcquireRequest {
+  readonly replicaId: string;
+  readonly liveReplicas: number;
+  readonly budgets: readonly BudgetRequest[];
+  readonly windows: readonly WindowAsk[];
+}
+
+/** The answer to one `BudgetRequest`; the amounts are as of after the grant. */
+export interface BudgetGrant {
+  /** False when no such account exists: nothing was granted. */
+  readonly found: boolean;
+  readonly period: Period;
+  /** The month of the grant, for either type: settles are charged to it. */
+  readonly month: Period;
+  readonly limit: bigint | null;
+  readonly spent: bigint;
+  readonly leased: bigint;
+  /** One verdict per need, in order. */
+  readonly verdicts: readonly boolean[];
+  /** Size of the pooled lease; 0 = none was made. */
+  readonly slice: bigint;
+  /** How long after `clockMs` the leases may admit; at most 10 s and never past the month. */
+  readonly admitForMs: number;
+  readonly clockMs: number;
+  readonly monthEndsInMs: number;
+}
+
+/** The answer to one `WindowAsk`. */
+export interface WindowGrant {
+  readonly verdicts: readonly boolean[];
+  /** Size of the permit lease; 0 = none. */
+  readonly permits: number;
+  /** Absolute number of the bucket in which the permits are counted: that of their deadline. */
+  readonly bucket: number;
+  readonly validForMs: number;
+  /** Permits left at the store after the grant. */
+  readonly free: number;
+  /** Until the window is whole again. */
+  readonly resetMs: number;
+  /** Until the first refused need would fit; 0 if none was refused. */
+  readonly retryMs: number;
+}
+
+/** The answers, in the order of the asks. */
+export interface AcquireAnswer {
+  readonly budgets: readonly BudgetGrant[];
+  readonly windows: readonly WindowGrant[];
+}
+
+/** What is left of a lease, handed back. `amount` null = all of it (a lease whose grant was never seen). */
+export interface LeaseReturn {
+  readonly leaseId: string;
+  /** Counts the returns of this lease from 1: the same number twice is applied once. */
+  readonly number: number;
+  readonly amount: bigint | null;
+}
+
+/** A permit lease handed back: sent once, forgotten if its outcome is unknown. */
+export interface PermitReturn extends PermitClose {
+  readonly id: string;
+  readonly window: WindowName;
+}
+
+/** Everything one replica hands back at once. */
+export interface GiveBack {
+  readonly leases: readonly LeaseReturn[];
+  readonly windows: readonly PermitReturn[];
+}
+
+/** The part of a reservation that lies in one account. */
+export interface Hold {
+  readonly accountId: string;
+  readonly period: Period;
+  readonly leaseId: string;
+}
+
+/** A cost to charge, or a reservation to release. */
+export interface Settlement {
+  readonly kind: 'settle' | 'release';
+  readonly keyId: string;
+  /** Null = the caller did not reserve; then idempotence is the usage id's job. */
+  readonly reservationId: string | null;
+  /** The month to charge; null = the store's current one. */
+  readonly month: Period | null;
+  readonly holds: readonly Hold[];
+  readonly reserved: bigint;
+  /** What it cost; 0 in a release. */
+  readonly amount: bigint;
+  /** Names the settling event: the same reservation under the same name is a repeat, under another a conflict. */
+  readonly settledBy: string;
+  /** Without a reservation: the size of the default hold that this event frees (the oldest open one); 0 = none. */
+  readonly defaultHold: bigint;
+}
+
+/**
+ * `already-settled`: another event settled it before. `refused`: the account's wall (CHECK) refused it, which only a
+ * defect or a forged row can cause; nothing was applied.
+ */
+export type SettleOutcome =
+  'settled' | 'released' | 'already-released' | 'duplicate' | 'already-settled' | 'unknown-key' | 'refused';
+
+/** The answer to one `Settlement`. */
+export interface SettleResult {
+  readonly outcome: SettleOutcome;
+  /** Its lease was closed, or the reservation released, before: the amount was charged all the same. */
+  readonly late: boolean;
+  /** What it cost beyond its reservation. */
+  readonly excess: bigint;
+}
+
+/** What a janitor has seen of the store's clock. @see ClockWatch */
+export interface CloseOrder {
+  /** The store's clock at the last poll: only leases whose hold ended before it are closed. */
+  readonly beforeMs: number;
+  /** For how long that clock has been watched to run evenly: only leases with a shorter hold are closed. */
+  readonly watchedMs: number;
+  readonly limit: number;
+}
+
+/** A lease that was granted in the future of the store's clock, which has stepped back since. */
+export interface FutureLease {
+  readonly id: string;
+  /** From its grant to the end of its hold. */
+  readonly holdMs: number;
+}
+
+/** The one place where budgets and windows are true. Every method is one transaction. */
+export interface QuotaStore {
+  /** @throws whatever makes the outcome unknown; the asker must then admit nothing on it. */
+  acquire(request: AcquireRequest): Promise<AcquireAnswer>;
+  /** Idempotent for leases by their return number; a closed lease ignores it. */
+  giveBack(back: GiveBack): Promise<void>;
+  /** One result per settlement, in order; a bad one never fails the rest. */
+  settle(settlements: readonly Settlement[]): Promise<SettleResult[]>;
+  /** Closes leases past their hold and gives how many. */
+  closeExpired(order: CloseOrder): Promise<number>;
+}
+
+/** Within this of its end a lease admits nothing more: 10 s after its grant. */
+export const ADMIT_MS = 10_000;
+/** A caller acts within this of the verdict. */
+export const ACT_MS = 5_000;
+/** Longest time to live of a reservation that draws from a pooled lease. */
+export const POOLED_TTL_SECONDS = 60;

@@ -1,0 +1,112 @@
+import type { QueryConfig } from 'pg';
+import { bytesArray, plainArray, textArray } from '../database/array-text.js';
+import type { Reservation } from '../quotas/reservation.js';
+import { type BookEntry, isOverCeiling, type UsageReport } from './usage-entry.js';
+
+/** An entry that is more than an event which counted now and cost no more than was reserved. */
+export interface BookRow {
+  /** Its place in the batch, from 1. */
+  readonly entry: number;
+  /**
+   * `repeated`: the id had been taken, see `payload_hash`. `over-ceiling`: it had not, and the cost is too much. The
+   * others are those of a settlement.
+   */
+  readonly outcome: string;
+  readonly is_late: boolean;
+  readonly excess: string;
+  /** In hexadecimal; null: the id is free or was taken by this entry. */
+  readonly payload_hash: string | null;
+}
+
+const TEXT = `SELECT entry, outcome, is_late, excess, encode(payload_hash, 'hex') AS payload_hash
+  FROM usage_book_3(${Array.from({ length: 26 }, (_, index) => `$${index + 1}`).join(', ')})`;
+
+/** Amounts of the settings, in micro-cents. */
+export interface BookTerms {
+  /** What an event without a reservation frees. */
+  readonly defaultHold: bigint;
+  /** What one event may cost. @see isOverCeiling */
+  readonly ceiling: bigint;
+}
+
+/**
+ * The statement that books a batch in one transaction; its rows are {@link BookRow}s. No two entries may have the same
+ * id.
+ *
+ * @see src/database/functions/usage_book_3.sql
+ */
+export function insertUsageStatement(entries: readonly BookEntry[], { defaultHold, ceiling }: BookTerms): QueryConfig {
+  const ofReport =
+    <Value extends string | number>(pick: (report: UsageReport) => Value | null) =>
+    (entry: BookEntry) =>
+      entry.kind === 'usage' ? pick(entry.report) : null;
+  const holds = entries.flatMap((entry, index) =>
+    (reservationOf(entry)?.holds ?? []).map((hold) => ({ ...hold, event: index + 1 })),
+  );
+  const overCeiling = entries.flatMap((entry, index) => (isOverCeiling(entry, ceiling) ? [index + 1] : []));
+  return {
+    name: 'book-usage-3',
+    text: TEXT,
+    values: [
+      plainArray(entries, (entry) => (entry.kind === 'usage' ? entry.report.keyId : entry.reservation.keyId)),
+      plainArray(entries, (entry) => (entry.kind === 'usage' ? entry.callerId : null)),
+      bytesArray(entries, (entry) => (entry.kind === 'usage' ? entry.idHash : null)),
+      bytesArray(entries, (entry) => (entry.kind === 'usage' ? entry.payloadHash : null)),
+      plainArray(entries, (entry) => reservationOf(entry)?.reservationId ?? null),
+      plainArray(entries, (entry) => reservationOf(entry)?.month ?? null),
+      plainArray(entries, (entry) => reservationOf(entry)?.amount ?? null),
+      plainArray(entries, (entry) => (entry.kind === 'usage' ? entry.chargeMicroCents : 0n)),
+      plainArray(entries, settlerOf),
+      defaultHold,
+      plainArray(overCeiling, (place) => place),
+      plainArray(holds, ({ event }) => event),
+      plainArray(holds, ({ accountId }) => accountId),
+      plainArray(holds, ({ period }) => period),
+      plainArray(holds, ({ leaseId }) => leaseId),
+      textArray(entries, (entry) => (entry.kind === 'usage' ? entry.report.id : null)),
+      plainArray(
+        entries,
+        ofReport(({ requests }) => requests),
+      ),
+      plainArray(
+        entries,
+        ofReport(({ inputTokens }) => inputTokens),
+      ),
+      plainArray(
+        entries,
+        ofReport(({ outputTokens }) => outputTokens),
+      ),
+      textArray(entries, (entry) => (entry.kind === 'usage' ? entry.report.model : null)),
+      textArray(entries, (entry) => (entry.kind === 'usage' ? entry.report.chatbot : null)),
+      textArray(entries, (entry) => (entry.kind === 'usage' ? entry.report.endpoint : null)),
+      plainArray(
+        entries,
+        ofReport(({ statusCode }) => statusCode),
+      ),
+      plainArray(
+        entries,
+        ofReport(({ latencyMs }) => latencyMs),
+      ),
+      plainArray(
+        entries,
+        ofReport(({ occurredAt }) => occurredAt?.toISOString() ?? null),
+      ),
+      // A list of lists of different lengths is none in PostgreSQL: each is the text of one. Tags need no quotes in it.
+      textArray(
+        entries,
+        ofReport(({ tags }) => (tags.length === 0 ? null : `{${tags.join(',')}}`)),
+      ),
+    ],
+  };
+}
+
+/** What an entry settles or drops, or null. */
+export function reservationOf(entry: BookEntry): Reservation | null {
+  return entry.kind === 'usage' ? entry.report.reservation : entry.reservation;
+}
+
+/** Names who ended a reservation: the same name again is a repeat. Without a reservation nobody asks. */
+function settlerOf(entry: BookEntry): string | null {
+  if (entry.kind === 'release') return 'release';
+  return entry.report.reservation === null ? null : `${entry.callerId}:${entry.idHash}`;
+}
