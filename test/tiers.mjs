@@ -101,10 +101,10 @@ export function slowGroupsOf(file) {
 
 /**
  * Whether a file is run in a tier: `quick`, `rest` (what `quick` leaves out), or names of groups after `quick`, separated by
- * commas. Everything is, where no tier is set.
+ * commas. Everything is in `all`, and where no tier is set.
  */
 export function isFileInTier(file, tier = process.env[TIER_VARIABLE]) {
-  if (tier === undefined || DIVIDED.includes(file)) return true;
+  if (tier === undefined || tier === 'all' || DIVIDED.includes(file)) return true;
   const groups = slowGroupsOf(file);
   const [first, ...named] = tier.split(',');
   if (first === 'rest') return groups.length > 0;
@@ -113,7 +113,7 @@ export function isFileInTier(file, tier = process.env[TIER_VARIABLE]) {
 
 /** Of a list of equal tests: the first belongs to `quick`, the others to the rest. */
 export function ofTier(list, tier = process.env[TIER_VARIABLE]) {
-  if (tier === undefined) return list;
+  if (tier === undefined || tier === 'all') return list;
   return tier === 'rest' ? list.slice(1) : list.slice(0, 1);
 }
 

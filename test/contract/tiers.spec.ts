@@ -31,7 +31,7 @@ describe('The tiers of the tests', () => {
   });
 
   it('divide a list of equal tests into the first and the others', () => {
-    expect([ofTier([1, 2, 3], 'quick'), ofTier([1, 2, 3], 'rest'), ofTier([1, 2, 3], undefined)]).toEqual([
+    expect([ofTier([1, 2, 3], 'quick'), ofTier([1, 2, 3], 'rest'), ofTier([1, 2, 3], 'all')]).toEqual([
       [1],
       [2, 3],
       [1, 2, 3],

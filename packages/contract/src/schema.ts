@@ -46,7 +46,7 @@ export const SENTENCES = {
 const TYPES: Readonly<Record<Schema['type'], readonly [sentence: string, is: (value: unknown) => boolean]>> = {
   string: ['must be text', (value) => typeof value === 'string'],
   integer: ['must be a whole number', (value) => Number.isInteger(value)],
-  number: ['must be a number', (value) => typeof value === 'number'],
+  number: ['must be a number', (value) => typeof value === 'number' && !Number.isNaN(value)],
   boolean: ['must be true or false', (value) => typeof value === 'boolean'],
   array: ['must be a list', (value) => Array.isArray(value)],
   object: ['must be an object', (value) => typeof value === 'object' && value !== null && !Array.isArray(value)],

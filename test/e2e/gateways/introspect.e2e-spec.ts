@@ -269,7 +269,6 @@ describe('POST /introspect', () => {
       ['token=', 'token'],
       ['token_type_hint=x', 'token'],
       ['token=a&token=b', 'token'],
-      [`token=${'a'.repeat(8193)}`, 'token'],
       ['token=%zz', ''],
     ])('is the answer to the form %j', async (form, path) => {
       const { status, body } = await post(form);
@@ -309,10 +308,9 @@ describe('POST /introspect', () => {
   });
 
   describe('415', () => {
-    it('is the answer to JSON, to text and to encodings here, and to forms everywhere else', async () => {
+    it('is the answer to JSON and to text here, and to forms everywhere else', async () => {
       expect((await app.post('/introspect', { apiKey: service.secret, body: { token: 'x' } })).status).toBe(415);
       expect((await post('token=x', { 'content-type': 'text/plain' })).status).toBe(415);
-      expect((await post('token=x', { ...FORM, 'content-encoding': 'gzip' })).status).toBe(415);
       const elsewhere = await app.post('/verify', { apiKey: service.secret, rawBody: 'key=x', headers: FORM });
       expect([elsewhere.status, elsewhere.body.detail]).toEqual([415, 'Send the body as application/json.']);
     });

@@ -26,6 +26,7 @@ describe('reading roles', () => {
           isActive: true,
           createdAt: expect.any(String),
           updatedAt: expect.any(String),
+          version: expect.any(String),
         });
       });
     });

@@ -37,6 +37,7 @@ describe('POST /users', () => {
         isActive: true,
         maxActiveKeys: null,
         signsInWith: 'password',
+        version: expect.any(String),
         isEmailVerified: null,
         hasSecondFactor: false,
         createdAt: expect.any(String),

@@ -303,13 +303,11 @@ class Trial {
   ): Promise<ProofAnswer> {
     for (;;) {
       const ask = () =>
-        this.cluster
-          .replica(0)
-          .client.request(method, `/api/v1${path}`, {
-            ...credentials,
-            ...(body === undefined ? {} : { body }),
-            timeoutMs: 30_000,
-          });
+        this.cluster.replica(0).client.request(method, `/api/v1${path}`, {
+          ...credentials,
+          ...(body === undefined ? {} : { body }),
+          timeoutMs: 30_000,
+        });
       const answer = await patiently(ask);
       if (answer.status !== 429 || (answer.body as { code?: string }).code === 'API_KEY_LIMIT_REACHED') return answer;
       await sleep(1000 * Math.max(1, Number(answer.headers['retry-after'] ?? 1)));

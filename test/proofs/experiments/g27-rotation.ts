@@ -215,13 +215,11 @@ async function regenerate(
   violations: string[],
 ): Promise<string> {
   const { status, body } = await patiently(() =>
-    cluster
-      .replica(replica)
-      .client.post(`/api-keys/${id}/regenerate`, {
-        token: cluster.adminToken,
-        body: { overlapSeconds: OVERLAP_SECONDS },
-        headers: { 'idempotency-key': name },
-      }),
+    cluster.replica(replica).client.post(`/api-keys/${id}/regenerate`, {
+      token: cluster.adminToken,
+      body: { overlapSeconds: OVERLAP_SECONDS },
+      headers: { 'idempotency-key': name },
+    }),
   );
   if (status !== 200) violations.push(`regenerate answered ${status}: ${JSON.stringify(body)}`);
   return String(body.secretKey);
