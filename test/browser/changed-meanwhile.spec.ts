@@ -81,7 +81,7 @@ inBrowser('a form whose thing was changed meanwhile', () => {
     await press('Save');
     await alert().waitFor();
     await press('Save mine on top');
-    await page.getByText('Saved;').first().waitFor();
+    await page.getByText('Saved.').first().waitFor();
     expect(await read('/roles/edited-twice')).toMatchObject({
       description: 'Mine',
       permissions: ['platform:audit:read'],
