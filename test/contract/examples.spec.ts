@@ -159,7 +159,7 @@ describe('with --demo', () => {
         if (place !== 'query' || text === undefined || name === 'cursor') continue;
         tried += 1;
         const query = new URLSearchParams();
-        for (const one of needed) query.set(one.name, String(one.example));
+        for (const one of needed) query.set(one.name, String(one.example ?? one.schema?.['example']));
         query.set(name, text);
         const answer = await app.get(`${path.slice('/api/v1'.length)}?${query.toString()}`, { token });
         if (answer.status >= 300) refused.push([path, name, text, answer.body]);
