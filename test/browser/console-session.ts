@@ -40,7 +40,7 @@ export class ConsoleSession {
       reducedMotion: 'reduce',
       ...options,
     });
-    context.setDefaultTimeout(10_000);
+    context.setDefaultTimeout(30_000);
     await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: app.config.publicUrl });
     return new ConsoleSession(app, context, await context.newPage());
   }

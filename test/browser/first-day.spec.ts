@@ -395,6 +395,8 @@ inBrowser('the first day of an admin', () => {
       await page.getByRole('link', { name: 'Support bot' }).waitFor();
       const tags = page.getByRole('combobox', { name: 'Tags, all of them' }).or(page.getByLabel('Tags, all of them'));
       await tags.first().click();
+      // The list is open and has its first answer: what is typed now is searched for.
+      await page.getByRole('option').first().waitFor();
       await tags.first().fill('zz-ra');
       await page.getByRole('option', { name: 'zz-rare (1)' }).click();
       await page.waitForURL(/zz-rare/);
