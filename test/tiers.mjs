@@ -83,9 +83,14 @@ export const SLOW_GROUPS = [
   {
     name: 'searches',
     why: 'tries many requests and histories that are drawn at random',
-    tests: ['test/e2e/edge/fuzz.e2e-spec.ts', 'test/integration/api-keys/list-oracle.spec.ts'],
+    tests: [
+      'test/contract/sentences.spec.ts',
+      'test/e2e/edge/fuzz.e2e-spec.ts',
+      'test/e2e/short-cut/made-up-requests.e2e-spec.ts',
+      'test/integration/api-keys/list-oracle.spec.ts',
+    ],
     keeps: [],
-    sources: ['src/api-keys/', 'src/http/', 'src/common/'],
+    sources: ['packages/contract/', 'src/api-keys/', 'src/http/', 'src/common/'],
   },
 ];
 
