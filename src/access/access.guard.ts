@@ -85,6 +85,8 @@ export class AccessGuard implements CanActivate {
     request: FastifyRequest,
     declaration: Declaration,
   ): Promise<boolean> {
+    // What a batch does decides its rate, and is known only of a body that can be read.
+    if (declaration.batch?.verb !== undefined && request.body instanceof CompressedBody) throw encodingRefused();
     const asked = classOf(request, declaration);
     const credential = this.authenticator.presented(request);
     const sender = this.gate.findSender(credential, performance.now());
@@ -129,7 +131,11 @@ export class AccessGuard implements CanActivate {
     if (principal === null && rule?.kind !== 'public') throw unauthenticated(false);
     request.caller = this.callerOf(request, declaration, principal);
     if (principal !== null) this.apply(rule, principal);
-    if (request.body instanceof CompressedBody) return inflated(request, request.body, principal);
+    if (request.body instanceof CompressedBody) {
+      // A second credential in the form would not have been seen.
+      if (declaration.takesClientCredentials) throw encodingRefused();
+      return inflated(request, request.body, principal);
+    }
     requireReadable(request.body);
     return true;
   }

@@ -9,8 +9,6 @@ import { type Admission, LanePlace, type TrafficLane } from './traffic-lane.js';
 const BYTES_PER_COST = 1024;
 /** Of a body that does not say how long it is. */
 const COST_OF_UNKNOWN_LENGTH = 16;
-/** JSON of lists shrinks to an eighth. */
-const USUAL_RATIO = 8;
 /** `Retry-After` is between these, at random, so that clients that were refused together do not come back together. */
 const RETRY_AFTER_SECONDS = { min: 1, max: 3 } as const;
 /**
@@ -251,10 +249,9 @@ function refuse(reply: FastifyReply, requestId: string): void {
   sendProblem(reply, overloaded(), requestId);
 }
 
-/** As much as it usually inflates to, and what a route takes at most. */
+/** As much as it may inflate to: what a route takes at most. A small body may be the largest one, and only its end tells. */
 function costOfCompressed(bytes: number, limit: number): number {
-  if (Number.isNaN(bytes)) return COST_OF_UNKNOWN_LENGTH;
-  return bytes > limit ? 1 : 1 + Math.floor(Math.min(bytes * USUAL_RATIO, limit) / BYTES_PER_COST);
+  return bytes > limit ? 1 : 1 + Math.floor(limit / BYTES_PER_COST);
 }
 
 function overloaded(): DomainError {
