@@ -48,6 +48,16 @@ export function cannotGrant(grants: readonly string[]): DomainError {
   return new DomainError('forbidden', 'CANNOT_GRANT', `You do not hold ${grants.join(', ')} yourself.`, { grants });
 }
 
+/** 403: a key that verifies keys of one environment would make or change one that verifies others. */
+export function boundToEnvironment(environment: string): DomainError {
+  return new DomainError(
+    'forbidden',
+    'CANNOT_GRANT',
+    `You verify keys of the environment ${environment} alone: set verifiesEnvironment to ${environment}.`,
+    { grants: [] },
+  );
+}
+
 /** 403: the caller is bound by a key policy, and would let himself or another leave it. */
 export function beyondKeyPolicy(): DomainError {
   return new DomainError(

@@ -24,6 +24,8 @@ export class KeyChangeRules {
   async admit(held: LockedKey, after: KeyState, { isRenewal = false } = {}): Promise<void> {
     held.requireNotRevoked();
     if (held.standing !== 'permission') requireOwnersRight(held, after, isRenewal);
+    if (after.verifiesEnvironment !== held.key.verifiesEnvironment)
+      this.admission.requireEnvironment(held.caller, after);
     await inTurn([
       this.requireGrants(held, after).then(() =>
         this.admission.requireInsidePolicy(held.parties, after, held.now, held.key),

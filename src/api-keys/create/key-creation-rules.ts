@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
-import { cannotGrant, unauthenticated } from '../../access/access.errors.js';
+import { boundToEnvironment, cannotGrant, unauthenticated } from '../../access/access.errors.js';
 import { type KnownCaller, Principal } from '../../access/caller.js';
 import {
   type UserGrants,
@@ -97,6 +97,16 @@ export class KeyCreationRules {
     requireAllKnown(roles, known);
   }
 
+  /**
+   * A key that verifies keys of one environment makes no key that verifies others.
+   *
+   * @throws DomainError 403 CANNOT_GRANT
+   */
+  requireEnvironment({ principal }: KnownCaller, { verifiesEnvironment }: ApiKeyRules): void {
+    const own = principal.verifiesEnvironment;
+    if (own !== 'any' && verifiesEnvironment !== own) throw boundToEnvironment(own);
+  }
+
   /** @throws DomainError 403 CANNOT_GRANT naming what of `wanted` the caller does not hold */
   requireHeld(caller: KnownCaller, wanted: readonly string[]): void {
     const lacking = wanted.filter((grant) => !containsAll(caller.principal.grants, [grant]));
@@ -163,6 +173,10 @@ function principalNow(principal: Principal, actor: UserGrants, acting: ActingRol
     principal.name,
     acting.roles,
     grantsOfKey(acting.grants, actor.grants),
+    null,
+    false,
+    false,
+    principal.verifiesEnvironment,
   );
 }
 

@@ -131,6 +131,7 @@ export class KeyCreation {
     if (owner === null) throw unknownOwner();
     const now = this.clock.now();
     const rules = this.rulesOf(parties, input, now, options);
+    this.admission.requireEnvironment(caller, rules);
     await inTurn([
       this.admission
         .requireGrantable(tx, caller, owner, rules.roles)

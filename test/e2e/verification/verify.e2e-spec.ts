@@ -81,6 +81,21 @@ describe('POST /verify', () => {
       expect(await codeOf({ key: test.secret })).toBe('VALID');
     });
 
+    it('lets a service of one environment make and change no key that verifies the other', async () => {
+      await app.addRole('key-maker', [
+        'platform:api-keys:create',
+        'platform:api-keys:update',
+        'platform:api-keys:verify',
+      ]);
+      const { id, secret } = await issueKey(app, admin, { roles: ['key-maker'], verifiesEnvironment: 'test' });
+      const make = (body: object) => app.post('/api-keys', { apiKey: secret, body });
+      for (const verifiesEnvironment of [undefined, 'any', 'live'])
+        expect((await make({ verifiesEnvironment })).body.code).toBe('CANNOT_GRANT');
+      expect((await make({ verifiesEnvironment: 'test' })).status).toBe(201);
+      const loosened = await app.patch(`/api-keys/${id}`, { apiKey: secret, body: { verifiesEnvironment: 'any' } });
+      expect([loosened.status, loosened.body.code]).toEqual([403, 'CANNOT_GRANT']);
+    });
+
     it('says NOT_FOUND of a key of the other environment, though its tag is right', async () => {
       const key = await issueKey(app, admin);
       expect((await verify({ key: key.secret.replace('lk_live_', 'lk_test_') })).body.code).toBe('NOT_FOUND');
