@@ -148,7 +148,9 @@ function isDatabaseAway(error: unknown): boolean {
 /** What any thrown value means to a client; null when it is a bug of ours. */
 export function domainErrorOf(thrown: unknown): DomainError | null {
   if (thrown instanceof DomainError) return thrown;
-  if (isDatabaseAway(thrown)) return unavailable('A dependency is not available at the moment.', thrown);
+  // A client that hangs up in the middle of its body: the code is that of a dependency that is away.
+  const isClients = (thrown as { statusCode?: unknown })?.statusCode === 400;
+  if (!isClients && isDatabaseAway(thrown)) return unavailable('A dependency is not available at the moment.', thrown);
   const status = thrown instanceof HttpException ? thrown.getStatus() : (thrown as { statusCode?: number })?.statusCode;
   const known = status === undefined ? undefined : FRAMEWORK[status];
   if (!known) return null;
