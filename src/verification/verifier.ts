@@ -65,8 +65,9 @@ export class Verifier {
   private misshapen(wrong: readonly FieldError[]): VerdictView {
     this.meters.count('VALIDATION_FAILED');
     const errors = wrong.map(({ path, message }) => ({ path: path || 'item', message }));
-    const { message: detail } = validationFailed(errors);
-    return { valid: false, code: 'VALIDATION_FAILED', detail, degraded: false, errors };
+    // What is public of them: a name may be a secret.
+    const { message: detail, extras } = validationFailed(errors);
+    return { valid: false, code: 'VALIDATION_FAILED', detail, degraded: false, errors: [...(extras.errors ?? [])] };
   }
 
   private decide(

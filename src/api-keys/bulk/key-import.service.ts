@@ -253,8 +253,10 @@ function pastOf({ spentCents, isActive = true, createdAt, lastUsedAt }: ImportAp
 }
 
 function refused(index: number, wrong: readonly FieldError[]): ImportResultView {
-  const { code, message } = validationFailed(wrong);
-  return { index, outcome: 'refused', id: null, code, detail: message, errors: wrong.slice(0, MAX_ERRORS) };
+  // What is public of them: a name may be a secret.
+  const { code, message, extras } = validationFailed(wrong);
+  const errors = (extras.errors ?? []).slice(0, MAX_ERRORS);
+  return { index, outcome: 'refused', id: null, code, detail: message, errors };
 }
 
 function resultOf({ index }: Entry, outcome: ImportOutcome, rest: Partial<ImportResultView>): ImportResultView {
