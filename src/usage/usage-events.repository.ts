@@ -50,6 +50,11 @@ const OF_RESERVATION = `e.reservation_id = $4 AND e.received_at IN (
      AND u.id_hash = CASE r.kind WHEN 'settle' THEN decode(split_part(r.ended_by, ':', 2), 'hex') END
    WHERE r.key_id = $1 AND r.reservation_id = $4)`;
 
+/** What the build before booked has no version of its own: it has that of its hour. */
+const VERSION_OF_EVENT = `SELECT coalesce(e.version_id, (
+  SELECT r.version_id FROM usage_rollup_hour r
+   WHERE r.key_id = e.key_id AND r.hour = date_trunc('hour', e.received_at, 'UTC') AND r.model = e.model)) AS id`;
+
 /** Reads single events, of one key at a time: their index is by key. */
 @Injectable()
 export class UsageEventsRepository {
@@ -60,8 +65,8 @@ export class UsageEventsRepository {
     return this.manager.query<StoredUsageEvent[]>(
       `SELECT e.*, (extract(epoch FROM e.received_at) * 1000000)::bigint::text AS at_micros,
               e.reservation_id IS NOT NULL AS is_settlement,
-              (SELECT v.owner_id FROM key_version v
-                WHERE v.key_id = e.key_id AND (e.version_id IS NULL OR v.id = e.version_id) ORDER BY v.id LIMIT 1) AS owner_id
+              (SELECT v.owner_id FROM key_version v, LATERAL (${VERSION_OF_EVENT}) w
+                WHERE v.key_id = e.key_id AND (w.id IS NULL OR v.id = w.id) ORDER BY v.id LIMIT 1) AS owner_id
          FROM usage_event e
         WHERE e.key_id = $1
           AND ($2::text IS NULL OR ${OF_ID}) AND ($4::uuid IS NULL OR ${OF_RESERVATION})

@@ -91,10 +91,11 @@ export function insertUsageStatement(entries: readonly BookEntry[], { defaultHol
         entries,
         ofReport(({ occurredAt }) => occurredAt?.toISOString() ?? null),
       ),
-      // A list of lists of different lengths is none in PostgreSQL: each is the text of one. Tags need no quotes in it.
+      // A list of lists of different lengths is none in PostgreSQL: each is the text of one. In quotes: a tag
+      // may be called null.
       textArray(
         entries,
-        ofReport(({ tags }) => (tags.length === 0 ? null : `{${tags.join(',')}}`)),
+        ofReport(({ tags }) => (tags.length === 0 ? null : `{${tags.map((tag) => `"${tag}"`).join(',')}}`)),
       ),
     ],
   };

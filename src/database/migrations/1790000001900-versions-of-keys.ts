@@ -6,8 +6,9 @@ import { createFunction } from '../schema/sql-functions.js';
  * rollup; tags of events.
  * Why: a report about the past never changes (docs/adr/0033). What is there now becomes the first version, marked by
  * `assumed_at`: earlier changes are not known.
- * Lock taken: SHARE ROW EXCLUSIVE on users and api_key while their rows are copied (about 5 s for a million keys);
- * ACCESS EXCLUSIVE on usage_event for as long as the catalog takes to write.
+ * Lock taken: ACCESS EXCLUSIVE on usage_event and usage_rollup_hour, and SHARE ROW EXCLUSIVE on users and api_key, until
+ * their rows are copied (about 5 s for a million keys). A backup or doctor that reads events holds it up, and what is behind
+ * it: run neither during the upgrade.
  * Can old code run against it: yes. Triggers note its changes of keys and users, and give its rollups their version. What
  * it books in an hour counts for the version with which that hour began for the key.
  */
@@ -71,8 +72,24 @@ const TABLES: readonly string[] = [
   `CREATE INDEX usage_rollup_moved_idx ON usage_rollup_moved (hour)`,
 ];
 
-/** In the order of locks: users, keys, events, rollups. The locks are held before the rows are read. */
+/**
+ * First what a long reader of events can hold up, while nothing else is locked. The locks are held before the rows are read.
+ */
 const TRIGGERS: readonly string[] = [
+  `ALTER TABLE usage_event ADD COLUMN version_id bigint, ADD COLUMN tags text[]`,
+  `ALTER TABLE usage_rollup_hour ADD COLUMN version_id bigint`,
+  // Triggers run with the rights of the build before, which works on between this migration and the grants at the end.
+  `DO $$ BEGIN
+     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'latchkey_app') THEN
+       GRANT SELECT, INSERT ON key_version, user_version TO latchkey_app;
+       GRANT SELECT, INSERT, UPDATE, DELETE ON usage_rollup_moved TO latchkey_app;
+     END IF;
+   END $$`,
+  // The build before grants all rights on all tables when it starts.
+  ...['key_version', 'user_version'].map(
+    (table) => `CREATE TRIGGER ${table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ${table}
+   FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse_change()`,
+  ),
   `CREATE TRIGGER users_version_added AFTER INSERT ON users FOR EACH ROW EXECUTE FUNCTION user_version_note()`,
   `CREATE TRIGGER users_version_changed AFTER UPDATE OF name ON users FOR EACH ROW WHEN (OLD.name <> NEW.name)
    EXECUTE FUNCTION user_version_note()`,
@@ -84,8 +101,6 @@ const TRIGGERS: readonly string[] = [
   `INSERT INTO key_version (key_id, since, assumed_at, owner_id, name, tags)
    SELECT id, created_at, now(), owner_id, name, tags FROM api_key ORDER BY id`,
   `CREATE INDEX key_version_assumed_idx ON key_version (assumed_at) WHERE assumed_at IS NOT NULL`,
-  `ALTER TABLE usage_event ADD COLUMN version_id bigint, ADD COLUMN tags text[]`,
-  `ALTER TABLE usage_rollup_hour ADD COLUMN version_id bigint`,
   `CREATE TRIGGER usage_rollup_hour_version BEFORE INSERT ON usage_rollup_hour FOR EACH ROW WHEN (NEW.version_id IS NULL)
    EXECUTE FUNCTION usage_rollup_version()`,
 ];

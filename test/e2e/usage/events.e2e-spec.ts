@@ -50,6 +50,12 @@ describe('GET /usage/events', () => {
     expect(await idsOf({ keyId: key, requestId: 'req-2' })).toEqual([]);
   });
 
+  it('keeps a tag whose name means something to the database', async () => {
+    await report({ id: 'odd-tags', apiKeyId: key, tags: ['null', 'feature:x', 'NULL'] });
+    const { body } = await events({ keyId: key, requestId: 'odd-tags' });
+    expect([...body.data[0].tags].sort()).toEqual(['NULL', 'feature:x', 'null']);
+  });
+
   it('finds the event that settled a reservation of the key', async () => {
     const { body } = await app.post('/verify', { token: admin, body: { key: secret, reserveCents: 2 } });
     const reservationId = body.reservation.id as string;

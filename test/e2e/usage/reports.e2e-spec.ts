@@ -116,9 +116,11 @@ describe('Reports', () => {
       await past(key, '2026-04-04T10:20:00Z', 5);
       await app.dataSource.query('UPDATE usage_rollup_hour SET version_id = NULL WHERE key_id = $1', [key]);
       expect((await summary('from=2026-04-01&to=2026-05-01')).assumedBefore).toBeNull();
-      await asOwner(app.database, (owner) =>
-        owner.query(`UPDATE key_version SET assumed_at = '2026-06-01T00:00:00Z' WHERE key_id = $1`, [key]),
-      );
+      await asOwner(app.database, async (owner) => {
+        await owner.query('ALTER TABLE key_version DISABLE TRIGGER key_version_append_only');
+        await owner.query(`UPDATE key_version SET assumed_at = '2026-06-01T00:00:00Z' WHERE key_id = $1`, [key]);
+        await owner.query('ALTER TABLE key_version ENABLE TRIGGER key_version_append_only');
+      });
       const body = await summary('groupBy=owner&from=2026-04-01&to=2026-05-01');
       expect(body).toMatchObject({
         assumedBefore: '2026-06-01T00:00:00.000Z',
