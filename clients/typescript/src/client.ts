@@ -307,7 +307,7 @@ export class LatchkeyClient {
   async #verifyTogether(
     questions: readonly VerifyQuestion[],
     options: CallOptions,
-  ): Promise<PromiseSettledResult<Verdict>[]> {
+  ): Promise<readonly Promise<Verdict>[]> {
     const { signal, timeoutMs = this.#verifyTimeoutMs } = options;
     const endsAt = this.#runtime.now() + timeoutMs;
     // Within the time of the call, whatever the batch has taken of it.
@@ -315,14 +315,12 @@ export class LatchkeyClient {
       this.#verifyOne(question, { signal, timeoutMs: Math.max(1, endsAt - this.#runtime.now()) });
     try {
       const { results, sentAt } = await this.#askBatch(questions, options);
-      return await Promise.allSettled(
-        results.map((result, index) => this.#fromBatch(result, questions[index]!, sentAt, again)),
-      );
+      return results.map((result, index) => this.#fromBatch(result, questions[index]!, sentAt, again));
     } catch (error) {
       // A question that spoils the request for the others (too large, or of no form at all) is found by asking singly.
       if (error instanceof LatchkeyProblem && (error.status === 400 || error.status === 413))
-        return Promise.allSettled(questions.map(again));
-      return Promise.allSettled(questions.map(async (question) => this.#undecided(error, question)));
+        return questions.map(again);
+      return questions.map(async (question) => this.#undecided(error, question));
     }
   }
 

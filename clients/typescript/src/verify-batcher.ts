@@ -4,11 +4,11 @@ import type { Verdict, VerifyQuestion } from './contract.js';
 /** Asks about one key. */
 export type AskOne = (question: VerifyQuestion, options: CallOptions) => Promise<Verdict>;
 
-/** Asks about several keys in one request: what becomes of each, in their order. Never rejects. */
+/** Asks about several keys in one request: what becomes of each, in their order, each by itself. Never rejects. */
 export type AskMany = (
   questions: readonly VerifyQuestion[],
   options: CallOptions,
-) => Promise<readonly PromiseSettledResult<Verdict>[]>;
+) => Promise<readonly Promise<Verdict>[]>;
 
 interface Asked {
   readonly question: VerifyQuestion;
@@ -45,10 +45,11 @@ export class VerifyBatcher {
   verify(question: VerifyQuestion, options: CallOptions): Promise<Verdict> {
     if (this.groups.length === 0) setImmediate(() => this.send());
     return new Promise((resolve, reject) => {
-      // A copy: what the caller does to the question afterwards must not change what is asked.
+      // A copy, lists and all: what the caller does to the question afterwards must not change what is asked.
+      const text = JSON.stringify(question);
       const asked = {
-        question: { ...question },
-        bytes: Buffer.byteLength(JSON.stringify(question)) + 1,
+        question: JSON.parse(text) as VerifyQuestion,
+        bytes: Buffer.byteLength(text) + 1,
         resolve,
         reject,
       };
@@ -81,11 +82,8 @@ export class VerifyBatcher {
       batch.map(({ question }) => question),
       options,
     );
-    batch.forEach(({ resolve, reject }, index) => {
-      const outcome = outcomes[index]!;
-      if (outcome.status === 'fulfilled') resolve(outcome.value);
-      else reject(outcome.reason);
-    });
+    // One that is asked again keeps no other waiting: a verdict is worth nothing once it is old.
+    batch.forEach(({ resolve, reject }, index) => void outcomes[index]!.then(resolve, reject));
   }
 }
 
