@@ -48,10 +48,21 @@ export function isSet(value: unknown): boolean {
   return structure !== undefined && structure !== null && structure !== false && structure !== '';
 }
 
-/** A flag: `true`, 1 and their texts; null where it is not set. */
+const FLAGS: ReadonlyMap<string, boolean> = new Map([
+  ...['true', 't', 'yes', '1'].map((text) => [text, true] as const),
+  ...['false', 'f', 'no', '0'].map((text) => [text, false] as const),
+]);
+
+/**
+ * A flag: `true`, 1 and their texts in upper or lower case; null where it is not set.
+ *
+ * @throws RowRefusal for what is neither yes nor no: a key that is blocked there must not come to life here
+ */
 export function flagOf(value: unknown): boolean | null {
   if (value === undefined || value === null || value === '') return null;
-  return [true, 1, '1', 'true', 't'].includes(value as string);
+  const flag = FLAGS.get(String(value).trim().toLowerCase());
+  if (flag === undefined) throw new RowRefusal('a flag of it is neither true nor false');
+  return flag;
 }
 
 /**

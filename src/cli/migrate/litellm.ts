@@ -1,5 +1,16 @@
 import { StartRefusal } from '../../common/start-refusal.js';
-import { type ExportRow, flagOf, instantOf, isRow, isSet, rowsOf, structureOf, textOf, textsOf } from './export-row.js';
+import {
+  type ExportRow,
+  flagOf,
+  instantOf,
+  isRow,
+  isSet,
+  RowRefusal,
+  rowsOf,
+  structureOf,
+  textOf,
+  textsOf,
+} from './export-row.js';
 import type { KeyDraft } from './key-draft.js';
 import type { Source } from './source.js';
 
@@ -68,6 +79,8 @@ function mapBudget(row: ExportRow, draft: KeyDraft): void {
 function mapModels(row: ExportRow, draft: KeyDraft): void {
   const models = textsOf(row['models']);
   if (models.includes(NO_MODELS)) {
+    if (models.every((model) => model === NO_MODELS))
+      throw new RowRefusal(`models has ${NO_MODELS} alone: a key that may use no model does not exist here`);
     draft.differences.push(`models has ${NO_MODELS}: a list that allows nothing does not exist here`);
   }
   const named = models.filter((model) => ![...ALL_MODELS, MODELS_OF_THE_TEAM, NO_MODELS].includes(model));

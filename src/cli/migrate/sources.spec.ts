@@ -81,7 +81,7 @@ describe('LiteLLM', () => {
     [{ metadata: { model_rpm_limit: { 'gpt-4o': 1 } } }, 'model_rpm_limit'],
     [{ team_id: 'blue' }, 'team_id'],
     [{ models: ['all-team-models'] }, 'models of the team'],
-    [{ models: ['no-default-models'] }, 'no-default-models'],
+    [{ models: ['no-default-models', 'gpt-4o'] }, 'no-default-models'],
     [{ allowed_routes: ['/chat'] }, 'allowed_routes'],
     [{ budget_id: 'b' }, 'budget_id'],
     [{ rpm_limit: 20_000 }, 'rpm_limit of 20000 becomes 10000'],
@@ -91,6 +91,23 @@ describe('LiteLLM', () => {
     expect([withheld.state, withheld.reasons.join()]).toEqual(['withheld', expect.stringContaining(reason)]);
     const accepted = await planOne(litellm, { ...row, ...fields }, { acceptsDifferences: true });
     expect([accepted.state, accepted.losses.join()]).toEqual(['ready', expect.stringContaining(reason)]);
+  });
+
+  it('refuses a key that may use no model, and a flag that is neither yes nor no', async () => {
+    for (const [fields, reason] of [
+      [{ models: ['no-default-models'] }, /no-default-models alone/],
+      [{ blocked: 'perhaps' }, /neither true nor false/],
+    ] as const) {
+      const { state, reasons } = await planOne(litellm, { ...row, ...fields });
+      expect([state, reasons.join()]).toEqual(['refused', expect.stringMatching(reason)]);
+    }
+  });
+
+  it('reads a flag in upper case, as spreadsheets write it', async () => {
+    for (const blocked of ['True', 'TRUE']) {
+      const { key } = await planOne(litellm, { ...row, blocked });
+      expect(key?.isActive).toBe(false);
+    }
   });
 
   it('takes every model where the key may have every model', async () => {
