@@ -42,7 +42,9 @@ export function AuditTable({ filter }: { filter: AuditFilter }) {
                 <Table.Th>Action</Table.Th>
                 <Table.Th visibleFrom="sm">Outcome</Table.Th>
                 {!isOfOne && <Table.Th visibleFrom="sm">On</Table.Th>}
-                <Table.Th visibleFrom="sm">By</Table.Th>
+                <Table.Th visibleFrom="sm" miw={130}>
+                  By
+                </Table.Th>
                 <Table.Th visibleFrom="lg">From</Table.Th>
                 <Table.Th visibleFrom="lg" ta="right">
                   No.

@@ -32,6 +32,7 @@ const CHECKS: Readonly<Record<string, string>> = {
   active: 'Active',
   expiry: 'Not expired',
   owner: 'Owner active',
+  environment: 'Environment',
   address: 'Address',
   model: 'Model',
   chatbot: 'Chatbot',

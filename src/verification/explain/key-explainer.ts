@@ -20,7 +20,7 @@ const SECRET_CHECK: CheckOutcome = {
 /** What a check that passed looked at: the sentence an operator needs when the answer is not the one he expected. */
 const PASSED: Readonly<Record<string, (key: ApiKeyView, question: Question) => string>> = {
   revoked: () => 'Neither the key nor its newest secret is revoked.',
-  active: () => 'The key is switched on.',
+  active: () => 'The key is active.',
   expiry: ({ expiresAt }) =>
     expiresAt === null ? 'The key never ends.' : `The key ends at ${expiresAt.toISOString()}.`,
   owner: ({ ownerName }) => `The owner, ${ownerName}, is active.`,
