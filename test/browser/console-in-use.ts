@@ -13,8 +13,11 @@ export interface ConsoleInUse {
 }
 
 /** Starts one with people, keys and a month of usage; nobody is signed in. */
-export async function startConsoleInUse(browser: Browser): Promise<ConsoleInUse> {
-  const app = await startConsole();
+export async function startConsoleInUse(
+  browser: Browser,
+  variables: Record<string, string> = {},
+): Promise<ConsoleInUse> {
+  const app = await startConsole(variables);
   const data = await addSampleData(app);
   const session = await ConsoleSession.open(browser, app);
   return {

@@ -22,7 +22,7 @@ inBrowser('the first day of an admin', () => {
   let data: SampleData;
 
   beforeAll(async () => {
-    inUse = await startConsoleInUse(browser!);
+    inUse = await startConsoleInUse(browser!, { MAX_ACTIVE_KEYS: '1000' });
     ({ app, session, data } = inUse);
     page = session.page;
     token = await app.adminToken();
@@ -30,11 +30,11 @@ inBrowser('the first day of an admin', () => {
   }, 90_000);
   afterAll(() => inUse.stop());
 
-  const made = async (body: object) =>
-    (await app.post('/api-keys', { token, body })).body as {
-      apiKey: { id: string; keyPrefix: string; name: string };
-      secretKey: string;
-    };
+  const made = async (body: object) => {
+    const answer = await app.post('/api-keys', { token, body });
+    expect(answer.status).toBe(201);
+    return answer.body as { apiKey: { id: string; keyPrefix: string; name: string }; secretKey: string };
+  };
   const statusOf = async (id: string) => (await app.get(`/api-keys/${id}`, { token })).body.status as string;
   const dialog = () => page.getByRole('dialog');
   const said = (text: string | RegExp) => page.getByText(text).first().waitFor();
@@ -68,6 +68,7 @@ inBrowser('the first day of an admin', () => {
         async () => {
           await session.goto('/keys');
           await page.getByRole('link', { name: 'New key' }).click();
+          await session.settle();
           await page.getByLabel('Name').fill('Back key');
           await page.getByRole('button', { name: 'Create key' }).click();
         },
@@ -77,7 +78,7 @@ inBrowser('the first day of an admin', () => {
         async () => {
           await session.goto('/keys');
           await page.getByRole('link', { name: 'Support bot' }).click();
-          await page.getByRole('button', { name: 'Actions' }).click();
+          await page.getByRole('button', { name: 'Actions', exact: true }).click();
           await page.getByRole('menuitem', { name: 'Regenerate the secret' }).click();
           await dialog().getByRole('button', { name: 'Regenerate', exact: true }).click();
         },
@@ -88,6 +89,7 @@ inBrowser('the first day of an admin', () => {
           await session.goto('/keys');
           await page.getByRole('button', { name: 'Other ways to a key' }).click();
           await page.getByRole('menuitem', { name: 'Create or renew by alias' }).click();
+          await session.settle();
           await page.getByLabel('Alias').fill('back-alias');
           await page.getByLabel('Name').fill('Back alias');
           await page.getByRole('button', { name: 'Create or renew' }).click();
@@ -391,7 +393,8 @@ inBrowser('the first day of an admin', () => {
       for (let from = 0; from < 30; from += 10)
         await made({ name: `Tagged ${from}`, tags: Array.from({ length: 10 }, (_, index) => `many-${from + index}`) });
       const rare = await made({ name: 'Rarely tagged', tags: ['zz-rare'] });
-      await session.goto('/keys');
+      // More keys than a page shows by itself were made before.
+      await session.goto('/keys?size=100');
       await page.getByRole('link', { name: 'Support bot' }).waitFor();
       const tags = page.getByRole('combobox', { name: 'Tags, all of them' }).or(page.getByLabel('Tags, all of them'));
       await tags.first().click();
@@ -440,9 +443,9 @@ inBrowser('the first day of an admin', () => {
       await page.getByRole('navigation', { name: 'Main' }).waitFor();
       await page.getByRole('link', { name: 'To the first page' }).click();
       await heading('Overview');
-      await session.goto('/keys?page=9999&sort=bogus');
+      await session.goto('/keys?page=9999&sort=bogus&size=100');
       await page.getByRole('link', { name: 'Support bot' }).waitFor();
-      await session.goto('/keys?page=99');
+      await session.goto('/keys?page=99&size=100');
       await page.getByRole('button', { name: 'Go to the first page' }).click();
       await page.getByRole('link', { name: 'Support bot' }).waitFor();
     });

@@ -26,7 +26,11 @@ inBrowser('the console, opened', () => {
 
   /** What opens on the screens: menus, dialogs, rows, steps, and what a form says. */
   const opened: [string, () => string, (page: Page) => Promise<unknown>][] = [
-    ['opened-key-menu', () => `/keys/${data.keyId}`, (page) => page.getByRole('button', { name: 'Actions' }).click()],
+    [
+      'opened-key-menu',
+      () => `/keys/${data.keyId}`,
+      (page) => page.getByRole('button', { name: 'Actions', exact: true }).click(),
+    ],
     [
       'opened-explain',
       () => `/keys/${data.keyId}?tab=explain`,
@@ -41,7 +45,7 @@ inBrowser('the console, opened', () => {
       'opened-revoke',
       () => `/keys/${data.keyId}`,
       async (page) => {
-        await page.getByRole('button', { name: 'Actions' }).click();
+        await page.getByRole('button', { name: 'Actions', exact: true }).click();
         await page.getByRole('menuitem', { name: 'Revoke' }).click();
         await page.getByLabel('Reason').waitFor();
       },
@@ -137,7 +141,7 @@ inBrowser('the console, opened', () => {
       'opened-secret',
       () => `/keys/${data.keyId}`,
       async (page) => {
-        await page.getByRole('button', { name: 'Actions' }).click();
+        await page.getByRole('button', { name: 'Actions', exact: true }).click();
         await page.getByRole('menuitem', { name: 'Regenerate the secret' }).click();
         await page.getByRole('button', { name: 'Regenerate', exact: true }).click();
         await page.getByTestId('secret').waitFor();

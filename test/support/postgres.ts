@@ -1,7 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
+
+const LOOK_EVERY_MS = 50;
+const MAX_LOOKS = 20;
 
 /** The database that each test database is a copy of. */
 export const TEMPLATE_DATABASE = 'template_latchkey';
@@ -25,7 +29,7 @@ export async function createTestDatabase(template = TEMPLATE_DATABASE): Promise<
   return {
     ownerUrl: withDatabase(server.ownerUrl, name),
     appUrl: withDatabase(server.appUrl, name),
-    drop: () => execute(server.ownerUrl, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`),
+    drop: () => drop(server.ownerUrl, name),
   };
 }
 
@@ -42,11 +46,19 @@ function getServer(): { ownerUrl: string; appUrl: string; directory: string } {
   return JSON.parse(shared);
 }
 
-async function execute(url: string, statement: string): Promise<void> {
+/** A session that is ending anyway is waited for: one that is ended by force tells whatever test runs by then. */
+async function drop(url: string, name: string): Promise<void> {
+  const sessions = `SELECT 1 FROM pg_stat_activity WHERE datname = '${name}' LIMIT 1`;
+  for (let looks = 0; looks < MAX_LOOKS && (await execute(url, sessions)) > 0; looks += 1) await sleep(LOOK_EVERY_MS);
+  await execute(url, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+}
+
+/** Gives the number of rows. */
+async function execute(url: string, statement: string): Promise<number> {
   const client = new Client({ connectionString: url });
   await client.connect();
   try {
-    await client.query(statement);
+    return (await client.query(statement)).rowCount ?? 0;
   } finally {
     await client.end();
   }
