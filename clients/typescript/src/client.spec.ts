@@ -250,6 +250,28 @@ describe('the client', () => {
       expect(outages).toHaveLength(1);
     });
 
+    it('wait for no other: a verdict comes while a question beside it is asked again', async () => {
+      routes['/verify/batch'] = () =>
+        Response.json({ results: [decided('valid-1'), { valid: false, code: 'UNAVAILABLE', degraded: true }] });
+      let answer = (_response: Response): void => undefined;
+      routes['/verify'] = () => new Promise((resolve) => (answer = resolve));
+      const client = clientOf();
+      const [one, other] = [client.verify({ key: 'valid-1' }), client.verify({ key: 'valid-2' })];
+      expect(await one).toMatchObject({ name: 'valid-1' });
+      while (calls.length < 2) await settled();
+      answer(Response.json(decided('valid-2')));
+      expect(await other).toMatchObject({ name: 'valid-2' });
+    });
+
+    it('are asked as they were, whatever becomes of their lists', async () => {
+      const client = clientOf();
+      const scopes = ['read'];
+      const both = [client.verify({ key: 'valid-1', scopes }), client.verify({ key: 'valid-2', scopes })];
+      scopes[0] = 'admin';
+      await Promise.all(both);
+      expect(calls[0]!.body).toMatchObject({ items: [{ scopes: ['read'] }, { scopes: ['read'] }] });
+    });
+
     it('are asked by themselves where the batch as a whole is refused for its form', async () => {
       routes['/verify/batch'] = problem(413, 'BODY_TOO_LARGE');
       const client = clientOf();
