@@ -77,7 +77,7 @@ describe('a start', () => {
     );
     const requests = server.lines().filter(({ msg }) => msg === 'request');
     // A line is written once its answer has left, and a long one is compressed meanwhile.
-    expect(requests.map(({ method, route, status }) => `${method} ${route} ${status}`).sort()).toEqual([
+    expect(requests.map(({ method, route, status }) => [method, route, status].map(String).join(' ')).sort()).toEqual([
       'GET /api/v1/auth/me 401',
       'GET /console 200',
       'GET /docs 200',
