@@ -377,7 +377,8 @@ export class AnswerJudge {
     const isDocumented =
       request.method !== request.operation.method ||
       String(status) in request.operation.operation.responses ||
-      [400, 404, 415, 431].includes(status);
+      [400, 404, 415, 431].includes(status) ||
+      (status === 405 && LEADS_ELSEWHERE.test(request.target));
     return isDocumented ? null : `answered ${status}, which the document does not name: ${text.slice(0, 200)}`;
   }
 
@@ -396,6 +397,9 @@ export class AnswerJudge {
     return validate(value) ? null : `does not match its schema: ${this.ajv.errorsText(validate.errors)}`;
   }
 }
+
+/** A step in a path that clients take away: what is left is another path, of other methods. */
+const LEADS_ELSEWHERE = /\/(?:\.|%2e){1,2}(?:[/?]|$)/i;
 
 /** As it would stand in a URL. */
 function textOf(value: unknown): string {
