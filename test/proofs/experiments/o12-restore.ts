@@ -70,7 +70,7 @@ export const o12: Experiment = {
       const killed = await installation.run('cli/restore', [path], () =>
         existsSync(join(installation.dataDir, 'postgres')),
       );
-      const early = await installation.run('main', []);
+      const early = await installation.run('server/main', []);
       if (early.exitCode !== 1 || !early.output.includes('is not finished'))
         violations.push(`a start on half a restore ended with ${early.exitCode}: ${early.output}`);
       const restored = await installation.run('cli/restore', [path]);
@@ -80,7 +80,7 @@ export const o12: Experiment = {
         violations.push('the restore did not name what is missing');
       for (const { id, how } of narrowed)
         if (!restored.output.includes(id)) violations.push(`the restore does not name a key that was ${how}`);
-      const doctor = await installation.run('doctor', []);
+      const doctor = await installation.run('cli/doctor', []);
       if (doctor.exitCode !== 0) violations.push(`the doctor ended with ${doctor.exitCode}: ${doctor.output}`);
 
       await installation.startReplicas();
