@@ -43,7 +43,8 @@ const NAMES = Object.keys(API_KEY_FIELDS) as ApiKeyFieldName[];
 
 /**
  * The paths of everything in which `after` is not at most what `before` was: what an owner without
- * `platform:api-keys:update` may not do to his key. API names, in the API's order; empty means the change is his.
+ * `platform:api-keys:update` may not do to a key of their own. API names, in the API's order; empty: they may make the
+ * change.
  * A change that passes never makes the key accept a call that it refused before, and so does any row of such changes.
  * Whether an IP entry lies inside the old ones is asked of each of them singly, so two halves of a network do not
  * vouch for the whole.
