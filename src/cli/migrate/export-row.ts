@@ -48,9 +48,9 @@ export function isSet(value: unknown): boolean {
   return structure !== undefined && structure !== null && structure !== false && structure !== '';
 }
 
-const FLAGS: ReadonlyMap<string, boolean> = new Map([
-  ...['true', 't', 'yes', '1'].map((text) => [text, true] as const),
-  ...['false', 'f', 'no', '0'].map((text) => [text, false] as const),
+const FLAGS: ReadonlyMap<unknown, boolean> = new Map([
+  ...[true, 1, 'true', 't', 'yes', '1'].map((flag) => [flag, true] as const),
+  ...[false, 0, 'false', 'f', 'no', '0'].map((flag) => [flag, false] as const),
 ]);
 
 /**
@@ -60,7 +60,7 @@ const FLAGS: ReadonlyMap<string, boolean> = new Map([
  */
 export function flagOf(value: unknown): boolean | null {
   if (value === undefined || value === null || value === '') return null;
-  const flag = FLAGS.get(String(value).trim().toLowerCase());
+  const flag = FLAGS.get(typeof value === 'string' ? value.trim().toLowerCase() : value);
   if (flag === undefined) throw new RowRefusal('a flag of it is neither true nor false');
   return flag;
 }
