@@ -76,6 +76,8 @@ export class Config {
   /** What one reported event may cost. */
   readonly maxEventCostCents: number;
   readonly maxStalenessSeconds: number;
+  /** Cap of what a replica remembers of keys, in bytes. */
+  readonly recordCacheBytes: number;
   readonly rateLimitFallback: Environment['RATE_LIMIT_FALLBACK'];
   readonly rateLimitFallbackReplicas: number;
   /** Networks whose `X-Forwarded-For` is believed. */
@@ -144,6 +146,7 @@ export class Config {
     this.defaultReservationCents = environment.DEFAULT_RESERVATION_CENTS;
     this.maxEventCostCents = environment.MAX_EVENT_COST_CENTS;
     this.maxStalenessSeconds = environment.MAX_STALENESS_SECONDS;
+    this.recordCacheBytes = environment.RECORD_CACHE_MB * 1024 * 1024;
     this.rateLimitFallback = environment.RATE_LIMIT_FALLBACK;
     this.rateLimitFallbackReplicas = environment.RATE_LIMIT_FALLBACK_REPLICAS;
     this.trustedProxies = networks(list(environment.TRUSTED_PROXIES));

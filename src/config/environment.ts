@@ -129,6 +129,9 @@ export const environmentSchema = z.object({
   MAX_STALENESS_SECONDS: positiveInteger(3600)
     .refine((value) => value >= 1, 'must be at least 1')
     .default(30),
+  RECORD_CACHE_MB: positiveInteger(16_384)
+    .refine((value) => value >= 16, 'must be at least 16')
+    .default(160),
   RATE_LIMIT_FALLBACK: z.enum(['deny', 'local-share']).default('deny'),
   RATE_LIMIT_FALLBACK_REPLICAS: positiveInteger(1000).default(3),
   TRUSTED_PROXIES: z.string().optional(),

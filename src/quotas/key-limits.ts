@@ -24,5 +24,6 @@ export function limitsOf(key: LimitedKey): KeyLimits {
   if (key.rateLimitPerHour !== null) windows.push({ id: key.id, window: 'hour', limit: key.rateLimitPerHour });
   if (key.rateLimitPerDay !== null) windows.push({ id: key.id, window: 'day', limit: key.rateLimitPerDay });
   const isLimited = key.budgetLimitMicroCents !== null && key.budgetType !== null;
-  return { accounts: isLimited ? [{ id: key.id, type: key.budgetType }] : [], windows };
+  // A list that grew has room for more; a copy has not, and a replica holds one for each of its keys.
+  return { accounts: isLimited ? [{ id: key.id, type: key.budgetType }] : [], windows: windows.slice() };
 }

@@ -1,9 +1,15 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { BoundedStore, type Stored, sizeOf } from './bounded-store.js';
+import { BoundedStore, type Stored } from './bounded-store.js';
 
 describe('BoundedStore', () => {
-  const entry = (bytes: number, staleAtMs = 1_000): Stored => ({ bytes, staleAtMs, isGone: false, wasRead: false });
+  const entry = (bytes: number, staleAtMs = 1_000, parts: object[] = []): Stored => ({
+    bytes,
+    parts,
+    staleAtMs,
+    isGone: false,
+    wasRead: false,
+  });
 
   it('never holds more than its cap, whatever is put, read and deleted', () => {
     const act = fc.record({
@@ -46,9 +52,27 @@ describe('BoundedStore', () => {
     expect([store.find('a', 9) === null, store.find('a', 10) === null, store.size]).toEqual([false, true, 0]);
   });
 
-  it('estimates more for more', () => {
-    expect(sizeOf({ list: ['abc', 'def'], big: 1n, mac: Buffer.alloc(32) })).toBeGreaterThan(
-      sizeOf({ list: ['abc'], big: 1n, mac: Buffer.alloc(16) }),
-    );
+  it('counts what several things have in common once, for as long as one of them has it', () => {
+    const store = new BoundedStore<Stored>(10_000);
+    const part = ['chat', 'embeddings'];
+    store.put('a', entry(100, 1_000, [part]));
+    const withPart = store.bytes;
+    expect(withPart).toBeGreaterThan(100 + 2 * 8);
+    store.put('b', entry(100, 1_000, [part]));
+    expect(store.bytes).toBe(withPart + 100);
+    store.delete('a');
+    expect(store.bytes).toBe(withPart);
+    store.delete('b');
+    expect(store.bytes).toBe(0);
+  });
+
+  it('makes room for parts as for everything else', () => {
+    const store = new BoundedStore<Stored>(10_000);
+    for (let index = 0; index < 100; index += 1) {
+      store.put(`${index}`, entry(10, 1_000, [['chat'], Buffer.alloc(500)]));
+      expect(store.bytes).toBeLessThanOrEqual(10_000);
+    }
+    expect(store.size).toBeGreaterThan(5);
+    expect(store.size).toBeLessThan(20);
   });
 });

@@ -1,7 +1,11 @@
+import { SharedParts } from './shared-parts.js';
+
 /** What a bounded store keeps: its owner makes it, the store marks it. */
 export interface Stored {
-  /** Estimated size in memory. */
+  /** Estimated size in memory of what nothing else has. */
   readonly bytes: number;
+  /** What other things may have as well: it counts once, for as long as one of them has it. */
+  readonly parts: readonly object[];
   /** Monotonic instant from which it must not be read any more, however often it was. */
   readonly staleAtMs: number;
   /** Set once it has left the store: whoever still holds it must not use it. */
@@ -16,7 +20,8 @@ export interface Stored {
  */
 export class BoundedStore<E extends Stored> {
   private readonly entries = new Map<string, E>();
-  private bytesHeld = 0;
+  private readonly parts = new SharedParts();
+  private ownBytes = 0;
 
   constructor(
     private readonly maxBytes: number,
@@ -25,7 +30,7 @@ export class BoundedStore<E extends Stored> {
 
   /** Estimated bytes of all that is kept; never above the cap. */
   get bytes(): number {
-    return this.bytesHeld;
+    return this.ownBytes + this.parts.bytes;
   }
 
   get size(): number {
@@ -57,15 +62,17 @@ export class BoundedStore<E extends Stored> {
       return;
     }
     this.entries.set(name, entry);
-    this.bytesHeld += entry.bytes;
-    if (this.bytesHeld > this.maxBytes) this.makeRoom();
+    this.ownBytes += entry.bytes;
+    this.parts.hold(entry.parts);
+    if (this.bytes > this.maxBytes) this.makeRoom();
   }
 
   delete(name: string): void {
     const entry = this.entries.get(name);
     if (entry === undefined) return;
     this.entries.delete(name);
-    this.bytesHeld -= entry.bytes;
+    this.ownBytes -= entry.bytes;
+    this.parts.release(entry.parts);
     entry.isGone = true;
     this.onGone?.(entry);
   }
@@ -76,7 +83,7 @@ export class BoundedStore<E extends Stored> {
 
   private makeRoom(): void {
     for (const [name, entry] of this.entries) {
-      if (this.bytesHeld <= this.maxBytes) return;
+      if (this.bytes <= this.maxBytes) return;
       if (entry.wasRead) {
         // A second chance: to the end of the line, where this loop meets it again without its flag.
         entry.wasRead = false;
@@ -87,23 +94,4 @@ export class BoundedStore<E extends Stored> {
       }
     }
   }
-}
-
-const OBJECT_BYTES = 24;
-const SLOT_BYTES = 8;
-const TEXT_BYTES = 16;
-const BIGINT_BYTES = 24;
-const BUFFER_BYTES = 112;
-
-/** A generous estimate of what plain data takes in memory, in bytes. */
-export function sizeOf(value: unknown): number {
-  if (typeof value === 'string') return TEXT_BYTES + value.length;
-  if (typeof value === 'bigint') return BIGINT_BYTES;
-  if (value === null || typeof value !== 'object') return SLOT_BYTES;
-  if (Buffer.isBuffer(value)) return BUFFER_BYTES + value.length;
-  let bytes = OBJECT_BYTES;
-  for (const [name, member] of Object.entries(value)) {
-    bytes += SLOT_BYTES + sizeOf(member) + (Array.isArray(value) ? 0 : name.length);
-  }
-  return bytes;
 }

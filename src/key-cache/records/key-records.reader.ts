@@ -122,11 +122,13 @@ export class KeyRecordsReader {
       .reader()
       .query<LoadRow>({ name: 'load-records', text: LOAD, values }, timeoutMs);
     if (!row) throw new Error('The change head is missing: the schema is damaged.');
+    const keys = (row.keys ?? []).map((key) => this.keyOf(key));
+    const ids = new Map(keys.map(({ id }) => [id, id]));
     return {
       seq: BigInt(row.seq),
       epoch: row.epoch,
-      secrets: (row.secrets ?? []).map((secret) => this.secretOf(secret)),
-      keys: (row.keys ?? []).map((key) => this.keyOf(key)),
+      secrets: (row.secrets ?? []).map((secret) => this.secretOf(secret, ids)),
+      keys,
       owners: row.owners ?? [],
       roles: row.roles ?? [],
     };
@@ -135,10 +137,10 @@ export class KeyRecordsReader {
   // Written out member by member: copied by spreading, each record would get a shape of its own, which costs more
   // memory than the record and makes every read of it slow.
 
-  private secretOf(stored: StoredSecret): SecretFacts {
+  private secretOf(stored: StoredSecret, ids: ReadonlyMap<string, string>): SecretFacts {
     return {
       kid: stored.kid,
-      keyId: stored.keyId,
+      keyId: ids.get(stored.keyId) ?? stored.keyId,
       kind: stored.kind,
       mac: Buffer.from(stored.mac, 'hex'),
       pepperVersion: this.text(stored.pepperVersion),

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import type { KeyFacts, SecretFacts } from './key-record.js';
-import type { LoadedRows } from './loaded-records.js';
+import type { SecretFacts } from './key-record.js';
+import { rowsOf } from '../../../test/support/key-records.js';
 import { RecordCache } from './record-cache.js';
 
 const AGE_MS = 300_000;
@@ -9,59 +9,6 @@ function cacheOf(options: { maxBytes?: number; maxUnknown?: number } = {}): Reco
   const cache = new RecordCache({ maxBytes: 1_000_000, maxAgeMs: AGE_MS, maxUnknown: 100, ...options });
   cache.restart('epoch', 0n);
   return cache;
-}
-
-function rowsOf(
-  id: string,
-  { seq = 1n, kids = [`kid-${id}`], ...key }: Partial<KeyFacts> & { seq?: bigint; kids?: string[] } = {},
-): LoadedRows {
-  const secrets = kids.map((kid): SecretFacts => ({
-    kid,
-    keyId: id,
-    kind: 'own',
-    mac: Buffer.alloc(32, kid),
-    pepperVersion: '1',
-    binding: null,
-    createdAtMs: 0,
-    revokedAtMs: null,
-    expiresAtMs: null,
-    lastUsedAtMs: null,
-  }));
-  const facts: KeyFacts = {
-    id,
-    environment: 'live',
-    verifiesEnvironment: 'any',
-    name: id,
-    ownerId: 'owner',
-    isActive: true,
-    revokedAtMs: null,
-    expiresAtMs: null,
-    scopes: [],
-    roles: ['key-role'],
-    tags: [],
-    metadata: {},
-    allowedIps: [],
-    allowedModels: [],
-    allowedChatbots: [],
-    rateLimitPerMinute: null,
-    rateLimitPerHour: null,
-    rateLimitPerDay: null,
-    budgetLimitMicroCents: null,
-    budgetType: null,
-    limits: { accounts: [], windows: [] },
-    ...key,
-  };
-  return {
-    seq,
-    epoch: 'epoch',
-    secrets,
-    keys: [facts],
-    owners: [{ id: 'owner', isActive: true, roles: ['owner-role'] }],
-    roles: [
-      { name: 'key-role', isActive: true, permissions: ['platform:api-keys:*'] },
-      { name: 'owner-role', isActive: true, permissions: ['platform:*:read'] },
-    ],
-  };
 }
 
 /** A cache with one key in it, loaded at 0. */
@@ -189,5 +136,39 @@ describe('RecordCache', () => {
     expect(cache.findByKid('kid-read', 1)).not.toBeNull();
     expect(cache.findByKid('kid-key-1999', 1)).not.toBeNull();
     expect(cache.findByKid('kid-key-0', 1)).toBeNull();
+  });
+
+  it('asks once for a record that is read in the last part of its age, and for none that is not read', () => {
+    const cache = filled();
+    cache.put(cache.beginLoad(0), rowsOf('quiet'), []);
+    cache.findByKid('kid-key', 0.5 * AGE_MS);
+    expect(cache.takeAging(10)).toEqual([]);
+    cache.findByKid('kid-key', 0.7 * AGE_MS);
+    cache.findByKid('kid-key', 0.8 * AGE_MS);
+    expect(cache.takeAging(10).map(({ kid }) => kid)).toEqual(['kid-key']);
+    expect(cache.takeAging(10)).toEqual([]);
+    expect(cache.findByKid('kid-key', AGE_MS)).toBeNull();
+  });
+
+  it('remembers what has proven a secret when its record is read anew, unless the secret is another one', () => {
+    const cache = filled();
+    cache.remember(cache.findByKid('kid-key', 1)!, 'digest');
+    const again = rowsOf('key');
+    cache.put(cache.beginLoad(10), again, []);
+    expect(cache.findProven('digest', AGE_MS + 5)?.key).toBe(again.keys[0]);
+    const [secret] = again.secrets;
+    const others: Partial<SecretFacts>[] = [
+      { mac: Buffer.alloc(32, 1) },
+      { pepperVersion: '2' },
+      { binding: Buffer.alloc(32, 2) },
+      { kind: 'imported' },
+    ];
+    for (const other of others) {
+      cache.put(cache.beginLoad(10), { ...again, secrets: [{ ...secret!, ...other }] }, []);
+      expect(cache.findProven('digest', 11)).toBeNull();
+      cache.put(cache.beginLoad(10), again, []);
+      cache.remember(cache.findByKid('kid-key', 11)!, 'digest');
+    }
+    expect(cache.findProven('digest', 11)).not.toBeNull();
   });
 });

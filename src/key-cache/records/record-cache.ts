@@ -1,9 +1,10 @@
 import { grantsOfKey } from '../../access/grants.reader.js';
-import { BoundedStore, type Stored, sizeOf } from './bounded-store.js';
+import { BoundedStore, type Stored } from './bounded-store.js';
 import type { Change } from './change.js';
 import { ImportedFilter } from './imported-filter.js';
 import type { KeyFacts, KeyRecord, OwnerFacts, RoleFacts, SecretFacts } from './key-record.js';
 import { type LoadedRows, grantsOfRole } from './loaded-records.js';
+import { sizeOf } from './size-of.js';
 
 /** Bounds of a cache. */
 export interface RecordCacheOptions {
@@ -15,16 +16,23 @@ export interface RecordCacheOptions {
   readonly maxUnknown: number;
 }
 
-/** What a process with nothing configured uses: some 100 000 keys of usual size. */
+/** What a process with nothing configured uses: a test holds that 100 000 keys of usual size find room. */
 export const RECORD_CACHE_DEFAULTS: RecordCacheOptions = {
   maxBytes: 160 * 1024 * 1024,
   maxAgeMs: 5 * 60_000,
   maxUnknown: 10_000,
 };
 
-/** Maps, entries and links around the facts. */
-const ENTRY_BYTES = 320;
+/** An entry and its place in its map. */
+const ENTRY_BYTES = 128;
+/** The same of a secret, its record, and the digest that proves it. */
+const SECRET_BYTES = 272;
 const UNKNOWN_BYTES = 160;
+const NO_PARTS: readonly object[] = [];
+/** In this last part of its age a record that is read is read anew from the database, while it still answers. */
+const REFRESH_AHEAD = 0.4;
+/** Most records that wait to be read anew; one that finds no place asks again when it is read the next time. */
+const MAX_AGING = 10_000;
 
 /** A load under way: taken before its statement is sent. */
 export interface LoadTicket {
@@ -48,9 +56,13 @@ class Entry<F extends object> implements Stored {
     readonly facts: F,
     readonly seq: bigint,
     readonly staleAtMs: number,
-    parts: object = facts,
+    ownBytes = sizeOf(facts),
   ) {
-    this.bytes = ENTRY_BYTES + sizeOf(parts);
+    this.bytes = ENTRY_BYTES + ownBytes;
+  }
+
+  get parts(): readonly object[] {
+    return NO_PARTS;
   }
 }
 
@@ -59,6 +71,8 @@ type RoleEntry = Entry<RoleFacts>;
 
 class KeyEntry extends Entry<KeyFacts> {
   grants: JoinedGrants | null = null;
+  /** A read has asked for a fresh record. */
+  isAging = false;
 
   constructor(
     facts: KeyFacts,
@@ -66,7 +80,11 @@ class KeyEntry extends Entry<KeyFacts> {
     seq: bigint,
     staleAtMs: number,
   ) {
-    super(facts, seq, staleAtMs, { facts, secrets });
+    super(facts, seq, staleAtMs, bytesOf(facts, secrets));
+  }
+
+  override get parts(): readonly object[] {
+    return partsOf(this.facts);
   }
 }
 
@@ -80,6 +98,19 @@ class SecretEntry {
   digest: string | null = null;
 
   constructor(readonly facts: SecretFacts) {}
+}
+
+/** What the reader gives to many keys alike. */
+function partsOf(facts: KeyFacts): readonly object[] {
+  const { scopes, roles, tags, metadata, allowedIps, allowedModels, allowedChatbots } = facts;
+  return [scopes, roles, tags, metadata, allowedIps, allowedModels, allowedChatbots];
+}
+
+/** The id is in many places, and in memory once; so is that of the owner, in the entry of the owner. */
+function bytesOf(facts: KeyFacts, secrets: readonly SecretEntry[]): number {
+  const { id, ownerId } = facts;
+  const ofKey = sizeOf(id) + sizeOf(facts, [...partsOf(facts), id, ownerId]);
+  return secrets.reduce((sum, secret) => sum + SECRET_BYTES + sizeOf(secret.facts, [id]), ofKey);
 }
 
 /** Grants of a key, good while every role they were joined from, and its owner, are. */
@@ -106,6 +137,8 @@ export class RecordCache {
   readonly imported = new ImportedFilter();
   private readonly byKid = new Map<string, SecretEntry>();
   private readonly byDigest = new Map<string, SecretEntry>();
+  private readonly aging: SecretFacts[] = [];
+  private readonly refreshAheadMs: number;
   private generation = 0;
   private epoch: string | null = null;
   /** The last change that could have touched a record. */
@@ -116,6 +149,7 @@ export class RecordCache {
     this.owners = new BoundedStore(Math.floor(options.maxBytes * 0.1));
     this.roles = new BoundedStore(Math.floor(options.maxBytes * 0.05));
     this.unknown = new BoundedStore(options.maxUnknown * UNKNOWN_BYTES);
+    this.refreshAheadMs = options.maxAgeMs * REFRESH_AHEAD;
   }
 
   /** The record whose secret this digest of a whole presented string has proven, or null. */
@@ -163,13 +197,13 @@ export class RecordCache {
   put(ticket: LoadTicket, rows: LoadedRows, missing: readonly string[]): PutOutcome {
     if (ticket.generation !== this.generation || rows.epoch !== this.epoch) return 'other-epoch';
     if (!this.contains(rows.seq)) return 'behind';
-    const staleAtMs = ticket.sentAtMs + this.options.maxAgeMs;
+    const staleAtMs = Math.floor(ticket.sentAtMs + this.options.maxAgeMs);
     const { seq } = rows;
     for (const owner of rows.owners) this.owners.put(owner.id, new Entry(owner, seq, staleAtMs));
     for (const role of rows.roles) this.roles.put(role.name, new Entry(role, seq, staleAtMs));
     for (const key of rows.keys) this.putKey(key, rows, staleAtMs);
     for (const name of missing) {
-      this.unknown.put(name, { bytes: UNKNOWN_BYTES, staleAtMs, isGone: false, wasRead: false });
+      this.unknown.put(name, { bytes: UNKNOWN_BYTES, parts: NO_PARTS, staleAtMs, isGone: false, wasRead: false });
     }
     return 'put';
   }
@@ -189,6 +223,12 @@ export class RecordCache {
     this.lastChangeSeq = seq;
     for (const store of [this.keys, this.owners, this.roles, this.unknown]) store.clear();
     this.imported.restart(epoch);
+    this.aging.length = 0;
+  }
+
+  /** At most `most` secrets that were read of late and whose records are old enough to be read anew; each once. */
+  takeAging(most: number): SecretFacts[] {
+    return this.aging.splice(0, most);
   }
 
   /** Sizes, for metrics and bounds. */
@@ -231,10 +271,17 @@ export class RecordCache {
   private putKey(facts: KeyFacts, { secrets: all, seq }: LoadedRows, staleAtMs: number): void {
     const secrets = all.filter(({ keyId }) => keyId === facts.id).map((secret) => new SecretEntry(secret));
     const entry = new KeyEntry(facts, secrets, seq, staleAtMs);
-    for (const secret of secrets) secret.key = entry;
+    for (const secret of secrets) {
+      secret.key = entry;
+      const before = this.byKid.get(secret.facts.kid);
+      if (before !== undefined && isSameSecret(before.facts, secret.facts)) secret.digest = before.digest;
+    }
     this.keys.put(facts.id, entry);
     if (entry.isGone) return;
-    for (const secret of secrets) this.byKid.set(secret.facts.kid, secret);
+    for (const secret of secrets) {
+      this.byKid.set(secret.facts.kid, secret);
+      if (secret.digest !== null) this.byDigest.set(secret.digest, secret);
+    }
   }
 
   private forgetSecrets(key: KeyEntry): void {
@@ -248,9 +295,12 @@ export class RecordCache {
   /** Key and owner as they are now; null when either is gone or too old. */
   private join(secret: SecretEntry, nowMs: number): KeyRecord | null {
     const { key } = secret;
-    if (key.staleAtMs <= nowMs) {
-      this.keys.delete(key.facts.id);
-      return null;
+    if (key.staleAtMs - this.refreshAheadMs <= nowMs) {
+      if (key.staleAtMs <= nowMs) {
+        this.keys.delete(key.facts.id);
+        return null;
+      }
+      this.noteAging(secret);
     }
     key.wasRead = true;
     if (secret.record !== null && isGood(secret.owner!, nowMs)) {
@@ -260,6 +310,12 @@ export class RecordCache {
     secret.owner = this.owners.find(key.facts.ownerId, nowMs);
     secret.record = secret.owner && { secret: secret.facts, key: key.facts, owner: secret.owner.facts };
     return secret.record;
+  }
+
+  private noteAging({ key, facts }: SecretEntry): void {
+    if (key.isAging || this.aging.length >= MAX_AGING) return;
+    key.isAging = true;
+    this.aging.push(facts);
   }
 
   private joinGrants(secret: SecretEntry, nowMs: number): JoinedGrants | null {
@@ -282,6 +338,21 @@ function evictFrom(
   if (name === null) return store.clear();
   const entry = store.peek(name);
   if (entry !== null && entry.seq < seq) store.delete(name);
+}
+
+/** What proved the one proves the other. */
+function isSameSecret(one: SecretFacts, other: SecretFacts): boolean {
+  return (
+    one.keyId === other.keyId &&
+    one.kind === other.kind &&
+    one.pepperVersion === other.pepperVersion &&
+    one.mac.equals(other.mac) &&
+    areSameBytes(one.binding, other.binding)
+  );
+}
+
+function areSameBytes(one: Buffer | null, other: Buffer | null): boolean {
+  return one === null || other === null ? one === other : one.equals(other);
 }
 
 function isGood(part: Stored, nowMs: number): boolean {

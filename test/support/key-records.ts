@@ -1,0 +1,72 @@
+import type { KeyFacts, SecretFacts } from '../../src/key-cache/records/key-record.js';
+import type { LoadedRows } from '../../src/key-cache/records/loaded-records.js';
+
+/** What differs from the plainest key. */
+export interface RowsOptions extends Partial<KeyFacts> {
+  readonly seq?: bigint;
+  readonly kids?: readonly string[];
+  readonly kind?: SecretFacts['kind'];
+}
+
+/** What a load brings of one key with no limits: with a role, and an owner with another. */
+export function rowsOf(
+  id: string,
+  { seq = 1n, kids = [`kid-${id}`], kind = 'own', ...key }: RowsOptions = {},
+): LoadedRows {
+  const secrets = kids.map((kid): SecretFacts => ({
+    kid,
+    keyId: id,
+    kind,
+    mac: Buffer.alloc(32, kid),
+    pepperVersion: '1',
+    binding: null,
+    createdAtMs: 0,
+    revokedAtMs: null,
+    expiresAtMs: null,
+    lastUsedAtMs: null,
+  }));
+  const facts: KeyFacts = {
+    id,
+    environment: 'live',
+    verifiesEnvironment: 'any',
+    name: id,
+    ownerId: 'owner',
+    isActive: true,
+    revokedAtMs: null,
+    expiresAtMs: null,
+    scopes: [],
+    roles: ['key-role'],
+    tags: [],
+    metadata: {},
+    allowedIps: [],
+    allowedModels: [],
+    allowedChatbots: [],
+    rateLimitPerMinute: null,
+    rateLimitPerHour: null,
+    rateLimitPerDay: null,
+    budgetLimitMicroCents: null,
+    budgetType: null,
+    limits: { accounts: [], windows: [] },
+    ...key,
+  };
+  return {
+    seq,
+    epoch: 'epoch',
+    secrets,
+    keys: [facts],
+    owners: [{ id: 'owner', isActive: true, roles: ['owner-role'] }],
+    roles: [
+      { name: 'key-role', isActive: true, permissions: ['platform:api-keys:*'] },
+      { name: 'owner-role', isActive: true, permissions: ['platform:*:read'] },
+    ],
+  };
+}
+
+/** One load of several keys. */
+export function rowsOfAll(loads: readonly LoadedRows[]): LoadedRows {
+  return {
+    ...loads[0]!,
+    secrets: loads.flatMap(({ secrets }) => secrets),
+    keys: loads.flatMap(({ keys }) => keys),
+  };
+}
