@@ -18,7 +18,7 @@ const layers = [
 const cores = [
   'verification/checks',
   'quotas/(lease-manager|lease|budget-entry|window-entry|rate-ring|grant-memory|demand-estimator|grant-size)',
-  'key-cache/records/(record-cache|record-loader|bounded-store|key-record|shared-values|fingerprints)',
+  'key-cache/records/(record-cache|record-loader|record-refresher|bounded-store|shared-parts|size-of|key-record|shared-values|fingerprints)',
   'key-cache/feed/(change-feed|database-clock|suspend-guard)',
   'key-cache/denylist/denylist',
   'replicas/(replica-watch|failover/judgement|failover/history-memory)',

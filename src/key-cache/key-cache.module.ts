@@ -1,17 +1,24 @@
 import { Global, Module } from '@nestjs/common';
 import { Clock } from '../common/clock.js';
+import { Config } from '../config/config.js';
 import { DataPlaneConnections } from './data-plane-connections.js';
 import { Denylist } from './denylist/denylist.js';
 import { DenylistFile } from './denylist/denylist-file.js';
 import { FeedService } from './feed/feed.service.js';
 import { ImportedReader } from './records/imported-reader.js';
 import { KeyRecordsReader } from './records/key-records.reader.js';
-import { RecordCache } from './records/record-cache.js';
+import { RECORD_CACHE_DEFAULTS, RecordCache } from './records/record-cache.js';
 import { RecordLoader } from './records/record-loader.js';
+import { RecordRefresh } from './records/record-refresh.service.js';
 
 /** The cores know no framework: what they need of the outside is given to them here. */
 const cores = [
-  { provide: RecordCache, useFactory: () => new RecordCache() },
+  {
+    provide: RecordCache,
+    inject: [Config],
+    useFactory: ({ recordCacheBytes }: Config) =>
+      new RecordCache({ ...RECORD_CACHE_DEFAULTS, maxBytes: recordCacheBytes }),
+  },
   {
     provide: RecordLoader,
     inject: [RecordCache, KeyRecordsReader, Clock],
@@ -28,7 +35,15 @@ const cores = [
 /** What a replica knows of keys in memory, and the change feed that keeps it true. */
 @Global()
 @Module({
-  providers: [...cores, DataPlaneConnections, KeyRecordsReader, ImportedReader, FeedService, DenylistFile],
+  providers: [
+    ...cores,
+    DataPlaneConnections,
+    KeyRecordsReader,
+    ImportedReader,
+    FeedService,
+    DenylistFile,
+    RecordRefresh,
+  ],
   exports: [DataPlaneConnections, Denylist, FeedService, ImportedReader, KeyRecordsReader, RecordCache, RecordLoader],
 })
 export class KeyCacheModule {}

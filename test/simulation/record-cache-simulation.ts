@@ -9,6 +9,7 @@ import type { KeyRecord } from '../../src/key-cache/records/key-record.js';
 import type { LookupResult, LoadedRows } from '../../src/key-cache/records/loaded-records.js';
 import { RecordCache } from '../../src/key-cache/records/record-cache.js';
 import { RecordLoader, recordIn } from '../../src/key-cache/records/record-loader.js';
+import { RecordRefresher } from '../../src/key-cache/records/record-refresher.js';
 import { SuspendGuard } from '../../src/key-cache/feed/suspend-guard.js';
 import { Random } from '../proofs/harness/random.js';
 
@@ -37,6 +38,8 @@ export interface SimulationResult {
   readonly remembered: number;
   readonly loaded: number;
   readonly revoked: number;
+  /** Records that were read anew while they still answered. */
+  readonly refreshed: number;
 }
 
 const KEY = 'key-1';
@@ -69,12 +72,15 @@ interface Moment {
   readonly state: State;
 }
 
+/** Short, so that records come of age within a run and are read anew beside everything else. */
+const MAX_AGE_MS = 2_500;
+
 class FaultyCache extends RecordCache {
   private markBefore = 0n;
   private mark = 0n;
 
   constructor(private readonly fault: Fault) {
-    super({ maxBytes: 1_000_000, maxAgeMs: 300_000, maxUnknown: 10 });
+    super({ maxBytes: 1_000_000, maxAgeMs: MAX_AGE_MS, maxUnknown: 10 });
   }
 
   override apply(changes: Parameters<RecordCache['apply']>[0]): void {
@@ -125,6 +131,7 @@ export class RecordCacheSimulation {
   private readonly cache: FaultyCache;
   private readonly feed: ChangeFeed;
   private readonly loader: RecordLoader;
+  private readonly refresher: RecordRefresher;
   private readonly guard = new SuspendGuard(1_000);
   private readonly soon: (() => void)[] = [];
   private readonly statements: Statement[] = [];
@@ -139,6 +146,7 @@ export class RecordCacheSimulation {
   private remembered = 0;
   private loaded = 0;
   private revoked = 0;
+  private refreshed = 0;
 
   constructor(
     seed: number,
@@ -159,6 +167,7 @@ export class RecordCacheSimulation {
       soon: (run) => this.soon.push(run),
       fetch: () => new Promise((resolve, reject) => this.statements.push({ rows: null, resolve, reject })),
     });
+    this.refresher = new RecordRefresher(this.cache, this.loader);
   }
 
   async run(steps: number): Promise<SimulationResult> {
@@ -167,8 +176,8 @@ export class RecordCacheSimulation {
       // Promises of the loader go on: by then nothing else may have happened, as in a real turn of the event loop.
       await settled();
     }
-    const { violations, remembered, loaded, revoked } = this;
-    return { violations, remembered, loaded, revoked };
+    const { violations, remembered, loaded, revoked, refreshed } = this;
+    return { violations, remembered, loaded, revoked, refreshed };
   }
 
   private step(): void {
@@ -177,7 +186,8 @@ export class RecordCacheSimulation {
     else if (dice < 38) this.soon.shift()?.();
     else if (dice < 50) this.advanceStatement();
     else if (dice < 70) this.advancePoll();
-    else if (dice < 82) this.commit();
+    else if (dice < 78) this.commit();
+    else if (dice < 83) this.refreshed += this.refresher.refresh();
     else if (dice < 96) this.pass(this.random.pick([1, 10, 200, 700, 1500]));
     else if (dice < 98) this.sleep(this.random.pick([5_000, 60_000]));
     else this.restore();

@@ -11,16 +11,18 @@ describe('record cache, loader and feed under scheduled interleavings', () => {
   }, 300_000);
 
   it('answers from memory and from loads, of revoked keys too', async () => {
-    let [remembered, loaded, revoked] = [0, 0, 0];
+    let [remembered, loaded, revoked, refreshed] = [0, 0, 0, 0];
     for (let seed = 1; seed <= 200; seed += 1) {
-      const result = await new RecordCacheSimulation(seed).run(STEPS);
+      const result = await new RecordCacheSimulation(seed).run(5 * STEPS);
       remembered += result.remembered;
       loaded += result.loaded;
       revoked += result.revoked;
+      refreshed += result.refreshed;
     }
     expect(remembered).toBeGreaterThan(200);
     expect(loaded).toBeGreaterThan(100);
     expect(revoked).toBeGreaterThan(50);
+    expect(refreshed).toBeGreaterThan(20);
   });
 
   it.each<Fault>([
