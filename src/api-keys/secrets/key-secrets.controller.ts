@@ -29,7 +29,8 @@ export class KeySecretsController {
   @TakesIdempotencyKey()
   @ApiOperation({
     summary: 'Give a key a new secret',
-    description: 'Id, limits, budget and usage stay. With an overlap the old secret works on for that long; regenerating again ends the oldest. The new secret is in this answer and nowhere else, ever.',
+    description:
+      'Id, limits, budget and usage stay. With an overlap the old secret works on for that long; regenerating again ends the oldest. The new secret is in this answer and nowhere else, ever.',
   })
   async regenerate(
     @FromCaller() caller: KnownCaller,
@@ -39,7 +40,10 @@ export class KeySecretsController {
     @Query() query: WaitQuery,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<RegeneratedApiKeyView> {
-    return sendAnswer(reply, await this.secrets.regenerate(caller, id, body, idempotencyKey, { wait: query.wait === 'true' }));
+    return sendAnswer(
+      reply,
+      await this.secrets.regenerate(caller, id, body, idempotencyKey, { wait: query.wait === 'true' }),
+    );
   }
 
   @Delete('secrets/:kid')
@@ -48,9 +52,15 @@ export class KeySecretsController {
   @Audited('api-key-secrets:delete', 'api-key')
   @ApiOperation({
     summary: 'End an overlap',
-    description: 'Ends one of two secrets at once; the last one cannot be ended. The other one works as long as it would have: end the newest, and the key has a secret until the overlap is over.',
+    description:
+      'Ends one of two secrets at once; the last one cannot be ended. The other one works as long as it would have: end the newest, and the key has a secret until the overlap is over.',
   })
-  endSecret(@FromCaller() caller: KnownCaller, @Param('id', KeyIdPipe) id: string, @Param('kid') kid: string, @Query() query: WaitQuery): Promise<ApiKeyView> {
+  endSecret(
+    @FromCaller() caller: KnownCaller,
+    @Param('id', KeyIdPipe) id: string,
+    @Param('kid') kid: string,
+    @Query() query: WaitQuery,
+  ): Promise<ApiKeyView> {
     return this.secrets.endSecret(caller, id, kid, { wait: query.wait === 'true' });
   }
 }

@@ -51,16 +51,21 @@ export class KeySecretsService {
       target: id,
       payload: input,
     };
-    return this.changes.commit(caller, (change) =>
-      this.idempotency.answer<RegeneratedApiKeyView>(
-        change,
-        request,
-        async () => this.replaceSecret(await this.changes.lock(change, caller, id, UPDATE), input.overlapSeconds ?? 0),
-        async ({ body, kid }) => {
-          await this.changes.lock(change, { ...caller, precondition: null }, id, UPDATE);
-          await this.replay.require(change, caller, { keyId: id, kid: kid!, ownerId: body.apiKey.ownerId });
-        },
-      ), options);
+    return this.changes.commit(
+      caller,
+      (change) =>
+        this.idempotency.answer<RegeneratedApiKeyView>(
+          change,
+          request,
+          async () =>
+            this.replaceSecret(await this.changes.lock(change, caller, id, UPDATE), input.overlapSeconds ?? 0),
+          async ({ body, kid }) => {
+            await this.changes.lock(change, { ...caller, precondition: null }, id, UPDATE);
+            await this.replay.require(change, caller, { keyId: id, kid: kid!, ownerId: body.apiKey.ownerId });
+          },
+        ),
+      options,
+    );
   }
 
   /**
@@ -70,15 +75,21 @@ export class KeySecretsService {
    * @throws DomainError 404 SECRET_NOT_FOUND; 409 LAST_SECRET, ALREADY_REVOKED
    */
   endSecret(caller: KnownCaller, id: string, kid: string, options?: ChangeOptions): Promise<ApiKeyView> {
-    return this.changes.change(caller, id, UPDATE, async (held) => {
-      held.requireNotRevoked();
-      const live = await this.keys.in(held.tx).findLiveSecrets(id, held.now);
-      if (!live.some((secret) => secret.kid === kid)) throw secretNotFound();
-      if (live.length === 1) throw lastSecret();
-      held.write(this.keys.in(held.tx).revokeSecrets([kid], held.now));
-      held.saveSecrets({ details: { endedKids: [kid] } });
-      return held.view();
-    }, options);
+    return this.changes.change(
+      caller,
+      id,
+      UPDATE,
+      async (held) => {
+        held.requireNotRevoked();
+        const live = await this.keys.in(held.tx).findLiveSecrets(id, held.now);
+        if (!live.some((secret) => secret.kid === kid)) throw secretNotFound();
+        if (live.length === 1) throw lastSecret();
+        held.write(this.keys.in(held.tx).revokeSecrets([kid], held.now));
+        held.saveSecrets({ details: { endedKids: [kid] } });
+        return held.view();
+      },
+      options,
+    );
   }
 
   private async replaceSecret(held: LockedKey, overlapSeconds: number): Promise<Answer<RegeneratedApiKeyView>> {
@@ -95,13 +106,29 @@ export class KeySecretsService {
     const previousSecretExpiresAt = previous ? overlapEnd(previous, overlapSeconds, now) : null;
     const ended = previous && overlapSeconds === 0 ? [previous, ...older] : older;
     const { secret, stored } = this.mint.generate(key.id, key.environment);
-    held.write(keys.revokeSecrets(ended.map(({ kid }) => kid), now));
-    if (previous && previousSecretExpiresAt && overlapSeconds > 0) held.write(keys.expireSecret(previous.kid, previousSecretExpiresAt));
+    held.write(
+      keys.revokeSecrets(
+        ended.map(({ kid }) => kid),
+        now,
+      ),
+    );
+    if (previous && previousSecretExpiresAt && overlapSeconds > 0)
+      held.write(keys.expireSecret(previous.kid, previousSecretExpiresAt));
     held.write(keys.insertSecret(stored));
     held.saveSecrets({
-      details: { kid: stored.kid, overlapSeconds, previousKid: previous?.kid ?? null, previousSecretExpiresAt, endedKids: ended.map(({ kid }) => kid) },
+      details: {
+        kid: stored.kid,
+        overlapSeconds,
+        previousKid: previous?.kid ?? null,
+        previousSecretExpiresAt,
+        endedKids: ended.map(({ kid }) => kid),
+      },
     });
-    return { status: 200, kid: stored.kid, body: { apiKey: await held.view(), secretKey: secret.reveal(), previousSecretExpiresAt } };
+    return {
+      status: 200,
+      kid: stored.kid,
+      body: { apiKey: await held.view(), secretKey: secret.reveal(), previousSecretExpiresAt },
+    };
   }
 }
 
