@@ -138,7 +138,9 @@ export class ApiKeysRepository {
       .getMany();
   }
 
-  /** Who the owners are, and what keys have used so far. By the keys at hand: one that is gone meanwhile has both still. */
+  /**
+   * Who the owners are, and what keys have used so far. By the keys at hand: one that is gone meanwhile has both still.
+   */
   private async standingsOf(keys: readonly ApiKey[]): Promise<Map<string, Omit<ApiKeyDetails, 'key' | 'secrets'>>> {
     const rows = await this.manager.query<StandingRow[]>(
       `SELECT k.id AS key_id, u.name, u.is_active AND u.deleted_at IS NULL AS is_active,

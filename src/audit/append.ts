@@ -36,11 +36,11 @@ export interface Head {
 }
 
 /**
- * Appends `acts`, in their order, as the last thing a transaction does, commits it, and returns the last `seq`. The head
- * row stays locked until the commit, which makes order of `seq` order of commit, without gaps. It is held for one round
- * trip: what is appended and COMMIT travel together. `channel` is notified on commit; null wakes nobody. `locked`: the
- * head, where the transaction holds it already. The head names the version of AUDIT_KEY that signs: replicas agree on it
- * whatever order their lists have.
+ * Appends `acts`, in their order, as the last thing a transaction does, commits it, and returns the last `seq`. The
+ * head row stays locked until the commit, which makes order of `seq` order of commit, without gaps. It is held for one
+ * round trip: what is appended and COMMIT travel together. `channel` is notified on commit; null wakes nobody.
+ * `locked`: the head, where the transaction holds it already. The head names the version of AUDIT_KEY that signs:
+ * replicas agree on it whatever order their lists have.
  *
  * @throws DomainError 503 when the trail does not take the acts: what was to be recorded must not happen either.
  * @throws ConnectionLostError, OutcomeUnknownError as every transaction

@@ -9,8 +9,8 @@ const LOCK_NOT_AVAILABLE = '55P03';
 const MAX_WAIT_MS = 60_000;
 
 /**
- * Makes a change of a start under an advisory lock, so that one process makes it at a time. A change itself is short, and
- * waits for a lock for 2 s; a start has more patience, and begins again.
+ * Makes a change of a start under an advisory lock, so that one process makes it at a time. A change itself is short,
+ * and waits for a lock for 2 s; a start has more patience, and begins again.
  *
  * @throws StartRefusal when the lock is not to be had for a minute
  * @throws as `Changes.transaction`

@@ -31,8 +31,9 @@ const NOT_WRITTEN =
 
 /**
  * Writes signed checkpoints of the chain to where the database cannot reach: the log, and the file that is
- * configured. Without them the owner of the database could cut off the end of the trail unseen. What a checkpoint vouches
- * for is checked before: a break is told, and nothing is signed over it. Of several replicas one writes at a time.
+ * configured. Without them the owner of the database could cut off the end of the trail unseen. What a checkpoint
+ * vouches for is checked before: a break is told, and nothing is signed over it. Of several replicas one writes at a
+ * time.
  */
 @Injectable()
 export class Checkpoints {

@@ -63,8 +63,8 @@ export class OpenChange implements Change {
 }
 
 /**
- * Runs `work` as a part of `change` that can fail alone: what it did is taken back then, and not recorded. Tells whether
- * it recorded anything.
+ * Runs `work` as a part of `change` that can fail alone: what it did is taken back then, and not recorded. Tells
+ * whether it recorded anything.
  */
 export async function inSavepoint<T>(
   change: Change,

@@ -19,7 +19,10 @@ import { readChanges } from './recorded-changes.js';
 
 /** A change is in the checkpoint file this long after its commit, in milliseconds; so much can be lost unseen. */
 const LOOK_EVERY_MS = 1_000;
-/** A line without changes says this often that there are none, so that a reader can tell that from a line that is missing. */
+/**
+ * A line without changes says this often that there are none, so that a reader can tell that from a line that is
+ * missing.
+ */
 const SAY_NOTHING_EVERY_MS = 60_000;
 /** How many entries back a file begins that has no line of ours yet. */
 const FIRST_ENTRIES = 10_000n;
@@ -154,7 +157,9 @@ export class ChangeLog implements OnApplicationBootstrap, OnApplicationShutdown 
       throw new Error(`Entry ${broken.seq} of the audit trail: ${broken.reason} Run npm run audit:verify.`);
   }
 
-  /** Null, and said in the log, where the version has ended and is not configured any more: the file has a gap there. */
+  /**
+   * Null, and said in the log, where the version has ended and is not configured any more: the file has a gap there.
+   */
   private keyOf(version: string): KeyObject | null {
     const found = this.config.auditKeys.find((key) => key.version === version);
     if (found === undefined) missingVersion('AUDIT_KEY', version);

@@ -1,7 +1,9 @@
 import type { Socket } from 'node:net';
 import { DatabaseError, type PoolClient } from 'pg';
 
-/** The server ended a session that said nothing in the middle of a transaction (`idle_in_transaction_session_timeout`). */
+/**
+ * The server ended a session that said nothing in the middle of a transaction (`idle_in_transaction_session_timeout`).
+ */
 export const IDLE_IN_TRANSACTION = '25P03';
 
 /**
@@ -32,14 +34,17 @@ export function isConnectionLost(error: unknown): boolean {
 }
 
 /**
- * Whether a connection failed while something was written to it. The system took none of that, and nothing that follows:
- * a statement whose last byte was in it has not reached the server.
+ * Whether a connection failed while something was written to it. The system took none of that, and nothing that
+ * follows: a statement whose last byte was in it has not reached the server.
  */
 export function isUnsent(error: unknown): boolean {
   return (error as { syscall?: unknown }).syscall === 'write';
 }
 
-/** `client.end()` would wait for the statement that hangs; without its socket the client fails at once and is thrown away. */
+/**
+ * `client.end()` would wait for the statement that hangs; without its socket the client fails at once and is thrown
+ * away.
+ */
 export function cut(client: PoolClient): void {
   socketOf(client).destroy();
 }

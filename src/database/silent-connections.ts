@@ -92,7 +92,10 @@ export class SilentConnections {
     }
   }
 
-  /** With those that are silent, the idle ones: they have been heard of no later, and opening another takes milliseconds. */
+  /**
+   * With those that are silent, the idle ones: they have been heard of no later, and opening another takes
+   * milliseconds.
+   */
   private cutSilent(silent: readonly Session[]): void {
     const idle = [...this.heard.keys()].filter((session) => !this.inUse.has(session));
     for (const session of [...silent, ...idle]) cut(session);

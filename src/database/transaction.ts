@@ -33,8 +33,8 @@ export class ConnectionLostError extends Error {
 }
 
 /**
- * Runs `work` in a transaction of its own, and commits. TypeORM's `transaction` would wait without end for a server that
- * does not answer; here the connection is cut at the deadline, which undoes what was not committed.
+ * Runs `work` in a transaction of its own, and commits. TypeORM's `transaction` would wait without end for a server
+ * that does not answer; here the connection is cut at the deadline, which undoes what was not committed.
  *
  * @throws ConnectionLostError when the transaction was not made because its connection was lost
  * @throws OutcomeUnknownError when nobody can tell
@@ -136,8 +136,8 @@ export class OpenTransaction {
 
   /**
    * What an error of the last two statements means. Answers come in order, so one to the statement before COMMIT proves
-   * that nothing was made. A write that failed proves it too: COMMIT is the last thing that is written. To COMMIT itself
-   * a server that shuts down may answer after it was made.
+   * that nothing was made. A write that failed proves it too: COMMIT is the last thing that is written. To COMMIT
+   * itself a server that shuts down may answer after it was made.
    *
    * @param provesNotMade whether an answer that ends the session shows that nothing was made
    */

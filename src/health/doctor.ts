@@ -64,8 +64,8 @@ export function startChecks(config: Config, dataSource: DataSource): readonly St
 }
 
 /**
- * Holds the books against their sources: usage, budgets and the audit trail; and tells which secrets are needed. It changes
- * nothing, and may run beside servers.
+ * Holds the books against their sources: usage, budgets and the audit trail; and tells which secrets are needed. It
+ * changes nothing, and may run beside servers.
  *
  * @throws Error when the database cannot be read: then nothing is known
  */
@@ -119,7 +119,9 @@ async function findingOf(check: string, run: StartCheck['run']): Promise<Finding
   }
 }
 
-/** In production a start refuses this before there is a database; elsewhere it is worth knowing before one goes there. */
+/**
+ * In production a start refuses this before there is a database; elsewhere it is worth knowing before one goes there.
+ */
 function settingsCheck(config: Config): StartCheck {
   return {
     check: 'the settings are fit for production',

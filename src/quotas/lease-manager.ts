@@ -606,8 +606,8 @@ export class LeaseManager implements AcquireHandler {
   }
 
   /**
-   * Whether nobody misses these permits: they are kept while they are idle, and beyond their deadline for the next acquire to
-   * close, until the window is forgotten. A key that is used rarely would else write twice for each use.
+   * Whether nobody misses these permits: they are kept while they are idle, and beyond their deadline for the next
+   * acquire to close, until the window is forgotten. A key that is used rarely would else write twice for each use.
    */
   private isSmall(lease: PermitLease): boolean {
     return isNegligible(lease.granted, lease.limit, this.pump.liveReplicas);

@@ -131,7 +131,9 @@ export class PostgresQuotaStore implements QuotaStore {
     return Number(row?.closed ?? 0);
   }
 
-  /** Forgets reservations that ended more than `days` ago, at most `limit`; gives how many. Later repeats count anew. */
+  /**
+   * Forgets reservations that ended more than `days` ago, at most `limit`; gives how many. Later repeats count anew.
+   */
   async forgetReservations(days: number, limit: number): Promise<number> {
     const rows = await this.sql(
       `DELETE FROM reservation_end WHERE (key_id, reservation_id) IN (
@@ -259,7 +261,9 @@ function verdictsOf(text: string): readonly boolean[] {
   return Array.from(text, (one) => one === '1');
 }
 
-/** A list of ids, names or numbers as PostgreSQL reads it: none of them needs quotes, which the driver would look for. */
+/**
+ * A list of ids, names or numbers as PostgreSQL reads it: none of them needs quotes, which the driver would look for.
+ */
 function list(items: readonly (string | number | null)[]): string {
   let text = '{';
   for (let index = 0; index < items.length; index++) {

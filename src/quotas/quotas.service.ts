@@ -62,8 +62,8 @@ export const ONE_REQUEST: QuotaQuestion = Object.freeze({
 });
 
 /**
- * Budgets and rate windows of this replica: the lease manager with real clocks, PostgreSQL behind it, the janitor beside it.
- * It drops what it holds for a key when the change feed names the key.
+ * Budgets and rate windows of this replica: the lease manager with real clocks, PostgreSQL behind it, the janitor
+ * beside it. It drops what it holds for a key when the change feed names the key.
  */
 @Injectable()
 export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
@@ -229,8 +229,8 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
   }
 
   /**
-   * When the newest grant of a budget lease that was acknowledged by `atMs` was asked for, monotonic, among those of the
-   * last seconds; -Infinity: none was.
+   * When the newest grant of a budget lease that was acknowledged by `atMs` was asked for, monotonic, among those of
+   * the last seconds; -Infinity: none was.
    */
   newestGrantAskedFor(atMs: number): number {
     return this.grants.newestSentOfThoseAnsweredBy(atMs);

@@ -6,7 +6,9 @@ export const PERMIT_MS = 15_000;
 /** The life of a permit lease that is exact, or large against the limit. */
 export const SHORT_PERMIT_MS = 1_000;
 
-/** A row further ahead of the clock than any deadline can be was written while the clock was ahead: it is pulled back. */
+/**
+ * A row further ahead of the clock than any deadline can be was written while the clock was ahead: it is pulled back.
+ */
 export const FAR_AHEAD_MS = PERMIT_MS;
 
 /** The instant at which a row counts: never before the one it was written at, unless that is far ahead of the clock. */
@@ -126,7 +128,8 @@ export interface RingAsk {
  * Grants, in order, each need that fits, and counts the permits in the bucket of their deadline. Slide first.
  * In any interval of the window's length at most `limit` permits so granted are used: of the grants used in it take
  * the last; every other permit used in it was counted, in a bucket not before its use, when that one was made.
- * `clockMs` is the clock itself where `nowMs`, the row's, may be ahead of it: what the caller waits for is measured from it.
+ * `clockMs` is the clock itself where `nowMs`, the row's, may be ahead of it: what the caller waits for is measured
+ * from it.
  */
 export function grantPermits(
   ring: RateRing,

@@ -100,8 +100,8 @@ export class ReplicasService extends ChangePropagation implements OnApplicationB
 
   /**
    * @inheritDoc
-   * Returns after `MAX_STALENESS_SECONDS` and a second in any case: a replica that has not heard of the change by then has not
-   * heard of anything for so long that it answers nothing.
+   * Returns after `MAX_STALENESS_SECONDS` and a second in any case: a replica that has not heard of the change by then
+   * has not heard of anything for so long that it answers nothing.
    */
   async waitUntilApplied(seq: string | null): Promise<void> {
     const startedMs = this.clock.monotonicMs();

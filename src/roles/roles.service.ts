@@ -25,8 +25,8 @@ import { RolesRepository } from './roles.repository.js';
 const LIST = { list: 'roles' };
 
 /**
- * Roles. Whoever makes or changes one must hold everything it grants, before and after, at the moment of the change; what
- * changes takes effect on the next request of everybody who has the role.
+ * Roles. Whoever makes or changes one must hold everything it grants, before and after, at the moment of the change;
+ * what changes takes effect on the next request of everybody who has the role.
  */
 @Injectable()
 export class RolesService {
@@ -101,7 +101,9 @@ export class RolesService {
     });
   }
 
-  /** Deletes a role that nobody carries. @throws DomainError 403 PERMISSION_DENIED; 404; 409 ROLE_IMMUTABLE, ROLE_IN_USE */
+  /**
+   * Deletes a role that nobody carries. @throws DomainError 403 PERMISSION_DENIED; 404; 409 ROLE_IMMUTABLE, ROLE_IN_USE
+   */
   async delete(caller: KnownCaller, name: string): Promise<void> {
     await this.changes.transaction(caller, async ({ tx, record, write }) => {
       const rights = await this.lockRights(tx, caller, 'platform:roles:delete');

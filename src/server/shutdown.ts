@@ -90,10 +90,14 @@ async function finishRequests(server: Server, untilMs: number): Promise<void> {
 /** What `process.exit()` may take before the process is ended from outside. */
 const EXIT_MS = 500;
 
-/** Work that a thread does for us: `process.exit()` waits for those threads, however long they hang in a file system. */
+/**
+ * Work that a thread does for us: `process.exit()` waits for those threads, however long they hang in a file system.
+ */
 const ON_A_THREAD = /^(FSReq|GetAddrInfoReq|GetNameInfoReq)/;
 
-/** Ends the process, whatever hangs: with `code`, or by SIGKILL where a thread does not come back from a file system. */
+/**
+ * Ends the process, whatever hangs: with `code`, or by SIGKILL where a thread does not come back from a file system.
+ */
 export function endProcess(code: number): never {
   if (process.getActiveResourcesInfo().some((resource) => ON_A_THREAD.test(resource))) {
     const program = `setTimeout(() => { try { process.kill(${process.pid}, 'SIGKILL') } catch {} }, ${EXIT_MS})`;

@@ -48,8 +48,8 @@ export class UsageWriter {
   ) {}
 
   /**
-   * Gives one result per entry, in order, after the commit. Entries that share an id are decided one after the other, as
-   * if each had come by itself; nearly always all entries are one statement.
+   * Gives one result per entry, in order, after the commit. Entries that share an id are decided one after the other,
+   * as if each had come by itself; nearly always all entries are one statement.
    *
    * @throws errors of the driver when the database is away; the outcome is then unknown
    */

@@ -25,9 +25,9 @@ import { ReportReader } from './report-reader.js';
 import { VerdictRecorder } from './verdict-recorder.js';
 
 /**
- * An answer comes within 1.5 s, also when PostgreSQL gives none. A share adds some milliseconds to a batch, which is what
- * one caller can delay another by. It is large enough for a report of 1000 events to be committed in that time beside
- * others: what is sent again begins with what was committed, so one that never is would never end.
+ * An answer comes within 1.5 s, also when PostgreSQL gives none. A share adds some milliseconds to a batch, which is
+ * what one caller can delay another by. It is large enough for a report of 1000 events to be committed in that time
+ * beside others: what is sent again begins with what was committed, so one that never is would never end.
  */
 const LIMITS = {
   maxBatch: 200,

@@ -4,7 +4,9 @@ import { RepeatedLog } from '../common/repeated-log.js';
 import { VerdictCounter } from './verdict-counter.js';
 
 const FLUSH_EVERY_MS = 1_000;
-/** Keys per flush: with many active keys a count waits up to a minute, and the database does the same work as before. */
+/**
+ * Keys per flush: with many active keys a count waits up to a minute, and the database does the same work as before.
+ */
 const KEYS_PER_FLUSH = 2_000;
 
 /** Takes counted verdicts to the database, at most once a second and off the path of any request. */

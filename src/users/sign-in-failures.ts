@@ -21,8 +21,8 @@ const MAX_CLOSE_MS = 2_000;
 export const LOGIN = 'auth:login';
 
 /**
- * Tells of sign-ins that failed: in the log, in a metric, in the trail as one row a minute and address, and to the person
- * of the account. A flood writes no more than that: it must not delay a revocation.
+ * Tells of sign-ins that failed: in the log, in a metric, in the trail as one row a minute and address, and to the
+ * person of the account. A flood writes no more than that: it must not delay a revocation.
  */
 @Injectable()
 export class SignInFailures implements OnApplicationShutdown {
@@ -75,8 +75,8 @@ export class SignInFailures implements OnApplicationShutdown {
   }
 
   /**
-   * What is counted of the minute that is under way is recorded, before the trail is closed. Right passwords that wait for
-   * their code are forgotten: a restart must not accuse people who are typing it.
+   * What is counted of the minute that is under way is recorded, before the trail is closed. Right passwords that wait
+   * for their code are forgotten: a restart must not accuse people who are typing it.
    */
   async onApplicationShutdown(): Promise<void> {
     clearInterval(this.sweeper);

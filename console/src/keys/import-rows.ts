@@ -91,7 +91,9 @@ function readCsv(text: string): RawRecord[] {
   }));
 }
 
-/** RFC 4180: quotes around a cell, doubled inside; separated by commas, semicolons or tabs, whichever the header has. */
+/**
+ * RFC 4180: quotes around a cell, doubled inside; separated by commas, semicolons or tabs, whichever the header has.
+ */
 function csvRows(text: string): { line: number; cells: string[] }[] {
   const first = text.split('\n', 1)[0]!;
   const separator = ['\t', ';', ','].find((one) => first.includes(one)) ?? ',';

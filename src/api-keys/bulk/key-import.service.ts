@@ -59,7 +59,10 @@ export class KeyImportService {
     private readonly propagation: ChangePropagation,
   ) {}
 
-  /** For callers that hold `platform:api-keys:create` and `:assign`. @throws DomainError 503 when nothing has been imported */
+  /**
+   * For callers that hold `platform:api-keys:create` and `:assign`. @throws DomainError 503 when nothing has been
+   * imported
+   */
   async import(caller: KnownCaller, { keys, raiseOwnerLimits = false }: ImportApiKeysDto): Promise<ImportApiKeysView> {
     const read = await Promise.all(keys.map((key, index) => this.read(caller, key, index)));
     const seqs: string[] = [];
@@ -102,7 +105,10 @@ export class KeyImportService {
     return { index, ownerId: fields.ownerId?.toLowerCase() ?? principal.ownerId, sha256, fields, past: pastOf(fields) };
   }
 
-  /** All owners are locked at once, in order, before any key: two imports that name the same owners do not block each other. */
+  /**
+   * All owners are locked at once, in order, before any key: two imports that name the same owners do not block each
+   * other.
+   */
   private async importBatch(
     change: Change,
     caller: KnownCaller,

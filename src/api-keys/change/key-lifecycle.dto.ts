@@ -68,8 +68,8 @@ export class ByAliasQuery {
 }
 
 /**
- * The key that an alias is to have. On a renewal name and roles are replaced, other fields that are given are changed as
- * by an update, absent ones stay.
+ * The key that an alias is to have. On a renewal name and roles are replaced, other fields that are given are changed
+ * as by an update, absent ones stay.
  */
 export class UpsertApiKeyDto extends OmitType(CreateApiKeyDto, ['alias', 'ownerId', 'name'] as const) {
   /**

@@ -17,7 +17,9 @@ export class KeyRemovalService {
     private readonly propagation: ChangePropagation,
   ) {}
 
-  /** Ends a key for good. Of many at once, one succeeds. @throws DomainError 404; 409 ALREADY_REVOKED with `revokedAt` */
+  /**
+   * Ends a key for good. Of many at once, one succeeds. @throws DomainError 404; 409 ALREADY_REVOKED with `revokedAt`
+   */
   revoke(caller: KnownCaller, id: string, reason: string | null, options?: ChangeOptions): Promise<RevokedApiKeyView> {
     return this.changes.change(
       caller,

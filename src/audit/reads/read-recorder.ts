@@ -41,8 +41,8 @@ interface Pending extends WaitingAct {
 }
 
 /**
- * Records reads in their own chain, in group commits, without holding up an answer. Equal reads of one principal within a
- * minute are one counted entry; and each principal has a share of the queue.
+ * Records reads in their own chain, in group commits, without holding up an answer. Equal reads of one principal within
+ * a minute are one counted entry; and each principal has a share of the queue.
  */
 @Injectable()
 export class ReadRecorder {

@@ -88,7 +88,10 @@ export class CredentialBindings implements OnModuleInit, OnApplicationBootstrap,
     this.lines.flush();
   }
 
-  /** Whether a password hash is that of its user. @throws DomainError 503 where this replica lacks the pepper that bound it */
+  /**
+   * Whether a password hash is that of its user. @throws DomainError 503 where this replica lacks the pepper that bound
+   * it
+   */
   isPasswordOf(userId: string, hash: string, binding: Binding | null): boolean {
     if (binding === null) return !this.isClosed;
     return isSameBinding(binding.mac, passwordBinding(this.pepper(binding.version), userId, hash)) || !this.isClosed;
