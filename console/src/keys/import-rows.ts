@@ -67,7 +67,7 @@ function readJson(text: string): RawRecord[] {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw new Error(`This is not JSON: ${(error as Error).message}`);
+    throw new Error(`This is not JSON: ${(error as Error).message}`, { cause: error });
   }
   const list = Array.isArray(value) ? value : (value as { keys?: unknown }).keys;
   if (!Array.isArray(list)) throw new Error('The JSON must be a list of keys, or an object with the list keys.');
