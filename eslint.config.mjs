@@ -24,7 +24,7 @@ export default tseslint.config(
   {
     // A released migration is frozen with its sizes.
     files: ['**/*.{ts,tsx,mjs,cjs}'],
-    ignores: ['src/database/migrations/'],
+    ignores: ['src/database/migrations/**'],
     plugins: { latchkey: { rules: { sizes: sizesExcept(exceptions) } } },
     rules: {
       'latchkey/sizes': 'error',

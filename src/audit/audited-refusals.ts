@@ -6,7 +6,6 @@ import { RefusalRecorder, type RefusedRequest } from '../common/refusal-recorder
 import type { Act } from './append.js';
 import { namedResource } from './named-resource.js';
 import { type CountedRefusals, REFUSAL_LIMITS, RefusalTally } from './refusal-tally.js';
-import { StrangerCounts } from './stranger-counts.js';
 import { TrailRecorder } from './trail-recorder.js';
 
 const SWEEP_MS = 1_000;
@@ -16,12 +15,11 @@ const FLOODS = new Set(['TOO_MANY_REQUESTS', 'CREATION_LIMIT_REACHED']);
 
 /**
  * Records refusals (403, and 404 of a route there is) before they are answered. Of a flood the rest is counted,
- * see `RefusalTally`; a crash loses the counts of at most the last minute. 401s are counted in memory alone.
+ * see `RefusalTally`; a crash loses the counts of at most the last minute. 401s are counted by the
+ * metric alone: a caller without credentials must not be able to write to the chain, whose head every revocation needs.
  */
 @Injectable()
 export class AuditedRefusals extends RefusalRecorder {
-  /** 401s by address; the metric has their number alone, since its labels are closed sets. */
-  readonly strangers = new StrangerCounts();
   private readonly refusals: ReturnType<typeof Metrics.prototype.counter<'kind'>>;
   private readonly tally = new RefusalTally<Act>();
   private readonly floods = new RefusalTally<Act>({ ...REFUSAL_LIMITS, singly: 0 });
@@ -42,7 +40,6 @@ export class AuditedRefusals extends RefusalRecorder {
 
   async record(error: DomainError, request: RefusedRequest): Promise<void> {
     const nowMs = this.clock.monotonicMs();
-    if (error.kind === 'unauthenticated') this.strangers.count(request.caller?.ip ?? request.ip, nowMs);
     if (REFUSALS.has(error.kind)) this.refusals.labels(error.kind).inc();
     const act = refusedAct(error, request);
     if (act === null) return;
