@@ -7,6 +7,7 @@ import type { Act } from './append.js';
 import { namedResource } from './named-resource.js';
 import { type CountedRefusals, REFUSAL_LIMITS, RefusalTally } from './refusal-tally.js';
 import { TrailRecorder } from './trail-recorder.js';
+import { Periodic } from '../common/periodic.js';
 
 const SWEEP_MS = 1_000;
 const REFUSALS = new Set(['unauthenticated', 'forbidden', 'missing']);
@@ -23,7 +24,7 @@ export class AuditedRefusals extends RefusalRecorder {
   private readonly refusals: ReturnType<typeof Metrics.prototype.counter<'kind'>>;
   private readonly tally = new RefusalTally<Act>();
   private readonly floods = new RefusalTally<Act>({ ...REFUSAL_LIMITS, singly: 0 });
-  private readonly sweeper = setInterval(() => this.sweep(this.clock.monotonicMs()), SWEEP_MS).unref();
+  private readonly sweeps = new Periodic(SWEEP_MS, () => this.sweep(this.clock.monotonicMs())).start();
 
   constructor(
     private readonly recorder: TrailRecorder,
@@ -52,7 +53,7 @@ export class AuditedRefusals extends RefusalRecorder {
 
   /** Hands the counts of all windows to the recorder, open ones too. */
   close(): void {
-    clearInterval(this.sweeper);
+    void this.sweeps.stop();
     this.sweep(Number.POSITIVE_INFINITY);
   }
 

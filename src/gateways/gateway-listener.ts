@@ -8,6 +8,7 @@ import { writeProblem } from '../common/problem.filter.js';
 import { Config } from '../config/config.js';
 import { answerClientError } from '../http/client-errors.js';
 import { keepAllHeaders, timeLimits } from '../http/server-limits.js';
+import { Periodic } from '../common/periodic.js';
 
 /** All that this listener serves, by the beginning of its paths. */
 const SERVED = /^\/api\/v1\/(?:forward-auth|ext-authz)(?:[/?]|$)/;
@@ -67,8 +68,8 @@ export class GatewayListener implements OnApplicationBootstrap, BeforeApplicatio
   async beforeApplicationShutdown(): Promise<void> {
     const { server } = this;
     if (server === null) return;
-    const sweep = setInterval(() => server.closeIdleConnections(), SWEEP_MS);
+    const sweeps = new Periodic(SWEEP_MS, () => server.closeIdleConnections()).start();
     await new Promise<void>((resolve) => server.close(() => resolve()));
-    clearInterval(sweep);
+    await sweeps.stop();
   }
 }

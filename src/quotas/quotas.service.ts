@@ -20,6 +20,7 @@ import { monthOf } from './period.js';
 import { PostgresQuotaStore } from './postgres-quota-store.js';
 import { QuotaConnections } from './quota-connections.js';
 import { ReservationSigner } from './reservation.js';
+import { Periodic } from '../common/periodic.js';
 
 /** How often this replica looks for leases whose holders are gone. */
 const JANITOR_MS = 1_000;
@@ -75,7 +76,11 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly watch = new ClockWatch();
   private readonly future = new FutureLeases();
   private readonly defaultHold: bigint;
-  private readonly timers: NodeJS.Timeout[] = [];
+  private readonly janitors = [
+    new Periodic(JANITOR_MS, () => this.closeExpired()),
+    new Periodic(LOOK_AHEAD_MS, () => this.closeFuture()),
+    new Periodic(FORGET_EVERY_MS, () => this.forgetReservations()),
+  ];
   private readonly attempts = new Attempts();
   private isAway = false;
 
@@ -135,14 +140,12 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
 
   async onApplicationBootstrap(): Promise<void> {
     await this.connections.open();
-    this.timers.push(setInterval(() => void this.closeExpired(), JANITOR_MS).unref());
-    this.timers.push(setInterval(() => void this.closeFuture(), LOOK_AHEAD_MS).unref());
-    this.timers.push(setInterval(() => void this.forgetReservations(), FORGET_EVERY_MS).unref());
+    for (const janitor of this.janitors) janitor.start();
   }
 
   /** The last requests have been answered: hands everything back. */
   async onApplicationShutdown(): Promise<void> {
-    for (const timer of this.timers) clearInterval(timer);
+    for (const janitor of this.janitors) void janitor.stop();
     await this.leaseManager.stop();
     await this.connections.close();
   }

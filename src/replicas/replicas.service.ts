@@ -12,6 +12,7 @@ import { DataPlaneConnections } from '../key-cache/data-plane-connections.js';
 import { ReplicaWatch } from './replica-watch.js';
 import { type ReplicaTable, ReplicasRepository } from './replicas.repository.js';
 import { ReplicasView } from './replicas.view.js';
+import { Periodic } from '../common/periodic.js';
 
 const BEAT_EVERY_MS = 1_000;
 /** Whoever has not looked for this long does not know who was silent in the meantime. */
@@ -40,7 +41,7 @@ export class ReplicasService extends ChangePropagation implements OnApplicationB
   readonly effectiveWithinMs = 1_000;
   private readonly watch: ReplicaWatch;
   private readonly silentMs: number;
-  private timer: NodeJS.Timeout | undefined;
+  private readonly heartbeats = new Periodic(BEAT_EVERY_MS, () => this.heartbeat());
   private early: NodeJS.Timeout | undefined;
   private beating: Promise<boolean> | null = null;
 
@@ -79,11 +80,11 @@ export class ReplicasService extends ChangePropagation implements OnApplicationB
     await this.feed.start();
     await this.heartbeat();
     await this.imported.settled(MAX_WAIT_FOR_IMPORTED_MS);
-    this.timer = setInterval(() => void this.heartbeat(), BEAT_EVERY_MS);
+    this.heartbeats.start();
   }
 
   async onApplicationShutdown(): Promise<void> {
-    clearInterval(this.timer);
+    void this.heartbeats.stop();
     clearTimeout(this.early);
     await this.feed.stop();
     await this.imported.stop();
