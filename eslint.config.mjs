@@ -59,11 +59,16 @@ export default tseslint.config(
     },
   },
   {
-    // Whatever is handed a transaction works with locks that others wait for.
+    // Whatever is handed a transaction works with locks that others wait for. SQLSTATEs are known in one place.
     files: ['src/**/*.ts'],
+    ignores: ['src/common/database-errors.ts', 'src/database/connection-refusals.ts', 'src/database/migrations/**'],
     rules: {
       'no-restricted-syntax': [
         'error',
+        {
+          selector: 'Literal[value=/^(0[0-9A]|2[0-9BDF]|3[4589BDF]|4[0-9]|5[3-8]|F0|P0|XX)[0-9A-Z]{3}$/]',
+          message: 'Name the SQLSTATE in src/common/database-errors.ts.',
+        },
         ...[
           ':function:has(> ObjectPattern > Property[key.name="tx"])',
           ':function[params.0.name=/^(tx|change|held)$/]',
@@ -72,6 +77,13 @@ export default tseslint.config(
           message: 'Not within a transaction: others wait for its locks.',
         })),
       ],
+    },
+  },
+  {
+    files: ['src/**/*.ts'],
+    ignores: ['src/common/periodic.ts', 'src/**/*.spec.ts'],
+    rules: {
+      'no-restricted-globals': ['error', { name: 'setInterval', message: 'Use Periodic of src/common/periodic.ts.' }],
     },
   },
   {

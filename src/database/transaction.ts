@@ -1,7 +1,8 @@
 import { DatabaseError, type PoolClient, type QueryConfig } from 'pg';
 import { type DataSource, type EntityManager, QueryFailedError, type QueryRunner } from 'typeorm';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { cut, IDLE_IN_TRANSACTION, isConnectionLost, isUnsent, socketOf } from './lost-connection.js';
+import { isConnectionLost, SQL_STATES, sqlState } from '../common/database-errors.js';
+import { cut, isUnsent, socketOf } from './lost-connection.js';
 
 /** How long a transaction may keep others waiting. */
 export interface TransactionBounds {
@@ -111,7 +112,7 @@ export class OpenTransaction {
       throw this.refused(error, last!.text, true);
     });
     const { command } = await committed.catch((error: unknown) => {
-      throw this.refused(error, 'COMMIT', codeOf(error) === IDLE_IN_TRANSACTION);
+      throw this.refused(error, 'COMMIT', sqlState(error) === SQL_STATES.idleInTransaction);
     });
     this.state = 'over';
     if (command !== 'COMMIT') throw new Error('A statement had failed before the transaction was committed.');
@@ -148,8 +149,4 @@ export class OpenTransaction {
     this.state = 'over';
     return new QueryFailedError(statement, [], error);
   }
-}
-
-function codeOf(error: unknown): unknown {
-  return (error as { code?: unknown }).code;
 }

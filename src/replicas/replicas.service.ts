@@ -2,6 +2,7 @@ import { Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } f
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ChangePropagation } from '../audit/change-propagation.js';
 import { Clock } from '../common/clock.js';
+import { SQL_STATES, sqlState } from '../common/database-errors.js';
 import { uuidv7 } from '../common/uuid.js';
 import { Config } from '../config/config.js';
 import { Quotas } from '../quotas/quotas.service.js';
@@ -187,7 +188,7 @@ export class ReplicasService extends ChangePropagation implements OnApplicationB
     } catch (error) {
       this.watch.forgive(this.clock.monotonicMs());
       // A database that can write for nobody commits no change either: nobody waits for us.
-      const isForAll = CANNOT_WRITE.test(sqlState(error));
+      const isForAll = CANNOT_WRITE.includes(sqlState(error));
       if (isForAll) this.feed.announced();
       return isForAll;
     }
@@ -204,10 +205,5 @@ export class ReplicasService extends ChangePropagation implements OnApplicationB
   }
 }
 
-/** Disk full, and read-only: the server answers, but takes no write. @see PostgreSQL, Appendix A */
-const CANNOT_WRITE = /^(53100|25006)$/;
-
-function sqlState(error: unknown): string {
-  const { code } = error as { code?: unknown };
-  return typeof code === 'string' ? code : '';
-}
+/** Disk full, and read-only: the server answers, but takes no write. */
+const CANNOT_WRITE: readonly string[] = [SQL_STATES.diskFull, SQL_STATES.readOnly];

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
-import { type EntityManager, QueryFailedError } from 'typeorm';
+import { type EntityManager } from 'typeorm';
+import { violatedConstraint } from '../common/database-errors.js';
 import { Changes } from '../audit/changes.js';
 import { diff } from '../audit/diff.js';
 import { Clock } from '../common/clock.js';
@@ -171,5 +172,5 @@ function changedRole(role: Role, input: UpdateRoleDto, keyPolicy: KeyPolicy | nu
 }
 
 function isNameTaken(error: unknown): boolean {
-  return error instanceof QueryFailedError && (error.driverError as { constraint?: string }).constraint === 'role_pkey';
+  return violatedConstraint(error) === 'role_pkey';
 }

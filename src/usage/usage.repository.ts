@@ -1,13 +1,11 @@
 import { Injectable } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
+import { SQL_STATES, sqlState } from '../common/database-errors.js';
 import { unavailable } from '../common/domain-error.js';
 import type { TimeRange } from './time-range.js';
 import type { SummaryGroup } from './usage-reads.dto.js';
 import type { SeriesStep } from './usage-series.js';
 import type { UsageSums } from './usage-reads.view.js';
-
-/** SQLSTATE of a statement that took too long. */
-const CANCELLED = '57014';
 
 /** The figures of one key, as committed by now. */
 export interface KeyFigures {
@@ -219,8 +217,7 @@ export class UsageRepository {
     try {
       return await this.manager.query<Row[]>(text, values);
     } catch (error) {
-      const { code } = (error as { driverError?: { code?: unknown } }).driverError ?? {};
-      if (code !== CANCELLED) throw error;
+      if (sqlState(error) !== SQL_STATES.queryCanceled) throw error;
       throw unavailable('The report was not summed up in time. Ask for a shorter range, or try again.', error);
     }
   }

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { createHash } from 'node:crypto';
-import { QueryFailedError } from 'typeorm';
+import { violatedConstraint } from '../../common/database-errors.js';
 import { permissionDenied } from '../../access/access.errors.js';
 import { EffectiveRights } from '../../access/effective-rights.js';
 import type { KnownCaller } from '../../access/caller.js';
@@ -271,8 +271,5 @@ function resultOf({ index }: Entry, outcome: ImportOutcome, rest: Partial<Import
 
 /** Whether a statement failed because another import has just brought the same secret. */
 function isImportedTwice(error: unknown): boolean {
-  return (
-    error instanceof QueryFailedError &&
-    (error.driverError as { constraint?: string }).constraint === 'api_key_secret_imported_mac_key'
-  );
+  return violatedConstraint(error) === 'api_key_secret_imported_mac_key';
 }
