@@ -9,7 +9,7 @@ import { DailyCreations } from '../create/daily-creations.js';
 import type { LockedKey } from '../change/locked-key.js';
 import { Idempotency, type Answer, type RepeatedAnswer } from '../idempotency/idempotency.js';
 import { KeyCreationRules } from '../create/key-creation-rules.js';
-import { type ChangeOptions, KeyChanges } from '../change/key-changes.js';
+import { KeyChanges } from '../change/key-changes.js';
 import type { RegenerateApiKeyDto } from '../change/key-lifecycle.dto.js';
 import type { RegeneratedApiKeyView } from '../change/key-lifecycle.view.js';
 import { SecretFactory } from '../secret-factory.js';
@@ -42,7 +42,6 @@ export class KeySecretsService {
     id: string,
     input: RegenerateApiKeyDto,
     idempotencyKey: string | null = null,
-    options?: ChangeOptions,
   ): Promise<RepeatedAnswer<RegeneratedApiKeyView>> {
     const request = {
       idempotencyKey,
@@ -51,20 +50,16 @@ export class KeySecretsService {
       target: id,
       payload: input,
     };
-    return this.changes.commit(
-      caller,
-      (change) =>
-        this.idempotency.answer<RegeneratedApiKeyView>(
-          change,
-          request,
-          async () =>
-            this.replaceSecret(await this.changes.lock(change, caller, id, UPDATE), input.overlapSeconds ?? 0),
-          async ({ body, kid }) => {
-            await this.changes.lock(change, { ...caller, precondition: null }, id, UPDATE);
-            await this.replay.require(change, caller, { keyId: id, kid: kid!, ownerId: body.apiKey.ownerId });
-          },
-        ),
-      options,
+    return this.changes.commit(caller, (change) =>
+      this.idempotency.answer<RegeneratedApiKeyView>(
+        change,
+        request,
+        async () => this.replaceSecret(await this.changes.lock(change, caller, id, UPDATE), input.overlapSeconds ?? 0),
+        async ({ body, kid }) => {
+          await this.changes.lock(change, { ...caller, precondition: null }, id, UPDATE);
+          await this.replay.require(change, caller, { keyId: id, kid: kid!, ownerId: body.apiKey.ownerId });
+        },
+      ),
     );
   }
 
@@ -74,22 +69,16 @@ export class KeySecretsService {
    *
    * @throws DomainError 404 SECRET_NOT_FOUND; 409 LAST_SECRET, ALREADY_REVOKED
    */
-  endSecret(caller: KnownCaller, id: string, kid: string, options?: ChangeOptions): Promise<ApiKeyView> {
-    return this.changes.change(
-      caller,
-      id,
-      UPDATE,
-      async (held) => {
-        held.requireNotRevoked();
-        const live = await this.keys.in(held.tx).findLiveSecrets(id, held.now);
-        if (!live.some((secret) => secret.kid === kid)) throw secretNotFound();
-        if (live.length === 1) throw lastSecret();
-        held.write(this.keys.in(held.tx).revokeSecrets([kid], held.now));
-        held.saveSecrets({ details: { endedKids: [kid] } });
-        return held.view();
-      },
-      options,
-    );
+  endSecret(caller: KnownCaller, id: string, kid: string): Promise<ApiKeyView> {
+    return this.changes.change(caller, id, UPDATE, async (held) => {
+      held.requireNotRevoked();
+      const live = await this.keys.in(held.tx).findLiveSecrets(id, held.now);
+      if (!live.some((secret) => secret.kid === kid)) throw secretNotFound();
+      if (live.length === 1) throw lastSecret();
+      held.write(this.keys.in(held.tx).revokeSecrets([kid], held.now));
+      held.saveSecrets({ details: { endedKids: [kid] } });
+      return held.view();
+    });
   }
 
   private async replaceSecret(held: LockedKey, overlapSeconds: number): Promise<Answer<RegeneratedApiKeyView>> {
