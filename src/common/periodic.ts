@@ -21,7 +21,7 @@ export class Periodic {
 
   /** A round now; the one that is under way, if there is one. */
   run(): Promise<void> {
-    this.round ??= this.begin();
+    this.round ??= this.begin().finally(() => (this.round = null));
     return this.round;
   }
 
@@ -32,11 +32,8 @@ export class Periodic {
     await this.round;
   }
 
+  /** What throws at once fails like what fails later. */
   private async begin(): Promise<void> {
-    try {
-      await this.work();
-    } finally {
-      this.round = null;
-    }
+    await this.work();
   }
 }
