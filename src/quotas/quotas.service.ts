@@ -100,19 +100,10 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
     );
     this.defaultHold = microCentsFromCents(config.defaultReservationCents);
     this.grants = new GrantMemory(this.store, () => clock.monotonicMs());
-    this.leaseManager = new LeaseManager(
-      this.grants,
-      {
-        monotonicMs: () => clock.monotonicMs(),
-        wallMs: () => clock.wallMs(),
-        after: (delayMs, run) => void setTimeout(run, delayMs).unref(),
-      },
-      () => uuidv7(),
-      {
-        replicaId: uuidv7(),
-        shareReplicas: config.rateLimitFallback === 'local-share' ? config.rateLimitFallbackReplicas : null,
-      },
-    );
+    this.leaseManager = new LeaseManager(this.grants, clock, () => uuidv7(), {
+      replicaId: uuidv7(),
+      shareReplicas: config.rateLimitFallback === 'local-share' ? config.rateLimitFallbackReplicas : null,
+    });
     meters.gauge(
       'latchkey_lease_entries',
       'Budgets and rate windows in the memory of this replica.',

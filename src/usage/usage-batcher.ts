@@ -1,15 +1,9 @@
+import type { Clock } from '../common/clock.js';
 import { DomainError, unavailable } from '../common/domain-error.js';
 import { CallerQueues } from './caller-queues.js';
 
 /** Time as the batcher sees it: given from outside, so that a simulation can own it. */
-export interface BatchClock {
-  /** Milliseconds that never go back. */
-  monotonicMs(): number;
-  /** Runs something once, `delayMs` from now at the earliest; must not keep a process alive. */
-  after(delayMs: number, run: () => void): void;
-  /** Runs something once, as soon as what has arrived by now has been looked at. */
-  soon(run: () => void): void;
-}
+export type BatchClock = Pick<Clock, 'monotonicMs' | 'after' | 'soon'>;
 
 /** Commits a batch: one result per entry, in order. A rejection means that the outcome is unknown. */
 export type BatchWriter<Entry, Result> = (entries: readonly Entry[]) => Promise<readonly Result[]>;

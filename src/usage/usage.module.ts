@@ -7,7 +7,7 @@ import { Metrics } from '../common/metrics.js';
 import { microCentsFromCents } from '../common/money.js';
 import { Config } from '../config/config.js';
 import { KeyUsageController } from './key-usage.controller.js';
-import { type BatchClock, UsageBatcher } from './usage-batcher.js';
+import { UsageBatcher } from './usage-batcher.js';
 import type { BookEntry, BookResult } from './usage-entry.js';
 import { UsageEventsController } from './usage-events.controller.js';
 import { UsageEventsRepository } from './usage-events.repository.js';
@@ -74,14 +74,9 @@ function batcher(
     defaultHold: microCentsFromCents(config.defaultReservationCents),
     ceiling: microCentsFromCents(config.maxEventCostCents),
   });
-  const timed: BatchClock = {
-    monotonicMs: () => clock.monotonicMs(),
-    after: (delayMs, run) => void setTimeout(run, delayMs).unref(),
-    soon: (run) => void setImmediate(run),
-  };
   const made = new UsageBatcher<BookEntry, BookResult>(
     metered(meters, conditions, (entries) => writer.write(entries)),
-    timed,
+    clock,
     LIMITS,
   );
   showQueues(meters, made, verdicts);
