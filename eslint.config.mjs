@@ -1,5 +1,9 @@
 import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
+import { exceptions, sizesExcept } from './lint/sizes.mjs';
+
+/** What is named so is there to be left out. */
+const UNUSED = { argsIgnorePattern: '^_', varsIgnorePattern: '^_' };
 
 export default tseslint.config(
   {
@@ -13,9 +17,28 @@ export default tseslint.config(
       'console/dist/',
       'clients/*/dist/',
       'clients/*/src/schema.ts',
+      'console/src/api/schema.ts',
     ],
   },
   js.configs.recommended,
+  {
+    // A released migration is frozen with its sizes.
+    files: ['**/*.{ts,tsx,mjs,cjs}'],
+    ignores: ['src/database/migrations/**'],
+    plugins: { latchkey: { rules: { sizes: sizesExcept(exceptions) } } },
+    rules: {
+      'latchkey/sizes': 'error',
+      'max-len': [
+        'error',
+        { code: 120, ignoreUrls: true, ignoreStrings: true, ignoreTemplateLiterals: true, ignoreRegExpLiterals: true },
+      ],
+    },
+  },
+  ...tseslint.configs.recommended.map((config) => ({ ...config, files: ['console/**/*.{ts,tsx}'] })),
+  {
+    files: ['console/**/*.{ts,tsx}'],
+    rules: { '@typescript-eslint/no-unused-vars': ['error', UNUSED] },
+  },
   ...tseslint.configs.recommendedTypeChecked.map((config) => ({
     ...config,
     files: ['packages/**/*.ts', 'src/**/*.ts', 'test/**/*.ts', 'clients/**/*.ts', 'ormconfig.ts'],
@@ -26,7 +49,7 @@ export default tseslint.config(
     rules: {
       '@typescript-eslint/consistent-type-definitions': 'off',
       '@typescript-eslint/no-floating-promises': 'error',
-      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
+      '@typescript-eslint/no-unused-vars': ['error', UNUSED],
       '@typescript-eslint/require-await': 'off',
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
       'no-restricted-properties': [
@@ -36,11 +59,16 @@ export default tseslint.config(
     },
   },
   {
-    // Whatever is handed a transaction works with locks that others wait for.
+    // Whatever is handed a transaction works with locks that others wait for. SQLSTATEs are known in one place.
     files: ['src/**/*.ts'],
+    ignores: ['src/common/database-errors.ts', 'src/database/connection-refusals.ts', 'src/database/migrations/**'],
     rules: {
       'no-restricted-syntax': [
         'error',
+        {
+          selector: 'Literal[value=/^(0[0-9A]|2[0-9BDF]|3[4589BDF]|4[0-9]|5[3-8]|F0|P0|XX)[0-9A-Z]{3}$/]',
+          message: 'Name the SQLSTATE in src/common/database-errors.ts.',
+        },
         ...[
           ':function:has(> ObjectPattern > Property[key.name="tx"])',
           ':function[params.0.name=/^(tx|change|held)$/]',
@@ -49,6 +77,13 @@ export default tseslint.config(
           message: 'Not within a transaction: others wait for its locks.',
         })),
       ],
+    },
+  },
+  {
+    files: ['src/**/*.ts'],
+    ignores: ['src/common/periodic.ts', 'src/**/*.spec.ts'],
+    rules: {
+      'no-restricted-globals': ['error', { name: 'setInterval', message: 'Use Periodic of src/common/periodic.ts.' }],
     },
   },
   {

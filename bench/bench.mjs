@@ -3,8 +3,8 @@
  *
  *   node bench/bench.mjs [--rounds 7] [--seconds 4] [--keys 100000] [--only verify,usage]
  *
- * Servers run on one processor and the loader on the other. Rounds are interleaved: in each, ours and the bare server are
- * loaded in turn, under each release of Node. A ratio is the bare server's processor time a request ÷ ours, of one
+ * Servers run on one processor and the loader on the other. Rounds are interleaved: in each, ours and the bare server
+ * are loaded in turn, under each release of Node. A ratio is the bare server's processor time a request ÷ ours, of one
  * round; medians are quoted, with the lowest and the highest. A run on a machine that was busy with other work is void.
  */
 import { loadavg } from 'node:os';
@@ -104,7 +104,8 @@ try {
 
   /**
    * The same load on ours and on the bare server, in turn, under each release of Node: a row for each release. Each is
-   * brought up to speed first: while the other ran, what was leased for its keys has gone back. `goals` holds one goal a release.
+   * brought up to speed first: while the other ran, what was leased for its keys has gone back. `goals` holds one goal
+   * a release.
    */
   async function compare(figure, path, options, goals) {
     const pairs = runtimes.map(() => []);

@@ -1,6 +1,7 @@
 /**
  * Processor time of one warm verify in two builds, in pairs: what a change costs the path that every request takes.
- * Both builds run at once, each on a PostgreSQL of its own; one at a time is under load, the order turns with every pair.
+ * Both builds run at once, each on a PostgreSQL of its own; one at a time is under load, the order turns with every
+ * pair.
  *
  *   node bench/compare-builds.mjs --other ../another-checkout [--pairs 20] [--seconds 3] [--most 1.5] [--fast-path off]
  *

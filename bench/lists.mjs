@@ -5,8 +5,8 @@
  *
  *   npm run build && node bench/lists.mjs [--keys 1000000] [--requests 200] [--keep <directory>] [--only <pattern>]
  *
- * With --keep the database stays in that directory, and a second run finds it there instead of seeding anew. With --only
- * just the cases whose name matches are measured, and nothing is written.
+ * With --keep the database stays in that directory, and a second run finds it there instead of seeding anew. With
+ * --only just the cases whose name matches are measured, and nothing is written.
  */
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -279,7 +279,10 @@ async function measure(client) {
   return report;
 }
 
-/** Processor time so far of the server and of each process of PostgreSQL, in ms: what requests cost, however many others share the machine. Linux only. */
+/**
+ * Processor time so far of the server and of each process of PostgreSQL, in ms: what requests cost, however many others
+ * share the machine. Linux only.
+ */
 async function cpuMs() {
   const times = new Map();
   for (const pid of await readdir('/proc').catch(() => [])) {

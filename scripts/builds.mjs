@@ -22,7 +22,8 @@ export const BUILDS = [
       'scripts/builds.mjs',
     ],
     output: 'dist',
-    // What the server reads of its own sources: functions of the database, checksums of migrations, the expected schema.
+    // What the server reads of its own sources: functions of the database, checksums of migrations, the expected
+    // schema.
     copied: [
       'src/database/functions',
       'src/database/migrations',

@@ -1,14 +1,17 @@
 /**
- * Ends this process in order when the npm that started it has ended. npm passes a SIGTERM on to the shell between it and
- * us, which ends without a word; a killed npm passes nothing on. Imported first by what `npm start` runs; without npm it does
- * nothing: under a supervisor, run `node dist/src/server/main.js`.
+ * Ends this process in order when the npm that started it has ended. npm passes a SIGTERM on to the shell between it
+ * and us, which ends without a word; a killed npm passes nothing on. Imported first by what `npm start` runs; without
+ * npm it does nothing: under a supervisor, run `node dist/src/server/main.js`.
  */
 import { readFileSync } from 'node:fs';
 
 const LOOK_EVERY_MS = 250;
 const SHELLS = /^(sh|dash|bash|ash|zsh|busybox)$/;
 
-/** @returns {{ name: string, parent: number } | null} what Linux says of a process; null: it is gone, or this is no Linux */
+/**
+ * @returns {{ name: string, parent: number } | null} what Linux says of a process; null: it is gone, or this is no
+ * Linux
+ */
 function statusOf(pid) {
   try {
     const status = readFileSync(`/proc/${pid}/status`, 'utf8');

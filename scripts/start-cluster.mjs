@@ -1,4 +1,6 @@
-/** `npm run start:cluster`: builds what is stale, then runs the primary in this very process, so that signals reach it. */
+/**
+ * `npm run start:cluster`: builds what is stale, then runs the primary in this very process, so that signals reach it.
+ */
 const [major, minor] = process.versions.node.split('.').map(Number);
 if (major < 20 || (major === 20 && minor < 19)) {
   console.error(`Latchkey needs Node 20.19 or newer; this is Node ${process.versions.node}.`);

@@ -1,7 +1,7 @@
 /**
- * `npm test`: what belongs to every change, in minutes. `npm run test:all`: everything, `npm run test:rest`: what `npm test`
- * leaves out, `npm run test:changed`: `npm test` and the slow groups whose sources were changed (`test/tiers.mjs`). All checks
- * run, whichever fails, and the summary names each. Other arguments go to Jest.
+ * `npm test`: what belongs to every change, in minutes. `npm run test:all`: everything, `npm run test:rest`: what
+ * `npm test` leaves out, `npm run test:changed`: `npm test` and the slow groups whose sources were changed
+ * (`test/tiers.mjs`). All checks run, whichever fails, and the summary names each. Other arguments go to Jest.
  */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';

@@ -1,7 +1,7 @@
 /**
- * Which tests `npm test` runs, and which it leaves to `npm run test:all`: those that start browsers, proxies, clusters of
- * PostgreSQL or other processes, those that search with many seeds, and those that wait for the wall clock. A test is in one
- * tier; both together are all of them.
+ * Which tests `npm test` runs, and which it leaves to `npm run test:all`: those that start browsers, proxies, clusters
+ * of PostgreSQL or other processes, those that search with many seeds, and those that wait for the wall clock. A test
+ * is in one tier; both together are all of them.
  */
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -12,8 +12,8 @@ const root = fileURLToPath(new URL('../', import.meta.url));
 export const TIER_VARIABLE = 'TEST_TIER';
 
 /**
- * The groups that take long. `tests` are files and folders, `keeps` what `npm test` runs of them all the same, `sources` the
- * paths whose change selects the group in `npm run test:changed`.
+ * The groups that take long. `tests` are files and folders, `keeps` what `npm test` runs of them all the same,
+ * `sources` the paths whose change selects the group in `npm run test:changed`.
  */
 export const SLOW_GROUPS = [
   {
@@ -105,8 +105,8 @@ export function slowGroupsOf(file) {
 }
 
 /**
- * Whether a file is run in a tier: `quick`, `rest` (what `quick` leaves out), or names of groups after `quick`, separated by
- * commas. Everything is in `all`, and where no tier is set.
+ * Whether a file is run in a tier: `quick`, `rest` (what `quick` leaves out), or names of groups after `quick`,
+ * separated by commas. Everything is in `all`, and where no tier is set.
  */
 export function isFileInTier(file, tier = process.env[TIER_VARIABLE]) {
   if (tier === undefined || tier === 'all' || DIVIDED.includes(file)) return true;

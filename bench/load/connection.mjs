@@ -3,8 +3,8 @@ import { connect } from 'node:net';
 const HEAD_END = Buffer.from('\r\n\r\n');
 
 /**
- * One kept-alive HTTP/1.1 connection that posts one body at a time: no more of the protocol than a server's answer with a
- * `Content-Length` needs, so that the loader costs less than what it measures.
+ * One kept-alive HTTP/1.1 connection that posts one body at a time: no more of the protocol than a server's answer with
+ * a `Content-Length` needs, so that the loader costs less than what it measures.
  */
 export class Connection {
   #socket;

@@ -1,4 +1,7 @@
-/** Verify against a bare Fastify server: first verifies, warm keys with and without limits, Zipf, one hot key, half load. */
+/**
+ * Verify against a bare Fastify server: first verifies, warm keys with and without limits, Zipf, one hot key, half
+ * load.
+ */
 import { load, processorTimeOf } from '../processes.mjs';
 import { median } from '../report.mjs';
 

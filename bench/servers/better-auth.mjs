@@ -1,6 +1,6 @@
 /**
- * The peer: better-auth with its API-key plugin behind Fastify, rate limit and remaining count on, as in ours. `STORAGE`:
- * `database` (PostgreSQL, its default) or `memory` (its secondary storage, a Map in this process).
+ * The peer: better-auth with its API-key plugin behind Fastify, rate limit and remaining count on, as in ours.
+ * `STORAGE`: `database` (PostgreSQL, its default) or `memory` (its secondary storage, a Map in this process).
  */
 import { apiKey } from '@better-auth/api-key';
 import { betterAuth } from 'better-auth';

@@ -18,7 +18,9 @@ export type AccessRule =
   | { readonly kind: 'permission'; readonly permission: Permission; readonly alsoNeeds?: Permission }
   /** `itself`: a key as caller may also act on itself. */
   | { readonly kind: 'owner-or'; readonly permission: Permission; readonly itself?: true }
-  /** The gateway that asks is authenticated by a key of its own; the other credentials of the request are its client's. */
+  /**
+   * The gateway that asks is authenticated by a key of its own; the other credentials of the request are its client's.
+   */
   | { readonly kind: 'gateway'; readonly permission: Permission };
 
 /** A list in the body of a route, each entry of which is asked for by itself. */

@@ -215,7 +215,8 @@ async function inflated(request: FastifyRequest, body: CompressedBody, principal
 }
 
 /**
- * What a session must do before anything else: change a password that another person chose, then set up a second factor.
+ * What a session must do before anything else: change a password that another person chose, then set up a second
+ * factor.
  *
  * @throws DomainError 403 PASSWORD_CHANGE_REQUIRED, MFA_ENROLMENT_REQUIRED
  */

@@ -35,8 +35,8 @@ export abstract class KeyAuthenticator {
   abstract authenticateKey(presented: string, ip: string): Principal | null | Promise<Principal | null>;
 
   /**
-   * The principal of a key that is known in memory and good for calling us from `ip`. Null: ask `authenticateKey`, which
-   * also tells why.
+   * The principal of a key that is known in memory and good for calling us from `ip`. Null: ask `authenticateKey`,
+   * which also tells why.
    */
   abstract findPrincipal(presented: string, ip: string): Principal | null;
 

@@ -26,8 +26,8 @@ export function bindPassword(peppers: readonly VersionedKey[], userId: string, h
 }
 
 /**
- * HMAC-SHA-256(HKDF(pepper), 'password' NUL user id NUL hash): who can write to the database cannot give a user a password
- * of their own making, nor that of another user.
+ * HMAC-SHA-256(HKDF(pepper), 'password' NUL user id NUL hash): who can write to the database cannot give a user a
+ * password of their own making, nor that of another user.
  *
  * @param userId in lower case, as PostgreSQL prints it
  */

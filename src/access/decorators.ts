@@ -78,7 +78,10 @@ export const GatewayOnly = (permission: Permission) =>
     ApiExtension('x-access', { kind: 'gateway', permission }),
   );
 
-/** Callers may also authenticate as OAuth clients do: by HTTP Basic, or with `client_id` and `client_secret` in the form. */
+/**
+ * Callers may also authenticate as OAuth clients do: by HTTP Basic, or with `client_id` and `client_secret` in the
+ * form.
+ */
 export const TakesClientCredentials = () =>
   applyDecorators(SetMetadata(CLIENT_CREDENTIALS, true), ApiSecurity('clientBasic'));
 

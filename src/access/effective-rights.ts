@@ -20,8 +20,8 @@ export class EffectiveRights {
   ) {}
 
   /**
-   * The authority of `principal`, whose user or owner `lock` locks by `reader`, in one round trip. Call it inside a change.
-   * A key has no more than when the request began, and no more than its roles and owner have now.
+   * The authority of `principal`, whose user or owner `lock` locks by `reader`, in one round trip. Call it inside a
+   * change. A key has no more than when the request began, and no more than its roles and owner have now.
    *
    * @throws DomainError 401 when the user was disabled or deleted since the request began
    */
@@ -70,8 +70,8 @@ export class EffectiveRights {
   }
 
   /**
-   * Before a role changes from `before` to `after`. Who is bound may neither take bounds from a role (and so from all who
-   * have it, perhaps himself), nor state wider ones than his own, nor let a role create keys without stating any.
+   * Before a role changes from `before` to `after`. Who is bound may neither take bounds from a role (and so from all
+   * who have it, perhaps himself), nor state wider ones than his own, nor let a role create keys without stating any.
    *
    * @throws DomainError 403 OUTSIDE_POLICY
    */
@@ -85,8 +85,8 @@ export class EffectiveRights {
   }
 
   /**
-   * Before a role changes, is switched off or is deleted (`after` is null), so that a bound or a reserved tag of its policy is
-   * gone: keys of all who have the role, or of everybody, may then be made or tagged otherwise.
+   * Before a role changes, is switched off or is deleted (`after` is null), so that a bound or a reserved tag of its
+   * policy is gone: keys of all who have the role, or of everybody, may then be made or tagged otherwise.
    *
    * @throws DomainError 403 PERMISSION_DENIED
    */
@@ -96,8 +96,8 @@ export class EffectiveRights {
   }
 
   /**
-   * Before the roles of a user who makes keys change, or what they say, so that a bound on these keys is gone. What roles reserve of tags
-   * binds everybody, with the role or without it.
+   * Before the roles of a user who makes keys change, or what they say, so that a bound on these keys is gone. What
+   * roles reserve of tags binds everybody, with the role or without it.
    *
    * @throws DomainError 403 PERMISSION_DENIED
    */

@@ -133,8 +133,8 @@ export function grantsOfKey(roleGrants: readonly string[], ownerGrants: readonly
 }
 
 /**
- * What the keys must lie inside that this user makes without `platform:api-keys:update`; null: nothing. Services trust a
- * reserved tag on every key, so what one role reserves binds those without that role, too.
+ * What the keys must lie inside that this user makes without `platform:api-keys:update`; null: nothing. Services trust
+ * a reserved tag on every key, so what one role reserves binds those without that role, too.
  */
 export function keyPolicyOf({
   policies,

@@ -83,8 +83,8 @@ const MAX_SCOPES = API_KEY_FIELDS.scopes.schema.maxItems!;
  * the policies is inside this one. Of the defaults, the widest that is stated.
  * A role without a policy (null) says nothing and removes nothing: `creator` beside `trial-plan` leaves the trial's
  * bounds as they are. Only where no role has a policy the answer is null: no bounds.
- * Reserved tags are the exception: what one role reserves is reserved, and a role that says nothing else says nothing about
- * the other bounds.
+ * Reserved tags are the exception: what one role reserves is reserved, and a role that says nothing else says nothing
+ * about the other bounds.
  */
 export function widest(policies: readonly (KeyPolicy | null)[]): KeyPolicy | null {
   const all = policies.filter((policy) => policy !== null);

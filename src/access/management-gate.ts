@@ -18,8 +18,8 @@ const NARROWING_LANE = { running: 4, runningOfOne: 2, waitingOfOne: 1_000 } as c
 /** How long a request waits for its turn. With the 7 s that a change may take, it is answered within 10 s. */
 const MAX_WAIT_MS = 3_000;
 /**
- * A request that takes longer gives its place back: one that reads the whole trail keeps no other from running. One that
- * takes access away does so soon: it may wait for a replica that is frozen, and its change has a lane of its own.
+ * A request that takes longer gives its place back: one that reads the whole trail keeps no other from running. One
+ * that takes access away does so soon: it may wait for a replica that is frozen, and its change has a lane of its own.
  */
 const MAX_INSIDE_MS = { ordinary: 10_000, narrowing: 250 } as const;
 /** Credentials that are recognised before they are authenticated, for as long after a refusal. */
@@ -40,8 +40,8 @@ interface KnownSender {
 }
 
 /**
- * Bounds what one principal can ask of the management plane: requests a minute, and requests at the same time. Counted by
- * this replica alone, in memory. The data plane does not pass here.
+ * Bounds what one principal can ask of the management plane: requests a minute, and requests at the same time. Counted
+ * by this replica alone, in memory. The data plane does not pass here.
  *
  * @see docs/adr/0027-floods-of-management-requests.md
  */

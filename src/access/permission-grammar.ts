@@ -1,7 +1,7 @@
 /**
  * The one grammar of permissions. A permission is `area:resource:action`: 1 to 8 segments between colons,
- * each 1 to 64 of `a-z0-9-`. A grant may have `*` as a whole segment: inside it matches exactly one segment, as the last one it matches
- * one or more. Text that is neither matches nothing and is contained in nothing.
+ * each 1 to 64 of `a-z0-9-`. A grant may have `*` as a whole segment: inside it matches exactly one segment, as the
+ * last one it matches one or more. Text that is neither matches nothing and is contained in nothing.
  */
 
 const WILDCARD = '*';

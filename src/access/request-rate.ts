@@ -5,7 +5,10 @@ export interface RequestRateLimits {
   readonly burst: number;
 }
 
-/** Parties that are remembered; the one that was silent for the longest time, whose bucket is most likely full, is forgotten. */
+/**
+ * Parties that are remembered; the one that was silent for the longest time, whose bucket is most likely full, is
+ * forgotten.
+ */
 const MAX_PARTIES = 10_000;
 
 interface Bucket {
@@ -43,7 +46,9 @@ export class RequestRate {
     return this.limits.perMinute / 60_000;
   }
 
-  /** The bucket of a party, which is now the one used last. The one that was not used for the longest time makes room. */
+  /**
+   * The bucket of a party, which is now the one used last. The one that was not used for the longest time makes room.
+   */
   private bucketOf(party: string, nowMs: number): Bucket {
     const bucket = this.buckets.get(party) ?? { tokens: this.limits.burst, atMs: nowMs };
     this.buckets.delete(party);

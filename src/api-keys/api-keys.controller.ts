@@ -1,16 +1,16 @@
-import { Body, Controller, Get, HttpCode, Param, Patch, Post, Put, Query, Res, UseGuards } from '@nestjs/common';
+import { Body, Controller, Get, HttpCode, Param, Patch, Post, Put, Res, UseGuards } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { Tagged, Versioned } from '../audit/versioned.js';
 import type { FastifyReply } from 'fastify';
 import type { KnownCaller } from '../access/caller.js';
 import { FromCaller, OwnerOr, RequirePermission } from '../access/decorators.js';
 import { Audited } from '../audit/audited.decorator.js';
+import { WaitsForReplicas } from '../audit/waits-for-replicas.js';
 import { CreateApiKeyDto, UpdateApiKeyDto } from './api-key.dto.js';
 import { ApiKeyView, CreatedApiKeyView } from './api-key.view.js';
 import { ApiKeysService } from './api-keys.service.js';
 import { FromIdempotencyKey, TakesIdempotencyKey } from './idempotency/idempotency-key.decorator.js';
 import { KeyIdPipe } from './key-id.pipe.js';
-import { WaitQuery } from './change/key-lifecycle.dto.js';
 import { KeyUpdateService } from './change/key-update.service.js';
 import { OwnerOrGuard } from './owner-or.guard.js';
 import { ReplaceApiKeyDto } from './replace-api-key.dto.js';
@@ -58,20 +58,21 @@ export class ApiKeysController {
   @Versioned('api-key')
   @OwnerOr('platform:api-keys:update')
   @Audited('api-keys:update', 'api-key')
+  @WaitsForReplicas()
   @ApiOperation({ summary: 'Change a key', description: UPDATE_DESCRIPTION })
   update(
     @FromCaller() caller: KnownCaller,
     @Param('id', KeyIdPipe) id: string,
     @Body() body: UpdateApiKeyDto,
-    @Query() query: WaitQuery,
   ): Promise<ApiKeyView> {
-    return this.updates.update(caller, id, body, { wait: query.wait === 'true' });
+    return this.updates.update(caller, id, body);
   }
 
   @Put(':id')
   @Versioned('api-key')
   @OwnerOr('platform:api-keys:update')
   @Audited('api-keys:update', 'api-key')
+  @WaitsForReplicas()
   @ApiOperation({
     summary: 'Change a key (the same as PATCH)',
     description: `${UPDATE_DESCRIPTION} What a GET has given can be sent back: members that cannot be set are ignored.`,
@@ -80,8 +81,7 @@ export class ApiKeysController {
     @FromCaller() caller: KnownCaller,
     @Param('id', KeyIdPipe) id: string,
     @Body() body: ReplaceApiKeyDto,
-    @Query() query: WaitQuery,
   ): Promise<ApiKeyView> {
-    return this.updates.update(caller, id, body, { wait: query.wait === 'true' });
+    return this.updates.update(caller, id, body);
   }
 }

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
-import { EntityManager, QueryFailedError } from 'typeorm';
+import { EntityManager } from 'typeorm';
+import { violatedConstraint } from '../common/database-errors.js';
 import type { Ownership } from '../access/access-basis.js';
 import { inOneTrip } from '../database/in-one-trip.js';
 import { ApiKeySecret } from './api-key-secret.entity.js';
@@ -138,7 +139,9 @@ export class ApiKeysRepository {
       .getMany();
   }
 
-  /** Who the owners are, and what keys have used so far. By the keys at hand: one that is gone meanwhile has both still. */
+  /**
+   * Who the owners are, and what keys have used so far. By the keys at hand: one that is gone meanwhile has both still.
+   */
   private async standingsOf(keys: readonly ApiKey[]): Promise<Map<string, Omit<ApiKeyDetails, 'key' | 'secrets'>>> {
     const rows = await this.manager.query<StandingRow[]>(
       `SELECT k.id AS key_id, u.name, u.is_active AND u.deleted_at IS NULL AS is_active,
@@ -283,8 +286,5 @@ function secretInsert(
 
 /** Whether a statement failed because another key of the owner has the alias. */
 export function isAliasTaken(error: unknown): boolean {
-  return (
-    error instanceof QueryFailedError &&
-    (error.driverError as { constraint?: string }).constraint === 'api_key_alias_key'
-  );
+  return violatedConstraint(error) === 'api_key_alias_key';
 }

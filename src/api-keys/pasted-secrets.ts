@@ -11,8 +11,8 @@ const NAME_SENTENCE = 'must have no member whose name contains an API key: remov
 const MAX_PLACES = 10;
 
 /**
- * Finds secrets made here in text that is to be kept: a description, a reason, a tag. A secret is recognised by its tag,
- * whatever stands around it, so other random text is not taken for one. Nothing of it is repeated.
+ * Finds secrets made here in text that is to be kept: a description, a reason, a tag. A secret is recognised by its
+ * tag, whatever stands around it, so other random text is not taken for one. Nothing of it is repeated.
  */
 @Injectable()
 export class PastedSecrets {

@@ -5,7 +5,9 @@ import { UpdateApiKeyDto } from './api-key.dto.js';
 import type { ApiKeyView } from './api-key.view.js';
 import { UpsertApiKeyDto } from './change/key-lifecycle.dto.js';
 
-/** What of a key is shown and not set by a body. A member that is added to the view does not compile until it is here. */
+/**
+ * What of a key is shown and not set by a body. A member that is added to the view does not compile until it is here.
+ */
 type ReadOnlyBeside<Body> = Readonly<Record<Exclude<keyof ApiKeyView, keyof Body>, true>>;
 
 const SHOWN = {

@@ -44,7 +44,10 @@ export class SecretFactory {
     };
   }
 
-  /** What is stored of another system's secret for the key `keyId`. Its kid is drawn: it names the secret and is no part of it. */
+  /**
+   * What is stored of another system's secret for the key `keyId`. Its kid is drawn: it names the secret and is no part
+   * of it.
+   */
   import(keyId: string, { sha256, prefix }: ForeignSecret): StoredSecret {
     const { kid } = mint({
       prefix: this.config.apiKeyPrefix,

@@ -6,9 +6,9 @@ const MAX_WRITE_MS = 3_000;
 const MAX_KILL_MS = 500;
 
 /**
- * Adds standard input to the end of the file that its argument names. A pipe without a reader is refused at once, and only
- * what is a file on a disk can be brought to the disk. Where an earlier write was cut short (the disk was full), the line
- * begins on a line of its own: behind a part of another it would be unreadable.
+ * Adds standard input to the end of the file that its argument names. A pipe without a reader is refused at once, and
+ * only what is a file on a disk can be brought to the disk. Where an earlier write was cut short (the disk was full),
+ * the line begins on a line of its own: behind a part of another it would be unreadable.
  */
 const PROGRAM = `
   const fs = require('node:fs');
@@ -44,9 +44,9 @@ let hanging: ChildProcess | null = null;
 /**
  * Adds one line to the end of a file, whatever else adds lines at the same time, and returns when it is on the disk.
  *
- * A process of its own writes. A file system that does not answer (NFS, a pipe) blocks the thread that asked for as long
- * as it likes: here that would be one of the four that all files, DNS and password hashes share, and the process could
- * not even end.
+ * A process of its own writes. A file system that does not answer (NFS, a pipe) blocks the thread that asked for as
+ * long as it likes: here that would be one of the four that all files, DNS and password hashes share, and the process
+ * could not even end.
  *
  * @throws Error with a sentence when the line was not written within 3 s; then it may still be written
  */
@@ -66,7 +66,9 @@ export async function appendLine(path: string, line: string): Promise<void> {
     throw new Error(`${path} cannot be written: ${complaint.trim() || `the writing process ended with ${code}`}.`);
 }
 
-/** The exit code of a process, or `hangs`; then it has been killed, or is noted as hanging where even that takes long. */
+/**
+ * The exit code of a process, or `hangs`; then it has been killed, or is noted as hanging where even that takes long.
+ */
 function exitOf(child: ChildProcess): Promise<number | string> {
   return new Promise((resolve, reject) => {
     let isLate = false;

@@ -1,11 +1,11 @@
 import type { QueryConfig } from 'pg';
 import { QueryFailedError } from 'typeorm';
 import type { Caller } from '../access/caller.js';
+import { isConnectionLost, isRetriable, isUnfitData } from '../common/database-errors.js';
 import { unavailable } from '../common/domain-error.js';
 import { missingVersion } from '../common/missing-version.js';
 import { uuidv7 } from '../common/uuid.js';
 import { PLAIN_VERSION, type VersionedKey } from '../config/versioned-secrets.js';
-import { isConnectionLost } from '../database/lost-connection.js';
 import type { OpenTransaction } from '../database/transaction.js';
 import type { FieldChange } from './audit-event.entity.js';
 import { type AuditLink, type AuditRecord, link } from './chain.js';
@@ -36,11 +36,11 @@ export interface Head {
 }
 
 /**
- * Appends `acts`, in their order, as the last thing a transaction does, commits it, and returns the last `seq`. The head
- * row stays locked until the commit, which makes order of `seq` order of commit, without gaps. It is held for one round
- * trip: what is appended and COMMIT travel together. `channel` is notified on commit; null wakes nobody. `locked`: the
- * head, where the transaction holds it already. The head names the version of AUDIT_KEY that signs: replicas agree on it
- * whatever order their lists have.
+ * Appends `acts`, in their order, as the last thing a transaction does, commits it, and returns the last `seq`. The
+ * head row stays locked until the commit, which makes order of `seq` order of commit, without gaps. It is held for one
+ * round trip: what is appended and COMMIT travel together. `channel` is notified on commit; null wakes nobody.
+ * `locked`: the head, where the transaction holds it already. The head names the version of AUDIT_KEY that signs:
+ * replicas agree on it whatever order their lists have.
  *
  * @throws DomainError 503 when the trail does not take the acts: what was to be recorded must not happen either.
  * @throws ConnectionLostError, OutcomeUnknownError as every transaction
@@ -157,17 +157,6 @@ export function recordOf(seq: bigint, at: Date, { caller, entry }: Act): AuditRe
   };
 }
 
-/** Deadlocks and serialisation failures are nobody's fault: the whole transaction may run again. */
-export function isRetriable(error: unknown): boolean {
-  return error instanceof QueryFailedError && ['40P01', '40001'].includes(sqlState(error));
-}
-
-/** SQLSTATE of a failed statement; empty where there is none. */
-export function sqlState(error: unknown): string {
-  const { code } = ((error as { driverError?: unknown }).driverError ?? {}) as { code?: unknown };
-  return typeof code === 'string' ? code : '';
-}
-
 function notRecorded(error: unknown): never {
   throw isTrailAway(error)
     ? unavailable('This could not be recorded in the audit trail, so it was not done.', error)
@@ -176,10 +165,5 @@ function notRecorded(error: unknown): never {
 
 /** Data that no row can hold (class 22) is a bug of ours and must look like one. */
 function isTrailAway(error: unknown): boolean {
-  return (
-    error instanceof QueryFailedError &&
-    !isRetriable(error) &&
-    !isConnectionLost(error) &&
-    !sqlState(error).startsWith('22')
-  );
+  return error instanceof QueryFailedError && !isRetriable(error) && !isConnectionLost(error) && !isUnfitData(error);
 }

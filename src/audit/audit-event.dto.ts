@@ -45,8 +45,8 @@ export class AuditFilterDto {
   outcome?: 'success' | 'refused';
 
   /**
-   * `false`: changes and refusals, without what was read, explained, exported or verified; `true`: that alone. A read that
-   * was refused is a refusal.
+   * `false`: changes and refusals, without what was read, explained, exported or verified; `true`: that alone. A read
+   * that was refused is a refusal.
    * @example false
    */
   @AsFlag()

@@ -50,7 +50,10 @@ export class FieldChangeView {
   after: unknown;
 }
 
-/** One entry of the audit trail, exactly as it was hashed: without `hash`, in canonical JSON, it is what the hash covers. */
+/**
+ * One entry of the audit trail, exactly as it was hashed: without `hash`, in canonical JSON, it is what the hash
+ * covers.
+ */
 export class AuditEventView {
   /** @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55" */
   id: string;

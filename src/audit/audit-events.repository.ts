@@ -27,7 +27,8 @@ export interface AuditFilter {
 const EVENT = `seq, id, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS at, body, hash`;
 
 /**
- * Reads the trail, up to its heads. What it gives of an event is the body that was hashed; the columns only serve to find it.
+ * Reads the trail, up to its heads. What it gives of an event is the body that was hashed; the columns only serve to
+ * find it.
  */
 @Injectable()
 export class AuditEventsRepository {
@@ -77,8 +78,8 @@ export class AuditEventsRepository {
   }
 
   /**
-   * Where the chain of reads begins, as the entries of the trail up to `upTo` say, and where it ends; null if there is no
-   * head row.
+   * Where the chain of reads begins, as the entries of the trail up to `upTo` say, and where it ends; null if there is
+   * no head row.
    */
   async findReadEnds(upTo: string): Promise<{ head: ChainEnd; cut: ReadCut | null } | null> {
     const cut = await findReadCut(this.manager, upTo);

@@ -6,8 +6,8 @@ import { RefusalRecorder, type RefusedRequest } from '../common/refusal-recorder
 import type { Act } from './append.js';
 import { namedResource } from './named-resource.js';
 import { type CountedRefusals, REFUSAL_LIMITS, RefusalTally } from './refusal-tally.js';
-import { StrangerCounts } from './stranger-counts.js';
 import { TrailRecorder } from './trail-recorder.js';
+import { Periodic } from '../common/periodic.js';
 
 const SWEEP_MS = 1_000;
 const REFUSALS = new Set(['unauthenticated', 'forbidden', 'missing']);
@@ -16,16 +16,15 @@ const FLOODS = new Set(['TOO_MANY_REQUESTS', 'CREATION_LIMIT_REACHED']);
 
 /**
  * Records refusals (403, and 404 of a route there is) before they are answered. Of a flood the rest is counted,
- * see `RefusalTally`; a crash loses the counts of at most the last minute. 401s are counted in memory alone.
+ * see `RefusalTally`; a crash loses the counts of at most the last minute. 401s are counted by the
+ * metric alone: a caller without credentials must not be able to write to the chain, whose head every revocation needs.
  */
 @Injectable()
 export class AuditedRefusals extends RefusalRecorder {
-  /** 401s by address; the metric has their number alone, since its labels are closed sets. */
-  readonly strangers = new StrangerCounts();
   private readonly refusals: ReturnType<typeof Metrics.prototype.counter<'kind'>>;
   private readonly tally = new RefusalTally<Act>();
   private readonly floods = new RefusalTally<Act>({ ...REFUSAL_LIMITS, singly: 0 });
-  private readonly sweeper = setInterval(() => this.sweep(this.clock.monotonicMs()), SWEEP_MS).unref();
+  private readonly sweeps = new Periodic(SWEEP_MS, () => this.sweep(this.clock.monotonicMs())).start();
 
   constructor(
     private readonly recorder: TrailRecorder,
@@ -42,7 +41,6 @@ export class AuditedRefusals extends RefusalRecorder {
 
   async record(error: DomainError, request: RefusedRequest): Promise<void> {
     const nowMs = this.clock.monotonicMs();
-    if (error.kind === 'unauthenticated') this.strangers.count(request.caller?.ip ?? request.ip, nowMs);
     if (REFUSALS.has(error.kind)) this.refusals.labels(error.kind).inc();
     const act = refusedAct(error, request);
     if (act === null) return;
@@ -55,7 +53,7 @@ export class AuditedRefusals extends RefusalRecorder {
 
   /** Hands the counts of all windows to the recorder, open ones too. */
   close(): void {
-    clearInterval(this.sweeper);
+    void this.sweeps.stop();
     this.sweep(Number.POSITIVE_INFINITY);
   }
 

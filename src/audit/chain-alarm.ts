@@ -10,8 +10,8 @@ const SAY_EVERY_MS = 60_000;
 export type Signer = 'checkpoints' | 'changes';
 
 /**
- * Tells operators of entries of the trail that this server did not write, as those who sign them have found: what they sign
- * must not vouch for the work of a writer of the database.
+ * Tells operators of entries of the trail that this server did not write, as those who sign them have found: what they
+ * sign must not vouch for the work of a writer of the database.
  */
 @Injectable()
 export class ChainAlarm {

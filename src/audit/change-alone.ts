@@ -1,16 +1,14 @@
 import type { Caller } from '../access/caller.js';
 import { StartRefusal } from '../common/start-refusal.js';
-import { sqlState } from './append.js';
+import { SQL_STATES, sqlState } from '../common/database-errors.js';
 import type { Change, Changes } from './changes.js';
 
-/** SQLSTATE of a lock that was not to be had in time. */
-const LOCK_NOT_AVAILABLE = '55P03';
 /** Processes that start at once wait for the first for so long; a loaded machine may take its time. */
 const MAX_WAIT_MS = 60_000;
 
 /**
- * Makes a change of a start under an advisory lock, so that one process makes it at a time. A change itself is short, and
- * waits for a lock for 2 s; a start has more patience, and begins again.
+ * Makes a change of a start under an advisory lock, so that one process makes it at a time. A change itself is short,
+ * and waits for a lock for 2 s; a start has more patience, and begins again.
  *
  * @throws StartRefusal when the lock is not to be had for a minute
  * @throws as `Changes.transaction`
@@ -29,7 +27,7 @@ export async function changeAlone<T>(
         return work(change);
       });
     } catch (error) {
-      if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw error;
+      if (sqlState(error) !== SQL_STATES.lockNotAvailable) throw error;
       if (performance.now() >= deadlineMs) throw stillLocked(lock, error);
     }
   }

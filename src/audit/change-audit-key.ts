@@ -17,8 +17,8 @@ const MAX_CHANGE_MS = 15_000;
 /**
  * Lets the first version of AUDIT_KEY sign from now on, on all replicas: the head names it. The old version makes one
  * more entry, which says so, and a checkpoint with both signatures ends its segment. A version signs one segment at
- * most: a replica that still has an ended one in front goes on with its successor, so that two orders of the list can run
- * side by side.
+ * most: a replica that still has an ended one in front goes on with its successor, so that two orders of the list can
+ * run side by side.
  *
  * @returns what to tell the operator; null if nothing changed
  */

@@ -2,10 +2,14 @@ import type { KeyObject } from 'node:crypto';
 import type { Anchor, SignedAnchor } from './chain-check.js';
 import { type CheckpointPublicKey, isSignatureOf, signStatement } from './checkpoint.js';
 
-/** Names the format; another format gets another name. Readers of checkpoints that do not know it pass such a line over. */
+/**
+ * Names the format; another format gets another name. Readers of checkpoints that do not know it pass such a line over.
+ */
 export const CHANGE_LINE_TYPE = 'latchkey-audit-changes/1';
 
-/** One change of the trail, as it is kept outside of the database: ids and states, never a name of a person or a secret. */
+/**
+ * One change of the trail, as it is kept outside of the database: ids and states, never a name of a person or a secret.
+ */
 export interface RecordedChange {
   readonly seq: string;
   /** ISO 8601. */

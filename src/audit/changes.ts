@@ -6,7 +6,8 @@ import { Config } from '../config/config.js';
 import { unavailable } from '../common/domain-error.js';
 import { Lane, LaneFull, type Leave } from '../common/lane.js';
 import { ConnectionLostError, inTransaction, OutcomeUnknownError } from '../database/transaction.js';
-import { type ActEntry, commitActs, isRetriable } from './append.js';
+import { isRetriable } from '../common/database-errors.js';
+import { type ActEntry, commitActs } from './append.js';
 import { OpenChange } from './open-change.js';
 import { outcomeUnknown } from './outcome-unknown.js';
 import { RetryTransaction } from './retry-transaction.js';
@@ -22,8 +23,8 @@ export interface Change {
   readonly tx: EntityManager;
   readonly record: (entry: ChangeEntry) => void;
   /**
-   * Takes a write that is under way and whose answer decides nothing: it travels with what comes after it, and is awaited
-   * before the commit. The change fails if it fails.
+   * Takes a write that is under way and whose answer decides nothing: it travels with what comes after it, and is
+   * awaited before the commit. The change fails if it fails.
    */
   readonly write: (statement: Promise<unknown>) => void;
   /** Gives what `statements` give, the last of the change: the head row is locked in the same round trip. */
@@ -78,7 +79,8 @@ export class Changes {
    * trace and wakes nobody. `work` may run more than once and must have no effect but through `tx`; it hashes no
    * password, touches no file and waits for no replica, because others wait for its locks.
    *
-   * @throws DomainError 503 UNAVAILABLE when nothing was changed: a lock is not to be had within 2 s, or the database is
+   * @throws DomainError 503 UNAVAILABLE when nothing was changed: a lock is not to be had within 2 s, or the database
+   * is
    *   away; 503 OUTCOME_UNKNOWN when the commit was sent and not answered within 7 s
    */
   async transaction<T>(caller: Caller, work: (change: Change) => Promise<T>): Promise<T> {

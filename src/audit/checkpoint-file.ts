@@ -23,8 +23,8 @@ export function appendCheckpoint(path: string, ...lines: readonly CheckpointLine
 
 /**
  * Reads a file of checkpoints: our own, or log lines that were collected from stdout, where the checkpoint is the
- * member `auditCheckpoint`. A change of key is a checkpoint that two versions have signed. Lines that do not claim to be
- * checkpoints are passed over: what could spoil a line could as well remove it.
+ * member `auditCheckpoint`. A change of key is a checkpoint that two versions have signed. Lines that do not claim to
+ * be checkpoints are passed over: what could spoil a line could as well remove it.
  *
  * @throws Error when the file cannot be read
  */

@@ -96,8 +96,8 @@ export class CheckpointsRepository {
    * Lets this replica write a checkpoint while no other does: `write` gets the state under the lock and gives the
    * checkpoints that are due; it reads over the same session. They are stored only when `write` has come back.
    *
-   * The lock is that of a session of its own, in no transaction: a write that hangs keeps no row, and no connection of the
-   * pool. PostgreSQL ends the session when it is idle for long, so that a replica that is frozen stops no other.
+   * The lock is that of a session of its own, in no transaction: a write that hangs keeps no row, and no connection of
+   * the pool. PostgreSQL ends the session when it is idle for long, so that a replica that is frozen stops no other.
    */
   async exclusively(write: (state: CheckpointState, ask: Ask) => Promise<NewCheckpoints>): Promise<void> {
     const session = new LiveConnection(sessionConfigOf(this.manager.dataSource, 'checkpoint', 'data-plane'), {

@@ -16,6 +16,7 @@ import { ChainAlarm } from './chain-alarm.js';
 import type { Anchor } from './chain-check.js';
 import { signReadCheckpoint } from './reads/read-checkpoint.js';
 import { checkUnsigned } from './unsigned-entries.js';
+import { Periodic } from '../common/periodic.js';
 
 /** A checkpoint is due after this many rows, or this long after the last one if there are rows at all. */
 const MAX_ROWS = 1_000;
@@ -31,20 +32,17 @@ const NOT_WRITTEN =
 
 /**
  * Writes signed checkpoints of the chain to where the database cannot reach: the log, and the file that is
- * configured. Without them the owner of the database could cut off the end of the trail unseen. What a checkpoint vouches
- * for is checked before: a break is told, and nothing is signed over it. Of several replicas one writes at a time.
+ * configured. Without them the owner of the database could cut off the end of the trail unseen. What a checkpoint
+ * vouches for is checked before: a break is told, and nothing is signed over it. Of several replicas one writes at a
+ * time.
  */
 @Injectable()
 export class Checkpoints {
   private readonly logger = new Logger('Audit');
   private readonly failures = new RepeatedLog((fields) => this.logger.error(fields), 1, SAY_EVERY_MS);
-  private readonly watch = setInterval(() => {
-    // One that takes long is not followed by a queue of others.
-    if (this.looks === 0) void this.look(MAX_AGE_MS);
-  }, LOOK_EVERY_MS).unref();
+  private readonly watch = new Periodic(LOOK_EVERY_MS, () => this.look(MAX_AGE_MS)).start();
   private readonly publicKeys: readonly CheckpointPublicKey[];
   private looking: Promise<void> = Promise.resolve();
-  private looks = 0;
   private readonly attempts = new Attempts();
   /** When the last checkpoint was signed, monotonic; before the first: when this process began to look. */
   private lastAtMs = performance.now();
@@ -70,14 +68,13 @@ export class Checkpoints {
 
   /** Writes a checkpoint if there are rows it could cover and the last one is `maxAgeMs` old. Logs what fails. */
   look(maxAgeMs: number): Promise<void> {
-    this.looks += 1;
-    this.looking = this.looking.then(() => this.tryToWrite(maxAgeMs)).finally(() => (this.looks -= 1));
+    this.looking = this.looking.then(() => this.tryToWrite(maxAgeMs));
     return this.looking;
   }
 
   /** Covers what was recorded last, so that a stopped server leaves no tail that could be cut. */
   async close(): Promise<void> {
-    clearInterval(this.watch);
+    void this.watch.stop();
     const late = new AbortController();
     await Promise.race([this.look(0), sleep(MAX_CLOSE_MS, undefined, { signal: late.signal }).catch(() => undefined)]);
     late.abort();

@@ -10,7 +10,8 @@ export function cursorAt({ changes, reads }: ListPosition): string {
 }
 
 /**
- * The place a cursor stands for; null unless it is one. One of a build that knew changes alone goes on with those alone.
+ * The place a cursor stands for; null unless it is one. One of a build that knew changes alone goes on with those
+ * alone.
  */
 export function positionOf(cursor: string): ListPosition | null {
   const text = cursor.length > 56 ? '' : Buffer.from(cursor, 'base64url').toString('utf8');

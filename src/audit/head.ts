@@ -20,7 +20,9 @@ export async function readHead(manager: EntityManager): Promise<TrailHead> {
   return { seq: row.seq, hash: row.hash, at: row.at.toISOString(), auditKeyVersion: row.version };
 }
 
-/** The changes of AUDIT_KEY behind one entry and before another, in order, and the version that signs at the later one. */
+/**
+ * The changes of AUDIT_KEY behind one entry and before another, in order, and the version that signs at the later one.
+ */
 export async function findKeyChanges(
   manager: EntityManager,
   afterSeq: string,

@@ -1,11 +1,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { EntityManager } from 'typeorm';
 import type { OpenTransaction } from '../database/transaction.js';
-import { type Head, lockHead, sqlState } from './append.js';
+import { SQL_STATES, sqlState } from '../common/database-errors.js';
+import { type Head, lockHead } from './append.js';
 import type { Change, ChangeEntry } from './changes.js';
-
-/** SQLSTATE of statements behind one that failed: it tells why, they do not. */
-const AFTER_A_FAILURE = '25P02';
 
 /** A change while its work runs: what it has recorded, and the statements that nothing has waited for yet. */
 export class OpenChange implements Change {
@@ -42,7 +40,8 @@ export class OpenChange implements Change {
       if (this.entries.length === 0) await Promise.all(this.writes);
       return result;
     } catch (error) {
-      if (sqlState(error) === AFTER_A_FAILURE) await Promise.all(this.writes);
+      // The one that failed before it tells why, this one does not.
+      if (sqlState(error) === SQL_STATES.inFailedTransaction) await Promise.all(this.writes);
       throw error;
     }
   }
@@ -63,8 +62,8 @@ export class OpenChange implements Change {
 }
 
 /**
- * Runs `work` as a part of `change` that can fail alone: what it did is taken back then, and not recorded. Tells whether
- * it recorded anything.
+ * Runs `work` as a part of `change` that can fail alone: what it did is taken back then, and not recorded. Tells
+ * whether it recorded anything.
  */
 export async function inSavepoint<T>(
   change: Change,

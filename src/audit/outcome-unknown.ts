@@ -1,8 +1,8 @@
 import { DomainError } from '../common/domain-error.js';
 
 /**
- * 503: the change was sent to be committed, and the database did not confirm it in time. No `Retry-After`: a create that
- * is repeated blindly may happen twice.
+ * 503: the change was sent to be committed, and the database did not confirm it in time. No `Retry-After`: a create
+ * that is repeated blindly may happen twice.
  */
 export function outcomeUnknown(cause: unknown): DomainError {
   return new DomainError(

@@ -25,7 +25,9 @@ export async function findRestores(manager: EntityManager): Promise<Restore[]> {
   return rows.flatMap(({ lost }) => (lost === null ? [] : [lost]));
 }
 
-/** The restore that gave up the history an anchor is of: the chain does not go through it, and need not. Null: none did. */
+/**
+ * The restore that gave up the history an anchor is of: the chain does not go through it, and need not. Null: none did.
+ */
 export function givenUpBy({ seq, at }: Pick<Anchor, 'seq' | 'at'>, restores: readonly Restore[]): Restore | null {
   const isOf = ({ afterSeq, lostUpToSeq, lostUntil }: Restore) =>
     BigInt(seq) > BigInt(afterSeq) && BigInt(seq) <= BigInt(lostUpToSeq) && Date.parse(at) <= Date.parse(lostUntil);

@@ -16,11 +16,16 @@ export interface AuditedEvent {
   /** With what an entry of the chain of reads says besides. */
   readonly record: AuditRecord & Partial<Pick<ReadRecord, 'chain' | 'keyVersion'>>;
   readonly hash: Buffer;
-  /** Whether the body is none that Latchkey wrote: the record then says no more than the columns `seq`, `id` and `at`. */
+  /**
+   * Whether the body is none that Latchkey wrote: the record then says no more than the columns `seq`, `id` and `at`.
+   */
   readonly isUnreadable: boolean;
 }
 
-/** What an entry says. One with a body of another form is shown all the same: a row that was forged must not hide others. */
+/**
+ * What an entry says. One with a body of another form is shown all the same: a row that was forged must not hide
+ * others.
+ */
 export function eventOf({ seq, id, at, body, hash }: StoredEvent): AuditedEvent {
   const said = parsed(body);
   if (isRecord(said) && said.seq === seq && said.id === id && said.at === at)

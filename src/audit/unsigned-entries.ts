@@ -8,7 +8,9 @@ import { openReadCheckpoint } from './reads/read-checkpoint.js';
 import { READ_CUT, readCutOf, type ReadCutRow } from './reads/read-cuts.js';
 import { type Ask, checkStretch, type Place, segmentsBehind } from './stretch.js';
 
-/** What is looked at before a checkpoint: of a long stretch a part, and the rest before the next one. In milliseconds. */
+/**
+ * What is looked at before a checkpoint: of a long stretch a part, and the rest before the next one. In milliseconds.
+ */
 const MAX_CHECK_MS = 1_500;
 
 /** What a checkpoint may vouch for. */

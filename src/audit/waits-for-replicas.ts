@@ -9,7 +9,10 @@ import {
 import { ApiQuery } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { concatMap, type Observable } from 'rxjs';
+import { oneOf } from '../../packages/contract/src/grammar.js';
+import { below, type Fault, SENTENCES } from '../../packages/contract/src/schema.js';
 import { validationFailed } from '../common/domain-error.js';
+import { faultsOfField, optional } from '../common/field.js';
 import { ChangePropagation } from './change-propagation.js';
 
 /** Holds an answer back until what it tells has been applied by every replica, where `?wait=true` asks for it. */
@@ -17,13 +20,12 @@ import { ChangePropagation } from './change-propagation.js';
 export class WaitForReplicas implements NestInterceptor {
   constructor(private readonly propagation: ChangePropagation) {}
 
-  /** @throws DomainError 400 for any other word, before anything is done */
+  /** @throws DomainError 400 for any other word or parameter, before anything is done */
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
-    const { wait } = context.switchToHttp().getRequest<FastifyRequest<{ Querystring: { wait?: unknown } }>>().query;
-    if (wait !== undefined && wait !== 'true' && wait !== 'false') {
-      throw validationFailed([{ path: 'wait', message: 'must be true or false' }]);
-    }
-    if (wait !== 'true') return next.handle();
+    const { query } = context.switchToHttp().getRequest<FastifyRequest<{ Querystring: Record<string, unknown> }>>();
+    const faults = Object.entries(query).flatMap(([name, value]) => faultsOfParameter(name, value));
+    if (faults.length > 0) throw validationFailed(faults);
+    if (query['wait'] !== 'true') return next.handle();
     return next.handle().pipe(
       concatMap(async (answer: unknown) => {
         await this.propagation.waitUntilApplied(null);
@@ -33,7 +35,18 @@ export class WaitForReplicas implements NestInterceptor {
   }
 }
 
-/** For changes of users and roles that narrow what their keys may do, and for imports, which replicas must know of. */
+const WAIT = optional(oneOf(['true', 'false']));
+
+function faultsOfParameter(name: string, value: unknown): readonly Fault[] {
+  if (name !== 'wait') return [{ path: name, message: SENTENCES.unknown }];
+  if (Array.isArray(value)) return [{ path: name, message: SENTENCES.repeated }];
+  return below(name, faultsOfField(WAIT, value));
+}
+
+/**
+ * For changes that narrow what keys may do, and for imports, which replicas must know of. The query of such a route has
+ * `wait` and nothing else.
+ */
 export const WaitsForReplicas = () =>
   applyDecorators(
     UseInterceptors(WaitForReplicas),

@@ -27,7 +27,9 @@ import { SessionTokens } from './session-tokens.js';
 import { SessionsController } from './sessions.controller.js';
 import { SessionStrategy } from './session.strategy.js';
 
-/** What there is of an identity provider: nothing without one, and its keys alone where nobody signs in with it here. */
+/**
+ * What there is of an identity provider: nothing without one, and its keys alone where nobody signs in with it here.
+ */
 const identityProvider = [
   {
     provide: OidcKeys,

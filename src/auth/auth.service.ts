@@ -56,8 +56,8 @@ export class AuthService {
 
   /**
    * Opens a session for somebody the identity provider has just vouched for; his user is made on first sight. null when
-   * that is disabled or deleted. The session is like any other from then on: disabling ends it, and his rights are looked
-   * up anew on each request.
+   * that is disabled or deleted. The session is like any other from then on: disabling ends it, and his rights are
+   * looked up anew on each request.
    */
   async loginByIdentity(caller: Caller, identity: Identity): Promise<SessionView | null> {
     const userId = await this.identities.admit(caller, identity);

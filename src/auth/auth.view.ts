@@ -5,7 +5,9 @@ import type { KeyPolicy } from '../access/key-policy.js';
 
 /** A session just opened. */
 export class SessionView {
-  /** Bearer token; the same is in the cookie: `__Host-latchkey_` and 8 digits with https, `latchkey_session` with http. */
+  /**
+   * Bearer token; the same is in the cookie: `__Host-latchkey_` and 8 digits with https, `latchkey_session` with http.
+   */
   accessToken: string;
 
   /**
@@ -73,7 +75,9 @@ export class MeView {
    */
   permissions: string[];
 
-  /** The bounds your roles set on keys you make, and tags that any role reserves; null: none, or a key that makes none. */
+  /**
+   * The bounds your roles set on keys you make, and tags that any role reserves; null: none, or a key that makes none.
+   */
   keyPolicy: KeyPolicy | null;
 
   /** Whether your session can do nothing but change your password, because another person chose it. */

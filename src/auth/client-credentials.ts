@@ -3,8 +3,8 @@ import { DomainError } from '../common/domain-error.js';
 import { isForm } from '../common/form.js';
 
 /**
- * The secret that an OAuth client authenticates with: HTTP Basic, or `client_secret` in the form. The name of the client
- * may be any, since the secret says whose it is. null where neither is given, or Basic is malformed.
+ * The secret that an OAuth client authenticates with: HTTP Basic, or `client_secret` in the form. The name of the
+ * client may be any, since the secret says whose it is. null where neither is given, or Basic is malformed.
  *
  * @see RFC 6749, section 2.3.1
  */
@@ -38,8 +38,8 @@ function basicSecretOf(authorization: string | undefined): string | null {
 }
 
 /**
- * Each part of Basic is percent-encoded. A plus stays one: no key has the space that it could stand for, and clients that
- * do not encode send it as it is.
+ * Each part of Basic is percent-encoded. A plus stays one: no key has the space that it could stand for, and clients
+ * that do not encode send it as it is.
  */
 function percentDecoded(text: string): string | null {
   try {

@@ -5,6 +5,7 @@ import { unauthenticated } from '../access/access.errors.js';
 import { Authenticator, KeyAuthenticator } from '../access/authenticator.js';
 import type { Principal } from '../access/caller.js';
 import { clientIp } from '../access/client-ip.js';
+import { type MaybePromise, whenKnown } from '../common/maybe-promise.js';
 import { DomainError } from '../common/domain-error.js';
 import { Config } from '../config/config.js';
 import { bearerOf } from './bearer.js';
@@ -46,9 +47,8 @@ export class CredentialsAuthenticator extends Authenticator {
     return this.keys.presentedKey(request) ?? bearerOf(request) ?? this.cookie.tokenOf(request);
   }
 
-  private authenticateByKey(key: string, request: FastifyRequest): Principal | Promise<Principal> {
-    const principal = this.keys.authenticateKey(key, clientIp(request));
-    return principal instanceof Promise ? principal.then(requireKnown) : requireKnown(principal);
+  private authenticateByKey(key: string, request: FastifyRequest): MaybePromise<Principal> {
+    return whenKnown(this.keys.authenticateKey(key, clientIp(request)), requireKnown);
   }
 
   private async authenticateByToken(

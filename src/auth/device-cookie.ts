@@ -34,7 +34,8 @@ export const NO_DEVICES: KnownDevices = new Map();
 
 /**
  * Marks browsers that have signed in: such a browser is not slowed when others guess the password. The cookie is no
- * credential. It names accounts and browsers, signed with a key that is derived from `JWT_SECRET`, and nothing is stored.
+ * credential. It names accounts and browsers, signed with a key that is derived from `JWT_SECRET`, and nothing is
+ * stored.
  *
  * @see https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies
  */

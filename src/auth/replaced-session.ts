@@ -14,9 +14,9 @@ export class ReplacedSession {
   ) {}
 
   /**
-   * Ends the session of `token`, the former cookie, if it is open: the browser has a new one now, and no sign-out would end
-   * the old one. It is recorded as a sign-out. A failure is logged alone: the new session is open, and its cookie must get
-   * to the browser.
+   * Ends the session of `token`, the former cookie, if it is open: the browser has a new one now, and no sign-out would
+   * end the old one. It is recorded as a sign-out. A failure is logged alone: the new session is open, and its cookie
+   * must get to the browser.
    *
    * @see OWASP ASVS 5.0.0, 7.2.4
    */

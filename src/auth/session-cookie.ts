@@ -10,7 +10,9 @@ import { cookieName, cookieValue, cookieValues, isSecure, removals } from './coo
 /** What builds before `__Host-` called the cookie, whatever the scheme. */
 const FORMER_NAME = 'latchkey_session';
 
-/** The console's session as a cookie: no script reads it, no other site sends it, and with https no other site sets it. */
+/**
+ * The console's session as a cookie: no script reads it, no other site sends it, and with https no other site sets it.
+ */
 @Injectable()
 export class SessionCookie {
   private readonly options: SerializeOptions;

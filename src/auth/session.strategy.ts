@@ -53,7 +53,9 @@ export class SessionStrategy extends PassportStrategy(Strategy, 'session') {
     return this.find(claims, request.headers[BACKGROUND_HEADER] === undefined);
   }
 
-  /** The user as they are now: roles and grants are never taken from the token. `isUse`: the session is in use by this. */
+  /**
+   * The user as they are now: roles and grants are never taken from the token. `isUse`: the session is in use by this.
+   */
   async find({ sub, sid, exp }: Partial<SessionClaims>, isUse = true): Promise<Principal | null> {
     if (!isUuid(sub) || !isUuid(sid) || typeof exp !== 'number' || exp * 1000 <= this.clock.now().getTime())
       return null;

@@ -137,7 +137,8 @@ async function publish(unfinished: string, path: string): Promise<void> {
 /**
  * Reads a backup through and holds it against its checksum and its seal, before anything is made of it.
  *
- * @throws BackupError when it cannot be read, is no backup, was cut short or altered, or was made with another audit key
+ * @throws BackupError when it cannot be read, is no backup, was cut short or altered, or was made with another audit
+ * key
  */
 export async function checkBackup(path: string, auditKeys: readonly Buffer[]): Promise<CheckedBackup> {
   const { size } = await stat(path).catch((cause: Error) => {

@@ -16,10 +16,14 @@ import { missingVersion } from '../common/missing-version.js';
 import { RepeatedLog } from '../common/repeated-log.js';
 import { Config } from '../config/config.js';
 import { readChanges } from './recorded-changes.js';
+import { Periodic } from '../common/periodic.js';
 
 /** A change is in the checkpoint file this long after its commit, in milliseconds; so much can be lost unseen. */
 const LOOK_EVERY_MS = 1_000;
-/** A line without changes says this often that there are none, so that a reader can tell that from a line that is missing. */
+/**
+ * A line without changes says this often that there are none, so that a reader can tell that from a line that is
+ * missing.
+ */
 const SAY_NOTHING_EVERY_MS = 60_000;
 /** How many entries back a file begins that has no line of ours yet. */
 const FIRST_ENTRIES = 10_000n;
@@ -40,7 +44,7 @@ const NOT_WRITTEN =
 export class ChangeLog implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger('Audit');
   private readonly publicKeys;
-  private timer: NodeJS.Timeout | undefined;
+  private readonly watch = new Periodic(LOOK_EVERY_MS, () => this.look());
   private looking: Promise<void> = Promise.resolve();
   /** Up to here the trail was read, and the changes it had are in the file; null: not yet known. */
   private seenUpTo: string | null = null;
@@ -51,7 +55,6 @@ export class ChangeLog implements OnApplicationBootstrap, OnApplicationShutdown 
   private writtenAtMs = Number.NEGATIVE_INFINITY;
   private readonly failures = new RepeatedLog((fields) => this.logger.error(fields), 1, SAY_EVERY_MS);
   private readonly attempts = new Attempts();
-  private looks = 0;
 
   constructor(
     private readonly dataSource: DataSource,
@@ -67,24 +70,18 @@ export class ChangeLog implements OnApplicationBootstrap, OnApplicationShutdown 
 
   onApplicationBootstrap(): void {
     if (this.config.auditCheckpointFile === null) return;
-    this.timer = setInterval(() => {
-      // One that takes long is not followed by a queue of others.
-      if (this.looks === 0) void this.look();
-    }, LOOK_EVERY_MS).unref();
+    this.watch.start();
   }
 
   async onApplicationShutdown(): Promise<void> {
     if (this.config.auditCheckpointFile === null) return;
-    clearInterval(this.timer);
+    void this.watch.stop();
     await Promise.race([this.look(), new Promise((resolve) => setTimeout(resolve, MAX_CLOSE_MS).unref())]);
   }
 
   /** Writes what the file does not have yet. A failure is logged once a minute, and tried again each second. */
   look(): Promise<void> {
-    this.looks += 1;
-    this.looking = this.looking
-      .then(() => this.tryToWrite(this.config.auditCheckpointFile!))
-      .finally(() => (this.looks -= 1));
+    this.looking = this.looking.then(() => this.tryToWrite(this.config.auditCheckpointFile!));
     return this.looking;
   }
 
@@ -154,7 +151,9 @@ export class ChangeLog implements OnApplicationBootstrap, OnApplicationShutdown 
       throw new Error(`Entry ${broken.seq} of the audit trail: ${broken.reason} Run npm run audit:verify.`);
   }
 
-  /** Null, and said in the log, where the version has ended and is not configured any more: the file has a gap there. */
+  /**
+   * Null, and said in the log, where the version has ended and is not configured any more: the file has a gap there.
+   */
   private keyOf(version: string): KeyObject | null {
     const found = this.config.auditKeys.find((key) => key.version === version);
     if (found === undefined) missingVersion('AUDIT_KEY', version);

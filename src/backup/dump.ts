@@ -32,7 +32,8 @@ export interface Dump {
 
 /**
  * Begins a snapshot of all tables of this schema, beside whatever runs on it. Nobody waits for it but migrations: they
- * could drop a table that it has not reached yet. It lasts until the session of `client`, which must be the owner's, ends.
+ * could drop a table that it has not reached yet. It lasts until the session of `client`, which must be the owner's,
+ * ends.
  */
 export async function beginDump(client: Client, build: string): Promise<Dump> {
   await client.query('SELECT pg_advisory_lock_shared($1)', [ADVISORY_LOCKS.migration]);

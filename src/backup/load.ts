@@ -7,8 +7,8 @@ import { decodeFrames, type Frame } from './frames.js';
 type TableFrame = Extract<Frame, { kind: 'table' }>;
 
 /**
- * Loads a backup into a database that has its schema and nothing else, in one transaction: all of it or nothing. `client`
- * must be the owner's, as a superuser: triggers and foreign keys do not act on what has met them once already.
+ * Loads a backup into a database that has its schema and nothing else, in one transaction: all of it or nothing.
+ * `client` must be the owner's, as a superuser: triggers and foreign keys do not act on what has met them once already.
  *
  * @throws BackupError when the tables are not those of the backup, or not all rows arrived
  */
@@ -57,7 +57,10 @@ async function loadTable(
   return { rowCount, behind: state.behind! };
 }
 
-/** Removes what migrations have put there; the backup has its own of it. Append-only tables are empty and stay untouched. */
+/**
+ * Removes what migrations have put there; the backup has its own of it. Append-only tables are empty and stay
+ * untouched.
+ */
 async function emptyTable(client: Client, table: string): Promise<void> {
   const { rows } = await client.query<{ is_filled: boolean }>(
     `SELECT EXISTS (SELECT FROM ${quoted(table)}) AS is_filled`,

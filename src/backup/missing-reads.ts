@@ -4,8 +4,8 @@ import { findLostReads, findReadCut, isOfLostReads, type LostReads } from '../au
 import { readReadCheckpoints } from '../audit/reads/read-checkpoint.js';
 
 /**
- * Holds checkpoints of reads in files against the chain of reads; null: the database has all reads that the files know of.
- * It tells from where on they are missing: a checker of the trail takes checkpoints of that part for what they are.
+ * Holds checkpoints of reads in files against the chain of reads; null: the database has all reads that the files know
+ * of. It tells from where on they are missing: a checker of the trail takes checkpoints of that part for what they are.
  *
  * @throws Error when a file cannot be read
  */

@@ -46,7 +46,9 @@ export async function sealSecrets(secrets: Readonly<Record<string, string>>, pas
   return `${JSON.stringify(file, null, 2)}\n`;
 }
 
-/** Opens what `sealSecrets` gave. @throws BackupError when it is something else, or the passphrase is not the right one */
+/**
+ * Opens what `sealSecrets` gave. @throws BackupError when it is something else, or the passphrase is not the right one
+ */
 export async function openSecrets(text: string, passphrase: string): Promise<Record<string, string>> {
   const file = parse(text);
   const key = await keyOf(passphrase, file.kdf);

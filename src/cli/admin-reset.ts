@@ -9,8 +9,8 @@ import { resetAdmin } from '../users/admin-reset.js';
 import { seed } from '../users/seed.js';
 
 /**
- * `npm run admin:reset`: a way back in for an operator who is locked out. Works beside a running server, on its embedded
- * PostgreSQL too, and without one.
+ * `npm run admin:reset`: a way back in for an operator who is locked out. Works beside a running server, on its
+ * embedded PostgreSQL too, and without one.
  */
 async function main(): Promise<void> {
   const config = loadConfig();

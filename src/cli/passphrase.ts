@@ -4,8 +4,8 @@ import { Writable } from 'node:stream';
 import { BackupError } from '../backup/backup-file.js';
 
 /**
- * The passphrase out of a file (one line break at its end is not part of it), or from the terminal without an echo. Never
- * from the command line, which every user of the machine can read.
+ * The passphrase out of a file (one line break at its end is not part of it), or from the terminal without an echo.
+ * Never from the command line, which every user of the machine can read.
  *
  * @param twice asks again, because a slip would be found out when it is too late
  * @throws BackupError when there is neither

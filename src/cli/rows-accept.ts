@@ -11,7 +11,10 @@ const USAGE = `npm run rows:accept -- ID…      accepts these rows as they are:
 npm run rows:accept -- --all    accepts every row that npm run doctor names
 Each gets an entry of the audit trail that says what it differed in.`;
 
-/** `npm run rows:accept`: takes rows for right that were written past Latchkey, on purpose. Works beside running servers. */
+/**
+ * `npm run rows:accept`: takes rows for right that were written past Latchkey, on purpose. Works beside running
+ * servers.
+ */
 async function main(): Promise<void> {
   const ids = idsAsked();
   const config = loadConfig(undefined, 'refuse');

@@ -10,7 +10,9 @@ export interface BuildInfo {
 
 let known: BuildInfo | undefined;
 
-/** Reads the package's version and what the build recorded in `build.json`, from the sources as well as from the build. */
+/**
+ * Reads the package's version and what the build recorded in `build.json`, from the sources as well as from the build.
+ */
 export function buildInfo(): BuildInfo {
   return (known ??= find());
 }

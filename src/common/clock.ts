@@ -25,6 +25,16 @@ export class Clock {
     return performance.now();
   }
 
+  /** Runs something once, `delayMs` from now at the earliest; keeps no process alive. */
+  after(delayMs: number, run: () => void): void {
+    setTimeout(run, delayMs).unref();
+  }
+
+  /** Runs something once, as soon as what has arrived by now has been looked at. */
+  soon(run: () => void): void {
+    setImmediate(run);
+  }
+
   /** The database said `databaseNowMs` to a question that was sent and answered at these monotonic instants. */
   observe(databaseNowMs: number, sentAtMs: number, answeredAtMs: number): void {
     this.offsetMs = databaseNowMs - (sentAtMs + answeredAtMs) / 2;

@@ -26,7 +26,8 @@ export class CompressedBody {
   ) {}
 
   /**
-   * What an uncompressed body would have been read to. It is inflated chunk by chunk, and no further than the route allows.
+   * What an uncompressed body would have been read to. It is inflated chunk by chunk, and no further than the route
+   * allows.
    *
    * @throws DomainError 400 for what is not one whole gzip stream, 413 for what inflates to more than the route takes
    */

@@ -1,8 +1,8 @@
 import Negotiator from 'negotiator';
 
 /**
- * The type among those offered that an `Accept` header prefers, weights and wildcards included; the first where it names
- * none of them. Parameters of types (`header=present`) do not count.
+ * The type among those offered that an `Accept` header prefers, weights and wildcards included; the first where it
+ * names none of them. Parameters of types (`header=present`) do not count.
  *
  * @see RFC 9110, section 12.5.1
  */

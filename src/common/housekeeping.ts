@@ -1,4 +1,5 @@
 import { Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { Periodic } from './periodic.js';
 
 const EVERY_MS = 3_600_000;
 /** Rows a statement deletes: it holds few locks, and not for long. */
@@ -6,8 +7,7 @@ const CHUNK = 5_000;
 
 /** Work that is done after the start and each hour from then on, one round after the other. Any replica may do it. */
 export abstract class Housekeeping implements OnApplicationBootstrap, OnApplicationShutdown {
-  private timer: NodeJS.Timeout | undefined;
-  private running: Promise<void> = Promise.resolve();
+  private readonly rounds = new Periodic(EVERY_MS, () => this.run());
   private isStopping = false;
 
   /** @param failure what a failed round is called in the log */
@@ -17,15 +17,12 @@ export abstract class Housekeeping implements OnApplicationBootstrap, OnApplicat
   ) {}
 
   onApplicationBootstrap(): void {
-    const keep = () => (this.running = this.running.then(() => this.run()));
-    this.timer = setInterval(() => void keep(), EVERY_MS).unref();
-    void keep();
+    void this.rounds.start().run();
   }
 
   async onApplicationShutdown(): Promise<void> {
     this.isStopping = true;
-    clearInterval(this.timer);
-    await this.running;
+    await this.rounds.stop();
   }
 
   /** One round; a failure is logged, and the next round tries again. */

@@ -6,8 +6,8 @@ interface Ignored {
 }
 
 /**
- * Declares members of a body that say nothing: what a GET shows and nobody sets, so that it can be sent back as it was read.
- * `nulls`: members that are absent where they are null.
+ * Declares members of a body that say nothing: what a GET shows and nobody sets, so that it can be sent back as it was
+ * read. `nulls`: members that are absent where they are null.
  */
 export const Ignores =
   (names: Readonly<Record<string, true>>, nulls: readonly string[] = []): ClassDecorator =>

@@ -13,8 +13,8 @@ const CONTEXT = 'latchkey-list-cursor/1';
 export type CursorList = Readonly<Record<string, unknown>>;
 
 /**
- * Signs and opens the cursors of lists: the place behind one row. A cursor belongs to the list that gave it; any replica
- * goes on with it. Clients may rely on nothing in it.
+ * Signs and opens the cursors of lists: the place behind one row. A cursor belongs to the list that gave it; any
+ * replica goes on with it. Clients may rely on nothing in it.
  */
 export class ListCursors {
   /** @param keys the signing one first; all open */

@@ -13,7 +13,9 @@ const RETRY_MS = 1_000;
 /** Standard output as pino writes to it. */
 type LogStream = EventEmitter & { write(text: string): unknown };
 
-/** What is known of the log of this process by its writes; no line is written to find out. What waits is tried again. */
+/**
+ * What is known of the log of this process by its writes; no line is written to find out. What waits is tried again.
+ */
 export class LogOutput {
   /** Lines that were dropped. */
   dropped = 0;
@@ -57,11 +59,11 @@ export class LogOutput {
 export const logOutput = new LogOutput();
 
 /**
- * The one log of a process, on standard output or on `stream`: level names, RFC 3339 times in UTC to the millisecond, the
- * process id. Everything that logs here goes through it, so that every line has one form.
+ * The one log of a process, on standard output or on `stream`: level names, RFC 3339 times in UTC to the millisecond,
+ * the process id. Everything that logs here goes through it, so that every line has one form.
  *
- * A terminal or a log collector that is gone takes no lines, nor does a file on a full disk: that does not end the process
- * before it has drained, and what waits for room does not fill its memory.
+ * A terminal or a log collector that is gone takes no lines, nor does a file on a full disk: that does not end the
+ * process before it has drained, and what waits for room does not fill its memory.
  *
  * @see docs/operations.md, "Logs"
  */

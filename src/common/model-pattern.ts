@@ -40,7 +40,9 @@ export function matchesModel(pattern: string, name: string): boolean {
   return true;
 }
 
-/** Whether one of the patterns matches the name. An empty list matches nothing: what "no list" means is the caller's. */
+/**
+ * Whether one of the patterns matches the name. An empty list matches nothing: what "no list" means is the caller's.
+ */
 export function matchesAny(patterns: readonly string[], name: string): boolean {
   return patterns.some((pattern) => matchesModel(pattern, name));
 }

@@ -11,6 +11,7 @@ import {
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { randomUUID } from 'node:crypto';
 import { type ServerResponse, STATUS_CODES } from 'node:http';
+import { isDatabaseAway } from './database-errors.js';
 import { DomainError, type ErrorKind, unavailable } from './domain-error.js';
 import { ManagementFailures } from './management-failures.js';
 import { RefusalRecorder, type RefusedRequest } from './refusal-recorder.js';
@@ -121,29 +122,6 @@ const FRAMEWORK: Record<number, { kind: ErrorKind; code: string; detail: string 
   414: { kind: 'invalid', code: 'VALIDATION_FAILED', detail: 'A part of the path is too long.' },
   415: { kind: 'unsupported-media-type', code: 'UNSUPPORTED_MEDIA_TYPE', detail: 'Send the body as application/json.' },
 };
-
-/** What TypeORM says of a connection that was lost between two statements of a transaction. */
-const LOST_CONNECTIONS = new Set(['QueryRunnerAlreadyReleasedError', 'QueryRunnerProviderAlreadyReleasedError']);
-
-/** Connection-level failures of PostgreSQL, and its "not now" states, by SQLSTATE or Node error code. */
-function isDatabaseAway(error: unknown): boolean {
-  const failure = error as {
-    code?: unknown;
-    driverError?: { code?: unknown; message?: string };
-    message?: string;
-    name?: string;
-  };
-  if (failure.name !== undefined && LOST_CONNECTIONS.has(failure.name)) return true;
-  const code = typeof failure.driverError?.code === 'string' ? failure.driverError.code : failure.code;
-  if (typeof code === 'string') {
-    if (/^(08|53|57P|57014|58|25P03|55P03|40P01|40001)/.test(code)) return true;
-    if (['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND'].includes(code)) return true;
-  }
-  const message = failure.driverError?.message ?? failure.message ?? '';
-  return /Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client has encountered a connection error/.test(
-    message,
-  );
-}
 
 /** What any thrown value means to a client; null when it is a bug of ours. */
 export function domainErrorOf(thrown: unknown): DomainError | null {

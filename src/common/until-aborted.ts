@@ -1,4 +1,7 @@
-/** The outcome of `work`, unless `signal` is aborted before: then its reason is thrown, and `work` is waited for no more. */
+/**
+ * The outcome of `work`, unless `signal` is aborted before: then its reason is thrown, and `work` is waited for no
+ * more.
+ */
 export async function untilAborted<T>(work: Promise<T>, signal?: AbortSignal): Promise<T> {
   if (signal === undefined) return work;
   signal.throwIfAborted();

@@ -74,8 +74,8 @@ export async function readEntry<T extends object>(type: new () => T, entry: unkn
 }
 
 /**
- * The pipe of every route: unknown fields are refused, nothing is coerced, all wrong fields are named at once. A body that
- * shows a secret made here is refused before anything else about it, so that no other sentence repeats it.
+ * The pipe of every route: unknown fields are refused, nothing is coerced, all wrong fields are named at once. A body
+ * that shows a secret made here is refused before anything else about it, so that no other sentence repeats it.
  */
 export function requestValidation(findSecrets: SecretFinder): ValidationPipe {
   return new RequestValidationPipe(findSecrets, {

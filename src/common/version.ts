@@ -7,8 +7,8 @@ const VERSION_BYTES = 12;
 /** More than any client collects; a bound, so that a header cannot make many. */
 const MAX_TAGS = 32;
 /**
- * A list of entity tags, RFC 9110 section 8.8.3; a list may have empty elements. Each blank has one place in it: an expression
- * that could read a blank in two ways would take for ever to refuse a long list.
+ * A list of entity tags, RFC 9110 section 8.8.3; a list may have empty elements. Each blank has one place in it: an
+ * expression that could read a blank in two ways would take for ever to refuse a long list.
  */
 const TAGS =
   /^(?:(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"[ \t]*)?(?:,[ \t]*(?:(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"[ \t]*)?)*$/;
@@ -35,7 +35,8 @@ export function tagOf(version: string): string {
 }
 
 /**
- * Reads `If-Match`; null where there is none. Weak tags are read and match nothing, as the comparison is the strong one.
+ * Reads `If-Match`; null where there is none. Weak tags are read and match nothing, as the comparison is the strong
+ * one.
  *
  * @throws DomainError 400 for text that is no list of entity tags
  * @see RFC 9110, section 13.1.1
@@ -75,8 +76,8 @@ export class VersionMismatch extends DomainError {
 }
 
 /**
- * Lets a change go on if the caller has sent no `If-Match` about this type, or the thing is as it says. To be asked behind
- * the lock of the thing, before anything is written.
+ * Lets a change go on if the caller has sent no `If-Match` about this type, or the thing is as it says. To be asked
+ * behind the lock of the thing, before anything is written.
  *
  * @throws VersionMismatch
  */

@@ -199,12 +199,15 @@ export interface GatewayListenerConfig {
 /** What a process does where an embedded installation has no secrets yet. */
 export type AbsentSecrets = 'draw' | 'refuse';
 
-/** What is done with settings that are not fit for `NODE_ENV=production`. The doctor keeps them, and says what is wrong. */
+/**
+ * What is done with settings that are not fit for `NODE_ENV=production`. The doctor keeps them, and says what is wrong.
+ */
 export type UnfitSettings = 'refuse' | 'keep';
 
 /**
  * Reads and checks the environment. In embedded mode outside production, secrets that are absent are
- * generated into `DATA_DIR` (mode 0600) and found there again at the next start. Commands that only read refuse instead.
+ * generated into `DATA_DIR` (mode 0600) and found there again at the next start. Commands that only read refuse
+ * instead.
  *
  * @throws StartRefusal naming every variable that is wrong or missing.
  */
@@ -225,7 +228,10 @@ export function requireFitForProduction({ nodeEnv, productionProblems }: Config)
   throw new ConfigError(productionProblems.map((problem) => `${problem} (NODE_ENV=production).`).join('\n'));
 }
 
-/** The secrets, each as the text of its variable, for a copy of them. @throws StartRefusal as `loadConfig` does; none is drawn */
+/**
+ * The secrets, each as the text of its variable, for a copy of them. @throws StartRefusal as `loadConfig` does; none is
+ * drawn
+ */
 export function loadSecretTexts(env: NodeJS.ProcessEnv = process.env): GeneratedSecrets {
   return load(env, 'refuse').secrets;
 }

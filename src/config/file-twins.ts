@@ -2,7 +2,9 @@ import { readFileSync } from 'node:fs';
 import { StartRefusal } from '../common/start-refusal.js';
 import { SECRET_NAMES } from './generated-secrets.js';
 
-/** Variables that may be given as a file: `NAME_FILE` is its path. What they hold should not be seen in a process list. */
+/**
+ * Variables that may be given as a file: `NAME_FILE` is its path. What they hold should not be seen in a process list.
+ */
 export const FILE_TWINS = [
   ...SECRET_NAMES,
   'ADMIN_PASSWORD',

@@ -3,8 +3,8 @@ const SPECIAL = /["\\]/g;
 
 /**
  * A PostgreSQL array of what needs no quoting (numbers, UUIDs, periods), one element per item. Written out here because
- * the driver looks at each element by itself, which costs more than all the rest of a batch. An array of nothing but NULL
- * is the empty one.
+ * the driver looks at each element by itself, which costs more than all the rest of a batch. An array of nothing but
+ * NULL is the empty one.
  */
 export function plainArray<Item>(
   items: readonly Item[],

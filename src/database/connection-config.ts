@@ -6,8 +6,8 @@ import { StartRefusal } from '../common/start-refusal.js';
 import { type DatabaseTls, parseDatabaseUrl } from '../config/database-url.js';
 
 /**
- * How the driver connects to `url`. The driver never sees the URL: it has meanings of its own for `sslmode`, and warns of
- * them.
+ * How the driver connects to `url`. The driver never sees the URL: it has meanings of its own for `sslmode`, and warns
+ * of them.
  *
  * @throws StartRefusal when a certificate or key that the URL names cannot be used
  */

@@ -76,8 +76,8 @@ export async function findCluster(dataDir: string): Promise<string | null> {
 }
 
 /**
- * To be asked where there is no cluster, before one is made: an empty database in place of one that is lost would serve,
- * and know no key.
+ * To be asked where there is no cluster, before one is made: an empty database in place of one that is lost would
+ * serve, and know no key.
  *
  * @throws StartRefusal when there was a cluster once
  */

@@ -71,8 +71,8 @@ const LOG_LIMIT_BYTES = 10 * 1024 * 1024;
 const MEBIBYTE = 1024 * 1024;
 
 /**
- * An eighth of the memory this process may use, at least 128 MB and at most 2 GB: enough for the lists of a million keys
- * to be read from it, and taken page by page as data is read, not at the start.
+ * An eighth of the memory this process may use, at least 128 MB and at most 2 GB: enough for the lists of a million
+ * keys to be read from it, and taken page by page as data is read, not at the start.
  */
 const SHARED_BUFFERS_MB = Math.floor(
   Math.min(Math.max(Math.min(totalmem(), process.constrainedMemory() || Infinity) / 8 / MEBIBYTE, 128), 2048),

@@ -31,7 +31,9 @@ const SAY_EVERY_MS = 5_000;
 /** What the sessions of a start are for: no role, and bounded statements. */
 const PLAN: SessionPlan = { kind: 'pool' };
 
-/** A session, as soon as the database takes one. @throws StartRefusal in one sentence, after `maxWaitMs` at the latest */
+/**
+ * A session, as soon as the database takes one. @throws StartRefusal in one sentence, after `maxWaitMs` at the latest
+ */
 export function firstConnection(address: DatabaseAddress, patience: Patience): Promise<SessionClient> {
   return patiently(() => openSession(address), patience);
 }

@@ -61,8 +61,8 @@ const GRANTS = [
 
 /**
  * Of the head, the application may lock the row, for which PostgreSQL asks the right to update any column, and give it
- * another epoch after a restore. Replicas of the release before update it by themselves: their right ends with the first
- * start that finds none of them.
+ * another epoch after a restore. Replicas of the release before update it by themselves: their right ends with the
+ * first start that finds none of them.
  */
 const HEAD_RIGHTS = [
   `REVOKE UPDATE ON change_head FROM ${APP_ROLE}`,

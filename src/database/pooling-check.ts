@@ -24,7 +24,8 @@ export interface Pooling {
 
 /**
  * Whether a session stays one session of PostgreSQL for as long as it lives, with its role and settings. Two sessions
- * take turns, inside and outside of transactions, so that a pooler that shares sessions between clients must exchange them.
+ * take turns, inside and outside of transactions, so that a pooler that shares sessions between clients must exchange
+ * them.
  *
  * @throws StartRefusal where it does not: transaction or statement pooling, a pooler that drops settings
  */

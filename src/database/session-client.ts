@@ -12,7 +12,8 @@ type Connected = (error: Error | null, client?: Client) => void;
 /**
  * The one place that opens a session of ours, in the pool and beside it: connected means that its role and settings are
  * set. Its loss is always heard: the pool listens while it is idle and TypeORM while it is used, but between the two
- * nothing does for a moment, and an `error` event without a listener ends the process. The next statement gets the error.
+ * nothing does for a moment, and an `error` event without a listener ends the process. The next statement gets the
+ * error.
  */
 export class SessionClient extends Client {
   private readonly plan: SessionPlan;

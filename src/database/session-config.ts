@@ -3,8 +3,8 @@ import type { SessionConfig } from './session-client.js';
 import type { SessionKind } from './session.js';
 
 /**
- * How to open a single session beside the pool, as the same login and role. For statements that must not wait for a free
- * connection of the pool, or that need a session of their own.
+ * How to open a single session beside the pool, as the same login and role. For statements that must not wait for a
+ * free connection of the pool, or that need a session of their own.
  */
 export function sessionConfigOf(dataSource: DataSource, name: string, kind: SessionKind): SessionConfig {
   const pool = (dataSource.options as { extra?: SessionConfig }).extra;

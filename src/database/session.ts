@@ -24,8 +24,8 @@ const COMMON: SessionSettings = {
 };
 
 /**
- * What is asked for leases is found by key. A plan is kept for as long as its session lives, and one that was made while
- * a table was still empty would read all of it for each key.
+ * What is asked for leases is found by key. A plan is kept for as long as its session lives, and one that was made
+ * while a table was still empty would read all of it for each key.
  */
 const BY_KEY: SessionSettings = { enable_seqscan: 'off', enable_hashjoin: 'off', enable_mergejoin: 'off' };
 
@@ -75,7 +75,9 @@ export function openingStatement(plan: SessionPlan): string {
   return `SELECT ${settings.map(([name, value]) => `set_config(${literal(name)}, ${literal(value)}, false) AS "${name}"`).join(', ')}, ${GONE_CLIENT}`;
 }
 
-/** A literal that is right whatever `standard_conforming_strings` is: names and values of settings have no backslash. */
+/**
+ * A literal that is right whatever `standard_conforming_strings` is: names and values of settings have no backslash.
+ */
 function literal(text: string): string {
   if (text.includes('\\')) throw new Error('A setting with a backslash.');
   return `'${text.replaceAll("'", "''")}'`;

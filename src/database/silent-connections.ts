@@ -4,6 +4,7 @@ import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 import { LiveConnection } from './live-connection.js';
 import { cut, socketOf } from './lost-connection.js';
 import { sessionConfigOf } from './session-config.js';
+import { Periodic } from '../common/periodic.js';
 
 const LOOK_EVERY_MS = 400;
 /** A statement that waits for its answer for so long is asked after. */
@@ -33,8 +34,7 @@ type Session = PoolClient & { readonly processID: number | null; readonly readyF
 export class SilentConnections {
   private readonly heard = new Map<Session, Heard>();
   private readonly inUse = new Set<Session>();
-  private readonly timer = setInterval(() => void this.look(), LOOK_EVERY_MS).unref();
-  private isAsking = false;
+  private readonly looks = new Periodic(LOOK_EVERY_MS, () => this.look()).start();
 
   constructor(private readonly dataSource: DataSource) {
     const pool = (dataSource.driver as PostgresDriver).master as Pool;
@@ -51,21 +51,18 @@ export class SilentConnections {
 
   /** Looks no more. */
   stop(): void {
-    clearInterval(this.timer);
+    void this.looks.stop();
   }
 
   private async look(): Promise<void> {
     const suspects = this.suspects();
-    if (suspects.length === 0 || this.isAsking) return;
-    this.isAsking = true;
+    if (suspects.length === 0) return;
     try {
       const pids = new Set(await this.idleAmong(suspects.map(({ processID }) => processID)));
       const silent = suspects.filter((session) => pids.has(session.processID!) && this.isSuspect(session));
       if (silent.length > 0) this.cutSilent(silent);
     } catch {
       // PostgreSQL cannot be reached at all: new connections are no better than these.
-    } finally {
-      this.isAsking = false;
     }
   }
 
@@ -92,7 +89,10 @@ export class SilentConnections {
     }
   }
 
-  /** With those that are silent, the idle ones: they have been heard of no later, and opening another takes milliseconds. */
+  /**
+   * With those that are silent, the idle ones: they have been heard of no later, and opening another takes
+   * milliseconds.
+   */
   private cutSilent(silent: readonly Session[]): void {
     const idle = [...this.heard.keys()].filter((session) => !this.inUse.has(session));
     for (const session of [...silent, ...idle]) cut(session);

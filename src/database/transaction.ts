@@ -1,7 +1,8 @@
 import { DatabaseError, type PoolClient, type QueryConfig } from 'pg';
 import { type DataSource, type EntityManager, QueryFailedError, type QueryRunner } from 'typeorm';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { cut, IDLE_IN_TRANSACTION, isConnectionLost, isUnsent, socketOf } from './lost-connection.js';
+import { isConnectionLost, SQL_STATES, sqlState } from '../common/database-errors.js';
+import { cut, isUnsent, socketOf } from './lost-connection.js';
 
 /** How long a transaction may keep others waiting. */
 export interface TransactionBounds {
@@ -33,8 +34,8 @@ export class ConnectionLostError extends Error {
 }
 
 /**
- * Runs `work` in a transaction of its own, and commits. TypeORM's `transaction` would wait without end for a server that
- * does not answer; here the connection is cut at the deadline, which undoes what was not committed.
+ * Runs `work` in a transaction of its own, and commits. TypeORM's `transaction` would wait without end for a server
+ * that does not answer; here the connection is cut at the deadline, which undoes what was not committed.
  *
  * @throws ConnectionLostError when the transaction was not made because its connection was lost
  * @throws OutcomeUnknownError when nobody can tell
@@ -111,7 +112,7 @@ export class OpenTransaction {
       throw this.refused(error, last!.text, true);
     });
     const { command } = await committed.catch((error: unknown) => {
-      throw this.refused(error, 'COMMIT', codeOf(error) === IDLE_IN_TRANSACTION);
+      throw this.refused(error, 'COMMIT', sqlState(error) === SQL_STATES.idleInTransaction);
     });
     this.state = 'over';
     if (command !== 'COMMIT') throw new Error('A statement had failed before the transaction was committed.');
@@ -136,8 +137,8 @@ export class OpenTransaction {
 
   /**
    * What an error of the last two statements means. Answers come in order, so one to the statement before COMMIT proves
-   * that nothing was made. A write that failed proves it too: COMMIT is the last thing that is written. To COMMIT itself
-   * a server that shuts down may answer after it was made.
+   * that nothing was made. A write that failed proves it too: COMMIT is the last thing that is written. To COMMIT
+   * itself a server that shuts down may answer after it was made.
    *
    * @param provesNotMade whether an answer that ends the session shows that nothing was made
    */
@@ -148,8 +149,4 @@ export class OpenTransaction {
     this.state = 'over';
     return new QueryFailedError(statement, [], error);
   }
-}
-
-function codeOf(error: unknown): unknown {
-  return (error as { code?: unknown }).code;
 }

@@ -5,7 +5,9 @@ import { type Parameters, askOf, modeOf } from './forward-auth-query.js';
 import { ForwardAuthService } from './forward-auth.service.js';
 import { AskedByQuery, GatewayOperation } from './gateway-operation.js';
 
-/** What nginx, Traefik and Caddy ask before they pass a request on. The query is the gateway's, all else its client's. */
+/**
+ * What nginx, Traefik and Caddy ask before they pass a request on. The query is the gateway's, all else its client's.
+ */
 @ApiTags('Gateways')
 @Controller('forward-auth')
 export class ForwardAuthController {

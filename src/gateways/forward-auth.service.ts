@@ -21,8 +21,9 @@ import { asked, gatewayKeyPresented, keyInUrl, refusalOf, withoutKey } from './r
 const ANONYMOUS: VerifyingCaller = { ownerId: '00000000-0000-0000-0000-000000000000', verifiesEnvironment: 'any' };
 
 /**
- * Answers a gateway that asks whether a request of its client may pass: the same decision as `POST /verify`, counted and
- * paid for the same way. A refusal is an answer here, not an exception: it is the client's, and it is not in the trail.
+ * Answers a gateway that asks whether a request of its client may pass: the same decision as `POST /verify`, counted
+ * and paid for the same way. A refusal is an answer here, not an exception: it is the client's, and it is not in the
+ * trail.
  */
 @Injectable()
 export class ForwardAuthService {

@@ -10,8 +10,8 @@ import { GatewayListener } from './gateway-listener.js';
 export const GATEWAY_KEY_HEADER = 'x-latchkey-gateway-key';
 
 /**
- * Knows a gateway by its service key, or by the listener it came through. A key that is shown must be good, whatever the
- * listener. Its address list is held against the peer of the connection, which is the gateway, and not its client.
+ * Knows a gateway by its service key, or by the listener it came through. A key that is shown must be good, whatever
+ * the listener. Its address list is held against the peer of the connection, which is the gateway, and not its client.
  */
 @Injectable()
 export class GatewayKeyAuthenticator extends GatewayAuthenticator {

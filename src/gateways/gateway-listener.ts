@@ -8,15 +8,16 @@ import { writeProblem } from '../common/problem.filter.js';
 import { Config } from '../config/config.js';
 import { answerClientError } from '../http/client-errors.js';
 import { keepAllHeaders, timeLimits } from '../http/server-limits.js';
+import { Periodic } from '../common/periodic.js';
 
 /** All that this listener serves, by the beginning of its paths. */
 const SERVED = /^\/api\/v1\/(?:forward-auth|ext-authz)(?:[/?]|$)/;
 const SWEEP_MS = 50;
 
 /**
- * With `GATEWAY_PORT`, gateways have a listener of their own, on loopback or a private address, that answers them without
- * a key: who may reach it is the network's business. It leads to the gateways' routes and nowhere else, and there only
- * is it worth anything.
+ * With `GATEWAY_PORT`, gateways have a listener of their own, on loopback or a private address, that answers them
+ * without a key: who may reach it is the network's business. It leads to the gateways' routes and nowhere else, and
+ * there only is it worth anything.
  */
 @Injectable()
 export class GatewayListener implements OnApplicationBootstrap, BeforeApplicationShutdown {
@@ -60,12 +61,15 @@ export class GatewayListener implements OnApplicationBootstrap, BeforeApplicatio
     this.server = server;
   }
 
-  /** Answers what is in flight to its end, before anything that answers goes; the caller of the shutdown bounds the whole. */
+  /**
+   * Answers what is in flight to its end, before anything that answers goes; the caller of the shutdown bounds the
+   * whole.
+   */
   async beforeApplicationShutdown(): Promise<void> {
     const { server } = this;
     if (server === null) return;
-    const sweep = setInterval(() => server.closeIdleConnections(), SWEEP_MS);
+    const sweeps = new Periodic(SWEEP_MS, () => server.closeIdleConnections()).start();
     await new Promise<void>((resolve) => server.close(() => resolve()));
-    clearInterval(sweep);
+    await sweeps.stop();
   }
 }

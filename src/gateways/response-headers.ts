@@ -1,8 +1,8 @@
 import type { RateLimitView, VerdictView } from '../verification/verdict.view.js';
 
 /**
- * Longest list in a header. All our headers together stay below 4 KiB, the whole of what nginx reads of an answer's head
- * where nothing else is configured.
+ * Longest list in a header. All our headers together stay below 4 KiB, the whole of what nginx reads of an answer's
+ * head where nothing else is configured.
  */
 const MAX_LIST_CHARACTERS = 1024;
 

@@ -1,6 +1,7 @@
 import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { Conditions } from '../common/conditions.js';
 import { RepeatedLog } from '../common/repeated-log.js';
+import { Periodic } from '../common/periodic.js';
 
 const LOOK_EVERY_MS = 1_000;
 
@@ -13,16 +14,16 @@ export class ConditionLog implements OnApplicationBootstrap, OnApplicationShutdo
   );
   /** Since when what does not work has not worked, monotonic. */
   private readonly downSinceMs = new Map<string, number>();
-  private timer: NodeJS.Timeout | undefined;
+  private readonly looks = new Periodic(LOOK_EVERY_MS, () => this.look());
 
   constructor(private readonly conditions: Conditions) {}
 
   onApplicationBootstrap(): void {
-    this.timer = setInterval(() => this.look(), LOOK_EVERY_MS).unref();
+    this.looks.start();
   }
 
   onApplicationShutdown(): void {
-    clearInterval(this.timer);
+    void this.looks.stop();
     this.lines.flush();
   }
 

@@ -14,8 +14,8 @@ const SILENT = 'PostgreSQL does not answer over the connections of management an
 const READ_ONLY = 'PostgreSQL takes no writes (a standby, or read-only): management and reports fail.';
 
 /**
- * Asks PostgreSQL over the pool every three seconds whether it would take a write. The change feed has a connection of its
- * own: it may be fine while the pool, over which everything is written, gets no answer, and there may be no
+ * Asks PostgreSQL over the pool every three seconds whether it would take a write. The change feed has a connection of
+ * its own: it may be fine while the pool, over which everything is written, gets no answer, and there may be no
  * reports just then from which that could be seen.
  */
 @Injectable()

@@ -3,6 +3,7 @@ import { findCheckpointState, verifyTrail } from '../audit/verify-command.js';
 import { findRightsNotes } from '../api-keys/rights-notes.js';
 import { examineIdentityProvider } from '../auth/oidc/oidc-examination.js';
 import { historyCheck } from '../backup/history-check.js';
+import { SQL_STATES, sqlState } from '../common/database-errors.js';
 import { DomainError } from '../common/domain-error.js';
 import { type StartCheck, StartRefusal } from '../common/start-refusal.js';
 import { type Config, requireFitForProduction } from '../config/config.js';
@@ -38,8 +39,11 @@ const SECOND_FACTORS = 'second factors are those of the audit trail';
 const ENDS = 'totals that count no further';
 const NO_FUTURE = 'no rate window and no lease lies in the future';
 
-/** undefined_table, undefined_column, undefined_function */
-const SCHEMA_ERRORS: readonly string[] = ['42P01', '42703', '42883'];
+const SCHEMA_ERRORS: readonly string[] = [
+  SQL_STATES.undefinedTable,
+  SQL_STATES.undefinedColumn,
+  SQL_STATES.undefinedFunction,
+];
 
 /**
  * What a start would refuse, in the order in which it would meet it. Settings that no environment takes, and the
@@ -64,8 +68,8 @@ export function startChecks(config: Config, dataSource: DataSource): readonly St
 }
 
 /**
- * Holds the books against their sources: usage, budgets and the audit trail; and tells which secrets are needed. It changes
- * nothing, and may run beside servers.
+ * Holds the books against their sources: usage, budgets and the audit trail; and tells which secrets are needed. It
+ * changes nothing, and may run beside servers.
  *
  * @throws Error when the database cannot be read: then nothing is known
  */
@@ -119,7 +123,9 @@ async function findingOf(check: string, run: StartCheck['run']): Promise<Finding
   }
 }
 
-/** In production a start refuses this before there is a database; elsewhere it is worth knowing before one goes there. */
+/**
+ * In production a start refuses this before there is a database; elsewhere it is worth knowing before one goes there.
+ */
 function settingsCheck(config: Config): StartCheck {
   return {
     check: 'the settings are fit for production',
@@ -141,8 +147,7 @@ async function findingsFrom(check: string, examination: () => Promise<Finding[]>
   try {
     return await examination();
   } catch (error) {
-    const { code } = error as { code?: unknown };
-    if (!(error instanceof QueryFailedError) || !SCHEMA_ERRORS.includes(String(code))) throw error;
+    if (!(error instanceof QueryFailedError) || !SCHEMA_ERRORS.includes(sqlState(error))) throw error;
     return [{ check, differences: [`could not be made: ${error.message}`] }];
   }
 }

@@ -12,8 +12,8 @@ const COST_OF_UNKNOWN_LENGTH = 16;
 /** `Retry-After` is between these, at random, so that clients that were refused together do not come back together. */
 const RETRY_AFTER_SECONDS = { min: 1, max: 3 } as const;
 /**
- * A client whose request was refused is not read for as long: none that was told to wait comes sooner. A proxy is read on:
- * over the same connection it sends the requests of others.
+ * A client whose request was refused is not read for as long: none that was told to wait comes sooner. A proxy is read
+ * on: over the same connection it sends the requests of others.
  */
 const UNREAD_MS = RETRY_AFTER_SECONDS.min * 1000;
 /** Requests that a connection may send ahead of their answers. More than one read of a socket can bring is a flood. */
@@ -249,7 +249,10 @@ function refuse(reply: FastifyReply, requestId: string): void {
   sendProblem(reply, overloaded(), requestId);
 }
 
-/** As much as it may inflate to: what a route takes at most. A small body may be the largest one, and only its end tells. */
+/**
+ * As much as it may inflate to: what a route takes at most. A small body may be the largest one, and only its end
+ * tells.
+ */
 function costOfCompressed(bytes: number, limit: number): number {
   return bytes > limit ? 1 : 1 + Math.floor(limit / BYTES_PER_COST);
 }

@@ -19,7 +19,8 @@ export type JsonReading = { readonly value: unknown } | { readonly errors: reado
 /**
  * Reads JSON more strictly than `JSON.parse`, so that nobody before or behind us can read it differently: bytes that
  * are no UTF-8, a name twice in one object, prototype names, NUL, lone surrogates and nesting
- * deeper than 32 are refused. One byte order mark before the text is skipped. Takes time linear in the length; never throws.
+ * deeper than 32 are refused. One byte order mark before the text is skipped. Takes time linear in the length; never
+ * throws.
  *
  * @see RFC 8259, sections 4, 8.1 and 8.2
  */

@@ -39,8 +39,8 @@ export function meetRequests(fastify: FastifyInstance, settings: ArrivalSettings
 
 /**
  * Gives back the places of a request once its answer is made, also after an error, and lets the answers of a turn leave
- * together. A stream is sent after its places were given back, so that a slow reader keeps none. While `isLeaving`, each
- * answer closes its connection: the one way to send a client elsewhere without failing a request of it.
+ * together. A stream is sent after its places were given back, so that a slow reader keeps none. While `isLeaving`,
+ * each answer closes its connection: the one way to send a client elsewhere without failing a request of it.
  *
  * Streams leave synchronously: until they are piped no code would hear of their errors. So do refusals of an overloaded
  * server, for which the end of the turn is far.

@@ -34,7 +34,9 @@ export class ResponseBatching {
     for (const answer of ready) this.write(answer);
   }
 
-  /** One answer that cannot be written must neither hold up the others nor end the process: nobody above would catch it. */
+  /**
+   * One answer that cannot be written must neither hold up the others nor end the process: nobody above would catch it.
+   */
   private write(answer: ReadyAnswer): void {
     try {
       answer.write();

@@ -13,9 +13,9 @@ const PAGE = /^\/(?:console|docs)(?:[/?]|$)/;
 const OF_GATEWAYS = /^\/api\/v1\/(?:forward-auth|ext-authz)(?:[/?]|$)/;
 
 /**
- * Gives the security headers of the answer to a URL: all of Helmet's where a browser shows a page, and for the rest those
- * that say something about JSON; null where a gateway asks. Helmet works its values out anew on each request, which took
- * a tenth of a verify; they never change, so they are worked out once.
+ * Gives the security headers of the answer to a URL: all of Helmet's where a browser shows a page, and for the rest
+ * those that say something about JSON; null where a gateway asks. Helmet works its values out anew on each request,
+ * which took a tenth of a verify; they never change, so they are worked out once.
  *
  * @see https://cheatsheetseries.owasp.org/cheatsheets/REST_Security_Cheat_Sheet.html#security-headers
  */

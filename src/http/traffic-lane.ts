@@ -98,8 +98,8 @@ export class TrafficLane {
   }
 
   /**
-   * The whole of an admitted request is here. One whose body came late has given its place back meanwhile, and asks anew.
-   * What a body costs of a turn is counted now: until here its length was what the client says.
+   * The whole of an admitted request is here. One whose body came late has given its place back meanwhile, and asks
+   * anew. What a body costs of a turn is counted now: until here its length was what the client says.
    */
   received(place: LanePlace): Admission {
     if (place.phase === 'late') {
@@ -115,8 +115,8 @@ export class TrafficLane {
   }
 
   /**
-   * Counts a place for the caller that has proven who it is. False: it has as much in flight already as is free beside it,
-   * so that others would find no place. One request of a caller always counts.
+   * Counts a place for the caller that has proven who it is. False: it has as much in flight already as is free beside
+   * it, so that others would find no place. One request of a caller always counts.
    */
   claim(place: LanePlace, party: string): boolean {
     const own = this.parties.get(party) ?? 0;

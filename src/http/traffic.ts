@@ -2,6 +2,7 @@ import type { FastifyInstance, RouteOptions } from 'fastify';
 import type { DeclaredRoute } from '../access/route-access.js';
 import { TRAFFIC_CLASSES, type TrafficClass, trafficClassOf } from '../access/traffic-class.js';
 import { type Cidr, clientAddress } from '../../packages/contract/src/address.js';
+import { Clock } from '../common/clock.js';
 import type { Conditions } from '../common/conditions.js';
 import type { Metrics } from '../common/metrics.js';
 import { type InFlight, type InFlightSettings, boundInFlight } from './in-flight.js';
@@ -31,10 +32,7 @@ const UNBOUNDED = /^\/(?:health|metrics)(?:\/|$)/;
 const TOLD_MS = 10_000;
 const REFUSING = 'More requests arrive than this replica can answer in time: some are answered 503 OVERLOADED.';
 
-const TIMERS: LaneTimers = {
-  soon: (run) => void setImmediate(run),
-  after: (delayMs, run) => void setTimeout(run, delayMs).unref(),
-};
+const TIMERS: LaneTimers = new Clock();
 
 /** What bounds traffic, and what tells of it. */
 export interface TrafficSettings {

@@ -13,8 +13,8 @@ export interface Fingerprint {
 }
 
 /**
- * 64 bits of scrypt(key, installation ‖ variable ‖ version), with the parameters of RFC 7914 for interactive use (16 MiB,
- * some 50 ms). The same secret has another fingerprint in each place, so that two rows cannot be compared.
+ * 64 bits of scrypt(key, installation ‖ variable ‖ version), with the parameters of RFC 7914 for interactive use (16
+ * MiB, some 50 ms). The same secret has another fingerprint in each place, so that two rows cannot be compared.
  */
 export async function fingerprintOf(
   installationId: string,

@@ -86,8 +86,8 @@ export class InstallationRepository {
   }
 
   /**
-   * Versions of peppers that any secret, password or second factor names; those of secrets are read from the index in as
-   * many steps as there are versions.
+   * Versions of peppers that any secret, password or second factor names; those of secrets are read from the index in
+   * as many steps as there are versions.
    */
   async findPepperVersions(): Promise<string[]> {
     const rows = await this.manager.query<{ version: string }[]>(

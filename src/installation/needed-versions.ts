@@ -11,7 +11,9 @@ export interface Need {
   readonly by: string;
 }
 
-/** What is needed in a database, for who asks; nothing is known of one that no build with fingerprints has started on. */
+/**
+ * What is needed in a database, for who asks; nothing is known of one that no build with fingerprints has started on.
+ */
 export async function neededNow(config: Config, manager: EntityManager): Promise<Need[]> {
   const installation = new InstallationRepository(manager);
   return (await installation.findId()) === null
@@ -20,8 +22,8 @@ export async function neededNow(config: Config, manager: EntityManager): Promise
 }
 
 /**
- * Sentences about versions that rows need and the settings lack. Rows are counted only if a version is missing at all: a
- * start on a million keys must not take longer for it.
+ * Sentences about versions that rows need and the settings lack. Rows are counted only if a version is missing at all:
+ * a start on a million keys must not take longer for it.
  */
 export async function missingButNeeded(
   config: Config,
@@ -48,8 +50,9 @@ export async function missingButNeeded(
 }
 
 /**
- * Which versions of `variables` are needed and by what. Of JWT_SECRET none is: a session that cannot be verified ends, and its user signs
- * in again. Of RESERVATION_KEY those are that may have signed open reservations before the signing version was known.
+ * Which versions of `variables` are needed and by what. Of JWT_SECRET none is: a session that cannot be verified ends,
+ * and its user signs in again. Of RESERVATION_KEY those are that may have signed open reservations before the signing
+ * version was known.
  */
 export async function findNeeds(
   config: Config,

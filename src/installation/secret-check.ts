@@ -34,7 +34,8 @@ const HOW_TO_CHANGE =
  * Holds the configured secrets against those that this database was made with. It only reads.
  *
  * @param known their fingerprints, if they were calculated before: that takes a while
- * @throws StartRefusal naming each variable and version that is not what was recorded, is missing although rows need it,
+ * @throws StartRefusal naming each variable and version that is not what was recorded, is missing although rows need
+ * it,
  *   or is too weak to be new
  */
 export async function checkSecrets(

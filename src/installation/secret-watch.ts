@@ -6,6 +6,7 @@ import { onMissingVersion } from '../common/missing-version.js';
 import { Config } from '../config/config.js';
 import { SECRET_NAMES } from '../config/generated-secrets.js';
 import { InstallationRepository, nameOf } from './installation.repository.js';
+import { Periodic } from '../common/periodic.js';
 
 const LOOK_EVERY_MS = 30_000;
 
@@ -22,8 +23,7 @@ export class SecretWatch implements OnApplicationBootstrap, OnModuleDestroy {
   private readonly stopCounting: () => void;
   private readonly logger = new Logger('Secrets');
   private lacking = 0;
-  private timer: NodeJS.Timeout | undefined;
-  private looking: Promise<void> = Promise.resolve();
+  private readonly looks = new Periodic(LOOK_EVERY_MS, () => this.look());
 
   constructor(
     private readonly manager: EntityManager,
@@ -54,16 +54,13 @@ export class SecretWatch implements OnApplicationBootstrap, OnModuleDestroy {
 
   async onApplicationBootstrap(): Promise<void> {
     await this.look();
-    this.timer = setInterval(() => {
-      this.looking = this.looking.then(() => this.look());
-    }, LOOK_EVERY_MS).unref();
+    this.looks.start();
   }
 
   /** Returns when no statement of ours is under way any more. */
   async onModuleDestroy(): Promise<void> {
-    clearInterval(this.timer);
     this.stopCounting();
-    await this.looking;
+    await this.looks.stop();
   }
 
   /** Looks for versions that are new since the start. A failure waits for the next time. */

@@ -65,7 +65,9 @@ const LOCK_ROW: Record<RowDifference['type'], string> = {
   'api-key': 'SELECT FROM api_key WHERE id = $1::uuid FOR UPDATE',
 };
 
-/** Whether the trail has an entry about a row that its comparison has not read. The row is locked: none is on its way. */
+/**
+ * Whether the trail has an entry about a row that its comparison has not read. The row is locked: none is on its way.
+ */
 async function hasChangedSince({ tx }: Change, { type, id, newestSeq }: RowDifference): Promise<boolean> {
   await tx.query(LOCK_ROW[type], [id]);
   const [row] = await tx.query<{ isChanged: boolean }[]>(

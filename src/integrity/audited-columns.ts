@@ -22,8 +22,8 @@ const FIELD_COLUMNS = Object.fromEntries(
 );
 
 /**
- * Every column of the tables that say who may do what, and how an edit of it is noticed: as a field of the audit trail, by
- * a check of its own, or not at all, with the reason. A contract test holds this list against the schema.
+ * Every column of the tables that say who may do what, and how an edit of it is noticed: as a field of the audit trail,
+ * by a check of its own, or not at all, with the reason. A contract test holds this list against the schema.
  */
 export const AUDITED_COLUMNS: Readonly<Record<string, Readonly<Record<string, ColumnRule>>>> = {
   api_key: {

@@ -5,7 +5,10 @@ import type { User } from '../users/user.entity.js';
 import type { LiveSecret } from './compared-rows.repository.js';
 import { ACCEPT_ACTION } from './told-state.js';
 
-/** Whether the password of a user, where there is one, is bound to that user. One whose pepper is not at hand counts as bound. */
+/**
+ * Whether the password of a user, where there is one, is bound to that user. One whose pepper is not at hand counts as
+ * bound.
+ */
 export function isPasswordBound(
   peppers: readonly VersionedKey[],
   { id, passwordHash, passwordBinding: mac, passwordBindingVersion }: User,

@@ -8,15 +8,18 @@ const MAX_SILENCE_MS = 30_000;
 const STATEMENT_MS = 2_000;
 
 /**
- * Lets one replica compare at a time: an advisory lock of a session of its own, which is kept until the replica ends. It
- * spares load and protects nothing: who has the role of the application can take it as well.
+ * Lets one replica compare at a time: an advisory lock of a session of its own, which is kept until the replica ends.
+ * It spares load and protects nothing: who has the role of the application can take it as well.
  */
 export class ComparisonLock {
   private session: LiveConnection | null = null;
 
   constructor(private readonly dataSource: DataSource) {}
 
-  /** Whether this replica has the lock, which is asked for where it has not. To be called at least every 10 s to keep it. */
+  /**
+   * Whether this replica has the lock, which is asked for where it has not. To be called at least every 10 s to keep
+   * it.
+   */
   async isMine(): Promise<boolean> {
     // A connection that mends itself would come back without the lock.
     if (this.session !== null && !this.session.isOpen) await this.release();

@@ -4,10 +4,9 @@ import { auditedRole } from '../roles/audited-role.js';
 import { auditedKey } from '../api-keys/change/audited-key.js';
 import type { ApiKey } from '../api-keys/api-key.entity.js';
 import type { FieldChange } from '../audit/audit-event.entity.js';
-import { sqlState } from '../audit/append.js';
 import { diff } from '../audit/diff.js';
 import type { Config } from '../config/config.js';
-import { isConnectionLost } from '../database/lost-connection.js';
+import { isConnectionLost, isUnfitData } from '../common/database-errors.js';
 import { hasBoundAll } from '../installation/bindings/bind-action.js';
 import { auditedUser } from '../users/audited-user.js';
 import type { User } from '../users/user.entity.js';
@@ -149,7 +148,7 @@ function unreadable(type: ComparedType, id: string): RowDifference {
 
 /** Whether what is stored is at fault, and another attempt would fail, too. */
 function isOfContent(error: unknown): boolean {
-  if (error instanceof QueryFailedError) return sqlState(error).startsWith('22');
+  if (error instanceof QueryFailedError) return isUnfitData(error);
   return error instanceof TypeError || error instanceof RangeError || error instanceof SyntaxError;
 }
 

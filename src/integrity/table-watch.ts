@@ -16,7 +16,10 @@ const FIRST_LOOK_MS = 30_000;
 const LOOK_EVERY_MS = 10_000;
 /** In a pass, the lock is asked for as often: it is lost when its session says nothing for 30 s. */
 const KEEP_LOCK_EVERY_MS = 10_000;
-/** Between slices: so much longer than a slice took, and no less than this. A pass keeps one session busy a quarter of its time. */
+/**
+ * Between slices: so much longer than a slice took, and no less than this. A pass keeps one session busy a quarter of
+ * its time.
+ */
 const REST_FACTOR = 3;
 const LEAST_REST_MS = 50;
 /** Passes that have failed for so long are told of: in the meantime nothing is known of the rows. */

@@ -13,8 +13,8 @@ import { keepAllHeaders, timeLimits } from '../http/server-limits.js';
 import { requireToken } from './metrics-token.js';
 
 /**
- * With `METRICS_PORT`, metrics have a port of their own on the same address. It asks for `METRICS_TOKEN`; without one it
- * is on loopback, or the start has been refused.
+ * With `METRICS_PORT`, metrics have a port of their own on the same address. It asks for `METRICS_TOKEN`; without one
+ * it is on loopback, or the start has been refused.
  */
 @Injectable()
 export class MetricsServer implements OnApplicationBootstrap, OnApplicationShutdown {

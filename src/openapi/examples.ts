@@ -29,8 +29,8 @@ const PATH_EXCEPTIONS: Record<string, string> = {
 const NEXT_EXPIRY = '2027-12-31T23:59:59Z';
 
 /**
- * Made up, also on a server with demo data: anybody may read the document. There the terminal shows a secret that works,
- * to be put in its place.
+ * Made up, also on a server with demo data: anybody may read the document. There the terminal shows a secret that
+ * works, to be put in its place.
  */
 export const EXAMPLE_SECRET = 'lk_live_4fT9aZq01LmXyB0kq3v9Jd8sWn2cYp5rTgHbMxLzQf7uEoAiKjDhVt1x6Rw';
 

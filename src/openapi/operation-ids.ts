@@ -1,6 +1,7 @@
 /**
- * The name of each operation, by its handler. Generators make functions of these names, so a name is never changed after
- * a release: a verb and a resource, one verb for each act. `test/contract/operation-ids.txt` holds what was released.
+ * The name of each operation, by its handler. Generators make functions of these names, so a name is never changed
+ * after a release: a verb and a resource, one verb for each act. `test/contract/operation-ids.txt` holds what was
+ * released.
  */
 const OPERATION_IDS: Readonly<Record<string, string>> = {
   'AuthController.login': 'signIn',

@@ -23,7 +23,9 @@ export function completeSchemas(document: OpenAPIObject, classes: Iterable<Valid
   }
 }
 
-/** Completes the parameters of queries likewise. `classesOf`: the classes of a handler's parameters, by operation id. */
+/**
+ * Completes the parameters of queries likewise. `classesOf`: the classes of a handler's parameters, by operation id.
+ */
 export function completeQueries(
   document: OpenAPIObject,
   classesOf: ReadonlyMap<string, readonly ValidatedClass[]>,

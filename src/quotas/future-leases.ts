@@ -6,8 +6,8 @@ const MARGIN_MS = 1_000;
 
 /**
  * Leases that were granted while the store's clock was ahead. Their hold ends by the clock in an hour, or in a year;
- * in truth it is over one hold after they were first seen. A janitor closes one only if it has seen it in the future all
- * that time, and its watch over the clock has lasted as long: else an outage, in which no caller could settle, or a
+ * in truth it is over one hold after they were first seen. A janitor closes one only if it has seen it in the future
+ * all that time, and its watch over the clock has lasted as long: else an outage, in which no caller could settle, or a
  * clock that goes to and fro would be charged to the budget.
  */
 export class FutureLeases {

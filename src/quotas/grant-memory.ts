@@ -11,7 +11,8 @@ interface Granted {
 
 /**
  * Remembers which budget leases were granted of late, so that after a failover it can be shown that none of them is
- * missing. Permits of rate windows are not remembered: their grants do not wait for the disk, and a crash may lose them.
+ * missing. Permits of rate windows are not remembered: their grants do not wait for the disk, and a crash may lose
+ * them.
  */
 export class GrantMemory implements QuotaStore {
   readonly giveBack: QuotaStore['giveBack'];
@@ -42,7 +43,9 @@ export class GrantMemory implements QuotaStore {
     return answer;
   }
 
-  /** When the newest of the grants that are remembered and were answered by `atMs` was asked for; -Infinity: none was. */
+  /**
+   * When the newest of the grants that are remembered and were answered by `atMs` was asked for; -Infinity: none was.
+   */
   newestSentOfThoseAnsweredBy(atMs: number): number {
     let newest = Number.NEGATIVE_INFINITY;
     for (const { sentAtMs, answeredAtMs } of this.calls) {
@@ -52,8 +55,8 @@ export class GrantMemory implements QuotaStore {
   }
 
   /**
-   * Leases of grants that were answered at `atMs` or later; null if some of these are forgotten. Not those that were given
-   * back unused: their rows may be gone, and nothing is drawn from them.
+   * Leases of grants that were answered at `atMs` or later; null if some of these are forgotten. Not those that were
+   * given back unused: their rows may be gone, and nothing is drawn from them.
    */
   since(atMs: number): readonly string[] | null {
     if (atMs < this.forgottenUntilMs) return null;

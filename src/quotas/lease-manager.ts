@@ -2,6 +2,7 @@ import { AcquirePump, pairs } from './acquire-pump.js';
 import type { AcquireCall, AcquireHandler, BudgetRecord, WindowRecord } from './acquire-pump.js';
 import { ADMITTED, ADMITTED_DEGRADED, poolOf, unavailable } from './admission.js';
 import type { Admission, AdmitRequest, BudgetState, Refused, ReservationParts, WindowState } from './admission.js';
+import { SuspendGuard } from '../common/suspend-guard.js';
 import type {
   Account,
   AcquireAnswer,
@@ -114,7 +115,7 @@ export class LeaseManager implements AcquireHandler {
   private isTicking = false;
   private isStopped = false;
   private lastMonoMs: number;
-  private lastWallMs: number;
+  private readonly suspension: SuspendGuard;
   private awayUntilMs = 0;
   private outage = 0;
   // What the test of an admit has found, for its decrement: reused, so that the hot path allocates nothing.
@@ -134,7 +135,8 @@ export class LeaseManager implements AcquireHandler {
     this.pump = new AcquirePump(store, clock, newId, this.options, this);
     this.back = new LeaseReturnQueue(store);
     this.lastMonoMs = clock.monotonicMs();
-    this.lastWallMs = clock.wallMs();
+    this.suspension = new SuspendGuard(this.options.suspendMs);
+    this.suspension.hasParted(clock.wallMs(), this.lastMonoMs);
   }
 
   /**
@@ -275,17 +277,14 @@ export class LeaseManager implements AcquireHandler {
   }
 
   /** Whether the two clocks parted so far that the host must have been suspended. */
-  protected wasSuspended(gapMs: number): boolean {
-    return Math.abs(gapMs) > this.options.suspendMs;
+  protected wasSuspended(wallMs: number, monoMs: number): boolean {
+    return this.suspension.hasParted(wallMs, monoMs);
   }
 
   private now(): number {
     const monoMs = this.clock.monotonicMs();
-    const wallMs = this.clock.wallMs();
-    const gapMs = wallMs - this.lastWallMs - (monoMs - this.lastMonoMs);
     this.lastMonoMs = monoMs;
-    this.lastWallMs = wallMs;
-    if (this.wasSuspended(gapMs)) this.dropHoldings();
+    if (this.wasSuspended(this.clock.wallMs(), monoMs)) this.dropHoldings();
     return monoMs;
   }
 
@@ -606,8 +605,8 @@ export class LeaseManager implements AcquireHandler {
   }
 
   /**
-   * Whether nobody misses these permits: they are kept while they are idle, and beyond their deadline for the next acquire to
-   * close, until the window is forgotten. A key that is used rarely would else write twice for each use.
+   * Whether nobody misses these permits: they are kept while they are idle, and beyond their deadline for the next
+   * acquire to close, until the window is forgotten. A key that is used rarely would else write twice for each use.
    */
   private isSmall(lease: PermitLease): boolean {
     return isNegligible(lease.granted, lease.limit, this.pump.liveReplicas);

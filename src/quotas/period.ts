@@ -1,4 +1,4 @@
-import type { Account, Period } from './quota-store.js';
+import type { Period } from './quota-store.js';
 
 /** The month of an instant (UTC), as its first day. */
 export function monthOf(ms: number): Period {
@@ -9,9 +9,4 @@ export function monthOf(ms: number): Period {
 export function monthEnd(month: Period): number {
   const start = new Date(`${month}T00:00:00.000Z`);
   return Date.UTC(start.getUTCFullYear(), start.getUTCMonth() + 1, 1);
-}
-
-/** The period that an account means at an instant. */
-export function periodOf(account: Account, ms: number): Period {
-  return account.type === 'total' ? 'total' : monthOf(ms);
 }

@@ -1,3 +1,4 @@
+import { isRetriable } from '../common/database-errors.js';
 import type {
   AcquireAnswer,
   AcquireRequest,
@@ -19,8 +20,6 @@ import type { Sql } from './sql.js';
 const WINDOW_NUMBERS: Readonly<Record<WindowName, number>> = { minute: 1, hour: 2, day: 3 };
 /** More than any budget: keeps a wild `want` inside a BIGINT. */
 const MOST_WANT = 10n ** 18n;
-/** A deadlock or a serialisation failure: the same statement may succeed a moment later. */
-const TRANSIENT = new Set(['40P01', '40001']);
 const TRIES = 4;
 
 /** Budgets that something is taken from: durable, under locks. Each `;`-separated part is one answer. */
@@ -131,7 +130,9 @@ export class PostgresQuotaStore implements QuotaStore {
     return Number(row?.closed ?? 0);
   }
 
-  /** Forgets reservations that ended more than `days` ago, at most `limit`; gives how many. Later repeats count anew. */
+  /**
+   * Forgets reservations that ended more than `days` ago, at most `limit`; gives how many. Later repeats count anew.
+   */
   async forgetReservations(days: number, limit: number): Promise<number> {
     const rows = await this.sql(
       `DELETE FROM reservation_end WHERE (key_id, reservation_id) IN (
@@ -259,7 +260,9 @@ function verdictsOf(text: string): readonly boolean[] {
   return Array.from(text, (one) => one === '1');
 }
 
-/** A list of ids, names or numbers as PostgreSQL reads it: none of them needs quotes, which the driver would look for. */
+/**
+ * A list of ids, names or numbers as PostgreSQL reads it: none of them needs quotes, which the driver would look for.
+ */
 function list(items: readonly (string | number | null)[]): string {
   let text = '{';
   for (let index = 0; index < items.length; index++) {
@@ -388,7 +391,7 @@ async function retrying<T>(run: () => Promise<T>): Promise<T> {
     try {
       return await run();
     } catch (error) {
-      if (tries === TRIES || !TRANSIENT.has((error as { code?: string }).code ?? '')) throw error;
+      if (tries === TRIES || !isRetriable(error)) throw error;
     }
   }
 }

@@ -11,8 +11,8 @@ const MOST_BEHIND = 2;
 const TIMEOUT_MS = 5_500;
 
 /**
- * The sessions over which this replica asks for leases and hands them back, apart from the pool: a verify that waits for
- * a lease must not wait for a report or a page of the console, and what comes often is prepared once.
+ * The sessions over which this replica asks for leases and hands them back, apart from the pool: a verify that waits
+ * for a lease must not wait for a report or a page of the console, and what comes often is prepared once.
  */
 export class QuotaConnections {
   private readonly sessions: readonly LiveConnection[];

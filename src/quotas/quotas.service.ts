@@ -20,6 +20,7 @@ import { monthOf } from './period.js';
 import { PostgresQuotaStore } from './postgres-quota-store.js';
 import { QuotaConnections } from './quota-connections.js';
 import { ReservationSigner } from './reservation.js';
+import { Periodic } from '../common/periodic.js';
 
 /** How often this replica looks for leases whose holders are gone. */
 const JANITOR_MS = 1_000;
@@ -62,8 +63,8 @@ export const ONE_REQUEST: QuotaQuestion = Object.freeze({
 });
 
 /**
- * Budgets and rate windows of this replica: the lease manager with real clocks, PostgreSQL behind it, the janitor beside it.
- * It drops what it holds for a key when the change feed names the key.
+ * Budgets and rate windows of this replica: the lease manager with real clocks, PostgreSQL behind it, the janitor
+ * beside it. It drops what it holds for a key when the change feed names the key.
  */
 @Injectable()
 export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
@@ -75,7 +76,11 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly watch = new ClockWatch();
   private readonly future = new FutureLeases();
   private readonly defaultHold: bigint;
-  private readonly timers: NodeJS.Timeout[] = [];
+  private readonly janitors = [
+    new Periodic(JANITOR_MS, () => this.closeExpired()),
+    new Periodic(LOOK_AHEAD_MS, () => this.closeFuture()),
+    new Periodic(FORGET_EVERY_MS, () => this.forgetReservations()),
+  ];
   private readonly attempts = new Attempts();
   private isAway = false;
 
@@ -95,19 +100,10 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
     );
     this.defaultHold = microCentsFromCents(config.defaultReservationCents);
     this.grants = new GrantMemory(this.store, () => clock.monotonicMs());
-    this.leaseManager = new LeaseManager(
-      this.grants,
-      {
-        monotonicMs: () => clock.monotonicMs(),
-        wallMs: () => clock.wallMs(),
-        after: (delayMs, run) => void setTimeout(run, delayMs).unref(),
-      },
-      () => uuidv7(),
-      {
-        replicaId: uuidv7(),
-        shareReplicas: config.rateLimitFallback === 'local-share' ? config.rateLimitFallbackReplicas : null,
-      },
-    );
+    this.leaseManager = new LeaseManager(this.grants, clock, () => uuidv7(), {
+      replicaId: uuidv7(),
+      shareReplicas: config.rateLimitFallback === 'local-share' ? config.rateLimitFallbackReplicas : null,
+    });
     meters.gauge(
       'latchkey_lease_entries',
       'Budgets and rate windows in the memory of this replica.',
@@ -135,14 +131,12 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
 
   async onApplicationBootstrap(): Promise<void> {
     await this.connections.open();
-    this.timers.push(setInterval(() => void this.closeExpired(), JANITOR_MS).unref());
-    this.timers.push(setInterval(() => void this.closeFuture(), LOOK_AHEAD_MS).unref());
-    this.timers.push(setInterval(() => void this.forgetReservations(), FORGET_EVERY_MS).unref());
+    for (const janitor of this.janitors) janitor.start();
   }
 
   /** The last requests have been answered: hands everything back. */
   async onApplicationShutdown(): Promise<void> {
-    for (const timer of this.timers) clearInterval(timer);
+    for (const janitor of this.janitors) void janitor.stop();
     await this.leaseManager.stop();
     await this.connections.close();
   }
@@ -229,8 +223,8 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
   }
 
   /**
-   * When the newest grant of a budget lease that was acknowledged by `atMs` was asked for, monotonic, among those of the
-   * last seconds; -Infinity: none was.
+   * When the newest grant of a budget lease that was acknowledged by `atMs` was asked for, monotonic, among those of
+   * the last seconds; -Infinity: none was.
    */
   newestGrantAskedFor(atMs: number): number {
     return this.grants.newestSentOfThoseAnsweredBy(atMs);

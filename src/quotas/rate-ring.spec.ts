@@ -1,16 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
+import { closePermits } from '../../test/simulation/store-rules.js';
 import type { PermitClose, WindowName } from './quota-store.js';
-import {
-  RING_SHAPES,
-  cellsFor,
-  closePermits,
-  emptyRing,
-  grantPermits,
-  pullBackRing,
-  rowClockMs,
-  slideRing,
-} from './rate-ring.js';
+import { RING_SHAPES, cellsFor, emptyRing, grantPermits, pullBackRing, rowClockMs, slideRing } from './rate-ring.js';
 
 const START = Date.UTC(2026, 0, 1);
 

@@ -1,4 +1,4 @@
-import type { PermitClose, WindowGrant, WindowName } from './quota-store.js';
+import type { WindowGrant, WindowName } from './quota-store.js';
 import { permitSlice } from './grant-size.js';
 
 /** The longest life of a permit lease. */
@@ -6,7 +6,9 @@ export const PERMIT_MS = 15_000;
 /** The life of a permit lease that is exact, or large against the limit. */
 export const SHORT_PERMIT_MS = 1_000;
 
-/** A row further ahead of the clock than any deadline can be was written while the clock was ahead: it is pulled back. */
+/**
+ * A row further ahead of the clock than any deadline can be was written while the clock was ahead: it is pulled back.
+ */
 export const FAR_AHEAD_MS = PERMIT_MS;
 
 /** The instant at which a row counts: never before the one it was written at, unless that is far ahead of the clock. */
@@ -95,25 +97,6 @@ export function slideRing(ring: RateRing, shape: RingShape, nowMs: number): void
   ring.head = head;
 }
 
-/**
- * Closes a lease of permits: they leave the bucket of their deadline, the used ones go into the current bucket if that
- * is earlier (their use lies before now and before the deadline, so either is conservative). A bucket no longer held
- * is ignored: its calls left the window. So is one after every deadline at `nowMs`: its permits were pulled back, and
- * count in full.
- */
-export function closePermits(ring: RateRing, shape: RingShape, nowMs: number, close: PermitClose): void {
-  const oldest = ring.head - shape.lengthMs / shape.bucketMs;
-  if (close.bucket < oldest || close.bucket > latestBucket(shape, nowMs)) return;
-  const cell = cellOf(close.bucket, ring.cells.length);
-  const held = ring.cells[cell] ?? 0;
-  // Fewer than granted: the grant was lost with a crash of the store; others' permits must stay.
-  const removed = held >= close.granted ? close.granted : 0;
-  ring.cells[cell] = held - removed;
-  const current = cellOf(Math.min(ring.head, close.bucket), ring.cells.length);
-  ring.cells[current] = (ring.cells[current] ?? 0) + close.used;
-  ring.sum += close.used - removed;
-}
-
 /** What is asked of a ring at once. */
 export interface RingAsk {
   readonly limit: number;
@@ -126,7 +109,8 @@ export interface RingAsk {
  * Grants, in order, each need that fits, and counts the permits in the bucket of their deadline. Slide first.
  * In any interval of the window's length at most `limit` permits so granted are used: of the grants used in it take
  * the last; every other permit used in it was counted, in a bucket not before its use, when that one was made.
- * `clockMs` is the clock itself where `nowMs`, the row's, may be ahead of it: what the caller waits for is measured from it.
+ * `clockMs` is the clock itself where `nowMs`, the row's, may be ahead of it: what the caller waits for is measured
+ * from it.
  */
 export function grantPermits(
   ring: RateRing,
@@ -182,6 +166,7 @@ function retryMs(ring: RateRing, shape: RingShape, nowMs: number, limit: number,
   return 0;
 }
 
-function cellOf(bucket: number, size: number): number {
+/** Where a ring keeps a bucket. */
+export function cellOf(bucket: number, size: number): number {
   return ((bucket % size) + size) % size;
 }

@@ -2,6 +2,7 @@ import { Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } f
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ChangePropagation } from '../audit/change-propagation.js';
 import { Clock } from '../common/clock.js';
+import { SQL_STATES, sqlState } from '../common/database-errors.js';
 import { uuidv7 } from '../common/uuid.js';
 import { Config } from '../config/config.js';
 import { Quotas } from '../quotas/quotas.service.js';
@@ -12,6 +13,7 @@ import { DataPlaneConnections } from '../key-cache/data-plane-connections.js';
 import { ReplicaWatch } from './replica-watch.js';
 import { type ReplicaTable, ReplicasRepository } from './replicas.repository.js';
 import { ReplicasView } from './replicas.view.js';
+import { Periodic } from '../common/periodic.js';
 
 const BEAT_EVERY_MS = 1_000;
 /** Whoever has not looked for this long does not know who was silent in the meantime. */
@@ -40,7 +42,7 @@ export class ReplicasService extends ChangePropagation implements OnApplicationB
   readonly effectiveWithinMs = 1_000;
   private readonly watch: ReplicaWatch;
   private readonly silentMs: number;
-  private timer: NodeJS.Timeout | undefined;
+  private readonly heartbeats = new Periodic(BEAT_EVERY_MS, () => this.heartbeat());
   private early: NodeJS.Timeout | undefined;
   private beating: Promise<boolean> | null = null;
 
@@ -79,11 +81,11 @@ export class ReplicasService extends ChangePropagation implements OnApplicationB
     await this.feed.start();
     await this.heartbeat();
     await this.imported.settled(MAX_WAIT_FOR_IMPORTED_MS);
-    this.timer = setInterval(() => void this.heartbeat(), BEAT_EVERY_MS);
+    this.heartbeats.start();
   }
 
   async onApplicationShutdown(): Promise<void> {
-    clearInterval(this.timer);
+    void this.heartbeats.stop();
     clearTimeout(this.early);
     await this.feed.stop();
     await this.imported.stop();
@@ -100,8 +102,8 @@ export class ReplicasService extends ChangePropagation implements OnApplicationB
 
   /**
    * @inheritDoc
-   * Returns after `MAX_STALENESS_SECONDS` and a second in any case: a replica that has not heard of the change by then has not
-   * heard of anything for so long that it answers nothing.
+   * Returns after `MAX_STALENESS_SECONDS` and a second in any case: a replica that has not heard of the change by then
+   * has not heard of anything for so long that it answers nothing.
    */
   async waitUntilApplied(seq: string | null): Promise<void> {
     const startedMs = this.clock.monotonicMs();
@@ -186,7 +188,7 @@ export class ReplicasService extends ChangePropagation implements OnApplicationB
     } catch (error) {
       this.watch.forgive(this.clock.monotonicMs());
       // A database that can write for nobody commits no change either: nobody waits for us.
-      const isForAll = CANNOT_WRITE.test(sqlState(error));
+      const isForAll = CANNOT_WRITE.includes(sqlState(error));
       if (isForAll) this.feed.announced();
       return isForAll;
     }
@@ -203,10 +205,5 @@ export class ReplicasService extends ChangePropagation implements OnApplicationB
   }
 }
 
-/** Disk full, and read-only: the server answers, but takes no write. @see PostgreSQL, Appendix A */
-const CANNOT_WRITE = /^(53100|25006)$/;
-
-function sqlState(error: unknown): string {
-  const { code } = error as { code?: unknown };
-  return typeof code === 'string' ? code : '';
-}
+/** Disk full, and read-only: the server answers, but takes no write. */
+const CANNOT_WRITE: readonly string[] = [SQL_STATES.diskFull, SQL_STATES.readOnly];

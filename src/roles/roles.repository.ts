@@ -19,7 +19,9 @@ export class RolesRepository {
     return this.manager.createQueryBuilder(Role, 'r').where('r.name = :name', { name }).getOne();
   }
 
-  /** The role, locked against every reader that relies on it (assignments and new keys lock it `FOR SHARE`), or null. */
+  /**
+   * The role, locked against every reader that relies on it (assignments and new keys lock it `FOR SHARE`), or null.
+   */
   async findForUpdate(name: string): Promise<Role | null> {
     return this.manager
       .createQueryBuilder(Role, 'r')

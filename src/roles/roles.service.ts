@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
-import { type EntityManager, QueryFailedError } from 'typeorm';
+import { type EntityManager } from 'typeorm';
+import { violatedConstraint } from '../common/database-errors.js';
 import { Changes } from '../audit/changes.js';
 import { diff } from '../audit/diff.js';
 import { Clock } from '../common/clock.js';
@@ -25,8 +26,8 @@ import { RolesRepository } from './roles.repository.js';
 const LIST = { list: 'roles' };
 
 /**
- * Roles. Whoever makes or changes one must hold everything it grants, before and after, at the moment of the change; what
- * changes takes effect on the next request of everybody who has the role.
+ * Roles. Whoever makes or changes one must hold everything it grants, before and after, at the moment of the change;
+ * what changes takes effect on the next request of everybody who has the role.
  */
 @Injectable()
 export class RolesService {
@@ -101,7 +102,9 @@ export class RolesService {
     });
   }
 
-  /** Deletes a role that nobody carries. @throws DomainError 403 PERMISSION_DENIED; 404; 409 ROLE_IMMUTABLE, ROLE_IN_USE */
+  /**
+   * Deletes a role that nobody carries. @throws DomainError 403 PERMISSION_DENIED; 404; 409 ROLE_IMMUTABLE, ROLE_IN_USE
+   */
   async delete(caller: KnownCaller, name: string): Promise<void> {
     await this.changes.transaction(caller, async ({ tx, record, write }) => {
       const rights = await this.lockRights(tx, caller, 'platform:roles:delete');
@@ -169,5 +172,5 @@ function changedRole(role: Role, input: UpdateRoleDto, keyPolicy: KeyPolicy | nu
 }
 
 function isNameTaken(error: unknown): boolean {
-  return error instanceof QueryFailedError && (error.driverError as { constraint?: string }).constraint === 'role_pkey';
+  return violatedConstraint(error) === 'role_pkey';
 }

@@ -63,8 +63,8 @@ function changePassword(base: string): string[] {
 }
 
 /**
- * A password that an operator chose is not printed, and may hold what shells and JSON read as their own: it goes from the
- * environment, or from the terminal, through Node, which is there.
+ * A password that an operator chose is not printed, and may hold what shells and JSON read as their own: it goes from
+ * the environment, or from the terminal, through Node, which is there.
  */
 function signIn(base: string, email: string, password: string | null): string[] {
   const token = `sed 's/.*"accessToken":"\\([^"]*\\)".*/\\1/')`;

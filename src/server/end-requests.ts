@@ -23,8 +23,8 @@ export interface EndEvents {
 
 /**
  * Hears requests to end from now on: SIGTERM, SIGINT, SIGHUP (a terminal that closes), and in a worker the end of its
- * primary. The first counts, and aborts `signal`; repeats of it change nothing, because supervisors send several. Only a
- * second SIGINT is an order to drop everything.
+ * primary. The first counts, and aborts `signal`; repeats of it change nothing, because supervisors send several. Only
+ * a second SIGINT is an order to drop everything.
  */
 export function hearEndRequests({ onRequest, onImpatience }: EndEvents): AbortSignal {
   const controller = new AbortController();

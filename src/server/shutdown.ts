@@ -4,6 +4,7 @@ import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { setImmediate as nextRound, setTimeout as sleep } from 'node:timers/promises';
 import { Readiness } from '../health/readiness.js';
+import { Periodic } from '../common/periodic.js';
 
 /** Load balancers that ask every half second have noticed by then. */
 const NOTICE_MS = 1000;
@@ -77,23 +78,27 @@ async function finishRequests(server: Server, untilMs: number): Promise<void> {
   // Right after everything was taken that had arrived: what is closed unread is reset, and its sender knows nothing.
   await nextRound();
   const ended = new Promise<void>((resolve) => server.close(() => resolve()));
-  const sweep = setInterval(() => {
+  const sweeps = new Periodic(SWEEP_MS, () => {
     server.closeIdleConnections();
     // To Node a connection is idle only after its first request: one that never had any would keep us for ever.
     for (const socket of openSockets.get(server) ?? []) if (socket.bytesRead === 0) socket.destroy();
     if (performance.now() > untilMs) server.closeAllConnections();
-  }, SWEEP_MS);
+  }).start();
   await ended;
-  clearInterval(sweep);
+  await sweeps.stop();
 }
 
 /** What `process.exit()` may take before the process is ended from outside. */
 const EXIT_MS = 500;
 
-/** Work that a thread does for us: `process.exit()` waits for those threads, however long they hang in a file system. */
+/**
+ * Work that a thread does for us: `process.exit()` waits for those threads, however long they hang in a file system.
+ */
 const ON_A_THREAD = /^(FSReq|GetAddrInfoReq|GetNameInfoReq)/;
 
-/** Ends the process, whatever hangs: with `code`, or by SIGKILL where a thread does not come back from a file system. */
+/**
+ * Ends the process, whatever hangs: with `code`, or by SIGKILL where a thread does not come back from a file system.
+ */
 export function endProcess(code: number): never {
   if (process.getActiveResourcesInfo().some((resource) => ON_A_THREAD.test(resource))) {
     const program = `setTimeout(() => { try { process.kill(${process.pid}, 'SIGKILL') } catch {} }, ${EXIT_MS})`;

@@ -6,8 +6,8 @@ interface Item {
 }
 
 /**
- * What waits, by caller, in the order of their turns. While more than one caller is active, each has a share of a batch,
- * and one batch under way: the backlog of one delays another by the share and not by the backlog.
+ * What waits, by caller, in the order of their turns. While more than one caller is active, each has a share of a
+ * batch, and one batch under way: the backlog of one delays another by the share and not by the backlog.
  */
 export class CallerQueues<One extends Item> {
   /** By caller; the first has its turn next. */
@@ -96,7 +96,10 @@ export class CallerQueues<One extends Item> {
     }
   }
 
-  /** Where entries of one caller alone wait, they fill the batch: a long report beside callers that are idle ends in time. */
+  /**
+   * Where entries of one caller alone wait, they fill the batch: a long report beside callers that are idle ends in
+   * time.
+   */
   private share(): number {
     return this.isShared && this.queues.size > 1 ? this.maxShare : this.maxBatch;
   }

@@ -1,15 +1,9 @@
+import type { Clock } from '../common/clock.js';
 import { DomainError, unavailable } from '../common/domain-error.js';
 import { CallerQueues } from './caller-queues.js';
 
 /** Time as the batcher sees it: given from outside, so that a simulation can own it. */
-export interface BatchClock {
-  /** Milliseconds that never go back. */
-  monotonicMs(): number;
-  /** Runs something once, `delayMs` from now at the earliest; must not keep a process alive. */
-  after(delayMs: number, run: () => void): void;
-  /** Runs something once, as soon as what has arrived by now has been looked at. */
-  soon(run: () => void): void;
-}
+export type BatchClock = Pick<Clock, 'monotonicMs' | 'after' | 'soon'>;
 
 /** Commits a batch: one result per entry, in order. A rejection means that the outcome is unknown. */
 export type BatchWriter<Entry, Result> = (entries: readonly Entry[]) => Promise<readonly Result[]>;
@@ -20,7 +14,9 @@ export interface BatchLimits {
   readonly maxBatch: number;
   /** Entries of one caller in one batch, while other callers are active. */
   readonly maxShare: number;
-  /** While a batch is under way, others wait so long for company. An idle batcher waits for nothing that has not come. */
+  /**
+   * While a batch is under way, others wait so long for company. An idle batcher waits for nothing that has not come.
+   */
   readonly maxWaitMs: number;
   /** Batches under way at once. */
   readonly maxInFlight: number;
@@ -52,8 +48,8 @@ interface Queued<Entry, Result> {
 
 /**
  * Group commit, in which callers take turns: what arrives together, and what comes while a batch is being committed,
- * goes together. A submission is answered after all of its entries are committed, never before; nothing that was answered
- * can be lost with the process. It does no I/O of its own.
+ * goes together. A submission is answered after all of its entries are committed, never before; nothing that was
+ * answered can be lost with the process. It does no I/O of its own.
  */
 export class UsageBatcher<Entry, Result> {
   private readonly queues: CallerQueues<Queued<Entry, Result>>;
@@ -113,8 +109,8 @@ export class UsageBatcher<Entry, Result> {
    *
    * @param caller in whose turn they go
    * @throws DomainError 429 when too many entries of the caller wait; 503 when the queue is full or no answer came in
-   *   time; otherwise whatever kept a batch from being committed. Some of the entries may have been committed then, so a
-   *   repeat must be harmless.
+   *   time; otherwise whatever kept a batch from being committed. Some of the entries may have been committed then, so
+   *   a repeat must be harmless.
    */
   async submit(caller: string, entries: readonly Entry[]): Promise<Result[]> {
     if (entries.length === 0) return [];

@@ -92,8 +92,8 @@ export function entryOf(callerId: string, report: UsageReport): UsageEntry {
 }
 
 /**
- * Whether an entry costs more than one event may. What a budget held for it is not too much: it was decided when the key
- * was verified, and must not be refused when it is settled.
+ * Whether an entry costs more than one event may. What a budget held for it is not too much: it was decided when the
+ * key was verified, and must not be refused when it is settled.
  */
 export function isOverCeiling(entry: BookEntry, ceilingMicroCents: bigint): boolean {
   if (entry.kind === 'release' || entry.chargeMicroCents <= ceilingMicroCents) return false;

@@ -16,8 +16,8 @@ const SWEEPS = [
 ] as const;
 
 /**
- * Makes the partitions of the months to come, and forgets what has had its time. Events without a partition are not lost
- * meanwhile.
+ * Makes the partitions of the months to come, and forgets what has had its time. Events without a partition are not
+ * lost meanwhile.
  */
 @Injectable()
 export class UsageHousekeeping extends Housekeeping {

@@ -8,7 +8,9 @@ import type { VerdictCounter } from './verdict-counter.js';
 
 const NOT_BOOKED = 'Reports of usage are answered 503: clients keep them and send them again.';
 
-/** Counts what a writer books: outcomes, costs beyond their reservation, reports after its end, and the time it takes. */
+/**
+ * Counts what a writer books: outcomes, costs beyond their reservation, reports after its end, and the time it takes.
+ */
 export function metered(
   meters: Metrics,
   conditions: Conditions,

@@ -31,8 +31,8 @@ class RangeQuery {
   from?: string;
 
   /**
-   * End, rounded down as the start is; does not belong to the range, so that ranges which meet share nothing. Absent: the
-   * end of the running step.
+   * End, rounded down as the start is; does not belong to the range, so that ranges which meet share nothing. Absent:
+   * the end of the running step.
    * @example "2026-12-01"
    */
   @Field(optional(INSTANT_OR_DAY))

@@ -217,7 +217,10 @@ export class UsageTotalsView {
   }
 }
 
-/** Usage over all keys. A report about the past never changes: what keys are called and whose they are later does not count. */
+/**
+ * Usage over all keys. A report about the past never changes: what keys are called and whose they are later does not
+ * count.
+ */
 export class UsageSummaryView {
   /** Rounded down to a whole hour, as `to` is. */
   from: Date;

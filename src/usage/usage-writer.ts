@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common';
 import { DatabaseError } from 'pg';
 import type { DataSource } from 'typeorm';
+import { isRetriable, SQL_STATES } from '../common/database-errors.js';
 import { RepeatedLog } from '../common/repeated-log.js';
 import { boundedQuery } from '../database/bounded-query.js';
 import { type BookRow, insertUsageStatement, type BookTerms } from './usage-insert.js';
@@ -13,8 +14,6 @@ import {
   type UsageEntry,
 } from './usage-entry.js';
 
-/** Deadlocks and serialisation failures are nobody's fault: the whole batch runs again. */
-const RETRIABLE = new Set(['40P01', '40001']);
 const MAX_ATTEMPTS = 5;
 /** A batch takes milliseconds; one that takes so long hangs. */
 const MAX_TRANSACTION_MS = 5_000;
@@ -48,8 +47,8 @@ export class UsageWriter {
   ) {}
 
   /**
-   * Gives one result per entry, in order, after the commit. Entries that share an id are decided one after the other, as
-   * if each had come by itself; nearly always all entries are one statement.
+   * Gives one result per entry, in order, after the commit. Entries that share an id are decided one after the other,
+   * as if each had come by itself; nearly always all entries are one statement.
    *
    * @throws errors of the driver when the database is away; the outcome is then unknown
    */
@@ -205,7 +204,7 @@ function repeatOf(entry: UsageEntry, payloadHash: string): Booked {
  */
 function isPassing(error: unknown): boolean {
   if (!(error instanceof DatabaseError)) return false;
-  return RETRIABLE.has(error.code ?? '') || (error.code === '23514' && error.constraint === undefined);
+  return isRetriable(error) || (error.code === SQL_STATES.checkViolation && error.constraint === undefined);
 }
 
 /** Classes 22 and 23: the data itself is refused (`23514`: a CHECK; `22003`: a sum beyond 64 bits). */

@@ -37,7 +37,8 @@ export class UsageController {
       '`USAGE_CONFLICT` or `ALREADY_SETTLED`, with the members of the receipt: the other events are committed.',
     type: ProblemView,
   })
-  // The request itself: parameters of one's own making, and bodies without a class, cost promises that every report would pay.
+  // The request itself: parameters of one's own making, and bodies without a class, cost promises that every report
+  // would pay.
   report(@Req() request: FastifyRequest): Promise<UsageReceiptView> {
     return this.usage.report(callerOf(request) as KnownCaller, request.body, request.place);
   }

@@ -72,8 +72,8 @@ export class UsageEventDto {
   occurredAt?: string | null;
 
   /**
-   * What you want to group calls by: up to 8 tags of 1 to 64 of `A-Z a-z 0-9 . _ : / -`. The same tag twice counts once.
-   * These are not the tags of the key.
+   * What you want to group calls by: up to 8 tags of 1 to 64 of `A-Z a-z 0-9 . _ : / -`. The same tag twice counts
+   * once. These are not the tags of the key.
    * @example ["feature:search"]
    */
   tags?: string[] | null;

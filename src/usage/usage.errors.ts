@@ -5,7 +5,9 @@ import type { UsageReceiptView } from './usage.view.js';
 /** A wrong request names this many of its wrong fields; `results` has those of each event. */
 const MAX_ERRORS = 100;
 
-/** 409 with the members of a receipt: an id was used before with other content. What is not named a conflict counted. */
+/**
+ * 409 with the members of a receipt: an id was used before with other content. What is not named a conflict counted.
+ */
 export function usageConflict(receipt: UsageReceiptView): DomainError {
   return new DomainError(
     'conflict',

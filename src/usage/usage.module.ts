@@ -7,7 +7,7 @@ import { Metrics } from '../common/metrics.js';
 import { microCentsFromCents } from '../common/money.js';
 import { Config } from '../config/config.js';
 import { KeyUsageController } from './key-usage.controller.js';
-import { type BatchClock, UsageBatcher } from './usage-batcher.js';
+import { UsageBatcher } from './usage-batcher.js';
 import type { BookEntry, BookResult } from './usage-entry.js';
 import { UsageEventsController } from './usage-events.controller.js';
 import { UsageEventsRepository } from './usage-events.repository.js';
@@ -25,9 +25,9 @@ import { ReportReader } from './report-reader.js';
 import { VerdictRecorder } from './verdict-recorder.js';
 
 /**
- * An answer comes within 1.5 s, also when PostgreSQL gives none. A share adds some milliseconds to a batch, which is what
- * one caller can delay another by. It is large enough for a report of 1000 events to be committed in that time beside
- * others: what is sent again begins with what was committed, so one that never is would never end.
+ * An answer comes within 1.5 s, also when PostgreSQL gives none. A share adds some milliseconds to a batch, which is
+ * what one caller can delay another by. It is large enough for a report of 1000 events to be committed in that time
+ * beside others: what is sent again begins with what was committed, so one that never is would never end.
  */
 const LIMITS = {
   maxBatch: 200,
@@ -74,14 +74,9 @@ function batcher(
     defaultHold: microCentsFromCents(config.defaultReservationCents),
     ceiling: microCentsFromCents(config.maxEventCostCents),
   });
-  const timed: BatchClock = {
-    monotonicMs: () => clock.monotonicMs(),
-    after: (delayMs, run) => void setTimeout(run, delayMs).unref(),
-    soon: (run) => void setImmediate(run),
-  };
   const made = new UsageBatcher<BookEntry, BookResult>(
     metered(meters, conditions, (entries) => writer.write(entries)),
-    timed,
+    clock,
     LIMITS,
   );
   showQueues(meters, made, verdicts);

@@ -1,13 +1,11 @@
 import { Injectable } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
+import { SQL_STATES, sqlState } from '../common/database-errors.js';
 import { unavailable } from '../common/domain-error.js';
 import type { TimeRange } from './time-range.js';
 import type { SummaryGroup } from './usage-reads.dto.js';
 import type { SeriesStep } from './usage-series.js';
 import type { UsageSums } from './usage-reads.view.js';
-
-/** SQLSTATE of a statement that took too long. */
-const CANCELLED = '57014';
 
 /** The figures of one key, as committed by now. */
 export interface KeyFigures {
@@ -46,7 +44,10 @@ interface SumsRow {
 
 const SUMS = `sum(requests) AS requests, sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens, sum(cost_micro_cents) AS cost`;
 
-/** Where sums come from: `events` where rollups do not tell them apart. Both have the same columns, and those of events more. */
+/**
+ * Where sums come from: `events` where rollups do not tell them apart. Both have the same columns, and those of events
+ * more.
+ */
 export type SumSource = 'rollups' | 'events';
 
 const AMOUNTS = 'requests, input_tokens, output_tokens, cost_micro_cents';
@@ -58,8 +59,8 @@ const SOURCES: Record<SumSource, string> = {
 };
 
 /**
- * Usage from $1 to before $2 by the version of its key; null: its first version. What an hour has of other versions than
- * its first is taken from that one (docs/adr/0033). What the release before books has the version of its rollup.
+ * Usage from $1 to before $2 by the version of its key; null: its first version. What an hour has of other versions
+ * than its first is taken from that one (docs/adr/0033). What the release before books has the version of its rollup.
  */
 const BY_VERSION: Record<SumSource, string> = {
   rollups: `(SELECT key_id, version_id, ${AMOUNTS} FROM usage_rollup_hour WHERE hour >= $1 AND hour < $2
@@ -151,8 +152,8 @@ export class UsageRepository {
   }
 
   /**
-   * Up to `limit` groups: days in order, everything else by cost, the dearest first. Owners, tags and names are those of
-   * the time. The group of a day is its place in `starts`, from 1.
+   * Up to `limit` groups: days in order, everything else by cost, the dearest first. Owners, tags and names are those
+   * of the time. The group of a day is its place in `starts`, from 1.
    */
   async summarize(
     groupBy: SummaryGroup,
@@ -216,8 +217,7 @@ export class UsageRepository {
     try {
       return await this.manager.query<Row[]>(text, values);
     } catch (error) {
-      const { code } = (error as { driverError?: { code?: unknown } }).driverError ?? {};
-      if (code !== CANCELLED) throw error;
+      if (sqlState(error) !== SQL_STATES.queryCanceled) throw error;
       throw unavailable('The report was not summed up in time. Ask for a shorter range, or try again.', error);
     }
   }

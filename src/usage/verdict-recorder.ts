@@ -2,9 +2,12 @@ import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShut
 import { DataSource } from 'typeorm';
 import { RepeatedLog } from '../common/repeated-log.js';
 import { VerdictCounter } from './verdict-counter.js';
+import { Periodic } from '../common/periodic.js';
 
 const FLUSH_EVERY_MS = 1_000;
-/** Keys per flush: with many active keys a count waits up to a minute, and the database does the same work as before. */
+/**
+ * Keys per flush: with many active keys a count waits up to a minute, and the database does the same work as before.
+ */
 const KEYS_PER_FLUSH = 2_000;
 
 /** Takes counted verdicts to the database, at most once a second and off the path of any request. */
@@ -12,8 +15,7 @@ const KEYS_PER_FLUSH = 2_000;
 export class VerdictRecorder implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger('Usage');
   private readonly failures = new RepeatedLog((fields) => this.logger.warn(fields));
-  private timer: NodeJS.Timeout | undefined;
-  private flushing: Promise<void> | null = null;
+  private readonly flushes = new Periodic(FLUSH_EVERY_MS, () => this.writeSome());
 
   constructor(
     private readonly counter: VerdictCounter,
@@ -21,13 +23,12 @@ export class VerdictRecorder implements OnApplicationBootstrap, OnApplicationShu
   ) {}
 
   onApplicationBootstrap(): void {
-    this.timer = setInterval(() => void this.flush(), FLUSH_EVERY_MS).unref();
+    this.flushes.start();
   }
 
   /** Nobody asks any more: writes what is left. */
   async onApplicationShutdown(): Promise<void> {
-    clearInterval(this.timer);
-    await this.flushing;
+    await this.flushes.stop();
     while (this.counter.pending > 0) {
       const before = this.counter.pending;
       await this.flush();
@@ -37,10 +38,7 @@ export class VerdictRecorder implements OnApplicationBootstrap, OnApplicationShu
 
   /** Writes what has been counted longest; one flush at a time. What cannot be written is kept for the next. */
   flush(): Promise<void> {
-    this.flushing ??= this.writeSome().finally(() => {
-      this.flushing = null;
-    });
-    return this.flushing;
+    return this.flushes.run();
   }
 
   private async writeSome(): Promise<void> {

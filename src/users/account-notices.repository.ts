@@ -69,7 +69,10 @@ interface Row {
   details: Record<string, unknown>;
 }
 
-/** What a person has not been told of the own account: the trail has it, and the user's row says up to where it was seen. */
+/**
+ * What a person has not been told of the own account: the trail has it, and the user's row says up to where it was
+ * seen.
+ */
 @Injectable()
 export class AccountNoticesRepository {
   constructor(private readonly manager: EntityManager) {}
@@ -79,7 +82,9 @@ export class AccountNoticesRepository {
     return new AccountNoticesRepository(tx);
   }
 
-  /** In one statement, so that the end of the trail and what is before it belong together. null: there is no such user. */
+  /**
+   * In one statement, so that the end of the trail and what is before it belong together. null: there is no such user.
+   */
   async findUnseen(userId: string, limit: number): Promise<Unseen | null> {
     const rows = await this.manager.query<Row[]>(UNSEEN, [userId, limit]);
     const [first] = rows;

@@ -12,8 +12,9 @@ const MAX_CHANGES = 50;
 const MAX_BEHIND = 1_000n;
 
 /**
- * What happened to an account while its person was away: failed sign-ins, and what others did to it. It is told until the
- * person acknowledges it. What others did is read from the audit trail, so that no way to do it can be forgotten here.
+ * What happened to an account while its person was away: failed sign-ins, and what others did to it. It is told until
+ * the person acknowledges it. What others did is read from the audit trail, so that no way to do it can be forgotten
+ * here.
  */
 @Injectable()
 export class AccountNotices {

@@ -51,12 +51,13 @@ export class Accounts {
 
   /**
    * The active local account behind e-mail and password, or null: wrong password, unknown address and disabled account
-   * are the same, also in time. What fails is counted, and told to the person of the account. The second factor is looked
-   * at after the password was right; a refused code is counted like a wrong password. A missing one slows nobody, and is a
-   * failed sign-in where none follows.
+   * are the same, also in time. What fails is counted, and told to the person of the account. The second factor is
+   * looked at after the password was right; a refused code is counted like a wrong password. A missing one slows
+   * nobody, and is a failed sign-in where none follows.
    *
    * @param devices the browser's ids by account: a browser that the account knows is not slowed by failures of others
-   * @throws DomainError 401 MFA_REQUIRED, MFA_CODE_REFUSED; 429 TOO_MANY_REQUESTS after too many failures; 503 while too many
+   * @throws DomainError 401 MFA_REQUIRED, MFA_CODE_REFUSED; 429 TOO_MANY_REQUESTS after too many failures; 503 while
+   * too many
    *   passwords are being checked
    */
   async prove(
@@ -95,10 +96,11 @@ export class Accounts {
   }
 
   /**
-   * Whether this is the user's password, and its hash the one that was given to that user; takes as long without a user.
-   * The user is read with the password.
+   * Whether this is the user's password, and its hash the one that was given to that user; takes as long without a
+   * user. The user is read with the password.
    *
-   * @throws DomainError 503 while too many are being checked, or where this replica lacks the pepper that bound the password
+   * @throws DomainError 503 while too many are being checked, or where this replica lacks the pepper that bound the
+   * password
    */
   async isPasswordOf(user: User | null, password: string, priority: HashingPriority = 'known'): Promise<boolean> {
     const hash = user?.passwordHash ?? null;
@@ -116,7 +118,8 @@ export class Accounts {
   /**
    * Notes the sign-in and uses up its code; false when password or state changed since the proof.
    *
-   * @throws DomainError 401 MFA_REQUIRED, MFA_CODE_REFUSED when the second factor changed, or the code was used meanwhile
+   * @throws DomainError 401 MFA_REQUIRED, MFA_CODE_REFUSED when the second factor changed, or the code was used
+   * meanwhile
    */
   async enter(tx: EntityManager, { id, passwordHash, code }: ProvenAccount): Promise<boolean> {
     if (!(await this.users.in(tx).noteSignIn(id, passwordHash))) return false;
@@ -124,7 +127,9 @@ export class Accounts {
     return true;
   }
 
-  /** Notes a sign-in by the identity provider, which has no password here; false when the user may not sign in any more. */
+  /**
+   * Notes a sign-in by the identity provider, which has no password here; false when the user may not sign in any more.
+   */
   enterByIdentity(tx: EntityManager, id: string): Promise<boolean> {
     return this.users.in(tx).noteSignIn(id, null);
   }

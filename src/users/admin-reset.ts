@@ -20,8 +20,8 @@ export interface ResetAdmin {
 }
 
 /**
- * Gives the local account of `email` a new password and the role `admin`, makes it active, removes its second factor and
- * ends its sessions; makes the account where there is none. In the audit trail it is done by the server itself.
+ * Gives the local account of `email` a new password and the role `admin`, makes it active, removes its second factor
+ * and ends its sessions; makes the account where there is none. In the audit trail it is done by the server itself.
  */
 export async function resetAdmin(
   changes: Changes,

@@ -4,8 +4,8 @@ import type { Config } from '../config/config.js';
 import { PasswordRules } from './password-rules.js';
 
 /**
- * Whether `ADMIN_PASSWORD` may become the password of the first admin. Where there are users already, it is not used, and
- * nothing is refused.
+ * Whether `ADMIN_PASSWORD` may become the password of the first admin. Where there are users already, it is not used,
+ * and nothing is refused.
  */
 export function firstAdminCheck(config: Config, dataSource: DataSource): StartCheck {
   return {

@@ -1,6 +1,8 @@
 import { unavailable } from '../common/domain-error.js';
 
-/** Password hashes computed at the same time: each takes 19 MiB and one of the four threads that files and DNS share. */
+/**
+ * Password hashes computed at the same time: each takes 19 MiB and one of the four threads that files and DNS share.
+ */
 const MAX_AT_ONCE = 2;
 /** Hashes that wait, of either kind: some seconds of work. */
 const MAX_WAITING = 64;

@@ -26,9 +26,9 @@ export interface Identity {
 }
 
 /**
- * Users of the identity provider, known by issuer and subject alone: an e-mail address is a claim anybody may make. They
- * come into being when they are first seen. Their roles follow the claim when a newer token changes it; roles given here
- * by hand stay. A deleted user stays deleted: his identity is refused.
+ * Users of the identity provider, known by issuer and subject alone: an e-mail address is a claim anybody may make.
+ * They come into being when they are first seen. Their roles follow the claim when a newer token changes it; roles
+ * given here by hand stay. A deleted user stays deleted: his identity is refused.
  */
 @Injectable()
 export class Identities {
@@ -97,8 +97,8 @@ export class Identities {
   }
 
   /**
-   * The provider may take the role of the last admin from him, and nobody could give it to anybody any more. He keeps it,
-   * still counted as claimed, so that the next token tries again: as soon as there is another admin it is gone.
+   * The provider may take the role of the last admin from him, and nobody could give it to anybody any more. He keeps
+   * it, still counted as claimed, so that the next token tries again: as soon as there is another admin it is gone.
    */
   private async keepLastAdmin({ tx }: Change, before: UserWithRoles, claimed: readonly string[]): Promise<boolean> {
     if (!before.roles.includes('admin') || claimed.includes('admin') || (await this.admission.adminRemains(tx)))

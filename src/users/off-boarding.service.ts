@@ -19,8 +19,8 @@ import { ownerHasKeys, userNotFound } from './user.errors.js';
 import { UsersRepository } from './users.repository.js';
 
 /**
- * Deleting users. Keys go first, a batch a transaction, the user with the last batch: whatever stops it in the middle, the
- * same request goes on from there.
+ * Deleting users. Keys go first, a batch a transaction, the user with the last batch: whatever stops it in the middle,
+ * the same request goes on from there.
  */
 @Injectable()
 export class OffBoarding {
@@ -49,7 +49,9 @@ export class OffBoarding {
     while (!deleted) deleted = await this.changes.transaction(caller, (change) => this.step(change, caller, id, fate));
   }
 
-  /** One transaction: the next keys and, with the last of them, the user. Every step asks again whether the caller may. */
+  /**
+   * One transaction: the next keys and, with the last of them, the user. Every step asks again whether the caller may.
+   */
   private async step(change: Change, caller: KnownCaller, id: string, fate: DeleteUserQueryDto): Promise<boolean> {
     const { tx } = change;
     await lockAdministration(tx);

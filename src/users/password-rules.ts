@@ -21,9 +21,9 @@ export interface PasswordOwner {
 let estimator: Promise<ZxcvbnFactory> | undefined;
 
 /**
- * Which passwords are too easy to guess: those on a list of common ones and what is close to it, repetitions, sequences,
- * patterns of the keyboard, dates, and words of the account, the installation and the product. There are no rules of
- * composition. The list comes with the package: nothing leaves the process.
+ * Which passwords are too easy to guess: those on a list of common ones and what is close to it, repetitions,
+ * sequences, patterns of the keyboard, dates, and words of the account, the installation and the product. There are no
+ * rules of composition. The list comes with the package: nothing leaves the process.
  *
  * @see OWASP ASVS 5.0, 6.2
  */

@@ -23,9 +23,9 @@ export interface TryingBrowser {
 }
 
 /**
- * Slows guessing of passwords, over all replicas: counted per account, and per address and the networks around it. After
- * too many failures a browser that has signed in to the account before is let in all the same, and is counted by itself:
- * a stranger cannot lock the owner out there.
+ * Slows guessing of passwords, over all replicas: counted per account, and per address and the networks around it.
+ * After too many failures a browser that has signed in to the account before is let in all the same, and is counted by
+ * itself: a stranger cannot lock the owner out there.
  *
  * @see docs/adr/0023-guessing-is-slowed-by-all-replicas.md
  */
@@ -33,14 +33,16 @@ export interface TryingBrowser {
 export class PasswordThrottle {
   constructor(private readonly exchange: SignInExchange) {}
 
-  /** Refuses, without a look into the database, what this replica knows to be over the limit. @throws DomainError 429 */
+  /**
+   * Refuses, without a look into the database, what this replica knows to be over the limit. @throws DomainError 429
+   */
   requireUnknownBrowserAllowed(browser: TryingBrowser): void {
     refuseFor(this.exchange.knownRefusal(this.limitsOfUnknown(browser)));
   }
 
   /**
-   * Runs `matches` if there are tries left. A try is counted before it is made, so that many at the same time do not slip
-   * through, and is not counted when it was right or could not be decided.
+   * Runs `matches` if there are tries left. A try is counted before it is made, so that many at the same time do not
+   * slip through, and is not counted when it was right or could not be decided.
    *
    * @throws DomainError 429 TOO_MANY_REQUESTS
    */
@@ -125,8 +127,8 @@ function normal(account: string): string {
 }
 
 /**
- * A refused code counts like a wrong password. A missing one does not: who gives the right password and waits for the code
- * has guessed nothing, and an office behind one address would use up its tries.
+ * A refused code counts like a wrong password. A missing one does not: who gives the right password and waits for the
+ * code has guessed nothing, and an office behind one address would use up its tries.
  */
 function isRefusal(error: unknown): boolean {
   return error instanceof DomainError && error.kind === 'unauthenticated' && error.code !== 'MFA_REQUIRED';

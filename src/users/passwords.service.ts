@@ -38,7 +38,8 @@ export class Passwords {
    * One's own password with the old one; another's with `platform:users:update` and everything he may do.
    * No key sets the password of its owner.
    *
-   * @throws DomainError 400; 403 WRONG_PASSWORD, PERMISSION_DENIED, SESSION_REQUIRED, CANNOT_GRANT; 404; 409 HAS_NO_PASSWORD; 429
+   * @throws DomainError 400; 403 WRONG_PASSWORD, PERMISSION_DENIED, SESSION_REQUIRED, CANNOT_GRANT; 404; 409
+   * HAS_NO_PASSWORD; 429
    */
   async set(caller: KnownCaller, id: string, input: SetPasswordDto): Promise<void> {
     if (caller.principal.signedInUserId === id) return this.setOwn(caller, id, input);

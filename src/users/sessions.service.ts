@@ -32,8 +32,8 @@ export interface OpenSession {
 }
 
 /**
- * Sessions of people who signed in here. A row that is gone is a session that ended. They belong to users, because a new
- * password, disabling and deleting end them in the same transaction.
+ * Sessions of people who signed in here. A row that is gone is a session that ended. They belong to users, because a
+ * new password, disabling and deleting end them in the same transaction.
  */
 @Injectable()
 export class Sessions {

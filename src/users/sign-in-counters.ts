@@ -4,7 +4,9 @@ export const WINDOW_MS = 15 * 60_000;
 /** A window that ends later than the known one by more than this is the next one. */
 const LATER_MS = 60_000;
 
-/** Counters remembered at once: some 20 MB at most. The oldest is forgotten for a new one; the database keeps its count. */
+/**
+ * Counters remembered at once: some 20 MB at most. The oldest is forgotten for a new one; the database keeps its count.
+ */
 const MAX_COUNTERS = 50_000;
 
 /** Something that has a number of failures, and how many of them a window may have. */
@@ -34,8 +36,8 @@ interface Count {
 }
 
 /**
- * The failed tries that one replica knows of: its own, and those of the others as it has read them last. It knows neither
- * clock nor database. A try is counted from its beginning, so that many at the same time do not slip through.
+ * The failed tries that one replica knows of: its own, and those of the others as it has read them last. It knows
+ * neither clock nor database. A try is counted from its beginning, so that many at the same time do not slip through.
  */
 export class SignInCounters {
   /** In order of first use. */
@@ -71,8 +73,8 @@ export class SignInCounters {
   }
 
   /**
-   * Takes over what the database had when it was asked. What is being told may be in it or not, and what was told may have
-   * been confirmed meanwhile: no failure is counted twice, and none that is known is forgotten.
+   * Takes over what the database had when it was asked. What is being told may be in it or not, and what was told may
+   * have been confirmed meanwhile: no failure is counted twice, and none that is known is forgotten.
    */
   learn(stored: readonly StoredCount[], nowMs: number): void {
     for (const { counter, failures, remainingMs } of stored) {

@@ -62,7 +62,9 @@ export class SignInExchange implements OnApplicationShutdown {
       .toString('hex');
   }
 
-  /** Milliseconds until `limits` admit a try, by what this replica knows without asking; null: now, for all it knows. */
+  /**
+   * Milliseconds until `limits` admit a try, by what this replica knows without asking; null: now, for all it knows.
+   */
   knownRefusal(limits: readonly Limit[]): number | null {
     return this.counters.refusal(limits, this.clock.monotonicMs());
   }

@@ -10,6 +10,7 @@ import { MissingCodes, type RightPassword } from './missing-codes.js';
 import { SignInExchange } from './sign-in-exchange.js';
 import { type FailureReason, FAILURE_REASONS, type MinuteOfFailures, SignInMinutes } from './sign-in-minutes.js';
 import { UsersRepository } from './users.repository.js';
+import { Periodic } from '../common/periodic.js';
 
 /** Lines of one reason in 10 s; the others are counted in one line. */
 const MAX_LINES = 20;
@@ -21,8 +22,8 @@ const MAX_CLOSE_MS = 2_000;
 export const LOGIN = 'auth:login';
 
 /**
- * Tells of sign-ins that failed: in the log, in a metric, in the trail as one row a minute and address, and to the person
- * of the account. A flood writes no more than that: it must not delay a revocation.
+ * Tells of sign-ins that failed: in the log, in a metric, in the trail as one row a minute and address, and to the
+ * person of the account. A flood writes no more than that: it must not delay a revocation.
  */
 @Injectable()
 export class SignInFailures implements OnApplicationShutdown {
@@ -31,7 +32,7 @@ export class SignInFailures implements OnApplicationShutdown {
   private judging: Promise<void> = Promise.resolve();
   private readonly counter: ReturnType<Metrics['counter']>;
   private readonly log: RepeatedLog;
-  private readonly sweeper = setInterval(() => this.sweep(this.clock.monotonicMs()), SWEEP_MS).unref();
+  private readonly sweeps = new Periodic(SWEEP_MS, () => this.sweep(this.clock.monotonicMs())).start();
 
   constructor(
     private readonly users: UsersRepository,
@@ -75,11 +76,11 @@ export class SignInFailures implements OnApplicationShutdown {
   }
 
   /**
-   * What is counted of the minute that is under way is recorded, before the trail is closed. Right passwords that wait for
-   * their code are forgotten: a restart must not accuse people who are typing it.
+   * What is counted of the minute that is under way is recorded, before the trail is closed. Right passwords that wait
+   * for their code are forgotten: a restart must not accuse people who are typing it.
    */
   async onApplicationShutdown(): Promise<void> {
-    clearInterval(this.sweeper);
+    void this.sweeps.stop();
     await Promise.race([this.judging, sleep(MAX_CLOSE_MS, undefined, { ref: false })]);
     this.recordMinutes(Number.POSITIVE_INFINITY);
     this.log.flush();

@@ -1,4 +1,7 @@
-/** Why a sign-in fails: the password, the code, none after a right password, a limit, or what the identity provider said. */
+/**
+ * Why a sign-in fails: the password, the code, none after a right password, a limit, or what the identity provider
+ * said.
+ */
 export const FAILURE_REASONS = [
   'wrong-password',
   'wrong-code',
@@ -44,8 +47,8 @@ interface Tally {
 }
 
 /**
- * Counts failed sign-ins by address and minute, so that a flood becomes at most 21 rows a minute, whatever it comes from.
- * A minute begins with its first failure.
+ * Counts failed sign-ins by address and minute, so that a flood becomes at most 21 rows a minute, whatever it comes
+ * from. A minute begins with its first failure.
  */
 export class SignInMinutes {
   private readonly tallies = new Map<string, Tally>();

@@ -20,8 +20,8 @@ const SYSTEMS: readonly (readonly [name: string, mark: RegExp])[] = [
 ];
 
 /**
- * What a person recognises a device by: `Firefox 140 on Linux`. Of other clients the first product, as `curl/8.5.0`. The
- * header is whatever the client says; no more of it is kept than is shown.
+ * What a person recognises a device by: `Firefox 140 on Linux`. Of other clients the first product, as `curl/8.5.0`.
+ * The header is whatever the client says; no more of it is kept than is shown.
  */
 export function deviceOf(userAgent: string | undefined): string | null {
   if (userAgent === undefined) return null;

@@ -49,9 +49,9 @@ export class UserChangeRules {
   }
 
   /**
-   * Locks the caller and the user who is to change, for a change after which the caller may be able to act as that user: a
-   * password, an address, roles, a state, a manager, a second factor, an end. So the caller must be able to do everything
-   * the user can.
+   * Locks the caller and the user who is to change, for a change after which the caller may be able to act as that
+   * user: a password, an address, roles, a state, a manager, a second factor, an end. So the caller must be able to do
+   * everything the user can.
    *
    * @throws DomainError 401; 403 PERMISSION_DENIED, CANNOT_GRANT, OUTSIDE_POLICY; 404
    */
@@ -96,9 +96,9 @@ export class UserChangeRules {
   }
 
   /**
-   * Who acts as an owner of keys can regenerate each of them, whatever it is for in the platform's services. That is what
-   * `platform:api-keys:update` permits, so the caller needs it, and every grant of service accounts reached through the
-   * user. Keys that the caller owns, or manages, give nothing new.
+   * Who acts as an owner of keys can regenerate each of them, whatever it is for in the platform's services. That is
+   * what `platform:api-keys:update` permits, so the caller needs it, and every grant of service accounts reached
+   * through the user. Keys that the caller owns, or manages, give nothing new.
    */
   private async requireMayActAs(
     tx: EntityManager,
@@ -116,8 +116,8 @@ export class UserChangeRules {
   }
 
   /**
-   * As `requireHoldingAllOf`, for the user as this very change leaves them. A bound on the keys that the user makes goes only
-   * with `platform:api-keys:update`.
+   * As `requireHoldingAllOf`, for the user as this very change leaves them. A bound on the keys that the user makes
+   * goes only with `platform:api-keys:update`.
    *
    * @param before the user before the change; null: there was none
    * @throws DomainError 403 PERMISSION_DENIED, CANNOT_GRANT, OUTSIDE_POLICY

@@ -21,8 +21,8 @@ export class UserEndings {
   ) {}
 
   /**
-   * Switches users off and ends their sessions, in order of their ids; with each goes what the trail says about it. Left alone are those that
-   * are off already, and the last admin. Gives how many were switched off.
+   * Switches users off and ends their sessions, in order of their ids; with each goes what the trail says about it.
+   * Left alone are those that are off already, and the last admin. Gives how many were switched off.
    */
   async switchOff(
     change: Change,

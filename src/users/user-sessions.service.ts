@@ -37,7 +37,10 @@ export class UserSessions {
     return SessionsView.from(sessions, total, caller.principal.sessionId);
   }
 
-  /** Ends one. @throws DomainError 403 PERMISSION_DENIED, CANNOT_GRANT, OUTSIDE_POLICY; 404 USER_NOT_FOUND, SESSION_NOT_FOUND */
+  /**
+   * Ends one. @throws DomainError 403 PERMISSION_DENIED, CANNOT_GRANT, OUTSIDE_POLICY; 404 USER_NOT_FOUND,
+   * SESSION_NOT_FOUND
+   */
   async end(caller: KnownCaller, userId: string, sessionId: string): Promise<void> {
     requirePermissionForOthers(caller, userId);
     await this.changes.transaction(caller, async ({ tx, record }) => {

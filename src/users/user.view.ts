@@ -19,8 +19,8 @@ export class UserView {
   email: string | null;
 
   /**
-   * Whether the identity provider has verified the e-mail address; an address that is not verified says nothing about who
-   * this is. null: no address, or an account of this installation, whose address an administrator entered.
+   * Whether the identity provider has verified the e-mail address; an address that is not verified says nothing about
+   * who this is. null: no address, or an account of this installation, whose address an administrator entered.
    * @example null
    */
   isEmailVerified: boolean | null;

@@ -93,7 +93,9 @@ export class UsersRepository {
       .getOne();
   }
 
-  /** Adds a user with roles and managers, in one round trip. @throws QueryFailedError 23505, see {@link isEmailTaken} */
+  /**
+   * Adds a user with roles and managers, in one round trip. @throws QueryFailedError 23505, see {@link isEmailTaken}
+   */
   async insert(user: User, roles: readonly string[], managerIds: readonly string[]): Promise<void> {
     const [text, values] = this.manager
       .createQueryBuilder()
@@ -194,8 +196,8 @@ export class UsersRepository {
   }
 
   /**
-   * Notes the newest token of an identity, and the roles its claim gave. The address is not replaced by the token's; what
-   * the token says of another address is not said of this one.
+   * Notes the newest token of an identity, and the roles its claim gave. The address is not replaced by the token's;
+   * what the token says of another address is not said of this one.
    */
   async noteIdentity(
     id: string,

@@ -110,7 +110,10 @@ export class UsersService {
     return updated.catch(asEmailTaken);
   }
 
-  /** Replaces a user's roles. @throws DomainError 400; 403 CANNOT_GRANT, OUTSIDE_POLICY, PERMISSION_DENIED; 404; 409 LAST_ADMIN */
+  /**
+   * Replaces a user's roles. @throws DomainError 400; 403 CANNOT_GRANT, OUTSIDE_POLICY, PERMISSION_DENIED; 404; 409
+   * LAST_ADMIN
+   */
   async setRoles(caller: KnownCaller, id: string, roles: readonly string[]): Promise<UserView> {
     return this.changes.transaction(caller, async ({ tx, record, write, lastly }) => {
       await lockAdministration(tx);

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { Principal } from '../access/caller.js';
+import type { MaybePromise } from '../common/maybe-promise.js';
 import { centsFromMicroCents } from '../common/money.js';
 import { readBody } from '../common/body-schema.js';
 import { type DomainError, type FieldError, validationFailed } from '../common/domain-error.js';
@@ -14,8 +15,6 @@ import type { VerdictView } from './verdict.view.js';
 import { VerifyDto, type VerifyQuestion } from './verify.dto.js';
 
 const DENIED: StaticDecision = { code: 'REVOKED', detail: 'The key has been revoked.' };
-
-type MaybePromise<T> = T | Promise<T>;
 
 /** Who asks: the owner of its credential, and the environment whose keys it may verify. */
 export type VerifyingCaller = Pick<Principal, 'ownerId' | 'verifiesEnvironment'>;

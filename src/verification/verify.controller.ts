@@ -3,6 +3,7 @@ import { RouteSchema } from '@nestjs/platform-fastify';
 import { ApiOkResponse, ApiOperation, ApiServiceUnavailableResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { callerOf, RequirePermission } from '../access/decorators.js';
+import { whenKnown } from '../common/maybe-promise.js';
 import { ProblemView } from '../common/problem.view.js';
 import { VERDICTS_SCHEMA, VERDICT_SCHEMA } from './verdict.schema.js';
 import { VerdictView, VerdictsView } from './verdict.view.js';
@@ -42,12 +43,15 @@ export class VerifyController {
   })
   @ApiOkResponse({ type: VerdictsView })
   verifyBatch(@Req() request: FastifyRequest, @Body() body: VerifyBatchDto): VerdictsView | Promise<VerdictsView> {
-    const results = this.verifier.verifyAll(body.items, callerOwnerId(request));
-    return results instanceof Promise ? results.then((verdicts) => ({ results: verdicts })) : { results };
+    return whenKnown(this.verifier.verifyAll(body.items, callerOwnerId(request)), inOneAnswer);
   }
 }
 
 /** The credential that asks. */
 function callerOwnerId(request: FastifyRequest): VerifyingCaller {
   return callerOf(request).principal!;
+}
+
+function inOneAnswer(results: VerdictView[]): VerdictsView {
+  return { results };
 }

@@ -31,8 +31,8 @@ const QUESTION_SCHEMA = {
 @BodySchema(QUESTION_SCHEMA)
 export class VerifyDto {
   /**
-   * What the client presented, as it came. Text that can be no key, a token of another system for example, is `MALFORMED`,
-   * however long it is.
+   * What the client presented, as it came. Text that can be no key, a token of another system for example, is
+   * `MALFORMED`, however long it is.
    * @example "lk_live_4fT9aZq01LmXyB0kq3v9Jd8sWn2cYp5rTgHbMxLzQf7uEoAiKjDhVt1x6Rw"
    */
   @ApiProperty({ minLength: 1 })

@@ -1,4 +1,5 @@
 import fastJson from 'fast-json-stringify';
+import { whenKnown } from '../common/maybe-promise.js';
 import { readBody } from '../common/body-schema.js';
 import type { ShortRoute } from '../http/short-cut/short-route.js';
 import { VERDICTS_SCHEMA, VERDICT_SCHEMA } from './verdict.schema.js';
@@ -18,8 +19,7 @@ export function verifyShortRoutes(verifier: Verifier): readonly ShortRoute[] {
       answer: (body, { principal }) => {
         const reading = readBody(VerifyDto, body);
         if ('errors' in reading) return null;
-        const verdict = verifier.verify(reading.value as VerifyQuestion, principal);
-        return verdict instanceof Promise ? verdict.then(verdictText) : verdictText(verdict);
+        return whenKnown(verifier.verify(reading.value as VerifyQuestion, principal), verdictText);
       },
     },
     {
@@ -27,8 +27,7 @@ export function verifyShortRoutes(verifier: Verifier): readonly ShortRoute[] {
       answer: (body, { principal }) => {
         const reading = readBody(VerifyBatchDto, body);
         if ('errors' in reading) return null;
-        const verdicts = verifier.verifyAll((reading.value as VerifyBatchDto).items, principal);
-        return verdicts instanceof Promise ? verdicts.then(textOf) : textOf(verdicts);
+        return whenKnown(verifier.verifyAll((reading.value as VerifyBatchDto).items, principal), textOf);
       },
     },
   ];

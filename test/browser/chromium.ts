@@ -36,7 +36,9 @@ async function launchOnceWritten(options: LaunchOptions): Promise<Browser> {
   }
 }
 
-/** Straight to the terminal: what goes by `console` is held back by the test runner, or shown as a note of some test. */
+/**
+ * Straight to the terminal: what goes by `console` is held back by the test runner, or shown as a note of some test.
+ */
 function skipped(why: string): null {
   process.stderr.write(
     `\n!!! BROWSER TESTS SKIPPED, the console is untested: ${why} Set CHROME_PATH to a Chromium.\n\n`,

@@ -5,7 +5,9 @@ import { type ConsoleInUse, leaveWithoutAsking, startConsoleInUse } from './cons
 import type { ConsoleSession } from './console-session.js';
 import type { SampleData } from './sample-data.js';
 
-/** Every screen with something on it: no serious finding of axe, nothing wider than the window, and a picture of each. */
+/**
+ * Every screen with something on it: no serious finding of axe, nothing wider than the window, and a picture of each.
+ */
 const browser: Browser | null = await launchChromium();
 const inBrowser = browser === null ? describe.skip : describe;
 

@@ -20,7 +20,9 @@ describe('The client, when things break', () => {
     server.databaseProxy.setMode('pass');
   });
 
-  /** Reports events of 0.001 cents each as fast as they are taken, a batch of 50 at a time; resolves to their outcomes. */
+  /**
+   * Reports events of 0.001 cents each as fast as they are taken, a batch of 50 at a time; resolves to their outcomes.
+   */
   const reportMany = (service: LatchkeyClient, apiKeyId: string): Promise<string[]> =>
     Promise.all(
       Array.from({ length: EVENTS }, (_, index) =>

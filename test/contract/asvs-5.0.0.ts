@@ -1,6 +1,6 @@
 /**
- * The requirements of OWASP ASVS 5.0.0: for each section, the levels of its requirements in their order. `1122`: the first
- * two are of level 1, the others of level 2.
+ * The requirements of OWASP ASVS 5.0.0: for each section, the levels of its requirements in their order. `1122`: the
+ * first two are of level 1, the others of level 2.
  *
  * @see https://github.com/OWASP/ASVS/tree/v5.0.0/5.0
  */

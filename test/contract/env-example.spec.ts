@@ -6,7 +6,9 @@ import { FILE_TWINS } from '../../src/config/file-twins.js';
 
 const text = await readFile(new URL('../../.env.example', `file://${import.meta.dirname}/`), 'utf8');
 
-/** Blocks are divided by blank lines: comments that explain, then the variable, commented out where it has no default. */
+/**
+ * Blocks are divided by blank lines: comments that explain, then the variable, commented out where it has no default.
+ */
 const variables = text
   .split(/\n\s*\n/)
   .slice(1)

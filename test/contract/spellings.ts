@@ -160,7 +160,9 @@ const HEAD_REFUSALS: Readonly<Record<number, Refusal>> = {
   405: 'router',
 };
 
-/** null: a handler saw the request. A body that is not valid, say, is judged after the guard, as an id that is missing. */
+/**
+ * null: a handler saw the request. A body that is not valid, say, is judged after the guard, as an id that is missing.
+ */
 function refusalOf(method: string, { status, body }: Answer, isOfForeignKey: boolean): Refusal | null {
   if (method === 'HEAD') return HEAD_REFUSALS[status] ?? null;
   if (status === 400 && [NO_HTTP.detail, NO_URL].includes(body?.detail ?? '')) return 'url';

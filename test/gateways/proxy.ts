@@ -6,7 +6,10 @@ import { join } from 'node:path';
 import { freePort } from '../browser/chromium.js';
 import { askAs, type GatewayAnswer, type HeaderList } from '../e2e/gateways/gateway.js';
 
-/** Where clients of the proxies are: not where the proxies are, whose address is never a client's. Linux has all of 127.0.0.0/8. */
+/**
+ * Where clients of the proxies are: not where the proxies are, whose address is never a client's. Linux has all of
+ * 127.0.0.0/8.
+ */
 export const CLIENT = '127.0.0.9';
 
 const DOCS = new URL('../../docs/gateways/', `file://${import.meta.dirname}/`);

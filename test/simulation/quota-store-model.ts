@@ -17,9 +17,8 @@ import type {
   WindowName,
 } from '../../src/quotas/quota-store.js';
 import { ACT_MS, ADMIT_MS, POOLED_TTL_SECONDS } from '../../src/quotas/quota-store.js';
-import { monthEnd, monthOf, periodOf } from '../../src/quotas/period.js';
+import { monthEnd, monthOf } from '../../src/quotas/period.js';
 import {
-  closePermits,
   emptyRing,
   grantPermits,
   pullBackRing,
@@ -28,7 +27,7 @@ import {
   slideRing,
 } from '../../src/quotas/rate-ring.js';
 import type { RateRing, RingShape } from '../../src/quotas/rate-ring.js';
-import { budgetSlice } from '../../src/quotas/grant-size.js';
+import { budgetSlice, closePermits, periodOf } from './store-rules.js';
 
 /** One row of `budget_account`. */
 export interface ModelAccount {

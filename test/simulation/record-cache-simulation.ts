@@ -10,7 +10,7 @@ import type { LookupResult, LoadedRows } from '../../src/key-cache/records/loade
 import { RecordCache } from '../../src/key-cache/records/record-cache.js';
 import { RecordLoader, recordIn } from '../../src/key-cache/records/record-loader.js';
 import { RecordRefresher } from '../../src/key-cache/records/record-refresher.js';
-import { SuspendGuard } from '../../src/key-cache/feed/suspend-guard.js';
+import { SuspendGuard } from '../../src/common/suspend-guard.js';
 import { Random } from '../proofs/harness/random.js';
 
 /** A rule of the protocol that a run may break on purpose, to show that the checker would notice. */

@@ -144,7 +144,9 @@ export class TestApp {
     return this.request('DELETE', path, options);
   }
 
-  /** Resolves once every replica has applied what was committed before the call: what was changed counts from then on. */
+  /**
+   * Resolves once every replica has applied what was committed before the call: what was changed counts from then on.
+   */
   async applied(): Promise<void> {
     await this.app.get(ChangePropagation, { strict: false }).waitUntilApplied(null);
   }

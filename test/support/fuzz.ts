@@ -339,7 +339,9 @@ export class Fuzzer {
   }
 }
 
-/** Judges answers against the document: no 5xx, in time, problem documents for errors, the promised schema otherwise. */
+/**
+ * Judges answers against the document: no 5xx, in time, problem documents for errors, the promised schema otherwise.
+ */
 export class AnswerJudge {
   private readonly ajv = new Ajv2020({ strict: false, validateFormats: false });
   private readonly validators = new Map<string, ValidateFunction>();

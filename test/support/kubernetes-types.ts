@@ -30,7 +30,8 @@ export function hasType({ apiVersion }: Manifest): boolean {
 
 /**
  * What is wrong with manifests by the types that are generated from the API's schema: members that it does not know,
- * that are missing, or are of another type. Types rather than JSON schema, because the API's schema takes unknown members.
+ * that are missing, or are of another type. Types rather than JSON schema, because the API's schema takes unknown
+ * members.
  */
 export function typeProblems(manifests: readonly Manifest[]): string[] {
   const source = manifests

@@ -10,7 +10,10 @@ interface Request {
   readonly nonce: string;
 }
 
-/** An identity provider in this process with which people sign in: as strict as a real one about codes, clients and PKCE. */
+/**
+ * An identity provider in this process with which people sign in: as strict as a real one about codes, clients and
+ * PKCE.
+ */
 export class LoginProvider {
   readonly clientId = 'latchkey-console';
   readonly clientSecret = 'a secret: of the client';
@@ -68,7 +71,10 @@ export class LoginProvider {
     return this.keys.token({ iss: this.issuer, ...this.person });
   }
 
-  /** The person agrees: where a browser that was sent to `location` is led back to. @throws Error for a request no provider takes */
+  /**
+   * The person agrees: where a browser that was sent to `location` is led back to. @throws Error for a request no
+   * provider takes
+   */
   approve(location: string): URL {
     const { origin, pathname, searchParams: asked } = new URL(location);
     const wanted = { response_type: 'code', client_id: this.clientId, code_challenge_method: 'S256' };

@@ -24,8 +24,8 @@ export class PgBouncer {
   ) {}
 
   /**
-   * `databases`: an alias each, with PgBouncer's parameters after the server's (`pool_mode=transaction`). `urls` are those
-   * whose logins may come; all lead to the first one's server and database.
+   * `databases`: an alias each, with PgBouncer's parameters after the server's (`pool_mode=transaction`). `urls` are
+   * those whose logins may come; all lead to the first one's server and database.
    */
   static async start(
     urls: readonly string[],

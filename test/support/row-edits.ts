@@ -1,6 +1,6 @@
 /**
- * What a database writer sets a column to, by column: a value that no row of the tests has, and that the constraints allow
- * with what else it sets.
+ * What a database writer sets a column to, by column: a value that no row of the tests has, and that the constraints
+ * allow with what else it sets.
  */
 export const ROW_EDITS: Readonly<Record<string, string>> = {
   'api_key.owner_id': `(SELECT id FROM users WHERE name = 'Administrator')`,

@@ -27,9 +27,9 @@ export interface FixtureFacts {
 }
 
 /**
- * The dump may be of any day: what ends, or is forgotten after some weeks, moves, as if the dump had just been made. What
- * is counted by the hour moves by whole hours, to the last one. Keys end a minute earlier, so that the one that has expired has
- * also where a test is quick. What the audit trail says of its times cannot move.
+ * The dump may be of any day: what ends, or is forgotten after some weeks, moves, as if the dump had just been made.
+ * What is counted by the hour moves by whole hours, to the last one. Keys end a minute earlier, so that the one that
+ * has expired has also where a test is quick. What the audit trail says of its times cannot move.
  */
 const MOVE_TO_NOW = `
 SELECT usage_event_prepare(2);

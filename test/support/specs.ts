@@ -5,8 +5,8 @@ import { isFileInTier } from '../tiers.mjs';
 const ROOT = join(import.meta.dirname, '../..');
 
 /**
- * Loads every spec of a folder that belongs to the tier into the test file that calls this. Jest evaluates the application anew for each test
- * file, which takes longer than most of their tests: `npm test` does it once a folder.
+ * Loads every spec of a folder that belongs to the tier into the test file that calls this. Jest evaluates the
+ * application anew for each test file, which takes longer than most of their tests: `npm test` does it once a folder.
  *
  * @throws Error for a spec with hooks outside of a `describe`: they would run for the specs of the whole folder.
  */

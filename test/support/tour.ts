@@ -27,8 +27,8 @@ interface TourOptions {
 }
 
 /**
- * Types the `sh` blocks of a text into one shell, against a running server, and compares what each prints with the `json` or `text`
- * block behind it. Gives the number of blocks.
+ * Types the `sh` blocks of a text into one shell, against a running server, and compares what each prints with the
+ * `json` or `text` block behind it. Gives the number of blocks.
  */
 export async function takeTour(text: string, { app, directory, environment = {} }: TourOptions): Promise<number> {
   const steps = stepsOf(text);
@@ -75,8 +75,8 @@ function answersOf(output: string): string[] {
 }
 
 /**
- * What is left out of an answer is an ellipsis; ids, instants and the like are others each time. So is the number of reads in the
- * trail: a timer writes them.
+ * What is left out of an answer is an ellipsis; ids, instants and the like are others each time. So is the number of
+ * reads in the trail: a timer writes them.
  */
 function patternOf(shown: string): RegExp {
   const accidents =

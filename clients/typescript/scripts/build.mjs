@@ -48,8 +48,8 @@ async function generateSchema() {
 }
 
 /**
- * The compiler makes the format that the nearest package.json names, so the same sources are compiled beside one that says
- * CommonJS. In this folder, since the types of the frameworks are found from here.
+ * The compiler makes the format that the nearest package.json names, so the same sources are compiled beside one that
+ * says CommonJS. In this folder, since the types of the frameworks are found from here.
  */
 async function compileCommonJs() {
   const workshop = join(root, `.build/commonjs-${process.pid}`);

@@ -49,8 +49,8 @@ export interface LatchkeyClientOptions {
   /** Attempts of a request at most, where it may be repeated; default 3. */
   attempts?: number;
   /**
-   * Whether `verify` calls of one turn of the event loop share a request; default true. Their verdicts then come together,
-   * as soon as the slowest is decided.
+   * Whether `verify` calls of one turn of the event loop share a request; default true. Their verdicts then come
+   * together, as soon as the slowest is decided.
    */
   batchVerifies?: boolean;
   /** When to stop asking a server that does not answer. */
@@ -141,8 +141,8 @@ export class LatchkeyClient {
   /**
    * May this key do this, now? Resolves to a verdict whatever it is; where Latchkey did not decide, the failure policy
    * does (`code: 'UNAVAILABLE'`). A verify counts against the key's limits, so it is repeated only when the server
-   * certainly decided nothing. Calls of one turn of the event loop share a request, unless `batchVerifies` is off, and each
-   * is decided by itself.
+   * certainly decided nothing. Calls of one turn of the event loop share a request, unless `batchVerifies` is off, and
+   * each is decided by itself.
    *
    * @throws LatchkeyProblem where the service itself is at fault: its own key (401, 403), or its question (400).
    */

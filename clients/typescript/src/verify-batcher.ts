@@ -17,7 +17,9 @@ interface Asked {
   readonly reject: (reason: unknown) => void;
 }
 
-/** Questions that may share a request: their calls end with the same signal, and are repeated after the same failures. */
+/**
+ * Questions that may share a request: their calls end with the same signal, and are repeated after the same failures.
+ */
 interface Group {
   readonly options: CallOptions;
   readonly consumesNothing: boolean;
@@ -30,8 +32,8 @@ const MAX_QUESTIONS = 100;
 const MAX_BYTES = 60_000;
 
 /**
- * Makes one request of the questions that are asked within one turn of the event loop. A question that is alone in its turn
- * is asked by itself. Calls with another `signal` or `timeoutMs` are kept apart.
+ * Makes one request of the questions that are asked within one turn of the event loop. A question that is alone in its
+ * turn is asked by itself. Calls with another `signal` or `timeoutMs` are kept apart.
  */
 export class VerifyBatcher {
   private groups: Group[] = [];

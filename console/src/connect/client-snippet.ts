@@ -1,4 +1,6 @@
-/** The first call with the TypeScript client, as its README has it. The key comes from the environment, not the source. */
+/**
+ * The first call with the TypeScript client, as its README has it. The key comes from the environment, not the source.
+ */
 export function clientSnippet(publicUrl: string): string {
   return [
     `import { LatchkeyClient } from '@latchkey/client';`,

@@ -3,7 +3,7 @@ import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { useRef, useState } from 'react';
 import { Problem, type Schemas, type User, api, dataOf, newIdempotencyKey } from '../api/client';
-import { addressProblem } from '../keys/address-problem';
+import { cidrProblem } from '../../../packages/contract/src/address';
 import { LEAVE_SECRET } from '../keys/secret-dialog';
 import { NewUser } from '../people/new-user';
 import { UserPicker } from '../people/user-picker';
@@ -169,7 +169,7 @@ function ServiceKey({
   const wrong = addresses
     .split(/[\s,]+/)
     .filter((one) => one !== '')
-    .map((one) => [one, addressProblem(one)] as const)
+    .map((one) => [one, cidrProblem(one)] as const)
     .find(([, problem]) => problem !== null);
   return (
     <Stack gap="sm" mt="md" maw={560}>

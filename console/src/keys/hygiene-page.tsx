@@ -125,26 +125,7 @@ function Section({ title, lead, none, search, acts, raisesBudgets = false, size 
       <Loaded query={keys} rows={3}>
         {({ data, meta }) => (
           <Stack gap="xs">
-            <Group justify="space-between" gap="xs">
-              <div>
-                <Text component="h2" fw={600} size="sm">
-                  {title}
-                  {meta.total > 0 ? ` · ${meta.totalIsCapped ? 'over ' : ''}${count(meta.total)}` : ''}
-                </Text>
-                <Text size="sm" c="dimmed">
-                  {data.length === 0 ? none : lead}
-                </Text>
-              </div>
-              {meta.total > size && (
-                <Button
-                  size="compact-sm"
-                  variant="subtle"
-                  renderRoot={(props) => <Link {...props} to="/keys" search={search as never} />}
-                >
-                  Show all
-                </Button>
-              )}
-            </Group>
+            <SectionHead title={title} text={data.length === 0 ? none : lead} meta={meta} search={search} size={size} />
             {data.length > 0 && (
               <>
                 <BulkActions
@@ -176,5 +157,38 @@ function Section({ title, lead, none, search, acts, raisesBudgets = false, size 
         )}
       </Loaded>
     </Paper>
+  );
+}
+
+interface SectionHeadProps {
+  title: string;
+  text: string;
+  meta: { total: number; totalIsCapped: boolean };
+  search: KeySearch;
+  size: number;
+}
+
+function SectionHead({ title, text, meta, search, size }: SectionHeadProps) {
+  return (
+    <Group justify="space-between" gap="xs">
+      <div>
+        <Text component="h2" fw={600} size="sm">
+          {title}
+          {meta.total > 0 ? ` · ${meta.totalIsCapped ? 'over ' : ''}${count(meta.total)}` : ''}
+        </Text>
+        <Text size="sm" c="dimmed">
+          {text}
+        </Text>
+      </div>
+      {meta.total > size && (
+        <Button
+          size="compact-sm"
+          variant="subtle"
+          renderRoot={(props) => <Link {...props} to="/keys" search={search as never} />}
+        >
+          Show all
+        </Button>
+      )}
+    </Group>
   );
 }

@@ -67,7 +67,7 @@ function readJson(text: string): RawRecord[] {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw new Error(`This is not JSON: ${(error as Error).message}`);
+    throw new Error(`This is not JSON: ${(error as Error).message}`, { cause: error });
   }
   const list = Array.isArray(value) ? value : (value as { keys?: unknown }).keys;
   if (!Array.isArray(list)) throw new Error('The JSON must be a list of keys, or an object with the list keys.');
@@ -91,7 +91,9 @@ function readCsv(text: string): RawRecord[] {
   }));
 }
 
-/** RFC 4180: quotes around a cell, doubled inside; separated by commas, semicolons or tabs, whichever the header has. */
+/**
+ * RFC 4180: quotes around a cell, doubled inside; separated by commas, semicolons or tabs, whichever the header has.
+ */
 function csvRows(text: string): { line: number; cells: string[] }[] {
   const first = text.split('\n', 1)[0]!;
   const separator = ['\t', ';', ','].find((one) => first.includes(one)) ?? ',';

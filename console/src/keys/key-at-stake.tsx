@@ -53,7 +53,9 @@ export function useListedKeys(ids: readonly string[]): readonly ApiKey[] {
   return keys;
 }
 
-/** The keys that a change of many is about, those in use first; with `warns`, a warning that names how many are in use. */
+/**
+ * The keys that a change of many is about, those in use first; with `warns`, a warning that names how many are in use.
+ */
 export function KeysAtStake({ keys, warns }: { keys: readonly ApiKey[]; warns: boolean }) {
   const [now] = useState(Date.now);
   const isInUse = ({ lastUsedAt }: ApiKey) => lastUsedAt !== null && now - Date.parse(lastUsedAt) < IN_USE_MS;

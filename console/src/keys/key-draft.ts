@@ -1,7 +1,7 @@
 import type { KeyPolicy } from '../../../src/access/key-policy.js';
 import type { ApiKey, Schemas } from '../api/client';
 import { count, local, money, toInstant, toLocalInput } from '../ui/format';
-import { addressProblem } from './address-problem';
+import { cidrProblem } from '../../../packages/contract/src/address';
 
 /** A key as the form holds it. Empty text stands for null. */
 export interface KeyDraft {
@@ -177,7 +177,7 @@ export function problemsOf(draft: KeyDraft): Record<string, string | null> {
       ? null
       : `a whole number from 1 to ${count(max)}`;
   const badAddress = draft.allowedIps
-    .map((text) => [text, addressProblem(text)] as const)
+    .map((text) => [text, cidrProblem(text)] as const)
     .find(([, problem]) => problem !== null);
   const names = draft.metadata.map(({ name }) => name).filter((name) => name !== '');
   return {

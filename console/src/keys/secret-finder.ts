@@ -23,8 +23,8 @@ const FOREIGN_MIN_CHARACTERS = 33;
 
 /**
  * The secrets in a pasted text, each once: in a header, quotes, an assignment, JSON, a URL, a command, a line of a log.
- * Where none has the shape of this installation, the text itself counts as a secret of another system if it is one word,
- * as imported keys are.
+ * Where none has the shape of this installation, the text itself counts as a secret of another system if it is one
+ * word, as imported keys are.
  */
 export function findSecrets(text: string, prefix: string): FoundSecret[] {
   const shape = new RegExp(`${prefix}_(?:live|test)_[0-9A-Za-z]{${KID_CHARACTERS},}`, 'g');

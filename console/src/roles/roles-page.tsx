@@ -142,28 +142,9 @@ function Matrix({ roles }: { roles: readonly Role[] }) {
                         {description}
                       </Text>
                     </Table.Td>
-                    {roles.map((role) => {
-                      const may = role.isActive && covers(role.permissions, name);
-                      return (
-                        <Table.Td
-                          key={role.name}
-                          className="centred"
-                          style={{ color: may ? '#2f9e44' : undefined }}
-                          title={`${role.name}: ${may ? 'yes' : 'no'}`}
-                        >
-                          {may ? (
-                            <>
-                              <Icon name="check" size={16} />
-                              <span className="visually-hidden">yes</span>
-                            </>
-                          ) : (
-                            <Text span size="sm" c="dimmed" aria-label="no">
-                              ·
-                            </Text>
-                          )}
-                        </Table.Td>
-                      );
-                    })}
+                    {roles.map((role) => (
+                      <MayCell key={role.name} role={role} permission={name} />
+                    ))}
                   </Table.Tr>
                 ))}
               </Table.Tbody>
@@ -172,5 +153,27 @@ function Matrix({ roles }: { roles: readonly Role[] }) {
         </Stack>
       )}
     </Loaded>
+  );
+}
+
+function MayCell({ role, permission }: { role: Role; permission: string }) {
+  const may = role.isActive && covers(role.permissions, permission);
+  return (
+    <Table.Td
+      className="centred"
+      style={{ color: may ? '#2f9e44' : undefined }}
+      title={`${role.name}: ${may ? 'yes' : 'no'}`}
+    >
+      {may ? (
+        <>
+          <Icon name="check" size={16} />
+          <span className="visually-hidden">yes</span>
+        </>
+      ) : (
+        <Text span size="sm" c="dimmed" aria-label="no">
+          ·
+        </Text>
+      )}
+    </Table.Td>
   );
 }

@@ -6,8 +6,8 @@ import { SetUpFactor } from '../people/set-up-factor';
 import { ForcedStep } from './lone-page';
 
 /**
- * What a session shows that must set up a second factor first. `onDone` is called once the recovery codes were put away:
- * by then the session may do everything.
+ * What a session shows that must set up a second factor first. `onDone` is called once the recovery codes were put
+ * away: by then the session may do everything.
  */
 export default function Enrol({ onBegin, onDone }: { onBegin: () => void; onDone: () => void }) {
   const [codes, setCodes] = useState<readonly string[] | null>(null);

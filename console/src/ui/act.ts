@@ -67,8 +67,8 @@ const FIELD_OF_CODE: Readonly<Record<string, string>> = {
 };
 
 /**
- * Errors by form field: `allowedIps.2` belongs to `allowedIps`, and `keyPolicy.models.0` to `keyPolicy.models` where the
- * form has it. What names no field of the form is left out.
+ * Errors by form field: `allowedIps.2` belongs to `allowedIps`, and `keyPolicy.models.0` to `keyPolicy.models` where
+ * the form has it. What names no field of the form is left out.
  */
 export function fieldErrors(problem: Problem, fields: readonly string[]): Record<string, string> {
   const errors: Record<string, string> = {};

@@ -9,8 +9,8 @@ import { useAct } from '../ui/act';
 import { Icon } from '../ui/icons';
 
 /**
- * What can be done to a key that a list of spend names, from its row: what stops it first. The key is read when its menu
- * is asked for, because a list of spend has no more than its name.
+ * What can be done to a key that a list of spend names, from its row: what stops it first. The key is read when its
+ * menu is asked for, because a list of spend has no more than its name.
  */
 export function KeyShortcuts({ id, name }: { id: string | null; name: string | null }) {
   const { can } = useSession();

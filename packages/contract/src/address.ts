@@ -113,8 +113,8 @@ export function matches(entries: readonly Cidr[], address: Address): boolean {
 }
 
 /**
- * The address of the client behind trusted proxies, in its one text; null where it is unknown. Starting from the peer of
- * the connection, it takes the next entry of `X-Forwarded-For` from the right as long as the hop that reported it is
+ * The address of the client behind trusted proxies, in its one text; null where it is unknown. Starting from the peer
+ * of the connection, it takes the next entry of `X-Forwarded-For` from the right as long as the hop that reported it is
  * trusted, so that nothing a client writes into the header is believed. A trusted proxy that names no client, or
  * something that is no address, leaves the client unknown: an address inside of `trusted` is never a client's, so that
  * a key that is allowed from the network of the proxies is not allowed from everywhere. Only as much of the header is

@@ -18,7 +18,9 @@ import {
 } from './grammar.js';
 import type { Schema } from './schema.js';
 
-/** What is to be said of each field of a key that its maker decides. Nothing of it is optional: `never` is written out. */
+/**
+ * What is to be said of each field of a key that its maker decides. Nothing of it is optional: `never` is written out.
+ */
 export interface ApiKeyField {
   readonly schema: Schema;
   /** Null clears it. */

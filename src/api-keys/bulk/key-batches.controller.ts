@@ -1,4 +1,4 @@
-import { Body, Controller, HttpCode, Post, Query } from '@nestjs/common';
+import { Body, Controller, HttpCode, Post } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { KnownCaller } from '../../access/caller.js';
 import { BatchOf, FromCaller, RequirePermission, SignedIn } from '../../access/decorators.js';
@@ -11,7 +11,6 @@ import { ImportApiKeysDto } from './import-api-keys.dto.js';
 import { ImportApiKeysView } from './import-api-keys.view.js';
 import { KeyBulkService } from './key-bulk.service.js';
 import { KeyImportService } from './key-import.service.js';
-import { WaitQuery } from '../change/key-lifecycle.dto.js';
 
 /** Many keys at once, each by itself. */
 @ApiTags('API keys')
@@ -43,16 +42,13 @@ export class KeyBatchesController {
   @SignedIn()
   @Audited('api-keys:bulk', 'api-key')
   @BatchOf('ids', 'action')
+  @WaitsForReplicas()
   @ApiOperation({
     summary: 'Change many keys',
     description:
       'Activates, deactivates, renews, revokes or tags up to 500 keys. Each is authorised and recorded as by its single route, and none fails another.',
   })
-  change(
-    @FromCaller() caller: KnownCaller,
-    @Body() body: BulkApiKeysDto,
-    @Query() query: WaitQuery,
-  ): Promise<BulkApiKeysView> {
-    return this.bulk.run(caller, body, { wait: query.wait === 'true' });
+  change(@FromCaller() caller: KnownCaller, @Body() body: BulkApiKeysDto): Promise<BulkApiKeysView> {
+    return this.bulk.run(caller, body);
   }
 }

@@ -10,9 +10,10 @@ const BATCH_ENTRIES = 50;
 const BATCH_MS = 500;
 
 /**
- * Works through many entries in transactions of a few, and gives one result for each, in order. `work` gives results for
- * the first of its entries, as many as {@link inTime} let it do. What has been committed is told: where a dependency goes
- * away after the first transaction, the entries it did not get to are `lost`, and the same request again does the rest.
+ * Works through many entries in transactions of a few, and gives one result for each, in order. `work` gives results
+ * for the first of its entries, as many as {@link inTime} let it do. What has been committed is told: where a
+ * dependency goes away after the first transaction, the entries it did not get to are `lost`, and the same request
+ * again does the rest.
  *
  * @throws what the first batch throws, when nothing has been done yet
  */

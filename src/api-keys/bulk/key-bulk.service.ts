@@ -13,7 +13,7 @@ import { KeyChangeRules } from '../change/key-change-rules.js';
 import type { LockedKey } from '../change/locked-key.js';
 import { KeyCreationRules, type Parties } from '../create/key-creation-rules.js';
 import { inBatches, inTime } from './key-batches.js';
-import { type ChangeOptions, KeyChanges } from '../change/key-changes.js';
+import { KeyChanges } from '../change/key-changes.js';
 import { KeyRemovalService } from '../change/key-removal.service.js';
 import { type KeyRule, standingOnKey } from '../key-standing.js';
 import { KeyUpdateService } from '../change/key-update.service.js';
@@ -76,13 +76,13 @@ export class KeyBulkService {
    *
    * @throws DomainError 400 for fields that do not belong to the action; 503 when nothing has been done
    */
-  async run(caller: KnownCaller, input: BulkApiKeysDto, options: ChangeOptions = {}): Promise<BulkApiKeysView> {
+  async run(caller: KnownCaller, input: BulkApiKeysDto): Promise<BulkApiKeysView> {
     requireFieldsOf(input);
     const act = this.acts[input.action];
     const ids = input.ids.map((id) => id.toLowerCase());
     const done = await inBatches(
       ids.filter(isUuid).sort(),
-      (batch) => this.runBatch({ ...caller, action: act.name }, act, batch, input, options),
+      (batch) => this.runBatch({ ...caller, action: act.name }, act, batch, input),
       (id): BulkResultView => ({
         id,
         outcome: 'refused',
@@ -109,7 +109,6 @@ export class KeyBulkService {
     act: Act,
     ids: readonly string[],
     input: BulkApiKeysDto,
-    options: ChangeOptions,
   ): Promise<BulkResultView[]> {
     const work = async (change: Change) => {
       // A stranger's list of ids locks nobody.
@@ -132,7 +131,7 @@ export class KeyBulkService {
       return results;
     };
     try {
-      return await this.changes.commit(caller, work, options);
+      return await this.changes.commit(caller, work);
     } catch (error) {
       if (error instanceof DryRunDone) return error.results;
       throw error;

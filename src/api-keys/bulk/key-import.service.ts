@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { createHash } from 'node:crypto';
-import { QueryFailedError } from 'typeorm';
+import { violatedConstraint } from '../../common/database-errors.js';
 import { permissionDenied } from '../../access/access.errors.js';
 import { EffectiveRights } from '../../access/effective-rights.js';
 import type { KnownCaller } from '../../access/caller.js';
@@ -59,7 +59,10 @@ export class KeyImportService {
     private readonly propagation: ChangePropagation,
   ) {}
 
-  /** For callers that hold `platform:api-keys:create` and `:assign`. @throws DomainError 503 when nothing has been imported */
+  /**
+   * For callers that hold `platform:api-keys:create` and `:assign`. @throws DomainError 503 when nothing has been
+   * imported
+   */
   async import(caller: KnownCaller, { keys, raiseOwnerLimits = false }: ImportApiKeysDto): Promise<ImportApiKeysView> {
     const read = await Promise.all(keys.map((key, index) => this.read(caller, key, index)));
     const seqs: string[] = [];
@@ -102,7 +105,10 @@ export class KeyImportService {
     return { index, ownerId: fields.ownerId?.toLowerCase() ?? principal.ownerId, sha256, fields, past: pastOf(fields) };
   }
 
-  /** All owners are locked at once, in order, before any key: two imports that name the same owners do not block each other. */
+  /**
+   * All owners are locked at once, in order, before any key: two imports that name the same owners do not block each
+   * other.
+   */
   private async importBatch(
     change: Change,
     caller: KnownCaller,
@@ -265,8 +271,5 @@ function resultOf({ index }: Entry, outcome: ImportOutcome, rest: Partial<Import
 
 /** Whether a statement failed because another import has just brought the same secret. */
 function isImportedTwice(error: unknown): boolean {
-  return (
-    error instanceof QueryFailedError &&
-    (error.driverError as { constraint?: string }).constraint === 'api_key_secret_imported_mac_key'
-  );
+  return violatedConstraint(error) === 'api_key_secret_imported_mac_key';
 }

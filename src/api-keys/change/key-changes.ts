@@ -1,7 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { KnownCaller } from '../../access/caller.js';
 import type { UserGrants } from '../../access/grants.reader.js';
-import { ChangePropagation } from '../../audit/change-propagation.js';
 import { type Change, Changes } from '../../audit/changes.js';
 import { RetryTransaction } from '../../audit/retry-transaction.js';
 import { Clock } from '../../common/clock.js';
@@ -15,14 +14,6 @@ import { LockedKey } from './locked-key.js';
 import { KeyCreationRules, type Parties } from '../create/key-creation-rules.js';
 import { type KeyRule, standingOnKey } from '../key-standing.js';
 
-/** How a route wants its change made. */
-export interface ChangeOptions {
-  /** Answer only once every process has applied it. */
-  readonly wait?: boolean;
-  /** Users to lock beside the key's owner, such as its next one. */
-  readonly others?: readonly string[];
-}
-
 /**
  * The one way to change a key that exists: lock everybody concerned, then the key, ask again whether the caller may,
  * work, and leave through the audit trail.
@@ -31,7 +22,6 @@ export interface ChangeOptions {
 export class KeyChanges {
   constructor(
     private readonly changes: Changes,
-    private readonly propagation: ChangePropagation,
     private readonly admission: KeyCreationRules,
     private readonly keys: ApiKeysRepository,
     private readonly clock: Clock,
@@ -48,21 +38,16 @@ export class KeyChanges {
     id: string,
     rule: KeyRule,
     work: (held: LockedKey) => Promise<T>,
-    options: ChangeOptions = {},
+    others: readonly string[] = [],
   ): Promise<T> {
-    return this.commit(
-      caller,
-      async (change) => work(await this.lock(change, caller, id, rule, options.others)),
-      options,
-    );
+    return this.commit(caller, async (change) => work(await this.lock(change, caller, id, rule, others)));
   }
 
   /** Runs `work` in one transaction; what `change` and whoever holds keys in it by `hold` have in common. */
-  async commit<T>(caller: KnownCaller, work: (change: Change) => Promise<T>, options: ChangeOptions = {}): Promise<T> {
-    const { result, seq } = await this.changes.commit(caller, work).catch((error: unknown) => {
+  async commit<T>(caller: KnownCaller, work: (change: Change) => Promise<T>): Promise<T> {
+    const { result } = await this.changes.commit(caller, work).catch((error: unknown) => {
       throw isAliasTaken(error) ? aliasTaken() : error;
     });
-    if (options.wait) await this.propagation.waitUntilApplied(seq);
     return result;
   }
 

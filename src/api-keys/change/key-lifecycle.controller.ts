@@ -1,12 +1,13 @@
-import { Body, Controller, Delete, HttpCode, Param, Post, Query, UseGuards } from '@nestjs/common';
+import { Body, Controller, Delete, HttpCode, Param, Post, UseGuards } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { Versioned } from '../../audit/versioned.js';
 import type { KnownCaller } from '../../access/caller.js';
 import { FromCaller, OwnerOr, RequirePermission } from '../../access/decorators.js';
 import { Audited } from '../../audit/audited.decorator.js';
+import { WaitsForReplicas } from '../../audit/waits-for-replicas.js';
 import { ApiKeyView } from '../api-key.view.js';
 import { KeyIdPipe } from '../key-id.pipe.js';
-import { RenewApiKeyDto, RevokeApiKeyDto, TransferApiKeyDto, WaitQuery } from './key-lifecycle.dto.js';
+import { RenewApiKeyDto, RevokeApiKeyDto, TransferApiKeyDto } from './key-lifecycle.dto.js';
 import { RevokedApiKeyView } from './key-lifecycle.view.js';
 import { KeyRemovalService } from './key-removal.service.js';
 import { KeyTransferService } from './key-transfer.service.js';
@@ -60,13 +61,10 @@ export class KeyLifecycleController {
   @HttpCode(200)
   @OwnerOr('platform:api-keys:update')
   @Audited('api-keys:deactivate', 'api-key')
+  @WaitsForReplicas()
   @ApiOperation({ summary: 'Deactivate a key', description: 'It is refused until it is activated again.' })
-  deactivate(
-    @FromCaller() caller: KnownCaller,
-    @Param('id', KeyIdPipe) id: string,
-    @Query() query: WaitQuery,
-  ): Promise<ApiKeyView> {
-    return this.updates.deactivate(caller, id, { wait: query.wait === 'true' });
+  deactivate(@FromCaller() caller: KnownCaller, @Param('id', KeyIdPipe) id: string): Promise<ApiKeyView> {
+    return this.updates.deactivate(caller, id);
   }
 
   @Post('revoke')
@@ -74,30 +72,27 @@ export class KeyLifecycleController {
   @HttpCode(200)
   @OwnerOr('platform:api-keys:delete', { itself: true })
   @Audited('api-keys:revoke', 'api-key')
+  @WaitsForReplicas()
   @ApiOperation({ summary: 'Revoke a key', description: REVOKE_DESCRIPTION })
   revoke(
     @FromCaller() caller: KnownCaller,
     @Param('id', KeyIdPipe) id: string,
     @Body() body: RevokeApiKeyDto,
-    @Query() query: WaitQuery,
   ): Promise<RevokedApiKeyView> {
-    return this.removals.revoke(caller, id, body.reason ?? null, { wait: query.wait === 'true' });
+    return this.removals.revoke(caller, id, body.reason ?? null);
   }
 
   @Delete()
   @Versioned('api-key')
   @OwnerOr('platform:api-keys:delete', { itself: true })
   @Audited('api-keys:revoke', 'api-key')
+  @WaitsForReplicas()
   @ApiOperation({
     summary: 'Revoke a key (the same as POST revoke, without a reason)',
     description: REVOKE_DESCRIPTION,
   })
-  delete(
-    @FromCaller() caller: KnownCaller,
-    @Param('id', KeyIdPipe) id: string,
-    @Query() query: WaitQuery,
-  ): Promise<RevokedApiKeyView> {
-    return this.removals.revoke(caller, id, null, { wait: query.wait === 'true' });
+  delete(@FromCaller() caller: KnownCaller, @Param('id', KeyIdPipe) id: string): Promise<RevokedApiKeyView> {
+    return this.removals.revoke(caller, id, null);
   }
 
   @Delete('permanent')
@@ -105,17 +100,14 @@ export class KeyLifecycleController {
   @HttpCode(204)
   @OwnerOr('platform:api-keys:delete')
   @Audited('api-keys:delete', 'api-key')
+  @WaitsForReplicas()
   @ApiOperation({
     summary: 'Delete a key for ever',
     description:
       'Usage and audit trail stay. Owners without `platform:api-keys:delete` may delete what is revoked or expired.',
   })
-  async deletePermanently(
-    @FromCaller() caller: KnownCaller,
-    @Param('id', KeyIdPipe) id: string,
-    @Query() query: WaitQuery,
-  ): Promise<void> {
-    await this.removals.deletePermanently(caller, id, { wait: query.wait === 'true' });
+  async deletePermanently(@FromCaller() caller: KnownCaller, @Param('id', KeyIdPipe) id: string): Promise<void> {
+    await this.removals.deletePermanently(caller, id);
   }
 
   @Post('transfer')
@@ -123,6 +115,7 @@ export class KeyLifecycleController {
   @HttpCode(200)
   @RequirePermission('platform:api-keys:assign')
   @Audited('api-keys:transfer', 'api-key')
+  @WaitsForReplicas()
   @ApiOperation({
     summary: 'Give a key to another owner',
     description:
@@ -132,8 +125,7 @@ export class KeyLifecycleController {
     @FromCaller() caller: KnownCaller,
     @Param('id', KeyIdPipe) id: string,
     @Body() body: TransferApiKeyDto,
-    @Query() query: WaitQuery,
   ): Promise<ApiKeyView> {
-    return this.transfers.transfer(caller, id, body.ownerId.toLowerCase(), { wait: query.wait === 'true' });
+    return this.transfers.transfer(caller, id, body.ownerId.toLowerCase());
   }
 }

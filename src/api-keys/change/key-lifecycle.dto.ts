@@ -1,20 +1,10 @@
 import { OmitType } from '@nestjs/swagger';
-import { INSTANT, NAME, UUID, oneOf, textOf, whole } from '../../../packages/contract/src/grammar.js';
+import { INSTANT, NAME, UUID, textOf, whole } from '../../../packages/contract/src/grammar.js';
 import { Field, optional, required } from '../../common/field.js';
 import { CreateApiKeyDto } from '../api-key.dto.js';
 
 /** Longest overlap of two secrets: 7 days. */
 const MAX_OVERLAP_SECONDS = 604_800;
-
-/** How to answer a change that narrows. */
-export class WaitQuery {
-  /**
-   * `true`: answer only once every replica has applied the change.
-   * @example "true"
-   */
-  @Field(optional(oneOf(['true', 'false'])))
-  wait?: 'true' | 'false';
-}
 
 /** A new secret for a key. */
 export class RegenerateApiKeyDto {
@@ -68,8 +58,8 @@ export class ByAliasQuery {
 }
 
 /**
- * The key that an alias is to have. On a renewal name and roles are replaced, other fields that are given are changed as
- * by an update, absent ones stay.
+ * The key that an alias is to have. On a renewal name and roles are replaced, other fields that are given are changed
+ * as by an update, absent ones stay.
  */
 export class UpsertApiKeyDto extends OmitType(CreateApiKeyDto, ['alias', 'ownerId', 'name'] as const) {
   /**

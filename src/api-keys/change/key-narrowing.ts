@@ -21,7 +21,8 @@ export interface KeyNarrowing {
 
 /**
  * Takes from keys what was taken from them in a history that a restore has lost. It never gives: what is narrower
- * already stays, and a key that is not there is passed over. Each change is an entry of the trail; returns their number.
+ * already stays, and a key that is not there is passed over. Each change is an entry of the trail; returns their
+ * number.
  */
 export async function narrowKeys(
   { tx, record }: Change,

@@ -75,8 +75,8 @@ export class KeyOffBoarding {
   }
 
   /**
-   * Gives the next keys to another owner, each with an entry of its own; false when some are left. Whether all of them fit
-   * is asked before the first moves, so that a refusal leaves nothing half done.
+   * Gives the next keys to another owner, each with an entry of its own; false when some are left. Whether all of them
+   * fit is asked before the first moves, so that a refusal leaves nothing half done.
    *
    * @throws DomainError 403 CANNOT_GRANT for a key that could do more with its new owner than the caller may,
    *   403 OUTSIDE_POLICY; 409 ALIAS_TAKEN; 429 API_KEY_LIMIT_REACHED

@@ -3,7 +3,7 @@ import { permissionDenied } from '../../access/access.errors.js';
 import type { KnownCaller } from '../../access/caller.js';
 import { ChangePropagation } from '../../audit/change-propagation.js';
 import type { LockedKey } from './locked-key.js';
-import { type ChangeOptions, KeyChanges } from './key-changes.js';
+import { KeyChanges } from './key-changes.js';
 import type { RevokedApiKeyView } from './key-lifecycle.view.js';
 
 const REVOKE = { permission: 'platform:api-keys:delete', itself: true } as const;
@@ -17,18 +17,14 @@ export class KeyRemovalService {
     private readonly propagation: ChangePropagation,
   ) {}
 
-  /** Ends a key for good. Of many at once, one succeeds. @throws DomainError 404; 409 ALREADY_REVOKED with `revokedAt` */
-  revoke(caller: KnownCaller, id: string, reason: string | null, options?: ChangeOptions): Promise<RevokedApiKeyView> {
-    return this.changes.change(
-      caller,
-      id,
-      REVOKE,
-      async (held) => {
-        this.end(held, reason);
-        return { id, revoked: true, revokedAt: held.now, effectiveWithinMs: this.propagation.effectiveWithinMs };
-      },
-      options,
-    );
+  /**
+   * Ends a key for good. Of many at once, one succeeds. @throws DomainError 404; 409 ALREADY_REVOKED with `revokedAt`
+   */
+  revoke(caller: KnownCaller, id: string, reason: string | null): Promise<RevokedApiKeyView> {
+    return this.changes.change(caller, id, REVOKE, async (held) => {
+      this.end(held, reason);
+      return { id, revoked: true, revokedAt: held.now, effectiveWithinMs: this.propagation.effectiveWithinMs };
+    });
   }
 
   /** Revokes a key that a change holds. @throws DomainError 409 ALREADY_REVOKED with `revokedAt` */
@@ -43,17 +39,11 @@ export class KeyRemovalService {
    *
    * @throws DomainError 403 PERMISSION_DENIED for an owner whose key could still be used; 404
    */
-  async deletePermanently(caller: KnownCaller, id: string, options?: ChangeOptions): Promise<void> {
-    await this.changes.change(
-      caller,
-      id,
-      DELETE,
-      async (held) => {
-        if (held.standing !== 'permission' && !isOver(held)) throw permissionDenied(DELETE.permission);
-        held.delete();
-      },
-      options,
-    );
+  async deletePermanently(caller: KnownCaller, id: string): Promise<void> {
+    await this.changes.change(caller, id, DELETE, async (held) => {
+      if (held.standing !== 'permission' && !isOver(held)) throw permissionDenied(DELETE.permission);
+      held.delete();
+    });
   }
 }
 

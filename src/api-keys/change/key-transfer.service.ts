@@ -4,7 +4,7 @@ import type { KnownCaller } from '../../access/caller.js';
 import { unknownOwner } from '../api-key.errors.js';
 import type { ApiKeyView } from '../api-key.view.js';
 import { KeyCreationRules } from '../create/key-creation-rules.js';
-import { type ChangeOptions, KeyChanges } from './key-changes.js';
+import { KeyChanges } from './key-changes.js';
 import { statusOf } from '../status.js';
 
 const ASSIGN = { permission: 'platform:api-keys:assign' } as const;
@@ -20,14 +20,14 @@ export class KeyTransferService {
   ) {}
 
   /**
-   * Makes a key another user's. Another owner's key also needs `platform:api-keys:update`. What it may do then must be covered by what the caller holds, and it must lie inside
-   * the caller's key policy as if he made it; an active key counts against the new owner's cap. The secret stays: whoever
-   * knew it knows it still, until it is regenerated.
+   * Makes a key another user's. Another owner's key also needs `platform:api-keys:update`. What it may do then must be
+   * covered by what the caller holds, and it must lie inside the caller's key policy as if he made it; an active key
+   * counts against the new owner's cap. The secret stays: whoever knew it knows it still, until it is regenerated.
    *
    * @throws DomainError 400 unknown owner; 403 CANNOT_GRANT, OUTSIDE_POLICY, PERMISSION_DENIED; 404;
    *   409 ALIAS_TAKEN, ALREADY_REVOKED; 429 API_KEY_LIMIT_REACHED
    */
-  transfer(caller: KnownCaller, id: string, newOwnerId: string, options: ChangeOptions = {}): Promise<ApiKeyView> {
+  transfer(caller: KnownCaller, id: string, newOwnerId: string): Promise<ApiKeyView> {
     return this.changes.change(
       caller,
       id,
@@ -46,7 +46,7 @@ export class KeyTransferService {
         held.save({ ...key, ownerId: newOwnerId });
         return held.view();
       },
-      { ...options, others: [newOwnerId] },
+      [newOwnerId],
     );
   }
 }

@@ -8,7 +8,7 @@ import { draftOf } from '../settings/draft.js';
 import { renewedUntil, withFixedExpiry } from '../settings/fixed-expiry.js';
 import type { LockedKey } from './locked-key.js';
 import { activityOf } from './key-activity.js';
-import { type ChangeOptions, KeyChanges } from './key-changes.js';
+import { KeyChanges } from './key-changes.js';
 import type { RenewApiKeyDto } from './key-lifecycle.dto.js';
 
 const UPDATE = { permission: 'platform:api-keys:update' } as const;
@@ -27,22 +27,16 @@ export class KeyUpdateService {
    *
    * @throws DomainError 400, 403, 404, 409 and 429 as every door: see {@link KeyChangeRules.admit}
    */
-  update(caller: KnownCaller, id: string, input: UpdateApiKeyDto, options?: ChangeOptions): Promise<ApiKeyView> {
-    return this.changes.change(
-      caller,
-      id,
-      UPDATE,
-      async (held) => {
-        held.requireNotRevoked();
-        const activity = input.isActive === undefined ? {} : activityOf(held, input.isActive);
-        const draft = { ...held.key, ...draftOf(held.key, input, held.now), ...activity };
-        const after = withFixedExpiry(held, draft, input.expiresAt !== undefined);
-        await this.admission.admit(held, after);
-        held.save(after);
-        return held.view();
-      },
-      options,
-    );
+  update(caller: KnownCaller, id: string, input: UpdateApiKeyDto): Promise<ApiKeyView> {
+    return this.changes.change(caller, id, UPDATE, async (held) => {
+      held.requireNotRevoked();
+      const activity = input.isActive === undefined ? {} : activityOf(held, input.isActive);
+      const draft = { ...held.key, ...draftOf(held.key, input, held.now), ...activity };
+      const after = withFixedExpiry(held, draft, input.expiresAt !== undefined);
+      await this.admission.admit(held, after);
+      held.save(after);
+      return held.view();
+    });
   }
 
   /** Switches the key on. @throws DomainError 409 DEACTIVATED_BY_OTHER, ALREADY_REVOKED; 429 API_KEY_LIMIT_REACHED */
@@ -54,17 +48,11 @@ export class KeyUpdateService {
   }
 
   /** Switches the key off. @throws DomainError 409 ALREADY_REVOKED */
-  deactivate(caller: KnownCaller, id: string, options?: ChangeOptions): Promise<ApiKeyView> {
-    return this.changes.change(
-      caller,
-      id,
-      UPDATE,
-      async (held) => {
-        await this.switch(held, false);
-        return held.view();
-      },
-      options,
-    );
+  deactivate(caller: KnownCaller, id: string): Promise<ApiKeyView> {
+    return this.changes.change(caller, id, UPDATE, async (held) => {
+      await this.switch(held, false);
+      return held.view();
+    });
   }
 
   /** Switches a key that a change holds; a key that is so already stays as it is. */

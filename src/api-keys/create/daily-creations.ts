@@ -14,8 +14,8 @@ const COUNT = `
   RETURNING count`;
 
 /**
- * Bounds how many keys and new secrets a user makes in a day (UTC), with all keys of theirs that call, over all replicas.
- * Each leaves rows for ever. Callers that administer keys of others are not bounded.
+ * Bounds how many keys and new secrets a user makes in a day (UTC), with all keys of theirs that call, over all
+ * replicas. Each leaves rows for ever. Callers that administer keys of others are not bounded.
  */
 @Injectable()
 export class DailyCreations {

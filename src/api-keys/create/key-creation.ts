@@ -94,7 +94,8 @@ export class KeyCreation {
   /**
    * Makes a key for a secret of another system, which its clients go on presenting, as it was there; gives its id.
    *
-   * @throws as `create`; the change fails with 23505 on `api_key_secret_imported_mac_key` when the secret is known already
+   * @throws as `create`; the change fails with 23505 on `api_key_secret_imported_mac_key` when the secret is known
+   * already
    */
   async adopt(
     change: Change,

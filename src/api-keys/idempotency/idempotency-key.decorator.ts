@@ -6,7 +6,10 @@ import { ProblemView } from '../../common/problem.view.js';
 
 const SHAPE = /^[\x21-\x7e]{1,128}$/;
 
-/** The header `Idempotency-Key`, or null when it was not sent. @throws DomainError 400 for anything but 1 to 128 visible ASCII */
+/**
+ * The header `Idempotency-Key`, or null when it was not sent. @throws DomainError 400 for anything but 1 to 128 visible
+ * ASCII
+ */
 export const FromIdempotencyKey = createParamDecorator((_: unknown, context: ExecutionContext): string | null => {
   const value = context.switchToHttp().getRequest<FastifyRequest>().headers['idempotency-key'];
   if (value === undefined) return null;

@@ -1,5 +1,6 @@
 import { Injectable, Logger, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import { IdempotencyRepository } from './idempotency.repository.js';
+import { Periodic } from '../../common/periodic.js';
 
 const SWEEP_INTERVAL_MS = 60_000;
 /** Rows a statement; what is left waits for the next one. */
@@ -9,23 +10,19 @@ const BATCH_ROWS = 1000;
 @Injectable()
 export class IdempotencySweep implements OnApplicationBootstrap, OnModuleDestroy {
   private readonly logger = new Logger('IdempotencySweep');
-  private timer: NodeJS.Timeout | undefined;
-  private running: Promise<void> = Promise.resolve();
+  private readonly sweeps = new Periodic(SWEEP_INTERVAL_MS, () => this.sweep());
   private isStopping = false;
 
   constructor(private readonly kept: IdempotencyRepository) {}
 
   onApplicationBootstrap(): void {
-    this.timer = setInterval(() => {
-      this.running = this.running.then(() => this.sweep());
-    }, SWEEP_INTERVAL_MS).unref();
+    this.sweeps.start();
   }
 
   /** Returns when no statement of ours is under way any more, so that the pool can be closed. */
   async onModuleDestroy(): Promise<void> {
     this.isStopping = true;
-    clearInterval(this.timer);
-    await this.running;
+    await this.sweeps.stop();
   }
 
   /** Deletes what has expired, in batches. A failure waits for the next time: reading skips expired rows anyway. */

@@ -3,7 +3,9 @@ import { openBytes, sealBytes } from '../../common/sealed-bytes.js';
 
 /** What a sealed answer is bound to: it opens for exactly this request and nothing else. */
 export interface AnswerBinding {
-  /** As the client sent it; only its hash is stored, so the stored row alone opens nothing even for who has the pepper. */
+  /**
+   * As the client sent it; only its hash is stored, so the stored row alone opens nothing even for who has the pepper.
+   */
   readonly idempotencyKey: string;
   readonly principalId: string;
   readonly route: string;

@@ -39,8 +39,8 @@ export class OwnerFacetView extends FacetView {
 }
 
 /**
- * How the keys of a list fall into groups. The groups of a list longer than 10 000 keys (`totalIsCapped`) are those of its
- * 10 000 newest; how many keys of the whole list have one value, a list filtered by it tells as `meta.total`.
+ * How the keys of a list fall into groups. The groups of a list longer than 10 000 keys (`totalIsCapped`) are those of
+ * its 10 000 newest; how many keys of the whole list have one value, a list filtered by it tells as `meta.total`.
  */
 export class ApiKeyFacetsView {
   /**

@@ -36,7 +36,8 @@ export class ApiKeyListingService {
   /**
    * One page. A key that is deleted while the page is read is left out.
    *
-   * @throws DomainError 400 past the last page that may be asked for, or for a cursor of another list; 403 for another's
+   * @throws DomainError 400 past the last page that may be asked for, or for a cursor of another list; 403 for
+   * another's
    *   `ownerId`
    */
   async page(
@@ -83,8 +84,8 @@ export class ApiKeyListingService {
   }
 
   /**
-   * All keys of a list, batch after batch, so that memory is bounded. Keys that are deleted meanwhile are left out; those
-   * that change their place in the order may be missed or be given twice, by the default order none does.
+   * All keys of a list, batch after batch, so that memory is bounded. Keys that are deleted meanwhile are left out;
+   * those that change their place in the order may be missed or be given twice, by the default order none does.
    *
    * @throws DomainError 403 for another's `ownerId`, with the first batch
    */

@@ -55,7 +55,8 @@ export class ApiKeyListsController {
   @ApiOkResponse({ description: 'One line a key.', content: { 'text/csv': { schema: { type: 'string' } } } })
   async export(@FromCaller() caller: KnownCaller, @Query() query: ExportApiKeysDto): Promise<StreamableFile> {
     const batches = this.listing.walk(caller, query);
-    // The first batch before the first byte: what is wrong with the request is answered as a problem, not as half a file.
+    // The first batch before the first byte: what is wrong with the request is answered as a problem, not as half a
+    // file.
     const first = await batches.next();
     return new StreamableFile(Readable.from(linesOf(first.done ? [] : first.value, batches), { objectMode: false }), {
       type: 'text/csv; charset=utf-8; header=present',

@@ -52,7 +52,9 @@ export interface Groups {
 /** Groups of one kind that are told. */
 const MAX_GROUPS = 20;
 
-/** Keys that are looked at, in an order, for a page of matches; if there are too few among them, all matches are sorted. */
+/**
+ * Keys that are looked at, in an order, for a page of matches; if there are too few among them, all matches are sorted.
+ */
 const WALKED_ROWS = 50_000;
 /** For pages far down more keys than that: so many for each match up to the page's end. */
 const WALKED_ROWS_PER_MATCH = 12;
@@ -110,9 +112,9 @@ export class ApiKeyListsRepository {
   }
 
   /**
-   * All keys of a list in its order, `size` ids at a time, at least one time. A short list is read at once; in a long one
-   * each batch goes on behind the last key of the one before: keys that change their place meanwhile may be missed or be
-   * given again.
+   * All keys of a list in its order, `size` ids at a time, at least one time. A short list is read at once; in a long
+   * one each batch goes on behind the last key of the one before: keys that change their place meanwhile may be missed
+   * or be given again.
    */
   async *walk(condition: SqlCondition, order: SqlOrder, size: number): AsyncGenerator<readonly string[]> {
     const { rows } = await this.short(condition, order, MAX_COUNTED_ROWS, { offset: 0, behind: null });
@@ -195,7 +197,8 @@ export class ApiKeyListsRepository {
 
   /**
    * A part of a list that is short enough to be counted: it is read whole and sorted, or else the planner can take an
-   * index of the order, and walk it to its end in search of keys that are few or all at the far end. No rows: it is longer.
+   * index of the order, and walk it to its end in search of keys that are few or all at the far end. No rows: it is
+   * longer.
    */
   private async short(
     condition: SqlCondition,
@@ -307,8 +310,8 @@ function alongOrder(condition: SqlCondition, order: SqlOrder, from: string, maxW
 }
 
 /**
- * Finding matches is the work, and each is looked at in its row anyway: it is done once, for count and page. What they are
- * sorted by is made only when they are few.
+ * Finding matches is the work, and each is looked at in its row anyway: it is done once, for count and page. What they
+ * are sorted by is made only when they are few.
  */
 function foundOnce(condition: SqlCondition, order: SqlOrder): string {
   return `matching AS MATERIALIZED (${someKeys(condition, `k.id, ${order.column} AS sort_column`, order)}),

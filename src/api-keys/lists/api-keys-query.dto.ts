@@ -104,9 +104,10 @@ export class ApiKeyFilterDto {
   scope?: string[];
 
   /**
-   * Keys that have this text in name, description, alias or key prefix; 3 to 100 characters, or 2 of a script that writes
-   * no spaces, such as Chinese, Japanese or Thai. Upper and lower case are the same, and so are composed and decomposed
-   * characters of Unicode; `%` and `_` are themselves. Earlier key prefixes of a key are found as well. Never a whole secret: that is refused.
+   * Keys that have this text in name, description, alias or key prefix; 3 to 100 characters, or 2 of a script that
+   * writes no spaces, such as Chinese, Japanese or Thai. Upper and lower case are the same, and so are composed and
+   * decomposed characters of Unicode; `%` and `_` are themselves. Earlier key prefixes of a key are found as well.
+   * Never a whole secret: that is refused.
    * @example "billing"
    */
   @Field(optional(SEARCH))
@@ -193,8 +194,8 @@ export class ListApiKeysDto extends ExportApiKeysDto {
   size?: number;
 
   /**
-   * `meta.nextCursor` of the page before, instead of `page`: no key is given twice or missed, whatever is added or deleted
-   * meanwhile; one whose place in the order changes may be. Filters and order must be those of the page before.
+   * `meta.nextCursor` of the page before, instead of `page`: no key is given twice or missed, whatever is added or
+   * deleted meanwhile; one whose place in the order changes may be. Filters and order must be those of the page before.
    */
   @Field(optional(CURSOR))
   cursor?: string;

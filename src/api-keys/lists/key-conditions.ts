@@ -75,8 +75,8 @@ export function conditionOf(filter: ApiKeyFilterDto, visible: VisibleKeys, now: 
 }
 
 /**
- * One key is found by its id; and where neither tag, scope nor text is asked for, an index has the very keys. Every value
- * stands in the condition as well: a statement may go by it alone.
+ * One key is found by its id; and where neither tag, scope nor text is asked for, an index has the very keys. Every
+ * value stands in the condition as well: a statement may go by it alone.
  */
 function termsOf(filter: ApiKeyFilterDto, visible: VisibleKeys, bind: Bind): string | null {
   const { status, isActive, tag, scope, search } = filter;

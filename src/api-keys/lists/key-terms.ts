@@ -24,8 +24,8 @@ export interface LookedFor {
 }
 
 /**
- * The condition that finds, within a batch, the keys that have what is looked for, and perhaps some that do not: terms are
- * hashes, and a key that has every three letters of a text need not have the text.
+ * The condition that finds, within a batch, the keys that have what is looked for, and perhaps some that do not: terms
+ * are hashes, and a key that has every three letters of a text need not have the text.
  */
 export function termsCondition({ owner, anyOwner, tags, scopes, isRevoked, isSwitchedOff, texts }: LookedFor): string {
   const owners = owner === undefined ? 'NULL' : `ARRAY[${owner}]`;
@@ -40,8 +40,8 @@ export function termsCondition({ owner, anyOwner, tags, scopes, isRevoked, isSwi
 
 /**
  * The rows that `select` makes of the keys `k` found by terms, one batch after the other, newest batch first; who stops
- * reading after enough of them spares the other batches. `OFFSET 0` keeps the planner from looking for keys in any other
- * way: it cannot know how frequent a term is.
+ * reading after enough of them spares the other batches. `OFFSET 0` keeps the planner from looking for keys in any
+ * other way: it cannot know how frequent a term is.
  *
  * @param within the rest of the statement within a batch, behind `FROM … AS k`: joins, WHERE, and what bounds it
  */

@@ -9,7 +9,7 @@ import { DailyCreations } from '../create/daily-creations.js';
 import type { LockedKey } from '../change/locked-key.js';
 import { Idempotency, type Answer, type RepeatedAnswer } from '../idempotency/idempotency.js';
 import { KeyCreationRules } from '../create/key-creation-rules.js';
-import { type ChangeOptions, KeyChanges } from '../change/key-changes.js';
+import { KeyChanges } from '../change/key-changes.js';
 import type { RegenerateApiKeyDto } from '../change/key-lifecycle.dto.js';
 import type { RegeneratedApiKeyView } from '../change/key-lifecycle.view.js';
 import { SecretFactory } from '../secret-factory.js';
@@ -42,7 +42,6 @@ export class KeySecretsService {
     id: string,
     input: RegenerateApiKeyDto,
     idempotencyKey: string | null = null,
-    options?: ChangeOptions,
   ): Promise<RepeatedAnswer<RegeneratedApiKeyView>> {
     const request = {
       idempotencyKey,
@@ -60,7 +59,8 @@ export class KeySecretsService {
           await this.changes.lock(change, { ...caller, precondition: null }, id, UPDATE);
           await this.replay.require(change, caller, { keyId: id, kid: kid!, ownerId: body.apiKey.ownerId });
         },
-      ), options);
+      ),
+    );
   }
 
   /**
@@ -69,7 +69,7 @@ export class KeySecretsService {
    *
    * @throws DomainError 404 SECRET_NOT_FOUND; 409 LAST_SECRET, ALREADY_REVOKED
    */
-  endSecret(caller: KnownCaller, id: string, kid: string, options?: ChangeOptions): Promise<ApiKeyView> {
+  endSecret(caller: KnownCaller, id: string, kid: string): Promise<ApiKeyView> {
     return this.changes.change(caller, id, UPDATE, async (held) => {
       held.requireNotRevoked();
       const live = await this.keys.in(held.tx).findLiveSecrets(id, held.now);
@@ -78,7 +78,7 @@ export class KeySecretsService {
       held.write(this.keys.in(held.tx).revokeSecrets([kid], held.now));
       held.saveSecrets({ details: { endedKids: [kid] } });
       return held.view();
-    }, options);
+    });
   }
 
   private async replaceSecret(held: LockedKey, overlapSeconds: number): Promise<Answer<RegeneratedApiKeyView>> {
@@ -95,13 +95,29 @@ export class KeySecretsService {
     const previousSecretExpiresAt = previous ? overlapEnd(previous, overlapSeconds, now) : null;
     const ended = previous && overlapSeconds === 0 ? [previous, ...older] : older;
     const { secret, stored } = this.mint.generate(key.id, key.environment);
-    held.write(keys.revokeSecrets(ended.map(({ kid }) => kid), now));
-    if (previous && previousSecretExpiresAt && overlapSeconds > 0) held.write(keys.expireSecret(previous.kid, previousSecretExpiresAt));
+    held.write(
+      keys.revokeSecrets(
+        ended.map(({ kid }) => kid),
+        now,
+      ),
+    );
+    if (previous && previousSecretExpiresAt && overlapSeconds > 0)
+      held.write(keys.expireSecret(previous.kid, previousSecretExpiresAt));
     held.write(keys.insertSecret(stored));
     held.saveSecrets({
-      details: { kid: stored.kid, overlapSeconds, previousKid: previous?.kid ?? null, previousSecretExpiresAt, endedKids: ended.map(({ kid }) => kid) },
+      details: {
+        kid: stored.kid,
+        overlapSeconds,
+        previousKid: previous?.kid ?? null,
+        previousSecretExpiresAt,
+        endedKids: ended.map(({ kid }) => kid),
+      },
     });
-    return { status: 200, kid: stored.kid, body: { apiKey: await held.view(), secretKey: secret.reveal(), previousSecretExpiresAt } };
+    return {
+      status: 200,
+      kid: stored.kid,
+      body: { apiKey: await held.view(), secretKey: secret.reveal(), previousSecretExpiresAt },
+    };
   }
 }
 

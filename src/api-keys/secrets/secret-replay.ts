@@ -33,7 +33,8 @@ export class SecretReplay {
     const { tx, record } = change;
     const parties = await this.admission.lockParties(tx, caller, shown.ownerId);
     const key = await this.keys.in(tx).findForUpdate(shown.keyId);
-    if (key === null || key.revokedAt !== null || key.ownerId !== shown.ownerId || parties.owner === null) throw idempotencyConflict();
+    if (key === null || key.revokedAt !== null || key.ownerId !== shown.ownerId || parties.owner === null)
+      throw idempotencyConflict();
     const [newest] = await this.keys.in(tx).findLiveSecrets(key.id, this.clock.now());
     if (newest?.kid !== shown.kid || newest.expiresAt !== null) throw idempotencyConflict();
     const { signedInUserId } = parties.caller.principal;

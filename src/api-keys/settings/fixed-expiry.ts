@@ -17,9 +17,9 @@ export function renewedUntil({ key, standing, now }: LockedKey, days: number): D
 }
 
 /**
- * The key with the latest expiry that its owner may reach from now on. With the permission, choosing an expiry fixes it,
- * `null` lifts what was fixed, and a renewal only moves it later. A caller who sends back the expiry that was read has not
- * chosen one.
+ * The key with the latest expiry that its owner may reach from now on. With the permission, choosing an expiry fixes
+ * it, `null` lifts what was fixed, and a renewal only moves it later. A caller who sends back the expiry that was read
+ * has not chosen one.
  */
 export function withFixedExpiry({ key, standing }: LockedKey, after: KeyState, isChosen: boolean): KeyState {
   const isMoved = after.expiresAt?.getTime() !== key.expiresAt?.getTime();

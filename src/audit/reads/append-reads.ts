@@ -18,8 +18,8 @@ interface ReadHead {
 }
 
 /**
- * Appends reads to their chain, in order, and commits. It never takes the head of the trail of changes: no change waits for
- * it. The version that signs is read behind the lock, so that no entry has an older one than the entry before it.
+ * Appends reads to their chain, in order, and commits. It never takes the head of the trail of changes: no change waits
+ * for it. The version that signs is read behind the lock, so that no entry has an older one than the entry before it.
  *
  * @throws DomainError 503 when the version that signs is not configured; as every transaction
  */

@@ -35,7 +35,9 @@ export class EqualReads<T> {
 
   constructor(private readonly limits: EqualReadsLimits = EQUAL_READS_LIMITS) {}
 
-  /** Whether this read is told by itself; if not, it has been counted. `name` is the same for equal reads of a party. */
+  /**
+   * Whether this read is told by itself; if not, it has been counted. `name` is the same for equal reads of a party.
+   */
   isFirst(party: string, name: string, example: T, nowMs: number): boolean {
     const key = `${party} ${name}`;
     const known = this.kinds.get(key);

@@ -1,6 +1,6 @@
 /**
- * A queue of bounded size that parties share. When it is full, the party with the most in it loses the newest of its own:
- * the flood of one costs no other anything. What is taken out is taken in turns.
+ * A queue of bounded size that parties share. When it is full, the party with the most in it loses the newest of its
+ * own: the flood of one costs no other anything. What is taken out is taken in turns.
  */
 export class FairQueue<T> {
   /** In the order of their turns. */

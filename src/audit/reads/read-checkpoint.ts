@@ -3,7 +3,9 @@ import type { KeyObject } from 'node:crypto';
 import type { SignedAnchor } from '../chain-check.js';
 import { type CheckpointPublicKey, isSignatureOf, signStatement } from '../checkpoint.js';
 
-/** Names the format; another format gets another name. Readers of checkpoints that do not know it pass such a line over. */
+/**
+ * Names the format; another format gets another name. Readers of checkpoints that do not know it pass such a line over.
+ */
 const TYPE = 'latchkey-audit-reads/1';
 
 /** A place of the chain, hexadecimal. */

@@ -27,8 +27,8 @@ export function readCutOf([row]: readonly ReadCutRow[]): ReadCut | null {
 }
 
 /**
- * The newest cut, of the entries up to `upTo` or up to the head; null: the chain begins with its first entry. The trail of
- * changes vouches for it.
+ * The newest cut, of the entries up to `upTo` or up to the head; null: the chain begins with its first entry. The trail
+ * of changes vouches for it.
  */
 export async function findReadCut(manager: EntityManager, upTo: string | null = null): Promise<ReadCut | null> {
   const [sql, values] = upTo === null ? [READ_CUT, []] : [readCut('$1::bigint'), [upTo]];

@@ -32,8 +32,8 @@ interface Candidate {
 }
 
 /**
- * Removes reads that are older than `AUDIT_READS_KEPT_DAYS` from the audit trail: an entry of the trail of changes says up
- * to where, with the hash of a checkpoint, and the chain of reads begins behind it from then on.
+ * Removes reads that are older than `AUDIT_READS_KEPT_DAYS` from the audit trail: an entry of the trail of changes says
+ * up to where, with the hash of a checkpoint, and the chain of reads begins behind it from then on.
  */
 @Injectable()
 export class ReadHousekeeping extends Housekeeping {

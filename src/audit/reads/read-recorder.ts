@@ -15,6 +15,7 @@ import { TrailRecorder } from '../trail-recorder.js';
 import { commitReads } from './append-reads.js';
 import { EqualReads } from './equal-reads.js';
 import { FairQueue } from './fair-queue.js';
+import { Periodic } from '../../common/periodic.js';
 
 /** Reads that wait at most, of all principals. */
 const MAX_QUEUED = 10_000;
@@ -41,8 +42,8 @@ interface Pending extends WaitingAct {
 }
 
 /**
- * Records reads in their own chain, in group commits, without holding up an answer. Equal reads of one principal within a
- * minute are one counted entry; and each principal has a share of the queue.
+ * Records reads in their own chain, in group commits, without holding up an answer. Equal reads of one principal within
+ * a minute are one counted entry; and each principal has a share of the queue.
  */
 @Injectable()
 export class ReadRecorder {
@@ -51,7 +52,7 @@ export class ReadRecorder {
   private readonly queue = new FairQueue<Pending>(MAX_QUEUED);
   private readonly attempts = new Attempts();
   private readonly failures = new RepeatedLog((fields) => this.logger.warn(fields));
-  private readonly sweeper = setInterval(() => this.sweep(this.clock.monotonicMs()), SWEEP_MS).unref();
+  private readonly sweeps = new Periodic(SWEEP_MS, () => this.sweep(this.clock.monotonicMs())).start();
   private timer: NodeJS.Timeout | null = null;
   private isClosing = false;
   private committing: Promise<void> | null = null;
@@ -82,7 +83,7 @@ export class ReadRecorder {
   /** Commits what waits, counts that are open included. Nothing may be recorded afterwards. */
   async close(): Promise<void> {
     const deadlineMs = this.clock.monotonicMs() + MAX_CLOSE_MS;
-    clearInterval(this.sweeper);
+    void this.sweeps.stop();
     this.sweep(Number.POSITIVE_INFINITY);
     // From here on this loop alone commits: a commit beside it could end after the connections.
     this.isClosing = true;

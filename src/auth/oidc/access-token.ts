@@ -54,8 +54,8 @@ function namesOtherKind({ typ, token_use: use }: Claims): boolean {
 }
 
 /**
- * Whether the token is an ID token by what it has. A nonce alone does not say so: Keycloak before 25 and authentik put it
- * into access tokens, too, which then have a scope, or say that they are access tokens.
+ * Whether the token is an ID token by what it has. A nonce alone does not say so: Keycloak before 25 and authentik put
+ * it into access tokens, too, which then have a scope, or say that they are access tokens.
  */
 function isIdToken(type: unknown, claims: Claims): boolean {
   if (ID_TOKEN_HASHES.some((name) => claims[name] !== undefined)) return true;

@@ -58,7 +58,10 @@ export function isInTime({ exp, nbf }: Claims, now: Date): boolean {
   return nbf === undefined || (typeof nbf === 'number' && nbf <= nowSeconds + CLOCK_TOLERANCE_SECONDS);
 }
 
-/** A provider that does not say it has verified the address has not. Some say it as text. @see OpenID Connect Core 1.0, 5.1 */
+/**
+ * A provider that does not say it has verified the address has not. Some say it as text. @see OpenID Connect Core 1.0,
+ * 5.1
+ */
 function isTrue(value: unknown): boolean {
   return value === true || value === 'true';
 }

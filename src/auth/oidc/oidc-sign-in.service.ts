@@ -46,8 +46,8 @@ const MAX_CODE_CHARACTERS = 4096;
 const MAX_ID_TOKEN_CHARACTERS = 32 * 1024;
 
 /**
- * Signing in to the console with the company's identity provider: the provider sends a code, the server redeems it, proves
- * the ID token, and opens a session like any other. No token of the provider reaches the browser.
+ * Signing in to the console with the company's identity provider: the provider sends a code, the server redeems it,
+ * proves the ID token, and opens a session like any other. No token of the provider reaches the browser.
  *
  * @see docs/adr/0010-signing-in-with-an-identity-provider.md
  */

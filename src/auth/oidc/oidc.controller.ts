@@ -30,7 +30,8 @@ export class OidcController {
     private readonly installation: Installation,
   ) {
     const secure = isSecure(config.publicUrl);
-    // Lax: the browser comes back from another site, and `Strict` would not be sent then. `__Host-` takes no other path.
+    // Lax: the browser comes back from another site, and `Strict` would not be sent then. `__Host-` takes no other
+    // path.
     this.attemptCookie = { path: secure ? '/' : '/api/v1/auth/oidc', httpOnly: true, sameSite: 'lax', secure };
   }
 

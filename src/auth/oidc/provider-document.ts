@@ -4,8 +4,8 @@ import type { Clock } from '../../common/clock.js';
 const COOLDOWN_MS = 5_000;
 
 /**
- * A document of the identity provider, as it was last read. Callers at once share one request, and what was read goes on
- * while the provider is away.
+ * A document of the identity provider, as it was last read. Callers at once share one request, and what was read goes
+ * on while the provider is away.
  */
 export class ProviderDocument<T> {
   private read: T | null = null;

@@ -23,8 +23,8 @@ export interface SignInAttempt {
 }
 
 /**
- * Sign-ins under way, each remembered by its own browser alone: no row, and any replica can end it. The text is signed, so
- * that it counts for ten minutes whatever the cookie says, and has an audience of its own, so that it is no session.
+ * Sign-ins under way, each remembered by its own browser alone: no row, and any replica can end it. The text is signed,
+ * so that it counts for ten minutes whatever the cookie says, and has an audience of its own, so that it is no session.
  */
 @Injectable()
 export class SignInAttempts {

@@ -3,7 +3,8 @@ import { flagOf, instantOf, isRow, isSet, rowsOf, structureOf, textOf, textsOf }
 import type { Source } from './source.js';
 
 /**
- * Keys of better-auth's plugin api-key: rows of its table `apikey` as JSON. `key` is the SHA-256 of the key in base64url.
+ * Keys of better-auth's plugin api-key: rows of its table `apikey` as JSON. `key` is the SHA-256 of the key in
+ * base64url.
  *
  * @see docs/migrating.md
  */

@@ -22,8 +22,8 @@ const WINDOW_MS: ReadonlyMap<number, keyof typeof MAX_LIMITS> = new Map([
 export type ImportedKey = Partial<ImportApiKeyDto>;
 
 /**
- * A key of the import while a row is mapped. `differences` are rules of the old system that the key would not have here,
- * so that it could do more or less than before; `losses` are facts that change nothing it may do.
+ * A key of the import while a row is mapped. `differences` are rules of the old system that the key would not have
+ * here, so that it could do more or less than before; `losses` are facts that change nothing it may do.
  */
 export class KeyDraft {
   readonly key: ImportedKey = { expiresAt: null };

@@ -9,7 +9,8 @@ const OTHER_WINDOWS = ['second', 'month', 'year'];
 const KNOWN_PLUGINS = ['rate-limiting', 'ip-restriction', 'key-auth', 'acl'];
 
 /**
- * Credentials of Kong's key-auth in what `deck gateway dump --format json` writes: the key in clear, below its consumer.
+ * Credentials of Kong's key-auth in what `deck gateway dump --format json` writes: the key in clear, below its
+ * consumer.
  *
  * @see docs/migrating.md
  */

@@ -20,8 +20,8 @@ const MODELS_OF_THE_TEAM = 'all-team-models';
 const NO_MODELS = 'no-default-models';
 
 /**
- * Virtual keys of LiteLLM: rows of "LiteLLM_VerificationToken" as JSON, or answers of `/key/list?return_full_object=true`.
- * `token` is the SHA-256 of the key in hexadecimal. @see docs/migrating.md
+ * Virtual keys of LiteLLM: rows of "LiteLLM_VerificationToken" as JSON, or answers of
+ * `/key/list?return_full_object=true`. `token` is the SHA-256 of the key in hexadecimal. @see docs/migrating.md
  */
 export const litellm: Source = {
   read(documents) {

@@ -9,7 +9,10 @@ const BATCH_KEYS = 500;
 /** Bytes of the keys of one import; its route takes bodies of 1 MiB. */
 const BATCH_BYTES = 1_000_000;
 
-/** `ready`: can be imported as it is; `withheld`: would be able to do something else here than there; `refused`: cannot be a key. */
+/**
+ * `ready`: can be imported as it is; `withheld`: would be able to do something else here than there; `refused`: cannot
+ * be a key.
+ */
 export type RowState = 'ready' | 'withheld' | 'refused';
 
 /** What a row of an export comes to. */

@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import type { DataSource, QueryRunner } from 'typeorm';
 import { ADVISORY_LOCKS } from '../advisory-locks.js';
 import type { SchemaLog } from './runner.js';
+import { Periodic } from '../../common/periodic.js';
 
 /** How often a process that waits says so. */
 const REPORT_MS = 10_000;
@@ -74,16 +75,16 @@ async function whileReporting<T>(
   log: SchemaLog,
   work: () => Promise<T>,
 ): Promise<T> {
-  const timer = setInterval(() => {
-    void look().then(
+  const reports = new Periodic(REPORT_MS, () =>
+    look().then(
       (line) => line !== null && log(line),
       () => undefined,
-    );
-  }, REPORT_MS);
+    ),
+  ).start();
   try {
     return await work();
   } finally {
-    clearInterval(timer);
+    void reports.stop();
   }
 }
 

@@ -1,4 +1,5 @@
 import { QueryFailedError, type QueryRunner } from 'typeorm';
+import { SQL_STATES, sqlState } from '../../common/database-errors.js';
 import { StartRefusal } from '../../common/start-refusal.js';
 import { readCatalog } from './catalog.js';
 import { expectedCatalog, FIRST_RELEASE_MIGRATIONS, firstReleaseCatalog } from './expected.js';
@@ -16,9 +17,6 @@ import { type SqlFunction, sqlFunctions } from './sql-functions.js';
 
 /** Gets one sentence for each thing worth telling an operator. */
 export type SchemaLog = (line: string) => void;
-
-/** Missing rights are told by what opens the database, which knows the settings. */
-const INSUFFICIENT_PRIVILEGE = '42501';
 
 /** What this build knows of the schema. */
 export function knownSchema(): KnownSchema {
@@ -126,10 +124,12 @@ async function inTransaction(runner: QueryRunner, work: () => Promise<void>): Pr
 
 /** What PostgreSQL refused is one sentence; a connection that was lost is not the migration's. */
 function failure(what: string, error: unknown): unknown {
-  const { code } = error as { code?: unknown };
-  if (!(error instanceof QueryFailedError) || typeof code !== 'string' || code === INSUFFICIENT_PRIVILEGE) return error;
+  const state = sqlState(error);
+  if (!(error instanceof QueryFailedError) || state === '') return error;
+  // Missing rights are told by what opens the database, which knows the settings.
+  if (state === SQL_STATES.insufficientPrivilege) return error;
   return new StartRefusal(
-    `${what} failed and was undone (${error.message}, SQLSTATE ${code}): put right what it names and start again.`,
+    `${what} failed and was undone (${error.message}, SQLSTATE ${state}): put right what it names and start again.`,
     { cause: error },
   );
 }

@@ -6,7 +6,8 @@ export interface ShortRoute {
   /** Below the prefix of the API. */
   readonly path: string;
   /**
-   * The JSON of a 200, synchronous where memory suffices. Null: the ordinary route must answer, and nothing was consumed.
+   * The JSON of a 200, synchronous where memory suffices. Null: the ordinary route must answer, and nothing was
+   * consumed.
    *
    * @throws DomainError as the ordinary route does, also as the promise's rejection
    */

@@ -43,8 +43,8 @@ export class BindingsRepository {
   }
 
   /**
-   * Binds what has no binding, and passwords whose binding is of an earlier one: the release before sets new ones beside
-   * it. A slice a statement. Gives how many rows were bound.
+   * Binds what has no binding, and passwords whose binding is of an earlier one: the release before sets new ones
+   * beside it. A slice a statement. Gives how many rows were bound.
    */
   async bindUnbound(peppers: readonly VersionedKey[]): Promise<CredentialCounts> {
     const passwords = await this.inSlices(BEFORE_ALL, (after) => this.bindPasswords(peppers, after));

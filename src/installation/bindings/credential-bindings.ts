@@ -16,6 +16,7 @@ import { Config } from '../../config/config.js';
 import { hasOlderReplicas } from '../../database/older-replicas.js';
 import { BIND_ACTION, hasBoundAll } from './bind-action.js';
 import { BindingsRepository } from './bindings.repository.js';
+import { Periodic } from '../../common/periodic.js';
 
 const LOOK_EVERY_MS = 30_000;
 /** While secrets are changed, replicas have another first pepper each: they must not bind anew in turns. */
@@ -49,8 +50,7 @@ export class CredentialBindings implements OnModuleInit, OnApplicationBootstrap,
   /** Until the trail was read nothing without a binding is accepted. */
   private isClosed = true;
   private renewedAtMs = Number.NEGATIVE_INFINITY;
-  private timer: NodeJS.Timeout | undefined;
-  private looking: Promise<void> = Promise.resolve();
+  private readonly looks = new Periodic(LOOK_EVERY_MS, () => this.look());
   private readonly logger = new Logger('Credentials');
   private readonly lines = new RepeatedLog((fields) => this.logger.error(fields));
   private readonly refused: ReturnType<Metrics['counter']>;
@@ -75,20 +75,19 @@ export class CredentialBindings implements OnModuleInit, OnApplicationBootstrap,
   }
 
   onApplicationBootstrap(): void {
-    this.looking = this.look();
-    this.timer = setInterval(() => {
-      this.looking = this.looking.then(() => this.look());
-    }, LOOK_EVERY_MS).unref();
+    void this.looks.start().run();
   }
 
   /** Returns when no statement of ours is under way any more. */
   async onModuleDestroy(): Promise<void> {
-    clearInterval(this.timer);
-    await this.looking;
+    await this.looks.stop();
     this.lines.flush();
   }
 
-  /** Whether a password hash is that of its user. @throws DomainError 503 where this replica lacks the pepper that bound it */
+  /**
+   * Whether a password hash is that of its user. @throws DomainError 503 where this replica lacks the pepper that bound
+   * it
+   */
   isPasswordOf(userId: string, hash: string, binding: Binding | null): boolean {
     if (binding === null) return !this.isClosed;
     return isSameBinding(binding.mac, passwordBinding(this.pepper(binding.version), userId, hash)) || !this.isClosed;

@@ -8,7 +8,10 @@ import { FEED_COLUMNS, IMPORTED_MACS, type StoredFeedRow, feedRowOf } from './fe
 /** Without a notice, the head is looked at this often. */
 const POLL_EVERY_MS = 500;
 const POLL_TIMEOUT_MS = 1_000;
-/** Pauses between failed attempts; with the time an attempt may take, the feed is back 2 s after the database at the latest. */
+/**
+ * Pauses between failed attempts; with the time an attempt may take, the feed is back 2 s after the database at the
+ * latest.
+ */
 const BACKOFF_MS = [25, 50, 100, 200, 400, 500] as const;
 /** Rows that one poll may carry; behind by more, it polls again at once. */
 const MAX_ROWS = 1_000;

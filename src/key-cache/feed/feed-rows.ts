@@ -14,8 +14,8 @@ export const FEED_COLUMNS = `
   END AS replaced`;
 
 /**
- * MACs of all imported secrets of the key that the row `e` is about: whatever has changed of it, so that those who follow
- * the feed know of each as soon as of the change that brought it.
+ * MACs of all imported secrets of the key that the row `e` is about: whatever has changed of it, so that those who
+ * follow the feed know of each as soon as of the change that brought it.
  */
 export const IMPORTED_MACS = `
   CASE WHEN e.outcome = 'success' AND e.resource_type = 'api-key' AND e.resource_id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'

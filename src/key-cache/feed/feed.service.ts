@@ -19,7 +19,7 @@ import { DatabaseClock } from './database-clock.js';
 import { FeedConnection } from './feed-connection.js';
 import type { FeedListener, HistoryListener } from './feed-listener.js';
 import { RecordCache } from '../records/record-cache.js';
-import { SuspendGuard } from './suspend-guard.js';
+import { SuspendGuard } from '../../common/suspend-guard.js';
 
 /** The clocks may part by this much between two looks; beyond it the host was suspended. */
 const SUSPEND_TOLERANCE_MS = 1_000;

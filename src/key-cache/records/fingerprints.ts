@@ -11,8 +11,8 @@ const MAX_FILL = 0.75;
 /**
  * A set of MACs by the first bytes of each: 8 bytes a MAC in tables that are at most three quarters full, so 11 to 21
  * bytes of memory. Another MAC is taken for a member once in 2⁶⁴ / size. MACs are as random as their key is secret, so
- * nobody can choose those that meet in one place. In 256 tables, each of which grows by itself: with millions of members
- * no single addition takes longer than some milliseconds.
+ * nobody can choose those that meet in one place. In 256 tables, each of which grows by itself: with millions of
+ * members no single addition takes longer than some milliseconds.
  */
 export class Fingerprints {
   private readonly tables: (Table | undefined)[] = Array.from({ length: TABLES });

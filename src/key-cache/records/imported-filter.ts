@@ -15,7 +15,8 @@ export interface FilterPage {
 /**
  * Which MACs of imported secrets exist, in memory, so that a text of any shape that is none of them costs no statement.
  * It has all of them once they have been read and as long as the feed is followed: what is imported after the reading
- * began is added by the change that tells of it. What has been deleted stays until the next restart, and costs a look-up.
+ * began is added by the change that tells of it. What has been deleted stays until the next restart, and costs a
+ * look-up.
  *
  * @see docs/adr/0022-imported-keys-are-known-in-memory.md
  */

@@ -53,7 +53,9 @@ export class LookupResult {
     return null;
   }
 
-  /** The record of a key under its newest secret that is not revoked, else under any; null when there is no such key. */
+  /**
+   * The record of a key under its newest secret that is not revoked, else under any; null when there is no such key.
+   */
   findByKeyId(keyId: string): KeyRecord | null {
     const secrets = this.rows.secrets.filter((secret) => secret.keyId === keyId);
     const secret = secrets.find(({ revokedAtMs }) => revokedAtMs === null) ?? secrets[0];

@@ -1,4 +1,5 @@
 import { Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { Periodic } from '../../common/periodic.js';
 import { RecordCache } from './record-cache.js';
 import { RecordLoader } from './record-loader.js';
 import { RecordRefresher } from './record-refresher.js';
@@ -9,18 +10,18 @@ const REFRESH_EVERY_MS = 200;
 /** Keeps the records of keys in use fresh. */
 @Injectable()
 export class RecordRefresh implements OnApplicationBootstrap, OnApplicationShutdown {
-  private readonly refresher: RecordRefresher;
-  private timer: NodeJS.Timeout | undefined;
+  private readonly refreshing: Periodic;
 
   constructor(cache: RecordCache, loader: RecordLoader) {
-    this.refresher = new RecordRefresher(cache, loader);
+    const refresher = new RecordRefresher(cache, loader);
+    this.refreshing = new Periodic(REFRESH_EVERY_MS, () => refresher.refresh());
   }
 
   onApplicationBootstrap(): void {
-    this.timer = setInterval(() => this.refresher.refresh(), REFRESH_EVERY_MS).unref();
+    this.refreshing.start();
   }
 
-  onApplicationShutdown(): void {
-    clearInterval(this.timer);
+  async onApplicationShutdown(): Promise<void> {
+    await this.refreshing.stop();
   }
 }

@@ -12,9 +12,14 @@ export interface LostEndings {
   readonly replacedKids: ReadonlyMap<string, FeedRow>;
   /** Users that were switched off last, or deleted. They are switched off. */
   readonly inactiveUsers: ReadonlyMap<string, FeedRow>;
-  /** Users some of whose sessions were ended, by a sign-out, a new password or a second factor. All that were open then are ended. */
+  /**
+   * Users some of whose sessions were ended, by a sign-out, a new password or a second factor. All that were open then
+   * are ended.
+   */
   readonly signedOutUsers: ReadonlyMap<string, FeedRow>;
-  /** Users whose second factor was removed, whether or not another one was set up behind it: that one is lost as well. */
+  /**
+   * Users whose second factor was removed, whether or not another one was set up behind it: that one is lost as well.
+   */
   readonly resetUsers: ReadonlyMap<string, FeedRow>;
 }
 
@@ -54,8 +59,8 @@ const SESSION_ENDINGS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * A new password is the one update of a user that names no field. Who removes their own second factor ends no session, but
- * the feed does not tell who did it; they sign in once more.
+ * A new password is the one update of a user that names no field. Who removes their own second factor ends no session,
+ * but the feed does not tell who did it; they sign in once more.
  */
 function endsSessions({ action, resourceType, hasChanges }: FeedRow): boolean {
   if (resourceType !== 'user') return false;

@@ -57,8 +57,8 @@ export interface FellowReplicas {
 
 /**
  * Notices that the database has another history, after a failover or a restore, and finds out what is missing in it.
- * Where every live replica shows that nothing is, limited keys go on; where acknowledged changes are gone, it says which,
- * and ends again what they had ended.
+ * Where every live replica shows that nothing is, limited keys go on; where acknowledged changes are gone, it says
+ * which, and ends again what they had ended.
  *
  * @see docs/adr/0019-what-a-failover-may-lose.md
  */
@@ -106,7 +106,10 @@ export class FailoverService implements HistoryListener, OnApplicationBootstrap 
     if (warning !== null) this.logger.warn(warning);
   }
 
-  /** What this replica tells the others: the history it is in, and whether it misses nothing there; null before its first. */
+  /**
+   * What this replica tells the others: the history it is in, and whether it misses nothing there; null before its
+   * first.
+   */
   get state(): { readonly history: string; readonly isWhole: boolean | null } | null {
     return this.told;
   }

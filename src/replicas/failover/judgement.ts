@@ -75,8 +75,8 @@ function doubtOf(left: LeftHistory, poll: Poll, lookup: Lookup, lost: readonly F
 
 /**
  * Log that must be in any history that lost nothing. Where commits do not wait for a standby: what the last poll has
- * seen on the disk. Where they do, the disk may have log that no client was told of; what a poll had seen before a grant
- * that was acknowledged is on a standby.
+ * seen on the disk. Where they do, the disk may have log that no client was told of; what a poll had seen before a
+ * grant that was acknowledged is on a standby.
  */
 function missingLog({ polls, grantSentAtMs }: LeftHistory, { replayedLsn }: Poll): bigint {
   const last = polls.at(-1);

@@ -5,8 +5,8 @@ import { Config } from '../../config/config.js';
 import { SecondFactorRepository } from './second-factor.repository.js';
 
 /**
- * Who counts as an admin for `MFA_REQUIRED=admins`: a person who may change people, roles, or keys of others, by any one
- * of these permissions.
+ * Who counts as an admin for `MFA_REQUIRED=admins`: a person who may change people, roles, or keys of others, by any
+ * one of these permissions.
  */
 export const ADMIN_PERMISSIONS: readonly Permission[] = [
   'platform:users:create',

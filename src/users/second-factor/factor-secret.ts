@@ -18,8 +18,8 @@ export interface FactorName {
 }
 
 /**
- * Seals a secret under the pepper that signs, for one enrolment of one user: it does not open in the row of another user,
- * nor in place of a later secret of the same user.
+ * Seals a secret under the pepper that signs, for one enrolment of one user: it does not open in the row of another
+ * user, nor in place of a later secret of the same user.
  */
 export function sealSecret(peppers: readonly VersionedKey[], factor: FactorName, secret: Buffer): SealedSecret {
   const { key, version } = peppers[0]!;

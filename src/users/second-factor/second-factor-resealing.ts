@@ -11,8 +11,8 @@ const BEFORE_ALL = '00000000-0000-0000-0000-000000000000';
 
 /**
  * Seals the secrets of second factors under the pepper that signs now, once after each start, so that an old version of
- * API_KEY_PEPPERS is not needed for ever by people who never sign in. Only after a start: while replicas are restarted one
- * by one, two that sign with different versions would undo each other's work.
+ * API_KEY_PEPPERS is not needed for ever by people who never sign in. Only after a start: while replicas are restarted
+ * one by one, two that sign with different versions would undo each other's work.
  */
 @Injectable()
 export class SecondFactorResealing implements OnApplicationBootstrap, OnModuleDestroy {

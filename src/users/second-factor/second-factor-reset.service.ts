@@ -21,7 +21,8 @@ export class SecondFactorReset {
    * Removes another's second factor and ends all sessions of that user. It needs what setting the password needs, since
    * both together are the account. One's own is removed with one's password instead.
    *
-   * @throws DomainError 400; 403 PERMISSION_DENIED, CANNOT_GRANT, OUTSIDE_POLICY; 404 USER_NOT_FOUND, SECOND_FACTOR_NOT_FOUND
+   * @throws DomainError 400; 403 PERMISSION_DENIED, CANNOT_GRANT, OUTSIDE_POLICY; 404 USER_NOT_FOUND,
+   * SECOND_FACTOR_NOT_FOUND
    */
   async reset(caller: KnownCaller, id: string): Promise<void> {
     if (caller.principal.ownerId === id) {

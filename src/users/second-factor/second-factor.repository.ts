@@ -116,7 +116,10 @@ export class SecondFactorRepository {
     return rows.length > 0;
   }
 
-  /** Makes the enrolment `id` work; its code of `step` is used by that. false when it was replaced or confirmed meanwhile. */
+  /**
+   * Makes the enrolment `id` work; its code of `step` is used by that. false when it was replaced or confirmed
+   * meanwhile.
+   */
   async confirm(userId: string, id: string, step: number): Promise<boolean> {
     const [rows] = await this.manager.query<[unknown[], number]>(
       `UPDATE second_factor SET confirmed_at = now(), last_step = $3 WHERE user_id = $1 AND id = $2 AND confirmed_at IS NULL RETURNING 1`,
@@ -206,7 +209,10 @@ export class SecondFactorRepository {
     );
   }
 
-  /** Users of whom the last entry of the trail says something else than the table: of whether there is a factor, or which. */
+  /**
+   * Users of whom the last entry of the trail says something else than the table: of whether there is a factor, or
+   * which.
+   */
   findUntold(): Promise<{ userId: string; isSetUp: boolean }[]> {
     return this.manager.query(
       `WITH told AS (

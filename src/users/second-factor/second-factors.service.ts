@@ -61,7 +61,8 @@ export class SecondFactors {
   /**
    * Makes the factor work, and ends the other sessions: they were opened without it.
    *
-   * @throws DomainError 400 when the code is not one of this secret; 403 SESSION_REQUIRED; 404 SECOND_FACTOR_NOT_FOUND; 429
+   * @throws DomainError 400 when the code is not one of this secret; 403 SESSION_REQUIRED; 404 SECOND_FACTOR_NOT_FOUND;
+   * 429
    */
   async confirm(caller: KnownCaller, code: string): Promise<RecoveryCodesView> {
     const id = ownIdOf(caller);

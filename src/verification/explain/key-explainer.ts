@@ -36,7 +36,10 @@ const PASSED: Readonly<Record<string, (key: ApiKeyView, question: Question) => s
   scopes: (_, { scopes = [] }) => (scopes.length === 0 ? 'No scope is asked for.' : `The key has ${scopes.join(' ')}.`),
 };
 
-/** Says of a key, without its secret, what a verify would come to. Reads only: nothing is consumed, remembered or counted. */
+/**
+ * Says of a key, without its secret, what a verify would come to. Reads only: nothing is consumed, remembered or
+ * counted.
+ */
 @Injectable()
 export class KeyExplainer {
   constructor(

@@ -1,6 +1,7 @@
 import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { LastUsed, type Use } from './last-used.js';
 import { DataPlaneConnections } from '../../key-cache/data-plane-connections.js';
+import { Periodic } from '../../common/periodic.js';
 
 const WRITE_EVERY_MS = 1_000;
 const MAX_USES = 500;
@@ -32,8 +33,7 @@ const WRITE = `
 @Injectable()
 export class LastUsedWriter implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger('LastUsed');
-  private timer: NodeJS.Timeout | undefined;
-  private writing: Promise<void> | null = null;
+  private readonly writes = new Periodic(WRITE_EVERY_MS, () => this.write());
 
   constructor(
     private readonly lastUsed: LastUsed,
@@ -41,20 +41,17 @@ export class LastUsedWriter implements OnApplicationBootstrap, OnApplicationShut
   ) {}
 
   onApplicationBootstrap(): void {
-    this.timer = setInterval(() => {
-      this.writing ??= this.write().finally(() => (this.writing = null));
-    }, WRITE_EVERY_MS);
+    this.writes.start();
   }
 
   /** What has been noted so far is written, if the database is there. */
   async beforeApplicationShutdown(): Promise<void> {
-    clearInterval(this.timer);
-    await this.writing;
+    await this.writes.stop();
     await this.write();
   }
 
   onApplicationShutdown(): void {
-    clearInterval(this.timer);
+    void this.writes.stop();
   }
 
   private async write(): Promise<void> {

@@ -218,7 +218,8 @@ describe('a second factor', () => {
       await afterAWhile(app, user.id);
       const code = await wrongCode(app, factor.secret);
       const before = await stepNow();
-      // As many tries of one account as are let through beside each other: the guessing of passwords has a limit of its own.
+      // As many tries of one account as are let through beside each other: the guessing of passwords has a limit of its
+      // own.
       const answers = await Promise.all(
         Array.from({ length: 16 }, (_, index) => login(user, code, from(), index % 2 === 0 ? app : other)),
       );

@@ -32,7 +32,9 @@ describe('Requests of the management plane', () => {
     }
     throw new Error('Nothing was refused.');
   };
-  /** Whether a request is refused with nothing left of the rate of reads: some of it may come back before it arrives. */
+  /**
+   * Whether a request is refused with nothing left of the rate of reads: some of it may come back before it arrives.
+   */
   const isRefusedOnceUsedUp = async (token: string, send: () => Promise<{ status: number }>) => {
     for (let n = 0; n < 10; n += 1) {
       await untilRefused(token);

@@ -59,7 +59,10 @@ const QUESTION = ['key', 'ip', 'model', 'chatbot', 'scopes', 'cost', 'dryRun', '
 const EVENT = ['id', 'apiKeyId', 'requests', 'inputTokens', 'costCents', 'model', 'endpoint', 'statusCode', 'colour'];
 const SPOILT = ['{', '', 'null', '[]', '"x"', '{"key":"a","key":"a"}', '{"key":"\\u0000"}', '[[[[[[]]]]]]', '\ufeff{}'];
 
-/** Keys that callers present. What lacks a permission is recorded before it is refused, which a busy machine cannot always. */
+/**
+ * Keys that callers present. What lacks a permission is recorded before it is refused, which a busy machine cannot
+ * always.
+ */
 const CALLERS = ['service', 'service', 'local', 'elsewhere', 'revoked'] as const;
 /** A machine that is too busy to commit answers 503, and 429 to a caller with more reports than its turn. */
 const BUSY = /HTTP\/1\.1 (?:429|503) /;

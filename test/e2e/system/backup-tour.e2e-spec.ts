@@ -110,7 +110,9 @@ class Operator {
     await rm(this.directory, { recursive: true, force: true });
   }
 
-  /** Runs the lines one after the other, each of which must succeed; a server is left running. Gives what they printed. */
+  /**
+   * Runs the lines one after the other, each of which must succeed; a server is left running. Gives what they printed.
+   */
   async type(block: string): Promise<string> {
     let output = '';
     for (const line of block.split('\n').filter((one) => !NOT_TYPED.includes(one))) {

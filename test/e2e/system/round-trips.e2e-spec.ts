@@ -99,7 +99,8 @@ describe('Round trips to PostgreSQL', () => {
 
   it.each(CHANGES)('%s', async (change, prepare) => {
     const page = await readFile(new URL('../../../docs/operations.md', import.meta.url), 'utf8');
-    // The first time opens connections; and what the process sends by itself may fall into one measurement, not into all.
+    // The first time opens connections; and what the process sends by itself may fall into one measurement, not into
+    // all.
     let measured = await measure(change, prepare);
     for (let attempt = 0; attempt < 3 && !page.includes(measured.row); attempt += 1)
       measured = await measure(change, prepare);

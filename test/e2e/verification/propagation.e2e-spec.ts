@@ -5,7 +5,9 @@ import { TestApp } from '../../support/app.js';
 import { eventually } from '../../support/eventually.js';
 import { Management, issueKey, issueServiceKey } from '../../support/management.js';
 
-/** Of the order of the guarantee, in milliseconds: G05 measures its bounds. A busy machine stands still for a second. */
+/**
+ * Of the order of the guarantee, in milliseconds: G05 measures its bounds. A busy machine stands still for a second.
+ */
 const BOUND_MS = 5_000;
 
 describe('how changes reach three replicas', () => {

@@ -426,7 +426,7 @@ describe('A checkpoint file', () => {
     // One after the other: two that look by themselves in the same moment both write, and a reader takes it once.
     const logs = [installation.app, sharing, apart].map(({ app }) => app.get(ChangeLog));
     for (const log of logs) {
-      clearInterval(log['timer']);
+      void log['watch'].stop();
       await log.look();
     }
     const key = await installation.createKey();

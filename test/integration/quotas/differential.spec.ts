@@ -252,7 +252,8 @@ class Twins {
     );
     expect(leases).toEqual(
       [...this.model.leases.values()].sort((a, b) => (a.id < b.id ? -1 : 1)).map((one) => ({
-        id: one.id, kind: one.kind, granted: text(one.granted), settled: text(one.settled), returns: one.returns, until: one.holdUntil,
+        id: one.id, kind: one.kind, granted: text(one.granted), settled: text(one.settled), returns: one.returns,
+        until: one.holdUntil,
       }))); // prettier-ignore
     const rows = await this.database.asOwner('SELECT * FROM rate_window WHERE key_id = ANY ($1) ORDER BY key_id', [
       this.keys,
@@ -260,7 +261,8 @@ class Twins {
     expect(rows).toEqual(
       [...this.model.rows].sort(([a], [b]) => (a < b ? -1 : 1)).map(([id, row]) => ({
         key_id: id, at_ms: String(row.at), sums: NAMES.map((name) => row.rings[name].sum),
-        minute_cells: cellsOf(row.rings.minute, 'minute'), hour_cells: cellsOf(row.rings.hour, 'hour'), day_cells: cellsOf(row.rings.day, 'day'),
+        minute_cells: cellsOf(row.rings.minute, 'minute'), hour_cells: cellsOf(row.rings.hour, 'hour'),
+        day_cells: cellsOf(row.rings.day, 'day'),
       }))); // prettier-ignore
   }
 }

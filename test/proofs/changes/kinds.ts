@@ -1,6 +1,6 @@
 /**
- * Every route that changes the management plane, as `RouteAccess` knows it. test/contract/experiments.spec.ts holds this
- * list equal to the audited routes of the product, so that a new route cannot be forgotten by G14.
+ * Every route that changes the management plane, as `RouteAccess` knows it. test/contract/experiments.spec.ts holds
+ * this list equal to the audited routes of the product, so that a new route cannot be forgotten by G14.
  */
 export const CHANGE_KINDS = [
   'POST /api-keys',

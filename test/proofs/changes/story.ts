@@ -73,7 +73,9 @@ function told(refused: readonly string[], entries: readonly Entry[]): string[] {
   return problems.slice(0, MOST_PROBLEMS);
 }
 
-/** Each entry goes on from what the one before has left: none is missing, and none tells of a change that was not made. */
+/**
+ * Each entry goes on from what the one before has left: none is missing, and none tells of a change that was not made.
+ */
 function broken(entries: readonly Entry[]): string[] {
   const problems: string[] = [];
   const state = new Map<string, string>();

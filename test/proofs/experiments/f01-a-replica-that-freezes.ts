@@ -31,8 +31,8 @@ interface Owned {
 }
 
 /**
- * Replica 0 is stopped (SIGSTOP) in the middle of a change, when PostgreSQL shows its session idle in a transaction with
- * the row locked. On replica 1 a leaked key of the same owner is revoked.
+ * Replica 0 is stopped (SIGSTOP) in the middle of a change, when PostgreSQL shows its session idle in a transaction
+ * with the row locked. On replica 1 a leaked key of the same owner is revoked.
  */
 export const f01: Experiment = {
   id: 'F01',

@@ -18,7 +18,8 @@ type Cluster = ProofCluster<PostgresPair>;
 
 /**
  * An asynchronous standby is promoted that has not heard of what was acknowledged last: keys revoked, deleted, switched
- * off and regenerated, a user switched off. It is noticed, told, and ended again; what an admin decides afterwards stays.
+ * off and regenerated, a user switched off. It is noticed, told, and ended again; what an admin decides afterwards
+ * stays.
  */
 export const f03: Experiment = {
   id: 'F03',

@@ -11,7 +11,10 @@ const OVERLAP_SECONDS = 60;
 
 type Cluster = ProofCluster<ProofDatabase>;
 
-/** Three replicas, one with a clock that is 300 s ahead and one that is 300 s behind: changes get the same instants on all. */
+/**
+ * Three replicas, one with a clock that is 300 s ahead and one that is 300 s behind: changes get the same instants on
+ * all.
+ */
 export const f06: Experiment = {
   id: 'F06',
   guarantee: 'a replica whose clock is 300 s off gives changes, sessions and overlaps the same instants as any other',

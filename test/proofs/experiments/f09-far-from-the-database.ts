@@ -5,7 +5,9 @@ import { floor } from '../harness/floors.js';
 
 const FAR_MS = 500;
 const SECONDS = { ci: 12, full: 60 } as const;
-/** Round trips of a create, as docs/operations.md has it, those that open a connection now and then, and a busy machine. */
+/**
+ * Round trips of a create, as docs/operations.md has it, those that open a connection now and then, and a busy machine.
+ */
 const CREATE_WITHIN_MS = (6 + 5) * FAR_MS + 1_500;
 const OTHERS_WITHIN_MS = 1_000;
 

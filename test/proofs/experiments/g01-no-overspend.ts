@@ -13,7 +13,9 @@ const CLIENTS = 64;
 const MICRO_CENTS = 1_000_000;
 /** Micro-cents a call costs in the mean; the budget is enough for half of them. */
 const MEAN_COST = 500_000;
-/** The longest hold (10 s to admit, 5 s of grace, 70 s to settle), and the janitor's time with room for a busy machine. */
+/**
+ * The longest hold (10 s to admit, 5 s of grace, 70 s to settle), and the janitor's time with room for a busy machine.
+ */
 const HOLD_MS = 85_000;
 const JANITOR_MS = 45_000;
 

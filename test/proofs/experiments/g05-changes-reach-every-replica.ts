@@ -15,7 +15,9 @@ const PATIENCE_MS = 20_000;
 /** Of each replica, each of which asks again as soon as it has an answer. */
 const CLIENTS = 2;
 const P99_MS = 100;
-/** Of the changes of a run in CI, of which there are some ninety, the slowest would be the p99. It is bounded by itself. */
+/**
+ * Of the changes of a run in CI, of which there are some ninety, the slowest would be the p99. It is bounded by itself.
+ */
 const JUDGED_QUANTILE = { ci: 0.95, full: 0.99 } as const;
 /** On a machine where a verify waits for a processor, a change waits so many times as long: each of its steps does. */
 const BUSY = 4;
@@ -187,8 +189,8 @@ class Trial {
   /** Milliseconds of each call. */
   readonly durations: number[] = [];
   /**
-   * Milliseconds from a commit to its answer, of changes that do not wait. PostgreSQL notes the time of a commit before it
-   * flushes it: what a disk takes for that is in each lag.
+   * Milliseconds from a commit to its answer, of changes that do not wait. PostgreSQL notes the time of a commit before
+   * it flushes it: what a disk takes for that is in each lag.
    */
   readonly commits: number[] = [];
   refused = 0;

@@ -70,8 +70,8 @@ const KEYS = [
 
 /**
  * Random attempts over every route that changes keys, users and roles, by people and by keys, judged by an oracle that
- * knows rights, ownership and key policies and shares no code with the product. Now and then a body has a member that no
- * route takes. From time to time the whole database is compared with the model.
+ * knows rights, ownership and key policies and shares no code with the product. Now and then a body has a member that
+ * no route takes. From time to time the whole database is compared with the model.
  */
 export const g09: Experiment = {
   id: 'G09',

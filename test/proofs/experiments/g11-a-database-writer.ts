@@ -34,8 +34,9 @@ interface Key {
 }
 
 /**
- * As the role `latchkey_app`, with every right that the application has: secrets are moved and made up, imported secrets
- * are moved, passwords are set and copied, and what is stored is presented. Replicas that remember nothing are asked then.
+ * As the role `latchkey_app`, with every right that the application has: secrets are moved and made up, imported
+ * secrets are moved, passwords are set and copied, and what is stored is presented. Replicas that remember nothing are
+ * asked then.
  */
 export const g11: Experiment = {
   id: 'G11',
@@ -136,7 +137,10 @@ async function forge(
   return rows.flatMap(({ key_prefix, mac, kid }) => [mac, `${key_prefix}${mac.slice(0, 43)}${kid.slice(0, 6)}`]);
 }
 
-/** A hash of the attacker's own, with the old binding, none, or that of another user; or the whole password of that user. */
+/**
+ * A hash of the attacker's own, with the old binding, none, or that of another user; or the whole password of that
+ * user.
+ */
 async function forgePassword(writer: Client, id: string, otherId: string, index: number): Promise<void> {
   if (index % 4 === 3) {
     await writer.query(

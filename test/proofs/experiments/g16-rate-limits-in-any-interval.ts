@@ -14,7 +14,10 @@ const WARM_UP = 300;
 /** While replicas die. */
 const FAULTY_LOAD = 3;
 const KILL_EVERY_MS = 6_000;
-/** What a crash of PostgreSQL may forget: permits granted in the last 0.6 s, of which each replica takes those of two seconds. */
+/**
+ * What a crash of PostgreSQL may forget: permits granted in the last 0.6 s, of which each replica takes those of two
+ * seconds.
+ */
 const FORGOTTEN_SECONDS = 0.6 + 2;
 /** Of a function of the product: a tenth more than the limit is granted. Fails where the function does not say it. */
 export const GRANTS_TOO_MUCH = `DO $$

@@ -13,8 +13,8 @@ const WINDOWS = {
 } as const;
 type Window = keyof typeof WINDOWS;
 /**
- * When calls are made, in parts of the window: half of the limit, then as many as there are. The first half is back after
- * one window and the size of a bucket, the other half somewhat later.
+ * When calls are made, in parts of the window: half of the limit, then as many as there are. The first half is back
+ * after one window and the size of a bucket, the other half somewhat later.
  */
 const BURSTS = [
   { at: 0, most: LIMIT / 2 },

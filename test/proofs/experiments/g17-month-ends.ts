@@ -7,7 +7,10 @@ import { movedClock, NO_MOVED_CLOCK } from '../harness/moved-clock.js';
 import type { Random } from '../harness/random.js';
 
 const MICRO_CENTS = 1_000_000;
-/** The month ends so long after the start: time for servers to get ready, and to be seen in the old month. If it was not enough, the next. */
+/**
+ * The month ends so long after the start: time for servers to get ready, and to be seen in the old month. If it was not
+ * enough, the next.
+ */
 const AHEAD_MS = [40_000, 90_000, 240_000] as const;
 /** And is watched for so long. */
 const AFTER_MS = 10_000;

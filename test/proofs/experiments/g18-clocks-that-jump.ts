@@ -36,11 +36,11 @@ const RETRY_WITHIN_SECONDS = 61;
 type Cluster = ProofCluster<ProofDatabase>;
 
 /**
- * The clocks of three replicas jump under load, one by one and together; then that of PostgreSQL does. A recorder outside
- * counts by its own monotonic clock.
+ * The clocks of three replicas jump under load, one by one and together; then that of PostgreSQL does. A recorder
+ * outside counts by its own monotonic clock.
  *
- * A clock of PostgreSQL that jumps ahead begins windows anew, once for each jump: a stated exception (docs/operations.md,
- * Clocks). Budgets know none.
+ * A clock of PostgreSQL that jumps ahead begins windows anew, once for each jump: a stated exception
+ * (docs/operations.md, Clocks). Budgets know none.
  */
 export const g18: Experiment = {
   id: 'G18',

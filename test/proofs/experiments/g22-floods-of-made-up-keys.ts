@@ -25,8 +25,9 @@ const RECORD_LIFE_S = 300;
 const ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 
 /**
- * Keys that nobody made, each another one, while a valid key is asked for as before: first of our shape with a made-up tag,
- * then of the shapes of other systems, from which keys were imported. PostgreSQL writes down every statement it is sent.
+ * Keys that nobody made, each another one, while a valid key is asked for as before: first of our shape with a made-up
+ * tag, then of the shapes of other systems, from which keys were imported. PostgreSQL writes down every statement it is
+ * sent.
  */
 export const g22: Experiment = {
   id: 'G22',

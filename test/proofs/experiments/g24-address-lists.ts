@@ -24,7 +24,9 @@ import type { Random } from '../harness/random.js';
 
 const CASES = { ci: 600, full: 20_000 } as const;
 const DRAWN_LISTS = 12;
-/** Hops that are believed, in each family and written in several ways; also an address that proxies share with nothing. */
+/**
+ * Hops that are believed, in each family and written in several ways; also an address that proxies share with nothing.
+ */
 const TRUSTED = ['127.0.0.1', '127.0.0.2', '::1', '10.0.0.0/8', '::ffff:172.16.0.0/108', '2001:db8:f::/48'];
 const TRUSTED_PEERS = ['127.0.0.1', '127.0.0.2'];
 const OTHER_PEERS = [CLIENT, '127.0.1.1'];
@@ -47,9 +49,9 @@ interface Case {
 }
 
 /**
- * Keys with address lists, used through chains of proxies of every spelling: as callers, by forward-auth, through nginx,
- * and by `POST /verify` with an address; and lists of every spelling that are to be taken or refused. An oracle that has
- * no code of the product says what is right.
+ * Keys with address lists, used through chains of proxies of every spelling: as callers, by forward-auth, through
+ * nginx, and by `POST /verify` with an address; and lists of every spelling that are to be taken or refused. An oracle
+ * that has no code of the product says what is right.
  */
 export const g24: Experiment = {
   id: 'G24',

@@ -5,7 +5,9 @@ import { floor } from '../harness/floors.js';
 import { VariedTraffic } from '../harness/varied-traffic.js';
 
 const WINDOWS = 6;
-/** Full: the figures of the guarantee, an hour and more. Otherwise minutes, in which only a leak of some size is seen. */
+/**
+ * Full: the figures of the guarantee, an hour and more. Otherwise minutes, in which only a leak of some size is seen.
+ */
 const SIZES = {
   ci: { keys: 3_000, warmUpMs: 75_000, windowMs: 20_000, mostRiseBytes: 400_000, distinct: 50_000 },
   full: { keys: 150_000, warmUpMs: 20 * 60_000, windowMs: 600_000, mostRiseBytes: 1_000_000, distinct: 1_000_000 },
@@ -32,15 +34,16 @@ const SAMPLE_WITHIN_MS = 20_000;
  * keys that do. Its live heap after a collection is sampled; what counts is the least of each window.
  *
  * What the server remembers, and how much of it at most: records of keys 160 MB, unknown ids 10 000
- * (verification/records/record-cache.ts), look-ups that wait 10 000 (record-loader.ts), values that records share 10 000 of
- * a kind (shared-values.ts), counts of verdicts 200 000 keys (usage/verdict-counter.ts), last uses 20 000
- * (last-used/last-used.ts), reports that wait 10 000 (usage-batcher.ts), budgets and windows 200 000 (quotas/ledger.ts),
- * leases on their way back 10 000 (give-back-queue.ts), kinds of refusals 10 000 (audit/refusal-tally.ts), addresses of
- * strangers 10 000 (stranger-counts.ts), kinds of reads 50 000 (reads/equal-reads.ts), reads that wait 10 000
- * (reads/read-recorder.ts), counters of failed sign-ins 50 000 and accounts with them 10 000 (users/sign-in-counters.ts,
- * sign-in-exchange.ts), password hashes that wait 64 (hashing-slots.ts), parties of the management plane 10 000
- * (access/request-rate.ts, management-gate.ts), counters of self-revoke 65 536 (access/address-throttle.ts), lines of the
- * log that wait 4 MiB (common/log.ts). The smaller size fills those that last a minute, and none of those that are large.
+ * (verification/records/record-cache.ts), look-ups that wait 10 000 (record-loader.ts), values that records share 10
+ * 000 of a kind (shared-values.ts), counts of verdicts 200 000 keys (usage/verdict-counter.ts), last uses 20 000
+ * (last-used/last-used.ts), reports that wait 10 000 (usage-batcher.ts), budgets and windows 200 000
+ * (quotas/ledger.ts), leases on their way back 10 000 (give-back-queue.ts), kinds of refusals 10 000
+ * (audit/refusal-tally.ts), addresses of strangers 10 000 (stranger-counts.ts), kinds of reads 50 000
+ * (reads/equal-reads.ts), reads that wait 10 000 (reads/read-recorder.ts), counters of failed sign-ins 50 000 and
+ * accounts with them 10 000 (users/sign-in-counters.ts, sign-in-exchange.ts), password hashes that wait 64
+ * (hashing-slots.ts), parties of the management plane 10 000 (access/request-rate.ts, management-gate.ts), counters of
+ * self-revoke 65 536 (access/address-throttle.ts), lines of the log that wait 4 MiB (common/log.ts). The smaller size
+ * fills those that last a minute, and none of those that are large.
  */
 export const g28: Experiment = {
   id: 'G28',

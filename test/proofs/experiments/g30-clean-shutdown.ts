@@ -23,8 +23,8 @@ const LEAST_HANGING = 2;
 
 /**
  * A replica that is told to end under load fails no request. First three of them behind a balancer that follows their
- * readiness; in the second half of the restarts the file of the checkpoints hangs. Then two workers behind one port, whose
- * clients follow nothing.
+ * readiness; in the second half of the restarts the file of the checkpoints hangs. Then two workers behind one port,
+ * whose clients follow nothing.
  */
 export const g30: Experiment = {
   id: 'G30',

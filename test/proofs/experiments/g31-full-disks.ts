@@ -28,8 +28,8 @@ const CHANGES_WHILE_FULL = 20;
 type Cluster = ProofCluster<SmallDiskPostgres>;
 
 /**
- * The volume of PostgreSQL's tables is full, so that it refuses statements and goes on (SQLSTATE 53100). Then the volume
- * with the server's own files is: checkpoint file and log. Room is made each time, and nothing is restarted.
+ * The volume of PostgreSQL's tables is full, so that it refuses statements and goes on (SQLSTATE 53100). Then the
+ * volume with the server's own files is: checkpoint file and log. Room is made each time, and nothing is restarted.
  */
 export const g31: Experiment = {
   id: 'G31',

@@ -34,7 +34,9 @@ const ROUNDS_UP = `
   END $$;
   CREATE TRIGGER round_up BEFORE UPDATE ON key_totals FOR EACH ROW EXECUTE FUNCTION round_up()`;
 
-/** Random traffic of every kind; the doctor finds nothing while servers run, and finds one micro-cent that is not right. */
+/**
+ * Random traffic of every kind; the doctor finds nothing while servers run, and finds one micro-cent that is not right.
+ */
 export const g36: Experiment = {
   id: 'G36',
   guarantee: 'the books always balance: the doctor finds nothing after random traffic, and any book that is off by one',

@@ -16,7 +16,10 @@ interface Report {
   }[];
 }
 
-/** Three lease managers, the store and the record cache in one process, with time, faults and mutants. `npm test` has it with fewer seeds. */
+/**
+ * Three lease managers, the store and the record cache in one process, with time, faults and mutants. `npm test` has it
+ * with fewer seeds.
+ */
 export const g38: Experiment = {
   id: 'G38',
   guarantee: 'the code does what the protocol says: 0 violations over 10 000 seeds (CI 500), every mutant is noticed',

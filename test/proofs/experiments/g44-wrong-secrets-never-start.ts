@@ -29,9 +29,9 @@ const draw = () => randomBytes(32).toString('base64url');
 type Settings = Readonly<Record<string, string>>;
 
 /**
- * First, processes with other secrets than the database's are started beside replicas that run, on a copy of the database,
- * and on a copy of an embedded one without its secrets. Then secrets are changed, step by step, replica by replica, under
- * load.
+ * First, processes with other secrets than the database's are started beside replicas that run, on a copy of the
+ * database, and on a copy of an embedded one without its secrets. Then secrets are changed, step by step, replica by
+ * replica, under load.
  */
 export const g44: Experiment = {
   id: 'G44',

@@ -4,6 +4,7 @@ import { bookDifferences } from '../harness/books.js';
 import { ADMIN, environmentOf, freePorts, modulesOf, patiently, ProofDatabase, Replica } from '../harness/cluster.js';
 import type { Experiment, Floor } from '../harness/experiment.js';
 import { floor } from '../harness/floors.js';
+import type { ProofAnswer } from '../harness/http-client.js';
 import { buildOfCommit, buildWithEdited, FIRST_RELEASE, type OtherBuild } from '../harness/other-builds.js';
 import type { ProofAnswer } from '../harness/http-client.js';
 import { runProgram } from '../harness/program.js';

@@ -26,8 +26,8 @@ const MOST_FAILURES = 0.1;
 /** Part of the flood's requests, where a connection breaks. */
 const MOST_UNANSWERED = 0.02;
 /**
- * Reports of the phase in the middle, and answers of the flood, decided and all of them, without which nothing was shown.
- * Where each report takes as long as the least bound, there are thirty.
+ * Reports of the phase in the middle, and answers of the flood, decided and all of them, without which nothing was
+ * shown. Where each report takes as long as the least bound, there are thirty.
  */
 const FLOOR = { reports: 25, decided: 10, answers: 40 } as const;
 /** Of the server about events, in the whole run. Without a bound they are one for each event that is refused. */
@@ -199,8 +199,8 @@ export const g47: Experiment = {
 };
 
 /**
- * Reports that failed or took longer, of all phases but the worst: a machine that stands still for seconds makes what is
- * under way late.
+ * Reports that failed or took longer, of all phases but the worst: a machine that stands still for seconds makes what
+ * is under way late.
  */
 function lateReports(phases: readonly Phase[], boundMs: number): { late: number; of: number } {
   const counts = phases.map(({ tookMs }) => ({ late: tookMs.filter((ms) => ms > boundMs).length, of: tookMs.length }));

@@ -50,9 +50,10 @@ interface Answer {
 }
 
 /**
- * A client behind real proxies, as docs/gateways configures them, with headers of every kind: thousands of short ones, by
- * which a proxy that sorts pushes its own out of sight, identities of its own making in every spelling, forged addresses,
- * names in `Connection`, and headers that come twice. Some keys may only be used from the network of the proxies.
+ * A client behind real proxies, as docs/gateways configures them, with headers of every kind: thousands of short ones,
+ * by which a proxy that sorts pushes its own out of sight, identities of its own making in every spelling, forged
+ * addresses, names in `Connection`, and headers that come twice. Some keys may only be used from the network of the
+ * proxies.
  */
 export const g48: Experiment = {
   id: 'G48',
@@ -319,7 +320,9 @@ class Trial {
   }
 }
 
-/** From the client's own address, with headers exactly as given. A connection that is cut is a refusal, with status 0. */
+/**
+ * From the client's own address, with headers exactly as given. A connection that is cut is a refusal, with status 0.
+ */
 function send(port: number, path: string, lines: Lines): Promise<Answer> {
   return new Promise((resolve) => {
     const cut = (error: Error) => resolve({ status: 0, body: error.message });

@@ -18,8 +18,8 @@ const POLL_MS = 100;
 const run = promisify(execFile);
 
 /**
- * An operator of the first release types the upgrade of docs/operations.md, line by line, in a clone whose origin has this
- * commit: nothing else is needed, the session goes on, keys work, and what had ended stays ended.
+ * An operator of the first release types the upgrade of docs/operations.md, line by line, in a clone whose origin has
+ * this commit: nothing else is needed, the session goes on, keys work, and what had ended stays ended.
  */
 export const o03: Experiment = {
   id: 'O03',

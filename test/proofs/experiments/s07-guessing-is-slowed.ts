@@ -27,8 +27,8 @@ interface Target {
 
 /**
  * Attackers guess the passwords of three accounts in waves, from networks of IPv6 and from addresses of IPv4, through
- * whichever replica; their owners sign in meanwhile, with browsers that are known, from the attackers' own networks. One
- * replica is killed half-way. Between waves the replicas tell what they have counted.
+ * whichever replica; their owners sign in meanwhile, with browsers that are known, from the attackers' own networks.
+ * One replica is killed half-way. Between waves the replicas tell what they have counted.
  */
 export const s07: Experiment = {
   id: 'S07',

@@ -1,4 +1,7 @@
-/** Nothing is refused by memory alone: whatever looks like a key, of ours or of another system, is asked for in the database. */
+/**
+ * Nothing is refused by memory alone: whatever looks like a key, of ours or of another system, is asked for in the
+ * database.
+ */
 import { ImportedFilter } from '../../../dist/src/key-cache/records/imported-filter.js';
 import { SecretAuthenticator } from '../../../dist/src/verification/secret-authenticator.js';
 

@@ -45,8 +45,8 @@ export class AdmissionRecorder {
 }
 
 /**
- * What was certainly admitted within one interval of this length, above `allowed` for the interval that begins there; the
- * worst of all intervals, at least 0.
+ * What was certainly admitted within one interval of this length, above `allowed` for the interval that begins there;
+ * the worst of all intervals, at least 0.
  */
 export function mostOver(calls: readonly Admitted[], lengthMs: number, allowed: (startMs: number) => number): number {
   const byStart = [...calls].sort((left, right) => left.start - right.start);

@@ -21,8 +21,8 @@ const SETUP_ATTEMPTS = 10;
 const START_ATTEMPTS = 3;
 const MOST_REASONS = 12;
 /**
- * What is slow, or waits for a lock, is told by the server's log: the reason when an experiment fails for its time. When a
- * change was committed is kept with its rows.
+ * What is slow, or waits for a lock, is told by the server's log: the reason when an experiment fails for its time.
+ * When a change was committed is kept with its rows.
  */
 const DATABASE_SETTINGS = {
   log_min_duration_statement: '500',
@@ -113,7 +113,9 @@ export class ProofDatabase {
       .map((line) => `slow in PostgreSQL: ${line.slice(0, 200)}`);
   }
 
-  /** Every statement it is sent until the function that comes back is called, which gives them; this one's own aside. */
+  /**
+   * Every statement it is sent until the function that comes back is called, which gives them; this one's own aside.
+   */
   async recordStatements(): Promise<() => Promise<string[]>> {
     const log = join(this.dataDir, 'postgres.log');
     await this.query(`ALTER SYSTEM SET log_statement = 'all'`);
@@ -320,7 +322,10 @@ export class ProofCluster<Database extends ClusterDatabase = ProofDatabase> {
     return ProofCluster.startOn(database, count, overrides, fault, modules, ofEach, ways);
   }
 
-  /** The same on a database that runs; it ends with the cluster. `ofEach` is what the environment of one replica alone has. */
+  /**
+   * The same on a database that runs; it ends with the cluster. `ofEach` is what the environment of one replica alone
+   * has.
+   */
   static async startOn<D extends ClusterDatabase>(
     database: D,
     count: number,
@@ -367,7 +372,10 @@ export class ProofCluster<Database extends ClusterDatabase = ProofDatabase> {
     return new Replica(name, port!, { NODE_ENV: 'test', LOG_LEVEL: 'warn', ...settings });
   }
 
-  /** One more process on the same database, with other settings, and its log in a file if there is a name. It has to be ended by the experiment. */
+  /**
+   * One more process on the same database, with other settings, and its log in a file if there is a name. It has to be
+   * ended by the experiment.
+   */
   async spare(name: string, changes: Readonly<Record<string, string>>, logFile?: string): Promise<Replica> {
     const [port] = await freePorts(1);
     return new Replica(name, port!, { ...this.environment, ...changes }, this.imports, undefined, logFile);
@@ -423,7 +431,9 @@ export class ProofCluster<Database extends ClusterDatabase = ProofDatabase> {
   }
 }
 
-/** Asks again after a 503, as it says of itself: what an experiment sets up must not fail for a machine that is busy. */
+/**
+ * Asks again after a 503, as it says of itself: what an experiment sets up must not fail for a machine that is busy.
+ */
 export async function patiently(ask: () => Promise<ProofAnswer>): Promise<ProofAnswer> {
   for (let attempt = 1; ; attempt += 1) {
     const answer = await ask();

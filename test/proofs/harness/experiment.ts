@@ -58,7 +58,9 @@ export interface Experiment {
   readonly guarantee: string;
   /** Part of the CI run. */
   readonly inCi: boolean;
-  /** What it must notice. `mutants`: each run breaks the product itself, in many ways, and fails if one is not noticed. */
+  /**
+   * What it must notice. `mutants`: each run breaks the product itself, in many ways, and fails if one is not noticed.
+   */
   readonly fault: Fault | 'mutants';
   readonly run: (context: ExperimentContext) => Promise<Outcome>;
 }

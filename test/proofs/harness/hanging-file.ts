@@ -7,8 +7,8 @@ import { childrenOf, type Replica } from './cluster.js';
 const LOOK_EVERY_MS = 10;
 
 /**
- * A file whose file system stops to answer: each process of a replica that writes to it is stopped (SIGSTOP) as soon as it
- * is seen, as the kernel would do with one that waits for a disk of another machine.
+ * A file whose file system stops to answer: each process of a replica that writes to it is stopped (SIGSTOP) as soon as
+ * it is seen, as the kernel would do with one that waits for a disk of another machine.
  */
 export class HangingFile {
   /** Writing processes that were stopped. */

@@ -1,6 +1,6 @@
 /**
- * Loaded into a server: on SIGUSR2 it collects garbage and writes what is left alive on standard error. The product has no
- * switch for it.
+ * Loaded into a server: on SIGUSR2 it collects garbage and writes what is left alive on standard error. The product has
+ * no switch for it.
  */
 import process from 'node:process';
 import { setFlagsFromString } from 'node:v8';

@@ -1,8 +1,8 @@
 /**
- * A caller that reports as much as it can, over many connections, in a thread of its own: what it costs to write and read
- * its requests must not delay the clients that are measured. `workerData`: `{ port, apiKey, kinds, connections }`, where
- * `kinds` are bodies of {@link KINDS} with their arguments. Told `go` and `pause`; says `paused` with its counts once
- * nothing is under way.
+ * A caller that reports as much as it can, over many connections, in a thread of its own: what it costs to write and
+ * read its requests must not delay the clients that are measured. `workerData`: `{ port, apiKey, kinds, connections }`,
+ * where `kinds` are bodies of {@link KINDS} with their arguments. Told `go` and `pause`; says `paused` with its counts
+ * once nothing is under way.
  */
 import { Agent, request } from 'node:http';
 import { parentPort, workerData } from 'node:worker_threads';

@@ -17,9 +17,9 @@ export interface Pace {
 }
 
 /**
- * Everything that a server remembers something of, from addresses that never come again: made-up keys, real keys, reports,
- * strangers with made-up credentials, failed sign-ins, sessions, reads of the management plane, refused bodies and
- * connections that break.
+ * Everything that a server remembers something of, from addresses that never come again: made-up keys, real keys,
+ * reports, strangers with made-up credentials, failed sign-ins, sessions, reads of the management plane, refused bodies
+ * and connections that break.
  */
 export class VariedTraffic {
   /** Answers, by what was sent. */

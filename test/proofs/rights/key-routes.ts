@@ -84,7 +84,10 @@ function mayRevive(world: World, actor: Actor, key: WorldKey): boolean {
   return world.owns(actor, key.ownerId) || world.holds(actor, world.keyPermissions(key.roles, key.ownerId));
 }
 
-/** What is added to a key must be held: certainly allowed where all of it is held, certainly not where the new part is not. */
+/**
+ * What is added to a key must be held: certainly allowed where all of it is held, certainly not where the new part is
+ * not.
+ */
 function mayAdd(world: World, actor: Actor, key: WorldKey, roles: readonly string[]): Ruling {
   if (roles.every((role) => key.roles.includes(role))) return true;
   const [before, then] = [world.keyPermissions(key.roles, key.ownerId), world.keyPermissions(roles, key.ownerId)];

@@ -47,8 +47,8 @@ const WORDS = [
 ];
 
 /**
- * Every permission that these grants can tell apart, unknown words included: grants are compared as sets of permissions, so
- * that this oracle shares no grammar with the product.
+ * Every permission that these grants can tell apart, unknown words included: grants are compared as sets of
+ * permissions, so that this oracle shares no grammar with the product.
  */
 const UNIVERSE = [
   ...WORDS,

@@ -92,7 +92,9 @@ export class World {
     return this.holds(actor, this.assigned(roles)) && this.boundsUser(actor, roles);
   }
 
-  /** The actor may do what it takes to act as the user: with the keys the user owns, and those of accounts they manage. */
+  /**
+   * The actor may do what it takes to act as the user: with the keys the user owns, and those of accounts they manage.
+   */
   mayActAs(actor: Actor, user: WorldUser): boolean {
     if (!this.coversUser(actor, user)) return false;
     const reached = [...this.users.values()].filter((one) => one.id === user.id || one.managerIds.includes(user.id));

@@ -26,8 +26,8 @@ interface Credentials {
 const PASSWORD = 'nine small boats at sea';
 
 /**
- * This build has said that it takes nothing without a binding any more; then the release before stores a password and an
- * imported secret. They are refused from then on and the doctor names them, until `rows:accept` binds them. Both
+ * This build has said that it takes nothing without a binding any more; then the release before stores a password and
+ * an imported secret. They are refused from then on and the doctor names them, until `rows:accept` binds them. Both
  * builds are stopped before and after. Gives how many credentials were refused, and taken once accepted.
  */
 export async function rollBackAndForward(rollBack: RollBack, violations: string[]): Promise<number> {
