@@ -313,8 +313,8 @@ describe('A PostgreSQL that was restored', () => {
         ]),
       );
       expect(entries.at(-1)).toEqual({ action: 'system:restore', resource_id: null });
-      // One of them is of the service account that lost its manager.
-      expect(entries).toHaveLength(done.keys + done.users + 1 + 1);
+      // One more is of the service account that lost its manager, and one of the secret that is offered no more.
+      expect(entries).toHaveLength(done.keys + done.users + 1 + 1 + 1);
     });
 
     it('says what is missing, from where to where, and what it was', () => {
