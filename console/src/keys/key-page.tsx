@@ -99,9 +99,11 @@ function KeyDetails({ apiKey }: { apiKey: ApiKey }) {
           <Tabs.Tab value="secrets" className="nowrap">
             Secrets
           </Tabs.Tab>
-          <Tabs.Tab value="explain" className="nowrap">
-            Test a call
-          </Tabs.Tab>
+          {apiKey.status !== 'pending' && (
+            <Tabs.Tab value="explain" className="nowrap">
+              Test a call
+            </Tabs.Tab>
+          )}
           {can('platform:audit:read') && <Tabs.Tab value="history">History</Tabs.Tab>}
         </Tabs.List>
         <Tabs.Panel value="usage" pt="md">

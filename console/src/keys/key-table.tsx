@@ -177,7 +177,7 @@ function Row({ apiKey, isSelected, onToggle, showOwner, onAction }: RowProps) {
       <Table.Td>
         <StatusMark status={status} />
         {handOver !== null && (
-          <Badge size="xs" variant="light" color="indigo" mt={4} display="block" w="fit-content" tt="none">
+          <Badge size="sm" variant="light" color="indigo" mt={4} display="block" w="fit-content" tt="none">
             secret to draw
           </Badge>
         )}
