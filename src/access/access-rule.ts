@@ -18,6 +18,8 @@ export type AccessRule =
   | { readonly kind: 'permission'; readonly permission: Permission; readonly alsoNeeds?: Permission }
   /** `itself`: a key as caller may also act on itself. */
   | { readonly kind: 'owner-or'; readonly permission: Permission; readonly itself?: true }
+  /** The signed-in owner of the thing alone: no permission stands for it. */
+  | { readonly kind: 'owner' }
   /**
    * The gateway that asks is authenticated by a key of its own; the other credentials of the request are its client's.
    */

@@ -63,6 +63,9 @@ export const OwnerOr = (permission: Permission, options: { itself?: true } = {})
     `to be its owner${options.itself ? ', to be the key itself' : ''}, or the permission \`${permission}\``,
   );
 
+/** Only signed-in owners of the thing may call this route; as with `OwnerOr`, the service decides on the locked row. */
+export const OwnerOnly = () => authenticated({ kind: 'owner' }, 'to be its owner, signed in');
+
 /**
  * Gateways that hold `permission` may call this route, with any method. They show a key of their own in
  * `X-Latchkey-Gateway-Key`, or come by the gateways' own listener; what is in `Authorization` and `X-API-Key` is what

@@ -7,7 +7,8 @@ export const PERMISSIONS = {
   'platform:api-keys:read': 'See all API keys and their usage.',
   'platform:api-keys:update': 'Change any API key, loosening included; regenerate, renew, activate and deactivate it.',
   'platform:api-keys:delete': 'Revoke and delete any API key.',
-  'platform:api-keys:assign': 'Create keys for others, import keys, and transfer keys to another owner.',
+  'platform:api-keys:assign':
+    'Create keys for others, import keys, transfer keys to another owner, and offer owners their next secret.',
   'platform:api-keys:verify': 'Ask whether a key may do something. Given to services and gateways.',
   'platform:usage:read': 'See usage and spending over all keys.',
   'platform:usage:report': 'Report, settle and release the usage of keys. Given to services and gateways.',

@@ -74,6 +74,14 @@ export class CreateApiKeyDto extends ApiKeyFieldsDto {
    */
   @Field(optional(UUID))
   ownerId?: string;
+
+  /**
+   * `true`: the key is made without a secret, and its owner draws the first one within 24 hours
+   * (`POST /api-keys/{id}/draw`). For a key of your own it changes nothing: the answer has the secret.
+   * @example false
+   */
+  @Field(optional(FLAG))
+  handOver?: boolean;
 }
 
 /** A change: absent fields stay as they are. */

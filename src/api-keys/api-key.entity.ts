@@ -115,6 +115,18 @@ export class ApiKey {
   @Column('integer', { name: 'validity_days', nullable: true })
   validityDays: number | null;
 
+  /** The user who offered the next secret to the owner; null, as the two that follow, where no offer is open. */
+  @Column('uuid', { name: 'hand_over_by', nullable: true })
+  handOverBy: string | null;
+
+  /** When the offer ends. An offer that has ended may still be here. @see openHandOver */
+  @Column('timestamptz', { name: 'hand_over_until', nullable: true })
+  handOverUntil: Date | null;
+
+  /** How long the secret before the drawn one goes on working. */
+  @Column('integer', { name: 'hand_over_overlap_seconds', nullable: true })
+  handOverOverlapSeconds: number | null;
+
   @Column('timestamptz', { name: 'created_at', default: () => 'now()' })
   createdAt: Date;
 

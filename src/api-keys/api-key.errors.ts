@@ -40,6 +40,49 @@ export function lastSecret(): DomainError {
   );
 }
 
+/** 409: nothing is offered to the owner, neither the first secret of the key nor a later one. */
+export function noHandOver(): DomainError {
+  return new DomainError(
+    'conflict',
+    'NO_HAND_OVER',
+    'No secret of this key waits to be drawn: the offer was taken up or has ended, or there was none. ' +
+      'Ask for a new one (POST /api/v1/api-keys/{id}/hand-over, permission platform:api-keys:assign).',
+  );
+}
+
+/** 409: the owner offers a secret to themselves. */
+export function handOverToSelf(): DomainError {
+  return new DomainError('conflict', 'HAND_OVER_TO_SELF', 'You own this key: regenerate it to get its next secret.');
+}
+
+/** 409: the owner cannot sign in. */
+export function nobodyToDraw(): DomainError {
+  return new DomainError(
+    'conflict',
+    'NOBODY_TO_DRAW',
+    'The owner is inactive, or is a service account without a manager, so nobody can draw the secret: activate the ' +
+      'owner, add a manager, or choose another owner.',
+  );
+}
+
+/** 403: a caller who may read the key asked for a secret that is its owner's. */
+export function onlyOwnerDraws(): DomainError {
+  return new DomainError(
+    'forbidden',
+    'NOT_THE_OWNER',
+    'Only the owner of the key, signed in, draws its secret; that of a service account, one of its managers.',
+  );
+}
+
+/** 409: the key has had no secret yet, so there is nothing that a call could be decided by. */
+export function noSecretYet(): DomainError {
+  return new DomainError(
+    'conflict',
+    'NO_SECRET',
+    'This key has no secret yet, so no call is made with it: its owner draws the first one.',
+  );
+}
+
 /** 404: the key has no such secret, or it has ended. */
 export function secretNotFound(): DomainError {
   return new DomainError('missing', 'SECRET_NOT_FOUND', 'The key has no such secret that still works.');

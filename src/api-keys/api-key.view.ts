@@ -2,8 +2,9 @@ import { centsFromMicroCents } from '../common/money.js';
 import { versionOf } from '../common/version.js';
 import type { ApiKeySecret } from './api-key-secret.entity.js';
 import type { ApiKey, BudgetType, Environment, VerifiesEnvironment } from './api-key.entity.js';
-import { auditedKey } from './change/audited-key.js';
-import { type ApiKeyStatus, statusOf } from './status.js';
+import { keySettings } from './change/audited-key.js';
+import { HandOverView } from './hand-over/hand-over.view.js';
+import { type ApiKeyStatus, shownStatusOf } from './status.js';
 
 /** What a key has used, over its whole life. */
 export interface KeyTotals {
@@ -19,8 +20,10 @@ export interface ApiKeyDetails {
   readonly key: ApiKey;
   readonly ownerName: string;
   readonly ownerIsActive: boolean;
-  /** Newest first: those that work, and the newest also when it has ended. */
+  /** Newest first: those that work, and the newest also when it has ended. None: the key has had no secret yet. */
   readonly secrets: readonly ApiKeySecret[];
+  /** The name of the user who has offered the next secret to the owner; null where no offer is stored. */
+  readonly handOverByName: string | null;
   readonly totals: KeyTotals;
 }
 
@@ -72,7 +75,7 @@ export class ApiKeyView {
   ownerIsActive: boolean;
 
   /**
-   * Public start of the newest secret.
+   * Public start of the newest secret; empty while the key is pending.
    * @example "lk_live_4fT9aZq01LmXyB"
    */
   keyPrefix: string;
@@ -82,7 +85,10 @@ export class ApiKeyView {
   /** Of a service's own key: which environment's keys it verifies. */
   verifiesEnvironment: VerifiesEnvironment;
 
-  /** Derived: revoked before inactive before expired before active. */
+  /**
+   * Derived: revoked before inactive before expired before pending before active. A pending key has had no secret yet, so
+   * that nothing verifies with it.
+   */
   status: ApiKeyStatus;
 
   isActive: boolean;
@@ -151,14 +157,20 @@ export class ApiKeyView {
   /** @example 12.034 */
   totalCostCents: number;
 
-  /** Secrets that work, newest first: one, or two during an overlap. */
+  /** Secrets that work, newest first: one, or two during an overlap; none while the key is pending. */
   secrets: ApiKeySecretView[];
 
+  /** The offer of the next secret to the owner; null: none is open. */
+  handOver: HandOverView | null;
+
   /** Lists the fields that may leave. */
-  static from({ key, ownerName, ownerIsActive, secrets, totals }: ApiKeyDetails, now: Date): ApiKeyView {
+  static from(
+    { key, ownerName, ownerIsActive, secrets, totals, handOverByName }: ApiKeyDetails,
+    now: Date,
+  ): ApiKeyView {
     return {
       id: key.id,
-      version: versionOf(auditedKey(key)),
+      version: versionOf(keySettings(key)),
       alias: key.alias,
       name: key.name,
       description: key.description,
@@ -168,7 +180,7 @@ export class ApiKeyView {
       keyPrefix: secrets[0]?.keyPrefix ?? '',
       environment: key.environment,
       verifiesEnvironment: key.verifiesEnvironment,
-      status: statusOf(key, now),
+      status: shownStatusOf(key, secrets.length > 0, now),
       isActive: key.isActive,
       deactivatedAt: key.deactivatedAt,
       deactivatedBy: key.deactivatedBy,
@@ -205,6 +217,7 @@ export class ApiKeyView {
           lastUsedAt,
           expiresAt,
         })),
+      handOver: HandOverView.from(key, handOverByName, now),
     };
   }
 }
@@ -218,8 +231,8 @@ export class CreatedApiKeyView {
   apiKey: ApiKeyView;
 
   /**
-   * What clients present. Keep it now: it cannot be shown again.
+   * What clients present. Keep it now: it cannot be shown again. Absent where the owner is to draw it (`handOver`).
    * @example "lk_live_4fT9aZq01LmXyB0kq3v9Jd8sWn2cYp5rTgHbMxLzQf7uEoAiKjDhVt1x6Rw"
    */
-  secretKey: string;
+  secretKey?: string;
 }

@@ -35,7 +35,11 @@ export class ApiKeysController {
   @RequirePermission('platform:api-keys:create')
   @Audited('api-keys:create', 'api-key')
   @TakesIdempotencyKey()
-  @ApiOperation({ summary: 'Create a key', description: 'The secret is in this answer and nowhere else, ever.' })
+  @ApiOperation({
+    summary: 'Create a key',
+    description:
+      'The secret is in this answer and nowhere else, ever. With `handOver` the key of another owner comes without one: the owner draws it.',
+  })
   async create(
     @FromCaller() caller: KnownCaller,
     @Body() body: CreateApiKeyDto,

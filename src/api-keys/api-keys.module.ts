@@ -7,6 +7,9 @@ import { ApiKeysRepository } from './api-keys.repository.js';
 import { ApiKeysService } from './api-keys.service.js';
 import { KeyChangeRules } from './change/key-change-rules.js';
 import { IdempotencyModule } from './idempotency/idempotency.module.js';
+import { HandOverController } from './hand-over/hand-over.controller.js';
+import { HandOverService } from './hand-over/hand-over.service.js';
+import { HandOverSweep } from './hand-over/hand-over-sweep.js';
 import { KeyEndings } from './change/key-endings.service.js';
 import { KeyOffBoarding } from './change/key-off-boarding.service.js';
 import { KeyCreationRules } from './create/key-creation-rules.js';
@@ -40,6 +43,7 @@ import { SelfRevokeService } from './change/self-revoke.service.js';
     ApiKeysController,
     KeyLifecycleController,
     KeySecretsController,
+    HandOverController,
     KeyByAliasController,
     SelfRevokeController,
   ],
@@ -55,6 +59,8 @@ import { SelfRevokeService } from './change/self-revoke.service.js';
     KeyTransferService,
     KeyOffBoarding,
     KeySecretsService,
+    HandOverService,
+    HandOverSweep,
     KeyByAliasService,
     SelfRevokeService,
     KeyEndings,

@@ -37,6 +37,7 @@ interface StandingRow {
   readonly tokens: string | null;
   readonly cost_micro_cents: string | null;
   readonly last_used_at: Date | null;
+  readonly hand_over_by_name: string | null;
 }
 
 /** A key is called by its newest secret, also when that has ended. */
@@ -145,10 +146,12 @@ export class ApiKeysRepository {
   private async standingsOf(keys: readonly ApiKey[]): Promise<Map<string, Omit<ApiKeyDetails, 'key' | 'secrets'>>> {
     const rows = await this.manager.query<StandingRow[]>(
       `SELECT k.id AS key_id, u.name, u.is_active AND u.deleted_at IS NULL AS is_active,
-              t.requests, t.input_tokens::numeric + t.output_tokens AS tokens, t.cost_micro_cents, nullif(t.last_used_at, '-infinity') AS last_used_at
-         FROM unnest($1::uuid[], $2::uuid[]) AS k (id, owner_id)
-         LEFT JOIN users u ON u.id = k.owner_id LEFT JOIN key_totals t ON t.key_id = k.id`,
-      [keys.map((key) => key.id), keys.map((key) => key.ownerId)],
+              t.requests, t.input_tokens::numeric + t.output_tokens AS tokens, t.cost_micro_cents, nullif(t.last_used_at, '-infinity') AS last_used_at,
+              o.name AS hand_over_by_name
+         FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS k (id, owner_id, hand_over_by)
+         LEFT JOIN users u ON u.id = k.owner_id LEFT JOIN users o ON o.id = k.hand_over_by
+         LEFT JOIN key_totals t ON t.key_id = k.id`,
+      [keys.map((key) => key.id), keys.map((key) => key.ownerId), keys.map((key) => key.handOverBy)],
     );
     return new Map(
       rows.map((row) => [
@@ -156,6 +159,7 @@ export class ApiKeysRepository {
         {
           ownerName: row.name ?? '',
           ownerIsActive: row.is_active ?? false,
+          handOverByName: row.hand_over_by_name,
           totals: {
             requests: Number(row.requests ?? 0),
             tokens: Number(row.tokens ?? 0),
@@ -201,6 +205,15 @@ export class ApiKeysRepository {
   /** Removes a key with its secrets. */
   async delete(id: string): Promise<void> {
     await this.manager.query('DELETE FROM api_key WHERE id = $1', [id]);
+  }
+
+  /** Whether a key has had a secret, which may have ended. */
+  async hasHadSecret(keyId: string): Promise<boolean> {
+    const [row] = await this.manager.query<{ is: boolean }[]>(
+      'SELECT EXISTS (SELECT FROM api_key_secret WHERE key_id = $1) AS is',
+      [keyId],
+    );
+    return row!.is;
   }
 
   /** The secrets of a key that work at `now`, newest first. */

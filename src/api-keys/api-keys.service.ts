@@ -26,10 +26,11 @@ export class ApiKeysService {
   ) {}
 
   /**
-   * Makes a key with its first secret, for the caller's owner or, with `platform:api-keys:assign`, for another.
+   * Makes a key with its first secret, for the caller's owner or, with `platform:api-keys:assign`, for another; with
+   * `handOver` that owner draws the secret.
    *
    * @throws DomainError 400 contradictory fields, unknown owner or roles; 403 CANNOT_GRANT, OUTSIDE_POLICY,
-   *   PERMISSION_DENIED; 409 ALIAS_TAKEN, IDEMPOTENCY_CONFLICT; 422 IDEMPOTENCY_KEY_REUSED; 429 API_KEY_LIMIT_REACHED
+   *   PERMISSION_DENIED; 409 ALIAS_TAKEN, IDEMPOTENCY_CONFLICT, NOBODY_TO_DRAW; 422 IDEMPOTENCY_KEY_REUSED; 429 API_KEY_LIMIT_REACHED
    */
   async create(
     caller: KnownCaller,
@@ -47,7 +48,7 @@ export class ApiKeysService {
       payload: input,
     };
     return this.changes.commit(caller, (change) =>
-      this.idempotency.answer(
+      this.idempotency.answer<CreatedApiKeyView>(
         change,
         request,
         async () => {
@@ -55,7 +56,9 @@ export class ApiKeysService {
           const { kid, ...body } = await this.creation.create(change, parties, ownerId, input);
           return { status: 201, kid, body };
         },
-        ({ body, kid }) => this.replay.require(change, caller, { keyId: body.apiKey.id, kid: kid!, ownerId }),
+        // An answer without a secret shows nothing that the caller may not read again.
+        async ({ body, kid }) =>
+          kid === null ? undefined : this.replay.require(change, caller, { keyId: body.apiKey.id, kid, ownerId }),
       ),
     );
   }

@@ -8,6 +8,9 @@ import { apiKeyNotFound, invalidKeyId } from './api-key.errors.js';
 import { ApiKeysRepository } from './api-keys.repository.js';
 import { standingOnKey } from './key-standing.js';
 
+/** On a route of owners alone, a caller who sees the key anyway is told so by the service. */
+const READ = { permission: 'platform:api-keys:read' } as const;
+
 /**
  * The guard of every route about one key: `:id` is a UUID, and names a key that this caller may know. It runs after
  * the guard of all routes and before any field is looked at, so that neither a permission nor a wrong body tells a
@@ -34,9 +37,8 @@ export class OwnerOrGuard implements CanActivate {
   private async mayKnow(principal: Principal | null, rule: AccessRule, id: string): Promise<boolean> {
     const ownership = await this.keys.findOwnership(id);
     if (principal === null || ownership === null) return false;
-    return (
-      rule.kind === 'permission' ||
-      (rule.kind === 'owner-or' && standingOnKey(principal, rule, { id, ...ownership }) !== null)
-    );
+    if (rule.kind === 'permission') return true;
+    const known = rule.kind === 'owner' ? READ : rule.kind === 'owner-or' ? rule : null;
+    return known !== null && standingOnKey(principal, known, { id, ...ownership }) !== null;
   }
 }

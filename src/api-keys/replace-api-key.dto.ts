@@ -29,6 +29,7 @@ const SHOWN = {
   totalTokens: true,
   totalCostCents: true,
   secrets: true,
+  handOver: true,
 } as const;
 
 /** A key as it was read, with changes: what is read-only is ignored; other fields that are absent stay as they are. */

@@ -1,6 +1,7 @@
 import type { DataSource } from 'typeorm';
 import { systemCaller } from '../access/caller.js';
 import { narrowKeys } from '../api-keys/change/key-narrowing.js';
+import { HAND_OVER_BATCH, endHandOvers } from '../api-keys/hand-over/hand-over-endings.js';
 import type { RecordedChange } from '../audit/change-line.js';
 import { Changes } from '../audit/changes.js';
 import { checkpointPublicKeys } from '../audit/checkpoint.js';
@@ -30,7 +31,8 @@ export interface AfterRestore extends FoundHistory {
 
 /**
  * Makes a restored database fit to serve: takes away again what was taken away after the backup, as far as the
- * checkpoint files know; ends all sessions; and gives the database a new epoch, by which every replica that runs drops
+ * checkpoint files know; ends all sessions and all offers of secrets to owners, which may have been taken back or drawn since;
+ * and gives the database a new epoch, by which every replica that runs drops
  * what it remembers. All of it is in the trail. It may be repeated, at the end of what was interrupted too: the entry
  * that lets servers start is written last.
  *
@@ -56,6 +58,7 @@ export async function afterRestore(
   const keys = await inBatches(narrowings.keys, (batch) =>
     changes.transaction(systemCaller('api-keys:revoke'), (change) => narrowKeys(change, batch, REASON)),
   );
+  await endAllHandOvers(changes);
   const sessions = await changes.transaction(systemCaller(RESTORE_ACTION), async ({ tx, record }) => {
     const [, ended] = await tx.query<[unknown[], number]>('DELETE FROM session');
     await tx.query('UPDATE change_head SET epoch = gen_random_uuid()');
@@ -67,6 +70,15 @@ export async function afterRestore(
     return ended;
   });
   return { ...found, restoredSeq, restoredUpTo: last?.at.toISOString() ?? null, files, keys, users, sessions };
+}
+
+async function endAllHandOvers(changes: Changes): Promise<void> {
+  let ended: number;
+  do {
+    ended = await changes.transaction(systemCaller('hand-overs:delete'), (change) =>
+      endHandOvers(change, { kind: 'all' }, 'restore'),
+    );
+  } while (ended === HAND_OVER_BATCH);
 }
 
 function lostFor(lost: LostHistory | null) {

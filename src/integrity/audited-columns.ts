@@ -33,6 +33,9 @@ export const AUDITED_COLUMNS: Readonly<Record<string, Readonly<Record<string, Co
     deactivated_at: field('deactivatedAt'),
     deactivated_by: field('deactivatedBy'),
     max_expires_at: field('maxExpiresAt'),
+    hand_over_by: field('handOverBy'),
+    hand_over_until: field('handOverUntil'),
+    hand_over_overlap_seconds: field('handOverOverlapSeconds'),
     ...FIELD_COLUMNS,
     last_budget_type: field('lastBudgetType'),
     revoked_at: field('revokedAt'),
@@ -40,7 +43,7 @@ export const AUDITED_COLUMNS: Readonly<Record<string, Readonly<Record<string, Co
     created_at: CREATED,
     updated_at: UPDATED,
     search_text: GENERATED,
-    secret_prefixes: excluded('A trigger copies it from the secrets, for searches.'),
+    secret_prefixes: excluded('A trigger copies it from the secrets, for searches and lists; decides nothing.'),
     ordinal: excluded('Numbers the rows for lists; decides nothing.'),
   },
   api_key_secret: {

@@ -55,6 +55,7 @@ export const BODY_EXAMPLES = {
   'PUT /api-keys/{id}': { rateLimitPerMinute: 30, tags: ['team:billing', 'reviewed'] },
   'PUT /api-keys/by-alias/{alias}': { name: 'Billing service' },
   'POST /api-keys/{id}/regenerate': { overlapSeconds: 3600 },
+  'POST /api-keys/{id}/hand-over': { overlapSeconds: 3600 },
   'POST /api-keys/{id}/renew': { expiresAt: NEXT_EXPIRY },
   'POST /api-keys/{id}/revoke': { reason: 'Found in a public repository' },
   'POST /api-keys/{id}/transfer': { ownerId: DEMO.serviceId },

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { lockAdministration } from '../access/administration-lock.js';
+import { OWNER_DEACTIVATED, endHandOvers } from '../api-keys/hand-over/hand-over-endings.js';
 import type { Change } from '../audit/changes.js';
 import { diff } from '../audit/diff.js';
 import { Clock } from '../common/clock.js';
@@ -70,11 +71,8 @@ export class UserEndings {
     return true;
   }
 
-  private async switchOne(
-    { tx, record }: Change,
-    id: string,
-    details: Readonly<Record<string, unknown>>,
-  ): Promise<boolean> {
+  private async switchOne(change: Change, id: string, details: Readonly<Record<string, unknown>>): Promise<boolean> {
+    const { tx, record } = change;
     const users = this.users.in(tx);
     const before = await users.findById(id);
     if (before === null || !before.user.isActive) return false;
@@ -84,6 +82,7 @@ export class UserEndings {
       await users.update(before.user, null);
       return false;
     }
+    await endHandOvers(change, { kind: 'owner', ownerId: id }, OWNER_DEACTIVATED);
     // As when a caller switches a user off: who is switched on again signs in again.
     const sessions = await this.sessions.in(tx).closeAllOf(id);
     const changes = diff(auditedUser(before), auditedUser(after));

@@ -4,6 +4,7 @@ import { lockAdministration } from '../access/administration-lock.js';
 import type { KnownCaller } from '../access/caller.js';
 import { bindPassword } from '../access/credential-binding.js';
 import type { UserGrants } from '../access/grants.reader.js';
+import { OWNER_DEACTIVATED, endHandOvers } from '../api-keys/hand-over/hand-over-endings.js';
 import { Changes } from '../audit/changes.js';
 import { diff } from '../audit/diff.js';
 import { Clock } from '../common/clock.js';
@@ -89,7 +90,8 @@ export class UsersService {
 
   /** @throws DomainError 400; 403 CANNOT_GRANT, OUTSIDE_POLICY; 404; 409 EMAIL_TAKEN, LAST_ADMIN */
   async update(caller: KnownCaller, id: string, input: UpdateUserDto): Promise<UserView> {
-    const updated = this.changes.transaction(caller, async ({ tx, record, write, lastly }) => {
+    const updated = this.changes.transaction(caller, async (change) => {
+      const { tx, record, write, lastly } = change;
       if (input.isActive === false) await lockAdministration(tx);
       const locks = new Map((input.managerIds ?? []).map((managerId) => [managerId, 'share' as const]));
       const { target, holders } = isUpkeep(input)
@@ -99,6 +101,7 @@ export class UsersService {
       if (input.managerIds) this.admission.requireManagers(input.managerIds, holders);
       const before = await this.require(tx, id);
       requireVersion(caller, 'user', id, auditedUser(before));
+      if (input.isActive === false) await endHandOvers(change, { kind: 'owner', ownerId: id }, OWNER_DEACTIVATED);
       write(this.users.in(tx).update(changedUser(before.user, input, this.clock.now()), input.managerIds ?? null));
       if (input.isActive === false) write(this.sessions.in(tx).closeAllOf(id));
       const checked = input.isActive === false ? this.admission.requireAdminRemains(tx, target) : null;

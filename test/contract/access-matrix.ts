@@ -23,6 +23,8 @@ export function verdictOf({ rule }: DeclaredRoute, role: string): Verdict {
       return covers(grants, rule.permission) ? 'yes' : 'no';
     case 'owner-or':
       return covers(grants, rule.permission) ? 'yes' : 'own';
+    case 'owner':
+      return 'own';
     case undefined:
       return 'no';
   }
@@ -41,6 +43,8 @@ export function ruleText({ rule }: DeclaredRoute): string {
       return `a gateway's key with \`${rule.permission}\``;
     case 'owner-or':
       return `its owner, or \`${rule.permission}\``;
+    case 'owner':
+      return 'its owner, signed in';
     case undefined:
       return 'NONE';
   }

@@ -12,6 +12,7 @@ const WAITING: Readonly<Record<string, string | null>> = {
   'api-keys:renew': null,
   'api-keys:transfer': null,
   'api-keys:update': null,
+  'hand-overs:create': null,
   'auth:acknowledge': null,
   'auth:login': null,
   'roles:create': null,
@@ -20,6 +21,7 @@ const WAITING: Readonly<Record<string, string | null>> = {
   'users:create': null,
   'api-keys:bulk': 'counts by its action: revoke and deactivate do not wait',
   'api-keys:regenerate': 'gives a secret: api-keys:revoke ends the key, api-key-secrets:delete one of its secrets',
+  'api-key-secrets:draw': 'gives a secret, as api-keys:regenerate does',
   'second-factors:activate': 'adds a factor: sessions:revoke ends the other sessions',
 };
 

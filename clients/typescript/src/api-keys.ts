@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Api, ApiBody, ApiResult, ApiQuery, CallOptions } from './api.js';
-import type { ApiKey, ApiKeyChange, ApiKeyFilter, ApiKeyPage, NewApiKey } from './contract.js';
+import type { ApiKey, ApiKeyChange, ApiKeyFilter, ApiKeyPage, CreatedApiKey, NewApiKey } from './contract.js';
 
 /** For what narrows: also wait until every replica has applied it. */
 export interface NarrowingOptions extends CallOptions {
@@ -28,10 +28,50 @@ export class ApiKeys {
 
   /** Creates a key. Its secret is in this answer and nowhere else. */
   create(
-    key: NewApiKey = {},
+    key: Omit<NewApiKey, 'handOver'> = {},
+    { idempotencyKey = randomUUID(), ...options }: OnceOptions = {},
+  ): Promise<CreatedApiKey> {
+    // Without `handOver` there is always a secret.
+    return this.#api.call('post', '/api-keys', { ...options, body: key, idempotencyKey }) as Promise<CreatedApiKey>;
+  }
+
+  /** Creates a key for its owner, who draws the first secret within 24 hours. With oneself as owner the answer has it. */
+  createForOwner(
+    key: Omit<NewApiKey, 'handOver'> & { ownerId: string },
     { idempotencyKey = randomUUID(), ...options }: OnceOptions = {},
   ): Promise<ApiResult<'/api-keys', 'post'>> {
-    return this.#api.call('post', '/api-keys', { ...options, body: key, idempotencyKey });
+    return this.#api.call('post', '/api-keys', { ...options, body: { ...key, handOver: true }, idempotencyKey });
+  }
+
+  /** Offers the next secret to the key's owner for 24 hours. The overlap begins when it is drawn. */
+  offerSecret(
+    id: string,
+    { wait, overlapSeconds = 0, ...options }: NarrowingOptions & { overlapSeconds?: number } = {},
+  ): Promise<ApiKey> {
+    return this.#api.call('post', '/api-keys/{id}/hand-over', {
+      ...options,
+      path: { id },
+      query: waiting(wait),
+      body: { overlapSeconds },
+    });
+  }
+
+  /** Takes the offer back; the owner declines it so. */
+  withdrawSecret(id: string, { wait, ...options }: NarrowingOptions = {}): Promise<ApiKey> {
+    return this.#api.call('delete', '/api-keys/{id}/hand-over', { ...options, path: { id }, query: waiting(wait) });
+  }
+
+  /** Draws the secret that is offered to the signed-in owner. It is in this answer and nowhere else. */
+  drawSecret(
+    id: string,
+    { idempotencyKey = randomUUID(), wait, ...options }: OnceOptions & NarrowingOptions = {},
+  ): Promise<ApiResult<'/api-keys/{id}/draw', 'post'>> {
+    return this.#api.call('post', '/api-keys/{id}/draw', {
+      ...options,
+      path: { id },
+      query: waiting(wait),
+      idempotencyKey,
+    });
   }
 
   get(id: string, options: CallOptions = {}): Promise<ApiKey> {

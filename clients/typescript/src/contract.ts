@@ -48,6 +48,9 @@ export type ApiKeyPage = Schemas['ApiKeyPageView'];
 /** The fields of a new key. */
 export type NewApiKey = Schemas['CreateApiKeyDto'];
 
+/** A key just made, with its secret. */
+export type CreatedApiKey = Required<Schemas['CreatedApiKeyView']>;
+
 /** A change of a key: what is absent stays as it is. */
 export type ApiKeyChange = Schemas['UpdateApiKeyDto'];
 

@@ -14,6 +14,7 @@ export type {
   ApiKeyChange,
   ApiKeyFilter,
   ApiKeyPage,
+  CreatedApiKey,
   FieldError,
   NewApiKey,
   RateLimit,

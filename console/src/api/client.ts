@@ -4,6 +4,8 @@ import type { components, paths } from './schema';
 /** Names of the contract's schemas: a renamed one breaks the build here. */
 export type Schemas = components['schemas'];
 export type ApiKey = Schemas['ApiKeyView'];
+/** A key just made, with its secret. */
+export type CreatedKey = Required<Schemas['CreatedApiKeyView']>;
 export type User = Schemas['UserView'];
 export type Role = Schemas['RoleView'];
 /** A signed-in person. */

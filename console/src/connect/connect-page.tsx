@@ -2,7 +2,7 @@ import { Alert, Button, Checkbox, Group, Paper, Radio, Stack, Stepper, Text, Tex
 import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { useRef, useState } from 'react';
-import { Problem, type Schemas, type User, api, dataOf, newIdempotencyKey } from '../api/client';
+import { type CreatedKey, Problem, type Schemas, type User, api, dataOf, newIdempotencyKey } from '../api/client';
 import { cidrProblem } from '../../../packages/contract/src/address';
 import { LEAVE_SECRET } from '../keys/secret-dialog';
 import { NewUser } from '../people/new-user';
@@ -26,7 +26,7 @@ export function ConnectPage() {
   const { can } = useSession();
   const [step, setStep] = useState(0);
   const [owner, setOwner] = useState<User | null>(null);
-  const [created, setCreated] = useState<Schemas['CreatedApiKeyView'] | null>(null);
+  const [created, setCreated] = useState<CreatedKey | null>(null);
   if (!can('platform:api-keys:create')) return <NoPermission permission="platform:api-keys:create" />;
   return (
     <Page
@@ -135,7 +135,7 @@ function ServiceKey({
 }: {
   owner: User | null;
   onBack: () => void;
-  onNext: (created: Schemas['CreatedApiKeyView']) => void;
+  onNext: (created: CreatedKey) => void;
 }) {
   const [name, setName] = useState(owner ? `${owner.name} gateway` : 'Gateway');
   const [addresses, setAddresses] = useState('');
@@ -158,7 +158,8 @@ function ServiceKey({
           },
         }),
       ),
-    onDone: onNext,
+    // Made without `handOver`, it comes with its secret.
+    onDone: (created) => onNext(created as CreatedKey),
     onRefused: (problem) => {
       attempt.current = newIdempotencyKey();
       setRefused(problem);
@@ -210,7 +211,7 @@ function ServiceKey({
   );
 }
 
-function Try({ created: { apiKey, secretKey } }: { created: Schemas['CreatedApiKeyView'] }) {
+function Try({ created: { apiKey, secretKey } }: { created: CreatedKey }) {
   const [presented, setPresented] = useState('');
   const [stored, setStored] = useState(false);
   useUnsaved(!stored, LEAVE_SECRET);

@@ -19,7 +19,15 @@ export function ToKeys() {
 }
 
 /** What can be done to one key. */
-export type KeyAction = 'regenerate' | 'renew' | 'activate' | 'deactivate' | 'transfer' | 'revoke' | 'delete';
+export type KeyAction =
+  'draw' | 'offer' | 'withdraw' | 'regenerate' | 'renew' | 'activate' | 'deactivate' | 'transfer' | 'revoke' | 'delete';
+
+/** Whether the signed-in user may draw the secrets of a key that are offered to its owner. */
+export function useDrawer(apiKey: ApiKey): boolean {
+  const { can, user } = useSession();
+  // A key that is shown without the right to see all is one's own, or of a service account one manages.
+  return apiKey.ownerId === user.id || !can('platform:api-keys:read');
+}
 
 /** What the signed-in user may do to a key, as far as the console can tell; the server decides again. */
 export function useOffered(apiKey: ApiKey): {
@@ -28,13 +36,23 @@ export function useOffered(apiKey: ApiKey): {
 } {
   const { can, user } = useSession();
   const isOwn = apiKey.ownerId === user.id;
+  const mayDraw = useDrawer(apiKey);
   const isRevoked = apiKey.status === 'revoked';
+  // An owner has no first secret but the offered one.
+  const isUndrawn = apiKey.status === 'pending' && !can('platform:api-keys:update');
   // A key that is shown without the right to see all is one's own, or of a service account one manages.
   const mayChange = can('platform:api-keys:update') || isOwn || !can('platform:api-keys:read');
   const mayEnd = can('platform:api-keys:delete') || isOwn || !can('platform:api-keys:read');
   const mayDelete = can('platform:api-keys:delete') || (mayEnd && (isRevoked || apiKey.status === 'expired'));
   const all: [KeyAction, string, boolean, boolean?][] = [
-    ['regenerate', 'Regenerate the secret', mayChange && !isRevoked],
+    ['draw', 'Draw the secret', mayDraw && apiKey.handOver !== null],
+    ['regenerate', 'Regenerate the secret', mayChange && !isRevoked && !isUndrawn],
+    ['offer', 'Let the owner draw a secret', can('platform:api-keys:assign') && !isOwn && !isRevoked],
+    [
+      'withdraw',
+      mayDraw ? 'Decline the secret' : 'Take back the offer',
+      (mayDraw || can('platform:api-keys:assign')) && apiKey.handOver !== null,
+    ],
     ['renew', 'Renew', mayChange && !isRevoked],
     ['activate', 'Activate', mayChange && !isRevoked && !apiKey.isActive],
     ['deactivate', 'Deactivate', mayChange && !isRevoked && apiKey.isActive],

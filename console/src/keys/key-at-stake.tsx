@@ -25,7 +25,7 @@ export function KeyAtStake({ apiKey }: { apiKey: ApiKey }) {
           [
             'Prefix',
             <span key="prefix" className="mono">
-              {apiKey.keyPrefix}
+              {apiKey.keyPrefix || 'no secret yet'}
             </span>,
           ],
           ['Owner', apiKey.ownerName],

@@ -1,4 +1,4 @@
-import { Button, Group, Select, Stack, Text, TextInput, Textarea } from '@mantine/core';
+import { Alert, Button, Group, Select, Stack, Text, TextInput, Textarea } from '@mantine/core';
 import { useNavigate } from '@tanstack/react-router';
 import { useRef, useState } from 'react';
 import { type ApiKey, type Problem, type Schemas, api, dataOf, newIdempotencyKey } from '../api/client';
@@ -10,8 +10,10 @@ import { Confirm } from '../ui/confirm';
 import { Dialog } from '../ui/dialog';
 import { local, toInstant, utc } from '../ui/format';
 import { ProblemAlert } from '../ui/states';
+import { Draw, Offer, Withdraw } from './hand-over';
 import type { KeyAction } from './key-actions';
 import { KeyAtStake } from './key-at-stake';
+import { OVERLAPS } from './overlaps';
 import { SecretDialog } from './secret-dialog';
 
 interface DialogProps {
@@ -24,6 +26,12 @@ export function KeyActionDialog({ action, ...props }: DialogProps & { action: Ke
   switch (action) {
     case 'regenerate':
       return <Regenerate {...props} />;
+    case 'draw':
+      return <Draw {...props} />;
+    case 'offer':
+      return <Offer {...props} />;
+    case 'withdraw':
+      return <Withdraw {...props} />;
     case 'renew':
       return <Renew {...props} />;
     case 'activate':
@@ -37,14 +45,6 @@ export function KeyActionDialog({ action, ...props }: DialogProps & { action: Ke
       return <Delete {...props} />;
   }
 }
-
-const OVERLAPS = [
-  { value: '0', label: 'none: the old secret ends immediately' },
-  { value: '3600', label: '1 hour' },
-  { value: '86400', label: '1 day' },
-  { value: '259200', label: '3 days' },
-  { value: '604800', label: '7 days' },
-];
 
 function Regenerate({ apiKey, onClose }: DialogProps) {
   const [overlap, setOverlap] = useState('3600');
@@ -78,6 +78,11 @@ function Regenerate({ apiKey, onClose }: DialogProps) {
     <Dialog onClose={onClose} title={`Regenerate the secret of ${apiKey.name}`}>
       <Stack gap="sm">
         <KeyAtStake apiKey={apiKey} />
+        {apiKey.handOver !== null && (
+          <Alert color="yellow" variant="outline" p="xs">
+            {apiKey.ownerName} has not drawn the secret that is offered. A regenerate ends the offer.
+          </Alert>
+        )}
         <Text size="sm">
           Id, limits, budget and usage of the key stay. During the overlap both secrets work, so that you can change it
           without an outage.

@@ -10,6 +10,8 @@ export interface KeyDraft {
   alias: string;
   environment: 'live' | 'test';
   ownerId: string | null;
+  /** Whether another owner than oneself draws the secret of a new key. */
+  handOver: boolean;
   scopes: string[];
   roles: string[];
   rateLimitPerMinute: number | '';
@@ -65,6 +67,7 @@ export function emptyDraft(policy: KeyPolicy | null, now = Date.now()): KeyDraft
     alias: '',
     environment: 'live',
     ownerId: null,
+    handOver: true,
     scopes: [...(defaults.scopes ?? [])],
     roles: [],
     rateLimitPerMinute: defaults.rateLimitPerMinute ?? policy?.maxRateLimitPerMinute ?? '',
@@ -94,6 +97,7 @@ export function draftOf(key: ApiKey): KeyDraft {
     alias: key.alias ?? '',
     environment: key.environment,
     ownerId: key.ownerId,
+    handOver: false,
     scopes: [...key.scopes],
     roles: [...key.roles],
     rateLimitPerMinute: key.rateLimitPerMinute ?? '',

@@ -40,7 +40,7 @@ export function KeyFilters({ search, change, isOwn, fixed, isFiltered, onSecret 
           placeholder="Any status"
           size="xs"
           clearable
-          data={['active', 'inactive', 'expired', 'revoked']}
+          data={['active', 'pending', 'inactive', 'expired', 'revoked']}
           value={search.status ?? null}
           onChange={(value) => change({ status: (value ?? undefined) as KeySearch['status'] })}
           clearButtonProps={{ 'aria-label': 'Any status' }}

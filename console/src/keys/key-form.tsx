@@ -7,6 +7,7 @@ import {
   Input,
   NumberInput,
   Paper,
+  Radio,
   SegmentedControl,
   Select,
   SimpleGrid,
@@ -59,18 +60,23 @@ export function NewKey() {
   // The policy binds those who may not change keys anyway.
   const bounds = can('platform:api-keys:update') ? null : keyPolicy;
   if (!can('platform:api-keys:create')) return <NoPermission permission="platform:api-keys:create" />;
+  /** A key just made whose secret its owner draws: there is nothing to show but its page. */
+  const undrawn = useRef<ApiKey | null>(null);
+  const toKey = ({ id }: ApiKey) =>
+    void navigate({ to: '/keys/$keyId', params: { keyId: id }, search: { tab: undefined } });
   const create = async (draft: KeyDraft) => {
     const { ownerId: owner, ...body } = bodyOf(draft);
     const answer = await dataOf(
       api.POST('/api/v1/api-keys', {
         params: { header: { 'Idempotency-Key': attempt.current } },
-        body: owner === undefined || owner === user.id ? body : { ...body, ownerId: owner },
+        body: owner === undefined || owner === user.id ? body : { ...body, ownerId: owner, handOver: draft.handOver },
       }),
     );
     setCreated(answer);
+    undrawn.current = answer.secretKey === undefined ? answer.apiKey : null;
   };
   return (
-    <Page title="New key" lead="Its secret is shown once, when it is created.">
+    <Page title="New key" lead="Its secret is shown once: to you when it is created, or to its owner, who draws it.">
       <KeyForm
         initial={{ ...emptyDraft(bounds), ownerId: ownerId ?? user.id }}
         policy={bounds}
@@ -79,17 +85,16 @@ export function NewKey() {
         onRefused={() => {
           attempt.current = newIdempotencyKey();
         }}
+        onDone={() => undrawn.current && toKey(undrawn.current)}
         action="Create key"
         isDone={created !== null}
       />
-      {created && (
+      {created?.secretKey && (
         <SecretDialog
           title="Key created"
           secret={created.secretKey}
           apiKey={created.apiKey}
-          onClose={() =>
-            void navigate({ to: '/keys/$keyId', params: { keyId: created.apiKey.id }, search: { tab: undefined } })
-          }
+          onClose={() => toKey(created.apiKey)}
         />
       )}
     </Page>
@@ -182,7 +187,7 @@ function KeyForm({
   isDone,
   cancel,
 }: FormProps) {
-  const { can } = useSession();
+  const { can, user } = useSession();
   const form = useForm<KeyDraft>({
     initialValues: initial,
     validate: problemsOf,
@@ -310,6 +315,22 @@ function KeyForm({
                 />
               )}
             </SimpleGrid>
+            {isNew && draft.ownerId !== null && draft.ownerId !== user.id && (
+              <Radio.Group
+                label="Who gets the secret"
+                value={draft.handOver ? 'owner' : 'me'}
+                onChange={(value) => form.setFieldValue('handOver', value === 'owner')}
+              >
+                <Stack gap={6} mt={6}>
+                  <Radio
+                    value="owner"
+                    label="The owner draws it"
+                    description="On the page of the key, within 24 hours; you do not see it. A manager draws for a service account."
+                  />
+                  <Radio value="me" label="I take it" description="It is shown to you once, and you pass it on." />
+                </Stack>
+              </Radio.Group>
+            )}
           </Stack>
         </Fieldset>
         <Fieldset legend="Access">

@@ -10,6 +10,7 @@ import { Icon } from '../ui/icons';
 import { LoadedPage, Page } from '../ui/states';
 import { Copy, Instant, StatusMark } from '../ui/values';
 import { ExplainPanel } from './explain-panel';
+import { HandOverNote } from './hand-over';
 import { type KeyAction, KeyMenu, ToKeys, useOffered } from './key-actions';
 import { KeyActionDialog } from './key-dialogs';
 import { KeyFacts } from './key-facts';
@@ -41,10 +42,12 @@ function KeyDetails({ apiKey }: { apiKey: ApiKey }) {
   const lead = (
     <Group gap="md" component="span">
       <StatusMark status={apiKey.status} />
-      <Group gap={2} component="span" wrap="nowrap">
-        <span className="mono">{apiKey.keyPrefix}</span>
-        <Copy value={apiKey.keyPrefix} label="Copy the key prefix" />
-      </Group>
+      {apiKey.keyPrefix !== '' && (
+        <Group gap={2} component="span" wrap="nowrap">
+          <span className="mono">{apiKey.keyPrefix}</span>
+          <Copy value={apiKey.keyPrefix} label="Copy the key prefix" />
+        </Group>
+      )}
       <span>
         owned by{' '}
         {can('platform:users:read') ? (
@@ -73,6 +76,7 @@ function KeyDetails({ apiKey }: { apiKey: ApiKey }) {
   return (
     <Page title={apiKey.name} lead={lead} actions={<Actions apiKey={apiKey} onAction={setAction} />}>
       <StatusNote apiKey={apiKey} />
+      <HandOverNote apiKey={apiKey} onAction={setAction} />
       {apiKey.description && (
         <Text size="sm" className="breakable" style={{ whiteSpace: 'pre-wrap' }}>
           {apiKey.description}
@@ -95,9 +99,11 @@ function KeyDetails({ apiKey }: { apiKey: ApiKey }) {
           <Tabs.Tab value="secrets" className="nowrap">
             Secrets
           </Tabs.Tab>
-          <Tabs.Tab value="explain" className="nowrap">
-            Test a call
-          </Tabs.Tab>
+          {apiKey.status !== 'pending' && (
+            <Tabs.Tab value="explain" className="nowrap">
+              Test a call
+            </Tabs.Tab>
+          )}
           {can('platform:audit:read') && <Tabs.Tab value="history">History</Tabs.Tab>}
         </Tabs.List>
         <Tabs.Panel value="usage" pt="md">
@@ -107,7 +113,7 @@ function KeyDetails({ apiKey }: { apiKey: ApiKey }) {
           <KeyFacts apiKey={apiKey} />
         </Tabs.Panel>
         <Tabs.Panel value="secrets" pt="md">
-          <KeySecrets apiKey={apiKey} onRegenerate={() => setAction('regenerate')} />
+          <KeySecrets apiKey={apiKey} onAction={setAction} />
         </Tabs.Panel>
         <Tabs.Panel value="explain" pt="md">
           <ExplainPanel apiKey={apiKey} />

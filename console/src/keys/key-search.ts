@@ -19,13 +19,14 @@ export type KeySearch = Pick<
   | 'neverUsed'
   | 'hasExpiry'
   | 'budgetUsedAbove'
+  | 'handOver'
 >;
 
 /** What a list can be sorted by; `-` in front: from the highest down. */
 const SORTS = ['name', 'createdAt', 'lastUsedAt', 'expiresAt'].flatMap((field) => [field, `-${field}`]);
 /** As far as the API pages. */
 const LAST_ROW = 10_000;
-const STATUSES = ['active', 'inactive', 'expired', 'revoked'] as const;
+const STATUSES = ['active', 'pending', 'inactive', 'expired', 'revoked'] as const;
 const text = (value: unknown) => (typeof value === 'string' && value !== '' ? value : undefined);
 const list = (value: unknown) =>
   Array.isArray(value)
@@ -55,6 +56,7 @@ export function readKeySearch(search: Record<string, unknown>): KeySearch {
     unusedSince: text(search['unusedSince']),
     neverUsed: flag(search['neverUsed']),
     hasExpiry: flag(search['hasExpiry']),
+    handOver: flag(search['handOver']),
     budgetUsedAbove: typeof search['budgetUsedAbove'] === 'number' ? search['budgetUsedAbove'] : undefined,
   };
 }

@@ -5,9 +5,11 @@ import { useAct } from '../ui/act';
 import { Confirm } from '../ui/confirm';
 import { Empty } from '../ui/states';
 import { Instant } from '../ui/values';
+import { type KeyAction, useOffered } from './key-actions';
 
 /** The secrets of a key that still work, by their public starts. */
-export function KeySecrets({ apiKey, onRegenerate }: { apiKey: ApiKey; onRegenerate: () => void }) {
+export function KeySecrets({ apiKey, onAction }: { apiKey: ApiKey; onAction: (action: KeyAction) => void }) {
+  const mayRegenerate = useOffered(apiKey).actions.some(({ action }) => action === 'regenerate');
   const [ending, setEnding] = useState<string | null>(null);
   const end = useAct({
     run: (kid: string) =>
@@ -15,12 +17,7 @@ export function KeySecrets({ apiKey, onRegenerate }: { apiKey: ApiKey; onRegener
     done: 'The secret has ended.',
     onDone: () => setEnding(null),
   });
-  if (apiKey.secrets.length === 0)
-    return (
-      <Empty title="No valid secret">
-        {apiKey.status === 'revoked' ? 'The key has been revoked.' : 'Regenerate the secret to use the key.'}
-      </Empty>
-    );
+  if (apiKey.secrets.length === 0) return <Empty title="No valid secret">{withoutSecret(apiKey)}</Empty>;
   return (
     <Stack gap="sm">
       {apiKey.secrets.length > 1 && (
@@ -70,9 +67,9 @@ export function KeySecrets({ apiKey, onRegenerate }: { apiKey: ApiKey; onRegener
           </Table.Tbody>
         </Table>
       </div>
-      {apiKey.status !== 'revoked' && (
+      {mayRegenerate && (
         <Group>
-          <Button size="xs" variant="default" onClick={onRegenerate}>
+          <Button size="xs" variant="default" onClick={() => onAction('regenerate')}>
             Regenerate the secret
           </Button>
         </Group>
@@ -90,4 +87,11 @@ export function KeySecrets({ apiKey, onRegenerate }: { apiKey: ApiKey; onRegener
       </Confirm>
     </Stack>
   );
+}
+
+/** What there is to do where no secret works. */
+function withoutSecret({ status, handOver }: ApiKey): string {
+  if (status === 'revoked') return 'The key has been revoked.';
+  if (handOver !== null) return 'Its owner has not drawn the first one yet.';
+  return status === 'pending' ? 'The offer of the first one has ended.' : 'Regenerate the secret to use the key.';
 }

@@ -1,4 +1,4 @@
-import { ActionIcon, Checkbox, Table, Text } from '@mantine/core';
+import { ActionIcon, Badge, Checkbox, Table, Text } from '@mantine/core';
 import { Link } from '@tanstack/react-router';
 import { useState } from 'react';
 import type { ApiKey } from '../api/client';
@@ -139,7 +139,7 @@ interface RowProps {
 }
 
 function Row({ apiKey, isSelected, onToggle, showOwner, onAction }: RowProps) {
-  const { name, keyPrefix, status, ownerName, ownerIsActive, scopes, totalRequests } = apiKey;
+  const { name, keyPrefix, status, ownerName, ownerIsActive, scopes, totalRequests, handOver } = apiKey;
   return (
     <Table.Tr className={isSelected ? 'selected' : undefined}>
       {onToggle && (
@@ -176,6 +176,11 @@ function Row({ apiKey, isSelected, onToggle, showOwner, onAction }: RowProps) {
       </Table.Td>
       <Table.Td>
         <StatusMark status={status} />
+        {handOver !== null && (
+          <Badge size="sm" variant="light" color="indigo" mt={4} display="block" w="fit-content" tt="none">
+            secret to draw
+          </Badge>
+        )}
       </Table.Td>
       {showOwner && (
         <Table.Td visibleFrom="sm" maw={180} style={{ overflowWrap: 'break-word' }}>

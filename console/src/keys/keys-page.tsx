@@ -4,6 +4,7 @@ import { Link, useNavigate, useSearch } from '@tanstack/react-router';
 import { useState } from 'react';
 import { type ApiKey, api, dataOf } from '../api/client';
 import { useSession } from '../session/session';
+import { count } from '../ui/format';
 import { Icon } from '../ui/icons';
 import { Pages } from '../ui/pages';
 import { Busy, Empty, Loaded, NoPermission, Page } from '../ui/states';
@@ -86,6 +87,7 @@ function KeyList({ title, lead, search, to, fixed = {}, isOwn = false }: ListPro
         isFiltered={isFiltered}
         onSecret={setPasted}
       />
+      {isOwn && search.handOver !== true && <ToDraw fixed={fixed} />}
       {pasted !== null && pasted === search.search && !isOther && list.data && (
         <Pasted keyPrefix={pasted} keys={list.data.data} />
       )}
@@ -135,6 +137,29 @@ function KeyList({ title, lead, search, to, fixed = {}, isOwn = false }: ListPro
         }
       </Loaded>
     </Page>
+  );
+}
+
+/** How many secrets wait to be drawn, and the way to their keys. */
+function ToDraw({ fixed }: { fixed: Partial<KeySearch> }) {
+  const query = { ...fixed, handOver: true, size: 1 };
+  const waiting = useQuery({
+    queryKey: ['keys', query],
+    queryFn: () => dataOf(api.GET('/api/v1/api-keys', { params: { query } })),
+  });
+  const total = waiting.data?.meta.total ?? 0;
+  if (total === 0) return null;
+  return (
+    <Alert color="indigo" variant="outline" p="xs" role="status">
+      <Group gap="sm">
+        <Text size="sm">
+          {total === 1 ? 'A secret waits to be drawn by you.' : `${count(total)} secrets wait to be drawn by you.`}
+        </Text>
+        <Link className="text-link" to="/my-keys" search={{ handOver: true }}>
+          Show {total === 1 ? 'its key' : 'their keys'}
+        </Link>
+      </Group>
+    </Alert>
   );
 }
 

@@ -1,10 +1,11 @@
-import { Alert, Button, Checkbox, Code, Group, Stack, Text } from '@mantine/core';
+import { Alert, Button, Checkbox, Code, Group, SegmentedControl, Stack, Text } from '@mantine/core';
 import { useState } from 'react';
 import { type ApiKey } from '../api/client';
 import { settings } from '../settings';
 import { Dialog } from '../ui/dialog';
 import { useUnsaved } from '../ui/unsaved';
 import { Copy, Snippet } from '../ui/values';
+import { type SnippetLanguage, USE_SNIPPETS } from './use-snippets';
 
 /** Asked before a page is left that shows a secret. */
 export const LEAVE_SECRET = 'The secret is shown this once. Leave without it?';
@@ -18,12 +19,15 @@ export function SecretDialog({
   apiKey,
   title,
   note,
+  isForUser = false,
   onClose,
 }: {
   secret: string;
   apiKey: ApiKey;
   title: string;
   note?: string;
+  /** Shown to one who calls services with the key, and not to one who runs them. */
+  isForUser?: boolean;
   onClose: () => void;
 }) {
   const [stored, setStored] = useState(false);
@@ -53,7 +57,7 @@ export function SecretDialog({
             <Copy value={secret} label="Copy the secret" />
           </Group>
         </div>
-        <Snippet label="Verify it, as a service does" text={verify} />
+        {isForUser ? <UseIt /> : <Snippet label="Verify it, as a service does" text={verify} />}
         {apiKey.roles.length > 0 && <Snippet label="Use it on Latchkey itself" text={curl} />}
         <Checkbox
           label="I have stored the secret in a safe place"
@@ -73,5 +77,27 @@ export function SecretDialog({
         </Group>
       </Stack>
     </Dialog>
+  );
+}
+
+/** A first call with the key, in the language of choice. */
+function UseIt() {
+  const [language, setLanguage] = useState<SnippetLanguage>('curl');
+  return (
+    <Stack gap={6}>
+      <Text size="sm">
+        Put the secret into <span className="mono">API_KEY</span>, and the address of the service into{' '}
+        <span className="mono">SERVICE_URL</span>:
+      </Text>
+      <SegmentedControl
+        size="xs"
+        w="fit-content"
+        aria-label="Language"
+        data={Object.keys(USE_SNIPPETS)}
+        value={language}
+        onChange={(value) => setLanguage(value as SnippetLanguage)}
+      />
+      <Snippet label="Call a service with it" text={USE_SNIPPETS[language]} />
+    </Stack>
   );
 }

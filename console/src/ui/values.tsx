@@ -38,6 +38,7 @@ export function Instant({
 
 const STATUS_COLORS: Record<ApiKey['status'], string> = {
   active: '#2f9e44',
+  pending: '#4c6ef5',
   inactive: '#868e96',
   expired: '#e67700',
   revoked: '#e03131',

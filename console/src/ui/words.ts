@@ -90,6 +90,9 @@ const WHOLE: Readonly<Record<string, string>> = {
   'second-factors:regenerate': 'Create recovery codes',
   'audit:verify': 'Verify the audit trail',
   'api-key-secrets:delete': 'End a secret',
+  'api-key-secrets:draw': 'Draw a secret',
+  'hand-overs:create': 'Offer a secret to the owner',
+  'hand-overs:delete': 'End the offer of a secret',
   'system:read': 'View replicas',
 };
 
@@ -110,6 +113,9 @@ export const ACTIONS: readonly { value: string; label: string }[] = [
   'api-keys:update',
   'api-keys:regenerate',
   'api-key-secrets:delete',
+  'api-key-secrets:draw',
+  'hand-overs:create',
+  'hand-overs:delete',
   'api-keys:renew',
   'api-keys:activate',
   'api-keys:deactivate',

@@ -1,4 +1,4 @@
-import { ApiProperty } from '@nestjs/swagger';
+import { ApiProperty, OmitType } from '@nestjs/swagger';
 import { AMOUNT, FLAG, INSTANT } from '../../../packages/contract/src/grammar.js';
 import type { Schema } from '../../../packages/contract/src/schema.js';
 import { Field, optional, required } from '../../common/field.js';
@@ -13,7 +13,7 @@ const PREFIX = {
 } as const satisfies Schema;
 
 /** A key of another system: what its clients present is known by its hash alone. */
-export class ImportApiKeyDto extends CreateApiKeyDto {
+export class ImportApiKeyDto extends OmitType(CreateApiKeyDto, ['handOver'] as const) {
   /**
    * SHA-256 of the whole string that clients present, in UTF-8: 64 hexadecimal digits, base64 or base64url. Whatever
    * can

@@ -25,8 +25,18 @@ const AUDITED = Object.entries(API_KEY_FIELDS)
   .filter(([, { isAudited }]) => isAudited)
   .map(([name]) => name as FieldsWith<{ isAudited: true }>);
 
-/** A key as the audit trail shows it: every field that can change, named as in the API, never a secret. */
+/**
+ * A key as the audit trail shows it: every field that can change, named as in the API, never a secret. An offer of its
+ * next secret is among them while there is one.
+ */
 export function auditedKey(key: KeyState): Audited {
+  const { handOverBy, handOverUntil, handOverOverlapSeconds } = key;
+  const offer = handOverUntil === null ? {} : { handOverBy, handOverUntil, handOverOverlapSeconds };
+  return { ...keySettings(key), ...offer };
+}
+
+/** What the version of a key is made of: an offer that comes or ends changes no setting. */
+export function keySettings(key: KeyState): Audited {
   const limit = key.budgetLimitMicroCents;
   const row: Readonly<Record<ApiKeyFieldName, unknown>> = {
     ...(key satisfies Readonly<Record<Exclude<ApiKeyFieldName, ConvertedField>, unknown>>),

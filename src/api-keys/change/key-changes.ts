@@ -9,7 +9,7 @@ import { requireVersion } from '../../common/version.js';
 import type { ApiKey } from '../api-key.entity.js';
 import { aliasTaken, apiKeyNotFound } from '../api-key.errors.js';
 import { ApiKeysRepository, isAliasTaken } from '../api-keys.repository.js';
-import { auditedKey } from './audited-key.js';
+import { keySettings } from './audited-key.js';
 import { LockedKey } from './locked-key.js';
 import { KeyCreationRules, type Parties } from '../create/key-creation-rules.js';
 import { type KeyRule, standingOnKey } from '../key-standing.js';
@@ -104,7 +104,7 @@ export class KeyChanges {
       managerIds: owner.managerIds,
     });
     if (standing === null) throw apiKeyNotFound();
-    requireVersion(parties.caller, 'api-key', key.id, auditedKey(key));
+    requireVersion(parties.caller, 'api-key', key.id, keySettings(key));
     return new LockedKey(key, { ...parties, owner }, standing, this.clock.now(), change, this.keys.in(change.tx));
   }
 }

@@ -5,6 +5,7 @@ import { diff } from '../../audit/diff.js';
 import { Clock } from '../../common/clock.js';
 import type { ApiKey } from '../api-key.entity.js';
 import { ApiKeysRepository } from '../api-keys.repository.js';
+import { NO_HAND_OVER } from '../hand-over/hand-over.js';
 import { auditedKey } from './audited-key.js';
 
 /** What the trail says about an ending beside what differs. */
@@ -26,7 +27,7 @@ export class KeyEndings {
     const key = await this.findLive(tx, id);
     if (key === null) return false;
     const now = this.clock.now();
-    const after = { ...key, revokedAt: now, revokedReason: reason, updatedAt: now };
+    const after = { ...key, ...NO_HAND_OVER, revokedAt: now, revokedReason: reason, updatedAt: now };
     await this.keys.in(tx).update(after);
     const changes = diff(auditedKey(key), auditedKey(after));
     record({ action: 'api-keys:revoke', resourceType: 'api-key', resourceId: id, changes, details });

@@ -3,8 +3,8 @@ import { INSTANT, NAME, UUID, textOf, whole } from '../../../packages/contract/s
 import { Field, optional, required } from '../../common/field.js';
 import { CreateApiKeyDto } from '../api-key.dto.js';
 
-/** Longest overlap of two secrets: 7 days. */
-const MAX_OVERLAP_SECONDS = 604_800;
+/** How long two secrets of a key may work beside each other: up to 7 days. */
+export const OVERLAP_SECONDS = whole(0, 604_800);
 
 /** A new secret for a key. */
 export class RegenerateApiKeyDto {
@@ -12,7 +12,7 @@ export class RegenerateApiKeyDto {
    * How long the old secret goes on working beside the new one, 0 to 604 800 (7 days); absent: 0, it ends at once.
    * @example 3600
    */
-  @Field(optional(whole(0, MAX_OVERLAP_SECONDS)))
+  @Field(optional(OVERLAP_SECONDS))
   overlapSeconds?: number;
 }
 
@@ -61,7 +61,7 @@ export class ByAliasQuery {
  * The key that an alias is to have. On a renewal name and roles are replaced, other fields that are given are changed
  * as by an update, absent ones stay.
  */
-export class UpsertApiKeyDto extends OmitType(CreateApiKeyDto, ['alias', 'ownerId', 'name'] as const) {
+export class UpsertApiKeyDto extends OmitType(CreateApiKeyDto, ['alias', 'ownerId', 'name', 'handOver'] as const) {
   /**
    * What people call the key; 1 to 100 characters, trimmed.
    * @example "Nightly build"

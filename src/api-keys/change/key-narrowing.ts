@@ -2,6 +2,7 @@ import type { Change } from '../../audit/changes.js';
 import { diff } from '../../audit/diff.js';
 import { ApiKey } from '../api-key.entity.js';
 import { ApiKeysRepository } from '../api-keys.repository.js';
+import { NO_HAND_OVER } from '../hand-over/hand-over.js';
 import { auditedKey } from './audited-key.js';
 
 /** What took access away from a key, as far as it is known: the last word of each. */
@@ -61,7 +62,8 @@ function narrowed(
   reason: string,
 ): ApiKey {
   const after = Object.assign(new ApiKey(), key);
-  if (isRevoked && key.revokedAt === null) Object.assign(after, { revokedAt: now, revokedReason: reason });
+  if (isRevoked && key.revokedAt === null)
+    Object.assign(after, NO_HAND_OVER, { revokedAt: now, revokedReason: reason });
   if (isActive === false && key.isActive)
     Object.assign(after, { isActive: false, deactivatedAt: now, deactivatedBy: null });
   if (isEarlier(expiresAt, key.expiresAt)) after.expiresAt = expiresAt;

@@ -12,6 +12,7 @@ import { Config } from '../../config/config.js';
 import { ApiKey } from '../api-key.entity.js';
 import { apiKeyLimitReached } from '../api-key.errors.js';
 import { ApiKeysRepository } from '../api-keys.repository.js';
+import { NO_HAND_OVER } from '../hand-over/hand-over.js';
 import { auditedKey } from './audited-key.js';
 import { KeyCreationRules } from '../create/key-creation-rules.js';
 
@@ -19,6 +20,9 @@ import { KeyCreationRules } from '../create/key-creation-rules.js';
 export const OFF_BOARDING_BATCH = 100;
 
 const REASON = 'The owner was deleted.';
+
+/** `NO_HAND_OVER` in SQL: an offer ends with the ownership. */
+const NO_OFFER = 'hand_over_by = NULL, hand_over_until = NULL, hand_over_overlap_seconds = NULL';
 
 /** Who takes over, and on whose word; all of them locked by the transaction. */
 export interface Handover {
@@ -56,14 +60,13 @@ export class KeyOffBoarding {
     const batch = await this.lockBatch(tx, ownerId);
     const now = this.clock.now();
     write(
-      tx.query('UPDATE api_key SET revoked_at = $2, revoked_reason = $3, updated_at = $2 WHERE id = ANY($1)', [
-        batch.map((key) => key.id),
-        now,
-        REASON,
-      ]),
+      tx.query(
+        `UPDATE api_key SET revoked_at = $2, revoked_reason = $3, updated_at = $2, ${NO_OFFER} WHERE id = ANY($1)`,
+        [batch.map((key) => key.id), now, REASON],
+      ),
     );
     for (const key of batch) {
-      const after = Object.assign(new ApiKey(), key, { revokedAt: now, revokedReason: REASON });
+      const after = Object.assign(new ApiKey(), key, NO_HAND_OVER, { revokedAt: now, revokedReason: REASON });
       record({
         action: 'api-keys:revoke',
         resourceType: 'api-key',
@@ -92,14 +95,14 @@ export class KeyOffBoarding {
     const now = this.clock.now();
     for (const key of batch) this.admission.requireInsidePolicy({ caller, actor }, key, now);
     write(
-      tx.query('UPDATE api_key SET owner_id = $2, updated_at = $3 WHERE id = ANY($1)', [
+      tx.query(`UPDATE api_key SET owner_id = $2, updated_at = $3, ${NO_OFFER} WHERE id = ANY($1)`, [
         batch.map((key) => key.id),
         to.id,
         now,
       ]),
     );
     for (const key of batch) {
-      const after = Object.assign(new ApiKey(), key, { ownerId: to.id });
+      const after = Object.assign(new ApiKey(), key, NO_HAND_OVER, { ownerId: to.id });
       record({
         action: 'api-keys:transfer',
         resourceType: 'api-key',

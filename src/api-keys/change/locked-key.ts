@@ -10,6 +10,7 @@ import { ApiKeyView } from '../api-key.view.js';
 import type { ApiKeysRepository } from '../api-keys.repository.js';
 import { auditedKey } from './audited-key.js';
 import type { Parties } from '../create/key-creation-rules.js';
+import { NO_HAND_OVER } from '../hand-over/hand-over.js';
 import type { KeyStanding } from '../key-standing.js';
 import type { KeyState } from '../settings/settings.js';
 
@@ -66,19 +67,23 @@ export class LockedKey {
 
   /**
    * Stores `after` and records every field that differs. Where none does nothing is stored or recorded, and
-   * `updatedAt` stays. The change fails with 23505 on `api_key_alias_key` when the alias is taken.
+   * `updatedAt` stays. A key that is revoked or changes its owner loses the offer of its next secret. The change fails with
+   * 23505 on `api_key_alias_key` when the alias is taken.
    */
-  save(after: KeyState, note: ChangeNote = {}): void {
+  save(asked: KeyState, note: ChangeNote = {}): void {
+    const isOver = asked.revokedAt !== null || asked.ownerId !== this.key.ownerId;
+    const after = isOver ? { ...asked, ...NO_HAND_OVER } : asked;
     const changes = diff(auditedKey(this.key), auditedKey(after));
     if (changes.length === 0) return;
     this.store(after);
     this.change.record({ ...note, resourceType: 'api-key', resourceId: this.key.id, changes });
   }
 
-  /** Records a change of the key's secrets, which are no fields of it. */
-  saveSecrets(note: ChangeNote): void {
-    this.store(this.key);
-    this.change.record({ ...note, resourceType: 'api-key', resourceId: this.key.id });
+  /** Records a change of the key's secrets, which are no fields of it; `after`: what of the key changes with them. */
+  saveSecrets(note: ChangeNote, after: KeyState = this.key): void {
+    this.store(after);
+    const changes = diff(auditedKey(this.key), auditedKey(after));
+    this.change.record({ ...note, resourceType: 'api-key', resourceId: this.key.id, changes });
   }
 
   /** Removes the key; the trail keeps what it was. */

@@ -5,6 +5,7 @@ import { Changes } from '../../audit/changes.js';
 import { diff } from '../../audit/diff.js';
 import { Clock } from '../../common/clock.js';
 import { ApiKeysRepository } from '../api-keys.repository.js';
+import { NO_HAND_OVER } from '../hand-over/hand-over.js';
 import { auditedKey } from './audited-key.js';
 
 const REASON = 'Revoked by presenting the key itself';
@@ -45,7 +46,7 @@ export class SelfRevokeService {
         record({ ...entry, action: 'api-key-secrets:delete' });
         return;
       }
-      const after = { ...key, revokedAt: now, revokedReason: REASON, updatedAt: now };
+      const after = { ...key, ...NO_HAND_OVER, revokedAt: now, revokedReason: REASON, updatedAt: now };
       write(keys.update(after));
       record({ ...entry, changes: diff(auditedKey(key), auditedKey(after)) });
     });

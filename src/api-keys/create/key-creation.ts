@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { permissionDenied } from '../../access/access.errors.js';
 import type { KnownCaller } from '../../access/caller.js';
-import { type UserGrants, keyPolicyOf } from '../../access/grants.reader.js';
+import { keyPolicyOf } from '../../access/grants.reader.js';
 import { withDefaults } from '../../access/key-policy.js';
 import { owns } from '../../access/access-basis.js';
 import type { Change } from '../../audit/changes.js';
@@ -13,11 +13,14 @@ import { centsFromMicroCents } from '../../common/money.js';
 import { uuidv7 } from '../../common/uuid.js';
 import { Config } from '../../config/config.js';
 import type { CreateApiKeyDto } from '../api-key.dto.js';
+import type { ApiKeySecret } from '../api-key-secret.entity.js';
 import { ApiKey } from '../api-key.entity.js';
 import { unknownOwner } from '../api-key.errors.js';
 import { type ApiKeyDetails, ApiKeyView } from '../api-key.view.js';
 import { ApiKeysRepository, type PastUse, type StoredSecret } from '../api-keys.repository.js';
 import { auditedKey } from '../change/audited-key.js';
+import { requireDrawer } from '../hand-over/drawer.js';
+import { NO_HAND_OVER, handOverFrom } from '../hand-over/hand-over.js';
 import { DailyCreations } from './daily-creations.js';
 import { draftOf, emptyRules } from '../settings/draft.js';
 import { KeyCreationRules, type Parties } from './key-creation-rules.js';
@@ -25,12 +28,10 @@ import type { ApiKeyRules } from '../settings/settings.js';
 import { type ForeignSecret, SecretFactory } from '../secret-factory.js';
 import { windowEnd } from '../validity.js';
 
-/** A key just made, and the public id of its secret. */
-export interface CreatedKey {
-  readonly apiKey: ApiKeyView;
-  readonly secretKey: string;
-  readonly kid: string;
-}
+/** A key just made, and its secret with the public id of it; a key whose owner is to draw the first secret has none. */
+export type CreatedKey =
+  | { readonly apiKey: ApiKeyView; readonly secretKey: string; readonly kid: string }
+  | { readonly apiKey: ApiKeyView; readonly kid: null };
 
 /** Options that differ between the callers of `create`: create, by-alias, import. */
 export interface CreationOptions {
@@ -68,10 +69,11 @@ export class KeyCreation {
   }
 
   /**
-   * Makes a key with its first secret. What the caller left out comes from his key policy, then from the defaults.
+   * Makes a key with its first secret, or with the offer of it where another owner is to draw it. What the caller left out
+   * comes from their key policy, then from the defaults.
    *
    * @throws DomainError 400 contradictory fields, unknown owner or roles; 403 PERMISSION_DENIED, CANNOT_GRANT,
-   *   OUTSIDE_POLICY; 429 API_KEY_LIMIT_REACHED, CREATION_LIMIT_REACHED
+   *   OUTSIDE_POLICY; 409 NOBODY_TO_DRAW; 429 API_KEY_LIMIT_REACHED, CREATION_LIMIT_REACHED
    * The change fails with 23505 on `api_key_alias_key` when the alias is taken.
    */
   async create(
@@ -82,10 +84,17 @@ export class KeyCreation {
     options: CreationOptions = {},
   ): Promise<CreatedKey> {
     const key = await this.admit(change.tx, parties, ownerId, input, options);
+    const { principal } = parties.caller;
+    if (input.handOver === true && ownerId !== principal.ownerId) {
+      requireDrawer(parties.owner!);
+      Object.assign(key, handOverFrom(key.createdAt, principal.ownerId, 0));
+      this.store(change, key, null, 'api-keys:create');
+      return { apiKey: ApiKeyView.from(detailsOfNew(key, parties, null), key.createdAt), kid: null };
+    }
     const { secret, stored } = this.mint.generate(key.id, key.environment);
     this.store(change, key, stored, 'api-keys:create');
     return {
-      apiKey: ApiKeyView.from(detailsOfNew(key, parties.owner!, stored), key.createdAt),
+      apiKey: ApiKeyView.from(detailsOfNew(key, parties, stored), key.createdAt),
       secretKey: secret.reveal(),
       kid: stored.kid,
     };
@@ -153,12 +162,13 @@ export class KeyCreation {
   private store(
     { tx, record, write }: Change,
     key: ApiKey,
-    secret: StoredSecret,
+    secret: StoredSecret | null,
     action: string,
     past: object = {},
   ): void {
-    write(this.keys.in(tx).insertWithSecret(key, secret));
-    const details = { kid: secret.kid, ...past };
+    const keys = this.keys.in(tx);
+    write(secret === null ? keys.insert(key) : keys.insertWithSecret(key, secret));
+    const details = { ...(secret === null ? {} : { kid: secret.kid }), ...past };
     record({ action, resourceType: 'api-key', resourceId: key.id, changes: diff(null, auditedKey(key)), details });
   }
 
@@ -181,24 +191,22 @@ export class KeyCreation {
 }
 
 /** What the view of a key shows that was made just now: nothing has used it. */
-function detailsOfNew(
-  key: ApiKey,
-  owner: UserGrants,
-  { kid, keyId, kind, keyPrefix, pepperVersion }: StoredSecret,
-): ApiKeyDetails {
-  const secret = {
-    kid,
-    keyId,
-    kind,
-    keyPrefix,
-    pepperVersion,
-    createdAt: key.createdAt,
-    lastUsedAt: null,
-    expiresAt: null,
-    revokedAt: null,
+function detailsOfNew(key: ApiKey, { owner, actor }: Parties, stored: StoredSecret | null): ApiKeyDetails {
+  return {
+    key,
+    ownerName: owner!.name,
+    ownerIsActive: owner!.isActive,
+    secrets: stored === null ? [] : [shownSecret(key, stored)],
+    totals: { requests: 0, tokens: 0, costMicroCents: 0n, lastUsedAt: null },
+    handOverByName: key.handOverBy === null ? null : actor.name,
   };
-  const totals = { requests: 0, tokens: 0, costMicroCents: 0n, lastUsedAt: null };
-  return { key, ownerName: owner.name, ownerIsActive: owner.isActive, secrets: [secret], totals };
+}
+
+function shownSecret(
+  { createdAt }: ApiKey,
+  { kid, keyId, kind, keyPrefix, pepperVersion }: StoredSecret,
+): ApiKeySecret {
+  return { kid, keyId, kind, keyPrefix, pepperVersion, createdAt, lastUsedAt: null, expiresAt: null, revokedAt: null };
 }
 
 /** A fresh, active key of these rules. */
@@ -210,6 +218,7 @@ export function keyFrom(rules: ApiKeyRules, ownerId: string, now: Date): ApiKey 
     deactivatedAt: null,
     deactivatedBy: null,
     maxExpiresAt: null,
+    ...NO_HAND_OVER,
     createdAt: now,
     updatedAt: now,
     revokedAt: null,

@@ -3,7 +3,7 @@ import { type CsvValue, csvHeader, csvLine } from '../../common/csv.js';
 import type { ApiKeyView } from '../api-key.view.js';
 
 /** What is said of a key beside the fields that its maker decides. */
-type OtherColumn = Exclude<keyof ApiKeyView, ApiKeyFieldName | 'secrets' | 'maxExpiresAt' | 'version'>;
+type OtherColumn = Exclude<keyof ApiKeyView, ApiKeyFieldName | 'secrets' | 'maxExpiresAt' | 'version' | 'handOver'>;
 
 /** The columns of an export, named as in the API. `secrets` is left out: `keyPrefix` has the newest one's. */
 const COLUMN_SET: Readonly<Record<FieldsWith<{ isExported: true }> | OtherColumn, true>> = {

@@ -150,6 +150,14 @@ export class ApiKeyFilterDto {
   @DecimalText()
   @Field(optional(PERCENTAGE))
   budgetUsedAbove?: number;
+
+  /**
+   * Keys whose next secret is offered to their owner, who has not drawn it yet; or all others.
+   * @example true
+   */
+  @BooleanText()
+  @Field(optional(FLAG))
+  handOver?: boolean;
 }
 
 /** Which keys to count by group, and which groups to tell. */

@@ -41,17 +41,18 @@ export function companionsOf(...needed: readonly { readonly companions: readonly
 }
 
 /**
- * The statuses in SQL: exactly one of them holds for a key, and it is the one that `statusOf` gives at `now`.
+ * The statuses in SQL: exactly one of them holds for a key, and it is the one that `shownStatusOf` gives at `now`.
  * Spelt so that the partial indexes on the statuses are seen to apply.
  */
 const STATUS: Record<ApiKeyStatus, (now: () => string) => string> = {
   revoked: () => 'k.revoked_at IS NOT NULL',
   inactive: () => 'k.revoked_at IS NULL AND NOT k.is_active',
   expired: (now) => `k.revoked_at IS NULL AND k.is_active AND ${ENDS_AT} <= ${now()}`,
-  active: (now) => `k.revoked_at IS NULL AND k.is_active AND ${ENDS_AT} > ${now()}`,
+  pending: (now) => `k.revoked_at IS NULL AND k.is_active AND k.secret_prefixes = '' AND ${ENDS_AT} > ${now()}`,
+  active: (now) => `k.revoked_at IS NULL AND k.is_active AND k.secret_prefixes <> '' AND ${ENDS_AT} > ${now()}`,
 };
 
-/** The status of a key at `now`, an SQL expression of type timestamptz. @see statusOf */
+/** The status of a key at `now`, an SQL expression of type timestamptz. @see shownStatusOf */
 export function statusExpression(now: string): string {
   return `CASE ${API_KEY_STATUSES.map((status) => `WHEN ${STATUS[status](() => now)} THEN '${status}'`).join(' ')} END`;
 }
@@ -122,7 +123,7 @@ function visibleParts(visible: VisibleKeys, bind: Bind): string[] {
 
 function filterParts(filter: ApiKeyFilterDto, now: Date, bind: Bind): string[] {
   const parts: string[] = [];
-  const { id, ownerId, status, isActive, environment, tag, scope, search } = filter;
+  const { id, ownerId, status, isActive, environment, tag, scope, search, handOver } = filter;
   if (id !== undefined) parts.push(`k.id = ANY(${bind(id, 'uuid[]')})`);
   if (ownerId !== undefined) parts.push(`k.owner_id = ${bind(ownerId.toLowerCase(), 'uuid')}`);
   if (status !== undefined) parts.push(STATUS[status](() => bind(now, 'timestamptz')));
@@ -133,7 +134,15 @@ function filterParts(filter: ApiKeyFilterDto, now: Date, bind: Bind): string[] {
   if (tag !== undefined) parts.push(`k.tags @> ${bind(tag, 'text[]')}`);
   if (scope !== undefined) parts.push(`k.scopes @> ${bind(scope, 'text[]')}`);
   if (search !== undefined) parts.push(...searchParts(search, bind));
+  if (handOver !== undefined) parts.push(handOverPart(handOver, bind(now, 'timestamptz')));
   return [...parts, ...hygieneParts(filter, bind), ...budgetParts(filter, now, bind)];
+}
+
+/** An offer that has ended may still be stored, and that of a revoked key counts no more. @see openHandOver */
+function handOverPart(isOpen: boolean, now: string): string {
+  return isOpen
+    ? `(k.hand_over_until > ${now} AND k.revoked_at IS NULL)`
+    : `(k.hand_over_until IS NULL OR k.hand_over_until <= ${now} OR k.revoked_at IS NOT NULL)`;
 }
 
 /** Each spelling of the text, in lower case. */

@@ -1,13 +1,15 @@
 import { Injectable } from '@nestjs/common';
 import type { KnownCaller } from '../../access/caller.js';
+import type { Change } from '../../audit/changes.js';
 import { inTurn } from '../../common/in-turn.js';
 import type { ApiKeySecret } from '../api-key-secret.entity.js';
-import { lastSecret, secretNotFound } from '../api-key.errors.js';
+import { lastSecret, noHandOver, onlyOwnerDraws, secretNotFound } from '../api-key.errors.js';
 import type { ApiKeyView } from '../api-key.view.js';
 import { ApiKeysRepository } from '../api-keys.repository.js';
 import { DailyCreations } from '../create/daily-creations.js';
 import type { LockedKey } from '../change/locked-key.js';
 import { Idempotency, type Answer, type RepeatedAnswer } from '../idempotency/idempotency.js';
+import { NO_HAND_OVER, openHandOver } from '../hand-over/hand-over.js';
 import { KeyCreationRules } from '../create/key-creation-rules.js';
 import { KeyChanges } from '../change/key-changes.js';
 import type { RegenerateApiKeyDto } from '../change/key-lifecycle.dto.js';
@@ -16,6 +18,7 @@ import { SecretFactory } from '../secret-factory.js';
 import { SecretReplay } from './secret-replay.js';
 
 const UPDATE = { permission: 'platform:api-keys:update' } as const;
+const READ = { permission: 'platform:api-keys:read' } as const;
 
 /** Replacing the secret of a key. Id, limits, budget and usage are the key's and stay. */
 @Injectable()
@@ -32,10 +35,11 @@ export class KeySecretsService {
 
   /**
    * Gives a key a new secret; the one before works on for the overlap, and any older one ends now, so there are never
-   * more than two.
+   * more than two. An open offer of the next secret ends. The first secret of a key is drawn: an owner without the
+   * permission has none but the offered one.
    *
-   * @throws DomainError 403 CANNOT_GRANT for whoever is not its owner and does not hold all it may do; 404;
-   *   409 ALREADY_REVOKED, IDEMPOTENCY_CONFLICT; 422 IDEMPOTENCY_KEY_REUSED; 429 CREATION_LIMIT_REACHED
+   * @throws DomainError 403 CANNOT_GRANT for a caller who is not its owner and does not hold all it may do; 404;
+   *   409 ALREADY_REVOKED, IDEMPOTENCY_CONFLICT, NO_HAND_OVER; 422 IDEMPOTENCY_KEY_REUSED; 429 CREATION_LIMIT_REACHED
    */
   regenerate(
     caller: KnownCaller,
@@ -54,9 +58,41 @@ export class KeySecretsService {
       this.idempotency.answer<RegeneratedApiKeyView>(
         change,
         request,
-        async () => this.replaceSecret(await this.changes.lock(change, caller, id, UPDATE), input.overlapSeconds ?? 0),
+        async () => this.regenerateHeld(await this.changes.lock(change, caller, id, UPDATE), input.overlapSeconds ?? 0),
         async ({ body, kid }) => {
           await this.changes.lock(change, { ...caller, precondition: null }, id, UPDATE);
+          await this.replay.require(change, caller, { keyId: id, kid: kid!, ownerId: body.apiKey.ownerId });
+        },
+      ),
+    );
+  }
+
+  /**
+   * Makes the secret that was offered to the caller, as a regenerate with the overlap of the offer. Of two draws one
+   * succeeds; a draw whose answer was lost is repeated with its `Idempotency-Key`.
+   *
+   * @throws DomainError 403 NOT_THE_OWNER; 404; 409 NO_HAND_OVER, ALREADY_REVOKED, IDEMPOTENCY_CONFLICT;
+   *   422 IDEMPOTENCY_KEY_REUSED; 429 CREATION_LIMIT_REACHED
+   */
+  draw(
+    caller: KnownCaller,
+    id: string,
+    idempotencyKey: string | null = null,
+  ): Promise<RepeatedAnswer<RegeneratedApiKeyView>> {
+    const request = {
+      idempotencyKey,
+      principalId: caller.principal.ownerId,
+      route: 'POST /api-keys/:id/draw',
+      target: id,
+      payload: {},
+    };
+    return this.changes.commit(caller, (change) =>
+      this.idempotency.answer<RegeneratedApiKeyView>(
+        change,
+        request,
+        async () => this.drawHeld(await this.lockOwn(change, caller, id)),
+        async ({ body, kid }) => {
+          await this.lockOwn(change, { ...caller, precondition: null }, id);
           await this.replay.require(change, caller, { keyId: id, kid: kid!, ownerId: body.apiKey.ownerId });
         },
       ),
@@ -81,8 +117,29 @@ export class KeySecretsService {
     });
   }
 
-  private async replaceSecret(held: LockedKey, overlapSeconds: number): Promise<Answer<RegeneratedApiKeyView>> {
+  /** @throws DomainError 403 NOT_THE_OWNER for a caller who may read the key; 404 */
+  private async lockOwn(change: Change, caller: KnownCaller, id: string): Promise<LockedKey> {
+    const held = await this.changes.lock(change, caller, id, READ);
+    if (!held.isOwn) throw onlyOwnerDraws();
+    return held;
+  }
+
+  private drawHeld(held: LockedKey): Promise<Answer<RegeneratedApiKeyView>> {
     held.requireNotRevoked();
+    const open = openHandOver(held.key, held.now);
+    if (open === null) throw noHandOver();
+    return this.replaceSecret(held, open.overlapSeconds);
+  }
+
+  private async regenerateHeld(held: LockedKey, overlapSeconds: number): Promise<Answer<RegeneratedApiKeyView>> {
+    held.requireNotRevoked();
+    const { key, tx, now, standing } = held;
+    if (standing !== 'permission' && openHandOver(key, now) === null && !(await this.keys.in(tx).hasHadSecret(key.id)))
+      throw noHandOver();
+    return this.replaceSecret(held, overlapSeconds);
+  }
+
+  private async replaceSecret(held: LockedKey, overlapSeconds: number): Promise<Answer<RegeneratedApiKeyView>> {
     const { key, tx, now } = held;
     const keys = this.keys.in(tx);
     const [live, grants] = await inTurn([
@@ -104,15 +161,12 @@ export class KeySecretsService {
     if (previous && previousSecretExpiresAt && overlapSeconds > 0)
       held.write(keys.expireSecret(previous.kid, previousSecretExpiresAt));
     held.write(keys.insertSecret(stored));
-    held.saveSecrets({
-      details: {
-        kid: stored.kid,
-        overlapSeconds,
-        previousKid: previous?.kid ?? null,
-        previousSecretExpiresAt,
-        endedKids: ended.map(({ kid }) => kid),
-      },
-    });
+    const endedKids = ended.map(({ kid }) => kid);
+    const previousKid = previous?.kid ?? null;
+    held.saveSecrets(
+      { details: { kid: stored.kid, overlapSeconds, previousKid, previousSecretExpiresAt, endedKids } },
+      { ...key, ...NO_HAND_OVER },
+    );
     return {
       status: 200,
       kid: stored.kid,

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { KnownCaller } from '../../access/caller.js';
-import { apiKeyNotFound } from '../../api-keys/api-key.errors.js';
+import { apiKeyNotFound, noSecretYet } from '../../api-keys/api-key.errors.js';
 import type { ApiKeyView } from '../../api-keys/api-key.view.js';
 import { ApiKeysService } from '../../api-keys/api-keys.service.js';
 import { type CheckOutcome, type Question, decide, explainChecks } from '../checks.js';
@@ -49,11 +49,11 @@ export class KeyExplainer {
     private readonly gate: QuotaGate,
   ) {}
 
-  /** @throws DomainError 404 for keys that do not exist or are not for this caller to know */
+  /** @throws DomainError 404 for keys that do not exist or are not for this caller to know; 409 NO_SECRET */
   async explain(caller: KnownCaller, keyId: string, question: ExplainQuestion): Promise<ExplanationView> {
     const key = await this.keys.get(caller, keyId);
     const record = await this.records.findByKeyId(keyId);
-    if (record === null) throw apiKeyNotFound();
+    if (record === null) throw key.keyPrefix === '' ? noSecretYet() : apiKeyNotFound();
     const nowMs = this.feed.databaseNowMs(this.feed.tick());
     const verifies = caller.principal.verifiesEnvironment;
     const standing = await this.gate.standing(record.key, question);

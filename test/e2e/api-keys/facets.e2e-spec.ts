@@ -35,6 +35,7 @@ describe('GET /api-keys/facets', () => {
           { value: 'revoked', count: 0 },
           { value: 'inactive', count: 1 },
           { value: 'expired', count: 1 },
+          { value: 'pending', count: 0 },
           { value: 'active', count: 2 },
         ],
         environment: [
@@ -57,7 +58,7 @@ describe('GET /api-keys/facets', () => {
       const { body } = await app.get('/api-keys/facets?status=revoked&environment=live', { token: admin });
       expect(body).toMatchObject({
         total: 1,
-        status: [{ value: 'revoked', count: 1 }, { count: 0 }, { count: 0 }, { count: 0 }],
+        status: [{ value: 'revoked', count: 1 }, { count: 0 }, { count: 0 }, { count: 0 }, { count: 0 }],
       });
       expect(body.tags).toEqual([
         { value: 'b', count: 1 },

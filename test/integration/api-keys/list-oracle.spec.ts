@@ -5,7 +5,7 @@ import { ApiKeyListsRepository } from '../../../src/api-keys/lists/api-key-lists
 import type { ApiKeyFilterDto } from '../../../src/api-keys/lists/api-keys-query.dto.js';
 import { type VisibleKeys, conditionOf } from '../../../src/api-keys/lists/key-conditions.js';
 import { KEY_SORTS, type KeySort, orderOf } from '../../../src/api-keys/lists/key-sort.js';
-import { API_KEY_STATUSES, statusOf } from '../../../src/api-keys/status.js';
+import { API_KEY_STATUSES, shownStatusOf } from '../../../src/api-keys/status.js';
 import { MAX_COUNTED_ROWS } from '../../../src/common/page.js';
 import { dataSource } from '../../../src/database/data-source.js';
 import { createTestDatabase, type TestDatabase } from '../../support/postgres.js';
@@ -34,6 +34,8 @@ interface Plain {
   readonly lastUsedAt: Date | null;
   readonly tags: readonly string[];
   readonly scopes: readonly string[];
+  readonly hasSecret: boolean;
+  readonly handOverUntil: Date | null;
   readonly limit: number | null;
   readonly spent: number;
 }
@@ -75,11 +77,12 @@ describe('lists of keys against plain filtering and sorting', () => {
       unusedSince: fc.constantFrom(at(-90), at(-30), at(0)),
       neverUsed: fc.boolean(),
       hasExpiry: fc.boolean(),
+      handOver: fc.boolean(),
       budgetUsedAbove: fc.constantFrom(0, 33.33, 49.99, 50, 80, 99.5, 100),
     },
     { requiredKeys: [] },
   );
-  // Few of the twelve at once, or nearly every list would be empty.
+  // Few of them at once, or nearly every list would be empty.
   const filter = filters.chain((all) =>
     fc
       .subarray(Object.keys(all), { maxLength: 3 })
@@ -176,7 +179,7 @@ async function seed(owner: DataSource): Promise<void> {
   await owner.query(`ALTER TABLE api_key ALTER COLUMN ordinal RESTART WITH ${2 * BATCH_KEYS - KEYS / 2}`);
   await owner.query(
     `INSERT INTO api_key (id, owner_id, name, alias, description, environment, is_active, deactivated_at, revoked_at, expires_at, created_at, updated_at,
-                          tags, scopes, budget_limit_micro_cents, budget_type)
+                          tags, scopes, budget_limit_micro_cents, budget_type, secret_prefixes, hand_over_by, hand_over_until, hand_over_overlap_seconds)
      SELECT gen_random_uuid(), CASE WHEN r1 < 0.9 THEN $2::uuid ELSE $3::uuid END, words[1 + floor(4 * r2)::int] || ' ' || floor(50 * r3),
             CASE WHEN r4 < 0.3 THEN 'alias-' || n END, CASE WHEN r5 < 0.3 THEN 'about ' || words[1 + floor(4 * r6)::int] END,
             CASE WHEN r7 < 0.1 THEN 'test' ELSE 'live' END, r8 >= 0.1, CASE WHEN r8 < 0.1 THEN $1::timestamptz END,
@@ -186,7 +189,9 @@ async function seed(owner: DataSource): Promise<void> {
             CASE WHEN r8 < 0.9 THEN ARRAY['often'] ELSE '{}' END || CASE WHEN r1 < 0.5 THEN ARRAY['half'] ELSE '{}' END || CASE WHEN r2 < 0.01 THEN ARRAY['rare'] ELSE '{}' END,
             CASE WHEN r3 < 0.9 THEN ARRAY['read'] ELSE '{}' END || CASE WHEN r4 < 0.2 THEN ARRAY['write'] ELSE '{}' END,
             CASE WHEN r5 < 0.9 THEN (ARRAY[0, 3, 1000, 999983])[1 + floor(4 * r6)::int] END,
-            CASE WHEN r5 < 0.5 THEN 'total' WHEN r5 < 0.9 THEN 'monthly' END
+            CASE WHEN r5 < 0.5 THEN 'total' WHEN r5 < 0.9 THEN 'monthly' END,
+            CASE WHEN r6 < 0.1 THEN '' ELSE 'k9' END, CASE WHEN r7 < 0.2 THEN $2::uuid END,
+            CASE WHEN r7 < 0.2 THEN $1::timestamptz + (floor(3 * r5) - 1) * interval '1 ms' END, CASE WHEN r7 < 0.2 THEN 0 END
        FROM (SELECT n, random() r1, random() r2, random() r3, random() r4, random() r5, random() r6, random() r7, random() r8 FROM generate_series(1, $4::int) n) AS one,
             (SELECT $5::text[] AS words) AS lists`,
     [NOW, ...OWNERS, KEYS, [...WORDS]],
@@ -212,6 +217,7 @@ async function plainKeys(owner: DataSource): Promise<Plain[]> {
     `SELECT k.id, k.owner_id AS "ownerId", k.name, concat_ws(E'\\n', k.name, k.alias, k.description) AS text, k.environment, k.is_active AS "isActive",
             k.revoked_at AS "revokedAt", k.expires_at AS "expiresAt", k.created_at AS "createdAt", k.updated_at AS "updatedAt", k.tags, k.scopes,
             nullif(t.last_used_at, '-infinity') AS "lastUsedAt", k.budget_limit_micro_cents AS limit,
+            k.secret_prefixes <> '' AS "hasSecret", k.hand_over_until AS "handOverUntil",
             (SELECT spent_micro_cents FROM budget_account a WHERE a.key_id = k.id AND a.period = CASE k.budget_type WHEN 'total' THEN 'total' ELSE '2026-11-01' END) AS spent
        FROM api_key k LEFT JOIN key_totals t ON t.key_id = k.id`,
   );
@@ -236,11 +242,12 @@ function matches(key: Plain, filter: ApiKeyFilterDto): boolean {
     neverUsed,
     hasExpiry,
     budgetUsedAbove,
+    handOver,
   } = filter;
   const since = unusedSince === undefined ? null : new Date(unusedSince);
   return [
     ownerId === undefined || key.ownerId === ownerId,
-    status === undefined || statusOf(key, NOW) === status,
+    status === undefined || shownStatusOf(key, key.hasSecret, NOW) === status,
     isActive === undefined || key.isActive === isActive,
     environment === undefined || key.environment === environment,
     tag === undefined || tag.every((one) => key.tags.includes(one)),
@@ -250,6 +257,8 @@ function matches(key: Plain, filter: ApiKeyFilterDto): boolean {
     since === null || (key.createdAt < since && (key.lastUsedAt === null || key.lastUsedAt < since)),
     neverUsed === undefined || (key.lastUsedAt === null) === neverUsed,
     hasExpiry === undefined || (key.expiresAt !== null) === hasExpiry,
+    handOver === undefined ||
+      (key.handOverUntil !== null && key.handOverUntil > NOW && key.revokedAt === null) === handOver,
     // In hundredths of a percent: whole numbers, as exact as the statement's.
     budgetUsedAbove === undefined ||
       (key.limit !== null && key.spent * 10_000 > Math.round(budgetUsedAbove * 100) * key.limit),

@@ -4,7 +4,7 @@ import { Client } from 'pg';
 import { conditionOf, keysWith, statusExpression } from '../../../src/api-keys/lists/key-conditions.js';
 import { KEY_SORTS, orderOf } from '../../../src/api-keys/lists/key-sort.js';
 import { selectByTerms } from '../../../src/api-keys/lists/key-terms.js';
-import { API_KEY_STATUSES, statusOf } from '../../../src/api-keys/status.js';
+import { API_KEY_STATUSES, shownStatusOf } from '../../../src/api-keys/status.js';
 import { createTestDatabase, type TestDatabase } from '../../support/postgres.js';
 
 const NOW = new Date('2026-11-21T12:00:00.000Z');
@@ -29,22 +29,28 @@ describe('lists of keys in PostgreSQL', () => {
     await database.drop();
   });
 
-  it('finds each key by exactly the status that statusOf gives it', async () => {
+  it('finds each key by exactly the status that shownStatusOf gives it', async () => {
     // Around now, to the millisecond: a key expires at its instant, not after it.
     const instant = fc
       .oneof(fc.constantFrom(-1, 0, 1), fc.integer({ min: -1e9, max: 1e9 }))
       .map((offset) => new Date(NOW.getTime() + offset));
     const keys = fc.array(
-      fc.record({ revokedAt: fc.option(instant), isActive: fc.boolean(), expiresAt: fc.option(instant) }),
+      fc.record({
+        revokedAt: fc.option(instant),
+        isActive: fc.boolean(),
+        expiresAt: fc.option(instant),
+        hasSecret: fc.boolean(),
+      }),
       { minLength: 1, maxLength: 50 },
     );
     await fc.assert(
       fc.asyncProperty(keys, async (keys) => {
         await client.query('TRUNCATE api_key CASCADE');
         await client.query(
-          `INSERT INTO api_key (id, owner_id, name, environment, is_active, deactivated_at, revoked_at, expires_at)
+          `INSERT INTO api_key (id, owner_id, name, environment, is_active, deactivated_at, revoked_at, expires_at, secret_prefixes)
            SELECT gen_random_uuid(), $1, row.position::text, 'live', (row.key->>'isActive')::boolean,
-                  CASE WHEN (row.key->>'isActive')::boolean THEN NULL ELSE now() END, (row.key->>'revokedAt')::timestamptz, (row.key->>'expiresAt')::timestamptz
+                  CASE WHEN (row.key->>'isActive')::boolean THEN NULL ELSE now() END, (row.key->>'revokedAt')::timestamptz, (row.key->>'expiresAt')::timestamptz,
+                  CASE WHEN (row.key->>'hasSecret')::boolean THEN 'lk_live_a' ELSE '' END
              FROM jsonb_array_elements($2::jsonb) WITH ORDINALITY AS row (key, position)`,
           [OWNER, JSON.stringify(keys)],
         );
@@ -61,7 +67,8 @@ describe('lists of keys in PostgreSQL', () => {
           [NOW],
         );
         for (const { name, status } of rows) expect([status]).toEqual(found.get(name));
-        for (const [index, key] of keys.entries()) expect(found.get(String(index + 1))).toEqual([statusOf(key, NOW)]);
+        for (const [index, key] of keys.entries())
+          expect(found.get(String(index + 1))).toEqual([shownStatusOf(key, key.hasSecret, NOW)]);
       }),
       { numRuns: 40 },
     );
@@ -72,12 +79,14 @@ describe('lists of keys in PostgreSQL', () => {
       await client.query('TRUNCATE api_key CASCADE');
       // Every filter is passed by one key in a hundred, so that an index is worth it.
       await client.query(
-        `INSERT INTO api_key (id, owner_id, name, environment, is_active, deactivated_at, revoked_at, expires_at, created_at, tags, scopes)
+        `INSERT INTO api_key (id, owner_id, name, environment, is_active, deactivated_at, revoked_at, expires_at, created_at, tags, scopes, secret_prefixes, hand_over_by, hand_over_until, hand_over_overlap_seconds)
          SELECT gen_random_uuid(), CASE n % 100 WHEN 0 THEN $1::uuid ELSE $2::uuid END, CASE n % 100 WHEN 1 THEN 'billing ' ELSE 'other ' END || n,
                 CASE n % 100 WHEN 2 THEN 'test' ELSE 'live' END, n % 100 <> 3, CASE n % 100 WHEN 3 THEN now() END, CASE n % 100 WHEN 4 THEN now() END,
                 CASE n % 100 WHEN 5 THEN NULL WHEN 6 THEN '2025-01-01'::timestamptz ELSE '2999-01-01'::timestamptz END,
                 '2024-01-01'::timestamptz + n * interval '1 s',
-                ARRAY[CASE n % 100 WHEN 9 THEN 'a' ELSE 'b' END], ARRAY[CASE n % 100 WHEN 10 THEN 'a' ELSE 'b' END]
+                ARRAY[CASE n % 100 WHEN 9 THEN 'a' ELSE 'b' END], ARRAY[CASE n % 100 WHEN 10 THEN 'a' ELSE 'b' END],
+                CASE n % 100 WHEN 11 THEN '' ELSE 'lk_live_a' END, CASE n % 100 WHEN 12 THEN $1::uuid END,
+                CASE n % 100 WHEN 12 THEN '2999-01-01'::timestamptz END, CASE n % 100 WHEN 12 THEN 0 END
            FROM generate_series(1, 5000) n`,
         [OWNER, OTHER],
       );
@@ -112,6 +121,9 @@ describe('lists of keys in PostgreSQL', () => {
       ['status=revoked', { status: 'revoked' as const }, 'api_key_revoked_idx'],
       ['status=inactive', { status: 'inactive' as const }, 'api_key_inactive_idx'],
       ['status=expired', { status: 'expired' as const }, 'api_key_switched_on_idx'],
+      ['status=pending', { status: 'pending' as const }, 'api_key_pending_idx'],
+      ['status=active', { status: 'active' as const }, 'api_key_usable_idx'],
+      ['handOver', { handOver: true }, 'api_key_hand_over_idx'],
       ['isActive=false', { isActive: false }, 'api_key_switched_off_idx'],
       ['environment=test', { environment: 'test' as const }, 'api_key_test_idx'],
       ['expiresBefore', { expiresBefore: '2026-01-01T00:00:00Z' }, 'api_key_expires_idx'],

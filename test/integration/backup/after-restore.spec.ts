@@ -112,7 +112,7 @@ describe('A PostgreSQL that was restored', () => {
   let installation: Installation;
   let backup: TestDatabase;
   const keys: Record<
-    'revoked' | 'deleted' | 'deactivated' | 'reactivated' | 'regenerated' | 'shortened' | 'untouched',
+    'revoked' | 'deleted' | 'deactivated' | 'reactivated' | 'regenerated' | 'shortened' | 'untouched' | 'offered',
     string
   > = {} as never;
   const people: Record<'reset' | 'renewed' | 'redrawn' | 'enrolled', Person> = {} as never;
@@ -141,6 +141,12 @@ describe('A PostgreSQL that was restored', () => {
       kind: 'service',
       managerIds: [users.deleted, users.demoted],
     });
+    keys.offered = (
+      await installation.app.post('/api-keys', {
+        token: installation.token,
+        body: { ownerId: people.reset.id, handOver: true },
+      })
+    ).body.apiKey.id as string;
     await installation.close();
     backup = await installation.backup();
     await installation.open();
@@ -153,6 +159,7 @@ describe('A PostgreSQL that was restored', () => {
     await installation.done('PATCH', `/api-keys/${keys.shortened}`, {
       expiresAt: new Date(Date.now() + 86_400_000).toISOString(),
     });
+    await installation.done('DELETE', `/api-keys/${keys.offered}/hand-over`);
     await installation.done('PATCH', `/users/${users.disabled}`, { isActive: false });
     await installation.done('DELETE', `/users/${users.deleted}`);
     await installation.done('PUT', `/users/${users.demoted}/roles`, { roles: ['auditor'] });
@@ -242,6 +249,15 @@ describe('A PostgreSQL that was restored', () => {
       expect(secret).toEqual({ revoked_at: null, is_overlapping: true });
     });
 
+    it('offers no secret to an owner: the offer may have been taken back, as it was', async () => {
+      const [key] = await rows('SELECT revoked_at, hand_over_until FROM api_key WHERE id = $1', [keys.offered]);
+      expect(key).toEqual({ revoked_at: null, hand_over_until: null });
+      const [entry] = await rows('SELECT details FROM audit_event WHERE resource_id = $1 ORDER BY seq DESC LIMIT 1', [
+        keys.offered,
+      ]);
+      expect(entry!['details']).toEqual({ reason: 'restore' });
+    });
+
     it('has disabled, deleted and demoted its users again', async () => {
       const found = await rows(
         'SELECT id, is_active, deleted_at IS NOT NULL AS is_deleted, ARRAY(SELECT role_name FROM user_role WHERE user_id = id) AS roles FROM users WHERE id = ANY($1)',
@@ -297,8 +313,8 @@ describe('A PostgreSQL that was restored', () => {
         ]),
       );
       expect(entries.at(-1)).toEqual({ action: 'system:restore', resource_id: null });
-      // One of them is of the service account that lost its manager.
-      expect(entries).toHaveLength(done.keys + done.users + 1 + 1);
+      // One more is of the service account that lost its manager, and one of the secret that is offered no more.
+      expect(entries).toHaveLength(done.keys + done.users + 1 + 1 + 1);
     });
 
     it('says what is missing, from where to where, and what it was', () => {

@@ -6,7 +6,6 @@ import type { Experiment, Floor } from '../harness/experiment.js';
 import { floor } from '../harness/floors.js';
 import type { ProofAnswer } from '../harness/http-client.js';
 import { buildOfCommit, buildWithEdited, FIRST_RELEASE, type OtherBuild } from '../harness/other-builds.js';
-import type { ProofAnswer } from '../harness/http-client.js';
 import { runProgram } from '../harness/program.js';
 import type { Random } from '../harness/random.js';
 import { rollBackAndForward } from '../upgrade/rolled-back-credentials.js';
