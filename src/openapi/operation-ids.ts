@@ -55,6 +55,7 @@ const OPERATION_IDS: Readonly<Record<string, string>> = {
   'KeySecretsController.endSecret': 'endApiKeySecret',
   'SelfRevokeController.revoke': 'revokeLeakedApiKey',
   'ExplainController.explain': 'explainApiKey',
+  'RefusedCallsController.list': 'listApiKeyRefusals',
   'VerifyController.verify': 'verifyKey',
   'VerifyController.verifyBatch': 'verifyKeys',
   'UsageController.report': 'reportUsage',

@@ -2,6 +2,7 @@ import { Body, Controller, HttpCode, Post, Req } from '@nestjs/common';
 import { RouteSchema } from '@nestjs/platform-fastify';
 import { ApiOkResponse, ApiOperation, ApiServiceUnavailableResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
+import type { KnownCaller } from '../access/caller.js';
 import { callerOf, RequirePermission } from '../access/decorators.js';
 import { ProblemView } from '../common/problem.view.js';
 import { VERDICTS_SCHEMA, VERDICT_SCHEMA } from './verdict.schema.js';
@@ -27,7 +28,7 @@ export class VerifyController {
   @ApiOkResponse({ type: VerdictView })
   @ApiServiceUnavailableResponse({ description: 'Nothing could be decided at the moment.', type: ProblemView })
   verify(@Req() request: FastifyRequest, @Body() body: VerifyDto): VerdictView | Promise<VerdictView> {
-    return this.verifier.verify(body as VerifyQuestion, callerOwnerId(request));
+    return this.verifier.verify(body as VerifyQuestion, verifyingCaller(request));
   }
 
   @Post('batch')
@@ -42,12 +43,12 @@ export class VerifyController {
   })
   @ApiOkResponse({ type: VerdictsView })
   verifyBatch(@Req() request: FastifyRequest, @Body() body: VerifyBatchDto): VerdictsView | Promise<VerdictsView> {
-    const results = this.verifier.verifyAll(body.items, callerOwnerId(request));
+    const results = this.verifier.verifyAll(body.items, verifyingCaller(request));
     return results instanceof Promise ? results.then((verdicts) => ({ results: verdicts })) : { results };
   }
 }
 
-/** The credential that asks. */
-function callerOwnerId(request: FastifyRequest): VerifyingCaller {
-  return callerOf(request).principal!;
+/** The guard has seen to it that there is a principal. */
+function verifyingCaller(request: FastifyRequest): VerifyingCaller {
+  return callerOf(request) as KnownCaller;
 }

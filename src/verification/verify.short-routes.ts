@@ -15,19 +15,19 @@ export function verifyShortRoutes(verifier: Verifier): readonly ShortRoute[] {
   return [
     {
       path: '/verify',
-      answer: (body, { principal }) => {
+      answer: (body, caller) => {
         const reading = readBody(VerifyDto, body);
         if ('errors' in reading) return null;
-        const verdict = verifier.verify(reading.value as VerifyQuestion, principal);
+        const verdict = verifier.verify(reading.value as VerifyQuestion, caller);
         return verdict instanceof Promise ? verdict.then(verdictText) : verdictText(verdict);
       },
     },
     {
       path: '/verify/batch',
-      answer: (body, { principal }) => {
+      answer: (body, caller) => {
         const reading = readBody(VerifyBatchDto, body);
         if ('errors' in reading) return null;
-        const verdicts = verifier.verifyAll((reading.value as VerifyBatchDto).items, principal);
+        const verdicts = verifier.verifyAll((reading.value as VerifyBatchDto).items, caller);
         return verdicts instanceof Promise ? verdicts.then(textOf) : textOf(verdicts);
       },
     },
