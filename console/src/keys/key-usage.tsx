@@ -1,5 +1,6 @@
 import { Group, Paper, SimpleGrid, Stack, Switch, Table, Text } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
 import { useState } from 'react';
 import { type ApiKey, type Schemas, api, dataOf } from '../api/client';
 import { count, duration, fromNow, money } from '../ui/format';
@@ -168,8 +169,12 @@ function Verdicts({ usage }: { usage: Schemas['KeyUsageView'] }) {
               {index > 0 ? ', ' : ''}
               {count(times)} × {verdictInWords(code).toLowerCase()}
             </span>
-          ))}
-          .
+          ))}{' '}
+          (
+          <Link className="text-link" to="/keys/$keyId" params={{ keyId: usage.apiKeyId }} search={{ tab: 'refused' }}>
+            see them
+          </Link>
+          ).
         </>
       )}{' '}
       <Text span size="sm" c="dimmed">

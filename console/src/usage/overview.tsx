@@ -289,7 +289,7 @@ function Refusals() {
                               className="text-link"
                               to="/keys/$keyId"
                               params={{ keyId: most.apiKeyId }}
-                              search={{ tab: 'explain' }}
+                              search={{ tab: 'refused' }}
                             >
                               {most.name}
                             </Link>

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { KnownCaller } from '../../access/caller.js';
 import { ApiKeysService } from '../../api-keys/api-keys.service.js';
+import type { FieldError } from '../../common/domain-error.js';
 import { ListCursors } from '../../common/list-cursors.js';
 import { Config } from '../../config/config.js';
 import { REFUSED_CALL_LIMITS } from './refused-calls.js';
@@ -9,6 +10,7 @@ import { RefusedCallsRepository, type StoredRefusedCall } from './refused-calls.
 import { RefusedCallView, type RefusedCallsView } from './refused-calls.view.js';
 
 const DEFAULT_LIMIT = 50;
+const NOT_NEWEST: FieldError = { path: 'after', message: 'must be meta.newest of a list of the same key' };
 
 /** Answers "why was this call refused?", for those who may read the key. */
 @Injectable()
@@ -26,9 +28,10 @@ export class RefusedCallsService {
     const code = query.code ?? null;
     // A place is that of a call of the key, whatever the code: a client may change it and go on.
     const list = { list: 'refused-calls', keyId };
-    const placeOf = (cursor: string | undefined) => (cursor === undefined ? null : this.cursors.read(list, cursor)[0]!);
+    const placeOf = (cursor: string | undefined, fault?: FieldError) =>
+      cursor === undefined ? null : this.cursors.read(list, cursor, fault)[0]!;
     const cursorAt = (call: StoredRefusedCall) => this.cursors.give(list, [call.seq]);
-    const search = { keyId, code, below: placeOf(query.cursor), above: placeOf(query.after) };
+    const search = { keyId, code, below: placeOf(query.cursor), above: placeOf(query.after, NOT_NEWEST) };
     const limit = Number(query.limit ?? DEFAULT_LIMIT);
     const found = await this.calls.find(search, limit + 1);
     const { counted, kept } = await this.calls.count(keyId, code);
