@@ -39,7 +39,7 @@ export async function reportDemoUsage(app: NestFastifyApplication): Promise<void
 const REFUSED = [
   { code: 'MODEL_NOT_ALLOWED', detail: 'The model is not in the key’s list.', ip: '203.0.113.7', model: 'o3-pro' },
   { code: 'MODEL_NOT_ALLOWED', detail: 'The model is not in the key’s list.', ip: '203.0.113.9', model: 'o3-pro' },
-  { code: 'RATE_LIMITED', detail: 'The limit of a minute is used up.', ip: '203.0.113.7', model: 'gpt-4o-mini' },
+  { code: 'RATE_LIMITED', detail: 'The rate limit per minute is used up.', ip: '203.0.113.7', model: 'gpt-4o-mini' },
 ] as const;
 
 /** Verdicts on the demo's main key within the last minute, and the calls that were refused. */

@@ -3,7 +3,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { useState } from 'react';
 import { type ApiKey, type Schemas, api, dataOf } from '../api/client';
-import { count, localWithSeconds } from '../ui/format';
+import { count, localWithSeconds, money } from '../ui/format';
 import { AsOf, Empty, Loaded } from '../ui/states';
 import { Copy, Instant } from '../ui/values';
 import { plural, verdictInWords } from '../ui/words';
@@ -150,8 +150,7 @@ function Kept({ meta, shown }: { meta: Refused['meta']; shown: number }) {
       {keptHours} hours
       {missing > 0 ? (
         <>
-          , of which <b>{count(kept)}</b> {plural(kept, 'is', 'are')} kept: 20 of a minute, the last 100, and what could
-          be written.
+          , of which <b>{count(kept)}</b> {plural(kept, 'is', 'are')} kept: at most 20 of a minute, and the last 100.
         </>
       ) : (
         '.'
@@ -222,7 +221,7 @@ function AskedFor({
     ],
     ['environment', environment],
     ['requests', cost === null || cost === 1 ? null : String(cost)],
-    ['cents to reserve', reserveCents === null ? null : String(reserveCents)],
+    ['reserves', reserveCents === null ? null : money(reserveCents)],
   ].filter(([, value]) => value !== null);
   if (lines.length === 0) return <None text="nothing named" />;
   return lines.map(([term, value]) => (
