@@ -64,6 +64,7 @@ const OPERATION_IDS: Readonly<Record<string, string>> = {
   'KeyUsageController.series': 'getApiKeyUsageSeries',
   'UsageEventsController.find': 'listUsageEvents',
   'UsageSummaryController.summary': 'getUsageSummary',
+  'UsageSummaryController.budgetForecasts': 'getBudgetForecasts',
   'UsageSummaryController.refusals': 'getUsageRefusals',
   'IntrospectController.introspect': 'introspectToken',
   'ForwardAuthController.decide': 'authorizeForwardAuth',

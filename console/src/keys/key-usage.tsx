@@ -3,7 +3,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { useState } from 'react';
 import { type ApiKey, type Schemas, api, dataOf } from '../api/client';
-import { count, duration, fromNow, money } from '../ui/format';
+import { count, duration, fromNow, money, utcDay } from '../ui/format';
 import { AsOf, Loaded } from '../ui/states';
 import { BudgetBar, Instant } from '../ui/values';
 import { plural, verdictInWords } from '../ui/words';
@@ -113,7 +113,14 @@ function Budget({ usage: { budget } }: { usage: Schemas['KeyUsageView'] }) {
         )}
       </Group>
       {budget ? (
-        <BudgetBar {...budget} />
+        <>
+          <BudgetBar {...budget} />
+          {budget.usedUpAt !== null && budget.remainingCents > 0 && (
+            <Text size="xs" c="dimmed" mt={4}>
+              At this rate it is used up on {utcDay(budget.usedUpAt)}.
+            </Text>
+          )}
+        </>
       ) : (
         <Text size="sm" c="dimmed">
           Unlimited. Only its rate limits apply.
