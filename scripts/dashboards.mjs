@@ -149,6 +149,15 @@ const DATA_PLANE = [
       [`sum(rate(latchkey_verdicts_dropped_total{${OF}}[$__rate_interval]))`, 'dropped a second'],
     ],
   ],
+  [
+    'Refused calls that are kept',
+    'short',
+    [
+      [`sum(rate(latchkey_refused_calls_recorded_total{${OF}}[$__rate_interval]))`, 'kept a second'],
+      [rate('latchkey_refused_calls_lost_total', 'reason'), 'lost a second: {{reason}}'],
+      ...totals('latchkey_refused_calls_queued'),
+    ],
+  ],
   ['Offset of clocks', 's', each('latchkey_database_clock_offset_seconds'), 'This machine minus the database.'],
 ];
 

@@ -108,7 +108,7 @@ const key = createRoute({
   getParentRoute: () => shell,
   path: '/keys/$keyId',
   validateSearch: (search: Search) => ({
-    tab: oneOf(search['tab'], ['usage', 'settings', 'secrets', 'explain', 'history']),
+    tab: oneOf(search['tab'], ['usage', 'settings', 'secrets', 'refused', 'explain', 'history']),
   }),
   component: lazyRouteComponent(() => import('./keys/key-page'), 'KeyPage'),
 });

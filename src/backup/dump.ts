@@ -11,6 +11,9 @@ const BLOCK_BYTES = 64 * 1024;
 /** Tables and sequences of the runner of migrations; a restore finds them filled already. */
 const OF_THE_SCHEMA = /^schema_/;
 
+/** Refused calls have addresses of clients, which are kept for 48 hours and no longer. */
+const NOT_KEPT = /^refused_call/;
+
 /** What a dump takes of the database, and what it leaves. */
 interface Found {
   readonly tables: readonly Table[];
@@ -84,7 +87,7 @@ async function findContent(client: Client): Promise<Found> {
       WHERE s.relnamespace = 'public'::regnamespace AND s.relkind = 'S' ORDER BY 1`,
   );
   return {
-    tables: rows.filter(({ table }) => isOurs(table)),
+    tables: rows.filter(({ table }) => isOurs(table) && !NOT_KEPT.test(table)),
     sequences: sequences.filter(({ table }) => isOurs(table)).map(({ name }) => name),
     leftOut: rows.map(({ table }) => table).filter((table) => !isOurs(table) && !OF_THE_SCHEMA.test(table)),
   };

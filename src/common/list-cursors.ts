@@ -1,6 +1,6 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { canonicalJson } from './canonical-json.js';
-import { validationFailed } from './domain-error.js';
+import { type FieldError, validationFailed } from './domain-error.js';
 
 /** Bytes of the MAC in front of a cursor: enough that nobody hits one by trying. */
 const MAC_BYTES = 12;
@@ -8,6 +8,10 @@ const MAC_BYTES = 12;
 export const MAX_CURSOR_CHARACTERS = 1024;
 /** Of what is signed: no other text that this key signs is taken for a cursor. */
 const CONTEXT = 'latchkey-list-cursor/1';
+const NO_CURSOR: FieldError = {
+  path: 'cursor',
+  message: 'must be meta.nextCursor of a page of this list, with the same filters and order',
+};
 
 /** Which list a cursor belongs to: its name, its order and what narrows it. */
 export type CursorList = Readonly<Record<string, unknown>>;
@@ -27,8 +31,13 @@ export class ListCursors {
     return Buffer.concat([mac, Buffer.from(JSON.stringify(place), 'utf8')]).toString('base64url');
   }
 
-  /** The values that `give` was given. @throws DomainError 400 for what it did not give, or gave for another list */
-  read(list: CursorList, cursor: string): readonly string[] {
+  /**
+   * The values that `give` was given.
+   *
+   * @param fault what is said of any other text
+   * @throws DomainError 400 for what `give` did not give, or gave for another list
+   */
+  read(list: CursorList, cursor: string, fault: FieldError = NO_CURSOR): readonly string[] {
     const bytes = Buffer.from(cursor, 'base64url');
     const place = placeIn(bytes.subarray(MAC_BYTES));
     const mac = bytes.subarray(0, MAC_BYTES);
@@ -38,9 +47,7 @@ export class ListCursors {
       bytes.toString('base64url') === cursor &&
       this.keys.some(({ key }) => timingSafeEqual(mac, macOf(key, list, place)));
     if (isOurs) return place;
-    throw validationFailed([
-      { path: 'cursor', message: 'must be meta.nextCursor of a page of this list, with the same filters and order' },
-    ]);
+    throw validationFailed([fault]);
   }
 }
 

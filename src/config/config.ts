@@ -72,6 +72,8 @@ export class Config {
   readonly creationsPerDay: number;
   /** How long reads stay in the audit trail. */
   readonly auditReadsKeptDays: number;
+  /** How much of refused calls is kept for those who may read the key. */
+  readonly refusedCalls: Environment['REFUSED_CALLS'];
   readonly defaultReservationCents: number;
   /** What one reported event may cost. */
   readonly maxEventCostCents: number;
@@ -143,6 +145,7 @@ export class Config {
     this.managementRatePerMinute = environment.MANAGEMENT_RATE_PER_MINUTE;
     this.creationsPerDay = environment.CREATIONS_PER_DAY;
     this.auditReadsKeptDays = environment.AUDIT_READS_KEPT_DAYS;
+    this.refusedCalls = environment.REFUSED_CALLS;
     this.defaultReservationCents = environment.DEFAULT_RESERVATION_CENTS;
     this.maxEventCostCents = environment.MAX_EVENT_COST_CENTS;
     this.maxStalenessSeconds = environment.MAX_STALENESS_SECONDS;

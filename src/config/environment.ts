@@ -118,6 +118,7 @@ export const environmentSchema = z.object({
   AUDIT_READS_KEPT_DAYS: positiveInteger(36_500)
     .refine((value) => value >= 1, 'must be at least 1')
     .default(365),
+  REFUSED_CALLS: z.enum(['full', 'masked', 'off'], 'must be full, masked or off').default('full'),
   DEFAULT_RESERVATION_CENTS: z
     .string()
     .regex(/^\d+(\.\d{1,6})?$/, 'must be a number of cents with at most 6 decimals')

@@ -56,6 +56,9 @@ const GRANTS = [
   // Reads are removed by a cut alone, which a trigger looks after.
   `REVOKE UPDATE, TRUNCATE ON audit_read, audit_read_checkpoint FROM ${APP_ROLE}`,
   `REVOKE INSERT, DELETE, TRUNCATE ON audit_read_head FROM ${APP_ROLE}`,
+  // Their partitions are made and dropped by a function of the owner's.
+  `REVOKE UPDATE, TRUNCATE ON refused_call FROM ${APP_ROLE}`,
+  `REVOKE INSERT, DELETE, TRUNCATE ON refused_call_total FROM ${APP_ROLE}`,
   `REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON schema_migration, schema_checksum FROM ${APP_ROLE}`,
 ];
 

@@ -21,6 +21,7 @@ import { VersionsOfKeys1790000001900 } from './migrations/1790000001900-versions
 import { EventsByKey1790000002000 } from './migrations/1790000002000-events-by-key.js';
 import { VerifiedEnvironment1790000002100 } from './migrations/1790000002100-verified-environment.js';
 import { ShortSearches1790000002300 } from './migrations/1790000002300-short-searches.js';
+import { RefusedCalls1790000002500 } from './migrations/1790000002500-refused-calls.js';
 import { HandOver1790000002600 } from './migrations/1790000002600-hand-over.js';
 
 /** All migrations, oldest first. */
@@ -48,5 +49,6 @@ export const migrations = [
   EventsByKey1790000002000,
   VerifiedEnvironment1790000002100,
   ShortSearches1790000002300,
+  RefusedCalls1790000002500,
   HandOver1790000002600,
 ];

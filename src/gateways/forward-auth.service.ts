@@ -7,7 +7,7 @@ import { type DomainError, validationFailed } from '../common/domain-error.js';
 import { sendProblem } from '../common/problem.filter.js';
 import { Config } from '../config/config.js';
 import { showsSecret } from '../http/request-url.js';
-import { type VerifyingCaller, Verifier } from '../verification/verifier.js';
+import { type VerifyingPrincipal, Verifier } from '../verification/verifier.js';
 import type { VerdictView } from '../verification/verdict.view.js';
 import { identityHeaders, rateLimitHeaders } from './response-headers.js';
 import { clientOf } from './client-of.js';
@@ -18,7 +18,12 @@ import { presentedKey } from './presented-key.js';
 import { asked, gatewayKeyPresented, keyInUrl, refusalOf, withoutKey } from './refusal.js';
 
 /** A gateway without a key of its own. A reservation made under this id cannot be settled. */
-const ANONYMOUS: VerifyingCaller = { ownerId: '00000000-0000-0000-0000-000000000000', verifiesEnvironment: 'any' };
+const ANONYMOUS: VerifyingPrincipal = {
+  kind: null,
+  id: '00000000-0000-0000-0000-000000000000',
+  ownerId: '00000000-0000-0000-0000-000000000000',
+  verifiesEnvironment: 'any',
+};
 
 /**
  * Answers a gateway that asks whether a request of its client may pass: the same decision as `POST /verify`, counted
@@ -51,7 +56,7 @@ export class ForwardAuthService {
 
   private async decide(
     request: FastifyRequest,
-    { principal }: Caller,
+    { principal, requestId, clientRequestId }: Caller,
     ask: ForwardAuthQuery,
     mode: GatewayMode,
   ): Promise<Decision> {
@@ -65,7 +70,7 @@ export class ForwardAuthService {
     const ip = clientOf(request, this.config.trustedProxies);
     const verdict = await this.verifier.verify(
       { ...ask, key, ...(ip === undefined ? {} : { ip }) },
-      principal ?? ANONYMOUS,
+      { principal: principal ?? ANONYMOUS, requestId, clientRequestId, via: 'gateway' },
     );
     // Another secret of the same key.
     if (principal?.kind === 'key' && verdict.keyId === principal.id) return refused(gatewayKeyPresented());

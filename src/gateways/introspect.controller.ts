@@ -2,6 +2,7 @@ import { Body, Controller, Header, HttpCode, Post, Req, UseGuards } from '@nestj
 import { RouteConfig } from '@nestjs/platform-fastify';
 import { ApiConsumes, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
+import type { KnownCaller } from '../access/caller.js';
 import { RequirePermission, TakesClientCredentials, callerOf } from '../access/decorators.js';
 import { FormOnlyGuard } from './form-only.guard.js';
 import { IntrospectDto } from './introspect.dto.js';
@@ -31,6 +32,6 @@ export class IntrospectController {
       'Nothing is consumed: no rate limit, no budget, no use. Restrictions, rate limits and budgets are therefore not decided here: ask `POST /verify` before you serve a call.',
   })
   introspect(@Req() request: FastifyRequest, @Body() { token }: IntrospectDto): Promise<IntrospectionView> {
-    return this.introspection.introspect(token, callerOf(request).principal!.verifiesEnvironment);
+    return this.introspection.introspect(token, callerOf(request) as KnownCaller);
   }
 }

@@ -1,8 +1,8 @@
 import { Injectable } from '@nestjs/common';
-import type { VerifiesEnvironment } from '../api-keys/api-key.entity.js';
 import { SessionInspector } from '../auth/session-inspector.js';
 import { Config } from '../config/config.js';
 import { KeyInspector } from '../verification/key-inspector.js';
+import type { VerifyingCaller } from '../verification/verifier.js';
 import { IntrospectionView } from './introspection.view.js';
 
 /** A JWT has two dots. Keys of other systems may look like one, so that keys are asked about as well. */
@@ -17,14 +17,12 @@ export class Introspection {
     private readonly config: Config,
   ) {}
 
-  /** Consumes nothing, and leaves no trace on what is asked about. @throws DomainError 503 when it cannot be known */
-  async introspect(token: string, verifies: VerifiesEnvironment): Promise<IntrospectionView> {
+  /** Consumes nothing; a known key that is not good has a refused call more. @throws DomainError 503 when it cannot be known */
+  async introspect(token: string, caller: VerifyingCaller): Promise<IntrospectionView> {
     const { jwtIssuer, jwtAudience } = this.config;
     const session = JWT_SHAPE.test(token) ? await this.sessions.findWorking(token) : null;
     if (session !== null) return IntrospectionView.ofSession(session, jwtIssuer, jwtAudience);
-    const record = await this.keys.findWorking(token);
-    // A key that the asking service does not verify is no good to it.
-    const isOther = record !== null && verifies !== 'any' && verifies !== record.key.environment;
-    return record === null || isOther ? IntrospectionView.inactive() : IntrospectionView.ofKey(record, jwtIssuer);
+    const record = await this.keys.findWorking(token, caller);
+    return record === null ? IntrospectionView.inactive() : IntrospectionView.ofKey(record, jwtIssuer);
   }
 }

@@ -2,6 +2,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { EntityManager } from 'typeorm';
 import { Principal } from '../access/caller.js';
 import { DEMO } from '../openapi/demo-ids.js';
+import { REFUSED_CALL_LIMITS } from '../verification/refusals/refused-calls.js';
 import { UsageService } from '../usage/usage.service.js';
 
 /** Cost in cents, tokens in and out. */
@@ -34,7 +35,14 @@ export async function reportDemoUsage(app: NestFastifyApplication): Promise<void
   await app.get(UsageService, { strict: false }).report(caller, { events });
 }
 
-/** Verdicts on the demo's main key within the last minute. */
+/** What the verdicts that refused were asked. Addresses are of documentation (RFC 5737). */
+const REFUSED = [
+  { code: 'MODEL_NOT_ALLOWED', detail: 'The model is not in the key’s list.', ip: '203.0.113.7', model: 'o3-pro' },
+  { code: 'MODEL_NOT_ALLOWED', detail: 'The model is not in the key’s list.', ip: '203.0.113.9', model: 'o3-pro' },
+  { code: 'RATE_LIMITED', detail: 'The rate limit per minute is used up.', ip: '203.0.113.7', model: 'gpt-4o-mini' },
+] as const;
+
+/** Verdicts on the demo's main key within the last minute, and the calls that were refused. */
 export async function addDemoVerdicts(tx: EntityManager): Promise<void> {
   await tx.query(
     `INSERT INTO verdict_minute (key_id, minute, code, count)
@@ -42,5 +50,15 @@ export async function addDemoVerdicts(tx: EntityManager): Promise<void> {
        FROM unnest($2::text[], $3::bigint[]) AS verdicts (code, count)
      ON CONFLICT DO NOTHING`,
     [DEMO.keyId, ['VALID', 'MODEL_NOT_ALLOWED', 'RATE_LIMITED'], [3, 2, 1]],
+  );
+  const calls = REFUSED.map((call, index) => ({
+    ...{ key_id: DEMO.keyId, via: 'verify', scopes: ['chat:write'], client_request_id: `demo-${index + 1}`, ...call },
+    ...{ asked_by_kind: 'key', asked_by: DEMO.gatewayKeyId },
+  }));
+  const { perKey, perKeyAndMinute, inAll } = REFUSED_CALL_LIMITS;
+  await tx.query(
+    `SELECT refused_calls_note(jsonb_agg(call || jsonb_build_object('at_ms', extract(epoch FROM now()) * 1000 + n)), $2, $3, $4)
+       FROM jsonb_array_elements($1::jsonb) WITH ORDINALITY AS c (call, n)`,
+    [JSON.stringify(calls), perKey, perKeyAndMinute, inAll],
   );
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { DAY_MS, type RangeRules, rangeOf, stepsOf } from './time-range.js';
+import { DAY_MS, monthToDate, rangeBefore, type RangeRules, rangeOf, stepsOf } from './time-range.js';
 import { TimeZone } from './time-zone.js';
 
 const now = new Date('2026-11-21T21:32:55.120Z');
@@ -93,5 +93,62 @@ describe('rangeOf', () => {
     expect(() => TimeZone.of(name)).toThrow(
       `timeZone: must be a time zone of the IANA database, such as Europe/Berlin, and not "${name}"`,
     );
+  });
+});
+
+describe('a month to date', () => {
+  const within = (at: string, name: string) => {
+    const zone = TimeZone.of(name);
+    const range = monthToDate(new Date(at), zone);
+    return [...iso(range), ...iso(rangeBefore(range, 'month', zone))];
+  };
+
+  it('ends with the running hour, and is compared with the month before to the same day and time', () => {
+    expect(within('2026-11-21T21:32:55Z', 'UTC')).toEqual([
+      ...['2026-11-01T00:00:00.000Z', '2026-11-21T22:00:00.000Z'],
+      ...['2026-10-01T00:00:00.000Z', '2026-10-21T22:00:00.000Z'],
+    ]);
+  });
+
+  it.each([
+    ['2026-03-31T10:30:00Z', '2026-02-01T00:00:00.000Z', '2026-03-01T00:00:00.000Z'],
+    ['2028-03-29T10:30:00Z', '2028-02-01T00:00:00.000Z', '2028-02-29T11:00:00.000Z'],
+    ['2026-01-05T23:59:59Z', '2025-12-01T00:00:00.000Z', '2025-12-06T00:00:00.000Z'],
+    ['2026-12-31T23:59:59Z', '2026-11-01T00:00:00.000Z', '2026-12-01T00:00:00.000Z'],
+  ])('is at %s compared with %s to %s', (at, from, to) => {
+    expect(within(at, 'UTC').slice(2)).toEqual([from, to]);
+  });
+
+  it('has an hour at its first instant', () => {
+    expect(within('2026-11-01T00:00:00Z', 'UTC')).toEqual([
+      ...['2026-11-01T00:00:00.000Z', '2026-11-01T01:00:00.000Z'],
+      ...['2026-10-01T00:00:00.000Z', '2026-10-01T01:00:00.000Z'],
+    ]);
+  });
+
+  it('is of the zone, also where its clocks have changed in between', () => {
+    // Summer time in Berlin ended on 25 October.
+    expect(within('2026-11-21T21:32:55Z', 'Europe/Berlin')).toEqual([
+      ...['2026-10-31T23:00:00.000Z', '2026-11-21T22:00:00.000Z'],
+      ...['2026-09-30T22:00:00.000Z', '2026-10-21T21:00:00.000Z'],
+    ]);
+    expect(within('2026-10-31T23:30:00Z', 'Pacific/Auckland')[0]).toBe('2026-10-31T11:00:00.000Z');
+  });
+
+  it('is a range within its month, and so is what it is compared with, at any time of two years', () => {
+    for (const name of ['UTC', 'Europe/Berlin', 'Pacific/Auckland', 'Asia/Kolkata', 'America/Sao_Paulo']) {
+      const zone = TimeZone.of(name);
+      for (let at = Date.UTC(2025, 0, 1); at < Date.UTC(2027, 0, 1); at += 53 * 3_600_000 + 1_234_567) {
+        const range = monthToDate(new Date(at), zone);
+        const before = rangeBefore(range, 'month', zone);
+        const [from, to, start, end] = [range.from, range.to, before.from, before.to].map((one) => one.getTime());
+        expect([from! <= at, at <= to!, start! < end!, end! <= from!]).toEqual([true, true, true, true]);
+      }
+    }
+  });
+
+  it('is not meant where a range is given: then it is as long before', () => {
+    const range = rangeOf({ from: '2026-11-10', to: '2026-11-20' }, hours, now);
+    expect(iso(rangeBefore(range, undefined))).toEqual(['2026-10-31T00:00:00.000Z', '2026-11-10T00:00:00.000Z']);
   });
 });

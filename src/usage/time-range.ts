@@ -1,6 +1,6 @@
 import { type FieldError, validationFailed } from '../common/domain-error.js';
 import { instantOrDayFrom } from '../../packages/contract/src/instant.js';
-import { TimeZone } from './time-zone.js';
+import { dayText, TimeZone } from './time-zone.js';
 
 /** A stretch of time that starts and ends on a whole step; `to` does not belong to it. */
 export interface TimeRange {
@@ -60,6 +60,32 @@ export function rangeOf(
   if (end - start > rules.maxMs + MAX_CLOCK_CHANGE_MS)
     throw validationFailed([{ path: 'from', message: `must not be more than ${rules.maxMs / DAY_MS} days before to` }]);
   return { from: new Date(start), to: new Date(end) };
+}
+
+/** From the start of the running month to the end of the running hour, by the clocks of the zone. */
+export function monthToDate(now: Date, zone = TimeZone.UTC): TimeRange {
+  const from = zone.startOf(firstOfMonth(zone.dayOf(now.getTime())));
+  // At the first instant of a month the hour that begins: a range has a step.
+  const to = Math.max(endOfStep(now.getTime(), 'hour', zone), from + HOUR_MS);
+  return { from: new Date(from), to: new Date(to) };
+}
+
+/**
+ * The month before a month to date, to the same day and time of day; to its end, where it has fewer days. A range of any other
+ * kind is as long as the one that follows it.
+ */
+export function rangeBefore({ from, to }: TimeRange, period: 'month' | undefined, zone = TimeZone.UTC): TimeRange {
+  if (period === undefined) return { from: new Date(2 * from.getTime() - to.getTime()), to: from };
+  const first = zone.dayOf(from.getTime());
+  // The end does not belong to the range: at the end of a day it is still that day.
+  const last = zone.dayOf(to.getTime() - 1);
+  const firstBefore = firstOfMonth(first - 1);
+  const sameTime = zone.startOf(firstBefore + last - first) + to.getTime() - zone.startOf(last);
+  return { from: new Date(zone.startOf(firstBefore)), to: new Date(Math.min(sameTime, from.getTime())) };
+}
+
+function firstOfMonth(day: number): number {
+  return Date.parse(`${dayText(day).slice(0, 8)}01T00:00:00Z`) / DAY_MS;
 }
 
 /** The starts of all steps of a range; the first is its own, whatever that is. */

@@ -60,6 +60,9 @@ export class UsageSeriesQuery extends ZonedRangeQuery {
   groupBy?: 'model';
 }
 
+/** What a summary can be compared with. */
+export const COMPARISONS = ['previous'] as const;
+
 /** Usage over all keys. */
 export class UsageSummaryQuery extends ZonedRangeQuery {
   /**
@@ -67,6 +70,17 @@ export class UsageSummaryQuery extends ZonedRangeQuery {
    */
   @Field(optional(oneOf(SUMMARY_GROUPS)))
   groupBy?: SummaryGroup;
+
+  /** `month`: the running month so far, instead of `from` and `to`. */
+  @Field(optional(oneOf(['month'])))
+  period?: 'month';
+
+  /**
+   * `previous`: also the sums of the period before: with `period=month` of the month before up to the same day and time of day,
+   * else of a range of the same length.
+   */
+  @Field(optional(oneOf(COMPARISONS)))
+  compare?: (typeof COMPARISONS)[number];
 
   /** Absent: what `Accept` asks for. */
   @Field(optional(oneOf(['json', 'csv'])))

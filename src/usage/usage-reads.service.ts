@@ -4,13 +4,24 @@ import type { KnownCaller } from '../access/caller.js';
 import type { ApiKeyView } from '../api-keys/api-key.view.js';
 import { ApiKeysService } from '../api-keys/api-keys.service.js';
 import { Clock } from '../common/clock.js';
+import { validationFailed } from '../common/domain-error.js';
 import { type CsvValue, csvHeader, csvLine } from '../common/csv.js';
 import { MICRO_CENTS_PER_CENT, centsFromMicroCents } from '../common/money.js';
 import { findBudget } from '../quotas/budget-reader.js';
 import { Quotas } from '../quotas/quotas.service.js';
 import type { Sql } from '../quotas/sql.js';
 import { readWindows, resetSecondsOf } from '../quotas/window-reader.js';
-import { DAY_MS, HOUR_MS, type RangeRules, rangeOf, stepsOf, type TimeRange } from './time-range.js';
+import { BudgetForecastsService } from './budget-forecasts.service.js';
+import {
+  DAY_MS,
+  HOUR_MS,
+  monthToDate,
+  rangeBefore,
+  type RangeRules,
+  rangeOf,
+  stepsOf,
+  type TimeRange,
+} from './time-range.js';
 import { dayText, TimeZone } from './time-zone.js';
 import type { RefusalsQuery, SummaryGroup, UsageSeriesQuery, UsageSummaryQuery } from './usage-reads.dto.js';
 import {
@@ -19,6 +30,7 @@ import {
   type KeyUsageView,
   type KeyRateLimitView,
   type RefusalsView,
+  type UsagePeriodView,
   type UsageSeriesView,
   UsageSummaryRowView,
   type UsageSummaryView,
@@ -53,6 +65,7 @@ export class UsageReadsService {
     private readonly usage: UsageRepository,
     private readonly clock: Clock,
     private readonly quotas: Quotas,
+    private readonly forecasts: BudgetForecastsService,
     manager: EntityManager,
   ) {
     this.sql = (text, values) => manager.query(text, [...values]);
@@ -79,7 +92,7 @@ export class UsageReadsService {
       refusalsToday: refusals,
       lastUsedAt,
       rateLimits: await this.rateLimitsOf(key),
-      budget: await this.budgetOf(key.id),
+      budget: await this.budgetOf(key),
     };
   }
 
@@ -106,6 +119,7 @@ export class UsageReadsService {
   async summarize(query: UsageSummaryQuery): Promise<UsageSummaryView> {
     const asked = this.summaryOf(query);
     const { range, groupBy, zone, source } = asked;
+    const previous = query.compare === undefined ? null : rangeBefore(range, query.period, zone);
     const assumedAt = await this.usage.assumedAt();
     const groups = await this.groupsOf(asked, MAX_ROWS + 1);
     const rows = groups.slice(0, MAX_ROWS).map(({ group, name, sums }) => UsageSummaryRowView.from(group, name, sums));
@@ -115,9 +129,15 @@ export class UsageReadsService {
       assumedBefore: assumedAt !== null && assumedAt > range.from ? assumedAt : null,
       groupBy,
       totals: UsageTotalsView.from(await this.usage.sumOf(range, source)),
+      ...(previous === null ? {} : { previous: await this.periodOf(previous) }),
       rows,
       isCapped: groups.length > MAX_ROWS,
     };
+  }
+
+  private async periodOf(range: TimeRange): Promise<UsagePeriodView> {
+    const source = areWholeHours([range.from, range.to]) ? 'rollups' : 'events';
+    return { ...range, totals: UsageTotalsView.from(await this.usage.sumOf(range, source)) };
   }
 
   /** The rows of `summarize` as CSV with a header line, costs to the last decimal; up to 100 000 groups. */
@@ -143,12 +163,16 @@ export class UsageReadsService {
     const zone = TimeZone.of(query.timeZone);
     const isOfEvents = GROUPS_OF_EVENTS.includes(groupBy);
     const rules = isOfEvents ? EVENTS_RANGE : SUMMARY_RANGE;
-    const range = rangeOf(query, rules, this.clock.now(), zone);
+    const now = this.clock.now();
+    if (query.period !== undefined) requireNoRange(query);
+    const rangeWithin = (rules: RangeRules) =>
+      query.period === undefined ? rangeOf(query, rules, now, zone) : monthToDate(now, zone);
+    const range = rangeWithin(rules);
     const starts = groupBy === 'day' ? stepsOf(range, 'day', zone) : [];
     if (!isOfEvents && areWholeHours([range.from, range.to, ...starts]))
       return { groupBy, zone, range, starts, source: 'rollups' };
     // The same once more, with the bound of events.
-    return { groupBy, zone, range: rangeOf(query, EVENTS_RANGE, this.clock.now(), zone), starts, source: 'events' };
+    return { groupBy, zone, range: rangeWithin(EVENTS_RANGE), starts, source: 'events' };
   }
 
   private async groupsOf({ groupBy, range, starts, source, zone }: Summary, limit: number): Promise<GroupSums[]> {
@@ -169,8 +193,8 @@ export class UsageReadsService {
     }));
   }
 
-  private async budgetOf(keyId: string): Promise<KeyBudgetView | null> {
-    const budget = await findBudget(this.sql, keyId, this.quotas.unusedOf(keyId));
+  private async budgetOf(key: ApiKeyView): Promise<KeyBudgetView | null> {
+    const budget = await findBudget(this.sql, key.id, this.quotas.unusedOf(key.id));
     return (
       budget && {
         type: budget.type,
@@ -182,6 +206,7 @@ export class UsageReadsService {
         remainingCents: centsFromMicroCents(budget.remaining),
         periodStart: budget.periodStart,
         periodEnd: budget.periodEnd,
+        usedUpAt: await this.forecasts.ofKey(key, budget),
       }
     );
   }
@@ -199,6 +224,14 @@ export class UsageReadsService {
       isCapped: refusals.length > MAX_ROWS,
     };
   }
+}
+
+/** @throws DomainError 400 for a range beside a period, naming what is too much */
+function requireNoRange({ from, to }: UsageSummaryQuery): void {
+  const errors = Object.entries({ from, to })
+    .filter(([, text]) => text !== undefined)
+    .map(([path]) => ({ path, message: 'contradicts period' }));
+  if (errors.length > 0) throw validationFailed(errors);
 }
 
 /** What is asked of a summary; `starts` are those of its days. */

@@ -57,6 +57,12 @@ export class KeyBudgetView {
   periodStart: Date | null;
 
   periodEnd: Date | null;
+
+  /**
+   * When it is used up at the rate so far: of a monthly budget, that of this month; of a total one, that of the last seven
+   * days. Now, where nothing is left; null: not in this period, nothing was spent, or known for less than a day.
+   */
+  usedUpAt: Date | null;
 }
 
 /** What a key has used. Today and this hour are those of UTC. Requests and tokens are as reported. */
@@ -217,6 +223,15 @@ export class UsageTotalsView {
   }
 }
 
+/** Sums over another range than that of the summary. */
+export class UsagePeriodView {
+  from: Date;
+
+  to: Date;
+
+  totals: UsageTotalsView;
+}
+
 /**
  * Usage over all keys. A report about the past never changes: what keys are called and whose they are later does not
  * count.
@@ -242,10 +257,55 @@ export class UsageSummaryView {
   /** Everything, counted once; what has several tags counts in the row of each. */
   totals: UsageTotalsView;
 
+  /** With `compare=previous`: the period before. */
+  previous?: UsagePeriodView;
+
   /** Days in order, everything else by cost. Owners and tags are those that the keys had when they were used. */
   rows: UsageSummaryRowView[];
 
   /** There are more than a thousand groups; the CSV has up to 100 000. */
+  isCapped: boolean;
+}
+
+/** A budget that will be used up soon. */
+export class BudgetForecastView {
+  apiKeyId: string;
+
+  name: string;
+
+  ownerId: string;
+
+  ownerName: string;
+
+  /** `monthly`: of this month of UTC. */
+  type: BudgetType;
+
+  limitCents: number;
+
+  spentCents: number;
+
+  /**
+   * When it is used up at the rate so far: of a monthly budget, that of this month; of a total one, that of the last seven
+   * days.
+   */
+  usedUpAt: Date;
+}
+
+/** Budgets that will be used up soon, the earliest first. */
+export class BudgetForecastsView {
+  /** The instant of the forecast. */
+  at: Date;
+
+  /** Monthly budgets start anew at this instant. */
+  monthEndsAt: Date;
+
+  /**
+   * Of active keys, at most 20: monthly budgets that will be used up before the month ends, total ones that will be within
+   * 30 days. Those that are used up already are not here.
+   */
+  data: BudgetForecastView[];
+
+  /** There are more. */
   isCapped: boolean;
 }
 

@@ -5,15 +5,19 @@ import type { FastifyReply } from 'fastify';
 import { RequirePermission } from '../access/decorators.js';
 import { Audited } from '../audit/audited.decorator.js';
 import { preferredType } from '../common/content-negotiation.js';
+import { BudgetForecastsService } from './budget-forecasts.service.js';
 import { RefusalsQuery, UsageSummaryQuery } from './usage-reads.dto.js';
 import { UsageReadsService } from './usage-reads.service.js';
-import { RefusalsView, UsageSummaryView } from './usage-reads.view.js';
+import { BudgetForecastsView, RefusalsView, UsageSummaryView } from './usage-reads.view.js';
 
 /** Usage and refusals over all keys. */
 @ApiTags('Usage')
 @Controller('usage')
 export class UsageSummaryController {
-  constructor(private readonly usage: UsageReadsService) {}
+  constructor(
+    private readonly usage: UsageReadsService,
+    private readonly forecasts: BudgetForecastsService,
+  ) {}
 
   @Get('summary')
   @Compressed()
@@ -41,6 +45,20 @@ export class UsageSummaryController {
     const csv = await this.usage.summarizeAsCsv(query);
     void reply.type('text/csv; charset=utf-8').header('Content-Disposition', 'attachment; filename="usage.csv"');
     return csv;
+  }
+
+  @Get('budget-forecasts')
+  @Compressed()
+  @RequirePermission('platform:usage:read')
+  @Audited('usage:read', 'usage')
+  @ApiOperation({
+    summary: 'Read which budgets will be used up soon',
+    description:
+      'If they go on being spent as they were: monthly budgets in this month (UTC), total ones in the last seven days. Nothing is told of a ' +
+      'key of which less than a day is known. Of the 1,000 most used monthly budgets and the 200 most used total ones.',
+  })
+  budgetForecasts(): Promise<BudgetForecastsView> {
+    return this.forecasts.soon();
   }
 
   @Get('refusals')

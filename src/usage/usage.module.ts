@@ -6,6 +6,8 @@ import { Conditions } from '../common/conditions.js';
 import { Metrics } from '../common/metrics.js';
 import { microCentsFromCents } from '../common/money.js';
 import { Config } from '../config/config.js';
+import { BudgetForecastsRepository } from './budget-forecasts.repository.js';
+import { BudgetForecastsService } from './budget-forecasts.service.js';
 import { KeyUsageController } from './key-usage.controller.js';
 import { UsageBatcher } from './usage-batcher.js';
 import type { BookEntry, BookResult } from './usage-entry.js';
@@ -46,6 +48,8 @@ const LIMITS = {
     UsageService,
     ReportReader,
     UsageReadsService,
+    BudgetForecastsService,
+    BudgetForecastsRepository,
     UsageRepository,
     UsageEventsService,
     UsageEventsRepository,

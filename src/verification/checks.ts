@@ -63,6 +63,8 @@ interface Check {
 const refused = (code: VerdictCode, detail: string): StaticDecision => ({ code, detail });
 
 const REVOKED = refused('REVOKED', 'The key has been revoked.');
+/** Of a key that the emergency list names. */
+export const DENIED = REVOKED;
 const SECRET_ENDED = refused('REVOKED', 'This secret was replaced or ended; the key may have a newer one.');
 const DISABLED = refused('DISABLED', 'The key is deactivated.');
 const EXPIRED = refused('EXPIRED', 'The key has expired.');
@@ -162,6 +164,9 @@ const USE_CHECKS: readonly Check[] = [
  */
 const CHECKS: readonly Check[] = [...STATE_CHECKS, ENVIRONMENT_CHECK, ADDRESS_CHECK, ...USE_CHECKS];
 
+/** The checks of a key that is inspected and not used. */
+const INSPECTION_CHECKS: readonly Check[] = [...STATE_CHECKS, ENVIRONMENT_CHECK];
+
 /** The checks of a key as a credential for calling us: what it may be used for elsewhere does not matter. */
 const CALLER_CHECKS: readonly Check[] = [...STATE_CHECKS, ADDRESS_CHECK];
 
@@ -183,9 +188,9 @@ export function decideOnCaller(record: KeyRecord, ip: string, nowMs: number): St
   return firstRefusal(CALLER_CHECKS, record, { ip }, nowMs, 'any');
 }
 
-/** As `decide`, for a key about which nothing is asked but whether it works at all. */
-export function decideOnState(record: KeyRecord, nowMs: number): StaticDecision | null {
-  return firstRefusal(STATE_CHECKS, record, {}, nowMs, 'any');
+/** As `decide`, for a key about which nothing is asked but whether it works at all for the service that asks. */
+export function decideOnState(record: KeyRecord, nowMs: number, verifies: VerifiesEnvironment): StaticDecision | null {
+  return firstRefusal(INSPECTION_CHECKS, record, {}, nowMs, verifies);
 }
 
 /** Every check with its own outcome, whether or not an earlier one failed. `nowMs` as for `decide`. */

@@ -1,6 +1,8 @@
 import { Global, Module } from '@nestjs/common';
 import { KeyAuthenticator } from '../access/authenticator.js';
 import { ApiKeysModule } from '../api-keys/api-keys.module.js';
+import { Config } from '../config/config.js';
+import { ReplicasService } from '../replicas/replicas.service.js';
 import { UsageModule } from '../usage/usage.module.js';
 import { ExplainController } from './explain/explain.controller.js';
 import { KeyExplainer } from './explain/key-explainer.js';
@@ -9,6 +11,12 @@ import { KeyResolver } from './key-resolver.js';
 import { LastUsed } from './last-used/last-used.js';
 import { LastUsedWriter } from './last-used/last-used.writer.js';
 import { QuotaGate } from './quota-gate.js';
+import { RefusedCallHousekeeping } from './refusals/refused-call-housekeeping.js';
+import { RefusedCallWriter } from './refusals/refused-call-writer.js';
+import { RefusedCalls } from './refusals/refused-calls.js';
+import { RefusedCallsController } from './refusals/refused-calls.controller.js';
+import { RefusedCallsRepository } from './refusals/refused-calls.repository.js';
+import { RefusedCallsService } from './refusals/refused-calls.service.js';
 import { SecretAuthenticator } from './secret-authenticator.js';
 import { ServiceKeyAuthenticator } from './service-key.authenticator.js';
 import { VerificationMetrics } from './verification-metrics.js';
@@ -19,9 +27,19 @@ import { VerifyController } from './verify.controller.js';
 @Global()
 @Module({
   imports: [ApiKeysModule, UsageModule],
-  controllers: [VerifyController, ExplainController],
+  controllers: [VerifyController, ExplainController, RefusedCallsController],
   providers: [
     { provide: LastUsed, useFactory: () => new LastUsed() },
+    {
+      provide: RefusedCalls,
+      useFactory: (config: Config, replicas: ReplicasService) =>
+        new RefusedCalls(config.refusedCalls !== 'off', () => replicas.liveCount),
+      inject: [Config, ReplicasService],
+    },
+    RefusedCallWriter,
+    RefusedCallHousekeeping,
+    RefusedCallsRepository,
+    RefusedCallsService,
     Verifier,
     QuotaGate,
     KeyExplainer,

@@ -1,23 +1,34 @@
 import { Injectable } from '@nestjs/common';
-import type { Principal } from '../access/caller.js';
+import type { Caller, Principal } from '../access/caller.js';
 import type { MaybePromise } from '../common/maybe-promise.js';
 import { centsFromMicroCents } from '../common/money.js';
 import { readBody } from '../common/body-schema.js';
 import { type DomainError, type FieldError, validationFailed } from '../common/domain-error.js';
 import { domainErrorOf } from '../common/problem.filter.js';
 import { VerdictCounter } from '../usage/verdict-counter.js';
-import { type StaticDecision, type VerdictCode, decide, explainChecks } from './checks.js';
+import { DENIED, type StaticDecision, type VerdictCode, decide, explainChecks } from './checks.js';
 import { KeyResolver, type Recognised, type ResolvedKey } from './key-resolver.js';
 import { LastUsed } from './last-used/last-used.js';
 import { QuotaGate, type QuotaOutcome, type QuotaRefusal, type QuotaSnapshot } from './quota-gate.js';
+import { noteRefusal } from './refusals/note-refusal.js';
+import { type RefusedVia, RefusedCalls } from './refusals/refused-calls.js';
 import { VerificationMetrics } from './verification-metrics.js';
 import type { VerdictView } from './verdict.view.js';
 import { VerifyDto, type VerifyQuestion } from './verify.dto.js';
 
-const DENIED: StaticDecision = { code: 'REVOKED', detail: 'The key has been revoked.' };
-
 /** Who asks: the owner of its credential, and the environment whose keys it may verify. */
-export type VerifyingCaller = Pick<Principal, 'ownerId' | 'verifiesEnvironment'>;
+export interface VerifyingPrincipal extends Pick<Principal, 'ownerId' | 'verifiesEnvironment'> {
+  /** Null: a gateway without a credential of its own. */
+  readonly kind: Principal['kind'] | null;
+  readonly id: string;
+}
+
+/** The request that asks. */
+export interface VerifyingCaller extends Pick<Caller, 'requestId' | 'clientRequestId'> {
+  readonly principal: VerifyingPrincipal;
+  /** Absent: `verify`. */
+  readonly via?: RefusedVia;
+}
 
 /** Answers "may this key do this, now?". A refusal is a value, never an exception. */
 @Injectable()
@@ -28,6 +39,7 @@ export class Verifier {
     private readonly lastUsed: LastUsed,
     private readonly meters: VerificationMetrics,
     private readonly counter: VerdictCounter,
+    private readonly refusals: RefusedCalls,
   ) {}
 
   /**
@@ -80,7 +92,7 @@ export class Verifier {
     const { key } = recognition.record;
     if (question.dryRun === true)
       return this.gate.standing(key, question).then((standing) => dryVerdict(recognition, question, standing, asker));
-    const outcome = this.gate.admit(key, question, asker.ownerId, recognition.databaseNowMs);
+    const outcome = this.gate.admit(key, question, asker.principal.ownerId, recognition.databaseNowMs);
     return outcome instanceof Promise
       ? outcome.then((later) => this.decideAgain(later, question, asker))
       : this.answer(recognition, question, outcome, asker);
@@ -125,7 +137,10 @@ export class Verifier {
     refusal: StaticDecision | QuotaRefusal,
     asker: VerifyingCaller,
   ): VerdictView {
-    if (question.dryRun !== true) this.count(recognition.record.key.id, refusal.code);
+    if (question.dryRun !== true) {
+      this.count(recognition.record.key.id, refusal.code);
+      noteRefusal(this.refusals, recognition, question, refusal, asker);
+    }
     return this.verdict(recognition, question, refusal, asker);
   }
 
@@ -182,13 +197,13 @@ export class Verifier {
 function staticRefusal(
   { record, isDenied, databaseNowMs }: Recognised,
   question: VerifyQuestion,
-  { verifiesEnvironment }: VerifyingCaller,
+  { principal: { verifiesEnvironment } }: VerifyingCaller,
 ): StaticDecision | null {
   return isDenied ? DENIED : decide(record, question, databaseNowMs, verifiesEnvironment);
 }
 
 function explainedBy(
-  { verifiesEnvironment }: VerifyingCaller,
+  { principal: { verifiesEnvironment } }: VerifyingCaller,
   { record, databaseNowMs }: Recognised,
   question: VerifyQuestion,
 ) {

@@ -2,6 +2,7 @@ import { Body, Controller, HttpCode, Post, Req } from '@nestjs/common';
 import { RouteSchema } from '@nestjs/platform-fastify';
 import { ApiOkResponse, ApiOperation, ApiServiceUnavailableResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
+import type { KnownCaller } from '../access/caller.js';
 import { callerOf, RequirePermission } from '../access/decorators.js';
 import { whenKnown } from '../common/maybe-promise.js';
 import { ProblemView } from '../common/problem.view.js';
@@ -28,7 +29,7 @@ export class VerifyController {
   @ApiOkResponse({ type: VerdictView })
   @ApiServiceUnavailableResponse({ description: 'Nothing could be decided at the moment.', type: ProblemView })
   verify(@Req() request: FastifyRequest, @Body() body: VerifyDto): VerdictView | Promise<VerdictView> {
-    return this.verifier.verify(body as VerifyQuestion, callerOwnerId(request));
+    return this.verifier.verify(body as VerifyQuestion, verifyingCaller(request));
   }
 
   @Post('batch')
@@ -43,13 +44,13 @@ export class VerifyController {
   })
   @ApiOkResponse({ type: VerdictsView })
   verifyBatch(@Req() request: FastifyRequest, @Body() body: VerifyBatchDto): VerdictsView | Promise<VerdictsView> {
-    return whenKnown(this.verifier.verifyAll(body.items, callerOwnerId(request)), inOneAnswer);
+    return whenKnown(this.verifier.verifyAll(body.items, verifyingCaller(request)), inOneAnswer);
   }
 }
 
-/** The credential that asks. */
-function callerOwnerId(request: FastifyRequest): VerifyingCaller {
-  return callerOf(request).principal!;
+/** The guard has seen to it that there is a principal. */
+function verifyingCaller(request: FastifyRequest): VerifyingCaller {
+  return callerOf(request) as KnownCaller;
 }
 
 function inOneAnswer(results: VerdictView[]): VerdictsView {

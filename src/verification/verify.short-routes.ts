@@ -16,18 +16,18 @@ export function verifyShortRoutes(verifier: Verifier): readonly ShortRoute[] {
   return [
     {
       path: '/verify',
-      answer: (body, { principal }) => {
+      answer: (body, caller) => {
         const reading = readBody(VerifyDto, body);
         if ('errors' in reading) return null;
-        return whenKnown(verifier.verify(reading.value as VerifyQuestion, principal), verdictText);
+        return whenKnown(verifier.verify(reading.value as VerifyQuestion, caller), verdictText);
       },
     },
     {
       path: '/verify/batch',
-      answer: (body, { principal }) => {
+      answer: (body, caller) => {
         const reading = readBody(VerifyBatchDto, body);
         if ('errors' in reading) return null;
-        return whenKnown(verifier.verifyAll((reading.value as VerifyBatchDto).items, principal), textOf);
+        return whenKnown(verifier.verifyAll((reading.value as VerifyBatchDto).items, caller), textOf);
       },
     },
   ];

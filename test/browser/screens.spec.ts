@@ -37,6 +37,7 @@ inBrowser('the screens of the console', () => {
     ['key-usage', () => `/keys/${data.keyId}`],
     ['key-settings', () => `/keys/${data.keyId}?tab=settings`],
     ['key-secrets', () => `/keys/${data.keyId}?tab=secrets`],
+    ['key-refused', () => `/keys/${data.keyId}?tab=refused`],
     ['key-explain', () => `/keys/${data.keyId}?tab=explain`],
     ['key-history', () => `/keys/${data.keyId}?tab=history`],
     ['key-edit', () => `/keys/${data.keyId}/edit`],

@@ -209,6 +209,15 @@ export class ApiKeys {
     return this.#api.call('post', '/api-keys/{id}/explain', { ...options, path: { id }, body: call });
   }
 
+  /** The last refused calls of a key, newest first; with `after` what was refused since an earlier answer. */
+  refusals(
+    id: string,
+    query: ApiQuery<'/api-keys/{id}/refusals', 'get'> = {},
+    options: CallOptions = {},
+  ): Promise<ApiResult<'/api-keys/{id}/refusals', 'get'>> {
+    return this.#api.call('get', '/api-keys/{id}/refusals', { ...options, path: { id }, query });
+  }
+
   /** Totals, today, this hour, windows and budget. */
   usage(id: string, options: CallOptions = {}): Promise<ApiResult<'/api-keys/{id}/usage', 'get'>> {
     return this.#api.call('get', '/api-keys/{id}/usage', { ...options, path: { id } });

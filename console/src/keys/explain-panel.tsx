@@ -1,14 +1,28 @@
-import { Alert, Button, NumberInput, Paper, SimpleGrid, Stack, Table, TagsInput, Text, TextInput } from '@mantine/core';
+import {
+  Alert,
+  Button,
+  NumberInput,
+  Paper,
+  Select,
+  SimpleGrid,
+  Stack,
+  Table,
+  TagsInput,
+  Text,
+  TextInput,
+} from '@mantine/core';
 import { type FormEvent, useState } from 'react';
 import { type ApiKey, type Problem, type Schemas, api, dataOf } from '../api/client';
 import { settings } from '../settings';
 import { fieldErrors, useAct } from '../ui/act';
+import { localWithSeconds } from '../ui/format';
 import { Icon } from '../ui/icons';
 import { ProblemAlert } from '../ui/states';
 import { checkInWords, verdictInWords } from '../ui/words';
 import { centsOf } from './key-draft';
+import type { RefusedCall } from './refused-calls';
 
-const FIELDS = ['ip', 'model', 'chatbot', 'scopes', 'cost', 'reserveCents'];
+const FIELDS = ['environment', 'ip', 'model', 'chatbot', 'scopes', 'cost', 'reserveCents'];
 const OUTCOMES = {
   passed: ['check', '#2f9e44', 'passed'],
   failed: ['close', '#e03131', 'failed'],
@@ -16,15 +30,8 @@ const OUTCOMES = {
 } as const;
 
 /** A call that is described and not made: every check in its order, and nothing consumed. */
-export function ExplainPanel({ apiKey }: { apiKey: ApiKey }) {
-  const [input, setInput] = useState({
-    ip: '',
-    model: '',
-    chatbot: '',
-    scopes: [] as string[],
-    cost: 1 as number | '',
-    reserve: '' as number | '',
-  });
+export function ExplainPanel({ apiKey, refused: call = null }: { apiKey: ApiKey; refused?: RefusedCall | null }) {
+  const [input, setInput] = useState(() => inputOf(call));
   const [refused, setRefused] = useState<Problem | null>(null);
   const act = useAct({
     run: () =>
@@ -32,6 +39,7 @@ export function ExplainPanel({ apiKey }: { apiKey: ApiKey }) {
         api.POST('/api/v1/api-keys/{id}/explain', {
           params: { path: { id: apiKey.id } },
           body: {
+            ...(input.environment === null ? {} : { environment: input.environment }),
             ...(input.ip === '' ? {} : { ip: input.ip.trim() }),
             ...(input.model === '' ? {} : { model: input.model }),
             ...(input.chatbot === '' ? {} : { chatbot: input.chatbot }),
@@ -61,6 +69,7 @@ export function ExplainPanel({ apiKey }: { apiKey: ApiKey }) {
             Describe a call to see whether it would be allowed, check by check. The secret is not needed, and nothing is
             counted or spent.
           </Text>
+          {call && <FilledIn call={call} />}
           <TextInput
             label="Caller’s address"
             placeholder="203.0.113.7"
@@ -87,6 +96,15 @@ export function ExplainPanel({ apiKey }: { apiKey: ApiKey }) {
             value={input.scopes}
             error={errors['scopes']}
             onChange={(scopes) => set({ scopes })}
+          />
+          <Select
+            label="Environment"
+            placeholder="any"
+            clearable
+            data={['live', 'test']}
+            value={input.environment}
+            error={errors['environment']}
+            onChange={(environment) => set({ environment: environment as 'live' | 'test' | null })}
           />
           <SimpleGrid cols={2} spacing="sm">
             <NumberInput
@@ -117,6 +135,39 @@ export function ExplainPanel({ apiKey }: { apiKey: ApiKey }) {
       </form>
       <div aria-live="polite">{act.data && <Verdict verdict={act.data} />}</div>
     </SimpleGrid>
+  );
+}
+
+interface Input {
+  environment: 'live' | 'test' | null;
+  ip: string;
+  model: string;
+  chatbot: string;
+  scopes: string[];
+  cost: number | '';
+  reserve: number | '';
+}
+
+/** An empty form, or what a refused call asked for as far as it was kept; a network is no address to test. */
+function inputOf(call: RefusedCall | null): Input {
+  return {
+    environment: call?.environment ?? null,
+    ip: call?.ip === undefined || call.ip === null || call.ip.includes('/') ? '' : call.ip,
+    model: call?.model ?? '',
+    chatbot: call?.chatbot ?? '',
+    scopes: call?.scopes ?? [],
+    cost: call?.cost ?? 1,
+    reserve: call?.reserveCents == null ? '' : call.reserveCents / 100,
+  };
+}
+
+/** Where what is in the form comes from. */
+function FilledIn({ call }: { call: RefusedCall }) {
+  return (
+    <Alert color="gray" variant="outline" p="xs">
+      Filled in from the call that was refused at {localWithSeconds(call.at)}: {verdictInWords(call.code).toLowerCase()}
+      . It is tested against the key as it is now.
+    </Alert>
   );
 }
 

@@ -16,8 +16,9 @@ import { KeyActionDialog } from './key-dialogs';
 import { KeyFacts } from './key-facts';
 import { KeySecrets } from './key-secrets';
 import { KeyUsage } from './key-usage';
+import { type RefusedCall, RefusedCalls } from './refused-calls';
 
-type Tab = 'usage' | 'settings' | 'secrets' | 'explain' | 'history';
+type Tab = 'usage' | 'settings' | 'secrets' | 'refused' | 'explain' | 'history';
 
 /** One key: how it is, what it may do, what it did, and everything that can be done to it. */
 export function KeyPage() {
@@ -38,6 +39,9 @@ function KeyDetails({ apiKey }: { apiKey: ApiKey }) {
   const { tab = 'usage' } = useSearch({ from: '/shell/keys/$keyId' });
   const navigate = useNavigate();
   const [action, setAction] = useState<KeyAction | null>(null);
+  const [tested, setTested] = useState<RefusedCall | null>(null);
+  const open = (next: Tab) =>
+    void navigate({ to: '/keys/$keyId', params: { keyId: apiKey.id }, search: { tab: next } });
   const isOwn = apiKey.ownerId === user.id;
   const lead = (
     <Group gap="md" component="span">
@@ -84,13 +88,10 @@ function KeyDetails({ apiKey }: { apiKey: ApiKey }) {
       )}
       <Tabs
         value={tab}
-        onChange={(value) =>
-          void navigate({
-            to: '/keys/$keyId',
-            params: { keyId: apiKey.id },
-            search: { tab: value as Tab },
-          })
-        }
+        onChange={(value) => {
+          setTested(null);
+          open(value as Tab);
+        }}
         keepMounted={false}
       >
         <Tabs.List>
@@ -98,6 +99,9 @@ function KeyDetails({ apiKey }: { apiKey: ApiKey }) {
           <Tabs.Tab value="settings">Settings</Tabs.Tab>
           <Tabs.Tab value="secrets" className="nowrap">
             Secrets
+          </Tabs.Tab>
+          <Tabs.Tab value="refused" className="nowrap">
+            Refused calls
           </Tabs.Tab>
           {apiKey.status !== 'pending' && (
             <Tabs.Tab value="explain" className="nowrap">
@@ -115,8 +119,17 @@ function KeyDetails({ apiKey }: { apiKey: ApiKey }) {
         <Tabs.Panel value="secrets" pt="md">
           <KeySecrets apiKey={apiKey} onAction={setAction} />
         </Tabs.Panel>
+        <Tabs.Panel value="refused" pt="md">
+          <RefusedCalls
+            apiKey={apiKey}
+            onTest={(call) => {
+              setTested(call);
+              open('explain');
+            }}
+          />
+        </Tabs.Panel>
         <Tabs.Panel value="explain" pt="md">
-          <ExplainPanel apiKey={apiKey} />
+          <ExplainPanel apiKey={apiKey} refused={tested} />
         </Tabs.Panel>
         {can('platform:audit:read') && (
           <Tabs.Panel value="history" pt="md">

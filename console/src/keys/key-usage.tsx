@@ -1,8 +1,9 @@
 import { Group, Paper, SimpleGrid, Stack, Switch, Table, Text } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
 import { useState } from 'react';
 import { type ApiKey, type Schemas, api, dataOf } from '../api/client';
-import { count, duration, fromNow, money } from '../ui/format';
+import { count, duration, fromNow, money, utcDay } from '../ui/format';
 import { AsOf, Loaded } from '../ui/states';
 import { BudgetBar, Instant } from '../ui/values';
 import { plural, verdictInWords } from '../ui/words';
@@ -112,7 +113,14 @@ function Budget({ usage: { budget } }: { usage: Schemas['KeyUsageView'] }) {
         )}
       </Group>
       {budget ? (
-        <BudgetBar {...budget} />
+        <>
+          <BudgetBar {...budget} />
+          {budget.usedUpAt !== null && budget.remainingCents > 0 && (
+            <Text size="xs" c="dimmed" mt={4}>
+              At this rate it is used up on {utcDay(budget.usedUpAt)}.
+            </Text>
+          )}
+        </>
       ) : (
         <Text size="sm" c="dimmed">
           Unlimited. Only its rate limits apply.
@@ -168,8 +176,12 @@ function Verdicts({ usage }: { usage: Schemas['KeyUsageView'] }) {
               {index > 0 ? ', ' : ''}
               {count(times)} × {verdictInWords(code).toLowerCase()}
             </span>
-          ))}
-          .
+          ))}{' '}
+          (
+          <Link className="text-link" to="/keys/$keyId" params={{ keyId: usage.apiKeyId }} search={{ tab: 'refused' }}>
+            see them
+          </Link>
+          ).
         </>
       )}{' '}
       <Text span size="sm" c="dimmed">

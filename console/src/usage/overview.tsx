@@ -1,15 +1,17 @@
 import { Group, Paper, SegmentedControl, SimpleGrid, Stack, Table, Text } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
-import { Suspense, lazy, useState, type ReactNode } from 'react';
+import { Suspense, lazy, useState } from 'react';
 import { type Schemas, api, dataOf } from '../api/client';
 import { useSession } from '../session/session';
 import { count, money, short } from '../ui/format';
 import { AsOf, Loaded, Loading, NoPermission, Page } from '../ui/states';
 import { plural, verdictInWords } from '../ui/words';
 import { Instant } from '../ui/values';
+import { Figure, Panel } from './figures';
 import { FirstSteps } from './first-steps';
 import { KeyShortcuts } from './key-shortcuts';
+import { BudgetForecasts, Month } from './month';
 import { Replicas } from './replicas';
 import type { Measure } from './usage-chart';
 
@@ -55,16 +57,18 @@ export function Overview() {
   return (
     <Page
       title="Overview"
-      lead="The last 30 days; days are those of UTC."
+      lead="This month, and the last 30 days; days and months are those of UTC."
       actions={<AsOf at={days.dataUpdatedAt} isFetching={days.isFetching} onRefresh={refresh} />}
     >
       <FirstSteps />
+      <Month />
       <Spending />
       <SimpleGrid cols={{ base: 1, md: 2 }} spacing="sm">
         <Top title="Top keys" groupBy="key" />
         <Top title="Top models" groupBy="model" />
-        <Refusals />
+        <BudgetForecasts />
         {can('platform:api-keys:read') && <Attention />}
+        <Refusals />
       </SimpleGrid>
       {can('platform:system:read') && <Replicas />}
     </Page>
@@ -80,15 +84,19 @@ function Spending() {
         <Stack gap="sm">
           <SimpleGrid cols={{ base: 1, xs: 3 }} spacing="sm">
             <Figure
-              label="Spend"
+              label="Spend in 30 days"
               value={money(totals.costCents)}
               note={
                 totals.requests === 0 ? 'nothing reported' : `${money(totals.costCents / totals.requests)} a request`
               }
             />
-            <Figure label="Requests" value={count(totals.requests)} note={`${short(totals.requests / 30)} a day`} />
             <Figure
-              label="Tokens"
+              label="Requests in 30 days"
+              value={count(totals.requests)}
+              note={`${short(totals.requests / 30)} a day`}
+            />
+            <Figure
+              label="Tokens in 30 days"
               value={count(totals.totalTokens)}
               note={`${short(totals.inputTokens)} in, ${short(totals.outputTokens)} out`}
             />
@@ -117,39 +125,6 @@ function Spending() {
         </Stack>
       )}
     </Loaded>
-  );
-}
-
-/** One number with its name. */
-function Figure({ label, value, note }: { label: string; value: string; note?: string }) {
-  return (
-    <Paper withBorder p="sm">
-      <Text size="xs" c="dimmed">
-        {label}
-      </Text>
-      <Text fz={22} fw={600} lh={1.3}>
-        {value}
-      </Text>
-      {note && (
-        <Text size="xs" c="dimmed">
-          {note}
-        </Text>
-      )}
-    </Paper>
-  );
-}
-
-function Panel({ title, more, children }: { title: string; more?: ReactNode; children: ReactNode }) {
-  return (
-    <Paper withBorder p="sm">
-      <Group justify="space-between" mb="xs">
-        <Text component="h2" fw={600} size="sm">
-          {title}
-        </Text>
-        {more}
-      </Group>
-      {children}
-    </Paper>
   );
 }
 
@@ -289,7 +264,7 @@ function Refusals() {
                               className="text-link"
                               to="/keys/$keyId"
                               params={{ keyId: most.apiKeyId }}
-                              search={{ tab: 'explain' }}
+                              search={{ tab: 'refused' }}
                             >
                               {most.name}
                             </Link>

@@ -7,8 +7,8 @@ export type Catalog = ReadonlyMap<string, string>;
 const BOOKKEEPING = `'schema_migration', 'schema_checksum'`;
 
 /**
- * Partitions of usage events are of the running month, and like their parent by construction; only the default one is
- * always there. NOT NULL is told with the column, because PostgreSQL 18 has constraints for it and 15 has not. Storage
+ * Partitions are of the running month or day, and like their parent by construction; only the default one is always
+ * there. NOT NULL is told with the column, because PostgreSQL 18 has constraints for it and 15 has not. Storage
  * parameters are the operator's, and so are objects that belong to an extension.
  */
 const CATALOG = `

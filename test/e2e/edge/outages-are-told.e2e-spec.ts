@@ -123,6 +123,7 @@ describe('What does not work is told', () => {
       'log',
       'management',
       'metering',
+      'refusedCalls',
       'secrets',
       'signIns',
       'tables',

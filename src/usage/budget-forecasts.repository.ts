@@ -1,0 +1,72 @@
+import { Injectable } from '@nestjs/common';
+import { EntityManager } from 'typeorm';
+import type { BudgetType } from '../api-keys/api-key.entity.js';
+
+/** Of so many budgets, the most used ones, it is asked when they are used up. */
+const MONTHLY_CANDIDATES = 1_000;
+/** Fewer: what each has spent of late is summed up from its rollups. */
+const TOTAL_CANDIDATES = 200;
+
+/** A budget with something left, and what was observed of it; amounts are micro-cents. */
+export interface BudgetSpend {
+  readonly apiKeyId: string;
+  readonly name: string;
+  readonly ownerId: string;
+  readonly ownerName: string;
+  readonly createdAt: Date;
+  readonly type: BudgetType;
+  readonly limit: bigint;
+  readonly spent: bigint;
+  /** Of a monthly budget what it has spent, of a total one what its key has cost since `since`. */
+  readonly observed: bigint;
+}
+
+type Row = Omit<BudgetSpend, 'limit' | 'spent' | 'observed'> & { limit: string; spent: string; observed: string };
+
+/** The most used accounts of a period, by an index; those of keys that are good at $1. */
+const candidates = (period: string, limit: number) => `(
+  SELECT a.key_id, a.limit_micro_cents, a.spent_micro_cents FROM budget_account a
+   WHERE a.period = ${period} AND a.used_percent > 0 AND a.used_percent <= 100
+   ORDER BY a.used_percent DESC, a.key_id DESC LIMIT ${limit})`;
+
+const COLUMNS = `k.id AS "apiKeyId", k.name, k.owner_id AS "ownerId", u.name AS "ownerName", k.created_at AS "createdAt",
+  a.limit_micro_cents AS limit, a.spent_micro_cents AS spent`;
+
+const OF_ACTIVE_KEYS = `JOIN api_key k ON k.id = a.key_id JOIN users u ON u.id = k.owner_id
+  WHERE k.is_active AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $1)
+    AND a.spent_micro_cents < a.limit_micro_cents`;
+
+const COST = `(SELECT coalesce(sum(r.cost_micro_cents), 0) FROM usage_rollup_hour r
+  WHERE r.key_id = a.key_id AND r.hour >= $3 AND r.hour <= $1)`;
+
+/** Reads what budgets have spent, and how fast. */
+@Injectable()
+export class BudgetForecastsRepository {
+  constructor(private readonly manager: EntityManager) {}
+
+  /** The most used budgets that have something left at `now`; `month` is the period of the monthly ones. */
+  async mostUsed(now: Date, month: string, since: Date): Promise<BudgetSpend[]> {
+    const rows = await this.manager.query<Row[]>(
+      `SELECT ${COLUMNS}, 'monthly' AS type, a.spent_micro_cents AS observed
+         FROM ${candidates('$2', MONTHLY_CANDIDATES)} a ${OF_ACTIVE_KEYS}
+       UNION ALL
+       SELECT ${COLUMNS}, 'total', ${COST} FROM ${candidates(`'total'`, TOTAL_CANDIDATES)} a ${OF_ACTIVE_KEYS}`,
+      [now, month, since],
+    );
+    return rows.map((row) => ({
+      ...row,
+      limit: BigInt(row.limit),
+      spent: BigInt(row.spent),
+      observed: BigInt(row.observed),
+    }));
+  }
+
+  /** What a key has cost since an instant. */
+  async costSince(keyId: string, since: Date): Promise<bigint> {
+    const [row] = await this.manager.query<{ cost: string }[]>(
+      `SELECT coalesce(sum(cost_micro_cents), 0) AS cost FROM usage_rollup_hour WHERE key_id = $1 AND hour >= $2`,
+      [keyId, since],
+    );
+    return BigInt(row!.cost);
+  }
+}

@@ -1,0 +1,79 @@
+import { Injectable } from '@nestjs/common';
+import { Clock } from '../common/clock.js';
+import { centsFromMicroCents } from '../common/money.js';
+import type { BudgetStanding } from '../quotas/budget-reader.js';
+import { monthEnd, monthOf } from '../quotas/period.js';
+import { usedUpAtMs } from './budget-forecast.js';
+import { BudgetForecastsRepository, type BudgetSpend } from './budget-forecasts.repository.js';
+import { DAY_MS, HOUR_MS } from './time-range.js';
+import type { BudgetForecastsView } from './usage-reads.view.js';
+
+/** The rate of a total budget is that of so long. */
+const OBSERVED_MS = 7 * DAY_MS;
+/** A total budget has no end of its own; so far ahead it is told. */
+const TOTAL_AHEAD_MS = 30 * DAY_MS;
+const MAX_FORECASTS = 20;
+
+/** Answers "when is this budget used up, at this rate?". */
+@Injectable()
+export class BudgetForecastsService {
+  constructor(
+    private readonly budgets: BudgetForecastsRepository,
+    private readonly clock: Clock,
+  ) {}
+
+  /** Budgets of active keys that will be used up soon, the earliest first. */
+  async soon(): Promise<BudgetForecastsView> {
+    const at = this.clock.now();
+    const month = monthOf(at.getTime());
+    const monthEndsAt = new Date(monthEnd(month));
+    const found = await this.budgets.mostUsed(at, month, observedSince(at));
+    const ends = { monthly: monthEndsAt.getTime(), total: at.getTime() + TOTAL_AHEAD_MS };
+    const forecasts = found.flatMap((budget) => {
+      const usedUpAt = forecastOf(budget, at);
+      return usedUpAt === null || usedUpAt.getTime() >= ends[budget.type] ? [] : [{ budget, usedUpAt }];
+    });
+    forecasts.sort((one, other) => one.usedUpAt.getTime() - other.usedUpAt.getTime());
+    return {
+      at,
+      monthEndsAt,
+      data: forecasts.slice(0, MAX_FORECASTS).map(({ budget, usedUpAt }) => ({
+        apiKeyId: budget.apiKeyId,
+        name: budget.name,
+        ownerId: budget.ownerId,
+        ownerName: budget.ownerName,
+        type: budget.type,
+        limitCents: centsFromMicroCents(budget.limit),
+        spentCents: centsFromMicroCents(budget.spent),
+        usedUpAt,
+      })),
+      isCapped: forecasts.length > MAX_FORECASTS,
+    };
+  }
+
+  /** When the budget of a key is used up; null: not in its period, or it cannot be told. */
+  async ofKey(key: { id: string; createdAt: Date }, budget: BudgetStanding): Promise<Date | null> {
+    const now = this.clock.now();
+    const { type, limit, spent, periodEnd } = budget;
+    const observed = type === 'monthly' ? spent : await this.budgets.costSince(key.id, observedSince(now));
+    const usedUpAt = forecastOf({ type, limit, spent, observed, createdAt: key.createdAt }, now);
+    return usedUpAt === null || (periodEnd !== null && usedUpAt >= periodEnd) ? null : usedUpAt;
+  }
+}
+
+/** A key that was made in the time that is observed has spent since it was made. */
+function forecastOf(
+  { type, limit, spent, observed, createdAt }: Pick<BudgetSpend, 'type' | 'limit' | 'spent' | 'observed' | 'createdAt'>,
+  now: Date,
+): Date | null {
+  const nowMs = now.getTime();
+  const sinceMs = type === 'monthly' ? Date.parse(monthOf(nowMs)) : observedSince(now).getTime();
+  const overMs = nowMs - Math.max(sinceMs, createdAt.getTime());
+  const atMs = usedUpAtMs(limit - spent, { spent: observed, overMs }, nowMs);
+  return atMs === null ? null : new Date(atMs);
+}
+
+/** Rollups are by the hour. */
+function observedSince(now: Date): Date {
+  return new Date(Math.floor((now.getTime() - OBSERVED_MS) / HOUR_MS) * HOUR_MS);
+}
