@@ -3,6 +3,7 @@ import { versionOf } from '../common/version.js';
 import type { ApiKeySecret } from './api-key-secret.entity.js';
 import type { ApiKey, BudgetType, Environment, VerifiesEnvironment } from './api-key.entity.js';
 import { auditedKey } from './change/audited-key.js';
+import { runningRaise } from './settings/budget-raise.js';
 import { type ApiKeyStatus, statusOf } from './status.js';
 
 /** What a key has used, over its whole life. */
@@ -22,6 +23,21 @@ export interface ApiKeyDetails {
   /** Newest first: those that work, and the newest also when it has ended. */
   readonly secrets: readonly ApiKeySecret[];
   readonly totals: KeyTotals;
+}
+
+/** More budget until an instant; after that it is not shown any more. */
+export class BudgetRaiseView {
+  /**
+   * On top of `budgetLimitCents`.
+   * @example 2000
+   */
+  cents: number;
+
+  /** @example "2027-01-31T23:59:59.000Z" */
+  until: string;
+
+  /** @example "Load test of the new model" */
+  reason: string;
 }
 
 /** One secret of a key, as it may be shown. */
@@ -119,6 +135,9 @@ export class ApiKeyView {
 
   budgetType: BudgetType | null;
 
+  /** The raise that runs: until it ends the budget is `budgetLimitCents` and its `cents`. null: none runs. */
+  budgetRaise: BudgetRaiseView | null;
+
   /** @example ["team:billing"] */
   tags: string[];
 
@@ -183,6 +202,7 @@ export class ApiKeyView {
       isUnlimited: key.budgetLimitMicroCents === null,
       budgetLimitCents: key.budgetLimitMicroCents === null ? null : centsFromMicroCents(key.budgetLimitMicroCents),
       budgetType: key.budgetType,
+      budgetRaise: key.budgetLimitMicroCents === null ? null : runningRaise(key.budgetRaise, now),
       tags: key.tags,
       metadata: key.metadata,
       expiresAt: key.expiresAt,
