@@ -19,7 +19,8 @@ export function ToKeys() {
 }
 
 /** What can be done to one key. */
-export type KeyAction = 'regenerate' | 'renew' | 'activate' | 'deactivate' | 'transfer' | 'revoke' | 'delete';
+export type KeyAction =
+  'regenerate' | 'renew' | 'raise' | 'end-raise' | 'activate' | 'deactivate' | 'transfer' | 'revoke' | 'delete';
 
 /** What the signed-in user may do to a key, as far as the console can tell; the server decides again. */
 export function useOffered(apiKey: ApiKey): {
@@ -36,6 +37,12 @@ export function useOffered(apiKey: ApiKey): {
   const all: [KeyAction, string, boolean, boolean?][] = [
     ['regenerate', 'Regenerate the secret', mayChange && !isRevoked],
     ['renew', 'Renew', mayChange && !isRevoked],
+    [
+      'raise',
+      'Raise the budget for a while',
+      can('platform:api-keys:update') && !isRevoked && apiKey.budgetLimitCents !== null,
+    ],
+    ['end-raise', 'Take back the raise', mayChange && !isRevoked && apiKey.budgetRaise !== null],
     ['activate', 'Activate', mayChange && !isRevoked && !apiKey.isActive],
     ['deactivate', 'Deactivate', mayChange && !isRevoked && apiKey.isActive],
     [

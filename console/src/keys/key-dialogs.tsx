@@ -12,6 +12,7 @@ import { local, toInstant, utc } from '../ui/format';
 import { ProblemAlert } from '../ui/states';
 import type { KeyAction } from './key-actions';
 import { KeyAtStake } from './key-at-stake';
+import { EndRaise, RaiseBudget } from './raise-budget';
 import { SecretDialog } from './secret-dialog';
 
 interface DialogProps {
@@ -26,6 +27,10 @@ export function KeyActionDialog({ action, ...props }: DialogProps & { action: Ke
       return <Regenerate {...props} />;
     case 'renew':
       return <Renew {...props} />;
+    case 'raise':
+      return <RaiseBudget {...props} />;
+    case 'end-raise':
+      return <EndRaise {...props} />;
     case 'activate':
     case 'deactivate':
       return <Switch {...props} action={action} />;

@@ -2,7 +2,7 @@ import { Group, Paper, SimpleGrid, Stack, Switch, Table, Text } from '@mantine/c
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { type ApiKey, type Schemas, api, dataOf } from '../api/client';
-import { count, duration, fromNow, money } from '../ui/format';
+import { count, duration, fromNow, local, money } from '../ui/format';
 import { AsOf, Loaded } from '../ui/states';
 import { BudgetBar, Instant } from '../ui/values';
 import { plural, verdictInWords } from '../ui/words';
@@ -112,7 +112,14 @@ function Budget({ usage: { budget } }: { usage: Schemas['KeyUsageView'] }) {
         )}
       </Group>
       {budget ? (
-        <BudgetBar {...budget} />
+        <>
+          <BudgetBar {...budget} />
+          {budget.raisedUntil && (
+            <Text size="xs" c="dimmed" mt={4}>
+              The limit is raised by {money(budget.raisedByCents)} until {local(budget.raisedUntil)}.
+            </Text>
+          )}
+        </>
       ) : (
         <Text size="sm" c="dimmed">
           Unlimited. Only its rate limits apply.
