@@ -9,6 +9,7 @@ export const NARROWING_ACTS: ReadonlySet<string> = new Set([
   'api-key-secrets:delete',
   'users:update',
   'users:delete',
+  'users:erase',
   'roles:update',
   'roles:delete',
   'auth:logout',

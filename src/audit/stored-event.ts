@@ -1,4 +1,5 @@
 import type { AuditRecord } from './chain.js';
+import type { Openings } from './personal-values.js';
 import type { ReadRecord } from './reads/append-reads.js';
 
 /** An entry of the trail as it is stored, as far as lists show it. */
@@ -18,6 +19,8 @@ export interface AuditedEvent {
   readonly hash: Buffer;
   /** Whether the body is none that Latchkey wrote: the record then says no more than the columns `seq`, `id` and `at`. */
   readonly isUnreadable: boolean;
+  /** What opens the commitments in it; absent: it has none. */
+  readonly openings?: Openings;
 }
 
 /** What an entry says. One with a body of another form is shown all the same: a row that was forged must not hide others. */
