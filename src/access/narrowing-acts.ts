@@ -10,6 +10,7 @@ export const NARROWING_ACTS: ReadonlySet<string> = new Set([
   'hand-overs:delete',
   'users:update',
   'users:delete',
+  'users:erase',
   'roles:update',
   'roles:delete',
   'auth:logout',

@@ -15,7 +15,7 @@ export const PERMISSIONS = {
   'platform:users:create': 'Add people and service accounts.',
   'platform:users:read': 'See people and service accounts.',
   'platform:users:update': 'Change people and service accounts, their roles and passwords.',
-  'platform:users:delete': 'Off-board people and service accounts.',
+  'platform:users:delete': 'Off-board people and service accounts, and erase people.',
   'platform:roles:create': 'Add roles.',
   'platform:roles:read': 'See roles, their grants and key policies.',
   'platform:roles:update': 'Change roles, their grants and key policies.',

@@ -1,7 +1,7 @@
 import { API_KEY_FIELDS as FIELDS } from '../../packages/contract/src/api-key-fields.js';
 import { FLAG, UUID } from '../../packages/contract/src/grammar.js';
 import { Field, optional } from '../common/field.js';
-import type { BudgetType, Environment, VerifiesEnvironment } from './api-key.entity.js';
+import type { BudgetRaise, BudgetType, Environment, VerifiesEnvironment } from './api-key.entity.js';
 
 /** The fields that both create and update take. What they may be, and what they mean, is said by the table. */
 export class ApiKeyFieldsDto {
@@ -86,6 +86,9 @@ export class CreateApiKeyDto extends ApiKeyFieldsDto {
 
 /** A change: absent fields stay as they are. */
 export class UpdateApiKeyDto extends ApiKeyFieldsDto {
+  @Field(FIELDS.budgetRaise)
+  budgetRaise?: BudgetRaise | null;
+
   /**
    * Activates or deactivates the key, with all rules of those routes.
    * @example true

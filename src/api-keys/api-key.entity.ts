@@ -9,6 +9,13 @@ export type VerifiesEnvironment = 'any' | Environment;
 /** `total`: one account for ever. `monthly`: a fresh account each UTC month. */
 export type BudgetType = 'total' | 'monthly';
 
+/** More budget until an instant, as it is stored: cents on top of the limit. `until` is an instant in UTC. */
+export interface BudgetRaise {
+  readonly cents: number;
+  readonly until: string;
+  readonly reason: string;
+}
+
 /** PostgreSQL's bigint as exact integer, where TypeORM would give text. */
 const bigintColumn = {
   to: (value: bigint | null | undefined) => (typeof value === 'bigint' ? value.toString() : value),
@@ -97,6 +104,10 @@ export class ApiKey {
   /** The type of the budget that an unlimited key had last; null where it had none, or has one now. */
   @Column('text', { name: 'last_budget_type', nullable: true })
   lastBudgetType: BudgetType | null;
+
+  /** Stays when it is over, until another change: what holds now is asked of `runningRaise`. */
+  @Column('jsonb', { name: 'budget_raise', nullable: true })
+  budgetRaise: BudgetRaise | null;
 
   @Column('text', { array: true, default: () => "'{}'" })
   tags: string[];

@@ -4,6 +4,7 @@ import type { ApiKeySecret } from './api-key-secret.entity.js';
 import type { ApiKey, BudgetType, Environment, VerifiesEnvironment } from './api-key.entity.js';
 import { keySettings } from './change/audited-key.js';
 import { HandOverView } from './hand-over/hand-over.view.js';
+import { runningRaise } from './settings/budget-raise.js';
 import { type ApiKeyStatus, shownStatusOf } from './status.js';
 
 /** What a key has used, over its whole life. */
@@ -25,6 +26,21 @@ export interface ApiKeyDetails {
   /** The name of the user who has offered the next secret to the owner; null where no offer is stored. */
   readonly handOverByName: string | null;
   readonly totals: KeyTotals;
+}
+
+/** More budget until an instant; after that it is not shown any more. */
+export class BudgetRaiseView {
+  /**
+   * On top of `budgetLimitCents`.
+   * @example 2000
+   */
+  cents: number;
+
+  /** @example "2027-01-31T23:59:59.000Z" */
+  until: string;
+
+  /** @example "Load test of the new model" */
+  reason: string;
 }
 
 /** One secret of a key, as it may be shown. */
@@ -125,6 +141,9 @@ export class ApiKeyView {
 
   budgetType: BudgetType | null;
 
+  /** The raise that runs: until it ends the budget is `budgetLimitCents` and its `cents`. null: none runs. */
+  budgetRaise: BudgetRaiseView | null;
+
   /** @example ["team:billing"] */
   tags: string[];
 
@@ -195,6 +214,7 @@ export class ApiKeyView {
       isUnlimited: key.budgetLimitMicroCents === null,
       budgetLimitCents: key.budgetLimitMicroCents === null ? null : centsFromMicroCents(key.budgetLimitMicroCents),
       budgetType: key.budgetType,
+      budgetRaise: key.budgetLimitMicroCents === null ? null : runningRaise(key.budgetRaise, now),
       tags: key.tags,
       metadata: key.metadata,
       expiresAt: key.expiresAt,

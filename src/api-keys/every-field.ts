@@ -14,8 +14,8 @@ type InOneLimit = 'isUnlimited' | 'budgetLimitCents';
  * @see docs/adding-a-key-field.md
  */
 export type EveryField = [
-  create: None<Lacking<CreateApiKeyDto>>,
-  update: None<Lacking<UpdateApiKeyDto, FieldsWith<{ given: 'create and update' }>>>,
+  create: None<Lacking<CreateApiKeyDto, FieldsWith<{ given: 'create' | 'create and update' }>>>,
+  update: None<Lacking<UpdateApiKeyDto, FieldsWith<{ given: 'update' | 'create and update' }>>>,
   rules: None<Lacking<ApiKeyRules, Exclude<ApiKeyFieldName, InOneLimit>>>,
   stored: None<Exclude<keyof ApiKeyRules, keyof ApiKey>>,
   view: None<Lacking<ApiKeyView>>,

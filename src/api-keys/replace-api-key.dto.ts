@@ -37,7 +37,7 @@ const SHOWN = {
 export class ReplaceApiKeyDto extends UpdateApiKeyDto {}
 
 /** As `ReplaceApiKeyDto`, by the alias of the key. */
-@Ignores({ ...SHOWN, isActive: true } satisfies ReadOnlyBeside<ReplaceByAliasDto>, ['budgetType'])
+@Ignores({ ...SHOWN, isActive: true, budgetRaise: true } satisfies ReadOnlyBeside<ReplaceByAliasDto>, ['budgetType'])
 export class ReplaceByAliasDto extends UpsertApiKeyDto {
   /**
    * The alias of the path; it may be absent, and can be no other.

@@ -6,9 +6,11 @@ import { unavailable } from '../common/domain-error.js';
 import { missingVersion } from '../common/missing-version.js';
 import { uuidv7 } from '../common/uuid.js';
 import { PLAIN_VERSION, type VersionedKey } from '../config/versioned-secrets.js';
+import { KNOWS_NO_COMMITMENTS } from '../database/older-replicas.js';
 import type { OpenTransaction } from '../database/transaction.js';
 import type { FieldChange } from './audit-event.entity.js';
 import { type AuditLink, type AuditRecord, link } from './chain.js';
+import { type PersonalValue, withCommitments } from './personal-values.js';
 
 /** One thing that happened. `action` defaults to what the caller's route is called. */
 export interface ActEntry {
@@ -33,6 +35,8 @@ export interface Head {
   /** Of AUDIT_KEY; null while it has never had another version than that of a plain value. */
   readonly audit_key_version: string | null;
   readonly at: Date;
+  /** Whether a replica may run that knows no commitments: personal values are written as it writes them. */
+  readonly is_plain: boolean;
 }
 
 /**
@@ -54,9 +58,9 @@ export async function commitActs(
   channel: string | null,
   locked?: Head,
 ): Promise<string> {
-  const links = linkAll(auditKeys, locked ?? (await lockHead(tx)), acts);
-  await tx.commit(insertOf(links, channel)).catch(notRecorded);
-  return links.at(-1)!.record.seq;
+  const linked = linkAll(auditKeys, locked ?? (await lockHead(tx)), acts);
+  await tx.commit(insertOf(linked, channel)).catch(notRecorded);
+  return linked.links.at(-1)!.record.seq;
 }
 
 /** As {@link commitActs}, for a transaction that goes on: `manager` holds the head until its commit. */
@@ -82,7 +86,7 @@ export async function lockHead({ manager, roundTripMs }: OpenTransaction): Promi
   );
   const [head] = await manager
     .query<Head[]>(
-      `SELECT seq, audit_hash, audit_key_version, date_trunc('milliseconds', clock_timestamp()) AS at,
+      `SELECT seq, audit_hash, audit_key_version, date_trunc('milliseconds', clock_timestamp()) AS at, ${KNOWS_NO_COMMITMENTS} AS is_plain,
               set_config('idle_in_transaction_session_timeout', $1, true)
          FROM change_head FOR UPDATE`,
       [`${idleMs}ms`],
@@ -93,8 +97,16 @@ export async function lockHead({ manager, roundTripMs }: OpenTransaction): Promi
 }
 
 /** The application may not update the head: a function of its owner moves it, to entries that are there. */
-function insertOf(links: readonly AuditLink[], channel: string | null): QueryConfig {
+function insertOf({ links, values: personal }: Linked, channel: string | null): QueryConfig {
   const last = links.at(-1)!;
+  const opened =
+    personal.length === 0
+      ? ''
+      : `, opened AS (
+       INSERT INTO personal_value (commitment, user_id, salt, value)
+       SELECT decode(p.commitment, 'hex'), p.user_id, p.salt, p.value::jsonb
+         FROM unnest($5::text[], $6::uuid[], $7::bytea[], $8::text[]) AS p (commitment, user_id, salt, value)
+     )`;
   return {
     text: `WITH appended AS (
        INSERT INTO audit_event (seq, id, at, actor_kind, actor_id, actor_owner_id, action, resource_type,
@@ -104,9 +116,22 @@ function insertOf(links: readonly AuditLink[], channel: string | null): QueryCon
               b->>'ip', b->>'requestId', b->'changes', b->'details', body, hash
          FROM unnest($1::text[], $2::bytea[]) AS row (body, hash), LATERAL (SELECT body::jsonb AS b) AS parsed
        RETURNING seq
-     )
+     )${opened}
      SELECT audit_move_head(max(seq), $3::bytea, $4::text) FROM appended`,
-    values: [links.map((entry) => entry.body), links.map((entry) => entry.hash), last.hash, channel],
+    values: [
+      links.map((entry) => entry.body),
+      links.map((entry) => entry.hash),
+      last.hash,
+      channel,
+      ...(personal.length === 0
+        ? []
+        : [
+            personal.map(({ commitment }) => commitment),
+            personal.map(({ userId }) => userId),
+            personal.map(({ salt }) => salt),
+            personal.map(({ value }) => JSON.stringify(value)),
+          ]),
+    ],
   };
 }
 
@@ -118,17 +143,28 @@ export function signingKey(auditKeys: readonly VersionedKey[], headVersion: stri
   return found.key;
 }
 
+/** Entries ready to be stored, and what opens the commitments in them. */
+interface Linked {
+  readonly links: readonly AuditLink[];
+  readonly values: readonly PersonalValue[];
+}
+
 /** Links `acts`, in order, to the chain that ends in `head`. */
-function linkAll(auditKeys: readonly VersionedKey[], head: Head, acts: readonly Act[]): AuditLink[] {
+function linkAll(auditKeys: readonly VersionedKey[], head: Head, acts: readonly Act[]): Linked {
   const auditKey = signingKey(auditKeys, head.audit_key_version);
   let previous = head.audit_hash;
   let seq = BigInt(head.seq);
-  return acts.map((act) => {
+  const values: PersonalValue[] = [];
+  const links = acts.map((act) => {
     seq += 1n;
-    const next = link(auditKey, previous, recordOf(seq, head.at, act));
+    const plain = recordOf(seq, head.at, act);
+    const sealed = head.is_plain ? { record: plain, values: [] } : withCommitments(plain);
+    values.push(...sealed.values);
+    const next = link(auditKey, previous, sealed.record);
     previous = next.hash;
     return next;
   });
+  return { links, values };
 }
 
 /** What the trail says of an act, as entry `seq`. @throws Error for an act without a name */

@@ -1,6 +1,7 @@
-import { ApiProperty } from '@nestjs/swagger';
+import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import type { ActorKind } from './audit-event.entity.js';
 import type { ChainReport } from './chain-verifier.js';
+import type { Openings } from './personal-values.js';
 import type { AuditedEvent } from './stored-event.js';
 
 /** Who acted. */
@@ -50,9 +51,21 @@ export class FieldChangeView {
   after: unknown;
 }
 
+/** What opens a commitment: SHA-256 of the salt and of the value in canonical JSON is the commitment. */
+export class OpeningView {
+  /**
+   * 32 bytes, hexadecimal.
+   * @example "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+   */
+  salt: string;
+
+  @ApiProperty(ANY_JSON)
+  value: unknown;
+}
+
 /**
- * One entry of the audit trail, exactly as it was hashed: without `hash`, in canonical JSON, it is what the hash
- * covers.
+ * One entry of the audit trail, exactly as it was hashed: without `hash` and `personal`, in canonical JSON, it is what the
+ * hash covers.
  */
 export class AuditEventView {
   /** @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55" */
@@ -121,6 +134,7 @@ export class AuditEventView {
    */
   requestId: string | null;
 
+  /** Personal values of users are commitments: `{ "commitment": … }`, which `personal` opens. */
   changes: FieldChangeView[];
 
   /**
@@ -130,12 +144,23 @@ export class AuditEventView {
   details: Record<string, unknown>;
 
   /**
+   * What opens the commitments in the entry, by commitment. One that is missing is of a person who was erased. Absent: the
+   * entry has no commitments.
+   */
+  @ApiPropertyOptional({
+    type: 'object',
+    additionalProperties: { $ref: '#/components/schemas/OpeningView' },
+    example: {},
+  })
+  personal?: Record<string, OpeningView>;
+
+  /**
    * HMAC-SHA-256 over the hash of the entry before and this entry; hexadecimal.
    * @example "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
    */
   hash: string;
 
-  static from({ record, hash, isUnreadable }: AuditedEvent): AuditEventView {
+  static from({ record, hash, isUnreadable, openings }: AuditedEvent): AuditEventView {
     return {
       id: record.id,
       seq: record.seq,
@@ -152,9 +177,18 @@ export class AuditEventView {
       requestId: record.requestId,
       changes: record.changes.map(({ field, before, after }) => ({ field, before, after })),
       details: { ...record.details },
+      ...(openings === undefined ? {} : { personal: personalOf(openings) }),
       hash: hash.toString('hex'),
     };
   }
+}
+
+function personalOf(openings: Openings): Record<string, OpeningView> {
+  const views = [...openings].map(([commitment, { salt, value }]) => [
+    commitment,
+    { salt: salt.toString('hex'), value },
+  ]);
+  return Object.fromEntries(views) as Record<string, OpeningView>;
 }
 
 /** How to go on. */

@@ -5,6 +5,7 @@ import type { ChainEnd, ChainHead, StoredLink } from './chain-check.js';
 import { type ChainTable, HEAD_SEQ, linksOf } from './chain-tables.js';
 import { KEY_CHANGES } from './key-changes-sql.js';
 import { findLostReads, findReadCut, type LostReads, type ReadCut } from './reads/read-cuts.js';
+import { commitmentsIn, findOpenings } from './personal-values.js';
 import { findRestores, type Restore } from './restores.js';
 import { type AuditedEvent, eventOf, type StoredEvent } from './stored-event.js';
 
@@ -42,7 +43,7 @@ export class AuditEventsRepository {
       `SELECT ${EVENT} FROM ${table} WHERE seq < $1 AND seq > 0 AND seq <= ${HEAD_SEQ[table]} ${where} ORDER BY seq DESC LIMIT $2`,
       [before, limit, ...parameters],
     );
-    return rows.map(eventOf);
+    return this.withOpenings(rows.map(eventOf));
   }
 
   /** Events of one chain after `after`, oldest first. */
@@ -53,7 +54,17 @@ export class AuditEventsRepository {
       `SELECT ${EVENT} FROM ${table} WHERE seq > $1 AND seq <= ${HEAD_SEQ[table]} ${where} ORDER BY seq LIMIT $2`,
       [after, limit, ...parameters],
     );
-    return rows.map(eventOf);
+    return this.withOpenings(rows.map(eventOf));
+  }
+
+  private async withOpenings(events: AuditedEvent[]): Promise<AuditedEvent[]> {
+    const commitments = events.map(({ record }) => commitmentsIn(record));
+    const openings = await findOpenings(this.manager, commitments.flat());
+    return events.map((event, index) => {
+      const own = commitments[index]!;
+      if (own.length === 0) return event;
+      return { ...event, openings: new Map([...openings].filter(([commitment]) => own.includes(commitment))) };
+    });
   }
 
   /** Restores that gave up a part of the trail, oldest first. */

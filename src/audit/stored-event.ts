@@ -1,4 +1,5 @@
 import type { AuditRecord } from './chain.js';
+import type { Openings } from './personal-values.js';
 import type { ReadRecord } from './reads/append-reads.js';
 
 /** An entry of the trail as it is stored, as far as lists show it. */
@@ -20,6 +21,8 @@ export interface AuditedEvent {
    * Whether the body is none that Latchkey wrote: the record then says no more than the columns `seq`, `id` and `at`.
    */
   readonly isUnreadable: boolean;
+  /** What opens the commitments in it; absent: it has none. */
+  readonly openings?: Openings;
 }
 
 /**

@@ -54,13 +54,19 @@ function userNarrowing(id: string, changes: readonly RecordedChange[]): UserNarr
   const narrowing: UserNarrowing = {
     id,
     isDeleted: changes.some(({ action }) => action === 'users:delete'),
+    isErased: changes.some(({ action }) => action === 'users:erase'),
     isActive: typeof isActive === 'boolean' ? isActive : null,
     roles: Array.isArray(roles) ? roles.map(String) : null,
     endsSecondFactor: changes.some(({ action }) => action === 'second-factors:delete'),
     endsRecoveryCodes: changes.some(({ action }) => action === 'second-factors:regenerate'),
   };
-  const { isDeleted, endsSecondFactor, endsRecoveryCodes } = narrowing;
-  return isDeleted || narrowing.isActive === false || narrowing.roles !== null || endsSecondFactor || endsRecoveryCodes
+  const { isDeleted, isErased, endsSecondFactor, endsRecoveryCodes } = narrowing;
+  return isDeleted ||
+    isErased ||
+    narrowing.isActive === false ||
+    narrowing.roles !== null ||
+    endsSecondFactor ||
+    endsRecoveryCodes
     ? narrowing
     : null;
 }

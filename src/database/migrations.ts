@@ -21,6 +21,8 @@ import { VersionsOfKeys1790000001900 } from './migrations/1790000001900-versions
 import { EventsByKey1790000002000 } from './migrations/1790000002000-events-by-key.js';
 import { VerifiedEnvironment1790000002100 } from './migrations/1790000002100-verified-environment.js';
 import { ShortSearches1790000002300 } from './migrations/1790000002300-short-searches.js';
+import { PersonalValues1790000002400 } from './migrations/1790000002400-personal-values.js';
+import { BudgetRaises1790000002450 } from './migrations/1790000002450-budget-raises.js';
 import { RefusedCalls1790000002500 } from './migrations/1790000002500-refused-calls.js';
 import { HandOver1790000002600 } from './migrations/1790000002600-hand-over.js';
 
@@ -49,6 +51,8 @@ export const migrations = [
   EventsByKey1790000002000,
   VerifiedEnvironment1790000002100,
   ShortSearches1790000002300,
+  PersonalValues1790000002400,
+  BudgetRaises1790000002450,
   RefusedCalls1790000002500,
   HandOver1790000002600,
 ];

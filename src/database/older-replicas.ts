@@ -2,21 +2,28 @@ import type { Statements } from './schema/sources.js';
 
 /**
  * What a build does, as its replicas tell it with each heartbeat. 2: it binds credentials to their rows, and moves the
- * head of the audit trail by a function. The release before tells nothing.
+ * head of the audit trail by a function. 3: it reads commitments in place of personal values. The first release tells
+ * nothing.
  */
-export const BUILD_LEVEL = 2;
+export const BUILD_LEVEL = 3;
+
+/** From which level on a build does without what {@link hasOlderReplicas} keeps. */
+const BINDING_LEVEL = 2;
+const COMMITMENT_LEVEL = 3;
 
 /** A replica that was killed may come back with its old build for so long, in seconds. */
 const MAY_COME_BACK_SECONDS = 60;
 
-/**
- * Whether replicas of a build below {@link BUILD_LEVEL} have been alive of late: what they need must stay. A row of the
- * future is no heartbeat: with one, a database writer would keep those rights open for good.
- */
+/** A row of the future is no heartbeat: with one, a database writer would keep rights open for good. */
+const replicasBelow = (level: number) =>
+  `EXISTS (SELECT FROM replica WHERE coalesce(build_level, 1) < ${level}
+             AND seen_at BETWEEN clock_timestamp() - interval '${MAY_COME_BACK_SECONDS} s' AND clock_timestamp() + interval '1 s')`;
+
+/** In SQL: whether replicas that know no commitments have been alive of late. They would take them for edits of rows. */
+export const KNOWS_NO_COMMITMENTS = replicasBelow(COMMITMENT_LEVEL);
+
+/** Whether replicas that bind nothing, and move the head by themselves, have been alive of late: what they need must stay. */
 export async function hasOlderReplicas(on: Statements): Promise<boolean> {
-  const [row] = await on.query<{ older: boolean }[]>(
-    `SELECT EXISTS (SELECT FROM replica WHERE coalesce(build_level, 1) < ${BUILD_LEVEL}
-                       AND seen_at BETWEEN clock_timestamp() - interval '${MAY_COME_BACK_SECONDS} s' AND clock_timestamp() + interval '1 s') AS older`,
-  );
+  const [row] = await on.query<{ older: boolean }[]>(`SELECT ${replicasBelow(BINDING_LEVEL)} AS older`);
   return row!.older;
 }

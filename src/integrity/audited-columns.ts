@@ -70,6 +70,7 @@ export const AUDITED_COLUMNS: Readonly<Record<string, Readonly<Record<string, Co
     oidc_issuer: IDENTITY,
     oidc_subject: IDENTITY,
     deleted_at: check('set where the trail says that the user was deleted, and only there'),
+    erased_at: check('set where the trail says that the person was erased, and only there'),
     password_hash: BOUND,
     password_binding: BOUND,
     password_binding_version: BOUND,

@@ -55,7 +55,7 @@ const ENTRY = `json_build_object('seq', e.seq::text, 'body', e.body, 'hash', enc
 /** Entries that count beside the newest about each field; of a key, those that name one of `kids`. */
 const MORE: Record<ComparedType, (kids: string) => string> = {
   role: () => 'false',
-  user: () => `a.action IN ('users:create', '${ACCEPT_ACTION}')`,
+  user: () => `a.action IN ('users:create', 'users:erase', '${ACCEPT_ACTION}')`,
   'api-key': (kids) =>
     `a.action = '${ACCEPT_ACTION}' OR a.details->>'kid' = ANY(${kids}) OR a.details->>'previousKid' = ANY(${kids}) OR a.details->'endedKids' ?| ${kids}`,
 };
@@ -92,6 +92,8 @@ const ROWS: Record<ComparedType, string> = {
   user: `SELECT u.*, u.id AS "comparedId",
                 ARRAY(SELECT role_name FROM user_role WHERE user_id = u.id) AS "roleNames",
                 ARRAY(SELECT manager_id FROM user_manager WHERE user_id = u.id) AS "managers",
+                (SELECT json_agg(json_build_object('commitment', encode(v.commitment, 'hex'), 'salt', encode(v.salt, 'hex'), 'value', v.value))
+                   FROM personal_value v WHERE v.user_id = u.id) AS "personal",
                 ${trailOf('u.id::text', MORE.user(''), NEWEST_ENTRIES)}
            FROM users u WHERE u.id = ANY($1::uuid[])`,
   'api-key': `SELECT k.*, k.id AS "comparedId", live.secrets, ${trailOf('k.id::text', MORE['api-key']('live.kids'), NEWEST_ENTRIES)}

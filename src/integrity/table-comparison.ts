@@ -5,6 +5,7 @@ import { auditedKey } from '../api-keys/change/audited-key.js';
 import type { ApiKey } from '../api-keys/api-key.entity.js';
 import type { FieldChange } from '../audit/audit-event.entity.js';
 import { diff } from '../audit/diff.js';
+import { type Openings, ERASED_NAME, openedValue } from '../audit/personal-values.js';
 import type { Config } from '../config/config.js';
 import { isConnectionLost, isUnfitData } from '../common/database-errors.js';
 import { hasBoundAll } from '../installation/bindings/bind-action.js';
@@ -49,6 +50,8 @@ const UNKNOWN = 'The trail does not know this row.';
 const DELETED = 'The trail says that it was deleted.';
 const UNREADABLE =
   'It could not be compared: the row, or an entry of the trail about it, is not of the form that Latchkey writes.';
+const ERASED = 'The trail says that this person was erased.';
+const NOT_ERASED = 'The trail does not know that this person was erased.';
 const GONE = 'The trail knows of no deletion, and there is no such row.';
 
 /**
@@ -226,9 +229,13 @@ const COMPARED: Record<ComparedType, Compare> = {
 
 function compareUser(
   row: Readonly<Record<string, unknown>>,
-  { fields, isDeleted, records }: ToldState,
+  { fields: written, isDeleted, records }: ToldState,
   peppers: Config['peppers'] | null,
 ): Found {
+  const openings = openingsOf(row);
+  const fields = Object.fromEntries(
+    Object.entries(written).map(([field, value]) => [field, openedValue(value, openings)]),
+  );
   const user = row as never as User;
   const roles = [...(row['roleNames'] as string[])].sort();
   const managerIds = [...(row['managers'] as string[])].sort();
@@ -238,10 +245,13 @@ function compareUser(
   const isEmpty =
     user.deletedAt !== null && !user.isActive && user.passwordHash === null && roles.length + managerIds.length === 0;
   // Of a user who was deleted the row keeps name and address, and nothing hangs on it.
+  const isErased = records.some(({ action }) => action === 'users:erase');
+  const isAsErased = isErased ? user.erasedAt !== null && isNobody(user) : user.erasedAt === null;
+  if (!isAsErased) return { changes: [], problems: [isErased ? ERASED : NOT_ERASED] };
   if (isDeleted) return isEmpty ? { changes: [], problems: [] } : { changes, problems: [DELETED] };
   const problems = [
     ...(user.deletedAt === null ? [] : ['The trail knows of no deletion.']),
-    ...(hasIdentityOf(user, records)
+    ...(hasIdentityOf(user, records, openings)
       ? []
       : ['Another identity of the provider than the trail says may sign in as this user.']),
     ...(peppers === null || isPasswordBound(peppers, user)
@@ -252,10 +262,23 @@ function compareUser(
 }
 
 /** A local account has none; that of an identity is named by the entry that made the user. */
-function hasIdentityOf({ oidcIssuer, oidcSubject }: User, records: ToldState['records']): boolean {
+function hasIdentityOf({ oidcIssuer, oidcSubject }: User, records: ToldState['records'], openings: Openings): boolean {
   const details =
     records.findLast(({ action }) => action === 'users:create' || action === ACCEPT_ACTION)?.details ?? {};
-  return (details['issuer'] ?? null) === oidcIssuer && (details['subject'] ?? null) === oidcSubject;
+  return (
+    (details['issuer'] ?? null) === oidcIssuer && (openedValue(details['subject'], openings) ?? null) === oidcSubject
+  );
+}
+
+/** Whether a row says nothing of a person any more. */
+function isNobody({ name, email, oidcSubject }: User): boolean {
+  return name === ERASED_NAME && email === null && oidcSubject === null;
+}
+
+/** What opens the commitments in entries about a user. */
+function openingsOf(row: Readonly<Record<string, unknown>>): Openings {
+  const stored = (row['personal'] ?? []) as readonly { commitment: string; salt: string; value: unknown }[];
+  return new Map(stored.map(({ commitment, salt, value }) => [commitment, { salt: Buffer.from(salt, 'hex'), value }]));
 }
 
 /** What a key has in a field of which the trail does not tell: the field is younger than the last change of the key. */

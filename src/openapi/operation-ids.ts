@@ -24,6 +24,7 @@ const OPERATION_IDS: Readonly<Record<string, string>> = {
   'UsersController.get': 'getUser',
   'UsersController.update': 'updateUser',
   'UsersController.delete': 'deleteUser',
+  'UsersController.erase': 'eraseUser',
   'UsersController.setRoles': 'setUserRoles',
   'UsersController.setPassword': 'setUserPassword',
   'RolesController.list': 'listRoles',

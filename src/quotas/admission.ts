@@ -59,9 +59,11 @@ export interface WindowState {
 /** What is known of a budget, as of the last acquire. */
 export interface BudgetState {
   readonly period: Period;
+  /** With `raise`. */
   readonly limit: bigint | null;
   readonly spent: bigint;
   readonly leased: bigint;
+  readonly raise: bigint;
 }
 
 /** The verdict of calls that hold nothing: one object for all of them. */

@@ -6,7 +6,7 @@ import type { BudgetLease } from './lease.js';
 import { NO_WAITERS, type Waiter } from './waiter.js';
 
 /** What is kept of an answer of the store. */
-export type KnownBudget = Pick<BudgetGrant, 'period' | 'limit' | 'spent' | 'leased' | 'monthEndsInMs'>;
+export type KnownBudget = Pick<BudgetGrant, 'period' | 'limit' | 'spent' | 'leased' | 'raise' | 'monthEndsInMs'>;
 
 /** What one replica knows and holds of one account. */
 export class BudgetEntry {

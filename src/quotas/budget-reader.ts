@@ -6,7 +6,12 @@ import type { Sql } from './sql.js';
 /** A budget as it stands in the database; amounts are micro-cents. */
 export interface BudgetStanding {
   readonly type: BudgetType;
+  /** What holds now: with `raise`. */
   readonly limit: bigint;
+  /** The part of the limit that is there until a raise of the key ends; 0: none runs. */
+  readonly raise: bigint;
+  /** When it ends; null: none runs. */
+  readonly raiseUntil: Date | null;
   /** All that was charged, beyond the limit too. */
   readonly spent: bigint;
   /** Reserved; also what other replicas have in hand for the next calls, which is for a second after a call. */
@@ -22,6 +27,8 @@ export interface BudgetStanding {
 interface BudgetRow {
   readonly type: BudgetType;
   readonly limit_micro_cents: string;
+  readonly raise: string | null;
+  readonly raise_until: Date | null;
   readonly month: Period;
   readonly spent: string;
   readonly leased: string;
@@ -41,23 +48,29 @@ export async function findBudget(
 ): Promise<BudgetStanding | null> {
   const [row] = (await sql(
     `SELECT k.budget_type AS type, k.budget_limit_micro_cents AS limit_micro_cents, quota_month(quota_clock()) AS month,
+            r.raise, r.raise_until,
             coalesce(a.spent_micro_cents, 0) AS spent, coalesce(a.leased_micro_cents, 0) AS leased,
             coalesce((SELECT sum(least(u.amount, l.granted_micro_cents - l.settled_micro_cents))
                         FROM unnest($2::uuid[], $3::bigint[]) AS u(id, amount)
                         JOIN budget_lease l ON l.id = u.id AND l.key_id = a.key_id AND l.period = a.period), 0) AS unused
        FROM api_key k
+       LEFT JOIN LATERAL (SELECT quota_raise(k.budget_raise) AS raise, (k.budget_raise->>'until')::timestamptz AS raise_until) r
+         ON r.raise_until > quota_clock()
        LEFT JOIN budget_account a ON a.key_id = k.id AND a.period = CASE k.budget_type WHEN 'total' THEN 'total' ELSE quota_month(quota_clock()) END
       WHERE k.id = $1 AND k.budget_limit_micro_cents IS NOT NULL`,
     [keyId, unused.map(({ leaseId }) => leaseId), unused.map(({ amount }) => amount.toString())],
   )) as unknown as BudgetRow[];
   if (row === undefined) return null;
-  const [limit, spent, setAside] = [BigInt(row.limit_micro_cents), BigInt(row.spent), BigInt(row.unused)];
+  const [raise, spent, setAside] = [BigInt(row.raise ?? 0), BigInt(row.spent), BigInt(row.unused)];
+  const limit = BigInt(row.limit_micro_cents) + raise;
   const held = BigInt(row.leased) - setAside;
   const left = limit - spent - held;
   const isMonthly = row.type === 'monthly';
   return {
     type: row.type,
     limit,
+    raise,
+    raiseUntil: row.raise_until,
     spent,
     held,
     setAside,

@@ -392,6 +392,7 @@ describe('a lease manager', () => {
       period: 'total',
       limit: 1_000_000n,
       spent: 0n,
+      raise: 0n,
       leased: 10n,
     });
     expect(stage.leaseManager.findWindow({ id: KEY, window: 'minute', limit: 50 })).toMatchObject({

@@ -232,10 +232,10 @@ export class LeaseManager implements AcquireHandler {
   findBudget(account: Account): BudgetState | null {
     const entry = this.bookOf(account).get(account.id);
     if (!entry?.known) return null;
-    const { period, limit, spent, leased } = entry.known;
+    const { period, limit, spent, leased, raise } = entry.known;
     let reserved = leased;
     for (const lease of entry.leases) if (lease.period === period) reserved -= lease.remaining;
-    return { period, limit, spent, leased: reserved > 0n ? reserved : 0n };
+    return { period, limit, spent, leased: reserved > 0n ? reserved : 0n, raise };
   }
 
   /** Queue depths, for metrics and bounds. */
@@ -532,8 +532,8 @@ export class LeaseManager implements AcquireHandler {
     const lease = (id: string, kind: BudgetLease['kind'], slice: bigint): BudgetLease =>
       new BudgetLease(id, kind, grant.period, grant.month, slice, deadlineMs, nowMs, grant.clockMs);
     if (!isStale && grant.found) {
-      const { period, limit, spent, leased, monthEndsInMs } = grant;
-      entry.known = { period, limit, spent, leased, monthEndsInMs };
+      const { period, limit, spent, leased, raise, monthEndsInMs } = grant;
+      entry.known = { period, limit, spent, leased, raise, monthEndsInMs };
       entry.knownUntilMs = deadlineMs;
     }
     record.waiters.forEach((waiter, index) => {

@@ -24,10 +24,10 @@ const TRIES = 4;
 
 /** Budgets that something is taken from: durable, under locks. Each `;`-separated part is one answer. */
 const TAKE = `(SELECT string_agg(concat_ws(',', b.is_found::integer, b.period, b.month, concat(b.limit_mc), b.spent_mc, b.leased_mc, b.slice,
-    b.admit_for_ms, b.clock_ms, b.month_ends_in_ms, (SELECT string_agg(v::integer::text, '' ORDER BY at) FROM unnest(b.verdicts) WITH ORDINALITY AS u(v, at))), ';' ORDER BY b.ask)
-  FROM quota_acquire_budgets(?::text, ?::integer, ?::uuid[], ?::text[], ?::text[], ?::uuid[], ?::bigint[], ?::integer[], ?::integer[],
+    b.admit_for_ms, b.clock_ms, b.month_ends_in_ms, b.raise_mc, (SELECT string_agg(v::integer::text, '' ORDER BY at) FROM unnest(b.verdicts) WITH ORDINALITY AS u(v, at))), ';' ORDER BY b.ask)
+  FROM quota_acquire_budgets_2(?::text, ?::integer, ?::uuid[], ?::text[], ?::text[], ?::uuid[], ?::bigint[], ?::integer[], ?::integer[],
     ?::bigint[], ?::integer[], ?::uuid[]) b) AS taken`;
-const LOOK = 'quota_look_at_budgets(?::uuid[], ?::text[]) AS looked';
+const LOOK = 'quota_look_at_budgets_2(?::uuid[], ?::text[]) AS looked';
 const WINDOWS = `quota_windows_2(?::integer, ?::boolean, ?::boolean, ?::uuid[], ?::integer[], ?::integer[], ?::integer[], ?::integer[], ?::integer[],
     ?::integer[], ?::bigint[], ?::integer[], ?::integer[]) AS windows`;
 
@@ -180,8 +180,8 @@ function takesAnything({ needs }: BudgetRequest): boolean {
 
 function takenGrants(text: string | null): BudgetGrant[] {
   return partsOf(text).map((part) => {
-    const [found, period, month, limit, spent, leased, slice, admitForMs, clockMs, monthEndsInMs, verdicts] =
-      part.split(',') as Eleven;
+    const [found, period, month, limit, spent, leased, slice, admitForMs, clockMs, monthEndsInMs, raise, verdicts] =
+      part.split(',') as Twelve;
     return {
       found: found === '1',
       period,
@@ -189,6 +189,7 @@ function takenGrants(text: string | null): BudgetGrant[] {
       limit: limit === '' ? null : BigInt(limit),
       spent: BigInt(spent),
       leased: BigInt(leased),
+      raise: BigInt(raise),
       verdicts: verdictsOf(verdicts),
       slice: BigInt(slice),
       admitForMs: Number(admitForMs),
@@ -198,13 +199,13 @@ function takenGrants(text: string | null): BudgetGrant[] {
   });
 }
 
-type Eleven = [string, string, string, string, string, string, string, string, string, string, string];
+type Twelve = [string, string, string, string, string, string, string, string, string, string, string, string];
 
 function lookedGrants(text: string | null, asks: readonly BudgetRequest[]): BudgetGrant[] {
   const parts = partsOf(text);
-  const [month = '', admitForMs, clockMs, monthEndsInMs] = (parts[0] ?? '').split(',');
+  const [month = '', clockMs, monthEndsInMs] = (parts[0] ?? '').split(',');
   return asks.map(({ account, needs }, index) => {
-    const [found, limit = '', spent = '0', leased = '0'] = (parts[index + 1] ?? '').split(',');
+    const [found, limit = '', spent = '0', leased = '0', raise = '0', admitForMs] = (parts[index + 1] ?? '').split(',');
     const isFound = found === '1';
     const grant = {
       found: isFound,
@@ -213,6 +214,7 @@ function lookedGrants(text: string | null, asks: readonly BudgetRequest[]): Budg
       limit: limit === '' ? null : BigInt(limit),
       spent: BigInt(spent),
       leased: BigInt(leased),
+      raise: BigInt(raise),
       slice: 0n,
       admitForMs: Number(admitForMs),
       clockMs: Number(clockMs),
@@ -233,7 +235,7 @@ function inOrderOf(asks: readonly BudgetRequest[], taken: BudgetGrant[], looked:
 function windowGrants(text: string | null, places: readonly number[]): WindowGrant[] {
   const grants = new Array<WindowGrant>(places.length);
   partsOf(text).forEach((part, index) => {
-    const [verdicts, permits, bucket, validForMs, free, resetMs, retryMs] = part.split(',') as Eleven;
+    const [verdicts, permits, bucket, validForMs, free, resetMs, retryMs] = part.split(',') as Twelve;
     grants[places[index] ?? 0] = {
       verdicts: verdictsOf(verdicts),
       permits: Number(permits),

@@ -78,14 +78,17 @@ export interface BudgetGrant {
   readonly period: Period;
   /** The month of the grant, for either type: settles are charged to it. */
   readonly month: Period;
+  /** What holds now: with `raise`. */
   readonly limit: bigint | null;
   readonly spent: bigint;
   readonly leased: bigint;
+  /** The part of the limit that is there until a raise of the key ends; 0: none runs. */
+  readonly raise: bigint;
   /** One verdict per need, in order. */
   readonly verdicts: readonly boolean[];
   /** Size of the pooled lease; 0 = none was made. */
   readonly slice: bigint;
-  /** How long after `clockMs` the leases may admit; at most 10 s and never past the month. */
+  /** How long after `clockMs` the leases may admit; at most 10 s, never past the month or a raise. */
   readonly admitForMs: number;
   readonly clockMs: number;
   readonly monthEndsInMs: number;

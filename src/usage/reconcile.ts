@@ -97,6 +97,23 @@ const BUDGETS: readonly Comparison[] = [
            WHERE NOT EXISTS (SELECT FROM budget_account a WHERE a.key_id = e.key_id AND a.period = 'total')`,
   },
   {
+    // One look at the clock, which is later than the snapshot: a raise that an acquire has ended is over by it.
+    check: 'raises of accounts = raises of keys',
+    sql: `WITH clock AS MATERIALIZED (SELECT quota_clock() AS at)
+          SELECT concat_ws(' ', a.key_id, a.period) AS subject, concat(coalesce(a.raise, 0), ' until ', a.raise_until) AS found,
+                 concat(coalesce(k.raise, 0), ' until ', k.raise_until) AS expected
+            FROM clock
+            CROSS JOIN LATERAL (
+              SELECT key_id, period, CASE WHEN raise_until > at THEN raise_micro_cents END AS raise,
+                     CASE WHEN raise_until > at THEN raise_until END AS raise_until
+                FROM budget_account WHERE limit_micro_cents IS NOT NULL AND period IN ('total', quota_month(at))) a
+            JOIN LATERAL (
+              SELECT CASE WHEN (budget_raise->>'until')::timestamptz > at THEN quota_raise(budget_raise) END AS raise,
+                     CASE WHEN (budget_raise->>'until')::timestamptz > at THEN (budget_raise->>'until')::timestamptz END AS raise_until
+                FROM api_key WHERE id = a.key_id) k ON true
+           WHERE (a.raise, a.raise_until) IS DISTINCT FROM (k.raise, k.raise_until)`,
+  },
+  {
     check: 'leased of accounts = Σ open leases',
     sql: `SELECT concat_ws(' ', key_id, period) AS subject, coalesce(a.leased_micro_cents, 0)::text AS found, coalesce(l.open, 0)::text AS expected
             FROM budget_account a

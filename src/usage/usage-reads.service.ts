@@ -199,6 +199,8 @@ export class UsageReadsService {
       budget && {
         type: budget.type,
         limitCents: centsFromMicroCents(budget.limit),
+        raisedByCents: centsFromMicroCents(budget.raise),
+        raisedUntil: budget.raiseUntil,
         spentCents: centsFromMicroCents(budget.spent),
         spentMicroCents: budget.spent.toString(),
         heldCents: centsFromMicroCents(budget.held),

@@ -32,8 +32,17 @@ export class KeyRateLimitView {
 export class KeyBudgetView {
   type: BudgetType;
 
-  /** @example 500 */
+  /**
+   * What holds now: with a raise while it runs.
+   * @example 500
+   */
   limitCents: number;
+
+  /** The part of it that a raise gives; 0: none runs. */
+  raisedByCents: number;
+
+  /** When the raise ends; null: none runs. */
+  raisedUntil: Date | null;
 
   /** What has been charged, reported costs beyond the limit included. */
   spentCents: number;

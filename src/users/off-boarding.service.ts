@@ -97,6 +97,12 @@ export class OffBoarding {
     await users.delete(target.id, this.clock.now());
     await lastly(this.admission.requireAdminRemains(tx, target));
     recordLostManager(record, managed, target.id);
-    record({ resourceType: 'user', resourceId: target.id, changes: diff(auditedUser(before), null) });
+    // Also as a part of an erasure.
+    record({
+      action: 'users:delete',
+      resourceType: 'user',
+      resourceId: target.id,
+      changes: diff(auditedUser(before), null),
+    });
   }
 }

@@ -1,5 +1,6 @@
 import { lockAdministration } from '../access/administration-lock.js';
-import type { Change } from '../audit/changes.js';
+import type { Change, ChangeEntry } from '../audit/changes.js';
+import { ERASED_NAME } from '../audit/personal-values.js';
 import { diff } from '../audit/diff.js';
 import { auditedUser, recordLostManager } from './audited-user.js';
 import { SecondFactorRepository } from './second-factor/second-factor.repository.js';
@@ -10,6 +11,8 @@ import { UsersRepository } from './users.repository.js';
 export interface UserNarrowing {
   readonly id: string;
   readonly isDeleted: boolean;
+  /** The person was erased, and is deleted then. */
+  readonly isErased: boolean;
   /** null: not known. */
   readonly isActive: boolean | null;
   /** All roles the user had at last; null: not known. */
@@ -36,13 +39,17 @@ export async function narrowUsers({ tx, record }: Change, narrowings: readonly U
       [id],
     );
     const before = locked === undefined ? null : await users.findById(id);
-    if (locked === undefined || before === null) continue;
     const entry = { resourceType: 'user', resourceId: id, details: { by: 'restore' } } as const;
-    if (isDeleted) {
+    if (locked === undefined || before === null) {
+      if (narrowing.isErased && (await eraseAgain(users, record, entry))) changed += 1;
+      continue;
+    }
+    if (isDeleted || narrowing.isErased) {
       const managed = await users.findManagedBy(id);
       await users.delete(id, locked.now);
       recordLostManager(record, managed, id, entry.details);
       record({ ...entry, action: 'users:delete', changes: diff(auditedUser(before), null) });
+      if (narrowing.isErased) await eraseAgain(users, record, entry);
       changed += 1;
       continue;
     }
@@ -59,6 +66,17 @@ export async function narrowUsers({ tx, record }: Change, narrowings: readonly U
     if (changes.length > 0 || hasLostFactor) changed += 1;
   }
   return changed;
+}
+
+/** Whether there was anything to erase: the backup may be younger than the erasure. */
+async function eraseAgain(
+  users: UsersRepository,
+  record: Change['record'],
+  entry: Pick<ChangeEntry, 'resourceType' | 'details'> & { readonly resourceId: string },
+): Promise<boolean> {
+  if (!(await users.erase(entry.resourceId, ERASED_NAME))) return false;
+  record({ ...entry, action: 'users:erase' });
+  return true;
 }
 
 /** The factor of the backup has the old secret, and its recovery codes are the old ones. Whether there were any. */

@@ -172,6 +172,16 @@ export class UsersQueryDto extends PageQueryDto {
   isActive?: boolean;
 }
 
+/** The erasure of a person, confirmed. */
+export class EraseUserDto {
+  /**
+   * The e-mail address of the person; the name, where there is no address. It cannot be undone.
+   * @example "ada@example.com"
+   */
+  @Field(required({ type: 'string', maxLength: 320 }))
+  confirm: string;
+}
+
 /** What becomes of a deleted user's keys; needed exactly when he owns some that are not revoked. */
 export class DeleteUserQueryDto {
   /** Revoke them all. */

@@ -62,6 +62,10 @@ export class User {
   @Column('integer', { name: 'max_active_keys', nullable: true })
   maxActiveKeys: number | null;
 
+  /** When the person was erased: the row says nothing of them any more. */
+  @Column('timestamptz', { name: 'erased_at', nullable: true })
+  erasedAt: Date | null;
+
   @Column('timestamptz', { name: 'created_at', default: () => 'now()' })
   createdAt: Date;
 

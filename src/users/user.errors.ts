@@ -26,6 +26,15 @@ export function ownerHasKeys(keys: number): DomainError {
   return new DomainError('conflict', 'OWNER_HAS_KEYS', detail, { keys });
 }
 
+/** 409: a service account is nobody's personal data. */
+export function notAPerson(): DomainError {
+  return new DomainError(
+    'conflict',
+    'NOT_A_PERSON',
+    'This is a service account. Delete it, and rename it before if its name says who a person is.',
+  );
+}
+
 /** 409: service accounts never sign in, and users of the identity provider sign in there. */
 export function hasNoPassword(): DomainError {
   return new DomainError(

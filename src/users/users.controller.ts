@@ -6,11 +6,13 @@ import type { KnownCaller } from '../access/caller.js';
 import { WaitsForReplicas } from '../audit/waits-for-replicas.js';
 import { FromCaller, RequirePermission, SignedIn } from '../access/decorators.js';
 import { Audited } from '../audit/audited.decorator.js';
+import { Erasure } from './erasure.service.js';
 import { OffBoarding } from './off-boarding.service.js';
 import { Passwords } from './passwords.service.js';
 import {
   CreateUserDto,
   DeleteUserQueryDto,
+  EraseUserDto,
   SetPasswordDto,
   SetRolesDto,
   UpdateUserDto,
@@ -32,6 +34,7 @@ export class UsersController {
     private readonly users: UsersService,
     private readonly passwords: Passwords,
     private readonly offBoarding: OffBoarding,
+    private readonly erasure: Erasure,
   ) {}
 
   @Get()
@@ -99,6 +102,26 @@ export class UsersController {
     @Query() query: DeleteUserQueryDto,
   ): Promise<void> {
     return this.offBoarding.delete(caller, id, query);
+  }
+
+  @Post(':id/erase')
+  @WaitsForReplicas()
+  @HttpCode(204)
+  @RequirePermission('platform:users:delete')
+  @Audited('users:erase', 'user')
+  @ApiOperation({
+    summary: 'Erase a person',
+    description:
+      `Deletes the user as \`DELETE /users/{id}\` does, with the same rules, and removes who they were: name, e-mail address and ` +
+      'identity, in the audit trail, reports and lists too. Who was deleted before can be erased. It cannot be undone.',
+  })
+  erase(
+    @FromCaller() caller: KnownCaller,
+    @Param('id', UserIdPipe) id: string,
+    @Body() body: EraseUserDto,
+    @Query() query: DeleteUserQueryDto,
+  ): Promise<void> {
+    return this.erasure.erase(caller, id, body, query);
   }
 
   @Put(':id/roles')

@@ -4,6 +4,7 @@ import { Accounts } from './accounts.service.js';
 import { AccountNoticesRepository } from './account-notices.repository.js';
 import { AccountNotices } from './account-notices.service.js';
 import { Identities } from './identities.service.js';
+import { Erasure } from './erasure.service.js';
 import { OffBoarding } from './off-boarding.service.js';
 import { PasswordRules } from './password-rules.js';
 import { PasswordThrottle } from './password-throttle.js';
@@ -46,6 +47,7 @@ const secondFactor = [
     UsersService,
     Passwords,
     OffBoarding,
+    Erasure,
     Accounts,
     AccountNotices,
     AccountNoticesRepository,

@@ -244,6 +244,22 @@ export class UsersRepository {
     ]);
   }
 
+  /** A user who is not erased, a deleted one too; null: there is none. */
+  async findErasable(id: string): Promise<User | null> {
+    return this.manager.createQueryBuilder(User, 'u').where('u.id = :id AND u.erasedAt IS NULL', { id }).getOne();
+  }
+
+  /** Removes who a deleted user was; false when there is none to erase. */
+  async erase(id: string, name: string): Promise<boolean> {
+    const [locked] = await this.manager.query<unknown[]>(
+      'SELECT 1 FROM users WHERE id = $1 AND deleted_at IS NOT NULL AND erased_at IS NULL FOR UPDATE',
+      [id],
+    );
+    if (locked === undefined) return false;
+    await this.manager.query('SELECT user_erase($1, $2)', [id, name]);
+    return true;
+  }
+
   /** People who can sign in, by password or through the configured provider, and are admins. */
   async countActiveAdmins(issuer: string | null): Promise<number> {
     const [row] = await this.manager.query<{ count: number }[]>(

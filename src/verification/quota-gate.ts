@@ -4,7 +4,7 @@ import { unavailable } from '../common/domain-error.js';
 import { boundFromCents, centsFromMicroCents } from '../common/money.js';
 import type { Admission, Refused } from '../quotas/admission.js';
 import type { WindowName } from '../quotas/quota-store.js';
-import { findBudget } from '../quotas/budget-reader.js';
+import { type BudgetStanding, findBudget } from '../quotas/budget-reader.js';
 import { type GivenReservation, ONE_REQUEST, type QuotaQuestion, Quotas } from '../quotas/quotas.service.js';
 import type { Sql } from '../quotas/sql.js';
 import { readWindows, resetSecondsOf } from '../quotas/window-reader.js';
@@ -98,13 +98,13 @@ export class QuotaGate {
       checks.push({
         check: 'budget',
         outcome: passes ? 'passed' : 'failed',
-        detail: `${left} of ${centsFromMicroCents(budget.limit)} cents are left (${budget.type}); the call reserves ${centsFromMicroCents(need)}.`,
+        detail: `${left} of ${centsFromMicroCents(budget.limit)} cents are left (${budget.type}${raisedUntil(budget)}); the call reserves ${centsFromMicroCents(need)}.`,
       });
       if (!passes) refusal ??= { code: 'BUDGET_EXCEEDED', detail: BUDGET_DETAIL, retryAfterSeconds: null };
     }
     return {
       rateLimits,
-      budget: budget === null ? null : budgetView(budget.type, budget.limit, budget.spent, budget.held),
+      budget: budget === null ? null : budgetView(budget.type, budget.limit, budget.spent, budget.held, budget.raise),
       refusal,
       checks,
     };
@@ -127,7 +127,7 @@ export class QuotaGate {
     const [account] = key.limits.accounts;
     const state = account === undefined ? null : this.quotas.findBudget(account);
     if (account === undefined || state === null || state.limit === null) return undefined;
-    return budgetView(account.type, state.limit, state.spent, state.leased);
+    return budgetView(account.type, state.limit, state.spent, state.leased, state.raise);
   }
 
   private outcome(
@@ -190,15 +190,21 @@ function rateLimitView(
   return { window, limit, remaining, resetSeconds: resetSecondsOf(window, resetMs) };
 }
 
-function budgetView(type: BudgetView['type'], limit: bigint, spent: bigint, held: bigint): BudgetView {
+function budgetView(type: BudgetView['type'], limit: bigint, spent: bigint, held: bigint, raise: bigint): BudgetView {
   const left = limit - spent - held;
-  return {
+  const view: BudgetView = {
     type,
     limitCents: centsFromMicroCents(limit),
     spentCents: centsFromMicroCents(spent),
     heldCents: centsFromMicroCents(held),
     remainingCents: left > 0n ? centsFromMicroCents(left) : 0,
   };
+  if (raise > 0n) view.raisedByCents = centsFromMicroCents(raise);
+  return view;
+}
+
+function raisedUntil({ raise, raiseUntil }: BudgetStanding): string {
+  return raiseUntil === null ? '' : `, raised by ${centsFromMicroCents(raise)} until ${raiseUntil.toISOString()}`;
 }
 
 function seconds(ms: number): number {

@@ -28,7 +28,14 @@ export const VERDICT_SCHEMA = {
     },
     budget: {
       type: 'object',
-      properties: { type: text, limitCents: number, spentCents: number, heldCents: number, remainingCents: number },
+      properties: {
+        type: text,
+        limitCents: number,
+        raisedByCents: number,
+        spentCents: number,
+        heldCents: number,
+        remainingCents: number,
+      },
     },
     reservation: { type: 'object', properties: { id: text, expiresAt: text, cents: number } },
     degraded: flag,

@@ -45,8 +45,17 @@ export class BudgetView {
   @ApiProperty({ enum: ['total', 'monthly'], example: 'monthly' })
   type: BudgetType;
 
-  /** @example 500 */
+  /**
+   * What holds now: with a raise while it runs.
+   * @example 500
+   */
   limitCents: number;
+
+  /**
+   * The part of it that a raise gives; absent: none runs.
+   * @example 200
+   */
+  raisedByCents?: number;
 
   /** @example 12.034 */
   spentCents: number;

@@ -19,6 +19,7 @@ import { g15 } from './experiments/g15-edits-of-tables-are-found.js';
 import { g16 } from './experiments/g16-rate-limits-in-any-interval.js';
 import { g16b } from './experiments/g16b-hours-and-days.js';
 import { g17 } from './experiments/g17-month-ends.js';
+import { g17b } from './experiments/g17b-raises-end.js';
 import { g18 } from './experiments/g18-clocks-that-jump.js';
 import { g19 } from './experiments/g19-a-database-that-hangs.js';
 import { g20 } from './experiments/g20-database-restarts.js';
@@ -61,6 +62,7 @@ export const experiments: readonly Experiment[] = [
   g16,
   g16b,
   g17,
+  g17b,
   g18,
   g19,
   g20,

@@ -11,7 +11,7 @@ import type {
 } from '../../src/quotas/quota-store.js';
 import { monthOf } from '../../src/quotas/period.js';
 import { RING_SHAPES } from '../../src/quotas/rate-ring.js';
-import type { QuotaStoreModel, ModelAccount } from './quota-store-model.js';
+import type { QuotaStoreModel, ModelAccount, Raise } from './quota-store-model.js';
 
 /** A promise of docs/quotas.md that did not hold. */
 export class Violation extends Error {}
@@ -32,6 +32,9 @@ interface Plan {
   readonly limit: bigint | null;
   readonly type: BudgetType;
   readonly since: string;
+  readonly raise: Raise | null;
+  /** The clock has been at its end or beyond: a step back does not bring it back. */
+  wasOver: boolean;
 }
 
 /** Counts by bucket, in a plain map that forgets nothing. */
@@ -72,11 +75,18 @@ export class Books {
     private readonly store: QuotaStoreModel,
     /** All callers reserve an upper bound and report in time, and no budget changes its type. */
     private readonly isStrict: boolean,
+    private readonly clockMs: () => number,
   ) {}
 
   /** The key's budget, in force for this month and later ones. */
-  planned(keyId: string, limit: bigint | null, type: BudgetType, since: string): void {
-    this.plans.set(keyId, { limit, type, since });
+  planned(keyId: string, limit: bigint | null, type: BudgetType, since: string, raise: Raise | null): void {
+    this.plans.set(keyId, { limit, type, since, raise, wasOver: false });
+  }
+
+  /** The raise of a key that runs by the store's clock. */
+  private raiseOf(keyId: string): Raise | null {
+    const raise = this.plans.get(keyId)?.raise ?? null;
+    return raise !== null && this.clockMs() < raise.until ? raise : null;
   }
 
   // ---- what replicas and callers see
@@ -160,13 +170,24 @@ export class Books {
         if (lease === undefined || this.leases.has(id)) continue;
         const account = `${lease.keyId}|${lease.period}`;
         const slice = lease.granted;
-        const admitUntil = now + (answer.budgets[index]?.admitForMs ?? 0);
+        const raise = this.raiseOf(lease.keyId);
+        const leftMs = raise === null ? Infinity : raise.until - clockMs;
+        const admitUntil = now + Math.min(leftMs, answer.budgets[index]?.admitForMs ?? 0);
+        this.grantFits(account, raise);
         this.leases.set(id, { account, slice, admitUntil, outstanding: slice, drawn: 0n, open: 0n, returns: 0 });
         add(this.leased, account, slice);
         this.touched.add(id);
       }
     });
     this.compare();
+  }
+
+  /** Whatever was granted fitted the limit of that moment: what is charged and held may exceed it, and does not grow then. */
+  private grantFits(name: string, raise: Raise | null): void {
+    const account = this.store.accounts.get(name);
+    if (account === undefined || account.limit === null) return;
+    const most = account.limit + (raise?.amount ?? 0n);
+    must(account.spent + account.leased <= most, `${name}: ${account.spent} + ${account.leased} granted of ${most}`);
   }
 
   private bucketsOf(id: string, window: WindowName, clockMs: number): Buckets {
@@ -324,6 +345,7 @@ export class Books {
     if (plan !== undefined && account.period >= plan.since) {
       const limit = (account.period === 'total') === (plan.type === 'total') ? plan.limit : null;
       must(account.limit === limit, `${name}: limit ${account.limit}, should be ${limit}`);
+      if (limit !== null) this.compareRaise(name, account, plan);
     }
     if (account.limit === null) return;
     const wall = account.floor !== null && account.floor > account.limit ? account.floor : account.limit;
@@ -335,6 +357,13 @@ export class Books {
       !this.isStrict || account.overdraft === 0n,
       `${name}: overdraft ${account.overdraft}, though all callers kept to the rules`,
     );
+  }
+
+  private compareRaise(name: string, account: ModelAccount, plan: Plan): void {
+    if (plan.raise !== null && this.clockMs() >= plan.raise.until) plan.wasOver = true;
+    const isMissing = account.raise === null && plan.raise !== null && !plan.wasOver;
+    const isOther = account.raise !== null && account.raise !== plan.raise;
+    must(!isMissing && !isOther, `${name}: raised by ${account.raise?.amount}, should be by ${plan.raise?.amount}`);
   }
 }
 

@@ -38,6 +38,13 @@ export interface ModelAccount {
   leased: bigint;
   overdraft: bigint;
   floor: bigint | null;
+  raise: Raise | null;
+}
+
+/** So much more than the limit, until an instant of the store's clock. */
+export interface Raise {
+  readonly amount: bigint;
+  readonly until: number;
 }
 
 /** One row of `budget_lease`. */
@@ -56,6 +63,7 @@ export interface ModelLease {
 interface ModelKey {
   limit: bigint | null;
   type: BudgetType;
+  raise: Raise | null;
 }
 
 interface ModelRow {
@@ -77,6 +85,9 @@ export type QuotaStoreFault =
   | 'excess-is-not-overdraft'
   | 'release-frees-again'
   | 'month-made-without-limit'
+  | 'month-made-without-raise'
+  | 'raise-never-ends'
+  | 'admits-past-the-raise'
   | 'patch-keeps-the-lowest-floor'
   | 'ring-without-margin'
   | 'permits-in-the-current-bucket'
@@ -106,20 +117,22 @@ export class QuotaStoreModel {
   ) {}
 
   createKey(keyId: string, limit: bigint | null, type: BudgetType): void {
-    this.keys.set(keyId, { limit, type });
+    this.keys.set(keyId, { limit, type, raise: null });
     this.putAccount(keyId, 'total', type === 'total' ? limit : null);
   }
 
   /** PATCH: key row, then accounts. */
-  patch(keyId: string, limit: bigint | null, type: BudgetType): void {
-    this.keys.set(keyId, { limit, type });
+  patch(keyId: string, limit: bigint | null, type: BudgetType, raise: Raise | null = null): void {
+    this.keys.set(keyId, { limit, type, raise });
     const month = monthOf(this.clock());
+    const running = this.running(raise);
     for (const account of this.accountsOf(keyId)) {
       if (account.period !== 'total' && account.period < month) continue;
       const active = (account.period === 'total') === (type === 'total');
       const used = account.spent - account.overdraft + account.leased;
       const next = active ? limit : null;
-      const floor = next === null ? null : max(next, used);
+      account.raise = next === null ? null : running;
+      const floor = next === null ? null : max(next + (running?.amount ?? 0n), used);
       const lowest = floor !== null && account.floor !== null && account.floor < floor ? account.floor : floor;
       account.floor = this.fault === 'patch-keeps-the-lowest-floor' ? lowest : floor;
       account.limit = next;
@@ -139,25 +152,33 @@ export class QuotaStoreModel {
     const month = monthOf(now);
     const monthEndsInMs = monthEnd(month) - now;
     const period = periodOf(ask.account, now);
-    const admitForMs = this.fault === 'admits-past-the-month' ? ADMIT_MS : Math.min(ADMIT_MS, monthEndsInMs);
+    const monthForMs = this.fault === 'admits-past-the-month' ? ADMIT_MS : Math.min(ADMIT_MS, monthEndsInMs);
     const isLook = ask.needs.every(({ amount }) => amount === 0n);
     if (period !== 'total' && !isLook) this.makeMonth(ask.account.id, period);
     const account =
       this.accounts.get(`${ask.account.id}|${period}`) ??
       (isLook ? this.unmadeMonth(ask.account.id, period) : undefined);
-    const common = { period, month, clockMs: now, admitForMs, monthEndsInMs };
+    const common = { period, month, clockMs: now, monthEndsInMs };
     if (account === undefined) {
       return {
         ...common,
+        admitForMs: monthForMs,
         found: false,
         limit: null,
+        raise: 0n,
         spent: 0n,
         leased: 0n,
         slice: 0n,
         verdicts: ask.needs.map(() => false),
       };
     }
-    const room = account.limit === null ? null : max(0n, account.limit - account.spent - account.leased);
+    const running = this.running(account.raise);
+    if (!isLook && running === null && account.raise !== null) this.endRaise(account);
+    const raise = account.limit === null ? 0n : (running?.amount ?? 0n);
+    const limit = account.limit === null ? null : account.limit + raise;
+    const isBounded = running !== null && this.fault !== 'admits-past-the-raise';
+    const admitForMs = isBounded ? Math.min(monthForMs, running.until - now) : monthForMs;
+    const room = limit === null ? null : max(0n, limit - account.spent - account.leased);
     let left = room ?? 0n;
     let pooled = 0n;
     const until = now + admitForMs + ACT_MS;
@@ -172,10 +193,21 @@ export class QuotaStoreModel {
     const slice =
       this.fault === 'slice-not-clamped' && pooled > 0n
         ? max(pooled, ask.want)
-        : budgetSlice(pooled, ask.want, roomForPool, account.limit, live);
+        : budgetSlice(pooled, ask.want, roomForPool, limit, live);
     if (slice > 0n) this.putLease(ask.leaseId, account, ask.kind, slice, now, until + 1000 * POOLED_TTL_SECONDS);
-    const { limit, spent, leased } = account;
-    return { ...common, found: true, limit, spent, leased, slice, verdicts };
+    const { spent, leased } = account;
+    return { ...common, admitForMs, found: true, limit, raise, spent, leased, slice, verdicts };
+  }
+
+  private running(raise: Raise | null): Raise | null {
+    return raise !== null && (raise.until > this.clock() || this.fault === 'raise-never-ends') ? raise : null;
+  }
+
+  /** The first to take from an account after its raise tightens the constraint. */
+  private endRaise(account: ModelAccount): void {
+    account.raise = null;
+    if (account.limit === null) return;
+    account.floor = max(account.limit, account.spent - account.overdraft + account.leased);
   }
 
   private holdSeconds(ttlSeconds: number): number {
@@ -418,18 +450,20 @@ export class QuotaStoreModel {
     const key = this.keys.get(keyId);
     if (key === undefined || this.accounts.has(`${keyId}|${period}`)) return;
     const limit = key.type === 'monthly' && this.fault !== 'month-made-without-limit' ? key.limit : null;
-    this.putAccount(keyId, period, limit);
+    const raise = this.fault === 'month-made-without-raise' ? null : this.running(key.raise);
+    this.putAccount(keyId, period, limit, limit === null ? null : raise);
   }
 
   /** What a month's account would be if it were made now; who takes nothing does not make it. */
   private unmadeMonth(keyId: string, period: Period): ModelAccount | undefined {
     const key = this.keys.get(keyId);
     if (key === undefined || period === 'total') return undefined;
-    return newAccount(keyId, period, key.type === 'monthly' ? key.limit : null);
+    const limit = key.type === 'monthly' ? key.limit : null;
+    return newAccount(keyId, period, limit, limit === null ? null : this.running(key.raise));
   }
 
-  private putAccount(keyId: string, period: Period, limit: bigint | null): void {
-    const account = newAccount(keyId, period, limit);
+  private putAccount(keyId: string, period: Period, limit: bigint | null, raise: Raise | null = null): void {
+    const account = newAccount(keyId, period, limit, raise);
     this.accounts.set(`${keyId}|${period}`, account);
   }
 
@@ -472,8 +506,9 @@ export class QuotaStoreModel {
   }
 }
 
-function newAccount(keyId: string, period: Period, limit: bigint | null): ModelAccount {
-  return { keyId, period, limit, spent: 0n, leased: 0n, overdraft: 0n, floor: limit };
+function newAccount(keyId: string, period: Period, limit: bigint | null, raise: Raise | null): ModelAccount {
+  const floor = limit === null ? null : limit + (raise?.amount ?? 0n);
+  return { keyId, period, limit, spent: 0n, leased: 0n, overdraft: 0n, floor, raise };
 }
 
 function max(one: bigint, other: bigint): bigint {

@@ -13,7 +13,7 @@ import { FutureLeases } from '../../src/quotas/future-leases.js';
 import { LeaseManager } from '../../src/quotas/lease-manager.js';
 import type { QuotaClock } from '../../src/quotas/quota-clock.js';
 import { QuotaStoreModel, WallViolation } from './quota-store-model.js';
-import type { QuotaStoreFault } from './quota-store-model.js';
+import type { QuotaStoreFault, Raise } from './quota-store-model.js';
 import { Books, Violation } from './books.js';
 import { EventQueue } from './event-queue.js';
 import { faultyLedger } from './faulty-lease-manager.js';
@@ -35,6 +35,7 @@ export interface Tally {
   outages: number;
   clockSteps: number;
   patches: number;
+  raises: number;
 }
 
 /** A run that broke a promise: its message holds seed and trace, and the seed replays it. */
@@ -46,6 +47,7 @@ interface KeyPlan {
   readonly grain: number;
   limit: bigint | null;
   type: BudgetType;
+  raise: Raise | null;
   windows: RateWindow[];
 }
 
@@ -128,7 +130,7 @@ class Replica implements QuotaClock {
 export class Simulation {
   readonly tally: Tally = {
     admitted: 0, rateLimited: 0, budgetExceeded: 0, unavailable: 0, settled: 0, released: 0, closed: 0,
-    kills: 0, pauses: 0, suspensions: 0, outages: 0, clockSteps: 0, patches: 0,
+    kills: 0, pauses: 0, suspensions: 0, outages: 0, clockSteps: 0, patches: 0, raises: 0,
   }; // prettier-ignore
   private readonly random: Random;
   private readonly events = new EventQueue();
@@ -162,7 +164,7 @@ export class Simulation {
     this.runMs = random.pick([20_000, 50_000, 110_000]);
     this.start = random.chance(0.35) ? MONTH_END - random.between(5_000, 35_000) : START;
     this.store = new QuotaStoreModel(() => Math.floor(this.clockMs()), authorityFault);
-    this.books = new Books(this.store, this.isGood);
+    this.books = new Books(this.store, this.isGood, () => Math.floor(this.clockMs()));
     const ledgerClass = ledgerFault === null ? LeaseManager : faultyLedger(ledgerFault);
     const make = (replica: Replica): LeaseManager => {
       const leaseManager = new ledgerClass(this.wireOf(replica), replica, () => this.newId(), {
@@ -264,13 +266,13 @@ export class Simulation {
     ).filter(() => random.chance(0.4));
     const id = uuidOf(0xa000 + index);
     const windows = names.map(([window, limits]): RateWindow => ({ id, window, limit: random.pick<number>(limits) }));
-    return { id, grain: random.pick([2, 8, 40, 1_000, 10_000]), limit, type, windows };
+    return { id, grain: random.pick([2, 8, 40, 1_000, 10_000]), limit, type, raise: null, windows };
   }
 
   private setUp(): void {
     for (const key of this.keys) {
       this.store.createKey(key.id, key.limit, key.type);
-      this.books.planned(key.id, key.limit, key.type, this.month());
+      this.books.planned(key.id, key.limit, key.type, this.month(), key.raise);
       for (const { id, window, limit } of key.windows) this.books.limited(id, window, limit, this.now);
     }
     for (const replica of this.replicas) this.poll(replica);
@@ -385,9 +387,13 @@ export class Simulation {
     if (mayChangeType && random.chance(0.3)) key.type = random.pick(['total', 'monthly'] as const);
     key.limit = mayChangeType && random.chance(0.2) ? null : BigInt(random.pick([10, 100, 1_000, 30_000, 500_000]));
     key.windows = key.windows.map((window) => ({ ...window, limit: random.pick([2, 20, 100, 1_000]) }));
-    this.log(() => `patch ${key.id.slice(-4)}: ${key.limit} ${key.type} ${key.windows.map((one) => one.limit).join()}`);
-    this.checked(() => this.store.patch(key.id, key.limit, key.type));
-    this.books.planned(key.id, key.limit, key.type, this.month());
+    if (random.chance(0.5)) key.raise = this.planRaise();
+    this.log(
+      () =>
+        `patch ${key.id.slice(-4)}: ${key.limit} + ${key.raise?.amount ?? 0} ${key.type} ${key.windows.map((one) => one.limit).join()}`,
+    );
+    this.checked(() => this.store.patch(key.id, key.limit, key.type, key.raise));
+    this.books.planned(key.id, key.limit, key.type, this.month(), key.raise);
     this.books.compare();
     for (const { id, window, limit } of key.windows) this.books.limited(id, window, limit, this.now);
     for (const replica of this.replicas)
@@ -395,6 +401,15 @@ export class Simulation {
         random.between(1, 900),
         replica.guard(() => replica.leaseManager.dropKey(key.id)),
       );
+  }
+
+  /** A raise that ends soon enough for its end to be seen, or none. */
+  private planRaise(): Raise | null {
+    const { random } = this;
+    if (random.chance(0.2)) return null;
+    this.tally.raises++;
+    const until = Math.floor(this.clockMs()) + random.pick([700, 4_000, 9_000, 25_000, 60_000]);
+    return { amount: BigInt(random.pick([5, 100, 3_000, 100_000])), until };
   }
 
   // ---- wire

@@ -20,7 +20,18 @@ export function ToKeys() {
 
 /** What can be done to one key. */
 export type KeyAction =
-  'draw' | 'offer' | 'withdraw' | 'regenerate' | 'renew' | 'activate' | 'deactivate' | 'transfer' | 'revoke' | 'delete';
+  | 'draw'
+  | 'offer'
+  | 'withdraw'
+  | 'regenerate'
+  | 'renew'
+  | 'raise'
+  | 'end-raise'
+  | 'activate'
+  | 'deactivate'
+  | 'transfer'
+  | 'revoke'
+  | 'delete';
 
 /** Whether the signed-in user may draw the secrets of a key that are offered to its owner. */
 export function useDrawer(apiKey: ApiKey): boolean {
@@ -54,6 +65,12 @@ export function useOffered(apiKey: ApiKey): {
       (mayDraw || can('platform:api-keys:assign')) && apiKey.handOver !== null,
     ],
     ['renew', 'Renew', mayChange && !isRevoked],
+    [
+      'raise',
+      'Raise the budget for a while',
+      can('platform:api-keys:update') && !isRevoked && apiKey.budgetLimitCents !== null,
+    ],
+    ['end-raise', 'Take back the raise', mayChange && !isRevoked && apiKey.budgetRaise !== null],
     ['activate', 'Activate', mayChange && !isRevoked && !apiKey.isActive],
     ['deactivate', 'Deactivate', mayChange && !isRevoked && apiKey.isActive],
     [

@@ -14,6 +14,7 @@ import { Draw, Offer, Withdraw } from './hand-over';
 import type { KeyAction } from './key-actions';
 import { KeyAtStake } from './key-at-stake';
 import { OVERLAPS } from './overlaps';
+import { EndRaise, RaiseBudget } from './raise-budget';
 import { SecretDialog } from './secret-dialog';
 
 interface DialogProps {
@@ -34,6 +35,10 @@ export function KeyActionDialog({ action, ...props }: DialogProps & { action: Ke
       return <Withdraw {...props} />;
     case 'renew':
       return <Renew {...props} />;
+    case 'raise':
+      return <RaiseBudget {...props} />;
+    case 'end-raise':
+      return <EndRaise {...props} />;
     case 'activate':
     case 'deactivate':
       return <Switch {...props} action={action} />;

@@ -5,6 +5,7 @@ import { settings } from '../settings';
 import { count, money } from '../ui/format';
 import { Copy, Facts, Instant, Marks } from '../ui/values';
 import { plural } from '../ui/words';
+import { raiseInWords } from './raise-budget';
 
 /** Everything that is set of a key. */
 export function KeyFacts({ apiKey }: { apiKey: ApiKey }) {
@@ -48,6 +49,7 @@ export function KeyFacts({ apiKey }: { apiKey: ApiKey }) {
               ? 'unlimited'
               : `${money(apiKey.budgetLimitCents)} ${apiKey.budgetType === 'monthly' ? 'per month' : 'in total'}`,
           ],
+          ...(apiKey.budgetRaise === null ? [] : [['Raise', raiseInWords(apiKey)] as [string, ReactNode]]),
           ['Expires', <Instant key="expires" at={apiKey.expiresAt} />],
           ...(apiKey.maxExpiresAt === null
             ? []

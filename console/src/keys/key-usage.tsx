@@ -3,7 +3,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { useState } from 'react';
 import { type ApiKey, type Schemas, api, dataOf } from '../api/client';
-import { count, duration, fromNow, money, utcDay } from '../ui/format';
+import { count, duration, fromNow, local, money, utcDay } from '../ui/format';
 import { AsOf, Loaded } from '../ui/states';
 import { BudgetBar, Instant } from '../ui/values';
 import { plural, verdictInWords } from '../ui/words';
@@ -118,6 +118,11 @@ function Budget({ usage: { budget } }: { usage: Schemas['KeyUsageView'] }) {
           {budget.usedUpAt !== null && budget.remainingCents > 0 && (
             <Text size="xs" c="dimmed" mt={4}>
               At this rate it is used up on {utcDay(budget.usedUpAt)}.
+            </Text>
+          )}
+          {budget.raisedUntil && (
+            <Text size="xs" c="dimmed" mt={4}>
+              The limit is raised by {money(budget.raisedByCents)} until {local(budget.raisedUntil)}.
             </Text>
           )}
         </>

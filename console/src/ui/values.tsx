@@ -196,10 +196,12 @@ interface BudgetShareProps {
   budgetLimitCents: number | null;
   budgetType: ApiKey['budgetType'];
   budgetSpentCents?: number | null;
+  budgetRaise: ApiKey['budgetRaise'];
 }
 
 /** A budget in a list: what is spent of it in its period, with a bar; the limit alone where the spend is not known. */
-export function BudgetShare({ budgetLimitCents: limit, budgetType, budgetSpentCents: spent }: BudgetShareProps) {
+export function BudgetShare({ budgetLimitCents, budgetType, budgetSpentCents: spent, budgetRaise }: BudgetShareProps) {
+  const limit = budgetLimitCents === null ? null : budgetLimitCents + (budgetRaise?.cents ?? 0);
   if (limit === null)
     return (
       <Text span size="sm" c="dimmed">
@@ -222,6 +224,7 @@ export function BudgetShare({ budgetLimitCents: limit, budgetType, budgetSpentCe
       <Progress value={Math.min(100, percent)} color={budgetColor(percent)} size={4} my={2} aria-hidden="true" />
       <Text size="xs" c="dimmed">
         {percent} % {period}
+        {budgetRaise && `, raised until ${local(budgetRaise.until)}`}
       </Text>
     </div>
   );

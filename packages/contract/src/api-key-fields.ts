@@ -26,8 +26,8 @@ export interface ApiKeyField {
   /** Null clears it. */
   readonly isNullable: boolean;
   readonly isOptional: true;
-  /** `create`: it is given once, and stays. */
-  readonly given: 'create' | 'create and update';
+  /** `create`: it is given once, and stays. `update`: to a key that exists. */
+  readonly given: 'create' | 'create and update' | 'update';
   /** The column of `api_key` that keeps it; null where other fields say the same. */
   readonly column: string | null;
   /**
@@ -60,6 +60,20 @@ const metadata = {
     const bytes = () => new TextEncoder().encode(JSON.stringify(value)).length;
     return isFlat && bytes() <= METADATA_BYTES ? null : NOT_METADATA;
   },
+} as const satisfies Schema;
+
+/** How far ahead a raise of a budget may end. */
+export const MAX_RAISE_DAYS = 366;
+
+const raise = {
+  type: 'object',
+  properties: {
+    cents: { ...CENTS, minimum: 0.000001, sentence: 'must be more than 0 and at most 1000000000' },
+    until: INSTANT,
+    reason: textOf(500),
+  },
+  required: ['cents', 'until', 'reason'],
+  additionalProperties: false,
 } as const satisfies Schema;
 
 /** What most fields have in common. */
@@ -244,6 +258,19 @@ export const API_KEY_FIELDS = {
     policyBound: 'budgetType',
     description: 'Whether the budget is for ever or for each UTC month. Needs `budgetLimitCents`; absent: `total`.',
     example: 'monthly',
+  },
+  budgetRaise: {
+    ...ORDINARY,
+    schema: raise,
+    isNullable: true,
+    given: 'update',
+    column: 'budget_raise',
+    owner: 'tighten',
+    inRecord: false,
+    description:
+      `More budget until an instant: \`cents\` on top of \`budgetLimitCents\` until \`until\`, at most ${MAX_RAISE_DAYS} days ahead, ` +
+      'with a `reason` of at most 500 characters. It ends by itself, replaces the one before, and ends with the budget; null takes it back.',
+    example: { cents: 2000, until: '2027-01-31T23:59:59Z', reason: 'Load test of the new model' },
   },
   tags: {
     ...ORDINARY,

@@ -81,13 +81,18 @@ export function below(name: string | number, faults: readonly Fault[]): Fault[] 
 
 /** The schema without what no reader of JSON Schema knows, for the OpenAPI document. */
 export function publicSchema(schema: Schema): Record<string, unknown> {
-  const { sentence: _sentence, check: _check, items, pattern, ...rest } = schema;
+  const { sentence: _sentence, check: _check, items, properties, pattern, ...rest } = schema;
   return {
     ...rest,
     // A format that readers know says more than its expression.
     ...(pattern === undefined || schema.format === 'uuid' ? {} : { pattern }),
     ...(items === undefined ? {} : { items: publicSchema(items) }),
+    ...(properties === undefined ? {} : { properties: publicMembers(properties) }),
   };
+}
+
+function publicMembers(properties: NonNullable<Schema['properties']>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(properties).map(([name, member]) => [name, publicSchema(member)]));
 }
 
 function listFaults(schema: Schema, list: readonly unknown[]): Fault[] {

@@ -45,6 +45,7 @@ const COLUMN_SET: Readonly<Record<FieldsWith<{ isExported: true }> | OtherColumn
   totalCostCents: true,
   // New columns come last, so that those before keep their places.
   verifiesEnvironment: true,
+  budgetRaise: true,
 };
 
 const COLUMNS = Object.keys(COLUMN_SET) as (keyof typeof COLUMN_SET)[];
@@ -52,9 +53,13 @@ const COLUMNS = Object.keys(COLUMN_SET) as (keyof typeof COLUMN_SET)[];
 /** The first line: the names of the columns. */
 export const KEY_CSV_HEADER = csvHeader(COLUMNS);
 
-/** The line of one key. Metadata is JSON. */
+/** The line of one key. Metadata and the raise of the budget are JSON. */
 export function csvOfKey(key: ApiKeyView): string {
   return csvLine(
-    COLUMNS.map((column): CsvValue => (column === 'metadata' ? JSON.stringify(key.metadata) : key[column])),
+    COLUMNS.map((column): CsvValue => {
+      if (column === 'metadata') return JSON.stringify(key.metadata);
+      if (column === 'budgetRaise') return key.budgetRaise === null ? null : JSON.stringify(key.budgetRaise);
+      return key[column];
+    }),
   );
 }

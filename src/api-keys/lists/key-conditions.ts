@@ -185,5 +185,10 @@ function budgetParts({ budgetUsedAbove }: ApiKeyFilterDto, now: Date, bind: Bind
   // The index has whole percents, rounded up: they decide unless a part of one is asked for.
   if (!Number.isInteger(budgetUsedAbove))
     parts.push(`b.spent_micro_cents::numeric * 100 > ${bind(budgetUsedAbove, 'numeric')} * b.limit_micro_cents`);
+  // While a raise runs the percentage is of more: the index has no fewer keys than are meant.
+  parts.push(
+    `(b.raise_until IS NULL OR b.raise_until <= ${bind(now, 'timestamptz')}
+      OR b.spent_micro_cents::numeric * 100 > ${bind(budgetUsedAbove, 'numeric')} * (b.limit_micro_cents::numeric + b.raise_micro_cents))`,
+  );
   return parts;
 }

@@ -4,8 +4,9 @@ import { instantFrom } from '../../../packages/contract/src/instant.js';
 import { microCentsFromCents } from '../../common/money.js';
 import { API_KEY_FIELDS, type ApiKeyFieldName } from '../../../packages/contract/src/api-key-fields.js';
 import { SENTENCES } from '../../../packages/contract/src/schema.js';
-import type { ApiKeyFieldsDto } from '../api-key.dto.js';
+import type { ApiKeyFieldsDto, UpdateApiKeyDto } from '../api-key.dto.js';
 import type { Environment } from '../api-key.entity.js';
+import { raiseAfter } from './budget-raise.js';
 import type { ApiKeyRules } from './settings.js';
 
 /** What a create with an empty body makes. */
@@ -24,14 +25,19 @@ export function emptyRules(environment: Environment): ApiKeyRules {
 /** Fields of the API that the rules keep as the limit in micro-cents. */
 const KEPT_AS_ONE: ReadonlySet<string> = new Set(['isUnlimited', 'budgetLimitCents'] satisfies ApiKeyFieldName[]);
 
+/** What a request to make or to change a key asks for. */
+type KeyFields = ApiKeyFieldsDto & Pick<UpdateApiKeyDto, 'budgetRaise'>;
+
 /**
  * `base` with what a request asks for. Absent fields stay, null clears.
  *
  * @throws DomainError 400 for budget fields that contradict each other, and for an expiry that has passed.
  */
-export function draftOf(base: ApiKeyRules, fields: ApiKeyFieldsDto, now: Date): ApiKeyRules {
+export function draftOf(base: ApiKeyRules, fields: KeyFields, now: Date): ApiKeyRules {
   const errors: FieldError[] = [];
   const budget = budgetOf(base, fields, errors);
+  const hasBudget = budget.budgetLimitMicroCents !== null;
+  const budgetRaise = raiseAfter(base.budgetRaise, fields.budgetRaise, hasBudget, now, errors);
   const expiresAt =
     fields.expiresAt === undefined ? base.expiresAt : fields.expiresAt === null ? null : instantFrom(fields.expiresAt);
   // A client may send back what it read: an expiry that stays as it was is no new one.
@@ -46,6 +52,7 @@ export function draftOf(base: ApiKeyRules, fields: ApiKeyFieldsDto, now: Date): 
     environment: base.environment,
     allowedIps,
     ...budget,
+    budgetRaise,
     expiresAt,
   };
 }
@@ -58,6 +65,7 @@ const READ_APART = [
   'isUnlimited',
   'budgetLimitCents',
   'budgetType',
+  'budgetRaise',
   'expiresAt',
 ] as const satisfies readonly ApiKeyFieldName[];
 

@@ -24,6 +24,7 @@ const unlimited: ApiKeyRules = {
   budgetLimitMicroCents: null,
   budgetType: null,
   lastBudgetType: null,
+  budgetRaise: null,
   tags: [],
   metadata: { team: 'a', unit: 'b' },
   expiresAt: null,
@@ -40,6 +41,7 @@ const limited: ApiKeyRules = {
   budgetLimitMicroCents: 500n,
   budgetType: 'monthly',
   lastBudgetType: null,
+  budgetRaise: { cents: 20, until: '2030-01-08T00:00:00.000Z', reason: 'Load test' },
   expiresAt: day(10),
 };
 
@@ -66,6 +68,8 @@ describe('loosenedFields', () => {
     ['allowedChatbots to fewer', { allowedChatbots: ['sales'] }],
     ['budgetLimitCents lower', { budgetLimitMicroCents: 499n }],
     ['budgetLimitCents to 0', { budgetLimitMicroCents: 0n }],
+    ['budgetRaise to none', { budgetRaise: null }],
+    ['budgetRaise lower and earlier', { budgetRaise: { cents: 19, until: '2030-01-07T00:00:00.000Z', reason: 'x' } }],
     ['expiresAt earlier', { expiresAt: day(9) }],
     ['metadata in another order', { metadata: { unit: 'b', team: 'a' } }],
     ['an equal instant', { expiresAt: new Date(day(10)) }],
@@ -118,6 +122,8 @@ describe('loosenedFields', () => {
     ['budgetLimitCents', 'higher', { budgetLimitMicroCents: 501n }],
     ['budgetType', 'total instead of monthly', { budgetType: 'total' }],
     ['budgetType', 'total, the limit lower', { budgetType: 'total', budgetLimitMicroCents: 1n }],
+    ['budgetRaise', 'higher', { budgetRaise: { cents: 20.5, until: '2030-01-08T00:00:00.000Z', reason: 'Load test' } }],
+    ['budgetRaise', 'later', { budgetRaise: { cents: 20, until: '2030-01-08T00:00:00.001Z', reason: 'Load test' } }],
     ['metadata', 'another value', { metadata: { team: 'b', unit: 'b' } }],
     ['metadata', 'an entry less', { metadata: { team: 'a' } }],
     ['metadata', 'an entry more', { metadata: { team: 'a', unit: 'b', more: '' } }],

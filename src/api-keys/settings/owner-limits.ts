@@ -6,6 +6,7 @@ import {
 import { contains, parseCidr } from '../../../packages/contract/src/address.js';
 import { canonicalJson } from '../../common/canonical-json.js';
 import { isModelName, matchesAny } from '../../common/model-pattern.js';
+import { raisesMore } from './budget-raise.js';
 import type { ApiKeyRules } from './settings.js';
 
 type Loosens = (before: ApiKeyRules, after: ApiKeyRules) => boolean;
@@ -27,6 +28,7 @@ const LOOSENING: Readonly<Record<FieldsWith<{ owner: 'tighten' }>, Loosens>> = {
     isLimited(after) && isHigher(after.budgetLimitMicroCents, before.budgetLimitMicroCents),
   // A field whose change only follows from another one (the type of a budget that is dropped) is not named beside it.
   budgetType: (before, after) => isLimited(before) && isLimited(after) && after.budgetType !== before.budgetType,
+  budgetRaise: (before, after) => raisesMore(before.budgetRaise, after.budgetRaise),
   expiresAt: (before, after) => isHigher(after.expiresAt?.getTime() ?? null, before.expiresAt?.getTime() ?? null),
 };
 

@@ -1,4 +1,4 @@
-import type { ApiKey, VerifiesEnvironment } from '../api-key.entity.js';
+import type { ApiKey, BudgetRaise, VerifiesEnvironment } from '../api-key.entity.js';
 import type { SecretEnvironment } from '../secret.js';
 
 /** The stretch of time one budget is for: the key's whole life, or each month (UTC). */
@@ -38,6 +38,8 @@ export interface ApiKeyRules {
   readonly budgetType: BudgetType | null;
   /** The type of the budget that an unlimited key had last, for the next one; null: it had none, or has one now. */
   readonly lastBudgetType: BudgetType | null;
+  /** On top of the limit until it ends; null: none was given, or it was taken back. */
+  readonly budgetRaise: BudgetRaise | null;
   readonly tags: readonly string[];
   readonly metadata: Readonly<Record<string, string>>;
   /** Null: never. */

@@ -39,6 +39,8 @@ describe('Settling by POST /usage and POST /reservations/release', () => {
       expect(await budgetOf(key)).toEqual({
         type: 'total',
         limitCents: 10,
+        raisedByCents: 0,
+        raisedUntil: null,
         spentCents: 0,
         spentMicroCents: '0',
         heldCents: 8,

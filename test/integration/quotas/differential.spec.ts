@@ -10,7 +10,7 @@ import type {
 } from '../../../src/quotas/quota-store.js';
 import { PostgresQuotaStore } from '../../../src/quotas/postgres-quota-store.js';
 import { RING_SHAPES, type RateRing } from '../../../src/quotas/rate-ring.js';
-import { QuotaStoreModel } from '../../simulation/quota-store-model.js';
+import { QuotaStoreModel, type Raise } from '../../simulation/quota-store-model.js';
 import { Random, uuidOf } from '../../simulation/random.js';
 import { createQuotaDatabase } from './quota-database.js';
 import type { QuotaDatabase } from './quota-database.js';
@@ -222,18 +222,24 @@ class Twins {
     const key = this.random.pick(this.keys);
     const limit = this.random.chance(0.2) ? null : BigInt(this.random.between(0, 4_000));
     const type = this.random.pick(['total', 'monthly'] as const);
-    await this.database.asOwner('UPDATE api_key SET budget_limit_micro_cents = $2, budget_type = $3 WHERE id = $1', [
-      key,
-      limit?.toString() ?? null,
-      limit === null ? null : type,
-    ]);
-    this.model.patch(key, limit, type);
+    const raise = this.random.chance(0.4)
+      ? null
+      : {
+          amount: BigInt(this.random.between(1, 3_000)),
+          until: this.clock + this.random.pick([-1, 200, 3_000, 90_000]),
+        };
+    await this.database.asOwner(
+      'UPDATE api_key SET budget_limit_micro_cents = $2, budget_type = $3, budget_raise = $4 WHERE id = $1',
+      [key, limit?.toString() ?? null, limit === null ? null : type, raise === null ? null : stored(raise)],
+    );
+    this.model.patch(key, limit, type, raise);
   }
 
   private async compareTables(): Promise<void> {
     const accounts = await this.database.asOwner(
       `SELECT key_id, period, limit_micro_cents AS limit, spent_micro_cents AS spent, leased_micro_cents AS leased,
-         overdraft_micro_cents AS overdraft, floor_micro_cents AS floor
+         overdraft_micro_cents AS overdraft, floor_micro_cents AS floor,
+         raise_micro_cents AS raise, quota_ms(raise_until)::float8 AS until
        FROM budget_account WHERE key_id = ANY ($1) ORDER BY key_id, period`,
       [this.keys],
     );
@@ -243,7 +249,7 @@ class Twins {
     expect(accounts).toEqual(
       [...this.model.accounts.values()].sort(byName).map((one) => ({
         key_id: one.keyId, period: one.period, limit: text(one.limit), spent: text(one.spent), leased: text(one.leased),
-        overdraft: text(one.overdraft), floor: text(one.floor),
+        overdraft: text(one.overdraft), floor: text(one.floor), raise: text(one.raise?.amount ?? null), until: one.raise?.until ?? null,
       }))); // prettier-ignore
     const leases = await this.database.asOwner(
       `SELECT id, kind, granted_micro_cents AS granted, settled_micro_cents AS settled, return_count AS returns, quota_ms(hold_until)::float8 AS until
@@ -265,6 +271,11 @@ class Twins {
         day_cells: cellsOf(row.rings.day, 'day'),
       }))); // prettier-ignore
   }
+}
+
+/** A raise as the row of a key has it. */
+function stored({ amount, until }: Raise): string {
+  return JSON.stringify({ cents: Number(amount) / 1_000_000, until: new Date(until).toISOString(), reason: null });
 }
 
 /** The buckets of a ring that count any, oldest first, as the table lists them. */
