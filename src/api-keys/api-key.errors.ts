@@ -22,12 +22,12 @@ export function alreadyRevoked(revokedAt: Date): DomainError {
   return new DomainError('conflict', 'ALREADY_REVOKED', 'The key has been revoked, which is final.', { revokedAt });
 }
 
-/** 409: somebody other than this owner deactivated the key, and only he or the permission can undo it. */
+/** 409: another user than this owner deactivated the key; only that user, or the permission, can undo it. */
 export function deactivatedByOther(): DomainError {
   return new DomainError(
     'conflict',
     'DEACTIVATED_BY_OTHER',
-    'Somebody else deactivated this key; you cannot activate it.',
+    'Another user deactivated this key. Ask an administrator to activate it.',
   );
 }
 

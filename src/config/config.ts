@@ -392,7 +392,7 @@ function gatewayListenerOf({ GATEWAY_HOST, GATEWAY_PORT, PORT }: Environment): G
   const address = parseAddress(GATEWAY_HOST);
   if (address === null || !matches(PRIVATE_NETWORKS, address)) {
     throw new ConfigError(
-      'GATEWAY_HOST must be an address of loopback or of a private network: whoever reaches it is answered without a key',
+      'GATEWAY_HOST must be an address of loopback or of a private network: every client that reaches it is answered without a key',
     );
   }
   if (GATEWAY_PORT === PORT && PORT !== 0) throw new ConfigError('GATEWAY_PORT must not be PORT');

@@ -1,7 +1,7 @@
 /**
  * How many permits one acquire may take: what is needed now, or as many as are wanted up to a fair share of the room,
- * and exactly what is needed near the limit, so that the last permits are reachable from every replica. `room` is what is
- * free before `need` is taken; `need` ≤ `room`.
+ * and exactly what is needed near the limit, so that the last permits are reachable from every replica. `room` is what
+ * is free before `need` is taken; `need` ≤ `room`.
  * @see docs/quotas.md
  */
 export function permitSlice(need: number, want: number, room: number, limit: number, live: number): number {

@@ -245,11 +245,6 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
     this.leaseManager.resume();
   }
 
-  /** The lease manager compares the clocks itself at every admit: nothing more to do. */
-  onSuspended(): void {
-    return;
-  }
-
   /** One poll of the database's clock, for the janitor's watch over it; instants are monotonic. */
   onPolled(sentMs: number, receivedMs: number, databaseMs: number): void {
     this.watch.observe(sentMs, receivedMs, databaseMs);

@@ -57,14 +57,12 @@ export class ReplicasService extends ChangePropagation implements OnApplicationB
     private readonly imported: ImportedReader,
   ) {
     super();
-    feed.addListener(quotas);
     this.silentMs = config.maxStalenessSeconds * 1000 + MARGIN_MS;
     this.watch = new ReplicaWatch(this.silentMs, WATCH_GAP_MS);
   }
 
   async onApplicationBootstrap(): Promise<void> {
     this.feed.whenApplied(() => this.beatSoon());
-    this.feed.whenRestarted(() => this.imported.begin());
     this.feed.announceBy(() => this.heartbeat());
     this.failover.joinedBy({
       live: () => this.watch.live(this.clock.monotonicMs()),

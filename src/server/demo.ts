@@ -287,7 +287,7 @@ function demoKeys(now: Date): DemoKey[] {
     },
     {
       kids: ['6dE8fG2hJ4kL5m'],
-      fields: { id: DEMO.ownerlessKeyId, ownerId: DEMO.formerId, name: 'Of somebody who left', scopes: ['chat:write'] },
+      fields: { id: DEMO.ownerlessKeyId, ownerId: DEMO.formerId, name: 'Of a person who left', scopes: ['chat:write'] },
     },
   ];
 }

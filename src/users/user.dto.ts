@@ -58,7 +58,7 @@ export class UserFieldsDto {
   @Field(optional(setOf(50, UUID)))
   managerIds?: string[];
 
-  /** A disabled user cannot sign in, his sessions have ended and his keys are refused. */
+  /** A disabled user cannot sign in; the sessions have ended, and the keys are refused. */
   @Field(optional(FLAG))
   isActive?: boolean;
 
@@ -85,8 +85,8 @@ export class CreateUserDto extends UserFieldsDto {
   kind?: UserKind;
 
   /**
-   * A person's first password: 12 to 1 024 characters, not the e-mail address. Without one he cannot sign in until
-   * `PUT /users/:id/password`.
+   * A person's first password: 12 to 1 024 characters, not the e-mail address. Without one the person cannot sign in
+   * until `PUT /users/:id/password`.
    * @example "correct horse battery staple"
    */
   @Field(optional(PASSWORD))
@@ -113,7 +113,7 @@ export class UpdateUserDto extends UserFieldsDto {
 /** The roles a user shall have. */
 export class SetRolesDto {
   /**
-   * Names of roles; they replace the ones he has. You must hold everything he may do, before and after.
+   * Names of roles; they replace the present ones. You must hold everything that the user may do, before and after.
    * @example ["creator"]
    */
   @Field(required(ROLES))

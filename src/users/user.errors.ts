@@ -17,7 +17,7 @@ export function emailTaken(): DomainError {
 
 /** 409: nobody would be left who can sign in and do everything. */
 export function lastAdmin(): DomainError {
-  return new DomainError('conflict', 'LAST_ADMIN', 'This is the last active admin. Make somebody else an admin first.');
+  return new DomainError('conflict', 'LAST_ADMIN', 'This is the last active admin. Make another user an admin first.');
 }
 
 /** 409: what becomes of his keys has to be said. */

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { exceptions, MAX_COMPONENT_LINES, MAX_FILE_LINES, MAX_FUNCTION_LINES, sizesExcept } from '../../lint/sizes.mjs';
 
 /** How many files and functions may be larger than the rule says. May only be lowered. */
-const MOST_EXCEPTIONS = 84;
+const MOST_EXCEPTIONS = 83;
 
 const ROOT = join(import.meta.dirname, '../..');
 
@@ -67,8 +67,8 @@ describe('The sizes of files and functions', () => {
 
   it('name exceptions that are no longer needed', () => {
     const allowed = { 'src/some.js': { work: 60 } };
-    expect(told('src/some.js', functionOf(55), allowed)).toEqual([expect.stringContaining('write 55')]);
-    expect(told('src/some.js', functionOf(40), allowed)).toEqual([expect.stringContaining('remove the entry')]);
+    expect(told('src/some.js', functionOf(55), allowed)).toEqual([]);
+    expect(told('src/some.js', functionOf(40), allowed)).toEqual([expect.stringContaining('remove it')]);
     expect(told('src/some.js', 'next();\n', allowed)).toEqual([expect.stringContaining('remove it')]);
   });
 });

@@ -121,13 +121,12 @@ describe('the client', () => {
 
   it('stops asking a server that does not answer, and begins again after a while', async () => {
     routes['/verify'] = away;
-    const client = clientOf({ circuitBreaker: { failures: 3, openMs: 30 } });
+    const client = clientOf({ circuitBreaker: { failures: 3, openMs: 2_000 } });
     for (let time = 0; time < 10; time += 1) await client.verify({ key: 'k' });
     expect(calls).toHaveLength(3);
     expect(outages.at(-1)).toMatchObject({ code: 'CIRCUIT_OPEN' });
     routes['/verify'] = () => Response.json(VALID);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    expect(await client.verify({ key: 'k' })).toEqual(VALID);
+    while (!(await client.verify({ key: 'k' })).valid) await new Promise((resolve) => setTimeout(resolve, 50));
     expect(await client.verify({ key: 'k' })).toEqual(VALID);
   });
 

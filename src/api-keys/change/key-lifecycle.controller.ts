@@ -51,7 +51,7 @@ export class KeyLifecycleController {
   @HttpCode(200)
   @OwnerOr('platform:api-keys:update')
   @Audited('api-keys:activate', 'api-key')
-  @ApiOperation({ summary: 'Activate a key', description: 'An owner cannot undo what somebody else deactivated.' })
+  @ApiOperation({ summary: 'Activate a key', description: 'An owner cannot activate what another user deactivated.' })
   activate(@FromCaller() caller: KnownCaller, @Param('id', KeyIdPipe) id: string): Promise<ApiKeyView> {
     return this.updates.activate(caller, id);
   }

@@ -29,7 +29,7 @@ export class RenewApiKeyDto {
 /** The end of a key. */
 export class RevokeApiKeyDto {
   /**
-   * Why, for whoever reads the key or the trail later; at most 500 characters.
+   * The reason, for those who read the key or the trail later; at most 500 characters.
    * @example "Found in a public repository"
    */
   @Field(optional(textOf(500)))

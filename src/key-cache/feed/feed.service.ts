@@ -17,7 +17,9 @@ import {
 } from './change-feed.js';
 import { DatabaseClock } from './database-clock.js';
 import { FeedConnection } from './feed-connection.js';
-import type { FeedListener, HistoryListener } from './feed-listener.js';
+import type { HistoryListener } from './history-listener.js';
+import { Quotas } from '../../quotas/quotas.service.js';
+import { ImportedReader } from '../records/imported-reader.js';
 import { RecordCache } from '../records/record-cache.js';
 import { SuspendGuard } from '../../common/suspend-guard.js';
 
@@ -28,7 +30,7 @@ const SUSPEND_TOLERANCE_MS = 1_000;
 const MAX_POLLS_AWAITED = 2;
 
 /**
- * Keeps what this replica remembers true: applies the change feed to the record cache and to whoever else listens, and
+ * Keeps what this replica remembers true: applies the change feed to the record cache and to what is held of quotas, and
  * says how far memory may be trusted at this moment.
  */
 @Injectable()
@@ -39,12 +41,10 @@ export class FeedService implements FeedTarget {
   private readonly connection: FeedConnection;
   private readonly databaseClock = new DatabaseClock();
   private readonly guard = new SuspendGuard(SUSPEND_TOLERANCE_MS);
-  private readonly listeners: FeedListener[] = [];
   private history: HistoryListener | null = null;
   /** Where this replica was before the poll under way turned out to be of another history. */
   private left: { readonly before: Position | null } | null = null;
   private onApplied: () => void = () => undefined;
-  private onRestarted: () => void = () => undefined;
   private announce: () => Promise<boolean> = () => Promise.resolve(false);
   private isAway = false;
 
@@ -53,6 +53,8 @@ export class FeedService implements FeedTarget {
     dataSource: DataSource,
     private readonly clock: Clock,
     private readonly cache: RecordCache,
+    private readonly imported: ImportedReader,
+    private readonly quotas: Quotas,
   ) {
     this.feed = new ChangeFeed({ freshMs: FRESH_MS, staleMaxMs: config.maxStalenessSeconds * 1000 }, this);
     this.connection = new FeedConnection(sessionConfigOf(dataSource, 'feed', 'data-plane'), this.feed, {
@@ -64,11 +66,6 @@ export class FeedService implements FeedTarget {
     });
   }
 
-  /** Tells `listener` of every change from now on, before any answer rests on it. */
-  addListener(listener: FeedListener): void {
-    this.listeners.push(listener);
-  }
-
   /** Tells `listener` of every poll, by the history it is of. */
   followHistory(listener: HistoryListener): void {
     this.history = listener;
@@ -77,11 +74,6 @@ export class FeedService implements FeedTarget {
   /** Calls `run` whenever changes have been applied here. */
   whenApplied(run: () => void): void {
     this.onApplied = run;
-  }
-
-  /** Calls `run` whenever all that is remembered has been forgotten, for the history there is now. */
-  whenRestarted(run: () => void): void {
-    this.onRestarted = run;
   }
 
   /** How this replica gives a sign of life when it must before it may answer again. */
@@ -153,22 +145,19 @@ export class FeedService implements FeedTarget {
 
   apply(changes: readonly Change[]): void {
     this.cache.apply(changes);
-    for (const { touches, id } of changes) {
-      if (touches === 'key') for (const listener of this.listeners) listener.onKeyChanged(id);
-    }
+    // Leases and permits go before any answer is given that could rest on the change being applied here.
+    for (const { touches, id } of changes) if (touches === 'key') this.quotas.onKeyChanged(id);
   }
 
   restart(poll: Poll, before: Position | null): void {
     this.cache.restart(poll.epoch, poll.headSeq);
-    this.onRestarted();
+    this.imported.begin();
     this.left = { before };
-    if (before === null) return;
-    for (const listener of this.listeners) listener.onEpochChanged();
+    if (before !== null) this.quotas.onEpochChanged();
   }
 
   private suspended(): void {
     this.feed.suspended();
-    for (const listener of this.listeners) listener.onSuspended();
     this.logger.warn(
       'Clock jump detected (host suspended, or system time changed). Cached keys are ignored until the next poll.',
     );
@@ -178,7 +167,7 @@ export class FeedService implements FeedTarget {
     const answeredAtMs = this.clock.monotonicMs();
     this.databaseClock.observe(poll.databaseNowMs, ticket.sentAtMs, answeredAtMs);
     this.clock.observe(poll.databaseNowMs, ticket.sentAtMs, answeredAtMs);
-    for (const listener of this.listeners) listener.onPolled(ticket.sentAtMs, answeredAtMs, poll.databaseNowMs);
+    this.quotas.onPolled(ticket.sentAtMs, answeredAtMs, poll.databaseNowMs);
     const timing = { sentAtMs: ticket.sentAtMs, answeredAtMs };
     if (this.left === null) this.history?.onFollowed(poll, timing);
     else this.history?.onHistory(poll, this.left.before, timing);

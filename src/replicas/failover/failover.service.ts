@@ -7,7 +7,7 @@ import { Metrics } from '../../common/metrics.js';
 import { readStandbys } from '../../database/standbys.js';
 import { Quotas } from '../../quotas/quotas.service.js';
 import type { Poll, Position } from '../../key-cache/feed/change-feed.js';
-import type { HistoryListener, PollTiming } from '../../key-cache/feed/feed-listener.js';
+import type { HistoryListener, PollTiming } from '../../key-cache/feed/history-listener.js';
 import { FeedService } from '../../key-cache/feed/feed.service.js';
 import { HistoryMemory } from './history-memory.js';
 import {

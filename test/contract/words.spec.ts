@@ -1,0 +1,40 @@
+import { describe, expect, it } from '@jest/globals';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const ROOT = join(import.meta.dirname, '../..');
+const WORDS = /\b(somebody|whoever|he|him|his)\b/i;
+
+function filesBelow(folder: string, ending: RegExp): string[] {
+  return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+    .filter((file) => ending.test(file) && !/(^|\/)(node_modules|dist|adr)\//.test(file) && !/\.spec\.ts$/.test(file))
+    .map((file) => `${folder}/${file}`);
+}
+
+/** The lines of a text that have one of the words, by file and number. */
+function linesWith(file: string, text: string): string[] {
+  return text.split('\n').flatMap((line, index) => (WORDS.test(line) ? [`${file}:${index + 1}: ${line.trim()}`] : []));
+}
+
+/** Comments are not shown to anyone; their lines stay, so that numbers are right. */
+function withoutComments(code: string): string {
+  return code.replace(/\/\*[^]*?\*\/|(^|[\s;,{(])\/\/.*$/gm, (comment) => comment.replace(/[^\n]/g, ''));
+}
+
+const read = (file: string) => readFileSync(join(ROOT, file), 'utf8');
+
+describe('What users read', () => {
+  it('speaks of callers, owners and people, without pronouns and without "somebody" or "whoever", in documents', () => {
+    const documents = ['README.md', 'SECURITY.md', '.env.example', ...filesBelow('docs', /\.(md|json)$/)];
+    expect(documents.length).toBeGreaterThan(20);
+    expect(documents.flatMap((file) => linesWith(file, read(file)))).toEqual([]);
+  });
+
+  it('does the same in sentences of the server, of the console and of the client', () => {
+    const sources = ['src', 'packages', 'console/src', 'clients/typescript/src'].flatMap((folder) =>
+      filesBelow(folder, /\.tsx?$/),
+    );
+    expect(sources.length).toBeGreaterThan(300);
+    expect(sources.flatMap((file) => linesWith(file, withoutComments(read(file))))).toEqual([]);
+  });
+});
