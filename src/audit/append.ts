@@ -99,6 +99,7 @@ export async function lockHead({ manager, roundTripMs }: OpenTransaction): Promi
 /** The application may not update the head: a function of its owner moves it, to entries that are there. */
 function insertOf({ links, values: personal }: Linked, channel: string | null): QueryConfig {
   const last = links.at(-1)!;
+  // Nothing opens what is said of a person who is erased, in this transaction or before it.
   const opened =
     personal.length === 0
       ? ''
@@ -106,6 +107,7 @@ function insertOf({ links, values: personal }: Linked, channel: string | null): 
        INSERT INTO personal_value (commitment, user_id, salt, value)
        SELECT decode(p.commitment, 'hex'), p.user_id, p.salt, p.value::jsonb
          FROM unnest($5::text[], $6::uuid[], $7::bytea[], $8::text[]) AS p (commitment, user_id, salt, value)
+        WHERE NOT EXISTS (SELECT FROM users u WHERE u.id = p.user_id AND u.erased_at IS NOT NULL)
      )`;
   return {
     text: `WITH appended AS (

@@ -1,4 +1,4 @@
-import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { ApiExtraModels, ApiProperty, ApiPropertyOptional, getSchemaPath } from '@nestjs/swagger';
 import type { ActorKind } from './audit-event.entity.js';
 import type { ChainReport } from './chain-verifier.js';
 import type { Openings } from './personal-values.js';
@@ -67,6 +67,7 @@ export class OpeningView {
  * One entry of the audit trail, exactly as it was hashed: without `hash` and `personal`, in canonical JSON, it is what the
  * hash covers.
  */
+@ApiExtraModels(OpeningView)
 export class AuditEventView {
   /** @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55" */
   id: string;
@@ -149,7 +150,7 @@ export class AuditEventView {
    */
   @ApiPropertyOptional({
     type: 'object',
-    additionalProperties: { $ref: '#/components/schemas/OpeningView' },
+    additionalProperties: { $ref: getSchemaPath(OpeningView) },
     example: {},
   })
   personal?: Record<string, OpeningView>;

@@ -23,7 +23,14 @@ const NOTHING = {
   maxExpiresAt: null,
   endedSecrets: new Map(),
 };
-const SAME_USER = { isDeleted: false, isActive: null, roles: null, endsSecondFactor: false, endsRecoveryCodes: false };
+const SAME_USER = {
+  isDeleted: false,
+  isErased: false,
+  isActive: null,
+  roles: null,
+  endsSecondFactor: false,
+  endsRecoveryCodes: false,
+};
 
 describe('What a lost history took away', () => {
   it.each<[string, Partial<RecordedChange>[], object]>([
@@ -73,11 +80,13 @@ describe('What a lost history took away', () => {
       change({ type: 'user', id: 'a', action: 'users:update', state: { roles: ['user'] } }),
       change({ type: 'user', id: 'b', action: 'users:update', state: { isActive: false } }),
       change({ type: 'user', id: 'c', action: 'users:delete' }),
+      change({ type: 'user', id: 'd', action: 'users:erase' }),
     ];
     expect(narrowingsOf(changes).users).toEqual([
       { id: 'a', ...SAME_USER, roles: ['user'] },
       { id: 'b', ...SAME_USER, isActive: false },
       { id: 'c', ...SAME_USER, isDeleted: true },
+      { id: 'd', ...SAME_USER, isErased: true },
     ]);
   });
 

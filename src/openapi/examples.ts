@@ -24,6 +24,7 @@ const PATH_EXCEPTIONS: Record<string, string> = {
   'POST /api-keys/{id}/activate': DEMO.deactivatedKeyId,
   'DELETE /api-keys/{id}/permanent': DEMO.revokedKeyId,
   'DELETE /users/{id}': DEMO.auditorId,
+  'POST /users/{id}/erase': DEMO.auditorId,
 };
 
 const NEXT_EXPIRY = '2027-12-31T23:59:59Z';
@@ -85,6 +86,7 @@ export const BODY_EXAMPLES = {
     roles: ['creator'],
   },
   'PATCH /users/{id}': { maxActiveKeys: 20 },
+  'POST /users/{id}/erase': { confirm: 'grace@example.com' },
   'PUT /users/{id}/roles': { roles: ['creator'] },
   'PUT /users/{id}/password': { password: 'another long password' },
   'POST /roles': {

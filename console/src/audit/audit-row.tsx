@@ -94,7 +94,8 @@ const SHOWN_CHANGES = 2;
 const SHOWN_CHARACTERS = 40;
 
 /** What a change changed, in a line; what is new has no before. */
-function Changed({ event: { changes } }: { event: AuditEvent }) {
+function Changed({ event }: { event: AuditEvent }) {
+  const changes = openedChanges(event);
   const shown = changes.filter(({ before }) => before !== null && before !== undefined).slice(0, SHOWN_CHANGES);
   if (shown.length === 0) return null;
   const short = (value: unknown) => {
@@ -175,7 +176,7 @@ function UserName({ id }: { id: string }) {
 }
 
 function Details({ event }: { event: AuditEvent }) {
-  const details = Object.entries(event.details);
+  const details = Object.entries(event.details).map(([name, value]) => [name, opened(event, value)] as const);
   return (
     <Stack gap="sm" py={4}>
       {event.changes.length > 0 && (
@@ -188,7 +189,7 @@ function Details({ event }: { event: AuditEvent }) {
             </Table.Tr>
           </Table.Thead>
           <Table.Tbody>
-            {event.changes.map(({ field, before, after }) => (
+            {openedChanges(event).map(({ field, before, after }) => (
               <Table.Tr key={field}>
                 <Table.Td className="mono nowrap">{field}</Table.Td>
                 <Table.Td>
@@ -221,6 +222,22 @@ function Details({ event }: { event: AuditEvent }) {
       />
     </Stack>
   );
+}
+
+/** The changes of an event, with what they say of a person where that is still there. */
+function openedChanges(event: AuditEvent) {
+  return event.changes.map(({ field, before, after }) => ({
+    field,
+    before: opened(event, before),
+    after: opened(event, after),
+  }));
+}
+
+/** What a commitment stands for. Without what opens it the person was erased. */
+function opened({ personal }: AuditEvent, value: unknown): unknown {
+  const { commitment } = (value ?? {}) as { commitment?: unknown };
+  if (personal === undefined || typeof commitment !== 'string') return value;
+  return personal[commitment]?.value ?? 'erased person';
 }
 
 function said(value: unknown): string {

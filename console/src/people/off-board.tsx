@@ -1,4 +1,4 @@
-import { Radio, Stack, Text } from '@mantine/core';
+import { Checkbox, Radio, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { useState } from 'react';
@@ -17,6 +17,9 @@ export function OffBoard({ user, onClose }: DialogProps) {
   const navigate = useNavigate();
   const [fate, setFate] = useState<'none' | 'revoke' | 'transfer'>('none');
   const [heir, setHeir] = useState<string | null>(null);
+  const [isErased, setErased] = useState(false);
+  // What the server asks for: it cannot be undone.
+  const confirm = user.email ?? user.name;
   const [refused, setRefused] = useState<Problem | null>(null);
   const facets = useQuery({
     queryKey: ['keys', 'facets', { ownerId: user.id }],
@@ -27,14 +30,16 @@ export function OffBoard({ user, onClose }: DialogProps) {
     .filter(({ value }) => value !== 'revoked')
     .reduce((sum, { count: keys }) => sum + keys, 0);
   const act = useAct({
-    run: () =>
-      api.DELETE('/api/v1/users/{id}', {
-        params: {
-          path: { id: user.id },
-          query: fate === 'revoke' ? { keys: 'revoke' } : fate === 'transfer' ? { transferTo: heir! } : {},
-        },
-      }),
-    done: `${user.name} has left.`,
+    run: () => {
+      const params = {
+        path: { id: user.id },
+        query: fate === 'revoke' ? { keys: 'revoke' as const } : fate === 'transfer' ? { transferTo: heir! } : {},
+      };
+      return isErased
+        ? api.POST('/api/v1/users/{id}/erase', { params, body: { confirm } })
+        : api.DELETE('/api/v1/users/{id}', { params });
+    },
+    done: isErased ? 'The person is erased.' : `${user.name} has left.`,
     onDone: () =>
       void navigate({
         to: '/people',
@@ -53,9 +58,9 @@ export function OffBoard({ user, onClose }: DialogProps) {
       onClose={onClose}
       onConfirm={() => act.go()}
       pending={act.isPending}
-      action="Off-board"
+      action={isErased ? 'Off-board and erase' : 'Off-board'}
       danger
-      phrase={user.name}
+      phrase={isErased ? confirm : user.name}
       disabled={mustChoose || (fate === 'transfer' && heir === null)}
     >
       <Text size="sm">
@@ -87,6 +92,14 @@ export function OffBoard({ user, onClose }: DialogProps) {
           onChange={setHeir}
           except={user.id}
           error={refused ? fieldErrors(refused, ['transferTo'])['transferTo'] : undefined}
+        />
+      )}
+      {user.kind === 'person' && (
+        <Checkbox
+          label="Erase who this person was"
+          description="Name, e-mail address and identity go, in the audit trail and in reports too. Entries from before personal values were kept apart, backups, logs, and texts that people wrote keep them."
+          checked={isErased}
+          onChange={(event) => setErased(event.currentTarget.checked)}
         />
       )}
       {refused && <ProblemAlert error={refused} />}

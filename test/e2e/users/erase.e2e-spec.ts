@@ -75,8 +75,8 @@ describe('POST /users/:id/erase', () => {
     expect(await placesOf(name)).toEqual(expect.arrayContaining(['personal_value', 'user_version', 'users']));
     expect(await placesOf(email)).not.toContain('audit_event');
     const spent = async () =>
-      (await app.get('/usage/summary?groupBy=owner', { token: admin })).body.groups.find(
-        ({ key: group }: { key: string }) => group === id,
+      (await app.get('/usage/summary?groupBy=owner', { token: admin })).body.rows.find(
+        ({ group }: { group: string }) => group === id,
       );
     const before = await spent();
 
@@ -90,7 +90,7 @@ describe('POST /users/:id/erase', () => {
     const verified = await app.post('/audit-events/verify', { token: admin });
     expect(verified.body).toMatchObject({ ok: true });
     expect(await differences(id)).toEqual([]);
-    const [erased] = await entriesOf(id);
+    const erased = (await entriesOf(id)).find(({ action }) => action === 'users:erase');
     expect(erased).toMatchObject({
       action: 'users:erase',
       resourceId: id,

@@ -116,7 +116,7 @@ describe('A PostgreSQL that was restored', () => {
     string
   > = {} as never;
   const people: Record<'reset' | 'renewed' | 'redrawn' | 'enrolled', Person> = {} as never;
-  const users: Record<'disabled' | 'deleted' | 'demoted', string> = {} as never;
+  const users: Record<'disabled' | 'deleted' | 'demoted' | 'erased', string> = {} as never;
 
   beforeAll(async () => {
     installation = await Installation.start();
@@ -132,6 +132,7 @@ describe('A PostgreSQL that was restored', () => {
       keys[name] = await installation.createKey();
     users.disabled = await installation.createUser('disabled@latchkey.test', ['creator']);
     users.deleted = await installation.createUser('deleted@latchkey.test', []);
+    users.erased = await installation.createUser('erased@latchkey.test', ['creator']);
     users.demoted = await installation.createUser('demoted@latchkey.test', ['creator', 'auditor']);
     for (const name of ['reset', 'renewed', 'redrawn', 'enrolled'] as const)
       people[name] = await installation.createPerson(`${name}@latchkey.test`);
@@ -162,6 +163,7 @@ describe('A PostgreSQL that was restored', () => {
     await installation.done('DELETE', `/api-keys/${keys.offered}/hand-over`);
     await installation.done('PATCH', `/users/${users.disabled}`, { isActive: false });
     await installation.done('DELETE', `/users/${users.deleted}`);
+    await installation.done('POST', `/users/${users.erased}/erase`, { confirm: 'erased@latchkey.test' });
     await installation.done('PUT', `/users/${users.demoted}/roles`, { roles: ['auditor'] });
     await installation.done('DELETE', `/users/${people.reset.id}/second-factor`);
     const { token, password } = people.renewed;
@@ -266,8 +268,20 @@ describe('A PostgreSQL that was restored', () => {
       expect(Object.fromEntries(found.map(({ id, ...row }) => [id, row]))).toEqual({
         [users.disabled]: { is_active: false, is_deleted: false, roles: ['creator'] },
         [users.deleted]: { is_active: false, is_deleted: true, roles: [] },
+        [users.erased]: { is_active: false, is_deleted: true, roles: [] },
         [users.demoted]: { is_active: true, is_deleted: false, roles: ['auditor'] },
       });
+    });
+
+    it('says nothing any more of the person who was erased, and its trail is whole', async () => {
+      const [found] = await rows(
+        `SELECT name, email, erased_at IS NOT NULL AS is_erased, ARRAY(SELECT name FROM user_version WHERE user_id = u.id) AS names,
+                (SELECT count(*)::int FROM personal_value WHERE user_id = u.id) AS openings FROM users u WHERE id = $1`,
+        [users.erased],
+      );
+      expect(found).toMatchObject({ name: 'Erased person', email: null, is_erased: true, openings: 0 });
+      expect(new Set(found!['names'] as string[])).toEqual(new Set(['Erased person']));
+      expect(await audit(backup)).toMatchObject({ exitCode: 0 });
     });
 
     it('has no second factor and no recovery code that was to work no more, and says whose', async () => {
@@ -313,8 +327,9 @@ describe('A PostgreSQL that was restored', () => {
         ]),
       );
       expect(entries.at(-1)).toEqual({ action: 'system:restore', resource_id: null });
-      // One more is of the service account that lost its manager, and one of the secret that is offered no more.
-      expect(entries).toHaveLength(done.keys + done.users + 1 + 1 + 1);
+      // One more is of the service account that lost its manager, one of the secret that is offered no more, and one of the
+      // erasure that follows a deletion.
+      expect(entries).toHaveLength(done.keys + done.users + 1 + 1 + 1 + 1);
     });
 
     it('says what is missing, from where to where, and what it was', () => {
@@ -324,7 +339,7 @@ describe('A PostgreSQL that was restored', () => {
       for (const id of [...Object.values(users), ...Object.values(keys)].filter((one) => one !== keys.untouched))
         expect(text).toContain(id);
       expect(text).not.toContain(keys.untouched);
-      expect(text).toContain(`access of ${5} keys and ${6} users`);
+      expect(text).toContain(`access of ${5} keys and ${7} users`);
     });
 
     it('finds nothing more to do when asked again', async () => {

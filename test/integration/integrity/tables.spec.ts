@@ -476,7 +476,14 @@ describe('Tables compared with the audit trail', () => {
       `SELECT changes FROM audit_event WHERE action = 'system:accept-row' AND resource_id = $1`,
       [ids.users],
     );
-    expect(entry!.changes).toEqual([{ field: 'name', before: 'Ada', after: 'Renamed' }]);
+    // Personal values are commitments; what opens them lies beside the trail.
+    const commitment = expect.stringMatching(/^[0-9a-f]{64}$/);
+    expect(entry!.changes).toEqual([{ field: 'name', before: { commitment }, after: { commitment } }]);
+    const opened = await app.dataSource.query<{ value: string }[]>(
+      'SELECT value FROM personal_value WHERE user_id = $1',
+      [ids.users],
+    );
+    expect(opened.map(({ value }) => value)).toEqual(expect.arrayContaining(['Ada', 'Renamed']));
     const { body } = await app.post('/audit-events/verify', { token });
     expect(body).toMatchObject({ ok: true });
   });

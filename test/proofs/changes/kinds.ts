@@ -32,6 +32,7 @@ export const CHANGE_KINDS = [
   'POST /users',
   'PATCH /users/:id',
   'DELETE /users/:id',
+  'POST /users/:id/erase',
   'PUT /users/:id/password',
   'PUT /users/:id/roles',
   'DELETE /users/:id/second-factor',

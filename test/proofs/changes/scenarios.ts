@@ -288,6 +288,7 @@ function lifeOfAPerson(cast: Cast): Step[] {
     person.signIn(),
     person.step('DELETE /users/:id/sessions', () => ({ path: `/users/${person.id}/sessions` }), 'sessions:revoke', 2),
     person.byAdmin('DELETE /users/:id', '', 'users:delete'),
+    person.byAdmin('POST /users/:id/erase', '/erase', 'users:erase', { confirm: person.email }),
   ];
 }
 
