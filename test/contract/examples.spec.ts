@@ -53,6 +53,11 @@ const PREPARED: Record<string, (app: TestApp) => Promise<Prepared>> = {
     const { data } = (await app.get(`/users/${ADA}/sessions`, await asAdmin(app))).body as { data: { id: string }[] };
     return { replace: { [EXAMPLE_SESSION_ID]: data[0]!.id } };
   },
+  'DELETE /api/v1/api-keys/{id}/hand-over': withOffer,
+  'POST /api/v1/api-keys/{id}/draw': async (app) => {
+    await withOffer(app);
+    return asAda(app);
+  },
   'POST /api/v1/auth/second-factor': asAda,
   'POST /api/v1/auth/second-factor/confirm': async (app) => {
     const { token, password } = await asAda(app);
@@ -75,6 +80,13 @@ const PREPARED: Record<string, (app: TestApp) => Promise<Prepared>> = {
     ]),
   ),
 };
+
+/** An admin offers the secret of Ada's key. */
+async function withOffer(app: TestApp): Promise<{ token: string }> {
+  const admin = await asAdmin(app);
+  await app.post(`/api-keys/${DEMO.keyId}/hand-over`, { ...admin, body: {} });
+  return admin;
+}
 
 async function asAdmin(app: TestApp): Promise<{ token: string }> {
   return { token: await app.adminToken() };

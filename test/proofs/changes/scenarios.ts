@@ -18,6 +18,7 @@ const OWN_PASSWORD = 'seven slow barges at dusk';
 export const SCENARIOS: readonly ((cast: Cast) => readonly Step[])[] = [
   lifeOfAKey,
   otherWaysToKeys,
+  handedOverKey,
   roles,
   lifeOfAPerson,
   secondFactor,
@@ -246,6 +247,19 @@ class Person {
     };
   }
 
+  /** By the person in the first session, on a key. */
+  ofKey(kind: ChangeKind, request: () => Omit<ChangeRequest, 'token' | 'method'>, action: string): Step {
+    return {
+      ...this.step(kind, request, action),
+      expected: (body) => ({
+        action,
+        resourceType: 'api-key',
+        resourceId: (body as Body).apiKey.id as string,
+        actorId: this.id,
+      }),
+    };
+  }
+
   byAdmin(kind: ChangeKind, path: string, action: string, body?: unknown): Step {
     return byAdmin(
       this.cast,
@@ -289,6 +303,34 @@ function lifeOfAPerson(cast: Cast): Step[] {
     person.step('DELETE /users/:id/sessions', () => ({ path: `/users/${person.id}/sessions` }), 'sessions:revoke', 2),
     person.byAdmin('DELETE /users/:id', '', 'users:delete'),
     person.byAdmin('POST /users/:id/erase', '/erase', 'users:erase', { confirm: person.email }),
+  ];
+}
+
+function handedOverKey(cast: Cast): Step[] {
+  const person = new Person(cast);
+  const key = { id: '' };
+  const on = (kind: ChangeKind, action: string, body?: unknown) =>
+    byAdmin(
+      cast,
+      kind,
+      () => ({ path: `/api-keys/${key.id}/hand-over`, body }),
+      action,
+      'api-key',
+      () => key.id,
+    );
+  return [
+    ...person.arrival(),
+    byAdmin(
+      cast,
+      'POST /api-keys',
+      () => ({ path: '/api-keys', body: { name: cast.name, ownerId: person.id, handOver: true } }),
+      'api-keys:create',
+      'api-key',
+      (body) => (key.id = body.apiKey.id as string),
+    ),
+    on('DELETE /api-keys/:id/hand-over', 'hand-overs:delete'),
+    on('POST /api-keys/:id/hand-over', 'hand-overs:create', { overlapSeconds: 60 }),
+    person.ofKey('POST /api-keys/:id/draw', () => ({ path: `/api-keys/${key.id}/draw` }), 'api-key-secrets:draw'),
   ];
 }
 

@@ -116,8 +116,8 @@ const UNTOLD: Readonly<Record<string, string>> = {
     SELECT k.id FROM api_key k JOIN audit_event e ON e.resource_id = k.id::text AND ${SUCCESS} = 'api-keys:revoke' WHERE k.revoked_at IS NULL`,
   'a key whose secrets are not those of its entries': `
     SELECT k.id FROM api_key k WHERE (SELECT count(*) FROM api_key_secret s WHERE s.key_id = k.id) <>
-      (SELECT count(*) FROM audit_event e WHERE e.resource_id = k.id::text AND ${SUCCESS} IN ('api-keys:create', 'api-keys:import', 'api-keys:regenerate')
-          AND NOT e.details ? 'isReplay')`,
+      (SELECT count(*) FROM audit_event e WHERE e.resource_id = k.id::text AND ${SUCCESS} IN ('api-keys:create', 'api-keys:import', 'api-keys:regenerate', 'api-key-secrets:draw')
+          AND e.details ? 'kid' AND NOT e.details ? 'isReplay')`,
   'a user without exactly one entry of their creation': `
     SELECT u.id FROM users u WHERE 1 <> (SELECT count(*) FROM audit_event e WHERE e.resource_id = u.id::text AND ${SUCCESS} = 'users:create')`,
   'an entry of a user that was not made': `
