@@ -6,6 +6,7 @@ import { ApiKeysController } from './api-keys.controller.js';
 import { ApiKeysRepository } from './api-keys.repository.js';
 import { ApiKeysService } from './api-keys.service.js';
 import { KeyChangeRules } from './change/key-change-rules.js';
+import { ProjectsModule } from '../projects/projects.module.js';
 import { IdempotencyModule } from './idempotency/idempotency.module.js';
 import { KeyEndings } from './change/key-endings.service.js';
 import { KeyOffBoarding } from './change/key-off-boarding.service.js';
@@ -33,7 +34,7 @@ import { SelfRevokeService } from './change/self-revoke.service.js';
 
 /** The keys themselves: the management plane. */
 @Module({
-  imports: [IdempotencyModule],
+  imports: [IdempotencyModule, ProjectsModule],
   controllers: [
     ApiKeyListsController,
     KeyBatchesController,

@@ -124,9 +124,9 @@ export class KeyLifecycleController {
   @RequirePermission('platform:api-keys:assign')
   @Audited('api-keys:transfer', 'api-key')
   @ApiOperation({
-    summary: 'Give a key to another owner',
+    summary: 'Give a key to another owner or project',
     description:
-      'A key of another owner also needs `platform:api-keys:update`. Nobody gives away more than they hold. The secret stays as it is; regenerate it if the old owner is to lose it.',
+      'Another owner for a key of another owner also needs `platform:api-keys:update`. Nobody gives away more than they hold. The secret stays as it is; regenerate it if the old owner is to lose it.',
   })
   transfer(
     @FromCaller() caller: KnownCaller,
@@ -134,6 +134,6 @@ export class KeyLifecycleController {
     @Body() body: TransferApiKeyDto,
     @Query() query: WaitQuery,
   ): Promise<ApiKeyView> {
-    return this.transfers.transfer(caller, id, body.ownerId.toLowerCase(), { wait: query.wait === 'true' });
+    return this.transfers.transfer(caller, id, body, { wait: query.wait === 'true' });
   }
 }
