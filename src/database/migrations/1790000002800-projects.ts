@@ -30,5 +30,7 @@ export class Projects1790000002800 implements MigrationInterface {
   async down(runner: QueryRunner): Promise<void> {
     await runner.query(`ALTER TABLE api_key DROP COLUMN project_id`);
     await runner.query(`DROP TABLE project`);
+    // No migration calls it: it is made after them, from its file.
+    await runner.query(`DROP FUNCTION IF EXISTS limit_period_at`);
   }
 }
