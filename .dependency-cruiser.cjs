@@ -4,6 +4,7 @@ const layers = [
   ['database'],
   ['access', 'http'],
   ['audit'],
+  ['projects'],
   ['installation', 'roles', 'users', 'auth', 'api-keys', 'quotas'],
   ['key-cache'],
   ['replicas', 'usage'],

@@ -82,6 +82,13 @@ export class CreateApiKeyDto extends ApiKeyFieldsDto {
    */
   @Field(optional(FLAG))
   handOver?: boolean;
+
+  /**
+   * The project that the key is in; needs `platform:api-keys:assign`. Absent: none. A transfer changes it.
+   * @example "019a8b5e-2222-7cc3-b4a1-3a7c2f1d9e55"
+   */
+  @Field(optional(UUID))
+  projectId?: string;
 }
 
 /** A change: absent fields stay as they are. */

@@ -36,6 +36,10 @@ export class ApiKey {
   @Column('uuid', { name: 'owner_id' })
   ownerId: string;
 
+  /** null: in no project. */
+  @Column('uuid', { name: 'project_id', nullable: true })
+  projectId: string | null;
+
   /** Unique per owner among keys that are not revoked. */
   @Column('text', { nullable: true })
   alias: string | null;

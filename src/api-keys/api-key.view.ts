@@ -87,6 +87,12 @@ export class ApiKeyView {
   /** @example "Ada Lovelace" */
   ownerName: string;
 
+  /**
+   * The project that the key is in; null: in none.
+   * @example "019a8b5e-2222-7cc3-b4a1-3a7c2f1d9e55"
+   */
+  projectId: string | null;
+
   /** A key of a disabled owner is refused. */
   ownerIsActive: boolean;
 
@@ -194,6 +200,7 @@ export class ApiKeyView {
       name: key.name,
       description: key.description,
       ownerId: key.ownerId,
+      projectId: key.projectId,
       ownerName,
       ownerIsActive,
       keyPrefix: secrets[0]?.keyPrefix ?? '',

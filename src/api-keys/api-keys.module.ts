@@ -6,6 +6,7 @@ import { ApiKeysController } from './api-keys.controller.js';
 import { ApiKeysRepository } from './api-keys.repository.js';
 import { ApiKeysService } from './api-keys.service.js';
 import { KeyChangeRules } from './change/key-change-rules.js';
+import { ProjectsModule } from '../projects/projects.module.js';
 import { IdempotencyModule } from './idempotency/idempotency.module.js';
 import { HandOverController } from './hand-over/hand-over.controller.js';
 import { HandOverService } from './hand-over/hand-over.service.js';
@@ -36,7 +37,7 @@ import { SelfRevokeService } from './change/self-revoke.service.js';
 
 /** The keys themselves: the management plane. */
 @Module({
-  imports: [IdempotencyModule],
+  imports: [IdempotencyModule, ProjectsModule],
   controllers: [
     ApiKeyListsController,
     KeyBatchesController,

@@ -14,6 +14,7 @@ const SHOWN = {
   id: true,
   version: true,
   ownerName: true,
+  projectId: true,
   ownerIsActive: true,
   keyPrefix: true,
   status: true,

@@ -25,6 +25,7 @@ import { PersonalValues1790000002400 } from './migrations/1790000002400-personal
 import { BudgetRaises1790000002450 } from './migrations/1790000002450-budget-raises.js';
 import { RefusedCalls1790000002500 } from './migrations/1790000002500-refused-calls.js';
 import { HandOver1790000002600 } from './migrations/1790000002600-hand-over.js';
+import { Projects1790000002800 } from './migrations/1790000002800-projects.js';
 
 /** All migrations, oldest first. */
 export const migrations = [
@@ -55,4 +56,5 @@ export const migrations = [
   BudgetRaises1790000002450,
   RefusedCalls1790000002500,
   HandOver1790000002600,
+  Projects1790000002800,
 ];

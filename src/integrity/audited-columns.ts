@@ -29,6 +29,7 @@ export const AUDITED_COLUMNS: Readonly<Record<string, Readonly<Record<string, Co
   api_key: {
     id: NAMES_THE_ROW,
     owner_id: field('ownerId'),
+    project_id: field('projectId'),
     is_active: field('isActive'),
     deactivated_at: field('deactivatedAt'),
     deactivated_by: field('deactivatedBy'),

@@ -21,5 +21,8 @@ export const DEMO = {
   auditorId: '019a8b5e-0001-7d84-a5b2-4b8d302eaf66',
   serviceId: '019a8b5e-0002-7e95-b6c3-5c9e413fb077',
   formerId: '019a8b5e-0003-7fa6-87d4-6daf5240c188',
+  projectId: '019a8b5e-0004-7cb7-98e5-7eb06351d299',
+  /** Of a project in which there is no key. */
+  emptyProjectId: '019a8b5e-0005-7dc8-a9f6-8fc17462e3aa',
   roleName: 'support-team',
 } as const;

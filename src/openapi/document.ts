@@ -23,6 +23,7 @@ const TAGS: Record<string, string> = {
   Gateways: 'Token introspection and the authorisation calls of reverse proxies.',
   Users: 'People and service accounts.',
   Roles: 'Roles, their grants and their key policies.',
+  Projects: 'Keys that belong together, of any owners.',
   Audit: 'The trail of every change, read and refusal.',
   System: 'The replicas of this installation.',
   Health: 'For load balancers and orchestrators.',

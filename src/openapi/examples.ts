@@ -16,6 +16,7 @@ const PATH_EXAMPLES: Record<string, string> = {
   'users/{id}': DEMO.ownerId,
   'sessions/{sessionId}': EXAMPLE_SESSION_ID,
   'roles/{name}': DEMO.roleName,
+  'projects/{id}': DEMO.projectId,
   'ext-authz/{path}': 'v1/chat/completions',
 };
 
@@ -25,6 +26,7 @@ const PATH_EXCEPTIONS: Record<string, string> = {
   'DELETE /api-keys/{id}/permanent': DEMO.revokedKeyId,
   'DELETE /users/{id}': DEMO.auditorId,
   'POST /users/{id}/erase': DEMO.auditorId,
+  'DELETE /projects/{id}': DEMO.emptyProjectId,
 };
 
 const NEXT_EXPIRY = '2027-12-31T23:59:59Z';
@@ -94,6 +96,8 @@ export const BODY_EXAMPLES = {
     description: 'Makes keys for small models.',
     permissions: ['platform:api-keys:create'],
   },
+  'POST /projects': { name: 'Search', description: 'Search on the web site and in the apps' },
+  'PATCH /projects/{id}': { description: 'Search and discovery' },
   'PATCH /roles/{name}': { description: 'Helps customers.' },
   'POST /verify': {
     key: EXAMPLE_SECRET,

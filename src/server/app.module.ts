@@ -18,6 +18,7 @@ import { KeyCacheModule } from '../key-cache/key-cache.module.js';
 import { QuotasModule } from '../quotas/quotas.module.js';
 import { MetricsModule } from '../metrics/metrics.module.js';
 import { ReplicasModule } from '../replicas/replicas.module.js';
+import { ProjectsModule } from '../projects/projects.module.js';
 import { RolesModule } from '../roles/roles.module.js';
 import { UsageModule } from '../usage/usage.module.js';
 import { UsersModule } from '../users/users.module.js';
@@ -53,6 +54,7 @@ export class AppModule {
         RolesModule,
         AuditModule,
         InstallationModule,
+        ProjectsModule,
         UsersModule,
         AuthModule,
         ApiKeysModule,

@@ -17,6 +17,8 @@ import type { Config, VersionedKey } from '../config/config.js';
 import { ADVISORY_LOCKS } from '../database/advisory-locks.js';
 import { addDemoVerdicts, reportDemoUsage } from './demo-usage.js';
 import { DEMO } from '../openapi/demo-ids.js';
+import { auditedProject } from '../projects/audited-project.js';
+import type { Project } from '../projects/project.entity.js';
 import { hashPassword } from '../users/password.js';
 
 /** How to get in, for the terminal and nothing else. */
@@ -36,6 +38,11 @@ interface DemoUser {
   readonly managerId?: string;
   readonly isActive?: boolean;
 }
+
+const PROJECTS = [
+  { id: DEMO.projectId, name: 'Invoicing', description: 'Keys of the invoice run' },
+  { id: DEMO.emptyProjectId, name: 'Old pilot', description: '' },
+];
 
 const USERS: readonly DemoUser[] = [
   { id: DEMO.ownerId, name: 'Ada Lovelace', email: 'ada@example.com', role: 'creator' },
@@ -74,6 +81,7 @@ export async function addDemoData(app: NestFastifyApplication, config: Config): 
       await tx.query('SELECT pg_advisory_xact_lock($1)', [ADVISORY_LOCKS.demo]);
       await addRole(tx, record);
       for (const user of USERS) await addUser(tx, record, user, passwords.get(user.id) ?? null);
+      for (const project of PROJECTS) await addProject(tx, record, project);
       const added = new Set<string>();
       for (const key of demoKeys(new Date())) if (await addKey(tx, record, config, key)) added.add(key.fields.id);
       if (added.has(DEMO.keyId)) await addDemoVerdicts(tx);
@@ -92,6 +100,19 @@ async function addRole(tx: EntityManager, record: (entry: ChangeEntry) => void):
   if (added.length === 0) return;
   const after = { description, permissions, keyPolicy: null, isActive: true };
   record({ resourceType: 'role', resourceId: DEMO.roleName, changes: diff(null, after) });
+}
+
+async function addProject(
+  tx: EntityManager,
+  record: (entry: ChangeEntry) => void,
+  { id, ...fields }: Pick<Project, 'id' | 'name' | 'description'>,
+): Promise<void> {
+  const added = await tx.query<unknown[]>(
+    'INSERT INTO project (id, name, description) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING id',
+    [id, fields.name, fields.description],
+  );
+  if (added.length === 0) return;
+  record({ resourceType: 'project', resourceId: id, changes: diff(null, auditedProject(fields)) });
 }
 
 async function addUser(
@@ -187,6 +208,7 @@ async function addKey(
 function plainKey(now: Date): Omit<KeyState, 'id' | 'ownerId' | 'name'> {
   return {
     ...emptyRules('live'),
+    projectId: null,
     isActive: true,
     deactivatedAt: null,
     deactivatedBy: null,
@@ -208,6 +230,7 @@ function demoKeys(now: Date): DemoKey[] {
       fields: {
         id: DEMO.keyId,
         ownerId: DEMO.ownerId,
+        projectId: DEMO.projectId,
         alias: DEMO.alias,
         name: 'Billing service',
         description: 'Used by the nightly invoice run',

@@ -12,6 +12,7 @@ import process from 'node:process';
 
 const MODELS = {
   budget: { verify: ['', 'LATE'], fail: ['NOFENCE', 'NOGRACE', 'NOIDEM', 'CRASHREFILL', 'TOCTOU', 'REFUNDTWICE'] },
+  parts: { verify: [''], fail: ['PARTSFIRST', 'STALECLOSE', 'STALEFOLD', 'SETTLEUNLOCKED'] },
   revoke: { verify: [''], fail: ['NOGUARD', 'EVICTFIRST', 'READREPLICA', 'NOFRESH'] },
 };
 

@@ -2,7 +2,8 @@ import { describe, expect, it } from '@jest/globals';
 import type { QuotaStoreFault } from './quota-store-model.js';
 import type { LeaseManagerFault } from './faulty-lease-manager.js';
 import { ofTier } from '../tiers.mjs';
-import { Simulation, SimulationFailure } from './simulation.js';
+import { Simulation } from './simulation.js';
+import { SimulationFailure } from './world.js';
 
 /** Each fault, and within how many seeds the simulation must notice it. */
 const QUOTA_STORE_FAULTS: Record<QuotaStoreFault, number> = {

@@ -8,20 +8,18 @@ import type {
   RateWindow,
   Settlement,
 } from '../../src/quotas/quota-store.js';
-import { ClockWatch } from '../../src/quotas/clock-watch.js';
-import { FutureLeases } from '../../src/quotas/future-leases.js';
 import { LeaseManager } from '../../src/quotas/lease-manager.js';
-import type { QuotaClock } from '../../src/quotas/quota-clock.js';
 import { QuotaStoreModel, WallViolation } from './quota-store-model.js';
 import type { QuotaStoreFault, Raise } from './quota-store-model.js';
 import { Books, Violation } from './books.js';
-import { EventQueue } from './event-queue.js';
 import { faultyLedger } from './faulty-lease-manager.js';
 import type { LeaseManagerFault } from './faulty-lease-manager.js';
-import { Random, uuidOf } from './random.js';
+import { uuidOf } from './random.js';
+import { Replica, World } from './world.js';
+import type { FaultTally } from './world.js';
 
 /** What a run has done: a run in which nothing happens proves nothing. */
-export interface Tally {
+export interface Tally extends FaultTally {
   admitted: number;
   rateLimited: number;
   budgetExceeded: number;
@@ -29,17 +27,10 @@ export interface Tally {
   settled: number;
   released: number;
   closed: number;
-  kills: number;
-  pauses: number;
-  suspensions: number;
-  outages: number;
   clockSteps: number;
   patches: number;
   raises: number;
 }
-
-/** A run that broke a promise: its message holds seed and trace, and the seed replays it. */
-export class SimulationFailure extends Error {}
 
 interface KeyPlan {
   readonly id: string;
@@ -55,113 +46,27 @@ const START = Date.UTC(2026, 10, 15, 12);
 const MONTH_END = Date.UTC(2026, 11, 1);
 const LONGEST_TTL_SECONDS = 300;
 
-/** A replica: a lease manager on its own clocks, behind its own wire, that can be paused, suspended and killed. */
-class Replica implements QuotaClock {
-  leaseManager: LeaseManager;
-  readonly watch = new ClockWatch();
-  readonly future = new FutureLeases();
-  life = 0;
-  isPaused = false;
-  isDown = false;
-  private frozenSince: number | null = null;
-  private frozenMs = 0;
-  private deferred: (() => void)[] = [];
-
-  constructor(
-    readonly name: string,
-    private readonly world: Simulation,
-    private readonly drift: number,
-    /** A suspended host, not only a stopped process: the monotonic clock stands still. */
-    readonly isClockStopping: boolean,
-    private readonly makeLedger: (replica: Replica) => LeaseManager,
-  ) {
-    this.leaseManager = makeLedger(this);
-  }
-
-  monotonicMs(): number {
-    return 5_000 + (this.world.now - this.frozenMs) * this.drift;
-  }
-
-  wallMs(): number {
-    return START + this.world.now;
-  }
-
-  after(delayMs: number, run: () => void): void {
-    this.world.at(delayMs / this.drift, this.guard(run));
-  }
-
-  /** Something that happens inside this replica: not once it is dead, and later while it is paused. */
-  guard(run: () => void, life = this.life): () => void {
-    const guarded = (): void => {
-      if (life !== this.life) return;
-      this.world.stirred();
-      if (this.isPaused) this.deferred.push(guarded);
-      else run();
-    };
-    return guarded;
-  }
-
-  pause(): void {
-    this.isPaused = true;
-    this.frozenSince = this.world.now;
-  }
-
-  resume(): void {
-    if (!this.isPaused) return;
-    this.isPaused = false;
-    if (this.isClockStopping && this.frozenSince !== null) this.frozenMs += this.world.now - this.frozenSince;
-    for (const run of this.deferred.splice(0)) run();
-  }
-
-  kill(): void {
-    this.life++;
-    this.isPaused = false;
-    this.deferred = [];
-    this.isDown = true;
-  }
-
-  start(): void {
-    this.isDown = false;
-    this.leaseManager = this.makeLedger(this);
-  }
-}
-
 /** Three lease managers, one store, callers, and everything that can go wrong between them, from one seed. */
-export class Simulation {
+export class Simulation extends World {
   readonly tally: Tally = {
     admitted: 0, rateLimited: 0, budgetExceeded: 0, unavailable: 0, settled: 0, released: 0, closed: 0,
     kills: 0, pauses: 0, suspensions: 0, outages: 0, clockSteps: 0, patches: 0, raises: 0,
   }; // prettier-ignore
-  private readonly random: Random;
-  private readonly events = new EventQueue();
   private readonly store: QuotaStoreModel;
   private readonly books: Books;
-  private readonly replicas: Replica[];
+  protected readonly replicas: Replica[];
   private readonly keys: KeyPlan[];
-  private readonly trace: string[] = [];
-  private readonly isGood: boolean;
-  private readonly isMild: boolean;
-  private readonly slowest: number;
-  private readonly loss: number;
-  private readonly runMs: number;
   private readonly start: number;
-  private ids = 0;
   private clockOffset = 0;
   private lastStepAt = -Infinity;
-  private isUp = true;
-  private isOver = false;
 
   constructor(
-    private readonly seed: number,
+    seed: number,
     authorityFault: QuotaStoreFault | null = null,
     ledgerFault: LeaseManagerFault | null = null,
   ) {
-    const random = (this.random = new Random(Math.imul(seed, 0x9e3779b1)));
-    this.isGood = random.chance(0.6);
-    this.isMild = random.chance(0.15);
-    this.slowest = random.pick([5, 20, 200, 1_500]);
-    this.loss = random.pick([0, 0, 0.02, 0.1]);
-    this.runMs = random.pick([20_000, 50_000, 110_000]);
+    super(seed);
+    const { random } = this;
     this.start = random.chance(0.35) ? MONTH_END - random.between(5_000, 35_000) : START;
     this.store = new QuotaStoreModel(() => Math.floor(this.clockMs()), authorityFault);
     this.books = new Books(this.store, this.isGood, () => Math.floor(this.clockMs()));
@@ -173,19 +78,8 @@ export class Simulation {
       leaseManager.setLiveReplicas(3);
       return leaseManager;
     };
-    this.replicas = ['one', 'two', 'three'].map((name, index) => {
-      const drift = 1 + (index === 0 ? 0.0002 : random.pick([0.0005, 0.015])) * (2 * random.next() - 1);
-      return new Replica(name, this, drift, random.chance(0.5), make);
-    });
+    this.replicas = this.makeReplicas(make);
     this.keys = [0, 1].map((index) => this.planKey(index));
-  }
-
-  get now(): number {
-    return this.events.now;
-  }
-
-  at(delayMs: number, run: () => void): void {
-    this.events.at(this.events.now + delayMs, run);
   }
 
   /** Runs to the end. @throws SimulationFailure with seed and trace if a promise did not hold. */
@@ -203,51 +97,11 @@ export class Simulation {
       return this.tally;
     } catch (error) {
       if (!(error instanceof Violation || error instanceof WallViolation)) throw error;
-      const tail = this.trace.slice(-Number(process.env.SIMULATION_TRACE ?? 60)).join('\n');
-      throw new SimulationFailure(`seed ${this.seed}: ${error.message}\n${tail}\nreplay: SIMULATION_SEED=${this.seed}`);
+      throw this.failed(error);
     }
   }
 
-  private async advance(ms: number): Promise<void> {
-    const until = this.events.now + ms;
-    for (let run = this.events.next(until); run !== null; run = this.events.next(until)) {
-      run();
-      // Lets the promises that this event resolved run before the next one.
-      if (this.mayHaveResolved) for (let turn = 0; turn < 4; turn++) await Promise.resolve();
-      this.mayHaveResolved = false;
-      if (this.failure !== null) throw this.failure;
-    }
-    this.events.now = until;
-  }
-
-  private failure: Error | null = null;
-  private mayHaveResolved = false;
-
-  /** Something happened inside a replica. */
-  stirred(): void {
-    this.mayHaveResolved = true;
-  }
-
-  /** Runs a check in a place from which an error would not reach the loop. */
-  private checked<T>(run: () => T): T {
-    try {
-      return run();
-    } catch (error) {
-      this.failure ??= error as Error;
-      throw error;
-    }
-  }
-
-  private log(text: () => string): void {
-    this.trace.push(`${(this.now / 1000).toFixed(3).padStart(9)} ${text()}`);
-    if (this.trace.length > 4_000) this.trace.splice(0, 2_000);
-  }
-
-  private newId(): string {
-    return uuidOf(++this.ids);
-  }
-
-  private clockMs(): number {
+  protected clockMs(): number {
     return this.start + this.now + this.clockOffset;
   }
 
@@ -296,20 +150,11 @@ export class Simulation {
 
   private planFaults(): void {
     const { random } = this;
-    const often = (probability: number, everyMs: number, fault: () => void): void => {
-      if (!random.chance(probability)) return;
-      const again = (): void => {
-        if (this.isOver) return;
-        fault();
-        this.at(random.between(everyMs / 2, everyMs * 2), again);
-      };
-      this.at(random.between(1_000, everyMs), again);
-    };
-    often(0.5, 15_000, () => this.killOne());
-    often(0.5, 12_000, () => this.pauseOne());
-    often(0.35, 40_000, () => this.outage());
-    often(0.3, 30_000, () => this.stepClock());
-    often(0.15, 40_000, () => random.pick(this.replicas).leaseManager.dropAll());
+    this.often(0.5, 15_000, () => this.killOne());
+    this.often(0.5, 12_000, () => this.pauseOne());
+    this.often(0.35, 40_000, () => this.outage());
+    this.often(0.3, 30_000, () => this.stepClock());
+    this.often(0.15, 40_000, () => random.pick(this.replicas).leaseManager.dropAll());
   }
 
   private planPatches(): void {
@@ -325,44 +170,6 @@ export class Simulation {
 
   // ---- faults
 
-  private killOne(): void {
-    const replica = this.random.pick(this.replicas);
-    if (replica.isDown) return;
-    this.tally.kills++;
-    this.log(() => `kill ${replica.name}`);
-    replica.kill();
-    this.at(this.random.between(200, 8_000), () => {
-      this.log(() => `start ${replica.name}`);
-      replica.start();
-      this.poll(replica);
-    });
-  }
-
-  private pauseOne(): void {
-    const replica = this.random.pick(this.replicas);
-    if (replica.isDown || replica.isPaused) return;
-    this.tally[replica.isClockStopping ? 'suspensions' : 'pauses']++;
-    this.log(() => `${replica.isClockStopping ? 'suspend' : 'pause'} ${replica.name}`);
-    replica.pause();
-    const { life } = replica;
-    this.at(this.random.pick([1_600, 5_000, 12_000, 25_000]), () => {
-      if (replica.life !== life) return;
-      this.log(() => `resume ${replica.name}`);
-      replica.resume();
-    });
-  }
-
-  private outage(): void {
-    if (!this.isUp) return;
-    this.tally.outages++;
-    this.log(() => 'store down');
-    this.isUp = false;
-    this.at(this.random.pick([500, 3_000, 20_000, 100_000]), () => {
-      this.log(() => 'store up');
-      this.isUp = true;
-    });
-  }
-
   private stepClock(): void {
     const isFarAhead = this.clockOffset > 1_000_000 && this.random.chance(0.5);
     const steps = [-60_000, -5_000, 5_000, 90_000, 400_000, 3_600_000, -3_600_000];
@@ -372,12 +179,6 @@ export class Simulation {
     this.clockOffset += stepMs;
     this.lastStepAt = this.now;
     if (stepMs > 0) this.books.excuseRates(this.now + 20_000);
-  }
-
-  private heal(): void {
-    this.log(() => 'faults end');
-    this.isUp = true;
-    for (const replica of this.replicas) replica.resume();
   }
 
   private patch(key: KeyPlan): void {
@@ -414,33 +215,10 @@ export class Simulation {
 
   // ---- wire
 
-  private latency(): number {
-    const isQuick = this.isOver || this.random.chance(0.9);
-    return this.random.between(1, isQuick ? Math.min(20, this.slowest) : this.slowest);
-  }
-
   private wireOf(replica: Replica): QuotaStore {
-    const send = <T>(what: string, act: () => T): Promise<T> =>
-      new Promise((resolve, reject) => {
-        const { life } = replica;
-        const fail = (): void => replica.guard(() => reject(new Error(what)), life)();
-        const isLost = !this.isOver && this.random.chance(this.loss);
-        this.at(this.latency(), () => {
-          if (isLost) return this.at(this.random.between(5, 3_000), fail);
-          if (!this.isUp && !this.random.chance(0.2)) return this.at(this.random.between(1, 2_000), fail);
-          // A hung store may still act when it is back.
-          const whenUp = (): void => {
-            if (!this.isUp) return this.at(500, whenUp);
-            const answer = this.checked(act);
-            const isAnswerLost = !this.isOver && this.random.chance(this.loss);
-            this.at(this.latency(), isAnswerLost ? fail : replica.guard(() => resolve(answer), life));
-          };
-          whenUp();
-        });
-      });
     return {
-      acquire: (request) => send('acquire', () => this.acquire(replica, request)),
-      giveBack: (back) => send('give back', () => this.giveBack(replica, back)),
+      acquire: (request) => this.send(replica, 'acquire', () => this.acquire(replica, request)),
+      giveBack: (back) => this.send(replica, 'give back', () => this.giveBack(replica, back)),
       settle: () => Promise.reject(new Error('callers settle')),
       closeExpired: () => Promise.reject(new Error('the poll closes')),
     };
@@ -465,29 +243,7 @@ export class Simulation {
     this.books.compare();
   }
 
-  private poll(replica: Replica): void {
-    const { life } = replica;
-    const again = (): void => {
-      if (replica.life !== life) return;
-      const sent = replica.monotonicMs();
-      if (!replica.isPaused && this.isUp && !this.random.chance(this.isOver ? 0 : this.loss)) {
-        const clock = Math.floor(this.clockMs());
-        this.at(
-          this.random.between(1, 10),
-          replica.guard(() => replica.watch.observe(sent, replica.monotonicMs(), clock)),
-        );
-        if (this.random.chance(0.3))
-          this.at(
-            this.random.between(20, 900),
-            replica.guard(() => this.close(replica)),
-          );
-      }
-      this.at(1_000, replica.guard(again));
-    };
-    again();
-  }
-
-  private close(replica: Replica): void {
+  protected close(replica: Replica): void {
     const order = replica.watch.closeOrder(replica.monotonicMs(), 100);
     if (order === null || !this.isUp) return;
     const closed = this.checked(() => this.store.closeExpired(order));
@@ -571,22 +327,22 @@ export class Simulation {
     const soon = random.chance(0.7) ? Math.min(latest, random.between(1, 3_000)) : random.between(1, latest);
     const dice = random.next();
     if (dice < 0.08) return this.at(latest + 1, () => this.books.abandoned(parts));
-    if (dice < 0.2) return this.send(one('release', 0n), soon, true);
+    if (dice < 0.2) return this.report(one('release', 0n), soon, true);
     if (dice < 0.3) {
       // Settles, then somebody tries under another id, or releases.
       const second = random.chance(0.5) ? one('settle', amount) : one('release', 0n);
-      return this.send(one('settle', amount), soon, true, () => this.send(second, random.between(0, 9_000), false));
+      return this.report(one('settle', amount), soon, true, () => this.report(second, random.between(0, 9_000), false));
     }
-    if (this.isGood) return this.send(one('settle', amount), soon, true);
+    if (this.isGood) return this.report(one('settle', amount), soon, true);
     const excess = random.chance(0.3) ? parts.amount * BigInt(random.between(1, 4)) : amount;
     const late = random.chance(0.15) ? latest + random.between(1, 120_000) : soon;
-    if (random.chance(0.05)) this.send(one('release', 0n), soon, false);
-    this.send(one('settle', excess), late, false);
+    if (random.chance(0.05)) this.report(one('release', 0n), soon, false);
+    this.report(one('settle', excess), late, false);
   }
 
   private reportUnreserved(key: KeyPlan, reserve: bigint): void {
     const amount = reserve > 0n ? reserve : BigInt(this.random.between(0, 30));
-    this.send(
+    this.report(
       {
         kind: 'settle',
         keyId: key.id,
@@ -604,7 +360,7 @@ export class Simulation {
   }
 
   /** Sends until it has arrived, and sometimes once more. */
-  private send(one: Settlement, delayMs: number, isGood: boolean, then?: () => void): void {
+  private report(one: Settlement, delayMs: number, isGood: boolean, then?: () => void): void {
     const arrive = (isFirst: boolean): void => {
       if (!this.isUp) return this.at(this.random.between(100, 1_000), () => arrive(isFirst));
       const check = this.books.settling(one, Math.floor(this.clockMs()));

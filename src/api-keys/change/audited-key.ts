@@ -10,6 +10,7 @@ import type { KeyState } from '../settings/settings.js';
 /** What the server itself says of a key and the trail tells. */
 type ServerField =
   | 'ownerId'
+  | 'projectId'
   | 'isActive'
   | 'deactivatedAt'
   | 'deactivatedBy'
@@ -45,6 +46,7 @@ export function keySettings(key: KeyState): Audited {
   };
   const server: Readonly<Record<ServerField, unknown>> = {
     ownerId: key.ownerId,
+    projectId: key.projectId,
     isActive: key.isActive,
     deactivatedAt: key.deactivatedAt,
     deactivatedBy: key.deactivatedBy,

@@ -117,15 +117,15 @@ export class KeyLifecycleController {
   @Audited('api-keys:transfer', 'api-key')
   @WaitsForReplicas()
   @ApiOperation({
-    summary: 'Give a key to another owner',
+    summary: 'Give a key to another owner or project',
     description:
-      'A key of another owner also needs `platform:api-keys:update`. Nobody gives away more than they hold. The secret stays as it is; regenerate it if the old owner is to lose it.',
+      'Another owner for a key of another owner also needs `platform:api-keys:update`. Nobody gives away more than they hold. The secret stays as it is; regenerate it if the old owner is to lose it.',
   })
   transfer(
     @FromCaller() caller: KnownCaller,
     @Param('id', KeyIdPipe) id: string,
     @Body() body: TransferApiKeyDto,
   ): Promise<ApiKeyView> {
-    return this.transfers.transfer(caller, id, body.ownerId.toLowerCase());
+    return this.transfers.transfer(caller, id, body);
   }
 }

@@ -1,6 +1,6 @@
 import { OmitType } from '@nestjs/swagger';
 import { INSTANT, NAME, UUID, textOf, whole } from '../../../packages/contract/src/grammar.js';
-import { Field, optional, required } from '../../common/field.js';
+import { Field, clearable, optional, required } from '../../common/field.js';
 import { CreateApiKeyDto } from '../api-key.dto.js';
 
 /** How long two secrets of a key may work beside each other: up to 7 days. */
@@ -36,14 +36,21 @@ export class RevokeApiKeyDto {
   reason?: string;
 }
 
-/** Another owner. */
+/** Another owner, another project, or both. */
 export class TransferApiKeyDto {
   /**
-   * The user whose key it becomes.
+   * The user whose key it becomes; absent: the owner stays, and `projectId` must be given.
    * @example "019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e55"
    */
-  @Field(required(UUID))
-  ownerId: string;
+  @Field(optional(UUID))
+  ownerId?: string;
+
+  /**
+   * The project that the key is in from then on; null: none. Absent: the project stays.
+   * @example "019a8b5e-2222-7cc3-b4a1-3a7c2f1d9e55"
+   */
+  @Field(clearable(UUID))
+  projectId?: string | null;
 }
 
 /** Whose alias it is. */
@@ -61,7 +68,13 @@ export class ByAliasQuery {
  * The key that an alias is to have. On a renewal name and roles are replaced, other fields that are given are changed
  * as by an update, absent ones stay.
  */
-export class UpsertApiKeyDto extends OmitType(CreateApiKeyDto, ['alias', 'ownerId', 'name', 'handOver'] as const) {
+export class UpsertApiKeyDto extends OmitType(CreateApiKeyDto, [
+  'alias',
+  'ownerId',
+  'projectId',
+  'name',
+  'handOver',
+] as const) {
   /**
    * What people call the key; 1 to 100 characters, trimmed.
    * @example "Nightly build"

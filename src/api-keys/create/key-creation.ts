@@ -12,6 +12,7 @@ import { inTurn } from '../../common/in-turn.js';
 import { centsFromMicroCents } from '../../common/money.js';
 import { uuidv7 } from '../../common/uuid.js';
 import { Config } from '../../config/config.js';
+import { ProjectsService } from '../../projects/projects.service.js';
 import type { CreateApiKeyDto } from '../api-key.dto.js';
 import type { ApiKeySecret } from '../api-key-secret.entity.js';
 import { ApiKey } from '../api-key.entity.js';
@@ -56,6 +57,7 @@ export class KeyCreation {
     private readonly admission: KeyCreationRules,
     private readonly mint: SecretFactory,
     private readonly creations: DailyCreations,
+    private readonly projects: ProjectsService,
     private readonly clock: Clock,
     private readonly config: Config,
   ) {}
@@ -139,6 +141,8 @@ export class KeyCreation {
     const refusal = this.refusal(caller, ownerId);
     if (refusal !== null) throw refusal;
     if (owner === null) throw unknownOwner();
+    const projectId = input.projectId?.toLowerCase() ?? null;
+    if (projectId !== null) await this.requireProject(tx, caller, projectId);
     const now = this.clock.now();
     const rules = this.rulesOf(parties, input, now, options);
     this.admission.requireEnvironment(caller, rules);
@@ -150,13 +154,19 @@ export class KeyCreation {
       options.deactivated === undefined ? this.admission.requireRoom(tx, owner) : null,
       this.creations.count(tx, caller),
     ]);
-    const key: ApiKey = keyFrom(rules, ownerId, now);
+    const key: ApiKey = keyFrom(rules, ownerId, now, projectId);
     // What an owner without the permission chose for a key of their own, they may choose again.
     const isOwners =
       owns(caller.principal, { ownerId, managerIds: owner.managerIds }) &&
       !caller.principal.may('platform:api-keys:update');
     if (input.expiresAt !== undefined && !isOwners) key.maxExpiresAt = rules.expiresAt;
     return options.deactivated === undefined ? key : Object.assign(key, { isActive: false }, options.deactivated);
+  }
+
+  /** @throws DomainError 400 unknown project; 403 PERMISSION_DENIED */
+  private async requireProject(tx: EntityManager, { principal }: KnownCaller, projectId: string): Promise<void> {
+    if (!principal.may('platform:api-keys:assign')) throw permissionDenied('platform:api-keys:assign');
+    await this.projects.requireExisting(tx, projectId);
   }
 
   private store(
@@ -210,10 +220,11 @@ function shownSecret(
 }
 
 /** A fresh, active key of these rules. */
-export function keyFrom(rules: ApiKeyRules, ownerId: string, now: Date): ApiKey {
+export function keyFrom(rules: ApiKeyRules, ownerId: string, now: Date, projectId: string | null = null): ApiKey {
   return Object.assign(new ApiKey(), rules, {
     id: uuidv7(now.getTime()),
     ownerId,
+    projectId,
     isActive: true,
     deactivatedAt: null,
     deactivatedBy: null,

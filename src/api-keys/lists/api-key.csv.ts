@@ -46,6 +46,7 @@ const COLUMN_SET: Readonly<Record<FieldsWith<{ isExported: true }> | OtherColumn
   // New columns come last, so that those before keep their places.
   verifiesEnvironment: true,
   budgetRaise: true,
+  projectId: true,
 };
 
 const COLUMNS = Object.keys(COLUMN_SET) as (keyof typeof COLUMN_SET)[];

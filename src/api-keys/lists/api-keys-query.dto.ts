@@ -66,6 +66,13 @@ export class ApiKeyFilterDto {
   ownerId?: string;
 
   /**
+   * Keys in this project.
+   * @example "019a8b5e-2222-7cc3-b4a1-3a7c2f1d9e55"
+   */
+  @Field(optional(UUID))
+  projectId?: string;
+
+  /**
    * Keys in this state, as the key's `status` shows it.
    * @example "active"
    */

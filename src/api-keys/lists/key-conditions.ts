@@ -123,9 +123,10 @@ function visibleParts(visible: VisibleKeys, bind: Bind): string[] {
 
 function filterParts(filter: ApiKeyFilterDto, now: Date, bind: Bind): string[] {
   const parts: string[] = [];
-  const { id, ownerId, status, isActive, environment, tag, scope, search, handOver } = filter;
+  const { id, ownerId, projectId, status, isActive, environment, tag, scope, search, handOver } = filter;
   if (id !== undefined) parts.push(`k.id = ANY(${bind(id, 'uuid[]')})`);
   if (ownerId !== undefined) parts.push(`k.owner_id = ${bind(ownerId.toLowerCase(), 'uuid')}`);
+  if (projectId !== undefined) parts.push(`k.project_id = ${bind(projectId.toLowerCase(), 'uuid')}`);
   if (status !== undefined) parts.push(STATUS[status](() => bind(now, 'timestamptz')));
   if (isActive !== undefined) parts.push(isActive ? 'k.is_active' : 'NOT k.is_active');
   // A literal of a closed set, not a value: so that the partial index on keys for tests is seen to apply.

@@ -20,6 +20,7 @@ export const SCENARIOS: readonly ((cast: Cast) => readonly Step[])[] = [
   otherWaysToKeys,
   handedOverKey,
   roles,
+  projects,
   lifeOfAPerson,
   secondFactor,
 ];
@@ -179,6 +180,31 @@ function roles(cast: Cast): Step[] {
       'role',
       () => name,
     ),
+  ];
+}
+
+function projects(cast: Cast): Step[] {
+  let id = '';
+  const on = (kind: ChangeKind, action: string, body?: unknown) =>
+    byAdmin(
+      cast,
+      kind,
+      () => ({ path: `/projects/${id}`, ...(body === undefined ? {} : { body }) }),
+      action,
+      'project',
+      () => id,
+    );
+  return [
+    byAdmin(
+      cast,
+      'POST /projects',
+      () => ({ path: '/projects', body: { name: `Project of ${cast.name}` } }),
+      'projects:create',
+      'project',
+      (body) => (id = body.id as string),
+    ),
+    on('PATCH /projects/:id', 'projects:update', { description: 'Described' }),
+    on('DELETE /projects/:id', 'projects:delete'),
   ];
 }
 

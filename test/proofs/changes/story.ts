@@ -140,6 +140,11 @@ const UNTOLD: Readonly<Record<string, string>> = {
   'an entry of a role that was not made': `
     SELECT e.resource_id AS id FROM audit_event e WHERE e.resource_type = 'role' AND e.outcome = 'success' GROUP BY 1
     HAVING count(*) FILTER (WHERE e.action = 'roles:create') > count(*) FILTER (WHERE e.action = 'roles:delete') AND NOT EXISTS (SELECT 1 FROM role r WHERE r.name = e.resource_id)`,
+  'a project that its entries do not tell of': `
+    SELECT p.id FROM project p WHERE 1 <> (SELECT count(*) FROM audit_event e WHERE e.resource_id = p.id::text AND ${SUCCESS} = 'projects:create')`,
+  'an entry of a project that was not made': `
+    SELECT e.resource_id AS id FROM audit_event e WHERE e.resource_type = 'project' AND e.outcome = 'success' GROUP BY 1
+    HAVING count(*) FILTER (WHERE e.action = 'projects:create') > count(*) FILTER (WHERE e.action = 'projects:delete') AND NOT EXISTS (SELECT 1 FROM project p WHERE p.id::text = e.resource_id)`,
   'a gap in seq':
     'SELECT seq::text AS id FROM (SELECT seq, lag(seq) OVER (ORDER BY seq) AS before FROM audit_event) e WHERE seq - before <> 1',
   'a head that is not the last entry':

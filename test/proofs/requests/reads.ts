@@ -13,6 +13,9 @@ export interface WellFormed {
 export async function reads(cluster: ProofCluster): Promise<WellFormed[]> {
   const gateway = await cluster.createKey({ roles: ['gateway'] });
   const key = await cluster.createKey({ name: 'Read by G25', scopes: ['chat'], budgetLimitCents: 100 });
+  const { body: project } = await cluster
+    .replica(0)
+    .client.post('/projects', { token: cluster.adminToken, body: { name: 'Read by G25' } });
   const me = await cluster.replica(0).client.request('GET', '/api/v1/auth/me', { token: cluster.adminToken });
   const reserved = await cluster
     .replica(0)
@@ -33,6 +36,8 @@ export async function reads(cluster: ProofCluster): Promise<WellFormed[]> {
   });
   const probe = (path: string): WellFormed => ({ method: 'GET', target: path, headers: {} });
   return [
+    get('/projects'),
+    get(`/projects/${project.id}`),
     get('/roles'),
     get('/roles/admin'),
     get('/permissions'),

@@ -1,0 +1,22 @@
+import { Column, Entity, PrimaryColumn } from 'typeorm';
+
+/** Keys that belong together, of any owners. */
+@Entity('project')
+export class Project {
+  /** UUIDv7. */
+  @PrimaryColumn('uuid')
+  id: string;
+
+  /** Unique, whatever the case of its letters. */
+  @Column('text')
+  name: string;
+
+  @Column('text', { default: '' })
+  description: string;
+
+  @Column('timestamptz', { name: 'created_at', default: () => 'now()' })
+  createdAt: Date;
+
+  @Column('timestamptz', { name: 'updated_at', default: () => 'now()' })
+  updatedAt: Date;
+}

@@ -1,0 +1,97 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { TestApp, type TestUser } from '../../support/app.js';
+import { makeKey, pathsOf, trailOf } from '../../support/made-keys.js';
+
+const NO_PROJECT = '019a8b5e-9999-7cc3-b4a1-3a7c2f1d9e55';
+
+describe('keys in projects', () => {
+  let app: TestApp;
+  let admin: string;
+  let owner: TestUser;
+  let one: string;
+  let other: string;
+
+  const transfer = (id: string, body: object, token = admin) => app.post(`/api-keys/${id}/transfer`, { token, body });
+  const project = async (name: string): Promise<string> =>
+    (await app.post('/projects', { token: admin, body: { name } })).body.id;
+  const idsIn = async (projectId: string, token = admin): Promise<string[]> =>
+    (await app.get(`/api-keys?projectId=${projectId}`, { token })).body.data.map(({ id }: { id: string }) => id);
+
+  beforeAll(async () => {
+    app = await TestApp.start();
+    admin = await app.adminToken();
+    owner = await app.addUser(['creator'], { maxActiveKeys: 1000 });
+    one = await project('One');
+    other = await project('Other');
+  });
+  afterAll(() => app.stop());
+
+  it('are created in one by those who may assign keys', async () => {
+    const key = await makeKey(app, admin, { projectId: one.toUpperCase(), ownerId: owner.id });
+    expect(key.view.projectId).toBe(one);
+    expect((await trailOf(app, key.id)).at(0)?.changes).toContainEqual({
+      field: 'projectId',
+      before: null,
+      after: one,
+    });
+    expect((await makeKey(app, owner.token)).view.projectId).toBeNull();
+  });
+
+  it('are not created in one without platform:api-keys:assign, nor in one that does not exist', async () => {
+    const refused = await app.post('/api-keys', { token: owner.token, body: { projectId: one } });
+    expect(refused.body).toMatchObject({ status: 403, permission: 'platform:api-keys:assign' });
+    const unknown = await app.post('/api-keys', { token: admin, body: { projectId: NO_PROJECT } });
+    expect(unknown.status).toBe(400);
+    expect(pathsOf(unknown)).toEqual(['projectId']);
+  });
+
+  it('move by a transfer, with or without a new owner, and out of every project', async () => {
+    const key = await makeKey(app, admin, { projectId: one, ownerId: owner.id });
+    expect((await transfer(key.id, { projectId: other })).body).toMatchObject({ projectId: other, ownerId: owner.id });
+    const next = await app.addUser(['creator'], { maxActiveKeys: 1000 });
+    expect((await transfer(key.id, { projectId: one, ownerId: next.id })).body).toMatchObject({
+      projectId: one,
+      ownerId: next.id,
+    });
+    expect((await transfer(key.id, { ownerId: owner.id })).body).toMatchObject({ projectId: one, ownerId: owner.id });
+    expect((await transfer(key.id, { projectId: null })).body.projectId).toBeNull();
+    expect((await trailOf(app, key.id)).at(-1)).toMatchObject({
+      action: 'api-keys:transfer',
+      changes: [{ field: 'projectId', before: one, after: null }],
+    });
+  });
+
+  it('do not move to a project that does not exist, nor by their owner', async () => {
+    const key = await makeKey(app, admin, { projectId: one, ownerId: owner.id });
+    const unknown = await transfer(key.id, { projectId: NO_PROJECT });
+    expect(unknown.status).toBe(400);
+    expect(pathsOf(unknown)).toEqual(['projectId']);
+    expect((await transfer(key.id, { projectId: other }, owner.token)).status).toBe(403);
+    const patched = await app.patch(`/api-keys/${key.id}`, { token: owner.token, body: { projectId: other } });
+    expect(patched.status).toBe(400);
+    expect((await app.get(`/api-keys/${key.id}`, { token: admin })).body.projectId).toBe(one);
+  });
+
+  it('are listed, counted and exported by project, of those the caller may see', async () => {
+    const here = await project('Listed');
+    const key = await makeKey(app, admin, { projectId: here, ownerId: owner.id });
+    const hidden = await makeKey(app, admin, { projectId: here });
+    expect((await idsIn(here)).sort()).toEqual([key.id, hidden.id].sort());
+    expect(await idsIn(here, owner.token)).toEqual([key.id]);
+    expect((await app.get(`/projects/${here}`, { token: admin })).body.keyCount).toBe(2);
+    const { body: facets } = await app.get(`/api-keys/facets?projectId=${here}`, { token: admin });
+    expect(facets).toMatchObject({ total: 2 });
+    const { body: text } = await app.get(`/api-keys/export?format=csv&projectId=${here}`, { token: admin });
+    const lines = (text as string).trim().split(/\r?\n/);
+    expect(lines[0]).toMatch(/projectId"?$/);
+    expect(lines.slice(1).filter((line: string) => line.includes(here))).toHaveLength(2);
+  });
+
+  it('take back what GET has given, without moving', async () => {
+    const key = await makeKey(app, admin, { projectId: one });
+    const { body } = await app.get(`/api-keys/${key.id}`, { token: admin });
+    const put = await app.put(`/api-keys/${key.id}`, { token: admin, body: { ...body, projectId: other } });
+    expect(put.status).toBe(200);
+    expect(put.body.projectId).toBe(one);
+  });
+});

@@ -1,0 +1,137 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { TestApp } from '../../support/app.js';
+import { pathsOf } from '../../support/made-keys.js';
+import { trailOf } from '../../support/trail.js';
+
+const NO_PROJECT = '019a8b5e-9999-7cc3-b4a1-3a7c2f1d9e55';
+
+describe('/projects', () => {
+  let app: TestApp;
+  let admin: string;
+  let names = 0;
+
+  const create = (body: object, token = admin) => app.post('/projects', { token, body });
+  const make = async () => (await create({ name: `Project ${++names}` })).body;
+
+  beforeAll(async () => {
+    app = await TestApp.start();
+    admin = await app.adminToken();
+  });
+  afterAll(() => app.stop());
+
+  describe('POST', () => {
+    it('201: adds a project, and says so in the trail', async () => {
+      const { status, body } = await create({ name: '  Search ', description: 'On the web site' });
+      expect(status).toBe(201);
+      expect(body).toMatchObject({ name: 'Search', description: 'On the web site', keyCount: 0 });
+      expect((await app.get(`/projects/${body.id}`, { token: admin })).body).toEqual(body);
+      expect((await trailOf(app, body.id)).at(0)).toMatchObject({ action: 'projects:create' });
+    });
+
+    it('400: names each field that is wrong', async () => {
+      const answer = await create({ name: ' ', description: 'x'.repeat(501) });
+      expect(answer.status).toBe(400);
+      expect(pathsOf(answer)).toEqual(['description', 'name']);
+    });
+
+    it('403: names the missing permission', async () => {
+      const { token } = await app.addUser(['creator']);
+      expect((await create({ name: 'Mine' }, token)).body).toMatchObject({
+        code: 'PERMISSION_DENIED',
+        permission: 'platform:projects:create',
+      });
+    });
+
+    it('409: refuses the name of another project, whatever the case of its letters', async () => {
+      await create({ name: 'Only One' });
+      expect((await create({ name: 'only one' })).body).toMatchObject({ status: 409, code: 'PROJECT_NAME_TAKEN' });
+    });
+
+    it('gives a name to one of two that come at once', async () => {
+      const answers = await Promise.all([create({ name: 'Raced' }), create({ name: 'Raced' })]);
+      expect(answers.map(({ status }) => status).sort()).toEqual([201, 409]);
+    });
+  });
+
+  describe('GET', () => {
+    it('lists projects in order of name, each once, page by page', async () => {
+      for (let count = 0; count < 3; count++) await make();
+      const found: string[] = [];
+      let cursor: string | null = null;
+      do {
+        const query: string = cursor === null ? '?size=2' : `?size=2&cursor=${cursor}`;
+        const { status, body } = await app.get(`/projects${query}`, { token: admin });
+        expect(status).toBe(200);
+        found.push(...body.data.map(({ name }: { name: string }) => name.toLowerCase()));
+        cursor = body.meta.nextCursor;
+      } while (cursor !== null);
+      expect(found.length).toBeGreaterThanOrEqual(3);
+      expect(found).toEqual([...new Set(found)].sort());
+    });
+
+    it('404 for a project that does not exist, 400 for an id that is none', async () => {
+      expect((await app.get(`/projects/${NO_PROJECT}`, { token: admin })).body.code).toBe('PROJECT_NOT_FOUND');
+      expect((await app.get('/projects/search', { token: admin })).status).toBe(400);
+    });
+  });
+
+  describe('PATCH', () => {
+    it('200: changes what is given', async () => {
+      const project = await make();
+      const { status, body } = await app.patch(`/projects/${project.id}`, {
+        token: admin,
+        body: { description: 'New' },
+      });
+      expect(status).toBe(200);
+      expect(body).toMatchObject({ id: project.id, name: project.name, description: 'New' });
+      expect((await trailOf(app, project.id)).at(-1)).toMatchObject({ action: 'projects:update' });
+    });
+
+    it('409 for the name of another, 404 for no project', async () => {
+      const [one, other] = [await make(), await make()];
+      const rename = (id: string) => app.patch(`/projects/${id}`, { token: admin, body: { name: one.name } });
+      expect((await rename(other.id)).body.code).toBe('PROJECT_NAME_TAKEN');
+      expect((await rename(one.id)).status).toBe(200);
+      expect((await rename(NO_PROJECT)).status).toBe(404);
+    });
+
+    it('412 where it was changed meanwhile', async () => {
+      const project = await make();
+      const change = () =>
+        app.patch(`/projects/${project.id}`, {
+          token: admin,
+          body: { description: 'Changed' },
+          headers: { 'if-match': `"${project.version}"` },
+        });
+      expect((await change()).status).toBe(200);
+      expect((await change()).body).toMatchObject({ status: 412, code: 'VERSION_MISMATCH' });
+    });
+  });
+
+  describe('DELETE', () => {
+    it('204: removes a project in which every key is revoked', async () => {
+      const project = await make();
+      const { body } = await app.post('/api-keys', { token: admin, body: { projectId: project.id } });
+      const remove = () => app.delete(`/projects/${project.id}`, { token: admin });
+      expect((await remove()).body).toMatchObject({ status: 409, code: 'PROJECT_IN_USE', keys: 1 });
+      await app.post(`/api-keys/${body.apiKey.id}/revoke`, { token: admin, body: {} });
+      expect((await remove()).status).toBe(204);
+      expect((await app.get(`/projects/${project.id}`, { token: admin })).status).toBe(404);
+      expect((await trailOf(app, project.id)).at(-1)).toMatchObject({ action: 'projects:delete' });
+    });
+
+    it('never leaves a key that works in a project that is gone', async () => {
+      for (let round = 0; round < 10; round++) {
+        const project = await make();
+        const [created, removed] = await Promise.all([
+          app.post('/api-keys', { token: admin, body: { projectId: project.id } }),
+          app.delete(`/projects/${project.id}`, { token: admin }),
+        ]);
+        expect([
+          [201, 409],
+          [400, 204],
+        ]).toContainEqual([created.status, removed.status]);
+      }
+    });
+  });
+});

@@ -1,0 +1,55 @@
+import { describe, expect, it } from '@jest/globals';
+import { ofTier } from '../../tiers.mjs';
+import { SimulationFailure } from '../world.js';
+import { LimitSimulation } from './limit-simulation.js';
+import type { LimitStoreFault } from './limit-store-model.js';
+
+/** Each fault, and within how many seeds the simulation must notice it. */
+const FAULTS: Record<LimitStoreFault, number> = {
+  'call-without-model-escapes': 60,
+  'missing-amount-is-unlimited': 60,
+  'settle-updates-what-may-be-swept': 60,
+  'sweeps-at-the-end-of-a-period': 60,
+  'sweeps-what-is-leased': 60,
+  'sweeps-total': 60,
+  'copy-is-believed': 60,
+  'copy-follows-changes-only': 60,
+  'refresh-without-floor': 60,
+  'until-is-ignored': 60,
+  'settle-charges-what-applies-now': 60,
+  'unreserved-by-the-record': 60,
+  'model-of-the-report-decides': 60,
+  'settles-the-first-hold-only': 60,
+  'settles-in-the-present-period': 60,
+  'period-by-local-date': 60,
+  'admits-past-its-period': 60,
+  'admits-past-the-month': 60,
+  'observe-refuses': 60,
+  'observe-is-not-charged': 60,
+  'members-share-an-account': 60,
+  'deleted-limit-keeps-its-leases': 60,
+};
+
+async function firstCaught(fault: LimitStoreFault, within: number): Promise<string | null> {
+  for (let seed = 1; seed <= within; seed++) {
+    try {
+      await new LimitSimulation(seed, fault).run();
+    } catch (error) {
+      if (!(error instanceof SimulationFailure)) throw error;
+      return error.message.split('\n')[0] ?? '';
+    }
+  }
+  return null;
+}
+
+describe('the simulation of limits notices', () => {
+  it.each(ofTier(Object.entries(FAULTS)))(
+    'a store with the fault %s',
+    async (fault, within) => {
+      const caught = await firstCaught(fault as LimitStoreFault, within);
+      if (process.env.SIMULATION_VERBOSE) console.info(`${fault}: ${caught}`);
+      expect(caught).not.toBeNull();
+    },
+    120_000,
+  );
+});

@@ -1,0 +1,482 @@
+import type { Admission, AdmitRequest, ReservationParts } from '../../../src/quotas/admission.js';
+import type { Account, AcquireAnswer, AcquireRequest, QuotaStore } from '../../../src/quotas/quota-store.js';
+import { LeaseManager } from '../../../src/quotas/lease-manager.js';
+import { Violation } from '../books.js';
+import { WallViolation } from '../quota-store-model.js';
+import { Replica, World } from '../world.js';
+import type { FaultTally } from '../world.js';
+import { LimitBooks } from './limit-books.js';
+import { copyOf } from './limit-rows.js';
+import type { KeyRow, LimitRow, Rules, TargetKind } from './limit-rows.js';
+import { LimitStoreModel } from './limit-store-model.js';
+import type { LimitStoreFault, Report } from './limit-store-model.js';
+
+/** What a run has done: a run in which nothing happens proves nothing. */
+export interface LimitTally extends FaultTally {
+  admitted: number;
+  /** Calls that drew from at least three accounts. */
+  shared: number;
+  budgetExceeded: number;
+  unavailable: number;
+  settled: number;
+  released: number;
+  closed: number;
+  /** Accounts of which a run has used more than one period. */
+  periodsPassed: number;
+  amounts: number;
+  overrides: number;
+  moves: number;
+  settledAfterMove: number;
+  created: number;
+  deleted: number;
+  swept: number;
+  settledAfterSweep: number;
+}
+
+/** Instants at which a period ends, and the zone in which it does: runs begin shortly before. */
+const BOUNDARIES = [
+  ['2026-11-01T00:00:00Z', 'UTC'],
+  ['2026-10-31T23:00:00Z', 'Europe/Berlin'],
+  // Midnight comes twice: the local date changes an hour before the period ends.
+  ['2026-11-01T04:00:00Z', 'America/Havana'],
+  ['2026-11-01T05:00:00Z', 'America/Havana'],
+  ['2026-10-25T00:00:00Z', 'Atlantic/Azores'],
+  ['2026-10-25T01:00:00Z', 'Atlantic/Azores'],
+  // Midnight is skipped.
+  ['2026-09-06T04:00:00Z', 'America/Santiago'],
+  ['2026-04-23T22:00:00Z', 'Africa/Cairo'],
+  // The Monday of ISO week 53, and the end of that week.
+  ['2026-12-27T23:00:00Z', 'Europe/Berlin'],
+  ['2027-01-03T18:15:00Z', 'Asia/Kathmandu'],
+  ['2028-02-29T00:00:00Z', 'UTC'],
+] as const;
+
+const OWNERS = ['ann', 'bob'];
+const PROJECTS = ['search', 'chat'];
+const MODELS = [null, 'gpt', 'mini'];
+const LONGEST_TTL_SECONDS = 300;
+/** Longer than the longest period and the time after which accounts are swept. */
+const LONG_AFTER_MS = 70 * 86_400_000;
+
+/** What a target may divide its limit by. */
+const EACH: Record<TargetKind, readonly LimitRow['each'][]> = {
+  key: [null],
+  owner: [null, 'key'],
+  project: [null, 'key', 'owner'],
+  installation: [null, 'key', 'owner'],
+};
+
+/** Three lease managers, a store of limits, callers, and rules that change, from one seed. */
+export class LimitSimulation extends World {
+  readonly tally: LimitTally = {
+    admitted: 0, shared: 0, budgetExceeded: 0, unavailable: 0, settled: 0, released: 0, closed: 0, periodsPassed: 0,
+    amounts: 0, overrides: 0, moves: 0, settledAfterMove: 0, created: 0, deleted: 0, swept: 0, settledAfterSweep: 0,
+    kills: 0, pauses: 0, suspensions: 0, outages: 0,
+  }; // prettier-ignore
+  protected readonly replicas: Replica[];
+  private readonly store: LimitStoreModel;
+  private readonly books: LimitBooks;
+  /** What each replica knows of keys and limits. */
+  private readonly records = new Map<Replica, Rules>();
+  /** Reservations whose callers come back when their accounts have long been swept. */
+  private readonly withheld: Report[] = [];
+  private readonly moved = new Set<string>();
+  private readonly usedPeriods = new Set<string>();
+  private readonly start: number;
+  private readonly zone: string;
+  private limits = 0;
+  private clockOffset = 0;
+
+  constructor(seed: number, fault: LimitStoreFault | null = null) {
+    super(seed);
+    const { random } = this;
+    const [boundary, zone] = random.pick(BOUNDARIES);
+    this.zone = zone;
+    this.start = Date.parse(boundary) - random.between(1_000, Math.min(40_000, this.runMs));
+    this.store = new LimitStoreModel(() => Math.floor(this.clockMs()), fault);
+    this.books = new LimitBooks(this.store, this.store, this.isGood);
+    this.replicas = this.makeReplicas((replica) => this.makeLedger(replica));
+  }
+
+  protected clockMs(): number {
+    return this.start + this.now + this.clockOffset;
+  }
+
+  /** Runs to the end. @throws SimulationFailure with seed and trace if a promise did not hold. */
+  async run(): Promise<LimitTally> {
+    try {
+      this.setUp();
+      await this.advance(this.runMs);
+      this.isOver = true;
+      this.heal();
+      await this.advance(20_000);
+      for (const replica of this.replicas) void replica.leaseManager.stop();
+      await this.advance(2 * (LONGEST_TTL_SECONDS + 20) * 1000 + 60_000);
+      this.checkNothingIsStranded();
+      this.books.recompute();
+      await this.checkRestIsReachable();
+      this.passLongAfter();
+      const accounts = [...this.usedPeriods].map((name) => name.split('|')[0]);
+      this.tally.periodsPassed = accounts.length - new Set(accounts).size;
+      return this.tally;
+    } catch (error) {
+      if (!(error instanceof Violation || error instanceof WallViolation)) throw error;
+      throw this.failed(error);
+    }
+  }
+
+  private makeLedger(replica: Replica): LeaseManager {
+    this.records.set(replica, copyOf(this.store));
+    const newId = (): string => this.newId();
+    const leaseManager = new LeaseManager(this.wireOf(replica), replica, newId, { replicaId: replica.name });
+    leaseManager.setLiveReplicas(3);
+    return leaseManager;
+  }
+
+  // ---- plan
+
+  private setUp(): void {
+    const { random } = this;
+    for (const id of ['key-1', 'key-2', 'key-3']) {
+      const budget = random.chance(0.5) ? BigInt(random.pick([2_000, 20_000, 1_000_000])) : null;
+      const type = random.pick(['total', 'monthly'] as const);
+      const projectId = random.chance(0.8) ? random.pick(PROJECTS) : null;
+      this.store.createKey({ id, ownerId: random.pick(OWNERS), projectId, budget, type });
+    }
+    for (let count = random.between(2, 5); count > 0; count--) this.createLimit();
+    for (const replica of this.replicas) {
+      this.records.set(replica, copyOf(this.store));
+      this.poll(replica);
+    }
+    const gap = random.pick([40, 80, 150, 400]);
+    const next = (): void => {
+      if (this.isOver) return;
+      for (let calls = random.chance(0.05) ? 12 : 1; calls > 0; calls--) this.call();
+      this.at(-Math.log(1 - random.next()) * gap, next);
+    };
+    next();
+    if (!this.isMild) {
+      this.often(0.5, 15_000, () => this.killOne());
+      this.often(0.5, 12_000, () => this.pauseOne());
+      this.often(0.3, 40_000, () => this.outage());
+    }
+    this.often(0.8, 6_000, () => this.change());
+  }
+
+  private createLimit(): void {
+    const { random } = this;
+    const kind = random.pick(['key', 'owner', 'project', 'installation'] as const);
+    const ids = { key: [...this.store.keys.keys()], owner: OWNERS, project: PROJECTS, installation: [''] };
+    const limit: LimitRow = {
+      id: `limit-${++this.limits}`,
+      target: { kind, id: random.pick(ids[kind]) },
+      each: random.pick(EACH[kind]),
+      per: random.pick(['day', 'day', 'week', 'month', 'total'] as const),
+      timeZone: random.chance(0.7) ? this.zone : 'UTC',
+      amount: BigInt(random.pick([0, 300, 2_000, 20_000, 20_000, 1_000_000])),
+      models: random.chance(0.4) ? ['gpt'] : [],
+      mode: random.chance(0.25) ? 'observe' : 'enforce',
+      overrides: new Map(),
+      isDeleted: false,
+    };
+    this.log(() => `create ${limit.id} of ${kind} ${limit.target.id} each ${limit.each}: ${limit.amount} ${limit.per}`);
+    this.store.limits.set(limit.id, limit);
+    this.tally.created++;
+    this.written(limit);
+  }
+
+  // ---- changes of the rules
+
+  private change(): void {
+    const dice = this.random.next();
+    const live = [...this.store.limits.values()].filter(({ isDeleted }) => !isDeleted);
+    if (dice < 0.25 || live.length === 0) return this.moveKey();
+    const limit = this.random.pick(live);
+    if (dice < 0.55) return this.changeAmount(limit);
+    if (dice < 0.75) return this.override(limit);
+    if (dice < 0.85) return this.createLimit();
+    if (dice < 0.93) return this.changeBudget();
+    this.tally.deleted++;
+    this.log(() => `delete ${limit.id}`);
+    limit.isDeleted = true;
+    this.written(limit);
+  }
+
+  private changeAmount(limit: LimitRow): void {
+    this.tally.amounts++;
+    limit.amount = BigInt(this.random.pick([0, 100, 1_000, 30_000, 500_000]));
+    this.log(() => `change ${limit.id} to ${limit.amount}`);
+    this.written(limit);
+  }
+
+  private override(limit: LimitRow): void {
+    const { random } = this;
+    if (limit.each === null) return;
+    const members = limit.each === 'key' ? [...this.store.keys.keys()] : OWNERS;
+    const member = random.pick(members);
+    const untilMs = random.chance(0.7) ? this.clockMs() + random.between(500, 20_000) : null;
+    const amount = BigInt(random.pick([0, 5_000, 50_000, 2_000_000]));
+    this.tally.overrides++;
+    this.log(() => `override ${limit.id} of ${member}: ${amount} for ${(untilMs ?? Infinity) - this.clockMs()} ms`);
+    if (random.chance(0.15)) limit.overrides.delete(member);
+    else limit.overrides.set(member, { amount, untilMs });
+    this.written(limit);
+  }
+
+  private moveKey(): void {
+    const { random } = this;
+    const key = random.pick([...this.store.keys.values()]);
+    const before = this.store.accountsFor(this.store, key.id, null);
+    if (random.chance(0.5)) key.ownerId = random.pick(OWNERS);
+    else key.projectId = random.pick([...PROJECTS, null]);
+    this.log(() => `move ${key.id} to ${key.ownerId}, ${key.projectId}`);
+    this.tally.moves++;
+    this.moved.add(key.id);
+    this.evict([key.id, ...before]);
+  }
+
+  private changeBudget(): void {
+    const { random } = this;
+    const key = random.pick([...this.store.keys.values()]);
+    if (key.budget === null && this.isGood) return;
+    key.budget = !this.isGood && random.chance(0.2) ? null : BigInt(random.pick([100, 1_000, 30_000, 500_000]));
+    this.log(() => `budget of ${key.id}: ${key.budget}`);
+    this.checked(() => this.store.changedBudget(key.id));
+    this.books.compare();
+    this.evict([key.id]);
+  }
+
+  private written(limit: LimitRow): void {
+    this.checked(() => this.store.changed(limit));
+    const accounts = [...this.store.accounts.values()].map(({ accountId }) => accountId);
+    this.evict(accounts.filter((id) => id === limit.id || id.startsWith(`${limit.id}/`)));
+  }
+
+  /** What the change feed does: replicas read the rules again and drop what they hold of these accounts. */
+  private evict(accountIds: readonly string[]): void {
+    for (const replica of this.replicas ?? [])
+      this.at(
+        this.random.between(1, 900),
+        replica.guard(() => {
+          this.records.set(replica, copyOf(this.store));
+          for (const id of accountIds) replica.leaseManager.dropKey(id);
+        }),
+      );
+  }
+
+  // ---- wire
+
+  private wireOf(replica: Replica): QuotaStore {
+    return {
+      acquire: (request) => this.send(replica, 'acquire', () => this.acquire(replica, request)),
+      giveBack: (back) =>
+        this.send(replica, 'give back', () => {
+          this.books.returning(back);
+          this.store.giveBack(back);
+          this.books.compare();
+        }),
+      settle: () => Promise.reject(new Error('callers settle')),
+      closeExpired: () => Promise.reject(new Error('the poll closes')),
+    };
+  }
+
+  private acquire(replica: Replica, request: AcquireRequest): AcquireAnswer {
+    const answer = this.store.acquire(request);
+    request.budgets.forEach(({ account, needs }, index) => {
+      const grant = answer.budgets[index];
+      this.usedPeriods.add(`${account.id}|${grant?.period}`);
+      this.log(
+        () =>
+          `acquire ${replica.name} ${account.id}|${grant?.period} needs ${needs.map((one) => one.amount).join()}: ` +
+          `${grant?.verdicts.join()} slice ${grant?.slice} (${grant?.spent}+${grant?.leased} of ${grant?.limit})`,
+      );
+    });
+    this.books.acquired(request, answer, Math.floor(this.clockMs()));
+    return answer;
+  }
+
+  protected close(replica: Replica): void {
+    const order = replica.watch.closeOrder(replica.monotonicMs(), 100);
+    if (order === null || !this.isUp) return;
+    const closed = this.checked(() => this.store.closeExpired(order));
+    this.tally.closed += closed;
+    if (closed > 0) this.log(() => `${replica.name} closes ${closed}`);
+    this.books.compare();
+    if (this.random.chance(0.05)) this.sweep();
+  }
+
+  private sweep(): void {
+    this.tally.swept += this.store.sweep();
+    this.books.swept(Math.floor(this.clockMs()));
+  }
+
+  // ---- callers
+
+  private call(): void {
+    const { random } = this;
+    const replica = random.pick(this.replicas);
+    if (replica.isDown || replica.isPaused) return;
+    const keyId = random.pick([...this.store.keys.keys()]);
+    const model = random.pick(MODELS);
+    const record = this.records.get(replica) as Rules;
+    const reserve = this.isGood || random.chance(0.8) ? BigInt(random.pick([1, 10, 60, 200, 900])) : 0n;
+    const request: AdmitRequest = {
+      accounts: this.accountsFor(record, keyId, model),
+      windows: [],
+      cost: 1,
+      reserve,
+      ttlSeconds: random.chance(0.3) ? random.between(61, LONGEST_TTL_SECONDS) : random.between(1, 60),
+      isDefaultHold: false,
+    };
+    const call = { keyId, model, replica, record, reserve, ttlSeconds: request.ttlSeconds };
+    const verdict = replica.leaseManager.admit(request);
+    if (!(verdict instanceof Promise)) return this.decided(call, verdict);
+    const { life } = replica;
+    void verdict.then((admission) => {
+      if (replica.life !== life) return;
+      try {
+        this.decided(call, admission);
+      } catch (error) {
+        this.failure ??= error as Error;
+      }
+    });
+  }
+
+  private accountsFor(rules: Rules, keyId: string, model: string | null): Account[] {
+    const { type } = rules.keys.get(keyId) as KeyRow;
+    // A lease manager keeps one book for `total` and one for the rest; the store knows the period of a limit.
+    return this.store.accountsFor(rules, keyId, model).map((id) => ({ id, type: id === keyId ? type : 'monthly' }));
+  }
+
+  private decided(call: Call, verdict: Admission): void {
+    if (!verdict.admitted) {
+      if (verdict.code === 'BUDGET_EXCEEDED') this.tally.budgetExceeded++;
+      else this.tally.unavailable++;
+      return;
+    }
+    this.tally.admitted++;
+    const parts = verdict.reservation;
+    this.log(() => `${call.replica.name} ${call.keyId} ${call.model} ${call.reserve}: ${parts?.holds.length} holds`);
+    if (parts === null) return this.reportUnreserved(call);
+    if (parts.holds.length >= 3) this.tally.shared++;
+    this.books.admitted(parts, call.record, call, Math.floor(this.clockMs()));
+    this.behave(call, parts);
+  }
+
+  /** What the caller does with the reservation. */
+  private behave(call: Call, parts: ReservationParts): void {
+    const { random } = this;
+    const latest = (call.ttlSeconds + 4.9) * 1000;
+    const reservationId = this.newId();
+    const one = (kind: Report['kind'], amount: bigint): Report => ({
+      kind, keyId: call.keyId, reservationId, month: parts.month, holds: parts.holds, reserved: parts.amount, amount,
+      settledBy: this.newId(), defaultHold: 0n, model: random.chance(0.7) ? call.model : random.pick(MODELS), byRecord: [],
+    }); // prettier-ignore
+    const amount = random.chance(0.3) ? parts.amount : BigInt(random.between(0, Number(parts.amount)));
+    const soon = random.chance(0.7) ? Math.min(latest, random.between(1, 3_000)) : random.between(1, latest);
+    const dice = random.next();
+    if (dice < 0.08) {
+      if (this.withheld.length < 3) this.withheld.push(one('settle', amount));
+      return this.at(latest + 1, () => this.books.abandoned(parts));
+    }
+    if (dice < 0.2) return this.report(call, one('release', 0n), soon, true);
+    if (dice < 0.3) {
+      const second = random.chance(0.5) ? one('settle', amount) : one('release', 0n);
+      const again = (): void => this.report(call, second, random.between(0, 9_000), false);
+      return this.report(call, one('settle', amount), soon, true, again);
+    }
+    if (this.isGood) return this.report(call, one('settle', amount), soon, true);
+    const excess = random.chance(0.3) ? parts.amount * BigInt(random.between(1, 4)) : amount;
+    const late = random.chance(0.15) ? latest + random.between(1, 120_000) : soon;
+    if (random.chance(0.05)) this.report(call, one('release', 0n), soon, false);
+    this.report(call, one('settle', excess), late, false);
+  }
+
+  private reportUnreserved(call: Call): void {
+    const { random } = this;
+    const amount = call.reserve > 0n ? call.reserve : BigInt(random.between(0, 30));
+    const model = random.chance(0.7) ? call.model : random.pick(MODELS);
+    const one: Report = {
+      kind: 'settle', keyId: call.keyId, reservationId: null, month: null, holds: [], reserved: 0n, amount,
+      settledBy: this.newId(), defaultHold: 0n, model, byRecord: [],
+    }; // prettier-ignore
+    this.report(call, one, random.between(1, 3_000), false);
+  }
+
+  /** Sends until it has arrived, and sometimes once more. */
+  private report(call: Call, one: Report, delayMs: number, isGood: boolean, then?: () => void): void {
+    const arrive = (isFirst: boolean): void => {
+      if (!this.isUp) return this.at(this.random.between(100, 1_000), () => arrive(isFirst));
+      this.settle(one, isGood, this.records.get(call.replica) as Rules);
+      if (isFirst) then?.();
+      if (isFirst && one.reservationId !== null && this.random.chance(0.15))
+        this.at(this.random.between(1, 20_000), () => arrive(false));
+    };
+    this.at(delayMs, () => arrive(true));
+  }
+
+  private settle(one: Report, isGood: boolean, record: Rules): void {
+    const check = this.books.settling(one, Math.floor(this.clockMs()));
+    const byRecord = this.store.accountsFor(record, one.keyId, one.model);
+    const result = this.checked(() => this.store.settle({ ...one, byRecord }));
+    this.log(() => `${one.kind} ${one.keyId} ${one.amount}/${one.reserved} of ${one.holds.length}: ${result.outcome}`);
+    check(result, this.isGood && isGood);
+    if (result.outcome === 'settled') this.tally.settled++;
+    if (result.outcome === 'settled' && one.reservationId !== null && this.moved.has(one.keyId))
+      this.tally.settledAfterMove++;
+    if (result.outcome === 'released') this.tally.released++;
+    this.books.compare();
+  }
+
+  // ---- the end
+
+  private checkNothingIsStranded(): void {
+    if (this.store.leases.size > 0) throw new Violation(`${this.store.leases.size} leases stay open for ever`);
+    for (const { accountId, period, leased } of this.store.accounts.values())
+      if (leased !== 0n) throw new Violation(`${leased} stranded in ${accountId}|${period.name}`);
+  }
+
+  /** All that is left of the narrowest account of each key can be reserved, in one piece, by a new replica. */
+  private async checkRestIsReachable(): Promise<void> {
+    const fresh = new Replica('four', this, 1, false, (replica) => this.makeLedger(replica));
+    for (const keyId of this.store.keys.keys()) {
+      const accounts = this.accountsFor(this.store, keyId, null);
+      const left = accounts.flatMap(({ id }) => this.books.leftOf(id, this.clockMs()) ?? []);
+      const reserve = left.length === 0 ? 1n : left.reduce((least, one) => (one < least ? one : least));
+      if (reserve <= 0n || accounts.length === 0) continue;
+      let verdict: Admission | null = null;
+      const request = { accounts, windows: [], cost: 1, reserve, ttlSeconds: 60, isDefaultHold: false };
+      void Promise.resolve(fresh.leaseManager.admit(request)).then((admission) => (verdict = admission));
+      await this.advance(5_000);
+      const last = verdict as Admission | null;
+      if (last?.admitted !== true) throw new Violation(`${reserve} left for ${keyId} cannot be reserved`);
+    }
+    fresh.kill();
+  }
+
+  /** Accounts are swept, those with leases later; then somebody reports what was reserved in them. */
+  private passLongAfter(): void {
+    this.clockOffset += LONG_AFTER_MS;
+    this.sweep();
+    this.store.closeExpired({ beforeMs: this.clockMs(), watchedMs: Infinity, limit: 1_000 });
+    this.books.compare();
+    this.sweep();
+    this.checkNothingIsStranded();
+    for (const one of this.withheld) {
+      this.settle(one, false, this.store);
+      this.tally.settledAfterSweep++;
+    }
+    this.sweep();
+  }
+}
+
+/** A call that was asked for. */
+interface Call {
+  readonly keyId: string;
+  readonly model: string | null;
+  readonly replica: Replica;
+  /** What its replica knew of keys and limits when it decided which accounts to draw from. */
+  readonly record: Rules;
+  readonly reserve: bigint;
+  readonly ttlSeconds: number;
+}
