@@ -235,18 +235,22 @@ export class ApiKeyView {
       totalRequests: totals.requests,
       totalTokens: totals.tokens,
       totalCostCents: centsFromMicroCents(totals.costMicroCents),
-      secrets: secrets
-        .filter((secret) => works(secret, now))
-        .map(({ kid, keyPrefix, createdAt, lastUsedAt, expiresAt }) => ({
-          kid,
-          keyPrefix,
-          createdAt,
-          lastUsedAt,
-          expiresAt,
-        })),
+      secrets: secretsOf(secrets, now),
       handOver: HandOverView.from(key, handOverByName, now),
     };
   }
+}
+
+function secretsOf(secrets: readonly ApiKeySecret[], now: Date): ApiKeySecretView[] {
+  return secrets
+    .filter((secret) => works(secret, now))
+    .map(({ kid, keyPrefix, createdAt, lastUsedAt, expiresAt }) => ({
+      kid,
+      keyPrefix,
+      createdAt,
+      lastUsedAt,
+      expiresAt,
+    }));
 }
 
 function works(secret: ApiKeySecret, now: Date): boolean {

@@ -2,9 +2,8 @@ import type { ApiKeyFieldName, FieldsWith, Lacking, None } from '../../packages/
 import type { ApiKey } from './api-key.entity.js';
 import type { CreateApiKeyDto, UpdateApiKeyDto } from './api-key.dto.js';
 import type { ApiKeyView } from './api-key.view.js';
-import type { ApiKeyRules } from './settings/settings.js';
 
-/** Fields that the rules of a key keep as one: a limit, which is null where there is none. */
+/** Fields that a row keeps as one: a limit, which is null where there is none. */
 type InOneLimit = 'isUnlimited' | 'budgetLimitCents';
 
 /**
@@ -16,7 +15,6 @@ type InOneLimit = 'isUnlimited' | 'budgetLimitCents';
 export type EveryField = [
   create: None<Lacking<CreateApiKeyDto, FieldsWith<{ given: 'create' | 'create and update' }>>>,
   update: None<Lacking<UpdateApiKeyDto, FieldsWith<{ given: 'update' | 'create and update' }>>>,
-  rules: None<Lacking<ApiKeyRules, Exclude<ApiKeyFieldName, InOneLimit>>>,
-  stored: None<Exclude<keyof ApiKeyRules, keyof ApiKey>>,
+  stored: None<Lacking<ApiKey, Exclude<ApiKeyFieldName, InOneLimit>>>,
   view: None<Lacking<ApiKeyView>>,
 ];

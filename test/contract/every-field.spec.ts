@@ -15,14 +15,13 @@ const SCRATCH = `export const API_KEY_FIELDS = {
 
 /** Where the compiler asks for an answer, and the questions there. */
 const ASKING: Readonly<Record<string, number>> = {
-  // In requests to create and to update, in the rules, in the view.
+  // In requests to create and to update, in the row, in the view.
   'src/api-keys/every-field.ts': 4,
   // What is more of it.
   'src/api-keys/settings/owner-limits.ts': 1,
   // Read from the request, and stored.
   'src/api-keys/settings/draft.ts': 1,
   'src/api-keys/change/audited-key.ts': 1,
-  'src/api-keys/lists/api-key.csv.ts': 1,
   'src/key-cache/records/key-record.ts': 1,
   // That the policy has the bound, and what lies outside of it.
   'src/access/key-policy.ts': 2,

@@ -1,55 +1,68 @@
-import type { ApiKeyFieldName, FieldsWith } from '../../../packages/contract/src/api-key-fields.js';
+import {
+  API_KEY_FIELDS,
+  type ApiKeyFieldName,
+  type FieldsWith,
+  type None,
+} from '../../../packages/contract/src/api-key-fields.js';
 import { type CsvValue, csvHeader, csvLine } from '../../common/csv.js';
 import type { ApiKeyView } from '../api-key.view.js';
 
 /** What is said of a key beside the fields that its maker decides. */
 type OtherColumn = Exclude<keyof ApiKeyView, ApiKeyFieldName | 'secrets' | 'maxExpiresAt' | 'version' | 'handOver'>;
 
-/** The columns of an export, named as in the API. `secrets` is left out: `keyPrefix` has the newest one's. */
-const COLUMN_SET: Readonly<Record<FieldsWith<{ isExported: true }> | OtherColumn, true>> = {
-  id: true,
-  alias: true,
-  name: true,
-  description: true,
-  ownerId: true,
-  ownerName: true,
-  ownerIsActive: true,
-  keyPrefix: true,
-  environment: true,
-  status: true,
-  isActive: true,
-  deactivatedAt: true,
-  deactivatedBy: true,
-  scopes: true,
-  roles: true,
-  rateLimitPerMinute: true,
-  rateLimitPerHour: true,
-  rateLimitPerDay: true,
-  allowedIps: true,
-  allowedModels: true,
-  allowedChatbots: true,
-  isUnlimited: true,
-  budgetLimitCents: true,
-  budgetType: true,
-  tags: true,
-  metadata: true,
-  expiresAt: true,
-  validityDays: true,
-  createdAt: true,
-  updatedAt: true,
-  lastUsedAt: true,
-  revokedAt: true,
-  revokedReason: true,
-  totalRequests: true,
-  totalTokens: true,
-  totalCostCents: true,
-  // New columns come last, so that those before keep their places.
-  verifiesEnvironment: true,
-  budgetRaise: true,
-  projectId: true,
-};
+type Column = FieldsWith<{ isExported: true }> | OtherColumn;
 
-const COLUMNS = Object.keys(COLUMN_SET) as (keyof typeof COLUMN_SET)[];
+/** Columns that keep the places of the first export. `keyPrefix` is that of the newest secret. */
+const FIRST = [
+  'id',
+  'alias',
+  'name',
+  'description',
+  'ownerId',
+  'ownerName',
+  'ownerIsActive',
+  'keyPrefix',
+  'environment',
+  'status',
+  'isActive',
+  'deactivatedAt',
+  'deactivatedBy',
+  'scopes',
+  'roles',
+  'rateLimitPerMinute',
+  'rateLimitPerHour',
+  'rateLimitPerDay',
+  'allowedIps',
+  'allowedModels',
+  'allowedChatbots',
+  'isUnlimited',
+  'budgetLimitCents',
+  'budgetType',
+  'tags',
+  'metadata',
+  'expiresAt',
+  'validityDays',
+  'createdAt',
+  'updatedAt',
+  'lastUsedAt',
+  'revokedAt',
+  'revokedReason',
+  'totalRequests',
+  'totalTokens',
+  'totalCostCents',
+  'projectId',
+] as const satisfies readonly Column[];
+
+/** Does not compile while a column that is no field of the table lacks its place in `FIRST`. */
+export type EveryColumn = None<Exclude<OtherColumn, (typeof FIRST)[number]>>;
+
+/** The fields that came to the table later follow, as they are exported. */
+const LATER = (Object.keys(API_KEY_FIELDS) as ApiKeyFieldName[]).filter(
+  (name): name is FieldsWith<{ isExported: true }> =>
+    API_KEY_FIELDS[name].isExported && !(FIRST as readonly string[]).includes(name),
+);
+
+const COLUMNS: readonly Column[] = [...FIRST, ...LATER];
 
 /** The first line: the names of the columns. */
 export const KEY_CSV_HEADER = csvHeader(COLUMNS);

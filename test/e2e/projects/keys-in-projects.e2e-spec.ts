@@ -83,7 +83,7 @@ describe('keys in projects', () => {
     expect(facets).toMatchObject({ total: 2 });
     const { body: text } = await app.get(`/api-keys/export?format=csv&projectId=${here}`, { token: admin });
     const lines = (text as string).trim().split(/\r?\n/);
-    expect(lines[0]).toMatch(/projectId"?$/);
+    expect(lines[0]).toContain('projectId');
     expect(lines.slice(1).filter((line: string) => line.includes(here))).toHaveLength(2);
   });
 
