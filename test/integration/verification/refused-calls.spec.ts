@@ -120,11 +120,11 @@ describe('refused calls in the database', () => {
   it('go with their partition 48 hours after its end, beside writers, and are not counted any more', async () => {
     const key = randomUUID();
     const part = async (hoursAgo: number) => {
-      const [{ starts, name }] = (await owner.query(
+      const [{ starts, name }] = await owner.query<[{ starts: Date; name: string }]>(
         `SELECT s AS starts, 'refused_call_' || to_char(s AT TIME ZONE 'UTC', 'YYYY_MM_DD_HH24') AS name
            FROM date_bin('6 hours', now() - make_interval(hours => $1), 'epoch'::timestamptz) s`,
         [hoursAgo],
-      )) as [{ starts: Date; name: string }];
+      );
       await owner.query(`CREATE TABLE ${name} PARTITION OF refused_call
         FOR VALUES FROM ('${starts.toISOString()}') TO ('${new Date(starts.getTime() + 6 * HOUR_MS).toISOString()}')`);
       await owner.query(
