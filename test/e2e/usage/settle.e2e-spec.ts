@@ -48,6 +48,7 @@ describe('Settling by POST /usage and POST /reservations/release', () => {
         remainingCents: 2,
         periodStart: null,
         periodEnd: null,
+        usedUpAt: null,
       });
       expect(await reserve(app, key, { cents: 3, callerId: service.id })).toBeNull();
       const { status, body } = await report({ id: 'a', reservationId, costCents: 1.25 });
