@@ -214,6 +214,14 @@ const REPLICAS = [
   ['Up for', 's', [[`time() - process_start_time_seconds{${OF}}`, '{{instance}}']]],
   ['Age of the last checkpoint', 's', [[`min(latchkey_audit_checkpoint_age_seconds{${OF}})`, 'age']]],
   [
+    'Streams of the audit trail',
+    'short',
+    [
+      ...totals('latchkey_audit_streams_open'),
+      [`sum(rate(latchkey_audit_stream_events_total{${OF}}[$__rate_interval]))`, 'events a second'],
+    ],
+  ],
+  [
     'Entries that wait for the trail',
     'short',
     totals('latchkey_audit_entries_queued', 'latchkey_audit_reads_queued', 'latchkey_audit_entries_lost_total'),
