@@ -11,6 +11,7 @@ import { ChainVerifier } from './chain-verifier.js';
 import { Changes } from './changes.js';
 import { Checkpoints } from './checkpoints.js';
 import { CheckpointsRepository } from './checkpoints.repository.js';
+import { AuditCopy } from './copies/audit-copy.js';
 import { AuditStream } from './copies/audit-stream.js';
 import { LastChanges } from './last-changes.js';
 import { ReadHousekeeping } from './reads/read-housekeeping.js';
@@ -28,6 +29,7 @@ import { TrailRecorder } from './trail-recorder.js';
     ReadHousekeeping,
     AuditedRefusals,
     AuditEventsRepository,
+    AuditCopy,
     AuditStream,
     AuditTrailService,
     ChainVerifier,
