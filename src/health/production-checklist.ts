@@ -2,8 +2,7 @@ import type { DataSource } from 'typeorm';
 import { findCheckpointState } from '../audit/verify-command.js';
 import type { Config } from '../config/config.js';
 import { readStandbys } from '../database/standbys.js';
-import { isAsked } from '../users/second-factor/enrolment-duty.js';
-import { SecondFactorRepository } from '../users/second-factor/second-factor.repository.js';
+import { findPeopleWithoutFactor } from '../users/second-factor/factor-findings.js';
 
 /** How one point of the checklist is: in order, to be done, or what only the operator can tell. */
 export type PointState = 'ok' | 'TODO' | 'LOOK';
@@ -192,8 +191,7 @@ async function passwords({ config, dataSource }: Asked): Promise<string | null> 
 
 async function secondFactors({ config: { mfaRequired }, dataSource }: Asked): Promise<string | null> {
   if (mfaRequired === 'none') return 'Set MFA_REQUIRED=admins, or all.';
-  const people = await new SecondFactorRepository(dataSource.manager).findPeopleWithout();
-  const missing = people.filter(({ grants }) => isAsked('admins', grants)).map(({ email }) => email);
+  const missing = await findPeopleWithoutFactor(dataSource.manager, 'admins');
   return missing.length === 0 ? null : `To set one up at the next sign-in: ${missing.slice(0, 10).join(', ')}.`;
 }
 
