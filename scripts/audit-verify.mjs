@@ -1,5 +1,5 @@
 /**
- * `npm run audit:verify [-- --checkpoints FILE] [-- --public-key]`: checks the audit trail. Exits with 0 when it is
+ * `npm run audit:verify [-- --checkpoints FILE] [-- --file COPY] [-- --public-key]`: checks the audit trail, or copies of it. Exits with 0 when it is
  * whole, 1 when it is broken (with the place and the reason), 2 when that could not be found out.
  */
 await import('./build.mjs');

@@ -117,3 +117,6 @@ export function callerOf(request: FastifyRequest): Caller {
 export const FromCaller = createParamDecorator((_: unknown, context: ExecutionContext): Caller =>
   callerOf(context.switchToHttp().getRequest<FastifyRequest>()),
 );
+
+/** What authenticated this request, for a handler whose answer lasts: it asks again. @see AccessRecheck */
+export const FromContext = createParamDecorator((_: unknown, context: ExecutionContext): ExecutionContext => context);

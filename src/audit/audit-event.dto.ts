@@ -84,3 +84,20 @@ export class ListAuditEventsDto extends AuditFilterDto {
   @Field(optional(text('^(?:[1-9]\\d?|1\\d\\d|200)$', 'must be a whole number from 1 to 200')))
   limit?: string;
 }
+
+/** From where on the trail is streamed. */
+export class StreamAuditEventsDto {
+  /**
+   * `seq` of the last event that the caller has; absent: from the first event that is there.
+   * @example "4711"
+   */
+  @Field(optional(text('^(?:0|[1-9]\\d{0,18})$', 'must be the seq of an event')))
+  after?: string;
+
+  /**
+   * Which chain: `changes` has changes and refusals. Each counts by itself. Absent: `changes`.
+   * @example "changes"
+   */
+  @Field(optional(oneOf(['changes', 'reads'])))
+  chain?: 'changes' | 'reads';
+}

@@ -1,13 +1,17 @@
-import { Controller, Get, Header, HttpCode, Post, Query, StreamableFile } from '@nestjs/common';
-import { ApiOkResponse, ApiOperation, ApiProduces, ApiTags } from '@nestjs/swagger';
+import { Controller, type ExecutionContext, Get, Header, HttpCode, Post, Query, StreamableFile } from '@nestjs/common';
+import { ApiConflictResponse, ApiOkResponse, ApiOperation, ApiProduces, ApiTags } from '@nestjs/swagger';
 import { Compressed } from '../common/compressed.js';
 import { Readable } from 'node:stream';
-import { RequirePermission } from '../access/decorators.js';
+import type { FastifyReply } from 'fastify';
+import { AccessRecheck } from '../access/access-recheck.js';
+import { FromContext, RequirePermission } from '../access/decorators.js';
+import { ProblemView } from '../common/problem.view.js';
 import { Audited } from './audited.decorator.js';
-import { AuditFilterDto, ListAuditEventsDto } from './audit-event.dto.js';
+import { AuditFilterDto, ListAuditEventsDto, StreamAuditEventsDto } from './audit-event.dto.js';
 import { AuditEventsPageView, ChainReportView } from './audit-event.view.js';
 import { AuditTrailService } from './audit-trail.service.js';
 import { ChainVerifier } from './chain-verifier.js';
+import { AuditStream } from './copies/audit-stream.js';
 
 const DEFAULT_LIMIT = 50;
 
@@ -18,6 +22,8 @@ export class AuditEventsController {
   constructor(
     private readonly trail: AuditTrailService,
     private readonly verifier: ChainVerifier,
+    private readonly streams: AuditStream,
+    private readonly access: AccessRecheck,
   ) {}
 
   @Get()
@@ -48,6 +54,38 @@ export class AuditEventsController {
       type: 'application/x-ndjson; charset=utf-8',
       disposition: 'attachment; filename="audit-events.ndjson"',
     });
+  }
+
+  @Get('stream')
+  @RequirePermission('platform:audit:export')
+  @Audited('audit:export', 'audit-event')
+  @Header('Cache-Control', 'no-store')
+  @Header('X-Accel-Buffering', 'no')
+  @ApiProduces('application/x-ndjson')
+  @ApiOkResponse({
+    description: 'One event a line, oldest first, each when it is recorded; an empty line after 15 s without one.',
+    schema: { type: 'string', format: 'binary' },
+  })
+  @ApiConflictResponse({ description: 'Events after this place were removed for their age.', type: ProblemView })
+  @ApiOperation({
+    summary: 'Stream the audit trail',
+    description:
+      'One event a line (NDJSON), oldest first, without gaps, and new ones as they are recorded. It ends when the server drains or the caller may read no longer: connect again with `after`, the `seq` of the last event.',
+  })
+  async stream(
+    @Query() { after, chain }: StreamAuditEventsDto,
+    @FromContext() context: ExecutionContext,
+  ): Promise<StreamableFile> {
+    const table = chain === 'reads' ? 'audit_read' : 'audit_event';
+    const mayStill = () => this.access.mayStill(context, 'platform:audit:export');
+    const left = new AbortController();
+    // Also after a HEAD, whose answer has no body.
+    context
+      .switchToHttp()
+      .getResponse<FastifyReply>()
+      .raw.once('close', () => left.abort());
+    const lines = await this.streams.begin({ table, after: after ?? null }, mayStill, left.signal);
+    return new StreamableFile(lines, { type: 'application/x-ndjson; charset=utf-8' });
   }
 
   @Post('verify')

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { AuditEventView, type AuditEventsPageView } from './audit-event.view.js';
 import { AuditEventsRepository, type AuditFilter } from './audit-events.repository.js';
 import type { ChainTable } from './chain-tables.js';
+import { lineOf } from './copies/event-line.js';
 import { cursorAt, type ListPosition, positionOf } from './cursor.js';
 import type { AuditedEvent } from './stored-event.js';
 
@@ -50,7 +51,7 @@ export class AuditTrailService {
       }
       if (isLast) return;
       const isChange = read === null || (change !== null && instantOf(change) <= instantOf(read));
-      lines.push(`${JSON.stringify(AuditEventView.from((isChange ? changes : reads).next()))}\n`);
+      lines.push(lineOf((isChange ? changes : reads).next()));
     }
   }
 }

@@ -11,6 +11,8 @@ import { ChainVerifier } from './chain-verifier.js';
 import { Changes } from './changes.js';
 import { Checkpoints } from './checkpoints.js';
 import { CheckpointsRepository } from './checkpoints.repository.js';
+import { AuditCopy } from './copies/audit-copy.js';
+import { AuditStream } from './copies/audit-stream.js';
 import { LastChanges } from './last-changes.js';
 import { ReadHousekeeping } from './reads/read-housekeeping.js';
 import { ReadRecorder } from './reads/read-recorder.js';
@@ -27,6 +29,8 @@ import { TrailRecorder } from './trail-recorder.js';
     ReadHousekeeping,
     AuditedRefusals,
     AuditEventsRepository,
+    AuditCopy,
+    AuditStream,
     AuditTrailService,
     ChainVerifier,
     ChainAlarm,

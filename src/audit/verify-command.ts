@@ -2,14 +2,17 @@ import { parseArgs } from 'node:util';
 import type { DataSource } from 'typeorm';
 import type { Config } from '../config/config.js';
 import { AuditEventsRepository } from './audit-events.repository.js';
-import { ChainVerifier } from './chain-verifier.js';
+import { ChainVerifier, type FirstBreak } from './chain-verifier.js';
 import { checkpointPublicKeyPem } from './checkpoint.js';
 import { type CheckpointState, CheckpointsRepository } from './checkpoints.repository.js';
+import { checkCopy } from './copies/copy-check.js';
 
 /** What the command line asks for. */
 export interface VerifyRequest {
   /** A file of checkpoints, or of log lines with checkpoints; null: the configured one, if any. */
   readonly checkpoints: string | null;
+  /** Copies of the trail to check instead of the database; empty: the database. */
+  readonly files: readonly string[];
   /** Print the public key of the checkpoints and do nothing else. */
   readonly publicKey: boolean;
 }
@@ -24,9 +27,17 @@ export interface VerifyAnswer {
 export function parseVerifyArguments(args: string[]): VerifyRequest {
   const { values } = parseArgs({
     args,
-    options: { checkpoints: { type: 'string' }, 'public-key': { type: 'boolean' } },
+    options: {
+      checkpoints: { type: 'string' },
+      file: { type: 'string', multiple: true },
+      'public-key': { type: 'boolean' },
+    },
   });
-  return { checkpoints: values.checkpoints ?? null, publicKey: values['public-key'] ?? false };
+  return {
+    checkpoints: values.checkpoints ?? null,
+    files: values.file ?? [],
+    publicKey: values['public-key'] ?? false,
+  };
 }
 
 /** What checkpoints are checked with: a key for each version of AUDIT_KEY, under its name if there are several. */
@@ -52,9 +63,38 @@ export async function verifyTrail(
   const report = await (checkpoints === null ? verifier.verify() : verifier.check(checkpoints));
   const checked = `${report.checked} entries, ${report.checkedReads} reads, ${report.checkpoints} checkpoints`;
   if (report.firstBroken === null) return { text: `The audit trail is whole: ${checked}.`, exitCode: 0 };
-  const { seq, reason, chain } = report.firstBroken;
-  const place = chain === 'reads' ? `seq ${seq} of the reads` : `seq ${seq}`;
-  return { text: `The audit trail is BROKEN at ${place}: ${reason}\nSound before that: ${checked}.`, exitCode: 1 };
+  return {
+    text: `The audit trail is BROKEN at ${told(report.firstBroken)}\nSound before that: ${checked}.`,
+    exitCode: 1,
+  };
+}
+
+/**
+ * Checks copies of the trail, without a database. With `checkpoints` it finds also what is missing at the end.
+ *
+ * @throws Error when a file cannot be read: then nothing is known
+ */
+export async function verifyCopy(
+  config: Config,
+  files: readonly string[],
+  checkpoints: string | null,
+): Promise<VerifyAnswer> {
+  const report = await checkCopy(config, files, checkpoints);
+  const checked = `${report.checked} entries, ${report.checkedReads} reads, ${report.checkpoints} checkpoints`;
+  if (report.firstBroken !== null)
+    return { text: `The copy is BROKEN at ${told(report.firstBroken)}\nSound before that: ${checked}.`, exitCode: 1 };
+  const { changes, reads } = report.from;
+  const notes = [
+    ...(changes === null || changes === '1' ? [] : [`It begins with entry ${changes}, which is believed as it is.`]),
+    ...(reads === null || reads === '1' ? [] : [`Its reads begin with ${reads}.`]),
+    ...(report.repeated === 0 ? [] : [`Lines that repeat an earlier one: ${report.repeated}.`]),
+    ...(report.unreadable === 0 ? [] : [`Lines that are no events, such as ones cut short: ${report.unreadable}.`]),
+  ];
+  return { text: [`The copy is whole: ${checked}.`, ...notes].join('\n'), exitCode: 0 };
+}
+
+function told({ seq, reason, chain }: FirstBreak): string {
+  return `${chain === 'reads' ? `seq ${seq} of the reads` : `seq ${seq}`}: ${reason}`;
 }
 
 /** How old the newest checkpoint is, and how many entries none covers. */

@@ -1,16 +1,17 @@
 import 'reflect-metadata';
-import { describePublicKey, parseVerifyArguments, verifyTrail } from '../audit/verify-command.js';
+import { describePublicKey, parseVerifyArguments, verifyCopy, verifyTrail } from '../audit/verify-command.js';
 import { loadConfig } from '../config/config.js';
 import { openForReading } from '../database/open-database.js';
 
 /** Neither whole nor broken: it could not be found out. */
 const EXIT_UNKNOWN = 2;
 
-/** `npm run audit:verify`: checks the trail of the configured database, also beside a server that runs. */
+/** `npm run audit:verify`: checks the trail of the configured database, also beside a server that runs, or copies of it. */
 async function main(): Promise<number> {
   const request = parseVerifyArguments(process.argv.slice(2));
   const config = loadConfig(undefined, 'refuse');
   if (request.publicKey) return say(describePublicKey(config));
+  if (request.files.length > 0) return say(await verifyCopy(config, request.files, request.checkpoints));
   const database = await openForReading(config);
   try {
     return say(await verifyTrail(config, database.dataSource, request.checkpoints));

@@ -63,6 +63,7 @@ export class Config {
   /** Whether AUDIT_KEY is written without a version, as builds before versions know it. */
   readonly isAuditKeyPlain: boolean;
   readonly auditCheckpointFile: string | null;
+  readonly auditCopyFile: string | null;
   readonly denylistFile: string | null;
   readonly keyValidityDays: number;
   readonly maxActiveKeys: number;
@@ -139,6 +140,7 @@ export class Config {
     this.auditKeys = this.secrets.AUDIT_KEY;
     this.isAuditKeyPlain = isPlainSecret(secrets.AUDIT_KEY);
     this.auditCheckpointFile = environment.AUDIT_CHECKPOINT_FILE ?? null;
+    this.auditCopyFile = environment.AUDIT_COPY_FILE ?? null;
     this.denylistFile = environment.DENYLIST_FILE ?? null;
     this.keyValidityDays = environment.KEY_VALIDITY_DAYS;
     this.maxActiveKeys = environment.MAX_ACTIVE_KEYS;

@@ -108,6 +108,7 @@ export const environmentSchema = z.object({
   RESERVATION_KEY: versionedSecrets.optional(),
   AUDIT_KEY: versionedSecrets.optional(),
   AUDIT_CHECKPOINT_FILE: z.string().min(1).optional(),
+  AUDIT_COPY_FILE: z.string().min(1).optional(),
   DENYLIST_FILE: z.string().min(1).optional(),
   KEY_VALIDITY_DAYS: positiveInteger(3650).default(15),
   MAX_ACTIVE_KEYS: positiveInteger(1_000_000).default(10),

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { Draining } from '../common/draining.js';
 import { FeedService } from '../key-cache/feed/feed.service.js';
 
 /** Why a replica should get no traffic; `ready` when it should. */
@@ -11,22 +12,23 @@ export type ReadinessState = 'ready' | 'draining' | 'stale';
  */
 @Injectable()
 export class Readiness {
-  private draining = false;
-
-  constructor(private readonly feed: FeedService) {}
+  constructor(
+    private readonly feed: FeedService,
+    private readonly draining: Draining,
+  ) {}
 
   /** From now on `draining`, for good: the process is about to end. */
   startDraining(): void {
-    this.draining = true;
+    this.draining.begin();
   }
 
   /** Whether answers should ask their clients to go elsewhere with the next request. */
   get isDraining(): boolean {
-    return this.draining;
+    return this.draining.signal.aborted;
   }
 
   check(): ReadinessState {
-    if (this.draining) return 'draining';
+    if (this.isDraining) return 'draining';
     return this.feed.standing(this.feed.tick()) === 'lost' ? 'stale' : 'ready';
   }
 }

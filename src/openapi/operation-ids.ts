@@ -40,6 +40,7 @@ const OPERATION_IDS: Readonly<Record<string, string>> = {
   'PermissionsController.list': 'listPermissions',
   'AuditEventsController.list': 'listAuditEvents',
   'AuditEventsController.export': 'exportAuditEvents',
+  'AuditEventsController.stream': 'streamAuditEvents',
   'AuditEventsController.verify': 'verifyAuditTrail',
   'ApiKeyListsController.list': 'listApiKeys',
   'ApiKeyListsController.facets': 'countApiKeys',

@@ -7,6 +7,7 @@ import { AuthModule } from '../auth/auth.module.js';
 import { BackupModule } from '../backup/backup.module.js';
 import { Clock } from '../common/clock.js';
 import { Conditions } from '../common/conditions.js';
+import { Draining } from '../common/draining.js';
 import { ManagementFailures } from '../common/management-failures.js';
 import { Config } from '../config/config.js';
 import { GatewaysModule } from '../gateways/gateways.module.js';
@@ -36,6 +37,7 @@ export class CoreModule {
       Clock,
       Metrics,
       Conditions,
+      Draining,
       ManagementFailures,
     ];
     return { module: CoreModule, providers, exports: providers };

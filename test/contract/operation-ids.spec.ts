@@ -9,8 +9,8 @@ const FROZEN = join(import.meta.dirname, 'operation-ids.txt');
 /** One verb for each act; a name is a verb and what it acts on. */
 const VERBS = [
   'acknowledge activate authorize begin change complete confirm count create deactivate delete draw end erase explain',
-  'export get import introspect list offer regenerate release remove renew report reset revoke set sign transfer update',
-  'upsert verify withdraw',
+  'export get import introspect list offer regenerate release remove renew report reset revoke set sign stream transfer',
+  'update upsert verify withdraw',
 ]
   .join(' ')
   .split(' ');

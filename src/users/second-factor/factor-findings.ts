@@ -15,17 +15,21 @@ export async function findUntoldFactors(manager: EntityManager): Promise<string[
   );
 }
 
+/** Addresses of the people whom `mfaRequired` asks for a second factor and who have none. */
+export async function findPeopleWithoutFactor(
+  manager: EntityManager,
+  mfaRequired: Config['mfaRequired'],
+): Promise<string[]> {
+  const people = await new SecondFactorRepository(manager).findPeopleWithout();
+  return people.filter(({ grants }) => isAsked(mfaRequired, grants)).map(({ email }) => email);
+}
+
 /** Whom `MFA_REQUIRED` asks to set up a second factor at the next sign-in, as a sentence for the operator. */
 export async function findMissingFactors({ mfaRequired }: Config, manager: EntityManager): Promise<string> {
   if (mfaRequired === 'none') return 'MFA_REQUIRED=none asks nobody';
-  const people = (await new SecondFactorRepository(manager).findPeopleWithout()).filter(({ grants }) =>
-    isAsked(mfaRequired, grants),
-  );
+  const people = await findPeopleWithoutFactor(manager, mfaRequired);
   if (people.length === 0) return `MFA_REQUIRED=${mfaRequired}: everybody it asks has one`;
-  const names = people
-    .slice(0, NAMED)
-    .map(({ email }) => email)
-    .join(', ');
+  const names = people.slice(0, NAMED).join(', ');
   const others = people.length > NAMED ? ` and ${people.length - NAMED} more` : '';
   return `MFA_REQUIRED=${mfaRequired}: ${people.length} must set one up at the next sign-in: ${names}${others}`;
 }

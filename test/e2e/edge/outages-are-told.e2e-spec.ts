@@ -109,6 +109,7 @@ describe('What does not work is told', () => {
     expect(Object.keys(body['details']!).sort()).toEqual([
       'audit',
       'auditChain',
+      'auditCopy',
       'auditReads',
       'capacity',
       'changeLog',

@@ -1,0 +1,179 @@
+import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DataSource } from 'typeorm';
+import { Attempts } from '../../common/attempts.js';
+import { Conditions } from '../../common/conditions.js';
+import { Metrics } from '../../common/metrics.js';
+import { RepeatedLog } from '../../common/repeated-log.js';
+import { Config } from '../../config/config.js';
+import { ADVISORY_LOCKS } from '../../database/advisory-locks.js';
+import { LiveConnection } from '../../database/live-connection.js';
+import { sessionConfigOf } from '../../database/session-config.js';
+import { appendLine } from '../append-line.js';
+import { AuditEventsRepository } from '../audit-events.repository.js';
+import type { ChainTable } from '../chain-tables.js';
+import type { AuditedEvent } from '../stored-event.js';
+import { type CopyPlace, MAX_BATCH_BYTES, notePlace, placeOfCopy } from './copy-place.js';
+import { lineOf } from './event-line.js';
+
+/** An entry is in the copy this long after its commit, and what its write takes. */
+const LOOK_EVERY_MS = 1_000;
+/** Events of one query. */
+const ROWS_PER_QUERY = 500;
+/** What one statement may take. */
+const STATEMENT_MS = 2_000;
+/** How long the storage may take to answer a question about the file. */
+const STORAGE_MS = 3_000;
+/** A replica that is frozen keeps the others from writing for no longer. */
+const MAX_HOLD_MS = 8_000;
+/** How long the end of a process waits for the last batch. */
+const MAX_CLOSE_MS = 2_000;
+const SAY_EVERY_MS = 60_000;
+const CHAINS: readonly ChainTable[] = ['audit_event', 'audit_read'];
+
+const NOT_WRITTEN =
+  'The audit trail cannot be copied to AUDIT_COPY_FILE: the copy is behind, and goes on where it ends.';
+
+/**
+ * Keeps a copy of both chains of the audit trail in `AUDIT_COPY_FILE`, the lines of an export, each entry once and in order.
+ * One replica writes at a time, so that replicas may share a file; with a file of its own each has a whole copy. It goes on
+ * where the file ends, also after it was rotated. Without the setting it does nothing.
+ */
+@Injectable()
+export class AuditCopy implements OnApplicationBootstrap, OnApplicationShutdown {
+  private readonly logger = new Logger('Audit');
+  private readonly attempts = new Attempts();
+  private readonly failures = new RepeatedLog((fields) => this.logger.error(fields), 1, SAY_EVERY_MS);
+  private timer: NodeJS.Timeout | undefined;
+  private looking: Promise<void> = Promise.resolve();
+  private looks = 0;
+  private behind = 0;
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly events: AuditEventsRepository,
+    private readonly config: Config,
+    meters: Metrics,
+    conditions: Conditions,
+  ) {
+    conditions.register('auditCopy', 'the audit trail is copied to AUDIT_COPY_FILE, if it is set', () =>
+      this.attempts.areFailing ? NOT_WRITTEN : null,
+    );
+    meters.gauge(
+      'latchkey_audit_copy_behind',
+      'Entries of the audit trail that AUDIT_COPY_FILE lacked when this replica looked last.',
+      () => this.behind,
+    );
+  }
+
+  onApplicationBootstrap(): void {
+    if (this.config.auditCopyFile === null) return;
+    this.timer = setInterval(() => {
+      // One that takes long is not followed by a queue of others.
+      if (this.looks === 0) void this.look();
+    }, LOOK_EVERY_MS).unref();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    if (this.config.auditCopyFile === null) return;
+    clearInterval(this.timer);
+    await Promise.race([this.look(), sleep(MAX_CLOSE_MS, undefined, { ref: false })]);
+  }
+
+  /** Writes what the file does not have yet. A failure is logged once a minute, and tried again each second. */
+  look(): Promise<void> {
+    this.looks += 1;
+    const file = this.config.auditCopyFile!;
+    this.looking = this.looking
+      .then(() => this.attempts.run(() => this.write(file)))
+      .catch((error: Error) =>
+        this.failures.add('copy', { msg: 'the audit trail could not be copied', cause: error.message }),
+      )
+      .finally(() => (this.looks -= 1));
+    return this.looking;
+  }
+
+  private async write(file: string): Promise<void> {
+    if ((await this.lacking(await inTime(placeOfCopy(file), file))) === 0) return;
+    const session = new LiveConnection(sessionConfigOf(this.dataSource, 'audit-copy', 'data-plane'), {
+      onOpen: (client) => client.query(`SET idle_session_timeout = '${MAX_HOLD_MS}ms'`),
+    });
+    const ask = async () => {
+      const lock = { text: 'SELECT pg_try_advisory_lock($1) AS taken', values: [ADVISORY_LOCKS.auditCopy] };
+      const [answer] = await session.query<{ taken: boolean }>(lock, STATEMENT_MS);
+      return answer!.taken;
+    };
+    try {
+      // Asked again before each batch: a session that was lost has lost the lock.
+      while (await ask()) {
+        // Another replica may have written to the same file since.
+        const place = await inTime(placeOfCopy(file), file);
+        if ((await this.lacking(place)) === 0) return;
+        await this.requireSameHistory(file, place);
+        await this.writeBatch(file, place);
+      }
+    } finally {
+      await session.close();
+    }
+  }
+
+  private async writeBatch(file: string, place: CopyPlace): Promise<void> {
+    const next = { ...place };
+    const lines: string[] = [];
+    for (const table of CHAINS) {
+      let bytes = 0;
+      for (const event of await this.events.findAfter({}, place[table].seq, ROWS_PER_QUERY, table)) {
+        const line = lineOf(event);
+        bytes += Buffer.byteLength(line);
+        if (bytes > MAX_BATCH_BYTES / CHAINS.length && next[table] !== place[table]) break;
+        lines.push(line);
+        next[table] = entryOf(event);
+      }
+    }
+    if (lines.length === 0) return;
+    await appendLine(file, lines.join('').trimEnd());
+    await inTime(notePlace(file, next), file);
+    await this.lacking(next);
+  }
+
+  /** How many entries a copy lacks. Of reads, those that were removed for their age are among them. */
+  private async lacking(place: CopyPlace): Promise<number> {
+    let lacking = 0;
+    for (const table of CHAINS)
+      lacking += Math.max(0, Number(BigInt(await this.events.lastSeq(table)) - BigInt(place[table].seq)));
+    return (this.behind = lacking);
+  }
+
+  /** @throws Error where the database does not have what the copy ends with: it was set back */
+  private async requireSameHistory(file: string, place: CopyPlace): Promise<void> {
+    for (const table of CHAINS) {
+      const { seq, hash } = place[table];
+      const cut = table === 'audit_read' ? ((await this.events.findReadCut())?.seq ?? '0') : '0';
+      if (seq === '0' || BigInt(seq) <= BigInt(cut)) continue;
+      const [event] = await this.events.findAfter({}, (BigInt(seq) - 1n).toString(), 1, table);
+      if (event !== undefined && entryOf(event).hash === hash) continue;
+      throw new Error(
+        `The database does not have entry ${seq} as ${file} has it: it was restored, or a failover lost it. Move ${file} and ${file}.position away, and a new copy is begun.`,
+      );
+    }
+  }
+}
+
+function entryOf({ record, hash }: AuditedEvent): { seq: string; hash: string } {
+  return { seq: record.seq, hash: hash.toString('hex') };
+}
+
+/** The outcome of work with a file. @throws Error when its storage does not answer */
+async function inTime<T>(work: Promise<T>, file: string): Promise<T> {
+  work.catch(() => undefined);
+  const over = new AbortController();
+  const silence = sleep(STORAGE_MS, undefined, { signal: over.signal, ref: false }).then(() => {
+    throw new Error(`The storage of ${file} does not answer.`);
+  });
+  silence.catch(() => undefined);
+  try {
+    return await Promise.race([work, silence]);
+  } finally {
+    over.abort();
+  }
+}

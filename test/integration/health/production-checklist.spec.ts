@@ -1,0 +1,146 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Checkpoints } from '../../../src/audit/checkpoints.js';
+import { secretsInEnvironment } from '../../../src/config/file-twins.js';
+import {
+  PRODUCTION_POINTS,
+  describePoint,
+  examineProduction,
+  type Point,
+} from '../../../src/health/production-checklist.js';
+import { dataSource } from '../../../src/database/data-source.js';
+import { TestApp, testConfig } from '../../support/app.js';
+import { asOwner } from '../../support/trail.js';
+
+/** As a server of a careful operator has them. */
+const FIT = {
+  NODE_ENV: 'production',
+  PUBLIC_URL: 'https://keys.example.com',
+  DATABASE_URL: 'postgres://latchkey_app@db.example.com/latchkey?sslmode=verify-full',
+  TRUSTED_PROXIES: '10.0.7.4',
+  AUDIT_CHECKPOINT_FILE: '/var/lib/latchkey-checkpoints/checkpoints',
+  MFA_REQUIRED: 'admins',
+  METRICS_TOKEN: 'vq8Zr2LxN4wKd7Ty1Bh6Jm3Pc9Sf5GaE',
+  LOG_LEVEL: 'info',
+} as const;
+
+describe('The production checklist', () => {
+  let app: TestApp;
+
+  beforeAll(async () => {
+    app = await TestApp.start();
+    // Writes one, and then no more.
+    await app.app.get(Checkpoints).close();
+  });
+  afterAll(() => app.stop());
+
+  const examine = (overrides: Record<string, string> = {}, secrets: readonly string[] = []) =>
+    examineProduction({
+      config: testConfig({ ...FIT, ...overrides }),
+      dataSource: app.dataSource,
+      secretsInEnvironment: secrets,
+    });
+  const of = (points: readonly Point[], name: string) => points.find(({ point }) => point === name)!;
+
+  it('has the points of the page, in its order', async () => {
+    const page = await readFile(join(import.meta.dirname, '../../../docs/production-checklist.md'), 'utf8');
+    const rows = [...page.matchAll(/^\| ([^|]+?) \| [^|]+ \| \[/gm)].map(([, point]) => point);
+    expect(rows).toEqual(PRODUCTION_POINTS.map(([point]) => point));
+  });
+
+  it('finds the settings of a careful operator in order, and says what the database lacks', async () => {
+    const points = await examine();
+    const todo = points.filter(({ state }) => state === 'TODO').map(({ point }) => point);
+    // One replica on a test database, which has no standby, no durability and nobody with a second factor.
+    expect(todo).toEqual([
+      'PostgreSQL keeps what it has acknowledged',
+      'A synchronous standby follows',
+      'Two replicas run',
+      'Administrators have a second factor',
+    ]);
+    expect(points.filter(({ state }) => state === 'LOOK').map(({ point }) => point)).toEqual(['Backups are taken']);
+    expect(of(points, 'PostgreSQL keeps what it has acknowledged').action).toContain('fsync=off');
+    expect(of(points, 'Administrators have a second factor').action).toContain('admin@latchkey.test');
+  });
+
+  it.each([
+    ['NODE_ENV is production', { NODE_ENV: 'development' }, 'NODE_ENV=production'],
+    ['PUBLIC_URL is https', { PUBLIC_URL: 'http://keys.example.com' }, 'PUBLIC_URL'],
+    ['Settings are fit for production', { METRICS_TOKEN: 'a'.repeat(32) }, 'METRICS_TOKEN'],
+    ['TRUSTED_PROXIES names the proxies', { TRUSTED_PROXIES: '' }, 'TRUSTED_PROXIES'],
+    ['No temporary password is left', { ADMIN_PASSWORD: 'correct horse battery staple' }, 'Remove ADMIN_PASSWORD'],
+    ['Administrators have a second factor', { MFA_REQUIRED: 'none' }, 'MFA_REQUIRED=admins'],
+    ['The log says what happens', { LOG_LEVEL: 'debug' }, 'LOG_LEVEL is debug'],
+  ])('says what to do where not: %s', async (name, overrides: Record<string, string>, action) => {
+    expect(of(await examine(overrides), name)).toEqual({
+      point: name,
+      state: 'TODO',
+      action: expect.stringContaining(action),
+    });
+    const line = describePoint(of(await examine(overrides), name));
+    expect(line).toMatch(new RegExp(`^TODO {2}${name}\\n {6}\\S`));
+  });
+
+  it('knows what is absent', async () => {
+    const { DATABASE_URL: _, AUDIT_CHECKPOINT_FILE: __, METRICS_TOKEN: ___, ...rest } = FIT;
+    const config = testConfig(rest);
+    const points = await examineProduction({ config, dataSource: app.dataSource, secretsInEnvironment: [] });
+    for (const name of [
+      'PostgreSQL is your own',
+      'Checkpoints of the audit trail leave the database',
+      'Metrics can be scraped',
+    ])
+      expect([name, of(points, name).state]).toEqual([name, 'TODO']);
+    expect(of(points, 'Backups are taken').action).toContain('npm run backup');
+  });
+
+  it('names secrets that are in the environment, and not those in files', async () => {
+    expect(secretsInEnvironment({ AUDIT_KEY: 'x', JWT_SECRET_FILE: '/run/secrets/JWT_SECRET', PORT: '1' })).toEqual([
+      'AUDIT_KEY',
+    ]);
+    expect(of(await examine({}, ['AUDIT_KEY']), 'Secrets come from files').action).toContain('set AUDIT_KEY_FILE');
+    expect(of(await examine(), 'Secrets come from files').state).toBe('ok');
+  });
+
+  it('counts replicas that run, and no one whose last heartbeat is old', async () => {
+    await app.dataSource.query(
+      `INSERT INTO replica (id, applied_seq, seen_at) VALUES (gen_random_uuid(), 0, clock_timestamp() - interval '1 hour')`,
+    );
+    expect(of(await examine(), 'Two replicas run').action).toContain('Replicas that run: 1.');
+    await app.dataSource.query(
+      `INSERT INTO replica (id, applied_seq, seen_at) VALUES (gen_random_uuid(), 0, clock_timestamp() + interval '1 minute')`,
+    );
+    expect(of(await examine(), 'Two replicas run').state).toBe('ok');
+  });
+
+  it('names who has a password that another person chose', async () => {
+    await app.dataSource.query(`UPDATE users SET password_is_temporary = true WHERE email = 'admin@latchkey.test'`);
+    expect(of(await examine(), 'No temporary password is left').action).toContain('admin@latchkey.test');
+    await app.dataSource.query('UPDATE users SET password_is_temporary = false');
+    expect(of(await examine(), 'No temporary password is left').state).toBe('ok');
+  });
+
+  it('finds a server that owns its tables', async () => {
+    expect(of(await examine(), 'Servers do not own the tables').state).toBe('ok');
+    const owner = await dataSource(app.database.ownerUrl, { max: 1 }).initialize();
+    try {
+      const points = await examineProduction({ config: testConfig(FIT), dataSource: owner, secretsInEnvironment: [] });
+      expect(of(points, 'Servers do not own the tables').state).toBe('TODO');
+    } finally {
+      await owner.destroy();
+    }
+  });
+
+  it('finds checkpoints that are not written', async () => {
+    const name = 'Checkpoints of the audit trail leave the database';
+    await asOwner(app.database, async (client) => {
+      await client.query('ALTER TABLE audit_checkpoint DISABLE TRIGGER ALL');
+      await client.query('DELETE FROM audit_checkpoint');
+      await client.query(
+        `INSERT INTO audit_checkpoint SELECT 1, hash, clock_timestamp() - interval '1 hour', '' FROM audit_event WHERE seq = 1`,
+      );
+    });
+    expect(of(await examine(), name).action).toContain('No checkpoint was written');
+  });
+});
