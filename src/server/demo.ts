@@ -6,6 +6,7 @@ import { type BoundPassword, bindPassword } from '../access/credential-binding.j
 import { ApiKey } from '../api-keys/api-key.entity.js';
 import { ApiKeysRepository } from '../api-keys/api-keys.repository.js';
 import { auditedKey } from '../api-keys/change/audited-key.js';
+import { freshState } from '../api-keys/create/key-creation.js';
 import { emptyRules } from '../api-keys/settings/draft.js';
 import type { KeyState } from '../api-keys/settings/settings.js';
 import { type MintedSecret, macOf, mint, signing } from '../api-keys/secret.js';
@@ -184,17 +185,7 @@ async function addKey(
 }
 
 function plainKey(now: Date): Omit<KeyState, 'id' | 'ownerId' | 'name'> {
-  return {
-    ...emptyRules('live'),
-    isActive: true,
-    deactivatedAt: null,
-    deactivatedBy: null,
-    maxExpiresAt: null,
-    createdAt: now,
-    updatedAt: now,
-    revokedAt: null,
-    revokedReason: null,
-  };
+  return { ...emptyRules('live'), ...freshState(now) };
 }
 
 /** One key for each thing there is to see. */

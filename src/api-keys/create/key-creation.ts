@@ -206,6 +206,13 @@ export function keyFrom(rules: ApiKeyRules, ownerId: string, now: Date): ApiKey 
   return Object.assign(new ApiKey(), rules, {
     id: uuidv7(now.getTime()),
     ownerId,
+    ...freshState(now),
+  });
+}
+
+/** What the server itself says of a key that has just been made. */
+export function freshState(now: Date) {
+  return {
     isActive: true,
     deactivatedAt: null,
     deactivatedBy: null,
@@ -214,5 +221,5 @@ export function keyFrom(rules: ApiKeyRules, ownerId: string, now: Date): ApiKey 
     updatedAt: now,
     revokedAt: null,
     revokedReason: null,
-  });
+  };
 }
