@@ -134,6 +134,9 @@ export class ApiKeyView {
 
   validityDays: number | null;
 
+  /** @example "CC-4711" */
+  costCentre: string | null;
+
   createdAt: Date;
 
   updatedAt: Date;
@@ -188,6 +191,7 @@ export class ApiKeyView {
       expiresAt: key.expiresAt,
       maxExpiresAt: key.maxExpiresAt,
       validityDays: key.validityDays,
+      costCentre: key.costCentre,
       createdAt: key.createdAt,
       updatedAt: key.updatedAt,
       lastUsedAt: totals.lastUsedAt,
