@@ -61,9 +61,6 @@ export class ApiKeyFieldsDto {
 
   @Field(FIELDS.validityDays)
   validityDays?: number | null;
-
-  @Field(FIELDS.costCentre)
-  costCentre?: string | null;
 }
 
 /** A new key. Every field has a default, so an absent body makes a key as well. */

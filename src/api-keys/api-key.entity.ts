@@ -115,10 +115,6 @@ export class ApiKey {
   @Column('integer', { name: 'validity_days', nullable: true })
   validityDays: number | null;
 
-  /** Where its costs are booked. */
-  @Column('text', { name: 'cost_centre', nullable: true })
-  costCentre: string | null;
-
   @Column('timestamptz', { name: 'created_at', default: () => 'now()' })
   createdAt: Date;
 

@@ -134,9 +134,6 @@ export class ApiKeyView {
 
   validityDays: number | null;
 
-  /** @example "CC-4711" */
-  costCentre: string | null;
-
   createdAt: Date;
 
   updatedAt: Date;
@@ -191,7 +188,6 @@ export class ApiKeyView {
       expiresAt: key.expiresAt,
       maxExpiresAt: key.maxExpiresAt,
       validityDays: key.validityDays,
-      costCentre: key.costCentre,
       createdAt: key.createdAt,
       updatedAt: key.updatedAt,
       lastUsedAt: totals.lastUsedAt,

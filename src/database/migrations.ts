@@ -21,7 +21,6 @@ import { VersionsOfKeys1790000001900 } from './migrations/1790000001900-versions
 import { EventsByKey1790000002000 } from './migrations/1790000002000-events-by-key.js';
 import { VerifiedEnvironment1790000002100 } from './migrations/1790000002100-verified-environment.js';
 import { ShortSearches1790000002300 } from './migrations/1790000002300-short-searches.js';
-import { CostCentre1790000002990 } from './migrations/1790000002990-cost-centre.js';
 
 /** All migrations, oldest first. */
 export const migrations = [
@@ -48,5 +47,4 @@ export const migrations = [
   EventsByKey1790000002000,
   VerifiedEnvironment1790000002100,
   ShortSearches1790000002300,
-  CostCentre1790000002990,
 ];

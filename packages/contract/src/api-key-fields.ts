@@ -287,16 +287,6 @@ export const API_KEY_FIELDS = {
     description: 'Days that a renewal gives, 1 to 3650; null: the configured default (15).',
     example: 30,
   },
-  costCentre: {
-    ...ORDINARY,
-    schema: textOf(64),
-    isNullable: true,
-    column: 'cost_centre',
-    owner: 'free',
-    inRecord: false,
-    description: 'Where the costs of the key are booked; at most 64 characters; null clears it.',
-    example: 'CC-4711',
-  },
 } as const satisfies Readonly<Record<string, ApiKeyField>>;
 
 type Fields = typeof API_KEY_FIELDS;
