@@ -82,15 +82,23 @@ export const SLOW_GROUPS = [
   },
   {
     name: 'searches',
-    why: 'tries many requests and histories that are drawn at random',
+    why: 'tries many requests and histories that are drawn at random, or every route in every spelling',
     tests: [
       'test/contract/sentences.spec.ts',
+      'test/contract/spelling.spec.ts',
       'test/e2e/edge/fuzz.e2e-spec.ts',
       'test/e2e/short-cut/made-up-requests.e2e-spec.ts',
       'test/integration/api-keys/list-oracle.spec.ts',
     ],
     keeps: [],
-    sources: ['packages/contract/', 'src/api-keys/', 'src/http/', 'src/common/'],
+    sources: ['packages/contract/', 'src/api-keys/', 'src/http/', 'src/common/', 'src/access/'],
+  },
+  {
+    name: 'compiles',
+    why: 'compiles the sources twice; what it shows the compiler to ask for, the check of types asks for in every run',
+    tests: ['test/contract/every-field.spec.ts'],
+    keeps: [],
+    sources: ['packages/contract/', 'src/api-keys/', 'src/key-cache/', 'src/access/'],
   },
 ];
 

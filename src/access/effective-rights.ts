@@ -1,10 +1,11 @@
 import { canonicalJson } from '../common/canonical-json.js';
-import { beyondKeyPolicy, cannotGrant, permissionDenied, unauthenticated } from './access.errors.js';
+import { beyondKeyPolicy, permissionDenied, unauthenticated } from './access.errors.js';
+import { requireHeld } from './held-grants.js';
 import type { Principal } from './caller.js';
 import type { GrantsReader, UserGrants } from './grants.reader.js';
 import { type KeyPolicy, widest } from './key-policy.js';
 import { policyContains } from './key-policy-order.js';
-import { containsAll, covers, intersect } from './permission-grammar.js';
+import { covers, intersect } from './permission-grammar.js';
 import type { Permission } from './permissions.js';
 
 /**
@@ -52,8 +53,7 @@ export class EffectiveRights {
 
   /** @throws DomainError 403 CANNOT_GRANT naming what the caller lacks of `grants` */
   requireHolding(grants: readonly string[]): void {
-    const lacking = [...new Set(grants)].filter((grant) => !containsAll(this.grants, [grant]));
-    if (lacking.length > 0) throw cannotGrant(lacking.sort());
+    requireHeld(this.grants, grants);
   }
 
   /**

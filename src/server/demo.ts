@@ -6,7 +6,7 @@ import { type BoundPassword, bindPassword } from '../access/credential-binding.j
 import { ApiKey } from '../api-keys/api-key.entity.js';
 import { ApiKeysRepository } from '../api-keys/api-keys.repository.js';
 import { auditedKey } from '../api-keys/change/audited-key.js';
-import { NO_HAND_OVER } from '../api-keys/hand-over/hand-over.js';
+import { freshState } from '../api-keys/create/key-creation.js';
 import { emptyRules } from '../api-keys/settings/draft.js';
 import type { KeyState } from '../api-keys/settings/settings.js';
 import { type MintedSecret, macOf, mint, signing } from '../api-keys/secret.js';
@@ -206,19 +206,7 @@ async function addKey(
 }
 
 function plainKey(now: Date): Omit<KeyState, 'id' | 'ownerId' | 'name'> {
-  return {
-    ...emptyRules('live'),
-    projectId: null,
-    isActive: true,
-    deactivatedAt: null,
-    deactivatedBy: null,
-    maxExpiresAt: null,
-    ...NO_HAND_OVER,
-    createdAt: now,
-    updatedAt: now,
-    revokedAt: null,
-    revokedReason: null,
-  };
+  return { ...emptyRules('live'), ...freshState(now) };
 }
 
 /** One key for each thing there is to see. */

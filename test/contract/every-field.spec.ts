@@ -19,9 +19,8 @@ const ASKING: Readonly<Record<string, number>> = {
   'src/api-keys/every-field.ts': 4,
   // What is more of it.
   'src/api-keys/settings/owner-limits.ts': 1,
-  // Read from the request, and stored.
+  // Read from the request.
   'src/api-keys/settings/draft.ts': 1,
-  'src/api-keys/change/audited-key.ts': 1,
   'src/key-cache/records/key-record.ts': 1,
   // That the policy has the bound, and what lies outside of it.
   'src/access/key-policy.ts': 2,

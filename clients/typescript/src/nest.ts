@@ -39,8 +39,8 @@ interface NestResponse {
 }
 
 /** What a route asks of a key; functions are given the request of the platform. */
-// eslint-disable-next-line @typescript-eslint/no-explicit-any -- Express's request or Fastify's: who writes the
-// function knows
+// Express's request or Fastify's: who writes the function knows.
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
 export type NestKeyRequirement = KeyRequirement<any>;
 
 /** How to make the client, or the one there is: that is closed by who made it. */

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
-import { boundToEnvironment, cannotGrant, unauthenticated } from '../../access/access.errors.js';
+import { boundToEnvironment, unauthenticated } from '../../access/access.errors.js';
+import { requireHeld } from '../../access/held-grants.js';
 import { type KnownCaller, Principal } from '../../access/caller.js';
 import {
   type UserGrants,
@@ -10,7 +11,6 @@ import {
   keyPolicyOf,
 } from '../../access/grants.reader.js';
 import { reservedTags, violations } from '../../access/key-policy.js';
-import { containsAll } from '../../access/permission-grammar.js';
 import { Config } from '../../config/config.js';
 import { apiKeyLimitReached, outsidePolicy, unknownRoles } from '../api-key.errors.js';
 import { ApiKeysRepository } from '../api-keys.repository.js';
@@ -109,8 +109,7 @@ export class KeyCreationRules {
 
   /** @throws DomainError 403 CANNOT_GRANT naming what of `wanted` the caller does not hold */
   requireHeld(caller: KnownCaller, wanted: readonly string[]): void {
-    const lacking = wanted.filter((grant) => !containsAll(caller.principal.grants, [grant]));
-    if (lacking.length > 0) throw cannotGrant(lacking);
+    requireHeld(caller.principal.grants, wanted);
   }
 
   /**

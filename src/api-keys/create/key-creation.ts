@@ -224,7 +224,15 @@ export function keyFrom(rules: ApiKeyRules, ownerId: string, now: Date, projectI
   return Object.assign(new ApiKey(), rules, {
     id: uuidv7(now.getTime()),
     ownerId,
+    ...freshState(now),
     projectId,
+  });
+}
+
+/** What the server itself says of a key that has just been made. */
+export function freshState(now: Date) {
+  return {
+    projectId: null,
     isActive: true,
     deactivatedAt: null,
     deactivatedBy: null,
@@ -234,5 +242,5 @@ export function keyFrom(rules: ApiKeyRules, ownerId: string, now: Date, projectI
     updatedAt: now,
     revokedAt: null,
     revokedReason: null,
-  });
+  };
 }

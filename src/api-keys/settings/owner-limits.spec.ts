@@ -4,30 +4,15 @@ import { violations, type KeyPolicy } from '../../access/key-policy.js';
 import { formatCidr, matches, parseAddress, parseCidr, type Cidr } from '../../../packages/contract/src/address.js';
 import { matchesAny } from '../../common/model-pattern.js';
 import type { ApiKeyRules } from './settings.js';
+import { emptyRules } from './draft.js';
 import { loosenedFields } from './owner-limits.js';
 
 const day = (number: number) => new Date(Date.UTC(2030, 0, number));
 const unlimited: ApiKeyRules = {
-  name: 'a',
-  description: null,
-  alias: null,
-  environment: 'live',
-  verifiesEnvironment: 'any',
+  ...emptyRules('live'),
   scopes: ['chat', 'embed'],
   roles: ['user', 'service'],
-  rateLimitPerMinute: null,
-  rateLimitPerHour: null,
-  rateLimitPerDay: null,
-  allowedIps: [],
-  allowedModels: [],
-  allowedChatbots: [],
-  budgetLimitMicroCents: null,
-  budgetType: null,
-  lastBudgetType: null,
-  budgetRaise: null,
-  tags: [],
   metadata: { team: 'a', unit: 'b' },
-  expiresAt: null,
   validityDays: 15,
 };
 const limited: ApiKeyRules = {

@@ -30,8 +30,8 @@ const SUSPEND_TOLERANCE_MS = 1_000;
 const MAX_POLLS_AWAITED = 2;
 
 /**
- * Keeps what this replica remembers true: applies the change feed to the record cache and to what is held of quotas, and
- * says how far memory may be trusted at this moment.
+ * Keeps what this replica remembers true: applies the change feed to the record cache and to what is held of quotas,
+ * and says how far memory may be trusted at this moment.
  */
 @Injectable()
 export class FeedService implements FeedTarget {
