@@ -169,12 +169,13 @@ describe('POST /users/:id/erase', () => {
   });
 
   it('finds no commitments while a replica of an earlier release is alive, which would take them for edits', async () => {
-    await asOwner(`INSERT INTO replica (id, applied_seq, build_level) VALUES ('earlier', 0, 2)`, []);
+    const earlier = '00000000-0000-4000-8000-00000000e002';
+    await asOwner(`INSERT INTO replica (id, applied_seq, build_level) VALUES ($1, 0, 2)`, [earlier]);
     const { id, email } = await person();
     const [plain] = await entriesOf(id);
     expect(plain!.changes).toContainEqual({ field: 'email', before: null, after: email });
     expect(plain).not.toHaveProperty('personal');
-    await asOwner(`DELETE FROM replica WHERE id = 'earlier'`, []);
+    await asOwner(`DELETE FROM replica WHERE id = $1`, [earlier]);
     await app.request('PATCH', `/users/${id}`, { token: admin, body: { name: 'Renamed' } });
     expect(await differences(id)).toEqual([]);
     expect((await erase(id, email)).status).toBe(204);
