@@ -67,6 +67,7 @@ const VERBS: Readonly<Record<string, string>> = {
   read: 'View',
   update: 'Change',
   delete: 'Delete',
+  erase: 'Erase',
   regenerate: 'Regenerate secret of',
   renew: 'Renew',
   activate: 'Activate',

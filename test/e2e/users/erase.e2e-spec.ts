@@ -168,6 +168,21 @@ describe('POST /users/:id/erase', () => {
     expect(await differences(id)).toEqual([]);
   });
 
+  it('finds no commitments while a replica of an earlier release is alive, which would take them for edits', async () => {
+    const earlier = '00000000-0000-4000-8000-00000000e002';
+    await asOwner(`INSERT INTO replica (id, applied_seq, build_level) VALUES ($1, 0, 2)`, [earlier]);
+    const { id, email } = await person();
+    const [plain] = await entriesOf(id);
+    expect(plain!.changes).toContainEqual({ field: 'email', before: null, after: email });
+    expect(plain).not.toHaveProperty('personal');
+    await asOwner(`DELETE FROM replica WHERE id = $1`, [earlier]);
+    await app.request('PATCH', `/users/${id}`, { token: admin, body: { name: 'Renamed' } });
+    expect(await differences(id)).toEqual([]);
+    expect((await erase(id, email)).status).toBe(204);
+    // What was written plainly keeps its text; everything else is gone.
+    expect(await placesOf(email)).toEqual(['audit_event']);
+  });
+
   it('happens once, of several at the same time', async () => {
     const { id, email } = await person();
     const answers = await Promise.all([1, 2, 3, 4].map(() => erase(id, email)));
