@@ -24,7 +24,7 @@ export interface VerifyingPrincipal extends Pick<Principal, 'ownerId' | 'verifie
   readonly id: string;
 }
 
-/** The request by which somebody asks. */
+/** The request that asks. */
 export interface VerifyingCaller extends Pick<Caller, 'requestId' | 'clientRequestId'> {
   readonly principal: VerifyingPrincipal;
   /** Absent: `verify`. */
