@@ -62,6 +62,7 @@ inBrowser('the refused calls of a key', () => {
     ]);
     await page.getByRole('button', { name: 'Test the call', exact: true }).click();
     await page.getByText('The call would be refused: address not allowed').waitFor();
+    expect(await session.inspect('refused-call-tested')).toEqual([]);
 
     // A form that is opened by itself is empty.
     await page.getByRole('tab', { name: 'Refused calls' }).click();
