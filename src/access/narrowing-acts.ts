@@ -7,7 +7,7 @@ export const NARROWING_ACTS: ReadonlySet<string> = new Set([
   'api-keys:deactivate',
   'api-keys:delete',
   'api-key-secrets:delete',
-  'hand-overs:delete',
+  'hand-overs:end',
   'users:update',
   'users:delete',
   'users:erase',

@@ -75,7 +75,7 @@ export async function afterRestore(
 async function endAllHandOvers(changes: Changes): Promise<void> {
   let ended: number;
   do {
-    ended = await changes.transaction(systemCaller('hand-overs:delete'), (change) =>
+    ended = await changes.transaction(systemCaller('hand-overs:end'), (change) =>
       endHandOvers(change, { kind: 'all' }, 'restore'),
     );
   } while (ended === HAND_OVER_BATCH);

@@ -35,7 +35,7 @@ export class ApiKeys {
     return this.#api.call('post', '/api-keys', { ...options, body: key, idempotencyKey }) as Promise<CreatedApiKey>;
   }
 
-  /** Creates a key for its owner, who draws the first secret within 24 hours. With oneself as owner the answer has it. */
+  /** Creates a key whose owner draws the first secret within 24 hours. For the caller's own key the answer has it. */
   createForOwner(
     key: Omit<NewApiKey, 'handOver'> & { ownerId: string },
     { idempotencyKey = randomUUID(), ...options }: OnceOptions = {},

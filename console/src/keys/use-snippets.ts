@@ -1,4 +1,4 @@
-/** A first call of a service with a key, in the languages that users of keys write. The key is read from the environment. */
+/** A first call of a service with a key, which is read from the environment. */
 export const USE_SNIPPETS = {
   curl: ['curl -s "$SERVICE_URL" \\', '  -H "authorization: Bearer $API_KEY"'].join('\n'),
   TypeScript: [

@@ -93,7 +93,7 @@ const WHOLE: Readonly<Record<string, string>> = {
   'api-key-secrets:delete': 'End a secret',
   'api-key-secrets:draw': 'Draw a secret',
   'hand-overs:create': 'Offer a secret to the owner',
-  'hand-overs:delete': 'End the offer of a secret',
+  'hand-overs:end': 'End the offer of a secret',
   'system:read': 'View replicas',
 };
 
@@ -116,7 +116,7 @@ export const ACTIONS: readonly { value: string; label: string }[] = [
   'api-key-secrets:delete',
   'api-key-secrets:draw',
   'hand-overs:create',
-  'hand-overs:delete',
+  'hand-overs:end',
   'api-keys:renew',
   'api-keys:activate',
   'api-keys:deactivate',

@@ -34,7 +34,7 @@ export async function endHandOvers(
   );
   for (const key of keys) {
     const changes = diff(auditedKey(key), auditedKey({ ...key, ...NO_HAND_OVER }));
-    const entry = { action: 'hand-overs:delete', resourceType: 'api-key', resourceId: key.id };
+    const entry = { action: 'hand-overs:end', resourceType: 'api-key', resourceId: key.id };
     record({ ...entry, changes, details: { reason } });
   }
   return keys.length;

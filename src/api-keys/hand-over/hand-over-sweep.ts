@@ -50,7 +50,7 @@ export class HandOverSweep implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   private endSome(): Promise<number> {
-    return this.changes.transaction(systemCaller('hand-overs:delete'), (change) =>
+    return this.changes.transaction(systemCaller('hand-overs:end'), (change) =>
       endHandOvers(change, { kind: 'expired' }, 'expired'),
     );
   }

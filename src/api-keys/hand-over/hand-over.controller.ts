@@ -48,7 +48,7 @@ export class HandOverController {
   @Delete('hand-over')
   @Versioned('api-key')
   @OwnerOr('platform:api-keys:assign')
-  @Audited('hand-overs:delete', 'api-key')
+  @Audited('hand-overs:end', 'api-key')
   @WaitsForReplicas()
   @ApiOperation({
     summary: 'Take back the offer of a secret',

@@ -231,7 +231,7 @@ describe('A secret that its owner draws', () => {
     ])('when it is %s', async (_, token, reason) => {
       const id = await pending();
       expect((await takeBack(id, token())).body).toMatchObject({ status: 'pending', handOver: null });
-      expect(await reasonOf(id)).toMatchObject({ action: 'hand-overs:delete', details: { reason } });
+      expect(await reasonOf(id)).toMatchObject({ action: 'hand-overs:end', details: { reason } });
       expect((await draw(id)).status).toBe(409);
       expect(await takeBack(id, token())).toMatchObject({ status: 409, body: { code: 'NO_HAND_OVER' } });
     });
@@ -265,7 +265,7 @@ describe('A secret that its owner draws', () => {
       const id = await pending({ ownerId: leaver.id });
       await app.patch(`/users/${leaver.id}`, { token: admin, body: { isActive: false } });
       expect(await reasonOf(id)).toMatchObject({
-        action: 'hand-overs:delete',
+        action: 'hand-overs:end',
         details: { reason: 'owner deactivated' },
       });
       await app.patch(`/users/${leaver.id}`, { token: admin, body: { isActive: true } });
@@ -287,7 +287,7 @@ describe('A secret that its owner draws', () => {
       await expireOffer(id);
       const sweeps = [app, other].map(({ app: server }) => server.get(HandOverSweep, { strict: false }).sweep());
       await Promise.all(sweeps);
-      const ended = (await trailOf(app, id)).filter(({ action }) => action === 'hand-overs:delete');
+      const ended = (await trailOf(app, id)).filter(({ action }) => action === 'hand-overs:end');
       expect(ended).toMatchObject([{ actor_kind: 'system', details: { reason: 'expired' } }]);
     });
   });

@@ -127,6 +127,16 @@ describe('Tables compared with the audit trail', () => {
     const made = await app.post('/api-keys', { token, body: { name: 'to be deleted' } });
     expect((await app.post(`/api-keys/${made.body.apiKey.id}/revoke`, { token })).status).toBe(200);
     expect((await app.delete(`/api-keys/${made.body.apiKey.id}/permanent`, { token })).status).toBe(204);
+    const robot = await app.post('/users', {
+      token,
+      body: { name: 'Night watch', kind: 'service', managerIds: [(await app.get('/auth/me', { token })).body.user.id] },
+    });
+    const offered = { token, body: { ownerId: robot.body.id, handOver: true } };
+    const id = (await app.post('/api-keys', offered)).body.apiKey.id as string;
+    expect((await app.delete(`/api-keys/${id}/hand-over`, { token })).status).toBe(200);
+    expect((await app.post(`/api-keys/${id}/hand-over`, { token, body: {} })).status).toBe(200);
+    expect((await app.post(`/api-keys/${id}/draw`, { token })).status).toBe(200);
+    expect((await app.post('/api-keys', offered)).status).toBe(201);
     const user = (
       await app.post('/users', {
         token,

@@ -280,7 +280,7 @@ class Person {
       expected: (body) => ({
         action,
         resourceType: 'api-key',
-        resourceId: (body as Body).apiKey.id as string,
+        resourceId: body.apiKey.id as string,
         actorId: this.id,
       }),
     };
@@ -354,7 +354,7 @@ function handedOverKey(cast: Cast): Step[] {
       'api-key',
       (body) => (key.id = body.apiKey.id as string),
     ),
-    on('DELETE /api-keys/:id/hand-over', 'hand-overs:delete'),
+    on('DELETE /api-keys/:id/hand-over', 'hand-overs:end'),
     on('POST /api-keys/:id/hand-over', 'hand-overs:create', { overlapSeconds: 60 }),
     person.ofKey('POST /api-keys/:id/draw', () => ({ path: `/api-keys/${key.id}/draw` }), 'api-key-secrets:draw'),
   ];
