@@ -118,7 +118,7 @@ export class AuditCopy implements OnApplicationBootstrap, OnApplicationShutdown 
   }
 
   private async writeBatch(file: string, place: CopyPlace): Promise<void> {
-    const next = { ...place };
+    const next: Record<ChainTable, CopyPlace[ChainTable]> & Pick<CopyPlace, 'bytes'> = { ...place };
     const lines: string[] = [];
     for (const table of CHAINS) {
       let bytes = 0;

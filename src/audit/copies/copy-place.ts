@@ -10,7 +10,10 @@ export interface CopiedEntry {
 }
 
 /** Up to where a copy has each chain. */
-export type CopyPlace = Readonly<Record<ChainTable, CopiedEntry>>;
+export interface CopyPlace extends Readonly<Record<ChainTable, CopiedEntry>> {
+  /** Size of the file for which this was noted: what lies behind was written without a note. */
+  readonly bytes: number;
+}
 
 /** Bytes of one batch. What a writer that was ended has written without a note of it lies within twice as many. */
 export const MAX_BATCH_BYTES = 512 * 1024;
@@ -22,8 +25,9 @@ const NOTHING: CopiedEntry = { seq: '0', hash: '' };
  * note is what is left when the file was rotated away.
  */
 export async function placeOfCopy(path: string): Promise<CopyPlace> {
-  const place = { ...(await readNote(path)) };
-  for (const line of (await tailOf(path)).split('\n')) {
+  const note = await readNote(path);
+  const place: { -readonly [Member in keyof CopyPlace]: CopyPlace[Member] } = { ...note };
+  for (const line of (await linesBehind(path, note.bytes)).split('\n')) {
     const event = eventOfLine(line);
     if (event !== null && BigInt(event.record.seq) > BigInt(place[event.table].seq))
       place[event.table] = entryOf(event);
@@ -33,7 +37,11 @@ export async function placeOfCopy(path: string): Promise<CopyPlace> {
 
 /** Notes up to where a copy goes, whole or not at all. */
 export async function notePlace(path: string, place: CopyPlace): Promise<void> {
-  await writeFile(`${noteOf(path)}.new`, `${JSON.stringify(place)}\n`, { mode: 0o640 });
+  const { size } = await stat(path);
+  await writeFile(`${noteOf(path)}.new`, `${JSON.stringify({ ...place, bytes: size })}\n`, {
+    mode: 0o640,
+    flush: true,
+  });
   await rename(`${noteOf(path)}.new`, noteOf(path));
 }
 
@@ -47,17 +55,26 @@ function entryOf({ link }: CopiedEvent): CopiedEntry {
 
 async function readNote(path: string): Promise<CopyPlace> {
   const text = await readFile(noteOf(path), 'utf8').catch(absent);
-  return text === null ? { audit_event: NOTHING, audit_read: NOTHING } : (JSON.parse(text) as CopyPlace);
+  if (text === null) return { audit_event: NOTHING, audit_read: NOTHING, bytes: 0 };
+  try {
+    return JSON.parse(text) as CopyPlace;
+  } catch {
+    throw new Error(`${noteOf(path)} is damaged. Remove it: the copy then goes on where the file ends.`);
+  }
 }
 
-/** The last whole lines of a file; asked before it is opened: a pipe would block a thread of ours. */
-async function tailOf(path: string): Promise<string> {
+/**
+ * The whole lines of a file behind `noted` bytes, or its last ones where it is another file than the one that was noted. Asked before
+ * it is opened: a pipe would block a thread of ours.
+ */
+async function linesBehind(path: string, noted: number): Promise<string> {
   const found = await stat(path).catch(absent);
   if (found === null) return '';
   if (!found.isFile()) throw new Error(`${path} is no regular file: its end cannot be read.`);
+  const bytes = Math.min(found.size >= noted ? found.size - noted : found.size, TAIL_BYTES);
+  if (bytes === 0) return '';
   const file = await open(path, 'r');
   try {
-    const bytes = Math.min(found.size, TAIL_BYTES);
     const { buffer, bytesRead } = await file.read(Buffer.alloc(bytes), 0, bytes, found.size - bytes);
     const text = buffer.toString('utf8', 0, bytesRead);
     return text.slice(0, text.lastIndexOf('\n') + 1);

@@ -111,6 +111,13 @@ describe('AUDIT_COPY_FILE', () => {
       expect(state()).toEqual({ status: 'degraded', reason: expect.stringContaining('AUDIT_COPY_FILE') });
     });
     await rm(file, { recursive: true });
+    const note = await readFile(`${file}.position`, 'utf8');
+    await writeFile(`${file}.position`, '');
+    await eventually(async () => {
+      await look();
+      expect(state().status).toBe('degraded');
+    });
+    await writeFile(`${file}.position`, note);
     await rename(`${file}.2`, file);
     await isWhole(`${file}.1`, file);
     expect(state()).toEqual({ status: 'up' });
