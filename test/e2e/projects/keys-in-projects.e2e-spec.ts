@@ -81,8 +81,8 @@ describe('keys in projects', () => {
     expect((await app.get(`/projects/${here}`, { token: admin })).body.keyCount).toBe(2);
     const { body: facets } = await app.get(`/api-keys/facets?projectId=${here}`, { token: admin });
     expect(facets).toMatchObject({ total: 2 });
-    const { text } = await app.get(`/api-keys/export?format=csv&projectId=${here}`, { token: admin });
-    const lines = text.trim().split(/\r?\n/);
+    const { body: csv } = await app.get(`/api-keys/export?projectId=${here}`, { token: admin });
+    const lines = (csv as string).trim().split(/\r?\n/);
     expect(lines[0]).toMatch(/projectId"?$/);
     expect(lines.slice(1).filter((line: string) => line.includes(here))).toHaveLength(2);
   });
