@@ -4,6 +4,7 @@
  */
 export const ROW_EDITS: Readonly<Record<string, string>> = {
   'api_key.owner_id': `(SELECT id FROM users WHERE name = 'Administrator')`,
+  'api_key.project_id': 'gen_random_uuid()',
   'api_key.alias': `'other'`,
   'api_key.name': `'other'`,
   'api_key.description': `'other'`,

@@ -81,10 +81,27 @@ describe('keys in projects', () => {
     expect((await app.get(`/projects/${here}`, { token: admin })).body.keyCount).toBe(2);
     const { body: facets } = await app.get(`/api-keys/facets?projectId=${here}`, { token: admin });
     expect(facets).toMatchObject({ total: 2 });
-    const { body: text } = await app.get(`/api-keys/export?format=csv&projectId=${here}`, { token: admin });
-    const lines = (text as string).trim().split(/\r?\n/);
+    const { body: csv } = await app.get(`/api-keys/export?projectId=${here}`, { token: admin });
+    const lines = (csv as string).trim().split(/\r?\n/);
     expect(lines[0]).toContain('projectId');
     expect(lines.slice(1).filter((line: string) => line.includes(here))).toHaveLength(2);
+  });
+
+  it('come into one by an import, and not into one that does not exist', async () => {
+    const entry = (digit: string, projectId: string) => ({
+      sha256: digit.repeat(64),
+      prefix: `old_${digit}`,
+      projectId,
+    });
+    const { status, body } = await app.post('/api-keys/import', {
+      token: admin,
+      body: { keys: [entry('a', one), entry('b', NO_PROJECT)] },
+    });
+    expect(status).toBe(200);
+    const [imported, refused] = body.results;
+    expect(imported).toMatchObject({ outcome: 'created' });
+    expect((await app.get(`/api-keys/${imported.id}`, { token: admin })).body.projectId).toBe(one);
+    expect(JSON.stringify(refused)).toContain('there is no such project');
   });
 
   it('take back what GET has given, without moving', async () => {

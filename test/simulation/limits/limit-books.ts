@@ -103,7 +103,7 @@ export class LimitBooks {
     must(held.join() === expected.join(), `holds of ${held.join()}, should be of ${expected.join()}`);
     for (const hold of parts.holds) {
       const lease = this.leases.get(hold.leaseId);
-      must(lease !== undefined, `admitted from lease ${hold.leaseId}, which nobody granted`);
+      must(lease !== undefined, `admitted from lease ${hold.leaseId}, which was not granted`);
       must(lease.account === `${hold.accountId}|${hold.period}`, `a hold of ${lease.account} names ${hold.period}`);
       lease.drawn += parts.amount;
       must(lease.drawn <= lease.slice, `lease ${hold.leaseId} gave ${lease.drawn} of ${lease.slice}`);
@@ -243,7 +243,7 @@ export class LimitBooks {
   compare(): void {
     const isComplete = this.store.leases.size !== this.leases.size || this.turn++ % 16 === 0;
     for (const id of isComplete ? this.leases.keys() : this.touchedLeases) this.compareLease(id);
-    must(this.store.leases.size === this.leases.size, 'a lease appeared that nobody asked for');
+    must(this.store.leases.size === this.leases.size, 'a lease appeared that was not asked for');
     const all = (): Set<string> =>
       new Set([...this.spent.keys(), ...this.leased.keys(), ...this.store.accounts.keys()]);
     for (const name of isComplete ? all() : this.touched) this.compareAccount(name);

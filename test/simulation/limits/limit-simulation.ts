@@ -454,7 +454,7 @@ export class LimitSimulation extends World {
     fresh.kill();
   }
 
-  /** Accounts are swept, those with leases later; then somebody reports what was reserved in them. */
+  /** Accounts are swept, those with leases later; then callers report what they had reserved in them. */
   private passLongAfter(): void {
     this.clockOffset += LONG_AFTER_MS;
     this.sweep();

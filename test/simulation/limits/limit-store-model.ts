@@ -46,7 +46,7 @@ export type LimitStoreFault =
 export interface AccountRow {
   readonly accountId: string;
   readonly period: ZonePeriod;
-  /** The limit's amount as of the last lock; null: this account refuses nothing, or nobody has looked yet. */
+  /** The limit's amount as of the last lock; null: this account refuses nothing, or it has not been locked yet. */
   copy: bigint | null;
   floor: bigint | null;
   spent: bigint;
@@ -209,7 +209,7 @@ export class LimitStoreModel implements Rules {
     return account;
   }
 
-  /** Whoever locks the account brings its copy up to date; what it holds by then may remain. */
+  /** Each lock of an account brings its copy up to date; what the account holds by then may remain. */
   private refresh(account: AccountRow): void {
     const next = this.amountFor(account);
     if (next === account.copy) return;
