@@ -11,13 +11,21 @@ export interface CopiedEvent {
   readonly link: StoredLink;
 }
 
+/** What a line has beside what was hashed. */
+interface Beside {
+  readonly hash: string;
+  readonly chain?: unknown;
+  readonly personal?: unknown;
+}
+
 const TEXTS = ['id', 'seq', 'at', 'action', 'resourceType', 'outcome', 'hash'] as const;
 
 /** Reads a line of a copy; null for what is no event, such as a line that was cut short. */
 export function eventOfLine(line: string): CopiedEvent | null {
   const value = parsed(line);
   if (value === null || !TEXTS.every((name) => typeof value[name] === 'string')) return null;
-  const { hash, ...record } = value as unknown as CopiedEvent['record'] & { hash: string; chain?: unknown };
+  // What opens the commitments is beside the event, not in what was hashed; after an erasure it is gone.
+  const { hash, personal: _, ...record } = value as unknown as CopiedEvent['record'] & Beside;
   if (!/^[1-9]\d{0,18}$/.test(record.seq) || !/^[0-9a-f]{64}$/.test(hash)) return null;
   if (typeof record.actor !== 'object' || record.actor === null) return null;
   const link = {
