@@ -108,8 +108,8 @@ export class ApiKeyView {
   verifiesEnvironment: VerifiesEnvironment;
 
   /**
-   * Derived: revoked before inactive before expired before pending before active. A pending key has had no secret yet, so
-   * that nothing verifies with it.
+   * Derived: revoked before inactive before expired before pending before active. A pending key has had no secret yet,
+   * so that nothing verifies with it.
    */
   status: ApiKeyStatus;
 

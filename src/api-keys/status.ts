@@ -19,8 +19,8 @@ export function shownStatusOf(key: Parameters<typeof statusOf>[0], hasHadSecret:
 }
 
 /**
- * What the settings of a key come to: revoked > inactive > expired > active. A key expires at `expiresAt`, not after it.
- * A pending key is active here: it counts against the cap of its owner.
+ * What the settings of a key come to: revoked > inactive > expired > active. A key expires at `expiresAt`, not after
+ * it. A pending key is active here: it counts against the cap of its owner.
  */
 export function statusOf(
   key: Pick<ApiKey, 'revokedAt' | 'isActive' | 'expiresAt'>,

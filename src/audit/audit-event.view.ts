@@ -64,8 +64,8 @@ export class OpeningView {
 }
 
 /**
- * One entry of the audit trail, exactly as it was hashed: without `hash` and `personal`, in canonical JSON, it is what the
- * hash covers.
+ * One entry of the audit trail, exactly as it was hashed: without `hash` and `personal`, in canonical JSON, it is what
+ * the hash covers.
  */
 @ApiExtraModels(OpeningView)
 export class AuditEventView {
@@ -145,8 +145,8 @@ export class AuditEventView {
   details: Record<string, unknown>;
 
   /**
-   * What opens the commitments in the entry, by commitment. One that is missing is of a person who was erased. Absent: the
-   * entry has no commitments.
+   * What opens the commitments in the entry, by commitment. One that is missing is of a person who was erased. Absent:
+   * the entry has no commitments.
    */
   @ApiPropertyOptional({
     type: 'object',

@@ -31,10 +31,10 @@ export interface AfterRestore extends FoundHistory {
 
 /**
  * Makes a restored database fit to serve: takes away again what was taken away after the backup, as far as the
- * checkpoint files know; ends all sessions and all offers of secrets to owners, which may have been taken back or drawn since;
- * and gives the database a new epoch, by which every replica that runs drops
- * what it remembers. All of it is in the trail. It may be repeated, at the end of what was interrupted too: the entry
- * that lets servers start is written last.
+ * checkpoint files know; ends all sessions and all offers of secrets to owners, which may have been taken back or drawn
+ * since; and gives the database a new epoch, by which every replica that runs drops what it remembers. All of it is in
+ * the trail. It may be repeated, at the end of what was interrupted too: the entry that lets servers start is written
+ * last.
  *
  * @throws StartRefusal when a checkpoint file cannot be read
  */

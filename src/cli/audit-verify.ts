@@ -6,7 +6,9 @@ import { openForReading } from '../database/open-database.js';
 /** Neither whole nor broken: it could not be found out. */
 const EXIT_UNKNOWN = 2;
 
-/** `npm run audit:verify`: checks the trail of the configured database, also beside a server that runs, or copies of it. */
+/**
+ * `npm run audit:verify`: checks the trail of the configured database, also beside a server that runs, or copies of it.
+ */
 async function main(): Promise<number> {
   const request = parseVerifyArguments(process.argv.slice(2));
   const config = loadConfig(undefined, 'refuse');

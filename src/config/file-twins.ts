@@ -42,7 +42,9 @@ export function withFileTwins(variables: Readonly<Record<string, string>>): Reco
   return result;
 }
 
-/** Variables of `FILE_TWINS` whose value is in the environment itself, where other processes of the machine may see it. */
+/**
+ * Variables of `FILE_TWINS` whose value is in the environment itself, where other processes of the machine may see it.
+ */
 export function secretsInEnvironment(env: NodeJS.ProcessEnv = process.env): string[] {
   return FILE_TWINS.filter((name) => (env[name] ?? '') !== '');
 }

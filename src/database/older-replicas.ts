@@ -19,10 +19,15 @@ const replicasBelow = (level: number) =>
   `EXISTS (SELECT FROM replica WHERE coalesce(build_level, 1) < ${level}
              AND seen_at BETWEEN clock_timestamp() - interval '${MAY_COME_BACK_SECONDS} s' AND clock_timestamp() + interval '1 s')`;
 
-/** In SQL: whether replicas that know no commitments have been alive of late. They would take them for edits of rows. */
+/**
+ * In SQL: whether replicas that know no commitments have been alive of late. They would take them for edits of rows.
+ */
 export const KNOWS_NO_COMMITMENTS = replicasBelow(COMMITMENT_LEVEL);
 
-/** Whether replicas that bind nothing, and move the head by themselves, have been alive of late: what they need must stay. */
+/**
+ * Whether replicas that bind nothing, and move the head by themselves, have been alive of late: what they need must
+ * stay.
+ */
 export async function hasOlderReplicas(on: Statements): Promise<boolean> {
   const [row] = await on.query<{ older: boolean }[]>(`SELECT ${replicasBelow(BINDING_LEVEL)} AS older`);
   return row!.older;

@@ -17,7 +17,10 @@ export class Introspection {
     private readonly config: Config,
   ) {}
 
-  /** Consumes nothing; a known key that is not good has a refused call more. @throws DomainError 503 when it cannot be known */
+  /**
+   * Consumes nothing; a known key that is not good has a refused call more. @throws DomainError 503 when it cannot be
+   * known
+   */
   async introspect(token: string, caller: VerifyingCaller): Promise<IntrospectionView> {
     const { jwtIssuer, jwtAudience } = this.config;
     const session = JWT_SHAPE.test(token) ? await this.sessions.findWorking(token) : null;

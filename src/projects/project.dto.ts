@@ -4,7 +4,8 @@ import { Field, optional, required } from '../common/field.js';
 /** A new project. */
 export class CreateProjectDto {
   /**
-   * What people call the project; 1 to 100 characters, trimmed. No two projects have one name, whatever the case of its letters.
+   * What people call the project; 1 to 100 characters, trimmed. No two projects have one name, whatever the case of its
+   * letters.
    * @example "Search"
    */
   @Field(required(NAME))

@@ -81,7 +81,9 @@ export class ProjectsService {
     });
   }
 
-  /** Deletes a project in which every key is revoked. @throws DomainError 404; 409 PROJECT_IN_USE; 412 VERSION_MISMATCH */
+  /**
+   * Deletes a project in which every key is revoked. @throws DomainError 404; 409 PROJECT_IN_USE; 412 VERSION_MISMATCH
+   */
   async delete(caller: KnownCaller, id: string): Promise<void> {
     await this.changes.transaction(caller, async ({ tx, record, write }) => {
       const project = await this.lock(tx, caller, id);

@@ -182,7 +182,10 @@ export class Books {
     this.compare();
   }
 
-  /** Whatever was granted fitted the limit of that moment: what is charged and held may exceed it, and does not grow then. */
+  /**
+   * Whatever was granted fitted the limit of that moment: what is charged and held may exceed it, and does not grow
+   * then.
+   */
   private grantFits(name: string, raise: Raise | null): void {
     const account = this.store.accounts.get(name);
     if (account === undefined || account.limit === null) return;

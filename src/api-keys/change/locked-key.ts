@@ -67,7 +67,8 @@ export class LockedKey {
 
   /**
    * Stores `after` and records every field that differs. Where none does nothing is stored or recorded, and
-   * `updatedAt` stays. A key that is revoked or changes its owner loses the offer of its next secret. The change fails with
+   * `updatedAt` stays. A key that is revoked or changes its owner loses the offer of its next secret. The change fails
+   * with
    * 23505 on `api_key_alias_key` when the alias is taken.
    */
   save(asked: KeyState, note: ChangeNote = {}): void {

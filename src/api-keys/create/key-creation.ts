@@ -71,8 +71,8 @@ export class KeyCreation {
   }
 
   /**
-   * Makes a key with its first secret, or with the offer of it where another owner is to draw it. What the caller left out
-   * comes from their key policy, then from the defaults.
+   * Makes a key with its first secret, or with the offer of it where another owner is to draw it. What the caller left
+   * out comes from their key policy, then from the defaults.
    *
    * @throws DomainError 400 contradictory fields, unknown owner or roles; 403 PERMISSION_DENIED, CANNOT_GRANT,
    *   OUTSIDE_POLICY; 409 NOBODY_TO_DRAW; 429 API_KEY_LIMIT_REACHED, CREATION_LIMIT_REACHED

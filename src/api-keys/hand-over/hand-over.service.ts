@@ -10,8 +10,8 @@ import { NO_HAND_OVER, handOverFrom, openHandOver } from './hand-over.js';
 const ASSIGN = { permission: 'platform:api-keys:assign' } as const;
 
 /**
- * Offers the next secret of a key to its owner, and takes an offer back. No secret is made before the owner draws it, so
- * that the caller here never sees one.
+ * Offers the next secret of a key to its owner, and takes an offer back. No secret is made before the owner draws it,
+ * so that the caller here never sees one.
  *
  * @see docs/adr/0039-a-secret-is-drawn-by-its-owner.md
  */

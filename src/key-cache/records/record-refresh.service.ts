@@ -4,7 +4,9 @@ import { RecordCache } from './record-cache.js';
 import { RecordLoader } from './record-loader.js';
 import { RecordRefresher } from './record-refresher.js';
 
-/** With a statement of 250 records each time: 100 000 keys in use are read anew in their last 120 s with room to spare. */
+/**
+ * With a statement of 250 records each time: 100 000 keys in use are read anew in their last 120 s with room to spare.
+ */
 const REFRESH_EVERY_MS = 200;
 
 /** Keeps the records of keys in use fresh. */

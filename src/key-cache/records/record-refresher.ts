@@ -6,9 +6,9 @@ import type { Lookup, RecordLoader } from './record-loader.js';
 const MOST_AT_ONCE = 250;
 
 /**
- * Reads records anew before they are too old to be used, so that no call waits for a record that is in use. It asks only
- * while nothing else is being looked up; a record that it does not get to, or that the database does not give, ends at its
- * age like any other.
+ * Reads records anew before they are too old to be used, so that no call waits for a record that is in use. It asks
+ * only while nothing else is being looked up; a record that it does not get to, or that the database does not give,
+ * ends at its age like any other.
  */
 export class RecordRefresher {
   constructor(

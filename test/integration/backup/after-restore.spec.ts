@@ -327,8 +327,8 @@ describe('A PostgreSQL that was restored', () => {
         ]),
       );
       expect(entries.at(-1)).toEqual({ action: 'system:restore', resource_id: null });
-      // One more is of the service account that lost its manager, one of the secret that is offered no more, and one of the
-      // erasure that follows a deletion.
+      // One more is of the service account that lost its manager, one of the secret that is offered no more, and one of
+      // the erasure that follows a deletion.
       expect(entries).toHaveLength(done.keys + done.users + 1 + 1 + 1 + 1);
     });
 

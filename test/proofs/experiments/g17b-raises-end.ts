@@ -15,8 +15,9 @@ const HOLD_MS = 130_000;
 const CUT_MS = 1;
 
 /**
- * Raises end under three replicas that call all the time, with room left that they hold leases of: `spent` has used up its
- * budget before, and nothing may be admitted once the raise is over; `fresh` has not, and must stop exactly at its limit.
+ * Raises end under three replicas that call all the time, with room left that they hold leases of: `spent` has used up
+ * its budget before, and nothing may be admitted once the raise is over; `fresh` has not, and must stop exactly at its
+ * limit.
  */
 export const g17b: Experiment = {
   id: 'G17b',
@@ -147,7 +148,8 @@ class Spending {
   }
 
   private async once(until: number): Promise<void> {
-    // Little enough that the limit is not reached by what is spent in the raise, and that leases have room for many calls.
+    // Little enough that the limit is not reached by what is spent in the raise, and that leases have room for many
+    // calls.
     const amount = 1 + this.random.integer(MICRO_CENTS / 2);
     const start = Date.now();
     const { status, body } = await this.verify(amount);

@@ -100,7 +100,9 @@ export class LimitStoreModel implements Rules {
     this.make(key.id, FOR_GOOD);
   }
 
-  /** The rule's row is written; then the shared account, if it is there. Those of members follow when they are locked. */
+  /**
+   * The rule's row is written; then the shared account, if it is there. Those of members follow when they are locked.
+   */
   changed(limit: LimitRow): void {
     this.versions.set(limit.id, (this.versions.get(limit.id) ?? 0) + 1);
     if (limit.each !== null || limit.isDeleted) return;
