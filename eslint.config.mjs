@@ -34,9 +34,12 @@ export default tseslint.config(
       ],
     },
   },
-  ...tseslint.configs.recommended.map((config) => ({ ...config, files: ['console/**/*.{ts,tsx}'] })),
+  ...tseslint.configs.recommended.map((config) => ({
+    ...config,
+    files: ['console/**/*.{ts,tsx}', 'examples/**/*.ts'],
+  })),
   {
-    files: ['console/**/*.{ts,tsx}'],
+    files: ['console/**/*.{ts,tsx}', 'examples/**/*.ts'],
     rules: { '@typescript-eslint/no-unused-vars': ['error', UNUSED] },
   },
   ...tseslint.configs.recommendedTypeChecked.map((config) => ({
@@ -61,7 +64,12 @@ export default tseslint.config(
   {
     // Whatever is handed a transaction works with locks that others wait for. SQLSTATEs are known in one place.
     files: ['src/**/*.ts'],
-    ignores: ['src/common/database-errors*.ts', 'src/database/connection-refusals.ts', 'src/database/migrations/**'],
+    ignores: [
+      'src/common/database-errors.ts',
+      'src/database/connection-refusals.ts',
+      'src/database/migrations/**',
+      'src/**/*.spec.ts',
+    ],
     rules: {
       'no-restricted-syntax': [
         'error',

@@ -189,11 +189,10 @@ export class QuotaStoreModel {
       else this.putLease(own.leaseId, account, 'own', amount, now, until + 1000 * this.holdSeconds(own.ttlSeconds));
       return true;
     });
-    const roomForPool = left + pooled;
     const slice =
       this.fault === 'slice-not-clamped' && pooled > 0n
         ? max(pooled, ask.want)
-        : budgetSlice(pooled, ask.want, roomForPool, limit, live);
+        : budgetSlice(pooled, ask.want, left + pooled, limit, live);
     if (slice > 0n) this.putLease(ask.leaseId, account, ask.kind, slice, now, until + 1000 * POOLED_TTL_SECONDS);
     const { spent, leased } = account;
     return { ...common, admitForMs, found: true, limit, raise, spent, leased, slice, verdicts };

@@ -1,6 +1,11 @@
 import type { KeyFacts, SecretFacts } from '../../src/key-cache/records/key-record.js';
 import type { LoadedRows } from '../../src/key-cache/records/loaded-records.js';
 
+const ROLES = [
+  { name: 'key-role', isActive: true, permissions: ['platform:api-keys:*'] },
+  { name: 'owner-role', isActive: true, permissions: ['platform:*:read'] },
+];
+
 /** What differs from the plainest key. */
 export interface RowsOptions extends Partial<KeyFacts> {
   readonly seq?: bigint;
@@ -55,10 +60,7 @@ export function rowsOf(
     secrets,
     keys: [facts],
     owners: [{ id: 'owner', isActive: true, roles: ['owner-role'] }],
-    roles: [
-      { name: 'key-role', isActive: true, permissions: ['platform:api-keys:*'] },
-      { name: 'owner-role', isActive: true, permissions: ['platform:*:read'] },
-    ],
+    roles: ROLES,
   };
 }
 

@@ -2,6 +2,7 @@ import { Injectable, Logger, type OnApplicationBootstrap, type OnModuleDestroy }
 import { EntityManager } from 'typeorm';
 import { systemCaller } from '../../access/caller.js';
 import { Changes } from '../../audit/changes.js';
+import { Periodic } from '../../common/periodic.js';
 import { HAND_OVER_BATCH, endHandOvers } from './hand-over-endings.js';
 
 const SWEEP_INTERVAL_MS = 60_000;
@@ -10,8 +11,7 @@ const SWEEP_INTERVAL_MS = 60_000;
 @Injectable()
 export class HandOverSweep implements OnApplicationBootstrap, OnModuleDestroy {
   private readonly logger = new Logger('HandOverSweep');
-  private timer: NodeJS.Timeout | undefined;
-  private running: Promise<void> = Promise.resolve();
+  private readonly sweeping = new Periodic(SWEEP_INTERVAL_MS, () => this.sweep());
   private isStopping = false;
 
   constructor(
@@ -20,16 +20,13 @@ export class HandOverSweep implements OnApplicationBootstrap, OnModuleDestroy {
   ) {}
 
   onApplicationBootstrap(): void {
-    this.timer = setInterval(() => {
-      this.running = this.running.then(() => this.sweep());
-    }, SWEEP_INTERVAL_MS).unref();
+    this.sweeping.start();
   }
 
   /** Returns when no statement of ours is under way any more, so that the pool can be closed. */
   async onModuleDestroy(): Promise<void> {
     this.isStopping = true;
-    clearInterval(this.timer);
-    await this.running;
+    await this.sweeping.stop();
   }
 
   /** Ends what has expired, in batches. A failure waits for the next time: a draw looks at the clock anyway. */

@@ -249,7 +249,8 @@ class Twins {
     expect(accounts).toEqual(
       [...this.model.accounts.values()].sort(byName).map((one) => ({
         key_id: one.keyId, period: one.period, limit: text(one.limit), spent: text(one.spent), leased: text(one.leased),
-        overdraft: text(one.overdraft), floor: text(one.floor), raise: text(one.raise?.amount ?? null), until: one.raise?.until ?? null,
+        overdraft: text(one.overdraft), floor: text(one.floor),
+        raise: text(one.raise?.amount ?? null), until: one.raise?.until ?? null,
       }))); // prettier-ignore
     const leases = await this.database.asOwner(
       `SELECT id, kind, granted_micro_cents AS granted, settled_micro_cents AS settled, return_count AS returns, quota_ms(hold_until)::float8 AS until

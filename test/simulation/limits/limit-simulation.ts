@@ -370,7 +370,8 @@ export class LimitSimulation extends World {
     const reservationId = this.newId();
     const one = (kind: Report['kind'], amount: bigint): Report => ({
       kind, keyId: call.keyId, reservationId, month: parts.month, holds: parts.holds, reserved: parts.amount, amount,
-      settledBy: this.newId(), defaultHold: 0n, model: random.chance(0.7) ? call.model : random.pick(MODELS), byRecord: [],
+      settledBy: this.newId(), defaultHold: 0n, byRecord: [],
+      model: random.chance(0.7) ? call.model : random.pick(MODELS),
     }); // prettier-ignore
     const amount = random.chance(0.3) ? parts.amount : BigInt(random.between(0, Number(parts.amount)));
     const soon = random.chance(0.7) ? Math.min(latest, random.between(1, 3_000)) : random.between(1, latest);
