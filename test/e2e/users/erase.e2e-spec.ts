@@ -118,6 +118,23 @@ describe('POST /users/:id/erase', () => {
     expect(JSON.stringify(later.body)).not.toContain(name);
   });
 
+  it('tells no reader of a value that was put there after the erasure', async () => {
+    const { id, email } = await person();
+    const [made] = await entriesOf(id);
+    const { after } = made!.changes.find(({ field }) => field === 'name')! as { after: { commitment: string } };
+    expect(made!.personal).toHaveProperty(after.commitment);
+    expect((await erase(id, email)).status).toBe(204);
+    // As the application, which may add openings.
+    await app.dataSource.query(
+      `INSERT INTO personal_value (commitment, user_id, salt, value) VALUES (decode($1, 'hex'), $2, $3, '"Mallory"')`,
+      [after.commitment, id, Buffer.alloc(32)],
+    );
+    expect((await entriesOf(id)).at(-1)).toMatchObject({ action: 'users:create', personal: {} });
+    const exported = await app.get(`/audit-events/export?resourceType=user&resourceId=${id}`, { token: admin });
+    expect(JSON.stringify(exported.body)).toContain(after.commitment);
+    expect(JSON.stringify(exported.body)).not.toContain('Mallory');
+  });
+
   it('ends sessions and the second factor, and frees the address', async () => {
     const { id, email } = await person();
     const { body } = await app.post('/auth/login', { body: { email, password: PASSWORD } });
