@@ -31,7 +31,7 @@ export class WaitForReplicas implements NestInterceptor {
     private readonly reflector: Reflector,
   ) {}
 
-  /** @throws DomainError 400 for any other word, or a parameter that the route does not have, before anything is done */
+  /** @throws DomainError 400 for any other word, or parameter where `wait` is the only one, before anything is done */
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     const { query } = context.switchToHttp().getRequest<FastifyRequest<{ Querystring: Record<string, unknown> }>>();
     const hasQuery = this.reflector.get<boolean>(HAS_QUERY, context.getHandler()) ?? false;
