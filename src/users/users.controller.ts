@@ -113,7 +113,8 @@ export class UsersController {
     summary: 'Erase a person',
     description:
       `Deletes the user as \`DELETE /users/{id}\` does, with the same rules, and removes who they were: name, e-mail address and ` +
-      'identity, in the audit trail, reports and lists too. Who was deleted before can be erased. It cannot be undone.',
+      'identity, in the audit trail, reports and lists too. Who was deleted before can be erased, by a caller who holds what the roles permit that the person had at last. ' +
+      'Nobody erases themselves. It cannot be undone.',
   })
   erase(
     @FromCaller() caller: KnownCaller,
