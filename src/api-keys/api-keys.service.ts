@@ -30,7 +30,8 @@ export class ApiKeysService {
    * `handOver` that owner draws the secret.
    *
    * @throws DomainError 400 contradictory fields, unknown owner or roles; 403 CANNOT_GRANT, OUTSIDE_POLICY,
-   *   PERMISSION_DENIED; 409 ALIAS_TAKEN, IDEMPOTENCY_CONFLICT, NOBODY_TO_DRAW; 422 IDEMPOTENCY_KEY_REUSED; 429 API_KEY_LIMIT_REACHED
+   *   PERMISSION_DENIED; 409 ALIAS_TAKEN, IDEMPOTENCY_CONFLICT, NOBODY_TO_DRAW; 422 IDEMPOTENCY_KEY_REUSED; 429
+   *   API_KEY_LIMIT_REACHED
    */
   async create(
     caller: KnownCaller,
@@ -70,6 +71,6 @@ export class ApiKeysService {
     if (!ownership || standingOnKey(caller.principal, rule, { id, ...ownership }) === null) throw apiKeyNotFound();
     const details = await this.keys.findDetails(id);
     if (!details) throw apiKeyNotFound();
-    return ApiKeyView.from(details, this.clock.now());
+    return ApiKeyView.from(details, caller.principal, this.clock.now());
   }
 }
