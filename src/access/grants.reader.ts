@@ -110,12 +110,15 @@ export class GrantsReader {
     return new Map(users.map((user) => [user.id, holderOf(user, user.assigned)]));
   }
 
-  /** The grants of roles by name; names that do not exist or are inactive give none. */
+  /**
+   * The grants of roles by name; names that do not exist or are inactive give none. `assigned`: those of inactive ones
+   * too.
+   */
   async grantsOfRoles(
     names: readonly string[],
     lock: 'none' | 'share' = 'none',
-  ): Promise<{ known: string[]; grants: string[] }> {
-    if (names.length === 0) return { known: [], grants: [] };
+  ): Promise<{ known: string[]; grants: string[]; assigned: string[] }> {
+    if (names.length === 0) return { known: [], grants: [], assigned: [] };
     const rows = await this.manager.query<{ name: string; permissions: string[]; is_active: boolean }[]>(
       `SELECT name, permissions, is_active FROM role WHERE name = ANY($1) ORDER BY name ${lock === 'share' ? 'FOR SHARE' : ''}`,
       [names],
@@ -123,6 +126,7 @@ export class GrantsReader {
     return {
       known: rows.map((row) => row.name),
       grants: rows.filter((row) => row.is_active).flatMap((row) => row.permissions),
+      assigned: rows.flatMap((row) => row.permissions),
     };
   }
 }

@@ -1,3 +1,4 @@
+import type { Principal } from '../access/caller.js';
 import { centsFromMicroCents } from '../common/money.js';
 import { versionOf } from '../common/version.js';
 import type { ApiKeySecret } from './api-key-secret.entity.js';
@@ -25,6 +26,8 @@ export interface ApiKeyDetails {
   readonly secrets: readonly ApiKeySecret[];
   /** The name of the user who has offered the next secret to the owner; null where no offer is stored. */
   readonly handOverByName: string | null;
+  /** Who manages the owner and may draw in its place; none where no offer is stored. */
+  readonly drawerIds: readonly string[];
   readonly totals: KeyTotals;
 }
 
@@ -108,8 +111,8 @@ export class ApiKeyView {
   verifiesEnvironment: VerifiesEnvironment;
 
   /**
-   * Derived: revoked before inactive before expired before pending before active. A pending key has had no secret yet,
-   * so that nothing verifies with it.
+   * Derived: revoked before inactive before expired before pending before active. A pending key has had no secret
+   * yet, so that nothing verifies with it.
    */
   status: ApiKeyStatus;
 
@@ -188,11 +191,9 @@ export class ApiKeyView {
   /** The offer of the next secret to the owner; null: none is open. */
   handOver: HandOverView | null;
 
-  /** Lists the fields that may leave. */
-  static from(
-    { key, ownerName, ownerIsActive, secrets, totals, handOverByName }: ApiKeyDetails,
-    now: Date,
-  ): ApiKeyView {
+  /** Lists the fields that may leave, to this caller. */
+  static from(details: ApiKeyDetails, principal: Principal, now: Date): ApiKeyView {
+    const { key, ownerName, ownerIsActive, secrets, totals } = details;
     return {
       id: key.id,
       version: versionOf(keySettings(key)),
@@ -236,7 +237,7 @@ export class ApiKeyView {
       totalTokens: totals.tokens,
       totalCostCents: centsFromMicroCents(totals.costMicroCents),
       secrets: secretsOf(secrets, now),
-      handOver: HandOverView.from(key, handOverByName, now),
+      handOver: HandOverView.from(details, principal, now),
     };
   }
 }

@@ -38,6 +38,7 @@ interface StandingRow {
   readonly cost_micro_cents: string | null;
   readonly last_used_at: Date | null;
   readonly hand_over_by_name: string | null;
+  drawer_ids: string[] | null;
 }
 
 /** A key is called by its newest secret, also when that has ended. */
@@ -147,7 +148,8 @@ export class ApiKeysRepository {
     const rows = await this.manager.query<StandingRow[]>(
       `SELECT k.id AS key_id, u.name, u.is_active AND u.deleted_at IS NULL AS is_active,
               t.requests, t.input_tokens::numeric + t.output_tokens AS tokens, t.cost_micro_cents, nullif(t.last_used_at, '-infinity') AS last_used_at,
-              o.name AS hand_over_by_name
+              o.name AS hand_over_by_name,
+              CASE WHEN k.hand_over_by IS NOT NULL THEN ARRAY(SELECT manager_id FROM user_manager m WHERE m.user_id = k.owner_id) END AS drawer_ids
          FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS k (id, owner_id, hand_over_by)
          LEFT JOIN users u ON u.id = k.owner_id LEFT JOIN users o ON o.id = k.hand_over_by
          LEFT JOIN key_totals t ON t.key_id = k.id`,
@@ -160,6 +162,7 @@ export class ApiKeysRepository {
           ownerName: row.name ?? '',
           ownerIsActive: row.is_active ?? false,
           handOverByName: row.hand_over_by_name,
+          drawerIds: row.drawer_ids ?? [],
           totals: {
             requests: Number(row.requests ?? 0),
             tokens: Number(row.tokens ?? 0),

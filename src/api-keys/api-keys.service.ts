@@ -71,6 +71,6 @@ export class ApiKeysService {
     if (!ownership || standingOnKey(caller.principal, rule, { id, ...ownership }) === null) throw apiKeyNotFound();
     const details = await this.keys.findDetails(id);
     if (!details) throw apiKeyNotFound();
-    return ApiKeyView.from(details, this.clock.now());
+    return ApiKeyView.from(details, caller.principal, this.clock.now());
   }
 }

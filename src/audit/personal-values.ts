@@ -55,9 +55,7 @@ export function withCommitments(record: AuditRecord): { record: AuditRecord; val
 export function openedValue(value: unknown, openings: Openings): unknown {
   if (!isCommitment(value)) return value;
   const opening = openings.get(value.commitment);
-  return opening !== undefined && commitmentOf(opening.salt, opening.value) === value.commitment
-    ? opening.value
-    : undefined;
+  return opening !== undefined && opens(value.commitment, opening) ? opening.value : undefined;
 }
 
 /** The commitments that an entry has. */
@@ -66,7 +64,10 @@ export function commitmentsIn({ changes, details }: Pick<AuditRecord, 'changes' 
   return values.filter(isCommitment).map(({ commitment }) => commitment);
 }
 
-/** What is stored to open these commitments; those of erased persons are absent. */
+/**
+ * What opens these commitments; those of erased persons are absent, and rows that do not open theirs: nobody is told a
+ * value that was put there later.
+ */
 export async function findOpenings(manager: EntityManager, commitments: readonly string[]): Promise<Openings> {
   if (commitments.length === 0) return new Map();
   const rows = await manager.query<{ commitment: string; salt: Buffer; value: unknown }[]>(
@@ -74,7 +75,11 @@ export async function findOpenings(manager: EntityManager, commitments: readonly
       WHERE commitment = ANY(SELECT decode(unnest($1::text[]), 'hex'))`,
     [commitments],
   );
-  return new Map(rows.map(({ commitment, salt, value }) => [commitment, { salt, value }]));
+  return new Map(
+    rows
+      .filter(({ commitment, ...opening }) => opens(commitment, opening))
+      .map(({ commitment, salt, value }) => [commitment, { salt, value }]),
+  );
 }
 
 /** Whether a value of an entry is a commitment. */
@@ -82,6 +87,11 @@ export function isCommitment(value: unknown): value is Commitment {
   if (typeof value !== 'object' || value === null || Object.keys(value).length !== 1) return false;
   const { commitment } = value as { commitment?: unknown };
   return typeof commitment === 'string' && /^[0-9a-f]{64}$/.test(commitment);
+}
+
+/** The one check of every reader. */
+function opens(commitment: string, { salt, value }: Opening): boolean {
+  return commitmentOf(salt, value) === commitment;
 }
 
 function commitmentOf(salt: Buffer, value: unknown): string {

@@ -4,8 +4,13 @@ import {
   type ExecutionContext,
   Injectable,
   type NestInterceptor,
+  SetMetadata,
+  type Type,
   UseInterceptors,
 } from '@nestjs/common';
+import { ROUTE_ARGS_METADATA } from '@nestjs/common/constants.js';
+import { RouteParamtypes } from '@nestjs/common/enums/route-paramtypes.enum.js';
+import { Reflector } from '@nestjs/core';
 import { ApiQuery } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { concatMap, type Observable } from 'rxjs';
@@ -15,15 +20,23 @@ import { validationFailed } from '../common/domain-error.js';
 import { faultsOfField, optional } from '../common/field.js';
 import { ChangePropagation } from './change-propagation.js';
 
+/** Marks a route whose query has a DTO of its own. */
+const HAS_QUERY = 'waits-for-replicas:has-query';
+
 /** Holds an answer back until what it tells has been applied by every replica, where `?wait=true` asks for it. */
 @Injectable()
 export class WaitForReplicas implements NestInterceptor {
-  constructor(private readonly propagation: ChangePropagation) {}
+  constructor(
+    private readonly propagation: ChangePropagation,
+    private readonly reflector: Reflector,
+  ) {}
 
-  /** @throws DomainError 400 for any other word or parameter, before anything is done */
+  /** @throws DomainError 400 for any other word, or parameter where `wait` is the only one, before anything is done */
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     const { query } = context.switchToHttp().getRequest<FastifyRequest<{ Querystring: Record<string, unknown> }>>();
-    const faults = Object.entries(query).flatMap(([name, value]) => faultsOfParameter(name, value));
+    const hasQuery = this.reflector.get<boolean>(HAS_QUERY, context.getHandler()) ?? false;
+    const judged = Object.entries(query).filter(([name]) => name === 'wait' || !hasQuery);
+    const faults = judged.flatMap(([name, value]) => faultsOfParameter(name, value));
     if (faults.length > 0) throw validationFailed(faults);
     if (query['wait'] !== 'true') return next.handle();
     return next.handle().pipe(
@@ -45,10 +58,17 @@ function faultsOfParameter(name: string, value: unknown): readonly Fault[] {
 
 /**
  * For changes that narrow what keys may do, and for imports, which replicas must know of. The query of such a route has
- * `wait` and nothing else.
+ * `wait` and nothing else, unless `besides` names the DTO of its `@Query()`, which judges all other parameters.
  */
-export const WaitsForReplicas = () =>
+export const WaitsForReplicas = ({ besides }: { besides?: Type<{ wait?: 'true' | 'false' }> } = {}) =>
   applyDecorators(
+    (controller: object, name: string | symbol) => {
+      if (hasQueryOfItsOwn(controller, name) !== (besides !== undefined))
+        throw new TypeError(
+          `${String(name)}: \`besides\` of @WaitsForReplicas names the DTO of its @Query(), and no other.`,
+        );
+    },
+    SetMetadata(HAS_QUERY, besides !== undefined),
     UseInterceptors(WaitForReplicas),
     ApiQuery({
       name: 'wait',
@@ -58,3 +78,9 @@ export const WaitsForReplicas = () =>
       example: 'true',
     }),
   );
+
+/** Decorators of parameters run before those of their method. */
+function hasQueryOfItsOwn({ constructor }: object, name: string | symbol): boolean {
+  const parameters = (Reflect.getMetadata(ROUTE_ARGS_METADATA, constructor, name) ?? {}) as Record<string, unknown>;
+  return Object.keys(parameters).some((one) => one.startsWith(`${RouteParamtypes.QUERY}:`));
+}

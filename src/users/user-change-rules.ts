@@ -17,6 +17,8 @@ import { UsersRepository } from './users.repository.js';
 /** Permits what an owner can do with the keys. */
 const TAKE_KEYS = 'platform:api-keys:update';
 
+const EVERYTHING = ['*'];
+
 /** The caller and the user a change is about, both locked until it commits. */
 export interface LockedUsers {
   readonly rights: EffectiveRights;
@@ -133,6 +135,18 @@ export class UserChangeRules {
     requireHoldingAllOf(rights, after);
     if (before !== null && covers(after.grants, 'platform:api-keys:create'))
       rights.requireMayLoosenUser(before.policies, after.policies);
+  }
+
+  /**
+   * For a user who was deleted: the caller holds all that the roles permit which the user had then. Where that is not
+   * known any more, because the trail or one of the roles is gone, the caller must hold everything.
+   *
+   * @throws DomainError 403 CANNOT_GRANT
+   */
+  async requireHoldingAllOfDeleted(tx: EntityManager, rights: EffectiveRights, id: string): Promise<void> {
+    const roles = await this.users.in(tx).findRolesAtDeletion(id);
+    const { known, assigned } = await this.grants.in(tx).grantsOfRoles(roles ?? [], 'share');
+    rights.requireHolding(roles !== null && known.length === roles.length ? assigned : EVERYTHING);
   }
 
   /** The names, all of which exist and cannot be deleted until commit. @throws DomainError 400 */

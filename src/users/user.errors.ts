@@ -35,6 +35,11 @@ export function notAPerson(): DomainError {
   );
 }
 
+/** 409: nobody would be left who may go on behind the deletion. */
+export function erasureOfSelf(): DomainError {
+  return new DomainError('conflict', 'ERASURE_OF_SELF', 'You cannot erase yourself. Another administrator can.');
+}
+
 /** 409: service accounts never sign in, and users of the identity provider sign in there. */
 export function hasNoPassword(): DomainError {
   return new DomainError(

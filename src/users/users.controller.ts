@@ -86,7 +86,7 @@ export class UsersController {
 
   @Delete(':id')
   @Versioned('user')
-  @WaitsForReplicas()
+  @WaitsForReplicas({ besides: DeleteUserQueryDto })
   @HttpCode(204)
   @RequirePermission('platform:users:delete')
   @Audited('users:delete', 'user')
@@ -105,7 +105,7 @@ export class UsersController {
   }
 
   @Post(':id/erase')
-  @WaitsForReplicas()
+  @WaitsForReplicas({ besides: DeleteUserQueryDto })
   @HttpCode(204)
   @RequirePermission('platform:users:delete')
   @Audited('users:erase', 'user')
@@ -113,7 +113,8 @@ export class UsersController {
     summary: 'Erase a person',
     description:
       `Deletes the user as \`DELETE /users/{id}\` does, with the same rules, and removes who they were: name, e-mail address and ` +
-      'identity, in the audit trail, reports and lists too. Who was deleted before can be erased. It cannot be undone.',
+      'identity, in the audit trail, reports and lists too. Who was deleted before can be erased, by a caller who holds what the roles permit that the person had at last. ' +
+      'Nobody erases themselves. It cannot be undone.',
   })
   erase(
     @FromCaller() caller: KnownCaller,

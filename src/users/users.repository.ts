@@ -249,6 +249,17 @@ export class UsersRepository {
     return this.manager.createQueryBuilder(User, 'u').where('u.id = :id AND u.erasedAt IS NULL', { id }).getOne();
   }
 
+  /** The roles that a deleted user had at last, as the trail says; null: it does not say. */
+  async findRolesAtDeletion(id: string): Promise<string[] | null> {
+    const [found] = await this.manager.query<{ roles: string[] }[]>(
+      `SELECT c->'before' AS roles FROM audit_event e, jsonb_array_elements(e.changes) AS c
+        WHERE e.resource_type = 'user' AND e.resource_id = $1 AND e.action = 'users:delete' AND e.outcome = 'success'
+          AND c->>'field' = 'roles' ORDER BY e.seq DESC LIMIT 1`,
+      [id],
+    );
+    return found?.roles ?? null;
+  }
+
   /** Removes who a deleted user was; false when there is none to erase. */
   async erase(id: string, name: string): Promise<boolean> {
     const [locked] = await this.manager.query<unknown[]>(

@@ -36,6 +36,7 @@ export type KeyAction =
 /** Whether the signed-in user may draw the secrets of a key that are offered to its owner. */
 export function useDrawer(apiKey: ApiKey): boolean {
   const { can, user } = useSession();
+  if (apiKey.handOver !== null) return apiKey.handOver.mayDraw;
   // A key that is shown without the right to see all is one's own, or of a service account one manages.
   return apiKey.ownerId === user.id || !can('platform:api-keys:read');
 }

@@ -67,9 +67,8 @@ export class LockedKey {
 
   /**
    * Stores `after` and records every field that differs. Where none does nothing is stored or recorded, and
-   * `updatedAt` stays. A key that is revoked or changes its owner loses the offer of its next secret. The change fails
-   * with
-   * 23505 on `api_key_alias_key` when the alias is taken.
+   * `updatedAt` stays. A key that is revoked or changes its owner loses the offer of its next secret. The change
+   * fails with 23505 on `api_key_alias_key` when the alias is taken.
    */
   save(asked: KeyState, note: ChangeNote = {}): void {
     const isOver = asked.revokedAt !== null || asked.ownerId !== this.key.ownerId;
@@ -96,7 +95,7 @@ export class LockedKey {
   /** The key as this change leaves it, for the answer; nothing may follow. */
   async view(): Promise<ApiKeyView> {
     const [details] = await this.change.lastly(this.keys.detailsOf([this.stored]));
-    return ApiKeyView.from(details!, this.now);
+    return ApiKeyView.from(details!, this.caller.principal, this.now);
   }
 
   private store(after: KeyState): void {

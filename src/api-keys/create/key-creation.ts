@@ -71,8 +71,8 @@ export class KeyCreation {
   }
 
   /**
-   * Makes a key with its first secret, or with the offer of it where another owner is to draw it. What the caller left
-   * out comes from their key policy, then from the defaults.
+   * Makes a key with its first secret, or with the offer of it where another owner is to draw it. What the caller
+   * left out comes from their key policy, then from the defaults.
    *
    * @throws DomainError 400 contradictory fields, unknown owner or roles; 403 PERMISSION_DENIED, CANNOT_GRANT,
    *   OUTSIDE_POLICY; 409 NOBODY_TO_DRAW; 429 API_KEY_LIMIT_REACHED, CREATION_LIMIT_REACHED
@@ -91,12 +91,12 @@ export class KeyCreation {
       requireDrawer(parties.owner!);
       Object.assign(key, handOverFrom(key.createdAt, principal.ownerId, 0));
       this.store(change, key, null, 'api-keys:create');
-      return { apiKey: ApiKeyView.from(detailsOfNew(key, parties, null), key.createdAt), kid: null };
+      return { apiKey: ApiKeyView.from(detailsOfNew(key, parties, null), principal, key.createdAt), kid: null };
     }
     const { secret, stored } = this.mint.generate(key.id, key.environment);
     this.store(change, key, stored, 'api-keys:create');
     return {
-      apiKey: ApiKeyView.from(detailsOfNew(key, parties, stored), key.createdAt),
+      apiKey: ApiKeyView.from(detailsOfNew(key, parties, stored), principal, key.createdAt),
       secretKey: secret.reveal(),
       kid: stored.kid,
     };
@@ -209,6 +209,7 @@ function detailsOfNew(key: ApiKey, { owner, actor }: Parties, stored: StoredSecr
     secrets: stored === null ? [] : [shownSecret(key, stored)],
     totals: { requests: 0, tokens: 0, costMicroCents: 0n, lastUsedAt: null },
     handOverByName: key.handOverBy === null ? null : actor.name,
+    drawerIds: key.handOverBy === null ? [] : owner!.managerIds,
   };
 }
 

@@ -1,5 +1,9 @@
-import type { ApiKey } from '../api-key.entity.js';
+import { owns } from '../../access/access-basis.js';
+import type { Principal } from '../../access/caller.js';
+import type { ApiKeyDetails } from '../api-key.view.js';
 import { openHandOver } from './hand-over.js';
+
+type Offered = Pick<ApiKeyDetails, 'key' | 'handOverByName' | 'drawerIds'>;
 
 /** The next secret of a key, offered to its owner. */
 export class HandOverView {
@@ -21,11 +25,15 @@ export class HandOverView {
    */
   overlapSeconds: number;
 
-  /** The offer of a key that is open at `now`; null: there is none. */
-  static from(key: ApiKey, offeredByName: string | null, now: Date): HandOverView | null {
+  /** Whether the caller may draw it: as the signed-in owner, or as a manager of the service account that is. */
+  mayDraw: boolean;
+
+  /** The offer of a key that is open at `now`, as `principal` sees it; null: there is none. */
+  static from({ key, handOverByName, drawerIds }: Offered, principal: Principal, now: Date): HandOverView | null {
     const open = openHandOver(key, now);
     if (open === null) return null;
     const { by, until, overlapSeconds } = open;
-    return { offeredBy: by, offeredByName: offeredByName ?? '', expiresAt: until, overlapSeconds };
+    const mayDraw = owns(principal, { ownerId: key.ownerId, managerIds: drawerIds });
+    return { offeredBy: by, offeredByName: handOverByName ?? '', expiresAt: until, overlapSeconds, mayDraw };
   }
 }

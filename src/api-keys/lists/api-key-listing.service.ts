@@ -53,7 +53,7 @@ export class ApiKeyListingService {
       ? this.lists.slice(condition, orderOf(sort), start.size, start.offset)
       : this.lists.sliceBehind(condition, orderOf(sort), start.size, { value: behind[0]!, id: behind[1]! }));
     const nextCursor = this.cursors.give(list, next && [next.value, next.id]);
-    const [views, spent] = await Promise.all([this.viewsOf(ids, now), this.lists.budgetsSpent(ids, now)]);
+    const [views, spent] = await Promise.all([this.viewsOf(caller, ids, now), this.lists.budgetsSpent(ids, now)]);
     const data: ListedApiKeyView[] = views.map((view) => ({ ...view, budgetSpentCents: spent.get(view.id) ?? null }));
     return {
       data,
@@ -95,7 +95,8 @@ export class ApiKeyListingService {
   ): AsyncGenerator<ApiKeyView[]> {
     const now = this.clock.now();
     const condition = conditionOf(filter, await this.visibleTo(caller, filter), now);
-    for await (const ids of this.lists.walk(condition, orderOf(sort), BATCH_KEYS)) yield await this.viewsOf(ids, now);
+    for await (const ids of this.lists.walk(condition, orderOf(sort), BATCH_KEYS))
+      yield await this.viewsOf(caller, ids, now);
   }
 
   /** @throws DomainError 403 where the filter asks for an owner whose keys are not for this caller to see */
@@ -109,8 +110,8 @@ export class ApiKeyListingService {
     return userId === null ? { kind: 'key', id: principal.id } : { kind: 'owners', ownerIds };
   }
 
-  private async viewsOf(ids: readonly string[], now: Date): Promise<ApiKeyView[]> {
+  private async viewsOf({ principal }: KnownCaller, ids: readonly string[], now: Date): Promise<ApiKeyView[]> {
     const details = await this.keys.detailsOf(await this.lists.findAll(ids));
-    return details.map((each) => ApiKeyView.from(each, now));
+    return details.map((each) => ApiKeyView.from(each, principal, now));
   }
 }

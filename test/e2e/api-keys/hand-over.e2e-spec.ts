@@ -171,6 +171,28 @@ describe('A secret that its owner draws', () => {
       expect((await draw(id, manager.token)).status).toBe(200);
     });
 
+    it('is told to each reader of the key: who may draw, and who may not', async () => {
+      // As an auditor, who sees all keys.
+      const [manager, auditor] = [await app.addUser(['auditor']), await app.addUser(['auditor'])];
+      const service = await app.addUser(['gateway'], { kind: 'service', managerIds: [manager.id] });
+      for (const [id, drawer] of [
+        [await pending({ ownerId: service.id }), manager.token],
+        [await pending(), owner.token],
+      ] as const) {
+        for (const token of [manager.token, auditor.token, owner.token, admin]) {
+          const answer = await app.get(`/api-keys/${id}`, { token });
+          if (answer.status === 404) continue;
+          expect(answer.body.handOver.mayDraw).toBe(token === drawer);
+          const { data } = (await app.get('/api-keys?handOver=true&size=100', { token })).body;
+          expect(data.find((one: { id: string }) => one.id === id).handOver).toEqual(answer.body.handOver);
+        }
+        expect((await offer(id)).body.handOver.mayDraw).toBe(false);
+        expect((await draw(id, drawer)).status).toBe(200);
+      }
+      const made = (await make({ ownerId: service.id })).body.apiKey;
+      expect(await read(made.id)).toEqual(made);
+    });
+
     it('refuses when the time of the offer is over, and so does a regenerate of the owner', async () => {
       const id = await pending();
       await expireOffer(id);

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
 import { TestApp, type TestUser } from '../../support/app.js';
+import { pathsOf } from '../../support/made-keys.js';
 import { trailOf } from '../../support/trail.js';
 
 describe('DELETE /users/:id', () => {
@@ -63,6 +64,21 @@ describe('DELETE /users/:id', () => {
         { action: 'api-keys:create' },
         { action: 'api-keys:revoke', changes: [{ field: 'revokedAt', before: null }, { field: 'revokedReason' }] },
       ]);
+    });
+
+    it('waits for all replicas where it is asked to, and takes no other parameter', async () => {
+      const user = await app.addUser(['creator']);
+      await createKey(user);
+      for (const [query, path] of [
+        ['keys=revoke&wait=perhaps', 'wait'],
+        ['keys=revoke&wait=true&wait=true', 'wait'],
+        ['keys=revoke&force=true', 'force'],
+        ['keys=keep&wait=true', 'keys'],
+      ]) {
+        const answer = await app.delete(`/users/${user.id}?${query}`, { token: admin });
+        expect([answer.status, pathsOf(answer)]).toEqual([400, [path]]);
+      }
+      expect((await app.delete(`/users/${user.id}?keys=revoke&wait=true`, { token: admin })).status).toBe(204);
     });
 
     it('gives the keys to another owner, who then decides about them', async () => {

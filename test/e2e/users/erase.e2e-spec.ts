@@ -118,6 +118,23 @@ describe('POST /users/:id/erase', () => {
     expect(JSON.stringify(later.body)).not.toContain(name);
   });
 
+  it('tells no reader of a value that was put there after the erasure', async () => {
+    const { id, email } = await person();
+    const [made] = await entriesOf(id);
+    const { after } = made!.changes.find(({ field }) => field === 'name')! as { after: { commitment: string } };
+    expect(made!.personal).toHaveProperty(after.commitment);
+    expect((await erase(id, email)).status).toBe(204);
+    // As the application, which may add openings.
+    await app.dataSource.query(
+      `INSERT INTO personal_value (commitment, user_id, salt, value) VALUES (decode($1, 'hex'), $2, $3, '"Mallory"')`,
+      [after.commitment, id, Buffer.alloc(32)],
+    );
+    expect((await entriesOf(id)).at(-1)).toMatchObject({ action: 'users:create', personal: {} });
+    const exported = await app.get(`/audit-events/export?resourceType=user&resourceId=${id}`, { token: admin });
+    expect(JSON.stringify(exported.body)).toContain(after.commitment);
+    expect(JSON.stringify(exported.body)).not.toContain('Mallory');
+  });
+
   it('ends sessions and the second factor, and frees the address', async () => {
     const { id, email } = await person();
     const { body } = await app.post('/auth/login', { body: { email, password: PASSWORD } });
@@ -213,6 +230,48 @@ describe('POST /users/:id/erase', () => {
     });
   });
 
+  describe('of who was deleted before', () => {
+    const deleted = async (roles: string[]) => {
+      const one = await person({ roles });
+      expect((await app.delete(`/users/${one.id}`, { token: admin })).status).toBe(204);
+      return one;
+    };
+    let limited: TestUser;
+    beforeAll(async () => {
+      await app.addRole('leavers', ['platform:users:*']);
+      await app.addRole('clerks', ['platform:users:read']);
+      await app.addRole('sleepers', ['platform:audit:read']);
+      await app.addRole('passing', ['platform:users:read']);
+      await app.dataSource.query(`UPDATE role SET is_active = false WHERE name = 'sleepers'`);
+      limited = await app.addUser(['leavers']);
+    });
+
+    it.each([
+      ['a former admin', ['admin'], ['*']],
+      ['a holder of a role that is switched off', ['clerks', 'sleepers'], ['platform:audit:read']],
+    ])('refuses a caller who lacks what the roles permit of %s', async (_, roles, grants) => {
+      const { id, email, name } = await deleted(roles);
+      const { status, body } = await erase(id, email, '', limited.token);
+      expect([status, body.code, body.grants]).toEqual([403, 'CANNOT_GRANT', grants]);
+      expect(await placesOf(name)).toContain('personal_value');
+      expect((await erase(id, email)).status).toBe(204);
+    });
+
+    it('takes a caller who holds it all', async () => {
+      for (const roles of [['clerks'], []]) {
+        const { id, email } = await deleted(roles);
+        expect((await erase(id, email, '', limited.token)).status).toBe(204);
+      }
+    });
+
+    it('asks for everything where a role is gone', async () => {
+      const { id, email } = await deleted(['clerks', 'passing']);
+      expect((await app.delete('/roles/passing', { token: admin })).status).toBe(204);
+      expect((await erase(id, email, '', limited.token)).body).toMatchObject({ code: 'CANNOT_GRANT', grants: ['*'] });
+      expect((await erase(id, email)).status).toBe(204);
+    });
+  });
+
   describe('409', () => {
     it('refuses the owner of keys unless it is said what becomes of them', async () => {
       const { id, email } = await person();
@@ -223,9 +282,19 @@ describe('POST /users/:id/erase', () => {
     });
 
     it('refuses the last admin', async () => {
+      await app.addRole('all', ['*']);
+      const other = await app.addUser(['all']);
       const { user: me } = (await app.get('/auth/me', { token: admin })).body;
-      const answer = await erase(me.id, me.email);
+      const answer = await erase(me.id, me.email, '', other.token);
       expect(answer.body.code).toBe('LAST_ADMIN');
+    });
+
+    it('refuses oneself, and deletes nothing, where another admin remains too', async () => {
+      const self = await app.addUser(['admin']);
+      const answer = await erase(self.id, self.email, '', self.token);
+      expect([answer.status, answer.body.code]).toEqual([409, 'ERASURE_OF_SELF']);
+      expect((await app.get('/auth/me', { token: self.token })).status).toBe(200);
+      expect((await app.delete(`/users/${self.id}`, { token: admin })).status).toBe(204);
     });
 
     it('refuses a service account', async () => {
