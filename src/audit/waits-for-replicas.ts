@@ -4,6 +4,7 @@ import {
   type ExecutionContext,
   Injectable,
   type NestInterceptor,
+  SetMetadata,
   UseInterceptors,
 } from '@nestjs/common';
 import { ApiQuery } from '@nestjs/swagger';
@@ -23,7 +24,10 @@ export class WaitForReplicas implements NestInterceptor {
   /** @throws DomainError 400 for any other word or parameter, before anything is done */
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     const { query } = context.switchToHttp().getRequest<FastifyRequest<{ Querystring: Record<string, unknown> }>>();
-    const faults = Object.entries(query).flatMap(([name, value]) => faultsOfParameter(name, value));
+    const hasQuery = Reflect.getMetadata(HAS_QUERY, context.getHandler()) === true;
+    const faults = Object.entries(query).flatMap(([name, value]) =>
+      hasQuery && name !== 'wait' ? [] : faultsOfParameter(name, value),
+    );
     if (faults.length > 0) throw validationFailed(faults);
     if (query['wait'] !== 'true') return next.handle();
     return next.handle().pipe(
@@ -35,6 +39,8 @@ export class WaitForReplicas implements NestInterceptor {
   }
 }
 
+const HAS_QUERY = 'latchkey:wait-has-query';
+
 const WAIT = optional(oneOf(['true', 'false']));
 
 function faultsOfParameter(name: string, value: unknown): readonly Fault[] {
@@ -45,10 +51,11 @@ function faultsOfParameter(name: string, value: unknown): readonly Fault[] {
 
 /**
  * For changes that narrow what keys may do, and for imports, which replicas must know of. The query of such a route has
- * `wait` and nothing else.
+ * `wait` and nothing else; `hasQuery`: its DTO names `wait` too, and the pipe refuses what the DTO does not name.
  */
-export const WaitsForReplicas = () =>
+export const WaitsForReplicas = ({ hasQuery = false } = {}) =>
   applyDecorators(
+    SetMetadata(HAS_QUERY, hasQuery),
     UseInterceptors(WaitForReplicas),
     ApiQuery({
       name: 'wait',

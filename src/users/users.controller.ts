@@ -86,7 +86,7 @@ export class UsersController {
 
   @Delete(':id')
   @Versioned('user')
-  @WaitsForReplicas()
+  @WaitsForReplicas({ hasQuery: true })
   @HttpCode(204)
   @RequirePermission('platform:users:delete')
   @Audited('users:delete', 'user')
@@ -105,7 +105,7 @@ export class UsersController {
   }
 
   @Post(':id/erase')
-  @WaitsForReplicas()
+  @WaitsForReplicas({ hasQuery: true })
   @HttpCode(204)
   @RequirePermission('platform:users:delete')
   @Audited('users:erase', 'user')
