@@ -48,6 +48,8 @@ export class WaitForReplicas implements NestInterceptor {
   }
 }
 
+const HAS_QUERY = 'latchkey:wait-has-query';
+
 const WAIT = optional(oneOf(['true', 'false']));
 
 function faultsOfParameter(name: string, value: unknown): readonly Fault[] {

@@ -58,6 +58,12 @@ const GRANTS = [
   `REVOKE INSERT, DELETE, TRUNCATE ON audit_read_head FROM ${APP_ROLE}`,
   // Their partitions are made and dropped by a function of the owner's.
   `REVOKE UPDATE, TRUNCATE ON refused_call FROM ${APP_ROLE}`,
+  // Those that are made later have no rights of their own either: all is done through the parent.
+  `DO $$ DECLARE v_part regclass; BEGIN
+     FOR v_part IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'refused_call'::regclass LOOP
+       EXECUTE format('REVOKE ALL ON %s FROM ${APP_ROLE}', v_part);
+     END LOOP;
+   END $$`,
   `REVOKE INSERT, DELETE, TRUNCATE ON refused_call_total FROM ${APP_ROLE}`,
   `REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON schema_migration, schema_checksum FROM ${APP_ROLE}`,
 ];

@@ -14,6 +14,8 @@ export interface BudgetStanding {
   readonly raiseUntil: Date | null;
   /** All that was charged, beyond the limit too. */
   readonly spent: bigint;
+  /** The part of it that was spent before an import, whenever that was. */
+  readonly carried: bigint;
   /** Reserved; also what other replicas have in hand for the next calls, which is for a second after a call. */
   readonly held: bigint;
   /** What this replica has in hand for the next calls. */
@@ -31,6 +33,7 @@ interface BudgetRow {
   readonly raise_until: Date | null;
   readonly month: Period;
   readonly spent: string;
+  readonly carried: string;
   readonly leased: string;
   readonly unused: string;
 }
@@ -49,7 +52,8 @@ export async function findBudget(
   const [row] = (await sql(
     `SELECT k.budget_type AS type, k.budget_limit_micro_cents AS limit_micro_cents, quota_month(quota_clock()) AS month,
             r.raise, r.raise_until,
-            coalesce(a.spent_micro_cents, 0) AS spent, coalesce(a.leased_micro_cents, 0) AS leased,
+            coalesce(a.spent_micro_cents, 0) AS spent, coalesce(a.carried_micro_cents, 0) AS carried,
+            coalesce(a.leased_micro_cents, 0) AS leased,
             coalesce((SELECT sum(least(u.amount, l.granted_micro_cents - l.settled_micro_cents))
                         FROM unnest($2::uuid[], $3::bigint[]) AS u(id, amount)
                         JOIN budget_lease l ON l.id = u.id AND l.key_id = a.key_id AND l.period = a.period), 0) AS unused
@@ -72,6 +76,7 @@ export async function findBudget(
     raise,
     raiseUntil: row.raise_until,
     spent,
+    carried: BigInt(row.carried),
     held,
     setAside,
     remaining: left > 0n ? left : 0n,

@@ -15,22 +15,37 @@ export interface BudgetSpend {
   readonly ownerName: string;
   readonly createdAt: Date;
   readonly type: BudgetType;
+  /** What holds now: with `raise`. */
   readonly limit: bigint;
+  /** The part of the limit that is there until `raiseUntil`; 0: none runs. */
+  readonly raise: bigint;
+  readonly raiseUntil: Date | null;
   readonly spent: bigint;
-  /** Of a monthly budget what it has spent, of a total one what its key has cost since `since`. */
+  /**
+   * Of a monthly budget what it has spent, without what an import carried over; of a total one what its key has cost
+   * since `since`.
+   */
   readonly observed: bigint;
 }
 
-type Row = Omit<BudgetSpend, 'limit' | 'spent' | 'observed'> & { limit: string; spent: string; observed: string };
+type Amount = 'limit' | 'raise' | 'spent' | 'observed';
 
-/** The most used accounts of a period, by an index; those of keys that are good at $1. */
+type Row = Omit<BudgetSpend, Amount> & Record<Amount, string>;
+
+/**
+ * The most used accounts of a period, by an index, as they are limited at $1. The percentage is of the limit without
+ * the raise: while one runs, more than all of it may be spent and something be left.
+ */
 const candidates = (period: string, limit: number) => `(
-  SELECT a.key_id, a.limit_micro_cents, a.spent_micro_cents FROM budget_account a
-   WHERE a.period = ${period} AND a.used_percent > 0 AND a.used_percent <= 100
+  SELECT a.key_id, a.limit_micro_cents + r.raise AS limit_micro_cents, r.raise, a.spent_micro_cents, a.carried_micro_cents,
+         CASE WHEN r.raise > 0 THEN a.raise_until END AS raise_until
+    FROM budget_account a
+   CROSS JOIN LATERAL (SELECT CASE WHEN a.raise_until > $1 THEN a.raise_micro_cents ELSE 0 END AS raise) r
+   WHERE a.period = ${period} AND a.used_percent > 0 AND (a.used_percent <= 100 OR a.raise_until > $1)
    ORDER BY a.used_percent DESC, a.key_id DESC LIMIT ${limit})`;
 
 const COLUMNS = `k.id AS "apiKeyId", k.name, k.owner_id AS "ownerId", u.name AS "ownerName", k.created_at AS "createdAt",
-  a.limit_micro_cents AS limit, a.spent_micro_cents AS spent`;
+  a.limit_micro_cents AS limit, a.raise, a.raise_until AS "raiseUntil", a.spent_micro_cents AS spent`;
 
 const OF_ACTIVE_KEYS = `JOIN api_key k ON k.id = a.key_id JOIN users u ON u.id = k.owner_id
   WHERE k.is_active AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $1)
@@ -47,7 +62,7 @@ export class BudgetForecastsRepository {
   /** The most used budgets that have something left at `now`; `month` is the period of the monthly ones. */
   async mostUsed(now: Date, month: string, since: Date): Promise<BudgetSpend[]> {
     const rows = await this.manager.query<Row[]>(
-      `SELECT ${COLUMNS}, 'monthly' AS type, a.spent_micro_cents AS observed
+      `SELECT ${COLUMNS}, 'monthly' AS type, a.spent_micro_cents - a.carried_micro_cents AS observed
          FROM ${candidates('$2', MONTHLY_CANDIDATES)} a ${OF_ACTIVE_KEYS}
        UNION ALL
        SELECT ${COLUMNS}, 'total', ${COST} FROM ${candidates(`'total'`, TOTAL_CANDIDATES)} a ${OF_ACTIVE_KEYS}`,
@@ -56,6 +71,7 @@ export class BudgetForecastsRepository {
     return rows.map((row) => ({
       ...row,
       limit: BigInt(row.limit),
+      raise: BigInt(row.raise),
       spent: BigInt(row.spent),
       observed: BigInt(row.observed),
     }));

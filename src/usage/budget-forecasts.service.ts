@@ -14,6 +14,9 @@ const OBSERVED_MS = 7 * DAY_MS;
 const TOTAL_AHEAD_MS = 30 * DAY_MS;
 const MAX_FORECASTS = 20;
 
+/** What a forecast does not depend on. */
+type KeyColumn = 'apiKeyId' | 'name' | 'ownerId' | 'ownerName';
+
 /** Answers "when is this budget used up, at this rate?". */
 @Injectable()
 export class BudgetForecastsService {
@@ -54,23 +57,33 @@ export class BudgetForecastsService {
   /** When the budget of a key is used up; null: not in its period, or it cannot be told. */
   async ofKey(key: { id: string; createdAt: Date }, budget: BudgetStanding): Promise<Date | null> {
     const now = this.clock.now();
-    const { type, limit, spent, periodEnd } = budget;
-    const observed = type === 'monthly' ? spent : await this.budgets.costSince(key.id, observedSince(now));
-    const usedUpAt = forecastOf({ type, limit, spent, observed, createdAt: key.createdAt }, now);
+    const { type, spent, carried, periodEnd } = budget;
+    const observed = type === 'monthly' ? spent - carried : await this.budgets.costSince(key.id, observedSince(now));
+    const usedUpAt = forecastOf({ ...budget, observed, createdAt: key.createdAt }, now);
     return usedUpAt === null || (periodEnd !== null && usedUpAt >= periodEnd) ? null : usedUpAt;
   }
 }
 
-/** A key that was made in the time that is observed has spent since it was made. */
+/**
+ * A key that was made in the time that is observed has spent since it was made. A raise that ends before its money is
+ * spent leaves the limit without it: the budget is used up then, or when that limit is reached.
+ */
 function forecastOf(
-  { type, limit, spent, observed, createdAt }: Pick<BudgetSpend, 'type' | 'limit' | 'spent' | 'observed' | 'createdAt'>,
+  { type, limit, raise, raiseUntil, spent, observed, createdAt }: Omit<BudgetSpend, KeyColumn>,
   now: Date,
 ): Date | null {
   const nowMs = now.getTime();
   const sinceMs = type === 'monthly' ? Date.parse(monthOf(nowMs)) : observedSince(now).getTime();
   const overMs = nowMs - Math.max(sinceMs, createdAt.getTime());
-  const atMs = usedUpAtMs(limit - spent, { spent: observed, overMs }, nowMs);
-  return atMs === null ? null : new Date(atMs);
+  const atLimitMs = (reached: bigint) => usedUpAtMs(reached - spent, { spent: observed, overMs }, nowMs);
+  const raisedMs = atLimitMs(limit);
+  if (raiseUntil === null || (raisedMs !== null && raisedMs <= raiseUntil.getTime())) return dateOf(raisedMs);
+  const plainMs = atLimitMs(limit - raise);
+  return dateOf(plainMs === null ? null : Math.max(plainMs, raiseUntil.getTime()));
+}
+
+function dateOf(ms: number | null): Date | null {
+  return ms === null ? null : new Date(ms);
 }
 
 /** Rollups are by the hour. */

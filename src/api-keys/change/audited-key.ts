@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import {
   API_KEY_FIELDS,
   type ApiKeyFieldName,
@@ -27,17 +28,61 @@ const AUDITED = Object.entries(API_KEY_FIELDS)
   .map(([name]) => name as FieldsWith<{ isAudited: true }>);
 
 /**
+ * What the first release that told versions made them of. Members that came later are left out of a version while they
+ * have their default: else the versions of all keys would change with a release, and differ between replicas of two.
+ * Nothing is added to this list.
+ */
+const FIRST_IN_VERSIONS: ReadonlySet<string> = new Set<ApiKeyFieldName | ServerField>([
+  'name',
+  'description',
+  'alias',
+  'environment',
+  'verifiesEnvironment',
+  'scopes',
+  'roles',
+  'rateLimitPerMinute',
+  'rateLimitPerHour',
+  'rateLimitPerDay',
+  'allowedIps',
+  'allowedModels',
+  'allowedChatbots',
+  'isUnlimited',
+  'budgetLimitCents',
+  'budgetType',
+  'tags',
+  'metadata',
+  'expiresAt',
+  'validityDays',
+  'ownerId',
+  'isActive',
+  'deactivatedAt',
+  'deactivatedBy',
+  'maxExpiresAt',
+  'lastBudgetType',
+  'revokedAt',
+  'revokedReason',
+]);
+
+const DEFAULTS: Readonly<Record<string, { readonly default: unknown }>> = API_KEY_FIELDS;
+
+/**
  * A key as the audit trail shows it: every field that can change, named as in the API, never a secret. An offer of its
  * next secret is among them while there is one.
  */
 export function auditedKey(key: KeyState): Audited {
   const { handOverBy, handOverUntil, handOverOverlapSeconds } = key;
   const offer = handOverUntil === null ? {} : { handOverBy, handOverUntil, handOverOverlapSeconds };
-  return { ...keySettings(key), ...offer };
+  return { ...auditedSettings(key), ...offer };
 }
 
 /** What the version of a key is made of: an offer that comes or ends changes no setting. */
 export function keySettings(key: KeyState): Audited {
+  const says = ([name, value]: [string, unknown]) =>
+    FIRST_IN_VERSIONS.has(name) || !isDeepStrictEqual(value, DEFAULTS[name]?.default ?? null);
+  return Object.fromEntries(Object.entries(auditedSettings(key)).filter(says));
+}
+
+function auditedSettings(key: KeyState): Audited {
   const limit = key.budgetLimitMicroCents;
   const row: Readonly<Record<ApiKeyFieldName, unknown>> = {
     ...(key satisfies Readonly<Record<Exclude<ApiKeyFieldName, ConvertedField>, unknown>>),

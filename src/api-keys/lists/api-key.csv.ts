@@ -1,9 +1,4 @@
-import {
-  API_KEY_FIELDS,
-  type ApiKeyFieldName,
-  type FieldsWith,
-  type None,
-} from '../../../packages/contract/src/api-key-fields.js';
+import type { ApiKeyFieldName, FieldsWith, None } from '../../../packages/contract/src/api-key-fields.js';
 import { type CsvValue, csvHeader, csvLine } from '../../common/csv.js';
 import type { ApiKeyView } from '../api-key.view.js';
 
@@ -12,8 +7,8 @@ type OtherColumn = Exclude<keyof ApiKeyView, ApiKeyFieldName | 'secrets' | 'maxE
 
 type Column = FieldsWith<{ isExported: true }> | OtherColumn;
 
-/** Columns that keep the places of the first export. `keyPrefix` is that of the newest secret. */
-const FIRST = [
+/** A column keeps its place, a new one is the last. `keyPrefix` is that of the newest secret. */
+const COLUMNS = [
   'id',
   'alias',
   'name',
@@ -50,19 +45,13 @@ const FIRST = [
   'totalRequests',
   'totalTokens',
   'totalCostCents',
+  'verifiesEnvironment',
   'projectId',
+  'budgetRaise',
 ] as const satisfies readonly Column[];
 
-/** Does not compile while a column that is no field of the table lacks its place in `FIRST`. */
-export type EveryColumn = None<Exclude<OtherColumn, (typeof FIRST)[number]>>;
-
-/** The fields that came to the table later follow, as they are exported. */
-const LATER = (Object.keys(API_KEY_FIELDS) as ApiKeyFieldName[]).filter(
-  (name): name is FieldsWith<{ isExported: true }> =>
-    API_KEY_FIELDS[name].isExported && !(FIRST as readonly string[]).includes(name),
-);
-
-const COLUMNS: readonly Column[] = [...FIRST, ...LATER];
+/** Does not compile while a column lacks its place. */
+export type EveryColumn = None<Exclude<Column, (typeof COLUMNS)[number]>>;
 
 /** The first line: the names of the columns. */
 export const KEY_CSV_HEADER = csvHeader(COLUMNS);

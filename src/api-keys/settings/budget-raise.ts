@@ -11,8 +11,8 @@ export function runningRaise(raise: BudgetRaise | null, now: Date): BudgetRaise 
 }
 
 /**
- * The raise that a change leaves. It ends with the budget. Null and what was read change nothing where the raise is over or
- * is the one that runs: a client may send back what it read.
+ * The raise that a change leaves. It ends with the budget. What was read changes nothing, whether the raise runs or has
+ * ended since, nor does null where none runs: a client may send back what it read.
  */
 export function raiseAfter(
   before: BudgetRaise | null,
@@ -30,7 +30,7 @@ export function raiseAfter(
   }
   const until = instantFrom(asked.until)!;
   const raise = { cents: asked.cents, until: until.toISOString(), reason: asked.reason };
-  if (running !== null && isSame(raise, running)) return running;
+  if (before !== null && isSame(raise, before)) return before;
   if (until <= now) errors.push({ path: 'budgetRaise.until', message: 'must lie in the future' });
   if (until.getTime() > now.getTime() + MAX_RAISE_DAYS * MS_PER_DAY)
     errors.push({ path: 'budgetRaise.until', message: `must be at most ${MAX_RAISE_DAYS} days from now` });

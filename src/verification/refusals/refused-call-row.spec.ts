@@ -34,7 +34,7 @@ describe('a refused call as it is kept', () => {
       code: 'INSUFFICIENT_SCOPE',
       environment: 'live',
     });
-    expect(JSON.stringify(row)).not.toMatch(/gpt-4o|support|chat:write|203\.0\.113\.7|2:3/);
+    expect(JSON.stringify(row)).not.toMatch(/gpt-4o|support|chat:write|theirs|203\.0\.113\.7|2:3/);
   });
 
   it('keeps of an address nothing but an address', () => {
@@ -46,6 +46,16 @@ describe('a refused call as it is kept', () => {
     const secret = `lk_live_${'a1B2'.repeat(16)}`;
     const texts = { model: `m ${secret}`, chatbot: secret, scopes: [`read:${secret}`], detail: `lacks ${secret}.` };
     expect(JSON.stringify(refusedCallRow({ ...CALL, ...texts }, 'full'))).not.toContain('a1B2a1B2');
+  });
+
+  it('hides a secret that the bound of a sentence would cut, and leaves no half of a character there', () => {
+    const secret = `lk_live_${'a1B2'.repeat(16)}`;
+    for (let place = 220; place <= 300; place += 1) {
+      const { detail } = refusedCallRow({ ...CALL, detail: `${'x'.repeat(place)}${secret}` }, 'full');
+      expect(detail).not.toContain('a1B2');
+    }
+    const { detail } = refusedCallRow({ ...CALL, detail: `${'x'.repeat(299)}\u{1F511}` }, 'full');
+    expect(detail).toBe(`${'x'.repeat(299)}\uFFFD`);
   });
 
   it('is bounded, and says how many scopes were left out', () => {

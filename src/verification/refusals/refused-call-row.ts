@@ -22,17 +22,17 @@ export function refusedCallRow(call: RefusedCall, mode: RefusedCallsMode): Recor
     key_id: call.keyId,
     at_ms: call.atMs,
     code: call.code,
-    detail: isMasked && call.code === NAMES_SCOPES ? null : kept(call.detail.slice(0, MAX_DETAIL_CHARACTERS)),
+    detail: isMasked && call.code === NAMES_SCOPES ? null : kept(call.detail, MAX_DETAIL_CHARACTERS),
     via: call.via,
     ip: addressText(call.ip, isMasked),
     environment: call.environment,
     ...(isMasked ? {} : { model: kept(call.model), chatbot: kept(call.chatbot) }),
-    scopes: scopes.slice(0, MAX_SCOPES).map(kept),
+    scopes: scopes.slice(0, MAX_SCOPES).map((scope) => kept(scope)),
     scopes_left_out: Math.max(0, scopes.length - MAX_SCOPES),
     cost: call.cost,
     reserve_cents: call.reserveCents,
     request_id: call.requestId,
-    client_request_id: call.clientRequestId,
+    client_request_id: isMasked ? null : call.clientRequestId,
     asked_by_kind: call.askedByKind,
     asked_by: call.askedBy,
   };
@@ -46,7 +46,14 @@ function addressText(ip: string | null | undefined, isMasked: boolean): string |
   return isMasked ? networksOf(text).at(-1)!.network : text;
 }
 
-/** Without what is shaped like a secret, and without the halves of characters, which JSON of PostgreSQL refuses. */
-function kept(text: string | undefined): string | undefined {
-  return text === undefined ? undefined : hideSecrets(text).replace(/\p{Surrogate}/gu, '\uFFFD');
+/**
+ * Without what is shaped like a secret, and without the halves of characters, which JSON of PostgreSQL refuses. It is
+ * cut in between: a part of a secret has no shape, and a cut makes halves.
+ */
+function kept(text: string | undefined, maxCharacters?: number): string | undefined {
+  return text === undefined
+    ? undefined
+    : hideSecrets(text)
+        .slice(0, maxCharacters)
+        .replace(/\p{Surrogate}/gu, '\uFFFD');
 }

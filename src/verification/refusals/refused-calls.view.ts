@@ -87,7 +87,7 @@ export class RefusedCallView {
   /** Our id of the request that asked: it is in the log and in the answer's `X-Request-Id`. */
   requestId: string | null;
 
-  /** The id that the service gave that request. */
+  /** The id that the service gave that request. Null: it gave none, or the mode is `masked`. */
   clientRequestId: string | null;
 
   /** Who asked; absent for callers without `platform:api-keys:read`; null: a gateway without a key of its own. */
@@ -123,8 +123,8 @@ export class RefusedCallsMetaView {
   nextCursor: string | null;
 
   /**
-   * Asks for what is refused after the first call of this answer, as `after`; the `after` of the request where nothing was
-   * refused since. Null: there is none, so leave `after` out.
+   * Asks for what is refused after the first call of this answer, as `after`; the `after` of the request where nothing
+   * was refused since. Null: there is none, so leave `after` out.
    */
   newest: string | null;
 

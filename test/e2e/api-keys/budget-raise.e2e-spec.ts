@@ -144,8 +144,12 @@ describe('A raise of a budget', () => {
     const until = inMs(2_000);
     await raise(key.id, 20, until);
     const put = (token: string, body: object) => app.request('PUT', `/api-keys/${key.id}`, { token, body });
-    expect((await put(owner.token, await read(key.id))).status).toBe(200);
+    const readWhileItRan = await read(key.id);
+    expect((await put(owner.token, readWhileItRan)).status).toBe(200);
     await untilOver(until);
+    const headers = { 'if-match': `"${readWhileItRan.version}"` };
+    const late = await app.request('PUT', `/api-keys/${key.id}`, { token: owner.token, body: readWhileItRan, headers });
+    expect([late.status, late.body.budgetRaise]).toEqual([200, null]);
     expect((await put(owner.token, await read(key.id))).status).toBe(200);
     expect(await trailOf(app, key.id)).toHaveLength(2);
   }, 30_000);

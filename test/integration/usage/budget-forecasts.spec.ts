@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { createHash } from 'node:crypto';
 import type { Clock } from '../../../src/common/clock.js';
+import { findBudget } from '../../../src/quotas/budget-reader.js';
 import { BudgetForecastsRepository } from '../../../src/usage/budget-forecasts.repository.js';
 import { BudgetForecastsService } from '../../../src/usage/budget-forecasts.service.js';
 import { TestApp } from '../../support/app.js';
@@ -77,6 +79,65 @@ describe('forecasts of budgets', () => {
     ]);
     expect(data[0]).toMatchObject({ type: 'monthly', limitCents: 100, spentCents: 90, ownerName: expect.any(String) });
     expect(rest).toEqual({ at: NOW, monthEndsAt: new Date('2031-06-01T00:00:00Z'), isCapped: false });
+  });
+
+  it('heed a raise until it ends', async () => {
+    const raised = async (name: string, spentCents: number, until: string) => {
+      const id = await monthly(name, 0);
+      await app.dataSource.query(
+        `UPDATE budget_account SET spent_micro_cents = $2, raise_micro_cents = $3, raise_until = $4,
+                floor_micro_cents = limit_micro_cents + $3 WHERE key_id = $1 AND period = $5`,
+        [id, spentCents * CENT, 100 * CENT, until, MONTH],
+      );
+    };
+    await raised('raise lasts longer', 150, '2031-06-10T00:00:00Z');
+    await raised('raise ends over the limit', 90, '2031-05-14T00:00:00Z');
+    await raised('raise ends before the limit', 90, '2031-05-12T00:00:00Z');
+    await raised('raise has ended', 90, '2031-05-11T12:00:00Z');
+    await raised('spent before it ended', 150, '2031-05-11T12:00:00Z');
+    const found = (await forecasts.soon()).data.filter(({ name }) => /raise|spent/.test(name));
+    expect(found.map(({ name, limitCents, usedUpAt }) => [name, limitCents, usedUpAt.toISOString()])).toEqual([
+      ['raise ends before the limit', 200, '2031-05-12T16:00:00.000Z'],
+      ['raise has ended', 100, '2031-05-12T16:00:00.000Z'],
+      ['raise ends over the limit', 200, '2031-05-14T00:00:00.000Z'],
+      // 50 of 200 are left, after 150 in 10.5 days.
+      ['raise lasts longer', 200, '2031-05-15T00:00:00.000Z'],
+    ]);
+    await app.dataSource.query('DELETE FROM budget_account WHERE raise_until IS NOT NULL');
+  });
+
+  it('of a key with a raise that is not needed by the rate so far, are when it ends', async () => {
+    const now = new Date();
+    const key = { id: await addKey('idle', { budgetLimitCents: 100 }), createdAt: new Date('2031-01-01') };
+    const raiseUntil = new Date(now.getTime() + 3_600_000);
+    const raised = { type: 'total', limit: 200n, raise: 100n, raiseUntil, carried: 0n } as const;
+    const rest = { held: 0n, setAside: 0n, remaining: 0n, periodStart: null, periodEnd: null };
+    const usedUpAt = (spent: bigint) => at(now).ofKey(key, { ...raised, ...rest, spent });
+    expect(await usedUpAt(150n)).toEqual(raiseUntil);
+    expect(await usedUpAt(50n)).toBeNull();
+    expect(await usedUpAt(200n)).toEqual(now);
+  });
+
+  it('do not take for the rate of a month what an import carried over', async () => {
+    const id = await monthly('imported', 90);
+    await app.dataSource.query('UPDATE budget_account SET carried_micro_cents = $2 WHERE key_id = $1 AND period = $3', [
+      id,
+      80 * CENT,
+      MONTH,
+    ]);
+    // 10 of 100 are left, after 10 in 10.5 days.
+    const of = (await forecasts.soon()).data.find(({ name }) => name === 'imported');
+    expect(of?.usedUpAt.toISOString()).toBe('2031-05-22T00:00:00.000Z');
+  });
+
+  it('of a key that was imported this month begin with what it spends here', async () => {
+    const sha256 = createHash('sha256').update('sk-carried').digest('hex');
+    const entry = { sha256, prefix: 'sk-carr', budgetLimitCents: 100, budgetType: 'monthly', spentCents: 7 };
+    const { body } = await app.post('/api-keys/import', { token: admin, body: { keys: [entry] } });
+    const id = body.results[0].id as string;
+    const budget = await findBudget((text, values) => app.dataSource.query(text, [...values]), id, []);
+    expect(budget).toMatchObject({ spent: 7_000_000n, carried: 7_000_000n });
+    expect(await forecasts.ofKey({ id, createdAt: new Date('2031-01-01') }, budget!)).toBeNull();
   });
 
   it('are at most twenty', async () => {

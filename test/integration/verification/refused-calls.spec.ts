@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { randomUUID } from 'node:crypto';
 import type { DataSource } from 'typeorm';
 import { dataSource } from '../../../src/database/data-source.js';
+import { migrate } from '../../../src/database/migrate.js';
 import { RefusedCallHousekeeping } from '../../../src/verification/refusals/refused-call-housekeeping.js';
 import { createTestDatabase, type TestDatabase } from '../../support/postgres.js';
 
@@ -51,6 +52,18 @@ describe('refused calls in the database', () => {
     (await pool.query<{ rows: number }[]>(`SELECT count(*)::int AS rows FROM refused_call WHERE ${where}`))[0]!.rows;
   const total = async () =>
     Number((await pool.query<{ rows: string }[]>('SELECT rows FROM refused_call_total'))[0]!.rows);
+
+  it('stay as they were written for the application, in each partition too, after a start as well', async () => {
+    await migrate(database.ownerUrl);
+    const partitions = await owner.query<{ name: string }[]>(
+      `SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'refused_call'::regclass`,
+    );
+    expect(partitions.length).toBeGreaterThan(0);
+    for (const { name } of [{ name: 'refused_call' }, ...partitions])
+      for (const statement of [`UPDATE ${name} SET code = code`, `TRUNCATE ${name}`])
+        await expect(pool.query(statement)).rejects.toMatchObject({ driverError: { code: '42501' } });
+    expect((await note(calls(randomUUID(), 1, minuteMs(0)))).recorded).toBe(1);
+  });
 
   it('are 20 of a key in a minute, the first, also where replicas write at the same time', async () => {
     const atMs = minuteMs(0);
