@@ -100,6 +100,8 @@ declare module 'fastify' {
     caller?: Caller;
     /** Set by the guard: what the trail calls a refusal of this route. */
     audited?: AuditedAct;
+    /** Set once the credentials are asked about again while the answer lasts: that is no use of a session. */
+    isRecheck?: true;
   }
 }
 

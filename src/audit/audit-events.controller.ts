@@ -4,7 +4,8 @@ import { Compressed } from '../common/compressed.js';
 import { Readable } from 'node:stream';
 import type { FastifyReply } from 'fastify';
 import { AccessRecheck } from '../access/access-recheck.js';
-import { FromContext, RequirePermission } from '../access/decorators.js';
+import type { KnownCaller } from '../access/caller.js';
+import { FromCaller, FromContext, RequirePermission } from '../access/decorators.js';
 import { ProblemView } from '../common/problem.view.js';
 import { Audited } from './audited.decorator.js';
 import { AuditFilterDto, ListAuditEventsDto, StreamAuditEventsDto } from './audit-event.dto.js';
@@ -75,6 +76,7 @@ export class AuditEventsController {
   async stream(
     @Query() { after, chain }: StreamAuditEventsDto,
     @FromContext() context: ExecutionContext,
+    @FromCaller() { principal }: KnownCaller,
   ): Promise<StreamableFile> {
     const table = chain === 'reads' ? 'audit_read' : 'audit_event';
     const mayStill = () => this.access.mayStill(context, 'platform:audit:export');
@@ -84,7 +86,8 @@ export class AuditEventsController {
       .switchToHttp()
       .getResponse<FastifyReply>()
       .raw.once('close', () => left.abort());
-    const lines = await this.streams.begin({ table, after: after ?? null }, mayStill, left.signal);
+    const reader = { principalId: principal.id, mayStill, left: left.signal };
+    const lines = await this.streams.begin({ table, after: after ?? null }, reader);
     return new StreamableFile(lines, { type: 'application/x-ndjson; charset=utf-8' });
   }
 

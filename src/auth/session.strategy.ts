@@ -50,7 +50,7 @@ export class SessionStrategy extends PassportStrategy(Strategy, 'session') {
   }
 
   validate(request: FastifyRequest, claims: Partial<SessionClaims>): Promise<Principal | null> {
-    return this.find(claims, request.headers[BACKGROUND_HEADER] === undefined);
+    return this.find(claims, request.headers[BACKGROUND_HEADER] === undefined && request.isRecheck === undefined);
   }
 
   /**

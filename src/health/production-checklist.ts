@@ -108,17 +108,22 @@ async function ownDatabase({ config }: Asked): Promise<string | null> {
 }
 
 async function encryption({ dataSource }: Asked): Promise<string | null> {
-  const [row] = await dataSource.query<{ ssl: boolean; local: boolean }[]>(
-    `SELECT s.ssl, inet_client_addr() IS NULL OR inet_client_addr() = inet_server_addr() AS local
-       FROM pg_stat_ssl s WHERE s.pid = pg_backend_pid()`,
-  );
+  const [row] = await dataSource.transaction(async (tx) => {
+    // As the login: of its session a role that it has become is told nothing.
+    await tx.query('SET LOCAL ROLE NONE');
+    return tx.query<{ ssl: boolean; local: boolean }[]>(
+      `SELECT s.ssl, inet_client_addr() IS NULL OR inet_client_addr() = inet_server_addr() AS local
+         FROM pg_stat_ssl s WHERE s.pid = pg_backend_pid()`,
+    );
+  });
   if (row!.ssl || row!.local) return null;
   return 'Add sslmode=verify-full and sslrootcert to DATABASE_URL: passwords and keys cross the network in plain text.';
 }
 
+/** Of the login: where it may become latchkey_app, this pool has, and the login can go back. */
 async function ownership({ dataSource }: Asked): Promise<string | null> {
   const [row] = await dataSource.query<{ owns: boolean }[]>(
-    `SELECT pg_has_role(current_user, relowner, 'USAGE') AS owns FROM pg_class WHERE oid = 'audit_event'::regclass`,
+    `SELECT pg_has_role(session_user, relowner, 'MEMBER') AS owns FROM pg_class WHERE oid = 'audit_event'::regclass`,
   );
   if (!row!.owns) return null;
   return 'Make the role latchkey_app, and give its login in DATABASE_URL and the owner in DATABASE_MIGRATION_URL: servers must not be able to alter the audit trail.';

@@ -97,7 +97,7 @@ export function OffBoard({ user, onClose }: DialogProps) {
       {user.kind === 'person' && (
         <Checkbox
           label="Erase who this person was"
-          description="Name, e-mail address and identity go, in the audit trail and in reports too. Entries from before personal values were kept apart, backups, logs, and texts that people wrote keep them."
+          description="Name, e-mail address and identity go, in the audit trail and in reports too. Entries from before personal values were kept apart, backups, logs, exports and streams of the audit trail, and texts that people wrote keep them."
           checked={isErased}
           onChange={(event) => setErased(event.currentTarget.checked)}
         />

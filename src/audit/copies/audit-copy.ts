@@ -14,7 +14,7 @@ import { AuditEventsRepository } from '../audit-events.repository.js';
 import type { ChainTable } from '../chain-tables.js';
 import type { AuditedEvent } from '../stored-event.js';
 import { type CopyPlace, MAX_BATCH_BYTES, notePlace, placeOfCopy } from './copy-place.js';
-import { lineOf } from './event-line.js';
+import { lineWithoutPersonal } from './event-line.js';
 
 /** An entry is in the copy this long after its commit, and what its write takes. */
 const LOOK_EVERY_MS = 1_000;
@@ -94,7 +94,7 @@ export class AuditCopy implements OnApplicationBootstrap, OnApplicationShutdown 
   }
 
   private async write(file: string): Promise<void> {
-    if ((await this.lacking(await inTime(placeOfCopy(file), file))) === 0) return;
+    if ((await this.lacking(file, await inTime(placeOfCopy(file), file))) === 0) return;
     const session = new LiveConnection(sessionConfigOf(this.dataSource, 'audit-copy', 'data-plane'), {
       onOpen: (client) => client.query(`SET idle_session_timeout = '${MAX_HOLD_MS}ms'`),
     });
@@ -108,59 +108,82 @@ export class AuditCopy implements OnApplicationBootstrap, OnApplicationShutdown 
       while (await ask()) {
         // Another replica may have written to the same file since.
         const place = await inTime(placeOfCopy(file), file);
-        if ((await this.lacking(place)) === 0) return;
+        if ((await this.lacking(file, place)) === 0) return;
         await this.requireSameHistory(file, place);
-        await this.writeBatch(file, place);
+        if (!(await this.writeBatch(file, place))) return;
       }
     } finally {
       await session.close();
     }
   }
 
-  private async writeBatch(file: string, place: CopyPlace): Promise<void> {
+  /** Whether there was something to write. */
+  private async writeBatch(file: string, place: CopyPlace): Promise<boolean> {
     const next: Record<ChainTable, CopyPlace[ChainTable]> & Pick<CopyPlace, 'bytes'> = { ...place };
     const lines: string[] = [];
     for (const table of CHAINS) {
       let bytes = 0;
-      for (const event of await this.events.findAfter({}, place[table].seq, ROWS_PER_QUERY, table)) {
-        const line = lineOf(event);
+      const after = later(place[table].seq, await this.cutOf(table));
+      for (const event of await this.events.findAfter({}, after, ROWS_PER_QUERY, table)) {
+        const line = lineWithoutPersonal(event);
         bytes += Buffer.byteLength(line);
         if (bytes > MAX_BATCH_BYTES / CHAINS.length && next[table] !== place[table]) break;
         lines.push(line);
         next[table] = entryOf(event);
       }
     }
-    if (lines.length === 0) return;
+    if (lines.length === 0) return false;
     await appendLine(file, lines.join('').trimEnd());
     await inTime(notePlace(file, next), file);
-    await this.lacking(next);
+    await this.lacking(file, next);
+    return true;
   }
 
-  /** How many entries a copy lacks. Of reads, those that were removed for their age are among them. */
-  private async lacking(place: CopyPlace): Promise<number> {
+  /**
+   * How many entries a copy lacks.
+   * @throws Error where the database ends before the copy: it was set back
+   */
+  private async lacking(file: string, place: CopyPlace): Promise<number> {
     let lacking = 0;
-    for (const table of CHAINS)
-      lacking += Math.max(0, Number(BigInt(await this.events.lastSeq(table)) - BigInt(place[table].seq)));
+    for (const table of CHAINS) {
+      const { seq } = place[table];
+      const last = await this.events.lastSeq(table);
+      if (BigInt(last) < BigInt(seq)) throw setBack(file, seq);
+      // No copy gets what was removed for its age.
+      if (last !== seq) lacking += Number(BigInt(last) - BigInt(later(seq, await this.cutOf(table))));
+    }
     return (this.behind = lacking);
+  }
+
+  /** Up to which entry a chain was removed for its age. */
+  private async cutOf(table: ChainTable): Promise<string> {
+    return table === 'audit_read' ? ((await this.events.findReadCut())?.seq ?? '0') : '0';
   }
 
   /** @throws Error where the database does not have what the copy ends with: it was set back */
   private async requireSameHistory(file: string, place: CopyPlace): Promise<void> {
     for (const table of CHAINS) {
       const { seq, hash } = place[table];
-      const cut = table === 'audit_read' ? ((await this.events.findReadCut())?.seq ?? '0') : '0';
-      if (seq === '0' || BigInt(seq) <= BigInt(cut)) continue;
+      if (seq === '0' || BigInt(seq) <= BigInt(await this.cutOf(table))) continue;
       const [event] = await this.events.findAfter({}, (BigInt(seq) - 1n).toString(), 1, table);
       if (event !== undefined && entryOf(event).hash === hash) continue;
-      throw new Error(
-        `The database does not have entry ${seq} as ${file} has it: it was restored, or a failover lost it. Move ${file} and ${file}.position away, and a new copy is begun.`,
-      );
+      throw setBack(file, seq);
     }
   }
 }
 
 function entryOf({ record, hash }: AuditedEvent): { seq: string; hash: string } {
   return { seq: record.seq, hash: hash.toString('hex') };
+}
+
+function setBack(file: string, seq: string): Error {
+  return new Error(
+    `The database does not have entry ${seq} as ${file} has it: it was restored, or a failover lost it. Move ${file} and ${file}.position away, and a new copy is begun.`,
+  );
+}
+
+function later(one: string, other: string): string {
+  return BigInt(one) > BigInt(other) ? one : other;
 }
 
 /** The outcome of work with a file. @throws Error when its storage does not answer */

@@ -1,8 +1,9 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { AccessRecheck } from '../../../src/access/access-recheck.js';
 import { verifyCopy } from '../../../src/audit/verify-command.js';
 import { Metrics } from '../../../src/common/metrics.js';
 import { Readiness } from '../../../src/health/readiness.js';
@@ -166,6 +167,29 @@ describe('GET /audit-events/stream', () => {
       });
     });
 
+    it('is whole with a person who was renamed and erased, also where lines of before and after repeat', async () => {
+      const email = 'copied@example.test';
+      const body = { email, name: 'Grace Copied', kind: 'person', password: 'a password of the copied', roles: [] };
+      const { id } = (await app.post('/users', { token: admin, body })).body;
+      expect((await app.request('PATCH', `/users/${id}`, { token: admin, body: { name: 'Grace' } })).status).toBe(200);
+      const exported = async () => {
+        const response = await fetch(`${app.baseUrl}/api/v1/audit-events/export`, {
+          headers: { authorization: `Bearer ${auditor}` },
+        });
+        return response.text();
+      };
+      const before = await exported();
+      expect((await app.post(`/users/${id}/erase`, { token: admin, body: { confirm: email } })).status).toBe(204);
+      const after = await exported();
+      expect([before.includes(email), after.includes(email)]).toEqual([true, false]);
+      const file = join(await createTestDirectory(), 'copy');
+      for (const text of [before, after, before + after]) {
+        await writeFile(file, text);
+        const checked = await verifyCopy(app.config, [file], null);
+        expect(checked).toEqual({ exitCode: 0, text: expect.stringContaining('The copy is whole') });
+      }
+    });
+
     it('ends when the caller may read no longer', async () => {
       const user = await app.addUser(['auditor']);
       const reader = await Reader.open(app, '', user.token);
@@ -173,6 +197,30 @@ describe('GET /audit-events/stream', () => {
       expect((await app.put(`/users/${user.id}/roles`, { token: admin, body: { roles: ['user'] } })).status).toBe(200);
       await eventually(() => expect(reader.isOver).toBe(true));
       expect((await app.get('/audit-events/stream', { token: user.token })).status).toBe(403);
+    });
+
+    it('is no use of the session', async () => {
+      const user = await app.addUser(['auditor']);
+      const at = async () => {
+        const [row] = await app.dataSource.query<{ at: Date }[]>(
+          'SELECT last_active_at AS at FROM session WHERE user_id = $1',
+          [user.id],
+        );
+        return row!.at.getTime();
+      };
+      const reader = await Reader.open(app, '', user.token);
+      await reader.has(1);
+      await app.dataSource.query(
+        `UPDATE session SET last_active_at = last_active_at - interval '2 minutes' WHERE user_id = $1`,
+        [user.id],
+      );
+      const before = await at();
+      // The third look lies behind two of them at the rights of the caller.
+      const asked = jest.spyOn(app.app.get(AccessRecheck, { strict: false }), 'mayStill');
+      await eventually(() => expect(asked.mock.calls.length).toBeGreaterThanOrEqual(3));
+      asked.mockRestore();
+      expect([await at(), reader.isOver]).toEqual([before, false]);
+      reader.leave();
     });
 
     it('keeps nothing open after a HEAD', async () => {
@@ -216,13 +264,34 @@ describe('GET /audit-events/stream', () => {
     });
   });
 
+  describe('429', () => {
+    it('refuses a principal more than four streams, until one has ended', async () => {
+      const { token } = await app.addUser(['auditor']);
+      const begin = async () => Reader.open(app, `?after=${await head()}`, token);
+      const readers = await Promise.all([begin(), begin(), begin(), begin()]);
+      const { status, body } = await app.get('/audit-events/stream', { token });
+      expect([status, body.detail]).toEqual([429, expect.stringContaining('You have 4 streams')]);
+      const others = await Reader.open(app, `?after=${await head()}`, admin);
+      expect(others.status).toBe(200);
+      readers.pop()!.leave();
+      await eventually(async () => {
+        readers.push(await begin());
+        expect(readers.at(-1)!.status).toBe(200);
+      });
+      for (const reader of [...readers, others]) reader.leave();
+    });
+  });
+
   describe('503', () => {
     it('refuses more streams than a replica has places for', async () => {
       const before = await open();
-      const readers = await Promise.all(
-        Array.from({ length: 32 - before }, async () => Reader.open(app, `?after=${await head()}`, auditor)),
-      );
-      const { status, body } = await app.get('/audit-events/stream', { token: auditor });
+      const readers: Reader[] = [];
+      while (readers.length < 32 - before) {
+        const { token } = await app.addUser(['auditor']);
+        const places = Math.min(4, 32 - before - readers.length);
+        for (let n = 0; n < places; n += 1) readers.push(await Reader.open(app, `?after=${await head()}`, token));
+      }
+      const { status, body } = await app.get('/audit-events/stream', { token: admin });
       expect([status, body.detail]).toEqual([503, expect.stringContaining('32 streams of the audit trail')]);
       for (const reader of readers) reader.leave();
       await eventually(async () => expect(await open()).toBe(before));
@@ -230,6 +299,29 @@ describe('GET /audit-events/stream', () => {
   });
 
   describe('200, as the last', () => {
+    const sent = () => measured('audit_stream_events_total');
+    /** A caller that takes no more than the buffers of its connection do, which are full. */
+    const stalled = async (token: string) => {
+      const before = await sent();
+      const socket = connect(Number(new URL(app.baseUrl).port), '127.0.0.1').on('error', () => undefined);
+      socket.pause();
+      socket.write(
+        `GET /api/v1/audit-events/stream?after=1 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n\r\n`,
+      );
+      await eventually(async () => expect(await sent()).toBeGreaterThan(before));
+      // Nothing more is read once the buffers of the connection are full.
+      let last = -1;
+      await eventually(async () => {
+        const now = await sent();
+        const isStill = now === last;
+        last = now;
+        if (!isStill) await sleep(3_000);
+        expect(isStill).toBe(true);
+      }, 60_000);
+      expect(last - before).toBeLessThan(MANY);
+      return socket;
+    };
+
     it('reads no further for a caller that takes nothing, and forgets the caller when it has left', async () => {
       await asOwner(app.database, async (client) => {
         await client.query(
@@ -239,38 +331,36 @@ describe('GET /audit-events/stream', () => {
         );
         await client.query('ANALYZE audit_event');
       });
-      const sent = () => measured('audit_stream_events_total');
-      const before = { open: await open(), sent: await sent() };
-      const socket = connect(Number(new URL(app.baseUrl).port), '127.0.0.1');
+      const before = await open();
+      const socket = await stalled(auditor);
+      socket.destroy();
+      await eventually(async () => expect(await open()).toBe(before));
+    }, 90_000);
+
+    it('ends for a caller that takes nothing when that caller may read no longer', async () => {
+      const before = await open();
+      const user = await app.addUser(['auditor']);
+      const socket = await stalled(user.token);
       try {
-        socket.pause();
-        socket.write(
-          `GET /api/v1/audit-events/stream?after=1 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${auditor}\r\n\r\n`,
+        expect((await app.put(`/users/${user.id}/roles`, { token: admin, body: { roles: ['user'] } })).status).toBe(
+          200,
         );
-        await eventually(async () => expect(await sent()).toBeGreaterThan(before.sent));
-        // Nothing more is read once the buffers of the connection are full.
-        let last = -1;
-        await eventually(async () => {
-          const now = await sent();
-          const isStill = now === last;
-          last = now;
-          if (!isStill) await sleep(3_000);
-          expect(isStill).toBe(true);
-        }, 60_000);
-        expect(last - before.sent).toBeLessThan(MANY);
+        await eventually(async () => expect(await open()).toBe(before));
       } finally {
         socket.destroy();
       }
-      await eventually(async () => expect(await open()).toBe(before.open));
     }, 90_000);
 
-    it('ends, whole to the last line, when the server drains', async () => {
+    it('ends, whole to the last line, when the server drains; a caller that takes nothing is cut off', async () => {
+      const socket = await stalled(admin);
       const reader = await Reader.open(app, `?after=${await head()}`, auditor);
       await app.post('/api-keys', { token: admin });
       await reader.has(1);
       app.app.get(Readiness, { strict: false }).startDraining();
       await eventually(() => expect(reader.isOver).toBe(true));
       expect([reader.failure, reader.text.endsWith('\n')]).toEqual([null, true]);
-    });
+      await eventually(async () => expect(await open()).toBe(0));
+      socket.destroy();
+    }, 90_000);
   });
 });

@@ -92,6 +92,21 @@ describe('AUDIT_COPY_FILE', () => {
     expect((await verifyCopy(replicas[0]!.config, [file], null)).text).toContain('cut short: 1');
   });
 
+  it('is whole with a person who was made, renamed and erased, and has nothing that says who that was', async () => {
+    const [replica] = replicas;
+    const token = await replica!.adminToken();
+    const email = 'copied@example.test';
+    const body = { email, name: 'Grace Copied', kind: 'person', password: 'a password of the copied', roles: [] };
+    const { id } = (await replica!.post('/users', { token, body })).body;
+    await replica!.request('PATCH', `/users/${id}`, { token, body: { name: 'Grace Renamed' } });
+    await isWhole(file);
+    expect((await replica!.post(`/users/${id}/erase`, { token, body: { confirm: email } })).status).toBe(204);
+    await isWhole(file);
+    const text = await readFile(file, 'utf8');
+    expect(text).toContain('"commitment"');
+    expect([text.includes(email), text.includes('Grace'), text.includes('"personal"')]).toEqual([false, false, false]);
+  });
+
   it('goes on in a new file where the old one was moved away', async () => {
     await isWhole(file);
     await rename(file, `${file}.1`);
@@ -121,6 +136,45 @@ describe('AUDIT_COPY_FILE', () => {
     await rename(`${file}.2`, file);
     await isWhole(`${file}.1`, file);
     expect(state()).toEqual({ status: 'up' });
+  });
+
+  it('does not wait for reads that were removed for their age', async () => {
+    await isWhole(`${file}.1`, file);
+    await asOwner(database, async (client) => {
+      const { rows } = await client.query<{ seq: string; hash: string }>(
+        `SELECT seq, encode(audit_hash, 'hex') AS hash FROM audit_read_head`,
+      );
+      const { seq, hash } = rows[0]!;
+      expect(Number(seq)).toBeGreaterThan(0);
+      await replicas[0]!.app.get(Changes).transaction(systemCaller('audit:cut'), async ({ record }) => {
+        record({ resourceType: 'audit-event', resourceId: null, details: { upToSeq: seq, hash } });
+      });
+      await client.query('DELETE FROM audit_read WHERE seq <= $1', [seq]);
+    });
+    await isWhole(`${file}.1`, file);
+    const note = JSON.parse(await readFile(`${file}.position`, 'utf8')) as object;
+    await writeFile(`${file}.position`, JSON.stringify({ ...note, audit_read: { seq: '0', hash: '' } }));
+    // Ends, though the copy has not got to the end of the reads.
+    await look();
+    await write(1);
+    await isWhole(`${file}.1`, file);
+  });
+
+  it('is degraded where the database ends before it, also while nothing is recorded', async () => {
+    await isWhole(`${file}.1`, file);
+    const set = (change: string) =>
+      asOwner(database, (client) => client.query(`UPDATE change_head SET seq = seq ${change}`));
+    const state = () => replicas[0]!.app.get(Conditions).check()['auditCopy']!.status;
+    const before = await readFile(file, 'utf8');
+    await set('- 1');
+    await eventually(async () => {
+      await look();
+      expect(state()).toBe('degraded');
+    });
+    expect(await readFile(file, 'utf8')).toBe(before);
+    await set('+ 1');
+    await isWhole(`${file}.1`, file);
+    expect(state()).toBe('up');
   });
 
   it('is left as it is where the database was set back', async () => {
