@@ -48,8 +48,6 @@ export class WaitForReplicas implements NestInterceptor {
   }
 }
 
-const HAS_QUERY = 'latchkey:wait-has-query';
-
 const WAIT = optional(oneOf(['true', 'false']));
 
 function faultsOfParameter(name: string, value: unknown): readonly Fault[] {
