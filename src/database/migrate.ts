@@ -58,10 +58,10 @@ const GRANTS = [
   `REVOKE INSERT, DELETE, TRUNCATE ON audit_read_head FROM ${APP_ROLE}`,
   // Their partitions are made and dropped by a function of the owner's.
   `REVOKE UPDATE, TRUNCATE ON refused_call FROM ${APP_ROLE}`,
-  // Those that are made later have no rights of their own either: all is done through the parent.
+  // A right on all tables reached those that are there; those that are made later have none of their own.
   `DO $$ DECLARE v_part regclass; BEGIN
      FOR v_part IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'refused_call'::regclass LOOP
-       EXECUTE format('REVOKE ALL ON %s FROM ${APP_ROLE}', v_part);
+       EXECUTE format('REVOKE UPDATE, TRUNCATE ON %s FROM ${APP_ROLE}', v_part);
      END LOOP;
    END $$`,
   `REVOKE INSERT, DELETE, TRUNCATE ON refused_call_total FROM ${APP_ROLE}`,
