@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -95,6 +95,8 @@ describe('GET /audit-events/stream', () => {
       await app.post('/api-keys', { token: admin, body: { metadata: { place: 'ünïcode 😀', n: String(n) } } });
     auditor = (await app.addUser(['auditor'])).token;
   });
+  // What a test has left is closed a moment later, and would count in the next one.
+  afterEach(() => eventually(async () => expect(await open()).toBe(0)));
   afterAll(() => app.stop());
 
   describe('200', () => {
