@@ -89,7 +89,7 @@ export class ListAuditEventsDto extends AuditFilterDto {
 export class StreamAuditEventsDto {
   /**
    * `seq` of the last event that the caller has; absent: from the first event that is there.
-   * @example "4711"
+   * @example "25"
    */
   @Field(optional(text('^(?:0|[1-9]\\d{0,18})$', 'must be the seq of an event')))
   after?: string;

@@ -83,7 +83,7 @@ inBrowser('an admin in the console', () => {
     await add('Tags', 'team:journey');
     await add('Scopes', 'chat:write');
     await add('Addresses', '10.0.0.1/8');
-    await page.getByText('the network is 10.0.0.0/8').waitFor();
+    await page.getByText('has host bits; 10.0.0.0/8?').waitFor();
     await page
       .getByRole('textbox', { name: 'Addresses' })
       .or(page.getByRole('combobox', { name: 'Addresses' }))

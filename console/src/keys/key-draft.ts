@@ -2,6 +2,7 @@ import type { KeyPolicy } from '../../../src/access/key-policy.js';
 import type { ApiKey, Schemas } from '../api/client';
 import { count, local, money, toInstant, toLocalInput } from '../ui/format';
 import { cidrProblem } from '../../../packages/contract/src/address';
+import { bodyOfMore, emptyMore, MORE_NAMES, type MoreFields, moreOf } from './more-fields';
 
 /** A key as the form holds it. Empty text stands for null. */
 export interface KeyDraft {
@@ -28,6 +29,8 @@ export interface KeyDraft {
   metadata: { name: string; value: string }[];
   expiresAt: string;
   validityDays: number | '';
+  /** Fields that have no place of their own in the form. */
+  more: MoreFields;
 }
 
 /** The API fields that the form shows an error beside. */
@@ -52,6 +55,7 @@ export const FIELDS = [
   'metadata',
   'expiresAt',
   'validityDays',
+  ...MORE_NAMES,
 ] as const;
 
 const DAY_MS = 86_400_000;
@@ -86,6 +90,7 @@ export function emptyDraft(policy: KeyPolicy | null, now = Date.now()): KeyDraft
     // A minute short of the bound, so that filling in the form does not make it too late.
     expiresAt: validityDays === undefined ? '' : toLocalInput(new Date(now + validityDays * DAY_MS - 60_000)),
     validityDays: validityDays ?? '',
+    more: emptyMore(),
   };
 }
 
@@ -113,6 +118,7 @@ export function draftOf(key: ApiKey): KeyDraft {
     metadata: Object.entries(key.metadata).map(([name, value]) => ({ name, value: String(value) })),
     expiresAt: key.expiresAt === null ? '' : toLocalInput(key.expiresAt),
     validityDays: key.validityDays ?? '',
+    more: moreOf(key),
   };
 }
 
@@ -147,6 +153,7 @@ export function bodyOf(draft: KeyDraft): Schemas['CreateApiKeyDto'] {
     ),
     expiresAt: draft.expiresAt === '' ? null : toInstant(draft.expiresAt),
     validityDays: orNull(draft.validityDays),
+    ...bodyOfMore(draft.more),
   };
 }
 

@@ -1,5 +1,4 @@
 import {
-  ActionIcon,
   Alert,
   Button,
   Fieldset,
@@ -30,7 +29,6 @@ import { settings } from '../settings';
 import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
 import { type ReadVersion, SaveRefused, useReadVersion } from '../ui/changed-meanwhile';
 import { count, money, toLocalInput, utc } from '../ui/format';
-import { Icon } from '../ui/icons';
 import { LoadedPage, NoPermission, Page } from '../ui/states';
 import { useUnsaved } from '../ui/unsaved';
 import { ToKeys } from './key-actions';
@@ -45,6 +43,8 @@ import {
   inWords,
   problemsOf,
 } from './key-draft';
+import { MetadataFieldset } from './metadata-fieldset';
+import { MoreFieldset } from './more-fields';
 import { SecretDialog } from './secret-dialog';
 
 type Created = Schemas['CreatedApiKeyView'];
@@ -483,51 +483,13 @@ function KeyForm({
             />
           </SimpleGrid>
         </Fieldset>
-        <Fieldset legend="Metadata">
-          <Stack gap="xs">
-            <Text size="sm" c="dimmed">
-              Names and values that every verdict on this key carries.
-            </Text>
-            {draft.metadata.map((_, index) => (
-              <Group key={index} gap="xs" wrap="nowrap">
-                <TextInput
-                  aria-label={`Name of entry ${index + 1}`}
-                  placeholder="name"
-                  style={{ flex: 1 }}
-                  {...form.getInputProps(`metadata.${index}.name`)}
-                />
-                <TextInput
-                  aria-label={`Value of entry ${index + 1}`}
-                  placeholder="value"
-                  style={{ flex: 2 }}
-                  {...form.getInputProps(`metadata.${index}.value`)}
-                />
-                <ActionIcon
-                  variant="subtle"
-                  color="gray"
-                  aria-label={`Remove entry ${index + 1}`}
-                  onClick={() => form.removeListItem('metadata', index)}
-                >
-                  <Icon name="close" size={15} />
-                </ActionIcon>
-              </Group>
-            ))}
-            {form.errors['metadata'] && (
-              <Text size="xs" c="red">
-                {form.errors['metadata']}
-              </Text>
-            )}
-            <Group>
-              <Button
-                size="compact-sm"
-                variant="default"
-                onClick={() => form.insertListItem('metadata', { name: '', value: '' })}
-              >
-                Add an entry
-              </Button>
-            </Group>
-          </Stack>
-        </Fieldset>
+        <MetadataFieldset form={form} />
+        <MoreFieldset
+          values={draft.more}
+          isNew={isNew}
+          errors={form.errors}
+          onChange={(name, value) => form.setFieldValue(`more.${name}`, value)}
+        />
         {refused && !isSaidByFields(refused, form.errors as Record<string, string>, FIELDS) && (
           <SaveRefused
             problem={refused}

@@ -1,0 +1,135 @@
+import { Fieldset, NumberInput, Select, Stack, Switch, TagsInput, TextInput } from '@mantine/core';
+import { API_KEY_FIELDS, type ApiKeyField, type ApiKeyFieldName } from '../../../packages/contract/src/api-key-fields';
+import type { ApiKey, Schemas } from '../api/client';
+
+/** Fields that the form shows by hand, beside what belongs to them. Every other field is shown as the table says. */
+const SHOWN_BY_HAND = [
+  'name',
+  'description',
+  'alias',
+  'environment',
+  'scopes',
+  'roles',
+  'rateLimitPerMinute',
+  'rateLimitPerHour',
+  'rateLimitPerDay',
+  'allowedIps',
+  'allowedModels',
+  'allowedChatbots',
+  'isUnlimited',
+  'budgetLimitCents',
+  'budgetType',
+  // In a dialog of its own.
+  'budgetRaise',
+  'tags',
+  'metadata',
+  'expiresAt',
+  'validityDays',
+] as const satisfies readonly ApiKeyFieldName[];
+
+/** Empty text stands for null. */
+type Value = string | number | boolean | string[];
+
+/** What the form holds of the fields that are not shown by hand, by name. */
+export type MoreFields = Record<string, Value>;
+
+const MORE = (Object.entries(API_KEY_FIELDS) as [ApiKeyFieldName, ApiKeyField][]).filter(
+  ([name]) => !(SHOWN_BY_HAND as readonly string[]).includes(name),
+);
+
+/** The API fields that are shown here. */
+export const MORE_NAMES: readonly string[] = MORE.map(([name]) => name);
+
+/** What a new key has. */
+export function emptyMore(): MoreFields {
+  return Object.fromEntries(MORE.map(([name, field]) => [name, held(field.default)]));
+}
+
+/** What a key has. */
+export function moreOf(key: ApiKey): MoreFields {
+  return Object.fromEntries(MORE.map(([name]) => [name, held(key[name])]));
+}
+
+/** The fields as the API takes them. */
+export function bodyOfMore(more: MoreFields): Partial<Schemas['UpdateApiKeyDto']> {
+  return Object.fromEntries(MORE.map(([name]) => [name, more[name] === '' ? null : more[name]]));
+}
+
+function held(value: unknown): Value {
+  return Array.isArray(value) ? value.map(String) : ((value ?? '') as Value);
+}
+
+interface MoreFieldsProps {
+  values: MoreFields;
+  isNew: boolean;
+  errors: Readonly<Record<string, unknown>>;
+  onChange: (name: string, value: Value) => void;
+}
+
+/** The fields of the table that have no place of their own in the form; nothing where there are none. */
+export function MoreFieldset({ values, isNew, errors, onChange }: MoreFieldsProps) {
+  const shown = MORE.filter(([, { given }]) => isNew || given === 'create and update');
+  if (shown.length === 0) return null;
+  return (
+    <Fieldset legend="More">
+      <Stack gap="sm">
+        {shown.map(([name, field]) => (
+          <MoreField
+            key={name}
+            name={name}
+            field={field}
+            value={values[name] ?? ''}
+            error={errors[name] as string | undefined}
+            onChange={(value) => onChange(name, value)}
+          />
+        ))}
+      </Stack>
+    </Fieldset>
+  );
+}
+
+interface MoreFieldProps {
+  name: string;
+  field: ApiKeyField;
+  value: Value;
+  error: string | undefined;
+  onChange: (value: Value) => void;
+}
+
+/** One field, by the type of its schema. */
+function MoreField({ name, field: { schema, isNullable, description }, value, error, onChange }: MoreFieldProps) {
+  const shared = { label: inWords(name), description: description.replaceAll('`', ''), error };
+  if (schema.enum !== undefined)
+    return (
+      <Select
+        {...shared}
+        maw={400}
+        data={schema.enum.map(String)}
+        allowDeselect={isNullable}
+        value={String(value) || null}
+        onChange={(chosen) => onChange(chosen ?? '')}
+      />
+    );
+  if (schema.type === 'boolean')
+    return <Switch {...shared} checked={value === true} onChange={(event) => onChange(event.currentTarget.checked)} />;
+  if (schema.type === 'array') return <TagsInput {...shared} value={value as string[]} onChange={onChange} />;
+  if (schema.type === 'integer' || schema.type === 'number')
+    return (
+      <NumberInput
+        {...shared}
+        maw={400}
+        min={schema.minimum}
+        max={schema.maximum}
+        allowDecimal={schema.type === 'number'}
+        value={value as number | ''}
+        onChange={(next) => onChange(next === '' ? '' : Number(next))}
+      />
+    );
+  return <TextInput {...shared} value={String(value)} onChange={(event) => onChange(event.currentTarget.value)} />;
+}
+
+/** `costCentre` as `Cost centre`. */
+function inWords(name: string): string {
+  const words = name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
