@@ -10,8 +10,9 @@ export interface ObservedSpend {
 }
 
 /**
- * When a budget is used up, in Unix milliseconds, if it goes on being spent as it was in the time that was observed. `nowMs`
- * where nothing is left. Null: nothing was spent, or it was observed for less than a day. Amounts are micro-cents.
+ * When a budget is used up, in Unix milliseconds, if it goes on being spent as it was in the time that was observed.
+ * `nowMs` where nothing is left. Null: nothing was spent, or it was observed for less than a day. Amounts are
+ * micro-cents.
  */
 export function usedUpAtMs(remaining: bigint, { spent, overMs }: ObservedSpend, nowMs: number): number | null {
   if (remaining <= 0n) return nowMs;

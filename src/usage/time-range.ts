@@ -71,8 +71,8 @@ export function monthToDate(now: Date, zone = TimeZone.UTC): TimeRange {
 }
 
 /**
- * The month before a month to date, to the same day and time of day; to its end, where it has fewer days. A range of any other
- * kind is as long as the one that follows it.
+ * The month before a month to date, to the same day and time of day; to its end, where it has fewer days. A range of
+ * any other kind is as long as the one that follows it.
  */
 export function rangeBefore({ from, to }: TimeRange, period: 'month' | undefined, zone = TimeZone.UTC): TimeRange {
   if (period === undefined) return { from: new Date(2 * from.getTime() - to.getTime()), to: from };

@@ -76,8 +76,8 @@ export class UsageSummaryQuery extends ZonedRangeQuery {
   period?: 'month';
 
   /**
-   * `previous`: also the sums of the period before: with `period=month` of the month before up to the same day and time of day,
-   * else of a range of the same length.
+   * `previous`: also the sums of the period before: with `period=month` of the month before up to the same day and time
+   * of day, else of a range of the same length.
    */
   @Field(optional(oneOf(COMPARISONS)))
   compare?: (typeof COMPARISONS)[number];

@@ -68,8 +68,8 @@ export class KeyBudgetView {
   periodEnd: Date | null;
 
   /**
-   * When it is used up at the rate so far: of a monthly budget, that of this month; of a total one, that of the last seven
-   * days. Now, where nothing is left; null: not in this period, nothing was spent, or known for less than a day.
+   * When it is used up at the rate so far: of a monthly budget, that of this month; of a total one, that of the last
+   * seven days. Now, where nothing is left; null: not in this period, nothing was spent, or known for less than a day.
    */
   usedUpAt: Date | null;
 }
@@ -294,8 +294,8 @@ export class BudgetForecastView {
   spentCents: number;
 
   /**
-   * When it is used up at the rate so far: of a monthly budget, that of this month; of a total one, that of the last seven
-   * days.
+   * When it is used up at the rate so far: of a monthly budget, that of this month; of a total one, that of the last
+   * seven days.
    */
   usedUpAt: Date;
 }
@@ -309,7 +309,8 @@ export class BudgetForecastsView {
   monthEndsAt: Date;
 
   /**
-   * Of active keys, at most 20: monthly budgets that will be used up before the month ends, total ones that will be within
+   * Of active keys, at most 20: monthly budgets that will be used up before the month ends, total ones that will be
+   * within
    * 30 days. Those that are used up already are not here.
    */
   data: BudgetForecastView[];

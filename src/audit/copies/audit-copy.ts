@@ -5,6 +5,7 @@ import { Attempts } from '../../common/attempts.js';
 import { Conditions } from '../../common/conditions.js';
 import { Metrics } from '../../common/metrics.js';
 import { RepeatedLog } from '../../common/repeated-log.js';
+import { Periodic } from '../../common/periodic.js';
 import { Config } from '../../config/config.js';
 import { ADVISORY_LOCKS } from '../../database/advisory-locks.js';
 import { LiveConnection } from '../../database/live-connection.js';
@@ -35,18 +36,17 @@ const NOT_WRITTEN =
   'The audit trail cannot be copied to AUDIT_COPY_FILE: the copy is behind, and goes on where it ends.';
 
 /**
- * Keeps a copy of both chains of the audit trail in `AUDIT_COPY_FILE`, the lines of an export, each entry once and in order.
- * One replica writes at a time, so that replicas may share a file; with a file of its own each has a whole copy. It goes on
- * where the file ends, also after it was rotated. Without the setting it does nothing.
+ * Keeps a copy of both chains of the audit trail in `AUDIT_COPY_FILE`, the lines of an export, each entry once and in
+ * order. One replica writes at a time, so that replicas may share a file; with a file of its own each has a whole copy.
+ * It goes on where the file ends, also after it was rotated. Without the setting it does nothing.
  */
 @Injectable()
 export class AuditCopy implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger('Audit');
   private readonly attempts = new Attempts();
   private readonly failures = new RepeatedLog((fields) => this.logger.error(fields), 1, SAY_EVERY_MS);
-  private timer: NodeJS.Timeout | undefined;
+  private readonly looks = new Periodic(LOOK_EVERY_MS, () => this.look());
   private looking: Promise<void> = Promise.resolve();
-  private looks = 0;
   private behind = 0;
 
   constructor(
@@ -68,28 +68,23 @@ export class AuditCopy implements OnApplicationBootstrap, OnApplicationShutdown 
 
   onApplicationBootstrap(): void {
     if (this.config.auditCopyFile === null) return;
-    this.timer = setInterval(() => {
-      // One that takes long is not followed by a queue of others.
-      if (this.looks === 0) void this.look();
-    }, LOOK_EVERY_MS).unref();
+    this.looks.start();
   }
 
   async onApplicationShutdown(): Promise<void> {
     if (this.config.auditCopyFile === null) return;
-    clearInterval(this.timer);
+    void this.looks.stop();
     await Promise.race([this.look(), sleep(MAX_CLOSE_MS, undefined, { ref: false })]);
   }
 
   /** Writes what the file does not have yet. A failure is logged once a minute, and tried again each second. */
   look(): Promise<void> {
-    this.looks += 1;
     const file = this.config.auditCopyFile!;
     this.looking = this.looking
       .then(() => this.attempts.run(() => this.write(file)))
       .catch((error: Error) =>
         this.failures.add('copy', { msg: 'the audit trail could not be copied', cause: error.message }),
-      )
-      .finally(() => (this.looks -= 1));
+      );
     return this.looking;
   }
 

@@ -21,8 +21,8 @@ const TAIL_BYTES = 2 * MAX_BATCH_BYTES;
 const NOTHING: CopiedEntry = { seq: '0', hash: '' };
 
 /**
- * Up to where the copy in `path` goes: what the note beside it says, or what its last lines say where those are further. The
- * note is what is left when the file was rotated away.
+ * Up to where the copy in `path` goes: what the note beside it says, or what its last lines say where those are
+ * further. The note is what is left when the file was rotated away.
  */
 export async function placeOfCopy(path: string): Promise<CopyPlace> {
   const note = await readNote(path);
@@ -64,8 +64,8 @@ async function readNote(path: string): Promise<CopyPlace> {
 }
 
 /**
- * The whole lines of a file behind `noted` bytes, or its last ones where it is another file than the one that was noted. Asked before
- * it is opened: a pipe would block a thread of ours.
+ * The whole lines of a file behind `noted` bytes, or its last ones where it is another file than the one that was
+ * noted. Asked before it is opened: a pipe would block a thread of ours.
  */
 async function linesBehind(path: string, noted: number): Promise<string> {
   const found = await stat(path).catch(absent);

@@ -31,7 +31,8 @@ export class CopySurvey {
   }
 
   /**
-   * The entry that the changes of the copy build on. A copy that begins later than the trail is believed its first entry.
+   * The entry that the changes of the copy build on. A copy that begins later than the trail is believed its first
+   * entry.
    */
   get start(): Place {
     const [first] = this.firstChanges;

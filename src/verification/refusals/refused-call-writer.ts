@@ -4,6 +4,7 @@ import { Attempts } from '../../common/attempts.js';
 import { Conditions } from '../../common/conditions.js';
 import { Metrics } from '../../common/metrics.js';
 import { RepeatedLog } from '../../common/repeated-log.js';
+import { Periodic } from '../../common/periodic.js';
 import { Config } from '../../config/config.js';
 import { boundedQuery } from '../../database/bounded-query.js';
 import { refusedCallRow } from './refused-call-row.js';
@@ -21,8 +22,8 @@ interface Outcome {
 }
 
 /**
- * Writes refused calls: at most one transaction a second, off the path of every answer. What cannot be written is lost and
- * counted, and never tried again: it is worth less than the database's time.
+ * Writes refused calls: at most one transaction a second, off the path of every answer. What cannot be written is lost
+ * and counted, and never tried again: it is worth less than the database's time.
  */
 @Injectable()
 export class RefusedCallWriter implements OnApplicationBootstrap, OnApplicationShutdown {
@@ -30,8 +31,7 @@ export class RefusedCallWriter implements OnApplicationBootstrap, OnApplicationS
   private readonly failures = new RepeatedLog((fields) => this.logger.warn(fields));
   private readonly attempts = new Attempts();
   private recorded = 0;
-  private timer: NodeJS.Timeout | undefined;
-  private writing: Promise<void> | null = null;
+  private readonly writing = new Periodic(WRITE_EVERY_MS, () => this.write());
 
   constructor(
     private readonly calls: RefusedCalls,
@@ -55,22 +55,18 @@ export class RefusedCallWriter implements OnApplicationBootstrap, OnApplicationS
   }
 
   onApplicationBootstrap(): void {
-    this.timer = setInterval(() => void this.flush(), WRITE_EVERY_MS).unref();
+    this.writing.start();
   }
 
   /** No more calls are refused: writes what is left, once. */
   async onApplicationShutdown(): Promise<void> {
-    clearInterval(this.timer);
-    await this.writing;
+    await this.writing.stop();
     await this.flush();
   }
 
   /** Writes what waits, in one statement; one at a time. */
   flush(): Promise<void> {
-    this.writing ??= this.write().finally(() => {
-      this.writing = null;
-    });
-    return this.writing;
+    return this.writing.run();
   }
 
   private async write(): Promise<void> {

@@ -55,9 +55,9 @@ const SECOND_MS = 1_000;
 const MINUTE_MS = 60_000;
 
 /**
- * Collects refused calls in memory until they are taken to the database, and decides at once which are too many. What it
- * holds is bounded; what is not kept is counted. Noting is synchronous and never fails, and a call that is too many costs
- * a look into a map.
+ * Collects refused calls in memory until they are taken to the database, and decides at once which are too many. What
+ * it holds is bounded; what is not kept is counted. Noting is synchronous and never fails, and a call that is too many
+ * costs a look into a map.
  */
 export class RefusedCalls {
   private pending: RefusedCall[] = [];
