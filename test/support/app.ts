@@ -43,7 +43,7 @@ export function testConfig(overrides: Record<string, string> = {}): Config {
 }
 
 /** An answer that goes on until its caller leaves. */
-const ENDLESS = '/audit-events/stream';
+const ENDLESS = /\/audit-events\/stream(\?|$)/;
 
 export interface Answer {
   status: number;
@@ -123,7 +123,7 @@ export class TestApp {
     };
     const body = options.rawBody ?? (options.body === undefined ? null : JSON.stringify(options.body));
     const response = await fetch(url, { method, headers, body, redirect: 'manual' });
-    const text = path.startsWith(ENDLESS) && response.ok ? await beginning(response) : await response.text();
+    const text = ENDLESS.test(path) && response.ok ? await beginning(response) : await response.text();
     return { status: response.status, headers: response.headers, body: parsed(text) };
   }
 

@@ -73,7 +73,7 @@ void client.reportUsage({ apiKeyId: 'x', costCents: '0.5' });
 const created = await client.keys.create({ name: 'Billing', budgetType: 'monthly' }, { idempotencyKey: 'x' });
 same<typeof created.apiKey, ApiKey>(true);
 same<typeof created.secretKey, string>(true);
-same<ApiKey['status'], 'revoked' | 'inactive' | 'expired' | 'active'>(true);
+same<ApiKey['status'], 'revoked' | 'inactive' | 'expired' | 'pending' | 'active'>(true);
 for await (const key of client.keys.listAll({ tag: ['a'] })) same<typeof key, ApiKey>(true);
 // @ts-expect-error the environment of a key cannot be changed
 void client.keys.update('id', { environment: 'test' });
