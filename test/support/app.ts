@@ -15,6 +15,7 @@ import { TableWatch } from '../../src/integrity/table-watch.js';
 import { SEEDED_ROLES, seed } from '../../src/users/seed.js';
 import { uuidv7 } from '../../src/common/uuid.js';
 import { createTestDatabase, type TestDatabase } from './postgres.js';
+import { textOf } from './endless.js';
 
 export const ADMIN = { email: 'admin@latchkey.test', password: `a "password" for test's $HOME \\ sake` };
 
@@ -41,9 +42,6 @@ export function testConfig(overrides: Record<string, string> = {}): Config {
   });
   return new Config(environment, { ...SECRETS, ...overrides, API_KEY_PEPPERS, TAG_KEYS });
 }
-
-/** An answer that goes on until its caller leaves. */
-const ENDLESS = /\/audit-events\/stream(\?|$)/;
 
 export interface Answer {
   status: number;
@@ -123,7 +121,7 @@ export class TestApp {
     };
     const body = options.rawBody ?? (options.body === undefined ? null : JSON.stringify(options.body));
     const response = await fetch(url, { method, headers, body, redirect: 'manual' });
-    const text = ENDLESS.test(path) && response.ok ? await beginning(response) : await response.text();
+    const text = await textOf(path, response);
     return { status: response.status, headers: response.headers, body: parsed(text) };
   }
 
@@ -225,13 +223,4 @@ function parsed(text: string): unknown {
   } catch {
     return text;
   }
-}
-
-/** What came first of an answer that does not end; its caller leaves. */
-async function beginning({ body }: Response): Promise<string> {
-  if (body === null) return '';
-  const reader = body.getReader();
-  const { value } = await reader.read();
-  await reader.cancel();
-  return value === undefined ? '' : Buffer.from(value as Uint8Array).toString();
 }

@@ -3,6 +3,7 @@ import { addDemoData } from '../../../src/server/demo.js';
 import { Random } from '../../proofs/harness/random.js';
 import { TestApp } from '../../support/app.js';
 import { AnswerJudge, Fuzzer } from '../../support/fuzz.js';
+import { textOf } from '../../support/endless.js';
 import { checkedInDocument } from '../../support/openapi.js';
 
 const REQUESTS = 500;
@@ -37,7 +38,7 @@ describe('made-up requests', () => {
         body,
         redirect: 'manual',
       });
-      const text = await response.text();
+      const text = await textOf(request.target, response);
       const answer = {
         status: response.status,
         headers: (name: string) => response.headers.get(name),

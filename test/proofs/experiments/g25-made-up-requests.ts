@@ -1,3 +1,4 @@
+import { textOf } from '../../support/endless.js';
 import { AnswerJudge, type FuzzRequest, Fuzzer } from '../../support/fuzz.js';
 import { checkedInDocument, type NamedOperation, operationsOf } from '../../support/openapi.js';
 import type { Step } from '../changes/kinds.js';
@@ -191,7 +192,7 @@ class Trial {
     const answer = {
       status: response.status,
       headers: (name: string) => response.headers.get(name),
-      text: await response.text(),
+      text: await textOf(target, response),
     };
     const tookMs = performance.now() - began;
     const problem = this.judge.problem(request, { ...answer, milliseconds: 0 });
