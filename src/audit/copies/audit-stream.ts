@@ -70,8 +70,10 @@ export class AuditStream implements OnModuleDestroy {
   async begin(place: StreamPlace, reader: StreamReader): Promise<Readable> {
     const leave = this.enter(reader.principalId);
     try {
+      // Before anything is begun that must be ended: it refuses places where there is nothing to follow.
+      const after = await this.beginningOf(place);
       const standing = new Standing(() => this.isAllowed(reader));
-      const lines = this.follow(place.table, await this.beginningOf(place), standing);
+      const lines = this.follow(place.table, after, standing);
       const stream = Readable.from(lines, { objectMode: false }).once('close', leave);
       this.watch(stream, standing, reader.left);
       return stream;

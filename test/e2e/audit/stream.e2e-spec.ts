@@ -4,6 +4,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AccessRecheck } from '../../../src/access/access-recheck.js';
+import { AuditStream } from '../../../src/audit/copies/audit-stream.js';
 import { verifyCopy } from '../../../src/audit/verify-command.js';
 import { Metrics } from '../../../src/common/metrics.js';
 import { Readiness } from '../../../src/health/readiness.js';
@@ -240,6 +241,19 @@ describe('GET /audit-events/stream', () => {
         'after',
         expect.stringContaining(`must be ${await head()} or less`),
       ]);
+    });
+
+    it('leaves nothing behind of a caller that was refused', async () => {
+      let asked = 0;
+      const mayStill = () => Promise.resolve((asked += 1) > 0);
+      const reader = { principalId: 'one', mayStill, left: new AbortController().signal };
+      const begin = app.app
+        .get(AuditStream, { strict: false })
+        .begin({ table: 'audit_event', after: '9999999' }, reader);
+      await expect(begin).rejects.toMatchObject({ code: 'VALIDATION_FAILED' });
+      // More than two rounds of the look at what a caller may do.
+      await sleep(2_500);
+      expect(asked).toBe(0);
     });
 
     it('takes no filter', async () => {
