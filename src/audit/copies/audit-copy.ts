@@ -81,7 +81,7 @@ export class AuditCopy implements OnApplicationBootstrap, OnApplicationShutdown 
   look(): Promise<void> {
     const file = this.config.auditCopyFile!;
     this.looking = this.looking
-      .then(() => this.attempts.run(() => this.write(file)))
+      .then(() => this.write(file))
       .catch((error: Error) =>
         this.failures.add('copy', { msg: 'the audit trail could not be copied', cause: error.message }),
       );
@@ -89,7 +89,8 @@ export class AuditCopy implements OnApplicationBootstrap, OnApplicationShutdown 
   }
 
   private async write(file: string): Promise<void> {
-    if ((await this.lacking(file, await inTime(placeOfCopy(file), file))) === 0) return;
+    const look = async () => this.lacking(file, await inTime(placeOfCopy(file), file));
+    if ((await this.attempts.run(look)) === 0) return;
     const session = new LiveConnection(sessionConfigOf(this.dataSource, 'audit-copy', 'data-plane'), {
       onOpen: (client) => client.query(`SET idle_session_timeout = '${MAX_HOLD_MS}ms'`),
     });
@@ -99,17 +100,22 @@ export class AuditCopy implements OnApplicationBootstrap, OnApplicationShutdown 
       return answer!.taken;
     };
     try {
-      // Asked again before each batch: a session that was lost has lost the lock.
-      while (await ask()) {
-        // Another replica may have written to the same file since.
-        const place = await inTime(placeOfCopy(file), file);
-        if ((await this.lacking(file, place)) === 0) return;
-        await this.requireSameHistory(file, place);
-        if (!(await this.writeBatch(file, place))) return;
-      }
+      // Each batch is an attempt of its own: a copy that catches up for minutes is none that hangs.
+      while (await this.attempts.run(() => this.goOn(file, ask)));
     } finally {
       await session.close();
     }
+  }
+
+  /** Writes the next batch; false: nothing was written, or another replica writes. */
+  private async goOn(file: string, ask: () => Promise<boolean>): Promise<boolean> {
+    // Asked again before each batch: a session that was lost has lost the lock.
+    if (!(await ask())) return false;
+    // Another replica may have written to the same file since.
+    const place = await inTime(placeOfCopy(file), file);
+    if ((await this.lacking(file, place)) === 0) return false;
+    await this.requireSameHistory(file, place);
+    return this.writeBatch(file, place);
   }
 
   /** Whether there was something to write. */
