@@ -7,7 +7,7 @@ import { validationFailed } from '../common/domain-error.js';
 import { OffBoarding } from './off-boarding.service.js';
 import { UserChangeRules } from './user-change-rules.js';
 import type { DeleteUserQueryDto, EraseUserDto } from './user.dto.js';
-import { erasureOfSelf, notAPerson, userNotFound } from './user.errors.js';
+import { erasureBesideOlderReplicas, erasureOfSelf, notAPerson, userNotFound } from './user.errors.js';
 import { UsersRepository } from './users.repository.js';
 
 /**
@@ -28,7 +28,8 @@ export class Erasure {
    * it was cut off behind the deletion, the same request goes on from there.
    *
    * @throws DomainError 400; 403 PERMISSION_DENIED, CANNOT_GRANT, OUTSIDE_POLICY; 404; 409 NOT_A_PERSON,
-   *   ERASURE_OF_SELF, OWNER_HAS_KEYS, LAST_ADMIN, ALIAS_TAKEN; 429 API_KEY_LIMIT_REACHED
+   *   ERASURE_OF_SELF, OWNER_HAS_KEYS, LAST_ADMIN, ALIAS_TAKEN; 429 API_KEY_LIMIT_REACHED; 503 beside replicas of an
+   *   earlier release
    */
   async erase(caller: KnownCaller, id: string, { confirm }: EraseUserDto, fate: DeleteUserQueryDto): Promise<void> {
     const user = await this.users.findErasable(id);
@@ -41,7 +42,11 @@ export class Erasure {
         { path: 'confirm', message: `must be the ${user.email === null ? 'name' : 'e-mail address'} of the person` },
       ]);
     const wasDeleted = user.deletedAt !== null;
-    if (!wasDeleted) await this.offBoarding.delete(caller, id, fate);
+    if (!wasDeleted) {
+      // The entry of the deletion would name the person in plain text, for good.
+      if (await this.users.mustBeNamedInTrail()) throw erasureBesideOlderReplicas();
+      await this.offBoarding.delete(caller, id, fate);
+    }
     await this.changes.transaction(caller, async ({ tx, record }) => {
       await lockAdministration(tx);
       const { rights } = await this.admission.lockRights(tx, caller, 'platform:users:delete');

@@ -40,6 +40,16 @@ export function erasureOfSelf(): DomainError {
   return new DomainError('conflict', 'ERASURE_OF_SELF', 'You cannot erase yourself. Another administrator can.');
 }
 
+/** 503: what an erasure writes into the trail now would name the person. */
+export function erasureBesideOlderReplicas(): DomainError {
+  return new DomainError(
+    'unavailable',
+    'UNAVAILABLE',
+    'A replica of an earlier release ran within the last minute: the audit trail still names persons. Repeat the erasure when all replicas run this release.',
+    { retryAfterSeconds: 60 },
+  );
+}
+
 /** 409: service accounts never sign in, and users of the identity provider sign in there. */
 export function hasNoPassword(): DomainError {
   return new DomainError(

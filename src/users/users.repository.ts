@@ -4,6 +4,7 @@ import type { QueryConfig } from 'pg';
 import type { BoundPassword } from '../access/credential-binding.js';
 import { MAX_COUNTED_ROWS } from '../common/page.js';
 import { inOneTrip } from '../database/in-one-trip.js';
+import { KNOWS_NO_COMMITMENTS } from '../database/older-replicas.js';
 import { likeAnywhere, spellingsOf } from '../common/text.js';
 import { User, type UserKind } from './user.entity.js';
 
@@ -247,6 +248,12 @@ export class UsersRepository {
   /** A user who is not erased, a deleted one too; null: there is none. */
   async findErasable(id: string): Promise<User | null> {
     return this.manager.createQueryBuilder(User, 'u').where('u.id = :id AND u.erasedAt IS NULL', { id }).getOne();
+  }
+
+  /** Whether replicas of an earlier release run, for which entries of the trail have personal values in plain text. */
+  async mustBeNamedInTrail(): Promise<boolean> {
+    const [row] = await this.manager.query<{ is: boolean }[]>(`SELECT ${KNOWS_NO_COMMITMENTS} AS is`);
+    return row!.is;
   }
 
   /** The roles that a deleted user had at last, as the trail says; null: it does not say. */

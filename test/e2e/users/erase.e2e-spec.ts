@@ -192,6 +192,9 @@ describe('POST /users/:id/erase', () => {
     const [plain] = await entriesOf(id);
     expect(plain!.changes).toContainEqual({ field: 'email', before: null, after: email });
     expect(plain).not.toHaveProperty('personal');
+    const early = await erase(id, email);
+    expect(early).toMatchObject({ status: 503, body: { code: 'UNAVAILABLE' } });
+    expect(early.headers.get('retry-after')).toBe('60');
     await asOwner(`DELETE FROM replica WHERE id = $1`, [earlier]);
     await app.request('PATCH', `/users/${id}`, { token: admin, body: { name: 'Renamed' } });
     expect(await differences(id)).toEqual([]);
