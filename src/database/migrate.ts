@@ -46,6 +46,8 @@ async function grantToApp(owner: QueryRunner): Promise<void> {
 }
 
 const GRANTS = [
+  // A running replica makes and drops partitions, under this lock: they stay as they are until the rights are given.
+  'SELECT FROM refused_call_total FOR UPDATE',
   `GRANT USAGE ON SCHEMA public TO ${APP_ROLE}`,
   `GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ${APP_ROLE}`,
   `GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO ${APP_ROLE}`,
