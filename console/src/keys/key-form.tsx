@@ -59,9 +59,9 @@ export function NewKey() {
   const attempt = useRef(newIdempotencyKey());
   // The policy binds those who may not change keys anyway.
   const bounds = can('platform:api-keys:update') ? null : keyPolicy;
+  const undrawn = useRef<ApiKey | null>(null);
   if (!can('platform:api-keys:create')) return <NoPermission permission="platform:api-keys:create" />;
   /** A key just made whose secret its owner draws: there is nothing to show but its page. */
-  const undrawn = useRef<ApiKey | null>(null);
   const toKey = ({ id }: ApiKey) =>
     void navigate({ to: '/keys/$keyId', params: { keyId: id }, search: { tab: undefined } });
   const create = async (draft: KeyDraft) => {
