@@ -408,7 +408,7 @@ inBrowser('an admin of people and their keys', () => {
     await dialog().getByRole('button', { name: 'Add' }).click();
     await page.getByRole('button', { name: 'Next' }).click();
     await page.getByLabel('Addresses the service calls from').fill('127.0.0.1/8');
-    await said('the network is 127.0.0.0/8');
+    await said('has host bits; 127.0.0.0/8?');
     await page.getByLabel('Addresses the service calls from').fill('127.0.0.0/8');
     await page.getByRole('button', { name: 'Create the key' }).click();
     const printed = (await page.getByLabel('Verify a key', { exact: true }).textContent()) ?? '';
