@@ -95,6 +95,10 @@ const WHOLE: Readonly<Record<string, string>> = {
   'hand-overs:create': 'Offer a secret to the owner',
   'hand-overs:end': 'End the offer of a secret',
   'system:read': 'View replicas',
+  'system:bind-credentials': 'Bind credentials to their rows',
+  'system:restore': 'Take over a restored database',
+  'system:history-lost': 'Note changes lost by a failover',
+  'system:accept-row': 'Accept a row as it is',
 };
 
 /** An action of the trail in words: `api-keys:revoke` is “Revoke key”. */
