@@ -24,7 +24,7 @@ const SENTENCES: readonly RegExp[] = [
   /^must have at most [26] decimals$/,
   /^must not contain NUL or half a surrogate pair$/,
   // One of a few texts.
-  /^must be (live or test|total or monthly|true or false|person or service|success or refused|hour or day|json or csv)$/,
+  /^must be (live or test|total or monthly|true or false|person or service|success or refused|hour or day|json or csv|changes or reads)$/,
   /^must be (revoke|current|model|month|previous|day, owner, tag, model or key|activate, deactivate, renew, revoke or tag)$/,
   /^must be (active, inactive, expired or revoked|nginx, or absent)$/,
   /^must be (-?\w+, )+-?\w+ or -?\w+$/,
@@ -36,7 +36,7 @@ const SENTENCES: readonly RegExp[] = [
   /^must be 3 to 100 characters without line breaks \(2 in scripts without spaces, such as Chinese or Thai\)$/,
   /^must be meta\.nextCursor of (another page|a page of this list, with the same filters and order)$/,
   /^must be meta\.newest of (an earlier answer|a list of the same key)$/,
-  /^must be the (alias of the path, or be left out|id of a reservation)$/,
+  /^must be the (alias of the path, or be left out|id of a reservation|seq of an event)$/,
   /^must not be empty$/,
   /^must be 1 to 32 visible ASCII characters$/,
   /^must be a whole number from 1 to [12]00$/,

@@ -54,6 +54,7 @@ describe('The doctor', () => {
       'ok    every event has its id, every id one event',
       'ok    spent of accounts = Σ costs of events',
       'ok    every event has its account',
+      'ok    raises of accounts = raises of keys',
       'ok    leased of accounts = Σ open leases',
       'ok    totals that count no further (none)',
       expect.stringMatching(/^ok {4}audit trail \(The audit trail is whole: \d+ entries/),
