@@ -99,9 +99,10 @@ export class UsersService {
         : await this.admission.lockParties(tx, caller, 'platform:users:update', id, locks);
       requireApplicable(target, input);
       if (input.managerIds) this.admission.requireManagers(input.managerIds, holders);
-      const before = await this.require(tx, id);
+      const ended =
+        input.isActive === false ? endHandOvers(change, { kind: 'owner', ownerId: id }, OWNER_DEACTIVATED) : null;
+      const [, before] = await inTurn([ended, this.require(tx, id)]);
       requireVersion(caller, 'user', id, auditedUser(before));
-      if (input.isActive === false) await endHandOvers(change, { kind: 'owner', ownerId: id }, OWNER_DEACTIVATED);
       write(this.users.in(tx).update(changedUser(before.user, input, this.clock.now()), input.managerIds ?? null));
       if (input.isActive === false) write(this.sessions.in(tx).closeAllOf(id));
       const checked = input.isActive === false ? this.admission.requireAdminRemains(tx, target) : null;
