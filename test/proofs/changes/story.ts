@@ -31,7 +31,7 @@ export async function differences(
   return [
     ...unlike(acknowledged, entries),
     ...told(refused, entries),
-    ...broken(entries),
+    ...broken(entries, await openings(cluster)),
     ...(await untoldRows(cluster)),
     ...(await objections(cluster, entries.length)),
   ];
@@ -73,20 +73,37 @@ function told(refused: readonly string[], entries: readonly Entry[]): string[] {
   return problems.slice(0, MOST_PROBLEMS);
 }
 
+/** Values behind commitments; those of erased persons are gone. */
+async function openings({ database }: ProofCluster): Promise<ReadonlyMap<string, unknown>> {
+  const rows = await database.query<{ commitment: string; value: unknown }>(
+    `SELECT encode(commitment, 'hex') AS commitment, value FROM personal_value`,
+  );
+  return new Map(rows.map(({ commitment, value }) => [commitment, value]));
+}
+
+/** Stands for a value that nothing opens any more. */
+const ERASED = Symbol('erased');
+
 /**
  * Each entry goes on from what the one before has left: none is missing, and none tells of a change that was not made.
+ * What a person was called who is erased cannot be compared.
  */
-function broken(entries: readonly Entry[]): string[] {
+function broken(entries: readonly Entry[], values: ReadonlyMap<string, unknown>): string[] {
   const problems: string[] = [];
-  const state = new Map<string, string>();
-  const text = (value: unknown) => JSON.stringify(value ?? null, sorted);
+  const state = new Map<string, string | typeof ERASED>();
+  const text = (value: unknown) => {
+    const commitment = (value as { commitment?: string } | null)?.commitment;
+    if (commitment === undefined) return JSON.stringify(value ?? null, sorted);
+    return values.has(commitment) ? JSON.stringify(values.get(commitment), sorted) : ERASED;
+  };
   for (const { seq, action, resource_type, resource_id, outcome, changes } of entries) {
     if (outcome !== 'success') continue;
     for (const { field, before, after } of changes) {
       const name = `${resource_type} ${resource_id} ${field}`;
       const known = state.get(name) ?? 'null';
-      if (text(before) !== known)
-        problems.push(`entry ${seq} (${action}): ${name} was ${known}, the entry says ${text(before)}`);
+      const said = text(before);
+      if (known !== ERASED && said !== ERASED && said !== known)
+        problems.push(`entry ${seq} (${action}): ${name} was ${known}, the entry says ${said}`);
       state.set(name, text(after));
     }
   }
