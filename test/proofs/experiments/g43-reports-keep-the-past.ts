@@ -106,7 +106,8 @@ class Load {
   async prepare(): Promise<void> {
     // Versions are never changed; here the whole past is moved back in time.
     for (const table of ['key_version', 'user_version'])
-      await this.cluster.database.query(`ALTER TABLE ${table} DISABLE TRIGGER ${table}_append_only`);
+      for (const name of ['append_only', ...(table === 'user_version' ? ['erase_only'] : [])])
+        await this.cluster.database.query(`ALTER TABLE ${table} DISABLE TRIGGER ${table}_${name}`);
     for (let index = 0; index < OWNERS; index += 1) {
       const body = await this.change('POST', '/users', { name: `Owner ${index}`, kind: 'service' });
       this.owners.push(body.id as string);
