@@ -170,13 +170,18 @@ export class Simulation extends World {
 
   // ---- faults
 
+  /** A change in the month after did not reach the accounts of the month to which the clock went back. */
+  private hasMonthReturned = false;
+
   private stepClock(): void {
     const isFarAhead = this.clockOffset > 1_000_000 && this.random.chance(0.5);
     const steps = [-60_000, -5_000, 5_000, 90_000, 400_000, 3_600_000, -3_600_000];
     const stepMs = isFarAhead ? -this.clockOffset : this.random.pick(steps);
     this.tally.clockSteps++;
     this.log(() => `clock steps by ${stepMs}`);
+    const month = this.month();
     this.clockOffset += stepMs;
+    if (this.month() < month) this.hasMonthReturned = true;
     this.lastStepAt = this.now;
     if (stepMs > 0) this.books.excuseRates(this.now + 20_000);
   }
@@ -410,6 +415,7 @@ export class Simulation extends World {
       const row = this.store
         .accountsOf(key.id)
         .find((one) => one.limit !== null && (one.period === 'total' || one.period === this.month()));
+      if (this.hasMonthReturned && row !== undefined && row.limit !== key.limit) continue;
       const reserve = key.limit - (row?.spent ?? 0n);
       if (reserve <= 0n) continue;
       let verdict: Admission | null = null;
