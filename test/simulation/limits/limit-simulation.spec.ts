@@ -5,8 +5,9 @@ import type { LimitTally } from './limit-simulation.js';
 const SEEDS = Number(process.env.SIMULATION_SEEDS ?? 100);
 const ONLY = process.env.SIMULATION_SEED;
 /**
- * Runs that end with a lease that returns less than it was granted though no call has drawn from it. It is not known yet
- * whether the check or the model of limits is wrong; nothing of the product uses either. `SIMULATION_SEED` runs one.
+ * Runs that end with a lease that returns less than it was granted though no call has drawn from it. It is not known
+ * yet whether the check or the model of limits is wrong; nothing of the product uses either. `SIMULATION_SEED` runs
+ * one.
  */
 const UNEXPLAINED = [295];
 
