@@ -23,7 +23,7 @@ async function main(): Promise<number> {
       const asked = { config, dataSource: database.dataSource, secretsInEnvironment: secretsInEnvironment() };
       const points = await examineProduction(asked);
       for (const point of points) process.stdout.write(`${describePoint(point)}\n`);
-      return points.some(({ state }) => state === 'TODO') ? 1 : 0;
+      return points.some(({ state }) => state === 'DO') ? 1 : 0;
     }
     const findings = await examine(config, database.dataSource);
     for (const finding of findings) process.stdout.write(`${describe(finding)}\n`);

@@ -5,7 +5,7 @@ import { readStandbys } from '../database/standbys.js';
 import { findPeopleWithoutFactor } from '../users/second-factor/factor-findings.js';
 
 /** How one point of the checklist is: in order, to be done, or what only the operator can tell. */
-export type PointState = 'ok' | 'TODO' | 'LOOK';
+export type PointState = 'ok' | 'DO' | 'LOOK';
 
 /** One point of docs/production-checklist.md. */
 export interface Point {
@@ -65,7 +65,7 @@ export async function examineProduction(asked: Asked): Promise<Point[]> {
   for (const [point, examine] of PRODUCTION_POINTS) {
     const found = await examine(asked);
     if (found === null) points.push({ point, state: 'ok', action: null });
-    else if (typeof found === 'string') points.push({ point, state: 'TODO', action: found });
+    else if (typeof found === 'string') points.push({ point, state: 'DO', action: found });
     else points.push({ point, state: 'LOOK', action: found.look });
   }
   return points;

@@ -51,7 +51,7 @@ describe('The production checklist', () => {
 
   it('finds the settings of a careful operator in order, and says what the database lacks', async () => {
     const points = await examine();
-    const todo = points.filter(({ state }) => state === 'TODO').map(({ point }) => point);
+    const todo = points.filter(({ state }) => state === 'DO').map(({ point }) => point);
     // One replica on a test database, which has no standby, no durability and nobody with a second factor.
     expect(todo).toEqual([
       'PostgreSQL keeps what it has acknowledged',
@@ -75,11 +75,11 @@ describe('The production checklist', () => {
   ])('says what to do where not: %s', async (name, overrides: Record<string, string>, action) => {
     expect(of(await examine(overrides), name)).toEqual({
       point: name,
-      state: 'TODO',
+      state: 'DO',
       action: expect.stringContaining(action),
     });
     const line = describePoint(of(await examine(overrides), name));
-    expect(line).toMatch(new RegExp(`^TODO {2}${name}\\n {6}\\S`));
+    expect(line).toMatch(new RegExp(`^DO {4}${name}\\n {6}\\S`));
   });
 
   it('knows what is absent', async () => {
@@ -91,7 +91,7 @@ describe('The production checklist', () => {
       'Checkpoints of the audit trail leave the database',
       'Metrics can be scraped',
     ])
-      expect([name, of(points, name).state]).toEqual([name, 'TODO']);
+      expect([name, of(points, name).state]).toEqual([name, 'DO']);
     expect(of(points, 'Backups are taken').action).toContain('npm run backup');
   });
 
@@ -129,7 +129,7 @@ describe('The production checklist', () => {
       try {
         const asked = { config: testConfig(FIT), dataSource: owner, secretsInEnvironment: [] };
         const points = await examineProduction(asked);
-        expect([role, of(points, 'Servers do not own the tables').state]).toEqual([role, 'TODO']);
+        expect([role, of(points, 'Servers do not own the tables').state]).toEqual([role, 'DO']);
       } finally {
         await owner.destroy();
       }
