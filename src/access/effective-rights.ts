@@ -71,7 +71,8 @@ export class EffectiveRights {
 
   /**
    * Before a role changes from `before` to `after`. Who is bound may neither take bounds from a role (and so from all
-   * who have it, perhaps himself), nor state wider ones than his own, nor let a role create keys without stating any.
+   * who have it, perhaps the caller), nor state wider ones than their own, nor let a role create keys without stating
+   * any.
    *
    * @throws DomainError 403 OUTSIDE_POLICY
    */

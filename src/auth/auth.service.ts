@@ -56,7 +56,7 @@ export class AuthService {
 
   /**
    * Opens a session for somebody the identity provider has just vouched for; his user is made on first sight. null when
-   * that is disabled or deleted. The session is like any other from then on: disabling ends it, and his rights are
+   * that is disabled or deleted. The session is like any other from then on: disabling ends it, and rights are
    * looked up anew on each request.
    */
   async loginByIdentity(caller: Caller, identity: Identity): Promise<SessionView | null> {

@@ -26,8 +26,8 @@ import { RolesRepository } from './roles.repository.js';
 const LIST = { list: 'roles' };
 
 /**
- * Roles. Whoever makes or changes one must hold everything it grants, before and after, at the moment of the change;
- * what changes takes effect on the next request of everybody who has the role.
+ * Roles. The caller who makes or changes one must hold everything it grants, before and after, at the moment of the
+ * change; what changes takes effect on the next request of each user who has the role.
  */
 @Injectable()
 export class RolesService {

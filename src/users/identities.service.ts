@@ -28,7 +28,7 @@ export interface Identity {
 /**
  * Users of the identity provider, known by issuer and subject alone: an e-mail address is a claim anybody may make.
  * They come into being when they are first seen. Their roles follow the claim when a newer token changes it; roles
- * given here by hand stay. A deleted user stays deleted: his identity is refused.
+ * given here by hand stay. A deleted user stays deleted: their identity is refused.
  */
 @Injectable()
 export class Identities {
@@ -97,7 +97,7 @@ export class Identities {
   }
 
   /**
-   * The provider may take the role of the last admin from him, and nobody could give it to anybody any more. He keeps
+   * The provider may take the role of the last admin, and no user could give it any more. The last admin keeps
    * it, still counted as claimed, so that the next token tries again: as soon as there is another admin it is gone.
    */
   private async keepLastAdmin({ tx }: Change, before: UserWithRoles, claimed: readonly string[]): Promise<boolean> {
