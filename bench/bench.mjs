@@ -54,11 +54,18 @@ try {
   const unlimited = await latchkey.seedKeys(1000, { minute: null, hour: null, day: null, budgetCents: null });
   // A key may have 10 000 a minute at most: those that Zipf asks for most often are limited by hour and day alone.
   const head = await latchkey.seedKeys(50, { minute: null, hour: 100_000, day: 1_000_000, budgetCents: 1_000_000_000 });
-  const [hot] = await latchkey.seedKeys(1, { minute: null, hour: null, day: 1_000_000, budgetCents: 1_000_000_000 });
+  const fewCalls = await latchkey.seedKeys(5000, { minute: 60, hour: null, day: 1000, budgetCents: 1_000_000_000 });
+  const found = findRuntimes();
+  const hot = await latchkey.seedKeys(rounds * found.length, {
+    minute: null,
+    hour: null,
+    day: 1_000_000,
+    budgetCents: 1_000_000_000,
+  });
   const warm = keys.slice(0, 1000);
-  const verdictsFile = await writeVerdicts([...keys, ...unlimited, ...head, hot]);
+  const verdictsFile = await writeVerdicts([...keys, ...unlimited, ...head, ...fewCalls, ...hot]);
   const runtimes = [];
-  for (const [index, { file, name }] of findRuntimes().entries()) {
+  for (const [index, { file, name }] of found.entries()) {
     const ours = index === 0 ? latchkey.replicas[0] : await latchkey.addReplica({ runtime: file });
     const bare = await startBare(file, verdictsFile);
     bares.push(bare);
@@ -75,7 +82,14 @@ try {
       unlimited: await latchkey.writeBodies(unlimited),
       few: await latchkey.writeBodies(keys.slice(0, 500)),
       zipf: await latchkey.writeBodies([...head, ...keys.slice(head.length)]),
-      hot: await latchkey.writeBodies([hot]),
+      fewCalls: await latchkey.writeBodies(fewCalls),
+      batches: await latchkey.writeBatches(warm),
+      // One key for each round of each release.
+      hot: await Promise.all(
+        Array.from({ length: rounds }, (_, turn) =>
+          Promise.all(found.map((_, index) => latchkey.writeBodies([hot[turn * found.length + index]]))),
+        ),
+      ),
     },
     question: QUESTION,
     headers: { 'x-api-key': latchkey.serviceKey },
@@ -98,21 +112,32 @@ try {
   for (const name of chosen) {
     const scenario = SCENARIOS[name];
     console.error(`${scenario.title} …`);
-    rows.push(...(await scenario.run(bench)));
-    loads.push(loadavg()[0]);
+    try {
+      for await (const row of scenario.run(bench)) {
+        console.error(`  ${row.figure}: ${row.value} ${row.unit}`);
+        rows.push(row);
+        loads.push(loadavg()[0]);
+      }
+    } catch (error) {
+      // What was measured before, and what is measured after it, counts all the same.
+      console.error(error);
+      rows.push({ figure: scenario.title, value: 'failed', unit: '', detail: error.message });
+      process.exitCode = 1;
+    }
   }
 
   /**
    * The same load on ours and on the bare server, in turn, under each release of Node: a row for each release. Each is
-   * brought up to speed first: while the other ran, what was leased for its keys has gone back. `goals` holds one goal
-   * a release.
+   * brought up to speed first: while the other ran, what was leased for its keys has gone back. `options` may be those
+   * of a round and a release. `goals` holds one goal a release.
    */
   async function compare(figure, path, options, goals) {
     const pairs = runtimes.map(() => []);
     for (let turn = 0; turn < rounds; turn += 1) {
       for (const [index, runtime] of runtimes.entries()) {
-        const a = await measure(runtime.ours, `/api/v1${path}`, { headers: bench.headers, ...options });
-        const b = await measure(runtime.bare, path, options);
+        const what = typeof options === 'function' ? options(turn, index) : options;
+        const a = await measure(runtime.ours, `/api/v1${path}`, { headers: bench.headers, ...what });
+        const b = await measure(runtime.bare, path, what);
         requireAnswers(figure, a);
         pairs[index].push({ a, b, ratio: b.microsecondsEach / a.microsecondsEach });
       }

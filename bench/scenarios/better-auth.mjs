@@ -8,20 +8,18 @@ export const title = 'verify against better-auth';
 const KEYS = 500;
 const VERSION = versionOf('better-auth');
 
-export async function run(bench) {
-  const rows = [];
+export async function* run(bench) {
   for (const [storage, reach] of [
-    ['database', 20],
-    ['memory', 6],
+    ['database', 35],
+    ['memory', 8],
   ]) {
     const peer = await startPeer(bench, storage);
     try {
-      rows.push(await against(bench, peer, storage, reach));
+      yield await against(bench, peer, storage, reach);
     } finally {
       await end(peer.child);
     }
   }
-  return rows;
 }
 
 async function against(bench, peer, storage, reach) {

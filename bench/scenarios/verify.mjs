@@ -1,45 +1,61 @@
 /**
- * Verify against a bare Fastify server: first verifies, warm keys with and without limits, Zipf, one hot key, half
- * load.
+ * Verify against a bare Fastify server: first verifies, warm keys with and without limits, Zipf, keys of few calls,
+ * one hot key, batches, half load.
  */
-import { load, processorTimeOf } from '../processes.mjs';
+import { load, loadOf, processorTimeOf } from '../processes.mjs';
 import { median } from '../report.mjs';
 
 export const title = 'verify against a bare Fastify server';
 
 const BATCH = 100;
 
-export async function run(bench) {
+/** What keys of 60 a minute are asked together: less than they admit. */
+const FEW_CALLS_PER_SECOND = 2_000;
+
+export async function* run(bench) {
   const { files } = bench;
-  const rows = [];
-  for (const runtime of bench.runtimes) rows.push(await firstVerifies(bench, runtime));
-  const warm = await bench.compare(
-    'verify, warm (1 000 keys, 64 connections)',
-    '/verify',
-    { bodiesFile: files.warm, connections: 64 },
-    [0.75, 0.85],
-  );
-  rows.push(...warm);
-  rows.push(
-    ...(await bench.compare(
-      'verify, keys without limits',
-      '/verify',
-      { bodiesFile: files.unlimited, connections: 64 },
-      [1, 1.1],
-    )),
-  );
+  const verify = (figure, options, goals) => bench.compare(`verify, ${figure}`, '/verify', options, goals);
+  for (const runtime of bench.runtimes) yield await firstVerifies(bench, runtime);
+  yield* await verify('warm (1 000 keys, 64 connections)', { bodiesFile: files.warm, connections: 64 }, [0.75, 0.85]);
+  yield* await verify('keys without limits', { bodiesFile: files.unlimited, connections: 64 }, [1, 1.1]);
   const zipf = { bodiesFile: files.zipf, connections: 128, order: 'zipf' };
-  rows.push(
-    ...(await bench.compare(`verify, Zipf (${bench.keys.length} keys, 128 connections)`, '/verify', zipf, [0.65])),
-  );
-  rows.push(
-    ...(await bench.compare('verify, one hot key (64 connections)', '/verify', {
-      bodiesFile: files.hot,
-      connections: 64,
-    })),
-  );
-  rows.push(...(await atHalf(bench)));
-  rows.push({ figure: 'memory after all of these', value: await bench.residentMb(bench.latchkey.pid), unit: 'MB RSS' });
+  yield* await verify(`Zipf (${bench.keys.length} keys, 128 connections)`, zipf, [0.65]);
+  const few = { bodiesFile: files.fewCalls, connections: 64, rate: FEW_CALLS_PER_SECOND };
+  yield* await verify(`5 000 keys of 60 a minute and 1 000 a day, at ${FEW_CALLS_PER_SECOND}/s`, few, [0.6]);
+  // A key may have a million calls a day, which one alone would use up.
+  const hot = (turn, runtime) => ({ bodiesFile: files.hot[turn][runtime], connections: 64 });
+  yield* await verify('one hot key (64 connections)', hot);
+  yield* await ofBatches(bench);
+  yield* await atHalf(bench);
+  yield { figure: 'memory after all of these', value: await bench.residentMb(bench.latchkey.pid), unit: 'MB RSS' };
+}
+
+/** Processor time of a verdict in a batch of 100. */
+async function ofBatches(bench) {
+  const rows = [];
+  for (const { name, ours } of bench.runtimes) {
+    const options = {
+      url: bench.urlOf(ours, '/api/v1/verify/batch'),
+      headers: bench.headers,
+      bodiesFile: bench.files.batches,
+      connections: 8,
+      seconds: bench.seconds,
+    };
+    const runs = [];
+    await load(bench.loaderCpu, options);
+    for (let turn = 0; turn < bench.rounds; turn += 1) {
+      const run = await loadOf(ours.child.pid, bench.loaderCpu, options);
+      bench.requireAnswers('verify in batches', run);
+      runs.push(run.microsecondsEach / BATCH);
+    }
+    rows.push({
+      figure: `a verdict in a batch of ${BATCH}, ${name}`,
+      value: bench.round(median(runs)),
+      unit: 'µs',
+      reach: '≤ 11',
+      rounds: runs.map(bench.round),
+    });
+  }
   return rows;
 }
 

@@ -159,6 +159,18 @@ export class Latchkey {
     return file;
   }
 
+  /** The bodies of calls of `/verify/batch` with 100 of these keys each, one a line, in a file. */
+  async writeBatches(keys) {
+    const file = join(this.dataDir, `batches-${randomBytes(4).toString('hex')}`);
+    const bodies = [];
+    for (let at = 0; at < keys.length; at += 100)
+      bodies.push(
+        JSON.stringify({ items: keys.slice(at, at + 100).map(({ secret }) => ({ key: secret, ...QUESTION })) }),
+      );
+    await writeFile(file, bodies.join('\n'));
+    return file;
+  }
+
   async stop() {
     await Promise.all(this.replicas.map(({ child }) => end(child)));
     await this.postgres.stop();
