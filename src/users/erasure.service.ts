@@ -4,6 +4,7 @@ import type { KnownCaller } from '../access/caller.js';
 import { Changes } from '../audit/changes.js';
 import { ERASED_NAME } from '../audit/personal-values.js';
 import { validationFailed } from '../common/domain-error.js';
+import { requireVersion } from '../common/version.js';
 import { OffBoarding } from './off-boarding.service.js';
 import { UserChangeRules } from './user-change-rules.js';
 import type { DeleteUserQueryDto, EraseUserDto } from './user.dto.js';
@@ -28,8 +29,8 @@ export class Erasure {
    * it was cut off behind the deletion, the same request goes on from there.
    *
    * @throws DomainError 400; 403 PERMISSION_DENIED, CANNOT_GRANT, OUTSIDE_POLICY; 404; 409 NOT_A_PERSON,
-   *   ERASURE_OF_SELF, OWNER_HAS_KEYS, LAST_ADMIN, ALIAS_TAKEN; 429 API_KEY_LIMIT_REACHED; 503 beside replicas of an
-   *   earlier release
+   *   ERASURE_OF_SELF, OWNER_HAS_KEYS, LAST_ADMIN, ALIAS_TAKEN; 412 VERSION_MISMATCH; 429 API_KEY_LIMIT_REACHED; 503
+   *   beside replicas of an earlier release
    */
   async erase(caller: KnownCaller, id: string, { confirm }: EraseUserDto, fate: DeleteUserQueryDto): Promise<void> {
     const user = await this.users.findErasable(id);
@@ -50,7 +51,11 @@ export class Erasure {
     await this.changes.transaction(caller, async ({ tx, record }) => {
       await lockAdministration(tx);
       const { rights } = await this.admission.lockRights(tx, caller, 'platform:users:delete');
-      if (wasDeleted) await this.admission.requireHoldingAllOfDeleted(tx, rights, id);
+      if (wasDeleted) {
+        await this.admission.requireHoldingAllOfDeleted(tx, rights, id);
+        // A version is that of settings, which end with the deletion.
+        requireVersion(caller, 'user', id, null);
+      }
       // Of two at the same time one finds nobody to erase.
       if (!(await this.users.in(tx).erase(id, ERASED_NAME))) throw userNotFound();
       record({ resourceType: 'user', resourceId: id });

@@ -105,6 +105,7 @@ export class UsersController {
   }
 
   @Post(':id/erase')
+  @Versioned('user')
   @WaitsForReplicas({ besides: DeleteUserQueryDto })
   @HttpCode(204)
   @RequirePermission('platform:users:delete')

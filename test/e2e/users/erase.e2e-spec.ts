@@ -118,6 +118,32 @@ describe('POST /users/:id/erase', () => {
     expect(JSON.stringify(later.body)).not.toContain(name);
   });
 
+  it('erases nobody whose settings were changed since the version in If-Match', async () => {
+    const { id, email, name } = await person();
+    const read = await app.get(`/users/${id}`, { token: admin });
+    await app.request('PATCH', `/users/${id}`, { token: admin, body: { name: `${name} changed` } });
+    const matching = (version: string) =>
+      app.post(`/users/${id}/erase`, {
+        token: admin,
+        body: { confirm: email },
+        headers: { 'if-match': `"${version}"` },
+      });
+    const refused = await matching(read.body.version);
+    expect([refused.status, refused.body.code]).toEqual([412, 'VERSION_MISMATCH']);
+    expect((await app.get(`/users/${id}`, { token: admin })).body.email).toBe(email);
+    expect((await matching(refused.body.version)).status).toBe(204);
+  });
+
+  it('has no version to match once the person is deleted', async () => {
+    const { id, email } = await person();
+    const { version } = (await app.get(`/users/${id}`, { token: admin })).body;
+    await app.request('DELETE', `/users/${id}`, { token: admin });
+    const headers = { 'if-match': `"${version}"` };
+    const refused = await app.post(`/users/${id}/erase`, { token: admin, body: { confirm: email }, headers });
+    expect([refused.status, refused.body.version]).toEqual([412, null]);
+    expect((await erase(id, email)).status).toBe(204);
+  });
+
   it('tells no reader of a value that was put there after the erasure', async () => {
     const { id, email } = await person();
     const [made] = await entriesOf(id);
