@@ -32,17 +32,26 @@ type Amount = 'limit' | 'raise' | 'spent' | 'observed';
 
 type Row = Omit<BudgetSpend, Amount> & Record<Amount, string>;
 
+const RAISE = `(SELECT CASE WHEN a.raise_until > $1 THEN a.raise_micro_cents ELSE 0 END AS raise)`;
+
+const ACCOUNT = `a.key_id, a.used_percent, a.limit_micro_cents + r.raise AS limit_micro_cents, r.raise, a.spent_micro_cents,
+  a.carried_micro_cents, CASE WHEN r.raise > 0 THEN a.raise_until END AS raise_until`;
+
 /**
  * The most used accounts of a period, by an index, as they are limited at $1. The percentage is of the limit without
- * the raise: while one runs, more than all of it may be spent and something be left.
+ * the raise: while one runs, more than all of it may be spent and something be left. Raised accounts are found by an
+ * index of their own, so that none which is overspent is read.
  */
 const candidates = (period: string, limit: number) => `(
-  SELECT a.key_id, a.limit_micro_cents + r.raise AS limit_micro_cents, r.raise, a.spent_micro_cents, a.carried_micro_cents,
-         CASE WHEN r.raise > 0 THEN a.raise_until END AS raise_until
-    FROM budget_account a
-   CROSS JOIN LATERAL (SELECT CASE WHEN a.raise_until > $1 THEN a.raise_micro_cents ELSE 0 END AS raise) r
-   WHERE a.period = ${period} AND a.used_percent > 0 AND (a.used_percent <= 100 OR a.raise_until > $1)
-   ORDER BY a.used_percent DESC, a.key_id DESC LIMIT ${limit})`;
+  SELECT f.* FROM (
+    (SELECT ${ACCOUNT} FROM budget_account a CROSS JOIN LATERAL ${RAISE} r
+      WHERE a.period = ${period} AND a.used_percent BETWEEN 1 AND 100
+      ORDER BY a.used_percent DESC, a.key_id DESC LIMIT ${limit})
+    UNION ALL
+    (SELECT ${ACCOUNT} FROM budget_account a CROSS JOIN LATERAL ${RAISE} r
+      WHERE a.period = ${period} AND a.used_percent > 100 AND a.raise_until > $1
+      ORDER BY a.raise_until LIMIT ${limit})
+  ) f ORDER BY f.used_percent DESC, f.key_id DESC LIMIT ${limit})`;
 
 const COLUMNS = `k.id AS "apiKeyId", k.name, k.owner_id AS "ownerId", u.name AS "ownerName", k.created_at AS "createdAt",
   a.limit_micro_cents AS limit, a.raise, a.raise_until AS "raiseUntil", a.spent_micro_cents AS spent`;

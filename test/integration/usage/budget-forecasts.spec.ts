@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createHash } from 'node:crypto';
+import type { EntityManager } from 'typeorm';
 import type { Clock } from '../../../src/common/clock.js';
 import { findBudget } from '../../../src/quotas/budget-reader.js';
 import { BudgetForecastsRepository } from '../../../src/usage/budget-forecasts.repository.js';
@@ -104,6 +105,32 @@ describe('forecasts of budgets', () => {
       ['raise lasts longer', 200, '2031-05-15T00:00:00.000Z'],
     ]);
     await app.dataSource.query('DELETE FROM budget_account WHERE raise_until IS NOT NULL');
+  });
+
+  it('read no account that has spent more than its limit and is not raised', async () => {
+    await monthly('looked for', 50);
+    await app.dataSource.query(
+      `INSERT INTO budget_account (key_id, period, limit_micro_cents, spent_micro_cents, overdraft_micro_cents)
+       SELECT gen_random_uuid(), $1, 100, 200, 100 FROM generate_series(1, 5000)`,
+      [MONTH],
+    );
+    await app.dataSource.query('ANALYZE budget_account');
+    let plan = '';
+    const query = async (text: string, values: unknown[]) => {
+      const rows = await app.dataSource.query<Record<string, string>[]>(
+        `EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) ${text}`,
+        values,
+      );
+      plan = rows.map((row) => row['QUERY PLAN']).join('\n');
+      return [];
+    };
+    const looked = new BudgetForecastsRepository({ query } as unknown as EntityManager);
+    await looked.mostUsed(NOW, MONTH, new Date('2031-05-04T12:00:00Z'));
+    // The accounts were looked at, and one was found.
+    expect(plan).toMatch(/budget_account_used_idx on budget_account .*\(actual rows=[1-9]/);
+    const passedOver = [...plan.matchAll(/Rows Removed by \w+(?: Recheck)?: (\d+)/g)].map(([, rows]) => Number(rows));
+    expect(Math.max(0, ...passedOver)).toBeLessThan(1000);
+    await app.dataSource.query(`DELETE FROM budget_account WHERE limit_micro_cents = 100`);
   });
 
   it('of a key with a raise that is not needed by the rate so far, are when it ends', async () => {
