@@ -48,6 +48,19 @@ module.exports = {
       to: { path: 'node_modules/(@nestjs|typeorm|pg|fastify)/|^src/(database|config|http)/' },
     },
     {
+      name: 'packages-know-no-product',
+      severity: 'error',
+      from: { path: '^packages/([^/]+)/', pathNot: '\\.spec\\.ts$' },
+      to: { path: '^(src|test|console|clients)/|^packages/(?!$1/)' },
+    },
+    {
+      name: 'packages-stand-alone',
+      severity: 'error',
+      comment: 'The contract is plain TypeScript; what starts PostgreSQL needs a connection to it and nothing else.',
+      from: { path: '^packages/', pathNot: '\\.spec\\.ts$' },
+      to: { dependencyTypes: ['npm', 'npm-optional', 'npm-dev'], pathNot: 'node_modules/(@types/)?pg/' },
+    },
+    {
       name: 'no-circular',
       severity: 'error',
       from: {},
