@@ -17,7 +17,7 @@ const layers = [
 
 /** Decide and count by themselves: what they need of the outside is given to them. */
 const cores = [
-  'common/(maybe-promise|periodic|suspend-guard)',
+  'common/(maybe-promise|periodic|suspend-guard|group-commit)',
   'verification/checks',
   'quotas/(lease-manager|lease|budget-entry|window-entry|rate-ring|grant-memory|demand-estimator|grant-size)',
   'key-cache/records/(record-cache|record-loader|record-refresher|bounded-store|shared-parts|size-of|key-record|shared-values|fingerprints)',
