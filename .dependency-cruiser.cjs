@@ -17,7 +17,7 @@ const layers = [
 
 /** Decide and count by themselves: what they need of the outside is given to them. */
 const cores = [
-  'common/(maybe-promise|periodic|suspend-guard)',
+  'common/(maybe-promise|periodic|suspend-guard|group-commit)',
   'verification/checks',
   'quotas/(lease-manager|lease|budget-entry|window-entry|rate-ring|grant-memory|demand-estimator|grant-size)',
   'key-cache/records/(record-cache|record-loader|record-refresher|bounded-store|shared-parts|size-of|key-record|shared-values|fingerprints)',
@@ -46,6 +46,19 @@ module.exports = {
       severity: 'error',
       from: { path: `^src/(${cores.join('|')})\\.ts$` },
       to: { path: 'node_modules/(@nestjs|typeorm|pg|fastify)/|^src/(database|config|http)/' },
+    },
+    {
+      name: 'packages-know-no-product',
+      severity: 'error',
+      from: { path: '^packages/([^/]+)/', pathNot: '\\.spec\\.ts$' },
+      to: { path: '^(src|test|console|clients)/|^packages/(?!$1/)' },
+    },
+    {
+      name: 'packages-stand-alone',
+      severity: 'error',
+      comment: 'The contract is plain TypeScript; what starts PostgreSQL needs a connection to it and nothing else.',
+      from: { path: '^packages/', pathNot: '\\.spec\\.ts$' },
+      to: { dependencyTypes: ['npm', 'npm-optional', 'npm-dev'], pathNot: 'node_modules/(@types/)?pg/' },
     },
     {
       name: 'no-circular',

@@ -31,7 +31,10 @@ const CHECKS = [
   { name: 'types of client', args: ['node_modules/typescript/bin/tsc', '--noEmit', '-p', 'clients/typescript'] },
   {
     name: 'imports',
-    args: ['node_modules/dependency-cruiser/bin/dependency-cruise.mjs', 'src', '--config', '.dependency-cruiser.cjs'],
+    args: [
+      'node_modules/dependency-cruiser/bin/dependency-cruise.mjs',
+      ...['packages', 'src', '--config', '.dependency-cruiser.cjs'],
+    ],
   },
   { name: 'lint', args: ['node_modules/eslint/bin/eslint.js', '.', '--max-warnings', '0'] },
   {

@@ -46,7 +46,7 @@ export const SLOW_GROUPS = [
       'test/integration/database/test-database.spec.ts',
       'test/integration/database/transaction.spec.ts',
     ],
-    sources: ['src/database/', 'src/backup/'],
+    sources: ['packages/embedded-postgres/', 'src/database/', 'src/backup/'],
   },
   {
     name: 'processes',

@@ -5,17 +5,24 @@ import { Attempts } from '../common/attempts.js';
 import { Clock } from '../common/clock.js';
 import { Conditions } from '../common/conditions.js';
 import { unavailable } from '../common/domain-error.js';
+import { GroupCommit } from '../common/group-commit.js';
 import { Metrics } from '../common/metrics.js';
 import { RepeatedLog } from '../common/repeated-log.js';
 import { Config } from '../config/config.js';
 import { inTransaction } from '../database/transaction.js';
 import { type ActEntry, commitActs } from './append.js';
-import { AuditBatcher } from './audit-batcher.js';
 import { type WaitingAct, asAct } from './late-acts.js';
+import { UrgentQueue } from './urgent-queue.js';
 
-/** Whoever waits for a group commit longer than this is told that it failed. */
+/** At most 50 head updates a second and replica, whatever the load, with room for others between. @see protocol 7 */
+const COMMITS = { maxWaitMs: 20, waitsWhenIdle: true, minGapMs: 20, pauseMs: 1_000, maxInFlight: 1 } as const;
+/** Rows of one commit. */
+const MAX_ROWS = 200;
+/** Entries that may wait: those that must be recorded before an answer, and the others. */
+const MAX_QUEUED = 10_000;
+/** A caller that waits for a group commit longer than this is told that it failed. */
 const MAX_WAIT_MS = 3_000;
-/** What nobody waits for is tried this often, a second apart; then they are counted as lost. */
+/** An entry that no caller waits for is tried this often, a second apart; then it is counted as lost. */
 const MAX_ATTEMPTS = 30;
 /** At shutdown, what is still waiting is given this long. */
 const MAX_CLOSE_MS = 3_000;
@@ -33,7 +40,7 @@ const NOT_RECORDED =
   'Refusals cannot be recorded in the audit trail: what must be recorded before it is answered is refused with 503.';
 
 interface Pending extends WaitingAct {
-  /** null: nobody waits. */
+  /** null: no caller waits. */
   readonly settle: ((failure: unknown) => void) | null;
   attempts: number;
 }
@@ -51,9 +58,8 @@ export class TrailRecorder {
   private readonly logger = new Logger('Audit');
   private readonly attempts = new Attempts();
   private readonly failures = new RepeatedLog((fields) => this.logger.warn(fields));
-  private readonly batcher = new AuditBatcher<Pending>();
-  private timer: { readonly handle: NodeJS.Timeout; readonly atMs: number } | null = null;
-  private committing: Promise<void> = Promise.resolve();
+  private readonly queue = new UrgentQueue<Pending>(MAX_ROWS, MAX_QUEUED);
+  private readonly commits: GroupCommit<Pending>;
 
   constructor(
     private readonly dataSource: DataSource,
@@ -62,6 +68,7 @@ export class TrailRecorder {
     meters: Metrics,
     conditions: Conditions,
   ) {
+    this.commits = new GroupCommit(this.queue, (batch) => this.commit(batch), clock, COMMITS);
     conditions.register('audit', 'refusals are recorded in the audit trail', () =>
       this.attempts.areFailing ? NOT_RECORDED : null,
     );
@@ -69,11 +76,7 @@ export class TrailRecorder {
       'latchkey_audit_entries_lost_total',
       'Reads, and counts of refusals, that could not be recorded in the audit trail.',
     );
-    meters.gauge(
-      'latchkey_audit_entries_queued',
-      'Refusals that wait for their group commit.',
-      () => this.batcher.size,
-    );
+    meters.gauge('latchkey_audit_entries_queued', 'Refusals that wait for their group commit.', () => this.queue.size);
   }
 
   /**
@@ -108,36 +111,14 @@ export class TrailRecorder {
     const deadlineMs = this.clock.monotonicMs() + MAX_CLOSE_MS;
     this.reportedAtMs = Number.NEGATIVE_INFINITY;
     this.reportLost();
-    if (this.timer !== null) clearTimeout(this.timer.handle);
-    await this.committing;
-    while (this.batcher.size > 0 && this.clock.monotonicMs() < deadlineMs) {
-      const batch = this.batcher.takeAtOnce(this.clock.monotonicMs());
-      this.committing = this.commit(batch);
-      await this.committing;
-    }
-    if (this.timer !== null) clearTimeout(this.timer.handle);
-    if (this.batcher.size > 0) this.logger.error({ msg: 'audit entries lost at shutdown', count: this.batcher.size });
+    await this.commits.close(deadlineMs);
+    if (this.queue.size > 0) this.logger.error({ msg: 'audit entries lost at shutdown', count: this.queue.size });
   }
 
   private offer(pending: Pending): boolean {
-    const taken = this.batcher.offer(pending, pending.settle !== null, this.clock.monotonicMs());
-    if (taken) this.schedule();
+    const taken = this.queue.offer(pending, pending.settle !== null, this.clock.monotonicMs());
+    if (taken) this.commits.added();
     return taken;
-  }
-
-  private schedule(): void {
-    const dueMs = this.batcher.dueAtMs();
-    if (dueMs === null || (this.timer !== null && this.timer.atMs <= dueMs)) return;
-    if (this.timer !== null) clearTimeout(this.timer.handle);
-    const handle = setTimeout(() => this.tick(), Math.max(0, dueMs - this.clock.monotonicMs()));
-    this.timer = { handle, atMs: dueMs };
-  }
-
-  private tick(): void {
-    this.timer = null;
-    const batch = this.batcher.take(this.clock.monotonicMs());
-    if (batch.length > 0) this.committing = this.commit(batch);
-    else this.schedule();
   }
 
   private async commit(batch: readonly Pending[]): Promise<void> {
@@ -154,20 +135,19 @@ export class TrailRecorder {
           ),
         ),
       );
-      this.batcher.landed();
-      for (const { settle } of batch) settle?.(null);
-      this.reportLost();
     } catch (error) {
       this.retry(batch, error);
+      throw error;
     }
-    this.schedule();
+    for (const { settle } of batch) settle?.(null);
+    this.reportLost();
   }
 
   private retry(batch: readonly Pending[], failure: unknown): void {
     const patient = batch.filter(({ settle }) => settle === null);
     for (const pending of patient) pending.attempts += 1;
     const again = patient.filter(({ attempts }) => attempts < MAX_ATTEMPTS);
-    const noRoom = this.batcher.failed(again, this.clock.monotonicMs());
+    const noRoom = this.queue.putBack(again, this.clock.monotonicMs());
     this.countLost(patient.length - again.length + noRoom.length);
     for (const { settle } of batch) settle?.(failure);
     this.failures.add('batch', {

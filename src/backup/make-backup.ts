@@ -1,8 +1,7 @@
 import { Client } from 'pg';
 import { buildInfo, describeBuild } from '../common/build-info.js';
 import { type Config, ConfigError } from '../config/config.js';
-import { findCluster } from '../database/embedded-cluster.js';
-import { startEmbeddedPostgres } from '../database/embedded-postgres.js';
+import { findCluster, startEmbeddedPostgres } from '../database/embedded-postgres.js';
 import { migrations } from '../database/migrations.js';
 import { refuseUnfinishedRestore } from '../database/unfinished-restore.js';
 import { type BackupHeader, BackupError, refuseExisting, type RowCounts, writeBackup } from './backup-file.js';

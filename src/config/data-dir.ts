@@ -1,9 +1,8 @@
+import { CLUSTER_ENTRIES } from '../../packages/embedded-postgres/src/cluster.js';
+
 /** Names of what lies in `DATA_DIR`. The settings look for them before a database is opened. */
 export const DATA_DIR_ENTRIES = {
   /** Generated secrets, mode 0600. */
   secrets: 'secrets.json',
-  /** The embedded cluster. */
-  cluster: 'postgres',
-  /** Where the cluster is, if it cannot be in `DATA_DIR`. */
-  clusterLocation: 'postgres-location.json',
+  ...CLUSTER_ENTRIES,
 } as const;

@@ -1,7 +1,7 @@
 import { StartRefusal } from '../common/start-refusal.js';
 import { placeOf } from './connection-refusals.js';
 import { type DatabaseAddress, targetOf } from './first-connection.js';
-import { APP_ROLE } from './migrate.js';
+import { APP_ROLE } from './application.js';
 import type { SessionClient } from './session-client.js';
 
 /** As what the application works. */

@@ -1,11 +1,9 @@
 import type { QueryRunner } from 'typeorm';
+import { APP_ROLE } from './application.js';
 import { dataSource } from './data-source.js';
 import { hasOlderReplicas } from './older-replicas.js';
 import { withMigrationLock } from './schema/migration-lock.js';
 import { bringUpToDate, type SchemaLog } from './schema/runner.js';
-
-/** The role the application works as where it exists: it cannot alter the audit trail. */
-export const APP_ROLE = 'latchkey_app';
 
 /** One holds the lock, one migrates, and one looks at what either waits for. */
 const CONNECTIONS = 3;

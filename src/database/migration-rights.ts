@@ -1,6 +1,6 @@
 import { StartRefusal } from '../common/start-refusal.js';
 import { type DatabaseAddress, targetOf } from './first-connection.js';
-import { APP_ROLE } from './migrate.js';
+import { APP_ROLE } from './application.js';
 import { migrations } from './migrations.js';
 import type { SessionClient } from './session-client.js';
 

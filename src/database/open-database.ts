@@ -6,8 +6,7 @@ import { connectionConfig } from './connection-config.js';
 import { examineConnection } from './connection-checks.js';
 import { knownRefusal } from './connection-refusals.js';
 import { dataSource, type PoolOptions } from './data-source.js';
-import { findCluster } from './embedded-cluster.js';
-import { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded-postgres.js';
+import { type EmbeddedPostgres, findCluster, startEmbeddedPostgres } from './embedded-postgres.js';
 import {
   type DatabaseAddress,
   firstConnection,

@@ -1,9 +1,9 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { forgetCreated } from '../../packages/embedded-postgres/src/cluster.js';
+import { isRunning, type ProcessIdentity, thisProcess } from '../../packages/embedded-postgres/src/processes.js';
 import { StartRefusal } from '../common/start-refusal.js';
-import { findCluster, forgetCreated, removeCluster } from './embedded-cluster.js';
-import { isRunning, type ProcessIdentity, thisProcess } from './embedded-lock.js';
-import { stopAbandonedPostgres } from './embedded-postgres.js';
+import { findCluster, removeCluster, stopAbandonedPostgres } from './embedded-postgres.js';
 
 /** Lies in a data directory from before a restore makes its database until it has done everything. */
 const MARKER = 'restore-unfinished.json';

@@ -4,6 +4,7 @@ import { Config } from '../config/config.js';
 import { DataPlaneConnections } from './data-plane-connections.js';
 import { Denylist } from './denylist/denylist.js';
 import { DenylistFile } from './denylist/denylist-file.js';
+import { FeedPoller } from './feed/feed-poller.service.js';
 import { FeedService } from './feed/feed.service.js';
 import { ImportedReader } from './records/imported-reader.js';
 import { KeyRecordsReader } from './records/key-records.reader.js';
@@ -41,9 +42,19 @@ const cores = [
     KeyRecordsReader,
     ImportedReader,
     FeedService,
+    FeedPoller,
     DenylistFile,
     RecordRefresh,
   ],
-  exports: [DataPlaneConnections, Denylist, FeedService, ImportedReader, KeyRecordsReader, RecordCache, RecordLoader],
+  exports: [
+    DataPlaneConnections,
+    Denylist,
+    FeedPoller,
+    FeedService,
+    ImportedReader,
+    KeyRecordsReader,
+    RecordCache,
+    RecordLoader,
+  ],
 })
 export class KeyCacheModule {}

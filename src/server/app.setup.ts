@@ -19,7 +19,7 @@ import { ProblemFilter, domainErrorOf, sendProblem } from '../common/problem.fil
 import { Metrics } from '../common/metrics.js';
 import { requestValidation } from '../common/validation.pipe.js';
 import type { Config } from '../config/config.js';
-import type { EmbeddedSupervisor } from '../database/embedded-supervisor.js';
+import type { EmbeddedSupervisor } from '../../packages/embedded-postgres/src/supervisor.js';
 import { Readiness } from '../health/readiness.js';
 import { ResponseBatching } from '../http/response-batching.js';
 import { answerClientError } from '../http/client-errors.js';

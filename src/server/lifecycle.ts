@@ -1,7 +1,7 @@
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { buildInfo } from '../common/build-info.js';
 import type { Log } from '../common/log.js';
-import type { SupervisorEvents } from '../database/embedded-supervisor.js';
+import type { SupervisorEvents } from '../../packages/embedded-postgres/src/supervisor.js';
 import type { Database } from '../database/open-database.js';
 import { sentenceOf } from '../common/start-refusal.js';
 import type { EndReason } from './end-requests.js';

@@ -15,7 +15,7 @@ import { NestLogger } from '../common/nest-logger.js';
 import { sentenceOf } from '../common/start-refusal.js';
 import { untilAborted } from '../common/until-aborted.js';
 import { type Config, ConfigError, loadConfig } from '../config/config.js';
-import { EmbeddedSupervisor } from '../database/embedded-supervisor.js';
+import { EmbeddedSupervisor } from '../../packages/embedded-postgres/src/supervisor.js';
 import { type Database, openDatabase } from '../database/open-database.js';
 import { addDemoData, demoAccess } from './demo.js';
 import { EndRequested, type EndReason, hearEndRequests } from './end-requests.js';

@@ -2,6 +2,7 @@
 const ACTIVE_MS = 1_000;
 
 interface Item {
+  readonly caller: string;
   readonly sinceMs: number;
 }
 
@@ -40,8 +41,8 @@ export class CallerQueues<One extends Item> {
     this.total += items.length;
   }
 
-  /** How many could go now, and since when the first of them waits; null: none. */
-  ready(): { count: number; sinceMs: number } | null {
+  /** Whether a batch could be filled now, and since when the first that could go waits; null: none could. */
+  ready(): { isFull: boolean; sinceMs: number } | null {
     const share = this.share();
     let count = 0;
     let sinceMs = Infinity;
@@ -51,32 +52,30 @@ export class CallerQueues<One extends Item> {
       sinceMs = Math.min(sinceMs, queue[0]!.sinceMs);
       if (count >= this.maxBatch) break;
     }
-    return count === 0 ? null : { count, sinceMs };
+    return count === 0 ? null : { isFull: count >= this.maxBatch, sinceMs };
   }
 
-  /** The next batch: of each caller in turn its share. Its callers have to be given back. @see giveBack */
-  take(): { items: One[]; callers: readonly string[] } {
+  /** The next batch: of each caller in turn its share. `ended` must follow. */
+  take(): One[] {
     const share = this.share();
     const items: One[] = [];
-    const callers: string[] = [];
     for (const caller of [...this.queues.keys()]) {
       if (items.length === this.maxBatch) break;
       if (!this.mayGo(caller)) continue;
       const queue = this.queues.get(caller)!;
       items.push(...queue.splice(0, Math.min(share, this.maxBatch - items.length)));
-      callers.push(caller);
+      this.underWay.set(caller, (this.underWay.get(caller) ?? 0) + 1);
       // The caller goes to the end of the turns.
       this.queues.delete(caller);
       if (queue.length > 0) this.queues.set(caller, queue);
     }
-    for (const caller of callers) this.underWay.set(caller, (this.underWay.get(caller) ?? 0) + 1);
     this.total -= items.length;
-    return { items, callers };
+    return items;
   }
 
-  /** A batch of these callers has ended. */
-  giveBack(callers: readonly string[]): void {
-    for (const caller of callers) {
+  /** A batch that was taken is committed, or has failed. */
+  ended(batch: readonly One[]): void {
+    for (const caller of new Set(batch.map(({ caller }) => caller))) {
       const left = this.underWay.get(caller)! - 1;
       if (left === 0) this.underWay.delete(caller);
       else this.underWay.set(caller, left);

@@ -1,9 +1,6 @@
-import type { Clock } from '../common/clock.js';
 import { DomainError, unavailable } from '../common/domain-error.js';
+import { type CommitClock, GroupCommit } from '../common/group-commit.js';
 import { CallerQueues } from './caller-queues.js';
-
-/** Time as the batcher sees it: given from outside, so that a simulation can own it. */
-export type BatchClock = Pick<Clock, 'monotonicMs' | 'after' | 'soon'>;
 
 /** Commits a batch: one result per entry, in order. A rejection means that the outcome is unknown. */
 export type BatchWriter<Entry, Result> = (entries: readonly Entry[]) => Promise<readonly Result[]>;
@@ -40,6 +37,7 @@ interface Submission<Result> {
 }
 
 interface Queued<Entry, Result> {
+  readonly caller: string;
   readonly entry: Entry;
   readonly submission: Submission<Result>;
   readonly index: number;
@@ -47,25 +45,25 @@ interface Queued<Entry, Result> {
 }
 
 /**
- * Group commit, in which callers take turns: what arrives together, and what comes while a batch is being committed,
- * goes together. A submission is answered after all of its entries are committed, never before; nothing that was
- * answered can be lost with the process. It does no I/O of its own.
+ * Group commit of usage, in which callers take turns. A submission is answered after all of its entries are committed,
+ * never before; nothing that was answered can be lost with the process. It does no I/O of its own.
  */
 export class UsageBatcher<Entry, Result> {
   private readonly queues: CallerQueues<Queued<Entry, Result>>;
+  private readonly commits: GroupCommit<Queued<Entry, Result>>;
   private readonly waiting = new Set<Submission<Result>>();
-  private underWay = 0;
   private throttledCount = 0;
-  private isSendScheduled = false;
-  private isSendingSoon = false;
   private isSweepScheduled = false;
 
   constructor(
     private readonly write: BatchWriter<Entry, Result>,
-    private readonly clock: BatchClock,
+    private readonly clock: CommitClock,
     private readonly limits: BatchLimits,
   ) {
     this.queues = new CallerQueues(limits.maxBatch, limits.maxShare);
+    const { maxWaitMs, maxInFlight } = limits;
+    const rhythm = { maxWaitMs, waitsWhenIdle: false, minGapMs: 0, pauseMs: 0, maxInFlight };
+    this.commits = new GroupCommit(this.queues, (batch) => this.commit(batch), clock, rhythm);
   }
 
   /** Entries that wait for a batch. */
@@ -80,7 +78,7 @@ export class UsageBatcher<Entry, Result> {
 
   /** Batches that are being committed. */
   get inFlight(): number {
-    return this.underWay;
+    return this.commits.inFlight;
   }
 
   /**
@@ -128,50 +126,10 @@ export class UsageBatcher<Entry, Result> {
         reject,
       };
       this.waiting.add(submission);
-      const queued = entries.map((entry, index) => ({ entry, submission, index, sinceMs }));
+      const queued = entries.map((entry, index) => ({ caller, entry, submission, index, sinceMs }));
       this.queues.add(caller, queued, sinceMs);
       this.scheduleSweep(this.limits.answerWithinMs);
-      if (this.underWay === 0) this.sendSoon();
-      else this.pump();
-    });
-  }
-
-  /** A batch costs as much as many entries: those that arrived together go together, not the first of them alone. */
-  private sendSoon(): void {
-    if (this.isSendingSoon) return;
-    this.isSendingSoon = true;
-    this.clock.soon(() => {
-      this.isSendingSoon = false;
-      this.pump();
-    });
-  }
-
-  private pump(): void {
-    while (this.underWay < this.limits.maxInFlight) {
-      const ready = this.queues.ready();
-      if (ready === null) return;
-      const waitMs = this.underWay === 0 ? 0 : this.limits.maxWaitMs - (this.clock.monotonicMs() - ready.sinceMs);
-      if (ready.count < this.limits.maxBatch && waitMs > 0) return this.scheduleSend(waitMs);
-      this.dispatch();
-    }
-  }
-
-  private scheduleSend(waitMs: number): void {
-    if (this.isSendScheduled) return;
-    this.isSendScheduled = true;
-    this.clock.after(waitMs, () => {
-      this.isSendScheduled = false;
-      this.pump();
-    });
-  }
-
-  private dispatch(): void {
-    const { items, callers } = this.queues.take();
-    this.underWay += 1;
-    void this.commit(items).finally(() => {
-      this.underWay -= 1;
-      this.queues.giveBack(callers);
-      this.pump();
+      this.commits.added();
     });
   }
 

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { unavailable } from '../common/domain-error.js';
 import { Denylist } from '../key-cache/denylist/denylist.js';
+import { FeedPoller } from '../key-cache/feed/feed-poller.service.js';
 import { FeedService } from '../key-cache/feed/feed.service.js';
 import type { KeyRecord } from '../key-cache/records/key-record.js';
 import { SecretAuthenticator, type Proof } from './secret-authenticator.js';
@@ -30,6 +31,7 @@ export class KeyResolver {
   constructor(
     private readonly prover: SecretAuthenticator,
     private readonly feed: FeedService,
+    private readonly poller: FeedPoller,
     private readonly denylist: Denylist,
   ) {}
 
@@ -57,7 +59,7 @@ export class KeyResolver {
   private async recogniseBehind(presented: string): Promise<ResolvedKey> {
     const refusal = this.prover.refuseAtSight(presented);
     if (refusal !== null) return refusal;
-    const standing = await this.feed.settle();
+    const standing = await this.poller.settle();
     if (standing === 'lost') throw unavailable('This server has not heard of changes for too long to answer.');
     return this.answer(await this.prover.authenticate(presented, this.feed.tick()), standing === 'degraded');
   }

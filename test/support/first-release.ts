@@ -1,5 +1,5 @@
 import { dataSource } from '../../src/database/data-source.js';
-import { APP_ROLE } from '../../src/database/migrate.js';
+import { APP_ROLE } from '../../src/database/application.js';
 import { FIRST_RELEASE_MIGRATIONS } from '../../src/database/schema/expected.js';
 import { knownMigrations } from '../../src/database/schema/known-migrations.js';
 import { createTestDatabase, type TestDatabase } from './postgres.js';

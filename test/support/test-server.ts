@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { startEmbeddedPostgres, stopAbandonedPostgres } from '../../src/database/embedded-postgres.js';
-import { APP_ROLE } from '../../src/database/migrate.js';
+import { APP_ROLE } from '../../src/database/application.js';
 import { TEMPLATE_DATABASE, TEST_SERVER_VARIABLE } from './postgres.js';
 import { prepareTemplate } from './template.js';
 

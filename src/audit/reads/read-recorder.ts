@@ -1,10 +1,10 @@
 import { Injectable, Logger } from '@nestjs/common';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { DataSource } from 'typeorm';
 import type { Caller } from '../../access/caller.js';
 import { Attempts } from '../../common/attempts.js';
 import { Clock } from '../../common/clock.js';
 import { Conditions } from '../../common/conditions.js';
+import { GroupCommit } from '../../common/group-commit.js';
 import { Metrics } from '../../common/metrics.js';
 import { RepeatedLog } from '../../common/repeated-log.js';
 import { Config } from '../../config/config.js';
@@ -23,8 +23,14 @@ const MAX_QUEUED = 10_000;
 const MAX_ROWS = 500;
 /** From a read to its commit, and between the starts of two commits. */
 const INTERVAL_MS = 100;
-/** Pause after a commit that failed. A read is tried this often, a second apart; then it is counted as lost. */
-const PAUSE_MS = 1_000;
+const COMMITS = {
+  maxWaitMs: INTERVAL_MS,
+  waitsWhenIdle: true,
+  minGapMs: INTERVAL_MS,
+  pauseMs: 1_000,
+  maxInFlight: 1,
+} as const;
+/** A read is tried this often, a second apart; then it is counted as lost. */
 const MAX_ATTEMPTS = 30;
 /** How often ended windows of equal reads are looked for. */
 const SWEEP_MS = 1_000;
@@ -49,13 +55,11 @@ interface Pending extends WaitingAct {
 export class ReadRecorder {
   private readonly logger = new Logger('Audit');
   private readonly equal = new EqualReads<Act>();
-  private readonly queue = new FairQueue<Pending>(MAX_QUEUED);
+  private readonly queue = new FairQueue<Pending>(MAX_QUEUED, MAX_ROWS);
+  private readonly commits: GroupCommit<Pending>;
   private readonly attempts = new Attempts();
   private readonly failures = new RepeatedLog((fields) => this.logger.warn(fields));
   private readonly sweeps = new Periodic(SWEEP_MS, () => this.sweep(this.clock.monotonicMs())).start();
-  private timer: NodeJS.Timeout | null = null;
-  private isClosing = false;
-  private committing: Promise<void> | null = null;
 
   constructor(
     private readonly dataSource: DataSource,
@@ -65,6 +69,7 @@ export class ReadRecorder {
     meters: Metrics,
     conditions: Conditions,
   ) {
+    this.commits = new GroupCommit(this.queue, (batch) => this.commit(batch), clock, COMMITS);
     conditions.register('auditReads', 'reads are recorded in the audit trail', () =>
       this.attempts.areFailing ? NOT_RECORDED : null,
     );
@@ -85,15 +90,7 @@ export class ReadRecorder {
     const deadlineMs = this.clock.monotonicMs() + MAX_CLOSE_MS;
     void this.sweeps.stop();
     this.sweep(Number.POSITIVE_INFINITY);
-    // From here on this loop alone commits: a commit beside it could end after the connections.
-    this.isClosing = true;
-    if (this.timer !== null) clearTimeout(this.timer);
-    await this.committing;
-    while (this.queue.size > 0 && this.clock.monotonicMs() < deadlineMs) {
-      const waitMs = await this.commit(this.queue.take(MAX_ROWS));
-      const leftMs = deadlineMs - this.clock.monotonicMs();
-      if (waitMs === PAUSE_MS && leftMs > 0) await sleep(Math.min(waitMs, leftMs));
-    }
+    await this.commits.close(deadlineMs);
     if (this.queue.size > 0)
       this.logger.error({ msg: 'audit entries of reads lost at shutdown', count: this.queue.size });
   }
@@ -108,26 +105,14 @@ export class ReadRecorder {
 
   private enqueue(act: Act): void {
     this.offer({ ...act, party: partyOf(act), at: this.clock.now(), attempts: 0 });
-    this.schedule(INTERVAL_MS);
+    this.commits.added();
   }
 
   private offer(pending: Pending): void {
-    if (this.queue.offer(pending.party, pending) !== null) this.trail.countLost(1);
+    if (this.queue.offer(pending.party, pending, this.clock.monotonicMs()) !== null) this.trail.countLost(1);
   }
 
-  private schedule(afterMs: number): void {
-    if (this.isClosing || this.timer !== null || this.committing !== null || this.queue.size === 0) return;
-    this.timer = setTimeout(() => {
-      this.timer = null;
-      this.committing = this.commit(this.queue.take(MAX_ROWS)).then((wait) => {
-        this.committing = null;
-        this.schedule(wait);
-      });
-    }, afterMs);
-  }
-
-  /** How long to wait for the next commit. */
-  private async commit(batch: readonly Pending[]): Promise<number> {
+  private async commit(batch: readonly Pending[]): Promise<void> {
     const now = this.clock.now();
     try {
       const bounds = { ...BOUNDS, deadlineMs: performance.now() + MAX_COMMIT_MS };
@@ -135,12 +120,11 @@ export class ReadRecorder {
       await this.attempts.run(() =>
         inTransaction(this.dataSource, bounds, (tx) => commitReads(tx, this.config.auditKeys, acts)),
       );
-      this.trail.reportLost();
-      return INTERVAL_MS;
     } catch (error) {
       this.retry(batch, error);
-      return PAUSE_MS;
+      throw error;
     }
+    this.trail.reportLost();
   }
 
   private retry(batch: readonly Pending[], failure: unknown): void {

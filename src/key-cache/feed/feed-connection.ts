@@ -38,13 +38,13 @@ interface PollRow {
   rows: StoredFeedRow[] | null;
 }
 
-/** Who is told of polls besides the feed itself. */
+/** What is told of polls besides the feed itself. */
 export interface PollObserver {
   readonly monotonicMs: () => number;
   /** Before each poll: has the host been suspended? */
   readonly beforePoll: () => void;
   readonly afterPoll: (poll: Poll, ticket: PollTicket, outcome: PollOutcome) => void;
-  /** Gives a sign of life; tells whether the database took it. Never throws. */
+  /** Sends a heartbeat; tells whether the database took it. Never throws. */
   readonly announce: () => Promise<boolean>;
   readonly onFailure: (error: unknown) => void;
 }

@@ -7,8 +7,8 @@ import { Metrics } from '../../common/metrics.js';
 import { readStandbys } from '../../database/standbys.js';
 import { Quotas } from '../../quotas/quotas.service.js';
 import type { Poll, Position } from '../../key-cache/feed/change-feed.js';
-import type { HistoryListener, PollTiming } from '../../key-cache/feed/history-listener.js';
-import { FeedService } from '../../key-cache/feed/feed.service.js';
+import type { PollTiming } from '../../key-cache/feed/feed-follower.js';
+import { Heartbeats } from '../heartbeats.service.js';
 import { HistoryMemory } from './history-memory.js';
 import {
   type KnownLoss,
@@ -26,12 +26,12 @@ import {
   type LeftHistory,
   type Lookup,
   type PolledLsn,
-  type ToldHistory,
   agreement,
   judge,
   provenPoll,
 } from './judgement.js';
 import { LostChanges } from './lost-changes.service.js';
+import { OwnHistory } from './own-history.js';
 
 /** Polls older than this prove nothing that newer ones do not; at most so many are kept. */
 const POLLS_KEPT_MS = 5_000;
@@ -45,16 +45,6 @@ const LOOK_AGAIN_MS = 50;
 /** How long looking up what is missing is tried, and then ending it again, before that is left to an operator. */
 const KEEP_TRYING_FOR_MS = 120_000;
 
-/** The other replicas, as the one that this process is sees them. */
-export interface FellowReplicas {
-  /** Replicas seen alive of late, this one included. */
-  readonly live: () => readonly string[];
-  /** Tells the others what `told` says now. Never throws. */
-  readonly tell: () => Promise<unknown>;
-  /** What all replicas have told; null when the database does not answer. */
-  readonly look: () => Promise<readonly ToldHistory[] | null>;
-}
-
 /**
  * Notices that the database has another history, after a failover or a restore, and finds out what is missing in it.
  * Where every live replica shows that nothing is, limited keys go on; where acknowledged changes are gone, it says
@@ -63,12 +53,10 @@ export interface FellowReplicas {
  * @see docs/adr/0019-what-a-failover-may-lose.md
  */
 @Injectable()
-export class FailoverService implements HistoryListener, OnApplicationBootstrap {
+export class FailoverService implements OnApplicationBootstrap {
   private readonly logger = new Logger('Failover');
   private readonly memory = new HistoryMemory();
   private polls: PolledLsn[] = [];
-  private told: { readonly history: string; readonly isWhole: boolean | null } | null = null;
-  private fellows: FellowReplicas | null = null;
   private loss: KnownLoss | null = null;
   /** What this replica has left to an operator. */
   private leftUndone: string | null = null;
@@ -76,7 +64,8 @@ export class FailoverService implements HistoryListener, OnApplicationBootstrap 
   private readonly lostChangesTotal: ReturnType<Metrics['counter']>;
 
   constructor(
-    feed: FeedService,
+    private readonly heartbeats: Heartbeats,
+    private readonly own: OwnHistory,
     private readonly quotas: Quotas,
     private readonly repository: HistoryRepository,
     private readonly lostChanges: LostChanges,
@@ -85,7 +74,6 @@ export class FailoverService implements HistoryListener, OnApplicationBootstrap 
     meters: Metrics,
     conditions: Conditions,
   ) {
-    feed.followHistory(this);
     this.failovers = meters.counter(
       'latchkey_database_failovers_total',
       'Times that the database had another history: a failover or a restore.',
@@ -106,18 +94,7 @@ export class FailoverService implements HistoryListener, OnApplicationBootstrap 
     if (warning !== null) this.logger.warn(warning);
   }
 
-  /**
-   * What this replica tells the others: the history it is in, and whether it misses nothing there; null before its
-   * first.
-   */
-  get state(): { readonly history: string; readonly isWhole: boolean | null } | null {
-    return this.told;
-  }
-
-  joinedBy(fellows: FellowReplicas): void {
-    this.fellows = fellows;
-  }
-
+  /** A poll in the history there was before. */
   onFollowed(poll: Poll, timing: PollTiming): void {
     this.memory.note(poll.rows);
     this.polls.push(lsnOf(poll, timing));
@@ -126,17 +103,18 @@ export class FailoverService implements HistoryListener, OnApplicationBootstrap 
     this.quotas.forgetGrantsBefore(this.polls[0]!.sentAtMs);
   }
 
+  /** The first poll of a history; `before` is where this replica was in the one before, null in its first. */
   onHistory(poll: Poll, before: Position | null, timing: PollTiming): void {
     // What was granted since the last poll may have been granted by the new server already.
     const grantSentAtMs = this.quotas.newestGrantAskedFor(this.polls.at(-1)?.answeredAtMs ?? Number.NEGATIVE_INFINITY);
     const left = before === null ? null : { before, polls: this.polls, changes: this.memory.take(), grantSentAtMs };
     this.polls = [lsnOf(poll, timing)];
     const history = nameOf(poll);
-    this.told = { history, isWhole: left === null ? true : null };
+    this.own.state = { history, isWhole: left === null ? true : null };
     void this.remember(poll.headSeq);
     if (left === null) return;
     this.failovers.inc();
-    void this.follow(left, poll, history, this.fellows?.live() ?? []).catch((error: unknown) =>
+    void this.follow(left, poll, history, this.heartbeats.live()).catch((error: unknown) =>
       this.logger.error({ msg: 'a new history of the database was not followed', cause: (error as Error).message }),
     );
   }
@@ -151,14 +129,14 @@ export class FailoverService implements HistoryListener, OnApplicationBootstrap 
     const startedMs = this.clock.monotonicMs();
     const judgement = await this.examine(left, poll, history);
     if (judgement === null) return;
-    if (this.told?.history === history) {
-      this.told = { history, isWhole: judgement.doubt === null };
-      await this.fellows?.tell();
+    if (this.own.isIn(history)) {
+      this.own.state = { history, isWhole: judgement.doubt === null };
+      await this.heartbeats.sendAnew();
     }
     // Also where yet another history has begun: nothing else remembers what was in the one that was left.
     if (isLoss(judgement)) await this.reportLoss(judgement, left, poll, history);
     else this.logger.warn(failoverSentence(judgement, poll.timeline));
-    if (judgement.doubt === null && this.told?.history === history) await this.agree(history, live, startedMs);
+    if (judgement.doubt === null && this.own.isIn(history)) await this.agree(history, live, startedMs);
   }
 
   /** Looks up what is missing; null, and left to an operator, where the server does not answer for long. */
@@ -166,7 +144,7 @@ export class FailoverService implements HistoryListener, OnApplicationBootstrap 
     const proven = provenPoll(left.polls, poll);
     const leases = proven === null ? null : this.quotas.grantedSince(proven.sentAtMs);
     const handBack = (): void => {
-      if (this.told?.history === history) this.quotas.handBackNow();
+      if (this.own.isIn(history)) this.quotas.handBackNow();
     };
     const late = setTimeout(handBack, KEEP_LEASES_FOR_MS).unref();
     try {
@@ -208,9 +186,9 @@ export class FailoverService implements HistoryListener, OnApplicationBootstrap 
 
   /** Ends the pause of limited keys once every live replica has told that it misses nothing. */
   private async agree(history: string, live: readonly string[], startedMs: number): Promise<void> {
-    while (this.clock.monotonicMs() - startedMs < AGREE_FOR_MS && this.told?.history === history) {
-      const told = (await this.fellows?.look()) ?? [];
-      const all = [...new Set([...live, ...(this.fellows?.live() ?? [])])];
+    while (this.clock.monotonicMs() - startedMs < AGREE_FOR_MS && this.own.isIn(history)) {
+      const told = (await this.heartbeats.told()) ?? [];
+      const all = [...new Set([...live, ...this.heartbeats.live()])];
       const state = agreement(history, all, told);
       if (state === 'whole') {
         this.quotas.resume();

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { ChangePropagation } from '../../../src/audit/change-propagation.js';
+import { FeedPoller } from '../../../src/key-cache/feed/feed-poller.service.js';
 import { FeedService } from '../../../src/key-cache/feed/feed.service.js';
 import { TestApp } from '../../support/app.js';
 import { eventually } from '../../support/eventually.js';
@@ -142,13 +143,13 @@ describe('how changes reach three replicas', () => {
   });
 });
 
-/** What the feed's service keeps to itself: the session that polls. */
+/** What the feed's poller keeps to itself: the session that polls. */
 interface PollingSession {
   connection: { connection: { query(statement: { text: string }, timeoutMs: number): Promise<unknown> } };
 }
 
 /** Ends the feed's subscription in the very session that polls. */
 async function silenceNotices(replica: TestApp): Promise<void> {
-  const feed: unknown = replica.app.get(FeedService, { strict: false });
-  await (feed as PollingSession).connection.connection.query({ text: 'UNLISTEN *' }, 1_000);
+  const poller: unknown = replica.app.get(FeedPoller, { strict: false });
+  await (poller as PollingSession).connection.connection.query({ text: 'UNLISTEN *' }, 1_000);
 }

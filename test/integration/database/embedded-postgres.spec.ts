@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Client } from 'pg';
-import { findProcess } from '../../../src/database/embedded-lock.js';
+import { findProcess } from '../../../packages/embedded-postgres/src/processes.js';
 import {
   type EmbeddedPostgres,
   startEmbeddedPostgres,

@@ -3,13 +3,13 @@ import { existsSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Client } from 'pg';
-import { findCluster } from '../../../src/database/embedded-cluster.js';
 import {
   type EmbeddedPostgres,
+  findCluster,
   startEmbeddedPostgres,
   stopAbandonedPostgres,
 } from '../../../src/database/embedded-postgres.js';
-import { EmbeddedSupervisor } from '../../../src/database/embedded-supervisor.js';
+import { EmbeddedSupervisor } from '../../../packages/embedded-postgres/src/supervisor.js';
 import { eventually } from '../../support/eventually.js';
 import { createTestDirectory } from '../../support/postgres.js';
 

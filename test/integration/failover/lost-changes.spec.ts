@@ -8,7 +8,8 @@ import { Conditions } from '../../../src/common/conditions.js';
 import { Metrics } from '../../../src/common/metrics.js';
 import { Quotas } from '../../../src/quotas/quotas.service.js';
 import type { Poll } from '../../../src/key-cache/feed/change-feed.js';
-import { FeedService } from '../../../src/key-cache/feed/feed.service.js';
+import { OwnHistory } from '../../../src/replicas/failover/own-history.js';
+import { Heartbeats } from '../../../src/replicas/heartbeats.service.js';
 import { FailoverService } from '../../../src/replicas/failover/failover.service.js';
 import { HistoryRepository } from '../../../src/replicas/failover/history.repository.js';
 import type { Endings, FeedRow } from '../../../src/key-cache/records/change.js';
@@ -197,7 +198,8 @@ describe('Changes that a failover has lost', () => {
     const meters = new Metrics();
     const conditions = new Conditions(meters);
     const failover = new FailoverService(
-      app.app.get(FeedService),
+      app.app.get(Heartbeats),
+      new OwnHistory(),
       app.app.get(Quotas),
       app.app.get(HistoryRepository),
       app.app.get(LostChanges),

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { ADVISORY_LOCKS } from '../../../src/database/advisory-locks.js';
-import { findCluster } from '../../../src/database/embedded-cluster.js';
+import { findCluster } from '../../../src/database/embedded-postgres.js';
 import { createTestDatabase, createTestDirectory, type TestDatabase } from '../../support/postgres.js';
 import { freePort, type Line, SECRETS, Started } from './started.js';
 

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
-import { BINARY_ENVIRONMENT } from '../../../src/database/embedded-binaries.js';
+import { BINARY_ENVIRONMENT } from '../../../packages/embedded-postgres/src/binaries.js';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../../src/database/embedded-postgres.js';
 import type { Fault } from './experiment.js';
 import { HttpClient, type ProofAnswer } from './http-client.js';

