@@ -86,6 +86,7 @@ export const SLOW_GROUPS = [
     tests: [
       'test/contract/sentences.spec.ts',
       'test/contract/spelling.spec.ts',
+      'test/e2e/api-keys/allowed-acts.e2e-spec.ts',
       'test/e2e/edge/fuzz.e2e-spec.ts',
       'test/e2e/short-cut/made-up-requests.e2e-spec.ts',
       'test/integration/api-keys/list-oracle.spec.ts',

@@ -20,8 +20,14 @@ const queries = new QueryClient({
       staleTime: 15_000,
       // What the server refused it refuses again; only silence is worth another try.
       retry: (failures, error) =>
-        failures < 2 && error instanceof Problem && (error.status === 0 || error.status === 503),
+        failures < 2 &&
+        error instanceof Problem &&
+        error.code !== 'TIMEOUT' &&
+        (error.status === 0 || error.status === 503),
+      // Without a network a request fails and says so; by default it would wait for the network without a word.
+      networkMode: 'always',
     },
+    mutations: { networkMode: 'always' },
   },
 });
 const router = createAppRouter(queries);

@@ -6,7 +6,7 @@ export interface Settings {
   currency: string;
   /** What every secret made here begins with: `lk` in `lk_live_…`. */
   keyPrefix: string;
-  /** What a renewal gives where the key says nothing. */
+  /** How long a renewal lasts where the key says nothing. */
   keyValidityDays: number;
   /** The cap on the active keys of an owner without a cap of the owner's own. */
   maxActiveKeys: number;

@@ -206,7 +206,7 @@ export class AccessGuard implements CanActivate {
   }
 }
 
-/** @throws DomainError 400, 413 or 415; the last for a caller that nobody knows: nothing is inflated for a stranger */
+/** @throws DomainError 400, 413 or 415; the last for a caller without credentials: nothing is inflated for it */
 async function inflated(request: FastifyRequest, body: CompressedBody, principal: Principal | null): Promise<true> {
   if (principal === null) throw encodingRefused();
   request.body = await body.plain();

@@ -86,7 +86,7 @@ export class EffectiveRights {
   }
 
   /**
-   * Before a role changes, is switched off or is deleted (`after` is null), so that a bound or a reserved tag of its
+   * Before a role changes, is deactivated or is deleted (`after` is null), so that a bound or a reserved tag of its
    * policy is gone: keys of all who have the role, or of everybody, may then be made or tagged otherwise.
    *
    * @throws DomainError 403 PERMISSION_DENIED

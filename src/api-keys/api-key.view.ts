@@ -1,6 +1,7 @@
 import type { Principal } from '../access/caller.js';
 import { centsFromMicroCents } from '../common/money.js';
 import { versionOf } from '../common/version.js';
+import { type KeyAct, allowedActs, works } from './allowed-acts.js';
 import type { ApiKeySecret } from './api-key-secret.entity.js';
 import type { ApiKey, BudgetType, Environment, VerifiesEnvironment } from './api-key.entity.js';
 import { keySettings } from './change/audited-key.js';
@@ -22,12 +23,13 @@ export interface ApiKeyDetails {
   readonly key: ApiKey;
   readonly ownerName: string;
   readonly ownerIsActive: boolean;
+  readonly ownerKind: 'person' | 'service';
+  /** Who manages the owner, and acts for it. */
+  readonly managerIds: readonly string[];
   /** Newest first: those that work, and the newest also when it has ended. None: the key has had no secret yet. */
   readonly secrets: readonly ApiKeySecret[];
   /** The name of the user who has offered the next secret to the owner; null where no offer is stored. */
   readonly handOverByName: string | null;
-  /** Who manages the owner and may draw in its place; none where no offer is stored. */
-  readonly drawerIds: readonly string[];
   readonly totals: KeyTotals;
 }
 
@@ -191,6 +193,13 @@ export class ApiKeyView {
   /** The offer of the next secret to the owner; null: none is open. */
   handOver: HandOverView | null;
 
+  /**
+   * What the caller may do to the key as it is now. An act that is not in the list is refused, or changes nothing; one
+   * that is may be refused for what it would give, such as a limit above that of the caller's key policy.
+   * @example ["update", "renew", "deactivate", "regenerate", "revoke"]
+   */
+  allowedActs: KeyAct[];
+
   /** Lists the fields that may leave, to this caller. */
   static from(details: ApiKeyDetails, principal: Principal, now: Date): ApiKeyView {
     const { key, ownerName, ownerIsActive, secrets, totals } = details;
@@ -238,6 +247,7 @@ export class ApiKeyView {
       totalCostCents: centsFromMicroCents(totals.costMicroCents),
       secrets: secretsOf(secrets, now),
       handOver: HandOverView.from(details, principal, now),
+      allowedActs: allowedActs(details, principal, now),
     };
   }
 }
@@ -252,10 +262,6 @@ function secretsOf(secrets: readonly ApiKeySecret[], now: Date): ApiKeySecretVie
       lastUsedAt,
       expiresAt,
     }));
-}
-
-function works(secret: ApiKeySecret, now: Date): boolean {
-  return secret.revokedAt === null && (secret.expiresAt === null || secret.expiresAt > now);
 }
 
 /** A key just made, with its secret: the only answer that ever shows it. */

@@ -33,12 +33,13 @@ interface StandingRow {
   readonly key_id: string;
   readonly name: string | null;
   readonly is_active: boolean | null;
+  readonly kind: 'person' | 'service' | null;
+  readonly manager_ids: string[];
   readonly requests: string | null;
   readonly tokens: string | null;
   readonly cost_micro_cents: string | null;
   readonly last_used_at: Date | null;
   readonly hand_over_by_name: string | null;
-  drawer_ids: string[] | null;
 }
 
 /** A key is called by its newest secret, also when that has ended. */
@@ -146,10 +147,10 @@ export class ApiKeysRepository {
    */
   private async standingsOf(keys: readonly ApiKey[]): Promise<Map<string, Omit<ApiKeyDetails, 'key' | 'secrets'>>> {
     const rows = await this.manager.query<StandingRow[]>(
-      `SELECT k.id AS key_id, u.name, u.is_active AND u.deleted_at IS NULL AS is_active,
+      `SELECT k.id AS key_id, u.name, u.is_active AND u.deleted_at IS NULL AS is_active, u.kind,
+              ARRAY(SELECT manager_id FROM user_manager m WHERE m.user_id = k.owner_id) AS manager_ids,
               t.requests, t.input_tokens::numeric + t.output_tokens AS tokens, t.cost_micro_cents, nullif(t.last_used_at, '-infinity') AS last_used_at,
-              o.name AS hand_over_by_name,
-              CASE WHEN k.hand_over_by IS NOT NULL THEN ARRAY(SELECT manager_id FROM user_manager m WHERE m.user_id = k.owner_id) END AS drawer_ids
+              o.name AS hand_over_by_name
          FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS k (id, owner_id, hand_over_by)
          LEFT JOIN users u ON u.id = k.owner_id LEFT JOIN users o ON o.id = k.hand_over_by
          LEFT JOIN key_totals t ON t.key_id = k.id`,
@@ -161,8 +162,9 @@ export class ApiKeysRepository {
         {
           ownerName: row.name ?? '',
           ownerIsActive: row.is_active ?? false,
+          ownerKind: row.kind ?? 'person',
+          managerIds: row.manager_ids,
           handOverByName: row.hand_over_by_name,
-          drawerIds: row.drawer_ids ?? [],
           totals: {
             requests: Number(row.requests ?? 0),
             tokens: Number(row.tokens ?? 0),

@@ -13,8 +13,8 @@ const READ = { permission: 'platform:api-keys:read' } as const;
 
 /**
  * The guard of every route about one key: `:id` is a UUID, and names a key that this caller may know. It runs after
- * the guard of all routes and before any field is looked at, so that neither a permission nor a wrong body tells a
- * stranger which keys exist. What changes the key asks the same question again, on the locked row.
+ * the guard of all routes and before any field is looked at, so that neither a permission nor a wrong body tells an
+ * unknown caller which keys exist. What changes the key asks the same question again, on the locked row.
  */
 @Injectable()
 export class OwnerOrGuard implements CanActivate {

@@ -31,6 +31,7 @@ const SHOWN = {
   totalCostCents: true,
   secrets: true,
   handOver: true,
+  allowedActs: true,
 } as const;
 
 /** A key as it was read, with changes: what is read-only is ignored; other fields that are absent stay as they are. */

@@ -7,7 +7,7 @@ export interface FieldChange {
   readonly after: unknown;
 }
 
-/** Who acted: a signed-in user, a key, a stranger, or the server itself. */
+/** Who acted: a signed-in user, a key, a caller without credentials, or the server itself. */
 export type ActorKind = 'user' | 'key' | 'anonymous' | 'system';
 
 /** One link of the audit chain. `body` is the text that was hashed; the columns repeat it for queries. */

@@ -1,7 +1,7 @@
 /** A failure without a success behind it counts for this long; after it nothing is known, since nothing was tried. */
 const REMEMBERED_MS = 10_000;
 
-/** Work that takes longer than this without an end hangs: what waits for it has been refused by then. */
+/** Work that takes longer than this hangs: what waits for it has been refused by then. */
 const HANGING_MS = 2_000;
 
 /** What is known of work of one kind by the attempts at it: none is made to find out. */

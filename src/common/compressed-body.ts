@@ -16,7 +16,7 @@ const inflate = promisify(gunzip) as unknown as (
 
 /**
  * Stands in for a body that came with `Content-Encoding: gzip`, until the guard has let the caller in: nothing is
- * inflated for a stranger. It is as long as the route allows at most.
+ * inflated for a caller without credentials. It is as long as the route allows at most.
  */
 export class CompressedBody {
   constructor(

@@ -7,8 +7,8 @@ const WINDOW_MS = 10_000;
 const MANY = 3;
 
 /**
- * Verifies, reports and probes have conditions of their own. Sign-ins are refused when too many wait, which strangers
- * can bring about.
+ * Verifies, reports and probes have conditions of their own. Sign-ins are refused when too many wait, which unknown
+ * callers can bring about.
  */
 const OTHERS = /^\/(health|metrics|api\/v1\/(verify|usage|introspect|forward-auth|ext-authz|auth\/login))(\/|$)/;
 

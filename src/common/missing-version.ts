@@ -10,7 +10,7 @@ const listeners = new Set<(variable: string) => void>();
 
 /**
  * 503 for what was made with a version of a secret that this process lacks. The log names variable and version, once
- * for each version; the answer names neither, because it may go to a stranger.
+ * for each version; the answer names neither, because it may go to an unknown caller.
  */
 export function missingVersion(variable: string, version: string): DomainError {
   const cause = `${variable} has no version ${version} here: add it behind the others, and restart this replica.`;

@@ -2,7 +2,7 @@ import { DomainError } from './domain-error.js';
 
 /**
  * Stands in for a body that is refused, until the guard has let the caller in: 401 and 403 come before 400 and 415, and
- * a stranger's body is not even judged.
+ * the body of an unknown caller is not even judged.
  */
 export class RefusedBody {
   constructor(readonly error: DomainError) {}

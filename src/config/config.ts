@@ -386,7 +386,7 @@ function oidcClientOf({
   return id === undefined ? null : { id, secret: secret ?? null, scopes, name };
 }
 
-/** Loopback, RFC 1918 and RFC 4193: what no stranger on the internet reaches. */
+/** Loopback, RFC 1918 and RFC 4193: what cannot be reached from the internet. */
 const PRIVATE_NETWORKS = networks(['127.0.0.0/8', '::1', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7']);
 
 function gatewayListenerOf({ GATEWAY_HOST, GATEWAY_PORT, PORT }: Environment): GatewayListenerConfig | null {

@@ -4,7 +4,7 @@ import { routeNotFound } from '../common/domain-error.js';
 import { Config } from '../config/config.js';
 import { requireToken } from './metrics-token.js';
 
-/** Metrics tell a stranger how busy we are: without a configured token the route does not exist. */
+/** Metrics tell anyone how busy the server is: without a configured token the route does not exist. */
 @Injectable()
 export class MetricsTokenGuard implements CanActivate {
   constructor(private readonly config: Config) {}

@@ -53,7 +53,7 @@ export class RolesController {
   @ApiOperation({
     summary: 'Change a role',
     description:
-      'You must hold everything it grants, before and after. Taking a bound or a reserved tag from its key policy, switching off a role that has any, and widening the bounds of users by a role that they have besides, needs `platform:api-keys:update`. Takes effect on the next request of everybody who has it.',
+      'You must hold everything it grants, before and after. Taking a bound or a reserved tag from its key policy, deactivating a role that has any, and widening the bounds of users by a role that they have besides, needs `platform:api-keys:update`. Takes effect on the next request of everybody who has it.',
   })
   update(
     @FromCaller() caller: KnownCaller,

@@ -66,7 +66,7 @@ export class VerdictCounter {
     return this.keys;
   }
 
-  /** One more `code` for this key, now. Only for keys whose secret was proven; strangers leave no trace here. */
+  /** One more `code` for this key, now. Only for keys whose secret was proven; unknown secrets leave no trace here. */
   count(keyId: string, code: string): void {
     const nowMs = this.clock.now().getTime();
     this.add(keyId, code, nowMs - (nowMs % MINUTE_MS), 1);

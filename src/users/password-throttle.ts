@@ -25,7 +25,7 @@ export interface TryingBrowser {
 /**
  * Slows guessing of passwords, over all replicas: counted per account, and per address and the networks around it.
  * After too many failures a browser that has signed in to the account before is let in all the same, and is counted by
- * itself: a stranger cannot lock the owner out there.
+ * itself: an attacker cannot lock the owner out there.
  *
  * @see docs/adr/0023-guessing-is-slowed-by-all-replicas.md
  */

@@ -4,7 +4,7 @@ import { type HashingPriority, hashingSlots } from './hashing-slots.js';
 /** OWASP's first choice for argon2id: 19 MiB, two passes, one lane. */
 const ARGON2ID = { memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const;
 
-/** Compared against where there is no user, so that a stranger cannot tell by time who exists. */
+/** Compared against where there is no user, so that an attacker cannot tell by time who exists. */
 const DUMMY_PASSWORD_HASH = hash('nobody knows this password', ARGON2ID);
 
 /** Shortest and longest password, in characters. @see NIST SP 800-63B, 3.1.1 */

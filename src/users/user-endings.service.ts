@@ -23,7 +23,7 @@ export class UserEndings {
 
   /**
    * Switches users off and ends their sessions, in order of their ids; with each goes what the trail says about it.
-   * Left alone are those that are off already, and the last admin. Gives how many were switched off.
+   * Left alone are those that are inactive already, and the last admin. Gives how many were deactivated.
    */
   async switchOff(
     change: Change,
@@ -83,7 +83,7 @@ export class UserEndings {
       return false;
     }
     await endHandOvers(change, { kind: 'owner', ownerId: id }, OWNER_DEACTIVATED);
-    // As when a caller switches a user off: who is switched on again signs in again.
+    // As when a caller deactivates a user: who is activated again signs in again.
     const sessions = await this.sessions.in(tx).closeAllOf(id);
     const changes = diff(auditedUser(before), auditedUser(after));
     const told = sessions === 0 ? details : { ...details, sessions };

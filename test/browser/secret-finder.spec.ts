@@ -17,6 +17,9 @@ const { findSecrets, searchTerm } = (await import(
 const KEY_PREFIX = `lk_live_${'aB3'.repeat(5).slice(0, 14)}`;
 const SECRET = `${KEY_PREFIX}${'xY9z'.repeat(13).slice(0, 49)}`;
 const OTHER = SECRET.replace('aB3', 'Zz1');
+const base64 = (text: string) => Buffer.from(text).toString('base64');
+const fullWidth = (text: string) =>
+  text.replace(/[!-~]/g, (one) => String.fromCharCode(one.charCodeAt(0) - 0x21 + 0xff01));
 
 describe('the secret finder', () => {
   it.each<[string, string]>([
@@ -36,6 +39,21 @@ describe('the secret finder', () => {
     ['a mail', `${SECRET.slice(0, 60)}=\r\n${SECRET.slice(60)}`],
     ['a shell', `KEY=${SECRET.slice(0, 30)}\\\n${SECRET.slice(30)}`],
     ['an escaped line break', `log:\\n${SECRET}\\n`],
+    ['a header in capitals', `AUTHORIZATION: BEARER ${SECRET}`],
+    ['credentials in base64', `Authorization: Basic ${base64(`user:${SECRET}`)}`],
+    ['base64 without padding, for URLs', Buffer.from(`${SECRET}:`).toString('base64url')],
+    ['base64 in lines', base64(`user:${SECRET}`).replace(/(.{40})/g, '$1\n')],
+    ['zero-width spaces', [...SECRET].join('\u200b')],
+    ['soft hyphens and direction marks', `\u202a${SECRET.slice(0, 30)}\u00ad${SECRET.slice(30)}\u202c`],
+    ['full-width letters', fullWidth(SECRET)],
+    ['a quoted mail', `> key: ${SECRET.slice(0, 50)}\n> ${SECRET.slice(50)}`],
+    ['a URL that was encoded twice', `?q=${SECRET.replaceAll('_', '%255F')}%2522`],
+    ['an escape of JSON', `{"key":"${SECRET.replaceAll('_', '\\u005f')}"}`],
+    ['an escape of HTML', `<td>${SECRET.replaceAll('_', '&#95;')}</td>`],
+    ['escaped Markdown', SECRET.replaceAll('_', '\\_')],
+    ['a line with percent signs', `100% of calls: ${SECRET} (5 %)`],
+    ['a history of a shell', `: 1764450000:0;export LATCHKEY_KEY=${SECRET}`],
+    ['a numbered history', ` 1042  curl -u :${SECRET} https://api.example.com`],
   ])('finds the secret in %s', (_form, text) => {
     expect(findSecrets(text, 'lk')).toEqual([{ secret: SECRET, keyPrefix: KEY_PREFIX }]);
   });
@@ -61,6 +79,9 @@ describe('the secret finder', () => {
     ['sk-proj-8Fk2mZ0c4T1xYw', 'sk-proj-8Fk2mZ0c4T1xYw'],
     ['Bearer sk-old-0123456789', 'sk-old-0123456789'],
     ['OPENAI_API_KEY="sk-old-0123456789"', 'sk-old-0123456789'],
+    [`Authorization: Basic ${base64('user:sk-old-0123456789')}`, 'sk-old-0123456789'],
+    [`Authorization: Basic ${base64('sk-old-0123456789:')}`, 'sk-old-0123456789'],
+    [fullWidth('sk-old-0123456789'), 'sk-old-0123456789'],
   ])('takes one word of another shape for an imported key: %s', (text, secret) => {
     expect(findSecrets(text, 'lk')).toEqual([{ secret, keyPrefix: secret.slice(0, 12) }]);
   });

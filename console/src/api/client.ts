@@ -52,9 +52,14 @@ const refusals: Middleware = {
   },
   onError({ error }) {
     if (error instanceof Problem) return error;
-    return new Problem(0, 'UNREACHABLE', 'The server does not answer. Is it running, and are you online?');
+    return unreachable();
   },
 };
+
+/** No answer at all. */
+export function unreachable(): Problem {
+  return new Problem(0, 'UNREACHABLE', 'The server does not answer. Is it running, and are you online?');
+}
 
 /** A page asks by itself now and then; without a person at it that is no use of the session, which ends in time. */
 const UNATTENDED_MS = 60_000;
@@ -70,6 +75,34 @@ const background: Middleware = {
     return request;
   },
 };
+
+/** A server that has not answered a read by then is taken for dead. */
+const MAX_READ_MS = 30_000;
+/** A change may wait for locks, and a batch takes long; after this it is not known what became of it. */
+const MAX_CHANGE_MS = 120_000;
+/** Takes as long as the audit trail is long. */
+const UNBOUNDED = '/api/v1/audit-events/verify';
+
+/** No request waits for ever: a server that is gone without a word says nothing else. */
+const deadlines: Middleware = {
+  onRequest({ request, schemaPath }) {
+    if (schemaPath === UNBOUNDED) return undefined;
+    const controller = new AbortController();
+    const isRead = request.method === 'GET';
+    window.setTimeout(() => controller.abort(noAnswer(isRead)), isRead ? MAX_READ_MS : MAX_CHANGE_MS);
+    return new Request(request, { signal: controller.signal });
+  },
+};
+
+function noAnswer(isRead: boolean): Problem {
+  return isRead
+    ? new Problem(0, 'TIMEOUT', `The server has not answered for ${MAX_READ_MS / 1000} seconds.`)
+    : new Problem(
+        0,
+        'TIMEOUT',
+        `The server has not answered for ${MAX_CHANGE_MS / 1000} seconds. It may have done this all the same: look before you try again.`,
+      );
+}
 
 async function problemOf(response: Response): Promise<Problem> {
   try {
@@ -95,7 +128,7 @@ async function problemOf(response: Response): Promise<Problem> {
 
 /** The API; the session is a cookie that scripts cannot read. */
 export const api = createClient<paths>({ baseUrl: '/', credentials: 'same-origin' });
-api.use(background, refusals);
+api.use(background, deadlines, refusals);
 
 /** The body of an answer. Refusals have been thrown before, so there is one. */
 export async function dataOf<T>(answer: Promise<{ data?: T }>): Promise<T> {

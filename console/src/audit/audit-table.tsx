@@ -27,7 +27,7 @@ export function AuditTable({ filter }: { filter: AuditFilter }) {
   const names = useNames((events.data?.pages ?? []).map(({ data }) => data));
   const isOfOne = filter.resourceId !== undefined;
   if (events.isPending) return <Loading rows={8} />;
-  if (events.isError) return <ProblemAlert error={events.error} onRetry={() => void events.refetch()} />;
+  if (events.data === undefined) return <ProblemAlert error={events.error} onRetry={() => void events.refetch()} />;
   const rows = events.data.pages.flatMap(({ data }) => data);
   if (rows.length === 0) return <Empty title="No events">Nothing in the trail matches.</Empty>;
   return (
@@ -64,6 +64,13 @@ export function AuditTable({ filter }: { filter: AuditFilter }) {
             </Table.Tbody>
           </Table>
         </div>
+        {/* What has been read stays where older events, or newer ones, could not be. */}
+        {events.isError && (
+          <ProblemAlert
+            error={events.error}
+            onRetry={() => void (events.isFetchNextPageError ? events.fetchNextPage() : events.refetch())}
+          />
+        )}
         <Group justify="center">
           {events.hasNextPage ? (
             <Button

@@ -2,7 +2,16 @@ import { Alert, Button, Checkbox, Group, Paper, Radio, Stack, Stepper, Text, Tex
 import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { useRef, useState } from 'react';
-import { type CreatedKey, Problem, type Schemas, type User, api, dataOf, newIdempotencyKey } from '../api/client';
+import {
+  type CreatedKey,
+  Problem,
+  type Schemas,
+  type User,
+  api,
+  dataOf,
+  newIdempotencyKey,
+  unreachable,
+} from '../api/client';
 import { cidrProblem } from '../../../packages/contract/src/address';
 import { LEAVE_SECRET } from '../keys/secret-dialog';
 import { NewUser } from '../people/new-user';
@@ -218,23 +227,7 @@ function Try({ created: { apiKey, secretKey } }: { created: CreatedKey }) {
   // Asked about itself, the key of the service must come from where it may.
   const ip = apiKey.allowedIps[0]?.split('/')[0] ?? '203.0.113.7';
   const verify = useAct({
-    run: async () => {
-      // As the service will: with its key, and without the cookie of this page.
-      const response = await fetch('/api/v1/verify', {
-        method: 'POST',
-        credentials: 'omit',
-        headers: { 'content-type': 'application/json', 'x-api-key': secretKey },
-        body: JSON.stringify({ key: presented.trim() === '' ? secretKey : presented.trim(), ip, dryRun: true }),
-      });
-      const body = (await response.json()) as Partial<Schemas['VerdictView']>;
-      if (!response.ok)
-        throw new Problem(
-          response.status,
-          'UNKNOWN',
-          body.detail ?? `The server answered with status ${response.status}.`,
-        );
-      return body;
-    },
+    run: () => verifyAs(secretKey, presented.trim() === '' ? secretKey : presented.trim(), ip),
   });
   const curl = [
     `GATEWAY_KEY='${secretKey}'`,
@@ -330,4 +323,20 @@ function Try({ created: { apiKey, secretKey } }: { created: CreatedKey }) {
       )}
     </Stack>
   );
+}
+
+/** As the service will: with its key, and without the cookie of this page. */
+async function verifyAs(secretKey: string, key: string, ip: string): Promise<Partial<Schemas['VerdictView']>> {
+  const response = await fetch('/api/v1/verify', {
+    method: 'POST',
+    credentials: 'omit',
+    headers: { 'content-type': 'application/json', 'x-api-key': secretKey },
+    body: JSON.stringify({ key, ip, dryRun: true }),
+  }).catch(() => {
+    throw unreachable();
+  });
+  const body = (await response.json().catch(() => ({}))) as Partial<Schemas['VerdictView']>;
+  if (!response.ok)
+    throw new Problem(response.status, 'UNKNOWN', body.detail ?? `The server answered with status ${response.status}.`);
+  return body;
 }

@@ -2,15 +2,16 @@ import { Alert, Button, Group, NumberInput, Paper, Stack, Text, TextInput } from
 import { useDebouncedValue } from '@mantine/hooks';
 import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate } from '@tanstack/react-router';
-import { type FormEvent, useRef, useState } from 'react';
+import { useRef, useState } from 'react';
 import { type ApiKey, type Problem, type Schemas, api, dataOf, newIdempotencyKey } from '../api/client';
 import { UserPicker } from '../people/user-picker';
 import { RolesField } from '../roles/roles-field';
 import { useSession } from '../session/session';
 import { settings } from '../settings';
-import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
+import { fieldErrors, isSaidByFields, submitting, useAct } from '../ui/act';
 import { local } from '../ui/format';
 import { Page, ProblemAlert } from '../ui/states';
+import { useKept } from '../ui/unsaved';
 import { Instant, Snippet, StatusMark } from '../ui/values';
 import { SecretDialog } from './secret-dialog';
 
@@ -30,6 +31,7 @@ export function AliasPage() {
   const [created, setCreated] = useState<Schemas['UpsertedApiKeyView'] | null>(null);
   const attempt = useRef(newIdempotencyKey());
   const owner = ownerId ?? user.id;
+  useKept(alias !== '');
   const known = useKnown(alias, owner);
   const act = useAct({
     run: () =>
@@ -66,10 +68,6 @@ export function AliasPage() {
       // Other words are another act.
       attempt.current = newIdempotencyKey();
     };
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    act.go();
-  };
   const body = JSON.stringify({
     name: name || 'Nightly build',
     ...(roles.length > 0 ? { roles } : {}),
@@ -80,7 +78,7 @@ export function AliasPage() {
       title="Create or renew by alias"
       lead="For pipelines that ask for their key on every run: the first time it is made, from then on it is renewed."
     >
-      <form onSubmit={submit} noValidate>
+      <form onSubmit={submitting(act.go)} noValidate>
         <Stack gap="sm" maw={640}>
           <TextInput
             label="Alias"

@@ -1,4 +1,5 @@
 import { Alert, Button, Group, Paper, Stack, TagsInput, Text, TextInput } from '@mantine/core';
+import { useQueryClient } from '@tanstack/react-query';
 import { type ReactNode, useState } from 'react';
 import { type Problem, type Schemas, api, dataOf } from '../api/client';
 import { useSession } from '../session/session';
@@ -8,7 +9,8 @@ import { Dialog } from '../ui/dialog';
 import { count, toInstant, utc } from '../ui/format';
 import { ProblemAlert } from '../ui/states';
 import { plural } from '../ui/words';
-import { KeysAtStake, useListedKeys } from './key-at-stake';
+import { isAllowed } from './key-actions';
+import { KeysAtStake, listedKeys } from './key-at-stake';
 
 /** What the API can do to many keys. */
 export type BulkAction = Schemas['BulkApiKeysDto']['action'];
@@ -35,17 +37,20 @@ interface BarProps {
   children?: ReactNode;
 }
 
-/** What can be done to the selected keys; nothing while none is. */
+/** What can be done to the selected keys, to one of them at least; nothing while none is selected. */
 export function BulkActions({ ids, onClose, only = ALL, children }: BarProps) {
+  const queries = useQueryClient();
   const [action, setAction] = useState<BulkAction | null>(null);
   if (ids.length === 0) return null;
+  const keys = listedKeys(queries, ids);
+  const shown = only.filter((one) => keys.some((key) => isAllowed(key, one === 'tag' ? 'update' : one)));
   return (
     <Paper withBorder p="xs" role="region" aria-label="Selected keys" className="selection">
       <Group gap="xs">
         <Text size="sm" fw={600} role="status">
           {count(ids.length)} selected
         </Text>
-        {only.map((one) => (
+        {shown.map((one) => (
           <Button
             key={one}
             size="compact-sm"
@@ -105,7 +110,8 @@ function BulkDialog({ action, ids, onClose }: DialogProps) {
   const [input, setInput] = useState<Input>({ reason: '', expiresAt: '', add: [], remove: [] });
   const [preview, setPreview] = useState<Outcome | null>(null);
   const [refused, setRefused] = useState<Problem | null>(null);
-  const keys = useListedKeys(ids);
+  const queries = useQueryClient();
+  const [keys] = useState(() => listedKeys(queries, ids));
   const words = WORDS[action];
   const send = (dryRun: boolean) =>
     dataOf(api.POST('/api/v1/api-keys/bulk', { body: { ...bodyOf(action, ids, input), dryRun } }));

@@ -11,13 +11,14 @@ import {
   Text,
   TextInput,
 } from '@mantine/core';
-import { type FormEvent, useState } from 'react';
+import { useState } from 'react';
 import { type ApiKey, type Problem, type Schemas, api, dataOf } from '../api/client';
 import { settings } from '../settings';
-import { fieldErrors, useAct } from '../ui/act';
+import { fieldErrors, submitting, useAct } from '../ui/act';
 import { localWithSeconds } from '../ui/format';
 import { Icon } from '../ui/icons';
 import { ProblemAlert } from '../ui/states';
+import { useKept } from '../ui/unsaved';
 import { checkInWords, verdictInWords } from '../ui/words';
 import { centsOf } from './key-draft';
 import type { RefusedCall } from './refused-calls';
@@ -31,7 +32,7 @@ const OUTCOMES = {
 
 /** A call that is described and not made: every check in its order, and nothing consumed. */
 export function ExplainPanel({ apiKey, refused: call = null }: { apiKey: ApiKey; refused?: RefusedCall | null }) {
-  const [input, setInput] = useState(() => inputOf(call));
+  const [input, set] = useInput(call);
   const [refused, setRefused] = useState<Problem | null>(null);
   const act = useAct({
     run: () =>
@@ -56,14 +57,9 @@ export function ExplainPanel({ apiKey, refused: call = null }: { apiKey: ApiKey;
     },
   });
   const errors = refused ? fieldErrors(refused, FIELDS) : {};
-  const set = (changes: Partial<typeof input>) => setInput({ ...input, ...changes });
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    act.go();
-  };
   return (
     <SimpleGrid cols={{ base: 1, md: 2 }} spacing="md">
-      <form onSubmit={submit} noValidate>
+      <form onSubmit={submitting(act.go)} noValidate>
         <Stack gap="sm">
           <Text size="sm" c="dimmed">
             Describe a call to see whether it would be allowed, check by check. The secret is not needed, and nothing is
@@ -146,6 +142,14 @@ interface Input {
   scopes: string[];
   cost: number | '';
   reserve: number | '';
+}
+
+/** What the form has in it, which a session that ends does not take away. */
+function useInput(call: RefusedCall | null) {
+  const [initial] = useState(() => inputOf(call));
+  const [input, setInput] = useState(initial);
+  useKept(input !== initial);
+  return [input, (changes: Partial<Input>) => setInput({ ...input, ...changes })] as const;
 }
 
 /** An empty form, or what a refused call asked for as far as it was kept; a network is no address to test. */

@@ -9,6 +9,7 @@ import { settings } from '../settings';
 import { useAct } from '../ui/act';
 import { count } from '../ui/format';
 import { Page, ProblemAlert } from '../ui/states';
+import { useKept } from '../ui/unsaved';
 import { StatusMark } from '../ui/values';
 import { plural } from '../ui/words';
 import { type FoundSecret, findSecrets } from './secret-finder';
@@ -56,6 +57,7 @@ function FoundKeyForm({ which, children }: FormProps) {
   const [text, setText] = useState('');
   const [sent, setSent] = useState<readonly FoundSecret[]>([]);
   const [refused, setRefused] = useState<Problem | null>(null);
+  useKept(text !== '');
   const found = findSecrets(text, settings.keyPrefix);
   const whole = found.filter(({ secret }) => secret !== null);
   const act = useAct({

@@ -1,13 +1,12 @@
 import { Alert, Button, CopyButton, Group, Select, Stack, Text } from '@mantine/core';
 import { useRef, useState } from 'react';
 import { type ApiKey, type Problem, type Schemas, api, dataOf, newIdempotencyKey } from '../api/client';
-import { useSession } from '../session/session';
 import { useAct } from '../ui/act';
 import { Confirm } from '../ui/confirm';
 import { fromNow, local, utc } from '../ui/format';
 import { Icon } from '../ui/icons';
 import { ProblemAlert } from '../ui/states';
-import { type KeyAction, useDrawer } from './key-actions';
+import { type KeyAction, isAllowed } from './key-actions';
 import { KeyAtStake } from './key-at-stake';
 import { OVERLAPS } from './overlaps';
 import { SecretDialog } from './secret-dialog';
@@ -19,9 +18,7 @@ interface DialogProps {
 
 /** On the page of a key: whose turn it is to draw its secret, and until when. */
 export function HandOverNote({ apiKey, onAction }: { apiKey: ApiKey; onAction: (action: KeyAction) => void }) {
-  const { can } = useSession();
-  const mayDraw = useDrawer(apiKey);
-  const mayOffer = can('platform:api-keys:assign');
+  const mayOffer = isAllowed(apiKey, 'offer-secret');
   const offer = apiKey.handOver;
   if (offer === null) {
     if (apiKey.status !== 'pending') return null;
@@ -32,12 +29,12 @@ export function HandOverNote({ apiKey, onAction }: { apiKey: ApiKey; onAction: (
             ? `The offer to ${apiKey.ownerName} has ended, and no call can be made with the key.`
             : 'The offer of its secret has ended. Ask an administrator to offer it again.'}
         </Text>
-        {mayOffer && !mayDraw && <Act onClick={() => onAction('offer')}>Offer it again</Act>}
+        {mayOffer && <Act onClick={() => onAction('offer-secret')}>Offer it again</Act>}
       </Note>
     );
   }
   const until = `until ${local(offer.expiresAt)}, ${fromNow(offer.expiresAt)}`;
-  if (mayDraw)
+  if (isAllowed(apiKey, 'draw-secret'))
     return (
       <Note title="A secret waits for you">
         <Text size="sm">
@@ -45,10 +42,10 @@ export function HandOverNote({ apiKey, onAction }: { apiKey: ApiKey; onAction: (
           {until}. It is made when you draw it, and shown to you alone.
         </Text>
         <Group gap="xs">
-          <Button size="compact-sm" onClick={() => onAction('draw')}>
+          <Button size="compact-sm" onClick={() => onAction('draw-secret')}>
             Draw the secret
           </Button>
-          <Act onClick={() => onAction('withdraw')}>Decline</Act>
+          <Act onClick={() => onAction('end-offer')}>Decline</Act>
         </Group>
       </Note>
     );
@@ -60,8 +57,8 @@ export function HandOverNote({ apiKey, onAction }: { apiKey: ApiKey; onAction: (
       </Text>
       <Group gap="xs">
         <CopyLink />
-        {mayOffer && <Act onClick={() => onAction('offer')}>Offer it again</Act>}
-        {mayOffer && <Act onClick={() => onAction('withdraw')}>Take it back</Act>}
+        {mayOffer && <Act onClick={() => onAction('offer-secret')}>Offer it again</Act>}
+        {isAllowed(apiKey, 'end-offer') && <Act onClick={() => onAction('end-offer')}>Take it back</Act>}
       </Group>
     </Note>
   );
@@ -210,7 +207,7 @@ export function Offer({ apiKey, onClose }: DialogProps) {
 
 /** An offer is taken back, or declined by the owner. */
 export function Withdraw({ apiKey, onClose }: DialogProps) {
-  const mayDraw = useDrawer(apiKey);
+  const mayDraw = isAllowed(apiKey, 'draw-secret');
   const act = useAct({
     run: () => api.DELETE('/api/v1/api-keys/{id}/hand-over', { params: { path: { id: apiKey.id } } }),
     done: mayDraw ? 'Declined: the secret cannot be drawn any more.' : 'The offer has ended.',

@@ -21,6 +21,7 @@ import { UserPicker } from '../people/user-picker';
 import { useSession } from '../session/session';
 import { count } from '../ui/format';
 import { NoPermission, Page, ProblemAlert } from '../ui/states';
+import { useUnsaved } from '../ui/unsaved';
 import { Snippet } from '../ui/values';
 import { plural } from '../ui/words';
 import { COLUMNS, type ImportEntry, type ImportRow, inRequests, readImport } from './import-rows';
@@ -62,7 +63,7 @@ function Import() {
   const [tags, setTags] = useState<string[]>([]);
   const [raises, setRaises] = useState(false);
   const read = useRows(text);
-  const run = useRun(() => setText(''));
+  const run = useRun(text, () => setText(''));
   const ready = read.rows.filter((row): row is ReadyRow => row.entry !== null);
   const wrong = read.rows.filter(({ problem }) => problem !== null);
   const filled = () =>
@@ -217,8 +218,11 @@ interface Run {
   readonly reset: () => void;
 }
 
-/** Sends request after request. Sending the same again is safe: what has been imported is found as a duplicate. */
-function useRun(onDone: () => void): Run {
+/**
+ * Sends request after request. Sending the same again is safe: what has been imported is found as a duplicate. Before
+ * `onDone` the page is not left without a question, lest `text` be lost.
+ */
+function useRun(text: string, onDone: () => void): Run {
   const queries = useQueryClient();
   const [rows, setRows] = useState<readonly ReadyRow[]>([]);
   const [results, setResults] = useState<ReadonlyMap<number, Result>>(new Map());
@@ -226,6 +230,7 @@ function useRun(onDone: () => void): Run {
   const [error, setError] = useState<Error | null>(null);
   const busy = useRef(false);
   const raising = useRef(false);
+  useUnsaved(text.trim() !== '' || isRunning, 'Leave without importing?');
   const send = async (all: readonly ReadyRow[]) => {
     const known = new Map(results);
     for (const batch of inRequests(all.filter(({ line }) => !known.has(line)))) {

@@ -18,74 +18,43 @@ export function ToKeys() {
   );
 }
 
-/** What can be done to one key. */
-export type KeyAction =
-  | 'draw'
-  | 'offer'
-  | 'withdraw'
-  | 'regenerate'
-  | 'renew'
-  | 'raise'
-  | 'end-raise'
-  | 'activate'
-  | 'deactivate'
-  | 'transfer'
-  | 'revoke'
-  | 'delete';
+type KeyAct = ApiKey['allowedActs'][number];
 
-/** Whether the signed-in user may draw the secrets of a key that are offered to its owner. */
-export function useDrawer(apiKey: ApiKey): boolean {
-  const { can, user } = useSession();
-  if (apiKey.handOver !== null) return apiKey.handOver.mayDraw;
-  // A key that is shown without the right to see all is one's own, or of a service account one manages.
-  return apiKey.ownerId === user.id || !can('platform:api-keys:read');
+/** What can be done to one key in a dialog. */
+export type KeyAction = Exclude<KeyAct, 'update' | 'end-secret'>;
+
+/** Whether the server lets the signed-in user do this to the key as it is. */
+export function isAllowed({ allowedActs }: Pick<ApiKey, 'allowedActs'>, act: KeyAct): boolean {
+  // A server of the release before, beside this one during an upgrade, does not say.
+  return ((allowedActs as KeyAct[] | undefined) ?? []).includes(act);
 }
 
-/** What the signed-in user may do to a key, as far as the console can tell; the server decides again. */
-export function useOffered(apiKey: ApiKey): {
-  mayEdit: boolean;
-  actions: { action: KeyAction; label: string; isFinal: boolean }[];
-} {
-  const { can, user } = useSession();
-  const isOwn = apiKey.ownerId === user.id;
-  const mayDraw = useDrawer(apiKey);
-  const isRevoked = apiKey.status === 'revoked';
-  // An owner has no first secret but the offered one.
-  const isUndrawn = apiKey.status === 'pending' && !can('platform:api-keys:update');
-  // A key that is shown without the right to see all is one's own, or of a service account one manages.
-  const mayChange = can('platform:api-keys:update') || isOwn || !can('platform:api-keys:read');
-  const mayEnd = can('platform:api-keys:delete') || isOwn || !can('platform:api-keys:read');
-  const mayDelete = can('platform:api-keys:delete') || (mayEnd && (isRevoked || apiKey.status === 'expired'));
-  const all: [KeyAction, string, boolean, boolean?][] = [
-    ['draw', 'Draw the secret', mayDraw && apiKey.handOver !== null],
-    ['regenerate', 'Regenerate the secret', mayChange && !isRevoked && !isUndrawn],
-    ['offer', 'Let the owner draw a secret', can('platform:api-keys:assign') && !isOwn && !isRevoked],
-    [
-      'withdraw',
-      mayDraw ? 'Decline the secret' : 'Take back the offer',
-      (mayDraw || can('platform:api-keys:assign')) && apiKey.handOver !== null,
-    ],
-    ['renew', 'Renew', mayChange && !isRevoked],
-    [
-      'raise',
-      'Raise the budget for a while',
-      can('platform:api-keys:update') && !isRevoked && apiKey.budgetLimitCents !== null,
-    ],
-    ['end-raise', 'Take back the raise', mayChange && !isRevoked && apiKey.budgetRaise !== null],
-    ['activate', 'Activate', mayChange && !isRevoked && !apiKey.isActive],
-    ['deactivate', 'Deactivate', mayChange && !isRevoked && apiKey.isActive],
-    [
-      'transfer',
-      'Transfer to another owner',
-      can('platform:api-keys:assign') && can('platform:users:read') && !isRevoked,
-    ],
-    ['revoke', 'Revoke', mayEnd && !isRevoked, true],
-    ['delete', 'Delete permanently', mayDelete, true],
-  ];
-  return {
-    mayEdit: mayChange && !isRevoked,
-    actions: all.filter(([, , may]) => may).map(([action, label, , isFinal = false]) => ({ action, label, isFinal })),
-  };
+const LABELS: readonly { action: KeyAction; label: string; isFinal?: boolean }[] = [
+  { action: 'draw-secret', label: 'Draw the secret' },
+  { action: 'regenerate', label: 'Regenerate the secret' },
+  { action: 'offer-secret', label: 'Let the owner draw a secret' },
+  { action: 'end-offer', label: 'Take back the offer' },
+  { action: 'renew', label: 'Renew' },
+  { action: 'raise-budget', label: 'Raise the budget for a while' },
+  { action: 'end-budget-raise', label: 'Take back the raise' },
+  { action: 'activate', label: 'Activate' },
+  { action: 'deactivate', label: 'Deactivate' },
+  { action: 'transfer', label: 'Transfer to another owner' },
+  { action: 'revoke', label: 'Revoke', isFinal: true },
+  { action: 'delete', label: 'Delete permanently', isFinal: true },
+];
+
+/** What the signed-in user can do to a key in a dialog, in the order of the menu. */
+export function useOffered(apiKey: ApiKey): { action: KeyAction; label: string; isFinal: boolean }[] {
+  const { can } = useSession();
+  return LABELS.filter(
+    // A new owner is chosen among the users.
+    ({ action }) => isAllowed(apiKey, action) && (action !== 'transfer' || can('platform:users:read')),
+  ).map(({ action, label, isFinal = false }) => ({
+    action,
+    label: action === 'end-offer' && isAllowed(apiKey, 'draw-secret') ? 'Decline the secret' : label,
+    isFinal,
+  }));
 }
 
 /** A button that opens to what can be done to the key. */
@@ -104,13 +73,13 @@ export function KeyMenu({
   withEdit?: boolean;
   children: ReactNode;
 }) {
-  const { mayEdit, actions } = useOffered(apiKey);
+  const actions = useOffered(apiKey);
   if (actions.length === 0) return null;
   return (
     <Menu position="bottom-end" {...shown}>
       <Menu.Target>{children}</Menu.Target>
       <Menu.Dropdown>
-        {withEdit && mayEdit && (
+        {withEdit && isAllowed(apiKey, 'update') && (
           <Menu.Item renderRoot={(props) => <Link {...props} to="/keys/$keyId/edit" params={{ keyId: apiKey.id }} />}>
             Edit
           </Menu.Item>

@@ -1,5 +1,5 @@
 import { Alert, ScrollArea, Table, Text } from '@mantine/core';
-import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { type QueryClient, useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { type ApiKey, api, dataOf } from '../api/client';
 import { count } from '../ui/format';
@@ -42,15 +42,11 @@ function refusedOf(refusals: object): number {
 }
 
 /** What is known of keys that have been listed, by the ids of a selection and in its order. */
-export function useListedKeys(ids: readonly string[]): readonly ApiKey[] {
-  const queries = useQueryClient();
-  const [keys] = useState(() => {
-    const listed = new Map<string, ApiKey>();
-    for (const [, page] of queries.getQueriesData<{ data?: unknown }>({ queryKey: ['keys'] }))
-      if (Array.isArray(page?.data)) for (const key of page.data as ApiKey[]) listed.set(key.id, key);
-    return ids.flatMap((id) => listed.get(id) ?? []);
-  });
-  return keys;
+export function listedKeys(queries: QueryClient, ids: readonly string[]): readonly ApiKey[] {
+  const listed = new Map<string, ApiKey>();
+  for (const [, page] of queries.getQueriesData<{ data?: unknown }>({ queryKey: ['keys'] }))
+    if (Array.isArray(page?.data)) for (const key of page.data as ApiKey[]) listed.set(key.id, key);
+  return ids.flatMap((id) => listed.get(id) ?? []);
 }
 
 /**

@@ -27,17 +27,17 @@ export function KeyActionDialog({ action, ...props }: DialogProps & { action: Ke
   switch (action) {
     case 'regenerate':
       return <Regenerate {...props} />;
-    case 'draw':
+    case 'draw-secret':
       return <Draw {...props} />;
-    case 'offer':
+    case 'offer-secret':
       return <Offer {...props} />;
-    case 'withdraw':
+    case 'end-offer':
       return <Withdraw {...props} />;
     case 'renew':
       return <Renew {...props} />;
-    case 'raise':
+    case 'raise-budget':
       return <RaiseBudget {...props} />;
-    case 'end-raise':
+    case 'end-budget-raise':
       return <EndRaise {...props} />;
     case 'activate':
     case 'deactivate':

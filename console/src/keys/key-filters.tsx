@@ -158,6 +158,8 @@ function MoreFilters({ search, change }: Pick<FilterProps, 'search' | 'change'>)
     marks.push([`ends before ${search.expiresBefore.slice(0, 10)}`, { expiresBefore: undefined }]);
   if (search.budgetUsedAbove !== undefined)
     marks.push([`more than ${search.budgetUsedAbove} % of the budget spent`, { budgetUsedAbove: undefined }]);
+  if (search.handOver !== undefined)
+    marks.push([search.handOver ? 'with a secret to draw' : 'without a secret to draw', { handOver: undefined }]);
   if (marks.length === 0) return null;
   return (
     <Group gap={6}>

@@ -11,7 +11,7 @@ import { LoadedPage, Page } from '../ui/states';
 import { Copy, Instant, StatusMark } from '../ui/values';
 import { ExplainPanel } from './explain-panel';
 import { HandOverNote } from './hand-over';
-import { type KeyAction, KeyMenu, ToKeys, useOffered } from './key-actions';
+import { type KeyAction, KeyMenu, ToKeys, isAllowed } from './key-actions';
 import { KeyActionDialog } from './key-dialogs';
 import { KeyFacts } from './key-facts';
 import { KeySecrets } from './key-secrets';
@@ -178,10 +178,9 @@ function StatusNote({ apiKey }: { apiKey: ApiKey }) {
 }
 
 function Actions({ apiKey, onAction }: { apiKey: ApiKey; onAction: (action: KeyAction) => void }) {
-  const { mayEdit } = useOffered(apiKey);
   return (
     <>
-      {mayEdit && (
+      {isAllowed(apiKey, 'update') && (
         <Button
           size="xs"
           variant="default"

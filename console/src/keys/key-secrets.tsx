@@ -5,11 +5,10 @@ import { useAct } from '../ui/act';
 import { Confirm } from '../ui/confirm';
 import { Empty } from '../ui/states';
 import { Instant } from '../ui/values';
-import { type KeyAction, useOffered } from './key-actions';
+import { type KeyAction, isAllowed } from './key-actions';
 
 /** The secrets of a key that still work, by their public starts. */
 export function KeySecrets({ apiKey, onAction }: { apiKey: ApiKey; onAction: (action: KeyAction) => void }) {
-  const mayRegenerate = useOffered(apiKey).actions.some(({ action }) => action === 'regenerate');
   const [ending, setEnding] = useState<string | null>(null);
   const end = useAct({
     run: (kid: string) =>
@@ -56,7 +55,7 @@ export function KeySecrets({ apiKey, onAction }: { apiKey: ApiKey; onAction: (ac
                   )}
                 </Table.Td>
                 <Table.Td>
-                  {apiKey.secrets.length > 1 && secret.expiresAt !== null && apiKey.status !== 'revoked' && (
+                  {isAllowed(apiKey, 'end-secret') && secret.expiresAt !== null && (
                     <Button size="compact-xs" variant="outline" color="red" onClick={() => setEnding(secret.kid)}>
                       End now
                     </Button>
@@ -67,7 +66,7 @@ export function KeySecrets({ apiKey, onAction }: { apiKey: ApiKey; onAction: (ac
           </Table.Tbody>
         </Table>
       </div>
-      {mayRegenerate && (
+      {isAllowed(apiKey, 'regenerate') && (
         <Group>
           <Button size="xs" variant="default" onClick={() => onAction('regenerate')}>
             Regenerate the secret

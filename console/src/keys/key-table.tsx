@@ -23,7 +23,16 @@ interface TableProps {
 }
 
 /** Keys in rows, with the way to each. */
-export function KeyTable({ keys, sort = '-createdAt', onSort, selected, onSelect, showOwner = true }: TableProps) {
+export function KeyTable({
+  keys,
+  sort = '-createdAt',
+  onSort,
+  selected,
+  onSelect: select,
+  showOwner = true,
+}: TableProps) {
+  // Where nothing can be done to any of them there is nothing to select them for.
+  const onSelect = keys.some(({ allowedActs }) => allowedActs?.length > 0) ? select : undefined;
   const [act, setAct] = useState<{ action: KeyAction; apiKey: ApiKey } | null>(null);
   const toggle = (ids: readonly string[], on: boolean) => {
     const next = new Set(selected);

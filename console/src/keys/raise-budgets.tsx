@@ -1,10 +1,10 @@
 import { Button, NumberInput } from '@mantine/core';
 import { useState } from 'react';
 import { type ApiKey, api } from '../api/client';
-import { useSession } from '../session/session';
 import { EachDialog } from '../ui/each-dialog';
 import { count, money } from '../ui/format';
 import { plural } from '../ui/words';
+import { isAllowed } from './key-actions';
 
 /** Cents after raising, whole as people set them. */
 function raised(cents: number, percent: number): number {
@@ -13,13 +13,11 @@ function raised(cents: number, percent: number): number {
 
 /** Raises the budgets of the selected keys, each by the same share. */
 export function RaiseBudgets({ keys, onDone }: { keys: readonly ApiKey[]; onDone: () => void }) {
-  const { can } = useSession();
   // Those that were selected when it was opened: what has been raised is near its budget no more.
   const [opened, setOpened] = useState<readonly ApiKey[] | null>(null);
   const [percent, setPercent] = useState<number | ''>(50);
-  const limited = keys.filter(({ budgetLimitCents }) => budgetLimitCents !== null);
-  // Owners may only lower them.
-  if (opened === null && (!can('platform:api-keys:update') || limited.length === 0)) return null;
+  const limited = keys.filter((key) => isAllowed(key, 'raise-budget'));
+  if (opened === null && limited.length === 0) return null;
   return (
     <>
       <Button size="compact-sm" variant="default" onClick={() => setOpened(limited)}>

@@ -65,7 +65,7 @@ export function RefusedCalls({ apiKey, onTest }: { apiKey: ApiKey; onTest: (call
           label="Live"
           checked={isLive}
           onChange={(event) => setLive(event.currentTarget.checked)}
-          title="Asks every 5 seconds; switch it off to read on. Each look is an entry in the audit trail."
+          title="Asks every 5 seconds; stop it to read on. Each look is an entry in the audit trail."
         />
       </AsOf>
       <Loaded query={calls} rows={6}>

@@ -22,11 +22,13 @@ const FOREIGN_START_CHARACTERS = 12;
 const FOREIGN_MIN_CHARACTERS = 33;
 
 /**
- * The secrets in a pasted text, each once: in a header, quotes, an assignment, JSON, a URL, a command, a line of a log.
+ * The secrets in a pasted text, each once: in a header, quotes, an assignment, JSON, a URL, a command, a line of a log,
+ * base64.
  * Where none has the shape of this installation, the text itself counts as a secret of another system if it is one
  * word, as imported keys are.
  */
-export function findSecrets(text: string, prefix: string): FoundSecret[] {
+export function findSecrets(pasted: string, prefix: string): FoundSecret[] {
+  const text = plain(pasted);
   const shape = new RegExp(`${prefix}_(?:live|test)_[0-9A-Za-z]{${KID_CHARACTERS},}`, 'g');
   const found = new Map<string, FoundSecret>();
   for (const reading of readings(text)) {
@@ -39,7 +41,7 @@ export function findSecrets(text: string, prefix: string): FoundSecret[] {
     }
   }
   if (found.size > 0) return [...found.values()];
-  const word = bare(text);
+  const word = foreignWord(text);
   return FOREIGN.test(word) ? [{ secret: word, keyPrefix: word.slice(0, FOREIGN_START_CHARACTERS) }] : [];
 }
 
@@ -55,18 +57,51 @@ export function searchTerm(text: string, prefix: string): string {
   return text.trim().replace(/(?:…|\.{3})$/, '');
 }
 
-/** The text as it stands, then with the breaks of a mail or a terminal taken out, then as a URL means it. */
-function readings(text: string): string[] {
-  const joined = text.replace(/[\u200b\ufeff]|[=\\]?\r?\n\s*/g, '');
-  return [text, joined, decoded(joined)];
+/** Without what cannot be seen, such as zero-width spaces, and with letters of full width as the usual ones. */
+function plain(text: string): string {
+  return text.normalize('NFKC').replace(/\p{Cf}/gu, '');
 }
 
+/**
+ * The text as it stands, then with the breaks of a mail or a terminal taken out, then without the escapes of Markdown,
+ * JSON and URLs, which may be there twice, then what is base64 in it.
+ */
+function readings(text: string): string[] {
+  const joined = text.replace(/[=\\]?\r?\n[\s>]*/g, '');
+  const unescaped = decoded(decoded(joined.replace(/\\(?=_)/g, '')));
+  return [text, joined, unescaped, ...[text, joined].map(inBase64)];
+}
+
+/** What escapes of JSON, HTML and URLs stand for. */
 function decoded(text: string): string {
+  const unescaped = text
+    .replace(/\\u00([0-7][0-9a-f])/gi, (_, code: string) => String.fromCharCode(parseInt(code, 16)))
+    .replace(/&#(\d{2,3});/g, (_, code: string) => String.fromCharCode(Number(code)));
+  // One by one: a percent sign that escapes nothing is a percent sign.
+  return unescaped.replace(/%[0-7][0-9a-f]/gi, (escape) => decodeURIComponent(escape));
+}
+
+/** A run of so many characters may hold a secret. */
+const BASE64 = /[A-Za-z0-9+/_-]{24,}={0,2}/g;
+
+/** The texts that are base64 in this one, such as the credentials of `Authorization: Basic`. */
+function inBase64(text: string): string {
+  return [...text.matchAll(BASE64)].map(([run]) => fromBase64(run)).join('\n');
+}
+
+function fromBase64(run: string): string {
   try {
-    return decodeURIComponent(text);
+    return atob(run.replace(/=+$/, '').replaceAll('-', '+').replaceAll('_', '/'));
   } catch {
-    return text;
+    return '';
   }
+}
+
+/** The one word of another system's secret; of the credentials of `Authorization: Basic` the password, or the user. */
+function foreignWord(text: string): string {
+  const [, credentials] = /\bbasic\s+([A-Za-z0-9+/=]{8,})["'\s]*$/i.exec(text.trim()) ?? [];
+  const words = credentials === undefined ? [] : fromBase64(credentials).split(':').reverse();
+  return words.find((word) => FOREIGN.test(word)) ?? bare(text);
 }
 
 /** One line without what stands around its secret. */

@@ -6,6 +6,7 @@ import { useSession } from '../session/session';
 import { EachDialog } from '../ui/each-dialog';
 import { count } from '../ui/format';
 import { Instant } from '../ui/values';
+import { isAllowed } from './key-actions';
 import { plural } from '../ui/words';
 
 /** Gives the selected keys to another owner; another selection can go to another one. */
@@ -13,9 +14,8 @@ export function TransferKeys({ keys, onDone }: { keys: readonly ApiKey[]; onDone
   const { can } = useSession();
   const [opened, setOpened] = useState<readonly ApiKey[] | null>(null);
   const [ownerId, setOwnerId] = useState<string | null>(null);
-  const living = keys.filter(({ status }) => status !== 'revoked');
-  const may = can('platform:api-keys:assign') && can('platform:users:read');
-  if (opened === null && (!may || living.length === 0)) return null;
+  const living = keys.filter((key) => isAllowed(key, 'transfer'));
+  if (opened === null && (!can('platform:users:read') || living.length === 0)) return null;
   return (
     <>
       <Button size="compact-sm" variant="default" onClick={() => setOpened(living)}>

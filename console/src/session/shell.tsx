@@ -1,6 +1,6 @@
 import { AppShell, Burger, Group, NavLink, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
-import { useQuery } from '@tanstack/react-query';
+import { useIsFetching, useIsMutating, useQuery } from '@tanstack/react-query';
 import { Link, Navigate, Outlet, useRouterState } from '@tanstack/react-router';
 import { Suspense, lazy, useCallback, useEffect, useState } from 'react';
 import type { Permission } from '../../../src/access/permissions.js';
@@ -118,11 +118,35 @@ function Frame() {
         <Reference />
       </AppShell.Navbar>
       <AppShell.Main id="main" tabIndex={-1}>
+        <SlowServer />
         <Notices />
         <Outlet />
       </AppShell.Main>
       <div id={ANNOUNCER_ID} className="visually-hidden" role="status" aria-live="polite" />
     </AppShell>
+  );
+}
+
+/** Longer than a page takes to load, and shorter than one waits without a word. */
+const SLOW_MS = 8_000;
+
+/** Says that an answer is being waited for, once it takes long. */
+function SlowServer() {
+  const isWaiting = useIsFetching() + useIsMutating() > 0;
+  const [isSlow, setSlow] = useState(false);
+  useEffect(() => {
+    if (!isWaiting) return setSlow(false);
+    const timer = window.setTimeout(() => setSlow(true), SLOW_MS);
+    return () => window.clearTimeout(timer);
+  }, [isWaiting]);
+  return (
+    <div role="status">
+      {isSlow && (
+        <Text size="sm" c="dimmed" mb="xs">
+          Still waiting for the server. It is slow, or it cannot be reached.
+        </Text>
+      )}
+    </div>
   );
 }
 

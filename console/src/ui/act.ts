@@ -1,6 +1,6 @@
 import { notifications } from '@mantine/notifications';
 import { type UseMutationResult, useMutation, useQueryClient } from '@tanstack/react-query';
-import { useRef } from 'react';
+import { type FormEvent, useRef } from 'react';
 import { Problem } from '../api/client';
 import { hasUnsaved } from './unsaved';
 
@@ -57,6 +57,14 @@ export function useAct<Input = void, Output = unknown>({
     mutation.mutate(input);
   };
   return { ...mutation, go };
+}
+
+/** What a form does instead of what browsers do with it. */
+export function submitting(go: () => void): (event: FormEvent) => void {
+  return (event) => {
+    event.preventDefault();
+    go();
+  };
 }
 
 /** Refusals that name no field, and are about one all the same. */

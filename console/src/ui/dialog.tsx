@@ -1,5 +1,6 @@
 import { Modal, type ModalProps } from '@mantine/core';
 import { type ReactNode, useEffect } from 'react';
+import { useKept } from './unsaved';
 
 interface DialogProps {
   title: string;
@@ -12,9 +13,13 @@ interface DialogProps {
   children: ReactNode;
 }
 
-/** Every dialog of the console. The focus returns to what opened it; where that is gone, to the heading of the page. */
+/**
+ * Every dialog of the console. The focus returns to what opened it; where that is gone, to the heading of the page. A
+ * session that ends meanwhile does not close it.
+ */
 export function Dialog({ title, opened = true, onClose, children, ...look }: DialogProps) {
   useReturnFocus(opened);
+  useKept(opened);
   const isSealed = onClose === undefined;
   return (
     <Modal

@@ -21,21 +21,28 @@ interface EachDialogProps<Item> {
   children: (isLocked: boolean) => ReactNode;
 }
 
-/** One change for each of a selection, one after the other; each is recorded by itself and says how it went. */
+const DONE = 'done';
+
+/**
+ * One change for each of a selection, one after the other; each is recorded by itself and says how it went. What was
+ * refused, or not answered, can be tried again.
+ */
 export function EachDialog<Item>({ title, items, idOf, run, onClose, children, ...rest }: EachDialogProps<Item>) {
   const queries = useQueryClient();
   const [outcomes, setOutcomes] = useState<ReadonlyMap<string, string>>(new Map());
   const [isRunning, setRunning] = useState(false);
   const busy = useRef(false);
   const isDone = outcomes.size === items.length;
+  const left = items.filter((item) => outcomes.get(idOf(item)) !== DONE);
   const start = async () => {
     if (busy.current) return;
     busy.current = true;
     setRunning(true);
-    const known = new Map<string, string>();
-    for (const item of items) {
+    const known = new Map(outcomes);
+    for (const item of left) known.delete(idOf(item));
+    for (const item of left) {
       const said = await run(item).then(
-        () => 'done',
+        () => DONE,
         (error: Error) => error.message,
       );
       known.set(idOf(item), said);
@@ -47,18 +54,19 @@ export function EachDialog<Item>({ title, items, idOf, run, onClose, children, .
   const close = () => {
     if (isRunning) return;
     if (outcomes.size > 0) void queries.invalidateQueries();
-    onClose(isDone);
+    onClose(left.length === 0);
   };
   return (
     <Dialog title={title} onClose={close} size="lg">
       <Stack gap="sm">
-        {children(isRunning || isDone)}
+        {children(isRunning || left.length === 0)}
         <Items items={items} idOf={idOf} columns={rest.columns} outcomes={outcomes} />
         {(isRunning || isDone) && <Progress value={(100 * outcomes.size) / items.length} aria-hidden="true" />}
         {isDone && !isRunning && (
-          <Alert color="teal" variant="outline" p="xs" role="status">
+          <Alert color={left.length === 0 ? 'teal' : 'yellow'} variant="outline" p="xs" role="status">
             <Text size="sm">
-              {count([...outcomes.values()].filter((said) => said === 'done').length)} of {count(items.length)} done.
+              {count(items.length - left.length)} of {count(items.length)} done.
+              {left.length > 0 && ' The rest says why it was not.'}
             </Text>
           </Alert>
         )}
@@ -66,14 +74,14 @@ export function EachDialog<Item>({ title, items, idOf, run, onClose, children, .
           <Button variant="default" disabled={isRunning} onClick={close}>
             {isDone ? 'Close' : 'Cancel'}
           </Button>
-          {!isDone && (
+          {left.length > 0 && (
             <Button
               color={rest.danger ? 'red.8' : undefined}
               onClick={() => void start()}
               loading={isRunning}
               disabled={rest.disabled}
             >
-              {rest.action}
+              {isDone && !isRunning ? 'Try the rest again' : rest.action}
             </Button>
           )}
         </Group>

@@ -15,6 +15,16 @@ export function discardUnsaved(): void {
   isDiscarded = true;
 }
 
+/** While `isKept`, a session that ends is renewed over the page, so that what was typed on it stays. */
+export function useKept(isKept: boolean): void {
+  useEffect(() => {
+    if (!isKept) return undefined;
+    const keeper = Symbol('kept');
+    keepers.add(keeper);
+    return () => void keepers.delete(keeper);
+  }, [isKept]);
+}
+
 /**
  * Asks `question` before the page is left in any way while `isUnsaved`; a session that ends meanwhile is renewed over
  * the page. Returns what allows the next page without a question.
@@ -22,12 +32,7 @@ export function discardUnsaved(): void {
 export function useUnsaved(isUnsaved: boolean, question: string): () => void {
   const isReleased = useRef(false);
   const isKept = () => isUnsaved && !isReleased.current && !isDiscarded;
-  useEffect(() => {
-    if (!isUnsaved) return undefined;
-    const keeper = Symbol(question);
-    keepers.add(keeper);
-    return () => void keepers.delete(keeper);
-  }, [isUnsaved, question]);
+  useKept(isUnsaved);
   useBlocker({
     shouldBlockFn: () => isKept() && !window.confirm(question),
     enableBeforeUnload: isKept,

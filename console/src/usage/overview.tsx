@@ -5,7 +5,7 @@ import { Suspense, lazy, useState } from 'react';
 import { type Schemas, api, dataOf } from '../api/client';
 import { useSession } from '../session/session';
 import { count, money, short } from '../ui/format';
-import { AsOf, Loaded, Loading, NoPermission, Page } from '../ui/states';
+import { AsOf, Loaded, Loading, NoPermission, Page, ProblemAlert } from '../ui/states';
 import { plural, verdictInWords } from '../ui/words';
 import { Instant } from '../ui/values';
 import { Figure, Panel } from './figures';
@@ -54,12 +54,23 @@ export function Overview() {
   const refresh = () => {
     for (const first of ['usage', 'keys', 'replicas']) void queries.invalidateQueries({ queryKey: [first] });
   };
+  // Where the first of its questions fails, the others would say the same once more.
+  const isAway = days.isError && days.data === undefined;
   return (
     <Page
       title="Overview"
       lead="This month, and the last 30 days; days and months are those of UTC."
       actions={<AsOf at={days.dataUpdatedAt} isFetching={days.isFetching} onRefresh={refresh} />}
     >
+      {isAway ? <ProblemAlert error={days.error} onRetry={refresh} /> : <Panels />}
+    </Page>
+  );
+}
+
+function Panels() {
+  const { can } = useSession();
+  return (
+    <>
       <FirstSteps />
       <Month />
       <Spending />
@@ -71,7 +82,7 @@ export function Overview() {
         <Refusals />
       </SimpleGrid>
       {can('platform:system:read') && <Replicas />}
-    </Page>
+    </>
   );
 }
 

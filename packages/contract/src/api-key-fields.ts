@@ -311,7 +311,7 @@ export const API_KEY_FIELDS = {
     owner: 'never',
     policyBound: 'maxValidityDays',
     inRecord: false,
-    description: 'Days that a renewal gives, 1 to 3650; null: the configured default (15).',
+    description: 'How many days a renewal lasts, 1 to 3650; null: the configured default (15).',
     example: 30,
   },
 } as const satisfies Readonly<Record<string, ApiKeyField>>;

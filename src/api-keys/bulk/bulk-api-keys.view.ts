@@ -7,7 +7,7 @@ export class BulkResultView {
   id: string;
 
   /**
-   * `unchanged`: it was so already. `not-found`: missing, or not for you to know.
+   * `unchanged`: there was nothing to change. `not-found`: missing, or not for you to know.
    * @example "done"
    */
   outcome: BulkOutcome;

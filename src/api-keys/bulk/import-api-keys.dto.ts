@@ -34,7 +34,7 @@ export class ImportApiKeyDto extends OmitType(CreateApiKeyDto, ['handOver'] as c
   prefix: string;
 
   /**
-   * What the key has spent so far, in cents: with a monthly budget in this UTC month, else in all. It counts against
+   * What the key has spent so far, in cents: with a monthly budget in this UTC month, else in total. It counts against
    * the
    * budget and is no usage: reports do not show it.
    * @example 120.5

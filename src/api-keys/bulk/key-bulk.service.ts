@@ -111,7 +111,7 @@ export class KeyBulkService {
     input: BulkApiKeysDto,
   ): Promise<BulkResultView[]> {
     const work = async (change: Change) => {
-      // A stranger's list of ids locks nobody.
+      // The list of a caller without the right locks nobody.
       const known = (await this.keys.in(change.tx).ownershipsOf(ids)).filter(
         (key) => standingOnKey(caller.principal, act.rule, key) !== null,
       );
@@ -174,7 +174,7 @@ export class KeyBulkService {
 
 function refusalOf(id: string, act: Act, { code, message }: DomainError): BulkResultView {
   if (code === 'API_KEY_NOT_FOUND') return { id, outcome: 'not-found', code };
-  // Revoking what is revoked: it is so already, and nobody has to do anything about it.
+  // Revoking what is revoked: it is revoked, and nothing is left to do.
   if (act.rule === REVOKE && code === 'ALREADY_REVOKED') return { id, outcome: 'unchanged', code };
   return { id, outcome: 'refused', code, detail: message };
 }

@@ -1,13 +1,13 @@
 import type { ApiKey } from '../api-key.entity.js';
 import type { LockedKey } from './locked-key.js';
 
-/** The fields that say whether a key is switched on, and who switched it off. */
+/** The fields that say whether a key is active, and who deactivated it. */
 export type KeyActivity = Pick<ApiKey, 'isActive' | 'deactivatedAt' | 'deactivatedBy'>;
 
 /**
- * A key switched on or off; the one function behind activate, deactivate, `isActive` and create-or-renew. Switching to
- * what it is already changes nothing, above all not who did it: an owner cannot make somebody else's deactivation his
- * own and then undo it. The other way round it counts: with the permission, a deactivation by the owner is taken over,
+ * A key activated or deactivated; the one function behind activate, deactivate, `isActive` and create-or-renew. Doing
+ * what is done already changes nothing, above all not who did it: an owner cannot take over the deactivation by another
+ * person and then undo it. The other way round it counts: with the permission, a deactivation by the owner is taken over,
  * so that the owner cannot undo it any more.
  */
 export function activityOf(held: LockedKey, isActive: boolean): KeyActivity {

@@ -34,7 +34,7 @@ export class KeyEndings {
     return true;
   }
 
-  /** Switches a key off, if it is on. */
+  /** Deactivates a key that is active. */
   async switchOff({ tx, record }: Change, id: string, details: Details): Promise<boolean> {
     const key = await this.findLive(tx, id);
     if (key === null || !key.isActive) return false;

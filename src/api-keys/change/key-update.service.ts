@@ -13,7 +13,7 @@ import type { RenewApiKeyDto } from './key-lifecycle.dto.js';
 
 const UPDATE = { permission: 'platform:api-keys:update' } as const;
 
-/** Changing the fields of a key, switching it on and off, and starting its validity window anew. */
+/** Changing the fields of a key, activating and deactivating it, and starting its validity window anew. */
 @Injectable()
 export class KeyUpdateService {
   constructor(
@@ -39,7 +39,7 @@ export class KeyUpdateService {
     });
   }
 
-  /** Switches the key on. @throws DomainError 409 DEACTIVATED_BY_OTHER, ALREADY_REVOKED; 429 API_KEY_LIMIT_REACHED */
+  /** Activates the key. @throws DomainError 409 DEACTIVATED_BY_OTHER, ALREADY_REVOKED; 429 API_KEY_LIMIT_REACHED */
   activate(caller: KnownCaller, id: string): Promise<ApiKeyView> {
     return this.changes.change(caller, id, UPDATE, async (held) => {
       await this.switch(held, true);
@@ -47,7 +47,7 @@ export class KeyUpdateService {
     });
   }
 
-  /** Switches the key off. @throws DomainError 409 ALREADY_REVOKED */
+  /** Deactivates the key. @throws DomainError 409 ALREADY_REVOKED */
   deactivate(caller: KnownCaller, id: string): Promise<ApiKeyView> {
     return this.changes.change(caller, id, UPDATE, async (held) => {
       await this.switch(held, false);
@@ -55,7 +55,7 @@ export class KeyUpdateService {
     });
   }
 
-  /** Switches a key that a change holds; a key that is so already stays as it is. */
+  /** Activates or deactivates a key that a change holds; a key that is active or inactive already stays as it is. */
   async switch(held: LockedKey, isActive: boolean): Promise<void> {
     const after = { ...held.key, ...activityOf(held, isActive) };
     await this.admission.admit(held, after);
@@ -63,7 +63,7 @@ export class KeyUpdateService {
   }
 
   /**
-   * Starts the validity window anew; whether the key is switched on stays. A date of one's own choice that is later
+   * Starts the validity window anew; whether the key is active stays. A date of one's own choice that is later
    * than the key's needs the permission.
    *
    * @throws DomainError 400, 403, 409, 429 as every door

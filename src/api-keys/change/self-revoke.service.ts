@@ -22,7 +22,7 @@ export class SelfRevokeService {
 
   /**
    * Ends the secret that `presented` is, and with its last secret the key. Whatever else is presented does nothing;
-   * nothing tells which it was. A key that is switched off or expired is ended too, or it could come back to life with
+   * nothing tells which it was. A key that is inactive or expired is ended too, or it could come back to life with
    * its secret known.
    */
   async revoke(caller: Caller, presented: unknown): Promise<void> {

@@ -150,7 +150,7 @@ export class KeyCreation {
       this.admission
         .requireGrantable(tx, caller, owner, rules.roles)
         .then(() => this.admission.requireInsidePolicy(parties, rules, now)),
-      // A key that is imported switched off takes no room.
+      // A key that is imported inactive takes no room.
       options.deactivated === undefined ? this.admission.requireRoom(tx, owner) : null,
       this.creations.count(tx, caller),
     ]);
@@ -206,10 +206,11 @@ function detailsOfNew(key: ApiKey, { owner, actor }: Parties, stored: StoredSecr
     key,
     ownerName: owner!.name,
     ownerIsActive: owner!.isActive,
+    ownerKind: owner!.kind,
+    managerIds: owner!.managerIds,
     secrets: stored === null ? [] : [shownSecret(key, stored)],
     totals: { requests: 0, tokens: 0, costMicroCents: 0n, lastUsedAt: null },
     handOverByName: key.handOverBy === null ? null : actor.name,
-    drawerIds: key.handOverBy === null ? [] : owner!.managerIds,
   };
 }
 

@@ -3,7 +3,7 @@ import type { Principal } from '../../access/caller.js';
 import type { ApiKeyDetails } from '../api-key.view.js';
 import { openHandOver } from './hand-over.js';
 
-type Offered = Pick<ApiKeyDetails, 'key' | 'handOverByName' | 'drawerIds'>;
+type Offered = Pick<ApiKeyDetails, 'key' | 'handOverByName' | 'managerIds'>;
 
 /** The next secret of a key, offered to its owner. */
 export class HandOverView {
@@ -29,11 +29,11 @@ export class HandOverView {
   mayDraw: boolean;
 
   /** The offer of a key that is open at `now`, as `principal` sees it; null: there is none. */
-  static from({ key, handOverByName, drawerIds }: Offered, principal: Principal, now: Date): HandOverView | null {
+  static from({ key, handOverByName, managerIds }: Offered, principal: Principal, now: Date): HandOverView | null {
     const open = openHandOver(key, now);
     if (open === null) return null;
     const { by, until, overlapSeconds } = open;
-    const mayDraw = owns(principal, { ownerId: key.ownerId, managerIds: drawerIds });
+    const mayDraw = owns(principal, { ownerId: key.ownerId, managerIds });
     return { offeredBy: by, offeredByName: handOverByName ?? '', expiresAt: until, overlapSeconds, mayDraw };
   }
 }

@@ -3,7 +3,10 @@ import { type CsvValue, csvHeader, csvLine } from '../../common/csv.js';
 import type { ApiKeyView } from '../api-key.view.js';
 
 /** What is said of a key beside the fields that its maker decides. */
-type OtherColumn = Exclude<keyof ApiKeyView, ApiKeyFieldName | 'secrets' | 'maxExpiresAt' | 'version' | 'handOver'>;
+type OtherColumn = Exclude<
+  keyof ApiKeyView,
+  ApiKeyFieldName | 'secrets' | 'maxExpiresAt' | 'version' | 'handOver' | 'allowedActs'
+>;
 
 type Column = FieldsWith<{ isExported: true }> | OtherColumn;
 

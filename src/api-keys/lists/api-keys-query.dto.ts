@@ -80,7 +80,7 @@ export class ApiKeyFilterDto {
   status?: ApiKeyStatus;
 
   /**
-   * Keys that are switched on, or off, whether or not they are expired or revoked.
+   * `true`: keys that are not deactivated; `false`: keys that are, also where they are expired or revoked.
    * @example true
    */
   @BooleanText()

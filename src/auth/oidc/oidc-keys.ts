@@ -15,7 +15,7 @@ export type KeySetFetcher = (uri: string) => Promise<readonly unknown[]>;
 
 /**
  * The identity provider's signing keys (RFC 7517). A set counts for ten minutes, and for a day while the provider is
- * away; a key that is not in it makes us ask again, once in five seconds at most, so that strangers with made-up key
+ * away; a key that is not in it makes us ask again, once in five seconds at most, so that callers with made-up key
  * ids cost the provider nothing and never keep a known key from being renewed.
  */
 export class OidcKeys {

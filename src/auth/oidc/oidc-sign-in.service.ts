@@ -198,7 +198,7 @@ function causeOf(error: unknown): string {
   return cause instanceof Error ? `${message} ${cause.message}` : message;
 }
 
-/** Words of strangers, fit for a log: `access_denied` and the like. */
+/** Words from outside, fit for a log: `access_denied` and the like. */
 function printable(word: unknown): string {
   return typeof word === 'string' ? word.replace(/[^\w .-]/g, '').slice(0, 80) : 'of no name';
 }

@@ -1,6 +1,6 @@
 import type { Clock } from '../../common/clock.js';
 
-/** Between two requests for a document, however often strangers or people at a button ask for it. */
+/** Between two requests for a document, however often unknown callers, or people at a button, ask for it. */
 const COOLDOWN_MS = 5_000;
 
 /**

@@ -18,7 +18,7 @@ export interface ReplacedSecret {
 export interface Endings {
   /** The key was revoked, or the key or user deleted. */
   readonly isRevoked: boolean;
-  /** The key or user was switched off (false) or on (true); null: neither. */
+  /** The key or user was deactivated (false) or activated (true); null: neither. */
   readonly isActive: boolean | null;
   /** Public ids of the secrets that were ended. */
   readonly endedKids: readonly string[];

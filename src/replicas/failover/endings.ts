@@ -4,13 +4,13 @@ import type { FeedRow } from '../../key-cache/records/change.js';
 export interface LostEndings {
   /** Keys that were revoked or deleted. They are revoked: a key that is deleted by mistake cannot be brought back. */
   readonly revokedKeys: ReadonlyMap<string, FeedRow>;
-  /** Keys that were switched off last. */
+  /** Keys that were deactivated last. */
   readonly inactiveKeys: ReadonlyMap<string, FeedRow>;
   /** Public ids of secrets that were ended. */
   readonly endedKids: ReadonlyMap<string, FeedRow>;
   /** Public ids of secrets that were replaced, each with the row that says how long it was to work on. */
   readonly replacedKids: ReadonlyMap<string, FeedRow>;
-  /** Users that were switched off last, or deleted. They are switched off. */
+  /** Users that were deactivated last, or deleted. They are deactivated. */
   readonly inactiveUsers: ReadonlyMap<string, FeedRow>;
   /**
    * Users some of whose sessions were ended, by a sign-out, a new password or a second factor. All that were open then

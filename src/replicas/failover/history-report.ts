@@ -39,7 +39,7 @@ export function lossSentence({ lost, lostBytes }: Judgement, left: LeftHistory, 
     const named = lost.slice(0, MOST_NAMED).map(nameOf).join(', ');
     const more = lost.length > MOST_NAMED ? ` and ${lost.length - MOST_NAMED} more` : '';
     parts.push(`Missing changes, ${rangeOf(lost)}: ${named}${more}.`);
-    parts.push('What they had revoked, deleted or switched off is ended again; everything else has to be done again.');
+    parts.push('What they had revoked, deleted or deactivated is ended again; everything else has to be done again.');
   }
   if (lostBytes > 0n) parts.push(`${lostBytes} bytes of the log are missing.`);
   parts.push(
