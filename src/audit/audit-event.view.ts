@@ -7,13 +7,13 @@ import type { AuditedEvent } from './stored-event.js';
 /** Who acted. */
 export class AuditActorView {
   /**
-   * A signed-in user, a key, a stranger, or the server itself.
+   * A signed-in user, a key, a caller without credentials, or the server itself.
    * @example "user"
    */
   kind: ActorKind;
 
   /**
-   * Of the user or key; null for strangers and the server.
+   * Of the user or key; null for callers without credentials and the server.
    * @example "019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e55"
    */
   id: string | null;
