@@ -10,7 +10,7 @@ import { LiveConnection } from '../database/live-connection.js';
 @Injectable()
 export class DataPlaneConnections {
   private readonly readers: readonly [LiveConnection, LiveConnection];
-  /** For signs of life and last uses. */
+  /** For heartbeats and last uses. */
   readonly writer: LiveConnection;
 
   constructor(dataSource: DataSource) {

@@ -2,7 +2,7 @@
 export interface ReplicaRow {
   readonly id: string;
   readonly appliedSeq: bigint;
-  /** Any text that changes with every sign of life. */
+  /** Any text that changes with every heartbeat. */
   readonly beat: string;
 }
 
@@ -61,7 +61,7 @@ export class ReplicaWatch {
     return [...this.seen].filter(([, { changedAtMs }]) => nowMs - changedAtMs > forMs).map(([id]) => id);
   }
 
-  /** Milliseconds since the last sign of life that this replica has seen, or null for one it does not know. */
+  /** Milliseconds since the last heartbeat that this replica has seen, or null for one it does not know. */
   silenceMs(id: string, nowMs: number): number | null {
     const replica = this.seen.get(id);
     return replica === undefined ? null : nowMs - replica.changedAtMs;

@@ -6,20 +6,20 @@ import { DataPlaneConnections } from '../key-cache/data-plane-connections.js';
 export interface StoredReplica {
   readonly id: string;
   readonly appliedSeq: bigint;
-  /** Counts its signs of life. */
+  /** Counts its heartbeats. */
   readonly beats: string;
   readonly startedAt: Date;
   readonly seenAt: Date;
-  /** Milliseconds since its last sign of life, by the database's clock. */
+  /** Milliseconds since its last heartbeat, by the database's clock. */
   readonly silentMs: number;
-  /** At its last sign of life: milliseconds since the poll that last reached the head; null before the first. */
+  /** At its last heartbeat: milliseconds since the poll that last reached the head; null before the first. */
   readonly lagMs: number | null;
   /** The history of the database it is in, and whether it misses nothing there; null: it has not told. */
   readonly history: string | null;
   readonly isHistoryWhole: boolean | null;
 }
 
-/** What a replica tells with a sign of life. */
+/** What a replica tells with a heartbeat. */
 export interface Told {
   readonly appliedSeq: bigint;
   readonly lagMs: number | null;
@@ -62,7 +62,7 @@ interface Row {
   silent_ms: number;
 }
 
-/** Reads and writes the replicas' signs of life, on the data plane's own connections. */
+/** Reads and writes the replicas' heartbeats, on the data plane's own connections. */
 @Injectable()
 export class ReplicasRepository {
   constructor(private readonly connections: DataPlaneConnections) {}

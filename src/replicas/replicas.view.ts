@@ -15,7 +15,7 @@ export class ReplicaView {
   startedAt: Date;
 
   /**
-   * Its last sign of life; one a second is usual.
+   * Its last heartbeat; one a second is usual.
    * @example "2030-01-31T12:00:00.000Z"
    */
   seenAt: Date;

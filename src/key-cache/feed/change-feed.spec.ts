@@ -124,7 +124,7 @@ describe('ChangeFeed', () => {
     expect(feed.standing(2)).toBe('fresh');
   });
 
-  it('counts the first poll after a break only when a sign of life came before it', () => {
+  it('counts the first poll after a break only when a heartbeat came before it', () => {
     polled(0, pollOf(1));
     const unannounced = feed.beginPoll(10_000);
     feed.polled(unannounced, pollOf(1));
@@ -137,7 +137,7 @@ describe('ChangeFeed', () => {
     expect([feed.needsAnnouncement, feed.standing(10_003)]).toEqual([false, 'fresh']);
   });
 
-  it('needs no sign of life while polls succeed one after the other', () => {
+  it('needs no heartbeat while polls succeed one after the other', () => {
     polled(0, pollOf(1));
     for (let nowMs = 500; nowMs < 120_000; nowMs += 500) feed.polled(feed.beginPoll(nowMs), pollOf(1));
     expect(feed.standing(119_500)).toBe('fresh');

@@ -102,13 +102,13 @@ export class ChangeFeed {
 
   /**
    * Whether the last poll reached the head but does not count, because this replica was out of touch before: whoever
-   * waits for a change to be applied everywhere may have given it up. It has to give a sign of life, and poll again.
+   * waits for a change to be applied everywhere may have given it up. It has to send a heartbeat, and poll again.
    */
   get needsAnnouncement(): boolean {
     return this.isUnannounced;
   }
 
-  /** A sign of life of this replica has been answered by the database at this instant. */
+  /** A heartbeat of this replica has been answered by the database at this instant. */
   announced(nowMs: number): void {
     this.announcedAtMs = nowMs;
   }

@@ -33,7 +33,7 @@ describe('An embedded PostgreSQL of another application', () => {
     await client.connect();
     const { rows } = await client
       .query(
-        `SELECT current_database() AS database, current_user AS role, array_agg(rolname::text ORDER BY 1) AS roles
+        `SELECT current_database() AS database, current_user AS role, array_agg(rolname::text ORDER BY rolname) AS roles
                 FROM pg_roles WHERE rolname !~ '^pg_'`,
       )
       .finally(() => client.end());
