@@ -3,9 +3,23 @@ import { createRequire } from 'node:module';
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core';
 import { ADMIN, TestApp } from '../support/app.js';
 import { freePort } from './chromium.js';
+import { cutTexts, smallTargets } from './targets.js';
 
 const SCREENSHOTS = 'test-results/screenshots';
 const HEIGHT = 860;
+const ALL_LOOKS = (['light', 'dark'] as const).flatMap((scheme) =>
+  [1440, 1024, 390, 320].map((width) => ({
+    look: `${scheme}-${width}`,
+    width,
+    scheme,
+    isJudged: width === 1440 || (scheme === 'dark' && width === 390),
+  })),
+);
+/** How a page is looked at; both palettes wide, and each width once. `TEST_LOOKS=all`: everything. */
+const LOOKS =
+  process.env['TEST_LOOKS'] === 'all'
+    ? ALL_LOOKS
+    : ALL_LOOKS.filter(({ isJudged, look }) => isJudged || ['light-1024', 'light-320'].includes(look));
 const axeSource = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 /** The server with its console, on an origin of its own; `variables` on top. */
@@ -94,39 +108,39 @@ export class ConsoleSession {
     await this.page.screenshot({ path: `${SCREENSHOTS}/${name}.png` });
   }
 
-  /** Pictures of the page in light, dark and narrow; and what axe says of it, wide in light and narrow in dark. */
+  /**
+   * Pictures of the page, wide and narrow, in light and dark; and everything that is wrong with one of them: what axe
+   * finds, what is wider than the window, targets too small for a finger, texts that are cut off.
+   */
   async inspect(name: string): Promise<string[]> {
     const found: string[] = [];
-    const looks = [
-      ['light', 1280, 'light'],
-      ['dark', 1280, 'dark'],
-      ['narrow', 390, 'light'],
-    ] as const;
-    for (const [look, width, scheme] of looks) {
+    for (const { look, width, scheme, isJudged } of LOOKS) {
       await this.page.emulateMedia({ colorScheme: scheme });
       await this.page.setViewportSize({ width, height: HEIGHT });
       await this.settle();
-      const [overflow, height] = await this.page.evaluate(
-        () =>
-          [
-            document.documentElement.scrollWidth - document.documentElement.clientWidth,
-            document.documentElement.scrollHeight,
-          ] as const,
-      );
-      if (overflow > 1) found.push(`${name} ${look}: ${overflow} px wider than the window`);
+      found.push(...(await this.misfits(width)).map((text) => `${name} ${look}: ${text}`));
+      const height = await this.page.evaluate(() => document.documentElement.scrollHeight);
       // As tall as the page, so that what sticks to the edge of the window is where one would see it at the end.
       if (height > HEIGHT) {
         await this.page.setViewportSize({ width, height });
         await this.settle();
       }
       await this.picture(`${name}-${look}`);
-      // Two looks show each width and each palette once; axe takes longer than all the rest.
-      if (look === 'dark') continue;
-      if (look === 'narrow') await this.page.emulateMedia({ colorScheme: 'dark' });
-      found.push(...(await this.seriousViolations()).map((text) => `${name} ${look}: ${text}`));
+      // Axe takes longer than all the rest.
+      if (isJudged) found.push(...(await this.seriousViolations()).map((text) => `${name} ${look}: ${text}`));
     }
     await this.page.emulateMedia({ colorScheme: 'light' });
     await this.page.setViewportSize({ width: 1280, height: HEIGHT });
     return found;
+  }
+
+  /** What does not fit into the window, or is too small for a finger. */
+  private async misfits(width: number): Promise<string[]> {
+    const overflow = await this.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    return [
+      ...(overflow > 1 ? [`${overflow} px wider than the window`] : []),
+      ...(width < 500 ? await this.page.evaluate(smallTargets) : []),
+      ...(await this.page.evaluate(cutTexts)),
+    ];
   }
 }

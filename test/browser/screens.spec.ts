@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { readFile } from 'node:fs/promises';
 import type { Browser } from 'playwright-core';
 import { launchChromium } from './chromium.js';
 import { type ConsoleInUse, leaveWithoutAsking, startConsoleInUse } from './console-in-use.js';
@@ -58,7 +59,21 @@ inBrowser('the screens of the console', () => {
     ['by-alias', () => '/keys/by-alias'],
     ['found-key', () => '/found-key'],
     ['account', () => '/account'],
+    ['unknown', () => '/nowhere/at/all'],
   ];
+  /** Looked at by tests of their own. */
+  const ALONE = ['/sign-in', '/revoke'];
+
+  it('are all that the router knows', async () => {
+    const router = await readFile(new URL('../../console/src/router.tsx', `file://${import.meta.dirname}/`), 'utf8');
+    const routes = [...router.matchAll(/^\s+path: '([^']+)'|createRoute\(\{.*path: '([^']+)'/gm)].map(
+      ([, own, short]) => (own ?? short)!,
+    );
+    expect(routes.length).toBeGreaterThan(20);
+    const looked = [...ALONE, ...screens.map(([, path]) => path().split('?')[0] || '/')];
+    const patterns = routes.map((route) => [route, new RegExp(`^${route.replace(/\/?\$\w*/g, '/[^?]+')}$`)] as const);
+    expect(patterns.filter(([, like]) => !looked.some((path) => like.test(path))).map(([route]) => route)).toEqual([]);
+  });
 
   it.each(screens)(
     'shows %s without a serious finding',

@@ -33,7 +33,7 @@ export function AuditRow({ event, isOfOne, isOpen, onToggle }: RowProps) {
             <Icon name={isOpen ? 'minus' : 'plus'} size={14} />
           </ActionIcon>
         </Table.Td>
-        <Table.Td>
+        <Table.Td miw={116}>
           <Instant at={event.at} wraps seconds />
         </Table.Td>
         <Table.Td title={event.action}>

@@ -58,7 +58,7 @@ export function KeyTable({
             <Head label="Budget" visibleFrom="sm" />
             <Head label="Requests" visibleFrom="xl" ta="right" />
             <Head label="Last used" field="lastUsedAt" sort={sort} onSort={onSort} visibleFrom="sm" />
-            <Head label="Expires" field="expiresAt" sort={sort} onSort={onSort} visibleFrom="md" />
+            <Head label="Expires" field="expiresAt" sort={sort} onSort={onSort} visibleFrom="lg" />
             <Head label="Created" field="createdAt" sort={sort} onSort={onSort} visibleFrom="xl" />
             <Table.Th w={44} aria-label="Actions" className="stuck" />
           </Table.Tr>
@@ -185,6 +185,11 @@ function Row({ apiKey, isSelected, onToggle, showOwner, onAction }: RowProps) {
       </Table.Td>
       <Table.Td>
         <StatusMark status={status} />
+        {apiKey.expiresAt !== null && status !== 'revoked' && (
+          <Text size="xs" c="dimmed" hiddenFrom="lg">
+            {status === 'expired' ? 'ended' : 'ends'} <Instant at={apiKey.expiresAt} relative wraps />
+          </Text>
+        )}
         {handOver !== null && (
           <Badge size="sm" variant="light" color="indigo" mt={4} display="block" w="fit-content" tt="none">
             secret to draw
@@ -213,7 +218,7 @@ function Row({ apiKey, isSelected, onToggle, showOwner, onAction }: RowProps) {
       <Table.Td visibleFrom="sm">
         <Instant at={apiKey.lastUsedAt} relative />
       </Table.Td>
-      <Table.Td visibleFrom="md">
+      <Table.Td visibleFrom="lg">
         <Instant at={apiKey.expiresAt} relative />
       </Table.Td>
       <Table.Td visibleFrom="xl">

@@ -103,13 +103,15 @@ export function PeoplePage() {
                 onDone={() => setSelected(new Set())}
               />
               <Busy isBusy={users.isPlaceholderData}>
-                <UserTable
-                  users={data}
-                  isService={isService}
-                  selected={selected}
-                  onSelect={can('platform:users:update') ? setSelected : undefined}
-                />
-                <Pages meta={meta} size={SIZE} onPage={(page) => change({ page })} />
+                <Stack gap="xs">
+                  <UserTable
+                    users={data}
+                    isService={isService}
+                    selected={selected}
+                    onSelect={can('platform:users:update') ? setSelected : undefined}
+                  />
+                  <Pages meta={meta} size={SIZE} onPage={(page) => change({ page })} />
+                </Stack>
               </Busy>
             </Stack>
           )

@@ -24,7 +24,7 @@ export function Month() {
   return (
     <Loaded query={month} rows={3}>
       {({ from, totals, previous }) => (
-        <SimpleGrid cols={{ base: 1, xs: 3 }} spacing="sm" component="section" aria-label="This month">
+        <SimpleGrid cols={{ base: 2, xs: 3 }} spacing="sm" component="section" aria-label="This month">
           <Figure
             label="Spend this month"
             value={money(totals.costCents)}

@@ -93,7 +93,7 @@ function Spending() {
     <Loaded query={days} rows={6}>
       {({ totals, ...summary }) => (
         <Stack gap="sm">
-          <SimpleGrid cols={{ base: 1, xs: 3 }} spacing="sm">
+          <SimpleGrid cols={{ base: 2, xs: 3 }} spacing="sm">
             <Figure
               label="Spend in 30 days"
               value={money(totals.costCents)}
