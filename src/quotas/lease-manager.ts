@@ -243,10 +243,11 @@ export class LeaseManager implements AcquireHandler {
   findBudget(account: Account): BudgetState | null {
     const entry = this.bookOf(account).get(account.id);
     if (!entry?.known) return null;
-    const { period, limit, spent, leased, raise } = entry.known;
+    const { period, limit, spent, leased, raise, clockMs, monthEndsInMs } = entry.known;
+    const endsAtMs = account.type === 'total' ? null : clockMs + monthEndsInMs;
     let reserved = leased;
     for (const lease of entry.leases) if (lease.period === period) reserved -= lease.remaining;
-    return { period, limit, spent, leased: reserved > 0n ? reserved : 0n, raise };
+    return { period, endsAtMs, limit, spent, leased: reserved > 0n ? reserved : 0n, raise };
   }
 
   /** Queue depths, for metrics and bounds. */
@@ -556,8 +557,8 @@ export class LeaseManager implements AcquireHandler {
     const lease = (id: string, kind: BudgetLease['kind'], slice: bigint): BudgetLease =>
       new BudgetLease(id, kind, grant.period, grant.month, slice, deadlineMs, nowMs, grant.clockMs);
     if (!isStale && grant.found) {
-      const { period, limit, spent, leased, raise, monthEndsInMs } = grant;
-      entry.known = { period, limit, spent, leased, raise, monthEndsInMs };
+      const { period, limit, spent, leased, raise, monthEndsInMs, clockMs } = grant;
+      entry.known = { period, limit, spent, leased, raise, monthEndsInMs, clockMs };
       entry.knownUntilMs = deadlineMs;
     }
     record.waiters.forEach((waiter, index) => {

@@ -351,16 +351,9 @@ class LimitTwins {
 
   private async sweep(): Promise<void> {
     await this.close();
-    const [row] = await this.database.sql('SELECT limit_accounts_sweep(1000) AS swept', []);
-    const swept = this.model.sweep();
-    this.tally.swept += swept;
-    // Those of `total` go with their limit; the model keeps them.
-    const rows = await this.database.asOwner(
-      `SELECT count(*)::int AS n FROM budget_account WHERE limit_id IS NOT NULL`,
-      [],
-    );
-    expect(Number(row!.swept)).toBeGreaterThanOrEqual(swept);
-    expect(rows).toHaveLength(1);
+    await this.database.sql('SELECT limit_accounts_sweep(1000)', []);
+    this.tally.swept += this.model.sweep();
+    await this.compareTables();
   }
 
   private async compareTables(): Promise<void> {
