@@ -26,6 +26,8 @@ import { BudgetRaises1790000002450 } from './migrations/1790000002450-budget-rai
 import { RefusedCalls1790000002500 } from './migrations/1790000002500-refused-calls.js';
 import { HandOver1790000002600 } from './migrations/1790000002600-hand-over.js';
 import { Projects1790000002800 } from './migrations/1790000002800-projects.js';
+import { Limits1790000002900 } from './migrations/1790000002900-limits.js';
+import { LimitAccounts1790000002910 } from './migrations/1790000002910-limit-accounts.js';
 import { RaisedAccounts1790000003100 } from './migrations/1790000003100-raised-accounts.js';
 
 /** All migrations, oldest first. */
@@ -58,5 +60,7 @@ export const migrations = [
   RefusedCalls1790000002500,
   HandOver1790000002600,
   Projects1790000002800,
+  Limits1790000002900,
+  LimitAccounts1790000002910,
   RaisedAccounts1790000003100,
 ];

@@ -6,7 +6,10 @@ import type { BudgetLease } from './lease.js';
 import { NO_WAITERS, type Waiter } from './waiter.js';
 
 /** What is kept of an answer of the store. */
-export type KnownBudget = Pick<BudgetGrant, 'period' | 'limit' | 'spent' | 'leased' | 'raise' | 'monthEndsInMs'>;
+export type KnownBudget = Pick<
+  BudgetGrant,
+  'period' | 'limit' | 'spent' | 'leased' | 'raise' | 'monthEndsInMs' | 'clockMs'
+>;
 
 /** What one replica knows and holds of one account. */
 export class BudgetEntry {
@@ -14,6 +17,8 @@ export class BudgetEntry {
   waiting: Waiter[] = NO_WAITERS;
   /** An acquire of this account is under way: one at a time. */
   isAsking = false;
+  /** Calls that wait for this account and others together. */
+  jointCalls = 0;
   isGone = false;
   isWatched = false;
   /** Grows whenever everything held is dropped: grants asked for before are not taken. */
@@ -70,6 +75,6 @@ export class BudgetEntry {
   }
 
   get isQuiet(): boolean {
-    return !this.isAsking && this.waiting.length === 0;
+    return !this.isAsking && this.waiting.length === 0 && this.jointCalls === 0;
   }
 }
