@@ -1,0 +1,8 @@
+-- The account of a limit, or of one member of it: then a UUID of version 8 made of the SHA-256 of both ids
+-- (RFC 9562, appendix B.2). src/quotas/limits/account-id.ts says the same in TypeScript.
+CREATE OR REPLACE FUNCTION limit_account_id(p_limit uuid, p_member uuid) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT CASE WHEN p_member IS NULL THEN p_limit ELSE encode(
+    set_byte(set_byte(substring(h.bytes FROM 1 FOR 16), 6, get_byte(h.bytes, 6) & 15 | 128), 8, get_byte(h.bytes, 8) & 63 | 128),
+    'hex')::uuid END
+  FROM (SELECT sha256(uuid_send(p_limit) || uuid_send(p_member)) AS bytes) h
+$$;
