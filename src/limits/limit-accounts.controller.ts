@@ -54,7 +54,8 @@ export class LimitAccountsController {
   @Audited('limits:update', 'limit')
   @ApiOperation({
     summary: 'Give a member an amount of its own',
-    description: 'In place of the amount of the limit, and of the override before. It ends by itself where `until` is given.',
+    description:
+      'In place of the amount of the limit, and of the override before. It ends by itself where `until` is given.',
   })
   put(
     @FromCaller() caller: KnownCaller,
@@ -70,7 +71,10 @@ export class LimitAccountsController {
   @HttpCode(204)
   @RequirePermission('platform:limits:update')
   @Audited('limits:update', 'limit')
-  @ApiOperation({ summary: 'Take the amount of its own from a member', description: 'The amount of the limit is in force again.' })
+  @ApiOperation({
+    summary: 'Take the amount of its own from a member',
+    description: 'The amount of the limit is in force again.',
+  })
   delete(
     @FromCaller() caller: KnownCaller,
     @Param('id', LimitIdPipe) id: string,

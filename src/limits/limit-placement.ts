@@ -36,7 +36,11 @@ export class LimitPlacement {
     const twin = others.find((other) => identityOf(other) === identityOf(limit));
     if (twin !== undefined) throw limitExists(twin.id);
     const most = MAX_LIMITS[limit.targetKind];
-    if (others.length >= most) throw tooManyLimits(most, others.map(({ id }) => id));
+    if (others.length >= most)
+      throw tooManyLimits(
+        most,
+        others.map(({ id }) => id),
+      );
     if (!(await limits.keepTarget(targetOf(limit))))
       throw validationFailed([{ path: 'target.id', message: TARGET_SENTENCES[limit.targetKind] }]);
   }

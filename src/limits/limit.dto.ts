@@ -1,15 +1,5 @@
 import { OmitType } from '@nestjs/swagger';
-import {
-  ALIAS,
-  CENTS,
-  INSTANT,
-  MODEL,
-  NAME,
-  UUID,
-  oneOf,
-  setOf,
-  textOf,
-} from '../../packages/contract/src/grammar.js';
+import { ALIAS, CENTS, INSTANT, MODEL, NAME, UUID, oneOf, setOf, textOf } from '../../packages/contract/src/grammar.js';
 import {
   LIMIT_MEMBERS,
   LIMIT_MODES,

@@ -212,7 +212,10 @@ export interface KnownLimit {
 export function sentenceOf(limit: Limit, targetName: string | null, currency: string): string {
   const { targetKind: kind, each, per, timeZone, amount, models, mode } = limit;
   const target = { kind, name: targetName };
-  return limitSentence({ target, each, per, timeZone, amountCents: centsFromMicroCents(amount), models, mode }, currency);
+  return limitSentence(
+    { target, each, per, timeZone, amountCents: centsFromMicroCents(amount), models, mode },
+    currency,
+  );
 }
 
 /** A page of limits. */

@@ -17,7 +17,8 @@ const PERCENT = {
 } as const satisfies Schema;
 
 const UUID_TEXT = UUID.pattern.slice(1, -1);
-const TARGET_SENTENCE = 'must be installation, or a kind and an id such as project:019a8b5e-0004-7cb7-98e5-7eb06351d299';
+const TARGET_SENTENCE =
+  'must be installation, or a kind and an id such as project:019a8b5e-0004-7cb7-98e5-7eb06351d299';
 const TARGET_TEXT = {
   type: 'string',
   maxLength: 64,

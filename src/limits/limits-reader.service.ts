@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { ListCursors } from '../common/list-cursors.js';
 import { pageMeta, pageOf } from '../common/page-query.dto.js';
 import { Config } from '../config/config.js';
+import type { LimitPair } from './bound-limits.repository.js';
 import type { LimitAccount } from './limit-account.js';
 import { LimitAccountsRepository } from './limit-accounts.repository.js';
 import { limitMemberNotFound, limitNotFound } from './limit.errors.js';
@@ -90,6 +91,22 @@ export class LimitsReader {
     return view!;
   }
 
+  /**
+   * Limits with the account of a member each; where no member is named though each has an account, with the fullest one.
+   * A limit whose members have not called yet comes with an empty account.
+   */
+  async pairViews(pairs: readonly LimitPair[]): Promise<{ limit: LimitView; account: LimitAccountView }[]> {
+    const limits = await this.viewsOf(await this.limits.findAll(pairs.map(([limitId]) => limitId)));
+    const accounts = new Map((await this.accounts.findPairs(pairs)).map((account) => [account.limitId, account]));
+    return Promise.all(
+      limits.map(async (limit) => {
+        const account = accounts.get(limit.id)!;
+        const fullest = account.memberId === null ? limit.fullest : null;
+        return { limit, account: fullest ?? (await this.accountViewsOf(limit, [account]))[0]! };
+      }),
+    );
+  }
+
   /** A limit as it is now. */
   async viewOf(limit: Limit): Promise<LimitView> {
     const [view] = await this.viewsOf([limit]);
@@ -112,9 +129,13 @@ export class LimitsReader {
     );
   }
 
-  private async accountViewsOf({ each }: Limit, accounts: readonly LimitAccount[]): Promise<LimitAccountView[]> {
+  private async accountViewsOf(
+    { each }: Pick<Limit, 'each'>,
+    accounts: readonly LimitAccount[],
+  ): Promise<LimitAccountView[]> {
     const ids = accounts.flatMap(({ memberId }) => (memberId === null ? [] : [memberId]));
-    const names = each === null || ids.length === 0 ? new Map<string, string>() : await this.accounts.namesOf(each, ids);
+    const names =
+      each === null || ids.length === 0 ? new Map<string, string>() : await this.accounts.namesOf(each, ids);
     return accounts.map((account) => {
       const { memberId } = account;
       const member: LimitMemberView | null =

@@ -1,5 +1,12 @@
 import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Put, Query, Res } from '@nestjs/common';
-import { ApiCreatedResponse, ApiExtraModels, ApiOkResponse, ApiOperation, ApiTags, getSchemaPath } from '@nestjs/swagger';
+import {
+  ApiCreatedResponse,
+  ApiExtraModels,
+  ApiOkResponse,
+  ApiOperation,
+  ApiTags,
+  getSchemaPath,
+} from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import type { KnownCaller } from '../access/caller.js';
 import { FromCaller, RequirePermission } from '../access/decorators.js';
@@ -33,7 +40,10 @@ export class LimitsController {
   @Compressed()
   @RequirePermission('platform:limits:read')
   @Audited('limits:read', 'limit')
-  @ApiOperation({ summary: 'List limits', description: 'Limits that hold, with the account of each that is used most.' })
+  @ApiOperation({
+    summary: 'List limits',
+    description: 'Limits that hold, with the account of each that is used most.',
+  })
   list(@Query() query: LimitsQueryDto): Promise<LimitsPageView> {
     return this.reader.list(query);
   }

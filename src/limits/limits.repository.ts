@@ -29,6 +29,9 @@ const TARGET_ROWS: Readonly<Record<Exclude<LimitTargetKind, 'installation'>, str
   project: 'project WHERE id = $1',
 };
 
+/** Names in PostgreSQL's list that are no places: other spellings, zones with leap seconds, and what a host says. */
+const NO_ZONES = '^(posix|right)/|^(localtime|posixrules|Factory)$';
+
 /** Names of targets, where they still exist. */
 const TARGET_NAMES = `
   SELECT t.kind, t.id, coalesce(k.name, u.name, p.name) AS name FROM unnest($1::text[], $2::uuid[]) AS t (kind, id)
@@ -156,7 +159,10 @@ export class LimitsRepository {
 
   /** Whether PostgreSQL, which computes periods, knows a time zone by this name. */
   async isZone(name: string): Promise<boolean> {
-    const rows = await this.manager.query<unknown[]>('SELECT FROM pg_timezone_names WHERE name = $1', [name]);
+    const rows = await this.manager.query<unknown[]>('SELECT FROM pg_timezone_names WHERE name = $1 AND name !~ $2', [
+      name,
+      NO_ZONES,
+    ]);
     return rows.length > 0;
   }
 
@@ -167,7 +173,8 @@ export class LimitsRepository {
   private matching({ target, binds, usedAbove }: LimitFilter): SelectQueryBuilder<Limit> {
     const query = this.holding();
     if (target !== undefined) this.onTarget(query, target);
-    if (binds !== undefined) query.andWhere(`EXISTS (SELECT FROM api_key k WHERE k.id = :binds AND ${BINDS_KEY})`, { binds });
+    if (binds !== undefined)
+      query.andWhere(`EXISTS (SELECT FROM api_key k WHERE k.id = :binds AND ${BINDS_KEY})`, { binds });
     if (usedAbove !== undefined) query.andWhere(fullerThan(':usedAbove'), { usedAbove });
     return query;
   }

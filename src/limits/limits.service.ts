@@ -98,7 +98,10 @@ export class LimitsService {
       const fixed = fixedFieldsChanged(before, after);
       if (fixed.length === 0) {
         const { id, countsFrom, createdAt } = before;
-        return { limit: await this.save(change, before, this.with(after, { id, countsFrom, createdAt })), isNew: false };
+        return {
+          limit: await this.save(change, before, this.with(after, { id, countsFrom, createdAt })),
+          isNew: false,
+        };
       }
       if (!restarts) throw limitIsFixed(fixed, RESTART);
       if (!caller.principal.may(DELETE)) throw permissionDenied(DELETE);
