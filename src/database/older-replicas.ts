@@ -2,14 +2,15 @@ import type { Statements } from './schema/sources.js';
 
 /**
  * What a build does, as its replicas tell it with each heartbeat. 2: it binds credentials to their rows, and moves the
- * head of the audit trail by a function. 3: it reads commitments in place of personal values. The first release tells
- * nothing.
+ * head of the audit trail by a function. 3: it reads commitments in place of personal values. 4: it enforces limits that
+ * keys share. The first release tells nothing.
  */
-export const BUILD_LEVEL = 3;
+export const BUILD_LEVEL = 4;
 
 /** From which level on a build does without what {@link hasOlderReplicas} keeps. */
 const BINDING_LEVEL = 2;
 const COMMITMENT_LEVEL = 3;
+const LIMITS_LEVEL = 4;
 
 /** A replica that was killed may come back with its old build for so long, in seconds. */
 const MAY_COME_BACK_SECONDS = 60;
@@ -31,4 +32,13 @@ export const KNOWS_NO_COMMITMENTS = replicasBelow(COMMITMENT_LEVEL);
 export async function hasOlderReplicas(on: Statements): Promise<boolean> {
   const [row] = await on.query<{ older: boolean }[]>(`SELECT ${replicasBelow(BINDING_LEVEL)} AS older`);
   return row!.older;
+}
+
+/**
+ * Whether every replica that has been alive of late enforces limits. One that does not would let calls pass that a limit
+ * refuses, and charge it with nothing.
+ */
+export async function limitsMayBegin(on: Statements): Promise<boolean> {
+  const [row] = await on.query<{ older: boolean }[]>(`SELECT ${replicasBelow(LIMITS_LEVEL)} AS older`);
+  return !row!.older;
 }

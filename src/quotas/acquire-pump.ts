@@ -1,4 +1,4 @@
-import { poolOf } from './admission.js';
+import { poolOf, reserveIn } from './admission.js';
 import type {
   AcquireAnswer,
   AcquireRequest,
@@ -21,6 +21,14 @@ export interface BudgetRecord {
   readonly generation: number;
   readonly waiters: readonly Waiter[];
   readonly ask: BudgetRequest;
+  /** Its waiters are decided as a whole over several accounts, beside the one acquire that each account has under way. */
+  readonly isJoint: boolean;
+}
+
+/** A call that several accounts decide together. */
+interface JointCall {
+  readonly waiter: Waiter;
+  readonly entries: readonly BudgetEntry[];
 }
 
 /** One window's part of a call. */
@@ -63,13 +71,21 @@ export interface PumpOptions {
   readonly acquireTimeoutMs: number;
 }
 
+/** Accounts of limits in one statement: it holds their locks until it commits, and many replicas want them. */
+const MAX_SHARED_ASKS = 8;
+/** Accounts of one statement that decides calls as a whole; a single call may have as many as a reservation has holds. */
+const MAX_JOINT_ASKS = 16;
+
 /**
  * Collects what accounts and windows need into few calls: one under way per account and window, the needs of its
- * waiters in order, many accounts in one call.
+ * waiters in order, many accounts in one call. Accounts of limits go in calls of their own: they are shared with other
+ * replicas, and a key without limits does not wait for their locks.
  */
 export class AcquirePump {
   liveReplicas = 1;
   private readonly budgets = new Set<BudgetEntry>();
+  private readonly shared = new Set<BudgetEntry>();
+  private readonly joint = new Fifo<JointCall>();
   private readonly windows = new Set<WindowEntry>();
   private readonly calls = new Fifo<AcquireCall>();
   private underWay = 0;
@@ -105,7 +121,14 @@ export class AcquirePump {
   }
 
   askBudget(entry: BudgetEntry): void {
-    this.budgets.add(entry);
+    this.queueOf(entry).add(entry);
+    this.schedule();
+  }
+
+  /** Asks all of these accounts for one call, which is granted as a whole or not at all. */
+  askTogether(waiter: Waiter, entries: readonly BudgetEntry[]): void {
+    for (const entry of entries) entry.jointCalls++;
+    this.joint.push({ waiter, entries });
     this.schedule();
   }
 
@@ -157,7 +180,7 @@ export class AcquirePump {
       if (call === null) break;
       this.dispatch(call);
     }
-    this.waitingSinceMs = this.budgets.size + this.windows.size > 0 ? nowMs : null;
+    this.waitingSinceMs = this.hasWork ? nowMs : null;
   }
 
   private dispatch(call: AcquireCall): void {
@@ -180,22 +203,42 @@ export class AcquirePump {
     if (!call.isAbandoned) this.end(call);
     handle();
     call.isAbandoned = true;
-    if (this.budgets.size + this.windows.size > 0) this.send();
+    if (this.hasWork) this.send();
   }
 
   private end(call: AcquireCall): void {
-    for (const { entry } of call.budgets) {
+    for (const { entry, isJoint, waiters } of call.budgets) {
+      if (isJoint) {
+        entry.jointCalls -= waiters.length;
+        continue;
+      }
       entry.isAsking = false;
-      if (entry.waiting.length > 0) this.budgets.add(entry);
+      if (entry.waiting.length > 0) this.queueOf(entry).add(entry);
     }
     for (const { entry } of call.windows) {
       entry.isAsking = false;
       if (entry.waiting.length > 0) this.windows.add(entry);
     }
-    if (this.budgets.size + this.windows.size > 0) this.schedule();
+    if (this.hasWork) this.schedule();
+  }
+
+  private get hasWork(): boolean {
+    return this.budgets.size + this.shared.size + this.joint.size + this.windows.size > 0;
+  }
+
+  private queueOf({ account }: BudgetEntry): Set<BudgetEntry> {
+    return account.limit === undefined ? this.budgets : this.shared;
   }
 
   private collect(nowMs: number): AcquireCall | null {
+    const joint = this.collectJoint(nowMs);
+    if (joint.length > 0) return { sentMs: nowMs, budgets: joint, windows: [], isAbandoned: false };
+    const shared = this.collectBudgets(this.shared, MAX_SHARED_ASKS, nowMs);
+    if (shared.length > 0) return { sentMs: nowMs, budgets: shared, windows: [], isAbandoned: false };
+    return this.collectOwn(nowMs);
+  }
+
+  private collectOwn(nowMs: number): AcquireCall | null {
     const windows: WindowRecord[] = [];
     for (const entry of this.windows) {
       if (windows.length >= this.options.maxAsks) break;
@@ -203,32 +246,67 @@ export class AcquirePump {
       const waiters = entry.isAsking ? [] : take(entry, this.options.maxNeeds, () => true);
       if (waiters.length > 0) windows.push(this.windowRecord(entry, waiters, nowMs));
     }
+    const budgets = this.collectBudgets(this.budgets, this.options.maxAsks, nowMs);
+    if (windows.length + budgets.length === 0) return null;
+    return { sentMs: nowMs, budgets, windows, isAbandoned: false };
+  }
+
+  private collectBudgets(queue: Set<BudgetEntry>, mostAsks: number, nowMs: number): BudgetRecord[] {
     const budgets: BudgetRecord[] = [];
-    for (const entry of this.budgets) {
-      if (budgets.length >= this.options.maxAsks) break;
-      this.budgets.delete(entry);
+    for (const entry of queue) {
+      if (budgets.length >= mostAsks) break;
+      queue.delete(entry);
       if (entry.isAsking) continue;
       for (const kind of ['pooled', 'default'] as const) {
         const waiters = take(entry, this.options.maxNeeds, ({ request }) => poolOf(request) === kind);
         if (waiters.length > 0) budgets.push(this.budgetRecord(entry, kind, waiters, nowMs));
       }
     }
-    if (windows.length + budgets.length === 0) return null;
-    return { sentMs: nowMs, budgets, windows, isAbandoned: false };
+    return budgets;
+  }
+
+  private collectJoint(nowMs: number): BudgetRecord[] {
+    const asked = new Map<BudgetEntry, { waiters: Waiter[]; needs: BudgetDemand[] }>();
+    for (let number = 1; number <= this.options.maxNeeds;) {
+      const next = this.joint.peek();
+      if (next === undefined) break;
+      const { waiter, entries } = next;
+      const added = entries.filter((entry) => !asked.has(entry)).length;
+      if (!waiter.isDone && asked.size > 0 && asked.size + added > MAX_JOINT_ASKS) break;
+      this.joint.shift();
+      if (waiter.isDone) {
+        for (const entry of entries) entry.jointCalls--;
+        continue;
+      }
+      for (const entry of entries) {
+        const part = asked.get(entry) ?? { waiters: [], needs: [] };
+        asked.set(entry, part);
+        part.waiters.push(waiter);
+        const { reserve: amount, ttlSeconds } = waiter.request;
+        part.needs.push({ amount, own: { leaseId: this.newId(), ttlSeconds }, joint: number });
+      }
+      number++;
+    }
+    return [...asked].map(([entry, { waiters, needs }]) => {
+      const want = BigInt(Math.floor(entry.flow.recent(nowMs)));
+      const ask: BudgetRequest = { account: entry.account, kind: 'pooled', leaseId: this.newId(), want, needs };
+      return { entry, generation: entry.generation, waiters, ask, isJoint: true };
+    });
   }
 
   private budgetRecord(entry: BudgetEntry, kind: PoolKind, waiters: Waiter[], nowMs: number): BudgetRecord {
     entry.isAsking = true;
     const needs = waiters.map(({ request }): BudgetDemand => {
-      const isLong = request.ttlSeconds > POOLED_TTL_SECONDS && request.reserve > 0n;
+      const amount = reserveIn(request, entry.account);
+      const isLong = request.ttlSeconds > POOLED_TTL_SECONDS && amount > 0n;
       return {
-        amount: request.reserve,
+        amount,
         own: isLong ? { leaseId: this.newId(), ttlSeconds: request.ttlSeconds } : null,
       };
     });
     const want = BigInt(Math.floor(entry.flow.recent(nowMs)));
     const ask: BudgetRequest = { account: entry.account, kind, leaseId: this.newId(), want, needs };
-    return { entry, generation: entry.generation, waiters, ask };
+    return { entry, generation: entry.generation, waiters, ask, isJoint: false };
   }
 
   private windowRecord(entry: WindowEntry, waiters: Waiter[], nowMs: number): WindowRecord {

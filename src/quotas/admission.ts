@@ -1,3 +1,4 @@
+import { POOLED_TTL_SECONDS } from './quota-store.js';
 import type { Account, Hold, Period, PoolKind, RateWindow, WindowName } from './quota-store.js';
 
 /**
@@ -74,6 +75,16 @@ export const ADMITTED_DEGRADED: Admitted = Object.freeze({ admitted: true, degra
 /** A refusal because nothing could be decided. */
 export function unavailable(retryAfterMs: number): Refused {
   return { admitted: false, code: 'UNAVAILABLE', retryAfterMs, window: null, account: null };
+}
+
+/** What a call holds in an account: a hold that the caller did not ask for is placed in the key's own budget alone. */
+export function reserveIn({ reserve, isDefaultHold }: AdmitRequest, account: Account): bigint {
+  return isDefaultHold && account.limit !== undefined ? 0n : reserve;
+}
+
+/** Whether all accounts of a call decide together: it gets leases of its own, in several accounts. */
+export function isJoint({ accounts, reserve, ttlSeconds }: AdmitRequest): boolean {
+  return ttlSeconds > POOLED_TTL_SECONDS && reserve > 0n && accounts.length > 1;
 }
 
 /** The pool a short hold draws from. */

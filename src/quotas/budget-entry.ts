@@ -14,6 +14,8 @@ export class BudgetEntry {
   waiting: Waiter[] = NO_WAITERS;
   /** An acquire of this account is under way: one at a time. */
   isAsking = false;
+  /** Calls that wait for this account and others together. */
+  jointCalls = 0;
   isGone = false;
   isWatched = false;
   /** Grows whenever everything held is dropped: grants asked for before are not taken. */
@@ -70,6 +72,6 @@ export class BudgetEntry {
   }
 
   get isQuiet(): boolean {
-    return !this.isAsking && this.waiting.length === 0;
+    return !this.isAsking && this.waiting.length === 0 && this.jointCalls === 0;
   }
 }

@@ -1,3 +1,6 @@
+import { matchesAny } from '../common/model-pattern.js';
+import { limitAccountId } from './limits/account-id.js';
+import type { LimitFacts } from './limits/limit-facts.js';
 import type { Account, BudgetType, RateWindow } from './quota-store.js';
 
 /** As much of a key as its budgets and windows depend on. */
@@ -10,20 +13,71 @@ export interface LimitedKey {
   readonly budgetType: BudgetType | null;
 }
 
+/** A limit that binds a key, and its account for that key. */
+export interface BoundLimit {
+  readonly facts: LimitFacts;
+  readonly account: Account;
+}
+
 /** What a call of a key draws from: made once for a record, so that no call allocates it. */
 export interface KeyLimits {
+  /** The key's own budget first, then limits from the narrowest to the widest: of the key, its owner, its project, all. */
   readonly accounts: readonly Account[];
   /** Shortest first, as answers list them. */
   readonly windows: readonly RateWindow[];
+  /** In the order of their accounts. */
+  readonly limits: readonly BoundLimit[];
+  /** Whether it depends on the model of a call which of the limits bind it. */
+  readonly isByModel: boolean;
 }
 
-/** The accounts and windows of one key; a list each, so that shared budgets can come without a new protocol. */
+const NONE: readonly BoundLimit[] = Object.freeze([]);
+
+/** The accounts and windows of one key, as far as its own row says them. */
 export function limitsOf(key: LimitedKey): KeyLimits {
   const windows: RateWindow[] = [];
   if (key.rateLimitPerMinute !== null) windows.push({ id: key.id, window: 'minute', limit: key.rateLimitPerMinute });
   if (key.rateLimitPerHour !== null) windows.push({ id: key.id, window: 'hour', limit: key.rateLimitPerHour });
   if (key.rateLimitPerDay !== null) windows.push({ id: key.id, window: 'day', limit: key.rateLimitPerDay });
   const isLimited = key.budgetLimitMicroCents !== null && key.budgetType !== null;
-  // A list that grew has room for more; a copy has not, and a replica holds one for each of its keys.
-  return { accounts: isLimited ? [{ id: key.id, type: key.budgetType }] : [], windows: windows.slice() };
+  return {
+    accounts: isLimited ? [{ id: key.id, type: key.budgetType }] : [],
+    // A list that grew has room for more; a copy has not, and a replica holds one for each of its keys.
+    windows: windows.slice(),
+    limits: NONE,
+    isByModel: false,
+  };
+}
+
+/** The same with the limits that bind the key, from the narrowest to the widest. Without any it is what was given. */
+export function boundBy(
+  own: KeyLimits,
+  key: { readonly id: string; readonly ownerId: string },
+  facts: readonly LimitFacts[],
+): KeyLimits {
+  if (facts.length === 0) return own;
+  const limits = facts.map((limit): BoundLimit => ({ facts: limit, account: accountOf(limit, key) }));
+  return {
+    accounts: [...own.accounts, ...limits.map(({ account }) => account)],
+    windows: own.windows,
+    limits,
+    isByModel: facts.some(({ models }) => models.length > 0),
+  };
+}
+
+/** The accounts that a call draws from. One that names no model may mean any, and is bound by all. */
+export function accountsFor({ accounts, limits, isByModel }: KeyLimits, model: string | undefined): readonly Account[] {
+  if (!isByModel || model === undefined) return accounts;
+  const others = limits.filter(({ facts }) => !isBinding(facts, model)).map(({ account }) => account);
+  return others.length === 0 ? accounts : accounts.filter((account) => !others.includes(account));
+}
+
+/** Whether a limit binds calls of this model. */
+export function isBinding({ models }: Pick<LimitFacts, 'models'>, model: string | undefined): boolean {
+  return models.length === 0 || model === undefined || matchesAny(models, model);
+}
+
+function accountOf({ id, per, each }: LimitFacts, key: { readonly id: string; readonly ownerId: string }): Account {
+  const member = each === null ? null : each === 'key' ? key.id : key.ownerId;
+  return { id: limitAccountId(id, member), type: per === 'total' ? 'total' : 'monthly', limit: { id, member } };
 }

@@ -1,6 +1,6 @@
 import { AcquirePump, pairs } from './acquire-pump.js';
 import type { AcquireCall, AcquireHandler, BudgetRecord, WindowRecord } from './acquire-pump.js';
-import { ADMITTED, ADMITTED_DEGRADED, poolOf, unavailable } from './admission.js';
+import { ADMITTED, ADMITTED_DEGRADED, isJoint, poolOf, reserveIn, unavailable } from './admission.js';
 import type { Admission, AdmitRequest, BudgetState, Refused, ReservationParts, WindowState } from './admission.js';
 import { SuspendGuard } from '../common/suspend-guard.js';
 import type {
@@ -14,9 +14,11 @@ import type {
   WindowGrant,
   WindowName,
 } from './quota-store.js';
+import { NO_LEASE } from './quota-store.js';
 import { BudgetEntry } from './budget-entry.js';
 import { Fifo } from './fifo.js';
 import { isNegligible, DemandEstimator } from './demand-estimator.js';
+import { EntriesByLimit } from './limits/entries-by-limit.js';
 import { LeaseReturnQueue } from './lease-return-queue.js';
 import { BudgetLease, PermitLease } from './lease.js';
 import type { QuotaClock } from './quota-clock.js';
@@ -105,6 +107,7 @@ export class LeaseManager implements AcquireHandler {
   private readonly totals = new Map<string, BudgetEntry>();
   private readonly monthlies = new Map<string, BudgetEntry>();
   private readonly rows = new Map<string, WindowRow>();
+  private readonly byLimit = new EntriesByLimit();
   private readonly busy = new Fifo<Sweep>();
   private readonly resting = new Fifo<Sweep>();
   private readonly waiters = new Fifo<Waiter>();
@@ -162,6 +165,14 @@ export class LeaseManager implements AcquireHandler {
     for (const entry of [this.totals.get(id), this.monthlies.get(id)]) if (entry) this.dropBudget(entry);
     const row = this.rows.get(id);
     if (row) this.dropRow(row);
+    this.back.flush(() => this.clock.monotonicMs());
+    this.keepTicking(nowMs);
+  }
+
+  /** Drops, memory first, what is held in all accounts of a limit (a change-feed entry). */
+  dropLimit(id: string): void {
+    const nowMs = this.now();
+    for (const entry of this.byLimit.of(id)) this.dropBudget(entry);
     this.back.flush(() => this.clock.monotonicMs());
     this.keepTicking(nowMs);
   }
@@ -324,16 +335,18 @@ export class LeaseManager implements AcquireHandler {
   }
 
   private testAccounts(request: AdmitRequest, waiter: Waiter | null, nowMs: number): Refused | null {
-    const { accounts, reserve } = request;
+    const { accounts } = request;
     for (let index = 0; index < accounts.length; index++) {
       const account = accounts[index] as Account;
+      const reserve = reserveIn(request, account);
       const entry = this.budgetEntry(account);
       if (entry === null) return unavailable(1_000);
       entry.touchedAtMs = nowMs;
       this.foundAccounts[index] = entry;
       this.foundLeases[index] = null;
       if (reserve === 0n) {
-        if (waiter?.isOpen(entry)) continue;
+        // A reservation names the period of each account, so it has to be known.
+        if (waiter?.isOpen(entry) && (request.reserve === 0n || entry.known !== null)) continue;
         if (entry.isOpen(nowMs)) {
           // Asked for anyway: what is known of the budget is renewed by the same statement, soon it would need its own.
           if (this.missing.length > 0 && entry.knownUntilMs - nowMs < RENEW_MS) this.missing.push(entry);
@@ -381,7 +394,11 @@ export class LeaseManager implements AcquireHandler {
     let expiresAtMs = Infinity;
     for (let index = 0; index < request.accounts.length; index++) {
       const entry = this.foundAccounts[index] as BudgetEntry;
-      const lease = this.foundLeases[index] as BudgetLease;
+      const lease = this.foundLeases[index] ?? null;
+      if (lease === null) {
+        holds.push({ accountId: entry.account.id, period: entry.known!.period, leaseId: NO_LEASE });
+        continue;
+      }
       lease.remaining -= request.reserve;
       lease.usedAtMs = nowMs;
       entry.flow.add(Number(request.reserve), nowMs);
@@ -408,7 +425,14 @@ export class LeaseManager implements AcquireHandler {
 
   private queueMissing(waiter: Waiter): void {
     waiter.rounds++;
+    const isWhole = isJoint(waiter.request);
+    if (isWhole) {
+      const together = this.missing.filter((entry) => entry instanceof BudgetEntry);
+      waiter.pending += together.length;
+      if (together.length > 0) this.pump.askTogether(waiter, together);
+    }
     for (const entry of this.missing) {
+      if (isWhole && entry instanceof BudgetEntry) continue;
       waiter.pending++;
       enqueue(entry, waiter);
       if (entry instanceof BudgetEntry) this.pump.askBudget(entry);
@@ -546,13 +570,13 @@ export class LeaseManager implements AcquireHandler {
         if (isStale || waiter.isDone) this.handBack(own);
         else waiter.addOwn(entry, own);
       }
-      if (isStale || isGranted) return;
+      if (isStale || isGranted || grant.verdicts[index] === null) return;
       if (!grant.found) {
         waiter.refusal ??= unavailable(1_000);
         return;
       }
       if (call.sentMs >= entry.freedAtMs)
-        entry.rememberRefusal(waiter.request.reserve, nowMs + this.options.refusalMs, nowMs);
+        entry.rememberRefusal(reserveIn(waiter.request, entry.account), nowMs + this.options.refusalMs, nowMs);
       waiter.refusal ??= budgetExceeded(entry);
     });
     if (grant.slice === 0n) return null;
@@ -716,6 +740,7 @@ export class LeaseManager implements AcquireHandler {
       this.dropBudget(entry);
       entry.isGone = true;
       this.bookOf(entry.account).delete(entry.account.id);
+      this.byLimit.delete(entry);
       return;
     }
     this.dropRow(entry);
@@ -734,6 +759,7 @@ export class LeaseManager implements AcquireHandler {
     if (book.size >= this.options.maxEntries && !this.makeRoom(book)) return null;
     const entry = new BudgetEntry(account);
     book.set(account.id, entry);
+    this.byLimit.add(entry);
     this.resting.push({ entry, atMs: this.lastMonoMs + REST_MS });
     return entry;
   }

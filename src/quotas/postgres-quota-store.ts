@@ -1,25 +1,29 @@
 import { isRetriable } from '../common/database-errors.js';
+import { NO_LEASE } from './quota-store.js';
 import type {
   AcquireAnswer,
   AcquireRequest,
-  BudgetRequest,
-  BudgetGrant,
   CloseOrder,
   FutureLease,
   GiveBack,
-  PermitClose,
   QuotaStore,
   Settlement,
   SettleOutcome,
   SettleResult,
-  WindowGrant,
-  WindowName,
 } from './quota-store.js';
+import {
+  inOrderOf,
+  inOrderOfLooks,
+  isOfLimit,
+  lookedAtLimitGrants,
+  lookedGrants,
+  takenGrants,
+  takesAnything,
+  windowGrants,
+} from './acquire-answer.js';
+import { accountValues, budgetValues, list, sharedValues, type WindowPart, windowRows } from './acquire-values.js';
 import type { Sql } from './sql.js';
 
-const WINDOW_NUMBERS: Readonly<Record<WindowName, number>> = { minute: 1, hour: 2, day: 3 };
-/** More than any budget: keeps a wild `want` inside a BIGINT. */
-const MOST_WANT = 10n ** 18n;
 const TRIES = 4;
 
 /** Budgets that something is taken from: durable, under locks. Each `;`-separated part is one answer. */
@@ -28,23 +32,15 @@ const TAKE = `(SELECT string_agg(concat_ws(',', b.is_found::integer, b.period, b
   FROM quota_acquire_budgets_2(?::text, ?::integer, ?::uuid[], ?::text[], ?::text[], ?::uuid[], ?::bigint[], ?::integer[], ?::integer[],
     ?::bigint[], ?::integer[], ?::uuid[]) b) AS taken`;
 const LOOK = 'quota_look_at_budgets_2(?::uuid[], ?::text[]) AS looked';
+/** The same where accounts of limits are among them. A verdict of 2 was refused by another account of its call. */
+const TAKE_SHARED = `(SELECT string_agg(concat_ws(',', b.is_found::integer, concat(b.period), b.month, concat(b.limit_mc), b.spent_mc, b.leased_mc,
+    b.slice, b.admit_for_ms, b.clock_ms, b.ends_in_ms, b.raise_mc,
+    (SELECT string_agg(coalesce(v::integer, 2)::text, '' ORDER BY at) FROM unnest(b.verdicts) WITH ORDINALITY AS u(v, at))), ';' ORDER BY b.ask)
+  FROM quota_acquire_limits(?::text, ?::integer, ?::uuid[], ?::text[], ?::uuid[], ?::uuid[], ?::text[], ?::uuid[], ?::bigint[], ?::integer[],
+    ?::integer[], ?::bigint[], ?::integer[], ?::uuid[], ?::integer[]) b) AS taken`;
+const LOOK_AT_LIMITS = 'quota_look_at_limits(?::uuid[], ?::uuid[], ?::uuid[]) AS looked_at_limits';
 const WINDOWS = `quota_windows_2(?::integer, ?::boolean, ?::boolean, ?::uuid[], ?::integer[], ?::integer[], ?::integer[], ?::integer[], ?::integer[],
     ?::integer[], ?::bigint[], ?::integer[], ?::integer[]) AS windows`;
-
-/** The windows of a request as the function takes them, sorted by key, and where each came from. */
-interface WindowRows {
-  readonly values: unknown[];
-  readonly places: number[];
-}
-
-interface WindowPart {
-  readonly id: string;
-  readonly window: WindowName;
-  readonly limit: number;
-  readonly want: number;
-  readonly needs: readonly number[];
-  readonly previous: PermitClose | null;
-}
 
 /**
  * The store in PostgreSQL: one statement per call, over functions of the migration, so that no row lock is held
@@ -61,21 +57,28 @@ export class PostgresQuotaStore implements QuotaStore {
     if (budgets.length + windows.length === 0) return { budgets: [], windows: [] };
     const takes = budgets.filter(takesAnything);
     const looks = takes.length === 0 ? budgets : budgets.filter((ask) => !takesAnything(ask));
+    const ofLimits = looks.filter(isOfLimit);
+    const ofKeys = ofLimits.length === 0 ? looks : looks.filter((ask) => !isOfLimit(ask));
     const statement = new Statement('acquire');
     // In this order: accounts are locked before windows.
-    if (takes.length > 0)
+    if (takes.some((ask) => isOfLimit(ask)))
+      statement.add('take-shared', TAKE_SHARED, [request.replicaId, request.liveReplicas, ...sharedValues(takes)]);
+    else if (takes.length > 0)
       statement.add('take', TAKE, [request.replicaId, request.liveReplicas, ...budgetValues(takes)]);
-    if (looks.length > 0)
+    if (ofKeys.length > 0)
       statement.add('look', LOOK, [
-        list(looks.map((ask) => ask.account.id)),
-        list(looks.map((ask) => ask.account.type)),
+        list(ofKeys.map((ask) => ask.account.id)),
+        list(ofKeys.map((ask) => ask.account.type)),
       ]);
+    if (ofLimits.length > 0) statement.add('look-at-limits', LOOK_AT_LIMITS, accountValues(ofLimits));
     const rows = windowRows(windows, request.liveReplicas, takes.length === 0, true);
     if (windows.length > 0) statement.add('windows', WINDOWS, rows.values);
     const [row] = await retrying(() => statement.run(this.sql));
-    const { taken, looked, windows: counted } = row as unknown as AcquireRow;
+    const { taken, looked, looked_at_limits: lookedAtLimits, windows: counted } = row as unknown as AcquireRow;
+    const found = lookedGrants(looked ?? null, ofKeys);
+    const foundOfLimits = lookedAtLimitGrants(lookedAtLimits ?? null, ofLimits);
     return {
-      budgets: inOrderOf(budgets, takenGrants(taken ?? null), lookedGrants(looked ?? null, looks)),
+      budgets: inOrderOf(budgets, takenGrants(taken ?? null), inOrderOfLooks(looks, found, foundOfLimits)),
       windows: windowGrants(counted ?? null, rows.places),
     };
   }
@@ -149,6 +152,7 @@ export class PostgresQuotaStore implements QuotaStore {
 interface AcquireRow {
   readonly taken?: string | null;
   readonly looked?: string | null;
+  readonly looked_at_limits?: string | null;
   readonly windows?: string | null;
 }
 
@@ -172,176 +176,11 @@ class Statement {
   }
 }
 
-/** Whether a grant would move money; all other asks only want to know whether anything is left. */
-function takesAnything({ needs }: BudgetRequest): boolean {
-  for (const { amount } of needs) if (amount > 0n) return true;
-  return false;
-}
-
-function takenGrants(text: string | null): BudgetGrant[] {
-  return partsOf(text).map((part) => {
-    const [found, period, month, limit, spent, leased, slice, admitForMs, clockMs, monthEndsInMs, raise, verdicts] =
-      part.split(',') as Twelve;
-    return {
-      found: found === '1',
-      period,
-      month,
-      limit: limit === '' ? null : BigInt(limit),
-      spent: BigInt(spent),
-      leased: BigInt(leased),
-      raise: BigInt(raise),
-      verdicts: verdictsOf(verdicts),
-      slice: BigInt(slice),
-      admitForMs: Number(admitForMs),
-      clockMs: Number(clockMs),
-      monthEndsInMs: Number(monthEndsInMs),
-    };
-  });
-}
-
-type Twelve = [string, string, string, string, string, string, string, string, string, string, string, string];
-
-function lookedGrants(text: string | null, asks: readonly BudgetRequest[]): BudgetGrant[] {
-  const parts = partsOf(text);
-  const [month = '', clockMs, monthEndsInMs] = (parts[0] ?? '').split(',');
-  return asks.map(({ account, needs }, index) => {
-    const [found, limit = '', spent = '0', leased = '0', raise = '0', admitForMs] = (parts[index + 1] ?? '').split(',');
-    const isFound = found === '1';
-    const grant = {
-      found: isFound,
-      period: account.type === 'total' ? 'total' : month,
-      month,
-      limit: limit === '' ? null : BigInt(limit),
-      spent: BigInt(spent),
-      leased: BigInt(leased),
-      raise: BigInt(raise),
-      slice: 0n,
-      admitForMs: Number(admitForMs),
-      clockMs: Number(clockMs),
-      monthEndsInMs: Number(monthEndsInMs),
-    };
-    const isOpen = isFound && (grant.limit === null || grant.spent + grant.leased < grant.limit);
-    return { ...grant, verdicts: needs.map(() => isOpen) };
-  });
-}
-
-/** The answers in the order of the asks, of which some took and some only looked. */
-function inOrderOf(asks: readonly BudgetRequest[], taken: BudgetGrant[], looked: BudgetGrant[]): BudgetGrant[] {
-  if (taken.length === 0 || looked.length === 0) return taken.length === 0 ? looked : taken;
-  let took = 0;
-  return asks.map((ask, index) => (takesAnything(ask) ? taken[took++] : looked[index - took]) as BudgetGrant);
-}
-
-function windowGrants(text: string | null, places: readonly number[]): WindowGrant[] {
-  const grants = new Array<WindowGrant>(places.length);
-  partsOf(text).forEach((part, index) => {
-    const [verdicts, permits, bucket, validForMs, free, resetMs, retryMs] = part.split(',') as Twelve;
-    grants[places[index] ?? 0] = {
-      verdicts: verdictsOf(verdicts),
-      permits: Number(permits),
-      bucket: Number(bucket),
-      validForMs: Number(validForMs),
-      free: Number(free),
-      resetMs: Number(resetMs),
-      retryMs: Number(retryMs),
-    };
-  });
-  return grants;
-}
-
-function partsOf(text: string | null): string[] {
-  return text === null || text === '' ? [] : text.split(';');
-}
-
-/** Most asks are those of one call. */
-const GRANTED: readonly boolean[] = Object.freeze([true]);
-const REFUSED: readonly boolean[] = Object.freeze([false]);
-
-function verdictsOf(text: string): readonly boolean[] {
-  if (text.length === 1) return text === '1' ? GRANTED : REFUSED;
-  return Array.from(text, (one) => one === '1');
-}
-
-/**
- * A list of ids, names or numbers as PostgreSQL reads it: none of them needs quotes, which the driver would look for.
- */
-function list(items: readonly (string | number | null)[]): string {
-  let text = '{';
-  for (let index = 0; index < items.length; index++) {
-    if (index > 0) text += ',';
-    text += items[index] ?? 'NULL';
-  }
-  return `${text}}`;
-}
-
-function budgetValues(asks: readonly BudgetRequest[]): unknown[] {
-  const needs = asks.flatMap((ask) => ask.needs);
-  const [firsts, counts] = spans(asks);
-  return [
-    list(asks.map((ask) => ask.account.id)),
-    list(asks.map((ask) => ask.account.type)),
-    list(asks.map((ask) => ask.kind)),
-    list(asks.map((ask) => ask.leaseId)),
-    list(asks.map((ask) => String(ask.want > MOST_WANT ? MOST_WANT : ask.want))),
-    list(firsts),
-    list(counts),
-    list(needs.map((need) => String(need.amount))),
-    list(needs.map((need) => need.own?.ttlSeconds ?? null)),
-    list(needs.map((need) => need.own?.leaseId ?? null)),
-  ];
-}
-
-function windowRows(asks: readonly WindowPart[], live: number, isRelaxed: boolean, creates: boolean): WindowRows {
-  const places = asks
-    .map((_, index) => index)
-    .sort((one, other) => compare(asks[one]?.id ?? '', asks[other]?.id ?? '') || one - other);
-  const keys: string[] = [];
-  const counts: number[] = [];
-  for (const place of places) {
-    const { id } = asks[place] as WindowPart;
-    if (keys.at(-1) !== id) counts[keys.push(id) - 1] = 0;
-    counts[keys.length - 1] = (counts[keys.length - 1] ?? 0) + 1;
-  }
-  const column = (valueOf: (ask: WindowPart) => number | null): string =>
-    list(places.map((place) => valueOf(asks[place] as WindowPart)));
-  const values = [
-    live,
-    isRelaxed,
-    creates,
-    list(keys),
-    list(counts),
-    column((ask) => WINDOW_NUMBERS[ask.window]),
-    column((ask) => ask.limit),
-    column((ask) => Math.min(ask.want, 2 ** 31 - 1)),
-    column((ask) => ask.needs.length),
-    list(places.flatMap((place) => (asks[place] as WindowPart).needs)),
-    column((ask) => ask.previous?.bucket ?? null),
-    column((ask) => ask.previous?.granted ?? null),
-    column((ask) => ask.previous?.used ?? null),
-  ];
-  return { values, places };
-}
-
-/** First place (from 1) and count of each ask's needs in the flat list of all needs. */
-function spans(asks: readonly { readonly needs: readonly unknown[] }[]): [number[], number[]] {
-  let next = 1;
-  const firsts = asks.map(({ needs }) => {
-    const first = next;
-    next += needs.length;
-    return first;
-  });
-  return [firsts, asks.map(({ needs }) => needs.length)];
-}
-
-function compare(one: string, other: string): number {
-  return one < other ? -1 : one > other ? 1 : 0;
-}
-
 async function settleRound(sql: Sql, settlements: readonly Settlement[]): Promise<SettleResult[]> {
   const holds = settlements.flatMap((one, index) => one.holds.map((hold) => ({ ...hold, event: index + 1 })));
   const rows = await sql(
-    `SELECT event, outcome, is_late, excess FROM quota_settle_2($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[],
-       $6::bigint[], $7::text[], $8::bigint[], $9::integer[], $10::uuid[], $11::text[], $12::uuid[]) ORDER BY event`,
+    `SELECT event, outcome, is_late, excess FROM quota_settle_3($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[],
+       $6::bigint[], $7::text[], $8::bigint[], $9::integer[], $10::uuid[], $11::text[], $12::uuid[], '{}', '{}') ORDER BY event`,
     [
       settlements.map((one) => one.kind),
       settlements.map((one) => one.keyId),
@@ -354,7 +193,7 @@ async function settleRound(sql: Sql, settlements: readonly Settlement[]): Promis
       holds.map((hold) => hold.event),
       holds.map((hold) => hold.accountId),
       holds.map((hold) => hold.period),
-      holds.map((hold) => hold.leaseId),
+      holds.map(({ leaseId }) => (leaseId === NO_LEASE ? null : leaseId)),
     ],
   );
   return rows.map((row) => ({

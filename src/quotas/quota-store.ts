@@ -5,16 +5,26 @@
  * @see docs/quotas.md
  */
 
-/** `total`, or the first day of a month in UTC (`2026-11-01`). */
+/** `total`, or the first date of a period (`2026-11-01`): of a key's own budget, a month in UTC. */
 export type Period = string;
 
-/** Which of a key's accounts its budget tests. */
+/** Which of a key's accounts its budget tests; of a limit, whether it starts anew. */
 export type BudgetType = 'total' | 'monthly';
 
-/** A budget to draw from. The store's clock, not ours, says which month `monthly` means. */
+/** Which limit an account is of. */
+export interface AccountOfLimit {
+  readonly id: string;
+  /** The key or owner whose account it is; null: all calls share it. */
+  readonly member: string | null;
+}
+
+/** A budget to draw from. The store's clock, not ours, says which month, day or week it means. */
 export interface Account {
   readonly id: string;
+  /** Of a limit, `monthly` means that it starts anew, whenever that is. */
   readonly type: BudgetType;
+  /** Absent: the budget of the key itself. */
+  readonly limit?: AccountOfLimit;
 }
 
 /** The three windows of one row. */
@@ -34,7 +44,12 @@ export type PoolKind = 'pooled' | 'default';
 export interface BudgetDemand {
   readonly amount: bigint;
   readonly own: { readonly leaseId: string; readonly ttlSeconds: number } | null;
+  /** Needs of several accounts with one number are one call: granted in all of them or in none. Absent: by itself. */
+  readonly joint?: number;
 }
+
+/** What became of a need. Null: it fits here, and another account of its call refused it. */
+export type NeedVerdict = boolean | null;
 
 /** The needs of one account, in the order in which they wait; each is granted that fits. */
 export interface BudgetRequest {
@@ -85,12 +100,13 @@ export interface BudgetGrant {
   /** The part of the limit that is there until a raise of the key ends; 0: none runs. */
   readonly raise: bigint;
   /** One verdict per need, in order. */
-  readonly verdicts: readonly boolean[];
+  readonly verdicts: readonly NeedVerdict[];
   /** Size of the pooled lease; 0 = none was made. */
   readonly slice: bigint;
-  /** How long after `clockMs` the leases may admit; at most 10 s, never past the month or a raise. */
+  /** How long after `clockMs` the leases may admit; at most 10 s, never past month, period, raise or override. */
   readonly admitForMs: number;
   readonly clockMs: number;
+  /** Until the account starts anew; where it never does, until the month ends. */
   readonly monthEndsInMs: number;
 }
 
@@ -140,8 +156,12 @@ export interface GiveBack {
 export interface Hold {
   readonly accountId: string;
   readonly period: Period;
+  /** `NO_LEASE`: the account is charged, and nothing is held in it. */
   readonly leaseId: string;
 }
+
+/** In place of a lease, where a reservation names an account that it holds nothing in. */
+export const NO_LEASE = '00000000-0000-0000-0000-000000000000';
 
 /** A cost to charge, or a reservation to release. */
 export interface Settlement {

@@ -1,5 +1,6 @@
 import { Global, Module } from '@nestjs/common';
 import { Config } from '../config/config.js';
+import { LimitAccounts } from './limits/limit-accounts.js';
 import { Quotas } from './quotas.service.js';
 import { ReservationSigner } from './reservation.js';
 
@@ -8,12 +9,13 @@ import { ReservationSigner } from './reservation.js';
 @Module({
   providers: [
     Quotas,
+    LimitAccounts,
     {
       provide: ReservationSigner,
       useFactory: (config: Config) => new ReservationSigner(config.reservationKeys),
       inject: [Config],
     },
   ],
-  exports: [Quotas, ReservationSigner],
+  exports: [Quotas, LimitAccounts, ReservationSigner],
 })
 export class QuotasModule {}

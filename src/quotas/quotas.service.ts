@@ -13,7 +13,7 @@ import type { Account, RateWindow } from './quota-store.js';
 import { POOLED_TTL_SECONDS } from './quota-store.js';
 import { ClockWatch } from './clock-watch.js';
 import { FutureLeases } from './future-leases.js';
-import type { KeyLimits } from './key-limits.js';
+import { accountsFor, type KeyLimits } from './key-limits.js';
 import { GrantMemory } from './grant-memory.js';
 import { LeaseManager, type UnusedLease } from './lease-manager.js';
 import { monthOf } from './period.js';
@@ -45,11 +45,13 @@ export interface QuotaQuestion {
   readonly reserveMicroCents: bigint | null;
   /** 1…1800. */
   readonly ttlSeconds: number;
+  /** What the caller asks for; absent: any, so that limits of every model bind the call. */
+  readonly model?: string | undefined;
 }
 
 /** A reservation as its caller gets it. */
 export interface GivenReservation {
-  /** Opaque and signed, at most 512 characters. */
+  /** Opaque and signed, at most 1 024 characters. */
   readonly id: string;
   readonly expiresAt: Date;
   readonly amountMicroCents: bigint;
@@ -145,13 +147,16 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
    * Takes the call from all windows and accounts of the key, or from none: at once where memory suffices, else by a
    * promise. After a promise read the key's record again: it may have changed meanwhile.
    */
-  admit({ accounts, windows }: KeyLimits, question: QuotaQuestion): Admission | Promise<Admission> {
-    const isDefaultHold = question.reserveMicroCents === null && this.defaultHold > 0n;
+  admit(limits: KeyLimits, question: QuotaQuestion): Admission | Promise<Admission> {
+    const accounts = accountsFor(limits, question.model);
+    // Placed in the key's own budget, which comes first.
+    const isDefaultHold =
+      question.reserveMicroCents === null && this.defaultHold > 0n && accounts[0]?.limit === undefined;
     return this.leaseManager.admit({
       accounts,
-      windows,
+      windows: limits.windows,
       cost: question.cost,
-      reserve: question.reserveMicroCents ?? this.defaultHold,
+      reserve: question.reserveMicroCents ?? (isDefaultHold ? this.defaultHold : 0n),
       ttlSeconds: isDefaultHold ? POOLED_TTL_SECONDS : question.ttlSeconds,
       isDefaultHold,
     });
@@ -210,6 +215,12 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
   onKeyChanged(keyId: string | null): void {
     if (keyId === null) this.leaseManager.dropHeld();
     else this.leaseManager.dropKey(keyId);
+  }
+
+  /** A change of this limit was applied here; null: of any limit. */
+  onLimitChanged(limitId: string | null): void {
+    if (limitId === null) this.leaseManager.dropHeld();
+    else this.leaseManager.dropLimit(limitId);
   }
 
   /** The database has another history now. */

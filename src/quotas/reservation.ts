@@ -15,28 +15,35 @@ export interface Reservation {
   readonly expiresAtMs: number;
   /** A hold that `DEFAULT_RESERVATION_CENTS` placed, not the caller. */
   readonly isDefaultHold: boolean;
-  /** At most 8; none for a key without a budget. */
+  /** At most `MAX_HOLDS`; none for a key that neither a budget nor a limit binds. */
   readonly holds: readonly Hold[];
 }
 
-/** Most accounts that one reservation may draw from: what fits 512 characters. */
-export const MAX_HOLDS = 8;
+/** Most accounts that one reservation may draw from: the key's own, and those of limits. */
+export const MAX_HOLDS = 16;
+/** So many, and of periods that are months, fit the forms that every build knows. */
+const MAX_OWN_HOLDS = 8;
 
 /** Names no version of RESERVATION_KEY: its first one, as builds before versions know it. */
 const PLAIN_FORMAT = 1;
 /** Ends with the version of RESERVATION_KEY and its length. */
 const VERSIONED_FORMAT = 2;
+/** Ends as form 2, whatever the version; its holds are of any accounts, and their periods any dates. */
+const LIMITS_FORMAT = 3;
 const HEAD = 68;
 const HOLD = 34;
+const HOLD_OF_LIMIT = 36;
 const MAC = 16;
-const MAX_CHARACTERS = 512;
+/** That of `MAX_HOLDS` holds and the longest name of a version has 903. */
+const MAX_CHARACTERS = 1024;
+const DAY_MS = 86_400_000;
 const VERSION_SHAPE = /^[A-Za-z0-9]{1,16}$/;
 /** A reservation ends within 30 minutes, and late reports of it may come for a while. */
 const MAX_LATE_MS = 24 * 3_600_000;
 const MAX_AHEAD_MS = 24 * 3_600_000;
 
 /**
- * Signs and opens reservations: base64url of a compact record and a truncated HMAC-SHA-256 (128 bits), at most 512
+ * Signs and opens reservations: base64url of a compact record and a truncated HMAC-SHA-256 (128 bits), at most 1 024
  * characters. Any replica with the same key settles what another signed; nobody else can make or change one. The first
  * key signs, all open. Other versions than `1` are named in the text, so that a replica which lacks one can say so.
  */
@@ -44,6 +51,7 @@ export class ReservationSigner {
   /** What follows the holds of each reservation: nothing for a plain value. */
   private readonly suffix: Buffer;
   private readonly format: number;
+  private readonly suffixOfLimits: Buffer;
 
   /** @param keys at least one, the signing one first */
   constructor(private readonly keys: readonly ReservationKey[]) {
@@ -51,15 +59,17 @@ export class ReservationSigner {
       throw new RangeError('A reservation key has at least 16 bytes.');
     const { version } = keys[0]!;
     this.format = version === PLAIN_VERSION ? PLAIN_FORMAT : VERSIONED_FORMAT;
-    this.suffix =
-      version === PLAIN_VERSION ? Buffer.alloc(0) : Buffer.from([...Buffer.from(version, 'latin1'), version.length]);
+    this.suffixOfLimits = Buffer.from([...Buffer.from(version, 'latin1'), version.length]);
+    this.suffix = version === PLAIN_VERSION ? Buffer.alloc(0) : this.suffixOfLimits;
   }
 
   /** @throws RangeError if there are more than `MAX_HOLDS` holds or a value does not fit its field. */
   sign(reservation: Reservation): string {
     if (reservation.holds.length > MAX_HOLDS) throw new RangeError('A reservation has too many holds.');
-    const body = Buffer.allocUnsafe(HEAD + HOLD * reservation.holds.length);
-    body.writeUInt8(this.format, 0);
+    const ofLimits = isOfLimits(reservation);
+    const size = ofLimits ? HOLD_OF_LIMIT : HOLD;
+    const body = Buffer.allocUnsafe(HEAD + size * reservation.holds.length);
+    body.writeUInt8(ofLimits ? LIMITS_FORMAT : this.format, 0);
     body.writeUInt8(reservation.isDefaultHold ? 1 : 0, 1);
     writeId(body, reservation.keyId, 2);
     writeId(body, reservation.reservationId, 18);
@@ -69,12 +79,14 @@ export class ReservationSigner {
     writePeriod(body, reservation.month, 64);
     body.writeUInt16BE(reservation.holds.length, 66);
     reservation.holds.forEach((hold, index) => {
-      const at = HEAD + HOLD * index;
+      const at = HEAD + size * index;
       writeId(body, hold.accountId, at);
-      writePeriod(body, hold.period, at + 16);
-      writeId(body, hold.leaseId, at + 18);
+      if (ofLimits) writeDate(body, hold.period, at + 16);
+      else writePeriod(body, hold.period, at + 16);
+      writeId(body, hold.leaseId, at + size - 16);
     });
-    const signed = this.suffix.length === 0 ? body : Buffer.concat([body, this.suffix]);
+    const suffix = ofLimits ? this.suffixOfLimits : this.suffix;
+    const signed = suffix.length === 0 ? body : Buffer.concat([body, suffix]);
     return Buffer.concat([signed, macOf(this.keys[0]!.key, signed)]).toString('base64url');
   }
 
@@ -98,7 +110,7 @@ export class ReservationSigner {
         throw missingVersion('RESERVATION_KEY', version);
       return null;
     }
-    return read(signed.subarray(0, HEAD + HOLD * signed.readUInt16BE(66)));
+    return read(signed.subarray(0, bodyLengthOf(signed)));
   }
 
   private isMissing(version: string): boolean {
@@ -118,11 +130,12 @@ function macOf(key: Uint8Array, signed: Uint8Array): Buffer {
 
 /** The version that signed, by what the text says; null for what has not the form of a reservation. */
 function versionIn(signed: Buffer): string | null {
-  const bodyLength = HEAD + HOLD * signed.readUInt16BE(66);
+  const format = signed.readUInt8(0);
+  const bodyLength = bodyLengthOf(signed);
   const suffix = signed.subarray(bodyLength);
-  if (signed.readUInt8(0) === PLAIN_FORMAT) return signed.length === bodyLength ? PLAIN_VERSION : null;
-  if (signed.readUInt8(0) !== VERSIONED_FORMAT || suffix.length === 0 || suffix.at(-1) !== suffix.length - 1)
-    return null;
+  if (format === PLAIN_FORMAT) return signed.length === bodyLength ? PLAIN_VERSION : null;
+  const isNamed = format === VERSIONED_FORMAT || format === LIMITS_FORMAT;
+  if (!isNamed || suffix.length === 0 || suffix.at(-1) !== suffix.length - 1) return null;
   const version = suffix.toString('latin1', 0, suffix.length - 1);
   return VERSION_SHAPE.test(version) ? version : null;
 }
@@ -133,10 +146,25 @@ function isOfTheseDays(signed: Buffer, nowMs: number): boolean {
   return expiresAtMs > nowMs - MAX_LATE_MS && expiresAtMs < nowMs + MAX_AHEAD_MS;
 }
 
+/** Whether it needs the form of limits: a key that none binds gets one that every build knows. */
+function isOfLimits({ keyId, holds }: Reservation): boolean {
+  return holds.length > MAX_OWN_HOLDS || holds.some(({ accountId }) => accountId !== keyId);
+}
+
+function holdSizeOf(body: Buffer): number {
+  return body.readUInt8(0) === LIMITS_FORMAT ? HOLD_OF_LIMIT : HOLD;
+}
+
+function bodyLengthOf(signed: Buffer): number {
+  return HEAD + holdSizeOf(signed) * signed.readUInt16BE(66);
+}
+
 function read(body: Buffer): Reservation {
   const holds: Hold[] = [];
-  for (let at = HEAD; at < body.length; at += HOLD) {
-    holds.push({ accountId: readId(body, at), period: readPeriod(body, at + 16), leaseId: readId(body, at + 18) });
+  const size = holdSizeOf(body);
+  for (let at = HEAD; at < body.length; at += size) {
+    const period = size === HOLD ? readPeriod(body, at + 16) : readDate(body, at + 16);
+    holds.push({ accountId: readId(body, at), period, leaseId: readId(body, at + size - 16) });
   }
   return {
     keyId: readId(body, 2),
@@ -172,4 +200,14 @@ function readPeriod(body: Buffer, at: number): Period {
   if (month === 0) return 'total';
   const year = 1970 + Math.floor((month - 1) / 12);
   return `${year}-${String(((month - 1) % 12) + 1).padStart(2, '0')}-01`;
+}
+
+/** Days since 1970, plus one; 0 = `total`. */
+function writeDate(body: Buffer, period: Period, at: number): void {
+  body.writeUInt32BE(period === 'total' ? 0 : Date.parse(`${period}T00:00:00Z`) / DAY_MS + 1, at);
+}
+
+function readDate(body: Buffer, at: number): Period {
+  const day = body.readUInt32BE(at);
+  return day === 0 ? 'total' : new Date((day - 1) * DAY_MS).toISOString().slice(0, 10);
 }

@@ -89,7 +89,33 @@ const BUDGETS: readonly Comparison[] = [
             LEFT JOIN (SELECT key_id, sum(cost_micro_cents) AS cost FROM usage_event GROUP BY 1) t ON a.period = 'total' AND t.key_id = a.key_id
             LEFT JOIN (SELECT key_id, month::text AS period, sum(cost_micro_cents) AS cost FROM usage_event GROUP BY 1, 2) m
                  ON m.key_id = a.key_id AND m.period = a.period
-           WHERE ${upTo('a.spent_micro_cents')} <> ${upTo('coalesce(t.cost, m.cost, 0) + a.carried_micro_cents')}`,
+           WHERE a.limit_id IS NULL
+             AND ${upTo('a.spent_micro_cents')} <> ${upTo('coalesce(t.cost, m.cost, 0) + a.carried_micro_cents')}`,
+  },
+  {
+    // What is charged after an account was swept makes it anew, so those that could have been are left out.
+    check: 'spent of limits = Σ costs of the events that name them',
+    sql: `SELECT concat_ws(' ', a.key_id, a.period) AS subject, a.spent_micro_cents::text AS found, ${upTo('coalesce(e.cost, 0)')}::text AS expected
+            FROM budget_account a
+            LEFT JOIN (SELECT c.account, c.period, sum(v.cost_micro_cents) AS cost
+                         FROM usage_event v, unnest(v.charged_accounts, v.charged_periods) AS c(account, period)
+                        WHERE v.charged_accounts IS NOT NULL GROUP BY 1, 2) e
+                 ON e.account = a.key_id AND e.period = a.period
+           WHERE a.limit_id IS NOT NULL AND a.ends_at > now() - interval '34 days'
+             AND ${upTo('a.spent_micro_cents')} <> ${upTo('coalesce(e.cost, 0)')}`,
+  },
+  {
+    check: 'every event has the accounts of limits that it charged',
+    sql: `SELECT DISTINCT concat_ws(' ', c.account, c.period) AS subject, 'no account' AS found, 'one' AS expected
+            FROM usage_event v, unnest(v.charged_accounts, v.charged_periods) AS c(account, period)
+           WHERE v.charged_accounts IS NOT NULL AND c.period <> 'total' AND v.received_at > now() - interval '34 days'
+             AND CASE WHEN c.period <> 'total' THEN c.period::date > now() - interval '34 days' END
+             AND NOT EXISTS (SELECT FROM budget_account a WHERE a.key_id = c.account AND a.period = c.period)`,
+  },
+  {
+    check: 'accounts of limits are named by limit and member',
+    sql: `SELECT concat_ws(' ', key_id, period) AS subject, key_id::text AS found, limit_account_id(limit_id, member_id)::text AS expected
+            FROM budget_account WHERE limit_id IS NOT NULL AND key_id <> limit_account_id(limit_id, member_id)`,
   },
   {
     check: 'every event has its account',

@@ -5,7 +5,7 @@ import { isEventCursor } from './event-cursor.js';
 
 const RESERVATION = {
   type: 'string',
-  maxLength: 512,
+  maxLength: 1024,
   pattern: '^[A-Za-z0-9_-]+$',
   sentence: 'must be the id of a reservation',
 } as const satisfies Schema;

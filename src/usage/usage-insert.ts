@@ -1,5 +1,6 @@
 import type { QueryConfig } from 'pg';
 import { bytesArray, plainArray, textArray } from '../database/array-text.js';
+import { NO_LEASE } from '../quotas/quota-store.js';
 import type { Reservation } from '../quotas/reservation.js';
 import { type BookEntry, isOverCeiling, type UsageReport } from './usage-entry.js';
 
@@ -19,7 +20,7 @@ export interface BookRow {
 }
 
 const TEXT = `SELECT entry, outcome, is_late, excess, encode(payload_hash, 'hex') AS payload_hash
-  FROM usage_book_3(${Array.from({ length: 26 }, (_, index) => `$${index + 1}`).join(', ')})`;
+  FROM usage_book_4(${Array.from({ length: 26 }, (_, index) => `$${index + 1}`).join(', ')})`;
 
 /** Amounts of the settings, in micro-cents. */
 export interface BookTerms {
@@ -33,7 +34,7 @@ export interface BookTerms {
  * The statement that books a batch in one transaction; its rows are {@link BookRow}s. No two entries may have the same
  * id.
  *
- * @see src/database/functions/usage_book_3.sql
+ * @see src/database/functions/usage_book_4.sql
  */
 export function insertUsageStatement(entries: readonly BookEntry[], { defaultHold, ceiling }: BookTerms): QueryConfig {
   const ofReport =
@@ -45,7 +46,7 @@ export function insertUsageStatement(entries: readonly BookEntry[], { defaultHol
   );
   const overCeiling = entries.flatMap((entry, index) => (isOverCeiling(entry, ceiling) ? [index + 1] : []));
   return {
-    name: 'book-usage-3',
+    name: 'book-usage-4',
     text: TEXT,
     values: [
       plainArray(entries, (entry) => (entry.kind === 'usage' ? entry.report.keyId : entry.reservation.keyId)),
@@ -62,7 +63,7 @@ export function insertUsageStatement(entries: readonly BookEntry[], { defaultHol
       plainArray(holds, ({ event }) => event),
       plainArray(holds, ({ accountId }) => accountId),
       plainArray(holds, ({ period }) => period),
-      plainArray(holds, ({ leaseId }) => leaseId),
+      plainArray(holds, ({ leaseId }) => (leaseId === NO_LEASE ? null : leaseId)),
       textArray(entries, (entry) => (entry.kind === 'usage' ? entry.report.id : null)),
       plainArray(
         entries,

@@ -1,6 +1,11 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { unavailable } from '../common/domain-error.js';
+import type { KeyLimits } from '../quotas/key-limits.js';
+import { accountsFor, isBinding } from '../quotas/key-limits.js';
+import { LimitAccounts } from '../quotas/limits/limit-accounts.js';
+import { limitCheck, limitDetail, refusingLimitView } from './limit-refusal.js';
+import { VerificationMetrics } from './verification-metrics.js';
 import { boundFromCents, centsFromMicroCents } from '../common/money.js';
 import type { Admission, Refused } from '../quotas/admission.js';
 import type { WindowName } from '../quotas/quota-store.js';
@@ -9,13 +14,15 @@ import { type GivenReservation, ONE_REQUEST, type QuotaQuestion, Quotas } from '
 import type { Sql } from '../quotas/sql.js';
 import { readWindows, resetSecondsOf } from '../quotas/window-reader.js';
 import type { CheckOutcome, StaticDecision } from './checks.js';
-import type { KeyFacts } from '../key-cache/records/key-record.js';
-import type { BudgetView, RateLimitView } from './verdict.view.js';
+import type { KeyFacts, KeyRecord } from '../key-cache/records/key-record.js';
+import type { BudgetView, RateLimitView, RefusingLimitView } from './verdict.view.js';
 import type { VerifyQuestion } from './verify.dto.js';
 
 /** Why budgets or windows refuse, and when to ask again (null: waiting does not help). */
 export interface QuotaRefusal extends StaticDecision {
   readonly retryAfterSeconds: number | null;
+  /** The limit that refused; absent: a window or the budget of the key itself. */
+  readonly limit?: RefusingLimitView;
 }
 
 /** What budgets and windows come to. */
@@ -34,7 +41,7 @@ export interface QuotaSnapshot {
   readonly checks: CheckOutcome[];
 }
 
-type Asked = Pick<VerifyQuestion, 'cost' | 'reserveCents' | 'reservationTtlSeconds'>;
+type Asked = Pick<VerifyQuestion, 'cost' | 'model' | 'reserveCents' | 'reservationTtlSeconds'>;
 
 const PASSED: QuotaOutcome = Object.freeze({ refusal: null, isDegraded: false, reservation: null });
 const DEFAULT_TTL_SECONDS = 60;
@@ -46,6 +53,8 @@ export class QuotaGate {
 
   constructor(
     private readonly quotas: Quotas,
+    private readonly limitAccounts: LimitAccounts,
+    private readonly meters: VerificationMetrics,
     dataSource: DataSource,
   ) {
     this.sql = (text, values) => dataSource.query(text, [...values]);
@@ -56,18 +65,30 @@ export class QuotaGate {
    *
    * @throws DomainError 503, as the promise's rejection, when nothing can be decided
    */
-  admit(key: KeyFacts, asked: Asked, callerId: string, databaseNowMs: number): QuotaOutcome | Promise<QuotaOutcome> {
-    const { limits } = key;
+  admit(
+    { key, limits }: KeyRecord,
+    asked: Asked,
+    callerId: string,
+    databaseNowMs: number,
+  ): QuotaOutcome | Promise<QuotaOutcome> {
     if (limits.windows.length === 0 && limits.accounts.length === 0 && asked.reserveCents === undefined) return PASSED;
-    const question = questionOf(asked);
+    const question = limits.isByModel ? { ...questionOf(asked), model: asked.model } : questionOf(asked);
     const admission = this.quotas.admit(limits, question);
     return admission instanceof Promise
-      ? admission.then((later) => this.outcome(later, key, callerId, question, databaseNowMs))
-      : this.outcome(admission, key, callerId, question, databaseNowMs);
+      ? admission.then((later) => this.outcome(later, key, limits, callerId, question, databaseNowMs))
+      : this.outcome(admission, key, limits, callerId, question, databaseNowMs);
+  }
+
+  /** Whether the same limits bind the call, though its key, owner or project has changed. */
+  isBoundAlike(one: KeyRecord, other: KeyRecord, { model }: Asked): boolean {
+    if (one.limits === other.limits) return true;
+    const ids = ({ limits }: KeyRecord): string[] =>
+      accountsFor(limits, model).flatMap(({ id, limit }) => (limit === undefined ? [] : [id]));
+    return ids(one).join() === ids(other).join();
   }
 
   /** What a call would come to, read from the database; consumes nothing. */
-  async standing(key: KeyFacts, asked: Asked): Promise<QuotaSnapshot> {
+  async standing({ key }: Pick<KeyRecord, 'key'>, asked: Asked): Promise<QuotaSnapshot> {
     const question = questionOf(asked);
     const windows = await readWindows(this.sql, key.id, {
       minute: key.rateLimitPerMinute,
@@ -102,6 +123,12 @@ export class QuotaGate {
       });
       if (!passes) refusal ??= { code: 'BUDGET_EXCEEDED', detail: BUDGET_DETAIL, retryAfterSeconds: null };
     }
+    for (const bound of await this.limitAccounts.bindingKey(key.id)) {
+      if (!isBinding(bound.limit, asked.model)) continue;
+      const { check, refuses } = limitCheck(bound, question.reserveMicroCents ?? 0n);
+      checks.push(check);
+      refusal ??= refuses;
+    }
     return {
       rateLimits,
       budget: budget === null ? null : budgetView(budget.type, budget.limit, budget.spent, budget.held, budget.raise),
@@ -124,6 +151,7 @@ export class QuotaGate {
 
   /** The key's budget as this replica knows it. */
   budgetOf(key: KeyFacts): BudgetView | undefined {
+    // Without limits: those that bind it beside its own budget are not shown as one.
     const [account] = key.limits.accounts;
     const state = account === undefined ? null : this.quotas.findBudget(account);
     if (account === undefined || state === null || state.limit === null) return undefined;
@@ -133,18 +161,37 @@ export class QuotaGate {
   private outcome(
     admission: Admission,
     key: KeyFacts,
+    limits: KeyLimits,
     callerId: string,
     question: QuotaQuestion,
     databaseNowMs: number,
   ): QuotaOutcome | Promise<QuotaOutcome> {
     if (!admission.admitted) {
       if (admission.code === 'UNAVAILABLE') return Promise.reject(undecidable(admission.retryAfterMs));
-      return { refusal: refusalOf(admission, key, question.cost), isDegraded: false, reservation: null };
+      const refusal = this.refusalOf(admission, key, limits, question.cost, databaseNowMs);
+      return { refusal, isDegraded: false, reservation: null };
     }
     const reservation = this.quotas.reservationOf(admission, key.id, callerId, question, databaseNowMs);
     return reservation === null && !admission.degraded
       ? PASSED
       : { refusal: null, isDegraded: admission.degraded, reservation };
+  }
+
+  private refusalOf(
+    { code, window, account, retryAfterMs }: Refused,
+    key: KeyFacts,
+    { limits }: KeyLimits,
+    cost: number,
+    databaseNowMs: number,
+  ): QuotaRefusal {
+    const retryAfterSeconds = retryAfterMs === null ? null : seconds(retryAfterMs);
+    const name = window ?? 'minute';
+    if (code === 'RATE_LIMITED') return { code, detail: rateDetail(name, limitOf(key, name), cost), retryAfterSeconds };
+    const bound = limits.find((one) => one.account === account || one.account.id === account?.id);
+    if (bound === undefined) return { code, detail: BUDGET_DETAIL, retryAfterSeconds };
+    this.meters.countLimit(bound.facts.target);
+    const limit = refusingLimitView(bound.facts, retryAfterMs === null ? null : databaseNowMs + retryAfterMs);
+    return { code, detail: limitDetail(bound.facts.target), retryAfterSeconds, limit };
   }
 }
 
@@ -154,12 +201,6 @@ function rateDetail(window: WindowName, limit: number | null, cost: number): str
   return limit !== null && cost > limit
     ? `The call counts as ${cost} requests, and the key may make ${limit} per ${window}: it asks for more than the limit allows.`
     : `The rate limit per ${window} is used up.`;
-}
-
-function refusalOf({ code, window, retryAfterMs }: Refused, key: KeyFacts, cost: number): QuotaRefusal {
-  const name = window ?? 'minute';
-  const detail = code === 'RATE_LIMITED' ? rateDetail(name, limitOf(key, name), cost) : BUDGET_DETAIL;
-  return { code, detail, retryAfterSeconds: retryAfterMs === null ? null : seconds(retryAfterMs) };
 }
 
 function limitOf(key: KeyFacts, window: WindowName): number | null {

@@ -14,6 +14,7 @@ export const VERDICT_SCHEMA = {
     code: text,
     detail: text,
     retryAfterSeconds: number,
+    limit: { type: 'object', properties: { id: text, unit: text, per: text, state: text, resetsAt: text } },
     keyId: text,
     name: text,
     ownerId: text,

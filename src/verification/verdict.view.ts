@@ -2,6 +2,7 @@ import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import type { BudgetType, Environment } from '../api-keys/api-key.entity.js';
 import type { CheckOutcome, VerdictCode } from './checks.js';
 import { VERDICT_CODES } from './checks.js';
+import { LIMIT_PERIODS, type LimitPeriod } from '../quotas/limits/limit-facts.js';
 import { FieldErrorView } from '../common/problem.view.js';
 
 /** One check of an explanation. */
@@ -70,6 +71,27 @@ export class BudgetView {
   remainingCents: number;
 }
 
+/** The limit that refused a call. Its numbers are told by the routes of limits, to those who may know them. */
+export class RefusingLimitView {
+  /** @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55" */
+  id: string;
+
+  @ApiProperty({ enum: ['cents'], example: 'cents' })
+  unit: 'cents';
+
+  @ApiProperty({ enum: LIMIT_PERIODS, example: 'month' })
+  per: LimitPeriod;
+
+  @ApiProperty({ enum: ['exhausted'], example: 'exhausted' })
+  state: 'exhausted';
+
+  /**
+   * When the limit starts anew; absent: it never does.
+   * @example "2030-02-01T00:00:00.000Z"
+   */
+  resetsAt?: string;
+}
+
 /** Budget that is held for this call until it is reported or released. */
 export class ReservationView {
   /** Opaque; give it to `POST /usage` or `POST /reservations/release`. */
@@ -96,6 +118,9 @@ export class VerdictView {
 
   /** With a refusal that ends by itself: when to ask again. */
   retryAfterSeconds?: number;
+
+  /** With `BUDGET_EXCEEDED` by a limit that the key shares: the narrowest that refuses. */
+  limit?: RefusingLimitView;
 
   /** @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55" */
   keyId?: string;

@@ -6,6 +6,7 @@ import { VERDICT_CODES, type VerdictCode } from './checks.js';
 import { FeedService } from '../key-cache/feed/feed.service.js';
 import { RecordCache } from '../key-cache/records/record-cache.js';
 import { RecordLoader } from '../key-cache/records/record-loader.js';
+import { LIMIT_TARGETS, type LimitTarget } from '../quotas/limits/limit-facts.js';
 import { ReplicasService } from '../replicas/replicas.service.js';
 
 const NOT_FRESH =
@@ -18,6 +19,7 @@ const CLOCK_TOLERANCE_MS = 1_000;
 @Injectable()
 export class VerificationMetrics {
   private readonly verdicts: Tally<VerdictCode>;
+  private readonly limits: Tally<LimitTarget>;
 
   constructor(
     meters: Metrics,
@@ -44,6 +46,12 @@ export class VerificationMetrics {
       'warn',
     );
     this.verdicts = meters.tally('latchkey_verdicts_total', 'Verdicts.', 'code', VERDICT_CODES);
+    this.limits = meters.tally(
+      'latchkey_limit_refusals_total',
+      'Calls refused by a limit that keys share, by what it is of.',
+      'target',
+      LIMIT_TARGETS,
+    );
     meters.gauge(
       'latchkey_feed_age_seconds',
       'Age of what this replica knows of changes. Beyond MAX_STALENESS_SECONDS nothing is answered.',
@@ -74,6 +82,11 @@ export class VerificationMetrics {
   /** Counts one verdict. */
   count(code: VerdictCode): void {
     this.verdicts.count(code);
+  }
+
+  /** Counts one refusal by a limit. */
+  countLimit(target: LimitTarget): void {
+    this.limits.count(target);
   }
 }
 

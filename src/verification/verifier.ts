@@ -7,6 +7,7 @@ import { type DomainError, type FieldError, validationFailed } from '../common/d
 import { domainErrorOf } from '../common/problem.filter.js';
 import { VerdictCounter } from '../usage/verdict-counter.js';
 import { DENIED, type StaticDecision, type VerdictCode, decide, explainChecks } from './checks.js';
+import type { KeyRecord } from '../key-cache/records/key-record.js';
 import { KeyResolver, type Recognised, type ResolvedKey } from './key-resolver.js';
 import { LastUsed } from './last-used/last-used.js';
 import { QuotaGate, type QuotaOutcome, type QuotaRefusal, type QuotaSnapshot } from './quota-gate.js';
@@ -89,17 +90,22 @@ export class Verifier {
     if (typeof recognition === 'string') return this.unproven(recognition);
     const refusal = staticRefusal(recognition, question, asker);
     if (refusal !== null) return this.refused(recognition, question, refusal, asker);
-    const { key } = recognition.record;
     if (question.dryRun === true)
-      return this.gate.standing(key, question).then((standing) => dryVerdict(recognition, question, standing, asker));
-    const outcome = this.gate.admit(key, question, asker.principal.ownerId, recognition.databaseNowMs);
+      return this.gate
+        .standing(recognition.record, question)
+        .then((standing) => dryVerdict(recognition, question, standing, asker));
+    const outcome = this.gate.admit(recognition.record, question, asker.principal.ownerId, recognition.databaseNowMs);
     return outcome instanceof Promise
-      ? outcome.then((later) => this.decideAgain(later, question, asker))
+      ? outcome.then((later) => this.decideAgain(recognition.record, later, question, asker))
       : this.answer(recognition, question, outcome, asker);
   }
 
-  /** While a lease was fetched the key may have changed: what counts is what it is now. */
+  /**
+   * While a lease was fetched the key may have changed: what counts is what it is now. Where other limits bind it now, these
+   * decide; what was taken for the former ones is free again when its hold ends.
+   */
   private async decideAgain(
+    asked: KeyRecord,
     outcome: QuotaOutcome,
     question: VerifyQuestion,
     asker: VerifyingCaller,
@@ -107,6 +113,8 @@ export class Verifier {
     const recognition = await this.recognizer.resolve(question.key);
     if (typeof recognition === 'string') return this.unproven(recognition);
     const refusal = staticRefusal(recognition, question, asker);
+    if (refusal === null && !this.gate.isBoundAlike(asked, recognition.record, question))
+      return this.decide(recognition, question, asker);
     return refusal === null
       ? this.answer(recognition, question, outcome, asker)
       : this.refused(recognition, question, refusal, asker);
@@ -231,6 +239,7 @@ function verdictView(
     verdict.detail = refusal.detail;
     if ('retryAfterSeconds' in refusal && refusal.retryAfterSeconds !== null)
       verdict.retryAfterSeconds = refusal.retryAfterSeconds;
+    if ('limit' in refusal && refusal.limit !== undefined) verdict.limit = refusal.limit;
   }
   return verdict;
 }

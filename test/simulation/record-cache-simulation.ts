@@ -6,6 +6,7 @@ import {
   type PollTicket,
 } from '../../src/key-cache/feed/change-feed.js';
 import type { KeyRecord } from '../../src/key-cache/records/key-record.js';
+import type { LimitFacts, LimitTarget } from '../../src/quotas/limits/limit-facts.js';
 import type { LookupResult, LoadedRows } from '../../src/key-cache/records/loaded-records.js';
 import { RecordCache } from '../../src/key-cache/records/record-cache.js';
 import { RecordLoader, recordIn } from '../../src/key-cache/records/record-loader.js';
@@ -46,6 +47,7 @@ const KEY = 'key-1';
 const KID = 'kid-1';
 const OWNER = 'owner-1';
 const ROLE = 'role-1';
+const PROJECT = 'project-1';
 const MAX_ROWS = 2;
 const OPTIONS: ChangeFeedOptions = { freshMs: 3_000, staleMaxMs: 30_000 };
 
@@ -55,7 +57,12 @@ interface State {
   readonly isRevoked: boolean;
   readonly owner: number;
   readonly role: number;
+  readonly project: number;
+  readonly installation: number;
 }
+
+/** What is versioned. */
+const PARTS = ['key', 'owner', 'role', 'project', 'installation'] as const;
 
 /** One history: what every sequence number stood for, from the first state that belongs to it. */
 interface History {
@@ -154,7 +161,7 @@ export class RecordCacheSimulation {
   ) {
     this.random = new Random(seed);
     this.cache = new FaultyCache(fault);
-    this.history = this.begin(0, { key: 1, isRevoked: false, owner: 1, role: 1 }, '1');
+    this.history = this.begin(0, { key: 1, isRevoked: false, owner: 1, role: 1, project: 1, installation: 1 }, '1');
     this.feed = new ChangeFeed(OPTIONS, {
       apply: (changes) => this.cache.apply(changes),
       restart: ({ epoch, headSeq }) => {
@@ -255,7 +262,7 @@ export class RecordCacheSimulation {
    */
   private check(
     source: string,
-    used: Partial<Record<'key' | 'owner' | 'role', number>>,
+    used: Partial<Record<(typeof PARTS)[number], number>>,
     applied: bigint,
     sinceMs: number,
   ): void {
@@ -264,7 +271,7 @@ export class RecordCacheSimulation {
     const lately = this.moments.filter(
       (_, index) => (this.moments[index + 1]?.atMs ?? Number.POSITIVE_INFINITY) >= sinceMs,
     );
-    for (const part of ['key', 'owner', 'role'] as const) {
+    for (const part of PARTS) {
       const version = used[part];
       if (version === undefined) continue;
       const say = (what: string) => this.violations.push(`${source} answered by ${part} version ${version}: ${what}`);
@@ -331,7 +338,7 @@ export class RecordCacheSimulation {
       hasChanges: true,
       endings: null,
     };
-    switch (this.random.integer(5)) {
+    switch (this.random.integer(7)) {
       case 0:
         states.push({ ...state, key: version, isRevoked: true });
         rows.push({ ...row, action: 'api-keys:revoke', resourceType: 'api-key', resourceId: KEY });
@@ -347,6 +354,23 @@ export class RecordCacheSimulation {
       case 3:
         states.push({ ...state, role: version });
         rows.push({ ...row, action: 'roles:update', resourceType: 'role', resourceId: ROLE });
+        break;
+      case 4:
+        states.push({ ...state, project: version });
+        rows.push(
+          this.random.integer(2) === 0
+            ? { ...row, action: 'projects:update', resourceType: 'project', resourceId: PROJECT }
+            : { ...row, ...LIMIT_CHANGED, target: { kind: 'project', id: PROJECT } },
+        );
+        break;
+      case 5:
+        states.push({ ...state, installation: version });
+        // Of a limit whose row is gone it is not known what it was of.
+        rows.push({
+          ...row,
+          ...LIMIT_CHANGED,
+          ...(this.random.integer(2) === 0 ? {} : { target: { kind: 'installation' as const, id: null } }),
+        });
         break;
       default:
         states.push(state);
@@ -397,12 +421,14 @@ export class RecordCacheSimulation {
       ],
       keys: [{ ...KEY_FACTS, revokedAtMs: state.isRevoked ? 1 : null, name: String(state.key) }],
       // The name of a role of its own tells the owner's version.
-      owners: [{ id: OWNER, isActive: true, roles: ['all', `version-${state.owner}`] }],
+      owners: [{ id: OWNER, isActive: true, roles: ['all', `version-${state.owner}`], limits: [] }],
       roles: [
         { name: ROLE, isActive: true, permissions: [`role:${state.role}`] },
         { name: 'all', isActive: true, permissions: ['role:*'] },
         { name: `version-${state.owner}`, isActive: true, permissions: [] },
       ],
+      projects: [{ id: PROJECT, isActive: true, limits: [limitNamed('project', state.project)] }],
+      installation: [limitNamed('installation', state.installation)],
     };
   }
 }
@@ -412,6 +438,7 @@ const KEY_FACTS = {
   environment: 'live',
   verifiesEnvironment: 'any',
   ownerId: OWNER,
+  projectId: PROJECT,
   isActive: true,
   expiresAtMs: null,
   scopes: [],
@@ -426,14 +453,24 @@ const KEY_FACTS = {
   rateLimitPerDay: null,
   budgetLimitMicroCents: null,
   budgetType: null,
-  limits: { accounts: [], windows: [] },
+  limits: { accounts: [], windows: [], limits: [], isByModel: false },
+  limitsOfKey: [],
 } as const;
 
-function versionsOf({ key, owner }: KeyRecord, grants: readonly string[] | null) {
+const LIMIT_CHANGED = { action: 'limits:update', resourceType: 'limit', resourceId: 'limit-1' };
+
+/** Its name tells its version. */
+function limitNamed(target: LimitTarget, version: number): LimitFacts {
+  return { id: `${target}-limit`, name: String(version), target, per: 'month', each: null, models: [] };
+}
+
+function versionsOf({ key, owner, limits }: KeyRecord, grants: readonly string[] | null) {
   const role = grants?.[0];
   return {
     key: Number(key.name),
     owner: Number(owner.roles[1]!.replace('version-', '')),
+    project: Number(limits.limits[0]!.facts.name),
+    installation: Number(limits.limits[1]!.facts.name),
     ...(role === undefined ? {} : { role: Number(role.replace('role:', '')) }),
   };
 }

@@ -1,4 +1,5 @@
 import type { KeyFacts, SecretFacts } from '../../src/key-cache/records/key-record.js';
+import { NO_LIMITS } from '../../src/quotas/limits/limit-facts.js';
 import type { LoadedRows } from '../../src/key-cache/records/loaded-records.js';
 
 const ROLES = [
@@ -36,6 +37,7 @@ export function rowsOf(
     verifiesEnvironment: 'any',
     name: id,
     ownerId: 'owner',
+    projectId: null,
     isActive: true,
     revokedAtMs: null,
     expiresAtMs: null,
@@ -51,7 +53,8 @@ export function rowsOf(
     rateLimitPerDay: null,
     budgetLimitMicroCents: null,
     budgetType: null,
-    limits: { accounts: [], windows: [] },
+    limits: { accounts: [], windows: [], limits: [], isByModel: false },
+    limitsOfKey: NO_LIMITS,
     ...key,
   };
   return {
@@ -59,8 +62,10 @@ export function rowsOf(
     epoch: 'epoch',
     secrets,
     keys: [facts],
-    owners: [{ id: 'owner', isActive: true, roles: ['owner-role'] }],
+    owners: [{ id: 'owner', isActive: true, roles: ['owner-role'], limits: NO_LIMITS }],
     roles: ROLES,
+    projects: [],
+    installation: NO_LIMITS,
   };
 }
 

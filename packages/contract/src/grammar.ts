@@ -93,7 +93,7 @@ export const MAX_KEY_CHARACTERS = 512;
 export const PRESENTED_KEY = { type: 'string', minLength: 1 } as const satisfies Schema;
 
 /** The opaque id of a reservation, as it was given. */
-export const RESERVATION_ID = { type: 'string', minLength: 1, maxLength: 512 } as const satisfies Schema;
+export const RESERVATION_ID = { type: 'string', minLength: 1, maxLength: 1024 } as const satisfies Schema;
 
 /** An address, or a network in CIDR notation whose host bits are 0. */
 export const ADDRESS = { type: 'string', maxLength: 64, check: cidrProblem } as const satisfies Schema;

@@ -3,7 +3,7 @@ import { CHANGE_CHANNEL } from '../../audit/changes.js';
 import { LiveConnection } from '../../database/live-connection.js';
 import type { SessionConfig } from '../../database/session-client.js';
 import type { ChangeFeed, Poll, PollOutcome, PollTicket } from './change-feed.js';
-import { FEED_COLUMNS, IMPORTED_MACS, type StoredFeedRow, feedRowOf } from './feed-rows.js';
+import { FEED_COLUMNS, IMPORTED_MACS, LIMIT_TARGET, type StoredFeedRow, feedRowOf } from './feed-rows.js';
 
 /** Without a notice, the head is looked at this often. */
 const POLL_EVERY_MS = 500;
@@ -24,7 +24,7 @@ const POLL = `
            AS is_synchronous,
          extract(epoch FROM clock_timestamp()) * 1000 AS now_ms,
          (SELECT json_agg(row ORDER BY row.seq) FROM (
-            SELECT ${FEED_COLUMNS}, ${IMPORTED_MACS} FROM audit_event e WHERE e.seq > $1::bigint ORDER BY e.seq LIMIT ${MAX_ROWS}) AS row) AS rows
+            SELECT ${FEED_COLUMNS}, ${IMPORTED_MACS}, ${LIMIT_TARGET} FROM audit_event e WHERE e.seq > $1::bigint ORDER BY e.seq LIMIT ${MAX_ROWS}) AS row) AS rows
     FROM change_head head`;
 
 interface PollRow {

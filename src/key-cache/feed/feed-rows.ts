@@ -1,4 +1,4 @@
-import type { Endings, FeedRow } from '../records/change.js';
+import type { ChangedTarget, Endings, FeedRow } from '../records/change.js';
 
 /** Columns of the trail as the feed reads them, of rows `e`. Of what a change says only endings are read. */
 export const FEED_COLUMNS = `
@@ -22,6 +22,12 @@ export const IMPORTED_MACS = `
     THEN (SELECT json_agg(encode(s.mac, 'hex')) FROM api_key_secret s WHERE s.key_id = e.resource_id::uuid AND s.kind = 'imported')
   END AS imported_macs`;
 
+/** What the limit is of that the row `e` is about. A limit that has ended keeps its row, so that this is known of it. */
+export const LIMIT_TARGET = `
+  CASE WHEN e.outcome = 'success' AND e.resource_type = 'limit' AND e.resource_id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+    THEN (SELECT json_build_object('kind', l.target_kind, 'id', l.target_id) FROM quota_limit l WHERE l.id = e.resource_id::uuid)
+  END AS limit_target`;
+
 /** One row as JSON carries it. */
 export interface StoredFeedRow {
   readonly seq: number | string;
@@ -37,6 +43,7 @@ export interface StoredFeedRow {
   readonly replaced: { readonly kid: string; readonly at: string } | null;
   /** Absent where they were not asked for. */
   readonly imported_macs?: readonly string[] | null;
+  readonly limit_target?: ChangedTarget | null;
 }
 
 export function feedRowOf(row: StoredFeedRow): FeedRow {
@@ -50,6 +57,7 @@ export function feedRowOf(row: StoredFeedRow): FeedRow {
     outcome: row.outcome,
     hasChanges: row.has_changes,
     endings: endingsOf(row),
+    ...(row.limit_target ? { target: row.limit_target } : {}),
     ...(row.imported_macs ? { importedMacs: row.imported_macs.map((mac) => Buffer.from(mac, 'hex')) } : {}),
   };
 }

@@ -146,7 +146,10 @@ export class FeedService implements FeedTarget {
   apply(changes: readonly Change[]): void {
     this.cache.apply(changes);
     // Leases and permits go before any answer is given that could rest on the change being applied here.
-    for (const { touches, id } of changes) if (touches === 'key') this.quotas.onKeyChanged(id);
+    for (const { touches, id } of changes) {
+      if (touches === 'key') this.quotas.onKeyChanged(id);
+      if (touches === 'limit') this.quotas.onLimitChanged(id);
+    }
   }
 
   restart(poll: Poll, before: Position | null): void {

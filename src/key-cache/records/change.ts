@@ -1,11 +1,22 @@
+import type { LimitTarget } from '../../quotas/limits/limit-facts.js';
+
 /** One change of the feed that may touch what replicas remember. */
 export interface Change {
   readonly seq: bigint;
-  readonly touches: 'key' | 'owner' | 'role';
+  readonly touches: 'key' | 'owner' | 'role' | 'project' | 'limit';
   /** null: all of them. */
   readonly id: string | null;
   /** MACs of all imported secrets of the key. Absent: it has none. */
   readonly importedMacs?: readonly Buffer[];
+  /** What the limit is of; null: not known any more. Absent: the change is not of a limit. */
+  readonly target?: ChangedTarget | null;
+}
+
+/** What a limit is of, as the feed tells it. */
+export interface ChangedTarget {
+  readonly kind: LimitTarget;
+  /** Null for the installation. */
+  readonly id: string | null;
 }
 
 /** A secret that was replaced with an overlap. */
@@ -43,9 +54,17 @@ export interface FeedRow {
   readonly endings: Endings | null;
   /** Of the key that the row is about: MACs of all its imported secrets. Absent: it has none. */
   readonly importedMacs?: readonly Buffer[];
+  /** Of the limit that the row is about: what it is of. Absent: of another thing, or the limit is gone. */
+  readonly target?: ChangedTarget;
 }
 
-const TOUCHED: Readonly<Record<string, Change['touches']>> = { 'api-key': 'key', user: 'owner', role: 'role' };
+const TOUCHED: Readonly<Record<string, Change['touches']>> = {
+  'api-key': 'key',
+  user: 'owner',
+  role: 'role',
+  project: 'project',
+  limit: 'limit',
+};
 
 /** Acts about a user that change nothing a key depends on: how the person signs in, and what they were told. */
 const OF_SIGNING_IN = /^(?:auth|sessions|second-factors):/;
@@ -60,5 +79,11 @@ export function changeOf(row: FeedRow): Change | null {
   if (OF_SIGNING_IN.test(row.action)) return null;
   if (row.resourceId === null && !row.hasChanges) return null;
   const id = touches === 'role' ? row.resourceId : (row.resourceId?.toLowerCase() ?? null);
-  return { seq: row.seq, touches, id, ...(row.importedMacs === undefined ? {} : { importedMacs: row.importedMacs }) };
+  return {
+    seq: row.seq,
+    touches,
+    id,
+    ...(row.importedMacs === undefined ? {} : { importedMacs: row.importedMacs }),
+    ...(touches === 'limit' ? { target: row.target ?? null } : {}),
+  };
 }

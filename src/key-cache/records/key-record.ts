@@ -1,7 +1,8 @@
 import type { FieldsWith, Lacking, None } from '../../../packages/contract/src/api-key-fields.js';
 import type { BudgetType, VerifiesEnvironment } from '../../api-keys/api-key.entity.js';
 import type { Cidr } from '../../../packages/contract/src/address.js';
-import type { KeyLimits } from '../../quotas/key-limits.js';
+import { boundBy, type KeyLimits } from '../../quotas/key-limits.js';
+import type { LimitFacts } from '../../quotas/limits/limit-facts.js';
 
 /** One secret of a key, as a decision needs it. Instants are Unix milliseconds. Never leaves the process. */
 export interface SecretFacts {
@@ -25,6 +26,8 @@ export interface KeyFacts {
   readonly verifiesEnvironment: VerifiesEnvironment;
   readonly name: string;
   readonly ownerId: string;
+  /** Null: in none. */
+  readonly projectId: string | null;
   readonly isActive: boolean;
   readonly revokedAtMs: number | null;
   readonly expiresAtMs: number | null;
@@ -40,8 +43,10 @@ export interface KeyFacts {
   readonly rateLimitPerDay: number | null;
   readonly budgetLimitMicroCents: bigint | null;
   readonly budgetType: BudgetType | null;
-  /** What its calls draw from: made once, so that no call allocates it. */
+  /** What its calls draw from by its own row: made once, so that no call allocates it. */
   readonly limits: KeyLimits;
+  /** Limits of this key. */
+  readonly limitsOfKey: readonly LimitFacts[];
 }
 
 /** Fields that a record keeps in another unit. */
@@ -56,6 +61,17 @@ export interface OwnerFacts {
   /** Neither disabled nor deleted. */
   readonly isActive: boolean;
   readonly roles: readonly string[];
+  /** Limits of this owner. */
+  readonly limits: readonly LimitFacts[];
+}
+
+/** A project of keys, as a decision needs it. */
+export interface ProjectFacts {
+  readonly id: string;
+  /** One that is gone is taken for active: only revoked keys keep its id. */
+  readonly isActive: boolean;
+  /** Limits of this project. */
+  readonly limits: readonly LimitFacts[];
 }
 
 /** A role; one that does not exist is inactive and grants nothing. */
@@ -65,9 +81,28 @@ export interface RoleFacts {
   readonly permissions: readonly string[];
 }
 
-/** Key, secret and owner, joined at the moment of the question. */
+/** Key, secret, owner and project, joined at the moment of the question. */
 export interface KeyRecord {
   readonly secret: SecretFacts;
   readonly key: KeyFacts;
   readonly owner: OwnerFacts;
+  /** Null: the key is in none. */
+  readonly project: ProjectFacts | null;
+  /** What its calls draw from, limits included: made once for a record. */
+  readonly limits: KeyLimits;
+}
+
+/** The record of a key with what it is joined from. `installation`: limits of all keys. */
+export function joined(
+  secret: SecretFacts,
+  key: KeyFacts,
+  owner: OwnerFacts,
+  project: ProjectFacts | null,
+  installation: readonly LimitFacts[],
+): KeyRecord {
+  const hasAny = key.limitsOfKey.length + owner.limits.length + (project?.limits.length ?? 0) + installation.length > 0;
+  const limits = hasAny
+    ? boundBy(key.limits, key, [...key.limitsOfKey, ...owner.limits, ...(project?.limits ?? []), ...installation])
+    : key.limits;
+  return { secret, key, owner, project, limits };
 }

@@ -1,7 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { type Cidr, parseCidr } from '../../../packages/contract/src/address.js';
 import { limitsOf } from '../../quotas/key-limits.js';
-import type { KeyFacts, KeyRecord, OwnerFacts, RoleFacts, SecretFacts } from './key-record.js';
+import { type LimitFacts, type LimitTarget, NO_LIMITS } from '../../quotas/limits/limit-facts.js';
+import type { KeyFacts, KeyRecord, OwnerFacts, ProjectFacts, RoleFacts, SecretFacts } from './key-record.js';
 import { SharedValues } from './shared-values.js';
 import { LookupResult, type LoadedRows, type Wanted } from './loaded-records.js';
 import { DataPlaneConnections } from '../data-plane-connections.js';
@@ -13,10 +14,18 @@ const STATEMENT_TIMEOUT_MS = 1_000;
 const unixMs = (column: string) => `floor(extract(epoch FROM ${column}) * 1000)`;
 
 /** A key as the statement gives it. */
-type StoredKey = Omit<KeyFacts, 'allowedIps' | 'budgetLimitMicroCents' | 'limits'> & {
+type StoredKey = Omit<KeyFacts, 'allowedIps' | 'budgetLimitMicroCents' | 'limits' | 'limitsOfKey'> & {
   allowedIps: string[];
   budgetLimitMicroCents: string | null;
+  limitsOfKey: LimitFacts[] | null;
 };
+
+/** Limits of one target, as a replica remembers them; null: none. */
+const limitsOfTarget = (kind: LimitTarget, id: string | null) => `(
+  SELECT json_agg(json_build_object('id', l.id, 'name', l.name, 'target', l.target_kind, 'per', l.per, 'each', l.each,
+           'models', l.models) ORDER BY l.id)
+    FROM quota_limit l
+   WHERE l.target_kind = '${kind}' AND ${id === null ? 'true' : `l.target_id = ${id}`} AND l.ended_at IS NULL)`;
 
 /** Where the statement takes each member of a key from. */
 const KEY_MEMBERS: Readonly<Record<keyof StoredKey, string>> = {
@@ -25,6 +34,7 @@ const KEY_MEMBERS: Readonly<Record<keyof StoredKey, string>> = {
   verifiesEnvironment: 'verifies_environment',
   name: 'name',
   ownerId: 'owner_id',
+  projectId: 'project_id',
   isActive: 'is_active',
   revokedAtMs: unixMs('revoked_at'),
   expiresAtMs: unixMs('expires_at'),
@@ -40,6 +50,7 @@ const KEY_MEMBERS: Readonly<Record<keyof StoredKey, string>> = {
   rateLimitPerDay: 'rate_limit_per_day',
   budgetLimitMicroCents: 'budget_limit_micro_cents::text',
   budgetType: 'budget_type',
+  limitsOfKey: limitsOfTarget('key', 'k.id'),
 };
 
 const KEY_AS_JSON = `json_build_object(${Object.entries(KEY_MEMBERS)
@@ -65,8 +76,12 @@ const LOAD = `
        AND ((revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())) OR kid IN (SELECT kid FROM wanted))
   ), o AS MATERIALIZED (
     SELECT id, is_active AND deleted_at IS NULL AS is_active,
-           ARRAY(SELECT role_name FROM user_role WHERE user_id = users.id ORDER BY 1) AS roles
+           ARRAY(SELECT role_name FROM user_role WHERE user_id = users.id ORDER BY 1) AS roles,
+           ${limitsOfTarget('owner', 'users.id')} AS limits
       FROM users WHERE id IN (SELECT owner_id FROM k)
+  ), p AS MATERIALIZED (
+    SELECT named.id, coalesce(project.is_active, true) AS is_active, ${limitsOfTarget('project', 'named.id')} AS limits
+      FROM (SELECT DISTINCT project_id FROM k WHERE project_id IS NOT NULL) AS named (id) LEFT JOIN project USING (id)
   ), r AS MATERIALIZED (
     SELECT named.name, coalesce(role.is_active, false) AS is_active, coalesce(role.permissions, '{}') AS permissions
       FROM (SELECT unnest(roles) FROM k UNION SELECT unnest(roles) FROM o) AS named (name) LEFT JOIN role USING (name)
@@ -79,7 +94,9 @@ const LOAD = `
             'revokedAtMs', ${unixMs('revoked_at')}, 'expiresAtMs', ${unixMs('expires_at')},
             'lastUsedAtMs', ${unixMs('last_used_at')})) FROM s) AS secrets,
          (SELECT json_agg(${KEY_AS_JSON}) FROM k) AS keys,
-         (SELECT json_agg(json_build_object('id', id, 'isActive', is_active, 'roles', roles)) FROM o) AS owners,
+         (SELECT json_agg(json_build_object('id', id, 'isActive', is_active, 'roles', roles, 'limits', limits)) FROM o) AS owners,
+         (SELECT json_agg(json_build_object('id', id, 'isActive', is_active, 'limits', limits)) FROM p) AS projects,
+         ${limitsOfTarget('installation', null)} AS installation,
          (SELECT json_agg(json_build_object('name', name, 'isActive', is_active, 'permissions', permissions)) FROM r) AS roles
     FROM change_head head`;
 
@@ -87,12 +104,18 @@ type Stored<T, Changed extends object> = Omit<T, keyof Changed> & Changed;
 
 type StoredSecret = Stored<SecretFacts, { mac: string; binding: string | null }>;
 
+interface StoredLimits {
+  limits: LimitFacts[] | null;
+}
+
 interface LoadRow {
   seq: string;
   epoch: string;
   secrets: StoredSecret[] | null;
   keys: StoredKey[] | null;
-  owners: OwnerFacts[] | null;
+  owners: Stored<OwnerFacts, StoredLimits>[] | null;
+  projects: Stored<ProjectFacts, StoredLimits>[] | null;
+  installation: LimitFacts[] | null;
   roles: RoleFacts[] | null;
 }
 
@@ -102,6 +125,7 @@ export class KeyRecordsReader {
   private readonly texts = new SharedValues<string>();
   private readonly lists = new SharedValues<readonly string[]>();
   private readonly networks = new SharedValues<readonly Cidr[]>();
+  private readonly limitLists = new SharedValues<readonly LimitFacts[]>();
   private readonly metadata = new SharedValues<Readonly<Record<string, string>>>();
 
   constructor(private readonly connections: DataPlaneConnections) {}
@@ -129,8 +153,13 @@ export class KeyRecordsReader {
       epoch: row.epoch,
       secrets: (row.secrets ?? []).map((secret) => this.secretOf(secret, ids)),
       keys,
-      owners: row.owners ?? [],
+      owners: (row.owners ?? []).map(({ id, isActive, roles, limits }) => ({
+        ...{ id, isActive, roles },
+        limits: this.limits(limits),
+      })),
       roles: row.roles ?? [],
+      projects: (row.projects ?? []).map(({ id, isActive, limits }) => ({ id, isActive, limits: this.limits(limits) })),
+      installation: this.limits(row.installation),
     };
   }
 
@@ -160,6 +189,7 @@ export class KeyRecordsReader {
       verifiesEnvironment: stored.verifiesEnvironment,
       name: stored.name,
       ownerId: this.text(stored.ownerId),
+      projectId: stored.projectId === null ? null : this.text(stored.projectId),
       isActive: stored.isActive,
       revokedAtMs: stored.revokedAtMs,
       expiresAtMs: stored.expiresAtMs,
@@ -183,11 +213,16 @@ export class KeyRecordsReader {
         budgetLimitMicroCents,
         budgetType: stored.budgetType,
       }),
+      limitsOfKey: this.limits(stored.limitsOfKey),
     };
   }
 
   private text(text: string): string {
     return this.texts.share(text, () => text);
+  }
+
+  private limits(limits: readonly LimitFacts[] | null): readonly LimitFacts[] {
+    return limits === null ? NO_LIMITS : this.limitLists.share(JSON.stringify(limits), () => limits);
   }
 
   private list(list: readonly string[]): readonly string[] {

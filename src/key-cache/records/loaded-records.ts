@@ -1,5 +1,7 @@
 import { grantsOfKey } from '../../access/grants.reader.js';
-import type { KeyFacts, KeyRecord, OwnerFacts, RoleFacts, SecretFacts } from './key-record.js';
+import type { LimitFacts } from '../../quotas/limits/limit-facts.js';
+import { joined } from './key-record.js';
+import type { KeyFacts, KeyRecord, OwnerFacts, ProjectFacts, RoleFacts, SecretFacts } from './key-record.js';
 
 /** What one load has to find. */
 export interface Wanted {
@@ -18,6 +20,10 @@ export interface LoadedRows {
   readonly keys: readonly KeyFacts[];
   readonly owners: readonly OwnerFacts[];
   readonly roles: readonly RoleFacts[];
+  /** Those of the keys. */
+  readonly projects: readonly ProjectFacts[];
+  /** Limits of the installation. */
+  readonly installation: readonly LimitFacts[];
 }
 
 /** One load, ready to be joined: what it answers is as true as its snapshot, whether or not a cache took it. */
@@ -27,6 +33,7 @@ export class LookupResult {
   private readonly keys: ReadonlyMap<string, KeyFacts>;
   private readonly owners: ReadonlyMap<string, OwnerFacts>;
   private readonly roles: ReadonlyMap<string, RoleFacts>;
+  private readonly projects: ReadonlyMap<string, ProjectFacts>;
 
   constructor(readonly rows: LoadedRows) {
     this.byKid = new Map(rows.secrets.map((secret) => [secret.kid, secret]));
@@ -36,6 +43,7 @@ export class LookupResult {
     this.keys = new Map(rows.keys.map((key) => [key.id, key]));
     this.owners = new Map(rows.owners.map((owner) => [owner.id, owner]));
     this.roles = new Map(rows.roles.map((role) => [role.name, role]));
+    this.projects = new Map(rows.projects.map((project) => [project.id, project]));
   }
 
   /** The record of a secret made here, or null. */
@@ -74,7 +82,9 @@ export class LookupResult {
   private join(secret: SecretFacts): KeyRecord | null {
     const key = this.keys.get(secret.keyId);
     const owner = key && this.owners.get(key.ownerId);
-    return owner ? { secret, key, owner } : null;
+    if (!owner) return null;
+    const project = key.projectId === null ? null : this.projects.get(key.projectId);
+    return project === undefined ? null : joined(secret, key, owner, project, this.rows.installation);
   }
 }
 

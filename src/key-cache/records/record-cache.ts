@@ -1,8 +1,11 @@
 import { grantsOfKey } from '../../access/grants.reader.js';
+import type { LimitTarget } from '../../quotas/limits/limit-facts.js';
 import { BoundedStore, type Stored } from './bounded-store.js';
 import type { Change } from './change.js';
 import { ImportedFilter } from './imported-filter.js';
-import type { KeyFacts, KeyRecord, OwnerFacts, RoleFacts, SecretFacts } from './key-record.js';
+import { type InstallationEntry, InstallationLimits } from './installation-limits.js';
+import { joined } from './key-record.js';
+import type { KeyFacts, KeyRecord, OwnerFacts, ProjectFacts, RoleFacts, SecretFacts } from './key-record.js';
 import { type LoadedRows, grantsOfRole } from './loaded-records.js';
 import { sizeOf } from './size-of.js';
 
@@ -68,6 +71,7 @@ class Entry<F extends object> implements Stored {
 
 type OwnerEntry = Entry<OwnerFacts>;
 type RoleEntry = Entry<RoleFacts>;
+type ProjectEntry = Entry<ProjectFacts>;
 
 class KeyEntry extends Entry<KeyFacts> {
   grants: JoinedGrants | null = null;
@@ -94,6 +98,9 @@ class SecretEntry {
   key: KeyEntry;
   record: KeyRecord | null = null;
   owner: OwnerEntry | null = null;
+  /** Null: of a key in no project. */
+  project: ProjectEntry | null = null;
+  installation: InstallationEntry | null = null;
   /** Under which the whole presented string is remembered as proven. */
   digest: string | null = null;
 
@@ -102,14 +109,14 @@ class SecretEntry {
 
 /** What the reader gives to many keys alike. */
 function partsOf(facts: KeyFacts): readonly object[] {
-  const { scopes, roles, tags, metadata, allowedIps, allowedModels, allowedChatbots } = facts;
-  return [scopes, roles, tags, metadata, allowedIps, allowedModels, allowedChatbots];
+  const { scopes, roles, tags, metadata, allowedIps, allowedModels, allowedChatbots, limitsOfKey } = facts;
+  return [scopes, roles, tags, metadata, allowedIps, allowedModels, allowedChatbots, limitsOfKey];
 }
 
-/** The id is in many places, and in memory once; so is that of the owner, in the entry of the owner. */
+/** The id is in many places, and in memory once; so are those of owner and project, in the entries of these. */
 function bytesOf(facts: KeyFacts, secrets: readonly SecretEntry[]): number {
-  const { id, ownerId } = facts;
-  const ofKey = sizeOf(id) + sizeOf(facts, [...partsOf(facts), id, ownerId]);
+  const { id, ownerId, projectId } = facts;
+  const ofKey = sizeOf(id) + sizeOf(facts, [...partsOf(facts), id, ownerId, projectId]);
   return secrets.reduce((sum, secret) => sum + SECRET_BYTES + sizeOf(secret.facts, [id]), ofKey);
 }
 
@@ -132,6 +139,8 @@ export class RecordCache {
   private readonly keys: BoundedStore<KeyEntry>;
   private readonly owners: BoundedStore<OwnerEntry>;
   private readonly roles: BoundedStore<RoleEntry>;
+  private readonly projects: BoundedStore<ProjectEntry>;
+  private readonly installation = new InstallationLimits();
   private readonly unknown: BoundedStore<Stored>;
   /** Which secrets of other systems there are at all. */
   readonly imported = new ImportedFilter();
@@ -146,8 +155,9 @@ export class RecordCache {
 
   constructor(private readonly options: RecordCacheOptions = RECORD_CACHE_DEFAULTS) {
     this.keys = new BoundedStore(Math.floor(options.maxBytes * 0.85), (entry) => this.forgetSecrets(entry));
-    this.owners = new BoundedStore(Math.floor(options.maxBytes * 0.1));
-    this.roles = new BoundedStore(Math.floor(options.maxBytes * 0.05));
+    this.owners = new BoundedStore(Math.floor(options.maxBytes * 0.08));
+    this.projects = new BoundedStore(Math.floor(options.maxBytes * 0.03));
+    this.roles = new BoundedStore(Math.floor(options.maxBytes * 0.04));
     this.unknown = new BoundedStore(options.maxUnknown * UNKNOWN_BYTES);
     this.refreshAheadMs = options.maxAgeMs * REFRESH_AHEAD;
   }
@@ -201,6 +211,8 @@ export class RecordCache {
     const { seq } = rows;
     for (const owner of rows.owners) this.owners.put(owner.id, new Entry(owner, seq, staleAtMs));
     for (const role of rows.roles) this.roles.put(role.name, new Entry(role, seq, staleAtMs));
+    for (const project of rows.projects) this.projects.put(project.id, new Entry(project, seq, staleAtMs));
+    this.installation.put(rows.installation, seq, staleAtMs);
     for (const key of rows.keys) this.putKey(key, rows, staleAtMs);
     for (const name of missing) {
       this.unknown.put(name, { bytes: UNKNOWN_BYTES, parts: NO_PARTS, staleAtMs, isGone: false, wasRead: false });
@@ -221,7 +233,8 @@ export class RecordCache {
     this.generation += 1;
     this.epoch = epoch;
     this.lastChangeSeq = seq;
-    for (const store of [this.keys, this.owners, this.roles, this.unknown]) store.clear();
+    for (const store of [this.keys, this.owners, this.roles, this.projects, this.unknown]) store.clear();
+    this.installation.clear();
     this.imported.restart(epoch);
     this.aging.length = 0;
   }
@@ -248,7 +261,7 @@ export class RecordCache {
       owners: this.owners.size,
       roles: this.roles.size,
       unknown: this.unknown.size,
-      bytes: this.keys.bytes + this.owners.bytes + this.roles.bytes + this.unknown.bytes,
+      bytes: this.keys.bytes + this.owners.bytes + this.roles.bytes + this.projects.bytes + this.unknown.bytes,
     };
   }
 
@@ -259,13 +272,26 @@ export class RecordCache {
     return seq >= this.lastChangeSeq;
   }
 
-  protected evict({ touches, id, seq, importedMacs = [] }: Change): void {
+  protected evict(change: Change): void {
+    const { touches, id, seq, importedMacs = [] } = change;
+    if (touches === 'limit') return this.evictLimit(change);
+    if (touches === 'project') return evictFrom(this.projects, id, seq);
     if (touches === 'owner') return evictFrom(this.owners, id, seq);
     if (touches === 'role') return evictFrom(this.roles, id, seq);
     evictFrom(this.keys, id, seq);
     const added = importedMacs.filter((mac) => this.imported.add(mac));
     // What is imported may have been asked for before. A kid has not: it is drawn with its secret.
     if (added.length > 0 || id === null) this.unknown.clear();
+  }
+
+  /** What the limit is of; all lists of limits where that is not known. */
+  private evictLimit({ target, seq }: Change): void {
+    const evicts = (kind: LimitTarget): boolean => !target || target.kind === kind;
+    const id = target?.id ?? null;
+    if (evicts('installation')) this.installation.evict(seq);
+    if (evicts('project')) evictFrom(this.projects, id, seq);
+    if (evicts('owner')) evictFrom(this.owners, id, seq);
+    if (evicts('key')) evictFrom(this.keys, id, seq);
   }
 
   private putKey(facts: KeyFacts, { secrets: all, seq }: LoadedRows, staleAtMs: number): void {
@@ -292,7 +318,7 @@ export class RecordCache {
     }
   }
 
-  /** Key and owner as they are now; null when either is gone or too old. */
+  /** Key, owner, project and limits as they are now; null when one of them is gone or too old. */
   private join(secret: SecretEntry, nowMs: number): KeyRecord | null {
     const { key } = secret;
     if (key.staleAtMs - this.refreshAheadMs <= nowMs) {
@@ -303,13 +329,25 @@ export class RecordCache {
       this.noteAging(secret);
     }
     key.wasRead = true;
-    if (secret.record !== null && isGood(secret.owner!, nowMs)) {
-      secret.owner!.wasRead = true;
-      return secret.record;
+    if (secret.record !== null && isGood(secret.owner!, nowMs) && isGood(secret.installation!, nowMs)) {
+      const { project } = secret;
+      if (project === null || isGood(project, nowMs)) {
+        secret.owner!.wasRead = true;
+        if (project !== null) project.wasRead = true;
+        return secret.record;
+      }
     }
-    secret.owner = this.owners.find(key.facts.ownerId, nowMs);
-    secret.record = secret.owner && { secret: secret.facts, key: key.facts, owner: secret.owner.facts };
-    return secret.record;
+    return (secret.record = this.joinParts(secret, nowMs));
+  }
+
+  private joinParts(secret: SecretEntry, nowMs: number): KeyRecord | null {
+    const { facts } = secret.key;
+    secret.owner = this.owners.find(facts.ownerId, nowMs);
+    secret.project = facts.projectId === null ? null : this.projects.find(facts.projectId, nowMs);
+    secret.installation = this.installation.find(nowMs);
+    const { owner, project, installation } = secret;
+    if (owner === null || installation === null || (facts.projectId !== null && project === null)) return null;
+    return joined(secret.facts, facts, owner.facts, project?.facts ?? null, installation.limits);
   }
 
   private noteAging({ key, facts }: SecretEntry): void {
@@ -331,7 +369,7 @@ export class RecordCache {
 
 /** What was loaded after the change, and before it was applied here, contains it already. */
 function evictFrom(
-  store: BoundedStore<KeyEntry> | BoundedStore<OwnerEntry> | BoundedStore<RoleEntry>,
+  store: BoundedStore<KeyEntry> | BoundedStore<OwnerEntry> | BoundedStore<RoleEntry> | BoundedStore<ProjectEntry>,
   name: string | null,
   seq: bigint,
 ): void {

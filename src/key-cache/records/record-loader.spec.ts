@@ -10,7 +10,10 @@ interface Sent {
   fail(): Promise<void>;
 }
 
-const NOTHING: LoadedRows = { seq: 0n, epoch: 'epoch', secrets: [], keys: [], owners: [], roles: [] };
+const NOTHING: LoadedRows = {
+  ...{ seq: 0n, epoch: 'epoch', secrets: [], keys: [], owners: [], roles: [] },
+  ...{ projects: [], installation: [] },
+};
 
 describe('RecordLoader', () => {
   let cache: RecordCache;

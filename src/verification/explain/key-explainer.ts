@@ -56,7 +56,7 @@ export class KeyExplainer {
     if (record === null) throw key.keyPrefix === '' ? noSecretYet() : apiKeyNotFound();
     const nowMs = this.feed.databaseNowMs(this.feed.tick());
     const verifies = caller.principal.verifiesEnvironment;
-    const standing = await this.gate.standing(record.key, question);
+    const standing = await this.gate.standing(record, question);
     const refusal = decide(record, question, nowMs, verifies) ?? standing.refusal;
     const outcomes = explainChecks(record, question, nowMs, verifies);
     return {

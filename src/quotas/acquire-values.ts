@@ -1,0 +1,120 @@
+import type { BudgetRequest, PermitClose, WindowName } from './quota-store.js';
+
+const WINDOW_NUMBERS: Readonly<Record<WindowName, number>> = { minute: 1, hour: 2, day: 3 };
+/** More than any budget: keeps a wild `want` inside a BIGINT. */
+const MOST_WANT = 10n ** 18n;
+
+/** The windows of a request as the function takes them, sorted by key, and where each came from. */
+export interface WindowRows {
+  readonly values: unknown[];
+  readonly places: number[];
+}
+
+/** As much of an ask of a window, or of its return, as the function takes. */
+export interface WindowPart {
+  readonly id: string;
+  readonly window: WindowName;
+  readonly limit: number;
+  readonly want: number;
+  readonly needs: readonly number[];
+  readonly previous: PermitClose | null;
+}
+
+/**
+ * A list of ids, names or numbers as PostgreSQL reads it: none of them needs quotes, which the driver would look for.
+ */
+export function list(items: readonly (string | number | null)[]): string {
+  let text = '{';
+  for (let index = 0; index < items.length; index++) {
+    if (index > 0) text += ',';
+    text += items[index] ?? 'NULL';
+  }
+  return `${text}}`;
+}
+
+/** What is asked of accounts, as the function takes it. */
+export function budgetValues(asks: readonly BudgetRequest[]): unknown[] {
+  const needs = asks.flatMap((ask) => ask.needs);
+  const [firsts, counts] = spans(asks);
+  return [
+    list(asks.map((ask) => ask.account.id)),
+    list(asks.map((ask) => ask.account.type)),
+    list(asks.map((ask) => ask.kind)),
+    list(asks.map((ask) => ask.leaseId)),
+    list(asks.map((ask) => String(ask.want > MOST_WANT ? MOST_WANT : ask.want))),
+    list(firsts),
+    list(counts),
+    list(needs.map((need) => String(need.amount))),
+    list(needs.map((need) => need.own?.ttlSeconds ?? null)),
+    list(needs.map((need) => need.own?.leaseId ?? null)),
+  ];
+}
+
+/** As `budgetValues`, with the limit and member of each account, and which needs are one call. */
+export function sharedValues(asks: readonly BudgetRequest[]): unknown[] {
+  const [accounts, types, ...rest] = budgetValues(asks);
+  const [, limits, members] = accountValues(asks);
+  const needs = asks.flatMap((ask) => ask.needs);
+  return [accounts, types, limits, members, ...rest, list(needs.map(({ joint }) => joint ?? null))];
+}
+
+/** Accounts, their limits and their members. */
+export function accountValues(asks: readonly BudgetRequest[]): [string, string, string] {
+  return [
+    list(asks.map(({ account }) => account.id)),
+    list(asks.map(({ account }) => account.limit?.id ?? null)),
+    list(asks.map(({ account }) => account.limit?.member ?? null)),
+  ];
+}
+
+/** What is asked of windows, sorted by key. */
+export function windowRows(
+  asks: readonly WindowPart[],
+  live: number,
+  isRelaxed: boolean,
+  creates: boolean,
+): WindowRows {
+  const places = asks
+    .map((_, index) => index)
+    .sort((one, other) => compare(asks[one]?.id ?? '', asks[other]?.id ?? '') || one - other);
+  const keys: string[] = [];
+  const counts: number[] = [];
+  for (const place of places) {
+    const { id } = asks[place] as WindowPart;
+    if (keys.at(-1) !== id) counts[keys.push(id) - 1] = 0;
+    counts[keys.length - 1] = (counts[keys.length - 1] ?? 0) + 1;
+  }
+  const column = (valueOf: (ask: WindowPart) => number | null): string =>
+    list(places.map((place) => valueOf(asks[place] as WindowPart)));
+  const values = [
+    live,
+    isRelaxed,
+    creates,
+    list(keys),
+    list(counts),
+    column((ask) => WINDOW_NUMBERS[ask.window]),
+    column((ask) => ask.limit),
+    column((ask) => Math.min(ask.want, 2 ** 31 - 1)),
+    column((ask) => ask.needs.length),
+    list(places.flatMap((place) => (asks[place] as WindowPart).needs)),
+    column((ask) => ask.previous?.bucket ?? null),
+    column((ask) => ask.previous?.granted ?? null),
+    column((ask) => ask.previous?.used ?? null),
+  ];
+  return { values, places };
+}
+
+/** First place (from 1) and count of each ask's needs in the flat list of all needs. */
+function spans(asks: readonly { readonly needs: readonly unknown[] }[]): [number[], number[]] {
+  let next = 1;
+  const firsts = asks.map(({ needs }) => {
+    const first = next;
+    next += needs.length;
+    return first;
+  });
+  return [firsts, asks.map(({ needs }) => needs.length)];
+}
+
+function compare(one: string, other: string): number {
+  return one < other ? -1 : one > other ? 1 : 0;
+}

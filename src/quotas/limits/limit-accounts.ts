@@ -1,0 +1,160 @@
+import { Injectable } from '@nestjs/common';
+import { DataSource, type EntityManager } from 'typeorm';
+import type { LimitRow } from './limit-row.js';
+
+/** One account of a limit in one period; amounts are micro-cents. */
+export interface LimitAccountState {
+  /** The key or owner whose account it is; null: all calls share it. */
+  readonly member: string | null;
+  /** `total`, or the first date of the period in the limit's time zone. */
+  readonly period: string;
+  /** Null: `total`. */
+  readonly startsAt: Date | null;
+  readonly endsAt: Date | null;
+  /** What is in force at the moment, with an override while it runs. */
+  readonly amount: bigint;
+  readonly spent: bigint;
+  /** Reserved, and what replicas have in hand for the next calls. */
+  readonly held: bigint;
+  /** Never below 0. */
+  readonly remaining: bigint;
+}
+
+/** A limit that binds a key, and the account of it that calls of the key draw from now. */
+export interface BindingLimit {
+  readonly limit: LimitRow;
+  readonly account: LimitAccountState;
+}
+
+/** A part of the accounts of a limit. */
+export interface AccountPage {
+  readonly offset: number;
+  readonly size: number;
+}
+
+const FIRST_PAGE: AccountPage = { offset: 0, size: 1_000 };
+
+/** Columns of a limit `l` as `LimitRow` has them. */
+export const LIMIT_COLUMNS = `
+  l.id, l.name, l.alias, l.description, l.unit, l.per, l.amount, l.time_zone AS "timeZone", l.target_kind AS "targetKind",
+  l.target_id AS "targetId", l.each, l.models, l.mode, l.counts_from AS "countsFrom", l.ended_at AS "endedAt",
+  l.created_at AS "createdAt", l.updated_at AS "updatedAt"`;
+
+/** Of an account `a`, which may be missing, of a limit `l` in a period `p`, with an override `o` of its member. */
+const STATE_COLUMNS = `
+  p.name AS period, nullif(p.starts_at, '-infinity') AS "startsAt", nullif(p.ends_at, 'infinity') AS "endsAt",
+  coalesce(o.amount, l.amount) AS "amountInForce", coalesce(a.spent_micro_cents, 0) AS spent,
+  coalesce(a.leased_micro_cents, 0) AS held`;
+
+const OVERRIDE_IN_FORCE = `o.limit_id = l.id AND coalesce(o.until, 'infinity') > quota_clock()`;
+
+type Stored<T> = { readonly [Member in keyof T]: T[Member] extends bigint ? string : T[Member] };
+
+interface StateRow {
+  readonly member: string | null;
+  readonly period: string;
+  readonly startsAt: Date | null;
+  readonly endsAt: Date | null;
+  readonly amountInForce: string;
+  readonly spent: string;
+  readonly held: string;
+}
+
+/** Reads how far limits are used, from the database and without locks. */
+@Injectable()
+export class LimitAccounts {
+  constructor(private readonly dataSource: DataSource) {}
+
+  /**
+   * Accounts of a limit in the period of an instant (null: now), those that have spent most first. A shared account that has no row
+   * yet stands at nothing; members that have none yet are left out.
+   */
+  async statesOf(
+    limitId: string,
+    at: Date | null = null,
+    { offset, size }: AccountPage = FIRST_PAGE,
+  ): Promise<LimitAccountState[]> {
+    const rows = await this.dataSource.query<StateRow[]>(
+      `SELECT a.member_id AS member, ${STATE_COLUMNS}
+         FROM quota_limit l
+         CROSS JOIN LATERAL limit_period_at(coalesce($2, quota_clock()), l.per, l.time_zone) p
+         LEFT JOIN budget_account a ON a.limit_id = l.id AND a.period = p.name
+         LEFT JOIN quota_limit_override o ON o.member_id = a.member_id AND ${OVERRIDE_IN_FORCE}
+        WHERE l.id = $1 AND (a.key_id IS NOT NULL OR l.each IS NULL)
+        ORDER BY a.spent_micro_cents DESC, a.member_id OFFSET $3 LIMIT $4`,
+      [limitId, at, offset, size],
+    );
+    return rows.map(stateOf);
+  }
+
+  /** The account of one member, whether or not it has been used yet; null: no such limit. */
+  async stateOfMember(limitId: string, memberId: string): Promise<LimitAccountState | null> {
+    const [row] = await this.dataSource.query<StateRow[]>(
+      `SELECT $2::uuid AS member, ${STATE_COLUMNS}
+         FROM quota_limit l
+         CROSS JOIN LATERAL limit_period_at(quota_clock(), l.per, l.time_zone) p
+         LEFT JOIN budget_account a ON a.key_id = limit_account_id(l.id, $2) AND a.period = p.name
+         LEFT JOIN quota_limit_override o ON o.member_id = $2 AND ${OVERRIDE_IN_FORCE}
+        WHERE l.id = $1`,
+      [limitId, memberId],
+    );
+    return row === undefined ? null : stateOf(row);
+  }
+
+  /** Limits that bind calls of a key now, whatever their model, from the narrowest to the widest, with their accounts. */
+  async bindingKey(keyId: string): Promise<BindingLimit[]> {
+    const rows = await this.dataSource.query<(StateRow & Stored<LimitRow>)[]>(
+      `SELECT ${LIMIT_COLUMNS}, m.id AS member, ${STATE_COLUMNS}
+         FROM api_key k
+         JOIN quota_limit l ON l.ended_at IS NULL AND coalesce(l.target_id, k.id)
+              = CASE l.target_kind WHEN 'owner' THEN k.owner_id WHEN 'project' THEN k.project_id ELSE k.id END
+         CROSS JOIN LATERAL (SELECT CASE l.each WHEN 'key' THEN k.id WHEN 'owner' THEN k.owner_id END AS id) m
+         CROSS JOIN LATERAL limit_period_at(quota_clock(), l.per, l.time_zone) p
+         LEFT JOIN budget_account a ON a.key_id = limit_account_id(l.id, m.id) AND a.period = p.name
+         LEFT JOIN quota_limit_override o ON o.member_id = m.id AND ${OVERRIDE_IN_FORCE}
+        WHERE k.id = $1
+        ORDER BY array_position('{key,owner,project,installation}', l.target_kind), l.id`,
+      [keyId],
+    );
+    return rows.map((row) => ({ limit: limitRowOf(row), account: stateOf(row) }));
+  }
+}
+
+/** A row of `LIMIT_COLUMNS`, without what else was selected. */
+export function limitRowOf(row: Stored<LimitRow>): LimitRow {
+  const { id, name, alias, description, unit, per, timeZone, targetKind, targetId, each, models, mode } = row;
+  const { countsFrom, endedAt, createdAt, updatedAt } = row;
+  return {
+    ...{ id, name, alias, description, unit, per, timeZone, targetKind, targetId, each, models, mode },
+    ...{ countsFrom, endedAt, createdAt, updatedAt },
+    amount: BigInt(row.amount),
+  };
+}
+
+/**
+ * Brings the account that all calls of a limit share up to date with its rule, which this transaction has written: the
+ * amount becomes the overspend constraint, and what the account holds at that moment may remain (docs/adr/0043). Accounts of
+ * members follow when they are locked the next time.
+ *
+ * @throws Error for a change of what says which account a call is charged to
+ */
+export async function limitRowChanged(tx: EntityManager, before: LimitRow | null, after: LimitRow): Promise<void> {
+  if (before === null) return;
+  const fixed = ['per', 'timeZone', 'targetKind', 'targetId', 'each'] as const;
+  for (const member of fixed)
+    if (before[member] !== after[member]) throw new Error(`The ${member} of a limit never changes.`);
+  if (after.each !== null) return;
+  const rows = await tx.query<{ period: string }[]>(
+    `SELECT period FROM budget_account WHERE key_id = $1
+        AND period = (SELECT p.name FROM limit_period_at(quota_clock(), $2, $3) p) ORDER BY period FOR UPDATE`,
+    [after.id, after.per, after.timeZone],
+  );
+  const periods = rows.map(({ period }) => period);
+  await tx.query(`SELECT limit_accounts_refresh($1::uuid[], $2::text[])`, [periods.map(() => after.id), periods]);
+}
+
+function stateOf({ member, period, startsAt, endsAt, ...row }: StateRow): LimitAccountState {
+  const [amount, spent, held] = [BigInt(row.amountInForce), BigInt(row.spent), BigInt(row.held)];
+  const left = amount - spent - held;
+  return { member, period, startsAt, endsAt, amount, spent, held, remaining: left > 0n ? left : 0n };
+}

@@ -1,0 +1,25 @@
+/** What a limit is of. */
+export const LIMIT_TARGETS = ['key', 'owner', 'project', 'installation'] as const;
+export type LimitTarget = (typeof LIMIT_TARGETS)[number];
+
+/** How often a limit starts anew; `total`: never. */
+export const LIMIT_PERIODS = ['day', 'week', 'month', 'total'] as const;
+export type LimitPeriod = (typeof LIMIT_PERIODS)[number];
+
+/** Who has an account of its own: each key, or each owner of keys, that the limit binds. */
+export type LimitMember = 'key' | 'owner';
+
+/** As much of a limit as a replica remembers: which calls it binds, and what to call it. Amounts are the database's. */
+export interface LimitFacts {
+  readonly id: string;
+  readonly name: string;
+  readonly target: LimitTarget;
+  readonly per: LimitPeriod;
+  /** Null: all calls of the target share one account. */
+  readonly each: LimitMember | null;
+  /** Patterns; empty: every call. A call that names no model is bound whatever they are. */
+  readonly models: readonly string[];
+}
+
+/** No limits: one list for all that have none. */
+export const NO_LIMITS: readonly LimitFacts[] = Object.freeze([]);

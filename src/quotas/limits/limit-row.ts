@@ -1,0 +1,27 @@
+import type { LimitMember, LimitPeriod, LimitTarget } from './limit-facts.js';
+
+/**
+ * A row of `quota_limit`; amounts are micro-cents. What says which account a call is charged to never changes: `per`,
+ * `timeZone`, `target` and `each`. A reservation names accounts and periods, and may be settled weeks later.
+ */
+export interface LimitRow {
+  readonly id: string;
+  readonly name: string;
+  readonly alias: string | null;
+  readonly description: string;
+  readonly unit: 'cents';
+  readonly per: LimitPeriod;
+  readonly amount: bigint;
+  readonly timeZone: string;
+  readonly targetKind: LimitTarget;
+  /** Null for the installation. */
+  readonly targetId: string | null;
+  readonly each: LimitMember | null;
+  readonly models: readonly string[];
+  readonly mode: 'enforce' | 'observe';
+  readonly countsFrom: Date;
+  /** When it was deleted: it refuses nothing any more, and its row goes with its last account. */
+  readonly endedAt: Date | null;
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+}
