@@ -42,5 +42,5 @@ export function remainingOf({ amount, spent, held }: LimitAccount): bigint {
 
 /** Whether no further call fits. */
 export function isExhausted(account: LimitAccount): boolean {
-  return account.spent >= account.amount;
+  return remainingOf(account) === 0n;
 }

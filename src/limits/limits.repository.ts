@@ -130,11 +130,11 @@ export class LimitsRepository {
   }
 
   /** Ends a limit: it binds no call from then on, and its alias is free. */
-  async end(id: string, endedAt: Date): Promise<void> {
+  async end({ id, endedAt }: Limit): Promise<void> {
     await this.manager
       .createQueryBuilder()
       .update(Limit)
-      .set({ endedAt, alias: null, updatedAt: endedAt })
+      .set({ endedAt, alias: null })
       .where('id = :id', { id })
       .execute();
   }

@@ -10,6 +10,7 @@ import { DomainError } from '../common/domain-error.js';
 import { microCentsFromCents } from '../common/money.js';
 import { uuidv7 } from '../common/uuid.js';
 import { requireVersion } from '../common/version.js';
+import { limitRowChanged } from '../quotas/limits/limit-accounts.js';
 import { auditedLimit } from './audited-limit.js';
 import type { CreateLimitDto, PutLimitDto, UpdateLimitDto } from './limit.dto.js';
 import { limitAliasTaken, limitIsFixed, limitNotFound } from './limit.errors.js';
@@ -137,12 +138,15 @@ export class LimitsService {
     if (changes.length === 0) return before;
     await this.placement.require(tx, after);
     write(this.limits.in(tx).update(after));
+    write(limitRowChanged(tx, before, after));
     record({ action: 'limits:update', resourceType: 'limit', resourceId: after.id, changes });
     return after;
   }
 
   private async end({ tx, record, write }: Change, limit: Limit, details?: Record<string, unknown>): Promise<void> {
-    write(this.limits.in(tx).end(limit.id, this.clock.now()));
+    const ended = this.with(limit, { endedAt: this.clock.now() });
+    write(this.limits.in(tx).end(ended));
+    write(limitRowChanged(tx, limit, ended));
     record({
       action: 'limits:delete',
       resourceType: 'limit',
