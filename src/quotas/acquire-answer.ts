@@ -137,5 +137,5 @@ function verdictsOf(text: string): readonly boolean[] {
 
 function needVerdictsOf(text: string): readonly NeedVerdict[] {
   if (text === '1') return GRANTED;
-  return text === '0' ? REFUSED : Array.from(text, (one) => OF_NEEDS[one] ?? false);
+  return text === '0' ? REFUSED : Array.from(text, (one) => OF_NEEDS[one]!);
 }

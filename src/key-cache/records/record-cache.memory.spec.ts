@@ -3,6 +3,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from '@jest/globals';
 import { limitsOf } from '../../quotas/key-limits.js';
+import { NO_LIMITS } from '../../quotas/limits/limit-facts.js';
 import type { KeyFacts, SecretFacts } from './key-record.js';
 import { RECORD_CACHE_DEFAULTS, RecordCache } from './record-cache.js';
 
@@ -79,10 +80,13 @@ function load(cache: RecordCache, from: number): void {
     expiresAtMs: null,
     ...SHARED,
     ...LIMITS,
+    projectId: null,
     limits: limitsOf({ id, ...LIMITS }),
+    limitsOfKey: NO_LIMITS,
   }));
-  const owners = [{ id: SHARED.ownerId, isActive: true, roles: [] }];
-  cache.put(cache.beginLoad(0), { seq: 1n, epoch: 'epoch', secrets, keys, owners, roles: [] }, []);
+  const owners = [{ id: SHARED.ownerId, isActive: true, roles: [], limits: NO_LIMITS }];
+  const rows = { seq: 1n, epoch: 'epoch', secrets, keys, owners, roles: [], projects: [], installation: NO_LIMITS };
+  cache.put(cache.beginLoad(0), rows, []);
   for (const { kid } of secrets) cache.remember(cache.findByKid(kid, 1)!, hash('sha256', kid, 'binary'));
 }
 

@@ -1,5 +1,5 @@
 import type { ReservationParts } from '../../../src/quotas/admission.js';
-import type { AcquireAnswer, AcquireRequest, GiveBack } from '../../../src/quotas/quota-store.js';
+import type { AcquireAnswer, AcquireRequest, GiveBack, NeedVerdict } from '../../../src/quotas/quota-store.js';
 import type { SettleResult } from '../../../src/quotas/quota-store.js';
 import { Violation } from '../books.js';
 import type { KeyRow, LimitRow, Rules } from './limit-rows.js';
@@ -130,6 +130,8 @@ export class LimitBooks {
 
   /** Each need is granted if it fits what the rules of this instant allow, and refused if it does not. */
   acquired(request: AcquireRequest, answer: AcquireAnswer, clockMs: number): void {
+    const lefts = request.budgets.map(({ account }) => this.leftOf(account.id, clockMs));
+    const joint = jointVerdicts(request, lefts);
     request.budgets.forEach((ask, index) => {
       const grant = answer.budgets[index];
       if (grant === undefined) throw new Violation('an ask without an answer');
@@ -137,9 +139,15 @@ export class LimitBooks {
       const name = `${ask.account.id}|${period.name}`;
       must(grant.period === period.name, `${name}: granted in ${grant.period}`);
       this.periods.set(name, period);
-      let left = this.leftOf(ask.account.id, clockMs);
+      let left = lefts[index] ?? null;
       let pooled = 0n;
-      ask.needs.forEach(({ amount, own }, need) => {
+      ask.needs.forEach(({ amount, own, joint: call }, need) => {
+        if (call !== undefined) {
+          const expected = joint.get(`${call} ${index}`);
+          must(grant.verdicts[need] === expected, `${name}: ${amount} of a call: ${grant.verdicts[need]}`);
+          if (expected === true && own !== null) this.grant(own.leaseId, name, period, amount, clockMs);
+          return;
+        }
         const fits = left === null || (amount === 0n ? left > 0n : amount <= left);
         must(grant.verdicts[need] === fits, `${name}: ${amount} of ${left} left was ${fits ? 'refused' : 'granted'}`);
         if (!fits) return;
@@ -287,6 +295,28 @@ export class LimitBooks {
     for (const [name, { spent }] of this.store.accounts)
       must(spent === get(sums, name), `${name}: spent ${spent}, its events are ${get(sums, name)}`);
   }
+}
+
+/**
+ * What becomes of needs that several accounts decide together, by call and ask: true in all of its accounts or in none.
+ * `lefts` shrinks by what is granted.
+ */
+function jointVerdicts({ budgets }: AcquireRequest, lefts: (bigint | null)[]): Map<string, NeedVerdict> {
+  const verdicts = new Map<string, NeedVerdict>();
+  const calls = [...new Set(budgets.flatMap(({ needs }) => needs.flatMap(({ joint }) => joint ?? [])))];
+  for (const call of calls.sort((one, other) => one - other)) {
+    const parts = budgets.flatMap(({ needs }, ask) => {
+      const need = needs.find(({ joint }) => joint === call);
+      return need === undefined ? [] : [{ ask, amount: need.amount }];
+    });
+    const short = parts.filter(({ ask, amount }) => (lefts[ask] ?? amount) < amount).map(({ ask }) => ask);
+    for (const { ask, amount } of parts) {
+      const left = lefts[ask] ?? null;
+      if (short.length === 0 && left !== null) lefts[ask] = left - amount;
+      verdicts.set(`${call} ${ask}`, short.length === 0 ? true : short.includes(ask) ? false : null);
+    }
+  }
+  return verdicts;
 }
 
 function binds(limit: LimitRow, key: KeyRow, model: string | null): boolean {

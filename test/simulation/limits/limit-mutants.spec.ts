@@ -28,6 +28,7 @@ const FAULTS: Record<LimitStoreFault, number> = {
   'observe-is-not-charged': 60,
   'members-share-an-account': 60,
   'deleted-limit-keeps-its-leases': 60,
+  'takes-what-fits-of-a-call': 60,
 };
 
 async function firstCaught(fault: LimitStoreFault, within: number): Promise<string | null> {

@@ -66,6 +66,12 @@ export function amountAt(limit: LimitRow, member: string, ms: number): bigint {
   return isInForce ? override.amount : limit.amount;
 }
 
+/** When the override ends that is in force; Infinity: never, or there is none. */
+export function overrideEnd(limit: LimitRow, member: string, ms: number): number {
+  const untilMs = limit.overrides.get(member)?.untilMs ?? null;
+  return untilMs !== null && ms < untilMs ? untilMs : Infinity;
+}
+
 /** A period without an end; that of `total`. */
 export const FOR_GOOD: ZonePeriod = { name: 'total', startMs: -Infinity, endMs: Infinity };
 

@@ -259,7 +259,10 @@ export class LimitSimulation extends World {
         this.random.between(1, 900),
         replica.guard(() => {
           this.records.set(replica, copyOf(this.store));
-          for (const id of accountIds) replica.leaseManager.dropKey(id);
+          for (const id of accountIds) {
+            replica.leaseManager.dropKey(id);
+            replica.leaseManager.dropLimit(id);
+          }
         }),
       );
   }
@@ -345,7 +348,10 @@ export class LimitSimulation extends World {
   private accountsFor(rules: Rules, keyId: string, model: string | null): Account[] {
     const { type } = rules.keys.get(keyId) as KeyRow;
     // A lease manager keeps one book for `total` and one for the rest; the store knows the period of a limit.
-    return this.store.accountsFor(rules, keyId, model).map((id) => ({ id, type: id === keyId ? type : 'monthly' }));
+    return this.store.accountsFor(rules, keyId, model).map((id): Account => {
+      const [limitId = '', member = null] = id.split('/');
+      return id === keyId ? { id, type } : { id, type: 'monthly', limit: { id: limitId, member } };
+    });
   }
 
   private decided(call: Call, verdict: Admission): void {
@@ -447,12 +453,26 @@ export class LimitSimulation extends World {
       if (reserve <= 0n || accounts.length === 0) continue;
       let verdict: Admission | null = null;
       const request = { accounts, windows: [], cost: 1, reserve, ttlSeconds: 60, isDefaultHold: false };
-      void Promise.resolve(fresh.leaseManager.admit(request)).then((admission) => (verdict = admission));
+      void Promise.resolve(fresh.leaseManager.admit(request)).then((admission) => {
+        verdict = admission;
+        this.noteLast(keyId, admission);
+      });
       await this.advance(5_000);
       const last = verdict as Admission | null;
       if (last?.admitted !== true) throw new Violation(`${reserve} left for ${keyId} cannot be reserved`);
     }
     fresh.kill();
+  }
+
+  /** The books know of it before the lease goes back: another call may have drawn from it as well. */
+  private noteLast(keyId: string, admission: Admission): void {
+    if (!admission.admitted || admission.reservation === null) return;
+    try {
+      this.books.admitted(admission.reservation, this.store, { keyId, model: null }, Math.floor(this.clockMs()));
+      this.books.abandoned(admission.reservation);
+    } catch (error) {
+      this.failure ??= error as Error;
+    }
   }
 
   /** Accounts are swept, those with leases later; then callers report what they had reserved in them. */

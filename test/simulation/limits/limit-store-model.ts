@@ -2,9 +2,11 @@ import type {
   AcquireAnswer,
   AcquireRequest,
   BudgetGrant,
+  BudgetDemand,
   BudgetRequest,
   CloseOrder,
   GiveBack,
+  NeedVerdict,
   Settlement,
   SettleResult,
 } from '../../../src/quotas/quota-store.js';
@@ -12,7 +14,16 @@ import { ACT_MS, ADMIT_MS, POOLED_TTL_SECONDS } from '../../../src/quotas/quota-
 import { budgetSlice } from '../store-rules.js';
 import { monthEnd, monthOf } from '../../../src/quotas/period.js';
 import { WallViolation } from '../quota-store-model.js';
-import { accountIdOf, accountPeriod, amountAt, FOR_GOOD, limitPeriodAt, namedBy, ownPeriodAt } from './limit-rows.js';
+import {
+  accountIdOf,
+  accountPeriod,
+  amountAt,
+  FOR_GOOD,
+  overrideEnd,
+  limitPeriodAt,
+  namedBy,
+  ownPeriodAt,
+} from './limit-rows.js';
 import type { KeyRow, LimitRow, Rules } from './limit-rows.js';
 import { dateOf, localMs, periodNamed } from './zone-periods.js';
 import type { ZonePeriod } from './zone-periods.js';
@@ -40,7 +51,8 @@ export type LimitStoreFault =
   | 'observe-refuses'
   | 'observe-is-not-charged'
   | 'members-share-an-account'
-  | 'deleted-limit-keeps-its-leases';
+  | 'deleted-limit-keeps-its-leases'
+  | 'takes-what-fits-of-a-call';
 
 /** One row of `budget_account`: of a key's own budget, or of a limit. */
 export interface AccountRow {
@@ -54,6 +66,19 @@ export interface AccountRow {
   overdraft: bigint;
   /** Changes of the limit that the copy has seen: the fault `copy-follows-changes-only` alone looks at it. */
   version: number;
+}
+
+/** What an acquire does to one account. */
+interface Work {
+  readonly ask: BudgetRequest;
+  readonly account: AccountRow;
+  readonly limit: bigint | null;
+  /** What may still be given; null: no bound. */
+  left: bigint | null;
+  readonly admitUntil: number;
+  readonly common: Pick<BudgetGrant, 'period' | 'month' | 'clockMs' | 'admitForMs' | 'monthEndsInMs'>;
+  /** Of needs that several accounts decide together. */
+  readonly verdicts: NeedVerdict[];
 }
 
 interface LeaseRow {
@@ -141,12 +166,36 @@ export class LimitStoreModel implements Rules {
   // ---- acquire
 
   acquire(request: AcquireRequest): AcquireAnswer {
-    const budgets = request.budgets.map((ask) => this.acquireOne(ask, request.liveReplicas));
+    const works = request.budgets.map((ask) => this.open(ask));
+    this.decideJoint(works);
+    const budgets = works.map((work) => this.acquireOne(work, request.liveReplicas));
     this.checkWalls();
     return { budgets, windows: [] };
   }
 
-  private acquireOne(ask: BudgetRequest, live: number): BudgetGrant {
+  /** Calls as a whole, in the order of their numbers: each from all of its accounts, or from none. */
+  private decideJoint(works: readonly Work[]): void {
+    const calls = new Map<number, { work: Work; at: number; need: BudgetDemand }[]>();
+    for (const work of works)
+      work.ask.needs.forEach((need, at) => {
+        if (need.joint !== undefined) calls.set(need.joint, [...(calls.get(need.joint) ?? []), { work, at, need }]);
+      });
+    for (const [, parts] of [...calls].sort(([one], [other]) => one - other)) {
+      const fits = parts.map(({ work: { left }, need: { amount } }) => left === null || amount <= left);
+      const isWhole =
+        this.fault === 'takes-what-fits-of-a-call' ? (index: number) => fits[index] : () => !fits.includes(false);
+      parts.forEach(({ work, at, need }, index) => {
+        const isGranted = isWhole(index) === true;
+        work.verdicts[at] = isGranted ? true : fits[index] === true ? null : false;
+        if (!isGranted || need.own === null) return;
+        if (work.left !== null) work.left -= need.amount;
+        const holdUntil = work.admitUntil + ACT_MS + 1000 * need.own.ttlSeconds;
+        this.putLease(need.own.leaseId, work.account, need.amount, work.common.clockMs, holdUntil);
+      });
+    }
+  }
+
+  private open(ask: BudgetRequest): Work {
     const now = this.clock();
     const month = monthOf(now);
     const accountId = ask.account.id;
@@ -156,6 +205,7 @@ export class LimitStoreModel implements Rules {
       now + ADMIT_MS,
       this.fault === 'admits-past-its-period' ? Infinity : period.endMs,
       this.fault === 'admits-past-the-month' ? Infinity : monthEnd(month),
+      rule === null ? Infinity : overrideEnd(rule.limit, rule.member, now),
     );
     const common = { period: period.name, month, clockMs: now, admitForMs: admitUntil - now };
     const ends = { monthEndsInMs: Math.min(period.endMs, 1e15) - now };
@@ -163,21 +213,30 @@ export class LimitStoreModel implements Rules {
     const account = isLook ? this.unmade(accountId, period) : this.make(accountId, period);
     this.refresh(account);
     const limit = this.capOf(account, now);
-    const room = limit === null ? null : max(0n, limit - account.spent - account.leased);
-    let left = room ?? 0n;
+    const left = limit === null ? null : max(0n, limit - account.spent - account.leased);
+    return { ask, account, limit, left, admitUntil, common: { ...common, ...ends }, verdicts: [] };
+  }
+
+  private acquireOne(work: Work, live: number): BudgetGrant {
+    const { ask, account, limit, admitUntil, common } = work;
+    const now = common.clockMs;
     let pooled = 0n;
     const holdMs = (ttlSeconds: number): number => ACT_MS + 1000 * ttlSeconds;
-    const verdicts = ask.needs.map(({ amount, own }) => {
-      if (room !== null && (amount === 0n ? left === 0n : amount > left)) return false;
-      left -= room === null ? 0n : amount;
+    const verdicts = ask.needs.map(({ amount, own, joint }, at) => {
+      if (joint !== undefined) return work.verdicts[at] ?? null;
+      if (work.left !== null && (amount === 0n ? work.left === 0n : amount > work.left)) return false;
+      if (work.left !== null) work.left -= amount;
       if (own === null) pooled += amount;
       else this.putLease(own.leaseId, account, amount, now, admitUntil + holdMs(own.ttlSeconds));
       return true;
     });
-    const slice = budgetSlice(pooled, ask.want, left + pooled, limit, live);
+    const slice =
+      limit === null
+        ? max(pooled, least(ask.want, 100n * pooled))
+        : budgetSlice(pooled, ask.want, (work.left ?? 0n) + pooled, limit, live);
     if (slice > 0n) this.putLease(ask.leaseId, account, slice, now, admitUntil + holdMs(POOLED_TTL_SECONDS));
     const { spent, leased } = account;
-    return { ...common, ...ends, found: true, limit, raise: 0n, spent, leased, slice, verdicts };
+    return { ...common, found: true, limit, raise: 0n, spent, leased, slice, verdicts };
   }
 
   private periodOf(limit: LimitRow, ms: number): ZonePeriod {
@@ -422,6 +481,10 @@ function newAccount(accountId: string, period: ZonePeriod): AccountRow {
 
 function nameOf(account: AccountRow): string {
   return `${account.accountId}|${account.period.name}`;
+}
+
+function least(one: bigint, other: bigint): bigint {
+  return one < other ? one : other;
 }
 
 function max(one: bigint, other: bigint): bigint {

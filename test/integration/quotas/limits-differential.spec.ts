@@ -1,0 +1,441 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { limitAccountId } from '../../../src/quotas/limits/account-id.js';
+import { PostgresQuotaStore } from '../../../src/quotas/postgres-quota-store.js';
+import type { Account, BudgetRequest, Hold } from '../../../src/quotas/quota-store.js';
+import { type BookEntry, entryOf } from '../../../src/usage/usage-entry.js';
+import { type BookRow, insertUsageStatement } from '../../../src/usage/usage-insert.js';
+import { Random, uuidOf } from '../../simulation/random.js';
+import { type KeyRow, type LimitRow, type TargetKind } from '../../simulation/limits/limit-rows.js';
+import { LimitStoreModel, type Report } from '../../simulation/limits/limit-store-model.js';
+import { createQuotaDatabase, type QuotaDatabase } from './quota-database.js';
+
+const SEEDS = Number(process.env.DIFFERENTIAL_SEEDS ?? 10);
+const STEPS = 110;
+const CALLER = uuidOf(999_999_999);
+const STARTS = ['2026-10-31T22:59:30Z', '2026-11-01T04:30:00Z', '2026-10-25T00:59:00Z', '2027-01-03T22:59:40Z'];
+const ZONES = ['UTC', 'Europe/Berlin', 'America/Havana', 'Atlantic/Azores'];
+const MODELS = [null, 'gpt', 'mini'];
+const EACH: Record<TargetKind, readonly LimitRow['each'][]> = {
+  key: [null],
+  owner: [null, 'key'],
+  project: [null, 'key', 'owner'],
+  installation: [null, 'key', 'owner'],
+};
+
+interface Lease {
+  readonly id: string;
+  remaining: bigint;
+  returns: number;
+}
+
+/** What a run has done: one in which nothing happens proves nothing. */
+interface Tally {
+  granted: number;
+  refused: number;
+  together: number;
+  settled: number;
+  late: number;
+  unreserved: number;
+  swept: number;
+  changed: number;
+}
+
+/**
+ * Random operations on limits, sent to PostgreSQL and to the model alike: rules that change, keys that move, acquires,
+ * reports with and without reservations, returns, and clocks that pass ends of periods.
+ */
+class LimitTwins {
+  readonly tally: Tally = {
+    ...{ granted: 0, refused: 0, together: 0, settled: 0, late: 0, unreserved: 0, swept: 0, changed: 0 },
+  };
+  private readonly random: Random;
+  private readonly model: LimitStoreModel;
+  private readonly real: PostgresQuotaStore;
+  private readonly owners: string[];
+  private readonly projects: string[];
+  private readonly leases: Lease[] = [];
+  private readonly reserved: Report[] = [];
+  private clock: number;
+  private ids: number;
+
+  constructor(
+    seed: number,
+    private readonly database: QuotaDatabase,
+  ) {
+    this.random = new Random(seed);
+    this.ids = seed * 1_000_000;
+    this.clock = Date.parse(this.random.pick(STARTS));
+    this.model = new LimitStoreModel(() => this.clock);
+    this.real = new PostgresQuotaStore(database.sql);
+    this.owners = [this.newId(), this.newId()];
+    this.projects = [this.newId(), this.newId()];
+  }
+
+  async run(): Promise<Tally> {
+    await this.database.asOwner(
+      'TRUNCATE budget_account, budget_lease, reservation_end, usage_event, usage_id, quota_limit, quota_limit_override',
+      [],
+    );
+    await this.database.setClock(this.clock);
+    for (const id of this.owners)
+      await this.database.asOwner(`INSERT INTO users (id, name, kind) VALUES ($1, 'Owner', 'service')`, [id]);
+    for (let count = 3; count > 0; count--) await this.createKey();
+    for (let count = this.random.between(2, 5); count > 0; count--) await this.createLimit();
+    for (let step = 0; step < STEPS; step++) {
+      await this.step();
+      if (step % 10 === 9) await this.compareTables();
+    }
+    await this.compareTables();
+    return this.tally;
+  }
+
+  private newId(): string {
+    return uuidOf(++this.ids);
+  }
+
+  private async step(): Promise<void> {
+    const dice = this.random.next();
+    if (dice < 0.35) return this.call();
+    if (dice < 0.55) return this.report();
+    if (dice < 0.63) return this.reportUnreserved();
+    if (dice < 0.7) return this.giveBack();
+    if (dice < 0.75) return this.close();
+    if (dice < 0.88) return this.change();
+    if (dice < 0.9) return this.sweep();
+    const day = 86_400_000;
+    this.clock += this.random.pick([1, 400, 2_000, 11_000, 66_000, 1_900_000, 1_900_000, day / 2, 9 * day, 40 * day]);
+    await this.database.setClock(this.clock);
+  }
+
+  // ---- rules
+
+  private async createKey(): Promise<void> {
+    const { random } = this;
+    const budget = random.chance(0.6) ? BigInt(random.pick([3_000, 30_000])) : null;
+    const key: KeyRow = {
+      ...{ id: this.newId(), ownerId: random.pick(this.owners), budget, type: 'total' as const },
+      projectId: random.chance(0.8) ? random.pick(this.projects) : null,
+    };
+    this.model.createKey(key);
+    await this.database.createKey(key.id, key.budget, key.type);
+    await this.writeKey(key);
+  }
+
+  private writeKey({ id, ownerId, projectId }: KeyRow): Promise<unknown> {
+    return this.database.asOwner('UPDATE api_key SET owner_id = $2, project_id = $3 WHERE id = $1', [
+      ...[id, ownerId, projectId],
+    ]);
+  }
+
+  private async createLimit(): Promise<void> {
+    const { random } = this;
+    const kind = random.pick(['key', 'owner', 'project', 'installation'] as const);
+    const ids = { key: [...this.model.keys.keys()], owner: this.owners, project: this.projects, installation: [''] };
+    const limit: LimitRow = {
+      id: this.newId(),
+      target: { kind, id: random.pick(ids[kind]) },
+      each: random.pick(EACH[kind]),
+      per: random.pick(['day', 'day', 'week', 'month', 'total'] as const),
+      timeZone: random.pick(ZONES),
+      amount: BigInt(random.pick([0, 300, 2_000, 20_000])),
+      models: random.chance(0.4) ? ['gpt'] : [],
+      mode: random.chance(0.2) ? 'observe' : 'enforce',
+      overrides: new Map(),
+      isDeleted: false,
+    };
+    this.model.limits.set(limit.id, limit);
+    await this.database.asOwner(
+      `INSERT INTO quota_limit (id, name, unit, per, amount, time_zone, target_kind, target_id, each, models, mode, counts_from,
+         created_at, updated_at)
+       VALUES ($1, 'limit', 'cents', $2, $3, $4, $5, nullif($6, '')::uuid, $7, $8, $9, now(), now(), now())`,
+      [
+        ...[limit.id, limit.per, limit.amount.toString(), limit.timeZone, limit.target.kind, limit.target.id],
+        ...[limit.each, limit.models, limit.mode],
+      ],
+    );
+  }
+
+  private async change(): Promise<void> {
+    const { random } = this;
+    this.tally.changed++;
+    if (random.chance(0.3)) {
+      const key = random.pick([...this.model.keys.values()]);
+      if (random.chance(0.5)) key.ownerId = random.pick(this.owners);
+      else key.projectId = random.pick([...this.projects, null]);
+      await this.writeKey(key);
+      return;
+    }
+    const live = [...this.model.limits.values()].filter(({ isDeleted }) => !isDeleted);
+    if (live.length === 0 || random.chance(0.15)) return this.createLimit();
+    const limit = random.pick(live);
+    if (random.chance(0.1)) {
+      limit.isDeleted = true;
+      await this.database.asOwner('UPDATE quota_limit SET ended_at = quota_clock() WHERE id = $1', [limit.id]);
+    } else if (limit.each !== null && random.chance(0.6)) {
+      await this.override(limit, random.pick(limit.each === 'key' ? [...this.model.keys.keys()] : this.owners));
+    } else {
+      limit.amount = BigInt(random.pick([0, 100, 1_000, 30_000]));
+      await this.database.asOwner('UPDATE quota_limit SET amount = $2 WHERE id = $1', [limit.id, String(limit.amount)]);
+    }
+    this.model.changed(limit);
+  }
+
+  private async override(limit: LimitRow, member: string): Promise<void> {
+    const { random } = this;
+    const untilMs = random.chance(0.7) ? this.clock + random.pick([500, 3_000, 90_000]) : null;
+    const amount = BigInt(random.pick([0, 5_000, 50_000]));
+    limit.overrides.set(member, { amount, untilMs });
+    await this.database.asOwner(
+      `INSERT INTO quota_limit_override (limit_id, member_id, amount, until)
+       VALUES ($1, $2, $3, to_timestamp($4::numeric / 1000))
+       ON CONFLICT (limit_id, member_id) DO UPDATE SET amount = EXCLUDED.amount, until = EXCLUDED.until`,
+      [limit.id, member, amount.toString(), untilMs],
+    );
+  }
+
+  // ---- calls
+
+  /** As PostgreSQL knows it. The model names the account of a member by the limit and the member. */
+  private accountOf(name: string): Account {
+    const [limitId = '', member = null] = name.split('/');
+    const limit = this.model.limits.get(limitId);
+    if (limit === undefined) return { id: name, type: 'total' };
+    const id = limitAccountId(limitId, member);
+    return { id, type: limit.per === 'total' ? 'total' : 'monthly', limit: { id: limitId, member } };
+  }
+
+  private async call(): Promise<void> {
+    const { random } = this;
+    const key = random.pick([...this.model.keys.values()]);
+    const model = random.pick(MODELS);
+    const names = this.model.accountsFor(this.model, key.id, model);
+    if (names.length === 0) return;
+    const amount = BigInt(random.pick([0, 1, 7, 60, 700]));
+    const isOwn = amount > 0n && random.chance(0.4);
+    const isTogether = isOwn && names.length > 1;
+    // A second call in the same statement, of a part of the accounts.
+    const second = isTogether && random.chance(0.5) ? BigInt(random.pick([1, 200])) : null;
+    const asks = names.map((name, index): BudgetRequest => {
+      const own = () => (isOwn ? { leaseId: this.newId(), ttlSeconds: random.between(61, 1_800) } : null);
+      const needs = [{ amount, own: own(), ...(isTogether ? { joint: 1 } : {}) }];
+      if (second !== null && index !== 0) needs.push({ amount: second, own: own(), joint: 2 });
+      return {
+        account: { id: name, type: 'monthly' },
+        kind: 'pooled',
+        leaseId: this.newId(),
+        want: BigInt(random.pick([0, 30, 4_000])),
+        needs,
+      };
+    });
+    const request = { replicaId: 'one', liveReplicas: random.between(1, 3), budgets: asks, windows: [] };
+    const expected = this.model.acquire({
+      ...request,
+      budgets: asks.map((ask) => ({ ...ask, account: { id: ask.account.id, type: 'total' as const } })),
+    });
+    const answer = await this.real.acquire({
+      ...request,
+      budgets: asks.map((ask) => ({ ...ask, account: this.accountOf(ask.account.id) })),
+    });
+    const seen = (grants: typeof expected.budgets) =>
+      // Where an account never ends there is nothing to tell of its end.
+      grants.map(({ monthEndsInMs, ...grant }) => ({
+        ...grant,
+        ends: grant.period === 'total' ? null : monthEndsInMs,
+      }));
+    expect(seen(answer.budgets)).toEqual(seen(expected.budgets));
+    const isGranted = expected.budgets.every(({ verdicts }) => verdicts[0] === true);
+    this.tally[isGranted ? 'granted' : 'refused']++;
+    if (isTogether) this.tally.together++;
+    const holds = expected.budgets.flatMap(({ slice, period }, index): Hold[] => {
+      const ask = asks[index]!;
+      if (slice > 0n) this.keep(ask.leaseId, slice);
+      for (const [at, need] of ask.needs.entries())
+        if (need.own !== null && expected.budgets[index]!.verdicts[at] === true)
+          this.keep(need.own.leaseId, need.amount);
+      const leaseId = isOwn ? ask.needs[0]!.own!.leaseId : ask.leaseId;
+      return [{ accountId: ask.account.id, period, leaseId }];
+    });
+    if (!isGranted || amount === 0n) return;
+    for (const { leaseId } of holds) this.leases.find(({ id }) => id === leaseId)!.remaining -= amount;
+    this.reserved.push({
+      ...{
+        kind: 'settle',
+        keyId: key.id,
+        reservationId: this.newId(),
+        month: expected.budgets[0]!.month,
+        holds,
+        model,
+      },
+      ...{ reserved: amount, amount, settledBy: '', defaultHold: 0n, byRecord: [] },
+    });
+  }
+
+  private keep(id: string, remaining: bigint): void {
+    this.leases.push({ id, remaining, returns: 0 });
+  }
+
+  private async report(): Promise<void> {
+    const { random } = this;
+    const old = this.reserved.length === 0 ? null : random.pick(this.reserved);
+    if (old === null) return;
+    if (random.chance(0.85)) this.reserved.splice(this.reserved.indexOf(old), 1);
+    const kind = random.chance(0.2) ? 'release' : 'settle';
+    const isExcess = random.chance(0.2);
+    const amount = kind === 'release' ? 0n : BigInt(random.between(0, Number(old.reserved) * (isExcess ? 4 : 1)));
+    await this.settle({ ...old, kind, amount, settledBy: this.newId(), model: random.pick(MODELS) });
+  }
+
+  private async reportUnreserved(): Promise<void> {
+    const { random } = this;
+    this.tally.unreserved++;
+    await this.settle({
+      ...{
+        kind: 'settle',
+        keyId: random.pick([...this.model.keys.keys()]),
+        reservationId: null,
+        month: null,
+        holds: [],
+      },
+      ...{ reserved: 0n, amount: BigInt(random.between(0, 900)), settledBy: this.newId(), defaultHold: 0n },
+      ...{ model: random.pick(MODELS), byRecord: [] },
+    });
+  }
+
+  private async settle(one: Report): Promise<void> {
+    const expected = this.model.settle(one);
+    const { text, values } = insertUsageStatement([this.entryFor(one)], { defaultHold: 0n, ceiling: 10n ** 15n });
+    const [row] = (await this.database.sql(text, values!)) as unknown as BookRow[];
+    expect({
+      outcome: row?.outcome ?? 'settled',
+      late: row?.is_late ?? false,
+      excess: BigInt(row?.excess ?? 0),
+    }).toEqual({
+      ...expected,
+    });
+    if (expected.outcome === 'settled') this.tally.settled++;
+    if (expected.late) this.tally.late++;
+  }
+
+  private entryFor(one: Report): BookEntry {
+    const reservation =
+      one.reservationId === null
+        ? null
+        : {
+            ...{ keyId: one.keyId, reservationId: one.reservationId, callerId: CALLER, amount: one.reserved },
+            ...{ month: one.month ?? '', expiresAtMs: 0, isDefaultHold: false },
+            holds: one.holds.map((hold) => ({ ...hold, accountId: this.accountOf(hold.accountId).id })),
+          };
+    if (one.kind === 'release') return { kind: 'release', reservation: reservation! };
+    return entryOf(CALLER, {
+      ...{ id: one.settledBy, keyId: one.keyId, reservation, requests: 1, inputTokens: 0, outputTokens: 0 },
+      ...{ costMicroCents: one.amount, model: one.model, chatbot: null, endpoint: null, statusCode: null },
+      ...{ latencyMs: null, occurredAt: null, tags: [] },
+    });
+  }
+
+  // ---- what ends leases and accounts
+
+  private async giveBack(): Promise<void> {
+    const lease = this.leases.length === 0 ? null : this.random.pick(this.leases);
+    if (lease === null) return;
+    const back = { leases: [{ leaseId: lease.id, number: ++lease.returns, amount: lease.remaining }], windows: [] };
+    lease.remaining = 0n;
+    this.model.giveBack(back);
+    await this.real.giveBack(back);
+  }
+
+  private async close(): Promise<void> {
+    const order = { beforeMs: this.clock, watchedMs: 2_000_000_000, limit: 1_000 };
+    expect(await this.real.closeExpired(order)).toBe(this.model.closeExpired(order));
+  }
+
+  private async sweep(): Promise<void> {
+    await this.close();
+    const [row] = await this.database.sql('SELECT limit_accounts_sweep(1000) AS swept', []);
+    const swept = this.model.sweep();
+    this.tally.swept += swept;
+    // Those of `total` go with their limit; the model keeps them.
+    const rows = await this.database.asOwner(
+      `SELECT count(*)::int AS n FROM budget_account WHERE limit_id IS NOT NULL`,
+      [],
+    );
+    expect(Number(row!.swept)).toBeGreaterThanOrEqual(swept);
+    expect(rows).toHaveLength(1);
+  }
+
+  private async compareTables(): Promise<void> {
+    const accounts = await this.database.asOwner(
+      `SELECT a.key_id, a.period, a.spent_micro_cents AS spent, a.leased_micro_cents AS leased,
+              a.overdraft_micro_cents AS overdraft
+         FROM budget_account a
+        WHERE (a.limit_id IS NOT NULL OR a.period = 'total')
+          AND a.spent_micro_cents + a.leased_micro_cents + a.overdraft_micro_cents > 0 ORDER BY 1, 2`,
+      [],
+    );
+    // A limit that has ended goes with its last account; what is reported after that charges it no more.
+    const ended = [...this.model.limits.values()].filter(({ isDeleted }) => isDeleted).map(({ id }) => id);
+    const rows = await this.database.asOwner('SELECT id FROM quota_limit', []);
+    const left = new Set(rows.map(({ id }) => id as string));
+    const isGone = (name: string, period: string): boolean =>
+      ended.some((id) => name.startsWith(id) && (period === 'total' || !left.has(id)));
+    const expected = [...this.model.accounts.values()]
+      .filter((one) => this.model.keys.get(one.accountId) === undefined || one.period.name === 'total')
+      .filter((one) => one.spent + one.leased + one.overdraft > 0n)
+      .filter((one) => !isGone(one.accountId, one.period.name))
+      .map((one) => ({
+        key_id: this.accountOf(one.accountId).id,
+        period: one.period.name,
+        spent: String(one.spent),
+        leased: String(one.leased),
+        overdraft: String(one.overdraft),
+      }))
+      .sort((one, other) => (`${one.key_id} ${one.period}` < `${other.key_id} ${other.period}` ? -1 : 1));
+    const ofGone = new Set(
+      [...this.model.accounts.values()]
+        .filter((one) => isGone(one.accountId, one.period.name))
+        .map((one) => `${this.accountOf(one.accountId).id} ${one.period.name}`),
+    );
+    expect(accounts.filter((one) => !ofGone.has(`${String(one.key_id)} ${String(one.period)}`))).toEqual(expected);
+    const leases = await this.database.asOwner(
+      `SELECT id, granted_micro_cents AS granted, settled_micro_cents AS settled, quota_ms(hold_until)::float8 AS until
+         FROM budget_lease ORDER BY id`,
+      [],
+    );
+    expect(leases).toEqual(
+      [...this.model.leases.values()]
+        .map(({ id, granted, settled, holdUntil }) => ({
+          ...{ id, granted: String(granted), settled: String(settled), until: holdUntil },
+        }))
+        .sort((one, other) => (one.id < other.id ? -1 : 1)),
+    );
+  }
+}
+
+describe('PostgreSQL and the model of limits', () => {
+  let database: QuotaDatabase;
+  beforeAll(async () => (database = await createQuotaDatabase()));
+  afterAll(() => database.drop());
+
+  const total: Partial<Tally> = {};
+
+  it.each(Array.from({ length: SEEDS }, (_, index) => index + 1))(
+    'give the same answers and rows, seed %i',
+    async (seed) => {
+      const tally = await new LimitTwins(seed, database).run();
+      for (const name of Object.keys(tally) as (keyof Tally)[]) total[name] = (total[name] ?? 0) + tally[name];
+    },
+  );
+
+  it('were asked about everything', () => {
+    const never = Object.entries(total).filter(([, count]) => count < SEEDS / 5);
+    expect([never, Object.keys(total)]).toEqual([[], expect.arrayContaining(['granted', 'swept'])]);
+  });
+
+  it('name an account alike in SQL and in TypeScript', async () => {
+    for (let index = 1; index <= 50; index++) {
+      const [limit, member] = [uuidOf(index), index % 5 === 0 ? null : uuidOf(index * 7_919)];
+      const [row] = await database.sql('SELECT limit_account_id($1, $2) AS id', [limit, member]);
+      expect(row!.id).toBe(limitAccountId(limit, member));
+    }
+  });
+});
