@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApp, type TestUser } from '../../support/app.js';
-import { makeLimit, spend } from '../../support/limits.js';
+import { makeLimit, spend } from '../../support/made-limits.js';
 import { type TestKey, makeKey } from '../../support/made-keys.js';
 
 interface Bound {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApp } from '../../support/app.js';
 import { eventually } from '../../support/eventually.js';
-import { makeLimit, spend } from '../../support/limits.js';
+import { makeLimit, spend } from '../../support/made-limits.js';
 import { inDays, makeKey, pathsOf } from '../../support/made-keys.js';
 import { trailOf } from '../../support/trail.js';
 

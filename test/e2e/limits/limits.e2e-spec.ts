@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApp } from '../../support/app.js';
-import { makeLimit, spend } from '../../support/limits.js';
+import { makeLimit, spend } from '../../support/made-limits.js';
 import { makeKey, pathsOf } from '../../support/made-keys.js';
 import { trailOf } from '../../support/trail.js';
 
