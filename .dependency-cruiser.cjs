@@ -7,7 +7,7 @@ const layers = [
   ['projects'],
   ['installation', 'roles', 'users', 'auth', 'api-keys', 'quotas'],
   ['key-cache'],
-  ['replicas', 'usage'],
+  ['replicas', 'usage', 'limits'],
   ['verification'],
   ['gateways', 'backup', 'integrity'],
   ['health', 'metrics'],

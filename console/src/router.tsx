@@ -108,7 +108,7 @@ const key = createRoute({
   getParentRoute: () => shell,
   path: '/keys/$keyId',
   validateSearch: (search: Search) => ({
-    tab: oneOf(search['tab'], ['usage', 'settings', 'secrets', 'refused', 'explain', 'history']),
+    tab: oneOf(search['tab'], ['usage', 'limits', 'settings', 'secrets', 'refused', 'explain', 'history']),
   }),
   component: lazyRouteComponent(() => import('./keys/key-page'), 'KeyPage'),
 });
@@ -150,6 +150,27 @@ const role = createRoute({
   getParentRoute: () => shell,
   path: '/roles/$name',
   component: lazyRouteComponent(() => import('./roles/role-form'), 'EditRole'),
+});
+
+const limits = createRoute({
+  getParentRoute: () => shell,
+  path: '/limits',
+  validateSearch: (search: Search): { page?: number; usedAbove?: string } => ({
+    page: whole(search['page']),
+    usedAbove: text(search['usedAbove']),
+  }),
+  component: lazyRouteComponent(() => import('./limits/limits-page'), 'LimitsPage'),
+});
+const newLimit = createRoute({
+  getParentRoute: () => shell,
+  path: '/limits/new',
+  validateSearch: (search: Search): { target?: string } => ({ target: text(search['target']) }),
+  component: lazyRouteComponent(() => import('./limits/limit-form'), 'NewLimit'),
+});
+const limit = createRoute({
+  getParentRoute: () => shell,
+  path: '/limits/$limitId',
+  component: lazyRouteComponent(() => import('./limits/limit-page'), 'LimitPage'),
 });
 
 const audit = createRoute({
@@ -215,6 +236,9 @@ const tree = root.addChildren([
     roles,
     newRole,
     role,
+    limits,
+    newLimit,
+    limit,
     audit,
     hygiene,
     spend,

@@ -21,6 +21,8 @@ export const ADVISORY_LOCKS = {
   historyLoss: 4_242_008,
   /** One replica compares the tables with the audit trail. Held by a session. */
   comparison: 4_242_009,
+  /** One change at a time decides which limits a target has. */
+  limits: 4_242_030,
   /** One replica at a time writes the copy of the audit trail. Held by a session. */
   auditCopy: 4_242_027,
   /** One replica at a time cuts reads from the audit trail. */

@@ -24,5 +24,7 @@ export const DEMO = {
   projectId: '019a8b5e-0004-7cb7-98e5-7eb06351d299',
   /** Of a project in which there is no key. */
   emptyProjectId: '019a8b5e-0005-7dc8-a9f6-8fc17462e3aa',
+  /** Of a limit on the project; the owner has an amount of its own in it. */
+  limitId: '019a8b5e-0006-7ed9-ba07-90d28573f4bb',
   roleName: 'support-team',
 } as const;

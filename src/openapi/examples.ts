@@ -17,6 +17,8 @@ const PATH_EXAMPLES: Record<string, string> = {
   'sessions/{sessionId}': EXAMPLE_SESSION_ID,
   'roles/{name}': DEMO.roleName,
   'projects/{id}': DEMO.projectId,
+  'limits/{id}': DEMO.limitId,
+  'accounts/{member}': DEMO.ownerId,
   'ext-authz/{path}': 'v1/chat/completions',
 };
 
@@ -98,6 +100,26 @@ export const BODY_EXAMPLES = {
   },
   'POST /projects': { name: 'Search', description: 'Search on the web site and in the apps' },
   'PATCH /projects/{id}': { description: 'Search and discovery' },
+  'POST /limits': {
+    name: 'Pilot, monthly',
+    amountCents: 50_000,
+    per: 'month',
+    timeZone: 'Europe/Berlin',
+    target: { kind: 'project', id: DEMO.emptyProjectId },
+  },
+  'PATCH /limits/{id}': { amountCents: 60_000 },
+  'PUT /limits/by-alias/{alias}': {
+    name: 'Invoicing, expensive models',
+    amountCents: 5000,
+    per: 'week',
+    target: { kind: 'project', id: DEMO.projectId },
+    models: ['gpt-4*'],
+  },
+  'PUT /limits/{id}/accounts/{member}': {
+    amountCents: 20_000,
+    until: NEXT_EXPIRY,
+    reason: 'Load test of the new model',
+  },
   'PATCH /roles/{name}': { description: 'Helps customers.' },
   'POST /verify': {
     key: EXAMPLE_SECRET,

@@ -16,6 +16,7 @@ import { InstallationModule } from '../installation/installation.module.js';
 import { IntegrityModule } from '../integrity/integrity.module.js';
 import { Metrics } from '../common/metrics.js';
 import { KeyCacheModule } from '../key-cache/key-cache.module.js';
+import { LimitsModule } from '../limits/limits.module.js';
 import { QuotasModule } from '../quotas/quotas.module.js';
 import { MetricsModule } from '../metrics/metrics.module.js';
 import { ReplicasModule } from '../replicas/replicas.module.js';
@@ -61,6 +62,7 @@ export class AppModule {
         AuthModule,
         ApiKeysModule,
         QuotasModule,
+        LimitsModule,
         KeyCacheModule,
         ReplicasModule,
         VerificationModule,

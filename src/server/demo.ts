@@ -15,6 +15,7 @@ import { diff } from '../audit/diff.js';
 import { MICRO_CENTS_PER_CENT } from '../common/money.js';
 import type { Config, VersionedKey } from '../config/config.js';
 import { ADVISORY_LOCKS } from '../database/advisory-locks.js';
+import { addDemoLimit } from './demo-limits.js';
 import { addDemoVerdicts, reportDemoUsage } from './demo-usage.js';
 import { DEMO } from '../openapi/demo-ids.js';
 import { auditedProject } from '../projects/audited-project.js';
@@ -82,6 +83,7 @@ export async function addDemoData(app: NestFastifyApplication, config: Config): 
       await addRole(tx, record);
       for (const user of USERS) await addUser(tx, record, user, passwords.get(user.id) ?? null);
       for (const project of PROJECTS) await addProject(tx, record, project);
+      await addDemoLimit(tx, record, new Date());
       const added = new Set<string>();
       for (const key of demoKeys(new Date())) if (await addKey(tx, record, config, key)) added.add(key.fields.id);
       if (added.has(DEMO.keyId)) await addDemoVerdicts(tx);

@@ -11,7 +11,7 @@ const TSC = join(ROOT, 'clients/typescript/node_modules/typescript/bin/tsc');
 /** What the examples of all pages start from, as docs/api/README.md says. */
 const GIVEN = `
 import { LatchkeyClient } from '@latchkey/client';
-${['baseUrl', 'accessToken', 'gatewayKey', 'secret', 'password', 'keyId', 'userId', 'sessionId', 'projectId']
+${['baseUrl', 'accessToken', 'gatewayKey', 'secret', 'password', 'keyId', 'userId', 'sessionId', 'projectId', 'limitId']
   .map((name) => `declare const ${name}: string;`)
   .join('\n')}
 `;

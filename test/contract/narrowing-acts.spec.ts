@@ -15,6 +15,9 @@ const WAITING: Readonly<Record<string, string | null>> = {
   'hand-overs:create': null,
   'auth:acknowledge': null,
   'auth:login': null,
+  'limits:create': null,
+  'limits:delete': 'ends nothing: a limit that is gone refuses nothing',
+  'limits:update': null,
   'projects:create': null,
   'projects:delete': 'ends nothing: a project with a key that works is not deleted',
   'projects:update': null,
@@ -50,7 +53,11 @@ describe('An act that takes access away', () => {
     );
     expect(ending.length).toBeGreaterThanOrEqual(11);
     const waiting = ending.filter(({ audited }) => !NARROWING_ACTS.has(audited!.action));
-    expect(waiting.map(name)).toEqual(['DELETE /projects/:id: projects:delete']);
+    expect(waiting.map(name).sort()).toEqual([
+      'DELETE /limits/:id/accounts/:member: limits:update',
+      'DELETE /limits/:id: limits:delete',
+      'DELETE /projects/:id: projects:delete',
+    ]);
   });
 
   it('is told from one that may wait, for each act there is', () => {

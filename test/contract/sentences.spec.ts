@@ -25,7 +25,7 @@ const SENTENCES: readonly RegExp[] = [
   /^must not contain NUL or half a surrogate pair$/,
   // One of a few texts.
   /^must be (live or test|total or monthly|true or false|person or service|success or refused|hour or day|json or csv|changes or reads)$/,
-  /^must be (revoke|current|model|month|previous|day, owner, tag, model or key|activate, deactivate, renew, revoke or tag)$/,
+  /^must be (revoke|current|cents|model|month|previous|day, owner, tag, model or key|activate, deactivate, renew, revoke or tag)$/,
   /^must be (active, inactive, expired or revoked|nginx, or absent)$/,
   /^must be (-?\w+, )+-?\w+ or -?\w+$/,
   // Of one field alone.
@@ -44,12 +44,18 @@ const SENTENCES: readonly RegExp[] = [
   /^must be the (nextCursor of another page|marker of notices, as GET \/auth\/me gives it)$/,
   /^must be a path of the console, at most 1024 characters$/,
   /^must be the SHA-256 of the whole secret: 64 hexadecimal digits, or 43 or 44 characters of base64 or base64url$/,
+  /^must be a time zone of the IANA database, such as Europe\/Berlin$/,
+  /^must be installation, or a kind and an id such as project:[0-9a-f-]{36}$/,
   // What fields say together.
   /^(must lie in the future|must be before to|is required for a person|is only for your own password|there is no such user|needs budgetLimitCents|is unknown)$/,
   /^must be a number when isUnlimited is false$/,
   /^must be given( when isUnlimited is false|, unless a reservationId is)$/,
   /^(contradicts budgetLimitCents|belongs to the action (renew|revoke)|must name a tag, unless remove does)$/,
   /^is too easy to guess: .*$/,
+  /^must be left out: (an installation has no id|total has no calendar|a key is its only member)$/,
+  /^there is no such (key, or it is revoked|project)$/,
+  /^is said by the key itself: set its budgetLimitCents, with budgetType (total|monthly)$/,
+  /^must be key( or owner)?, or be left out$/,
   /^unknown reservation, or made by another caller$/,
 ];
 

@@ -24,6 +24,9 @@ export type RateLimit = Schemas['RateLimitView'];
 export type ReserveVerdict =
   (Verdict & { valid: true; keyId: string; reservation: Reservation }) | (Verdict & { valid: false });
 
+/** The limit that refused a call, as every caller may know it. */
+export type RefusingLimit = Schemas['RefusingLimitView'];
+
 /** What a call has used. Without an `id`, the client draws one; the same id twice counts once. */
 export type UsageEvent = Omit<Schemas['UsageEventDto'], 'id'> & { id?: string };
 

@@ -18,6 +18,7 @@ export type {
   FieldError,
   NewApiKey,
   RateLimit,
+  RefusingLimit,
   ReleasedReservation,
   Reservation,
   ReserveVerdict,

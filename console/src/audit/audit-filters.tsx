@@ -11,6 +11,7 @@ const TYPES = [
   { value: 'api-key', label: 'keys' },
   { value: 'user', label: 'users' },
   { value: 'role', label: 'roles' },
+  { value: 'limit', label: 'limits' },
   { value: 'usage', label: 'usage' },
   { value: 'audit-event', label: 'audit trail' },
   { value: 'permission', label: 'permissions' },

@@ -1,10 +1,12 @@
 import { ActionIcon, Stack, Table, Text } from '@mantine/core';
 import { Link } from '@tanstack/react-router';
+import { type SaidLimit, limitSentence } from '../../../packages/contract/src/limit';
 import type { AuditEvent } from '../api/client';
 import { useSession } from '../session/session';
 import { Icon } from '../ui/icons';
 import { Facts, Instant } from '../ui/values';
 import { actionInWords } from '../ui/words';
+import { settings } from '../settings';
 import { useName } from './names';
 
 interface RowProps {
@@ -123,6 +125,7 @@ const MANY: Readonly<Record<string, string>> = {
   'api-key': 'keys',
   user: 'users',
   role: 'roles',
+  limit: 'limits',
   permission: 'permissions',
   'audit-event': 'audit trail',
   system: 'replicas',
@@ -142,6 +145,12 @@ function Resource({ event: { resourceType, resourceId } }: { event: AuditEvent }
   if (resourceType === 'role')
     return (
       <Link className="plain-link" to="/roles/$name" params={{ name: resourceId }}>
+        {text}
+      </Link>
+    );
+  if (resourceType === 'limit')
+    return (
+      <Link className="plain-link" to="/limits/$limitId" params={{ limitId: resourceId }} title={resourceId}>
         {text}
       </Link>
     );
@@ -175,10 +184,27 @@ function UserName({ id }: { id: string }) {
   );
 }
 
+/** The limit that was made or deleted, as one sentence. */
+function LimitSaid({ event: { resourceType, changes } }: { event: AuditEvent }) {
+  const said = Object.fromEntries(changes.map(({ field, before, after }) => [field, after ?? before]));
+  const name = useName(String(said['targetId']));
+  if (resourceType !== 'limit' || said['targetKind'] === undefined) return null;
+  const target = { kind: said['targetKind'], name: name ?? said['targetId'] ?? null };
+  return (
+    <Text size="sm" className="breakable">
+      {limitSentence(
+        { ...said, each: said['each'] ?? null, models: said['models'] ?? [], target } as unknown as SaidLimit,
+        settings.currency,
+      )}
+    </Text>
+  );
+}
+
 function Details({ event }: { event: AuditEvent }) {
   const details = Object.entries(event.details).map(([name, value]) => [name, opened(event, value)] as const);
   return (
     <Stack gap="sm" py={4}>
+      <LimitSaid event={event} />
       {event.changes.length > 0 && (
         <Table withRowBorders={false} highlightOnHover={false} verticalSpacing={3} aria-label="What changed">
           <Table.Thead>

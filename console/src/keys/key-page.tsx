@@ -4,6 +4,7 @@ import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router'
 import { useState } from 'react';
 import { type ApiKey, api, dataOf } from '../api/client';
 import { AuditTable } from '../audit/audit-table';
+import { KeyLimits } from '../limits/bound-limits';
 import { useSession } from '../session/session';
 import { fromNow, local } from '../ui/format';
 import { Icon } from '../ui/icons';
@@ -18,7 +19,7 @@ import { KeySecrets } from './key-secrets';
 import { KeyUsage } from './key-usage';
 import { type RefusedCall, RefusedCalls } from './refused-calls';
 
-type Tab = 'usage' | 'settings' | 'secrets' | 'refused' | 'explain' | 'history';
+type Tab = 'usage' | 'limits' | 'settings' | 'secrets' | 'refused' | 'explain' | 'history';
 
 /** One key: how it is, what it may do, what it did, and everything that can be done to it. */
 export function KeyPage() {
@@ -96,6 +97,7 @@ function KeyDetails({ apiKey }: { apiKey: ApiKey }) {
       >
         <Tabs.List>
           <Tabs.Tab value="usage">Usage</Tabs.Tab>
+          <Tabs.Tab value="limits">Limits</Tabs.Tab>
           <Tabs.Tab value="settings">Settings</Tabs.Tab>
           <Tabs.Tab value="secrets" className="nowrap">
             Secrets
@@ -112,6 +114,9 @@ function KeyDetails({ apiKey }: { apiKey: ApiKey }) {
         </Tabs.List>
         <Tabs.Panel value="usage" pt="md">
           <KeyUsage apiKey={apiKey} />
+        </Tabs.Panel>
+        <Tabs.Panel value="limits" pt="md">
+          <KeyLimits keyId={apiKey.id} />
         </Tabs.Panel>
         <Tabs.Panel value="settings" pt="md">
           <KeyFacts apiKey={apiKey} />

@@ -32,6 +32,7 @@ const PLACES: readonly Place[] = [
   { label: 'My keys', icon: 'mine', to: '/my-keys' },
   { label: 'Hygiene', icon: 'hygiene', to: '/hygiene', needs: ['platform:api-keys:read'] },
   { label: 'Spend', icon: 'spend', to: '/spend', needs: ['platform:usage:read'] },
+  { label: 'Limits', icon: 'limit', to: '/limits', needs: ['platform:limits:read'] },
   { label: 'People', icon: 'people', to: '/people', search: { kind: 'person' }, needs: ['platform:users:read'] },
   {
     label: 'Service accounts',

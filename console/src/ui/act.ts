@@ -70,6 +70,7 @@ export function submitting(go: () => void): (event: FormEvent) => void {
 /** Refusals that name no field, and are about one all the same. */
 const FIELD_OF_CODE: Readonly<Record<string, string>> = {
   ALIAS_TAKEN: 'alias',
+  LIMIT_ALIAS_TAKEN: 'alias',
   EMAIL_TAKEN: 'email',
   ROLE_NAME_TAKEN: 'name',
 };

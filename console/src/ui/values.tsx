@@ -221,13 +221,18 @@ export function BudgetShare({ budgetLimitCents, budgetType, budgetSpentCents: sp
       <Text span size="sm">
         {money(spent)} of {money(limit)}
       </Text>
-      <Progress value={Math.min(100, percent)} color={budgetColor(percent)} size={4} my={2} aria-hidden="true" />
+      <BudgetShareBar percent={percent} />
       <Text size="xs" c="dimmed">
         {percent} % {period}
         {budgetRaise && `, raised until ${local(budgetRaise.until)}`}
       </Text>
     </div>
   );
+}
+
+/** The share of an amount that is used, in a list. */
+export function BudgetShareBar({ percent }: { percent: number }) {
+  return <Progress value={Math.min(100, percent)} color={budgetColor(percent)} size={4} my={2} aria-hidden="true" />;
 }
 
 function budgetColor(percent: number): string {

@@ -48,4 +48,14 @@ describe('What a page says is printed, typed literally:', () => {
     },
     600_000,
   );
+
+  // Last: its limits are on all keys.
+  tour(
+    'docs/limits.md',
+    async () => {
+      const page = await readFile('docs/limits.md', 'utf8');
+      expect(await takeTour(page, { app, directory })).toBeGreaterThan(8);
+    },
+    120_000,
+  );
 });

@@ -17,6 +17,8 @@ const TABLES: Readonly<Record<string, readonly string[]>> = {
   user_role: [],
   user_manager: [],
   role: [],
+  quota_limit: [],
+  quota_limit_override: [],
   session: ['last_active_at'],
   second_factor: ['last_step', 'tried_step', 'tries'],
   recovery_code: [],

@@ -21,6 +21,7 @@ export const SCENARIOS: readonly ((cast: Cast) => readonly Step[])[] = [
   handedOverKey,
   roles,
   projects,
+  limits,
   lifeOfAPerson,
   secondFactor,
 ];
@@ -205,6 +206,66 @@ function projects(cast: Cast): Step[] {
     ),
     on('PATCH /projects/:id', 'projects:update', { description: 'Described' }),
     on('DELETE /projects/:id', 'projects:delete'),
+  ];
+}
+
+/** Limits on a project in which the admin has a key. */
+function limits(cast: Cast): Step[] {
+  const ids = { project: '', limit: '' };
+  const on = (kind: ChangeKind, path: () => string, action: string, body?: unknown) =>
+    byAdmin(
+      cast,
+      kind,
+      () => ({ path: path(), ...(body === undefined ? {} : { body }) }),
+      action,
+      'limit',
+      () => ids.limit,
+    );
+  const shape = (each: 'key' | 'owner') => ({
+    name: `Limit of ${cast.name}`,
+    amountCents: 1000,
+    per: 'month',
+    target: { kind: 'project', id: ids.project },
+    each,
+  });
+  const member = () => `/limits/${ids.limit}/accounts/${cast.adminId}`;
+  return [
+    byAdmin(
+      cast,
+      'POST /projects',
+      () => ({ path: '/projects', body: { name: `Limited project of ${cast.name}` } }),
+      'projects:create',
+      'project',
+      (body) => (ids.project = body.id as string),
+    ),
+    byAdmin(
+      cast,
+      'POST /api-keys',
+      () => ({ path: '/api-keys', body: { name: cast.name, projectId: ids.project } }),
+      'api-keys:create',
+      'api-key',
+      (body) => body.apiKey.id as string,
+    ),
+    byAdmin(
+      cast,
+      'POST /limits',
+      () => ({ path: '/limits', body: shape('owner') }),
+      'limits:create',
+      'limit',
+      (body) => (ids.limit = body.id as string),
+    ),
+    on('PATCH /limits/:id', () => `/limits/${ids.limit}`, 'limits:update', { amountCents: 2000 }),
+    on('PUT /limits/:id/accounts/:member', member, 'limits:update', { amountCents: 3000 }),
+    on('DELETE /limits/:id/accounts/:member', member, 'limits:update'),
+    byAdmin(
+      cast,
+      'PUT /limits/by-alias/:alias',
+      () => ({ path: `/limits/by-alias/${cast.name}`, body: shape('key') }),
+      'limits:create',
+      'limit',
+      (body) => body.id as string,
+    ),
+    on('DELETE /limits/:id', () => `/limits/${ids.limit}`, 'limits:delete'),
   ];
 }
 

@@ -16,6 +16,14 @@ export async function reads(cluster: ProofCluster): Promise<WellFormed[]> {
   const { body: project } = await cluster
     .replica(0)
     .client.post('/projects', { token: cluster.adminToken, body: { name: 'Read by G25' } });
+  const { body: limit } = await cluster.replica(0).client.post('/limits', {
+    token: cluster.adminToken,
+    body: { name: 'Read by G25', amountCents: 1000, per: 'week', target: { kind: 'key', id: key.id } },
+  });
+  const { body: each } = await cluster.replica(0).client.post('/limits', {
+    token: cluster.adminToken,
+    body: { name: 'Each key', amountCents: 1000, per: 'week', target: { kind: 'installation' }, each: 'key' },
+  });
   const me = await cluster.replica(0).client.request('GET', '/api/v1/auth/me', { token: cluster.adminToken });
   const reserved = await cluster
     .replica(0)
@@ -38,6 +46,11 @@ export async function reads(cluster: ProofCluster): Promise<WellFormed[]> {
   return [
     get('/projects'),
     get(`/projects/${project.id}`),
+    get(`/projects/${project.id}/limits`),
+    get('/limits'),
+    get(`/limits/${limit.id}`),
+    get(`/limits/${limit.id}/accounts`),
+    get(`/limits/${each.id}/accounts/${key.id}`),
     get('/roles'),
     get('/roles/admin'),
     get('/permissions'),
@@ -48,6 +61,7 @@ export async function reads(cluster: ProofCluster): Promise<WellFormed[]> {
     get('/users'),
     get(`/users/${me.body.user.id}`),
     get(`/users/${me.body.user.id}/sessions`),
+    get(`/users/${me.body.user.id}/limits`),
     get('/auth/me'),
     get('/auth/second-factor'),
     get('/api-keys'),
@@ -55,6 +69,7 @@ export async function reads(cluster: ProofCluster): Promise<WellFormed[]> {
     get('/api-keys/export'),
     get(`/api-keys/${key.id}`),
     get(`/api-keys/${key.id}/usage`),
+    get(`/api-keys/${key.id}/limits`),
     get(`/api-keys/${key.id}/refusals`),
     get(`/api-keys/${key.id}/usage/series`),
     { ...get(`/api-keys/${key.id}/explain`), method: 'POST', headers: { ...asAdmin, ...json }, body: '{}' },

@@ -1,0 +1,109 @@
+import { Group, Paper, Stack, Text } from '@mantine/core';
+import { type UseQueryResult, useQuery } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
+import type { ReactNode } from 'react';
+import { type Schemas, api, dataOf } from '../api/client';
+import { useSession } from '../session/session';
+import { Empty, Loaded } from '../ui/states';
+import { LimitBar, resetInWords } from './limit-bar';
+
+type Bound = Schemas['BoundLimitView'];
+
+/** Limits that bind the calls of a key: on the key, its owner, its project and all keys. */
+export function KeyLimits({ keyId }: { keyId: string }) {
+  const limits = useQuery({
+    queryKey: ['keys', keyId, 'limits'],
+    queryFn: () => dataOf(api.GET('/api/v1/api-keys/{id}/limits', { params: { path: { id: keyId } } })),
+  });
+  return (
+    <BoundLimits limits={limits} none="No limit is shared with this key">
+      Its own budget and rate limits still apply; they are under Usage.
+    </BoundLimits>
+  );
+}
+
+/** Limits on an owner, and the owner's accounts in others. */
+export function OwnerLimits({ userId }: { userId: string }) {
+  const limits = useQuery({
+    queryKey: ['users', userId, 'limits'],
+    queryFn: () => dataOf(api.GET('/api/v1/users/{id}/limits', { params: { path: { id: userId } } })),
+  });
+  return <BoundLimits limits={limits} none="No limit counts the calls of this owner" />;
+}
+
+/** Limits on a project. */
+export function ProjectLimits({ projectId }: { projectId: string }) {
+  const limits = useQuery({
+    queryKey: ['projects', projectId, 'limits'],
+    queryFn: () => dataOf(api.GET('/api/v1/projects/{id}/limits', { params: { path: { id: projectId } } })),
+  });
+  return <BoundLimits limits={limits} none="This project has no limits" />;
+}
+
+function BoundLimits({
+  limits,
+  none,
+  children,
+}: {
+  limits: UseQueryResult<Schemas['BoundLimitsView']>;
+  none: string;
+  children?: ReactNode;
+}) {
+  return (
+    <Loaded query={limits} rows={3}>
+      {({ data }) =>
+        data.length === 0 ? (
+          <Empty title={none}>{children}</Empty>
+        ) : (
+          <Stack gap="sm">
+            {data.map((limit) => (
+              <BoundLimit key={limit.id} limit={limit} />
+            ))}
+          </Stack>
+        )
+      }
+    </Loaded>
+  );
+}
+
+function BoundLimit({ limit: { id, details, state, per, resetsAt } }: { limit: Bound }) {
+  const { can } = useSession();
+  if (details === null) {
+    return (
+      <Paper withBorder p="sm">
+        <Text size="sm">
+          A limit {per === 'total' ? 'in total' : `per ${per}`} that calls of others share:{' '}
+          {state === 'ok' ? 'something is left.' : <b>nothing is left.</b>}
+        </Text>
+        <Text size="xs" c="dimmed">
+          {resetInWords({ resetsAt })} Its numbers are not for you to see.
+        </Text>
+      </Paper>
+    );
+  }
+  const { account } = details;
+  return (
+    <Paper withBorder p="sm" component="section" aria-label={details.name}>
+      <Group justify="space-between" gap="xs" mb={4}>
+        {can('platform:limits:read') ? (
+          <Link className="text-link" to="/limits/$limitId" params={{ limitId: id }}>
+            {details.name}
+          </Link>
+        ) : (
+          <Text size="sm" fw={600}>
+            {details.name}
+          </Text>
+        )}
+        {account.member !== null && (
+          <Text size="xs" c="dimmed">
+            account of {account.member.name ?? account.member.id}
+          </Text>
+        )}
+      </Group>
+      <Text size="sm" mb="xs" className="breakable">
+        {details.sentence}
+      </Text>
+      <LimitBar account={account} />
+    </Paper>
+  );
+}

@@ -1,0 +1,214 @@
+import { NumberInput, Select, Text, TextInput } from '@mantine/core';
+import { useState } from 'react';
+import type { LimitMember, LimitMode } from '../../../packages/contract/src/limit';
+import { type Problem, type Schemas, api, dataOf } from '../api/client';
+import { centsOf } from '../keys/key-draft';
+import { settings } from '../settings';
+import { fieldErrors, useAct } from '../ui/act';
+import { Confirm } from '../ui/confirm';
+import { local, money, toInstant, utc } from '../ui/format';
+import { ProblemAlert } from '../ui/states';
+import { DryRunText, ModelsField } from './limit-form';
+import { TargetPicker } from './target-fields';
+
+type Limit = Schemas['LimitView'];
+type DryRun = Schemas['LimitDryRunView'];
+
+/** The key or owner of an account; `id` null: to be chosen. */
+export interface Member {
+  readonly kind: LimitMember;
+  readonly id: string | null;
+  readonly name: string | null;
+}
+
+/** An amount in the currency of the installation. */
+function AmountInput({
+  value,
+  onChange,
+  error,
+}: {
+  value: number | '';
+  onChange: (value: number | '') => void;
+  error?: React.ReactNode;
+}) {
+  return (
+    <NumberInput
+      label={`At most, in ${settings.currency}`}
+      description={value === '' ? 'Such as 500.00' : money(centsOf(value))}
+      min={0}
+      decimalScale={8}
+      thousandSeparator=","
+      value={value}
+      error={error}
+      onChange={(next) => onChange(next === '' ? '' : Number(next))}
+    />
+  );
+}
+
+const EDITED = ['name', 'amountCents', 'models', 'alias'];
+
+/** What can be changed of a limit; what it comes to is shown before it is done. */
+export function EditLimit({ limit, onClose }: { limit: Limit; onClose: () => void }) {
+  const [name, setName] = useState(limit.name);
+  const [amount, setAmount] = useState<number | ''>(limit.amountCents / 100);
+  const [models, setModels] = useState(limit.models);
+  const [mode, setMode] = useState<LimitMode>(limit.mode);
+  const [told, setTold] = useState<DryRun | null>(null);
+  const [refused, setRefused] = useState<Problem | null>(null);
+  const errors = refused ? fieldErrors(refused, EDITED) : {};
+  const body = { name, amountCents: centsOf(Number(amount)), models, mode };
+  const onRefused = (problem: Problem) => {
+    setTold(null);
+    setRefused(problem);
+    return true;
+  };
+  const path = { id: limit.id };
+  const check = useAct({
+    run: async () =>
+      (await dataOf(api.PATCH('/api/v1/limits/{id}', { params: { path, query: { dryRun: true } }, body }))) as DryRun,
+    onDone: setTold,
+    onRefused,
+  });
+  const save = useAct({
+    run: () =>
+      api.PATCH('/api/v1/limits/{id}', { params: { path, header: { 'If-Match': `"${limit.version}"` } }, body }),
+    done: `${name} has been changed.`,
+    onDone: onClose,
+    onRefused,
+  });
+  if (told !== null) {
+    return (
+      <Confirm
+        title={`Change ${limit.name}?`}
+        onClose={() => setTold(null)}
+        onConfirm={() => save.go()}
+        pending={save.isPending}
+        action="Save"
+        danger={told.exhaustedCount > 0}
+      >
+        <DryRunText told={{ ...told, costSoFarCents: null }} amountCents={body.amountCents} />
+      </Confirm>
+    );
+  }
+  return (
+    <Confirm
+      title={`Edit ${limit.name}`}
+      onClose={onClose}
+      onConfirm={() => check.go()}
+      pending={check.isPending}
+      action="Continue"
+      disabled={amount === '' || name.trim() === ''}
+    >
+      <TextInput
+        label="Name"
+        maxLength={100}
+        value={name}
+        error={errors['name']}
+        onChange={(event) => setName(event.currentTarget.value)}
+      />
+      <AmountInput value={amount} onChange={setAmount} error={errors['amountCents']} />
+      <ModelsField value={models} onChange={setModels} error={errors['models']} />
+      <Select
+        label="Beyond the amount"
+        allowDeselect={false}
+        data={[
+          { value: 'enforce', label: 'Calls are refused' },
+          { value: 'observe', label: 'Nothing is refused, only observed' },
+        ]}
+        value={mode}
+        onChange={(value) => setMode(value as LimitMode)}
+      />
+      <Text size="xs" c="dimmed">
+        Whose calls count, in which period and time zone, cannot be changed: the sum would start from 0.
+      </Text>
+      {refused && Object.keys(errors).length === 0 && <ProblemAlert error={refused} />}
+    </Confirm>
+  );
+}
+
+const OVERRIDDEN = ['amountCents', 'until', 'reason'];
+
+/** Gives a member of a limit an amount of its own, for good or until an instant. */
+export function Override({ limit, member, onClose }: { limit: Limit; member: Member; onClose: () => void }) {
+  const [id, setId] = useState(member.id);
+  const [amount, setAmount] = useState<number | ''>('');
+  const [until, setUntil] = useState('');
+  const [reason, setReason] = useState('');
+  const [refused, setRefused] = useState<Problem | null>(null);
+  const errors = refused ? fieldErrors(refused, OVERRIDDEN) : {};
+  const act = useAct({
+    run: () =>
+      dataOf(
+        api.PUT('/api/v1/limits/{id}/accounts/{member}', {
+          params: { path: { id: limit.id, member: id! } },
+          body: {
+            amountCents: centsOf(Number(amount)),
+            reason,
+            ...(until === '' ? {} : { until: toInstant(until) }),
+          },
+        }),
+      ),
+    done: ({ amountCents, override }) =>
+      `${money(amountCents)} from now on${override?.until ? `, until ${local(override.until)}` : ''}.`,
+    onDone: onClose,
+    onRefused: (problem) => {
+      setRefused(problem);
+      return true;
+    },
+  });
+  return (
+    <Confirm
+      title={member.id === null ? 'An amount of its own' : `Amount of ${member.name ?? member.id}`}
+      onClose={onClose}
+      onConfirm={() => act.go()}
+      pending={act.isPending}
+      action="Give"
+      disabled={amount === '' || id === null}
+    >
+      <Text size="sm">
+        In place of the {money(limit.amountCents)} of the limit. What is spent in the period already stays counted.
+      </Text>
+      {member.id === null && <TargetPicker kind={member.kind} value={id} onChange={setId} />}
+      <AmountInput value={amount} onChange={setAmount} error={errors['amountCents']} />
+      <TextInput
+        type="datetime-local"
+        label="Until"
+        description={until === '' ? 'Local time; empty: it does not end' : utc(new Date(until))}
+        value={until}
+        error={errors['until']}
+        onChange={(event) => setUntil(event.currentTarget.value)}
+      />
+      <TextInput
+        label="Reason"
+        description="Shown with the account and in the audit trail"
+        maxLength={500}
+        value={reason}
+        error={errors['reason']}
+        onChange={(event) => setReason(event.currentTarget.value)}
+      />
+      {refused && Object.keys(errors).length === 0 && <ProblemAlert error={refused} />}
+    </Confirm>
+  );
+}
+
+/** Takes the amount of its own from a member before it ends. */
+export function EndOverride({ limit, member, onClose }: { limit: Limit; member: Member; onClose: () => void }) {
+  const act = useAct({
+    run: () =>
+      api.DELETE('/api/v1/limits/{id}/accounts/{member}', { params: { path: { id: limit.id, member: member.id! } } }),
+    done: 'The amount is taken back.',
+    onDone: onClose,
+  });
+  return (
+    <Confirm
+      title={`Take back the amount of ${member.name ?? member.id ?? ''}?`}
+      onClose={onClose}
+      onConfirm={() => act.go()}
+      pending={act.isPending}
+      action="Take back"
+      danger
+    >
+      <Text size="sm">From now on it is {money(limit.amountCents)} again, as for all others.</Text>
+    </Confirm>
+  );
+}

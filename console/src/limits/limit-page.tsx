@@ -1,0 +1,260 @@
+import { Button, Group, Paper, Stack, Table, Text } from '@mantine/core';
+import { keepPreviousData, useQuery } from '@tanstack/react-query';
+import { Link, useNavigate, useParams } from '@tanstack/react-router';
+import { useState } from 'react';
+import { type Schemas, api, dataOf } from '../api/client';
+import { AuditTable } from '../audit/audit-table';
+import { useSession } from '../session/session';
+import { useAct } from '../ui/act';
+import { Confirm } from '../ui/confirm';
+import { Pages } from '../ui/pages';
+import { Busy, Empty, Loaded, LoadedPage, NoPermission, Page } from '../ui/states';
+import { Copy, Facts, Instant, Marks } from '../ui/values';
+import { LimitBar } from './limit-bar';
+import { EditLimit, EndOverride, type Member, Override } from './limit-dialogs';
+
+type Limit = Schemas['LimitView'];
+
+const ACCOUNTS = 25;
+
+/** One limit: its sentence, how much is used, the accounts of its members, and what can be done to it. */
+export function LimitPage() {
+  const { can } = useSession();
+  const { limitId } = useParams({ from: '/shell/limits/$limitId' });
+  const limit = useQuery({
+    queryKey: ['limits', limitId],
+    enabled: can('platform:limits:read'),
+    queryFn: () => dataOf(api.GET('/api/v1/limits/{id}', { params: { path: { id: limitId } } })),
+  });
+  if (!can('platform:limits:read')) return <NoPermission permission="platform:limits:read" />;
+  const back = (
+    <Link className="text-link" to="/limits">
+      All limits
+    </Link>
+  );
+  return (
+    <LoadedPage query={limit} rows={6} back={back}>
+      {(data) => <Details key={data.id} limit={data} />}
+    </LoadedPage>
+  );
+}
+
+function Details({ limit }: { limit: Limit }) {
+  const { can } = useSession();
+  const [dialog, setDialog] = useState<'edit' | 'delete' | null>(null);
+  const actions = (
+    <>
+      {can('platform:limits:update') && (
+        <Button size="xs" variant="default" onClick={() => setDialog('edit')}>
+          Edit
+        </Button>
+      )}
+      {can('platform:limits:delete') && (
+        <Button size="xs" variant="outline" color="red" onClick={() => setDialog('delete')}>
+          Delete
+        </Button>
+      )}
+    </>
+  );
+  return (
+    <Page title={limit.name} lead={<span className="breakable">{limit.sentence}</span>} actions={actions}>
+      {limit.description && (
+        <Text size="sm" className="breakable">
+          {limit.description}
+        </Text>
+      )}
+      {limit.each === null && limit.fullest !== null ? (
+        <Paper withBorder p="md">
+          <LimitBar account={limit.fullest} />
+        </Paper>
+      ) : (
+        <Accounts limit={limit} />
+      )}
+      <Paper withBorder p="md">
+        <Facts
+          rows={[
+            ['Calls of', <Target key="target" target={limit.target} />],
+            ['Models', <Marks key="models" values={limit.models} none="every call" />],
+            ['Counts from', <Instant key="from" at={limit.countsFrom} />],
+            ['Alias', limit.alias ?? 'none'],
+            [
+              'Id',
+              <Group key="id" gap={4} wrap="nowrap">
+                <span className="mono">{limit.id}</span>
+                <Copy value={limit.id} label="Copy the id" />
+              </Group>,
+            ],
+          ]}
+        />
+      </Paper>
+      {can('platform:audit:read') && (
+        <AuditTable filter={{ resourceType: 'limit', resourceId: limit.id, isRead: false }} />
+      )}
+      {dialog === 'edit' && <EditLimit limit={limit} onClose={() => setDialog(null)} />}
+      {dialog === 'delete' && <DeleteLimit limit={limit} onClose={() => setDialog(null)} />}
+    </Page>
+  );
+}
+
+function Target({ target: { kind, id, name } }: Pick<Limit, 'target'>) {
+  if (id === null) return <>all keys</>;
+  if (name === null) return <>a {kind} that is gone</>;
+  if (kind === 'key')
+    return (
+      <Link className="text-link" to="/keys/$keyId" params={{ keyId: id }} search={{ tab: undefined }}>
+        key {name}
+      </Link>
+    );
+  if (kind === 'owner')
+    return (
+      <Link className="text-link" to="/people/$userId" params={{ userId: id }}>
+        {name}
+      </Link>
+    );
+  return <>project {name}</>;
+}
+
+function DeleteLimit({ limit, onClose }: { limit: Limit; onClose: () => void }) {
+  const navigate = useNavigate();
+  const act = useAct({
+    run: () => api.DELETE('/api/v1/limits/{id}', { params: { path: { id: limit.id } } }),
+    done: `${limit.name} has been deleted.`,
+    onDone: () => void navigate({ to: '/limits' }),
+  });
+  return (
+    <Confirm
+      title={`Delete ${limit.name}?`}
+      onClose={onClose}
+      onConfirm={() => act.go()}
+      pending={act.isPending}
+      action="Delete"
+      danger
+    >
+      <Text size="sm" className="breakable">
+        {limit.sentence} It refuses nothing any more, from now on. A limit that is made later counts from 0.
+      </Text>
+    </Confirm>
+  );
+}
+
+/** Accounts of members, the fullest first. */
+function Accounts({ limit }: { limit: Limit }) {
+  const { can } = useSession();
+  const [page, setPage] = useState(1);
+  const [chosen, setChosen] = useState<{ act: 'give' | 'take'; member: Member } | null>(null);
+  const accounts = useQuery({
+    queryKey: ['limits', limit.id, 'accounts', page],
+    placeholderData: keepPreviousData,
+    queryFn: () =>
+      dataOf(
+        api.GET('/api/v1/limits/{id}/accounts', {
+          params: { path: { id: limit.id }, query: { page, size: ACCOUNTS } },
+        }),
+      ),
+  });
+  const mayUpdate = can('platform:limits:update');
+  return (
+    <Stack gap="xs">
+      <Group justify="space-between">
+        <Text fw={600}>Accounts</Text>
+        {mayUpdate && (
+          <Button
+            size="compact-sm"
+            variant="default"
+            onClick={() => setChosen({ act: 'give', member: { kind: limit.each ?? 'key', id: null, name: null } })}
+          >
+            Give one an amount of its own
+          </Button>
+        )}
+      </Group>
+      <Loaded query={accounts} rows={3}>
+        {({ data, meta }) =>
+          data.length === 0 ? (
+            <Empty title="Nothing is spent in this period yet" />
+          ) : (
+            <Busy isBusy={accounts.isPlaceholderData}>
+              <Stack gap="xs">
+                <AccountTable
+                  accounts={data}
+                  onGive={mayUpdate ? (member) => setChosen({ act: 'give', member }) : null}
+                  onTake={mayUpdate ? (member) => setChosen({ act: 'take', member }) : null}
+                />
+                <Pages meta={meta} size={ACCOUNTS} onPage={setPage} />
+              </Stack>
+            </Busy>
+          )
+        }
+      </Loaded>
+      {chosen?.act === 'give' && <Override limit={limit} member={chosen.member} onClose={() => setChosen(null)} />}
+      {chosen?.act === 'take' && <EndOverride limit={limit} member={chosen.member} onClose={() => setChosen(null)} />}
+    </Stack>
+  );
+}
+
+function AccountTable({
+  accounts,
+  onGive,
+  onTake,
+}: {
+  accounts: readonly Schemas['LimitAccountView'][];
+  onGive: ((member: Member) => void) | null;
+  onTake: ((member: Member) => void) | null;
+}) {
+  return (
+    <div className="bordered scroll-x" tabIndex={0} role="region" aria-label="Accounts">
+      <Table>
+        <Table.Tbody>
+          {accounts.map((account) => {
+            const member = account.member!;
+            const name = member.name ?? member.id;
+            return (
+              <Table.Tr key={member.id}>
+                <Table.Td miw={120} className="breakable">
+                  {member.kind === 'key' ? (
+                    <Link
+                      className="plain-link"
+                      to="/keys/$keyId"
+                      params={{ keyId: member.id }}
+                      search={{ tab: undefined }}
+                    >
+                      {name}
+                    </Link>
+                  ) : (
+                    <Link className="plain-link" to="/people/$userId" params={{ userId: member.id }}>
+                      {name}
+                    </Link>
+                  )}
+                </Table.Td>
+                <Table.Td miw={220}>
+                  <LimitBar account={account} />
+                </Table.Td>
+                <Table.Td w={1} className="nowrap">
+                  {onGive && (
+                    <Button
+                      size="compact-xs"
+                      variant="default"
+                      aria-label={`Amount of ${name}`}
+                      onClick={() => onGive(member)}
+                    >
+                      Amount
+                    </Button>
+                  )}{' '}
+                  {onTake && account.override !== null && (
+                    <Button
+                      size="compact-xs"
+                      variant="default"
+                      aria-label={`Take back the amount of ${name}`}
+                      onClick={() => onTake(member)}
+                    >
+                      Take back
+                    </Button>
+                  )}
+                </Table.Td>
+              </Table.Tr>
+            );
+          })}
+        </Table.Tbody>
+      </Table>
+    </div>
+  );
+}

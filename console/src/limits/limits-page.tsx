@@ -1,0 +1,148 @@
+import { Button, Group, Select, Stack, Table, Text } from '@mantine/core';
+import { keepPreviousData, useQuery } from '@tanstack/react-query';
+import { Link, useNavigate, useSearch } from '@tanstack/react-router';
+import { type Schemas, api, dataOf } from '../api/client';
+import { useSession } from '../session/session';
+import { money } from '../ui/format';
+import { Icon } from '../ui/icons';
+import { Pages } from '../ui/pages';
+import { Busy, Empty, Loaded, NoPermission, Page } from '../ui/states';
+import { BudgetShareBar } from '../ui/values';
+
+const SIZE = 25;
+const SHARES = ['50', '80', '95', '100'];
+
+/** Every limit, with how much of its fullest account is used. */
+export function LimitsPage() {
+  const { can } = useSession();
+  const { page = 1, usedAbove } = useSearch({ from: '/shell/limits' });
+  const navigate = useNavigate();
+  const mayRead = can('platform:limits:read');
+  const limits = useQuery({
+    queryKey: ['limits', 'list', page, usedAbove],
+    enabled: mayRead,
+    placeholderData: keepPreviousData,
+    queryFn: () =>
+      dataOf(
+        api.GET('/api/v1/limits', {
+          params: { query: { page, size: SIZE, usedAbove: usedAbove === undefined ? undefined : Number(usedAbove) } },
+        }),
+      ),
+  });
+  if (!mayRead) return <NoPermission permission="platform:limits:read" />;
+  const show = (next: { page?: number; usedAbove?: string }) => void navigate({ to: '/limits', search: next });
+  return (
+    <Page title="Limits" lead="What keys may spend together, or each of them." actions={<NewLimitButton />}>
+      <Group gap="xs">
+        <Select
+          size="xs"
+          aria-label="Used"
+          placeholder="However much is used"
+          clearable
+          clearButtonProps={{ 'aria-label': 'Clear' }}
+          data={SHARES.map((share) => ({ value: share, label: `More than ${share} % used` }))}
+          value={usedAbove ?? null}
+          onChange={(value) => show({ usedAbove: value ?? undefined })}
+        />
+      </Group>
+      <Loaded query={limits} rows={6}>
+        {({ data, meta }) =>
+          data.length === 0 ? (
+            <NoLimits isFiltered={usedAbove !== undefined} />
+          ) : (
+            <Busy isBusy={limits.isPlaceholderData}>
+              <Stack gap="xs">
+                <LimitTable limits={data} />
+                <Pages meta={meta} size={SIZE} onPage={(next) => show({ page: next, usedAbove })} />
+              </Stack>
+            </Busy>
+          )
+        }
+      </Loaded>
+    </Page>
+  );
+}
+
+function NewLimitButton() {
+  const { can } = useSession();
+  if (!can('platform:limits:create')) return null;
+  return (
+    <Button
+      size="xs"
+      leftSection={<Icon name="plus" size={15} />}
+      renderRoot={(props) => <Link {...props} to="/limits/new" />}
+    >
+      New limit
+    </Button>
+  );
+}
+
+function NoLimits({ isFiltered }: { isFiltered: boolean }) {
+  if (isFiltered) return <Empty title="No limit is used so much" />;
+  return (
+    <Empty title="No limits">
+      A limit bounds what a project, an owner, a key or all keys may spend in a day, week or month, or in total.
+    </Empty>
+  );
+}
+
+function LimitTable({ limits }: { limits: readonly Schemas['LimitView'][] }) {
+  return (
+    <div className="bordered scroll-x" tabIndex={0} role="region" aria-label="Limits">
+      <Table>
+        <Table.Thead>
+          <Table.Tr>
+            <Table.Th>Limit</Table.Th>
+            <Table.Th w={220}>Used</Table.Th>
+          </Table.Tr>
+        </Table.Thead>
+        <Table.Tbody>
+          {limits.map((limit) => (
+            <Table.Tr key={limit.id}>
+              <Table.Td>
+                <Link
+                  className="plain-link"
+                  style={{ fontWeight: 500 }}
+                  to="/limits/$limitId"
+                  params={{ limitId: limit.id }}
+                >
+                  {limit.name}
+                </Link>
+                <Text size="xs" c="dimmed" className="breakable">
+                  {limit.sentence}
+                </Text>
+              </Table.Td>
+              <Table.Td miw={150}>
+                <Fullest account={limit.fullest} />
+              </Table.Td>
+            </Table.Tr>
+          ))}
+        </Table.Tbody>
+      </Table>
+    </div>
+  );
+}
+
+function Fullest({ account }: { account: Schemas['LimitView']['fullest'] }) {
+  if (account === null) {
+    return (
+      <Text size="sm" c="dimmed">
+        nothing yet
+      </Text>
+    );
+  }
+  const { member, spentCents, amountCents, usedPercent } = account;
+  return (
+    <div>
+      <Text span size="sm">
+        {money(spentCents)} of {money(amountCents)}
+      </Text>
+      <BudgetShareBar percent={usedPercent} />
+      {member !== null && (
+        <Text size="xs" c="dimmed" className="breakable">
+          most: {member.name ?? member.id}
+        </Text>
+      )}
+    </div>
+  );
+}

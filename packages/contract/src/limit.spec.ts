@@ -1,0 +1,80 @@
+import { describe, expect, it } from '@jest/globals';
+import { LIMIT_TARGETS, MEMBERS_OF, type SaidLimit, limitSentence } from './limit.js';
+
+const LIMIT: SaidLimit = {
+  target: { kind: 'project', name: 'Search' },
+  each: 'owner',
+  per: 'month',
+  timeZone: 'Europe/Berlin',
+  amountCents: 5000,
+  models: ['gpt-4*'],
+  mode: 'enforce',
+};
+const KEY = { kind: 'key', name: 'Billing' } as const;
+const OWNER = { kind: 'owner', name: 'Ada Lovelace' } as const;
+const ALL = { kind: 'installation', name: null } as const;
+
+describe('The sentence of a limit', () => {
+  it.each<[Partial<SaidLimit>, string]>([
+    [{}, 'Each owner in project Search may spend at most 50.00 USD per month (Europe/Berlin) on gpt-4*.'],
+    [
+      { each: 'key', per: 'day', timeZone: 'UTC', models: [] },
+      'Each key in project Search may spend at most 50.00 USD per day (UTC).',
+    ],
+    [
+      { each: null, per: 'total', models: ['a', 'b', 'c*'] },
+      'All keys in project Search together may spend at most 50.00 USD in total on a, b and c*.',
+    ],
+    [
+      { target: KEY, each: null, per: 'week', models: ['o1', 'o3'] },
+      'Key Billing may spend at most 50.00 USD per week (Europe/Berlin) on o1 and o3.',
+    ],
+    [
+      { target: OWNER, each: null, models: [] },
+      'All keys of owner Ada Lovelace together may spend at most 50.00 USD per month (Europe/Berlin).',
+    ],
+    [
+      { target: OWNER, each: 'key', models: [] },
+      'Each key of owner Ada Lovelace may spend at most 50.00 USD per month (Europe/Berlin).',
+    ],
+    [
+      { target: ALL, each: null, models: [], amountCents: 123_456_789 },
+      'All keys together may spend at most 1,234,567.89 USD per month (Europe/Berlin).',
+    ],
+    [
+      { target: ALL, each: 'owner', per: 'total', models: [], amountCents: 0 },
+      'Each owner may spend at most 0.00 USD in total.',
+    ],
+    [{ target: ALL, each: 'key', per: 'total', models: [] }, 'Each key may spend at most 50.00 USD in total.'],
+    [
+      { target: { kind: 'project', name: null }, each: null, per: 'total', models: [] },
+      'All keys in project that is gone together may spend at most 50.00 USD in total.',
+    ],
+    [
+      { mode: 'observe', models: [], per: 'total' },
+      'Each owner in project Search may spend at most 50.00 USD in total; this is only observed, nothing is refused.',
+    ],
+  ])('%j', (fields, sentence) => {
+    expect(limitSentence({ ...LIMIT, ...fields }, 'USD')).toBe(sentence);
+  });
+
+  it.each([
+    [0.000001, '0.00000001'],
+    [0.1, '0.001'],
+    [1, '0.01'],
+    [150, '1.50'],
+    [99_999, '999.99'],
+    [100_000, '1,000.00'],
+    [1_000_000_000, '10,000,000.00'],
+  ])('has %p cents as %s, to the last digit', (amountCents, text) => {
+    expect(limitSentence({ ...LIMIT, amountCents }, 'EUR')).toContain(` at most ${text} EUR per month`);
+  });
+
+  it('is another one for each target and its members', () => {
+    const sentences = LIMIT_TARGETS.flatMap((kind) =>
+      MEMBERS_OF[kind].map((each) => limitSentence({ ...LIMIT, target: { kind, name: 'X' }, each }, 'USD')),
+    );
+    expect(sentences).toHaveLength(9);
+    expect(new Set(sentences).size).toBe(9);
+  });
+});

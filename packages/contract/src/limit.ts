@@ -1,0 +1,81 @@
+/** What a limit may be on. `installation`: every key. */
+export const LIMIT_TARGETS = ['key', 'owner', 'project', 'installation'] as const;
+export type LimitTargetKind = (typeof LIMIT_TARGETS)[number];
+
+/** Periods after which a limit counts from 0 again; `total` has no end. */
+export const LIMIT_PERIODS = ['day', 'week', 'month', 'total'] as const;
+export type LimitPeriod = (typeof LIMIT_PERIODS)[number];
+
+/** Members of a target that have an account each. */
+export const LIMIT_MEMBERS = ['key', 'owner'] as const;
+export type LimitMember = (typeof LIMIT_MEMBERS)[number];
+
+/** `observe`: counts, and refuses nothing. */
+export const LIMIT_MODES = ['enforce', 'observe'] as const;
+export type LimitMode = (typeof LIMIT_MODES)[number];
+
+/** What a limit may be counted in. */
+export const LIMIT_UNITS = ['cents'] as const;
+export type LimitUnit = (typeof LIMIT_UNITS)[number];
+
+/**
+ * The members that the limits of a target may have an account for; null: all calls share one. A key is its only member,
+ * and an owner its only owner, so that no limit can be written in two ways.
+ */
+export const MEMBERS_OF: Readonly<Record<LimitTargetKind, readonly (LimitMember | null)[]>> = {
+  key: [null],
+  owner: [null, 'key'],
+  project: [null, 'key', 'owner'],
+  installation: [null, 'key', 'owner'],
+};
+
+/** As much of a limit as its sentence says. */
+export interface SaidLimit {
+  /** `name`: of the key, owner or project; null for the installation, and for a target that is gone. */
+  readonly target: { readonly kind: LimitTargetKind; readonly name: string | null };
+  readonly each: LimitMember | null;
+  readonly per: LimitPeriod;
+  readonly timeZone: string;
+  readonly amountCents: number;
+  /** Names and patterns; empty: every model. */
+  readonly models: readonly string[];
+  readonly mode: LimitMode;
+}
+
+/**
+ * A limit as one sentence: `Each owner in project Search may spend at most 50.00 USD per month (Europe/Berlin) on
+ * gpt-4*.`
+ *
+ * @param currency the code of the currency whose cents are counted
+ */
+export function limitSentence(limit: SaidLimit, currency: string): string {
+  const amount = `${moneyText(limit.amountCents)} ${currency}`;
+  const time = limit.per === 'total' ? 'in total' : `per ${limit.per} (${limit.timeZone})`;
+  const models = limit.models.length === 0 ? '' : ` on ${listText(limit.models)}`;
+  const mode = limit.mode === 'observe' ? '; this is only observed, nothing is refused' : '';
+  return `${subjectOf(limit)} may spend at most ${amount} ${time}${models}${mode}.`;
+}
+
+function subjectOf({ target: { kind, name }, each }: SaidLimit): string {
+  const of = name ?? 'that is gone';
+  switch (kind) {
+    case 'key':
+      return `Key ${of}`;
+    case 'owner':
+      return each === 'key' ? `Each key of owner ${of}` : `All keys of owner ${of} together`;
+    case 'project':
+      return each === null ? `All keys in project ${of} together` : `Each ${each} in project ${of}`;
+    case 'installation':
+      return each === null ? 'All keys together' : `Each ${each}`;
+  }
+}
+
+/** Cents as units of the currency: two decimals, more where the amount has them, and commas between thousands. */
+function moneyText(cents: number): string {
+  const [whole = '', fraction = ''] = (cents / 100).toFixed(8).split('.');
+  return `${whole.replace(/\B(?=(\d{3})+$)/g, ',')}.${fraction.replace(/0{1,6}$/, '')}`;
+}
+
+function listText(names: readonly string[]): string {
+  return names.length === 1 ? names[0]! : `${names.slice(0, -1).join(', ')} and ${names.at(-1)!}`;
+}

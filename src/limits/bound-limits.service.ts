@@ -1,0 +1,70 @@
+import { Injectable } from '@nestjs/common';
+import type { KnownCaller, Principal } from '../access/caller.js';
+import { LIMIT_TARGETS } from '../../packages/contract/src/limit.js';
+import { apiKeyNotFound } from '../api-keys/api-key.errors.js';
+import { projectNotFound } from '../projects/project.errors.js';
+import { userNotFound } from '../users/user.errors.js';
+import { type BoundKey, BoundLimitsRepository, type LimitPair } from './bound-limits.repository.js';
+import { type LimitViewer, seesNumbers } from './limit-visibility.js';
+import type { BoundLimitsView, BoundLimitView, LimitAccountView, LimitView } from './limit.view.js';
+import { LimitsReader } from './limits-reader.service.js';
+
+/** Limits that bind the calls of a key, an owner or a project, with as many numbers as the caller may know. */
+@Injectable()
+export class BoundLimits {
+  constructor(
+    private readonly bound: BoundLimitsRepository,
+    private readonly reader: LimitsReader,
+  ) {}
+
+  /** Of a key that the caller may know. @throws DomainError 404 */
+  async ofKey({ principal }: KnownCaller, id: string): Promise<BoundLimitsView> {
+    const key = await this.bound.findKey(id);
+    if (key === null) throw apiKeyNotFound();
+    return this.viewOf(await this.viewerOf(principal, key), await this.bound.ofKey(id));
+  }
+
+  /** Of an owner: of the caller, of a service account that the caller manages, or of any. @throws DomainError 404 */
+  async ofOwner({ principal }: KnownCaller, id: string): Promise<BoundLimitsView> {
+    const viewer = await this.viewerOf(principal, null);
+    const maySee = viewer.seesAll || viewer.ownerIds.includes(id);
+    if (!maySee || !(await this.bound.exists('owner', id))) throw userNotFound();
+    return this.viewOf(viewer, await this.bound.ofOwner(id));
+  }
+
+  /** Of a project: of one that the caller is a member of, or of any. @throws DomainError 404 */
+  async ofProject({ principal }: KnownCaller, id: string): Promise<BoundLimitsView> {
+    const viewer = await this.viewerOf(principal, null);
+    const maySee = viewer.seesAll || viewer.projectIds.includes(id);
+    if (!maySee || !(await this.bound.exists('project', id))) throw projectNotFound();
+    return this.viewOf(viewer, await this.bound.ofProject(id));
+  }
+
+  private async viewerOf(principal: Principal, key: BoundKey | null): Promise<LimitViewer> {
+    const userId = principal.signedInUserId;
+    const [managed, projectIds] =
+      userId === null ? [[], []] : await Promise.all([this.bound.managedBy(userId), this.bound.projectsOf(userId)]);
+    const ownerIds = userId === null ? [] : [userId, ...managed];
+    const isOwnKey = key !== null && (ownerIds.includes(key.ownerId) || principal.id === key.id);
+    return { seesAll: principal.may('platform:limits:read'), ownerIds, projectIds, keyIds: isOwnKey ? [key.id] : [] };
+  }
+
+  private async viewOf(viewer: LimitViewer, pairs: readonly LimitPair[]): Promise<BoundLimitsView> {
+    const data = (await this.reader.pairViews(pairs)).map(({ limit, account }) => boundView(viewer, limit, account));
+    const rank = ({ limit }: { limit: LimitView }) => LIMIT_TARGETS.indexOf(limit.target.kind);
+    return { data: data.sort((a, b) => rank(a) - rank(b)).map(({ view }) => view) };
+  }
+}
+
+function boundView(
+  viewer: LimitViewer,
+  limit: LimitView,
+  account: LimitAccountView,
+): { limit: LimitView; view: BoundLimitView } {
+  const { id, unit, per, each, target } = limit;
+  const memberId = account.member?.id ?? null;
+  const isSeen = seesNumbers(viewer, { targetKind: target.kind, targetId: target.id, each, memberId });
+  const { name, sentence, models, mode, timeZone } = limit;
+  const details = isSeen ? { name, sentence, target, each, models, mode, timeZone, account } : null;
+  return { limit, view: { id, unit, per, state: account.state, resetsAt: account.resetsAt, details } };
+}

@@ -1,0 +1,46 @@
+import type { AccountRow } from './account-sql.js';
+import type { Override } from './limit-override.js';
+
+/** An account of a limit in the running period; amounts are micro-cents. */
+export interface LimitAccount {
+  readonly limitId: string;
+  /** null: all calls of the limit share it. */
+  readonly memberId: string | null;
+  /** What is in force: an override's amount while it runs. */
+  readonly amount: bigint;
+  readonly spent: bigint;
+  /** Reserved, or set aside by a replica for its next calls. */
+  readonly held: bigint;
+  /** Percent of the amount that is spent; 100 where the amount is 0. */
+  readonly usedPercent: number;
+  /** null: it counts for good. */
+  readonly startsAt: Date | null;
+  readonly endsAt: Date | null;
+  readonly override: Omit<Override, 'memberId'> | null;
+}
+
+export function accountFrom(row: AccountRow): LimitAccount {
+  const { override_amount: amount, override_until: until, override_reason: reason } = row;
+  return {
+    limitId: row.limit_id,
+    memberId: row.member_id,
+    amount: BigInt(row.amount),
+    spent: BigInt(row.spent),
+    held: BigInt(row.held),
+    usedPercent: Number(row.used),
+    startsAt: row.starts_at,
+    endsAt: row.ends_at,
+    override: amount === null ? null : { amount: BigInt(amount), until, reason: reason ?? '' },
+  };
+}
+
+/** What is neither spent nor held; never below 0. */
+export function remainingOf({ amount, spent, held }: LimitAccount): bigint {
+  const left = amount - spent - held;
+  return left > 0n ? left : 0n;
+}
+
+/** Whether no further call fits. */
+export function isExhausted(account: LimitAccount): boolean {
+  return remainingOf(account) === 0n;
+}

@@ -1,0 +1,183 @@
+import { Injectable } from '@nestjs/common';
+import { EntityManager } from 'typeorm';
+import { MAX_COUNTED_ROWS } from '../common/page.js';
+import { ACCOUNTS_OF_PAIRS, type AccountRow, KEYS_OF, accountsOf } from './account-sql.js';
+import { type LimitAccount, accountFrom } from './limit-account.js';
+import type { Override } from './limit-override.js';
+import type { Limit } from './limit.entity.js';
+import type { AccountSort } from './limits-query.dto.js';
+
+const ONE_LIMIT = 'SELECT * FROM quota_limit WHERE id = $1';
+
+/** No member has this id; it stands for the account that all calls share in the order of members. */
+const NO_MEMBER = '00000000-0000-0000-0000-000000000000';
+const MEMBER = `coalesce(member_id, '${NO_MEMBER}')`;
+
+/** Which accounts of a limit. All that is given must hold. */
+export interface AccountFilter {
+  readonly member?: string | undefined;
+  /** Percent. */
+  readonly usedAbove?: number | undefined;
+}
+
+/** How much a limit concerns. */
+export interface LimitReach {
+  readonly keys: number;
+  readonly owners: number;
+}
+
+/** Accounts of limits, as of the running period. */
+@Injectable()
+export class LimitAccountsRepository {
+  constructor(private readonly manager: EntityManager) {}
+
+  /** The same repository inside a transaction. */
+  in(tx: EntityManager): LimitAccountsRepository {
+    return new LimitAccountsRepository(tx);
+  }
+
+  /** The account of each limit of which most is used. */
+  async fullestOf(limitIds: readonly string[]): Promise<ReadonlyMap<string, LimitAccount>> {
+    const accounts = accountsOf('SELECT * FROM quota_limit WHERE id = ANY($1)');
+    const rows = await this.manager.query<AccountRow[]>(
+      `SELECT DISTINCT ON (limit_id) * FROM (${accounts}) AS account ORDER BY limit_id, used DESC, ${MEMBER}`,
+      [limitIds],
+    );
+    return new Map(rows.map((row) => [row.limit_id, accountFrom(row)]));
+  }
+
+  /** The accounts of limits and members, each pair once. */
+  async findPairs(pairs: readonly (readonly [limitId: string, memberId: string | null])[]): Promise<LimitAccount[]> {
+    if (pairs.length === 0) return [];
+    const values = [pairs.map(([limitId]) => limitId), pairs.map(([, memberId]) => memberId)];
+    return (await this.manager.query<AccountRow[]>(ACCOUNTS_OF_PAIRS, values)).map(accountFrom);
+  }
+
+  /** Accounts of a limit, after so many, and behind this place where it is given. */
+  async findPage(
+    limitId: string,
+    filter: AccountFilter,
+    sort: AccountSort,
+    { offset, size, behind }: { offset: number; size: number; behind: readonly string[] | null },
+  ): Promise<LimitAccount[]> {
+    const { text, values } = filtered(limitId, filter);
+    const conditions = behind === null ? '' : `AND ${behindOf(sort, behind, values)}`;
+    const order = sort === 'member' ? MEMBER : `used DESC, ${MEMBER}`;
+    const rows = await this.manager.query<AccountRow[]>(
+      `${text} ${conditions} ORDER BY ${order} OFFSET ${offset} LIMIT ${size}`,
+      values,
+    );
+    return rows.map(accountFrom);
+  }
+
+  /** How many accounts a list has, counted up to one more than it shows. */
+  async count(limitId: string, filter: AccountFilter): Promise<number> {
+    const { text, values } = filtered(limitId, filter);
+    const [row] = await this.manager.query<{ count: number }[]>(
+      `SELECT count(*)::int AS count FROM (${text} LIMIT ${MAX_COUNTED_ROWS + 1}) AS counted`,
+      values,
+    );
+    return row!.count;
+  }
+
+  /** How many accounts of a limit would be full with another amount; those with an override keep theirs. */
+  async countFull(limitId: string, amount: bigint): Promise<number> {
+    const [row] = await this.manager.query<{ count: number }[]>(
+      `SELECT count(*)::int AS count FROM (${accountsOf(ONE_LIMIT)}) AS account
+        WHERE spent >= CASE WHEN override_amount IS NULL THEN $2::bigint ELSE amount END`,
+      [limitId, amount.toString()],
+    );
+    return row!.count;
+  }
+
+  /** How many keys that are not revoked a limit binds, and of how many owners. The limit need not be stored. */
+  async reachOf(limit: Limit): Promise<LimitReach> {
+    const [row] = await this.manager.query<LimitReach[]>(
+      `SELECT count(*)::int AS keys, count(DISTINCT k.owner_id)::int AS owners
+         FROM (SELECT $1::text AS target_kind, $2::uuid AS target_id) AS l CROSS JOIN LATERAL ${KEYS_OF} AS k
+        WHERE k.revoked_at IS NULL`,
+      [limit.targetKind, limit.targetId],
+    );
+    return row!;
+  }
+
+  /** Micro-cents that the keys of a limit have cost in the running period, by whole hours. It need not be stored. */
+  async costSoFar(limit: Limit): Promise<bigint> {
+    const [row] = await this.manager.query<{ cost: string }[]>(COST_SO_FAR, [
+      limit.targetKind,
+      limit.targetId,
+      limit.per,
+      limit.timeZone,
+      limit.models,
+    ]);
+    return BigInt(row!.cost);
+  }
+
+  /** Whether a limit binds a member: a key that is not revoked, or an owner of one. */
+  async isMember(limit: Limit, memberId: string): Promise<boolean> {
+    const rows = await this.manager.query<unknown[]>(
+      `SELECT FROM (SELECT $1::text AS target_kind, $2::uuid AS target_id) AS l CROSS JOIN LATERAL ${KEYS_OF} AS k
+        WHERE k.revoked_at IS NULL AND ${limit.each === 'key' ? 'k.id' : 'k.owner_id'} = $3 LIMIT 1`,
+      [limit.targetKind, limit.targetId, memberId],
+    );
+    return rows.length > 0;
+  }
+
+  /** The override of a member, ended or not, or null. */
+  async findOverride(limitId: string, memberId: string): Promise<Override | null> {
+    const [row] = await this.manager.query<{ amount: string; until: Date | null; reason: string }[]>(
+      'SELECT amount, until, reason FROM quota_limit_override WHERE limit_id = $1 AND member_id = $2',
+      [limitId, memberId],
+    );
+    return row === undefined ? null : { ...row, memberId, amount: BigInt(row.amount) };
+  }
+
+  /** Gives a member an override in place of the one it has. */
+  async putOverride(limitId: string, { memberId, amount, until, reason }: Override): Promise<void> {
+    await this.manager.query(
+      `INSERT INTO quota_limit_override (limit_id, member_id, amount, until, reason) VALUES ($1, $2, $3, $4, $5)
+       ON CONFLICT (limit_id, member_id) DO UPDATE SET amount = excluded.amount, until = excluded.until, reason = excluded.reason`,
+      [limitId, memberId, amount.toString(), until, reason],
+    );
+  }
+
+  /** Takes the override of a member. */
+  async deleteOverride(limitId: string, memberId: string): Promise<void> {
+    await this.manager.query('DELETE FROM quota_limit_override WHERE limit_id = $1 AND member_id = $2', [
+      limitId,
+      memberId,
+    ]);
+  }
+
+  /** Names of keys or owners by their ids; what is gone has none. */
+  async namesOf(kind: 'key' | 'owner', ids: readonly string[]): Promise<ReadonlyMap<string, string>> {
+    const rows = await this.manager.query<{ id: string; name: string }[]>(
+      `SELECT id, name FROM ${kind === 'key' ? 'api_key' : 'users'} WHERE id = ANY($1)`,
+      [ids],
+    );
+    return new Map(rows.map(({ id, name }) => [id, name]));
+  }
+}
+
+const COST_SO_FAR = `
+  SELECT coalesce(sum(r.cost_micro_cents), 0)::text AS cost
+    FROM (SELECT $1::text AS target_kind, $2::uuid AS target_id) AS l
+    CROSS JOIN LATERAL limit_period_at(quota_clock(), $3, $4) AS p
+    CROSS JOIN LATERAL ${KEYS_OF} AS k
+    JOIN usage_rollup_hour r ON r.key_id = k.id AND r.hour >= date_trunc('hour', p.starts_at)
+   WHERE limit_matches($5, nullif(r.model, ''))`;
+
+function filtered(limitId: string, { member, usedAbove }: AccountFilter): { text: string; values: unknown[] } {
+  const values: unknown[] = [limitId];
+  const conditions = ['true'];
+  if (member !== undefined) conditions.push(`member_id = $${values.push(member)}`);
+  if (usedAbove !== undefined) conditions.push(`used > $${values.push(usedAbove)}`);
+  return { text: `SELECT * FROM (${accountsOf(ONE_LIMIT)}) AS account WHERE ${conditions.join(' AND ')}`, values };
+}
+
+/** The condition of the rows behind a place: a member, or a share and a member. Adds the values it names. */
+function behindOf(sort: AccountSort, behind: readonly string[], values: unknown[]): string {
+  const places = behind.map((value) => `$${values.push(value)}`);
+  if (sort === 'member') return `${MEMBER} > ${places[0]}::uuid`;
+  return `(-used, ${MEMBER}) > (-(${places[0]}::numeric), ${places[1]}::uuid)`;
+}

@@ -1,0 +1,76 @@
+import { Injectable } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
+import type { KnownCaller } from '../access/caller.js';
+import { Changes } from '../audit/changes.js';
+import { diff } from '../audit/diff.js';
+import { Clock } from '../common/clock.js';
+import { validationFailed } from '../common/domain-error.js';
+import { microCentsFromCents } from '../common/money.js';
+import { auditedOverride } from './audited-limit.js';
+import { LimitAccountsRepository } from './limit-accounts.repository.js';
+import type { OverrideDto } from './limit.dto.js';
+import { limitIsShared, limitMemberNotFound, limitNotFound } from './limit.errors.js';
+import type { Limit } from './limit.entity.js';
+import type { Override } from './limit-override.js';
+import type { LimitAccountView } from './limit.view.js';
+import { LimitsReader } from './limits-reader.service.js';
+import { LimitsRepository } from './limits.repository.js';
+
+/** Amounts of their own for single members of a limit. One that has ended by the clock is as good as none. */
+@Injectable()
+export class LimitOverrides {
+  constructor(
+    private readonly limits: LimitsRepository,
+    private readonly accounts: LimitAccountsRepository,
+    private readonly reader: LimitsReader,
+    private readonly changes: Changes,
+    private readonly clock: Clock,
+  ) {}
+
+  /** Gives a member an amount of its own. @throws DomainError 400; 404; 409 LIMIT_IS_SHARED */
+  async put(caller: KnownCaller, id: string, memberId: string, input: OverrideDto): Promise<LimitAccountView> {
+    const after: Override = {
+      memberId,
+      amount: microCentsFromCents(input.amountCents),
+      until: input.until == null ? null : new Date(input.until),
+      reason: input.reason ?? '',
+    };
+    if (after.until !== null && after.until <= this.clock.now())
+      throw validationFailed([{ path: 'until', message: 'must lie in the future' }]);
+    const limit = await this.changes.transaction(caller, async ({ tx, record, write }) => {
+      const found = await this.lock(tx, id);
+      const accounts = this.accounts.in(tx);
+      const before = await accounts.findOverride(id, memberId);
+      if (before === null && !(await accounts.isMember(found, memberId))) throw limitMemberNotFound();
+      const changes = diff(before && auditedOverride(before), auditedOverride(after));
+      if (changes.length === 0) return found;
+      write(accounts.putOverride(id, after));
+      record({ resourceType: 'limit', resourceId: id, changes, details: { memberId } });
+      return found;
+    });
+    return this.reader.accountOf(limit, memberId);
+  }
+
+  /** Takes the amount of its own from a member. A member that has none is as good. @throws DomainError 404; 409 */
+  async delete(caller: KnownCaller, id: string, memberId: string): Promise<void> {
+    await this.changes.transaction(caller, async ({ tx, record, write }) => {
+      const found = await this.lock(tx, id);
+      const accounts = this.accounts.in(tx);
+      const before = await accounts.findOverride(id, memberId);
+      if (before === null) {
+        if (!(await accounts.isMember(found, memberId))) throw limitMemberNotFound();
+        return;
+      }
+      write(accounts.deleteOverride(id, memberId));
+      const changes = diff(auditedOverride(before), null);
+      record({ resourceType: 'limit', resourceId: id, changes, details: { memberId } });
+    });
+  }
+
+  private async lock(tx: EntityManager, id: string): Promise<Limit> {
+    const limit = await this.limits.in(tx).findForUpdate(id);
+    if (limit === null) throw limitNotFound();
+    if (limit.each === null) throw limitIsShared();
+    return limit;
+  }
+}

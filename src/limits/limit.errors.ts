@@ -1,0 +1,73 @@
+import { DomainError, type FieldError, validationFailed } from '../common/domain-error.js';
+import { SENTENCES } from '../../packages/contract/src/schema.js';
+
+/** 404. */
+export function limitNotFound(): DomainError {
+  return new DomainError('missing', 'LIMIT_NOT_FOUND', 'There is no such limit.');
+}
+
+/** 404 for a key or owner that the limit does not bind and has no account for. */
+export function limitMemberNotFound(): DomainError {
+  return new DomainError(
+    'missing',
+    'LIMIT_MEMBER_NOT_FOUND',
+    'The limit has no account for this member: name a key or owner that it binds.',
+  );
+}
+
+/** 400 for a parameter of a path that is no UUID. */
+export function invalidId(path: 'id' | 'member'): DomainError {
+  return validationFailed([{ path, message: 'must be a UUID' }]);
+}
+
+/** 400 for fields that are wrong. */
+export function invalidLimit(errors: readonly FieldError[]): DomainError {
+  return validationFailed(errors);
+}
+
+/** What is wrong with a target that needs an id and has none. */
+export const TARGET_ID_ABSENT: FieldError = { path: 'target.id', message: SENTENCES.absent };
+
+/** 409: another limit has this alias. */
+export function limitAliasTaken(): DomainError {
+  return new DomainError('conflict', 'LIMIT_ALIAS_TAKEN', 'Another limit has this alias.');
+}
+
+/** 409: the target has as many limits as it may have. */
+export function tooManyLimits(most: number, limits: readonly string[]): DomainError {
+  return new DomainError(
+    'conflict',
+    'TOO_MANY_LIMITS',
+    `A target has at most ${most} limits: delete or change one of those that it has.`,
+    { most, limits },
+  );
+}
+
+/** 409: a limit says the same but for its amount. */
+export function limitExists(id: string): DomainError {
+  return new DomainError(
+    'conflict',
+    'LIMIT_EXISTS',
+    'A limit with this target, each, per, timeZone, models and mode exists: change its amount instead.',
+    { limitId: id },
+  );
+}
+
+/** 409: what makes the accounts of a limit cannot be changed. */
+export function limitIsFixed(fields: readonly string[], hint: string): DomainError {
+  return new DomainError(
+    'conflict',
+    'LIMIT_FIELD_FIXED',
+    `${fields.join(', ')} cannot be changed, because the sum would start from 0: ${hint}`,
+    { fields },
+  );
+}
+
+/** 409: the limit has one account, which all calls share. */
+export function limitIsShared(): DomainError {
+  return new DomainError(
+    'conflict',
+    'LIMIT_IS_SHARED',
+    'All calls of this limit share one account: change the amount of the limit, or make a limit with `each`.',
+  );
+}

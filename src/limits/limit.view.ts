@@ -1,0 +1,320 @@
+import {
+  type LimitMember,
+  type LimitMode,
+  type LimitPeriod,
+  type LimitTargetKind,
+  type LimitUnit,
+  limitSentence,
+} from '../../packages/contract/src/limit.js';
+import { centsFromMicroCents } from '../common/money.js';
+import { PageMetaView } from '../common/page.view.js';
+import { versionOf } from '../common/version.js';
+import { auditedLimit } from './audited-limit.js';
+import { type LimitAccount, isExhausted, remainingOf } from './limit-account.js';
+import type { Limit } from './limit.entity.js';
+
+/** Whether calls still fit into an account. */
+export type LimitState = 'ok' | 'exhausted';
+
+/** Whose calls a limit counts. */
+export class LimitTargetView {
+  kind: LimitTargetKind;
+
+  /**
+   * null: the installation.
+   * @example "019a8b5e-0004-7cb7-98e5-7eb06351d299"
+   */
+  id: string | null;
+
+  /**
+   * The name of the key, owner or project; null: the installation, or a target that is gone.
+   * @example "Search"
+   */
+  name: string | null;
+}
+
+/** An override while it is in force. */
+export class OverrideView {
+  /** @example 20000 */
+  amountCents: number;
+
+  /** When it ends by itself; null: it does not. */
+  until: Date | null;
+
+  /** @example "Load test until Friday" */
+  reason: string;
+}
+
+/** The key or owner that an account belongs to. */
+export class LimitMemberView {
+  kind: LimitMember;
+
+  /** @example "019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e55" */
+  id: string;
+
+  /**
+   * null: it is gone.
+   * @example "Ada Lovelace"
+   */
+  name: string | null;
+}
+
+/** An account of a limit in the running period. */
+export class LimitAccountView {
+  /** null: all calls of the limit share the account. */
+  member: LimitMemberView | null;
+
+  state: LimitState;
+
+  /**
+   * What may be spent: that of the override while one is in force.
+   * @example 50000
+   */
+  amountCents: number;
+
+  /**
+   * What was charged since the period began, or since the limit was made; late reports beyond the amount included.
+   * @example 12034.5
+   */
+  spentCents: number;
+
+  /** What is reserved, or set aside by a replica for its next calls. */
+  heldCents: number;
+
+  /** What is neither spent nor held. */
+  remainingCents: number;
+
+  /**
+   * Percent of the amount that is spent; more than 100 where late reports overdrew it.
+   * @example 24.069
+   */
+  usedPercent: number;
+
+  /** When the period began; null: `total`. */
+  startsAt: Date | null;
+
+  /** When it counts from 0 again; null: never. */
+  resetsAt: Date | null;
+
+  override: OverrideView | null;
+
+  /** Lists the fields that may leave. */
+  static from(account: LimitAccount, member: LimitMemberView | null): LimitAccountView {
+    const { override } = account;
+    return {
+      member,
+      state: isExhausted(account) ? 'exhausted' : 'ok',
+      amountCents: centsFromMicroCents(account.amount),
+      spentCents: centsFromMicroCents(account.spent),
+      heldCents: centsFromMicroCents(account.held),
+      remainingCents: centsFromMicroCents(remainingOf(account)),
+      usedPercent: account.usedPercent,
+      startsAt: account.startsAt,
+      resetsAt: account.endsAt,
+      override:
+        override === null
+          ? null
+          : { amountCents: centsFromMicroCents(override.amount), until: override.until, reason: override.reason },
+    };
+  }
+}
+
+/** A limit that several calls share. */
+export class LimitView {
+  /** @example "019a8b5e-0006-7ed9-ba07-90d28573f4bb" */
+  id: string;
+
+  /**
+   * Version of the limit, to be sent as `If-Match: "<version>"` with a change.
+   * @example "p3yQyJkYbQ7mUq0c"
+   */
+  version: string;
+
+  /** @example "Search team, monthly" */
+  name: string;
+
+  /** @example "search-monthly" */
+  alias: string | null;
+
+  /** @example "Agreed with finance for 2027" */
+  description: string;
+
+  /**
+   * The limit in one sentence.
+   * @example "All keys in project Search together may spend at most 500.00 USD per month (Europe/Berlin)."
+   */
+  sentence: string;
+
+  unit: LimitUnit;
+
+  /** @example 50000 */
+  amountCents: number;
+
+  per: LimitPeriod;
+
+  /** @example "Europe/Berlin" */
+  timeZone: string;
+
+  target: LimitTargetView;
+
+  /** Members that have an account each; null: all calls of the target share one. */
+  each: LimitMember | null;
+
+  /** Empty: every model. */
+  models: string[];
+
+  mode: LimitMode;
+
+  /** What was spent before is not counted. */
+  countsFrom: Date;
+
+  /** The account of which most is used, in the running period; null: the limit has no account, because it binds no key. */
+  fullest: LimitAccountView | null;
+
+  createdAt: Date;
+
+  updatedAt: Date;
+
+  /** Lists the fields that may leave. */
+  static from({ limit, targetName, fullest }: KnownLimit, currency: string): LimitView {
+    const target = { kind: limit.targetKind, id: limit.targetId, name: targetName };
+    return {
+      id: limit.id,
+      version: versionOf(auditedLimit(limit)),
+      name: limit.name,
+      alias: limit.alias,
+      description: limit.description,
+      sentence: sentenceOf(limit, targetName, currency),
+      unit: limit.unit,
+      amountCents: centsFromMicroCents(limit.amount),
+      per: limit.per,
+      timeZone: limit.timeZone,
+      target,
+      each: limit.each,
+      models: limit.models,
+      mode: limit.mode,
+      countsFrom: limit.countsFrom,
+      fullest,
+      createdAt: limit.createdAt,
+      updatedAt: limit.updatedAt,
+    };
+  }
+}
+
+/** A limit, and what its view tells besides. */
+export interface KnownLimit {
+  readonly limit: Limit;
+  readonly targetName: string | null;
+  readonly fullest: LimitAccountView | null;
+}
+
+/** The sentence of a limit whose target has this name. */
+export function sentenceOf(limit: Limit, targetName: string | null, currency: string): string {
+  const { targetKind: kind, each, per, timeZone, amount, models, mode } = limit;
+  const target = { kind, name: targetName };
+  return limitSentence(
+    { target, each, per, timeZone, amountCents: centsFromMicroCents(amount), models, mode },
+    currency,
+  );
+}
+
+/** A page of limits. */
+export class LimitsPageView {
+  data: LimitView[];
+  meta: PageMetaView;
+}
+
+/** A page of accounts of a limit. */
+export class LimitAccountsPageView {
+  data: LimitAccountView[];
+  meta: PageMetaView;
+}
+
+/** What a limit would come to, told without making it. */
+export class LimitDryRunView {
+  /**
+   * The limit in one sentence.
+   * @example "All keys in project Search together may spend at most 500.00 USD per month (Europe/Berlin)."
+   */
+  sentence: string;
+
+  /**
+   * Keys that it binds and that are not revoked.
+   * @example 12
+   */
+  keyCount: number;
+
+  /**
+   * Owners of these keys.
+   * @example 3
+   */
+  ownerCount: number;
+
+  /**
+   * Accounts that it has: one, or one for each member.
+   * @example 1
+   */
+  accountCount: number;
+
+  /**
+   * Accounts that would refuse every call from now on.
+   * @example 0
+   */
+  exhaustedCount: number;
+
+  /**
+   * What the keys have cost in the running period so far, by whole hours; null: for `total` it is not summed up. A new
+   * limit does not count it.
+   * @example 32010.25
+   */
+  costSoFarCents: number | null;
+}
+
+/** A limit as those see it who may know its numbers. */
+export class BoundLimitDetailsView {
+  /** @example "Search team, monthly" */
+  name: string;
+
+  /**
+   * The limit in one sentence; with the amount that is in force for the member.
+   * @example "All keys in project Search together may spend at most 500.00 USD per month (Europe/Berlin)."
+   */
+  sentence: string;
+
+  target: LimitTargetView;
+
+  each: LimitMember | null;
+
+  /** Empty: every model. */
+  models: string[];
+
+  mode: LimitMode;
+
+  /** @example "Europe/Berlin" */
+  timeZone: string;
+
+  account: LimitAccountView;
+}
+
+/** A limit that binds calls. */
+export class BoundLimitView {
+  /** @example "019a8b5e-0006-7ed9-ba07-90d28573f4bb" */
+  id: string;
+
+  unit: LimitUnit;
+
+  per: LimitPeriod;
+
+  state: LimitState;
+
+  /** When it counts from 0 again; null: never. */
+  resetsAt: Date | null;
+
+  /** null: the numbers are not for this caller to know. */
+  details: BoundLimitDetailsView | null;
+}
+
+/** Limits that bind calls, narrowest first: key, owner, project, installation. */
+export class BoundLimitsView {
+  data: BoundLimitView[];
+}

@@ -1,0 +1,36 @@
+import { Module } from '@nestjs/common';
+import { ApiKeysModule } from '../api-keys/api-keys.module.js';
+import { KeyLimitsController, OwnerLimitsController, ProjectLimitsController } from './bound-limits.controller.js';
+import { BoundLimitsRepository } from './bound-limits.repository.js';
+import { BoundLimits } from './bound-limits.service.js';
+import { LimitAccountsController } from './limit-accounts.controller.js';
+import { LimitAccountsRepository } from './limit-accounts.repository.js';
+import { LimitOverrides } from './limit-overrides.service.js';
+import { LimitPlacement } from './limit-placement.js';
+import { LimitsController } from './limits.controller.js';
+import { LimitsReader } from './limits-reader.service.js';
+import { LimitsRepository } from './limits.repository.js';
+import { LimitsService } from './limits.service.js';
+
+/** Limits that several calls share: their rules, and what their accounts tell. Quotas enforce them. */
+@Module({
+  imports: [ApiKeysModule],
+  controllers: [
+    LimitsController,
+    LimitAccountsController,
+    KeyLimitsController,
+    OwnerLimitsController,
+    ProjectLimitsController,
+  ],
+  providers: [
+    LimitsService,
+    LimitsReader,
+    LimitPlacement,
+    LimitOverrides,
+    BoundLimits,
+    LimitsRepository,
+    LimitAccountsRepository,
+    BoundLimitsRepository,
+  ],
+})
+export class LimitsModule {}

@@ -1,0 +1,152 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { Browser, Locator, Page } from 'playwright-core';
+import type { TestApp } from '../support/app.js';
+import { makeLimit, spend } from '../support/made-limits.js';
+import { launchChromium } from './chromium.js';
+import { leaveWithoutAsking } from './console-in-use.js';
+import { ConsoleSession, startConsole } from './console-session.js';
+
+const browser: Browser | null = await launchChromium();
+const inBrowser = browser === null ? describe.skip : describe;
+
+/** Interactions that a team's budget may take. */
+const MOST_INTERACTIONS = 14;
+
+inBrowser('an admin', () => {
+  let app: TestApp;
+  let admin: ConsoleSession;
+  let page: Page;
+  let token: string;
+  let projectId: string;
+  let keyId: string;
+  let ownerId: string;
+
+  const dialog = () => page.getByRole('dialog');
+  const said = (text: string | RegExp) => page.getByText(text).first().waitFor();
+  const made = async (path: string, body: object) => {
+    const answer = await app.post(path, { token, body });
+    if (answer.status >= 300) throw new Error(`${path}: ${JSON.stringify(answer.body)}`);
+    return answer.body;
+  };
+
+  beforeAll(async () => {
+    app = await startConsole();
+    token = await app.adminToken();
+    projectId = (await made('/projects', { name: 'Search' })).id;
+    ownerId = (await made('/users', { name: 'Ada Lovelace', email: 'ada@example.com', roles: ['creator'] })).id;
+    keyId = (await made('/api-keys', { name: 'Search web', projectId, ownerId })).apiKey.id;
+    await made('/api-keys', { name: 'Search app', projectId });
+    admin = await ConsoleSession.open(browser!, app);
+    leaveWithoutAsking(admin);
+    await admin.signIn();
+    page = admin.page;
+  }, 60_000);
+  afterAll(async () => {
+    expect(admin.errors).toEqual([]);
+    await admin.context.close();
+    await browser!.close();
+    await app.stop();
+  });
+
+  it(`gives a team a monthly budget in at most ${MOST_INTERACTIONS} interactions, and sees what it says first`, async () => {
+    let interactions = 0;
+    const click = async (target: Locator) => {
+      interactions += 1;
+      await target.click();
+    };
+    const type = async (label: string | RegExp, text: string) => {
+      interactions += 1;
+      await page.getByLabel(label).fill(text);
+    };
+    await click(page.getByRole('link', { name: 'Limits' }));
+    await click(page.getByRole('link', { name: 'New limit' }));
+    await type('Name', 'Search, monthly');
+    await click(page.getByRole('textbox', { name: 'Project' }));
+    await click(page.getByRole('option', { name: 'Search' }));
+    await type(/^At most, in/, '500');
+    await click(page.getByRole('button', { name: 'Continue' }));
+    await dialog()
+      .getByText('All keys in project Search together may spend at most 500.00 USD per month (UTC).')
+      .waitFor();
+    await dialog()
+      .getByText(/It binds 2 keys of 2 owners, with 1 account\./)
+      .waitFor();
+    expect((await app.get('/limits', { token })).body.meta.total).toBe(0);
+    await click(dialog().getByRole('button', { name: 'Add' }));
+    await page.getByRole('heading', { name: 'Search, monthly' }).waitFor();
+    expect(interactions).toBeLessThanOrEqual(MOST_INTERACTIONS);
+    expect((await app.get('/limits', { token })).body.data).toMatchObject([
+      { name: 'Search, monthly', amountCents: 50_000, per: 'month', target: { kind: 'project', id: projectId } },
+    ]);
+  }, 60_000);
+
+  it('is told by the field what is wrong, and keeps what was typed', async () => {
+    await admin.goto(`/limits/new?target=project:${projectId}`);
+    await page.getByLabel('Name').fill('The same again');
+    await page.getByLabel(/^At most, in/).fill('1');
+    await page.getByRole('button', { name: 'Continue' }).click();
+    await said('A limit with this target, each, per, timeZone, models and mode exists');
+    expect(await page.getByLabel('Name').inputValue()).toBe('The same again');
+  });
+
+  it('gives a member an amount of its own and takes it back, changes the limit and deletes it', async () => {
+    const limit = await makeLimit(app, token, {
+      name: 'Everybody',
+      per: 'month',
+      amountCents: 5000,
+      target: { kind: 'installation' },
+      each: 'owner',
+    });
+    await spend(app, limit.id, 4000, ownerId);
+    await admin.goto(`/limits/${limit.id}`);
+    await page.getByRole('button', { name: 'Amount of Ada Lovelace' }).click();
+    await dialog()
+      .getByLabel(/^At most, in/)
+      .fill('200');
+    await dialog().getByLabel('Reason').fill('Load test');
+    await dialog().getByRole('button', { name: 'Give' }).click();
+    await said(/An amount of its own: .*200\.00 \(Load test\)/);
+    await page.getByRole('button', { name: 'Take back the amount of Ada Lovelace' }).click();
+    await dialog().getByRole('button', { name: 'Take back' }).click();
+    await said('The amount is taken back.');
+    await page.getByRole('button', { name: 'Edit' }).click();
+    await dialog()
+      .getByLabel(/^At most, in/)
+      .fill('30');
+    await dialog().getByRole('button', { name: 'Continue' }).click();
+    await dialog().getByText('1 of these accounts would refuse every call from now on.').waitFor();
+    await dialog().getByRole('button', { name: 'Save' }).click();
+    await said('Everybody has been changed.');
+    expect((await app.get(`/limits/${limit.id}`, { token })).body.amountCents).toBe(3000);
+    await page.getByRole('button', { name: 'Delete' }).click();
+    await dialog().getByRole('button', { name: 'Delete' }).click();
+    await said('Everybody has been deleted.');
+    expect((await app.get(`/limits/${limit.id}`, { token })).status).toBe(404);
+  }, 60_000);
+
+  it('sees the limits that bind a key and an owner, and every screen without a serious finding', async () => {
+    const each = await makeLimit(app, token, {
+      name: 'Each key of Search, expensive models',
+      per: 'week',
+      timeZone: 'Europe/Berlin',
+      amountCents: 20_000,
+      target: { kind: 'project', id: projectId },
+      each: 'key',
+      models: ['gpt-4*', 'claude-opus-*'],
+    });
+    await spend(app, each.id, 17_050, keyId);
+    await makeLimit(app, token, { name: 'On Ada', per: 'day', target: { kind: 'owner', id: ownerId } });
+    const screens: [string, string, string | RegExp][] = [
+      ['limits', '/limits', 'Each key of Search, expensive models'],
+      ['limit-new', '/limits/new', 'Continue'],
+      ['limit-accounts', `/limits/${each.id}`, 'Search web'],
+      ['key-limits', `/keys/${keyId}?tab=limits`, 'Search, monthly'],
+      ['person-limits', `/people/${ownerId}`, 'On Ada'],
+    ];
+    for (const [name, path, text] of screens) {
+      await admin.goto(path);
+      await said(text);
+      expect(await admin.inspect(name)).toEqual([]);
+    }
+  }, 120_000);
+});

@@ -1,0 +1,3 @@
+import { loadSpecs } from '../../support/specs.js';
+
+await loadSpecs(import.meta.dirname);
