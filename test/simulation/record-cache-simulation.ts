@@ -5,7 +5,7 @@ import {
   type Poll,
   type PollTicket,
 } from '../../src/key-cache/feed/change-feed.js';
-import type { KeyRecord } from '../../src/key-cache/records/key-record.js';
+import type { KeyRecord, ProjectFacts } from '../../src/key-cache/records/key-record.js';
 import type { LookupResult, LoadedRows } from '../../src/key-cache/records/loaded-records.js';
 import { RecordCache } from '../../src/key-cache/records/record-cache.js';
 import { RecordLoader, recordIn } from '../../src/key-cache/records/record-loader.js';
@@ -45,6 +45,7 @@ export interface SimulationResult {
 const KEY = 'key-1';
 const KID = 'kid-1';
 const OWNER = 'owner-1';
+const PROJECT = 'project-1';
 const ROLE = 'role-1';
 const MAX_ROWS = 2;
 const OPTIONS: ChangeFeedOptions = { freshMs: 3_000, staleMaxMs: 30_000 };
@@ -54,6 +55,7 @@ interface State {
   readonly key: number;
   readonly isRevoked: boolean;
   readonly owner: number;
+  readonly project: number;
   readonly role: number;
 }
 
@@ -154,7 +156,7 @@ export class RecordCacheSimulation {
   ) {
     this.random = new Random(seed);
     this.cache = new FaultyCache(fault);
-    this.history = this.begin(0, { key: 1, isRevoked: false, owner: 1, role: 1 }, '1');
+    this.history = this.begin(0, { key: 1, isRevoked: false, owner: 1, project: 1, role: 1 }, '1');
     this.feed = new ChangeFeed(OPTIONS, {
       apply: (changes) => this.cache.apply(changes),
       restart: ({ epoch, headSeq }) => {
@@ -255,7 +257,7 @@ export class RecordCacheSimulation {
    */
   private check(
     source: string,
-    used: Partial<Record<'key' | 'owner' | 'role', number>>,
+    used: Partial<Record<'key' | 'owner' | 'project' | 'role', number>>,
     applied: bigint,
     sinceMs: number,
   ): void {
@@ -264,7 +266,7 @@ export class RecordCacheSimulation {
     const lately = this.moments.filter(
       (_, index) => (this.moments[index + 1]?.atMs ?? Number.POSITIVE_INFINITY) >= sinceMs,
     );
-    for (const part of ['key', 'owner', 'role'] as const) {
+    for (const part of ['key', 'owner', 'project', 'role'] as const) {
       const version = used[part];
       if (version === undefined) continue;
       const say = (what: string) => this.violations.push(`${source} answered by ${part} version ${version}: ${what}`);
@@ -331,7 +333,7 @@ export class RecordCacheSimulation {
       hasChanges: true,
       endings: null,
     };
-    switch (this.random.integer(5)) {
+    switch (this.random.integer(6)) {
       case 0:
         states.push({ ...state, key: version, isRevoked: true });
         rows.push({ ...row, action: 'api-keys:revoke', resourceType: 'api-key', resourceId: KEY });
@@ -347,6 +349,10 @@ export class RecordCacheSimulation {
       case 3:
         states.push({ ...state, role: version });
         rows.push({ ...row, action: 'roles:update', resourceType: 'role', resourceId: ROLE });
+        break;
+      case 4:
+        states.push({ ...state, project: version });
+        rows.push({ ...row, action: 'projects:update', resourceType: 'project', resourceId: PROJECT });
         break;
       default:
         states.push(state);
@@ -379,6 +385,7 @@ export class RecordCacheSimulation {
   private rows(): LoadedRows {
     const { states, firstSeq, epoch } = this.history;
     const state = states.at(-1)!;
+    const project: VersionedProject = { id: PROJECT, isActive: true, version: state.project };
     const instants = { revokedAtMs: null, expiresAtMs: null, lastUsedAtMs: null };
     return {
       seq: BigInt(firstSeq + states.length - 1),
@@ -398,6 +405,7 @@ export class RecordCacheSimulation {
       keys: [{ ...KEY_FACTS, revokedAtMs: state.isRevoked ? 1 : null, name: String(state.key) }],
       // The name of a role of its own tells the owner's version.
       owners: [{ id: OWNER, isActive: true, roles: ['all', `version-${state.owner}`] }],
+      projects: [project],
       roles: [
         { name: ROLE, isActive: true, permissions: [`role:${state.role}`] },
         { name: 'all', isActive: true, permissions: ['role:*'] },
@@ -407,11 +415,17 @@ export class RecordCacheSimulation {
   }
 }
 
+/** What a cache joins is what was loaded, this member included. */
+interface VersionedProject extends ProjectFacts {
+  readonly version: number;
+}
+
 const KEY_FACTS = {
   id: KEY,
   environment: 'live',
   verifiesEnvironment: 'any',
   ownerId: OWNER,
+  projectId: PROJECT,
   isActive: true,
   expiresAtMs: null,
   scopes: [],
@@ -429,11 +443,12 @@ const KEY_FACTS = {
   limits: { accounts: [], windows: [] },
 } as const;
 
-function versionsOf({ key, owner }: KeyRecord, grants: readonly string[] | null) {
+function versionsOf({ key, owner, project }: KeyRecord, grants: readonly string[] | null) {
   const role = grants?.[0];
   return {
     key: Number(key.name),
     owner: Number(owner.roles[1]!.replace('version-', '')),
+    project: (project as VersionedProject).version,
     ...(role === undefined ? {} : { role: Number(role.replace('role:', '')) }),
   };
 }

@@ -36,6 +36,7 @@ export function rowsOf(
     verifiesEnvironment: 'any',
     name: id,
     ownerId: 'owner',
+    projectId: null,
     isActive: true,
     revokedAtMs: null,
     expiresAtMs: null,
@@ -60,6 +61,7 @@ export function rowsOf(
     secrets,
     keys: [facts],
     owners: [{ id: 'owner', isActive: true, roles: ['owner-role'] }],
+    projects: facts.projectId === null ? [] : [{ id: facts.projectId, isActive: true }],
     roles: ROLES,
   };
 }
@@ -70,5 +72,6 @@ export function rowsOfAll(loads: readonly LoadedRows[]): LoadedRows {
     ...loads[0]!,
     secrets: loads.flatMap(({ secrets }) => secrets),
     keys: loads.flatMap(({ keys }) => keys),
+    projects: loads.flatMap(({ projects }) => projects),
   };
 }

@@ -12,6 +12,7 @@ const VERDICTS: Record<Code, string> = {
   REVOKED: 'Revoked',
   EXPIRED: 'Expired',
   OWNER_INACTIVE: 'Owner inactive',
+  PROJECT_INACTIVE: 'Project inactive',
   WRONG_ENVIRONMENT: 'Wrong environment',
   IP_NOT_ALLOWED: 'Address not allowed',
   MODEL_NOT_ALLOWED: 'Model not allowed',

@@ -1,7 +1,7 @@
 /** One change of the feed that may touch what replicas remember. */
 export interface Change {
   readonly seq: bigint;
-  readonly touches: 'key' | 'owner' | 'role';
+  readonly touches: 'key' | 'owner' | 'project' | 'role';
   /** null: all of them. */
   readonly id: string | null;
   /** MACs of all imported secrets of the key. Absent: it has none. */
@@ -16,9 +16,9 @@ export interface ReplacedSecret {
 
 /** What a change has ended. Other fields of it are not read. */
 export interface Endings {
-  /** The key was revoked, or the key or user deleted. */
+  /** The key was revoked, or the key, user or project deleted. */
   readonly isRevoked: boolean;
-  /** The key or user was switched off (false) or on (true); null: neither. */
+  /** The key, user or project was switched off (false) or on (true); null: neither. */
   readonly isActive: boolean | null;
   /** Public ids of the secrets that were ended. */
   readonly endedKids: readonly string[];
@@ -45,7 +45,12 @@ export interface FeedRow {
   readonly importedMacs?: readonly Buffer[];
 }
 
-const TOUCHED: Readonly<Record<string, Change['touches']>> = { 'api-key': 'key', user: 'owner', role: 'role' };
+const TOUCHED: Readonly<Record<string, Change['touches']>> = {
+  'api-key': 'key',
+  user: 'owner',
+  project: 'project',
+  role: 'role',
+};
 
 /** Acts about a user that change nothing a key depends on: how the person signs in, and what they were told. */
 const OF_SIGNING_IN = /^(?:auth|sessions|second-factors):/;

@@ -25,6 +25,8 @@ export interface KeyFacts {
   readonly verifiesEnvironment: VerifiesEnvironment;
   readonly name: string;
   readonly ownerId: string;
+  /** null: it is in no project. */
+  readonly projectId: string | null;
   readonly isActive: boolean;
   readonly revokedAtMs: number | null;
   readonly expiresAtMs: number | null;
@@ -58,6 +60,12 @@ export interface OwnerFacts {
   readonly roles: readonly string[];
 }
 
+/** The project of keys; one that does not exist is inactive. */
+export interface ProjectFacts {
+  readonly id: string;
+  readonly isActive: boolean;
+}
+
 /** A role; one that does not exist is inactive and grants nothing. */
 export interface RoleFacts {
   readonly name: string;
@@ -65,9 +73,11 @@ export interface RoleFacts {
   readonly permissions: readonly string[];
 }
 
-/** Key, secret and owner, joined at the moment of the question. */
+/** Key, secret, owner and project, joined at the moment of the question. */
 export interface KeyRecord {
   readonly secret: SecretFacts;
   readonly key: KeyFacts;
   readonly owner: OwnerFacts;
+  /** null: the key is in no project. */
+  readonly project: ProjectFacts | null;
 }

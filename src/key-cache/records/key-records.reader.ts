@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { type Cidr, parseCidr } from '../../../packages/contract/src/address.js';
 import { limitsOf } from '../../quotas/key-limits.js';
-import type { KeyFacts, KeyRecord, OwnerFacts, RoleFacts, SecretFacts } from './key-record.js';
+import type { KeyFacts, KeyRecord, OwnerFacts, ProjectFacts, RoleFacts, SecretFacts } from './key-record.js';
 import { SharedValues } from './shared-values.js';
 import { LookupResult, type LoadedRows, type Wanted } from './loaded-records.js';
 import { DataPlaneConnections } from '../data-plane-connections.js';
@@ -25,6 +25,7 @@ const KEY_MEMBERS: Readonly<Record<keyof StoredKey, string>> = {
   verifiesEnvironment: 'verifies_environment',
   name: 'name',
   ownerId: 'owner_id',
+  projectId: 'project_id',
   isActive: 'is_active',
   revokedAtMs: unixMs('revoked_at'),
   expiresAtMs: unixMs('expires_at'),
@@ -67,6 +68,9 @@ const LOAD = `
     SELECT id, is_active AND deleted_at IS NULL AS is_active,
            ARRAY(SELECT role_name FROM user_role WHERE user_id = users.id ORDER BY 1) AS roles
       FROM users WHERE id IN (SELECT owner_id FROM k)
+  ), p AS MATERIALIZED (
+    SELECT named.id, coalesce(project.is_active, false) AS is_active
+      FROM (SELECT DISTINCT project_id FROM k WHERE project_id IS NOT NULL) AS named (id) LEFT JOIN project USING (id)
   ), r AS MATERIALIZED (
     SELECT named.name, coalesce(role.is_active, false) AS is_active, coalesce(role.permissions, '{}') AS permissions
       FROM (SELECT unnest(roles) FROM k UNION SELECT unnest(roles) FROM o) AS named (name) LEFT JOIN role USING (name)
@@ -80,6 +84,7 @@ const LOAD = `
             'lastUsedAtMs', ${unixMs('last_used_at')})) FROM s) AS secrets,
          (SELECT json_agg(${KEY_AS_JSON}) FROM k) AS keys,
          (SELECT json_agg(json_build_object('id', id, 'isActive', is_active, 'roles', roles)) FROM o) AS owners,
+         (SELECT json_agg(json_build_object('id', id, 'isActive', is_active)) FROM p) AS projects,
          (SELECT json_agg(json_build_object('name', name, 'isActive', is_active, 'permissions', permissions)) FROM r) AS roles
     FROM change_head head`;
 
@@ -93,6 +98,7 @@ interface LoadRow {
   secrets: StoredSecret[] | null;
   keys: StoredKey[] | null;
   owners: OwnerFacts[] | null;
+  projects: ProjectFacts[] | null;
   roles: RoleFacts[] | null;
 }
 
@@ -130,6 +136,7 @@ export class KeyRecordsReader {
       secrets: (row.secrets ?? []).map((secret) => this.secretOf(secret, ids)),
       keys,
       owners: row.owners ?? [],
+      projects: row.projects ?? [],
       roles: row.roles ?? [],
     };
   }
@@ -160,6 +167,7 @@ export class KeyRecordsReader {
       verifiesEnvironment: stored.verifiesEnvironment,
       name: stored.name,
       ownerId: this.text(stored.ownerId),
+      projectId: stored.projectId === null ? null : this.text(stored.projectId),
       isActive: stored.isActive,
       revokedAtMs: stored.revokedAtMs,
       expiresAtMs: stored.expiresAtMs,

@@ -1,5 +1,5 @@
 import { grantsOfKey } from '../../access/grants.reader.js';
-import type { KeyFacts, KeyRecord, OwnerFacts, RoleFacts, SecretFacts } from './key-record.js';
+import type { KeyFacts, KeyRecord, OwnerFacts, ProjectFacts, RoleFacts, SecretFacts } from './key-record.js';
 
 /** What one load has to find. */
 export interface Wanted {
@@ -17,6 +17,7 @@ export interface LoadedRows {
   readonly secrets: readonly SecretFacts[];
   readonly keys: readonly KeyFacts[];
   readonly owners: readonly OwnerFacts[];
+  readonly projects: readonly ProjectFacts[];
   readonly roles: readonly RoleFacts[];
 }
 
@@ -26,6 +27,7 @@ export class LookupResult {
   private readonly byMac: ReadonlyMap<string, SecretFacts>;
   private readonly keys: ReadonlyMap<string, KeyFacts>;
   private readonly owners: ReadonlyMap<string, OwnerFacts>;
+  private readonly projects: ReadonlyMap<string, ProjectFacts>;
   private readonly roles: ReadonlyMap<string, RoleFacts>;
 
   constructor(readonly rows: LoadedRows) {
@@ -35,6 +37,7 @@ export class LookupResult {
     );
     this.keys = new Map(rows.keys.map((key) => [key.id, key]));
     this.owners = new Map(rows.owners.map((owner) => [owner.id, owner]));
+    this.projects = new Map(rows.projects.map((project) => [project.id, project]));
     this.roles = new Map(rows.roles.map((role) => [role.name, role]));
   }
 
@@ -74,7 +77,10 @@ export class LookupResult {
   private join(secret: SecretFacts): KeyRecord | null {
     const key = this.keys.get(secret.keyId);
     const owner = key && this.owners.get(key.ownerId);
-    return owner ? { secret, key, owner } : null;
+    if (key === undefined || owner === undefined) return null;
+    if (key.projectId === null) return { secret, key, owner, project: null };
+    const project = this.projects.get(key.projectId);
+    return project === undefined ? null : { secret, key, owner, project };
   }
 }
 

@@ -16,6 +16,7 @@ const collectGarbage = runInNewContext('gc') as () => void;
 /** What the reader gives to many keys alike. */
 const SHARED = {
   ownerId: randomUUID(),
+  projectId: randomUUID(),
   scopes: ['chat', 'embeddings'],
   roles: [],
   tags: ['team-a'],
@@ -82,7 +83,8 @@ function load(cache: RecordCache, from: number): void {
     limits: limitsOf({ id, ...LIMITS }),
   }));
   const owners = [{ id: SHARED.ownerId, isActive: true, roles: [] }];
-  cache.put(cache.beginLoad(0), { seq: 1n, epoch: 'epoch', secrets, keys, owners, roles: [] }, []);
+  const projects = [{ id: SHARED.projectId, isActive: true }];
+  cache.put(cache.beginLoad(0), { seq: 1n, epoch: 'epoch', secrets, keys, owners, projects, roles: [] }, []);
   for (const { kid } of secrets) cache.remember(cache.findByKid(kid, 1)!, hash('sha256', kid, 'binary'));
 }
 

@@ -2,7 +2,7 @@ import { grantsOfKey } from '../../access/grants.reader.js';
 import { BoundedStore, type Stored } from './bounded-store.js';
 import type { Change } from './change.js';
 import { ImportedFilter } from './imported-filter.js';
-import type { KeyFacts, KeyRecord, OwnerFacts, RoleFacts, SecretFacts } from './key-record.js';
+import type { KeyFacts, KeyRecord, OwnerFacts, ProjectFacts, RoleFacts, SecretFacts } from './key-record.js';
 import { type LoadedRows, grantsOfRole } from './loaded-records.js';
 import { sizeOf } from './size-of.js';
 
@@ -67,6 +67,7 @@ class Entry<F extends object> implements Stored {
 }
 
 type OwnerEntry = Entry<OwnerFacts>;
+type ProjectEntry = Entry<ProjectFacts>;
 type RoleEntry = Entry<RoleFacts>;
 
 class KeyEntry extends Entry<KeyFacts> {
@@ -94,6 +95,8 @@ class SecretEntry {
   key: KeyEntry;
   record: KeyRecord | null = null;
   owner: OwnerEntry | null = null;
+  /** null: the key is in no project, or the record was not joined yet. */
+  project: ProjectEntry | null = null;
   /** Under which the whole presented string is remembered as proven. */
   digest: string | null = null;
 
@@ -106,10 +109,10 @@ function partsOf(facts: KeyFacts): readonly object[] {
   return [scopes, roles, tags, metadata, allowedIps, allowedModels, allowedChatbots];
 }
 
-/** The id is in many places, and in memory once; so is that of the owner, in the entry of the owner. */
+/** The id is in many places, and in memory once; so are those of owner and project, in their entries. */
 function bytesOf(facts: KeyFacts, secrets: readonly SecretEntry[]): number {
-  const { id, ownerId } = facts;
-  const ofKey = sizeOf(id) + sizeOf(facts, [...partsOf(facts), id, ownerId]);
+  const { id, ownerId, projectId } = facts;
+  const ofKey = sizeOf(id) + sizeOf(facts, [...partsOf(facts), id, ownerId, projectId]);
   return secrets.reduce((sum, secret) => sum + SECRET_BYTES + sizeOf(secret.facts, [id]), ofKey);
 }
 
@@ -120,8 +123,8 @@ interface JoinedGrants {
 }
 
 /**
- * What a replica remembers of keys, never of decisions: key with its secrets, owner and role, each its own, so that a
- * change of one evicts one. A plain class: time is passed in, and whoever loads and applies calls it in any order.
+ * What a replica remembers of keys, never of decisions: key with its secrets, owner, project and role, each its own, so
+ * that a change of one evicts one. A plain class: time is passed in, and whoever loads and applies calls it in any order.
  *
  * A revoked key is never resurrected: a load is taken only if its snapshot contains the last change applied here, and
  * applying evicts and moves that mark in one step.
@@ -131,6 +134,7 @@ interface JoinedGrants {
 export class RecordCache {
   private readonly keys: BoundedStore<KeyEntry>;
   private readonly owners: BoundedStore<OwnerEntry>;
+  private readonly projects: BoundedStore<ProjectEntry>;
   private readonly roles: BoundedStore<RoleEntry>;
   private readonly unknown: BoundedStore<Stored>;
   /** Which secrets of other systems there are at all. */
@@ -147,7 +151,8 @@ export class RecordCache {
   constructor(private readonly options: RecordCacheOptions = RECORD_CACHE_DEFAULTS) {
     this.keys = new BoundedStore(Math.floor(options.maxBytes * 0.85), (entry) => this.forgetSecrets(entry));
     this.owners = new BoundedStore(Math.floor(options.maxBytes * 0.1));
-    this.roles = new BoundedStore(Math.floor(options.maxBytes * 0.05));
+    this.projects = new BoundedStore(Math.floor(options.maxBytes * 0.02));
+    this.roles = new BoundedStore(Math.floor(options.maxBytes * 0.03));
     this.unknown = new BoundedStore(options.maxUnknown * UNKNOWN_BYTES);
     this.refreshAheadMs = options.maxAgeMs * REFRESH_AHEAD;
   }
@@ -200,6 +205,7 @@ export class RecordCache {
     const staleAtMs = Math.floor(ticket.sentAtMs + this.options.maxAgeMs);
     const { seq } = rows;
     for (const owner of rows.owners) this.owners.put(owner.id, new Entry(owner, seq, staleAtMs));
+    for (const project of rows.projects) this.projects.put(project.id, new Entry(project, seq, staleAtMs));
     for (const role of rows.roles) this.roles.put(role.name, new Entry(role, seq, staleAtMs));
     for (const key of rows.keys) this.putKey(key, rows, staleAtMs);
     for (const name of missing) {
@@ -221,7 +227,7 @@ export class RecordCache {
     this.generation += 1;
     this.epoch = epoch;
     this.lastChangeSeq = seq;
-    for (const store of [this.keys, this.owners, this.roles, this.unknown]) store.clear();
+    for (const store of [this.keys, this.owners, this.projects, this.roles, this.unknown]) store.clear();
     this.imported.restart(epoch);
     this.aging.length = 0;
   }
@@ -237,6 +243,7 @@ export class RecordCache {
     secrets: number;
     proven: number;
     owners: number;
+    projects: number;
     roles: number;
     unknown: number;
     bytes: number;
@@ -246,9 +253,13 @@ export class RecordCache {
       secrets: this.byKid.size,
       proven: this.byDigest.size,
       owners: this.owners.size,
+      projects: this.projects.size,
       roles: this.roles.size,
       unknown: this.unknown.size,
-      bytes: this.keys.bytes + this.owners.bytes + this.roles.bytes + this.unknown.bytes,
+      bytes: [this.keys, this.owners, this.projects, this.roles, this.unknown].reduce(
+        (sum, { bytes }) => sum + bytes,
+        0,
+      ),
     };
   }
 
@@ -261,6 +272,7 @@ export class RecordCache {
 
   protected evict({ touches, id, seq, importedMacs = [] }: Change): void {
     if (touches === 'owner') return evictFrom(this.owners, id, seq);
+    if (touches === 'project') return evictFrom(this.projects, id, seq);
     if (touches === 'role') return evictFrom(this.roles, id, seq);
     evictFrom(this.keys, id, seq);
     const added = importedMacs.filter((mac) => this.imported.add(mac));
@@ -292,7 +304,7 @@ export class RecordCache {
     }
   }
 
-  /** Key and owner as they are now; null when either is gone or too old. */
+  /** Key, owner and project as they are now; null when one of them is gone or too old. */
   private join(secret: SecretEntry, nowMs: number): KeyRecord | null {
     const { key } = secret;
     if (key.staleAtMs - this.refreshAheadMs <= nowMs) {
@@ -303,13 +315,23 @@ export class RecordCache {
       this.noteAging(secret);
     }
     key.wasRead = true;
-    if (secret.record !== null && isGood(secret.owner!, nowMs)) {
+    const { project } = secret;
+    if (secret.record !== null && isGood(secret.owner!, nowMs) && (project === null || isGood(project, nowMs))) {
       secret.owner!.wasRead = true;
+      if (project !== null) project.wasRead = true;
       return secret.record;
     }
-    secret.owner = this.owners.find(key.facts.ownerId, nowMs);
-    secret.record = secret.owner && { secret: secret.facts, key: key.facts, owner: secret.owner.facts };
+    secret.record = this.joinAnew(secret, nowMs);
     return secret.record;
+  }
+
+  private joinAnew(secret: SecretEntry, nowMs: number): KeyRecord | null {
+    const { projectId, ownerId } = secret.key.facts;
+    secret.owner = this.owners.find(ownerId, nowMs);
+    secret.project = projectId === null ? null : this.projects.find(projectId, nowMs);
+    if (secret.owner === null || (projectId !== null && secret.project === null)) return null;
+    const project = secret.project?.facts ?? null;
+    return { secret: secret.facts, key: secret.key.facts, owner: secret.owner.facts, project };
   }
 
   private noteAging({ key, facts }: SecretEntry): void {
@@ -331,7 +353,7 @@ export class RecordCache {
 
 /** What was loaded after the change, and before it was applied here, contains it already. */
 function evictFrom(
-  store: BoundedStore<KeyEntry> | BoundedStore<OwnerEntry> | BoundedStore<RoleEntry>,
+  store: BoundedStore<KeyEntry> | BoundedStore<OwnerEntry> | BoundedStore<ProjectEntry> | BoundedStore<RoleEntry>,
   name: string | null,
   seq: bigint,
 ): void {

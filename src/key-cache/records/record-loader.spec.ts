@@ -10,7 +10,7 @@ interface Sent {
   fail(): Promise<void>;
 }
 
-const NOTHING: LoadedRows = { seq: 0n, epoch: 'epoch', secrets: [], keys: [], owners: [], roles: [] };
+const NOTHING: LoadedRows = { seq: 0n, epoch: 'epoch', secrets: [], keys: [], owners: [], projects: [], roles: [] };
 
 describe('RecordLoader', () => {
   let cache: RecordCache;
