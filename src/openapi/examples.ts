@@ -17,6 +17,7 @@ const PATH_EXAMPLES: Record<string, string> = {
   'sessions/{sessionId}': EXAMPLE_SESSION_ID,
   'roles/{name}': DEMO.roleName,
   'projects/{id}': DEMO.projectId,
+  'members/{userId}': DEMO.ownerId,
   'ext-authz/{path}': 'v1/chat/completions',
 };
 
@@ -98,6 +99,8 @@ export const BODY_EXAMPLES = {
   },
   'POST /projects': { name: 'Search', description: 'Search on the web site and in the apps' },
   'PATCH /projects/{id}': { description: 'Search and discovery' },
+  'PUT /projects/{id}/members/{userId}': { role: 'member' },
+  'PUT /projects/by-alias/{alias}': { name: 'Search' },
   'PATCH /roles/{name}': { description: 'Helps customers.' },
   'POST /verify': {
     key: EXAMPLE_SECRET,
