@@ -16,7 +16,7 @@ export interface ReplacedSecret {
 
 /** What a change has ended. Other fields of it are not read. */
 export interface Endings {
-  /** The key was revoked, or the key, user or project deleted. */
+  /** The key was revoked, or the key or user deleted. */
   readonly isRevoked: boolean;
   /** The key, user or project was switched off (false) or on (true); null: neither. */
   readonly isActive: boolean | null;
