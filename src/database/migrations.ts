@@ -27,6 +27,7 @@ import { RefusedCalls1790000002500 } from './migrations/1790000002500-refused-ca
 import { HandOver1790000002600 } from './migrations/1790000002600-hand-over.js';
 import { Projects1790000002800 } from './migrations/1790000002800-projects.js';
 import { Limits1790000002900 } from './migrations/1790000002900-limits.js';
+import { ProjectsInReports1790000003100 } from './migrations/1790000003100-projects-in-reports.js';
 
 /** All migrations, oldest first. */
 export const migrations = [
@@ -59,4 +60,5 @@ export const migrations = [
   HandOver1790000002600,
   Projects1790000002800,
   Limits1790000002900,
+  ProjectsInReports1790000003100,
 ];

@@ -9,6 +9,7 @@ import { ProjectsService } from './projects.service.js';
 @Module({
   controllers: [ProjectsController],
   providers: [ProjectsService, ProjectMembers, ProjectGuard, ProjectsRepository],
-  exports: [ProjectsService, ProjectMembers],
+  // The guard for routes of other modules about one project.
+  exports: [ProjectsService, ProjectMembers, ProjectGuard],
 })
 export class ProjectsModule {}

@@ -6,6 +6,7 @@ import { type Change, Changes } from '../audit/changes.js';
 import { diff } from '../audit/diff.js';
 import { Clock } from '../common/clock.js';
 import { violatedConstraint } from '../common/database-errors.js';
+import { DomainError } from '../common/domain-error.js';
 import { ListCursors } from '../common/list-cursors.js';
 import { pageMeta, pageOf } from '../common/page-query.dto.js';
 import { uuidv7 } from '../common/uuid.js';
@@ -18,6 +19,7 @@ import { type FoundProject, ListedProjectView, type ProjectsPageView, ProjectVie
 import { ProjectsRepository } from './projects.repository.js';
 
 const READ = 'platform:projects:read';
+const TAKEN: ReadonlySet<string> = new Set(['PROJECT_ALIAS_TAKEN', 'PROJECT_NAME_TAKEN']);
 
 /** Projects: which there are. Which keys are in one is said by the keys. */
 @Injectable()
@@ -100,9 +102,9 @@ export class ProjectsService {
           ? { isNew: true, view: await this.add(change, caller, { ...input, alias }) }
           : { isNew: false, view: await this.alter(change, caller, known, input) };
       });
-    // Another request gave the alias to a project since this one looked: now it is known.
+    // Another request may have made this very project since this one looked: now it is known.
     return attempt().catch((error: unknown) => {
-      if ((error as { code?: unknown }).code === 'PROJECT_ALIAS_TAKEN') return attempt();
+      if (error instanceof DomainError && TAKEN.has(error.code)) return attempt();
       throw error;
     });
   }

@@ -42,6 +42,7 @@ const candidates = (period: string, limit: number) => `(
     FROM budget_account a
    CROSS JOIN LATERAL (SELECT CASE WHEN a.raise_until > $1 THEN a.raise_micro_cents ELSE 0 END AS raise) r
    WHERE a.period = ${period} AND a.used_percent > 0 AND (a.used_percent <= 100 OR a.raise_until > $1)
+     AND ($4::uuid IS NULL OR EXISTS (SELECT FROM api_key p WHERE p.id = a.key_id AND p.project_id = $4))
    ORDER BY a.used_percent DESC, a.key_id DESC LIMIT ${limit})`;
 
 const COLUMNS = `k.id AS "apiKeyId", k.name, k.owner_id AS "ownerId", u.name AS "ownerName", k.created_at AS "createdAt",
@@ -59,14 +60,17 @@ const COST = `(SELECT coalesce(sum(r.cost_micro_cents), 0) FROM usage_rollup_hou
 export class BudgetForecastsRepository {
   constructor(private readonly manager: EntityManager) {}
 
-  /** The most used budgets that have something left at `now`; `month` is the period of the monthly ones. */
-  async mostUsed(now: Date, month: string, since: Date): Promise<BudgetSpend[]> {
+  /**
+   * The most used budgets that have something left at `now`, of keys in a project where it is given; `month` is the period
+   * of the monthly ones.
+   */
+  async mostUsed(now: Date, month: string, since: Date, projectId: string | null): Promise<BudgetSpend[]> {
     const rows = await this.manager.query<Row[]>(
       `SELECT ${COLUMNS}, 'monthly' AS type, a.spent_micro_cents - a.carried_micro_cents AS observed
          FROM ${candidates('$2', MONTHLY_CANDIDATES)} a ${OF_ACTIVE_KEYS}
        UNION ALL
        SELECT ${COLUMNS}, 'total', ${COST} FROM ${candidates(`'total'`, TOTAL_CANDIDATES)} a ${OF_ACTIVE_KEYS}`,
-      [now, month, since],
+      [now, month, since, projectId],
     );
     return rows.map((row) => ({
       ...row,
