@@ -40,7 +40,7 @@ const OPERATION_IDS: Readonly<Record<string, string>> = {
   'ProjectsController.put': 'upsertProjectByAlias',
   'ProjectsController.setMember': 'setProjectMember',
   'ProjectsController.removeMember': 'removeProjectMember',
-  'ProjectUsageController.summary': 'summarizeProjectUsage',
+  'ProjectUsageController.summary': 'getProjectUsageSummary',
   'ProjectDeletionController.delete': 'deleteProject',
   'PermissionsController.list': 'listPermissions',
   'AuditEventsController.list': 'listAuditEvents',

@@ -11,6 +11,7 @@ const TYPES = [
   { value: 'api-key', label: 'keys' },
   { value: 'user', label: 'users' },
   { value: 'role', label: 'roles' },
+  { value: 'project', label: 'projects' },
   { value: 'usage', label: 'usage' },
   { value: 'audit-event', label: 'audit trail' },
   { value: 'permission', label: 'permissions' },

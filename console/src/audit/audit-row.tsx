@@ -123,6 +123,7 @@ const MANY: Readonly<Record<string, string>> = {
   'api-key': 'keys',
   user: 'users',
   role: 'roles',
+  project: 'projects',
   permission: 'permissions',
   'audit-event': 'audit trail',
   system: 'replicas',
@@ -142,6 +143,17 @@ function Resource({ event: { resourceType, resourceId } }: { event: AuditEvent }
   if (resourceType === 'role')
     return (
       <Link className="plain-link" to="/roles/$name" params={{ name: resourceId }}>
+        {text}
+      </Link>
+    );
+  if (resourceType === 'project')
+    return (
+      <Link
+        className="plain-link"
+        to="/projects/$projectId"
+        params={{ projectId: resourceId }}
+        search={{ tab: undefined }}
+      >
         {text}
       </Link>
     );

@@ -30,15 +30,23 @@ export type KeyAction =
   | 'activate'
   | 'deactivate'
   | 'transfer'
+  | 'move'
   | 'revoke'
   | 'delete';
 
+/**
+ * Whether a key is shown to the signed-in user as its owner or as a manager of its owner: without the right to see all,
+ * what is not shown for a project is so.
+ */
+function isOwnersView(apiKey: ApiKey, { can, projects }: ReturnType<typeof useSession>): boolean {
+  return !can('platform:api-keys:read') && !projects.some(({ id }) => id === apiKey.projectId);
+}
+
 /** Whether the signed-in user may draw the secrets of a key that are offered to its owner. */
 export function useDrawer(apiKey: ApiKey): boolean {
-  const { can, user } = useSession();
+  const session = useSession();
   if (apiKey.handOver !== null) return apiKey.handOver.mayDraw;
-  // A key that is shown without the right to see all is one's own, or of a service account one manages.
-  return apiKey.ownerId === user.id || !can('platform:api-keys:read');
+  return apiKey.ownerId === session.user.id || isOwnersView(apiKey, session);
 }
 
 /** What the signed-in user may do to a key, as far as the console can tell; the server decides again. */
@@ -46,15 +54,21 @@ export function useOffered(apiKey: ApiKey): {
   mayEdit: boolean;
   actions: { action: KeyAction; label: string; isFinal: boolean }[];
 } {
-  const { can, user } = useSession();
+  const session = useSession();
+  const { can, user, projects } = session;
   const isOwn = apiKey.ownerId === user.id;
+  const isAdminOf = (id: string | null) => projects.some((one) => one.id === id && one.role === 'admin');
   const mayDraw = useDrawer(apiKey);
   const isRevoked = apiKey.status === 'revoked';
   // An owner has no first secret but the offered one.
   const isUndrawn = apiKey.status === 'pending' && !can('platform:api-keys:update');
-  // A key that is shown without the right to see all is one's own, or of a service account one manages.
-  const mayChange = can('platform:api-keys:update') || isOwn || !can('platform:api-keys:read');
-  const mayEnd = can('platform:api-keys:delete') || isOwn || !can('platform:api-keys:read');
+  const actsAsOwner = isOwn || isAdminOf(apiKey.projectId) || isOwnersView(apiKey, session);
+  const mayChange = can('platform:api-keys:update') || actsAsOwner;
+  const mayEnd = can('platform:api-keys:delete') || actsAsOwner;
+  const mayMove =
+    can('platform:api-keys:assign') ||
+    (projects.some(({ role }) => role === 'admin') &&
+      (apiKey.projectId === null ? isOwn : isAdminOf(apiKey.projectId)));
   const mayDelete = can('platform:api-keys:delete') || (mayEnd && (isRevoked || apiKey.status === 'expired'));
   const all: [KeyAction, string, boolean, boolean?][] = [
     ['draw', 'Draw the secret', mayDraw && apiKey.handOver !== null],
@@ -79,6 +93,7 @@ export function useOffered(apiKey: ApiKey): {
       'Transfer to another owner',
       can('platform:api-keys:assign') && can('platform:users:read') && !isRevoked,
     ],
+    ['move', 'Move to a project', mayMove && !isRevoked],
     ['revoke', 'Revoke', mayEnd && !isRevoked, true],
     ['delete', 'Delete permanently', mayDelete, true],
   ];

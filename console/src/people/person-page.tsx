@@ -6,6 +6,7 @@ import { type User, api, dataOf } from '../api/client';
 import { BulkActions } from '../keys/bulk';
 import { KeyTable } from '../keys/key-table';
 import { TransferKeys } from '../keys/transfer-keys';
+import { ProjectName } from '../projects/project-picker';
 import { useSession } from '../session/session';
 import { settings } from '../settings';
 import { count } from '../ui/format';
@@ -86,6 +87,7 @@ function Person({ user }: { user: User }) {
             ...(user.kind === 'service'
               ? [['Managers', <Managers key="managers" ids={user.managerIds} />] as const]
               : [
+                  ['Projects', <Projects key="projects" userId={user.id} />] as const,
                   [
                     'Signs in with',
                     user.signsInWith === 'password'
@@ -122,6 +124,29 @@ function Person({ user }: { user: User }) {
       {dialog === 'switch' && <Switch user={user} onClose={close} />}
       {dialog === 'off-board' && <OffBoard user={user} onClose={close} />}
     </Page>
+  );
+}
+
+function Projects({ userId }: { userId: string }) {
+  const { can } = useSession();
+  const query = { memberId: userId, size: 100 };
+  const projects = useQuery({
+    queryKey: ['projects', query],
+    enabled: can('platform:projects:read'),
+    queryFn: () => dataOf(api.GET('/api/v1/projects', { params: { query } })),
+  });
+  if (!projects.data?.data.length)
+    return (
+      <Text span size="sm" c="dimmed">
+        {can('platform:projects:read') ? 'none' : 'not yours to see'}
+      </Text>
+    );
+  return (
+    <Group gap="xs" component="span">
+      {projects.data.data.map(({ id }) => (
+        <ProjectName key={id} id={id} />
+      ))}
+    </Group>
   );
 }
 

@@ -64,6 +64,8 @@ const FIELD_OF_CODE: Readonly<Record<string, string>> = {
   ALIAS_TAKEN: 'alias',
   EMAIL_TAKEN: 'email',
   ROLE_NAME_TAKEN: 'name',
+  PROJECT_NAME_TAKEN: 'name',
+  PROJECT_ALIAS_TAKEN: 'alias',
 };
 
 /**

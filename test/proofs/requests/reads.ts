@@ -15,7 +15,7 @@ export async function reads(cluster: ProofCluster): Promise<WellFormed[]> {
   const key = await cluster.createKey({ name: 'Read by G25', scopes: ['chat'], budgetLimitCents: 100 });
   const { body: project } = await cluster
     .replica(0)
-    .client.post('/projects', { token: cluster.adminToken, body: { name: 'Read by G25' } });
+    .client.post('/projects', { token: cluster.adminToken, body: { name: 'Read by G25', alias: 'g25' } });
   const me = await cluster.replica(0).client.request('GET', '/api/v1/auth/me', { token: cluster.adminToken });
   const reserved = await cluster
     .replica(0)
@@ -38,6 +38,8 @@ export async function reads(cluster: ProofCluster): Promise<WellFormed[]> {
   return [
     get('/projects'),
     get(`/projects/${project.id}`),
+    get(`/projects/by-alias/g25`),
+    get(`/projects/${project.id}/usage/summary`),
     get('/roles'),
     get('/roles/admin'),
     get('/permissions'),
