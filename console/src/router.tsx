@@ -101,7 +101,10 @@ const revoke = createRoute({
 const newKey = createRoute({
   getParentRoute: () => shell,
   path: '/keys/new',
-  validateSearch: (search: Search) => ({ ownerId: text(search['ownerId']) }),
+  validateSearch: (search: Search): { ownerId?: string; projectId?: string } => ({
+    ownerId: text(search['ownerId']),
+    projectId: text(search['projectId']),
+  }),
   component: lazyRouteComponent(() => import('./keys/key-form'), 'NewKey'),
 });
 const key = createRoute({
@@ -116,6 +119,21 @@ const editKey = createRoute({
   getParentRoute: () => shell,
   path: '/keys/$keyId/edit',
   component: lazyRouteComponent(() => import('./keys/key-form'), 'EditKey'),
+});
+
+const projects = createRoute({
+  getParentRoute: () => shell,
+  path: '/projects',
+  validateSearch: (search: Search) => ({ page: whole(search['page']) }),
+  component: lazyRouteComponent(() => import('./projects/projects-page'), 'ProjectsPage'),
+});
+const project = createRoute({
+  getParentRoute: () => shell,
+  path: '/projects/$projectId',
+  validateSearch: (search: Search) => ({
+    tab: oneOf(search['tab'], ['keys', 'members', 'spend', 'settings', 'history']),
+  }),
+  component: lazyRouteComponent(() => import('./projects/project-page'), 'ProjectPage'),
 });
 
 const people = createRoute({
@@ -198,7 +216,7 @@ const spend = createRoute({
   getParentRoute: () => shell,
   path: '/spend',
   validateSearch: (search: Search) => ({
-    groupBy: oneOf(search['groupBy'], ['day', 'owner', 'tag', 'model', 'key']),
+    groupBy: oneOf(search['groupBy'], ['day', 'owner', 'project', 'tag', 'model', 'key']),
     from: text(search['from']),
     to: text(search['to']),
   }),
@@ -231,6 +249,8 @@ const tree = root.addChildren([
     foundKey,
     key,
     editKey,
+    projects,
+    project,
     people,
     person,
     roles,

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 API = os.environ["LATCHKEY_URL"].rstrip("/") + "/api/v1"
 MODEL = "gpt-4o-mini"
 # The codes of a key that does not work (401), and of limits (429); any other refusal is a 403.
-STATUS = dict.fromkeys(["MALFORMED", "NOT_FOUND", "DISABLED", "REVOKED", "EXPIRED", "OWNER_INACTIVE"], 401)
+STATUS = dict.fromkeys(["MALFORMED", "NOT_FOUND", "DISABLED", "REVOKED", "EXPIRED", "OWNER_INACTIVE", "PROJECT_INACTIVE"], 401)
 STATUS["RATE_LIMITED"] = 429
 
 

@@ -12,7 +12,10 @@ const MODEL = 'gpt-4o-mini';
 /** The codes of a key that does not work (401), and of limits (429); any other refusal is a 403. */
 const STATUS: Readonly<Record<string, number>> = {
   ...Object.fromEntries(
-    ['MALFORMED', 'NOT_FOUND', 'DISABLED', 'REVOKED', 'EXPIRED', 'OWNER_INACTIVE'].map((code) => [code, 401]),
+    ['MALFORMED', 'NOT_FOUND', 'DISABLED', 'REVOKED', 'EXPIRED', 'OWNER_INACTIVE', 'PROJECT_INACTIVE'].map((code) => [
+      code,
+      401,
+    ]),
   ),
   RATE_LIMITED: 429,
   UNAVAILABLE: 503,

@@ -18,6 +18,8 @@ export type AccessRule =
   | { readonly kind: 'permission'; readonly permission: Permission; readonly alsoNeeds?: Permission }
   /** `itself`: a key as caller may also act on itself. */
   | { readonly kind: 'owner-or'; readonly permission: Permission; readonly itself?: true }
+  /** Members of the project whose role is at least `role`; the permission stands for any. */
+  | { readonly kind: 'member-or'; readonly permission: Permission; readonly role: 'member' | 'admin' }
   /** The signed-in owner of the thing alone: no permission stands for it. */
   | { readonly kind: 'owner' }
   /**

@@ -20,7 +20,7 @@ export function actsForKeyOwner(permission: string): DomainError {
   return new DomainError(
     'forbidden',
     'PERMISSION_DENIED',
-    `This user owns API keys that are not revoked, or manages a service account that does. This also needs the permission ${permission}.`,
+    `This user owns API keys that are not revoked, manages a service account that does, or is an admin of a project with such keys. This also needs the permission ${permission}.`,
     { permission },
   );
 }

@@ -63,6 +63,16 @@ export const OwnerOr = (permission: Permission, options: { itself?: true } = {})
     `to be its owner${options.itself ? ', to be the key itself' : ''}, or the permission \`${permission}\``,
   );
 
+/**
+ * Members of the project and callers that hold `permission` may call this route. As with `OwnerOr`, the resource's own
+ * guard answers 404 to those who may not know the project.
+ */
+export const MemberOr = (permission: Permission, role: 'member' | 'admin') =>
+  authenticated(
+    { kind: 'member-or', permission, role },
+    `to be ${role === 'admin' ? 'an admin' : 'a member'} of the project, or the permission \`${permission}\``,
+  );
+
 /** Only signed-in owners of the thing may call this route; as with `OwnerOr`, the service decides on the locked row. */
 export const OwnerOnly = () => authenticated({ kind: 'owner' }, 'to be its owner, signed in');
 

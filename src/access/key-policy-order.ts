@@ -18,7 +18,8 @@ export function policyContains(outer: KeyPolicy | null, inner: KeyPolicy | null)
     numberWithin(outer.maxRateLimitPerDay, within.maxRateLimitPerDay) &&
     budgetWithin(outer, within) &&
     numberWithin(outer.maxValidityDays, within.maxValidityDays) &&
-    reservesAsMuch(outer.reservedTagPrefixes ?? [], within.reservedTagPrefixes ?? [])
+    reservesAsMuch(outer.reservedTagPrefixes ?? [], within.reservedTagPrefixes ?? []) &&
+    (outer.mustBelongToProject !== true || within.mustBelongToProject === true)
   );
 }
 

@@ -1,4 +1,5 @@
 import { API_KEY_FIELDS as KEY } from '../../packages/contract/src/api-key-fields.js';
+import { FLAG } from '../../packages/contract/src/grammar.js';
 import { type Fault, type Schema, faultsOf } from '../../packages/contract/src/schema.js';
 import {
   violations,
@@ -32,6 +33,7 @@ const BOUNDS: Readonly<Record<Exclude<keyof KeyPolicy, 'defaults'>, Schema>> = {
   budgetType: KEY.budgetType.schema,
   maxValidityDays: KEY.validityDays.schema,
   reservedTagPrefixes: KEY.tags.schema,
+  mustBelongToProject: FLAG,
 };
 
 const DEFAULTS: Readonly<Record<keyof KeyPolicyDefaults, Schema>> = {

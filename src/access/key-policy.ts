@@ -43,6 +43,8 @@ export interface KeyPolicy {
    * alone, because services take them for what an administrator says of a key. The one field that adds up over roles.
    */
   readonly reservedTagPrefixes?: readonly string[];
+  /** true: a key that is in no project is outside. */
+  readonly mustBelongToProject?: boolean;
   readonly defaults?: KeyPolicyDefaults;
 }
 
@@ -102,6 +104,7 @@ export function widest(policies: readonly (KeyPolicy | null)[]): KeyPolicy | nul
     ...widestBudget(stated),
     maxValidityDays: ifAll(stated, (policy) => policy.maxValidityDays, max),
     reservedTagPrefixes,
+    mustBelongToProject: ifAll(stated, (policy) => policy.mustBelongToProject, every),
     defaults: defaults.length === 0 ? undefined : widestDefaults(defaults),
   };
   return withoutUndefined<KeyPolicy>(bounds);
@@ -271,6 +274,10 @@ function ifAll<P, V>(all: readonly P[], read: (one: P) => V | undefined, combine
 function ifAny<P, V>(all: readonly P[], read: (one: P) => V | undefined, combine: (values: V[]) => V): V | undefined {
   const values = all.map(read).filter((value) => value !== undefined);
   return values.length > 0 ? combine(values) : undefined;
+}
+
+function every(values: readonly boolean[]): boolean {
+  return values.every(Boolean);
 }
 
 function max(values: readonly number[]): number {

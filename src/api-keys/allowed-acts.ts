@@ -19,13 +19,14 @@ export const KEY_ACTS = [
   'end-offer',
   'draw-secret',
   'transfer',
+  'move',
   'revoke',
   'delete',
 ] as const;
 
 export type KeyAct = (typeof KEY_ACTS)[number];
 
-type Subject = Pick<ApiKeyDetails, 'key' | 'secrets' | 'managerIds' | 'ownerKind' | 'ownerIsActive'>;
+type Subject = Pick<ApiKeyDetails, 'key' | 'secrets' | 'managerIds' | 'projectAdminIds' | 'ownerKind' | 'ownerIsActive'>;
 
 /**
  * What `principal` may do to the key as it is at `now`, in the order of {@link KEY_ACTS}: what the routes ask before
@@ -36,7 +37,10 @@ type Subject = Pick<ApiKeyDetails, 'key' | 'secrets' | 'managerIds' | 'ownerKind
  */
 export function allowedActs(subject: Subject, principal: Principal, now: Date): KeyAct[] {
   const { key, secrets, managerIds, ownerKind, ownerIsActive } = subject;
-  const ownership = { id: key.id, ownerId: key.ownerId, managerIds };
+  const isProjectAdmin = subject.projectAdminIds.some((id) => id === principal.signedInUserId);
+  // Members see a key of their project, and may change nothing.
+  const projectRole = isProjectAdmin ? 'admin' : null;
+  const ownership = { id: key.id, ownerId: key.ownerId, managerIds, projectRole } as const;
   const isOwn = owns(principal, ownership);
   const change = standingOnKey(principal, { permission: 'platform:api-keys:update' }, ownership);
   const removal = standingOnKey(principal, { permission: 'platform:api-keys:delete' }, ownership);
@@ -63,9 +67,11 @@ export function allowedActs(subject: Subject, principal: Principal, now: Date): 
     'offer-secret': mayAssign && isLive && key.ownerId !== principal.ownerId && hasDrawer,
     'end-offer': hasOffer && (mayAssign || isOwn),
     'draw-secret': hasOffer && isOwn,
+    // Into a project of which the caller is an admin as well.
+    move: isLive && (mayAssign || (key.projectId === null ? isOwn : isProjectAdmin)),
     transfer: mayAssign && isLive && (isOwn || principal.may('platform:api-keys:update')),
     revoke: isLive && end !== null,
-    delete: removal === 'permission' || (removal === 'owner' && isOver),
+    delete: removal === 'permission' || (removal !== null && isOver),
   };
   return KEY_ACTS.filter((act) => may[act]);
 }

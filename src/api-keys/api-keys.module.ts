@@ -26,6 +26,8 @@ import { KeyLifecycleController } from './change/key-lifecycle.controller.js';
 import { KeyRemovalService } from './change/key-removal.service.js';
 import { KeySecretsController } from './secrets/key-secrets.controller.js';
 import { KeySecretsService } from './secrets/key-secrets.service.js';
+import { ProjectDeletion } from './projects/project-deletion.service.js';
+import { ProjectDeletionController } from './projects/project-deletion.controller.js';
 import { KeyTransferService } from './change/key-transfer.service.js';
 import { KeyUpdateService } from './change/key-update.service.js';
 import { KeyOwners } from './key-owners.js';
@@ -47,6 +49,7 @@ import { SelfRevokeService } from './change/self-revoke.service.js';
     HandOverController,
     KeyByAliasController,
     SelfRevokeController,
+    ProjectDeletionController,
   ],
   providers: [
     ApiKeysRepository,
@@ -74,6 +77,7 @@ import { SelfRevokeService } from './change/self-revoke.service.js';
     KeyChangeRules,
     SecretFactory,
     SecretReplay,
+    ProjectDeletion,
   ],
   // The repository for OwnerOrGuard, which other modules put on their routes about one key.
   exports: [ApiKeysService, KeyEndings, KeyOffBoarding, KeyOwners, PastedSecrets, ApiKeysRepository],

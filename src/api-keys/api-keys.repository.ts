@@ -1,11 +1,12 @@
 import { Injectable } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
 import { violatedConstraint } from '../common/database-errors.js';
-import type { Ownership } from '../access/access-basis.js';
 import { inOneTrip } from '../database/in-one-trip.js';
 import { ApiKeySecret } from './api-key-secret.entity.js';
 import { ApiKey } from './api-key.entity.js';
 import type { ApiKeyDetails } from './api-key.view.js';
+import type { ProjectRole } from '../projects/project-role.js';
+import type { KeyOwnership } from './key-standing.js';
 import type { KeyState } from './settings/settings.js';
 
 /** A secret to be stored: everything of it but the secret itself. */
@@ -28,6 +29,13 @@ export interface PastUse {
   readonly lastUsedAt: Date | null;
 }
 
+interface OwnershipRow {
+  readonly id: string;
+  readonly owner_id: string;
+  readonly manager_ids: string[];
+  readonly project_role: ProjectRole | null;
+}
+
 /** What stands beside a key's row. Null where there is no such row any more. */
 interface StandingRow {
   readonly key_id: string;
@@ -35,6 +43,7 @@ interface StandingRow {
   readonly is_active: boolean | null;
   readonly kind: 'person' | 'service' | null;
   readonly manager_ids: string[];
+  readonly project_admin_ids: string[];
   readonly requests: string | null;
   readonly tokens: string | null;
   readonly cost_micro_cents: string | null;
@@ -56,28 +65,37 @@ export class ApiKeysRepository {
     return new ApiKeysRepository(tx);
   }
 
-  /** Whose key it is, or null when there is no such key. */
-  async findOwnership(id: string): Promise<Ownership | null> {
-    return (await this.ownershipsOf([id]))[0] ?? null;
+  /** Whose key it is, or null when there is no such key. `userId`: the caller, if signed in. */
+  async findOwnership(id: string, userId: string | null): Promise<KeyOwnership | null> {
+    return (await this.ownershipsOf([id], userId))[0] ?? null;
   }
 
-  /** Whose keys these are; ids of keys that do not exist are left out. */
-  async ownershipsOf(ids: readonly string[]): Promise<(Ownership & { readonly id: string })[]> {
-    const rows = await this.manager.query<{ id: string; owner_id: string; manager_ids: string[] }[]>(
-      `SELECT id, owner_id, ARRAY(SELECT manager_id FROM user_manager m WHERE m.user_id = k.owner_id) AS manager_ids
+  /** Whose keys these are; ids of keys that do not exist are left out. `userId`: the caller, if signed in. */
+  async ownershipsOf(ids: readonly string[], userId: string | null): Promise<KeyOwnership[]> {
+    const rows = await this.manager.query<OwnershipRow[]>(
+      `SELECT id, owner_id, ARRAY(SELECT manager_id FROM user_manager m WHERE m.user_id = k.owner_id) AS manager_ids,
+              (SELECT role FROM project_member p WHERE p.project_id = k.project_id AND p.user_id = $2) AS project_role
          FROM api_key k WHERE id = ANY($1)`,
-      [ids],
+      [ids, userId],
     );
-    return rows.map((row) => ({ id: row.id, ownerId: row.owner_id, managerIds: row.manager_ids }));
+    return rows.map((row) => ({
+      id: row.id,
+      ownerId: row.owner_id,
+      managerIds: row.manager_ids,
+      projectRole: row.project_role,
+    }));
   }
 
-  /** Which key an imported secret belongs to, under any of the given MACs (one a pepper), or null. */
-  async findByImportedMac(macs: readonly Buffer[]): Promise<(Ownership & { readonly id: string }) | null> {
+  /**
+   * Which key an imported secret belongs to, under any of the given MACs (one a pepper), or null. `userId`: the caller,
+   * if signed in.
+   */
+  async findByImportedMac(macs: readonly Buffer[], userId: string | null): Promise<KeyOwnership | null> {
     const [row] = await this.manager.query<{ key_id: string }[]>(
       `SELECT key_id FROM api_key_secret WHERE mac = ANY($1) AND kind = 'imported'`,
       [macs],
     );
-    return row ? ((await this.ownershipsOf([row.key_id]))[0] ?? null) : null;
+    return row ? ((await this.ownershipsOf([row.key_id], userId))[0] ?? null) : null;
   }
 
   /** The key, its row locked until the transaction ends, or null. */
@@ -104,7 +122,11 @@ export class ApiKeysRepository {
    */
   async findActingRoles(id: string): Promise<{ roles: string[]; grants: string[] } | null> {
     const [keys, roles] = (await inOneTrip(this.manager, [
-      { text: 'SELECT roles FROM api_key WHERE id = $1 AND is_active AND revoked_at IS NULL FOR SHARE', values: [id] },
+      {
+        text: `SELECT roles FROM api_key k WHERE id = $1 AND is_active AND revoked_at IS NULL
+                  AND NOT EXISTS (SELECT FROM project p WHERE p.id = k.project_id AND NOT p.is_active) FOR SHARE`,
+        values: [id],
+      },
       {
         text: `SELECT permissions FROM role WHERE is_active AND name = ANY(SELECT unnest(roles) FROM api_key WHERE id = $1)
                 ORDER BY name FOR SHARE`,
@@ -149,12 +171,18 @@ export class ApiKeysRepository {
     const rows = await this.manager.query<StandingRow[]>(
       `SELECT k.id AS key_id, u.name, u.is_active AND u.deleted_at IS NULL AS is_active, u.kind,
               ARRAY(SELECT manager_id FROM user_manager m WHERE m.user_id = k.owner_id) AS manager_ids,
+              ARRAY(SELECT user_id FROM project_member m WHERE m.project_id = k.project_id AND m.role = 'admin') AS project_admin_ids,
               t.requests, t.input_tokens::numeric + t.output_tokens AS tokens, t.cost_micro_cents, nullif(t.last_used_at, '-infinity') AS last_used_at,
               o.name AS hand_over_by_name
-         FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS k (id, owner_id, hand_over_by)
+         FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[]) AS k (id, owner_id, hand_over_by, project_id)
          LEFT JOIN users u ON u.id = k.owner_id LEFT JOIN users o ON o.id = k.hand_over_by
          LEFT JOIN key_totals t ON t.key_id = k.id`,
-      [keys.map((key) => key.id), keys.map((key) => key.ownerId), keys.map((key) => key.handOverBy)],
+      [
+        keys.map((key) => key.id),
+        keys.map((key) => key.ownerId),
+        keys.map((key) => key.handOverBy),
+        keys.map((key) => key.projectId),
+      ],
     );
     return new Map(
       rows.map((row) => [
@@ -164,6 +192,7 @@ export class ApiKeysRepository {
           ownerIsActive: row.is_active ?? false,
           ownerKind: row.kind ?? 'person',
           managerIds: row.manager_ids,
+          projectAdminIds: row.project_admin_ids,
           handOverByName: row.hand_over_by_name,
           totals: {
             requests: Number(row.requests ?? 0),

@@ -66,9 +66,9 @@ export class ApiKeysService {
 
   /** @throws DomainError 404 for keys that do not exist or are not for this caller to know */
   async get(caller: KnownCaller, id: string): Promise<ApiKeyView> {
-    const ownership = await this.keys.findOwnership(id);
+    const ownership = await this.keys.findOwnership(id, caller.principal.signedInUserId);
     const rule = { permission: 'platform:api-keys:read', itself: true } as const;
-    if (!ownership || standingOnKey(caller.principal, rule, { id, ...ownership }) === null) throw apiKeyNotFound();
+    if (!ownership || standingOnKey(caller.principal, rule, ownership) === null) throw apiKeyNotFound();
     const details = await this.keys.findDetails(id);
     if (!details) throw apiKeyNotFound();
     return ApiKeyView.from(details, caller.principal, this.clock.now());

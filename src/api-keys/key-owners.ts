@@ -23,4 +23,19 @@ export class KeyOwners {
     );
     return rows.map((row) => ({ ownerId: row.id, managerIds: row.manager_ids }));
   }
+
+  /**
+   * Whether a person who signs in as `userId` acts, as an admin of their project, on keys that are not revoked, of a
+   * project of which `callerId` (null: nobody who is signed in) is no admin.
+   */
+  async isActedForInProjectBy(tx: EntityManager, userId: string, callerId: string | null): Promise<boolean> {
+    const [row] = await tx.query<{ is: boolean }[]>(
+      `SELECT EXISTS (
+         SELECT FROM project_member m JOIN api_key k ON k.project_id = m.project_id AND k.revoked_at IS NULL
+          WHERE m.user_id = $1 AND m.role = 'admin' AND NOT EXISTS (
+            SELECT FROM project_member c WHERE c.project_id = m.project_id AND c.user_id = $2 AND c.role = 'admin')) AS is`,
+      [userId, callerId],
+    );
+    return row!.is;
+  }
 }

@@ -6,7 +6,7 @@ import { ACCESS_RULE, type AccessRule } from '../access/access-rule.js';
 import { isUuid } from '../common/uuid.js';
 import { apiKeyNotFound, invalidKeyId } from './api-key.errors.js';
 import { ApiKeysRepository } from './api-keys.repository.js';
-import { standingOnKey } from './key-standing.js';
+import { requireStanding } from './key-standing.js';
 
 /** On a route of owners alone, a caller who sees the key anyway is told so by the service. */
 const READ = { permission: 'platform:api-keys:read' } as const;
@@ -29,16 +29,17 @@ export class OwnerOrGuard implements CanActivate {
     if (id === undefined) return true;
     if (!isUuid(id)) throw invalidKeyId();
     const rule = this.reflector.getAllAndOverride<AccessRule>(ACCESS_RULE, [context.getHandler(), context.getClass()]);
-    if (!(await this.mayKnow(request.caller?.principal ?? null, rule, id.toLowerCase()))) throw apiKeyNotFound();
+    await this.requireKnown(request.caller?.principal ?? null, rule, id.toLowerCase());
     return true;
   }
 
   /** Where a permission is required, the guard of all routes has seen to it; then only missing keys are missing. */
-  private async mayKnow(principal: Principal | null, rule: AccessRule, id: string): Promise<boolean> {
-    const ownership = await this.keys.findOwnership(id);
-    if (principal === null || ownership === null) return false;
-    if (rule.kind === 'permission') return true;
+  private async requireKnown(principal: Principal | null, rule: AccessRule, id: string): Promise<void> {
+    const key = await this.keys.findOwnership(id, principal?.signedInUserId ?? null);
+    if (principal === null || key === null) throw apiKeyNotFound();
+    if (rule.kind === 'permission') return;
     const known = rule.kind === 'owner' ? READ : rule.kind === 'owner-or' ? rule : null;
-    return known !== null && standingOnKey(principal, known, { id, ...ownership }) !== null;
+    if (known === null) throw apiKeyNotFound();
+    requireStanding(principal, known, key);
   }
 }

@@ -6,6 +6,7 @@ import { Clock } from '../common/clock.js';
 import { Config } from '../config/config.js';
 import { Identities } from '../users/identities.service.js';
 import { InstallationModule } from '../installation/installation.module.js';
+import { ProjectsModule } from '../projects/projects.module.js';
 import { UsersModule } from '../users/users.module.js';
 import { AuthController } from './auth.controller.js';
 import { AuthService } from './auth.service.js';
@@ -59,7 +60,7 @@ const identityProvider = [
 /** Sign-in, sessions, and the credentials of every request. */
 @Global()
 @Module({
-  imports: [PassportModule, InstallationModule, UsersModule],
+  imports: [PassportModule, InstallationModule, ProjectsModule, UsersModule],
   controllers: [AuthController, NoticesController, OidcController, SessionsController],
   providers: [
     AuthService,

@@ -10,6 +10,7 @@ import { Config } from '../config/config.js';
 import { AccountNotices } from '../users/account-notices.service.js';
 import { Accounts, type LoginCredentials } from '../users/accounts.service.js';
 import { Identities, type Identity } from '../users/identities.service.js';
+import { ProjectMembers } from '../projects/project-members.service.js';
 import { Sessions } from '../users/sessions.service.js';
 import { deviceOf } from '../users/user-agent.js';
 import type { MeView, SessionView } from './auth.view.js';
@@ -32,6 +33,7 @@ export class AuthService {
     private readonly tokens: SessionTokens,
     private readonly grants: GrantsReader,
     private readonly ownKeys: OwnKeyReader,
+    private readonly members: ProjectMembers,
     private readonly changes: Changes,
     private readonly config: Config,
   ) {}
@@ -114,11 +116,12 @@ export class AuthService {
     const { principal } = caller;
     const { id, ownerId, signedInUserId } = principal;
     const isKey = signedInUserId === null;
-    const [user, key, holder, notices] = await Promise.all([
+    const [user, key, holder, notices, projects] = await Promise.all([
       isKey ? null : this.accounts.findView(ownerId),
       isKey ? this.ownKeys.find(id) : null,
       this.grants.findHolder(ownerId),
       isKey ? null : this.notices.find(signedInUserId),
+      isKey ? [] : this.members.membershipsOf(signedInUserId),
     ]);
     if ((user === null && key === null) || !holder) throw unauthenticated(true);
     return {
@@ -128,6 +131,7 @@ export class AuthService {
       roles: [...principal.roles],
       permissions: [...principal.grants],
       keyPolicy: isKey && !makesKeys(principal) ? null : policyOf(principal, holder),
+      projects,
       mustChangePassword: principal.mustChangePassword,
       notices,
       mustEnrol: principal.mustEnrol,

@@ -2,6 +2,7 @@ import { ApiProperty } from '@nestjs/swagger';
 import { AccountNoticesView } from '../users/account-notices.view.js';
 import { UserView } from '../users/user.view.js';
 import type { KeyPolicy } from '../access/key-policy.js';
+import { PROJECT_ROLES, type ProjectRole } from '../projects/project-role.js';
 
 /** A session just opened. */
 export class SessionView {
@@ -49,6 +50,18 @@ export class OwnKeyView {
   expiresAt: Date | null;
 }
 
+/** A project of which you are a member. */
+export class MembershipView {
+  /** @example "019a8b5e-2222-7cc3-b4a1-3a7c2f1d9e55" */
+  id: string;
+
+  /** @example "Search" */
+  name: string;
+
+  @ApiProperty({ enum: PROJECT_ROLES, example: 'member' })
+  role: ProjectRole;
+}
+
 /** Who you are and what you may do. */
 export class MeView {
   /** The signed-in user; null when a key asks. */
@@ -79,6 +92,9 @@ export class MeView {
    * The bounds your roles set on keys you make, and tags that any role reserves; null: none, or a key that makes none.
    */
   keyPolicy: KeyPolicy | null;
+
+  /** The projects of which you are a member, in order of name; none when a key asks. */
+  projects: MembershipView[];
 
   /** Whether your session can do nothing but change your password, because another person chose it. */
   mustChangePassword: boolean;

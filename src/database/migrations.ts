@@ -29,6 +29,7 @@ import { Projects1790000002800 } from './migrations/1790000002800-projects.js';
 import { Limits1790000002900 } from './migrations/1790000002900-limits.js';
 import { LimitAccounts1790000002910 } from './migrations/1790000002910-limit-accounts.js';
 import { RaisedAccounts1790000003100 } from './migrations/1790000003100-raised-accounts.js';
+import { ProjectsInReports1790000003100 } from './migrations/1790000003100-projects-in-reports.js';
 
 /** All migrations, oldest first. */
 export const migrations = [
@@ -63,4 +64,5 @@ export const migrations = [
   Limits1790000002900,
   LimitAccounts1790000002910,
   RaisedAccounts1790000003100,
+  ProjectsInReports1790000003100,
 ];

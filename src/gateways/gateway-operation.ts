@@ -56,7 +56,7 @@ export const GatewayOperation = () =>
     }),
     ApiUnauthorizedResponse({
       description:
-        'No key, several, or one that is no good (any more): `UNAUTHENTICATED`, `MALFORMED`, `NOT_FOUND`, `DISABLED`, `REVOKED`, `EXPIRED`, `OWNER_INACTIVE`. `GATEWAY_UNAUTHENTICATED`: the gateway itself is not known.',
+        'No key, several, or one that is no good (any more): `UNAUTHENTICATED`, `MALFORMED`, `NOT_FOUND`, `DISABLED`, `REVOKED`, `EXPIRED`, `OWNER_INACTIVE`, `PROJECT_INACTIVE`. `GATEWAY_UNAUTHENTICATED`: the gateway itself is not known.',
       type: ProblemView,
       headers: {
         ...REFUSE_HEADERS,

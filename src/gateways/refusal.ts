@@ -14,6 +14,7 @@ const KINDS: Record<RefusalCode, ErrorKind> = {
   REVOKED: 'unauthenticated',
   EXPIRED: 'unauthenticated',
   OWNER_INACTIVE: 'unauthenticated',
+  PROJECT_INACTIVE: 'unauthenticated',
   WRONG_ENVIRONMENT: 'forbidden',
   IP_NOT_ALLOWED: 'forbidden',
   MODEL_NOT_ALLOWED: 'forbidden',

@@ -19,6 +19,7 @@ const PATH_EXAMPLES: Record<string, string> = {
   'projects/{id}': DEMO.projectId,
   'limits/{id}': DEMO.limitId,
   'accounts/{member}': DEMO.ownerId,
+  'members/{userId}': DEMO.ownerId,
   'ext-authz/{path}': 'v1/chat/completions',
 };
 
@@ -120,6 +121,8 @@ export const BODY_EXAMPLES = {
     until: NEXT_EXPIRY,
     reason: 'Load test of the new model',
   },
+  'PUT /projects/{id}/members/{userId}': { role: 'member' },
+  'PUT /projects/by-alias/{alias}': { name: 'Search' },
   'PATCH /roles/{name}': { description: 'Helps customers.' },
   'POST /verify': {
     key: EXAMPLE_SECRET,

@@ -11,8 +11,16 @@ export class Project {
   @Column('text')
   name: string;
 
+  /** Unique; null: none. */
+  @Column('text', { nullable: true })
+  alias: string | null;
+
   @Column('text', { default: '' })
   description: string;
+
+  /** While it is false, every key in the project is refused. */
+  @Column('boolean', { name: 'is_active', default: true })
+  isActive: boolean;
 
   @Column('timestamptz', { name: 'created_at', default: () => 'now()' })
   createdAt: Date;

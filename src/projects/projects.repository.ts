@@ -1,10 +1,13 @@
 import { Injectable } from '@nestjs/common';
-import { EntityManager } from 'typeorm';
+import { EntityManager, type SelectQueryBuilder } from 'typeorm';
 import { MAX_COUNTED_ROWS } from '../common/page.js';
-import type { CountedProject } from './project.view.js';
 import { Project } from './project.entity.js';
+import type { ProjectRole } from './project-role.js';
+import type { FoundProject, ProjectMember } from './project.view.js';
 
-/** Rows of projects. */
+type MemberRow = ProjectMember & { readonly projectId: string };
+
+/** Rows of projects and their members. */
 @Injectable()
 export class ProjectsRepository {
   constructor(private readonly manager: EntityManager) {}
@@ -15,18 +18,23 @@ export class ProjectsRepository {
   }
 
   /** A project by id, or null. */
-  async findById(id: string): Promise<CountedProject | null> {
-    const project = await this.manager.createQueryBuilder(Project, 'p').where('p.id = :id', { id }).getOne();
-    return project === null ? null : { project, keys: await this.countKeys(id) };
+  async findById(id: string): Promise<FoundProject | null> {
+    return this.findOne((query) => query.where('p.id = :id', { id }));
   }
 
-  /** The project, locked against changes and against keys that are about to get it, or null. */
-  async findForUpdate(id: string): Promise<Project | null> {
-    return this.manager
-      .createQueryBuilder(Project, 'p')
-      .where('p.id = :id', { id })
-      .setLock('pessimistic_write')
-      .getOne();
+  /** A project by alias, or null. */
+  async findByAlias(alias: string): Promise<FoundProject | null> {
+    return this.findOne((query) => query.where('p.alias = :alias', { alias }));
+  }
+
+  /** The project, locked against changes, of its members too, and against keys that are about to get it; or null. */
+  async findForUpdate(id: string): Promise<FoundProject | null> {
+    return this.findOne((query) => query.where('p.id = :id', { id }).setLock('pessimistic_write'));
+  }
+
+  /** As `findForUpdate`, by alias. */
+  async findByAliasForUpdate(alias: string): Promise<FoundProject | null> {
+    return this.findOne((query) => query.where('p.alias = :alias', { alias }).setLock('pessimistic_write'));
   }
 
   /** Whether there is such a project. It is not deleted until the transaction ends. */
@@ -35,56 +43,133 @@ export class ProjectsRepository {
     return rows.length > 0;
   }
 
-  /** Projects in order of name, after so many, and behind this name where it is given. */
-  async findPage(offset: number, size: number, behind?: string): Promise<CountedProject[]> {
+  /** What a user is in a project; null: no member. */
+  async findRole(id: string, userId: string): Promise<ProjectRole | null> {
+    const [row] = await this.manager.query<{ role: ProjectRole }[]>(
+      'SELECT role FROM project_member WHERE project_id = $1 AND user_id = $2',
+      [id, userId],
+    );
+    return row?.role ?? null;
+  }
+
+  /** What a user is in which projects. None of it ends until the transaction does. */
+  async lockRoles(userId: string): Promise<Map<string, ProjectRole>> {
+    const rows = await this.manager.query<{ project_id: string; role: ProjectRole }[]>(
+      'SELECT project_id, role FROM project_member WHERE user_id = $1 ORDER BY project_id FOR SHARE',
+      [userId],
+    );
+    return new Map(rows.map((row) => [row.project_id, row.role]));
+  }
+
+  /** Projects that a user is a member of, in order of name. */
+  async findMemberships(userId: string): Promise<{ id: string; name: string; role: ProjectRole }[]> {
+    return this.manager.query(
+      `SELECT p.id, p.name, m.role FROM project_member m JOIN project p ON p.id = m.project_id
+        WHERE m.user_id = $1 ORDER BY lower(p.name)`,
+      [userId],
+    );
+  }
+
+  /**
+   * Projects in order of name, after so many, and behind this name where it is given; those of one member where
+   * `memberId` is given.
+   */
+  async findPage(
+    offset: number,
+    size: number,
+    { behind, memberId }: { readonly behind?: string | undefined; readonly memberId: string | null },
+  ): Promise<FoundProject[]> {
     const query = this.manager.createQueryBuilder(Project, 'p').orderBy('lower(p.name)').offset(offset).limit(size);
-    const page = await (
-      behind === undefined ? query : query.where('lower(p.name) > lower(:behind)', { behind })
-    ).getMany();
-    const counts = await this.manager.query<{ id: string; count: number }[]>(
-      `SELECT project_id AS id, count(*)::int AS count FROM api_key
-        WHERE project_id = ANY($1::uuid[]) AND revoked_at IS NULL GROUP BY project_id`,
-      [page.map(({ id }) => id)],
-    );
-    const keysOf = new Map(counts.map(({ id, count }) => [id, count]));
-    return page.map((project) => ({ project, keys: keysOf.get(project.id) ?? 0 }));
+    if (behind !== undefined) query.andWhere('lower(p.name) > lower(:behind)', { behind });
+    if (memberId !== null)
+      query.andWhere('p.id IN (SELECT project_id FROM project_member WHERE user_id = :memberId)', { memberId });
+    return this.withMembers(await query.getMany());
   }
 
-  /** How many projects there are, counted up to one more than a list shows. */
-  async count(): Promise<number> {
+  /** How many projects there are (of one member), counted up to one more than a list shows. */
+  async count(memberId: string | null): Promise<number> {
     const [row] = await this.manager.query<{ count: number }[]>(
-      'SELECT count(*)::int AS count FROM (SELECT 1 FROM project LIMIT $1) AS counted',
-      [MAX_COUNTED_ROWS + 1],
+      memberId === null
+        ? 'SELECT count(*)::int AS count FROM (SELECT 1 FROM project LIMIT $1) AS counted'
+        : 'SELECT count(*)::int AS count FROM (SELECT 1 FROM project_member WHERE user_id = $2 LIMIT $1) AS counted',
+      [MAX_COUNTED_ROWS + 1, ...(memberId === null ? [] : [memberId])],
     );
     return row!.count;
   }
 
-  /** Keys in a project that are not revoked. */
-  async countKeys(id: string): Promise<number> {
+  /** Keys of one owner in a project that are not revoked. */
+  async countKeysOf(id: string, ownerId: string): Promise<number> {
     const [row] = await this.manager.query<{ count: number }[]>(
-      'SELECT count(*)::int AS count FROM api_key WHERE project_id = $1 AND revoked_at IS NULL',
-      [id],
+      'SELECT count(*)::int AS count FROM api_key WHERE project_id = $1 AND owner_id = $2 AND revoked_at IS NULL',
+      [id, ownerId],
     );
     return row!.count;
   }
 
-  /** Adds a project. @throws QueryFailedError 23505 on `project_name_key` when the name is taken. */
+  /**
+   * Adds a project. @throws QueryFailedError 23505 on `project_name_key` or `project_alias_key` when the name or alias
+   * is taken.
+   */
   async insert(project: Project): Promise<void> {
     await this.manager.createQueryBuilder().insert().into(Project).values(project).updateEntity(false).execute();
   }
 
   /** Writes every field of a project that can change. @throws as `insert` */
-  async update({ id, name, description, updatedAt }: Project): Promise<void> {
+  async update({ id, name, alias, description, isActive, updatedAt }: Project): Promise<void> {
     await this.manager
       .createQueryBuilder()
       .update(Project)
-      .set({ name, description, updatedAt })
+      .set({ name, alias, description, isActive, updatedAt })
       .where('id = :id', { id })
       .execute();
+  }
+
+  /** Makes a user a member, or a member something else. */
+  async setMember(id: string, userId: string, role: ProjectRole, now: Date): Promise<void> {
+    await this.manager.query(
+      `INSERT INTO project_member (project_id, user_id, role, added_at) VALUES ($1, $2, $3, $4)
+       ON CONFLICT (project_id, user_id) DO UPDATE SET role = excluded.role`,
+      [id, userId, role, now],
+    );
+  }
+
+  /** Removes a member. */
+  async removeMember(id: string, userId: string): Promise<void> {
+    await this.manager.query('DELETE FROM project_member WHERE project_id = $1 AND user_id = $2', [id, userId]);
   }
 
   /** Removes a project in which no key is left that works. */
   async delete(id: string): Promise<void> {
     await this.manager.query('DELETE FROM project WHERE id = $1', [id]);
+  }
+
+  private async findOne(
+    narrow: (query: SelectQueryBuilder<Project>) => SelectQueryBuilder<Project>,
+  ): Promise<FoundProject | null> {
+    const project = await narrow(this.manager.createQueryBuilder(Project, 'p')).getOne();
+    return project === null ? null : (await this.withMembers([project]))[0]!;
+  }
+
+  private async withMembers(projects: readonly Project[]): Promise<FoundProject[]> {
+    if (projects.length === 0) return [];
+    const ids = projects.map(({ id }) => id);
+    const [members, counts] = await Promise.all([
+      this.manager.query<MemberRow[]>(
+        `SELECT m.project_id AS "projectId", m.user_id AS "userId", u.name, m.role, m.added_at AS "addedAt"
+           FROM project_member m JOIN users u ON u.id = m.user_id
+          WHERE m.project_id = ANY($1::uuid[]) ORDER BY lower(u.name), m.user_id`,
+        [ids],
+      ),
+      this.manager.query<{ id: string; count: number }[]>(
+        `SELECT project_id AS id, count(*)::int AS count FROM api_key
+          WHERE project_id = ANY($1::uuid[]) AND revoked_at IS NULL GROUP BY project_id`,
+        [ids],
+      ),
+    ]);
+    return projects.map((project) => ({
+      project,
+      members: members.filter(({ projectId }) => projectId === project.id),
+      keys: counts.find(({ id }) => id === project.id)?.count ?? 0,
+    }));
   }
 }

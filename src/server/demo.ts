@@ -107,14 +107,15 @@ async function addRole(tx: EntityManager, record: (entry: ChangeEntry) => void):
 async function addProject(
   tx: EntityManager,
   record: (entry: ChangeEntry) => void,
-  { id, ...fields }: Pick<Project, 'id' | 'name' | 'description'>,
+  { id, name, description }: Pick<Project, 'id' | 'name' | 'description'>,
 ): Promise<void> {
   const added = await tx.query<unknown[]>(
     'INSERT INTO project (id, name, description) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING id',
-    [id, fields.name, fields.description],
+    [id, name, description],
   );
   if (added.length === 0) return;
-  record({ resourceType: 'project', resourceId: id, changes: diff(null, auditedProject(fields)) });
+  const state = { project: { name, description, alias: null, isActive: true }, members: [] };
+  record({ resourceType: 'project', resourceId: id, changes: diff(null, auditedProject(state)) });
 }
 
 async function addUser(

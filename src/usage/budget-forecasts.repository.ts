@@ -34,6 +34,9 @@ type Row = Omit<BudgetSpend, Amount> & Record<Amount, string>;
 
 const RAISE = `(SELECT CASE WHEN a.raise_until > $1 THEN a.raise_micro_cents ELSE 0 END AS raise)`;
 
+/** $4 is the project that is asked for; null: all keys. */
+const IN_PROJECT = `($4::uuid IS NULL OR EXISTS (SELECT FROM api_key p WHERE p.id = a.key_id AND p.project_id = $4))`;
+
 const ACCOUNT = `a.key_id, a.used_percent, a.limit_micro_cents + r.raise AS limit_micro_cents, r.raise, a.spent_micro_cents,
   a.carried_micro_cents, CASE WHEN r.raise > 0 THEN a.raise_until END AS raise_until`;
 
@@ -45,11 +48,11 @@ const ACCOUNT = `a.key_id, a.used_percent, a.limit_micro_cents + r.raise AS limi
 const candidates = (period: string, limit: number) => `(
   SELECT f.* FROM (
     (SELECT ${ACCOUNT} FROM budget_account a CROSS JOIN LATERAL ${RAISE} r
-      WHERE a.period = ${period} AND a.used_percent BETWEEN 1 AND 100
+      WHERE a.period = ${period} AND a.used_percent BETWEEN 1 AND 100 AND ${IN_PROJECT}
       ORDER BY a.used_percent DESC, a.key_id DESC LIMIT ${limit})
     UNION ALL
     (SELECT ${ACCOUNT} FROM budget_account a CROSS JOIN LATERAL ${RAISE} r
-      WHERE a.period = ${period} AND a.used_percent > 100 AND a.raise_until > $1
+      WHERE a.period = ${period} AND a.used_percent > 100 AND a.raise_until > $1 AND ${IN_PROJECT}
       ORDER BY a.raise_until LIMIT ${limit})
   ) f ORDER BY f.used_percent DESC, f.key_id DESC LIMIT ${limit})`;
 
@@ -68,14 +71,17 @@ const COST = `(SELECT coalesce(sum(r.cost_micro_cents), 0) FROM usage_rollup_hou
 export class BudgetForecastsRepository {
   constructor(private readonly manager: EntityManager) {}
 
-  /** The most used budgets that have something left at `now`; `month` is the period of the monthly ones. */
-  async mostUsed(now: Date, month: string, since: Date): Promise<BudgetSpend[]> {
+  /**
+   * The most used budgets that have something left at `now`, of keys in a project where it is given; `month` is the period
+   * of the monthly ones.
+   */
+  async mostUsed(now: Date, month: string, since: Date, projectId: string | null): Promise<BudgetSpend[]> {
     const rows = await this.manager.query<Row[]>(
       `SELECT ${COLUMNS}, 'monthly' AS type, a.spent_micro_cents - a.carried_micro_cents AS observed
          FROM ${candidates('$2', MONTHLY_CANDIDATES)} a ${OF_ACTIVE_KEYS}
        UNION ALL
        SELECT ${COLUMNS}, 'total', ${COST} FROM ${candidates(`'total'`, TOTAL_CANDIDATES)} a ${OF_ACTIVE_KEYS}`,
-      [now, month, since],
+      [now, month, since, projectId],
     );
     return rows.map((row) => ({
       ...row,

@@ -25,12 +25,12 @@ export class BudgetForecastsService {
     private readonly clock: Clock,
   ) {}
 
-  /** Budgets of active keys that will be used up soon, the earliest first. */
-  async soon(): Promise<BudgetForecastsView> {
+  /** Budgets of active keys (in a project where it is given) that will be used up soon, the earliest first. */
+  async soon(projectId: string | null = null): Promise<BudgetForecastsView> {
     const at = this.clock.now();
     const month = monthOf(at.getTime());
     const monthEndsAt = new Date(monthEnd(month));
-    const found = await this.budgets.mostUsed(at, month, observedSince(at));
+    const found = await this.budgets.mostUsed(at, month, observedSince(at), projectId);
     const ends = { monthly: monthEndsAt.getTime(), total: at.getTime() + TOTAL_AHEAD_MS };
     const forecasts = found.flatMap((budget) => {
       const usedUpAt = forecastOf(budget, at);

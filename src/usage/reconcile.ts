@@ -62,11 +62,11 @@ const USAGE: readonly Comparison[] = [
   },
   {
     check: 'every key has the version that it is',
-    sql: `SELECT k.id::text AS subject, coalesce(v.found, 'none') AS found, ROW(k.owner_id, k.name, k.tags)::text AS expected
+    sql: `SELECT k.id::text AS subject, coalesce(v.found, 'none') AS found, ROW(k.owner_id, k.name, k.tags, k.project_id)::text AS expected
             FROM api_key k
-            LEFT JOIN LATERAL (SELECT ROW(owner_id, name, tags)::text AS found FROM key_version
+            LEFT JOIN LATERAL (SELECT ROW(owner_id, name, tags, project_id)::text AS found FROM key_version
                                 WHERE key_id = k.id ORDER BY id DESC LIMIT 1) v ON true
-           WHERE v.found IS DISTINCT FROM ROW(k.owner_id, k.name, k.tags)::text`,
+           WHERE v.found IS DISTINCT FROM ROW(k.owner_id, k.name, k.tags, k.project_id)::text`,
   },
   {
     // Ids are swept after 35 days, events never: the last 34 are compared.

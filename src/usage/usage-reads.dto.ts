@@ -9,6 +9,7 @@ const ZONE = { type: 'string', maxLength: 64 } as const satisfies Schema;
 export const SUMMARY_GROUPS = [
   'day',
   'owner',
+  'project',
   'tag',
   'model',
   'key',
@@ -63,8 +64,8 @@ export class UsageSeriesQuery extends ZonedRangeQuery {
 /** What a summary can be compared with. */
 export const COMPARISONS = ['previous'] as const;
 
-/** Usage over all keys. */
-export class UsageSummaryQuery extends ZonedRangeQuery {
+/** Usage over several keys. */
+export class ProjectSummaryQuery extends ZonedRangeQuery {
   /**
    * `tag`: of keys. `callTag`, `chatbot`, `endpoint`, `status`: of reported events, in up to 35 days. Absent: `day`.
    */
@@ -85,6 +86,26 @@ export class UsageSummaryQuery extends ZonedRangeQuery {
   /** Absent: what `Accept` asks for. */
   @Field(optional(oneOf(['json', 'csv'])))
   format?: 'json' | 'csv';
+}
+
+/** Usage over all keys. */
+export class UsageSummaryQuery extends ProjectSummaryQuery {
+  /**
+   * Only what keys used while they were in this project.
+   * @example "019a8b5e-2222-7cc3-b4a1-3a7c2f1d9e55"
+   */
+  @Field(optional(UUID))
+  projectId?: string;
+}
+
+/** Which forecasts of budgets. */
+export class BudgetForecastsQuery {
+  /**
+   * Of keys that are in this project.
+   * @example "019a8b5e-2222-7cc3-b4a1-3a7c2f1d9e55"
+   */
+  @Field(optional(UUID))
+  projectId?: string;
 }
 
 /** Refused verifies over all keys. */

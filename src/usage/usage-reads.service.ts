@@ -128,16 +128,16 @@ export class UsageReadsService {
       timeZone: zone.name,
       assumedBefore: assumedAt !== null && assumedAt > range.from ? assumedAt : null,
       groupBy,
-      totals: UsageTotalsView.from(await this.usage.sumOf(range, source)),
-      ...(previous === null ? {} : { previous: await this.periodOf(previous) }),
+      totals: UsageTotalsView.from(await this.usage.sumOf(range, source, asked.projectId)),
+      ...(previous === null ? {} : { previous: await this.periodOf(previous, asked.projectId) }),
       rows,
       isCapped: groups.length > MAX_ROWS,
     };
   }
 
-  private async periodOf(range: TimeRange): Promise<UsagePeriodView> {
+  private async periodOf(range: TimeRange, projectId: string | null): Promise<UsagePeriodView> {
     const source = areWholeHours([range.from, range.to]) ? 'rollups' : 'events';
-    return { ...range, totals: UsageTotalsView.from(await this.usage.sumOf(range, source)) };
+    return { ...range, totals: UsageTotalsView.from(await this.usage.sumOf(range, source, projectId)) };
   }
 
   /** The rows of `summarize` as CSV with a header line, costs to the last decimal; up to 100 000 groups. */
@@ -160,6 +160,7 @@ export class UsageReadsService {
   /** What a summary is about. Rollups are by the hour of UTC, and know keys and models alone. */
   private summaryOf(query: UsageSummaryQuery): Summary {
     const groupBy = query.groupBy ?? 'day';
+    const projectId = query.projectId?.toLowerCase() ?? null;
     const zone = TimeZone.of(query.timeZone);
     const isOfEvents = GROUPS_OF_EVENTS.includes(groupBy);
     const rules = isOfEvents ? EVENTS_RANGE : SUMMARY_RANGE;
@@ -170,13 +171,16 @@ export class UsageReadsService {
     const range = rangeWithin(rules);
     const starts = groupBy === 'day' ? stepsOf(range, 'day', zone) : [];
     if (!isOfEvents && areWholeHours([range.from, range.to, ...starts]))
-      return { groupBy, zone, range, starts, source: 'rollups' };
+      return { groupBy, zone, range, starts, source: 'rollups', projectId };
     // The same once more, with the bound of events.
-    return { groupBy, zone, range: rangeWithin(EVENTS_RANGE), starts, source: 'events' };
+    return { groupBy, zone, range: rangeWithin(EVENTS_RANGE), starts, source: 'events', projectId };
   }
 
-  private async groupsOf({ groupBy, range, starts, source, zone }: Summary, limit: number): Promise<GroupSums[]> {
-    const groups = await this.usage.summarize(groupBy, range, { limit, starts, source });
+  private async groupsOf(
+    { groupBy, range, starts, source, zone, projectId }: Summary,
+    limit: number,
+  ): Promise<GroupSums[]> {
+    const groups = await this.usage.summarize(groupBy, range, { limit, starts, source, projectId });
     if (groupBy !== 'day') return groups;
     const dayAt = (place: number) => dayText(zone.dayOf(starts[place - 1]!.getTime()));
     return groups.map(({ group, ...sums }) => ({ ...sums, group: dayAt(Number(group)) }));
@@ -243,6 +247,8 @@ interface Summary {
   readonly range: TimeRange;
   readonly starts: readonly Date[];
   readonly source: SumSource;
+  /** null: of all keys. */
+  readonly projectId: string | null;
 }
 
 /** Whether rollups, which are by the hour of UTC, can tell these instants apart. */

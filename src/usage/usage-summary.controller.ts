@@ -6,7 +6,7 @@ import { RequirePermission } from '../access/decorators.js';
 import { Audited } from '../audit/audited.decorator.js';
 import { preferredType } from '../common/content-negotiation.js';
 import { BudgetForecastsService } from './budget-forecasts.service.js';
-import { RefusalsQuery, UsageSummaryQuery } from './usage-reads.dto.js';
+import { BudgetForecastsQuery, RefusalsQuery, UsageSummaryQuery } from './usage-reads.dto.js';
 import { UsageReadsService } from './usage-reads.service.js';
 import { BudgetForecastsView, RefusalsView, UsageSummaryView } from './usage-reads.view.js';
 
@@ -35,16 +35,12 @@ export class UsageSummaryController {
       'text/csv': { schema: { type: 'string' } },
     },
   })
-  async summary(
+  summary(
     @Query() query: UsageSummaryQuery,
     @Headers('accept') accept: string | undefined,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<UsageSummaryView | string> {
-    void reply.header('Vary', 'Accept');
-    if (!wantsCsv(query, accept)) return this.usage.summarize(query);
-    const csv = await this.usage.summarizeAsCsv(query);
-    void reply.type('text/csv; charset=utf-8').header('Content-Disposition', 'attachment; filename="usage.csv"');
-    return csv;
+    return answerSummary(this.usage, query, accept, reply);
   }
 
   @Get('budget-forecasts')
@@ -57,8 +53,8 @@ export class UsageSummaryController {
       'If they go on being spent as they were: monthly budgets in this month (UTC), total ones in the last seven days. Nothing is told of a ' +
       'key of which less than a day is known. Of the 1,000 most used monthly budgets and the 200 most used total ones.',
   })
-  budgetForecasts(): Promise<BudgetForecastsView> {
-    return this.forecasts.soon();
+  budgetForecasts(@Query() { projectId }: BudgetForecastsQuery): Promise<BudgetForecastsView> {
+    return this.forecasts.soon(projectId?.toLowerCase() ?? null);
   }
 
   @Get('refusals')
@@ -72,6 +68,20 @@ export class UsageSummaryController {
   refusals(@Query() query: RefusalsQuery): Promise<RefusalsView> {
     return this.usage.refusals(query);
   }
+}
+
+/** The summary in the form that is asked for. */
+export async function answerSummary(
+  usage: UsageReadsService,
+  query: UsageSummaryQuery,
+  accept: string | undefined,
+  reply: FastifyReply,
+): Promise<UsageSummaryView | string> {
+  void reply.header('Vary', 'Accept');
+  if (!wantsCsv(query, accept)) return usage.summarize(query);
+  const csv = await usage.summarizeAsCsv(query);
+  void reply.type('text/csv; charset=utf-8').header('Content-Disposition', 'attachment; filename="usage.csv"');
+  return csv;
 }
 
 /** `format` decides; without it, the header. */

@@ -8,6 +8,8 @@ import { microCentsFromCents } from '../common/money.js';
 import { Config } from '../config/config.js';
 import { BudgetForecastsRepository } from './budget-forecasts.repository.js';
 import { BudgetForecastsService } from './budget-forecasts.service.js';
+import { ProjectsModule } from '../projects/projects.module.js';
+import { ProjectUsageController } from './project-usage.controller.js';
 import { KeyUsageController } from './key-usage.controller.js';
 import { UsageBatcher } from './usage-batcher.js';
 import type { BookEntry, BookResult } from './usage-entry.js';
@@ -42,8 +44,14 @@ const LIMITS = {
 
 /** Metering: reports of usage, and what was used. */
 @Module({
-  imports: [ApiKeysModule],
-  controllers: [UsageController, KeyUsageController, UsageSummaryController, UsageEventsController],
+  imports: [ApiKeysModule, ProjectsModule],
+  controllers: [
+    UsageController,
+    KeyUsageController,
+    ProjectUsageController,
+    UsageSummaryController,
+    UsageEventsController,
+  ],
   providers: [
     UsageService,
     ReportReader,

@@ -63,11 +63,12 @@ const SOURCES: Record<SumSource, string> = {
  * than its first is taken from that one (docs/adr/0033). What the release before books has the version of its rollup.
  */
 const BY_VERSION: Record<SumSource, string> = {
-  rollups: `(SELECT key_id, version_id, ${AMOUNTS} FROM usage_rollup_hour WHERE hour >= $1 AND hour < $2
-             UNION ALL SELECT key_id, version_id, ${AMOUNTS} FROM usage_rollup_moved WHERE hour >= $1 AND hour < $2
-             UNION ALL SELECT key_id, from_version_id, -requests, -input_tokens, -output_tokens, -cost_micro_cents
+  rollups: `(SELECT key_id, hour AS at, model, version_id, ${AMOUNTS} FROM usage_rollup_hour WHERE hour >= $1 AND hour < $2
+             UNION ALL SELECT key_id, hour, model, version_id, ${AMOUNTS} FROM usage_rollup_moved WHERE hour >= $1 AND hour < $2
+             UNION ALL SELECT key_id, hour, model, from_version_id, -requests, -input_tokens, -output_tokens, -cost_micro_cents
                FROM usage_rollup_moved WHERE hour >= $1 AND hour < $2)`,
-  events: `(SELECT e.key_id, coalesce(e.version_id, h.version_id) AS version_id, e.requests, e.input_tokens, e.output_tokens, e.cost_micro_cents
+  events: `(SELECT e.key_id, e.received_at AS at, e.model, coalesce(e.version_id, h.version_id) AS version_id, e.tags, e.chatbot, e.endpoint, e.status_code,
+                   e.requests, e.input_tokens, e.output_tokens, e.cost_micro_cents
               FROM usage_event e LEFT JOIN usage_rollup_hour h ON e.version_id IS NULL AND h.key_id = e.key_id
                    AND h.hour = date_trunc('hour', e.received_at, 'UTC') AND h.model = e.model
              WHERE e.received_at >= $1 AND e.received_at < $2)`,
@@ -84,6 +85,7 @@ const GROUPS: Record<SummaryGroup, { group: string; name?: string; join?: string
   model: { group: `nullif(r.model, '')` },
   key: { group: 'r.key_id::text', name: nameAsOf('key_version', 'key_id') },
   owner: { group: 'v.owner_id::text', name: nameAsOf('user_version', 'user_id'), isByVersion: true },
+  project: { group: 'v.project_id::text', name: nameAsOf('project_version', 'project_id'), isByVersion: true },
   tag: { group: 't.tag', join: 'LEFT JOIN LATERAL unnest(v.tags) AS t (tag) ON true', isByVersion: true },
   callTag: { group: 't.tag', join: 'LEFT JOIN LATERAL unnest(r.tags) AS t (tag) ON true' },
   chatbot: { group: 'r.chatbot' },
@@ -91,14 +93,30 @@ const GROUPS: Record<SummaryGroup, { group: string; name?: string; join?: string
   status: { group: 'r.status_code::text' },
 };
 
+/** What a summary is made of. */
+export interface SummaryOptions {
+  readonly limit: number;
+  readonly starts: readonly Date[];
+  readonly source: SumSource;
+  /** null: of all keys. */
+  readonly projectId: string | null;
+}
+
 /** Groups that rollups do not tell apart. */
 export const GROUPS_OF_EVENTS: readonly SummaryGroup[] = ['callTag', 'chatbot', 'endpoint', 'status'];
+
+/** What the version of usage `r` says; without a version the first one. */
+const VERSION_OF_R = `(SELECT owner_id, project_id, tags FROM key_version k
+    WHERE k.key_id = r.key_id AND (r.version_id IS NULL OR k.id = r.version_id) ORDER BY k.id LIMIT 1)`;
 
 /** Sums of one version of a key, with what that version says. */
 const VERSIONS = (source: SumSource) => `
   (SELECT key_id, version_id, ${SUMS}_micro_cents FROM ${BY_VERSION[source]} s GROUP BY 1, 2) r
-  LEFT JOIN LATERAL (SELECT owner_id, tags FROM key_version k
-    WHERE k.key_id = r.key_id AND (r.version_id IS NULL OR k.id = r.version_id) ORDER BY k.id LIMIT 1) v ON true`;
+  LEFT JOIN LATERAL ${VERSION_OF_R} v ON true`;
+
+/** Usage of keys while they were in the project that the parameter names. */
+const IN_PROJECT = (source: SumSource, project: string) =>
+  `(SELECT r.* FROM ${BY_VERSION[source]} r, LATERAL ${VERSION_OF_R} v WHERE v.project_id = ${project})`;
 
 /** Reads usage from rollups, totals, counted verdicts, and from events where those do not tell. */
 @Injectable()
@@ -153,29 +171,38 @@ export class UsageRepository {
 
   /**
    * Up to `limit` groups: days in order, everything else by cost, the dearest first. Owners, tags and names are those
-   * of the time. The group of a day is its place in `starts`, from 1.
+   * of the time. The group of a day is its place in `starts`, from 1. With `projectId`: of keys while they were in it.
    */
   async summarize(
     groupBy: SummaryGroup,
     { from, to }: TimeRange,
-    { limit, starts, source }: { limit: number; starts: readonly Date[]; source: SumSource },
+    { limit, starts, source, projectId }: SummaryOptions,
   ): Promise<GroupSums[]> {
     const { group, name = 'NULL', join = '', isByVersion } = GROUPS[groupBy];
     const order = groupBy === 'day' ? '"group"::integer' : 'cost DESC, requests DESC, "group"';
+    const values: unknown[] = [from, to, limit, ...(groupBy === 'day' ? [starts] : [])];
+    const project = projectId === null ? null : `$${values.push(projectId)}::uuid`;
+    const plain = project === null ? SOURCES[source] : IN_PROJECT(source, project);
+    const where = isByVersion && project !== null ? `WHERE v.project_id = ${project}` : '';
     const rows = await this.inTime<SumsRow & { group: string | null; name: string | null }>(
       `SELECT g.*, ${name} AS name FROM (
          SELECT s.* FROM (
            SELECT ${group} AS "group", ${SUMS}
-             FROM ${isByVersion ? VERSIONS(source) : `${SOURCES[source]} r`} ${join} GROUP BY 1
+             FROM ${isByVersion ? VERSIONS(source) : `${plain} r`} ${join} ${where} GROUP BY 1
          ) s WHERE requests > 0 ORDER BY ${order} LIMIT $3) g ORDER BY ${order}`,
-      [from, to, limit, ...(groupBy === 'day' ? [starts] : [])],
+      values,
     );
     return rows.map((row) => ({ group: row.group, name: row.name, sums: sumsOf(row) }));
   }
 
-  /** Everything in a range, once. */
-  async sumOf({ from, to }: TimeRange, source: SumSource): Promise<UsageSums> {
-    const [row] = await this.inTime<SumsRow>(`SELECT ${SUMS} FROM ${SOURCES[source]} r`, [from, to]);
+  /** Everything in a range, once; with `projectId` of keys while they were in it. */
+  async sumOf({ from, to }: TimeRange, source: SumSource, projectId: string | null): Promise<UsageSums> {
+    const usage = projectId === null ? SOURCES[source] : IN_PROJECT(source, '$3::uuid');
+    const [row] = await this.inTime<SumsRow>(`SELECT ${SUMS} FROM ${usage} r`, [
+      from,
+      to,
+      ...(projectId === null ? [] : [projectId]),
+    ]);
     return sumsOf(row!);
   }
 

@@ -10,6 +10,7 @@ import { Clock } from '../common/clock.js';
 import { inTurn } from '../common/in-turn.js';
 import { validationFailed } from '../common/domain-error.js';
 import { requireVersion } from '../common/version.js';
+import { endMemberships } from '../projects/project-members.service.js';
 import type { EntityManager } from 'typeorm';
 import { auditedUser, recordLostManager } from './audited-user.js';
 import { Sessions } from './sessions.service.js';
@@ -91,6 +92,7 @@ export class OffBoarding {
 
   private async remove({ tx, record, write, lastly }: Change, { target }: LockedUsers): Promise<void> {
     const users = this.users.in(tx);
+    await endMemberships({ tx, record }, target.id);
     const [before, managed] = await inTurn([users.findById(target.id), users.findManagedBy(target.id)]);
     if (!before) throw userNotFound();
     write(this.sessions.in(tx).closeAllOf(target.id));

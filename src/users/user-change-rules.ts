@@ -64,11 +64,15 @@ export class UserChangeRules {
     targetId: string,
     locks: ReadonlyMap<string, HolderLock> = new Map(),
   ): Promise<LockedUsers> {
+    const { signedInUserId } = caller.principal;
     // In one round trip, the locks first.
-    const [parties, owners] = await inTurn([
+    const [parties, owners, isAdministering] = await inTurn([
       this.lockForUpkeep(tx, caller, permission, targetId, locks),
       this.keyOwners.actedForBy(tx, targetId),
+      this.keyOwners.isActedForInProjectBy(tx, targetId, signedInUserId),
     ]);
+    // As an admin of a project the user gets no secret of a key that may do more than the user.
+    if (isAdministering && !parties.rights.holds(TAKE_KEYS)) throw actsForKeyOwner(TAKE_KEYS);
     await this.requireMayActAs(tx, caller, parties, owners);
     return parties;
   }

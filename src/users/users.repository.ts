@@ -237,6 +237,7 @@ export class UsersRepository {
       { text: 'DELETE FROM user_role WHERE user_id = $1', values: [id] },
       { text: 'DELETE FROM second_factor WHERE user_id = $1', values: [id] },
       { text: 'DELETE FROM user_manager WHERE user_id = $1 OR manager_id = $1', values: [id] },
+      { text: 'DELETE FROM project_member WHERE user_id = $1', values: [id] },
       {
         text: `UPDATE users SET deleted_at = $2, updated_at = $2, is_active = false, password_hash = NULL, password_binding = NULL,
                                 password_binding_version = NULL, previous_password_hash = NULL WHERE id = $1`,

@@ -12,6 +12,7 @@ export const VERDICT_CODES = [
   'REVOKED',
   'EXPIRED',
   'OWNER_INACTIVE',
+  'PROJECT_INACTIVE',
   'WRONG_ENVIRONMENT',
   'IP_NOT_ALLOWED',
   'MODEL_NOT_ALLOWED',
@@ -70,6 +71,7 @@ const DISABLED = refused('DISABLED', 'The key is deactivated.');
 const EXPIRED = refused('EXPIRED', 'The key has expired.');
 const SECRET_EXPIRED = refused('EXPIRED', 'This secret was replaced by a newer one, and its overlap is over.');
 const OWNER_INACTIVE = refused('OWNER_INACTIVE', 'The owner of the key is disabled.');
+const PROJECT_INACTIVE = refused('PROJECT_INACTIVE', 'The project of the key is disabled.');
 const OTHER_ENVIRONMENT = refused('WRONG_ENVIRONMENT', 'The key is not of the environment that the call asks for.');
 const NOT_VERIFIED_HERE = refused(
   'WRONG_ENVIRONMENT',
@@ -107,6 +109,7 @@ const STATE_CHECKS: readonly Check[] = [
     },
   },
   { name: 'owner', refuse: ({ owner }) => (owner.isActive ? null : OWNER_INACTIVE) },
+  { name: 'project', refuse: ({ project }) => (project === null || project.isActive ? null : PROJECT_INACTIVE) },
 ];
 
 const ENVIRONMENT_CHECK: Check = {

@@ -22,6 +22,7 @@ export function verdictOf({ rule }: DeclaredRoute, role: string): Verdict {
     case 'gateway':
       return covers(grants, rule.permission) ? 'yes' : 'no';
     case 'owner-or':
+    case 'member-or':
       return covers(grants, rule.permission) ? 'yes' : 'own';
     case 'owner':
       return 'own';
@@ -43,6 +44,8 @@ export function ruleText({ rule }: DeclaredRoute): string {
       return `a gateway's key with \`${rule.permission}\``;
     case 'owner-or':
       return `its owner, or \`${rule.permission}\``;
+    case 'member-or':
+      return `${rule.role === 'admin' ? 'its admins' : 'its members'}, or \`${rule.permission}\``;
     case 'owner':
       return 'its owner, signed in';
     case undefined:

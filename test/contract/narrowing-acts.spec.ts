@@ -19,8 +19,6 @@ const WAITING: Readonly<Record<string, string | null>> = {
   'limits:delete': 'ends nothing: a limit that is gone refuses nothing',
   'limits:update': null,
   'projects:create': null,
-  'projects:delete': 'ends nothing: a project with a key that works is not deleted',
-  'projects:update': null,
   'roles:create': null,
   'second-factors:create': null,
   'second-factors:regenerate': null,
@@ -56,7 +54,6 @@ describe('An act that takes access away', () => {
     expect(waiting.map(name).sort()).toEqual([
       'DELETE /limits/:id/accounts/:member: limits:update',
       'DELETE /limits/:id: limits:delete',
-      'DELETE /projects/:id: projects:delete',
     ]);
   });
 

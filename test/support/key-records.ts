@@ -64,7 +64,7 @@ export function rowsOf(
     keys: [facts],
     owners: [{ id: 'owner', isActive: true, roles: ['owner-role'], limits: NO_LIMITS }],
     roles: ROLES,
-    projects: [],
+    projects: facts.projectId === null ? [] : [{ id: facts.projectId, isActive: true, limits: NO_LIMITS }],
     installation: NO_LIMITS,
   };
 }
@@ -75,5 +75,6 @@ export function rowsOfAll(loads: readonly LoadedRows[]): LoadedRows {
     ...loads[0]!,
     secrets: loads.flatMap(({ secrets }) => secrets),
     keys: loads.flatMap(({ keys }) => keys),
+    projects: loads.flatMap(({ projects }) => projects),
   };
 }

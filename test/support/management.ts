@@ -66,6 +66,10 @@ export class Management {
     return this.change('users:update', 'user', userId, 'UPDATE users SET is_active = false WHERE id = $1');
   }
 
+  disableProject(id: string): Promise<string> {
+    return this.change('projects:update', 'project', id, 'UPDATE project SET is_active = false WHERE id = $1');
+  }
+
   emptyRole(name: string): Promise<string> {
     return this.change('roles:update', 'role', name, `UPDATE role SET permissions = '{}' WHERE name = $1`);
   }

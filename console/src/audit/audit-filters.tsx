@@ -12,6 +12,7 @@ const TYPES = [
   { value: 'user', label: 'users' },
   { value: 'role', label: 'roles' },
   { value: 'limit', label: 'limits' },
+  { value: 'project', label: 'projects' },
   { value: 'usage', label: 'usage' },
   { value: 'audit-event', label: 'audit trail' },
   { value: 'permission', label: 'permissions' },

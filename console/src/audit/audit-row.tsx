@@ -126,6 +126,7 @@ const MANY: Readonly<Record<string, string>> = {
   user: 'users',
   role: 'roles',
   limit: 'limits',
+  project: 'projects',
   permission: 'permissions',
   'audit-event': 'audit trail',
   system: 'replicas',

@@ -40,17 +40,19 @@ const LABELS: readonly { action: KeyAction; label: string; isFinal?: boolean }[]
   { action: 'activate', label: 'Activate' },
   { action: 'deactivate', label: 'Deactivate' },
   { action: 'transfer', label: 'Transfer to another owner' },
+  { action: 'move', label: 'Move to a project' },
   { action: 'revoke', label: 'Revoke', isFinal: true },
   { action: 'delete', label: 'Delete permanently', isFinal: true },
 ];
 
 /** What the signed-in user can do to a key in a dialog, in the order of the menu. */
 export function useOffered(apiKey: ApiKey): { action: KeyAction; label: string; isFinal: boolean }[] {
-  const { can } = useSession();
-  return LABELS.filter(
-    // A new owner is chosen among the users.
-    ({ action }) => isAllowed(apiKey, action) && (action !== 'transfer' || can('platform:users:read')),
-  ).map(({ action, label, isFinal = false }) => ({
+  const { can, projects } = useSession();
+  // What a dialog offers to choose from: users, and projects.
+  const canChoose = (action: KeyAction) =>
+    (action !== 'transfer' || can('platform:users:read')) &&
+    (action !== 'move' || can('platform:api-keys:assign') || projects.some(({ role }) => role === 'admin'));
+  return LABELS.filter(({ action }) => isAllowed(apiKey, action) && canChoose(action)).map(({ action, label, isFinal = false }) => ({
     action,
     label: action === 'end-offer' && isAllowed(apiKey, 'draw-secret') ? 'Decline the secret' : label,
     isFinal,

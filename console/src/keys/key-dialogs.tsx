@@ -3,6 +3,7 @@ import { useNavigate } from '@tanstack/react-router';
 import { useRef, useState } from 'react';
 import { type ApiKey, type Problem, type Schemas, api, dataOf, newIdempotencyKey } from '../api/client';
 import { UserPicker } from '../people/user-picker';
+import { ProjectPicker } from '../projects/project-picker';
 import { useSession } from '../session/session';
 import { settings } from '../settings';
 import { fieldErrors, useAct } from '../ui/act';
@@ -44,6 +45,8 @@ export function KeyActionDialog({ action, ...props }: DialogProps & { action: Ke
       return <Switch {...props} action={action} />;
     case 'transfer':
       return <Transfer {...props} />;
+    case 'move':
+      return <Move {...props} />;
     case 'revoke':
       return <Revoke {...props} />;
     case 'delete':
@@ -218,6 +221,49 @@ function Transfer({ apiKey, onClose }: DialogProps) {
       <KeyAtStake apiKey={apiKey} />
       <Text size="sm">Secret, limits, budget and usage stay. Only the new owner may manage it then.</Text>
       <UserPicker label="New owner" value={ownerId} onChange={setOwnerId} except={apiKey.ownerId} error={error} />
+      {refused && error === undefined && <ProblemAlert error={refused} />}
+    </Confirm>
+  );
+}
+
+function Move({ apiKey, onClose }: DialogProps) {
+  const { can } = useSession();
+  const [projectId, setProjectId] = useState<string | null>(null);
+  const [refused, setRefused] = useState<Problem | null>(null);
+  const error = refused ? fieldErrors(refused, ['projectId'])['projectId'] : undefined;
+  const mayLeave = can('platform:api-keys:assign') && apiKey.projectId !== null;
+  const act = useAct({
+    run: () => api.POST('/api/v1/api-keys/{id}/transfer', { params: { path: { id: apiKey.id } }, body: { projectId } }),
+    done: projectId === null ? 'The key is in no project.' : 'The key is in the project.',
+    onDone: onClose,
+    onRefused: (problem) => {
+      setRefused(problem);
+      return true;
+    },
+  });
+  return (
+    <Confirm
+      title={`Move ${apiKey.name} to a project`}
+      onClose={onClose}
+      onConfirm={() => act.go()}
+      pending={act.isPending}
+      action={projectId === null ? 'Take out of its project' : 'Move'}
+      disabled={projectId === null && !mayLeave}
+    >
+      <KeyAtStake apiKey={apiKey} />
+      <Text size="sm">
+        Owner, secret, limits and budget stay. Members of the project see the key. What it has cost so far stays with
+        the project it was in.
+      </Text>
+      <ProjectPicker
+        label="Project"
+        description={mayLeave ? 'Empty: none' : undefined}
+        role={can('platform:api-keys:assign') ? undefined : 'admin'}
+        value={projectId}
+        onChange={setProjectId}
+        except={apiKey.projectId ?? undefined}
+        error={error}
+      />
       {refused && error === undefined && <ProblemAlert error={refused} />}
     </Confirm>
   );

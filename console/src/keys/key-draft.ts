@@ -11,6 +11,8 @@ export interface KeyDraft {
   alias: string;
   environment: 'live' | 'test';
   ownerId: string | null;
+  /** The project of a new key; null: none. */
+  projectId: string | null;
   /** Whether another owner than oneself draws the secret of a new key. */
   handOver: boolean;
   scopes: string[];
@@ -40,6 +42,7 @@ export const FIELDS = [
   'alias',
   'environment',
   'ownerId',
+  'projectId',
   'scopes',
   'roles',
   'rateLimitPerMinute',
@@ -71,6 +74,7 @@ export function emptyDraft(policy: KeyPolicy | null, now = Date.now()): KeyDraft
     alias: '',
     environment: 'live',
     ownerId: null,
+    projectId: null,
     handOver: true,
     scopes: [...(defaults.scopes ?? [])],
     roles: [],
@@ -102,6 +106,7 @@ export function draftOf(key: ApiKey): KeyDraft {
     alias: key.alias ?? '',
     environment: key.environment,
     ownerId: key.ownerId,
+    projectId: key.projectId,
     handOver: false,
     scopes: [...key.scopes],
     roles: [...key.roles],

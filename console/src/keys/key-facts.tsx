@@ -1,6 +1,7 @@
 import { Group, Paper, Text } from '@mantine/core';
 import type { ReactNode } from 'react';
 import type { ApiKey } from '../api/client';
+import { ProjectName } from '../projects/project-picker';
 import { settings } from '../settings';
 import { count, money } from '../ui/format';
 import { Copy, Facts, Instant, Marks } from '../ui/values';
@@ -32,6 +33,16 @@ export function KeyFacts({ apiKey }: { apiKey: ApiKey }) {
               <Text span size="sm" c="dimmed">
                 none
               </Text>
+            ),
+          ],
+          [
+            'Project',
+            apiKey.projectId === null ? (
+              <Text span size="sm" c="dimmed">
+                none
+              </Text>
+            ) : (
+              <ProjectName key="project" id={apiKey.projectId} />
             ),
           ],
           ['Environment', apiKey.environment],

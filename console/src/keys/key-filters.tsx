@@ -3,6 +3,8 @@ import { useDebouncedValue } from '@mantine/hooks';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { api, dataOf } from '../api/client';
+import { ProjectPicker } from '../projects/project-picker';
+import { useSession } from '../session/session';
 import { short } from '../ui/format';
 import type { KeySearch } from './key-search';
 import { SearchField } from './search-field';
@@ -27,6 +29,7 @@ export interface FilterProps {
 
 /** The bar above a list of keys: applied as chosen, and kept in the address. */
 export function KeyFilters({ search, change, isOwn, fixed, isFiltered, onSecret }: FilterProps) {
+  const { can, projects } = useSession();
   return (
     <Stack gap={6}>
       <div className="filters" role="search" aria-label="Filter keys">
@@ -46,6 +49,15 @@ export function KeyFilters({ search, change, isOwn, fixed, isFiltered, onSecret 
           clearButtonProps={{ 'aria-label': 'Any status' }}
         />
         {!isOwn && <OwnerFilter fixed={fixed} search={search} change={change} />}
+        {(can('platform:projects:read') || projects.length > 0) && (
+          <ProjectPicker
+            aria-label="Project"
+            placeholder="Any project"
+            size="xs"
+            value={search.projectId ?? null}
+            onChange={(id) => change({ projectId: id ?? undefined })}
+          />
+        )}
         <ValuesFilter kind="tag" fixed={fixed} search={search} change={change} />
         <ValuesFilter kind="scope" fixed={fixed} search={search} change={change} />
         <Select

@@ -24,6 +24,7 @@ import { type ReactNode, useRef, useState } from 'react';
 import type { KeyPolicy } from '../../../src/access/key-policy.js';
 import { type ApiKey, Problem, type Schemas, api, dataOf, newIdempotencyKey } from '../api/client';
 import { UserPicker } from '../people/user-picker';
+import { ProjectPicker } from '../projects/project-picker';
 import { useSession } from '../session/session';
 import { settings } from '../settings';
 import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
@@ -52,7 +53,7 @@ type Created = Schemas['CreatedApiKeyView'];
 /** A new key, from nothing or from what the policy of one's roles gives. */
 export function NewKey() {
   const { can, keyPolicy, user } = useSession();
-  const { ownerId } = useSearch({ from: '/shell/keys/new' });
+  const { ownerId, projectId } = useSearch({ from: '/shell/keys/new' });
   const navigate = useNavigate();
   const [created, setCreated] = useState<Created | null>(null);
   // One per form: sending it again after a lost answer makes no second key.
@@ -65,7 +66,8 @@ export function NewKey() {
   const toKey = ({ id }: ApiKey) =>
     void navigate({ to: '/keys/$keyId', params: { keyId: id }, search: { tab: undefined } });
   const create = async (draft: KeyDraft) => {
-    const { ownerId: owner, ...body } = bodyOf(draft);
+    const { ownerId: owner, ...fields } = bodyOf(draft);
+    const body = { ...fields, ...(draft.projectId === null ? {} : { projectId: draft.projectId }) };
     const answer = await dataOf(
       api.POST('/api/v1/api-keys', {
         params: { header: { 'Idempotency-Key': attempt.current } },
@@ -78,7 +80,7 @@ export function NewKey() {
   return (
     <Page title="New key" lead="Its secret is shown once: to you when it is created, or to its owner, who draws it.">
       <KeyForm
-        initial={{ ...emptyDraft(bounds), ownerId: ownerId ?? user.id }}
+        initial={{ ...emptyDraft(bounds), ownerId: ownerId ?? user.id, projectId: projectId ?? null }}
         policy={bounds}
         isNew
         submit={create}
@@ -187,7 +189,10 @@ function KeyForm({
   isDone,
   cancel,
 }: FormProps) {
-  const { can, user } = useSession();
+  const { can, user, projects } = useSession();
+  const mayChooseProject = can('platform:projects:read')
+    ? can('platform:api-keys:assign') || projects.length > 0
+    : projects.length > 0;
   const form = useForm<KeyDraft>({
     initialValues: initial,
     validate: problemsOf,
@@ -312,6 +317,15 @@ function KeyForm({
                   value={draft.ownerId}
                   onChange={(id) => form.setFieldValue('ownerId', id)}
                   error={form.errors['ownerId']}
+                />
+              )}
+              {isNew && mayChooseProject && (
+                <ProjectPicker
+                  label="Project"
+                  description="Its members see the key; empty: none"
+                  value={draft.projectId}
+                  onChange={(id) => form.setFieldValue('projectId', id)}
+                  error={form.errors['projectId']}
                 />
               )}
             </SimpleGrid>
@@ -547,6 +561,7 @@ export function policyInWords(policy: KeyPolicy): string {
     policy.maxBudgetLimitCents !== undefined &&
       `at most ${money(policy.maxBudgetLimitCents)} ${policy.budgetType === 'total' ? 'in total' : 'per month'}`,
     policy.maxValidityDays && `valid for at most ${policy.maxValidityDays} days`,
+    policy.mustBelongToProject && 'in a project',
     policy.reservedTagPrefixes?.length &&
       `no tags of your own that begin with ${policy.reservedTagPrefixes.join(', ')}`,
   ].filter(Boolean);

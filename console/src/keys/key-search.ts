@@ -9,6 +9,7 @@ export type KeySearch = Pick<
   | 'size'
   | 'sort'
   | 'ownerId'
+  | 'projectId'
   | 'status'
   | 'environment'
   | 'tag'
@@ -46,6 +47,7 @@ export function readKeySearch(search: Record<string, unknown>): KeySearch {
     size,
     sort: SORTS.find((sort) => sort === search['sort']) as KeySearch['sort'],
     ownerId: text(search['ownerId']),
+    projectId: text(search['projectId']),
     status: STATUSES.find((status) => status === search['status']),
     environment: (['live', 'test'] as const).find((one) => one === search['environment']),
     tag: list(search['tag']),

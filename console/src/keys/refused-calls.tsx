@@ -81,6 +81,7 @@ const CODES: readonly RefusedCall['code'][] = [
   'REVOKED',
   'EXPIRED',
   'OWNER_INACTIVE',
+  'PROJECT_INACTIVE',
   'WRONG_ENVIRONMENT',
   'IP_NOT_ALLOWED',
   'MODEL_NOT_ALLOWED',

@@ -7,6 +7,7 @@ import { BulkActions } from '../keys/bulk';
 import { KeyTable } from '../keys/key-table';
 import { TransferKeys } from '../keys/transfer-keys';
 import { OwnerLimits } from '../limits/bound-limits';
+import { ProjectName } from '../projects/project-picker';
 import { useSession } from '../session/session';
 import { settings } from '../settings';
 import { count } from '../ui/format';
@@ -87,6 +88,7 @@ function Person({ user }: { user: User }) {
             ...(user.kind === 'service'
               ? [['Managers', <Managers key="managers" ids={user.managerIds} />] as const]
               : [
+                  ['Projects', <Projects key="projects" userId={user.id} />] as const,
                   [
                     'Signs in with',
                     user.signsInWith === 'password'
@@ -146,6 +148,29 @@ function LimitsOf({ user }: { user: User }) {
       </Group>
       <OwnerLimits userId={user.id} />
     </Stack>
+  );
+}
+
+function Projects({ userId }: { userId: string }) {
+  const { can } = useSession();
+  const query = { memberId: userId, size: 100 };
+  const projects = useQuery({
+    queryKey: ['projects', query],
+    enabled: can('platform:projects:read'),
+    queryFn: () => dataOf(api.GET('/api/v1/projects', { params: { query } })),
+  });
+  if (!projects.data?.data.length)
+    return (
+      <Text span size="sm" c="dimmed">
+        {can('platform:projects:read') ? 'none' : 'not yours to see'}
+      </Text>
+    );
+  return (
+    <Group gap="xs" component="span">
+      {projects.data.data.map(({ id }) => (
+        <ProjectName key={id} id={id} />
+      ))}
+    </Group>
   );
 }
 

@@ -50,6 +50,7 @@ interface Draft {
   budgetType: 'monthly' | 'total';
   validityDays: Number_;
   reservedTagPrefixes: string[];
+  mustBelongToProject: boolean;
   hasDefaults: boolean;
   defaults: {
     fillsScopes: boolean;
@@ -80,6 +81,7 @@ const FIELDS = [
     'budgetType',
     'maxValidityDays',
     'reservedTagPrefixes',
+    'mustBelongToProject',
   ].map((field) => `keyPolicy.${field}`),
   ...[
     'scopes',
@@ -144,6 +146,7 @@ function draftOf(role: Role | null): Draft {
     budgetType: policy?.budgetType ?? 'monthly',
     validityDays: policy?.maxValidityDays ?? '',
     reservedTagPrefixes: [...(policy?.reservedTagPrefixes ?? [])],
+    mustBelongToProject: policy?.mustBelongToProject ?? false,
     hasDefaults: policy?.defaults !== undefined,
     defaults: {
       fillsScopes: policy?.defaults?.scopes !== undefined,
@@ -171,6 +174,7 @@ function policyOf(draft: Draft): KeyPolicy | null {
     ...(draft.budget === '' ? {} : { maxBudgetLimitCents: centsOf(draft.budget), budgetType: draft.budgetType }),
     ...(draft.validityDays === '' ? {} : { maxValidityDays: draft.validityDays }),
     ...(draft.reservedTagPrefixes.length === 0 ? {} : { reservedTagPrefixes: draft.reservedTagPrefixes }),
+    ...(draft.mustBelongToProject ? { mustBelongToProject: true } : {}),
     ...(draft.hasDefaults ? { defaults: defaultsOf(draft.defaults) } : {}),
   };
 }
@@ -475,6 +479,11 @@ function Policy({ form, errors }: PolicyProps) {
         description="Beginnings of tags that only people who may change any key write, such as plan:"
         {...form.getInputProps('reservedTagPrefixes')}
         error={error('reservedTagPrefixes')}
+      />
+      <Switch
+        label="Keys belong to a project"
+        description="A key is made in a project of which its maker is a member, and does not leave for none"
+        {...form.getInputProps('mustBelongToProject', { type: 'checkbox' })}
       />
       <Switch
         label="Fill in new keys"

@@ -43,6 +43,8 @@ export function useSession() {
     permissions: data.permissions,
     keyPolicy: data.keyPolicy as KeyPolicy | null,
     notices: data.notices,
+    /** Of which the user is a member. */
+    projects: data.projects,
     /** Whether to offer something; the server decides again. */
     can: (permission: Permission) => covers(data.permissions, permission),
   };

@@ -24,12 +24,16 @@ interface Place {
   search?: Record<string, string>;
   /** One of these opens it; absent: no permission is needed. */
   needs?: readonly Permission[];
+  /** Whether it is for members of projects who lack the permission. */
+  isForMembers?: true;
 }
 
 const PLACES: readonly Place[] = [
   { label: 'Overview', icon: 'overview', to: '/', needs: ['platform:usage:read'] },
   { label: 'Keys', icon: 'key', to: '/keys', needs: ['platform:api-keys:read'] },
   { label: 'My keys', icon: 'mine', to: '/my-keys' },
+  { label: 'Projects', icon: 'project', to: '/projects', needs: ['platform:projects:read'] },
+  { label: 'My projects', icon: 'project', to: '/projects', isForMembers: true },
   { label: 'Hygiene', icon: 'hygiene', to: '/hygiene', needs: ['platform:api-keys:read'] },
   { label: 'Spend', icon: 'spend', to: '/spend', needs: ['platform:usage:read'] },
   { label: 'Limits', icon: 'limit', to: '/limits', needs: ['platform:limits:read'] },
@@ -152,11 +156,15 @@ function SlowServer() {
 }
 
 function Places() {
-  const { can } = useSession();
+  const { can, projects } = useSession();
+  const isMember = projects.length > 0 && !can('platform:projects:read');
   const { path, kind } = useRouterState({
     select: ({ location }) => ({ path: location.pathname, kind: (location.search as { kind?: string }).kind }),
   });
-  return PLACES.filter(({ needs }) => needs === undefined || needs.some(can)).map(({ label, icon, to, search }) => {
+  const places = PLACES.filter(
+    ({ needs, isForMembers }) => (needs === undefined || needs.some(can)) && (isForMembers !== true || isMember),
+  );
+  return places.map(({ label, icon, to, search }) => {
     const isHere = to === '/' ? path === '/' : path === to || path.startsWith(`${to}/`);
     const active = isHere && (search === undefined || (path === to && (kind ?? 'person') === search['kind']));
     return (

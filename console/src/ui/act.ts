@@ -73,6 +73,8 @@ const FIELD_OF_CODE: Readonly<Record<string, string>> = {
   LIMIT_ALIAS_TAKEN: 'alias',
   EMAIL_TAKEN: 'email',
   ROLE_NAME_TAKEN: 'name',
+  PROJECT_NAME_TAKEN: 'name',
+  PROJECT_ALIAS_TAKEN: 'alias',
 };
 
 /**

@@ -199,6 +199,7 @@ const NO_GROUP: Record<Summary['groupBy'], string> = {
   day: 'no day',
   key: 'deleted keys',
   owner: 'deleted keys',
+  project: 'no project',
   tag: 'no tag',
   model: 'no model',
   callTag: 'no tag',
@@ -226,6 +227,17 @@ export function GroupName({ row, groupBy }: { row: Schemas['UsageSummaryRowView'
   if (groupBy === 'owner' && can('platform:users:read'))
     return (
       <Link className="plain-link" to="/people/$userId" params={{ userId: row.group }}>
+        {text}
+      </Link>
+    );
+  if (groupBy === 'project' && can('platform:projects:read'))
+    return (
+      <Link
+        className="plain-link"
+        to="/projects/$projectId"
+        params={{ projectId: row.group }}
+        search={{ tab: undefined }}
+      >
         {text}
       </Link>
     );

@@ -14,6 +14,7 @@ const Chart = lazy(() => import('./usage-chart'));
 const GROUPS = [
   { value: 'day', label: 'Day' },
   { value: 'owner', label: 'Owner' },
+  { value: 'project', label: 'Project' },
   { value: 'tag', label: 'Tag' },
   { value: 'model', label: 'Model' },
   { value: 'key', label: 'Key' },
@@ -30,7 +31,7 @@ function ranges(now = new Date()): { label: string; from: string | undefined; to
   ];
 }
 
-/** Spend by owner, tag, model, key or day. */
+/** Spend by owner, project, tag, model, key or day. */
 export function SpendPage() {
   const { can } = useSession();
   const search = useSearch({ from: '/shell/spend' });

@@ -1,6 +1,5 @@
 import { Injectable } from '@nestjs/common';
 import type { KnownCaller } from '../../access/caller.js';
-import type { Ownership } from '../../access/access-basis.js';
 import type { Change } from '../../audit/changes.js';
 import { inSavepoint } from '../../audit/open-change.js';
 import { DomainError, type FieldError, validationFailed } from '../../common/domain-error.js';
@@ -15,7 +14,7 @@ import { KeyCreationRules, type Parties } from '../create/key-creation-rules.js'
 import { inBatches, inTime } from './key-batches.js';
 import { KeyChanges } from '../change/key-changes.js';
 import { KeyRemovalService } from '../change/key-removal.service.js';
-import { type KeyRule, standingOnKey } from '../key-standing.js';
+import { type KeyOwnership, type KeyRule, standingOnKey } from '../key-standing.js';
 import { KeyUpdateService } from '../change/key-update.service.js';
 
 /** One act on a key that a change holds, as its single route does it. */
@@ -26,8 +25,6 @@ interface Act {
   readonly name: string;
   readonly apply: (held: LockedKey, input: BulkApiKeysDto) => Promise<void>;
 }
-
-type KnownKey = Ownership & { readonly id: string };
 
 const MAX_TAGS = 50;
 const UPDATE = { permission: 'platform:api-keys:update' } as const;
@@ -112,7 +109,7 @@ export class KeyBulkService {
   ): Promise<BulkResultView[]> {
     const work = async (change: Change) => {
       // The list of a caller without the right locks nobody.
-      const known = (await this.keys.in(change.tx).ownershipsOf(ids)).filter(
+      const known = (await this.keys.in(change.tx).ownershipsOf(ids, caller.principal.signedInUserId)).filter(
         (key) => standingOnKey(caller.principal, act.rule, key) !== null,
       );
       const byId = new Map(known.map((key) => [key.id, key]));
@@ -142,7 +139,7 @@ export class KeyBulkService {
     change: Change,
     parties: Parties,
     act: Act,
-    key: KnownKey,
+    key: KeyOwnership,
     input: BulkApiKeysDto,
   ): Promise<BulkResultView> {
     const { id } = key;

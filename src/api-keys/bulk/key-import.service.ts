@@ -190,7 +190,7 @@ export class KeyImportService {
 
   private async findDuplicate({ tx }: Change, { caller }: Parties, entry: Entry): Promise<ImportResultView | null> {
     const macs = this.config.peppers.map(({ key }) => importedMacOf(key, entry.sha256));
-    const found = await this.keys.in(tx).findByImportedMac(macs);
+    const found = await this.keys.in(tx).findByImportedMac(macs, caller.principal.signedInUserId);
     if (found === null) return null;
     return resultOf(entry, 'duplicate', {
       id: standingOnKey(caller.principal, READ, found) === null ? null : found.id,

@@ -12,7 +12,7 @@ import { ApiKeysRepository, isAliasTaken } from '../api-keys.repository.js';
 import { keySettings } from './audited-key.js';
 import { LockedKey } from './locked-key.js';
 import { KeyCreationRules, type Parties } from '../create/key-creation-rules.js';
-import { type KeyRule, standingOnKey } from '../key-standing.js';
+import { type KeyRule, requireStanding } from '../key-standing.js';
 
 /**
  * The one way to change a key that exists: lock everybody concerned, then the key, ask again whether the caller may,
@@ -65,7 +65,7 @@ export class KeyChanges {
     others: readonly string[] = [],
   ): Promise<LockedKey> {
     const keys = this.keys.in(change.tx);
-    const ownership = await keys.findOwnership(id);
+    const ownership = await keys.findOwnership(id, caller.principal.signedInUserId);
     if (ownership === null) throw apiKeyNotFound();
     // In one round trip, the users first.
     const [parties, key] = await inTurn([
@@ -98,12 +98,9 @@ export class KeyChanges {
     if (key === null) throw apiKeyNotFound();
     if (key.ownerId !== ownerId) throw new RetryTransaction();
     const owner = parties.others.get(ownerId) ?? nobody(ownerId);
-    const standing = standingOnKey(parties.caller.principal, rule, {
-      id: key.id,
-      ownerId,
-      managerIds: owner.managerIds,
-    });
-    if (standing === null) throw apiKeyNotFound();
+    const projectRole = parties.projectRoles.get(key.projectId ?? '') ?? null;
+    const ownership = { id: key.id, ownerId, managerIds: owner.managerIds, projectRole };
+    const standing = requireStanding(parties.caller.principal, rule, ownership);
     requireVersion(parties.caller, 'api-key', key.id, keySettings(key));
     return new LockedKey(key, { ...parties, owner }, standing, this.clock.now(), change, this.keys.in(change.tx));
   }

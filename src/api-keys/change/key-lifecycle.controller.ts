@@ -2,7 +2,7 @@ import { Body, Controller, Delete, HttpCode, Param, Post, UseGuards } from '@nes
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { Versioned } from '../../audit/versioned.js';
 import type { KnownCaller } from '../../access/caller.js';
-import { FromCaller, OwnerOr, RequirePermission } from '../../access/decorators.js';
+import { FromCaller, OwnerOr } from '../../access/decorators.js';
 import { Audited } from '../../audit/audited.decorator.js';
 import { WaitsForReplicas } from '../../audit/waits-for-replicas.js';
 import { ApiKeyView } from '../api-key.view.js';
@@ -113,13 +113,13 @@ export class KeyLifecycleController {
   @Post('transfer')
   @Versioned('api-key')
   @HttpCode(200)
-  @RequirePermission('platform:api-keys:assign')
+  @OwnerOr('platform:api-keys:assign')
   @Audited('api-keys:transfer', 'api-key')
   @WaitsForReplicas()
   @ApiOperation({
     summary: 'Give a key to another owner or project',
     description:
-      'Another owner for a key of another owner also needs `platform:api-keys:update`. Nobody gives away more than they hold. The secret stays as it is; regenerate it if the old owner is to lose it.',
+      'An admin of both projects moves a key from one to the other without the permission, and a key of their own into a project. Another owner for a key of another owner also needs `platform:api-keys:update`. Nobody gives away more than they hold. The secret stays as it is; regenerate it if the old owner is to lose it.',
   })
   transfer(
     @FromCaller() caller: KnownCaller,

@@ -4,7 +4,6 @@ import type { EffectiveRights } from '../../access/effective-rights.js';
 import type { KnownCaller } from '../../access/caller.js';
 import { GrantsReader, type UserGrants, grantsOfKey } from '../../access/grants.reader.js';
 import type { Change } from '../../audit/changes.js';
-import { diff } from '../../audit/diff.js';
 import { Clock } from '../../common/clock.js';
 import { inTurn } from '../../common/in-turn.js';
 import { DomainError } from '../../common/domain-error.js';
@@ -12,17 +11,13 @@ import { Config } from '../../config/config.js';
 import { ApiKey } from '../api-key.entity.js';
 import { apiKeyLimitReached } from '../api-key.errors.js';
 import { ApiKeysRepository } from '../api-keys.repository.js';
-import { NO_HAND_OVER } from '../hand-over/hand-over.js';
-import { auditedKey } from './audited-key.js';
+import { moveAll, revokeAll } from './keys-at-once.js';
 import { KeyCreationRules } from '../create/key-creation-rules.js';
 
 /** Keys changed in one transaction: it holds the change head, and others wait for it. */
 export const OFF_BOARDING_BATCH = 100;
 
 const REASON = 'The owner was deleted.';
-
-/** `NO_HAND_OVER` in SQL: an offer ends with the ownership. */
-const NO_OFFER = 'hand_over_by = NULL, hand_over_until = NULL, hand_over_overlap_seconds = NULL';
 
 /** Who takes over, and on whose word; all of them locked by the transaction. */
 export interface Handover {
@@ -56,24 +51,9 @@ export class KeyOffBoarding {
   }
 
   /** Revokes the next keys, each with an entry of its own; false when some are left for another transaction. */
-  async revokeSome({ tx, record, write }: Change, ownerId: string): Promise<boolean> {
-    const batch = await this.lockBatch(tx, ownerId);
-    const now = this.clock.now();
-    write(
-      tx.query(
-        `UPDATE api_key SET revoked_at = $2, revoked_reason = $3, updated_at = $2, ${NO_OFFER} WHERE id = ANY($1)`,
-        [batch.map((key) => key.id), now, REASON],
-      ),
-    );
-    for (const key of batch) {
-      const after = Object.assign(new ApiKey(), key, NO_HAND_OVER, { revokedAt: now, revokedReason: REASON });
-      record({
-        action: 'api-keys:revoke',
-        resourceType: 'api-key',
-        resourceId: key.id,
-        changes: diff(auditedKey(key), auditedKey(after)),
-      });
-    }
+  async revokeSome(change: Change, ownerId: string): Promise<boolean> {
+    const batch = await this.lockBatch(change.tx, ownerId);
+    revokeAll(change, batch, REASON, this.clock.now());
     return batch.length < OFF_BOARDING_BATCH;
   }
 
@@ -84,7 +64,8 @@ export class KeyOffBoarding {
    * @throws DomainError 403 CANNOT_GRANT for a key that could do more with its new owner than the caller may,
    *   403 OUTSIDE_POLICY; 409 ALIAS_TAKEN; 429 API_KEY_LIMIT_REACHED
    */
-  async transferSome({ tx, record, write }: Change, ownerId: string, handover: Handover): Promise<boolean> {
+  async transferSome(change: Change, ownerId: string, handover: Handover): Promise<boolean> {
+    const { tx } = change;
     const { caller, actor, to } = handover;
     await inTurn([
       this.requireRoomForAll(tx, ownerId, to),
@@ -94,22 +75,7 @@ export class KeyOffBoarding {
     const batch = await this.lockBatch(tx, ownerId);
     const now = this.clock.now();
     for (const key of batch) this.admission.requireInsidePolicy({ caller, actor }, key, now);
-    write(
-      tx.query(`UPDATE api_key SET owner_id = $2, updated_at = $3, ${NO_OFFER} WHERE id = ANY($1)`, [
-        batch.map((key) => key.id),
-        to.id,
-        now,
-      ]),
-    );
-    for (const key of batch) {
-      const after = Object.assign(new ApiKey(), key, NO_HAND_OVER, { ownerId: to.id });
-      record({
-        action: 'api-keys:transfer',
-        resourceType: 'api-key',
-        resourceId: key.id,
-        changes: diff(auditedKey(key), auditedKey(after)),
-      });
-    }
+    moveAll(change, batch, { ownerId: to.id }, now);
     return batch.length < OFF_BOARDING_BATCH;
   }
 

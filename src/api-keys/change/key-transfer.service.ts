@@ -3,6 +3,7 @@ import { permissionDenied } from '../../access/access.errors.js';
 import type { KnownCaller } from '../../access/caller.js';
 import { SENTENCES } from '../../../packages/contract/src/schema.js';
 import { validationFailed } from '../../common/domain-error.js';
+import { isAtLeast } from '../../projects/project-role.js';
 import { ProjectsService } from '../../projects/projects.service.js';
 import { unknownOwner } from '../api-key.errors.js';
 import type { ApiKeyView } from '../api-key.view.js';
@@ -27,7 +28,8 @@ export class KeyTransferService {
 
   /**
    * Makes a key another user's, puts it into another project, or both. Another owner's key also needs
-   * `platform:api-keys:update` to get a new owner. What it may do then must be covered by what the caller holds, and it
+   * `platform:api-keys:update` to get a new owner. An admin of two projects moves keys from one to the other, and keys
+   * of their own into either; a key leaves for none with the permission alone. What a key may do then must be covered by what the caller holds, and it
    * must lie inside the caller's key policy as if the caller made it; an active key counts against the new owner's cap.
    * The secret stays: who knew it knows it still, until it is regenerated.
    *
@@ -38,18 +40,23 @@ export class KeyTransferService {
     if (to.ownerId === undefined && to.projectId === undefined)
       throw validationFailed([{ path: 'ownerId', message: SENTENCES.absent }]);
     const ownerId = to.ownerId?.toLowerCase();
+    const projectId = to.projectId === undefined ? undefined : (to.projectId?.toLowerCase() ?? null);
     return this.changes.change(
       caller,
       id,
       ASSIGN,
       async (held) => {
-        if (held.standing !== 'permission') throw permissionDenied(ASSIGN.permission);
+        if (!mayMove(held, ownerId, projectId)) throw permissionDenied(ASSIGN.permission);
         if (ownerId !== undefined && !held.isOwn && !held.caller.principal.may(TAKE)) throw permissionDenied(TAKE);
         held.requireNotRevoked();
         if (ownerId !== undefined) await this.requireOwner(held, ownerId);
-        if (to.projectId) await this.projects.requireExisting(held.tx, to.projectId.toLowerCase());
-        const projectId = to.projectId === undefined ? held.key.projectId : (to.projectId?.toLowerCase() ?? null);
-        held.save({ ...held.key, ownerId: ownerId ?? held.key.ownerId, projectId });
+        if (projectId === null) this.admission.requireInProject(held.parties, null);
+        if (projectId) await this.projects.requireExisting(held.tx, projectId);
+        held.save({
+          ...held.key,
+          ownerId: ownerId ?? held.key.ownerId,
+          projectId: projectId === undefined ? held.key.projectId : projectId,
+        });
         return held.view();
       },
       ownerId === undefined ? [] : [ownerId],
@@ -65,4 +72,16 @@ export class KeyTransferService {
     this.admission.requireInsidePolicy(parties, key, now);
     if (statusOf(key, now) === 'active') await this.admission.requireRoom(tx, newOwner, key.id);
   }
+}
+
+/** With the permission anywhere; without it by an admin of the projects that the key leaves and gets, to no new owner. */
+function mayMove(
+  { standing, key, isOwn, parties: { projectRoles } }: LockedKey,
+  ownerId: string | undefined,
+  projectId: string | null | undefined,
+): boolean {
+  if (standing === 'permission') return true;
+  if (ownerId !== undefined || !projectId) return false;
+  const isAdminOf = (id: string) => isAtLeast(projectRoles.get(id) ?? null, 'admin');
+  return isAdminOf(projectId) && (key.projectId === null ? isOwn : isAdminOf(key.projectId));
 }

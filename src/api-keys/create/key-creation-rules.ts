@@ -12,6 +12,8 @@ import {
 } from '../../access/grants.reader.js';
 import { reservedTags, violations } from '../../access/key-policy.js';
 import { Config } from '../../config/config.js';
+import { ProjectMembers } from '../../projects/project-members.service.js';
+import type { ProjectRole } from '../../projects/project-role.js';
 import { apiKeyLimitReached, outsidePolicy, unknownRoles } from '../api-key.errors.js';
 import { ApiKeysRepository } from '../api-keys.repository.js';
 import type { ApiKeyRules } from '../settings/settings.js';
@@ -27,6 +29,8 @@ export interface Parties {
   readonly owner: UserGrants | null;
   /** The users asked for besides, by id. */
   readonly others: ReadonlyMap<string, UserGrants>;
+  /** What the caller is in which projects, by their ids; a key is a member of none. */
+  readonly projectRoles: ReadonlyMap<string, ProjectRole>;
 }
 
 /**
@@ -39,6 +43,7 @@ export class KeyCreationRules {
   constructor(
     private readonly grants: GrantsReader,
     private readonly keys: ApiKeysRepository,
+    private readonly members: ProjectMembers,
     private readonly config: Config,
   ) {}
 
@@ -56,9 +61,10 @@ export class KeyCreationRules {
     const actorId = caller.principal.ownerId;
     const wanted = new Map<string, HolderLock>([[actorId, 'share']]);
     for (const id of [ownerId, ...others]) wanted.set(id, 'update');
-    const [holders, acting] = await Promise.all([
+    const [holders, acting, projectRoles] = await Promise.all([
       this.grants.in(tx).holders(wanted),
       this.actingRoles(tx, caller.principal),
+      this.members.lockRoles(tx, caller.principal),
     ]);
     const actor = holders.get(actorId);
     if (!actor?.isActive) throw unauthenticated(true);
@@ -67,6 +73,7 @@ export class KeyCreationRules {
       actor,
       owner: holders.get(ownerId) ?? null,
       others: holders,
+      projectRoles,
     };
   }
 
@@ -138,6 +145,17 @@ export class KeyCreationRules {
           ]
         : all;
     if (offending.length > 0) throw outsidePolicy(offending);
+  }
+
+  /**
+   * Keys of people whose policy says so are in a project: when they are made, and when they leave one.
+   *
+   * @throws DomainError 403 OUTSIDE_POLICY
+   */
+  requireInProject({ caller, actor }: Pick<Parties, 'caller' | 'actor'>, projectId: string | null): void {
+    if (projectId !== null || caller.principal.may('platform:api-keys:update')) return;
+    if (keyPolicyOf(actor)?.mustBelongToProject !== true) return;
+    throw outsidePolicy([{ path: 'projectId', message: 'must name a project of which you are a member' }]);
   }
 
   /**

@@ -142,7 +142,8 @@ export class KeyCreation {
     if (refusal !== null) throw refusal;
     if (owner === null) throw unknownOwner();
     const projectId = input.projectId?.toLowerCase() ?? null;
-    if (projectId !== null) await this.requireProject(tx, caller, projectId);
+    if (projectId !== null) await this.requireProject(tx, parties, projectId);
+    this.admission.requireInProject(parties, projectId);
     const now = this.clock.now();
     const rules = this.rulesOf(parties, input, now, options);
     this.admission.requireEnvironment(caller, rules);
@@ -163,9 +164,10 @@ export class KeyCreation {
     return options.deactivated === undefined ? key : Object.assign(key, { isActive: false }, options.deactivated);
   }
 
-  /** @throws DomainError 400 unknown project; 403 PERMISSION_DENIED */
-  private async requireProject(tx: EntityManager, { principal }: KnownCaller, projectId: string): Promise<void> {
-    if (!principal.may('platform:api-keys:assign')) throw permissionDenied('platform:api-keys:assign');
+  /** Members of a project create keys in it. @throws DomainError 400 unknown project; 403 PERMISSION_DENIED */
+  private async requireProject(tx: EntityManager, { caller, projectRoles }: Parties, projectId: string): Promise<void> {
+    if (!projectRoles.has(projectId) && !caller.principal.may('platform:api-keys:assign'))
+      throw permissionDenied('platform:api-keys:assign');
     await this.projects.requireExisting(tx, projectId);
   }
 
@@ -201,13 +203,19 @@ export class KeyCreation {
 }
 
 /** What the view of a key shows that was made just now: nothing has used it. */
-function detailsOfNew(key: ApiKey, { owner, actor }: Parties, stored: StoredSecret | null): ApiKeyDetails {
+function detailsOfNew(
+  key: ApiKey,
+  { owner, actor, projectRoles }: Parties,
+  stored: StoredSecret | null,
+): ApiKeyDetails {
+  const isProjectAdmin = projectRoles.get(key.projectId ?? '') === 'admin';
   return {
     key,
     ownerName: owner!.name,
     ownerIsActive: owner!.isActive,
     ownerKind: owner!.kind,
     managerIds: owner!.managerIds,
+    projectAdminIds: isProjectAdmin ? [actor.id] : [],
     secrets: stored === null ? [] : [shownSecret(key, stored)],
     totals: { requests: 0, tokens: 0, costMicroCents: 0n, lastUsedAt: null },
     handOverByName: key.handOverBy === null ? null : actor.name,

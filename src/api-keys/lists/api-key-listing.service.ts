@@ -13,6 +13,7 @@ import type { ApiKeyFacetsDto, ApiKeyFilterDto, ExportApiKeysDto, ListApiKeysDto
 import { ApiKeysRepository } from '../api-keys.repository.js';
 import { type VisibleKeys, conditionOf } from './key-conditions.js';
 import { DEFAULT_KEY_SORT, orderOf } from './key-sort.js';
+import { ProjectMembers } from '../../projects/project-members.service.js';
 import { API_KEY_STATUSES } from '../status.js';
 
 /** Keys read at once while a list is walked: what bounds the memory of an export. */
@@ -21,14 +22,15 @@ const BATCH_KEYS = 500;
 const ENVIRONMENTS: readonly Environment[] = ['live', 'test'];
 
 /**
- * Lists of keys. A caller with `platform:api-keys:read` sees all; a signed-in user his own and those of the service
- * accounts he manages; a key itself. Every list, count and export goes through the one condition that says so.
+ * Lists of keys. A caller with `platform:api-keys:read` sees all; a signed-in user their own, those of the service
+ * accounts they manage, and those in projects of which they are a member; a key itself. Every list, count and export goes through the one condition that says so.
  */
 @Injectable()
 export class ApiKeyListingService {
   constructor(
     private readonly lists: ApiKeyListsRepository,
     private readonly keys: ApiKeysRepository,
+    private readonly members: ProjectMembers,
     private readonly clock: Clock,
     private readonly cursors: ListCursors,
   ) {}
@@ -104,10 +106,12 @@ export class ApiKeyListingService {
     if (principal.may('platform:api-keys:read')) return { kind: 'all' };
     const userId = principal.signedInUserId;
     const ownerIds = userId === null ? [principal.ownerId] : [userId, ...(await this.lists.managedBy(userId))];
-    // Whether there is such an owner is not for this caller to know either: no look, one answer.
-    if (ownerId !== undefined && !ownerIds.includes(ownerId.toLowerCase()))
+    const projectIds = userId === null ? [] : (await this.members.membershipsOf(userId)).map(({ id }) => id);
+    // Whether there is such an owner is not for this caller to know either: no look, one answer. Who is a member of a
+    // project may ask for any owner, and finds keys in it alone.
+    if (ownerId !== undefined && projectIds.length === 0 && !ownerIds.includes(ownerId.toLowerCase()))
       throw permissionDenied('platform:api-keys:read');
-    return userId === null ? { kind: 'key', id: principal.id } : { kind: 'owners', ownerIds };
+    return userId === null ? { kind: 'key', id: principal.id } : { kind: 'owners', ownerIds, projectIds };
   }
 
   private async viewsOf({ principal }: KnownCaller, ids: readonly string[], now: Date): Promise<ApiKeyView[]> {

@@ -24,7 +24,7 @@ export class ApiKeyListsController {
   @ApiOperation({
     summary: 'List keys',
     description:
-      'A page of keys: without the permission your own and those of the service accounts you manage. All filters given must hold.',
+      'A page of keys: without the permission your own, those of the service accounts you manage, and those in projects of which you are a member. All filters given must hold.',
   })
   list(@FromCaller() caller: KnownCaller, @Query() query: ListApiKeysDto): Promise<ApiKeyPageView> {
     return this.listing.page(caller, query);

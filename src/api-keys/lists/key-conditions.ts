@@ -5,10 +5,10 @@ import { spellingsOf } from '../../common/text.js';
 import { termsCondition } from './key-terms.js';
 import { API_KEY_STATUSES, type ApiKeyStatus } from '../status.js';
 
-/** Whose keys a caller may see: all, those of some owners, or one. Narrowing never widens it. */
+/** Whose keys a caller may see: all, those of some owners and projects, or one. Narrowing never widens it. */
 export type VisibleKeys =
   | { readonly kind: 'all' }
-  | { readonly kind: 'owners'; readonly ownerIds: readonly string[] }
+  | { readonly kind: 'owners'; readonly ownerIds: readonly string[]; readonly projectIds: readonly string[] }
   | { readonly kind: 'key'; readonly id: string };
 
 /** A condition on `api_key k` and its companions with the values of its placeholders `$1`, `$2`, … */
@@ -99,7 +99,7 @@ function termsOf(filter: ApiKeyFilterDto, visible: VisibleKeys, bind: Bind): str
 /** The owners whose keys may be in the list; null: any. */
 function ownersOf({ ownerId }: ApiKeyFilterDto, visible: VisibleKeys): readonly string[] | null {
   if (ownerId !== undefined) return [ownerId.toLowerCase()];
-  return visible.kind === 'owners' ? visible.ownerIds : null;
+  return visible.kind === 'owners' && visible.projectIds.length === 0 ? visible.ownerIds : null;
 }
 
 function neededCompanions({ unusedSince, neverUsed, budgetUsedAbove }: ApiKeyFilterDto): KeyCompanion[] {
@@ -112,13 +112,14 @@ function neededCompanions({ unusedSince, neverUsed, budgetUsedAbove }: ApiKeyFil
 function visibleParts(visible: VisibleKeys, bind: Bind): string[] {
   if (visible.kind === 'all') return [];
   if (visible.kind === 'key') return [`k.id = ${bind(visible.id, 'uuid')}`];
-  const [first, ...others] = visible.ownerIds;
+  const { ownerIds, projectIds } = visible;
+  const [first, ...others] = ownerIds;
   // One owner as an equation: his index then gives his keys in order.
-  return [
+  const own =
     first !== undefined && others.length === 0
       ? `k.owner_id = ${bind(first, 'uuid')}`
-      : `k.owner_id = ANY(${bind(visible.ownerIds, 'uuid[]')})`,
-  ];
+      : `k.owner_id = ANY(${bind(ownerIds, 'uuid[]')})`;
+  return [projectIds.length === 0 ? own : `(${own} OR k.project_id = ANY(${bind(projectIds, 'uuid[]')}))`];
 }
 
 function filterParts(filter: ApiKeyFilterDto, now: Date, bind: Bind): string[] {

@@ -134,8 +134,10 @@ export class KeySecretsService {
   private async regenerateHeld(held: LockedKey, overlapSeconds: number): Promise<Answer<RegeneratedApiKeyView>> {
     held.requireNotRevoked();
     const { key, tx, now, standing } = held;
-    if (standing !== 'permission' && openHandOver(key, now) === null && !(await this.keys.in(tx).hasHadSecret(key.id)))
-      throw noHandOver();
+    const isOffered = held.isOwn && openHandOver(key, now) !== null;
+    if (standing !== 'permission' && !isOffered && !(await this.keys.in(tx).hasHadSecret(key.id))) throw noHandOver();
+    // Of an admin of the project: what an owner has already, another person gets only where they could make it.
+    if (!held.isOwn) this.admission.requireInsidePolicy(held.parties, key, now);
     return this.replaceSecret(held, overlapSeconds);
   }
 

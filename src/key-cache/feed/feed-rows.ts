@@ -4,7 +4,7 @@ import type { ChangedTarget, Endings, FeedRow } from '../records/change.js';
 export const FEED_COLUMNS = `
   e.seq, e.id, extract(epoch FROM e.at) * 1000 AS at_ms, e.action, e.resource_type, e.resource_id, e.outcome,
   e.changes <> '[]' AS has_changes,
-  CASE WHEN e.outcome = 'success' AND e.resource_type IN ('api-key', 'user')
+  CASE WHEN e.outcome = 'success' AND e.resource_type IN ('api-key', 'user', 'project')
     THEN jsonb_path_query_array(e.changes, '$[*] ? (@.field == "revokedAt" || @.field == "isActive")') END AS ends,
   CASE WHEN e.outcome = 'success' AND e.resource_type = 'api-key'
     THEN coalesce(e.details->'endedKids',

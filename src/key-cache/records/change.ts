@@ -29,7 +29,7 @@ export interface ReplacedSecret {
 export interface Endings {
   /** The key was revoked, or the key or user deleted. */
   readonly isRevoked: boolean;
-  /** The key or user was deactivated (false) or activated (true); null: neither. */
+  /** The key, user or project was deactivated (false) or activated (true); null: neither. */
   readonly isActive: boolean | null;
   /** Public ids of the secrets that were ended. */
   readonly endedKids: readonly string[];

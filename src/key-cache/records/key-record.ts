@@ -68,7 +68,7 @@ export interface OwnerFacts {
 /** A project of keys, as a decision needs it. */
 export interface ProjectFacts {
   readonly id: string;
-  /** One that is gone is taken for active: only revoked keys keep its id. */
+  /** One that is gone is inactive. */
   readonly isActive: boolean;
   /** Limits of this project. */
   readonly limits: readonly LimitFacts[];

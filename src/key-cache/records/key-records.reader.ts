@@ -80,7 +80,7 @@ const LOAD = `
            ${limitsOfTarget('owner', 'users.id')} AS limits
       FROM users WHERE id IN (SELECT owner_id FROM k)
   ), p AS MATERIALIZED (
-    SELECT named.id, coalesce(project.is_active, true) AS is_active, ${limitsOfTarget('project', 'named.id')} AS limits
+    SELECT named.id, coalesce(project.is_active, false) AS is_active, ${limitsOfTarget('project', 'named.id')} AS limits
       FROM (SELECT DISTINCT project_id FROM k WHERE project_id IS NOT NULL) AS named (id) LEFT JOIN project USING (id)
   ), r AS MATERIALIZED (
     SELECT named.name, coalesce(role.is_active, false) AS is_active, coalesce(role.permissions, '{}') AS permissions

@@ -17,6 +17,7 @@ const collectGarbage = runInNewContext('gc') as () => void;
 /** What the reader gives to many keys alike. */
 const SHARED = {
   ownerId: randomUUID(),
+  projectId: randomUUID(),
   scopes: ['chat', 'embeddings'],
   roles: [],
   tags: ['team-a'],

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import type { SecretFacts } from './key-record.js';
+import { NO_LIMITS } from '../../quotas/limits/limit-facts.js';
 import { rowsOf } from '../../../test/support/key-records.js';
 import { RecordCache } from './record-cache.js';
 
@@ -58,6 +59,25 @@ describe('RecordCache', () => {
     expect(cache.findGrants(record, 1)).toBeNull();
     cache.apply([{ seq: 3n, touches: 'owner', id: 'owner' }]);
     expect(cache.findByKid('kid-key', 1)).toBeNull();
+  });
+
+  it('needs the project again after a change of it, and none of a key that is in no project', () => {
+    const cache = filled('key', { projectId: 'project' });
+    cache.put(cache.beginLoad(0), rowsOf('lone'), []);
+    const record = cache.findByKid('kid-key', 1)!;
+    expect(record.project).toEqual({ id: 'project', isActive: true });
+    expect(cache.findByKid('kid-key', 2)).toBe(record);
+    cache.apply([{ seq: 2n, touches: 'project', id: 'other' }]);
+    expect(cache.findByKid('kid-key', 2)).toBe(record);
+    cache.apply([{ seq: 3n, touches: 'project', id: 'project' }]);
+    expect(cache.findByKid('kid-key', 2)).toBeNull();
+    expect(cache.findByKid('kid-lone', 2)?.project).toBeNull();
+    const disabled = {
+      ...rowsOf('key', { projectId: 'project', seq: 3n }),
+      projects: [{ id: 'project', isActive: false, limits: NO_LIMITS }],
+    };
+    expect(cache.put(cache.beginLoad(2), disabled, [])).toBe('put');
+    expect(cache.findByKid('kid-key', 3)?.project?.isActive).toBe(false);
   });
 
   it('evicts all keys by a change that does not say which', () => {

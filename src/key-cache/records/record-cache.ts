@@ -127,8 +127,8 @@ interface JoinedGrants {
 }
 
 /**
- * What a replica remembers of keys, never of decisions: key with its secrets, owner and role, each its own, so that a
- * change of one evicts one. A plain class: time is passed in, and whoever loads and applies calls it in any order.
+ * What a replica remembers of keys, never of decisions: key with its secrets, owner, project and role, each its own, so
+ * that a change of one evicts one. A plain class: time is passed in, and whoever loads and applies calls it in any order.
  *
  * A revoked key is never resurrected: a load is taken only if its snapshot contains the last change applied here, and
  * applying evicts and moves that mark in one step.
@@ -250,6 +250,7 @@ export class RecordCache {
     secrets: number;
     proven: number;
     owners: number;
+    projects: number;
     roles: number;
     unknown: number;
     bytes: number;
@@ -259,6 +260,7 @@ export class RecordCache {
       secrets: this.byKid.size,
       proven: this.byDigest.size,
       owners: this.owners.size,
+      projects: this.projects.size,
       roles: this.roles.size,
       unknown: this.unknown.size,
       bytes: this.keys.bytes + this.owners.bytes + this.roles.bytes + this.projects.bytes + this.unknown.bytes,

@@ -33,6 +33,7 @@ const NONE = {
   endedKids: [],
   replacedKids: [],
   inactiveUsers: [],
+  inactiveProjects: [],
   signedOutUsers: [],
   resetUsers: [],
 };
@@ -47,6 +48,23 @@ describe('what lost changes had ended', () => {
     ],
     ['a key that was switched off', [off], { inactiveKeys: ['key'] }],
     ['a key that was switched off and on again', [off, on], {}],
+    [
+      'a project that was switched off',
+      [{ ...off, action: 'projects:update', resource_type: 'project', resource_id: 'project' }],
+      { inactiveProjects: ['project'] },
+    ],
+    [
+      'a project that was deleted',
+      [
+        {
+          action: 'projects:delete',
+          resource_type: 'project',
+          resource_id: 'project',
+          ends: [{ field: 'isActive', after: null }],
+        },
+      ],
+      {},
+    ],
     [
       'a regenerated key',
       [{ action: 'api-keys:regenerate', ended_kids: ['kid1', 'kid2'] }],

@@ -12,6 +12,8 @@ export interface LostEndings {
   readonly replacedKids: ReadonlyMap<string, FeedRow>;
   /** Users that were deactivated last, or deleted. They are deactivated. */
   readonly inactiveUsers: ReadonlyMap<string, FeedRow>;
+  /** Projects that were switched off last. A deleted one had no key that worked. */
+  readonly inactiveProjects: ReadonlyMap<string, FeedRow>;
   /**
    * Users some of whose sessions were ended, by a sign-out, a new password or a second factor. All that were open then
    * are ended.
@@ -33,6 +35,7 @@ export function endingsOf(lost: readonly FeedRow[]): LostEndings {
   const endedKids = new Map<string, FeedRow>();
   const replacedKids = new Map<string, FeedRow>();
   const inactiveUsers = new Map<string, FeedRow>();
+  const inactiveProjects = new Map<string, FeedRow>();
   const signedOutUsers = new Map<string, FeedRow>();
   const resetUsers = new Map<string, FeedRow>();
   for (const row of lost) {
@@ -40,14 +43,24 @@ export function endingsOf(lost: readonly FeedRow[]): LostEndings {
     if (id !== null && endsSessions(row)) signedOutUsers.set(id, row);
     if (id !== null && row.action === 'second-factors:delete') resetUsers.set(id, row);
     if (endings === null || id === null) continue;
-    const inactive = row.resourceType === 'user' ? inactiveUsers : inactiveKeys;
+    const inactive = { user: inactiveUsers, project: inactiveProjects }[row.resourceType] ?? inactiveKeys;
     if (endings.isActive === false) inactive.set(id, row);
     if (endings.isActive === true) inactive.delete(id);
-    if (endings.isRevoked) (row.resourceType === 'user' ? inactiveUsers : revokedKeys).set(id, row);
+    if (endings.isRevoked && row.resourceType !== 'project')
+      (row.resourceType === 'user' ? inactiveUsers : revokedKeys).set(id, row);
     for (const kid of endings.endedKids) endedKids.set(kid, row);
     if (endings.replaced) replacedKids.set(endings.replaced.kid, row);
   }
-  return { revokedKeys, inactiveKeys, endedKids, replacedKids, inactiveUsers, signedOutUsers, resetUsers };
+  return {
+    revokedKeys,
+    inactiveKeys,
+    endedKids,
+    replacedKids,
+    inactiveUsers,
+    inactiveProjects,
+    signedOutUsers,
+    resetUsers,
+  };
 }
 
 /** Acts on a user that end sessions; of a second factor, setting one up, and removing that of another person. */

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { systemCaller } from '../../access/caller.js';
+import { switchOffProject } from '../../projects/project-endings.js';
 import { KeyEndings } from '../../api-keys/change/key-endings.service.js';
 import { type Change, Changes } from '../../audit/changes.js';
 import { ADVISORY_LOCKS } from '../../database/advisory-locks.js';
@@ -41,7 +42,7 @@ export class LostChanges {
     private readonly users: UserEndings,
   ) {}
 
-  /** @returns how many keys, secrets, users, and sessions of users have been ended again by this replica. */
+  /** @returns how many keys, secrets, projects, users, and sessions of users have been ended again by this replica. */
   async endAgain(loss: Loss): Promise<number> {
     const { lost } = loss.judgement;
     await this.transaction((change) => this.note(change, loss));
@@ -89,16 +90,19 @@ export class LostChanges {
     });
   }
 
-  /** Users before keys, as everywhere. */
+  /** Users before projects before keys, as everywhere. */
   private async endRows(change: Change, rows: readonly FeedRow[], sinceSeq: bigint): Promise<number> {
-    const { inactiveUsers, signedOutUsers, resetUsers, revokedKeys, inactiveKeys, endedKids, replacedKids } =
-      endingsOf(rows);
+    const endings = endingsOf(rows);
+    const { inactiveUsers, inactiveProjects, signedOutUsers, resetUsers } = endings;
+    const { revokedKeys, inactiveKeys, endedKids, replacedKids } = endings;
     const users = await undecided(change.tx, 'user', inactiveUsers, sinceSeq, SWITCHED);
     let ended = await this.users.switchOff(change, new Map(users.map(([id, row]) => [id, noteOf(row)])));
     for (const [id, row] of sorted(signedOutUsers))
       ended += Number(await this.users.endSessions(change, id, new Date(row.atMs), noteOf(row)));
     for (const [id, row] of await undecided(change.tx, 'user', resetUsers, sinceSeq, FACTOR_CHANGED))
       ended += Number(await this.users.removeSecondFactor(change, id, noteOf(row)));
+    for (const [id, row] of await undecided(change.tx, 'project', inactiveProjects, sinceSeq, SWITCHED))
+      ended += Number(await switchOffProject(change, id, noteOf(row)));
     for (const [id, row] of sorted(revokedKeys))
       ended += Number(await this.keys.revoke(change, id, REASON, noteOf(row)));
     for (const [id, row] of await undecided(change.tx, 'api-key', inactiveKeys, sinceSeq, SWITCHED)) {

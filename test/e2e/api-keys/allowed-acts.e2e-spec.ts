@@ -4,10 +4,11 @@ import { type Answer, TestApp } from '../../support/app.js';
 import { expire, inDays, makeKey } from '../../support/made-keys.js';
 
 /** What a key is, as far as acts change it; who deactivated it may change with a deactivation that is repeated. */
-const ofKey = ({ status, ownerId, isActive, budgetRaise, handOver, secrets }: Answer['body']) =>
+const ofKey = ({ status, ownerId, projectId, isActive, budgetRaise, handOver, secrets }: Answer['body']) =>
   JSON.stringify([
     status,
     ownerId,
+    projectId,
     isActive,
     budgetRaise,
     handOver !== null,
@@ -22,7 +23,7 @@ const PERMISSIONS = {
   mover: ['read', 'assign', 'update'],
 } as const;
 /** An administrator may what a mover and a remover may, a manager what a managing reader may. */
-const CALLERS = ['owner', 'managing reader', 'updater', 'remover', 'assigner', 'mover'];
+const CALLERS = ['owner', 'managing reader', 'project admin', 'updater', 'remover', 'assigner', 'mover'];
 /** Their keys are a service account's. */
 const MANAGERS = ['manager', 'managing reader'];
 
@@ -48,19 +49,32 @@ describe('The acts that a key names as allowed', () => {
     for (const name of Object.keys(PERMISSIONS)) await add(name, [name]);
     for (const name of ['owner', 'manager', 'heir']) await add(name, ['user']);
     await add('managing reader', ['reader']);
+    await add('project admin', ['user']);
     const managerIds = MANAGERS.map((name) => ids.get(name)!);
     const service = (managers: string[]) =>
       app.addUser([], { kind: 'service', managerIds: managers, maxActiveKeys: 10_000 });
     ids.set('service', (await service(managerIds)).id);
     ids.set('unmanaged', (await service([])).id);
+    for (const name of ['from', 'to']) {
+      const { body } = await app.post('/projects', { token: admin(), body: { name } });
+      ids.set(name, body.id);
+      for (const member of ['owner', 'manager', 'managing reader', 'project admin'].slice(name === 'to' ? 0 : 3))
+        await app.request('PUT', `/projects/${body.id}/members/${ids.get(member)}`, {
+          token: admin(),
+          body: { role: 'admin' },
+        });
+    }
   });
   afterAll(() => app.stop());
 
   const ownerOf = (caller: string) => (MANAGERS.includes(caller) ? ids.get('service')! : ids.get('owner')!);
   const read = async (id: string, token = admin()) => (await app.get(`/api-keys/${id}`, { token })).body;
-  const make = async (ownerId: string, body: object = {}) => (await makeKey(app, admin(), { ownerId, ...body })).id;
+  /** Where the keys of a test are made. */
+  let project: { projectId?: string | undefined } = {};
+  const make = async (ownerId: string, body: object = {}) =>
+    (await makeKey(app, admin(), { ownerId, ...project, ...body })).id;
   const pending = async (ownerId: string) => {
-    const { body } = await app.post('/api-keys', { token: admin(), body: { ownerId, handOver: true } });
+    const { body } = await app.post('/api-keys', { token: admin(), body: { ownerId, handOver: true, ...project } });
     return body.apiKey.id as string;
   };
   const post = (path: string, token: string, body: object = {}) => app.post(`/api-keys/${path}`, { token, body });
@@ -126,6 +140,8 @@ describe('The acts that a key names as allowed', () => {
         return app.post(`/api-keys/${id}/draw`, { token });
       case 'transfer':
         return post(`${id}/transfer`, token, { ownerId: ids.get('heir') });
+      case 'move':
+        return post(`${id}/transfer`, token, { projectId: ids.get('to') });
       case 'delete':
         return remove('permanent');
       default:
@@ -136,6 +152,7 @@ describe('The acts that a key names as allowed', () => {
   describe.each(CALLERS)('to the %s', (caller) => {
     it.each(Object.keys(STATES))('are those that the server does: %s', async (state) => {
       const token = tokens.get(caller)!;
+      project = caller === 'project admin' ? { projectId: ids.get('from') } : {};
       const make = () => STATES[state]!(ownerOf(caller), caller);
       const id = await make();
       const before = await read(id, token);
@@ -160,7 +177,7 @@ describe('The acts that a key names as allowed', () => {
     const to = async (caller: string) => (await read(id, tokens.get(caller))).allowedActs as KeyAct[];
     expect(await to('reader')).toEqual([]);
     expect(await to('managing reader')).toEqual(await to('manager'));
-    expect(await to('manager')).toEqual(['update', 'renew', 'deactivate', 'regenerate', 'revoke']);
+    expect(await to('manager')).toEqual(['update', 'renew', 'deactivate', 'regenerate', 'move', 'revoke']);
   });
 
   it('are its own revocation to a key', async () => {

@@ -72,6 +72,64 @@ describe('keys in projects', () => {
     expect((await app.get(`/api-keys/${key.id}`, { token: admin })).body.projectId).toBe(one);
   });
 
+  describe('of an admin of projects', () => {
+    let mover: TestUser;
+    const join = (projectId: string, userId: string, role: string) =>
+      app.put(`/projects/${projectId}/members/${userId}`, { token: admin, body: { role } });
+
+    beforeAll(async () => {
+      mover = await app.addUser(['creator'], { maxActiveKeys: 1000 });
+      for (const id of [one, other]) await join(id, mover.id, 'admin');
+    });
+
+    it('move between these projects, and into none, nor to another owner, without the permission', async () => {
+      const key = await makeKey(app, admin, { projectId: one, ownerId: owner.id });
+      const third = await project('Third');
+      const by = (body: object) => transfer(key.id, body, mover.token);
+      expect((await by({ projectId: other })).body).toMatchObject({ projectId: other, ownerId: owner.id });
+      for (const body of [{ projectId: null }, { projectId: third }, { projectId: one, ownerId: mover.id }])
+        expect((await by(body)).body).toMatchObject({ status: 403, permission: 'platform:api-keys:assign' });
+      await join(third, mover.id, 'member');
+      expect((await by({ projectId: third })).status).toBe(403);
+      expect((await app.get(`/api-keys/${key.id}`, { token: admin })).body.projectId).toBe(other);
+    });
+
+    it('get their own keys into a project, and no keys of others that are in none', async () => {
+      const [own, foreign] = [await makeKey(app, mover.token), await makeKey(app, owner.token)];
+      expect((await transfer(own.id, { projectId: one }, mover.token)).body.projectId).toBe(one);
+      expect((await transfer(foreign.id, { projectId: one }, mover.token)).status).toBe(404);
+      expect((await transfer(foreign.id, { projectId: one }, owner.token)).status).toBe(403);
+    });
+  });
+
+  describe('of people whose key policy says so', () => {
+    it('are made in a project, and do not leave for none', async () => {
+      await app.addRole('in-projects', ['platform:api-keys:assign'], { mustBelongToProject: true });
+      const bound = await app.addUser(['creator', 'in-projects'], { maxActiveKeys: 1000 });
+      const refused = await app.post('/api-keys', { token: bound.token, body: {} });
+      expect(refused.body).toMatchObject({ status: 403, code: 'OUTSIDE_POLICY', errors: [{ path: 'projectId' }] });
+      const byAlias = await app.put('/api-keys/by-alias/build', { token: bound.token, body: { name: 'Build' } });
+      expect(byAlias.body.code).toBe('OUTSIDE_POLICY');
+      const key = await makeKey(app, bound.token, { projectId: one });
+      expect((await transfer(key.id, { projectId: null }, bound.token)).body.code).toBe('OUTSIDE_POLICY');
+      expect((await transfer(key.id, { projectId: other }, bound.token)).status).toBe(200);
+      expect((await transfer(key.id, { projectId: null })).status).toBe(200);
+    });
+
+    it('is widened by nobody whom it binds', async () => {
+      await app.addRole('role-keeper', ['platform:roles:*', 'platform:api-keys:create'], { mustBelongToProject: true });
+      const keeper = await app.addUser(['role-keeper']);
+      const role = (name: string, keyPolicy: object) =>
+        app.post('/roles', {
+          token: keeper.token,
+          body: { name, permissions: ['platform:api-keys:create'], keyPolicy },
+        });
+      expect((await role('free', { maxRateLimitPerMinute: 1 })).body.code).toBe('OUTSIDE_POLICY');
+      expect((await role('bound', { mustBelongToProject: true })).status).toBe(201);
+      expect((await role('odd', { mustBelongToProject: 'yes' })).status).toBe(400);
+    });
+  });
+
   it('are listed, counted and exported by project, of those the caller may see', async () => {
     const here = await project('Listed');
     const key = await makeKey(app, admin, { projectId: here, ownerId: owner.id });

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApp } from '../../support/app.js';
-import { pathsOf } from '../../support/made-keys.js';
+import { DELETION_BATCH } from '../../../src/api-keys/projects/project-deletion.service.js';
+import { makeKey, pathsOf, verdictOn } from '../../support/made-keys.js';
 import { trailOf } from '../../support/trail.js';
 
 const NO_PROJECT = '019a8b5e-9999-7cc3-b4a1-3a7c2f1d9e55';
@@ -14,7 +15,7 @@ describe('/projects', () => {
   const make = async () => (await create({ name: `Project ${++names}` })).body;
 
   beforeAll(async () => {
-    app = await TestApp.start();
+    app = await TestApp.start({ MAX_ACTIVE_KEYS: '1000' });
     admin = await app.adminToken();
   });
   afterAll(() => app.stop());
@@ -75,6 +76,51 @@ describe('/projects', () => {
     });
   });
 
+  describe('by alias', () => {
+    const put = (alias: string, body: object, token = admin) => app.put(`/projects/by-alias/${alias}`, { token, body });
+
+    it('201, then 200: makes a project, then changes what is given, and finds it', async () => {
+      const made = await put('search', { name: 'By alias', description: 'First' });
+      expect(made.status).toBe(201);
+      expect(made.body).toMatchObject({ alias: 'search', name: 'By alias', description: 'First', isActive: true });
+      const changed = await put('search', { name: 'By another name' });
+      expect(changed.status).toBe(200);
+      expect(changed.body).toMatchObject({ id: made.body.id, name: 'By another name', description: 'First' });
+      expect((await put('search', { name: 'By another name' })).body).toEqual(changed.body);
+      expect((await app.get('/projects/by-alias/search', { token: admin })).body).toEqual(changed.body);
+      expect((await trailOf(app, made.body.id)).map(({ action }) => action)).toEqual([
+        'projects:create',
+        'projects:update',
+      ]);
+    });
+
+    it('makes one of two that come at once', async () => {
+      const answers = await Promise.all([put('raced', { name: 'Of one' }), put('raced', { name: 'Of one' })]);
+      expect(answers.map(({ status }) => status).sort()).toEqual([200, 201]);
+      expect(answers[0]!.body.id).toBe(answers[1]!.body.id);
+    });
+
+    it('400 for what is no alias, 403 without both permissions, 404 for none, also to a stranger', async () => {
+      expect((await put('no%20alias', { name: 'No' })).status).toBe(400);
+      await app.addRole('changes-projects', ['platform:projects:update']);
+      const { token } = await app.addUser(['changes-projects']);
+      expect((await put('mine', { name: 'Mine' }, token)).body.permission).toBe('platform:projects:create');
+      await put('hidden', { name: 'Hidden' });
+      const { token: stranger } = await app.addUser(['creator']);
+      for (const alias of ['hidden', 'nothing'])
+        expect((await app.get(`/projects/by-alias/${alias}`, { token: stranger })).body.code).toBe('PROJECT_NOT_FOUND');
+    });
+
+    it('409 for an alias, and 412 for a version, that is another', async () => {
+      const { body } = await put('first', { name: 'The first' });
+      expect((await create({ name: 'The second', alias: 'first' })).body.code).toBe('PROJECT_ALIAS_TAKEN');
+      const headers = { 'if-match': '"no-version"' };
+      const answer = await app.put('/projects/by-alias/first', { token: admin, body: { name: 'Changed' }, headers });
+      expect(answer.body.code).toBe('VERSION_MISMATCH');
+      expect((await app.patch(`/projects/${body.id}`, { token: admin, body: { alias: null } })).body.alias).toBeNull();
+    });
+  });
+
   describe('PATCH', () => {
     it('200: changes what is given', async () => {
       const project = await make();
@@ -118,6 +164,45 @@ describe('/projects', () => {
       expect((await remove()).status).toBe(204);
       expect((await app.get(`/projects/${project.id}`, { token: admin })).status).toBe(404);
       expect((await trailOf(app, project.id)).at(-1)).toMatchObject({ action: 'projects:delete' });
+    });
+
+    it('400 and 403: says once what becomes of the keys, and needs what doing it needs', async () => {
+      const [project, other] = [await make(), await make()];
+      const key = await makeKey(app, admin, { projectId: project.id });
+      const remove = (query: string, token = admin) => app.delete(`/projects/${project.id}?${query}`, { token });
+      expect(pathsOf(await remove(`keys=revoke&transferTo=${other.id}`))).toEqual(['transferTo']);
+      expect(pathsOf(await remove(`transferTo=${project.id}`))).toEqual(['transferTo']);
+      expect(pathsOf(await remove(`transferTo=${NO_PROJECT}`))).toEqual(['transferTo']);
+      await app.addRole('ends-projects', ['platform:projects:delete']);
+      const { token } = await app.addUser(['ends-projects']);
+      expect((await remove('keys=revoke', token)).body.permission).toBe('platform:api-keys:delete');
+      expect((await remove(`transferTo=${other.id}`, token)).body.permission).toBe('platform:api-keys:assign');
+      expect(await verdictOn(app, key.secret)).toBe('VALID');
+    });
+
+    it('204: revokes the keys, or moves them, in batches, each with an entry of its own', async () => {
+      const [project, other] = [await make(), await make()];
+      const key = await makeKey(app, admin, { projectId: project.id });
+      await app.dataSource.query(
+        `INSERT INTO api_key (id, owner_id, name, environment, project_id)
+         SELECT gen_random_uuid(), owner_id, 'Many', 'live', $2 FROM api_key, generate_series(1, ${DELETION_BATCH}) WHERE id = $1`,
+        [key.id, project.id],
+      );
+      expect((await app.delete(`/projects/${project.id}?transferTo=${other.id}`, { token: admin })).status).toBe(204);
+      expect((await app.get(`/projects/${other.id}`, { token: admin })).body.keyCount).toBe(DELETION_BATCH + 1);
+      expect(await verdictOn(app, key.secret)).toBe('VALID');
+      expect((await app.delete(`/projects/${other.id}?keys=revoke&wait=true`, { token: admin })).status).toBe(204);
+      expect(await verdictOn(app, key.secret)).toBe('REVOKED');
+      expect((await trailOf(app, key.id)).map(({ action }) => action)).toEqual([
+        'api-keys:create',
+        'api-keys:transfer',
+        'api-keys:revoke',
+      ]);
+      const [left] = await app.dataSource.query(
+        `SELECT count(*)::int AS count FROM api_key WHERE project_id = ANY($1) AND revoked_at IS NULL`,
+        [[project.id, other.id]],
+      );
+      expect(left.count).toBe(0);
     });
 
     it('never leaves a key that works in a project that is gone', async () => {

@@ -70,6 +70,16 @@ describe('how changes reach three replicas', () => {
     );
   });
 
+  it('a disabled project ends its keys everywhere', async () => {
+    const { body: project } = await replicas[0]!.post('/projects', { token: admin, body: { name: 'Everywhere' } });
+    const key = await knownKey({ projectId: project.id });
+    await management.disableProject(project.id);
+    await eventually(
+      async () => expect(await codes(key.secret)).toEqual(['PROJECT_INACTIVE', 'PROJECT_INACTIVE', 'PROJECT_INACTIVE']),
+      BOUND_MS,
+    );
+  });
+
   it('a role that loses its permissions ends what its keys may do, and evicts no key', async () => {
     await replicas[0]!.addRole('asker', ['platform:api-keys:verify']);
     const asker = await issueKey(replicas[0]!, admin, { roles: ['asker'] });

@@ -13,6 +13,7 @@ import { createTestDatabase, type TestDatabase } from '../../support/postgres.js
 const NOW = new Date('2026-11-21T12:00:00.000Z');
 const DAY_MS = 86_400_000;
 const OWNERS = ['019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e55', '019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e56'] as const;
+const PROJECTS = ['019a8b5e-2222-7cc3-b4a1-3a7c2f1d9e55', '019a8b5e-2222-7cc3-b4a1-3a7c2f1d9e56'] as const;
 const WORDS = ['alpha', 'beta_', '100%!', 'Quartz'] as const;
 /** More than are counted, so that both ways of reading a list are taken. */
 const KEYS = 13_000;
@@ -23,6 +24,7 @@ const BATCH_KEYS = 2 ** 17;
 interface Plain {
   readonly id: string;
   readonly ownerId: string;
+  readonly projectId: string | null;
   readonly name: string;
   readonly text: string;
   readonly environment: string;
@@ -67,6 +69,7 @@ describe('lists of keys against plain filtering and sorting', () => {
   const filters: fc.Arbitrary<ApiKeyFilterDto> = fc.record(
     {
       ownerId: fc.constantFrom(...OWNERS),
+      projectId: fc.constantFrom(...PROJECTS),
       status: fc.constantFrom(...API_KEY_STATUSES),
       isActive: fc.boolean(),
       environment: fc.constantFrom('live' as const, 'test' as const),
@@ -95,9 +98,11 @@ describe('lists of keys against plain filtering and sorting', () => {
 
   const visible = fc.constantFrom<VisibleKeys>(
     { kind: 'all' },
-    { kind: 'owners', ownerIds: OWNERS },
-    { kind: 'owners', ownerIds: [OWNERS[1]] },
-    { kind: 'owners', ownerIds: [] },
+    { kind: 'owners', ownerIds: OWNERS, projectIds: [] },
+    { kind: 'owners', ownerIds: [OWNERS[1]], projectIds: [] },
+    { kind: 'owners', ownerIds: [OWNERS[1]], projectIds: [PROJECTS[0]] },
+    { kind: 'owners', ownerIds: [], projectIds: PROJECTS },
+    { kind: 'owners', ownerIds: [], projectIds: [] },
   );
   // Far enough for every page, or for none but the first.
   const maxWalked = fc.constantFrom(KEYS, 300);
@@ -113,7 +118,7 @@ describe('lists of keys against plain filtering and sorting', () => {
         maxWalked,
         async (asked, to, sort, { limit, offset }, rows) => {
           const expected = sorted(
-            keys.filter((key) => (to.kind !== 'owners' || to.ownerIds.includes(key.ownerId)) && matches(key, asked)),
+            keys.filter((key) => isVisible(key, to) && matches(key, asked)),
             sort,
           );
           const [condition, order] = [conditionOf(asked, to, NOW), orderOf(sort)];
@@ -140,7 +145,7 @@ describe('lists of keys against plain filtering and sorting', () => {
   it('walk every key of a list once and in order', async () => {
     await fc.assert(
       fc.asyncProperty(filter, fc.constantFrom(...KEY_SORTS), async (asked, sort) => {
-        const condition = conditionOf(asked, { kind: 'owners', ownerIds: OWNERS }, NOW);
+        const condition = conditionOf(asked, { kind: 'owners', ownerIds: OWNERS, projectIds: [] }, NOW);
         const walked: string[] = [];
         for await (const ids of lists.walk(condition, orderOf(sort), 2_000)) walked.push(...ids);
         expect(walked).toEqual(
@@ -197,6 +202,10 @@ async function seed(owner: DataSource): Promise<void> {
     [NOW, ...OWNERS, KEYS, [...WORDS]],
   );
   await owner.query(
+    `UPDATE api_key SET project_id = CASE WHEN get_byte(uuid_send(id), 2) < 20 THEN $1::uuid ELSE $2::uuid END WHERE get_byte(uuid_send(id), 2) < 60`,
+    [...PROJECTS],
+  );
+  await owner.query(
     `UPDATE key_totals SET last_used_at = $1::timestamptz - floor(120 * random()) * interval '1 day' + (floor(3 * random()) - 1) * interval '1 ms' WHERE get_byte(uuid_send(key_id), 0) < 180`,
     [NOW],
   );
@@ -214,7 +223,7 @@ async function seed(owner: DataSource): Promise<void> {
 
 async function plainKeys(owner: DataSource): Promise<Plain[]> {
   const rows = await owner.query<(Omit<Plain, 'limit' | 'spent'> & { limit: string | null; spent: string | null })[]>(
-    `SELECT k.id, k.owner_id AS "ownerId", k.name, concat_ws(E'\\n', k.name, k.alias, k.description) AS text, k.environment, k.is_active AS "isActive",
+    `SELECT k.id, k.owner_id AS "ownerId", k.project_id AS "projectId", k.name, concat_ws(E'\\n', k.name, k.alias, k.description) AS text, k.environment, k.is_active AS "isActive",
             k.revoked_at AS "revokedAt", k.expires_at AS "expiresAt", k.created_at AS "createdAt", k.updated_at AS "updatedAt", k.tags, k.scopes,
             nullif(t.last_used_at, '-infinity') AS "lastUsedAt", k.budget_limit_micro_cents AS limit,
             k.secret_prefixes <> '' AS "hasSecret", k.hand_over_until AS "handOverUntil",
@@ -228,9 +237,15 @@ async function plainKeys(owner: DataSource): Promise<Plain[]> {
   }));
 }
 
+function isVisible(key: Plain, to: VisibleKeys): boolean {
+  if (to.kind !== 'owners') return true;
+  return to.ownerIds.includes(key.ownerId) || (key.projectId !== null && to.projectIds.includes(key.projectId));
+}
+
 function matches(key: Plain, filter: ApiKeyFilterDto): boolean {
   const {
     ownerId,
+    projectId,
     status,
     isActive,
     environment,
@@ -247,6 +262,7 @@ function matches(key: Plain, filter: ApiKeyFilterDto): boolean {
   const since = unusedSince === undefined ? null : new Date(unusedSince);
   return [
     ownerId === undefined || key.ownerId === ownerId,
+    projectId === undefined || key.projectId === projectId,
     status === undefined || shownStatusOf(key, key.hasSecret, NOW) === status,
     isActive === undefined || key.isActive === isActive,
     environment === undefined || key.environment === environment,

@@ -125,7 +125,7 @@ describe('forecasts of budgets', () => {
       return [];
     };
     const looked = new BudgetForecastsRepository({ query } as unknown as EntityManager);
-    await looked.mostUsed(NOW, MONTH, new Date('2031-05-04T12:00:00Z'));
+    await looked.mostUsed(NOW, MONTH, new Date('2031-05-04T12:00:00Z'), null);
     // The accounts were looked at, and one was found.
     expect(plan).toMatch(/budget_account_used_idx on budget_account .*\(actual rows=[1-9]/);
     const passedOver = [...plan.matchAll(/Rows Removed by \w+(?: Recheck)?: (\d+)/g)].map(([, rows]) => Number(rows));

@@ -186,11 +186,11 @@ function roles(cast: Cast): Step[] {
 
 function projects(cast: Cast): Step[] {
   let id = '';
-  const on = (kind: ChangeKind, action: string, body?: unknown) =>
+  const on = (kind: ChangeKind, action: string, body?: unknown, path = '') =>
     byAdmin(
       cast,
       kind,
-      () => ({ path: `/projects/${id}`, ...(body === undefined ? {} : { body }) }),
+      () => ({ path: `/projects/${id}${path}`, ...(body === undefined ? {} : { body }) }),
       action,
       'project',
       () => id,
@@ -205,7 +205,27 @@ function projects(cast: Cast): Step[] {
       (body) => (id = body.id as string),
     ),
     on('PATCH /projects/:id', 'projects:update', { description: 'Described' }),
+    on('PATCH /projects/:id', 'projects:update', { isActive: false }),
+    on('PUT /projects/:id/members/:userId', 'projects:update', { role: 'member' }, `/members/${cast.adminId}`),
+    on('PUT /projects/:id/members/:userId', 'projects:update', { role: 'admin' }, `/members/${cast.adminId}`),
+    on('DELETE /projects/:id/members/:userId', 'projects:update', undefined, `/members/${cast.adminId}`),
     on('DELETE /projects/:id', 'projects:delete'),
+    byAdmin(
+      cast,
+      'PUT /projects/by-alias/:alias',
+      () => ({ path: `/projects/by-alias/of-${cast.name}`, body: { name: `Alias of ${cast.name}` } }),
+      'projects:create',
+      'project',
+      (body) => body.id as string,
+    ),
+    byAdmin(
+      cast,
+      'PUT /projects/by-alias/:alias',
+      () => ({ path: `/projects/by-alias/of-${cast.name}`, body: { name: `Other alias of ${cast.name}` } }),
+      'projects:update',
+      'project',
+      (body) => body.id as string,
+    ),
   ];
 }
 

@@ -8,15 +8,22 @@ const ROUNDS = { ci: 3, full: 12 } as const;
 const CHANGES = { ci: 24, full: 300 } as const;
 const KEYS = 6;
 const OWNERS = 3;
+const PROJECTS = 2;
 const REPORTERS = 6;
 const DAYS_APART = 7;
 const DAY_MS = 86_400_000;
-const GROUPS = ['day', 'owner', 'tag', 'model', 'key', 'callTag', 'endpoint'] as const;
+const GROUPS = ['day', 'owner', 'project', 'tag', 'model', 'key', 'callTag', 'endpoint'] as const;
 const MAX_VIOLATIONS = 20;
 
 /** Moves what was booked and changed since yesterday into the past, so that it becomes a period that is closed. */
 const MOVES: readonly string[] = [
-  ...['usage_event.received_at', 'usage_id.received_at', 'key_version.since', 'user_version.since'],
+  ...[
+    'usage_event.received_at',
+    'usage_id.received_at',
+    'key_version.since',
+    'user_version.since',
+    'project_version.since',
+  ],
   ...['usage_rollup_hour.hour', 'usage_rollup_moved.hour'],
 ].map((name) => {
   const [table, column] = name.split('.');
@@ -26,7 +33,7 @@ const MOVES: readonly string[] = [
 const REWRITES = `
   CREATE FUNCTION rewrite_versions() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
   BEGIN
-    UPDATE key_version SET owner_id = NEW.owner_id, name = NEW.name, tags = NEW.tags WHERE key_id = NEW.id;
+    UPDATE key_version SET owner_id = NEW.owner_id, name = NEW.name, tags = NEW.tags, project_id = NEW.project_id WHERE key_id = NEW.id;
     RETURN NEW;
   END $$;
   CREATE TRIGGER rewrite_versions AFTER UPDATE ON api_key FOR EACH ROW EXECUTE FUNCTION rewrite_versions()`;
@@ -45,7 +52,7 @@ interface Closed {
   readonly reports: string;
 }
 
-/** Keys are transferred, tagged, renamed and deleted, owners renamed, while two replicas book their usage. */
+/** Keys are transferred, moved, tagged, renamed and deleted, owners and projects renamed, while two replicas book usage. */
 export const g43: Experiment = {
   id: 'G43',
   guarantee: 'reports about the past never change, and each owner has what a key spent while it was theirs',
@@ -92,6 +99,7 @@ class Load {
   moved = 0;
   deleted = 0;
   private readonly owners: string[] = [];
+  private readonly projects: string[] = [];
   private keys: LoadedKey[] = [];
   /** By owner, in cents of this round: what is theirs for certain, and what may be, having met a change. */
   private certain = new Map<string, number>();
@@ -105,13 +113,15 @@ class Load {
 
   async prepare(): Promise<void> {
     // Versions are never changed; here the whole past is moved back in time.
-    for (const table of ['key_version', 'user_version'])
+    for (const table of ['key_version', 'user_version', 'project_version'])
       for (const name of ['append_only', ...(table === 'user_version' ? ['erase_only'] : [])])
         await this.cluster.database.query(`ALTER TABLE ${table} DISABLE TRIGGER ${table}_${name}`);
     for (let index = 0; index < OWNERS; index += 1) {
       const body = await this.change('POST', '/users', { name: `Owner ${index}`, kind: 'service' });
       this.owners.push(body.id as string);
     }
+    for (let index = 0; index < PROJECTS; index += 1)
+      this.projects.push((await this.change('POST', '/projects', { name: `Project ${index}` })).id as string);
   }
 
   /** Reports beside changes; gives what the report by owner has wrong. */
@@ -164,6 +174,9 @@ class Load {
       const body = await this.summary(`groupBy=${groupBy}&${query}`);
       texts.push(JSON.stringify(body));
     }
+    for (const projectId of this.projects)
+      for (const groupBy of ['day', 'owner', 'model', 'endpoint'])
+        texts.push(JSON.stringify(await this.summary(`groupBy=${groupBy}&projectId=${projectId}&${query}`)));
     return texts.join('\n');
   }
 
@@ -190,7 +203,7 @@ class Load {
     const key = this.random.pick(this.keys);
     key.changes += 1;
     const at = this.random.integer(2);
-    switch (this.random.integer(4)) {
+    switch (this.random.integer(6)) {
       case 0:
       case 1: {
         const ownerId = this.random.pick(this.owners.filter((owner) => owner !== key.owner));
@@ -201,6 +214,12 @@ class Load {
       case 2:
         await this.change('PATCH', `/api-keys/${key.id}`, { tags: [`tag-${this.random.integer(3)}`] }, at);
         break;
+      case 3:
+        await this.change('POST', `/api-keys/${key.id}/transfer`, { projectId: this.random.pick(this.projects) }, at);
+        break;
+      case 4:
+        await this.change('PATCH', `/projects/${this.random.pick(this.projects)}`, { name: this.newName() }, at);
+        break;
       default:
         await this.change('PATCH', `/users/${this.random.pick(this.owners)}`, { name: this.newName() }, at);
     }
@@ -210,7 +229,12 @@ class Load {
 
   private async newKey(): Promise<LoadedKey> {
     const owner = this.random.pick(this.owners);
-    const { id } = await this.cluster.createKey({ ownerId: owner, name: this.newName(), tags: ['tag-0'] });
+    const { id } = await this.cluster.createKey({
+      ownerId: owner,
+      name: this.newName(),
+      tags: ['tag-0'],
+      projectId: this.random.pick(this.projects),
+    });
     return { id, owner, changes: 0 };
   }
 

@@ -15,7 +15,7 @@ export async function reads(cluster: ProofCluster): Promise<WellFormed[]> {
   const key = await cluster.createKey({ name: 'Read by G25', scopes: ['chat'], budgetLimitCents: 100 });
   const { body: project } = await cluster
     .replica(0)
-    .client.post('/projects', { token: cluster.adminToken, body: { name: 'Read by G25' } });
+    .client.post('/projects', { token: cluster.adminToken, body: { name: 'Read by G25', alias: 'g25' } });
   const { body: limit } = await cluster.replica(0).client.post('/limits', {
     token: cluster.adminToken,
     body: { name: 'Read by G25', amountCents: 1000, per: 'week', target: { kind: 'key', id: key.id } },
@@ -51,6 +51,8 @@ export async function reads(cluster: ProofCluster): Promise<WellFormed[]> {
     get(`/limits/${limit.id}`),
     get(`/limits/${limit.id}/accounts`),
     get(`/limits/${each.id}/accounts/${key.id}`),
+    get(`/projects/by-alias/g25`),
+    get(`/projects/${project.id}/usage/summary`),
     get('/roles'),
     get('/roles/admin'),
     get('/permissions'),

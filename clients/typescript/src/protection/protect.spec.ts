@@ -118,6 +118,7 @@ describe('a guard', () => {
     ['REVOKED', 401, 'Bearer error="invalid_token"'],
     ['EXPIRED', 401, 'Bearer error="invalid_token"'],
     ['OWNER_INACTIVE', 401, 'Bearer error="invalid_token"'],
+    ['PROJECT_INACTIVE', 401, 'Bearer error="invalid_token"'],
     ['IP_NOT_ALLOWED', 403, undefined],
     ['MODEL_NOT_ALLOWED', 403, undefined],
     ['CHATBOT_NOT_ALLOWED', 403, undefined],
