@@ -26,6 +26,7 @@ import { BudgetRaises1790000002450 } from './migrations/1790000002450-budget-rai
 import { RefusedCalls1790000002500 } from './migrations/1790000002500-refused-calls.js';
 import { HandOver1790000002600 } from './migrations/1790000002600-hand-over.js';
 import { Projects1790000002800 } from './migrations/1790000002800-projects.js';
+import { UsageArchives1790000003000 } from './migrations/1790000003000-usage-archives.js';
 
 /** All migrations, oldest first. */
 export const migrations = [
@@ -57,4 +58,5 @@ export const migrations = [
   RefusedCalls1790000002500,
   HandOver1790000002600,
   Projects1790000002800,
+  UsageArchives1790000003000,
 ];
