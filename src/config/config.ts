@@ -114,9 +114,7 @@ export class Config {
     this.nodeEnv = environment.NODE_ENV;
     this.host = environment.HOST;
     this.port = environment.PORT;
-    this.publicUrl = (
-      environment.PUBLIC_URL ?? `http://${reachableHost(environment.HOST)}:${environment.PORT}`
-    ).replace(/\/+$/, '');
+    this.publicUrl = publicUrlOf(environment);
     this.dataDir = resolve(environment.DATA_DIR);
     this.databaseUrl = databaseUrlOf(environment.DATABASE_URL, environment);
     this.databaseMigrationUrl = databaseUrlOf(environment.DATABASE_MIGRATION_URL, environment) ?? this.databaseUrl;
@@ -413,6 +411,10 @@ function gatewayListenerOf({ GATEWAY_HOST, GATEWAY_PORT, PORT }: Environment): G
   }
   if (GATEWAY_PORT === PORT && PORT !== 0) throw new ConfigError('GATEWAY_PORT must not be PORT');
   return { host: GATEWAY_HOST, port: GATEWAY_PORT };
+}
+
+function publicUrlOf({ PUBLIC_URL, HOST, PORT }: Environment): string {
+  return (PUBLIC_URL ?? `http://${reachableHost(HOST)}:${PORT}`).replace(/\/+$/, '');
 }
 
 function usageArchiveOf(keepMonths: number | undefined, directory: string | null): UsageArchiveConfig | null {
