@@ -56,6 +56,7 @@ export const SLOW_GROUPS = [
       'test/integration/scripts/',
       'test/integration/start/',
       'test/integration/health/',
+      'test/integration/usage/archives/',
       'test/e2e/system/',
     ],
     keeps: ['test/e2e/system/replicas.e2e-spec.ts'],

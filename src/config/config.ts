@@ -73,6 +73,10 @@ export class Config {
   readonly creationsPerDay: number;
   /** How long reads stay in the audit trail. */
   readonly auditReadsKeptDays: number;
+  /** The directory of archived usage events, an absolute path. */
+  readonly usageArchiveDir: string | null;
+  /** Where usage events go once they are older than so many whole months; null: they stay in the database. */
+  readonly usageArchive: UsageArchiveConfig | null;
   /** How much of refused calls is kept for those who may read the key. */
   readonly refusedCalls: Environment['REFUSED_CALLS'];
   readonly defaultReservationCents: number;
@@ -110,9 +114,7 @@ export class Config {
     this.nodeEnv = environment.NODE_ENV;
     this.host = environment.HOST;
     this.port = environment.PORT;
-    this.publicUrl = (
-      environment.PUBLIC_URL ?? `http://${reachableHost(environment.HOST)}:${environment.PORT}`
-    ).replace(/\/+$/, '');
+    this.publicUrl = publicUrlOf(environment);
     this.dataDir = resolve(environment.DATA_DIR);
     this.databaseUrl = databaseUrlOf(environment.DATABASE_URL, environment);
     this.databaseMigrationUrl = databaseUrlOf(environment.DATABASE_MIGRATION_URL, environment) ?? this.databaseUrl;
@@ -147,6 +149,8 @@ export class Config {
     this.managementRatePerMinute = environment.MANAGEMENT_RATE_PER_MINUTE;
     this.creationsPerDay = environment.CREATIONS_PER_DAY;
     this.auditReadsKeptDays = environment.AUDIT_READS_KEPT_DAYS;
+    this.usageArchiveDir = environment.USAGE_ARCHIVE_DIR === undefined ? null : resolve(environment.USAGE_ARCHIVE_DIR);
+    this.usageArchive = usageArchiveOf(environment.USAGE_EVENTS_KEEP_MONTHS, this.usageArchiveDir);
     this.refusedCalls = environment.REFUSED_CALLS;
     this.defaultReservationCents = environment.DEFAULT_RESERVATION_CENTS;
     this.maxEventCostCents = environment.MAX_EVENT_COST_CENTS;
@@ -192,6 +196,14 @@ export interface OidcClientConfig {
   readonly scopes: string;
   /** What follows “Sign in with” on the button. */
   readonly name: string;
+}
+
+/** When usage events leave the database, and for where. */
+export interface UsageArchiveConfig {
+  /** An absolute path. */
+  readonly directory: string;
+  /** Whole months before the running one whose events stay. */
+  readonly keepMonths: number;
 }
 
 /** A listener that answers gateways, and trusts whoever reaches it. */
@@ -399,6 +411,17 @@ function gatewayListenerOf({ GATEWAY_HOST, GATEWAY_PORT, PORT }: Environment): G
   }
   if (GATEWAY_PORT === PORT && PORT !== 0) throw new ConfigError('GATEWAY_PORT must not be PORT');
   return { host: GATEWAY_HOST, port: GATEWAY_PORT };
+}
+
+function publicUrlOf({ PUBLIC_URL, HOST, PORT }: Environment): string {
+  return (PUBLIC_URL ?? `http://${reachableHost(HOST)}:${PORT}`).replace(/\/+$/, '');
+}
+
+function usageArchiveOf(keepMonths: number | undefined, directory: string | null): UsageArchiveConfig | null {
+  if (keepMonths === undefined) return null;
+  if (directory === null)
+    throw new ConfigError('USAGE_EVENTS_KEEP_MONTHS needs USAGE_ARCHIVE_DIR: set the directory that gets the events');
+  return { directory, keepMonths };
 }
 
 const LOOPBACK = networks(['127.0.0.0/8', '::1']);

@@ -119,6 +119,10 @@ export const environmentSchema = z.object({
   AUDIT_READS_KEPT_DAYS: positiveInteger(36_500)
     .refine((value) => value >= 1, 'must be at least 1')
     .default(365),
+  USAGE_EVENTS_KEEP_MONTHS: positiveInteger(1200)
+    .refine((value) => value >= 2, 'must be at least 2')
+    .optional(),
+  USAGE_ARCHIVE_DIR: z.string().min(1).optional(),
   REFUSED_CALLS: z.enum(['full', 'masked', 'off'], 'must be full, masked or off').default('full'),
   DEFAULT_RESERVATION_CENTS: z
     .string()

@@ -27,4 +27,6 @@ export const ADVISORY_LOCKS = {
   auditCopy: 4_242_027,
   /** One replica at a time cuts reads from the audit trail. */
   readCut: 4_242_015,
+  /** One replica at a time archives usage events. Held by a session. */
+  usageArchive: 4_242_031,
 } as const;

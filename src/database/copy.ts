@@ -88,6 +88,8 @@ class CopyOut extends Readable {
   }
 
   handleReadyForQuery(): void {
+    // The last rows may have stopped the socket, and nothing asks for more of them: the next answer would not be read.
+    this.wire?.stream.resume();
     this.push(null);
   }
 

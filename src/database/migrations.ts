@@ -28,8 +28,9 @@ import { HandOver1790000002600 } from './migrations/1790000002600-hand-over.js';
 import { Projects1790000002800 } from './migrations/1790000002800-projects.js';
 import { Limits1790000002900 } from './migrations/1790000002900-limits.js';
 import { LimitAccounts1790000002910 } from './migrations/1790000002910-limit-accounts.js';
-import { RaisedAccounts1790000003100 } from './migrations/1790000003100-raised-accounts.js';
+import { UsageArchives1790000003000 } from './migrations/1790000003000-usage-archives.js';
 import { ProjectsInReports1790000003100 } from './migrations/1790000003100-projects-in-reports.js';
+import { RaisedAccounts1790000003150 } from './migrations/1790000003150-raised-accounts.js';
 
 /** All migrations, oldest first. */
 export const migrations = [
@@ -63,6 +64,7 @@ export const migrations = [
   Projects1790000002800,
   Limits1790000002900,
   LimitAccounts1790000002910,
-  RaisedAccounts1790000003100,
+  UsageArchives1790000003000,
   ProjectsInReports1790000003100,
+  RaisedAccounts1790000003150,
 ];

@@ -17,6 +17,7 @@ import { checkSecrets } from '../installation/secret-check.js';
 import { firstAdminCheck } from '../users/first-admin-check.js';
 import { findFutureRows } from '../quotas/future-rows.js';
 import { BUDGET_CHECKS, type Difference, USAGE_CHECKS, reconcileBudgets, reconcileUsage } from '../usage/reconcile.js';
+import { findArchives } from '../usage/archives/archive-findings.js';
 import { findTotalsAtEnd } from '../usage/totals-at-end.js';
 import { sessionFinding } from '../auth/session-finding.js';
 import { findMissingFactors, findUntoldFactors } from '../users/second-factor/factor-findings.js';
@@ -37,6 +38,7 @@ const NO_LOSSES = 'failovers have lost no change';
 const PROXY_LISTS = 'keys that only TRUSTED_PROXIES could use';
 const SECOND_FACTORS = 'second factors are those of the audit trail';
 const ENDS = 'totals that count no further';
+const ARCHIVES = 'archived usage events are in their files';
 const NO_FUTURE = 'no rate window and no lease lies in the future';
 
 const SCHEMA_ERRORS: readonly string[] = [
@@ -81,6 +83,7 @@ export async function examine(config: Config, dataSource: DataSource): Promise<F
     ...(await findingsFrom(ENDS, async () => [
       { check: ENDS, differences: [], note: (await findTotalsAtEnd(dataSource)).join('; ') || 'none' },
     ])),
+    ...(await findingsFrom(ARCHIVES, async () => [{ check: ARCHIVES, ...(await findArchives(config, dataSource)) }])),
     ...(await findingsFrom('audit trail', async () => [await trail(config, dataSource)])),
     ...(await findingsFrom('audit checkpoints', async () => [await checkpoint(dataSource)])),
     ...(await findingsFrom(TABLES, async () => [await tables(config, dataSource)])),

@@ -24,13 +24,20 @@ const AMOUNTS = ['requests', 'input_tokens', 'output_tokens', 'cost_micro_cents'
 const sums = AMOUNTS.map((name) => `sum(${name}) AS ${name}`).join(', ');
 /** Sums saturate, and a sum of events does not: both are compared up to the end. The release before passes it. */
 const upTo = (sum: string) => `saturated(coalesce(${sum}, 0))`;
+/** Sums of events by key: of those that are there, and of those that were archived. */
+const ALL_EVENTS = `(SELECT key_id, ${sums} FROM (
+    SELECT key_id, ${AMOUNTS.join(', ')} FROM usage_event UNION ALL SELECT key_id, ${AMOUNTS.join(', ')} FROM usage_archived_sum) a
+  GROUP BY key_id)`;
+/** Whether the events of an hour are in the database, and in no file. */
+const isHere = (hour: string) =>
+  `NOT EXISTS (SELECT FROM usage_archive a WHERE a.month = date_trunc('month', ${hour} AT TIME ZONE 'UTC')::date)`;
 const row = (alias: string) => `ROW(${AMOUNTS.map((name) => upTo(`${alias}.${name}`)).join(', ')})`;
 
 const USAGE: readonly Comparison[] = [
   {
     check: 'totals of keys = Σ events',
     sql: `SELECT key_id::text AS subject, ${row('t')}::text AS found, ${row('e')}::text AS expected
-            FROM key_totals t FULL JOIN (SELECT key_id, ${sums} FROM usage_event GROUP BY key_id) e USING (key_id)
+            FROM key_totals t FULL JOIN ${ALL_EVENTS} e USING (key_id)
            WHERE ${row('t')} <> ${row('e')}`,
   },
   {
@@ -42,21 +49,40 @@ const USAGE: readonly Comparison[] = [
   {
     check: 'hourly rollups = Σ events',
     sql: `SELECT concat_ws(' ', key_id, hour, model) AS subject, ${row('r')}::text AS found, ${row('e')}::text AS expected
-            FROM usage_rollup_hour r
-            FULL JOIN (SELECT key_id, date_trunc('hour', received_at, 'UTC') AS hour, model, ${sums} FROM usage_event GROUP BY 1, 2, 3) e
+            FROM (SELECT * FROM usage_rollup_hour WHERE ${isHere('hour')}) r
+            FULL JOIN (SELECT key_id, date_trunc('hour', received_at, 'UTC') AS hour, model, ${sums} FROM usage_event
+                        WHERE ${isHere('received_at')} GROUP BY 1, 2, 3) e
                  USING (key_id, hour, model)
+           WHERE ${row('r')} <> ${row('e')}`,
+  },
+  {
+    // What the events of an archived month came to was kept by key. A clock that was set back adds events to such a
+    // month.
+    check: 'rollups of archived months = Σ archived events',
+    sql: `SELECT concat_ws(' ', key_id, archive_month) AS subject, ${row('r')}::text AS found, ${row('e')}::text AS expected
+            FROM (SELECT h.key_id, a.month AS archive_month, ${sums} FROM usage_archive a
+                    JOIN usage_rollup_hour h ON h.hour >= a.month::timestamp AT TIME ZONE 'UTC'
+                         AND h.hour < (a.month + interval '1 month') AT TIME ZONE 'UTC' GROUP BY 1, 2) r
+            FULL JOIN (SELECT key_id, archive_month, ${sums} FROM (
+                         SELECT key_id, archive_month, ${AMOUNTS.join(', ')} FROM usage_archived_sum
+                         UNION ALL
+                         SELECT e.key_id, a.month, ${AMOUNTS.map((name) => `e.${name}`).join(', ')} FROM usage_archive a
+                           JOIN usage_event e ON e.received_at >= a.month::timestamp AT TIME ZONE 'UTC'
+                                AND e.received_at < (a.month + interval '1 month') AT TIME ZONE 'UTC') s GROUP BY 1, 2) e
+                 USING (key_id, archive_month)
            WHERE ${row('r')} <> ${row('e')}`,
   },
   {
     // Reports by owner and tag rest on it: what a rollup has of other versions than its own.
     check: 'versions in rollups = Σ events',
     sql: `SELECT concat_ws(' ', key_id, hour, model, version_id) AS subject, ${row('m')}::text AS found, ${row('e')}::text AS expected
-            FROM usage_rollup_moved m
+            FROM (SELECT * FROM usage_rollup_moved WHERE ${isHere('hour')}) m
             FULL JOIN (SELECT v.key_id, r.hour, v.model, v.version_id, ${AMOUNTS.map((name) => `sum(v.${name}) AS ${name}`).join(', ')}
                          FROM usage_event v
                          JOIN usage_rollup_hour r ON r.key_id = v.key_id AND r.hour = date_trunc('hour', v.received_at, 'UTC')
                               AND r.model = v.model
-                        WHERE v.version_id IS DISTINCT FROM r.version_id AND v.version_id IS NOT NULL GROUP BY 1, 2, 3, 4) e
+                        WHERE v.version_id IS DISTINCT FROM r.version_id AND v.version_id IS NOT NULL
+                              AND ${isHere('v.received_at')} GROUP BY 1, 2, 3, 4) e
                  USING (key_id, hour, model, version_id)
            WHERE ${row('m')} <> ${row('e')}`,
   },
@@ -80,14 +106,18 @@ const USAGE: readonly Comparison[] = [
   },
 ];
 
+/** What events cost, by key and budget month: of those that are there, and of those that were archived. */
+const COSTS = `(SELECT key_id, month, cost_micro_cents FROM usage_event
+    UNION ALL SELECT key_id, month, cost_micro_cents FROM usage_archived_sum)`;
+
 const BUDGETS: readonly Comparison[] = [
   {
     check: 'spent of accounts = Σ costs of events',
     sql: `SELECT concat_ws(' ', a.key_id, a.period) AS subject, a.spent_micro_cents::text AS found,
                  ${upTo('coalesce(t.cost, m.cost, 0) + a.carried_micro_cents')}::text AS expected
             FROM budget_account a
-            LEFT JOIN (SELECT key_id, sum(cost_micro_cents) AS cost FROM usage_event GROUP BY 1) t ON a.period = 'total' AND t.key_id = a.key_id
-            LEFT JOIN (SELECT key_id, month::text AS period, sum(cost_micro_cents) AS cost FROM usage_event GROUP BY 1, 2) m
+            LEFT JOIN (SELECT key_id, sum(cost_micro_cents) AS cost FROM ${COSTS} c GROUP BY 1) t ON a.period = 'total' AND t.key_id = a.key_id
+            LEFT JOIN (SELECT key_id, month::text AS period, sum(cost_micro_cents) AS cost FROM ${COSTS} c GROUP BY 1, 2) m
                  ON m.key_id = a.key_id AND m.period = a.period
            WHERE a.limit_id IS NULL
              AND ${upTo('a.spent_micro_cents')} <> ${upTo('coalesce(t.cost, m.cost, 0) + a.carried_micro_cents')}`,
@@ -119,7 +149,7 @@ const BUDGETS: readonly Comparison[] = [
   },
   {
     check: 'every event has its account',
-    sql: `SELECT e.key_id::text AS subject, 'no account' AS found, 'one' AS expected FROM (SELECT DISTINCT key_id FROM usage_event) e
+    sql: `SELECT e.key_id::text AS subject, 'no account' AS found, 'one' AS expected FROM (SELECT DISTINCT key_id FROM ${COSTS} c) e
            WHERE NOT EXISTS (SELECT FROM budget_account a WHERE a.key_id = e.key_id AND a.period = 'total')`,
   },
   {

@@ -19,7 +19,8 @@ export class UsageEventsController {
   @ApiOperation({
     summary: 'Read single usage events',
     description:
-      'Of one key, newest first: all, one by the id under which it was reported, or the one that settled a reservation.',
+      'Of one key, newest first: all, one by the id under which it was reported, or the one that settled a reservation. ' +
+      'Where the operator archives events of old months, those are not among them.',
   })
   find(@FromCaller() caller: KnownCaller, @Query() query: UsageEventsQuery): Promise<UsageEventsView> {
     return this.events.find(caller, query);

@@ -6,6 +6,7 @@ import { Conditions } from '../common/conditions.js';
 import { Metrics } from '../common/metrics.js';
 import { microCentsFromCents } from '../common/money.js';
 import { Config } from '../config/config.js';
+import { UsageArchives } from './archives/usage-archives.js';
 import { BudgetForecastsRepository } from './budget-forecasts.repository.js';
 import { BudgetForecastsService } from './budget-forecasts.service.js';
 import { ProjectsModule } from '../projects/projects.module.js';
@@ -62,6 +63,7 @@ const LIMITS = {
     UsageEventsService,
     UsageEventsRepository,
     UsageHousekeeping,
+    UsageArchives,
     VerdictRecorder,
     { provide: VerdictCounter, useFactory: (clock: Clock) => new VerdictCounter(clock), inject: [Clock] },
     {

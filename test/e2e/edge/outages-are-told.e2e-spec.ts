@@ -128,6 +128,7 @@ describe('What does not work is told', () => {
       'secrets',
       'signIns',
       'tables',
+      'usageArchive',
     ]);
     expect((await send('GET', '/health/ready')).body).toEqual(body);
   });

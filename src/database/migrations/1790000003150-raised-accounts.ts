@@ -6,7 +6,7 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
  * Lock taken: SHARE on budget_account while it is read once for an index that holds few rows.
  * Can old code run against it: yes.
  */
-export class RaisedAccounts1790000003100 implements MigrationInterface {
+export class RaisedAccounts1790000003150 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(
       `CREATE INDEX budget_account_raised_idx ON budget_account (period, raise_until) WHERE raise_until IS NOT NULL`,
