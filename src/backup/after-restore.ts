@@ -8,12 +8,13 @@ import { checkpointPublicKeys } from '../audit/checkpoint.js';
 import { readHead } from '../audit/head.js';
 import { RESTORE_ACTION } from '../audit/restores.js';
 import type { Config } from '../config/config.js';
+import { narrowProjects } from '../projects/project-endings.js';
 import { narrowUsers } from '../users/user-narrowing.js';
 import { type FoundHistory, findLostHistory, type LostHistory } from './lost-history.js';
 import { findMissingReads } from './missing-reads.js';
 import { narrowingsOf } from './narrowings.js';
 
-/** Keys or users changed in one transaction: it holds the change head, and others wait for it. */
+/** Keys, users or projects changed in one transaction: it holds the change head, and others wait for it. */
 const BATCH = 100;
 const REASON = 'Revoked before a restore lost that, and again after it.';
 
@@ -26,6 +27,7 @@ export interface AfterRestore extends FoundHistory {
   readonly files: readonly string[];
   readonly keys: number;
   readonly users: number;
+  readonly projects: number;
   readonly sessions: number;
 }
 
@@ -55,6 +57,9 @@ export async function afterRestore(
   const users = await inBatches(narrowings.users, (batch) =>
     changes.transaction(systemCaller('users:update'), (change) => narrowUsers(change, batch)),
   );
+  const projects = await inBatches(narrowings.projects, (batch) =>
+    changes.transaction(systemCaller('projects:update'), (change) => narrowProjects(change, batch)),
+  );
   const keys = await inBatches(narrowings.keys, (batch) =>
     changes.transaction(systemCaller('api-keys:revoke'), (change) => narrowKeys(change, batch, REASON)),
   );
@@ -65,11 +70,20 @@ export async function afterRestore(
     record({
       resourceType: 'system',
       resourceId: null,
-      details: { restoredSeq, lost: lostFor(found.lost), lostReads, keys, users, sessions: ended },
+      details: { restoredSeq, lost: lostFor(found.lost), lostReads, keys, users, projects, sessions: ended },
     });
     return ended;
   });
-  return { ...found, restoredSeq, restoredUpTo: last?.at.toISOString() ?? null, files, keys, users, sessions };
+  return {
+    ...found,
+    restoredSeq,
+    restoredUpTo: last?.at.toISOString() ?? null,
+    files,
+    keys,
+    users,
+    projects,
+    sessions,
+  };
 }
 
 async function endAllHandOvers(changes: Changes): Promise<void> {
@@ -95,7 +109,7 @@ async function inBatches<T>(all: readonly T[], work: (batch: readonly T[]) => Pr
 
 /** What an operator has to know, a line each. */
 export function describeAfterRestore(done: AfterRestore): string[] {
-  const { restoredSeq, restoredUpTo, files, lost, forgedLines, keys, users, sessions } = done;
+  const { restoredSeq, restoredUpTo, files, lost, forgedLines, keys, users, projects, sessions } = done;
   return [
     `The database ends with entry ${restoredSeq} of the audit trail${restoredUpTo === null ? '' : `, of ${restoredUpTo}`}.`,
     ...(files.length === 0
@@ -107,7 +121,7 @@ export function describeAfterRestore(done: AfterRestore): string[] {
       ? []
       : [`${forgedLines} lines of the checkpoint file are not signed with this AUDIT_KEY and were not counted.`]),
     ...describeFactors(lost),
-    `Taken away again: access of ${keys} keys and ${users} users. Ended: ${sessions} sessions; all users sign in again.`,
+    `Taken away again: access of ${keys} keys and ${users} users${projects === 0 ? '' : `, and within ${projects} projects`}. Ended: ${sessions} sessions; all users sign in again.`,
     'Usage, reservations and verdicts since the backup are gone: what was spent since then can be spent again. A client that still has the events can report them again: their ids are not known here.',
   ];
 }

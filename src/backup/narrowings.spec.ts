@@ -100,4 +100,17 @@ describe('What a lost history took away', () => {
       { id: 'b', ...SAME_USER, endsRecoveryCodes: true },
     ]);
   });
+
+  it('is what projects were at last', () => {
+    const ofProject = (state: object) =>
+      change({ type: 'project', id: 'p', action: 'projects:update', state } as never);
+    expect(narrowingsOf([ofProject({ isActive: false }), ofProject({ isActive: true })]).projects).toEqual([]);
+    expect(
+      narrowingsOf([
+        ofProject({ adminIds: ['a'], memberIds: ['m'] }),
+        ofProject({ adminIds: [] }),
+        ofProject({ isActive: false }),
+      ]).projects,
+    ).toEqual([{ id: 'p', isOff: true, adminIds: [], memberIds: ['m'] }]);
+  });
 });

@@ -1,14 +1,16 @@
 import type { KeyNarrowing } from '../api-keys/change/key-narrowing.js';
 import type { RecordedChange } from '../audit/change-line.js';
+import type { ProjectNarrowing } from '../projects/project-endings.js';
 import type { UserNarrowing } from '../users/user-narrowing.js';
 
 /** What a lost history took away, each thing once. */
 export interface Narrowings {
   readonly keys: readonly KeyNarrowing[];
   readonly users: readonly UserNarrowing[];
+  readonly projects: readonly ProjectNarrowing[];
 }
 
-/** The last word of `changes`, which come in order, on each key and user. */
+/** The last word of `changes`, which come in order, on each key, user and project. */
 export function narrowingsOf(changes: readonly RecordedChange[]): Narrowings {
   return {
     keys: byId(changes, 'api-key')
@@ -17,6 +19,9 @@ export function narrowingsOf(changes: readonly RecordedChange[]): Narrowings {
     users: byId(changes, 'user')
       .map(([id, ofUser]) => userNarrowing(id, ofUser))
       .filter((user) => user !== null),
+    projects: byId(changes, 'project')
+      .map(([id, ofProject]) => projectNarrowing(id, ofProject))
+      .filter((project) => project !== null),
   };
 }
 
@@ -69,6 +74,16 @@ function userNarrowing(id: string, changes: readonly RecordedChange[]): UserNarr
     endsRecoveryCodes
     ? narrowing
     : null;
+}
+
+function projectNarrowing(id: string, changes: readonly RecordedChange[]): ProjectNarrowing | null {
+  const isOff = lastState(changes, 'isActive') === false;
+  const listed = (field: string): string[] | null => {
+    const ids = lastState(changes, field);
+    return Array.isArray(ids) ? ids.map(String) : null;
+  };
+  const narrowing = { id, isOff, adminIds: listed('adminIds'), memberIds: listed('memberIds') };
+  return isOff || narrowing.adminIds !== null || narrowing.memberIds !== null ? narrowing : null;
 }
 
 function byId(changes: readonly RecordedChange[], type: string): [string, RecordedChange[]][] {

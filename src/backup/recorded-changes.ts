@@ -7,10 +7,11 @@ import { PLAIN_VERSION } from '../config/versioned-secrets.js';
 /** Changes that one line carries. */
 const MAX_CHANGES = 1_000;
 
-/** Fields whose new value can take access away from a key, a user or a role; the others are not written down. */
+/** Fields whose new value can take access away from a key, a user, a project or a role; the others are not written down. */
 const STATE_FIELDS: Readonly<Record<string, readonly string[]>> = {
   'api-key': ['isActive', 'expiresAt', 'maxExpiresAt', 'revokedAt'],
   user: ['isActive', 'roles'],
+  project: ['isActive', 'adminIds', 'memberIds'],
   role: [],
 };
 
@@ -52,7 +53,7 @@ export async function readChanges(manager: EntityManager, afterSeq: string): Pro
                SELECT seq::text, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS at, action, resource_type, resource_id, changes, details,
                       encode(e.hash, 'hex') AS hash
                  FROM audit_event e
-                WHERE e.seq > $1::bigint AND e.seq <= h.seq AND e.outcome = 'success' AND e.resource_type IN ('api-key', 'user', 'role')
+                WHERE e.seq > $1::bigint AND e.seq <= h.seq AND e.outcome = 'success' AND e.resource_type IN ('api-key', 'user', 'project', 'role')
                   AND e.action !~ '^(auth|sessions):' AND e.action !~ ':(read|explain|export|verify)$'
                 ORDER BY e.seq LIMIT ${MAX_CHANGES}) AS c) AS rows
        FROM change_head h`,

@@ -12,7 +12,7 @@ const BATCH = 100;
 
 /**
  * Takes rows for right as they are, each with an entry of the trail that says what it differed in, and binds what they
- * store. `ids`: of keys and users, or names of roles; null: all that differ. What cannot be compared is left as it is.
+ * store. `ids`: of keys, users and projects, or names of roles; null: all that differ. What cannot be compared is left as it is.
  *
  * @returns what was accepted, a line each
  */
@@ -62,6 +62,7 @@ const isReadable = ({ isUnreadable = false }: RowDifference): boolean => !isUnre
 const LOCK_ROW: Record<RowDifference['type'], string> = {
   role: 'SELECT FROM role WHERE name = $1 FOR UPDATE',
   user: 'SELECT FROM users WHERE id = $1::uuid FOR UPDATE',
+  project: 'SELECT FROM project WHERE id = $1::uuid FOR UPDATE',
   'api-key': 'SELECT FROM api_key WHERE id = $1::uuid FOR UPDATE',
 };
 

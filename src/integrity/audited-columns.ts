@@ -87,6 +87,21 @@ export const AUDITED_COLUMNS: Readonly<Record<string, Readonly<Record<string, Co
   },
   user_role: { user_id: field('roles'), role_name: field('roles') },
   user_manager: { user_id: field('managerIds'), manager_id: field('managerIds') },
+  project: {
+    id: NAMES_THE_ROW,
+    name: field('name'),
+    alias: field('alias'),
+    description: field('description'),
+    is_active: field('isActive'),
+    created_at: CREATED,
+    updated_at: UPDATED,
+  },
+  project_member: {
+    project_id: field('memberIds'),
+    user_id: field('memberIds'),
+    role: field('adminIds'),
+    added_at: excluded('Is shown; decides nothing.'),
+  },
   role: {
     name: NAMES_THE_ROW,
     description: field('description'),

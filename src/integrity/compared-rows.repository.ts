@@ -1,6 +1,7 @@
 import { type EntityManager, getMetadataArgsStorage } from 'typeorm';
 import { Role } from '../roles/role.entity.js';
 import { ApiKey } from '../api-keys/api-key.entity.js';
+import { Project } from '../projects/project.entity.js';
 import { User } from '../users/user.entity.js';
 import { ACCEPT_ACTION, type StoredEntry } from './told-state.js';
 
@@ -12,7 +13,7 @@ const NEWEST_ENTRIES = 100;
 const OLDER_ENTRIES = 2_000;
 
 /** Kinds of things whose rows are compared, as the trail names them. */
-export type ComparedType = 'role' | 'user' | 'api-key';
+export type ComparedType = 'role' | 'user' | 'project' | 'api-key';
 
 /** What a part of the trail says of one thing, from its newest entry on. */
 export interface ReadTrail {
@@ -56,6 +57,7 @@ const ENTRY = `json_build_object('seq', e.seq::text, 'body', e.body, 'hash', enc
 const MORE: Record<ComparedType, (kids: string) => string> = {
   role: () => 'false',
   user: () => `a.action IN ('users:create', 'users:erase', '${ACCEPT_ACTION}')`,
+  project: () => `a.action = '${ACCEPT_ACTION}'`,
   'api-key': (kids) =>
     `a.action = '${ACCEPT_ACTION}' OR a.details->>'kid' = ANY(${kids}) OR a.details->>'previousKid' = ANY(${kids}) OR a.details->'endedKids' ?| ${kids}`,
 };
@@ -96,6 +98,10 @@ const ROWS: Record<ComparedType, string> = {
                    FROM personal_value v WHERE v.user_id = u.id) AS "personal",
                 ${trailOf('u.id::text', MORE.user(''), NEWEST_ENTRIES)}
            FROM users u WHERE u.id = ANY($1::uuid[])`,
+  project: `SELECT j.*, j.id AS "comparedId",
+                   (SELECT coalesce(json_agg(json_build_object('userId', m.user_id, 'role', m.role)), '[]') FROM project_member m WHERE m.project_id = j.id) AS "members",
+                   ${trailOf('j.id::text', MORE.project(''), NEWEST_ENTRIES)}
+              FROM project j WHERE j.id = ANY($1::uuid[])`,
   'api-key': `SELECT k.*, k.id AS "comparedId", live.secrets, ${trailOf('k.id::text', MORE['api-key']('live.kids'), NEWEST_ENTRIES)}
            FROM api_key k,
                 LATERAL (SELECT coalesce(json_agg(l), '[]') AS secrets, coalesce(array_agg(l.kid), '{}') AS kids FROM (${LIVE_SECRETS}) AS l) AS live
@@ -106,12 +112,14 @@ const ROWS: Record<ComparedType, string> = {
 const FIRST: Record<ComparedType, string> = {
   role: '',
   user: '00000000-0000-0000-0000-000000000000',
+  project: '00000000-0000-0000-0000-000000000000',
   'api-key': '00000000-0000-0000-0000-000000000000',
 };
 
-const ENTITIES: Record<ComparedType, typeof Role | typeof User | typeof ApiKey> = {
+const ENTITIES: Record<ComparedType, typeof Role | typeof User | typeof Project | typeof ApiKey> = {
   role: Role,
   user: User,
+  project: Project,
   'api-key': ApiKey,
 };
 
@@ -122,6 +130,7 @@ const AS_UUID = `CASE WHEN n.id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
 const TABLES: Record<ComparedType, { readonly table: string; readonly id: string; readonly value: string }> = {
   role: { table: 'role', id: 'name', value: 'n.id' },
   user: { table: 'users', id: 'id', value: AS_UUID },
+  project: { table: 'project', id: 'id', value: AS_UUID },
   'api-key': { table: 'api_key', id: 'id', value: AS_UUID },
 };
 
@@ -206,7 +215,12 @@ export class ComparedRowsRepository {
 const older = (type: ComparedType) =>
   trailOf('$1', MORE[type]('live.kids'), OLDER_ENTRIES, 'AND seq < $3::bigint', 'WHERE NOT field = ANY($4::text[])');
 
-const OLDER: Record<ComparedType, string> = { role: older('role'), user: older('user'), 'api-key': older('api-key') };
+const OLDER: Record<ComparedType, string> = {
+  role: older('role'),
+  user: older('user'),
+  project: older('project'),
+  'api-key': older('api-key'),
+};
 
 function sliceOf(read: readonly { id: string }[], found: readonly { id: string }[]): Slice {
   return { ids: found.map(({ id }) => id), next: read.length < SLICE_ROWS ? null : read.at(-1)!.id };

@@ -6,6 +6,7 @@ import type { ApiKey } from '../api-keys/api-key.entity.js';
 import type { FieldChange } from '../audit/audit-event.entity.js';
 import { diff } from '../audit/diff.js';
 import { type Openings, ERASED_NAME, openedValue } from '../audit/personal-values.js';
+import { auditedProject, PROJECT_DEFAULTS, type ProjectState } from '../projects/audited-project.js';
 import type { Config } from '../config/config.js';
 import { isConnectionLost, isUnfitData } from '../common/database-errors.js';
 import { hasBoundAll } from '../installation/bindings/bind-action.js';
@@ -44,7 +45,7 @@ export interface ComparedStep {
   readonly differences: readonly RowDifference[];
 }
 
-const TYPES: readonly ComparedType[] = ['role', 'user', 'api-key'];
+const TYPES: readonly ComparedType[] = ['role', 'user', 'project', 'api-key'];
 
 const UNKNOWN = 'The trail does not know this row.';
 const DELETED = 'The trail says that it was deleted.';
@@ -55,7 +56,7 @@ const NOT_ERASED = 'The trail does not know that this person was erased.';
 const GONE = 'The trail knows of no deletion, and there is no such row.';
 
 /**
- * Compares every audited field of roles, users and keys, their links and credentials with what the trail says of them.
+ * Compares every audited field of roles, users, projects and keys, their links and credentials with what the trail says of them.
  * Gives what each statement found; the caller decides about the pace. One thing that cannot be compared stops no other.
  */
 export async function* compareTables(config: Config, dataSource: DataSource): AsyncGenerator<ComparedStep, void> {
@@ -213,6 +214,12 @@ const COMPARED: Record<ComparedType, Compare> = {
     problems: [],
   }),
   user: (row, told, { config, isClosed }) => compareUser(row, told, isClosed ? config.peppers : null),
+  project: (row, { fields, isDeleted }) => {
+    const members = row['members'] as ProjectState['members'];
+    const state = auditedProject({ project: row as never as ProjectState['project'], members });
+    const changes = diff(known({ ...PROJECT_DEFAULTS, ...fields }, state), state);
+    return { changes, problems: isDeleted ? [DELETED] : [] };
+  },
   'api-key': (row, told, { config, isClosed }) => {
     const state = auditedKey(row as never);
     const isRevoked = (row as never as ApiKey).revokedAt !== null;

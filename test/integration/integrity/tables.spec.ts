@@ -25,7 +25,7 @@ describe('Tables compared with the audit trail', () => {
   const meters = new Metrics();
   const conditions = new Conditions(meters);
   let watch: TableWatch;
-  const ids = { api_key: '', users: '', role: 'helper', ofAdmin: '', imported: '' };
+  const ids = { api_key: '', users: '', role: 'helper', project: '', ofAdmin: '', imported: '' };
 
   beforeAll(async () => {
     app = await TestApp.start();
@@ -47,6 +47,8 @@ describe('Tables compared with the audit trail', () => {
         roles: ['helper'],
       })
     ).id;
+    ids.project = (await post('/projects', { name: 'Search' })).id;
+    await app.put(`/projects/${ids.project}/members/${ids.users}`, { token, body: { role: 'member' } });
     const service = (await post('/users', { name: 'Robot', kind: 'service', managerIds: [ids.users] })).id;
     const key = {
       ownerId: service,
@@ -172,6 +174,7 @@ describe('Tables compared with the audit trail', () => {
       api_key: `id = '${ids.api_key}'`,
       users: `id = '${ids.users}'`,
       role: `name = 'helper'`,
+      project: `id = '${ids.project}'`,
       api_key_secret: `key_id = '${ids.imported}'`,
     }[table];
     const found = await linesAfter(table, [
@@ -187,6 +190,10 @@ describe('Tables compared with the audit trail', () => {
       'api_key.id',
       'users.id',
       'role.name',
+      'project.id',
+      'project_member.project_id',
+      'project_member.user_id',
+      'project_member.role',
       'user_role.user_id',
       'user_role.role_name',
       'user_manager.user_id',
@@ -218,6 +225,24 @@ describe('Tables compared with the audit trail', () => {
       'user_manager',
       `INSERT INTO user_manager SELECT s.id, u.id FROM users s, users u WHERE s.name = 'Robot' AND u.name = 'Administrator'`,
       'managerIds',
+    ],
+    [
+      'a member who became an admin',
+      'project_member',
+      `UPDATE project_member SET role = 'admin'`,
+      'adminIds, memberIds',
+    ],
+    [
+      'a member of no origin',
+      'project_member',
+      `INSERT INTO project_member SELECT p.id, u.id, 'member', now() FROM project p, users u WHERE u.name = 'Administrator'`,
+      'memberIds',
+    ],
+    [
+      'a project of no origin',
+      'project',
+      `INSERT INTO project (id, name) VALUES (gen_random_uuid(), 'Eve')`,
+      'does not know this row',
     ],
     [
       'a role of no origin',
