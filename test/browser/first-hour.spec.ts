@@ -109,7 +109,7 @@ inBrowser('the first hour after an installation', () => {
     await page.keyboard.type('Only a test');
     await tabTo('Revoke');
     await page.keyboard.press('Enter');
-    await page.getByText('Only a test').waitFor();
+    await page.getByText(/^Revoked on .*: Only a test$/).waitFor();
     const { body } = await app.get('/api-keys?search=keyboard', { token });
     expect(body.data[0]).toMatchObject({ status: 'revoked', revokedReason: 'Only a test' });
   }, 90_000);

@@ -116,10 +116,10 @@ inBrowser('the reports of the console', () => {
       );
       await session.goto('/hygiene');
       await page.getByText('Every key older than 90 days has been used since.').waitFor();
-      await page.getByLabel('Unused for').fill('30');
+      await page.getByRole('textbox', { name: 'Unused for' }).fill('30');
       const unused = page.getByRole('region', { name: 'Unused for 30 days' });
       await unused.getByRole('link', { name: 'Site search' }).waitFor();
-      await page.getByLabel('Unused for').fill('45');
+      await page.getByRole('textbox', { name: 'Unused for' }).fill('45');
       await page.getByText('Every key older than 45 days has been used since.').waitFor();
     }, 60_000);
 

@@ -73,7 +73,7 @@ export function KeysAtStake({ keys, warns }: { keys: readonly ApiKey[]; warns: b
           <Table.Thead>
             <Table.Tr>
               <Table.Th>Key</Table.Th>
-              <Table.Th>Owner</Table.Th>
+              <Table.Th visibleFrom="sm">Owner</Table.Th>
               <Table.Th>Last used</Table.Th>
             </Table.Tr>
           </Table.Thead>
@@ -85,8 +85,13 @@ export function KeysAtStake({ keys, warns }: { keys: readonly ApiKey[]; warns: b
                   <Text size="xs" c="dimmed" className="mono nowrap">
                     {key.keyPrefix}
                   </Text>
+                  <Text size="xs" hiddenFrom="sm">
+                    {key.ownerName}
+                  </Text>
                 </Table.Td>
-                <Table.Td className="breakable">{key.ownerName}</Table.Td>
+                <Table.Td visibleFrom="sm" className="breakable">
+                  {key.ownerName}
+                </Table.Td>
                 <Table.Td fw={isInUse(key) ? 600 : undefined}>
                   <Instant at={key.lastUsedAt} relative />
                 </Table.Td>

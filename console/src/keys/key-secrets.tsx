@@ -4,7 +4,7 @@ import { type ApiKey, api } from '../api/client';
 import { useAct } from '../ui/act';
 import { Confirm } from '../ui/confirm';
 import { Empty } from '../ui/states';
-import { Instant } from '../ui/values';
+import { Facts, Instant } from '../ui/values';
 import { type KeyAction, isAllowed } from './key-actions';
 
 /** The secrets of a key that still work, by their public starts. */
@@ -82,9 +82,33 @@ export function KeySecrets({ apiKey, onAction }: { apiKey: ApiKey; onAction: (ac
         action="End it"
         danger
       >
-        Calls with it are refused from now on. The other secret still works.
+        <AtStake apiKey={apiKey} kid={ending} />
+        <Text size="sm">Calls with it are refused from now on. The other secret still works.</Text>
       </Confirm>
     </Stack>
+  );
+}
+
+/** Which secret of which key a dialog is about, and whether it is in use. */
+function AtStake({ apiKey, kid }: { apiKey: ApiKey; kid: string | null }) {
+  const secret = apiKey.secrets.find((one) => one.kid === kid);
+  if (secret === undefined) return null;
+  return (
+    <div className="bordered" style={{ padding: '8px 12px' }} role="group" aria-label="The secret">
+      <Facts
+        rows={[
+          ['Key', <b key="name">{apiKey.name}</b>],
+          [
+            'Secret',
+            <span key="secret" className="mono">
+              {secret.keyPrefix}…
+            </span>,
+          ],
+          ['Owner', apiKey.ownerName],
+          ['Last used', <Instant key="used" at={secret.lastUsedAt} relative />],
+        ]}
+      />
+    </div>
   );
 }
 

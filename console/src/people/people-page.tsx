@@ -15,6 +15,14 @@ import { NewUser } from './new-user';
 
 const SIZE = 25;
 
+type PeopleSearch = {
+  kind?: 'person' | 'service';
+  search?: string;
+  role?: string;
+  isActive?: 'true' | 'false';
+  page?: number;
+};
+
 /** People, or service accounts. */
 export function PeoplePage() {
   const { can } = useSession();
@@ -39,10 +47,6 @@ export function PeoplePage() {
   });
   const change = (next: Partial<typeof search>) =>
     void navigate({ to: '/people', search: { ...search, page: undefined, ...next }, replace: 'search' in next });
-  const find = useDebouncedCallback(
-    (text: string) => change({ search: text.trim() === '' ? undefined : text.trim() }),
-    300,
-  );
   if (!can('platform:users:read')) return <NoPermission permission="platform:users:read" />;
   const isService = kind === 'service';
   const isFiltered = Boolean(search.search ?? search.role ?? search.isActive);
@@ -62,32 +66,7 @@ export function PeoplePage() {
         )
       }
     >
-      <div className="filters" style={{ maxWidth: 640 }} role="search" aria-label="Filter people" key={kind}>
-        <TextInput
-          size="xs"
-          className="filters-wide"
-          aria-label="Search name and e-mail"
-          placeholder="Name or e-mail"
-          leftSection={<Icon name="search" size={15} />}
-          defaultValue={search.search ?? ''}
-          maxLength={100}
-          onChange={(event) => find(event.currentTarget.value)}
-        />
-        <Select
-          size="xs"
-          aria-label="State"
-          placeholder="Any state"
-          clearable
-          data={[
-            { value: 'true', label: 'active' },
-            { value: 'false', label: 'inactive' },
-          ]}
-          value={search.isActive ?? null}
-          onChange={(value) => change({ isActive: (value ?? undefined) as 'true' | undefined })}
-          clearButtonProps={{ 'aria-label': 'Any state' }}
-        />
-        <RoleFilter value={search.role} onChange={(role) => change({ role })} />
-      </div>
+      <PeopleFilters key={kind} search={search} change={change} />
       <Loaded query={users} rows={6}>
         {({ data, meta }) =>
           data.length === 0 ? (
@@ -119,6 +98,47 @@ export function PeoplePage() {
       </Loaded>
       {isAdding && <NewUser kind={kind} onClose={() => setAdding(false)} />}
     </Page>
+  );
+}
+
+interface FiltersProps {
+  search: PeopleSearch;
+  change: (next: Partial<PeopleSearch>) => void;
+}
+
+/** The bar above the list: applied as chosen, and kept in the address. */
+function PeopleFilters({ search, change }: FiltersProps) {
+  const find = useDebouncedCallback(
+    (text: string) => change({ search: text.trim() === '' ? undefined : text.trim() }),
+    300,
+  );
+  return (
+    <div className="filters" style={{ maxWidth: 640 }} role="search" aria-label="Filter people">
+      <TextInput
+        size="xs"
+        className="filters-wide"
+        aria-label="Search name and e-mail"
+        placeholder="Name or e-mail"
+        leftSection={<Icon name="search" size={15} />}
+        defaultValue={search.search ?? ''}
+        maxLength={100}
+        onChange={(event) => find(event.currentTarget.value)}
+      />
+      <Select
+        size="xs"
+        aria-label="State"
+        placeholder="Any state"
+        clearable
+        data={[
+          { value: 'true', label: 'active' },
+          { value: 'false', label: 'inactive' },
+        ]}
+        value={search.isActive ?? null}
+        onChange={(value) => change({ isActive: (value ?? undefined) as 'true' | undefined })}
+        clearButtonProps={{ 'aria-label': 'Any state' }}
+      />
+      <RoleFilter value={search.role} onChange={(role) => change({ role })} />
+    </div>
   );
 }
 
