@@ -1,9 +1,18 @@
 import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 import { exceptions, sizesExcept } from './lint/sizes.mjs';
+import { changedSources } from './test/tiers.mjs';
 
 /** What is named so is there to be left out. */
 const UNUSED = { argsIgnorePattern: '^_', varsIgnorePattern: '^_' };
+
+/**
+ * Rules that know types cost a minute of a processor over all tests. `npm test` asks them of the tests that differ from
+ * the main branch, `npm run test:rest` and `npm run lint` of all.
+ */
+const changedTests = process.env.LINT_TIER === 'quick' ? changedSources(/^test\/.*\.ts$/) : null;
+const TYPED_TESTS = changedTests ?? ['test/**/*.ts'];
+const TYPED = ['packages/**/*.ts', 'src/**/*.ts', 'clients/**/*.ts', 'ormconfig.ts', ...TYPED_TESTS];
 
 export default tseslint.config(
   {
@@ -42,12 +51,16 @@ export default tseslint.config(
     files: ['console/**/*.{ts,tsx}', 'examples/**/*.ts'],
     rules: { '@typescript-eslint/no-unused-vars': ['error', UNUSED] },
   },
-  ...tseslint.configs.recommendedTypeChecked.map((config) => ({
-    ...config,
-    files: ['packages/**/*.ts', 'src/**/*.ts', 'test/**/*.ts', 'clients/**/*.ts', 'ormconfig.ts'],
-  })),
+  ...tseslint.configs.recommended.map((config) => ({ ...config, files: ['test/**/*.ts'] })),
   {
-    files: ['packages/**/*.ts', 'src/**/*.ts', 'test/**/*.ts', 'clients/**/*.ts', 'ormconfig.ts'],
+    files: ['test/**/*.ts'],
+    rules: { '@typescript-eslint/no-unused-vars': ['error', UNUSED] },
+    // Those of rules that are not asked here.
+    linterOptions: { reportUnusedDisableDirectives: changedTests === null ? 'warn' : 'off' },
+  },
+  ...tseslint.configs.recommendedTypeChecked.map((config) => ({ ...config, files: TYPED })),
+  {
+    files: TYPED,
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
     rules: {
       '@typescript-eslint/consistent-type-definitions': 'off',
@@ -55,6 +68,11 @@ export default tseslint.config(
       '@typescript-eslint/no-unused-vars': ['error', UNUSED],
       '@typescript-eslint/require-await': 'off',
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
+    },
+  },
+  {
+    files: ['packages/**/*.ts', 'src/**/*.ts', 'clients/**/*.ts', 'ormconfig.ts'],
+    rules: {
       'no-restricted-properties': [
         'error',
         { object: 'process', property: 'env', message: 'Only src/config reads the environment.' },
@@ -95,7 +113,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['src/config/**/*.ts', 'test/**/*.ts'],
+    files: ['src/config/**/*.ts'],
     rules: { 'no-restricted-properties': 'off' },
   },
   {

@@ -6,9 +6,10 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm } from 'node:fs/promises';
+import { constants, setPriority } from 'node:os';
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { TIER_VARIABLE, tierOfChanges } from '../test/tiers.mjs';
+import { changedSources, TIER_VARIABLE, tierOfChanges } from '../test/tiers.mjs';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 
@@ -24,7 +25,13 @@ const report = isRest ? 'test-results/jest-rest.json' : 'test-results/jest.json'
 /** What the tests are written against: the server, the console and the client. */
 const BUILD = { name: 'build', args: ['scripts/build.mjs'] };
 
-const CHECKS = [
+const ESLINT = ['node_modules/eslint/bin/eslint.js', '--max-warnings', '0'];
+const PRETTIER = ['node_modules/prettier/bin/prettier.cjs', '--check', '--log-level', 'warn'];
+const FORMATTED = /\.(?:ts|tsx|mjs|cjs)$/;
+
+const FORMAT = { name: 'format', args: [...PRETTIER, '**/*.{ts,tsx,mjs,cjs}'] };
+
+const TYPES = [
   { name: 'types', args: ['node_modules/typescript/bin/tsc', '--noEmit'] },
   // What runs inside the browser's pages knows the DOM; nothing else does.
   { name: 'types of pages', args: ['node_modules/typescript/bin/tsc', '--noEmit', '-p', 'test/browser'] },
@@ -36,19 +43,21 @@ const CHECKS = [
       ...['packages', 'src', '--config', '.dependency-cruiser.cjs'],
     ],
   },
-  { name: 'lint', args: ['node_modules/eslint/bin/eslint.js', '.', '--max-warnings', '0'] },
-  {
-    name: 'format',
-    args: ['node_modules/prettier/bin/prettier.cjs', '--check', '--log-level', 'warn', '**/*.{ts,tsx,mjs,cjs}'],
-  },
 ];
+
+/** The form of every file, and the rules that know types in every test: `npm test` asks what differs from main. */
+const CHECKS = {
+  quick: () => [...TYPES, { name: 'lint', args: [...ESLINT, '.'], environment: { LINT_TIER: 'quick' } }, ...format()],
+  rest: () => [{ name: 'lint of tests', args: [...ESLINT, 'test'] }, FORMAT],
+  all: () => [...TYPES, { name: 'lint', args: [...ESLINT, '.'] }, FORMAT],
+};
 
 await rm(`${root}${report}`, { force: true });
 await mkdir(`${root}test-results`, { recursive: true });
 
 const [build] = await runChecks([BUILD]);
 const [checks, tests] = await Promise.all([
-  isRest ? [] : runChecks(CHECKS),
+  runChecks(CHECKS[flag === '--all' || isRest ? tiers[flag] : 'quick']()),
   // The tests read the build, so they would test an older one.
   build.ok ? runTests() : { name: 'tests', ok: false, detail: 'not run: the build failed', seconds: 0 },
 ]);
@@ -66,10 +75,17 @@ function timeOf(seconds) {
   return `${seconds.toFixed(1)} s`.padStart(8);
 }
 
+/** Where it cannot be told what differs from main, every file is looked at. */
+function format() {
+  const changed = changedSources(FORMATTED);
+  if (changed === null) return [FORMAT];
+  return changed.length === 0 ? [] : [{ name: 'format', args: [...PRETTIER, '--ignore-unknown', ...changed] }];
+}
+
 async function runChecks(steps) {
   const results = [];
   for (const step of steps) {
-    const result = await run(step.args, 'pipe');
+    const result = await run(step.args, 'pipe', step.environment);
     if (!result.ok) console.log(`\n--- ${step.name} ---\n${result.output}`);
     results.push({ name: step.name, ok: result.ok, seconds: result.seconds });
   }
@@ -124,6 +140,8 @@ function run(args, output, environment = {}) {
       env: { ...process.env, ...environment },
       stdio: ['ignore', output === 'pipe' ? 'pipe' : 'ignore', output === 'pipe' ? 'pipe' : 'inherit'],
     });
+    // Beside the tests, which wait for each other: what only computes goes after them.
+    if (output === 'pipe' && child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_BELOW_NORMAL);
     const chunks = [];
     child.stdout?.on('data', (chunk) => chunks.push(chunk));
     child.stderr?.on('data', (chunk) => chunks.push(chunk));

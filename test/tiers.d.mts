@@ -11,4 +11,6 @@ export declare function slowGroupsOf(file: string): string[];
 export declare function isFileInTier(file: string, tier?: string): boolean;
 export declare function ofTier<T>(list: readonly T[], tier?: string): readonly T[];
 export declare function tierOfChanges(): string;
+export declare function changedFiles(): string[];
+export declare function changedSources(ending: RegExp): string[] | null;
 export declare function groupsFor(files: readonly string[]): string[];

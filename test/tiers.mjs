@@ -4,9 +4,11 @@
  * is in one tier; both together are all of them.
  */
 import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
+const GIT = { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] };
 
 /** Tells Jest which tier it runs; without it, files that are named are run whatever their tier. */
 export const TIER_VARIABLE = 'TEST_TIER';
@@ -40,7 +42,11 @@ export const SLOW_GROUPS = [
   {
     name: 'postgres',
     why: 'starts servers of PostgreSQL, poolers and standbys',
-    tests: ['test/integration/database/', 'test/integration/failover/', 'test/integration/backup/'],
+    tests: [
+      ...['test/integration/database/', 'test/integration/failover/', 'test/integration/backup/'],
+      // Every run migrates up; this one goes down and up again, and compares.
+      'test/contract/migrations.spec.ts',
+    ],
     keeps: [
       'test/integration/database/session.spec.ts',
       'test/integration/database/test-database.spec.ts',
@@ -96,6 +102,13 @@ export const SLOW_GROUPS = [
     sources: ['packages/contract/', 'src/api-keys/', 'src/http/', 'src/common/', 'src/access/'],
   },
   {
+    name: 'documents',
+    why: 'does what the documents print, one example after the other, and lets Prometheus judge the alerts',
+    tests: ['test/contract/examples.spec.ts', 'test/contract/alert-timing.spec.ts'],
+    keeps: [],
+    sources: ['deploy/prometheus/', 'docs/openapi.json', 'src/openapi/', 'src/server/demo.ts'],
+  },
+  {
     name: 'compiles',
     why: 'compiles the sources twice; what it shows the compiler to ask for, the check of types asks for in every run',
     tests: ['test/contract/every-field.spec.ts'],
@@ -134,10 +147,23 @@ export function ofTier(list, tier = process.env[TIER_VARIABLE]) {
 
 /** `quick`, and the groups whose sources differ from the main branch, committed or not. */
 export function tierOfChanges() {
-  const git = (...args) => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).split('\n').filter(Boolean);
+  return ['quick', ...groupsFor(changedFiles())].join(',');
+}
+
+/** Files that differ from the main branch, committed or not, gone ones included. @throws where there is none */
+export function changedFiles() {
+  const git = (...args) => execFileSync('git', args, GIT).split('\n').filter(Boolean);
   const [base] = git('merge-base', 'HEAD', 'main');
-  const changed = [...git('diff', '--name-only', base), ...git('ls-files', '--others', '--exclude-standard')];
-  return ['quick', ...groupsFor(changed)].join(',');
+  return [...git('diff', '--name-only', base), ...git('ls-files', '--others', '--exclude-standard')];
+}
+
+/** Of these endings, the files that `changedFiles` names and that are there; null: which they are cannot be told. */
+export function changedSources(ending) {
+  try {
+    return changedFiles().filter((file) => ending.test(file) && existsSync(`${root}${file}`));
+  } catch {
+    return null;
+  }
 }
 
 /** Names of the groups that a change of these files selects. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
-import { type AlertRule, alertRules, alertTests, hasPromtool, promtool } from '../support/prometheus.js';
+import { type AlertRule, alertRules, alertTests } from '../support/prometheus.js';
 import { knownMetrics, metricsRead, problemsOf } from '../support/promql.js';
 
 const ROOT = new URL('../../', `file://${import.meta.dirname}/`);
@@ -67,22 +67,6 @@ describe('deploy/prometheus/alerts.yaml', () => {
     expect(missing).toEqual([]);
     expect(tests.filter(({ name }) => !rules.some(({ alert }) => alert === name))).toEqual([]);
   });
-});
-
-(hasPromtool() ? describe : describe.skip)('promtool', () => {
-  it('takes the rules', () => {
-    expect(promtool(['check', 'rules', 'alerts.yaml'])).toEqual({
-      ok: true,
-      output: expect.stringContaining('SUCCESS'),
-    });
-  });
-
-  it('lets each alert fire when its test says so, and not before', () => {
-    expect(promtool(['test', 'rules', 'alerts.test.yaml'])).toEqual({
-      ok: true,
-      output: expect.stringContaining('SUCCESS'),
-    });
-  }, 120_000);
 });
 
 /** The page with the table of alerts as it should be. */
