@@ -24,6 +24,7 @@ const TAGS: Record<string, string> = {
   Users: 'People and service accounts.',
   Roles: 'Roles, their grants and their key policies.',
   Projects: 'Keys that belong together, of any owners.',
+  Limits: 'What a key, an owner, a project or all keys may spend in a period.',
   Audit: 'The trail of every change, read and refusal.',
   System: 'The replicas of this installation.',
   Health: 'For load balancers and orchestrators.',

@@ -61,7 +61,7 @@ inBrowser('an admin', () => {
     await click(page.getByRole('link', { name: 'Limits' }));
     await click(page.getByRole('link', { name: 'New limit' }));
     await type('Name', 'Search, monthly');
-    await click(page.getByRole('textbox', { name: 'Project' }));
+    await click(page.getByRole('combobox', { name: 'Project' }).or(page.getByRole('textbox', { name: 'Project' })));
     await click(page.getByRole('option', { name: 'Search' }));
     await type(/^At most, in/, '500');
     await click(page.getByRole('button', { name: 'Continue' }));

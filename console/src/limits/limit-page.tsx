@@ -227,28 +227,28 @@ function AccountTable({
                 </Table.Td>
                 <Table.Td miw={220}>
                   <LimitBar account={account} />
-                </Table.Td>
-                <Table.Td w={1} className="nowrap">
-                  {onGive && (
-                    <Button
-                      size="compact-xs"
-                      variant="default"
-                      aria-label={`Amount of ${name}`}
-                      onClick={() => onGive(member)}
-                    >
-                      Amount
-                    </Button>
-                  )}{' '}
-                  {onTake && account.override !== null && (
-                    <Button
-                      size="compact-xs"
-                      variant="default"
-                      aria-label={`Take back the amount of ${name}`}
-                      onClick={() => onTake(member)}
-                    >
-                      Take back
-                    </Button>
-                  )}
+                  <Group gap={6} mt={6}>
+                    {onGive && (
+                      <Button
+                        size="compact-xs"
+                        variant="default"
+                        aria-label={`Amount of ${name}`}
+                        onClick={() => onGive(member)}
+                      >
+                        Amount
+                      </Button>
+                    )}
+                    {onTake && account.override !== null && (
+                      <Button
+                        size="compact-xs"
+                        variant="default"
+                        aria-label={`Take back the amount of ${name}`}
+                        onClick={() => onTake(member)}
+                      >
+                        Take back
+                      </Button>
+                    )}
+                  </Group>
                 </Table.Td>
               </Table.Tr>
             );
