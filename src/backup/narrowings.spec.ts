@@ -71,7 +71,7 @@ describe('What a lost history took away', () => {
     ['a change that names no key', [{ id: null, state: { isActive: false } }]],
     ['a change of a role', [{ type: 'role', id: 'admin' }]],
   ])('is nothing for %s', (_, changes) => {
-    expect(narrowingsOf(changes.map(change))).toEqual({ keys: [], users: [] });
+    expect(narrowingsOf(changes.map(change))).toEqual({ keys: [], users: [], projects: [] });
   });
 
   it('is a disabled user, a deleted one, and roles, by the last word', () => {

@@ -8,6 +8,7 @@ export interface SampleData {
   readonly keyId: string;
   readonly serviceId: string;
   readonly personId: string;
+  readonly projectId: string;
 }
 
 /** People, roles, keys of every state, a month of usage, and refusals: what an installation in use looks like. */
@@ -115,7 +116,11 @@ export async function addSampleData(app: TestApp): Promise<SampleData> {
   ]) {
     await app.post('/verify', { apiKey: gateway.secretKey, body: { key: secretKey, ...body } });
   }
-  return { keyId: apiKey.id, serviceId: service.id, personId: grace.id };
+  const project = await made('/projects', { name: 'Search', description: `On the web site ${XSS}`, alias: 'search' });
+  for (const id of [search.apiKey.id, support.apiKey.id])
+    await made(`/api-keys/${id}/transfer`, { projectId: project.id });
+  await app.put(`/projects/${project.id}/members/${grace.id}`, { token, body: { role: 'admin' } });
+  return { keyId: apiKey.id, serviceId: service.id, personId: grace.id, projectId: project.id };
 }
 
 interface Usage {

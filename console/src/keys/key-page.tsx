@@ -5,6 +5,7 @@ import { useState } from 'react';
 import { type ApiKey, api, dataOf } from '../api/client';
 import { AuditTable } from '../audit/audit-table';
 import { KeyLimits } from '../limits/bound-limits';
+import { useProject } from '../projects/project-picker';
 import { useSession } from '../session/session';
 import { fromNow, local } from '../ui/format';
 import { Icon } from '../ui/icons';
@@ -81,6 +82,7 @@ function KeyDetails({ apiKey }: { apiKey: ApiKey }) {
   return (
     <Page title={apiKey.name} lead={lead} actions={<Actions apiKey={apiKey} onAction={setAction} />}>
       <StatusNote apiKey={apiKey} />
+      <ProjectNote apiKey={apiKey} />
       <HandOverNote apiKey={apiKey} onAction={setAction} />
       {apiKey.description && (
         <Text size="sm" className="breakable" style={{ whiteSpace: 'pre-wrap' }}>
@@ -178,6 +180,17 @@ function StatusNote({ apiKey }: { apiKey: ApiKey }) {
   return (
     <Alert color={apiKey.revokedAt ? 'red' : 'yellow'} variant="outline" p="xs">
       {text}
+    </Alert>
+  );
+}
+
+/** That the project of the key is disabled, for those who may see the project. */
+function ProjectNote({ apiKey }: { apiKey: ApiKey }) {
+  const { project } = useProject(apiKey.projectId);
+  if (project === undefined || project.isActive || apiKey.revokedAt !== null) return null;
+  return (
+    <Alert color="yellow" variant="outline" p="xs">
+      Its project {project.name} is inactive, so calls with it are refused.
     </Alert>
   );
 }

@@ -30,11 +30,13 @@ export function KeysPage() {
 
 /** The keys of the signed-in user, and of the service accounts the user manages. */
 export function MyKeysPage() {
-  const { user, can } = useSession();
+  const { user, can, projects } = useSession();
   const search = useSearch({ from: '/shell/my-keys' });
   // Without the permission the API gives one's own and those of one's service accounts; with it, it has to be told.
   const fixed = can('platform:api-keys:read') ? { ownerId: user.id } : {};
-  return <KeyList title="My keys" lead="Keys you own or manage." search={search} to="/my-keys" fixed={fixed} isOwn />;
+  const hasOthers = projects.length > 0 && !can('platform:api-keys:read');
+  const lead = hasOthers ? 'Keys you own or manage, and those of your projects.' : 'Keys you own or manage.';
+  return <KeyList title="My keys" lead={lead} search={search} to="/my-keys" fixed={fixed} isOwn />;
 }
 
 interface ListProps {

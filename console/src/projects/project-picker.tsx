@@ -50,18 +50,24 @@ export function ProjectPicker({ value, onChange, except, role, ...props }: Picke
   );
 }
 
-/** The name of a project, with the way there for those who may see it. */
-export function ProjectName({ id }: { id: string }) {
+/** A project (null: none) for those who may see it, and what the signed-in user is in it. */
+export function useProject(id: string | null) {
   const { can, projects } = useSession();
   const mine = projects.find((one) => one.id === id);
-  const maySee = mine !== undefined || can('platform:projects:read');
-  const project = useQuery({
+  const maySee = id !== null && (mine !== undefined || can('platform:projects:read'));
+  const { data: project } = useQuery({
     queryKey: ['projects', id],
     enabled: maySee,
     staleTime: 60_000,
-    queryFn: () => dataOf(api.GET('/api/v1/projects/{id}', { params: { path: { id } } })),
+    queryFn: () => dataOf(api.GET('/api/v1/projects/{id}', { params: { path: { id: id! } } })),
   });
-  const name = project.data?.name ?? mine?.name ?? `…${id.slice(-12)}`;
+  return { project, mine, maySee };
+}
+
+/** The name of a project, with the way there for those who may see it. */
+export function ProjectName({ id }: { id: string }) {
+  const { project, mine, maySee } = useProject(id);
+  const name = project?.name ?? mine?.name ?? `…${id.slice(-12)}`;
   if (!maySee) return <span className="mono">{id}</span>;
   return (
     <Link className="plain-link" to="/projects/$projectId" params={{ projectId: id }} search={{ tab: undefined }}>
