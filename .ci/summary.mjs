@@ -8,10 +8,11 @@ import { stripVTControlCharacters } from 'node:util';
 /** Lines of a failure that are shown: the first say what was expected. */
 const LINES = 12;
 
-const [testsFile, status, restFile, restStatus, oldestFile, oldestStatus, proofsFile, proofStatus] =
+const [testsFile, status, restFile, restStatus, oldestFile, oldestStatus, proofsFile, proofStatus, imageStatus] =
   process.argv.slice(2);
-// 77: there is no such PostgreSQL here, as was said above.
+// 77: there is no such PostgreSQL here, as was said above; or no image can be built.
 const hasOldest = oldestStatus !== '77';
+const hasImage = imageStatus !== '77';
 const tests = read(testsFile);
 const rest = read(restFile);
 const oldest = hasOldest ? read(oldestFile) : null;
@@ -25,14 +26,25 @@ for (const [where, report] of [
   for (const file of report?.testResults ?? []) tellFile(file, where);
 }
 for (const { id, what } of proofs?.failures ?? []) tell(`FAILED proof ${id}`, what);
+if (hasImage && imageStatus !== '0') tell('FAILED the image', `.ci/image ended with ${imageStatus}: see above`);
+if (!hasImage) console.log('The image was skipped: see NOT RUN above.');
 if (tests?.numPassedTests === 0 || rest?.numPassedTests === 0) console.log('No test has passed.');
 if (proofs?.skipped > 0) console.log(`${proofs.skipped} proofs were skipped: see NOT RUN above.`);
 
 // A file that could not be loaded has no tests to count, and proofs that did not come to their end none to show.
 const failures = (run) => (run?.numFailedTests ?? 0) + (run?.numRuntimeErrorTestSuites ?? 0);
 const passed =
-  (tests?.numPassedTests ?? 0) + (rest?.numPassedTests ?? 0) + (oldest?.numPassedTests ?? 0) + (proofs?.passed ?? 0);
-const failed = failures(tests) + failures(rest) + failures(oldest) + (proofs?.failed ?? 1);
+  (tests?.numPassedTests ?? 0) +
+  (rest?.numPassedTests ?? 0) +
+  (oldest?.numPassedTests ?? 0) +
+  (proofs?.passed ?? 0) +
+  (imageStatus === '0' ? 1 : 0);
+const failed =
+  failures(tests) +
+  failures(rest) +
+  failures(oldest) +
+  (proofs?.failed ?? 1) +
+  (hasImage && imageStatus !== '0' ? 1 : 0);
 console.log(`${passed} passed, ${failed} failed`);
 
 const isOldestGood = !hasOldest || (oldestStatus === '0' && oldest?.numPassedTests > 0);

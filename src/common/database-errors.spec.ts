@@ -47,6 +47,7 @@ describe('Errors of the database', () => {
     ['25P03', { retriable: false, away: true, lost: true, unfit: false }],
     ['26000', { retriable: false, away: false, lost: true, unfit: false }],
     ['08006', { retriable: false, away: true, lost: true, unfit: false }],
+    ['25006', { retriable: false, away: true, lost: false, unfit: false }],
     ['53100', { retriable: false, away: true, lost: false, unfit: false }],
     ['22003', { retriable: false, away: false, lost: false, unfit: true }],
     ['23514', { retriable: false, away: false, lost: false, unfit: false }],

@@ -5,6 +5,7 @@
  * @see PostgreSQL, Appendix A
  */
 export const SQL_STATES = {
+  /** Of a standby, or of a primary that takes no writes: asked again, another server may answer. */
   readOnly: '25006',
   /** A statement behind one that failed, in the same transaction. */
   inFailedTransaction: '25P02',
@@ -41,6 +42,8 @@ const NOT_NOW = new Set<string>([
   SQL_STATES.lockNotAvailable,
   SQL_STATES.deadlock,
   SQL_STATES.serializationFailure,
+  // In a failover, what moves the address may still lead to the server that was the primary.
+  SQL_STATES.readOnly,
 ]);
 
 /** What TypeORM says of a connection that was lost between two statements. */

@@ -39,8 +39,8 @@ export function manifestName(month: string): string {
 export interface MonthOfEvents {
   readonly installation: string;
   readonly month: string;
-  /** One line an event, in an order that is the same each time. */
-  readonly lines: Readable;
+  /** Begins to read: one line an event, in an order that is the same each time. */
+  readonly lines: () => Readable;
 }
 
 /**
@@ -59,7 +59,8 @@ export async function writeArchive(directory: string, content: MonthOfEvents): P
     const totals = new Totals();
     const hash = createHash('sha256');
     await pipeline(
-      content.lines,
+      // Not before there is a pipeline: a stream that fails and that nothing listens to ends the process.
+      content.lines(),
       totals.counted(),
       createGzip(),
       hashed(hash),

@@ -92,7 +92,7 @@ export class UsageArchiver {
     const manifest = await writeArchive(this.terms.directory, {
       installation: rows[0]!.id,
       month,
-      lines: copyOut(session, eventsOf(month)),
+      lines: () => copyOut(session, eventsOf(month)),
     });
     const sums = SUMMED.map((name) => manifest.sums[name]);
     await session.query('SELECT usage_event_archive($1, $2, $3, $4, $5, $6, $7, $8)', [
