@@ -79,6 +79,7 @@ export const SLOW_GROUPS = [
       'test/e2e/edge/management-rate.e2e-spec.ts',
       'test/e2e/edge/outages-are-told.e2e-spec.ts',
       'test/e2e/edge/overload.e2e-spec.ts',
+      'test/e2e/audit/stream.e2e-spec.ts',
       'test/integration/audit/',
       'test/integration/integrity/',
       'test/integration/usage/failures.spec.ts',
@@ -100,6 +101,13 @@ export const SLOW_GROUPS = [
     ],
     keeps: [],
     sources: ['packages/contract/', 'src/api-keys/', 'src/http/', 'src/common/', 'src/access/'],
+  },
+  {
+    name: 'thousands',
+    why: 'sends or stores thousands of keys; bulk and list do the same with fewer',
+    tests: ['test/e2e/api-keys/import.e2e-spec.ts', 'test/e2e/api-keys/facets.e2e-spec.ts'],
+    keeps: [],
+    sources: ['src/api-keys/bulk/', 'src/api-keys/lists/', 'src/key-cache/records/'],
   },
   {
     name: 'documents',

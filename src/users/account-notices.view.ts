@@ -1,6 +1,7 @@
+import { ApiProperty } from '@nestjs/swagger';
 import { type AccountEvent } from './account-notices.repository.js';
 import type { AccountFailures } from './sign-in-counts.repository.js';
-import { type NoticeKind, sentenceOf, kindOf } from './notice-sentences.js';
+import { NOTICE_KINDS, type NoticeKind, sentenceOf, kindOf } from './notice-sentences.js';
 
 /** Sign-ins to the own account that failed. */
 export class FailedSignInsView {
@@ -33,6 +34,7 @@ export class AccountChangeView {
    * What it was about.
    * @example "password"
    */
+  @ApiProperty({ enum: NOTICE_KINDS })
   kind: NoticeKind;
 
   /**

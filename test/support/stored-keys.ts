@@ -25,38 +25,7 @@ export interface StoredKey {
 
 /** Adds keys with one secret each, without the rules of the API; gives their ids in order. */
 export async function storeKeys(app: TestApp, keys: readonly StoredKey[]): Promise<string[]> {
-  const rows = keys.map((key, index) => {
-    const id = key.id ?? uuidv7();
-    const createdAt = key.createdAt ?? new Date();
-    const kid = `${id.replaceAll('-', '').slice(-9)}${String(index).padStart(5, '0')}`;
-    return {
-      id,
-      owner_id: key.ownerId,
-      name: key.name ?? 'Default API Key',
-      alias: key.alias ?? null,
-      description: key.description ?? null,
-      environment: key.environment ?? 'live',
-      is_active: key.isActive ?? true,
-      deactivated_at: key.isActive === false ? createdAt : null,
-      scopes: key.scopes ?? [],
-      roles: [],
-      allowed_ips: [],
-      allowed_models: [],
-      allowed_chatbots: [],
-      tags: key.tags ?? [],
-      metadata: {},
-      budget_limit_micro_cents: key.budgetLimitMicroCents ?? null,
-      budget_type: key.budgetLimitMicroCents === undefined || key.budgetLimitMicroCents === null ? null : 'total',
-      expires_at: key.expiresAt ?? null,
-      validity_days: key.validityDays ?? null,
-      created_at: createdAt,
-      updated_at: key.updatedAt ?? createdAt,
-      revoked_at: key.revokedAt ?? null,
-      secret_prefixes: '',
-      kid,
-      key_prefix: key.keyPrefix ?? `lk_${key.environment ?? 'live'}_${kid}`,
-    };
-  });
+  const rows = keys.map(rowOf);
   const columns = Object.keys(rows[0] ?? {}).filter((column) => !['kid', 'key_prefix'].includes(column));
   // As owner: thousands of rows take longer than a statement of the server may.
   await asOwner(app.database, async (owner) => {
@@ -76,4 +45,38 @@ export async function storeKeys(app: TestApp, keys: readonly StoredKey[]): Promi
     );
   });
   return rows.map((row) => row.id);
+}
+
+/** The columns of a key, and of its secret. */
+function rowOf(key: StoredKey, index: number) {
+  const id = key.id ?? uuidv7();
+  const createdAt = key.createdAt ?? new Date();
+  const kid = `${id.replaceAll('-', '').slice(-9)}${String(index).padStart(5, '0')}`;
+  return {
+    id,
+    owner_id: key.ownerId,
+    name: key.name ?? 'Default API Key',
+    alias: key.alias ?? null,
+    description: key.description ?? null,
+    environment: key.environment ?? 'live',
+    is_active: key.isActive ?? true,
+    deactivated_at: key.isActive === false ? createdAt : null,
+    scopes: key.scopes ?? [],
+    roles: [],
+    allowed_ips: [],
+    allowed_models: [],
+    allowed_chatbots: [],
+    tags: key.tags ?? [],
+    metadata: {},
+    budget_limit_micro_cents: key.budgetLimitMicroCents ?? null,
+    budget_type: key.budgetLimitMicroCents === undefined || key.budgetLimitMicroCents === null ? null : 'total',
+    expires_at: key.expiresAt ?? null,
+    validity_days: key.validityDays ?? null,
+    created_at: createdAt,
+    updated_at: key.updatedAt ?? createdAt,
+    revoked_at: key.revokedAt ?? null,
+    secret_prefixes: '',
+    kid,
+    key_prefix: key.keyPrefix ?? `lk_${key.environment ?? 'live'}_${kid}`,
+  };
 }

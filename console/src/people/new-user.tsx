@@ -2,7 +2,7 @@ import { Button, Checkbox, Group, NumberInput, PasswordInput, Stack, TextInput }
 import { useForm } from '@mantine/form';
 import { useNavigate } from '@tanstack/react-router';
 import { useState } from 'react';
-import { type Problem, type User, api, dataOf } from '../api/client';
+import { type Problem, type Schemas, type User, api, dataOf } from '../api/client';
 import { RolesField } from '../roles/roles-field';
 import { useSession } from '../session/session';
 import { settings } from '../settings';
@@ -23,65 +23,11 @@ export function NewUser({
   onClose: () => void;
   onCreated?: (user: User) => void;
 }) {
-  const { user: me } = useSession();
-  const navigate = useNavigate();
-  const [refused, setRefused] = useState<Problem | null>(null);
+  const { form, refused, isPending, submit } = useNewUser(kind, onClose, onCreated);
   const isService = kind === 'service';
-  const form = useForm({
-    initialValues: {
-      name: '',
-      email: '',
-      password: '',
-      roles: [] as string[],
-      managerIds: isService ? [me.id] : [],
-      maxActiveKeys: '' as number | '',
-      isActive: true,
-    },
-    validate: {
-      name: (name) => (name.trim() === '' ? 'a name is needed' : null),
-      email: (email) => (!isService && !email.includes('@') ? 'an e-mail address is needed' : null),
-      password: (password) => (password !== '' && password.length < 12 ? 'at least 12 characters' : null),
-    },
-  });
-  const act = useAct({
-    run: () => {
-      const { name, email, password, roles, managerIds, maxActiveKeys, isActive } = form.getValues();
-      return dataOf(
-        api.POST('/api/v1/users', {
-          body: {
-            name,
-            kind,
-            roles,
-            isActive,
-            ...(email === '' ? {} : { email }),
-            ...(password === '' || isService ? {} : { password }),
-            ...(isService ? { managerIds } : {}),
-            ...(maxActiveKeys === '' ? {} : { maxActiveKeys }),
-          },
-        }),
-      );
-    },
-    done: (user) => `${user.name} has been added.`,
-    onDone: (user) => {
-      onClose();
-      if (onCreated) onCreated(user);
-      else void navigate({ to: '/people/$userId', params: { userId: user.id } });
-    },
-    onRefused: (problem) => {
-      form.setErrors(fieldErrors(problem, FIELDS));
-      setRefused(problem);
-      return true;
-    },
-  });
   return (
     <Dialog onClose={onClose} title={isService ? 'New service account' : 'New person'} size="lg">
-      <form
-        noValidate
-        onSubmit={form.onSubmit(() => {
-          setRefused(null);
-          act.go();
-        })}
-      >
+      <form noValidate onSubmit={submit}>
         <Stack gap="sm">
           <TextInput label="Name" required maxLength={100} data-autofocus {...form.getInputProps('name')} />
           {!isService && (
@@ -127,7 +73,7 @@ export function NewUser({
             <Button variant="default" onClick={onClose}>
               Cancel
             </Button>
-            <Button type="submit" loading={act.isPending}>
+            <Button type="submit" loading={isPending}>
               Add
             </Button>
           </Group>
@@ -135,4 +81,66 @@ export function NewUser({
       </form>
     </Dialog>
   );
+}
+
+/** What is typed of the new user, checked, and how it is added. */
+function useNewUser(kind: User['kind'], onClose: () => void, onCreated?: (user: User) => void) {
+  const { user: me } = useSession();
+  const navigate = useNavigate();
+  const [refused, setRefused] = useState<Problem | null>(null);
+  const isService = kind === 'service';
+  const form = useForm({
+    initialValues: emptyDraft(isService ? [me.id] : []),
+    validate: {
+      name: (name) => (name.trim() === '' ? 'a name is needed' : null),
+      email: (email) => (!isService && !email.includes('@') ? 'an e-mail address is needed' : null),
+      password: (password) => (password !== '' && password.length < 12 ? 'at least 12 characters' : null),
+    },
+  });
+  const act = useAct({
+    run: () => dataOf(api.POST('/api/v1/users', { body: bodyOf(kind, form.getValues()) })),
+    done: (user) => `${user.name} has been added.`,
+    onDone: (user) => {
+      onClose();
+      if (onCreated) onCreated(user);
+      else void navigate({ to: '/people/$userId', params: { userId: user.id } });
+    },
+    onRefused: (problem) => {
+      form.setErrors(fieldErrors(problem, FIELDS));
+      setRefused(problem);
+      return true;
+    },
+  });
+  const submit = form.onSubmit(() => {
+    setRefused(null);
+    act.go();
+  });
+  return { form, refused, isPending: act.isPending, submit };
+}
+
+interface Draft {
+  name: string;
+  email: string;
+  password: string;
+  roles: string[];
+  managerIds: string[];
+  maxActiveKeys: number | '';
+  isActive: boolean;
+}
+
+function emptyDraft(managerIds: string[]): Draft {
+  return { name: '', email: '', password: '', roles: [], managerIds, maxActiveKeys: '', isActive: true };
+}
+
+/** What is empty is left out: the server has its own default for it. */
+function bodyOf(kind: User['kind'], draft: Draft): Schemas['CreateUserDto'] {
+  const { name, email, password, roles, managerIds, maxActiveKeys, isActive } = draft;
+  const isService = kind === 'service';
+  return {
+    ...{ name, kind, roles, isActive },
+    ...(email === '' ? {} : { email }),
+    ...(password === '' || isService ? {} : { password }),
+    ...(isService ? { managerIds } : {}),
+    ...(maxActiveKeys === '' ? {} : { maxActiveKeys }),
+  };
 }

@@ -1,7 +1,7 @@
 import { Button, Group, Paper, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
-import { api, dataOf } from '../api/client';
+import { type Schemas, api, dataOf } from '../api/client';
 import { Loaded } from '../ui/states';
 import { Facts, Instant } from '../ui/values';
 import { RecoveryCodes } from './recovery-codes';
@@ -31,45 +31,10 @@ export function SecondFactor() {
         Second factor
       </Text>
       <Loaded query={factor} rows={2}>
-        {({ isSetUp, setUpAt, recoveryCodesLeft, isRequired }) => (
+        {(state) => (
           <Stack gap="sm">
-            {isSetUp ? (
-              <Facts
-                rows={[
-                  [
-                    'Authenticator app',
-                    <span key="since">
-                      since <Instant at={setUpAt} />
-                    </span>,
-                  ],
-                  ['Recovery codes', `${recoveryCodesLeft} left`],
-                ]}
-              />
-            ) : (
-              <Text size="sm">
-                A code of an app on your phone, asked for besides your password when you sign in.
-                {isRequired && ' This installation requires it of you.'}
-              </Text>
-            )}
-            {step === null && (
-              <Group gap="xs">
-                {!isSetUp && (
-                  <Button size="xs" onClick={() => setStep('set-up')}>
-                    Set up
-                  </Button>
-                )}
-                {isSetUp && (
-                  <Button size="xs" variant="default" onClick={() => setStep('redraw')}>
-                    New recovery codes
-                  </Button>
-                )}
-                {isSetUp && (
-                  <Button size="xs" variant="outline" color="red" onClick={() => setStep('remove')}>
-                    Remove
-                  </Button>
-                )}
-              </Group>
-            )}
+            <State factor={state} />
+            {step === null && <Steps isSetUp={state.isSetUp} onStep={setStep} />}
             {step === 'set-up' && <SetUpFactor onDone={show} onCancel={cancel} />}
             {step === 'redraw' && (
               <AskPassword
@@ -79,7 +44,7 @@ export function SecondFactor() {
                 onCancel={cancel}
               />
             )}
-            {step === 'remove' && isRequired && (
+            {step === 'remove' && state.isRequired && (
               <Text size="sm">
                 This installation requires a second factor of you: without it you can do nothing but set up a new one.
               </Text>
@@ -99,5 +64,56 @@ export function SecondFactor() {
       </Loaded>
       {codes && <RecoveryCodes codes={codes} onClose={() => setCodes(null)} />}
     </Paper>
+  );
+}
+
+/** Whether there is one, and what belongs to it. */
+function State({
+  factor: { isSetUp, setUpAt, recoveryCodesLeft, isRequired },
+}: {
+  factor: Schemas['SecondFactorView'];
+}) {
+  if (!isSetUp)
+    return (
+      <Text size="sm">
+        A code of an app on your phone, asked for besides your password when you sign in.
+        {isRequired && ' This installation requires it of you.'}
+      </Text>
+    );
+  const since = (
+    <span key="since">
+      since <Instant at={setUpAt} />
+    </span>
+  );
+  return (
+    <Facts
+      rows={[
+        ['Authenticator app', since],
+        ['Recovery codes', `${recoveryCodesLeft} left`],
+      ]}
+    />
+  );
+}
+
+/** What can be done next. */
+function Steps({ isSetUp, onStep }: { isSetUp: boolean; onStep: (step: Step) => void }) {
+  return (
+    <Group gap="xs">
+      {!isSetUp && (
+        <Button size="xs" onClick={() => onStep('set-up')}>
+          Set up
+        </Button>
+      )}
+      {isSetUp && (
+        <Button size="xs" variant="default" onClick={() => onStep('redraw')}>
+          New recovery codes
+        </Button>
+      )}
+      {isSetUp && (
+        <Button size="xs" variant="outline" color="red" onClick={() => onStep('remove')}>
+          Remove
+        </Button>
+      )}
+    </Group>
   );
 }

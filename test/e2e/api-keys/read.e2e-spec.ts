@@ -19,7 +19,7 @@ describe('GET /api-keys/:id', () => {
         for (const id of [key.id, key.id.toUpperCase()]) {
           const { status, body } = await app.get(`/api-keys/${id}`, credentials);
           expect(status).toBe(200);
-          expect(body).toEqual(key.view);
+          expect(unused(body)).toEqual(unused(key.view));
         }
       }
     });
@@ -39,3 +39,8 @@ describe('GET /api-keys/:id', () => {
     });
   });
 });
+
+/** Without when it was used last: the key itself asks, which is noted a moment later. */
+function unused<View extends { secrets: readonly object[] }>(view: View): View {
+  return { ...view, lastUsedAt: null, secrets: view.secrets.map((secret) => ({ ...secret, lastUsedAt: null })) };
+}

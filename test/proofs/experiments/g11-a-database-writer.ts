@@ -68,10 +68,7 @@ export const g11: Experiment = {
       const stored = await forge(writer, counts, own, imported, users, target);
       const moved = await headMoves(writer, violations);
       log(`forged: ${JSON.stringify(counts)}; ${moved} moves of the head refused`);
-      for (const replica of cluster.replicas) {
-        await replica.end('SIGTERM');
-        await replica.start();
-      }
+      await forgetAll(cluster);
       for (const { secret } of own.slice(0, counts.secrets)) await asked.verify(secret, 'NOT_FOUND', violations);
       for (const { secret } of imported.slice(0, counts.imported)) await asked.verify(secret, 'NOT_FOUND', violations);
       for (const text of stored) await asked.refuses(text, violations);
@@ -99,6 +96,14 @@ export const g11: Experiment = {
     }
   },
 };
+
+/** Replicas that remember nothing are asked then. */
+async function forgetAll(cluster: ProofCluster): Promise<void> {
+  for (const replica of cluster.replicas) {
+    await replica.end('SIGTERM');
+    await replica.start();
+  }
+}
 
 /** Gives what is presented as a key although it is only what is stored. */
 async function forge(

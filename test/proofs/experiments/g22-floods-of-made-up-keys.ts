@@ -47,20 +47,15 @@ export const g22: Experiment = {
       const imported = await importKeys(cluster, IMPORTED[size]);
       const startedMs = performance.now();
       const flood = new Flood(replica, caller.secret, key.secret, random);
-      // Code, buffers and the pools of sockets get their size before anything is measured.
-      await flood.send(WARM_UP / 2, () => flood.own());
-      await flood.send(WARM_UP / 2, () => flood.foreign());
+      await warmUp(flood);
       const quiet = await flood.valid(QUIET_MS);
       const before = await residentMib(replica);
       const violations: string[] = [];
       const floors: [Floor, ...Floor[]] = [
         floor('calls of the valid key before the floods', quiet.length, LEAST_VALID),
       ];
-      const figures: Record<string, number> = {
-        distinct: DISTINCT[size],
-        imported: imported.length,
-        quietP99Ms: quantile(quiet, 0.99),
-      };
+      const figures: Record<string, number> = { distinct: DISTINCT[size], imported: imported.length };
+      figures['quietP99Ms'] = quantile(quiet, 0.99);
       for (const [shape, draw] of Object.entries({ own: () => flood.own(), foreign: () => flood.foreign() })) {
         const { statements, valid, seconds } = await flooded(cluster, flood, DISTINCT[size] / 2, draw, imported.pop()!);
         const lookUps = statements.filter((text) => LOOK_UP.test(text)).length;
@@ -93,6 +88,12 @@ export const g22: Experiment = {
     }
   },
 };
+
+/** Code, buffers and the pools of sockets get their size before anything is measured. */
+async function warmUp(flood: Flood): Promise<void> {
+  await flood.send(WARM_UP / 2, () => flood.own());
+  await flood.send(WARM_UP / 2, () => flood.foreign());
+}
 
 interface Flooded {
   readonly statements: readonly string[];
