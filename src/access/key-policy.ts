@@ -33,7 +33,7 @@ export interface KeyPolicy {
   readonly maxBudgetLimitCents?: number;
   /**
    * What `maxBudgetLimitCents` is counted for, and only beside it. `total`: the key's budget must be a total one.
-   * `monthly`, or absent: either kind, because who spends at most so much in all never spends more in a month.
+   * `monthly`, or absent: either kind, because who spends at most so much in total never spends more in a month.
    */
   readonly budgetType?: 'total' | 'monthly';
   /** Longest time from now to the expiry, and longest renewal; a key that never expires is outside. */

@@ -77,7 +77,7 @@ inBrowser('a key for a colleague', () => {
     await page.getByText('A secret waits to be drawn by you.').waitFor();
     expect(await colleague.inspect('hand-over-my-keys')).toEqual([]);
     await page.getByRole('link', { name: 'Show its key' }).click();
-    await page.getByText('secret to draw').waitFor();
+    await page.getByText('secret to draw', { exact: true }).waitFor();
     await page.getByRole('link', { name: 'For a colleague' }).click();
     await page.getByText('A secret waits for you').waitFor();
     expect(await colleague.inspect('hand-over-to-draw')).toEqual([]);

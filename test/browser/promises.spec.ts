@@ -308,9 +308,9 @@ inBrowser('the console', () => {
       expect(seen).toHaveLength(5);
       await page.getByRole('button', { name: 'Revoke', exact: true }).click();
       await page.getByRole('button', { name: 'See what would change' }).click();
-      await page.getByText('500 of 500 would change').waitFor({ timeout: 30_000 });
+      await page.getByText('500 of 500 would change').waitFor({ timeout: 120_000 });
       await page.getByRole('button', { name: 'Cancel' }).click();
-    }, 60_000);
+    }, 180_000);
   });
 
   it('meets no error of the page itself', () => {
