@@ -114,6 +114,12 @@ const SERVICE = [
 
 const DATA_PLANE = [
   ['Verdicts', 'reqps', [[rate('latchkey_verdicts_total', 'code'), '{{code}}']]],
+  [
+    'Refusals by shared limits',
+    'reqps',
+    [[rate('latchkey_limit_refusals_total', 'target'), 'of {{target}}']],
+    'Calls that the limit of a key, owner, project or the installation did not cover.',
+  ],
   ['Duration of a verify', 's', quantiles('latchkey_http_request_duration_seconds', ',route="/api/v1/verify"')],
   [
     'Age of what a replica knows',

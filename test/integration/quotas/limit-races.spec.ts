@@ -5,6 +5,7 @@ import { limitRowChanged } from '../../../src/quotas/limits/limit-accounts.js';
 import type { LimitRow } from '../../../src/quotas/limits/limit-row.js';
 import { PostgresQuotaStore } from '../../../src/quotas/postgres-quota-store.js';
 import type { Account, AcquireAnswer, BudgetRequest, Hold } from '../../../src/quotas/quota-store.js';
+import { reconcileBudgets } from '../../../src/usage/reconcile.js';
 import { entryOf } from '../../../src/usage/usage-entry.js';
 import { UsageWriter } from '../../../src/usage/usage-writer.js';
 import { accountOfLimit, insertLimit } from '../../support/limits.js';
@@ -35,7 +36,11 @@ describe('Accounts of limits in PostgreSQL', () => {
     await pool.destroy();
     await database.drop();
   });
-  beforeEach(() => database.asOwner('DELETE FROM quota_limit', []));
+  beforeEach(async () => {
+    await database.asOwner('DELETE FROM budget_lease', []);
+    await database.asOwner('DELETE FROM budget_account WHERE limit_id IS NOT NULL', []);
+    await database.asOwner('DELETE FROM quota_limit', []);
+  });
 
   const create = (draft: Parameters<typeof insertLimit>[1]) => insertLimit(database.asOwner, draft);
   const newKey = async (): Promise<string> => {
@@ -44,14 +49,21 @@ describe('Accounts of limits in PostgreSQL', () => {
     return id;
   };
   /** One call over several accounts: with leases of its own where it lives long. */
-  const call = (accounts: readonly Account[], amount: bigint, isLong: boolean): Promise<AcquireAnswer> =>
+  const call = (
+    accounts: readonly Account[],
+    amount: bigint,
+    isLong: boolean,
+    leases: readonly string[] = accounts.map(() => randomUUID()),
+  ): Promise<AcquireAnswer> =>
     store.acquire({
       replicaId: 'one',
       liveReplicas: 3,
       windows: [],
-      budgets: accounts.map((account): BudgetRequest => ({
-        ...{ account, kind: 'pooled' as const, leaseId: randomUUID(), want: 0n },
-        needs: [isLong ? { amount, own: { leaseId: randomUUID(), ttlSeconds: 300 }, joint: 1 } : { amount, own: null }],
+      budgets: accounts.map((account, index): BudgetRequest => ({
+        ...{ account, kind: 'pooled' as const, leaseId: isLong ? randomUUID() : leases[index]!, want: 0n },
+        needs: [
+          isLong ? { amount, own: { leaseId: leases[index]!, ttlSeconds: 300 }, joint: 1 } : { amount, own: null },
+        ],
       })),
     });
   const isGranted = ({ budgets }: AcquireAnswer): boolean => budgets.every(({ verdicts }) => verdicts[0] === true);
@@ -185,7 +197,7 @@ describe('Accounts of limits in PostgreSQL', () => {
     expect(swept!.swept).toBe(1);
   });
 
-  it('are swept while reports arrive late, and lose nothing', async () => {
+  it('are swept while reports arrive late, and refuse none', async () => {
     const key = await newKey();
     const limit = await create({ amount: 1_000n, per: 'day' });
     const hold = { accountId: limit.id, period: '2026-01-05', leaseId: randomUUID() };
@@ -205,4 +217,48 @@ describe('Accounts of limits in PostgreSQL', () => {
     );
     expect(events!.n).toBe(80);
   });
+
+  it('neither deadlock nor lose anything when acquires, reports, returns, changes and sweeps meet', async () => {
+    const keys = await Promise.all(Array.from({ length: 4 }, newKey));
+    const [all, day, each] = [
+      await create({ amount: 10n ** 9n }),
+      await create({ amount: 10n ** 9n, per: 'day' }),
+      await create({ amount: 10n ** 9n, each: 'key', per: 'week' }),
+    ];
+    const [before] = await deadlocks();
+    const lanes = Array.from({ length: 8 }, async (_, lane) => {
+      for (let round = 0; round < 12; round++) {
+        const key = keys[(lane + round) % keys.length]!;
+        const accounts = [accountOfLimit(all), accountOfLimit(day), accountOfLimit(each, key)];
+        const isLong = round % 2 === 0;
+        const turned = lane % 2 === 0 ? accounts : [...accounts].reverse();
+        const leases = turned.map(() => randomUUID());
+        const { budgets } = await call(turned, 100n, isLong, leases);
+        expect(budgets.every(({ verdicts }) => verdicts[0] === true)).toBe(true);
+        const holds = budgets.map(({ period }, index) => ({
+          ...{ accountId: turned[index]!.id, period, leaseId: leases[index]! },
+        }));
+        const isReserved = round % 3 !== 0;
+        const results = await writer.write([report(key, 3n), report(key, 70n, null, isReserved ? holds : null)]);
+        for (const { outcome, isLate } of results) expect([outcome, isLate]).toEqual(['accepted', false]);
+        await store.giveBack({
+          leases: leases.map((leaseId) => ({ leaseId, number: 1, amount: isReserved ? 0n : null })),
+          windows: [],
+        });
+        if (round % 4 === 0) await pool.transaction((tx) => limitRowChanged(tx, all, all));
+        if (round % 5 === 0) await database.sql('SELECT limit_accounts_sweep(10)', []);
+      }
+    });
+    await Promise.all(lanes);
+    expect(await sums(all)).toMatchObject({ spent: 8 * 12 * 73 });
+    expect(await sums(day)).toMatchObject({ spent: 8 * 12 * 73 });
+    const differences = (await reconcileBudgets(pool)).filter(({ check }) => /limits|leased/.test(check));
+    expect(differences).toEqual([]);
+    // The server counts them a moment later.
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    expect(await deadlocks()).toEqual([before]);
+  });
+
+  const deadlocks = () =>
+    database.asOwner('SELECT deadlocks::int AS n FROM pg_stat_database WHERE datname = current_database()', []);
 });

@@ -8,7 +8,7 @@ import type { FaultTally } from '../world.js';
 import { BOUNDARIES, EACH, MODELS, OWNERS, PROJECTS } from './boundaries.js';
 import { LimitBooks } from './limit-books.js';
 import { copyOf } from './limit-rows.js';
-import type { KeyRow, LimitRow, Rules, TargetKind } from './limit-rows.js';
+import type { KeyRow, LimitRow, Rules } from './limit-rows.js';
 import { LimitStoreModel } from './limit-store-model.js';
 import type { LimitStoreFault } from './limit-store-fault.js';
 import type { Report } from './limit-store-model.js';

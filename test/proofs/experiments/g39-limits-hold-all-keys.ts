@@ -1,0 +1,258 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { insertLimit } from '../../support/limits.js';
+import type { LimitRow } from '../../../src/quotas/limits/limit-row.js';
+import { bookDifferences } from '../harness/books.js';
+import { patiently, ProofCluster } from '../harness/cluster.js';
+import type { Experiment } from '../harness/experiment.js';
+import { floor, floorsOfKinds } from '../harness/floors.js';
+import type { ProofAnswer } from '../harness/http-client.js';
+import type { Random } from '../harness/random.js';
+
+const SIZES = { ci: { loadMs: 15_000, kills: 2 }, full: { loadMs: 600_000, kills: 60 } } as const;
+const CLIENTS = 24;
+const KEYS = 6;
+const CENT = 1_000_000n;
+const MICRO_CENTS = 1_000_000;
+const MODELS = [undefined, 'gpt-4', 'claude'];
+const TARGETS = ['key', 'owner', 'project', 'installation'] as const;
+/** As far as the longest hold of a call that nobody settles; reports come long before. */
+const MOST_TTL_SECONDS = 90;
+
+const LOSES_CHARGES = `
+  CREATE FUNCTION lose_charges() RETURNS trigger LANGUAGE plpgsql AS $$
+  BEGIN
+    IF random() < 0.05 THEN NEW.spent_micro_cents := OLD.spent_micro_cents; END IF;
+    RETURN NEW;
+  END $$;
+  CREATE TRIGGER lose_charges BEFORE UPDATE ON budget_account FOR EACH ROW
+    WHEN (NEW.limit_id IS NOT NULL AND NEW.spent_micro_cents > OLD.spent_micro_cents) EXECUTE FUNCTION lose_charges()`;
+
+/**
+ * Clients reserve on one replica and settle on another, with keys of several owners and projects that all share limits,
+ * while keys move and replicas are killed. Nobody costs more than was reserved, and every report comes in time, so there is
+ * no excuse for a micro-cent beyond any limit. What is charged to the limits of the installation is compared with what
+ * the clients have had acknowledged.
+ */
+export const g39: Experiment = {
+  id: 'G39',
+  guarantee: 'limits that keys share hold: 0 µ¢ over on any, each account is the sum of the events that name it',
+  inCi: true,
+  fault: { what: 'one charge of a limit in twenty is lost', sql: LOSES_CHARGES },
+  run: async ({ size, random, log, fault }) => {
+    const { loadMs, kills } = SIZES[size];
+    const cluster = await ProofCluster.start(3, { MAX_ACTIVE_KEYS: '10000' }, fault);
+    try {
+      const load = new Load(cluster, random);
+      await load.prepare();
+      const until = performance.now() + loadMs;
+      const clients = Array.from({ length: CLIENTS }, () => load.spend(until));
+      const moving = load.move(until);
+      let killed = 0;
+      while (killed < kills) {
+        await sleep(loadMs / (kills + 1));
+        const replica = random.pick(cluster.replicas);
+        await replica.end('SIGKILL');
+        await replica.start();
+        killed += 1;
+      }
+      await Promise.all([...clients, moving]);
+      const violations = [...load.violations, ...(await load.compare()), ...(await bookDifferences(cluster))];
+      const { admitted, long, refused, acknowledged, moves, undecided } = load;
+      log(
+        `${admitted} admitted, ${undecided} undecided, ${moves} moves, ${killed} kills, ${acknowledged} µ¢ acknowledged`,
+      );
+      return {
+        violations: violations.slice(0, 20),
+        floors: [
+          floor('calls admitted', admitted, CLIENTS),
+          floor('calls with leases of their own', long, 1),
+          floor('micro-cents acknowledged', acknowledged, MICRO_CENTS),
+          floor('moves of keys', moves, 2),
+          floor('replicas killed', killed, kills),
+          ...floorsOfKinds('calls refused by a limit of', TARGETS, refused, 1),
+        ],
+        figures: { admitted, undecided, moves, killed, acknowledged, ...Object.fromEntries(refused) },
+      };
+    } finally {
+      await cluster.stop();
+    }
+  },
+};
+
+class Load {
+  admitted = 0;
+  long = 0;
+  undecided = 0;
+  moves = 0;
+  acknowledged = 0;
+  readonly refused = new Map<(typeof TARGETS)[number], number>();
+  readonly violations: string[] = [];
+  private readonly byKey = new Map<string, number>();
+  private readonly limits: LimitRow[] = [];
+  private keys: { id: string; secret: string }[] = [];
+  private owners: string[] = [];
+  private projects: string[] = [];
+  private callerSecret = '';
+  private events = 0;
+
+  constructor(
+    private readonly cluster: ProofCluster,
+    private readonly random: Random,
+  ) {}
+
+  async prepare(): Promise<void> {
+    const create = (draft: Parameters<typeof insertLimit>[1]) =>
+      insertLimit((sql, values) => this.cluster.database.query(sql, values), draft).then((row) =>
+        this.limits.push(row),
+      );
+    // Before any key is known to a replica. Each is small enough to be used up by some key or other.
+    await create({ name: 'all, watched', amount: 0n, mode: 'observe', per: 'day', timeZone: 'Asia/Kathmandu' });
+    await create({ name: 'owners, watched', amount: 0n, mode: 'observe', each: 'owner' });
+    await create({ name: 'each key', amount: 40n * CENT, each: 'key' });
+    await create({ name: 'claude', amount: 12n * CENT, models: ['claude*'], per: 'week', timeZone: 'Europe/Berlin' });
+    await create({ name: 'all', amount: 150n * CENT, per: 'month', timeZone: 'America/Havana' });
+    for (let index = 0; index < 2; index += 1) {
+      this.owners.push((await this.change('/users', { name: `Owner ${index}`, kind: 'service' })).id as string);
+      this.projects.push((await this.change('/projects', { name: `Project ${index}` })).id as string);
+    }
+    const [owner = null] = this.owners;
+    const [project = null] = this.projects;
+    await create({ name: 'owner', targetKind: 'owner', targetId: owner, amount: 20n * CENT });
+    await create({ name: 'project', targetKind: 'project', targetId: project, amount: 18n * CENT, per: 'day' });
+    this.callerSecret = (await this.cluster.createKey({ roles: ['gateway'] })).secret;
+    for (let index = 0; index < KEYS; index += 1)
+      this.keys.push(
+        await this.cluster.createKey({ ownerId: this.owners[index % 2], projectId: this.projects[(index >> 1) % 2] }),
+      );
+    const [first] = this.keys;
+    await create({ name: 'key', targetKind: 'key', targetId: first!.id, amount: 5n * CENT });
+  }
+
+  /** Reserves, and settles or releases, until the time is over. */
+  async spend(untilMs: number): Promise<void> {
+    while (performance.now() < untilMs) await this.once();
+  }
+
+  /** Keys get other owners and projects. */
+  async move(untilMs: number): Promise<void> {
+    while (performance.now() < untilMs) {
+      const { id } = this.random.pick(this.keys.slice(1));
+      const to =
+        this.random.next() < 0.5
+          ? { ownerId: this.random.pick(this.owners) }
+          : { projectId: this.random.pick([...this.projects, null]) };
+      const { status } = await this.patiently(`/api-keys/${id}/transfer`, to);
+      if (status === 200) this.moves += 1;
+      await sleep(300);
+    }
+  }
+
+  /** What the accounts of limits have, beside their rules and what the clients know. */
+  async compare(): Promise<string[]> {
+    const rows = await this.cluster.database.query<AccountRow>(
+      `SELECT l.name, a.member_id AS member, a.period, l.amount, l.mode, a.spent_micro_cents AS spent, a.overdraft_micro_cents AS overdraft
+         FROM budget_account a JOIN quota_limit l ON l.id = a.limit_id`,
+    );
+    const over = rows
+      .filter(
+        ({ mode, spent, amount, overdraft }) =>
+          mode === 'enforce' && (BigInt(spent) > BigInt(amount) || overdraft !== '0'),
+      )
+      .map((row) => `over: ${JSON.stringify(row)}`);
+    const sumOf = (name: string, member?: string): number =>
+      rows
+        .filter((row) => row.name === name && (member === undefined || row.member === member))
+        .reduce((sum, { spent }) => sum + Number(spent), 0);
+    const known = ['all, watched', 'owners, watched', 'each key', 'all'].map((name) => ({
+      ...{ what: name, is: sumOf(name), shouldBe: this.acknowledged },
+    }));
+    const ofKeys = this.keys.map(({ id }) => ({
+      ...{ what: `key ${id}`, is: sumOf('each key', id), shouldBe: this.byKey.get(id) ?? 0 },
+    }));
+    return [
+      ...over,
+      ...[...known, ...ofKeys]
+        .filter(({ is, shouldBe }) => is !== shouldBe)
+        .map(({ what, is, shouldBe }) => `${what}: ${is} µ¢ are charged, ${shouldBe} were acknowledged`),
+    ];
+  }
+
+  private async once(): Promise<void> {
+    const key = this.random.pick(this.keys);
+    const cost = 1 + this.random.integer(MICRO_CENTS);
+    const reserve = Math.floor(cost * (1 + this.random.next() * 3));
+    const isLong = this.random.next() < 0.4;
+    const answer = await this.ask('/verify', {
+      key: key.secret,
+      model: this.random.pick(MODELS),
+      reserveCents: reserve / MICRO_CENTS,
+      reservationTtlSeconds: isLong ? MOST_TTL_SECONDS : 60,
+    });
+    if (answer?.status !== 200) {
+      this.undecided += 1;
+      return void (await sleep(25));
+    }
+    if (answer.body.valid !== true) return this.noteRefusal(answer);
+    this.admitted += 1;
+    if (isLong) this.long += 1;
+    await sleep(this.random.integer(60));
+    const reservationId = answer.body.reservation.id as string;
+    if (this.random.next() < 0.1) return void (await this.deliver('/reservations/release', { reservationId }));
+    const event = { id: `e${(this.events += 1)}`, reservationId, costCents: cost / MICRO_CENTS };
+    const { status, body } = await this.deliver('/usage', { events: [event] });
+    const result = body.results?.[0] as { outcome: string; late?: boolean } | undefined;
+    const isBooked = status === 200 && (result?.outcome === 'accepted' || result?.outcome === 'duplicate');
+    if (!isBooked || result.late === true)
+      this.violations.push(`a report in time answered ${status}: ${JSON.stringify(body)}`);
+    this.acknowledged += cost;
+    this.byKey.set(key.id, (this.byKey.get(key.id) ?? 0) + cost);
+  }
+
+  private async noteRefusal({ body }: ProofAnswer): Promise<void> {
+    const limit = this.limits.find(({ id }) => id === body.limit?.id);
+    if (body.code !== 'BUDGET_EXCEEDED' || limit === undefined || limit.mode === 'observe')
+      this.violations.push(`a verify was refused: ${JSON.stringify(body)}`);
+    else this.refused.set(limit.targetKind, (this.refused.get(limit.targetKind) ?? 0) + 1);
+    await sleep(20);
+  }
+
+  /** Sends it until it is acknowledged: a repeat changes nothing. */
+  private async deliver(path: string, body: unknown): Promise<ProofAnswer> {
+    for (;;) {
+      const answer = await this.ask(path, body);
+      if (answer !== null && answer.status !== 503) return answer;
+      await sleep(25);
+    }
+  }
+
+  /** Null: no answer came, because a replica was killed. */
+  private async ask(path: string, body: unknown): Promise<ProofAnswer | null> {
+    const { client } = this.random.pick(this.cluster.replicas);
+    return client.post(path, { apiKey: this.callerSecret, body, timeoutMs: 3_000 }).catch(() => null);
+  }
+
+  private patiently(path: string, body: unknown): Promise<ProofAnswer> {
+    return patiently(() =>
+      this.random
+        .pick(this.cluster.replicas)
+        .client.post(path, { token: this.cluster.adminToken, body })
+        .catch(() => ({ status: 503, body: {}, headers: new Headers() }) as unknown as ProofAnswer),
+    );
+  }
+
+  private async change(path: string, body: unknown): Promise<Record<string, unknown>> {
+    const answer = await this.patiently(path, body);
+    if (answer.status !== 201) throw new Error(`${path} answered ${answer.status}: ${JSON.stringify(answer.body)}`);
+    return answer.body as Record<string, unknown>;
+  }
+}
+
+interface AccountRow {
+  readonly name: string;
+  readonly member: string | null;
+  readonly period: string;
+  readonly amount: string;
+  readonly mode: string;
+  readonly spent: string;
+  readonly overdraft: string;
+}
