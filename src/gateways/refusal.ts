@@ -23,10 +23,17 @@ const KINDS: Record<RefusalCode, ErrorKind> = {
   BUDGET_EXCEEDED: 'forbidden',
 };
 
+/** End users are not told whose limit it is. */
+const LIMIT_DETAIL = 'A limit does not cover this call.';
+
 /** The verdict as the gateway's client is to see it. */
-export function refusalOf({ code, detail = '', retryAfterSeconds }: VerdictView, mode: GatewayMode): DomainError {
+export function refusalOf(
+  { code, detail = '', limit, retryAfterSeconds }: VerdictView,
+  mode: GatewayMode,
+): DomainError {
   const kind = KINDS[code as RefusalCode];
-  return asked(new DomainError(kind, code, detail, retryAfterSeconds === undefined ? {} : { retryAfterSeconds }), mode);
+  const extras = retryAfterSeconds === undefined ? {} : { retryAfterSeconds };
+  return asked(new DomainError(kind, code, limit === undefined ? detail : LIMIT_DETAIL, extras), mode);
 }
 
 /** nginx takes 401 and 403 for a refusal, and everything else for a fault of ours. */

@@ -60,6 +60,8 @@ export interface WindowState {
 /** What is known of a budget, as of the last acquire. */
 export interface BudgetState {
   readonly period: Period;
+  /** Unix milliseconds by the store's clock; null: it never starts anew. */
+  readonly endsAtMs: number | null;
   /** With `raise`. */
   readonly limit: bigint | null;
   readonly spent: bigint;

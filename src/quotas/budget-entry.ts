@@ -6,7 +6,10 @@ import type { BudgetLease } from './lease.js';
 import { NO_WAITERS, type Waiter } from './waiter.js';
 
 /** What is kept of an answer of the store. */
-export type KnownBudget = Pick<BudgetGrant, 'period' | 'limit' | 'spent' | 'leased' | 'raise' | 'monthEndsInMs'>;
+export type KnownBudget = Pick<
+  BudgetGrant,
+  'period' | 'limit' | 'spent' | 'leased' | 'raise' | 'monthEndsInMs' | 'clockMs'
+>;
 
 /** What one replica knows and holds of one account. */
 export class BudgetEntry {

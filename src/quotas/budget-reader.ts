@@ -1,6 +1,6 @@
 import type { BudgetType, Period } from './quota-store.js';
 import { monthEnd } from './period.js';
-import type { UnusedLease } from './lease-manager.js';
+import type { UnusedLease } from './lease.js';
 import type { Sql } from './sql.js';
 
 /** A budget as it stands in the database; amounts are micro-cents. */

@@ -12,7 +12,6 @@ import type {
   QuotaStore,
   RateWindow,
   WindowGrant,
-  WindowName,
 } from './quota-store.js';
 import { NO_LEASE } from './quota-store.js';
 import { BudgetEntry } from './budget-entry.js';
@@ -20,8 +19,19 @@ import { Fifo } from './fifo.js';
 import { isNegligible, DemandEstimator } from './demand-estimator.js';
 import { EntriesByLimit } from './limits/entries-by-limit.js';
 import { LeaseReturnQueue } from './lease-return-queue.js';
-import { BudgetLease, PermitLease } from './lease.js';
+import { BudgetLease, PermitLease, type UnusedLease } from './lease.js';
 import type { QuotaClock } from './quota-clock.js';
+import {
+  budgetExceeded,
+  isBusy,
+  isGone,
+  isWaitedFor,
+  rateLimited,
+  type Sweep,
+  touchedAt,
+  WINDOW_NAMES,
+  type WindowRow,
+} from './memory-entry.js';
 import { enqueue, Waiter } from './waiter.js';
 import { WindowEntry } from './window-entry.js';
 
@@ -47,12 +57,6 @@ export interface LeaseManagerOptions {
   readonly epochPauseMs: number;
   /** `RATE_LIMIT_FALLBACK=local-share`: `limit / shareReplicas` while the store is away; null: `deny`. */
   readonly shareReplicas: number | null;
-}
-
-/** What no reservation holds of a lease, in micro-cents. */
-export interface UnusedLease {
-  readonly leaseId: string;
-  readonly amount: bigint;
 }
 
 /** What a replica with nothing configured uses. */
@@ -86,13 +90,6 @@ const REST_MS = 15_000;
 /** What is known of a budget for less than this is renewed when something else is asked for. */
 const RENEW_MS = 5_000;
 const MOST_ROUNDS = 5;
-const WINDOW_NAMES: readonly WindowName[] = ['minute', 'hour', 'day'];
-
-type WindowRow = Record<WindowName, WindowEntry>;
-interface Sweep {
-  readonly entry: BudgetEntry | WindowRow;
-  readonly atMs: number;
-}
 
 /**
  * The memory of one replica: slices of budgets and permits of rate windows, from which it admits calls without asking.
@@ -243,10 +240,11 @@ export class LeaseManager implements AcquireHandler {
   findBudget(account: Account): BudgetState | null {
     const entry = this.bookOf(account).get(account.id);
     if (!entry?.known) return null;
-    const { period, limit, spent, leased, raise } = entry.known;
+    const { period, limit, spent, leased, raise, clockMs, monthEndsInMs } = entry.known;
+    const endsAtMs = account.type === 'total' ? null : clockMs + monthEndsInMs;
     let reserved = leased;
     for (const lease of entry.leases) if (lease.period === period) reserved -= lease.remaining;
-    return { period, limit, spent, leased: reserved > 0n ? reserved : 0n, raise };
+    return { period, endsAtMs, limit, spent, leased: reserved > 0n ? reserved : 0n, raise };
   }
 
   /** Queue depths, for metrics and bounds. */
@@ -556,8 +554,8 @@ export class LeaseManager implements AcquireHandler {
     const lease = (id: string, kind: BudgetLease['kind'], slice: bigint): BudgetLease =>
       new BudgetLease(id, kind, grant.period, grant.month, slice, deadlineMs, nowMs, grant.clockMs);
     if (!isStale && grant.found) {
-      const { period, limit, spent, leased, raise, monthEndsInMs } = grant;
-      entry.known = { period, limit, spent, leased, raise, monthEndsInMs };
+      const { period, limit, spent, leased, raise, monthEndsInMs, clockMs } = grant;
+      entry.known = { period, limit, spent, leased, raise, monthEndsInMs, clockMs };
       entry.knownUntilMs = deadlineMs;
     }
     record.waiters.forEach((waiter, index) => {
@@ -791,33 +789,4 @@ export class LeaseManager implements AcquireHandler {
     }
     return false;
   }
-}
-
-function rateLimited(window: WindowName, retryAfterMs: number | null): Refused {
-  return { admitted: false, code: 'RATE_LIMITED', retryAfterMs, window, account: null };
-}
-
-function budgetExceeded(entry: BudgetEntry): Refused {
-  const retryAfterMs = entry.account.type === 'monthly' ? (entry.known?.monthEndsInMs ?? null) : null;
-  return { admitted: false, code: 'BUDGET_EXCEEDED', retryAfterMs, window: null, account: entry.account };
-}
-
-function isWaitedFor(entry: BudgetEntry | WindowRow): boolean {
-  return entry instanceof BudgetEntry ? !entry.isQuiet : WINDOW_NAMES.some((name) => !entry[name].isQuiet);
-}
-
-function isBusy(entry: BudgetEntry | WindowRow, nowMs: number): boolean {
-  if (isWaitedFor(entry)) return true;
-  return entry instanceof BudgetEntry
-    ? entry.leases.length > 0
-    : WINDOW_NAMES.some((name) => nowMs < (entry[name].lease?.deadlineMs ?? 0));
-}
-
-function isGone(entry: BudgetEntry | WindowRow): boolean {
-  return entry instanceof BudgetEntry ? entry.isGone : entry.minute.isGone;
-}
-
-function touchedAt(entry: BudgetEntry | WindowRow): number {
-  if (entry instanceof BudgetEntry) return entry.touchedAtMs;
-  return Math.max(...WINDOW_NAMES.map((name) => entry[name].touchedAtMs));
 }

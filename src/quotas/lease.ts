@@ -42,3 +42,9 @@ export class PermitLease {
     return this.granted - this.used;
   }
 }
+
+/** What no reservation holds of a lease, in micro-cents. */
+export interface UnusedLease {
+  readonly leaseId: string;
+  readonly amount: bigint;
+}

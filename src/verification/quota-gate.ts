@@ -168,7 +168,7 @@ export class QuotaGate {
   ): QuotaOutcome | Promise<QuotaOutcome> {
     if (!admission.admitted) {
       if (admission.code === 'UNAVAILABLE') return Promise.reject(undecidable(admission.retryAfterMs));
-      const refusal = this.refusalOf(admission, key, limits, question.cost, databaseNowMs);
+      const refusal = this.refusalOf(admission, key, limits, question.cost);
       return { refusal, isDegraded: false, reservation: null };
     }
     const reservation = this.quotas.reservationOf(admission, key.id, callerId, question, databaseNowMs);
@@ -182,7 +182,6 @@ export class QuotaGate {
     key: KeyFacts,
     { limits }: KeyLimits,
     cost: number,
-    databaseNowMs: number,
   ): QuotaRefusal {
     const retryAfterSeconds = retryAfterMs === null ? null : seconds(retryAfterMs);
     const name = window ?? 'minute';
@@ -190,7 +189,7 @@ export class QuotaGate {
     const bound = limits.find((one) => one.account === account || one.account.id === account?.id);
     if (bound === undefined) return { code, detail: BUDGET_DETAIL, retryAfterSeconds };
     this.meters.countLimit(bound.facts.target);
-    const limit = refusingLimitView(bound.facts, retryAfterMs === null ? null : databaseNowMs + retryAfterMs);
+    const limit = refusingLimitView(bound.facts, this.quotas.findBudget(bound.account)?.endsAtMs ?? null);
     return { code, detail: limitDetail(bound.facts.target), retryAfterSeconds, limit };
   }
 }

@@ -60,18 +60,7 @@ export class VerificationMetrics {
     meters.gauge('latchkey_feed_applied_seq', 'Sequence number of the last change applied here.', () =>
       Number(feed.appliedSeq),
     );
-    meters.gauge('latchkey_record_cache_bytes', 'Estimated size of the record cache.', () => cache.stats().bytes);
-    meters.gauge('latchkey_record_cache_keys', 'Keys in the record cache.', () => cache.stats().keys);
-    meters.gauge(
-      'latchkey_record_cache_unknown',
-      'Ids of keys that are remembered as unknown.',
-      () => cache.stats().unknown,
-    );
-    meters.gauge(
-      'latchkey_record_loads_queued',
-      'Look-ups of keys that wait for the database.',
-      () => loader.stats().waiting,
-    );
+    watchCache(meters, cache, loader);
     meters.gauge(
       'latchkey_replicas',
       'Replicas that this one has seen alive of late, itself included.',
@@ -96,4 +85,19 @@ function clockProblem(aheadMs: number): string | null {
   const seconds = Math.round(Math.abs(aheadMs) / 1000);
   const side = aheadMs > 0 ? 'ahead of' : 'behind';
   return `The clock of this machine is ${seconds} s ${side} the database's: look at NTP on both.`;
+}
+
+function watchCache(meters: Metrics, cache: RecordCache, loader: RecordLoader): void {
+  meters.gauge('latchkey_record_cache_bytes', 'Estimated size of the record cache.', () => cache.stats().bytes);
+  meters.gauge('latchkey_record_cache_keys', 'Keys in the record cache.', () => cache.stats().keys);
+  meters.gauge(
+    'latchkey_record_cache_unknown',
+    'Ids of keys that are remembered as unknown.',
+    () => cache.stats().unknown,
+  );
+  meters.gauge(
+    'latchkey_record_loads_queued',
+    'Look-ups of keys that wait for the database.',
+    () => loader.stats().waiting,
+  );
 }

@@ -101,8 +101,8 @@ export class Verifier {
   }
 
   /**
-   * While a lease was fetched the key may have changed: what counts is what it is now. Where other limits bind it now, these
-   * decide; what was taken for the former ones is free again when its hold ends.
+   * While a lease was fetched the key may have changed: what counts is what it is now. Where other limits bind it now,
+   * these decide; what was taken for the former ones is free again when its hold ends.
    */
   private async decideAgain(
     asked: KeyRecord,

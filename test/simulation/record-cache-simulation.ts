@@ -6,13 +6,13 @@ import {
   type PollTicket,
 } from '../../src/key-cache/feed/change-feed.js';
 import type { KeyRecord } from '../../src/key-cache/records/key-record.js';
-import type { LimitFacts, LimitTarget } from '../../src/quotas/limits/limit-facts.js';
 import type { LookupResult, LoadedRows } from '../../src/key-cache/records/loaded-records.js';
 import { RecordCache } from '../../src/key-cache/records/record-cache.js';
 import { RecordLoader, recordIn } from '../../src/key-cache/records/record-loader.js';
 import { RecordRefresher } from '../../src/key-cache/records/record-refresher.js';
 import { SuspendGuard } from '../../src/common/suspend-guard.js';
 import { Random } from '../proofs/harness/random.js';
+import { KEY, KEY_FACTS, LIMIT_CHANGED, limitNamed, OWNER, PROJECT, ROLE } from './record-cache-rows.js';
 
 /** A rule of the protocol that a run may break on purpose, to show that the checker would notice. */
 export type Fault =
@@ -43,11 +43,7 @@ export interface SimulationResult {
   readonly refreshed: number;
 }
 
-const KEY = 'key-1';
 const KID = 'kid-1';
-const OWNER = 'owner-1';
-const ROLE = 'role-1';
-const PROJECT = 'project-1';
 const MAX_ROWS = 2;
 const OPTIONS: ChangeFeedOptions = { freshMs: 3_000, staleMaxMs: 30_000 };
 
@@ -357,26 +353,30 @@ export class RecordCacheSimulation {
         break;
       case 4:
         states.push({ ...state, project: version });
-        rows.push(
-          this.random.integer(2) === 0
-            ? { ...row, action: 'projects:update', resourceType: 'project', resourceId: PROJECT }
-            : { ...row, ...LIMIT_CHANGED, target: { kind: 'project', id: PROJECT } },
-        );
+        rows.push({ ...row, ...this.projectChanged() });
         break;
       case 5:
         states.push({ ...state, installation: version });
-        // Of a limit whose row is gone it is not known what it was of.
-        rows.push({
-          ...row,
-          ...LIMIT_CHANGED,
-          ...(this.random.integer(2) === 0 ? {} : { target: { kind: 'installation' as const, id: null } }),
-        });
+        rows.push({ ...row, ...this.installationChanged() });
         break;
       default:
         states.push(state);
         rows.push({ ...row, action: 'api-keys:revoke', resourceType: 'api-key', resourceId: KEY, outcome: 'refused' });
     }
     this.moments.push({ atMs: this.realMs, state: states.at(-1)! });
+  }
+
+  private projectChanged() {
+    return this.random.integer(2) === 0
+      ? { action: 'projects:update', resourceType: 'project', resourceId: PROJECT }
+      : { ...LIMIT_CHANGED, target: { kind: 'project' as const, id: PROJECT } };
+  }
+
+  /** Of a limit whose row is gone it is not known what it was of. */
+  private installationChanged() {
+    return this.random.integer(2) === 0
+      ? LIMIT_CHANGED
+      : { ...LIMIT_CHANGED, target: { kind: 'installation' as const, id: null } };
   }
 
   /** The database goes back to an earlier state, under another epoch or, as after a failover, only another timeline. */
@@ -431,37 +431,6 @@ export class RecordCacheSimulation {
       installation: [limitNamed('installation', state.installation)],
     };
   }
-}
-
-const KEY_FACTS = {
-  id: KEY,
-  environment: 'live',
-  verifiesEnvironment: 'any',
-  ownerId: OWNER,
-  projectId: PROJECT,
-  isActive: true,
-  expiresAtMs: null,
-  scopes: [],
-  roles: [ROLE],
-  tags: [],
-  metadata: {},
-  allowedIps: [],
-  allowedModels: [],
-  allowedChatbots: [],
-  rateLimitPerMinute: null,
-  rateLimitPerHour: null,
-  rateLimitPerDay: null,
-  budgetLimitMicroCents: null,
-  budgetType: null,
-  limits: { accounts: [], windows: [], limits: [], isByModel: false },
-  limitsOfKey: [],
-} as const;
-
-const LIMIT_CHANGED = { action: 'limits:update', resourceType: 'limit', resourceId: 'limit-1' };
-
-/** Its name tells its version. */
-function limitNamed(target: LimitTarget, version: number): LimitFacts {
-  return { id: `${target}-limit`, name: String(version), target, per: 'month', each: null, models: [] };
 }
 
 function versionsOf({ key, owner, limits }: KeyRecord, grants: readonly string[] | null) {

@@ -116,7 +116,7 @@ function partsOf(facts: KeyFacts): readonly object[] {
 /** The id is in many places, and in memory once; so are those of owner and project, in the entries of these. */
 function bytesOf(facts: KeyFacts, secrets: readonly SecretEntry[]): number {
   const { id, ownerId, projectId } = facts;
-  const ofKey = sizeOf(id) + sizeOf(facts, [...partsOf(facts), id, ownerId, projectId]);
+  const ofKey = sizeOf(id) + sizeOf(facts, [...partsOf(facts), id, ownerId, projectId, facts.limits.limits]);
   return secrets.reduce((sum, secret) => sum + SECRET_BYTES + sizeOf(secret.facts, [id]), ofKey);
 }
 

@@ -1,6 +1,6 @@
 import type { BudgetEntry } from '../budget-entry.js';
 
-/** Accounts in the memory of a replica by their limit, so that a change of the limit drops what is held in all of them. */
+/** Accounts in the memory of a replica by their limit: a change of the limit drops what is held in all of them. */
 export class EntriesByLimit {
   private readonly entries = new Map<string, Set<BudgetEntry>>();
 

@@ -66,8 +66,8 @@ export class LimitAccounts {
   constructor(private readonly dataSource: DataSource) {}
 
   /**
-   * Accounts of a limit in the period of an instant (null: now), those that have spent most first. A shared account that has no row
-   * yet stands at nothing; members that have none yet are left out.
+   * Accounts of a limit in the period of an instant (null: now), those that have spent most first. A shared account
+   * that has no row yet stands at nothing; members that have none yet are left out.
    */
   async statesOf(
     limitId: string,
@@ -101,7 +101,7 @@ export class LimitAccounts {
     return row === undefined ? null : stateOf(row);
   }
 
-  /** Limits that bind calls of a key now, whatever their model, from the narrowest to the widest, with their accounts. */
+  /** Limits that bind calls of a key now, whatever the model, from the narrowest to the widest, with their accounts. */
   async bindingKey(keyId: string): Promise<BindingLimit[]> {
     const rows = await this.dataSource.query<(StateRow & Stored<LimitRow>)[]>(
       `SELECT ${LIMIT_COLUMNS}, m.id AS member, ${STATE_COLUMNS}
@@ -133,8 +133,8 @@ export function limitRowOf(row: Stored<LimitRow>): LimitRow {
 
 /**
  * Brings the account that all calls of a limit share up to date with its rule, which this transaction has written: the
- * amount becomes the overspend constraint, and what the account holds at that moment may remain (docs/adr/0043). Accounts of
- * members follow when they are locked the next time.
+ * amount becomes the overspend constraint, and what the account holds at that moment may remain (docs/adr/0043).
+ * Accounts of members follow when they are locked the next time.
  *
  * @throws Error for a change of what says which account a call is charged to
  */

@@ -4,7 +4,13 @@ import { type Answer, TestApp } from '../../support/app.js';
 import { issueServiceKey } from '../../support/management.js';
 
 /** Every case of these is run with the short cut and without it. */
-const SPECS = ['verification/verify', 'verification/verify-batch', 'usage/report', 'usage/settle'];
+const SPECS = [
+  'verification/verify',
+  'verification/verify-batch',
+  'usage/report',
+  'usage/settle',
+  'verification/limits',
+];
 const SHORT = new Set(['/verify', '/verify/batch', '/usage']);
 const MODES = ['on', 'off'] as const;
 type Mode = (typeof MODES)[number];

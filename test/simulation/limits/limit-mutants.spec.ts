@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { ofTier } from '../../tiers.mjs';
 import { SimulationFailure } from '../world.js';
 import { LimitSimulation } from './limit-simulation.js';
-import type { LimitStoreFault } from './limit-store-model.js';
+import type { LimitStoreFault } from './limit-store-fault.js';
 
 /** Each fault, and within how many seeds the simulation must notice it. */
 const FAULTS: Record<LimitStoreFault, number> = {

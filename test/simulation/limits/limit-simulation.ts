@@ -5,11 +5,13 @@ import { Violation } from '../books.js';
 import { WallViolation } from '../quota-store-model.js';
 import { Replica, World } from '../world.js';
 import type { FaultTally } from '../world.js';
+import { BOUNDARIES, EACH, MODELS, OWNERS, PROJECTS } from './boundaries.js';
 import { LimitBooks } from './limit-books.js';
 import { copyOf } from './limit-rows.js';
 import type { KeyRow, LimitRow, Rules, TargetKind } from './limit-rows.js';
 import { LimitStoreModel } from './limit-store-model.js';
-import type { LimitStoreFault, Report } from './limit-store-model.js';
+import type { LimitStoreFault } from './limit-store-fault.js';
+import type { Report } from './limit-store-model.js';
 
 /** What a run has done: a run in which nothing happens proves nothing. */
 export interface LimitTally extends FaultTally {
@@ -33,38 +35,9 @@ export interface LimitTally extends FaultTally {
   settledAfterSweep: number;
 }
 
-/** Instants at which a period ends, and the zone in which it does: runs begin shortly before. */
-const BOUNDARIES = [
-  ['2026-11-01T00:00:00Z', 'UTC'],
-  ['2026-10-31T23:00:00Z', 'Europe/Berlin'],
-  // Midnight comes twice: the local date changes an hour before the period ends.
-  ['2026-11-01T04:00:00Z', 'America/Havana'],
-  ['2026-11-01T05:00:00Z', 'America/Havana'],
-  ['2026-10-25T00:00:00Z', 'Atlantic/Azores'],
-  ['2026-10-25T01:00:00Z', 'Atlantic/Azores'],
-  // Midnight is skipped.
-  ['2026-09-06T04:00:00Z', 'America/Santiago'],
-  ['2026-04-23T22:00:00Z', 'Africa/Cairo'],
-  // The Monday of ISO week 53, and the end of that week.
-  ['2026-12-27T23:00:00Z', 'Europe/Berlin'],
-  ['2027-01-03T18:15:00Z', 'Asia/Kathmandu'],
-  ['2028-02-29T00:00:00Z', 'UTC'],
-] as const;
-
-const OWNERS = ['ann', 'bob'];
-const PROJECTS = ['search', 'chat'];
-const MODELS = [null, 'gpt', 'mini'];
 const LONGEST_TTL_SECONDS = 300;
 /** Longer than the longest period and the time after which accounts are swept. */
 const LONG_AFTER_MS = 70 * 86_400_000;
-
-/** What a target may divide its limit by. */
-const EACH: Record<TargetKind, readonly LimitRow['each'][]> = {
-  key: [null],
-  owner: [null, 'key'],
-  project: [null, 'key', 'owner'],
-  installation: [null, 'key', 'owner'],
-};
 
 /** Three lease managers, a store of limits, callers, and rules that change, from one seed. */
 export class LimitSimulation extends World {

@@ -26,33 +26,8 @@ import {
 } from './limit-rows.js';
 import type { KeyRow, LimitRow, Rules } from './limit-rows.js';
 import { dateOf, localMs, periodNamed } from './zone-periods.js';
+import type { LimitStoreFault } from './limit-store-fault.js';
 import type { ZonePeriod } from './zone-periods.js';
-
-/** Ways to break the store of limits, one at a time. Each is a rule of docs/adr/0043. */
-export type LimitStoreFault =
-  | 'call-without-model-escapes'
-  | 'missing-amount-is-unlimited'
-  | 'settle-updates-what-may-be-swept'
-  | 'sweeps-at-the-end-of-a-period'
-  | 'sweeps-what-is-leased'
-  | 'sweeps-total'
-  | 'copy-is-believed'
-  | 'copy-follows-changes-only'
-  | 'refresh-without-floor'
-  | 'until-is-ignored'
-  | 'settle-charges-what-applies-now'
-  | 'unreserved-by-the-record'
-  | 'model-of-the-report-decides'
-  | 'settles-the-first-hold-only'
-  | 'settles-in-the-present-period'
-  | 'period-by-local-date'
-  | 'admits-past-its-period'
-  | 'admits-past-the-month'
-  | 'observe-refuses'
-  | 'observe-is-not-charged'
-  | 'members-share-an-account'
-  | 'deleted-limit-keeps-its-leases'
-  | 'takes-what-fits-of-a-call';
 
 /** One row of `budget_account`: of a key's own budget, or of a limit. */
 export interface AccountRow {

@@ -1,0 +1,51 @@
+import type { Refused } from './admission.js';
+import { BudgetEntry } from './budget-entry.js';
+import type { WindowName } from './quota-store.js';
+import type { WindowEntry } from './window-entry.js';
+
+/** The windows of one key, shortest first. */
+export const WINDOW_NAMES: readonly WindowName[] = ['minute', 'hour', 'day'];
+
+/** What a replica knows and holds of the windows of one key. */
+export type WindowRow = Record<WindowName, WindowEntry>;
+
+/** What is to be looked at, and when. */
+export interface Sweep {
+  readonly entry: BudgetEntry | WindowRow;
+  readonly atMs: number;
+}
+
+/** A refusal by a window. */
+export function rateLimited(window: WindowName, retryAfterMs: number | null): Refused {
+  return { admitted: false, code: 'RATE_LIMITED', retryAfterMs, window, account: null };
+}
+
+/** A refusal by a budget, as of its last answer. */
+export function budgetExceeded(entry: BudgetEntry): Refused {
+  const retryAfterMs = entry.account.type === 'monthly' ? (entry.known?.monthEndsInMs ?? null) : null;
+  return { admitted: false, code: 'BUDGET_EXCEEDED', retryAfterMs, window: null, account: entry.account };
+}
+
+/** Whether calls wait for it, or it is being asked for. */
+export function isWaitedFor(entry: BudgetEntry | WindowRow): boolean {
+  return entry instanceof BudgetEntry ? !entry.isQuiet : WINDOW_NAMES.some((name) => !entry[name].isQuiet);
+}
+
+/** Whether it must stay in memory. */
+export function isBusy(entry: BudgetEntry | WindowRow, nowMs: number): boolean {
+  if (isWaitedFor(entry)) return true;
+  return entry instanceof BudgetEntry
+    ? entry.leases.length > 0
+    : WINDOW_NAMES.some((name) => nowMs < (entry[name].lease?.deadlineMs ?? 0));
+}
+
+/** Whether it has left the memory. */
+export function isGone(entry: BudgetEntry | WindowRow): boolean {
+  return entry instanceof BudgetEntry ? entry.isGone : entry.minute.isGone;
+}
+
+/** When a call last looked at it, monotonic. */
+export function touchedAt(entry: BudgetEntry | WindowRow): number {
+  if (entry instanceof BudgetEntry) return entry.touchedAtMs;
+  return Math.max(...WINDOW_NAMES.map((name) => entry[name].touchedAtMs));
+}

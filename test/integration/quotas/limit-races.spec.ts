@@ -1,0 +1,208 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { randomUUID } from 'node:crypto';
+import { DataSource } from 'typeorm';
+import { limitRowChanged } from '../../../src/quotas/limits/limit-accounts.js';
+import type { LimitRow } from '../../../src/quotas/limits/limit-row.js';
+import { PostgresQuotaStore } from '../../../src/quotas/postgres-quota-store.js';
+import type { Account, AcquireAnswer, BudgetRequest, Hold } from '../../../src/quotas/quota-store.js';
+import { entryOf } from '../../../src/usage/usage-entry.js';
+import { UsageWriter } from '../../../src/usage/usage-writer.js';
+import { accountOfLimit, insertLimit } from '../../support/limits.js';
+import { createQuotaDatabase, type QuotaDatabase } from './quota-database.js';
+
+const AT_ONCE = 32;
+const CALLER = randomUUID();
+const TERMS = { defaultHold: 0n, ceiling: 10n ** 15n };
+
+describe('Accounts of limits in PostgreSQL', () => {
+  let database: QuotaDatabase;
+  let pool: DataSource;
+  let store: PostgresQuotaStore;
+  let writer: UsageWriter;
+
+  beforeAll(async () => {
+    database = await createQuotaDatabase();
+    pool = await new DataSource({
+      type: 'postgres',
+      url: database.url,
+      poolSize: 20,
+      installExtensions: false,
+    }).initialize();
+    store = new PostgresQuotaStore(database.sql);
+    writer = new UsageWriter(pool, TERMS);
+  });
+  afterAll(async () => {
+    await pool.destroy();
+    await database.drop();
+  });
+  beforeEach(() => database.asOwner('DELETE FROM quota_limit', []));
+
+  const create = (draft: Parameters<typeof insertLimit>[1]) => insertLimit(database.asOwner, draft);
+  const newKey = async (): Promise<string> => {
+    const id = randomUUID();
+    await database.createKey(id, null, 'total');
+    return id;
+  };
+  /** One call over several accounts: with leases of its own where it lives long. */
+  const call = (accounts: readonly Account[], amount: bigint, isLong: boolean): Promise<AcquireAnswer> =>
+    store.acquire({
+      replicaId: 'one',
+      liveReplicas: 3,
+      windows: [],
+      budgets: accounts.map((account): BudgetRequest => ({
+        ...{ account, kind: 'pooled' as const, leaseId: randomUUID(), want: 0n },
+        needs: [isLong ? { amount, own: { leaseId: randomUUID(), ttlSeconds: 300 }, joint: 1 } : { amount, own: null }],
+      })),
+    });
+  const isGranted = ({ budgets }: AcquireAnswer): boolean => budgets.every(({ verdicts }) => verdicts[0] === true);
+  const sums = async (limit: LimitRow, member: string | null = null): Promise<unknown> => {
+    const rows = await database.asOwner(
+      `SELECT sum(spent_micro_cents)::int AS spent, sum(leased_micro_cents)::int AS leased, sum(overdraft_micro_cents)::int AS overdraft
+         FROM budget_account WHERE key_id = $1`,
+      [accountOfLimit(limit, member).id],
+    );
+    return rows[0];
+  };
+  const report = (keyId: string, costMicroCents: bigint, model: string | null = null, holds: Hold[] | null = null) =>
+    entryOf(CALLER, {
+      ...{ id: randomUUID(), keyId, requests: 1, inputTokens: 0, outputTokens: 0, costMicroCents, model },
+      ...{ chatbot: null, endpoint: null, statusCode: null, latencyMs: null, occurredAt: null, tags: [] },
+      reservation:
+        holds === null
+          ? null
+          : {
+              ...{ keyId, reservationId: randomUUID(), callerId: CALLER, amount: 100n, month: '2026-11-01' },
+              ...{ expiresAtMs: 0, isDefaultHold: false, holds },
+            },
+    });
+
+  it.each([false, true])(
+    'give no more than their amounts to calls at once, in any order (long: %s)',
+    async (isLong) => {
+      const [wide, narrow] = [await create({ amount: 1_000n }), await create({ amount: 700n, per: 'day' })];
+      const accounts = [accountOfLimit(wide), accountOfLimit(narrow)];
+      const answers = await Promise.all(
+        Array.from({ length: AT_ONCE }, (_, index) =>
+          call(index % 2 === 0 ? accounts : [...accounts].reverse(), 60n, isLong),
+        ),
+      );
+      const granted = answers.filter(isGranted).length;
+      expect(granted).toBe(11);
+      expect(await sums(narrow)).toEqual({ spent: 0, leased: 660, overdraft: 0 });
+      // A call that is refused as a whole has taken nothing anywhere; slices that it did not need are of use to others.
+      expect(await sums(wide)).toEqual({ spent: 0, leased: isLong ? 660 : 960, overdraft: 0 });
+    },
+  );
+
+  it('tell a call that is refused as a whole which account refused it', async () => {
+    const [wide, narrow] = [await create({ amount: 1_000n }), await create({ amount: 10n })];
+    const { budgets } = await call([accountOfLimit(wide), accountOfLimit(narrow)], 60n, true);
+    expect(budgets.map(({ verdicts }) => verdicts)).toEqual([[null], [false]]);
+    expect([await sums(wide), await sums(narrow)]).toEqual([
+      { spent: 0, leased: 0, overdraft: 0 },
+      { spent: 0, leased: 0, overdraft: 0 },
+    ]);
+  });
+
+  it('are made once when many members and many calls are the first at once', async () => {
+    const limit = await create({ amount: 100n, each: 'key' });
+    const keys = await Promise.all(Array.from({ length: 4 }, newKey));
+    const answers = await Promise.all(
+      Array.from({ length: AT_ONCE }, (_, index) => call([accountOfLimit(limit, keys[index % 4]!)], 30n, false)),
+    );
+    expect(answers.filter(isGranted)).toHaveLength(12);
+    for (const key of keys) expect(await sums(limit, key)).toEqual({ spent: 0, leased: 90, overdraft: 0 });
+  });
+
+  it('follow their rule while calls are under way: what is held may remain, no more may come', async () => {
+    const before = await create({ amount: 10_000n });
+    const after = { ...before, amount: 100n };
+    const calls = Array.from({ length: AT_ONCE }, () => call([accountOfLimit(before)], 60n, false));
+    const change = pool.transaction(async (tx) => {
+      await tx.query('UPDATE quota_limit SET amount = 100 WHERE id = $1', [before.id]);
+      await limitRowChanged(tx, before, after);
+    });
+    await Promise.all([change, ...calls]);
+    const held = await sums(before);
+    expect((await call([accountOfLimit(before)], 60n, false)).budgets[0]!.verdicts).toEqual([false]);
+    expect(await sums(before)).toEqual(held);
+    await expect(limitRowChanged(pool.manager, before, { ...after, per: 'day' })).rejects.toThrow('never changes');
+  });
+
+  it('end the leases of an override with it', async () => {
+    const limit = await create({ amount: 10n, each: 'key' });
+    const key = await newKey();
+    await database.asOwner(
+      `INSERT INTO quota_limit_override (limit_id, member_id, amount, until) VALUES ($1, $2, 500, quota_clock() + interval '2 s')`,
+      [limit.id, key],
+    );
+    const { budgets } = await call([accountOfLimit(limit, key)], 300n, false);
+    expect([budgets[0]!.verdicts, budgets[0]!.limit]).toEqual([[true], 500n]);
+    expect(budgets[0]!.admitForMs).toBeLessThanOrEqual(2_000);
+  });
+
+  it('are charged by reports that reserved nothing: what binds key and model as of now, each once', async () => {
+    const key = await newKey();
+    const all = await create({ amount: 1_000n, per: 'month' });
+    const each = await create({ amount: 5n, each: 'owner', mode: 'observe' });
+    const other = await create({ amount: 1_000n, models: ['claude-*'] });
+    const ended = await create({ amount: 1_000n, endedAt: new Date() });
+    const [owner] = await database.asOwner('SELECT owner_id AS id FROM api_key WHERE id = $1', [key]);
+    const batches = Array.from({ length: 8 }, () => [report(key, 10n, 'gpt-4'), report(key, 1n)]);
+    for (const results of await Promise.all(batches.map((batch) => writer.write(batch))))
+      for (const { outcome } of results) expect(outcome).toBe('accepted');
+    expect(await sums(all)).toMatchObject({ spent: 88 });
+    expect(await sums(each, owner!.id as string)).toEqual({ spent: 88, leased: 0, overdraft: 0 });
+    expect(await sums(other)).toMatchObject({ spent: 8 });
+    expect(await sums(ended)).toMatchObject({ spent: null });
+    const [event] = await database.asOwner(
+      `SELECT charged_accounts AS accounts FROM usage_event WHERE key_id = $1 AND model = 'gpt-4' LIMIT 1`,
+      [key],
+    );
+    expect([...(event!.accounts as string[])].sort()).toEqual(
+      [accountOfLimit(all).id, accountOfLimit(each, owner!.id as string).id].sort(),
+    );
+  });
+
+  it('are charged as the reservation says, though the key has moved and the account was swept', async () => {
+    const key = await newKey();
+    const limit = await create({ amount: 1_000n, per: 'day', each: 'owner' });
+    const [owner] = await database.asOwner('SELECT owner_id AS id FROM api_key WHERE id = $1', [key]);
+    const former = owner!.id as string;
+    const next = randomUUID();
+    await database.asOwner(`INSERT INTO users (id, name, kind) VALUES ($1, 'Next', 'service')`, [next]);
+    await database.asOwner('UPDATE api_key SET owner_id = $2 WHERE id = $1', [key, next]);
+    const hold = { accountId: accountOfLimit(limit, former).id, period: '2026-01-05', leaseId: randomUUID() };
+    const [result] = await writer.write([report(key, 70n, null, [hold])]);
+    expect(result).toMatchObject({ outcome: 'accepted', isLate: true });
+    const [row] = await database.asOwner(
+      `SELECT period, limit_id, member_id, spent_micro_cents::int AS spent, ends_at FROM budget_account WHERE key_id = $1`,
+      [hold.accountId],
+    );
+    expect(row).toMatchObject({ period: hold.period, limit_id: limit.id, member_id: former, spent: 70 });
+    expect(row!.ends_at).toEqual(new Date('2026-01-06T00:00:00Z'));
+    const [swept] = await database.sql('SELECT limit_accounts_sweep(100) AS swept', []);
+    expect(swept!.swept).toBe(1);
+  });
+
+  it('are swept while reports arrive late, and lose nothing', async () => {
+    const key = await newKey();
+    const limit = await create({ amount: 1_000n, per: 'day' });
+    const hold = { accountId: limit.id, period: '2026-01-05', leaseId: randomUUID() };
+    let isOver = false;
+    const sweeps = (async () => {
+      while (!isOver) await database.sql('SELECT limit_accounts_sweep(100)', []);
+    })();
+    for (let round = 0; round < 20; round++) {
+      const results = await Promise.all(Array.from({ length: 4 }, () => writer.write([report(key, 5n, null, [hold])])));
+      for (const [result] of results) expect(result!.outcome).toBe('accepted');
+    }
+    isOver = true;
+    await sweeps;
+    const [events] = await database.asOwner(
+      `SELECT count(*)::int AS n FROM usage_event WHERE charged_accounts = ARRAY[$1::uuid] AND charged_periods = '{2026-01-05}'`,
+      [limit.id],
+    );
+    expect(events!.n).toBe(80);
+  });
+});
