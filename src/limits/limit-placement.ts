@@ -3,8 +3,9 @@ import type { EntityManager } from 'typeorm';
 import { validationFailed } from '../common/domain-error.js';
 import { centsFromMicroCents } from '../common/money.js';
 import { Config } from '../config/config.js';
+import { limitsMayBegin } from '../database/older-replicas.js';
 import { LimitAccountsRepository, type LimitReach } from './limit-accounts.repository.js';
-import { limitExists, tooManyLimits } from './limit.errors.js';
+import { limitExists, limitsNotEnforced, tooManyLimits } from './limit.errors.js';
 import type { Limit } from './limit.entity.js';
 import { MAX_LIMITS, faultsOfLimit, identityOf } from './limit-rules.js';
 import { targetOf } from './limit-targets.js';
@@ -43,6 +44,11 @@ export class LimitPlacement {
       );
     if (!(await limits.keepTarget(targetOf(limit))))
       throw validationFailed([{ path: 'target.id', message: TARGET_SENTENCES[limit.targetKind] }]);
+  }
+
+  /** @throws DomainError 409 LIMITS_NOT_ENFORCED while a replica may run that lets every call pass */
+  async requireEnforcement(tx: EntityManager): Promise<void> {
+    if (!(await limitsMayBegin(tx))) throw limitsNotEnforced();
   }
 
   /** What a limit would concern. @param before the stored limit of which it is a change; null: it is new */

@@ -63,6 +63,15 @@ export function limitIsFixed(fields: readonly string[], hint: string): DomainErr
   );
 }
 
+/** 409: a replica that knows no limits would let calls pass that they refuse. */
+export function limitsNotEnforced(): DomainError {
+  return new DomainError(
+    'conflict',
+    'LIMITS_NOT_ENFORCED',
+    'A replica of an older release has been running within the last minute, and does not enforce limits: upgrade it, or stop it, and wait a minute.',
+  );
+}
+
 /** 409: the limit has one account, which all calls share. */
 export function limitIsShared(): DomainError {
   return new DomainError(

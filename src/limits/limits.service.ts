@@ -54,6 +54,7 @@ export class LimitsService {
     const limit = this.limitFrom(input);
     return this.aliased(caller, async ({ tx }) => {
       await this.limits.in(tx).lockRules();
+      await this.placement.requireEnforcement(tx);
       await this.placement.require(tx, limit);
       await this.requireFreeAlias(tx, limit);
       return this.placement.dryRun(limit, null);
@@ -122,6 +123,7 @@ export class LimitsService {
 
   private async insert({ tx, record, write }: Change, limit: Limit): Promise<Limit> {
     await this.limits.in(tx).lockRules();
+    await this.placement.requireEnforcement(tx);
     await this.placement.require(tx, limit);
     write(this.limits.in(tx).insert(limit));
     record({

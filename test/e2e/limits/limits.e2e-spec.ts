@@ -151,6 +151,15 @@ describe('/limits', () => {
       expect(answers.find(({ status }) => status === 409)!.body.code).toBe('LIMIT_ALIAS_TAKEN');
     });
 
+    it('409: makes no limit while a replica may run that does not enforce it', async () => {
+      const older = '00000000-0000-7000-8000-0000000000aa';
+      await app.dataSource.query('INSERT INTO replica (id, applied_seq, build_level) VALUES ($1, 0, 3)', [older]);
+      const body = await fields();
+      expect((await create(body)).body).toMatchObject({ status: 409, code: 'LIMITS_NOT_ENFORCED' });
+      await app.dataSource.query('DELETE FROM replica WHERE id = $1', [older]);
+      expect((await create(body)).status).toBe(201);
+    });
+
     it('200: tells what it would come to, and makes nothing', async () => {
       const id = await project();
       const { id: ownerId } = await app.addUser(['creator']);
