@@ -42,6 +42,18 @@ function isOwnersView(apiKey: ApiKey, { can, projects }: ReturnType<typeof useSe
   return !can('platform:api-keys:read') && !projects.some(({ id }) => id === apiKey.projectId);
 }
 
+function isAdminOf(projectId: string | null, { projects }: ReturnType<typeof useSession>): boolean {
+  return projects.some(({ id, role }) => id === projectId && role === 'admin');
+}
+
+/** Whether the signed-in user may put the key into a project: into which ones, the dialog asks. */
+function mayMove(apiKey: ApiKey, session: ReturnType<typeof useSession>): boolean {
+  const { can, user, projects } = session;
+  if (can('platform:api-keys:assign')) return true;
+  if (apiKey.projectId !== null) return isAdminOf(apiKey.projectId, session);
+  return apiKey.ownerId === user.id && projects.some(({ role }) => role === 'admin');
+}
+
 /** Whether the signed-in user may draw the secrets of a key that are offered to its owner. */
 export function useDrawer(apiKey: ApiKey): boolean {
   const session = useSession();
@@ -55,20 +67,15 @@ export function useOffered(apiKey: ApiKey): {
   actions: { action: KeyAction; label: string; isFinal: boolean }[];
 } {
   const session = useSession();
-  const { can, user, projects } = session;
+  const { can, user } = session;
   const isOwn = apiKey.ownerId === user.id;
-  const isAdminOf = (id: string | null) => projects.some((one) => one.id === id && one.role === 'admin');
   const mayDraw = useDrawer(apiKey);
   const isRevoked = apiKey.status === 'revoked';
   // An owner has no first secret but the offered one.
   const isUndrawn = apiKey.status === 'pending' && !can('platform:api-keys:update');
-  const actsAsOwner = isOwn || isAdminOf(apiKey.projectId) || isOwnersView(apiKey, session);
+  const actsAsOwner = isOwn || isAdminOf(apiKey.projectId, session) || isOwnersView(apiKey, session);
   const mayChange = can('platform:api-keys:update') || actsAsOwner;
   const mayEnd = can('platform:api-keys:delete') || actsAsOwner;
-  const mayMove =
-    can('platform:api-keys:assign') ||
-    (projects.some(({ role }) => role === 'admin') &&
-      (apiKey.projectId === null ? isOwn : isAdminOf(apiKey.projectId)));
   const mayDelete = can('platform:api-keys:delete') || (mayEnd && (isRevoked || apiKey.status === 'expired'));
   const all: [KeyAction, string, boolean, boolean?][] = [
     ['draw', 'Draw the secret', mayDraw && apiKey.handOver !== null],
@@ -93,7 +100,7 @@ export function useOffered(apiKey: ApiKey): {
       'Transfer to another owner',
       can('platform:api-keys:assign') && can('platform:users:read') && !isRevoked,
     ],
-    ['move', 'Move to a project', mayMove && !isRevoked],
+    ['move', 'Move to a project', mayMove(apiKey, session) && !isRevoked],
     ['revoke', 'Revoke', mayEnd && !isRevoked, true],
     ['delete', 'Delete permanently', mayDelete, true],
   ];

@@ -36,10 +36,7 @@ export async function reads(cluster: ProofCluster): Promise<WellFormed[]> {
   });
   const probe = (path: string): WellFormed => ({ method: 'GET', target: path, headers: {} });
   return [
-    get('/projects'),
-    get(`/projects/${project.id}`),
-    get(`/projects/by-alias/g25`),
-    get(`/projects/${project.id}/usage/summary`),
+    ...['', `/${project.id}`, '/by-alias/g25', `/${project.id}/usage/summary`].map((path) => get(`/projects${path}`)),
     get('/roles'),
     get('/roles/admin'),
     get('/permissions'),
