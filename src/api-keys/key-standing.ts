@@ -36,8 +36,8 @@ export function standingOnKey(principal: Principal, rule: KeyRule, key: KeyOwner
 }
 
 /**
- * As `standingOnKey`, for an act that is refused without a standing. A member of the key's project, who sees the key, is
- * told what the act needs.
+ * As `standingOnKey`, for an act that is refused without a standing. A member of the key's project, who sees the key,
+ * is told what the act needs.
  *
  * @throws DomainError 403 PERMISSION_DENIED for a member; 404 for anybody else
  */

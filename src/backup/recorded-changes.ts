@@ -7,7 +7,7 @@ import { PLAIN_VERSION } from '../config/versioned-secrets.js';
 /** Changes that one line carries. */
 const MAX_CHANGES = 1_000;
 
-/** Fields whose new value can take access away from a key, a user, a project or a role; the others are not written down. */
+/** Fields whose new value can take access away from a key, user, project or role; the others are not written down. */
 const STATE_FIELDS: Readonly<Record<string, readonly string[]>> = {
   'api-key': ['isActive', 'expiresAt', 'maxExpiresAt', 'revokedAt'],
   user: ['isActive', 'roles'],

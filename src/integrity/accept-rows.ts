@@ -12,7 +12,8 @@ const BATCH = 100;
 
 /**
  * Takes rows for right as they are, each with an entry of the trail that says what it differed in, and binds what they
- * store. `ids`: of keys, users and projects, or names of roles; null: all that differ. What cannot be compared is left as it is.
+ * store. `ids`: of keys, users and projects, or names of roles; null: all that differ. What cannot be compared is left
+ * as it is.
  *
  * @returns what was accepted, a line each
  */

@@ -56,8 +56,9 @@ const NOT_ERASED = 'The trail does not know that this person was erased.';
 const GONE = 'The trail knows of no deletion, and there is no such row.';
 
 /**
- * Compares every audited field of roles, users, projects and keys, their links and credentials with what the trail says of them.
- * Gives what each statement found; the caller decides about the pace. One thing that cannot be compared stops no other.
+ * Compares every audited field of roles, users, projects and keys, their links and credentials with what the trail
+ * says of them. Gives what each statement found; the caller decides about the pace. One thing that cannot be
+ * compared stops no other.
  */
 export async function* compareTables(config: Config, dataSource: DataSource): AsyncGenerator<ComparedStep, void> {
   for (const pass of await passesOf(config, dataSource.manager)) {
@@ -216,7 +217,7 @@ const COMPARED: Record<ComparedType, Compare> = {
   user: (row, told, { config, isClosed }) => compareUser(row, told, isClosed ? config.peppers : null),
   project: (row, { fields, isDeleted }) => {
     const members = row['members'] as ProjectState['members'];
-    const state = auditedProject({ project: row as never as ProjectState['project'], members });
+    const state = auditedProject({ project: row as never, members });
     const changes = diff(known({ ...PROJECT_DEFAULTS, ...fields }, state), state);
     return { changes, problems: isDeleted ? [DELETED] : [] };
   },

@@ -84,8 +84,8 @@ export class UpsertProjectDto {
 /** What a member may do in a project. */
 export class SetProjectMemberDto {
   /**
-   * `member`: sees the keys of the project and their usage, and may create keys in it. `admin`: also acts on its keys as
-   * their owners may, and manages its members.
+   * `member`: sees the keys of the project and their usage, and may create keys in it. `admin`: also acts on its keys
+   * as their owners may, and manages its members.
    * @example "member"
    */
   @Field(required(oneOf(PROJECT_ROLES)))

@@ -72,8 +72,8 @@ export class BudgetForecastsRepository {
   constructor(private readonly manager: EntityManager) {}
 
   /**
-   * The most used budgets that have something left at `now`, of keys in a project where it is given; `month` is the period
-   * of the monthly ones.
+   * The most used budgets that have something left at `now`, of keys in a project where it is given; `month` is the
+   * period of the monthly ones.
    */
   async mostUsed(now: Date, month: string, since: Date, projectId: string | null): Promise<BudgetSpend[]> {
     const rows = await this.manager.query<Row[]>(

@@ -116,11 +116,17 @@ export async function addSampleData(app: TestApp): Promise<SampleData> {
   ]) {
     await app.post('/verify', { apiKey: gateway.secretKey, body: { key: secretKey, ...body } });
   }
-  const project = await made('/projects', { name: 'Search', description: `On the web site ${XSS}`, alias: 'search' });
-  for (const id of [search.apiKey.id, support.apiKey.id])
-    await made(`/api-keys/${id}/transfer`, { projectId: project.id });
-  await app.put(`/projects/${project.id}/members/${grace.id}`, { token, body: { role: 'admin' } });
-  return { keyId: apiKey.id, serviceId: service.id, personId: grace.id, projectId: project.id };
+  return { keyId: apiKey.id, serviceId: service.id, ...(await addProject(app, token, grace.id)) };
+}
+
+/** A project with the keys of one person, who is its admin. */
+async function addProject(app: TestApp, token: string, personId: string) {
+  const body = { name: 'Search', description: `On the web site ${XSS}`, alias: 'search' };
+  const { id } = (await app.post('/projects', { token, body })).body as { id: string };
+  const { data } = (await app.get(`/api-keys?ownerId=${personId}`, { token })).body as { data: { id: string }[] };
+  for (const key of data) await app.post(`/api-keys/${key.id}/transfer`, { token, body: { projectId: id } });
+  await app.put(`/projects/${id}/members/${personId}`, { token, body: { role: 'admin' } });
+  return { personId, projectId: id };
 }
 
 interface Usage {

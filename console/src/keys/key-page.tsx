@@ -81,8 +81,7 @@ function KeyDetails({ apiKey }: { apiKey: ApiKey }) {
   );
   return (
     <Page title={apiKey.name} lead={lead} actions={<Actions apiKey={apiKey} onAction={setAction} />}>
-      <StatusNote apiKey={apiKey} />
-      <ProjectNote apiKey={apiKey} />
+      <StatusNotes apiKey={apiKey} />
       <HandOverNote apiKey={apiKey} onAction={setAction} />
       {apiKey.description && (
         <Text size="sm" className="breakable" style={{ whiteSpace: 'pre-wrap' }}>
@@ -166,6 +165,16 @@ function History({ keyId }: { keyId: string }) {
 }
 
 /** Why the key is refused, where it is. */
+function StatusNotes({ apiKey }: { apiKey: ApiKey }) {
+  return (
+    <>
+      <StatusNote apiKey={apiKey} />
+      <ProjectNote apiKey={apiKey} />
+    </>
+  );
+}
+
+/** What the key itself, or its owner, is refused for. */
 function StatusNote({ apiKey }: { apiKey: ApiKey }) {
   const text = (() => {
     if (apiKey.revokedAt)

@@ -23,6 +23,7 @@ import { type Problem, type Role, api, dataOf } from '../api/client';
 import { centsOf } from '../keys/key-draft';
 import { useSession } from '../session/session';
 import { settings } from '../settings';
+import { type OtherBounds, OtherBoundsFields, otherBoundsFrom, otherBoundsOf } from './other-bounds';
 import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
 import { SaveRefused, useReadVersion } from '../ui/changed-meanwhile';
 import { Confirm } from '../ui/confirm';
@@ -33,7 +34,7 @@ import { RoleHolders } from './role-holders';
 
 type Number_ = number | '';
 
-interface Draft {
+interface Draft extends OtherBounds {
   name: string;
   description: string;
   permissions: string[];
@@ -49,8 +50,6 @@ interface Draft {
   budget: Number_;
   budgetType: 'monthly' | 'total';
   validityDays: Number_;
-  reservedTagPrefixes: string[];
-  mustBelongToProject: boolean;
   hasDefaults: boolean;
   defaults: {
     fillsScopes: boolean;
@@ -81,7 +80,6 @@ const FIELDS = [
     'budgetType',
     'maxValidityDays',
     'reservedTagPrefixes',
-    'mustBelongToProject',
   ].map((field) => `keyPolicy.${field}`),
   ...[
     'scopes',
@@ -145,8 +143,7 @@ function draftOf(role: Role | null): Draft {
     budget: policy?.maxBudgetLimitCents === undefined ? '' : policy.maxBudgetLimitCents / 100,
     budgetType: policy?.budgetType ?? 'monthly',
     validityDays: policy?.maxValidityDays ?? '',
-    reservedTagPrefixes: [...(policy?.reservedTagPrefixes ?? [])],
-    mustBelongToProject: policy?.mustBelongToProject ?? false,
+    ...otherBoundsFrom(policy),
     hasDefaults: policy?.defaults !== undefined,
     defaults: {
       fillsScopes: policy?.defaults?.scopes !== undefined,
@@ -173,8 +170,7 @@ function policyOf(draft: Draft): KeyPolicy | null {
     ...(draft.perDay === '' ? {} : { maxRateLimitPerDay: draft.perDay }),
     ...(draft.budget === '' ? {} : { maxBudgetLimitCents: centsOf(draft.budget), budgetType: draft.budgetType }),
     ...(draft.validityDays === '' ? {} : { maxValidityDays: draft.validityDays }),
-    ...(draft.reservedTagPrefixes.length === 0 ? {} : { reservedTagPrefixes: draft.reservedTagPrefixes }),
-    ...(draft.mustBelongToProject ? { mustBelongToProject: true } : {}),
+    ...otherBoundsOf(draft),
     ...(draft.hasDefaults ? { defaults: defaultsOf(draft.defaults) } : {}),
   };
 }
@@ -474,16 +470,9 @@ function Policy({ form, errors }: PolicyProps) {
         }}
         onChange={form.setValues}
       />
-      <TagsInput
-        label="Reserved tags"
-        description="Beginnings of tags that only people who may change any key write, such as plan:"
-        {...form.getInputProps('reservedTagPrefixes')}
-        error={error('reservedTagPrefixes')}
-      />
-      <Switch
-        label="Keys belong to a project"
-        description="A key is made in a project of which its maker is a member, and does not leave for none"
-        {...form.getInputProps('mustBelongToProject', { type: 'checkbox' })}
+      <OtherBoundsFields
+        tags={{ ...form.getInputProps('reservedTagPrefixes'), error: error('reservedTagPrefixes') }}
+        project={form.getInputProps('mustBelongToProject', { type: 'checkbox' })}
       />
       <Switch
         label="Fill in new keys"

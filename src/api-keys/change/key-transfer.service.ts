@@ -27,11 +27,11 @@ export class KeyTransferService {
   ) {}
 
   /**
-   * Makes a key another user's, puts it into another project, or both. Another owner's key also needs
-   * `platform:api-keys:update` to get a new owner. An admin of two projects moves keys from one to the other, and keys
-   * of their own into either; a key leaves for none with the permission alone. What a key may do then must be covered by what the caller holds, and it
-   * must lie inside the caller's key policy as if the caller made it; an active key counts against the new owner's cap.
-   * The secret stays: who knew it knows it still, until it is regenerated.
+   * Makes a key another user's, puts it into another project, or both. Another owner's key also needs `platform:api-
+   * keys:update` to get a new owner. An admin of two projects moves keys from one to the other, and keys of their
+   * own into either; a key leaves for none with the permission alone. What a key may do then must be covered by what
+   * the caller holds, and it must lie inside the caller's key policy as if the caller made it; an active key counts
+   * against the new owner's cap. The secret stays: who knew it knows it still, until it is regenerated.
    *
    * @throws DomainError 400 unknown owner or project, or neither given; 403 CANNOT_GRANT, OUTSIDE_POLICY,
    *   PERMISSION_DENIED; 404; 409 ALIAS_TAKEN, ALREADY_REVOKED; 429 API_KEY_LIMIT_REACHED
@@ -74,7 +74,7 @@ export class KeyTransferService {
   }
 }
 
-/** With the permission anywhere; without it by an admin of the projects that the key leaves and gets, to no new owner. */
+/** With the permission anywhere; without it an admin of the projects that the key leaves and gets, to no new owner. */
 function mayMove(
   { standing, key, isOwn, parties: { projectRoles } }: LockedKey,
   ownerId: string | undefined,

@@ -23,7 +23,8 @@ const ENVIRONMENTS: readonly Environment[] = ['live', 'test'];
 
 /**
  * Lists of keys. A caller with `platform:api-keys:read` sees all; a signed-in user their own, those of the service
- * accounts they manage, and those in projects of which they are a member; a key itself. Every list, count and export goes through the one condition that says so.
+ * accounts they manage, and those in projects of which they are a member; a key itself. Every list, count and export
+ * goes through the one condition that says so.
  */
 @Injectable()
 export class ApiKeyListingService {

@@ -128,7 +128,7 @@ interface JoinedGrants {
 
 /**
  * What a replica remembers of keys, never of decisions: key with its secrets, owner, project and role, each its own, so
- * that a change of one evicts one. A plain class: time is passed in, and whoever loads and applies calls it in any order.
+ * that a change of one evicts one. A plain class: time is passed in, and loads and changes come in any order.
  *
  * A revoked key is never resurrected: a load is taken only if its snapshot contains the last change applied here, and
  * applying evicts and moves that mark in one step.

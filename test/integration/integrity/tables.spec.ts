@@ -15,6 +15,7 @@ import { TableWatch } from '../../../src/integrity/table-watch.js';
 import { Identities } from '../../../src/users/identities.service.js';
 import { TestApp } from '../../support/app.js';
 import { ROW_EDITS } from '../../support/row-edits.js';
+import { linesAfterEdits } from '../../support/table-edits.js';
 
 describe('Tables compared with the audit trail', () => {
   let app: TestApp;
@@ -86,34 +87,8 @@ describe('Tables compared with the audit trail', () => {
   };
   const lines = async () => (await compare()).map(describeDifference);
 
-  /** What is found after `statements` of the application's role, which are taken back by their owner. */
-  const linesAfter = async (table: string, statements: string[], values: unknown[] = []) => {
-    const before = (await writer.query(`SELECT to_jsonb(t) AS row FROM ${table} t`)).rows as { row: object }[];
-    for (const statement of statements) await writer.query(statement, statement.includes('$1') ? values : []);
-    const found = await lines();
-    await restore(
-      table,
-      before.map(({ row }) => row),
-    );
-    expect(await lines()).toEqual([]);
-    return found;
-  };
-  const restore = async (table: string, rows: object[]) => {
-    const owner = new Client({ connectionString: app.database.ownerUrl });
-    await owner.connect();
-    await owner.query('BEGIN; SET LOCAL session_replication_role = replica');
-    await owner.query(`DELETE FROM ${table}`);
-    const generated = await owner.query(`SELECT string_agg(quote_ident(attname), ', ') AS names FROM pg_attribute
-      WHERE attrelid = '${table}'::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '' AND attidentity <> 'a'`);
-    const names = generated.rows[0].names as string;
-    for (const row of rows)
-      await owner.query(
-        `INSERT INTO ${table} (${names}) SELECT ${names} FROM jsonb_populate_record(NULL::${table}, $1)`,
-        [row],
-      );
-    await owner.query('COMMIT');
-    await owner.end();
-  };
+  const linesAfter = (table: string, statements: string[], values: unknown[] = []) =>
+    linesAfterEdits({ writer, ownerUrl: app.database.ownerUrl, lines }, table, statements, values);
 
   it('differ in nothing after changes of every kind', async () => {
     const key = async (path: string, body: object = {}) =>
@@ -191,9 +166,7 @@ describe('Tables compared with the audit trail', () => {
       'users.id',
       'role.name',
       'project.id',
-      'project_member.project_id',
-      'project_member.user_id',
-      'project_member.role',
+      ...['project_id', 'user_id', 'role'].map((column) => `project_member.${column}`),
       'user_role.user_id',
       'user_role.role_name',
       'user_manager.user_id',

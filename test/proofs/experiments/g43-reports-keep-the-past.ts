@@ -52,7 +52,7 @@ interface Closed {
   readonly reports: string;
 }
 
-/** Keys are transferred, moved, tagged, renamed and deleted, owners and projects renamed, while two replicas book usage. */
+/** Keys change owner, project, tags and name, owners and projects are renamed, while two replicas book their usage. */
 export const g43: Experiment = {
   id: 'G43',
   guarantee: 'reports about the past never change, and each owner has what a key spent while it was theirs',

@@ -13,17 +13,7 @@ export interface WellFormed {
 export async function reads(cluster: ProofCluster): Promise<WellFormed[]> {
   const gateway = await cluster.createKey({ roles: ['gateway'] });
   const key = await cluster.createKey({ name: 'Read by G25', scopes: ['chat'], budgetLimitCents: 100 });
-  const { body: project } = await cluster
-    .replica(0)
-    .client.post('/projects', { token: cluster.adminToken, body: { name: 'Read by G25', alias: 'g25' } });
-  const { body: limit } = await cluster.replica(0).client.post('/limits', {
-    token: cluster.adminToken,
-    body: { name: 'Read by G25', amountCents: 1000, per: 'week', target: { kind: 'key', id: key.id } },
-  });
-  const { body: each } = await cluster.replica(0).client.post('/limits', {
-    token: cluster.adminToken,
-    body: { name: 'Each key', amountCents: 1000, per: 'week', target: { kind: 'installation' }, each: 'key' },
-  });
+  const shared = await projectsAndLimits(cluster, key.id);
   const me = await cluster.replica(0).client.request('GET', '/api/v1/auth/me', { token: cluster.adminToken });
   const reserved = await cluster
     .replica(0)
@@ -44,15 +34,7 @@ export async function reads(cluster: ProofCluster): Promise<WellFormed[]> {
   });
   const probe = (path: string): WellFormed => ({ method: 'GET', target: path, headers: {} });
   return [
-    get('/projects'),
-    get(`/projects/${project.id}`),
-    get(`/projects/${project.id}/limits`),
-    get('/limits'),
-    get(`/limits/${limit.id}`),
-    get(`/limits/${limit.id}/accounts`),
-    get(`/limits/${each.id}/accounts/${key.id}`),
-    get(`/projects/by-alias/g25`),
-    get(`/projects/${project.id}/usage/summary`),
+    ...shared.map(get),
     get('/roles'),
     get('/roles/admin'),
     get('/permissions'),
@@ -96,5 +78,21 @@ export async function reads(cluster: ProofCluster): Promise<WellFormed[]> {
     probe('/health/live'),
     probe('/health/ready'),
     { ...probe('/metrics'), headers: { authorization: `Bearer ${cluster.setting('METRICS_TOKEN')}` } },
+  ];
+}
+
+/** Paths of a project, and of limits that bind a key. */
+async function projectsAndLimits(cluster: ProofCluster, keyId: string): Promise<string[]> {
+  const make = async (path: string, body: object): Promise<string> =>
+    (await cluster.replica(0).client.post(path, { token: cluster.adminToken, body })).body.id;
+  const project = await make('/projects', { name: 'Read by G25', alias: 'g25' });
+  const weekly = { amountCents: 1000, per: 'week' };
+  const limit = await make('/limits', { ...weekly, name: 'Read by G25', target: { kind: 'key', id: keyId } });
+  const each = await make('/limits', { ...weekly, name: 'Each key', target: { kind: 'installation' }, each: 'key' });
+  return [
+    ...['', `/${project}`, `/${project}/limits`, '/by-alias/g25', `/${project}/usage/summary`].map(
+      (path) => `/projects${path}`,
+    ),
+    ...['', `/${limit}`, `/${limit}/accounts`, `/${each}/accounts/${keyId}`].map((path) => `/limits${path}`),
   ];
 }
