@@ -6,6 +6,7 @@ import { f06 } from './experiments/f06-clocks-of-hosts.js';
 import { f07 } from './experiments/f07-database-clock-steps.js';
 import { f09 } from './experiments/f09-far-from-the-database.js';
 import { f12 } from './experiments/f12-full-log-volume.js';
+import { f16 } from './experiments/f16-a-cluster-of-patroni.js';
 import { g01 } from './experiments/g01-no-overspend.js';
 import { g02 } from './experiments/g02-no-overspend-under-faults.js';
 import { g03 } from './experiments/g03-no-acknowledged-usage-is-lost.js';
@@ -94,6 +95,7 @@ export const experiments: readonly Experiment[] = [
   f07,
   f09,
   f12,
+  f16,
   o03,
   o12,
   s07,
