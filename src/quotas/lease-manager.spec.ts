@@ -390,6 +390,7 @@ describe('a lease manager', () => {
     await stage.admit({ reserve: 10n, windows: minute(50) });
     expect(stage.leaseManager.findBudget({ id: KEY, type: 'total' })).toEqual({
       period: 'total',
+      endsAtMs: null,
       limit: 1_000_000n,
       spent: 0n,
       raise: 0n,

@@ -4,8 +4,9 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
  * What: accounts of limits (their limit, member and end; periods that are any date), and what each usage event charged:
  * its project, and the accounts of limits with their periods.
  * Why: an account of a limit is made, charged, recomputed and swept like that of a key (docs/adr/0043, docs/adr/0044).
- * Lock taken: ACCESS EXCLUSIVE on budget_account and usage_event for as long as the catalog takes to write: no row is read,
- * because columns are nullable and constraints are not checked for rows that are there.
+ * Lock taken: ACCESS EXCLUSIVE on budget_account and usage_event for as long as the catalog takes to write. No row of
+ * usage_event is read: columns are nullable, and constraints are not checked for rows that are there. budget_account is
+ * read once for an index that holds no account yet.
  * Can old code run against it: yes. It makes and charges accounts of keys alone, and events that charged no limit.
  */
 export class LimitAccounts1790000002910 implements MigrationInterface {
@@ -21,7 +22,8 @@ export class LimitAccounts1790000002910 implements MigrationInterface {
         ADD CONSTRAINT budget_account_period CHECK (
           period = 'total' OR period ~ '^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$') NOT VALID`);
     await runner.query(`
-      CREATE INDEX budget_account_limit_idx ON budget_account (limit_id, period, member_id) WHERE limit_id IS NOT NULL`);
+      CREATE INDEX budget_account_limit_idx ON budget_account (limit_id, period, member_id)
+        WHERE limit_id IS NOT NULL`);
     await runner.query(`
       ALTER TABLE usage_event
         ADD COLUMN project_id       uuid,
@@ -33,8 +35,8 @@ export class LimitAccounts1790000002910 implements MigrationInterface {
 
   async down(runner: QueryRunner): Promise<void> {
     await runner.query(`
-      DROP FUNCTION IF EXISTS quota_acquire_limits, quota_look_at_limits, quota_periods, quota_settle_3, usage_book_4, limit_accounts_open,
-        limit_accounts_refresh, limit_accounts_sweep, limits_of_reports, limit_account_named, limit_account_id, limit_matches`);
+      DROP FUNCTION IF EXISTS quota_acquire_limits, quota_look_at_limits, quota_periods, quota_settle_3, usage_book_4,
+        limit_accounts_open, limit_accounts_refresh, limit_accounts_sweep, limits_of_reports, limit_account_named, limit_account_id, limit_matches`);
     await runner.query(`DELETE FROM budget_lease l USING budget_account a
       WHERE a.key_id = l.key_id AND a.period = l.period AND a.limit_id IS NOT NULL`);
     await runner.query(`DELETE FROM budget_account WHERE limit_id IS NOT NULL`);
