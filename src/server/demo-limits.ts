@@ -55,7 +55,7 @@ function demoLimit(now: Date): Limit {
     targetKind: 'project',
     targetId: DEMO.projectId,
     each: 'owner',
-    models: [],
+    models: ['gpt-4o*', 'claude-*'],
     mode: 'enforce',
     countsFrom: now,
     endedAt: null,
