@@ -131,7 +131,7 @@ const project = createRoute({
   getParentRoute: () => shell,
   path: '/projects/$projectId',
   validateSearch: (search: Search) => ({
-    tab: oneOf(search['tab'], ['keys', 'members', 'spend', 'settings', 'history']),
+    tab: oneOf(search['tab'], ['keys', 'members', 'limits', 'spend', 'settings', 'history']),
   }),
   component: lazyRouteComponent(() => import('./projects/project-page'), 'ProjectPage'),
 });

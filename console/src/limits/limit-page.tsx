@@ -111,7 +111,11 @@ function Target({ target: { kind, id, name } }: Pick<Limit, 'target'>) {
         {name}
       </Link>
     );
-  return <>project {name}</>;
+  return (
+    <Link className="text-link" to="/projects/$projectId" params={{ projectId: id }} search={{ tab: undefined }}>
+      project {name}
+    </Link>
+  );
 }
 
 function DeleteLimit({ limit, onClose }: { limit: Limit; onClose: () => void }) {

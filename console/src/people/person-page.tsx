@@ -6,7 +6,7 @@ import { type User, api, dataOf } from '../api/client';
 import { BulkActions } from '../keys/bulk';
 import { KeyTable } from '../keys/key-table';
 import { TransferKeys } from '../keys/transfer-keys';
-import { OwnerLimits } from '../limits/bound-limits';
+import { LimitsOf } from '../limits/limits-of';
 import { ProjectName } from '../projects/project-picker';
 import { useSession } from '../session/session';
 import { settings } from '../settings';
@@ -117,7 +117,7 @@ function Person({ user }: { user: User }) {
         />
       </Paper>
       <OwnedKeys user={user} />
-      {can('platform:limits:read') && <LimitsOf user={user} />}
+      {can('platform:limits:read') && <LimitsOf kind="owner" id={user.id} />}
       {dialog === 'edit' && <Edit user={user} onClose={close} />}
       {dialog === 'roles' && <Roles user={user} onClose={close} />}
       {dialog === 'password' && <Password user={user} onClose={close} />}
@@ -126,28 +126,6 @@ function Person({ user }: { user: User }) {
       {dialog === 'switch' && <Switch user={user} onClose={close} />}
       {dialog === 'off-board' && <OffBoard user={user} onClose={close} />}
     </Page>
-  );
-}
-
-/** Limits that count the calls of all keys of an owner. */
-function LimitsOf({ user }: { user: User }) {
-  const { can } = useSession();
-  return (
-    <Stack gap="xs">
-      <Group justify="space-between">
-        <Text fw={600}>Limits</Text>
-        {can('platform:limits:create') && (
-          <Button
-            size="compact-sm"
-            variant="default"
-            renderRoot={(props) => <Link {...props} to="/limits/new" search={{ target: `owner:${user.id}` }} />}
-          >
-            New limit
-          </Button>
-        )}
-      </Group>
-      <OwnerLimits userId={user.id} />
-    </Stack>
   );
 }
 

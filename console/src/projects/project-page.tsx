@@ -5,6 +5,7 @@ import { useState } from 'react';
 import { type Schemas, api, dataOf } from '../api/client';
 import { AuditTable } from '../audit/audit-table';
 import { KeyTable } from '../keys/key-table';
+import { LimitsOf } from '../limits/limits-of';
 import { useSession } from '../session/session';
 import { useAct } from '../ui/act';
 import { Confirm } from '../ui/confirm';
@@ -15,7 +16,7 @@ import { ActiveMark, Copy, Facts, Instant } from '../ui/values';
 import { plural } from '../ui/words';
 import { AddMember, DeleteProject, type Project, ProjectForm, SwitchProject } from './project-dialogs';
 
-type Tab = 'keys' | 'members' | 'spend' | 'settings' | 'history';
+type Tab = 'keys' | 'members' | 'limits' | 'spend' | 'settings' | 'history';
 
 /** One project: its keys, its members, and what it costs. */
 export function ProjectPage() {
@@ -53,6 +54,7 @@ function ProjectDetails({ project }: { project: Project }) {
     </Button>
   );
   const mayUpdate = can('platform:projects:update');
+  const seesLimits = can('platform:limits:read') || project.yourRole !== null;
   const seesSpend = can('platform:usage:read') || project.yourRole !== null;
   return (
     <Page
@@ -86,6 +88,7 @@ function ProjectDetails({ project }: { project: Project }) {
         <Tabs.List>
           <Tabs.Tab value="keys">Keys</Tabs.Tab>
           <Tabs.Tab value="members">Members</Tabs.Tab>
+          {seesLimits && <Tabs.Tab value="limits">Limits</Tabs.Tab>}
           {seesSpend && <Tabs.Tab value="spend">Spend</Tabs.Tab>}
           <Tabs.Tab value="settings">Settings</Tabs.Tab>
           {can('platform:audit:read') && <Tabs.Tab value="history">History</Tabs.Tab>}
@@ -96,6 +99,11 @@ function ProjectDetails({ project }: { project: Project }) {
         <Tabs.Panel value="members" pt="md">
           <Members project={project} />
         </Tabs.Panel>
+        {seesLimits && (
+          <Tabs.Panel value="limits" pt="md">
+            <LimitsOf kind="project" id={project.id} />
+          </Tabs.Panel>
+        )}
         {seesSpend && (
           <Tabs.Panel value="spend" pt="md">
             <Spend project={project} />
