@@ -29,7 +29,7 @@ const LOSES_CHARGES = `
 
 /**
  * Clients reserve on one replica and settle on another, with keys of several owners and projects that all share limits,
- * while keys move and replicas are killed. No call costs more than it reserved, and every report comes in time, so not a
+ * while keys move and replicas are killed. No call costs more than it reserved, and every report comes in time: not a
  * micro-cent may lie beyond any limit. What is charged to the limits of the installation is compared with what the
  * clients have had acknowledged.
  */
