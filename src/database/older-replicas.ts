@@ -2,8 +2,8 @@ import type { Statements } from './schema/sources.js';
 
 /**
  * What a build does, as its replicas tell it with each heartbeat. 2: it binds credentials to their rows, and moves the
- * head of the audit trail by a function. 3: it reads commitments in place of personal values. 4: it enforces limits that
- * keys share. The first release tells nothing.
+ * head of the audit trail by a function. 3: it reads commitments in place of personal values. 4: it enforces limits
+ * that keys share. The first release tells nothing.
  */
 export const BUILD_LEVEL = 4;
 
@@ -35,8 +35,8 @@ export async function hasOlderReplicas(on: Statements): Promise<boolean> {
 }
 
 /**
- * Whether every replica that has been alive of late enforces limits. One that does not would let calls pass that a limit
- * refuses, and charge it with nothing.
+ * Whether every replica that has been alive of late enforces limits. One that does not would let calls pass that a
+ * limit refuses, and charge it with nothing.
  */
 export async function limitsMayBegin(on: Statements): Promise<boolean> {
   const [row] = await on.query<{ older: boolean }[]>(`SELECT ${replicasBelow(LIMITS_LEVEL)} AS older`);

@@ -21,7 +21,7 @@ export interface BudgetRecord {
   readonly generation: number;
   readonly waiters: readonly Waiter[];
   readonly ask: BudgetRequest;
-  /** Its waiters are decided as a whole over several accounts, beside the one acquire that each account has under way. */
+  /** Its waiters are decided as a whole over several accounts, beside the one acquire that each has under way. */
   readonly isJoint: boolean;
 }
 
@@ -73,7 +73,7 @@ export interface PumpOptions {
 
 /** Accounts of limits in one statement: it holds their locks until it commits, and many replicas want them. */
 const MAX_SHARED_ASKS = 8;
-/** Accounts of one statement that decides calls as a whole; a single call may have as many as a reservation has holds. */
+/** Accounts of one statement that decides calls as a whole; one call may have as many as a reservation has holds. */
 const MAX_JOINT_ASKS = 16;
 
 /**

@@ -21,7 +21,7 @@ export interface BoundLimit {
 
 /** What a call of a key draws from: made once for a record, so that no call allocates it. */
 export interface KeyLimits {
-  /** The key's own budget first, then limits from the narrowest to the widest: of the key, its owner, its project, all. */
+  /** The key's own budget first, then limits from the narrowest to the widest: of key, owner, project, all keys. */
   readonly accounts: readonly Account[];
   /** Shortest first, as answers list them. */
   readonly windows: readonly RateWindow[];

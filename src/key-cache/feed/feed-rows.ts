@@ -22,7 +22,7 @@ export const IMPORTED_MACS = `
     THEN (SELECT json_agg(encode(s.mac, 'hex')) FROM api_key_secret s WHERE s.key_id = e.resource_id::uuid AND s.kind = 'imported')
   END AS imported_macs`;
 
-/** What the limit is of that the row `e` is about. A limit that has ended keeps its row, so that this is known of it. */
+/** What the limit is of that the row `e` is about. A limit that has ended keeps its row, so that this is known. */
 export const LIMIT_TARGET = `
   CASE WHEN e.outcome = 'success' AND e.resource_type = 'limit' AND e.resource_id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
     THEN (SELECT json_build_object('kind', l.target_kind, 'id', l.target_id) FROM quota_limit l WHERE l.id = e.resource_id::uuid)

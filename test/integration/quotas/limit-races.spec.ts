@@ -120,7 +120,7 @@ describe('Accounts of limits in PostgreSQL', () => {
     const limit = await create({ amount: 100n, each: 'key' });
     const keys = await Promise.all(Array.from({ length: 4 }, newKey));
     const answers = await Promise.all(
-      Array.from({ length: AT_ONCE }, (_, index) => call([accountOfLimit(limit, keys[index % 4]!)], 30n, false)),
+      Array.from({ length: AT_ONCE }, (_, index) => call([accountOfLimit(limit, keys[index % 4])], 30n, false)),
     );
     expect(answers.filter(isGranted)).toHaveLength(12);
     for (const key of keys) expect(await sums(limit, key)).toEqual({ spent: 0, leased: 90, overdraft: 0 });

@@ -29,9 +29,9 @@ const LOSES_CHARGES = `
 
 /**
  * Clients reserve on one replica and settle on another, with keys of several owners and projects that all share limits,
- * while keys move and replicas are killed. Nobody costs more than was reserved, and every report comes in time, so there is
- * no excuse for a micro-cent beyond any limit. What is charged to the limits of the installation is compared with what
- * the clients have had acknowledged.
+ * while keys move and replicas are killed. No call costs more than it reserved, and every report comes in time: not a
+ * micro-cent may lie beyond any limit. What is charged to the limits of the installation is compared with what the
+ * clients have had acknowledged.
  */
 export const g39: Experiment = {
   id: 'G39',
