@@ -122,7 +122,7 @@ export const BODY_EXAMPLES = {
     reason: 'Load test of the new model',
   },
   'PUT /projects/{id}/members/{userId}': { role: 'member' },
-  'PUT /projects/by-alias/{alias}': { name: 'Search' },
+  'PUT /projects/by-alias/{alias}': { name: 'Invoicing' },
   'PATCH /roles/{name}': { description: 'Helps customers.' },
   'POST /verify': {
     key: EXAMPLE_SECRET,

@@ -18,7 +18,7 @@ import { ADVISORY_LOCKS } from '../database/advisory-locks.js';
 import { addDemoLimit } from './demo-limits.js';
 import { addDemoVerdicts, reportDemoUsage } from './demo-usage.js';
 import { DEMO } from '../openapi/demo-ids.js';
-import { auditedProject } from '../projects/audited-project.js';
+import { auditedProject, type ProjectState } from '../projects/audited-project.js';
 import type { Project } from '../projects/project.entity.js';
 import { hashPassword } from '../users/password.js';
 
@@ -40,9 +40,17 @@ interface DemoUser {
   readonly isActive?: boolean;
 }
 
-const PROJECTS = [
-  { id: DEMO.projectId, name: 'Invoicing', description: 'Keys of the invoice run' },
-  { id: DEMO.emptyProjectId, name: 'Old pilot', description: '' },
+type DemoProject = Pick<Project, 'id' | 'name' | 'alias' | 'description'> & Pick<ProjectState, 'members'>;
+
+const PROJECTS: readonly DemoProject[] = [
+  {
+    id: DEMO.projectId,
+    name: 'Invoicing',
+    alias: DEMO.alias,
+    description: 'Keys of the invoice run',
+    members: [{ userId: DEMO.ownerId, role: 'member' }],
+  },
+  { id: DEMO.emptyProjectId, name: 'Old pilot', alias: null, description: '', members: [] },
 ];
 
 const USERS: readonly DemoUser[] = [
@@ -107,14 +115,19 @@ async function addRole(tx: EntityManager, record: (entry: ChangeEntry) => void):
 async function addProject(
   tx: EntityManager,
   record: (entry: ChangeEntry) => void,
-  { id, name, description }: Pick<Project, 'id' | 'name' | 'description'>,
+  { id, name, alias, description, members }: DemoProject,
 ): Promise<void> {
   const added = await tx.query<unknown[]>(
-    'INSERT INTO project (id, name, description) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING id',
-    [id, name, description],
+    'INSERT INTO project (id, name, alias, description) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING id',
+    [id, name, alias, description],
   );
   if (added.length === 0) return;
-  const state = { project: { name, description, alias: null, isActive: true }, members: [] };
+  await tx.query(
+    `INSERT INTO project_member (project_id, user_id, role, added_at)
+     SELECT $1, m.user_id, m.role, now() FROM unnest($2::uuid[], $3::text[]) AS m (user_id, role)`,
+    [id, members.map(({ userId }) => userId), members.map(({ role }) => role)],
+  );
+  const state = { project: { name, description, alias, isActive: true }, members };
   record({ resourceType: 'project', resourceId: id, changes: diff(null, auditedProject(state)) });
 }
 

@@ -24,7 +24,7 @@ const SENTENCES: readonly RegExp[] = [
   /^must have at most [26] decimals$/,
   /^must not contain NUL or half a surrogate pair$/,
   // One of a few texts.
-  /^must be (live or test|key or owner|enforce or observe|-used or member|total or monthly|true or false|person or service|success or refused|hour or day|json or csv|changes or reads)$/,
+  /^must be (live or test|member or admin|key or owner|enforce or observe|-used or member|total or monthly|true or false|person or service|success or refused|hour or day|json or csv|changes or reads)$/,
   /^must be (revoke|current|cents|model|month|previous|day, owner, tag, model or key|activate, deactivate, renew, revoke or tag)$/,
   /^must be (active, inactive, expired or revoked|nginx, or absent)$/,
   /^must be (-?\w+, )+-?\w+ or -?\w+$/,

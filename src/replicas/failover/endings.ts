@@ -12,7 +12,7 @@ export interface LostEndings {
   readonly replacedKids: ReadonlyMap<string, FeedRow>;
   /** Users that were deactivated last, or deleted. They are deactivated. */
   readonly inactiveUsers: ReadonlyMap<string, FeedRow>;
-  /** Projects that were switched off last. A deleted one had no key that worked. */
+  /** Projects that were deactivated last. A deleted one had no key that worked. */
   readonly inactiveProjects: ReadonlyMap<string, FeedRow>;
   /**
    * Users some of whose sessions were ended, by a sign-out, a new password or a second factor. All that were open then

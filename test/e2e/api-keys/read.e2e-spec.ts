@@ -42,5 +42,10 @@ describe('GET /api-keys/:id', () => {
 
 /** Without when it was used last: the key itself asks, which is noted a moment later. */
 function unused<View extends { secrets: readonly object[] }>(view: View): View {
-  return { ...view, lastUsedAt: null, secrets: view.secrets.map((secret) => ({ ...secret, lastUsedAt: null })) };
+  return {
+    ...view,
+    allowedActs: [],
+    lastUsedAt: null,
+    secrets: view.secrets.map((secret) => ({ ...secret, lastUsedAt: null })),
+  };
 }
