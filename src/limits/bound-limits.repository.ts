@@ -36,7 +36,7 @@ export class BoundLimitsRepository {
   }
 
   /**
-   * The limits on an owner, and the owner's accounts in those of the installation and of the projects in which the owner
+   * The limits on an owner, and the owner's accounts in those of the installation and of projects in which the owner
    * has keys that are not revoked. A limit with an account for each key is given without a member.
    */
   ofOwner(ownerId: string): Promise<LimitPair[]> {

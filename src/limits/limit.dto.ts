@@ -80,22 +80,23 @@ export class CreateLimitDto {
   timeZone?: string;
 
   /**
-   * Whose calls count: those of a key, of all keys of an owner, of all keys in a project, or of all keys. `installation`
-   * has no `id`.
+   * Whose calls count: those of a key, of all keys of an owner, of all keys in a project, or of all keys.
+   * `installation` has no `id`.
    * @example { "kind": "project", "id": "019a8b5e-0004-7cb7-98e5-7eb06351d299" }
    */
   @Field(required(TARGET))
   target: LimitTargetDto;
 
   /**
-   * Each key, or each owner, of the target has an account of its own with the whole amount. Absent or null: all calls of
-   * the target share one.
+   * Each key, or each owner, of the target has an account of its own with the whole amount. Absent or null: all calls
+   * of the target share one.
    */
   @Field(clearable(oneOf(LIMIT_MEMBERS)))
   each?: LimitMember | null;
 
   /**
-   * Calls of these models count, by name or pattern with `*`, and calls that name no model. Absent or empty: every call.
+   * Calls of these models count, by name or pattern with `*`, and calls that name no model. Absent or empty: every
+   * call.
    * @example ["gpt-4*"]
    */
   @Field(optional(MODELS))

@@ -168,7 +168,9 @@ export class LimitView {
   /** What was spent before is not counted. */
   countsFrom: Date;
 
-  /** The account of which most is used, in the running period; null: the limit has no account, because it binds no key. */
+  /**
+   * The account of which most is used, in the running period; null: the limit has no account, because it binds no key.
+   */
   fullest: LimitAccountView | null;
 
   createdAt: Date;

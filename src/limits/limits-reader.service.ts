@@ -92,7 +92,7 @@ export class LimitsReader {
   }
 
   /**
-   * Limits with the account of a member each; where no member is named though each has an account, with the fullest one.
+   * Limits with the account of a member each; where no member is named though each has one, with the fullest account.
    * A limit whose members have not called yet comes with an empty account.
    */
   async pairViews(pairs: readonly LimitPair[]): Promise<{ limit: LimitView; account: LimitAccountView }[]> {

@@ -43,7 +43,10 @@ export class LimitsService {
     private readonly clock: Clock,
   ) {}
 
-  /** @throws DomainError 400 contradictory fields, unknown target or zone; 409 LIMIT_ALIAS_TAKEN, LIMIT_EXISTS, TOO_MANY_LIMITS */
+  /**
+   * @throws DomainError 400 contradictory fields, unknown target or zone; 409 LIMIT_ALIAS_TAKEN, LIMIT_EXISTS,
+   *   LIMITS_NOT_ENFORCED, TOO_MANY_LIMITS
+   */
   async create(caller: KnownCaller, input: CreateLimitDto): Promise<LimitView> {
     const limit = await this.aliased(caller, (change) => this.insert(change, this.limitFrom(input)));
     return this.reader.viewOf(limit);

@@ -7,27 +7,9 @@ import { LimitAccountsRepository } from '../limits/limit-accounts.repository.js'
 import { Limit } from '../limits/limit.entity.js';
 import { DEMO } from '../openapi/demo-ids.js';
 
-/** A limit on the project of the demo, with an amount of its own for one owner. A limit that is there stays as it is. */
+/** Adds a limit on the project of the demo, with an amount of its own for one owner. One that is there stays. */
 export async function addDemoLimit(tx: EntityManager, record: (entry: ChangeEntry) => void, now: Date): Promise<void> {
-  const limit = Object.assign(new Limit(), {
-    id: DEMO.limitId,
-    name: 'Invoicing, monthly',
-    alias: null,
-    description: 'What each owner may spend on invoices',
-    unit: 'cents',
-    amount: 50_000n * MICRO_CENTS_PER_CENT,
-    per: 'month',
-    timeZone: 'Europe/Berlin',
-    targetKind: 'project',
-    targetId: DEMO.projectId,
-    each: 'owner',
-    models: [],
-    mode: 'enforce',
-    countsFrom: now,
-    endedAt: null,
-    createdAt: now,
-    updatedAt: now,
-  } satisfies Limit);
+  const limit = demoLimit(now);
   const insert = tx
     .createQueryBuilder()
     .insert()
@@ -58,4 +40,26 @@ export async function addDemoLimit(tx: EntityManager, record: (entry: ChangeEntr
     changes: diff(null, auditedOverride(override)),
     details: { memberId: override.memberId },
   });
+}
+
+function demoLimit(now: Date): Limit {
+  return Object.assign(new Limit(), {
+    id: DEMO.limitId,
+    name: 'Invoicing, monthly',
+    alias: null,
+    description: 'What each owner may spend on invoices',
+    unit: 'cents',
+    amount: 50_000n * MICRO_CENTS_PER_CENT,
+    per: 'month',
+    timeZone: 'Europe/Berlin',
+    targetKind: 'project',
+    targetId: DEMO.projectId,
+    each: 'owner',
+    models: [],
+    mode: 'enforce',
+    countsFrom: now,
+    endedAt: null,
+    createdAt: now,
+    updatedAt: now,
+  } satisfies Limit);
 }

@@ -375,7 +375,7 @@ describe('/limits', () => {
       const body = await fields();
       const answers = await Promise.all([put('twins', body), put('twins', body)]);
       expect(answers.map(({ status }) => status).sort()).toEqual([200, 201]);
-      expect(answers[0]!.body.id).toBe(answers[1]!.body.id);
+      expect(answers[0].body.id).toBe(answers[1].body.id);
     });
   });
 

@@ -1,15 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { Secret, TOTP } from 'otpauth';
+import { type Body, type Cast, byAdmin } from './by-admin.js';
 import type { ChangeKind, ChangeRequest, Expected, Step } from './kinds.js';
+import { limits } from './limit-scenario.js';
 
-/** Who makes the changes, and a name that no other scenario has. */
-export interface Cast {
-  readonly name: string;
-  readonly adminToken: string;
-  readonly adminId: string;
-  /** An owner that keys are given to. */
-  readonly otherOwnerId: string;
-}
+export type { Cast } from './by-admin.js';
 
 const FIRST_PASSWORD = 'nine small boats at sea';
 const OWN_PASSWORD = 'seven slow barges at dusk';
@@ -25,26 +20,6 @@ export const SCENARIOS: readonly ((cast: Cast) => readonly Step[])[] = [
   lifeOfAPerson,
   secondFactor,
 ];
-
-/** A step by the admin. */
-function byAdmin(
-  cast: Cast,
-  kind: ChangeKind,
-  request: () => Omit<ChangeRequest, 'token' | 'method'>,
-  action: string,
-  resource: string,
-  idOf: (body: Body) => string,
-): Step {
-  const method = kind.split(' ')[0]!;
-  return {
-    kind,
-    request: () => ({ method, token: cast.adminToken, ...request() }),
-    expected: (body) => ({ action, resourceType: resource, resourceId: idOf(body), actorId: cast.adminId }),
-  };
-}
-
-// eslint-disable-next-line @typescript-eslint/no-explicit-any -- an answer of any route
-type Body = any;
 
 /** Of routes that answer 200 and say of each key what became of it. */
 interface Batch {
@@ -226,66 +201,6 @@ function projects(cast: Cast): Step[] {
       'project',
       (body) => body.id as string,
     ),
-  ];
-}
-
-/** Limits on a project in which the admin has a key. */
-function limits(cast: Cast): Step[] {
-  const ids = { project: '', limit: '' };
-  const on = (kind: ChangeKind, path: () => string, action: string, body?: unknown) =>
-    byAdmin(
-      cast,
-      kind,
-      () => ({ path: path(), ...(body === undefined ? {} : { body }) }),
-      action,
-      'limit',
-      () => ids.limit,
-    );
-  const shape = (each: 'key' | 'owner') => ({
-    name: `Limit of ${cast.name}`,
-    amountCents: 1000,
-    per: 'month',
-    target: { kind: 'project', id: ids.project },
-    each,
-  });
-  const member = () => `/limits/${ids.limit}/accounts/${cast.adminId}`;
-  return [
-    byAdmin(
-      cast,
-      'POST /projects',
-      () => ({ path: '/projects', body: { name: `Limited project of ${cast.name}` } }),
-      'projects:create',
-      'project',
-      (body) => (ids.project = body.id as string),
-    ),
-    byAdmin(
-      cast,
-      'POST /api-keys',
-      () => ({ path: '/api-keys', body: { name: cast.name, projectId: ids.project } }),
-      'api-keys:create',
-      'api-key',
-      (body) => body.apiKey.id as string,
-    ),
-    byAdmin(
-      cast,
-      'POST /limits',
-      () => ({ path: '/limits', body: shape('owner') }),
-      'limits:create',
-      'limit',
-      (body) => (ids.limit = body.id as string),
-    ),
-    on('PATCH /limits/:id', () => `/limits/${ids.limit}`, 'limits:update', { amountCents: 2000 }),
-    on('PUT /limits/:id/accounts/:member', member, 'limits:update', { amountCents: 3000 }),
-    on('DELETE /limits/:id/accounts/:member', member, 'limits:update'),
-    byAdmin(
-      cast,
-      'PUT /limits/by-alias/:alias',
-      () => ({ path: `/limits/by-alias/${cast.name}`, body: shape('key') }),
-      'limits:create',
-      'limit',
-      (body) => body.id as string,
-    ),
-    on('DELETE /limits/:id', () => `/limits/${ids.limit}`, 'limits:delete'),
   ];
 }
 
