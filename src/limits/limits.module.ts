@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { ApiKeysModule } from '../api-keys/api-keys.module.js';
+import { ProjectsModule } from '../projects/projects.module.js';
 import { KeyLimitsController, OwnerLimitsController, ProjectLimitsController } from './bound-limits.controller.js';
 import { BoundLimitsRepository } from './bound-limits.repository.js';
 import { BoundLimits } from './bound-limits.service.js';
@@ -14,7 +15,7 @@ import { LimitsService } from './limits.service.js';
 
 /** Limits that several calls share: their rules, and what their accounts tell. Quotas enforce them. */
 @Module({
-  imports: [ApiKeysModule],
+  imports: [ApiKeysModule, ProjectsModule],
   controllers: [
     LimitsController,
     LimitAccountsController,
