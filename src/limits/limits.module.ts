@@ -6,6 +6,7 @@ import { BoundLimitsRepository } from './bound-limits.repository.js';
 import { BoundLimits } from './bound-limits.service.js';
 import { LimitAccountsController } from './limit-accounts.controller.js';
 import { LimitAccountsRepository } from './limit-accounts.repository.js';
+import { LimitDryRuns } from './limit-dry-runs.service.js';
 import { LimitOverrides } from './limit-overrides.service.js';
 import { LimitPlacement } from './limit-placement.js';
 import { LimitsController } from './limits.controller.js';
@@ -27,6 +28,7 @@ import { LimitsService } from './limits.service.js';
     LimitsService,
     LimitsReader,
     LimitPlacement,
+    LimitDryRuns,
     LimitOverrides,
     BoundLimits,
     LimitsRepository,
