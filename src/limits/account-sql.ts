@@ -1,3 +1,5 @@
+import { MAX_COUNTED_ROWS } from '../common/page.js';
+
 /**
  * Accounts of limits as SQL. An account is that of a limit `l`, or that of one of its members; its row is made with the
  * first call, and one that has no row is empty.
@@ -19,7 +21,7 @@ export const KEYS_OF = `
    SELECT k.id, k.owner_id, k.revoked_at FROM api_key k WHERE l.target_kind = 'installation')`;
 
 /** The running period `p` of a limit `l`. */
-const RUNNING_PERIOD = `limit_period_at(quota_clock(), l.per, l.time_zone) AS p`;
+export const RUNNING_PERIOD = `limit_period_at(quota_clock(), l.per, l.time_zone) AS p`;
 
 /**
  * Members `m` of a limit `l` whose accounts are told of: those that have called in the period `p`, and those with an
@@ -31,6 +33,15 @@ const TOLD_MEMBERS = `
    SELECT a.member_id FROM budget_account a WHERE a.limit_id = l.id AND a.period = p.name AND l.each IS NOT NULL
    UNION
    SELECT o.member_id FROM quota_limit_override o WHERE o.limit_id = l.id AND l.each IS NOT NULL) AS m`;
+
+/**
+ * Whether a limit `l` has no more accounts and overrides than can all be looked at for one answer. A sum or an order over
+ * all of them is told of such limits only: `budget_account.used_percent` does not help, for it has no percent of limits
+ * that observe, and that of an older amount until the member's next call.
+ */
+export const HAS_FEW_ACCOUNTS = `(l.each IS NULL OR NOT EXISTS (
+    SELECT FROM ${RUNNING_PERIOD} JOIN budget_account a ON a.limit_id = l.id AND a.period = p.name OFFSET ${MAX_COUNTED_ROWS})
+  AND NOT EXISTS (SELECT FROM quota_limit_override o WHERE o.limit_id = l.id OFFSET ${MAX_COUNTED_ROWS}))`;
 
 /** The override `o` in force, and the account's row `a`, of a member `m` of a limit `l`. */
 const STATE = `

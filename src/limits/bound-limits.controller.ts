@@ -1,12 +1,13 @@
 import { Controller, Get, Param, UseGuards } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { KnownCaller } from '../access/caller.js';
-import { FromCaller, OwnerOr } from '../access/decorators.js';
+import { FromCaller, MemberOr, OwnerOr } from '../access/decorators.js';
 import { KeyIdPipe } from '../api-keys/key-id.pipe.js';
 import { OwnerOrGuard } from '../api-keys/owner-or.guard.js';
 import { Audited } from '../audit/audited.decorator.js';
 import { Compressed } from '../common/compressed.js';
 import { ProjectIdPipe } from '../projects/project-id.pipe.js';
+import { ProjectGuard } from '../projects/project.guard.js';
 import { UserIdPipe } from '../users/user-id.pipe.js';
 import { BoundLimits } from './bound-limits.service.js';
 import { BoundLimitsView } from './limit.view.js';
@@ -58,12 +59,13 @@ export class OwnerLimitsController {
 /** Limits on a project. */
 @ApiTags('Limits')
 @Controller('projects/:id/limits')
+@UseGuards(ProjectGuard)
 export class ProjectLimitsController {
   constructor(private readonly bound: BoundLimits) {}
 
   @Get()
   @Compressed()
-  @OwnerOr('platform:limits:read')
+  @MemberOr('platform:limits:read', 'member')
   @Audited('projects:read', 'project')
   @ApiOperation({
     summary: 'List the limits on a project',

@@ -6,8 +6,8 @@ import { projectNotFound } from '../projects/project.errors.js';
 import { userNotFound } from '../users/user.errors.js';
 import { type BoundKey, BoundLimitsRepository, type LimitPair } from './bound-limits.repository.js';
 import { type LimitViewer, seesNumbers } from './limit-visibility.js';
-import type { BoundLimitsView, BoundLimitView, LimitAccountView, LimitView } from './limit.view.js';
-import { LimitsReader } from './limits-reader.service.js';
+import type { BoundLimitsView, BoundLimitView } from './limit.view.js';
+import { type BoundLimit, LimitsReader } from './limits-reader.service.js';
 
 /** Limits that bind the calls of a key, an owner or a project, with as many numbers as the caller may know. */
 @Injectable()
@@ -50,21 +50,17 @@ export class BoundLimits {
   }
 
   private async viewOf(viewer: LimitViewer, pairs: readonly LimitPair[]): Promise<BoundLimitsView> {
-    const data = (await this.reader.pairViews(pairs)).map(({ limit, account }) => boundView(viewer, limit, account));
-    const rank = ({ limit }: { limit: LimitView }) => LIMIT_TARGETS.indexOf(limit.target.kind);
-    return { data: data.sort((a, b) => rank(a) - rank(b)).map(({ view }) => view) };
+    const rank = ({ limit }: BoundLimit) => LIMIT_TARGETS.indexOf(limit.targetKind);
+    const found = (await this.reader.boundLimits(pairs)).sort((a, b) => rank(a) - rank(b));
+    return { data: found.map((bound) => boundView(viewer, bound)) };
   }
 }
 
-function boundView(
-  viewer: LimitViewer,
-  limit: LimitView,
-  account: LimitAccountView,
-): { limit: LimitView; view: BoundLimitView } {
-  const { id, unit, per, each, target } = limit;
+function boundView(viewer: LimitViewer, { limit, targetName, sentence, account }: BoundLimit): BoundLimitView {
+  const { id, unit, per, each, targetKind, targetId, name, models, mode, timeZone } = limit;
   const memberId = account.member?.id ?? null;
-  const isSeen = seesNumbers(viewer, { targetKind: target.kind, targetId: target.id, each, memberId });
-  const { name, sentence, models, mode, timeZone } = limit;
+  const isSeen = seesNumbers(viewer, { targetKind, targetId, each, memberId });
+  const target = { kind: targetKind, id: targetId, name: targetName };
   const details = isSeen ? { name, sentence, target, each, models, mode, timeZone, account } : null;
-  return { limit, view: { id, unit, per, state: account.state, resetsAt: account.resetsAt, details } };
+  return { id, unit, per, state: account.state, resetsAt: account.resetsAt, details };
 }

@@ -1,3 +1,4 @@
+import type { LimitMode } from '../../packages/contract/src/limit.js';
 import type { AccountRow } from './account-sql.js';
 import type { Override } from './limit-override.js';
 
@@ -40,7 +41,10 @@ export function remainingOf({ amount, spent, held }: LimitAccount): bigint {
   return left > 0n ? left : 0n;
 }
 
-/** Whether no further call fits. */
-export function isExhausted(account: LimitAccount): boolean {
-  return remainingOf(account) === 0n;
+/**
+ * Whether the limit refuses every call: it is spent, and enforced. What is only held may be handed back, so an account
+ * without anything left for the moment is not exhausted.
+ */
+export function isExhausted({ spent, amount }: Pick<LimitAccount, 'spent' | 'amount'>, mode: LimitMode): boolean {
+  return mode === 'enforce' && spent >= amount;
 }

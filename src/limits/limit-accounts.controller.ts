@@ -50,7 +50,7 @@ export class LimitAccountsController {
 
   @Put(':member')
   @WaitsForReplicas()
-  @RequirePermission('platform:limits:update')
+  @RequirePermission('platform:limits:update', 'platform:limits:read')
   @Audited('limits:update', 'limit')
   @ApiOperation({
     summary: 'Give a member an amount of its own',

@@ -1,11 +1,21 @@
 import { Injectable } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
 import { MAX_COUNTED_ROWS } from '../common/page.js';
-import { ACCOUNTS_OF_PAIRS, type AccountRow, KEYS_OF, accountsOf } from './account-sql.js';
+import {
+  ACCOUNTS_OF_PAIRS,
+  type AccountRow,
+  HAS_FEW_ACCOUNTS,
+  KEYS_OF,
+  RUNNING_PERIOD,
+  accountsOf,
+} from './account-sql.js';
 import { type LimitAccount, accountFrom } from './limit-account.js';
 import type { Override } from './limit-override.js';
 import type { Limit } from './limit.entity.js';
 import type { AccountSort } from './limits-query.dto.js';
+
+/** What a limit concerns is counted up to so many keys, and summed up over so many rows of reports. */
+const MAX_REACH = 100_000;
 
 const ONE_LIMIT = 'SELECT * FROM quota_limit WHERE id = $1';
 
@@ -36,9 +46,13 @@ export class LimitAccountsRepository {
     return new LimitAccountsRepository(tx);
   }
 
-  /** The account of each limit of which most is used. */
+  /**
+   * The account of each limit of which most is used. All accounts of the period are looked at, because amounts of members
+   * change without their accounts: a limit that has too many has none here.
+   */
   async fullestOf(limitIds: readonly string[]): Promise<ReadonlyMap<string, LimitAccount>> {
-    const accounts = accountsOf('SELECT * FROM quota_limit WHERE id = ANY($1)');
+    if (limitIds.length === 0) return new Map();
+    const accounts = accountsOf(`SELECT * FROM quota_limit l WHERE id = ANY($1) AND ${HAS_FEW_ACCOUNTS}`);
     const rows = await this.manager.query<AccountRow[]>(
       `SELECT DISTINCT ON (limit_id) * FROM (${accounts}) AS account ORDER BY limit_id, used DESC, ${MEMBER}`,
       [limitIds],
@@ -80,37 +94,52 @@ export class LimitAccountsRepository {
     return row!.count;
   }
 
-  /** How many accounts of a limit would be full with another amount; those with an override keep theirs. */
-  async countFull(limitId: string, amount: bigint): Promise<number> {
-    const [row] = await this.manager.query<{ count: number }[]>(
-      `SELECT count(*)::int AS count FROM (${accountsOf(ONE_LIMIT)}) AS account
-        WHERE spent >= CASE WHEN override_amount IS NULL THEN $2::bigint ELSE amount END`,
+  /**
+   * How many accounts of a limit would be full with another amount; those with an override keep theirs. null: it has too
+   * many accounts.
+   */
+  async countFull(limitId: string, amount: bigint): Promise<number | null> {
+    const [row] = await this.manager.query<{ few: boolean; count: number }[]>(
+      `SELECT ${HAS_FEW_ACCOUNTS} AS few, CASE WHEN ${HAS_FEW_ACCOUNTS} THEN (
+         SELECT count(*)::int FROM (${accountsOf(ONE_LIMIT)}) AS account
+          WHERE spent >= CASE WHEN override_amount IS NULL THEN $2::bigint ELSE amount END) END AS count
+         FROM quota_limit l WHERE l.id = $1`,
       [limitId, amount.toString()],
     );
-    return row!.count;
+    return row?.count ?? null;
   }
 
-  /** How many keys that are not revoked a limit binds, and of how many owners. The limit need not be stored. */
-  async reachOf(limit: Limit): Promise<LimitReach> {
+  /** Micro-cents that a limit has counted in the running period, over all accounts; null: it has too many. */
+  async spentOf(limitId: string): Promise<bigint | null> {
+    const [row] = await this.manager.query<{ spent: string }[]>(
+      `SELECT (SELECT coalesce(sum(a.spent_micro_cents), 0) FROM budget_account a
+                WHERE a.limit_id = l.id AND a.period = p.name)::text AS spent
+         FROM quota_limit l CROSS JOIN LATERAL ${RUNNING_PERIOD} WHERE l.id = $1 AND ${HAS_FEW_ACCOUNTS}`,
+      [limitId],
+    );
+    return row === undefined ? null : BigInt(row.spent);
+  }
+
+  /** How many keys that are not revoked a limit binds, and of how many owners; null: too many keys. It need not be stored. */
+  async reachOf(limit: Limit): Promise<LimitReach | null> {
     const [row] = await this.manager.query<LimitReach[]>(
-      `SELECT count(*)::int AS keys, count(DISTINCT k.owner_id)::int AS owners
-         FROM (SELECT $1::text AS target_kind, $2::uuid AS target_id) AS l CROSS JOIN LATERAL ${KEYS_OF} AS k
-        WHERE k.revoked_at IS NULL`,
+      `SELECT count(*)::int AS keys, count(DISTINCT owner_id)::int AS owners FROM (
+         SELECT k.owner_id FROM (SELECT $1::text AS target_kind, $2::uuid AS target_id) AS l CROSS JOIN LATERAL ${KEYS_OF} AS k
+          WHERE k.revoked_at IS NULL LIMIT ${MAX_REACH + 1}) AS reached`,
       [limit.targetKind, limit.targetId],
     );
-    return row!;
+    return row!.keys > MAX_REACH ? null : row!;
   }
 
-  /** Micro-cents that the keys of a limit have cost in the running period, by whole hours. It need not be stored. */
-  async costSoFar(limit: Limit): Promise<bigint> {
-    const [row] = await this.manager.query<{ cost: string }[]>(COST_SO_FAR, [
-      limit.targetKind,
-      limit.targetId,
-      limit.per,
-      limit.timeZone,
-      limit.models,
-    ]);
-    return BigInt(row!.cost);
+  /**
+   * Micro-cents that the keys of a limit have cost in the running period, by whole hours; null: too much to sum up. It need
+   * not be stored.
+   */
+  async costSoFar({ targetKind, targetId, per, timeZone, models }: Limit): Promise<bigint | null> {
+    const values = [per, timeZone, models, ...(targetKind === 'installation' ? [] : [targetKind, targetId])];
+    const rows = targetKind === 'installation' ? ROWS_OF_ALL : ROWS_OF_TARGET;
+    const [row] = await this.manager.query<{ rows: number; cost: string }[]>(costOf(rows), values);
+    return row!.rows > MAX_REACH ? null : BigInt(row!.cost);
   }
 
   /** Whether a limit binds a member: a key that is not revoked, or an owner of one. */
@@ -141,6 +170,16 @@ export class LimitAccountsRepository {
     );
   }
 
+  /** Gives a limit the overrides of another that are in force. */
+  async keepOverrides(from: string, to: string): Promise<void> {
+    await this.manager.query(
+      `INSERT INTO quota_limit_override (limit_id, member_id, amount, until, reason)
+       SELECT $2, member_id, amount, until, reason FROM quota_limit_override
+        WHERE limit_id = $1 AND (until IS NULL OR until > quota_clock())`,
+      [from, to],
+    );
+  }
+
   /** Takes the override of a member. */
   async deleteOverride(limitId: string, memberId: string): Promise<void> {
     await this.manager.query('DELETE FROM quota_limit_override WHERE limit_id = $1 AND member_id = $2', [
@@ -159,13 +198,22 @@ export class LimitAccountsRepository {
   }
 }
 
-const COST_SO_FAR = `
-  SELECT coalesce(sum(r.cost_micro_cents), 0)::text AS cost
-    FROM (SELECT $1::text AS target_kind, $2::uuid AS target_id) AS l
-    CROSS JOIN LATERAL limit_period_at(quota_clock(), $3, $4) AS p
-    CROSS JOIN LATERAL ${KEYS_OF} AS k
-    JOIN usage_rollup_hour r ON r.key_id = k.id AND r.hour >= date_trunc('hour', p.starts_at)
-   WHERE limit_matches($5, nullif(r.model, ''))`;
+/** Rows of reports since an hour, of all keys. */
+const ROWS_OF_ALL = 'SELECT r.model, r.cost_micro_cents FROM usage_rollup_hour r WHERE r.hour >= since';
+
+/** Of the keys of a target `$4`, `$5`. A key that has no row counts as one, so that so many keys are not looked up. */
+const ROWS_OF_TARGET = `
+  SELECT r.model, r.cost_micro_cents FROM (SELECT $4::text AS target_kind, $5::uuid AS target_id) AS l
+    CROSS JOIN LATERAL ${KEYS_OF} AS k LEFT JOIN usage_rollup_hour r ON r.key_id = k.id AND r.hour >= since`;
+
+/** What rows of reports have cost in the running period, on the models of a limit, and how many there are up to the bound. */
+function costOf(rows: string): string {
+  return `
+    SELECT count(*)::int AS rows, (coalesce(sum(f.cost_micro_cents) FILTER (
+             WHERE $3 = '{}' OR limit_matches($3, nullif(f.model, ''))), 0))::text AS cost
+      FROM (SELECT date_trunc('hour', starts_at) AS since FROM limit_period_at(quota_clock(), $1, $2)) AS p
+      CROSS JOIN LATERAL (${rows} LIMIT ${MAX_REACH + 1}) AS f`;
+}
 
 function filtered(limitId: string, { member, usedAbove }: AccountFilter): { text: string; values: unknown[] } {
   const values: unknown[] = [limitId];

@@ -6,13 +6,14 @@ import { diff } from '../audit/diff.js';
 import { Clock } from '../common/clock.js';
 import { validationFailed } from '../common/domain-error.js';
 import { microCentsFromCents } from '../common/money.js';
-import { auditedOverride } from './audited-limit.js';
+import { auditedOverride } from './audited-override.js';
 import { LimitAccountsRepository } from './limit-accounts.repository.js';
 import type { OverrideDto } from './limit.dto.js';
 import { limitIsShared, limitMemberNotFound, limitNotFound } from './limit.errors.js';
 import type { Limit } from './limit.entity.js';
 import type { Override } from './limit-override.js';
 import type { LimitAccountView } from './limit.view.js';
+import { targetOf } from './limit-targets.js';
 import { LimitsReader } from './limits-reader.service.js';
 import { LimitsRepository } from './limits.repository.js';
 
@@ -68,7 +69,10 @@ export class LimitOverrides {
   }
 
   private async lock(tx: EntityManager, id: string): Promise<Limit> {
-    const limit = await this.limits.in(tx).findForUpdate(id);
+    const limits = this.limits.in(tx);
+    const known = await limits.findById(id);
+    if (known !== null) await limits.keepTargets([targetOf(known)]);
+    const limit = known && (await limits.findForUpdate(id));
     if (limit === null) throw limitNotFound();
     if (limit.each === null) throw limitIsShared();
     return limit;

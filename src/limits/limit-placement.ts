@@ -1,32 +1,32 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { validationFailed } from '../common/domain-error.js';
-import { centsFromMicroCents } from '../common/money.js';
-import { Config } from '../config/config.js';
 import { limitsMayBegin } from '../database/older-replicas.js';
-import { LimitAccountsRepository, type LimitReach } from './limit-accounts.repository.js';
-import { limitExists, limitsNotEnforced, tooManyLimits } from './limit.errors.js';
+import { limitAliasTaken, limitExists, limitsNotEnforced, tooManyLimits } from './limit.errors.js';
 import type { Limit } from './limit.entity.js';
 import { MAX_LIMITS, faultsOfLimit, identityOf } from './limit-rules.js';
 import { targetOf } from './limit-targets.js';
-import { type LimitDryRunView, sentenceOf } from './limit.view.js';
-import { nameOf } from './limits-reader.service.js';
 import { LimitsRepository } from './limits.repository.js';
 
-/** Whether a target can have a limit, beside those that it has, and how much the limit would concern. */
+/** Whether a target can have a limit, beside those that it has. To be asked under the lock of rules. */
 @Injectable()
 export class LimitPlacement {
-  constructor(
-    private readonly limits: LimitsRepository,
-    private readonly accounts: LimitAccountsRepository,
-    private readonly config: Config,
-  ) {}
+  constructor(private readonly limits: LimitsRepository) {}
 
   /**
-   * To be asked under the lock of rules, for a new limit and for one that has changed.
+   * For a new limit: its target is kept until the transaction ends.
    *
-   * @throws DomainError 400 contradictory fields, unknown target or zone; 409 LIMIT_EXISTS, TOO_MANY_LIMITS
+   * @throws DomainError as `require`; 400 unknown target; 409 LIMITS_NOT_ENFORCED while a replica may run that lets every
+   *   call pass
    */
+  async requireNew(tx: EntityManager, limit: Limit): Promise<void> {
+    if (!(await limitsMayBegin(tx))) throw limitsNotEnforced();
+    await this.require(tx, limit);
+    if ((await this.limits.in(tx).keepTargets([targetOf(limit)])) < 1)
+      throw validationFailed([{ path: 'target.id', message: TARGET_SENTENCES[limit.targetKind] }]);
+  }
+
+  /** @throws DomainError 400 contradictory fields, unknown zone; 409 LIMIT_EXISTS, TOO_MANY_LIMITS */
   async require(tx: EntityManager, limit: Limit): Promise<void> {
     const faults = faultsOfLimit(limit);
     if (faults.length > 0) throw validationFailed(faults);
@@ -42,32 +42,12 @@ export class LimitPlacement {
         most,
         others.map(({ id }) => id),
       );
-    if (!(await limits.keepTarget(targetOf(limit))))
-      throw validationFailed([{ path: 'target.id', message: TARGET_SENTENCES[limit.targetKind] }]);
   }
 
-  /** @throws DomainError 409 LIMITS_NOT_ENFORCED while a replica may run that lets every call pass */
-  async requireEnforcement(tx: EntityManager): Promise<void> {
-    if (!(await limitsMayBegin(tx))) throw limitsNotEnforced();
-  }
-
-  /** What a limit would concern. @param before the stored limit of which it is a change; null: it is new */
-  async dryRun(limit: Limit, before: Limit | null): Promise<LimitDryRunView> {
-    const [names, reach, cost, full] = await Promise.all([
-      this.limits.namesOf([targetOf(limit)]),
-      this.accounts.reachOf(limit),
-      limit.per === 'total' ? null : this.accounts.costSoFar(limit),
-      before === null ? null : this.accounts.countFull(before.id, limit.amount),
-    ]);
-    const accountCount = accountsIn(limit, reach);
-    return {
-      sentence: sentenceOf(limit, nameOf(limit, names), this.config.currency),
-      keyCount: reach.keys,
-      ownerCount: reach.owners,
-      accountCount,
-      exhaustedCount: limit.mode === 'observe' ? 0 : limit.amount === 0n ? accountCount : (full ?? 0),
-      costSoFarCents: cost === null ? null : centsFromMicroCents(cost),
-    };
+  /** @throws DomainError 409 LIMIT_ALIAS_TAKEN */
+  async requireFreeAlias(tx: EntityManager, { id, alias }: Limit): Promise<void> {
+    const holder = alias === null ? null : await this.limits.in(tx).findByAlias(alias);
+    if (holder !== null && holder.id !== id) throw limitAliasTaken();
   }
 }
 
@@ -78,8 +58,3 @@ const TARGET_SENTENCES = {
   project: 'there is no such project',
   installation: 'must be left out: an installation has no id',
 } as const;
-
-function accountsIn({ each }: Limit, { keys, owners }: LimitReach): number {
-  if (each === null) return 1;
-  return each === 'key' ? keys : owners;
-}

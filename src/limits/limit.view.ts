@@ -9,11 +9,11 @@ import {
 import { centsFromMicroCents } from '../common/money.js';
 import { PageMetaView } from '../common/page.view.js';
 import { versionOf } from '../common/version.js';
-import { auditedLimit } from './audited-limit.js';
+import { auditedLimit } from '../quotas/limits/audited-limit.js';
 import { type LimitAccount, isExhausted, remainingOf } from './limit-account.js';
 import type { Limit } from './limit.entity.js';
 
-/** Whether calls still fit into an account. */
+/** `exhausted`: the amount is spent, and every call is refused. A limit that observes is never exhausted. */
 export type LimitState = 'ok' | 'exhausted';
 
 /** Whose calls a limit counts. */
@@ -99,11 +99,11 @@ export class LimitAccountView {
   override: OverrideView | null;
 
   /** Lists the fields that may leave. */
-  static from(account: LimitAccount, member: LimitMemberView | null): LimitAccountView {
+  static from(account: LimitAccount, member: LimitMemberView | null, mode: LimitMode): LimitAccountView {
     const { override } = account;
     return {
       member,
-      state: isExhausted(account) ? 'exhausted' : 'ok',
+      state: isExhausted(account, mode) ? 'exhausted' : 'ok',
       amountCents: centsFromMicroCents(account.amount),
       spentCents: centsFromMicroCents(account.spent),
       heldCents: centsFromMicroCents(account.held),
@@ -169,7 +169,8 @@ export class LimitView {
   countsFrom: Date;
 
   /**
-   * The account of which most is used, in the running period; null: the limit has no account, because it binds no key.
+   * The account of which most is used, in the running period; null: the limit has no account yet, or more than 10 000, or
+   * the caller lacks `platform:limits:read`.
    */
   fullest: LimitAccountView | null;
 
@@ -210,6 +211,30 @@ export interface KnownLimit {
   readonly fullest: LimitAccountView | null;
 }
 
+/** The limit that a new one has taken the place of. */
+export class ReplacedLimitView {
+  /** @example "019a8b5e-0006-7ed9-ba07-90d28573f4aa" */
+  id: string;
+
+  /**
+   * What it had counted in the running period, over all its accounts; null: there are more than 10 000, or the caller lacks
+   * `platform:limits:read`.
+   * @example 40000
+   */
+  spentCents: number | null;
+
+  /** Of a limit that has spent so many micro-cents. */
+  static of(id: string, spent: bigint | null): ReplacedLimitView {
+    return { id, spentCents: spent === null ? null : centsFromMicroCents(spent) };
+  }
+}
+
+/** The limit of an alias after a change. */
+export class PutLimitView extends LimitView {
+  /** With `restart=true`: the limit that ended, whose sum starts from 0 in this one; null: none ended. */
+  replaced: ReplacedLimitView | null;
+}
+
 /** The sentence of a limit whose target has this name. */
 export function sentenceOf(limit: Limit, targetName: string | null, currency: string): string {
   const { targetKind: kind, each, per, timeZone, amount, models, mode } = limit;
@@ -232,6 +257,9 @@ export class LimitAccountsPageView {
   meta: PageMetaView;
 }
 
+/** The reason for a cost that is not told. */
+export type UnknownCost = 'total' | 'too-many-rows' | 'not-permitted';
+
 /** What a limit would come to, told without making it. */
 export class LimitDryRunView {
   /**
@@ -241,35 +269,43 @@ export class LimitDryRunView {
   sentence: string;
 
   /**
-   * Keys that it binds and that are not revoked.
+   * Keys that it binds and that are not revoked; null: more than 100 000.
    * @example 12
    */
-  keyCount: number;
+  keyCount: number | null;
 
   /**
-   * Owners of these keys.
+   * Owners of these keys; null: of more than 100 000 keys.
    * @example 3
    */
-  ownerCount: number;
+  ownerCount: number | null;
 
   /**
-   * Accounts that it has: one, or one for each member.
+   * Accounts that it has: one, or one for each member; null: of more than 100 000 keys.
    * @example 1
    */
-  accountCount: number;
+  accountCount: number | null;
 
   /**
-   * Accounts that would refuse every call from now on.
+   * Accounts that would refuse every call from now on; null: of more than 10 000 accounts, or the caller lacks
+   * `platform:limits:read`.
    * @example 0
    */
-  exhaustedCount: number;
+  exhaustedCount: number | null;
 
   /**
-   * What the keys have cost in the running period so far, by whole hours; null: for `total` it is not summed up. A new
-   * limit does not count it.
+   * What the keys have cost in the running period so far, by whole hours; null: see `costUnknown`. A new limit does not
+   * count it.
    * @example 32010.25
    */
   costSoFarCents: number | null;
+
+  /**
+   * The reason for no `costSoFarCents`: `total`, which is not summed up; `too-many-rows`, which take too long to sum up;
+   * or `not-permitted`, without `platform:limits:read`. null: it is there.
+   * @example null
+   */
+  costUnknown: UnknownCost | null;
 }
 
 /** A limit as those see it who may know its numbers. */

@@ -1,22 +1,34 @@
 import { Injectable } from '@nestjs/common';
+import { LIMIT_MEMBERS } from '../../packages/contract/src/limit.js';
+import type { KnownCaller } from '../access/caller.js';
 import { ListCursors } from '../common/list-cursors.js';
 import { pageMeta, pageOf } from '../common/page-query.dto.js';
 import { Config } from '../config/config.js';
 import type { LimitPair } from './bound-limits.repository.js';
 import type { LimitAccount } from './limit-account.js';
 import { LimitAccountsRepository } from './limit-accounts.repository.js';
+import { limitWith } from './limit-draft.js';
 import { limitMemberNotFound, limitNotFound } from './limit.errors.js';
 import type { Limit } from './limit.entity.js';
 import { targetFromText, targetOf } from './limit-targets.js';
 import {
   type LimitAccountsPageView,
   LimitAccountView,
-  type LimitMemberView,
   LimitView,
   type LimitsPageView,
+  sentenceOf,
 } from './limit.view.js';
 import type { LimitAccountsQueryDto, LimitsQueryDto } from './limits-query.dto.js';
 import { LimitsRepository } from './limits.repository.js';
+
+/** A limit that binds calls, and an account of it. */
+export interface BoundLimit {
+  readonly limit: Limit;
+  readonly targetName: string | null;
+  /** With the amount that is in force for the account. */
+  readonly sentence: string;
+  readonly account: LimitAccountView;
+}
 
 /** Limits and their accounts, for callers who may see all of them. */
 @Injectable()
@@ -51,7 +63,14 @@ export class LimitsReader {
 
   /** @throws DomainError 404 */
   async get(id: string): Promise<LimitView> {
-    return this.viewOf(await this.require(id));
+    const [view] = await this.viewsOf([await this.require(id)]);
+    return view!;
+  }
+
+  /** A limit after a change of the caller, who sees how far it is used with the permission for that alone. */
+  async viewFor({ principal }: KnownCaller, limit: Limit): Promise<LimitView> {
+    const [view] = principal.may(READ) ? await this.viewsOf([limit]) : await this.viewsWith([limit], new Map());
+    return view!;
   }
 
   /** A page of accounts: those that were used in the running period, and those with an override. */
@@ -71,7 +90,7 @@ export class LimitsReader {
     const last = found.length > start.size ? page.at(-1)! : null;
     const place = last && (sort === 'member' ? [last.memberId!] : [String(last.usedPercent), last.memberId!]);
     return {
-      data: await this.accountViewsOf(limit, page),
+      data: await this.accountViewsOf(page.map((account) => ({ limit, account }))),
       meta: pageMeta(start, count, this.cursors.give(list, place)),
     };
   }
@@ -87,7 +106,8 @@ export class LimitsReader {
 
   /** The account of a member as it is now. */
   async accountOf(limit: Limit, memberId: string): Promise<LimitAccountView> {
-    const [view] = await this.accountViewsOf(limit, await this.accounts.findPairs([[limit.id, memberId]]));
+    const accounts = await this.accounts.findPairs([[limit.id, memberId]]);
+    const [view] = await this.accountViewsOf(accounts.map((account) => ({ limit, account })));
     return view!;
   }
 
@@ -95,52 +115,64 @@ export class LimitsReader {
    * Limits with the account of a member each; where no member is named though each has one, with the fullest account.
    * A limit whose members have not called yet comes with an empty account.
    */
-  async pairViews(pairs: readonly LimitPair[]): Promise<{ limit: LimitView; account: LimitAccountView }[]> {
-    const limits = await this.viewsOf(await this.limits.findAll(pairs.map(([limitId]) => limitId)));
-    const accounts = new Map((await this.accounts.findPairs(pairs)).map((account) => [account.limitId, account]));
-    return Promise.all(
-      limits.map(async (limit) => {
-        const account = accounts.get(limit.id)!;
-        const fullest = account.memberId === null ? limit.fullest : null;
-        return { limit, account: fullest ?? (await this.accountViewsOf(limit, [account]))[0]! };
-      }),
+  async boundLimits(pairs: readonly LimitPair[]): Promise<BoundLimit[]> {
+    const limits = await this.limits.findAll(pairs.map(([limitId]) => limitId));
+    const isOfAll = new Set(pairs.flatMap(([limitId, memberId]) => (memberId === null ? [limitId] : [])));
+    const [names, accounts, fullest] = await Promise.all([
+      this.limits.namesOf(limits.map(targetOf)),
+      this.accounts.findPairs(pairs),
+      this.accounts.fullestOf(limits.flatMap(({ id, each }) => (each !== null && isOfAll.has(id) ? [id] : []))),
+    ]);
+    const byLimit = new Map(accounts.map((account) => [account.limitId, account]));
+    // One that was swept since it was found is gone.
+    const known = limits.filter(({ id }) => byLimit.has(id));
+    const views = await this.accountViewsOf(
+      known.map((limit) => ({ limit, account: fullest.get(limit.id) ?? byLimit.get(limit.id)! })),
     );
-  }
-
-  /** A limit as it is now. */
-  async viewOf(limit: Limit): Promise<LimitView> {
-    const [view] = await this.viewsOf([limit]);
-    return view!;
+    return known.map((limit, index) => {
+      const targetName = nameOf(limit, names);
+      const { amount } = isOfAll.has(limit.id) ? limit : byLimit.get(limit.id)!;
+      // The amount of a member whose account is told is that of the sentence too.
+      const sentence = sentenceOf(limitWith(limit, { amount }), targetName, this.config.currency);
+      return { limit, targetName, sentence, account: views[index]! };
+    });
   }
 
   /** Limits as they are now, in their order. */
-  async viewsOf(limits: readonly Limit[]): Promise<LimitView[]> {
-    if (limits.length === 0) return [];
-    const [names, fullest] = await Promise.all([
-      this.limits.namesOf(limits.map(targetOf)),
-      this.accounts.fullestOf(limits.map(({ id }) => id)),
-    ]);
-    return Promise.all(
-      limits.map(async (limit) => {
-        const account = fullest.get(limit.id);
-        const [view = null] = account === undefined ? [] : await this.accountViewsOf(limit, [account]);
-        return LimitView.from({ limit, targetName: nameOf(limit, names), fullest: view }, this.config.currency);
-      }),
+  private async viewsOf(limits: readonly Limit[]): Promise<LimitView[]> {
+    return this.viewsWith(limits, await this.accounts.fullestOf(limits.map(({ id }) => id)));
+  }
+
+  private async viewsWith(limits: readonly Limit[], fullest: ReadonlyMap<string, LimitAccount>): Promise<LimitView[]> {
+    const full = limits.flatMap((limit) => {
+      const account = fullest.get(limit.id);
+      return account === undefined ? [] : [{ limit, account }];
+    });
+    const [names, accounts] = await Promise.all([this.limits.namesOf(limits.map(targetOf)), this.accountViewsOf(full)]);
+    const views = new Map(full.map(({ limit }, index) => [limit.id, accounts[index]!]));
+    return limits.map((limit) =>
+      LimitView.from(
+        { limit, targetName: nameOf(limit, names), fullest: views.get(limit.id) ?? null },
+        this.config.currency,
+      ),
     );
   }
 
+  /** Accounts in their order; names of members are asked for once a kind, however many limits there are. */
   private async accountViewsOf(
-    { each }: Pick<Limit, 'each'>,
-    accounts: readonly LimitAccount[],
+    accounts: readonly { readonly limit: Limit; readonly account: LimitAccount }[],
   ): Promise<LimitAccountView[]> {
-    const ids = accounts.flatMap(({ memberId }) => (memberId === null ? [] : [memberId]));
-    const names =
-      each === null || ids.length === 0 ? new Map<string, string>() : await this.accounts.namesOf(each, ids);
-    return accounts.map((account) => {
-      const { memberId } = account;
-      const member: LimitMemberView | null =
-        each === null || memberId === null ? null : { kind: each, id: memberId, name: names.get(memberId) ?? null };
-      return LimitAccountView.from(account, member);
+    const names = new Map<string, string>();
+    for (const kind of LIMIT_MEMBERS) {
+      const ids = accounts.flatMap(({ limit, account: { memberId } }) =>
+        limit.each === kind && memberId !== null ? [memberId] : [],
+      );
+      if (ids.length > 0) for (const [id, name] of await this.accounts.namesOf(kind, ids)) names.set(id, name);
+    }
+    return accounts.map(({ limit: { each, mode }, account }) => {
+      const { memberId: id } = account;
+      const member = each === null || id === null ? null : { kind: each, id, name: names.get(id) ?? null };
+      return LimitAccountView.from(account, member, mode);
     });
   }
 
@@ -150,6 +182,8 @@ export class LimitsReader {
     return limit;
   }
 }
+
+const READ = 'platform:limits:read';
 
 const ONE = { offset: 0, size: 1, behind: null } as const;
 

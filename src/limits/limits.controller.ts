@@ -18,8 +18,9 @@ import { Compressed } from '../common/compressed.js';
 import { validationFailed } from '../common/domain-error.js';
 import { CreateLimitDto, PutLimitDto, UpdateLimitDto } from './limit.dto.js';
 import { LimitIdPipe } from './limit-id.pipe.js';
-import { LimitDryRunView, LimitView, LimitsPageView } from './limit.view.js';
+import { LimitDryRunView, LimitView, LimitsPageView, PutLimitView } from './limit.view.js';
 import { DryRunQueryDto, LimitsQueryDto, PutLimitQueryDto } from './limits-query.dto.js';
+import { LimitDryRuns } from './limit-dry-runs.service.js';
 import { LimitsReader } from './limits-reader.service.js';
 import { LimitsService } from './limits.service.js';
 
@@ -33,6 +34,7 @@ const LIMIT_OR_DRY_RUN = { oneOf: [{ $ref: getSchemaPath(LimitView) }, DRY_RUN] 
 export class LimitsController {
   constructor(
     private readonly limits: LimitsService,
+    private readonly dryRuns: LimitDryRuns,
     private readonly reader: LimitsReader,
   ) {}
 
@@ -69,7 +71,7 @@ export class LimitsController {
   ): Promise<LimitView | LimitDryRunView> {
     if (dryRun !== true) return this.limits.create(caller, body);
     void reply.status(200);
-    return this.limits.dryCreate(caller, body);
+    return this.dryRuns.create(caller, body);
   }
 
   @Get(':id')
@@ -98,7 +100,7 @@ export class LimitsController {
     @Body() body: UpdateLimitDto,
     @Query() { dryRun }: DryRunQueryDto,
   ): Promise<LimitView | LimitDryRunView> {
-    return dryRun === true ? this.limits.dryUpdate(caller, id, body) : this.limits.update(caller, id, body);
+    return dryRun === true ? this.dryRuns.update(caller, id, body) : this.limits.update(caller, id, body);
   }
 
   @Delete(':id')
@@ -124,17 +126,18 @@ export class LimitsController {
     summary: 'Create or change the limit of an alias',
     description:
       'The limit is as the request says then; absent fields have their defaults, and overrides stay. Another target, `each`, `per` or ' +
-      '`timeZone` needs `restart=true` and the permission `platform:limits:delete`: the limit ends, and a new one takes its place.',
+      '`timeZone` needs `restart=true` and the permission `platform:limits:delete`: the limit ends, and a new one takes its place, ' +
+      'with the overrides in force where `each` is the same. `replaced` says which sum starts from 0.',
   })
-  @ApiCreatedResponse({ description: 'Made.', type: LimitView })
-  @ApiOkResponse({ description: 'Changed, or as it was.', type: LimitView })
+  @ApiCreatedResponse({ description: 'Made.', type: PutLimitView })
+  @ApiOkResponse({ description: 'Changed, or as it was.', type: PutLimitView })
   async put(
     @FromCaller() caller: KnownCaller,
     @Param('alias', AliasPipe) alias: string,
     @Body() body: PutLimitDto,
     @Query() { restart }: PutLimitQueryDto,
     @Res({ passthrough: true }) reply: FastifyReply,
-  ): Promise<LimitView> {
+  ): Promise<PutLimitView> {
     if (body.alias !== undefined && body.alias !== alias)
       throw validationFailed([{ path: 'alias', message: 'must be the alias of the path, or be left out' }]);
     const { limit, isNew } = await this.limits.put(caller, alias, body, restart === true);

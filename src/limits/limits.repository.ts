@@ -22,12 +22,15 @@ export interface LimitFilter {
   readonly usedAbove?: number | undefined;
 }
 
-/** The table of a target, and the condition under which the target can get a limit. */
-const TARGET_ROWS: Readonly<Record<Exclude<LimitTargetKind, 'installation'>, string>> = {
-  key: 'api_key WHERE id = $1 AND revoked_at IS NULL',
-  owner: 'users WHERE id = $1 AND deleted_at IS NULL',
-  project: 'project WHERE id = $1',
-};
+/**
+ * Whether a target can get a limit, and a lock that its deletion waits for, in the order in which all changes lock
+ * such rows. A user is deleted by an update, which a weaker lock than this one would let pass.
+ */
+const TARGET_ROWS = [
+  ['owner', 'SELECT deleted_at IS NULL AS fits FROM users WHERE id = $1 FOR SHARE'],
+  ['project', 'SELECT true AS fits FROM project WHERE id = $1 FOR KEY SHARE'],
+  ['key', 'SELECT revoked_at IS NULL AS fits FROM api_key WHERE id = $1 FOR KEY SHARE'],
+] as const satisfies readonly (readonly [LimitTargetKind, string])[];
 
 /** Names in PostgreSQL's list that are no places: other spellings, zones with leap seconds, and what a host says. */
 const NO_ZONES = '^(posix|right)/|^(localtime|posixrules|Factory)$';
@@ -64,9 +67,9 @@ export class LimitsRepository {
     return this.holding().andWhere('l.id = :id', { id }).setLock('for_no_key_update').getOne();
   }
 
-  /** The limit of an alias, locked against changes, or null. */
-  findByAliasForUpdate(alias: string): Promise<Limit | null> {
-    return this.holding().andWhere('l.alias = :alias', { alias }).setLock('for_no_key_update').getOne();
+  /** The limit of an alias, or null. */
+  findByAlias(alias: string): Promise<Limit | null> {
+    return this.holding().andWhere('l.alias = :alias', { alias }).getOne();
   }
 
   /** The limits of a target, oldest first. */
@@ -139,11 +142,20 @@ export class LimitsRepository {
       .execute();
   }
 
-  /** Whether a target can get a limit. It is not deleted until the transaction ends. */
-  async keepTarget({ kind, id }: LimitTarget): Promise<boolean> {
-    if (kind === 'installation') return true;
-    const rows = await this.manager.query<unknown[]>(`SELECT FROM ${TARGET_ROWS[kind]} FOR KEY SHARE`, [id]);
-    return rows.length > 0;
+  /**
+   * Keeps targets from being deleted until the transaction ends. To be called before any limit of theirs is locked.
+   * Gives how many of them can get a limit.
+   */
+  async keepTargets(targets: readonly LimitTarget[]): Promise<number> {
+    let fitting = targets.filter(({ kind }) => kind === 'installation').length;
+    for (const [kind, lock] of TARGET_ROWS) {
+      const ids = targets.flatMap((target) => (target.kind === kind && target.id !== null ? [target.id] : []));
+      for (const id of [...new Set(ids)].sort()) {
+        const [row] = await this.manager.query<{ fits: boolean }[]>(lock, [id]);
+        if (row?.fits === true) fitting += 1;
+      }
+    }
+    return fitting;
   }
 
   /** Names of targets by `kind:id`; the installation, and what is gone, have none. */

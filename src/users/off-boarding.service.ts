@@ -11,6 +11,7 @@ import { inTurn } from '../common/in-turn.js';
 import { validationFailed } from '../common/domain-error.js';
 import { requireVersion } from '../common/version.js';
 import { endMemberships } from '../projects/project-members.service.js';
+import { endLimitsOf } from '../quotas/limits/limit-endings.js';
 import type { EntityManager } from 'typeorm';
 import { auditedUser, recordLostManager } from './audited-user.js';
 import { Sessions } from './sessions.service.js';
@@ -95,6 +96,7 @@ export class OffBoarding {
     await endMemberships({ tx, record }, target.id);
     const [before, managed] = await inTurn([users.findById(target.id), users.findManagedBy(target.id)]);
     if (!before) throw userNotFound();
+    await endLimitsOf({ tx, record }, 'owner', target.id);
     write(this.sessions.in(tx).closeAllOf(target.id));
     await users.delete(target.id, this.clock.now());
     await lastly(this.admission.requireAdminRemains(tx, target));

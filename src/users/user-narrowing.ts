@@ -3,6 +3,7 @@ import type { Change, ChangeEntry } from '../audit/changes.js';
 import { ERASED_NAME } from '../audit/personal-values.js';
 import { diff } from '../audit/diff.js';
 import { endMemberships } from '../projects/project-members.service.js';
+import { endLimitsOf } from '../quotas/limits/limit-endings.js';
 import { auditedUser, recordLostManager } from './audited-user.js';
 import { SecondFactorRepository } from './second-factor/second-factor.repository.js';
 import { User } from './user.entity.js';
@@ -48,6 +49,7 @@ export async function narrowUsers({ tx, record }: Change, narrowings: readonly U
     if (isDeleted || narrowing.isErased) {
       const managed = await users.findManagedBy(id);
       await endMemberships({ tx, record }, id, entry.details);
+      await endLimitsOf({ tx, record }, 'owner', id, entry.details);
       await users.delete(id, locked.now);
       recordLostManager(record, managed, id, entry.details);
       record({ ...entry, action: 'users:delete', changes: diff(auditedUser(before), null) });

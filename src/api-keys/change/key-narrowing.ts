@@ -2,6 +2,7 @@ import type { Change } from '../../audit/changes.js';
 import { diff } from '../../audit/diff.js';
 import { ApiKey } from '../api-key.entity.js';
 import { ApiKeysRepository } from '../api-keys.repository.js';
+import { endLimitsOf } from '../../quotas/limits/limit-endings.js';
 import { NO_HAND_OVER } from '../hand-over/hand-over.js';
 import { auditedKey } from './audited-key.js';
 
@@ -38,6 +39,7 @@ export async function narrowKeys(
     if (key === null) continue;
     const entry = { resourceType: 'api-key', resourceId: key.id, details: { by: 'restore' } } as const;
     if (narrowing.isDeleted) {
+      await endLimitsOf({ tx, record }, 'key', key.id, entry.details);
       await keys.delete(key.id);
       record({ ...entry, action: 'api-keys:delete', changes: diff(auditedKey(key), null) });
       changed += 1;

@@ -42,7 +42,7 @@ export class KeyRemovalService {
   async deletePermanently(caller: KnownCaller, id: string): Promise<void> {
     await this.changes.change(caller, id, DELETE, async (held) => {
       if (held.standing !== 'permission' && !isOver(held)) throw permissionDenied(DELETE.permission);
-      held.delete();
+      await held.delete();
     });
   }
 }

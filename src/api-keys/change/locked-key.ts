@@ -10,6 +10,7 @@ import { ApiKeyView } from '../api-key.view.js';
 import type { ApiKeysRepository } from '../api-keys.repository.js';
 import { auditedKey } from './audited-key.js';
 import type { Parties } from '../create/key-creation-rules.js';
+import { endLimitsOf } from '../../quotas/limits/limit-endings.js';
 import { NO_HAND_OVER } from '../hand-over/hand-over.js';
 import type { KeyStanding } from '../key-standing.js';
 import type { KeyState } from '../settings/settings.js';
@@ -86,8 +87,9 @@ export class LockedKey {
     this.change.record({ ...note, resourceType: 'api-key', resourceId: this.key.id, changes });
   }
 
-  /** Removes the key; the trail keeps what it was. */
-  delete(): void {
+  /** Removes the key, and ends the limits on it; the trail keeps what they were. */
+  async delete(): Promise<void> {
+    await endLimitsOf(this.change, 'key', this.key.id);
     this.change.write(this.keys.delete(this.key.id));
     this.change.record({ resourceType: 'api-key', resourceId: this.key.id, changes: diff(auditedKey(this.key), null) });
   }

@@ -8,6 +8,7 @@ import { Clock } from '../../common/clock.js';
 import { validationFailed } from '../../common/domain-error.js';
 import { projectInUse, unknownProject } from '../../projects/project.errors.js';
 import { ProjectsService } from '../../projects/projects.service.js';
+import { endLimitsOf } from '../../quotas/limits/limit-endings.js';
 import { ApiKey } from '../api-key.entity.js';
 import { moveAll, revokeAll } from '../change/keys-at-once.js';
 import type { DeleteProjectQueryDto } from './project-deletion.dto.js';
@@ -62,6 +63,7 @@ export class ProjectDeletion {
     if (batch.length > 0 && to !== undefined) moveAll(change, batch, { projectId: to }, this.clock.now());
     else if (batch.length > 0) revokeAll(change, batch, REASON, this.clock.now());
     if (batch.length === DELETION_BATCH) return false;
+    await endLimitsOf(change, 'project', id);
     this.projects.remove(change, found);
     return true;
   }

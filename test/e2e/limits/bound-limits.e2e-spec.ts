@@ -93,9 +93,14 @@ describe('Limits that bind', () => {
       );
     });
 
+    it('show to a member of its project the numbers of the project’s limits alone', async () => {
+      const answer = await read(path(), { token: member.token });
+      expect(answer.status).toBe(200);
+      expect(seen(answer)).toBe('(key) (owner) project projectOwner (all) (allKey) (allOwner)');
+    });
+
     it('are not for callers who may not know the key', async () => {
-      for (const token of [stranger.token, member.token])
-        expect((await read(path(), { token })).body.code).toBe('API_KEY_NOT_FOUND');
+      expect((await read(path(), { token: stranger.token })).body.code).toBe('API_KEY_NOT_FOUND');
     });
   });
 

@@ -151,11 +151,18 @@ describe('/limits', () => {
       expect(answers.find(({ status }) => status === 409)!.body.code).toBe('LIMIT_ALIAS_TAKEN');
     });
 
-    it('409: makes no limit while a replica may run that does not enforce it', async () => {
-      const older = '00000000-0000-7000-8000-0000000000aa';
+    it('409: makes no limit while a replica may run that does not enforce it, by whatever route', async () => {
+      const [older, body, other] = ['00000000-0000-7000-8000-0000000000aa', await fields(), await fields()];
+      const put = (fieldsOf: object, query = '') =>
+        app.put(`/limits/by-alias/upgraded${query}`, { token: admin, body: fieldsOf });
+      const { body: known } = await put(other);
       await app.dataSource.query('INSERT INTO replica (id, applied_seq, build_level) VALUES ($1, 0, 3)', [older]);
-      const body = await fields();
-      expect((await create(body)).body).toMatchObject({ status: 409, code: 'LIMITS_NOT_ENFORCED' });
+      const refused = { status: 409, code: 'LIMITS_NOT_ENFORCED' };
+      expect((await create(body)).body).toMatchObject(refused);
+      expect((await app.post('/limits?dryRun=true', { token: admin, body })).body).toMatchObject(refused);
+      expect((await app.put('/limits/by-alias/unknown', { token: admin, body })).body).toMatchObject(refused);
+      expect((await put({ ...other, per: 'week' }, '?restart=true')).body).toMatchObject(refused);
+      expect((await app.get(`/limits/${known.id}`, { token: admin })).body.per).toBe('month');
       await app.dataSource.query('DELETE FROM replica WHERE id = $1', [older]);
       expect((await create(body)).status).toBe(201);
     });

@@ -1,0 +1,108 @@
+import { Injectable } from '@nestjs/common';
+import type { KnownCaller } from '../access/caller.js';
+import { Changes } from '../audit/changes.js';
+import { Clock } from '../common/clock.js';
+import { centsFromMicroCents } from '../common/money.js';
+import { requireVersion } from '../common/version.js';
+import { Config } from '../config/config.js';
+import { auditedLimit } from '../quotas/limits/audited-limit.js';
+import { LimitAccountsRepository, type LimitReach } from './limit-accounts.repository.js';
+import type { CreateLimitDto, UpdateLimitDto } from './limit.dto.js';
+import { changedLimit, newLimit } from './limit-draft.js';
+import { limitNotFound } from './limit.errors.js';
+import type { Limit } from './limit.entity.js';
+import { LimitPlacement } from './limit-placement.js';
+import { targetOf } from './limit-targets.js';
+import { type LimitDryRunView, type UnknownCost, sentenceOf } from './limit.view.js';
+import { nameOf } from './limits-reader.service.js';
+import { LimitsRepository } from './limits.repository.js';
+
+/**
+ * What a change of a limit would come to. Whether it may be made is asked under the lock of rules, which others wait
+ * for; what it concerns is counted after that, without any lock.
+ */
+@Injectable()
+export class LimitDryRuns {
+  constructor(
+    private readonly limits: LimitsRepository,
+    private readonly accounts: LimitAccountsRepository,
+    private readonly placement: LimitPlacement,
+    private readonly changes: Changes,
+    private readonly clock: Clock,
+    private readonly config: Config,
+  ) {}
+
+  /** @throws DomainError as the creation of the limit */
+  async create(caller: KnownCaller, input: CreateLimitDto): Promise<LimitDryRunView> {
+    const limit = newLimit(input, this.clock.now());
+    await this.changes.transaction(caller, async ({ tx }) => {
+      await this.limits.in(tx).lockRules();
+      await this.placement.requireNew(tx, limit);
+      await this.placement.requireFreeAlias(tx, limit);
+    });
+    return this.tell(caller, limit, null);
+  }
+
+  /** @throws DomainError as the change of the limit */
+  async update(caller: KnownCaller, id: string, input: UpdateLimitDto): Promise<LimitDryRunView> {
+    const { before, after } = await this.changes.transaction(caller, async ({ tx }) => {
+      await this.limits.in(tx).lockRules();
+      const found = await this.limits.in(tx).findById(id);
+      if (found === null) throw limitNotFound();
+      requireVersion(caller, 'limit', id, auditedLimit(found));
+      const changed = changedLimit(found, input, this.clock.now());
+      await this.placement.require(tx, changed);
+      await this.placement.requireFreeAlias(tx, changed);
+      return { before: found, after: changed };
+    });
+    return this.tell(caller, after, before);
+  }
+
+  /** @param before the stored limit of which it is a change; null: it is new */
+  private async tell({ principal }: KnownCaller, limit: Limit, before: Limit | null): Promise<LimitDryRunView> {
+    const seesNumbers = principal.may('platform:limits:read');
+    const [names, reach, cost, full] = await Promise.all([
+      this.limits.namesOf([targetOf(limit)]),
+      this.accounts.reachOf(limit),
+      this.costSoFar(limit, seesNumbers),
+      before === null || !seesNumbers ? null : this.accounts.countFull(before.id, limit.amount),
+    ]);
+    const accountCount = accountsIn(limit, reach);
+    return {
+      sentence: sentenceOf(limit, nameOf(limit, names), this.config.currency),
+      keyCount: reach?.keys ?? null,
+      ownerCount: reach?.owners ?? null,
+      accountCount,
+      exhaustedCount: exhaustedIn(limit, { accountCount, full, isNew: before === null }),
+      ...cost,
+    };
+  }
+
+  private async costSoFar(
+    limit: Limit,
+    seesNumbers: boolean,
+  ): Promise<{ costSoFarCents: number | null; costUnknown: UnknownCost | null }> {
+    if (limit.per === 'total') return { costSoFarCents: null, costUnknown: 'total' };
+    if (!seesNumbers) return { costSoFarCents: null, costUnknown: 'not-permitted' };
+    const cost = await this.accounts.costSoFar(limit);
+    return cost === null
+      ? { costSoFarCents: null, costUnknown: 'too-many-rows' }
+      : { costSoFarCents: centsFromMicroCents(cost), costUnknown: null };
+  }
+}
+
+/** null: not counted, because there are too many keys. */
+function accountsIn({ each }: Limit, reach: LimitReach | null): number | null {
+  if (each === null) return 1;
+  return (each === 'key' ? reach?.keys : reach?.owners) ?? null;
+}
+
+/** An amount of 0 refuses members that have no account yet, and a limit that observes refuses none. */
+function exhaustedIn(
+  { mode, amount }: Limit,
+  { accountCount, full, isNew }: { accountCount: number | null; full: number | null; isNew: boolean },
+): number | null {
+  if (mode === 'observe') return 0;
+  if (amount === 0n) return accountCount;
+  return isNew ? 0 : full;
+}
