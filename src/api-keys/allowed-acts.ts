@@ -26,7 +26,10 @@ export const KEY_ACTS = [
 
 export type KeyAct = (typeof KEY_ACTS)[number];
 
-type Subject = Pick<ApiKeyDetails, 'key' | 'secrets' | 'managerIds' | 'projectAdminIds' | 'ownerKind' | 'ownerIsActive'>;
+type Subject = Pick<
+  ApiKeyDetails,
+  'key' | 'secrets' | 'managerIds' | 'projectAdminIds' | 'ownerKind' | 'ownerIsActive'
+>;
 
 /**
  * What `principal` may do to the key as it is at `now`, in the order of {@link KEY_ACTS}: what the routes ask before
@@ -62,7 +65,7 @@ export function allowedActs(subject: Subject, principal: Principal, now: Date): 
     activate: mayChange && !key.isActive && (isLoosening || key.deactivatedBy === principal.id),
     deactivate: mayChange && key.isActive,
     // The first secret of a key is the offered one, for its owner.
-    regenerate: mayChange && (isLoosening || hasOffer || secrets.length > 0),
+    regenerate: mayChange && (isLoosening || (hasOffer && isOwn) || secrets.length > 0),
     'end-secret': mayChange && secrets.filter((secret) => works(secret, now)).length > 1,
     'offer-secret': mayAssign && isLive && key.ownerId !== principal.ownerId && hasDrawer,
     'end-offer': hasOffer && (mayAssign || isOwn),

@@ -37,10 +37,16 @@ export class HandOverService {
     });
   }
 
-  /** Ends the open offer; an owner declines it so. @throws DomainError 404; 409 NO_HAND_OVER */
+  /**
+   * Ends the open offer; an owner declines it so. It is no act of an admin of the project, who could only destroy what
+   * is the owner's.
+   *
+   * @throws DomainError 403 PERMISSION_DENIED; 404; 409 NO_HAND_OVER
+   */
   takeBack(caller: KnownCaller, id: string): Promise<ApiKeyView> {
     return this.changes.change(caller, id, ASSIGN, async (held) => {
       const { key, now } = held;
+      if (held.standing !== 'permission' && !held.isOwn) throw permissionDenied(ASSIGN.permission);
       if (openHandOver(key, now) === null) throw noHandOver();
       const reason = held.isOwn ? 'declined' : 'taken back';
       held.save({ ...key, ...NO_HAND_OVER }, { details: { reason } });
