@@ -57,7 +57,7 @@ const GRANTS = [
   `REVOKE UPDATE, TRUNCATE ON audit_read, audit_read_checkpoint FROM ${APP_ROLE}`,
   `REVOKE INSERT, DELETE, TRUNCATE ON audit_read_head FROM ${APP_ROLE}`,
   // Rows come with the end of a partition, by a function of the owner's.
-  `REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON usage_archive, usage_archived_sum FROM ${APP_ROLE}`,
+  `REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON usage_archive, usage_archived_sum, usage_archived_account FROM ${APP_ROLE}`,
   // Their partitions are made and dropped by a function of the owner's.
   `REVOKE UPDATE, TRUNCATE ON refused_call FROM ${APP_ROLE}`,
   // A right on all tables reached those that are there; those that are made later have none of their own.
