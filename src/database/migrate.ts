@@ -20,22 +20,22 @@ export async function migrate(ownerUrl: string, log: SchemaLog = () => undefined
   try {
     await withMigrationLock(owner, log, async (runner) => {
       await bringUpToDate(runner, log);
-      await grantToApp(runner);
+      await setRights(runner);
     });
   } finally {
     await owner.destroy();
   }
 }
 
-/** Everything a request needs, and nothing that would let it rewrite history. */
-async function grantToApp(owner: QueryRunner): Promise<void> {
+/** The application's role has everything a request needs, and nothing that would let it rewrite history. */
+async function setRights(owner: QueryRunner): Promise<void> {
   const [role] = (await owner.query('SELECT 1 FROM pg_roles WHERE rolname = $1', [APP_ROLE])) as unknown[];
-  if (!role) return;
-  // One transaction: a right that is given with all tables and taken again is never there in between.
+  const grants = role ? [...GRANTS, ...((await hasOlderReplicas(owner)) ? [] : HEAD_RIGHTS)] : [];
+  // One transaction: a right that is given with all tables and taken again is never there in between, and one that is
+  // taken from PUBLIC is never missing.
   await owner.startTransaction();
   try {
-    for (const statement of [...GRANTS, ...((await hasOlderReplicas(owner)) ? [] : HEAD_RIGHTS)])
-      await owner.query(statement);
+    for (const statement of [...grants, NOT_FOR_ALL]) await owner.query(statement);
     await owner.commitTransaction();
   } catch (error) {
     await owner.rollbackTransaction().catch(() => undefined);
@@ -43,13 +43,16 @@ async function grantToApp(owner: QueryRunner): Promise<void> {
   }
 }
 
+/** Functions with the rights of the schema's owner that releases made for everybody; later ones are made for nobody. */
+const NOT_FOR_ALL = 'REVOKE ALL ON FUNCTION usage_event_prepare(integer, date), refused_calls_prepare() FROM PUBLIC';
+
 const GRANTS = [
   // A running replica makes and drops partitions, under this lock: they stay as they are until the rights are given.
   'SELECT FROM refused_call_total FOR UPDATE',
   `GRANT USAGE ON SCHEMA public TO ${APP_ROLE}`,
   `GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ${APP_ROLE}`,
   `GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO ${APP_ROLE}`,
-  `GRANT EXECUTE ON FUNCTION audit_move_head(bigint, bytea, text), audit_name_key(text), user_erase(uuid, text) TO ${APP_ROLE}`,
+  `GRANT EXECUTE ON FUNCTION audit_move_head(bigint, bytea, text), audit_name_key(text), user_erase(uuid, text), usage_event_prepare(integer, date), refused_calls_prepare(), usage_event_archive(date, text, bytea, bigint, numeric, numeric, numeric, numeric) TO ${APP_ROLE}`,
   `REVOKE UPDATE, DELETE, TRUNCATE ON audit_event, audit_checkpoint, audit_key_change, secret_fingerprint, key_version, user_version, project_version, personal_value FROM ${APP_ROLE}`,
   `REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON installation FROM ${APP_ROLE}`,
   `REVOKE INSERT, DELETE, TRUNCATE ON change_head FROM ${APP_ROLE}`,
@@ -57,7 +60,7 @@ const GRANTS = [
   `REVOKE UPDATE, TRUNCATE ON audit_read, audit_read_checkpoint FROM ${APP_ROLE}`,
   `REVOKE INSERT, DELETE, TRUNCATE ON audit_read_head FROM ${APP_ROLE}`,
   // Rows come with the end of a partition, by a function of the owner's.
-  `REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON usage_archive, usage_archived_sum FROM ${APP_ROLE}`,
+  `REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON usage_archive, usage_archived_sum, usage_archived_account FROM ${APP_ROLE}`,
   // Their partitions are made and dropped by a function of the owner's.
   `REVOKE UPDATE, TRUNCATE ON refused_call FROM ${APP_ROLE}`,
   // A right on all tables reached those that are there; those that are made later have none of their own.

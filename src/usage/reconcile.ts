@@ -110,6 +110,11 @@ const USAGE: readonly Comparison[] = [
 const COSTS = `(SELECT key_id, month, cost_micro_cents FROM usage_event
     UNION ALL SELECT key_id, month, cost_micro_cents FROM usage_archived_sum)`;
 
+/** What events charged to accounts of limits: those that are there, and those that were archived. */
+const CHARGES = `(SELECT c.account, c.period, v.cost_micro_cents
+      FROM usage_event v, unnest(v.charged_accounts, v.charged_periods) AS c(account, period) WHERE v.charged_accounts IS NOT NULL
+    UNION ALL SELECT account_id, period, cost_micro_cents FROM usage_archived_account)`;
+
 const BUDGETS: readonly Comparison[] = [
   {
     check: 'spent of accounts = Σ costs of events',
@@ -127,9 +132,7 @@ const BUDGETS: readonly Comparison[] = [
     check: 'spent of limits = Σ costs of the events that name them',
     sql: `SELECT concat_ws(' ', a.key_id, a.period) AS subject, a.spent_micro_cents::text AS found, ${upTo('coalesce(e.cost, 0)')}::text AS expected
             FROM budget_account a
-            LEFT JOIN (SELECT c.account, c.period, sum(v.cost_micro_cents) AS cost
-                         FROM usage_event v, unnest(v.charged_accounts, v.charged_periods) AS c(account, period)
-                        WHERE v.charged_accounts IS NOT NULL GROUP BY 1, 2) e
+            LEFT JOIN (SELECT account, period, sum(cost_micro_cents) AS cost FROM ${CHARGES} c GROUP BY 1, 2) e
                  ON e.account = a.key_id AND e.period = a.period
            WHERE a.limit_id IS NOT NULL AND a.ends_at > now() - interval '34 days'
              AND ${upTo('a.spent_micro_cents')} <> ${upTo('coalesce(e.cost, 0)')}`,

@@ -1,5 +1,6 @@
 -- Drops the partition of a month whose events are in a file, and keeps their sums; both or neither. It refuses unless
--- the file has as many events, and the same sums, as the partition has now. It runs with the rights of the schema's owner,
+-- the file has as many events, and the same sums, as the partition has now. What was charged to limits is kept by account
+-- and period where the account goes on; one whose period was over long ago is compared with nothing. It runs with the rights of the schema's owner,
 -- because the application's role drops no tables. The sums are made while nothing waits but writers to that month, and
 -- there are none. Detaching needs the whole table for a moment: it is tried again and again, so that reports of usage
 -- never wait for more than a quarter of a second behind a long query.
@@ -22,6 +23,14 @@ CREATE OR REPLACE FUNCTION usage_event_archive(
       'INSERT INTO usage_archived_sum
          SELECT $1, key_id, month, count(*), sum(requests), sum(input_tokens), sum(output_tokens), sum(cost_micro_cents)
            FROM %I GROUP BY key_id, month', v_name) USING p_month;
+    EXECUTE format(
+      'INSERT INTO usage_archived_account
+         SELECT $1, c.account, c.period, sum(v.cost_micro_cents)
+           FROM %I v, unnest(v.charged_accounts, v.charged_periods) AS c(account, period)
+          WHERE v.charged_accounts IS NOT NULL AND (c.period = ''total'' OR EXISTS (
+                SELECT FROM budget_account a
+                 WHERE a.key_id = c.account AND a.period = c.period AND a.ends_at > now() - interval ''35 days''))
+          GROUP BY c.account, c.period', v_name) USING p_month;
     SELECT coalesce(sum(events), 0)::bigint AS events, coalesce(sum(requests), 0) AS requests,
            coalesce(sum(input_tokens), 0) AS input_tokens, coalesce(sum(output_tokens), 0) AS output_tokens,
            coalesce(sum(cost_micro_cents), 0) AS cost_micro_cents

@@ -2,7 +2,8 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { createFunction } from '../schema/sql-functions.js';
 
 /**
- * What: which months of usage events were archived and dropped, with the sums of their events by key and budget month.
+ * What: which months of usage events were archived and dropped, with the sums of their events by key and budget month, and
+ * what they charged to accounts of limits.
  * Why: events go into files when `USAGE_EVENTS_KEEP_MONTHS` says so, and totals and accounts must still be comparable with
  * the events that they count.
  * Lock taken: none on a table that is there already.
@@ -34,11 +35,24 @@ export class UsageArchives1790000003000 implements MigrationInterface {
         CONSTRAINT usage_archived_sum_pkey PRIMARY KEY (archive_month, key_id, month),
         CONSTRAINT usage_archived_sum_archive_fkey FOREIGN KEY (archive_month) REFERENCES usage_archive (month)
       )`);
+    await runner.query(`
+      CREATE TABLE usage_archived_account (
+        archive_month     date    NOT NULL,
+        account_id        uuid    NOT NULL,
+        period            text    NOT NULL COLLATE "C",
+        cost_micro_cents  numeric NOT NULL,
+        CONSTRAINT usage_archived_account_pkey PRIMARY KEY (account_id, period, archive_month),
+        CONSTRAINT usage_archived_account_archive_fkey FOREIGN KEY (archive_month) REFERENCES usage_archive (month)
+      )`);
     await createFunction(runner, 'usage_event_archive');
+    // It has the rights of the schema's owner, and a function is everybody's until this is said.
+    await runner.query(
+      `REVOKE ALL ON FUNCTION usage_event_archive(date, text, bytea, bigint, numeric, numeric, numeric, numeric) FROM PUBLIC`,
+    );
   }
 
   async down(runner: QueryRunner): Promise<void> {
     await runner.query(`DROP FUNCTION usage_event_archive`);
-    await runner.query(`DROP TABLE usage_archived_sum, usage_archive`);
+    await runner.query(`DROP TABLE usage_archived_account, usage_archived_sum, usage_archive`);
   }
 }

@@ -16,7 +16,8 @@ import { UsageArchiver } from '../../../../src/usage/archives/usage-archiver.js'
 import { TestApp, testConfig } from '../../../support/app.js';
 import { eventually } from '../../../support/eventually.js';
 import { createTestDatabase, createTestDirectory, type TestDatabase } from '../../../support/postgres.js';
-import { addOldEvents, countArchived, findDifferences, findWrongEvents } from './old-events.js';
+import { asOwner } from '../../../support/trail.js';
+import { addOldEvents, countArchived, findDifferences, findWrongEvents, LIMITS } from './old-events.js';
 
 const PATIENCE_MS = 60_000;
 const KILLS = 6;
@@ -101,6 +102,36 @@ describe('Usage events of old months', () => {
     } finally {
       await client.end();
     }
+  });
+
+  it('still count for the limits that they charged: the doctor misses one micro-cent of either side', async () => {
+    await archiver().archiveAll();
+    expect(await findDifferences(pool)).toEqual([]);
+    const kept = await pool.query(
+      `SELECT account_id, count(*)::int AS months FROM usage_archived_account GROUP BY 1 ORDER BY 1`,
+    );
+    expect(kept).toEqual(LIMITS.slice(0, 2).map((id) => ({ account_id: id, months: 3 })));
+    await expect(pool.query('DELETE FROM usage_archived_account')).rejects.toMatchObject({ code: '42501' });
+    const told = (subject: string) => [
+      expect.objectContaining({ check: 'spent of limits = Σ costs of the events that name them', subject }),
+    ];
+    await asOwner(database, async (client) => {
+      const [total, period] = LIMITS;
+      const charged = 'UPDATE usage_archived_account SET cost_micro_cents = cost_micro_cents';
+      await client.query(
+        `${charged} + 1 WHERE account_id = $1 AND archive_month = (SELECT max(month) FROM usage_archive)`,
+        [total],
+      );
+      expect(await findDifferences(pool)).toEqual(told(`${total} total`));
+      await client.query(
+        `${charged} - 1 WHERE account_id = $1 AND archive_month = (SELECT max(month) FROM usage_archive)`,
+        [total],
+      );
+      await client.query('UPDATE budget_account SET spent_micro_cents = spent_micro_cents - 1 WHERE key_id = $1', [
+        period,
+      ]);
+      expect(await findDifferences(pool)).toEqual(told(`${period} 2026-01-01`));
+    });
   });
 
   it('are lost nowhere and doubled nowhere where the process is killed between file and detach', async () => {

@@ -12,6 +12,11 @@ const EVENTS = 3_000;
 /** Months before this one: the last is one that stays, and the one before it has no partition. */
 const MONTHS_BACK = [5, 4, 3, 2];
 
+/** Accounts of limits that two of three events charge, and for which period: one goes on, one has ended of late, one long ago. */
+export const LIMITS = [1, 2, 3].map((n) => `019a8b5e-4444-7cc3-b4a1-3a7c2f1d9e0${n}`);
+const PERIODS = ['total', '2026-01-01', '2025-01-01'];
+const ENDS = [`'infinity'`, `now() - interval '1 day'`, `now() - interval '90 days'`];
+
 /**
  * Fills the months before this one with events of three keys, what was booked for them, and a copy of all of it in the
  * table `sent`. Texts have what a careless writer of lines would break.
@@ -30,11 +35,13 @@ export async function addOldEvents(database: TestDatabase): Promise<void> {
 
 const INSERT = `
   INSERT INTO usage_event (received_at, key_id, caller_id, event_id, month, requests, input_tokens, output_tokens,
-                           cost_micro_cents, model, chatbot, endpoint, occurred_at, tags)
+                           cost_micro_cents, model, chatbot, endpoint, occurred_at, tags, charged_accounts, charged_periods)
   SELECT at, ('019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e5' || n % 3)::uuid, '019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e99', 'event-' || n,
          date_trunc('month', at AT TIME ZONE 'UTC')::date, 1 + n % 4, n, 1000000000 - n, 1000000000000000 - n,
          'model ' || n % 5, E'tab\\t, "quotes", \\\\back\\\\slash\\\\n', E'line\\nbreak \\r \\u2028 ü 😀 ' || n, at - interval '1 s',
-         CASE WHEN n % 2 = 0 THEN ARRAY['a "tag"', ''] END
+         CASE WHEN n % 2 = 0 THEN ARRAY['a "tag"', ''] END,
+         CASE WHEN n % 3 > 0 THEN ARRAY['${LIMITS.join("', '")}']::uuid[] END,
+         CASE WHEN n % 3 > 0 THEN ARRAY['${PERIODS.join("', '")}'] END
     FROM generate_series(1, $2) n, LATERAL (
       SELECT (date_trunc('month', now() AT TIME ZONE 'UTC') - make_interval(months => $1)) AT TIME ZONE 'UTC'
              + (n - 1) * interval '777.123456 s' AS at) t`;
@@ -49,6 +56,12 @@ const BOOKED = [
   `INSERT INTO budget_account (key_id, period, spent_micro_cents)
    SELECT key_id, 'total', sum(cost_micro_cents) FROM sent GROUP BY 1
    UNION ALL SELECT key_id, month::text, sum(cost_micro_cents) FROM sent GROUP BY 1, 2`,
+  ...LIMITS.map(
+    (id, place) =>
+      `INSERT INTO budget_account (key_id, period, limit_id, ends_at, spent_micro_cents)
+       SELECT '${id}', '${PERIODS[place]}', '${id}', ${ENDS[place]}, sum(cost_micro_cents)
+         FROM sent WHERE charged_accounts IS NOT NULL`,
+  ),
 ];
 
 /** Events that were sent and are neither in the database nor in a file, or are in them more than once, or otherwise. */
