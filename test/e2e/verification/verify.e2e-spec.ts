@@ -199,6 +199,7 @@ describe('POST /verify', () => {
         ['active', 'passed'],
         ['expiry', 'passed'],
         ['owner', 'passed'],
+        ['project', 'passed'],
         ['environment', 'passed'],
         ['address', 'passed'],
         ['model', 'failed'],
