@@ -33,8 +33,8 @@ type Subject = Pick<
 
 /**
  * What `principal` may do to the key as it is at `now`, in the order of {@link KEY_ACTS}: what the routes ask before
- * they look at values. An act that is left out is refused, or changes nothing. One that is named may be refused for what
- * it would give: a role, a value outside of the policy, a key more than the owner's cap.
+ * they look at values. An act that is left out is refused, or changes nothing. One that is named may be refused for
+ * what it would give: a role, a value outside of the policy, a key more than the owner's cap.
  *
  * @see test/e2e/api-keys/allowed-acts.e2e-spec.ts, which tries all of them
  */

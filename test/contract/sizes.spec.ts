@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { exceptions, MAX_COMPONENT_LINES, MAX_FILE_LINES, MAX_FUNCTION_LINES, sizesExcept } from '../../lint/sizes.mjs';
 
 /** How many files and functions may be larger than the rule says. May only be lowered. */
-const MOST_EXCEPTIONS = 76;
+const MOST_EXCEPTIONS = 73;
 
 const ROOT = join(import.meta.dirname, '../..');
 

@@ -52,11 +52,13 @@ export function useOffered(apiKey: ApiKey): { action: KeyAction; label: string; 
   const canChoose = (action: KeyAction) =>
     (action !== 'transfer' || can('platform:users:read')) &&
     (action !== 'move' || can('platform:api-keys:assign') || projects.some(({ role }) => role === 'admin'));
-  return LABELS.filter(({ action }) => isAllowed(apiKey, action) && canChoose(action)).map(({ action, label, isFinal = false }) => ({
-    action,
-    label: action === 'end-offer' && isAllowed(apiKey, 'draw-secret') ? 'Decline the secret' : label,
-    isFinal,
-  }));
+  return LABELS.filter(({ action }) => isAllowed(apiKey, action) && canChoose(action)).map(
+    ({ action, label, isFinal = false }) => ({
+      action,
+      label: action === 'end-offer' && isAllowed(apiKey, 'draw-secret') ? 'Decline the secret' : label,
+      isFinal,
+    }),
+  );
 }
 
 /** A button that opens to what can be done to the key. */

@@ -37,50 +37,19 @@ export function KeyPage() {
 }
 
 function KeyDetails({ apiKey }: { apiKey: ApiKey }) {
-  const { can, user } = useSession();
+  const { can } = useSession();
   const { tab = 'usage' } = useSearch({ from: '/shell/keys/$keyId' });
   const navigate = useNavigate();
   const [action, setAction] = useState<KeyAction | null>(null);
   const [tested, setTested] = useState<RefusedCall | null>(null);
   const open = (next: Tab) =>
     void navigate({ to: '/keys/$keyId', params: { keyId: apiKey.id }, search: { tab: next } });
-  const isOwn = apiKey.ownerId === user.id;
-  const lead = (
-    <Group gap="md" component="span">
-      <StatusMark status={apiKey.status} />
-      {apiKey.keyPrefix !== '' && (
-        <Group gap={2} component="span" wrap="nowrap">
-          <span className="mono">{apiKey.keyPrefix}</span>
-          <Copy value={apiKey.keyPrefix} label="Copy the key prefix" />
-        </Group>
-      )}
-      <span>
-        owned by{' '}
-        {can('platform:users:read') ? (
-          <Link className="text-link" to="/people/$userId" params={{ userId: apiKey.ownerId }}>
-            {apiKey.ownerName}
-          </Link>
-        ) : (
-          apiKey.ownerName
-        )}
-        {isOwn ? ' (you)' : ''}
-        {apiKey.ownerIsActive ? '' : ', who is inactive'}
-      </span>
-      {apiKey.revokedAt === null && (
-        <span>
-          {apiKey.expiresAt === null ? (
-            'never expires'
-          ) : (
-            <>
-              {apiKey.status === 'expired' ? 'expired' : 'expires'} <Instant at={apiKey.expiresAt} relative />
-            </>
-          )}
-        </span>
-      )}
-    </Group>
-  );
   return (
-    <Page title={apiKey.name} lead={lead} actions={<Actions apiKey={apiKey} onAction={setAction} />}>
+    <Page
+      title={apiKey.name}
+      lead={<Lead apiKey={apiKey} />}
+      actions={<Actions apiKey={apiKey} onAction={setAction} />}
+    >
       <StatusNotes apiKey={apiKey} />
       <HandOverNote apiKey={apiKey} onAction={setAction} />
       {apiKey.description && (
@@ -145,6 +114,46 @@ function KeyDetails({ apiKey }: { apiKey: ApiKey }) {
       </Tabs>
       {action && <KeyActionDialog key={action} action={action} apiKey={apiKey} onClose={() => setAction(null)} />}
     </Page>
+  );
+}
+
+/** The state of a key, its prefix, its owner and its end, under its name. */
+function Lead({ apiKey }: { apiKey: ApiKey }) {
+  const { can, user } = useSession();
+  const isOwn = apiKey.ownerId === user.id;
+  return (
+    <Group gap="md" component="span">
+      <StatusMark status={apiKey.status} />
+      {apiKey.keyPrefix !== '' && (
+        <Group gap={2} component="span" wrap="nowrap">
+          <span className="mono">{apiKey.keyPrefix}</span>
+          <Copy value={apiKey.keyPrefix} label="Copy the key prefix" />
+        </Group>
+      )}
+      <span>
+        owned by{' '}
+        {can('platform:users:read') ? (
+          <Link className="text-link" to="/people/$userId" params={{ userId: apiKey.ownerId }}>
+            {apiKey.ownerName}
+          </Link>
+        ) : (
+          apiKey.ownerName
+        )}
+        {isOwn ? ' (you)' : ''}
+        {apiKey.ownerIsActive ? '' : ', who is inactive'}
+      </span>
+      {apiKey.revokedAt === null && (
+        <span>
+          {apiKey.expiresAt === null ? (
+            'never expires'
+          ) : (
+            <>
+              {apiKey.status === 'expired' ? 'expired' : 'expires'} <Instant at={apiKey.expiresAt} relative />
+            </>
+          )}
+        </span>
+      )}
+    </Group>
   );
 }
 

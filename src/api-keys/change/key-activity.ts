@@ -7,8 +7,8 @@ export type KeyActivity = Pick<ApiKey, 'isActive' | 'deactivatedAt' | 'deactivat
 /**
  * A key activated or deactivated; the one function behind activate, deactivate, `isActive` and create-or-renew. Doing
  * what is done already changes nothing, above all not who did it: an owner cannot take over the deactivation by another
- * person and then undo it. The other way round it counts: with the permission, a deactivation by the owner is taken over,
- * so that the owner cannot undo it any more.
+ * person and then undo it. The other way round it counts: with the permission, a deactivation by the owner is taken
+ * over, so that the owner cannot undo it any more.
  */
 export function activityOf(held: LockedKey, isActive: boolean): KeyActivity {
   const { key, caller, now } = held;

@@ -40,7 +40,9 @@ describe('GET /api-keys/:id', () => {
   });
 });
 
-/** Without what the caller may do to it, and when it was used last: the key itself asks, which is noted a moment later. */
+/**
+ * Without what the caller may do to it, and when it was used last: the key itself asks, which is noted a moment later.
+ */
 function unused<View extends { secrets: readonly object[] }>(view: View): View {
   return {
     ...view,
