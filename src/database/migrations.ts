@@ -30,6 +30,7 @@ import { Limits1790000002900 } from './migrations/1790000002900-limits.js';
 import { LimitAccounts1790000002910 } from './migrations/1790000002910-limit-accounts.js';
 import { UsageArchives1790000003000 } from './migrations/1790000003000-usage-archives.js';
 import { ProjectsInReports1790000003100 } from './migrations/1790000003100-projects-in-reports.js';
+import { KeysOfProjects1790000003110 } from './migrations/1790000003110-keys-of-projects.js';
 import { RaisedAccounts1790000003150 } from './migrations/1790000003150-raised-accounts.js';
 
 /** All migrations, oldest first. */
@@ -66,5 +67,6 @@ export const migrations = [
   LimitAccounts1790000002910,
   UsageArchives1790000003000,
   ProjectsInReports1790000003100,
+  KeysOfProjects1790000003110,
   RaisedAccounts1790000003150,
 ];
