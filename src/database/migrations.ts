@@ -32,6 +32,7 @@ import { AccountsOfLimits1790000002920 } from './migrations/1790000002920-accoun
 import { LimitAccountIndexes1790000002930 } from './migrations/1790000002930-limit-account-indexes.js';
 import { UsageArchives1790000003000 } from './migrations/1790000003000-usage-archives.js';
 import { ProjectsInReports1790000003100 } from './migrations/1790000003100-projects-in-reports.js';
+import { KeysOfProjects1790000003110 } from './migrations/1790000003110-keys-of-projects.js';
 import { RaisedAccounts1790000003150 } from './migrations/1790000003150-raised-accounts.js';
 
 /** All migrations, oldest first. */
@@ -70,5 +71,6 @@ export const migrations = [
   LimitAccountIndexes1790000002930,
   UsageArchives1790000003000,
   ProjectsInReports1790000003100,
+  KeysOfProjects1790000003110,
   RaisedAccounts1790000003150,
 ];

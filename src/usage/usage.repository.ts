@@ -61,18 +61,28 @@ const SOURCES: Record<SumSource, string> = {
 /**
  * Usage from $1 to before $2 by the version of its key; null: its first version. What an hour has of other versions
  * than its first is taken from that one (docs/adr/0033). What the release before books has the version of its rollup.
+ * `project`: the parameter of the project whose keys of all times are enough; null: of all keys.
  */
-const BY_VERSION: Record<SumSource, string> = {
-  rollups: `(SELECT key_id, hour AS at, model, version_id, ${AMOUNTS} FROM usage_rollup_hour WHERE hour >= $1 AND hour < $2
-             UNION ALL SELECT key_id, hour, model, version_id, ${AMOUNTS} FROM usage_rollup_moved WHERE hour >= $1 AND hour < $2
+const BY_VERSION: Record<SumSource, (project: string | null) => string> = {
+  rollups: (project) => `(SELECT key_id, hour AS at, model, version_id, ${AMOUNTS} FROM usage_rollup_hour
+              WHERE hour >= $1 AND hour < $2 ${ofKeys('key_id', project)}
+             UNION ALL SELECT key_id, hour, model, version_id, ${AMOUNTS} FROM usage_rollup_moved
+              WHERE hour >= $1 AND hour < $2 ${ofKeys('key_id', project)}
              UNION ALL SELECT key_id, hour, model, from_version_id, -requests, -input_tokens, -output_tokens, -cost_micro_cents
-               FROM usage_rollup_moved WHERE hour >= $1 AND hour < $2)`,
-  events: `(SELECT e.key_id, e.received_at AS at, e.model, coalesce(e.version_id, h.version_id) AS version_id, e.tags, e.chatbot, e.endpoint, e.status_code,
+               FROM usage_rollup_moved WHERE hour >= $1 AND hour < $2 ${ofKeys('key_id', project)})`,
+  events: (
+    project,
+  ) => `(SELECT e.key_id, e.received_at AS at, e.model, coalesce(e.version_id, h.version_id) AS version_id, e.tags, e.chatbot, e.endpoint, e.status_code,
                    e.requests, e.input_tokens, e.output_tokens, e.cost_micro_cents
               FROM usage_event e LEFT JOIN usage_rollup_hour h ON e.version_id IS NULL AND h.key_id = e.key_id
                    AND h.hour = date_trunc('hour', e.received_at, 'UTC') AND h.model = e.model
-             WHERE e.received_at >= $1 AND e.received_at < $2)`,
+             WHERE e.received_at >= $1 AND e.received_at < $2 ${ofKeys('e.key_id', project)})`,
 };
+
+/** The keys that were ever in a project: few beside all that have used something. */
+function ofKeys(key: string, project: string | null): string {
+  return project === null ? '' : `AND ${key} IN (SELECT p.key_id FROM key_version p WHERE p.project_id = ${project})`;
+}
 
 /** The name that a thing had before $2, or its first. */
 const nameAsOf = (table: string, id: string) =>
@@ -110,13 +120,13 @@ const VERSION_OF_R = `(SELECT owner_id, project_id, tags FROM key_version k
     WHERE k.key_id = r.key_id AND (r.version_id IS NULL OR k.id = r.version_id) ORDER BY k.id LIMIT 1)`;
 
 /** Sums of one version of a key, with what that version says. */
-const VERSIONS = (source: SumSource) => `
-  (SELECT key_id, version_id, ${SUMS}_micro_cents FROM ${BY_VERSION[source]} s GROUP BY 1, 2) r
+const VERSIONS = (source: SumSource, project: string | null) => `
+  (SELECT key_id, version_id, ${SUMS}_micro_cents FROM ${BY_VERSION[source](project)} s GROUP BY 1, 2) r
   LEFT JOIN LATERAL ${VERSION_OF_R} v ON true`;
 
 /** Usage of keys while they were in the project that the parameter names. */
 const IN_PROJECT = (source: SumSource, project: string) =>
-  `(SELECT r.* FROM ${BY_VERSION[source]} r, LATERAL ${VERSION_OF_R} v WHERE v.project_id = ${project})`;
+  `(SELECT r.* FROM ${BY_VERSION[source](project)} r, LATERAL ${VERSION_OF_R} v WHERE v.project_id = ${project})`;
 
 /** Reads usage from rollups, totals, counted verdicts, and from events where those do not tell. */
 @Injectable()
@@ -188,7 +198,7 @@ export class UsageRepository {
       `SELECT g.*, ${name} AS name FROM (
          SELECT s.* FROM (
            SELECT ${group} AS "group", ${SUMS}
-             FROM ${isByVersion ? VERSIONS(source) : `${plain} r`} ${join} ${where} GROUP BY 1
+             FROM ${isByVersion ? VERSIONS(source, project) : `${plain} r`} ${join} ${where} GROUP BY 1
          ) s WHERE requests > 0 ORDER BY ${order} LIMIT $3) g ORDER BY ${order}`,
       values,
     );

@@ -4,24 +4,25 @@ import { createFunction } from '../schema/sql-functions.js';
 /**
  * What: the project of a key in its versions, and versions of the names of projects.
  * Why: reports tell usage by project, and those of the past never change when a key moves (docs/adr/0033).
- * Lock taken: ACCESS EXCLUSIVE on key_version for an instant (a column without a default), and SHARE ROW EXCLUSIVE on
- * api_key and project until the keys that are in projects have their versions.
+ * Lock taken: SHARE ROW EXCLUSIVE on api_key and project, then ACCESS EXCLUSIVE on key_version, all for an instant (triggers, and
+ * a column without a default). In the order in which a change of a key takes them. No row is read: what is in projects
+ * already gets its versions by the next migration.
  * Can old code run against it: yes. The triggers note its changes. It reads neither column nor table.
  */
 export class ProjectsInReports1790000003100 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
-    for (const statement of TABLES) await runner.query(statement);
+    await runner.query(PROJECT_VERSION);
     for (const name of ['key_version_note_2', 'project_version_note']) await createFunction(runner, name);
     for (const statement of TRIGGERS) await runner.query(statement);
+    await runner.query(`ALTER TABLE key_version ADD COLUMN project_id uuid`);
   }
 
   async down(runner: QueryRunner): Promise<void> {
-    for (const statement of NO_KEY_TRIGGERS) await runner.query(statement);
     await runner.query(
-      `CREATE TRIGGER api_key_version_added AFTER INSERT ON api_key FOR EACH ROW EXECUTE FUNCTION key_version_note()`,
+      `CREATE OR REPLACE TRIGGER api_key_version_added AFTER INSERT ON api_key FOR EACH ROW EXECUTE FUNCTION key_version_note()`,
     );
     await runner.query(
-      `CREATE TRIGGER api_key_version_changed AFTER UPDATE OF owner_id, name, tags ON api_key FOR EACH ROW
+      `CREATE OR REPLACE TRIGGER api_key_version_changed AFTER UPDATE OF owner_id, name, tags ON api_key FOR EACH ROW
        WHEN ((OLD.owner_id, OLD.name, OLD.tags) IS DISTINCT FROM (NEW.owner_id, NEW.name, NEW.tags))
        EXECUTE FUNCTION key_version_note()`,
     );
@@ -33,23 +34,16 @@ export class ProjectsInReports1790000003100 implements MigrationInterface {
   }
 }
 
-const TABLES: readonly string[] = [
-  `CREATE TABLE project_version (
+const PROJECT_VERSION = `
+  CREATE TABLE project_version (
     project_id  uuid        NOT NULL,
     id          bigint      GENERATED ALWAYS AS IDENTITY,
     since       timestamptz NOT NULL DEFAULT clock_timestamp(),
     name        text        NOT NULL,
     CONSTRAINT project_version_pkey PRIMARY KEY (project_id, id)
-  )`,
-  `ALTER TABLE key_version ADD COLUMN project_id uuid`,
-];
+  )`;
 
-const NO_KEY_TRIGGERS: readonly string[] = [
-  `DROP TRIGGER api_key_version_added ON api_key`,
-  `DROP TRIGGER api_key_version_changed ON api_key`,
-];
-
-/** The locks are held before the rows are read. */
+/** Replaced and not dropped: that would shut out whoever reads keys. The triggers of keys come first, as their locks do. */
 const TRIGGERS: readonly string[] = [
   // Triggers run with the rights of the build before, which works on between this migration and the grants at the end.
   `DO $$ BEGIN
@@ -57,18 +51,13 @@ const TRIGGERS: readonly string[] = [
        GRANT SELECT, INSERT ON project_version TO latchkey_app;
      END IF;
    END $$`,
+  `CREATE OR REPLACE TRIGGER api_key_version_added AFTER INSERT ON api_key FOR EACH ROW EXECUTE FUNCTION key_version_note_2()`,
+  `CREATE OR REPLACE TRIGGER api_key_version_changed AFTER UPDATE OF owner_id, name, tags, project_id ON api_key FOR EACH ROW
+   WHEN ((OLD.owner_id, OLD.name, OLD.tags, OLD.project_id) IS DISTINCT FROM (NEW.owner_id, NEW.name, NEW.tags, NEW.project_id))
+   EXECUTE FUNCTION key_version_note_2()`,
   `CREATE TRIGGER project_version_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON project_version
    FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse_change()`,
   `CREATE TRIGGER project_version_added AFTER INSERT ON project FOR EACH ROW EXECUTE FUNCTION project_version_note()`,
   `CREATE TRIGGER project_version_changed AFTER UPDATE OF name ON project FOR EACH ROW WHEN (OLD.name <> NEW.name)
    EXECUTE FUNCTION project_version_note()`,
-  ...NO_KEY_TRIGGERS,
-  `CREATE TRIGGER api_key_version_added AFTER INSERT ON api_key FOR EACH ROW EXECUTE FUNCTION key_version_note_2()`,
-  `CREATE TRIGGER api_key_version_changed AFTER UPDATE OF owner_id, name, tags, project_id ON api_key FOR EACH ROW
-   WHEN ((OLD.owner_id, OLD.name, OLD.tags, OLD.project_id) IS DISTINCT FROM (NEW.owner_id, NEW.name, NEW.tags, NEW.project_id))
-   EXECUTE FUNCTION key_version_note_2()`,
-  `INSERT INTO project_version (project_id, since, name) SELECT id, created_at, name FROM project ORDER BY id`,
-  // What such a key used before was booked with a version that knows no project, and stays without one.
-  `INSERT INTO key_version (key_id, owner_id, name, tags, project_id)
-   SELECT id, owner_id, name, tags, project_id FROM api_key WHERE project_id IS NOT NULL ORDER BY id`,
 ];
