@@ -20,7 +20,7 @@ export class UsageEventsController {
     summary: 'Read single usage events',
     description:
       'Of one key, newest first: all, one by the id under which it was reported, or the one that settled a reservation. ' +
-      'Where the operator archives events of old months, those are not among them.',
+      'Where the operator archives events of old months, `archivedBefore` says from when on there are events.',
   })
   find(@FromCaller() caller: KnownCaller, @Query() query: UsageEventsQuery): Promise<UsageEventsView> {
     return this.events.find(caller, query);

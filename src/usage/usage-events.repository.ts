@@ -60,6 +60,14 @@ const VERSION_OF_EVENT = `SELECT coalesce(e.version_id, (
 export class UsageEventsRepository {
   constructor(private readonly manager: EntityManager) {}
 
+  /** The end of the last month whose events were archived, and are not found; null: none were. */
+  async archivedBefore(): Promise<Date | null> {
+    const [row] = await this.manager.query<{ at: Date | null }[]>(
+      `SELECT (max(month) + interval '1 month') AT TIME ZONE 'UTC' AS at FROM usage_archive`,
+    );
+    return row!.at;
+  }
+
   /** Up to `limit` events, newest first. */
   find({ keyId, eventId, reservationId, from, to, after }: EventSearch, limit: number): Promise<StoredUsageEvent[]> {
     return this.manager.query<StoredUsageEvent[]>(

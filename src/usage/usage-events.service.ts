@@ -39,6 +39,8 @@ export class UsageEventsService {
     return {
       data: found.slice(0, limit).map((event) => UsageEventView.from(event)),
       nextCursor: last && eventCursorAt({ atMicros: last.at_micros, callerId: last.caller_id, eventId: last.event_id }),
+      // After the page was read: what is archived meanwhile is named.
+      archivedBefore: await this.events.archivedBefore(),
     };
   }
 

@@ -85,4 +85,7 @@ export class UsageEventsView {
 
   /** Of the next page; null: this is the last. */
   nextCursor: string | null;
+
+  /** Events that were received before this instant were archived, and are in no page; null: none were. */
+  archivedBefore: Date | null;
 }

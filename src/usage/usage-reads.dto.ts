@@ -67,7 +67,8 @@ export const COMPARISONS = ['previous'] as const;
 /** Usage over several keys. */
 export class ProjectSummaryQuery extends ZonedRangeQuery {
   /**
-   * `tag`: of keys. `callTag`, `chatbot`, `endpoint`, `status`: of reported events, in up to 35 days. Absent: `day`.
+   * `tag`: of keys. `callTag`, `chatbot`, `endpoint`, `status`: of reported events, in up to 35 days, of months
+   * that were not archived. Absent: `day`.
    */
   @Field(optional(oneOf(SUMMARY_GROUPS)))
   groupBy?: SummaryGroup;

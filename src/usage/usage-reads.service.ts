@@ -23,7 +23,13 @@ import {
   type TimeRange,
 } from './time-range.js';
 import { dayText, TimeZone } from './time-zone.js';
-import type { RefusalsQuery, SummaryGroup, UsageSeriesQuery, UsageSummaryQuery } from './usage-reads.dto.js';
+import {
+  type RefusalsQuery,
+  SUMMARY_GROUPS,
+  type SummaryGroup,
+  type UsageSeriesQuery,
+  type UsageSummaryQuery,
+} from './usage-reads.dto.js';
 import {
   countOf,
   type KeyBudgetView,
@@ -37,7 +43,13 @@ import {
   UsageTotalsView,
 } from './usage-reads.view.js';
 import { lineOf, linesByModel } from './usage-series.js';
-import { type GroupSums, GROUPS_OF_EVENTS, type SumSource, UsageRepository } from './usage.repository.js';
+import {
+  type ArchivedMonth,
+  type GroupSums,
+  GROUPS_OF_EVENTS,
+  type SumSource,
+  UsageRepository,
+} from './usage.repository.js';
 
 /** Groups in a JSON answer, and lines of a CSV file. */
 const MAX_ROWS = 1_000;
@@ -106,6 +118,7 @@ export class UsageReadsService {
     const byModel = query.groupBy === 'model';
     const source = areWholeHours([...starts, range.to]) ? 'rollups' : 'events';
     const steps = await this.usage.stepsOf(key.id, range, { starts, byModel, source });
+    await this.requireEvents({ range, source, zone });
     return {
       apiKeyId: key.id,
       interval,
@@ -123,26 +136,45 @@ export class UsageReadsService {
     const assumedAt = await this.usage.assumedAt();
     const groups = await this.groupsOf(asked, MAX_ROWS + 1);
     const rows = groups.slice(0, MAX_ROWS).map(({ group, name, sums }) => UsageSummaryRowView.from(group, name, sums));
+    const totals = UsageTotalsView.from(await this.usage.sumOf(range, source, asked.projectId));
+    await this.requireEvents(asked);
     return {
       ...range,
       timeZone: zone.name,
       assumedBefore: assumedAt !== null && assumedAt > range.from ? assumedAt : null,
       groupBy,
-      totals: UsageTotalsView.from(await this.usage.sumOf(range, source, asked.projectId)),
-      ...(previous === null ? {} : { previous: await this.periodOf(previous, asked.projectId) }),
+      totals,
+      ...(previous === null ? {} : { previous: await this.periodOf(previous, zone, asked.projectId) }),
       rows,
       isCapped: groups.length > MAX_ROWS,
     };
   }
 
-  private async periodOf(range: TimeRange, projectId: string | null): Promise<UsagePeriodView> {
+  private async periodOf(range: TimeRange, zone: TimeZone, projectId: string | null): Promise<UsagePeriodView> {
     const source = areWholeHours([range.from, range.to]) ? 'rollups' : 'events';
-    return { ...range, totals: UsageTotalsView.from(await this.usage.sumOf(range, source, projectId)) };
+    const totals = UsageTotalsView.from(await this.usage.sumOf(range, source, projectId));
+    await this.requireEvents({ range, source, zone }, 'compare');
+    return { ...range, totals };
+  }
+
+  /**
+   * Asked after the sums were read: a month may be archived meanwhile.
+   *
+   * @throws DomainError 400 for sums of single events of which some were archived, saying which, and what still works
+   */
+  private async requireEvents(
+    asked: Pick<Summary, 'range' | 'source' | 'zone'> & Partial<Summary>,
+    path: 'from' | 'compare' = 'from',
+  ): Promise<void> {
+    const archived = asked.source === 'events' ? await this.usage.lastArchivedIn(asked.range) : null;
+    if (archived !== null) throw validationFailed([{ path, message: withoutEvents(archived, path, asked) }]);
   }
 
   /** The rows of `summarize` as CSV with a header line, costs to the last decimal; up to 100 000 groups. */
   async summarizeAsCsv(query: UsageSummaryQuery): Promise<string> {
-    const groups = await this.groupsOf(this.summaryOf(query), MAX_CSV_ROWS);
+    const asked = this.summaryOf(query);
+    const groups = await this.groupsOf(asked, MAX_CSV_ROWS);
+    await this.requireEvents(asked);
     const lines = groups.map(({ group, name, sums }) => {
       const cells: CsvValue[] = [
         group,
@@ -238,6 +270,28 @@ function requireNoRange({ from, to }: UsageSummaryQuery): void {
     .filter(([, text]) => text !== undefined)
     .map(([path]) => ({ path, message: 'contradicts period' }));
   if (errors.length > 0) throw validationFailed(errors);
+}
+
+/** What is no longer known of an archived month, and what still is. */
+function withoutEvents(
+  { month, endsAt }: ArchivedMonth,
+  path: 'from' | 'compare',
+  { zone, groupBy = 'day' }: Pick<Summary, 'zone'> & Partial<Summary>,
+): string {
+  const isOfEvents = GROUPS_OF_EVENTS.includes(groupBy) && path === 'from';
+  const what = isOfEvents ? `groupBy=${groupBy}` : `the time zone ${zone.name}`;
+  const ofRollups = SUMMARY_GROUPS.filter((group) => !GROUPS_OF_EVENTS.includes(group));
+  return (
+    `the events of ${month} (UTC) were archived, and ${what} needs single events: ` +
+    (path === 'compare' ? 'leave it out' : `ask for a range from ${dayText(firstDayAfter(endsAt, zone))} on`) +
+    `, or ${isOfEvents ? `group by ${ofRollups.join(', ')}` : 'take a time zone of whole hours, such as UTC'}`
+  );
+}
+
+/** The first day of a zone that begins at an instant or later. */
+function firstDayAfter(instant: Date, zone: TimeZone): number {
+  const day = zone.dayOf(instant.getTime());
+  return zone.startOf(day) < instant.getTime() ? day + 1 : day;
 }
 
 /** What is asked of a summary; `starts` are those of its days. */

@@ -35,6 +35,13 @@ export interface RefusalCount {
   readonly lastAt: Date;
 }
 
+/** A month of UTC whose events are in a file alone. */
+export interface ArchivedMonth {
+  /** `2026-07` */
+  readonly month: string;
+  readonly endsAt: Date;
+}
+
 interface SumsRow {
   requests: string | null;
   input_tokens: string | null;
@@ -222,6 +229,17 @@ export class UsageRepository {
       `SELECT max(assumed_at) AS at FROM key_version WHERE assumed_at IS NOT NULL`,
     );
     return row!.at;
+  }
+
+  /** The last month of a range whose events were archived; null: those of the whole range are there. */
+  async lastArchivedIn({ from, to }: TimeRange): Promise<ArchivedMonth | null> {
+    const [row] = await this.manager.query<ArchivedMonth[]>(
+      `SELECT to_char(month, 'YYYY-MM') AS month, (month + interval '1 month') AT TIME ZONE 'UTC' AS "endsAt" FROM usage_archive
+        WHERE month::timestamp AT TIME ZONE 'UTC' < $2 AND (month + interval '1 month') AT TIME ZONE 'UTC' > $1
+        ORDER BY 1 DESC LIMIT 1`,
+      [from, to],
+    );
+    return row ?? null;
   }
 
   /** Up to `limit` pairs of key and code, most refused first. */

@@ -45,6 +45,7 @@ describe('GET /usage/events', () => {
           },
         ],
         nextCursor: null,
+        archivedBefore: null,
       },
     ]);
     expect(await idsOf({ keyId: key, requestId: 'req-2' })).toEqual([]);
