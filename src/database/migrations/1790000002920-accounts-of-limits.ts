@@ -24,7 +24,7 @@ export class AccountsOfLimits1790000002920 implements MigrationInterface {
 
   async down(runner: QueryRunner): Promise<void> {
     await runner.query(`
-      DROP FUNCTION IF EXISTS quota_acquire_limits, quota_look_at_limits, quota_settle_3, limit_accounts_open,
+      DROP FUNCTION IF EXISTS quota_acquire_limits, quota_look_at_limits, quota_periods, quota_settle_3, limit_accounts_open,
         limit_accounts_refresh, limit_accounts_sweep, limit_account_named`);
     await runner.query(`DELETE FROM budget_lease l USING budget_account a
       WHERE a.key_id = l.key_id AND a.period = l.period AND a.limit_id IS NOT NULL`);
