@@ -128,7 +128,7 @@ function partsOf(text: string | null): string[] {
 /** Most asks are those of one call. */
 const GRANTED: readonly boolean[] = Object.freeze([true]);
 const REFUSED: readonly boolean[] = Object.freeze([false]);
-const OF_NEEDS: Readonly<Record<string, NeedVerdict>> = { '0': false, '1': true, '2': null };
+const OF_NEEDS: Readonly<Record<string, NeedVerdict>> = { '0': false, '1': true, '2': null, '3': 'unheld' };
 
 function verdictsOf(text: string): readonly boolean[] {
   if (text.length === 1) return text === '1' ? GRANTED : REFUSED;

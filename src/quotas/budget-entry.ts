@@ -8,8 +8,11 @@ import { NO_WAITERS, type Waiter } from './waiter.js';
 /** What is kept of an answer of the store. */
 export type KnownBudget = Pick<
   BudgetGrant,
-  'period' | 'limit' | 'spent' | 'leased' | 'raise' | 'monthEndsInMs' | 'clockMs'
->;
+  'period' | 'month' | 'limit' | 'spent' | 'leased' | 'raise' | 'monthEndsInMs' | 'clockMs'
+> & {
+  /** When the answer arrived, monotonic. */
+  readonly receivedAtMs: number;
+};
 
 /** What one replica knows and holds of one account. */
 export class BudgetEntry {

@@ -354,6 +354,8 @@ export class LeaseManager implements AcquireHandler {
         const lease = this.ownLease(waiter, entry, nowMs) ?? entry.findLease(request, poolOf(request), nowMs);
         this.foundLeases[index] = lease;
         if (lease !== null) continue;
+        // Admitted without a lease: the reservation names the account and its period all the same.
+        if (waiter?.isOpen(entry) && nowMs < entry.knownUntilMs) continue;
       }
       if (entry.isRefused(reserve, nowMs)) return budgetExceeded(entry);
       this.missing.push(entry);
@@ -394,7 +396,10 @@ export class LeaseManager implements AcquireHandler {
       const entry = this.foundAccounts[index] as BudgetEntry;
       const lease = this.foundLeases[index] ?? null;
       if (lease === null) {
-        holds.push({ accountId: entry.account.id, period: entry.known!.period, leaseId: NO_LEASE });
+        const known = entry.known!;
+        holds.push({ accountId: entry.account.id, period: known.period, leaseId: NO_LEASE });
+        if (month === '') month = known.month;
+        expiresAtMs = Math.min(expiresAtMs, known.clockMs + (nowMs - known.receivedAtMs) + ttlMs);
         continue;
       }
       lease.remaining -= request.reserve;
@@ -554,21 +559,22 @@ export class LeaseManager implements AcquireHandler {
     const lease = (id: string, kind: BudgetLease['kind'], slice: bigint): BudgetLease =>
       new BudgetLease(id, kind, grant.period, grant.month, slice, deadlineMs, nowMs, grant.clockMs);
     if (!isStale && grant.found) {
-      const { period, limit, spent, leased, raise, monthEndsInMs, clockMs } = grant;
-      entry.known = { period, limit, spent, leased, raise, monthEndsInMs, clockMs };
+      const { period, month, limit, spent, leased, raise, monthEndsInMs, clockMs } = grant;
+      entry.known = { period, month, limit, spent, leased, raise, monthEndsInMs, clockMs, receivedAtMs: nowMs };
       entry.knownUntilMs = deadlineMs;
     }
     record.waiters.forEach((waiter, index) => {
       waiter.pending--;
       const need = ask.needs[index];
       const isGranted = grant.verdicts[index] === true;
-      if (isGranted && !isStale && need?.amount === 0n) waiter.foundOpen(entry);
+      const isUnheld = grant.verdicts[index] === 'unheld';
+      if (!isStale && (isUnheld || (isGranted && need?.amount === 0n))) waiter.foundOpen(entry);
       if (need?.own && isGranted) {
         const own = lease(need.own.leaseId, 'own', need.amount);
         if (isStale || waiter.isDone) this.handBack(own);
         else waiter.addOwn(entry, own);
       }
-      if (isStale || isGranted || grant.verdicts[index] === null) return;
+      if (isStale || isGranted || isUnheld || grant.verdicts[index] === null) return;
       if (!grant.found) {
         waiter.refusal ??= unavailable(1_000);
         return;

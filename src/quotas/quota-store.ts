@@ -48,8 +48,11 @@ export interface BudgetDemand {
   readonly joint?: number;
 }
 
-/** What became of a need. Null: it fits here, and another account of its call refused it. */
-export type NeedVerdict = boolean | null;
+/**
+ * What became of a need. Null: it fits here, and another account of its call refused it. `unheld`: granted without a
+ * lease, because so much is leased of what nothing bounds that no more is counted.
+ */
+export type NeedVerdict = boolean | null | 'unheld';
 
 /** The needs of one account, in the order in which they wait; each is granted that fits. */
 export interface BudgetRequest {

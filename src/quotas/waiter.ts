@@ -13,7 +13,7 @@ export class Waiter {
   refusal: Refused | null = null;
   /** Leases of its own (long reservations), by account; null: none. */
   private own: Map<BudgetEntry, BudgetLease> | null = null;
-  /** Accounts that the store found open for a call that holds nothing; null: none. */
+  /** Accounts that the store found open for a call that holds nothing in them; null: none. */
   private open: BudgetEntry[] | null = null;
   private resolve!: (admission: Admission) => void;
 

@@ -4,16 +4,19 @@
 -- else is decided account by account, each need in order that fits.
 -- The rule's row decides, read after the lock, and its amount is written into the account (docs/adr/0043, rule 2). A lease
 -- ends after 10 s, with its period, with the UTC month, with a raise and with an override: the earliest of them.
+-- What nothing bounds, because it only observes, is leased up to 10^17 in all. Beyond that an account gives no leases and
+-- refuses nothing: `is_unheld`. With what is spent (at most 9 * 10^18) the sum of leases stays below 2^63.
 CREATE OR REPLACE FUNCTION quota_acquire_limits(
   p_replica text, p_live integer, p_account uuid[], p_type text[], p_limit uuid[], p_member uuid[], p_kind text[], p_lease uuid[],
   p_want bigint[], p_first integer[], p_count integer[], n_amount bigint[], n_ttl integer[], n_lease uuid[], n_joint integer[]
 ) RETURNS TABLE (
   ask integer, is_found boolean, period text, month text, limit_mc bigint, spent_mc bigint, leased_mc bigint,
-  verdicts boolean[], slice bigint, admit_for_ms bigint, clock_ms bigint, ends_in_ms bigint, raise_mc bigint
+  verdicts boolean[], slice bigint, admit_for_ms bigint, clock_ms bigint, ends_in_ms bigint, raise_mc bigint, is_unheld boolean
 ) LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 #variable_conflict use_column
 DECLARE
+  c_most CONSTANT bigint := 100000000000000000;
   v_asks integer := cardinality(p_account);
   v_now timestamptz := quota_clock();
   v_asked text[];
@@ -28,6 +31,7 @@ DECLARE
   -- What is left to give; null: no bound.
   v_left bigint[] := array_fill(NULL::bigint, ARRAY[v_asks]);
   v_taken bigint[] := array_fill(0::bigint, ARRAY[v_asks]);
+  v_unheld boolean[] := array_fill(false, ARRAY[v_asks]);
   v_owner integer[] := array_fill(NULL::integer, ARRAY[cardinality(n_amount)]);
   v_granted boolean[] := array_fill(false, ARRAY[cardinality(n_amount)]);
   v_month_end timestamptz;
@@ -88,6 +92,9 @@ BEGIN
   END LOOP;
   FOR i IN 1 .. v_asks LOOP
     FOR n IN p_first[i] .. p_first[i] + p_count[i] - 1 LOOP v_owner[n] := i; END LOOP;
+    CONTINUE WHEN NOT v_found[i] OR v_limit[i] IS NOT NULL;
+    v_unheld[i] := v_leased[i] + (
+      SELECT sum(u.amount) FROM unnest(n_amount[p_first[i] : p_first[i] + p_count[i] - 1]) AS u(amount)) > c_most;
   END LOOP;
   -- Calls as a whole.
   FOR v_row IN
@@ -103,7 +110,7 @@ BEGIN
       -- Null where the account covers it and another one does not: the refusal is told of the other.
       v_granted[v_row.needs[at]] := CASE WHEN v_fits THEN true WHEN v_found[v_owner[v_row.needs[at]]]
         AND coalesce(n_amount[v_row.needs[at]] <= v_left[v_owner[v_row.needs[at]]], true) THEN NULL ELSE false END;
-      CONTINUE WHEN NOT v_fits;
+      CONTINUE WHEN NOT v_fits OR v_unheld[v_owner[v_row.needs[at]]];
       v_left[v_owner[v_row.needs[at]]] := v_left[v_owner[v_row.needs[at]]] - n_amount[v_row.needs[at]];
       v_taken[v_owner[v_row.needs[at]]] := v_taken[v_owner[v_row.needs[at]]] + n_amount[v_row.needs[at]];
       INSERT INTO budget_lease (id, key_id, period, replica_id, kind, granted_micro_cents, granted_at, admit_until, hold_until)
@@ -117,6 +124,7 @@ BEGIN
     raise_mc := v_raise[i];
     admit_for_ms := quota_ms(coalesce(v_until[i], v_now)) - clock_ms;
     ends_in_ms := quota_ms(CASE WHEN v_ends[i] < 'infinity' THEN v_ends[i] ELSE v_month_end END) - clock_ms;
+    is_unheld := v_unheld[i];
     slice := 0;
     v_pooled := 0;
     FOR n IN p_first[i] .. p_first[i] + p_count[i] - 1 LOOP
@@ -124,6 +132,7 @@ BEGIN
       v_fits := v_left[i] IS NULL OR CASE WHEN n_amount[n] = 0 THEN v_left[i] > 0 ELSE n_amount[n] <= v_left[i] END;
       CONTINUE WHEN NOT v_fits;
       v_granted[n] := true;
+      CONTINUE WHEN is_unheld;
       v_left[i] := v_left[i] - n_amount[n];
       IF n_lease[n] IS NULL THEN
         v_pooled := v_pooled + n_amount[n];
@@ -141,7 +150,7 @@ BEGIN
       slice := greatest(v_pooled, least(p_want[i], v_room / (4 * p_live)));
     ELSIF v_pooled > 0 AND limit_mc IS NULL THEN
       -- Nothing bounds it: as much as the replica expects to need, so that it does not ask for each call.
-      slice := greatest(v_pooled, least(p_want[i], 100 * v_pooled));
+      slice := greatest(v_pooled, least(p_want[i], 100::numeric * v_pooled, c_most - leased_mc - v_taken[i]));
     END IF;
     IF slice > 0 THEN
       INSERT INTO budget_lease (id, key_id, period, replica_id, kind, granted_micro_cents, granted_at, admit_until, hold_until)
