@@ -44,6 +44,8 @@ export interface AcquireCall {
   readonly sentMs: number;
   readonly budgets: readonly BudgetRecord[];
   readonly windows: readonly WindowRecord[];
+  /** It draws from accounts of limits, whose locks others may hold. */
+  readonly isOfLimits: boolean;
   /** Its waiters no longer wait for it; what it still grants is handed back. */
   isAbandoned: boolean;
 }
@@ -71,24 +73,40 @@ export interface PumpOptions {
   readonly acquireTimeoutMs: number;
 }
 
-/** Accounts of limits in one statement: it holds their locks until it commits, and many replicas want them. */
+/** Accounts that all calls of a limit share, in one statement: it holds their locks until it commits, and many replicas want them. */
 const MAX_SHARED_ASKS = 8;
 /** Accounts of one statement that decides calls as a whole; a single call may have as many as a reservation has holds. */
 const MAX_JOINT_ASKS = 16;
 
+/** Calls that accounts of limits leave to what keys have of their own, whatever locks they wait for. */
+const OWN_CALLS = 2;
+/** The most that a replica expects to need of one account: no amount is greater, and sums of it stay within 64 bits. */
+const MOST_WANTED = 1e15;
+
+/**
+ * What calls are made of, by turns: calls that several accounts decide together, accounts that all calls of a limit share,
+ * those of its members, and what keys have of their own. Only the last waits for no lock that other keys may hold.
+ */
+const LANES = ['joint', 'shared', 'members', 'own'] as const;
+type Lane = (typeof LANES)[number];
+
 /**
  * Collects what accounts and windows need into few calls: one under way per account and window, the needs of its
- * waiters in order, many accounts in one call. Accounts of limits go in calls of their own: they are shared with other
- * replicas, and a key without limits does not wait for their locks.
+ * waiters in order, many accounts in one call. Accounts of limits go in calls of their own, and these are never all calls
+ * that may be under way: a key without limits waits neither for their locks nor for the end of such a call.
  */
 export class AcquirePump {
   liveReplicas = 1;
   private readonly budgets = new Set<BudgetEntry>();
   private readonly shared = new Set<BudgetEntry>();
+  private readonly members = new Set<BudgetEntry>();
   private readonly joint = new Fifo<JointCall>();
   private readonly windows = new Set<WindowEntry>();
   private readonly calls = new Fifo<AcquireCall>();
   private underWay = 0;
+  /** Those among them that may wait for accounts of limits. */
+  private limitsUnderWay = 0;
+  private turn = 0;
   private isScheduled = false;
   /** Since when something has been waiting to be sent; null: nothing is. */
   private waitingSinceMs: number | null = null;
@@ -191,6 +209,7 @@ export class AcquirePump {
       windows: call.windows.map((record) => record.ask),
     };
     this.underWay++;
+    if (call.isOfLimits) this.limitsUnderWay++;
     this.calls.push(call);
     this.store.acquire(request).then(
       (answer) => this.finished(call, () => this.handler.answered(call, answer)),
@@ -200,6 +219,7 @@ export class AcquirePump {
 
   private finished(call: AcquireCall, handle: () => void): void {
     this.underWay--;
+    if (call.isOfLimits) this.limitsUnderWay--;
     if (!call.isAbandoned) this.end(call);
     handle();
     call.isAbandoned = true;
@@ -223,19 +243,36 @@ export class AcquirePump {
   }
 
   private get hasWork(): boolean {
-    return this.budgets.size + this.shared.size + this.joint.size + this.windows.size > 0;
+    return this.budgets.size + this.shared.size + this.members.size + this.joint.size + this.windows.size > 0;
   }
 
-  private queueOf({ account }: BudgetEntry): Set<BudgetEntry> {
-    return account.limit === undefined ? this.budgets : this.shared;
+  private queueOf({ account: { limit } }: BudgetEntry): Set<BudgetEntry> {
+    if (limit === undefined) return this.budgets;
+    return limit.member === null ? this.shared : this.members;
   }
 
+  /** The next call, by turns, so that no kind of need waits for another to run out; null: none may be made. */
   private collect(nowMs: number): AcquireCall | null {
-    const joint = this.collectJoint(nowMs);
-    if (joint.length > 0) return { sentMs: nowMs, budgets: joint, windows: [], isAbandoned: false };
-    const shared = this.collectBudgets(this.shared, MAX_SHARED_ASKS, nowMs);
-    if (shared.length > 0) return { sentMs: nowMs, budgets: shared, windows: [], isAbandoned: false };
-    return this.collectOwn(nowMs);
+    const mayAskLimits = this.limitsUnderWay < Math.max(1, this.options.maxCalls - OWN_CALLS);
+    for (let tries = 0; tries < LANES.length; tries++) {
+      const lane = LANES[this.turn]!;
+      this.turn = (this.turn + 1) % LANES.length;
+      if (lane !== 'own' && !mayAskLimits) continue;
+      const call = lane === 'own' ? this.collectOwn(nowMs) : this.collectOfLimits(lane, nowMs);
+      if (call !== null) return call;
+    }
+    return null;
+  }
+
+  private collectOfLimits(lane: Exclude<Lane, 'own'>, nowMs: number): AcquireCall | null {
+    const budgets =
+      lane === 'joint'
+        ? this.collectJoint(nowMs)
+        : lane === 'shared'
+          ? this.collectBudgets(this.shared, MAX_SHARED_ASKS, nowMs)
+          : this.collectBudgets(this.members, this.options.maxAsks, nowMs);
+    if (budgets.length === 0) return null;
+    return { sentMs: nowMs, budgets, windows: [], isOfLimits: true, isAbandoned: false };
   }
 
   private collectOwn(nowMs: number): AcquireCall | null {
@@ -248,7 +285,7 @@ export class AcquirePump {
     }
     const budgets = this.collectBudgets(this.budgets, this.options.maxAsks, nowMs);
     if (windows.length + budgets.length === 0) return null;
-    return { sentMs: nowMs, budgets, windows, isAbandoned: false };
+    return { sentMs: nowMs, budgets, windows, isOfLimits: false, isAbandoned: false };
   }
 
   private collectBudgets(queue: Set<BudgetEntry>, mostAsks: number, nowMs: number): BudgetRecord[] {
@@ -288,7 +325,7 @@ export class AcquirePump {
       number++;
     }
     return [...asked].map(([entry, { waiters, needs }]) => {
-      const want = BigInt(Math.floor(entry.flow.recent(nowMs)));
+      const want = wantedOf(entry, nowMs);
       const ask: BudgetRequest = { account: entry.account, kind: 'pooled', leaseId: this.newId(), want, needs };
       return { entry, generation: entry.generation, waiters, ask, isJoint: true };
     });
@@ -304,7 +341,7 @@ export class AcquirePump {
         own: isLong ? { leaseId: this.newId(), ttlSeconds: request.ttlSeconds } : null,
       };
     });
-    const want = BigInt(Math.floor(entry.flow.recent(nowMs)));
+    const want = wantedOf(entry, nowMs);
     const ask: BudgetRequest = { account: entry.account, kind, leaseId: this.newId(), want, needs };
     return { entry, generation: entry.generation, waiters, ask, isJoint: false };
   }
@@ -325,6 +362,10 @@ export class AcquirePump {
     };
     return { entry, generation: entry.generation, waiters, ask };
   }
+}
+
+function wantedOf({ flow }: BudgetEntry, nowMs: number): bigint {
+  return BigInt(Math.floor(Math.min(flow.recent(nowMs), MOST_WANTED)));
 }
 
 /** Gives the answers beside their asks. */

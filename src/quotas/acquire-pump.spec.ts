@@ -1,0 +1,142 @@
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import { EventQueue } from '../../test/simulation/event-queue.js';
+import { type AcquireCall, AcquirePump } from './acquire-pump.js';
+import { BudgetEntry } from './budget-entry.js';
+import { LEDGER_DEFAULTS } from './lease-manager.js';
+import type { Account, AcquireAnswer, AcquireRequest, QuotaStore } from './quota-store.js';
+import { enqueue, Waiter } from './waiter.js';
+
+/** A pump before a store in which nothing is answered unless the test says so. */
+class Stage {
+  readonly events = new EventQueue();
+  readonly sent: { readonly request: AcquireRequest; readonly answer: (answer: AcquireAnswer) => void }[] = [];
+  readonly failed: AcquireCall[] = [];
+  private ids = 0;
+  readonly pump: AcquirePump;
+
+  constructor() {
+    const absent = () => Promise.reject(new Error('not here'));
+    const store: QuotaStore = {
+      acquire: (request) => new Promise((answer) => this.sent.push({ request, answer })),
+      ...{ giveBack: absent, settle: absent, closeExpired: absent },
+    };
+    const clock = {
+      monotonicMs: () => this.events.now,
+      wallMs: () => this.events.now,
+      after: (delayMs: number, run: () => void) => this.events.at(this.events.now + delayMs, run),
+    };
+    this.pump = new AcquirePump(
+      store,
+      clock,
+      () => String(++this.ids),
+      { ...LEDGER_DEFAULTS, replicaId: 'one' },
+      {
+        answered: () => undefined,
+        failed: (call) => void this.failed.push(call),
+        closeLease: () => null,
+      },
+    );
+  }
+
+  ask(account: Account, ttlSeconds = 60): BudgetEntry {
+    const entry = new BudgetEntry(account);
+    enqueue(entry, this.waiter([account], ttlSeconds));
+    this.pump.askBudget(entry);
+    return entry;
+  }
+
+  askTogether(accounts: readonly Account[]): void {
+    this.pump.askTogether(
+      this.waiter(accounts, 300),
+      accounts.map((account) => new BudgetEntry(account)),
+    );
+  }
+
+  private waiter(accounts: readonly Account[], ttlSeconds: number): Waiter {
+    const request = { accounts, windows: [], cost: 1, reserve: 1n, ttlSeconds, isDefaultHold: false };
+    return new Waiter(request, ++this.ids, Infinity);
+  }
+
+  async pass(ms: number): Promise<void> {
+    const until = this.events.now + ms;
+    for (let run = this.events.next(until); run !== null; run = this.events.next(until)) {
+      run();
+      for (let turn = 0; turn < 5; turn++) await Promise.resolve();
+    }
+    this.events.now = until;
+  }
+
+  get sentIds(): string[][] {
+    return this.sent.map(({ request }) => request.budgets.map(({ account }) => account.id));
+  }
+}
+
+const own = (name: string): Account => ({ id: name, type: 'total' });
+const shared = (name: string): Account => ({ id: name, type: 'total', limit: { id: name, member: null } });
+const ofMember = (name: string): Account => ({ id: name, type: 'total', limit: { id: 'each', member: name } });
+
+describe('Calls to the store', () => {
+  let stage: Stage;
+  beforeEach(() => {
+    stage = new Stage();
+  });
+
+  it('are made for keys without limits while all those of limits wait for locks', async () => {
+    for (let index = 0; index < 20; index++) {
+      if (index % 2 === 0) stage.ask(shared(`limit-${index}`));
+      else stage.askTogether([own(`together-${index}`), shared(`limit-${index}`)]);
+      await stage.pass(20);
+    }
+    expect(stage.sent).toHaveLength(LEDGER_DEFAULTS.maxCalls - 2);
+    stage.ask(own('key'));
+    await stage.pass(20);
+    expect(stage.sentIds.at(-1)).toEqual(['key']);
+    // Abandoned calls still count, so that the store is not piled upon, and the key's place stays.
+    await stage.pass(2_000);
+    stage.pump.sweep(stage.events.now);
+    stage.ask(own('other'));
+    await stage.pass(20);
+    expect(stage.sentIds.at(-1)).toEqual(['other']);
+  });
+
+  it('take up those of limits again when one of them has ended', async () => {
+    for (let index = 0; index < 7; index++) {
+      stage.ask(shared(`limit-${index}`));
+      await stage.pass(20);
+    }
+    expect(stage.sentIds).not.toContainEqual(['limit-6']);
+    stage.sent[0]!.answer({ budgets: [], windows: [] });
+    await stage.pass(20);
+    expect(stage.sentIds.at(-1)).toEqual(['limit-6']);
+  });
+
+  it('ask for many members of a limit at once, and for few accounts that all calls share', async () => {
+    for (let index = 0; index < 100; index++) stage.ask(ofMember(`member-${index}`));
+    for (let index = 0; index < 20; index++) stage.ask(shared(`limit-${index}`));
+    await stage.pass(100);
+    const sizes = stage.sentIds.map((ids) => ids.length).sort((one, other) => one - other);
+    expect(sizes).toEqual([4, 8, 8, 100]);
+  });
+
+  it('are made by turns', async () => {
+    // All calls are under way when the needs come.
+    for (let index = 0; index < 6; index++) {
+      stage.ask(shared(`busy-${index}`));
+      await stage.pass(20);
+    }
+    for (let index = 0; index < 2; index++) {
+      stage.ask(own(`busy-key-${index}`));
+      await stage.pass(20);
+    }
+    for (let index = 0; index < 24; index++) stage.ask(shared(`limit-${index}`));
+    stage.ask(own('key'));
+    stage.ask(ofMember('member'));
+    stage.askTogether([own('together'), shared('limit')]);
+    const before = stage.sent.length;
+    expect(before).toBe(LEDGER_DEFAULTS.maxCalls);
+    for (let index = 0; index < 4; index++) stage.sent[index]!.answer({ budgets: [], windows: [] });
+    await stage.pass(100);
+    const later = stage.sentIds.slice(before).map(([id]) => id!.replace(/-\d+/, ''));
+    expect(later.sort()).toEqual(['key', 'limit', 'member', 'together']);
+  });
+});
