@@ -28,6 +28,8 @@ import { HandOver1790000002600 } from './migrations/1790000002600-hand-over.js';
 import { Projects1790000002800 } from './migrations/1790000002800-projects.js';
 import { Limits1790000002900 } from './migrations/1790000002900-limits.js';
 import { LimitAccounts1790000002910 } from './migrations/1790000002910-limit-accounts.js';
+import { AccountsOfLimits1790000002920 } from './migrations/1790000002920-accounts-of-limits.js';
+import { LimitAccountIndexes1790000002930 } from './migrations/1790000002930-limit-account-indexes.js';
 import { UsageArchives1790000003000 } from './migrations/1790000003000-usage-archives.js';
 import { ProjectsInReports1790000003100 } from './migrations/1790000003100-projects-in-reports.js';
 import { RaisedAccounts1790000003150 } from './migrations/1790000003150-raised-accounts.js';
@@ -64,6 +66,8 @@ export const migrations = [
   Projects1790000002800,
   Limits1790000002900,
   LimitAccounts1790000002910,
+  AccountsOfLimits1790000002920,
+  LimitAccountIndexes1790000002930,
   UsageArchives1790000003000,
   ProjectsInReports1790000003100,
   RaisedAccounts1790000003150,
