@@ -93,8 +93,8 @@ BEGIN
   FOR i IN 1 .. v_asks LOOP
     FOR n IN p_first[i] .. p_first[i] + p_count[i] - 1 LOOP v_owner[n] := i; END LOOP;
     CONTINUE WHEN NOT v_found[i] OR v_limit[i] IS NOT NULL;
-    SELECT v_leased[i] + sum(u.amount) > c_most INTO v_unheld[i]
-      FROM unnest(n_amount[p_first[i] : p_first[i] + p_count[i] - 1]) AS u(amount);
+    v_unheld[i] := v_leased[i] + (
+      SELECT sum(u.amount) FROM unnest(n_amount[p_first[i] : p_first[i] + p_count[i] - 1]) AS u(amount)) > c_most;
   END LOOP;
   -- Calls as a whole.
   FOR v_row IN

@@ -65,7 +65,7 @@ describe('RecordCache', () => {
     const cache = filled('key', { projectId: 'project' });
     cache.put(cache.beginLoad(0), rowsOf('lone'), []);
     const record = cache.findByKid('kid-key', 1)!;
-    expect(record.project).toEqual({ id: 'project', isActive: true });
+    expect(record.project).toEqual({ id: 'project', isActive: true, limits: NO_LIMITS });
     expect(cache.findByKid('kid-key', 2)).toBe(record);
     cache.apply([{ seq: 2n, touches: 'project', id: 'other' }]);
     expect(cache.findByKid('kid-key', 2)).toBe(record);

@@ -106,13 +106,17 @@ export class LimitAccounts {
     const rows = await this.dataSource.query<(StateRow & Stored<LimitRow>)[]>(
       `SELECT ${LIMIT_COLUMNS}, m.id AS member, ${STATE_COLUMNS}
          FROM api_key k
-         JOIN quota_limit l ON l.ended_at IS NULL AND coalesce(l.target_id, k.id)
-              = CASE l.target_kind WHEN 'owner' THEN k.owner_id WHEN 'project' THEN k.project_id ELSE k.id END
+         CROSS JOIN LATERAL (
+           SELECT * FROM quota_limit WHERE target_kind = 'key' AND target_id = k.id
+           UNION ALL SELECT * FROM quota_limit WHERE target_kind = 'owner' AND target_id = k.owner_id
+           UNION ALL SELECT * FROM quota_limit WHERE target_kind = 'project' AND target_id = k.project_id
+           UNION ALL SELECT * FROM quota_limit WHERE target_kind = 'installation'
+         ) l
          CROSS JOIN LATERAL (SELECT CASE l.each WHEN 'key' THEN k.id WHEN 'owner' THEN k.owner_id END AS id) m
          CROSS JOIN LATERAL limit_period_at(quota_clock(), l.per, l.time_zone) p
          LEFT JOIN budget_account a ON a.key_id = limit_account_id(l.id, m.id) AND a.period = p.name
          LEFT JOIN quota_limit_override o ON o.member_id = m.id AND ${OVERRIDE_IN_FORCE}
-        WHERE k.id = $1
+        WHERE k.id = $1 AND l.ended_at IS NULL
         ORDER BY array_position('{key,owner,project,installation}', l.target_kind), l.id`,
       [keyId],
     );

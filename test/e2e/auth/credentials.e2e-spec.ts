@@ -66,6 +66,7 @@ describe('the credentials of a request', () => {
           keyPolicy: null,
           mustChangePassword: false,
           notices: null,
+          projects: [],
           mustEnrol: false,
         },
       ]);

@@ -72,8 +72,8 @@ describe('The sums of accounts of limits', () => {
     const rows = await Promise.all(Array.from({ length: limits }, () => observe()));
     const accounts = rows.map((row) => accountOfLimit(row));
     const reservations: ReservationParts[] = [];
-    for (let round = 0; round < 3; round++) {
-      const admissions = await Promise.all(Array.from({ length: 150 }, () => admit(accounts, MOST, ttlSeconds)));
+    for (let round = 0; round < 5; round++) {
+      const admissions = await Promise.all(Array.from({ length: 60 }, () => admit(accounts, MOST, ttlSeconds)));
       reservations.push(...admissions.map(reservationOf));
     }
     for (const row of rows) {

@@ -40,6 +40,7 @@ describe('Accounts of limits in PostgreSQL', () => {
     await database.asOwner('DELETE FROM budget_lease', []);
     await database.asOwner('DELETE FROM budget_account WHERE limit_id IS NOT NULL', []);
     await database.asOwner('DELETE FROM quota_limit', []);
+    await database.asOwner('DELETE FROM usage_event', []);
   });
 
   const create = (draft: Parameters<typeof insertLimit>[1]) => insertLimit(database.asOwner, draft);
@@ -197,6 +198,68 @@ describe('Accounts of limits in PostgreSQL', () => {
     expect(swept!.swept).toBe(1);
   });
 
+  it('are swept in parts, those that ended first before the others, and limits that ended with the last of theirs', async () => {
+    const key = await newKey();
+    const [daily, total] = [await create({ amount: 9n, per: 'day' }), await create({ amount: 9n })];
+    const hold = (accountId: string, period: string) => ({ accountId, period, leaseId: randomUUID() });
+    for (const period of ['2026-01-07', '2026-01-05', '2026-01-06'])
+      await writer.write([report(key, 1n, null, [hold(daily.id, period)])]);
+    await writer.write([report(key, 1n, null, [hold(total.id, 'total')])]);
+    const left = async () =>
+      (await database.asOwner('SELECT period FROM budget_account WHERE limit_id IS NOT NULL ORDER BY 1', [])).map(
+        ({ period }) => period as string,
+      );
+    const sweep = async (rows: number) =>
+      (await database.sql('SELECT limit_accounts_sweep($1) AS swept', [rows]))[0]!.swept as number;
+    expect([await sweep(1), await left()]).toEqual([1, ['2026-01-06', '2026-01-07', 'total']]);
+    expect([await sweep(3), await left()]).toEqual([2, ['total']]);
+    await database.asOwner(`UPDATE quota_limit SET ended_at = now() - interval '36 days'`, []);
+    // As many as it may: there may be more, so limits are left for the next time.
+    expect([await sweep(1), await left()]).toEqual([1, []]);
+    expect(await database.asOwner('SELECT FROM quota_limit', [])).toHaveLength(2);
+    expect(await sweep(1)).toBe(0);
+    expect(await database.asOwner('SELECT FROM quota_limit', [])).toHaveLength(0);
+  });
+
+  it('are found among thousands of limits of others without a look at them', async () => {
+    const [key, project] = [await newKey(), randomUUID()];
+    await database.asOwner('UPDATE api_key SET project_id = $2 WHERE id = $1', [key, project]);
+    const [owner] = await database.asOwner('SELECT owner_id AS id FROM api_key WHERE id = $1', [key]);
+    const each = [
+      await create({ amount: 9n, each: 'owner' }),
+      await create({ amount: 9n, each: 'key', targetKind: 'project', targetId: project }),
+      await create({ amount: 9n, each: 'key', targetKind: 'owner', targetId: owner!.id as string }),
+    ];
+    const plain = await create({ amount: 9n, targetKind: 'key', targetId: key });
+    await database.asOwner(
+      `INSERT INTO quota_limit (id, name, unit, per, amount, target_kind, target_id, each, counts_from, created_at, updated_at)
+       SELECT gen_random_uuid(), 'other', 'cents', 'day', 9, 'project', gen_random_uuid(), 'key', now(), now(), now()
+         FROM generate_series(1, 5000)`,
+      [],
+    );
+    await database.asOwner('ANALYZE quota_limit', []);
+    const named = async (limit: LimitRow, member: string | null) =>
+      (
+        await database.asOwner('SELECT limit_id, member_id FROM limit_account_named($1, $2)', [
+          ...[accountOfLimit(limit, member).id, key],
+        ])
+      ).map(({ limit_id: id, member_id: of }) => [id, of]);
+    const members = [owner!.id as string, key, key];
+    for (const [index, limit] of each.entries())
+      expect(await named(limit, members[index]!)).toEqual([[limit.id, members[index]]]);
+    expect(await named(plain, null)).toEqual([[plain.id, null]]);
+    expect(await named(plain, key)).toEqual([]);
+    // Its plan, as one statement: rows that it read and threw away are counted.
+    const [body] = await database.asOwner(`SELECT prosrc FROM pg_proc WHERE proname = 'limit_account_named'`, []);
+    const text = (body!.prosrc as string)
+      .replaceAll('p_account', `'${randomUUID()}'::uuid`)
+      .replaceAll('p_key', `'${key}'::uuid`);
+    const plan = await database.asOwner(`EXPLAIN (ANALYZE, FORMAT JSON) ${text}`, []);
+    const nodes = JSON.stringify(plan).match(/"Rows Removed by (Join )?Filter":\s*(\d+)/g) ?? [];
+    const removed = nodes.map((node) => Number(/\d+$/.exec(node)![0]));
+    expect(Math.max(0, ...removed)).toBeLessThan(100);
+  });
+
   it('are swept while reports arrive late, and refuse none', async () => {
     const key = await newKey();
     const limit = await create({ amount: 1_000n, per: 'day' });
@@ -216,6 +279,11 @@ describe('Accounts of limits in PostgreSQL', () => {
       [limit.id],
     );
     expect(events!.n).toBe(80);
+    // Swept accounts were made anew: only what came after the last sweep is in one, and each charge is of an event.
+    await database.sql('SELECT limit_accounts_sweep(100)', []);
+    const results = await Promise.all(Array.from({ length: 4 }, () => writer.write([report(key, 5n, null, [hold])])));
+    for (const [result] of results) expect(result!.outcome).toBe('accepted');
+    expect(await sums(limit)).toMatchObject({ spent: 20 });
   });
 
   it('neither deadlock nor lose anything when acquires, reports, returns, changes and sweeps meet', async () => {
