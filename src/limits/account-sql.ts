@@ -35,9 +35,9 @@ const TOLD_MEMBERS = `
    SELECT o.member_id FROM quota_limit_override o WHERE o.limit_id = l.id AND l.each IS NOT NULL) AS m`;
 
 /**
- * Whether a limit `l` has no more accounts and overrides than can all be looked at for one answer. A sum or an order over
- * all of them is told of such limits only: `budget_account.used_percent` does not help, for it has no percent of limits
- * that observe, and that of an older amount until the member's next call.
+ * Whether a limit `l` has no more accounts and overrides than can all be looked at for one answer. A sum or an order
+ * over all of them is told of such limits only: `budget_account.used_percent` does not help, for it has no percent of
+ * limits that observe, and that of an older amount until the member's next call.
  */
 export const HAS_FEW_ACCOUNTS = `(l.each IS NULL OR NOT EXISTS (
     SELECT FROM ${RUNNING_PERIOD} JOIN budget_account a ON a.limit_id = l.id AND a.period = p.name OFFSET ${MAX_COUNTED_ROWS})

@@ -47,8 +47,8 @@ export class LimitAccountsRepository {
   }
 
   /**
-   * The account of each limit of which most is used. All accounts of the period are looked at, because amounts of members
-   * change without their accounts: a limit that has too many has none here.
+   * The account of each limit of which most is used. All accounts of the period are looked at, because amounts of
+   * members change without their accounts: a limit that has too many has none here.
    */
   async fullestOf(limitIds: readonly string[]): Promise<ReadonlyMap<string, LimitAccount>> {
     if (limitIds.length === 0) return new Map();
@@ -95,8 +95,8 @@ export class LimitAccountsRepository {
   }
 
   /**
-   * How many accounts of a limit would be full with another amount; those with an override keep theirs. null: it has too
-   * many accounts.
+   * How many accounts of a limit would be full with another amount; those with an override keep theirs. null: it has
+   * too many accounts.
    */
   async countFull(limitId: string, amount: bigint): Promise<number | null> {
     const [row] = await this.manager.query<{ few: boolean; count: number }[]>(
@@ -120,7 +120,7 @@ export class LimitAccountsRepository {
     return row === undefined ? null : BigInt(row.spent);
   }
 
-  /** How many keys that are not revoked a limit binds, and of how many owners; null: too many keys. It need not be stored. */
+  /** How many keys that are not revoked a limit binds, and of how many owners; null: too many. It may be no row. */
   async reachOf(limit: Limit): Promise<LimitReach | null> {
     const [row] = await this.manager.query<LimitReach[]>(
       `SELECT count(*)::int AS keys, count(DISTINCT owner_id)::int AS owners FROM (
@@ -132,8 +132,8 @@ export class LimitAccountsRepository {
   }
 
   /**
-   * Micro-cents that the keys of a limit have cost in the running period, by whole hours; null: too much to sum up. It need
-   * not be stored.
+   * Micro-cents that the keys of a limit have cost in the running period, by whole hours; null: too much to sum up. It
+   * need not be stored.
    */
   async costSoFar({ targetKind, targetId, per, timeZone, models }: Limit): Promise<bigint | null> {
     const values = [per, timeZone, models, ...(targetKind === 'installation' ? [] : [targetKind, targetId])];
@@ -206,11 +206,11 @@ const ROWS_OF_TARGET = `
   SELECT r.model, r.cost_micro_cents FROM (SELECT $4::text AS target_kind, $5::uuid AS target_id) AS l
     CROSS JOIN LATERAL ${KEYS_OF} AS k LEFT JOIN usage_rollup_hour r ON r.key_id = k.id AND r.hour >= since`;
 
-/** What rows of reports have cost in the running period, on the models of a limit, and how many there are up to the bound. */
+/** What rows of reports have cost in the running period, on models of a limit, and how many there are up to a bound. */
 function costOf(rows: string): string {
   return `
     SELECT count(*)::int AS rows, (coalesce(sum(f.cost_micro_cents) FILTER (
-             WHERE $3 = '{}' OR limit_matches($3, nullif(f.model, ''))), 0))::text AS cost
+             WHERE $3::text[] = '{}' OR limit_matches($3::text[], nullif(f.model, ''))), 0))::text AS cost
       FROM (SELECT date_trunc('hour', starts_at) AS since FROM limit_period_at(quota_clock(), $1, $2)) AS p
       CROSS JOIN LATERAL (${rows} LIMIT ${MAX_REACH + 1}) AS f`;
 }

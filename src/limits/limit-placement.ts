@@ -16,8 +16,8 @@ export class LimitPlacement {
   /**
    * For a new limit: its target is kept until the transaction ends.
    *
-   * @throws DomainError as `require`; 400 unknown target; 409 LIMITS_NOT_ENFORCED while a replica may run that lets every
-   *   call pass
+   * @throws DomainError as `require`; 400 unknown target; 409 LIMITS_NOT_ENFORCED while a replica may run that lets
+   *   every call pass
    */
   async requireNew(tx: EntityManager, limit: Limit): Promise<void> {
     if (!(await limitsMayBegin(tx))) throw limitsNotEnforced();

@@ -169,8 +169,8 @@ export class LimitView {
   countsFrom: Date;
 
   /**
-   * The account of which most is used, in the running period; null: the limit has no account yet, or more than 10 000, or
-   * the caller lacks `platform:limits:read`.
+   * The account of which most is used, in the running period; null: the limit has no account yet, or more than 10 000,
+   * or the caller lacks `platform:limits:read`.
    */
   fullest: LimitAccountView | null;
 
@@ -217,8 +217,8 @@ export class ReplacedLimitView {
   id: string;
 
   /**
-   * What it had counted in the running period, over all its accounts; null: there are more than 10 000, or the caller lacks
-   * `platform:limits:read`.
+   * What it had counted in the running period, over all its accounts; null: there are more than 10 000, or the caller
+   * lacks `platform:limits:read`.
    * @example 40000
    */
   spentCents: number | null;
@@ -301,8 +301,8 @@ export class LimitDryRunView {
   costSoFarCents: number | null;
 
   /**
-   * The reason for no `costSoFarCents`: `total`, which is not summed up; `too-many-rows`, which take too long to sum up;
-   * or `not-permitted`, without `platform:limits:read`. null: it is there.
+   * The reason for no `costSoFarCents`: `total`, which is not summed up; `too-many-rows`, which take too long to sum
+   * up; or `not-permitted`, without `platform:limits:read`. null: it is there.
    * @example null
    */
   costUnknown: UnknownCost | null;

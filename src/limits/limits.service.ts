@@ -54,7 +54,10 @@ export class LimitsService {
     private readonly clock: Clock,
   ) {}
 
-  /** @throws DomainError 400 contradictory fields, unknown target or zone; 409 LIMIT_ALIAS_TAKEN, LIMIT_EXISTS, TOO_MANY_LIMITS */
+  /**
+   * @throws DomainError 400 contradictory fields, unknown target or zone; 409 LIMIT_ALIAS_TAKEN, LIMIT_EXISTS,
+   *   TOO_MANY_LIMITS, LIMITS_NOT_ENFORCED
+   */
   async create(caller: KnownCaller, input: CreateLimitDto): Promise<LimitView> {
     const limit = await this.aliased(caller, async (change) => {
       await this.limits.in(change.tx).lockRules();

@@ -101,4 +101,11 @@ export class ListProjectsDto extends PageQueryDto {
    */
   @Field(optional(UUID))
   memberId?: string;
+
+  /**
+   * Part of the name, 1 to 100 characters; `%` and `_` stand for themselves.
+   * @example "search"
+   */
+  @Field(optional(NAME))
+  search?: string;
 }

@@ -1,11 +1,20 @@
 import { Injectable } from '@nestjs/common';
 import { EntityManager, type SelectQueryBuilder } from 'typeorm';
 import { MAX_COUNTED_ROWS } from '../common/page.js';
+import { likeAnywhere, spellingsOf } from '../common/text.js';
 import { Project } from './project.entity.js';
 import type { ProjectRole } from './project-role.js';
 import type { FoundProject, ProjectMember } from './project.view.js';
 
 type MemberRow = ProjectMember & { readonly projectId: string };
+
+/** Which projects of a list. */
+export interface ProjectFilter {
+  /** Those of one member; null: all. */
+  readonly memberId: string | null;
+  /** Part of the name. */
+  readonly search?: string | undefined;
+}
 
 /** Rows of projects and their members. */
 @Injectable()
@@ -70,29 +79,26 @@ export class ProjectsRepository {
     );
   }
 
-  /**
-   * Projects in order of name, after so many, and behind this name where it is given; those of one member where
-   * `memberId` is given.
-   */
+  /** Projects in order of name, after so many, and behind this name where it is given. */
   async findPage(
     offset: number,
     size: number,
-    { behind, memberId }: { readonly behind?: string | undefined; readonly memberId: string | null },
+    { behind, ...filter }: ProjectFilter & { readonly behind?: string | undefined },
   ): Promise<FoundProject[]> {
-    const query = this.manager.createQueryBuilder(Project, 'p').orderBy('lower(p.name)').offset(offset).limit(size);
+    const query = this.matching(filter).orderBy('lower(p.name)').offset(offset).limit(size);
     if (behind !== undefined) query.andWhere('lower(p.name) > lower(:behind)', { behind });
-    if (memberId !== null)
-      query.andWhere('p.id IN (SELECT project_id FROM project_member WHERE user_id = :memberId)', { memberId });
     return this.withMembers(await query.getMany());
   }
 
-  /** How many projects there are (of one member), counted up to one more than a list shows. */
-  async count(memberId: string | null): Promise<number> {
+  /** How many projects there are, counted up to one more than a list shows. */
+  async count(filter: ProjectFilter): Promise<number> {
+    const [sql, parameters] = this.matching(filter)
+      .select('1')
+      .limit(MAX_COUNTED_ROWS + 1)
+      .getQueryAndParameters();
     const [row] = await this.manager.query<{ count: number }[]>(
-      memberId === null
-        ? 'SELECT count(*)::int AS count FROM (SELECT 1 FROM project LIMIT $1) AS counted'
-        : 'SELECT count(*)::int AS count FROM (SELECT 1 FROM project_member WHERE user_id = $2 LIMIT $1) AS counted',
-      [MAX_COUNTED_ROWS + 1, ...(memberId === null ? [] : [memberId])],
+      `SELECT count(*)::int AS count FROM (${sql}) AS counted`,
+      parameters,
     );
     return row!.count;
   }
@@ -141,6 +147,17 @@ export class ProjectsRepository {
   /** Removes a project in which no key is left that works. */
   async delete(id: string): Promise<void> {
     await this.manager.query('DELETE FROM project WHERE id = $1', [id]);
+  }
+
+  private matching({ memberId, search }: ProjectFilter): SelectQueryBuilder<Project> {
+    const query = this.manager.createQueryBuilder(Project, 'p');
+    if (memberId !== null)
+      query.andWhere('p.id IN (SELECT project_id FROM project_member WHERE user_id = :memberId)', { memberId });
+    if (search !== undefined)
+      query.andWhere('p.name ILIKE ANY (CAST(:spellings AS text[]))', {
+        spellings: spellingsOf(search).map(likeAnywhere),
+      });
+    return query;
   }
 
   private async findOne(

@@ -45,11 +45,13 @@ export class ProjectsService {
     const memberId = seesAll ? asked : signedInUserId;
     const start = pageOf(query);
     const { size, offset, cursor } = start;
-    const list = { list: 'projects', ...(memberId === null ? {} : { memberId }) };
+    const search = query.search?.trim();
+    const filter = { memberId, search };
+    const list = { list: 'projects', ...(memberId === null ? {} : { memberId }), search };
     const [behind] = cursor === null ? [] : this.cursors.read(list, cursor);
     const [found, count] = await Promise.all([
-      this.projects.findPage(offset, size + 1, { behind, memberId }),
-      this.projects.count(memberId),
+      this.projects.findPage(offset, size + 1, { behind, ...filter }),
+      this.projects.count(filter),
     ]);
     const data = found.slice(0, size).map((project) => ListedProjectView.of(project, signedInUserId));
     const next = found.length > size ? [data.at(-1)!.name] : null;

@@ -84,7 +84,7 @@ export function EditLimit({ limit, onClose }: { limit: Limit; onClose: () => voi
         onConfirm={() => save.go()}
         pending={save.isPending}
         action="Save"
-        danger={told.exhaustedCount > 0}
+        danger={told.exhaustedCount !== 0}
       >
         <DryRunText told={{ ...told, costSoFarCents: null }} amountCents={body.amountCents} />
       </Confirm>

@@ -132,7 +132,7 @@ function LimitForm({ initial }: { initial: LimitDraft }) {
           onConfirm={() => add.go()}
           pending={add.isPending}
           action="Add"
-          danger={told.exhaustedCount > 0}
+          danger={told.exhaustedCount !== 0}
         >
           <DryRunText told={told} amountCents={centsOf(Number(form.getValues().amount))} />
         </Confirm>
@@ -265,12 +265,17 @@ export function DryRunText({ told, amountCents }: { told: DryRun; amountCents: n
         {sentence}
       </Text>
       <Text size="sm">
-        It binds {count(keyCount)} {plural(keyCount, 'key')} of {count(ownerCount)} {plural(ownerCount, 'owner')}, with{' '}
-        {count(accountCount)} {plural(accountCount, 'account')}.
+        {keyCount === null || ownerCount === null
+          ? 'It binds more than 100,000 keys.'
+          : `It binds ${count(keyCount)} ${plural(keyCount, 'key')} of ${count(ownerCount)} ${plural(ownerCount, 'owner')}${
+              accountCount === null ? '' : `, with ${count(accountCount)} ${plural(accountCount, 'account')}`
+            }.`}
       </Text>
-      {exhaustedCount > 0 && (
+      {exhaustedCount !== 0 && (
         <Text size="sm" fw={600}>
-          {count(exhaustedCount)} of these accounts would refuse every call from now on.
+          {exhaustedCount === null
+            ? 'It was not counted how many accounts would refuse every call from now on.'
+            : `${count(exhaustedCount)} of these accounts would refuse every call from now on.`}
         </Text>
       )}
       {cost !== null && (

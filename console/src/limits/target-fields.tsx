@@ -5,6 +5,7 @@ import { type ReactNode, useState } from 'react';
 import type { LimitTargetKind } from '../../../packages/contract/src/limit';
 import { api, dataOf } from '../api/client';
 import { UserPicker } from '../people/user-picker';
+import { ProjectPicker } from '../projects/project-picker';
 
 /** Shorter texts are not searched for. */
 const LEAST_SEARCH = 3;
@@ -18,29 +19,13 @@ interface TargetProps {
 
 /** The project, owner or key that a limit is on. */
 export function TargetPicker({ kind, ...props }: TargetProps) {
-  if (kind === 'project') return <ProjectPicker {...props} />;
+  if (kind === 'project') return <ProjectPicker label="Project" {...props} />;
   if (kind === 'owner') return <UserPicker label="Owner" {...props} />;
   if (kind === 'key') return <KeyPicker {...props} />;
   return null;
 }
 
 type PickerProps = Omit<TargetProps, 'kind'>;
-
-function ProjectPicker(props: PickerProps) {
-  const projects = useQuery({
-    queryKey: ['projects', 'all'],
-    queryFn: () => dataOf(api.GET('/api/v1/projects', { params: { query: { size: 100 } } })),
-  });
-  return (
-    <Select
-      label="Project"
-      searchable
-      data={(projects.data?.data ?? []).map(({ id, name }) => ({ value: id, label: name }))}
-      nothingFoundMessage={projects.isPending ? 'Loading' : 'No project found'}
-      {...props}
-    />
-  );
-}
 
 function KeyPicker({ value, ...props }: PickerProps) {
   const [search, setSearch] = useState('');

@@ -1,15 +1,19 @@
 import { Select } from '@mantine/core';
-import { useQuery } from '@tanstack/react-query';
+import { useDebouncedValue } from '@mantine/hooks';
+import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
+import { useState } from 'react';
 import { api, dataOf } from '../api/client';
 import { useSession } from '../session/session';
 
-/** Projects that the signed-in user may see, by name; as many as a page has. */
-export function useProjects() {
-  const query = { size: 100 };
+/** Projects that the signed-in user may see, found by a part of their name. */
+function useCandidates(search: string) {
+  const [term] = useDebouncedValue(search.trim(), 250);
+  const query = { size: 20, ...(term === '' ? {} : { search: term }) };
   return useQuery({
-    queryKey: ['projects', 'names', query],
-    staleTime: 60_000,
+    queryKey: ['projects', 'candidates', query],
+    placeholderData: keepPreviousData,
+    staleTime: 30_000,
     queryFn: () => dataOf(api.GET('/api/v1/projects', { params: { query } })),
   });
 }
@@ -29,26 +33,39 @@ interface PickerProps {
   onChange: (id: string | null) => void;
 }
 
-/** One project, by its name. */
+/** One project, found by its name. */
 export function ProjectPicker({ value, onChange, except, role, ...props }: PickerProps) {
-  const projects = useProjects();
-  const known = (projects.data?.data ?? [])
-    .filter(({ id, yourRole }) => id !== except && (role === undefined || yourRole === role))
-    .map(({ id, name, isActive }) => ({ value: id, label: isActive ? name : `${name} (inactive)` }));
-  if (value !== null && !known.some((one) => one.value === value)) known.push({ value, label: `…${value.slice(-12)}` });
+  const [search, setSearch] = useState('');
+  const { projects: own } = useSession();
+  const { project, mine } = useProject(value);
+  const chosen = value === null ? null : { id: value, name: project?.name ?? mine?.name ?? `…${value.slice(-12)}` };
+  const isChosen = chosen !== null && search === chosen.name;
+  const candidates = useCandidates(isChosen ? '' : search);
+  // All projects of the user are at hand with their roles; a page of candidates may have none of them.
+  const term = isChosen ? '' : search.trim().toLowerCase();
+  const withRole = own.filter((one) => one.role === role && one.name.toLowerCase().includes(term));
+  const found = role === undefined ? (candidates.data?.data ?? []) : withRole;
+  const known = new Map(found.filter(({ id }) => id !== except).map((one) => [one.id, labelOf(one)]));
+  if (chosen !== null) known.set(chosen.id, chosen.name);
   return (
     <Select
       {...props}
       searchable
       clearable
-      data={known}
+      data={[...known].map(([id, label]) => ({ value: id, label }))}
+      filter={({ options }) => options}
       value={value}
       onChange={onChange}
-      nothingFoundMessage={projects.isPending ? 'Searching' : 'No project matches'}
+      searchValue={search}
+      onSearchChange={setSearch}
+      nothingFoundMessage={candidates.isPending ? 'Searching' : 'No project matches'}
       clearButtonProps={{ 'aria-label': 'Clear' }}
     />
   );
 }
+
+const labelOf = ({ name, isActive = true }: { name: string; isActive?: boolean }) =>
+  isActive ? name : `${name} (inactive)`;
 
 /** A project (null: none) for those who may see it, and what the signed-in user is in it. */
 export function useProject(id: string | null) {

@@ -8,8 +8,8 @@ import type { LimitRow } from './limit-row.js';
 
 /**
  * Ends the limits on a target that the change deletes, each with an entry of its own: a limit of something that is gone
- * binds no call, would keep its alias, and could not be found by its target. The change has locked the target, so that no limit of it
- * is made meanwhile; limits and their accounts are locked after it.
+ * binds no call, would keep its alias, and could not be found by its target. The change has locked the target, so that
+ * no limit of it is made meanwhile; limits and their accounts are locked after it.
  */
 export async function endLimitsOf(
   { tx, record }: Pick<Change, 'tx' | 'record'>,

