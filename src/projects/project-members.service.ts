@@ -9,8 +9,14 @@ import { diff } from '../audit/diff.js';
 import { Clock } from '../common/clock.js';
 import { auditedProject } from './audited-project.js';
 import { noPerson, projectFull, projectMemberNotFound } from './project.errors.js';
-import { MAX_PROJECT_MEMBERS, type ProjectRole } from './project-role.js';
-import { type FoundProject, type ProjectMember, ProjectView, type RemovedProjectMemberView } from './project.view.js';
+import { MAX_PROJECT_MEMBERS, type ProjectRole, isAtLeast } from './project-role.js';
+import {
+  type FoundProject,
+  type LockedProject,
+  type ProjectMember,
+  ProjectView,
+  type RemovedProjectMemberView,
+} from './project.view.js';
 import { ProjectsRepository } from './projects.repository.js';
 import { ProjectsService } from './projects.service.js';
 
@@ -52,12 +58,13 @@ export class ProjectMembers {
   }
 
   /**
-   * Makes a person a member, or a member something else.
+   * Makes a person a member, or a member something else. Who may do nothing can still be given less.
    *
-   * @throws DomainError 400 for what is no person that is active; 403 PERMISSION_DENIED, CANNOT_GRANT; 404;
-   *   409 PROJECT_FULL; 412 VERSION_MISMATCH
+   * @throws DomainError 400 for what is no person that is active and is to come, or to get more;
+   *   403 PERMISSION_DENIED, CANNOT_GRANT; 404; 409 PROJECT_FULL; 412 VERSION_MISMATCH
    */
-  set(caller: KnownCaller, id: string, userId: string, role: ProjectRole): Promise<ProjectView> {
+  async set(caller: KnownCaller, id: string, userId: string, role: ProjectRole): Promise<ProjectView> {
+    const keys = await this.projects.countKeys(id);
     return this.changes.transaction(caller, async (change) => {
       const { rights, holders } = await this.lockUsers(change.tx, caller, userId);
       const before = await this.projects.lock(change.tx, caller, id);
@@ -65,15 +72,15 @@ export class ProjectMembers {
         rights.requirePermission(UPDATE);
         rights.requireHolding(GIVES[role]);
       }
-      const user = holders.get(userId);
-      if (user?.kind !== 'person' || !user.isActive) throw noPerson();
       const known = before.members.find((member) => member.userId === userId);
+      const user = holders.get(userId);
+      if (user?.kind !== 'person' || !(user.isActive || isAtLeast(known?.role ?? null, role))) throw noPerson();
       const others = before.members.filter((member) => member !== known);
       if (others.length >= MAX_PROJECT_MEMBERS) throw projectFull();
       const now = this.clock.now();
       const member = { userId, name: user.name, role, addedAt: known?.addedAt ?? now };
       change.write(this.repository.in(change.tx).setMember(id, userId, role, now));
-      return this.changed(change, caller, before, [...others, member].sort(byName));
+      return this.changed(change, caller, { ...before, keys }, [...others, member].sort(byName));
     });
   }
 
@@ -82,7 +89,8 @@ export class ProjectMembers {
    *
    * @throws DomainError 403 PERMISSION_DENIED; 404; 412 VERSION_MISMATCH
    */
-  remove(caller: KnownCaller, id: string, userId: string): Promise<RemovedProjectMemberView> {
+  async remove(caller: KnownCaller, id: string, userId: string): Promise<RemovedProjectMemberView> {
+    const keys = await this.projects.countKeys(id);
     return this.changes.transaction(caller, async (change) => {
       const { rights } = await this.lockUsers(change.tx, caller, userId);
       const before = await this.projects.lock(change.tx, caller, id);
@@ -93,7 +101,7 @@ export class ProjectMembers {
       const repository = this.repository.in(change.tx);
       const keysLeft = await repository.countKeysOf(id, userId);
       change.write(repository.removeMember(id, userId));
-      return { project: this.changed(change, caller, before, others), keysLeft };
+      return { project: this.changed(change, caller, { ...before, keys }, others), keysLeft };
     });
   }
 
@@ -135,11 +143,12 @@ export async function endMemberships(
   details: object = {},
 ): Promise<void> {
   const repository = new ProjectsRepository(tx);
-  const roles = await repository.lockRoles(userId);
-  for (const id of [...roles.keys()].sort()) {
+  // Nobody makes the locked user a member meanwhile; the project is locked before the membership, as everywhere.
+  for (const id of await repository.findProjectsOf(userId)) {
     const before = await repository.findForUpdate(id);
     if (before === null) continue;
     const after = { ...before, members: before.members.filter((member) => member.userId !== userId) };
+    if (after.members.length === before.members.length) continue;
     await repository.removeMember(id, userId);
     const changes = diff(auditedProject(before), auditedProject(after));
     if (changes.length > 0)
@@ -147,7 +156,7 @@ export async function endMemberships(
   }
 }
 
-function isAdmin({ members }: FoundProject, { signedInUserId }: Principal): boolean {
+function isAdmin({ members }: LockedProject, { signedInUserId }: Principal): boolean {
   return members.some(({ userId, role }) => userId === signedInUserId && role === 'admin');
 }
 

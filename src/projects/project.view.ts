@@ -12,11 +12,15 @@ export interface ProjectMember {
   readonly addedAt: Date;
 }
 
-/** A project with its members, and how many keys are in it. */
-export interface FoundProject {
+/** A project with its members. */
+export interface LockedProject {
   readonly project: Project;
   /** In order of name. */
   readonly members: readonly ProjectMember[];
+}
+
+/** A project with its members, and how many keys are in it. */
+export interface FoundProject extends LockedProject {
   /** Keys that are not revoked. */
   readonly keys: number;
 }

@@ -4,7 +4,7 @@ import { MAX_COUNTED_ROWS } from '../common/page.js';
 import { likeAnywhere, spellingsOf } from '../common/text.js';
 import { Project } from './project.entity.js';
 import type { ProjectRole } from './project-role.js';
-import type { FoundProject, ProjectMember } from './project.view.js';
+import type { FoundProject, LockedProject, ProjectMember } from './project.view.js';
 
 type MemberRow = ProjectMember & { readonly projectId: string };
 
@@ -28,22 +28,30 @@ export class ProjectsRepository {
 
   /** A project by id, or null. */
   async findById(id: string): Promise<FoundProject | null> {
-    return this.findOne((query) => query.where('p.id = :id', { id }));
+    return this.counted(await this.findOne((query) => query.where('p.id = :id', { id })));
   }
 
   /** A project by alias, or null. */
   async findByAlias(alias: string): Promise<FoundProject | null> {
-    return this.findOne((query) => query.where('p.alias = :alias', { alias }));
+    return this.counted(await this.findOne((query) => query.where('p.alias = :alias', { alias })));
   }
 
-  /** The project, locked against changes, of its members too, and against keys that are about to get it; or null. */
-  async findForUpdate(id: string): Promise<FoundProject | null> {
-    return this.findOne((query) => query.where('p.id = :id', { id }).setLock('pessimistic_write'));
+  /**
+   * The project, locked against changes, of its members too; or null. Keys come and go meanwhile: who makes one holds
+   * its own membership already, and would be waited for by who holds the project.
+   */
+  async findForUpdate(id: string): Promise<LockedProject | null> {
+    return this.findOne((query) => query.where('p.id = :id', { id }).setLock('for_no_key_update'));
   }
 
   /** As `findForUpdate`, by alias. */
-  async findByAliasForUpdate(alias: string): Promise<FoundProject | null> {
-    return this.findOne((query) => query.where('p.alias = :alias', { alias }).setLock('pessimistic_write'));
+  async findByAliasForUpdate(alias: string): Promise<LockedProject | null> {
+    return this.findOne((query) => query.where('p.alias = :alias', { alias }).setLock('for_no_key_update'));
+  }
+
+  /** As `findForUpdate`, and locked against keys that are about to get it. */
+  async findForDeletion(id: string): Promise<LockedProject | null> {
+    return this.findOne((query) => query.where('p.id = :id', { id }).setLock('pessimistic_write'));
   }
 
   /** Whether there is such a project. It is not deleted until the transaction ends. */
@@ -70,6 +78,15 @@ export class ProjectsRepository {
     return new Map(rows.map((row) => [row.project_id, row.role]));
   }
 
+  /** The projects of a user, by their ids; nothing is locked. */
+  async findProjectsOf(userId: string): Promise<string[]> {
+    const rows = await this.manager.query<{ project_id: string }[]>(
+      'SELECT project_id FROM project_member WHERE user_id = $1 ORDER BY project_id',
+      [userId],
+    );
+    return rows.map((row) => row.project_id);
+  }
+
   /** Projects that a user is a member of, in order of name. */
   async findMemberships(userId: string): Promise<{ id: string; name: string; role: ProjectRole }[]> {
     return this.manager.query(
@@ -87,7 +104,7 @@ export class ProjectsRepository {
   ): Promise<FoundProject[]> {
     const query = this.matching(filter).orderBy('lower(p.name)').offset(offset).limit(size);
     if (behind !== undefined) query.andWhere('lower(p.name) > lower(:behind)', { behind });
-    return this.withMembers(await query.getMany());
+    return this.withCounts(await this.withMembers(await query.getMany()));
   }
 
   /** How many projects there are, counted up to one more than a list shows. */
@@ -99,6 +116,21 @@ export class ProjectsRepository {
     const [row] = await this.manager.query<{ count: number }[]>(
       `SELECT count(*)::int AS count FROM (${sql}) AS counted`,
       parameters,
+    );
+    return row!.count;
+  }
+
+  /** Keys in a project that are not revoked. */
+  async countKeys(id: string): Promise<number> {
+    return (await this.keyCounts([id])).get(id) ?? 0;
+  }
+
+  /** Keys in the project of an alias that are not revoked; none where there is no such project. */
+  async countKeysOfAlias(alias: string): Promise<number> {
+    const [row] = await this.manager.query<{ count: number }[]>(
+      `SELECT count(*)::int AS count FROM api_key
+        WHERE project_id = (SELECT id FROM project WHERE alias = $1) AND revoked_at IS NULL`,
+      [alias],
     );
     return row!.count;
   }
@@ -162,31 +194,41 @@ export class ProjectsRepository {
 
   private async findOne(
     narrow: (query: SelectQueryBuilder<Project>) => SelectQueryBuilder<Project>,
-  ): Promise<FoundProject | null> {
+  ): Promise<LockedProject | null> {
     const project = await narrow(this.manager.createQueryBuilder(Project, 'p')).getOne();
     return project === null ? null : (await this.withMembers([project]))[0]!;
   }
 
-  private async withMembers(projects: readonly Project[]): Promise<FoundProject[]> {
+  private async withMembers(projects: readonly Project[]): Promise<LockedProject[]> {
     if (projects.length === 0) return [];
-    const ids = projects.map(({ id }) => id);
-    const [members, counts] = await Promise.all([
-      this.manager.query<MemberRow[]>(
-        `SELECT m.project_id AS "projectId", m.user_id AS "userId", u.name, m.role, m.added_at AS "addedAt"
-           FROM project_member m JOIN users u ON u.id = m.user_id
-          WHERE m.project_id = ANY($1::uuid[]) ORDER BY lower(u.name), m.user_id`,
-        [ids],
-      ),
-      this.manager.query<{ id: string; count: number }[]>(
-        `SELECT project_id AS id, count(*)::int AS count FROM api_key
-          WHERE project_id = ANY($1::uuid[]) AND revoked_at IS NULL GROUP BY project_id`,
-        [ids],
-      ),
-    ]);
+    const members = await this.manager.query<MemberRow[]>(
+      `SELECT m.project_id AS "projectId", m.user_id AS "userId", u.name, m.role, m.added_at AS "addedAt"
+         FROM project_member m JOIN users u ON u.id = m.user_id
+        WHERE m.project_id = ANY($1::uuid[]) ORDER BY lower(u.name), m.user_id`,
+      [projects.map(({ id }) => id)],
+    );
     return projects.map((project) => ({
       project,
       members: members.filter(({ projectId }) => projectId === project.id),
-      keys: counts.find(({ id }) => id === project.id)?.count ?? 0,
     }));
+  }
+
+  private async counted(found: LockedProject | null): Promise<FoundProject | null> {
+    return found === null ? null : { ...found, keys: await this.countKeys(found.project.id) };
+  }
+
+  private async withCounts(projects: readonly LockedProject[]): Promise<FoundProject[]> {
+    if (projects.length === 0) return [];
+    const counts = await this.keyCounts(projects.map(({ project }) => project.id));
+    return projects.map((found) => ({ ...found, keys: counts.get(found.project.id) ?? 0 }));
+  }
+
+  private async keyCounts(ids: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    const rows = await this.manager.query<{ id: string; count: number }[]>(
+      `SELECT project_id AS id, count(*)::int AS count FROM api_key
+        WHERE project_id = ANY($1::uuid[]) AND revoked_at IS NULL GROUP BY project_id`,
+      [ids],
+    );
+    return new Map(rows.map(({ id, count }) => [id, count]));
   }
 }

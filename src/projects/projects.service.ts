@@ -15,7 +15,13 @@ import { auditedProject, projectSettings } from './audited-project.js';
 import type { CreateProjectDto, ListProjectsDto, UpdateProjectDto, UpsertProjectDto } from './project.dto.js';
 import { Project } from './project.entity.js';
 import { projectAliasTaken, projectNameTaken, projectNotFound, unknownProject } from './project.errors.js';
-import { type FoundProject, ListedProjectView, type ProjectsPageView, ProjectView } from './project.view.js';
+import {
+  type FoundProject,
+  ListedProjectView,
+  type LockedProject,
+  type ProjectsPageView,
+  ProjectView,
+} from './project.view.js';
 import { ProjectsRepository } from './projects.repository.js';
 
 const READ = 'platform:projects:read';
@@ -80,9 +86,10 @@ export class ProjectsService {
   }
 
   /** @throws DomainError 404; 409 PROJECT_NAME_TAKEN, PROJECT_ALIAS_TAKEN; 412 VERSION_MISMATCH */
-  update(caller: KnownCaller, id: string, input: UpdateProjectDto): Promise<ProjectView> {
+  async update(caller: KnownCaller, id: string, input: UpdateProjectDto): Promise<ProjectView> {
+    const keys = await this.countKeys(id);
     return this.named(caller, async (change) =>
-      this.alter(change, caller, await this.lock(change.tx, caller, id), input),
+      this.alter(change, caller, { ...(await this.lock(change.tx, caller, id)), keys }, input),
     );
   }
 
@@ -96,14 +103,16 @@ export class ProjectsService {
     alias: string,
     input: UpsertProjectDto,
   ): Promise<{ isNew: boolean; view: ProjectView }> {
-    const attempt = () =>
-      this.named(caller, async (change) => {
+    const attempt = async () => {
+      const keys = await this.projects.countKeysOfAlias(alias);
+      return this.named(caller, async (change) => {
         const known = await this.projects.in(change.tx).findByAliasForUpdate(alias);
         requireVersion(caller, 'project', known?.project.id ?? null, known && projectSettings(known));
         return known === null
           ? { isNew: true, view: await this.add(change, caller, { ...input, alias }) }
-          : { isNew: false, view: await this.alter(change, caller, known, input) };
+          : { isNew: false, view: await this.alter(change, caller, { ...known, keys }, input) };
       });
+    };
     // Another request may have made this very project since this one looked: now it is known.
     return attempt().catch((error: unknown) => {
       if (error instanceof DomainError && TAKEN.has(error.code)) return attempt();
@@ -125,16 +134,26 @@ export class ProjectsService {
     return this.projects.in(tx).keep(id);
   }
 
+  /**
+   * Keys in a project that are not revoked. They may be very many: an answer shows how many there were before the
+   * change, which counts none of them while it holds the project.
+   */
+  countKeys(id: string): Promise<number> {
+    return this.projects.countKeys(id);
+  }
+
   /** @throws DomainError 404; 412 VERSION_MISMATCH where the caller has read another version of it */
-  async lock(tx: EntityManager, caller: KnownCaller, id: string): Promise<FoundProject> {
-    const found = await this.projects.in(tx).findForUpdate(id);
-    if (!found) throw projectNotFound();
-    requireVersion(caller, 'project', id, projectSettings(found));
-    return found;
+  async lock(tx: EntityManager, caller: KnownCaller, id: string): Promise<LockedProject> {
+    return known(caller, await this.projects.in(tx).findForUpdate(id));
+  }
+
+  /** As `lock`, and no key gets the project until the transaction ends. @throws as `lock` */
+  async lockForDeletion(tx: EntityManager, caller: KnownCaller, id: string): Promise<LockedProject> {
+    return known(caller, await this.projects.in(tx).findForDeletion(id));
   }
 
   /** Deletes a project that the change has locked, and in which no key is left that works. */
-  remove({ tx, record, write }: Change, found: FoundProject): void {
+  remove({ tx, record, write }: Change, found: LockedProject): void {
     write(this.projects.in(tx).delete(found.project.id));
     record({ resourceType: 'project', resourceId: found.project.id, changes: diff(auditedProject(found), null) });
   }
@@ -189,4 +208,11 @@ export class ProjectsService {
       throw error;
     });
   }
+}
+
+/** @throws DomainError 404; 412 VERSION_MISMATCH */
+function known(caller: KnownCaller, found: LockedProject | null): LockedProject {
+  if (!found) throw projectNotFound();
+  requireVersion(caller, 'project', found.project.id, projectSettings(found));
+  return found;
 }

@@ -51,7 +51,8 @@ export class KeyTransferService {
         held.requireNotRevoked();
         if (ownerId !== undefined) await this.requireOwner(held, ownerId);
         if (projectId === null) this.admission.requireInProject(held.parties, null);
-        if (projectId) await this.projects.requireExisting(held.tx, projectId);
+        // The project of a live key stays; who deletes it has locked it, and waits for this key.
+        if (projectId && projectId !== held.key.projectId) await this.projects.requireExisting(held.tx, projectId);
         held.save({
           ...held.key,
           ownerId: ownerId ?? held.key.ownerId,

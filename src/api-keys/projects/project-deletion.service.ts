@@ -7,6 +7,7 @@ import { type Change, Changes } from '../../audit/changes.js';
 import { Clock } from '../../common/clock.js';
 import { validationFailed } from '../../common/domain-error.js';
 import { projectInUse, unknownProject } from '../../projects/project.errors.js';
+import type { LockedProject } from '../../projects/project.view.js';
 import { ProjectsService } from '../../projects/projects.service.js';
 import { endLimitsOf } from '../../quotas/limits/limit-endings.js';
 import { ApiKey } from '../api-key.entity.js';
@@ -18,9 +19,12 @@ export const DELETION_BATCH = 100;
 
 const REASON = 'The project was deleted.';
 
+/** What one transaction came to: the last key that is done, that all before it are, or that keys are in the way. */
+type Step = { readonly after: string | null } | 'deleted' | 'in use';
+
 /**
- * Deleting projects. Keys go first, a batch a transaction, the project with the last batch: whatever stops it in the
- * middle, the same request goes on from there.
+ * Deleting projects. Keys go first, a batch a transaction in order of their ids, the project when none is left:
+ * whatever stops it in the middle, the same request goes on from there.
  */
 @Injectable()
 export class ProjectDeletion {
@@ -42,30 +46,49 @@ export class ProjectDeletion {
     if (fate.keys !== undefined && to !== undefined)
       throw validationFailed([{ path: 'transferTo', message: 'contradicts keys=revoke' }]);
     if (to === id) throw validationFailed([{ path: 'transferTo', message: 'must be another project' }]);
-    let isDeleted = false;
-    while (!isDeleted)
-      isDeleted = await this.changes.transaction(caller, (change) => this.step(change, caller, id, fate.keys, to));
+    let step: Step = { after: null };
+    while (typeof step === 'object') {
+      const { after }: { after: string | null } = step;
+      step = await this.changes.transaction(caller, (change) =>
+        this.step(change, caller, { id, to, after }, fate.keys),
+      );
+    }
+    if (step === 'in use') throw projectInUse(Math.max(1, await this.projects.countKeys(id)));
   }
 
-  /** One transaction: the next keys and, with the last of them, the project. A key that is about to come waits. */
+  /** One transaction: the next keys or, when none is left, the project with the last of them. */
   private async step(
     change: Change,
     caller: KnownCaller,
-    id: string,
+    { id, to, after }: { readonly id: string; readonly to: string | undefined; readonly after: string | null },
     keys: 'revoke' | undefined,
-    to: string | undefined,
-  ): Promise<boolean> {
+  ): Promise<Step> {
     await this.requireRights(change.tx, caller, keys, to);
-    const found = await this.projects.lock(change.tx, caller, id);
-    if (to !== undefined && !(await this.projects.isThere(change.tx, to))) throw unknownProject('transferTo');
-    if (found.keys > 0 && keys === undefined && to === undefined) throw projectInUse(found.keys);
-    const batch = await lockBatch(change.tx, id);
+    const found = await this.lockProjects(change.tx, caller, id, to);
+    if (keys === undefined && to === undefined && (await isInUse(change.tx, id))) return 'in use';
+    const batch = await lockBatch(change.tx, id, after);
     if (batch.length > 0 && to !== undefined) moveAll(change, batch, { projectId: to }, this.clock.now());
     else if (batch.length > 0) revokeAll(change, batch, REASON, this.clock.now());
-    if (batch.length === DELETION_BATCH) return false;
+    if (batch.length === DELETION_BATCH) return { after: batch.at(-1)!.id };
+    // Keys that came since then may have smaller ids.
+    if (after !== null) return { after: null };
     await endLimitsOf(change, 'project', id);
     this.projects.remove(change, found);
-    return true;
+    return 'deleted';
+  }
+
+  /** In order of their ids: of two that are deleted into each other, one waits for the other. */
+  private async lockProjects(
+    tx: EntityManager,
+    caller: KnownCaller,
+    id: string,
+    to: string | undefined,
+  ): Promise<LockedProject> {
+    const isThere = async () => to === undefined || (await this.projects.isThere(tx, to));
+    const isKnown = to !== undefined && to < id ? await isThere() : null;
+    const found = await this.projects.lockForDeletion(tx, caller, id);
+    if (!(isKnown ?? (await isThere()))) throw unknownProject('transferTo');
+    return found;
   }
 
   /** What is done to the keys needs what doing it to each of them needs. */
@@ -84,12 +107,22 @@ export class ProjectDeletion {
   }
 }
 
-function lockBatch(tx: EntityManager, projectId: string): Promise<ApiKey[]> {
-  return tx
+/** The next keys that are not revoked, behind the key `after`; by the index of such keys. */
+function lockBatch(tx: EntityManager, projectId: string, after: string | null): Promise<ApiKey[]> {
+  const next = tx
     .createQueryBuilder(ApiKey, 'k')
     .where('k.projectId = :projectId AND k.revokedAt IS NULL', { projectId })
     .orderBy('k.id')
     .limit(DELETION_BATCH)
-    .setLock('pessimistic_write')
-    .getMany();
+    .setLock('pessimistic_write');
+  if (after !== null) next.andWhere('k.id > :after', { after });
+  return next.getMany();
+}
+
+async function isInUse(tx: EntityManager, projectId: string): Promise<boolean> {
+  const [row] = await tx.query<{ is: boolean }[]>(
+    'SELECT EXISTS (SELECT FROM api_key WHERE project_id = $1 AND revoked_at IS NULL) AS is',
+    [projectId],
+  );
+  return row!.is;
 }

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { uuidv7 } from '../../../src/common/uuid.js';
+import { ProjectsRepository } from '../../../src/projects/projects.repository.js';
 import { TestApp, type TestUser } from '../../support/app.js';
+import { eventually } from '../../support/eventually.js';
 import { inDays, makeKey } from '../../support/made-keys.js';
 import { trailOf } from '../../support/trail.js';
 
@@ -85,6 +87,54 @@ describe('members of projects', () => {
           { path: 'userId', message: 'must be a person who is not disabled' },
         ]);
       expect((await put(id, 'ada', 'member')).status).toBe(400);
+    });
+
+    it('200 for a member who is disabled and gets less, 400 where it is more', async () => {
+      const id = await project();
+      const gone = await person();
+      await put(id, gone.id, 'admin');
+      await app.dataSource.query('UPDATE users SET is_active = false WHERE id = $1', [gone.id]);
+      const less = await put(id, gone.id, 'member');
+      expect(less.body.members).toMatchObject([{ userId: gone.id, role: 'member' }]);
+      expect((await put(id, gone.id, 'admin')).body.errors[0].path).toBe('userId');
+      expect((await remove(id, gone.id)).status).toBe(200);
+    });
+
+    it('waits for no member who makes a key, who waits for it', async () => {
+      const id = await team();
+      const projects = new ProjectsRepository(app.dataSource.manager);
+      let change = Promise.resolve();
+      await app.dataSource.transaction(async (making) => {
+        await projects.in(making).lockRoles(member.id);
+        change = app.dataSource.transaction(async (changing) => {
+          await projects.in(changing).findForUpdate(id);
+          await projects.in(changing).setMember(id, member.id, 'admin', new Date());
+        });
+        await eventually(async () => {
+          const [row] = await app.dataSource.query<{ count: number }[]>(
+            `SELECT count(*)::int AS count FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'
+                AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())`,
+          );
+          expect(row!.count).toBe(1);
+        });
+        await making.query(`SET LOCAL lock_timeout = '100ms'`);
+        expect(await projects.in(making).keep(id)).toBe(true);
+      });
+      await change;
+      expect(await projects.findRole(id, member.id)).toBe('admin');
+    });
+
+    it('is done beside the keys that the member makes, all of which are made', async () => {
+      const id = await team();
+      const roles = ['admin', 'member', 'admin', 'member', 'admin', 'member'];
+      const statuses = await Promise.all([
+        ...roles.map(async (role) => (await put(id, member.id, role)).status),
+        ...roles.map(async () => {
+          const body = { projectId: id, rateLimitPerMinute: 5 };
+          return (await app.post('/api-keys', { token: member.token, body })).status;
+        }),
+      ]);
+      expect(statuses).toEqual([...roles.map(() => 200), ...roles.map(() => 201)]);
     });
 
     it('403: nobody makes members who lacks what members have, unless as an admin of the project', async () => {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { StatementCounter } from '../../support/statements.js';
 import { TestApp } from '../../support/app.js';
 import { DELETION_BATCH } from '../../../src/api-keys/projects/project-deletion.service.js';
 import { makeKey, pathsOf, verdictOn } from '../../support/made-keys.js';
@@ -218,6 +219,55 @@ describe('/projects', () => {
         [[project.id, other.id]],
       );
       expect(left.count).toBe(0);
+    });
+
+    it('reads the keys of a batch by their index, and counts none while the project is locked', async () => {
+      const project = await make();
+      const key = await makeKey(app, admin, { projectId: project.id });
+      const fill = (count: number, revokedAt: string) =>
+        app.dataSource.query(
+          `INSERT INTO api_key (id, owner_id, name, environment, project_id, revoked_at)
+           SELECT gen_random_uuid(), owner_id, 'Many', 'live', $2, ${revokedAt} FROM api_key, generate_series(1, ${count})
+            WHERE id = $1`,
+          [key.id, project.id],
+        );
+      await fill(5_000, 'now()');
+      await fill(2 * DELETION_BATCH, 'NULL');
+      await app.dataSource.query('ANALYZE api_key');
+      const statements = new StatementCounter();
+      const put = await app.put(`/projects/${project.id}/members/${(await app.addUser([])).id}`, {
+        token: admin,
+        body: { role: 'member' },
+      });
+      expect(put.body.keyCount).toBe(2 * DELETION_BATCH + 1);
+      const ofMember = statements.take();
+      expect((await app.delete(`/projects/${project.id}?keys=revoke`, { token: admin })).status).toBe(204);
+      const ofDeletion = statements.take();
+      statements.stop();
+      const locks = /FROM "project" .* FOR (NO KEY )?UPDATE/;
+      expect(ofMember.filter((text) => locks.test(text))).toHaveLength(1);
+      // Two full batches, what is left, and a look from the start.
+      expect(ofDeletion.filter((text) => locks.test(text))).toHaveLength(4);
+      const counts = (texts: readonly string[]) => texts.filter((text) => /count\(.*api_key/s.test(text));
+      expect(counts(ofDeletion)).toEqual([]);
+      expect(counts(ofMember.slice(ofMember.findIndex((text) => locks.test(text))))).toEqual([]);
+      const batches = ofDeletion.filter((text) => /FROM "api_key" "k" WHERE .* FOR UPDATE/.test(text));
+      expect(batches).toHaveLength(4);
+      for (const batch of new Set(batches)) {
+        const values = batch.includes('$2') ? [project.id, NO_PROJECT] : [project.id];
+        const plan = await app.dataSource.query<{ 'QUERY PLAN': string }[]>(`EXPLAIN ${batch}`, values);
+        expect(plan.map((row) => row['QUERY PLAN']).join('\n')).toContain('api_key_in_project_idx');
+      }
+    });
+
+    it('waits for no project that is deleted into this one', async () => {
+      for (let round = 0; round < 5; round++) {
+        const [one, other] = [await make(), await make()];
+        for (const { id } of [one, other]) await makeKey(app, admin, { projectId: id });
+        const remove = (from: string, to: string) => app.delete(`/projects/${from}?transferTo=${to}`, { token: admin });
+        const answers = await Promise.all([remove(one.id, other.id), remove(other.id, one.id)]);
+        expect(answers.map(({ status }) => status).sort()).toEqual([204, 400]);
+      }
     });
 
     it('never leaves a key that works in a project that is gone', async () => {
