@@ -13,8 +13,8 @@ const EVENTS = 3_000;
 const MONTHS_BACK = [5, 4, 3, 2];
 
 /**
- * Accounts of limits that two of three events charge, and for which period: one goes on, one has ended of late, one long
- * ago.
+ * Accounts of limits that two of three events charge, and for which period: one goes on, one has ended of late, and one
+ * long ago.
  */
 export const LIMITS = [1, 2, 3].map((n) => `019a8b5e-4444-7cc3-b4a1-3a7c2f1d9e0${n}`);
 const PERIODS = ['total', '2026-01-01', '2025-01-01'];

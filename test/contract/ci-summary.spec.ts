@@ -1,0 +1,64 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { spawnSync } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const SUMMARY = join(import.meta.dirname, '../../.ci/summary.mjs');
+const SKIPPED = '77';
+
+interface Run {
+  readonly pendingTests?: number;
+  readonly skippedProofs?: number;
+  readonly oldest?: string;
+  readonly image?: string;
+}
+
+describe('The last lines of a CI run', () => {
+  let directory: string;
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'ci-summary-'));
+  });
+  afterAll(() => rm(directory, { recursive: true }));
+
+  /** What is printed of a run in which nothing failed but what the statuses say. */
+  const summaryOf = async ({ pendingTests = 0, skippedProofs = 0, oldest = '0', image = '0' }: Run) => {
+    const paths = ['tests', 'rest', 'oldest', 'proofs'].map((name) => join(directory, `${name}.json`));
+    const tests = { numPassedTests: 10, numFailedTests: 0, numPendingTests: pendingTests, testResults: [] };
+    for (const path of paths.slice(0, 3)) await writeFile(path, JSON.stringify(tests));
+    await writeFile(paths[3]!, JSON.stringify({ passed: 5, failed: 0, skipped: skippedProofs, failures: [] }));
+    const [first, rest, ofOldest, proofs] = paths;
+    const { stdout, status } = spawnSync(
+      process.execPath,
+      [SUMMARY, first!, '0', rest!, '0', ofOldest!, oldest, proofs!, '0', image],
+      { encoding: 'utf8' },
+    );
+    return { lines: stdout.trimEnd().split('\n'), status };
+  };
+
+  it('are the counts alone where everything ran', async () => {
+    expect(await summaryOf({})).toEqual({ lines: ['36 passed, 0 failed'], status: 0 });
+  });
+
+  it('count what was skipped in one line above the counts', async () => {
+    expect(await summaryOf({ image: SKIPPED })).toEqual({
+      lines: ['SKIPPED 1: the image. See NOT RUN above.', '35 passed, 0 failed'],
+      status: 0,
+    });
+    expect(await summaryOf({ image: SKIPPED, oldest: SKIPPED, pendingTests: 2, skippedProofs: 3 })).toEqual({
+      lines: [
+        'SKIPPED 9: the image, all tests on PostgreSQL 15, 4 tests, 3 proofs. See NOT RUN above.',
+        '25 passed, 0 failed',
+      ],
+      status: 0,
+    });
+  });
+
+  it('count an image that fails, or that something ended, as a failure', async () => {
+    for (const image of ['1', '137'])
+      expect(await summaryOf({ image })).toEqual({
+        lines: ['FAILED the image', `  .ci/image ended with ${image}: see above`, '35 passed, 1 failed'],
+        status: 1,
+      });
+  });
+});
