@@ -6,7 +6,12 @@ import { addSampleData } from './sample-data.js';
 /** What the dialogs are about. */
 export interface DialogWorld {
   readonly app: TestApp;
-  readonly ids: Readonly<Record<'budget' | 'raised' | 'plain' | 'offered' | 'person' | 'enrolled', string>>;
+  readonly ids: Readonly<
+    Record<
+      'budget' | 'raised' | 'plain' | 'offered' | 'person' | 'enrolled' | 'project' | 'sharedLimit' | 'eachLimit',
+      string
+    >
+  >;
 }
 
 /** How a dialog is opened by keyboard, and how it is left. */
@@ -28,7 +33,7 @@ export interface DialogCase {
 
 /** A picture of the dialogs' world: a key of each kind that one is about, and the people. */
 export async function makeDialogWorld(app: TestApp, colleagueId: string): Promise<DialogWorld> {
-  const { keyId, personId } = await addSampleData(app);
+  const { keyId, personId, projectId, sharedLimitId, eachLimitId } = await addSampleData(app);
   const token = await app.adminToken();
   const made = async (body: object) => (await app.post('/api-keys', { token, body })).body.apiKey.id as string;
   const raised = await made({ name: 'Raised', budgetLimitCents: 1_000, budgetType: 'monthly' });
@@ -39,7 +44,20 @@ export async function makeDialogWorld(app: TestApp, colleagueId: string): Promis
   const offered = await made({ name: 'Offered', ownerId: colleagueId, handOver: true });
   const enrolled = await app.addUser(['creator']);
   await setUpFactor(app, enrolled.token, enrolled.password);
-  return { app, ids: { budget: keyId, raised, plain, offered, person: personId, enrolled: enrolled.id } };
+  return {
+    app,
+    ids: {
+      budget: keyId,
+      raised,
+      plain,
+      offered,
+      person: personId,
+      enrolled: enrolled.id,
+      project: projectId,
+      sharedLimit: sharedLimitId,
+      eachLimit: eachLimitId,
+    },
+  };
 }
 
 const STORED = 'I have stored the secret in a safe place';
@@ -58,6 +76,16 @@ const fromMenu = (item: string, key: keyof DialogWorld['ids']): DialogCase => ({
 });
 const fromButton = (path: DialogCase['path'], name: string): DialogCase => ({ path, opener: button(name) });
 const ofPerson = (name: string) => fromButton(({ ids }) => `/people/${ids.person}`, name);
+const ofProject = (name: string, tab?: string) =>
+  fromButton(({ ids }) => `/projects/${ids.project}${tab === undefined ? '' : `?tab=${tab}`}`, name);
+const ofLimit = (id: 'sharedLimit' | 'eachLimit', name: string) => fromButton(({ ids }) => `/limits/${ids[id]}`, name);
+/** Answered so far that what it comes to is told. */
+const untilTold = async (page: Page, next: Locator) => {
+  await next.press('Enter');
+  await dialog(page)
+    .getByText(/^It binds /)
+    .waitFor();
+};
 const ticked = (path: string, row: string, name: string): DialogCase => ({
   ...fromButton(() => path, name),
   before: (page) => page.getByLabel(`Select ${row}`).first().check(),
@@ -112,6 +140,7 @@ export const DIALOG_CASES: Readonly<Record<string, DialogCase>> = {
   'keys/key-dialogs.tsx Renew Confirm': fromMenu('Renew', 'plain'),
   'keys/key-dialogs.tsx Switch Confirm': fromMenu('Deactivate', 'plain'),
   'keys/key-dialogs.tsx Transfer Confirm': fromMenu('Transfer to another owner', 'plain'),
+  'keys/key-dialogs.tsx Move Confirm': fromMenu('Move to a project', 'plain'),
   'keys/key-dialogs.tsx Revoke Confirm': fromMenu('Revoke', 'plain'),
   'keys/key-dialogs.tsx Delete Confirm': fromMenu('Delete permanently', 'plain'),
   'keys/key-form.tsx NewKey SecretDialog': {
@@ -126,6 +155,32 @@ export const DIALOG_CASES: Readonly<Record<string, DialogCase>> = {
   'keys/raise-budget.tsx EndRaise Confirm': fromMenu('Take back the raise', 'raised'),
   'keys/raise-budgets.tsx RaiseBudgets EachDialog': ticked('/keys', 'Raised', 'Raise budgets'),
   'keys/transfer-keys.tsx TransferKeys EachDialog': ticked('/keys', 'Raised', 'Transfer'),
+  'limits/limit-dialogs.tsx EditLimit Confirm': {
+    ...ofLimit('sharedLimit', 'Edit'),
+    open: async (page) => {
+      await page.keyboard.press('Enter');
+      // Less than is spent: what it does is told as a warning.
+      await dialog(page)
+        .getByLabel(/^At most, in/)
+        .fill('400');
+      await untilTold(page, dialog(page).getByRole('button', { name: 'Continue' }));
+    },
+  },
+  'limits/limit-dialogs.tsx EditLimit Confirm 2': ofLimit('sharedLimit', 'Edit'),
+  'limits/limit-dialogs.tsx Override Confirm': ofLimit('eachLimit', 'Give one an amount of its own'),
+  'limits/limit-dialogs.tsx EndOverride Confirm': ofLimit('eachLimit', 'Take back the amount of Grace Hopper'),
+  'limits/limit-form.tsx LimitForm Confirm': {
+    path: ({ ids }) => `/limits/new?target=project:${ids.project}`,
+    before: async (page) => {
+      await page.getByLabel('Name').fill('Search, daily');
+      await page.getByLabel('In', { exact: true }).first().click();
+      await page.getByRole('option', { name: 'a day' }).click();
+      await page.getByLabel(/^At most, in/).fill('50');
+    },
+    opener: button('Continue'),
+    open: (page) => untilTold(page, button('Continue')(page)),
+  },
+  'limits/limit-page.tsx DeleteLimit Confirm': ofLimit('sharedLimit', 'Delete'),
   'people/give-role.tsx GiveRole EachDialog': ticked('/people', 'Ada Lovelace', 'Give roles'),
   'people/new-user.tsx NewUser Dialog': fromButton(() => '/people', 'New person'),
   'people/off-board.tsx OffBoard Confirm': {
@@ -164,6 +219,19 @@ export const DIALOG_CASES: Readonly<Record<string, DialogCase>> = {
   'people/sessions.tsx OwnSessions Confirm': fromButton(() => '/account', 'End all others'),
   'people/sessions.tsx OwnSessions Confirm 2': fromButton(() => '/account', 'Sign out everywhere'),
   'people/sessions.tsx SignOutEverywhere Confirm': ofPerson('Sign out everywhere'),
+  'projects/project-dialogs.tsx ProjectForm Confirm': fromButton(() => '/projects', 'New project'),
+  'projects/project-dialogs.tsx SwitchProject Confirm': ofProject('Deactivate'),
+  'projects/project-dialogs.tsx DeleteProject Confirm': {
+    ...ofProject('Delete'),
+    open: async (page) => {
+      await page.keyboard.press('Enter');
+      await dialog(page)
+        .getByLabel(/^Move them all/)
+        .check();
+    },
+  },
+  'projects/project-dialogs.tsx AddMember Confirm': ofProject('Add a member', 'members'),
+  'projects/project-page.tsx RemoveMember Confirm': ofProject('Remove', 'members'),
   'roles/role-form.tsx RoleForm Confirm': fromButton(() => '/roles/trial-plan', 'Delete'),
   'session/sign-in-again.tsx SignInAgain Dialog': {
     path: () => '/keys/new',

@@ -1,4 +1,5 @@
 import type { TestApp } from '../support/app.js';
+import { makeLimit, spend } from '../support/made-limits.js';
 
 /** A name that is a script for whoever takes it for HTML. */
 export const XSS = '<img src=x onerror="window.hacked=1">';
@@ -9,6 +10,11 @@ export interface SampleData {
   readonly serviceId: string;
   readonly personId: string;
   readonly projectId: string;
+  /** A key in the project. */
+  readonly projectKeyId: string;
+  /** On the project: one account for all of its keys, and one for each owner. */
+  readonly sharedLimitId: string;
+  readonly eachLimitId: string;
 }
 
 /** People, roles, keys of every state, a month of usage, and refusals: what an installation in use looks like. */
@@ -116,7 +122,9 @@ export async function addSampleData(app: TestApp): Promise<SampleData> {
   ]) {
     await app.post('/verify', { apiKey: gateway.secretKey, body: { key: secretKey, ...body } });
   }
-  return { keyId: apiKey.id, serviceId: service.id, ...(await addProject(app, token, grace.id)) };
+  const project = await addProject(app, token, grace.id);
+  const limits = await addLimits(app, token, project);
+  return { keyId: apiKey.id, serviceId: service.id, projectKeyId: search.apiKey.id, ...project, ...limits };
 }
 
 /** A project with the keys of one person, who is its admin. */
@@ -127,6 +135,32 @@ async function addProject(app: TestApp, token: string, personId: string) {
   for (const key of data) await app.post(`/api-keys/${key.id}/transfer`, { token, body: { projectId: id } });
   await app.put(`/projects/${id}/members/${personId}`, { token, body: { role: 'admin' } });
   return { personId, projectId: id };
+}
+
+/** Limits near their ends; the person has an amount of their own in one of them. */
+async function addLimits(
+  app: TestApp,
+  token: string,
+  { personId, projectId }: { personId: string; projectId: string },
+) {
+  const target = { kind: 'project', id: projectId };
+  const shared = await makeLimit(app, token, { name: 'Search, monthly', amountCents: 50_000, per: 'month', target });
+  await spend(app, shared.id, 47_250);
+  const each = await makeLimit(app, token, {
+    name: `Expensive models ${XSS}`,
+    amountCents: 20_000,
+    per: 'week',
+    timeZone: 'Europe/Berlin',
+    models: ['gpt-4*', 'claude-opus-*'],
+    target,
+    each: 'owner',
+  });
+  const until = new Date(Date.now() + 3 * 86_400_000).toISOString();
+  const body = { amountCents: 30_000, until, reason: 'A load test' };
+  const given = await app.put(`/limits/${each.id}/accounts/${personId}`, { token, body });
+  if (given.status >= 300) throw new Error(`limits: ${JSON.stringify(given.body)}`);
+  await spend(app, each.id, 29_100, personId);
+  return { sharedLimitId: shared.id as string, eachLimitId: each.id as string };
 }
 
 interface Usage {

@@ -13,6 +13,7 @@ import {
 } from '@mantine/core';
 import { useState } from 'react';
 import { type ApiKey, type Problem, type Schemas, api, dataOf } from '../api/client';
+import { LimitFinding } from '../limits/bound-limits';
 import { settings } from '../settings';
 import { fieldErrors, submitting, useAct } from '../ui/act';
 import { localWithSeconds } from '../ui/format';
@@ -197,10 +198,11 @@ function Verdict({ verdict }: { verdict: Schemas['ExplanationView'] }) {
       </Alert>
       <Table mt="xs" highlightOnHover={false} aria-label="Checks in their order">
         <Table.Tbody>
-          {verdict.checks.map(({ check, outcome, detail }) => {
+          {verdict.checks.map(({ check, outcome, detail }, index) => {
             const [icon, color, word] = OUTCOMES[outcome];
             return (
-              <Table.Tr key={check}>
+              // Several limits are checks of the same name.
+              <Table.Tr key={index}>
                 <Table.Td w={28} style={{ color }}>
                   <Icon name={icon} size={16} />
                 </Table.Td>
@@ -214,7 +216,7 @@ function Verdict({ verdict }: { verdict: Schemas['ExplanationView'] }) {
                     >
                       {word}:{' '}
                     </span>
-                    {detail}
+                    {check === 'limit' ? <LimitFinding keyId={verdict.keyId} detail={detail} /> : detail}
                   </Text>
                 </Table.Td>
               </Table.Tr>

@@ -247,7 +247,7 @@ function Move({ apiKey, onClose }: DialogProps) {
       onClose={onClose}
       onConfirm={() => act.go()}
       pending={act.isPending}
-      action={projectId === null ? 'Take out of its project' : 'Move'}
+      action={projectId === null && mayLeave ? 'Take out of its project' : 'Move'}
       disabled={projectId === null && !mayLeave}
     >
       <KeyAtStake apiKey={apiKey} />

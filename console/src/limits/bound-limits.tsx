@@ -10,15 +10,33 @@ import { LimitBar, resetInWords } from './limit-bar';
 type Bound = Schemas['BoundLimitView'];
 
 /** Limits that bind the calls of a key: on the key, its owner, its project and all keys. */
-export function KeyLimits({ keyId }: { keyId: string }) {
-  const limits = useQuery({
+function useKeyLimits(keyId: string) {
+  return useQuery({
     queryKey: ['keys', keyId, 'limits'],
     queryFn: () => dataOf(api.GET('/api/v1/api-keys/{id}/limits', { params: { path: { id: keyId } } })),
   });
+}
+
+export function KeyLimits({ keyId }: { keyId: string }) {
+  const limits = useKeyLimits(keyId);
   return (
-    <BoundLimits limits={limits} none="No limit is shared with this key">
+    <BoundLimits limits={limits} none="No limit binds this key">
       Its own budget and rate limits still apply; they are under Usage.
     </BoundLimits>
+  );
+}
+
+/** What a check found about a limit: the limit by its name, and as its sentence, for those who may know them. */
+export function LimitFinding({ keyId, detail }: { keyId: string; detail: string }) {
+  const { data: limits } = useKeyLimits(keyId);
+  const limit = limits?.data.find(({ id }) => detail.includes(id));
+  if (!limit?.details) return <>{detail}</>;
+  return (
+    <>
+      {detail.replace(limit.id, `“${limit.details.name}”`)}
+      <br />
+      {limit.details.sentence}
+    </>
   );
 }
 

@@ -78,7 +78,9 @@ export function EditLimit({ limit, onClose }: { limit: Limit; onClose: () => voi
   });
   if (told !== null) {
     return (
+      // Another dialog, which takes the focus: the button that has it must not turn into the one that saves.
       <Confirm
+        key="told"
         title={`Change ${limit.name}?`}
         onClose={() => setTold(null)}
         onConfirm={() => save.go()}

@@ -76,7 +76,14 @@ function Details({ limit }: { limit: Limit }) {
             ['Calls of', <Target key="target" target={limit.target} />],
             ['Models', <Marks key="models" values={limit.models} none="every call" />],
             ['Counts from', <Instant key="from" at={limit.countsFrom} />],
-            ['Alias', limit.alias ?? 'none'],
+            [
+              'Alias',
+              limit.alias ?? (
+                <Text key="alias" span size="sm" c="dimmed">
+                  none
+                </Text>
+              ),
+            ],
             [
               'Id',
               <Group key="id" gap={4} wrap="nowrap">
@@ -135,8 +142,9 @@ function DeleteLimit({ limit, onClose }: { limit: Limit; onClose: () => void }) 
       danger
     >
       <Text size="sm" className="breakable">
-        {limit.sentence} It refuses nothing any more, from now on. A limit that is made later counts from 0.
+        {limit.sentence}
       </Text>
+      <Text size="sm">Without it no call is refused for this. A limit that is made later counts from 0.</Text>
     </Confirm>
   );
 }

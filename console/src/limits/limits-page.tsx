@@ -78,7 +78,8 @@ function NewLimitButton() {
 }
 
 function NoLimits({ isFiltered }: { isFiltered: boolean }) {
-  if (isFiltered) return <Empty title="No limit is used so much" />;
+  if (isFiltered)
+    return <Empty title="No limit is used so much">Choose another share, or none to see all limits.</Empty>;
   return (
     <Empty title="No limits">
       A limit bounds what a project, an owner, a key or all keys may spend in a day, week or month, or in total.
@@ -93,7 +94,7 @@ function LimitTable({ limits }: { limits: readonly Schemas['LimitView'][] }) {
         <Table.Thead>
           <Table.Tr>
             <Table.Th>Limit</Table.Th>
-            <Table.Th w={220}>Used</Table.Th>
+            <Table.Th w={{ base: 130, sm: 220 }}>Used</Table.Th>
           </Table.Tr>
         </Table.Thead>
         <Table.Tbody>
@@ -112,7 +113,7 @@ function LimitTable({ limits }: { limits: readonly Schemas['LimitView'][] }) {
                   {limit.sentence}
                 </Text>
               </Table.Td>
-              <Table.Td miw={150}>
+              <Table.Td>
                 <Fullest account={limit.fullest} />
               </Table.Td>
             </Table.Tr>

@@ -10,7 +10,6 @@ import { SaveRefused, useReadVersion } from '../ui/changed-meanwhile';
 import { Confirm } from '../ui/confirm';
 import { count } from '../ui/format';
 import { ProblemAlert } from '../ui/states';
-import { plural } from '../ui/words';
 import { ProjectPicker } from './project-picker';
 
 /** A project with its members. */
@@ -95,6 +94,11 @@ export function ProjectForm({ project: shown, onClose }: { project?: Project; on
   );
 }
 
+function refusedKeys(keyCount: number): string {
+  if (keyCount === 0) return 'It has no keys now; keys that come into it are';
+  return keyCount === 1 ? 'Its only key is' : `All of its ${count(keyCount)} keys are`;
+}
+
 /** Stops all keys of a project, or lets them work again. */
 export function SwitchProject({ project, onClose }: DialogProps) {
   const { isActive } = project;
@@ -118,7 +122,7 @@ export function SwitchProject({ project, onClose }: DialogProps) {
     >
       <Text size="sm">
         {isActive
-          ? `All ${count(project.keyCount)} ${plural(project.keyCount, 'key')} of the project are refused until it is activated again.`
+          ? `${refusedKeys(project.keyCount)} refused until the project is activated again.`
           : 'Keys that are active themselves work again.'}
       </Text>
     </Confirm>
@@ -195,10 +199,10 @@ export function DeleteProject({ project, onClose }: DialogProps) {
   );
 }
 
-const ROLES = [
-  { value: 'member', label: 'member: sees the keys and what they cost, and makes keys' },
-  { value: 'admin', label: 'admin: also manages keys and members' },
-];
+const ROLES = {
+  member: 'Sees the keys and what they cost, and makes keys',
+  admin: 'Sees the keys and what they cost, makes keys, and manages keys and members',
+};
 
 /** A person who is to belong to the project. */
 export function AddMember({ project, onClose }: DialogProps) {
@@ -242,7 +246,8 @@ export function AddMember({ project, onClose }: DialogProps) {
       )}
       <Select
         label="Role"
-        data={ROLES}
+        description={ROLES[role]}
+        data={Object.keys(ROLES)}
         allowDeselect={false}
         value={role}
         onChange={(value) => setRole(value as typeof role)}

@@ -1,5 +1,5 @@
 import { Alert, Button, Group, Stack, Text, TextInput } from '@mantine/core';
-import { type ReactNode, useState } from 'react';
+import { type ReactNode, useEffect, useRef, useState } from 'react';
 import { Dialog } from './dialog';
 
 interface ConfirmProps {
@@ -30,6 +30,14 @@ export function Confirm({
   children,
 }: ConfirmProps) {
   const [typed, setTyped] = useState('');
+  const button = useRef<HTMLButtonElement>(null);
+  // A button that is waiting loses the focus; after a refusal it is still there and gets it back.
+  useEffect(() => {
+    if (!pending) return undefined;
+    return () => {
+      if (document.activeElement === document.body) button.current?.focus();
+    };
+  }, [pending]);
   const close = () => {
     setTyped('');
     onClose();
@@ -56,6 +64,7 @@ export function Confirm({
             Cancel
           </Button>
           <Button
+            ref={button}
             color={danger ? 'red.8' : undefined}
             loading={pending}
             disabled={disabled || (phrase !== undefined && typed.trim() !== phrase.trim())}

@@ -43,7 +43,7 @@ const CHECKS: Readonly<Record<string, string>> = {
   'rate-limit-hour': 'Rate in an hour',
   'rate-limit-day': 'Rate in a day',
   budget: 'Budget',
-  limit: 'Shared limit',
+  limit: 'Limit',
 };
 
 /** The name of a check in words. */
