@@ -395,7 +395,6 @@ describe('a lease manager', () => {
       spent: 0n,
       raise: 0n,
       leased: 10n,
-      endsAtMs: null,
     });
     expect(stage.leaseManager.findWindow({ id: KEY, window: 'minute', limit: 50 })).toMatchObject({
       limit: 50,
